@@ -1,2 +1,57 @@
-//! Skeleton.
+//! Every caching decision of Tiergate, as one state machine without I/O.
+//!
+//! Start at [`Engine`]: inputs go in through one door, effects and events come out of two. The engine reads no clock, no
+//! socket and no chance but its seed; same configuration, seed and inputs give the same effects and events, to the
+//! byte. `examples/drive.rs` is a whole driver on one page.
+
 #![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod chunk;
+mod config;
+mod effect;
+mod engine;
+mod event;
+mod eviction;
+mod fill;
+mod head;
+mod id;
+mod input;
+mod key;
+mod lane;
+mod memory;
+mod plant;
+mod random;
+mod reason;
+mod record;
+mod rules;
+mod space;
+mod time;
+mod units;
+
+pub use chunk::{Chunk, Symbol};
+pub use config::{
+    Config, ConfigError, Eviction, OnAbandon, Promotion, RawCollapse, RawConfig, RawDiskTier, RawFill,
+    RawMemoryTier, RawPromotion, RawSharedTier,
+};
+pub use effect::{Effect, Outcome, PurgeOutcome, ReadSource, Reply, ReplyBody};
+pub use engine::{Audit, Engine, WakeReason};
+pub use event::{Event, FetchEnd, Purpose, TierOperation};
+pub use head::{Fields, Head, Length, Method, RequestHead};
+pub use id::{FillId, OpId, PurgeId, RecordId, RecordName, RequestId, TierId, WriterId};
+pub use input::Input;
+pub use key::CacheKey;
+pub use memory::Resident;
+pub use plant::Fault;
+pub use random::{Random, Seed};
+pub use reason::{
+    AbortReason, Bypass, End, LaneEnd, MissReason, NotStorable, OriginFailure, Refusal, Rejection, Removal,
+    Storable,
+};
+pub use record::{Freshness, Record, StoredFreshness};
+pub use time::{Instant, WallTime};
+pub use units::ByteCount;

@@ -1,0 +1,407 @@
+//! What an operator may choose, and within which bounds.
+//!
+//! [`RawConfig`] is what a file says; [`Config`] is what the engine runs on. The one conversion between them checks
+//! every bound, so whoever holds a `Config` need not check again. Both a proxy's configuration and a scenario contain
+//! this same section: what is simulated is what is deployed.
+
+use crate::{id::TierId, plant::Fault, units::ByteCount};
+use alloc::{format, string::String, vec::Vec};
+use core::{fmt, time::Duration};
+use serde::Deserialize;
+
+/// The `cache` section as written. Every key may be left out; unknown keys are errors.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawConfig {
+    /// The tier in process memory; `null` switches it off. Default: 256 MiB.
+    pub l0: Option<RawMemoryTier>,
+    /// The memory store that edges share. Default: none.
+    pub l1: Option<RawSharedTier>,
+    /// The local disk. Default: none, unless the proxy brings one.
+    pub l2: Option<RawDiskTier>,
+    /// What moves up on a hit.
+    pub promotion: RawPromotion,
+    /// How requests for one key share a fetch.
+    pub collapse: RawCollapse,
+    /// How a body travels.
+    pub fill: RawFill,
+}
+
+impl Default for RawConfig {
+    fn default() -> Self {
+        Self {
+            l0: Some(RawMemoryTier::default()),
+            l1: None,
+            l2: None,
+            promotion: RawPromotion::default(),
+            collapse: RawCollapse::default(),
+            fill: RawFill::default(),
+        }
+    }
+}
+
+/// `l0`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawMemoryTier {
+    /// Bytes of heads and bodies held at most. Default 256MiB; at least 1.
+    pub capacity: ByteCount,
+    /// The largest body admitted. Default 2MiB.
+    pub gate: ByteCount,
+    /// Who leaves when room is needed. Default `gdsf`, which spares requests.
+    pub eviction: Eviction,
+}
+
+impl Default for RawMemoryTier {
+    fn default() -> Self {
+        Self {
+            capacity: ByteCount::mib(256),
+            gate: ByteCount::mib(2),
+            eviction: Eviction::Gdsf,
+        }
+    }
+}
+
+/// `l1`. Capacity and eviction are the store's own.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawSharedTier {
+    /// The largest body admitted. Default 64MiB.
+    pub gate: ByteCount,
+}
+
+impl Default for RawSharedTier {
+    fn default() -> Self {
+        Self {
+            gate: ByteCount::mib(64),
+        }
+    }
+}
+
+/// `l2`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawDiskTier {
+    /// Bytes of heads and bodies held at most. Default 10GiB; at least 1.
+    pub capacity: ByteCount,
+    /// The largest body admitted. Default unlimited.
+    pub gate: ByteCount,
+    /// Who leaves when room is needed. Default `lru`.
+    pub eviction: Eviction,
+}
+
+impl Default for RawDiskTier {
+    fn default() -> Self {
+        Self {
+            capacity: ByteCount::mib(10 << 10),
+            gate: ByteCount::UNLIMITED,
+            eviction: Eviction::Lru,
+        }
+    }
+}
+
+/// `promotion`: what a hit in one tier copies into a faster one.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawPromotion {
+    /// From the shared memory store to L0.
+    pub l1_to_l0: Promotion,
+    /// From the local disk to L0.
+    pub l2_to_l0: Promotion,
+}
+
+/// When a hit copies the object into a faster tier.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Promotion {
+    /// Not at all, at no cost.
+    Never,
+    /// While it streams to a client; it becomes visible once the whole of it was read.
+    #[default]
+    OnStreamCommitAtFinish,
+}
+
+/// `collapse`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawCollapse {
+    /// Clients that may read one fill at a time; one more is refused. Default 10000; 1 to 1000000.
+    pub waiters_max: u32,
+    /// Fetches under way at a time, per shard; one more is refused. Default 1024; 1 to 1000000.
+    pub fills_max: u32,
+}
+
+impl Default for RawCollapse {
+    fn default() -> Self {
+        Self {
+            waiters_max: 10_000,
+            fills_max: 1024,
+        }
+    }
+}
+
+/// `fill`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawFill {
+    /// Bytes of an arriving body kept in memory for its readers. Default 4MiB; at least 64KiB.
+    pub window: ByteCount,
+    /// Chunks that may wait to be written into one tier. Default 64; 1 to 65536.
+    pub lane_chunks_max: u32,
+    /// How long the slowest tier may hold a fill back before it is left behind. Default 2000; 1 to 600000.
+    pub lane_stall_ms_max: u32,
+    /// Bytes read from a tier at a time. Default 256KiB; at least 1.
+    pub read_size: ByteCount,
+    /// What becomes of a fetch that nobody reads any more. Default `finish`.
+    pub on_abandon: OnAbandon,
+}
+
+impl Default for RawFill {
+    fn default() -> Self {
+        Self {
+            window: ByteCount::mib(4),
+            lane_chunks_max: 64,
+            lane_stall_ms_max: 2_000,
+            read_size: ByteCount::kib(256),
+            on_abandon: OnAbandon::Finish,
+        }
+    }
+}
+
+/// What becomes of a fetch when its last client leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnAbandon {
+    /// It goes on as long as a tier keeps it.
+    Finish,
+    /// It is cancelled.
+    Cancel,
+}
+
+/// Who leaves a tier when room is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Eviction {
+    /// Whoever was used least recently.
+    Lru,
+    /// Greedy-Dual-Size-Frequency (Cherkasova, HPL-98-69R1): whoever spares the fewest requests per byte.
+    Gdsf,
+}
+
+/// A configuration that holds together. Deserializing one reads a [`RawConfig`] and checks it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(try_from = "RawConfig")]
+pub struct Config {
+    pub(crate) l0: Option<MemoryTier>,
+    /// Fastest first.
+    pub(crate) tiers: Vec<ByteTier>,
+    pub(crate) waiters_max: usize,
+    pub(crate) fills_max: usize,
+    pub(crate) window: u64,
+    pub(crate) lane_chunks_max: usize,
+    pub(crate) lane_stall_max: Duration,
+    pub(crate) read_size: u64,
+    pub(crate) on_abandon: OnAbandon,
+    plant: Option<Fault>,
+}
+
+/// L0.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MemoryTier {
+    pub capacity: ByteCount,
+    pub gate: ByteCount,
+    pub eviction: Eviction,
+}
+
+/// A tier below L0, as a value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ByteTier {
+    pub id: TierId,
+    pub gate: ByteCount,
+    pub index: IndexKeeper,
+    /// Towards L0.
+    pub promotion: Promotion,
+}
+
+/// Who knows what a byte tier holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum IndexKeeper {
+    /// The engine: the tier is this edge's alone.
+    Engine { capacity: ByteCount, eviction: Eviction },
+    /// The tier itself: others write to it too, and it evicts as it likes.
+    Tier,
+}
+
+/// A key with a value that is out of bounds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// The key's path below `cache`.
+    pub field: &'static str,
+    /// What the file says.
+    pub value: String,
+    /// What it may say.
+    pub bound: &'static str,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "`{}` is {}, but must be {}",
+            self.field, self.value, self.bound
+        )
+    }
+}
+
+impl core::error::Error for ConfigError {}
+
+fn check(
+    holds: bool,
+    field: &'static str,
+    value: impl fmt::Display,
+    bound: &'static str,
+) -> Result<(), ConfigError> {
+    if holds {
+        Ok(())
+    } else {
+        Err(ConfigError {
+            field,
+            value: format!("{value}"),
+            bound,
+        })
+    }
+}
+
+impl TryFrom<RawConfig> for Config {
+    type Error = ConfigError;
+
+    fn try_from(raw: RawConfig) -> Result<Self, ConfigError> {
+        let RawConfig {
+            l0,
+            l1,
+            l2,
+            promotion,
+            collapse,
+            fill,
+        } = raw;
+        if let Some(l0) = &l0 {
+            check(
+                l0.capacity > ByteCount::ZERO,
+                "l0.capacity",
+                l0.capacity,
+                "at least 1 byte",
+            )?;
+        }
+        if let Some(l2) = &l2 {
+            check(
+                l2.capacity > ByteCount::ZERO,
+                "l2.capacity",
+                l2.capacity,
+                "at least 1 byte",
+            )?;
+        }
+        let million = 1..=1_000_000;
+        check(
+            million.contains(&collapse.waiters_max),
+            "collapse.waiters_max",
+            collapse.waiters_max,
+            "1 to 1000000",
+        )?;
+        check(
+            million.contains(&collapse.fills_max),
+            "collapse.fills_max",
+            collapse.fills_max,
+            "1 to 1000000",
+        )?;
+        check(
+            fill.window >= ByteCount::kib(64),
+            "fill.window",
+            fill.window,
+            "at least 64KiB",
+        )?;
+        check(
+            (1..=65_536).contains(&fill.lane_chunks_max),
+            "fill.lane_chunks_max",
+            fill.lane_chunks_max,
+            "1 to 65536",
+        )?;
+        check(
+            (1..=600_000).contains(&fill.lane_stall_ms_max),
+            "fill.lane_stall_ms_max",
+            fill.lane_stall_ms_max,
+            "1 to 600000",
+        )?;
+        check(
+            fill.read_size > ByteCount::ZERO,
+            "fill.read_size",
+            fill.read_size,
+            "at least 1 byte",
+        )?;
+
+        let shared = l1.map(|tier| ByteTier {
+            id: TierId::L1,
+            gate: tier.gate,
+            index: IndexKeeper::Tier,
+            promotion: promotion.l1_to_l0,
+        });
+        let disk = l2.map(|tier| ByteTier {
+            id: TierId::L2,
+            gate: tier.gate,
+            index: IndexKeeper::Engine {
+                capacity: tier.capacity,
+                eviction: tier.eviction,
+            },
+            promotion: promotion.l2_to_l0,
+        });
+        Ok(Self {
+            l0: l0.map(|tier| MemoryTier {
+                capacity: tier.capacity,
+                gate: tier.gate,
+                eviction: tier.eviction,
+            }),
+            tiers: shared.into_iter().chain(disk).collect(),
+            waiters_max: collapse.waiters_max as usize,
+            fills_max: collapse.fills_max as usize,
+            window: fill.window.0,
+            lane_chunks_max: fill.lane_chunks_max as usize,
+            lane_stall_max: Duration::from_millis(fill.lane_stall_ms_max.into()),
+            read_size: fill.read_size.0,
+            on_abandon: fill.on_abandon,
+            plant: None,
+        })
+    }
+}
+
+impl Config {
+    /// This configuration for one of `shards` engines that share the key space evenly.
+    pub fn for_shard(&self, shards: u32) -> Self {
+        let share = |capacity: ByteCount| ByteCount(capacity.0.div_ceil(u64::from(shards.max(1))));
+        let mut config = self.clone();
+        if let Some(l0) = &mut config.l0 {
+            l0.capacity = share(l0.capacity);
+        }
+        for tier in &mut config.tiers {
+            if let IndexKeeper::Engine { capacity, .. } = &mut tier.index {
+                *capacity = share(*capacity);
+            }
+        }
+        config
+    }
+
+    /// The tiers below L0, fastest first.
+    pub fn byte_tiers(&self) -> impl Iterator<Item = TierId> {
+        self.tiers.iter().map(|tier| tier.id)
+    }
+
+    /// This configuration with a fault planted on purpose.
+    #[cfg(feature = "plant")]
+    pub fn with_fault(mut self, fault: Fault) -> Self {
+        self.plant = Some(fault);
+        self
+    }
+
+    /// Was this fault planted? Never, unless the crate was built to plant faults.
+    pub(crate) fn is_planted(&self, fault: Fault) -> bool {
+        cfg!(feature = "plant") && self.plant == Some(fault)
+    }
+}

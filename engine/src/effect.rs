@@ -1,0 +1,237 @@
+//! What the engine asks of the driver.
+
+use crate::{
+    head::{Head, Length, RequestHead},
+    id::{FillId, OpId, PurgeId, RecordId, RecordName, RequestId, TierId, WriterId},
+    key::CacheKey,
+    memory::Resident,
+    reason::{Bypass, End, MissReason, Refusal},
+    record::Record,
+    units::ByteCount,
+};
+use alloc::{sync::Arc, vec::Vec};
+use core::time::Duration;
+
+/// One piece of work. Those with an `op` want exactly one answer; the others want none.
+#[derive(Clone, Debug)]
+pub enum Effect<C> {
+    /// Ask the origin. Answer `Head` or `FetchFailed`.
+    Fetch {
+        /// To be answered.
+        op: OpId,
+        /// Names the stream of this fetch from now on.
+        fill: FillId,
+        /// What to ask for.
+        head: Arc<RequestHead>,
+    },
+    /// Hand over the next chunk of a fetch. Answer `Pulled`, `PullEnded` or `PullFailed`.
+    Pull {
+        /// To be answered.
+        op: OpId,
+        /// Whose.
+        fill: FillId,
+    },
+    /// Stop a fetch and forget it. An answer to its open operation may still come; the engine ignores it.
+    Cancel {
+        /// Whose.
+        fill: FillId,
+    },
+
+    /// Open what the tier holds under the key as `record`. Answer `Found`, `Absent` or `LookupFailed`.
+    Lookup {
+        /// To be answered.
+        op: OpId,
+        /// Where.
+        tier: TierId,
+        /// The engine's name for the open record, if there is one.
+        record: RecordId,
+        /// What.
+        key: CacheKey,
+        /// Exactly this record, for tiers whose index the engine keeps; whatever is current otherwise.
+        name: Option<RecordName>,
+    },
+    /// Read from an open record, or from what a writer has acknowledged. Answer `BodyRead` or `ReadFailed`.
+    Read {
+        /// To be answered.
+        op: OpId,
+        /// Where.
+        tier: TierId,
+        /// What.
+        source: ReadSource,
+        /// The first byte.
+        offset: u64,
+        /// No more bytes than this.
+        length_max: u64,
+    },
+    /// Close an open record.
+    Release {
+        /// Where.
+        tier: TierId,
+        /// What.
+        record: RecordId,
+    },
+
+    /// Begin a record. Answer `Opened` or `WriteFailed`.
+    Open {
+        /// To be answered.
+        op: OpId,
+        /// Where.
+        tier: TierId,
+        /// The engine's name for it while it is written.
+        writer: WriterId,
+        /// Whose response.
+        key: CacheKey,
+        /// Its name for ever.
+        name: RecordName,
+    },
+    /// Append a chunk. Answer `Written` or `WriteFailed`.
+    Write {
+        /// To be answered.
+        op: OpId,
+        /// Where.
+        tier: TierId,
+        /// Which record.
+        writer: WriterId,
+        /// The bytes.
+        chunk: C,
+    },
+    /// Make the record visible, at once and whole, in place of any older one of its key. Answer `Committed` or `WriteFailed`.
+    Commit {
+        /// To be answered.
+        op: OpId,
+        /// Where.
+        tier: TierId,
+        /// Which record.
+        writer: WriterId,
+        /// What to keep beside the body. Its length equals the bytes written.
+        record: Arc<Record>,
+    },
+    /// Close a writer. A record that was not committed is gone for good.
+    Discard {
+        /// Where.
+        tier: TierId,
+        /// Which record.
+        writer: WriterId,
+    },
+    /// Remove a record. Answer `Deleted` or `DeleteFailed`.
+    Delete {
+        /// To be answered.
+        op: OpId,
+        /// Where.
+        tier: TierId,
+        /// Whose.
+        key: CacheKey,
+        /// Exactly this record; whatever is current when absent.
+        name: Option<RecordName>,
+    },
+
+    /// Begin a client's response.
+    Serve {
+        /// Whose.
+        request: RequestId,
+        /// The response.
+        reply: Reply<C>,
+    },
+    /// The next chunk of a client's response, one for each demand.
+    Body {
+        /// Whose.
+        request: RequestId,
+        /// Not empty.
+        chunk: C,
+    },
+    /// A client's response is over.
+    Finish {
+        /// Whose.
+        request: RequestId,
+        /// How.
+        end: End,
+    },
+    /// The request is not the cache's business: proxy it, store nothing.
+    Pass {
+        /// Whose.
+        request: RequestId,
+        /// Why.
+        bypass: Bypass,
+    },
+    /// The client gets an error.
+    Refuse {
+        /// Whose.
+        request: RequestId,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// A purge has reached every tier.
+    PurgeDone {
+        /// Whose.
+        purge: PurgeId,
+        /// What was seen in each tier.
+        report: Vec<(TierId, PurgeOutcome)>,
+    },
+}
+
+/// What a [`Effect::Read`] reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadSource {
+    /// A record that a lookup opened.
+    Record(RecordId),
+    /// A record that is being written, or was by this writer.
+    Writer(WriterId),
+}
+
+/// The beginning of a response, or the whole of one.
+#[derive(Clone, Debug)]
+pub struct Reply<C> {
+    /// The stored or arriving head. `Age` and `Cache-Status` are the front's to add, from this.
+    pub head: Arc<Head>,
+    /// What is known of the body's length.
+    pub length: Length,
+    /// The age now.
+    pub age: Duration,
+    /// How long it stays fresh from now on; zero when it is not.
+    pub fresh_for: Duration,
+    /// Where it comes from.
+    pub outcome: Outcome,
+    /// The body.
+    pub body: ReplyBody<C>,
+}
+
+/// Where a response comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// A tier.
+    Hit {
+        /// Which.
+        tier: TierId,
+    },
+    /// The origin.
+    Miss {
+        /// Why the cache could not answer.
+        reason: MissReason,
+        /// Did it join a fetch that another request had begun?
+        collapsed: bool,
+        /// Does any tier intend to keep it?
+        storing: bool,
+    },
+}
+
+/// How a body reaches the client.
+#[derive(Clone, Debug)]
+pub enum ReplyBody<C> {
+    /// All at once: the request is over for the engine.
+    Whole(Arc<Resident<C>>),
+    /// Chunk by chunk, on demand, until `Finish`.
+    Streamed,
+}
+
+/// What a purge saw in one tier (failure R10: answers are what was seen).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PurgeOutcome {
+    /// It was there and is gone.
+    Removed(ByteCount),
+    /// It was there, of unknown size, and is gone.
+    RemovedUnseen,
+    /// It was not there.
+    Absent,
+    /// The tier could not say; it may still hold it.
+    Failed,
+}

@@ -1,0 +1,248 @@
+//! What the engine did, for those who watch. Ignoring events changes nothing.
+
+use crate::{
+    head::Length,
+    id::{FillId, OpId, PurgeId, RecordName, RequestId, TierId},
+    key::CacheKey,
+    reason::{Bypass, End, LaneEnd, MissReason, OriginFailure, Refusal, Rejection, Removal, Storable},
+    units::ByteCount,
+};
+
+/// A fact, past tense.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A client asked.
+    Requested {
+        /// Who.
+        request: RequestId,
+        /// For what.
+        key: CacheKey,
+    },
+    /// A tier answered.
+    Hit {
+        /// Whom.
+        request: RequestId,
+        /// With what.
+        key: CacheKey,
+        /// Which tier.
+        tier: TierId,
+    },
+    /// No tier answered.
+    Missed {
+        /// Whom.
+        request: RequestId,
+        /// What was asked for.
+        key: CacheKey,
+        /// Why.
+        reason: MissReason,
+    },
+    /// A request joined a lookup or fetch that another had begun.
+    Collapsed {
+        /// Who.
+        request: RequestId,
+        /// For what.
+        key: CacheKey,
+    },
+    /// A request came too late to read a fill from its first byte, and fetches for itself.
+    AttachRefused {
+        /// Who.
+        request: RequestId,
+        /// Which fill.
+        fill: FillId,
+    },
+    /// A request goes around the cache.
+    Passed {
+        /// Who.
+        request: RequestId,
+        /// Why.
+        bypass: Bypass,
+    },
+    /// A client got an error.
+    Refused {
+        /// Who.
+        request: RequestId,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// A response ended.
+    Served {
+        /// Whose.
+        request: RequestId,
+        /// What.
+        key: CacheKey,
+        /// Body bytes handed over.
+        sent: ByteCount,
+        /// How it ended.
+        end: End,
+    },
+    /// The origin was asked.
+    Fetched {
+        /// The fetch.
+        fill: FillId,
+        /// For what.
+        key: CacheKey,
+        /// For whom.
+        purpose: Purpose,
+    },
+    /// The origin's head came.
+    HeadArrived {
+        /// The fetch.
+        fill: FillId,
+        /// For what.
+        key: CacheKey,
+        /// Its status.
+        status: u16,
+        /// What it says of the length.
+        length: Length,
+        /// May it be stored?
+        storable: Storable,
+    },
+    /// The origin's part is over.
+    FetchEnded {
+        /// The fetch.
+        fill: FillId,
+        /// For what.
+        key: CacheKey,
+        /// Body bytes that came.
+        received: ByteCount,
+        /// How it ended.
+        end: FetchEnd,
+    },
+    /// The last leader failed before its head; one waiter asks the origin anew.
+    LeaderReplaced {
+        /// The fetch that failed.
+        fill: FillId,
+        /// The request that leads now.
+        request: RequestId,
+    },
+    /// A copy into a tier began.
+    LaneOpened {
+        /// Which tier.
+        tier: TierId,
+        /// What.
+        key: CacheKey,
+        /// Its name there, for byte tiers.
+        name: Option<RecordName>,
+    },
+    /// A copy into a tier was given up: it will never be visible.
+    LaneDropped {
+        /// Which tier.
+        tier: TierId,
+        /// What.
+        key: CacheKey,
+        /// Why.
+        why: LaneEnd,
+    },
+    /// A tier did not take an object.
+    Rejected {
+        /// Which tier.
+        tier: TierId,
+        /// What.
+        key: CacheKey,
+        /// Why.
+        why: Rejection,
+    },
+    /// A response is visible in a tier.
+    Stored {
+        /// Which tier.
+        tier: TierId,
+        /// What.
+        key: CacheKey,
+        /// Its body's length.
+        length: ByteCount,
+        /// What it costs there.
+        size: ByteCount,
+        /// Where the copy came from: a tier, or the origin when absent.
+        from: Option<TierId>,
+    },
+    /// A response is no longer visible in a tier.
+    Removed {
+        /// Which tier.
+        tier: TierId,
+        /// What.
+        key: CacheKey,
+        /// What it cost there.
+        size: ByteCount,
+        /// Why.
+        why: Removal,
+    },
+    /// What a tier whose index the engine keeps holds now, after each change.
+    Resident {
+        /// Which tier.
+        tier: TierId,
+        /// The sum of the sizes.
+        bytes: ByteCount,
+        /// How many.
+        objects: u64,
+        /// The sum may not exceed this.
+        capacity: ByteCount,
+    },
+    /// A tier's index was rebuilt.
+    Recovered {
+        /// Which tier.
+        tier: TierId,
+        /// How many records were taken in.
+        objects: u64,
+    },
+    /// A tier failed an operation.
+    TierFailed {
+        /// Which tier.
+        tier: TierId,
+        /// Which kind of operation.
+        operation: TierOperation,
+    },
+    /// A purge began: from now on nothing older is served or published here.
+    PurgeBegan {
+        /// Which.
+        purge: PurgeId,
+        /// What.
+        key: CacheKey,
+    },
+    /// A purge has reached every tier.
+    PurgeEnded {
+        /// Which.
+        purge: PurgeId,
+        /// What.
+        key: CacheKey,
+        /// Did every tier confirm?
+        confirmed: bool,
+    },
+    /// An answer came for an operation that was no longer of interest.
+    LateAnswer {
+        /// Which.
+        op: OpId,
+    },
+}
+
+/// For whom the origin is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// For everybody who asks for the key.
+    Shared,
+    /// For one request, because its key's response may not be shared or it came too late to share.
+    Private,
+}
+
+/// How a fetch ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FetchEnd {
+    /// The whole body came.
+    Complete,
+    /// The origin failed.
+    Failed(OriginFailure),
+    /// Nobody wanted it any more.
+    Cancelled,
+}
+
+/// What was asked of a tier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TierOperation {
+    /// A lookup.
+    Lookup,
+    /// A read.
+    Read,
+    /// Opening, writing or committing a record.
+    Write,
+    /// A delete.
+    Delete,
+}

@@ -1,0 +1,123 @@
+//! Request and response heads, as the engine needs them: a method or status, and fields in their order.
+
+use crate::units::ByteCount;
+use alloc::{boxed::Box, string::String, vec::Vec};
+
+/// Header fields in the order they came. Names are lower case; a name may occur several times.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fields(Vec<(Box<str>, Box<[u8]>)>);
+
+impl Fields {
+    /// No fields.
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Adds a field line. `name` is stored in lower case.
+    pub fn push(&mut self, name: &str, value: &[u8]) {
+        let mut name = String::from(name);
+        name.make_ascii_lowercase();
+        self.0.push((name.into_boxed_str(), value.into()));
+    }
+
+    /// Every field line, in order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        self.0.iter().map(|(name, value)| (&**name, &**value))
+    }
+
+    /// The values of `name` (lower case), in order.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.iter()
+            .filter(move |(other, _)| *other == name)
+            .map(|(_, value)| value)
+    }
+
+    /// Is there a line named `name` (lower case)?
+    pub fn contains(&self, name: &str) -> bool {
+        self.all(name).next().is_some()
+    }
+
+    /// Removes every line whose name `unwanted` accepts.
+    pub fn remove(&mut self, mut unwanted: impl FnMut(&str) -> bool) {
+        self.0.retain(|(name, _)| !unwanted(name));
+    }
+
+    /// The bytes that names and values hold, which is what a head costs in a tier.
+    pub fn size(&self) -> ByteCount {
+        self.iter().fold(ByteCount::ZERO, |sum, (name, value)| {
+            sum.plus((name.len() + value.len()) as u64)
+        })
+    }
+}
+
+impl<N: AsRef<str>, V: AsRef<[u8]>> FromIterator<(N, V)> for Fields {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(lines: I) -> Self {
+        let mut fields = Self::new();
+        for (name, value) in lines {
+            fields.push(name.as_ref(), value.as_ref());
+        }
+        fields
+    }
+}
+
+/// What a request wants done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// The representation.
+    Get,
+    /// Its head only.
+    Head,
+    /// Anything else: never answered from the cache.
+    Other,
+}
+
+/// A client's request, as the engine and the origin client need it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestHead {
+    /// The method.
+    pub method: Method,
+    /// `Host`, in lower case, or `:authority`.
+    pub authority: Box<str>,
+    /// Path and query, as sent.
+    pub target: Box<str>,
+    /// Header fields, without hop-by-hop ones.
+    pub fields: Fields,
+}
+
+/// A response's head.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The status code.
+    pub status: u16,
+    /// Header fields, without hop-by-hop ones.
+    pub fields: Fields,
+}
+
+/// What is known of a body's length when its head has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// Exactly this many bytes; more or fewer is an error.
+    Known(ByteCount),
+    /// Only the end of the stream tells.
+    Unknown,
+}
+
+impl Head {
+    /// What the head says of the body's length (RFC 9112 section 6.3): no body for 204 and 304, `Content-Length`
+    /// otherwise. Several lengths that differ, or one that is no number, count as unknown; the origin client has
+    /// refused such a response before.
+    pub fn length(&self) -> Length {
+        if matches!(self.status, 204 | 304) {
+            return Length::Known(ByteCount::ZERO);
+        }
+        let mut lengths = self.fields.all("content-length").map(|value| {
+            core::str::from_utf8(value)
+                .ok()
+                .and_then(|text| text.trim().parse::<u64>().ok())
+        });
+        match (lengths.next().flatten(), lengths.next()) {
+            (Some(length), None) => Length::Known(ByteCount(length)),
+            (Some(_) | None, _) => Length::Unknown,
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What the world tells the engine.
+
+use crate::{
+    head::{Head, RequestHead},
+    id::{OpId, PurgeId, RequestId, TierId},
+    key::CacheKey,
+    reason::OriginFailure,
+    record::Record,
+    time::WallTime,
+};
+use alloc::{sync::Arc, vec::Vec};
+
+/// One thing that happened. Those with an `op` answer the effect of that id; each effect is answered once.
+#[derive(Clone, Debug)]
+pub enum Input<C> {
+    /// A client asks. The engine answers with [`Effect::Serve`](crate::Effect::Serve), `Pass` or `Refuse`.
+    Request {
+        /// The driver's name for it, never used before.
+        request: RequestId,
+        /// What [`CacheKey::of`] makes of the head.
+        key: CacheKey,
+        /// The head.
+        head: Arc<RequestHead>,
+    },
+    /// A client whose response is streamed can take one more chunk. At most one demand is open at a time.
+    Demand {
+        /// Whose.
+        request: RequestId,
+    },
+    /// A client left, or read to the end. Unknown and finished requests are ignored.
+    Leave {
+        /// Whose.
+        request: RequestId,
+    },
+    /// Remove what is stored under `key`, everywhere, and let nothing that began before publish.
+    Purge {
+        /// The driver's name for it.
+        purge: PurgeId,
+        /// What to remove.
+        key: CacheKey,
+    },
+    /// What a tier found at start, oldest first. Only before the first request.
+    Recovered {
+        /// Which tier.
+        tier: TierId,
+        /// Its whole and checked records.
+        records: Vec<Record>,
+    },
+    /// The calendar. Sent once before anything else and again whenever it jumped.
+    WallClock {
+        /// The time now.
+        wall: WallTime,
+    },
+    /// The time that [`Engine::poll_wake`](crate::Engine::poll_wake) named has come. Too early is harmless.
+    Wake,
+
+    /// The origin's response head came. Answers `Fetch`.
+    Head {
+        /// The fetch.
+        op: OpId,
+        /// The head.
+        head: Arc<Head>,
+    },
+    /// No head will come. Answers `Fetch`.
+    FetchFailed {
+        /// The fetch.
+        op: OpId,
+        /// Why.
+        failure: OriginFailure,
+    },
+    /// The next chunk of the origin's body. Answers `Pull`.
+    Pulled {
+        /// The pull.
+        op: OpId,
+        /// Not empty.
+        chunk: C,
+    },
+    /// The origin's body ended where it said it would. Answers `Pull`.
+    PullEnded {
+        /// The pull.
+        op: OpId,
+    },
+    /// The origin's body broke off. Answers `Pull`.
+    PullFailed {
+        /// The pull.
+        op: OpId,
+        /// Why.
+        failure: OriginFailure,
+    },
+
+    /// The tier holds the key; its record is open under the id that the effect named. Answers `Lookup`.
+    Found {
+        /// The lookup.
+        op: OpId,
+        /// What is stored.
+        record: Record,
+    },
+    /// The tier does not hold the key. Answers `Lookup`.
+    Absent {
+        /// The lookup.
+        op: OpId,
+    },
+    /// The tier did not answer. Answers `Lookup`.
+    LookupFailed {
+        /// The lookup.
+        op: OpId,
+    },
+    /// Bytes from a record or writer: at least one, at most as many as asked for. Answers `Read`.
+    BodyRead {
+        /// The read.
+        op: OpId,
+        /// Not empty.
+        chunk: C,
+    },
+    /// The bytes cannot be had. Answers `Read`.
+    ReadFailed {
+        /// The read.
+        op: OpId,
+    },
+    /// The tier is ready for the writer's first chunk. Answers `Open`.
+    Opened {
+        /// The open.
+        op: OpId,
+    },
+    /// The tier holds the chunk: it can be read back. Answers `Write`.
+    Written {
+        /// The write.
+        op: OpId,
+    },
+    /// The record is whole and can be looked up. Answers `Commit`.
+    Committed {
+        /// The commit.
+        op: OpId,
+    },
+    /// The tier refused. Answers `Open`, `Write` or `Commit`.
+    WriteFailed {
+        /// Which.
+        op: OpId,
+    },
+    /// The tier no longer holds it. Answers `Delete`.
+    Deleted {
+        /// The delete.
+        op: OpId,
+        /// Was it there?
+        existed: bool,
+    },
+    /// The tier could not say. Answers `Delete`.
+    DeleteFailed {
+        /// The delete.
+        op: OpId,
+    },
+}

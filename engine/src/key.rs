@@ -1,0 +1,41 @@
+//! The one function that names stored responses.
+//!
+//! Lookups, fills, purges and prewarming all come through here (failure F8: objects stored under keys that no lookup
+//! used). A key has 128 bits and travels inside every stored record, so that a collision is seen, not served (T13).
+
+use core::fmt;
+
+/// What names a stored response.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CacheKey(pub u128);
+
+impl CacheKey {
+    /// The key of the representation at `authority` (host and port, in lower case) and `target` (path and query).
+    ///
+    /// Each part goes in with its length before it, so that no two pairs of parts read alike.
+    pub fn of(authority: &str, target: &str) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        for part in [authority, target] {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part.as_bytes());
+        }
+        let digest = hasher.finalize();
+        let (first, _) = digest
+            .as_bytes()
+            .split_first_chunk()
+            .expect("a digest has 32 bytes, of which 16 are taken");
+        Self(u128::from_le_bytes(*first))
+    }
+}
+
+impl fmt::Display for CacheKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+impl fmt::Debug for CacheKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}

@@ -1,0 +1,25 @@
+//! What L0 holds.
+
+use crate::{head::Head, record::Freshness, units::ByteCount};
+use alloc::{sync::Arc, vec::Vec};
+
+/// One response in memory, whole. Shared by the tier and by everybody who is sending it: eviction takes it out of the
+/// tier, not out of their hands (failure T9).
+#[derive(Clone, Debug)]
+pub struct Resident<C> {
+    /// The head.
+    pub head: Arc<Head>,
+    /// The body, in order.
+    pub chunks: Vec<C>,
+    /// The body's length.
+    pub length: ByteCount,
+    /// How long it may be used.
+    pub freshness: Freshness,
+}
+
+impl<C> Resident<C> {
+    /// What it costs in L0: its body and its head.
+    pub fn size(&self) -> ByteCount {
+        self.length.plus(self.head.fields.size().0)
+    }
+}

@@ -1,0 +1,38 @@
+//! Faults that can be put into the engine on purpose, to see that the net catches them.
+//!
+//! Each is one row of `docs/failures.md`. They do nothing unless the crate is built with the feature `plant`, which only
+//! the simulator's `prove` and its tests ask for.
+
+/// A way in which such caches really failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A fetch that broke off looks like one that ended.
+    T3,
+    /// A lane that lost a chunk carries on and commits.
+    T5,
+    /// A purge does not stop what began before it.
+    F1,
+}
+
+impl Fault {
+    /// Every fault that can be planted.
+    pub const ALL: [Self; 3] = [Self::T3, Self::T5, Self::F1];
+
+    /// Its row in `docs/failures.md`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::T3 => "T3",
+            Self::T5 => "T5",
+            Self::F1 => "F1",
+        }
+    }
+
+    /// What goes wrong when it is planted.
+    pub const fn describe(self) -> &'static str {
+        match self {
+            Self::T3 => "a fetch that broke off looks like one that ended",
+            Self::T5 => "a lane that lost a chunk carries on and commits",
+            Self::F1 => "a purge does not stop what began before it",
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Why: every decision and every failure names its reason as one of these.
+
+use crate::id::TierId;
+
+/// Why a request was not answered from a tier (RFC 9211 section 2.2 has the words for most).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MissReason {
+    /// Nothing is stored under the key.
+    Absent,
+    /// What is stored is past its lifetime.
+    Stale,
+    /// Every tier that might hold it failed.
+    TierFailed,
+    /// The request asks for something the cache does not answer.
+    Bypass(Bypass),
+}
+
+/// Why a request goes around the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bypass {
+    /// Neither GET nor HEAD, or a HEAD with nothing stored.
+    Method,
+    /// Ranges are answered from stored objects only.
+    Range,
+    /// It carries credentials (RFC 9111 section 3.5).
+    Authorization,
+    /// It may be answered only if a condition holds that the origin must judge.
+    Precondition,
+}
+
+/// May a response be stored (RFC 9111 section 3)?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Storable {
+    /// Yes, with this lifetime.
+    Yes,
+    /// No, and why.
+    No(NotStorable),
+}
+
+/// Why a response may not be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotStorable {
+    /// Its status is not one that this cache stores.
+    Status,
+    /// `no-store`.
+    NoStore,
+    /// `private`.
+    Private,
+    /// `no-cache`: it would have to be revalidated before each use.
+    NoCache,
+    /// It has no explicit lifetime, or one of zero.
+    NoLifetime,
+    /// It depends on request fields.
+    Vary,
+    /// Its length fields contradict each other.
+    Length,
+}
+
+/// How the origin failed us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OriginFailure {
+    /// No connection could be made.
+    Unreachable,
+    /// No head, or no next piece of a body, came in time.
+    TimedOut,
+    /// The connection broke.
+    Broken,
+    /// The head or the framing of the body was not HTTP.
+    Malformed,
+    /// Fewer bytes than the head promised.
+    TooShort,
+    /// More bytes than the head promised.
+    TooLong,
+    /// Whoever fed the fetch went away before its end (failures T3, T6).
+    Abandoned,
+}
+
+/// Why a client gets an error instead of a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The origin failed before its head came.
+    Origin(OriginFailure),
+    /// `collapse.fills_max` fetches are under way already.
+    TooManyFills,
+    /// `collapse.waiters_max` clients read this fill already.
+    TooManyWaiters,
+}
+
+/// How a response's body ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Every byte of it was handed over.
+    Complete,
+    /// It broke off; the client must see a broken connection (failures T3, T11).
+    Aborted(AbortReason),
+}
+
+/// Why a body broke off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AbortReason {
+    /// The origin failed in the middle.
+    Origin(OriginFailure),
+    /// A tier could not hand over the next piece of what it holds.
+    TierRead(TierId),
+    /// The client left.
+    ClientLeft,
+}
+
+/// Why a lane or writer gave up what it had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LaneEnd {
+    /// The body grew past the tier's byte gate.
+    OverGate,
+    /// Its queue was full, so a chunk was lost (failure T5).
+    Full,
+    /// The tier did not take a chunk within `fill.lane_stall_ms_max`.
+    Stalled,
+    /// The tier refused an operation.
+    TierFailed,
+    /// The body broke off, or its reader left (failure T6).
+    Abandoned,
+    /// A purge, or a newer response, came in between (failure F1).
+    Superseded,
+}
+
+/// Why a tier does not take an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// Its known length is over the gate.
+    OverGate,
+    /// It is larger than the whole tier (failure A4).
+    OverCapacity,
+    /// The promotion's policy says no.
+    Policy,
+}
+
+/// Why something left a tier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// To make room.
+    Capacity,
+    /// A newer response took its place.
+    Replaced,
+    /// A purge named it.
+    Purged,
+    /// The tier could not find or read what the index promised.
+    Lost,
+}

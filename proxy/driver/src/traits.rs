@@ -1,0 +1,147 @@
+//! The world as the driver sees it: a clock, a spawner, an origin, byte tiers, and somebody who watches.
+//!
+//! Production and simulation differ in what stands behind these traits and in nothing else.
+
+use bytes::Bytes;
+use std::{future::Future, sync::Arc};
+use tiergate_engine::{
+    CacheKey, Event, Head, Instant, OriginFailure, ReadSource, Record, RecordId, RecordName, RequestHead,
+    TierId, WallTime, WriterId,
+};
+
+/// Everything one driver is built from.
+pub trait World: Send + Sync + 'static {
+    /// Tells the time and sleeps.
+    type Clock: Clock;
+    /// Starts tasks.
+    type Spawn: Spawn;
+    /// Answers fetches.
+    type Origin: Origin;
+    /// Holds records below L0.
+    type Tier: ByteTier;
+    /// Is shown every event.
+    type Observer: Observer;
+}
+
+/// Tells the time and sleeps.
+pub trait Clock: Clone + Send + Sync + 'static {
+    /// Monotonic time.
+    fn now(&self) -> Instant;
+    /// Calendar time.
+    fn wall(&self) -> WallTime;
+    /// Returns once `now` is `at` or later.
+    fn sleep_until(&self, at: Instant) -> impl Future<Output = ()> + Send;
+}
+
+/// Starts tasks that end by themselves.
+pub trait Spawn: Clone + Send + Sync + 'static {
+    /// Runs `task` to its end beside the caller.
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static);
+}
+
+/// Answers fetches.
+pub trait Origin: Send + Sync + 'static {
+    /// A body on its way.
+    type Body: OriginBody;
+    /// Asks the origin and returns once the response's head is here.
+    fn fetch(
+        &self,
+        head: Arc<RequestHead>,
+    ) -> impl Future<Output = Result<(Head, Self::Body), OriginFailure>> + Send;
+}
+
+/// A body on its way. Dropping it stops it.
+pub trait OriginBody: Send + 'static {
+    /// The next chunk, never empty; `None` only at the end that the framing announced.
+    fn next(&mut self) -> impl Future<Output = Result<Option<Bytes>, OriginFailure>> + Send;
+}
+
+/// A tier did not do what it was asked. Why is for its log; the engine treats all of it alike (C1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TierError(pub String);
+
+impl std::fmt::Display for TierError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for TierError {}
+
+/// Names a writer or an open record: engines number their own, so the shard is part of the name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Handle<I> {
+    /// Which engine's.
+    pub shard: u32,
+    /// Its id there.
+    pub id: I,
+}
+
+/// Holds records below L0. The engine opens, writes, commits and discards each record in order, one call at a time for
+/// each handle; calls for different handles run at once.
+pub trait ByteTier: Send + Sync + 'static {
+    /// Everything whole that an earlier process left, oldest first; what is torn is deleted. Tiers that keep their own
+    /// index return nothing.
+    fn recover(&self) -> impl Future<Output = Result<Vec<Record>, TierError>> + Send;
+
+    /// Opens the record of `key` for reading under `handle`: the one called `name`, or whichever is current.
+    fn lookup(
+        &self,
+        handle: Handle<RecordId>,
+        key: CacheKey,
+        name: Option<RecordName>,
+    ) -> impl Future<Output = Result<Option<Record>, TierError>> + Send;
+
+    /// At least one and at most `length_max` bytes from `offset` on, checked against what was written. An open record
+    /// stays the same from first to last byte, whatever happens to its key meanwhile. Of a writer's record, the bytes
+    /// whose write was acknowledged can be read until it is discarded, committed or not, even after a write failed.
+    fn read(
+        &self,
+        source: Handle<ReadSource>,
+        offset: u64,
+        length_max: u64,
+    ) -> impl Future<Output = Result<Bytes, TierError>> + Send;
+
+    /// Closes an open record.
+    fn release(&self, handle: Handle<RecordId>);
+
+    /// Begins a record under a name that nobody else uses.
+    fn open(
+        &self,
+        handle: Handle<WriterId>,
+        key: CacheKey,
+        name: RecordName,
+    ) -> impl Future<Output = Result<(), TierError>> + Send;
+
+    /// Appends to it.
+    fn write(
+        &self,
+        handle: Handle<WriterId>,
+        chunk: Bytes,
+    ) -> impl Future<Output = Result<(), TierError>> + Send;
+
+    /// Makes it visible, at once and whole, in place of any older record of its key. The handle stays readable.
+    fn commit(
+        &self,
+        handle: Handle<WriterId>,
+        record: Arc<Record>,
+    ) -> impl Future<Output = Result<(), TierError>> + Send;
+
+    /// Closes a writer; what was not committed is gone. Also called for a handle whose `open` failed or never ran.
+    fn discard(&self, handle: Handle<WriterId>);
+
+    /// Removes the record called `name`, or whichever is current; says whether there was one.
+    fn delete(
+        &self,
+        key: CacheKey,
+        name: Option<RecordName>,
+    ) -> impl Future<Output = Result<bool, TierError>> + Send;
+}
+
+/// Is shown every event, in order for each shard.
+pub trait Observer: Send + Sync + 'static {
+    /// Called under the shard's lock: be quick, and do not call the driver.
+    fn observe(&self, shard: u32, now: Instant, event: &Event);
+    /// A tier call failed; the engine was told, this is for the log.
+    fn tier_failed(&self, tier: TierId, error: &TierError);
+}
