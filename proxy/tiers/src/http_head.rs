@@ -137,9 +137,10 @@ pub fn end_to_end(headers: &HeaderMap) -> Fields {
         .iter()
         .filter(|(name, _)| {
             let name = name.as_str();
-            !HOP_BY_HOP.contains(&name)
-                && !nominated.iter().any(|other| other == name)
-                && !(coded && name == "content-length")
+            let is_length_overruled = coded && name == "content-length";
+            !(HOP_BY_HOP.contains(&name)
+                || nominated.iter().any(|other| other == name)
+                || is_length_overruled)
         })
         .map(|(name, value)| (name.as_str(), value.as_bytes()))
         .collect()
@@ -248,3 +249,6 @@ fn status(parameters: &str) -> HeaderValue {
     HeaderValue::try_from(format!("tiergate; {parameters}"))
         .expect("the parameters are words of ours and digits, all visible ASCII")
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! The HTTP/1.1 client that answers fetches, over any connector.
 //!
 //! One [`HttpOrigin`] speaks to one `host:port`. It keeps a bounded number of idle connections, each only after a body was
-//! read to its end. It asks again in one case only: a connection that was idle turns out to be closed. Everything else
+//! read to its end. It asks again in one case only: a connection that was idle breaks before a whole head came. All else
 //! is reported, once, as an [`OriginFailure`]; retries and breakers belong to the engine. It follows no redirect, sends no
 //! body, and adds no field but `Host`. Start at [`HttpOrigin::fetch`].
 
@@ -25,7 +25,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-/// The bytes of one connection read ahead at most; it bounds a response's head, and the chunks that a body comes in.
+/// The bytes of one connection read ahead at most. A head is refused within one more buffer of it, and no chunk is larger.
 const READ_AHEAD_MAX: usize = 64 << 10;
 /// The field lines of one response's head at most; one more is [`OriginFailure::Malformed`].
 const FIELD_LINES_MAX: usize = 256;
@@ -325,3 +325,6 @@ impl IdleConnections {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
