@@ -3,9 +3,14 @@
 //! A client takes its connector ([`Connect`]): real TCP or the simulator's. Nothing here decides about caching, retries a
 //! tier, or draws chance. Start at [`HttpOrigin`].
 
+mod blocks;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
 mod connect;
+mod dir;
 pub mod http_head;
 mod origin;
 
 pub use connect::{Connect, TcpConnect};
+pub use dir::{DirError, DirTier};
 pub use origin::{HostField, HttpBody, HttpOrigin, OriginOptions};
