@@ -219,8 +219,18 @@ pub(crate) struct ByteTier {
     pub id: TierId,
     pub gate: ByteCount,
     pub index: IndexKeeper,
+    pub on_full: OnFull,
     /// Towards L0.
     pub promotion: Promotion,
+}
+
+/// What a fill does when a tier takes its chunks more slowly than the origin sends them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnFull {
+    /// It leaves the tier behind at once.
+    Drop,
+    /// It waits, up to `fill.lane_stall_ms_max`: late readers live on what this tier has.
+    Wait,
 }
 
 /// Who knows what a byte tier holds.
@@ -342,6 +352,7 @@ impl TryFrom<RawConfig> for Config {
             id: TierId::L1,
             gate: tier.gate,
             index: IndexKeeper::Tier,
+            on_full: OnFull::Drop,
             promotion: promotion.l1_to_l0,
         });
         let disk = l2.map(|tier| ByteTier {
@@ -351,6 +362,7 @@ impl TryFrom<RawConfig> for Config {
                 capacity: tier.capacity,
                 eviction: tier.eviction,
             },
+            on_full: OnFull::Wait,
             promotion: promotion.l2_to_l0,
         });
         Ok(Self {

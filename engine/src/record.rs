@@ -34,6 +34,11 @@ impl Freshness {
         self.age(now) < self.lifetime
     }
 
+    /// When the response was made, on the calendar: what a purge is compared with.
+    pub(crate) fn born(&self, now: Instant, wall: WallTime) -> WallTime {
+        wall.before(self.age(now))
+    }
+
     /// The same freshness as it is written to a tier that outlives this process.
     pub(crate) fn to_stored(self, now: Instant, wall: WallTime) -> StoredFreshness {
         StoredFreshness {
