@@ -86,10 +86,3 @@ pub struct Record {
     /// How long it may be used.
     pub freshness: StoredFreshness,
 }
-
-impl Record {
-    /// What the record costs in a tier: its body and its head.
-    pub fn size(&self) -> ByteCount {
-        self.length.plus(self.head.fields.size().0)
-    }
-}

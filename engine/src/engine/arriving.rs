@@ -36,7 +36,6 @@ impl<C: Chunk> Engine<C> {
                     fill,
                     Errand {
                         key,
-                        ask,
                         sharing: Sharing::Open,
                         reason,
                     },

@@ -78,13 +78,7 @@ impl<C: Chunk> Engine<C> {
             since: self.now,
             failed,
         };
-        self.fills.insert(
-            fill_id,
-            Fill {
-                errand: Errand { ask, ..errand },
-                stage,
-            },
-        );
+        self.fills.insert(fill_id, Fill { errand, stage });
     }
 
     /// Fetches for one request alone.

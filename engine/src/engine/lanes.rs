@@ -35,11 +35,15 @@ pub(super) struct OpenLane<C> {
 impl<C: Chunk> Engine<C> {
     /// Opens a way into every tier that may take a body of this length.
     pub(super) fn open_lanes(&mut self, fill_id: FillId, errand: &Errand, stream: &mut Stream<C>) {
-        let (key, head_size) = (errand.key, stream.head.fields.size());
-        let refusal = |gate: ByteCount, capacity: ByteCount| match stream.length {
-            Length::Known(length) if length > gate => Some(Rejection::OverGate),
-            Length::Known(length) if length.plus(head_size.0) > capacity => Some(Rejection::OverCapacity),
-            Length::Known(_) | Length::Unknown => None,
+        let key = errand.key;
+        let cost = match stream.length {
+            Length::Known(length) => Some((length, self.config.cost(length, &stream.head))),
+            Length::Unknown => None,
+        };
+        let refusal = |gate: ByteCount, capacity: ByteCount| match cost {
+            Some((length, _)) if length > gate => Some(Rejection::OverGate),
+            Some((_, cost)) if cost > capacity => Some(Rejection::OverCapacity),
+            Some(_) | None => None,
         };
         if let Some(l0) = self.config.l0 {
             match refusal(l0.gate, l0.capacity) {

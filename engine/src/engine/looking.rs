@@ -214,7 +214,10 @@ impl<C: Chunk> Engine<C> {
         }
         let refused = [
             (record.length > l0.gate, Rejection::OverGate),
-            (record.size() > l0.capacity, Rejection::OverCapacity),
+            (
+                self.config.cost(record.length, &record.head) > l0.capacity,
+                Rejection::OverCapacity,
+            ),
         ];
         if let Some(why) = refused
             .into_iter()

@@ -26,8 +26,9 @@ impl<C: Chunk> Engine<C> {
     /// Makes a response visible in L0, in place of any older one.
     pub(super) fn store_in_memory(&mut self, key: CacheKey, resident: Resident<C>, from: Option<TierId>) {
         let tier = TierId::L0;
+        let length = resident.length;
+        let size = self.config.cost(length, &resident.head);
         let Some(memory) = &mut self.memory else { return };
-        let (size, length) = (resident.size(), resident.length);
         if !memory.fits(size) {
             return self.event(Event::Rejected {
                 tier,
@@ -51,7 +52,8 @@ impl<C: Chunk> Engine<C> {
 
     /// A tier has published a record: index it, if the index is ours.
     pub(super) fn store_in_tier(&mut self, tier: TierId, record: &Record) {
-        let (key, length, size) = (record.key, record.length, record.size());
+        let (key, length) = (record.key, record.length);
+        let size = self.config.cost(length, &record.head);
         let freshness = record.freshness.to_live(self.now, self.wall());
         let Some(index) = self.index(tier) else {
             return self.event(Event::Stored {
