@@ -177,19 +177,9 @@ impl<W: World> Shared<W> {
         Some((resident, age))
     }
 
-    /// The sum over all shards. Names every field, so that a new one cannot be forgotten.
     pub(crate) fn audit(&self) -> Audit {
         self.shards().fold(Audit::default(), |sum, number| {
-            let one = self.lock(number).engine.audit();
-            Audit {
-                requests: sum.requests + one.requests,
-                operations: sum.operations + one.operations,
-                flights: sum.flights + one.flights,
-                writers: sum.writers + one.writers,
-                records: sum.records + one.records,
-                purges: sum.purges + one.purges,
-                window_bytes: sum.window_bytes + one.window_bytes,
-            }
+            sum.plus(self.lock(number).engine.audit())
         })
     }
 }

@@ -128,7 +128,7 @@ async fn a_purge_reports_each_tier() {
         .tier
         .stored()
         .first()
-        .map(|record| record.size())
+        .map(|record| record.length.plus(record.head.fields.size().0))
         .expect("it was stored");
 
     let mut report = rig.driver.purge(key("/a")).await;
