@@ -3,5 +3,6 @@
 
 mod endings;
 mod requests;
+mod schedules;
 mod tiers;
 mod world;

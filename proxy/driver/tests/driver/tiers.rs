@@ -41,14 +41,18 @@ async fn handles_are_closed_after_their_last_call() {
     assert!(read(&mut first.body).await.is_ok());
     rig.settle().await;
     rig.temper(Temper::Paced(Duration::from_millis(10)));
-    for patience in 0..40 {
+    for patience in 1..30 {
         let limit = Duration::from_millis(patience);
         let whole = tokio::time::timeout(limit, async {
             let mut served = rig.served("/a").await;
             read(&mut served.body).await
         })
         .await;
-        assert!(whole.is_err() || patience >= 20, "a read takes at least 20 ms");
+        match whole {
+            Ok(whole) => assert_eq!(whole.map(|body| body.len()), Ok(10_000)),
+            Err(_) => assert!(patience <= 21, "a lookup and a read take 20 ms"),
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
     }
     rig.settle().await;
 }

@@ -22,6 +22,9 @@ use tiergate_engine::{
     RawDiskTier, RawMemoryTier, ReadSource, Record, RecordId, RecordName, RequestHead, Seed, TierId,
     WallTime, WriterId,
 };
+use tokio::time::timeout;
+
+const DAY: Duration = Duration::from_secs(86_400);
 
 /// Where the test calendar begins.
 const EPOCH_MS: u64 = 1_700_000_000_000;
@@ -180,7 +183,7 @@ impl Origin for Lent<ScriptedOrigin> {
         locked(&self.asked).push(head.target.to_string());
         let script = locked(&self.scripts).get(&*head.target).cloned();
         let script = script.ok_or(OriginFailure::Unreachable)?;
-        tokio::time::sleep(script.pace).await;
+        pass(script.pace).await;
         let head = Head {
             status: 200,
             fields: script.fields.iter().cloned().collect(),
@@ -197,7 +200,7 @@ impl Origin for Lent<ScriptedOrigin> {
 
 impl OriginBody for ScriptedBody {
     async fn next(&mut self) -> Result<Option<Bytes>, OriginFailure> {
-        tokio::time::sleep(self.script.pace).await;
+        pass(self.script.pace).await;
         if let Some(chunk) = self.script.chunks.get(self.next) {
             self.next += 1;
             self.origin.chunks_sent.fetch_add(1, Ordering::Relaxed);
@@ -270,7 +273,7 @@ impl MapTier {
         let temper = *locked(&self.temper);
         let result = match temper {
             Temper::Paced(pace) => {
-                tokio::time::sleep(pace).await;
+                pass(pace).await;
                 Ok(())
             }
             Temper::Fails => Err(TierError("the script says no".to_owned())),
@@ -288,6 +291,15 @@ impl MapTier {
             contents.closed_while_busy.push(handle);
         }
         contents
+    }
+}
+
+/// Lets time pass; no time at all still lets others run.
+async fn pass(pace: Duration) {
+    if pace.is_zero() {
+        tokio::task::yield_now().await;
+    } else {
+        tokio::time::sleep(pace).await;
     }
 }
 
@@ -395,18 +407,23 @@ impl ByteTier for Lent<MapTier> {
 /// Hears every event.
 #[derive(Default)]
 pub(crate) struct Ear {
-    events: Mutex<Vec<(u32, Event)>>,
+    events: Mutex<Vec<(u32, Instant, Event)>>,
     tier_failures: AtomicUsize,
 }
 
 impl Ear {
     pub(crate) fn count(&self, is_meant: impl Fn(&Event) -> bool) -> usize {
         let events = locked(&self.events);
-        events.iter().filter(|(_, event)| is_meant(event)).count()
+        events.iter().filter(|(_, _, event)| is_meant(event)).count()
     }
 
     pub(crate) fn shards(&self) -> std::collections::BTreeSet<u32> {
-        locked(&self.events).iter().map(|(shard, _)| *shard).collect()
+        locked(&self.events).iter().map(|(shard, _, _)| *shard).collect()
+    }
+
+    /// Everything, in order.
+    pub(crate) fn log(&self) -> Vec<(u32, Instant, Event)> {
+        locked(&self.events).clone()
     }
 
     pub(crate) fn tier_failures(&self) -> usize {
@@ -415,8 +432,8 @@ impl Ear {
 }
 
 impl Observer for Lent<Ear> {
-    fn observe(&self, shard: u32, _now: Instant, event: &Event) {
-        locked(&self.events).push((shard, *event));
+    fn observe(&self, shard: u32, now: Instant, event: &Event) {
+        locked(&self.events).push((shard, now, *event));
     }
 
     fn tier_failed(&self, _tier: TierId, _error: &TierError) {
@@ -527,9 +544,10 @@ pub(crate) fn parts_without_tiers() -> Parts<Scripted> {
     }
 }
 
-/// Asks for `target`, in a task of its own if need be.
+/// Asks for `target`. Nothing in these tests takes a virtual day, so what does was forgotten.
 pub(crate) async fn get(driver: &Driver<Scripted>, target: &str) -> Answer<Scripted> {
-    driver.request(key(target), Arc::new(head(target))).await
+    let answer = driver.request(key(target), Arc::new(head(target)));
+    timeout(DAY, answer).await.expect("every request is answered")
 }
 
 pub(crate) fn key(target: &str) -> CacheKey {
@@ -548,7 +566,10 @@ fn head(target: &str) -> RequestHead {
 /// Reads to the end.
 pub(crate) async fn read(body: &mut Body<Scripted>) -> Result<Vec<u8>, AbortReason> {
     let mut whole = Vec::new();
-    while let Some(chunk) = body.next().await? {
+    while let Some(chunk) = timeout(DAY, body.next())
+        .await
+        .expect("every demand is answered")?
+    {
         assert!(!chunk.is_empty(), "a chunk has bytes");
         whole.extend_from_slice(&chunk);
     }
