@@ -51,7 +51,7 @@ async fn after_the_end_comes_the_end() {
 #[tokio::test(start_paused = true)]
 async fn concurrent_requests_share_one_fetch() {
     let rig = Rig::with_shards(memory_and_disk(), 4).await;
-    let script = Script::chunks(20, 5000);
+    let script = Script::chunks(20, 500);
     let mut clients = JoinSet::new();
     for object in 0..20 {
         let target: Arc<str> = format!("/{object}").into();
