@@ -1,0 +1,141 @@
+//! CON5: at most one origin fetch per key, edge and time is for everybody.
+//!
+//! It counts `Fetched` with purpose `Shared` against `FetchEnded`. A purge overtakes what is under way: requests after it
+//! must not join a fetch from before it, so that fetch no longer counts. It does not count private fetches, and it does
+//! not say that a fetch was needed. What an edge had under way is forgotten when it crashes or starts.
+
+use crate::{Edge, Fact, Invariant, Violation, What};
+use std::collections::BTreeMap;
+use tiergate_engine::{CacheKey, Event, FillId, Purpose};
+
+/// The rule.
+#[derive(Debug, Default)]
+pub struct OneFetch {
+    /// Shared fetches that later requests may join.
+    current: BTreeMap<(Edge, CacheKey), FillId>,
+}
+
+impl OneFetch {
+    fn on_event(&mut self, edge: Edge, event: &Event) -> Result<(), Violation> {
+        match event {
+            Event::Fetched {
+                fill,
+                key,
+                purpose: Purpose::Shared,
+            } => match self.current.insert((edge, *key), *fill) {
+                None => Ok(()),
+                Some(other) => Err(Violation {
+                    rule: "CON5",
+                    detail: format!(
+                        "edge {} fetches {key} as fill {} while fill {} is under way",
+                        edge.0, fill.0, other.0
+                    ),
+                }),
+            },
+            Event::FetchEnded { fill, key, .. } => {
+                if self.current.get(&(edge, *key)) == Some(fill) {
+                    self.current.remove(&(edge, *key));
+                }
+                Ok(())
+            }
+            Event::PurgeBegan { key, .. } => {
+                self.current.remove(&(edge, *key));
+                Ok(())
+            }
+            Event::Fetched {
+                purpose: Purpose::Private,
+                ..
+            }
+            | Event::Requested { .. }
+            | Event::Hit { .. }
+            | Event::Missed { .. }
+            | Event::Collapsed { .. }
+            | Event::AttachRefused { .. }
+            | Event::Passed { .. }
+            | Event::Refused { .. }
+            | Event::Served { .. }
+            | Event::HeadArrived { .. }
+            | Event::LeaderReplaced { .. }
+            | Event::LaneOpened { .. }
+            | Event::LaneDropped { .. }
+            | Event::Rejected { .. }
+            | Event::Stored { .. }
+            | Event::Removed { .. }
+            | Event::Resident { .. }
+            | Event::Recovered { .. }
+            | Event::TierFailed { .. }
+            | Event::PurgeEnded { .. }
+            | Event::LateAnswer { .. } => Ok(()),
+        }
+    }
+}
+
+impl Invariant for OneFetch {
+    fn id(&self) -> &'static str {
+        "CON5"
+    }
+
+    fn observe(&mut self, fact: &Fact) -> Result<(), Violation> {
+        match &fact.what {
+            What::Engine { edge, event, .. } => self.on_event(*edge, event),
+            What::EdgeStarted { edge } | What::EdgeCrashed { edge } => {
+                self.current.retain(|(other, _), _| other != edge);
+                Ok(())
+            }
+            What::Published { .. }
+            | What::OriginAnswered { .. }
+            | What::ClientAsked { .. }
+            | What::ClientGot { .. }
+            | What::PurgeAsked { .. }
+            | What::PurgeConfirmed { .. }
+            | What::Healed
+            | What::Settled { .. } => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::{History, KEY, OTHER, fetch_ended, fetched};
+    use tiergate_engine::PurgeId;
+
+    /// One after the other, side by side for two keys, private ones, after a purge and after a crash: all pass.
+    #[test]
+    fn one_at_a_time_passes() {
+        let mut history = History::of(OneFetch::default());
+        assert_eq!(history.event(fetched(1, KEY, Purpose::Shared)), Ok(()));
+        assert_eq!(history.event(fetched(2, OTHER, Purpose::Shared)), Ok(()));
+        assert_eq!(history.event(fetched(3, KEY, Purpose::Private)), Ok(()));
+        assert_eq!(history.event(fetch_ended(3, KEY)), Ok(()));
+        assert_eq!(history.event(fetch_ended(1, KEY)), Ok(()));
+        assert_eq!(history.event(fetched(4, KEY, Purpose::Shared)), Ok(()));
+        let began = Event::PurgeBegan {
+            purge: PurgeId(1),
+            key: KEY,
+        };
+        assert_eq!(history.event(began), Ok(()));
+        assert_eq!(history.event(fetched(5, KEY, Purpose::Shared)), Ok(()));
+        assert_eq!(history.event(fetch_ended(4, KEY)), Ok(()));
+        assert_eq!(history.show(What::EdgeCrashed { edge: Edge(0) }), Ok(()));
+        assert_eq!(history.event(fetched(1, KEY, Purpose::Shared)), Ok(()));
+    }
+
+    /// A second one is named, also when a private one, or one that a purge overtook, ended in between.
+    #[test]
+    fn a_second_shared_fetch_is_named() {
+        let mut history = History::of(OneFetch::default());
+        history.event(fetched(1, KEY, Purpose::Shared)).unwrap();
+        history
+            .event(Event::PurgeBegan {
+                purge: PurgeId(1),
+                key: KEY,
+            })
+            .unwrap();
+        history.event(fetched(2, KEY, Purpose::Shared)).unwrap();
+        history.event(fetch_ended(1, KEY)).unwrap();
+        history.event(fetched(3, KEY, Purpose::Private)).unwrap();
+        history.event(fetch_ended(3, KEY)).unwrap();
+        assert_eq!(history.event(fetched(4, KEY, Purpose::Shared)), Err("CON5"));
+    }
+}
