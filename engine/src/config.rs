@@ -4,7 +4,7 @@
 //! every bound, so whoever holds a `Config` need not check again. Both a proxy's configuration and a scenario contain
 //! this same section: what is simulated is what is deployed.
 
-use crate::{id::TierId, plant::Fault, units::ByteCount};
+use crate::{head::Head, id::TierId, plant::Fault, units::ByteCount};
 use alloc::{format, string::String, vec::Vec};
 use core::{fmt, time::Duration};
 use serde::Deserialize;
@@ -202,6 +202,7 @@ pub struct Config {
     pub(crate) lane_stall_max: Duration,
     pub(crate) read_size: u64,
     pub(crate) on_abandon: OnAbandon,
+    heads: Heads,
     plant: Option<Fault>,
 }
 
@@ -219,8 +220,18 @@ pub(crate) struct ByteTier {
     pub id: TierId,
     pub gate: ByteCount,
     pub index: IndexKeeper,
+    pub on_full: OnFull,
     /// Towards L0.
     pub promotion: Promotion,
+}
+
+/// What a fill does when a tier takes its chunks more slowly than the origin sends them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnFull {
+    /// It leaves the tier behind at once.
+    Drop,
+    /// It waits, up to `fill.lane_stall_ms_max`: late readers live on what this tier has.
+    Wait,
 }
 
 /// Who knows what a byte tier holds.
@@ -230,6 +241,13 @@ pub(crate) enum IndexKeeper {
     Engine { capacity: ByteCount, eviction: Eviction },
     /// The tier itself: others write to it too, and it evicts as it likes.
     Tier,
+}
+
+/// Does a head cost room?
+#[derive(Clone, Copy, Debug)]
+enum Heads {
+    Counted,
+    Free,
 }
 
 /// A key with a value that is out of bounds.
@@ -342,6 +360,7 @@ impl TryFrom<RawConfig> for Config {
             id: TierId::L1,
             gate: tier.gate,
             index: IndexKeeper::Tier,
+            on_full: OnFull::Drop,
             promotion: promotion.l1_to_l0,
         });
         let disk = l2.map(|tier| ByteTier {
@@ -351,6 +370,7 @@ impl TryFrom<RawConfig> for Config {
                 capacity: tier.capacity,
                 eviction: tier.eviction,
             },
+            on_full: OnFull::Wait,
             promotion: promotion.l2_to_l0,
         });
         Ok(Self {
@@ -367,6 +387,7 @@ impl TryFrom<RawConfig> for Config {
             lane_stall_max: Duration::from_millis(fill.lane_stall_ms_max.into()),
             read_size: fill.read_size.0,
             on_abandon: fill.on_abandon,
+            heads: Heads::Counted,
             plant: None,
         })
     }
@@ -386,6 +407,20 @@ impl Config {
             }
         }
         config
+    }
+
+    /// This configuration with bodies alone counted against capacities, as trace simulators do.
+    pub fn without_head_cost(mut self) -> Self {
+        self.heads = Heads::Free;
+        self
+    }
+
+    /// What a response costs in a tier.
+    pub(crate) fn cost(&self, length: ByteCount, head: &Head) -> ByteCount {
+        match self.heads {
+            Heads::Counted => length.plus(head.fields.size().0),
+            Heads::Free => length,
+        }
     }
 
     /// The tiers below L0, fastest first.

@@ -1,1 +1,187 @@
-//! Skeleton.
+//! A lane: the bounded way of one body into one byte tier.
+//!
+//! Chunks wait in a queue with a bound; one operation is with the tier at a time. A lane that loses a chunk, fails,
+//! stalls or is abandoned is dropped and can never commit (M3, M4; failures T5, T6). What a tier has acknowledged stays
+//! readable until the lane is closed, dropped or not: readers that fell behind live on it.
+
+use crate::{
+    chunk::Chunk,
+    id::{OpId, RecordName, TierId},
+    record::Record,
+};
+use alloc::{collections::VecDeque, sync::Arc};
+
+/// One body on its way into one tier.
+#[derive(Debug)]
+pub(crate) struct Lane<C> {
+    pub(crate) tier: TierId,
+    pub(crate) name: RecordName,
+    queue: VecDeque<C>,
+    /// Bytes that came into the queue.
+    taken: u64,
+    /// Bytes that the tier has acknowledged.
+    acknowledged: u64,
+    /// Set once the body ended: what to commit when the queue is empty.
+    record: Option<Arc<Record>>,
+    state: State,
+    /// Did a read of what was acknowledged fail?
+    unreadable: bool,
+}
+
+/// ```text
+/// Opening ──opened──▶ Idle ◀──written── Writing
+///                      │ ╰────chunk──────▶╯
+///                      ╰─ended, queue empty─▶ Committing ──committed──▶ Committed
+/// any but Committed ──failed, full, stalled, abandoned, superseded──▶ Dropped
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// The tier was asked to begin.
+    Opening(OpId),
+    /// The tier waits for us.
+    Idle,
+    /// The tier has this many more bytes in hand.
+    Writing(OpId, u64),
+    /// The tier was asked to publish.
+    Committing(OpId),
+    /// It is published.
+    Committed,
+    /// It will never be published.
+    Dropped,
+}
+
+/// What the tier should be asked next.
+#[derive(Debug)]
+pub(crate) enum Next<C> {
+    /// Nothing now.
+    Nothing,
+    /// Take this chunk.
+    Write(C),
+    /// Publish.
+    Commit(Arc<Record>),
+}
+
+impl<C: Chunk> Lane<C> {
+    pub(crate) const fn new(tier: TierId, name: RecordName, open: OpId) -> Self {
+        Self {
+            tier,
+            name,
+            queue: VecDeque::new(),
+            taken: 0,
+            acknowledged: 0,
+            record: None,
+            state: State::Opening(open),
+            unreadable: false,
+        }
+    }
+
+    /// Takes a chunk into the queue. The caller has looked at [`Lane::waiting`].
+    pub(crate) fn push(&mut self, chunk: C) {
+        self.taken = self.taken.saturating_add(chunk.size());
+        self.queue.push_back(chunk);
+    }
+
+    /// The body has ended; this is what to keep beside it.
+    pub(crate) fn end(&mut self, record: Arc<Record>) {
+        self.record = Some(record);
+    }
+
+    /// What to ask of an idle tier. The caller reports the operation with [`Lane::on_asked`].
+    pub(crate) fn next(&mut self) -> Next<C> {
+        if self.state != State::Idle {
+            return Next::Nothing;
+        }
+        match (self.queue.pop_front(), &self.record) {
+            (Some(chunk), _) => Next::Write(chunk),
+            (None, Some(record)) => Next::Commit(Arc::clone(record)),
+            (None, None) => Next::Nothing,
+        }
+    }
+
+    pub(crate) fn on_asked_to_write(&mut self, op: OpId, size: u64) {
+        self.state = State::Writing(op, size);
+    }
+
+    pub(crate) fn on_asked_to_commit(&mut self, op: OpId) {
+        self.state = State::Committing(op);
+    }
+
+    pub(crate) fn on_opened(&mut self) {
+        let State::Opening(_) = self.state else {
+            unreachable!("opened while {:?}", self.state)
+        };
+        self.state = State::Idle;
+    }
+
+    pub(crate) fn on_written(&mut self) {
+        let State::Writing(_, size) = self.state else {
+            unreachable!("written while {:?}", self.state)
+        };
+        self.acknowledged = self.acknowledged.saturating_add(size);
+        self.state = State::Idle;
+    }
+
+    /// Says what was published.
+    pub(crate) fn on_committed(&mut self) -> Arc<Record> {
+        let State::Committing(_) = self.state else {
+            unreachable!("committed while {:?}", self.state)
+        };
+        self.state = State::Committed;
+        Arc::clone(
+            self.record
+                .as_ref()
+                .expect("a lane commits the record that it was given"),
+        )
+    }
+
+    /// Gives up. Says which operation is still with the tier and of no interest any more.
+    pub(crate) fn drop_it(&mut self) -> Option<OpId> {
+        let op = match self.state {
+            State::Opening(op) | State::Writing(op, _) | State::Committing(op) => Some(op),
+            State::Idle | State::Committed | State::Dropped => None,
+        };
+        self.queue.clear();
+        self.state = State::Dropped;
+        op
+    }
+
+    pub(crate) fn on_read_failed(&mut self) {
+        self.unreadable = true;
+    }
+
+    /// Chunks waiting in the queue.
+    pub(crate) fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// May it still be published?
+    pub(crate) const fn is_live(&self) -> bool {
+        matches!(
+            self.state,
+            State::Opening(_) | State::Idle | State::Writing(..) | State::Committing(_)
+        )
+    }
+
+    /// Is the tier publishing it right now?
+    pub(crate) const fn is_committing(&self) -> bool {
+        matches!(self.state, State::Committing(_))
+    }
+
+    /// Is an operation with the tier?
+    pub(crate) const fn is_busy(&self) -> bool {
+        matches!(
+            self.state,
+            State::Opening(_) | State::Writing(..) | State::Committing(_)
+        )
+    }
+
+    /// How many bytes from the first on can be read back.
+    pub(crate) const fn readable(&self) -> u64 {
+        if self.unreadable { 0 } else { self.acknowledged }
+    }
+
+    /// Bytes that came into the queue.
+    pub(crate) const fn taken(&self) -> u64 {
+        self.taken
+    }
+}

@@ -16,10 +16,3 @@ pub struct Resident<C> {
     /// How long it may be used.
     pub freshness: Freshness,
 }
-
-impl<C> Resident<C> {
-    /// What it costs in L0: its body and its head.
-    pub fn size(&self) -> ByteCount {
-        self.length.plus(self.head.fields.size().0)
-    }
-}

@@ -34,6 +34,11 @@ impl Freshness {
         self.age(now) < self.lifetime
     }
 
+    /// When the response was made, on the calendar: what a purge is compared with.
+    pub(crate) fn born(&self, now: Instant, wall: WallTime) -> WallTime {
+        wall.before(self.age(now))
+    }
+
     /// The same freshness as it is written to a tier that outlives this process.
     pub(crate) fn to_stored(self, now: Instant, wall: WallTime) -> StoredFreshness {
         StoredFreshness {
@@ -80,11 +85,4 @@ pub struct Record {
     pub length: ByteCount,
     /// How long it may be used.
     pub freshness: StoredFreshness,
-}
-
-impl Record {
-    /// What the record costs in a tier: its body and its head.
-    pub fn size(&self) -> ByteCount {
-        self.length.plus(self.head.fields.size().0)
-    }
 }

@@ -1,1 +1,189 @@
-//! Skeleton.
+//! The bytes of one tier: who is in, what each costs, and who leaves.
+//!
+//! [`Space`] is used for L0, with bodies as values, and for the index that the engine keeps of a local tier. It answers
+//! lookups in constant time, never iterates in table order, and its sum is exact after every call (M5).
+
+use crate::{
+    config::Eviction,
+    eviction::{Order, Slot},
+    key::CacheKey,
+    random::Random,
+    units::ByteCount,
+};
+use alloc::vec::Vec;
+use hashbrown::HashTable;
+
+#[derive(Debug)]
+struct Entry<T> {
+    key: CacheKey,
+    size: ByteCount,
+    value: T,
+}
+
+/// What left a space.
+#[derive(Debug)]
+pub(crate) struct Left<T> {
+    pub(crate) key: CacheKey,
+    pub(crate) size: ByteCount,
+    pub(crate) value: T,
+}
+
+/// Objects of known sizes under a capacity.
+#[derive(Debug)]
+pub(crate) struct Space<T> {
+    table: HashTable<Slot>,
+    /// Mixed into the hash of keys, so that nobody outside can choose keys that collide.
+    salt: u128,
+    entries: Vec<Option<Entry<T>>>,
+    free: Vec<Slot>,
+    order: Order,
+    used: ByteCount,
+    capacity: ByteCount,
+}
+
+impl<T> Space<T> {
+    pub(crate) fn new(capacity: ByteCount, eviction: Eviction, random: &mut Random) -> Self {
+        Self {
+            table: HashTable::new(),
+            salt: random.wide_bits(),
+            entries: Vec::new(),
+            free: Vec::new(),
+            order: Order::new(eviction),
+            used: ByteCount::ZERO,
+            capacity,
+        }
+    }
+
+    /// Where `key` is. Not a use.
+    pub(crate) fn find(&self, key: CacheKey) -> Option<Slot> {
+        self.table
+            .find(self.hash(key), |slot| self.entry(*slot).key == key)
+            .copied()
+    }
+
+    /// What is in an occupied slot.
+    pub(crate) fn value(&self, slot: Slot) -> &T {
+        &self.entry(slot).value
+    }
+
+    /// Counts a use of an occupied slot.
+    pub(crate) fn on_used(&mut self, slot: Slot) {
+        self.order.on_used(slot);
+    }
+
+    /// Could an object of this size ever fit?
+    pub(crate) fn fits(&self, size: ByteCount) -> bool {
+        size <= self.capacity
+    }
+
+    /// Takes out one victim, if an object of `size` would not fit beside what is here.
+    pub(crate) fn evict_for(&mut self, size: ByteCount) -> Option<Left<T>> {
+        if self.used.plus(size.0) <= self.capacity {
+            return None;
+        }
+        let victim = self.order.victim()?;
+        self.order.on_evicted(victim);
+        Some(self.take(victim))
+    }
+
+    /// Puts in an object for which there is room, under a key that is not here.
+    pub(crate) fn insert(&mut self, key: CacheKey, size: ByteCount, value: T) {
+        debug_assert!(self.find(key).is_none(), "{key} is in twice");
+        assert!(
+            self.used.plus(size.0) <= self.capacity,
+            "{key} of {size} bytes does not fit beside {}",
+            self.used
+        );
+        let slot = self.free.pop().unwrap_or_else(|| {
+            let next =
+                u32::try_from(self.entries.len()).expect("memory runs out before four billion objects");
+            self.entries.push(None);
+            Slot(next)
+        });
+        self.entries[slot.index()] = Some(Entry { key, size, value });
+        self.used = self.used.plus(size.0);
+        let (hash, salt) = (self.hash(key), self.salt);
+        let entries = &self.entries;
+        self.table.insert_unique(hash, slot, |slot| {
+            let entry = entries[slot.index()]
+                .as_ref()
+                .expect("the table holds occupied slots only");
+            hash_of(salt, entry.key)
+        });
+        self.order.on_admitted(slot, size.0);
+    }
+
+    /// Takes out `key`, if it is here.
+    pub(crate) fn remove(&mut self, key: CacheKey) -> Option<Left<T>> {
+        let slot = self.find(key)?;
+        self.order.on_removed(slot);
+        Some(self.take(slot))
+    }
+
+    /// The sum of the sizes.
+    pub(crate) fn used(&self) -> ByteCount {
+        self.used
+    }
+
+    /// How many objects.
+    pub(crate) fn len(&self) -> u64 {
+        self.table.len() as u64
+    }
+
+    pub(crate) fn capacity(&self) -> ByteCount {
+        self.capacity
+    }
+
+    /// The sum of the sizes, counted anew.
+    pub(crate) fn recount(&self) -> ByteCount {
+        self.entries
+            .iter()
+            .flatten()
+            .fold(ByteCount::ZERO, |sum, entry| sum.plus(entry.size.0))
+    }
+
+    fn entry(&self, slot: Slot) -> &Entry<T> {
+        self.entries[slot.index()]
+            .as_ref()
+            .expect("the table and the order hold occupied slots only")
+    }
+
+    /// Empties a slot that the order has forgotten already.
+    fn take(&mut self, slot: Slot) -> Left<T> {
+        let Entry { key, size, value } = self.entries[slot.index()]
+            .take()
+            .expect("only occupied slots are taken");
+        match self
+            .table
+            .find_entry(hash_of(self.salt, key), |other| *other == slot)
+        {
+            Ok(found) => drop(found.remove()),
+            Err(_) => unreachable!("{key} has a slot but is not in the table"),
+        }
+        self.free.push(slot);
+        self.used = ByteCount(
+            self.used
+                .0
+                .checked_sub(size.0)
+                .expect("the sum contains every size in it"),
+        );
+        Left { key, size, value }
+    }
+
+    fn hash(&self, key: CacheKey) -> u64 {
+        hash_of(self.salt, key)
+    }
+}
+
+/// Folds a salted key to 64 bits by one wide multiplication.
+fn hash_of(salt: u128, key: CacheKey) -> u64 {
+    let mixed = key.0 ^ salt;
+    let (low, high) = (mixed & u128::from(u64::MAX), mixed >> 64);
+    let product = low * (high | 1);
+    #[expect(clippy::cast_possible_truncation, reason = "both halves are folded in")]
+    let folded = (product >> 64) as u64 ^ product as u64;
+    folded
+}
+
+#[cfg(test)]
+mod tests;

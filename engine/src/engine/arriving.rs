@@ -1,0 +1,240 @@
+//! Clients: they ask, take chunks, and leave.
+
+use super::{Demand, Engine, Progress, Request};
+use crate::{
+    chunk::Chunk,
+    config::OnAbandon,
+    effect::{Effect, Outcome, Reply, ReplyBody},
+    event::Event,
+    fill::{Errand, Sharing, Source, Stage},
+    head::{Length, RequestHead},
+    id::{FillId, RequestId, TierId},
+    key::CacheKey,
+    reason::{AbortReason, End, LaneEnd, MissReason, Refusal},
+    rules,
+    units::ByteCount,
+};
+use alloc::{sync::Arc, vec::Vec};
+
+impl<C: Chunk> Engine<C> {
+    pub(super) fn on_request(&mut self, request: RequestId, key: CacheKey, ask: Arc<RequestHead>) {
+        self.event(Event::Requested { request, key });
+        if let Some(bypass) = rules::bypass(ask.method, ask.fields.iter()) {
+            return self.pass(request, bypass);
+        }
+        let reason = match self.serve_from_memory(request, key) {
+            Ok(()) => return,
+            Err(reason) => reason,
+        };
+        match self.flights.get(&key) {
+            Some(fill) => self.join(*fill, request, key, ask),
+            None => {
+                let fill = FillId(self.ids.mint());
+                self.flights.insert(key, fill);
+                self.wait(request, key, &ask, fill);
+                self.look(
+                    fill,
+                    Errand {
+                        key,
+                        sharing: Sharing::Open,
+                        reason,
+                    },
+                    Vec::from([request]),
+                    0,
+                );
+            }
+        }
+    }
+
+    /// Answers from L0, or says why it cannot.
+    fn serve_from_memory(&mut self, request: RequestId, key: CacheKey) -> Result<(), MissReason> {
+        let memory = self.memory.as_mut().ok_or(MissReason::Absent)?;
+        let slot = memory.find(key).ok_or(MissReason::Absent)?;
+        let resident = Arc::clone(memory.value(slot));
+        if !resident.freshness.is_fresh(self.now) {
+            return Err(MissReason::Stale);
+        }
+        memory.on_used(slot);
+        let age = resident.freshness.age(self.now);
+        let sent = resident.length;
+        self.event(Event::Hit {
+            request,
+            key,
+            tier: TierId::L0,
+        });
+        let reply = Reply {
+            head: Arc::clone(&resident.head),
+            length: Length::Known(sent),
+            age,
+            fresh_for: resident.freshness.lifetime.saturating_sub(age),
+            outcome: Outcome::Hit { tier: TierId::L0 },
+            body: ReplyBody::Whole(resident),
+        };
+        self.effect(Effect::Serve { request, reply });
+        self.event(Event::Served {
+            request,
+            key,
+            sent,
+            end: End::Complete,
+        });
+        Ok(())
+    }
+
+    /// Enters a request that waits for `fill`.
+    pub(super) fn wait(&mut self, request: RequestId, key: CacheKey, ask: &Arc<RequestHead>, fill: FillId) {
+        let waiting = Request {
+            key,
+            ask: Arc::clone(ask),
+            collapsed: false,
+            sent: 0,
+            progress: Progress::Waiting(fill),
+        };
+        let before = self.requests.insert(request, waiting);
+        assert!(before.is_none(), "the driver used {request:?} twice");
+    }
+
+    /// Joins a fill under way.
+    fn join(&mut self, fill_id: FillId, request: RequestId, key: CacheKey, ask: Arc<RequestHead>) {
+        let fill = self
+            .fills
+            .get_mut(&fill_id)
+            .expect("flights name fills that exist");
+        let reason = fill.errand.reason;
+        if fill.stage.crowd() >= self.config.waiters_max {
+            self.event(Event::Missed { request, key, reason });
+            return self.refuse(request, Refusal::TooManyWaiters);
+        }
+        let attachable = match &mut fill.stage {
+            Stage::Looking { waiters, .. } => {
+                waiters.push(request);
+                self.event(Event::Collapsed { request, key });
+                return self.wait_collapsed(request, key, &ask, fill_id);
+            }
+            Stage::Asking { waiters, .. } => {
+                waiters.push(request);
+                self.event(Event::Missed { request, key, reason });
+                self.event(Event::Collapsed { request, key });
+                return self.wait_collapsed(request, key, &ask, fill_id);
+            }
+            Stage::Streaming(stream) => {
+                let readable = stream
+                    .lanes
+                    .iter()
+                    .map(|writer| self.lanes[writer].lane.readable())
+                    .max();
+                let base = stream.window.base();
+                base == 0 || readable.is_some_and(|readable| base <= readable)
+            }
+        };
+        self.event(Event::Missed { request, key, reason });
+        self.wait_collapsed(request, key, &ask, fill_id);
+        if attachable {
+            self.event(Event::Collapsed { request, key });
+            self.follow(fill_id, request);
+            self.pump(fill_id);
+        } else {
+            self.event(Event::AttachRefused {
+                request,
+                fill: fill_id,
+            });
+            self.fetch_privately(request, reason);
+        }
+    }
+
+    fn wait_collapsed(&mut self, request: RequestId, key: CacheKey, ask: &Arc<RequestHead>, fill: FillId) {
+        self.wait(request, key, ask, fill);
+        if let Some(waiting) = self.requests.get_mut(&request) {
+            waiting.collapsed = true;
+        }
+    }
+
+    pub(super) fn on_demand(&mut self, request: RequestId) {
+        let Some(asking) = self.requests.get_mut(&request) else {
+            return;
+        };
+        match &mut asking.progress {
+            Progress::Waiting(_) => {
+                panic!("the answer rule: {request:?} demands a chunk before it was served")
+            }
+            Progress::Following { fill, demand, .. } => {
+                assert_eq!(*demand, Demand::None, "{request:?} demands twice");
+                *demand = Demand::Open;
+                let fill = *fill;
+                self.pump(fill);
+            }
+            Progress::Reading { demand, .. } => {
+                assert_eq!(*demand, Demand::None, "{request:?} demands twice");
+                *demand = Demand::Open;
+                self.read_on(request);
+            }
+        }
+    }
+
+    pub(super) fn on_leave(&mut self, request: RequestId) {
+        let Some(leaving) = self.requests.remove(&request) else {
+            return;
+        };
+        self.event(Event::Served {
+            request,
+            key: leaving.key,
+            sent: ByteCount(leaving.sent),
+            end: End::Aborted(AbortReason::ClientLeft),
+        });
+        match leaving.progress {
+            Progress::Waiting(fill) => self.leave_fill(fill, request),
+            Progress::Following { fill, rereading, .. } => {
+                if let Some((op, _)) = rereading {
+                    self.pending.remove(&op);
+                }
+                self.leave_fill(fill, request);
+            }
+            Progress::Reading {
+                record,
+                read,
+                promotion,
+                ..
+            } => {
+                if let Some(op) = read {
+                    self.pending.remove(&op);
+                }
+                if promotion.is_some() {
+                    self.promotions.remove(&leaving.key);
+                    self.event(Event::LaneDropped {
+                        tier: TierId::L0,
+                        key: leaving.key,
+                        why: LaneEnd::Abandoned,
+                    });
+                }
+                self.close_reader(record);
+            }
+        }
+    }
+
+    /// Takes a client off a fill, and gives the fill up when nobody is left whom it should go on for (O1).
+    fn leave_fill(&mut self, fill_id: FillId, request: RequestId) {
+        let on_abandon = self.config.on_abandon;
+        let Some(fill) = self.fills.get_mut(&fill_id) else {
+            return;
+        };
+        match &mut fill.stage {
+            Stage::Looking { waiters, .. } => waiters.retain(|waiter| *waiter != request),
+            Stage::Asking { waiters, .. } => {
+                waiters.retain(|waiter| *waiter != request);
+                let goes_on = fill.errand.sharing == Sharing::Open && on_abandon == OnAbandon::Finish;
+                if waiters.is_empty() && !goes_on {
+                    self.cancel(fill_id);
+                }
+            }
+            Stage::Streaming(stream) => {
+                stream.followers.remove(&request);
+                let has_all = stream.source == Source::Ended
+                    || stream.length == Length::Known(ByteCount(stream.window.end()));
+                if stream.followers.is_empty() && on_abandon == OnAbandon::Cancel && !has_all {
+                    self.cancel(fill_id);
+                } else {
+                    self.pump(fill_id);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,449 @@
+//! From the origin to those who read: fetch, head, chunks, end.
+
+use super::{Demand, Engine, Pending, Progress};
+use crate::{
+    chunk::Chunk,
+    config::OnFull,
+    effect::Effect,
+    event::{Event, FetchEnd, Purpose},
+    fill::{Errand, Fill, Sharing, Source, Stage, Stream, Window},
+    head::{Head, Length, Method, RequestHead},
+    id::{FillId, RequestId},
+    plant::Fault,
+    reason::{AbortReason, Bypass, End, MissReason, OriginFailure, Refusal, Storable},
+    record::Freshness,
+    rules,
+    units::ByteCount,
+};
+use alloc::{collections::BTreeSet, sync::Arc, vec::Vec};
+
+/// How many leaders may fail before their followers are told. The second try spares a crowd the bad luck of one; more
+/// would make five hundred clients of a dead origin wait for one another.
+const LEADERS_MAX: u32 = 2;
+
+impl<C: Chunk> Engine<C> {
+    /// Asks the origin for all who wait. HEAD requests do not wait for a fetch: they go around.
+    pub(super) fn ask_origin(
+        &mut self,
+        fill_id: FillId,
+        errand: Errand,
+        waiters: Vec<RequestId>,
+        failed: u32,
+    ) {
+        let (getters, passers): (Vec<_>, Vec<_>) = waiters
+            .into_iter()
+            .partition(|request| self.requests[request].ask.method == Method::Get);
+        if failed == 0 {
+            for request in passers.iter().chain(&getters) {
+                self.event(Event::Missed {
+                    request: *request,
+                    key: errand.key,
+                    reason: errand.reason,
+                });
+            }
+        }
+        for request in passers {
+            self.pass(request, Bypass::Method);
+        }
+        let Some(leader) = getters.first() else {
+            return self.end_flight(errand.key, fill_id);
+        };
+        let ask = Arc::clone(&self.requests[leader].ask);
+        if self.fetches >= self.config.fills_max {
+            self.end_flight(errand.key, fill_id);
+            for request in getters {
+                self.refuse(request, Refusal::TooManyFills);
+            }
+            return;
+        }
+        self.fetches += 1;
+        let purpose = match errand.sharing {
+            Sharing::Open | Sharing::Closed => Purpose::Shared,
+            Sharing::Private => Purpose::Private,
+        };
+        let op = self.operation(Pending::Fetch(fill_id));
+        self.event(Event::Fetched {
+            fill: fill_id,
+            key: errand.key,
+            purpose,
+        });
+        self.effect(Effect::Fetch {
+            op,
+            fill: fill_id,
+            head: unconditional(&ask),
+        });
+        let stage = Stage::Asking {
+            waiters: getters,
+            op,
+            since: self.now,
+            failed,
+        };
+        self.fills.insert(fill_id, Fill { errand, stage });
+    }
+
+    /// Fetches for one request alone.
+    pub(super) fn fetch_privately(&mut self, request: RequestId, reason: MissReason) {
+        let fill = FillId(self.ids.mint());
+        let asking = self
+            .requests
+            .get_mut(&request)
+            .expect("the caller holds a request that waits");
+        asking.progress = Progress::Waiting(fill);
+        let errand = Errand {
+            key: asking.key,
+            sharing: Sharing::Private,
+            reason,
+        };
+        // Its miss was told when it came to share.
+        self.ask_origin(fill, errand, Vec::from([request]), 1);
+    }
+
+    pub(super) fn on_fetch_failed(&mut self, fill_id: FillId, failure: OriginFailure) {
+        let Fill { errand, stage } = self
+            .fills
+            .remove(&fill_id)
+            .expect("a fetch's fill waits for its answer");
+        let Stage::Asking {
+            mut waiters, failed, ..
+        } = stage
+        else {
+            unreachable!("asked while {stage:?}")
+        };
+        self.fetches -= 1;
+        let end = FetchEnd::Failed(failure);
+        self.event(Event::FetchEnded {
+            fill: fill_id,
+            key: errand.key,
+            received: ByteCount::ZERO,
+            end,
+        });
+        let is_last = failed + 1 >= LEADERS_MAX || errand.sharing != Sharing::Open || waiters.len() < 2;
+        if is_last {
+            self.end_flight(errand.key, fill_id);
+            for request in waiters {
+                self.refuse(request, Refusal::Origin(failure));
+            }
+            return;
+        }
+        let leader = waiters.remove(0);
+        self.refuse(leader, Refusal::Origin(failure));
+        let next = FillId(self.ids.mint());
+        self.flights.insert(errand.key, next);
+        for request in &waiters {
+            let waiting = self
+                .requests
+                .get_mut(request)
+                .expect("waiters are requests that have not ended");
+            waiting.progress = Progress::Waiting(next);
+        }
+        self.event(Event::LeaderReplaced {
+            fill: fill_id,
+            request: waiters[0],
+        });
+        self.ask_origin(next, errand, waiters, failed + 1);
+    }
+
+    pub(super) fn on_head(&mut self, fill_id: FillId, head: Arc<Head>) {
+        let Fill { mut errand, stage } = self
+            .fills
+            .remove(&fill_id)
+            .expect("a fetch's fill waits for its answer");
+        let Stage::Asking {
+            mut waiters, since, ..
+        } = stage
+        else {
+            unreachable!("answered while {stage:?}")
+        };
+        let judged = rules::judge(&head);
+        let (key, length) = (errand.key, head.length());
+        let storable = judged.storable;
+        self.event(Event::HeadArrived {
+            fill: fill_id,
+            key,
+            status: head.status,
+            length,
+            storable,
+        });
+
+        let mut refetching = Vec::new();
+        if storable != Storable::Yes {
+            // What may not be stored may not be shared: all but the leader ask for themselves.
+            refetching = waiters.split_off(waiters.len().min(1));
+            if errand.sharing == Sharing::Open {
+                self.end_flight(key, fill_id);
+                errand.sharing = Sharing::Closed;
+            }
+        }
+        // RFC 9111 section 4.2.3: what the answer took counts as age, for it may have been made at the first moment.
+        let age_then = judged.age.saturating_add(self.now.since(since));
+        let mut stream = Stream {
+            freshness: Freshness {
+                as_of: self.now,
+                age_then,
+                lifetime: judged.lifetime,
+            },
+            head,
+            length,
+            source: Source::Idle,
+            window: Window::new(),
+            followers: BTreeSet::new(),
+            memory: None,
+            lanes: Vec::new(),
+        };
+        if errand.sharing == Sharing::Open {
+            self.open_lanes(fill_id, &errand, &mut stream);
+        }
+        let reason = errand.reason;
+        self.fills.insert(
+            fill_id,
+            Fill {
+                errand,
+                stage: Stage::Streaming(stream),
+            },
+        );
+        for request in waiters {
+            self.follow(fill_id, request);
+        }
+        self.pump(fill_id);
+        for request in refetching {
+            self.fetch_privately(request, reason);
+        }
+    }
+
+    pub(super) fn on_pulled(&mut self, fill_id: FillId, chunk: C) {
+        assert!(
+            chunk.size() > 0,
+            "the answer rule: an empty chunk for {fill_id:?}"
+        );
+        let stream = self.stream(fill_id);
+        stream.source = Source::Idle;
+        stream.window.push(chunk.clone());
+        let received = stream.window.end();
+        if stream.length != Length::Unknown && stream.check_end(received) == Err(OriginFailure::TooLong) {
+            self.effect(Effect::Cancel { fill: fill_id });
+            return self.break_off(fill_id, OriginFailure::TooLong);
+        }
+        self.feed_lanes(fill_id, &chunk);
+        self.pump(fill_id);
+    }
+
+    pub(super) fn on_pull_ended(&mut self, fill_id: FillId) {
+        let stream = self.stream(fill_id);
+        match stream.check_end(stream.window.end()) {
+            Ok(()) => self.complete(fill_id),
+            Err(failure) => self.break_off(fill_id, failure),
+        }
+    }
+
+    pub(super) fn on_pull_failed(&mut self, fill_id: FillId, failure: OriginFailure) {
+        if self.config.is_planted(Fault::T3) {
+            return self.complete(fill_id);
+        }
+        self.break_off(fill_id, failure);
+    }
+
+    /// The whole body is here.
+    fn complete(&mut self, fill_id: FillId) {
+        self.fetches -= 1;
+        let stream = self.stream(fill_id);
+        stream.source = Source::Ended;
+        let received = ByteCount(stream.window.end());
+        let key = self.fills[&fill_id].errand.key;
+        self.event(Event::FetchEnded {
+            fill: fill_id,
+            key,
+            received,
+            end: FetchEnd::Complete,
+        });
+        self.end_lanes(fill_id);
+        self.pump(fill_id);
+    }
+
+    /// The body broke off: nothing of it is kept, and whoever reads it must see it break (failures T3, T11).
+    fn break_off(&mut self, fill_id: FillId, failure: OriginFailure) {
+        self.end_fetch(fill_id, FetchEnd::Failed(failure), AbortReason::Origin(failure));
+    }
+
+    /// Nobody wants it any more.
+    pub(super) fn cancel(&mut self, fill_id: FillId) {
+        let Some(fill) = self.fills.get(&fill_id) else {
+            return;
+        };
+        let op = match &fill.stage {
+            Stage::Looking { .. } => return,
+            Stage::Asking { op, .. } => Some(*op),
+            Stage::Streaming(stream) => match stream.source {
+                Source::Idle => None,
+                Source::Pulling(op) => Some(op),
+                Source::Ended => return,
+            },
+        };
+        if let Some(op) = op {
+            self.pending.remove(&op);
+        }
+        self.effect(Effect::Cancel { fill: fill_id });
+        self.end_fetch(fill_id, FetchEnd::Cancelled, AbortReason::ClientLeft);
+    }
+
+    fn end_fetch(&mut self, fill_id: FillId, end: FetchEnd, abort: AbortReason) {
+        let Fill { errand, stage } = self.fills.remove(&fill_id).expect("the caller found the fill");
+        self.fetches -= 1;
+        self.end_flight(errand.key, fill_id);
+        let received = match &stage {
+            Stage::Streaming(stream) => stream.window.end(),
+            Stage::Looking { .. } | Stage::Asking { .. } => 0,
+        };
+        self.event(Event::FetchEnded {
+            fill: fill_id,
+            key: errand.key,
+            received: ByteCount(received),
+            end,
+        });
+        if let Stage::Streaming(stream) = stage {
+            self.abandon_lanes(&errand, &stream);
+            for request in stream.followers {
+                self.forget_reread(request);
+                self.finish(request, End::Aborted(abort));
+            }
+        }
+    }
+
+    /// Moves everything that can move: chunks to readers, the window forward, the origin on; and closes what is over.
+    pub(super) fn pump(&mut self, fill_id: FillId) {
+        let followers = match self.fills.get(&fill_id).map(|fill| &fill.stage) {
+            Some(Stage::Streaming(stream)) => stream.followers.iter().copied().collect::<Vec<_>>(),
+            Some(Stage::Looking { .. } | Stage::Asking { .. }) | None => return,
+        };
+        for request in followers {
+            self.deliver(fill_id, request);
+        }
+        self.pull(fill_id);
+        self.settle(fill_id);
+    }
+
+    /// Gives one follower what it waits for, if it is here.
+    fn deliver(&mut self, fill_id: FillId, request: RequestId) {
+        let Stage::Streaming(stream) = &mut self.fills.get_mut(&fill_id).expect("the caller pumps it").stage
+        else {
+            unreachable!("only streams have followers");
+        };
+        let follower = self
+            .requests
+            .get_mut(&request)
+            .expect("followers are requests that have not ended");
+        let position = follower.sent;
+        let Progress::Following {
+            demand, rereading, ..
+        } = &mut follower.progress
+        else {
+            unreachable!("{request:?} follows {fill_id:?} but is {:?}", follower.progress);
+        };
+        if stream.source == Source::Ended && position == stream.window.end() {
+            stream.followers.remove(&request);
+            return self.finish(request, End::Complete);
+        }
+        if *demand == Demand::None || rereading.is_some() {
+            return;
+        }
+        if position < stream.window.base() {
+            return self.reread(fill_id, request, position);
+        }
+        if let Some(chunk) = stream.window.at(position) {
+            *demand = Demand::None;
+            self.hand_over(request, chunk);
+            // The end may already be known: then it need not wait for another demand.
+            self.deliver(fill_id, request);
+        }
+    }
+
+    /// Makes room in the window, and asks the origin for more if there is room everywhere.
+    fn pull(&mut self, fill_id: FillId) {
+        let room = self.config.window.saturating_sub(1);
+        let full = self.config.lane_chunks_max;
+        let Stage::Streaming(stream) = &mut self.fills.get_mut(&fill_id).expect("the caller pumps it").stage
+        else {
+            return;
+        };
+        let readable = stream
+            .lanes
+            .iter()
+            .map(|writer| self.lanes[writer].lane.readable())
+            .max()
+            .unwrap_or(0);
+        let slowest = stream
+            .followers
+            .iter()
+            .map(|request| self.requests[request].sent)
+            .min();
+        let limit = readable.max(slowest.unwrap_or(stream.window.end()));
+        stream.window.slide(limit, room);
+        let held_back =
+            stream.lanes.iter().map(|writer| &self.lanes[writer]).any(|open| {
+                open.on_full == OnFull::Wait && open.lane.is_live() && open.lane.waiting() >= full
+            });
+        if stream.source == Source::Idle && stream.window.held() <= room && !held_back {
+            let op = self.operation(Pending::Pull(fill_id));
+            self.stream(fill_id).source = Source::Pulling(op);
+            self.effect(Effect::Pull { op, fill: fill_id });
+        }
+    }
+
+    /// Ends a fill that has nothing left to do, and one that nobody has any use for.
+    fn settle(&mut self, fill_id: FillId) {
+        let Some(Fill {
+            errand,
+            stage: Stage::Streaming(stream),
+        }) = self.fills.get(&fill_id)
+        else {
+            return;
+        };
+        let key = errand.key;
+        let keeps = stream.memory.is_some()
+            || stream
+                .lanes
+                .iter()
+                .any(|writer| self.lanes[writer].lane.is_live());
+        match (stream.source, stream.followers.is_empty(), keeps) {
+            (Source::Ended, true, false) => {
+                let Some(Fill {
+                    stage: Stage::Streaming(stream),
+                    ..
+                }) = self.fills.remove(&fill_id)
+                else {
+                    return;
+                };
+                self.end_flight(key, fill_id);
+                self.close_lanes(&stream.lanes);
+            }
+            // What was not kept is not for those who come now: they shall look again.
+            (Source::Ended, false, false) => self.end_flight(key, fill_id),
+            (Source::Idle | Source::Pulling(_), true, false) => self.cancel(fill_id),
+            (_, _, true) | (Source::Idle | Source::Pulling(_), false, false) => {}
+        }
+    }
+
+    /// Lets new requests for `key` begin anew, if it is this fill that they would join.
+    pub(super) fn end_flight(&mut self, key: crate::key::CacheKey, fill_id: FillId) {
+        if self.flights.get(&key) == Some(&fill_id) {
+            self.flights.remove(&key);
+        }
+    }
+
+    pub(super) fn stream(&mut self, fill_id: FillId) -> &mut Stream<C> {
+        match self.fills.get_mut(&fill_id).map(|fill| &mut fill.stage) {
+            Some(Stage::Streaming(stream)) => stream,
+            other => unreachable!("{fill_id:?} should stream, but is {other:?}"),
+        }
+    }
+}
+
+/// The request as the origin is asked: for the whole, whatever the leader has already (failure T12).
+fn unconditional(ask: &Arc<RequestHead>) -> Arc<RequestHead> {
+    let is_condition = |name: &str| matches!(name, "if-none-match" | "if-modified-since");
+    if !ask.fields.iter().any(|(name, _)| is_condition(name)) {
+        return Arc::clone(ask);
+    }
+    let mut asked = RequestHead::clone(ask);
+    asked.fields.remove(is_condition);
+    Arc::new(asked)
+}

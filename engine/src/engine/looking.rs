@@ -1,0 +1,305 @@
+//! The walk through the byte tiers, fastest first.
+//!
+//! A tier whose index the engine keeps is asked only for what the index promises, so a lookup that misses never touches
+//! the disk. A tier that fails is skipped (C1). While a purge of the key is under way no byte tier is asked: it may
+//! still hold what is being removed.
+
+use super::{Demand, Engine, OpenRecord, Pending, Progress, Promoting};
+use crate::{
+    chunk::Chunk,
+    config::{ByteTier, IndexKeeper, Promotion},
+    effect::{Effect, Outcome, Reply, ReplyBody},
+    event::{Event, TierOperation},
+    fill::{Collect, Errand, Fill, Sharing, Stage},
+    head::{Length, Method},
+    id::{FillId, RecordId, RecordName, RequestId, TierId},
+    key::CacheKey,
+    reason::{End, MissReason, Rejection, Removal},
+    record::{Freshness, Record},
+};
+use alloc::{sync::Arc, vec::Vec};
+
+/// What the engine knows of a key in one tier before it asks.
+enum Promise {
+    /// Nothing: the tier keeps its own index.
+    AskIt,
+    /// It is there, under this name.
+    Indexed(RecordName),
+    /// It is there, but stale.
+    Stale,
+    /// It is not there.
+    Absent,
+}
+
+impl<C: Chunk> Engine<C> {
+    /// Asks the first tier from `from` on that may hold the key; the origin, when none is left.
+    pub(super) fn look(&mut self, fill_id: FillId, mut errand: Errand, waiters: Vec<RequestId>, from: usize) {
+        let is_purging = self.purges.values().any(|purge| purge.key == errand.key);
+        let tiers = if is_purging { self.config.tiers.len() } else { from };
+        for place in tiers..self.config.tiers.len() {
+            let tier = self.config.tiers[place];
+            let name = match self.promise(tier, errand.key) {
+                Promise::AskIt => None,
+                Promise::Indexed(name) => Some(name),
+                Promise::Stale => {
+                    errand.reason = MissReason::Stale;
+                    continue;
+                }
+                Promise::Absent => continue,
+            };
+            let record = RecordId(self.ids.mint());
+            let op = self.operation(Pending::Lookup(fill_id));
+            self.effect(Effect::Lookup {
+                op,
+                tier: tier.id,
+                record,
+                key: errand.key,
+                name,
+            });
+            self.fills.insert(
+                fill_id,
+                Fill {
+                    errand,
+                    stage: Stage::Looking {
+                        waiters,
+                        tier,
+                        name,
+                        record,
+                    },
+                },
+            );
+            return;
+        }
+        self.ask_origin(fill_id, errand, waiters, 0);
+    }
+
+    fn promise(&self, tier: ByteTier, key: CacheKey) -> Promise {
+        match tier.index {
+            IndexKeeper::Tier => Promise::AskIt,
+            IndexKeeper::Engine { .. } => match self.indexed(tier.id, key) {
+                Some(indexed) if indexed.freshness.is_fresh(self.now) => Promise::Indexed(indexed.name),
+                Some(_) => Promise::Stale,
+                None => Promise::Absent,
+            },
+        }
+    }
+
+    pub(super) fn on_found(&mut self, fill_id: FillId, record: Record) {
+        let (
+            errand,
+            Looked {
+                waiters,
+                tier,
+                record: record_id,
+                ..
+            },
+        ) = self.take_lookup(fill_id);
+        let freshness = record.freshness.to_live(self.now, self.wall());
+        let agrees = record.key == errand.key
+            && match record.head.length() {
+                Length::Known(length) => length == record.length,
+                Length::Unknown => true,
+            };
+        if !agrees {
+            self.effect(Effect::Release {
+                tier: tier.id,
+                record: record_id,
+            });
+            self.forget_indexed(tier.id, errand.key, record.name, Removal::Lost);
+            return self.look_further(fill_id, errand, waiters, tier.id);
+        }
+        if self
+            .floors
+            .covers(errand.key, freshness.born(self.now, self.wall()))
+        {
+            self.effect(Effect::Release {
+                tier: tier.id,
+                record: record_id,
+            });
+            return self.look_further(fill_id, errand, waiters, tier.id);
+        }
+        if !freshness.is_fresh(self.now) {
+            self.effect(Effect::Release {
+                tier: tier.id,
+                record: record_id,
+            });
+            let errand = Errand {
+                reason: MissReason::Stale,
+                ..errand
+            };
+            return self.look_further(fill_id, errand, waiters, tier.id);
+        }
+        self.end_flight(errand.key, fill_id);
+        self.use_indexed(tier.id, errand.key);
+        self.begin_reading(&errand, tier, record_id, &record, freshness, waiters);
+    }
+
+    /// Turns those who waited into readers of an open record.
+    fn begin_reading(
+        &mut self,
+        errand: &Errand,
+        tier: ByteTier,
+        record_id: RecordId,
+        record: &Record,
+        freshness: Freshness,
+        waiters: Vec<RequestId>,
+    ) {
+        let readers = waiters.len();
+        if readers == 0 {
+            return self.effect(Effect::Release {
+                tier: tier.id,
+                record: record_id,
+            });
+        }
+        let open = OpenRecord {
+            tier: tier.id,
+            key: record.key,
+            name: record.name,
+            readers,
+        };
+        self.records.insert(record_id, open);
+        let age = freshness.age(self.now);
+        for request in waiters {
+            self.event(Event::Hit {
+                request,
+                key: errand.key,
+                tier: tier.id,
+            });
+            let reply = Reply {
+                head: Arc::clone(&record.head),
+                length: Length::Known(record.length),
+                age,
+                fresh_for: freshness.lifetime.saturating_sub(age),
+                outcome: Outcome::Hit { tier: tier.id },
+                body: ReplyBody::Streamed,
+            };
+            self.effect(Effect::Serve { request, reply });
+            let promotion = self.begin_promotion(errand, tier, request, record, freshness);
+            let reading = self
+                .requests
+                .get_mut(&request)
+                .expect("waiters are requests that have not ended");
+            reading.progress = Progress::Reading {
+                record: record_id,
+                length: record.length.0,
+                demand: Demand::None,
+                read: None,
+                promotion,
+            };
+            if record.length.0 == 0 {
+                self.finish_reading(request, End::Complete);
+            }
+        }
+    }
+
+    /// Should this reader copy the record into L0 as it goes? One does so at a time.
+    fn begin_promotion(
+        &mut self,
+        errand: &Errand,
+        tier: ByteTier,
+        request: RequestId,
+        record: &Record,
+        freshness: Freshness,
+    ) -> Option<Promoting<C>> {
+        let l0 = self.config.l0?;
+        match tier.promotion {
+            Promotion::Never => return None,
+            Promotion::OnStreamCommitAtFinish => {}
+        }
+        let wanted = errand.sharing == Sharing::Open
+            && self.requests[&request].ask.method == Method::Get
+            && !self.promotions.contains_key(&errand.key);
+        if !wanted {
+            return None;
+        }
+        let refused = [
+            (record.length > l0.gate, Rejection::OverGate),
+            (
+                self.config.cost(record.length, &record.head) > l0.capacity,
+                Rejection::OverCapacity,
+            ),
+        ];
+        if let Some(why) = refused
+            .into_iter()
+            .find_map(|(refuses, why)| refuses.then_some(why))
+        {
+            self.event(Event::Rejected {
+                tier: TierId::L0,
+                key: errand.key,
+                why,
+            });
+            return None;
+        }
+        self.promotions.insert(errand.key, request);
+        self.event(Event::LaneOpened {
+            tier: TierId::L0,
+            key: errand.key,
+            name: None,
+        });
+        Some(Promoting {
+            collect: Collect::new(l0.gate),
+            head: Arc::clone(&record.head),
+            freshness,
+        })
+    }
+
+    pub(super) fn on_absent(&mut self, fill_id: FillId) {
+        let (errand, looked) = self.take_lookup(fill_id);
+        if let Some(name) = looked.name {
+            self.forget_indexed(looked.tier.id, errand.key, name, Removal::Lost);
+        }
+        self.look_further(fill_id, errand, looked.waiters, looked.tier.id);
+    }
+
+    pub(super) fn on_lookup_failed(&mut self, fill_id: FillId) {
+        let (errand, looked) = self.take_lookup(fill_id);
+        self.event(Event::TierFailed {
+            tier: looked.tier.id,
+            operation: TierOperation::Lookup,
+        });
+        let errand = Errand {
+            reason: MissReason::TierFailed,
+            ..errand
+        };
+        self.look_further(fill_id, errand, looked.waiters, looked.tier.id);
+    }
+
+    fn look_further(&mut self, fill_id: FillId, errand: Errand, waiters: Vec<RequestId>, after: TierId) {
+        let asked = self.config.tiers.iter().position(|tier| tier.id == after);
+        self.look(fill_id, errand, waiters, asked.map_or(0, |asked| asked + 1));
+    }
+
+    fn take_lookup(&mut self, fill_id: FillId) -> (Errand, Looked) {
+        let fill = self
+            .fills
+            .remove(&fill_id)
+            .expect("a lookup's fill waits for its answer");
+        match fill.stage {
+            Stage::Looking {
+                waiters,
+                tier,
+                name,
+                record,
+            } => (
+                fill.errand,
+                Looked {
+                    waiters,
+                    tier,
+                    name,
+                    record,
+                },
+            ),
+            Stage::Asking { .. } | Stage::Streaming(_) => {
+                unreachable!("a lookup was answered after the walk")
+            }
+        }
+    }
+}
+
+/// A lookup that was answered.
+struct Looked {
+    waiters: Vec<RequestId>,
+    tier: ByteTier,
+    name: Option<RecordName>,
+    record: RecordId,
+}

@@ -1,0 +1,322 @@
+//! The engine: its face, its tables, and the dispatcher.
+//!
+//! Each machine has a module: `arriving` (requests, demands, leaving), `looking` (the walk through the tiers),
+//! `fetching` (origin to readers), `lanes` (origin to tiers), `reading` (tier to readers), `storing` (what is
+//! resident), `purging`. This file only says which input goes where.
+
+mod arriving;
+mod auditing;
+mod fetching;
+mod lanes;
+mod looking;
+mod purging;
+mod reading;
+mod serving;
+mod storing;
+
+pub use auditing::Audit;
+
+use crate::{
+    chunk::Chunk,
+    config::{Config, IndexKeeper},
+    effect::Effect,
+    event::Event,
+    fill::{Collect, Fill},
+    head::{Method, RequestHead},
+    id::{FillId, Minter, OpId, PurgeId, RecordId, RequestId, TierId, WriterId},
+    input::Input,
+    key::CacheKey,
+    memory::Resident,
+    random::{Random, Seed},
+    record::Freshness,
+    rules,
+    space::Space,
+    time::{Instant, WallTime},
+};
+use alloc::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+    vec::Vec,
+};
+use lanes::OpenLane;
+use purging::{Deletion, Floors, Purge};
+use reading::OpenRecord;
+use storing::Indexed;
+
+/// Why the engine wants to be woken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WakeReason {
+    /// A lane may have stalled.
+    LaneStall,
+}
+
+/// One slice of the key space: every decision about it.
+///
+/// **The drain rule.** One [`Engine::handle`], then [`Engine::poll_effect`] and [`Engine::poll_event`] until both are
+/// empty, then the next `handle`. **The answer rule.** Each effect with an `op` is answered once.
+pub struct Engine<C: Chunk> {
+    config: Config,
+    now: Instant,
+    /// What the calendar said at some instant.
+    calendar: (Instant, WallTime),
+    /// Draws the names of records.
+    names: Random,
+    ids: Minter,
+
+    /// L0.
+    memory: Option<Space<Arc<Resident<C>>>>,
+    /// The indexes that the engine keeps of local tiers.
+    indexes: Vec<(TierId, Space<Indexed>)>,
+
+    requests: BTreeMap<RequestId, Request<C>>,
+    /// The fill that a new request for a key joins.
+    flights: BTreeMap<CacheKey, FillId>,
+    fills: BTreeMap<FillId, Fill<C>>,
+    /// How many fills have the origin at work.
+    fetches: usize,
+    lanes: BTreeMap<WriterId, OpenLane<C>>,
+    /// When each lane with an operation at its tier has stalled.
+    stalls: BTreeSet<(Instant, WriterId)>,
+    records: BTreeMap<RecordId, OpenRecord>,
+    /// Who copies a key into L0 while reading it.
+    promotions: BTreeMap<CacheKey, RequestId>,
+    purges: BTreeMap<PurgeId, Purge>,
+    floors: Floors,
+
+    pending: BTreeMap<OpId, Pending>,
+    effects: VecDeque<Effect<C>>,
+    events: VecDeque<Event>,
+}
+
+/// A client's request that has not ended.
+#[derive(Debug)]
+struct Request<C> {
+    key: CacheKey,
+    ask: Arc<RequestHead>,
+    /// Did it join what another request had begun?
+    collapsed: bool,
+    /// Body bytes handed over.
+    sent: u64,
+    progress: Progress<C>,
+}
+
+/// ```text
+/// Waiting ──head──▶ Following ──end──▶ done
+///    ╰────found───▶ Reading ────end──▶ done
+/// ```
+#[derive(Debug)]
+enum Progress<C> {
+    /// For a tier's answer or the origin's head.
+    Waiting(FillId),
+    /// A body that is arriving.
+    Following {
+        fill: FillId,
+        demand: Demand,
+        /// Where it reads back what has left the window.
+        rereading: Option<(OpId, WriterId)>,
+    },
+    /// A stored record.
+    Reading {
+        record: RecordId,
+        length: u64,
+        demand: Demand,
+        read: Option<OpId>,
+        promotion: Option<Promoting<C>>,
+    },
+}
+
+/// Can the client take a chunk now?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Demand {
+    /// It has not asked for one.
+    None,
+    /// It waits for one.
+    Open,
+}
+
+/// A copy into L0 made while a record is read.
+#[derive(Debug)]
+struct Promoting<C> {
+    collect: Collect<C>,
+    head: Arc<crate::head::Head>,
+    freshness: Freshness,
+}
+
+/// Who waits for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pending {
+    Fetch(FillId),
+    Pull(FillId),
+    Lookup(FillId),
+    Read(RequestId),
+    Lane(WriterId),
+    Delete(Deletion),
+}
+
+impl<C: Chunk> Engine<C> {
+    /// An empty engine. `seed` decides the names it gives to records: two engines that share a tier need two seeds.
+    pub fn new(config: Config, seed: Seed, now: Instant) -> Self {
+        let mut salts = seed.split("salt");
+        let memory = config
+            .l0
+            .map(|l0| Space::new(l0.capacity, l0.eviction, &mut salts));
+        let mut indexes = Vec::new();
+        for tier in &config.tiers {
+            match tier.index {
+                IndexKeeper::Engine { capacity, eviction } => {
+                    indexes.push((tier.id, Space::new(capacity, eviction, &mut salts)));
+                }
+                IndexKeeper::Tier => {}
+            }
+        }
+        Self {
+            config,
+            now,
+            calendar: (now, WallTime::default()),
+            names: seed.split("record names"),
+            ids: Minter::default(),
+            memory,
+            indexes,
+            requests: BTreeMap::new(),
+            flights: BTreeMap::new(),
+            fills: BTreeMap::new(),
+            fetches: 0,
+            lanes: BTreeMap::new(),
+            stalls: BTreeSet::new(),
+            records: BTreeMap::new(),
+            promotions: BTreeMap::new(),
+            purges: BTreeMap::new(),
+            floors: Floors::default(),
+            pending: BTreeMap::new(),
+            effects: VecDeque::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// The only way in.
+    ///
+    /// # Panics
+    /// When the driver broke the drain rule or the answer rule.
+    pub fn handle(&mut self, now: Instant, input: Input<C>) {
+        assert!(
+            self.effects.is_empty() && self.events.is_empty(),
+            "the drain rule: {} effects and {} events were left before {input:?}",
+            self.effects.len(),
+            self.events.len(),
+        );
+        self.now = self.now.max(now);
+        match input {
+            Input::Request { request, key, head } => self.on_request(request, key, head),
+            Input::Demand { request } => self.on_demand(request),
+            Input::Leave { request } => self.on_leave(request),
+            Input::Purge { purge, key } => self.on_purge(purge, key),
+            Input::Recovered { tier, records } => self.on_recovered(tier, records),
+            Input::WallClock { wall } => self.calendar = (self.now, wall),
+            Input::Wake => self.on_wake(),
+            Input::Head { op, .. }
+            | Input::FetchFailed { op, .. }
+            | Input::Pulled { op, .. }
+            | Input::PullEnded { op }
+            | Input::PullFailed { op, .. }
+            | Input::Found { op, .. }
+            | Input::Absent { op }
+            | Input::LookupFailed { op }
+            | Input::BodyRead { op, .. }
+            | Input::ReadFailed { op }
+            | Input::Opened { op }
+            | Input::Written { op }
+            | Input::Committed { op }
+            | Input::WriteFailed { op }
+            | Input::Deleted { op, .. }
+            | Input::DeleteFailed { op } => match self.pending.remove(&op) {
+                Some(pending) => self.on_answer(pending, input),
+                None => self.events.push_back(Event::LateAnswer { op }),
+            },
+        }
+    }
+
+    /// An answer to a live operation.
+    fn on_answer(&mut self, pending: Pending, input: Input<C>) {
+        match (pending, input) {
+            (Pending::Fetch(fill), Input::Head { head, .. }) => self.on_head(fill, head),
+            (Pending::Fetch(fill), Input::FetchFailed { failure, .. }) => self.on_fetch_failed(fill, failure),
+            (Pending::Pull(fill), Input::Pulled { chunk, .. }) => self.on_pulled(fill, chunk),
+            (Pending::Pull(fill), Input::PullEnded { .. }) => self.on_pull_ended(fill),
+            (Pending::Pull(fill), Input::PullFailed { failure, .. }) => self.on_pull_failed(fill, failure),
+            (Pending::Lookup(fill), Input::Found { record, .. }) => self.on_found(fill, record),
+            (Pending::Lookup(fill), Input::Absent { .. }) => self.on_absent(fill),
+            (Pending::Lookup(fill), Input::LookupFailed { .. }) => self.on_lookup_failed(fill),
+            (Pending::Read(request), Input::BodyRead { chunk, .. }) => self.on_body_read(request, chunk),
+            (Pending::Read(request), Input::ReadFailed { .. }) => self.on_read_failed(request),
+            (Pending::Lane(writer), Input::Opened { .. }) => self.on_lane_opened(writer),
+            (Pending::Lane(writer), Input::Written { .. }) => self.on_lane_written(writer),
+            (Pending::Lane(writer), Input::Committed { .. }) => self.on_lane_committed(writer),
+            (Pending::Lane(writer), Input::WriteFailed { .. }) => self.on_lane_failed(writer),
+            (Pending::Delete(deletion), Input::Deleted { op, existed }) => {
+                self.on_deleted(op, deletion, existed)
+            }
+            (Pending::Delete(deletion), Input::DeleteFailed { op }) => self.on_delete_failed(op, deletion),
+            (pending, input) => panic!("the answer rule: {input:?} does not answer {pending:?}"),
+        }
+    }
+
+    /// The next piece of work for the driver.
+    pub fn poll_effect(&mut self) -> Option<Effect<C>> {
+        self.effects.pop_front()
+    }
+
+    /// The next fact for whoever watches.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When to call [`Engine::handle`] with [`Input::Wake`], and why.
+    pub fn poll_wake(&self) -> Option<(Instant, WakeReason)> {
+        self.stalls.first().map(|(at, _)| (*at, WakeReason::LaneStall))
+    }
+
+    /// The fast door: a fresh L0 hit. It queues nothing, allocates nothing and copies nothing; it counts as a use.
+    ///
+    /// `None` means "ask properly", with [`Input::Request`]. `fields` are the request's, with names in lower case.
+    pub fn fresh_hit<'f>(
+        &mut self,
+        now: Instant,
+        key: CacheKey,
+        method: Method,
+        fields: impl Iterator<Item = (&'f str, &'f [u8])>,
+    ) -> Option<&Arc<Resident<C>>> {
+        if !rules::may_use_door(method, fields) {
+            return None;
+        }
+        let memory = self.memory.as_mut()?;
+        let slot = memory.find(key)?;
+        if !memory.value(slot).freshness.is_fresh(now) {
+            return None;
+        }
+        memory.on_used(slot);
+        Some(memory.value(slot))
+    }
+
+    /// A new operation, and who waits for its answer.
+    fn operation(&mut self, pending: Pending) -> OpId {
+        let op = OpId(self.ids.mint());
+        self.pending.insert(op, pending);
+        op
+    }
+
+    fn wall(&self) -> WallTime {
+        let (at, wall) = self.calendar;
+        wall.after(self.now.since(at))
+    }
+
+    fn effect(&mut self, effect: Effect<C>) {
+        self.effects.push_back(effect);
+    }
+
+    fn event(&mut self, event: Event) {
+        self.events.push_back(event);
+    }
+}
+
+#[cfg(test)]
+mod tests;

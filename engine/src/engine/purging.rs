@@ -1,0 +1,249 @@
+//! Purges: what is stored goes, and what began before never arrives (failures F1, F2).
+//!
+//! A purge closes the fill under way for its key, so that nobody joins it and no tier keeps it; stops promotions;
+//! removes the key from L0 and from every index; deletes it in every byte tier, and once more where a tier was just
+//! publishing it. It is done when every tier has answered. Until then lookups of the key skip the byte tiers. After
+//! that, a record from before the purge that another edge still publishes into a shared tier is known by its birth:
+//! see [`Floors`].
+
+use super::{Engine, Progress};
+use crate::{
+    chunk::Chunk,
+    effect::{Effect, PurgeOutcome},
+    event::{Event, TierOperation},
+    fill::{Sharing, Stage},
+    id::{OpId, PurgeId, RecordName, TierId, WriterId},
+    key::CacheKey,
+    plant::Fault,
+    reason::{LaneEnd, Removal},
+    time::WallTime,
+    units::ByteCount,
+};
+use alloc::collections::{BTreeMap, BTreeSet};
+
+/// Purges remembered one by one; older ones count for every key.
+const FLOORS_MAX: usize = 65_536;
+
+/// A purge that has not reached every tier yet.
+#[derive(Debug)]
+pub(super) struct Purge {
+    pub(super) key: CacheKey,
+    deletes: BTreeSet<OpId>,
+    /// Tiers that were publishing the key when the purge came.
+    commits: BTreeSet<WriterId>,
+    report: BTreeMap<TierId, PurgeOutcome>,
+}
+
+/// A delete that is with a tier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Deletion {
+    pub(super) tier: TierId,
+    /// What the record costs, where the index told.
+    pub(super) size: Option<ByteCount>,
+}
+
+/// Before when a response must not have been made to be used.
+///
+/// Comparing births needs edges whose calendars agree; the purge feed of the shared index replaces it there.
+#[derive(Debug, Default)]
+pub(super) struct Floors {
+    by_key: BTreeMap<CacheKey, WallTime>,
+    by_age: BTreeSet<(WallTime, CacheKey)>,
+    everywhere: Option<WallTime>,
+}
+
+impl Floors {
+    fn raise(&mut self, key: CacheKey, at: WallTime) {
+        if let Some(before) = self.by_key.insert(key, at) {
+            self.by_age.remove(&(before, key));
+        }
+        self.by_age.insert((at, key));
+        if self.by_key.len() > FLOORS_MAX
+            && let Some((oldest, key)) = self.by_age.pop_first()
+        {
+            self.by_key.remove(&key);
+            self.everywhere = self.everywhere.max(Some(oldest));
+        }
+    }
+
+    /// Was what was born then purged since? A birth in the same millisecond counts as before.
+    pub(super) fn covers(&self, key: CacheKey, born: WallTime) -> bool {
+        self.everywhere
+            .max(self.by_key.get(&key).copied())
+            .is_some_and(|floor| born <= floor)
+    }
+}
+
+impl<C: Chunk> Engine<C> {
+    pub(super) fn on_purge(&mut self, purge_id: PurgeId, key: CacheKey) {
+        self.event(Event::PurgeBegan { purge: purge_id, key });
+        let mut purge = Purge {
+            key,
+            deletes: BTreeSet::new(),
+            commits: BTreeSet::new(),
+            report: BTreeMap::new(),
+        };
+        if !self.config.is_planted(Fault::F1) {
+            self.floors.raise(key, self.wall());
+            purge.commits = self.close_fills(key);
+            self.stop_promotion(key);
+        }
+        if self.memory.is_some() {
+            let outcome = match self.remove_from_memory(key, Removal::Purged) {
+                Some(size) => PurgeOutcome::Removed(size),
+                None => PurgeOutcome::Absent,
+            };
+            purge.report.insert(TierId::L0, outcome);
+        }
+        for tier in self.config.tiers.clone() {
+            let is_ours = self.index(tier.id).is_some();
+            match self.remove_indexed(tier.id, key, Removal::Purged) {
+                Some((name, size)) => {
+                    purge
+                        .deletes
+                        .insert(self.delete(tier.id, key, Some(name), Some(size)));
+                }
+                None if is_ours => {
+                    purge.report.insert(tier.id, PurgeOutcome::Absent);
+                }
+                None => {
+                    purge.deletes.insert(self.delete(tier.id, key, None, None));
+                }
+            }
+        }
+        self.purges.insert(purge_id, purge);
+        self.end_purges();
+    }
+
+    /// Closes every fill of the key: those who wait for it still get it, nothing keeps it. Says which tiers are just
+    /// publishing it.
+    fn close_fills(&mut self, key: CacheKey) -> BTreeSet<WriterId> {
+        self.flights.remove(&key);
+        let mut committing = BTreeSet::new();
+        let of_key = self.fills.iter_mut().filter(|(_, fill)| fill.errand.key == key);
+        let mut closed = alloc::vec::Vec::new();
+        for (fill_id, fill) in of_key {
+            if fill.errand.sharing == Sharing::Open {
+                fill.errand.sharing = Sharing::Closed;
+            }
+            if let Stage::Streaming(stream) = &mut fill.stage {
+                closed.push((*fill_id, stream.memory.take().is_some(), stream.lanes.clone()));
+            }
+        }
+        for (fill_id, had_memory, lanes) in closed {
+            if had_memory {
+                self.event(Event::LaneDropped {
+                    tier: TierId::L0,
+                    key,
+                    why: LaneEnd::Superseded,
+                });
+            }
+            for writer in lanes {
+                if self.lanes[&writer].lane.is_committing() {
+                    committing.insert(writer);
+                } else {
+                    self.drop_lane(writer, LaneEnd::Superseded);
+                }
+            }
+            self.pump(fill_id);
+        }
+        committing
+    }
+
+    fn stop_promotion(&mut self, key: CacheKey) {
+        let Some(request) = self.promotions.remove(&key) else {
+            return;
+        };
+        let reader = self
+            .requests
+            .get_mut(&request)
+            .expect("a promotion ends with its request");
+        match &mut reader.progress {
+            Progress::Reading { promotion, .. } => *promotion = None,
+            Progress::Waiting(_) | Progress::Following { .. } => {
+                unreachable!("{request:?} promotes without reading")
+            }
+        }
+        self.event(Event::LaneDropped {
+            tier: TierId::L0,
+            key,
+            why: LaneEnd::Superseded,
+        });
+    }
+
+    /// A tier's commit was answered: delete the record, for every purge that waited for the answer.
+    pub(super) fn delete_for_purges(
+        &mut self,
+        writer: WriterId,
+        tier: TierId,
+        key: CacheKey,
+        name: RecordName,
+    ) {
+        let op = self.delete(tier, key, Some(name), None);
+        for purge in self.purges.values_mut() {
+            if purge.commits.remove(&writer) {
+                purge.deletes.insert(op);
+            }
+        }
+    }
+
+    pub(super) fn on_deleted(&mut self, op: OpId, deletion: Deletion, existed: bool) {
+        let outcome = match (existed, deletion.size) {
+            (true, Some(size)) => PurgeOutcome::Removed(size),
+            (true, None) => PurgeOutcome::RemovedUnseen,
+            (false, _) => PurgeOutcome::Absent,
+        };
+        self.report_deletion(op, deletion.tier, outcome);
+    }
+
+    pub(super) fn on_delete_failed(&mut self, op: OpId, deletion: Deletion) {
+        self.event(Event::TierFailed {
+            tier: deletion.tier,
+            operation: TierOperation::Delete,
+        });
+        self.report_deletion(op, deletion.tier, PurgeOutcome::Failed);
+    }
+
+    fn report_deletion(&mut self, op: OpId, tier: TierId, outcome: PurgeOutcome) {
+        for purge in self.purges.values_mut() {
+            if purge.deletes.remove(&op) {
+                // Of two answers from one tier the graver one is told.
+                let told = purge.report.entry(tier).or_insert(outcome);
+                if gravity(outcome) > gravity(*told) {
+                    *told = outcome;
+                }
+            }
+        }
+        self.end_purges();
+    }
+
+    fn end_purges(&mut self) {
+        let done = self.purges.extract_if(.., |_, purge| {
+            purge.deletes.is_empty() && purge.commits.is_empty()
+        });
+        for (purge_id, purge) in done.collect::<alloc::vec::Vec<_>>() {
+            let confirmed = purge
+                .report
+                .values()
+                .all(|outcome| *outcome != PurgeOutcome::Failed);
+            self.event(Event::PurgeEnded {
+                purge: purge_id,
+                key: purge.key,
+                confirmed,
+            });
+            self.effect(Effect::PurgeDone {
+                purge: purge_id,
+                report: purge.report.into_iter().collect(),
+            });
+        }
+    }
+}
+
+const fn gravity(outcome: PurgeOutcome) -> u8 {
+    match outcome {
+        PurgeOutcome::Absent => 0,
+        PurgeOutcome::RemovedUnseen => 1,
+        PurgeOutcome::Removed(_) => 2,
+        PurgeOutcome::Failed => 3,
+    }
+}

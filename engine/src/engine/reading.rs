@@ -1,0 +1,278 @@
+//! From a tier to those who read: stored records, and what has left a fill's window.
+
+use super::{Demand, Engine, Pending, Progress, Promoting};
+use crate::{
+    chunk::Chunk,
+    effect::{Effect, ReadSource},
+    event::{Event, TierOperation},
+    fill::Collected,
+    fill::Stage,
+    id::{FillId, RecordId, RecordName, RequestId, TierId},
+    key::CacheKey,
+    memory::Resident,
+    reason::{AbortReason, End, LaneEnd, Removal},
+    units::ByteCount,
+};
+
+/// A stored record that is open for reading.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OpenRecord {
+    pub(super) tier: TierId,
+    pub(super) key: CacheKey,
+    pub(super) name: RecordName,
+    /// How many requests read it.
+    pub(super) readers: usize,
+}
+
+impl<C: Chunk> Engine<C> {
+    /// Asks the tier for the next bytes that a reader waits for.
+    pub(super) fn read_on(&mut self, request: RequestId) {
+        let read_size = self.config.read_size;
+        let op = self.operation(Pending::Read(request));
+        let reader = self
+            .requests
+            .get_mut(&request)
+            .expect("the caller found the request");
+        let offset = reader.sent;
+        let Progress::Reading {
+            record, length, read, ..
+        } = &mut reader.progress
+        else {
+            unreachable!("{request:?} reads a record but is {:?}", reader.progress);
+        };
+        *read = Some(op);
+        let (tier, source) = (self.records[record].tier, ReadSource::Record(*record));
+        let length_max = read_size.min(*length - offset);
+        self.effect(Effect::Read {
+            op,
+            tier,
+            source,
+            offset,
+            length_max,
+        });
+    }
+
+    /// Reads back, for a follower that fell behind, what a tier has acknowledged.
+    pub(super) fn reread(&mut self, fill_id: FillId, request: RequestId, position: u64) {
+        let Stage::Streaming(stream) = &self.fills[&fill_id].stage else {
+            unreachable!("only streams have followers")
+        };
+        let base = stream.window.base();
+        let source = stream
+            .lanes
+            .iter()
+            .map(|writer| {
+                (
+                    self.lanes[writer].lane.readable(),
+                    *writer,
+                    self.lanes[writer].lane.tier,
+                )
+            })
+            .find(|(readable, ..)| *readable > position);
+        let Some((readable, writer, tier)) = source else {
+            let tier = stream
+                .lanes
+                .first()
+                .map_or(TierId::L0, |writer| self.lanes[writer].lane.tier);
+            self.stream(fill_id).followers.remove(&request);
+            return self.finish(request, End::Aborted(AbortReason::TierRead(tier)));
+        };
+        let length_max = self.config.read_size.min(readable.min(base) - position);
+        let op = self.operation(Pending::Read(request));
+        let follower = self
+            .requests
+            .get_mut(&request)
+            .expect("followers are requests that have not ended");
+        let Progress::Following { rereading, .. } = &mut follower.progress else {
+            unreachable!("{request:?} follows {fill_id:?} but is {:?}", follower.progress);
+        };
+        *rereading = Some((op, writer));
+        self.effect(Effect::Read {
+            op,
+            tier,
+            source: ReadSource::Writer(writer),
+            offset: position,
+            length_max,
+        });
+    }
+
+    pub(super) fn on_body_read(&mut self, request: RequestId, chunk: C) {
+        assert!(chunk.size() > 0, "the answer rule: an empty read for {request:?}");
+        let reader = self
+            .requests
+            .get_mut(&request)
+            .expect("a read is forgotten with its request");
+        match &mut reader.progress {
+            Progress::Waiting(_) => unreachable!("{request:?} reads before it was served"),
+            Progress::Following {
+                fill,
+                demand,
+                rereading,
+            } => {
+                let fill = *fill;
+                *rereading = None;
+                *demand = Demand::None;
+                self.hand_over(request, chunk);
+                self.pump(fill);
+            }
+            Progress::Reading {
+                length,
+                demand,
+                read,
+                promotion,
+                ..
+            } => {
+                *read = None;
+                *demand = Demand::None;
+                let position = reader.sent + chunk.size();
+                assert!(
+                    position <= *length,
+                    "the answer rule: {position} of {length} bytes were read for {request:?}"
+                );
+                let is_end = position == *length;
+                let collected = promotion.as_mut().map(|promoting| promoting.collect.push(&chunk));
+                if collected == Some(Collected::OverGate) {
+                    // The gate was checked against the record's length, so this is a lane that lost count.
+                    unreachable!("{request:?} promotes more than the record's length");
+                }
+                self.hand_over(request, chunk);
+                if is_end {
+                    self.finish_reading(request, End::Complete);
+                }
+            }
+        }
+    }
+
+    pub(super) fn on_read_failed(&mut self, request: RequestId) {
+        let reader = self
+            .requests
+            .get_mut(&request)
+            .expect("a read is forgotten with its request");
+        match &mut reader.progress {
+            Progress::Waiting(_) => unreachable!("{request:?} reads before it was served"),
+            Progress::Following { fill, rereading, .. } => {
+                let fill = *fill;
+                let (_, writer) = rereading.take().expect("a follower's read reads back");
+                let lane = &mut self
+                    .lanes
+                    .get_mut(&writer)
+                    .expect("a lane is open while it is read")
+                    .lane;
+                lane.on_read_failed();
+                let tier = lane.tier;
+                self.event(Event::TierFailed {
+                    tier,
+                    operation: TierOperation::Read,
+                });
+                self.pump(fill);
+            }
+            Progress::Reading { record, read, .. } => {
+                *read = None;
+                let OpenRecord { tier, key, name, .. } = self.records[record];
+                self.event(Event::TierFailed {
+                    tier,
+                    operation: TierOperation::Read,
+                });
+                self.forget_indexed(tier, key, name, Removal::Lost);
+                self.finish_reading(request, End::Aborted(AbortReason::TierRead(tier)));
+            }
+        }
+    }
+
+    /// A reader is done: the client's response ends first, then its promotion commits (C2).
+    pub(super) fn finish_reading(&mut self, request: RequestId, end: End) {
+        let reader = self
+            .requests
+            .get_mut(&request)
+            .expect("the caller found the request");
+        let key = reader.key;
+        let Progress::Reading {
+            record,
+            length,
+            promotion,
+            ..
+        } = &mut reader.progress
+        else {
+            unreachable!("{request:?} reads a record but is {:?}", reader.progress);
+        };
+        let (record, length, promotion) = (*record, *length, promotion.take());
+        let from = self.records[&record].tier;
+        self.finish(request, end);
+        if let Some(promoting) = promotion {
+            self.promotions.remove(&key);
+            self.end_promotion(key, promoting, from, ByteCount(length), end);
+        }
+        self.close_reader(record);
+    }
+
+    fn end_promotion(
+        &mut self,
+        key: CacheKey,
+        promoting: Promoting<C>,
+        from: TierId,
+        length: ByteCount,
+        end: End,
+    ) {
+        let collected = promoting.collect.size();
+        if end != End::Complete || collected != length {
+            return self.event(Event::LaneDropped {
+                tier: TierId::L0,
+                key,
+                why: LaneEnd::Abandoned,
+            });
+        }
+        let is_overtaken = self.memory.as_ref().is_some_and(|memory| {
+            memory
+                .find(key)
+                .is_some_and(|slot| memory.value(slot).freshness.is_fresh(self.now))
+        });
+        if is_overtaken {
+            return self.event(Event::LaneDropped {
+                tier: TierId::L0,
+                key,
+                why: LaneEnd::Superseded,
+            });
+        }
+        let Promoting {
+            collect,
+            head,
+            freshness,
+        } = promoting;
+        let resident = Resident {
+            head,
+            chunks: collect.into_body(),
+            length,
+            freshness,
+        };
+        self.store_in_memory(key, resident, Some(from));
+    }
+
+    /// One reader fewer; the last one closes the record.
+    pub(super) fn close_reader(&mut self, record: RecordId) {
+        let open = self
+            .records
+            .get_mut(&record)
+            .expect("a record is open while it is read");
+        open.readers -= 1;
+        if open.readers == 0 {
+            let tier = open.tier;
+            self.records.remove(&record);
+            self.effect(Effect::Release { tier, record });
+        }
+    }
+
+    /// A follower's fill is over: the answer to its read is of no interest any more.
+    pub(super) fn forget_reread(&mut self, request: RequestId) {
+        let Some(follower) = self.requests.get_mut(&request) else {
+            return;
+        };
+        match &mut follower.progress {
+            Progress::Following { rereading, .. } => {
+                if let Some((op, _)) = rereading.take() {
+                    self.pending.remove(&op);
+                }
+            }
+            Progress::Waiting(_) | Progress::Reading { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! What is resident: L0, and the indexes that the engine keeps of local tiers. Every change is told, with the sum.
+
+use super::{Deletion, Engine, Pending};
+use crate::{
+    chunk::Chunk,
+    effect::Effect,
+    event::Event,
+    id::{OpId, RecordName, TierId},
+    key::CacheKey,
+    memory::Resident,
+    reason::{Rejection, Removal},
+    record::{Freshness, Record},
+    space::{Left, Space},
+    units::ByteCount,
+};
+use alloc::{sync::Arc, vec::Vec};
+
+/// What the engine knows of a record in a tier whose index it keeps.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Indexed {
+    pub(super) name: RecordName,
+    pub(super) freshness: Freshness,
+}
+
+impl<C: Chunk> Engine<C> {
+    /// Makes a response visible in L0, in place of any older one.
+    pub(super) fn store_in_memory(&mut self, key: CacheKey, resident: Resident<C>, from: Option<TierId>) {
+        let tier = TierId::L0;
+        let length = resident.length;
+        let size = self.config.cost(length, &resident.head);
+        let Some(memory) = &mut self.memory else { return };
+        if !memory.fits(size) {
+            return self.event(Event::Rejected {
+                tier,
+                key,
+                why: Rejection::OverCapacity,
+            });
+        }
+        let (replaced, evicted) = make_room(memory, key, size);
+        memory.insert(key, size, Arc::new(resident));
+        self.tell_left(tier, replaced.iter(), Removal::Replaced);
+        self.tell_left(tier, evicted.iter(), Removal::Capacity);
+        self.event(Event::Stored {
+            tier,
+            key,
+            length,
+            size,
+            from,
+        });
+        self.tell_resident(tier);
+    }
+
+    /// A tier has published a record: index it, if the index is ours.
+    pub(super) fn store_in_tier(&mut self, tier: TierId, record: &Record) {
+        let (key, length) = (record.key, record.length);
+        let size = self.config.cost(length, &record.head);
+        let freshness = record.freshness.to_live(self.now, self.wall());
+        let Some(index) = self.index(tier) else {
+            return self.event(Event::Stored {
+                tier,
+                key,
+                length,
+                size,
+                from: None,
+            });
+        };
+        if !index.fits(size) {
+            self.event(Event::Rejected {
+                tier,
+                key,
+                why: Rejection::OverCapacity,
+            });
+            self.delete(tier, key, Some(record.name), None);
+            return;
+        }
+        let (replaced, evicted) = make_room(index, key, size);
+        index.insert(
+            key,
+            size,
+            Indexed {
+                name: record.name,
+                freshness,
+            },
+        );
+        self.tell_left(tier, replaced.iter(), Removal::Replaced);
+        self.tell_left(tier, evicted.iter(), Removal::Capacity);
+        self.event(Event::Stored {
+            tier,
+            key,
+            length,
+            size,
+            from: None,
+        });
+        self.tell_resident(tier);
+        for left in replaced.into_iter().chain(evicted) {
+            self.delete(tier, left.key, Some(left.value.name), None);
+        }
+    }
+
+    pub(super) fn on_recovered(&mut self, tier: TierId, records: Vec<Record>) {
+        assert!(
+            self.requests.is_empty(),
+            "the answer rule: {tier:?} was recovered after the first request"
+        );
+        let objects = records.len() as u64;
+        for record in records {
+            self.store_in_tier(tier, &record);
+        }
+        self.event(Event::Recovered { tier, objects });
+    }
+
+    /// Takes a record out of our index and off the tier, if it is still the one of that name. Without an index of ours
+    /// only the tier can tell, so it is asked to remove the name.
+    pub(super) fn forget_indexed(&mut self, tier: TierId, key: CacheKey, name: RecordName, why: Removal) {
+        if let Some(index) = self.index(tier) {
+            let is_it = index.find(key).is_some_and(|slot| index.value(slot).name == name);
+            if !is_it {
+                return;
+            }
+            let left = index.remove(key);
+            self.tell_left(tier, left.iter(), why);
+            self.tell_resident(tier);
+        }
+        self.delete(tier, key, Some(name), None);
+    }
+
+    /// Takes a key out of L0.
+    pub(super) fn remove_from_memory(&mut self, key: CacheKey, why: Removal) -> Option<ByteCount> {
+        let left = self.memory.as_mut()?.remove(key)?;
+        self.event(Event::Removed {
+            tier: TierId::L0,
+            key,
+            size: left.size,
+            why,
+        });
+        self.tell_resident(TierId::L0);
+        Some(left.size)
+    }
+
+    /// Takes a key out of a tier's index; the record itself is the caller's to delete.
+    pub(super) fn remove_indexed(
+        &mut self,
+        tier: TierId,
+        key: CacheKey,
+        why: Removal,
+    ) -> Option<(RecordName, ByteCount)> {
+        let left = self.index(tier)?.remove(key)?;
+        self.event(Event::Removed {
+            tier,
+            key,
+            size: left.size,
+            why,
+        });
+        self.tell_resident(tier);
+        Some((left.value.name, left.size))
+    }
+
+    /// Counts a use of what our index of a tier holds.
+    pub(super) fn use_indexed(&mut self, tier: TierId, key: CacheKey) {
+        if let Some(index) = self.index(tier)
+            && let Some(slot) = index.find(key)
+        {
+            index.on_used(slot);
+        }
+    }
+
+    pub(super) fn indexed(&self, tier: TierId, key: CacheKey) -> Option<Indexed> {
+        let (_, index) = self.indexes.iter().find(|(id, _)| *id == tier)?;
+        index.find(key).map(|slot| *index.value(slot))
+    }
+
+    pub(super) fn index(&mut self, tier: TierId) -> Option<&mut Space<Indexed>> {
+        self.indexes
+            .iter_mut()
+            .find(|(id, _)| *id == tier)
+            .map(|(_, index)| index)
+    }
+
+    pub(super) fn delete(
+        &mut self,
+        tier: TierId,
+        key: CacheKey,
+        name: Option<RecordName>,
+        size: Option<ByteCount>,
+    ) -> OpId {
+        let op = self.operation(Pending::Delete(Deletion { tier, size }));
+        self.effect(Effect::Delete { op, tier, key, name });
+        op
+    }
+
+    fn tell_left<'l, T: 'l>(&mut self, tier: TierId, left: impl Iterator<Item = &'l Left<T>>, why: Removal) {
+        for Left { key, size, .. } in left {
+            self.event(Event::Removed {
+                tier,
+                key: *key,
+                size: *size,
+                why,
+            });
+        }
+    }
+
+    fn tell_resident(&mut self, tier: TierId) {
+        let (bytes, objects, capacity) = match (
+            tier,
+            &self.memory,
+            self.indexes.iter().find(|(id, _)| *id == tier),
+        ) {
+            (TierId::L0, Some(memory), _) => (memory.used(), memory.len(), memory.capacity()),
+            (_, _, Some((_, index))) => (index.used(), index.len(), index.capacity()),
+            (_, _, None) => return,
+        };
+        self.event(Event::Resident {
+            tier,
+            bytes,
+            objects,
+            capacity,
+        });
+    }
+}
+
+/// Takes out what `key` had, and victims until an object of `size`, which fits the space as such, fits beside the rest.
+fn make_room<T>(space: &mut Space<T>, key: CacheKey, size: ByteCount) -> (Option<Left<T>>, Vec<Left<T>>) {
+    let replaced = space.remove(key);
+    let mut evicted = Vec::new();
+    while let Some(victim) = space.evict_for(size) {
+        evicted.push(victim);
+    }
+    (replaced, evicted)
+}

@@ -1,0 +1,49 @@
+//! The synchronous lane into L0: chunks are kept as they pass, and become resident all at once at the end.
+
+use crate::{chunk::Chunk, units::ByteCount};
+use alloc::vec::Vec;
+
+/// A body being collected, under the gate.
+#[derive(Debug)]
+pub(crate) struct Collect<C> {
+    chunks: Vec<C>,
+    size: ByteCount,
+    gate: ByteCount,
+}
+
+/// What became of a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Collected {
+    /// It is kept.
+    Kept,
+    /// The body has grown past the gate; nothing of it will be kept.
+    OverGate,
+}
+
+impl<C: Chunk> Collect<C> {
+    pub(crate) const fn new(gate: ByteCount) -> Self {
+        Self {
+            chunks: Vec::new(),
+            size: ByteCount::ZERO,
+            gate,
+        }
+    }
+
+    pub(crate) fn push(&mut self, chunk: &C) -> Collected {
+        let size = self.size.plus(chunk.size());
+        if size > self.gate {
+            return Collected::OverGate;
+        }
+        self.size = size;
+        self.chunks.push(chunk.clone());
+        Collected::Kept
+    }
+
+    pub(crate) const fn size(&self) -> ByteCount {
+        self.size
+    }
+
+    pub(crate) fn into_body(self) -> Vec<C> {
+        C::compact(self.chunks)
+    }
+}

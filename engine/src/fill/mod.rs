@@ -1,0 +1,120 @@
+//! A fill: the journey of one response from a miss to its readers and its tiers.
+//!
+//! This module holds the state and what can be computed from it alone; what happens at each input stands in
+//! `engine/fetching.rs`.
+
+mod collect;
+mod window;
+
+pub(crate) use collect::{Collect, Collected};
+pub(crate) use window::Window;
+
+use crate::{
+    config::ByteTier,
+    head::{Head, Length},
+    id::{OpId, RecordId, RecordName, RequestId, WriterId},
+    key::CacheKey,
+    reason::{MissReason, OriginFailure},
+    record::Freshness,
+    time::Instant,
+};
+use alloc::{collections::BTreeSet, sync::Arc, vec::Vec};
+
+/// One response on its way to those who wait for it.
+///
+/// ```text
+/// Looking ──absent, failed, stale──▶ Looking in the next tier ──none left──▶ Asking ──head──▶ Streaming ──▶ done
+///    ╰──found──▶ done: its waiters read the record                             ╰──failed──▶ one waiter leads anew
+/// ```
+#[derive(Debug)]
+pub(crate) struct Fill<C> {
+    pub(crate) errand: Errand,
+    pub(crate) stage: Stage<C>,
+}
+
+/// What a fill is for, whatever its stage.
+#[derive(Debug)]
+pub(crate) struct Errand {
+    pub(crate) key: CacheKey,
+    pub(crate) sharing: Sharing,
+    /// Why no tier could answer, as far as they were asked.
+    pub(crate) reason: MissReason,
+}
+
+/// Who may join a fill, and whether it may be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sharing {
+    /// Whoever asks for the key joins; tiers may keep the response.
+    Open,
+    /// Nobody joins any more, nothing of it is kept: a purge came, or the response may not be shared.
+    Closed,
+    /// It was begun for one request only.
+    Private,
+}
+
+#[derive(Debug)]
+pub(crate) enum Stage<C> {
+    /// A byte tier was asked, for the record of that name if the engine keeps its index.
+    Looking {
+        waiters: Vec<RequestId>,
+        tier: ByteTier,
+        name: Option<RecordName>,
+        record: RecordId,
+    },
+    /// The origin was asked. `failed` leaders have been given up before.
+    Asking {
+        waiters: Vec<RequestId>,
+        op: OpId,
+        since: Instant,
+        failed: u32,
+    },
+    /// The origin's body is arriving, or has arrived and is not yet with everybody.
+    Streaming(Stream<C>),
+}
+
+/// A body on its way.
+#[derive(Debug)]
+pub(crate) struct Stream<C> {
+    pub(crate) head: Arc<Head>,
+    pub(crate) length: Length,
+    pub(crate) freshness: Freshness,
+    pub(crate) source: Source,
+    pub(crate) window: Window<C>,
+    pub(crate) followers: BTreeSet<RequestId>,
+    /// The copy for L0.
+    pub(crate) memory: Option<Collect<C>>,
+    /// The copies for byte tiers, fastest first.
+    pub(crate) lanes: Vec<WriterId>,
+}
+
+/// The origin's side of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// It waits to be asked for more.
+    Idle,
+    /// It was asked for more.
+    Pulling(OpId),
+    /// It has said everything.
+    Ended,
+}
+
+impl<C> Stage<C> {
+    /// How many clients this fill serves.
+    pub(crate) fn crowd(&self) -> usize {
+        match self {
+            Self::Looking { waiters, .. } | Self::Asking { waiters, .. } => waiters.len(),
+            Self::Streaming(stream) => stream.followers.len(),
+        }
+    }
+}
+
+impl<C> Stream<C> {
+    /// Does the number of bytes that came agree with what the head promised?
+    pub(crate) fn check_end(&self, received: u64) -> Result<(), OriginFailure> {
+        match self.length {
+            Length::Known(promised) if received < promised.0 => Err(OriginFailure::TooShort),
+            Length::Known(promised) if received > promised.0 => Err(OriginFailure::TooLong),
+            Length::Known(_) | Length::Unknown => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The part of an arriving body that is held in memory for its readers.
+
+use crate::chunk::Chunk;
+use alloc::collections::VecDeque;
+
+/// Chunks from `base` to `end`, in order and without gaps.
+#[derive(Debug)]
+pub(crate) struct Window<C> {
+    chunks: VecDeque<(u64, C)>,
+    base: u64,
+    end: u64,
+}
+
+impl<C: Chunk> Window<C> {
+    pub(crate) const fn new() -> Self {
+        Self {
+            chunks: VecDeque::new(),
+            base: 0,
+            end: 0,
+        }
+    }
+
+    /// The first byte still here.
+    pub(crate) const fn base(&self) -> u64 {
+        self.base
+    }
+
+    /// How many bytes have come in all.
+    pub(crate) const fn end(&self) -> u64 {
+        self.end
+    }
+
+    /// Bytes held.
+    pub(crate) const fn held(&self) -> u64 {
+        self.end - self.base
+    }
+
+    pub(crate) fn push(&mut self, chunk: C) {
+        let size = chunk.size();
+        self.chunks.push_back((self.end, chunk));
+        self.end = self.end.saturating_add(size);
+    }
+
+    /// The bytes from `position` on, as far as one chunk reaches. `None` before the base and at the end.
+    pub(crate) fn at(&self, position: u64) -> Option<C> {
+        if position < self.base || position >= self.end {
+            return None;
+        }
+        let index = self.chunks.partition_point(|(start, _)| *start <= position) - 1;
+        let (start, chunk) = &self.chunks[index];
+        let skip = position - start;
+        Some(if skip == 0 {
+            chunk.clone()
+        } else {
+            chunk.skip(skip)
+        })
+    }
+
+    /// Lets go of whole chunks that end at or before `limit`, until at most `room` bytes are held.
+    pub(crate) fn slide(&mut self, limit: u64, room: u64) {
+        while self.held() > room {
+            match self.chunks.front() {
+                Some((start, chunk)) if start.saturating_add(chunk.size()) <= limit => {
+                    self.base = start.saturating_add(chunk.size());
+                    self.chunks.pop_front();
+                }
+                Some(_) | None => break,
+            }
+        }
+    }
+}
