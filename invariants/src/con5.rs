@@ -1,12 +1,13 @@
 //! CON5: at most one origin fetch per key, edge and time is for everybody.
 //!
 //! It counts `Fetched` with purpose `Shared` against `FetchEnded`. A purge overtakes what is under way: requests after it
-//! must not join a fetch from before it, so that fetch no longer counts. It does not count private fetches, and it does
+//! must not join a fetch from before it, so that fetch no longer counts. Nor does one whose head says that its response
+//! may not be stored: it is one request's alone from then on. It does not count private fetches, and it does
 //! not say that a fetch was needed. What an edge had under way is forgotten when it crashes or starts.
 
 use crate::{Edge, Fact, Invariant, Violation, What};
 use std::collections::BTreeMap;
-use tiergate_engine::{CacheKey, Event, FillId, Purpose};
+use tiergate_engine::{CacheKey, Event, FillId, Purpose, Storable};
 
 /// The rule.
 #[derive(Debug, Default)]
@@ -38,6 +39,17 @@ impl OneFetch {
                 }
                 Ok(())
             }
+            Event::HeadArrived {
+                fill,
+                key,
+                storable: Storable::No(_),
+                ..
+            } => {
+                if self.current.get(&(edge, *key)) == Some(fill) {
+                    self.current.remove(&(edge, *key));
+                }
+                Ok(())
+            }
             Event::PurgeBegan { key, .. } => {
                 self.current.remove(&(edge, *key));
                 Ok(())
@@ -54,7 +66,10 @@ impl OneFetch {
             | Event::Passed { .. }
             | Event::Refused { .. }
             | Event::Served { .. }
-            | Event::HeadArrived { .. }
+            | Event::HeadArrived {
+                storable: Storable::Yes,
+                ..
+            }
             | Event::LeaderReplaced { .. }
             | Event::LaneOpened { .. }
             | Event::LaneDropped { .. }
@@ -98,7 +113,7 @@ impl Invariant for OneFetch {
 mod tests {
     use super::*;
     use crate::history::{History, KEY, OTHER, fetch_ended, fetched};
-    use tiergate_engine::PurgeId;
+    use tiergate_engine::{Length, NotStorable, PurgeId};
 
     /// One after the other, side by side for two keys, private ones, after a purge and after a crash: all pass.
     #[test]
@@ -119,6 +134,24 @@ mod tests {
         assert_eq!(history.event(fetch_ended(4, KEY)), Ok(()));
         assert_eq!(history.show(What::EdgeCrashed { edge: Edge(0) }), Ok(()));
         assert_eq!(history.event(fetched(1, KEY, Purpose::Shared)), Ok(()));
+    }
+
+    /// A response that may not be stored cannot be shared, so the next request fetches for itself.
+    #[test]
+    fn after_a_head_that_may_not_be_stored_another_fetch_passes() {
+        let mut history = History::of(OneFetch::default());
+        let head = |fill, storable| Event::HeadArrived {
+            fill: FillId(fill),
+            key: KEY,
+            status: 200,
+            length: Length::Unknown,
+            storable,
+        };
+        history.event(fetched(1, KEY, Purpose::Shared)).unwrap();
+        history.event(head(1, Storable::No(NotStorable::NoStore))).unwrap();
+        assert_eq!(history.event(fetched(2, KEY, Purpose::Shared)), Ok(()));
+        history.event(head(2, Storable::Yes)).unwrap();
+        assert_eq!(history.event(fetched(3, KEY, Purpose::Shared)), Err("CON5"));
     }
 
     /// A second one is named, also when a private one, or one that a purge overtook, ended in between.

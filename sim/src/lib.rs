@@ -1,1 +1,3 @@
-//! Skeleton.
+//! Failure scenarios, exploration and trace replay.
+
+pub mod explore;

@@ -7,7 +7,7 @@ use super::{
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tiergate_engine::{
-    CacheKey, Fields, FillId, Head, Input, Instant, Method, OpId, OriginFailure, RequestHead, Symbol,
+    CacheKey, Fields, FillId, Head, Input, Method, OpId, OriginFailure, RequestHead, Symbol,
 };
 use tiergate_invariants::{Edge, Got, Span, Version, What};
 

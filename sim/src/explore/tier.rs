@@ -9,7 +9,7 @@ use super::{
     tally::Trouble,
     world::{Life, Step, World, up_to},
 };
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{collections::{BTreeMap, BTreeSet}, sync::Arc, time::Duration};
 use tiergate_engine::{
     ByteCount, CacheKey, Chunk, Effect, Input, Instant, OpId, ReadSource, Record, RecordId, RecordName, Symbol, TierId,
     WriterId,
@@ -38,6 +38,8 @@ pub(super) struct Tier {
     current: BTreeMap<CacheKey, RecordName>,
     open: BTreeMap<(Life, RecordId), Arc<Stored>>,
     writers: BTreeMap<(Life, WriterId), Writer>,
+    /// Writers that were closed; an `Open` that was overtaken must not open them again.
+    discarded: BTreeSet<(Life, WriterId)>,
     commits: u64,
 }
 
@@ -77,6 +79,7 @@ impl Tier {
             current: BTreeMap::new(),
             open: BTreeMap::new(),
             writers: BTreeMap::new(),
+            discarded: BTreeSet::new(),
             commits: 0,
         }
     }
@@ -92,6 +95,7 @@ impl Tier {
     pub(super) fn forget(&mut self, edge: u32) {
         self.open.retain(|(life, _), _| life.edge != edge);
         self.writers.retain(|(life, _), _| life.edge != edge);
+        self.discarded.retain(|(life, _)| life.edge != edge);
     }
 
     /// What somebody did not close, if anything.
@@ -129,6 +133,9 @@ impl Tier {
                 Some(_) => Outcome::Nothing,
                 None => Outcome::Breach("drain", format!("{record:?} was released but is not open")),
             },
+            Effect::Open { op, writer, .. } if self.discarded.contains(&(from, *writer)) => {
+                Outcome::Answer(Input::WriteFailed { op: *op })
+            }
             Effect::Open { op, writer, key, name, .. } => {
                 let body = Vec::new();
                 self.writers.insert((from, *writer), Writer { key: *key, name: *name, body });
@@ -144,6 +151,7 @@ impl Tier {
             Effect::Commit { op, writer, record, .. } => self.commit(from, *op, *writer, record),
             Effect::Discard { writer, .. } => {
                 self.writers.remove(&(from, *writer));
+                self.discarded.insert((from, *writer));
                 Outcome::Nothing
             }
             Effect::Delete { op, key, name, .. } => {
@@ -181,7 +189,8 @@ impl Tier {
             ReadSource::Writer(id) => self.writers.get(&(from, id)).map(|writer| &writer.body),
         };
         let Some(body) = body else {
-            return Outcome::Breach("drain", format!("{source:?} was read but is not open"));
+            // Its closing has overtaken the read.
+            return Outcome::Answer(Input::ReadFailed { op });
         };
         let mut before = 0;
         for piece in body {
