@@ -1,0 +1,153 @@
+//! Readers of a fill in progress: from byte 0, each at its own pace, inside a bounded window.
+
+use crate::rig::{Rig, l0_only, object, with_disk};
+use std::time::Duration;
+use tiergate_engine::{ByteCount, End, Event, LaneEnd, OnAbandon, RawConfig, RawFill, Symbol, TierId};
+
+const WINDOW: u64 = 64 << 10;
+
+fn narrow(mut raw: RawConfig) -> RawConfig {
+    raw.fill = RawFill { window: ByteCount(WINDOW), ..raw.fill };
+    raw.l0 = None;
+    raw
+}
+
+fn whole(size: u64) -> Option<Symbol> {
+    Some(Symbol { object: object("/big"), version: 1, offset: 0, size })
+}
+
+/// Without a tier to read back from, the slowest reader sets the pace, and memory stays inside the window.
+#[test]
+fn the_slowest_reader_sets_the_pace_without_a_tier() {
+    let mut rig = Rig::new(narrow(l0_only()));
+    let fast = rig.get("/big");
+    let slow = rig.get_slowly("/big");
+    rig.head("/big", 200, &[("cache-control", "max-age=60")]);
+    rig.send("/big", 20 * WINDOW, 8 << 10);
+    rig.end("/big");
+    assert_eq!(rig.client(fast).received(), WINDOW);
+    assert_eq!(rig.engine.audit().window_bytes, WINDOW);
+    while rig.client(slow).end.is_none() {
+        rig.demand(slow);
+    }
+    assert_eq!(rig.client(slow).span(), whole(20 * WINDOW));
+    assert_eq!(rig.client(fast).span(), whole(20 * WINDOW));
+    rig.assert_idle();
+}
+
+/// T4: with a disk below, a slow reader and one that comes late read from byte 0 what has left the window.
+#[test]
+fn t4_late_and_slow_readers_read_back_from_the_disk() {
+    let mut rig = Rig::new(narrow(with_disk()));
+    let fast = rig.get("/big");
+    let slow = rig.get_slowly("/big");
+    rig.head("/big", 200, &[("cache-control", "max-age=60")]);
+    rig.send("/big", 20 * WINDOW, 8 << 10);
+    assert_eq!(rig.client(fast).received(), 20 * WINDOW, "the slow one holds nobody back");
+    let late = rig.get("/big");
+    rig.end("/big");
+    while rig.client(slow).end.is_none() {
+        rig.demand(slow);
+    }
+    for client in [fast, slow, late] {
+        assert_eq!(rig.client(client).span(), whole(20 * WINDOW));
+        assert_eq!(rig.client(client).end, Some(End::Complete));
+    }
+    assert_eq!(rig.asked.len(), 1);
+    rig.assert_idle();
+}
+
+/// A disk that fails in the middle costs nobody a byte: what it had stays readable, the rest stays in the window.
+#[test]
+fn a_disk_that_fails_in_the_middle_changes_no_response() {
+    let mut rig = Rig::new(narrow(with_disk()));
+    let fast = rig.get("/big");
+    let slow = rig.get_slowly("/big");
+    rig.head("/big", 200, &[("cache-control", "max-age=60")]);
+    rig.send("/big", 4 * WINDOW, 8 << 10);
+    rig.tiers.get_mut(&TierId::L2).expect("configured").fails = true;
+    rig.send("/big", 8 << 10, 8 << 10);
+    rig.tiers.get_mut(&TierId::L2).expect("configured").fails = false;
+    rig.send("/big", 4 * WINDOW, 8 << 10);
+    rig.end("/big");
+    while rig.client(slow).end.is_none() {
+        rig.demand(slow);
+    }
+    for client in [fast, slow] {
+        assert_eq!(rig.client(client).span(), whole(8 * WINDOW + (8 << 10)));
+    }
+    assert_eq!(rig.count(|event| matches!(event, Event::Stored { .. })), 0);
+    rig.assert_idle();
+}
+
+/// One who comes when the beginning is nowhere to be had fetches alone, and stores nothing.
+#[test]
+fn too_late_to_attach_means_a_fetch_of_ones_own() {
+    let mut rig = Rig::new(narrow(l0_only()));
+    let first = rig.get("/big");
+    rig.head("/big", 200, &[("cache-control", "max-age=60")]);
+    rig.send("/big", 4 * WINDOW, 8 << 10);
+    let late = rig.get("/big");
+    assert_eq!(rig.asked.len(), 2);
+    assert_eq!(rig.count(|event| matches!(event, Event::AttachRefused { .. })), 1);
+    rig.head("/big", 200, &[("cache-control", "max-age=60"), ("content-length", "5")]);
+    rig.send("/big", 5, 5);
+    rig.end("/big");
+    assert_eq!(rig.client(late).span(), Some(Symbol { object: object("/big"), version: 2, offset: 0, size: 5 }));
+    assert_eq!(rig.client(first).end, None);
+}
+
+/// O1: when the last reader leaves, a fill goes on for the tier that keeps it, or is cancelled where the operator says so.
+#[test]
+fn o1_an_abandoned_fill_obeys_the_policy() {
+    for (policy, cancelled) in [(OnAbandon::Finish, 0), (OnAbandon::Cancel, 1)] {
+        let mut raw = with_disk();
+        raw.fill.on_abandon = policy;
+        let mut rig = Rig::new(raw);
+        let only = rig.get("/big");
+        rig.head("/big", 200, &[("cache-control", "max-age=60")]);
+        rig.send("/big", 100, 10);
+        rig.leave(only);
+        assert_eq!(rig.cancelled.len(), cancelled);
+        if policy == OnAbandon::Finish {
+            rig.end("/big");
+            assert_eq!(rig.count(|event| matches!(event, Event::Stored { .. })), 2);
+        } else {
+            assert_eq!(rig.count(|event| matches!(event, Event::Stored { .. })), 0, "T6: nothing partial is kept");
+        }
+        rig.assert_idle();
+    }
+}
+
+/// What no tier keeps is cancelled when nobody reads it, whatever the policy.
+#[test]
+fn an_abandoned_fill_that_nobody_keeps_is_cancelled() {
+    let mut rig = Rig::new(l0_only());
+    let only = rig.get("/me");
+    rig.head("/me", 200, &[("cache-control", "no-store")]);
+    rig.leave(only);
+    assert_eq!(rig.cancelled, ["/me"]);
+    rig.assert_idle();
+}
+
+/// A disk that stops answering holds a fill back only so long; then it is left behind.
+#[test]
+fn a_stalled_disk_is_left_behind() {
+    let mut raw = narrow(with_disk());
+    raw.fill.lane_chunks_max = 2;
+    let mut rig = Rig::new(raw);
+    let client = rig.get("/big");
+    rig.tiers.get_mut(&TierId::L2).expect("configured").is_held = true;
+    rig.head("/big", 200, &[("cache-control", "max-age=60")]);
+    rig.send("/big", 10 * WINDOW, 8 << 10);
+    rig.end("/big");
+    assert_eq!(rig.client(client).end, None);
+    rig.pass_time(Duration::from_millis(1_999));
+    assert_eq!(rig.client(client).end, None);
+    rig.pass_time(Duration::from_millis(1));
+    assert_eq!(rig.client(client).span(), whole(10 * WINDOW));
+    assert_eq!(rig.count(|event| matches!(event, Event::LaneDropped { why: LaneEnd::Stalled, .. })), 1);
+    rig.release_tier(TierId::L2);
+    assert!(rig.tiers[&TierId::L2].current.is_empty(), "a lane that was dropped never commits");
+    rig.assert_idle();
+}

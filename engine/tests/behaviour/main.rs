@@ -1,0 +1,10 @@
+//! What the engine promises, one file a promise, on the rig: the real engine, a scripted world, virtual time.
+
+mod attach;
+mod collapse;
+mod door;
+mod gates;
+mod promotion;
+mod purge;
+mod residence;
+mod rig;

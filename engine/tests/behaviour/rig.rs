@@ -1,0 +1,462 @@
+//! The rig for behaviour tests: the real engine, an origin that answers when told to, tiers that answer at once unless
+//! held, clients that read to the end unless told to be slow, and virtual time.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+use tiergate_engine::{
+    CacheKey, Config, Effect, End, Engine, Event, Fields, FillId, Head, Input, Instant, Method, OpId, OriginFailure,
+    PurgeId, PurgeOutcome, RawConfig, ReadSource, Record, RecordId, RecordName, Refusal, Reply, ReplyBody, RequestHead,
+    RequestId, Seed, Symbol, TierId, WallTime, WriterId,
+};
+
+/// What one client saw.
+#[derive(Debug, Default)]
+pub(crate) struct Client {
+    pub(crate) reply: Option<Reply<Symbol>>,
+    pub(crate) body: Vec<Symbol>,
+    pub(crate) end: Option<End>,
+    pub(crate) refusal: Option<Refusal>,
+    pub(crate) is_passed: bool,
+    is_slow: bool,
+}
+
+impl Client {
+    /// The body as one span, if it is one.
+    pub(crate) fn span(&self) -> Option<Symbol> {
+        let joined = self.body.iter().copied().map(Some).reduce(|whole, next| whole?.joined(next?));
+        joined.flatten()
+    }
+
+    pub(crate) fn received(&self) -> u64 {
+        self.body.iter().map(|chunk| chunk.size).sum()
+    }
+}
+
+/// One byte tier.
+#[derive(Debug, Default)]
+pub(crate) struct Tier {
+    pub(crate) records: BTreeMap<RecordName, (Arc<Record>, Vec<Symbol>)>,
+    pub(crate) current: BTreeMap<CacheKey, RecordName>,
+    writers: BTreeMap<WriterId, (RecordName, Vec<Symbol>)>,
+    open: BTreeMap<RecordId, (Arc<Record>, Vec<Symbol>)>,
+    /// While held, effects for this tier wait here.
+    pub(crate) is_held: bool,
+    pub(crate) fails: bool,
+    held: VecDeque<Effect<Symbol>>,
+}
+
+/// One fetch at the origin.
+#[derive(Debug)]
+pub(crate) struct Fetch {
+    pub(crate) target: String,
+    pub(crate) head: Arc<RequestHead>,
+    asked: Option<OpId>,
+    pull: Option<OpId>,
+    queue: VecDeque<Step>,
+    sent: u64,
+    version: u32,
+}
+
+#[derive(Debug)]
+enum Step {
+    Chunk(u64),
+    End,
+    Fail(OriginFailure),
+}
+
+pub(crate) struct Rig {
+    pub(crate) engine: Engine<Symbol>,
+    pub(crate) now: Instant,
+    pub(crate) clients: BTreeMap<RequestId, Client>,
+    pub(crate) fetches: BTreeMap<FillId, Fetch>,
+    pub(crate) asked: Vec<String>,
+    pub(crate) cancelled: Vec<String>,
+    pub(crate) tiers: BTreeMap<TierId, Tier>,
+    pub(crate) events: Vec<Event>,
+    pub(crate) purged: BTreeMap<PurgeId, Vec<(TierId, PurgeOutcome)>>,
+    next_request: u64,
+    versions: u32,
+    inbox: VecDeque<Input<Symbol>>,
+}
+
+pub(crate) fn key(target: &str) -> CacheKey {
+    CacheKey::of("example", target)
+}
+
+/// The object number that a target's bytes carry.
+pub(crate) fn object(target: &str) -> u64 {
+    key(target).0 as u64
+}
+
+pub(crate) fn l0_only() -> RawConfig {
+    RawConfig::default()
+}
+
+/// L0 over a local disk whose index the engine keeps.
+pub(crate) fn with_disk() -> RawConfig {
+    RawConfig { l2: Some(Default::default()), ..RawConfig::default() }
+}
+
+/// L0 over a shared store that keeps its own index.
+pub(crate) fn with_shared() -> RawConfig {
+    RawConfig { l1: Some(Default::default()), ..RawConfig::default() }
+}
+
+impl Rig {
+    pub(crate) fn new(raw: RawConfig) -> Self {
+        let config = Config::try_from(raw).expect("tests write sound configurations");
+        Self::with_config(config)
+    }
+
+    pub(crate) fn with_config(config: Config) -> Self {
+        let tiers = config.byte_tiers().map(|tier| (tier, Tier::default())).collect();
+        let mut rig = Self {
+            engine: Engine::new(config, Seed(7), Instant::ZERO),
+            now: Instant::ZERO,
+            clients: BTreeMap::new(),
+            fetches: BTreeMap::new(),
+            asked: Vec::new(),
+            cancelled: Vec::new(),
+            tiers,
+            events: Vec::new(),
+            purged: BTreeMap::new(),
+            next_request: 0,
+            versions: 0,
+            inbox: VecDeque::new(),
+        };
+        rig.feed(Input::WallClock { wall: WallTime::from_unix_millis(1_000_000_000_000) });
+        rig
+    }
+
+    /// A GET that reads to its end.
+    pub(crate) fn get(&mut self, target: &str) -> RequestId {
+        self.ask(Method::Get, target, &[], false)
+    }
+
+    /// A GET that takes a chunk only when [`Rig::demand`] says so.
+    pub(crate) fn get_slowly(&mut self, target: &str) -> RequestId {
+        self.ask(Method::Get, target, &[], true)
+    }
+
+    pub(crate) fn ask(&mut self, method: Method, target: &str, fields: &[(&str, &str)], is_slow: bool) -> RequestId {
+        self.next_request += 1;
+        let request = RequestId(self.next_request);
+        self.clients.insert(request, Client { is_slow, ..Client::default() });
+        let head = RequestHead {
+            method,
+            authority: "example".into(),
+            target: target.into(),
+            fields: fields.iter().copied().collect(),
+        };
+        self.feed(Input::Request { request, key: key(target), head: Arc::new(head) });
+        request
+    }
+
+    pub(crate) fn demand(&mut self, request: RequestId) {
+        self.feed(Input::Demand { request });
+    }
+
+    pub(crate) fn leave(&mut self, request: RequestId) {
+        self.feed(Input::Leave { request });
+    }
+
+    pub(crate) fn purge(&mut self, target: &str) -> PurgeId {
+        self.next_request += 1;
+        let purge = PurgeId(self.next_request);
+        self.feed(Input::Purge { purge, key: key(target) });
+        purge
+    }
+
+    pub(crate) fn pass_time(&mut self, span: Duration) {
+        self.now = self.now.after(span);
+        if self.engine.poll_wake().is_some_and(|(at, _)| at <= self.now) {
+            self.feed(Input::Wake);
+        }
+    }
+
+    /// The newest fetch of `target`.
+    pub(crate) fn fetch(&mut self, target: &str) -> FillId {
+        let newest = self.fetches.iter().rev().find(|(_, fetch)| fetch.target == target);
+        *newest.unwrap_or_else(|| panic!("nobody fetches {target}")).0
+    }
+
+    /// The origin sends a head, with a new version behind it.
+    pub(crate) fn head(&mut self, target: &str, status: u16, fields: &[(&str, &str)]) {
+        let fill = self.fetch(target);
+        self.versions += 1;
+        let fetch = self.fetches.get_mut(&fill).expect("it was just found");
+        fetch.version = self.versions;
+        let op = fetch.asked.take().expect("the head has not been sent yet");
+        let head = Head { status, fields: fields.iter().copied().collect::<Fields>() };
+        self.feed(Input::Head { op, head: Arc::new(head) });
+    }
+
+    /// The origin answers with `length` fresh bytes in chunks of `step`, to the end.
+    pub(crate) fn answer(&mut self, target: &str, length: u64, step: u64) {
+        self.head(target, 200, &[("cache-control", "max-age=60"), ("content-length", &length.to_string())]);
+        self.send(target, length, step);
+        self.end(target);
+    }
+
+    /// The same without saying the length beforehand.
+    pub(crate) fn answer_chunked(&mut self, target: &str, length: u64, step: u64) {
+        self.head(target, 200, &[("cache-control", "max-age=60")]);
+        self.send(target, length, step);
+        self.end(target);
+    }
+
+    pub(crate) fn send(&mut self, target: &str, length: u64, step: u64) {
+        let fill = self.fetch(target);
+        let fetch = self.fetches.get_mut(&fill).expect("it was just found");
+        let mut left = length;
+        while left > 0 {
+            fetch.queue.push_back(Step::Chunk(left.min(step)));
+            left -= left.min(step);
+        }
+        self.serve_origin(fill);
+        self.run();
+    }
+
+    pub(crate) fn end(&mut self, target: &str) {
+        self.last_step(target, Step::End);
+    }
+
+    pub(crate) fn break_off(&mut self, target: &str) {
+        self.last_step(target, Step::Fail(OriginFailure::Broken));
+    }
+
+    fn last_step(&mut self, target: &str, step: Step) {
+        let fill = self.fetch(target);
+        self.fetches.get_mut(&fill).expect("it was just found").queue.push_back(step);
+        self.serve_origin(fill);
+        self.run();
+    }
+
+    pub(crate) fn refuse(&mut self, target: &str) {
+        let fill = self.fetch(target);
+        let op = self.fetches.remove(&fill).and_then(|fetch| fetch.asked).expect("the head has not been sent yet");
+        self.feed(Input::FetchFailed { op, failure: OriginFailure::Unreachable });
+    }
+
+    /// Lets a held tier answer everything that waits.
+    pub(crate) fn release_tier(&mut self, tier: TierId) {
+        let held = self.tiers.get_mut(&tier).expect("the tier is configured");
+        held.is_held = false;
+        for effect in std::mem::take(&mut held.held) {
+            self.serve_tier(tier, effect);
+            self.run();
+        }
+    }
+
+    pub(crate) fn count(&self, wanted: impl Fn(&Event) -> bool) -> usize {
+        self.events.iter().filter(|event| wanted(event)).count()
+    }
+
+    pub(crate) fn client(&self, request: RequestId) -> &Client {
+        &self.clients[&request]
+    }
+
+    /// Everything has ended: nothing is open.
+    #[track_caller]
+    pub(crate) fn assert_idle(&self) {
+        assert!(self.engine.audit().is_idle(), "{:?}", self.engine.audit());
+    }
+
+    /// Everything has ended but fetches that the test leaves open.
+    #[track_caller]
+    pub(crate) fn assert_idle_but_fetching(&mut self) {
+        for (_, fetch) in std::mem::take(&mut self.fetches) {
+            if let Some(op) = fetch.asked {
+                self.feed(Input::FetchFailed { op, failure: OriginFailure::Unreachable });
+            }
+        }
+        self.assert_idle();
+    }
+
+    /// The one byte tier that is configured.
+    pub(crate) fn engine_tier(&self) -> TierId {
+        *self.tiers.keys().next().expect("the test configures a byte tier")
+    }
+
+    pub(crate) fn feed(&mut self, input: Input<Symbol>) {
+        self.inbox.push_back(input);
+        self.run();
+    }
+
+    fn run(&mut self) {
+        while let Some(input) = self.inbox.pop_front() {
+            self.engine.handle(self.now, input);
+            let effects: Vec<_> = std::iter::from_fn(|| self.engine.poll_effect()).collect();
+            self.events.extend(std::iter::from_fn(|| self.engine.poll_event()));
+            for effect in effects {
+                self.execute(effect);
+            }
+        }
+    }
+
+    fn execute(&mut self, effect: Effect<Symbol>) {
+        match effect {
+            Effect::Fetch { op, fill, head } => {
+                let target = head.target.to_string();
+                self.asked.push(target.clone());
+                let fetch =
+                    Fetch { target, head, asked: Some(op), pull: None, queue: VecDeque::new(), sent: 0, version: 0 };
+                self.fetches.insert(fill, fetch);
+            }
+            Effect::Pull { op, fill } => {
+                self.fetches.get_mut(&fill).expect("pulls follow fetches").pull = Some(op);
+                self.serve_origin(fill);
+            }
+            Effect::Cancel { fill } => {
+                let fetch = self.fetches.remove(&fill).expect("only what runs is cancelled");
+                self.cancelled.push(fetch.target);
+            }
+            Effect::Serve { request, reply } => {
+                let client = self.clients.get_mut(&request).expect("clients ask first");
+                assert!(client.reply.is_none(), "{request:?} is served twice");
+                match &reply.body {
+                    ReplyBody::Whole(resident) => {
+                        client.body.clone_from(&resident.chunks);
+                        client.end = Some(End::Complete);
+                    }
+                    ReplyBody::Streamed if !client.is_slow => self.inbox.push_back(Input::Demand { request }),
+                    ReplyBody::Streamed => {}
+                }
+                self.clients.get_mut(&request).expect("it was just found").reply = Some(reply);
+            }
+            Effect::Body { request, chunk } => {
+                let client = self.clients.get_mut(&request).expect("clients ask first");
+                assert!(client.end.is_none(), "{request:?} gets bytes after its end");
+                client.body.push(chunk);
+                if !client.is_slow {
+                    self.inbox.push_back(Input::Demand { request });
+                }
+            }
+            Effect::Finish { request, end } => {
+                let client = self.clients.get_mut(&request).expect("clients ask first");
+                assert!(client.end.replace(end).is_none(), "{request:?} ends twice");
+            }
+            Effect::Pass { request, .. } => self.clients.get_mut(&request).expect("clients ask first").is_passed = true,
+            Effect::Refuse { request, refusal } => {
+                self.clients.get_mut(&request).expect("clients ask first").refusal = Some(refusal);
+            }
+            Effect::PurgeDone { purge, report } => drop(self.purged.insert(purge, report)),
+            Effect::Lookup { tier, .. }
+            | Effect::Read { tier, .. }
+            | Effect::Release { tier, .. }
+            | Effect::Open { tier, .. }
+            | Effect::Write { tier, .. }
+            | Effect::Commit { tier, .. }
+            | Effect::Discard { tier, .. }
+            | Effect::Delete { tier, .. } => {
+                let held = self.tiers.get_mut(&tier).expect("effects name configured tiers");
+                if held.is_held { held.held.push_back(effect) } else { self.serve_tier(tier, effect) }
+            }
+        }
+    }
+
+    fn serve_origin(&mut self, fill: FillId) {
+        let Some(fetch) = self.fetches.get_mut(&fill) else { return };
+        if fetch.pull.is_none() || fetch.queue.is_empty() {
+            return;
+        }
+        let (Some(op), Some(step)) = (fetch.pull.take(), fetch.queue.pop_front()) else { return };
+        self.inbox.push_back(match step {
+            Step::Chunk(size) => {
+                let (object, version, offset) = (object(&fetch.target), fetch.version, fetch.sent);
+                fetch.sent += size;
+                Input::Pulled { op, chunk: Symbol { object, version, offset, size } }
+            }
+            Step::End => Input::PullEnded { op },
+            Step::Fail(failure) => Input::PullFailed { op, failure },
+        });
+    }
+
+    fn serve_tier(&mut self, id: TierId, effect: Effect<Symbol>) {
+        let tier = self.tiers.get_mut(&id).expect("effects name configured tiers");
+        let answer = if tier.fails { refused(&effect) } else { answered(tier, &effect) };
+        self.inbox.extend(answer);
+    }
+}
+
+fn refused(effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
+    match effect {
+        Effect::Lookup { op, .. } => Some(Input::LookupFailed { op: *op }),
+        Effect::Read { op, .. } => Some(Input::ReadFailed { op: *op }),
+        Effect::Open { op, .. } | Effect::Write { op, .. } | Effect::Commit { op, .. } => {
+            Some(Input::WriteFailed { op: *op })
+        }
+        Effect::Delete { op, .. } => Some(Input::DeleteFailed { op: *op }),
+        _ => None,
+    }
+}
+
+fn answered(tier: &mut Tier, effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
+    match effect {
+        Effect::Lookup { op, record, key, name, .. } => {
+            let name = name.or_else(|| tier.current.get(key).copied());
+            let found = name.and_then(|name| tier.records.get(&name)).cloned();
+            Some(match found {
+                Some((stored, body)) => {
+                    let answer = Record::clone(&stored);
+                    tier.open.insert(*record, (stored, body));
+                    Input::Found { op: *op, record: answer }
+                }
+                None => Input::Absent { op: *op },
+            })
+        }
+        Effect::Read { op, source, offset, length_max, .. } => {
+            let body = match source {
+                ReadSource::Record(record) => &tier.open[record].1,
+                ReadSource::Writer(writer) => &tier.writers[writer].1,
+            };
+            let mut start = 0;
+            let piece = body.iter().find_map(|chunk| {
+                let within = offset.checked_sub(start).filter(|skip| *skip < chunk.size);
+                start += chunk.size;
+                within.map(|skip| Symbol {
+                    offset: chunk.offset + skip,
+                    size: (chunk.size - skip).min(*length_max),
+                    ..*chunk
+                })
+            });
+            Some(match piece {
+                Some(chunk) => Input::BodyRead { op: *op, chunk },
+                None => Input::ReadFailed { op: *op },
+            })
+        }
+        Effect::Release { record, .. } => {
+            assert!(tier.open.remove(record).is_some(), "{record:?} is closed but was not open");
+            None
+        }
+        Effect::Open { op, writer, name, .. } => {
+            tier.writers.insert(*writer, (*name, Vec::new()));
+            Some(Input::Opened { op: *op })
+        }
+        Effect::Write { op, writer, chunk, .. } => {
+            tier.writers.get_mut(writer).expect("writes follow opens").1.push(*chunk);
+            Some(Input::Written { op: *op })
+        }
+        Effect::Commit { op, writer, record, .. } => {
+            let (name, body) = tier.writers[writer].clone();
+            assert_eq!(record.length.0, body.iter().map(|chunk| chunk.size).sum::<u64>(), "a record is as long as its body");
+            tier.current.insert(record.key, name);
+            tier.records.insert(name, (Arc::clone(record), body));
+            Some(Input::Committed { op: *op })
+        }
+        Effect::Discard { writer, .. } => {
+            tier.writers.remove(writer);
+            None
+        }
+        Effect::Delete { op, key, name, .. } => {
+            let name = name.or_else(|| tier.current.get(key).copied());
+            let existed = name.is_some_and(|name| tier.records.remove(&name).is_some());
+            if tier.current.get(key).copied() == name {
+                tier.current.remove(key);
+            }
+            Some(Input::Deleted { op: *op, existed })
+        }
+        _ => None,
+    }
+}
