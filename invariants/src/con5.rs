@@ -2,74 +2,101 @@
 //!
 //! It counts `Fetched` with purpose `Shared` against `FetchEnded`. A purge overtakes what is under way: requests after it
 //! must not join a fetch from before it, so that fetch no longer counts. Nor does one whose head says that its response
-//! may not be stored: it is one request's alone from then on. It does not count private fetches, and it does
+//! may not be stored: it is one request's alone from then on. And a fetch that begins after a purge, but only for requests
+//! that came before it, is beside the one that later requests share. It does not count private fetches, and it does
 //! not say that a fetch was needed. What an edge had under way is forgotten when it crashes or starts.
 
 use crate::{Edge, Fact, Invariant, Violation, What};
 use std::collections::BTreeMap;
-use tiergate_engine::{CacheKey, Event, FillId, Purpose, Storable};
+use tiergate_engine::{CacheKey, Event, FillId, Purpose, RequestId, Storable};
 
 /// The rule.
 #[derive(Debug, Default)]
 pub struct OneFetch {
     /// Shared fetches that later requests may join.
     current: BTreeMap<(Edge, CacheKey), FillId>,
+    /// When each request came that is still to be answered, counted in events.
+    requested: BTreeMap<(Edge, RequestId), u64>,
+    /// When a key was last purged, counted in events.
+    purged: BTreeMap<(Edge, CacheKey), u64>,
+    /// The latest arrival among the requests that missed and whose fetch has not begun.
+    missed: BTreeMap<(Edge, CacheKey), u64>,
+    events: u64,
 }
 
 impl OneFetch {
+    fn on_fetched(&mut self, edge: Edge, key: CacheKey, fill: FillId) -> Result<(), Violation> {
+        let latest = self.missed.remove(&(edge, key));
+        let purged = self.purged.get(&(edge, key)).copied().unwrap_or(0);
+        if latest.is_some_and(|latest| latest < purged) {
+            return Ok(());
+        }
+        match self.current.insert((edge, key), fill) {
+            None => Ok(()),
+            Some(other) => Err(Violation {
+                rule: "CON5",
+                detail: format!(
+                    "edge {} fetches {key} as fill {} while fill {} is under way",
+                    edge.0, fill.0, other.0
+                ),
+            }),
+        }
+    }
+
+    /// No later request joins this fetch.
+    fn on_closed(&mut self, edge: Edge, key: CacheKey, fill: FillId) {
+        if self.current.get(&(edge, key)) == Some(&fill) {
+            self.current.remove(&(edge, key));
+        }
+    }
+
     fn on_event(&mut self, edge: Edge, event: &Event) -> Result<(), Violation> {
+        self.events += 1;
         match event {
+            Event::Requested { request, .. } => {
+                self.requested.insert((edge, *request), self.events);
+            }
+            Event::Missed { request, key, .. } => {
+                let came = self
+                    .requested
+                    .get(&(edge, *request))
+                    .copied()
+                    .unwrap_or(self.events);
+                let latest = self.missed.entry((edge, *key)).or_default();
+                *latest = came.max(*latest);
+            }
+            Event::Passed { request, .. }
+            | Event::Refused { request, .. }
+            | Event::Served { request, .. } => {
+                self.requested.remove(&(edge, *request));
+            }
             Event::Fetched {
                 fill,
                 key,
                 purpose: Purpose::Shared,
-            } => match self.current.insert((edge, *key), *fill) {
-                None => Ok(()),
-                Some(other) => Err(Violation {
-                    rule: "CON5",
-                    detail: format!(
-                        "edge {} fetches {key} as fill {} while fill {} is under way",
-                        edge.0, fill.0, other.0
-                    ),
-                }),
-            },
-            Event::FetchEnded { fill, key, .. } => {
-                if self.current.get(&(edge, *key)) == Some(fill) {
-                    self.current.remove(&(edge, *key));
-                }
-                Ok(())
-            }
-            Event::HeadArrived {
+            } => return self.on_fetched(edge, *key, *fill),
+            Event::FetchEnded { fill, key, .. }
+            | Event::HeadArrived {
                 fill,
                 key,
                 storable: Storable::No(_),
                 ..
-            } => {
-                if self.current.get(&(edge, *key)) == Some(fill) {
-                    self.current.remove(&(edge, *key));
-                }
-                Ok(())
-            }
+            } => self.on_closed(edge, *key, *fill),
             Event::PurgeBegan { key, .. } => {
+                self.purged.insert((edge, *key), self.events);
                 self.current.remove(&(edge, *key));
-                Ok(())
             }
             Event::Fetched {
                 purpose: Purpose::Private,
                 ..
             }
-            | Event::Requested { .. }
-            | Event::Hit { .. }
-            | Event::Missed { .. }
-            | Event::Collapsed { .. }
-            | Event::AttachRefused { .. }
-            | Event::Passed { .. }
-            | Event::Refused { .. }
-            | Event::Served { .. }
             | Event::HeadArrived {
                 storable: Storable::Yes,
                 ..
             }
+            | Event::Hit { .. }
+            | Event::Collapsed { .. }
+            | Event::AttachRefused { .. }
             | Event::LeaderReplaced { .. }
             | Event::LaneOpened { .. }
             | Event::LaneDropped { .. }
@@ -80,8 +107,9 @@ impl OneFetch {
             | Event::Recovered { .. }
             | Event::TierFailed { .. }
             | Event::PurgeEnded { .. }
-            | Event::LateAnswer { .. } => Ok(()),
+            | Event::LateAnswer { .. } => {}
         }
+        Ok(())
     }
 }
 
@@ -95,6 +123,9 @@ impl Invariant for OneFetch {
             What::Engine { edge, event, .. } => self.on_event(*edge, event),
             What::EdgeStarted { edge } | What::EdgeCrashed { edge } => {
                 self.current.retain(|(other, _), _| other != edge);
+                self.requested.retain(|(other, _), _| other != edge);
+                self.purged.retain(|(other, _), _| other != edge);
+                self.missed.retain(|(other, _), _| other != edge);
                 Ok(())
             }
             What::Published { .. }
@@ -113,7 +144,7 @@ impl Invariant for OneFetch {
 mod tests {
     use super::*;
     use crate::history::{History, KEY, OTHER, fetch_ended, fetched};
-    use tiergate_engine::{Length, NotStorable, PurgeId};
+    use tiergate_engine::{Length, MissReason, NotStorable, PurgeId};
 
     /// One after the other, side by side for two keys, private ones, after a purge and after a crash: all pass.
     #[test]
@@ -148,9 +179,48 @@ mod tests {
             storable,
         };
         history.event(fetched(1, KEY, Purpose::Shared)).unwrap();
-        history.event(head(1, Storable::No(NotStorable::NoStore))).unwrap();
+        history
+            .event(head(1, Storable::No(NotStorable::NoStore)))
+            .unwrap();
         assert_eq!(history.event(fetched(2, KEY, Purpose::Shared)), Ok(()));
         history.event(head(2, Storable::Yes)).unwrap();
+        assert_eq!(history.event(fetched(3, KEY, Purpose::Shared)), Err("CON5"));
+    }
+
+    fn request(history: &mut History, request: u64) {
+        let request = RequestId(request);
+        history.event(Event::Requested { request, key: KEY }).unwrap();
+    }
+
+    fn miss(history: &mut History, request: u64) {
+        let (request, reason) = (RequestId(request), MissReason::Absent);
+        history
+            .event(Event::Missed {
+                request,
+                key: KEY,
+                reason,
+            })
+            .unwrap();
+    }
+
+    /// A request that came before a purge and whose lookup ends after it does not share with those that came later.
+    #[test]
+    fn those_from_before_a_purge_fetch_beside_those_from_after_it() {
+        let mut history = History::of(OneFetch::default());
+        request(&mut history, 1);
+        history
+            .event(Event::PurgeBegan {
+                purge: PurgeId(1),
+                key: KEY,
+            })
+            .unwrap();
+        request(&mut history, 2);
+        miss(&mut history, 2);
+        history.event(fetched(2, KEY, Purpose::Shared)).unwrap();
+        miss(&mut history, 1);
+        assert_eq!(history.event(fetched(1, KEY, Purpose::Shared)), Ok(()));
+        request(&mut history, 3);
+        miss(&mut history, 3);
         assert_eq!(history.event(fetched(3, KEY, Purpose::Shared)), Err("CON5"));
     }
 

@@ -2,16 +2,18 @@
 //!
 //! It counts the lanes of each key into each tier: a `Stored` needs a lane that was opened and neither dropped nor
 //! stored before. Two lanes of one key are not told apart, so while one is open another's commit passes. It does not
-//! check that a lane is bounded, nor what it wrote; C5 sees a wrong byte when it is served.
+//! check what is stored before an edge's first request, for that is what recovery found; nor that a lane is bounded, nor what it wrote; C5 sees a wrong byte when it is served.
 
 use crate::{Edge, Fact, Invariant, Violation, What};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tiergate_engine::{CacheKey, Event, TierId};
 
 /// The rule.
 #[derive(Debug, Default)]
 pub struct DroppedLanes {
     open: BTreeMap<(Edge, TierId, CacheKey), u32>,
+    /// Edges that have not seen a request since they started.
+    starting: BTreeSet<Edge>,
 }
 
 impl DroppedLanes {
@@ -59,14 +61,29 @@ impl Invariant for DroppedLanes {
             } => self.close(*edge, *tier, *key, "dropped"),
             What::Engine {
                 edge,
+                event: Event::Requested { .. },
+                ..
+            } => {
+                self.starting.remove(edge);
+                Ok(())
+            }
+            What::Engine {
+                edge,
+                event: Event::Stored { .. },
+                ..
+            } if self.starting.contains(edge) => Ok(()),
+            What::Engine {
+                edge,
                 event: Event::Stored { tier, key, .. },
                 ..
             } => self.close(*edge, *tier, *key, "stored"),
-            What::EdgeStarted { edge } | What::EdgeCrashed { edge } => {
+            What::EdgeStarted { edge } => {
                 self.open.retain(|(other, _, _), _| other != edge);
+                self.starting.insert(*edge);
                 Ok(())
             }
             What::Engine { .. }
+            | What::EdgeCrashed { .. }
             | What::Published { .. }
             | What::OriginAnswered { .. }
             | What::ClientAsked { .. }
@@ -83,7 +100,7 @@ impl Invariant for DroppedLanes {
 mod tests {
     use super::*;
     use crate::history::{History, KEY, stored};
-    use tiergate_engine::LaneEnd;
+    use tiergate_engine::{LaneEnd, RequestId};
 
     const L2: TierId = TierId::L2;
 
@@ -128,7 +145,10 @@ mod tests {
         history.event(dropped()).unwrap();
         assert_eq!(history.event(stored(L2, KEY, 9, 9)), Err("M4"));
         history.event(opened()).unwrap();
-        history.show(What::EdgeCrashed { edge: Edge(0) }).unwrap();
+        history.show(What::EdgeStarted { edge: Edge(0) }).unwrap();
+        assert_eq!(history.event(stored(L2, KEY, 9, 9)), Ok(()), "found by recovery");
+        let request = RequestId(1);
+        history.event(Event::Requested { request, key: KEY }).unwrap();
         assert_eq!(history.event(stored(L2, KEY, 9, 9)), Err("M4"));
     }
 }

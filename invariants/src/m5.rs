@@ -2,8 +2,7 @@
 //!
 //! It checks L0 and L2, each edge and shard on its own: every `Removed` must match a `Stored` of that key and size; at
 //! every `Resident` the bytes and objects must equal the sums, and the bytes must be within the capacity. A start
-//! empties an edge. Recovery makes known how many objects there are but not how large they are, so the first `Resident`
-//! after `Recovered` is taken at its word for the bytes, and what is removed later may be one of those.
+//! empties an edge; what recovery then takes in is told by `Stored`, like everything else.
 //!
 //! It does not check L1 or L3, whose contents are not the edge's alone, nor between a change and its `Resident`.
 
@@ -24,10 +23,6 @@ struct Account {
     objects: u64,
     /// The sizes under each key that was seen to be stored. Usually one: a replacement may show before or after.
     sizes: BTreeMap<CacheKey, Vec<u64>>,
-    /// Objects that recovery brought, of unknown size, and are not known to have left.
-    recovered: u64,
-    /// Is `bytes` to be read off the next `Resident`?
-    bytes_unknown: bool,
 }
 
 impl Account {
@@ -39,40 +34,22 @@ impl Account {
 
     fn on_removed(&mut self, key: CacheKey, size: ByteCount) -> Result<(), String> {
         let sizes = self.sizes.entry(key).or_default();
-        if let Some(place) = sizes.iter().position(|other| *other == size.0) {
-            sizes.remove(place);
-        } else if self.recovered > 0 {
-            self.recovered -= 1;
-        } else {
+        let Some(place) = sizes.iter().position(|other| *other == size.0) else {
             return Err(format!(
                 "removed {key} with {} bytes, which it did not hold",
                 size.0
             ));
-        }
-        if self.sizes.get(&key).is_some_and(Vec::is_empty) {
+        };
+        sizes.remove(place);
+        if sizes.is_empty() {
             self.sizes.remove(&key);
         }
         self.objects -= 1;
-        // Before the first `Resident` after a recovery the sum is not known and is about to be read off.
-        self.bytes = if self.bytes_unknown {
-            0
-        } else {
-            self.bytes - size.0
-        };
+        self.bytes -= size.0;
         Ok(())
     }
 
-    fn on_recovered(&mut self, objects: u64) {
-        self.objects += objects;
-        self.recovered += objects;
-        self.bytes_unknown = objects > 0;
-    }
-
     fn on_resident(&mut self, bytes: ByteCount, objects: u64, capacity: ByteCount) -> Result<(), String> {
-        if self.bytes_unknown {
-            self.bytes = bytes.0;
-            self.bytes_unknown = false;
-        }
         if (bytes.0, objects) != (self.bytes, self.objects) {
             return Err(format!(
                 "says it holds {} bytes in {objects} objects; stored less removed is {} in {}",
@@ -92,10 +69,7 @@ impl Account {
 impl ExactAccounts {
     fn on_event(&mut self, edge: Edge, shard: u32, event: &Event) -> Result<(), Violation> {
         let tier = match event {
-            Event::Stored { tier, .. }
-            | Event::Removed { tier, .. }
-            | Event::Resident { tier, .. }
-            | Event::Recovered { tier, .. } => *tier,
+            Event::Stored { tier, .. } | Event::Removed { tier, .. } | Event::Resident { tier, .. } => *tier,
             Event::Requested { .. }
             | Event::Hit { .. }
             | Event::Missed { .. }
@@ -111,6 +85,7 @@ impl ExactAccounts {
             | Event::LaneOpened { .. }
             | Event::LaneDropped { .. }
             | Event::Rejected { .. }
+            | Event::Recovered { .. }
             | Event::TierFailed { .. }
             | Event::PurgeBegan { .. }
             | Event::PurgeEnded { .. }
@@ -126,10 +101,6 @@ impl ExactAccounts {
                 Ok(())
             }
             Event::Removed { key, size, .. } => account.on_removed(*key, *size),
-            Event::Recovered { objects, .. } => {
-                account.on_recovered(*objects);
-                Ok(())
-            }
             Event::Resident {
                 bytes,
                 objects,
@@ -201,10 +172,11 @@ mod tests {
         }
         history.show(What::EdgeStarted { edge: Edge(0) }).unwrap();
         for event in [
-            recovered(L2, 2),
-            resident(L2, 200, 2, 250),
+            stored(L2, KEY, 70, 80),
+            resident(L2, 80, 1, 250),
+            recovered(L2, 1),
             removed(L2, KEY, 80),
-            resident(L2, 120, 1, 250),
+            resident(L2, 0, 0, 250),
         ] {
             assert_eq!(history.event(event), Ok(()), "{event:?}");
         }
@@ -228,13 +200,6 @@ mod tests {
             stored(L2, KEY, 90, 100),
             stored(L2, KEY, 90, 100),
             resident(L2, 100, 1, 250),
-        ]);
-        breaks(&[recovered(L2, 2), resident(L2, 200, 1, 250)]);
-        breaks(&[
-            recovered(L2, 1),
-            resident(L2, 200, 1, 250),
-            removed(L2, KEY, 80),
-            resident(L2, 200, 0, 250),
         ]);
     }
 

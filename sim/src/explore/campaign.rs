@@ -33,6 +33,7 @@ pub(super) struct Campaign {
     pub done: u64,
     total: Tally,
     pub spent: Duration,
+    began: Instant,
 }
 
 /// A seed that broke no rule.
@@ -99,7 +100,9 @@ fn planted(config: tiergate_engine::Config, fault: Fault) -> tiergate_engine::Co
 
 #[cfg(not(feature = "plant"))]
 fn planted(_config: tiergate_engine::Config, fault: Fault) -> tiergate_engine::Config {
-    unreachable!("{fault:?} can be planted only in a build with the feature `plant`, and nothing else asks for it")
+    unreachable!(
+        "{fault:?} can be planted only in a build with the feature `plant`, and nothing else asks for it"
+    )
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> String {
@@ -117,12 +120,14 @@ impl Campaign {
             done: 0,
             total: Tally::default(),
             spent: Duration::ZERO,
+            began: Instant::now(),
         }
     }
 
-    /// Runs to the first failure or to the limits.
-    pub(super) fn run(&mut self, mut on_passed: impl FnMut(u64, &Passed)) -> Option<Box<Failure>> {
-        let (began, cpu_before) = (Instant::now(), cpu_time());
+    /// Runs to the next failure or to the limits.
+    pub(super) fn run(&mut self, on_passed: impl Fn(u64, &Passed)) -> Option<Box<Failure>> {
+        let cpu_before = cpu_time();
+        let began = self.began;
         let mut failure = None;
         while failure.is_none()
             && self.done < self.limits.seeds
@@ -139,7 +144,7 @@ impl Campaign {
             self.done += 1;
         }
         self.spent = match (cpu_before, cpu_time()) {
-            (Some(before), Some(after)) => after.saturating_sub(before),
+            (Some(before), Some(after)) => self.spent + after.saturating_sub(before),
             (None, _) | (_, None) => began.elapsed(),
         };
         failure
@@ -168,7 +173,11 @@ impl Campaign {
             if count > 0 {
                 let _ = writeln!(text, "  trouble  {:<42} {count:>10}", trouble.as_str());
             } else if self.done >= SEEDS_FOR_COVERAGE {
-                let _ = writeln!(text, "  trouble  {:<42}      never hit: nothing was proved about it", trouble.as_str());
+                let _ = writeln!(
+                    text,
+                    "  trouble  {:<42}      never hit: nothing was proved about it",
+                    trouble.as_str()
+                );
             }
         }
         for (name, count) in &total.events {

@@ -36,6 +36,9 @@ pub struct ExploreArgs {
     /// Requests for each seed.
     #[arg(long, default_value_t = 200)]
     requests: u32,
+    /// Do not stop at the first failure; print one line for each.
+    #[arg(long)]
+    keep_going: bool,
     /// Print the digest of each seed's history.
     #[arg(long)]
     digests: bool,
@@ -50,21 +53,31 @@ pub fn run(args: ExploreArgs) -> ExitCode {
             (None, Some(_)) => u64::MAX,
             (None, None) => 1_000,
         },
-        time: args.minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60))),
+        time: args
+            .minutes
+            .map(|minutes| Duration::from_secs(minutes.saturating_mul(60))),
         requests: args.requests,
     };
     let mut campaign = Campaign::new(limits, None);
-    let failure = campaign.run(|seed, passed| {
+    let on_passed = |seed: u64, passed: &Passed| {
         if args.digests {
             println!("seed {seed} digest {:016x}", passed.digest);
         }
-    });
-    print!("{}", campaign.report());
-    match failure {
-        None => ExitCode::SUCCESS,
-        Some(failure) => {
+    };
+    let mut failed = false;
+    while let Some(failure) = campaign.run(on_passed) {
+        failed = true;
+        if !args.keep_going {
+            print!("{}", campaign.report());
             println!("{failure}");
-            ExitCode::FAILURE
+            return ExitCode::FAILURE;
         }
+        println!("seed {} broke {}", failure.seed, failure.violation);
+    }
+    print!("{}", campaign.report());
+    if failed {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
     }
 }

@@ -9,10 +9,14 @@ use super::{
     tally::Trouble,
     world::{Life, Step, World, up_to},
 };
-use std::{collections::{BTreeMap, BTreeSet}, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 use tiergate_engine::{
-    ByteCount, CacheKey, Chunk, Effect, Input, Instant, OpId, ReadSource, Record, RecordId, RecordName, Symbol, TierId,
-    WriterId,
+    ByteCount, CacheKey, Chunk, Effect, Input, Instant, OpId, ReadSource, Record, RecordId, RecordName,
+    Symbol, TierId, WriterId,
 };
 
 /// The longest that an operation takes to reach a tier in trouble, and as long again for the way back.
@@ -100,9 +104,15 @@ impl Tier {
 
     /// What somebody did not close, if anything.
     pub(super) fn holds(&self) -> Option<String> {
-        let open = self.open.keys().next().map(|(life, record)| format!("{} {record:?} open for {life:?}", self.id.as_str()));
+        let open = self
+            .open
+            .keys()
+            .next()
+            .map(|(life, record)| format!("{} {record:?} open for {life:?}", self.id.as_str()));
         let writer = self.writers.keys().next();
-        open.or_else(|| writer.map(|(life, writer)| format!("{} {writer:?} open for {life:?}", self.id.as_str())))
+        open.or_else(|| {
+            writer.map(|(life, writer)| format!("{} {writer:?} open for {life:?}", self.id.as_str()))
+        })
     }
 
     /// Loses one record, whole. Those who have it open keep it.
@@ -127,8 +137,20 @@ impl Tier {
 
     fn apply(&mut self, from: Life, effect: &Effect<Symbol>) -> Outcome {
         match effect {
-            Effect::Lookup { op, record, key, name, .. } => self.lookup(from, *op, *record, *key, *name),
-            Effect::Read { op, source, offset, length_max, .. } => self.read(from, *op, *source, *offset, *length_max),
+            Effect::Lookup {
+                op,
+                record,
+                key,
+                name,
+                ..
+            } => self.lookup(from, *op, *record, *key, *name),
+            Effect::Read {
+                op,
+                source,
+                offset,
+                length_max,
+                ..
+            } => self.read(from, *op, *source, *offset, *length_max),
             Effect::Release { record, .. } => match self.open.remove(&(from, *record)) {
                 Some(_) => Outcome::Nothing,
                 None => Outcome::Breach("drain", format!("{record:?} was released but is not open")),
@@ -136,19 +158,36 @@ impl Tier {
             Effect::Open { op, writer, .. } if self.discarded.contains(&(from, *writer)) => {
                 Outcome::Answer(Input::WriteFailed { op: *op })
             }
-            Effect::Open { op, writer, key, name, .. } => {
+            Effect::Open {
+                op,
+                writer,
+                key,
+                name,
+                ..
+            } => {
                 let body = Vec::new();
-                self.writers.insert((from, *writer), Writer { key: *key, name: *name, body });
+                self.writers.insert(
+                    (from, *writer),
+                    Writer {
+                        key: *key,
+                        name: *name,
+                        body,
+                    },
+                );
                 Outcome::Answer(Input::Opened { op: *op })
             }
-            Effect::Write { op, writer, chunk, .. } => match self.writers.get_mut(&(from, *writer)) {
+            Effect::Write {
+                op, writer, chunk, ..
+            } => match self.writers.get_mut(&(from, *writer)) {
                 Some(open) => {
                     open.body.push(*chunk);
                     Outcome::Answer(Input::Written { op: *op })
                 }
                 None => Outcome::Answer(Input::WriteFailed { op: *op }),
             },
-            Effect::Commit { op, writer, record, .. } => self.commit(from, *op, *writer, record),
+            Effect::Commit {
+                op, writer, record, ..
+            } => self.commit(from, *op, *writer, record),
             Effect::Discard { writer, .. } => {
                 self.writers.remove(&(from, *writer));
                 self.discarded.insert((from, *writer));
@@ -171,7 +210,14 @@ impl Tier {
         }
     }
 
-    fn lookup(&mut self, from: Life, op: OpId, id: RecordId, key: CacheKey, name: Option<RecordName>) -> Outcome {
+    fn lookup(
+        &mut self,
+        from: Life,
+        op: OpId,
+        id: RecordId,
+        key: CacheKey,
+        name: Option<RecordName>,
+    ) -> Outcome {
         let name = name.or_else(|| self.current.get(&key).copied());
         match name.and_then(|name| self.records.get(&name)) {
             Some(stored) => {
@@ -201,7 +247,10 @@ impl Tier {
             }
             before += piece.size();
         }
-        Outcome::Breach("T10", format!("{source:?} was read at {offset}, but has {before} bytes"))
+        Outcome::Breach(
+            "T10",
+            format!("{source:?} was read at {offset}, but has {before} bytes"),
+        )
     }
 
     fn commit(&mut self, from: Life, op: OpId, writer: WriterId, record: &Record) -> Outcome {
@@ -224,7 +273,11 @@ impl Tier {
             );
         }
         self.commits += 1;
-        let stored = Stored { record: record.clone(), body: Symbol::compact(open.body.clone()), order: self.commits };
+        let stored = Stored {
+            record: record.clone(),
+            body: Symbol::compact(open.body.clone()),
+            order: self.commits,
+        };
         if let Some(older) = self.current.insert(record.key, record.name) {
             self.records.remove(&older);
         }
@@ -245,16 +298,24 @@ impl World {
 
     /// An effect is on its way to a tier. Closing a handle may overtake what is under way on it, or come after.
     pub(super) fn ask_tier(&mut self, from: Life, effect: Effect<Symbol>) {
-        let fate = if failure(&effect).is_none() { Fate::Fine } else { self.fate() };
+        let fate = if failure(&effect).is_none() {
+            Fate::Fine
+        } else {
+            self.fate()
+        };
         let at = self.tier_delay();
         self.queue.schedule(at, Step::TierAsked { from, effect, fate });
     }
 
     fn fate(&mut self) -> Fate {
         let faults = self.plan.faults;
-        if self.hits(faults.tier_fails, Trouble::TierFailed, |chances| &mut chances.tier) {
+        if self.hits(faults.tier_fails, Trouble::TierFailed, |chances| {
+            &mut chances.tier
+        }) {
             Fate::Fails
-        } else if self.hits(faults.tier_ambiguous, Trouble::TierAmbiguous, |chances| &mut chances.tier) {
+        } else if self.hits(faults.tier_ambiguous, Trouble::TierAmbiguous, |chances| {
+            &mut chances.tier
+        }) {
             Fate::Ambiguous
         } else {
             Fate::Fine
@@ -263,7 +324,9 @@ impl World {
 
     fn tier_delay(&mut self) -> Instant {
         let mut at = self.soon();
-        if self.hits(self.plan.faults.tier_slow, Trouble::TierSlow, |chances| &mut chances.tier) {
+        if self.hits(self.plan.faults.tier_slow, Trouble::TierSlow, |chances| {
+            &mut chances.tier
+        }) {
             at = at.after(up_to(&mut self.chances.tier, SLOW_MAX));
         }
         at
@@ -279,10 +342,12 @@ impl World {
         }
         let outcome = match (fate, failure(&effect)) {
             (Fate::Fails, Some(failed)) => Outcome::Answer(failed),
-            (Fate::Ambiguous, Some(failed)) if changes(&effect) => match self.tiers[place].apply(from, &effect) {
-                breach @ Outcome::Breach(..) => breach,
-                Outcome::Answer(_) | Outcome::Nothing => Outcome::Answer(failed),
-            },
+            (Fate::Ambiguous, Some(failed)) if changes(&effect) => {
+                match self.tiers[place].apply(from, &effect) {
+                    breach @ Outcome::Breach(..) => breach,
+                    Outcome::Answer(_) | Outcome::Nothing => Outcome::Answer(failed),
+                }
+            }
             (Fate::Ambiguous, Some(failed)) => Outcome::Answer(failed),
             (Fate::Fine | Fate::Fails | Fate::Ambiguous, _) => self.tiers[place].apply(from, &effect),
         };
@@ -298,12 +363,16 @@ impl World {
 
     /// What was under way to a tier when the edge crashed has taken effect, or never will.
     pub(super) fn crash_tiers(&mut self, edge: u32) {
-        let under_way = self.queue.take(|step| matches!(step, Step::TierAsked { from, .. } if from.edge == edge));
+        let under_way = self
+            .queue
+            .take(|step| matches!(step, Step::TierAsked { from, .. } if from.edge == edge));
         for step in under_way {
             let Step::TierAsked { from, effect, .. } = step else {
                 unreachable!("only these were taken: {step:?}");
             };
-            if matches!(effect, Effect::Commit { .. } | Effect::Delete { .. }) && self.chances.edge.chance(1, 2) {
+            if matches!(effect, Effect::Commit { .. } | Effect::Delete { .. })
+                && self.chances.edge.chance(1, 2)
+            {
                 self.tally.hit(Trouble::CrashedInCommit);
                 let place = self.tier_place(edge, tier_of(&effect));
                 // Nobody is left to hear the answer; a breach would have shown without the crash, too.
