@@ -18,6 +18,7 @@ mod engine;
 mod event;
 mod eviction;
 mod fill;
+pub mod format;
 mod head;
 mod id;
 mod input;

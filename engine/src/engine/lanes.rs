@@ -334,13 +334,13 @@ impl<C: Chunk> Engine<C> {
             Next::Commit(record) => {
                 let op = self.operation(Pending::Lane(writer));
                 self.open_lane(writer).on_asked_to_commit(op);
+                // Nobody waits for it, and to give it up would leave in doubt what the tier holds: no stall is counted.
                 self.effect(Effect::Commit {
                     op,
                     tier,
                     writer,
                     record,
                 });
-                self.watch(writer);
             }
         }
     }

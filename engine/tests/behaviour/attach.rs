@@ -151,3 +151,19 @@ fn a_stalled_disk_is_left_behind() {
     assert!(rig.tiers[&TierId::L2].current.is_empty(), "a lane that was dropped never commits");
     rig.assert_idle();
 }
+
+/// A disk that is slow to publish is waited for: giving up would leave in doubt what it holds.
+#[test]
+fn a_slow_commit_is_not_a_stall() {
+    let mut rig = Rig::new(with_disk());
+    let client = rig.get("/big");
+    rig.head("/big", 200, &[("cache-control", "max-age=3600")]);
+    rig.send("/big", 100, 10);
+    rig.tiers.get_mut(&TierId::L2).expect("configured").is_held = true;
+    rig.end("/big");
+    assert_eq!(rig.client(client).end, Some(End::Complete));
+    rig.pass_time(Duration::from_secs(60));
+    rig.release_tier(TierId::L2);
+    assert_eq!(rig.count(|event| matches!(event, Event::Stored { tier: TierId::L2, .. })), 1);
+    rig.assert_idle();
+}

@@ -1,17 +1,29 @@
 //! Runs the engine's effects and feeds back the answers.
 //!
 //! The driver is the same in production and in simulation: it is generic over its [`World`]. It decides nothing. Start
-//! at [`Driver`].
+//! at [`Driver`]; `shard` has the one lock, `effects` what each effect becomes, `client`, `fetch`, `call` and `timer`
+//! the tasks and futures around it.
 
+mod call;
+mod client;
+mod effects;
+mod fetch;
+mod on_tokio;
+mod shard;
+mod timer;
 mod traits;
 
+pub use client::{Answer, Body, Served};
+pub use on_tokio::{TokioClock, TokioSpawn};
+pub use traits::{ByteTier, Clock, Handle, Observer, Origin, OriginBody, Spawn, TierError, World};
+
 use bytes::Bytes;
+use client::Client;
+use shard::Shared;
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 use tiergate_engine::{
-    AbortReason, Audit, Bypass, CacheKey, Config, Head, Length, Method, Outcome, PurgeOutcome, Refusal,
-    RequestHead, Resident, Seed, TierId,
+    Audit, CacheKey, Config, Input, Method, PurgeOutcome, Record, RequestHead, Resident, Seed, TierId,
 };
-pub use traits::{ByteTier, Clock, Handle, Observer, Origin, OriginBody, Spawn, TierError, World};
 
 /// What a driver is built from.
 pub struct Parts<W: World> {
@@ -28,54 +40,18 @@ pub struct Parts<W: World> {
 }
 
 /// One cache: engines behind short locks, and the tasks that do what they ask. Cloning shares it.
+///
+/// Dropping the last clone does not cut anything short: bodies and fetches under way keep what they need, and the
+/// timers end with the last of them.
 pub struct Driver<W: World> {
-    _world: std::marker::PhantomData<W>,
-}
-
-/// How a request is to be answered.
-pub enum Answer<W: World> {
-    /// With this response.
-    Serve(Served<W>),
-    /// By proxying it; nothing of it is stored.
-    Pass(Bypass),
-    /// With an error.
-    Refuse(Refusal),
-}
-
-/// A response.
-pub struct Served<W: World> {
-    /// The head as stored or arriving; `Age`, `Via` and `Cache-Status` are the front's to add.
-    pub head: Arc<Head>,
-    /// What is known of the body's length.
-    pub length: Length,
-    /// Its age.
-    pub age: Duration,
-    /// How long it stays fresh.
-    pub fresh_for: Duration,
-    /// Where it comes from.
-    pub outcome: Outcome,
-    /// The body.
-    pub body: Body<W>,
-}
-
-/// A response's body. Dropping it before its end tells the engine that the client left.
-pub struct Body<W: World> {
-    _world: std::marker::PhantomData<W>,
-}
-
-impl<W: World> Body<W> {
-    /// The next chunk; `None` at the end. After an error the client's connection must be broken.
-    ///
-    /// # Errors
-    /// Why the body broke off.
-    pub async fn next(&mut self) -> Result<Option<Bytes>, AbortReason> {
-        unreachable!()
-    }
+    shared: Arc<Shared<W>>,
 }
 
 impl<W: World> Clone for Driver<W> {
     fn clone(&self) -> Self {
-        unreachable!()
+        Self {
+            shared: Arc::clone(&self.shared),
+        }
     }
 }
 
@@ -85,36 +61,66 @@ impl<W: World> Driver<W> {
     /// # Errors
     /// A tier that the configuration names is missing among the parts, or could not say what it holds.
     pub async fn start(
-        _parts: Parts<W>,
-        _config: &Config,
-        _seed: Seed,
-        _shards: NonZeroU32,
+        parts: Parts<W>,
+        config: &Config,
+        seed: Seed,
+        shards: NonZeroU32,
     ) -> Result<Self, TierError> {
-        unreachable!()
+        let missing = config
+            .byte_tiers()
+            .find(|wanted| parts.tiers.iter().all(|(id, _)| id != wanted));
+        if let Some(tier) = missing {
+            return Err(TierError(format!(
+                "the configuration names tier {}, but the driver was given no such tier",
+                tier.as_str()
+            )));
+        }
+        let (shared, alarms) = Shared::new(parts, config, seed, shards);
+        for tier in config.byte_tiers() {
+            let mut records: Vec<Vec<Record>> = shared.shards().map(|_| Vec::new()).collect();
+            for record in shared.tier(tier).recover().await? {
+                records[shared.shard_of(record.key) as usize].push(record);
+            }
+            for (shard, records) in shared.shards().zip(records) {
+                shared.feed(shard, Input::Recovered { tier, records });
+            }
+        }
+        for (shard, alarm) in shared.shards().zip(alarms) {
+            shared.spawn(timer::run(&shared, shard, alarm));
+        }
+        Ok(Self { shared })
     }
 
     /// The fast door: a fresh L0 hit and its age, without a task, a queue or a copy. `fields` have lower-case names.
+    ///
+    /// The observer does not hear of it: whoever takes this door counts its hits.
     pub fn fresh_hit<'f>(
         &self,
-        _key: CacheKey,
-        _method: Method,
-        _fields: impl Iterator<Item = (&'f str, &'f [u8])>,
+        key: CacheKey,
+        method: Method,
+        fields: impl Iterator<Item = (&'f str, &'f [u8])>,
     ) -> Option<(Arc<Resident<Bytes>>, Duration)> {
-        unreachable!()
+        self.shared.fresh_hit(key, method, fields)
     }
 
     /// Asks the engine. `key` is what [`CacheKey::of`] makes of the head. Dropping the future tells it that the client left.
-    pub async fn request(&self, _key: CacheKey, _head: Arc<RequestHead>) -> Answer<W> {
-        unreachable!()
+    pub async fn request(&self, key: CacheKey, head: Arc<RequestHead>) -> Answer<W> {
+        Client::enter(&self.shared, key, head).answer().await
     }
 
-    /// Removes `key` from every tier; returns when every tier has answered, with what was seen.
-    pub async fn purge(&self, _key: CacheKey) -> Vec<(TierId, PurgeOutcome)> {
-        unreachable!()
+    /// Removes `key` from every tier; returns when every tier has answered, with what was seen. Dropping the future does
+    /// not stop the purge.
+    pub async fn purge(&self, key: CacheKey) -> Vec<(TierId, PurgeOutcome)> {
+        let report = self
+            .shared
+            .turn(self.shared.shard_of(key), |turn| turn.purge(key));
+        report
+            .await
+            .expect("the engine ends every purge, and `self` keeps the table of open ones")
     }
 
     /// What is open now, over all shards.
     pub fn audit(&self) -> Audit {
-        unreachable!()
+        self.shared.audit()
     }
 }

@@ -35,7 +35,8 @@ pub trait Clock: Clone + Send + Sync + 'static {
 
 /// Starts tasks that end by themselves.
 pub trait Spawn: Clone + Send + Sync + 'static {
-    /// Runs `task` to its end beside the caller.
+    /// Runs `task` to its end beside the caller, and not within this call. A task may be dropped only when the world it
+    /// runs in is torn down: one that never ran leaves its effect without an answer.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static);
 }
 
@@ -78,7 +79,8 @@ pub struct Handle<I> {
 }
 
 /// Holds records below L0. The engine opens, writes, commits and discards each record in order, one call at a time for
-/// each handle; calls for different handles run at once.
+/// each handle; calls for different handles run at once. Reads of one handle may also run beside each other and beside
+/// a write to it. `release` and `discard` come last: never while another call for the handle is under way.
 pub trait ByteTier: Send + Sync + 'static {
     /// Everything whole that an earlier process left, oldest first; what is torn is deleted. Tiers that keep their own
     /// index return nothing.
@@ -102,7 +104,7 @@ pub trait ByteTier: Send + Sync + 'static {
         length_max: u64,
     ) -> impl Future<Output = Result<Bytes, TierError>> + Send;
 
-    /// Closes an open record.
+    /// Closes an open record. Also called for a handle whose `lookup` found nothing. Starts what takes long and returns.
     fn release(&self, handle: Handle<RecordId>);
 
     /// Begins a record under a name that nobody else uses.
@@ -128,6 +130,7 @@ pub trait ByteTier: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), TierError>> + Send;
 
     /// Closes a writer; what was not committed is gone. Also called for a handle whose `open` failed or never ran.
+    /// Starts what takes long and returns.
     fn discard(&self, handle: Handle<WriterId>);
 
     /// Removes the record called `name`, or whichever is current; says whether there was one.

@@ -1,1 +1,16 @@
-//! Skeleton.
+//! Wire clients and the disk: what stands behind the driver's traits, in production and in simulation alike.
+//!
+//! A client takes its connector ([`Connect`]): real TCP or the simulator's. Nothing here decides about caching, retries a
+//! tier, or draws chance. Start at [`HttpOrigin`].
+
+mod blocks;
+#[cfg(any(test, feature = "conformance"))]
+pub mod conformance;
+mod connect;
+mod dir;
+pub mod http_head;
+mod origin;
+
+pub use connect::{Connect, TcpConnect};
+pub use dir::{DirError, DirTier};
+pub use origin::{HostField, HttpBody, HttpOrigin, OriginOptions};

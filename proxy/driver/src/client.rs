@@ -1,0 +1,264 @@
+//! The client's side: a [`Mailbox`] where the engine's answers wait, and the futures that empty it.
+//!
+//! A mailbox never holds more than two letters (the engine tells one thing for each request or demand, and an end), and
+//! only its own client is woken by what comes in.
+
+use crate::{World, shard::Shared};
+use bytes::Bytes;
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+use tiergate_engine::{
+    AbortReason, Bypass, CacheKey, End, Head, Input, Length, Outcome, Refusal, Reply, ReplyBody, RequestHead,
+    RequestId, Resident,
+};
+
+/// How a request is to be answered.
+pub enum Answer<W: World> {
+    /// With this response.
+    Serve(Served<W>),
+    /// By proxying it; nothing of it is stored.
+    Pass(Bypass),
+    /// With an error.
+    Refuse(Refusal),
+}
+
+/// A response.
+pub struct Served<W: World> {
+    /// The head as stored or arriving; `Age`, `Via` and `Cache-Status` are the front's to add.
+    pub head: Arc<Head>,
+    /// What is known of the body's length.
+    pub length: Length,
+    /// Its age.
+    pub age: Duration,
+    /// How long it stays fresh.
+    pub fresh_for: Duration,
+    /// Where it comes from.
+    pub outcome: Outcome,
+    /// The body.
+    pub body: Body<W>,
+}
+
+/// A response's body. Dropping it before its end tells the engine that the client left.
+pub struct Body<W: World> {
+    state: BodyState<W>,
+}
+
+/// ```text
+///   Whole ──(hands out what it holds, for ever)
+///   Streamed ──Finish──▶ Ended
+/// ```
+enum BodyState<W: World> {
+    /// All of it is here; the request is over for the engine.
+    Whole {
+        resident: Arc<Resident<Bytes>>,
+        /// Chunks handed out.
+        taken: usize,
+    },
+    /// It comes chunk by chunk, on demand.
+    Streamed(Client<W>),
+    /// It is over, and this is how.
+    Ended(End),
+}
+
+impl<W: World> Body<W> {
+    /// The next chunk; `None` at the end. After an error the client's connection must be broken. Once it is over it
+    /// stays over, and the same answer comes again. Dropping the future loses nothing.
+    ///
+    /// # Errors
+    /// Why the body broke off.
+    pub async fn next(&mut self) -> Result<Option<Bytes>, AbortReason> {
+        let end = match &mut self.state {
+            BodyState::Whole { resident, taken } => {
+                let chunk = resident.chunks.get(*taken).cloned();
+                *taken += usize::from(chunk.is_some());
+                return Ok(chunk);
+            }
+            BodyState::Streamed(client) => match client.chunk().await {
+                Ok(chunk) => return Ok(Some(chunk)),
+                Err(end) => end,
+            },
+            BodyState::Ended(end) => *end,
+        };
+        self.state = BodyState::Ended(end);
+        match end {
+            End::Complete => Ok(None),
+            End::Aborted(why) => Err(why),
+        }
+    }
+}
+
+/// One request as the engine's counterpart: who drops it before its end has left.
+pub(crate) struct Client<W: World> {
+    shared: Arc<Shared<W>>,
+    shard: u32,
+    request: RequestId,
+    state: ClientState,
+}
+
+enum ClientState {
+    /// Something is still to come; nothing was demanded.
+    Idle,
+    /// A chunk or the end was asked for, and the engine works on it.
+    Demanded,
+    /// The last letter was taken, and the mailbox is gone.
+    Over,
+}
+
+/// What a client wants of its mailbox.
+#[derive(Clone, Copy)]
+enum Wish {
+    /// The answer to its request, which is under way.
+    Answer,
+    /// A chunk, which must be demanded.
+    Chunk,
+}
+
+impl<W: World> Client<W> {
+    /// Opens a mailbox and tells the engine of the request.
+    pub(crate) fn enter(shared: &Arc<Shared<W>>, key: CacheKey, head: Arc<RequestHead>) -> Self {
+        let shard = shared.shard_of(key);
+        let request = shared.turn(shard, |turn| {
+            let request = turn.open_mailbox();
+            turn.handle(Input::Request { request, key, head });
+            request
+        });
+        Self {
+            shared: Arc::clone(shared),
+            shard,
+            request,
+            state: ClientState::Idle,
+        }
+    }
+
+    /// The answer to the request.
+    pub(crate) async fn answer(mut self) -> Answer<W> {
+        let reply = match self.letter(Wish::Answer).await {
+            Letter::Serve(reply) => reply,
+            Letter::Pass(bypass) => return Answer::Pass(bypass),
+            Letter::Refuse(refusal) => return Answer::Refuse(refusal),
+            letter @ (Letter::Body(_) | Letter::Finish(_)) => {
+                unreachable!("{letter:?} came before the answer to request {:?}", self.request)
+            }
+        };
+        let state = match reply.body {
+            ReplyBody::Whole(resident) => BodyState::Whole { resident, taken: 0 },
+            ReplyBody::Streamed => BodyState::Streamed(self),
+        };
+        Answer::Serve(Served {
+            head: reply.head,
+            length: reply.length,
+            age: reply.age,
+            fresh_for: reply.fresh_for,
+            outcome: reply.outcome,
+            body: Body { state },
+        })
+    }
+
+    /// The next chunk, or how the body ended.
+    async fn chunk(&mut self) -> Result<Bytes, End> {
+        match self.letter(Wish::Chunk).await {
+            Letter::Body(chunk) => Ok(chunk),
+            Letter::Finish(end) => Err(end),
+            letter @ (Letter::Serve(_) | Letter::Pass(_) | Letter::Refuse(_)) => {
+                unreachable!("{letter:?} answered a demand of request {:?}", self.request)
+            }
+        }
+    }
+
+    async fn letter(&mut self, wish: Wish) -> Letter {
+        poll_fn(|context| self.poll_letter(context, wish)).await
+    }
+
+    fn poll_letter(&mut self, context: &Context<'_>, wish: Wish) -> Poll<Letter> {
+        // Dropped after the turn: an executor may drop a whole task with its last waker, and a body in it takes a turn.
+        let mut stale = None;
+        let (request, state) = (self.request, &mut self.state);
+        self.shared.turn(self.shard, |turn| {
+            let waiting = turn.shard.mailboxes.get(&request);
+            let is_empty = waiting.is_none_or(|mailbox| mailbox.letters.is_empty());
+            // An end may wait that nobody demanded; after it the engine takes no demand.
+            if is_empty && matches!((wish, &*state), (Wish::Chunk, ClientState::Idle)) {
+                *state = ClientState::Demanded;
+                turn.handle(Input::Demand { request });
+            }
+            let mailboxes = &mut turn.shard.mailboxes;
+            let mailbox = mailboxes.get_mut(&request).expect(
+                "a mailbox stays until its last letter is taken, and no letter is wished for after that",
+            );
+            let Some(letter) = mailbox.letters.pop_front() else {
+                stale = mailbox.waker.replace(context.waker().clone());
+                return Poll::Pending;
+            };
+            *state = ClientState::Idle;
+            if letter.is_last() {
+                *state = ClientState::Over;
+                mailboxes.remove(&request);
+            }
+            Poll::Ready(letter)
+        })
+    }
+}
+
+impl<W: World> Drop for Client<W> {
+    fn drop(&mut self) {
+        let leaves = match self.state {
+            ClientState::Idle | ClientState::Demanded => !self.shared.is_lost(self.shard),
+            ClientState::Over => false,
+        };
+        if leaves {
+            let mailbox = self.shared.turn(self.shard, |turn| {
+                let mailbox = turn.shard.mailboxes.remove(&self.request);
+                turn.handle(Input::Leave {
+                    request: self.request,
+                });
+                mailbox
+            });
+            // Its waker goes after the turn, for the same reason as in `poll_letter`.
+            drop(mailbox);
+        }
+    }
+}
+
+/// What the engine tells a client.
+#[derive(Debug)]
+pub(crate) enum Letter {
+    Serve(Reply<Bytes>),
+    Pass(Bypass),
+    Refuse(Refusal),
+    Body(Bytes),
+    Finish(End),
+}
+
+impl Letter {
+    /// Is the request over for the engine after this?
+    fn is_last(&self) -> bool {
+        match self {
+            Self::Serve(reply) => match reply.body {
+                ReplyBody::Whole(_) => true,
+                ReplyBody::Streamed => false,
+            },
+            Self::Body(_) => false,
+            Self::Pass(_) | Self::Refuse(_) | Self::Finish(_) => true,
+        }
+    }
+}
+
+/// Where a client's letters wait, under its shard's lock.
+#[derive(Debug, Default)]
+pub(crate) struct Mailbox {
+    letters: VecDeque<Letter>,
+    waker: Option<Waker>,
+}
+
+impl Mailbox {
+    /// Puts a letter in; hands out whom to wake for it.
+    pub(crate) fn post(&mut self, letter: Letter) -> Option<Waker> {
+        self.letters.push_back(letter);
+        self.waker.take()
+    }
+}

@@ -1,0 +1,219 @@
+//! What each effect becomes: a letter to a client, a message to a fetch, or a tier call.
+
+use crate::{
+    ByteTier, TierError, World,
+    call::{Call, Held, InUse},
+    client::Letter,
+    fetch::{self, Pull},
+    shard::{Errand, Shared, Turn},
+};
+use bytes::Bytes;
+use std::{future::Future, sync::Arc};
+use tiergate_engine::{
+    CacheKey, Effect, FillId, Input, OpId, OriginFailure, ReadSource, Record, RecordId, RecordName,
+    RequestHead, RequestId, TierId, WriterId,
+};
+use tokio::sync::mpsc;
+
+impl<W: World> Turn<'_, W> {
+    /// Runs one effect, as far as that can be done under the lock.
+    pub(crate) fn on_effect(&mut self, effect: Effect<Bytes>) {
+        match effect {
+            Effect::Serve { request, reply } => self.post(request, Letter::Serve(reply)),
+            Effect::Body { request, chunk } => self.post(request, Letter::Body(chunk)),
+            Effect::Finish { request, end } => self.post(request, Letter::Finish(end)),
+            Effect::Pass { request, bypass } => self.post(request, Letter::Pass(bypass)),
+            Effect::Refuse { request, refusal } => self.post(request, Letter::Refuse(refusal)),
+            Effect::PurgeDone { purge, report } => {
+                let waiting = self.shard.purges.remove(&purge);
+                self.errands
+                    .extend(waiting.map(|waiting| Errand::Report(waiting, report)));
+            }
+            Effect::Fetch { op, fill, head } => self.fetch(op, fill, head),
+            Effect::Pull { op, fill } => self.pull(op, fill),
+            Effect::Cancel { fill } => {
+                let fetch = self.shard.fetches.remove(&fill);
+                self.errands.push(Errand::Cancel(fetch));
+            }
+            Effect::Lookup {
+                op,
+                tier,
+                record,
+                key,
+                name,
+            } => self.lookup(op, tier, record, key, name),
+            Effect::Read {
+                op,
+                tier,
+                source,
+                offset,
+                length_max,
+            } => self.read(op, tier, source, offset, length_max),
+            Effect::Release { tier, record } => self.close(Held::Record(record), tier),
+            Effect::Open {
+                op,
+                tier,
+                writer,
+                key,
+                name,
+            } => self.open(op, tier, writer, key, name),
+            Effect::Write {
+                op,
+                tier,
+                writer,
+                chunk,
+            } => self.write(op, tier, writer, chunk),
+            Effect::Commit {
+                op,
+                tier,
+                writer,
+                record,
+            } => self.commit(op, tier, writer, record),
+            Effect::Discard { tier, writer } => self.close(Held::Writer(writer), tier),
+            Effect::Delete { op, tier, key, name } => self.delete(op, tier, key, name),
+        }
+    }
+
+    /// Leaves a letter for a client. One who left has no mailbox and misses nothing.
+    fn post(&mut self, request: RequestId, letter: Letter) {
+        if let Some(mailbox) = self.shard.mailboxes.get_mut(&request) {
+            let waker = mailbox.post(letter);
+            self.errands.extend(waker.map(Errand::Wake));
+        }
+    }
+
+    fn fetch(&mut self, op: OpId, fill: FillId, head: Arc<RequestHead>) {
+        let (sender, pulls) = mpsc::channel(fetch::PULLS_MAX);
+        self.shard.fetches.insert(fill, sender);
+        let task = fetch::run(Arc::clone(self.shared), self.number, fill, op, head, pulls);
+        self.errands.push(Errand::Spawn(Box::pin(task)));
+    }
+
+    fn pull(&mut self, op: OpId, fill: FillId) {
+        let fetch = self.shard.fetches.get(&fill).cloned();
+        let lost = Input::PullFailed {
+            op,
+            failure: OriginFailure::Abandoned,
+        };
+        let call = Call::new(Arc::clone(self.shared), self.number, None, lost);
+        self.errands.push(Errand::Pull(fetch, Pull { op, call }));
+    }
+
+    fn lookup(&mut self, op: OpId, tier: TierId, record: RecordId, key: CacheKey, name: Option<RecordName>) {
+        let handle = self.handle_of(record);
+        let held = Some(Held::Record(record));
+        self.ask(tier, held, Input::LookupFailed { op }, |shared| async move {
+            Ok(match shared.tier(tier).lookup(handle, key, name).await? {
+                Some(record) => Input::Found { op, record },
+                None => Input::Absent { op },
+            })
+        });
+    }
+
+    fn read(&mut self, op: OpId, tier: TierId, source: ReadSource, offset: u64, length_max: u64) {
+        let handle = self.handle_of(source);
+        let held = Some(Held::from(source));
+        self.ask(tier, held, Input::ReadFailed { op }, |shared| async move {
+            let chunk = shared.tier(tier).read(handle, offset, length_max).await?;
+            Ok(Input::BodyRead { op, chunk })
+        });
+    }
+
+    fn open(&mut self, op: OpId, tier: TierId, writer: WriterId, key: CacheKey, name: RecordName) {
+        let handle = self.handle_of(writer);
+        let held = Some(Held::Writer(writer));
+        self.ask(tier, held, Input::WriteFailed { op }, |shared| async move {
+            shared.tier(tier).open(handle, key, name).await?;
+            Ok(Input::Opened { op })
+        });
+    }
+
+    fn write(&mut self, op: OpId, tier: TierId, writer: WriterId, chunk: Bytes) {
+        let handle = self.handle_of(writer);
+        let held = Some(Held::Writer(writer));
+        self.ask(tier, held, Input::WriteFailed { op }, |shared| async move {
+            shared.tier(tier).write(handle, chunk).await?;
+            Ok(Input::Written { op })
+        });
+    }
+
+    fn commit(&mut self, op: OpId, tier: TierId, writer: WriterId, record: Arc<Record>) {
+        let handle = self.handle_of(writer);
+        let held = Some(Held::Writer(writer));
+        self.ask(tier, held, Input::WriteFailed { op }, |shared| async move {
+            shared.tier(tier).commit(handle, record).await?;
+            Ok(Input::Committed { op })
+        });
+    }
+
+    fn delete(&mut self, op: OpId, tier: TierId, key: CacheKey, name: Option<RecordName>) {
+        self.ask(tier, None, Input::DeleteFailed { op }, |shared| async move {
+            let existed = shared.tier(tier).delete(key, name).await?;
+            Ok(Input::Deleted { op, existed })
+        });
+    }
+
+    /// Starts a task that makes a tier call and feeds its answer, or `failure`.
+    fn ask<F>(
+        &mut self,
+        tier: TierId,
+        held: Option<Held>,
+        failure: Input<Bytes>,
+        call: impl FnOnce(Arc<Shared<W>>) -> F,
+    ) where
+        F: Future<Output = Result<Input<Bytes>, TierError>> + Send + 'static,
+    {
+        if let Some(held) = held {
+            self.shard.in_use.entry(held).or_default().begin();
+        }
+        let shared = Arc::clone(self.shared);
+        let answer = call(Arc::clone(self.shared));
+        let shard = self.number;
+        self.errands.push(Errand::Spawn(Box::pin(async move {
+            let call = Call::new(shared, shard, held, failure);
+            match answer.await {
+                Ok(input) => call.answer(input),
+                Err(error) => call.fail(tier, &error),
+            }
+        })));
+    }
+
+    /// Closes a writer or record, after the last call that is under way for it.
+    fn close(&mut self, held: Held, tier: TierId) {
+        match self.shard.in_use.get_mut(&held) {
+            Some(in_use) => in_use.close_afterwards(tier),
+            None => self.close_now(held, tier),
+        }
+    }
+
+    /// A tier call for `held` is over.
+    pub(crate) fn end_call(&mut self, held: Held) {
+        let in_use = self.shard.in_use.get_mut(&held);
+        let in_use = in_use.expect("an entry stays until its last call is over");
+        if in_use.end() {
+            let closing = self.shard.in_use.remove(&held).and_then(InUse::closing);
+            if let Some(tier) = closing {
+                self.close_now(held, tier);
+            }
+        }
+    }
+
+    /// Closes as a task, like every tier call: a world that is torn down drops its tasks, and so touches no tier.
+    fn close_now(&mut self, held: Held, tier: TierId) {
+        let shared = Arc::clone(self.shared);
+        match held {
+            Held::Record(record) => {
+                let handle = self.handle_of(record);
+                self.errands.push(Errand::Spawn(Box::pin(async move {
+                    shared.tier(tier).release(handle);
+                })));
+            }
+            Held::Writer(writer) => {
+                let handle = self.handle_of(writer);
+                self.errands.push(Errand::Spawn(Box::pin(async move {
+                    shared.tier(tier).discard(handle);
+                })));
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! One task for each fetch: it owns the origin's body, hands over a chunk for each pull, and stops when it is cancelled.
+
+use crate::{Origin, OriginBody, World, call::Call, shard::Shared};
+use std::sync::Arc;
+use tiergate_engine::{FillId, Input, OpId, OriginFailure, RequestHead};
+use tokio::sync::mpsc;
+
+/// The engine has one pull open at a time for each fetch.
+pub(crate) const PULLS_MAX: usize = 1;
+
+/// A demand for a fetch's next chunk. One that its fetch never takes is dropped, and so answered.
+pub(crate) struct Pull<W: World> {
+    pub(crate) op: OpId,
+    pub(crate) call: Call<W>,
+}
+
+/// Asks the origin, answers `op`, and then each pull until the body's end. When the sender of `pulls` goes, the fetch is
+/// cancelled: the origin's future or body is dropped, and whatever is open is answered as abandoned.
+pub(crate) async fn run<W: World>(
+    shared: Arc<Shared<W>>,
+    shard: u32,
+    fill: FillId,
+    op: OpId,
+    head: Arc<RequestHead>,
+    mut pulls: mpsc::Receiver<Pull<W>>,
+) {
+    let _listed = Listed {
+        shared: Arc::clone(&shared),
+        shard,
+        fill,
+    };
+    let lost = Input::FetchFailed {
+        op,
+        failure: OriginFailure::Abandoned,
+    };
+    let call = Call::new(Arc::clone(&shared), shard, None, lost);
+    let answer = tokio::select! {
+        biased;
+        () = cancelled(&mut pulls) => return,
+        answer = shared.parts.origin.fetch(head) => answer,
+    };
+    let mut body = match answer {
+        Ok((head, body)) => {
+            let head = Arc::new(head);
+            call.answer(Input::Head { op, head });
+            body
+        }
+        Err(failure) => return call.answer(Input::FetchFailed { op, failure }),
+    };
+    while let Some(Pull { op, call }) = pulls.recv().await {
+        let next = tokio::select! {
+            biased;
+            () = cancelled(&mut pulls) => return,
+            next = body.next() => next,
+        };
+        match next {
+            Ok(Some(chunk)) => call.answer(Input::Pulled { op, chunk }),
+            Ok(None) => return call.answer(Input::PullEnded { op }),
+            Err(failure) => return call.answer(Input::PullFailed { op, failure }),
+        }
+    }
+}
+
+/// Returns when the engine has let go of the fetch.
+async fn cancelled<W: World>(pulls: &mut mpsc::Receiver<Pull<W>>) {
+    if pulls.recv().await.is_some() {
+        unreachable!("the engine pulls once at a time, and not before the head came");
+    }
+}
+
+/// The fetch's entry in its shard's table, taken out when the task ends, however it ends.
+struct Listed<W: World> {
+    shared: Arc<Shared<W>>,
+    shard: u32,
+    fill: FillId,
+}
+
+impl<W: World> Drop for Listed<W> {
+    fn drop(&mut self) {
+        if !self.shared.is_lost(self.shard) {
+            let fetch = self
+                .shared
+                .turn(self.shard, |turn| turn.shard.fetches.remove(&self.fill));
+            drop(fetch);
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! The engines behind their locks: [`Shared`] owns the shards, and a [`Turn`] is one visit to one of them.
+//!
+//! A turn never waits. What its effects ask for becomes errands, and those are run once the lock is free; only wakers
+//! and spawns are among them, so a turn may be taken from a `Drop`. What an effect becomes is in `effects`.
+
+use crate::{
+    Clock, Handle, Observer, Parts, Spawn, World,
+    call::{Held, InUse},
+    client::Mailbox,
+    fetch::Pull,
+};
+use bytes::Bytes;
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    num::NonZeroU32,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard},
+    task::Waker,
+    time::Duration,
+};
+use tiergate_engine::{
+    Audit, CacheKey, Config, Engine, FillId, Input, Instant, Method, PurgeId, PurgeOutcome, RequestId,
+    Resident, Seed, TierId,
+};
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// The calendar has jumped when it and the monotonic clock have moved apart by more than this. Freshness counts whole
+/// seconds, and ordinary slewing stays far below it between two inputs.
+const CALENDAR_DRIFT_MAX_MS: u64 = 500;
+
+/// A purge's report.
+pub(crate) type Report = Vec<(TierId, PurgeOutcome)>;
+
+/// The parts of the world and the shards. Tasks and bodies under way keep it alive.
+pub(crate) struct Shared<W: World> {
+    pub(crate) parts: Parts<W>,
+    shards: Vec<Mutex<Shard<W>>>,
+}
+
+/// One engine, and who waits for what it tells.
+pub(crate) struct Shard<W: World> {
+    engine: Engine<Bytes>,
+    /// One mailbox for each request whose last letter was not taken yet.
+    pub(crate) mailboxes: BTreeMap<RequestId, Mailbox>,
+    /// Who waits for a purge's report.
+    pub(crate) purges: BTreeMap<PurgeId, oneshot::Sender<Report>>,
+    /// Where each fetch's task takes its pulls. Dropping the sender cancels the fetch.
+    pub(crate) fetches: BTreeMap<FillId, mpsc::Sender<Pull<W>>>,
+    /// Writers and records with tier calls under way.
+    pub(crate) in_use: BTreeMap<Held, InUse>,
+    requests_minted: u64,
+    purges_minted: u64,
+    calendar: Option<Calendar>,
+    /// What the timer sleeps for. Dropping it ends the timer.
+    alarm: watch::Sender<Option<Instant>>,
+}
+
+/// How the calendar and the monotonic clock stood to each other when the engine was told: calendar time at the
+/// monotonic clock's origin, in milliseconds.
+#[derive(Clone, Copy)]
+struct Calendar(i128);
+
+/// What is left to do when a turn is over and the lock is free.
+pub(crate) enum Errand<W: World> {
+    /// Wakes a client whose mailbox was empty.
+    Wake(Waker),
+    /// Starts a task.
+    Spawn(Pin<Box<dyn Future<Output = ()> + Send>>),
+    /// Hands a pull to its fetch. Without a fetch it is dropped, and so answers itself.
+    Pull(Option<mpsc::Sender<Pull<W>>>, Pull<W>),
+    /// Lets go of a fetch, which cancels it.
+    Cancel(Option<mpsc::Sender<Pull<W>>>),
+    /// Hands over a purge's report.
+    Report(oneshot::Sender<Report>, Report),
+}
+
+/// One visit to one shard, under its lock.
+pub(crate) struct Turn<'t, W: World> {
+    pub(crate) shared: &'t Arc<Shared<W>>,
+    pub(crate) number: u32,
+    pub(crate) shard: &'t mut Shard<W>,
+    pub(crate) errands: &'t mut Vec<Errand<W>>,
+}
+
+impl<W: World> Shared<W> {
+    /// Fresh engines, and for each what its timer sleeps for.
+    pub(crate) fn new(
+        parts: Parts<W>,
+        config: &Config,
+        seed: Seed,
+        shards: NonZeroU32,
+    ) -> (Arc<Self>, Vec<watch::Receiver<Option<Instant>>>) {
+        let now = parts.clock.now();
+        let (shards, alarms) = (0..shards.get())
+            .map(|number| {
+                let seed = Seed(seed.split(&format!("shard {number}")).bits());
+                let engine = Engine::new(config.for_shard(shards.get()), seed, now);
+                let (alarm, armed) = watch::channel(None);
+                (Mutex::new(Shard::new(engine, alarm)), armed)
+            })
+            .unzip();
+        (Arc::new(Self { parts, shards }), alarms)
+    }
+
+    /// The shards' numbers.
+    pub(crate) fn shards(&self) -> impl Iterator<Item = u32> + use<W> {
+        0..self.count()
+    }
+
+    fn count(&self) -> u32 {
+        u32::try_from(self.shards.len()).expect("the shards were counted by a u32")
+    }
+
+    /// Which shard a key belongs to: its upper 32 bits, scaled to the number of shards.
+    pub(crate) fn shard_of(&self, key: CacheKey) -> u32 {
+        let upper = key.0 >> 96;
+        u32::try_from((upper * u128::from(self.count())) >> 32)
+            .expect("32 bits times a u32, shifted by 32, fit a u32")
+    }
+
+    /// A tier that the configuration names.
+    pub(crate) fn tier(&self, id: TierId) -> &W::Tier {
+        let named = self.parts.tiers.iter().find(|(tier, _)| *tier == id);
+        &named.expect("`Driver::start` found every configured tier").1
+    }
+
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.parts.spawn.spawn(task);
+    }
+
+    /// Tells one engine one thing, and does what it asks.
+    pub(crate) fn feed(self: &Arc<Self>, shard: u32, input: Input<Bytes>) {
+        self.turn(shard, |turn| turn.handle(input));
+    }
+
+    /// Takes the shard's lock for `work`, and runs the errands after it.
+    pub(crate) fn turn<R>(self: &Arc<Self>, number: u32, work: impl FnOnce(&mut Turn<'_, W>) -> R) -> R {
+        // Declared before the lock is taken: after a panic, the lock is free when calls among the errands are dropped.
+        let mut errands = Vec::new();
+        let result = {
+            let mut shard = self.lock(number);
+            work(&mut Turn {
+                shared: self,
+                number,
+                shard: &mut shard,
+                errands: &mut errands,
+            })
+        };
+        for errand in errands {
+            errand.run(self);
+        }
+        result
+    }
+
+    fn lock(&self, number: u32) -> MutexGuard<'_, Shard<W>> {
+        self.shards[number as usize]
+            .lock()
+            .expect("an engine that panicked has lost its state, so this shard cannot go on")
+    }
+
+    /// Did this shard's engine panic? What is dropped on the way out then has nobody to tell.
+    pub(crate) fn is_lost(&self, number: u32) -> bool {
+        self.shards[number as usize].is_poisoned()
+    }
+
+    pub(crate) fn fresh_hit<'f>(
+        &self,
+        key: CacheKey,
+        method: Method,
+        fields: impl Iterator<Item = (&'f str, &'f [u8])>,
+    ) -> Option<(Arc<Resident<Bytes>>, Duration)> {
+        let mut shard = self.lock(self.shard_of(key));
+        let now = self.parts.clock.now();
+        let resident = Arc::clone(shard.engine.fresh_hit(now, key, method, fields)?);
+        let age = resident.freshness.age(now);
+        Some((resident, age))
+    }
+
+    pub(crate) fn audit(&self) -> Audit {
+        self.shards().fold(Audit::default(), |sum, number| {
+            sum.plus(self.lock(number).engine.audit())
+        })
+    }
+}
+
+impl<W: World> Shard<W> {
+    fn new(engine: Engine<Bytes>, alarm: watch::Sender<Option<Instant>>) -> Self {
+        Self {
+            engine,
+            mailboxes: BTreeMap::new(),
+            purges: BTreeMap::new(),
+            fetches: BTreeMap::new(),
+            in_use: BTreeMap::new(),
+            requests_minted: 0,
+            purges_minted: 0,
+            calendar: None,
+            alarm,
+        }
+    }
+}
+
+impl<W: World> Turn<'_, W> {
+    /// A request id, with an empty mailbox under it.
+    pub(crate) fn open_mailbox(&mut self) -> RequestId {
+        self.shard.requests_minted += 1;
+        let request = RequestId(self.shard.requests_minted);
+        self.shard.mailboxes.insert(request, Mailbox::default());
+        request
+    }
+
+    /// Begins a purge.
+    pub(crate) fn purge(&mut self, key: CacheKey) -> oneshot::Receiver<Report> {
+        self.shard.purges_minted += 1;
+        let purge = PurgeId(self.shard.purges_minted);
+        let (sender, report) = oneshot::channel();
+        self.shard.purges.insert(purge, sender);
+        self.handle(Input::Purge { purge, key });
+        report
+    }
+
+    /// Tells the engine one thing. The clock is read under the lock, so that an engine's time never runs backwards.
+    pub(crate) fn handle(&mut self, input: Input<Bytes>) {
+        let now = self.shared.parts.clock.now();
+        self.tell_calendar(now);
+        self.step(now, input);
+        self.arm(now);
+    }
+
+    /// Tells the engine the calendar time, when it knows none or the calendar jumped.
+    fn tell_calendar(&mut self, now: Instant) {
+        let wall = self.shared.parts.clock.wall();
+        let calendar = i128::from(wall.as_unix_millis()) - i128::from(now.as_nanos() / 1_000_000);
+        let jumped = self
+            .shard
+            .calendar
+            .is_none_or(|told| told.0.abs_diff(calendar) > u128::from(CALENDAR_DRIFT_MAX_MS));
+        if jumped {
+            self.shard.calendar = Some(Calendar(calendar));
+            self.step(now, Input::WallClock { wall });
+        }
+    }
+
+    /// The drain rule: one input, then every effect and every event.
+    fn step(&mut self, now: Instant, input: Input<Bytes>) {
+        self.shard.engine.handle(now, input);
+        while let Some(effect) = self.shard.engine.poll_effect() {
+            self.on_effect(effect);
+        }
+        while let Some(event) = self.shard.engine.poll_event() {
+            self.shared.parts.observer.observe(self.number, now, &event);
+        }
+    }
+
+    /// Sets the timer. Only an earlier wake-up disturbs it: one that comes too early is harmless, and most are put off
+    /// again and again before they are due.
+    fn arm(&mut self, now: Instant) {
+        let wanted = self.shard.engine.poll_wake().map(|(at, _)| at);
+        self.shard.alarm.send_if_modified(|armed| {
+            let keeps = match (*armed, wanted) {
+                (Some(at), Some(wanted)) => now < at && at <= wanted,
+                (Some(at), None) => now < at,
+                (None, Some(_)) => false,
+                (None, None) => true,
+            };
+            if !keeps {
+                *armed = wanted;
+            }
+            !keeps
+        });
+    }
+
+    /// Names a writer or record of this shard's engine for a tier.
+    pub(crate) fn handle_of<I>(&self, id: I) -> Handle<I> {
+        Handle {
+            shard: self.number,
+            id,
+        }
+    }
+}
+
+impl<W: World> Errand<W> {
+    fn run(self, shared: &Shared<W>) {
+        match self {
+            Self::Wake(waker) => waker.wake(),
+            Self::Spawn(task) => shared.spawn(task),
+            // A pull that nobody takes comes back in the error and is dropped, which answers it. There is always room:
+            // the engine has one pull open for each fetch.
+            Self::Pull(Some(fetch), pull) => drop(fetch.try_send(pull)),
+            Self::Pull(None, pull) => drop(pull),
+            Self::Cancel(fetch) => drop(fetch),
+            // Whoever asked for the purge may have left; it was done all the same.
+            Self::Report(waiting, report) => drop(waiting.send(report)),
+        }
+    }
+}

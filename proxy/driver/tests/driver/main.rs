@@ -1,0 +1,8 @@
+//! What the driver promises, on a scripted world with virtual time: `world` is that world, each other file a group of
+//! promises.
+
+mod endings;
+mod requests;
+mod schedules;
+mod tiers;
+mod world;

@@ -1,0 +1,149 @@
+//! Requests that go well: hits, sharing, pace.
+
+use crate::world::{Rig, Script, get, memory_and_disk, memory_only, nothing_kept, read};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+use tiergate_driver::Answer;
+use tiergate_engine::{ByteCount, Event, MissReason, Outcome, RawFill, TierId};
+use tokio::task::JoinSet;
+
+/// The second request for an object is answered from memory; the origin is asked once.
+#[tokio::test(start_paused = true)]
+async fn a_miss_is_followed_by_a_hit() {
+    let rig = Rig::new(memory_only()).await;
+    let script = Script::chunks(5, 1000);
+    rig.script("/a", &script);
+
+    let mut first = rig.served("/a").await;
+    let missed = Outcome::Miss {
+        reason: MissReason::Absent,
+        collapsed: false,
+        storing: true,
+    };
+    assert_eq!(first.outcome, missed);
+    assert_eq!(read(&mut first.body).await, Ok(script.body()));
+    let mut second = rig.served("/a").await;
+    assert_eq!(second.outcome, Outcome::Hit { tier: TierId::L0 });
+    assert_eq!(read(&mut second.body).await, Ok(script.body()));
+
+    assert!(rig.is_in_l0("/a"));
+    assert_eq!(rig.origin.asked(), ["/a"]);
+    rig.settle().await;
+}
+
+/// A body that was read to its end stays at its end, whole or streamed.
+#[tokio::test(start_paused = true)]
+async fn after_the_end_comes_the_end() {
+    let rig = Rig::new(memory_only()).await;
+    rig.script("/a", &Script::chunks(2, 10));
+    for _ in 0..2 {
+        let mut served = rig.served("/a").await;
+        assert_eq!(read(&mut served.body).await.map(|body| body.len()), Ok(20));
+        assert_eq!(served.body.next().await, Ok(None));
+        assert_eq!(served.body.next().await, Ok(None));
+    }
+    rig.settle().await;
+}
+
+/// A hundred clients want one absent object: one fetch, and each gets all of it. Twenty objects, on four shards.
+#[tokio::test(start_paused = true)]
+async fn concurrent_requests_share_one_fetch() {
+    let rig = Rig::with_shards(memory_and_disk(), 4).await;
+    let script = Script::chunks(20, 500);
+    let mut clients = JoinSet::new();
+    for object in 0..20 {
+        let target: Arc<str> = format!("/{object}").into();
+        rig.script(&target, &script);
+        for _ in 0..100 {
+            let (driver, target) = (rig.driver.clone(), Arc::clone(&target));
+            clients.spawn(async move {
+                match get(&driver, &target).await {
+                    Answer::Serve(mut served) => read(&mut served.body).await,
+                    Answer::Pass(bypass) => panic!("passed: {bypass:?}"),
+                    Answer::Refuse(refusal) => panic!("refused: {refusal:?}"),
+                }
+            });
+        }
+    }
+    for body in clients.join_all().await {
+        assert_eq!(body, Ok(script.body()));
+    }
+    assert_eq!(rig.origin.asked().len(), 20);
+    assert_eq!(
+        rig.ear.count(|event| matches!(event, Event::Collapsed { .. })),
+        20 * 99
+    );
+    assert_eq!(rig.ear.shards().len(), 4);
+    rig.settle().await;
+    assert_eq!(rig.tier.stored().len(), 20);
+}
+
+/// The origin runs no further ahead of a reader than the window, however long the body is, and the reader still gets all of it.
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_holds_the_origin_back() {
+    let window = ByteCount::kib(64);
+    let fill = RawFill {
+        window,
+        ..RawFill::default()
+    };
+    let rig = Rig::new(tiergate_engine::RawConfig {
+        fill,
+        ..nothing_kept()
+    })
+    .await;
+    let script = Script::chunks(1000, 4096);
+    rig.script("/long", &script);
+
+    let mut served = rig.served("/long").await;
+    let mut body = Vec::new();
+    for chunks_read in 0..50 {
+        let sent = rig.origin.chunks_sent.load(Ordering::Relaxed);
+        let ahead = (sent - chunks_read) as u64 * 4096;
+        assert!(ahead <= window.0 + 4096, "{ahead} bytes ahead of the reader");
+        let chunk = served.body.next().await.expect("the origin does not fail");
+        body.extend_from_slice(&chunk.expect("the body is longer than what was read"));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    body.extend(read(&mut served.body).await.expect("the origin does not fail"));
+    assert!(body == script.body(), "the reader got every byte in order");
+    rig.settle().await;
+}
+
+/// A `next` that is given up half way loses no chunk and demands none twice.
+#[tokio::test(start_paused = true)]
+async fn an_interrupted_wait_loses_nothing() {
+    let rig = Rig::new(memory_only()).await;
+    let mut script = Script::chunks(10, 100);
+    script.pace = Duration::from_millis(50);
+    rig.script("/slow", &script);
+
+    let mut served = rig.served("/slow").await;
+    let (mut body, mut interrupted) = (Vec::new(), 0);
+    loop {
+        match tokio::time::timeout(Duration::from_millis(7), served.body.next()).await {
+            Ok(Ok(Some(chunk))) => body.extend_from_slice(&chunk),
+            Ok(Ok(None)) => break,
+            Ok(Err(why)) => panic!("{why:?}"),
+            Err(_) => interrupted += 1,
+        }
+    }
+    assert_eq!(body, script.body());
+    assert!(interrupted > 10, "only {interrupted} waits were interrupted");
+    rig.settle().await;
+}
+
+/// When the driver and the last body are gone, every task ends, timers too.
+#[tokio::test(start_paused = true)]
+async fn nothing_runs_on_when_the_driver_is_dropped() {
+    let rig = Rig::with_shards(memory_and_disk(), 3).await;
+    rig.script("/a", &Script::chunks(5, 100));
+    let mut served = rig.served("/a").await;
+    let Rig { driver, tasks, .. } = rig;
+    drop(driver);
+    assert_eq!(read(&mut served.body).await.map(|body| body.len()), Ok(500));
+    drop(served);
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(tasks.load(Ordering::Relaxed), 0);
+}

@@ -1,0 +1,609 @@
+//! A world in memory: an origin that follows a script, a tier in a map, a calendar that can be moved, and an ear for
+//! every event.
+
+use bytes::Bytes;
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    num::NonZeroU32,
+    ops::Deref,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+use tiergate_driver::{
+    Answer, Body, ByteTier, Clock, Driver, Handle, Observer, Origin, OriginBody, Parts, Served, Spawn,
+    TierError, TokioClock, TokioSpawn, World,
+};
+use tiergate_engine::{
+    AbortReason, ByteCount, CacheKey, Config, Event, Head, Instant, Method, OriginFailure, RawConfig,
+    RawDiskTier, RawMemoryTier, ReadSource, Record, RecordId, RecordName, RequestHead, Seed, TierId,
+    WallTime, WriterId,
+};
+use tokio::time::timeout;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Where the test calendar begins.
+const EPOCH_MS: u64 = 1_700_000_000_000;
+
+pub(crate) struct Scripted;
+
+impl World for Scripted {
+    type Clock = TestClock;
+    type Spawn = CountingSpawn;
+    type Origin = Lent<ScriptedOrigin>;
+    type Tier = Lent<MapTier>;
+    type Observer = Lent<Ear>;
+}
+
+/// A part of the world that the driver owns and the test still sees.
+pub(crate) struct Lent<T>(Arc<T>);
+
+impl<T> Deref for Lent<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+/// Tokio's paused clock, and a calendar that tests can move.
+#[derive(Clone)]
+pub(crate) struct TestClock {
+    clock: TokioClock,
+    pub(crate) calendar_ms: Arc<AtomicU64>,
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    fn wall(&self) -> WallTime {
+        let start = WallTime::from_unix_millis(self.calendar_ms.load(Ordering::Relaxed));
+        start.after(self.now().since(Instant::ZERO))
+    }
+
+    async fn sleep_until(&self, at: Instant) {
+        self.clock.sleep_until(at).await;
+    }
+}
+
+/// Counts the tasks that have not ended.
+#[derive(Clone)]
+pub(crate) struct CountingSpawn {
+    spawn: TokioSpawn,
+    pub(crate) alive: Arc<AtomicUsize>,
+}
+
+impl Spawn for CountingSpawn {
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let alive = Counted::new(&self.alive);
+        self.spawn.spawn(async move {
+            task.await;
+            drop(alive);
+        });
+    }
+}
+
+/// One in a count, for as long as it lives.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(count))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// How a scripted body ends.
+#[derive(Clone, Copy)]
+pub(crate) enum Ending {
+    Complete,
+    Fails(OriginFailure),
+    /// The task that reads it dies.
+    Panics,
+}
+
+/// What the origin answers for a target.
+#[derive(Clone)]
+pub(crate) struct Script {
+    pub(crate) fields: Vec<(&'static str, String)>,
+    pub(crate) chunks: Vec<Bytes>,
+    pub(crate) ending: Ending,
+    /// Before the head and before each chunk.
+    pub(crate) pace: Duration,
+}
+
+impl Script {
+    /// `count` chunks of `size` bytes that differ from each other, fresh for a minute, of unknown length.
+    pub(crate) fn chunks(count: usize, size: usize) -> Self {
+        let chunks = (0..count)
+            .map(|number| Bytes::from(vec![u8::try_from(number % 251).expect("below 251"); size]))
+            .collect();
+        Self {
+            fields: vec![("cache-control", "max-age=60".to_owned())],
+            chunks,
+            ending: Ending::Complete,
+            pace: Duration::from_millis(1),
+        }
+    }
+
+    pub(crate) fn ending(self, ending: Ending) -> Self {
+        Self { ending, ..self }
+    }
+
+    pub(crate) fn field(mut self, name: &'static str, value: &str) -> Self {
+        self.fields.push((name, value.to_owned()));
+        self
+    }
+
+    pub(crate) fn body(&self) -> Vec<u8> {
+        self.chunks.concat()
+    }
+}
+
+/// Answers what its script says, and remembers what it was asked.
+#[derive(Default)]
+pub(crate) struct ScriptedOrigin {
+    scripts: Mutex<BTreeMap<String, Script>>,
+    asked: Mutex<Vec<String>>,
+    pub(crate) chunks_sent: AtomicUsize,
+    /// Answers and bodies that nobody dropped yet.
+    pub(crate) open: Arc<AtomicUsize>,
+}
+
+impl ScriptedOrigin {
+    pub(crate) fn asked(&self) -> Vec<String> {
+        locked(&self.asked).clone()
+    }
+}
+
+pub(crate) struct ScriptedBody {
+    origin: Arc<ScriptedOrigin>,
+    script: Script,
+    next: usize,
+    _open: Counted,
+}
+
+impl Origin for Lent<ScriptedOrigin> {
+    type Body = ScriptedBody;
+
+    async fn fetch(&self, head: Arc<RequestHead>) -> Result<(Head, ScriptedBody), OriginFailure> {
+        let open = Counted::new(&self.open);
+        locked(&self.asked).push(head.target.to_string());
+        let script = locked(&self.scripts).get(&*head.target).cloned();
+        let script = script.ok_or(OriginFailure::Unreachable)?;
+        pass(script.pace).await;
+        let head = Head {
+            status: 200,
+            fields: script.fields.iter().cloned().collect(),
+        };
+        let body = ScriptedBody {
+            origin: Arc::clone(&self.0),
+            script,
+            next: 0,
+            _open: open,
+        };
+        Ok((head, body))
+    }
+}
+
+impl OriginBody for ScriptedBody {
+    async fn next(&mut self) -> Result<Option<Bytes>, OriginFailure> {
+        pass(self.script.pace).await;
+        if let Some(chunk) = self.script.chunks.get(self.next) {
+            self.next += 1;
+            self.origin.chunks_sent.fetch_add(1, Ordering::Relaxed);
+            return Ok(Some(chunk.clone()));
+        }
+        match self.script.ending {
+            Ending::Complete => Ok(None),
+            Ending::Fails(failure) => Err(failure),
+            Ending::Panics => panic!("the script says that this task dies"),
+        }
+    }
+}
+
+/// What a tier does with its calls.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Temper {
+    /// Takes this long for each.
+    Paced(Duration),
+    /// Refuses each.
+    Fails,
+    /// Never answers a write.
+    Stuck,
+}
+
+/// A tier in a map, which keeps what is committed when a driver is gone.
+pub(crate) struct MapTier {
+    pub(crate) temper: Mutex<Temper>,
+    contents: Mutex<Contents>,
+}
+
+#[derive(Default)]
+struct Contents {
+    stored: Vec<(Record, Vec<u8>)>,
+    open: BTreeMap<Handle<RecordId>, Vec<u8>>,
+    writing: BTreeMap<Handle<WriterId>, Vec<u8>>,
+    /// Calls under way, by the handle's text.
+    busy: BTreeMap<String, usize>,
+    closed_while_busy: Vec<String>,
+}
+
+impl MapTier {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            temper: Mutex::new(Temper::Paced(Duration::from_millis(1))),
+            contents: Mutex::default(),
+        })
+    }
+
+    /// The keys and names of what is stored.
+    pub(crate) fn stored(&self) -> Vec<Record> {
+        let contents = locked(&self.contents);
+        contents.stored.iter().map(|(record, _)| record.clone()).collect()
+    }
+
+    /// Handles that were not closed.
+    pub(crate) fn held(&self) -> usize {
+        let contents = locked(&self.contents);
+        contents.open.len() + contents.writing.len()
+    }
+
+    /// Handles that were closed while another call for them was under way.
+    pub(crate) fn closed_while_busy(&self) -> Vec<String> {
+        locked(&self.contents).closed_while_busy.clone()
+    }
+
+    /// Passes the time that a call takes; the handle is busy meanwhile.
+    async fn act(&self, handle: impl std::fmt::Debug, writes: bool) -> Result<(), TierError> {
+        let handle = format!("{handle:?}");
+        *locked(&self.contents).busy.entry(handle.clone()).or_default() += 1;
+        let temper = *locked(&self.temper);
+        let result = match temper {
+            Temper::Paced(pace) => {
+                pass(pace).await;
+                Ok(())
+            }
+            Temper::Fails => Err(TierError("the script says no".to_owned())),
+            Temper::Stuck if writes => std::future::pending().await,
+            Temper::Stuck => Ok(()),
+        };
+        *locked(&self.contents).busy.entry(handle).or_default() -= 1;
+        result
+    }
+
+    fn close(&self, handle: impl std::fmt::Debug) -> MutexGuard<'_, Contents> {
+        let handle = format!("{handle:?}");
+        let mut contents = locked(&self.contents);
+        if contents.busy.get(&handle).is_some_and(|calls| *calls > 0) {
+            contents.closed_while_busy.push(handle);
+        }
+        contents
+    }
+}
+
+/// Lets time pass; no time at all still lets others run.
+async fn pass(pace: Duration) {
+    if pace.is_zero() {
+        tokio::task::yield_now().await;
+    } else {
+        tokio::time::sleep(pace).await;
+    }
+}
+
+fn no_such_handle() -> TierError {
+    TierError("no such handle".to_owned())
+}
+
+impl ByteTier for Lent<MapTier> {
+    async fn recover(&self) -> Result<Vec<Record>, TierError> {
+        Ok(self.stored())
+    }
+
+    async fn lookup(
+        &self,
+        handle: Handle<RecordId>,
+        key: CacheKey,
+        name: Option<RecordName>,
+    ) -> Result<Option<Record>, TierError> {
+        self.act(handle, false).await?;
+        let mut contents = locked(&self.contents);
+        let found = contents
+            .stored
+            .iter()
+            .find(|(record, _)| record.key == key && name.is_none_or(|name| name == record.name))
+            .cloned();
+        Ok(found.map(|(record, body)| {
+            contents.open.insert(handle, body);
+            record
+        }))
+    }
+
+    async fn read(
+        &self,
+        source: Handle<ReadSource>,
+        offset: u64,
+        length_max: u64,
+    ) -> Result<Bytes, TierError> {
+        let shard = source.shard;
+        match source.id {
+            ReadSource::Record(id) => self.act(Handle { shard, id }, false).await?,
+            ReadSource::Writer(id) => self.act(Handle { shard, id }, false).await?,
+        }
+        let contents = locked(&self.contents);
+        let body = match source.id {
+            ReadSource::Record(id) => contents.open.get(&Handle { shard, id }),
+            ReadSource::Writer(id) => contents.writing.get(&Handle { shard, id }),
+        };
+        let body = body.ok_or_else(no_such_handle)?;
+        let start = usize::try_from(offset)
+            .expect("test bodies are small")
+            .min(body.len());
+        let length = usize::try_from(length_max)
+            .unwrap_or(usize::MAX)
+            .min(body.len() - start);
+        Ok(Bytes::copy_from_slice(&body[start..start + length]))
+    }
+
+    fn release(&self, handle: Handle<RecordId>) {
+        self.close(handle).open.remove(&handle);
+    }
+
+    async fn open(
+        &self,
+        handle: Handle<WriterId>,
+        _key: CacheKey,
+        _name: RecordName,
+    ) -> Result<(), TierError> {
+        self.act(handle, false).await?;
+        locked(&self.contents).writing.insert(handle, Vec::new());
+        Ok(())
+    }
+
+    async fn write(&self, handle: Handle<WriterId>, chunk: Bytes) -> Result<(), TierError> {
+        self.act(handle, true).await?;
+        let mut contents = locked(&self.contents);
+        let body = contents.writing.get_mut(&handle).ok_or_else(no_such_handle)?;
+        body.extend_from_slice(&chunk);
+        Ok(())
+    }
+
+    async fn commit(&self, handle: Handle<WriterId>, record: Arc<Record>) -> Result<(), TierError> {
+        self.act(handle, true).await?;
+        let mut contents = locked(&self.contents);
+        let body = contents.writing.get(&handle).ok_or_else(no_such_handle)?.clone();
+        contents.stored.retain(|(older, _)| older.key != record.key);
+        contents.stored.push(((*record).clone(), body));
+        Ok(())
+    }
+
+    fn discard(&self, handle: Handle<WriterId>) {
+        self.close(handle).writing.remove(&handle);
+    }
+
+    async fn delete(&self, key: CacheKey, name: Option<RecordName>) -> Result<bool, TierError> {
+        self.act((key, name), false).await?;
+        let mut contents = locked(&self.contents);
+        let before = contents.stored.len();
+        contents
+            .stored
+            .retain(|(record, _)| record.key != key || name.is_some_and(|name| name != record.name));
+        Ok(contents.stored.len() < before)
+    }
+}
+
+/// Hears every event.
+#[derive(Default)]
+pub(crate) struct Ear {
+    events: Mutex<Vec<(u32, Instant, Event)>>,
+    tier_failures: AtomicUsize,
+}
+
+impl Ear {
+    pub(crate) fn count(&self, is_meant: impl Fn(&Event) -> bool) -> usize {
+        let events = locked(&self.events);
+        events.iter().filter(|(_, _, event)| is_meant(event)).count()
+    }
+
+    pub(crate) fn shards(&self) -> std::collections::BTreeSet<u32> {
+        locked(&self.events).iter().map(|(shard, _, _)| *shard).collect()
+    }
+
+    /// Everything, in order.
+    pub(crate) fn log(&self) -> Vec<(u32, Instant, Event)> {
+        locked(&self.events).clone()
+    }
+
+    pub(crate) fn tier_failures(&self) -> usize {
+        self.tier_failures.load(Ordering::Relaxed)
+    }
+}
+
+impl Observer for Lent<Ear> {
+    fn observe(&self, shard: u32, now: Instant, event: &Event) {
+        locked(&self.events).push((shard, now, *event));
+    }
+
+    fn tier_failed(&self, _tier: TierId, _error: &TierError) {
+        self.tier_failures.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("nothing panics while it holds this lock")
+}
+
+/// A driver and the world around it.
+pub(crate) struct Rig {
+    pub(crate) driver: Driver<Scripted>,
+    pub(crate) origin: Arc<ScriptedOrigin>,
+    pub(crate) tier: Arc<MapTier>,
+    pub(crate) ear: Arc<Ear>,
+    pub(crate) calendar_ms: Arc<AtomicU64>,
+    pub(crate) tasks: Arc<AtomicUsize>,
+}
+
+impl Rig {
+    pub(crate) async fn new(raw: RawConfig) -> Self {
+        Self::on(raw, 1, MapTier::new()).await
+    }
+
+    pub(crate) async fn with_shards(raw: RawConfig, shards: u32) -> Self {
+        Self::on(raw, shards, MapTier::new()).await
+    }
+
+    /// A driver on a tier that an earlier one may have filled.
+    pub(crate) async fn on(raw: RawConfig, shards: u32, tier: Arc<MapTier>) -> Self {
+        let config = Config::try_from(raw).expect("the tests' configurations are within bounds");
+        let parts = Parts {
+            tiers: vec![(TierId::L2, Lent(Arc::clone(&tier)))],
+            ..parts_without_tiers()
+        };
+        let origin = Arc::clone(&parts.origin.0);
+        let ear = Arc::clone(&parts.observer.0);
+        let calendar_ms = Arc::clone(&parts.clock.calendar_ms);
+        let tasks = Arc::clone(&parts.spawn.alive);
+        let shards = NonZeroU32::new(shards).expect("the tests use at least one shard");
+        let driver = Driver::start(parts, &config, Seed(7), shards)
+            .await
+            .expect("the configured tier is here and recovers");
+        Self {
+            driver,
+            origin,
+            tier,
+            ear,
+            calendar_ms,
+            tasks,
+        }
+    }
+
+    pub(crate) fn script(&self, target: &str, script: &Script) {
+        locked(&self.origin.scripts).insert(target.to_owned(), script.clone());
+    }
+
+    pub(crate) fn temper(&self, temper: Temper) {
+        *locked(&self.tier.temper) = temper;
+    }
+
+    /// Asks and expects a response.
+    pub(crate) async fn served(&self, target: &str) -> Served<Scripted> {
+        match get(&self.driver, target).await {
+            Answer::Serve(served) => served,
+            Answer::Pass(bypass) => panic!("passed: {bypass:?}"),
+            Answer::Refuse(refusal) => panic!("refused: {refusal:?}"),
+        }
+    }
+
+    /// Is a fresh copy in L0?
+    pub(crate) fn is_in_l0(&self, target: &str) -> bool {
+        let fields = std::iter::empty::<(&str, &[u8])>();
+        let hit = self.driver.fresh_hit(key(target), Method::Get, fields);
+        hit.is_some()
+    }
+
+    /// Lets everything that is under way come to its end, and requires that nothing is left open.
+    pub(crate) async fn settle(&self) {
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        assert_eq!(self.driver.audit(), tiergate_engine::Audit::default());
+        assert_eq!(self.tier.held(), 0, "every writer and record was closed");
+        assert_eq!(self.tier.closed_while_busy(), Vec::<String>::new());
+        assert_eq!(
+            self.origin.open.load(Ordering::Relaxed),
+            0,
+            "every fetch was let go"
+        );
+    }
+}
+
+/// A fresh world.
+pub(crate) fn parts_without_tiers() -> Parts<Scripted> {
+    Parts {
+        clock: TestClock {
+            clock: TokioClock::new(),
+            calendar_ms: Arc::new(AtomicU64::new(EPOCH_MS)),
+        },
+        spawn: CountingSpawn {
+            spawn: TokioSpawn::current(),
+            alive: Arc::default(),
+        },
+        origin: Lent(Arc::default()),
+        tiers: Vec::new(),
+        observer: Lent(Arc::default()),
+    }
+}
+
+/// Asks for `target`. Nothing in these tests takes a virtual day, so what does was forgotten.
+pub(crate) async fn get(driver: &Driver<Scripted>, target: &str) -> Answer<Scripted> {
+    let answer = driver.request(key(target), Arc::new(head(target)));
+    timeout(DAY, answer).await.expect("every request is answered")
+}
+
+pub(crate) fn key(target: &str) -> CacheKey {
+    CacheKey::of("a.test", target)
+}
+
+fn head(target: &str) -> RequestHead {
+    RequestHead {
+        method: Method::Get,
+        authority: "a.test".into(),
+        target: target.into(),
+        fields: tiergate_engine::Fields::new(),
+    }
+}
+
+/// Reads to the end.
+pub(crate) async fn read(body: &mut Body<Scripted>) -> Result<Vec<u8>, AbortReason> {
+    let mut whole = Vec::new();
+    while let Some(chunk) = timeout(DAY, body.next())
+        .await
+        .expect("every demand is answered")?
+    {
+        assert!(!chunk.is_empty(), "a chunk has bytes");
+        whole.extend_from_slice(&chunk);
+    }
+    Ok(whole)
+}
+
+/// L0 only.
+pub(crate) fn memory_only() -> RawConfig {
+    RawConfig::default()
+}
+
+/// L0 and a disk.
+pub(crate) fn memory_and_disk() -> RawConfig {
+    RawConfig {
+        l2: Some(RawDiskTier::default()),
+        ..RawConfig::default()
+    }
+}
+
+/// A disk, and nothing above it.
+pub(crate) fn disk_only() -> RawConfig {
+    RawConfig {
+        l0: None,
+        ..memory_and_disk()
+    }
+}
+
+/// An L0 that takes no object of more than one byte.
+pub(crate) fn nothing_kept() -> RawConfig {
+    RawConfig {
+        l0: Some(RawMemoryTier {
+            gate: ByteCount(1),
+            ..RawMemoryTier::default()
+        }),
+        ..RawConfig::default()
+    }
+}

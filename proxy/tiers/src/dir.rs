@@ -1,0 +1,366 @@
+//! The local disk as a tier: one file per record below one directory, which belongs to one process.
+//!
+//! ```text
+//! lock                    held while a process uses the directory
+//! incoming/<name>         being written; whatever a start finds here is deleted
+//! records/<h>/<h>/<name>  whole; `<name>` is the record's, in hexadecimal, and `<h>` its first two digits
+//! ```
+//!
+//! The crash argument. A commit writes the record and its footer behind the body, syncs the file, renames it into
+//! `records`, syncs that directory, and only then is acknowledged. A crash before the rename leaves a file in `incoming`:
+//! absent. A rename is atomic, and what it names was synced: after it, the record is there whole, or, if the directory was
+//! not synced yet, absent. The record that it supersedes has a file of its own, which nobody touches until the engine
+//! deletes it; if the crash comes before that, a start keeps the one that was committed last. So it is absent, old or
+//! new, and never a mix. A delete syncs the directory before it is acknowledged, so a purged record does not come back.
+//! A file that is not whole all the same (the disk lied) does not add up, or fails a checksum when it is read.
+//!
+//! Simple and correct, not fast: each commit and delete waits for the disk, each call takes a thread of tokio's blocking
+//! pool. Start at [`DirTier::open`].
+
+mod file;
+mod recover;
+mod writer;
+
+use bytes::Bytes;
+use file::{Contents, FileError, RecordFile};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    fs::{self, File, TryLockError},
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
+};
+use tiergate_driver::{ByteTier, Handle, TierError};
+use tiergate_engine::{CacheKey, ReadSource, Record, RecordId, RecordName, WriterId};
+use writer::Writer;
+
+const LOCK: &str = "lock";
+const INCOMING: &str = "incoming";
+const RECORDS: &str = "records";
+/// The directories at each of the two levels below `records`.
+const FAN_OUT: u8 = 16;
+
+/// A directory cannot be used as a tier.
+#[derive(Debug)]
+pub enum DirError {
+    /// Another process uses it. Stop that one, or choose another directory.
+    InUse {
+        /// Which directory.
+        path: PathBuf,
+    },
+    /// The system does not let us read and write there. Its error says why.
+    Unusable {
+        /// Which directory or file.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+}
+
+impl fmt::Display for DirError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InUse { path } => write!(
+                f,
+                "cache directory `{}` is in use by another process: stop that process, or choose another directory",
+                path.display()
+            ),
+            Self::Unusable { path, error } => write!(
+                f,
+                "cache directory `{}` cannot be used ({error}): let this user read and write there, or choose another \
+                 directory",
+                path.display()
+            ),
+        }
+    }
+}
+
+impl std::error::Error for DirError {}
+
+/// A directory that holds records. One process uses it at a time; the engine keeps its index. Call
+/// [`ByteTier::recover`] once, before anything else.
+pub struct DirTier {
+    shared: Arc<Shared>,
+}
+
+/// What calls on the blocking pool need.
+struct Shared {
+    root: PathBuf,
+    /// Counts commits, over restarts too: of two records of a key, the one with the larger number is the newer.
+    sequence: AtomicU64,
+    open: Mutex<Open>,
+    /// Released when the last call is over.
+    _lock: File,
+}
+
+#[derive(Default)]
+struct Open {
+    /// The names of each key's records, the current one last. The others are superseded and wait for their delete.
+    names: BTreeMap<CacheKey, Vec<RecordName>>,
+    records: BTreeMap<Handle<RecordId>, Arc<RecordFile>>,
+    writers: BTreeMap<Handle<WriterId>, Arc<Writer>>,
+}
+
+impl DirTier {
+    /// Takes the directory for this process and creates what is missing of it. Blocks for a few disk writes.
+    ///
+    /// # Errors
+    /// Another process has it, or the system refuses.
+    pub fn open(root: impl Into<PathBuf>) -> Result<Self, DirError> {
+        let root = root.into();
+        let lock = prepare(&root).map_err(|error| DirError::Unusable {
+            path: root.clone(),
+            error,
+        })?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(DirError::InUse { path: root }),
+            Err(TryLockError::Error(error)) => return Err(DirError::Unusable { path: root, error }),
+        }
+        let shared = Shared {
+            root,
+            sequence: AtomicU64::new(1),
+            open: Mutex::default(),
+            _lock: lock,
+        };
+        Ok(Self {
+            shared: Arc::new(shared),
+        })
+    }
+
+    /// Runs `work` where it may wait for the disk.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Shared) -> Result<T, TierError> + Send + 'static,
+    ) -> Result<T, TierError> {
+        let shared = Arc::clone(&self.shared);
+        match tokio::task::spawn_blocking(move || work(&shared)).await {
+            Ok(answer) => answer,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_cancelled) => Err(TierError("disk: the process is shutting down".to_owned())),
+            },
+        }
+    }
+
+    fn writer(&self, handle: Handle<WriterId>) -> Result<Arc<Writer>, TierError> {
+        let writer = self.shared.open().writers.get(&handle).map(Arc::clone);
+        writer.ok_or_else(|| TierError(format!("disk: writer {handle:?} is not open")))
+    }
+}
+
+/// Creates the directories; the lock file comes first, which shows whether this place is writable.
+fn prepare(root: &Path) -> io::Result<File> {
+    fs::create_dir_all(root)?;
+    let lock = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(root.join(LOCK))?;
+    let records = root.join(RECORDS);
+    create(&root.join(INCOMING))?;
+    create(&records)?;
+    for outer in 0..FAN_OUT {
+        let outer = records.join(format!("{outer:x}"));
+        create(&outer)?;
+        for inner in 0..FAN_OUT {
+            create(&outer.join(format!("{inner:x}")))?;
+        }
+        sync_directory(&outer)?;
+    }
+    sync_directory(&records)?;
+    sync_directory(root)?;
+    Ok(lock)
+}
+
+fn create(directory: &Path) -> io::Result<()> {
+    match fs::create_dir(directory) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Makes the names in a directory durable.
+fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}
+
+/// The tier's error for one file, as its log shows it.
+fn failed(doing: &str, path: &Path, error: impl fmt::Display) -> TierError {
+    TierError(format!("disk: {doing} `{}`: {error}", path.display()))
+}
+
+impl Shared {
+    fn open(&self) -> MutexGuard<'_, Open> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn incoming(&self, name: RecordName) -> PathBuf {
+        self.root.join(INCOMING).join(format!("{:032x}", name.0))
+    }
+
+    /// The directory of a record.
+    fn leaf(&self, name: RecordName) -> PathBuf {
+        let (outer, inner) = (name.0 >> 124, (name.0 >> 120) & 0xf);
+        self.root.join(RECORDS).join(format!("{outer:x}/{inner:x}"))
+    }
+
+    fn record(&self, name: RecordName) -> PathBuf {
+        self.leaf(name).join(format!("{:032x}", name.0))
+    }
+
+    /// Reads the head of a record that is there whole, if it is there at all.
+    fn find(&self, key: CacheKey, name: RecordName) -> Result<Option<Contents>, TierError> {
+        let path = self.record(name);
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed("opening", &path, error)),
+        };
+        let contents = file::read(file).map_err(|error| failed("reading", &path, error))?;
+        if (contents.record.key, contents.record.name) != (key, name) {
+            return Err(failed("reading", &path, "it holds another record"));
+        }
+        Ok(Some(contents))
+    }
+
+    /// Removes one record's file for good; says whether there was one.
+    fn remove(&self, name: RecordName) -> Result<bool, TierError> {
+        let path = self.record(name);
+        match fs::remove_file(&path) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(error) => return Err(failed("deleting", &path, error)),
+        }
+        sync_directory(&self.leaf(name)).map_err(|error| failed("deleting", &path, error))?;
+        Ok(true)
+    }
+
+    fn delete(&self, key: CacheKey, name: Option<RecordName>) -> Result<bool, TierError> {
+        let named = match name {
+            Some(name) => vec![name],
+            // With the current record go those that it superseded, or the next start would find them.
+            None => self.open().names.get(&key).cloned().unwrap_or_default(),
+        };
+        let mut existed = false;
+        for name in named {
+            existed |= self.remove(name)?;
+            let mut open = self.open();
+            if let Some(names) = open.names.get_mut(&key) {
+                names.retain(|other| *other != name);
+                if names.is_empty() {
+                    open.names.remove(&key);
+                }
+            }
+        }
+        Ok(existed)
+    }
+}
+
+impl ByteTier for DirTier {
+    async fn recover(&self) -> Result<Vec<Record>, TierError> {
+        self.blocking(recover::recover).await
+    }
+
+    async fn lookup(
+        &self,
+        handle: Handle<RecordId>,
+        key: CacheKey,
+        name: Option<RecordName>,
+    ) -> Result<Option<Record>, TierError> {
+        let current = || self.shared.open().names.get(&key)?.last().copied();
+        let Some(name) = name.or_else(current) else {
+            return Ok(None);
+        };
+        let Some(contents) = self.blocking(move |shared| shared.find(key, name)).await? else {
+            return Ok(None);
+        };
+        self.shared.open().records.insert(handle, Arc::new(contents.file));
+        Ok(Some(contents.record))
+    }
+
+    async fn read(
+        &self,
+        source: Handle<ReadSource>,
+        offset: u64,
+        length_max: u64,
+    ) -> Result<Bytes, TierError> {
+        let shard = source.shard;
+        let wrong = move |error: FileError| TierError(format!("disk: reading {source:?}: {error}"));
+        match source.id {
+            ReadSource::Record(id) => {
+                let record = self
+                    .shared
+                    .open()
+                    .records
+                    .get(&Handle { shard, id })
+                    .map(Arc::clone);
+                let record = record.ok_or_else(|| TierError(format!("disk: {source:?} is not open")))?;
+                self.blocking(move |_| record.read(offset, length_max).map_err(wrong))
+                    .await
+            }
+            ReadSource::Writer(id) => {
+                let writer = self.writer(Handle { shard, id })?;
+                match writer.held(offset, length_max) {
+                    Some(bytes) if bytes.is_empty() => Err(wrong(FileError::Offset(offset))),
+                    Some(bytes) => Ok(bytes),
+                    None => {
+                        self.blocking(move |_| writer.read_stored(offset, length_max).map_err(wrong))
+                            .await
+                    }
+                }
+            }
+        }
+    }
+
+    fn release(&self, handle: Handle<RecordId>) {
+        let record = self.shared.open().records.remove(&handle);
+        drop_elsewhere(record);
+    }
+
+    async fn open(&self, handle: Handle<WriterId>, key: CacheKey, name: RecordName) -> Result<(), TierError> {
+        let writer = self
+            .blocking(move |shared| Writer::create(shared.incoming(name), key, name))
+            .await?;
+        self.shared.open().writers.insert(handle, Arc::new(writer));
+        Ok(())
+    }
+
+    async fn write(&self, handle: Handle<WriterId>, chunk: Bytes) -> Result<(), TierError> {
+        let writer = self.writer(handle)?;
+        if writer.push(&chunk)? {
+            self.blocking(move |_| writer.store_full_blocks()).await?;
+        }
+        Ok(())
+    }
+
+    async fn commit(&self, handle: Handle<WriterId>, record: Arc<Record>) -> Result<(), TierError> {
+        let writer = self.writer(handle)?;
+        self.blocking(move |shared| writer.commit(shared, &record)).await
+    }
+
+    fn discard(&self, handle: Handle<WriterId>) {
+        let writer = self.shared.open().writers.remove(&handle);
+        drop_elsewhere(writer);
+    }
+
+    async fn delete(&self, key: CacheKey, name: Option<RecordName>) -> Result<bool, TierError> {
+        self.blocking(move |shared| shared.delete(key, name)).await
+    }
+}
+
+/// Closing, and unlinking, a large file takes the system a while.
+fn drop_elsewhere<T: Send + 'static>(files: Option<Arc<T>>)
+where
+    Arc<T>: Send,
+{
+    let (Some(files), Ok(runtime)) = (files, tokio::runtime::Handle::try_current()) else {
+        return;
+    };
+    // Not awaited: nobody waits for the space, and a start cleans up what a crash left.
+    drop(runtime.spawn_blocking(move || drop(files)));
+}
+
+#[cfg(test)]
+mod tests;

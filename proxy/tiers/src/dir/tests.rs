@@ -1,0 +1,347 @@
+//! The disk tier in a directory of its own: the conformance suite, and what rot, torn files and crashes leave.
+
+use super::*;
+use crate::conformance::conformance;
+use std::time::Duration;
+use tempfile::TempDir;
+use tiergate_engine::{ByteCount, Fields, Head, StoredFreshness, WallTime};
+
+fn directory() -> TempDir {
+    tempfile::tempdir().expect("the system has a place for temporary files")
+}
+
+fn tier(directory: &TempDir) -> DirTier {
+    DirTier::open(directory.path()).expect("the directory is new and ours")
+}
+
+const fn writer(id: u64) -> Handle<WriterId> {
+    Handle {
+        shard: 0,
+        id: WriterId(id),
+    }
+}
+
+const RECORD: Handle<RecordId> = Handle {
+    shard: 0,
+    id: RecordId(1),
+};
+const SOURCE: Handle<ReadSource> = Handle {
+    shard: 0,
+    id: ReadSource::Record(RecordId(1)),
+};
+
+fn record(key: u128, name: u128, length: usize) -> Arc<Record> {
+    Arc::new(Record {
+        key: CacheKey(key),
+        name: RecordName(name),
+        head: Arc::new(Head {
+            status: 200,
+            fields: Fields::from_iter([("etag", "\"1\"")]),
+        }),
+        length: ByteCount(length as u64),
+        // The same for all: of two records of a key, the calendar does not say which is newer.
+        freshness: StoredFreshness {
+            as_of: WallTime::from_unix_millis(5),
+            age_then: Duration::ZERO,
+            lifetime: Duration::from_secs(60),
+        },
+    })
+}
+
+async fn store(tier: &DirTier, record: &Arc<Record>, body: &[u8]) {
+    let handle = writer(record.name.0 as u64);
+    tier.open(handle, record.key, record.name)
+        .await
+        .expect("it opens");
+    tier.write(handle, Bytes::copy_from_slice(body))
+        .await
+        .expect("it writes");
+    tier.commit(handle, Arc::clone(record)).await.expect("it commits");
+    tier.discard(handle);
+}
+
+/// Every file below `records` and `incoming`.
+fn files(root: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    let mut directories = vec![root.join(RECORDS), root.join(INCOMING)];
+    while let Some(directory) = directories.pop() {
+        for entry in fs::read_dir(directory).expect("it is a directory of ours") {
+            let path = entry.expect("nobody removes it meanwhile").path();
+            if path.is_dir() {
+                directories.push(path);
+            } else {
+                files.push(path);
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+fn only_file(root: &Path) -> PathBuf {
+    let files = files(root);
+    let [file] = &*files else {
+        panic!("one file was expected, there are {files:?}")
+    };
+    file.clone()
+}
+
+/// The disk keeps every promise of a byte tier.
+#[tokio::test]
+async fn the_disk_conforms() {
+    let directory = directory();
+    let tier = tier(&directory);
+    assert_eq!(tier.recover().await, Ok(vec![]));
+    conformance(&tier).await;
+}
+
+/// What was committed is there after a restart, oldest first, with its bytes; deletes and discards stay done.
+#[tokio::test]
+async fn a_restart_finds_what_was_committed() {
+    let directory = directory();
+    let (a, b, c) = (record(1, 0xf1, 100_000), record(2, 0x12, 3), record(3, 0x13, 3));
+    let body = vec![7; 100_000];
+    {
+        let tier = tier(&directory);
+        for (record, body) in [(&a, &*body), (&c, b"old"), (&b, b"new")] {
+            store(&tier, record, body).await;
+        }
+        assert_eq!(tier.delete(c.key, Some(c.name)).await, Ok(true));
+    }
+    let tier = tier(&directory);
+    assert_eq!(tier.recover().await, Ok(vec![(*a).clone(), (*b).clone()]));
+    assert_eq!(tier.lookup(RECORD, a.key, None).await, Ok(Some((*a).clone())));
+    assert_eq!(tier.read(SOURCE, 0, u64::MAX).await, Ok(Bytes::from(body)));
+    assert_eq!(tier.lookup(RECORD, c.key, Some(c.name)).await, Ok(None));
+}
+
+/// Two records of one key, as a crash before the delete leaves them: the one committed last stays, whatever its name and
+/// the calendar say, and after another restart as well.
+#[tokio::test]
+async fn of_two_records_of_a_key_the_last_committed_stays() {
+    for names in [[0x20, 0x10], [0x10, 0x20]] {
+        let directory = directory();
+        let [old, new, newest] = [record(1, names[0], 3), record(1, names[1], 3), record(1, 0x15, 3)];
+        {
+            let tier = tier(&directory);
+            store(&tier, &old, b"old").await;
+            store(&tier, &new, b"new").await;
+            assert_eq!(files(directory.path()).len(), 2);
+        }
+        {
+            let tier = tier(&directory);
+            assert_eq!(tier.recover().await, Ok(vec![(*new).clone()]));
+            assert_eq!(files(directory.path()).len(), 1);
+            store(&tier, &newest, b"3rd").await;
+        }
+        let tier = tier(&directory);
+        assert_eq!(tier.recover().await, Ok(vec![(*newest).clone()]));
+    }
+}
+
+/// Without a name, a delete removes what was superseded as well: the next start does not bring it back.
+#[tokio::test]
+async fn a_delete_leaves_nothing_for_the_next_start() {
+    let directory = directory();
+    let (old, new) = (record(1, 0x20, 3), record(1, 0x10, 3));
+    {
+        let tier = tier(&directory);
+        store(&tier, &old, b"old").await;
+        store(&tier, &new, b"new").await;
+        assert_eq!(tier.delete(CacheKey(1), None).await, Ok(true));
+    }
+    assert_eq!(tier(&directory).recover().await, Ok(vec![]));
+}
+
+/// Any flipped bit in a file is seen: in the body by the read, in what follows by the lookup. Never other bytes.
+#[tokio::test]
+async fn rot_is_an_error_and_never_wrong_bytes() {
+    let directory = directory();
+    let record = record(1, 0x10, 20);
+    let tier = tier(&directory);
+    store(&tier, &record, b"twenty bytes of body").await;
+    let path = only_file(directory.path());
+    let whole = fs::read(&path).expect("it was just written");
+    for byte in 0..whole.len() {
+        let mut rotten = whole.clone();
+        rotten[byte] ^= 1 << (byte % 8);
+        fs::write(&path, &rotten).expect("it is ours");
+        let found = tier.lookup(RECORD, record.key, None).await;
+        if byte < 24 {
+            assert_eq!(found, Ok(Some((*record).clone())), "byte {byte}");
+            let read = tier.read(SOURCE, 0, 1).await;
+            assert!(read.is_err(), "byte {byte}: {read:?}");
+        } else {
+            assert!(found.is_err(), "byte {byte}: {found:?}");
+        }
+    }
+    fs::write(&path, &whole).expect("it is ours");
+    tier.lookup(RECORD, record.key, None)
+        .await
+        .expect("it is whole again");
+    let body = Bytes::from_static(b"twenty bytes of body");
+    assert_eq!(tier.read(SOURCE, 0, 99).await, Ok(body));
+}
+
+/// A file that loses its end while it is open gives an error, not zeroes (failure T10).
+#[tokio::test]
+async fn a_short_read_is_an_error() {
+    let directory = directory();
+    let record = record(1, 0x10, 200_000);
+    let tier = tier(&directory);
+    store(&tier, &record, &[7; 200_000]).await;
+    tier.lookup(RECORD, record.key, None).await.expect("it is whole");
+    let file = File::options()
+        .write(true)
+        .open(only_file(directory.path()))
+        .expect("it is ours");
+    file.set_len(150_000).expect("it is ours");
+    assert_eq!(
+        tier.read(SOURCE, 0, 65_536).await,
+        Ok(Bytes::from(vec![7; 65_536])),
+        "what is left is right"
+    );
+    let read = tier.read(SOURCE, 140_000, 65_536).await;
+    assert!(read.is_err(), "{read:?}");
+}
+
+/// A file cut short anywhere, or grown, is not recovered, and is deleted.
+#[tokio::test]
+async fn a_torn_file_is_not_recovered() {
+    let directory = directory();
+    let record = record(1, 0x10, 5);
+    {
+        let tier = tier(&directory);
+        store(&tier, &record, b"hello").await;
+    }
+    let path = only_file(directory.path());
+    let whole = fs::read(&path).expect("it was just written");
+    let mut grown = whole.clone();
+    grown.push(0);
+    let cuts = (0..whole.len()).map(|cut| whole[..cut].to_vec());
+    for torn in cuts.chain([grown]) {
+        fs::write(&path, &torn).expect("it is ours");
+        let found = tier(&directory).recover().await;
+        assert_eq!(found, Ok(vec![]), "{} bytes", torn.len());
+        assert_eq!(files(directory.path()), Vec::<PathBuf>::new());
+    }
+    fs::write(&path, &whole).expect("it is ours");
+    assert_eq!(tier(&directory).recover().await, Ok(vec![(*record).clone()]));
+}
+
+/// What a crash left behind is deleted at the next start: half-written files, and files under a wrong name.
+#[tokio::test]
+async fn a_start_cleans_up_after_a_crash() {
+    let directory = directory();
+    let kept = record(1, 0x10, 5);
+    {
+        let tier = tier(&directory);
+        store(&tier, &kept, b"hello").await;
+    }
+    let path = only_file(directory.path());
+    let whole = fs::read(&path).expect("it was just written");
+    let root = directory.path();
+    let leftovers = [
+        root.join(INCOMING).join("half"),
+        path.with_file_name("00000000000000000000000000000011"),
+        root.join(RECORDS).join("1/2/00000000000000000000000000000010"),
+    ];
+    for leftover in &leftovers {
+        fs::write(leftover, &whole).expect("it is ours");
+    }
+    assert_eq!(tier(&directory).recover().await, Ok(vec![(*kept).clone()]));
+    assert_eq!(files(root), [path]);
+}
+
+/// A discarded writer's file goes, and so does that of a tier that is dropped in the middle.
+#[test]
+fn what_is_not_committed_leaves_no_file() {
+    let directory = directory();
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .build()
+            .expect("a runtime without I/O always starts")
+    };
+    let running = runtime();
+    running.block_on(async {
+        let tier = tier(&directory);
+        for id in [1, 2] {
+            let name = RecordName(id.into());
+            tier.open(writer(id), CacheKey(1), name).await.expect("it opens");
+            tier.write(writer(id), Bytes::from(vec![1; 100_000]))
+                .await
+                .expect("it writes");
+        }
+        assert_eq!(files(directory.path()).len(), 2);
+        tier.discard(writer(1));
+    });
+    // Waits for the blocking pool.
+    drop(running);
+    assert_eq!(files(directory.path()), Vec::<PathBuf>::new());
+    assert_eq!(runtime().block_on(tier(&directory).recover()), Ok(vec![]));
+}
+
+/// One process per directory: a second is told so in one line, and gets in when the first has gone.
+#[tokio::test]
+async fn a_directory_in_use_is_refused() {
+    let directory = directory();
+    let first = tier(&directory);
+    let error = DirTier::open(directory.path()).err().expect("it is in use");
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "cache directory `{}` is in use by another process: stop that process, or choose another directory",
+            directory.path().display()
+        )
+    );
+    drop(first);
+    drop(tier(&directory));
+}
+
+/// A place that is no directory, or below a file, is refused with its path and the system's reason.
+#[test]
+fn a_place_that_cannot_be_a_directory_is_refused() {
+    let directory = directory();
+    let file = directory.path().join("file");
+    fs::write(&file, b"").expect("it is ours");
+    for path in [file.clone(), file.join("below")] {
+        let error = DirTier::open(&path)
+            .err()
+            .expect("a file is in the way")
+            .to_string();
+        assert!(error.contains(&format!("`{}`", path.display())), "{error}");
+        assert!(error.contains("os error"), "{error}");
+        assert!(!error.contains('\n'), "{error}");
+    }
+}
+
+/// When a write fails, what was acknowledged can still be read, and nothing more is written or committed.
+#[tokio::test]
+async fn a_failed_write_leaves_what_was_acknowledged() {
+    let directory = directory();
+    let tier = tier(&directory);
+    tier.open(writer(1), CacheKey(1), RecordName(1))
+        .await
+        .expect("it opens");
+    tier.write(writer(1), Bytes::from(vec![7; 100_000]))
+        .await
+        .expect("it writes");
+    // A file that does not take writes stands for a full disk.
+    let refuse = Arc::clone(&tier.shared.open().writers[&writer(1)]);
+    let broken = refuse.with_read_only_file();
+    tier.shared.open().writers.insert(writer(1), Arc::new(broken));
+    let failed = tier.write(writer(1), Bytes::from(vec![8; 100_000])).await;
+    let error = failed.expect_err("the file refuses").0;
+    assert!(error.starts_with("disk: writing `"), "{error}");
+    let source = Handle {
+        shard: 0,
+        id: ReadSource::Writer(WriterId(1)),
+    };
+    for offset in [0, 65_536, 99_999] {
+        let read = tier.read(source, offset, 1).await;
+        assert_eq!(read, Ok(Bytes::from_static(&[7])), "at {offset}");
+    }
+    let committed = tier.commit(writer(1), record(1, 1, 200_000)).await;
+    assert!(committed.is_err(), "{committed:?}");
+    assert_eq!(tier.lookup(RECORD, CacheKey(1), None).await, Ok(None));
+}

@@ -1,0 +1,254 @@
+//! Heads between the `http` crate and the engine, and the two fields that a cache adds: `Age` and `Cache-Status`.
+//!
+//! Every front and the origin client convert here, so hop-by-hop fields are dropped in one place, in both directions
+//! (RFC 9110 section 7.6.1; failure: an origin's `Keep-Alive` stored and sent to clients). Nothing here decides whether a
+//! response may be stored.
+
+use http::{HeaderMap, HeaderName, HeaderValue, header, request, response};
+use std::{fmt, time::Duration};
+use tiergate_engine::{
+    Bypass, Fields, Head, Method, MissReason, OriginFailure, Outcome, Refusal, RequestHead,
+};
+
+/// Fields about one connection, or to one proxy only: never stored, never forwarded (RFC 9110 section 7.6.1, RFC 9111
+/// section 3.1). `trailer` is among them because trailers are not carried.
+const HOP_BY_HOP: [&str; 10] = [
+    "connection",
+    "keep-alive",
+    "proxy-authenticate",
+    "proxy-authentication-info",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// Fields that say what a message is or who may keep it. `Connection` must not name them (RFC 9110 section 7.6.1); a peer
+/// that does so anyway could make a private response look public, so they stay.
+const NEVER_NOMINATED: [&str; 10] = [
+    "authorization",
+    "cache-control",
+    "content-encoding",
+    "content-length",
+    "content-range",
+    "content-type",
+    "expires",
+    "host",
+    "pragma",
+    "vary",
+];
+
+/// The largest `Age` that every recipient can hold (RFC 9111 section 1.2.2).
+const AGE_SECONDS_MAX: u64 = 1 << 31;
+
+/// Why a head cannot be converted. The reader answers 400, or treats a stored head as lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadError {
+    /// The request names no host, neither in its target nor in `Host`.
+    NoAuthority,
+    /// The request has several `Host` lines.
+    ManyAuthorities,
+    /// The authority holds bytes that no host name or port may hold.
+    BadAuthority,
+    /// A field's name or value cannot be written as HTTP/1.1.
+    BadField,
+    /// The status is not a number from 200 to 999.
+    BadStatus,
+}
+
+impl fmt::Display for HeadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoAuthority => "the request names no host",
+            Self::ManyAuthorities => "the request has more than one Host field",
+            Self::BadAuthority => "the request's host is not a host name with an optional port",
+            Self::BadField => "a field's name or value is not HTTP",
+            Self::BadStatus => "the status is not a number from 200 to 999",
+        })
+    }
+}
+
+impl std::error::Error for HeadError {}
+
+/// The engine's view of a request. `Host` becomes the authority and is no field any more.
+///
+/// # Errors
+/// The request does not say, or contradicts itself about, which host it is for.
+pub fn request_head(parts: &request::Parts) -> Result<RequestHead, HeadError> {
+    let method = match parts.method {
+        http::Method::GET => Method::Get,
+        http::Method::HEAD => Method::Head,
+        _ => Method::Other,
+    };
+    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    let mut fields = end_to_end(&parts.headers);
+    fields.remove(|name| name == "host");
+    Ok(RequestHead {
+        method,
+        authority: authority(parts)?,
+        target: target.into(),
+        fields,
+    })
+}
+
+/// The target's authority wins over `Host` (RFC 9112 section 3.2.2), but there is never more than one `Host`.
+fn authority(parts: &request::Parts) -> Result<Box<str>, HeadError> {
+    let mut hosts = parts.headers.get_all(header::HOST).iter();
+    let host = hosts.next();
+    if hosts.next().is_some() {
+        return Err(HeadError::ManyAuthorities);
+    }
+    let text = match (parts.uri.authority(), host) {
+        (Some(authority), Some(_) | None) => authority.as_str(),
+        (None, Some(host)) => host.to_str().map_err(|_| HeadError::BadAuthority)?,
+        (None, None) => return Err(HeadError::NoAuthority),
+    };
+    let parsed: http::uri::Authority = text.parse().map_err(|_| HeadError::BadAuthority)?;
+    // User information in an authority is deprecated, and would give one resource many keys.
+    if text.contains('@') {
+        return Err(HeadError::BadAuthority);
+    }
+    Ok(parsed.as_str().to_ascii_lowercase().into_boxed_str())
+}
+
+/// The engine's view of a response's head.
+pub fn response_head(parts: &response::Parts) -> Head {
+    Head {
+        status: parts.status.as_u16(),
+        fields: end_to_end(&parts.headers),
+    }
+}
+
+/// Every field but the hop-by-hop ones, in order. A `Content-Length` beside `Transfer-Encoding` goes too: the latter
+/// frames the body, and the former may not be forwarded (RFC 9112 section 6.3).
+pub fn end_to_end(headers: &HeaderMap) -> Fields {
+    let nominated: Vec<String> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|name| name.trim().to_ascii_lowercase())
+        .filter(|name| !NEVER_NOMINATED.contains(&name.as_str()))
+        .collect();
+    let coded = headers.contains_key(header::TRANSFER_ENCODING);
+    headers
+        .iter()
+        .filter(|(name, _)| {
+            let name = name.as_str();
+            let is_length_overruled = coded && name == "content-length";
+            !(HOP_BY_HOP.contains(&name)
+                || nominated.iter().any(|other| other == name)
+                || is_length_overruled)
+        })
+        .map(|(name, value)| (name.as_str(), value.as_bytes()))
+        .collect()
+}
+
+/// Fields for the `http` crate.
+///
+/// # Errors
+/// A field is not HTTP. Heads that came over HTTP always convert.
+pub fn header_map(fields: &Fields) -> Result<HeaderMap, HeadError> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in fields.iter() {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| HeadError::BadField)?;
+        let value = HeaderValue::from_bytes(value).map_err(|_| HeadError::BadField)?;
+        headers.try_append(name, value).map_err(|_| HeadError::BadField)?;
+    }
+    Ok(headers)
+}
+
+/// A response's head for the `http` crate, without `Age`, `Via` and `Cache-Status`, which the front adds.
+///
+/// # Errors
+/// The head is not HTTP. Heads that came over HTTP always convert.
+pub fn response(head: &Head) -> Result<http::Response<()>, HeadError> {
+    if head.status < 200 {
+        return Err(HeadError::BadStatus);
+    }
+    let mut response = http::Response::new(());
+    *response.status_mut() = http::StatusCode::from_u16(head.status).map_err(|_| HeadError::BadStatus)?;
+    *response.headers_mut() = header_map(&head.fields)?;
+    Ok(response)
+}
+
+/// The value of `Age`: whole seconds, rounded down (RFC 9111 section 5.1).
+pub fn age(age: Duration) -> HeaderValue {
+    HeaderValue::from(age.as_secs().min(AGE_SECONDS_MAX))
+}
+
+/// The value of `Cache-Status` (RFC 9211) for a response that the cache answered. `fresh_for` is what is left of its
+/// lifetime.
+pub fn cache_status(outcome: Outcome, fresh_for: Duration) -> HeaderValue {
+    match outcome {
+        Outcome::Hit { tier } => status(&format!(
+            "hit; ttl={}; detail={}",
+            fresh_for.as_secs(),
+            tier.as_str()
+        )),
+        Outcome::Miss {
+            reason,
+            collapsed,
+            storing,
+        } => {
+            let (forward, detail) = match reason {
+                MissReason::Absent => ("uri-miss", None),
+                MissReason::Stale => ("stale", None),
+                MissReason::TierFailed => ("miss", Some("tier-failed")),
+                MissReason::Bypass(bypass) => bypass_words(bypass),
+            };
+            let stored = if storing { "; stored" } else { "" };
+            let collapsed = if collapsed { "; collapsed" } else { "" };
+            let detail = detail
+                .map(|detail| format!("; detail={detail}"))
+                .unwrap_or_default();
+            status(&format!("fwd={forward}{stored}{collapsed}{detail}"))
+        }
+    }
+}
+
+/// The value of `Cache-Status` for a request that went around the cache.
+pub fn cache_status_passed(bypass: Bypass) -> HeaderValue {
+    match bypass_words(bypass) {
+        (forward, Some(detail)) => status(&format!("fwd={forward}; detail={detail}")),
+        (forward, None) => status(&format!("fwd={forward}")),
+    }
+}
+
+/// The value of `Cache-Status` for a request that got an error. An origin that failed was asked; a limit was not.
+pub fn cache_status_refused(refusal: Refusal) -> HeaderValue {
+    status(match refusal {
+        Refusal::Origin(failure) => match failure {
+            OriginFailure::Unreachable => "fwd=miss; detail=origin-unreachable",
+            OriginFailure::TimedOut => "fwd=miss; detail=origin-timed-out",
+            OriginFailure::Broken => "fwd=miss; detail=origin-broken",
+            OriginFailure::Malformed => "fwd=miss; detail=origin-malformed",
+            OriginFailure::TooShort => "fwd=miss; detail=origin-too-short",
+            OriginFailure::TooLong => "fwd=miss; detail=origin-too-long",
+            OriginFailure::Abandoned => "fwd=miss; detail=origin-abandoned",
+        },
+        Refusal::TooManyFills => "detail=too-many-fills",
+        Refusal::TooManyWaiters => "detail=too-many-waiters",
+    })
+}
+
+/// RFC 9211 section 2.2. A precondition is the request's own doing; what this cache never answers is a bypass.
+fn bypass_words(bypass: Bypass) -> (&'static str, Option<&'static str>) {
+    match bypass {
+        Bypass::Method => ("method", None),
+        Bypass::Range => ("bypass", Some("range")),
+        Bypass::Authorization => ("bypass", Some("authorization")),
+        Bypass::Precondition => ("request", Some("precondition")),
+    }
+}
+
+/// One list member under this cache's name.
+fn status(parameters: &str) -> HeaderValue {
+    HeaderValue::try_from(format!("tiergate; {parameters}"))
+        .expect("the parameters are words of ours and digits, all visible ASCII")
+}
+
+#[cfg(test)]
+mod tests;

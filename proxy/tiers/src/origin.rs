@@ -1,0 +1,330 @@
+//! The HTTP/1.1 client that answers fetches, over any connector.
+//!
+//! One [`HttpOrigin`] speaks to one `host:port`. It keeps a bounded number of idle connections, each only after a body was
+//! read to its end. It asks again in one case only: a connection that was idle breaks before a whole head came. All else
+//! is reported, once, as an [`OriginFailure`]; retries and breakers belong to the engine. It follows no redirect, sends no
+//! body, and adds no field but `Host`. Start at [`HttpOrigin::fetch`].
+
+use crate::{connect::Connect, http_head};
+use bytes::Bytes;
+use http::{Request, Response, header};
+use http_body_util::{BodyExt, Empty};
+use hyper::{body::Incoming, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use std::{
+    error::Error,
+    io,
+    num::NonZeroUsize,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tiergate_driver::{Origin, OriginBody};
+use tiergate_engine::{Head, Length, Method, OriginFailure, RequestHead};
+use tokio::{
+    task::AbortHandle,
+    time::{Instant, timeout},
+};
+
+/// The bytes of one connection read ahead at most. A head is refused within one more buffer of it, and no chunk is larger.
+const READ_AHEAD_MAX: usize = 64 << 10;
+/// The field lines of one response's head at most; one more is [`OriginFailure::Malformed`].
+const FIELD_LINES_MAX: usize = 256;
+
+/// How to speak to an origin.
+#[derive(Clone, Debug)]
+pub struct OriginOptions {
+    /// What `Host` says. Default: what the client's request said.
+    pub host: HostField,
+    /// How long a connection may take to come about. Default 2 s. Beyond it: [`OriginFailure::Unreachable`].
+    pub connect_time_max: Duration,
+    /// How long the origin may take from the request to the end of its response's head. Default 30 s. Beyond it:
+    /// [`OriginFailure::TimedOut`].
+    pub head_time_max: Duration,
+    /// How long it may take from one piece of a body to the next. Default 30 s. Beyond it: [`OriginFailure::TimedOut`].
+    pub chunk_time_max: Duration,
+    /// Idle connections kept. Default 64. Each costs a socket here and at the origin.
+    pub idle_connections_max: NonZeroUsize,
+    /// How long a connection is kept idle. Default 4 s, which is less than the 5 s after which common servers close.
+    pub idle_time_max: Duration,
+}
+
+impl Default for OriginOptions {
+    fn default() -> Self {
+        Self {
+            host: HostField::Forwarded,
+            connect_time_max: Duration::from_secs(2),
+            head_time_max: Duration::from_secs(30),
+            chunk_time_max: Duration::from_secs(30),
+            idle_connections_max: NonZeroUsize::new(64).expect("64 is not zero"),
+            idle_time_max: Duration::from_secs(4),
+        }
+    }
+}
+
+/// What the origin is told in `Host`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HostField {
+    /// The authority that the client asked for.
+    Forwarded,
+    /// Always this.
+    Fixed(String),
+}
+
+/// An origin behind one `host:port`.
+pub struct HttpOrigin<C: Connect> {
+    connector: C,
+    authority: String,
+    options: OriginOptions,
+    idle: Arc<IdleConnections>,
+}
+
+impl<C: Connect> HttpOrigin<C> {
+    /// Connections to `authority`, which is `host:port`, are made when they are needed.
+    pub fn new(connector: C, authority: impl Into<String>, options: OriginOptions) -> Self {
+        let idle = Arc::new(IdleConnections {
+            connections: Mutex::new(Vec::new()),
+            count_max: options.idle_connections_max.get(),
+            time_max: options.idle_time_max,
+        });
+        Self {
+            connector,
+            authority: authority.into(),
+            options,
+            idle,
+        }
+    }
+
+    /// Over an idle connection if one is left, and once more over a new one if that was closed under our hands.
+    async fn exchange(&self, head: &RequestHead) -> Result<(Response<Incoming>, Connection), OriginFailure> {
+        if let Some(mut connection) = self.idle.take().await {
+            let request = self.request(head)?;
+            match timeout(
+                self.options.head_time_max,
+                connection.sender.send_request(request),
+            )
+            .await
+            {
+                Ok(Ok(response)) => return Ok((response, connection)),
+                // GET and HEAD are idempotent, and no part of a response was handed on (RFC 9110 section 9.2.2).
+                Ok(Err(error)) if !error.is_parse() => {}
+                Ok(Err(_)) => return Err(OriginFailure::Malformed),
+                Err(_elapsed) => return Err(OriginFailure::TimedOut),
+            }
+        }
+        let mut connection = self.connect().await?;
+        let request = self.request(head)?;
+        match timeout(
+            self.options.head_time_max,
+            connection.sender.send_request(request),
+        )
+        .await
+        {
+            Ok(Ok(response)) => Ok((response, connection)),
+            Ok(Err(error)) if error.is_parse() => Err(OriginFailure::Malformed),
+            Ok(Err(_)) => Err(OriginFailure::Broken),
+            Err(_elapsed) => Err(OriginFailure::TimedOut),
+        }
+    }
+
+    async fn connect(&self) -> Result<Connection, OriginFailure> {
+        let stream = timeout(
+            self.options.connect_time_max,
+            self.connector.connect(&self.authority),
+        )
+        .await
+        .map_err(|_elapsed| OriginFailure::Unreachable)?
+        .map_err(|_| OriginFailure::Unreachable)?;
+        let (sender, driver) = http1::Builder::new()
+            .max_buf_size(READ_AHEAD_MAX)
+            .max_headers(FIELD_LINES_MAX)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|_| OriginFailure::Unreachable)?;
+        // How the connection ended, the sender and the body are told as well.
+        let task = tokio::spawn(async move { drop(driver.await) });
+        Ok(Connection {
+            sender,
+            _task: Task(task.abort_handle()),
+        })
+    }
+
+    /// The request as it goes out. What cannot be written as HTTP/1.1 without a body is refused: the engine asks for
+    /// nothing but GET and HEAD.
+    fn request(&self, head: &RequestHead) -> Result<Request<Empty<Bytes>>, OriginFailure> {
+        let method = match head.method {
+            Method::Get => http::Method::GET,
+            Method::Head => http::Method::HEAD,
+            Method::Other => return Err(OriginFailure::Malformed),
+        };
+        let host = match &self.options.host {
+            HostField::Forwarded => &*head.authority,
+            HostField::Fixed(host) => host,
+        };
+        let mut headers = http_head::header_map(&head.fields)?;
+        for unsent in [header::CONTENT_LENGTH, header::EXPECT] {
+            headers.remove(unsent);
+        }
+        headers.insert(header::HOST, host.parse().map_err(|_| OriginFailure::Malformed)?);
+        let mut request = Request::new(Empty::new());
+        *request.method_mut() = method;
+        *request.uri_mut() = head.target.parse().map_err(|_| OriginFailure::Malformed)?;
+        *request.headers_mut() = headers;
+        Ok(request)
+    }
+}
+
+impl From<http_head::HeadError> for OriginFailure {
+    fn from(_: http_head::HeadError) -> Self {
+        Self::Malformed
+    }
+}
+
+impl<C: Connect> Origin for HttpOrigin<C> {
+    type Body = HttpBody;
+
+    async fn fetch(&self, head: Arc<RequestHead>) -> Result<(Head, HttpBody), OriginFailure> {
+        let (response, connection) = self.exchange(&head).await?;
+        let (parts, incoming) = response.into_parts();
+        // A coding other than `chunked` is still in the body, and the field that tells of it is not stored.
+        let coded = parts
+            .headers
+            .get_all(header::TRANSFER_ENCODING)
+            .iter()
+            .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+        if coded || parts.status.as_u16() < 200 {
+            return Err(OriginFailure::Malformed);
+        }
+        let head = http_head::response_head(&parts);
+        let length = head.length();
+        let body = HttpBody {
+            state: Reading::Open {
+                incoming,
+                connection,
+                length,
+            },
+            idle: Arc::clone(&self.idle),
+            chunk_time_max: self.options.chunk_time_max,
+        };
+        Ok((head, body))
+    }
+}
+
+/// A response's body on its way. Dropping it before its end closes the connection.
+pub struct HttpBody {
+    state: Reading,
+    idle: Arc<IdleConnections>,
+    chunk_time_max: Duration,
+}
+
+/// ```text
+/// Open ──end of framing──▶ Ended
+///   └──────failure───────▶ Failed
+/// ```
+enum Reading {
+    /// More may come.
+    Open {
+        incoming: Incoming,
+        connection: Connection,
+        length: Length,
+    },
+    /// All of it was handed over; the connection is idle.
+    Ended,
+    /// It broke off; the connection is closed.
+    Failed(OriginFailure),
+}
+
+impl OriginBody for HttpBody {
+    async fn next(&mut self) -> Result<Option<Bytes>, OriginFailure> {
+        let end = loop {
+            let (incoming, length) = match &mut self.state {
+                Reading::Open { incoming, length, .. } => (incoming, *length),
+                Reading::Ended => return Ok(None),
+                Reading::Failed(failure) => return Err(*failure),
+            };
+            match timeout(self.chunk_time_max, incoming.frame()).await {
+                Ok(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(chunk) if !chunk.is_empty() => return Ok(Some(chunk)),
+                    // Trailers are not carried.
+                    Ok(_) | Err(_) => {}
+                },
+                Ok(None) => break Reading::Ended,
+                Ok(Some(Err(error))) => break Reading::Failed(body_failure(&error, length)),
+                Err(_elapsed) => break Reading::Failed(OriginFailure::TimedOut),
+            }
+        };
+        match (std::mem::replace(&mut self.state, end), &self.state) {
+            (Reading::Open { connection, .. }, Reading::Ended) => {
+                self.idle.put(connection);
+                Ok(None)
+            }
+            (_, Reading::Failed(failure)) => Err(*failure),
+            (_, Reading::Ended | Reading::Open { .. }) => {
+                unreachable!("the loop leaves an open body only, for an end or a failure")
+            }
+        }
+    }
+}
+
+/// Why a body broke off, from the reason that hyper keeps as an I/O error below its own.
+fn body_failure(error: &hyper::Error, length: Length) -> OriginFailure {
+    let kind = error
+        .source()
+        .and_then(|source| source.downcast_ref::<io::Error>())
+        .map(io::Error::kind);
+    match (kind, length) {
+        (Some(io::ErrorKind::UnexpectedEof), Length::Known(_)) => OriginFailure::TooShort,
+        (Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData), _) => OriginFailure::Malformed,
+        (Some(_) | None, Length::Known(_) | Length::Unknown) => OriginFailure::Broken,
+    }
+}
+
+/// A connection on which at most one exchange is under way.
+struct Connection {
+    sender: http1::SendRequest<Empty<Bytes>>,
+    _task: Task,
+}
+
+/// The task that moves a connection's bytes. It ends with its owner.
+struct Task(AbortHandle);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Connections whose last body was read to its end, the most recently used last.
+struct IdleConnections {
+    connections: Mutex<Vec<(Instant, Connection)>>,
+    count_max: usize,
+    time_max: Duration,
+}
+
+impl IdleConnections {
+    /// The connection that was used last, if it is still open. The others are closed when their time has come.
+    async fn take(&self) -> Option<Connection> {
+        loop {
+            let mut connection = {
+                let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+                let now = Instant::now();
+                connections.retain(|(since, _)| now.duration_since(*since) < self.time_max);
+                connections.pop()?.1
+            };
+            // Only a connection that has left the last exchange behind becomes ready; hyper refuses one that received
+            // bytes nobody asked for. Nothing of this waits for the origin; the time limit is for what we overlook.
+            if let Ok(Ok(())) = timeout(self.time_max, connection.sender.ready()).await {
+                return Some(connection);
+            }
+        }
+    }
+
+    fn put(&self, connection: Connection) {
+        let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
+        if connections.len() < self.count_max && !connection.sender.is_closed() {
+            connections.push((Instant::now(), connection));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
