@@ -65,6 +65,10 @@ impl OneFetch {
                 let latest = self.missed.entry((edge, *key)).or_default();
                 *latest = came.max(*latest);
             }
+            // It joined a fetch, so its miss says nothing of one to come.
+            Event::Collapsed { key, .. } => {
+                self.missed.remove(&(edge, *key));
+            }
             Event::Passed { request, .. }
             | Event::Refused { request, .. }
             | Event::Served { request, .. } => {
@@ -95,7 +99,6 @@ impl OneFetch {
                 ..
             }
             | Event::Hit { .. }
-            | Event::Collapsed { .. }
             | Event::AttachRefused { .. }
             | Event::LeaderReplaced { .. }
             | Event::LaneOpened { .. }

@@ -23,13 +23,23 @@ pub(super) struct Limits {
     pub first: u64,
     pub seeds: u64,
     pub time: Option<Duration>,
+    pub run: Run,
+}
+
+/// How each seed is run.
+#[derive(Clone, Copy, Debug)]
+pub struct Run {
+    /// Requests for each seed.
     pub requests: u32,
+    /// A fault to plant, in a build that can.
+    pub fault: Option<Fault>,
+    /// Facts that a failure shows.
+    pub facts_kept: usize,
 }
 
 /// Seeds in a row.
 pub(super) struct Campaign {
     limits: Limits,
-    fault: Option<Fault>,
     pub done: u64,
     total: Tally,
     pub spent: Duration,
@@ -51,8 +61,7 @@ pub struct Failure {
     pub seed: u64,
     /// The rule, and what was seen.
     pub violation: Violation,
-    requests: u32,
-    fault: Option<Fault>,
+    run: Run,
     plan: String,
     recent: Vec<String>,
 }
@@ -61,12 +70,12 @@ pub struct Failure {
 ///
 /// # Errors
 /// The rule that was broken. A panic of the engine counts as one: it says that an assumption of its own was broken.
-pub fn run_seed(seed: u64, requests: u32, fault: Option<Fault>) -> Result<Passed, Box<Failure>> {
-    let mut plan = Plan::of(seed, requests);
-    if let Some(fault) = fault {
+pub fn run_seed(seed: u64, run: Run) -> Result<Passed, Box<Failure>> {
+    let mut plan = Plan::of(seed, run.requests);
+    if let Some(fault) = run.fault {
         plan.config = planted(plan.config, fault);
     }
-    let mut world = World::new(plan);
+    let mut world = World::new(plan, run.facts_kept);
     let result = catch_unwind(AssertUnwindSafe(|| world.run())).unwrap_or_else(|panic| {
         Err(Violation {
             rule: "panic",
@@ -82,8 +91,7 @@ pub fn run_seed(seed: u64, requests: u32, fault: Option<Fault>) -> Result<Passed
         Err(violation) => Err(Box::new(Failure {
             seed,
             violation,
-            requests,
-            fault,
+            run,
             plan: format!("{:?}", world.plan),
             recent: world
                 .recent()
@@ -113,10 +121,9 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
 }
 
 impl Campaign {
-    pub(super) fn new(limits: Limits, fault: Option<Fault>) -> Self {
+    pub(super) fn new(limits: Limits) -> Self {
         Self {
             limits,
-            fault,
             done: 0,
             total: Tally::default(),
             spent: Duration::ZERO,
@@ -134,7 +141,7 @@ impl Campaign {
             && self.limits.time.is_none_or(|time| began.elapsed() < time)
         {
             let seed = self.limits.first.wrapping_add(self.done);
-            match run_seed(seed, self.limits.requests, self.fault) {
+            match run_seed(seed, self.limits.run) {
                 Ok(passed) => {
                     self.total.add(&passed.tally);
                     on_passed(seed, &passed);
@@ -195,18 +202,18 @@ impl fmt::Display for Failure {
             writeln!(f, "  {fact}")?;
         }
         writeln!(f, "seed {} broke {}", self.seed, self.violation)?;
-        match self.fault {
+        match self.run.fault {
             None => write!(
                 f,
                 "again: tiergate-sim explore --seed {} --seeds 1 --requests {}",
-                self.seed, self.requests
+                self.seed, self.run.requests
             ),
             Some(fault) => write!(
                 f,
                 "again: tiergate-sim prove --plant {} --seed {} --requests {} --show",
                 fault.as_str(),
                 self.seed,
-                self.requests
+                self.run.requests
             ),
         }
     }

@@ -15,7 +15,7 @@ mod tally;
 mod tier;
 mod world;
 
-pub use campaign::{Failure, Passed, run_seed};
+pub use campaign::{Failure, Passed, Run, run_seed};
 pub use prove::{ProveArgs, prove};
 
 use campaign::{Campaign, Limits};
@@ -36,6 +36,9 @@ pub struct ExploreArgs {
     /// Requests for each seed.
     #[arg(long, default_value_t = 200)]
     requests: u32,
+    /// How many of the last facts a failure shows.
+    #[arg(long, default_value_t = 60)]
+    facts: usize,
     /// Do not stop at the first failure; print one line for each.
     #[arg(long)]
     keep_going: bool,
@@ -56,9 +59,13 @@ pub fn run(args: ExploreArgs) -> ExitCode {
         time: args
             .minutes
             .map(|minutes| Duration::from_secs(minutes.saturating_mul(60))),
-        requests: args.requests,
+        run: Run {
+            requests: args.requests,
+            fault: None,
+            facts_kept: args.facts,
+        },
     };
-    let mut campaign = Campaign::new(limits, None);
+    let mut campaign = Campaign::new(limits);
     let on_passed = |seed: u64, passed: &Passed| {
         if args.digests {
             println!("seed {seed} digest {:016x}", passed.digest);

@@ -2,7 +2,7 @@
 //!
 //! A net is worth what it has caught. The canary comes first: without a planted fault the same seeds break nothing.
 
-use super::campaign::{Campaign, Failure, Limits};
+use super::campaign::{Campaign, Failure, Limits, Run};
 use std::{process::ExitCode, time::Duration};
 use tiergate_engine::Fault;
 
@@ -85,9 +85,13 @@ fn hunt(args: &ProveArgs, seeds: u64, fault: Option<Fault>) -> (u64, Duration, O
         first: args.seed,
         seeds,
         time: None,
-        requests: args.requests,
+        run: Run {
+            requests: args.requests,
+            fault,
+            facts_kept: 60,
+        },
     };
-    let mut campaign = Campaign::new(limits, fault);
+    let mut campaign = Campaign::new(limits);
     let failure = campaign.run(|_, _| {});
     (campaign.done, campaign.spent, failure)
 }

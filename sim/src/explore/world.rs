@@ -17,8 +17,6 @@ use std::{collections::VecDeque, mem::discriminant, time::Duration};
 use tiergate_engine::{Effect, FillId, Input, Instant, OpId, Random, Symbol};
 use tiergate_invariants::{Edge, Fact, Got, Invariants, Lifetimes, UnderGate, Violation, What};
 
-/// Facts that a failure shows.
-const RECENT_MAX: usize = 60;
 /// Steps that one request may cause, on average, before the run counts as one that never ends. A body of 20 chunks into
 /// two tiers, read by a client chunk by chunk, is about 200.
 const STEPS_PER_REQUEST_MAX: u64 = 3_000;
@@ -100,13 +98,15 @@ pub(super) struct World {
     pub healed: bool,
     pub tally: Tally,
     rules: Invariants,
+    facts_kept: usize,
     recent: VecDeque<Fact>,
     hash: u64,
     broken: Option<Violation>,
 }
 
 impl World {
-    pub(super) fn new(plan: Plan) -> Self {
+    /// A world at its first instant, which remembers this many facts to show when a rule breaks.
+    pub(super) fn new(plan: Plan, facts_kept: usize) -> Self {
         let split = |name| plan.seed.split(name);
         let chances = Chances {
             network: split("network"),
@@ -129,7 +129,8 @@ impl World {
             rules: Invariants::all()
                 .with(UnderGate::new(plan.gates))
                 .with(Lifetimes::new(slack)),
-            recent: VecDeque::with_capacity(RECENT_MAX),
+            facts_kept,
+            recent: VecDeque::new(),
             hash: 0xcbf2_9ce4_8422_2325,
             broken: None,
             plan,
@@ -249,7 +250,7 @@ impl World {
         if let Err(violation) = self.rules.observe(&fact) {
             self.broken.get_or_insert(violation);
         }
-        if self.recent.len() == RECENT_MAX {
+        if self.recent.len() >= self.facts_kept {
             self.recent.pop_front();
         }
         self.recent.push_back(fact);
