@@ -15,20 +15,20 @@ use tiergate_engine::{CacheKey, Event, FillId, Purpose, RequestId, Storable};
 pub struct OneFetch {
     /// Shared fetches that later requests may join.
     current: BTreeMap<(Edge, CacheKey), FillId>,
-    /// When each request came that is still to be answered, counted in events.
-    requested: BTreeMap<(Edge, RequestId), u64>,
+    /// When each request came that is still to be answered, counted in events, and for what.
+    requested: BTreeMap<(Edge, RequestId), (u64, CacheKey)>,
     /// When a key was last purged, counted in events.
     purged: BTreeMap<(Edge, CacheKey), u64>,
-    /// The latest arrival among the requests that missed and whose fetch has not begun.
-    missed: BTreeMap<(Edge, CacheKey), u64>,
+    /// The requests that missed and whose fetch has not begun, and when they came.
+    missed: BTreeMap<(Edge, CacheKey), Vec<(RequestId, u64)>>,
     events: u64,
 }
 
 impl OneFetch {
     fn on_fetched(&mut self, edge: Edge, key: CacheKey, fill: FillId) -> Result<(), Violation> {
-        let latest = self.missed.remove(&(edge, key));
+        let missed = self.missed.remove(&(edge, key)).unwrap_or_default();
         let purged = self.purged.get(&(edge, key)).copied().unwrap_or(0);
-        if latest.is_some_and(|latest| latest < purged) {
+        if !missed.is_empty() && missed.iter().all(|(_, came)| *came < purged) {
             return Ok(());
         }
         match self.current.insert((edge, key), fill) {
@@ -50,28 +50,31 @@ impl OneFetch {
         }
     }
 
+    /// The request waits for no fetch of its own to begin, so its miss says nothing of one that does.
+    fn on_placed(&mut self, edge: Edge, request: RequestId) {
+        if let Some((_, key)) = self.requested.get(&(edge, request))
+            && let Some(missed) = self.missed.get_mut(&(edge, *key))
+        {
+            missed.retain(|(other, _)| *other != request);
+        }
+    }
+
     fn on_event(&mut self, edge: Edge, event: &Event) -> Result<(), Violation> {
         self.events += 1;
         match event {
-            Event::Requested { request, .. } => {
-                self.requested.insert((edge, *request), self.events);
+            Event::Requested { request, key } => {
+                self.requested.insert((edge, *request), (self.events, *key));
             }
             Event::Missed { request, key, .. } => {
-                let came = self
-                    .requested
-                    .get(&(edge, *request))
-                    .copied()
-                    .unwrap_or(self.events);
-                let latest = self.missed.entry((edge, *key)).or_default();
-                *latest = came.max(*latest);
+                let known = self.requested.get(&(edge, *request));
+                let came = known.map_or(self.events, |(came, _)| *came);
+                self.missed.entry((edge, *key)).or_default().push((*request, came));
             }
-            // It joined a fetch, so its miss says nothing of one to come.
-            Event::Collapsed { key, .. } => {
-                self.missed.remove(&(edge, *key));
+            Event::Collapsed { request, .. } | Event::AttachRefused { request, .. } => {
+                self.on_placed(edge, *request);
             }
-            Event::Passed { request, .. }
-            | Event::Refused { request, .. }
-            | Event::Served { request, .. } => {
+            Event::Passed { request, .. } | Event::Refused { request, .. } | Event::Served { request, .. } => {
+                self.on_placed(edge, *request);
                 self.requested.remove(&(edge, *request));
             }
             Event::Fetched {
@@ -99,7 +102,6 @@ impl OneFetch {
                 ..
             }
             | Event::Hit { .. }
-            | Event::AttachRefused { .. }
             | Event::LeaderReplaced { .. }
             | Event::LaneOpened { .. }
             | Event::LaneDropped { .. }
