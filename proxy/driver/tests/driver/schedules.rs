@@ -72,9 +72,12 @@ fn threads_share_a_driver() {
                 runtime().block_on(async {
                     ask_for_all(&rig.driver, &body).await;
                     done.wait().await;
-                    while !rig.driver.audit().is_idle() {
+                    let mut patience = 10_000_000;
+                    while !rig.driver.audit().is_idle() && patience > 0 {
                         tokio::task::yield_now().await;
+                        patience -= 1;
                     }
+                    assert!(patience > 0, "left open: {:?}", rig.driver.audit());
                     done.wait().await;
                 });
             });

@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     future::Future,
     num::NonZeroU32,
     ops::Deref,
@@ -417,8 +417,11 @@ impl Ear {
         events.iter().filter(|(_, _, event)| is_meant(event)).count()
     }
 
-    pub(crate) fn shards(&self) -> std::collections::BTreeSet<u32> {
-        locked(&self.events).iter().map(|(shard, _, _)| *shard).collect()
+    /// The shards with such an event.
+    pub(crate) fn shards(&self, is_meant: impl Fn(&Event) -> bool) -> BTreeSet<u32> {
+        let events = locked(&self.events);
+        let meant = events.iter().filter(|(_, _, event)| is_meant(event));
+        meant.map(|(shard, _, _)| *shard).collect()
     }
 
     /// Everything, in order.
