@@ -1,3 +1,4 @@
 //! Failure scenarios, exploration and trace replay.
 
 pub mod explore;
+pub mod replay;
