@@ -4,8 +4,8 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tiergate_engine::{
-    CacheKey, Config, Effect, Engine, Head, Input, Instant, Method, RawConfig, ReplyBody, RequestHead, RequestId, Seed,
-    Symbol, WallTime,
+    CacheKey, Config, Effect, Engine, Head, Input, Instant, Method, RawConfig, ReplyBody, RequestHead,
+    RequestId, Seed, Symbol, WallTime,
 };
 
 /// The body that this origin sends, in two chunks: symbols stand for its bytes.
@@ -53,7 +53,10 @@ fn execute(effect: Effect<Symbol>, chunks: &mut impl Iterator<Item = Symbol>) ->
     match effect {
         Effect::Fetch { op, .. } => {
             let fields = [("cache-control", "max-age=60"), ("content-length", "1000")];
-            Some(Input::Head { op, head: Arc::new(Head { status: 200, fields: fields.into_iter().collect() }) })
+            Some(Input::Head {
+                op,
+                head: Arc::new(Head { status: 200, fields: fields.into_iter().collect() }),
+            })
         }
         Effect::Pull { op, .. } => Some(match chunks.next() {
             Some(chunk) => Input::Pulled { op, chunk },

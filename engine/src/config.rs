@@ -54,11 +54,7 @@ pub struct RawMemoryTier {
 
 impl Default for RawMemoryTier {
     fn default() -> Self {
-        Self {
-            capacity: ByteCount::mib(256),
-            gate: ByteCount::mib(2),
-            eviction: Eviction::Gdsf,
-        }
+        Self { capacity: ByteCount::mib(256), gate: ByteCount::mib(2), eviction: Eviction::Gdsf }
     }
 }
 
@@ -72,9 +68,7 @@ pub struct RawSharedTier {
 
 impl Default for RawSharedTier {
     fn default() -> Self {
-        Self {
-            gate: ByteCount::mib(64),
-        }
+        Self { gate: ByteCount::mib(64) }
     }
 }
 
@@ -92,11 +86,7 @@ pub struct RawDiskTier {
 
 impl Default for RawDiskTier {
     fn default() -> Self {
-        Self {
-            capacity: ByteCount::mib(10 << 10),
-            gate: ByteCount::UNLIMITED,
-            eviction: Eviction::Lru,
-        }
+        Self { capacity: ByteCount::mib(10 << 10), gate: ByteCount::UNLIMITED, eviction: Eviction::Lru }
     }
 }
 
@@ -133,10 +123,7 @@ pub struct RawCollapse {
 
 impl Default for RawCollapse {
     fn default() -> Self {
-        Self {
-            waiters_max: 10_000,
-            fills_max: 1024,
-        }
+        Self { waiters_max: 10_000, fills_max: 1024 }
     }
 }
 
@@ -263,11 +250,7 @@ pub struct ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "`{}` is {}, but must be {}",
-            self.field, self.value, self.bound
-        )
+        write!(f, "`{}` is {}, but must be {}", self.field, self.value, self.bound)
     }
 }
 
@@ -279,44 +262,19 @@ fn check(
     value: impl fmt::Display,
     bound: &'static str,
 ) -> Result<(), ConfigError> {
-    if holds {
-        Ok(())
-    } else {
-        Err(ConfigError {
-            field,
-            value: format!("{value}"),
-            bound,
-        })
-    }
+    if holds { Ok(()) } else { Err(ConfigError { field, value: format!("{value}"), bound }) }
 }
 
 impl TryFrom<RawConfig> for Config {
     type Error = ConfigError;
 
     fn try_from(raw: RawConfig) -> Result<Self, ConfigError> {
-        let RawConfig {
-            l0,
-            l1,
-            l2,
-            promotion,
-            collapse,
-            fill,
-        } = raw;
+        let RawConfig { l0, l1, l2, promotion, collapse, fill } = raw;
         if let Some(l0) = &l0 {
-            check(
-                l0.capacity > ByteCount::ZERO,
-                "l0.capacity",
-                l0.capacity,
-                "at least 1 byte",
-            )?;
+            check(l0.capacity > ByteCount::ZERO, "l0.capacity", l0.capacity, "at least 1 byte")?;
         }
         if let Some(l2) = &l2 {
-            check(
-                l2.capacity > ByteCount::ZERO,
-                "l2.capacity",
-                l2.capacity,
-                "at least 1 byte",
-            )?;
+            check(l2.capacity > ByteCount::ZERO, "l2.capacity", l2.capacity, "at least 1 byte")?;
         }
         let million = 1..=1_000_000;
         check(
@@ -331,12 +289,7 @@ impl TryFrom<RawConfig> for Config {
             collapse.fills_max,
             "1 to 1000000",
         )?;
-        check(
-            fill.window >= ByteCount::kib(64),
-            "fill.window",
-            fill.window,
-            "at least 64KiB",
-        )?;
+        check(fill.window >= ByteCount::kib(64), "fill.window", fill.window, "at least 64KiB")?;
         check(
             (1..=65_536).contains(&fill.lane_chunks_max),
             "fill.lane_chunks_max",
@@ -349,12 +302,7 @@ impl TryFrom<RawConfig> for Config {
             fill.lane_stall_ms_max,
             "1 to 600000",
         )?;
-        check(
-            fill.read_size > ByteCount::ZERO,
-            "fill.read_size",
-            fill.read_size,
-            "at least 1 byte",
-        )?;
+        check(fill.read_size > ByteCount::ZERO, "fill.read_size", fill.read_size, "at least 1 byte")?;
 
         let shared = l1.map(|tier| ByteTier {
             id: TierId::L1,
@@ -366,10 +314,7 @@ impl TryFrom<RawConfig> for Config {
         let disk = l2.map(|tier| ByteTier {
             id: TierId::L2,
             gate: tier.gate,
-            index: IndexKeeper::Engine {
-                capacity: tier.capacity,
-                eviction: tier.eviction,
-            },
+            index: IndexKeeper::Engine { capacity: tier.capacity, eviction: tier.eviction },
             on_full: OnFull::Wait,
             promotion: promotion.l2_to_l0,
         });

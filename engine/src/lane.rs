@@ -107,31 +107,21 @@ impl<C: Chunk> Lane<C> {
     }
 
     pub(crate) fn on_opened(&mut self) {
-        let State::Opening(_) = self.state else {
-            unreachable!("opened while {:?}", self.state)
-        };
+        let State::Opening(_) = self.state else { unreachable!("opened while {:?}", self.state) };
         self.state = State::Idle;
     }
 
     pub(crate) fn on_written(&mut self) {
-        let State::Writing(_, size) = self.state else {
-            unreachable!("written while {:?}", self.state)
-        };
+        let State::Writing(_, size) = self.state else { unreachable!("written while {:?}", self.state) };
         self.acknowledged = self.acknowledged.saturating_add(size);
         self.state = State::Idle;
     }
 
     /// Says what was published.
     pub(crate) fn on_committed(&mut self) -> Arc<Record> {
-        let State::Committing(_) = self.state else {
-            unreachable!("committed while {:?}", self.state)
-        };
+        let State::Committing(_) = self.state else { unreachable!("committed while {:?}", self.state) };
         self.state = State::Committed;
-        Arc::clone(
-            self.record
-                .as_ref()
-                .expect("a lane commits the record that it was given"),
-        )
+        Arc::clone(self.record.as_ref().expect("a lane commits the record that it was given"))
     }
 
     /// Gives up. Says which operation is still with the tier and of no interest any more.
@@ -156,10 +146,7 @@ impl<C: Chunk> Lane<C> {
 
     /// May it still be published?
     pub(crate) const fn is_live(&self) -> bool {
-        matches!(
-            self.state,
-            State::Opening(_) | State::Idle | State::Writing(..) | State::Committing(_)
-        )
+        matches!(self.state, State::Opening(_) | State::Idle | State::Writing(..) | State::Committing(_))
     }
 
     /// Is the tier publishing it right now?
@@ -169,10 +156,7 @@ impl<C: Chunk> Lane<C> {
 
     /// Is an operation with the tier?
     pub(crate) const fn is_busy(&self) -> bool {
-        matches!(
-            self.state,
-            State::Opening(_) | State::Writing(..) | State::Committing(_)
-        )
+        matches!(self.state, State::Opening(_) | State::Writing(..) | State::Committing(_))
     }
 
     /// How many bytes from the first on can be read back.

@@ -55,18 +55,10 @@ impl<C: Chunk> Engine<C> {
     /// When a total does not equal the sum of its parts: a bug of ours.
     pub fn audit(&self) -> Audit {
         if let Some(memory) = &self.memory {
-            assert_eq!(
-                memory.recount(),
-                memory.used(),
-                "L0's sum is not that of its objects"
-            );
+            assert_eq!(memory.recount(), memory.used(), "L0's sum is not that of its objects");
         }
         for (tier, index) in &self.indexes {
-            assert_eq!(
-                index.recount(),
-                index.used(),
-                "{tier:?}'s sum is not that of its objects"
-            );
+            assert_eq!(index.recount(), index.used(), "{tier:?}'s sum is not that of its objects");
         }
         let mut fetches = 0;
         let mut window_bytes = 0;
@@ -80,21 +72,11 @@ impl<C: Chunk> Engine<C> {
                 }
             }
         }
-        assert_eq!(
-            fetches, self.fetches,
-            "the count of fetches is not that of the fills"
-        );
+        assert_eq!(fetches, self.fetches, "the count of fetches is not that of the fills");
         let readers: usize = self.records.values().map(|record| record.readers).sum();
-        assert!(
-            readers <= self.requests.len(),
-            "{readers} readers among {} requests",
-            self.requests.len()
-        );
+        assert!(readers <= self.requests.len(), "{readers} readers among {} requests", self.requests.len());
         for fill in self.flights.values() {
-            assert!(
-                self.fills.contains_key(fill),
-                "{fill:?} can be joined but does not exist"
-            );
+            assert!(self.fills.contains_key(fill), "{fill:?} can be joined but does not exist");
         }
         Audit {
             requests: self.requests.len(),

@@ -47,18 +47,10 @@ impl<C: Chunk> Engine<C> {
         };
         if let Some(l0) = self.config.l0 {
             match refusal(l0.gate, l0.capacity) {
-                Some(why) => self.event(Event::Rejected {
-                    tier: TierId::L0,
-                    key,
-                    why,
-                }),
+                Some(why) => self.event(Event::Rejected { tier: TierId::L0, key, why }),
                 None => {
                     stream.memory = Some(Collect::new(l0.gate.min(l0.capacity)));
-                    self.event(Event::LaneOpened {
-                        tier: TierId::L0,
-                        key,
-                        name: None,
-                    });
+                    self.event(Event::LaneOpened { tier: TierId::L0, key, name: None });
                 }
             }
         }
@@ -68,37 +60,16 @@ impl<C: Chunk> Engine<C> {
                 IndexKeeper::Tier => ByteCount::UNLIMITED,
             };
             if let Some(why) = refusal(tier.gate, capacity) {
-                self.event(Event::Rejected {
-                    tier: tier.id,
-                    key,
-                    why,
-                });
+                self.event(Event::Rejected { tier: tier.id, key, why });
                 continue;
             }
             let writer = WriterId(self.ids.mint());
             let name = RecordName(self.names.wide_bits());
             let op = self.operation(Pending::Lane(writer));
-            self.event(Event::LaneOpened {
-                tier: tier.id,
-                key,
-                name: Some(name),
-            });
-            self.effect(Effect::Open {
-                op,
-                tier: tier.id,
-                writer,
-                key,
-                name,
-            });
+            self.event(Event::LaneOpened { tier: tier.id, key, name: Some(name) });
+            self.effect(Effect::Open { op, tier: tier.id, writer, key, name });
             let (lane, gate) = (Lane::new(tier.id, name, op), tier.gate.min(capacity));
-            let open = OpenLane {
-                lane,
-                fill: fill_id,
-                key,
-                on_full: tier.on_full,
-                gate,
-                stalls_at: None,
-            };
+            let open = OpenLane { lane, fill: fill_id, key, on_full: tier.on_full, gate, stalls_at: None };
             self.lanes.insert(writer, open);
             self.watch(writer);
             stream.lanes.push(writer);
@@ -113,17 +84,10 @@ impl<C: Chunk> Engine<C> {
         if stream.memory.as_mut().map(|collect| collect.push(chunk)) == Some(Collected::OverGate) {
             stream.memory = None;
             let key = self.fills[&fill_id].errand.key;
-            self.event(Event::LaneDropped {
-                tier: TierId::L0,
-                key,
-                why: LaneEnd::OverGate,
-            });
+            self.event(Event::LaneDropped { tier: TierId::L0, key, why: LaneEnd::OverGate });
         }
         for writer in lanes {
-            let open = self
-                .lanes
-                .get_mut(&writer)
-                .expect("a fill's lanes are open until it closes them");
+            let open = self.lanes.get_mut(&writer).expect("a fill's lanes are open until it closes them");
             if !open.lane.is_live() {
                 continue;
             }
@@ -153,19 +117,11 @@ impl<C: Chunk> Engine<C> {
                 "L0 collected {collected} of {length} bytes of {key}"
             );
             let chunks = collect.into_body();
-            let resident = Resident {
-                head: Arc::clone(&head),
-                chunks,
-                length,
-                freshness,
-            };
+            let resident = Resident { head: Arc::clone(&head), chunks, length, freshness };
             self.store_in_memory(key, resident, None);
         }
         for writer in lanes {
-            let open = self
-                .lanes
-                .get_mut(&writer)
-                .expect("a fill's lanes are open until it closes them");
+            let open = self.lanes.get_mut(&writer).expect("a fill's lanes are open until it closes them");
             if !open.lane.is_live() {
                 continue;
             }
@@ -190,11 +146,7 @@ impl<C: Chunk> Engine<C> {
     /// The fill is over before its end: nothing of it may be published.
     pub(super) fn abandon_lanes(&mut self, errand: &Errand, stream: &Stream<C>) {
         if stream.memory.is_some() {
-            self.event(Event::LaneDropped {
-                tier: TierId::L0,
-                key: errand.key,
-                why: LaneEnd::Abandoned,
-            });
+            self.event(Event::LaneDropped { tier: TierId::L0, key: errand.key, why: LaneEnd::Abandoned });
         }
         for writer in &stream.lanes {
             self.drop_lane(*writer, LaneEnd::Abandoned);
@@ -208,15 +160,8 @@ impl<C: Chunk> Engine<C> {
             let Some(open) = self.lanes.remove(writer) else {
                 continue;
             };
-            assert!(
-                !open.lane.is_busy(),
-                "{writer:?} is closed while its tier works: {:?}",
-                open.lane
-            );
-            self.effect(Effect::Discard {
-                tier: open.lane.tier,
-                writer: *writer,
-            });
+            assert!(!open.lane.is_busy(), "{writer:?} is closed while its tier works: {:?}", open.lane);
+            self.effect(Effect::Discard { tier: open.lane.tier, writer: *writer });
         }
     }
 
@@ -227,10 +172,7 @@ impl<C: Chunk> Engine<C> {
         if !open.lane.is_live() {
             return;
         }
-        assert!(
-            !open.lane.is_committing(),
-            "{writer:?} is given up while its tier publishes it"
-        );
+        assert!(!open.lane.is_committing(), "{writer:?} is given up while its tier publishes it");
         let (tier, key) = (open.lane.tier, open.key);
         if let Some(op) = open.lane.drop_it() {
             self.pending.remove(&op);
@@ -259,35 +201,21 @@ impl<C: Chunk> Engine<C> {
             self.store_in_tier(tier, &record);
         } else {
             // A purge came while the tier was publishing (failure F1).
-            self.event(Event::LaneDropped {
-                tier,
-                key,
-                why: LaneEnd::Superseded,
-            });
+            self.event(Event::LaneDropped { tier, key, why: LaneEnd::Superseded });
             self.delete_for_purges(writer, tier, key, name);
         }
         self.pump(fill);
     }
 
     pub(super) fn on_lane_failed(&mut self, writer: WriterId) {
-        let open = self
-            .lanes
-            .get_mut(&writer)
-            .expect("a lane is open until its tier has answered");
+        let open = self.lanes.get_mut(&writer).expect("a lane is open until its tier has answered");
         let (tier, key, name, fill) = (open.lane.tier, open.key, open.lane.name, open.fill);
         let was_committing = open.lane.is_committing();
-        self.event(Event::TierFailed {
-            tier,
-            operation: TierOperation::Write,
-        });
+        self.event(Event::TierFailed { tier, operation: TierOperation::Write });
         self.unwatch(writer);
         let open = self.lanes.get_mut(&writer).expect("nothing above closes a lane");
         open.lane.drop_it();
-        self.event(Event::LaneDropped {
-            tier,
-            key,
-            why: LaneEnd::TierFailed,
-        });
+        self.event(Event::LaneDropped { tier, key, why: LaneEnd::TierFailed });
         if was_committing {
             // The answer may have been lost on the way, not the record.
             self.delete_for_purges(writer, tier, key, name);
@@ -323,24 +251,14 @@ impl<C: Chunk> Engine<C> {
             Next::Write(chunk) => {
                 let op = self.operation(Pending::Lane(writer));
                 self.open_lane(writer).on_asked_to_write(op, chunk.size());
-                self.effect(Effect::Write {
-                    op,
-                    tier,
-                    writer,
-                    chunk,
-                });
+                self.effect(Effect::Write { op, tier, writer, chunk });
                 self.watch(writer);
             }
             Next::Commit(record) => {
                 let op = self.operation(Pending::Lane(writer));
                 self.open_lane(writer).on_asked_to_commit(op);
                 // Nobody waits for it, and to give it up would leave in doubt what the tier holds: no stall is counted.
-                self.effect(Effect::Commit {
-                    op,
-                    tier,
-                    writer,
-                    record,
-                });
+                self.effect(Effect::Commit { op, tier, writer, record });
             }
         }
     }
@@ -348,10 +266,7 @@ impl<C: Chunk> Engine<C> {
     /// Begins to count how long the tier takes.
     fn watch(&mut self, writer: WriterId) {
         let at = self.now.after(self.config.lane_stall_max);
-        self.lanes
-            .get_mut(&writer)
-            .expect("the caller opened the lane")
-            .stalls_at = Some(at);
+        self.lanes.get_mut(&writer).expect("the caller opened the lane").stalls_at = Some(at);
         self.stalls.insert((at, writer));
     }
 
@@ -363,10 +278,6 @@ impl<C: Chunk> Engine<C> {
     }
 
     fn open_lane(&mut self, writer: WriterId) -> &mut Lane<C> {
-        &mut self
-            .lanes
-            .get_mut(&writer)
-            .expect("a lane is open until its tier has answered")
-            .lane
+        &mut self.lanes.get_mut(&writer).expect("a lane is open until its tier has answered").lane
     }
 }

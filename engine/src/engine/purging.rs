@@ -68,21 +68,15 @@ impl Floors {
 
     /// Was what was born then purged since? A birth in the same millisecond counts as before.
     pub(super) fn covers(&self, key: CacheKey, born: WallTime) -> bool {
-        self.everywhere
-            .max(self.by_key.get(&key).copied())
-            .is_some_and(|floor| born <= floor)
+        self.everywhere.max(self.by_key.get(&key).copied()).is_some_and(|floor| born <= floor)
     }
 }
 
 impl<C: Chunk> Engine<C> {
     pub(super) fn on_purge(&mut self, purge_id: PurgeId, key: CacheKey) {
         self.event(Event::PurgeBegan { purge: purge_id, key });
-        let mut purge = Purge {
-            key,
-            deletes: BTreeSet::new(),
-            commits: BTreeSet::new(),
-            report: BTreeMap::new(),
-        };
+        let mut purge =
+            Purge { key, deletes: BTreeSet::new(), commits: BTreeSet::new(), report: BTreeMap::new() };
         if !self.config.is_planted(Fault::F1) {
             self.floors.raise(key, self.wall());
             purge.commits = self.close_fills(key);
@@ -96,20 +90,10 @@ impl<C: Chunk> Engine<C> {
             purge.report.insert(TierId::L0, outcome);
         }
         for tier in self.config.tiers.clone() {
-            let is_ours = self.index(tier.id).is_some();
-            match self.remove_indexed(tier.id, key, Removal::Purged) {
-                Some((name, size)) => {
-                    purge
-                        .deletes
-                        .insert(self.delete(tier.id, key, Some(name), Some(size)));
-                }
-                None if is_ours => {
-                    purge.report.insert(tier.id, PurgeOutcome::Absent);
-                }
-                None => {
-                    purge.deletes.insert(self.delete(tier.id, key, None, None));
-                }
-            }
+            let size = self.remove_indexed(tier.id, key, Removal::Purged);
+            // Not by name, even where the index knows one: the tier may still hold a record that it failed to delete
+            // before, and would bring it back after a restart (failure F2).
+            purge.deletes.insert(self.delete(tier.id, key, None, size));
         }
         self.purges.insert(purge_id, purge);
         self.end_purges();
@@ -132,11 +116,7 @@ impl<C: Chunk> Engine<C> {
         }
         for (fill_id, had_memory, lanes) in closed {
             if had_memory {
-                self.event(Event::LaneDropped {
-                    tier: TierId::L0,
-                    key,
-                    why: LaneEnd::Superseded,
-                });
+                self.event(Event::LaneDropped { tier: TierId::L0, key, why: LaneEnd::Superseded });
             }
             for writer in lanes {
                 if self.lanes[&writer].lane.is_committing() {
@@ -154,21 +134,14 @@ impl<C: Chunk> Engine<C> {
         let Some(request) = self.promotions.remove(&key) else {
             return;
         };
-        let reader = self
-            .requests
-            .get_mut(&request)
-            .expect("a promotion ends with its request");
+        let reader = self.requests.get_mut(&request).expect("a promotion ends with its request");
         match &mut reader.progress {
             Progress::Reading { promotion, .. } => *promotion = None,
             Progress::Waiting(_) | Progress::Following { .. } => {
                 unreachable!("{request:?} promotes without reading")
             }
         }
-        self.event(Event::LaneDropped {
-            tier: TierId::L0,
-            key,
-            why: LaneEnd::Superseded,
-        });
+        self.event(Event::LaneDropped { tier: TierId::L0, key, why: LaneEnd::Superseded });
     }
 
     /// A tier's commit was answered: delete the record, for every purge that waited for the answer.
@@ -197,10 +170,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     pub(super) fn on_delete_failed(&mut self, op: OpId, deletion: Deletion) {
-        self.event(Event::TierFailed {
-            tier: deletion.tier,
-            operation: TierOperation::Delete,
-        });
+        self.event(Event::TierFailed { tier: deletion.tier, operation: TierOperation::Delete });
         self.report_deletion(op, deletion.tier, PurgeOutcome::Failed);
     }
 
@@ -218,23 +188,12 @@ impl<C: Chunk> Engine<C> {
     }
 
     fn end_purges(&mut self) {
-        let done = self.purges.extract_if(.., |_, purge| {
-            purge.deletes.is_empty() && purge.commits.is_empty()
-        });
+        let done =
+            self.purges.extract_if(.., |_, purge| purge.deletes.is_empty() && purge.commits.is_empty());
         for (purge_id, purge) in done.collect::<alloc::vec::Vec<_>>() {
-            let confirmed = purge
-                .report
-                .values()
-                .all(|outcome| *outcome != PurgeOutcome::Failed);
-            self.event(Event::PurgeEnded {
-                purge: purge_id,
-                key: purge.key,
-                confirmed,
-            });
-            self.effect(Effect::PurgeDone {
-                purge: purge_id,
-                report: purge.report.into_iter().collect(),
-            });
+            let confirmed = purge.report.values().all(|outcome| *outcome != PurgeOutcome::Failed);
+            self.event(Event::PurgeEnded { purge: purge_id, key: purge.key, confirmed });
+            self.effect(Effect::PurgeDone { purge: purge_id, report: purge.report.into_iter().collect() });
         }
     }
 }

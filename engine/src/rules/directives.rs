@@ -61,17 +61,12 @@ fn smaller(known: Option<Duration>, new: Duration) -> Duration {
 /// as section 4.2.1 encourages.
 pub(super) fn seconds(argument: Option<&[u8]>) -> Duration {
     let digits = argument.map_or(&b""[..], <[u8]>::trim_ascii);
-    let digits = digits
-        .strip_prefix(b"\"")
-        .and_then(|rest| rest.strip_suffix(b"\""))
-        .unwrap_or(digits);
+    let digits = digits.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(digits);
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return Duration::ZERO;
     }
     let value = digits.iter().fold(0_u64, |sum, digit| {
-        sum.saturating_mul(10)
-            .saturating_add(u64::from(digit - b'0'))
-            .min(1 << 31)
+        sum.saturating_mul(10).saturating_add(u64::from(digit - b'0')).min(1 << 31)
     });
     Duration::from_secs(value)
 }

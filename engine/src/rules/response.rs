@@ -22,10 +22,7 @@ pub(crate) struct Judgement {
 pub(crate) fn judge(head: &Head) -> Judgement {
     let directives = ResponseDirectives::of(&head.fields);
     // A shared cache prefers s-maxage (section 5.2.2.10).
-    let lifetime = directives
-        .s_maxage
-        .or(directives.max_age)
-        .unwrap_or(Duration::ZERO);
+    let lifetime = directives.s_maxage.or(directives.max_age).unwrap_or(Duration::ZERO);
     let refusals = [
         (!is_storable_status(head.status), NotStorable::Status),
         (directives.no_store, NotStorable::NoStore),
@@ -35,23 +32,14 @@ pub(crate) fn judge(head: &Head) -> Judgement {
         (lifetime.is_zero(), NotStorable::NoLifetime),
         (contradicts_itself(head), NotStorable::Length),
     ];
-    let refusal = refusals
-        .into_iter()
-        .find_map(|(refuses, why)| refuses.then_some(why));
-    Judgement {
-        storable: refusal.map_or(Storable::Yes, Storable::No),
-        lifetime,
-        age: initial_age(head),
-    }
+    let refusal = refusals.into_iter().find_map(|(refuses, why)| refuses.then_some(why));
+    Judgement { storable: refusal.map_or(Storable::Yes, Storable::No), lifetime, age: initial_age(head) }
 }
 
 /// Final statuses whose meaning does not depend on the request's own fields. A part (206) is not the whole, and a 304
 /// is no representation (RFC 9111 sections 3.3 and 3.4).
 const fn is_storable_status(status: u16) -> bool {
-    matches!(
-        status,
-        200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501
-    )
+    matches!(status, 200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501)
 }
 
 /// Several `Content-Length` lines, or one that is no number.
@@ -61,11 +49,7 @@ fn contradicts_itself(head: &Head) -> bool {
 
 /// The first member of `Age`, if it is a number (RFC 9111 section 5.1); nonsense is ignored.
 fn initial_age(head: &Head) -> Duration {
-    let first = head
-        .fields
-        .all("age")
-        .next()
-        .and_then(|line| members(line).next());
+    let first = head.fields.all("age").next().and_then(|line| members(line).next());
     seconds(first)
 }
 

@@ -1,6 +1,7 @@
 //! The same driver under other schedules: twice the same one, and on several threads at once.
 
-use crate::world::{Rig, Script, Scripted, Temper, get, memory_and_disk, read};
+use crate::map_tier::Temper;
+use crate::world::{Rig, Script, Scripted, get, memory_and_disk, read};
 use std::{sync::Arc, thread, time::Duration};
 use tiergate_driver::{Answer, Driver};
 use tiergate_engine::{Event, Instant};

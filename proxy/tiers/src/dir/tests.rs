@@ -1,7 +1,7 @@
 //! The disk tier in a directory of its own: the conformance suite, and what rot, torn files and crashes leave.
 
 use super::*;
-use crate::conformance::conformance;
+use crate::{AnyTier, TcpConnect, conformance::conformance};
 use std::time::Duration;
 use tempfile::TempDir;
 use tiergate_engine::{ByteCount, Fields, Head, StoredFreshness, WallTime};
@@ -92,7 +92,7 @@ async fn the_disk_conforms() {
     let directory = directory();
     let tier = tier(&directory);
     assert_eq!(tier.recover().await, Ok(vec![]));
-    conformance(&tier).await;
+    conformance(&AnyTier::<TcpConnect>::Dir(tier)).await;
 }
 
 /// What was committed is there after a restart, oldest first, with its bytes; deletes and discards stay done.
