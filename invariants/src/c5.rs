@@ -33,10 +33,7 @@ impl WholeBodies {
             return if spans.is_empty() {
                 self.empty(key)
             } else {
-                Err(format!(
-                    "{} pieces that do not belong together: {spans:?}",
-                    spans.len()
-                ))
+                Err(format!("{} pieces that do not belong together: {spans:?}", spans.len()))
             };
         };
         let version = owner(key, span)?;
@@ -71,10 +68,7 @@ fn part(key: CacheKey, spans: &[Span]) -> Result<(), String> {
     match spans {
         [] => Ok(()),
         [span] => owner(key, span).map(|_| ()),
-        [_, _, ..] => Err(format!(
-            "{} pieces that do not belong together: {spans:?}",
-            spans.len()
-        )),
+        [_, _, ..] => Err(format!("{} pieces that do not belong together: {spans:?}", spans.len())),
     }
 }
 
@@ -93,21 +87,16 @@ impl Invariant for WholeBodies {
 
     fn observe(&mut self, fact: &Fact) -> Result<(), Violation> {
         match &fact.what {
-            What::Published {
-                key, version, length, ..
-            } => {
+            What::Published { key, version, length, .. } => {
                 self.published.insert((*key, *version), *length);
                 Ok(())
             }
-            What::ClientGot {
-                ask,
-                key,
-                got: Got::Whole { status, spans, .. },
-                ..
-            } => self.check(*key, *status, spans).map_err(|detail| Violation {
-                rule: "C5",
-                detail: format!("ask {ask} for {key} ended as whole with status {status} and {detail}"),
-            }),
+            What::ClientGot { ask, key, got: Got::Whole { status, spans, .. }, .. } => {
+                self.check(*key, *status, spans).map_err(|detail| Violation {
+                    rule: "C5",
+                    detail: format!("ask {ask} for {key} ended as whole with status {status} and {detail}"),
+                })
+            }
             What::ClientGot { .. }
             | What::Engine { .. }
             | What::EdgeStarted { .. }
@@ -141,15 +130,7 @@ mod tests {
         check(200, vec![span(KEY, 1, 0, 100)], Ok(()));
         check(200, vec![], Ok(()));
         check(206, vec![span(KEY, 1, 40, 10)], Ok(()));
-        check(
-            503,
-            vec![Span {
-                of: None,
-                offset: 0,
-                length: 9,
-            }],
-            Ok(()),
-        );
+        check(503, vec![Span { of: None, offset: 0, length: 9 }], Ok(()));
     }
 
     /// Short, late, mixed, foreign, unknown and invented bytes are each named.
@@ -162,11 +143,7 @@ mod tests {
             vec![span(KEY, 1, 0, 50), span(KEY, 1, 60, 40)],
             vec![span(OTHER, 1, 0, 100)],
             vec![span(KEY, 3, 0, 100)],
-            vec![Span {
-                of: None,
-                offset: 0,
-                length: 100,
-            }],
+            vec![Span { of: None, offset: 0, length: 100 }],
         ] {
             check(200, spans, Err("C5"));
         }

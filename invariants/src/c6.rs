@@ -75,10 +75,7 @@ impl Lifetimes {
         spans: &[Span],
     ) -> Result<(), String> {
         for (_, version) in spans.iter().filter_map(|span| span.of) {
-            let known = (
-                self.answered.get(&(key, version)),
-                self.lifetimes.get(&(key, version)),
-            );
+            let known = (self.answered.get(&(key, version)), self.lifetimes.get(&(key, version)));
             let (Some(answered), Some(lifetime)) = known else {
                 continue;
             };
@@ -107,14 +104,8 @@ impl Invariant for Lifetimes {
 
     fn observe(&mut self, fact: &Fact) -> Result<(), Violation> {
         match &fact.what {
-            What::Published {
-                key,
-                version,
-                lifetime_ns,
-                ..
-            } => {
-                self.lifetimes
-                    .insert((*key, *version), Duration::from_nanos(*lifetime_ns));
+            What::Published { key, version, lifetime_ns, .. } => {
+                self.lifetimes.insert((*key, *version), Duration::from_nanos(*lifetime_ns));
             }
             What::OriginAnswered { key, version, .. } => {
                 self.answered.insert((*key, *version), fact.at);
@@ -131,11 +122,10 @@ impl Invariant for Lifetimes {
             What::ClientGot { ask, key, got, .. } => {
                 let asked_at = self.asks.remove(ask);
                 if let (Some(asked_at), Got::Whole { age, spans, .. }) = (asked_at, got) {
-                    self.check(asked_at, *key, *age, spans)
-                        .map_err(|detail| Violation {
-                            rule: "C6",
-                            detail: format!("ask {ask} for {key} got {detail}"),
-                        })?;
+                    self.check(asked_at, *key, *age, spans).map_err(|detail| Violation {
+                        rule: "C6",
+                        detail: format!("ask {ask} for {key} got {detail}"),
+                    })?;
                 }
             }
             What::PurgeAsked { .. } | What::PurgeConfirmed { .. } | What::Healed | What::Settled { .. } => {}

@@ -70,18 +70,10 @@ impl Invariant for NoResurrection {
             What::OriginAnswered { key, version, .. } => {
                 self.answered.insert((*key, *version), fact.at);
             }
-            What::PurgeConfirmed {
-                edge,
-                key,
-                newest_when_asked,
-                asked_at,
-            } => self.on_confirmed(
+            What::PurgeConfirmed { edge, key, newest_when_asked, asked_at } => self.on_confirmed(
                 *edge,
                 *key,
-                Purge {
-                    asked_at: *asked_at,
-                    newest_when_asked: *newest_when_asked,
-                },
+                Purge { asked_at: *asked_at, newest_when_asked: *newest_when_asked },
             ),
             What::ClientAsked { ask, edge, key, .. } => self.on_asked(*ask, *edge, *key),
             What::ClientGot { ask, edge, key, got } => {
@@ -153,10 +145,7 @@ mod tests {
         history.asked(1, KEY).unwrap();
         history.at(30);
         history.purge_confirmed(KEY, 1, 20).unwrap();
-        assert_eq!(
-            history.whole(1, KEY, 200, None, vec![span(KEY, 1, 0, 100)]),
-            Ok(())
-        );
+        assert_eq!(history.whole(1, KEY, 200, None, vec![span(KEY, 1, 0, 100)]), Ok(()));
     }
 
     /// An older purge that is confirmed late does not make a younger one forget.

@@ -52,24 +52,13 @@ impl Invariant for OnlyStorable {
 
     fn observe(&mut self, fact: &Fact) -> Result<(), Violation> {
         match &fact.what {
-            What::Published {
-                key,
-                length,
-                storable,
-                ..
-            } => {
-                self.versions.entry(*key).or_default().push(Known {
-                    length: *length,
-                    storable: *storable,
-                });
+            What::Published { key, length, storable, .. } => {
+                self.versions.entry(*key).or_default().push(Known { length: *length, storable: *storable });
                 Ok(())
             }
-            What::Engine {
-                event: Event::Stored {
-                    tier, key, length, ..
-                },
-                ..
-            } => self.on_stored(*tier, *key, *length),
+            What::Engine { event: Event::Stored { tier, key, length, .. }, .. } => {
+                self.on_stored(*tier, *key, *length)
+            }
             What::Engine { .. }
             | What::EdgeStarted { .. }
             | What::EdgeCrashed { .. }

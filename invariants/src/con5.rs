@@ -73,34 +73,25 @@ impl OneFetch {
             Event::Collapsed { request, .. } | Event::AttachRefused { request, .. } => {
                 self.on_placed(edge, *request);
             }
-            Event::Passed { request, .. } | Event::Refused { request, .. } | Event::Served { request, .. } => {
+            Event::Passed { request, .. }
+            | Event::Refused { request, .. }
+            | Event::Served { request, .. } => {
                 self.on_placed(edge, *request);
                 self.requested.remove(&(edge, *request));
             }
-            Event::Fetched {
-                fill,
-                key,
-                purpose: Purpose::Shared,
-            } => return self.on_fetched(edge, *key, *fill),
+            Event::Fetched { fill, key, purpose: Purpose::Shared } => {
+                return self.on_fetched(edge, *key, *fill);
+            }
             Event::FetchEnded { fill, key, .. }
-            | Event::HeadArrived {
-                fill,
-                key,
-                storable: Storable::No(_),
-                ..
-            } => self.on_closed(edge, *key, *fill),
+            | Event::HeadArrived { fill, key, storable: Storable::No(_), .. } => {
+                self.on_closed(edge, *key, *fill)
+            }
             Event::PurgeBegan { key, .. } => {
                 self.purged.insert((edge, *key), self.events);
                 self.current.remove(&(edge, *key));
             }
-            Event::Fetched {
-                purpose: Purpose::Private,
-                ..
-            }
-            | Event::HeadArrived {
-                storable: Storable::Yes,
-                ..
-            }
+            Event::Fetched { purpose: Purpose::Private, .. }
+            | Event::HeadArrived { storable: Storable::Yes, .. }
             | Event::Hit { .. }
             | Event::LeaderReplaced { .. }
             | Event::LaneOpened { .. }
@@ -161,10 +152,7 @@ mod tests {
         assert_eq!(history.event(fetch_ended(3, KEY)), Ok(()));
         assert_eq!(history.event(fetch_ended(1, KEY)), Ok(()));
         assert_eq!(history.event(fetched(4, KEY, Purpose::Shared)), Ok(()));
-        let began = Event::PurgeBegan {
-            purge: PurgeId(1),
-            key: KEY,
-        };
+        let began = Event::PurgeBegan { purge: PurgeId(1), key: KEY };
         assert_eq!(history.event(began), Ok(()));
         assert_eq!(history.event(fetched(5, KEY, Purpose::Shared)), Ok(()));
         assert_eq!(history.event(fetch_ended(4, KEY)), Ok(()));
@@ -184,9 +172,7 @@ mod tests {
             storable,
         };
         history.event(fetched(1, KEY, Purpose::Shared)).unwrap();
-        history
-            .event(head(1, Storable::No(NotStorable::NoStore)))
-            .unwrap();
+        history.event(head(1, Storable::No(NotStorable::NoStore))).unwrap();
         assert_eq!(history.event(fetched(2, KEY, Purpose::Shared)), Ok(()));
         history.event(head(2, Storable::Yes)).unwrap();
         assert_eq!(history.event(fetched(3, KEY, Purpose::Shared)), Err("CON5"));
@@ -199,13 +185,7 @@ mod tests {
 
     fn miss(history: &mut History, request: u64) {
         let (request, reason) = (RequestId(request), MissReason::Absent);
-        history
-            .event(Event::Missed {
-                request,
-                key: KEY,
-                reason,
-            })
-            .unwrap();
+        history.event(Event::Missed { request, key: KEY, reason }).unwrap();
     }
 
     /// A request that came before a purge and whose lookup ends after it does not share with those that came later.
@@ -213,12 +193,7 @@ mod tests {
     fn those_from_before_a_purge_fetch_beside_those_from_after_it() {
         let mut history = History::of(OneFetch::default());
         request(&mut history, 1);
-        history
-            .event(Event::PurgeBegan {
-                purge: PurgeId(1),
-                key: KEY,
-            })
-            .unwrap();
+        history.event(Event::PurgeBegan { purge: PurgeId(1), key: KEY }).unwrap();
         request(&mut history, 2);
         miss(&mut history, 2);
         history.event(fetched(2, KEY, Purpose::Shared)).unwrap();
@@ -234,12 +209,7 @@ mod tests {
     fn a_second_shared_fetch_is_named() {
         let mut history = History::of(OneFetch::default());
         history.event(fetched(1, KEY, Purpose::Shared)).unwrap();
-        history
-            .event(Event::PurgeBegan {
-                purge: PurgeId(1),
-                key: KEY,
-            })
-            .unwrap();
+        history.event(Event::PurgeBegan { purge: PurgeId(1), key: KEY }).unwrap();
         history.event(fetched(2, KEY, Purpose::Shared)).unwrap();
         history.event(fetch_ended(1, KEY)).unwrap();
         history.event(fetched(3, KEY, Purpose::Private)).unwrap();

@@ -47,9 +47,7 @@ impl Invariant for EverythingEnds {
             },
             What::ClientGot { ask, got, .. } => match self.open.remove(ask) {
                 Some(_) => Ok(()),
-                None => Err(broken(format!(
-                    "ask {ask} ended twice or never began; now with {got:?}"
-                ))),
+                None => Err(broken(format!("ask {ask} ended twice or never began; now with {got:?}"))),
             },
             What::Settled { edge, open } => self.on_settled(*edge, *open),
             What::Engine { .. }
@@ -100,10 +98,7 @@ mod tests {
     #[test]
     fn a_leak_is_named() {
         let mut history = History::of(EverythingEnds::default());
-        let audit = Audit {
-            window_bytes: 1,
-            ..Audit::default()
-        };
+        let audit = Audit { window_bytes: 1, ..Audit::default() };
         assert_eq!(settled(&mut history, audit), Err("CON6"));
     }
 }

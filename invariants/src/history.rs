@@ -15,10 +15,7 @@ pub(crate) struct History {
 
 impl History {
     pub(crate) fn of(rule: impl Invariant + 'static) -> Self {
-        Self {
-            rule: Box::new(rule),
-            now: Instant::ZERO,
-        }
+        Self { rule: Box::new(rule), now: Instant::ZERO }
     }
 
     /// What is shown from now on happens at this nanosecond.
@@ -27,17 +24,11 @@ impl History {
     }
 
     pub(crate) fn show(&mut self, what: What) -> Result<(), &'static str> {
-        self.rule
-            .observe(&Fact { at: self.now, what })
-            .map_err(|violation| violation.rule)
+        self.rule.observe(&Fact { at: self.now, what }).map_err(|violation| violation.rule)
     }
 
     pub(crate) fn event(&mut self, event: Event) -> Result<(), &'static str> {
-        self.show(What::Engine {
-            edge: EDGE,
-            shard: 0,
-            event,
-        })
+        self.show(What::Engine { edge: EDGE, shard: 0, event })
     }
 
     pub(crate) fn published(
@@ -57,29 +48,15 @@ impl History {
     }
 
     pub(crate) fn answered(&mut self, key: CacheKey, version: u32) -> Result<(), &'static str> {
-        self.show(What::OriginAnswered {
-            edge: EDGE,
-            key,
-            version: Version(version),
-        })
+        self.show(What::OriginAnswered { edge: EDGE, key, version: Version(version) })
     }
 
     pub(crate) fn asked(&mut self, ask: u64, key: CacheKey) -> Result<(), &'static str> {
-        self.show(What::ClientAsked {
-            ask,
-            edge: EDGE,
-            key,
-            request: None,
-        })
+        self.show(What::ClientAsked { ask, edge: EDGE, key, request: None })
     }
 
     pub(crate) fn got(&mut self, ask: u64, key: CacheKey, got: Got) -> Result<(), &'static str> {
-        self.show(What::ClientGot {
-            ask,
-            edge: EDGE,
-            key,
-            got,
-        })
+        self.show(What::ClientGot { ask, edge: EDGE, key, got })
     }
 
     pub(crate) fn whole(
@@ -109,39 +86,19 @@ impl History {
 }
 
 pub(crate) fn span(key: CacheKey, version: u32, offset: u64, length: u64) -> Span {
-    Span {
-        of: Some((key, Version(version))),
-        offset,
-        length,
-    }
+    Span { of: Some((key, Version(version))), offset, length }
 }
 
 pub(crate) fn stored(tier: TierId, key: CacheKey, length: u64, size: u64) -> Event {
-    Event::Stored {
-        tier,
-        key,
-        length: ByteCount(length),
-        size: ByteCount(size),
-        from: None,
-    }
+    Event::Stored { tier, key, length: ByteCount(length), size: ByteCount(size), from: None }
 }
 
 pub(crate) fn removed(tier: TierId, key: CacheKey, size: u64) -> Event {
-    Event::Removed {
-        tier,
-        key,
-        size: ByteCount(size),
-        why: Removal::Capacity,
-    }
+    Event::Removed { tier, key, size: ByteCount(size), why: Removal::Capacity }
 }
 
 pub(crate) fn resident(tier: TierId, bytes: u64, objects: u64, capacity: u64) -> Event {
-    Event::Resident {
-        tier,
-        bytes: ByteCount(bytes),
-        objects,
-        capacity: ByteCount(capacity),
-    }
+    Event::Resident { tier, bytes: ByteCount(bytes), objects, capacity: ByteCount(capacity) }
 }
 
 pub(crate) fn recovered(tier: TierId, objects: u64) -> Event {
@@ -149,18 +106,9 @@ pub(crate) fn recovered(tier: TierId, objects: u64) -> Event {
 }
 
 pub(crate) fn fetched(fill: u64, key: CacheKey, purpose: Purpose) -> Event {
-    Event::Fetched {
-        fill: FillId(fill),
-        key,
-        purpose,
-    }
+    Event::Fetched { fill: FillId(fill), key, purpose }
 }
 
 pub(crate) fn fetch_ended(fill: u64, key: CacheKey) -> Event {
-    Event::FetchEnded {
-        fill: FillId(fill),
-        key,
-        received: ByteCount::ZERO,
-        end: FetchEnd::Complete,
-    }
+    Event::FetchEnded { fill: FillId(fill), key, received: ByteCount::ZERO, end: FetchEnd::Complete }
 }

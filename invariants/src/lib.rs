@@ -89,10 +89,7 @@ impl Invariants {
     /// The first id that no rule has.
     pub fn only(ids: &[String]) -> Result<Self, String> {
         let mut chosen = Self::all();
-        if let Some(unknown) = ids
-            .iter()
-            .find(|id| chosen.0.iter().all(|rule| rule.id() != **id))
-        {
+        if let Some(unknown) = ids.iter().find(|id| chosen.0.iter().all(|rule| rule.id() != **id)) {
             return Err(unknown.clone());
         }
         chosen.0.retain(|rule| ids.iter().any(|id| id == rule.id()));
@@ -121,15 +118,8 @@ mod tests {
             size: ByteCount(length),
             from: None,
         };
-        let what = What::Engine {
-            edge: Edge(0),
-            shard: 0,
-            event,
-        };
-        Fact {
-            at: Instant::ZERO,
-            what,
-        }
+        let what = What::Engine { edge: Edge(0), shard: 0, event };
+        Fact { at: Instant::ZERO, what }
     }
 
     /// Rules are chosen by id, and an unknown id comes back.
@@ -137,27 +127,16 @@ mod tests {
     fn rules_are_chosen_by_id() {
         let chosen = Invariants::only(&["C5".into(), "M5".into()]).expect("both rules stand");
         assert_eq!(chosen.ids().collect::<Vec<_>>(), ["C5", "M5"]);
-        assert_eq!(
-            Invariants::only(&["C5".into(), "C99".into()]).err(),
-            Some("C99".into())
-        );
+        assert_eq!(Invariants::only(&["C5".into(), "C99".into()]).err(), Some("C99".into()));
     }
 
     /// A rule that is told its gates takes the place of the one that knows none.
     #[test]
     fn a_rule_with_its_parameters_replaces_the_one_without() {
-        let gates = Gates {
-            l0: ByteCount(10),
-            l1: ByteCount(10),
-        };
-        let mut rules = Invariants::only(&["M1".into()])
-            .expect("M1 stands")
-            .with(UnderGate::new(gates));
+        let gates = Gates { l0: ByteCount(10), l1: ByteCount(10) };
+        let mut rules = Invariants::only(&["M1".into()]).expect("M1 stands").with(UnderGate::new(gates));
         assert_eq!(rules.ids().collect::<Vec<_>>(), ["M1"]);
         assert_eq!(rules.observe(&stored(10)), Ok(()));
-        assert_eq!(
-            rules.observe(&stored(11)).map_err(|violation| violation.rule),
-            Err("M1")
-        );
+        assert_eq!(rules.observe(&stored(11)).map_err(|violation| violation.rule), Err("M1"));
     }
 }

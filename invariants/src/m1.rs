@@ -17,10 +17,7 @@ pub struct Gates {
 
 impl Default for Gates {
     fn default() -> Self {
-        Self {
-            l0: ByteCount::UNLIMITED,
-            l1: ByteCount::UNLIMITED,
-        }
+        Self { l0: ByteCount::UNLIMITED, l1: ByteCount::UNLIMITED }
     }
 }
 
@@ -41,13 +38,7 @@ impl Invariant for UnderGate {
     }
 
     fn observe(&mut self, fact: &Fact) -> Result<(), Violation> {
-        let What::Engine {
-            event: Event::Stored {
-                tier, key, length, ..
-            },
-            ..
-        } = &fact.what
-        else {
+        let What::Engine { event: Event::Stored { tier, key, length, .. }, .. } = &fact.what else {
             return Ok(());
         };
         let gate = match tier {
@@ -76,10 +67,7 @@ mod tests {
     use crate::history::{History, KEY, stored};
 
     fn check(tier: TierId, length: u64, expected: Result<(), &'static str>) {
-        let gates = Gates {
-            l0: ByteCount(100),
-            l1: ByteCount(200),
-        };
+        let gates = Gates { l0: ByteCount(100), l1: ByteCount(200) };
         let mut history = History::of(UnderGate::new(gates));
         assert_eq!(history.event(stored(tier, KEY, length, length + 10)), expected);
     }

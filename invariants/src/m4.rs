@@ -46,37 +46,21 @@ impl Invariant for DroppedLanes {
 
     fn observe(&mut self, fact: &Fact) -> Result<(), Violation> {
         match &fact.what {
-            What::Engine {
-                edge,
-                event: Event::LaneOpened { tier, key, .. },
-                ..
-            } => {
+            What::Engine { edge, event: Event::LaneOpened { tier, key, .. }, .. } => {
                 *self.open.entry((*edge, *tier, *key)).or_default() += 1;
                 Ok(())
             }
-            What::Engine {
-                edge,
-                event: Event::LaneDropped { tier, key, .. },
-                ..
-            } => self.close(*edge, *tier, *key, "dropped"),
-            What::Engine {
-                edge,
-                event: Event::Requested { .. },
-                ..
-            } => {
+            What::Engine { edge, event: Event::LaneDropped { tier, key, .. }, .. } => {
+                self.close(*edge, *tier, *key, "dropped")
+            }
+            What::Engine { edge, event: Event::Requested { .. }, .. } => {
                 self.starting.remove(edge);
                 Ok(())
             }
-            What::Engine {
-                edge,
-                event: Event::Stored { .. },
-                ..
-            } if self.starting.contains(edge) => Ok(()),
-            What::Engine {
-                edge,
-                event: Event::Stored { tier, key, .. },
-                ..
-            } => self.close(*edge, *tier, *key, "stored"),
+            What::Engine { edge, event: Event::Stored { .. }, .. } if self.starting.contains(edge) => Ok(()),
+            What::Engine { edge, event: Event::Stored { tier, key, .. }, .. } => {
+                self.close(*edge, *tier, *key, "stored")
+            }
             What::EdgeStarted { edge } => {
                 self.open.retain(|(other, _, _), _| other != edge);
                 self.starting.insert(*edge);
@@ -105,33 +89,18 @@ mod tests {
     const L2: TierId = TierId::L2;
 
     fn opened() -> Event {
-        Event::LaneOpened {
-            tier: L2,
-            key: KEY,
-            name: None,
-        }
+        Event::LaneOpened { tier: L2, key: KEY, name: None }
     }
 
     fn dropped() -> Event {
-        Event::LaneDropped {
-            tier: L2,
-            key: KEY,
-            why: LaneEnd::Full,
-        }
+        Event::LaneDropped { tier: L2, key: KEY, why: LaneEnd::Full }
     }
 
     /// Opened and stored, opened and dropped, and opened anew.
     #[test]
     fn one_end_for_each_lane_passes() {
         let mut history = History::of(DroppedLanes::default());
-        for event in [
-            opened(),
-            stored(L2, KEY, 9, 9),
-            opened(),
-            dropped(),
-            opened(),
-            stored(L2, KEY, 9, 9),
-        ] {
+        for event in [opened(), stored(L2, KEY, 9, 9), opened(), dropped(), opened(), stored(L2, KEY, 9, 9)] {
             assert_eq!(history.event(event), Ok(()), "{event:?}");
         }
     }

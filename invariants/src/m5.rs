@@ -35,10 +35,7 @@ impl Account {
     fn on_removed(&mut self, key: CacheKey, size: ByteCount) -> Result<(), String> {
         let sizes = self.sizes.entry(key).or_default();
         let Some(place) = sizes.iter().position(|other| *other == size.0) else {
-            return Err(format!(
-                "removed {key} with {} bytes, which it did not hold",
-                size.0
-            ));
+            return Err(format!("removed {key} with {} bytes, which it did not hold", size.0));
         };
         sizes.remove(place);
         if sizes.is_empty() {
@@ -57,10 +54,7 @@ impl Account {
             ));
         }
         if bytes > capacity {
-            return Err(format!(
-                "holds {} bytes, over its capacity of {}",
-                bytes.0, capacity.0
-            ));
+            return Err(format!("holds {} bytes, over its capacity of {}", bytes.0, capacity.0));
         }
         Ok(())
     }
@@ -101,12 +95,9 @@ impl ExactAccounts {
                 Ok(())
             }
             Event::Removed { key, size, .. } => account.on_removed(*key, *size),
-            Event::Resident {
-                bytes,
-                objects,
-                capacity,
-                ..
-            } => account.on_resident(*bytes, *objects, *capacity),
+            Event::Resident { bytes, objects, capacity, .. } => {
+                account.on_resident(*bytes, *objects, *capacity)
+            }
             other => unreachable!("{other:?} names no tier whose accounts are kept; it was returned above"),
         };
         checked.map_err(|detail| Violation {
@@ -196,11 +187,7 @@ mod tests {
     fn a_wrong_sum_is_named() {
         breaks(&[stored(L2, KEY, 90, 100), resident(L2, 99, 1, 250)]);
         breaks(&[stored(L2, KEY, 90, 100), resident(L2, 100, 2, 250)]);
-        breaks(&[
-            stored(L2, KEY, 90, 100),
-            stored(L2, KEY, 90, 100),
-            resident(L2, 100, 1, 250),
-        ]);
+        breaks(&[stored(L2, KEY, 90, 100), stored(L2, KEY, 90, 100), resident(L2, 100, 1, 250)]);
     }
 
     /// More than the tier may hold.
@@ -214,10 +201,6 @@ mod tests {
     fn a_removal_of_nothing_is_named() {
         breaks(&[removed(L2, KEY, 100)]);
         breaks(&[stored(L2, KEY, 90, 100), removed(L2, KEY, 90)]);
-        breaks(&[
-            stored(L2, KEY, 90, 100),
-            removed(L2, KEY, 100),
-            removed(L2, KEY, 100),
-        ]);
+        breaks(&[stored(L2, KEY, 90, 100), removed(L2, KEY, 100), removed(L2, KEY, 100)]);
     }
 }

@@ -29,13 +29,7 @@ fn config(l0: Option<u64>, l2: Option<u64>, eviction: Eviction) -> Config {
 }
 
 fn record(time_s: u32, object: u64, size: u32, next: i64) -> Vec<u8> {
-    [
-        &time_s.to_le_bytes()[..],
-        &object.to_le_bytes(),
-        &size.to_le_bytes(),
-        &next.to_le_bytes(),
-    ]
-    .concat()
+    [&time_s.to_le_bytes()[..], &object.to_le_bytes(), &size.to_le_bytes(), &next.to_le_bytes()].concat()
 }
 
 fn file_of(bytes: &[u8]) -> NamedTempFile {
@@ -79,28 +73,15 @@ impl NaiveLru {
 #[test]
 fn lru_misses_are_those_of_a_naive_lru() {
     let mut random = Seed(11).split("trace");
-    let mut lru = NaiveLru {
-        capacity: 5_000,
-        order: Vec::new(),
-        misses: Count::default(),
-    };
+    let mut lru = NaiveLru { capacity: 5_000, order: Vec::new(), misses: Count::default() };
     let mut bytes = Vec::new();
     for time_s in 0..6_000 {
         let object = random.below(30) * random.below(30);
         let size = 1 + object * 7 % 900 + random.below(50) + if object == 58 { 5_000 } else { 0 };
         lru.ask(object, size);
-        bytes.extend(record(
-            time_s,
-            object,
-            u32::try_from(size).expect("sizes here are small"),
-            -1,
-        ));
+        bytes.extend(record(time_s, object, u32::try_from(size).expect("sizes here are small"), -1));
     }
-    assert!(
-        lru.misses.requests > 1_000,
-        "the trace must be worth it: {:?}",
-        lru.misses
-    );
+    assert!(lru.misses.requests > 1_000, "the trace must be worth it: {:?}", lru.misses);
     let compressed = zstd::bulk::compress(&bytes, 3).expect("bytes in memory can be compressed");
     for bytes in [&bytes, &compressed] {
         let file = file_of(bytes);
@@ -115,10 +96,8 @@ fn lru_misses_are_those_of_a_naive_lru() {
 #[test]
 fn a_lower_tier_answers_what_the_upper_one_evicted() {
     let records = [(1, 60), (2, 60), (1, 60), (3, 500), (3, 500)];
-    let bytes: Vec<u8> = (0..)
-        .zip(records)
-        .flat_map(|(time, (object, size))| record(time, object, size, -1))
-        .collect();
+    let bytes: Vec<u8> =
+        (0..).zip(records).flat_map(|(time, (object, size))| record(time, object, size, -1)).collect();
     let file = file_of(&bytes);
     let totals = totals(file.path(), config(Some(100), Some(300), Eviction::Lru));
     let count = |requests, bytes| Count { requests, bytes };
@@ -157,14 +136,10 @@ fn a_broken_trace_says_where() {
     let compressed = zstd::bulk::compress(&good.repeat(9), 3).expect("bytes in memory can be compressed");
     let cut = error(&compressed[..compressed.len() - 4]);
     assert!(cut.starts_with("record 1, byte 0: cannot be read: "), "{cut}");
-    let missing = Trace::open(Path::new("no/such/trace"), &ProgressBar::hidden())
-        .err()
-        .map(|wrong| wrong.to_string());
+    let missing =
+        Trace::open(Path::new("no/such/trace"), &ProgressBar::hidden()).err().map(|wrong| wrong.to_string());
     let missing = missing.expect("there is no such file");
-    assert!(
-        missing.starts_with("no/such/trace: record 1, byte 0: cannot be read: "),
-        "{missing}"
-    );
+    assert!(missing.starts_with("no/such/trace: record 1, byte 0: cannot be read: "), "{missing}");
 }
 
 /// Object and byte miss ratios of libCacheSim's `lru`, for some capacities of each recorded trace.
@@ -199,25 +174,14 @@ fn traces() -> PathBuf {
 fn lru_misses_are_those_of_the_reference() {
     let folder = traces();
     if !folder.is_dir() {
-        println!(
-            "{} is no folder: nothing was compared with the reference",
-            folder.display()
-        );
+        println!("{} is no folder: nothing was compared with the reference", folder.display());
         return;
     }
     for (name, capacity, objects, bytes) in REFERENCE {
         let file = folder.join(format!("{name}.oracleGeneral.zst"));
         let totals = totals(&file, config(Some(capacity), None, Eviction::Lru));
         let (object_ratio, byte_ratio) = totals.miss_ratios();
-        assert_eq!(
-            format!("{object_ratio:.4}"),
-            format!("{objects:.4}"),
-            "objects of {name} at {capacity}"
-        );
-        assert_eq!(
-            format!("{byte_ratio:.4}"),
-            format!("{bytes:.4}"),
-            "bytes of {name} at {capacity}"
-        );
+        assert_eq!(format!("{object_ratio:.4}"), format!("{objects:.4}"), "objects of {name} at {capacity}");
+        assert_eq!(format!("{byte_ratio:.4}"), format!("{bytes:.4}"), "bytes of {name} at {capacity}");
     }
 }

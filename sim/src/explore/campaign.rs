@@ -76,18 +76,10 @@ pub fn run_seed(seed: u64, run: Run) -> Result<Passed, Box<Failure>> {
         plan.config = planted(plan.config, fault);
     }
     let mut world = World::new(plan, run.facts_kept);
-    let result = catch_unwind(AssertUnwindSafe(|| world.run())).unwrap_or_else(|panic| {
-        Err(Violation {
-            rule: "panic",
-            detail: panic_text(&*panic),
-        })
-    });
+    let result = catch_unwind(AssertUnwindSafe(|| world.run()))
+        .unwrap_or_else(|panic| Err(Violation { rule: "panic", detail: panic_text(&*panic) }));
     match result {
-        Ok(()) => Ok(Passed {
-            digest: world.digest(),
-            replies: world.tally.replies,
-            tally: world.tally,
-        }),
+        Ok(()) => Ok(Passed { digest: world.digest(), replies: world.tally.replies, tally: world.tally }),
         Err(violation) => Err(Box::new(Failure {
             seed,
             violation,
@@ -115,20 +107,12 @@ fn planted(_config: tiergate_engine::Config, fault: Fault) -> tiergate_engine::C
 
 fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("a panic without a text")
-        .to_owned()
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without a text").to_owned()
 }
 
 impl Campaign {
     pub(super) fn new(limits: Limits) -> Self {
-        Self {
-            limits,
-            done: 0,
-            total: Tally::default(),
-            spent: Duration::ZERO,
-            began: Instant::now(),
-        }
+        Self { limits, done: 0, total: Tally::default(), spent: Duration::ZERO, began: Instant::now() }
     }
 
     /// Runs to the next failure or to the limits.

@@ -88,9 +88,7 @@ impl World {
             if publishes {
                 self.queue.schedule(at.after(aside), Step::Publish(object));
             }
-            if self.hits(self.plan.faults.purges, Trouble::Purged, |chances| {
-                &mut chances.edge
-            }) {
+            if self.hits(self.plan.faults.purges, Trouble::Purged, |chances| &mut chances.edge) {
                 // People purge because they have just published.
                 let purge_at = at.after(up_to(&mut self.chances.edge, work.latency * 6));
                 if self.chances.edge.chance(1, 2) {
@@ -117,19 +115,13 @@ impl World {
         let ask = self.clients.asks.len();
         let mut pace = Pace::Within(latency);
         let mut leaves = None;
-        if self.hits(faults.client_leaves, Trouble::ClientLeft, |chances| {
-            &mut chances.client
-        }) {
+        if self.hits(faults.client_leaves, Trouble::ClientLeft, |chances| &mut chances.client) {
             leaves = Some(latency * 8);
         }
-        if self.hits(faults.client_slow, Trouble::ClientSlow, |chances| {
-            &mut chances.client
-        }) {
+        if self.hits(faults.client_slow, Trouble::ClientSlow, |chances| &mut chances.client) {
             pace = Pace::Within(Duration::from_secs(2));
         }
-        if self.hits(faults.client_stuck, Trouble::ClientStuck, |chances| {
-            &mut chances.client
-        }) {
+        if self.hits(faults.client_stuck, Trouble::ClientStuck, |chances| &mut chances.client) {
             pace = Pace::Never;
             leaves = Some(Duration::from_secs(20));
         }
@@ -137,14 +129,7 @@ impl World {
             let after = up_to(&mut self.chances.client, longest);
             self.queue.schedule(at.after(after), Step::GoAway(ask));
         }
-        self.clients.asks.push(Ask {
-            edge,
-            object,
-            form,
-            pace,
-            stage: Stage::Sent,
-            after_healing: false,
-        });
+        self.clients.asks.push(Ask { edge, object, form, pace, stage: Stage::Sent, after_healing: false });
         ask
     }
 
@@ -162,9 +147,7 @@ impl World {
     }
 
     pub(super) fn on_arrive(&mut self, ask: usize) {
-        let Ask {
-            edge, object, form, ..
-        } = self.clients.asks[ask];
+        let Ask { edge, object, form, .. } = self.clients.asks[ask];
         let Stage::Sent = self.clients.asks[ask].stage else {
             return; // It left on the way.
         };
@@ -188,14 +171,7 @@ impl World {
             let got = self.whole(resident.head.status, age, &resident.chunks);
             return self.end(ask, got);
         }
-        self.feed(
-            life,
-            Input::Request {
-                request: request_of(ask),
-                key,
-                head,
-            },
-        );
+        self.feed(life, Input::Request { request: request_of(ask), key, head });
     }
 
     pub(super) fn on_serve(&mut self, request: RequestId, reply: Reply<Symbol>) {
@@ -208,12 +184,7 @@ impl World {
                 self.end(ask, got);
             }
             (Stage::Waiting(life), ReplyBody::Streamed) => {
-                let reading = Reading {
-                    status,
-                    age,
-                    pieces: Vec::new(),
-                    demanded: false,
-                };
+                let reading = Reading { status, age, pieces: Vec::new(), demanded: false };
                 self.clients.asks[ask].stage = Stage::Reading(*life, reading);
                 self.schedule_demand(ask);
             }
@@ -238,12 +209,7 @@ impl World {
         if let Stage::Reading(life, reading) = &mut self.clients.asks[ask].stage {
             reading.demanded = true;
             let life = *life;
-            self.feed(
-                life,
-                Input::Demand {
-                    request: request_of(ask),
-                },
-            );
+            self.feed(life, Input::Demand { request: request_of(ask) });
         }
     }
 
@@ -254,10 +220,7 @@ impl World {
                 let due = std::mem::replace(&mut reading.demanded, false);
                 reading.pieces.push(chunk);
                 if !due || chunk.size() == 0 {
-                    self.breaks(
-                        "M6",
-                        format!("ask {ask} got {} bytes without a demand", chunk.size()),
-                    );
+                    self.breaks("M6", format!("ask {ask} got {} bytes without a demand", chunk.size()));
                 }
                 self.schedule_demand(ask);
             }
@@ -280,10 +243,7 @@ impl World {
             ) => Got::Broken,
             (Stage::Over, _) => return,
             (Stage::Sent | Stage::Waiting(_) | Stage::Ending(_), _) => {
-                return self.breaks(
-                    "CON6",
-                    format!("ask {ask} was finished twice, or before it was served"),
-                );
+                return self.breaks("CON6", format!("ask {ask} was finished twice, or before it was served"));
             }
         };
         self.end(ask, got);
@@ -295,10 +255,7 @@ impl World {
             Stage::Waiting(_) => self.end(ask, Got::Nothing),
             Stage::Over => {}
             Stage::Sent | Stage::Reading(..) | Stage::Ending(_) => {
-                self.breaks(
-                    "CON6",
-                    format!("ask {ask} was refused ({refusal:?}) after it was served"),
-                );
+                self.breaks("CON6", format!("ask {ask} was refused ({refusal:?}) after it was served"));
             }
         }
     }
@@ -348,12 +305,7 @@ impl World {
     }
 
     pub(super) fn on_left(&mut self, ask: usize, life: Life) {
-        self.feed(
-            life,
-            Input::Leave {
-                request: request_of(ask),
-            },
-        );
+        self.feed(life, Input::Leave { request: request_of(ask) });
     }
 
     /// Every client of a crashed edge sees its connection break.
@@ -376,12 +328,7 @@ impl World {
         self.tally.replies += 1;
         self.tally.whole += u64::from(matches!(got, Got::Whole { .. }));
         let key = self.origin.objects[object].key;
-        self.fact(What::ClientGot {
-            ask: ask as u64,
-            edge: Edge(edge),
-            key,
-            got,
-        });
+        self.fact(What::ClientGot { ask: ask as u64, edge: Edge(edge), key, got });
     }
 
     fn whole(&self, status: u16, age: u64, pieces: &[Symbol]) -> Got {
@@ -396,11 +343,7 @@ impl World {
                 length: piece.size,
             })
             .collect();
-        Got::Whole {
-            status,
-            age: Some(age),
-            spans,
-        }
+        Got::Whole { status, age: Some(age), spans }
     }
 }
 

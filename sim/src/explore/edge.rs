@@ -36,10 +36,7 @@ struct Purge {
 impl World {
     /// The edge's process as it is now, or was last.
     pub(super) fn life(&self, edge: u32) -> Life {
-        Life {
-            edge,
-            life: self.edges[edge as usize].life,
-        }
+        Life { edge, life: self.edges[edge as usize].life }
     }
 
     /// When each crash happens, some time before `end`.
@@ -55,11 +52,7 @@ impl World {
     pub(super) fn start_edge(&mut self, edge: u32) {
         let host = &mut self.edges[edge as usize];
         host.life += 1;
-        let seed = self
-            .plan
-            .seed
-            .split(&format!("engine {edge} {}", host.life))
-            .bits();
+        let seed = self.plan.seed.split(&format!("engine {edge} {}", host.life)).bits();
         host.engine = Some(Engine::new(self.plan.config.clone(), Seed(seed), self.now));
         let life = self.life(edge);
         self.fact(What::EdgeStarted { edge: Edge(edge) });
@@ -68,13 +61,7 @@ impl World {
         if self.plan.has_l2 {
             let place = self.tier_place(edge, TierId::L2);
             let records = self.tiers[place].recover();
-            self.feed(
-                life,
-                Input::Recovered {
-                    tier: TierId::L2,
-                    records,
-                },
-            );
+            self.feed(life, Input::Recovered { tier: TierId::L2, records });
         }
     }
 
@@ -103,17 +90,9 @@ impl World {
         let purge = PurgeId(host.purges_asked);
         let key = self.origin.objects[object].key;
         let newest_when_asked = self.newest(object);
-        let open = Purge {
-            object,
-            asked_at: self.now,
-            newest_when_asked,
-        };
+        let open = Purge { object, asked_at: self.now, newest_when_asked };
         self.edges[edge as usize].purges.insert(purge, open);
-        self.fact(What::PurgeAsked {
-            edge: Edge(edge),
-            purge: Some(purge),
-            key,
-        });
+        self.fact(What::PurgeAsked { edge: Edge(edge), purge: Some(purge), key });
         let life = self.life(edge);
         self.feed(life, Input::Purge { purge, key });
     }
@@ -176,11 +155,7 @@ impl World {
         }
         for event in events {
             self.tally.saw(&event);
-            self.fact(What::Engine {
-                edge: Edge(to.edge),
-                shard: 0,
-                event,
-            });
+            self.fact(What::Engine { edge: Edge(to.edge), shard: 0, event });
         }
         for effect in effects {
             self.run_effect(to, effect);

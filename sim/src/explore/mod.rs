@@ -56,14 +56,8 @@ pub fn run(args: ExploreArgs) -> ExitCode {
             (None, Some(_)) => u64::MAX,
             (None, None) => 1_000,
         },
-        time: args
-            .minutes
-            .map(|minutes| Duration::from_secs(minutes.saturating_mul(60))),
-        run: Run {
-            requests: args.requests,
-            fault: None,
-            facts_kept: args.facts,
-        },
+        time: args.minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60))),
+        run: Run { requests: args.requests, fault: None, facts_kept: args.facts },
     };
     let mut campaign = Campaign::new(limits);
     let on_passed = |seed: u64, passed: &Passed| {
@@ -82,9 +76,5 @@ pub fn run(args: ExploreArgs) -> ExitCode {
         println!("seed {} broke {}", failure.seed, failure.violation);
     }
     print!("{}", campaign.report());
-    if failed {
-        ExitCode::FAILURE
-    } else {
-        ExitCode::SUCCESS
-    }
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

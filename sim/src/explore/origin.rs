@@ -109,11 +109,7 @@ impl World {
         };
         let storable = !random.chance(work.unstorable.0, 1_000);
         let announces_length = !random.chance(work.chunked.0, 1_000);
-        let lifetime = if storable {
-            1 + random.below(work.lifetime_max.as_secs())
-        } else {
-            0
-        };
+        let lifetime = if storable { 1 + random.below(work.lifetime_max.as_secs()) } else { 0 };
         let mut fields = Fields::new();
         if announces_length {
             fields.push("content-length", length.to_string().as_bytes());
@@ -131,11 +127,7 @@ impl World {
         }
         let head = Arc::new(Head { status: 200, fields });
         let versions = &mut self.origin.objects[object].versions;
-        versions.push(Edition {
-            head,
-            length,
-            announces_length,
-        });
+        versions.push(Edition { head, length, announces_length });
         let what = What::Published {
             key: self.origin.objects[object].key,
             version: self.newest(object),
@@ -155,23 +147,13 @@ impl World {
         let object = self.origin.object_of(head);
         self.origin.streams.insert((from, fill), None);
         let at = self.soon();
-        self.queue.schedule(
-            at,
-            Step::OriginAsked {
-                from,
-                op,
-                fill,
-                object,
-            },
-        );
+        self.queue.schedule(at, Step::OriginAsked { from, op, fill, object });
     }
 
     /// The request is here: what is published *now* is what the answer carries.
     pub(super) fn on_origin_asked(&mut self, from: Life, op: OpId, fill: FillId, object: usize) {
         let faults = self.plan.faults;
-        if self.hits(faults.origin_fails, Trouble::OriginFailed, |chances| {
-            &mut chances.origin
-        }) {
+        if self.hits(faults.origin_fails, Trouble::OriginFailed, |chances| &mut chances.origin) {
             let failure = [
                 OriginFailure::Unreachable,
                 OriginFailure::TimedOut,
@@ -180,44 +162,20 @@ impl World {
             ][place(self.chances.origin.below(4))];
             let at = self.soon();
             let input = Input::FetchFailed { op, failure };
-            self.queue.schedule(
-                at,
-                Step::FromOrigin {
-                    to: from,
-                    fill,
-                    input,
-                    last: true,
-                },
-            );
+            self.queue.schedule(at, Step::FromOrigin { to: from, fill, input, last: true });
             return;
         }
-        let errs = self.hits(faults.origin_errs, Trouble::OriginErred, |chances| {
-            &mut chances.origin
-        });
-        let (head, body) = if errs {
-            error_page()
-        } else {
-            self.answer(from, object)
-        };
+        let errs = self.hits(faults.origin_errs, Trouble::OriginErred, |chances| &mut chances.origin);
+        let (head, body) = if errs { error_page() } else { self.answer(from, object) };
         if let Some(stream) = self.origin.streams.get_mut(&(from, fill)) {
             *stream = Some(body);
         }
         let mut at = self.soon();
-        if self.hits(faults.origin_stalls, Trouble::OriginStalled, |chances| {
-            &mut chances.origin
-        }) {
+        if self.hits(faults.origin_stalls, Trouble::OriginStalled, |chances| &mut chances.origin) {
             at = at.after(up_to(&mut self.chances.origin, HEAD_STALL_MAX));
         }
         let input = Input::Head { op, head };
-        self.queue.schedule(
-            at,
-            Step::FromOrigin {
-                to: from,
-                fill,
-                input,
-                last: false,
-            },
-        );
+        self.queue.schedule(at, Step::FromOrigin { to: from, fill, input, last: false });
     }
 
     fn answer(&mut self, from: Life, object: usize) -> (Arc<Head>, Body) {
@@ -240,17 +198,10 @@ impl World {
             end: BodyEnd::Clean,
             stalls_at: None,
         };
-        if self.hits(faults.origin_cuts, Trouble::OriginCut, |chances| {
-            &mut chances.origin
-        }) {
-            body.cut(
-                edition.announces_length,
-                self.chances.origin.below(edition.length + 1),
-            );
+        if self.hits(faults.origin_cuts, Trouble::OriginCut, |chances| &mut chances.origin) {
+            body.cut(edition.announces_length, self.chances.origin.below(edition.length + 1));
         }
-        if self.hits(faults.origin_stalls, Trouble::OriginStalled, |chances| {
-            &mut chances.origin
-        }) {
+        if self.hits(faults.origin_stalls, Trouble::OriginStalled, |chances| &mut chances.origin) {
             body.stalls_at = Some(self.chances.origin.below(edition.length + 1));
         }
         (edition.head, body)
@@ -272,18 +223,9 @@ impl World {
         let (input, last) = match self.origin.streams.get_mut(&(from, fill)) {
             Some(Some(body)) => body.next(op),
             Some(None) => {
-                return self.breaks(
-                    "drain",
-                    format!("fill {} was pulled before its head came", fill.0),
-                );
+                return self.breaks("drain", format!("fill {} was pulled before its head came", fill.0));
             }
-            None => (
-                Input::PullFailed {
-                    op,
-                    failure: OriginFailure::Broken,
-                },
-                true,
-            ),
+            None => (Input::PullFailed { op, failure: OriginFailure::Broken }, true),
         };
         self.on_from_origin(from, fill, input, last);
     }
@@ -301,26 +243,16 @@ impl World {
 
     /// An answer to a request that the edge only proxies.
     pub(super) fn answer_directly(&mut self, from: Life, object: usize) -> Got {
-        if self.hits(self.plan.faults.origin_fails, Trouble::OriginFailed, |chances| {
-            &mut chances.origin
-        }) {
+        if self.hits(self.plan.faults.origin_fails, Trouble::OriginFailed, |chances| &mut chances.origin) {
             return Got::Nothing;
         }
         let (head, body) = self.answer(from, object);
         match body.end {
             BodyEnd::Clean => {
                 let of = Some((self.origin.objects[object].key, Version(body.version)));
-                let whole = Span {
-                    of,
-                    offset: 0,
-                    length: body.length,
-                };
+                let whole = Span { of, offset: 0, length: body.length };
                 let spans = if body.length == 0 { Vec::new() } else { vec![whole] };
-                Got::Whole {
-                    status: head.status,
-                    age: Some(0),
-                    spans,
-                }
+                Got::Whole { status: head.status, age: Some(0), spans }
             }
             BodyEnd::Failure(_) => Got::Broken,
         }
@@ -364,10 +296,7 @@ impl Body {
 }
 
 fn error_page() -> (Arc<Head>, Body) {
-    let head = Head {
-        status: 503,
-        fields: Fields::new(),
-    };
+    let head = Head { status: 503, fields: Fields::new() };
     let body = Body {
         object: NO_OBJECT,
         version: 0,

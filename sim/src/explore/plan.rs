@@ -145,35 +145,21 @@ impl Draw {
 }
 
 fn raw_config(draw: Draw, size_max: u64, has_l1: bool, has_l2: bool) -> RawConfig {
-    let gate = |name| {
-        draw.of(
-            name,
-            &[ByteCount(size_max / 3), ByteCount(size_max), ByteCount::UNLIMITED],
-        )
-    };
+    let gate = |name| draw.of(name, &[ByteCount(size_max / 3), ByteCount(size_max), ByteCount::UNLIMITED]);
     let eviction = |name| draw.of(name, &[Eviction::Lru, Eviction::Gdsf]);
-    let capacity = |name| {
-        ByteCount(draw.of(
-            name,
-            &[1, size_max / 2 + 200, size_max * 2 + 600, size_max * 50 + 9_000],
-        ))
-    };
+    let capacity =
+        |name| ByteCount(draw.of(name, &[1, size_max / 2 + 200, size_max * 2 + 600, size_max * 50 + 9_000]));
     let promotion = |name| draw.of(name, &[Promotion::Never, Promotion::OnStreamCommitAtFinish]);
     // Small reads of large bodies make many events and show nothing new.
-    let reads: &[u64] = if size_max < 1_000 {
-        &[1, 7, 4_096]
-    } else {
-        &[size_max / 20, size_max / 5, 256 << 10]
-    };
+    let reads: &[u64] =
+        if size_max < 1_000 { &[1, 7, 4_096] } else { &[size_max / 20, size_max / 5, 256 << 10] };
     RawConfig {
         l0: draw.coin("config.l0", 850).then(|| RawMemoryTier {
             capacity: capacity("l0.capacity"),
             gate: gate("l0.gate"),
             eviction: eviction("l0.eviction"),
         }),
-        l1: has_l1.then(|| RawSharedTier {
-            gate: gate("l1.gate"),
-        }),
+        l1: has_l1.then(|| RawSharedTier { gate: gate("l1.gate") }),
         l2: has_l2.then(|| RawDiskTier {
             capacity: capacity("l2.capacity"),
             gate: gate("l2.gate"),
@@ -188,10 +174,7 @@ fn raw_config(draw: Draw, size_max: u64, has_l1: bool, has_l2: bool) -> RawConfi
             fills_max: draw.of("collapse.fills_max", &[2, 1_024, 1_024, 1_024, 1_024]),
         },
         fill: RawFill {
-            window: draw.of(
-                "fill.window",
-                &[ByteCount::kib(64), ByteCount::kib(128), ByteCount::mib(4)],
-            ),
+            window: draw.of("fill.window", &[ByteCount::kib(64), ByteCount::kib(128), ByteCount::mib(4)]),
             lane_chunks_max: draw.of("fill.lane_chunks_max", &[1, 2, 8, 64]),
             lane_stall_ms_max: draw.of("fill.lane_stall_ms_max", &[1, 50, 2_000]),
             read_size: ByteCount(draw.of("fill.read_size", reads)),
@@ -244,10 +227,7 @@ mod tests {
     fn plans_are_repeatable_and_differ() {
         assert_eq!(format!("{:?}", Plan::of(7, 50)), format!("{:?}", Plan::of(7, 50)));
         let plans: Vec<_> = (0..200).map(|seed| Plan::of(seed, 50)).collect();
-        let purging = plans
-            .iter()
-            .filter(|plan| plan.faults.purges != PerMille(0))
-            .count();
+        let purging = plans.iter().filter(|plan| plan.faults.purges != PerMille(0)).count();
         let crashing = plans.iter().filter(|plan| plan.faults.crashes > 0).count();
         let shared = plans.iter().filter(|plan| plan.edges == 2).count();
         assert!((20..150).contains(&purging), "{purging} of 200 seeds purge");

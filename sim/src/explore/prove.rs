@@ -40,10 +40,7 @@ pub fn prove(args: ProveArgs) -> ExitCode {
         .collect();
     if faults.is_empty() {
         let known = Fault::ALL.map(Fault::as_str).join(", ");
-        eprintln!(
-            "`--plant` is {:?}, but must be one of {known}",
-            args.plant.unwrap_or_default()
-        );
+        eprintln!("`--plant` is {:?}, but must be one of {known}", args.plant.unwrap_or_default());
         return ExitCode::from(2);
     }
     // A planted fault often breaks an assertion of the engine. That is a catch, not a crash of ours.
@@ -57,11 +54,7 @@ pub fn prove(args: ProveArgs) -> ExitCode {
             Some(failure) => show(&args, fault, done, spent, &failure),
             None => {
                 holes += 1;
-                println!(
-                    "{:<4} UNCAUGHT after {done} seeds: {}",
-                    fault.as_str(),
-                    fault.describe()
-                );
+                println!("{:<4} UNCAUGHT after {done} seeds: {}", fault.as_str(), fault.describe());
             }
         }
     }
@@ -73,11 +66,7 @@ pub fn prove(args: ProveArgs) -> ExitCode {
             println!("none, and yet:\n{failure}");
         }
     }
-    if holes == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if holes == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 fn hunt(args: &ProveArgs, seeds: u64, fault: Option<Fault>) -> (u64, Duration, Option<Box<Failure>>) {
@@ -85,11 +74,7 @@ fn hunt(args: &ProveArgs, seeds: u64, fault: Option<Fault>) -> (u64, Duration, O
         first: args.seed,
         seeds,
         time: None,
-        run: Run {
-            requests: args.requests,
-            fault,
-            facts_kept: 60,
-        },
+        run: Run { requests: args.requests, fault, facts_kept: 60 },
     };
     let mut campaign = Campaign::new(limits);
     let failure = campaign.run(|_, _| {});

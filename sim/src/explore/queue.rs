@@ -19,20 +19,13 @@ struct Entry<T> {
 
 impl<T> Queue<T> {
     pub(super) fn new() -> Self {
-        Self {
-            heap: BinaryHeap::new(),
-            scheduled: 0,
-        }
+        Self { heap: BinaryHeap::new(), scheduled: 0 }
     }
 
     /// `step` will happen at `at`, after everything that was scheduled for that instant before.
     pub(super) fn schedule(&mut self, at: Instant, step: T) {
         self.scheduled += 1;
-        self.heap.push(Entry {
-            at,
-            order: self.scheduled,
-            step,
-        });
+        self.heap.push(Entry { at, order: self.scheduled, step });
     }
 
     /// The next step.
@@ -42,10 +35,8 @@ impl<T> Queue<T> {
 
     /// Takes out the steps that `wanted` accepts, in the order in which they would have happened.
     pub(super) fn take(&mut self, wanted: impl Fn(&T) -> bool) -> Vec<T> {
-        let (mut taken, rest): (Vec<_>, Vec<_>) = std::mem::take(&mut self.heap)
-            .into_vec()
-            .into_iter()
-            .partition(|entry| wanted(&entry.step));
+        let (mut taken, rest): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.heap).into_vec().into_iter().partition(|entry| wanted(&entry.step));
         self.heap = rest.into();
         taken.sort_unstable();
         taken.reverse();

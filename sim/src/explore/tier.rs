@@ -135,22 +135,26 @@ impl Tier {
         true
     }
 
+    /// Removes whatever was ever stored under a key, current or not.
+    fn remove_every(&mut self, key: CacheKey) -> bool {
+        let names: Vec<_> = self
+            .records
+            .values()
+            .filter(|stored| stored.record.key == key)
+            .map(|stored| stored.record.name)
+            .collect();
+        for name in &names {
+            self.remove(*name);
+        }
+        !names.is_empty()
+    }
+
     fn apply(&mut self, from: Life, effect: &Effect<Symbol>) -> Outcome {
         match effect {
-            Effect::Lookup {
-                op,
-                record,
-                key,
-                name,
-                ..
-            } => self.lookup(from, *op, *record, *key, *name),
-            Effect::Read {
-                op,
-                source,
-                offset,
-                length_max,
-                ..
-            } => self.read(from, *op, *source, *offset, *length_max),
+            Effect::Lookup { op, record, key, name, .. } => self.lookup(from, *op, *record, *key, *name),
+            Effect::Read { op, source, offset, length_max, .. } => {
+                self.read(from, *op, *source, *offset, *length_max)
+            }
             Effect::Release { record, .. } => match self.open.remove(&(from, *record)) {
                 Some(_) => Outcome::Nothing,
                 None => Outcome::Breach("drain", format!("{record:?} was released but is not open")),
@@ -158,44 +162,29 @@ impl Tier {
             Effect::Open { op, writer, .. } if self.discarded.contains(&(from, *writer)) => {
                 Outcome::Answer(Input::WriteFailed { op: *op })
             }
-            Effect::Open {
-                op,
-                writer,
-                key,
-                name,
-                ..
-            } => {
+            Effect::Open { op, writer, key, name, .. } => {
                 let body = Vec::new();
-                self.writers.insert(
-                    (from, *writer),
-                    Writer {
-                        key: *key,
-                        name: *name,
-                        body,
-                    },
-                );
+                self.writers.insert((from, *writer), Writer { key: *key, name: *name, body });
                 Outcome::Answer(Input::Opened { op: *op })
             }
-            Effect::Write {
-                op, writer, chunk, ..
-            } => match self.writers.get_mut(&(from, *writer)) {
+            Effect::Write { op, writer, chunk, .. } => match self.writers.get_mut(&(from, *writer)) {
                 Some(open) => {
                     open.body.push(*chunk);
                     Outcome::Answer(Input::Written { op: *op })
                 }
                 None => Outcome::Answer(Input::WriteFailed { op: *op }),
             },
-            Effect::Commit {
-                op, writer, record, ..
-            } => self.commit(from, *op, *writer, record),
+            Effect::Commit { op, writer, record, .. } => self.commit(from, *op, *writer, record),
             Effect::Discard { writer, .. } => {
                 self.writers.remove(&(from, *writer));
                 self.discarded.insert((from, *writer));
                 Outcome::Nothing
             }
             Effect::Delete { op, key, name, .. } => {
-                let name = name.or_else(|| self.current.get(key).copied());
-                let existed = name.is_some_and(|name| self.remove(name));
+                let existed = match name {
+                    Some(name) => self.remove(*name),
+                    None => self.remove_every(*key),
+                };
                 Outcome::Answer(Input::Deleted { op: *op, existed })
             }
             Effect::Fetch { .. }
@@ -247,10 +236,7 @@ impl Tier {
             }
             before += piece.size();
         }
-        Outcome::Breach(
-            "T10",
-            format!("{source:?} was read at {offset}, but has {before} bytes"),
-        )
+        Outcome::Breach("T10", format!("{source:?} was read at {offset}, but has {before} bytes"))
     }
 
     fn commit(&mut self, from: Life, op: OpId, writer: WriterId, record: &Record) -> Outcome {
@@ -273,11 +259,8 @@ impl Tier {
             );
         }
         self.commits += 1;
-        let stored = Stored {
-            record: record.clone(),
-            body: Symbol::compact(open.body.clone()),
-            order: self.commits,
-        };
+        let stored =
+            Stored { record: record.clone(), body: Symbol::compact(open.body.clone()), order: self.commits };
         if let Some(older) = self.current.insert(record.key, record.name) {
             self.records.remove(&older);
         }
@@ -298,24 +281,16 @@ impl World {
 
     /// An effect is on its way to a tier. Closing a handle may overtake what is under way on it, or come after.
     pub(super) fn ask_tier(&mut self, from: Life, effect: Effect<Symbol>) {
-        let fate = if failure(&effect).is_none() {
-            Fate::Fine
-        } else {
-            self.fate()
-        };
+        let fate = if failure(&effect).is_none() { Fate::Fine } else { self.fate() };
         let at = self.tier_delay();
         self.queue.schedule(at, Step::TierAsked { from, effect, fate });
     }
 
     fn fate(&mut self) -> Fate {
         let faults = self.plan.faults;
-        if self.hits(faults.tier_fails, Trouble::TierFailed, |chances| {
-            &mut chances.tier
-        }) {
+        if self.hits(faults.tier_fails, Trouble::TierFailed, |chances| &mut chances.tier) {
             Fate::Fails
-        } else if self.hits(faults.tier_ambiguous, Trouble::TierAmbiguous, |chances| {
-            &mut chances.tier
-        }) {
+        } else if self.hits(faults.tier_ambiguous, Trouble::TierAmbiguous, |chances| &mut chances.tier) {
             Fate::Ambiguous
         } else {
             Fate::Fine
@@ -324,9 +299,7 @@ impl World {
 
     fn tier_delay(&mut self) -> Instant {
         let mut at = self.soon();
-        if self.hits(self.plan.faults.tier_slow, Trouble::TierSlow, |chances| {
-            &mut chances.tier
-        }) {
+        if self.hits(self.plan.faults.tier_slow, Trouble::TierSlow, |chances| &mut chances.tier) {
             at = at.after(up_to(&mut self.chances.tier, SLOW_MAX));
         }
         at
@@ -363,9 +336,8 @@ impl World {
 
     /// What was under way to a tier when the edge crashed has taken effect, or never will.
     pub(super) fn crash_tiers(&mut self, edge: u32) {
-        let under_way = self
-            .queue
-            .take(|step| matches!(step, Step::TierAsked { from, .. } if from.edge == edge));
+        let under_way =
+            self.queue.take(|step| matches!(step, Step::TierAsked { from, .. } if from.edge == edge));
         for step in under_way {
             let Step::TierAsked { from, effect, .. } = step else {
                 unreachable!("only these were taken: {step:?}");

@@ -39,37 +39,13 @@ pub(super) enum Step {
     GoAway(usize),
     Left(usize, Life),
     Got(usize, Got),
-    OriginAsked {
-        from: Life,
-        op: OpId,
-        fill: FillId,
-        object: usize,
-    },
-    OriginPulled {
-        from: Life,
-        op: OpId,
-        fill: FillId,
-    },
-    FromOrigin {
-        to: Life,
-        fill: FillId,
-        input: Input<Symbol>,
-        last: bool,
-    },
-    TierAsked {
-        from: Life,
-        effect: Effect<Symbol>,
-        fate: Fate,
-    },
-    FromTier {
-        to: Life,
-        input: Input<Symbol>,
-    },
+    OriginAsked { from: Life, op: OpId, fill: FillId, object: usize },
+    OriginPulled { from: Life, op: OpId, fill: FillId },
+    FromOrigin { to: Life, fill: FillId, input: Input<Symbol>, last: bool },
+    TierAsked { from: Life, effect: Effect<Symbol>, fate: Fate },
+    FromTier { to: Life, input: Input<Symbol> },
     Publish(usize),
-    Purge {
-        edge: u32,
-        object: usize,
-    },
+    Purge { edge: u32, object: usize },
     Wake(Life),
     Crash(u32),
     Start(u32),
@@ -126,9 +102,7 @@ impl World {
             tiers: Tier::all(&plan),
             healed: false,
             tally: Tally::default(),
-            rules: Invariants::all()
-                .with(UnderGate::new(plan.gates))
-                .with(Lifetimes::new(slack)),
+            rules: Invariants::all().with(UnderGate::new(plan.gates)).with(Lifetimes::new(slack)),
             facts_kept,
             recent: VecDeque::new(),
             hash: 0xcbf2_9ce4_8422_2325,
@@ -195,19 +169,9 @@ impl World {
             Step::GoAway(ask) => self.on_go_away(ask),
             Step::Left(ask, life) => self.on_left(ask, life),
             Step::Got(ask, got) => self.on_got(ask, got),
-            Step::OriginAsked {
-                from,
-                op,
-                fill,
-                object,
-            } => self.on_origin_asked(from, op, fill, object),
+            Step::OriginAsked { from, op, fill, object } => self.on_origin_asked(from, op, fill, object),
             Step::OriginPulled { from, op, fill } => self.on_origin_pulled(from, op, fill),
-            Step::FromOrigin {
-                to,
-                fill,
-                input,
-                last,
-            } => self.on_from_origin(to, fill, input, last),
+            Step::FromOrigin { to, fill, input, last } => self.on_from_origin(to, fill, input, last),
             Step::TierAsked { from, effect, fate } => self.on_tier_asked(from, effect, fate),
             Step::FromTier { to, input } => self.feed(to, input),
             Step::Publish(object) => self.publish(object),
@@ -225,20 +189,14 @@ impl World {
     fn settle(&mut self) {
         for edge in 0..self.plan.edges {
             let open = self.audit(edge);
-            self.fact(What::Settled {
-                edge: Edge(edge),
-                open,
-            });
+            self.fact(What::Settled { edge: Edge(edge), open });
         }
         let held: Vec<String> = self.tiers.iter().filter_map(Tier::holds).collect();
         if let Some(held) = held.first() {
             self.breaks("CON6", format!("a tier still holds {held}"));
         }
         if let Some(stream) = self.origin.streams.keys().next() {
-            self.breaks(
-                "O1",
-                format!("a fetch was neither read to its end nor cancelled: {stream:?}"),
-            );
+            self.breaks("O1", format!("a fetch was neither read to its end nor cancelled: {stream:?}"));
         }
     }
 
@@ -287,9 +245,7 @@ impl World {
     }
 
     fn mix(&mut self, bits: u64) {
-        self.hash = (self.hash ^ bits)
-            .wrapping_mul(0x0000_0100_0000_01b3)
-            .rotate_left(23);
+        self.hash = (self.hash ^ bits).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(23);
     }
 
     /// Enough of a fact to tell two histories apart; times are mixed in with each step.

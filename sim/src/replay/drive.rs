@@ -48,20 +48,13 @@ pub struct Totals {
 impl Totals {
     /// The part of the requests, and of the bytes, that no tier answered.
     pub fn miss_ratios(&self) -> (f64, f64) {
-        (
-            ratio(self.origin.requests, self.asked.requests),
-            ratio(self.origin.bytes, self.asked.bytes),
-        )
+        (ratio(self.origin.requests, self.asked.requests), ratio(self.origin.bytes, self.asked.bytes))
     }
 }
 
 /// `part` of `whole`; none of nothing.
 pub(super) fn ratio(part: u64, whole: u64) -> f64 {
-    if whole == 0 {
-        0.0
-    } else {
-        part as f64 / whole as f64
-    }
+    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
 }
 
 /// One engine, its origin and its tiers.
@@ -104,11 +97,7 @@ impl Replay {
             }),
             began_s: None,
             now: Instant::ZERO,
-            request: Request {
-                time_s: 0,
-                object: 0,
-                size: ByteCount::ZERO,
-            },
+            request: Request { time_s: 0, object: 0, size: ByteCount::ZERO },
             requests: 0,
             totals: Totals::default(),
         };
@@ -130,11 +119,7 @@ impl Replay {
         self.totals.span_s = span_s;
         self.totals.asked.add(request.size);
         let key = key_of(request.object);
-        if self
-            .engine
-            .fresh_hit(self.now, key, Method::Get, std::iter::empty())
-            .is_some()
-        {
+        if self.engine.fresh_hit(self.now, key, Method::Get, std::iter::empty()).is_some() {
             return self.count_hit(TierId::L0);
         }
         self.requests += 1;
@@ -159,12 +144,7 @@ impl Replay {
                 self.run(effect, &mut demand);
             }
             while let Some(event) = self.engine.poll_event() {
-                if let Event::Removed {
-                    tier,
-                    why: tiergate_engine::Removal::Capacity,
-                    ..
-                } = event
-                {
+                if let Event::Removed { tier, why: tiergate_engine::Removal::Capacity, .. } = event {
                     *self.totals.evictions.entry(tier).or_default() += 1;
                 }
             }
@@ -207,10 +187,7 @@ impl Replay {
             | Effect::Discard { tier, .. }
             | Effect::Delete { tier, .. } => {
                 let object = self.request.object;
-                let tier = self
-                    .tiers
-                    .get_mut(&tier)
-                    .expect("effects name only tiers of the configuration");
+                let tier = self.tiers.get_mut(&tier).expect("effects name only tiers of the configuration");
                 self.inputs.extend(tier.answer(effect, object));
             }
         }
@@ -218,12 +195,7 @@ impl Replay {
 
     fn fetch(&mut self, op: OpId, fill: FillId) {
         let Request { object, size, .. } = self.request;
-        let body = Symbol {
-            object,
-            version: 1,
-            offset: 0,
-            size: size.0,
-        };
+        let body = Symbol { object, version: 1, offset: 0, size: size.0 };
         self.fetches.insert(fill, body);
         let mut fields = Fields::new();
         fields.push("content-length", size.0.to_string().as_bytes());
@@ -234,10 +206,7 @@ impl Replay {
     }
 
     fn pull(&mut self, op: OpId, fill: FillId) {
-        let body = self
-            .fetches
-            .get_mut(&fill)
-            .expect("only a fetch that has not ended is pulled");
+        let body = self.fetches.get_mut(&fill).expect("only a fetch that has not ended is pulled");
         let input = if body.size == 0 {
             self.fetches.remove(&fill);
             Input::PullEnded { op }
@@ -257,50 +226,21 @@ impl Tier {
                 let found = name.and_then(|name| self.records.get(&name));
                 Some(match found {
                     Some(found) => {
-                        let body = Symbol {
-                            object,
-                            version: 1,
-                            offset: 0,
-                            size: found.length.0,
-                        };
+                        let body = Symbol { object, version: 1, offset: 0, size: found.length.0 };
                         self.open.insert(record, body);
-                        Input::Found {
-                            op,
-                            record: found.clone(),
-                        }
+                        Input::Found { op, record: found.clone() }
                     }
                     None => Input::Absent { op },
                 })
             }
-            Effect::Read {
-                op,
-                source: ReadSource::Record(record),
-                offset,
-                length_max,
-                ..
-            } => {
-                let mut chunk = self
-                    .open
-                    .get(&record)
-                    .expect("only an open record is read")
-                    .skip(offset);
+            Effect::Read { op, source: ReadSource::Record(record), offset, length_max, .. } => {
+                let mut chunk = self.open.get(&record).expect("only an open record is read").skip(offset);
                 chunk.size = chunk.size.min(length_max);
                 Some(Input::BodyRead { op, chunk })
             }
-            Effect::Read {
-                op,
-                source: ReadSource::Writer(writer),
-                offset,
-                length_max,
-                ..
-            } => {
+            Effect::Read { op, source: ReadSource::Writer(writer), offset, length_max, .. } => {
                 let size = self.writers.get(&writer).expect("only an open writer is read") - offset;
-                let chunk = Symbol {
-                    object,
-                    version: 1,
-                    offset,
-                    size: size.min(length_max),
-                };
+                let chunk = Symbol { object, version: 1, offset, size: size.min(length_max) };
                 Some(Input::BodyRead { op, chunk })
             }
             Effect::Release { record, .. } => {
@@ -311,13 +251,8 @@ impl Tier {
                 self.writers.insert(writer, 0);
                 Some(Input::Opened { op })
             }
-            Effect::Write {
-                op, writer, chunk, ..
-            } => {
-                *self
-                    .writers
-                    .get_mut(&writer)
-                    .expect("only an open writer is written to") += chunk.size;
+            Effect::Write { op, writer, chunk, .. } => {
+                *self.writers.get_mut(&writer).expect("only an open writer is written to") += chunk.size;
                 Some(Input::Written { op })
             }
             Effect::Commit { op, record, .. } => {

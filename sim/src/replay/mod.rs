@@ -68,9 +68,7 @@ fn parse_capacity(text: &str) -> Result<Capacity, String> {
     if text == "off" {
         return Ok(Capacity::Off);
     }
-    ByteCount::parse(text)
-        .map(Capacity::Bytes)
-        .map_err(|wrong| format!("{wrong}, or `off`"))
+    ByteCount::parse(text).map(Capacity::Bytes).map_err(|wrong| format!("{wrong}, or `off`"))
 }
 
 fn parse_eviction(text: &str) -> Result<Eviction, String> {

@@ -56,12 +56,7 @@ enum Fault {
     /// The last record ends early.
     Short { record: u64, bytes: usize },
     /// A field of a record is out of bounds.
-    Field {
-        record: u64,
-        field: &'static str,
-        value: i64,
-        bound: String,
-    },
+    Field { record: u64, field: &'static str, value: i64, bound: String },
 }
 
 impl fmt::Display for TraceError {
@@ -79,16 +74,9 @@ impl fmt::Display for TraceError {
                 "{path}: {}: the file ends after {bytes} bytes of this record, but a record has {RECORD_BYTES}",
                 place(*record)
             ),
-            Fault::Field {
-                record,
-                field,
-                value,
-                bound,
-            } => write!(
-                f,
-                "{path}: {}: `{field}` is {value}, but must be {bound}",
-                place(*record)
-            ),
+            Fault::Field { record, field, value, bound } => {
+                write!(f, "{path}: {}: `{field}` is {value}, but must be {bound}", place(*record))
+            }
         }
     }
 }
@@ -101,18 +89,13 @@ impl Trace {
     /// # Errors
     /// The file cannot be opened or read.
     pub fn open(path: &Path, progress: &ProgressBar) -> Result<Self, TraceError> {
-        let unreadable = |error| TraceError {
-            path: path.to_owned(),
-            fault: Fault::Unreadable { record: 0, error },
-        };
+        let unreadable =
+            |error| TraceError { path: path.to_owned(), fault: Fault::Unreadable { record: 0, error } };
         let file = File::open(path).map_err(unreadable)?;
         progress.set_length(file.metadata().map_err(unreadable)?.len());
         let mut file = progress.wrap_read(file);
         let mut magic = Vec::new();
-        file.by_ref()
-            .take(ZSTD_MAGIC.len() as u64)
-            .read_to_end(&mut magic)
-            .map_err(unreadable)?;
+        file.by_ref().take(ZSTD_MAGIC.len() as u64).read_to_end(&mut magic).map_err(unreadable)?;
         let whole = io::Cursor::new(magic.clone()).chain(file);
         let bytes: Box<dyn Read> = if magic == ZSTD_MAGIC {
             let plain = zstd::stream::read::Decoder::new(whole).map_err(unreadable)?;
@@ -120,19 +103,11 @@ impl Trace {
         } else {
             Box::new(BufReader::with_capacity(BUFFER_BYTES, whole))
         };
-        Ok(Self {
-            path: path.to_owned(),
-            bytes,
-            records: 0,
-            time_s: 0,
-        })
+        Ok(Self { path: path.to_owned(), bytes, records: 0, time_s: 0 })
     }
 
     fn fault(&self, fault: Fault) -> TraceError {
-        TraceError {
-            path: self.path.clone(),
-            fault,
-        }
+        TraceError { path: self.path.clone(), fault }
     }
 
     fn read_record(&mut self) -> Result<Option<Request>, TraceError> {
@@ -153,33 +128,12 @@ impl Trace {
             0 if self.records == 0 => Err(self.fault(Fault::Empty)),
             0 => Ok(None),
             RECORD_BYTES => self.decode(&record).map(Some),
-            bytes => Err(self.fault(Fault::Short {
-                record: self.records,
-                bytes,
-            })),
+            bytes => Err(self.fault(Fault::Short { record: self.records, bytes })),
         }
     }
 
     fn decode(&mut self, record: &[u8; RECORD_BYTES]) -> Result<Request, TraceError> {
-        let [
-            t0,
-            t1,
-            t2,
-            t3,
-            o0,
-            o1,
-            o2,
-            o3,
-            o4,
-            o5,
-            o6,
-            o7,
-            s0,
-            s1,
-            s2,
-            s3,
-            next @ ..,
-        ] = *record;
+        let [t0, t1, t2, t3, o0, o1, o2, o3, o4, o5, o6, o7, s0, s1, s2, s3, next @ ..] = *record;
         let time_s = u32::from_le_bytes([t0, t1, t2, t3]);
         let object = u64::from_le_bytes([o0, o1, o2, o3, o4, o5, o6, o7]);
         let size = u32::from_le_bytes([s0, s1, s2, s3]);
@@ -196,20 +150,11 @@ impl Trace {
         }
         self.time_s = time_s;
         self.records += 1;
-        Ok(Request {
-            time_s,
-            object,
-            size: ByteCount(size.into()),
-        })
+        Ok(Request { time_s, object, size: ByteCount(size.into()) })
     }
 
     fn field(&self, field: &'static str, value: i64, bound: String) -> TraceError {
-        self.fault(Fault::Field {
-            record: self.records,
-            field,
-            value,
-            bound,
-        })
+        self.fault(Fault::Field { record: self.records, field, value, bound })
     }
 }
 
