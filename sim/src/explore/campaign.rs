@@ -111,6 +111,10 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
 }
 
 impl Campaign {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "how fast seeds run is measured, and is no part of any run"
+    )]
     pub(super) fn new(limits: Limits) -> Self {
         Self { limits, done: 0, total: Tally::default(), spent: Duration::ZERO, began: Instant::now() }
     }

@@ -97,12 +97,12 @@ impl Plan {
             l0: raw.l0.as_ref().map_or(ByteCount::ZERO, |tier| tier.gate),
             l1: raw.l1.as_ref().map_or(ByteCount::ZERO, |tier| tier.gate),
         };
-        // Edges that share a tier learn of each other's purges through a feed, which does not exist yet: a purge at one
-        // promises nothing about what the other writes into the tier after it. So either two edges, or purges.
         let edges = if has_l1 && draw.coin("edges", 250) { 2 } else { 1 };
         let mut faults = faults(draw);
-        if edges > 1 {
-            faults.purges = PerMille(0);
+        // An edge knows by its birth what another publishes too late into a tier they share, but only as long as it
+        // remembers its purges: there is no feed yet to tell it after a restart. So with two edges: purges or crashes.
+        if edges > 1 && faults.purges != PerMille(0) {
+            faults.crashes = 0;
         }
         Self {
             seed: Seed(seed),
