@@ -98,6 +98,8 @@ pub struct RawPromotion {
     pub l1_to_l0: Promotion,
     /// From the local disk to L0.
     pub l2_to_l0: Promotion,
+    /// From the local disk to the shared memory store.
+    pub l2_to_l1: Promotion,
 }
 
 /// When a hit copies the object into a faster tier.
@@ -109,6 +111,10 @@ pub enum Promotion {
     /// While it streams to a client; it becomes visible once the whole of it was read.
     #[default]
     OnStreamCommitAtFinish,
+    /// The same, but not for responses whose head does not tell their length.
+    NeverIfLengthUnknown,
+    /// The same, from the n-th hit on that this edge has counted below L0. 1 to 1000.
+    AfterHits(u32),
 }
 
 /// `collapse`.
@@ -208,8 +214,8 @@ pub(crate) struct ByteTier {
     pub gate: ByteCount,
     pub index: IndexKeeper,
     pub on_full: OnFull,
-    /// Towards L0.
-    pub promotion: Promotion,
+    /// Into which faster tiers, and when.
+    pub promotes: [Option<(TierId, Promotion)>; 3],
 }
 
 /// What a fill does when a tier takes its chunks more slowly than the origin sends them.
@@ -304,19 +310,30 @@ impl TryFrom<RawConfig> for Config {
         )?;
         check(fill.read_size > ByteCount::ZERO, "fill.read_size", fill.read_size, "at least 1 byte")?;
 
+        let edges = [
+            ("promotion.l1_to_l0", promotion.l1_to_l0),
+            ("promotion.l2_to_l0", promotion.l2_to_l0),
+            ("promotion.l2_to_l1", promotion.l2_to_l1),
+        ];
+        for (field, edge) in edges {
+            if let Promotion::AfterHits(hits) = edge {
+                check((1..=1_000).contains(&hits), field, hits, "after_hits of 1 to 1000")?;
+            }
+        }
+
         let shared = l1.map(|tier| ByteTier {
             id: TierId::L1,
             gate: tier.gate,
             index: IndexKeeper::Tier,
             on_full: OnFull::Drop,
-            promotion: promotion.l1_to_l0,
+            promotes: [Some((TierId::L0, promotion.l1_to_l0)), None, None],
         });
         let disk = l2.map(|tier| ByteTier {
             id: TierId::L2,
             gate: tier.gate,
             index: IndexKeeper::Engine { capacity: tier.capacity, eviction: tier.eviction },
             on_full: OnFull::Wait,
-            promotion: promotion.l2_to_l0,
+            promotes: [Some((TierId::L0, promotion.l2_to_l0)), Some((TierId::L1, promotion.l2_to_l1)), None],
         });
         Ok(Self {
             l0: l0.map(|tier| MemoryTier {

@@ -10,7 +10,7 @@ use crate::{
     head::{Length, RequestHead},
     id::{FillId, RequestId, TierId},
     key::CacheKey,
-    reason::{AbortReason, End, LaneEnd, MissReason, Refusal},
+    reason::{AbortReason, End, MissReason, Refusal},
     rules,
     units::ByteCount,
 };
@@ -108,7 +108,8 @@ impl<C: Chunk> Engine<C> {
                 return self.wait_collapsed(request, key, &ask, fill_id);
             }
             Stage::Streaming(stream) => {
-                let readable = stream.lanes.iter().map(|writer| self.lanes[writer].lane.readable()).max();
+                let readable =
+                    stream.copies.lanes.iter().map(|writer| self.lanes[writer].lane.readable()).max();
                 let base = stream.window.base();
                 let is_whole = base == 0 || readable.is_some_and(|readable| base <= readable);
                 is_whole && stream.freshness.is_fresh(self.now)
@@ -180,13 +181,8 @@ impl<C: Chunk> Engine<C> {
                 if let Some(op) = read {
                     self.pending.remove(&op);
                 }
-                if promotion.is_some() {
-                    self.promotions.remove(&leaving.key);
-                    self.event(Event::LaneDropped {
-                        tier: TierId::L0,
-                        key: leaving.key,
-                        why: LaneEnd::Abandoned,
-                    });
+                if let Some(promotion) = promotion {
+                    self.abandon_promotion(promotion);
                 }
                 self.close_reader(record);
             }

@@ -15,6 +15,8 @@ pub struct Audit {
     pub operations: usize,
     /// Fetches and lookups under way.
     pub fills: usize,
+    /// Records being copied into faster tiers.
+    pub promotions: usize,
     /// Records being written.
     pub writers: usize,
     /// Records open for reading.
@@ -39,6 +41,7 @@ impl Audit {
             requests: self.requests + other.requests,
             operations: self.operations + other.operations,
             fills: self.fills + other.fills,
+            promotions: self.promotions + other.promotions,
             writers: self.writers + other.writers,
             records: self.records + other.records,
             purges: self.purges + other.purges,
@@ -82,6 +85,7 @@ impl<C: Chunk> Engine<C> {
             requests: self.requests.len(),
             operations: self.pending.len(),
             fills: self.fills.len(),
+            promotions: self.promotions.len(),
             writers: self.lanes.len(),
             records: self.records.len(),
             purges: self.purges.len(),

@@ -1,16 +1,19 @@
 //! From the origin to those who read: fetch, head, chunks, end.
 
-use super::{Demand, Engine, Pending, Progress};
+use super::{
+    Demand, Engine, Pending, Progress,
+    copying::{Copied, Owner},
+};
 use crate::{
     chunk::Chunk,
     config::OnFull,
     effect::Effect,
     event::{Event, FetchEnd, Purpose},
-    fill::{Errand, Fill, Followers, Sharing, Source, Stage, Stream, Window},
+    fill::{Copies, Errand, Fill, Followers, Sharing, Source, Stage, Stream, Window},
     head::{Head, Length, Method, RequestHead},
     id::{FillId, RequestId},
     plant::Fault,
-    reason::{AbortReason, Bypass, End, MissReason, OriginFailure, Refusal, Storable},
+    reason::{AbortReason, Bypass, End, LaneEnd, MissReason, OriginFailure, Refusal, Storable},
     record::Freshness,
     rules,
     units::ByteCount,
@@ -129,11 +132,12 @@ impl<C: Chunk> Engine<C> {
             source: Source::Idle,
             window: Window::new(),
             followers: Followers::default(),
-            memory: None,
-            lanes: Vec::new(),
+            copies: Copies::default(),
         };
         if errand.sharing == Sharing::Open {
-            self.open_lanes(fill_id, &errand, &mut stream);
+            let copied = Copied { key, head: &stream.head, length };
+            let (l0, tiers) = (self.config.l0, self.config.tiers.clone());
+            stream.copies = self.open_copies(Owner::Fill(fill_id), copied, l0, &tiers);
         }
         let reason = errand.reason;
         self.fills.insert(fill_id, Fill { errand, stage: Stage::Streaming(stream) });
@@ -156,7 +160,10 @@ impl<C: Chunk> Engine<C> {
             self.effect(Effect::Cancel { fill: fill_id });
             return self.break_off(fill_id, OriginFailure::TooLong);
         }
-        self.feed_lanes(fill_id, &chunk);
+        let mut copies = core::mem::take(&mut self.stream(fill_id).copies);
+        let key = self.fills[&fill_id].errand.key;
+        self.feed_copies(key, &mut copies, ByteCount(received), &chunk);
+        self.stream(fill_id).copies = copies;
         self.pump(fill_id);
     }
 
@@ -183,7 +190,12 @@ impl<C: Chunk> Engine<C> {
         let received = ByteCount(stream.window.end());
         let key = self.fills[&fill_id].errand.key;
         self.event(Event::FetchEnded { fill: fill_id, key, received, end: FetchEnd::Complete });
-        self.end_lanes(fill_id);
+        let stream = self.stream(fill_id);
+        let (head, freshness) = (Arc::clone(&stream.head), stream.freshness);
+        let mut copies = core::mem::take(&mut stream.copies);
+        let copied = Copied { key, head: &head, length: Length::Known(received) };
+        self.end_copies(copied, &mut copies, freshness, None);
+        self.stream(fill_id).copies = copies;
         self.pump(fill_id);
     }
 
@@ -222,8 +234,9 @@ impl<C: Chunk> Engine<C> {
             Stage::Looking { .. } | Stage::Asking { .. } => 0,
         };
         self.event(Event::FetchEnded { fill: fill_id, key: errand.key, received: ByteCount(received), end });
-        if let Stage::Streaming(stream) = stage {
-            self.abandon_lanes(&errand, &stream);
+        if let Stage::Streaming(mut stream) = stage {
+            self.abandon_copies(errand.key, &mut stream.copies, LaneEnd::Abandoned);
+            self.close_lanes(&stream.copies.lanes);
             for request in stream.followers.all() {
                 self.forget_reread(request);
                 self.finish(request, End::Aborted(abort));
@@ -282,12 +295,12 @@ impl<C: Chunk> Engine<C> {
             return;
         };
         if stream.window.held() > room {
-            let readable = stream.lanes.iter().map(|writer| self.lanes[writer].lane.readable()).max();
+            let readable = stream.copies.lanes.iter().map(|writer| self.lanes[writer].lane.readable()).max();
             let slowest = stream.followers.slowest().unwrap_or(stream.window.end());
             stream.window.slide(readable.unwrap_or(0).max(slowest), room);
         }
         let held_back =
-            stream.lanes.iter().map(|writer| &self.lanes[writer]).any(|open| {
+            stream.copies.lanes.iter().map(|writer| &self.lanes[writer]).any(|open| {
                 open.on_full == OnFull::Wait && open.lane.is_live() && open.lane.waiting() >= full
             });
         if stream.source == Source::Idle && stream.window.held() <= room && !held_back {
@@ -303,15 +316,14 @@ impl<C: Chunk> Engine<C> {
             return;
         };
         let key = errand.key;
-        let keeps =
-            stream.memory.is_some() || stream.lanes.iter().any(|writer| self.lanes[writer].lane.is_live());
+        let keeps = self.is_copying(&stream.copies);
         match (stream.source, stream.followers.is_empty(), keeps) {
             (Source::Ended, true, false) => {
                 let Some(Fill { stage: Stage::Streaming(stream), .. }) = self.fills.remove(&fill_id) else {
                     return;
                 };
                 self.end_flight(key, fill_id);
-                self.close_lanes(&stream.lanes);
+                self.close_lanes(&stream.copies.lanes);
             }
             // What was not kept is not for those who come now: they shall look again.
             (Source::Ended, false, false) => self.end_flight(key, fill_id),

@@ -4,17 +4,17 @@
 //! the disk. A tier that fails is skipped (C1). While a purge of the key is under way no byte tier is asked: it may
 //! still hold what is being removed.
 
-use super::{Demand, Engine, OpenRecord, Pending, Progress, Promoting};
+use super::{Demand, Engine, OpenRecord, Pending, Progress};
 use crate::{
     chunk::Chunk,
-    config::{ByteTier, IndexKeeper, Promotion},
+    config::{ByteTier, IndexKeeper},
     effect::{Effect, Outcome, Reply, ReplyBody},
     event::{Event, TierOperation},
-    fill::{Collect, Errand, Fill, Sharing, Stage},
+    fill::{Errand, Fill, Sharing, Stage},
     head::{Length, Method},
     id::{FillId, RecordId, RecordName, RequestId, TierId},
     key::CacheKey,
-    reason::{End, MissReason, Rejection, Removal},
+    reason::{End, MissReason, Removal},
     record::{Freshness, Record},
 };
 use alloc::{sync::Arc, vec::Vec};
@@ -123,7 +123,12 @@ impl<C: Chunk> Engine<C> {
                 body: ReplyBody::Streamed,
             };
             self.effect(Effect::Serve { request, reply });
-            let promotion = self.begin_promotion(errand, tier, request, record, freshness);
+            let is_reader = self.requests[&request].ask.method == Method::Get;
+            let promotion = if is_reader && errand.sharing == Sharing::Open {
+                self.begin_promotion(&tier, record, freshness)
+            } else {
+                None
+            };
             let reading = self.requests.get_mut(&request).expect("waiters are requests that have not ended");
             reading.progress = Progress::Reading {
                 record: record_id,
@@ -136,39 +141,6 @@ impl<C: Chunk> Engine<C> {
                 self.finish_reading(request, End::Complete);
             }
         }
-    }
-
-    /// Should this reader copy the record into L0 as it goes? One does so at a time.
-    fn begin_promotion(
-        &mut self,
-        errand: &Errand,
-        tier: ByteTier,
-        request: RequestId,
-        record: &Record,
-        freshness: Freshness,
-    ) -> Option<Promoting<C>> {
-        let l0 = self.config.l0?;
-        match tier.promotion {
-            Promotion::Never => return None,
-            Promotion::OnStreamCommitAtFinish => {}
-        }
-        let wanted = errand.sharing == Sharing::Open
-            && self.requests[&request].ask.method == Method::Get
-            && !self.promotions.contains_key(&errand.key);
-        if !wanted {
-            return None;
-        }
-        let refused = [
-            (record.length > l0.gate, Rejection::OverGate),
-            (self.config.cost(record.length, &record.head) > l0.capacity, Rejection::OverCapacity),
-        ];
-        if let Some(why) = refused.into_iter().find_map(|(refuses, why)| refuses.then_some(why)) {
-            self.event(Event::Rejected { tier: TierId::L0, key: errand.key, why });
-            return None;
-        }
-        self.promotions.insert(errand.key, request);
-        self.event(Event::LaneOpened { tier: TierId::L0, key: errand.key, name: None });
-        Some(Promoting { collect: Collect::new(l0.gate), head: Arc::clone(&record.head), freshness })
     }
 
     pub(super) fn on_absent(&mut self, fill_id: FillId) {

@@ -6,7 +6,7 @@
 //! that, a record from before the purge that another edge still publishes into a shared tier is known by its birth:
 //! see [`Floors`].
 
-use super::{Engine, Progress};
+use super::Engine;
 use crate::{
     chunk::Chunk,
     effect::{Effect, PurgeOutcome},
@@ -19,7 +19,10 @@ use crate::{
     time::WallTime,
     units::ByteCount,
 };
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
 
 /// Purges remembered one by one; older ones count for every key.
 const FLOORS_MAX: usize = 65_536;
@@ -80,7 +83,7 @@ impl<C: Chunk> Engine<C> {
         if !self.config.is_planted(Fault::F1) {
             self.floors.raise(key, self.wall());
             purge.commits = self.close_fills(key);
-            self.stop_promotion(key);
+            purge.commits.extend(self.close_promotions(key));
         }
         if self.memory.is_some() {
             let outcome = match self.remove_from_memory(key, Removal::Purged) {
@@ -103,45 +106,34 @@ impl<C: Chunk> Engine<C> {
     /// publishing it.
     fn close_fills(&mut self, key: CacheKey) -> BTreeSet<WriterId> {
         self.flights.remove(&key);
+        let of_key: Vec<_> =
+            self.fills.iter().filter(|(_, fill)| fill.errand.key == key).map(|(id, _)| *id).collect();
         let mut committing = BTreeSet::new();
-        let of_key = self.fills.iter_mut().filter(|(_, fill)| fill.errand.key == key);
-        let mut closed = alloc::vec::Vec::new();
-        for (fill_id, fill) in of_key {
+        for fill_id in of_key {
+            let fill = self.fills.get_mut(&fill_id).expect("it was just found");
             if fill.errand.sharing == Sharing::Open {
                 fill.errand.sharing = Sharing::Closed;
             }
             if let Stage::Streaming(stream) = &mut fill.stage {
-                closed.push((*fill_id, stream.memory.take().is_some(), stream.lanes.clone()));
+                let mut copies = core::mem::take(&mut stream.copies);
+                committing.extend(self.abandon_copies(key, &mut copies, LaneEnd::Superseded));
+                self.stream(fill_id).copies = copies;
+                self.pump(fill_id);
             }
-        }
-        for (fill_id, had_memory, lanes) in closed {
-            if had_memory {
-                self.event(Event::LaneDropped { tier: TierId::L0, key, why: LaneEnd::Superseded });
-            }
-            for writer in lanes {
-                if self.lanes[&writer].lane.is_committing() {
-                    committing.insert(writer);
-                } else {
-                    self.drop_lane(writer, LaneEnd::Superseded);
-                }
-            }
-            self.pump(fill_id);
         }
         committing
     }
 
-    fn stop_promotion(&mut self, key: CacheKey) {
-        let Some(request) = self.promotions.remove(&key) else {
-            return;
-        };
-        let reader = self.requests.get_mut(&request).expect("a promotion ends with its request");
-        match &mut reader.progress {
-            Progress::Reading { promotion, .. } => *promotion = None,
-            Progress::Waiting(_) | Progress::Following { .. } => {
-                unreachable!("{request:?} promotes without reading")
-            }
+    /// Stops every promotion of the key, read or only being published.
+    fn close_promotions(&mut self, key: CacheKey) -> BTreeSet<WriterId> {
+        let of_key: Vec<_> =
+            self.promotions.iter().filter(|(_, promoting)| promoting.key == key).map(|(id, _)| *id).collect();
+        let mut committing = BTreeSet::new();
+        for promotion in of_key {
+            committing.extend(self.drop_promotion(promotion, LaneEnd::Superseded));
+            self.settle_promotion(promotion);
         }
-        self.event(Event::LaneDropped { tier: TierId::L0, key, why: LaneEnd::Superseded });
+        committing
     }
 
     /// A tier's commit was answered: delete the record, for every purge that waited for the answer.
@@ -190,7 +182,7 @@ impl<C: Chunk> Engine<C> {
     fn end_purges(&mut self) {
         let done =
             self.purges.extract_if(.., |_, purge| purge.deletes.is_empty() && purge.commits.is_empty());
-        for (purge_id, purge) in done.collect::<alloc::vec::Vec<_>>() {
+        for (purge_id, purge) in done.collect::<Vec<_>>() {
             let confirmed = purge.report.values().all(|outcome| *outcome != PurgeOutcome::Failed);
             self.event(Event::PurgeEnded { purge: purge_id, key: purge.key, confirmed });
             self.effect(Effect::PurgeDone { purge: purge_id, report: purge.report.into_iter().collect() });

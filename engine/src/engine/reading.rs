@@ -1,16 +1,14 @@
 //! From a tier to those who read: stored records, and what has left a fill's window.
 
-use super::{Demand, Engine, Pending, Progress, Promoting};
+use super::{Demand, Engine, Pending, Progress};
 use crate::{
     chunk::Chunk,
     effect::{Effect, ReadSource},
     event::{Event, TierOperation},
-    fill::Collected,
     fill::Stage,
     id::{FillId, RecordId, RecordName, RequestId, TierId},
     key::CacheKey,
-    memory::Resident,
-    reason::{AbortReason, End, LaneEnd, Removal},
+    reason::{AbortReason, End, Removal},
     units::ByteCount,
 };
 
@@ -47,12 +45,13 @@ impl<C: Chunk> Engine<C> {
         };
         let base = stream.window.base();
         let source = stream
+            .copies
             .lanes
             .iter()
             .map(|writer| (self.lanes[writer].lane.readable(), *writer, self.lanes[writer].lane.tier))
             .find(|(readable, ..)| *readable > position);
         let Some((readable, writer, tier)) = source else {
-            let tier = stream.lanes.first().map_or(TierId::L0, |writer| self.lanes[writer].lane.tier);
+            let tier = stream.copies.lanes.first().map_or(TierId::L0, |writer| self.lanes[writer].lane.tier);
             self.stream(fill_id).followers.remove(request);
             return self.finish(request, End::Aborted(AbortReason::TierRead(tier)));
         };
@@ -95,10 +94,8 @@ impl<C: Chunk> Engine<C> {
                     "the answer rule: {position} of {length} bytes were read for {request:?}"
                 );
                 let is_end = position == *length;
-                let collected = promotion.as_mut().map(|promoting| promoting.collect.push(&chunk));
-                if collected == Some(Collected::OverGate) {
-                    // The gate was checked against the record's length, so this is a lane that lost count.
-                    unreachable!("{request:?} promotes more than the record's length");
+                if let Some(promotion) = *promotion {
+                    self.feed_promotion(promotion, ByteCount(position), &chunk);
                 }
                 self.hand_over(request, chunk);
                 if is_end {
@@ -134,41 +131,17 @@ impl<C: Chunk> Engine<C> {
     /// A reader is done: the client's response ends first, then its promotion commits (C2).
     pub(super) fn finish_reading(&mut self, request: RequestId, end: End) {
         let reader = self.requests.get_mut(&request).expect("the caller found the request");
-        let key = reader.key;
-        let Progress::Reading { record, length, promotion, .. } = &mut reader.progress else {
+        let Progress::Reading { record, promotion, .. } = reader.progress else {
             unreachable!("{request:?} reads a record but is {:?}", reader.progress);
         };
-        let (record, length, promotion) = (*record, *length, promotion.take());
-        let from = self.records[&record].tier;
         self.finish(request, end);
-        if let Some(promoting) = promotion {
-            self.promotions.remove(&key);
-            self.end_promotion(key, promoting, from, ByteCount(length), end);
+        if let Some(promotion) = promotion {
+            match end {
+                End::Complete => self.end_promotion(promotion),
+                End::Aborted(_) => self.abandon_promotion(promotion),
+            }
         }
         self.close_reader(record);
-    }
-
-    fn end_promotion(
-        &mut self,
-        key: CacheKey,
-        promoting: Promoting<C>,
-        from: TierId,
-        length: ByteCount,
-        end: End,
-    ) {
-        let collected = promoting.collect.size();
-        if end != End::Complete || collected != length {
-            return self.event(Event::LaneDropped { tier: TierId::L0, key, why: LaneEnd::Abandoned });
-        }
-        let is_overtaken = self.memory.as_ref().is_some_and(|memory| {
-            memory.find(key).is_some_and(|slot| memory.value(slot).freshness.is_fresh(self.now))
-        });
-        if is_overtaken {
-            return self.event(Event::LaneDropped { tier: TierId::L0, key, why: LaneEnd::Superseded });
-        }
-        let Promoting { collect, head, freshness } = promoting;
-        let resident = Resident { head, chunks: collect.into_body(), length, freshness };
-        self.store_in_memory(key, resident, Some(from));
     }
 
     /// One reader fewer; the last one closes the record.

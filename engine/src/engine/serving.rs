@@ -29,13 +29,12 @@ impl<C: Chunk> Engine<C> {
 
     /// Lets a waiting request follow a stream from its first byte.
     pub(super) fn follow(&mut self, fill_id: FillId, request: RequestId) {
-        let fill = self.fills.get_mut(&fill_id).expect("the caller holds a fill that streams");
-        let Stage::Streaming(stream) = &mut fill.stage else {
+        self.stream(fill_id).followers.insert(request);
+        let fill = &self.fills[&fill_id];
+        let Stage::Streaming(stream) = &fill.stage else {
             unreachable!("{request:?} follows before the head")
         };
-        stream.followers.insert(request);
-        let storing =
-            stream.memory.is_some() || stream.lanes.iter().any(|writer| self.lanes[writer].lane.is_live());
+        let storing = self.is_copying(&stream.copies);
         let age = stream.freshness.age(self.now);
         let following = self.requests.get_mut(&request).expect("the caller entered the request");
         following.progress = Progress::Following { fill: fill_id, demand: Demand::None, rereading: None };

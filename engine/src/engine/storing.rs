@@ -48,13 +48,13 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// A tier has published a record: index it, if the index is ours.
-    pub(super) fn store_in_tier(&mut self, tier: TierId, record: &Record) {
+    pub(super) fn store_in_tier(&mut self, tier: TierId, record: &Record, from: Option<TierId>) {
         let (key, length) = (record.key, record.length);
         let size = self.config.cost(length, &record.head);
         let now = self.now;
         let freshness = record.freshness.to_live(now, self.wall());
         let Some(index) = self.index(tier) else {
-            return self.event(Event::Stored { tier, key, length, size, from: None });
+            return self.event(Event::Stored { tier, key, length, size, from });
         };
         let is_overtaken =
             index.find(key).is_some_and(|slot| index.value(slot).freshness.age(now) < freshness.age(now));
@@ -72,7 +72,7 @@ impl<C: Chunk> Engine<C> {
         index.insert(key, size, Indexed { name: record.name, freshness });
         self.tell_left(tier, replaced.iter(), Removal::Replaced);
         self.tell_left(tier, evicted.iter(), Removal::Capacity);
-        self.event(Event::Stored { tier, key, length, size, from: None });
+        self.event(Event::Stored { tier, key, length, size, from });
         self.tell_resident(tier);
         for left in replaced.into_iter().chain(evicted) {
             self.delete(tier, left.key, Some(left.value.name), None);
@@ -83,7 +83,7 @@ impl<C: Chunk> Engine<C> {
         assert!(self.requests.is_empty(), "the answer rule: {tier:?} was recovered after the first request");
         let objects = records.len() as u64;
         for record in records {
-            self.store_in_tier(tier, &record);
+            self.store_in_tier(tier, &record, None);
         }
         self.event(Event::Recovered { tier, objects });
     }

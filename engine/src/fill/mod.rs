@@ -73,10 +73,28 @@ pub(crate) struct Stream<C> {
     pub(crate) source: Source,
     pub(crate) window: Window<C>,
     pub(crate) followers: Followers,
-    /// The copy for L0.
+    pub(crate) copies: Copies<C>,
+}
+
+/// Copies being made of one body.
+#[derive(Debug)]
+pub(crate) struct Copies<C> {
+    /// For L0.
     pub(crate) memory: Option<Collect<C>>,
-    /// The copies for byte tiers, fastest first.
+    /// For byte tiers, fastest first.
     pub(crate) lanes: Vec<WriterId>,
+}
+
+impl<C> Default for Copies<C> {
+    fn default() -> Self {
+        Self { memory: None, lanes: Vec::new() }
+    }
+}
+
+impl<C> Copies<C> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.memory.is_none() && self.lanes.is_empty()
+    }
 }
 
 /// The origin's side of a stream.

@@ -6,7 +6,6 @@ use crate::{
     reason::{NotStorable, Storable},
 };
 use core::time::Duration;
-use std::format;
 
 fn judged(status: u16, fields: &[(&str, &str)]) -> Judgement {
     judge(&Head { status, fields: fields.iter().copied().collect::<Fields>() })
@@ -80,6 +79,6 @@ fn age_is_the_first_number() {
         [("5", 5), ("5, 9", 5), (" 7 ", 7), ("x", 0), ("-3", 0), ("", 0), ("4294967296", 1 << 31)]
     {
         let judgement = judged(200, &[("age", line)]);
-        assert_eq!(judgement.age, Duration::from_secs(age), "{}", format!("{line:?}"));
+        assert_eq!(judgement.age, Duration::from_secs(age), "{line:?}");
     }
 }
