@@ -149,7 +149,18 @@ fn raw_config(draw: Draw, size_max: u64, has_l1: bool, has_l2: bool) -> RawConfi
     let eviction = |name| draw.of(name, &[Eviction::Lru, Eviction::Gdsf]);
     let capacity =
         |name| ByteCount(draw.of(name, &[1, size_max / 2 + 200, size_max * 2 + 600, size_max * 50 + 9_000]));
-    let promotion = |name| draw.of(name, &[Promotion::Never, Promotion::OnStreamCommitAtFinish]);
+    let promotion = |name| {
+        draw.of(
+            name,
+            &[
+                Promotion::Never,
+                Promotion::OnStreamCommitAtFinish,
+                Promotion::OnStreamCommitAtFinish,
+                Promotion::NeverIfLengthUnknown,
+                Promotion::AfterHits(2),
+            ],
+        )
+    };
     // Small reads of large bodies make many events and show nothing new.
     let reads: &[u64] =
         if size_max < 1_000 { &[1, 7, 4_096] } else { &[size_max / 20, size_max / 5, 256 << 10] };
@@ -168,6 +179,7 @@ fn raw_config(draw: Draw, size_max: u64, has_l1: bool, has_l2: bool) -> RawConfi
         promotion: RawPromotion {
             l1_to_l0: promotion("promotion.l1_to_l0"),
             l2_to_l0: promotion("promotion.l2_to_l0"),
+            l2_to_l1: promotion("promotion.l2_to_l1"),
         },
         collapse: RawCollapse {
             waiters_max: draw.of("collapse.waiters_max", &[2, 10_000, 10_000, 10_000]),
