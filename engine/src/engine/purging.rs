@@ -23,6 +23,11 @@ use alloc::{
     collections::{BTreeMap, BTreeSet},
     vec::Vec,
 };
+use core::time::Duration;
+
+/// How much later than it was a birth may seem: the calendar is cut to milliseconds when a record is written and again
+/// when it is read.
+const BIRTH_ROUNDING: Duration = Duration::from_millis(2);
 
 /// Purges remembered one by one; older ones count for every key.
 const FLOORS_MAX: usize = 65_536;
@@ -69,9 +74,11 @@ impl Floors {
         }
     }
 
-    /// Was what was born then purged since? A birth in the same millisecond counts as before.
+    /// Was what was born then purged since? In doubt it was.
     pub(super) fn covers(&self, key: CacheKey, born: WallTime) -> bool {
-        self.everywhere.max(self.by_key.get(&key).copied()).is_some_and(|floor| born <= floor)
+        self.everywhere
+            .max(self.by_key.get(&key).copied())
+            .is_some_and(|floor| born <= floor.after(BIRTH_ROUNDING))
     }
 }
 
