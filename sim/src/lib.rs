@@ -1,1 +1,4 @@
-//! Skeleton.
+//! Failure scenarios, exploration and trace replay.
+
+pub mod explore;
+pub mod replay;
