@@ -13,6 +13,8 @@ pub struct Scenario {
     pub topology: Topology,
     pub latency_ms: Between<u64>,
     pub cache: Config,
+    /// The largest body that L0 and L1 admit.
+    pub gates: [ByteCount; 2],
     pub objects: Objects,
     pub workload: Workload,
     pub faults: Faults,
@@ -73,6 +75,8 @@ impl TryFrom<RawScenario> for Scenario {
         check_world(&raw)?;
         check_workload(&raw)?;
         check_faults(&raw, cache.byte_tiers().any(|tier| tier == TierId::L1))?;
+        let gates = [raw.cache.l0.as_ref().map(|l0| l0.gate), raw.cache.l1.as_ref().map(|l1| l1.gate)]
+            .map(|gate| gate.unwrap_or(ByteCount::ZERO));
         let RawScenario {
             name,
             description,
@@ -93,6 +97,7 @@ impl TryFrom<RawScenario> for Scenario {
             topology,
             latency_ms,
             cache,
+            gates,
             objects,
             workload,
             faults,
