@@ -154,7 +154,7 @@ impl<C: Chunk> Engine<C> {
         else {
             unreachable!("answered while {stage:?}")
         };
-        let judged = rules::judge(&head);
+        let judged = rules::judge_plain(&head);
         let (key, length) = (errand.key, head.length());
         let storable = judged.storable;
         self.event(Event::HeadArrived {

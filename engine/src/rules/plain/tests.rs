@@ -1,15 +1,14 @@
 //! The rules as a table.
 
-use super::{Judgement, judge};
+use super::{PlainJudgement, judge_plain};
 use crate::{
     head::{Fields, Head},
     reason::{NotStorable, Storable},
 };
 use core::time::Duration;
-use std::format;
 
-fn judged(status: u16, fields: &[(&str, &str)]) -> Judgement {
-    judge(&Head {
+fn judged(status: u16, fields: &[(&str, &str)]) -> PlainJudgement {
+    judge_plain(&Head {
         status,
         fields: fields.iter().copied().collect::<Fields>(),
     })
@@ -71,7 +70,7 @@ fn contradictory_lengths_are_not_stored() {
     for lengths in [&["1", "2"][..], &["x"], &["-1"]] {
         let lines = lengths.iter().map(|length| ("content-length", *length));
         let fields = lines.chain([("cache-control", "max-age=9")]).collect::<Fields>();
-        let judgement = judge(&Head { status: 200, fields });
+        let judgement = judge_plain(&Head { status: 200, fields });
         assert_eq!(
             judgement.storable,
             Storable::No(NotStorable::Length),
@@ -93,6 +92,6 @@ fn age_is_the_first_number() {
         ("4294967296", 1 << 31),
     ] {
         let judgement = judged(200, &[("age", line)]);
-        assert_eq!(judgement.age, Duration::from_secs(age), "{}", format!("{line:?}"));
+        assert_eq!(judgement.age, Duration::from_secs(age), "{line:?}");
     }
 }
