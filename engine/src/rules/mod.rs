@@ -1,7 +1,8 @@
 //! HTTP caching rules (RFC 9110, 9111, 9213, 5861) as pure functions over heads and times.
 //!
-//! [`judge`] says everything of a response that has come, [`reuse`] whether a stored one may be used, [`vary`] which
-//! variant answers whom. What the rules leave open is a [`Policy`].
+//! [`judge`] says everything of a response that has come, [`reuse`] whether a stored one may be used, [`conditional`] and
+//! [`range`] what of it a request gets, [`revalidate`] how the origin is asked and what its 304 changes, [`vary`] which
+//! variant answers whom, [`invalidation`] what an unsafe request makes stale. What the rules leave open is a [`Policy`].
 //!
 //! Nothing here reads a clock or keeps anything: two calls with the same arguments give the same answer.
 #![cfg_attr(
@@ -9,18 +10,24 @@
     expect(dead_code, reason = "the engine's flows call the rules as they learn them")
 )]
 
+pub(crate) mod conditional;
 pub(crate) mod directives;
 pub(crate) mod freshness;
+pub mod hop;
 pub mod http_date;
+pub(crate) mod invalidation;
 mod judgement;
 mod list;
 mod plain;
 mod policy;
+pub(crate) mod range;
 mod request;
 pub(crate) mod reuse;
+pub(crate) mod revalidate;
 mod storable;
 mod structured;
 mod target;
+mod validator;
 pub(crate) mod vary;
 
 #[expect(
