@@ -37,11 +37,7 @@ impl Chunk for Bytes {
         for piece in &pieces {
             whole.extend_from_slice(piece);
         }
-        if whole.is_empty() {
-            Vec::new()
-        } else {
-            Vec::from([Self::from(whole)])
-        }
+        if whole.is_empty() { Vec::new() } else { Vec::from([Self::from(whole)]) }
     }
 }
 
@@ -64,10 +60,7 @@ impl Symbol {
         let touches = self.object == next.object
             && self.version == next.version
             && self.offset.checked_add(self.size) == Some(next.offset);
-        touches.then_some(Self {
-            size: self.size.saturating_add(next.size),
-            ..self
-        })
+        touches.then_some(Self { size: self.size.saturating_add(next.size), ..self })
     }
 }
 
@@ -77,11 +70,7 @@ impl Chunk for Symbol {
     }
 
     fn skip(&self, skip: u64) -> Self {
-        Self {
-            offset: self.offset.saturating_add(skip),
-            size: self.size.saturating_sub(skip),
-            ..*self
-        }
+        Self { offset: self.offset.saturating_add(skip), size: self.size.saturating_sub(skip), ..*self }
     }
 
     fn compact(pieces: Vec<Self>) -> Vec<Self> {

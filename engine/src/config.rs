@@ -54,11 +54,7 @@ pub struct RawMemoryTier {
 
 impl Default for RawMemoryTier {
     fn default() -> Self {
-        Self {
-            capacity: ByteCount::mib(256),
-            gate: ByteCount::mib(2),
-            eviction: Eviction::Gdsf,
-        }
+        Self { capacity: ByteCount::mib(256), gate: ByteCount::mib(2), eviction: Eviction::Gdsf }
     }
 }
 
@@ -72,9 +68,7 @@ pub struct RawSharedTier {
 
 impl Default for RawSharedTier {
     fn default() -> Self {
-        Self {
-            gate: ByteCount::mib(64),
-        }
+        Self { gate: ByteCount::mib(64) }
     }
 }
 
@@ -92,11 +86,7 @@ pub struct RawDiskTier {
 
 impl Default for RawDiskTier {
     fn default() -> Self {
-        Self {
-            capacity: ByteCount::mib(10 << 10),
-            gate: ByteCount::UNLIMITED,
-            eviction: Eviction::Lru,
-        }
+        Self { capacity: ByteCount::mib(10 << 10), gate: ByteCount::UNLIMITED, eviction: Eviction::Lru }
     }
 }
 
@@ -108,6 +98,8 @@ pub struct RawPromotion {
     pub l1_to_l0: Promotion,
     /// From the local disk to L0.
     pub l2_to_l0: Promotion,
+    /// From the local disk to the shared memory store.
+    pub l2_to_l1: Promotion,
 }
 
 /// When a hit copies the object into a faster tier.
@@ -119,6 +111,10 @@ pub enum Promotion {
     /// While it streams to a client; it becomes visible once the whole of it was read.
     #[default]
     OnStreamCommitAtFinish,
+    /// The same, but not for responses whose head does not tell their length.
+    NeverIfLengthUnknown,
+    /// The same, from the n-th hit on that this edge has counted below L0. 1 to 1000.
+    AfterHits(u32),
 }
 
 /// `collapse`.
@@ -133,10 +129,7 @@ pub struct RawCollapse {
 
 impl Default for RawCollapse {
     fn default() -> Self {
-        Self {
-            waiters_max: 10_000,
-            fills_max: 1024,
-        }
+        Self { waiters_max: 10_000, fills_max: 1024 }
     }
 }
 
@@ -221,8 +214,8 @@ pub(crate) struct ByteTier {
     pub gate: ByteCount,
     pub index: IndexKeeper,
     pub on_full: OnFull,
-    /// Towards L0.
-    pub promotion: Promotion,
+    /// Into which faster tiers, and when.
+    pub promotes: [Option<(TierId, Promotion)>; 3],
 }
 
 /// What a fill does when a tier takes its chunks more slowly than the origin sends them.
@@ -263,11 +256,7 @@ pub struct ConfigError {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "`{}` is {}, but must be {}",
-            self.field, self.value, self.bound
-        )
+        write!(f, "`{}` is {}, but must be {}", self.field, self.value, self.bound)
     }
 }
 
@@ -279,44 +268,19 @@ fn check(
     value: impl fmt::Display,
     bound: &'static str,
 ) -> Result<(), ConfigError> {
-    if holds {
-        Ok(())
-    } else {
-        Err(ConfigError {
-            field,
-            value: format!("{value}"),
-            bound,
-        })
-    }
+    if holds { Ok(()) } else { Err(ConfigError { field, value: format!("{value}"), bound }) }
 }
 
 impl TryFrom<RawConfig> for Config {
     type Error = ConfigError;
 
     fn try_from(raw: RawConfig) -> Result<Self, ConfigError> {
-        let RawConfig {
-            l0,
-            l1,
-            l2,
-            promotion,
-            collapse,
-            fill,
-        } = raw;
+        let RawConfig { l0, l1, l2, promotion, collapse, fill } = raw;
         if let Some(l0) = &l0 {
-            check(
-                l0.capacity > ByteCount::ZERO,
-                "l0.capacity",
-                l0.capacity,
-                "at least 1 byte",
-            )?;
+            check(l0.capacity > ByteCount::ZERO, "l0.capacity", l0.capacity, "at least 1 byte")?;
         }
         if let Some(l2) = &l2 {
-            check(
-                l2.capacity > ByteCount::ZERO,
-                "l2.capacity",
-                l2.capacity,
-                "at least 1 byte",
-            )?;
+            check(l2.capacity > ByteCount::ZERO, "l2.capacity", l2.capacity, "at least 1 byte")?;
         }
         let million = 1..=1_000_000;
         check(
@@ -331,12 +295,7 @@ impl TryFrom<RawConfig> for Config {
             collapse.fills_max,
             "1 to 1000000",
         )?;
-        check(
-            fill.window >= ByteCount::kib(64),
-            "fill.window",
-            fill.window,
-            "at least 64KiB",
-        )?;
+        check(fill.window >= ByteCount::kib(64), "fill.window", fill.window, "at least 64KiB")?;
         check(
             (1..=65_536).contains(&fill.lane_chunks_max),
             "fill.lane_chunks_max",
@@ -349,29 +308,32 @@ impl TryFrom<RawConfig> for Config {
             fill.lane_stall_ms_max,
             "1 to 600000",
         )?;
-        check(
-            fill.read_size > ByteCount::ZERO,
-            "fill.read_size",
-            fill.read_size,
-            "at least 1 byte",
-        )?;
+        check(fill.read_size > ByteCount::ZERO, "fill.read_size", fill.read_size, "at least 1 byte")?;
+
+        let edges = [
+            ("promotion.l1_to_l0", promotion.l1_to_l0),
+            ("promotion.l2_to_l0", promotion.l2_to_l0),
+            ("promotion.l2_to_l1", promotion.l2_to_l1),
+        ];
+        for (field, edge) in edges {
+            if let Promotion::AfterHits(hits) = edge {
+                check((1..=1_000).contains(&hits), field, hits, "after_hits of 1 to 1000")?;
+            }
+        }
 
         let shared = l1.map(|tier| ByteTier {
             id: TierId::L1,
             gate: tier.gate,
             index: IndexKeeper::Tier,
             on_full: OnFull::Drop,
-            promotion: promotion.l1_to_l0,
+            promotes: [Some((TierId::L0, promotion.l1_to_l0)), None, None],
         });
         let disk = l2.map(|tier| ByteTier {
             id: TierId::L2,
             gate: tier.gate,
-            index: IndexKeeper::Engine {
-                capacity: tier.capacity,
-                eviction: tier.eviction,
-            },
+            index: IndexKeeper::Engine { capacity: tier.capacity, eviction: tier.eviction },
             on_full: OnFull::Wait,
-            promotion: promotion.l2_to_l0,
+            promotes: [Some((TierId::L0, promotion.l2_to_l0)), Some((TierId::L1, promotion.l2_to_l1)), None],
         });
         Ok(Self {
             l0: l0.map(|tier| MemoryTier {

@@ -113,7 +113,7 @@ pub enum Effect<C> {
         /// Which record.
         writer: WriterId,
     },
-    /// Remove a record. Answer `Deleted` or `DeleteFailed`.
+    /// Remove a record, or all that a key has. Answer `Deleted` or `DeleteFailed`.
     Delete {
         /// To be answered.
         op: OpId,
@@ -121,7 +121,7 @@ pub enum Effect<C> {
         tier: TierId,
         /// Whose.
         key: CacheKey,
-        /// Exactly this record; whatever is current when absent.
+        /// Exactly this record. When absent: every record of the key, current, superseded or half deleted.
         name: Option<RecordName>,
     },
 

@@ -131,9 +131,7 @@ pub fn encode(record: &Record) -> Vec<u8> {
 
 /// A count as it is written.
 fn count(n: usize) -> [u8; 4] {
-    u32::try_from(n)
-        .expect("a front bounds heads to far less than 4 GiB")
-        .to_le_bytes()
+    u32::try_from(n).expect("a front bounds heads to far less than 4 GiB").to_le_bytes()
 }
 
 /// The record that `bytes` are, all of them.
@@ -142,10 +140,7 @@ fn count(n: usize) -> [u8; 4] {
 /// They are not what [`encode`] makes of any record.
 pub fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
     // Magic and version come first: what another version checks, and where, is not ours to say.
-    let mut cursor = Cursor {
-        total: bytes.len(),
-        rest: bytes,
-    };
+    let mut cursor = Cursor { total: bytes.len(), rest: bytes };
     if cursor.take::<4>()? != MAGIC {
         return Err(RecordError::Magic);
     }
@@ -174,36 +169,25 @@ pub fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
         let name = core::str::from_utf8(cursor.part()?)
             .ok()
             .filter(|name| !name.bytes().any(|byte| byte.is_ascii_uppercase()))
-            .ok_or(RecordError::Field {
-                field: RecordField::LineName,
-            })?;
+            .ok_or(RecordError::Field { field: RecordField::LineName })?;
         let value = cursor.part()?;
         fields.push(name, value);
     }
     if !cursor.rest.is_empty() {
-        return Err(RecordError::TooLong {
-            surplus: cursor.rest.len(),
-        });
+        return Err(RecordError::TooLong { surplus: cursor.rest.len() });
     }
     Ok(Record {
         key,
         name,
         head: Arc::new(Head { status, fields }),
         length,
-        freshness: StoredFreshness {
-            as_of,
-            age_then,
-            lifetime,
-        },
+        freshness: StoredFreshness { as_of, age_then, lifetime },
     })
 }
 
 fn checksum(bytes: &[u8]) -> [u8; CHECKSUM] {
     let digest = blake3::hash(bytes);
-    *digest
-        .as_bytes()
-        .first_chunk()
-        .expect("a digest has 32 bytes, of which 8 are taken")
+    *digest.as_bytes().first_chunk().expect("a digest has 32 bytes, of which 8 are taken")
 }
 
 /// What is left to read.
@@ -214,10 +198,8 @@ struct Cursor<'b> {
 
 impl<'b> Cursor<'b> {
     fn take<const N: usize>(&mut self) -> Result<[u8; N], RecordError> {
-        let (taken, rest) = self
-            .rest
-            .split_first_chunk()
-            .ok_or(RecordError::TooShort { bytes: self.total })?;
+        let (taken, rest) =
+            self.rest.split_first_chunk().ok_or(RecordError::TooShort { bytes: self.total })?;
         self.rest = rest;
         Ok(*taken)
     }
@@ -234,9 +216,7 @@ impl<'b> Cursor<'b> {
 
     /// Bytes with their length before them.
     fn part(&mut self) -> Result<&'b [u8], RecordError> {
-        let wrong = RecordError::Field {
-            field: RecordField::LineLength,
-        };
+        let wrong = RecordError::Field { field: RecordField::LineLength };
         let length = self.take().map_err(|_| wrong)?;
         let length = usize::try_from(u32::from_le_bytes(length)).map_err(|_| wrong)?;
         let (part, rest) = self.rest.split_at_checked(length).ok_or(wrong)?;

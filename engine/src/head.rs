@@ -27,9 +27,7 @@ impl Fields {
 
     /// The values of `name` (lower case), in order.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.iter()
-            .filter(move |(other, _)| *other == name)
-            .map(|(_, value)| value)
+        self.iter().filter(move |(other, _)| *other == name).map(|(_, value)| value)
     }
 
     /// Is there a line named `name` (lower case)?
@@ -53,9 +51,7 @@ impl Fields {
 
     /// The bytes that names and values hold, which is what a head costs in a tier.
     pub fn size(&self) -> ByteCount {
-        self.iter().fold(ByteCount::ZERO, |sum, (name, value)| {
-            sum.plus((name.len() + value.len()) as u64)
-        })
+        self.iter().fold(ByteCount::ZERO, |sum, (name, value)| sum.plus((name.len() + value.len()) as u64))
     }
 }
 
@@ -142,11 +138,10 @@ impl Head {
         if matches!(self.status, 204 | 304) {
             return Length::Known(ByteCount::ZERO);
         }
-        let mut lengths = self.fields.all("content-length").map(|value| {
-            core::str::from_utf8(value)
-                .ok()
-                .and_then(|text| text.trim().parse::<u64>().ok())
-        });
+        let mut lengths = self
+            .fields
+            .all("content-length")
+            .map(|value| core::str::from_utf8(value).ok().and_then(|text| text.trim().parse::<u64>().ok()));
         match (lengths.next().flatten(), lengths.next()) {
             (Some(length), None) => Length::Known(ByteCount(length)),
             (Some(_) | None, _) => Length::Unknown,

@@ -21,6 +21,8 @@ ids! {
     OpId,
     /// One fetch from the origin and the body that comes of it.
     FillId,
+    /// One stored record being copied into faster tiers.
+    PromotionId,
     /// One record being written into a byte tier.
     WriterId,
     /// One stored record held open for reading.

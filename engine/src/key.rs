@@ -20,10 +20,8 @@ impl CacheKey {
             hasher.update(part.as_bytes());
         }
         let digest = hasher.finalize();
-        let (first, _) = digest
-            .as_bytes()
-            .split_first_chunk()
-            .expect("a digest has 32 bytes, of which 16 are taken");
+        let (first, _) =
+            digest.as_bytes().split_first_chunk().expect("a digest has 32 bytes, of which 16 are taken");
         Self(u128::from_le_bytes(*first))
     }
 }

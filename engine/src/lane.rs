@@ -21,14 +21,16 @@ pub(crate) struct Lane<C> {
     taken: u64,
     /// Bytes that the tier has acknowledged.
     acknowledged: u64,
-    /// Set once the body ended: what to commit when the queue is empty.
-    record: Option<Arc<Record>>,
+    /// Set once the body ended: what to commit when the queue is empty, and the tier that the copy came from.
+    record: Option<(Arc<Record>, Option<TierId>)>,
     state: State,
+    was_opened: bool,
     /// Did a read of what was acknowledged fail?
     unreadable: bool,
 }
 
 /// ```text
+/// Unopened ──first chunk, or end──▶ Opening
 /// Opening ──opened──▶ Idle ◀──written── Writing
 ///                      │ ╰────chunk──────▶╯
 ///                      ╰─ended, queue empty─▶ Committing ──committed──▶ Committed
@@ -36,6 +38,8 @@ pub(crate) struct Lane<C> {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
+    /// The tier does not know of it yet: a lane starts with its first chunk (CON2).
+    Unopened,
     /// The tier was asked to begin.
     Opening(OpId),
     /// The tier waits for us.
@@ -55,6 +59,8 @@ enum State {
 pub(crate) enum Next<C> {
     /// Nothing now.
     Nothing,
+    /// Begin a record.
+    Open,
     /// Take this chunk.
     Write(C),
     /// Publish.
@@ -62,7 +68,7 @@ pub(crate) enum Next<C> {
 }
 
 impl<C: Chunk> Lane<C> {
-    pub(crate) const fn new(tier: TierId, name: RecordName, open: OpId) -> Self {
+    pub(crate) const fn new(tier: TierId, name: RecordName) -> Self {
         Self {
             tier,
             name,
@@ -70,7 +76,8 @@ impl<C: Chunk> Lane<C> {
             taken: 0,
             acknowledged: 0,
             record: None,
-            state: State::Opening(open),
+            state: State::Unopened,
+            was_opened: false,
             unreadable: false,
         }
     }
@@ -82,20 +89,31 @@ impl<C: Chunk> Lane<C> {
     }
 
     /// The body has ended; this is what to keep beside it.
-    pub(crate) fn end(&mut self, record: Arc<Record>) {
-        self.record = Some(record);
+    pub(crate) fn end(&mut self, record: Arc<Record>, from: Option<TierId>) {
+        self.record = Some((record, from));
     }
 
     /// What to ask of an idle tier. The caller reports the operation with [`Lane::on_asked`].
     pub(crate) fn next(&mut self) -> Next<C> {
-        if self.state != State::Idle {
-            return Next::Nothing;
+        match self.state {
+            State::Unopened if self.queue.is_empty() && self.record.is_none() => Next::Nothing,
+            State::Unopened => Next::Open,
+            State::Idle => match (self.queue.pop_front(), &self.record) {
+                (Some(chunk), _) => Next::Write(chunk),
+                (None, Some((record, _))) => Next::Commit(Arc::clone(record)),
+                (None, None) => Next::Nothing,
+            },
+            State::Opening(_)
+            | State::Writing(..)
+            | State::Committing(_)
+            | State::Committed
+            | State::Dropped => Next::Nothing,
         }
-        match (self.queue.pop_front(), &self.record) {
-            (Some(chunk), _) => Next::Write(chunk),
-            (None, Some(record)) => Next::Commit(Arc::clone(record)),
-            (None, None) => Next::Nothing,
-        }
+    }
+
+    pub(crate) fn on_asked_to_open(&mut self, op: OpId) {
+        self.state = State::Opening(op);
+        self.was_opened = true;
     }
 
     pub(crate) fn on_asked_to_write(&mut self, op: OpId, size: u64) {
@@ -107,38 +125,28 @@ impl<C: Chunk> Lane<C> {
     }
 
     pub(crate) fn on_opened(&mut self) {
-        let State::Opening(_) = self.state else {
-            unreachable!("opened while {:?}", self.state)
-        };
+        let State::Opening(_) = self.state else { unreachable!("opened while {:?}", self.state) };
         self.state = State::Idle;
     }
 
     pub(crate) fn on_written(&mut self) {
-        let State::Writing(_, size) = self.state else {
-            unreachable!("written while {:?}", self.state)
-        };
+        let State::Writing(_, size) = self.state else { unreachable!("written while {:?}", self.state) };
         self.acknowledged = self.acknowledged.saturating_add(size);
         self.state = State::Idle;
     }
 
-    /// Says what was published.
-    pub(crate) fn on_committed(&mut self) -> Arc<Record> {
-        let State::Committing(_) = self.state else {
-            unreachable!("committed while {:?}", self.state)
-        };
+    /// Says what was published, and which tier it came from.
+    pub(crate) fn on_committed(&mut self) -> (Arc<Record>, Option<TierId>) {
+        let State::Committing(_) = self.state else { unreachable!("committed while {:?}", self.state) };
         self.state = State::Committed;
-        Arc::clone(
-            self.record
-                .as_ref()
-                .expect("a lane commits the record that it was given"),
-        )
+        self.record.clone().expect("a lane commits the record that it was given")
     }
 
     /// Gives up. Says which operation is still with the tier and of no interest any more.
     pub(crate) fn drop_it(&mut self) -> Option<OpId> {
         let op = match self.state {
             State::Opening(op) | State::Writing(op, _) | State::Committing(op) => Some(op),
-            State::Idle | State::Committed | State::Dropped => None,
+            State::Unopened | State::Idle | State::Committed | State::Dropped => None,
         };
         self.queue.clear();
         self.state = State::Dropped;
@@ -156,10 +164,12 @@ impl<C: Chunk> Lane<C> {
 
     /// May it still be published?
     pub(crate) const fn is_live(&self) -> bool {
-        matches!(
-            self.state,
-            State::Opening(_) | State::Idle | State::Writing(..) | State::Committing(_)
-        )
+        match self.state {
+            State::Unopened | State::Opening(_) | State::Idle | State::Writing(..) | State::Committing(_) => {
+                true
+            }
+            State::Committed | State::Dropped => false,
+        }
     }
 
     /// Is the tier publishing it right now?
@@ -167,12 +177,14 @@ impl<C: Chunk> Lane<C> {
         matches!(self.state, State::Committing(_))
     }
 
+    /// Does the tier know of it?
+    pub(crate) const fn was_opened(&self) -> bool {
+        self.was_opened
+    }
+
     /// Is an operation with the tier?
     pub(crate) const fn is_busy(&self) -> bool {
-        matches!(
-            self.state,
-            State::Opening(_) | State::Writing(..) | State::Committing(_)
-        )
+        matches!(self.state, State::Opening(_) | State::Writing(..) | State::Committing(_))
     }
 
     /// How many bytes from the first on can be read back.

@@ -41,11 +41,7 @@ impl Freshness {
 
     /// The same freshness as it is written to a tier that outlives this process.
     pub(crate) fn to_stored(self, now: Instant, wall: WallTime) -> StoredFreshness {
-        StoredFreshness {
-            as_of: wall,
-            age_then: self.age(now),
-            lifetime: self.lifetime,
-        }
+        StoredFreshness { as_of: wall, age_then: self.age(now), lifetime: self.lifetime }
     }
 }
 
@@ -64,11 +60,7 @@ impl StoredFreshness {
     /// Back on the monotonic clock. A calendar that was set back does not make a response younger than it was.
     pub(crate) fn to_live(self, now: Instant, wall: WallTime) -> Freshness {
         let age_then = self.age_then.saturating_add(wall.since(self.as_of));
-        Freshness {
-            as_of: now,
-            age_then,
-            lifetime: self.lifetime,
-        }
+        Freshness { as_of: now, age_then, lifetime: self.lifetime }
     }
 }
 

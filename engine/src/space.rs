@@ -56,9 +56,7 @@ impl<T> Space<T> {
 
     /// Where `key` is. Not a use.
     pub(crate) fn find(&self, key: CacheKey) -> Option<Slot> {
-        self.table
-            .find(self.hash(key), |slot| self.entry(*slot).key == key)
-            .copied()
+        self.table.find(self.hash(key), |slot| self.entry(*slot).key == key).copied()
     }
 
     /// What is in an occupied slot.
@@ -105,9 +103,7 @@ impl<T> Space<T> {
         let (hash, salt) = (self.hash(key), self.salt);
         let entries = &self.entries;
         self.table.insert_unique(hash, slot, |slot| {
-            let entry = entries[slot.index()]
-                .as_ref()
-                .expect("the table holds occupied slots only");
+            let entry = entries[slot.index()].as_ref().expect("the table holds occupied slots only");
             hash_of(salt, entry.key)
         });
         self.order.on_admitted(slot, size.0);
@@ -136,37 +132,23 @@ impl<T> Space<T> {
 
     /// The sum of the sizes, counted anew.
     pub(crate) fn recount(&self) -> ByteCount {
-        self.entries
-            .iter()
-            .flatten()
-            .fold(ByteCount::ZERO, |sum, entry| sum.plus(entry.size.0))
+        self.entries.iter().flatten().fold(ByteCount::ZERO, |sum, entry| sum.plus(entry.size.0))
     }
 
     fn entry(&self, slot: Slot) -> &Entry<T> {
-        self.entries[slot.index()]
-            .as_ref()
-            .expect("the table and the order hold occupied slots only")
+        self.entries[slot.index()].as_ref().expect("the table and the order hold occupied slots only")
     }
 
     /// Empties a slot that the order has forgotten already.
     fn take(&mut self, slot: Slot) -> Left<T> {
-        let Entry { key, size, value } = self.entries[slot.index()]
-            .take()
-            .expect("only occupied slots are taken");
-        match self
-            .table
-            .find_entry(hash_of(self.salt, key), |other| *other == slot)
-        {
+        let Entry { key, size, value } =
+            self.entries[slot.index()].take().expect("only occupied slots are taken");
+        match self.table.find_entry(hash_of(self.salt, key), |other| *other == slot) {
             Ok(found) => drop(found.remove()),
             Err(_) => unreachable!("{key} has a slot but is not in the table"),
         }
         self.free.push(slot);
-        self.used = ByteCount(
-            self.used
-                .0
-                .checked_sub(size.0)
-                .expect("the sum contains every size in it"),
-        );
+        self.used = ByteCount(self.used.0.checked_sub(size.0).expect("the sum contains every size in it"));
         Left { key, size, value }
     }
 

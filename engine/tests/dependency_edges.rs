@@ -65,41 +65,24 @@ const RULES: [Rule; 8] = [
         ours_optional: &["tiergate"],
         others: Others::Any,
     },
-    Rule {
-        krate: "tiergate-benches",
-        ours: BELOW_THE_SIMULATOR,
-        ours_optional: &[],
-        others: Others::Any,
-    },
+    Rule { krate: "tiergate-benches", ours: BELOW_THE_SIMULATOR, ours_optional: &[], others: Others::Any },
     Rule {
         krate: "tiergate",
-        ours: &[
-            "tiergate-engine",
-            "tiergate-driver",
-            "tiergate-tiers",
-            "tiergate-invariants",
-        ],
+        ours: &["tiergate-engine", "tiergate-driver", "tiergate-tiers", "tiergate-invariants"],
         ours_optional: &[],
         others: Others::Any,
     },
 ];
 
-const BELOW_THE_SIMULATOR: &[&str] = &[
-    "tiergate-engine",
-    "tiergate-invariants",
-    "tiergate-scenarios",
-    "tiergate-driver",
-    "tiergate-tiers",
-];
+const BELOW_THE_SIMULATOR: &[&str] =
+    &["tiergate-engine", "tiergate-invariants", "tiergate-scenarios", "tiergate-driver", "tiergate-tiers"];
 
 /// Nothing depends on these, not even a test, except where a rule says so by name.
 const ROOTS: [&str; 3] = ["tiergate", "tiergate-sim", "tiergate-benches"];
 
 /// Crates of other people, told by how their names begin, and the only crates of ours that may use them, tests included.
-const CONFINED: [(&str, &[&str]); 2] = [
-    ("turmoil", &["tiergate-sim"]),
-    ("pingora", &["tiergate", "tiergate-benches"]),
-];
+const CONFINED: [(&str, &[&str]); 2] =
+    [("turmoil", &["tiergate-sim"]), ("pingora", &["tiergate", "tiergate-benches"])];
 
 /// Why a manifest breaks the rules.
 #[derive(Debug, PartialEq, Eq)]
@@ -155,15 +138,9 @@ fn edges(table: &Table, shared: &Table) -> Vec<Edge> {
     for (section, kind) in sections {
         for (alias, value) in table.get(section).and_then(Value::as_table).into_iter().flatten() {
             let is_inherited = value.get("workspace").and_then(Value::as_bool) == Some(true);
-            let declared = if is_inherited {
-                shared.get(alias)
-            } else {
-                Some(value)
-            };
+            let declared = if is_inherited { shared.get(alias) } else { Some(value) };
             // A dependency may be renamed: `package` has the real name.
-            let renamed = declared
-                .and_then(|value| value.get("package"))
-                .and_then(Value::as_str);
+            let renamed = declared.and_then(|value| value.get("package")).and_then(Value::as_str);
             edges.push(Edge {
                 uses: renamed.unwrap_or(alias).to_owned(),
                 kind,
@@ -171,12 +148,7 @@ fn edges(table: &Table, shared: &Table) -> Vec<Edge> {
             });
         }
     }
-    for target in table
-        .get("target")
-        .and_then(Value::as_table)
-        .into_iter()
-        .flat_map(Table::values)
-    {
+    for target in table.get("target").and_then(Value::as_table).into_iter().flat_map(Table::values) {
         if let Some(table) = target.as_table() {
             edges.extend(self::edges(table, shared));
         }
@@ -187,14 +159,9 @@ fn edges(table: &Table, shared: &Table) -> Vec<Edge> {
 /// Everything forbidden in the manifest of `krate`.
 fn forbidden(krate: &str, manifest: &Table, shared: &Table) -> Vec<Forbidden> {
     let Some(rule) = RULES.iter().find(|rule| rule.krate == krate) else {
-        return vec![Forbidden::UnknownCrate {
-            krate: krate.to_owned(),
-        }];
+        return vec![Forbidden::UnknownCrate { krate: krate.to_owned() }];
     };
-    edges(manifest, shared)
-        .into_iter()
-        .filter_map(|edge| rule.judge(edge))
-        .collect()
+    edges(manifest, shared).into_iter().filter_map(|edge| rule.judge(edge)).collect()
 }
 
 impl Rule {
@@ -209,31 +176,18 @@ impl Rule {
             return match (is_allowed, self.ours_optional.contains(&uses)) {
                 (true, _) => None,
                 (false, true) if edge.is_optional => None,
-                (false, true) => Some(Forbidden::NotOptional {
-                    krate,
-                    uses: edge.uses,
-                }),
-                (false, false) => Some(Forbidden::OurEdge {
-                    krate,
-                    uses: edge.uses,
-                }),
+                (false, true) => Some(Forbidden::NotOptional { krate, uses: edge.uses }),
+                (false, false) => Some(Forbidden::OurEdge { krate, uses: edge.uses }),
             };
         }
-        let is_confined = CONFINED
-            .iter()
-            .any(|(prefix, homes)| uses.starts_with(prefix) && !homes.contains(&self.krate));
+        let is_confined =
+            CONFINED.iter().any(|(prefix, homes)| uses.starts_with(prefix) && !homes.contains(&self.krate));
         if is_confined {
-            return Some(Forbidden::Confined {
-                krate,
-                uses: edge.uses,
-            });
+            return Some(Forbidden::Confined { krate, uses: edge.uses });
         }
         match self.others {
             Others::Only(list) if edge.kind == Use::Shipped && !list.contains(&uses) => {
-                Some(Forbidden::NotListed {
-                    krate,
-                    uses: edge.uses,
-                })
+                Some(Forbidden::NotListed { krate, uses: edge.uses })
             }
             Others::Only(_) | Others::Any => None,
         }
@@ -242,23 +196,16 @@ impl Rule {
 
 fn read(path: &Path) -> Table {
     let text = fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    text.parse()
-        .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    text.parse().unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// Every crate of the workspace uses only what the table lets it use, and the table has no row too many.
 #[test]
 fn no_manifest_has_a_forbidden_edge() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("the engine has a folder above it");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the engine has a folder above it");
     let workspace = read(&root.join("Cargo.toml"));
-    let shared = workspace["workspace"]["dependencies"]
-        .as_table()
-        .expect("a table in every Cargo.toml");
-    let members = workspace["workspace"]["members"]
-        .as_array()
-        .expect("an array in every Cargo.toml");
+    let shared = workspace["workspace"]["dependencies"].as_table().expect("a table in every Cargo.toml");
+    let members = workspace["workspace"]["members"].as_array().expect("an array in every Cargo.toml");
 
     let mut found = Vec::new();
     let mut seen = BTreeSet::new();
@@ -271,24 +218,15 @@ fn no_manifest_has_a_forbidden_edge() {
     }
 
     let reasons: Vec<String> = found.iter().map(Forbidden::to_string).collect();
-    assert!(
-        reasons.is_empty(),
-        "forbidden dependencies:\n  {}",
-        reasons.join("\n  ")
-    );
+    assert!(reasons.is_empty(), "forbidden dependencies:\n  {}", reasons.join("\n  "));
     assert_eq!(seen, RULES.iter().map(|rule| rule.krate.to_owned()).collect());
 }
 
 #[track_caller]
 fn check(krate: &str, manifest: &str, expected: &[&str]) {
-    let shared = "time-machine = { package = 'turmoil', version = '1' }"
-        .parse()
-        .expect("valid TOML");
+    let shared = "time-machine = { package = 'turmoil', version = '1' }".parse().expect("valid TOML");
     let manifest = manifest.parse().expect("valid TOML");
-    let found: Vec<String> = forbidden(krate, &manifest, &shared)
-        .iter()
-        .map(Forbidden::to_string)
-        .collect();
+    let found: Vec<String> = forbidden(krate, &manifest, &shared).iter().map(Forbidden::to_string).collect();
     assert_eq!(found, expected);
 }
 
@@ -317,24 +255,13 @@ fn each_kind_of_forbidden_edge_is_found() {
     check(
         "tiergate-tiers",
         "[dependencies]\npingora-core = '0.9'\ntime-machine.workspace = true",
-        &[
-            "tiergate-tiers must not know of pingora-core",
-            "tiergate-tiers must not know of turmoil",
-        ],
+        &["tiergate-tiers must not know of pingora-core", "tiergate-tiers must not know of turmoil"],
     );
-    check(
-        "tiergate-sim",
-        "[dependencies]\ntiergate = { path = '../proxy', optional = true }",
-        &[],
-    );
+    check("tiergate-sim", "[dependencies]\ntiergate = { path = '../proxy', optional = true }", &[]);
     check(
         "tiergate-sim",
         "[dependencies]\nfront = { package = 'tiergate', path = '../proxy' }",
         &["tiergate-sim may use tiergate as an optional dependency only"],
     );
-    check(
-        "tiergate-newcomer",
-        "",
-        &["tiergate-newcomer has no row in the table of this test"],
-    );
+    check("tiergate-newcomer", "", &["tiergate-newcomer has no row in the table of this test"]);
 }

@@ -2,7 +2,28 @@
 //!
 //! Start at [`Invariants`]: it holds every rule and shows each [`Fact`] to all of them.
 
+mod c5;
+mod c6;
+mod c7;
+mod c8;
+mod con5;
+mod con6;
 mod fact;
+#[cfg(test)]
+mod history;
+mod m1;
+mod m4;
+mod m5;
+
+pub use c5::WholeBodies;
+pub use c6::Lifetimes;
+pub use c7::NoResurrection;
+pub use c8::OnlyStorable;
+pub use con5::OneFetch;
+pub use con6::EverythingEnds;
+pub use m1::{Gates, UnderGate};
+pub use m4::DroppedLanes;
+pub use m5::ExactAccounts;
 
 pub use fact::{Edge, Fact, Got, Span, Version, What};
 
@@ -22,7 +43,7 @@ impl std::fmt::Display for Violation {
 }
 
 /// One rule.
-pub trait Invariant {
+pub trait Invariant: Send {
     /// Its id in the catalogue.
     fn id(&self) -> &'static str;
     /// Looks at one fact.
@@ -36,9 +57,30 @@ pub trait Invariant {
 pub struct Invariants(Vec<Box<dyn Invariant>>);
 
 impl Invariants {
-    /// Every rule that stands.
+    /// Every rule that holds in every world, with M1 allowing everything until it is told the gates.
     pub fn all() -> Self {
-        Self(Vec::new())
+        Self(vec![
+            Box::new(WholeBodies::default()),
+            Box::new(NoResurrection::default()),
+            Box::new(OnlyStorable::default()),
+            Box::new(OneFetch::default()),
+            Box::new(EverythingEnds::default()),
+            Box::new(UnderGate::default()),
+            Box::new(DroppedLanes::default()),
+            Box::new(ExactAccounts::default()),
+        ])
+    }
+
+    /// These rules and one more, in place of any with its id: M1 with its gates, or C6 where the world knows its bound.
+    pub fn with(mut self, rule: impl Invariant + 'static) -> Self {
+        self.0.retain(|other| other.id() != rule.id());
+        self.0.push(Box::new(rule));
+        self
+    }
+
+    /// The ids of these rules.
+    pub fn ids(&self) -> impl Iterator<Item = &'static str> {
+        self.0.iter().map(|rule| rule.id())
     }
 
     /// The rules with these ids.
@@ -47,10 +89,7 @@ impl Invariants {
     /// The first id that no rule has.
     pub fn only(ids: &[String]) -> Result<Self, String> {
         let mut chosen = Self::all();
-        if let Some(unknown) = ids
-            .iter()
-            .find(|id| chosen.0.iter().all(|rule| rule.id() != **id))
-        {
+        if let Some(unknown) = ids.iter().find(|id| chosen.0.iter().all(|rule| rule.id() != **id)) {
             return Err(unknown.clone());
         }
         chosen.0.retain(|rule| ids.iter().any(|id| id == rule.id()));
@@ -63,5 +102,41 @@ impl Invariants {
     /// The first rule that it breaks.
     pub fn observe(&mut self, fact: &Fact) -> Result<(), Violation> {
         self.0.iter_mut().try_for_each(|rule| rule.observe(fact))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tiergate_engine::{ByteCount, CacheKey, Event, Instant, TierId};
+
+    fn stored(length: u64) -> Fact {
+        let event = Event::Stored {
+            tier: TierId::L1,
+            key: CacheKey(1),
+            length: ByteCount(length),
+            size: ByteCount(length),
+            from: None,
+        };
+        let what = What::Engine { edge: Edge(0), shard: 0, event };
+        Fact { at: Instant::ZERO, what }
+    }
+
+    /// Rules are chosen by id, and an unknown id comes back.
+    #[test]
+    fn rules_are_chosen_by_id() {
+        let chosen = Invariants::only(&["C5".into(), "M5".into()]).expect("both rules stand");
+        assert_eq!(chosen.ids().collect::<Vec<_>>(), ["C5", "M5"]);
+        assert_eq!(Invariants::only(&["C5".into(), "C99".into()]).err(), Some("C99".into()));
+    }
+
+    /// A rule that is told its gates takes the place of the one that knows none.
+    #[test]
+    fn a_rule_with_its_parameters_replaces_the_one_without() {
+        let gates = Gates { l0: ByteCount(10), l1: ByteCount(10) };
+        let mut rules = Invariants::only(&["M1".into()]).expect("M1 stands").with(UnderGate::new(gates));
+        assert_eq!(rules.ids().collect::<Vec<_>>(), ["M1"]);
+        assert_eq!(rules.observe(&stored(10)), Ok(()));
+        assert_eq!(rules.observe(&stored(11)).map_err(|violation| violation.rule), Err("M1"));
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     head::{Length, RequestHead},
     id::{FillId, RequestId, TierId},
     key::CacheKey,
-    reason::{AbortReason, End, LaneEnd, MissReason, Refusal},
+    reason::{AbortReason, End, MissReason, Refusal},
     rules,
     units::ByteCount,
 };
@@ -26,22 +26,25 @@ impl<C: Chunk> Engine<C> {
             Ok(()) => return,
             Err(reason) => reason,
         };
-        match self.flights.get(&key) {
-            Some(fill) => self.join(*fill, request, key, ask),
-            None => {
-                let fill = FillId(self.ids.mint());
-                self.flights.insert(key, fill);
-                self.wait(request, key, &ask, fill);
-                self.look(
-                    fill,
-                    Errand {
-                        key,
-                        sharing: Sharing::Open,
-                        reason,
-                    },
-                    Vec::from([request]),
-                    0,
-                );
+        if let Some(fill) = self.flights.get(&key).copied() {
+            if !self.is_spent(fill) {
+                return self.join(fill, request, key, ask);
+            }
+            self.end_flight(key, fill);
+        }
+        let fill = FillId(self.ids.mint());
+        self.flights.insert(key, fill);
+        self.wait(request, key, &ask, fill);
+        let errand = Errand { key, sharing: Sharing::Open, reason };
+        self.look(fill, errand, Vec::from([request]), 0);
+    }
+
+    /// Has the origin done its part, and what it sent gone stale since? Then it is no answer for those who come now.
+    fn is_spent(&self, fill_id: FillId) -> bool {
+        match &self.fills[&fill_id].stage {
+            Stage::Looking { .. } | Stage::Asking { .. } => false,
+            Stage::Streaming(stream) => {
+                stream.source == Source::Ended && !stream.freshness.is_fresh(self.now)
             }
         }
     }
@@ -57,11 +60,7 @@ impl<C: Chunk> Engine<C> {
         memory.on_used(slot);
         let age = resident.freshness.age(self.now);
         let sent = resident.length;
-        self.event(Event::Hit {
-            request,
-            key,
-            tier: TierId::L0,
-        });
+        self.event(Event::Hit { request, key, tier: TierId::L0 });
         let reply = Reply {
             head: Arc::clone(&resident.head),
             length: Length::Known(sent),
@@ -71,12 +70,7 @@ impl<C: Chunk> Engine<C> {
             body: ReplyBody::Whole(resident),
         };
         self.effect(Effect::Serve { request, reply });
-        self.event(Event::Served {
-            request,
-            key,
-            sent,
-            end: End::Complete,
-        });
+        self.event(Event::Served { request, key, sent, end: End::Complete });
         Ok(())
     }
 
@@ -95,10 +89,7 @@ impl<C: Chunk> Engine<C> {
 
     /// Joins a fill under way.
     fn join(&mut self, fill_id: FillId, request: RequestId, key: CacheKey, ask: Arc<RequestHead>) {
-        let fill = self
-            .fills
-            .get_mut(&fill_id)
-            .expect("flights name fills that exist");
+        let fill = self.fills.get_mut(&fill_id).expect("flights name fills that exist");
         let reason = fill.errand.reason;
         if fill.stage.crowd() >= self.config.waiters_max {
             self.event(Event::Missed { request, key, reason });
@@ -117,13 +108,11 @@ impl<C: Chunk> Engine<C> {
                 return self.wait_collapsed(request, key, &ask, fill_id);
             }
             Stage::Streaming(stream) => {
-                let readable = stream
-                    .lanes
-                    .iter()
-                    .map(|writer| self.lanes[writer].lane.readable())
-                    .max();
+                let readable =
+                    stream.copies.lanes.iter().map(|writer| self.lanes[writer].lane.readable()).max();
                 let base = stream.window.base();
-                base == 0 || readable.is_some_and(|readable| base <= readable)
+                let is_whole = base == 0 || readable.is_some_and(|readable| base <= readable);
+                is_whole && stream.freshness.is_fresh(self.now)
             }
         };
         self.event(Event::Missed { request, key, reason });
@@ -133,10 +122,7 @@ impl<C: Chunk> Engine<C> {
             self.follow(fill_id, request);
             self.pump(fill_id);
         } else {
-            self.event(Event::AttachRefused {
-                request,
-                fill: fill_id,
-            });
+            self.event(Event::AttachRefused { request, fill: fill_id });
             self.fetch_privately(request, reason);
         }
     }
@@ -160,7 +146,10 @@ impl<C: Chunk> Engine<C> {
                 assert_eq!(*demand, Demand::None, "{request:?} demands twice");
                 *demand = Demand::Open;
                 let fill = *fill;
-                self.pump(fill);
+                self.deliver(fill, request);
+                // Only a reader that moved or ended can have made room, or have been the last.
+                self.pull(fill);
+                self.settle(fill);
             }
             Progress::Reading { demand, .. } => {
                 assert_eq!(*demand, Demand::None, "{request:?} demands twice");
@@ -188,22 +177,12 @@ impl<C: Chunk> Engine<C> {
                 }
                 self.leave_fill(fill, request);
             }
-            Progress::Reading {
-                record,
-                read,
-                promotion,
-                ..
-            } => {
+            Progress::Reading { record, read, promotion, .. } => {
                 if let Some(op) = read {
                     self.pending.remove(&op);
                 }
-                if promotion.is_some() {
-                    self.promotions.remove(&leaving.key);
-                    self.event(Event::LaneDropped {
-                        tier: TierId::L0,
-                        key: leaving.key,
-                        why: LaneEnd::Abandoned,
-                    });
+                if let Some(promotion) = promotion {
+                    self.abandon_promotion(promotion);
                 }
                 self.close_reader(record);
             }
@@ -226,7 +205,7 @@ impl<C: Chunk> Engine<C> {
                 }
             }
             Stage::Streaming(stream) => {
-                stream.followers.remove(&request);
+                stream.followers.remove(request);
                 let has_all = stream.source == Source::Ended
                     || stream.length == Length::Known(ByteCount(stream.window.end()));
                 if stream.followers.is_empty() && on_abandon == OnAbandon::Cancel && !has_all {

@@ -15,6 +15,8 @@ pub struct Audit {
     pub operations: usize,
     /// Fetches and lookups under way.
     pub fills: usize,
+    /// Records being copied into faster tiers.
+    pub promotions: usize,
     /// Records being written.
     pub writers: usize,
     /// Records open for reading.
@@ -39,6 +41,7 @@ impl Audit {
             requests: self.requests + other.requests,
             operations: self.operations + other.operations,
             fills: self.fills + other.fills,
+            promotions: self.promotions + other.promotions,
             writers: self.writers + other.writers,
             records: self.records + other.records,
             purges: self.purges + other.purges,
@@ -55,18 +58,10 @@ impl<C: Chunk> Engine<C> {
     /// When a total does not equal the sum of its parts: a bug of ours.
     pub fn audit(&self) -> Audit {
         if let Some(memory) = &self.memory {
-            assert_eq!(
-                memory.recount(),
-                memory.used(),
-                "L0's sum is not that of its objects"
-            );
+            assert_eq!(memory.recount(), memory.used(), "L0's sum is not that of its objects");
         }
         for (tier, index) in &self.indexes {
-            assert_eq!(
-                index.recount(),
-                index.used(),
-                "{tier:?}'s sum is not that of its objects"
-            );
+            assert_eq!(index.recount(), index.used(), "{tier:?}'s sum is not that of its objects");
         }
         let mut fetches = 0;
         let mut window_bytes = 0;
@@ -80,26 +75,17 @@ impl<C: Chunk> Engine<C> {
                 }
             }
         }
-        assert_eq!(
-            fetches, self.fetches,
-            "the count of fetches is not that of the fills"
-        );
+        assert_eq!(fetches, self.fetches, "the count of fetches is not that of the fills");
         let readers: usize = self.records.values().map(|record| record.readers).sum();
-        assert!(
-            readers <= self.requests.len(),
-            "{readers} readers among {} requests",
-            self.requests.len()
-        );
+        assert!(readers <= self.requests.len(), "{readers} readers among {} requests", self.requests.len());
         for fill in self.flights.values() {
-            assert!(
-                self.fills.contains_key(fill),
-                "{fill:?} can be joined but does not exist"
-            );
+            assert!(self.fills.contains_key(fill), "{fill:?} can be joined but does not exist");
         }
         Audit {
             requests: self.requests.len(),
             operations: self.pending.len(),
             fills: self.fills.len(),
+            promotions: self.promotions.len(),
             writers: self.lanes.len(),
             records: self.records.len(),
             purges: self.purges.len(),

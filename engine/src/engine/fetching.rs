@@ -1,21 +1,24 @@
 //! From the origin to those who read: fetch, head, chunks, end.
 
-use super::{Demand, Engine, Pending, Progress};
+use super::{
+    Demand, Engine, Pending, Progress,
+    copying::{Copied, Owner},
+};
 use crate::{
     chunk::Chunk,
     config::OnFull,
     effect::Effect,
     event::{Event, FetchEnd, Purpose},
-    fill::{Errand, Fill, Sharing, Source, Stage, Stream, Window},
+    fill::{Copies, Errand, Fill, Followers, Sharing, Source, Stage, Stream, Window},
     head::{Head, Length, Method, RequestHead},
     id::{FillId, RequestId},
     plant::Fault,
-    reason::{AbortReason, Bypass, End, MissReason, OriginFailure, Refusal, Storable},
+    reason::{AbortReason, Bypass, End, LaneEnd, MissReason, OriginFailure, Refusal, Storable},
     record::Freshness,
     rules,
     units::ByteCount,
 };
-use alloc::{collections::BTreeSet, sync::Arc, vec::Vec};
+use alloc::{sync::Arc, vec::Vec};
 
 /// How many leaders may fail before their followers are told. The second try spares a crowd the bad luck of one; more
 /// would make five hundred clients of a dead origin wait for one another.
@@ -30,16 +33,11 @@ impl<C: Chunk> Engine<C> {
         waiters: Vec<RequestId>,
         failed: u32,
     ) {
-        let (getters, passers): (Vec<_>, Vec<_>) = waiters
-            .into_iter()
-            .partition(|request| self.requests[request].ask.method == Method::Get);
+        let (getters, passers): (Vec<_>, Vec<_>) =
+            waiters.into_iter().partition(|request| self.requests[request].ask.method == Method::Get);
         if failed == 0 {
             for request in passers.iter().chain(&getters) {
-                self.event(Event::Missed {
-                    request: *request,
-                    key: errand.key,
-                    reason: errand.reason,
-                });
+                self.event(Event::Missed { request: *request, key: errand.key, reason: errand.reason });
             }
         }
         for request in passers {
@@ -62,61 +60,29 @@ impl<C: Chunk> Engine<C> {
             Sharing::Private => Purpose::Private,
         };
         let op = self.operation(Pending::Fetch(fill_id));
-        self.event(Event::Fetched {
-            fill: fill_id,
-            key: errand.key,
-            purpose,
-        });
-        self.effect(Effect::Fetch {
-            op,
-            fill: fill_id,
-            head: unconditional(&ask),
-        });
-        let stage = Stage::Asking {
-            waiters: getters,
-            op,
-            since: self.now,
-            failed,
-        };
+        self.event(Event::Fetched { fill: fill_id, key: errand.key, purpose });
+        self.effect(Effect::Fetch { op, fill: fill_id, head: unconditional(&ask) });
+        let stage = Stage::Asking { waiters: getters, op, since: self.now, failed };
         self.fills.insert(fill_id, Fill { errand, stage });
     }
 
     /// Fetches for one request alone.
     pub(super) fn fetch_privately(&mut self, request: RequestId, reason: MissReason) {
         let fill = FillId(self.ids.mint());
-        let asking = self
-            .requests
-            .get_mut(&request)
-            .expect("the caller holds a request that waits");
+        let asking = self.requests.get_mut(&request).expect("the caller holds a request that waits");
         asking.progress = Progress::Waiting(fill);
-        let errand = Errand {
-            key: asking.key,
-            sharing: Sharing::Private,
-            reason,
-        };
+        let errand = Errand { key: asking.key, sharing: Sharing::Private, reason };
         // Its miss was told when it came to share.
         self.ask_origin(fill, errand, Vec::from([request]), 1);
     }
 
     pub(super) fn on_fetch_failed(&mut self, fill_id: FillId, failure: OriginFailure) {
-        let Fill { errand, stage } = self
-            .fills
-            .remove(&fill_id)
-            .expect("a fetch's fill waits for its answer");
-        let Stage::Asking {
-            mut waiters, failed, ..
-        } = stage
-        else {
-            unreachable!("asked while {stage:?}")
-        };
+        let Fill { errand, stage } =
+            self.fills.remove(&fill_id).expect("a fetch's fill waits for its answer");
+        let Stage::Asking { mut waiters, failed, .. } = stage else { unreachable!("asked while {stage:?}") };
         self.fetches -= 1;
         let end = FetchEnd::Failed(failure);
-        self.event(Event::FetchEnded {
-            fill: fill_id,
-            key: errand.key,
-            received: ByteCount::ZERO,
-            end,
-        });
+        self.event(Event::FetchEnded { fill: fill_id, key: errand.key, received: ByteCount::ZERO, end });
         let is_last = failed + 1 >= LEADERS_MAX || errand.sharing != Sharing::Open || waiters.len() < 2;
         if is_last {
             self.end_flight(errand.key, fill_id);
@@ -130,40 +96,23 @@ impl<C: Chunk> Engine<C> {
         let next = FillId(self.ids.mint());
         self.flights.insert(errand.key, next);
         for request in &waiters {
-            let waiting = self
-                .requests
-                .get_mut(request)
-                .expect("waiters are requests that have not ended");
+            let waiting = self.requests.get_mut(request).expect("waiters are requests that have not ended");
             waiting.progress = Progress::Waiting(next);
         }
-        self.event(Event::LeaderReplaced {
-            fill: fill_id,
-            request: waiters[0],
-        });
+        self.event(Event::LeaderReplaced { fill: fill_id, request: waiters[0] });
         self.ask_origin(next, errand, waiters, failed + 1);
     }
 
     pub(super) fn on_head(&mut self, fill_id: FillId, head: Arc<Head>) {
-        let Fill { mut errand, stage } = self
-            .fills
-            .remove(&fill_id)
-            .expect("a fetch's fill waits for its answer");
-        let Stage::Asking {
-            mut waiters, since, ..
-        } = stage
-        else {
+        let Fill { mut errand, stage } =
+            self.fills.remove(&fill_id).expect("a fetch's fill waits for its answer");
+        let Stage::Asking { mut waiters, since, .. } = stage else {
             unreachable!("answered while {stage:?}")
         };
         let judged = rules::judge_plain(&head);
         let (key, length) = (errand.key, head.length());
         let storable = judged.storable;
-        self.event(Event::HeadArrived {
-            fill: fill_id,
-            key,
-            status: head.status,
-            length,
-            storable,
-        });
+        self.event(Event::HeadArrived { fill: fill_id, key, status: head.status, length, storable });
 
         let mut refetching = Vec::new();
         if storable != Storable::Yes {
@@ -177,30 +126,21 @@ impl<C: Chunk> Engine<C> {
         // RFC 9111 section 4.2.3: what the answer took counts as age, for it may have been made at the first moment.
         let age_then = judged.age.saturating_add(self.now.since(since));
         let mut stream = Stream {
-            freshness: Freshness {
-                as_of: self.now,
-                age_then,
-                lifetime: judged.lifetime,
-            },
+            freshness: Freshness { as_of: self.now, age_then, lifetime: judged.lifetime },
             head,
             length,
             source: Source::Idle,
             window: Window::new(),
-            followers: BTreeSet::new(),
-            memory: None,
-            lanes: Vec::new(),
+            followers: Followers::default(),
+            copies: Copies::default(),
         };
         if errand.sharing == Sharing::Open {
-            self.open_lanes(fill_id, &errand, &mut stream);
+            let copied = Copied { key, head: &stream.head, length };
+            let (l0, tiers) = (self.config.l0, self.config.tiers.clone());
+            stream.copies = self.open_copies(Owner::Fill(fill_id), copied, l0, &tiers);
         }
         let reason = errand.reason;
-        self.fills.insert(
-            fill_id,
-            Fill {
-                errand,
-                stage: Stage::Streaming(stream),
-            },
-        );
+        self.fills.insert(fill_id, Fill { errand, stage: Stage::Streaming(stream) });
         for request in waiters {
             self.follow(fill_id, request);
         }
@@ -211,10 +151,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     pub(super) fn on_pulled(&mut self, fill_id: FillId, chunk: C) {
-        assert!(
-            chunk.size() > 0,
-            "the answer rule: an empty chunk for {fill_id:?}"
-        );
+        assert!(chunk.size() > 0, "the answer rule: an empty chunk for {fill_id:?}");
         let stream = self.stream(fill_id);
         stream.source = Source::Idle;
         stream.window.push(chunk.clone());
@@ -223,7 +160,10 @@ impl<C: Chunk> Engine<C> {
             self.effect(Effect::Cancel { fill: fill_id });
             return self.break_off(fill_id, OriginFailure::TooLong);
         }
-        self.feed_lanes(fill_id, &chunk);
+        let mut copies = core::mem::take(&mut self.stream(fill_id).copies);
+        let key = self.fills[&fill_id].errand.key;
+        self.feed_copies(key, &mut copies, ByteCount(received), &chunk);
+        self.stream(fill_id).copies = copies;
         self.pump(fill_id);
     }
 
@@ -249,13 +189,13 @@ impl<C: Chunk> Engine<C> {
         stream.source = Source::Ended;
         let received = ByteCount(stream.window.end());
         let key = self.fills[&fill_id].errand.key;
-        self.event(Event::FetchEnded {
-            fill: fill_id,
-            key,
-            received,
-            end: FetchEnd::Complete,
-        });
-        self.end_lanes(fill_id);
+        self.event(Event::FetchEnded { fill: fill_id, key, received, end: FetchEnd::Complete });
+        let stream = self.stream(fill_id);
+        let (head, freshness) = (Arc::clone(&stream.head), stream.freshness);
+        let mut copies = core::mem::take(&mut stream.copies);
+        let copied = Copied { key, head: &head, length: Length::Known(received) };
+        self.end_copies(copied, &mut copies, freshness, None);
+        self.stream(fill_id).copies = copies;
         self.pump(fill_id);
     }
 
@@ -293,15 +233,11 @@ impl<C: Chunk> Engine<C> {
             Stage::Streaming(stream) => stream.window.end(),
             Stage::Looking { .. } | Stage::Asking { .. } => 0,
         };
-        self.event(Event::FetchEnded {
-            fill: fill_id,
-            key: errand.key,
-            received: ByteCount(received),
-            end,
-        });
-        if let Stage::Streaming(stream) = stage {
-            self.abandon_lanes(&errand, &stream);
-            for request in stream.followers {
+        self.event(Event::FetchEnded { fill: fill_id, key: errand.key, received: ByteCount(received), end });
+        if let Stage::Streaming(mut stream) = stage {
+            self.abandon_copies(errand.key, &mut stream.copies, LaneEnd::Abandoned);
+            self.close_lanes(&stream.copies.lanes);
+            for request in stream.followers.all() {
                 self.forget_reread(request);
                 self.finish(request, End::Aborted(abort));
             }
@@ -311,7 +247,7 @@ impl<C: Chunk> Engine<C> {
     /// Moves everything that can move: chunks to readers, the window forward, the origin on; and closes what is over.
     pub(super) fn pump(&mut self, fill_id: FillId) {
         let followers = match self.fills.get(&fill_id).map(|fill| &fill.stage) {
-            Some(Stage::Streaming(stream)) => stream.followers.iter().copied().collect::<Vec<_>>(),
+            Some(Stage::Streaming(stream)) => stream.followers.all(),
             Some(Stage::Looking { .. } | Stage::Asking { .. }) | None => return,
         };
         for request in followers {
@@ -322,24 +258,18 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// Gives one follower what it waits for, if it is here.
-    fn deliver(&mut self, fill_id: FillId, request: RequestId) {
+    pub(super) fn deliver(&mut self, fill_id: FillId, request: RequestId) {
         let Stage::Streaming(stream) = &mut self.fills.get_mut(&fill_id).expect("the caller pumps it").stage
         else {
             unreachable!("only streams have followers");
         };
-        let follower = self
-            .requests
-            .get_mut(&request)
-            .expect("followers are requests that have not ended");
+        let follower = self.requests.get_mut(&request).expect("followers are requests that have not ended");
         let position = follower.sent;
-        let Progress::Following {
-            demand, rereading, ..
-        } = &mut follower.progress
-        else {
+        let Progress::Following { demand, rereading, .. } = &mut follower.progress else {
             unreachable!("{request:?} follows {fill_id:?} but is {:?}", follower.progress);
         };
         if stream.source == Source::Ended && position == stream.window.end() {
-            stream.followers.remove(&request);
+            stream.followers.remove(request);
             return self.finish(request, End::Complete);
         }
         if *demand == Demand::None || rereading.is_some() {
@@ -350,6 +280,7 @@ impl<C: Chunk> Engine<C> {
         }
         if let Some(chunk) = stream.window.at(position) {
             *demand = Demand::None;
+            stream.followers.move_to(request, position.saturating_add(chunk.size()));
             self.hand_over(request, chunk);
             // The end may already be known: then it need not wait for another demand.
             self.deliver(fill_id, request);
@@ -357,28 +288,19 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// Makes room in the window, and asks the origin for more if there is room everywhere.
-    fn pull(&mut self, fill_id: FillId) {
+    pub(super) fn pull(&mut self, fill_id: FillId) {
         let room = self.config.window.saturating_sub(1);
         let full = self.config.lane_chunks_max;
-        let Stage::Streaming(stream) = &mut self.fills.get_mut(&fill_id).expect("the caller pumps it").stage
-        else {
+        let Some(Stage::Streaming(stream)) = self.fills.get_mut(&fill_id).map(|fill| &mut fill.stage) else {
             return;
         };
-        let readable = stream
-            .lanes
-            .iter()
-            .map(|writer| self.lanes[writer].lane.readable())
-            .max()
-            .unwrap_or(0);
-        let slowest = stream
-            .followers
-            .iter()
-            .map(|request| self.requests[request].sent)
-            .min();
-        let limit = readable.max(slowest.unwrap_or(stream.window.end()));
-        stream.window.slide(limit, room);
+        if stream.window.held() > room {
+            let readable = stream.copies.lanes.iter().map(|writer| self.lanes[writer].lane.readable()).max();
+            let slowest = stream.followers.slowest().unwrap_or(stream.window.end());
+            stream.window.slide(readable.unwrap_or(0).max(slowest), room);
+        }
         let held_back =
-            stream.lanes.iter().map(|writer| &self.lanes[writer]).any(|open| {
+            stream.copies.lanes.iter().map(|writer| &self.lanes[writer]).any(|open| {
                 open.on_full == OnFull::Wait && open.lane.is_live() && open.lane.waiting() >= full
             });
         if stream.source == Source::Idle && stream.window.held() <= room && !held_back {
@@ -389,31 +311,19 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// Ends a fill that has nothing left to do, and one that nobody has any use for.
-    fn settle(&mut self, fill_id: FillId) {
-        let Some(Fill {
-            errand,
-            stage: Stage::Streaming(stream),
-        }) = self.fills.get(&fill_id)
-        else {
+    pub(super) fn settle(&mut self, fill_id: FillId) {
+        let Some(Fill { errand, stage: Stage::Streaming(stream) }) = self.fills.get(&fill_id) else {
             return;
         };
         let key = errand.key;
-        let keeps = stream.memory.is_some()
-            || stream
-                .lanes
-                .iter()
-                .any(|writer| self.lanes[writer].lane.is_live());
+        let keeps = self.is_copying(&stream.copies);
         match (stream.source, stream.followers.is_empty(), keeps) {
             (Source::Ended, true, false) => {
-                let Some(Fill {
-                    stage: Stage::Streaming(stream),
-                    ..
-                }) = self.fills.remove(&fill_id)
-                else {
+                let Some(Fill { stage: Stage::Streaming(stream), .. }) = self.fills.remove(&fill_id) else {
                     return;
                 };
                 self.end_flight(key, fill_id);
-                self.close_lanes(&stream.lanes);
+                self.close_lanes(&stream.copies.lanes);
             }
             // What was not kept is not for those who come now: they shall look again.
             (Source::Ended, false, false) => self.end_flight(key, fill_id),

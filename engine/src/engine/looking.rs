@@ -4,17 +4,17 @@
 //! the disk. A tier that fails is skipped (C1). While a purge of the key is under way no byte tier is asked: it may
 //! still hold what is being removed.
 
-use super::{Demand, Engine, OpenRecord, Pending, Progress, Promoting};
+use super::{Demand, Engine, OpenRecord, Pending, Progress};
 use crate::{
     chunk::Chunk,
-    config::{ByteTier, IndexKeeper, Promotion},
+    config::{ByteTier, IndexKeeper},
     effect::{Effect, Outcome, Reply, ReplyBody},
     event::{Event, TierOperation},
-    fill::{Collect, Errand, Fill, Sharing, Stage},
+    fill::{Errand, Fill, Sharing, Stage},
     head::{Length, Method},
     id::{FillId, RecordId, RecordName, RequestId, TierId},
     key::CacheKey,
-    reason::{End, MissReason, Rejection, Removal},
+    reason::{End, MissReason, Removal},
     record::{Freshness, Record},
 };
 use alloc::{sync::Arc, vec::Vec};
@@ -49,25 +49,9 @@ impl<C: Chunk> Engine<C> {
             };
             let record = RecordId(self.ids.mint());
             let op = self.operation(Pending::Lookup(fill_id));
-            self.effect(Effect::Lookup {
-                op,
-                tier: tier.id,
-                record,
-                key: errand.key,
-                name,
-            });
-            self.fills.insert(
-                fill_id,
-                Fill {
-                    errand,
-                    stage: Stage::Looking {
-                        waiters,
-                        tier,
-                        name,
-                        record,
-                    },
-                },
-            );
+            self.effect(Effect::Lookup { op, tier: tier.id, record, key: errand.key, name });
+            self.fills
+                .insert(fill_id, Fill { errand, stage: Stage::Looking { waiters, tier, name, record } });
             return;
         }
         self.ask_origin(fill_id, errand, waiters, 0);
@@ -85,15 +69,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     pub(super) fn on_found(&mut self, fill_id: FillId, record: Record) {
-        let (
-            errand,
-            Looked {
-                waiters,
-                tier,
-                record: record_id,
-                ..
-            },
-        ) = self.take_lookup(fill_id);
+        let (errand, Looked { waiters, tier, record: record_id, .. }) = self.take_lookup(fill_id);
         let freshness = record.freshness.to_live(self.now, self.wall());
         let agrees = record.key == errand.key
             && match record.head.length() {
@@ -101,32 +77,17 @@ impl<C: Chunk> Engine<C> {
                 Length::Unknown => true,
             };
         if !agrees {
-            self.effect(Effect::Release {
-                tier: tier.id,
-                record: record_id,
-            });
+            self.effect(Effect::Release { tier: tier.id, record: record_id });
             self.forget_indexed(tier.id, errand.key, record.name, Removal::Lost);
             return self.look_further(fill_id, errand, waiters, tier.id);
         }
-        if self
-            .floors
-            .covers(errand.key, freshness.born(self.now, self.wall()))
-        {
-            self.effect(Effect::Release {
-                tier: tier.id,
-                record: record_id,
-            });
+        if self.floors.covers(errand.key, freshness.born(self.now, self.wall())) {
+            self.effect(Effect::Release { tier: tier.id, record: record_id });
             return self.look_further(fill_id, errand, waiters, tier.id);
         }
         if !freshness.is_fresh(self.now) {
-            self.effect(Effect::Release {
-                tier: tier.id,
-                record: record_id,
-            });
-            let errand = Errand {
-                reason: MissReason::Stale,
-                ..errand
-            };
+            self.effect(Effect::Release { tier: tier.id, record: record_id });
+            let errand = Errand { reason: MissReason::Stale, ..errand };
             return self.look_further(fill_id, errand, waiters, tier.id);
         }
         self.end_flight(errand.key, fill_id);
@@ -146,25 +107,13 @@ impl<C: Chunk> Engine<C> {
     ) {
         let readers = waiters.len();
         if readers == 0 {
-            return self.effect(Effect::Release {
-                tier: tier.id,
-                record: record_id,
-            });
+            return self.effect(Effect::Release { tier: tier.id, record: record_id });
         }
-        let open = OpenRecord {
-            tier: tier.id,
-            key: record.key,
-            name: record.name,
-            readers,
-        };
+        let open = OpenRecord { tier: tier.id, key: record.key, name: record.name, readers };
         self.records.insert(record_id, open);
         let age = freshness.age(self.now);
         for request in waiters {
-            self.event(Event::Hit {
-                request,
-                key: errand.key,
-                tier: tier.id,
-            });
+            self.event(Event::Hit { request, key: errand.key, tier: tier.id });
             let reply = Reply {
                 head: Arc::clone(&record.head),
                 length: Length::Known(record.length),
@@ -174,11 +123,13 @@ impl<C: Chunk> Engine<C> {
                 body: ReplyBody::Streamed,
             };
             self.effect(Effect::Serve { request, reply });
-            let promotion = self.begin_promotion(errand, tier, request, record, freshness);
-            let reading = self
-                .requests
-                .get_mut(&request)
-                .expect("waiters are requests that have not ended");
+            let is_reader = self.requests[&request].ask.method == Method::Get;
+            let promotion = if is_reader && errand.sharing == Sharing::Open {
+                self.begin_promotion(&tier, record, freshness)
+            } else {
+                None
+            };
+            let reading = self.requests.get_mut(&request).expect("waiters are requests that have not ended");
             reading.progress = Progress::Reading {
                 record: record_id,
                 length: record.length.0,
@@ -192,57 +143,6 @@ impl<C: Chunk> Engine<C> {
         }
     }
 
-    /// Should this reader copy the record into L0 as it goes? One does so at a time.
-    fn begin_promotion(
-        &mut self,
-        errand: &Errand,
-        tier: ByteTier,
-        request: RequestId,
-        record: &Record,
-        freshness: Freshness,
-    ) -> Option<Promoting<C>> {
-        let l0 = self.config.l0?;
-        match tier.promotion {
-            Promotion::Never => return None,
-            Promotion::OnStreamCommitAtFinish => {}
-        }
-        let wanted = errand.sharing == Sharing::Open
-            && self.requests[&request].ask.method == Method::Get
-            && !self.promotions.contains_key(&errand.key);
-        if !wanted {
-            return None;
-        }
-        let refused = [
-            (record.length > l0.gate, Rejection::OverGate),
-            (
-                self.config.cost(record.length, &record.head) > l0.capacity,
-                Rejection::OverCapacity,
-            ),
-        ];
-        if let Some(why) = refused
-            .into_iter()
-            .find_map(|(refuses, why)| refuses.then_some(why))
-        {
-            self.event(Event::Rejected {
-                tier: TierId::L0,
-                key: errand.key,
-                why,
-            });
-            return None;
-        }
-        self.promotions.insert(errand.key, request);
-        self.event(Event::LaneOpened {
-            tier: TierId::L0,
-            key: errand.key,
-            name: None,
-        });
-        Some(Promoting {
-            collect: Collect::new(l0.gate),
-            head: Arc::clone(&record.head),
-            freshness,
-        })
-    }
-
     pub(super) fn on_absent(&mut self, fill_id: FillId) {
         let (errand, looked) = self.take_lookup(fill_id);
         if let Some(name) = looked.name {
@@ -253,14 +153,8 @@ impl<C: Chunk> Engine<C> {
 
     pub(super) fn on_lookup_failed(&mut self, fill_id: FillId) {
         let (errand, looked) = self.take_lookup(fill_id);
-        self.event(Event::TierFailed {
-            tier: looked.tier.id,
-            operation: TierOperation::Lookup,
-        });
-        let errand = Errand {
-            reason: MissReason::TierFailed,
-            ..errand
-        };
+        self.event(Event::TierFailed { tier: looked.tier.id, operation: TierOperation::Lookup });
+        let errand = Errand { reason: MissReason::TierFailed, ..errand };
         self.look_further(fill_id, errand, looked.waiters, looked.tier.id);
     }
 
@@ -270,25 +164,11 @@ impl<C: Chunk> Engine<C> {
     }
 
     fn take_lookup(&mut self, fill_id: FillId) -> (Errand, Looked) {
-        let fill = self
-            .fills
-            .remove(&fill_id)
-            .expect("a lookup's fill waits for its answer");
+        let fill = self.fills.remove(&fill_id).expect("a lookup's fill waits for its answer");
         match fill.stage {
-            Stage::Looking {
-                waiters,
-                tier,
-                name,
-                record,
-            } => (
-                fill.errand,
-                Looked {
-                    waiters,
-                    tier,
-                    name,
-                    record,
-                },
-            ),
+            Stage::Looking { waiters, tier, name, record } => {
+                (fill.errand, Looked { waiters, tier, name, record })
+            }
             Stage::Asking { .. } | Stage::Streaming(_) => {
                 unreachable!("a lookup was answered after the walk")
             }

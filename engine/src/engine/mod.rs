@@ -6,9 +6,11 @@
 
 mod arriving;
 mod auditing;
+mod copying;
 mod fetching;
 mod lanes;
 mod looking;
+mod promoting;
 mod purging;
 mod reading;
 mod serving;
@@ -21,14 +23,14 @@ use crate::{
     config::{Config, IndexKeeper},
     effect::Effect,
     event::Event,
-    fill::{Collect, Fill},
+    fill::Fill,
     head::{Method, RequestHead},
-    id::{FillId, Minter, OpId, PurgeId, RecordId, RequestId, TierId, WriterId},
+    hits::Hits,
+    id::{FillId, Minter, OpId, PromotionId, PurgeId, RecordId, RequestId, TierId, WriterId},
     input::Input,
     key::CacheKey,
     memory::Resident,
     random::{Random, Seed},
-    record::Freshness,
     rules,
     space::Space,
     time::{Instant, WallTime},
@@ -39,6 +41,7 @@ use alloc::{
     vec::Vec,
 };
 use lanes::OpenLane;
+use promoting::Promoting;
 use purging::{Deletion, Floors, Purge};
 use reading::OpenRecord;
 use storing::Indexed;
@@ -68,7 +71,7 @@ pub struct Engine<C: Chunk> {
     /// The indexes that the engine keeps of local tiers.
     indexes: Vec<(TierId, Space<Indexed>)>,
 
-    requests: BTreeMap<RequestId, Request<C>>,
+    requests: BTreeMap<RequestId, Request>,
     /// The fill that a new request for a key joins.
     flights: BTreeMap<CacheKey, FillId>,
     fills: BTreeMap<FillId, Fill<C>>,
@@ -78,8 +81,11 @@ pub struct Engine<C: Chunk> {
     /// When each lane with an operation at its tier has stalled.
     stalls: BTreeSet<(Instant, WriterId)>,
     records: BTreeMap<RecordId, OpenRecord>,
-    /// Who copies a key into L0 while reading it.
-    promotions: BTreeMap<CacheKey, RequestId>,
+    promotions: BTreeMap<PromotionId, Promoting<C>>,
+    /// The promotion that is being read for, by key.
+    promoted: BTreeMap<CacheKey, PromotionId>,
+    /// Hits below L0.
+    hits: Hits,
     purges: BTreeMap<PurgeId, Purge>,
     floors: Floors,
 
@@ -90,14 +96,14 @@ pub struct Engine<C: Chunk> {
 
 /// A client's request that has not ended.
 #[derive(Debug)]
-struct Request<C> {
+struct Request {
     key: CacheKey,
     ask: Arc<RequestHead>,
     /// Did it join what another request had begun?
     collapsed: bool,
     /// Body bytes handed over.
     sent: u64,
-    progress: Progress<C>,
+    progress: Progress,
 }
 
 /// ```text
@@ -105,7 +111,7 @@ struct Request<C> {
 ///    ╰────found───▶ Reading ────end──▶ done
 /// ```
 #[derive(Debug)]
-enum Progress<C> {
+enum Progress {
     /// For a tier's answer or the origin's head.
     Waiting(FillId),
     /// A body that is arriving.
@@ -121,7 +127,7 @@ enum Progress<C> {
         length: u64,
         demand: Demand,
         read: Option<OpId>,
-        promotion: Option<Promoting<C>>,
+        promotion: Option<PromotionId>,
     },
 }
 
@@ -132,14 +138,6 @@ enum Demand {
     None,
     /// It waits for one.
     Open,
-}
-
-/// A copy into L0 made while a record is read.
-#[derive(Debug)]
-struct Promoting<C> {
-    collect: Collect<C>,
-    head: Arc<crate::head::Head>,
-    freshness: Freshness,
 }
 
 /// Who waits for an answer.
@@ -157,9 +155,7 @@ impl<C: Chunk> Engine<C> {
     /// An empty engine. `seed` decides the names it gives to records: two engines that share a tier need two seeds.
     pub fn new(config: Config, seed: Seed, now: Instant) -> Self {
         let mut salts = seed.split("salt");
-        let memory = config
-            .l0
-            .map(|l0| Space::new(l0.capacity, l0.eviction, &mut salts));
+        let memory = config.l0.map(|l0| Space::new(l0.capacity, l0.eviction, &mut salts));
         let mut indexes = Vec::new();
         for tier in &config.tiers {
             match tier.index {
@@ -185,6 +181,8 @@ impl<C: Chunk> Engine<C> {
             stalls: BTreeSet::new(),
             records: BTreeMap::new(),
             promotions: BTreeMap::new(),
+            promoted: BTreeMap::new(),
+            hits: Hits::default(),
             purges: BTreeMap::new(),
             floors: Floors::default(),
             pending: BTreeMap::new(),

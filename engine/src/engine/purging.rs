@@ -6,7 +6,7 @@
 //! that, a record from before the purge that another edge still publishes into a shared tier is known by its birth:
 //! see [`Floors`].
 
-use super::{Engine, Progress};
+use super::Engine;
 use crate::{
     chunk::Chunk,
     effect::{Effect, PurgeOutcome},
@@ -19,7 +19,15 @@ use crate::{
     time::WallTime,
     units::ByteCount,
 };
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
+use core::time::Duration;
+
+/// How much later than it was a birth may seem: the calendar is cut to milliseconds when a record is written and again
+/// when it is read.
+const BIRTH_ROUNDING: Duration = Duration::from_millis(2);
 
 /// Purges remembered one by one; older ones count for every key.
 const FLOORS_MAX: usize = 65_536;
@@ -66,27 +74,23 @@ impl Floors {
         }
     }
 
-    /// Was what was born then purged since? A birth in the same millisecond counts as before.
+    /// Was what was born then purged since? In doubt it was.
     pub(super) fn covers(&self, key: CacheKey, born: WallTime) -> bool {
         self.everywhere
             .max(self.by_key.get(&key).copied())
-            .is_some_and(|floor| born <= floor)
+            .is_some_and(|floor| born <= floor.after(BIRTH_ROUNDING))
     }
 }
 
 impl<C: Chunk> Engine<C> {
     pub(super) fn on_purge(&mut self, purge_id: PurgeId, key: CacheKey) {
         self.event(Event::PurgeBegan { purge: purge_id, key });
-        let mut purge = Purge {
-            key,
-            deletes: BTreeSet::new(),
-            commits: BTreeSet::new(),
-            report: BTreeMap::new(),
-        };
+        let mut purge =
+            Purge { key, deletes: BTreeSet::new(), commits: BTreeSet::new(), report: BTreeMap::new() };
         if !self.config.is_planted(Fault::F1) {
             self.floors.raise(key, self.wall());
             purge.commits = self.close_fills(key);
-            self.stop_promotion(key);
+            purge.commits.extend(self.close_promotions(key));
         }
         if self.memory.is_some() {
             let outcome = match self.remove_from_memory(key, Removal::Purged) {
@@ -96,20 +100,10 @@ impl<C: Chunk> Engine<C> {
             purge.report.insert(TierId::L0, outcome);
         }
         for tier in self.config.tiers.clone() {
-            let is_ours = self.index(tier.id).is_some();
-            match self.remove_indexed(tier.id, key, Removal::Purged) {
-                Some((name, size)) => {
-                    purge
-                        .deletes
-                        .insert(self.delete(tier.id, key, Some(name), Some(size)));
-                }
-                None if is_ours => {
-                    purge.report.insert(tier.id, PurgeOutcome::Absent);
-                }
-                None => {
-                    purge.deletes.insert(self.delete(tier.id, key, None, None));
-                }
-            }
+            let size = self.remove_indexed(tier.id, key, Removal::Purged);
+            // Not by name, even where the index knows one: the tier may still hold a record that it failed to delete
+            // before, and would bring it back after a restart (failure F2).
+            purge.deletes.insert(self.delete(tier.id, key, None, size));
         }
         self.purges.insert(purge_id, purge);
         self.end_purges();
@@ -119,56 +113,34 @@ impl<C: Chunk> Engine<C> {
     /// publishing it.
     fn close_fills(&mut self, key: CacheKey) -> BTreeSet<WriterId> {
         self.flights.remove(&key);
+        let of_key: Vec<_> =
+            self.fills.iter().filter(|(_, fill)| fill.errand.key == key).map(|(id, _)| *id).collect();
         let mut committing = BTreeSet::new();
-        let of_key = self.fills.iter_mut().filter(|(_, fill)| fill.errand.key == key);
-        let mut closed = alloc::vec::Vec::new();
-        for (fill_id, fill) in of_key {
+        for fill_id in of_key {
+            let fill = self.fills.get_mut(&fill_id).expect("it was just found");
             if fill.errand.sharing == Sharing::Open {
                 fill.errand.sharing = Sharing::Closed;
             }
             if let Stage::Streaming(stream) = &mut fill.stage {
-                closed.push((*fill_id, stream.memory.take().is_some(), stream.lanes.clone()));
+                let mut copies = core::mem::take(&mut stream.copies);
+                committing.extend(self.abandon_copies(key, &mut copies, LaneEnd::Superseded));
+                self.stream(fill_id).copies = copies;
+                self.pump(fill_id);
             }
-        }
-        for (fill_id, had_memory, lanes) in closed {
-            if had_memory {
-                self.event(Event::LaneDropped {
-                    tier: TierId::L0,
-                    key,
-                    why: LaneEnd::Superseded,
-                });
-            }
-            for writer in lanes {
-                if self.lanes[&writer].lane.is_committing() {
-                    committing.insert(writer);
-                } else {
-                    self.drop_lane(writer, LaneEnd::Superseded);
-                }
-            }
-            self.pump(fill_id);
         }
         committing
     }
 
-    fn stop_promotion(&mut self, key: CacheKey) {
-        let Some(request) = self.promotions.remove(&key) else {
-            return;
-        };
-        let reader = self
-            .requests
-            .get_mut(&request)
-            .expect("a promotion ends with its request");
-        match &mut reader.progress {
-            Progress::Reading { promotion, .. } => *promotion = None,
-            Progress::Waiting(_) | Progress::Following { .. } => {
-                unreachable!("{request:?} promotes without reading")
-            }
+    /// Stops every promotion of the key, read or only being published.
+    fn close_promotions(&mut self, key: CacheKey) -> BTreeSet<WriterId> {
+        let of_key: Vec<_> =
+            self.promotions.iter().filter(|(_, promoting)| promoting.key == key).map(|(id, _)| *id).collect();
+        let mut committing = BTreeSet::new();
+        for promotion in of_key {
+            committing.extend(self.drop_promotion(promotion, LaneEnd::Superseded));
+            self.settle_promotion(promotion);
         }
-        self.event(Event::LaneDropped {
-            tier: TierId::L0,
-            key,
-            why: LaneEnd::Superseded,
-        });
+        committing
     }
 
     /// A tier's commit was answered: delete the record, for every purge that waited for the answer.
@@ -197,10 +169,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     pub(super) fn on_delete_failed(&mut self, op: OpId, deletion: Deletion) {
-        self.event(Event::TierFailed {
-            tier: deletion.tier,
-            operation: TierOperation::Delete,
-        });
+        self.event(Event::TierFailed { tier: deletion.tier, operation: TierOperation::Delete });
         self.report_deletion(op, deletion.tier, PurgeOutcome::Failed);
     }
 
@@ -218,23 +187,12 @@ impl<C: Chunk> Engine<C> {
     }
 
     fn end_purges(&mut self) {
-        let done = self.purges.extract_if(.., |_, purge| {
-            purge.deletes.is_empty() && purge.commits.is_empty()
-        });
-        for (purge_id, purge) in done.collect::<alloc::vec::Vec<_>>() {
-            let confirmed = purge
-                .report
-                .values()
-                .all(|outcome| *outcome != PurgeOutcome::Failed);
-            self.event(Event::PurgeEnded {
-                purge: purge_id,
-                key: purge.key,
-                confirmed,
-            });
-            self.effect(Effect::PurgeDone {
-                purge: purge_id,
-                report: purge.report.into_iter().collect(),
-            });
+        let done =
+            self.purges.extract_if(.., |_, purge| purge.deletes.is_empty() && purge.commits.is_empty());
+        for (purge_id, purge) in done.collect::<Vec<_>>() {
+            let confirmed = purge.report.values().all(|outcome| *outcome != PurgeOutcome::Failed);
+            self.event(Event::PurgeEnded { purge: purge_id, key: purge.key, confirmed });
+            self.effect(Effect::PurgeDone { purge: purge_id, report: purge.report.into_iter().collect() });
         }
     }
 }

@@ -1,16 +1,14 @@
 //! From a tier to those who read: stored records, and what has left a fill's window.
 
-use super::{Demand, Engine, Pending, Progress, Promoting};
+use super::{Demand, Engine, Pending, Progress};
 use crate::{
     chunk::Chunk,
     effect::{Effect, ReadSource},
     event::{Event, TierOperation},
-    fill::Collected,
     fill::Stage,
     id::{FillId, RecordId, RecordName, RequestId, TierId},
     key::CacheKey,
-    memory::Resident,
-    reason::{AbortReason, End, LaneEnd, Removal},
+    reason::{AbortReason, End, Removal},
     units::ByteCount,
 };
 
@@ -29,27 +27,15 @@ impl<C: Chunk> Engine<C> {
     pub(super) fn read_on(&mut self, request: RequestId) {
         let read_size = self.config.read_size;
         let op = self.operation(Pending::Read(request));
-        let reader = self
-            .requests
-            .get_mut(&request)
-            .expect("the caller found the request");
+        let reader = self.requests.get_mut(&request).expect("the caller found the request");
         let offset = reader.sent;
-        let Progress::Reading {
-            record, length, read, ..
-        } = &mut reader.progress
-        else {
+        let Progress::Reading { record, length, read, .. } = &mut reader.progress else {
             unreachable!("{request:?} reads a record but is {:?}", reader.progress);
         };
         *read = Some(op);
         let (tier, source) = (self.records[record].tier, ReadSource::Record(*record));
         let length_max = read_size.min(*length - offset);
-        self.effect(Effect::Read {
-            op,
-            tier,
-            source,
-            offset,
-            length_max,
-        });
+        self.effect(Effect::Read { op, tier, source, offset, length_max });
     }
 
     /// Reads back, for a follower that fell behind, what a tier has acknowledged.
@@ -59,30 +45,19 @@ impl<C: Chunk> Engine<C> {
         };
         let base = stream.window.base();
         let source = stream
+            .copies
             .lanes
             .iter()
-            .map(|writer| {
-                (
-                    self.lanes[writer].lane.readable(),
-                    *writer,
-                    self.lanes[writer].lane.tier,
-                )
-            })
+            .map(|writer| (self.lanes[writer].lane.readable(), *writer, self.lanes[writer].lane.tier))
             .find(|(readable, ..)| *readable > position);
         let Some((readable, writer, tier)) = source else {
-            let tier = stream
-                .lanes
-                .first()
-                .map_or(TierId::L0, |writer| self.lanes[writer].lane.tier);
-            self.stream(fill_id).followers.remove(&request);
+            let tier = stream.copies.lanes.first().map_or(TierId::L0, |writer| self.lanes[writer].lane.tier);
+            self.stream(fill_id).followers.remove(request);
             return self.finish(request, End::Aborted(AbortReason::TierRead(tier)));
         };
         let length_max = self.config.read_size.min(readable.min(base) - position);
         let op = self.operation(Pending::Read(request));
-        let follower = self
-            .requests
-            .get_mut(&request)
-            .expect("followers are requests that have not ended");
+        let follower = self.requests.get_mut(&request).expect("followers are requests that have not ended");
         let Progress::Following { rereading, .. } = &mut follower.progress else {
             unreachable!("{request:?} follows {fill_id:?} but is {:?}", follower.progress);
         };
@@ -98,30 +73,19 @@ impl<C: Chunk> Engine<C> {
 
     pub(super) fn on_body_read(&mut self, request: RequestId, chunk: C) {
         assert!(chunk.size() > 0, "the answer rule: an empty read for {request:?}");
-        let reader = self
-            .requests
-            .get_mut(&request)
-            .expect("a read is forgotten with its request");
+        let reader = self.requests.get_mut(&request).expect("a read is forgotten with its request");
         match &mut reader.progress {
             Progress::Waiting(_) => unreachable!("{request:?} reads before it was served"),
-            Progress::Following {
-                fill,
-                demand,
-                rereading,
-            } => {
+            Progress::Following { fill, demand, rereading } => {
                 let fill = *fill;
                 *rereading = None;
                 *demand = Demand::None;
+                let position = reader.sent.saturating_add(chunk.size());
                 self.hand_over(request, chunk);
+                self.stream(fill).followers.move_to(request, position);
                 self.pump(fill);
             }
-            Progress::Reading {
-                length,
-                demand,
-                read,
-                promotion,
-                ..
-            } => {
+            Progress::Reading { length, demand, read, promotion, .. } => {
                 *read = None;
                 *demand = Demand::None;
                 let position = reader.sent + chunk.size();
@@ -130,10 +94,8 @@ impl<C: Chunk> Engine<C> {
                     "the answer rule: {position} of {length} bytes were read for {request:?}"
                 );
                 let is_end = position == *length;
-                let collected = promotion.as_mut().map(|promoting| promoting.collect.push(&chunk));
-                if collected == Some(Collected::OverGate) {
-                    // The gate was checked against the record's length, so this is a lane that lost count.
-                    unreachable!("{request:?} promotes more than the record's length");
+                if let Some(promotion) = *promotion {
+                    self.feed_promotion(promotion, ByteCount(position), &chunk);
                 }
                 self.hand_over(request, chunk);
                 if is_end {
@@ -144,35 +106,22 @@ impl<C: Chunk> Engine<C> {
     }
 
     pub(super) fn on_read_failed(&mut self, request: RequestId) {
-        let reader = self
-            .requests
-            .get_mut(&request)
-            .expect("a read is forgotten with its request");
+        let reader = self.requests.get_mut(&request).expect("a read is forgotten with its request");
         match &mut reader.progress {
             Progress::Waiting(_) => unreachable!("{request:?} reads before it was served"),
             Progress::Following { fill, rereading, .. } => {
                 let fill = *fill;
                 let (_, writer) = rereading.take().expect("a follower's read reads back");
-                let lane = &mut self
-                    .lanes
-                    .get_mut(&writer)
-                    .expect("a lane is open while it is read")
-                    .lane;
+                let lane = &mut self.lanes.get_mut(&writer).expect("a lane is open while it is read").lane;
                 lane.on_read_failed();
                 let tier = lane.tier;
-                self.event(Event::TierFailed {
-                    tier,
-                    operation: TierOperation::Read,
-                });
+                self.event(Event::TierFailed { tier, operation: TierOperation::Read });
                 self.pump(fill);
             }
             Progress::Reading { record, read, .. } => {
                 *read = None;
                 let OpenRecord { tier, key, name, .. } = self.records[record];
-                self.event(Event::TierFailed {
-                    tier,
-                    operation: TierOperation::Read,
-                });
+                self.event(Event::TierFailed { tier, operation: TierOperation::Read });
                 self.forget_indexed(tier, key, name, Removal::Lost);
                 self.finish_reading(request, End::Aborted(AbortReason::TierRead(tier)));
             }
@@ -181,78 +130,23 @@ impl<C: Chunk> Engine<C> {
 
     /// A reader is done: the client's response ends first, then its promotion commits (C2).
     pub(super) fn finish_reading(&mut self, request: RequestId, end: End) {
-        let reader = self
-            .requests
-            .get_mut(&request)
-            .expect("the caller found the request");
-        let key = reader.key;
-        let Progress::Reading {
-            record,
-            length,
-            promotion,
-            ..
-        } = &mut reader.progress
-        else {
+        let reader = self.requests.get_mut(&request).expect("the caller found the request");
+        let Progress::Reading { record, promotion, .. } = reader.progress else {
             unreachable!("{request:?} reads a record but is {:?}", reader.progress);
         };
-        let (record, length, promotion) = (*record, *length, promotion.take());
-        let from = self.records[&record].tier;
         self.finish(request, end);
-        if let Some(promoting) = promotion {
-            self.promotions.remove(&key);
-            self.end_promotion(key, promoting, from, ByteCount(length), end);
+        if let Some(promotion) = promotion {
+            match end {
+                End::Complete => self.end_promotion(promotion),
+                End::Aborted(_) => self.abandon_promotion(promotion),
+            }
         }
         self.close_reader(record);
     }
 
-    fn end_promotion(
-        &mut self,
-        key: CacheKey,
-        promoting: Promoting<C>,
-        from: TierId,
-        length: ByteCount,
-        end: End,
-    ) {
-        let collected = promoting.collect.size();
-        if end != End::Complete || collected != length {
-            return self.event(Event::LaneDropped {
-                tier: TierId::L0,
-                key,
-                why: LaneEnd::Abandoned,
-            });
-        }
-        let is_overtaken = self.memory.as_ref().is_some_and(|memory| {
-            memory
-                .find(key)
-                .is_some_and(|slot| memory.value(slot).freshness.is_fresh(self.now))
-        });
-        if is_overtaken {
-            return self.event(Event::LaneDropped {
-                tier: TierId::L0,
-                key,
-                why: LaneEnd::Superseded,
-            });
-        }
-        let Promoting {
-            collect,
-            head,
-            freshness,
-        } = promoting;
-        let resident = Resident {
-            head,
-            chunks: collect.into_body(),
-            length,
-            freshness,
-        };
-        self.store_in_memory(key, resident, Some(from));
-    }
-
     /// One reader fewer; the last one closes the record.
     pub(super) fn close_reader(&mut self, record: RecordId) {
-        let open = self
-            .records
-            .get_mut(&record)
-            .expect("a record is open while it is read");
+        let open = self.records.get_mut(&record).expect("a record is open while it is read");
         open.readers -= 1;
         if open.readers == 0 {
             let tier = open.tier;

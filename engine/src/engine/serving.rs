@@ -29,39 +29,21 @@ impl<C: Chunk> Engine<C> {
 
     /// Lets a waiting request follow a stream from its first byte.
     pub(super) fn follow(&mut self, fill_id: FillId, request: RequestId) {
-        let fill = self
-            .fills
-            .get_mut(&fill_id)
-            .expect("the caller holds a fill that streams");
-        let Stage::Streaming(stream) = &mut fill.stage else {
+        self.stream(fill_id).followers.insert(request);
+        let fill = &self.fills[&fill_id];
+        let Stage::Streaming(stream) = &fill.stage else {
             unreachable!("{request:?} follows before the head")
         };
-        stream.followers.insert(request);
-        let storing = stream.memory.is_some()
-            || stream
-                .lanes
-                .iter()
-                .any(|writer| self.lanes[writer].lane.is_live());
+        let storing = self.is_copying(&stream.copies);
         let age = stream.freshness.age(self.now);
-        let following = self
-            .requests
-            .get_mut(&request)
-            .expect("the caller entered the request");
-        following.progress = Progress::Following {
-            fill: fill_id,
-            demand: Demand::None,
-            rereading: None,
-        };
+        let following = self.requests.get_mut(&request).expect("the caller entered the request");
+        following.progress = Progress::Following { fill: fill_id, demand: Demand::None, rereading: None };
         let reply = Reply {
             head: Arc::clone(&stream.head),
             length: stream.length,
             age,
             fresh_for: stream.freshness.lifetime.saturating_sub(age),
-            outcome: Outcome::Miss {
-                reason: fill.errand.reason,
-                collapsed: following.collapsed,
-                storing,
-            },
+            outcome: Outcome::Miss { reason: fill.errand.reason, collapsed: following.collapsed, storing },
             body: ReplyBody::Streamed,
         };
         self.effect(Effect::Serve { request, reply });
@@ -69,10 +51,7 @@ impl<C: Chunk> Engine<C> {
 
     /// Hands a chunk to a client that waits for one. The caller has closed the demand.
     pub(super) fn hand_over(&mut self, request: RequestId, chunk: C) {
-        let served = self
-            .requests
-            .get_mut(&request)
-            .expect("the caller found the request");
+        let served = self.requests.get_mut(&request).expect("the caller found the request");
         served.sent = served.sent.saturating_add(chunk.size());
         self.effect(Effect::Body { request, chunk });
     }
@@ -80,12 +59,7 @@ impl<C: Chunk> Engine<C> {
     /// Ends a client's response and forgets the request.
     pub(super) fn finish(&mut self, request: RequestId, end: End) {
         let finished = self.requests.remove(&request).expect("a request ends once");
-        self.event(Event::Served {
-            request,
-            key: finished.key,
-            sent: ByteCount(finished.sent),
-            end,
-        });
+        self.event(Event::Served { request, key: finished.key, sent: ByteCount(finished.sent), end });
         self.effect(Effect::Finish { request, end });
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     id::{OpId, RecordName, TierId},
     key::CacheKey,
     memory::Resident,
-    reason::{Rejection, Removal},
+    reason::{LaneEnd, Rejection, Removal},
     record::{Freshness, Record},
     space::{Left, Space},
     units::ByteCount,
@@ -29,68 +29,50 @@ impl<C: Chunk> Engine<C> {
         let length = resident.length;
         let size = self.config.cost(length, &resident.head);
         let Some(memory) = &mut self.memory else { return };
+        let now = self.now;
+        let is_overtaken = memory
+            .find(key)
+            .is_some_and(|slot| memory.value(slot).freshness.age(now) < resident.freshness.age(now));
+        if is_overtaken {
+            return self.event(Event::LaneDropped { tier, key, why: LaneEnd::Superseded });
+        }
         if !memory.fits(size) {
-            return self.event(Event::Rejected {
-                tier,
-                key,
-                why: Rejection::OverCapacity,
-            });
+            return self.event(Event::Rejected { tier, key, why: Rejection::OverCapacity });
         }
         let (replaced, evicted) = make_room(memory, key, size);
         memory.insert(key, size, Arc::new(resident));
         self.tell_left(tier, replaced.iter(), Removal::Replaced);
         self.tell_left(tier, evicted.iter(), Removal::Capacity);
-        self.event(Event::Stored {
-            tier,
-            key,
-            length,
-            size,
-            from,
-        });
+        self.event(Event::Stored { tier, key, length, size, from });
         self.tell_resident(tier);
     }
 
     /// A tier has published a record: index it, if the index is ours.
-    pub(super) fn store_in_tier(&mut self, tier: TierId, record: &Record) {
+    pub(super) fn store_in_tier(&mut self, tier: TierId, record: &Record, from: Option<TierId>) {
         let (key, length) = (record.key, record.length);
         let size = self.config.cost(length, &record.head);
-        let freshness = record.freshness.to_live(self.now, self.wall());
+        let now = self.now;
+        let freshness = record.freshness.to_live(now, self.wall());
         let Some(index) = self.index(tier) else {
-            return self.event(Event::Stored {
-                tier,
-                key,
-                length,
-                size,
-                from: None,
-            });
+            return self.event(Event::Stored { tier, key, length, size, from });
         };
+        let is_overtaken =
+            index.find(key).is_some_and(|slot| index.value(slot).freshness.age(now) < freshness.age(now));
+        if is_overtaken {
+            self.event(Event::LaneDropped { tier, key, why: LaneEnd::Superseded });
+            self.delete(tier, key, Some(record.name), None);
+            return;
+        }
         if !index.fits(size) {
-            self.event(Event::Rejected {
-                tier,
-                key,
-                why: Rejection::OverCapacity,
-            });
+            self.event(Event::Rejected { tier, key, why: Rejection::OverCapacity });
             self.delete(tier, key, Some(record.name), None);
             return;
         }
         let (replaced, evicted) = make_room(index, key, size);
-        index.insert(
-            key,
-            size,
-            Indexed {
-                name: record.name,
-                freshness,
-            },
-        );
+        index.insert(key, size, Indexed { name: record.name, freshness });
         self.tell_left(tier, replaced.iter(), Removal::Replaced);
         self.tell_left(tier, evicted.iter(), Removal::Capacity);
-        self.event(Event::Stored {
-            tier,
-            key,
-            length,
-            size,
-            from: None,
-        });
+        self.event(Event::Stored { tier, key, length, size, from });
         self.tell_resident(tier);
         for left in replaced.into_iter().chain(evicted) {
             self.delete(tier, left.key, Some(left.value.name), None);
@@ -98,13 +80,10 @@ impl<C: Chunk> Engine<C> {
     }
 
     pub(super) fn on_recovered(&mut self, tier: TierId, records: Vec<Record>) {
-        assert!(
-            self.requests.is_empty(),
-            "the answer rule: {tier:?} was recovered after the first request"
-        );
+        assert!(self.requests.is_empty(), "the answer rule: {tier:?} was recovered after the first request");
         let objects = records.len() as u64;
         for record in records {
-            self.store_in_tier(tier, &record);
+            self.store_in_tier(tier, &record, None);
         }
         self.event(Event::Recovered { tier, objects });
     }
@@ -127,32 +106,17 @@ impl<C: Chunk> Engine<C> {
     /// Takes a key out of L0.
     pub(super) fn remove_from_memory(&mut self, key: CacheKey, why: Removal) -> Option<ByteCount> {
         let left = self.memory.as_mut()?.remove(key)?;
-        self.event(Event::Removed {
-            tier: TierId::L0,
-            key,
-            size: left.size,
-            why,
-        });
+        self.event(Event::Removed { tier: TierId::L0, key, size: left.size, why });
         self.tell_resident(TierId::L0);
         Some(left.size)
     }
 
-    /// Takes a key out of a tier's index; the record itself is the caller's to delete.
-    pub(super) fn remove_indexed(
-        &mut self,
-        tier: TierId,
-        key: CacheKey,
-        why: Removal,
-    ) -> Option<(RecordName, ByteCount)> {
+    /// Takes a key out of a tier's index, if we keep it; the record itself is the caller's to delete.
+    pub(super) fn remove_indexed(&mut self, tier: TierId, key: CacheKey, why: Removal) -> Option<ByteCount> {
         let left = self.index(tier)?.remove(key)?;
-        self.event(Event::Removed {
-            tier,
-            key,
-            size: left.size,
-            why,
-        });
+        self.event(Event::Removed { tier, key, size: left.size, why });
         self.tell_resident(tier);
-        Some((left.value.name, left.size))
+        Some(left.size)
     }
 
     /// Counts a use of what our index of a tier holds.
@@ -170,10 +134,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     pub(super) fn index(&mut self, tier: TierId) -> Option<&mut Space<Indexed>> {
-        self.indexes
-            .iter_mut()
-            .find(|(id, _)| *id == tier)
-            .map(|(_, index)| index)
+        self.indexes.iter_mut().find(|(id, _)| *id == tier).map(|(_, index)| index)
     }
 
     pub(super) fn delete(
@@ -190,31 +151,18 @@ impl<C: Chunk> Engine<C> {
 
     fn tell_left<'l, T: 'l>(&mut self, tier: TierId, left: impl Iterator<Item = &'l Left<T>>, why: Removal) {
         for Left { key, size, .. } in left {
-            self.event(Event::Removed {
-                tier,
-                key: *key,
-                size: *size,
-                why,
-            });
+            self.event(Event::Removed { tier, key: *key, size: *size, why });
         }
     }
 
     fn tell_resident(&mut self, tier: TierId) {
-        let (bytes, objects, capacity) = match (
-            tier,
-            &self.memory,
-            self.indexes.iter().find(|(id, _)| *id == tier),
-        ) {
-            (TierId::L0, Some(memory), _) => (memory.used(), memory.len(), memory.capacity()),
-            (_, _, Some((_, index))) => (index.used(), index.len(), index.capacity()),
-            (_, _, None) => return,
-        };
-        self.event(Event::Resident {
-            tier,
-            bytes,
-            objects,
-            capacity,
-        });
+        let (bytes, objects, capacity) =
+            match (tier, &self.memory, self.indexes.iter().find(|(id, _)| *id == tier)) {
+                (TierId::L0, Some(memory), _) => (memory.used(), memory.len(), memory.capacity()),
+                (_, _, Some((_, index))) => (index.used(), index.len(), index.capacity()),
+                (_, _, None) => return,
+            };
+        self.event(Event::Resident { tier, bytes, objects, capacity });
     }
 }
 

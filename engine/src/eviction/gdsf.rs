@@ -22,10 +22,7 @@ struct Item {
 
 impl Item {
     fn leaves_before(&self, other: &Self) -> bool {
-        self.priority
-            .total_cmp(&other.priority)
-            .then(self.turn.cmp(&other.turn))
-            .is_lt()
+        self.priority.total_cmp(&other.priority).then(self.turn.cmp(&other.turn)).is_lt()
     }
 }
 
@@ -48,31 +45,15 @@ pub(crate) struct Gdsf {
 
 impl Gdsf {
     pub(super) const fn new() -> Self {
-        Self {
-            heap: Vec::new(),
-            uses: Vec::new(),
-            floor: 0.0,
-            turn: 0,
-        }
+        Self { heap: Vec::new(), uses: Vec::new(), floor: 0.0, turn: 0 }
     }
 
     pub(super) fn on_admitted(&mut self, slot: Slot, size: u64) {
         if self.uses.len() <= slot.index() {
-            self.uses.resize(
-                slot.index() + 1,
-                Use {
-                    size: 0,
-                    count: 0,
-                    place: ABSENT,
-                },
-            );
+            self.uses.resize(slot.index() + 1, Use { size: 0, count: 0, place: ABSENT });
         }
         let place = self.heap.len();
-        self.uses[slot.index()] = Use {
-            size,
-            count: 1,
-            place: place_of(place),
-        };
+        self.uses[slot.index()] = Use { size, count: 1, place: place_of(place) };
         let item = self.rank(slot);
         self.heap.push(item);
         self.rise(place);
@@ -96,10 +77,7 @@ impl Gdsf {
     pub(super) fn on_removed(&mut self, slot: Slot) {
         let place = self.uses[slot.index()].place as usize;
         self.uses[slot.index()].place = ABSENT;
-        let last = self
-            .heap
-            .pop()
-            .expect("the slot being removed stands in the heap");
+        let last = self.heap.pop().expect("the slot being removed stands in the heap");
         if place < self.heap.len() {
             self.put(place, last);
             let place = self.sink(place);
@@ -111,18 +89,11 @@ impl Gdsf {
         self.heap.first().map(|item| item.slot)
     }
 
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a priority is an estimate; 53 bits of a size are enough"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "a priority is an estimate; 53 bits of a size are enough")]
     fn rank(&mut self, slot: Slot) -> Item {
         let Use { size, count, .. } = self.uses[slot.index()];
         self.turn += 1;
-        Item {
-            priority: self.floor + f64::from(count) / size.max(1) as f64,
-            turn: self.turn,
-            slot,
-        }
+        Item { priority: self.floor + f64::from(count) / size.max(1) as f64, turn: self.turn, slot }
     }
 
     fn put(&mut self, place: usize, item: Item) {
@@ -149,13 +120,12 @@ impl Gdsf {
         let item = self.heap[place];
         loop {
             let children = place * ARITY + 1..(place * ARITY + 1 + ARITY).min(self.heap.len());
-            let first = children.reduce(|best, child| {
-                if self.heap[child].leaves_before(&self.heap[best]) {
-                    child
-                } else {
-                    best
-                }
-            });
+            let first =
+                children.reduce(
+                    |best, child| {
+                        if self.heap[child].leaves_before(&self.heap[best]) { child } else { best }
+                    },
+                );
             match first {
                 Some(child) if self.heap[child].leaves_before(&item) => {
                     self.put(place, self.heap[child]);

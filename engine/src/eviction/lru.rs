@@ -22,22 +22,12 @@ pub(crate) struct Lru {
 
 impl Lru {
     pub(super) const fn new() -> Self {
-        Self {
-            links: Vec::new(),
-            newest: NIL,
-            oldest: NIL,
-        }
+        Self { links: Vec::new(), newest: NIL, oldest: NIL }
     }
 
     pub(super) fn on_admitted(&mut self, slot: Slot) {
         if self.links.len() <= slot.index() {
-            self.links.resize(
-                slot.index() + 1,
-                Link {
-                    newer: NIL,
-                    older: NIL,
-                },
-            );
+            self.links.resize(slot.index() + 1, Link { newer: NIL, older: NIL });
         }
         self.push_newest(slot);
     }
@@ -66,10 +56,7 @@ impl Lru {
     }
 
     fn push_newest(&mut self, slot: Slot) {
-        self.links[slot.index()] = Link {
-            newer: NIL,
-            older: self.newest,
-        };
+        self.links[slot.index()] = Link { newer: NIL, older: self.newest };
         match self.newest {
             NIL => self.oldest = slot.0,
             newest => self.links[newest as usize].newer = slot.0,

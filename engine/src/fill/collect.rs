@@ -22,11 +22,7 @@ pub(crate) enum Collected {
 
 impl<C: Chunk> Collect<C> {
     pub(crate) const fn new(gate: ByteCount) -> Self {
-        Self {
-            chunks: Vec::new(),
-            size: ByteCount::ZERO,
-            gate,
-        }
+        Self { chunks: Vec::new(), size: ByteCount::ZERO, gate }
     }
 
     pub(crate) fn push(&mut self, chunk: &C) -> Collected {

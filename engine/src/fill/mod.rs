@@ -4,9 +4,11 @@
 //! `engine/fetching.rs`.
 
 mod collect;
+mod followers;
 mod window;
 
 pub(crate) use collect::{Collect, Collected};
+pub(crate) use followers::Followers;
 pub(crate) use window::Window;
 
 use crate::{
@@ -18,7 +20,7 @@ use crate::{
     record::Freshness,
     time::Instant,
 };
-use alloc::{collections::BTreeSet, sync::Arc, vec::Vec};
+use alloc::{sync::Arc, vec::Vec};
 
 /// One response on its way to those who wait for it.
 ///
@@ -55,19 +57,9 @@ pub(crate) enum Sharing {
 #[derive(Debug)]
 pub(crate) enum Stage<C> {
     /// A byte tier was asked, for the record of that name if the engine keeps its index.
-    Looking {
-        waiters: Vec<RequestId>,
-        tier: ByteTier,
-        name: Option<RecordName>,
-        record: RecordId,
-    },
+    Looking { waiters: Vec<RequestId>, tier: ByteTier, name: Option<RecordName>, record: RecordId },
     /// The origin was asked. `failed` leaders have been given up before.
-    Asking {
-        waiters: Vec<RequestId>,
-        op: OpId,
-        since: Instant,
-        failed: u32,
-    },
+    Asking { waiters: Vec<RequestId>, op: OpId, since: Instant, failed: u32 },
     /// The origin's body is arriving, or has arrived and is not yet with everybody.
     Streaming(Stream<C>),
 }
@@ -80,11 +72,29 @@ pub(crate) struct Stream<C> {
     pub(crate) freshness: Freshness,
     pub(crate) source: Source,
     pub(crate) window: Window<C>,
-    pub(crate) followers: BTreeSet<RequestId>,
-    /// The copy for L0.
+    pub(crate) followers: Followers,
+    pub(crate) copies: Copies<C>,
+}
+
+/// Copies being made of one body.
+#[derive(Debug)]
+pub(crate) struct Copies<C> {
+    /// For L0.
     pub(crate) memory: Option<Collect<C>>,
-    /// The copies for byte tiers, fastest first.
+    /// For byte tiers, fastest first.
     pub(crate) lanes: Vec<WriterId>,
+}
+
+impl<C> Default for Copies<C> {
+    fn default() -> Self {
+        Self { memory: None, lanes: Vec::new() }
+    }
+}
+
+impl<C> Copies<C> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.memory.is_none() && self.lanes.is_empty()
+    }
 }
 
 /// The origin's side of a stream.

@@ -13,11 +13,7 @@ pub(crate) struct Window<C> {
 
 impl<C: Chunk> Window<C> {
     pub(crate) const fn new() -> Self {
-        Self {
-            chunks: VecDeque::new(),
-            base: 0,
-            end: 0,
-        }
+        Self { chunks: VecDeque::new(), base: 0, end: 0 }
     }
 
     /// The first byte still here.
@@ -49,11 +45,7 @@ impl<C: Chunk> Window<C> {
         let index = self.chunks.partition_point(|(start, _)| *start <= position) - 1;
         let (start, chunk) = &self.chunks[index];
         let skip = position - start;
-        Some(if skip == 0 {
-            chunk.clone()
-        } else {
-            chunk.skip(skip)
-        })
+        Some(if skip == 0 { chunk.clone() } else { chunk.skip(skip) })
     }
 
     /// Lets go of whole chunks that end at or before `limit`, until at most `room` bytes are held.

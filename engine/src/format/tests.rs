@@ -6,10 +6,7 @@ fn record() -> Record {
     Record {
         key: CacheKey(0x0f0e_0d0c_0b0a_0908_0706_0504_0302_0100),
         name: RecordName(0x1f1e_1d1c_1b1a_1918_1716_1514_1312_1110),
-        head: Arc::new(Head {
-            status: 200,
-            fields: Fields::from_iter([("etag", "\"x\""), ("vary", "")]),
-        }),
+        head: Arc::new(Head { status: 200, fields: Fields::from_iter([("etag", "\"x\""), ("vary", "")]) }),
         length: ByteCount(1_000),
         freshness: StoredFreshness {
             as_of: WallTime::from_unix_millis(1_700_000_000_123),

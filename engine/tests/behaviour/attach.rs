@@ -93,7 +93,10 @@ fn too_late_to_attach_means_a_fetch_of_ones_own() {
     rig.head("/big", 200, &[("cache-control", "max-age=60"), ("content-length", "5")]);
     rig.send("/big", 5, 5);
     rig.end("/big");
-    assert_eq!(rig.client(late).span(), Some(Symbol { object: object("/big"), version: 2, offset: 0, size: 5 }));
+    assert_eq!(
+        rig.client(late).span(),
+        Some(Symbol { object: object("/big"), version: 2, offset: 0, size: 5 })
+    );
     assert_eq!(rig.client(first).end, None);
 }
 
@@ -113,7 +116,11 @@ fn o1_an_abandoned_fill_obeys_the_policy() {
             rig.end("/big");
             assert_eq!(rig.count(|event| matches!(event, Event::Stored { .. })), 2);
         } else {
-            assert_eq!(rig.count(|event| matches!(event, Event::Stored { .. })), 0, "T6: nothing partial is kept");
+            assert_eq!(
+                rig.count(|event| matches!(event, Event::Stored { .. })),
+                0,
+                "T6: nothing partial is kept"
+            );
         }
         rig.assert_idle();
     }
@@ -165,5 +172,27 @@ fn a_slow_commit_is_not_a_stall() {
     rig.pass_time(Duration::from_secs(60));
     rig.release_tier(TierId::L2);
     assert_eq!(rig.count(|event| matches!(event, Event::Stored { tier: TierId::L2, .. })), 1);
+    rig.assert_idle();
+}
+
+/// C6: who comes when a fill's response has gone stale does not get it, though its tier has not finished with it.
+#[test]
+fn c6_a_fill_that_went_stale_is_not_joined() {
+    let mut rig = Rig::new(RawConfig { l0: None, ..with_disk() });
+    rig.get("/big");
+    rig.tiers.get_mut(&TierId::L2).expect("configured").is_held = true;
+    rig.answer("/big", 100, 10);
+    rig.pass_time(Duration::from_secs(60));
+    let late = rig.get("/big");
+    assert_eq!(rig.asked.len(), 2);
+    rig.answer("/big", 70, 10);
+    assert_eq!(rig.client(late).span().expect("one span").version, 2);
+    rig.release_tier(TierId::L2);
+    let last = rig.get("/big");
+    assert_eq!(
+        rig.client(last).span().expect("one span").version,
+        2,
+        "the older commit did not overwrite the newer"
+    );
     rig.assert_idle();
 }

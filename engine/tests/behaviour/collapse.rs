@@ -2,7 +2,8 @@
 
 use crate::rig::{Rig, l0_only, object};
 use tiergate_engine::{
-    AbortReason, End, Event, Method, MissReason, OriginFailure, Outcome, RawCollapse, RawConfig, Refusal, Symbol,
+    AbortReason, End, Event, Method, MissReason, OriginFailure, Outcome, RawCollapse, RawConfig, Refusal,
+    Symbol,
 };
 
 fn whole(target: &str, version: u32, size: u64) -> Option<Symbol> {
@@ -113,14 +114,20 @@ fn what_may_not_be_stored_is_not_shared() {
 /// T3, T11: a body that breaks off ends visibly for everybody, and nothing of it is stored, length known or not.
 #[test]
 fn t3_a_broken_fetch_is_seen_and_not_stored() {
-    for fields in [&[("cache-control", "max-age=60")][..], &[("cache-control", "max-age=60"), ("content-length", "500")]] {
+    for fields in [
+        &[("cache-control", "max-age=60")][..],
+        &[("cache-control", "max-age=60"), ("content-length", "500")],
+    ] {
         let mut rig = Rig::new(l0_only());
         let clients = [rig.get("/big"), rig.get("/big")];
         rig.head("/big", 200, fields);
         rig.send("/big", 300, 100);
         rig.break_off("/big");
         for client in clients {
-            assert_eq!(rig.client(client).end, Some(End::Aborted(AbortReason::Origin(OriginFailure::Broken))));
+            assert_eq!(
+                rig.client(client).end,
+                Some(End::Aborted(AbortReason::Origin(OriginFailure::Broken)))
+            );
             assert_eq!(rig.client(client).received(), 300);
         }
         rig.assert_idle();

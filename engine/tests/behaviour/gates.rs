@@ -21,7 +21,11 @@ fn m1_a_known_length_is_checked_before_the_first_byte() {
         let mut rig = Rig::new(gated(100, 200));
         let client = rig.get("/a");
         rig.answer("/a", length, 7);
-        assert_eq!((stored(&rig, TierId::L0), stored(&rig, TierId::L2)), (into_l0, into_l2), "{length} bytes");
+        assert_eq!(
+            (stored(&rig, TierId::L0), stored(&rig, TierId::L2)),
+            (into_l0, into_l2),
+            "{length} bytes"
+        );
         let rejected = |event: &Event| matches!(event, Event::Rejected { why: Rejection::OverGate, .. });
         assert_eq!(rig.count(rejected), 2 - into_l0 - into_l2, "{length} bytes");
         assert_eq!(rig.count(|event| matches!(event, Event::LaneDropped { .. })), 0);
@@ -37,7 +41,11 @@ fn m2_an_unknown_length_is_checked_as_it_grows() {
         let mut rig = Rig::new(gated(100, 200));
         let client = rig.get("/a");
         rig.answer_chunked("/a", length, 7);
-        assert_eq!((stored(&rig, TierId::L0), stored(&rig, TierId::L2)), (into_l0, into_l2), "{length} bytes");
+        assert_eq!(
+            (stored(&rig, TierId::L0), stored(&rig, TierId::L2)),
+            (into_l0, into_l2),
+            "{length} bytes"
+        );
         let dropped = |event: &Event| matches!(event, Event::LaneDropped { why: LaneEnd::OverGate, .. });
         assert_eq!(rig.count(dropped), 2 - into_l0 - into_l2, "{length} bytes");
         assert_eq!(rig.client(client).received(), length);
@@ -63,7 +71,10 @@ fn t5_a_lane_that_lost_a_chunk_never_commits() {
     assert_eq!(rig.count(|event| matches!(event, Event::LaneDropped { why: LaneEnd::Full, .. })), 1);
     rig.send("/a", 60, 10);
     rig.end("/a");
-    assert_eq!(rig.client(client).span(), Some(Symbol { object: object("/a"), version: 1, offset: 0, size: 100 }));
+    assert_eq!(
+        rig.client(client).span(),
+        Some(Symbol { object: object("/a"), version: 1, offset: 0, size: 100 })
+    );
     rig.release_tier(TierId::L1);
     assert!(rig.tiers[&TierId::L1].records.is_empty());
     rig.assert_idle();

@@ -3,7 +3,8 @@
 use crate::rig::{Rig, object, with_disk, with_shared};
 use std::time::Duration;
 use tiergate_engine::{
-    AbortReason, ByteCount, End, Event, LaneEnd, MissReason, Outcome, Promotion, RawConfig, Rejection, Symbol, TierId,
+    AbortReason, ByteCount, End, Event, LaneEnd, MissReason, Outcome, Promotion, RawConfig, Rejection,
+    Symbol, TierId,
 };
 
 /// A disk that holds `/a` (100 bytes), under an L0 that has lost it to `/b`.
@@ -30,12 +31,21 @@ fn c2_a_hit_below_is_promoted_once_it_was_read() {
         let mut rig = only_on_disk(raw);
         let client = rig.get("/a");
         assert_eq!(rig.client(client).reply.as_ref().expect("it is served").outcome, Outcome::Hit { tier });
-        assert_eq!(rig.client(client).span(), Some(Symbol { object: object("/a"), version: 1, offset: 0, size: 100 }));
+        assert_eq!(
+            rig.client(client).span(),
+            Some(Symbol { object: object("/a"), version: 1, offset: 0, size: 100 })
+        );
         assert_eq!(promoted(&rig), 1);
         let at = |wanted: fn(&Event) -> bool| rig.events.iter().position(wanted).expect("it happened");
-        assert!(at(|event| matches!(event, Event::Served { .. })) < at(|event| matches!(event, Event::Stored { .. })));
+        assert!(
+            at(|event| matches!(event, Event::Served { .. }))
+                < at(|event| matches!(event, Event::Stored { .. }))
+        );
         let again = rig.get("/a");
-        assert_eq!(rig.client(again).reply.as_ref().expect("it is served").outcome, Outcome::Hit { tier: TierId::L0 });
+        assert_eq!(
+            rig.client(again).reply.as_ref().expect("it is served").outcome,
+            Outcome::Hit { tier: TierId::L0 }
+        );
         assert_eq!(rig.asked, ["/a", "/b"]);
         rig.assert_idle();
     }
@@ -120,7 +130,10 @@ fn r1_a_lost_record_is_a_miss() {
     rig.tiers.get_mut(&TierId::L2).expect("configured").records.clear();
     let client = rig.get("/a");
     rig.answer("/a", 40, 40);
-    assert_eq!(rig.client(client).span(), Some(Symbol { object: object("/a"), version: 3, offset: 0, size: 40 }));
+    assert_eq!(
+        rig.client(client).span(),
+        Some(Symbol { object: object("/a"), version: 3, offset: 0, size: 40 })
+    );
     rig.assert_idle();
 }
 

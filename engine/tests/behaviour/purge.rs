@@ -143,3 +143,21 @@ fn a_purge_that_a_tier_fails_is_not_confirmed() {
     assert_eq!(rig.purged[&purge], [(TierId::L0, PurgeOutcome::Absent), (TierId::L1, PurgeOutcome::Failed)]);
     assert_eq!(rig.count(|event| matches!(event, Event::PurgeEnded { confirmed: false, .. })), 1);
 }
+
+/// F2: a record whose delete failed is out of the index but not off the disk; the next purge removes it for good.
+#[test]
+fn f2_a_purge_reaches_what_the_index_has_forgotten() {
+    let mut rig = Rig::new(with_disk());
+    rig.get("/a");
+    rig.answer("/a", 100, 30);
+    rig.tiers.get_mut(&TierId::L2).expect("configured").fails = true;
+    rig.purge("/a");
+    rig.tiers.get_mut(&TierId::L2).expect("configured").fails = false;
+    assert_eq!(rig.tiers[&TierId::L2].records.len(), 1);
+    let again = rig.purge("/a");
+    assert_eq!(
+        rig.purged[&again],
+        [(TierId::L0, PurgeOutcome::Absent), (TierId::L2, PurgeOutcome::RemovedUnseen)]
+    );
+    assert!(rig.tiers[&TierId::L2].records.is_empty());
+}

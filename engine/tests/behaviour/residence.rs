@@ -4,8 +4,8 @@ use crate::rig::{Rig, key, l0_only, with_disk};
 use std::sync::Arc;
 use std::time::Duration;
 use tiergate_engine::{
-    ByteCount, Event, Eviction, Head, Input, RawConfig, Record, RecordName, Rejection, Removal, StoredFreshness, TierId,
-    WallTime,
+    ByteCount, Event, Eviction, Head, Input, RawConfig, Record, RecordName, Rejection, Removal,
+    StoredFreshness, TierId, WallTime,
 };
 
 fn resident(rig: &Rig, wanted: TierId) -> (u64, u64) {

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tiergate_engine::{
-    CacheKey, Config, Effect, End, Engine, Event, Fields, FillId, Head, Input, Instant, Method, OpId, OriginFailure,
-    PurgeId, PurgeOutcome, RawConfig, ReadSource, Record, RecordId, RecordName, Refusal, Reply, ReplyBody, RequestHead,
-    RequestId, Seed, Symbol, TierId, WallTime, WriterId,
+    CacheKey, Config, Effect, End, Engine, Event, Fields, FillId, Head, Input, Instant, Method, OpId,
+    OriginFailure, PurgeId, PurgeOutcome, RawConfig, ReadSource, Record, RecordId, RecordName, Refusal,
+    Reply, ReplyBody, RequestHead, RequestId, Seed, Symbol, TierId, WallTime, WriterId,
 };
 
 /// What one client saw.
@@ -139,7 +139,13 @@ impl Rig {
         self.ask(Method::Get, target, &[], true)
     }
 
-    pub(crate) fn ask(&mut self, method: Method, target: &str, fields: &[(&str, &str)], is_slow: bool) -> RequestId {
+    pub(crate) fn ask(
+        &mut self,
+        method: Method,
+        target: &str,
+        fields: &[(&str, &str)],
+        is_slow: bool,
+    ) -> RequestId {
         self.next_request += 1;
         let request = RequestId(self.next_request);
         self.clients.insert(request, Client { is_slow, ..Client::default() });
@@ -235,7 +241,8 @@ impl Rig {
 
     pub(crate) fn refuse(&mut self, target: &str) {
         let fill = self.fetch(target);
-        let op = self.fetches.remove(&fill).and_then(|fetch| fetch.asked).expect("the head has not been sent yet");
+        let op =
+            self.fetches.remove(&fill).and_then(|fetch| fetch.asked).expect("the head has not been sent yet");
         self.feed(Input::FetchFailed { op, failure: OriginFailure::Unreachable });
     }
 
@@ -300,8 +307,15 @@ impl Rig {
             Effect::Fetch { op, fill, head } => {
                 let target = head.target.to_string();
                 self.asked.push(target.clone());
-                let fetch =
-                    Fetch { target, head, asked: Some(op), pull: None, queue: VecDeque::new(), sent: 0, version: 0 };
+                let fetch = Fetch {
+                    target,
+                    head,
+                    asked: Some(op),
+                    pull: None,
+                    queue: VecDeque::new(),
+                    sent: 0,
+                    version: 0,
+                };
                 self.fetches.insert(fill, fetch);
             }
             Effect::Pull { op, fill } => {
@@ -337,7 +351,9 @@ impl Rig {
                 let client = self.clients.get_mut(&request).expect("clients ask first");
                 assert!(client.end.replace(end).is_none(), "{request:?} ends twice");
             }
-            Effect::Pass { request, .. } => self.clients.get_mut(&request).expect("clients ask first").is_passed = true,
+            Effect::Pass { request, .. } => {
+                self.clients.get_mut(&request).expect("clients ask first").is_passed = true
+            }
             Effect::Refuse { request, refusal } => {
                 self.clients.get_mut(&request).expect("clients ask first").refusal = Some(refusal);
             }
@@ -440,7 +456,11 @@ fn answered(tier: &mut Tier, effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
         }
         Effect::Commit { op, writer, record, .. } => {
             let (name, body) = tier.writers[writer].clone();
-            assert_eq!(record.length.0, body.iter().map(|chunk| chunk.size).sum::<u64>(), "a record is as long as its body");
+            assert_eq!(
+                record.length.0,
+                body.iter().map(|chunk| chunk.size).sum::<u64>(),
+                "a record is as long as its body"
+            );
             tier.current.insert(record.key, name);
             tier.records.insert(name, (Arc::clone(record), body));
             Some(Input::Committed { op: *op })
@@ -450,12 +470,15 @@ fn answered(tier: &mut Tier, effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
             None
         }
         Effect::Delete { op, key, name, .. } => {
-            let name = name.or_else(|| tier.current.get(key).copied());
-            let existed = name.is_some_and(|name| tier.records.remove(&name).is_some());
-            if tier.current.get(key).copied() == name {
+            let before = tier.records.len();
+            tier.records.retain(|other, (record, _)| match name {
+                Some(name) => other != name,
+                None => record.key != *key,
+            });
+            if tier.current.get(key).is_some_and(|current| !tier.records.contains_key(current)) {
                 tier.current.remove(key);
             }
-            Some(Input::Deleted { op: *op, existed })
+            Some(Input::Deleted { op: *op, existed: tier.records.len() < before })
         }
         _ => None,
     }

@@ -3,7 +3,7 @@
 use crate::{Observer, TierError, World, shard::Shared};
 use bytes::Bytes;
 use std::{mem, sync::Arc};
-use tiergate_engine::{Input, ReadSource, RecordId, TierId, WriterId};
+use tiergate_engine::{FillId, Input, ReadSource, RecordId, TierId, WriterId};
 
 /// One effect that waits for its answer. Dropped without one, it answers that the work failed: a task that panics or is
 /// taken down never looks like one that ended well (failures T3, T6).
@@ -13,8 +13,19 @@ use tiergate_engine::{Input, ReadSource, RecordId, TierId, WriterId};
 pub(crate) struct Call<W: World> {
     shared: Arc<Shared<W>>,
     shard: u32,
-    held: Option<Held>,
+    part: Part,
     state: State,
+}
+
+/// What a call belongs to, and what its end ends.
+#[derive(Clone, Copy)]
+pub(crate) enum Part {
+    /// Nothing that outlives it.
+    Alone,
+    /// The calls for one writer or record.
+    Handle(Held),
+    /// A fetch, which is over when this call fails or is the last.
+    Fetch(FillId),
 }
 
 enum State {
@@ -24,11 +35,11 @@ enum State {
 }
 
 impl<W: World> Call<W> {
-    pub(crate) fn new(shared: Arc<Shared<W>>, shard: u32, held: Option<Held>, lost: Input<Bytes>) -> Self {
+    pub(crate) fn new(shared: Arc<Shared<W>>, shard: u32, part: Part, lost: Input<Bytes>) -> Self {
         Self {
             shared,
             shard,
-            held,
+            part,
             state: State::Open(lost),
         }
     }
@@ -39,6 +50,12 @@ impl<W: World> Call<W> {
         self.settle(input);
     }
 
+    /// Feeds the answer; the fetch that it is part of goes on.
+    pub(crate) fn answer_and_go_on(mut self, input: Input<Bytes>) {
+        self.part = Part::Alone;
+        self.answer(input);
+    }
+
     /// Feeds that the tier failed, and says why to those who log.
     pub(crate) fn fail(self, tier: TierId, error: &TierError) {
         self.shared.parts.observer.tier_failed(tier, error);
@@ -47,9 +64,11 @@ impl<W: World> Call<W> {
 
     fn settle(&self, input: Input<Bytes>) {
         self.shared.turn(self.shard, |turn| {
-            // First, so that the next call of the same writer finds it idle.
-            if let Some(held) = self.held {
-                turn.end_call(held);
+            match self.part {
+                Part::Alone => {}
+                // First, so that the next call of the same writer finds it idle.
+                Part::Handle(held) => turn.end_call(held),
+                Part::Fetch(fill) => turn.let_go(fill),
             }
             turn.handle(input);
         });

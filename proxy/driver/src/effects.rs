@@ -2,7 +2,7 @@
 
 use crate::{
     ByteTier, TierError, World,
-    call::{Call, Held, InUse},
+    call::{Call, Held, InUse, Part},
     client::Letter,
     fetch::{self, Pull},
     shard::{Errand, Shared, Turn},
@@ -31,10 +31,7 @@ impl<W: World> Turn<'_, W> {
             }
             Effect::Fetch { op, fill, head } => self.fetch(op, fill, head),
             Effect::Pull { op, fill } => self.pull(op, fill),
-            Effect::Cancel { fill } => {
-                let fetch = self.shard.fetches.remove(&fill);
-                self.errands.push(Errand::Cancel(fetch));
-            }
+            Effect::Cancel { fill } => self.let_go(fill),
             Effect::Lookup {
                 op,
                 tier,
@@ -95,14 +92,20 @@ impl<W: World> Turn<'_, W> {
             op,
             failure: OriginFailure::Abandoned,
         };
-        let call = Call::new(Arc::clone(self.shared), self.number, None, lost);
+        let call = Call::new(Arc::clone(self.shared), self.number, Part::Fetch(fill), lost);
         self.errands.push(Errand::Pull(fetch, Pull { op, call }));
+    }
+
+    /// Forgets a fetch. Unless its task has ended already, this cancels it.
+    pub(crate) fn let_go(&mut self, fill: FillId) {
+        let fetch = self.shard.fetches.remove(&fill);
+        self.errands.extend(fetch.map(Errand::LetGo));
     }
 
     fn lookup(&mut self, op: OpId, tier: TierId, record: RecordId, key: CacheKey, name: Option<RecordName>) {
         let handle = self.handle_of(record);
-        let held = Some(Held::Record(record));
-        self.ask(tier, held, Input::LookupFailed { op }, |shared| async move {
+        let part = Part::Handle(Held::Record(record));
+        self.ask(tier, part, Input::LookupFailed { op }, |shared| async move {
             Ok(match shared.tier(tier).lookup(handle, key, name).await? {
                 Some(record) => Input::Found { op, record },
                 None => Input::Absent { op },
@@ -112,8 +115,8 @@ impl<W: World> Turn<'_, W> {
 
     fn read(&mut self, op: OpId, tier: TierId, source: ReadSource, offset: u64, length_max: u64) {
         let handle = self.handle_of(source);
-        let held = Some(Held::from(source));
-        self.ask(tier, held, Input::ReadFailed { op }, |shared| async move {
+        let part = Part::Handle(Held::from(source));
+        self.ask(tier, part, Input::ReadFailed { op }, |shared| async move {
             let chunk = shared.tier(tier).read(handle, offset, length_max).await?;
             Ok(Input::BodyRead { op, chunk })
         });
@@ -121,8 +124,8 @@ impl<W: World> Turn<'_, W> {
 
     fn open(&mut self, op: OpId, tier: TierId, writer: WriterId, key: CacheKey, name: RecordName) {
         let handle = self.handle_of(writer);
-        let held = Some(Held::Writer(writer));
-        self.ask(tier, held, Input::WriteFailed { op }, |shared| async move {
+        let part = Part::Handle(Held::Writer(writer));
+        self.ask(tier, part, Input::WriteFailed { op }, |shared| async move {
             shared.tier(tier).open(handle, key, name).await?;
             Ok(Input::Opened { op })
         });
@@ -130,8 +133,8 @@ impl<W: World> Turn<'_, W> {
 
     fn write(&mut self, op: OpId, tier: TierId, writer: WriterId, chunk: Bytes) {
         let handle = self.handle_of(writer);
-        let held = Some(Held::Writer(writer));
-        self.ask(tier, held, Input::WriteFailed { op }, |shared| async move {
+        let part = Part::Handle(Held::Writer(writer));
+        self.ask(tier, part, Input::WriteFailed { op }, |shared| async move {
             shared.tier(tier).write(handle, chunk).await?;
             Ok(Input::Written { op })
         });
@@ -139,38 +142,43 @@ impl<W: World> Turn<'_, W> {
 
     fn commit(&mut self, op: OpId, tier: TierId, writer: WriterId, record: Arc<Record>) {
         let handle = self.handle_of(writer);
-        let held = Some(Held::Writer(writer));
-        self.ask(tier, held, Input::WriteFailed { op }, |shared| async move {
+        let part = Part::Handle(Held::Writer(writer));
+        self.ask(tier, part, Input::WriteFailed { op }, |shared| async move {
             shared.tier(tier).commit(handle, record).await?;
             Ok(Input::Committed { op })
         });
     }
 
     fn delete(&mut self, op: OpId, tier: TierId, key: CacheKey, name: Option<RecordName>) {
-        self.ask(tier, None, Input::DeleteFailed { op }, |shared| async move {
-            let existed = shared.tier(tier).delete(key, name).await?;
-            Ok(Input::Deleted { op, existed })
-        });
+        self.ask(
+            tier,
+            Part::Alone,
+            Input::DeleteFailed { op },
+            |shared| async move {
+                let existed = shared.tier(tier).delete(key, name).await?;
+                Ok(Input::Deleted { op, existed })
+            },
+        );
     }
 
     /// Starts a task that makes a tier call and feeds its answer, or `failure`.
     fn ask<F>(
         &mut self,
         tier: TierId,
-        held: Option<Held>,
+        part: Part,
         failure: Input<Bytes>,
         call: impl FnOnce(Arc<Shared<W>>) -> F,
     ) where
         F: Future<Output = Result<Input<Bytes>, TierError>> + Send + 'static,
     {
-        if let Some(held) = held {
+        if let Part::Handle(held) = part {
             self.shard.in_use.entry(held).or_default().begin();
         }
         let shared = Arc::clone(self.shared);
         let answer = call(Arc::clone(self.shared));
         let shard = self.number;
         self.errands.push(Errand::Spawn(Box::pin(async move {
-            let call = Call::new(shared, shard, held, failure);
+            let call = Call::new(shared, shard, part, failure);
             match answer.await {
                 Ok(input) => call.answer(input),
                 Err(error) => call.fail(tier, &error),

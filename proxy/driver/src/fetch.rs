@@ -1,6 +1,10 @@
 //! One task for each fetch: it owns the origin's body, hands over a chunk for each pull, and stops when it is cancelled.
 
-use crate::{Origin, OriginBody, World, call::Call, shard::Shared};
+use crate::{
+    Origin, OriginBody, World,
+    call::{Call, Part},
+    shard::Shared,
+};
 use std::sync::Arc;
 use tiergate_engine::{FillId, Input, OpId, OriginFailure, RequestHead};
 use tokio::sync::mpsc;
@@ -24,16 +28,11 @@ pub(crate) async fn run<W: World>(
     head: Arc<RequestHead>,
     mut pulls: mpsc::Receiver<Pull<W>>,
 ) {
-    let _listed = Listed {
-        shared: Arc::clone(&shared),
-        shard,
-        fill,
-    };
     let lost = Input::FetchFailed {
         op,
         failure: OriginFailure::Abandoned,
     };
-    let call = Call::new(Arc::clone(&shared), shard, None, lost);
+    let call = Call::new(Arc::clone(&shared), shard, Part::Fetch(fill), lost);
     let answer = tokio::select! {
         biased;
         () = cancelled(&mut pulls) => return,
@@ -42,7 +41,7 @@ pub(crate) async fn run<W: World>(
     let mut body = match answer {
         Ok((head, body)) => {
             let head = Arc::new(head);
-            call.answer(Input::Head { op, head });
+            call.answer_and_go_on(Input::Head { op, head });
             body
         }
         Err(failure) => return call.answer(Input::FetchFailed { op, failure }),
@@ -54,7 +53,7 @@ pub(crate) async fn run<W: World>(
             next = body.next() => next,
         };
         match next {
-            Ok(Some(chunk)) => call.answer(Input::Pulled { op, chunk }),
+            Ok(Some(chunk)) => call.answer_and_go_on(Input::Pulled { op, chunk }),
             Ok(None) => return call.answer(Input::PullEnded { op }),
             Err(failure) => return call.answer(Input::PullFailed { op, failure }),
         }
@@ -65,23 +64,5 @@ pub(crate) async fn run<W: World>(
 async fn cancelled<W: World>(pulls: &mut mpsc::Receiver<Pull<W>>) {
     if pulls.recv().await.is_some() {
         unreachable!("the engine pulls once at a time, and not before the head came");
-    }
-}
-
-/// The fetch's entry in its shard's table, taken out when the task ends, however it ends.
-struct Listed<W: World> {
-    shared: Arc<Shared<W>>,
-    shard: u32,
-    fill: FillId,
-}
-
-impl<W: World> Drop for Listed<W> {
-    fn drop(&mut self) {
-        if !self.shared.is_lost(self.shard) {
-            let fetch = self
-                .shared
-                .turn(self.shard, |turn| turn.shard.fetches.remove(&self.fill));
-            drop(fetch);
-        }
     }
 }

@@ -119,7 +119,11 @@ impl<W: World> Driver<W> {
             .expect("the engine ends every purge, and `self` keeps the table of open ones")
     }
 
-    /// What is open now, over all shards.
+    /// What is open now, over all shards. When nothing is, no client waits and every tier call whose answer matters has
+    /// come back.
+    ///
+    /// # Panics
+    /// When the engines' counts do not add up, or the driver still holds what they have forgotten.
     pub fn audit(&self) -> Audit {
         self.shared.audit()
     }

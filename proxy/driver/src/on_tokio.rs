@@ -35,6 +35,10 @@ impl Clock for TokioClock {
     }
 
     /// A calendar set before 1970 counts as 1970.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one clock that reads the host's calendar; everybody else is given it"
+    )]
     fn wall(&self) -> WallTime {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
         WallTime::default().after(since_1970.unwrap_or(Duration::ZERO))
@@ -47,6 +51,9 @@ impl Clock for TokioClock {
 
 /// Spawns on the runtime that the caller runs on; where there is none, as in a `Drop` after a runtime's end, on the one
 /// that this was made on.
+///
+/// Where several runtimes share a driver, none may stop while others go on: the fetches that it runs may serve clients
+/// elsewhere, and they would see them break off.
 #[derive(Clone, Debug)]
 pub struct TokioSpawn {
     home: Handle,

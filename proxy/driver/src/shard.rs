@@ -70,7 +70,7 @@ pub(crate) enum Errand<W: World> {
     /// Hands a pull to its fetch. Without a fetch it is dropped, and so answers itself.
     Pull(Option<mpsc::Sender<Pull<W>>>, Pull<W>),
     /// Lets go of a fetch, which cancels it.
-    Cancel(Option<mpsc::Sender<Pull<W>>>),
+    LetGo(mpsc::Sender<Pull<W>>),
     /// Hands over a purge's report.
     Report(oneshot::Sender<Report>, Report),
 }
@@ -179,7 +179,16 @@ impl<W: World> Shared<W> {
 
     pub(crate) fn audit(&self) -> Audit {
         self.shards().fold(Audit::default(), |sum, number| {
-            sum.plus(self.lock(number).engine.audit())
+            let shard = self.lock(number);
+            let audit = shard.engine.audit();
+            let is_idle = shard.fetches.is_empty() && shard.purges.is_empty();
+            assert!(
+                is_idle || !audit.is_idle(),
+                "the engine of shard {number} is idle, but {} fetches and {} purges are open here",
+                shard.fetches.len(),
+                shard.purges.len()
+            );
+            sum.plus(audit)
         })
     }
 }
@@ -288,7 +297,7 @@ impl<W: World> Errand<W> {
             // the engine has one pull open for each fetch.
             Self::Pull(Some(fetch), pull) => drop(fetch.try_send(pull)),
             Self::Pull(None, pull) => drop(pull),
-            Self::Cancel(fetch) => drop(fetch),
+            Self::LetGo(fetch) => drop(fetch),
             // Whoever asked for the purge may have left; it was done all the same.
             Self::Report(waiting, report) => drop(waiting.send(report)),
         }

@@ -133,7 +133,8 @@ pub trait ByteTier: Send + Sync + 'static {
     /// Starts what takes long and returns.
     fn discard(&self, handle: Handle<WriterId>);
 
-    /// Removes the record called `name`, or whichever is current; says whether there was one.
+    /// Removes the record called `name`, or every record of the key, current or not, so that none of them is found again
+    /// by this process or a later one; says whether there was one.
     fn delete(
         &self,
         key: CacheKey,

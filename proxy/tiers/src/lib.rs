@@ -3,6 +3,8 @@
 //! A client takes its connector ([`Connect`]): real TCP or the simulator's. Nothing here decides about caching, retries a
 //! tier, or draws chance. Start at [`HttpOrigin`].
 
+mod abort;
+mod any;
 mod blocks;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
@@ -10,7 +12,10 @@ mod connect;
 mod dir;
 pub mod http_head;
 mod origin;
+mod redis_tier;
 
+pub use any::AnyTier;
 pub use connect::{Connect, TcpConnect};
 pub use dir::{DirError, DirTier};
 pub use origin::{HostField, HttpBody, HttpOrigin, OriginOptions};
+pub use redis_tier::{RedisOptions, RedisTier};

@@ -5,7 +5,7 @@
 //! is reported, once, as an [`OriginFailure`]; retries and breakers belong to the engine. It follows no redirect, sends no
 //! body, and adds no field but `Host`. Start at [`HttpOrigin::fetch`].
 
-use crate::{connect::Connect, http_head};
+use crate::{abort::Task, connect::Connect, http_head};
 use bytes::Bytes;
 use http::{Request, Response, header};
 use http_body_util::{BodyExt, Empty};
@@ -20,10 +20,7 @@ use std::{
 };
 use tiergate_driver::{Origin, OriginBody};
 use tiergate_engine::{Head, Length, Method, OriginFailure, RequestHead};
-use tokio::{
-    task::AbortHandle,
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
 
 /// The bytes of one connection read ahead at most. A head is refused within one more buffer of it, and no chunk is larger.
 const READ_AHEAD_MAX: usize = 64 << 10;
@@ -141,11 +138,8 @@ impl<C: Connect> HttpOrigin<C> {
             .await
             .map_err(|_| OriginFailure::Unreachable)?;
         // How the connection ended, the sender and the body are told as well.
-        let task = tokio::spawn(async move { drop(driver.await) });
-        Ok(Connection {
-            sender,
-            _task: Task(task.abort_handle()),
-        })
+        let task = Task::spawn(async move { drop(driver.await) });
+        Ok(Connection { sender, _task: task })
     }
 
     /// The request as it goes out. What cannot be written as HTTP/1.1 without a body is refused: the engine asks for
@@ -282,15 +276,6 @@ fn body_failure(error: &hyper::Error, length: Length) -> OriginFailure {
 struct Connection {
     sender: http1::SendRequest<Empty<Bytes>>,
     _task: Task,
-}
-
-/// The task that moves a connection's bytes. It ends with its owner.
-struct Task(AbortHandle);
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 /// Connections whose last body was read to its end, the most recently used last.

@@ -157,3 +157,29 @@ async fn an_end_waits_for_a_busy_client() {
     assert_eq!(rest, Err(AbortReason::Origin(OriginFailure::Broken)));
     rig.settle().await;
 }
+
+/// An engine that panics takes its shard along: who asks it panics with the reason, and who leaves it leaves quietly.
+#[tokio::test(start_paused = true)]
+async fn a_panic_is_not_survived_by_its_shard() {
+    let rig = Rig::new(memory_only()).await;
+    rig.script("/a", &Script::chunks(100, 10));
+    let (first, second) = (rig.served("/a").await, rig.served("/a").await);
+    rig.ear.dies.store(true, Ordering::Relaxed);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move { drop(first) });
+    let died = tasks.join_next().await.expect("one task was spawned");
+    assert!(died.is_err_and(|error| error.is_panic()));
+
+    drop(second);
+    let driver = rig.driver.clone();
+    tasks.spawn(async move { drop(get(&driver, "/a").await) });
+    let asked = tasks.join_next().await.expect("one task was spawned");
+    let panic = asked.expect_err("the shard is gone").into_panic();
+    let reason = panic
+        .downcast_ref::<String>()
+        .expect("`expect` panics with a string");
+    assert!(
+        reason.starts_with("an engine that panicked has lost its state"),
+        "{reason}"
+    );
+}

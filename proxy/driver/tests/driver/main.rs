@@ -2,6 +2,7 @@
 //! promises.
 
 mod endings;
+mod map_tier;
 mod requests;
 mod schedules;
 mod tiers;

@@ -2,11 +2,12 @@
 
 use crate::world::{Rig, Script, get, memory_and_disk, memory_only, nothing_kept, read};
 use std::{
+    collections::BTreeSet,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
 use tiergate_driver::Answer;
-use tiergate_engine::{ByteCount, Event, MissReason, Outcome, RawFill, TierId};
+use tiergate_engine::{ByteCount, Event, MissReason, Outcome, RawFill, RecordName, TierId};
 use tokio::task::JoinSet;
 
 /// The second request for an object is answered from memory; the origin is asked once.
@@ -75,9 +76,11 @@ async fn concurrent_requests_share_one_fetch() {
         rig.ear.count(|event| matches!(event, Event::Collapsed { .. })),
         20 * 99
     );
-    assert_eq!(rig.ear.shards().len(), 4);
+    let requested = |event: &Event| matches!(event, Event::Requested { .. });
+    assert_eq!(rig.ear.shards(requested), [0, 1, 2, 3].into());
     rig.settle().await;
-    assert_eq!(rig.tier.stored().len(), 20);
+    let names: BTreeSet<RecordName> = rig.tier.stored().iter().map(|record| record.name).collect();
+    assert_eq!(names.len(), 20, "shards draw their names from seeds of their own");
 }
 
 /// The origin runs no further ahead of a reader than the window, however long the body is, and the reader still gets all of it.

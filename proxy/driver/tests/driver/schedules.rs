@@ -1,6 +1,7 @@
 //! The same driver under other schedules: twice the same one, and on several threads at once.
 
-use crate::world::{Rig, Script, Scripted, Temper, get, memory_and_disk, read};
+use crate::map_tier::Temper;
+use crate::world::{Rig, Script, Scripted, get, memory_and_disk, read};
 use std::{sync::Arc, thread, time::Duration};
 use tiergate_driver::{Answer, Driver};
 use tiergate_engine::{Event, Instant};
@@ -72,9 +73,12 @@ fn threads_share_a_driver() {
                 runtime().block_on(async {
                     ask_for_all(&rig.driver, &body).await;
                     done.wait().await;
-                    while !rig.driver.audit().is_idle() {
+                    let mut patience = 10_000_000;
+                    while !rig.driver.audit().is_idle() && patience > 0 {
                         tokio::task::yield_now().await;
+                        patience -= 1;
                     }
+                    assert!(patience > 0, "left open: {:?}", rig.driver.audit());
                     done.wait().await;
                 });
             });

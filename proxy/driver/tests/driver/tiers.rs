@@ -1,6 +1,7 @@
 //! What the driver does with tiers: calls in order, failures that nobody feels, purges, recovery, time.
 
-use crate::world::{Rig, Script, Temper, disk_only, key, memory_and_disk, parts_without_tiers, read};
+use crate::map_tier::Temper;
+use crate::world::{Rig, Script, disk_only, key, memory_and_disk, parts_without_tiers, read};
 use std::{
     num::NonZeroU32,
     sync::{Arc, atomic::Ordering},

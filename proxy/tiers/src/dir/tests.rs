@@ -1,7 +1,7 @@
 //! The disk tier in a directory of its own: the conformance suite, and what rot, torn files and crashes leave.
 
 use super::*;
-use crate::conformance::conformance;
+use crate::{AnyTier, TcpConnect, conformance::conformance};
 use std::time::Duration;
 use tempfile::TempDir;
 use tiergate_engine::{ByteCount, Fields, Head, StoredFreshness, WallTime};
@@ -92,7 +92,7 @@ async fn the_disk_conforms() {
     let directory = directory();
     let tier = tier(&directory);
     assert_eq!(tier.recover().await, Ok(vec![]));
-    conformance(&tier).await;
+    conformance(&AnyTier::<TcpConnect>::Dir(tier)).await;
 }
 
 /// What was committed is there after a restart, oldest first, with its bytes; deletes and discards stay done.
@@ -279,6 +279,29 @@ fn what_is_not_committed_leaves_no_file() {
     drop(running);
     assert_eq!(files(directory.path()), Vec::<PathBuf>::new());
     assert_eq!(runtime().block_on(tier(&directory).recover()), Ok(vec![]));
+}
+
+/// A name that is being written is nobody else's: the second writer is refused, and the first goes on (failure T2).
+#[tokio::test]
+async fn two_writers_never_share_a_file() {
+    let directory = directory();
+    let tier = tier(&directory);
+    let record = record(1, 0x10, 5);
+    tier.open(writer(1), record.key, record.name)
+        .await
+        .expect("it opens");
+    tier.write(writer(1), Bytes::from_static(b"hello"))
+        .await
+        .expect("it writes");
+    let second = tier.open(writer(2), record.key, record.name).await;
+    assert!(second.is_err(), "{second:?}");
+    tier.discard(writer(2));
+    assert_eq!(tier.commit(writer(1), Arc::clone(&record)).await, Ok(()));
+    assert_eq!(
+        tier.lookup(RECORD, record.key, None).await,
+        Ok(Some((*record).clone()))
+    );
+    assert_eq!(tier.read(SOURCE, 0, 9).await, Ok(Bytes::from_static(b"hello")));
 }
 
 /// One process per directory: a second is told so in one line, and gets in when the first has gone.

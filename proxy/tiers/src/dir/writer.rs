@@ -120,6 +120,8 @@ impl Writer {
             }
             Err(error) => {
                 state.phase = Phase::Failed;
+                // It may be there all the same. A purge of the key must find it, a lookup must not.
+                shared.open().names.entry(self.key).or_default().insert(0, self.name);
                 Err(failed("committing", &self.path, error))
             }
         }

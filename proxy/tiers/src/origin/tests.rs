@@ -343,6 +343,21 @@ async fn a_head_without_end_is_refused() {
     }
 }
 
+/// A head with as many lines as are allowed comes whole.
+#[tokio::test(start_paused = true)]
+async fn a_long_head_comes_whole() {
+    let lines = "x: y\r\n".repeat(FIELD_LINES_MAX - 1);
+    let text = format!("HTTP/1.1 200 OK\r\n{lines}content-length: 0\r\n\r\n");
+    let script: &'static [Step] = Box::leak(Box::new([Read, Send(text.leak())]));
+    let rig = Rig::new(&[script]);
+    let (head, _) = rig
+        .origin
+        .fetch(request(Method::Get, "/"))
+        .await
+        .expect("the script answers");
+    assert_eq!(head.fields.all("x").count(), FIELD_LINES_MAX - 1);
+}
+
 /// Bytes that come after a body and were not asked for are never taken for the next answer.
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_nobody_asked_for_is_not_taken_for_the_next() {

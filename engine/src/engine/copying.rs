@@ -1,0 +1,172 @@
+//! Copies of one body into the tiers that take it: for a fill into all of them, for a promotion into the faster ones.
+//!
+//! L0's copy is collected in step with the body; a byte tier's goes through a lane.
+
+use super::{Engine, lanes::OpenLane};
+use crate::{
+    chunk::Chunk,
+    config::{ByteTier, IndexKeeper, MemoryTier},
+    event::Event,
+    fill::{Collect, Collected, Copies},
+    head::{Head, Length},
+    id::{FillId, PromotionId, RecordName, TierId, WriterId},
+    key::CacheKey,
+    lane::Lane,
+    memory::Resident,
+    plant::Fault,
+    reason::{LaneEnd, Rejection},
+    record::{Freshness, Record},
+    units::ByteCount,
+};
+use alloc::{sync::Arc, vec::Vec};
+
+/// Whose copies they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    Fill(FillId),
+    Promotion(PromotionId),
+}
+
+/// A response whose body is about to be copied.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Copied<'r> {
+    pub(super) key: CacheKey,
+    pub(super) head: &'r Arc<Head>,
+    pub(super) length: Length,
+}
+
+impl<C: Chunk> Engine<C> {
+    /// Opens a way into each of these tiers that may take a body of this length.
+    pub(super) fn open_copies(
+        &mut self,
+        owner: Owner,
+        copied: Copied<'_>,
+        l0: Option<MemoryTier>,
+        tiers: &[ByteTier],
+    ) -> Copies<C> {
+        let key = copied.key;
+        let mut copies = Copies::default();
+        if let Some(l0) = l0 {
+            match self.refusal(copied, l0.gate, l0.capacity) {
+                Some(why) => self.event(Event::Rejected { tier: TierId::L0, key, why }),
+                None => {
+                    copies.memory = Some(Collect::new(l0.gate.min(l0.capacity)));
+                    self.event(Event::LaneOpened { tier: TierId::L0, key, name: None });
+                }
+            }
+        }
+        for tier in tiers {
+            let capacity = match tier.index {
+                IndexKeeper::Engine { capacity, .. } => capacity,
+                IndexKeeper::Tier => ByteCount::UNLIMITED,
+            };
+            if let Some(why) = self.refusal(copied, tier.gate, capacity) {
+                self.event(Event::Rejected { tier: tier.id, key, why });
+                continue;
+            }
+            let writer = WriterId(self.ids.mint());
+            let name = RecordName(self.names.wide_bits());
+            self.event(Event::LaneOpened { tier: tier.id, key, name: Some(name) });
+            let lane = Lane::new(tier.id, name);
+            self.lanes.insert(writer, OpenLane::new(lane, owner, key, tier.on_full, tier.gate.min(capacity)));
+            copies.lanes.push(writer);
+        }
+        copies
+    }
+
+    fn refusal(&self, copied: Copied<'_>, gate: ByteCount, capacity: ByteCount) -> Option<Rejection> {
+        match copied.length {
+            Length::Known(length) if length > gate => Some(Rejection::OverGate),
+            Length::Known(length) if self.config.cost(length, copied.head) > capacity => {
+                Some(Rejection::OverCapacity)
+            }
+            Length::Known(_) | Length::Unknown => None,
+        }
+    }
+
+    /// Offers a chunk to every copy that is still being made; with it, `received` bytes have come.
+    pub(super) fn feed_copies(
+        &mut self,
+        key: CacheKey,
+        copies: &mut Copies<C>,
+        received: ByteCount,
+        chunk: &C,
+    ) {
+        if copies.memory.as_mut().map(|collect| collect.push(chunk)) == Some(Collected::OverGate) {
+            copies.memory = None;
+            self.event(Event::LaneDropped { tier: TierId::L0, key, why: LaneEnd::OverGate });
+        }
+        for writer in &copies.lanes {
+            let open = self.lanes.get_mut(writer).expect("lanes stay open until their owner closes them");
+            if !open.lane.is_live() {
+                continue;
+            }
+            let is_full = open.lane.waiting() >= self.config.lane_chunks_max;
+            if received > open.gate {
+                self.drop_lane(*writer, LaneEnd::OverGate);
+            } else if !is_full {
+                open.lane.push(chunk.clone());
+                self.advance(*writer);
+            } else if !self.config.is_planted(Fault::T5) {
+                self.drop_lane(*writer, LaneEnd::Full);
+            }
+        }
+    }
+
+    /// The body has ended whole: L0 takes it now, the other tiers when they have all of it.
+    pub(super) fn end_copies(
+        &mut self,
+        copied: Copied<'_>,
+        copies: &mut Copies<C>,
+        freshness: Freshness,
+        from: Option<TierId>,
+    ) {
+        let Copied { key, head, length } = copied;
+        let Length::Known(length) = length else { unreachable!("a body that has ended has a length") };
+        let is_planted = self.config.is_planted(Fault::T5);
+        if let Some(collect) = copies.memory.take() {
+            let collected = collect.size();
+            assert!(collected == length, "L0 collected {collected} of {length} bytes of {key}");
+            let resident =
+                Resident { head: Arc::clone(head), chunks: collect.into_body(), length, freshness };
+            self.store_in_memory(key, resident, from);
+        }
+        let stored = freshness.to_stored(self.now, self.wall());
+        for writer in &copies.lanes {
+            let open = self.lanes.get_mut(writer).expect("lanes stay open until their owner closes them");
+            if !open.lane.is_live() {
+                continue;
+            }
+            let taken = ByteCount(open.lane.taken());
+            assert!(taken == length || is_planted, "{writer:?} took {taken} of {length} bytes of {key}");
+            let name = open.lane.name;
+            let record = Record { key, name, head: Arc::clone(head), length: taken, freshness: stored };
+            open.lane.end(Arc::new(record), from);
+            self.advance(*writer);
+        }
+    }
+
+    /// The body is over before its end, or was superseded: nothing of it may be published. A lane that its tier is
+    /// just publishing is left to its answer; those are returned.
+    pub(super) fn abandon_copies(
+        &mut self,
+        key: CacheKey,
+        copies: &mut Copies<C>,
+        why: LaneEnd,
+    ) -> Vec<WriterId> {
+        if copies.memory.take().is_some() {
+            self.event(Event::LaneDropped { tier: TierId::L0, key, why });
+        }
+        let (committing, others): (Vec<_>, Vec<_>) =
+            copies.lanes.iter().copied().partition(|writer| self.lanes[writer].lane.is_committing());
+        for writer in others {
+            self.drop_lane(writer, why);
+        }
+        committing
+    }
+
+    /// Is any copy still being made?
+    pub(super) fn is_copying(&self, copies: &Copies<C>) -> bool {
+        copies.memory.is_some() || copies.lanes.iter().any(|writer| self.lanes[writer].lane.is_live())
+    }
+}

@@ -1,0 +1,162 @@
+//! C7: an edge that confirmed a purge serves nothing that it could only have had from before the purge was asked.
+//!
+//! A purge makes stale what the origin answered before it was asked. An answer that the origin gave at or after that
+//! moment is newer than the purge, even with the same version: if the origin still publishes what was purged, fetching
+//! it again is right. So a response breaks the rule when it was asked for after the confirmation, at the edge that
+//! confirmed, and carries a version that the origin last answered, to anybody, before the purge was asked.
+//!
+//! It does not check responses asked for between a purge and its confirmation, responses that broke off, other edges
+//! (they hear of a purge only through a feed, within its bound), nor purges that a tier did not confirm.
+
+use crate::{Edge, Fact, Got, Invariant, Span, Version, Violation, What};
+use std::collections::BTreeMap;
+use tiergate_engine::{CacheKey, Instant};
+
+/// The rule.
+#[derive(Debug, Default)]
+pub struct NoResurrection {
+    /// When the origin last answered with a version.
+    answered: BTreeMap<(CacheKey, Version), Instant>,
+    /// The latest purge that an edge confirmed.
+    confirmed: BTreeMap<(Edge, CacheKey), Purge>,
+    /// What each open ask has a right to, from the purges confirmed before it.
+    asks: BTreeMap<u64, Purge>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Purge {
+    asked_at: Instant,
+    newest_when_asked: Version,
+}
+
+impl NoResurrection {
+    fn on_confirmed(&mut self, edge: Edge, key: CacheKey, purge: Purge) {
+        let latest = self.confirmed.entry((edge, key)).or_insert(purge);
+        if latest.asked_at < purge.asked_at {
+            *latest = purge;
+        }
+    }
+
+    fn on_asked(&mut self, ask: u64, edge: Edge, key: CacheKey) {
+        if let Some(purge) = self.confirmed.get(&(edge, key)) {
+            self.asks.insert(ask, *purge);
+        }
+    }
+
+    fn on_whole(&self, purge: Purge, key: CacheKey, spans: &[Span]) -> Result<(), String> {
+        for (_, version) in spans.iter().filter_map(|span| span.of) {
+            if version > purge.newest_when_asked {
+                continue;
+            }
+            let answered = self.answered.get(&(key, version)).copied();
+            if answered.is_none_or(|at| at < purge.asked_at) {
+                return Err(format!(
+                    "version {}, which the origin last answered at {:?}, before the purge asked at {:?}",
+                    version.0, answered, purge.asked_at
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Invariant for NoResurrection {
+    fn id(&self) -> &'static str {
+        "C7"
+    }
+
+    fn observe(&mut self, fact: &Fact) -> Result<(), Violation> {
+        match &fact.what {
+            What::OriginAnswered { key, version, .. } => {
+                self.answered.insert((*key, *version), fact.at);
+            }
+            What::PurgeConfirmed { edge, key, newest_when_asked, asked_at } => self.on_confirmed(
+                *edge,
+                *key,
+                Purge { asked_at: *asked_at, newest_when_asked: *newest_when_asked },
+            ),
+            What::ClientAsked { ask, edge, key, .. } => self.on_asked(*ask, *edge, *key),
+            What::ClientGot { ask, edge, key, got } => {
+                let purge = self.asks.remove(ask);
+                if let (Some(purge), Got::Whole { spans, .. }) = (purge, got) {
+                    self.on_whole(purge, *key, spans).map_err(|detail| Violation {
+                        rule: "C7",
+                        detail: format!(
+                            "ask {ask} for {key} came to edge {} after it had confirmed a purge and got {detail}",
+                            edge.0
+                        ),
+                    })?;
+                }
+            }
+            What::Engine { .. }
+            | What::EdgeStarted { .. }
+            | What::EdgeCrashed { .. }
+            | What::Published { .. }
+            | What::PurgeAsked { .. }
+            | What::Healed
+            | What::Settled { .. } => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::{History, KEY, span};
+
+    /// A history in which version 1 was answered at 10 and a purge was asked for at 20 and confirmed at 30.
+    fn purged() -> History {
+        let mut history = History::of(NoResurrection::default());
+        history.at(10);
+        history.answered(KEY, 1).unwrap();
+        history.at(30);
+        history.purge_confirmed(KEY, 1, 20).unwrap();
+        history
+    }
+
+    fn get(history: &mut History, ask: u64, version: u32) -> Result<(), &'static str> {
+        history.asked(ask, KEY)?;
+        history.whole(ask, KEY, 200, None, vec![span(KEY, version, 0, 100)])
+    }
+
+    /// What was purged comes back although nobody fetched it again.
+    #[test]
+    fn a_purged_version_that_returns_is_named() {
+        assert_eq!(get(&mut purged(), 1, 1), Err("C7"));
+    }
+
+    /// The same version, fetched again after the purge was asked, is right; so is a newer one.
+    #[test]
+    fn what_the_origin_still_serves_passes() {
+        let mut history = purged();
+        history.answered(KEY, 1).unwrap();
+        assert_eq!(get(&mut history, 1, 1), Ok(()));
+        history.answered(KEY, 2).unwrap();
+        assert_eq!(get(&mut history, 2, 2), Ok(()));
+    }
+
+    /// Whoever asked before the confirmation may still get the old version.
+    #[test]
+    fn an_ask_from_before_the_confirmation_passes() {
+        let mut history = History::of(NoResurrection::default());
+        history.at(10);
+        history.answered(KEY, 1).unwrap();
+        history.asked(1, KEY).unwrap();
+        history.at(30);
+        history.purge_confirmed(KEY, 1, 20).unwrap();
+        assert_eq!(history.whole(1, KEY, 200, None, vec![span(KEY, 1, 0, 100)]), Ok(()));
+    }
+
+    /// An older purge that is confirmed late does not make a younger one forget.
+    #[test]
+    fn the_latest_purge_counts() {
+        let mut history = History::of(NoResurrection::default());
+        history.at(10);
+        history.answered(KEY, 1).unwrap();
+        history.at(30);
+        history.purge_confirmed(KEY, 1, 20).unwrap();
+        history.purge_confirmed(KEY, 1, 5).unwrap();
+        assert_eq!(get(&mut history, 1, 1), Err("C7"));
+    }
+}

@@ -1,0 +1,219 @@
+//! CON5: at most one origin fetch per key, edge and time is for everybody.
+//!
+//! It counts `Fetched` with purpose `Shared` against `FetchEnded`. A purge overtakes what is under way: requests after it
+//! must not join a fetch from before it, so that fetch no longer counts. Nor does one whose head says that its response
+//! may not be stored: it is one request's alone from then on. And a fetch that begins after a purge, but only for requests
+//! that came before it, is beside the one that later requests share. It does not count private fetches, and it does
+//! not say that a fetch was needed. What an edge had under way is forgotten when it crashes or starts.
+
+use crate::{Edge, Fact, Invariant, Violation, What};
+use std::collections::BTreeMap;
+use tiergate_engine::{CacheKey, Event, FillId, Purpose, RequestId, Storable};
+
+/// The rule.
+#[derive(Debug, Default)]
+pub struct OneFetch {
+    /// Shared fetches that later requests may join.
+    current: BTreeMap<(Edge, CacheKey), FillId>,
+    /// When each request came that is still to be answered, counted in events, and for what.
+    requested: BTreeMap<(Edge, RequestId), (u64, CacheKey)>,
+    /// When a key was last purged, counted in events.
+    purged: BTreeMap<(Edge, CacheKey), u64>,
+    /// The requests that missed and whose fetch has not begun, and when they came.
+    missed: BTreeMap<(Edge, CacheKey), Vec<(RequestId, u64)>>,
+    events: u64,
+}
+
+impl OneFetch {
+    fn on_fetched(&mut self, edge: Edge, key: CacheKey, fill: FillId) -> Result<(), Violation> {
+        let missed = self.missed.remove(&(edge, key)).unwrap_or_default();
+        let purged = self.purged.get(&(edge, key)).copied().unwrap_or(0);
+        if !missed.is_empty() && missed.iter().all(|(_, came)| *came < purged) {
+            return Ok(());
+        }
+        match self.current.insert((edge, key), fill) {
+            None => Ok(()),
+            Some(other) => Err(Violation {
+                rule: "CON5",
+                detail: format!(
+                    "edge {} fetches {key} as fill {} while fill {} is under way",
+                    edge.0, fill.0, other.0
+                ),
+            }),
+        }
+    }
+
+    /// No later request joins this fetch.
+    fn on_closed(&mut self, edge: Edge, key: CacheKey, fill: FillId) {
+        if self.current.get(&(edge, key)) == Some(&fill) {
+            self.current.remove(&(edge, key));
+        }
+    }
+
+    /// The request waits for no fetch of its own to begin, so its miss says nothing of one that does.
+    fn on_placed(&mut self, edge: Edge, request: RequestId) {
+        if let Some((_, key)) = self.requested.get(&(edge, request))
+            && let Some(missed) = self.missed.get_mut(&(edge, *key))
+        {
+            missed.retain(|(other, _)| *other != request);
+        }
+    }
+
+    fn on_event(&mut self, edge: Edge, event: &Event) -> Result<(), Violation> {
+        self.events += 1;
+        match event {
+            Event::Requested { request, key } => {
+                self.requested.insert((edge, *request), (self.events, *key));
+            }
+            Event::Missed { request, key, .. } => {
+                let known = self.requested.get(&(edge, *request));
+                let came = known.map_or(self.events, |(came, _)| *came);
+                self.missed.entry((edge, *key)).or_default().push((*request, came));
+            }
+            Event::Collapsed { request, .. } | Event::AttachRefused { request, .. } => {
+                self.on_placed(edge, *request);
+            }
+            Event::Passed { request, .. }
+            | Event::Refused { request, .. }
+            | Event::Served { request, .. } => {
+                self.on_placed(edge, *request);
+                self.requested.remove(&(edge, *request));
+            }
+            Event::Fetched { fill, key, purpose: Purpose::Shared } => {
+                return self.on_fetched(edge, *key, *fill);
+            }
+            Event::FetchEnded { fill, key, .. }
+            | Event::HeadArrived { fill, key, storable: Storable::No(_), .. } => {
+                self.on_closed(edge, *key, *fill)
+            }
+            Event::PurgeBegan { key, .. } => {
+                self.purged.insert((edge, *key), self.events);
+                self.current.remove(&(edge, *key));
+            }
+            Event::Fetched { purpose: Purpose::Private, .. }
+            | Event::HeadArrived { storable: Storable::Yes, .. }
+            | Event::Hit { .. }
+            | Event::LeaderReplaced { .. }
+            | Event::LaneOpened { .. }
+            | Event::LaneDropped { .. }
+            | Event::Rejected { .. }
+            | Event::Stored { .. }
+            | Event::Removed { .. }
+            | Event::Resident { .. }
+            | Event::Recovered { .. }
+            | Event::TierFailed { .. }
+            | Event::PurgeEnded { .. }
+            | Event::LateAnswer { .. } => {}
+        }
+        Ok(())
+    }
+}
+
+impl Invariant for OneFetch {
+    fn id(&self) -> &'static str {
+        "CON5"
+    }
+
+    fn observe(&mut self, fact: &Fact) -> Result<(), Violation> {
+        match &fact.what {
+            What::Engine { edge, event, .. } => self.on_event(*edge, event),
+            What::EdgeStarted { edge } | What::EdgeCrashed { edge } => {
+                self.current.retain(|(other, _), _| other != edge);
+                self.requested.retain(|(other, _), _| other != edge);
+                self.purged.retain(|(other, _), _| other != edge);
+                self.missed.retain(|(other, _), _| other != edge);
+                Ok(())
+            }
+            What::Published { .. }
+            | What::OriginAnswered { .. }
+            | What::ClientAsked { .. }
+            | What::ClientGot { .. }
+            | What::PurgeAsked { .. }
+            | What::PurgeConfirmed { .. }
+            | What::Healed
+            | What::Settled { .. } => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::{History, KEY, OTHER, fetch_ended, fetched};
+    use tiergate_engine::{Length, MissReason, NotStorable, PurgeId};
+
+    /// One after the other, side by side for two keys, private ones, after a purge and after a crash: all pass.
+    #[test]
+    fn one_at_a_time_passes() {
+        let mut history = History::of(OneFetch::default());
+        assert_eq!(history.event(fetched(1, KEY, Purpose::Shared)), Ok(()));
+        assert_eq!(history.event(fetched(2, OTHER, Purpose::Shared)), Ok(()));
+        assert_eq!(history.event(fetched(3, KEY, Purpose::Private)), Ok(()));
+        assert_eq!(history.event(fetch_ended(3, KEY)), Ok(()));
+        assert_eq!(history.event(fetch_ended(1, KEY)), Ok(()));
+        assert_eq!(history.event(fetched(4, KEY, Purpose::Shared)), Ok(()));
+        let began = Event::PurgeBegan { purge: PurgeId(1), key: KEY };
+        assert_eq!(history.event(began), Ok(()));
+        assert_eq!(history.event(fetched(5, KEY, Purpose::Shared)), Ok(()));
+        assert_eq!(history.event(fetch_ended(4, KEY)), Ok(()));
+        assert_eq!(history.show(What::EdgeCrashed { edge: Edge(0) }), Ok(()));
+        assert_eq!(history.event(fetched(1, KEY, Purpose::Shared)), Ok(()));
+    }
+
+    /// A response that may not be stored cannot be shared, so the next request fetches for itself.
+    #[test]
+    fn after_a_head_that_may_not_be_stored_another_fetch_passes() {
+        let mut history = History::of(OneFetch::default());
+        let head = |fill, storable| Event::HeadArrived {
+            fill: FillId(fill),
+            key: KEY,
+            status: 200,
+            length: Length::Unknown,
+            storable,
+        };
+        history.event(fetched(1, KEY, Purpose::Shared)).unwrap();
+        history.event(head(1, Storable::No(NotStorable::NoStore))).unwrap();
+        assert_eq!(history.event(fetched(2, KEY, Purpose::Shared)), Ok(()));
+        history.event(head(2, Storable::Yes)).unwrap();
+        assert_eq!(history.event(fetched(3, KEY, Purpose::Shared)), Err("CON5"));
+    }
+
+    fn request(history: &mut History, request: u64) {
+        let request = RequestId(request);
+        history.event(Event::Requested { request, key: KEY }).unwrap();
+    }
+
+    fn miss(history: &mut History, request: u64) {
+        let (request, reason) = (RequestId(request), MissReason::Absent);
+        history.event(Event::Missed { request, key: KEY, reason }).unwrap();
+    }
+
+    /// A request that came before a purge and whose lookup ends after it does not share with those that came later.
+    #[test]
+    fn those_from_before_a_purge_fetch_beside_those_from_after_it() {
+        let mut history = History::of(OneFetch::default());
+        request(&mut history, 1);
+        history.event(Event::PurgeBegan { purge: PurgeId(1), key: KEY }).unwrap();
+        request(&mut history, 2);
+        miss(&mut history, 2);
+        history.event(fetched(2, KEY, Purpose::Shared)).unwrap();
+        miss(&mut history, 1);
+        assert_eq!(history.event(fetched(1, KEY, Purpose::Shared)), Ok(()));
+        request(&mut history, 3);
+        miss(&mut history, 3);
+        assert_eq!(history.event(fetched(3, KEY, Purpose::Shared)), Err("CON5"));
+    }
+
+    /// A second one is named, also when a private one, or one that a purge overtook, ended in between.
+    #[test]
+    fn a_second_shared_fetch_is_named() {
+        let mut history = History::of(OneFetch::default());
+        history.event(fetched(1, KEY, Purpose::Shared)).unwrap();
+        history.event(Event::PurgeBegan { purge: PurgeId(1), key: KEY }).unwrap();
+        history.event(fetched(2, KEY, Purpose::Shared)).unwrap();
+        history.event(fetch_ended(1, KEY)).unwrap();
+        history.event(fetched(3, KEY, Purpose::Private)).unwrap();
+        history.event(fetch_ended(3, KEY)).unwrap();
+        assert_eq!(history.event(fetched(4, KEY, Purpose::Shared)), Err("CON5"));
+    }
+}

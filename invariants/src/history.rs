@@ -1,0 +1,114 @@
+//! Short histories for the rules' tests: one rule, and facts about one edge. It judges nothing itself.
+
+use crate::{Edge, Fact, Got, Invariant, Span, Version, What};
+use tiergate_engine::{ByteCount, CacheKey, Event, FetchEnd, FillId, Instant, Purpose, Removal, TierId};
+
+pub(crate) const KEY: CacheKey = CacheKey(1);
+pub(crate) const OTHER: CacheKey = CacheKey(2);
+const EDGE: Edge = Edge(0);
+
+/// A rule and the time. Each method shows one fact and says which rule it broke.
+pub(crate) struct History {
+    rule: Box<dyn Invariant>,
+    now: Instant,
+}
+
+impl History {
+    pub(crate) fn of(rule: impl Invariant + 'static) -> Self {
+        Self { rule: Box::new(rule), now: Instant::ZERO }
+    }
+
+    /// What is shown from now on happens at this nanosecond.
+    pub(crate) fn at(&mut self, nanos: u64) {
+        self.now = Instant::from_nanos(nanos);
+    }
+
+    pub(crate) fn show(&mut self, what: What) -> Result<(), &'static str> {
+        self.rule.observe(&Fact { at: self.now, what }).map_err(|violation| violation.rule)
+    }
+
+    pub(crate) fn event(&mut self, event: Event) -> Result<(), &'static str> {
+        self.show(What::Engine { edge: EDGE, shard: 0, event })
+    }
+
+    pub(crate) fn published(
+        &mut self,
+        key: CacheKey,
+        version: u32,
+        length: u64,
+        storable: bool,
+    ) -> Result<(), &'static str> {
+        self.show(What::Published {
+            key,
+            version: Version(version),
+            length,
+            storable,
+            lifetime_ns: if storable { 1_000_000_000 } else { 0 },
+        })
+    }
+
+    pub(crate) fn answered(&mut self, key: CacheKey, version: u32) -> Result<(), &'static str> {
+        self.show(What::OriginAnswered { edge: EDGE, key, version: Version(version) })
+    }
+
+    pub(crate) fn asked(&mut self, ask: u64, key: CacheKey) -> Result<(), &'static str> {
+        self.show(What::ClientAsked { ask, edge: EDGE, key, request: None })
+    }
+
+    pub(crate) fn got(&mut self, ask: u64, key: CacheKey, got: Got) -> Result<(), &'static str> {
+        self.show(What::ClientGot { ask, edge: EDGE, key, got })
+    }
+
+    pub(crate) fn whole(
+        &mut self,
+        ask: u64,
+        key: CacheKey,
+        status: u16,
+        age: Option<u64>,
+        spans: Vec<Span>,
+    ) -> Result<(), &'static str> {
+        self.got(ask, key, Got::Whole { status, age, spans })
+    }
+
+    pub(crate) fn purge_confirmed(
+        &mut self,
+        key: CacheKey,
+        newest_when_asked: u32,
+        asked_at: u64,
+    ) -> Result<(), &'static str> {
+        self.show(What::PurgeConfirmed {
+            edge: EDGE,
+            key,
+            newest_when_asked: Version(newest_when_asked),
+            asked_at: Instant::from_nanos(asked_at),
+        })
+    }
+}
+
+pub(crate) fn span(key: CacheKey, version: u32, offset: u64, length: u64) -> Span {
+    Span { of: Some((key, Version(version))), offset, length }
+}
+
+pub(crate) fn stored(tier: TierId, key: CacheKey, length: u64, size: u64) -> Event {
+    Event::Stored { tier, key, length: ByteCount(length), size: ByteCount(size), from: None }
+}
+
+pub(crate) fn removed(tier: TierId, key: CacheKey, size: u64) -> Event {
+    Event::Removed { tier, key, size: ByteCount(size), why: Removal::Capacity }
+}
+
+pub(crate) fn resident(tier: TierId, bytes: u64, objects: u64, capacity: u64) -> Event {
+    Event::Resident { tier, bytes: ByteCount(bytes), objects, capacity: ByteCount(capacity) }
+}
+
+pub(crate) fn recovered(tier: TierId, objects: u64) -> Event {
+    Event::Recovered { tier, objects }
+}
+
+pub(crate) fn fetched(fill: u64, key: CacheKey, purpose: Purpose) -> Event {
+    Event::Fetched { fill: FillId(fill), key, purpose }
+}
+
+pub(crate) fn fetch_ended(fill: u64, key: CacheKey) -> Event {
+    Event::FetchEnded { fill: FillId(fill), key, received: ByteCount::ZERO, end: FetchEnd::Complete }
+}

@@ -1,0 +1,206 @@
+//! M5: what a tier says it holds is the sum of what it stored and did not remove, and never more than its capacity.
+//!
+//! It checks L0 and L2, each edge and shard on its own: every `Removed` must match a `Stored` of that key and size; at
+//! every `Resident` the bytes and objects must equal the sums, and the bytes must be within the capacity. A start
+//! empties an edge; what recovery then takes in is told by `Stored`, like everything else.
+//!
+//! It does not check L1 or L3, whose contents are not the edge's alone, nor between a change and its `Resident`.
+
+use crate::{Edge, Fact, Invariant, Violation, What};
+use std::collections::BTreeMap;
+use tiergate_engine::{ByteCount, CacheKey, Event, TierId};
+
+/// The rule.
+#[derive(Debug, Default)]
+pub struct ExactAccounts {
+    accounts: BTreeMap<(Edge, u32, TierId), Account>,
+}
+
+/// What one tier of one shard must hold.
+#[derive(Debug, Default)]
+struct Account {
+    bytes: u64,
+    objects: u64,
+    /// The sizes under each key that was seen to be stored. Usually one: a replacement may show before or after.
+    sizes: BTreeMap<CacheKey, Vec<u64>>,
+}
+
+impl Account {
+    fn on_stored(&mut self, key: CacheKey, size: ByteCount) {
+        self.bytes = self.bytes.saturating_add(size.0);
+        self.objects += 1;
+        self.sizes.entry(key).or_default().push(size.0);
+    }
+
+    fn on_removed(&mut self, key: CacheKey, size: ByteCount) -> Result<(), String> {
+        let sizes = self.sizes.entry(key).or_default();
+        let Some(place) = sizes.iter().position(|other| *other == size.0) else {
+            return Err(format!("removed {key} with {} bytes, which it did not hold", size.0));
+        };
+        sizes.remove(place);
+        if sizes.is_empty() {
+            self.sizes.remove(&key);
+        }
+        self.objects -= 1;
+        self.bytes -= size.0;
+        Ok(())
+    }
+
+    fn on_resident(&mut self, bytes: ByteCount, objects: u64, capacity: ByteCount) -> Result<(), String> {
+        if (bytes.0, objects) != (self.bytes, self.objects) {
+            return Err(format!(
+                "says it holds {} bytes in {objects} objects; stored less removed is {} in {}",
+                bytes.0, self.bytes, self.objects
+            ));
+        }
+        if bytes > capacity {
+            return Err(format!("holds {} bytes, over its capacity of {}", bytes.0, capacity.0));
+        }
+        Ok(())
+    }
+}
+
+impl ExactAccounts {
+    fn on_event(&mut self, edge: Edge, shard: u32, event: &Event) -> Result<(), Violation> {
+        let tier = match event {
+            Event::Stored { tier, .. } | Event::Removed { tier, .. } | Event::Resident { tier, .. } => *tier,
+            Event::Requested { .. }
+            | Event::Hit { .. }
+            | Event::Missed { .. }
+            | Event::Collapsed { .. }
+            | Event::AttachRefused { .. }
+            | Event::Passed { .. }
+            | Event::Refused { .. }
+            | Event::Served { .. }
+            | Event::Fetched { .. }
+            | Event::HeadArrived { .. }
+            | Event::FetchEnded { .. }
+            | Event::LeaderReplaced { .. }
+            | Event::LaneOpened { .. }
+            | Event::LaneDropped { .. }
+            | Event::Rejected { .. }
+            | Event::Recovered { .. }
+            | Event::TierFailed { .. }
+            | Event::PurgeBegan { .. }
+            | Event::PurgeEnded { .. }
+            | Event::LateAnswer { .. } => return Ok(()),
+        };
+        if matches!(tier, TierId::L1 | TierId::L3) {
+            return Ok(());
+        }
+        let account = self.accounts.entry((edge, shard, tier)).or_default();
+        let checked = match event {
+            Event::Stored { key, size, .. } => {
+                account.on_stored(*key, *size);
+                Ok(())
+            }
+            Event::Removed { key, size, .. } => account.on_removed(*key, *size),
+            Event::Resident { bytes, objects, capacity, .. } => {
+                account.on_resident(*bytes, *objects, *capacity)
+            }
+            other => unreachable!("{other:?} names no tier whose accounts are kept; it was returned above"),
+        };
+        checked.map_err(|detail| Violation {
+            rule: "M5",
+            detail: format!("edge {} shard {shard} {} {detail}", edge.0, tier.as_str()),
+        })
+    }
+}
+
+impl Invariant for ExactAccounts {
+    fn id(&self) -> &'static str {
+        "M5"
+    }
+
+    fn observe(&mut self, fact: &Fact) -> Result<(), Violation> {
+        match &fact.what {
+            What::Engine { edge, shard, event } => self.on_event(*edge, *shard, event),
+            What::EdgeStarted { edge } => {
+                self.accounts.retain(|(other, _, _), _| other != edge);
+                Ok(())
+            }
+            What::EdgeCrashed { .. }
+            | What::Published { .. }
+            | What::OriginAnswered { .. }
+            | What::ClientAsked { .. }
+            | What::ClientGot { .. }
+            | What::PurgeAsked { .. }
+            | What::PurgeConfirmed { .. }
+            | What::Healed
+            | What::Settled { .. } => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::{History, KEY, OTHER, recovered, removed, resident, stored};
+
+    const L2: TierId = TierId::L2;
+
+    fn history() -> History {
+        History::of(ExactAccounts::default())
+    }
+
+    /// Storing, replacing in either order, removing, recovering and restarting, with true sums all along.
+    #[test]
+    fn true_sums_pass() {
+        let mut history = history();
+        for event in [
+            stored(L2, KEY, 90, 100),
+            resident(L2, 100, 1, 250),
+            stored(L2, KEY, 110, 120),
+            removed(L2, KEY, 100),
+            resident(L2, 120, 1, 250),
+            stored(L2, OTHER, 100, 110),
+            resident(L2, 230, 2, 250),
+            removed(L2, KEY, 120),
+            removed(L2, OTHER, 110),
+            resident(L2, 0, 0, 250),
+        ] {
+            assert_eq!(history.event(event), Ok(()), "{event:?}");
+        }
+        history.show(What::EdgeStarted { edge: Edge(0) }).unwrap();
+        for event in [
+            stored(L2, KEY, 70, 80),
+            resident(L2, 80, 1, 250),
+            recovered(L2, 1),
+            removed(L2, KEY, 80),
+            resident(L2, 0, 0, 250),
+        ] {
+            assert_eq!(history.event(event), Ok(()), "{event:?}");
+        }
+    }
+
+    fn breaks(events: &[Event]) {
+        let mut history = history();
+        let (last, before) = events.split_last().expect("a history has events");
+        for event in before {
+            assert_eq!(history.event(*event), Ok(()), "{event:?}");
+        }
+        assert_eq!(history.event(*last), Err("M5"), "{last:?}");
+    }
+
+    /// Bytes or objects that do not add up, in each direction.
+    #[test]
+    fn a_wrong_sum_is_named() {
+        breaks(&[stored(L2, KEY, 90, 100), resident(L2, 99, 1, 250)]);
+        breaks(&[stored(L2, KEY, 90, 100), resident(L2, 100, 2, 250)]);
+        breaks(&[stored(L2, KEY, 90, 100), stored(L2, KEY, 90, 100), resident(L2, 100, 1, 250)]);
+    }
+
+    /// More than the tier may hold.
+    #[test]
+    fn more_than_the_capacity_is_named() {
+        breaks(&[stored(L2, KEY, 90, 300), resident(L2, 300, 1, 250)]);
+    }
+
+    /// A removal of what is not there, or twice, or with another size.
+    #[test]
+    fn a_removal_of_nothing_is_named() {
+        breaks(&[removed(L2, KEY, 100)]);
+        breaks(&[stored(L2, KEY, 90, 100), removed(L2, KEY, 90)]);
+        breaks(&[stored(L2, KEY, 90, 100), removed(L2, KEY, 100), removed(L2, KEY, 100)]);
+    }
+}

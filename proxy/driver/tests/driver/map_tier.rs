@@ -1,0 +1,192 @@
+//! A byte tier in a map, which keeps what is committed when a driver is gone, and sees when a handle is closed too early.
+
+use crate::world::{Lent, locked, pass};
+use bytes::Bytes;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+use tiergate_driver::{ByteTier, Handle, TierError};
+use tiergate_engine::{CacheKey, ReadSource, Record, RecordId, RecordName, WriterId};
+
+/// What a tier does with its calls.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Temper {
+    /// Takes this long for each.
+    Paced(Duration),
+    /// Refuses each.
+    Fails,
+    /// Never answers a write.
+    Stuck,
+}
+
+/// The tier. Tests see it through an `Arc`, drivers through [`Lent`].
+pub(crate) struct MapTier {
+    pub(crate) temper: Mutex<Temper>,
+    contents: Mutex<Contents>,
+}
+
+#[derive(Default)]
+struct Contents {
+    stored: Vec<(Record, Vec<u8>)>,
+    open: BTreeMap<Handle<RecordId>, Vec<u8>>,
+    writing: BTreeMap<Handle<WriterId>, Vec<u8>>,
+    /// Calls under way, by the handle's text.
+    busy: BTreeMap<String, usize>,
+    closed_while_busy: Vec<String>,
+}
+
+impl MapTier {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            temper: Mutex::new(Temper::Paced(Duration::from_millis(1))),
+            contents: Mutex::default(),
+        })
+    }
+
+    /// The keys and names of what is stored.
+    pub(crate) fn stored(&self) -> Vec<Record> {
+        let contents = locked(&self.contents);
+        contents.stored.iter().map(|(record, _)| record.clone()).collect()
+    }
+
+    /// Handles that were not closed.
+    pub(crate) fn held(&self) -> usize {
+        let contents = locked(&self.contents);
+        contents.open.len() + contents.writing.len()
+    }
+
+    /// Handles that were closed while another call for them was under way.
+    pub(crate) fn closed_while_busy(&self) -> Vec<String> {
+        locked(&self.contents).closed_while_busy.clone()
+    }
+
+    /// Passes the time that a call takes; the handle is busy meanwhile.
+    async fn act(&self, handle: impl std::fmt::Debug, writes: bool) -> Result<(), TierError> {
+        let handle = format!("{handle:?}");
+        *locked(&self.contents).busy.entry(handle.clone()).or_default() += 1;
+        let temper = *locked(&self.temper);
+        let result = match temper {
+            Temper::Paced(pace) => {
+                pass(pace).await;
+                Ok(())
+            }
+            Temper::Fails => Err(TierError("the script says no".to_owned())),
+            Temper::Stuck if writes => std::future::pending().await,
+            Temper::Stuck => Ok(()),
+        };
+        *locked(&self.contents).busy.entry(handle).or_default() -= 1;
+        result
+    }
+
+    fn close(&self, handle: impl std::fmt::Debug) -> MutexGuard<'_, Contents> {
+        let handle = format!("{handle:?}");
+        let mut contents = locked(&self.contents);
+        if contents.busy.get(&handle).is_some_and(|calls| *calls > 0) {
+            contents.closed_while_busy.push(handle);
+        }
+        contents
+    }
+}
+
+fn no_such_handle() -> TierError {
+    TierError("no such handle".to_owned())
+}
+
+impl ByteTier for Lent<MapTier> {
+    async fn recover(&self) -> Result<Vec<Record>, TierError> {
+        Ok(self.stored())
+    }
+
+    async fn lookup(
+        &self,
+        handle: Handle<RecordId>,
+        key: CacheKey,
+        name: Option<RecordName>,
+    ) -> Result<Option<Record>, TierError> {
+        self.act(handle, false).await?;
+        let mut contents = locked(&self.contents);
+        let found = contents
+            .stored
+            .iter()
+            .find(|(record, _)| record.key == key && name.is_none_or(|name| name == record.name))
+            .cloned();
+        Ok(found.map(|(record, body)| {
+            contents.open.insert(handle, body);
+            record
+        }))
+    }
+
+    async fn read(
+        &self,
+        source: Handle<ReadSource>,
+        offset: u64,
+        length_max: u64,
+    ) -> Result<Bytes, TierError> {
+        let shard = source.shard;
+        match source.id {
+            ReadSource::Record(id) => self.act(Handle { shard, id }, false).await?,
+            ReadSource::Writer(id) => self.act(Handle { shard, id }, false).await?,
+        }
+        let contents = locked(&self.contents);
+        let body = match source.id {
+            ReadSource::Record(id) => contents.open.get(&Handle { shard, id }),
+            ReadSource::Writer(id) => contents.writing.get(&Handle { shard, id }),
+        };
+        let body = body.ok_or_else(no_such_handle)?;
+        let start = usize::try_from(offset)
+            .expect("test bodies are small")
+            .min(body.len());
+        let length = usize::try_from(length_max)
+            .unwrap_or(usize::MAX)
+            .min(body.len() - start);
+        Ok(Bytes::copy_from_slice(&body[start..start + length]))
+    }
+
+    fn release(&self, handle: Handle<RecordId>) {
+        self.close(handle).open.remove(&handle);
+    }
+
+    async fn open(
+        &self,
+        handle: Handle<WriterId>,
+        _key: CacheKey,
+        _name: RecordName,
+    ) -> Result<(), TierError> {
+        self.act(handle, false).await?;
+        locked(&self.contents).writing.insert(handle, Vec::new());
+        Ok(())
+    }
+
+    async fn write(&self, handle: Handle<WriterId>, chunk: Bytes) -> Result<(), TierError> {
+        self.act(handle, true).await?;
+        let mut contents = locked(&self.contents);
+        let body = contents.writing.get_mut(&handle).ok_or_else(no_such_handle)?;
+        body.extend_from_slice(&chunk);
+        Ok(())
+    }
+
+    async fn commit(&self, handle: Handle<WriterId>, record: Arc<Record>) -> Result<(), TierError> {
+        self.act(handle, true).await?;
+        let mut contents = locked(&self.contents);
+        let body = contents.writing.get(&handle).ok_or_else(no_such_handle)?.clone();
+        contents.stored.retain(|(older, _)| older.key != record.key);
+        contents.stored.push(((*record).clone(), body));
+        Ok(())
+    }
+
+    fn discard(&self, handle: Handle<WriterId>) {
+        self.close(handle).writing.remove(&handle);
+    }
+
+    async fn delete(&self, key: CacheKey, name: Option<RecordName>) -> Result<bool, TierError> {
+        self.act((key, name), false).await?;
+        let mut contents = locked(&self.contents);
+        let before = contents.stored.len();
+        contents
+            .stored
+            .retain(|(record, _)| record.key != key || name.is_some_and(|name| name != record.name));
+        Ok(contents.stored.len() < before)
+    }
+}

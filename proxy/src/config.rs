@@ -1,0 +1,287 @@
+//! The configuration file: what it may say, and what is wrong with it.
+//!
+//! [`RawServerConfig`] is what a file says; [`ServerConfig`] is what the server runs on, and whoever holds one need not
+//! check again. The `cache` section is the engine's own: a scenario contains the same text. Nothing here opens a socket
+//! or a file other than the configuration itself. Start at [`load`].
+
+mod error;
+mod origin;
+mod places;
+
+pub use error::ConfigError;
+pub use origin::OriginAddress;
+
+use error::Problem;
+use places::Places;
+use serde::Deserialize;
+use std::{
+    fs,
+    net::SocketAddr,
+    num::NonZeroU32,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tiergate_engine::{Config, RawConfig, RawDiskTier};
+
+/// Where the server listens when nobody says otherwise.
+pub const LISTEN_DEFAULT: &str = "127.0.0.1:8080";
+/// Shards for each core: with this many, two busy cores seldom want one lock.
+const SHARDS_PER_CORE: usize = 4;
+/// More shards than this only divide the capacity further.
+const SHARDS_MAX: u32 = 4096;
+/// A shard of L0 holds at least this many objects of the largest size it admits, or it could not choose between them.
+const GATES_PER_SHARD: u64 = 4;
+const DRAIN_SECONDS_DEFAULT: u64 = 30;
+const DRAIN_SECONDS_MAX: u64 = 86_400;
+
+/// A configuration file as written. Unknown keys are errors.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawServerConfig {
+    /// Where clients connect: an IP address and a port. Default `127.0.0.1:8080`; port 0 takes a free one.
+    pub listen: Option<String>,
+    /// Where responses come from: `http://host:port`. Needed.
+    pub origin: Option<String>,
+    /// What to cache where. The engine's section.
+    #[serde(default)]
+    pub cache: RawConfig,
+    /// What the tiers below L0 are.
+    #[serde(default)]
+    pub storage: RawStorage,
+    /// Independent slices of the key space, each behind its own lock. Default: 4 for each core.
+    pub shards: Option<u32>,
+    /// How long transfers may go on after SIGTERM. Default 30; at most 86400.
+    pub drain_seconds: Option<u64>,
+    /// What is written to standard error. Default `warnings`.
+    #[serde(default)]
+    pub log: Log,
+}
+
+/// `storage`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawStorage {
+    /// The memory store that edges share. Goes with `cache.l1`.
+    pub l1: Option<RawSharedStorage>,
+    /// The local disk. Goes with `cache.l2`.
+    pub l2: Option<RawDiskStorage>,
+}
+
+/// `storage.l1`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawSharedStorage {
+    /// A Redis server: `host:port`.
+    pub redis: String,
+}
+
+/// `storage.l2`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawDiskStorage {
+    /// A directory that nobody else writes to. It is made when it does not exist.
+    pub directory: PathBuf,
+}
+
+/// What is written to standard error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Log {
+    /// What somebody should look at.
+    #[default]
+    Warnings,
+    /// That, and one line for each request.
+    Access,
+    /// That, and what the engine did.
+    Debug,
+}
+
+/// What a server runs on.
+#[derive(Clone, Debug)]
+pub struct ServerConfig {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// Where responses come from.
+    pub origin: OriginAddress,
+    /// What to cache where.
+    pub cache: Config,
+    /// `host:port` of the Redis server that is L1. There if and only if `cache` has an L1.
+    pub redis: Option<String>,
+    /// The directory that is L2. There if and only if `cache` has an L2.
+    pub directory: Option<PathBuf>,
+    /// Engines.
+    pub shards: NonZeroU32,
+    /// How long transfers may go on after a signal.
+    pub drain: Duration,
+    /// What to log.
+    pub log: Log,
+}
+
+/// What the command line puts in place of what the file says.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// Instead of `listen`.
+    pub listen: Option<String>,
+    /// Instead of `origin`.
+    pub origin: Option<String>,
+}
+
+/// Reads and checks a configuration file.
+///
+/// # Errors
+/// The file cannot be read or is no YAML, a key is unknown, a value is out of bounds, or two keys contradict each
+/// other. The error says where.
+pub fn load(path: &Path, overrides: &Overrides) -> Result<ServerConfig, ConfigError> {
+    check_overrides(overrides)?;
+    let at = |problem: Problem| ConfigError::new(path, problem);
+    let text = fs::read_to_string(path).map_err(|error| {
+        at(Problem::whole(format!("cannot be read: {error}; name an existing file with -c")))
+    })?;
+    parse(&text, overrides).map_err(at)
+}
+
+/// What a server without a file runs on: defaults, and L2 in `directory`. Without an origin, the caller has its own.
+///
+/// # Errors
+/// An override is out of bounds.
+pub(crate) fn for_demo(overrides: Overrides, directory: &Path) -> Result<ServerConfig, ConfigError> {
+    check_overrides(&overrides)?;
+    let Overrides { listen, origin } = overrides;
+    let raw = RawServerConfig {
+        listen,
+        origin: origin.or_else(|| Some(format!("http://{LISTEN_DEFAULT}"))),
+        cache: RawConfig { l2: Some(RawDiskTier::default()), ..RawConfig::default() },
+        storage: RawStorage { l1: None, l2: Some(RawDiskStorage { directory: directory.to_owned() }) },
+        shards: None,
+        drain_seconds: None,
+        log: Log::default(),
+    };
+    check(raw).map_err(|problem| ConfigError::new(Path::new("the demonstration"), problem))
+}
+
+/// Before the file is looked at, so that nobody searches it for a mistake that stands on the command line.
+fn check_overrides(overrides: &Overrides) -> Result<(), ConfigError> {
+    let Overrides { listen, origin } = overrides;
+    let at = |problem: Problem| ConfigError::new(Path::new("command line"), problem);
+    if let Some(listen) = listen {
+        check_listen("--listen", listen).map_err(at)?;
+    }
+    if let Some(origin) = origin {
+        check_origin("--origin", origin).map_err(at)?;
+    }
+    Ok(())
+}
+
+fn check_listen(key: &str, text: &str) -> Result<SocketAddr, Problem> {
+    let bound = "an IP address and a port, such as 127.0.0.1:8080";
+    text.parse().map_err(|_| Problem::value(key, text, bound))
+}
+
+fn check_origin(key: &str, text: &str) -> Result<OriginAddress, Problem> {
+    text.parse().map_err(|bound: &str| Problem::value(key, text, bound))
+}
+
+/// The text of a file, as what a server runs on.
+fn parse(text: &str, overrides: &Overrides) -> Result<ServerConfig, Problem> {
+    let places = Places::of(text);
+    let mut raw: RawServerConfig =
+        serde_saphyr::from_str(text).map_err(|error| Problem::unreadable(&error, &places))?;
+    let Overrides { listen, origin } = overrides.clone();
+    raw.listen = listen.or(raw.listen);
+    raw.origin = origin.or(raw.origin);
+    check(raw).map_err(|problem| problem.located(&places))
+}
+
+/// The one conversion from what is written to what is used.
+fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
+    let RawServerConfig { listen, origin, cache, storage, shards, drain_seconds, log } = raw;
+    let listen = check_listen("listen", listen.as_deref().unwrap_or(LISTEN_DEFAULT))?;
+    let origin = origin.ok_or_else(|| {
+        Problem::field("origin", "is missing: name the server to cache, such as http://127.0.0.1:9000")
+    })?;
+    let origin = check_origin("origin", &origin)?;
+    let shards = shard_count(shards, &cache)?;
+    let drain_seconds = drain_seconds.unwrap_or(DRAIN_SECONDS_DEFAULT);
+    if drain_seconds > DRAIN_SECONDS_MAX {
+        return Err(Problem::value("drain_seconds", drain_seconds, "from 0 to 86400"));
+    }
+    let (redis, directory) = check_storage(&cache, storage)?;
+    let cache = Config::try_from(cache)
+        .map_err(|error| Problem::value(format!("cache.{}", error.field), error.value, error.bound))?;
+    Ok(ServerConfig {
+        listen,
+        origin,
+        cache,
+        redis,
+        directory,
+        shards,
+        drain: Duration::from_secs(drain_seconds),
+        log,
+    })
+}
+
+/// As many as asked for; otherwise as many as the cores make use of, but not so many that a shard of L0 becomes too
+/// small for what the gate lets in.
+fn shard_count(asked: Option<u32>, cache: &RawConfig) -> Result<NonZeroU32, Problem> {
+    if let Some(asked) = asked {
+        return NonZeroU32::new(asked)
+            .filter(|count| count.get() <= SHARDS_MAX)
+            .ok_or_else(|| Problem::value("shards", asked, "from 1 to 4096"));
+    }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let useful = u32::try_from(cores.saturating_mul(SHARDS_PER_CORE)).unwrap_or(SHARDS_MAX);
+    let roomy = cache.l0.as_ref().map_or(SHARDS_MAX, |l0| {
+        let room = l0.gate.0.saturating_mul(GATES_PER_SHARD).max(1);
+        u32::try_from(l0.capacity.0 / room).unwrap_or(SHARDS_MAX)
+    });
+    let count = useful.min(roomy).clamp(1, SHARDS_MAX);
+    Ok(NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN))
+}
+
+/// A tier is described twice, by what it does (`cache`) and by what it is (`storage`): one without the other would be
+/// a tier that silently does nothing.
+fn check_storage(
+    cache: &RawConfig,
+    storage: RawStorage,
+) -> Result<(Option<String>, Option<PathBuf>), Problem> {
+    let lone = |there: &str, absent: &str, advice: &str| {
+        Problem::field(
+            there.to_owned(),
+            format!("is given, but `{absent}` is not: write {advice}, or remove `{there}`"),
+        )
+    };
+    match (&cache.l1, &storage.l1) {
+        (Some(_), None) => {
+            let advice = "storage: { l1: { redis: \"127.0.0.1:6379\" } }";
+            return Err(lone("cache.l1", "storage.l1", advice));
+        }
+        (None, Some(_)) => return Err(lone("storage.l1", "cache.l1", "cache: { l1: {} }")),
+        (Some(_), Some(_)) | (None, None) => {}
+    }
+    match (&cache.l2, &storage.l2) {
+        (Some(_), None) => {
+            let advice = "storage: { l2: { directory: \"/var/cache/tiergate\" } }";
+            return Err(lone("cache.l2", "storage.l2", advice));
+        }
+        (None, Some(_)) => return Err(lone("storage.l2", "cache.l2", "cache: { l2: {} }")),
+        (Some(_), Some(_)) | (None, None) => {}
+    }
+    let redis = storage.l1.map(|l1| l1.redis);
+    if let Some(redis) = &redis
+        && !origin::is_authority(redis)
+    {
+        return Err(Problem::value("storage.l1.redis", redis, "host:port, such as 127.0.0.1:6379"));
+    }
+    let directory = storage.l2.map(|l2| l2.directory);
+    if directory.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+        return Err(Problem::value(
+            "storage.l2.directory",
+            "empty",
+            "a directory, such as /var/cache/tiergate",
+        ));
+    }
+    Ok((redis, directory))
+}
+
+#[cfg(test)]
+mod tests;

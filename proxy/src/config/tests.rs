@@ -1,0 +1,154 @@
+use super::*;
+
+const EXAMPLE: &str = include_str!("../../tiergate.example.yaml");
+
+/// The whole message for a file called `t.yaml` with this text.
+fn complaint(text: &str) -> String {
+    let problem = parse(text, &Overrides::default()).expect_err("the configuration is wrong");
+    ConfigError::new(Path::new("t.yaml"), problem).to_string()
+}
+
+/// The example loads, and says what the server runs on.
+#[test]
+fn the_example_loads_as_it_stands() {
+    let config = parse(EXAMPLE, &Overrides::default()).expect("the example is right");
+    assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.origin.authority(), "127.0.0.1:9000");
+    assert_eq!(config.redis.as_deref(), Some("127.0.0.1:6379"));
+    assert_eq!(config.directory.as_deref(), Some(Path::new("/var/cache/tiergate")));
+    assert_eq!(config.shards.get(), 8);
+    assert_eq!(config.drain, Duration::from_secs(30));
+    assert_eq!(config.log, Log::Warnings);
+}
+
+/// The readers' own lists of known keys, drawn out of them with a key that nobody has, are all in the example.
+#[test]
+fn the_example_names_every_key() {
+    let sections = [
+        "",
+        "cache",
+        "cache.l0",
+        "cache.l1",
+        "cache.l2",
+        "cache.promotion",
+        "cache.collapse",
+        "cache.fill",
+        "storage",
+        "storage.l1",
+        "storage.l2",
+    ];
+    let places = Places::of(EXAMPLE);
+    for section in sections {
+        let mut text = String::from("nobody: 1");
+        for name in section.rsplit('.').filter(|name| !name.is_empty()) {
+            text = format!("{name}: {{ {text} }}");
+        }
+        let message = complaint(&text);
+        let (_, known) = message.split_once("expected").expect(&message);
+        // Names stand between quotation marks of the reader's, and nothing else does.
+        let known: Vec<&str> = known
+            .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .filter(|word| !["", "one", "of", "or"].contains(word))
+            .collect();
+        assert!(!known.is_empty(), "{message}");
+        for name in known {
+            let path = if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") };
+            assert!(places.has(&path), "the example does not name `{path}`: {message}");
+        }
+    }
+}
+
+/// Each error names the file, the line, the key, the value and the bound.
+#[test]
+fn errors_say_where_and_what() {
+    let cases = [
+        (
+            "listen: here\norigin: http://a:1\n",
+            "t.yaml:1: `listen` is here, but must be an IP address and a port, such as 127.0.0.1:8080",
+        ),
+        (
+            "listen: 127.0.0.1:0\n",
+            "t.yaml: `origin` is missing: name the server to cache, such as http://127.0.0.1:9000",
+        ),
+        (
+            "\norigin: https://a\n",
+            "t.yaml:2: `origin` is https://a, but must be http://host:port: TLS towards the origin is not there yet",
+        ),
+        (
+            "origin: http://a/b\n",
+            "t.yaml:1: `origin` is http://a/b, but must be a URL without path and query: a request's own path is used",
+        ),
+        (
+            "origin: http://a:0\n",
+            "t.yaml:1: `origin` is http://a:0, but must be a URL with a port from 1 to 65535",
+        ),
+        ("origin: http://a\nshards: 0\n", "t.yaml:2: `shards` is 0, but must be from 1 to 4096"),
+        (
+            "origin: http://a\ndrain_seconds: 86401\n",
+            "t.yaml:2: `drain_seconds` is 86401, but must be from 0 to 86400",
+        ),
+        (
+            "origin: http://a\ncache:\n  fill:\n    read_size: 1\n    window: 1KiB\n",
+            "t.yaml:5: `cache.fill.window` is 1KiB, but must be at least 64KiB",
+        ),
+        (
+            "origin: http://a\ncache: { collapse: { waiters_max: 0 } }\n",
+            "t.yaml:2: `cache.collapse.waiters_max` is 0, but must be 1 to 1000000",
+        ),
+        (
+            "origin: http://a\ncache:\n  l2: {}\n",
+            "t.yaml:3: `cache.l2` is given, but `storage.l2` is not: write storage: { l2: { directory: \
+             \"/var/cache/tiergate\" } }, or remove `cache.l2`",
+        ),
+        (
+            "origin: http://a\nstorage:\n  l1:\n    redis: b:1\n",
+            "t.yaml:3: `storage.l1` is given, but `cache.l1` is not: write cache: { l1: {} }, or remove `storage.l1`",
+        ),
+        (
+            "origin: http://a\ncache: { l1: {} }\nstorage:\n  l1:\n    redis: b\n",
+            "t.yaml:5: `storage.l1.redis` is b, but must be host:port, such as 127.0.0.1:6379",
+        ),
+    ];
+    for (text, message) in cases {
+        assert_eq!(complaint(text), message, "{text}");
+    }
+}
+
+/// What the YAML reader complains about carries the line and the key as well, in the reader's words.
+#[test]
+fn shapes_that_are_wrong_are_located() {
+    let cases = [
+        ("origin: http://a\nlisten_on: 1\n", "t.yaml:2: ", "listen_on"),
+        ("origin: http://a\ncache:\n  l0:\n    gate: 2 bananas\n", "t.yaml:4: `cache.l0.gate` ", "2 bananas"),
+        ("origin: http://a\nshards: many\n", "t.yaml:2: `shards` is many: ", "whole number"),
+        ("origin: http://a\nlog: loud\n", "t.yaml:2: ", "loud"),
+        ("origin: http://a\norigin: http://b\n", "t.yaml:2: ", "duplicate"),
+        ("origin: [\n", "t.yaml:", ""),
+    ];
+    for (text, start, word) in cases {
+        let message = complaint(text);
+        assert!(message.starts_with(start), "{message}");
+        assert!(message.contains(word), "{message}");
+        assert_eq!(message.lines().count(), 1, "{message}");
+        println!("{message}");
+    }
+}
+
+/// The command line wins over the file.
+#[test]
+fn overrides_take_the_place_of_what_the_file_says() {
+    let overrides =
+        Overrides { listen: Some("127.0.0.2:0".to_owned()), origin: Some("http://b:2".to_owned()) };
+    let config = parse("listen: nonsense\norigin: http://a:1\n", &overrides).expect("overridden");
+    assert_eq!(config.listen.to_string(), "127.0.0.2:0");
+    assert_eq!(config.origin.authority(), "b:2");
+}
+
+/// Without a number of shards, a small L0 is not divided until a shard cannot hold a few of its largest objects.
+#[test]
+fn a_small_l0_is_divided_less() {
+    let config =
+        parse("origin: http://a\ncache: { l0: { capacity: 9MiB, gate: 1MiB } }\n", &Overrides::default())
+            .expect("a right configuration");
+    assert!(config.shards.get() <= 2, "{}", config.shards);
+}

@@ -1,0 +1,336 @@
+//! The HTTP front: translates between Pingora and the driver, and obeys.
+//!
+//! A request takes one of four ways. The fast door answers a fresh L0 hit before pingora-cache is entered, which halves
+//! its cost. What the engine serves otherwise flows through pingora-cache ([`crate::adapter`]). What it passes is proxied
+//! by Pingora, uncached. What it refuses gets an error page. `PURGE` is answered here as well. Which way a request takes
+//! is the engine's word. Start at [`Front::request_filter`](ProxyHttp::request_filter).
+
+mod log;
+mod proxied;
+mod purge;
+
+use crate::{
+    adapter::{Ready, Tiers},
+    config::OriginAddress,
+    response::{self, Account, ErrorPage},
+};
+use async_trait::async_trait;
+use bytes::Bytes;
+use pingora::{
+    Error, ErrorSource, ErrorType, Result,
+    cache::{CacheKey as PingoraKey, CacheMeta, ForcedFreshness, storage::HitHandler},
+    http::{RequestHeader, ResponseHeader},
+    proxy::{FailToProxy, ProxyHttp, Session},
+    upstreams::peer::HttpPeer,
+};
+use std::{
+    convert::Infallible,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tiergate_driver::{Answer, Driver, Served, World};
+use tiergate_engine::{CacheKey, Method, Outcome, RequestHead, Resident, TierId};
+use tiergate_tiers::http_head;
+use tokio::sync::mpsc;
+
+/// How long a client may take to accept one write. One that stopped reading would hold its body, and a body that no
+/// tier keeps would wait for it.
+const CLIENT_WRITE_TIME_MAX: Duration = Duration::from_secs(60);
+/// The bytes of one write from memory at most, so that slow clients are given that time for each.
+const WRITE_BYTES_MAX: usize = 256 << 10;
+
+/// Whether each request is logged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccessLog {
+    /// One line each.
+    Lines,
+    /// Not at all.
+    Silent,
+}
+
+/// The front of one cache.
+pub struct Front<W: World> {
+    driver: Driver<W>,
+    tiers: &'static Tiers<W>,
+    origin: OriginAddress,
+    access_log: AccessLog,
+    /// Lives as long as any connection: whoever holds the other end learns when the last one is gone.
+    _open: mpsc::Sender<Infallible>,
+}
+
+/// What is known of one request.
+pub struct Exchange {
+    began: Instant,
+    /// Set once it is known how the request is answered.
+    account: Option<Account>,
+    /// The driver's answer, on its way to pingora-cache.
+    key: Option<PingoraKey>,
+}
+
+impl<W: World> Front<W> {
+    /// A front before `driver`, which passes to `origin`. `open` is dropped with the last connection.
+    pub fn new(
+        driver: Driver<W>,
+        origin: OriginAddress,
+        access_log: AccessLog,
+        open: mpsc::Sender<Infallible>,
+    ) -> Self {
+        Self { tiers: Tiers::leak(driver.clone()), driver, origin, access_log, _open: open }
+    }
+
+    /// Asks the engine, unless the client goes away before it answers: dropping the question tells the engine.
+    async fn ask(&self, session: &mut Session, key: CacheKey, head: RequestHead) -> Result<Answer<W>> {
+        let bodiless = head.method != Method::Other;
+        let answer = self.driver.request(key, Arc::new(head));
+        if !bodiless {
+            return Ok(answer.await);
+        }
+        tokio::select! {
+            biased;
+            answer = answer => Ok(answer),
+            // Pipelining is on, so bytes of a next request are kept and do not end the wait.
+            left = session.as_downstream_mut().read_body_or_idle(true) => match left {
+                Err(error) => Err(error.into_down()),
+                Ok(_) => Err(Error::new_down(ErrorType::ConnectionClosed)),
+            },
+        }
+    }
+
+    /// A response of the engine's, made ready for pingora-cache to find.
+    async fn serve(
+        &self,
+        session: &mut Session,
+        exchange: &mut Exchange,
+        key: CacheKey,
+        served: Served<W>,
+    ) -> Result<bool> {
+        let Served { head, length, age, fresh_for, outcome, body } = served;
+        let Ok(header) = response::header(&head, length) else {
+            return self
+                .answer_error(session, exchange, ErrorPage::OURS, Account::own("bad-stored-head"))
+                .await;
+        };
+        exchange.account = Some(Account::served(outcome, age, fresh_for));
+        exchange.key = Some(Tiers::key(key, Ready { header, age, fresh_for, body }));
+        Ok(false)
+    }
+
+    /// The fast door's answer, straight from memory.
+    async fn serve_resident(
+        &self,
+        session: &mut Session,
+        exchange: &mut Exchange,
+        resident: &Resident<Bytes>,
+        age: Duration,
+    ) -> Result<bool> {
+        let fresh_for = resident.freshness.lifetime.saturating_sub(age);
+        let account = Account::served(Outcome::Hit { tier: TierId::L0 }, age, fresh_for);
+        let Ok(mut header) = response::header(&resident.head, response::exactly(resident.length)) else {
+            return self
+                .answer_error(session, exchange, ErrorPage::OURS, Account::own("bad-stored-head"))
+                .await;
+        };
+        account.write(&mut header)?;
+        exchange.account = Some(account);
+        let bodiless = session.req_header().method == http::Method::HEAD || resident.chunks.is_empty();
+        send_header(session, header, bodiless).await?;
+        if bodiless {
+            return Ok(true);
+        }
+        for chunk in &resident.chunks {
+            for start in (0..chunk.len()).step_by(WRITE_BYTES_MAX) {
+                let piece = chunk.slice(start..chunk.len().min(start + WRITE_BYTES_MAX));
+                send_body(session, Some(piece), false).await?;
+            }
+        }
+        send_body(session, None, true).await?;
+        Ok(true)
+    }
+
+    /// An error page. The connection can be used again.
+    async fn answer_error(
+        &self,
+        session: &mut Session,
+        exchange: &mut Exchange,
+        page: ErrorPage,
+        account: Account,
+    ) -> Result<bool> {
+        let header = page.header(&account)?;
+        exchange.account = Some(account);
+        send_short(session, header, Bytes::from_static(page.text.as_bytes())).await
+    }
+}
+
+/// Writes a whole short answer and says that the request was answered.
+async fn send_short(session: &mut Session, header: ResponseHeader, body: Bytes) -> Result<bool> {
+    let bodiless = session.req_header().method == http::Method::HEAD;
+    send_header(session, header, bodiless).await?;
+    if !bodiless {
+        send_body(session, Some(body), true).await?;
+    }
+    Ok(true)
+}
+
+async fn send_header(session: &mut Session, header: ResponseHeader, end: bool) -> Result<()> {
+    session.write_response_header(Box::new(header), end).await.map_err(Error::into_down)
+}
+
+async fn send_body(session: &mut Session, piece: Option<Bytes>, end: bool) -> Result<()> {
+    session.write_response_body(piece, end).await.map_err(Error::into_down)
+}
+
+/// The engine's view of a request. A `GET` that brings a body or wants another protocol is no question to a cache:
+/// as any other method, it is passed with all it brings.
+fn engine_head(session: &mut Session) -> std::result::Result<RequestHead, http_head::HeadError> {
+    let brings_more =
+        !session.as_downstream_mut().is_body_empty() || session.as_downstream().is_upgrade_req();
+    let mut head = http_head::request_head(session.req_header())?;
+    if brings_more {
+        head.method = Method::Other;
+    }
+    Ok(head)
+}
+
+#[async_trait]
+impl<W: World> ProxyHttp for Front<W> {
+    type CTX = Exchange;
+
+    fn new_ctx(&self) -> Exchange {
+        Exchange { began: Instant::now(), account: None, key: None }
+    }
+
+    async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
+        session.as_downstream_mut().set_pipelining_enabled(true);
+        session.as_downstream_mut().set_write_timeout(Some(CLIENT_WRITE_TIME_MAX));
+        let Ok(head) = engine_head(session) else {
+            return self
+                .answer_error(session, exchange, ErrorPage::BAD_REQUEST, Account::own("bad-request"))
+                .await;
+        };
+        let key = CacheKey::of(&head.authority, &head.target);
+        if purge::is_purge(session.req_header()) {
+            return self.purge(session, exchange, key).await;
+        }
+        if let Some((resident, age)) = self.driver.fresh_hit(key, head.method, head.fields.iter()) {
+            return self.serve_resident(session, exchange, &resident, age).await;
+        }
+        match self.ask(session, key, head).await? {
+            Answer::Serve(served) => self.serve(session, exchange, key, served).await,
+            Answer::Pass(bypass) => {
+                exchange.account = Some(Account::passed(bypass));
+                Ok(false)
+            }
+            Answer::Refuse(refusal) => {
+                let account = Account::refused(refusal);
+                self.answer_error(session, exchange, ErrorPage::of(refusal), account).await
+            }
+        }
+    }
+
+    /// Only what the engine serves enters pingora-cache.
+    fn request_cache_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<()> {
+        if exchange.key.is_some() {
+            session.cache.enable(self.tiers, None, None, None, None);
+        }
+        Ok(())
+    }
+
+    fn cache_key_callback(&self, _session: &Session, exchange: &mut Exchange) -> Result<PingoraKey> {
+        exchange
+            .key
+            .take()
+            .ok_or_else(|| Error::explain(ErrorType::InternalError, "the cache is on without an answer"))
+    }
+
+    /// Freshness is the engine's word, and it was said.
+    async fn cache_hit_filter(
+        &self,
+        _session: &mut Session,
+        _meta: &CacheMeta,
+        _hit_handler: &mut HitHandler,
+        _is_fresh: bool,
+        _exchange: &mut Exchange,
+    ) -> Result<Option<ForcedFreshness>> {
+        Ok(Some(ForcedFreshness::ForceFresh))
+    }
+
+    async fn upstream_peer(&self, _session: &mut Session, _exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
+        proxied::peer(&self.origin).await
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _session: &mut Session,
+        request: &mut RequestHeader,
+        _exchange: &mut Exchange,
+    ) -> Result<()> {
+        request.append_header(http::header::VIA, response::VIA)?;
+        Ok(())
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        _session: &mut Session,
+        response: &mut ResponseHeader,
+        _exchange: &mut Exchange,
+    ) -> Result<()> {
+        proxied::strip_hop_by_hop(response);
+        Ok(())
+    }
+
+    /// On the way to the client, from wherever it came.
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        if response.status.is_informational() {
+            return Ok(());
+        }
+        if session.req_header().version == http::Version::HTTP_10 {
+            // A client of 1.0 does not know chunks: the end of the connection is the end of the body, and nothing tells
+            // that client when a body of unknown length broke off. HTTP/1.0 has no word for it.
+            response.remove_header(&http::header::TRANSFER_ENCODING);
+        }
+        if let Some(account) = &exchange.account {
+            account.write(response)?;
+        }
+        Ok(())
+    }
+
+    /// Before the head was sent, an error page; after it, nothing but the end of the connection tells the truth.
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        exchange: &mut Exchange,
+    ) -> FailToProxy {
+        let sent = session.response_written().is_some_and(|response| !response.status.is_informational());
+        let page = match proxied::page(error) {
+            Some(page) if !sent => page,
+            Some(_) | None => {
+                return FailToProxy { error_code: 0, can_reuse_downstream: false };
+            }
+        };
+        let account = match (&exchange.account, error.esource()) {
+            (Some(account), _) => account.clone(),
+            (None, ErrorSource::Upstream | ErrorSource::Internal | ErrorSource::Unset) => {
+                Account::own("internal-error")
+            }
+            (None, ErrorSource::Downstream) => Account::own("bad-request"),
+        };
+        session.set_keepalive(None);
+        if let Err(error) = self.answer_error(session, exchange, page, account).await {
+            tracing::debug!(%error, "the client did not take an error page");
+        }
+        FailToProxy { error_code: page.status, can_reuse_downstream: false }
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
+        match self.access_log {
+            AccessLog::Lines => log::access(session, exchange.began.elapsed(), error),
+            AccessLog::Silent => {}
+        }
+    }
+}

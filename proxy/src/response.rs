@@ -1,0 +1,150 @@
+//! From what the engine says to what a client reads: status codes, and the fields that a cache adds.
+//!
+//! The one place where outcomes become HTTP.
+
+use http::{HeaderName, HeaderValue, header};
+use pingora::http::ResponseHeader;
+use std::time::Duration;
+use tiergate_engine::{Bypass, ByteCount, Head, Length, OriginFailure, Outcome, Refusal};
+use tiergate_tiers::http_head::{self, HeadError};
+
+/// RFC 9211.
+pub(crate) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+/// RFC 9110 section 7.6.3.
+pub(crate) const VIA: HeaderValue = HeaderValue::from_static("1.1 tiergate");
+
+/// A length that is known.
+pub(crate) fn exactly(length: ByteCount) -> Length {
+    Length::Known(length)
+}
+
+/// A stored or arriving head for Pingora. A length that became known after the head was written is told, too.
+pub(crate) fn header(head: &Head, length: Length) -> Result<ResponseHeader, HeadError> {
+    let (mut parts, ()) = http_head::response(head)?.into_parts();
+    let bodiless = matches!(head.status, 204 | 304);
+    if let Length::Known(ByteCount(bytes)) = length
+        && !bodiless
+        && !parts.headers.contains_key(header::CONTENT_LENGTH)
+    {
+        parts.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(bytes));
+    }
+    Ok(ResponseHeader::from(parts))
+}
+
+/// What a response says about how it came about.
+#[derive(Clone, Debug)]
+pub(crate) struct Account {
+    status: HeaderValue,
+    age: Age,
+}
+
+/// What becomes of `Age`.
+#[derive(Clone, Copy, Debug)]
+enum Age {
+    /// It says this.
+    Is(Duration),
+    /// There is none: the origin made the response for this request.
+    New,
+    /// The cache has no say.
+    Untouched,
+}
+
+impl Account {
+    /// Of a response that the engine answered.
+    pub(crate) fn served(outcome: Outcome, age: Duration, fresh_for: Duration) -> Self {
+        let age = match outcome {
+            Outcome::Miss { .. } if age < Duration::from_secs(1) => Age::New,
+            Outcome::Hit { .. } | Outcome::Miss { .. } => Age::Is(age),
+        };
+        Self { status: http_head::cache_status(outcome, fresh_for), age }
+    }
+
+    /// Of a response that goes around the cache. Its `Age` stays what the origin says.
+    pub(crate) fn passed(bypass: Bypass) -> Self {
+        Self { status: http_head::cache_status_passed(bypass), age: Age::Untouched }
+    }
+
+    /// Of an error that the engine decided on.
+    pub(crate) fn refused(refusal: Refusal) -> Self {
+        Self { status: http_head::cache_status_refused(refusal), age: Age::Untouched }
+    }
+
+    /// Of an answer of the front's own.
+    pub(crate) fn own(detail: &'static str) -> Self {
+        let status = HeaderValue::try_from(format!("tiergate; detail={detail}"))
+            .expect("the details are words of ours, all visible ASCII");
+        Self { status, age: Age::Untouched }
+    }
+
+    /// Puts it into the head. Caches before us have their say first in each list.
+    pub(crate) fn write(&self, response: &mut ResponseHeader) -> pingora::Result<()> {
+        match self.age {
+            Age::Is(age) => response.insert_header(header::AGE, http_head::age(age))?,
+            // Pingora puts one on everything that comes through its cache.
+            Age::New => drop(response.remove_header(&header::AGE)),
+            Age::Untouched => {}
+        }
+        response.append_header(CACHE_STATUS, &self.status)?;
+        response.append_header(header::VIA, VIA)?;
+        Ok(())
+    }
+}
+
+/// An error that a client can read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ErrorPage {
+    pub(crate) status: u16,
+    pub(crate) text: &'static str,
+}
+
+impl ErrorPage {
+    pub(crate) const ORIGIN_FAILED: Self =
+        Self { status: 502, text: "502 Bad Gateway: the origin server failed.\n" };
+    pub(crate) const ORIGIN_UNREACHABLE: Self =
+        Self { status: 502, text: "502 Bad Gateway: the origin server cannot be reached.\n" };
+    pub(crate) const ORIGIN_LATE: Self =
+        Self { status: 504, text: "504 Gateway Timeout: the origin server did not answer in time.\n" };
+    pub(crate) const BUSY: Self =
+        Self { status: 503, text: "503 Service Unavailable: too many requests are under way.\n" };
+    pub(crate) const BAD_REQUEST: Self =
+        Self { status: 400, text: "400 Bad Request: the request does not say clearly what it is for.\n" };
+    pub(crate) const PURGE_FORBIDDEN: Self =
+        Self { status: 403, text: "403 Forbidden: purges are taken from this machine only.\n" };
+    pub(crate) const OURS: Self =
+        Self { status: 500, text: "500 Internal Server Error: the cache failed.\n" };
+
+    /// What a refusal looks like.
+    pub(crate) const fn of(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Origin(failure) => match failure {
+                OriginFailure::Unreachable => Self::ORIGIN_UNREACHABLE,
+                OriginFailure::TimedOut => Self::ORIGIN_LATE,
+                OriginFailure::Broken
+                | OriginFailure::Malformed
+                | OriginFailure::TooShort
+                | OriginFailure::TooLong
+                | OriginFailure::Abandoned => Self::ORIGIN_FAILED,
+            },
+            Refusal::TooManyFills | Refusal::TooManyWaiters => Self::BUSY,
+        }
+    }
+
+    /// Its head. A limit that was reached is over soon.
+    pub(crate) fn header(self, account: &Account) -> pingora::Result<ResponseHeader> {
+        let mut header = plain(self.status, "text/plain; charset=utf-8", self.text.len())?;
+        if self.status == 503 {
+            header.insert_header(header::RETRY_AFTER, "1")?;
+        }
+        account.write(&mut header)?;
+        Ok(header)
+    }
+}
+
+/// The head of a short answer of our own, which nobody may store.
+pub(crate) fn plain(status: u16, kind: &'static str, length: usize) -> pingora::Result<ResponseHeader> {
+    let mut header = ResponseHeader::build_no_case(status, Some(8))?;
+    header.insert_header(header::CONTENT_TYPE, kind)?;
+    header.insert_header(header::CONTENT_LENGTH, length)?;
+    header.insert_header(header::CACHE_CONTROL, "no-store")?;
+    Ok(header)
+}

@@ -1,0 +1,199 @@
+//! Starting and stopping: listener, tiers, driver, front, signals, drain.
+//!
+//! Pingora's own `Server` is not used. It binds only while it starts (a taken port is a panic after 30 tries), and on
+//! SIGTERM it sleeps a fixed time, whether or not anything is under way. Here the port is bound before anything else,
+//! and a drain ends with the last connection. Everything of Pingora's that serves requests is the same: its service,
+//! its listener, its proxy.
+
+mod demo;
+mod drain;
+mod error;
+
+pub(crate) use error::StartError;
+
+use crate::{
+    Failure,
+    args::Serve,
+    config::{self, Log, Overrides, ServerConfig},
+    front::{AccessLog, Front},
+    world::{Journal, Production},
+};
+use pingora::{
+    proxy::{HttpProxy, http_proxy_service_with_name},
+    server::{Fds, ListenFds, configuration::ServerConf},
+    services::{Service as _, listening::Service},
+};
+use std::{
+    io::Write,
+    net::{SocketAddr, TcpListener},
+    num::NonZeroUsize,
+    os::fd::IntoRawFd,
+    sync::Arc,
+    time::Duration,
+};
+use tiergate_driver::{Driver, Parts, TokioClock, TokioSpawn};
+use tiergate_engine::{Seed, TierId};
+use tiergate_tiers::{AnyTier, DirTier, HttpOrigin, OriginOptions, RedisOptions, RedisTier, TcpConnect};
+use tokio::sync::{mpsc, watch};
+
+/// How long the origin may take to accept a connection at start, before a warning says that it does not.
+const ORIGIN_PROBE_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// `tiergate serve`.
+pub(crate) fn serve(arguments: Serve) -> Result<(), Failure> {
+    let Serve { config, listen, origin } = arguments;
+    let overrides = Overrides { listen, origin };
+    let prepared = match &config {
+        Some(file) => Prepared::configured(config::load(file, &overrides)?)?,
+        None => demo::prepare(overrides)?,
+    };
+    start_log(prepared.config.log);
+    let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .enable_all()
+        .build()
+        .map_err(StartError::Runtime)?;
+    let ended = runtime.block_on(run(prepared));
+    // What is left has had its time: a drain that took too long, or a probe of the origin.
+    runtime.shutdown_background();
+    Ok(ended?)
+}
+
+/// A configuration with its port bound.
+struct Prepared {
+    config: ServerConfig,
+    listener: TcpListener,
+    address: SocketAddr,
+    /// There in a demonstration.
+    demo: Option<demo::Demo>,
+}
+
+impl Prepared {
+    fn configured(config: ServerConfig) -> Result<Self, StartError> {
+        let (listener, address) = bind(config.listen)?;
+        Ok(Self { config, listener, address, demo: None })
+    }
+}
+
+fn bind(address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |error| StartError::Listen { address, error };
+    let listener = TcpListener::bind(address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    Ok((listener, bound))
+}
+
+/// Tells whoever started us. That nobody reads it is no reason to stop.
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        tracing::debug!(%error, "nobody reads standard output");
+    }
+}
+
+fn start_log(log: Log) {
+    let level = match log {
+        Log::Warnings => tracing::Level::WARN,
+        Log::Access => tracing::Level::INFO,
+        Log::Debug => tracing::Level::DEBUG,
+    };
+    tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        // A log that nobody reads any more is no reason to stop either.
+        .log_internal_errors(false)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .init();
+}
+
+/// From a bound port to the end of the drain.
+async fn run(prepared: Prepared) -> Result<(), StartError> {
+    let Prepared { mut config, listener, address, demo } = prepared;
+    let signals = drain::Signals::new().map_err(StartError::Runtime)?;
+    if let Some(demo) = &demo {
+        config.origin = demo.start_origin(config.origin).await?;
+    }
+    let driver = start_driver(&config).await?;
+    let (open, closed) = mpsc::channel(1);
+    let access_log = match config.log {
+        Log::Warnings => AccessLog::Silent,
+        Log::Access | Log::Debug => AccessLog::Lines,
+    };
+    let front = Front::new(driver.clone(), config.origin.clone(), access_log, open);
+    let (stop, stopping) = watch::channel(false);
+    let (mut service, sockets) = listening(front, listener, address);
+    let service = tokio::spawn(async move { service.start_service(Some(sockets), stopping, 1).await });
+
+    say(&match &demo {
+        Some(demo) => demo.announcement(address, &config.origin),
+        None => format!("tiergate: listening on http://{address}, origin {}\n", config.origin),
+    });
+    let probe = tokio::spawn(probe_origin(config.origin.clone()));
+    drain::until_told(drain::Running { signals, stop, service, closed, driver }, config.drain).await;
+    probe.abort();
+    Ok(())
+}
+
+/// A service that accepts on a socket which is bound already, handed over as a socket of an earlier process would be.
+fn listening(
+    front: Front<Production>,
+    listener: TcpListener,
+    address: SocketAddr,
+) -> (Service<HttpProxy<Front<Production>>>, ListenFds) {
+    let conf = Arc::new(ServerConf::default());
+    let mut service = http_proxy_service_with_name(&conf, front, "tiergate");
+    let name = address.to_string();
+    service.add_tcp(&name);
+    let mut sockets = Fds::new();
+    sockets.add(name, listener.into_raw_fd());
+    (service, ListenFds::new(sockets.into()))
+}
+
+async fn start_driver(config: &ServerConfig) -> Result<Driver<Production>, StartError> {
+    let mut tiers = Vec::new();
+    for tier in config.cache.byte_tiers() {
+        tiers.push((tier, open_tier(tier, config)?));
+    }
+    let parts = Parts {
+        clock: TokioClock::new(),
+        spawn: TokioSpawn::current(),
+        origin: HttpOrigin::new(TcpConnect, config.origin.authority(), OriginOptions::default()),
+        tiers,
+        observer: Journal::default(),
+    };
+    let seed = Seed(getrandom::u64().map_err(StartError::Chance)?);
+    Driver::start(parts, &config.cache, seed, config.shards).await.map_err(StartError::Tier)
+}
+
+fn open_tier(tier: TierId, config: &ServerConfig) -> Result<AnyTier<TcpConnect>, StartError> {
+    match (tier, &config.redis, &config.directory) {
+        // Connects when it is first needed: a Redis that is down is no reason not to start.
+        (TierId::L1, Some(redis), _) => {
+            let redis = RedisTier::new(TcpConnect, redis.as_str(), RedisOptions::default());
+            Ok(AnyTier::Redis(redis))
+        }
+        // Blocks for a few disk writes; nothing else runs yet.
+        (TierId::L2, _, Some(directory)) => {
+            DirTier::open(directory).map(AnyTier::Dir).map_err(StartError::Directory)
+        }
+        (TierId::L0 | TierId::L1 | TierId::L2 | TierId::L3, _, _) => {
+            unreachable!("the configuration was checked: {tier:?} has a storage")
+        }
+    }
+}
+
+/// An origin that is not there yet is no reason not to start: it may come, and until then the tiers have what they have.
+async fn probe_origin(origin: config::OriginAddress) {
+    let connecting = tokio::net::TcpStream::connect(origin.authority().to_owned());
+    let reason = match tokio::time::timeout(ORIGIN_PROBE_TIME_MAX, connecting).await {
+        Ok(Ok(_stream)) => return,
+        Ok(Err(error)) => error.to_string(),
+        Err(_elapsed) => "no answer".to_owned(),
+    };
+    tracing::warn!(
+        %origin,
+        reason,
+        "the origin cannot be reached; requests for what is not stored fail until it can"
+    );
+}

@@ -1,0 +1,45 @@
+//! Why a server with a good configuration cannot start, and what to do about it.
+
+use std::{fmt, io, net::SocketAddr};
+use tiergate_driver::TierError;
+use tiergate_tiers::DirError;
+
+/// The machine does not allow what the configuration asks for.
+#[derive(Debug)]
+pub(crate) enum StartError {
+    /// The port is taken, or not ours to take.
+    Listen { address: SocketAddr, error: io::Error },
+    /// L2's directory cannot be used.
+    Directory(DirError),
+    /// A tier could not say what it holds.
+    Tier(TierError),
+    /// The demonstration could not be set up.
+    Demo(io::Error),
+    /// No threads, timers or signals.
+    Runtime(io::Error),
+    /// The system has no random numbers for us.
+    Chance(getrandom::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listen { address, error } => {
+                let advice = match error.kind() {
+                    io::ErrorKind::AddrInUse => "stop what uses the port, or choose another with `listen`",
+                    io::ErrorKind::PermissionDenied => "choose a port from 1024 on with `listen`",
+                    io::ErrorKind::AddrNotAvailable => "choose an address of this machine with `listen`",
+                    _ => "choose another address with `listen`",
+                };
+                write!(f, "cannot listen on {address}: {error}; {advice}")
+            }
+            Self::Directory(error) => write!(f, "{error}"),
+            Self::Tier(error) => write!(f, "a tier cannot be used: {error}"),
+            Self::Demo(error) => {
+                write!(f, "cannot set up the demonstration: {error}; or give a configuration with -c")
+            }
+            Self::Runtime(error) => write!(f, "cannot start: {error}"),
+            Self::Chance(error) => write!(f, "cannot draw a random seed: {error}"),
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! The real world, as the driver is given it in production.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant as Moment},
+};
+use tiergate_driver::{Observer, TierError, TokioClock, TokioSpawn, World};
+use tiergate_engine::{Event, Instant, TierId};
+use tiergate_tiers::{AnyTier, HttpOrigin, TcpConnect};
+
+/// A tier that fails says so this often at most: one that is down fails with every request.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Real clocks, real connections, real disks.
+pub struct Production;
+
+impl World for Production {
+    type Clock = TokioClock;
+    type Spawn = TokioSpawn;
+    type Origin = HttpOrigin<TcpConnect>;
+    type Tier = AnyTier<TcpConnect>;
+    type Observer = Journal;
+}
+
+/// Writes events and tier failures to the log.
+#[derive(Debug, Default)]
+pub struct Journal {
+    complaints: Mutex<BTreeMap<TierId, Complaint>>,
+}
+
+/// What was said last about a failing tier.
+#[derive(Debug)]
+struct Complaint {
+    said: Moment,
+    kept_back: u64,
+}
+
+impl Journal {
+    /// How many failures went unsaid since the last complaint, if it is time for another.
+    fn complain(&self, tier: TierId, now: Moment) -> Option<u64> {
+        let mut complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
+        match complaints.get_mut(&tier) {
+            Some(last) if now.duration_since(last.said) < COMPLAINT_INTERVAL => {
+                last.kept_back += 1;
+                None
+            }
+            Some(last) => {
+                last.said = now;
+                Some(std::mem::take(&mut last.kept_back))
+            }
+            None => {
+                let first = Complaint { said: now, kept_back: 0 };
+                complaints.insert(tier, first);
+                Some(0)
+            }
+        }
+    }
+}
+
+impl Observer for Journal {
+    fn observe(&self, shard: u32, _now: Instant, event: &Event) {
+        tracing::debug!(shard, ?event);
+    }
+
+    fn tier_failed(&self, tier: TierId, error: &TierError) {
+        if let Some(kept_back) = self.complain(tier, Moment::now()) {
+            tracing::warn!(tier = tier.as_str(), %error, kept_back, "a tier failed; requests go on without it");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A tier that keeps failing is complained about once in each interval, with the number of failures kept back.
+    #[test]
+    fn a_failing_tier_does_not_flood_the_log() {
+        let journal = Journal::default();
+        let start = Moment::now();
+        assert_eq!(journal.complain(TierId::L1, start), Some(0));
+        assert_eq!(journal.complain(TierId::L1, start), None);
+        assert_eq!(journal.complain(TierId::L1, start), None);
+        assert_eq!(journal.complain(TierId::L2, start), Some(0));
+        assert_eq!(journal.complain(TierId::L1, start + COMPLAINT_INTERVAL), Some(2));
+    }
+}

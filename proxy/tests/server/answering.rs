@@ -1,0 +1,251 @@
+//! What a client gets, request by request.
+
+use crate::harness::{End, Origin, Site, pattern, respond};
+
+const FRESH: &str = "Cache-Control: max-age=60\r\nETag: \"v1\"\r\nContent-Type: text/plain\r\n";
+
+/// The first request goes to the origin, the second is answered from memory with the same bytes, and both say so.
+#[test]
+fn a_miss_is_followed_by_a_hit() {
+    let origin = Origin::fixed(FRESH, b"hello".to_vec());
+    let site = Site::new();
+    let server = site.serve_from_memory(origin.address);
+    let first = server.get("/a?b=c");
+    assert_eq!((first.head.status, first.body.as_slice(), first.end), (200, &b"hello"[..], End::Whole));
+    assert_eq!(first.cache_status(), "tiergate; fwd=uri-miss; stored");
+    assert_eq!(first.head.field("age"), "");
+    let second = server.get("/a?b=c");
+    assert_eq!((second.body.as_slice(), second.end), (&b"hello"[..], End::Whole));
+    assert!(second.cache_status().starts_with("tiergate; hit; ttl="), "{second:?}");
+    assert!(second.cache_status().ends_with("detail=l0"), "{second:?}");
+    assert_ne!(second.head.field("age"), "");
+    assert_eq!(second.head.field("via"), "1.1 tiergate");
+    assert_eq!(second.head.field("content-type"), "text/plain");
+    assert_eq!(origin.targets(), ["/a?b=c"]);
+}
+
+/// A POST reaches the origin each time, with its body, and says that it went around the cache.
+#[test]
+fn a_post_passes_with_its_body() {
+    let origin = Origin::fixed(FRESH, b"done".to_vec());
+    let site = Site::new();
+    let server = site.serve(origin.address, "");
+    for _ in 0..2 {
+        let response = server.request("POST", "/form", "Content-Length: 7\r\n\r\na=1&b=2");
+        assert_eq!((response.head.status, response.body.as_slice()), (200, &b"done"[..]));
+        assert_eq!(response.cache_status(), "tiergate; fwd=method");
+        assert_eq!(response.head.field("via"), "1.1 tiergate");
+    }
+    let asked = origin.asked();
+    assert_eq!(asked.len(), 2);
+    assert_eq!((asked[0].method.as_str(), asked[0].body.as_slice()), ("POST", &b"a=1&b=2"[..]));
+    assert!(asked[0].head.contains("site.example"), "{:?}", asked[0]);
+}
+
+/// A GET that brings a body is no question to a cache: it is passed, body and all.
+#[test]
+fn a_get_with_a_body_passes() {
+    let origin = Origin::fixed(FRESH, b"answer".to_vec());
+    let site = Site::new();
+    let server = site.serve(origin.address, "");
+    let response = server.request("GET", "/search", "Content-Length: 5\r\n\r\nquery");
+    assert_eq!(response.cache_status(), "tiergate; fwd=method");
+    assert_eq!(origin.asked()[0].body, b"query");
+}
+
+/// Ranges and credentials go to the origin, each with its own words in `Cache-Status`.
+#[test]
+fn ranges_and_credentials_pass() {
+    let origin = Origin::fixed(FRESH, b"hello".to_vec());
+    let site = Site::new();
+    let server = site.serve(origin.address, "");
+    let range = server.request("GET", "/a", "Range: bytes=0-1\r\n");
+    assert_eq!(range.cache_status(), "tiergate; fwd=bypass; detail=range");
+    let secret = server.request("GET", "/a", "Authorization: Basic eA==\r\n");
+    assert_eq!(secret.cache_status(), "tiergate; fwd=bypass; detail=authorization");
+    assert_eq!(origin.targets(), ["/a", "/a"]);
+    assert!(origin.asked()[0].head.contains("bytes=0-1"));
+}
+
+/// `no-store` means that every request reaches the origin.
+#[test]
+fn no_store_is_not_stored() {
+    let origin = Origin::fixed("Cache-Control: no-store\r\n", b"secret".to_vec());
+    let site = Site::new();
+    let server = site.serve(origin.address, "");
+    for _ in 0..3 {
+        let response = server.get("/private");
+        assert_eq!((response.body.as_slice(), response.end), (&b"secret"[..], End::Whole));
+        assert_eq!(response.cache_status(), "tiergate; fwd=uri-miss");
+    }
+    assert_eq!(origin.targets().len(), 3);
+}
+
+/// Once stored, a HEAD is answered with the head alone, and a matching validator with 304, both without the origin. The
+/// object stays whole (failure T7).
+#[test]
+fn a_stored_object_answers_head_and_conditions() {
+    let origin = Origin::fixed(FRESH, b"hello".to_vec());
+    let site = Site::new();
+    let server = site.serve_from_memory(origin.address);
+    server.get("/a");
+    let head = server.request("HEAD", "/a", "");
+    assert_eq!((head.head.status, head.body.len()), (200, 0));
+    assert_eq!(head.head.field("content-length"), "5");
+    let same = server.request("GET", "/a", "If-None-Match: \"v0\", \"v1\"\r\n");
+    assert_eq!((same.head.status, same.body.len()), (304, 0));
+    assert_eq!(same.head.field("etag"), "\"v1\"");
+    assert!(same.cache_status().starts_with("tiergate; hit"), "{same:?}");
+    let other = server.request("GET", "/a", "If-None-Match: \"v2\"\r\n");
+    assert_eq!((other.head.status, other.body.as_slice()), (200, &b"hello"[..]));
+    assert_eq!(server.get("/a").body, b"hello");
+    assert_eq!(origin.targets(), ["/a"]);
+}
+
+/// A body whose length nobody announced is sent in chunks, and with its length once it is stored.
+#[test]
+fn a_body_of_unknown_length_is_stored_whole() {
+    let body = pattern(300_000);
+    let sent = body.clone();
+    let origin = Origin::start(move |_, stream| {
+        use std::io::Write;
+        let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nCache-Control: max-age=60\r\n\r\n";
+        stream.write_all(head).expect("the server reads");
+        for chunk in sent.chunks(7_001) {
+            write!(stream, "{:x}\r\n", chunk.len()).expect("the server reads");
+            stream.write_all(chunk).expect("the server reads");
+            stream.write_all(b"\r\n").expect("the server reads");
+        }
+        stream.write_all(b"0\r\n\r\n").expect("the server reads");
+    });
+    let site = Site::new();
+    let server = site.serve_from_memory(origin.address);
+    let first = server.get("/a");
+    assert_eq!(first.head.field("transfer-encoding"), "chunked");
+    assert!(first.end == End::Whole && first.body == body);
+    let second = server.get("/a");
+    assert_eq!(second.head.field("content-length"), "300000");
+    assert!(second.body == body);
+    assert_eq!(origin.targets(), ["/a"]);
+}
+
+/// A purge says what each tier held, and the next request goes to the origin again.
+#[test]
+fn a_purge_is_answered_with_what_was_seen() {
+    let origin = Origin::fixed(FRESH, b"hello".to_vec());
+    let site = Site::new();
+    let server = site.serve(origin.address, "cache: { l0: { gate: 1 }, l2: {} }\n");
+    let nothing = server.request("PURGE", "/a", "");
+    assert_eq!(nothing.head.status, 200);
+    let text = String::from_utf8(nothing.body).expect("JSON is text");
+    assert!(text.contains("\"l2\":{\"outcome\":\"absent\"}"), "{text}");
+    server.get("/a");
+    let text = String::from_utf8(server.request("PURGE", "/a", "").body).expect("JSON is text");
+    assert!(!text.contains("\"failed\""), "{text}");
+    assert_eq!(server.get("/a").cache_status(), "tiergate; fwd=uri-miss; stored");
+    assert_eq!(origin.targets(), ["/a", "/a"]);
+}
+
+/// An origin that is not there: 502 with a reason that a person and a program can read, and the connection stays.
+#[test]
+fn an_unreachable_origin_is_a_502() {
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = gone.local_addr().expect("it is bound");
+    drop(gone);
+    let site = Site::new();
+    let server = site.serve(address, "");
+    let asked = server.get("/a");
+    assert_eq!(asked.head.status, 502);
+    assert_eq!(asked.cache_status(), "tiergate; fwd=miss; detail=origin-unreachable");
+    assert!(asked.body.starts_with(b"502 Bad Gateway: the origin server cannot be reached"), "{asked:?}");
+    let passed = server.request("POST", "/a", "Content-Length: 0\r\n");
+    assert_eq!(passed.head.status, 502);
+    assert_eq!(passed.cache_status(), "tiergate; fwd=method");
+    assert!(passed.body.starts_with(b"502 Bad Gateway: the origin server cannot be reached"), "{passed:?}");
+}
+
+/// What an origin says about its own connection stays between it and the server, on both ways through it.
+#[test]
+fn hop_by_hop_fields_stop_here() {
+    let origin = Origin::start(|_, stream| {
+        let fields =
+            "Keep-Alive: timeout=5\r\nX-Private: 1\r\nConnection: X-Private\r\nCache-Control: max-age=60\r\n";
+        respond(stream, fields, 2, b"ok");
+    });
+    let site = Site::new();
+    let server = site.serve(origin.address, "");
+    let got = server.get("/a");
+    let posted = server.request("POST", "/a", "Content-Length: 0\r\n");
+    for response in [got, posted] {
+        assert_eq!(response.body, b"ok");
+        assert_eq!(response.head.field("keep-alive"), "", "{response:?}");
+        assert_eq!(response.head.field("x-private"), "", "{response:?}");
+    }
+}
+
+/// A request that does not say which host it is for, or says it twice, is a bad one; the origin never sees it.
+#[test]
+fn a_request_without_one_host_is_refused() {
+    let origin = Origin::fixed(FRESH, b"hello".to_vec());
+    let site = Site::new();
+    let server = site.serve(origin.address, "");
+    assert_eq!(server.request("GET", "/a", "Host: other.example\r\n").head.status, 400);
+    assert_eq!(origin.targets().len(), 0);
+}
+
+/// Requests that a client sends before it has read the responses are answered in their order.
+#[test]
+fn pipelined_requests_are_answered_in_order() {
+    let origin = Origin::start(|asked, stream| {
+        respond(stream, "Cache-Control: max-age=60\r\n", 2, asked.target.as_bytes());
+    });
+    let site = Site::new();
+    let server = site.serve_from_memory(origin.address);
+    server.get("/1");
+    let mut exchange = server.send("GET", "/1", "\r\nGET /2 HTTP/1.1\r\nHost: site.example\r\n\r\n");
+    for expected in [b"/1", b"/2"] {
+        assert_eq!(exchange.head("GET").status, 200);
+        assert_eq!(exchange.first_bytes(2), expected);
+    }
+}
+
+/// An L1 that is down costs nobody an answer (failure R1, C1).
+#[test]
+fn a_redis_that_is_down_changes_no_answer() {
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let redis = gone.local_addr().expect("it is bound");
+    drop(gone);
+    let origin = Origin::fixed(FRESH, b"hello".to_vec());
+    let site = Site::new();
+    let server = site.start(&format!(
+        "listen: 127.0.0.1:0\norigin: http://{}\ncache: {{ l1: {{}} }}\nstorage: {{ l1: {{ redis: {redis} }} }}\n",
+        origin.address
+    ));
+    let first = server.get("/a");
+    assert_eq!((first.head.status, first.body.as_slice(), first.end), (200, &b"hello"[..], End::Whole));
+    assert_eq!(server.get("/a").body, b"hello");
+    assert_eq!(origin.targets(), ["/a"]);
+}
+
+/// A client that goes away while the origin thinks is noticed then, not when there is something to write: with
+/// `on_abandon: cancel` the origin sees its connection end (O1).
+#[test]
+fn a_client_that_leaves_cancels_a_fetch_without_a_head() {
+    use std::{io::Read, sync::mpsc::channel};
+    let (asked, was_asked) = channel();
+    let (ended, has_ended) = channel();
+    let signals = std::sync::Mutex::new((asked, ended));
+    let origin = Origin::start(move |_, stream| {
+        let (asked, ended) = signals.lock().expect("no test panics with it").clone();
+        asked.send(()).expect("the test waits");
+        let closed = stream.read(&mut [0]).map_or(true, |read| read == 0);
+        ended.send(closed).expect("the test waits");
+    });
+    let site = Site::new();
+    let server = site.serve(origin.address, "cache: { l2: {}, fill: { on_abandon: cancel } }\n");
+    let exchange = server.send("GET", "/a", "");
+    was_asked.recv().expect("the origin is asked");
+    drop(exchange);
+    let closed = has_ended.recv_timeout(std::time::Duration::from_secs(20));
+    assert_eq!(closed, Ok(true));
+}

@@ -1,0 +1,90 @@
+//! A body that breaks off must look broken to every client, and must not be stored (failures T1, T3, T11).
+
+use crate::harness::{End, Origin, Response, Server, Site, pattern};
+use std::{
+    io::Write,
+    sync::{
+        Mutex,
+        mpsc::{Receiver, channel},
+    },
+    thread,
+};
+
+const SIZE: usize = 4_000_000;
+const CLIENTS: usize = 8;
+
+/// An origin whose first answer stops half way, once it is told to; the later ones are whole.
+fn half_dead(head: &'static str, frame: fn(&[u8]) -> Vec<u8>, last: &'static [u8]) -> (Origin, impl Fn()) {
+    let (die, told) = channel::<()>();
+    let told: Mutex<Option<Receiver<()>>> = Mutex::new(Some(told));
+    let body = pattern(SIZE);
+    let origin = Origin::start(move |_, stream| {
+        let (first, second) = body.split_at(SIZE / 2);
+        stream.write_all(head.as_bytes()).expect("the server reads");
+        stream.write_all(&frame(first)).expect("the server reads");
+        let told = told.lock().expect("no test panics with it").take();
+        if let Some(told) = told {
+            told.recv().expect("the test lives");
+            return;
+        }
+        stream.write_all(&frame(second)).expect("the server reads");
+        stream.write_all(last).expect("the server reads");
+    });
+    (origin, move || die.send(()).expect("the origin waits"))
+}
+
+/// Clients read until the body is on its way to all of them, the origin dies, and each reads what else there is.
+fn read_while_it_dies(server: &Server, die: impl Fn()) -> Vec<Response> {
+    let (started, all_started) = channel();
+    thread::scope(|scope| {
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|_| {
+                let started = started.clone();
+                scope.spawn(move || {
+                    let mut exchange = server.send("GET", "/a", "");
+                    let head = exchange.head("GET");
+                    started.send(()).expect("the test waits");
+                    exchange.finish(head)
+                })
+            })
+            .collect();
+        for _ in 0..CLIENTS {
+            all_started.recv().expect("every client starts");
+        }
+        die();
+        let read = |client: thread::ScopedJoinHandle<'_, Response>| client.join().expect("a client");
+        clients.into_iter().map(read).collect()
+    })
+}
+
+fn check(origin: &Origin, die: impl Fn()) {
+    let body = pattern(SIZE);
+    let site = Site::new();
+    let server = site.serve(origin.address, "");
+    for response in read_while_it_dies(&server, die) {
+        assert_eq!((response.head.status, response.end), (200, End::Broken));
+        assert!(response.body.len() <= SIZE / 2 && body.starts_with(&response.body));
+    }
+    assert_eq!(origin.targets().len(), 1, "the clients share one fetch");
+    let again = server.get("/a");
+    assert!(again.end == End::Whole && again.body == body);
+    assert_eq!(again.cache_status(), "tiergate; fwd=uri-miss; stored");
+    assert_eq!(origin.targets().len(), 2, "nothing of the broken body was stored");
+}
+
+/// With a length announced: fewer bytes than that, and then the end of the connection.
+#[test]
+fn a_body_that_breaks_off_is_too_short() {
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 4000000\r\nCache-Control: max-age=60\r\n\r\n";
+    let (origin, die) = half_dead(head, <[u8]>::to_vec, b"");
+    check(&origin, die);
+}
+
+/// In chunks: no last chunk.
+#[test]
+fn a_chunked_body_that_breaks_off_has_no_last_chunk() {
+    let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nCache-Control: max-age=60\r\n\r\n";
+    let frame = |part: &[u8]| [format!("{:x}\r\n", part.len()).as_bytes(), part, b"\r\n"].concat();
+    let (origin, die) = half_dead(head, frame, b"0\r\n\r\n");
+    check(&origin, die);
+}

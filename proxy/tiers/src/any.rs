@@ -1,0 +1,73 @@
+//! The byte tiers that a configuration can name, as one type.
+
+use crate::{Connect, DirTier, RedisTier, TcpConnect};
+use bytes::Bytes;
+use std::sync::Arc;
+use tiergate_driver::{ByteTier, Handle, TierError};
+use tiergate_engine::{CacheKey, ReadSource, Record, RecordId, RecordName, WriterId};
+
+/// Any byte tier: a driver has one type for all of its tiers.
+pub enum AnyTier<C: Connect = TcpConnect> {
+    /// A directory on the local disk.
+    Dir(DirTier),
+    /// A Redis.
+    Redis(RedisTier<C>),
+}
+
+/// Calls the same method of whichever tier it is.
+macro_rules! forward {
+    ($self:ident, $tier:ident => $call:expr) => {
+        match $self {
+            AnyTier::Dir($tier) => $call,
+            AnyTier::Redis($tier) => $call,
+        }
+    };
+}
+
+impl<C: Connect> ByteTier for AnyTier<C> {
+    async fn recover(&self) -> Result<Vec<Record>, TierError> {
+        forward!(self, tier => tier.recover().await)
+    }
+
+    async fn lookup(
+        &self,
+        handle: Handle<RecordId>,
+        key: CacheKey,
+        name: Option<RecordName>,
+    ) -> Result<Option<Record>, TierError> {
+        forward!(self, tier => tier.lookup(handle, key, name).await)
+    }
+
+    async fn read(
+        &self,
+        source: Handle<ReadSource>,
+        offset: u64,
+        length_max: u64,
+    ) -> Result<Bytes, TierError> {
+        forward!(self, tier => tier.read(source, offset, length_max).await)
+    }
+
+    fn release(&self, handle: Handle<RecordId>) {
+        forward!(self, tier => tier.release(handle));
+    }
+
+    async fn open(&self, handle: Handle<WriterId>, key: CacheKey, name: RecordName) -> Result<(), TierError> {
+        forward!(self, tier => tier.open(handle, key, name).await)
+    }
+
+    async fn write(&self, handle: Handle<WriterId>, chunk: Bytes) -> Result<(), TierError> {
+        forward!(self, tier => tier.write(handle, chunk).await)
+    }
+
+    async fn commit(&self, handle: Handle<WriterId>, record: Arc<Record>) -> Result<(), TierError> {
+        forward!(self, tier => tier.commit(handle, record).await)
+    }
+
+    fn discard(&self, handle: Handle<WriterId>) {
+        forward!(self, tier => tier.discard(handle));
+    }
+
+    async fn delete(&self, key: CacheKey, name: Option<RecordName>) -> Result<bool, TierError> {
+        forward!(self, tier => tier.delete(key, name).await)
+    }
+}

@@ -1,0 +1,190 @@
+//! One connection to Redis, made when it is needed and given up after a failure, and the few commands that use it.
+
+use crate::{abort::Task, connect::Connect};
+use bytes::Bytes;
+use redis::{
+    AsyncConnectionConfig, Cmd, FromRedisValue, Pipeline, RedisConnectionInfo, RedisError, RedisResult,
+    aio::MultiplexedConnection,
+};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+use tiergate_driver::TierError;
+use tokio::{sync::Mutex, time::timeout};
+
+pub(super) struct Link<C: Connect> {
+    connector: C,
+    authority: String,
+    command_time_max: Duration,
+    /// Held while a connection is made, so that commands which begin at once share it.
+    connection: Mutex<Option<Arc<Connection>>>,
+}
+
+/// Commands of all callers go over it interleaved.
+struct Connection {
+    commands: MultiplexedConnection,
+    /// The next command makes a new connection. Those that still wait on this one may finish.
+    is_given_up: AtomicBool,
+    _task: Task,
+}
+
+/// Why a command has no answer.
+enum Failure {
+    /// No connection could be made.
+    Connect(String),
+    /// Redis refused the command; the connection is good.
+    Refused(RedisError),
+    /// The connection broke.
+    Broken(RedisError),
+}
+
+impl<C: Connect> Link<C> {
+    pub(super) fn new(connector: C, authority: String, command_time_max: Duration) -> Self {
+        Self {
+            connector,
+            authority,
+            command_time_max,
+            connection: Mutex::new(None),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn connector(&self) -> &C {
+        &self.connector
+    }
+
+    /// As after a failure: the next command makes a new connection.
+    #[cfg(test)]
+    pub(super) async fn give_up(&self) {
+        if let Some(connection) = &*self.connection.lock().await {
+            connection.is_given_up.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The value of a key, if there is one.
+    pub(super) async fn lookup(&self, key: &str) -> Result<Option<Bytes>, TierError> {
+        let mut get = redis::cmd("GET");
+        get.arg(key);
+        self.run("GET", Commands::One(get)).await
+    }
+
+    /// Sets a key for a time.
+    pub(super) async fn store(&self, key: &str, value: Vec<u8>, time: Duration) -> Result<(), TierError> {
+        let mut set = redis::cmd("SET");
+        set.arg(key).arg(value).arg("PX").arg(millis(time));
+        self.run("SET", Commands::One(set)).await
+    }
+
+    /// Sets how long keys live from now on; says whether all of them are there.
+    pub(super) async fn expire_all(&self, keys: &[String], time: Duration) -> Result<bool, TierError> {
+        let mut pipeline = redis::pipe();
+        for key in keys {
+            pipeline.cmd("PEXPIRE").arg(key).arg(millis(time));
+        }
+        let found: Vec<i64> = self.run("PEXPIRE", Commands::Many(pipeline)).await?;
+        Ok(found.len() == keys.len() && found.iter().all(|found| *found == 1))
+    }
+
+    /// Gives a key another name, in place of what had it.
+    pub(super) async fn rename(&self, from: &str, to: &str) -> Result<(), TierError> {
+        let mut rename = redis::cmd("RENAME");
+        rename.arg(from).arg(to);
+        self.run("RENAME", Commands::One(rename)).await
+    }
+
+    /// Deletes keys; says how many there were. `keys` is not empty.
+    pub(super) async fn delete(&self, keys: &[String]) -> Result<u64, TierError> {
+        let mut del = redis::cmd("DEL");
+        del.arg(keys);
+        self.run("DEL", Commands::One(del)).await
+    }
+
+    /// Within the time limit, sends commands and reads what they answer.
+    async fn run<T: FromRedisValue>(&self, name: &str, commands: Commands) -> Result<T, TierError> {
+        let mut used = None;
+        let answer = timeout(self.command_time_max, async {
+            let connection = self.connect().await?;
+            used = Some(Arc::clone(&connection));
+            commands
+                .send(&mut connection.commands.clone())
+                .await
+                .map_err(|error| {
+                    // `code` is what Redis itself said.
+                    if error.code().is_some() {
+                        Failure::Refused(error)
+                    } else {
+                        Failure::Broken(error)
+                    }
+                })
+        })
+        .await;
+        let error = match answer {
+            Ok(Ok(value)) => return Ok(value),
+            Ok(Err(Failure::Refused(error))) => {
+                return Err(TierError(format!(
+                    "redis: {name} at {} was refused: {error}",
+                    self.authority
+                )));
+            }
+            Ok(Err(Failure::Broken(error))) => error.to_string(),
+            Ok(Err(Failure::Connect(error))) => error,
+            Err(_elapsed) => format!("no answer within {:?}", self.command_time_max),
+        };
+        if let Some(used) = used {
+            used.is_given_up.store(true, Ordering::Relaxed);
+        }
+        Err(TierError(format!("redis: {name} at {}: {error}", self.authority)))
+    }
+
+    async fn connect(&self) -> Result<Arc<Connection>, Failure> {
+        let mut connection = self.connection.lock().await;
+        if let Some(connection) = &*connection
+            && !connection.is_given_up.load(Ordering::Relaxed)
+        {
+            return Ok(Arc::clone(connection));
+        }
+        let stream = self
+            .connector
+            .connect(&self.authority)
+            .await
+            .map_err(|error| Failure::Connect(error.to_string()))?;
+        // The crate's own time limits are off: one limit, ours, is over each command as a whole.
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(None)
+            .set_response_timeout(None);
+        let info = RedisConnectionInfo::default().set_skip_set_lib_name();
+        let (commands, driver) = MultiplexedConnection::new_with_config(&info, stream, config)
+            .await
+            .map_err(|error| Failure::Connect(error.to_string()))?;
+        let made = Arc::new(Connection {
+            commands,
+            is_given_up: AtomicBool::new(false),
+            _task: Task::spawn(driver),
+        });
+        *connection = Some(Arc::clone(&made));
+        Ok(made)
+    }
+}
+
+enum Commands {
+    One(Cmd),
+    Many(Pipeline),
+}
+
+impl Commands {
+    async fn send<T: FromRedisValue>(&self, connection: &mut MultiplexedConnection) -> RedisResult<T> {
+        match self {
+            Self::One(command) => command.query_async(connection).await,
+            Self::Many(pipeline) => pipeline.query_async(connection).await,
+        }
+    }
+}
+
+/// As Redis counts time. Every time limit here lies far below what overflows.
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,500 @@
+//! The Redis tier against a real `redis-server`, which each test starts for itself on a socket in a directory of its own;
+//! and against peers that never answer, on paused time.
+
+use super::*;
+use crate::{AnyTier, conformance::conformance};
+use std::{
+    future::pending,
+    io::{self, BufRead, BufReader},
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
+};
+use tempfile::TempDir;
+use tiergate_engine::{ByteCount, Fields, Head, WallTime};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+    net::UnixStream,
+    sync::Notify,
+    time::Instant,
+};
+
+/// A `redis-server` that ends with the test.
+struct Server {
+    process: Child,
+    directory: TempDir,
+}
+
+impl Server {
+    fn start() -> Self {
+        let directory = tempfile::tempdir().expect("the system has a place for temporary files");
+        Self {
+            process: run_in(&directory),
+            directory,
+        }
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.directory.path().join("socket")
+    }
+
+    fn stop(&mut self) {
+        self.process.kill().expect("it is our child");
+        self.process.wait().expect("it is our child");
+    }
+
+    /// At the same place, with nothing in it.
+    fn restart(&mut self) {
+        self.process = run_in(&self.directory);
+    }
+
+    fn tier(&self) -> RedisTier<UnixConnect> {
+        RedisTier::new(UnixConnect(self.socket()), "redis:6379", patient())
+    }
+
+    /// Asks the server past the tier.
+    fn ask<T: redis::FromRedisValue>(&self, command: &[&[u8]]) -> T {
+        let url = format!("unix://{}", self.socket().display());
+        let client = redis::Client::open(url).expect("the path is a URL");
+        let mut connection = client.get_connection().expect("the server runs");
+        let mut words = redis::cmd(std::str::from_utf8(command[0]).expect("a command is ASCII"));
+        for word in &command[1..] {
+            words.arg(*word);
+        }
+        words.query(&mut connection).expect("the server answers")
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have been stopped by the test.
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+fn run_in(directory: &TempDir) -> Child {
+    let mut process = Command::new("redis-server")
+        .args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"])
+        .arg(directory.path().join("socket"))
+        .arg("--dir")
+        .arg(directory.path())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("`redis-server` must be on the path for this test: install it, e.g. `apt-get install redis-server`");
+    let said = process.stdout.take().expect("its output is a pipe");
+    let mut lines = Vec::new();
+    for line in BufReader::new(said).lines() {
+        let line = line.expect("it writes text");
+        if line.contains("eady to accept connections") {
+            return process;
+        }
+        lines.push(line);
+    }
+    drop(process.wait());
+    panic!("redis-server ended before it was ready: {lines:#?}");
+}
+
+/// On a busy machine a real server may be slow, which is not what these tests are about.
+fn patient() -> RedisOptions {
+    RedisOptions {
+        command_time_max: Duration::from_secs(20),
+    }
+}
+
+struct UnixConnect(PathBuf);
+
+impl Connect for UnixConnect {
+    type Stream = UnixStream;
+
+    async fn connect(&self, _: &str) -> io::Result<UnixStream> {
+        UnixStream::connect(&self.0).await
+    }
+}
+
+const WRITER: Handle<WriterId> = Handle {
+    shard: 0,
+    id: WriterId(1),
+};
+const RECORD: Handle<RecordId> = Handle {
+    shard: 0,
+    id: RecordId(1),
+};
+const SOURCE: Handle<ReadSource> = Handle {
+    shard: 0,
+    id: ReadSource::Record(RecordId(1)),
+};
+const KEYS: Keys = Keys {
+    key: CacheKey(0xabc),
+    name: RecordName(0xdef),
+};
+
+fn record(length: usize) -> Arc<Record> {
+    Arc::new(Record {
+        key: KEYS.key,
+        name: KEYS.name,
+        head: Arc::new(Head {
+            status: 200,
+            fields: Fields::from_iter([("etag", "\"1\"")]),
+        }),
+        length: ByteCount(length as u64),
+        freshness: StoredFreshness {
+            as_of: WallTime::from_unix_millis(5),
+            age_then: Duration::from_secs(10),
+            lifetime: Duration::from_secs(60),
+        },
+    })
+}
+
+async fn write<C: Connect>(tier: &RedisTier<C>, body: &[u8]) {
+    tier.open(WRITER, KEYS.key, KEYS.name).await.expect("it opens");
+    tier.write(WRITER, Bytes::copy_from_slice(body))
+        .await
+        .expect("it writes");
+}
+
+async fn store<C: Connect>(tier: &RedisTier<C>, body: &[u8]) {
+    write(tier, body).await;
+    tier.commit(WRITER, record(body.len())).await.expect("it commits");
+    tier.discard(WRITER);
+}
+
+/// Redis keeps every promise of a byte tier.
+#[tokio::test]
+async fn redis_conforms() {
+    let server = Server::start();
+    let tier = server.tier();
+    assert_eq!(tier.recover().await, Ok(vec![]));
+    conformance(&AnyTier::Redis(tier)).await;
+}
+
+/// What one edge stored, another reads; what one deletes is gone for both.
+#[tokio::test]
+async fn edges_share_what_is_stored() {
+    let server = Server::start();
+    let (one, two) = (server.tier(), server.tier());
+    store(&one, b"hello").await;
+    assert_eq!(
+        two.lookup(RECORD, KEYS.key, None).await,
+        Ok(Some((*record(5)).clone()))
+    );
+    assert_eq!(two.read(SOURCE, 1, 99).await, Ok(Bytes::from_static(b"ello")));
+    assert_eq!(two.delete(KEYS.key, None).await, Ok(true));
+    assert_eq!(one.lookup(RECORD, KEYS.key, None).await, Ok(None));
+}
+
+/// A head lives as long as its response stays fresh, and its parts longer; a writer's parts do not live for ever either.
+#[tokio::test]
+async fn everything_expires_and_parts_last() {
+    let server = Server::start();
+    let tier = server.tier();
+    let left = |key: String| Duration::from_millis(server.ask(&[b"PTTL", key.as_bytes()]));
+    let (minute, fresh_for) = (Duration::from_secs(60), Duration::from_secs(50));
+    write(&tier, &[7; 300_000]).await;
+    let part = left(KEYS.part(0));
+    assert!(part > PART_TIME - minute && part <= PART_TIME, "{part:?}");
+    tier.commit(WRITER, record(300_000)).await.expect("it commits");
+    let head = left(keys::current(KEYS.key));
+    assert!(head <= fresh_for && head > fresh_for / 2, "{head:?}");
+    for index in 0..2 {
+        let part = left(KEYS.part(index));
+        assert!(
+            part > PART_TIME && part <= PART_TIME + fresh_for,
+            "part {index}: {part:?}"
+        );
+    }
+    assert_eq!(server.ask::<u64>(&[b"DBSIZE"]), 3, "nothing else is left");
+}
+
+/// The lifetime that is left bounds a head's life, between its own bounds.
+#[test]
+fn a_head_lives_as_long_as_it_is_fresh() {
+    for (age, lifetime, expected) in [
+        (10, 60, 50),
+        (0, 60, 60),
+        (60, 60, 1),
+        (70, 60, 1),
+        (0, u64::MAX, 366 * 24 * 3_600),
+    ] {
+        let freshness = StoredFreshness {
+            as_of: WallTime::from_unix_millis(0),
+            age_then: Duration::from_secs(age),
+            lifetime: Duration::from_secs(lifetime),
+        };
+        assert_eq!(remaining(&freshness), Duration::from_secs(expected));
+    }
+}
+
+/// A part that changed, lost its end, or is missing gives an error, and never other bytes.
+#[tokio::test]
+async fn a_part_that_changed_is_an_error() {
+    let server = Server::start();
+    let tier = server.tier();
+    store(&tier, b"hello").await;
+    tier.lookup(RECORD, KEYS.key, None).await.expect("it is whole");
+    let key = KEYS.part(0);
+    let whole: Vec<u8> = server.ask(&[b"GET", key.as_bytes()]);
+    for byte in 0..whole.len() {
+        let mut rotten = whole.clone();
+        rotten[byte] ^= 1;
+        let () = server.ask(&[b"SET", key.as_bytes(), &rotten]);
+        let read = tier.read(SOURCE, 0, 1).await;
+        assert!(read.is_err(), "byte {byte}: {read:?}");
+        let () = server.ask(&[b"SET", key.as_bytes(), &whole[..byte]]);
+        let read = tier.read(SOURCE, 0, 1).await;
+        assert!(read.is_err(), "cut at {byte}: {read:?}");
+    }
+    let () = server.ask(&[b"SET", key.as_bytes(), &whole]);
+    assert_eq!(tier.read(SOURCE, 0, 9).await, Ok(Bytes::from_static(b"hello")));
+    let () = server.ask(&[b"DEL", key.as_bytes()]);
+    let gone = tier.read(SOURCE, 0, 1).await;
+    assert_eq!(gone, Err(TierError(format!("redis: `{key}` is gone"))));
+}
+
+/// A head that changed, or lies under another key, is an error.
+#[tokio::test]
+async fn a_head_that_changed_is_an_error() {
+    let server = Server::start();
+    let tier = server.tier();
+    store(&tier, b"hello").await;
+    let key = keys::current(KEYS.key);
+    let whole: Vec<u8> = server.ask(&[b"GET", key.as_bytes()]);
+    for byte in 0..whole.len() {
+        let mut rotten = whole.clone();
+        rotten[byte] ^= 1;
+        let () = server.ask(&[b"SET", key.as_bytes(), &rotten]);
+        let found = tier.lookup(RECORD, KEYS.key, None).await;
+        assert!(found.is_err(), "byte {byte}: {found:?}");
+    }
+    let other = CacheKey(1);
+    let () = server.ask(&[b"SET", keys::current(other).as_bytes(), &whole]);
+    let found = tier.lookup(RECORD, other, None).await;
+    assert!(found.is_err(), "{found:?}");
+}
+
+/// A part that Redis evicted before the commit is noticed: nothing is published.
+#[tokio::test]
+async fn a_commit_without_all_parts_fails() {
+    let server = Server::start();
+    let tier = server.tier();
+    write(&tier, &[7; 300_000]).await;
+    let () = server.ask(&[b"DEL", KEYS.part(0).as_bytes()]);
+    let committed = tier.commit(WRITER, record(300_000)).await;
+    assert!(committed.is_err(), "{committed:?}");
+    assert_eq!(tier.lookup(RECORD, KEYS.key, None).await, Ok(None));
+}
+
+/// What a writer left that did not commit is taken back to the last key.
+#[tokio::test]
+async fn a_discarded_writer_leaves_no_key() {
+    let server = Server::start();
+    let tier = server.tier();
+    write(&tier, &[7; 600_000]).await;
+    assert_eq!(server.ask::<u64>(&[b"DBSIZE"]), 2);
+    let writer = tier.writer(WRITER).expect("it is open");
+    assert_eq!(tier.shared.take_back(&writer).await, Ok(()));
+    assert_eq!(server.ask::<u64>(&[b"DBSIZE"]), 0);
+}
+
+/// While Redis is away every call fails; what was acknowledged and is still held can be read; when it is back, the next
+/// call works.
+#[tokio::test]
+async fn a_server_that_died_is_found_again() {
+    let mut server = Server::start();
+    let tier = server.tier();
+    store(&tier, b"hello").await;
+    tier.lookup(RECORD, KEYS.key, None).await.expect("it is whole");
+    write(&tier, b"held").await;
+    server.stop();
+    let failed = [
+        tier.lookup(RECORD, KEYS.key, None).await.map(drop),
+        tier.read(SOURCE, 0, 1).await.map(drop),
+        tier.write(WRITER, Bytes::from(vec![1; 300_000])).await,
+        tier.commit(WRITER, record(4)).await,
+        tier.delete(KEYS.key, None).await.map(drop),
+    ];
+    assert!(failed.iter().all(Result::is_err), "{failed:?}");
+    let held = Handle {
+        shard: 0,
+        id: ReadSource::Writer(WRITER.id),
+    };
+    assert_eq!(tier.read(held, 0, 4).await, Ok(Bytes::from_static(b"held")));
+    tier.discard(WRITER);
+    server.restart();
+    assert_eq!(tier.lookup(RECORD, KEYS.key, None).await, Ok(None));
+    store(&tier, b"hello").await;
+    assert_eq!(
+        tier.lookup(RECORD, KEYS.key, None).await,
+        Ok(Some((*record(5)).clone()))
+    );
+    assert_eq!(tier.read(SOURCE, 0, 9).await, Ok(Bytes::from_static(b"hello")));
+}
+
+/// A command that Redis refuses fails alone: others on the same connection go on.
+#[tokio::test]
+async fn a_refused_command_keeps_the_connection() {
+    let server = Server::start();
+    let tier = server.tier();
+    store(&tier, b"hello").await;
+    let clients = || server.ask::<String>(&[b"INFO", b"stats"]);
+    let connections = |info: String| {
+        let line = info
+            .lines()
+            .find_map(|line| line.strip_prefix("total_connections_received:"));
+        line.and_then(|count| count.trim().parse::<u64>().ok())
+    };
+    let before = connections(clients());
+    let () = server.ask(&[b"LPUSH", keys::current(CacheKey(9)).as_bytes(), b"x"]);
+    let found = tier.lookup(RECORD, CacheKey(9), None).await;
+    let error = found.expect_err("a list is no head").0;
+    assert!(error.contains("GET") && error.contains("refused"), "{error}");
+    assert_eq!(
+        tier.lookup(RECORD, KEYS.key, None).await,
+        Ok(Some((*record(5)).clone()))
+    );
+    // The two commands of this test's own since then.
+    assert_eq!(connections(clients()), before.map(|count| count + 2));
+}
+
+/// Makes connections that do not come about, or on which nobody answers.
+struct Silent {
+    connects: bool,
+    peers: Mutex<Vec<DuplexStream>>,
+}
+
+impl Connect for Silent {
+    type Stream = DuplexStream;
+
+    async fn connect(&self, _: &str) -> io::Result<DuplexStream> {
+        if !self.connects {
+            pending::<()>().await;
+        }
+        let (ours, theirs) = tokio::io::duplex(1 << 20);
+        self.peers.lock().expect("no test panics inside").push(theirs);
+        Ok(ours)
+    }
+}
+
+/// A command that gets no answer ends with its time limit, whether the connection does not come about or is silent, and
+/// the next one tries a new connection.
+#[tokio::test(start_paused = true)]
+async fn a_silent_server_costs_one_time_limit() {
+    for connects in [false, true] {
+        let silent = Silent {
+            connects,
+            peers: Mutex::default(),
+        };
+        let tier = RedisTier::new(silent, "redis:6379", RedisOptions::default());
+        for attempt in 1..=2 {
+            let began = Instant::now();
+            let both = tokio::join!(tier.lookup(RECORD, KEYS.key, None), tier.delete(KEYS.key, None));
+            assert!(both.0.is_err() && both.1.is_err(), "{both:?}");
+            assert_eq!(began.elapsed().as_millis() / 10, 25, "250 ms is the default");
+            let peers = tier
+                .shared
+                .link
+                .connector()
+                .peers
+                .lock()
+                .expect("no test panics inside");
+            assert_eq!(peers.len(), if connects { attempt } else { 0 });
+        }
+    }
+}
+
+/// Passes bytes on to a real server; while armed, holds back the first piece with a `RENAME` in it, and all after it,
+/// until told to go on.
+struct Delaying {
+    socket: PathBuf,
+    delay: Arc<Delay>,
+}
+
+#[derive(Default)]
+struct Delay {
+    armed: AtomicBool,
+    go_on: Notify,
+    passed: Notify,
+}
+
+impl Connect for Delaying {
+    type Stream = DuplexStream;
+
+    async fn connect(&self, _: &str) -> io::Result<DuplexStream> {
+        let server = UnixStream::connect(&self.socket).await?;
+        let (ours, theirs) = tokio::io::duplex(1 << 20);
+        tokio::spawn(relay(theirs, server, Arc::clone(&self.delay)));
+        Ok(ours)
+    }
+}
+
+async fn relay(client: DuplexStream, server: UnixStream, delay: Arc<Delay>) {
+    let (mut from_client, mut to_client) = tokio::io::split(client);
+    let (mut from_server, mut to_server) = server.into_split();
+    let answers = tokio::spawn(async move {
+        // The client may be gone.
+        drop(tokio::io::copy(&mut from_server, &mut to_client).await);
+    });
+    let mut piece = vec![0; 1 << 20];
+    while let Ok(size @ 1..) = from_client.read(&mut piece).await {
+        let rename = piece[..size].windows(6).any(|word| word == b"RENAME");
+        let is_held = rename && delay.armed.swap(false, Ordering::Relaxed);
+        if is_held {
+            delay.go_on.notified().await;
+        }
+        if to_server.write_all(&piece[..size]).await.is_err() {
+            break;
+        }
+        if is_held {
+            // The server reads to the end of what it was sent before it closes.
+            to_server.shutdown().await.expect("the server is there");
+            drop(answers.await);
+            delay.passed.notify_one();
+            return;
+        }
+    }
+}
+
+/// A rename that arrives after its commit was given up, and after a purge was acknowledged, publishes nothing (F1).
+#[tokio::test]
+async fn a_late_rename_does_not_undo_a_purge() {
+    for discards_first in [false, true] {
+        let server = Server::start();
+        let delay = Arc::<Delay>::default();
+        let connector = Delaying {
+            socket: server.socket(),
+            delay: Arc::clone(&delay),
+        };
+        let tier = RedisTier::new(connector, "redis:6379", patient());
+        write(&tier, b"hello").await;
+        delay.armed.store(true, Ordering::Relaxed);
+        {
+            let commit = std::pin::pin!(tier.commit(WRITER, record(5)));
+            let held = async {
+                while delay.armed.load(Ordering::Relaxed) {
+                    tokio::task::yield_now().await;
+                }
+            };
+            // The commit is given up once its rename is under way: dropped, as a caller with less patience would.
+            tokio::select! {
+                biased;
+                () = held => {}
+                committed = commit => panic!("the rename is held, and yet {committed:?}"),
+            }
+        }
+        if discards_first {
+            let writer = tier.writer(WRITER).expect("it is open");
+            // On a new connection, as after a time limit.
+            tier.shared.link.give_up().await;
+            assert_eq!(tier.shared.take_back(&writer).await, Ok(()));
+        } else {
+            tier.shared.link.give_up().await;
+            assert_eq!(tier.delete(KEYS.key, None).await, Ok(false));
+        }
+        delay.go_on.notify_one();
+        delay.passed.notified().await;
+        assert_eq!(tier.lookup(RECORD, KEYS.key, None).await, Ok(None));
+        let is_visible: bool = server.ask(&[b"EXISTS", keys::current(KEYS.key).as_bytes()]);
+        assert!(!is_visible, "the late rename published it");
+        assert!(tier.shared.open().doubts.is_empty());
+    }
+}

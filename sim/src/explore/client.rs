@@ -1,0 +1,362 @@
+//! The clients: they ask, read at their own pace, or do not read at all, and leave when they like.
+
+use super::{
+    tally::Trouble,
+    world::{Life, Step, World, up_to},
+};
+use std::{sync::Arc, time::Duration};
+use tiergate_engine::{
+    AbortReason, Chunk, End, Input, Instant, Method, Refusal, Reply, ReplyBody, RequestId, Symbol,
+};
+use tiergate_invariants::{Edge, Got, Span, Version, What};
+
+/// Every request of the run.
+#[derive(Default)]
+pub(super) struct Clients {
+    pub asks: Vec<Ask>,
+}
+
+/// One request and how far it has come.
+pub(super) struct Ask {
+    pub edge: u32,
+    pub object: usize,
+    form: Form,
+    pace: Pace,
+    stage: Stage,
+    /// Sent when nothing is broken any more: it must be answered whole.
+    after_healing: bool,
+}
+
+/// What is asked.
+#[derive(Clone, Copy)]
+enum Form {
+    /// A plain GET.
+    Plain,
+    /// Something that a cache does not answer.
+    Around,
+}
+
+/// How a client reads.
+#[derive(Clone, Copy)]
+enum Pace {
+    /// The next chunk after at most this long.
+    Within(Duration),
+    /// Not at all.
+    Never,
+}
+
+enum Stage {
+    /// Not sent, or under way to the edge.
+    Sent,
+    /// The edge has it.
+    Waiting(Life),
+    /// A response is streaming.
+    Reading(Life, Reading),
+    /// The end is under way to the client.
+    Ending(Life),
+    /// Over, for the client.
+    Over,
+}
+
+struct Reading {
+    status: u16,
+    age: u64,
+    pieces: Vec<Symbol>,
+    demanded: bool,
+}
+
+impl World {
+    /// Draws every request, with the purges and new versions around it. Returns when the last of them is over and the
+    /// world may heal.
+    pub(super) fn plan_asks(&mut self) -> Instant {
+        let work = self.plan.work;
+        let mut at = Instant::ZERO;
+        let mut object = 0;
+        for _ in 0..work.requests {
+            let random = &mut self.chances.client;
+            if random.chance(work.herd.0, 1_000) {
+                at = at.after(Duration::from_nanos(random.below(200)));
+            } else {
+                at = at.after(up_to(random, work.gap * 4));
+                object = place(random.below(u64::from(work.objects)));
+            }
+            let edge =
+                u32::try_from(random.below(u64::from(self.plan.edges))).expect("edges are counted in u32");
+            let around = random.chance(work.around.0, 1_000);
+            let publishes = random.chance(work.publish.0, 1_000);
+            let aside = up_to(random, work.latency * 6);
+            if publishes {
+                self.queue.schedule(at.after(aside), Step::Publish(object));
+            }
+            if self.hits(self.plan.faults.purges, Trouble::Purged, |chances| &mut chances.edge) {
+                // People purge because they have just published.
+                let purge_at = at.after(up_to(&mut self.chances.edge, work.latency * 6));
+                if self.chances.edge.chance(1, 2) {
+                    self.queue.schedule(purge_at, Step::Publish(object));
+                }
+                self.queue.schedule(purge_at, Step::Purge { edge, object });
+            }
+            let ask = self.new_ask(edge, object, if around { Form::Around } else { Form::Plain }, at);
+            self.queue.schedule(at, Step::Ask(ask));
+        }
+        at.after(Duration::from_secs(1))
+    }
+
+    /// A plain request, when nothing is broken any more.
+    pub(super) fn ask_after_healing(&mut self, edge: u32, object: usize) {
+        let ask = self.new_ask(edge, object, Form::Plain, self.now);
+        self.clients.asks[ask].after_healing = true;
+        self.queue.schedule(self.now, Step::Ask(ask));
+    }
+
+    fn new_ask(&mut self, edge: u32, object: usize, form: Form, at: Instant) -> usize {
+        let faults = self.plan.faults;
+        let latency = self.plan.work.latency;
+        let ask = self.clients.asks.len();
+        let mut pace = Pace::Within(latency);
+        let mut leaves = None;
+        if self.hits(faults.client_leaves, Trouble::ClientLeft, |chances| &mut chances.client) {
+            leaves = Some(latency * 8);
+        }
+        if self.hits(faults.client_slow, Trouble::ClientSlow, |chances| &mut chances.client) {
+            pace = Pace::Within(Duration::from_secs(2));
+        }
+        if self.hits(faults.client_stuck, Trouble::ClientStuck, |chances| &mut chances.client) {
+            pace = Pace::Never;
+            leaves = Some(Duration::from_secs(20));
+        }
+        if let Some(longest) = leaves {
+            let after = up_to(&mut self.chances.client, longest);
+            self.queue.schedule(at.after(after), Step::GoAway(ask));
+        }
+        self.clients.asks.push(Ask { edge, object, form, pace, stage: Stage::Sent, after_healing: false });
+        ask
+    }
+
+    pub(super) fn on_ask(&mut self, ask: usize) {
+        let Ask { edge, object, .. } = self.clients.asks[ask];
+        let key = self.origin.objects[object].key;
+        self.fact(What::ClientAsked {
+            ask: ask as u64,
+            edge: Edge(edge),
+            key,
+            request: Some(request_of(ask)),
+        });
+        let at = self.soon();
+        self.queue.schedule(at, Step::Arrive(ask));
+    }
+
+    pub(super) fn on_arrive(&mut self, ask: usize) {
+        let Ask { edge, object, form, .. } = self.clients.asks[ask];
+        let Stage::Sent = self.clients.asks[ask].stage else {
+            return; // It left on the way.
+        };
+        let life = self.life(edge);
+        self.clients.asks[ask].stage = Stage::Waiting(life);
+        let object = &self.origin.objects[object];
+        let (key, head) = match form {
+            Form::Plain => (object.key, Arc::clone(&object.plain)),
+            Form::Around => (object.key, Arc::clone(&object.around)),
+        };
+        let Some(engine) = self.edges[edge as usize].engine.as_mut() else {
+            return self.end(ask, Got::Nothing);
+        };
+        if self.plan.style.fast_door
+            && matches!(head.method, Method::Get)
+            && let Some(resident) = engine.fresh_hit(self.now, key, head.method, head.fields.iter())
+        {
+            let resident = Arc::clone(resident);
+            *self.tally.events.entry("hit by the fast door").or_default() += 1;
+            let age = resident.freshness.age(self.now).as_secs();
+            let got = self.whole(resident.head.status, age, &resident.chunks);
+            return self.end(ask, got);
+        }
+        self.feed(life, Input::Request { request: request_of(ask), key, head });
+    }
+
+    pub(super) fn on_serve(&mut self, request: RequestId, reply: Reply<Symbol>) {
+        let ask = ask_of(request);
+        let age = reply.age.as_secs();
+        let status = reply.head.status;
+        match (&self.clients.asks[ask].stage, reply.body) {
+            (Stage::Waiting(_), ReplyBody::Whole(resident)) => {
+                let got = self.whole(status, age, &resident.chunks);
+                self.end(ask, got);
+            }
+            (Stage::Waiting(life), ReplyBody::Streamed) => {
+                let reading = Reading { status, age, pieces: Vec::new(), demanded: false };
+                self.clients.asks[ask].stage = Stage::Reading(*life, reading);
+                self.schedule_demand(ask);
+            }
+            (Stage::Over, _) => {} // It left; the edge does not know yet.
+            (Stage::Sent | Stage::Reading(..) | Stage::Ending(_), _) => {
+                self.breaks("CON6", format!("ask {ask} was served twice, or before it came"));
+            }
+        }
+    }
+
+    fn schedule_demand(&mut self, ask: usize) {
+        match self.clients.asks[ask].pace {
+            Pace::Within(longest) => {
+                let at = self.now.after(up_to(&mut self.chances.client, longest));
+                self.queue.schedule(at, Step::Demand(ask));
+            }
+            Pace::Never => {}
+        }
+    }
+
+    pub(super) fn on_demand(&mut self, ask: usize) {
+        if let Stage::Reading(life, reading) = &mut self.clients.asks[ask].stage {
+            reading.demanded = true;
+            let life = *life;
+            self.feed(life, Input::Demand { request: request_of(ask) });
+        }
+    }
+
+    pub(super) fn on_body(&mut self, request: RequestId, chunk: Symbol) {
+        let ask = ask_of(request);
+        match &mut self.clients.asks[ask].stage {
+            Stage::Reading(_, reading) => {
+                let due = std::mem::replace(&mut reading.demanded, false);
+                reading.pieces.push(chunk);
+                if !due || chunk.size() == 0 {
+                    self.breaks("M6", format!("ask {ask} got {} bytes without a demand", chunk.size()));
+                }
+                self.schedule_demand(ask);
+            }
+            Stage::Over => {} // It left; the edge does not know yet.
+            Stage::Sent | Stage::Waiting(_) | Stage::Ending(_) => {
+                self.breaks("CON6", format!("ask {ask} got a body that does not belong there"));
+            }
+        }
+    }
+
+    pub(super) fn on_finish(&mut self, request: RequestId, end: End) {
+        let ask = ask_of(request);
+        let got = match (&self.clients.asks[ask].stage, end) {
+            (Stage::Reading(_, reading), End::Complete) => {
+                self.whole(reading.status, reading.age, &reading.pieces)
+            }
+            (
+                Stage::Reading(..),
+                End::Aborted(AbortReason::Origin(_) | AbortReason::TierRead(_) | AbortReason::ClientLeft),
+            ) => Got::Broken,
+            (Stage::Over, _) => return,
+            (Stage::Sent | Stage::Waiting(_) | Stage::Ending(_), _) => {
+                return self.breaks("CON6", format!("ask {ask} was finished twice, or before it was served"));
+            }
+        };
+        self.end(ask, got);
+    }
+
+    pub(super) fn on_refuse(&mut self, request: RequestId, refusal: Refusal) {
+        let ask = ask_of(request);
+        match self.clients.asks[ask].stage {
+            Stage::Waiting(_) => self.end(ask, Got::Nothing),
+            Stage::Over => {}
+            Stage::Sent | Stage::Reading(..) | Stage::Ending(_) => {
+                self.breaks("CON6", format!("ask {ask} was refused ({refusal:?}) after it was served"));
+            }
+        }
+    }
+
+    /// The edge proxies the request: the origin answers it at once, past the cache.
+    pub(super) fn on_pass(&mut self, request: RequestId) {
+        let ask = ask_of(request);
+        if let Stage::Waiting(life) = self.clients.asks[ask].stage {
+            let got = self.answer_directly(life, self.clients.asks[ask].object);
+            self.end(ask, got);
+        }
+    }
+
+    /// The edge is done with the request; the client hears of it in a while.
+    fn end(&mut self, ask: usize, got: Got) {
+        let life = self.life(self.clients.asks[ask].edge);
+        self.clients.asks[ask].stage = Stage::Ending(life);
+        let at = self.soon();
+        self.queue.schedule(at, Step::Got(ask, got));
+    }
+
+    pub(super) fn on_got(&mut self, ask: usize, got: Got) {
+        let Stage::Ending(life) = self.clients.asks[ask].stage else {
+            return; // It left in the meantime.
+        };
+        if self.clients.asks[ask].after_healing && !matches!(got, Got::Whole { .. }) {
+            self.breaks("CON6", format!("ask {ask} came after healing, and got {got:?}"));
+        }
+        if self.plan.style.leaves_after_end {
+            self.queue.schedule(self.now, Step::Left(ask, life));
+        }
+        self.over(ask, got);
+    }
+
+    pub(super) fn on_go_away(&mut self, ask: usize) {
+        let life = match self.clients.asks[ask].stage {
+            Stage::Sent => None,
+            Stage::Waiting(life) | Stage::Reading(life, _) => Some(life),
+            Stage::Ending(life) => self.plan.style.leaves_after_end.then_some(life),
+            Stage::Over => return,
+        };
+        if let Some(life) = life {
+            let at = self.soon();
+            self.queue.schedule(at, Step::Left(ask, life));
+        }
+        self.over(ask, Got::Left);
+    }
+
+    pub(super) fn on_left(&mut self, ask: usize, life: Life) {
+        self.feed(life, Input::Leave { request: request_of(ask) });
+    }
+
+    /// Every client of a crashed edge sees its connection break.
+    pub(super) fn break_clients(&mut self, edge: u32) {
+        for ask in 0..self.clients.asks.len() {
+            if self.clients.asks[ask].edge != edge {
+                continue;
+            }
+            match self.clients.asks[ask].stage {
+                Stage::Waiting(_) => self.end(ask, Got::Nothing),
+                Stage::Reading(..) => self.end(ask, Got::Broken),
+                Stage::Sent | Stage::Ending(_) | Stage::Over => {}
+            }
+        }
+    }
+
+    fn over(&mut self, ask: usize, got: Got) {
+        let Ask { edge, object, .. } = self.clients.asks[ask];
+        self.clients.asks[ask].stage = Stage::Over;
+        self.tally.replies += 1;
+        self.tally.whole += u64::from(matches!(got, Got::Whole { .. }));
+        let key = self.origin.objects[object].key;
+        self.fact(What::ClientGot { ask: ask as u64, edge: Edge(edge), key, got });
+    }
+
+    fn whole(&self, status: u16, age: u64, pieces: &[Symbol]) -> Got {
+        let spans = Symbol::compact(pieces.to_vec())
+            .into_iter()
+            .map(|piece| Span {
+                of: usize::try_from(piece.object)
+                    .ok()
+                    .and_then(|place| self.origin.objects.get(place))
+                    .map(|object| (object.key, Version(piece.version))),
+                offset: piece.offset,
+                length: piece.size,
+            })
+            .collect();
+        Got::Whole { status, age: Some(age), spans }
+    }
+}
+
+/// Engines never see one id twice, even in two lives.
+fn request_of(ask: usize) -> RequestId {
+    RequestId(ask as u64)
+}
+
+fn ask_of(request: RequestId) -> usize {
+    place(request.0)
+}
+
+/// Tables in this world are far smaller than `usize`.
+pub(super) fn place(number: u64) -> usize {
+    usize::try_from(number).expect("places come from tables in memory, so they fit usize")
+}

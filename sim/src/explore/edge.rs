@@ -1,0 +1,204 @@
+//! The edges: each an engine and the driver's part around it, started, crashed and started again.
+
+use super::{
+    tally::Trouble,
+    world::{Life, Step, World},
+};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tiergate_engine::{
+    Audit, Effect, Engine, Input, Instant, PurgeId, PurgeOutcome, Seed, Symbol, TierId, WallTime,
+};
+use tiergate_invariants::{Edge, Version, What};
+
+/// The calendar at the run's first instant. It does not jump in this world, for C6 would see ghosts.
+const CALENDAR: u64 = 1_700_000_000_000;
+
+/// Where an engine lives.
+#[derive(Default)]
+pub(super) struct EdgeHost {
+    /// None between a crash and the next start.
+    pub engine: Option<Engine<Symbol>>,
+    life: u32,
+    /// When the next wake is scheduled.
+    wake_at: Option<Instant>,
+    purges: BTreeMap<PurgeId, Purge>,
+    purges_asked: u64,
+}
+
+/// A purge that is not over.
+struct Purge {
+    object: usize,
+    asked_at: Instant,
+    newest_when_asked: Version,
+}
+
+impl World {
+    /// The edge's process as it is now, or was last.
+    pub(super) fn life(&self, edge: u32) -> Life {
+        Life { edge, life: self.edges[edge as usize].life }
+    }
+
+    /// When each crash happens, some time before `end`.
+    pub(super) fn plan_crashes(&mut self, end: Instant) {
+        for _ in 0..self.plan.faults.crashes {
+            let edge = self.chances.edge.below(u64::from(self.plan.edges));
+            let at = Instant::from_nanos(self.chances.edge.below(end.as_nanos()));
+            let edge = u32::try_from(edge).expect("edges are counted in u32");
+            self.queue.schedule(at, Step::Crash(edge));
+        }
+    }
+
+    pub(super) fn start_edge(&mut self, edge: u32) {
+        let host = &mut self.edges[edge as usize];
+        host.life += 1;
+        let seed = self.plan.seed.split(&format!("engine {edge} {}", host.life)).bits();
+        host.engine = Some(Engine::new(self.plan.config.clone(), Seed(seed), self.now));
+        let life = self.life(edge);
+        self.fact(What::EdgeStarted { edge: Edge(edge) });
+        let wall = WallTime::from_unix_millis(CALENDAR + self.now.as_nanos() / 1_000_000);
+        self.feed(life, Input::WallClock { wall });
+        if self.plan.has_l2 {
+            let place = self.tier_place(edge, TierId::L2);
+            let records = self.tiers[place].recover();
+            self.feed(life, Input::Recovered { tier: TierId::L2, records });
+        }
+    }
+
+    pub(super) fn crash_edge(&mut self, edge: u32) {
+        let host = &mut self.edges[edge as usize];
+        if host.engine.take().is_none() {
+            return; // It is down already.
+        }
+        host.wake_at = None;
+        host.purges.clear();
+        self.tally.hit(Trouble::Crashed);
+        self.fact(What::EdgeCrashed { edge: Edge(edge) });
+        self.break_clients(edge);
+        self.drop_streams(edge);
+        self.crash_tiers(edge);
+        let down = Duration::from_nanos(1 + self.chances.edge.below(2_000_000_000));
+        self.queue.schedule(self.now.after(down), Step::Start(edge));
+    }
+
+    pub(super) fn on_purge(&mut self, edge: u32, object: usize) {
+        let host = &mut self.edges[edge as usize];
+        if host.engine.is_none() {
+            return;
+        }
+        host.purges_asked += 1;
+        let purge = PurgeId(host.purges_asked);
+        let key = self.origin.objects[object].key;
+        let newest_when_asked = self.newest(object);
+        let open = Purge { object, asked_at: self.now, newest_when_asked };
+        self.edges[edge as usize].purges.insert(purge, open);
+        self.fact(What::PurgeAsked { edge: Edge(edge), purge: Some(purge), key });
+        let life = self.life(edge);
+        self.feed(life, Input::Purge { purge, key });
+    }
+
+    fn on_purge_done(&mut self, edge: u32, purge: PurgeId, report: &[(TierId, PurgeOutcome)]) {
+        let Some(open) = self.edges[edge as usize].purges.remove(&purge) else {
+            return self.breaks("CON6", format!("{purge:?} ended twice or never began"));
+        };
+        let failed = report.iter().any(|(_, outcome)| match outcome {
+            PurgeOutcome::Failed => true,
+            PurgeOutcome::Removed(_) | PurgeOutcome::RemovedUnseen | PurgeOutcome::Absent => false,
+        });
+        if !failed {
+            self.fact(What::PurgeConfirmed {
+                edge: Edge(edge),
+                key: self.origin.objects[open.object].key,
+                newest_when_asked: open.newest_when_asked,
+                asked_at: open.asked_at,
+            });
+        }
+    }
+
+    /// What the engine of an edge that runs holds open.
+    ///
+    /// # Panics
+    /// When the edge is down: every crash is followed by a start, long before anything is settled.
+    pub(super) fn audit(&self, edge: u32) -> Audit {
+        let engine = self.edges[edge as usize].engine.as_ref();
+        engine.expect("every crash is followed by a start").audit()
+    }
+
+    pub(super) fn on_wake(&mut self, life: Life) {
+        if self.life(life.edge) == life {
+            self.edges[life.edge as usize].wake_at = None;
+        }
+        self.feed(life, Input::Wake);
+    }
+
+    /// Hands an input to an engine and does what it asks. What is meant for an earlier life is for nobody.
+    pub(super) fn feed(&mut self, to: Life, input: Input<Symbol>) {
+        if self.life(to.edge) != to {
+            return;
+        }
+        let Some(engine) = self.edges[to.edge as usize].engine.as_mut() else {
+            return;
+        };
+        engine.handle(self.now, input);
+        let mut effects = Vec::new();
+        while let Some(effect) = engine.poll_effect() {
+            effects.push(effect);
+        }
+        let mut events = Vec::new();
+        while let Some(event) = engine.poll_event() {
+            events.push(event);
+        }
+        let wake = engine.poll_wake();
+        // Counting from the tables checks every total against its parts; now and then is enough to find who broke one.
+        if self.tally.steps.is_multiple_of(16) {
+            engine.audit();
+        }
+        for event in events {
+            self.tally.saw(&event);
+            self.fact(What::Engine { edge: Edge(to.edge), shard: 0, event });
+        }
+        for effect in effects {
+            self.run_effect(to, effect);
+        }
+        self.schedule_wake(to, wake.map(|(at, _)| at));
+    }
+
+    fn schedule_wake(&mut self, to: Life, wake: Option<Instant>) {
+        let host = &mut self.edges[to.edge as usize];
+        if let Some(at) = wake
+            && host.wake_at.is_none_or(|scheduled| at < scheduled)
+        {
+            let at = at.max(self.now);
+            host.wake_at = Some(at);
+            self.queue.schedule(at, Step::Wake(to));
+        }
+        let rate = self.plan.style.idle_wakes;
+        if !self.healed && rate.0 > 0 && self.chances.edge.chance(rate.0, 1_000) {
+            self.queue.schedule(self.now, Step::Wake(to));
+        }
+    }
+
+    fn run_effect(&mut self, from: Life, effect: Effect<Symbol>) {
+        match effect {
+            Effect::Fetch { op, fill, head } => self.on_fetch(from, op, fill, &head),
+            Effect::Pull { op, fill } => self.on_pull(from, op, fill),
+            Effect::Cancel { fill } => {
+                self.origin.streams.remove(&(from, fill));
+            }
+            Effect::Lookup { .. }
+            | Effect::Read { .. }
+            | Effect::Release { .. }
+            | Effect::Open { .. }
+            | Effect::Write { .. }
+            | Effect::Commit { .. }
+            | Effect::Discard { .. }
+            | Effect::Delete { .. } => self.ask_tier(from, effect),
+            Effect::Serve { request, reply } => self.on_serve(request, reply),
+            Effect::Body { request, chunk } => self.on_body(request, chunk),
+            Effect::Finish { request, end } => self.on_finish(request, end),
+            Effect::Pass { request, .. } => self.on_pass(request),
+            Effect::Refuse { request, refusal } => self.on_refuse(request, refusal),
+            Effect::PurgeDone { purge, report } => self.on_purge_done(from.edge, purge, &report),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Explore: the engine in a world without a network, as many histories as the time allows.
+//!
+//! Each seed draws its own configuration, workload and faults ([`plan`]), runs through trouble, heals, and must come to
+//! an end; every rule watches every fact. A broken rule is printed with the command that shows it again. Start at
+//! [`world`]. No socket, no task and no wall clock takes part, so a seed is the whole of a run.
+
+mod campaign;
+mod client;
+mod edge;
+mod origin;
+mod plan;
+mod prove;
+mod queue;
+mod tally;
+mod tier;
+mod world;
+
+pub use campaign::{Failure, Passed, Run, run_seed};
+pub use prove::{ProveArgs, prove};
+
+use campaign::{Campaign, Limits};
+use std::{process::ExitCode, time::Duration};
+
+/// `tiergate-sim explore`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ExploreArgs {
+    /// How many seeds to run, one after the other. Without this and `--minutes`: 1000.
+    #[arg(long)]
+    seeds: Option<u64>,
+    /// The first seed.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// Stop after this many minutes.
+    #[arg(long)]
+    minutes: Option<u64>,
+    /// Requests for each seed.
+    #[arg(long, default_value_t = 200)]
+    requests: u32,
+    /// How many of the last facts a failure shows.
+    #[arg(long, default_value_t = 60)]
+    facts: usize,
+    /// Do not stop at the first failure; print one line for each.
+    #[arg(long)]
+    keep_going: bool,
+    /// Print the digest of each seed's history.
+    #[arg(long)]
+    digests: bool,
+}
+
+/// Runs seeds until one fails, all are done, or the time is over. 0: all passed, 1: a rule was broken.
+pub fn run(args: ExploreArgs) -> ExitCode {
+    let limits = Limits {
+        first: args.seed,
+        seeds: match (args.seeds, args.minutes) {
+            (Some(seeds), _) => seeds,
+            (None, Some(_)) => u64::MAX,
+            (None, None) => 1_000,
+        },
+        time: args.minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60))),
+        run: Run { requests: args.requests, fault: None, facts_kept: args.facts },
+    };
+    let mut campaign = Campaign::new(limits);
+    let on_passed = |seed: u64, passed: &Passed| {
+        if args.digests {
+            println!("seed {seed} digest {:016x}", passed.digest);
+        }
+    };
+    let mut failed = false;
+    while let Some(failure) = campaign.run(on_passed) {
+        failed = true;
+        if !args.keep_going {
+            print!("{}", campaign.report());
+            println!("{failure}");
+            return ExitCode::FAILURE;
+        }
+        println!("seed {} broke {}", failure.seed, failure.violation);
+    }
+    print!("{}", campaign.report());
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}

@@ -1,0 +1,310 @@
+//! The origin: objects with versions, and bodies that arrive in pieces, late, short, long or not at all.
+
+use super::{
+    client::place,
+    tally::Trouble,
+    world::{HEAD_STALL_MAX, Life, Step, World, up_to},
+};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tiergate_engine::{
+    CacheKey, Fields, FillId, Head, Input, Method, OpId, OriginFailure, RequestHead, Symbol,
+};
+use tiergate_invariants::{Edge, Got, Span, Version, What};
+
+/// What bytes of an error page say they belong to: no object.
+const NO_OBJECT: u64 = u64::MAX;
+/// How long an error page is.
+const ERROR_PAGE: u64 = 9;
+/// Longer than any lane may stall; an origin's own time-out would come about here.
+const BODY_STALL_MAX: Duration = Duration::from_secs(5);
+
+/// The origin.
+#[derive(Default)]
+pub(super) struct Origin {
+    pub objects: Vec<Object>,
+    /// Fetches that are neither over nor cancelled. No body yet: no head was sent.
+    pub streams: BTreeMap<(Life, FillId), Option<Body>>,
+}
+
+/// What is served under one key.
+pub(super) struct Object {
+    pub key: CacheKey,
+    pub plain: Arc<RequestHead>,
+    pub around: Arc<RequestHead>,
+    /// Version 1 first.
+    versions: Vec<Edition>,
+}
+
+/// One version.
+#[derive(Clone)]
+struct Edition {
+    head: Arc<Head>,
+    length: u64,
+    announces_length: bool,
+}
+
+/// A body on its way.
+#[derive(Clone, Copy)]
+pub(super) struct Body {
+    object: u64,
+    version: u32,
+    sent: u64,
+    length: u64,
+    chunk: u64,
+    end: BodyEnd,
+    stalls_at: Option<u64>,
+}
+
+/// What comes after the last byte.
+#[derive(Clone, Copy)]
+enum BodyEnd {
+    Clean,
+    Failure(OriginFailure),
+}
+
+impl Origin {
+    /// Which object a request is for: its target is a number.
+    pub(super) fn object_of(&self, head: &RequestHead) -> usize {
+        let number = head.target.trim_start_matches('/').parse();
+        number.expect("every target in this world is a slash and a number")
+    }
+}
+
+impl World {
+    /// Every object in its first version.
+    pub(super) fn publish_all(&mut self) {
+        for object in 0..self.plan.work.objects {
+            let target = format!("/{object}");
+            let request = |method, fields| {
+                Arc::new(RequestHead {
+                    method,
+                    authority: "origin".into(),
+                    target: target.as_str().into(),
+                    fields,
+                })
+            };
+            self.origin.objects.push(Object {
+                key: CacheKey::of("origin", &target),
+                plain: request(Method::Get, Fields::new()),
+                around: if object % 2 == 0 {
+                    request(Method::Get, Fields::from_iter([("authorization", "Basic eDp5")]))
+                } else {
+                    request(Method::Other, Fields::new())
+                },
+                versions: Vec::new(),
+            });
+            self.publish(place(u64::from(object)));
+        }
+    }
+
+    /// The next version of an object.
+    pub(super) fn publish(&mut self, object: usize) {
+        let work = self.plan.work;
+        let random = &mut self.chances.origin;
+        let length = match random.below(12) {
+            0 => 0,
+            1 => work.size_max,
+            2..6 => random.below(work.size_max / 10 + 1),
+            _ => random.below(work.size_max + 1),
+        };
+        let storable = !random.chance(work.unstorable.0, 1_000);
+        let announces_length = !random.chance(work.chunked.0, 1_000);
+        let lifetime = if storable { 1 + random.below(work.lifetime_max.as_secs()) } else { 0 };
+        let mut fields = Fields::new();
+        if announces_length {
+            fields.push("content-length", length.to_string().as_bytes());
+        }
+        match (storable, random.below(5)) {
+            (true, _) => fields.push("cache-control", format!("max-age={lifetime}").as_bytes()),
+            (false, 0) => fields.push("cache-control", b"no-store, max-age=60"),
+            (false, 1) => fields.push("cache-control", b"private, max-age=60"),
+            (false, 2) => fields.push("cache-control", b"max-age=0"),
+            (false, 3) => {
+                fields.push("cache-control", b"max-age=60");
+                fields.push("vary", b"accept-language");
+            }
+            (false, _) => {}
+        }
+        let head = Arc::new(Head { status: 200, fields });
+        let versions = &mut self.origin.objects[object].versions;
+        versions.push(Edition { head, length, announces_length });
+        let what = What::Published {
+            key: self.origin.objects[object].key,
+            version: self.newest(object),
+            length,
+            storable,
+            lifetime_ns: lifetime * 1_000_000_000,
+        };
+        self.fact(what);
+    }
+
+    pub(super) fn newest(&self, object: usize) -> Version {
+        let count = self.origin.objects[object].versions.len();
+        Version(u32::try_from(count).expect("a run publishes at most one version for each request"))
+    }
+
+    pub(super) fn on_fetch(&mut self, from: Life, op: OpId, fill: FillId, head: &RequestHead) {
+        let object = self.origin.object_of(head);
+        self.origin.streams.insert((from, fill), None);
+        let at = self.soon();
+        self.queue.schedule(at, Step::OriginAsked { from, op, fill, object });
+    }
+
+    /// The request is here: what is published *now* is what the answer carries.
+    pub(super) fn on_origin_asked(&mut self, from: Life, op: OpId, fill: FillId, object: usize) {
+        let faults = self.plan.faults;
+        if self.hits(faults.origin_fails, Trouble::OriginFailed, |chances| &mut chances.origin) {
+            let failure = [
+                OriginFailure::Unreachable,
+                OriginFailure::TimedOut,
+                OriginFailure::Broken,
+                OriginFailure::Malformed,
+            ][place(self.chances.origin.below(4))];
+            let at = self.soon();
+            let input = Input::FetchFailed { op, failure };
+            self.queue.schedule(at, Step::FromOrigin { to: from, fill, input, last: true });
+            return;
+        }
+        let errs = self.hits(faults.origin_errs, Trouble::OriginErred, |chances| &mut chances.origin);
+        let (head, body) = if errs { error_page() } else { self.answer(from, object) };
+        if let Some(stream) = self.origin.streams.get_mut(&(from, fill)) {
+            *stream = Some(body);
+        }
+        let mut at = self.soon();
+        if self.hits(faults.origin_stalls, Trouble::OriginStalled, |chances| &mut chances.origin) {
+            at = at.after(up_to(&mut self.chances.origin, HEAD_STALL_MAX));
+        }
+        let input = Input::Head { op, head };
+        self.queue.schedule(at, Step::FromOrigin { to: from, fill, input, last: false });
+    }
+
+    fn answer(&mut self, from: Life, object: usize) -> (Arc<Head>, Body) {
+        let version = self.newest(object);
+        let edition = self.origin.objects[object].versions[version.0 as usize - 1].clone();
+        self.fact(What::OriginAnswered {
+            edge: Edge(from.edge),
+            key: self.origin.objects[object].key,
+            version,
+        });
+        let faults = self.plan.faults;
+        let chunks_max = self.plan.work.chunks_max;
+        let mut body = Body {
+            object: object as u64,
+            version: version.0,
+            sent: 0,
+            length: edition.length,
+            chunk: (edition.length / (1 + self.chances.origin.below(chunks_max)))
+                .max(edition.length / chunks_max + 1),
+            end: BodyEnd::Clean,
+            stalls_at: None,
+        };
+        if self.hits(faults.origin_cuts, Trouble::OriginCut, |chances| &mut chances.origin) {
+            body.cut(edition.announces_length, self.chances.origin.below(edition.length + 1));
+        }
+        if self.hits(faults.origin_stalls, Trouble::OriginStalled, |chances| &mut chances.origin) {
+            body.stalls_at = Some(self.chances.origin.below(edition.length + 1));
+        }
+        (edition.head, body)
+    }
+
+    pub(super) fn on_pull(&mut self, from: Life, op: OpId, fill: FillId) {
+        let mut at = self.soon();
+        if let Some(Some(body)) = self.origin.streams.get_mut(&(from, fill))
+            && body.stalls_at.is_some_and(|stall| stall <= body.sent)
+        {
+            body.stalls_at = None;
+            at = at.after(up_to(&mut self.chances.origin, BODY_STALL_MAX));
+        }
+        self.queue.schedule(at, Step::OriginPulled { from, op, fill });
+    }
+
+    /// The next piece, or the end, reaches the edge.
+    pub(super) fn on_origin_pulled(&mut self, from: Life, op: OpId, fill: FillId) {
+        let (input, last) = match self.origin.streams.get_mut(&(from, fill)) {
+            Some(Some(body)) => body.next(op),
+            Some(None) => {
+                return self.breaks("drain", format!("fill {} was pulled before its head came", fill.0));
+            }
+            None => (Input::PullFailed { op, failure: OriginFailure::Broken }, true),
+        };
+        self.on_from_origin(from, fill, input, last);
+    }
+
+    pub(super) fn on_from_origin(&mut self, to: Life, fill: FillId, input: Input<Symbol>, last: bool) {
+        let wanted = if last {
+            self.origin.streams.remove(&(to, fill)).is_some()
+        } else {
+            self.origin.streams.contains_key(&(to, fill))
+        };
+        if wanted || self.plan.style.answers_after_cancel {
+            self.feed(to, input);
+        }
+    }
+
+    /// An answer to a request that the edge only proxies.
+    pub(super) fn answer_directly(&mut self, from: Life, object: usize) -> Got {
+        if self.hits(self.plan.faults.origin_fails, Trouble::OriginFailed, |chances| &mut chances.origin) {
+            return Got::Nothing;
+        }
+        let (head, body) = self.answer(from, object);
+        match body.end {
+            BodyEnd::Clean => {
+                let of = Some((self.origin.objects[object].key, Version(body.version)));
+                let whole = Span { of, offset: 0, length: body.length };
+                let spans = if body.length == 0 { Vec::new() } else { vec![whole] };
+                Got::Whole { status: head.status, age: Some(0), spans }
+            }
+            BodyEnd::Failure(_) => Got::Broken,
+        }
+    }
+
+    /// A crashed edge drops its connections.
+    pub(super) fn drop_streams(&mut self, edge: u32) {
+        self.origin.streams.retain(|(life, _), _| life.edge != edge);
+    }
+}
+
+impl Body {
+    /// Ends the body before its length, or, when the length was announced, perhaps with more than that.
+    fn cut(&mut self, announced: bool, at: u64) {
+        let failure = match (announced, at == self.length) {
+            (true, true) => OriginFailure::TooLong,
+            (true, false) => OriginFailure::TooShort,
+            (false, _) => OriginFailure::Broken,
+        };
+        self.length = at;
+        self.end = BodyEnd::Failure(failure);
+    }
+
+    fn next(&mut self, op: OpId) -> (Input<Symbol>, bool) {
+        let left = self.length - self.sent;
+        match (left, self.end) {
+            (0, BodyEnd::Clean) => (Input::PullEnded { op }, true),
+            (0, BodyEnd::Failure(failure)) => (Input::PullFailed { op, failure }, true),
+            (1.., _) => {
+                let chunk = Symbol {
+                    object: self.object,
+                    version: self.version,
+                    offset: self.sent,
+                    size: self.chunk.min(left),
+                };
+                self.sent += chunk.size;
+                (Input::Pulled { op, chunk }, false)
+            }
+        }
+    }
+}
+
+fn error_page() -> (Arc<Head>, Body) {
+    let head = Head { status: 503, fields: Fields::new() };
+    let body = Body {
+        object: NO_OBJECT,
+        version: 0,
+        sent: 0,
+        length: ERROR_PAGE,
+        chunk: ERROR_PAGE,
+        end: BodyEnd::Clean,
+        stalls_at: None,
+    };
+    (Arc::new(head), body)
+}

@@ -1,0 +1,249 @@
+//! What one seed is about: configuration, workload and faults, each drawn from a pure hash of the seed and its name.
+//!
+//! Swarm testing (Groce et al., ISSTA 2012): most seeds leave most faults out and push the others hard, which finds far
+//! more than every fault at a sensible rate in every run. Because each value has its own draw, a new one moves no other.
+
+use std::time::Duration;
+use tiergate_engine::{
+    ByteCount, Config, Eviction, OnAbandon, Promotion, RawCollapse, RawConfig, RawDiskTier, RawFill,
+    RawMemoryTier, RawPromotion, RawSharedTier, Seed,
+};
+use tiergate_invariants::Gates;
+
+/// In how many of a thousand cases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PerMille(pub u64);
+
+/// Everything that is drawn before the first step.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub seed: Seed,
+    pub config: Config,
+    pub gates: Gates,
+    pub has_l1: bool,
+    pub has_l2: bool,
+    pub edges: u32,
+    pub work: Work,
+    pub faults: Faults,
+    pub style: Style,
+}
+
+/// The shape of the workload.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Work {
+    pub requests: u32,
+    pub objects: u32,
+    /// The longest body.
+    pub size_max: u64,
+    /// Chunks that a body comes in, at most.
+    pub chunks_max: u64,
+    /// The longest that a message travels.
+    pub latency: Duration,
+    /// The mean time between two requests.
+    pub gap: Duration,
+    /// Requests that ask for what was asked for just before, at once.
+    pub herd: PerMille,
+    /// Requests that go around the cache.
+    pub around: PerMille,
+    /// Requests with which a new version is published.
+    pub publish: PerMille,
+    /// Versions that may not be stored.
+    pub unstorable: PerMille,
+    /// Versions that do not announce their length.
+    pub chunked: PerMille,
+    /// The longest lifetime.
+    pub lifetime_max: Duration,
+}
+
+/// How likely each kind of trouble is, wherever it can occur.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Faults {
+    pub origin_fails: PerMille,
+    pub origin_errs: PerMille,
+    pub origin_cuts: PerMille,
+    pub origin_stalls: PerMille,
+    pub client_leaves: PerMille,
+    pub client_slow: PerMille,
+    pub client_stuck: PerMille,
+    pub tier_fails: PerMille,
+    pub tier_ambiguous: PerMille,
+    pub tier_slow: PerMille,
+    pub tier_loses: PerMille,
+    pub purges: PerMille,
+    pub crashes: u64,
+}
+
+/// What a driver is free to do either way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Style {
+    /// Is the fast door tried first?
+    pub fast_door: bool,
+    /// Do answers still come for what was cancelled?
+    pub answers_after_cancel: bool,
+    /// Is a leave reported for responses that have ended, too?
+    pub leaves_after_end: bool,
+    /// Wakes that nobody asked for, per step.
+    pub idle_wakes: PerMille,
+}
+
+impl Plan {
+    pub(super) fn of(seed: u64, requests: u32) -> Self {
+        let draw = Draw(Seed(seed));
+        let size_max = draw.of("work.size", &[40, 5_000, 100_000, 300_000, 1_000_000]);
+        let has_l1 = draw.coin("config.l1", 500);
+        let has_l2 = draw.coin("config.l2", 600);
+        let raw = raw_config(draw, size_max, has_l1, has_l2);
+        let gates = Gates {
+            l0: raw.l0.as_ref().map_or(ByteCount::ZERO, |tier| tier.gate),
+            l1: raw.l1.as_ref().map_or(ByteCount::ZERO, |tier| tier.gate),
+        };
+        let edges = if has_l1 && draw.coin("edges", 250) { 2 } else { 1 };
+        let mut faults = faults(draw);
+        // An edge knows by its birth what another publishes too late into a tier they share, but only as long as it
+        // remembers its purges: there is no feed yet to tell it after a restart. So with two edges: purges or crashes.
+        if edges > 1 && faults.purges != PerMille(0) {
+            faults.crashes = 0;
+        }
+        Self {
+            seed: Seed(seed),
+            config: raw.try_into().expect("every drawn value is within its bounds"),
+            gates,
+            has_l1,
+            has_l2,
+            edges,
+            work: work(draw, requests, size_max),
+            faults,
+            style: Style {
+                fast_door: draw.coin("style.fast_door", 500),
+                answers_after_cancel: draw.coin("style.answers_after_cancel", 500),
+                leaves_after_end: draw.coin("style.leaves_after_end", 500),
+                idle_wakes: PerMille(draw.of("style.idle_wakes", &[0, 0, 20])),
+            },
+        }
+    }
+}
+
+/// Draws by name.
+#[derive(Clone, Copy)]
+struct Draw(Seed);
+
+impl Draw {
+    fn of<T: Copy>(self, name: &str, choices: &[T]) -> T {
+        let place = self.0.split(name).below(choices.len() as u64);
+        choices[usize::try_from(place).expect("a place in a slice fits usize")]
+    }
+
+    fn coin(self, name: &str, per_mille: u64) -> bool {
+        self.0.split(name).chance(per_mille, 1000)
+    }
+
+    /// Off in most seeds; otherwise one of `rates`.
+    fn fault(self, name: &str, rates: &[u64]) -> PerMille {
+        let on = self.0.split(&format!("{name}.on")).chance(2, 5);
+        PerMille(if on { self.of(name, rates) } else { 0 })
+    }
+}
+
+fn raw_config(draw: Draw, size_max: u64, has_l1: bool, has_l2: bool) -> RawConfig {
+    let gate = |name| draw.of(name, &[ByteCount(size_max / 3), ByteCount(size_max), ByteCount::UNLIMITED]);
+    let eviction = |name| draw.of(name, &[Eviction::Lru, Eviction::Gdsf]);
+    let capacity =
+        |name| ByteCount(draw.of(name, &[1, size_max / 2 + 200, size_max * 2 + 600, size_max * 50 + 9_000]));
+    let promotion = |name| {
+        draw.of(
+            name,
+            &[
+                Promotion::Never,
+                Promotion::OnStreamCommitAtFinish,
+                Promotion::OnStreamCommitAtFinish,
+                Promotion::NeverIfLengthUnknown,
+                Promotion::AfterHits(2),
+            ],
+        )
+    };
+    // Small reads of large bodies make many events and show nothing new.
+    let reads: &[u64] =
+        if size_max < 1_000 { &[1, 7, 4_096] } else { &[size_max / 20, size_max / 5, 256 << 10] };
+    RawConfig {
+        l0: draw.coin("config.l0", 850).then(|| RawMemoryTier {
+            capacity: capacity("l0.capacity"),
+            gate: gate("l0.gate"),
+            eviction: eviction("l0.eviction"),
+        }),
+        l1: has_l1.then(|| RawSharedTier { gate: gate("l1.gate") }),
+        l2: has_l2.then(|| RawDiskTier {
+            capacity: capacity("l2.capacity"),
+            gate: gate("l2.gate"),
+            eviction: eviction("l2.eviction"),
+        }),
+        promotion: RawPromotion {
+            l1_to_l0: promotion("promotion.l1_to_l0"),
+            l2_to_l0: promotion("promotion.l2_to_l0"),
+            l2_to_l1: promotion("promotion.l2_to_l1"),
+        },
+        collapse: RawCollapse {
+            waiters_max: draw.of("collapse.waiters_max", &[2, 10_000, 10_000, 10_000]),
+            fills_max: draw.of("collapse.fills_max", &[2, 1_024, 1_024, 1_024, 1_024]),
+        },
+        fill: RawFill {
+            window: draw.of("fill.window", &[ByteCount::kib(64), ByteCount::kib(128), ByteCount::mib(4)]),
+            lane_chunks_max: draw.of("fill.lane_chunks_max", &[1, 2, 8, 64]),
+            lane_stall_ms_max: draw.of("fill.lane_stall_ms_max", &[1, 50, 2_000]),
+            read_size: ByteCount(draw.of("fill.read_size", reads)),
+            on_abandon: draw.of("fill.on_abandon", &[OnAbandon::Finish, OnAbandon::Cancel]),
+        },
+    }
+}
+
+fn work(draw: Draw, requests: u32, size_max: u64) -> Work {
+    Work {
+        requests,
+        objects: draw.of("work.objects", &[1, 3, 10, 40]),
+        size_max,
+        chunks_max: draw.of("work.chunks", &[1, 4, 20]),
+        latency: Duration::from_micros(draw.of("work.latency", &[50, 5_000, 50_000])),
+        gap: Duration::from_micros(draw.of("work.gap", &[100, 5_000, 50_000, 1_000_000])),
+        herd: PerMille(draw.of("work.herd", &[0, 300, 900])),
+        around: PerMille(draw.of("work.around", &[0, 0, 50])),
+        publish: PerMille(draw.of("work.publish", &[0, 20, 200])),
+        unstorable: PerMille(draw.of("work.unstorable", &[0, 100, 700])),
+        chunked: PerMille(draw.of("work.chunked", &[0, 500, 1_000])),
+        lifetime_max: Duration::from_secs(draw.of("work.lifetime", &[1, 10, 3_600])),
+    }
+}
+
+fn faults(draw: Draw) -> Faults {
+    Faults {
+        origin_fails: draw.fault("origin_fails", &[20, 200, 600]),
+        origin_errs: draw.fault("origin_errs", &[20, 200]),
+        origin_cuts: draw.fault("origin_cuts", &[20, 200, 600]),
+        origin_stalls: draw.fault("origin_stalls", &[20, 200]),
+        client_leaves: draw.fault("client_leaves", &[50, 300, 900]),
+        client_slow: draw.fault("client_slow", &[50, 300]),
+        client_stuck: draw.fault("client_stuck", &[20, 200]),
+        tier_fails: draw.fault("tier_fails", &[5, 100, 500]),
+        tier_ambiguous: draw.fault("tier_ambiguous", &[5, 100]),
+        tier_slow: draw.fault("tier_slow", &[5, 100, 500]),
+        tier_loses: draw.fault("tier_loses", &[5, 50]),
+        purges: draw.fault("purges", &[20, 100, 500]),
+        crashes: draw.fault("crashes", &[1, 2, 5]).0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One seed, one plan; and over some seeds, every fault is both off and on.
+    #[test]
+    fn plans_are_repeatable_and_differ() {
+        assert_eq!(format!("{:?}", Plan::of(7, 50)), format!("{:?}", Plan::of(7, 50)));
+        let plans: Vec<_> = (0..200).map(|seed| Plan::of(seed, 50)).collect();
+        let purging = plans.iter().filter(|plan| plan.faults.purges != PerMille(0)).count();
+        let crashing = plans.iter().filter(|plan| plan.faults.crashes > 0).count();
+        let shared = plans.iter().filter(|plan| plan.edges == 2).count();
+        assert!((20..150).contains(&purging), "{purging} of 200 seeds purge");
+        assert!((20..150).contains(&crashing), "{crashing} of 200 seeds crash");
+        assert!((5..60).contains(&shared), "{shared} of 200 seeds share a tier");
+    }
+}

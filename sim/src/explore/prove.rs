@@ -1,0 +1,95 @@
+//! Prove: plants each fault that the engine knows, and sees which rule catches it, and how soon.
+//!
+//! A net is worth what it has caught. The canary comes first: without a planted fault the same seeds break nothing.
+
+use super::campaign::{Campaign, Failure, Limits, Run};
+use std::{process::ExitCode, time::Duration};
+use tiergate_engine::Fault;
+
+/// `tiergate-sim prove`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ProveArgs {
+    /// Only this fault, by its row in docs/failures.md.
+    #[arg(long)]
+    plant: Option<String>,
+    /// The first seed.
+    #[arg(long, default_value_t = 0)]
+    seed: u64,
+    /// A fault that survives this many seeds is uncaught.
+    #[arg(long, default_value_t = 2_000)]
+    seeds: u64,
+    /// Requests for each seed.
+    #[arg(long, default_value_t = 200)]
+    requests: u32,
+    /// Print the whole failure by which each fault was caught.
+    #[arg(long)]
+    show: bool,
+}
+
+/// Plants faults. 0: each was caught and the canary passed, 1: not so, 2: this build cannot plant any.
+pub fn prove(args: ProveArgs) -> ExitCode {
+    if cfg!(not(feature = "plant")) {
+        eprintln!(
+            "this build cannot plant faults; build with: cargo run --release -p tiergate-sim --features plant -- prove"
+        );
+        return ExitCode::from(2);
+    }
+    let faults: Vec<Fault> = Fault::ALL
+        .into_iter()
+        .filter(|fault| args.plant.as_deref().is_none_or(|name| name == fault.as_str()))
+        .collect();
+    if faults.is_empty() {
+        let known = Fault::ALL.map(Fault::as_str).join(", ");
+        eprintln!("`--plant` is {:?}, but must be one of {known}", args.plant.unwrap_or_default());
+        return ExitCode::from(2);
+    }
+    // A planted fault often breaks an assertion of the engine. That is a catch, not a crash of ours.
+    std::panic::set_hook(Box::new(|_| {}));
+    let mut seeds_needed = 1;
+    let mut holes = 0;
+    for fault in faults {
+        let (done, spent, failure) = hunt(&args, args.seeds, Some(fault));
+        seeds_needed = seeds_needed.max(done);
+        match failure {
+            Some(failure) => show(&args, fault, done, spent, &failure),
+            None => {
+                holes += 1;
+                println!("{:<4} UNCAUGHT after {done} seeds: {}", fault.as_str(), fault.describe());
+            }
+        }
+    }
+    let (done, spent, failure) = hunt(&args, seeds_needed, None);
+    match failure {
+        None => println!("none passed {done} seeds in {:.2} CPU-s", spent.as_secs_f64()),
+        Some(failure) => {
+            holes += 1;
+            println!("none, and yet:\n{failure}");
+        }
+    }
+    if holes == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn hunt(args: &ProveArgs, seeds: u64, fault: Option<Fault>) -> (u64, Duration, Option<Box<Failure>>) {
+    let limits = Limits {
+        first: args.seed,
+        seeds,
+        time: None,
+        run: Run { requests: args.requests, fault, facts_kept: 60 },
+    };
+    let mut campaign = Campaign::new(limits);
+    let failure = campaign.run(|_, _| {});
+    (campaign.done, campaign.spent, failure)
+}
+
+fn show(args: &ProveArgs, fault: Fault, done: u64, spent: Duration, failure: &Failure) {
+    println!(
+        "{:<4} caught by {:<5} after {done} seeds and {:.3} CPU-s: {}",
+        fault.as_str(),
+        failure.violation.rule,
+        spent.as_secs_f64(),
+        fault.describe(),
+    );
+    if args.show {
+        println!("{failure}\n");
+    }
+}

@@ -1,0 +1,135 @@
+//! What happened in a run, counted: which troubles really hit, and which events the engine answered them with.
+//!
+//! A campaign in which a planned trouble never hit has proved nothing about it, and says so.
+
+use std::collections::BTreeMap;
+use tiergate_engine::{Event, TierId};
+
+/// A trouble that hit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Trouble {
+    OriginFailed,
+    OriginErred,
+    OriginCut,
+    OriginStalled,
+    ClientLeft,
+    ClientSlow,
+    ClientStuck,
+    TierFailed,
+    TierAmbiguous,
+    TierSlow,
+    TierLost,
+    Purged,
+    Crashed,
+    CrashedInCommit,
+}
+
+impl Trouble {
+    pub(super) const ALL: [Self; 14] = [
+        Self::OriginFailed,
+        Self::OriginErred,
+        Self::OriginCut,
+        Self::OriginStalled,
+        Self::ClientLeft,
+        Self::ClientSlow,
+        Self::ClientStuck,
+        Self::TierFailed,
+        Self::TierAmbiguous,
+        Self::TierSlow,
+        Self::TierLost,
+        Self::Purged,
+        Self::Crashed,
+        Self::CrashedInCommit,
+    ];
+
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::OriginFailed => "origin failed before its head",
+            Self::OriginErred => "origin answered 503",
+            Self::OriginCut => "origin broke off its body",
+            Self::OriginStalled => "origin stalled",
+            Self::ClientLeft => "client left",
+            Self::ClientSlow => "client read slowly",
+            Self::ClientStuck => "client never read",
+            Self::TierFailed => "tier operation failed",
+            Self::TierAmbiguous => "tier operation failed after it took effect",
+            Self::TierSlow => "tier operation was slow",
+            Self::TierLost => "tier lost a record",
+            Self::Purged => "purge",
+            Self::Crashed => "edge crashed",
+            Self::CrashedInCommit => "edge crashed in a commit or delete",
+        }
+    }
+}
+
+/// The counts of one run, or of many.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tally {
+    pub steps: u64,
+    pub facts: u64,
+    pub replies: u64,
+    pub whole: u64,
+    pub troubles: BTreeMap<Trouble, u64>,
+    pub events: BTreeMap<&'static str, u64>,
+}
+
+impl Tally {
+    pub(super) fn hit(&mut self, trouble: Trouble) {
+        *self.troubles.entry(trouble).or_default() += 1;
+    }
+
+    pub(super) fn saw(&mut self, event: &Event) {
+        *self.events.entry(event_name(event)).or_default() += 1;
+    }
+
+    pub(super) fn add(&mut self, other: &Self) {
+        self.steps += other.steps;
+        self.facts += other.facts;
+        self.replies += other.replies;
+        self.whole += other.whole;
+        for (trouble, count) in &other.troubles {
+            *self.troubles.entry(*trouble).or_default() += count;
+        }
+        for (name, count) in &other.events {
+            *self.events.entry(name).or_default() += count;
+        }
+    }
+}
+
+const fn event_name(event: &Event) -> &'static str {
+    match event {
+        Event::Requested { .. } => "requested",
+        Event::Hit { tier, .. } => match tier {
+            TierId::L0 => "hit l0",
+            TierId::L1 => "hit l1",
+            TierId::L2 => "hit l2",
+            TierId::L3 => "hit l3",
+        },
+        Event::Missed { .. } => "missed",
+        Event::Collapsed { .. } => "collapsed",
+        Event::AttachRefused { .. } => "attach refused",
+        Event::Passed { .. } => "passed",
+        Event::Refused { .. } => "refused",
+        Event::Served { .. } => "served",
+        Event::Fetched { .. } => "fetched",
+        Event::HeadArrived { .. } => "head arrived",
+        Event::FetchEnded { .. } => "fetch ended",
+        Event::LeaderReplaced { .. } => "leader replaced",
+        Event::LaneOpened { .. } => "lane opened",
+        Event::LaneDropped { .. } => "lane dropped",
+        Event::Rejected { .. } => "rejected",
+        Event::Stored { tier, .. } => match tier {
+            TierId::L0 => "stored l0",
+            TierId::L1 => "stored l1",
+            TierId::L2 => "stored l2",
+            TierId::L3 => "stored l3",
+        },
+        Event::Removed { .. } => "removed",
+        Event::Resident { .. } => "resident",
+        Event::Recovered { .. } => "recovered",
+        Event::TierFailed { .. } => "tier failed",
+        Event::PurgeBegan { .. } => "purge began",
+        Event::PurgeEnded { .. } => "purge ended",
+        Event::LateAnswer { .. } => "late answer",
+    }
+}

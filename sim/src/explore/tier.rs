@@ -1,0 +1,411 @@
+//! The byte tiers: records that appear whole or not at all, readers pinned to what they opened, writers in between.
+//!
+//! An operation is asked for, takes effect, and is answered at three different times. It may fail before it takes
+//! effect, or afterwards so that only the answer is lost; it never takes effect after it was said to have failed. A
+//! lost chunk is always a failed operation. What a tier loses by itself it loses whole.
+
+use super::{
+    plan::Plan,
+    tally::Trouble,
+    world::{Life, Step, World, up_to},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+use tiergate_engine::{
+    ByteCount, CacheKey, Chunk, Effect, Input, Instant, OpId, ReadSource, Record, RecordId, RecordName,
+    Symbol, TierId, WriterId,
+};
+
+/// The longest that an operation takes to reach a tier in trouble, and as long again for the way back.
+const SLOW_MAX: Duration = Duration::from_secs(3);
+
+/// What becomes of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It takes effect and says so.
+    Fine,
+    /// It fails and changes nothing.
+    Fails,
+    /// It takes effect and says that it failed.
+    Ambiguous,
+}
+
+/// One tier, on one edge or shared.
+pub(super) struct Tier {
+    id: TierId,
+    /// By name; these survive a crash.
+    records: BTreeMap<RecordName, Arc<Stored>>,
+    /// The record that a key stands for.
+    current: BTreeMap<CacheKey, RecordName>,
+    open: BTreeMap<(Life, RecordId), Arc<Stored>>,
+    writers: BTreeMap<(Life, WriterId), Writer>,
+    /// Writers that were closed; an `Open` that was overtaken must not open them again.
+    discarded: BTreeSet<(Life, WriterId)>,
+    commits: u64,
+}
+
+struct Stored {
+    record: Record,
+    body: Vec<Symbol>,
+    /// Which commit it was, to know old from young.
+    order: u64,
+}
+
+struct Writer {
+    key: CacheKey,
+    name: RecordName,
+    body: Vec<Symbol>,
+}
+
+/// What an operation led to.
+enum Outcome {
+    Answer(Input<Symbol>),
+    Nothing,
+    /// The engine asked for what no tier should be asked for.
+    Breach(&'static str, String),
+}
+
+impl Tier {
+    /// L1 first, if there is one, then the L2 of each edge.
+    pub(super) fn all(plan: &Plan) -> Vec<Self> {
+        let shared = plan.has_l1.then_some(TierId::L1);
+        let own = (0..plan.edges).filter(|_| plan.has_l2).map(|_| TierId::L2);
+        shared.into_iter().chain(own).map(Self::new).collect()
+    }
+
+    fn new(id: TierId) -> Self {
+        Self {
+            id,
+            records: BTreeMap::new(),
+            current: BTreeMap::new(),
+            open: BTreeMap::new(),
+            writers: BTreeMap::new(),
+            discarded: BTreeSet::new(),
+            commits: 0,
+        }
+    }
+
+    /// Every whole record, oldest first.
+    pub(super) fn recover(&self) -> Vec<Record> {
+        let mut stored: Vec<_> = self.records.values().collect();
+        stored.sort_by_key(|stored| stored.order);
+        stored.into_iter().map(|stored| stored.record.clone()).collect()
+    }
+
+    /// What was open or half written on a crashed edge is gone.
+    pub(super) fn forget(&mut self, edge: u32) {
+        self.open.retain(|(life, _), _| life.edge != edge);
+        self.writers.retain(|(life, _), _| life.edge != edge);
+        self.discarded.retain(|(life, _)| life.edge != edge);
+    }
+
+    /// What somebody did not close, if anything.
+    pub(super) fn holds(&self) -> Option<String> {
+        let open = self
+            .open
+            .keys()
+            .next()
+            .map(|(life, record)| format!("{} {record:?} open for {life:?}", self.id.as_str()));
+        let writer = self.writers.keys().next();
+        open.or_else(|| {
+            writer.map(|(life, writer)| format!("{} {writer:?} open for {life:?}", self.id.as_str()))
+        })
+    }
+
+    /// Loses one record, whole. Those who have it open keep it.
+    fn lose(&mut self, choice: u64) -> bool {
+        if self.records.is_empty() {
+            return false;
+        }
+        let place = super::client::place(choice % self.records.len() as u64);
+        let name = self.records.keys().nth(place).copied();
+        name.is_some_and(|name| self.remove(name))
+    }
+
+    fn remove(&mut self, name: RecordName) -> bool {
+        let Some(stored) = self.records.remove(&name) else {
+            return false;
+        };
+        if self.current.get(&stored.record.key) == Some(&name) {
+            self.current.remove(&stored.record.key);
+        }
+        true
+    }
+
+    /// Removes whatever was ever stored under a key, current or not.
+    fn remove_every(&mut self, key: CacheKey) -> bool {
+        let names: Vec<_> = self
+            .records
+            .values()
+            .filter(|stored| stored.record.key == key)
+            .map(|stored| stored.record.name)
+            .collect();
+        for name in &names {
+            self.remove(*name);
+        }
+        !names.is_empty()
+    }
+
+    fn apply(&mut self, from: Life, effect: &Effect<Symbol>) -> Outcome {
+        match effect {
+            Effect::Lookup { op, record, key, name, .. } => self.lookup(from, *op, *record, *key, *name),
+            Effect::Read { op, source, offset, length_max, .. } => {
+                self.read(from, *op, *source, *offset, *length_max)
+            }
+            Effect::Release { record, .. } => match self.open.remove(&(from, *record)) {
+                Some(_) => Outcome::Nothing,
+                None => Outcome::Breach("drain", format!("{record:?} was released but is not open")),
+            },
+            Effect::Open { op, writer, .. } if self.discarded.contains(&(from, *writer)) => {
+                Outcome::Answer(Input::WriteFailed { op: *op })
+            }
+            Effect::Open { op, writer, key, name, .. } => {
+                let body = Vec::new();
+                self.writers.insert((from, *writer), Writer { key: *key, name: *name, body });
+                Outcome::Answer(Input::Opened { op: *op })
+            }
+            Effect::Write { op, writer, chunk, .. } => match self.writers.get_mut(&(from, *writer)) {
+                Some(open) => {
+                    open.body.push(*chunk);
+                    Outcome::Answer(Input::Written { op: *op })
+                }
+                None => Outcome::Answer(Input::WriteFailed { op: *op }),
+            },
+            Effect::Commit { op, writer, record, .. } => self.commit(from, *op, *writer, record),
+            Effect::Discard { writer, .. } => {
+                self.writers.remove(&(from, *writer));
+                self.discarded.insert((from, *writer));
+                Outcome::Nothing
+            }
+            Effect::Delete { op, key, name, .. } => {
+                let existed = match name {
+                    Some(name) => self.remove(*name),
+                    None => self.remove_every(*key),
+                };
+                Outcome::Answer(Input::Deleted { op: *op, existed })
+            }
+            Effect::Fetch { .. }
+            | Effect::Pull { .. }
+            | Effect::Cancel { .. }
+            | Effect::Serve { .. }
+            | Effect::Body { .. }
+            | Effect::Finish { .. }
+            | Effect::Pass { .. }
+            | Effect::Refuse { .. }
+            | Effect::PurgeDone { .. } => unreachable!("not a tier's effect: {effect:?}"),
+        }
+    }
+
+    fn lookup(
+        &mut self,
+        from: Life,
+        op: OpId,
+        id: RecordId,
+        key: CacheKey,
+        name: Option<RecordName>,
+    ) -> Outcome {
+        let name = name.or_else(|| self.current.get(&key).copied());
+        match name.and_then(|name| self.records.get(&name)) {
+            Some(stored) => {
+                let record = stored.record.clone();
+                self.open.insert((from, id), Arc::clone(stored));
+                Outcome::Answer(Input::Found { op, record })
+            }
+            None => Outcome::Answer(Input::Absent { op }),
+        }
+    }
+
+    fn read(&self, from: Life, op: OpId, source: ReadSource, offset: u64, length_max: u64) -> Outcome {
+        let body = match source {
+            ReadSource::Record(id) => self.open.get(&(from, id)).map(|stored| &stored.body),
+            ReadSource::Writer(id) => self.writers.get(&(from, id)).map(|writer| &writer.body),
+        };
+        let Some(body) = body else {
+            // Its closing has overtaken the read.
+            return Outcome::Answer(Input::ReadFailed { op });
+        };
+        let mut before = 0;
+        for piece in body {
+            if offset < before + piece.size() {
+                let mut chunk = piece.skip(offset - before);
+                chunk.size = chunk.size.min(length_max);
+                return Outcome::Answer(Input::BodyRead { op, chunk });
+            }
+            before += piece.size();
+        }
+        Outcome::Breach("T10", format!("{source:?} was read at {offset}, but has {before} bytes"))
+    }
+
+    fn commit(&mut self, from: Life, op: OpId, writer: WriterId, record: &Record) -> Outcome {
+        let Some(open) = self.writers.get(&(from, writer)) else {
+            return Outcome::Answer(Input::WriteFailed { op });
+        };
+        let written = open.body.iter().map(Chunk::size).sum();
+        if (record.length, record.key, record.name) != (ByteCount(written), open.key, open.name) {
+            return Outcome::Breach(
+                "M4",
+                format!(
+                    "{} was told to commit {} bytes of {} as {:?}, but holds {written} of {} as {:?}",
+                    self.id.as_str(),
+                    record.length.0,
+                    record.key,
+                    record.name,
+                    open.key,
+                    open.name
+                ),
+            );
+        }
+        self.commits += 1;
+        let stored =
+            Stored { record: record.clone(), body: Symbol::compact(open.body.clone()), order: self.commits };
+        if let Some(older) = self.current.insert(record.key, record.name) {
+            self.records.remove(&older);
+        }
+        self.records.insert(record.name, Arc::new(stored));
+        Outcome::Answer(Input::Committed { op })
+    }
+}
+
+impl World {
+    /// Where in the table a tier of an edge is.
+    pub(super) fn tier_place(&self, edge: u32, id: TierId) -> usize {
+        match id {
+            TierId::L1 => 0,
+            TierId::L2 => usize::from(self.plan.has_l1) + edge as usize,
+            TierId::L0 | TierId::L3 => unreachable!("{id:?} is not a byte tier of this world"),
+        }
+    }
+
+    /// An effect is on its way to a tier. Closing a handle may overtake what is under way on it, or come after.
+    pub(super) fn ask_tier(&mut self, from: Life, effect: Effect<Symbol>) {
+        let fate = if failure(&effect).is_none() { Fate::Fine } else { self.fate() };
+        let at = self.tier_delay();
+        self.queue.schedule(at, Step::TierAsked { from, effect, fate });
+    }
+
+    fn fate(&mut self) -> Fate {
+        let faults = self.plan.faults;
+        if self.hits(faults.tier_fails, Trouble::TierFailed, |chances| &mut chances.tier) {
+            Fate::Fails
+        } else if self.hits(faults.tier_ambiguous, Trouble::TierAmbiguous, |chances| &mut chances.tier) {
+            Fate::Ambiguous
+        } else {
+            Fate::Fine
+        }
+    }
+
+    fn tier_delay(&mut self) -> Instant {
+        let mut at = self.soon();
+        if self.hits(self.plan.faults.tier_slow, Trouble::TierSlow, |chances| &mut chances.tier) {
+            at = at.after(up_to(&mut self.chances.tier, SLOW_MAX));
+        }
+        at
+    }
+
+    /// The operation reaches the tier and takes effect, or not.
+    pub(super) fn on_tier_asked(&mut self, from: Life, effect: Effect<Symbol>, fate: Fate) {
+        let place = self.tier_place(from.edge, tier_of(&effect));
+        let loses = self.plan.faults.tier_loses;
+        if self.hits(loses, Trouble::TierLost, |chances| &mut chances.tier) {
+            let choice = self.chances.tier.bits();
+            self.tiers[place].lose(choice);
+        }
+        let outcome = match (fate, failure(&effect)) {
+            (Fate::Fails, Some(failed)) => Outcome::Answer(failed),
+            (Fate::Ambiguous, Some(failed)) if changes(&effect) => {
+                match self.tiers[place].apply(from, &effect) {
+                    breach @ Outcome::Breach(..) => breach,
+                    Outcome::Answer(_) | Outcome::Nothing => Outcome::Answer(failed),
+                }
+            }
+            (Fate::Ambiguous, Some(failed)) => Outcome::Answer(failed),
+            (Fate::Fine | Fate::Fails | Fate::Ambiguous, _) => self.tiers[place].apply(from, &effect),
+        };
+        match outcome {
+            Outcome::Answer(input) => {
+                let at = self.tier_delay();
+                self.queue.schedule(at, Step::FromTier { to: from, input });
+            }
+            Outcome::Nothing => {}
+            Outcome::Breach(rule, detail) => self.breaks(rule, detail),
+        }
+    }
+
+    /// What was under way to a tier when the edge crashed has taken effect, or never will.
+    pub(super) fn crash_tiers(&mut self, edge: u32) {
+        let under_way =
+            self.queue.take(|step| matches!(step, Step::TierAsked { from, .. } if from.edge == edge));
+        for step in under_way {
+            let Step::TierAsked { from, effect, .. } = step else {
+                unreachable!("only these were taken: {step:?}");
+            };
+            if matches!(effect, Effect::Commit { .. } | Effect::Delete { .. })
+                && self.chances.edge.chance(1, 2)
+            {
+                self.tally.hit(Trouble::CrashedInCommit);
+                let place = self.tier_place(edge, tier_of(&effect));
+                // Nobody is left to hear the answer; a breach would have shown without the crash, too.
+                self.tiers[place].apply(from, &effect);
+            }
+        }
+        for tier in &mut self.tiers {
+            tier.forget(edge);
+        }
+    }
+}
+
+/// The answer that says an operation failed; none for what wants no answer.
+fn failure(effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
+    match effect {
+        Effect::Lookup { op, .. } => Some(Input::LookupFailed { op: *op }),
+        Effect::Read { op, .. } => Some(Input::ReadFailed { op: *op }),
+        Effect::Open { op, .. } | Effect::Write { op, .. } | Effect::Commit { op, .. } => {
+            Some(Input::WriteFailed { op: *op })
+        }
+        Effect::Delete { op, .. } => Some(Input::DeleteFailed { op: *op }),
+        Effect::Release { .. }
+        | Effect::Discard { .. }
+        | Effect::Fetch { .. }
+        | Effect::Pull { .. }
+        | Effect::Cancel { .. }
+        | Effect::Serve { .. }
+        | Effect::Body { .. }
+        | Effect::Finish { .. }
+        | Effect::Pass { .. }
+        | Effect::Refuse { .. }
+        | Effect::PurgeDone { .. } => None,
+    }
+}
+
+/// Does the operation change what the tier holds? Of one that does not, a lost answer is all there is to a failure.
+const fn changes(effect: &Effect<Symbol>) -> bool {
+    matches!(
+        effect,
+        Effect::Open { .. } | Effect::Write { .. } | Effect::Commit { .. } | Effect::Delete { .. }
+    )
+}
+
+fn tier_of(effect: &Effect<Symbol>) -> TierId {
+    match effect {
+        Effect::Lookup { tier, .. }
+        | Effect::Read { tier, .. }
+        | Effect::Release { tier, .. }
+        | Effect::Open { tier, .. }
+        | Effect::Write { tier, .. }
+        | Effect::Commit { tier, .. }
+        | Effect::Discard { tier, .. }
+        | Effect::Delete { tier, .. } => *tier,
+        Effect::Fetch { .. }
+        | Effect::Pull { .. }
+        | Effect::Cancel { .. }
+        | Effect::Serve { .. }
+        | Effect::Body { .. }
+        | Effect::Finish { .. }
+        | Effect::Pass { .. }
+        | Effect::Refuse { .. }
+        | Effect::PurgeDone { .. } => unreachable!("not a tier's effect: {effect:?}"),
+    }
+}

@@ -1,0 +1,187 @@
+//! Replaying a trace gives the numbers that a reference simulator gives, and a broken trace says where it is broken.
+
+use indicatif::ProgressBar;
+use std::{
+    collections::BTreeMap,
+    env, fs,
+    path::{Path, PathBuf},
+};
+use tempfile::NamedTempFile;
+use tiergate_engine::{ByteCount, Config, Eviction, RawConfig, RawDiskTier, RawMemoryTier, Seed, TierId};
+use tiergate_sim::replay::{Count, Totals, Trace, replay};
+
+/// L0 alone, or both tiers, without gates.
+fn config(l0: Option<u64>, l2: Option<u64>, eviction: Eviction) -> Config {
+    let raw = RawConfig {
+        l0: l0.map(|capacity| RawMemoryTier {
+            capacity: ByteCount(capacity),
+            gate: ByteCount::UNLIMITED,
+            eviction,
+        }),
+        l2: l2.map(|capacity| RawDiskTier {
+            capacity: ByteCount(capacity),
+            gate: ByteCount::UNLIMITED,
+            eviction,
+        }),
+        ..RawConfig::default()
+    };
+    Config::try_from(raw).expect("every capacity of a test is at least one byte")
+}
+
+fn record(time_s: u32, object: u64, size: u32, next: i64) -> Vec<u8> {
+    [&time_s.to_le_bytes()[..], &object.to_le_bytes(), &size.to_le_bytes(), &next.to_le_bytes()].concat()
+}
+
+fn file_of(bytes: &[u8]) -> NamedTempFile {
+    let file = NamedTempFile::new().expect("the system has a directory for temporary files");
+    fs::write(file.path(), bytes).expect("a file that was just made can be written");
+    file
+}
+
+fn totals(file: &Path, config: Config) -> Totals {
+    replay(file, config).unwrap_or_else(|wrong| panic!("{wrong}"))
+}
+
+/// A least-recently-used cache as one would write it on a blackboard: it knows nothing of the engine's.
+struct NaiveLru {
+    capacity: u64,
+    /// Object and size, the least recently used first.
+    order: Vec<(u64, u64)>,
+    misses: Count,
+}
+
+impl NaiveLru {
+    fn ask(&mut self, object: u64, size: u64) {
+        if let Some(place) = self.order.iter().position(|(other, _)| *other == object) {
+            let entry = self.order.remove(place);
+            return self.order.push(entry);
+        }
+        self.misses.requests += 1;
+        self.misses.bytes += size;
+        if size > self.capacity {
+            return;
+        }
+        self.order.push((object, size));
+        while self.order.iter().map(|(_, size)| size).sum::<u64>() > self.capacity {
+            self.order.remove(0);
+        }
+    }
+}
+
+/// A generated trace, in which sizes change and some objects are larger than the cache, as plain bytes and compressed:
+/// the misses are those of a least-recently-used cache that was written for this test alone.
+#[test]
+fn lru_misses_are_those_of_a_naive_lru() {
+    let mut random = Seed(11).split("trace");
+    let mut lru = NaiveLru { capacity: 5_000, order: Vec::new(), misses: Count::default() };
+    let mut bytes = Vec::new();
+    for time_s in 0..6_000 {
+        let object = random.below(30) * random.below(30);
+        let size = 1 + object * 7 % 900 + random.below(50) + if object == 58 { 5_000 } else { 0 };
+        lru.ask(object, size);
+        bytes.extend(record(time_s, object, u32::try_from(size).expect("sizes here are small"), -1));
+    }
+    assert!(lru.misses.requests > 1_000, "the trace must be worth it: {:?}", lru.misses);
+    let compressed = zstd::bulk::compress(&bytes, 3).expect("bytes in memory can be compressed");
+    for bytes in [&bytes, &compressed] {
+        let file = file_of(bytes);
+        let totals = totals(file.path(), config(Some(5_000), None, Eviction::Lru));
+        assert_eq!(totals.origin, lru.misses);
+        assert_eq!(totals.asked.requests, 6_000);
+        assert_eq!(totals.hits[&TierId::L0].requests, 6_000 - lru.misses.requests);
+    }
+}
+
+/// What L0 evicted is found in L2; what fits neither is asked for again.
+#[test]
+fn a_lower_tier_answers_what_the_upper_one_evicted() {
+    let records = [(1, 60), (2, 60), (1, 60), (3, 500), (3, 500)];
+    let bytes: Vec<u8> =
+        (0..).zip(records).flat_map(|(time, (object, size))| record(time, object, size, -1)).collect();
+    let file = file_of(&bytes);
+    let totals = totals(file.path(), config(Some(100), Some(300), Eviction::Lru));
+    let count = |requests, bytes| Count { requests, bytes };
+    assert_eq!(totals.hits, BTreeMap::from([(TierId::L2, count(1, 60))]));
+    assert_eq!(totals.origin, count(4, 1_120));
+    assert_eq!(totals.asked, count(5, 1_180));
+}
+
+fn error(bytes: &[u8]) -> String {
+    let file = file_of(bytes);
+    let wrong = replay(file.path(), config(Some(100), None, Eviction::Lru)).expect_err("the trace is broken");
+    let text = wrong.to_string();
+    let name = file.path().display().to_string();
+    text.strip_prefix(&format!("{name}: "))
+        .unwrap_or_else(|| panic!("{text} does not name {name}"))
+        .to_owned()
+}
+
+/// Each way of being broken names the file, the record and its byte, and the field, value and bound where one is wrong.
+#[test]
+fn a_broken_trace_says_where() {
+    let good = record(7, 1, 10, -1);
+    assert_eq!(error(&[]), "holds 0 records, but must hold at least 1");
+    assert_eq!(
+        error(&[&good[..], &good[..23]].concat()),
+        "record 2, byte 24: the file ends after 23 bytes of this record, but a record has 24"
+    );
+    assert_eq!(
+        error(&[good.clone(), record(6, 1, 10, -1)].concat()),
+        "record 2, byte 24: `time_s` is 6, but must be at least 7, as in the record before"
+    );
+    assert_eq!(
+        error(&[good.clone(), good.clone(), record(7, 1, 10, -2)].concat()),
+        "record 3, byte 48: `next_access_vtime` is -2, but must be -1 or more"
+    );
+    let compressed = zstd::bulk::compress(&good.repeat(9), 3).expect("bytes in memory can be compressed");
+    let cut = error(&compressed[..compressed.len() - 4]);
+    assert!(cut.starts_with("record 1, byte 0: cannot be read: "), "{cut}");
+    let missing =
+        Trace::open(Path::new("no/such/trace"), &ProgressBar::hidden()).err().map(|wrong| wrong.to_string());
+    let missing = missing.expect("there is no such file");
+    assert!(missing.starts_with("no/such/trace: record 1, byte 0: cannot be read: "), "{missing}");
+}
+
+/// Object and byte miss ratios of libCacheSim's `lru`, for some capacities of each recorded trace.
+const REFERENCE: [(&str, u64, f64, f64); 16] = [
+    ("cloudphysics_io_114k", 2_029_769, 0.8503, 0.9794),
+    ("cloudphysics_io_114k", 20_297_697, 0.8332, 0.9757),
+    ("cloudphysics_io_114k", 202_976_972, 0.8038, 0.9436),
+    ("cloudphysics_io_114k", 608_930_918, 0.7130, 0.8572),
+    ("adaptsize_web_67k", 278_854, 0.8484, 0.8392),
+    ("adaptsize_web_67k", 2_788_542, 0.7538, 0.7239),
+    ("adaptsize_web_67k", 27_885_423, 0.6564, 0.6486),
+    ("adaptsize_web_67k", 83_656_269, 0.5912, 0.6026),
+    ("tencentblock_ns2706_100k", 472_514, 0.9805, 0.9837),
+    ("tencentblock_ns2706_100k", 4_725_145, 0.7900, 0.8076),
+    ("tencentblock_ns2706_100k", 47_251_456, 0.3919, 0.4637),
+    ("tencentblock_ns2706_100k", 141_754_368, 0.3676, 0.4250),
+    ("cache2k_web12_96k", 13, 0.8366, 0.8366),
+    ("cache2k_web12_96k", 137, 0.6030, 0.6030),
+    ("cache2k_web12_96k", 1_375, 0.3152, 0.3152),
+    ("twitter_cluster52_1m", 2_922_721, 0.2091, 0.2156),
+];
+
+/// Where the recorded traces are: beside the workspace, unless `TIERGATE_TRACES` names another folder.
+fn traces() -> PathBuf {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/traces");
+    env::var_os("TIERGATE_TRACES").map_or(beside, PathBuf::from)
+}
+
+/// On recorded traces the miss ratios are the reference's, to four digits. The traces are not part of the repository;
+/// where they are not at hand, only the generated trace above is checked, and this test says so.
+#[test]
+fn lru_misses_are_those_of_the_reference() {
+    let folder = traces();
+    if !folder.is_dir() {
+        println!("{} is no folder: nothing was compared with the reference", folder.display());
+        return;
+    }
+    for (name, capacity, objects, bytes) in REFERENCE {
+        let file = folder.join(format!("{name}.oracleGeneral.zst"));
+        let totals = totals(&file, config(Some(capacity), None, Eviction::Lru));
+        let (object_ratio, byte_ratio) = totals.miss_ratios();
+        assert_eq!(format!("{object_ratio:.4}"), format!("{objects:.4}"), "objects of {name} at {capacity}");
+        assert_eq!(format!("{byte_ratio:.4}"), format!("{bytes:.4}"), "bytes of {name} at {capacity}");
+    }
+}
