@@ -58,11 +58,7 @@ pub(crate) fn precondition(request: &Fields, stored: &Head, now: WallTime) -> Pr
             (None, _) | (Some(_), None) => true,
         }
     };
-    if holds {
-        Precondition::Holds
-    } else {
-        Precondition::Failed
-    }
+    if holds { Precondition::Holds } else { Precondition::Failed }
 }
 
 /// Does one of the tags in `name`, or a star, match what is stored?

@@ -45,11 +45,7 @@ impl Scope {
             .map(|name| name.trim().to_ascii_lowercase().into_boxed_str())
             .filter(|name| !name.is_empty())
             .collect();
-        if names.is_empty() {
-            Self::Whole
-        } else {
-            Self::Fields(names)
-        }
+        if names.is_empty() { Self::Whole } else { Self::Fields(names) }
     }
 }
 
@@ -180,10 +176,8 @@ impl RequestDirectives {
             }
         }
         if !fields.contains("cache-control") {
-            found.no_cache = fields
-                .all("pragma")
-                .flat_map(members)
-                .any(|member| member.eq_ignore_ascii_case(b"no-cache"));
+            found.no_cache =
+                fields.all("pragma").flat_map(members).any(|member| member.eq_ignore_ascii_case(b"no-cache"));
         }
         found
     }

@@ -45,9 +45,8 @@ impl Lifetime {
         if !is_heuristically_cacheable(head.status) && !directives.public {
             return Self::Unknown;
         }
-        http_date::field(&head.fields, "last-modified", received).map_or(Self::Unknown, |modified| {
-            Self::Heuristic((date.since(modified) / 10).min(longest))
-        })
+        http_date::field(&head.fields, "last-modified", received)
+            .map_or(Self::Unknown, |modified| Self::Heuristic((date.since(modified) / 10).min(longest)))
     }
 
     /// The lifetime; unknown is zero.
@@ -61,29 +60,21 @@ impl Lifetime {
 
 /// Statuses that may be stored without an explicit lifetime (RFC 9110 section 15.1), but for 206, which is a part.
 pub(crate) const fn is_heuristically_cacheable(status: u16) -> bool {
-    matches!(
-        status,
-        200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501
-    )
+    matches!(status, 200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501)
 }
 
 /// The age at `received` of a response whose request went out at `sent` (RFC 9111 section 4.2.3).
 pub(crate) fn initial_age(head: &Head, sent: WallTime, received: WallTime) -> Duration {
     // `Date` has whole seconds: a fraction of one is no age.
-    let apparent = http_date::field(&head.fields, "date", received).map_or(Duration::ZERO, |date| {
-        Duration::from_secs(received.since(date).as_secs())
-    });
+    let apparent = http_date::field(&head.fields, "date", received)
+        .map_or(Duration::ZERO, |date| Duration::from_secs(received.since(date).as_secs()));
     let corrected = age_field(head).saturating_add(received.since(sent));
     apparent.max(corrected)
 }
 
 /// The first member of `Age`, if it is digits; nonsense is ignored (section 5.1).
 pub(super) fn age_field(head: &Head) -> Duration {
-    let first = head
-        .fields
-        .all("age")
-        .next()
-        .and_then(|line| members(line).next());
+    let first = head.fields.all("age").next().and_then(|line| members(line).next());
     Duration::from_secs(first.and_then(|digits| number(digits, SECONDS_MAX)).unwrap_or(0))
 }
 
@@ -103,15 +94,9 @@ impl StaleWindows {
             return Self::default();
         }
         // A stored error is no better than the new one.
-        let if_error = if status < 500 {
-            policy.stale_if_error
-        } else {
-            Duration::ZERO
-        };
+        let if_error = if status < 500 { policy.stale_if_error } else { Duration::ZERO };
         Self {
-            while_revalidate: directives
-                .stale_while_revalidate
-                .unwrap_or(policy.stale_while_revalidate),
+            while_revalidate: directives.stale_while_revalidate.unwrap_or(policy.stale_while_revalidate),
             if_error: directives.stale_if_error.unwrap_or(if_error),
         }
     }

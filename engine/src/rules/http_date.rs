@@ -6,18 +6,9 @@
 use crate::{head::Fields, time::WallTime};
 use alloc::{format, string::String};
 
-const DAYS: [&str; 7] = [
-    "Thursday",
-    "Friday",
-    "Saturday",
-    "Sunday",
-    "Monday",
-    "Tuesday",
-    "Wednesday",
-];
-const MONTHS: [&str; 12] = [
-    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-];
+const DAYS: [&str; 7] = ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const DAY_MILLIS: u64 = 24 * 60 * 60 * 1000;
 
 /// The time that `text` names. A date before 1970 is 1970. `now` tells the century of a year with two digits.
@@ -70,9 +61,7 @@ const WEEKDAY_WHOLE: usize = usize::MAX;
 
 /// Is `name` one of `names`, each cut to `length`?
 fn is_one_of(name: &[u8], names: &[&str], length: usize) -> bool {
-    names
-        .iter()
-        .any(|known| known.as_bytes()[..known.len().min(length)].eq_ignore_ascii_case(name))
+    names.iter().any(|known| known.as_bytes()[..known.len().min(length)].eq_ignore_ascii_case(name))
 }
 
 /// `06 Nov 1994 08:49:37 GMT`
@@ -107,11 +96,7 @@ fn rfc_850(text: &mut Text<'_>, now: WallTime) -> Option<WallTime> {
 fn asctime(text: &mut Text<'_>) -> Option<WallTime> {
     let month = text.month()?;
     text.expect(b" ")?;
-    let day = if text.literal(b" ") {
-        text.digits(1)?
-    } else {
-        text.digits(2)?
-    };
+    let day = if text.literal(b" ") { text.digits(1)? } else { text.digits(2)? };
     text.expect(b" ")?;
     let second = text.time_of_day()?;
     text.expect(b" ")?;
@@ -182,11 +167,7 @@ impl<'t> Text<'t> {
     }
 
     fn letters(&mut self) -> &'t [u8] {
-        let length = self
-            .0
-            .iter()
-            .take_while(|byte| byte.is_ascii_alphabetic())
-            .count();
+        let length = self.0.iter().take_while(|byte| byte.is_ascii_alphabetic()).count();
         let (letters, rest) = self.0.split_at(length);
         self.0 = rest;
         letters
@@ -195,9 +176,7 @@ impl<'t> Text<'t> {
     /// 1 to 12.
     fn month(&mut self) -> Option<usize> {
         let name = self.letters();
-        let at = MONTHS
-            .iter()
-            .position(|month| month.as_bytes().eq_ignore_ascii_case(name))?;
+        let at = MONTHS.iter().position(|month| month.as_bytes().eq_ignore_ascii_case(name))?;
         Some(at + 1)
     }
 
@@ -209,9 +188,9 @@ impl<'t> Text<'t> {
     fn digits(&mut self, count: usize) -> Option<i64> {
         let (digits, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;
-        digits.iter().try_fold(0, |sum, digit| {
-            digit.is_ascii_digit().then(|| sum * 10 + i64::from(digit - b'0'))
-        })
+        digits
+            .iter()
+            .try_fold(0, |sum, digit| digit.is_ascii_digit().then(|| sum * 10 + i64::from(digit - b'0')))
     }
 
     /// `08:49:37`, as seconds since midnight.

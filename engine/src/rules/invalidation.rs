@@ -38,10 +38,7 @@ mod tests {
             target: "/a/b?c".into(),
             fields: Fields::new(),
         };
-        let response = Head {
-            status,
-            fields: fields.iter().copied().collect(),
-        };
+        let response = Head { status, fields: fields.iter().copied().collect() };
         invalidated(&request, &response)
             .into_iter()
             .map(|(authority, target)| {
@@ -75,9 +72,9 @@ mod tests {
             ("content-location", "z"),
             ("content-location", "/x"),
             ("content-location", ""),
-            ("location", "http://other/x"),
-            ("location", "//host:8080/x"),
-            ("location", "mailto:x"),
+            ("location", "http://other/other"),
+            ("location", "//host:8080/port"),
+            ("location", "mailto:mail"),
         ];
         assert_eq!(after(Method::Post, 201, &fields), ["/a/b?c", "/x", "/a/z"]);
     }

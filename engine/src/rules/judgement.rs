@@ -59,11 +59,7 @@ pub(crate) fn judge(
             Scope::Whole => Reuse::AfterRevalidation,
             Scope::Absent | Scope::Fields(_) => Reuse::WhileFresh,
         },
-        when_stale: if directives.forbids_stale() {
-            WhenStale::Forbidden
-        } else {
-            WhenStale::Allowed
-        },
+        when_stale: if directives.forbids_stale() { WhenStale::Forbidden } else { WhenStale::Allowed },
         vary,
         left_out: left_out(policy, directives),
     }

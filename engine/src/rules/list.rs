@@ -60,11 +60,11 @@ pub(super) fn number(digits: &[u8], most: u64) -> Option<u64> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    Some(digits.iter().fold(0_u64, |sum, digit| {
-        sum.saturating_mul(10)
-            .saturating_add(u64::from(digit - b'0'))
-            .min(most)
-    }))
+    Some(
+        digits.iter().fold(0_u64, |sum, digit| {
+            sum.saturating_mul(10).saturating_add(u64::from(digit - b'0')).min(most)
+        }),
+    )
 }
 
 #[cfg(test)]
@@ -81,21 +81,13 @@ mod tests {
             (" , ,", &[], &[]),
             ("a, b ,c", &["a", "b", "c"], &["a", "b", "c"]),
             ("a=\"x, y\", b", &["a=\"x, y\"", "b"], &["a=\"x, y\"", "b"]),
-            (
-                "\"a\\\", b\", c",
-                &["\"a\\\", b\"", "c"],
-                &["\"a\\\"", "b\"", "c"],
-            ),
+            ("\"a\\\", b\", c", &["\"a\\\", b\"", "c"], &["\"a\\\"", "b\"", "c"]),
             ("a=\"x, no-store", &["a=\"x", "no-store"], &["a=\"x", "no-store"]),
             ("\"\", b", &["\"\"", "b"], &["\"\"", "b"]),
         ];
         for (line, expected, expected_tags) in cases {
-            let as_bytes = |texts: &[&str]| {
-                texts
-                    .iter()
-                    .map(|text| text.as_bytes().to_vec())
-                    .collect::<Vec<_>>()
-            };
+            let as_bytes =
+                |texts: &[&str]| texts.iter().map(|text| text.as_bytes().to_vec()).collect::<Vec<_>>();
             let found: Vec<_> = members(line.as_bytes()).map(<[u8]>::to_vec).collect();
             assert_eq!(found, as_bytes(expected), "{line}");
             let found: Vec<_> = entity_tags(line.as_bytes()).map(<[u8]>::to_vec).collect();

@@ -5,10 +5,7 @@
 //! variant answers whom, [`invalidation`] what an unsafe request makes stale. What the rules leave open is a [`Policy`].
 //!
 //! Nothing here reads a clock or keeps anything: two calls with the same arguments give the same answer.
-#![cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the engine's flows call the rules as they learn them")
-)]
+#![cfg_attr(not(test), expect(dead_code, reason = "the engine's flows call the rules as they learn them"))]
 
 pub(crate) mod conditional;
 pub(crate) mod directives;
@@ -30,10 +27,7 @@ mod target;
 mod validator;
 pub(crate) mod vary;
 
-#[expect(
-    unused_imports,
-    reason = "the engine's flows call it once they know variants and validators"
-)]
+#[expect(unused_imports, reason = "the engine's flows call it once they know variants and validators")]
 pub(crate) use judgement::{Judgement, judge};
 pub(crate) use plain::judge_plain;
 pub use policy::{ChangedValidator, ClientDirectives, Heuristic, NamedFields, Policy, SetCookie};

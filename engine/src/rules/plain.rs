@@ -36,14 +36,8 @@ pub(crate) fn judge_plain(head: &Head) -> PlainJudgement {
         (lifetime.is_zero(), NotStorable::NoLifetime),
         (contradicts_itself(head), NotStorable::Length),
     ];
-    let refusal = refusals
-        .into_iter()
-        .find_map(|(refuses, why)| refuses.then_some(why));
-    PlainJudgement {
-        storable: refusal.map_or(Storable::Yes, Storable::No),
-        lifetime,
-        age: age_field(head),
-    }
+    let refusal = refusals.into_iter().find_map(|(refuses, why)| refuses.then_some(why));
+    PlainJudgement { storable: refusal.map_or(Storable::Yes, Storable::No), lifetime, age: age_field(head) }
 }
 
 /// Several `Content-Length` lines, or one that is no number.

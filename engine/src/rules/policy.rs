@@ -31,9 +31,7 @@ impl Policy {
         client_directives: ClientDirectives::Ignore,
         set_cookie: SetCookie::FollowLifetime,
         named_fields: NamedFields::WholeResponse,
-        heuristic: Heuristic::Tenth {
-            longest: Duration::from_secs(24 * 60 * 60),
-        },
+        heuristic: Heuristic::Tenth { longest: Duration::from_secs(24 * 60 * 60) },
         stale_if_error: Duration::from_secs(60 * 60),
         stale_while_revalidate: Duration::ZERO,
         changed_validator: ChangedValidator::Update,

@@ -70,9 +70,7 @@ pub(crate) fn portion(request: &RequestHead, stored: &Head, length: u64, now: Wa
         return Portion::Whole;
     };
     let satisfiable: Vec<ByteRange> = asked.iter().filter_map(|asked| asked.within(length)).collect();
-    let total = satisfiable
-        .iter()
-        .fold(0_u64, |sum, range| sum.saturating_add(range.length()));
+    let total = satisfiable.iter().fold(0_u64, |sum, range| sum.saturating_add(range.length()));
     match *satisfiable {
         // Nothing of an empty body can be named in a `Content-Range`.
         [] if length == 0 && asked.iter().all(|asked| asked.is_suffix_with_bytes()) => Portion::Whole,
@@ -123,7 +121,7 @@ impl Asked {
         let (first, last) = match self {
             Self::From(first) => (first, end),
             Self::FromTo(first, last) => (first, last.min(end)),
-            Self::Last(0) => return None,
+            // The last 0 bytes begin behind the end.
             Self::Last(count) => (length.saturating_sub(count), end),
         };
         (first <= end).then_some(ByteRange { first, last })
@@ -137,10 +135,8 @@ fn asked_for(value: &[u8]) -> Option<Vec<Asked>> {
     if !value[..equals].trim_ascii().eq_ignore_ascii_case(b"bytes") {
         return None;
     }
-    let asked = members(&value[equals + 1..])
-        .take(RANGES_MAX + 1)
-        .map(Asked::of)
-        .collect::<Option<Vec<_>>>()?;
+    let asked =
+        members(&value[equals + 1..]).take(RANGES_MAX + 1).map(Asked::of).collect::<Option<Vec<_>>>()?;
     matches!(asked.len(), 1..=RANGES_MAX).then_some(asked)
 }
 
@@ -171,14 +167,8 @@ pub(crate) fn partial_head(stored: &Head, range: ByteRange, complete: u64) -> He
 
 /// The head of a 416: how long the representation is, and nothing that describes it.
 pub(crate) fn unsatisfiable_head(complete: u64) -> Head {
-    let fields = [
-        ("content-range", format!("bytes */{complete}")),
-        ("content-length", "0".into()),
-    ];
-    Head {
-        status: 416,
-        fields: fields.into_iter().collect(),
-    }
+    let fields = [("content-range", format!("bytes */{complete}")), ("content-length", "0".into())];
+    Head { status: 416, fields: fields.into_iter().collect() }
 }
 
 /// A 206 with several parts (section 14.6): its head, and what stands before, between and behind the parts' bytes.
@@ -195,10 +185,7 @@ pub(crate) struct Multipart {
 /// The pieces of a multipart answer. `boundary` is a random number, so that no body holds it.
 pub(crate) fn multipart(stored: &Head, ranges: &[ByteRange], complete: u64, boundary: u128) -> Multipart {
     let boundary = format!("{boundary:032x}");
-    let content_type = stored
-        .fields
-        .only("content-type")
-        .and_then(|value| core::str::from_utf8(value).ok());
+    let content_type = stored.fields.only("content-type").and_then(|value| core::str::from_utf8(value).ok());
     let type_line = content_type.map_or_else(String::new, |value| format!("Content-Type: {value}\r\n"));
     let parts: Vec<(Box<str>, ByteRange)> = ranges
         .iter()
@@ -210,33 +197,21 @@ pub(crate) fn multipart(stored: &Head, ranges: &[ByteRange], complete: u64, boun
         .collect();
     let close = format!("\r\n--{boundary}--\r\n").into_boxed_str();
     let length = parts.iter().fold(close.len() as u64, |sum, (text, range)| {
-        sum.saturating_add(text.len() as u64)
-            .saturating_add(range.length())
+        sum.saturating_add(text.len() as u64).saturating_add(range.length())
     });
     let mut fields = without_length(stored);
     fields.remove(|name| name == "content-type");
-    fields.push(
-        "content-type",
-        format!("multipart/byteranges; boundary={boundary}").as_bytes(),
-    );
+    fields.push("content-type", format!("multipart/byteranges; boundary={boundary}").as_bytes());
     fields.push("content-length", format!("{length}").as_bytes());
-    Multipart {
-        head: Head { status: 206, fields },
-        parts,
-        close,
-    }
+    Multipart { head: Head { status: 206, fields }, parts, close }
 }
 
 /// The stored fields, but for what says how much of the representation follows. A digest of the content was one of the
 /// whole (RFC 9530 section 2).
 fn without_length(stored: &Head) -> Fields {
     let mut fields = stored.fields.clone();
-    fields.remove(|name| {
-        matches!(
-            name,
-            "content-length" | "content-range" | "content-md5" | "content-digest"
-        )
-    });
+    fields
+        .remove(|name| matches!(name, "content-length" | "content-range" | "content-md5" | "content-digest"));
     fields
 }
 

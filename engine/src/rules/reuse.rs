@@ -106,10 +106,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const OBEY: Policy = Policy {
-        client_directives: ClientDirectives::Obey,
-        ..Policy::DEFAULT
-    };
+    const OBEY: Policy = Policy { client_directives: ClientDirectives::Obey, ..Policy::DEFAULT };
 
     fn aged(age: u64) -> Stored {
         Stored {
@@ -134,37 +131,22 @@ mod tests {
         let uses = [0, 9, 10, 14, 15].map(|age| usable(&Policy::DEFAULT, &Fields::new(), &aged(age)));
         assert_eq!(
             uses,
-            [
-                Use::Serve,
-                Use::Serve,
-                Use::ServeAndRevalidate,
-                Use::ServeAndRevalidate,
-                Use::Revalidate
-            ]
+            [Use::Serve, Use::Serve, Use::ServeAndRevalidate, Use::ServeAndRevalidate, Use::Revalidate]
         );
-        assert_eq!(
-            [9, 10, 29, 30].map(|age| usable_on_error(&aged(age))),
-            [true, true, true, false]
-        );
+        assert_eq!([9, 10, 29, 30].map(|age| usable_on_error(&aged(age))), [true, true, true, false]);
     }
 
     /// What forbids staleness shuts both windows, and `no-cache` even freshness.
     #[test]
     fn the_origin_may_forbid() {
-        let strict = |age| Stored {
-            when_stale: WhenStale::Forbidden,
-            ..aged(age)
-        };
+        let strict = |age| Stored { when_stale: WhenStale::Forbidden, ..aged(age) };
         assert_eq!(
             [9, 10].map(|age| usable(&OBEY, &Fields::new(), &strict(age))),
             [Use::Serve, Use::Revalidate]
         );
         assert_eq!([9, 10].map(|age| usable_on_error(&strict(age))), [true, false]);
         assert_eq!(asked(&OBEY, "max-stale", &strict(10)), Use::Revalidate);
-        let no_cache = Stored {
-            reuse: Reuse::AfterRevalidation,
-            ..aged(0)
-        };
+        let no_cache = Stored { reuse: Reuse::AfterRevalidation, ..aged(0) };
         assert_eq!(usable(&OBEY, &Fields::new(), &no_cache), Use::Revalidate);
         assert_eq!(asked(&OBEY, "max-stale", &no_cache), Use::Revalidate);
         assert!(!usable_on_error(&no_cache));
@@ -190,11 +172,7 @@ mod tests {
         for (line, age, expected) in cases {
             assert_eq!(asked(&OBEY, line, &aged(age)), expected, "{line} at {age}");
             let ignored = usable(&Policy::DEFAULT, &Fields::new(), &aged(age));
-            assert_eq!(
-                asked(&Policy::DEFAULT, line, &aged(age)),
-                ignored,
-                "{line} at {age}"
-            );
+            assert_eq!(asked(&Policy::DEFAULT, line, &aged(age)), ignored, "{line} at {age}");
         }
         let only: Fields = [("cache-control", "only-if-cached")].into_iter().collect();
         assert!(is_only_if_cached(&OBEY, &only));

@@ -45,13 +45,8 @@ pub(crate) enum Selection {
 pub(crate) fn selects(policy: ChangedValidator, stored: &Head, not_modified: &Head) -> Selection {
     let (old, new) = (&stored.fields, &not_modified.fields);
     let is_same = match EntityTag::of_response(new) {
-        Some(tag) => EntityTag::of_response(old).is_some_and(|stored| {
-            if tag.is_strong() {
-                tag.is_same(stored)
-            } else {
-                tag.is_like(stored)
-            }
-        }),
+        Some(tag) => EntityTag::of_response(old)
+            .is_some_and(|stored| if tag.is_strong() { tag.is_same(stored) } else { tag.is_like(stored) }),
         None if new.contains("etag") => false,
         None => !new.contains("last-modified") || new.only("last-modified") == old.only("last-modified"),
     };
@@ -69,10 +64,7 @@ pub(crate) fn selects(policy: ChangedValidator, stored: &Head, not_modified: &He
 pub(crate) fn merge(stored: &Head, not_modified: &Head, received: WallTime) -> Head {
     let updates = |name: &str| {
         !is_hop_by_hop(name)
-            && !matches!(
-                name,
-                "content-length" | "content-encoding" | "content-range" | "vary"
-            )
+            && !matches!(name, "content-length" | "content-encoding" | "content-range" | "vary")
     };
     let mut fields = stored.fields.clone();
     fields
@@ -81,10 +73,7 @@ pub(crate) fn merge(stored: &Head, not_modified: &Head, received: WallTime) -> H
         fields.push(name, value);
     }
     http_date::stamp(&mut fields, received);
-    Head {
-        status: stored.status,
-        fields,
-    }
+    Head { status: stored.status, fields }
 }
 
 #[cfg(test)]
@@ -100,38 +89,21 @@ mod tests {
     const DATE: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 
     fn head(status: u16, fields: &[(&str, &str)]) -> Head {
-        Head {
-            status,
-            fields: fields.iter().copied().collect(),
-        }
+        Head { status, fields: fields.iter().copied().collect() }
     }
 
     /// Our conditions take the place of the client's; the rest, and so what `Vary` names, goes along.
     #[test]
     fn a_revalidation_asks_with_our_validators() {
-        let request: Fields = [
-            ("abc", "1"),
-            ("if-none-match", "\"theirs\""),
-            ("range", "bytes=0-1"),
-        ]
-        .into_iter()
-        .collect();
+        let request: Fields =
+            [("abc", "1"), ("if-none-match", "\"theirs\""), ("range", "bytes=0-1")].into_iter().collect();
         let asked = |fields: &[(&str, &str)]| revalidation(&request, &head(200, fields), NOW);
-        let both: Fields = [
-            ("abc", "1"),
-            ("if-none-match", "W/\"a\""),
-            ("if-modified-since", DATE),
-        ]
-        .into_iter()
-        .collect();
+        let both: Fields =
+            [("abc", "1"), ("if-none-match", "W/\"a\""), ("if-modified-since", DATE)].into_iter().collect();
         assert_eq!(asked(&[("etag", "W/\"a\""), ("last-modified", DATE)]), Some(both));
         let unquoted: Fields = [("abc", "1"), ("if-none-match", "a")].into_iter().collect();
         assert_eq!(asked(&[("etag", "a"), ("last-modified", "x")]), Some(unquoted));
-        for none in [
-            &[][..],
-            &[("last-modified", "x")],
-            &[("etag", "1"), ("etag", "2")],
-        ] {
+        for none in [&[][..], &[("last-modified", "x")], &[("etag", "1"), ("etag", "2")]] {
             assert_eq!(asked(none), None, "{none:?}");
         }
     }
@@ -156,10 +128,7 @@ mod tests {
             let (stored, answer) = (head(200, stored), head(304, answer));
             let strict = selects(ChangedValidator::FetchAgain, &stored, &answer);
             assert_eq!(strict == Selection::Updates, *same, "{stored:?} {answer:?}");
-            assert_eq!(
-                selects(ChangedValidator::Update, &stored, &answer),
-                Selection::Updates
-            );
+            assert_eq!(selects(ChangedValidator::Update, &stored, &answer), Selection::Updates);
         }
     }
 
@@ -218,10 +187,7 @@ mod tests {
         assert_eq!(merge(&stored, &answer, NOW), expected);
         let dated = head(304, &[("date", DATE), ("age", "3")]);
         let merged = merge(&stored, &dated, NOW).fields;
-        assert_eq!(
-            (merged.only("date"), merged.only("age")),
-            (Some(DATE.as_bytes()), Some(&b"3"[..]))
-        );
+        assert_eq!((merged.only("date"), merged.only("age")), (Some(DATE.as_bytes()), Some(&b"3"[..])));
     }
 
     proptest! {

@@ -24,15 +24,9 @@ pub(super) fn storable(
     let refusals = [
         (!is_whole_and_final(head.status), NotStorable::Status),
         (!answers_a_get(request, head, explicit), NotStorable::Method),
-        (
-            directives.must_understand && !is_understood(head.status),
-            NotStorable::NotUnderstood,
-        ),
+        (directives.must_understand && !is_understood(head.status), NotStorable::NotUnderstood),
         // Section 5.2.2.3: `must-understand` takes the place of `no-store` for those who understand.
-        (
-            directives.no_store && !directives.must_understand,
-            NotStorable::NoStore,
-        ),
+        (directives.no_store && !directives.must_understand, NotStorable::NoStore),
         (
             policy.client_directives == ClientDirectives::Obey
                 && RequestDirectives::of(&request.fields).no_store,
@@ -53,16 +47,11 @@ pub(super) fn storable(
             NotStorable::SetCookie,
         ),
         (*vary == Vary::Anything, NotStorable::Vary),
-        (
-            directives.no_cache == Scope::Whole && !has_validator(head),
-            NotStorable::NoCache,
-        ),
+        (directives.no_cache == Scope::Whole && !has_validator(head), NotStorable::NoCache),
         (!is_useful(head, directives, lifetime), NotStorable::NoLifetime),
         (contradicts_itself(head), NotStorable::Length),
     ];
-    let refusal = refusals
-        .into_iter()
-        .find_map(|(refuses, why)| refuses.then_some(why));
+    let refusal = refusals.into_iter().find_map(|(refuses, why)| refuses.then_some(why));
     refusal.map_or(Storable::Yes, Storable::No)
 }
 

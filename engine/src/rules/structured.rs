@@ -96,11 +96,7 @@ impl<'t> Parser<'t> {
         parser.skip(|byte| byte == b' ');
         while !parser.rest.is_empty() {
             let name = parser.key()?;
-            let value = if parser.eat(b'=') {
-                parser.item_or_inner_list()?
-            } else {
-                Value::Boolean(true)
-            };
+            let value = if parser.eat(b'=') { parser.item_or_inner_list()? } else { Value::Boolean(true) };
             parser.parameters()?;
             members.retain(|(known, _)| *known != name);
             members.push((name, value));
@@ -221,9 +217,7 @@ impl<'t> Parser<'t> {
         if !matches!(digits.len(), 1..=15) {
             return None;
         }
-        let size = digits
-            .iter()
-            .fold(0, |sum: i64, digit| sum * 10 + i64::from(digit - b'0'));
+        let size = digits.iter().fold(0, |sum: i64, digit| sum * 10 + i64::from(digit - b'0'));
         Some(Value::Integer(if negative { -size } else { size }))
     }
 

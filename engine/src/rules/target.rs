@@ -23,19 +23,14 @@ pub(super) fn resolve(request: &RequestHead, reference: &[u8]) -> Option<(Box<st
     if authority.is_empty() || authority.contains('@') {
         return None;
     }
-    Some((
-        authority.to_ascii_lowercase().into_boxed_str(),
-        target.into_boxed_str(),
-    ))
+    Some((authority.to_ascii_lowercase().into_boxed_str(), target.into_boxed_str()))
 }
 
 /// Is it the same host and port? The scheme is not known here, so the default port of either may be left out.
 pub(super) fn is_same_authority(one: &str, other: &str) -> bool {
     let host = |authority: &str| {
-        let bare = authority
-            .strip_suffix(":80")
-            .or_else(|| authority.strip_suffix(":443"))
-            .unwrap_or(authority);
+        let bare =
+            authority.strip_suffix(":80").or_else(|| authority.strip_suffix(":443")).unwrap_or(authority);
         bare.to_ascii_lowercase()
     };
     host(one) == host(other)
@@ -45,9 +40,7 @@ pub(super) fn is_same_authority(one: &str, other: &str) -> bool {
 fn scheme(text: &str) -> Option<&str> {
     let (scheme, _) = text.split_once(':')?;
     let is_scheme = scheme.starts_with(|first: char| first.is_ascii_alphabetic())
-        && scheme
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
     is_scheme.then_some(match scheme {
         _ if scheme.eq_ignore_ascii_case("http") => "http",
         _ if scheme.eq_ignore_ascii_case("https") => "https",
@@ -153,20 +146,9 @@ mod tests {
         for (reference, authority, target) in cases {
             let (found_authority, found_target) =
                 resolve(&request(), reference.as_bytes()).expect("the table's references are HTTP");
-            assert_eq!(
-                (&*found_authority, &*found_target),
-                (*authority, *target),
-                "{reference:?}"
-            );
+            assert_eq!((&*found_authority, &*found_target), (*authority, *target), "{reference:?}");
         }
-        for reference in [
-            "mailto:a@b",
-            "http:g",
-            "http://u@h/",
-            "http:///g",
-            "x:/g",
-            "/\u{0}\u{80}",
-        ] {
+        for reference in ["mailto:a@b", "http:g", "http://u@h/", "http:///g", "x:/g", "/\u{0}\u{80}"] {
             let found = resolve(&request(), reference.as_bytes());
             assert_eq!(found.is_none(), !reference.starts_with('/'), "{reference:?}");
         }

@@ -22,14 +22,8 @@ impl<'t> EntityTag<'t> {
     pub(super) fn of(text: &'t [u8]) -> Self {
         let text = text.trim_ascii();
         match text.strip_prefix(b"W/") {
-            Some(opaque) => Self {
-                opaque,
-                strength: Strength::Weak,
-            },
-            None => Self {
-                opaque: text,
-                strength: Strength::Strong,
-            },
+            Some(opaque) => Self { opaque, strength: Strength::Weak },
+            None => Self { opaque: text, strength: Strength::Strong },
         }
     }
 
@@ -93,9 +87,7 @@ mod tests {
         let at = |seconds: u64| WallTime::from_unix_millis(seconds * 1000);
         let strong = |modified, date| {
             let (modified, date) = (http_date::format(at(modified)), http_date::format(at(date)));
-            let fields = [("last-modified", modified), ("date", date)]
-                .into_iter()
-                .collect();
+            let fields = [("last-modified", modified), ("date", date)].into_iter().collect();
             strong_last_modified(&fields, at(0))
         };
         assert_eq!(strong(10, 10), None);

@@ -34,11 +34,7 @@ impl Vary {
             if !member.iter().all(|byte| is_token(*byte)) || member == b"*" {
                 return Self::Anything;
             }
-            names.push(
-                String::from_utf8_lossy(member)
-                    .to_ascii_lowercase()
-                    .into_boxed_str(),
-            );
+            names.push(String::from_utf8_lossy(member).to_ascii_lowercase().into_boxed_str());
         }
         names.sort_unstable();
         names.dedup();
@@ -132,10 +128,8 @@ fn key(target: CacheKey, names: &[Box<str>], request: &Fields, language: Option<
         }
     }
     let digest = hasher.finalize();
-    let (first, _) = digest
-        .as_bytes()
-        .split_first_chunk()
-        .expect("a digest has 32 bytes, of which 16 are taken");
+    let (first, _) =
+        digest.as_bytes().split_first_chunk().expect("a digest has 32 bytes, of which 16 are taken");
     CacheKey(u128::from_le_bytes(*first))
 }
 
@@ -153,11 +147,7 @@ fn normalised(name: &str, request: &Fields) -> Option<Vec<u8>> {
                 other_weight.cmp(one_weight).then_with(|| one.cmp(other))
             });
             ranges.dedup();
-            joined(
-                ranges
-                    .iter()
-                    .map(|(range, weight)| alloc::format!("{range};{weight}")),
-            )
+            joined(ranges.iter().map(|(range, weight)| alloc::format!("{range};{weight}")))
         }
         "accept-encoding" => joined(encodings(request)),
         _ => {
@@ -231,10 +221,7 @@ fn weighted(request: &Fields, name: &str) -> Vec<(String, u64)> {
         .map(|member| {
             let mut text = String::from_utf8_lossy(member).to_ascii_lowercase();
             text.retain(|letter| !matches!(letter, ' ' | '\t'));
-            match text
-                .split_once(";q=")
-                .map(|(value, weight)| (value, thousandths(weight)))
-            {
+            match text.split_once(";q=").map(|(value, weight)| (value, thousandths(weight))) {
                 Some((value, Some(weight))) => (String::from(value), weight),
                 Some((_, None)) | None => (text, 1000),
             }

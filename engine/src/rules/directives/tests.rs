@@ -43,25 +43,14 @@ fn max_age_is_read_strictly() {
         (&["x=\"\\\", max-age=9\""], None),
     ];
     for (lines, seconds) in cases {
-        assert_eq!(
-            response(lines).max_age,
-            seconds.map(Duration::from_secs),
-            "{lines:?}"
-        );
+        assert_eq!(response(lines).max_age, seconds.map(Duration::from_secs), "{lines:?}");
     }
 }
 
 /// What forbids is found in any spelling, and behind a quote that never closes.
 #[test]
 fn prohibitions_are_read_generously() {
-    for line in [
-        "no-store",
-        "No-StOrE",
-        " no-store ",
-        "no-store=1",
-        "no-store = x",
-        "a=\"b, no-store",
-    ] {
+    for line in ["no-store", "No-StOrE", " no-store ", "no-store=1", "no-store = x", "a=\"b, no-store"] {
         assert!(response(&[line]).no_store, "{line}");
     }
     assert!(!response(&["x=\"no-store\""]).no_store);
@@ -84,10 +73,7 @@ fn scopes_tell_fields_from_the_whole() {
     ];
     for (lines, scope) in cases {
         assert_eq!(response(lines).private, *scope, "{lines:?}");
-        let no_cache: vec::Vec<_> = lines
-            .iter()
-            .map(|line| line.replace("private", "no-cache"))
-            .collect();
+        let no_cache: vec::Vec<_> = lines.iter().map(|line| line.replace("private", "no-cache")).collect();
         let no_cache: vec::Vec<_> = no_cache.iter().map(|line| &**line).collect();
         assert_eq!(response(&no_cache).no_cache, *scope, "{no_cache:?}");
     }
@@ -98,69 +84,18 @@ fn scopes_tell_fields_from_the_whole() {
 fn each_directive_sets_its_own_field() {
     let base = ResponseDirectives::default;
     let cases: [(&str, ResponseDirectives); 10] = [
-        (
-            "public",
-            ResponseDirectives {
-                public: true,
-                ..base()
-            },
-        ),
-        (
-            "must-revalidate",
-            ResponseDirectives {
-                must_revalidate: true,
-                ..base()
-            },
-        ),
-        (
-            "proxy-revalidate",
-            ResponseDirectives {
-                proxy_revalidate: true,
-                ..base()
-            },
-        ),
-        (
-            "must-understand",
-            ResponseDirectives {
-                must_understand: true,
-                ..base()
-            },
-        ),
-        (
-            "no-transform",
-            ResponseDirectives {
-                no_transform: true,
-                ..base()
-            },
-        ),
-        (
-            "immutable",
-            ResponseDirectives {
-                immutable: true,
-                ..base()
-            },
-        ),
-        (
-            "s-maxage=5",
-            ResponseDirectives {
-                s_maxage: Some(Duration::from_secs(5)),
-                ..base()
-            },
-        ),
+        ("public", ResponseDirectives { public: true, ..base() }),
+        ("must-revalidate", ResponseDirectives { must_revalidate: true, ..base() }),
+        ("proxy-revalidate", ResponseDirectives { proxy_revalidate: true, ..base() }),
+        ("must-understand", ResponseDirectives { must_understand: true, ..base() }),
+        ("no-transform", ResponseDirectives { no_transform: true, ..base() }),
+        ("immutable", ResponseDirectives { immutable: true, ..base() }),
+        ("s-maxage=5", ResponseDirectives { s_maxage: Some(Duration::from_secs(5)), ..base() }),
         (
             "stale-while-revalidate=6",
-            ResponseDirectives {
-                stale_while_revalidate: Some(Duration::from_secs(6)),
-                ..base()
-            },
+            ResponseDirectives { stale_while_revalidate: Some(Duration::from_secs(6)), ..base() },
         ),
-        (
-            "stale-if-error=7",
-            ResponseDirectives {
-                stale_if_error: Some(Duration::from_secs(7)),
-                ..base()
-            },
-        ),
+        ("stale-if-error=7", ResponseDirectives { stale_if_error: Some(Duration::from_secs(7)), ..base() }),
         ("nothing-to-see-here", base()),
     ];
     for (line, expected) in cases {
@@ -171,14 +106,8 @@ fn each_directive_sets_its_own_field() {
 /// `s-maxage` goes before `max-age`, whichever is longer.
 #[test]
 fn a_shared_cache_prefers_s_maxage() {
-    assert_eq!(
-        response(&["max-age=1, s-maxage=9"]).lifetime(),
-        Some(Duration::from_secs(9))
-    );
-    assert_eq!(
-        response(&["s-maxage=0, max-age=9"]).lifetime(),
-        Some(Duration::ZERO)
-    );
+    assert_eq!(response(&["max-age=1, s-maxage=9"]).lifetime(), Some(Duration::from_secs(9)));
+    assert_eq!(response(&["s-maxage=0, max-age=9"]).lifetime(), Some(Duration::ZERO));
     assert_eq!(response(&["max-age=9"]).lifetime(), Some(Duration::from_secs(9)));
 }
 
@@ -189,68 +118,17 @@ fn request_directives_are_read() {
     let base = RequestDirectives::default;
     let second = Duration::from_secs(1);
     let cases = [
-        (
-            "no-cache",
-            RequestDirectives {
-                no_cache: true,
-                ..base()
-            },
-        ),
-        (
-            "no-store",
-            RequestDirectives {
-                no_store: true,
-                ..base()
-            },
-        ),
-        (
-            "only-if-cached",
-            RequestDirectives {
-                only_if_cached: true,
-                ..base()
-            },
-        ),
-        (
-            "max-age=1, max-age=2",
-            RequestDirectives {
-                max_age: Some(second),
-                ..base()
-            },
-        ),
-        (
-            "min-fresh=1, min-fresh=0",
-            RequestDirectives {
-                min_fresh: Some(second),
-                ..base()
-            },
-        ),
-        (
-            "max-stale",
-            RequestDirectives {
-                max_stale: Some(MaxStale::Any),
-                ..base()
-            },
-        ),
-        (
-            "max-stale, max-stale=1",
-            RequestDirectives {
-                max_stale: Some(MaxStale::Within(second)),
-                ..base()
-            },
-        ),
-        (
-            "max-stale=1, max-stale",
-            RequestDirectives {
-                max_stale: Some(MaxStale::Within(second)),
-                ..base()
-            },
-        ),
+        ("no-cache", RequestDirectives { no_cache: true, ..base() }),
+        ("no-store", RequestDirectives { no_store: true, ..base() }),
+        ("only-if-cached", RequestDirectives { only_if_cached: true, ..base() }),
+        ("max-age=1, max-age=2", RequestDirectives { max_age: Some(second), ..base() }),
+        ("min-fresh=1, min-fresh=0", RequestDirectives { min_fresh: Some(second), ..base() }),
+        ("max-stale", RequestDirectives { max_stale: Some(MaxStale::Any), ..base() }),
+        ("max-stale, max-stale=1", RequestDirectives { max_stale: Some(MaxStale::Within(second)), ..base() }),
+        ("max-stale=1, max-stale", RequestDirectives { max_stale: Some(MaxStale::Within(second)), ..base() }),
         (
             "max-stale=2, max-stale=1",
-            RequestDirectives {
-                max_stale: Some(MaxStale::Within(second)),
-                ..base()
-            },
+            RequestDirectives { max_stale: Some(MaxStale::Within(second)), ..base() },
         ),
         ("nothing-to-see-here", base()),
     ];

@@ -15,18 +15,11 @@ fn secs(seconds: u64) -> Duration {
 /// A date `offset` seconds from now.
 fn at(offset: i64) -> String {
     let span = secs(offset.unsigned_abs());
-    http_date::format(if offset < 0 {
-        NOW.before(span)
-    } else {
-        NOW.after(span)
-    })
+    http_date::format(if offset < 0 { NOW.before(span) } else { NOW.after(span) })
 }
 
 fn head(status: u16, fields: &[(&str, &str)]) -> Head {
-    Head {
-        status,
-        fields: fields.iter().copied().collect::<Fields>(),
-    }
+    Head { status, fields: fields.iter().copied().collect::<Fields>() }
 }
 
 fn lifetime(head: &Head) -> Lifetime {
@@ -51,32 +44,12 @@ fn explicit_lifetimes() {
         (&[("expires", soon), ("date", "foo")], 300),
         (&[("expires", "0"), ("date", now)], 0),
         (&[("expires", soon), ("expires", soon), ("date", now)], 0),
-        (
-            &[("expires", "Fri, 31 Dec 9999 23:59:59 GMT"), ("date", now)],
-            1 << 31,
-        ),
-        (
-            &[
-                ("cdn-cache-control", "max-age=7"),
-                ("cache-control", "max-age=1"),
-                ("expires", "0"),
-            ],
-            7,
-        ),
-        (
-            &[
-                ("cdn-cache-control", "max-age=7, &"),
-                ("cache-control", "max-age=1"),
-            ],
-            1,
-        ),
+        (&[("expires", "Fri, 31 Dec 9999 23:59:59 GMT"), ("date", now)], 1 << 31),
+        (&[("cdn-cache-control", "max-age=7"), ("cache-control", "max-age=1"), ("expires", "0")], 7),
+        (&[("cdn-cache-control", "max-age=7, &"), ("cache-control", "max-age=1")], 1),
     ];
     for (fields, expected) in cases {
-        assert_eq!(
-            lifetime(&head(503, fields)),
-            Lifetime::Explicit(secs(*expected)),
-            "{fields:?}"
-        );
+        assert_eq!(lifetime(&head(503, fields)), Lifetime::Explicit(secs(*expected)), "{fields:?}");
     }
 }
 
@@ -86,10 +59,7 @@ fn guessed_lifetimes() {
     let changed = |offset| [("date", at(0)), ("last-modified", at(offset))];
     let guess = |status, offset| {
         let fields = changed(offset);
-        let fields = fields
-            .iter()
-            .map(|(name, value)| (*name, &**value))
-            .collect::<Vec<_>>();
+        let fields = fields.iter().map(|(name, value)| (*name, &**value)).collect::<Vec<_>>();
         lifetime(&head(status, &fields))
     };
     assert_eq!(guess(200, -24 * 3600), Lifetime::Heuristic(secs(8640)));
@@ -106,24 +76,12 @@ fn guessed_lifetimes() {
     assert_eq!(lifetime(&public), Lifetime::Heuristic(secs(10)));
     assert_eq!(lifetime(&head(200, &[("last-modified", "x")])), Lifetime::Unknown);
     assert_eq!(lifetime(&head(200, &[("etag", "\"x\"")])), Lifetime::Unknown);
-    let targeted = head(
-        200,
-        &[
-            ("cdn-cache-control", "foo"),
-            ("expires", &at(9)),
-            ("last-modified", modified),
-        ],
-    );
+    let targeted =
+        head(200, &[("cdn-cache-control", "foo"), ("expires", &at(9)), ("last-modified", modified)]);
     assert_eq!(lifetime(&targeted), Lifetime::Heuristic(secs(10)));
-    let off = Policy {
-        heuristic: Heuristic::Off,
-        ..Policy::DEFAULT
-    };
+    let off = Policy { heuristic: Heuristic::Off, ..Policy::DEFAULT };
     let directives = ResponseDirectives::default();
-    assert_eq!(
-        Lifetime::of(&off, (&directives, Source::Untargeted), &public, NOW),
-        Lifetime::Unknown
-    );
+    assert_eq!(Lifetime::of(&off, (&directives, Source::Untargeted), &public, NOW), Lifetime::Unknown);
 }
 
 /// The larger of what `Date` shows and what `Age` says, the journey counted with the latter.
@@ -148,11 +106,7 @@ fn ages() {
         (&[("date", "foo")], 0),
     ];
     for (fields, expected) in cases {
-        assert_eq!(
-            initial_age(&head(200, fields), NOW, NOW),
-            secs(*expected),
-            "{fields:?}"
-        );
+        assert_eq!(initial_age(&head(200, fields), NOW, NOW), secs(*expected), "{fields:?}");
     }
     let slow = |fields: &[(&str, &str)]| initial_age(&head(200, fields), NOW.before(secs(3)), NOW);
     assert_eq!(slow(&[]), secs(3));
@@ -161,20 +115,13 @@ fn ages() {
     // Nine tenths of a second are no age: `Date` was cut by as much.
     let date = &*at(0);
     let later = NOW.after(Duration::from_millis(900));
-    assert_eq!(
-        initial_age(&head(200, &[("date", date)]), later, later),
-        Duration::ZERO
-    );
+    assert_eq!(initial_age(&head(200, &[("date", date)]), later, later), Duration::ZERO);
 }
 
 /// What the origin says, else the policy, and nothing where staleness is forbidden.
 #[test]
 fn stale_windows() {
-    let policy = Policy {
-        stale_if_error: secs(60),
-        stale_while_revalidate: secs(7),
-        ..Policy::DEFAULT
-    };
+    let policy = Policy { stale_if_error: secs(60), stale_while_revalidate: secs(7), ..Policy::DEFAULT };
     let windows = |status, line: &str| {
         let head = head(status, &[("cache-control", line)]);
         let found = StaleWindows::of(&policy, &ResponseDirectives::of(&head.fields).0, status);

@@ -28,10 +28,7 @@ fn ask(method: Method, fields: &[(&str, &str)]) -> RequestHead {
 }
 
 fn head(status: u16, fields: &[(&str, &str)]) -> Head {
-    Head {
-        status,
-        fields: fields.iter().copied().collect::<Fields>(),
-    }
+    Head { status, fields: fields.iter().copied().collect::<Fields>() }
 }
 
 fn of(policy: &Policy, request: &RequestHead, status: u16, fields: &[(&str, &str)]) -> Judgement {
@@ -54,17 +51,11 @@ fn yesterday() -> String {
 /// Every final status but parts is stored with an explicit lifetime.
 #[test]
 fn any_whole_response_with_a_lifetime_is_stored() {
-    for status in [
-        200, 203, 204, 299, 301, 302, 303, 307, 308, 400, 404, 410, 499, 500, 502, 503, 504, 599,
-    ] {
+    for status in [200, 203, 204, 299, 301, 302, 303, 307, 308, 400, 404, 410, 499, 500, 502, 503, 504, 599] {
         assert_eq!(stored(status, &[FRESH]), Storable::Yes, "{status}");
     }
     for status in [100, 103, 199, 206, 304] {
-        assert_eq!(
-            stored(status, &[FRESH, TAG]),
-            Storable::No(NotStorable::Status),
-            "{status}"
-        );
+        assert_eq!(stored(status, &[FRESH, TAG]), Storable::No(NotStorable::Status), "{status}");
     }
 }
 
@@ -84,11 +75,7 @@ fn without_a_lifetime_little_is_stored() {
     for status in [201, 202, 403, 502, 503, 504, 599] {
         assert_eq!(stored(status, &[modified]), no, "{status}");
         assert_eq!(stored(status, &[TAG]), no, "{status}");
-        assert_eq!(
-            stored(status, &[modified, ("cache-control", "public")]),
-            Storable::Yes,
-            "{status}"
-        );
+        assert_eq!(stored(status, &[modified, ("cache-control", "public")]), Storable::Yes, "{status}");
     }
     assert_eq!(stored(501, &[TAG]), no);
     assert_eq!(stored(503, &[TAG, ("cache-control", "max-age=0")]), no);
@@ -103,10 +90,7 @@ fn a_stale_response_must_be_of_use() {
     assert_eq!(stored(200, &cc("max-age=0")), no);
     assert_eq!(stored(200, &[TAG, ("cache-control", "max-age=0")]), Storable::Yes);
     assert_eq!(stored(403, &[TAG, ("cache-control", "max-age=0")]), Storable::Yes);
-    assert_eq!(
-        stored(200, &cc("max-age=0, stale-while-revalidate=9")),
-        Storable::Yes
-    );
+    assert_eq!(stored(200, &cc("max-age=0, stale-while-revalidate=9")), Storable::Yes);
     assert_eq!(stored(200, &cc("max-age=0, stale-if-error=9")), Storable::Yes);
     assert_eq!(stored(200, &cc("max-age=0, stale-if-error=0")), no);
     assert_eq!(stored(200, &cc("s-maxage=0, stale-if-error=9")), no);
@@ -126,33 +110,23 @@ fn prohibitions_win() {
     for (line, why) in cases {
         assert_eq!(stored(200, &cc(line)), Storable::No(why), "{line}");
     }
-    for (name, value, why) in [
-        ("vary", "foo, *", NotStorable::Vary),
-        ("content-length", "x", NotStorable::Length),
-    ] {
+    for (name, value, why) in
+        [("vary", "foo, *", NotStorable::Vary), ("content-length", "x", NotStorable::Length)]
+    {
         assert_eq!(stored(200, &[FRESH, (name, value)]), Storable::No(why), "{name}");
     }
     assert_eq!(
         stored(200, &[FRESH, ("content-length", "1"), ("content-length", "1")]),
         Storable::No(NotStorable::Length)
     );
-    assert_eq!(
-        stored(200, &[FRESH, ("pragma", "no-cache")]),
-        Storable::Yes,
-        "it says nothing of responses"
-    );
+    assert_eq!(stored(200, &[FRESH, ("pragma", "no-cache")]), Storable::Yes, "it says nothing of responses");
 }
 
 /// `no-cache` with a validator is stored, and asked about each time.
 #[test]
 fn no_cache_is_stored_for_revalidation() {
     for line in ["no-cache", "no-cache, max-age=60", "no-cache=\"x\""] {
-        let found = of(
-            &Policy::DEFAULT,
-            &ask(Method::Get, &[]),
-            200,
-            &[TAG, ("cache-control", line)],
-        );
+        let found = of(&Policy::DEFAULT, &ask(Method::Get, &[]), 200, &[TAG, ("cache-control", line)]);
         assert_eq!(found.storable, Storable::Yes, "{line}");
         assert_eq!(found.reuse, Reuse::AfterRevalidation, "{line}");
         assert_eq!(found.when_stale, WhenStale::Forbidden, "{line}");
@@ -167,10 +141,7 @@ fn must_understand_is_understood() {
     assert_eq!(stored(200, &line), Storable::Yes);
     assert_eq!(stored(404, &line), Storable::Yes);
     assert_eq!(stored(599, &line), Storable::No(NotStorable::NotUnderstood));
-    assert_eq!(
-        stored(299, &cc("max-age=60, must-understand")),
-        Storable::No(NotStorable::NotUnderstood)
-    );
+    assert_eq!(stored(299, &cc("max-age=60, must-understand")), Storable::No(NotStorable::NotUnderstood));
 }
 
 /// A response to credentials is shared only with the origin's leave (RFC 9111 section 3.5).
@@ -192,35 +163,23 @@ fn credentials_are_not_shared() {
 #[test]
 fn cookies_follow_the_policy() {
     let with = |set_cookie, fields: &[(&str, &str)]| {
-        let policy = Policy {
-            set_cookie,
-            ..Policy::DEFAULT
-        };
+        let policy = Policy { set_cookie, ..Policy::DEFAULT };
         let found = of(&policy, &ask(Method::Get, &[]), 200, fields);
         (found.storable, found.left_out)
     };
     let no = Storable::No(NotStorable::SetCookie);
     let all = std::vec::Vec::new;
-    assert_eq!(
-        with(SetCookie::FollowLifetime, &[FRESH, COOKIE]),
-        (Storable::Yes, all())
-    );
+    assert_eq!(with(SetCookie::FollowLifetime, &[FRESH, COOKIE]), (Storable::Yes, all()));
     assert_eq!(with(SetCookie::FollowLifetime, &[TAG, COOKIE]), (no, all()));
     assert_eq!(with(SetCookie::Refuse, &[FRESH, COOKIE]), (no, all()));
     assert_eq!(with(SetCookie::Refuse, &[FRESH]), (Storable::Yes, all()));
-    assert_eq!(
-        with(SetCookie::LeaveOut, &[TAG, COOKIE]),
-        (Storable::Yes, ["set-cookie".into()].into())
-    );
+    assert_eq!(with(SetCookie::LeaveOut, &[TAG, COOKIE]), (Storable::Yes, ["set-cookie".into()].into()));
 }
 
 /// Named fields are left out where the policy reads names; the rest is stored.
 #[test]
 fn named_fields_may_be_left_out() {
-    let policy = Policy {
-        named_fields: NamedFields::LeaveOut,
-        ..Policy::DEFAULT
-    };
+    let policy = Policy { named_fields: NamedFields::LeaveOut, ..Policy::DEFAULT };
     let line = cc("max-age=60, private=\"b, a\", no-cache=\"A\"");
     let found = of(&policy, &ask(Method::Get, &[]), 200, &line);
     assert_eq!(found.storable, Storable::Yes);
@@ -237,18 +196,8 @@ fn post_must_name_its_own_target() {
         of(&Policy::DEFAULT, &ask(Method::Post, &[]), status, fields).storable
     };
     let no = Storable::No(NotStorable::Method);
-    for own in [
-        "",
-        "/own?q",
-        "own?q",
-        "http://host/own?q",
-        "https://HOST:443/own?q#x",
-    ] {
-        assert_eq!(
-            post(200, &[FRESH, ("content-location", own)]),
-            Storable::Yes,
-            "{own:?}"
-        );
+    for own in ["", "/own?q", "own?q", "http://host/own?q", "https://HOST:443/own?q#x"] {
+        assert_eq!(post(200, &[FRESH, ("content-location", own)]), Storable::Yes, "{own:?}");
     }
     for other in ["/own", "/other", "http://other/own?q", "mailto:x"] {
         assert_eq!(post(200, &[FRESH, ("content-location", other)]), no, "{other:?}");
@@ -256,12 +205,7 @@ fn post_must_name_its_own_target() {
     assert_eq!(post(200, &[FRESH]), no);
     assert_eq!(post(200, &[TAG, ("content-location", "")]), no);
     for method in [Method::Head, Method::OtherSafe, Method::Other] {
-        let found = of(
-            &Policy::DEFAULT,
-            &ask(method, &[]),
-            200,
-            &[FRESH, ("content-location", "")],
-        );
+        let found = of(&Policy::DEFAULT, &ask(method, &[]), 200, &[FRESH, ("content-location", "")]);
         assert_eq!(found.storable, no, "{method:?}");
     }
 }
@@ -270,18 +214,9 @@ fn post_must_name_its_own_target() {
 #[test]
 fn a_clients_no_store_counts_by_choice() {
     let request = ask(Method::Get, &cc("no-store"));
-    let obey = Policy {
-        client_directives: ClientDirectives::Obey,
-        ..Policy::DEFAULT
-    };
-    assert_eq!(
-        of(&obey, &request, 200, &[FRESH]).storable,
-        Storable::No(NotStorable::RequestNoStore)
-    );
-    assert_eq!(
-        of(&Policy::DEFAULT, &request, 200, &[FRESH]).storable,
-        Storable::Yes
-    );
+    let obey = Policy { client_directives: ClientDirectives::Obey, ..Policy::DEFAULT };
+    assert_eq!(of(&obey, &request, 200, &[FRESH]).storable, Storable::No(NotStorable::RequestNoStore));
+    assert_eq!(of(&Policy::DEFAULT, &request, 200, &[FRESH]).storable, Storable::Yes);
 }
 
 /// `CDN-Cache-Control` decides alone when it is valid (RFC 9213).
@@ -295,11 +230,7 @@ fn the_targeted_field_decides() {
     assert_eq!(with("no-store", "max-age=60"), Storable::No(NotStorable::NoStore));
     assert_eq!(with("no-cache", "max-age=60"), Storable::No(NotStorable::NoCache));
     for invalid in ["max-age=60, &&&&&", "max-age=\"60\""] {
-        assert_eq!(
-            with(invalid, "no-store"),
-            Storable::No(NotStorable::NoStore),
-            "{invalid}"
-        );
+        assert_eq!(with(invalid, "no-store"), Storable::No(NotStorable::NoStore), "{invalid}");
         assert_eq!(with(invalid, "max-age=60"), Storable::Yes, "{invalid}");
     }
 }
@@ -308,10 +239,7 @@ fn the_targeted_field_decides() {
 #[test]
 fn a_judgement_has_all_parts() {
     let fields = [
-        (
-            "cache-control",
-            "max-age=60, stale-while-revalidate=5, stale-if-error=6",
-        ),
+        ("cache-control", "max-age=60, stale-while-revalidate=5, stale-if-error=6"),
         ("age", "7"),
         ("vary", "Foo"),
     ];
@@ -326,10 +254,7 @@ fn a_judgement_has_all_parts() {
         storable: Storable::Yes,
         lifetime: Lifetime::Explicit(Duration::from_secs(60)),
         initial_age: Duration::from_secs(9),
-        windows: StaleWindows {
-            while_revalidate: Duration::from_secs(5),
-            if_error: Duration::from_secs(6),
-        },
+        windows: StaleWindows { while_revalidate: Duration::from_secs(5), if_error: Duration::from_secs(6) },
         reuse: Reuse::WhileFresh,
         when_stale: WhenStale::Allowed,
         vary: Vary::Fields(["foo".into()].into()),

@@ -8,10 +8,7 @@ use crate::{
 use core::time::Duration;
 
 fn judged(status: u16, fields: &[(&str, &str)]) -> PlainJudgement {
-    judge_plain(&Head {
-        status,
-        fields: fields.iter().copied().collect::<Fields>(),
-    })
+    judge_plain(&Head { status, fields: fields.iter().copied().collect::<Fields>() })
 }
 
 /// Each directive, alone and against others.
@@ -71,26 +68,16 @@ fn contradictory_lengths_are_not_stored() {
         let lines = lengths.iter().map(|length| ("content-length", *length));
         let fields = lines.chain([("cache-control", "max-age=9")]).collect::<Fields>();
         let judgement = judge_plain(&Head { status: 200, fields });
-        assert_eq!(
-            judgement.storable,
-            Storable::No(NotStorable::Length),
-            "{lengths:?}"
-        );
+        assert_eq!(judgement.storable, Storable::No(NotStorable::Length), "{lengths:?}");
     }
 }
 
 /// `Age`: the first member, if a number.
 #[test]
 fn age_is_the_first_number() {
-    for (line, age) in [
-        ("5", 5),
-        ("5, 9", 5),
-        (" 7 ", 7),
-        ("x", 0),
-        ("-3", 0),
-        ("", 0),
-        ("4294967296", 1 << 31),
-    ] {
+    for (line, age) in
+        [("5", 5), ("5, 9", 5), (" 7 ", 7), ("x", 0), ("-3", 0), ("", 0), ("4294967296", 1 << 31)]
+    {
         let judgement = judged(200, &[("age", line)]);
         assert_eq!(judgement.age, Duration::from_secs(age), "{line:?}");
     }

@@ -21,10 +21,7 @@ fn get(fields: &[(&str, &str)]) -> RequestHead {
 }
 
 fn ok(fields: &[(&str, &str)]) -> Head {
-    Head {
-        status: 200,
-        fields: fields.iter().copied().collect(),
-    }
+    Head { status: 200, fields: fields.iter().copied().collect() }
 }
 
 fn of(range: &str, length: u64) -> Portion {
@@ -36,15 +33,7 @@ fn one(first: u64, last: u64) -> Portion {
 }
 
 fn several(ranges: &[(u64, u64)]) -> Portion {
-    Portion::Several(
-        ranges
-            .iter()
-            .map(|(first, last)| ByteRange {
-                first: *first,
-                last: *last,
-            })
-            .collect(),
-    )
+    Portion::Several(ranges.iter().map(|(first, last)| ByteRange { first: *first, last: *last }).collect())
 }
 
 /// Every form of one range, several, and those that are outside.
@@ -99,10 +88,7 @@ fn what_is_no_range_is_ignored() {
     assert_eq!(portion(&twice, &ok(&[]), 11, NOW), Portion::Whole);
     assert_eq!(portion(&get(&[]), &ok(&[]), 11, NOW), Portion::Whole);
     let mut other = get(&[("range", "bytes=0-1")]);
-    let missing = Head {
-        status: 404,
-        fields: Fields::new(),
-    };
+    let missing = Head { status: 404, fields: Fields::new() };
     assert_eq!(portion(&other, &missing, 11, NOW), Portion::Whole);
     other.method = Method::Head;
     assert_eq!(portion(&other, &ok(&[]), 11, NOW), Portion::Whole);
@@ -139,32 +125,17 @@ fn if_range_wants_a_strong_validator() {
     for (condition, fields, holds) in cases {
         let request = get(&[("range", "bytes=0-1"), ("if-range", condition)]);
         let expected = if *holds { one(0, 1) } else { Portion::Whole };
-        assert_eq!(
-            portion(&request, &ok(fields), 11, NOW),
-            expected,
-            "{condition} {fields:?}"
-        );
+        assert_eq!(portion(&request, &ok(fields), 11, NOW), expected, "{condition} {fields:?}");
     }
-    let twice = get(&[
-        ("range", "bytes=0-1"),
-        ("if-range", "\"a\""),
-        ("if-range", "\"a\""),
-    ]);
-    assert_eq!(
-        portion(&twice, &ok(&[("etag", "\"a\"")]), 11, NOW),
-        Portion::Whole
-    );
+    let twice = get(&[("range", "bytes=0-1"), ("if-range", "\"a\""), ("if-range", "\"a\"")]);
+    assert_eq!(portion(&twice, &ok(&[("etag", "\"a\"")]), 11, NOW), Portion::Whole);
 }
 
 /// Heads say what follows them.
 #[test]
 fn heads_describe_the_part() {
-    let stored = ok(&[
-        ("content-type", "a/b"),
-        ("content-length", "11"),
-        ("etag", "\"a\""),
-        ("content-md5", "x"),
-    ]);
+    let stored =
+        ok(&[("content-type", "a/b"), ("content-length", "11"), ("etag", "\"a\""), ("content-md5", "x")]);
     let partial = Head {
         status: 206,
         fields: [
@@ -176,15 +147,10 @@ fn heads_describe_the_part() {
         .into_iter()
         .collect(),
     };
-    assert_eq!(
-        partial_head(&stored, ByteRange { first: 2, last: 5 }, 11),
-        partial
-    );
+    assert_eq!(partial_head(&stored, ByteRange { first: 2, last: 5 }, 11), partial);
     let unsatisfiable = Head {
         status: 416,
-        fields: [("content-range", "bytes */11"), ("content-length", "0")]
-            .into_iter()
-            .collect(),
+        fields: [("content-range", "bytes */11"), ("content-length", "0")].into_iter().collect(),
     };
     assert_eq!(unsatisfiable_head(11), unsatisfiable);
 }
@@ -213,10 +179,7 @@ fn multipart_pieces_fit_together() {
     let length = format!("{}", text.len());
     assert_eq!(found.head.fields.only("content-length"), Some(length.as_bytes()));
     let content_type = format!("multipart/byteranges; boundary={boundary}");
-    assert_eq!(
-        found.head.fields.only("content-type"),
-        Some(content_type.as_bytes())
-    );
+    assert_eq!(found.head.fields.only("content-type"), Some(content_type.as_bytes()));
     assert_eq!(found.head.status, 206);
     let untyped = multipart(&ok(&[]), &ranges, 11, 1);
     assert!(!untyped.parts[0].0.contains("Content-Type"));

@@ -24,18 +24,11 @@ fn a_valid_field_speaks() {
         (&["max-age=3600;x=1;y"], age(3600)),
         (&["max-age=1", "max-age=2"], age(2)),
         (&["  a=(1 \"x\";q  b) ,\tmax-age=7  "], age(7)),
-        (
-            &["a=1.5, b=tok/en:x, c=:YWI=:, d=?0, e=@17, f=%\"%c3%bc\", max-age=7"],
-            age(7),
-        ),
+        (&["a=1.5, b=tok/en:x, c=:YWI=:, d=?0, e=@17, f=%\"%c3%bc\", max-age=7"], age(7)),
         (&["foo"], None),
     ];
     for (lines, max_age) in cases {
-        assert_eq!(
-            of(lines).expect("the table's fields are valid").max_age,
-            *max_age,
-            "{lines:?}"
-        );
+        assert_eq!(of(lines).expect("the table's fields are valid").max_age, *max_age, "{lines:?}");
     }
     assert!(of(&["no-store"]).is_some_and(|found| found.no_store));
     assert!(of(&["no-store=?0"]).is_some_and(|found| !found.no_store));

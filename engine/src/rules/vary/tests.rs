@@ -7,10 +7,7 @@ use std::vec::Vec;
 const TARGET: CacheKey = CacheKey(7);
 
 fn vary(lines: &[&str]) -> Vary {
-    Vary::of(&Head {
-        status: 200,
-        fields: lines.iter().map(|line| ("vary", *line)).collect(),
-    })
+    Vary::of(&Head { status: 200, fields: lines.iter().map(|line| ("vary", *line)).collect() })
 }
 
 fn names(names: &[&str]) -> Vec<Box<str>> {
@@ -51,34 +48,15 @@ fn a_star_in_any_form_is_a_star() {
 fn only_named_fields_count() {
     let foo = key_of(&["foo"], &[("foo", "1")]);
     assert_eq!(foo, key_of(&["foo"], &[("foo", "1"), ("other", "2")]));
-    for others in [
-        &[("foo", "2")][..],
-        &[],
-        &[("foo", "")],
-        &[("foo", "1"), ("foo", "2")],
-        &[("bar", "1")],
-    ] {
+    for others in [&[("foo", "2")][..], &[], &[("foo", "")], &[("foo", "1"), ("foo", "2")], &[("bar", "1")]] {
         assert_ne!(foo, key_of(&["foo"], others), "{others:?}");
     }
     assert_ne!(key_of(&["foo"], &[]), key_of(&["foo"], &[("foo", "")]));
     assert_eq!(key_of(&[], &[("foo", "1")]), TARGET);
-    assert_ne!(
-        foo,
-        variant_key(
-            CacheKey(8),
-            &names(&["foo"]),
-            &[("foo", "1")].into_iter().collect()
-        )
-    );
+    assert_ne!(foo, variant_key(CacheKey(8), &names(&["foo"]), &[("foo", "1")].into_iter().collect()));
     let both = ["bar", "foo"];
-    assert_ne!(
-        key_of(&both, &[("foo", "1"), ("bar", "2")]),
-        key_of(&both, &[("foo", "2"), ("bar", "1")])
-    );
-    assert_eq!(
-        key_of(&both, &[("foo", "1")]),
-        key_of(&both, &[("foo", "1"), ("baz", "2")])
-    );
+    assert_ne!(key_of(&both, &[("foo", "1"), ("bar", "2")]), key_of(&both, &[("foo", "2"), ("bar", "1")]));
+    assert_eq!(key_of(&both, &[("foo", "1")]), key_of(&both, &[("foo", "1"), ("baz", "2")]));
 }
 
 /// Values that mean the same find the same variant; all of a row differ from all of the other rows.
@@ -141,18 +119,10 @@ fn values_are_normalised() {
         for row in *rows {
             let row_keys: Vec<_> = row
                 .iter()
-                .map(|lines| {
-                    key_of(
-                        &[name],
-                        &lines.iter().map(|line| (*name, *line)).collect::<Vec<_>>(),
-                    )
-                })
+                .map(|lines| key_of(&[name], &lines.iter().map(|line| (*name, *line)).collect::<Vec<_>>()))
                 .collect();
             assert!(row_keys.iter().all(|key| *key == row_keys[0]), "{name}: {row:?}");
-            assert!(
-                keys.iter().all(|other| other[0] != row_keys[0]),
-                "{name}: {row:?}"
-            );
+            assert!(keys.iter().all(|other| other[0] != row_keys[0]), "{name}: {row:?}");
             keys.push(row_keys);
         }
     }
@@ -163,37 +133,19 @@ fn values_are_normalised() {
 fn variants_are_found_by_language() {
     let vary = names(&["accept-language", "foo"]);
     let request = |languages: &str, foo: &str| {
-        [("accept-language", languages), ("foo", foo)]
-            .into_iter()
-            .collect::<Fields>()
+        [("accept-language", languages), ("foo", foo)].into_iter().collect::<Fields>()
     };
     let response = |languages: &[&str]| Head {
         status: 200,
-        fields: languages
-            .iter()
-            .map(|language| ("content-language", *language))
-            .collect(),
+        fields: languages.iter().map(|language| ("content-language", *language)).collect(),
     };
     let stored = language_key_of(TARGET, &vary, &request("en, de", "1"), &response(&["De"]));
     assert!(stored.is_some());
-    assert_eq!(
-        stored,
-        language_key_wanted(TARGET, &vary, &request("fr;q=0.5, de;q=1.0", "1"))
-    );
-    assert_ne!(
-        stored,
-        language_key_wanted(TARGET, &vary, &request("fr, de;q=0.5", "1"))
-    );
-    assert_ne!(
-        stored,
-        language_key_wanted(TARGET, &vary, &request("fr;q=0.5, de", "2"))
-    );
+    assert_eq!(stored, language_key_wanted(TARGET, &vary, &request("fr;q=0.5, de;q=1.0", "1")));
+    assert_ne!(stored, language_key_wanted(TARGET, &vary, &request("fr, de;q=0.5", "1")));
+    assert_ne!(stored, language_key_wanted(TARGET, &vary, &request("fr;q=0.5, de", "2")));
     for vague in ["en, de", "*", "de;q=0", ""] {
-        assert_eq!(
-            language_key_wanted(TARGET, &vary, &request(vague, "1")),
-            None,
-            "{vague}"
-        );
+        assert_eq!(language_key_wanted(TARGET, &vary, &request(vague, "1")), None, "{vague}");
     }
     for silent in [&[][..], &["de, en"], &["de", "en"]] {
         assert_eq!(
@@ -204,10 +156,7 @@ fn variants_are_found_by_language() {
     }
     let without = names(&["foo"]);
     assert_eq!(language_key_wanted(TARGET, &without, &request("de", "1")), None);
-    assert_eq!(
-        language_key_of(TARGET, &without, &request("de", "1"), &response(&["de"])),
-        None
-    );
+    assert_eq!(language_key_of(TARGET, &without, &request("de", "1"), &response(&["de"])), None);
 }
 
 proptest! {
