@@ -40,6 +40,15 @@ impl Fields {
         self.0.retain(|(name, _)| !unwanted(name));
     }
 
+    /// The value of `name` (lower case) when it has exactly one line.
+    pub fn only<'a>(&'a self, name: &'a str) -> Option<&'a [u8]> {
+        let mut lines = self.all(name);
+        match (lines.next(), lines.next()) {
+            (Some(value), None) => Some(value),
+            (None, _) | (Some(_), Some(_)) => None,
+        }
+    }
+
     /// The bytes that names and values hold, which is what a head costs in a tier.
     pub fn size(&self) -> ByteCount {
         self.iter().fold(ByteCount::ZERO, |sum, (name, value)| sum.plus((name.len() + value.len()) as u64))
@@ -63,8 +72,31 @@ pub enum Method {
     Get,
     /// Its head only.
     Head,
-    /// Anything else: never answered from the cache.
+    /// Its data processed by the target. Never answered from the cache, though an answer may be stored (RFC 9110
+    /// section 9.3.3).
+    Post,
+    /// `OPTIONS` or `TRACE`, which change nothing (RFC 9110 section 9.2.1). Never answered from the cache.
+    OtherSafe,
+    /// Anything else, unknown methods with it: it may change what is stored, and is never answered from the cache.
     Other,
+}
+
+impl Method {
+    /// Does it leave everything as it is (RFC 9110 section 9.2.1)?
+    pub const fn is_safe(self) -> bool {
+        match self {
+            Self::Get | Self::Head | Self::OtherSafe => true,
+            Self::Post | Self::Other => false,
+        }
+    }
+
+    /// May the cache answer it (RFC 9111 section 4)?
+    pub const fn is_lookup(self) -> bool {
+        match self {
+            Self::Get | Self::Head => true,
+            Self::Post | Self::OtherSafe | Self::Other => false,
+        }
+    }
 }
 
 /// A client's request, as the engine and the origin client need it.

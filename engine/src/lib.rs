@@ -55,5 +55,8 @@ pub use reason::{
     Storable,
 };
 pub use record::{Freshness, Record, StoredFreshness};
+pub use rules::{
+    ChangedValidator, ClientDirectives, Heuristic, NamedFields, Policy, SetCookie, hop, http_date,
+};
 pub use time::{Instant, WallTime};
 pub use units::ByteCount;

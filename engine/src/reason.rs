@@ -46,12 +46,22 @@ pub enum NotStorable {
     NoStore,
     /// `private`.
     Private,
-    /// `no-cache`: it would have to be revalidated before each use.
+    /// `no-cache`: it would have to be revalidated before each use, and has no validator to do it with.
     NoCache,
-    /// It has no explicit lifetime, or one of zero.
+    /// It has no lifetime, or one of zero, and nothing else that would make it useful later.
     NoLifetime,
-    /// It depends on request fields.
+    /// It depends on request fields in a way that no request can be known to match.
     Vary,
+    /// It answers a method whose responses are not stored, or a POST that does not say that it is what a GET would get.
+    Method,
+    /// The request carried credentials, and the response does not say that others may have it.
+    Authorization,
+    /// It sets a cookie.
+    SetCookie,
+    /// `must-understand`, with a status that this cache does not understand.
+    NotUnderstood,
+    /// The request said `no-store`, and requests are obeyed.
+    RequestNoStore,
     /// Its length fields contradict each other.
     Length,
 }

@@ -109,7 +109,7 @@ impl<C: Chunk> Engine<C> {
         let Stage::Asking { mut waiters, since, .. } = stage else {
             unreachable!("answered while {stage:?}")
         };
-        let judged = rules::judge(&head);
+        let judged = rules::judge_plain(&head);
         let (key, length) = (errand.key, head.length());
         let storable = judged.storable;
         self.event(Event::HeadArrived { fill: fill_id, key, status: head.status, length, storable });

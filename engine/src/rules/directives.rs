@@ -1,89 +1,259 @@
-//! `Cache-Control` (RFC 9111 section 5.2), read as its section 1.2.2 and RFC 9110 section 5.6 ask.
+//! `Cache-Control`, of responses and of requests (RFC 9111 section 5.2), `Pragma` (section 5.4), and which field of a
+//! response speaks to us (RFC 9213).
+//!
+//! Directives that permit are read strictly, and what is wrong with them means "stale", as section 4.2.1 encourages;
+//! directives that forbid are read wherever they can be recognised.
 
+use super::{
+    list::{members, number},
+    policy::NamedFields,
+    structured,
+};
 use crate::head::Fields;
+use alloc::{boxed::Box, string::String, vec::Vec};
 use core::time::Duration;
 
-/// The response directives that this cache obeys.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct ResponseDirectives {
+/// Does a directive hold, and for what (RFC 9111 sections 5.2.2.4 and 5.2.2.7)?
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// It is not there.
+    #[default]
+    Absent,
+    /// For these fields, named in lower case.
+    Fields(Vec<Box<str>>),
+    /// For the whole response.
+    Whole,
+}
+
+impl Scope {
+    /// Both hold: the wider one decides.
+    fn widen(&mut self, other: Self) {
+        match (&mut *self, other) {
+            (Self::Whole, _) | (_, Self::Absent) => {}
+            (Self::Fields(known), Self::Fields(more)) => known.extend(more),
+            (Self::Absent, Self::Fields(more)) => *self = Self::Fields(more),
+            (Self::Absent | Self::Fields(_), Self::Whole) => *self = Self::Whole,
+        }
+    }
+
+    /// Field names in a quoted string, or nothing that can be one: then all of the response is meant.
+    pub(super) fn of_text(argument: Option<&[u8]>) -> Self {
+        let names: Vec<Box<str>> = argument
+            .and_then(|quoted| core::str::from_utf8(quoted).ok())
+            .into_iter()
+            .flat_map(|text| text.split(','))
+            .map(|name| name.trim().to_ascii_lowercase().into_boxed_str())
+            .filter(|name| !name.is_empty())
+            .collect();
+        if names.is_empty() { Self::Whole } else { Self::Fields(names) }
+    }
+}
+
+/// The response directives that this cache knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ResponseDirectives {
     pub no_store: bool,
-    pub no_cache: bool,
-    pub private: bool,
+    pub no_cache: Scope,
+    pub private: Scope,
     pub public: bool,
     pub must_revalidate: bool,
+    pub proxy_revalidate: bool,
+    pub must_understand: bool,
+    /// Said to others: we transform nothing (section 5.2.2.6).
+    pub no_transform: bool,
+    /// Said to browsers: we revalidate only what is stale (RFC 8246).
+    pub immutable: bool,
     pub max_age: Option<Duration>,
     pub s_maxage: Option<Duration>,
+    pub stale_while_revalidate: Option<Duration>,
+    pub stale_if_error: Option<Duration>,
+}
+
+/// Which field the directives came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// `CDN-Cache-Control`: neither `Cache-Control` nor `Expires` counts (RFC 9213 section 2.2).
+    Targeted,
+    /// `Cache-Control`, which may be absent.
+    Untargeted,
 }
 
 impl ResponseDirectives {
-    /// All `Cache-Control` lines of a response, as one list.
-    pub(super) fn of(fields: &Fields) -> Self {
+    /// The directives that a response has for us.
+    pub(crate) fn of(fields: &Fields) -> (Self, Source) {
+        match structured::targeted(fields) {
+            Some(directives) => (directives, Source::Targeted),
+            None => (Self::untargeted(fields), Source::Untargeted),
+        }
+    }
+
+    /// All `Cache-Control` lines, as one list.
+    fn untargeted(fields: &Fields) -> Self {
         let mut found = Self::default();
         for line in fields.all("cache-control") {
             for member in members(line) {
-                found.take(member);
+                found.take(&Member::of(member));
             }
         }
         found
     }
 
-    fn take(&mut self, member: &[u8]) {
+    fn take(&mut self, member: &Member<'_>) {
+        match &*member.name {
+            "no-store" => self.no_store = true,
+            "no-cache" => self.no_cache.widen(Scope::of_text(member.quoted())),
+            "private" => self.private.widen(Scope::of_text(member.quoted())),
+            "public" => self.public = true,
+            "must-revalidate" => self.must_revalidate = true,
+            "proxy-revalidate" => self.proxy_revalidate = true,
+            "must-understand" => self.must_understand = true,
+            "no-transform" => self.no_transform = true,
+            "immutable" => self.immutable = true,
+            "max-age" => keep_smaller(&mut self.max_age, member.seconds()),
+            "s-maxage" => keep_smaller(&mut self.s_maxage, member.seconds()),
+            "stale-while-revalidate" => {
+                keep_smaller(&mut self.stale_while_revalidate, member.seconds());
+            }
+            "stale-if-error" => keep_smaller(&mut self.stale_if_error, member.seconds()),
+            // Section 5.2.3: an unknown directive is ignored.
+            _ => {}
+        }
+    }
+
+    /// The same where the policy takes named fields for the whole response. After it only fields that are to be left
+    /// out are still named.
+    pub(crate) fn with(mut self, named_fields: NamedFields) -> Self {
+        for scope in [&mut self.no_cache, &mut self.private] {
+            match (named_fields, &*scope) {
+                (NamedFields::WholeResponse, Scope::Fields(_)) => *scope = Scope::Whole,
+                (NamedFields::WholeResponse, Scope::Absent | Scope::Whole) | (NamedFields::LeaveOut, _) => {}
+            }
+        }
+        self
+    }
+
+    /// The lifetime that these directives give, which for a shared cache is `s-maxage` before `max-age` (section 4.2.1).
+    pub(crate) fn lifetime(&self) -> Option<Duration> {
+        self.s_maxage.or(self.max_age)
+    }
+
+    /// May the response never be served stale (section 4.2.4)? `s-maxage` forbids it too (section 5.2.2.10).
+    pub(crate) fn forbids_stale(&self) -> bool {
+        self.must_revalidate
+            || self.proxy_revalidate
+            || self.s_maxage.is_some()
+            || self.no_cache == Scope::Whole
+    }
+}
+
+/// `max-stale` (RFC 9111 section 5.2.1.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MaxStale {
+    /// Stale by no more than this.
+    Within(Duration),
+    /// However stale.
+    Any,
+}
+
+/// The request directives that this cache knows (section 5.2.1). Whether they count is the policy's to say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct RequestDirectives {
+    pub no_cache: bool,
+    pub no_store: bool,
+    pub only_if_cached: bool,
+    pub max_age: Option<Duration>,
+    pub min_fresh: Option<Duration>,
+    pub max_stale: Option<MaxStale>,
+}
+
+impl RequestDirectives {
+    /// What a request says, `Pragma: no-cache` included where there is no `Cache-Control` (section 5.4).
+    pub(crate) fn of(fields: &Fields) -> Self {
+        let mut found = Self::default();
+        for line in fields.all("cache-control") {
+            for member in members(line) {
+                found.take(&Member::of(member));
+            }
+        }
+        if !fields.contains("cache-control") {
+            found.no_cache =
+                fields.all("pragma").flat_map(members).any(|member| member.eq_ignore_ascii_case(b"no-cache"));
+        }
+        found
+    }
+
+    fn take(&mut self, member: &Member<'_>) {
+        match &*member.name {
+            "no-cache" => self.no_cache = true,
+            "no-store" => self.no_store = true,
+            "only-if-cached" => self.only_if_cached = true,
+            "max-age" => keep_smaller(&mut self.max_age, member.seconds()),
+            // Of two, the larger asks more, unlike everywhere else.
+            "min-fresh" => self.min_fresh = self.min_fresh.max(Some(member.seconds())),
+            "max-stale" => {
+                let limit = match member.argument {
+                    Some(_) => MaxStale::Within(member.seconds()),
+                    None => MaxStale::Any,
+                };
+                self.max_stale = Some(match (self.max_stale, limit) {
+                    (Some(MaxStale::Within(one)), MaxStale::Within(other)) => {
+                        MaxStale::Within(one.min(other))
+                    }
+                    (Some(MaxStale::Within(one)), MaxStale::Any) => MaxStale::Within(one),
+                    (Some(MaxStale::Any) | None, limit) => limit,
+                });
+            }
+            // Section 5.2.3: an unknown directive is ignored.
+            _ => {}
+        }
+    }
+}
+
+/// Of several of one directive the smallest holds (section 4.2.1 leaves the choice).
+pub(super) fn keep_smaller(known: &mut Option<Duration>, new: Duration) {
+    *known = Some(known.map_or(new, |known| known.min(new)));
+}
+
+/// One directive: a name in lower case, and what stands behind its `=`, blanks included.
+struct Member<'m> {
+    name: String,
+    argument: Option<&'m [u8]>,
+    /// Is there a blank beside the `=`? The grammar knows none (section 5.2).
+    blank_beside_equals: bool,
+}
+
+impl<'m> Member<'m> {
+    fn of(member: &'m [u8]) -> Self {
         let (name, argument) = match member.iter().position(|byte| *byte == b'=') {
             Some(at) => (&member[..at], Some(&member[at + 1..])),
             None => (member, None),
         };
-        let is = |wanted: &str| name.trim_ascii().eq_ignore_ascii_case(wanted.as_bytes());
-        if is("no-store") {
-            self.no_store = true;
-        } else if is("no-cache") {
-            // With or without field names: we do not take a response apart, so both mean the whole of it.
-            self.no_cache = true;
-        } else if is("private") {
-            self.private = true;
-        } else if is("public") {
-            self.public = true;
-        } else if is("must-revalidate") {
-            self.must_revalidate = true;
-        } else if is("max-age") {
-            self.max_age = Some(smaller(self.max_age, seconds(argument)));
-        } else if is("s-maxage") {
-            self.s_maxage = Some(smaller(self.s_maxage, seconds(argument)));
+        Self {
+            name: String::from_utf8_lossy(name.trim_ascii()).to_ascii_lowercase(),
+            argument,
+            blank_beside_equals: name.trim_ascii_end() != name
+                || argument.is_some_and(|argument| argument.trim_ascii_start() != argument),
         }
+    }
+
+    /// What stands between the argument's quotes.
+    fn quoted(&self) -> Option<&'m [u8]> {
+        let argument = self.argument?.trim_ascii();
+        argument.strip_prefix(b"\"")?.strip_suffix(b"\"")
+    }
+
+    /// Delta-seconds, quoted or not; past 2³¹ they are 2³¹ (section 1.2.2). Anything else is zero.
+    fn seconds(&self) -> Duration {
+        if self.blank_beside_equals {
+            return Duration::ZERO;
+        }
+        let digits = self.quoted().or(self.argument).unwrap_or_default();
+        Duration::from_secs(number(digits, SECONDS_MAX).unwrap_or(0))
     }
 }
 
-/// Of two that contradict each other the smaller holds (RFC 9111 section 4.2.1 leaves the choice).
-fn smaller(known: Option<Duration>, new: Duration) -> Duration {
-    known.map_or(new, |known| known.min(new))
-}
+/// What larger numbers of seconds count as (section 1.2.2).
+pub(super) const SECONDS_MAX: u64 = 1 << 31;
 
-/// Delta-seconds (RFC 9111 section 1.2.2): digits, quoted or not; past 2³¹ it is 2³¹. Anything else is stale at once,
-/// as section 4.2.1 encourages.
-pub(super) fn seconds(argument: Option<&[u8]>) -> Duration {
-    let digits = argument.map_or(&b""[..], <[u8]>::trim_ascii);
-    let digits = digits.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(digits);
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return Duration::ZERO;
-    }
-    let value = digits.iter().fold(0_u64, |sum, digit| {
-        sum.saturating_mul(10).saturating_add(u64::from(digit - b'0')).min(1 << 31)
-    });
-    Duration::from_secs(value)
-}
-
-/// The members of a comma-separated list; commas inside quoted strings do not separate.
-pub(super) fn members(line: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let (mut quoted, mut escaped) = (false, false);
-    line.split(move |byte| {
-        let separates = *byte == b',' && !quoted;
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if quoted => escaped = true,
-            b'"' => quoted = !quoted,
-            _ => {}
-        }
-        separates
-    })
-    .map(<[u8]>::trim_ascii)
-    .filter(|member| !member.is_empty())
-}
+#[cfg(test)]
+mod tests;

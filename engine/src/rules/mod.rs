@@ -1,8 +1,34 @@
-//! HTTP caching rules (RFC 9111) as pure functions over heads.
+//! HTTP caching rules (RFC 9110, 9111, 9213, 5861) as pure functions over heads and times.
+//!
+//! [`judge`] says everything of a response that has come, [`reuse`] whether a stored one may be used, [`conditional`] and
+//! [`range`] what of it a request gets, [`revalidate`] how the origin is asked and what its 304 changes, [`vary`] which
+//! variant answers whom, [`invalidation`] what an unsafe request makes stale. What the rules leave open is a [`Policy`].
+//!
+//! Nothing here reads a clock or keeps anything: two calls with the same arguments give the same answer.
+#![cfg_attr(not(test), expect(dead_code, reason = "the engine's flows call the rules as they learn them"))]
 
-mod directives;
+pub(crate) mod conditional;
+pub(crate) mod directives;
+pub(crate) mod freshness;
+pub mod hop;
+pub mod http_date;
+pub(crate) mod invalidation;
+mod judgement;
+mod list;
+mod plain;
+mod policy;
+pub(crate) mod range;
 mod request;
-mod response;
+pub(crate) mod reuse;
+pub(crate) mod revalidate;
+mod storable;
+mod structured;
+mod target;
+mod validator;
+pub(crate) mod vary;
 
+#[expect(unused_imports, reason = "the engine's flows call it once they know variants and validators")]
+pub(crate) use judgement::{Judgement, judge};
+pub(crate) use plain::judge_plain;
+pub use policy::{ChangedValidator, ClientDirectives, Heuristic, NamedFields, Policy, SetCookie};
 pub(crate) use request::{bypass, may_use_door};
-pub(crate) use response::judge;

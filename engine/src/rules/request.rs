@@ -7,7 +7,7 @@ pub(crate) fn bypass<'f>(
     method: Method,
     fields: impl Iterator<Item = (&'f str, &'f [u8])>,
 ) -> Option<Bypass> {
-    if method == Method::Other {
+    if !method.is_lookup() {
         return Some(Bypass::Method);
     }
     fields.map(|(name, _)| name).find_map(|name| match name {

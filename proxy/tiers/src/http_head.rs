@@ -80,6 +80,8 @@ pub fn request_head(parts: &request::Parts) -> Result<RequestHead, HeadError> {
     let method = match parts.method {
         http::Method::GET => Method::Get,
         http::Method::HEAD => Method::Head,
+        http::Method::POST => Method::Post,
+        http::Method::OPTIONS | http::Method::TRACE => Method::OtherSafe,
         _ => Method::Other,
     };
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());

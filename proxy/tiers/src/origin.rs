@@ -130,7 +130,7 @@ impl<C: Connect> HttpOrigin<C> {
         let method = match head.method {
             Method::Get => http::Method::GET,
             Method::Head => http::Method::HEAD,
-            Method::Other => return Err(OriginFailure::Malformed),
+            Method::Post | Method::OtherSafe | Method::Other => return Err(OriginFailure::Malformed),
         };
         let host = match &self.options.host {
             HostField::Forwarded => &*head.authority,

@@ -1,14 +1,14 @@
 //! The rules as a table.
 
-use super::{Judgement, judge};
+use super::{PlainJudgement, judge_plain};
 use crate::{
     head::{Fields, Head},
     reason::{NotStorable, Storable},
 };
 use core::time::Duration;
 
-fn judged(status: u16, fields: &[(&str, &str)]) -> Judgement {
-    judge(&Head { status, fields: fields.iter().copied().collect::<Fields>() })
+fn judged(status: u16, fields: &[(&str, &str)]) -> PlainJudgement {
+    judge_plain(&Head { status, fields: fields.iter().copied().collect::<Fields>() })
 }
 
 /// Each directive, alone and against others.
@@ -67,7 +67,7 @@ fn contradictory_lengths_are_not_stored() {
     for lengths in [&["1", "2"][..], &["x"], &["-1"]] {
         let lines = lengths.iter().map(|length| ("content-length", *length));
         let fields = lines.chain([("cache-control", "max-age=9")]).collect::<Fields>();
-        let judgement = judge(&Head { status: 200, fields });
+        let judgement = judge_plain(&Head { status: 200, fields });
         assert_eq!(judgement.storable, Storable::No(NotStorable::Length), "{lengths:?}");
     }
 }
