@@ -4,7 +4,7 @@
 //! every bound, so whoever holds a `Config` need not check again. Both a proxy's configuration and a scenario contain
 //! this same section: what is simulated is what is deployed.
 
-use crate::{head::Head, id::TierId, plant::Fault, units::ByteCount};
+use crate::{head::Head, id::TierId, plant::Fault, rules::Policy, units::ByteCount};
 use alloc::{format, string::String, vec::Vec};
 use core::{fmt, time::Duration};
 use serde::Deserialize;
@@ -196,6 +196,7 @@ pub struct Config {
     pub(crate) read_size: u64,
     pub(crate) on_abandon: OnAbandon,
     heads: Heads,
+    pub(crate) policy: Policy,
     plant: Option<Fault>,
 }
 
@@ -350,6 +351,7 @@ impl TryFrom<RawConfig> for Config {
             read_size: fill.read_size.0,
             on_abandon: fill.on_abandon,
             heads: Heads::Counted,
+            policy: Policy::DEFAULT,
             plant: None,
         })
     }

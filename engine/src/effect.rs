@@ -203,6 +203,18 @@ pub enum Outcome {
         /// Which.
         tier: TierId,
     },
+    /// A tier, past its lifetime.
+    Stale {
+        /// Which.
+        tier: TierId,
+        /// What allows it.
+        why: StaleUse,
+    },
+    /// A tier, after the origin agreed.
+    Revalidated {
+        /// Which.
+        tier: TierId,
+    },
     /// The origin.
     Miss {
         /// Why the cache could not answer.
@@ -212,6 +224,15 @@ pub enum Outcome {
         /// Does any tier intend to keep it?
         storing: bool,
     },
+}
+
+/// What allows a stale response (RFC 5861).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StaleUse {
+    /// It is being revalidated.
+    WhileRevalidate,
+    /// The origin failed.
+    IfError,
 }
 
 /// How a body reaches the client.

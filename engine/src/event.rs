@@ -1,6 +1,7 @@
 //! What the engine did, for those who watch. Ignoring events changes nothing.
 
 use crate::{
+    effect::StaleUse,
     head::Length,
     id::{FillId, OpId, PurgeId, RecordName, RequestId, TierId},
     key::CacheKey,
@@ -26,6 +27,33 @@ pub enum Event {
         key: CacheKey,
         /// Which tier.
         tier: TierId,
+    },
+    /// A tier answered with what is past its lifetime.
+    ServedStale {
+        /// Whom.
+        request: RequestId,
+        /// With what.
+        key: CacheKey,
+        /// Which tier.
+        tier: TierId,
+        /// What allowed it.
+        why: StaleUse,
+    },
+    /// A tier answered after the origin agreed.
+    Revalidated {
+        /// Whom.
+        request: RequestId,
+        /// With what.
+        key: CacheKey,
+        /// Which tier.
+        tier: TierId,
+    },
+    /// The origin said that what a tier has still holds.
+    Freshened {
+        /// Which tier.
+        tier: TierId,
+        /// What.
+        key: CacheKey,
     },
     /// No tier answered.
     Missed {

@@ -1,6 +1,6 @@
 //! What L0 holds.
 
-use crate::{head::Head, record::Freshness, units::ByteCount};
+use crate::{head::Head, record::Freshness, rules::Staleness, units::ByteCount};
 use alloc::{sync::Arc, vec::Vec};
 
 /// One response in memory, whole. Shared by the tier and by everybody who is sending it: eviction takes it out of the
@@ -15,4 +15,6 @@ pub struct Resident<C> {
     pub length: ByteCount,
     /// How long it may be used.
     pub freshness: Freshness,
+    /// And how, when that is over.
+    pub(crate) staleness: Staleness,
 }

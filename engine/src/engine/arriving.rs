@@ -1,10 +1,10 @@
 //! Clients: they ask, take chunks, and leave.
 
-use super::{Demand, Engine, Progress, Request};
+use super::{Demand, Engine, Progress, Request, resident::FromMemory};
 use crate::{
     chunk::Chunk,
     config::OnAbandon,
-    effect::{Effect, Outcome, Reply, ReplyBody},
+    effect::{Outcome, StaleUse},
     event::Event,
     fill::{Errand, Sharing, Source, Stage},
     head::{Length, RequestHead},
@@ -22,9 +22,20 @@ impl<C: Chunk> Engine<C> {
         if let Some(bypass) = rules::bypass(ask.method, ask.fields.iter()) {
             return self.pass(request, bypass);
         }
-        let reason = match self.serve_from_memory(request, key) {
-            Ok(()) => return,
-            Err(reason) => reason,
+        let tier = TierId::L0;
+        let (reason, stored) = match self.look_in_memory(key, &ask) {
+            FromMemory::Usable(resident) => {
+                self.event(Event::Hit { request, key, tier });
+                return self.serve_whole(request, key, &ask, &resident, Outcome::Hit { tier });
+            }
+            FromMemory::UsableMeanwhile(resident) => {
+                let why = StaleUse::WhileRevalidate;
+                self.event(Event::ServedStale { request, key, tier, why });
+                self.serve_whole(request, key, &ask, &resident, Outcome::Stale { tier, why });
+                return self.revalidate_behind(key, ask, resident);
+            }
+            FromMemory::AskFirst(resident) => (MissReason::Stale, Some(resident)),
+            FromMemory::Absent => (MissReason::Absent, None),
         };
         if let Some(fill) = self.flights.get(&key).copied() {
             if !self.is_spent(fill) {
@@ -35,7 +46,7 @@ impl<C: Chunk> Engine<C> {
         let fill = FillId(self.ids.mint());
         self.flights.insert(key, fill);
         self.wait(request, key, &ask, fill);
-        let errand = Errand { key, sharing: Sharing::Open, reason };
+        let errand = Errand { key, sharing: Sharing::Open, reason, stored, behind: None };
         self.look(fill, errand, Vec::from([request]), 0);
     }
 
@@ -44,34 +55,9 @@ impl<C: Chunk> Engine<C> {
         match &self.fills[&fill_id].stage {
             Stage::Looking { .. } | Stage::Asking { .. } => false,
             Stage::Streaming(stream) => {
-                stream.source == Source::Ended && !stream.freshness.is_fresh(self.now)
+                stream.source == Source::Ended && !stream.staleness.is_usable(&stream.freshness, self.now)
             }
         }
-    }
-
-    /// Answers from L0, or says why it cannot.
-    fn serve_from_memory(&mut self, request: RequestId, key: CacheKey) -> Result<(), MissReason> {
-        let memory = self.memory.as_mut().ok_or(MissReason::Absent)?;
-        let slot = memory.find(key).ok_or(MissReason::Absent)?;
-        let resident = Arc::clone(memory.value(slot));
-        if !resident.freshness.is_fresh(self.now) {
-            return Err(MissReason::Stale);
-        }
-        memory.on_used(slot);
-        let age = resident.freshness.age(self.now);
-        let sent = resident.length;
-        self.event(Event::Hit { request, key, tier: TierId::L0 });
-        let reply = Reply {
-            head: Arc::clone(&resident.head),
-            length: Length::Known(sent),
-            age,
-            fresh_for: resident.freshness.lifetime.saturating_sub(age),
-            outcome: Outcome::Hit { tier: TierId::L0 },
-            body: ReplyBody::Whole(resident),
-        };
-        self.effect(Effect::Serve { request, reply });
-        self.event(Event::Served { request, key, sent, end: End::Complete });
-        Ok(())
     }
 
     /// Enters a request that waits for `fill`.
@@ -112,7 +98,7 @@ impl<C: Chunk> Engine<C> {
                     stream.copies.lanes.iter().map(|writer| self.lanes[writer].lane.readable()).max();
                 let base = stream.window.base();
                 let is_whole = base == 0 || readable.is_some_and(|readable| base <= readable);
-                is_whole && stream.freshness.is_fresh(self.now)
+                is_whole && stream.staleness.is_usable(&stream.freshness, self.now)
             }
         };
         self.event(Event::Missed { request, key, reason });

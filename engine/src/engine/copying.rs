@@ -16,6 +16,7 @@ use crate::{
     plant::Fault,
     reason::{LaneEnd, Rejection},
     record::{Freshness, Record},
+    rules::Staleness,
     units::ByteCount,
 };
 use alloc::{sync::Arc, vec::Vec};
@@ -127,8 +128,9 @@ impl<C: Chunk> Engine<C> {
         if let Some(collect) = copies.memory.take() {
             let collected = collect.size();
             assert!(collected == length, "L0 collected {collected} of {length} bytes of {key}");
-            let resident =
-                Resident { head: Arc::clone(head), chunks: collect.into_body(), length, freshness };
+            let staleness = Staleness::of(&self.config.policy, head);
+            let (head, chunks) = (Arc::clone(head), collect.into_body());
+            let resident = Resident { head, chunks, length, freshness, staleness };
             self.store_in_memory(key, resident, from);
         }
         let stored = freshness.to_stored(self.now, self.wall());

@@ -10,12 +10,15 @@ use crate::{
     effect::Effect,
     event::{Event, FetchEnd, Purpose},
     fill::{Copies, Errand, Fill, Followers, Sharing, Source, Stage, Stream, Window},
-    head::{Head, Length, Method, RequestHead},
+    head::{Fields, Head, Length, Method, RequestHead},
     id::{FillId, RequestId},
+    key::CacheKey,
+    memory::Resident,
     plant::Fault,
-    reason::{AbortReason, Bypass, End, LaneEnd, MissReason, OriginFailure, Refusal, Storable},
+    reason::{AbortReason, Bypass, End, LaneEnd, MissReason, NotStorable, OriginFailure, Refusal, Storable},
     record::Freshness,
-    rules,
+    rules::{self, Staleness, reuse, revalidate},
+    time::WallTime,
     units::ByteCount,
 };
 use alloc::{sync::Arc, vec::Vec};
@@ -29,7 +32,7 @@ impl<C: Chunk> Engine<C> {
     pub(super) fn ask_origin(
         &mut self,
         fill_id: FillId,
-        errand: Errand,
+        errand: Errand<C>,
         waiters: Vec<RequestId>,
         failed: u32,
     ) {
@@ -43,10 +46,10 @@ impl<C: Chunk> Engine<C> {
         for request in passers {
             self.pass(request, Bypass::Method);
         }
-        let Some(leader) = getters.first() else {
+        let leader = getters.first().map(|leader| Arc::clone(&self.requests[leader].ask));
+        let Some(ask) = leader.or_else(|| errand.behind.clone()) else {
             return self.end_flight(errand.key, fill_id);
         };
-        let ask = Arc::clone(&self.requests[leader].ask);
         if self.fetches >= self.config.fills_max {
             self.end_flight(errand.key, fill_id);
             for request in getters {
@@ -61,7 +64,8 @@ impl<C: Chunk> Engine<C> {
         };
         let op = self.operation(Pending::Fetch(fill_id));
         self.event(Event::Fetched { fill: fill_id, key: errand.key, purpose });
-        self.effect(Effect::Fetch { op, fill: fill_id, head: unconditional(&ask) });
+        let head = self.origin_request(&ask, errand.stored.as_deref());
+        self.effect(Effect::Fetch { op, fill: fill_id, head });
         let stage = Stage::Asking { waiters: getters, op, since: self.now, failed };
         self.fills.insert(fill_id, Fill { errand, stage });
     }
@@ -71,7 +75,8 @@ impl<C: Chunk> Engine<C> {
         let fill = FillId(self.ids.mint());
         let asking = self.requests.get_mut(&request).expect("the caller holds a request that waits");
         asking.progress = Progress::Waiting(fill);
-        let errand = Errand { key: asking.key, sharing: Sharing::Private, reason };
+        let errand =
+            Errand { key: asking.key, sharing: Sharing::Private, reason, stored: None, behind: None };
         // Its miss was told when it came to share.
         self.ask_origin(fill, errand, Vec::from([request]), 1);
     }
@@ -83,6 +88,10 @@ impl<C: Chunk> Engine<C> {
         self.fetches -= 1;
         let end = FetchEnd::Failed(failure);
         self.event(Event::FetchEnded { fill: fill_id, key: errand.key, received: ByteCount::ZERO, end });
+        if let Some(stored) = self.stand_in(&errand) {
+            self.end_flight(errand.key, fill_id);
+            return self.serve_instead(errand.key, waiters, &stored);
+        }
         let is_last = failed + 1 >= LEADERS_MAX || errand.sharing != Sharing::Open || waiters.len() < 2;
         if is_last {
             self.end_flight(errand.key, fill_id);
@@ -104,16 +113,60 @@ impl<C: Chunk> Engine<C> {
     }
 
     pub(super) fn on_head(&mut self, fill_id: FillId, head: Arc<Head>) {
-        let Fill { mut errand, stage } =
+        let Fill { errand, stage } =
             self.fills.remove(&fill_id).expect("a fetch's fill waits for its answer");
-        let Stage::Asking { mut waiters, since, .. } = stage else {
-            unreachable!("answered while {stage:?}")
+        let Stage::Asking { waiters, since, .. } = stage else { unreachable!("answered while {stage:?}") };
+        let sent = self.wall().before(self.now.since(since));
+        let leader = waiters.first().map(|leader| Arc::clone(&self.requests[leader].ask));
+        let ask = leader.or_else(|| errand.behind.clone());
+        let mut judged = match &ask {
+            Some(ask) => rules::judge(&self.config.policy, ask, &head, sent, self.wall()),
+            // Everybody has left, and the answer is judged as one to a plain request.
+            None => rules::judge(&self.config.policy, &plain_request(), &head, sent, self.wall()),
         };
-        let judged = rules::judge_plain(&head);
-        let (key, length) = (errand.key, head.length());
-        let storable = judged.storable;
+        if judged.storable == Storable::Yes && judged.vary != rules::vary::Vary::Nothing {
+            judged.storable = Storable::No(NotStorable::Vary);
+        }
+        let (key, length, storable) = (errand.key, head.length(), judged.storable);
         self.event(Event::HeadArrived { fill: fill_id, key, status: head.status, length, storable });
+        if let Some(stored) = errand.stored.clone() {
+            if head.status == 304 {
+                return self.on_not_modified(fill_id, errand, waiters, &stored, &head, sent);
+            }
+            if reuse::is_error(head.status)
+                && let Some(stored) = self.stand_in(&errand)
+            {
+                self.end_bodiless(fill_id, key);
+                return self.serve_instead(key, waiters, &stored);
+            }
+        }
+        let stream = Stream {
+            freshness: Freshness {
+                as_of: self.now,
+                age_then: judged.initial_age,
+                lifetime: judged.lifetime.span(),
+            },
+            staleness: Staleness::of(&self.config.policy, &head),
+            head,
+            length,
+            source: Source::Idle,
+            window: Window::new(),
+            followers: Followers::default(),
+            copies: Copies::default(),
+        };
+        self.begin_stream(fill_id, errand, stream, storable, waiters);
+    }
 
+    /// The body is about to come: to all who wait and into all tiers if it may be shared, to the leader otherwise.
+    fn begin_stream(
+        &mut self,
+        fill_id: FillId,
+        mut errand: Errand<C>,
+        mut stream: Stream<C>,
+        storable: Storable,
+        mut waiters: Vec<RequestId>,
+    ) {
+        let (key, reason, length) = (errand.key, errand.reason, stream.length);
         let mut refetching = Vec::new();
         if storable != Storable::Yes {
             // What may not be stored may not be shared: all but the leader ask for themselves.
@@ -123,23 +176,11 @@ impl<C: Chunk> Engine<C> {
                 errand.sharing = Sharing::Closed;
             }
         }
-        // RFC 9111 section 4.2.3: what the answer took counts as age, for it may have been made at the first moment.
-        let age_then = judged.age.saturating_add(self.now.since(since));
-        let mut stream = Stream {
-            freshness: Freshness { as_of: self.now, age_then, lifetime: judged.lifetime },
-            head,
-            length,
-            source: Source::Idle,
-            window: Window::new(),
-            followers: Followers::default(),
-            copies: Copies::default(),
-        };
         if errand.sharing == Sharing::Open {
             let copied = Copied { key, head: &stream.head, length };
             let (l0, tiers) = (self.config.l0, self.config.tiers.clone());
             stream.copies = self.open_copies(Owner::Fill(fill_id), copied, l0, &tiers);
         }
-        let reason = errand.reason;
         self.fills.insert(fill_id, Fill { errand, stage: Stage::Streaming(stream) });
         for request in waiters {
             self.follow(fill_id, request);
@@ -148,6 +189,61 @@ impl<C: Chunk> Engine<C> {
         for request in refetching {
             self.fetch_privately(request, reason);
         }
+    }
+
+    /// A 304 to our own condition: it freshens what L0 has, or, if it is about something else, we ask without one.
+    fn on_not_modified(
+        &mut self,
+        fill_id: FillId,
+        errand: Errand<C>,
+        waiters: Vec<RequestId>,
+        stored: &Resident<C>,
+        not_modified: &Head,
+        sent: WallTime,
+    ) {
+        let selection = revalidate::selects(self.config.policy.changed_validator, &stored.head, not_modified);
+        self.end_bodiless(fill_id, errand.key);
+        match selection {
+            revalidate::Selection::Updates => self.freshen(&errand, waiters, stored, not_modified, sent),
+            revalidate::Selection::FetchAgain => {
+                let next = FillId(self.ids.mint());
+                if errand.sharing == Sharing::Open {
+                    self.flights.insert(errand.key, next);
+                }
+                for request in &waiters {
+                    let waiting = self.requests.get_mut(request).expect("waiters have not ended");
+                    waiting.progress = Progress::Waiting(next);
+                }
+                // Their misses were told when the origin was asked first.
+                self.ask_origin(next, Errand { stored: None, ..errand }, waiters, 1);
+            }
+        }
+    }
+
+    /// A fetch whose body is not wanted is over with its head.
+    fn end_bodiless(&mut self, fill_id: FillId, key: CacheKey) {
+        self.fetches -= 1;
+        self.end_flight(key, fill_id);
+        self.effect(Effect::Cancel { fill: fill_id });
+        let received = ByteCount::ZERO;
+        self.event(Event::FetchEnded { fill: fill_id, key, received, end: FetchEnd::Complete });
+    }
+
+    /// The request as the origin is asked: whether what we have still holds, or for the whole; never with the leader's
+    /// own conditions (failure T12).
+    fn origin_request(&self, ask: &Arc<RequestHead>, stored: Option<&Resident<C>>) -> Arc<RequestHead> {
+        let conditional =
+            stored.and_then(|stored| revalidate::revalidation(&ask.fields, &stored.head, self.wall()));
+        if let Some(fields) = conditional {
+            return Arc::new(RequestHead { fields, ..RequestHead::clone(ask) });
+        }
+        let is_condition = |name: &str| matches!(name, "if-none-match" | "if-modified-since");
+        if !ask.fields.iter().any(|(name, _)| is_condition(name)) {
+            return Arc::clone(ask);
+        }
+        let mut asked = RequestHead::clone(ask);
+        asked.fields.remove(is_condition);
+        Arc::new(asked)
     }
 
     pub(super) fn on_pulled(&mut self, fill_id: FillId, chunk: C) {
@@ -333,7 +429,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// Lets new requests for `key` begin anew, if it is this fill that they would join.
-    pub(super) fn end_flight(&mut self, key: crate::key::CacheKey, fill_id: FillId) {
+    pub(super) fn end_flight(&mut self, key: CacheKey, fill_id: FillId) {
         if self.flights.get(&key) == Some(&fill_id) {
             self.flights.remove(&key);
         }
@@ -347,13 +443,7 @@ impl<C: Chunk> Engine<C> {
     }
 }
 
-/// The request as the origin is asked: for the whole, whatever the leader has already (failure T12).
-fn unconditional(ask: &Arc<RequestHead>) -> Arc<RequestHead> {
-    let is_condition = |name: &str| matches!(name, "if-none-match" | "if-modified-since");
-    if !ask.fields.iter().any(|(name, _)| is_condition(name)) {
-        return Arc::clone(ask);
-    }
-    let mut asked = RequestHead::clone(ask);
-    asked.fields.remove(is_condition);
-    Arc::new(asked)
+/// What an answer is judged by when everybody who asked has left.
+fn plain_request() -> RequestHead {
+    RequestHead { method: Method::Get, authority: "".into(), target: "/".into(), fields: Fields::new() }
 }

@@ -16,6 +16,7 @@ use crate::{
     key::CacheKey,
     reason::{End, MissReason, Removal},
     record::{Freshness, Record},
+    rules::Staleness,
 };
 use alloc::{sync::Arc, vec::Vec};
 
@@ -33,7 +34,13 @@ enum Promise {
 
 impl<C: Chunk> Engine<C> {
     /// Asks the first tier from `from` on that may hold the key; the origin, when none is left.
-    pub(super) fn look(&mut self, fill_id: FillId, mut errand: Errand, waiters: Vec<RequestId>, from: usize) {
+    pub(super) fn look(
+        &mut self,
+        fill_id: FillId,
+        mut errand: Errand<C>,
+        waiters: Vec<RequestId>,
+        from: usize,
+    ) {
         let is_purging = self.purges.values().any(|purge| purge.key == errand.key);
         let tiers = if is_purging { self.config.tiers.len() } else { from };
         for place in tiers..self.config.tiers.len() {
@@ -85,7 +92,7 @@ impl<C: Chunk> Engine<C> {
             self.effect(Effect::Release { tier: tier.id, record: record_id });
             return self.look_further(fill_id, errand, waiters, tier.id);
         }
-        if !freshness.is_fresh(self.now) {
+        if !Staleness::of(&self.config.policy, &record.head).is_usable(&freshness, self.now) {
             self.effect(Effect::Release { tier: tier.id, record: record_id });
             let errand = Errand { reason: MissReason::Stale, ..errand };
             return self.look_further(fill_id, errand, waiters, tier.id);
@@ -98,7 +105,7 @@ impl<C: Chunk> Engine<C> {
     /// Turns those who waited into readers of an open record.
     fn begin_reading(
         &mut self,
-        errand: &Errand,
+        errand: &Errand<C>,
         tier: ByteTier,
         record_id: RecordId,
         record: &Record,
@@ -158,12 +165,12 @@ impl<C: Chunk> Engine<C> {
         self.look_further(fill_id, errand, looked.waiters, looked.tier.id);
     }
 
-    fn look_further(&mut self, fill_id: FillId, errand: Errand, waiters: Vec<RequestId>, after: TierId) {
+    fn look_further(&mut self, fill_id: FillId, errand: Errand<C>, waiters: Vec<RequestId>, after: TierId) {
         let asked = self.config.tiers.iter().position(|tier| tier.id == after);
         self.look(fill_id, errand, waiters, asked.map_or(0, |asked| asked + 1));
     }
 
-    fn take_lookup(&mut self, fill_id: FillId) -> (Errand, Looked) {
+    fn take_lookup(&mut self, fill_id: FillId) -> (Errand<C>, Looked) {
         let fill = self.fills.remove(&fill_id).expect("a lookup's fill waits for its answer");
         match fill.stage {
             Stage::Looking { waiters, tier, name, record } => {

@@ -13,6 +13,7 @@ mod looking;
 mod promoting;
 mod purging;
 mod reading;
+mod resident;
 mod serving;
 mod storing;
 
@@ -288,7 +289,8 @@ impl<C: Chunk> Engine<C> {
         }
         let memory = self.memory.as_mut()?;
         let slot = memory.find(key)?;
-        if !memory.value(slot).freshness.is_fresh(now) {
+        let resident = memory.value(slot);
+        if !resident.staleness.is_usable(&resident.freshness, now) {
             return None;
         }
         memory.on_used(slot);

@@ -13,11 +13,13 @@ pub(crate) use window::Window;
 
 use crate::{
     config::ByteTier,
-    head::{Head, Length},
+    head::{Head, Length, RequestHead},
     id::{OpId, RecordId, RecordName, RequestId, WriterId},
     key::CacheKey,
+    memory::Resident,
     reason::{MissReason, OriginFailure},
     record::Freshness,
+    rules::Staleness,
     time::Instant,
 };
 use alloc::{sync::Arc, vec::Vec};
@@ -30,17 +32,21 @@ use alloc::{sync::Arc, vec::Vec};
 /// ```
 #[derive(Debug)]
 pub(crate) struct Fill<C> {
-    pub(crate) errand: Errand,
+    pub(crate) errand: Errand<C>,
     pub(crate) stage: Stage<C>,
 }
 
 /// What a fill is for, whatever its stage.
 #[derive(Debug)]
-pub(crate) struct Errand {
+pub(crate) struct Errand<C> {
     pub(crate) key: CacheKey,
     pub(crate) sharing: Sharing,
     /// Why no tier could answer, as far as they were asked.
     pub(crate) reason: MissReason,
+    /// What L0 has under the key, but may not be used without the origin's word.
+    pub(crate) stored: Option<Arc<Resident<C>>>,
+    /// The request of a fill that goes on though nobody waits for it: a revalidation behind a client's back.
+    pub(crate) behind: Option<Arc<RequestHead>>,
 }
 
 /// Who may join a fill, and whether it may be stored.
@@ -70,6 +76,7 @@ pub(crate) struct Stream<C> {
     pub(crate) head: Arc<Head>,
     pub(crate) length: Length,
     pub(crate) freshness: Freshness,
+    pub(crate) staleness: Staleness,
     pub(crate) source: Source,
     pub(crate) window: Window<C>,
     pub(crate) followers: Followers,

@@ -21,14 +21,15 @@ pub(crate) mod range;
 mod request;
 pub(crate) mod reuse;
 pub(crate) mod revalidate;
+mod staleness;
 mod storable;
 mod structured;
 mod target;
 mod validator;
 pub(crate) mod vary;
 
-#[expect(unused_imports, reason = "the engine's flows call it once they know variants and validators")]
-pub(crate) use judgement::{Judgement, judge};
+pub(crate) use judgement::judge;
 pub(crate) use plain::judge_plain;
 pub use policy::{ChangedValidator, ClientDirectives, Heuristic, NamedFields, Policy, SetCookie};
 pub(crate) use request::{bypass, may_use_door};
+pub(crate) use staleness::Staleness;

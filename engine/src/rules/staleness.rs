@@ -1,0 +1,48 @@
+//! What a stored head says of its use beside its lifetime. It follows from the head alone, so no tier stores it.
+
+use super::{
+    directives::{ResponseDirectives, Scope},
+    freshness::StaleWindows,
+    policy::Policy,
+    reuse::{Reuse, Stored, WhenStale},
+};
+use crate::{head::Head, record::Freshness, time::Instant};
+
+/// How a stored response may be used, whatever its age.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Staleness {
+    windows: StaleWindows,
+    reuse: Reuse,
+    when_stale: WhenStale,
+}
+
+impl Staleness {
+    /// What the head says.
+    pub(crate) fn of(policy: &Policy, head: &Head) -> Self {
+        let directives = ResponseDirectives::of(&head.fields).0.with(policy.named_fields);
+        Self {
+            windows: StaleWindows::of(policy, &directives, head.status),
+            reuse: match directives.no_cache {
+                Scope::Whole => Reuse::AfterRevalidation,
+                Scope::Absent | Scope::Fields(_) => Reuse::WhileFresh,
+            },
+            when_stale: if directives.forbids_stale() { WhenStale::Forbidden } else { WhenStale::Allowed },
+        }
+    }
+
+    /// May it be used without asking anybody?
+    pub(crate) fn is_usable(&self, freshness: &Freshness, now: Instant) -> bool {
+        self.reuse == Reuse::WhileFresh && freshness.is_fresh(now)
+    }
+
+    /// All that decides over its use at `now`.
+    pub(crate) fn stored(&self, freshness: &Freshness, now: Instant) -> Stored {
+        Stored {
+            age: freshness.age(now),
+            lifetime: freshness.lifetime,
+            windows: self.windows,
+            reuse: self.reuse,
+            when_stale: self.when_stale,
+        }
+    }
+}
