@@ -80,7 +80,7 @@ impl<W: World> Front<W> {
 
     /// Asks the engine, unless the client goes away before it answers: dropping the question tells the engine.
     async fn ask(&self, session: &mut Session, key: CacheKey, head: RequestHead) -> Result<Answer<W>> {
-        let bodiless = head.method != Method::Other;
+        let bodiless = head.method.is_lookup();
         let answer = self.driver.request(key, Arc::new(head));
         if !bodiless {
             return Ok(answer.await);
@@ -185,8 +185,8 @@ fn engine_head(session: &mut Session) -> std::result::Result<RequestHead, http_h
     let brings_more =
         !session.as_downstream_mut().is_body_empty() || session.as_downstream().is_upgrade_req();
     let mut head = http_head::request_head(session.req_header())?;
-    if brings_more {
-        head.method = Method::Other;
+    if brings_more && head.method.is_lookup() {
+        head.method = Method::OtherSafe;
     }
     Ok(head)
 }

@@ -70,7 +70,9 @@ impl Reply {
     pub(crate) fn streamed(served: Served<EdgeWorld>, method: Method) -> Response<Self> {
         let state = match method {
             Method::Head => State::Ended,
-            Method::Get | Method::Other => State::Waiting(Source::Driver(served.body).wait()),
+            Method::Get | Method::Post | Method::OtherSafe | Method::Other => {
+                State::Waiting(Source::Driver(served.body).wait())
+            }
         };
         let mut response = response(&served.head, served.length, state);
         response.headers_mut().insert(header::AGE, http_head::age(served.age));
