@@ -4,7 +4,13 @@
 //! every bound, so whoever holds a `Config` need not check again. Both a proxy's configuration and a scenario contain
 //! this same section: what is simulated is what is deployed.
 
-use crate::{head::Head, id::TierId, plant::Fault, rules::Policy, units::ByteCount};
+use crate::{
+    head::Head,
+    id::TierId,
+    plant::Fault,
+    rules::{ClientDirectives, Heuristic, Policy, SetCookie},
+    units::ByteCount,
+};
 use alloc::{format, string::String, vec::Vec};
 use core::{fmt, time::Duration};
 use serde::Deserialize;
@@ -25,6 +31,8 @@ pub struct RawConfig {
     pub collapse: RawCollapse,
     /// How a body travels.
     pub fill: RawFill,
+    /// What the HTTP caching rules leave open.
+    pub http: RawHttp,
 }
 
 impl Default for RawConfig {
@@ -36,6 +44,7 @@ impl Default for RawConfig {
             promotion: RawPromotion::default(),
             collapse: RawCollapse::default(),
             fill: RawFill::default(),
+            http: RawHttp::default(),
         }
     }
 }
@@ -161,6 +170,61 @@ impl Default for RawFill {
     }
 }
 
+/// `http`: where RFC 9111 and RFC 5861 leave a choice.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawHttp {
+    /// Seconds that a stale response may stand in for an origin that fails, where the response itself says nothing. It
+    /// never does for one that forbids it. Default 3600; 0 to 31536000.
+    pub stale_if_error_s: u32,
+    /// Seconds that a stale response may be served while it is revalidated, where it says nothing. Default 0; to 31536000.
+    pub stale_while_revalidate_s: u32,
+    /// The longest lifetime guessed for a response that has `Last-Modified` but no explicit lifetime, in seconds: a tenth
+    /// of what it has lasted, and no more than this. 0 guesses nothing. Default 86400; to 31536000.
+    pub heuristic_s_max: u32,
+    /// Do clients' own `Cache-Control` and `Pragma` count? Default `ignore`.
+    pub client_directives: ClientDirectives,
+    /// What becomes of responses that set cookies. Default `follow_lifetime`.
+    pub set_cookie: SetCookie,
+}
+
+impl Default for RawHttp {
+    fn default() -> Self {
+        Self {
+            stale_if_error_s: 3_600,
+            stale_while_revalidate_s: 0,
+            heuristic_s_max: 86_400,
+            client_directives: ClientDirectives::Ignore,
+            set_cookie: SetCookie::FollowLifetime,
+        }
+    }
+}
+
+impl RawHttp {
+    fn into_policy(self) -> Result<Policy, ConfigError> {
+        let spans = [
+            ("http.stale_if_error_s", self.stale_if_error_s),
+            ("http.stale_while_revalidate_s", self.stale_while_revalidate_s),
+            ("http.heuristic_s_max", self.heuristic_s_max),
+        ];
+        for (field, span) in spans {
+            check(span <= 31_536_000, field, span, "0 to 31536000")?;
+        }
+        let seconds = |span: u32| Duration::from_secs(span.into());
+        Ok(Policy {
+            client_directives: self.client_directives,
+            set_cookie: self.set_cookie,
+            heuristic: match self.heuristic_s_max {
+                0 => Heuristic::Off,
+                longest => Heuristic::Tenth { longest: seconds(longest) },
+            },
+            stale_if_error: seconds(self.stale_if_error_s),
+            stale_while_revalidate: seconds(self.stale_while_revalidate_s),
+            ..Policy::DEFAULT
+        })
+    }
+}
+
 /// What becomes of a fetch when its last client leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -276,7 +340,7 @@ impl TryFrom<RawConfig> for Config {
     type Error = ConfigError;
 
     fn try_from(raw: RawConfig) -> Result<Self, ConfigError> {
-        let RawConfig { l0, l1, l2, promotion, collapse, fill } = raw;
+        let RawConfig { l0, l1, l2, promotion, collapse, fill, http } = raw;
         if let Some(l0) = &l0 {
             check(l0.capacity > ByteCount::ZERO, "l0.capacity", l0.capacity, "at least 1 byte")?;
         }
@@ -351,7 +415,7 @@ impl TryFrom<RawConfig> for Config {
             read_size: fill.read_size.0,
             on_abandon: fill.on_abandon,
             heads: Heads::Counted,
-            policy: Policy::DEFAULT,
+            policy: http.into_policy()?,
             plant: None,
         })
     }

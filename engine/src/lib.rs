@@ -38,7 +38,7 @@ mod units;
 pub use chunk::{Chunk, Symbol};
 pub use config::{
     Config, ConfigError, Eviction, OnAbandon, Promotion, RawCollapse, RawConfig, RawDiskTier, RawFill,
-    RawMemoryTier, RawPromotion, RawSharedTier,
+    RawHttp, RawMemoryTier, RawPromotion, RawSharedTier,
 };
 pub use effect::{Effect, Outcome, PurgeOutcome, ReadSource, Reply, ReplyBody, StaleUse};
 pub use engine::{Audit, Engine, WakeReason};

@@ -15,7 +15,6 @@ pub mod http_date;
 pub(crate) mod invalidation;
 mod judgement;
 mod list;
-mod plain;
 mod policy;
 pub(crate) mod range;
 mod request;
@@ -29,7 +28,6 @@ mod validator;
 pub(crate) mod vary;
 
 pub(crate) use judgement::judge;
-pub(crate) use plain::judge_plain;
 pub use policy::{ChangedValidator, ClientDirectives, Heuristic, NamedFields, Policy, SetCookie};
 pub(crate) use request::{bypass, may_use_door};
 pub(crate) use staleness::Staleness;

@@ -7,4 +7,5 @@ mod gates;
 mod promotion;
 mod purge;
 mod residence;
+mod revalidation;
 mod rig;
