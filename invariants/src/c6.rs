@@ -6,7 +6,8 @@
 //!
 //! It does not check a request that came while a fetch of its key was under way at its edge: sharing that answer is
 //! right however long it takes. It must not be used where a calendar may be set back, which makes stored responses
-//! look younger (so it is not among the rules of every world), and knows of no stale window: there is none yet.
+//! look younger (so it is not among the rules of every world). Of stale windows it knows the longest that its world
+//! allows, not which response may be served in which.
 
 use crate::{Edge, Fact, Got, Invariant, Span, Version, Violation, What};
 use std::{collections::BTreeMap, time::Duration};
@@ -16,6 +17,7 @@ use tiergate_engine::{CacheKey, Event, Instant};
 #[derive(Debug)]
 pub struct Lifetimes {
     slack: Duration,
+    stale_window: Duration,
     lifetimes: BTreeMap<(CacheKey, Version), Duration>,
     answered: BTreeMap<(CacheKey, Version), Instant>,
     fetches: BTreeMap<(Edge, CacheKey), u32>,
@@ -24,10 +26,12 @@ pub struct Lifetimes {
 }
 
 impl Lifetimes {
-    /// The rule for a world in which no answer's head travels longer than `slack`.
-    pub fn new(slack: Duration) -> Self {
+    /// The rule for a world in which no answer's head travels longer than `slack`, and none is served longer past its
+    /// lifetime than `stale_window`.
+    pub fn new(slack: Duration, stale_window: Duration) -> Self {
         Self {
             slack,
+            stale_window,
             lifetimes: BTreeMap::new(),
             answered: BTreeMap::new(),
             fetches: BTreeMap::new(),
@@ -45,6 +49,9 @@ impl Lifetimes {
             }
             Event::Requested { .. }
             | Event::Hit { .. }
+            | Event::ServedStale { .. }
+            | Event::Revalidated { .. }
+            | Event::Freshened { .. }
             | Event::Missed { .. }
             | Event::Collapsed { .. }
             | Event::AttachRefused { .. }
@@ -80,9 +87,9 @@ impl Lifetimes {
                 continue;
             };
             let true_age = asked_at.since(*answered).saturating_sub(self.slack);
-            if true_age > *lifetime {
+            if true_age > lifetime.saturating_add(self.stale_window) {
                 return Err(format!(
-                    "version {}, at least {true_age:?} old when asked for, past its lifetime of {lifetime:?}",
+                    "version {}, at least {true_age:?} old when asked for, past its lifetime of {lifetime:?} and every window",
                     version.0
                 ));
             }
@@ -144,7 +151,7 @@ mod tests {
 
     /// Version 1 has a lifetime of one second, the slack is one second, and the origin answered at 10 s.
     fn history() -> History {
-        let mut history = History::of(Lifetimes::new(Duration::from_secs(1)));
+        let mut history = History::of(Lifetimes::new(Duration::from_secs(1), Duration::ZERO));
         history.published(KEY, 1, 100, true).unwrap();
         history.at(10 * SECOND);
         history.answered(KEY, 1).unwrap();

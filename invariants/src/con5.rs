@@ -93,6 +93,9 @@ impl OneFetch {
             Event::Fetched { purpose: Purpose::Private, .. }
             | Event::HeadArrived { storable: Storable::Yes, .. }
             | Event::Hit { .. }
+            | Event::ServedStale { .. }
+            | Event::Revalidated { .. }
+            | Event::Freshened { .. }
             | Event::LeaderReplaced { .. }
             | Event::LaneOpened { .. }
             | Event::LaneDropped { .. }

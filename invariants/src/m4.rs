@@ -2,7 +2,8 @@
 //!
 //! It counts the lanes of each key into each tier: a `Stored` needs a lane that was opened and neither dropped nor
 //! stored before. Two lanes of one key are not told apart, so while one is open another's commit passes. It does not
-//! check what is stored before an edge's first request, for that is what recovery found; nor that a lane is bounded, nor what it wrote; C5 sees a wrong byte when it is served.
+//! check what is stored before an edge's first request, for that is what recovery found; nor that a lane is bounded, nor
+//! what it wrote; C5 sees a wrong byte when it is served.
 
 use crate::{Edge, Fact, Invariant, Violation, What};
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,7 +47,9 @@ impl Invariant for DroppedLanes {
 
     fn observe(&mut self, fact: &Fact) -> Result<(), Violation> {
         match &fact.what {
-            What::Engine { edge, event: Event::LaneOpened { tier, key, .. }, .. } => {
+            // What a 304 freshened is stored anew, without a lane: its body is there already.
+            What::Engine { edge, event: Event::LaneOpened { tier, key, .. }, .. }
+            | What::Engine { edge, event: Event::Freshened { tier, key }, .. } => {
                 *self.open.entry((*edge, *tier, *key)).or_default() += 1;
                 Ok(())
             }

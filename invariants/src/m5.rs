@@ -66,6 +66,9 @@ impl ExactAccounts {
             Event::Stored { tier, .. } | Event::Removed { tier, .. } | Event::Resident { tier, .. } => *tier,
             Event::Requested { .. }
             | Event::Hit { .. }
+            | Event::ServedStale { .. }
+            | Event::Revalidated { .. }
+            | Event::Freshened { .. }
             | Event::Missed { .. }
             | Event::Collapsed { .. }
             | Event::AttachRefused { .. }

@@ -54,7 +54,10 @@ impl Account {
     pub(crate) fn served(outcome: Outcome, age: Duration, fresh_for: Duration) -> Self {
         let age = match outcome {
             Outcome::Miss { .. } if age < Duration::from_secs(1) => Age::New,
-            Outcome::Hit { .. } | Outcome::Miss { .. } => Age::Is(age),
+            Outcome::Hit { .. }
+            | Outcome::Stale { .. }
+            | Outcome::Revalidated { .. }
+            | Outcome::Miss { .. } => Age::Is(age),
         };
         Self { status: http_head::cache_status(outcome, fresh_for), age }
     }

@@ -15,6 +15,8 @@ pub struct Scenario {
     pub cache: Config,
     /// The largest body that L0 and L1 admit.
     pub gates: [ByteCount; 2],
+    /// The longest that the configuration lets anything be served past its lifetime, in seconds.
+    pub stale_window_s: u64,
     pub objects: Objects,
     pub workload: Workload,
     pub faults: Faults,
@@ -75,6 +77,8 @@ impl TryFrom<RawScenario> for Scenario {
         check_world(&raw)?;
         check_workload(&raw)?;
         check_faults(&raw, cache.byte_tiers().any(|tier| tier == TierId::L1))?;
+        let http = raw.cache.http;
+        let stale_window_s = u64::from(http.stale_if_error_s.max(http.stale_while_revalidate_s));
         let gates = [raw.cache.l0.as_ref().map(|l0| l0.gate), raw.cache.l1.as_ref().map(|l1| l1.gate)]
             .map(|gate| gate.unwrap_or(ByteCount::ZERO));
         let RawScenario {
@@ -98,6 +102,7 @@ impl TryFrom<RawScenario> for Scenario {
             latency_ms,
             cache,
             gates,
+            stale_window_s,
             objects,
             workload,
             faults,

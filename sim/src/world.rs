@@ -74,7 +74,8 @@ pub(crate) fn rules(scenario: &Scenario) -> Result<Invariants, String> {
     if names("C6") {
         // Beyond this, an edge's client gives up waiting for a head, wherever it is held up.
         let slack = edge::HEAD_TIME_MAX + Duration::from_millis(scenario.latency_ms.1);
-        rules = rules.with(Lifetimes::new(slack));
+        let windows = Duration::from_secs(scenario.stale_window_s);
+        rules = rules.with(Lifetimes::new(slack, windows));
     }
     Ok(rules)
 }

@@ -7,7 +7,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, header, request, response};
 use std::{fmt, time::Duration};
 use tiergate_engine::{
-    Bypass, Fields, Head, Method, MissReason, OriginFailure, Outcome, Refusal, RequestHead,
+    Bypass, Fields, Head, Method, MissReason, OriginFailure, Outcome, Refusal, RequestHead, StaleUse,
 };
 
 /// Fields about one connection, or to one proxy only: never stored, never forwarded (RFC 9110 section 7.6.1, RFC 9111
@@ -180,6 +180,13 @@ pub fn cache_status(outcome: Outcome, fresh_for: Duration) -> HeaderValue {
         Outcome::Hit { tier } => {
             status(&format!("hit; ttl={}; detail={}", fresh_for.as_secs(), tier.as_str()))
         }
+        Outcome::Stale { why: StaleUse::WhileRevalidate, .. } => status("hit; detail=stale-while-revalidate"),
+        Outcome::Stale { why: StaleUse::IfError, .. } => status("fwd=stale; detail=stale-if-error"),
+        Outcome::Revalidated { tier } => status(&format!(
+            "fwd=stale; fwd-status=304; ttl={}; detail={}",
+            fresh_for.as_secs(),
+            tier.as_str()
+        )),
         Outcome::Miss { reason, collapsed, storing } => {
             let (forward, detail) = match reason {
                 MissReason::Absent => ("uri-miss", None),

@@ -15,6 +15,8 @@ use tiergate_invariants::{Edge, Got, Span, Version, What};
 const NO_OBJECT: u64 = u64::MAX;
 /// How long an error page is.
 const ERROR_PAGE: u64 = 9;
+/// The longest that an object's own stale windows are.
+const STALE_WINDOW_MAX_S: u64 = 3;
 /// Longer than any lane may stall; an origin's own time-out would come about here.
 const BODY_STALL_MAX: Duration = Duration::from_secs(5);
 
@@ -110,12 +112,24 @@ impl World {
         let storable = !random.chance(work.unstorable.0, 1_000);
         let announces_length = !random.chance(work.chunked.0, 1_000);
         let lifetime = if storable { 1 + random.below(work.lifetime_max.as_secs()) } else { 0 };
+        let window = random.below(STALE_WINDOW_MAX_S + 1);
+        let windows = match random.below(6) {
+            0 => format!(", stale-while-revalidate={window}"),
+            1 => format!(", stale-if-error={window}"),
+            2 => ", must-revalidate".to_owned(),
+            _ => String::new(),
+        };
         let mut fields = Fields::new();
+        // What may not be stored gets no validator: with one, even a lifetime of zero may be stored.
+        if storable && random.chance(2, 3) {
+            let next = self.origin.objects[object].versions.len() + 1;
+            fields.push("etag", tag(next).as_bytes());
+        }
         if announces_length {
             fields.push("content-length", length.to_string().as_bytes());
         }
         match (storable, random.below(5)) {
-            (true, _) => fields.push("cache-control", format!("max-age={lifetime}").as_bytes()),
+            (true, _) => fields.push("cache-control", format!("max-age={lifetime}{windows}").as_bytes()),
             (false, 0) => fields.push("cache-control", b"no-store, max-age=60"),
             (false, 1) => fields.push("cache-control", b"private, max-age=60"),
             (false, 2) => fields.push("cache-control", b"max-age=0"),
@@ -147,11 +161,19 @@ impl World {
         let object = self.origin.object_of(head);
         self.origin.streams.insert((from, fill), None);
         let at = self.soon();
-        self.queue.schedule(at, Step::OriginAsked { from, op, fill, object });
+        let known = head.fields.all("if-none-match").next().map(<[u8]>::to_vec);
+        self.queue.schedule(at, Step::OriginAsked { from, op, fill, object, known });
     }
 
     /// The request is here: what is published *now* is what the answer carries.
-    pub(super) fn on_origin_asked(&mut self, from: Life, op: OpId, fill: FillId, object: usize) {
+    pub(super) fn on_origin_asked(
+        &mut self,
+        from: Life,
+        op: OpId,
+        fill: FillId,
+        object: usize,
+        known: Option<&[u8]>,
+    ) {
         let faults = self.plan.faults;
         if self.hits(faults.origin_fails, Trouble::OriginFailed, |chances| &mut chances.origin) {
             let failure = [
@@ -166,7 +188,7 @@ impl World {
             return;
         }
         let errs = self.hits(faults.origin_errs, Trouble::OriginErred, |chances| &mut chances.origin);
-        let (head, body) = if errs { error_page() } else { self.answer(from, object) };
+        let (head, body) = if errs { error_page() } else { self.answer(from, object, known) };
         if let Some(stream) = self.origin.streams.get_mut(&(from, fill)) {
             *stream = Some(body);
         }
@@ -178,7 +200,7 @@ impl World {
         self.queue.schedule(at, Step::FromOrigin { to: from, fill, input, last: false });
     }
 
-    fn answer(&mut self, from: Life, object: usize) -> (Arc<Head>, Body) {
+    fn answer(&mut self, from: Life, object: usize, known: Option<&[u8]>) -> (Arc<Head>, Body) {
         let version = self.newest(object);
         let edition = self.origin.objects[object].versions[version.0 as usize - 1].clone();
         self.fact(What::OriginAnswered {
@@ -186,6 +208,12 @@ impl World {
             key: self.origin.objects[object].key,
             version,
         });
+        if known == Some(tag(version.0 as usize).as_bytes()) {
+            return (
+                Arc::new(Head { status: 304, fields: edition.head.fields.clone() }),
+                Body::empty(version),
+            );
+        }
         let faults = self.plan.faults;
         let chunks_max = self.plan.work.chunks_max;
         let mut body = Body {
@@ -246,7 +274,7 @@ impl World {
         if self.hits(self.plan.faults.origin_fails, Trouble::OriginFailed, |chances| &mut chances.origin) {
             return Got::Nothing;
         }
-        let (head, body) = self.answer(from, object);
+        let (head, body) = self.answer(from, object, None);
         match body.end {
             BodyEnd::Clean => {
                 let of = Some((self.origin.objects[object].key, Version(body.version)));
@@ -265,6 +293,19 @@ impl World {
 }
 
 impl Body {
+    /// What a 304 carries.
+    const fn empty(version: Version) -> Self {
+        Self {
+            object: NO_OBJECT,
+            version: version.0,
+            sent: 0,
+            length: 0,
+            chunk: 1,
+            end: BodyEnd::Clean,
+            stalls_at: None,
+        }
+    }
+
     /// Ends the body before its length, or, when the length was announced, perhaps with more than that.
     fn cut(&mut self, announced: bool, at: u64) {
         let failure = match (announced, at == self.length) {
@@ -293,6 +334,11 @@ impl Body {
             }
         }
     }
+}
+
+/// The entity tag of a version.
+fn tag(version: usize) -> String {
+    format!("\"v{version}\"")
 }
 
 fn error_page() -> (Arc<Head>, Body) {

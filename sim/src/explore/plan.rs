@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 use tiergate_engine::{
-    ByteCount, Config, Eviction, OnAbandon, Promotion, RawCollapse, RawConfig, RawDiskTier, RawFill,
+    ByteCount, Config, Eviction, OnAbandon, Promotion, RawCollapse, RawConfig, RawDiskTier, RawFill, RawHttp,
     RawMemoryTier, RawPromotion, RawSharedTier, Seed,
 };
 use tiergate_invariants::Gates;
@@ -184,6 +184,11 @@ fn raw_config(draw: Draw, size_max: u64, has_l1: bool, has_l2: bool) -> RawConfi
         collapse: RawCollapse {
             waiters_max: draw.of("collapse.waiters_max", &[2, 10_000, 10_000, 10_000]),
             fills_max: draw.of("collapse.fills_max", &[2, 1_024, 1_024, 1_024, 1_024]),
+        },
+        http: RawHttp {
+            stale_if_error_s: draw.of("http.stale_if_error_s", &[0, 1, 3]),
+            stale_while_revalidate_s: draw.of("http.stale_while_revalidate_s", &[0, 0, 2]),
+            ..RawHttp::default()
         },
         fill: RawFill {
             window: draw.of("fill.window", &[ByteCount::kib(64), ByteCount::kib(128), ByteCount::mib(4)]),

@@ -20,6 +20,8 @@ use tiergate_invariants::{Edge, Fact, Got, Invariants, Lifetimes, UnderGate, Vio
 /// Steps that one request may cause, on average, before the run counts as one that never ends. A body of 20 chunks into
 /// two tiers, read by a client chunk by chunk, is about 200.
 const STEPS_PER_REQUEST_MAX: u64 = 3_000;
+/// The longest that anything is served past its lifetime: an object's own windows, or the configuration's.
+pub(super) const STALE_MAX: Duration = Duration::from_secs(3);
 /// The longest that an origin stalls before its head; C6 must allow for it.
 pub(super) const HEAD_STALL_MAX: Duration = Duration::from_secs(2);
 
@@ -39,13 +41,39 @@ pub(super) enum Step {
     GoAway(usize),
     Left(usize, Life),
     Got(usize, Got),
-    OriginAsked { from: Life, op: OpId, fill: FillId, object: usize },
-    OriginPulled { from: Life, op: OpId, fill: FillId },
-    FromOrigin { to: Life, fill: FillId, input: Input<Symbol>, last: bool },
-    TierAsked { from: Life, effect: Effect<Symbol>, fate: Fate },
-    FromTier { to: Life, input: Input<Symbol> },
+    /// `known` is the validator that came with the request.
+    OriginAsked {
+        from: Life,
+        op: OpId,
+        fill: FillId,
+        object: usize,
+        known: Option<Vec<u8>>,
+    },
+    OriginPulled {
+        from: Life,
+        op: OpId,
+        fill: FillId,
+    },
+    FromOrigin {
+        to: Life,
+        fill: FillId,
+        input: Input<Symbol>,
+        last: bool,
+    },
+    TierAsked {
+        from: Life,
+        effect: Effect<Symbol>,
+        fate: Fate,
+    },
+    FromTier {
+        to: Life,
+        input: Input<Symbol>,
+    },
     Publish(usize),
-    Purge { edge: u32, object: usize },
+    Purge {
+        edge: u32,
+        object: usize,
+    },
     Wake(Life),
     Crash(u32),
     Start(u32),
@@ -102,7 +130,7 @@ impl World {
             tiers: Tier::all(&plan),
             healed: false,
             tally: Tally::default(),
-            rules: Invariants::all().with(UnderGate::new(plan.gates)).with(Lifetimes::new(slack)),
+            rules: Invariants::all().with(UnderGate::new(plan.gates)).with(Lifetimes::new(slack, STALE_MAX)),
             facts_kept,
             recent: VecDeque::new(),
             hash: 0xcbf2_9ce4_8422_2325,
@@ -169,7 +197,9 @@ impl World {
             Step::GoAway(ask) => self.on_go_away(ask),
             Step::Left(ask, life) => self.on_left(ask, life),
             Step::Got(ask, got) => self.on_got(ask, got),
-            Step::OriginAsked { from, op, fill, object } => self.on_origin_asked(from, op, fill, object),
+            Step::OriginAsked { from, op, fill, object, known } => {
+                self.on_origin_asked(from, op, fill, object, known.as_deref());
+            }
             Step::OriginPulled { from, op, fill } => self.on_origin_pulled(from, op, fill),
             Step::FromOrigin { to, fill, input, last } => self.on_from_origin(to, fill, input, last),
             Step::TierAsked { from, effect, fate } => self.on_tier_asked(from, effect, fate),

@@ -164,7 +164,10 @@ impl Replay {
             }
             Effect::Serve { request, reply } => {
                 match reply.outcome {
-                    Outcome::Hit { tier } => self.count_hit(tier),
+                    // Nothing in a replay is stale; if it were, a tier would have answered all the same.
+                    Outcome::Hit { tier } | Outcome::Stale { tier, .. } | Outcome::Revalidated { tier } => {
+                        self.count_hit(tier);
+                    }
                     Outcome::Miss { .. } => self.totals.origin.add(self.request.size),
                 }
                 match reply.body {

@@ -130,7 +130,7 @@ impl Front {
 
     fn serve(&self, served: Served<EdgeWorld>, method: Method) -> Response<Reply> {
         match served.outcome {
-            Outcome::Hit { .. } => self.stage.log.hit(),
+            Outcome::Hit { .. } | Outcome::Stale { .. } | Outcome::Revalidated { .. } => self.stage.log.hit(),
             Outcome::Miss { .. } => {}
         }
         Reply::streamed(served, method)
