@@ -122,7 +122,9 @@ pub trait ByteTier: Send + Sync + 'static {
         chunk: Bytes,
     ) -> impl Future<Output = Result<(), TierError>> + Send;
 
-    /// Makes it visible, at once and whole, in place of any older record of its key. The handle stays readable.
+    /// Makes it visible, at once and whole, in place of any older record of its key. The handle stays readable. A writer
+    /// that was opened before a purge of its key (`delete(key, None)`) was acknowledged publishes nothing after that:
+    /// its commit fails, whoever of those that share the tier asked for the purge (C7).
     fn commit(
         &self,
         handle: Handle<WriterId>,

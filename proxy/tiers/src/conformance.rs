@@ -26,6 +26,7 @@ pub async fn conformance(tier: &impl ByteTier) {
     a_writer_reads_what_was_acknowledged(tier).await;
     an_open_record_stays_what_it_was(tier).await;
     a_delete_removes_what_it_names(tier).await;
+    a_purge_closes_the_writers_before_it(tier).await;
     an_empty_body_is_a_body(tier).await;
     every_key_has_a_place_of_its_own(tier).await;
     a_large_body_comes_back_from_every_offset(tier).await;
@@ -250,6 +251,43 @@ pub async fn a_delete_removes_what_it_names(tier: &impl ByteTier) {
     let last = object.version(63, 300);
     last.store(tier).await;
     last.expect(tier).await;
+}
+
+/// After a purge of its key, a writer that was opened before publishes nothing, whether it has written all, a part or
+/// nothing; what it wrote can still be read from it. A writer that is opened after the purge publishes, and so does one
+/// during which a record was deleted by name (failure F1).
+pub async fn a_purge_closes_the_writers_before_it(tier: &impl ByteTier) {
+    let stored = Object::new(64, 100);
+    stored.store(tier).await;
+    let lengths = [0, 100, 300_000];
+    let before: Vec<Object> =
+        (65..).zip(lengths).map(|(number, length)| stored.version(number, length)).collect();
+    for object in &before {
+        object.write(tier, 50_000).await;
+    }
+    assert_eq!(tier.delete(stored.key, None).await, Ok(true));
+    let after = stored.version(68, 200);
+    after.write(tier, 50_000).await;
+    for object in &before {
+        let committed = tier.commit(object.writer(), object.record()).await;
+        assert!(committed.is_err(), "object {} was published after its purge", object.number);
+        object.expect_absent(tier, None).await;
+        let read = read_all(tier, object.written(), object.length, 70_000).await;
+        assert!(read == object.body(), "writer {} lost what it wrote", object.number);
+    }
+    assert_eq!(tier.commit(after.writer(), after.record()).await, Ok(()));
+    for object in &before {
+        tier.discard(object.writer());
+    }
+    tier.discard(after.writer());
+    after.expect(tier).await;
+
+    let newer = stored.version(69, 300);
+    newer.write(tier, 50_000).await;
+    assert_eq!(tier.delete(after.key, Some(after.name())).await, Ok(true));
+    assert_eq!(tier.commit(newer.writer(), newer.record()).await, Ok(()));
+    tier.discard(newer.writer());
+    newer.expect(tier).await;
 }
 
 /// A record without a body is found; there is no byte to read in it.

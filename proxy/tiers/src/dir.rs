@@ -11,7 +11,8 @@
 //! absent. A rename is atomic, and what it names was synced: after it, the record is there whole, or, if the directory was
 //! not synced yet, absent. The record that it supersedes has a file of its own, which nobody touches until the engine
 //! deletes it; if the crash comes before that, a start keeps the one that was committed last. So it is absent, old or
-//! new, and never a mix. A delete syncs the directory before it is acknowledged, so a purged record does not come back.
+//! new, and never a mix. A delete syncs the directory before it is acknowledged, so a purged record does not come back;
+//! a purge also closes the writers of its key that are open in this process, and there are none in another.
 //! A file that is not whole all the same (the disk lied) does not add up, or fails a checksum when it is read.
 //!
 //! Simple and correct, not fast: each commit and delete waits for the disk, each call takes a thread of tokio's blocking
@@ -223,11 +224,25 @@ impl Shared {
         Ok(true)
     }
 
+    /// What was opened before now publishes nothing, or has done so already and is among the names.
+    fn close_writers(&self, key: CacheKey) {
+        let writers: Vec<Arc<Writer>> = {
+            let open = self.open();
+            open.writers.values().filter(|writer| writer.key() == key).map(Arc::clone).collect()
+        };
+        for writer in writers {
+            writer.close_by_purge();
+        }
+    }
+
     fn delete(&self, key: CacheKey, name: Option<RecordName>) -> Result<bool, TierError> {
         let named = match name {
             Some(name) => vec![name],
             // With the current record go those that it superseded, or the next start would find them.
-            None => self.open().names.get(&key).cloned().unwrap_or_default(),
+            None => {
+                self.close_writers(key);
+                self.open().names.get(&key).cloned().unwrap_or_default()
+            }
         };
         let mut existed = false;
         for name in named {

@@ -2,25 +2,42 @@
 //!
 //! ```text
 //! tg:{key}               the head: what is current. Numbers are hexadecimal; the braces put a key's parts on one node
+//! tg:{key}:generation    what a writer must still find there to publish; a purge removes it
 //! tg:{key}:name:n        part n of a body, with its checksum
 //! tg:{key}:name:head     the head on its way to becoming current
 //! ```
 //!
 //! Parts lie under names that only their fill has, so nobody overwrites them. A commit stores the head beside them and then
-//! renames it: one command, which publishes all or nothing (C3). Everything expires: heads with the response's lifetime, so
-//! that Redis drops what nobody may serve, and parts later, so that a reader who began in time can finish. Nothing deletes
-//! the parts of a record that was visible, since other edges may be reading it.
+//! publishes it with one script ([`PUBLISH_SCRIPT`]), which Redis carries out all or not at all (C3). Everything expires:
+//! heads with the response's lifetime, so that Redis drops what nobody may serve, and parts later, so that a reader who
+//! began in time can finish. Nothing deletes the parts of a record that was visible, since other edges may be reading it.
 //!
-//! **A commit in doubt.** A rename whose answer did not come may still be carried out, much later. A purge must not be
-//! undone by it (failure F1), so until the head-in-waiting is known to be gone, every delete of that key removes it first:
-//! a late rename then finds nothing.
+//! **A purge closes the writers of all edges.** The edge that purges does not know who else is filling the key, so the
+//! generation tells them (C7). A writer that opens remembers the generation that it finds; if there is none, it first
+//! stores its own name as one. A purge removes the generation and then the head. The script renames only while the
+//! generation is the one remembered. So a commit that came before the purge is removed with the head, and one that comes
+//! after it is refused.
 //!
-//! Commands used: `GET`, `SET … PX`, `PEXPIRE`, `RENAME`, `DEL`. There are no retries and no waiting beyond one time limit for
-//! each command; after a failure the next command makes a new connection. Start at [`RedisTier`].
+//! The generation is a fill's name and not a count because names are never used twice. However one goes away (purged,
+//! expired, evicted by Redis, lost in a restart), those who remember it cannot publish any more, and no later one can be
+//! mistaken for it. So losing one costs a store and never undoes a purge, and its time to live needs no margin: a fill that
+//! takes longer than [`GENERATION_TIME`] is not stored. What this does not cover: a Redis that fails over to a replica
+//! which had not heard of the purge yet has the head back as well. And a writer counts from its `open`, not from when the
+//! origin was asked: of what is opened after the purge, the tier cannot know that it was fetched before.
+//!
+//! **A commit in doubt.** A script whose answer did not come may still be carried out, much later. A record that was said to
+//! have failed must not come back after a delete by its name, nor one that a purge removed (failure F1), so until the
+//! head-in-waiting is known to be gone, every delete of that key removes it first: a late script then finds nothing.
+//!
+//! Commands used: `GET`, `SET … [NX] PX`, `PEXPIRE`, `DEL`, and `EVAL` of the one script, which uses `GET` and `RENAME`.
+//! There are no retries and no waiting beyond one time limit for each command; after a failure the next command makes a new
+//! connection. Start at [`RedisTier`].
 
 mod keys;
 mod link;
 mod stored_head;
+
+pub use link::PUBLISH_SCRIPT;
 
 use crate::{
     blocks::{self, Layout, Tail},
@@ -28,7 +45,7 @@ use crate::{
 };
 use bytes::Bytes;
 use keys::Keys;
-use link::Link;
+use link::{Link, Publication};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -47,6 +64,9 @@ const HEAD_TIME_MAX: Duration = Duration::from_secs(366 * 24 * 3_600);
 /// How much longer than their head parts live, and how long they live before they have one. A reader or a writer that
 /// takes longer than this fails.
 const PART_TIME: Duration = Duration::from_secs(600);
+/// How long a generation lives after a writer last opened. A fill that takes longer is not stored; one of several parts
+/// would have lost its first one by then.
+const GENERATION_TIME: Duration = PART_TIME;
 /// Keys named in one pipeline of commands at most.
 const PIPELINE_KEYS_MAX: usize = 128;
 /// Commits in doubt that are remembered; before one more, some are settled.
@@ -79,7 +99,7 @@ struct Shared<C: Connect> {
 struct Open {
     records: BTreeMap<Handle<RecordId>, OpenRecord>,
     writers: BTreeMap<Handle<WriterId>, Arc<Writer>>,
-    /// Commits whose rename was not answered, and whose head-in-waiting is not known to be gone.
+    /// Commits whose script was not answered, and whose head-in-waiting is not known to be gone.
     doubts: BTreeSet<(CacheKey, RecordName)>,
 }
 
@@ -92,6 +112,8 @@ struct OpenRecord {
 
 struct Writer {
     keys: Keys,
+    /// As it was found at the opening.
+    generation: Bytes,
     state: Mutex<Writing>,
 }
 
@@ -182,14 +204,20 @@ impl<C: Connect> Shared<C> {
             self.settle_doubts().await?;
         }
         let doubt = (writer.keys.key, writer.keys.name);
-        // Entered before the rename, so that it is there even if this future is dropped meanwhile.
+        // Entered before the script, so that it is there even if this future is dropped meanwhile.
         self.open().doubts.insert(doubt);
-        self.link.rename(&writer.keys.head_in_waiting(), &keys::current(record.key)).await?;
+        let published = self.link.publish(writer.keys, &writer.generation).await?;
         self.open().doubts.remove(&doubt);
-        Ok(())
+        match published {
+            Publication::Published => Ok(()),
+            Publication::OtherGeneration => Err(TierError(format!(
+                "redis: {} was purged, or its generation was lost, since the writer was opened",
+                record.key
+            ))),
+        }
     }
 
-    /// Makes sure that some of the renames in doubt can no longer happen.
+    /// Makes sure that some of the commits in doubt can no longer happen.
     async fn settle_doubts(&self) -> Result<(), TierError> {
         let doubts: Vec<(CacheKey, RecordName)> = {
             let open = self.open();
@@ -198,7 +226,7 @@ impl<C: Connect> Shared<C> {
         self.settle(&doubts).await
     }
 
-    /// Removes the heads-in-waiting of commits in doubt. Once they are gone, a rename that is still on its way does nothing.
+    /// Removes the heads-in-waiting of commits in doubt. Once they are gone, a script that is still on its way does nothing.
     async fn settle(&self, doubts: &[(CacheKey, RecordName)]) -> Result<(), TierError> {
         let waiting: Vec<String> =
             doubts.iter().map(|&(key, name)| Keys { key, name }.head_in_waiting()).collect();
@@ -215,7 +243,7 @@ impl<C: Connect> Shared<C> {
     /// Takes back what a writer left that did not commit. Errors are no news: everything in Redis expires by itself.
     async fn take_back(&self, writer: &Writer) -> Result<(), TierError> {
         let Keys { key, name } = writer.keys;
-        // First the head-in-waiting: once it is gone, a rename that is still on its way does nothing.
+        // First the head-in-waiting: once it is gone, a script that is still on its way does nothing.
         self.link.delete(&[writer.keys.head_in_waiting()]).await?;
         if self.open().doubts.contains(&(key, name)) {
             if self.head(key).await?.is_some_and(|head| head.record.name == name) {
@@ -239,7 +267,7 @@ impl<C: Connect> Shared<C> {
         };
         self.settle(&doubts).await?;
         match name {
-            None => Ok(self.link.delete(&[keys::current(key)]).await? > 0),
+            None => self.link.purge(key).await,
             // A newer head may take its place between the two commands and be deleted instead: that is one miss more.
             Some(name) => match self.head(key).await? {
                 Some(head) if head.record.name == name => {
@@ -355,10 +383,17 @@ impl<C: Connect> ByteTier for RedisTier<C> {
         self.shared.open().records.remove(&handle);
     }
 
-    /// Asks nothing of Redis: the first part that is full does.
     async fn open(&self, handle: Handle<WriterId>, key: CacheKey, name: RecordName) -> Result<(), TierError> {
+        let keys = Keys { key, name };
+        let generation = self.shared.link.join_generation(keys, GENERATION_TIME).await?;
+        let generation = generation.ok_or_else(|| {
+            TierError(format!(
+                "redis: {key} was purged, or its generation was lost, while a writer was opened"
+            ))
+        })?;
         let writer = Writer {
-            keys: Keys { key, name },
+            keys,
+            generation,
             state: Mutex::new(Writing { tail: Tail::new(PART_BYTES), phase: Phase::Writing }),
         };
         self.shared.open().writers.insert(handle, Arc::new(writer));

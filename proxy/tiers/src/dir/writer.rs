@@ -19,6 +19,17 @@ pub(super) struct Writer {
     name: RecordName,
     file: File,
     state: Mutex<State>,
+    /// Held while it is published, so that a purge comes before that or after it.
+    publishing: Mutex<Publishing>,
+}
+
+/// Has a purge closed this writer?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Publishing {
+    /// No.
+    Allowed,
+    /// Yes: its key was purged since it was opened.
+    Purged,
 }
 
 struct State {
@@ -50,7 +61,14 @@ impl Writer {
             .open(&path)
             .map_err(|error| failed("creating", &path, error))?;
         let state = State { tail: Tail::new(file::BLOCK_BYTES), phase: Phase::Writing };
-        Ok(Self { path, key, name, file, state: Mutex::new(state) })
+        Ok(Self {
+            path,
+            key,
+            name,
+            file,
+            state: Mutex::new(state),
+            publishing: Mutex::new(Publishing::Allowed),
+        })
     }
 
     /// Takes in a chunk; says whether there are blocks to store now.
@@ -94,6 +112,18 @@ impl Writer {
         };
         sealed.extend(file::ending(record, shared.sequence.fetch_add(1, Ordering::Relaxed)));
         self.store(&sealed, begin)?;
+        let publishing = self.publishing();
+        match *publishing {
+            Publishing::Allowed => {}
+            Publishing::Purged => {
+                self.state().phase = Phase::Failed;
+                return Err(failed(
+                    "committing",
+                    &self.path,
+                    "its key was purged since the writer was opened",
+                ));
+            }
+        }
         let published = self.publish(shared);
         let mut state = self.state();
         match published {
@@ -109,6 +139,19 @@ impl Writer {
                 Err(failed("committing", &self.path, error))
             }
         }
+    }
+
+    /// From now on it publishes nothing. Waits for a commit that is under way.
+    pub(super) fn close_by_purge(&self) {
+        *self.publishing() = Publishing::Purged;
+    }
+
+    pub(super) fn key(&self) -> CacheKey {
+        self.key
+    }
+
+    fn publishing(&self) -> MutexGuard<'_, Publishing> {
+        self.publishing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn publish(&self, shared: &Shared) -> std::io::Result<()> {
@@ -148,6 +191,7 @@ impl Writer {
             name: self.name,
             file: File::open(&self.path).expect("the writer created it"),
             state: Mutex::new(state),
+            publishing: Mutex::new(Publishing::Allowed),
         }
     }
 

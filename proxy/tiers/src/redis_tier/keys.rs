@@ -7,6 +7,11 @@ pub(super) fn current(key: CacheKey) -> String {
     format!("tg:{{{key}}}")
 }
 
+/// Where the generation lies: what writers remember and a purge removes.
+pub(super) fn generation(key: CacheKey) -> String {
+    format!("tg:{{{key}}}:generation")
+}
+
 /// Where one fill's parts lie.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Keys {

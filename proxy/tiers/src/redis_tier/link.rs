@@ -1,5 +1,6 @@
 //! One connection to Redis, made when it is needed and given up after a failure, and the few commands that use it.
 
+use super::keys::{self, Keys};
 use crate::{abort::Task, connect::Connect};
 use bytes::Bytes;
 use redis::{
@@ -14,7 +15,22 @@ use std::{
     time::Duration,
 };
 use tiergate_driver::TierError;
+use tiergate_engine::CacheKey;
 use tokio::{sync::Mutex, time::timeout};
+
+/// Publishes a head, unless its key was purged since the writer was opened. Keys: the generation, the head-in-waiting, the
+/// head. Argument: the generation that the writer found. Answers 1 if it published and 0 if the generation is another.
+pub const PUBLISH_SCRIPT: &str = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end \
+redis.call('RENAME', KEYS[2], KEYS[3]) return 1";
+
+/// What [`PUBLISH_SCRIPT`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Publication {
+    /// The head is current.
+    Published,
+    /// Nothing: the generation is gone, or is a newer one.
+    OtherGeneration,
+}
 
 pub(super) struct Link<C: Connect> {
     connector: C,
@@ -84,11 +100,52 @@ impl<C: Connect> Link<C> {
         Ok(found.len() == keys.len() && found.iter().all(|found| *found == 1))
     }
 
-    /// Gives a key another name, in place of what had it.
-    pub(super) async fn rename(&self, from: &str, to: &str) -> Result<(), TierError> {
-        let mut rename = redis::cmd("RENAME");
-        rename.arg(from).arg(to);
-        self.run("RENAME", Commands::One(rename)).await
+    /// The generation of a key, which now lives for `time`; if it had none, the name of this fill is its generation from now
+    /// on. `None` if it went away between the commands.
+    pub(super) async fn join_generation(
+        &self,
+        keys: Keys,
+        time: Duration,
+    ) -> Result<Option<Bytes>, TierError> {
+        let key = keys::generation(keys.key);
+        let mut pipeline = redis::pipe();
+        pipeline
+            .cmd("SET")
+            .arg(&key)
+            .arg(format!("{:032x}", keys.name.0))
+            .arg("NX")
+            .arg("PX")
+            .arg(millis(time))
+            .ignore();
+        pipeline.cmd("PEXPIRE").arg(&key).arg(millis(time)).ignore();
+        pipeline.cmd("GET").arg(&key);
+        let (generation,) = self.run("SET NX", Commands::Many(pipeline)).await?;
+        Ok(generation)
+    }
+
+    /// Makes the head-in-waiting current if the generation is still the one given.
+    pub(super) async fn publish(&self, keys: Keys, generation: &[u8]) -> Result<Publication, TierError> {
+        let mut eval = redis::cmd("EVAL");
+        eval.arg(PUBLISH_SCRIPT).arg(3);
+        eval.arg(keys::generation(keys.key))
+            .arg(keys.head_in_waiting())
+            .arg(keys::current(keys.key))
+            .arg(generation);
+        if self.run("EVAL", Commands::One(eval)).await? {
+            Ok(Publication::Published)
+        } else {
+            Ok(Publication::OtherGeneration)
+        }
+    }
+
+    /// Removes the generation of a key and then its head; says whether there was a head.
+    pub(super) async fn purge(&self, key: CacheKey) -> Result<bool, TierError> {
+        let mut pipeline = redis::pipe();
+        // In this order: a commit between the two is refused. The other way round, it would stay.
+        pipeline.cmd("DEL").arg(keys::generation(key)).ignore();
+        pipeline.cmd("DEL").arg(keys::current(key));
+        let (existed,) = self.run("DEL", Commands::Many(pipeline)).await?;
+        Ok(existed)
     }
 
     /// Deletes keys; says how many there were. `keys` is not empty.

@@ -158,6 +158,56 @@ async fn edges_share_what_is_stored() {
     assert_eq!(one.lookup(RECORD, KEYS.key, None).await, Ok(None));
 }
 
+/// A purge that another edge asked for closes the writers that this one has open, and only those: what is opened after the
+/// purge is published (C7).
+#[tokio::test]
+async fn a_purge_by_another_edge_closes_writers() {
+    let server = Server::start();
+    let (one, two) = (server.tier(), server.tier());
+    write(&one, b"old").await;
+    assert_eq!(two.delete(KEYS.key, None).await, Ok(false));
+    let committed = one.commit(WRITER, record(3)).await;
+    let error = committed.expect_err("it was opened before the purge").0;
+    assert!(error.contains("was purged"), "{error}");
+    let writer = one.writer(WRITER).expect("it is open");
+    assert_eq!(one.shared.take_back(&writer).await, Ok(()));
+    assert_eq!(server.ask::<u64>(&[b"DBSIZE"]), 0, "nothing of it is left");
+    assert!(one.shared.open().doubts.is_empty(), "a refusal leaves no doubt");
+    store(&one, b"newer").await;
+    assert_eq!(two.lookup(RECORD, KEYS.key, None).await, Ok(Some((*record(5)).clone())));
+}
+
+/// A generation that Redis lost, with or without another since, costs the store and publishes nothing.
+#[tokio::test]
+async fn a_lost_generation_publishes_nothing() {
+    for opens_again in [false, true] {
+        let server = Server::start();
+        let tier = server.tier();
+        write(&tier, b"hello").await;
+        let () = server.ask(&[b"DEL", keys::generation(KEYS.key).as_bytes()]);
+        if opens_again {
+            let other = Handle { id: WriterId(2), ..WRITER };
+            tier.open(other, KEYS.key, RecordName(1)).await.expect("it opens");
+        }
+        assert!(tier.commit(WRITER, record(5)).await.is_err(), "opens again: {opens_again}");
+        assert_eq!(tier.lookup(RECORD, KEYS.key, None).await, Ok(None));
+    }
+}
+
+/// Writers of one key share its generation, and each that opens prolongs it.
+#[tokio::test]
+async fn a_generation_is_shared_and_prolonged() {
+    let server = Server::start();
+    let (one, two) = (server.tier(), server.tier());
+    let generation = keys::generation(KEYS.key);
+    one.open(WRITER, KEYS.key, KEYS.name).await.expect("it opens");
+    let () = server.ask(&[b"PEXPIRE", generation.as_bytes(), b"60000"]);
+    two.open(WRITER, KEYS.key, RecordName(1)).await.expect("it opens");
+    assert_eq!(server.ask::<String>(&[b"GET", generation.as_bytes()]), format!("{:032x}", KEYS.name.0));
+    let left = Duration::from_millis(server.ask(&[b"PTTL", generation.as_bytes()]));
+    assert!(left > GENERATION_TIME / 2 && left <= GENERATION_TIME, "{left:?}");
+}
+
 /// A head lives as long as its response stays fresh, and its parts longer; a writer's parts do not live for ever either.
 #[tokio::test]
 async fn everything_expires_and_parts_last() {
@@ -175,7 +225,9 @@ async fn everything_expires_and_parts_last() {
         let part = left(KEYS.part(index));
         assert!(part > PART_TIME && part <= PART_TIME + fresh_for, "part {index}: {part:?}");
     }
-    assert_eq!(server.ask::<u64>(&[b"DBSIZE"]), 3, "nothing else is left");
+    let generation = left(keys::generation(KEYS.key));
+    assert!(generation > GENERATION_TIME - minute && generation <= GENERATION_TIME, "{generation:?}");
+    assert_eq!(server.ask::<u64>(&[b"DBSIZE"]), 4, "nothing else is left");
 }
 
 /// The lifetime that is left bounds a head's life, between its own bounds.
@@ -252,16 +304,17 @@ async fn a_commit_without_all_parts_fails() {
     assert_eq!(tier.lookup(RECORD, KEYS.key, None).await, Ok(None));
 }
 
-/// What a writer left that did not commit is taken back to the last key.
+/// What a writer left that did not commit is taken back to the last key, but for the generation, which others may share.
 #[tokio::test]
 async fn a_discarded_writer_leaves_no_key() {
     let server = Server::start();
     let tier = server.tier();
     write(&tier, &[7; 600_000]).await;
-    assert_eq!(server.ask::<u64>(&[b"DBSIZE"]), 2);
+    assert_eq!(server.ask::<u64>(&[b"DBSIZE"]), 3);
     let writer = tier.writer(WRITER).expect("it is open");
     assert_eq!(tier.shared.take_back(&writer).await, Ok(()));
-    assert_eq!(server.ask::<u64>(&[b"DBSIZE"]), 0);
+    let left: Vec<String> = server.ask(&[b"KEYS", b"*"]);
+    assert_eq!(left, [keys::generation(KEYS.key)]);
 }
 
 /// While Redis is away every call fails; what was acknowledged and is still held can be read; when it is back, the next
@@ -350,7 +403,7 @@ async fn a_silent_server_costs_one_time_limit() {
     }
 }
 
-/// Passes bytes on to a real server; while armed, holds back the first piece with a `RENAME` in it, and all after it,
+/// Passes bytes on to a real server; while armed, holds back the first piece with an `EVAL` in it, and all after it,
 /// until told to go on.
 struct Delaying {
     socket: PathBuf,
@@ -384,8 +437,8 @@ async fn relay(client: DuplexStream, server: UnixStream, delay: Arc<Delay>) {
     });
     let mut piece = vec![0; 1 << 20];
     while let Ok(size @ 1..) = from_client.read(&mut piece).await {
-        let rename = piece[..size].windows(6).any(|word| word == b"RENAME");
-        let is_held = rename && delay.armed.swap(false, Ordering::Relaxed);
+        let publishes = piece[..size].windows(4).any(|word| word == b"EVAL");
+        let is_held = publishes && delay.armed.swap(false, Ordering::Relaxed);
         if is_held {
             delay.go_on.notified().await;
         }
@@ -402,10 +455,19 @@ async fn relay(client: DuplexStream, server: UnixStream, delay: Arc<Delay>) {
     }
 }
 
-/// A rename that arrives after its commit was given up, and after a purge was acknowledged, publishes nothing (F1).
+/// What happens after a commit was given up, before its script arrives.
+#[derive(Clone, Copy, Debug)]
+enum Then {
+    Discards,
+    DeletesByName,
+    Purges,
+}
+
+/// A script that arrives after its commit was given up, and after a purge, a delete by name or a discard was acknowledged,
+/// publishes nothing (F1).
 #[tokio::test]
-async fn a_late_rename_does_not_undo_a_purge() {
-    for discards_first in [false, true] {
+async fn a_late_commit_does_not_undo_a_delete() {
+    for then in [Then::Discards, Then::DeletesByName, Then::Purges] {
         let server = Server::start();
         let delay = Arc::<Delay>::default();
         let connector = Delaying { socket: server.socket(), delay: Arc::clone(&delay) };
@@ -419,27 +481,28 @@ async fn a_late_rename_does_not_undo_a_purge() {
                     tokio::task::yield_now().await;
                 }
             };
-            // The commit is given up once its rename is under way: dropped, as a caller with less patience would.
+            // The commit is given up once its script is under way: dropped, as a caller with less patience would.
             tokio::select! {
                 biased;
                 () = held => {}
-                committed = commit => panic!("the rename is held, and yet {committed:?}"),
+                committed = commit => panic!("the script is held, and yet {committed:?}"),
             }
         }
-        if discards_first {
-            let writer = tier.writer(WRITER).expect("it is open");
-            // On a new connection, as after a time limit.
-            tier.shared.link.give_up().await;
-            assert_eq!(tier.shared.take_back(&writer).await, Ok(()));
-        } else {
-            tier.shared.link.give_up().await;
-            assert_eq!(tier.delete(KEYS.key, None).await, Ok(false));
+        // On a new connection, as after a time limit.
+        tier.shared.link.give_up().await;
+        match then {
+            Then::Discards => {
+                let writer = tier.writer(WRITER).expect("it is open");
+                assert_eq!(tier.shared.take_back(&writer).await, Ok(()));
+            }
+            Then::DeletesByName => assert_eq!(tier.delete(KEYS.key, Some(KEYS.name)).await, Ok(false)),
+            Then::Purges => assert_eq!(tier.delete(KEYS.key, None).await, Ok(false)),
         }
         delay.go_on.notify_one();
         delay.passed.notified().await;
         assert_eq!(tier.lookup(RECORD, KEYS.key, None).await, Ok(None));
         let is_visible: bool = server.ask(&[b"EXISTS", keys::current(KEYS.key).as_bytes()]);
-        assert!(!is_visible, "the late rename published it");
+        assert!(!is_visible, "the late script published it: {then:?}");
         assert!(tier.shared.open().doubts.is_empty());
     }
 }

@@ -6,6 +6,7 @@
 use super::resp::Reply;
 use bytes::Bytes;
 use std::{collections::BTreeMap, time::Duration};
+use tiergate_tiers::PUBLISH_SCRIPT;
 
 /// Keys with their values, and when they expire: times count from the store's beginning.
 #[derive(Debug, Default)]
@@ -29,6 +30,13 @@ impl Store {
         }
         match (name.as_str(), arguments) {
             ("GET", [key]) => Reply::Bulk(self.0.get(key).map(|value| value.bytes.clone())),
+            ("SET", [key, _, nx, ..]) if nx.eq_ignore_ascii_case(b"NX") && self.0.contains_key(key) => {
+                Reply::Bulk(None)
+            }
+            ("SET", [key, value, nx, px, millis]) if nx.eq_ignore_ascii_case(b"NX") => {
+                let set = [&Bytes::from_static(b"SET"), key, value, px, millis].map(Bytes::clone);
+                self.execute(now, &set)
+            }
             ("SET", [key, value]) => self.set(key, value, None),
             ("SET", [key, value, px, millis]) if px.eq_ignore_ascii_case(b"PX") => match number(millis) {
                 Some(millis) if millis > 0 => self.set(key, value, Some(now + Duration::from_millis(millis))),
@@ -43,18 +51,17 @@ impl Store {
                 (Some(_), None) => Reply::Integer(0),
                 (None, _) => not_a_number(),
             },
-            ("RENAME", [from, to]) => match self.0.remove(from) {
-                Some(value) => {
-                    self.0.insert(to.clone(), value);
-                    Reply::Simple("OK")
-                }
-                None => Reply::Error("ERR no such key".to_owned()),
+            ("RENAME", [from, to]) => self.rename(from, to),
+            ("EVAL", [script, keys, rest @ ..]) if script == PUBLISH_SCRIPT => match (&keys[..], rest) {
+                (b"3", [generation, from, to, expected]) => self.publish(generation, from, to, expected),
+                _ => Reply::Error("ERR the script takes 3 keys and 1 argument".to_owned()),
             },
+            ("EVAL", [_, _, ..]) => Reply::Error("ERR unknown script".to_owned()),
             ("DEL", keys @ [_, ..]) => {
                 let removed = keys.iter().filter(|key| self.0.remove(*key).is_some()).count();
                 Reply::Integer(i64::try_from(removed).expect("as many as arguments"))
             }
-            ("GET" | "SET" | "PEXPIRE" | "RENAME" | "DEL", _) => Reply::Error(format!(
+            ("GET" | "SET" | "PEXPIRE" | "RENAME" | "EVAL" | "DEL", _) => Reply::Error(format!(
                 "ERR wrong number of arguments for '{}' command",
                 name.to_ascii_lowercase()
             )),
@@ -77,6 +84,27 @@ impl Store {
         Reply::Simple("OK")
     }
 
+    fn rename(&mut self, from: &Bytes, to: &Bytes) -> Reply {
+        match self.0.remove(from) {
+            Some(value) => {
+                self.0.insert(to.clone(), value);
+                Reply::Simple("OK")
+            }
+            None => Reply::Error("ERR no such key".to_owned()),
+        }
+    }
+
+    /// What the one script does that the client sends.
+    fn publish(&mut self, generation: &Bytes, from: &Bytes, to: &Bytes, expected: &Bytes) -> Reply {
+        if self.0.get(generation).is_none_or(|value| value.bytes != *expected) {
+            return Reply::Integer(0);
+        }
+        match self.rename(from, to) {
+            error @ Reply::Error(_) => error,
+            Reply::Simple(_) | Reply::Integer(_) | Reply::Bulk(_) => Reply::Integer(1),
+        }
+    }
+
     fn forget_expired(&mut self, now: Duration, key: &Bytes) {
         let is_over = |value: &Value| value.expires.is_some_and(|expires| expires <= now);
         if self.0.get(key).is_some_and(is_over) {
@@ -95,7 +123,7 @@ fn not_a_number() -> Reply {
 
 #[cfg(test)]
 mod tests {
-    use super::{Reply, Store};
+    use super::{PUBLISH_SCRIPT, Reply, Store};
     use bytes::Bytes;
     use std::time::Duration;
 
@@ -122,6 +150,10 @@ mod tests {
         assert_eq!(run(&mut store, 14, "GET b"), Reply::Bulk(None), "a rename keeps the time of expiry");
         assert_eq!(run(&mut store, 14, "PEXPIRE b 5"), Reply::Integer(0));
         assert_eq!(run(&mut store, 14, "RENAME b c"), Reply::Error("ERR no such key".to_owned()));
+        assert_eq!(run(&mut store, 20, "SET n 1 NX PX 5"), Reply::Simple("OK"));
+        assert_eq!(run(&mut store, 24, "SET n 2 nx px 5"), Reply::Bulk(None));
+        assert_eq!(run(&mut store, 24, "GET n"), bulk("1"));
+        assert_eq!(run(&mut store, 25, "SET n 2 NX PX 5"), Reply::Simple("OK"), "the first has expired");
         run(&mut store, 14, "SET x 1");
         run(&mut store, 14, "SET y 2");
         assert_eq!(run(&mut store, 14, "DEL x y z"), Reply::Integer(2));
@@ -131,5 +163,25 @@ mod tests {
         );
         let wrong = "ERR wrong number of arguments for 'get' command".to_owned();
         assert_eq!(run(&mut store, 14, "GET x y"), Reply::Error(wrong));
+    }
+
+    /// The script renames while its first key holds what it expects, does nothing otherwise, and fails when there is nothing
+    /// to rename; no other script is known.
+    #[test]
+    fn the_script_publishes_under_its_generation() {
+        let mut store = Store::default();
+        let eval = |store: &mut Store, script: &'static str, expected: &'static str| {
+            let command = ["EVAL", script, "3", "generation", "waiting", "head", expected].map(Bytes::from);
+            store.execute(Duration::ZERO, &command)
+        };
+        run(&mut store, 0, "SET waiting 1");
+        assert_eq!(eval(&mut store, PUBLISH_SCRIPT, "a"), Reply::Integer(0));
+        run(&mut store, 0, "SET generation b");
+        assert_eq!(eval(&mut store, PUBLISH_SCRIPT, "a"), Reply::Integer(0));
+        assert_eq!(run(&mut store, 0, "GET head"), Reply::Bulk(None));
+        assert_eq!(eval(&mut store, PUBLISH_SCRIPT, "b"), Reply::Integer(1));
+        assert_eq!(run(&mut store, 0, "GET head"), bulk("1"));
+        assert_eq!(eval(&mut store, PUBLISH_SCRIPT, "b"), Reply::Error("ERR no such key".to_owned()));
+        assert_eq!(eval(&mut store, "return 1", "b"), Reply::Error("ERR unknown script".to_owned()));
     }
 }
