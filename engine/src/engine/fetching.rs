@@ -167,18 +167,21 @@ impl<C: Chunk> Engine<C> {
         mut waiters: Vec<RequestId>,
     ) {
         let (key, reason, length) = (errand.key, errand.reason, stream.length);
+        let is_usable = stream.staleness.is_usable(&stream.freshness, self.now);
         let mut refetching = Vec::new();
-        if storable != Storable::Yes {
-            // What may not be stored may not be shared: all but the leader ask for themselves.
+        if storable != Storable::Yes || !is_usable {
+            // What may not be used without the origin's word may not be shared: all but the leader ask for themselves.
             refetching = waiters.split_off(waiters.len().min(1));
-            if errand.sharing == Sharing::Open {
-                self.end_flight(key, fill_id);
-                errand.sharing = Sharing::Closed;
-            }
+        }
+        if storable != Storable::Yes && errand.sharing == Sharing::Open {
+            self.end_flight(key, fill_id);
+            errand.sharing = Sharing::Closed;
         }
         if errand.sharing == Sharing::Open {
             let copied = Copied { key, head: &stream.head, length };
-            let (l0, tiers) = (self.config.l0, self.config.tiers.clone());
+            // The origin is asked about what L0 has; the tiers below keep what needs no asking.
+            let tiers = if is_usable { self.config.tiers.clone() } else { Vec::new() };
+            let l0 = self.config.l0;
             stream.copies = self.open_copies(Owner::Fill(fill_id), copied, l0, &tiers);
         }
         self.fills.insert(fill_id, Fill { errand, stage: Stage::Streaming(stream) });

@@ -185,3 +185,16 @@ fn a_lifetime_is_guessed_from_last_modified() {
     rig.get("/a");
     assert_eq!(rig.asked.len(), 2);
 }
+
+/// What must be asked about before each use goes to nobody but who asked: it may well be theirs alone.
+#[test]
+fn what_must_be_asked_about_is_not_shared() {
+    let mut rig = Rig::new(crate::rig::with_disk());
+    let [leader, other] = [rig.get("/a"), rig.get("/a")];
+    rig.head("/a", 200, &[("etag", "\"v1\""), ("content-length", "9")]);
+    let late = rig.get("/a");
+    assert_eq!(rig.asked.len(), 3, "each asks for itself");
+    assert!(rig.client(leader).reply.is_some());
+    assert!(rig.client(other).reply.is_none() && rig.client(late).reply.is_none());
+    assert_eq!(rig.count(|event| matches!(event, Event::LaneOpened { tier: TierId::L2, .. })), 0);
+}

@@ -146,7 +146,10 @@ fn head(response: &mut Response<Answer>, object: &Object, version: u32, key: Cac
     if object.storage == Storage::Varies {
         put(header::VARY, "accept-language".to_owned());
     }
-    put(header::ETAG, format!("\"{key}-{version}\""));
+    if object.storage != Storage::NoLifetime {
+        // With a validator, even what has no lifetime may be stored: each use would be asked about.
+        put(header::ETAG, format!("\"{key}-{version}\""));
+    }
     if object.framing == Framing::Length {
         put(header::CONTENT_LENGTH, object.version(version).length.to_string());
     }
