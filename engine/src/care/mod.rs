@@ -10,4 +10,5 @@
 //! none of them.
 
 pub(crate) mod backoff;
+pub(crate) mod breaker;
 pub(crate) mod budget;
