@@ -9,6 +9,7 @@
 //! They stand behind the cache, never before it (failure R2): a lookup in L0 and the serving of what is stored ask
 //! none of them.
 
+pub(crate) mod attempts;
 pub(crate) mod backoff;
 pub(crate) mod breaker;
 pub(crate) mod budget;
