@@ -13,3 +13,4 @@ pub(crate) mod attempts;
 pub(crate) mod backoff;
 pub(crate) mod breaker;
 pub(crate) mod budget;
+pub(crate) mod hedge;
