@@ -13,4 +13,5 @@ pub(crate) mod attempts;
 pub(crate) mod backoff;
 pub(crate) mod breaker;
 pub(crate) mod budget;
+pub(crate) mod deadline;
 pub(crate) mod hedge;
