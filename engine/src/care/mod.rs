@@ -13,5 +13,6 @@ pub(crate) mod attempts;
 pub(crate) mod backoff;
 pub(crate) mod breaker;
 pub(crate) mod budget;
+pub(crate) mod config;
 pub(crate) mod deadline;
 pub(crate) mod hedge;
