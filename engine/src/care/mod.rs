@@ -16,3 +16,6 @@ pub(crate) mod budget;
 pub(crate) mod config;
 pub(crate) mod deadline;
 pub(crate) mod hedge;
+
+#[cfg(test)]
+mod tests;
