@@ -327,7 +327,7 @@ impl fmt::Display for ConfigError {
 
 impl core::error::Error for ConfigError {}
 
-fn check(
+pub(crate) fn check(
     holds: bool,
     field: &'static str,
     value: impl fmt::Display,

@@ -11,6 +11,11 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "built and tested alone; fetches and tiers are wired to it next")
+)]
+mod care;
 mod chunk;
 mod config;
 mod effect;
