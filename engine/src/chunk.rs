@@ -15,6 +15,9 @@ pub trait Chunk: Clone + Debug {
     /// All but its first `skip` bytes. `skip` is at most [`Chunk::size`].
     fn skip(&self, skip: u64) -> Self;
 
+    /// Its first `size` bytes. `size` is at most [`Chunk::size`].
+    fn take(&self, size: u64) -> Self;
+
     /// The same bytes in as few pieces and as little memory as this kind of chunk can. Called once, when a body
     /// becomes resident in L0.
     fn compact(pieces: Vec<Self>) -> Vec<Self>;
@@ -28,6 +31,10 @@ impl Chunk for Bytes {
     fn skip(&self, skip: u64) -> Self {
         // A length in memory fits `usize`, and `skip` is at most that.
         self.slice(usize::try_from(skip).unwrap_or(usize::MAX)..)
+    }
+
+    fn take(&self, size: u64) -> Self {
+        self.slice(..usize::try_from(size).unwrap_or(usize::MAX))
     }
 
     /// Copies into buffers of the exact size, so that a small resident body never holds a large receive buffer.
@@ -71,6 +78,10 @@ impl Chunk for Symbol {
 
     fn skip(&self, skip: u64) -> Self {
         Self { offset: self.offset.saturating_add(skip), size: self.size.saturating_sub(skip), ..*self }
+    }
+
+    fn take(&self, size: u64) -> Self {
+        Self { size, ..*self }
     }
 
     fn compact(pieces: Vec<Self>) -> Vec<Self> {

@@ -1,6 +1,6 @@
 //! What L0 holds.
 
-use crate::{head::Head, record::Freshness, rules::Staleness, units::ByteCount};
+use crate::{chunk::Chunk, head::Head, record::Freshness, rules::Staleness, units::ByteCount};
 use alloc::{sync::Arc, vec::Vec};
 
 /// One response in memory, whole. Shared by the tier and by everybody who is sending it: eviction takes it out of the
@@ -17,4 +17,26 @@ pub struct Resident<C> {
     pub freshness: Freshness,
     /// And how, when that is over.
     pub(crate) staleness: Staleness,
+}
+
+impl<C: Chunk> Resident<C> {
+    /// `length` bytes of the body from `first` on, under another head.
+    pub(crate) fn part(&self, head: Head, first: u64, length: u64) -> Self {
+        let mut chunks = Vec::new();
+        let (mut skip, mut left) = (first, length);
+        for chunk in &self.chunks {
+            let size = chunk.size();
+            if skip >= size {
+                skip -= size;
+            } else if left > 0 {
+                let piece = chunk.skip(skip);
+                let piece = if piece.size() > left { piece.take(left) } else { piece };
+                skip = 0;
+                left -= piece.size();
+                chunks.push(piece);
+            }
+        }
+        let (freshness, staleness) = (self.freshness, self.staleness);
+        Self { head: Arc::new(head), chunks, length: ByteCount(length), freshness, staleness }
+    }
 }

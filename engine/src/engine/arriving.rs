@@ -10,7 +10,7 @@ use crate::{
     head::{Length, RequestHead},
     id::{FillId, RequestId, TierId},
     key::CacheKey,
-    reason::{AbortReason, End, MissReason, Refusal},
+    reason::{AbortReason, Bypass, End, MissReason, Refusal},
     rules,
     units::ByteCount,
 };
@@ -19,8 +19,11 @@ use alloc::{sync::Arc, vec::Vec};
 impl<C: Chunk> Engine<C> {
     pub(super) fn on_request(&mut self, request: RequestId, key: CacheKey, ask: Arc<RequestHead>) {
         self.event(Event::Requested { request, key });
-        if let Some(bypass) = rules::bypass(ask.method, ask.fields.iter()) {
-            return self.pass(request, bypass);
+        match rules::bypass(ask.method, ask.fields.iter()) {
+            None => {}
+            // What L0 holds whole it can give a part of; no part is ever fetched into the cache.
+            Some(Bypass::Range) if self.serve_part(request, key, &ask) => return,
+            Some(bypass) => return self.pass(request, bypass),
         }
         let tier = TierId::L0;
         let (reason, stored) = match self.look_in_memory(key, &ask) {

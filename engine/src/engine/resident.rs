@@ -12,7 +12,7 @@ use crate::{
     memory::Resident,
     reason::{End, MissReason, Removal, Storable},
     record::Freshness,
-    rules::{self, Staleness, conditional, reuse},
+    rules::{self, Staleness, conditional, range, reuse},
     time::WallTime,
     units::ByteCount,
 };
@@ -48,6 +48,25 @@ impl<C: Chunk> Engine<C> {
             }
             reuse::Use::Revalidate => FromMemory::AskFirst(resident),
         }
+    }
+
+    /// Answers a request for a part from L0, if it has the whole and may use it. Several parts at once are the origin's.
+    pub(super) fn serve_part(&mut self, request: RequestId, key: CacheKey, ask: &RequestHead) -> bool {
+        let FromMemory::Usable(whole) = self.look_in_memory(key, ask) else { return false };
+        let length = whole.length.0;
+        let part = match range::portion(ask, &whole.head, length, self.wall()) {
+            range::Portion::Whole => Arc::clone(&whole),
+            range::Portion::One(part) => {
+                let head = range::partial_head(&whole.head, part, length);
+                Arc::new(whole.part(head, part.first(), part.length()))
+            }
+            range::Portion::Unsatisfiable => Arc::new(whole.part(range::unsatisfiable_head(length), 0, 0)),
+            range::Portion::Several(_) => return false,
+        };
+        let tier = TierId::L0;
+        self.event(Event::Hit { request, key, tier });
+        self.serve_whole(request, key, ask, &part, Outcome::Hit { tier });
+        true
     }
 
     /// Answers one request with a whole resident response, or with 304 if that is what its conditions ask for.

@@ -4,6 +4,7 @@ mod attach;
 mod collapse;
 mod door;
 mod gates;
+mod parts;
 mod promotion;
 mod purge;
 mod residence;
