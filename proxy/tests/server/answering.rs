@@ -249,3 +249,44 @@ fn a_client_that_leaves_cancels_a_fetch_without_a_head() {
     let closed = has_ended.recv_timeout(std::time::Duration::from_secs(20));
     assert_eq!(closed, Ok(true));
 }
+
+/// A range of what memory holds whole is served from it: exactly its bytes, under a head that says so.
+#[test]
+fn a_range_of_a_stored_object_is_a_hit() {
+    let origin = Origin::fixed(FRESH, b"hello".to_vec());
+    let site = Site::new();
+    let server = site.serve_from_memory(origin.address);
+    server.get("/a");
+    let part = server.request("GET", "/a", "Range: bytes=1-3\r\n");
+    assert_eq!((part.head.status, part.body.as_slice(), part.end), (206, &b"ell"[..], End::Whole));
+    assert_eq!(part.head.field("content-range"), "bytes 1-3/5");
+    assert_eq!(part.head.field("content-length"), "3");
+    assert!(part.cache_status().starts_with("tiergate; hit"), "{part:?}");
+    let beyond = server.request("GET", "/a", "Range: bytes=9-\r\n");
+    assert_eq!((beyond.head.status, beyond.head.field("content-range").as_str()), (416, "bytes */5"));
+    assert_eq!(origin.targets(), ["/a"]);
+}
+
+/// What must be asked about before each use is asked about, and the origin's 304 spares the body.
+#[test]
+fn a_304_of_the_origin_serves_what_is_stored() {
+    let origin = Origin::start(|asked, stream| {
+        use std::io::Write;
+        let head = "Connection: close\r\nCache-Control: no-cache\r\nETag: \"v1\"\r\n";
+        let response = if asked.head.contains("if-none-match: \"v1\"") {
+            format!("HTTP/1.1 304 Not Modified\r\n{head}\r\n")
+        } else {
+            format!("HTTP/1.1 200 OK\r\n{head}Content-Length: 5\r\n\r\nhello")
+        };
+        stream.write_all(response.as_bytes()).expect("the server reads");
+    });
+    let site = Site::new();
+    let server = site.serve_from_memory(origin.address);
+    assert_eq!(server.get("/a").cache_status(), "tiergate; fwd=uri-miss; stored");
+    for _ in 0..2 {
+        let again = server.get("/a");
+        assert_eq!((again.head.status, again.body.as_slice(), again.end), (200, &b"hello"[..], End::Whole));
+        assert!(again.cache_status().starts_with("tiergate; fwd=stale; fwd-status=304"), "{again:?}");
+    }
+    assert_eq!(origin.targets().len(), 3);
+}
