@@ -27,9 +27,7 @@ fn main() {
 }
 
 fn measure(objects: u64, eviction: Eviction) {
-    let keys: Vec<CacheKey> = (0..objects)
-        .map(|object| CacheKey::of("bench", &object.to_string()))
-        .collect();
+    let keys: Vec<CacheKey> = (0..objects).map(|object| CacheKey::of("bench", &object.to_string())).collect();
     let mut engine = filled(eviction, &keys);
     let bare = bare_table(&mut engine, &keys);
     let mut draw = Seed(1).split("lookups");
@@ -38,9 +36,7 @@ fn measure(objects: u64, eviction: Eviction) {
     let mut rounds: Vec<(f64, f64)> = (0..ROUNDS)
         .map(|_| {
             let door = nanoseconds_each(&wanted, |key| {
-                engine
-                    .fresh_hit(Instant::ZERO, key, Method::Get, std::iter::empty())
-                    .is_some()
+                engine.fresh_hit(Instant::ZERO, key, Method::Get, std::iter::empty()).is_some()
             });
             let floor = nanoseconds_each(&wanted, |key| {
                 find(&bare, key).is_some_and(|resident| resident.freshness.is_fresh(Instant::ZERO))
@@ -73,8 +69,7 @@ const fn hash(key: CacheKey) -> u64 {
 }
 
 fn find(bare: &Bare, key: CacheKey) -> Option<&Arc<Resident<Symbol>>> {
-    bare.find(hash(key), |(other, _)| *other == key)
-        .map(|(_, resident)| resident)
+    bare.find(hash(key), |(other, _)| *other == key).map(|(_, resident)| resident)
 }
 
 fn bare_table(engine: &mut Engine<Symbol>, keys: &[CacheKey]) -> Bare {
@@ -103,11 +98,7 @@ fn filled(eviction: Eviction, keys: &[CacheKey]) -> Engine<Symbol> {
             target: object.to_string().into(),
             fields: Fields::new(),
         };
-        answers.push(Input::Request {
-            request: RequestId(object),
-            key: *key,
-            head: Arc::new(ask),
-        });
+        answers.push(Input::Request { request: RequestId(object), key: *key, head: Arc::new(ask) });
         let mut is_pulled = false;
         while let Some(input) = answers.pop() {
             engine.handle(Instant::ZERO, input);
@@ -123,10 +114,7 @@ fn filled(eviction: Eviction, keys: &[CacheKey]) -> Engine<Symbol> {
 /// What the world says to an effect.
 fn answer(effect: Effect<Symbol>, object: u64, is_pulled: &mut bool) -> Option<Input<Symbol>> {
     match effect {
-        Effect::Fetch { op, .. } => Some(Input::Head {
-            op,
-            head: Arc::new(head()),
-        }),
+        Effect::Fetch { op, .. } => Some(Input::Head { op, head: Arc::new(head()) }),
         Effect::Pull { op, .. } => Some(pulled(op, object, std::mem::replace(is_pulled, true))),
         Effect::Serve { request, .. } | Effect::Body { request, .. } => Some(Input::Demand { request }),
         Effect::Finish { .. } => None,
@@ -146,13 +134,5 @@ fn pulled(op: OpId, object: u64, is_pulled: bool) -> Input<Symbol> {
     if is_pulled {
         return Input::PullEnded { op };
     }
-    Input::Pulled {
-        op,
-        chunk: Symbol {
-            object,
-            version: 1,
-            offset: 0,
-            size: SIZE,
-        },
-    }
+    Input::Pulled { op, chunk: Symbol { object, version: 1, offset: 0, size: SIZE } }
 }

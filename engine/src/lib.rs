@@ -13,6 +13,7 @@ extern crate std;
 
 mod chunk;
 mod config;
+pub mod durable;
 mod effect;
 mod engine;
 mod event;

@@ -36,12 +36,7 @@ enum State {
 
 impl<W: World> Call<W> {
     pub(crate) fn new(shared: Arc<Shared<W>>, shard: u32, part: Part, lost: Input<Bytes>) -> Self {
-        Self {
-            shared,
-            shard,
-            part,
-            state: State::Open(lost),
-        }
+        Self { shared, shard, part, state: State::Open(lost) }
     }
 
     /// Feeds the answer.

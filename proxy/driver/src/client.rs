@@ -127,12 +127,7 @@ impl<W: World> Client<W> {
             turn.handle(Input::Request { request, key, head });
             request
         });
-        Self {
-            shared: Arc::clone(shared),
-            shard,
-            request,
-            state: ClientState::Idle,
-        }
+        Self { shared: Arc::clone(shared), shard, request, state: ClientState::Idle }
     }
 
     /// The answer to the request.
@@ -213,9 +208,7 @@ impl<W: World> Drop for Client<W> {
         if leaves {
             let mailbox = self.shared.turn(self.shard, |turn| {
                 let mailbox = turn.shard.mailboxes.remove(&self.request);
-                turn.handle(Input::Leave {
-                    request: self.request,
-                });
+                turn.handle(Input::Leave { request: self.request });
                 mailbox
             });
             // Its waker goes after the turn, for the same reason as in `poll_letter`.

@@ -26,46 +26,19 @@ impl<W: World> Turn<'_, W> {
             Effect::Refuse { request, refusal } => self.post(request, Letter::Refuse(refusal)),
             Effect::PurgeDone { purge, report } => {
                 let waiting = self.shard.purges.remove(&purge);
-                self.errands
-                    .extend(waiting.map(|waiting| Errand::Report(waiting, report)));
+                self.errands.extend(waiting.map(|waiting| Errand::Report(waiting, report)));
             }
             Effect::Fetch { op, fill, head } => self.fetch(op, fill, head),
             Effect::Pull { op, fill } => self.pull(op, fill),
             Effect::Cancel { fill } => self.let_go(fill),
-            Effect::Lookup {
-                op,
-                tier,
-                record,
-                key,
-                name,
-            } => self.lookup(op, tier, record, key, name),
-            Effect::Read {
-                op,
-                tier,
-                source,
-                offset,
-                length_max,
-            } => self.read(op, tier, source, offset, length_max),
+            Effect::Lookup { op, tier, record, key, name } => self.lookup(op, tier, record, key, name),
+            Effect::Read { op, tier, source, offset, length_max } => {
+                self.read(op, tier, source, offset, length_max)
+            }
             Effect::Release { tier, record } => self.close(Held::Record(record), tier),
-            Effect::Open {
-                op,
-                tier,
-                writer,
-                key,
-                name,
-            } => self.open(op, tier, writer, key, name),
-            Effect::Write {
-                op,
-                tier,
-                writer,
-                chunk,
-            } => self.write(op, tier, writer, chunk),
-            Effect::Commit {
-                op,
-                tier,
-                writer,
-                record,
-            } => self.commit(op, tier, writer, record),
+            Effect::Open { op, tier, writer, key, name } => self.open(op, tier, writer, key, name),
+            Effect::Write { op, tier, writer, chunk } => self.write(op, tier, writer, chunk),
+            Effect::Commit { op, tier, writer, record } => self.commit(op, tier, writer, record),
             Effect::Discard { tier, writer } => self.close(Held::Writer(writer), tier),
             Effect::Delete { op, tier, key, name } => self.delete(op, tier, key, name),
         }
@@ -88,10 +61,7 @@ impl<W: World> Turn<'_, W> {
 
     fn pull(&mut self, op: OpId, fill: FillId) {
         let fetch = self.shard.fetches.get(&fill).cloned();
-        let lost = Input::PullFailed {
-            op,
-            failure: OriginFailure::Abandoned,
-        };
+        let lost = Input::PullFailed { op, failure: OriginFailure::Abandoned };
         let call = Call::new(Arc::clone(self.shared), self.number, Part::Fetch(fill), lost);
         self.errands.push(Errand::Pull(fetch, Pull { op, call }));
     }
@@ -150,15 +120,10 @@ impl<W: World> Turn<'_, W> {
     }
 
     fn delete(&mut self, op: OpId, tier: TierId, key: CacheKey, name: Option<RecordName>) {
-        self.ask(
-            tier,
-            Part::Alone,
-            Input::DeleteFailed { op },
-            |shared| async move {
-                let existed = shared.tier(tier).delete(key, name).await?;
-                Ok(Input::Deleted { op, existed })
-            },
-        );
+        self.ask(tier, Part::Alone, Input::DeleteFailed { op }, |shared| async move {
+            let existed = shared.tier(tier).delete(key, name).await?;
+            Ok(Input::Deleted { op, existed })
+        });
     }
 
     /// Starts a task that makes a tier call and feeds its answer, or `failure`.

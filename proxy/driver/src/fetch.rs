@@ -28,10 +28,7 @@ pub(crate) async fn run<W: World>(
     head: Arc<RequestHead>,
     mut pulls: mpsc::Receiver<Pull<W>>,
 ) {
-    let lost = Input::FetchFailed {
-        op,
-        failure: OriginFailure::Abandoned,
-    };
+    let lost = Input::FetchFailed { op, failure: OriginFailure::Abandoned };
     let call = Call::new(Arc::clone(&shared), shard, Part::Fetch(fill), lost);
     let answer = tokio::select! {
         biased;

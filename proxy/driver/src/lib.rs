@@ -49,9 +49,7 @@ pub struct Driver<W: World> {
 
 impl<W: World> Clone for Driver<W> {
     fn clone(&self) -> Self {
-        Self {
-            shared: Arc::clone(&self.shared),
-        }
+        Self { shared: Arc::clone(&self.shared) }
     }
 }
 
@@ -66,9 +64,7 @@ impl<W: World> Driver<W> {
         seed: Seed,
         shards: NonZeroU32,
     ) -> Result<Self, TierError> {
-        let missing = config
-            .byte_tiers()
-            .find(|wanted| parts.tiers.iter().all(|(id, _)| id != wanted));
+        let missing = config.byte_tiers().find(|wanted| parts.tiers.iter().all(|(id, _)| id != wanted));
         if let Some(tier) = missing {
             return Err(TierError(format!(
                 "the configuration names tier {}, but the driver was given no such tier",
@@ -111,12 +107,8 @@ impl<W: World> Driver<W> {
     /// Removes `key` from every tier; returns when every tier has answered, with what was seen. Dropping the future does
     /// not stop the purge.
     pub async fn purge(&self, key: CacheKey) -> Vec<(TierId, PurgeOutcome)> {
-        let report = self
-            .shared
-            .turn(self.shared.shard_of(key), |turn| turn.purge(key));
-        report
-            .await
-            .expect("the engine ends every purge, and `self` keeps the table of open ones")
+        let report = self.shared.turn(self.shared.shard_of(key), |turn| turn.purge(key));
+        report.await.expect("the engine ends every purge, and `self` keeps the table of open ones")
     }
 
     /// What is open now, over all shards. When nothing is, no client waits and every tier call whose answer matters has

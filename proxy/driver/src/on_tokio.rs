@@ -17,9 +17,7 @@ pub struct TokioClock {
 impl TokioClock {
     /// A clock that stands at zero now.
     pub fn new() -> Self {
-        Self {
-            origin: tokio::time::Instant::now(),
-        }
+        Self { origin: tokio::time::Instant::now() }
     }
 }
 
@@ -65,9 +63,7 @@ impl TokioSpawn {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn current() -> Self {
-        Self {
-            home: Handle::current(),
-        }
+        Self { home: Handle::current() }
     }
 }
 

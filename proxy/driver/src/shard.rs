@@ -140,12 +140,7 @@ impl<W: World> Shared<W> {
         let mut errands = Vec::new();
         let result = {
             let mut shard = self.lock(number);
-            work(&mut Turn {
-                shared: self,
-                number,
-                shard: &mut shard,
-                errands: &mut errands,
-            })
+            work(&mut Turn { shared: self, number, shard: &mut shard, errands: &mut errands })
         };
         for errand in errands {
             errand.run(self);
@@ -281,10 +276,7 @@ impl<W: World> Turn<'_, W> {
 
     /// Names a writer or record of this shard's engine for a tier.
     pub(crate) fn handle_of<I>(&self, id: I) -> Handle<I> {
-        Handle {
-            shard: self.number,
-            id,
-        }
+        Handle { shard: self.number, id }
     }
 }
 

@@ -85,10 +85,7 @@ pub(crate) fn unseal(sealed: &[u8], size: usize) -> Result<&[u8], BlockError> {
                 Err(BlockError::Checksum)
             }
         }
-        Some(_) | None => Err(BlockError::Size {
-            found: sealed.len(),
-            expected,
-        }),
+        Some(_) | None => Err(BlockError::Size { found: sealed.len(), expected }),
     }
 }
 
@@ -106,11 +103,7 @@ pub(crate) struct Tail {
 
 impl Tail {
     pub(crate) fn new(block_bytes: u32) -> Self {
-        Self {
-            block_bytes,
-            stored: 0,
-            held: BytesMut::new(),
-        }
+        Self { block_bytes, stored: 0, held: BytesMut::new() }
     }
 
     /// Takes in the next bytes of the body.
@@ -142,10 +135,7 @@ impl Tail {
 
     /// How the stored blocks lie.
     pub(crate) fn stored(&self) -> Layout {
-        Layout {
-            block_bytes: self.block_bytes,
-            length: self.stored,
-        }
+        Layout { block_bytes: self.block_bytes, length: self.stored }
     }
 
     /// At most `length_max` held bytes from `offset` on; `None` when that byte is stored, not held.

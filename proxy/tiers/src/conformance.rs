@@ -44,20 +44,12 @@ struct Object {
 
 impl Object {
     fn new(number: u64, length: usize) -> Self {
-        Self {
-            number,
-            key: CacheKey::of("conformance.example", &format!("/{number}")),
-            length,
-        }
+        Self { number, key: CacheKey::of("conformance.example", &format!("/{number}")), length }
     }
 
     /// Another version for the same key.
     fn version(self, number: u64, length: usize) -> Self {
-        Self {
-            number,
-            length,
-            ..self
-        }
+        Self { number, length, ..self }
     }
 
     fn name(self) -> RecordName {
@@ -66,31 +58,19 @@ impl Object {
     }
 
     fn writer(self) -> Handle<WriterId> {
-        Handle {
-            shard: SHARD,
-            id: WriterId(self.number),
-        }
+        Handle { shard: SHARD, id: WriterId(self.number) }
     }
 
     fn handle(self) -> Handle<RecordId> {
-        Handle {
-            shard: SHARD,
-            id: RecordId(self.number),
-        }
+        Handle { shard: SHARD, id: RecordId(self.number) }
     }
 
     fn written(self) -> Handle<ReadSource> {
-        Handle {
-            shard: SHARD,
-            id: ReadSource::Writer(self.writer().id),
-        }
+        Handle { shard: SHARD, id: ReadSource::Writer(self.writer().id) }
     }
 
     fn recorded(self) -> Handle<ReadSource> {
-        Handle {
-            shard: SHARD,
-            id: ReadSource::Record(self.handle().id),
-        }
+        Handle { shard: SHARD, id: ReadSource::Record(self.handle().id) }
     }
 
     /// Bytes without a short period, so that no piece passes for another.
@@ -158,11 +138,7 @@ async fn read_all(tier: &impl ByteTier, source: Handle<ReadSource>, length: usiz
     while body.len() < length {
         let piece = tier.read(source, body.len() as u64, step).await;
         let piece = piece.unwrap_or_else(|error| panic!("reading {source:?} at {}: {error}", body.len()));
-        assert!(
-            (1..=step).contains(&(piece.len() as u64)),
-            "a read of {} bytes",
-            piece.len()
-        );
+        assert!((1..=step).contains(&(piece.len() as u64)), "a read of {} bytes", piece.len());
         body.extend_from_slice(&piece);
     }
     assert_eq!(body.len(), length, "reads went past the end");
@@ -182,9 +158,7 @@ pub async fn what_was_committed_is_read_back(tier: &impl ByteTier) {
 pub async fn a_name_finds_its_own_record(tier: &impl ByteTier) {
     let object = Object::new(10, 100);
     object.store(tier).await;
-    let found = tier
-        .lookup(object.handle(), object.key, Some(object.name()))
-        .await;
+    let found = tier.lookup(object.handle(), object.key, Some(object.name())).await;
     assert_eq!(found, Ok(Some((*object.record()).clone())));
     tier.release(object.handle());
     let other = Object::new(11, 100);
@@ -221,10 +195,7 @@ pub async fn a_discarded_record_is_gone(tier: &impl ByteTier) {
 /// beyond them.
 pub async fn a_writer_reads_what_was_acknowledged(tier: &impl ByteTier) {
     let object = Object::new(40, 700_000);
-    assert_eq!(
-        tier.open(object.writer(), object.key, object.name()).await,
-        Ok(())
-    );
+    assert_eq!(tier.open(object.writer(), object.key, object.name()).await, Ok(()));
     let body = object.body();
     for begin in (0..body.len()).step_by(90_001) {
         let end = body.len().min(begin + 90_001);
@@ -232,10 +203,7 @@ pub async fn a_writer_reads_what_was_acknowledged(tier: &impl ByteTier) {
         let read = read_all(tier, object.written(), end, 120_000).await;
         assert!(read == body[..end], "the first {end} bytes changed");
         let beyond = tier.read(object.written(), end as u64, 1).await;
-        assert!(
-            beyond.is_err(),
-            "a byte was read that was not written: {beyond:?}"
-        );
+        assert!(beyond.is_err(), "a byte was read that was not written: {beyond:?}");
     }
     assert_eq!(tier.commit(object.writer(), object.record()).await, Ok(()));
     let read = read_all(tier, object.written(), body.len(), 120_000).await;
@@ -248,10 +216,7 @@ pub async fn a_writer_reads_what_was_acknowledged(tier: &impl ByteTier) {
 pub async fn an_open_record_stays_what_it_was(tier: &impl ByteTier) {
     let old = Object::new(50, 600_000);
     old.store(tier).await;
-    assert_eq!(
-        tier.lookup(old.handle(), old.key, None).await,
-        Ok(Some((*old.record()).clone()))
-    );
+    assert_eq!(tier.lookup(old.handle(), old.key, None).await, Ok(Some((*old.record()).clone())));
     let first = tier.read(old.recorded(), 0, 10).await;
     assert_eq!(first, Ok(old.body().slice(..10)));
     let new = old.version(51, 500_000);

@@ -109,24 +109,14 @@ impl DirTier {
     /// Another process has it, or the system refuses.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, DirError> {
         let root = root.into();
-        let lock = prepare(&root).map_err(|error| DirError::Unusable {
-            path: root.clone(),
-            error,
-        })?;
+        let lock = prepare(&root).map_err(|error| DirError::Unusable { path: root.clone(), error })?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(DirError::InUse { path: root }),
             Err(TryLockError::Error(error)) => return Err(DirError::Unusable { path: root, error }),
         }
-        let shared = Shared {
-            root,
-            sequence: AtomicU64::new(1),
-            open: Mutex::default(),
-            _lock: lock,
-        };
-        Ok(Self {
-            shared: Arc::new(shared),
-        })
+        let shared = Shared { root, sequence: AtomicU64::new(1), open: Mutex::default(), _lock: lock };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Runs `work` where it may wait for the disk.
@@ -153,11 +143,7 @@ impl DirTier {
 /// Creates the directories; the lock file comes first, which shows whether this place is writable.
 fn prepare(root: &Path) -> io::Result<File> {
     fs::create_dir_all(root)?;
-    let lock = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(root.join(LOCK))?;
+    let lock = File::options().create(true).truncate(false).write(true).open(root.join(LOCK))?;
     let records = root.join(RECORDS);
     create(&root.join(INCOMING))?;
     create(&records)?;
@@ -290,15 +276,9 @@ impl ByteTier for DirTier {
         let wrong = move |error: FileError| TierError(format!("disk: reading {source:?}: {error}"));
         match source.id {
             ReadSource::Record(id) => {
-                let record = self
-                    .shared
-                    .open()
-                    .records
-                    .get(&Handle { shard, id })
-                    .map(Arc::clone);
+                let record = self.shared.open().records.get(&Handle { shard, id }).map(Arc::clone);
                 let record = record.ok_or_else(|| TierError(format!("disk: {source:?} is not open")))?;
-                self.blocking(move |_| record.read(offset, length_max).map_err(wrong))
-                    .await
+                self.blocking(move |_| record.read(offset, length_max).map_err(wrong)).await
             }
             ReadSource::Writer(id) => {
                 let writer = self.writer(Handle { shard, id })?;
@@ -306,8 +286,7 @@ impl ByteTier for DirTier {
                     Some(bytes) if bytes.is_empty() => Err(wrong(FileError::Offset(offset))),
                     Some(bytes) => Ok(bytes),
                     None => {
-                        self.blocking(move |_| writer.read_stored(offset, length_max).map_err(wrong))
-                            .await
+                        self.blocking(move |_| writer.read_stored(offset, length_max).map_err(wrong)).await
                     }
                 }
             }
@@ -320,9 +299,7 @@ impl ByteTier for DirTier {
     }
 
     async fn open(&self, handle: Handle<WriterId>, key: CacheKey, name: RecordName) -> Result<(), TierError> {
-        let writer = self
-            .blocking(move |shared| Writer::create(shared.incoming(name), key, name))
-            .await?;
+        let writer = self.blocking(move |shared| Writer::create(shared.incoming(name), key, name)).await?;
         self.shared.open().writers.insert(handle, Arc::new(writer));
         Ok(())
     }

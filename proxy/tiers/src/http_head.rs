@@ -85,12 +85,7 @@ pub fn request_head(parts: &request::Parts) -> Result<RequestHead, HeadError> {
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
     let mut fields = end_to_end(&parts.headers);
     fields.remove(|name| name == "host");
-    Ok(RequestHead {
-        method,
-        authority: authority(parts)?,
-        target: target.into(),
-        fields,
-    })
+    Ok(RequestHead { method, authority: authority(parts)?, target: target.into(), fields })
 }
 
 /// The target's authority wins over `Host` (RFC 9112 section 3.2.2), but there is never more than one `Host`.
@@ -115,10 +110,7 @@ fn authority(parts: &request::Parts) -> Result<Box<str>, HeadError> {
 
 /// The engine's view of a response's head.
 pub fn response_head(parts: &response::Parts) -> Head {
-    Head {
-        status: parts.status.as_u16(),
-        fields: end_to_end(&parts.headers),
-    }
+    Head { status: parts.status.as_u16(), fields: end_to_end(&parts.headers) }
 }
 
 /// Every field but the hop-by-hop ones, in order. A `Content-Length` beside `Transfer-Encoding` goes too: the latter
@@ -183,16 +175,10 @@ pub fn age(age: Duration) -> HeaderValue {
 /// lifetime.
 pub fn cache_status(outcome: Outcome, fresh_for: Duration) -> HeaderValue {
     match outcome {
-        Outcome::Hit { tier } => status(&format!(
-            "hit; ttl={}; detail={}",
-            fresh_for.as_secs(),
-            tier.as_str()
-        )),
-        Outcome::Miss {
-            reason,
-            collapsed,
-            storing,
-        } => {
+        Outcome::Hit { tier } => {
+            status(&format!("hit; ttl={}; detail={}", fresh_for.as_secs(), tier.as_str()))
+        }
+        Outcome::Miss { reason, collapsed, storing } => {
             let (forward, detail) = match reason {
                 MissReason::Absent => ("uri-miss", None),
                 MissReason::Stale => ("stale", None),
@@ -201,9 +187,7 @@ pub fn cache_status(outcome: Outcome, fresh_for: Duration) -> HeaderValue {
             };
             let stored = if storing { "; stored" } else { "" };
             let collapsed = if collapsed { "; collapsed" } else { "" };
-            let detail = detail
-                .map(|detail| format!("; detail={detail}"))
-                .unwrap_or_default();
+            let detail = detail.map(|detail| format!("; detail={detail}")).unwrap_or_default();
             status(&format!("fwd={forward}{stored}{collapsed}{detail}"))
         }
     }

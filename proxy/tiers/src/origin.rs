@@ -83,24 +83,14 @@ impl<C: Connect> HttpOrigin<C> {
             count_max: options.idle_connections_max.get(),
             time_max: options.idle_time_max,
         });
-        Self {
-            connector,
-            authority: authority.into(),
-            options,
-            idle,
-        }
+        Self { connector, authority: authority.into(), options, idle }
     }
 
     /// Over an idle connection if one is left, and once more over a new one if that was closed under our hands.
     async fn exchange(&self, head: &RequestHead) -> Result<(Response<Incoming>, Connection), OriginFailure> {
         if let Some(mut connection) = self.idle.take().await {
             let request = self.request(head)?;
-            match timeout(
-                self.options.head_time_max,
-                connection.sender.send_request(request),
-            )
-            .await
-            {
+            match timeout(self.options.head_time_max, connection.sender.send_request(request)).await {
                 Ok(Ok(response)) => return Ok((response, connection)),
                 // GET and HEAD are idempotent, and no part of a response was handed on (RFC 9110 section 9.2.2).
                 Ok(Err(error)) if !error.is_parse() => {}
@@ -110,12 +100,7 @@ impl<C: Connect> HttpOrigin<C> {
         }
         let mut connection = self.connect().await?;
         let request = self.request(head)?;
-        match timeout(
-            self.options.head_time_max,
-            connection.sender.send_request(request),
-        )
-        .await
-        {
+        match timeout(self.options.head_time_max, connection.sender.send_request(request)).await {
             Ok(Ok(response)) => Ok((response, connection)),
             Ok(Err(error)) if error.is_parse() => Err(OriginFailure::Malformed),
             Ok(Err(_)) => Err(OriginFailure::Broken),
@@ -124,13 +109,10 @@ impl<C: Connect> HttpOrigin<C> {
     }
 
     async fn connect(&self) -> Result<Connection, OriginFailure> {
-        let stream = timeout(
-            self.options.connect_time_max,
-            self.connector.connect(&self.authority),
-        )
-        .await
-        .map_err(|_elapsed| OriginFailure::Unreachable)?
-        .map_err(|_| OriginFailure::Unreachable)?;
+        let stream = timeout(self.options.connect_time_max, self.connector.connect(&self.authority))
+            .await
+            .map_err(|_elapsed| OriginFailure::Unreachable)?
+            .map_err(|_| OriginFailure::Unreachable)?;
         let (sender, driver) = http1::Builder::new()
             .max_buf_size(READ_AHEAD_MAX)
             .max_headers(FIELD_LINES_MAX)
@@ -191,11 +173,7 @@ impl<C: Connect> Origin for HttpOrigin<C> {
         let head = http_head::response_head(&parts);
         let length = head.length();
         let body = HttpBody {
-            state: Reading::Open {
-                incoming,
-                connection,
-                length,
-            },
+            state: Reading::Open { incoming, connection, length },
             idle: Arc::clone(&self.idle),
             chunk_time_max: self.options.chunk_time_max,
         };
@@ -216,11 +194,7 @@ pub struct HttpBody {
 /// ```
 enum Reading {
     /// More may come.
-    Open {
-        incoming: Incoming,
-        connection: Connection,
-        length: Length,
-    },
+    Open { incoming: Incoming, connection: Connection, length: Length },
     /// All of it was handed over; the connection is idle.
     Ended,
     /// It broke off; the connection is closed.
@@ -261,10 +235,7 @@ impl OriginBody for HttpBody {
 
 /// Why a body broke off, from the reason that hyper keeps as an I/O error below its own.
 fn body_failure(error: &hyper::Error, length: Length) -> OriginFailure {
-    let kind = error
-        .source()
-        .and_then(|source| source.downcast_ref::<io::Error>())
-        .map(io::Error::kind);
+    let kind = error.source().and_then(|source| source.downcast_ref::<io::Error>()).map(io::Error::kind);
     match (kind, length) {
         (Some(io::ErrorKind::UnexpectedEof), Length::Known(_)) => OriginFailure::TooShort,
         (Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData), _) => OriginFailure::Malformed,

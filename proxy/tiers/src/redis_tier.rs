@@ -61,9 +61,7 @@ pub struct RedisOptions {
 
 impl Default for RedisOptions {
     fn default() -> Self {
-        Self {
-            command_time_max: Duration::from_millis(250),
-        }
+        Self { command_time_max: Duration::from_millis(250) }
     }
 }
 
@@ -123,9 +121,7 @@ impl<C: Connect> RedisTier<C> {
             link: Link::new(connector, authority.into(), options.command_time_max),
             open: Mutex::default(),
         };
-        Self {
-            shared: Arc::new(shared),
-        }
+        Self { shared: Arc::new(shared) }
     }
 
     fn writer(&self, handle: Handle<WriterId>) -> Result<Arc<Writer>, TierError> {
@@ -147,10 +143,7 @@ impl<C: Connect> Shared<C> {
         let head = StoredHead::decode(&bytes)
             .map_err(|error| TierError(format!("redis: the head of {key} cannot be read: {error}")))?;
         if head.record.key != key {
-            return Err(TierError(format!(
-                "redis: under {key} lies the head of {}",
-                head.record.key
-            )));
+            return Err(TierError(format!("redis: under {key} lies the head of {}", head.record.key)));
         }
         Ok(Some(head))
     }
@@ -180,24 +173,18 @@ impl<C: Connect> Shared<C> {
         let parts: Vec<String> = (0..layout.count()).map(|index| writer.keys.part(index)).collect();
         for parts in parts.chunks(PIPELINE_KEYS_MAX) {
             if !self.link.expire_all(parts, head_time + PART_TIME).await? {
-                return Err(TierError(
-                    "redis: a part of the body is gone before its commit".to_owned(),
-                ));
+                return Err(TierError("redis: a part of the body is gone before its commit".to_owned()));
             }
         }
         let head = StoredHead::encode(record, layout);
-        self.link
-            .store(&writer.keys.head_in_waiting(), head, head_time)
-            .await?;
+        self.link.store(&writer.keys.head_in_waiting(), head, head_time).await?;
         if self.open().doubts.len() >= DOUBTS_MAX {
             self.settle_doubts().await?;
         }
         let doubt = (writer.keys.key, writer.keys.name);
         // Entered before the rename, so that it is there even if this future is dropped meanwhile.
         self.open().doubts.insert(doubt);
-        self.link
-            .rename(&writer.keys.head_in_waiting(), &keys::current(record.key))
-            .await?;
+        self.link.rename(&writer.keys.head_in_waiting(), &keys::current(record.key)).await?;
         self.open().doubts.remove(&doubt);
         Ok(())
     }
@@ -213,10 +200,8 @@ impl<C: Connect> Shared<C> {
 
     /// Removes the heads-in-waiting of commits in doubt. Once they are gone, a rename that is still on its way does nothing.
     async fn settle(&self, doubts: &[(CacheKey, RecordName)]) -> Result<(), TierError> {
-        let waiting: Vec<String> = doubts
-            .iter()
-            .map(|&(key, name)| Keys { key, name }.head_in_waiting())
-            .collect();
+        let waiting: Vec<String> =
+            doubts.iter().map(|&(key, name)| Keys { key, name }.head_in_waiting()).collect();
         if !waiting.is_empty() {
             self.link.delete(&waiting).await?;
         }
@@ -268,10 +253,7 @@ impl<C: Connect> Shared<C> {
 
 /// What is left of a lifetime, within what a head may live.
 fn remaining(freshness: &StoredFreshness) -> Duration {
-    freshness
-        .lifetime
-        .saturating_sub(freshness.age_then)
-        .clamp(HEAD_TIME_MIN, HEAD_TIME_MAX)
+    freshness.lifetime.saturating_sub(freshness.age_then).clamp(HEAD_TIME_MIN, HEAD_TIME_MAX)
 }
 
 impl Writer {
@@ -299,14 +281,9 @@ impl Writer {
         let state = self.writing()?;
         let given = (record.key, record.name, record.length.0);
         if given != (self.keys.key, self.keys.name, state.tail.length()) {
-            return Err(TierError(
-                "redis: a commit's record is not that of what was written".to_owned(),
-            ));
+            return Err(TierError("redis: a commit's record is not that of what was written".to_owned()));
         }
-        Ok(Layout {
-            block_bytes: PART_BYTES,
-            length: record.length.0,
-        })
+        Ok(Layout { block_bytes: PART_BYTES, length: record.length.0 })
     }
 
     /// The last part, sealed, if it is a short one.
@@ -342,13 +319,7 @@ impl<C: Connect> ByteTier for RedisTier<C> {
         let Some(head) = head.filter(|head| is_shown(head.record.name)) else {
             return Ok(None);
         };
-        let record = OpenRecord {
-            keys: Keys {
-                key,
-                name: head.record.name,
-            },
-            layout: head.layout,
-        };
+        let record = OpenRecord { keys: Keys { key, name: head.record.name }, layout: head.layout };
         self.shared.open().records.insert(handle, record);
         Ok(Some(head.record))
     }
@@ -373,10 +344,7 @@ impl<C: Connect> ByteTier for RedisTier<C> {
                         return Err(TierError(format!("redis: the body has no byte {offset}")));
                     }
                     Some(bytes) => return Ok(bytes),
-                    None => OpenRecord {
-                        keys: writer.keys,
-                        layout: state.tail.stored(),
-                    },
+                    None => OpenRecord { keys: writer.keys, layout: state.tail.stored() },
                 }
             }
         };
@@ -391,10 +359,7 @@ impl<C: Connect> ByteTier for RedisTier<C> {
     async fn open(&self, handle: Handle<WriterId>, key: CacheKey, name: RecordName) -> Result<(), TierError> {
         let writer = Writer {
             keys: Keys { key, name },
-            state: Mutex::new(Writing {
-                tail: Tail::new(PART_BYTES),
-                phase: Phase::Writing,
-            }),
+            state: Mutex::new(Writing { tail: Tail::new(PART_BYTES), phase: Phase::Writing }),
         };
         self.shared.open().writers.insert(handle, Arc::new(writer));
         Ok(())
@@ -404,11 +369,7 @@ impl<C: Connect> ByteTier for RedisTier<C> {
         let writer = self.writer(handle)?;
         writer.writing()?.tail.push(&chunk);
         while let Some((index, part)) = writer.full_part() {
-            let stored = self
-                .shared
-                .link
-                .store(&writer.keys.part(index), part, PART_TIME)
-                .await;
+            let stored = self.shared.link.store(&writer.keys.part(index), part, PART_TIME).await;
             let mut state = writer.state();
             match stored {
                 // Until now it was held, so that reads went on.

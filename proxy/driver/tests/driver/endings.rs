@@ -9,21 +9,13 @@ use tiergate_engine::{
 use tokio::task::JoinSet;
 
 fn cancelling(raw: RawConfig) -> RawConfig {
-    RawConfig {
-        fill: RawFill {
-            on_abandon: OnAbandon::Cancel,
-            ..raw.fill
-        },
-        ..raw
-    }
+    RawConfig { fill: RawFill { on_abandon: OnAbandon::Cancel, ..raw.fill }, ..raw }
 }
 
 /// Thirty clients read a body that breaks off: each sees it broken, again and again, and no tier keeps any of it.
 async fn check_broken(ending: Ending, failure: OriginFailure) {
     let rig = Rig::new(memory_and_disk()).await;
-    let script = Script::chunks(4, 1000)
-        .field("content-length", "8000")
-        .ending(ending);
+    let script = Script::chunks(4, 1000).field("content-length", "8000").ending(ending);
     rig.script("/torn", &script);
     let mut clients = JoinSet::new();
     for _ in 0..30 {
@@ -86,15 +78,8 @@ async fn dropping_a_request_leaves() {
     assert!(waited.is_err(), "the head takes an hour");
     assert_eq!(rig.origin.asked(), ["/slow"]);
     rig.settle().await;
-    let left = |event: &Event| {
-        matches!(
-            event,
-            Event::Served {
-                end: End::Aborted(AbortReason::ClientLeft),
-                ..
-            }
-        )
-    };
+    let left =
+        |event: &Event| matches!(event, Event::Served { end: End::Aborted(AbortReason::ClientLeft), .. });
     assert_eq!(rig.ear.count(left), 1);
 }
 
@@ -104,26 +89,11 @@ async fn dropping_a_body_leaves_and_cancels() {
     let rig = Rig::new(cancelling(memory_and_disk())).await;
     rig.script("/a", &Script::chunks(100, 1000));
     let mut served = rig.served("/a").await;
-    assert_eq!(
-        served
-            .body
-            .next()
-            .await
-            .map(|chunk| chunk.map(|bytes| bytes.len())),
-        Ok(Some(1000))
-    );
+    assert_eq!(served.body.next().await.map(|chunk| chunk.map(|bytes| bytes.len())), Ok(Some(1000)));
     assert_eq!(rig.origin.open.load(Ordering::Relaxed), 1);
     drop(served);
     rig.settle().await;
-    let cancelled = |event: &Event| {
-        matches!(
-            event,
-            Event::FetchEnded {
-                end: FetchEnd::Cancelled,
-                ..
-            }
-        )
-    };
+    let cancelled = |event: &Event| matches!(event, Event::FetchEnded { end: FetchEnd::Cancelled, .. });
     assert_eq!(rig.ear.count(cancelled), 1);
     assert!(!rig.is_in_l0("/a"));
     assert_eq!(rig.tier.stored(), []);
@@ -146,10 +116,7 @@ async fn an_abandoned_fetch_is_finished_when_it_may_be() {
 #[tokio::test(start_paused = true)]
 async fn an_end_waits_for_a_busy_client() {
     let rig = Rig::new(memory_only()).await;
-    rig.script(
-        "/torn",
-        &Script::chunks(2, 10).ending(Ending::Fails(OriginFailure::Broken)),
-    );
+    rig.script("/torn", &Script::chunks(2, 10).ending(Ending::Fails(OriginFailure::Broken)));
     let mut served = rig.served("/torn").await;
     assert!(served.body.next().await.is_ok_and(|chunk| chunk.is_some()));
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -175,11 +142,6 @@ async fn a_panic_is_not_survived_by_its_shard() {
     tasks.spawn(async move { drop(get(&driver, "/a").await) });
     let asked = tasks.join_next().await.expect("one task was spawned");
     let panic = asked.expect_err("the shard is gone").into_panic();
-    let reason = panic
-        .downcast_ref::<String>()
-        .expect("`expect` panics with a string");
-    assert!(
-        reason.starts_with("an engine that panicked has lost its state"),
-        "{reason}"
-    );
+    let reason = panic.downcast_ref::<String>().expect("`expect` panics with a string");
+    assert!(reason.starts_with("an engine that panicked has lost its state"), "{reason}");
 }

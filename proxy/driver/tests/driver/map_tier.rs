@@ -135,12 +135,8 @@ impl ByteTier for Lent<MapTier> {
             ReadSource::Writer(id) => contents.writing.get(&Handle { shard, id }),
         };
         let body = body.ok_or_else(no_such_handle)?;
-        let start = usize::try_from(offset)
-            .expect("test bodies are small")
-            .min(body.len());
-        let length = usize::try_from(length_max)
-            .unwrap_or(usize::MAX)
-            .min(body.len() - start);
+        let start = usize::try_from(offset).expect("test bodies are small").min(body.len());
+        let length = usize::try_from(length_max).unwrap_or(usize::MAX).min(body.len() - start);
         Ok(Bytes::copy_from_slice(&body[start..start + length]))
     }
 

@@ -18,11 +18,7 @@ async fn a_miss_is_followed_by_a_hit() {
     rig.script("/a", &script);
 
     let mut first = rig.served("/a").await;
-    let missed = Outcome::Miss {
-        reason: MissReason::Absent,
-        collapsed: false,
-        storing: true,
-    };
+    let missed = Outcome::Miss { reason: MissReason::Absent, collapsed: false, storing: true };
     assert_eq!(first.outcome, missed);
     assert_eq!(read(&mut first.body).await, Ok(script.body()));
     let mut second = rig.served("/a").await;
@@ -72,10 +68,7 @@ async fn concurrent_requests_share_one_fetch() {
         assert_eq!(body, Ok(script.body()));
     }
     assert_eq!(rig.origin.asked().len(), 20);
-    assert_eq!(
-        rig.ear.count(|event| matches!(event, Event::Collapsed { .. })),
-        20 * 99
-    );
+    assert_eq!(rig.ear.count(|event| matches!(event, Event::Collapsed { .. })), 20 * 99);
     let requested = |event: &Event| matches!(event, Event::Requested { .. });
     assert_eq!(rig.ear.shards(requested), [0, 1, 2, 3].into());
     rig.settle().await;
@@ -87,15 +80,8 @@ async fn concurrent_requests_share_one_fetch() {
 #[tokio::test(start_paused = true)]
 async fn a_slow_reader_holds_the_origin_back() {
     let window = ByteCount::kib(64);
-    let fill = RawFill {
-        window,
-        ..RawFill::default()
-    };
-    let rig = Rig::new(tiergate_engine::RawConfig {
-        fill,
-        ..nothing_kept()
-    })
-    .await;
+    let fill = RawFill { window, ..RawFill::default() };
+    let rig = Rig::new(tiergate_engine::RawConfig { fill, ..nothing_kept() }).await;
     let script = Script::chunks(1000, 4096);
     rig.script("/long", &script);
 

@@ -109,14 +109,7 @@ async fn the_timer_wakes_the_engine() {
     assert!(read(&mut served.body).await == Ok(script.body()));
     assert!(begun.elapsed() < Duration::from_secs(10));
     let left_behind = |event: &Event| {
-        matches!(
-            event,
-            Event::LaneDropped {
-                tier: TierId::L2,
-                why: LaneEnd::Stalled | LaneEnd::Full,
-                ..
-            }
-        )
+        matches!(event, Event::LaneDropped { tier: TierId::L2, why: LaneEnd::Stalled | LaneEnd::Full, .. })
     };
     assert_eq!(rig.ear.count(left_behind), 1);
 }
@@ -145,13 +138,7 @@ async fn a_purge_reports_each_tier() {
 
     let mut report = rig.driver.purge(key("/a")).await;
     report.sort_by_key(|(tier, _)| *tier);
-    assert_eq!(
-        report,
-        [
-            (TierId::L0, PurgeOutcome::Absent),
-            (TierId::L2, PurgeOutcome::Absent)
-        ]
-    );
+    assert_eq!(report, [(TierId::L0, PurgeOutcome::Absent), (TierId::L2, PurgeOutcome::Absent)]);
     rig.settle().await;
 }
 
@@ -165,12 +152,7 @@ async fn the_engine_hears_of_a_calendar_that_jumped() {
     assert!(read(&mut served.body).await.is_ok());
     rig.settle().await;
     let stored = rig.tier.stored();
-    let as_of = stored
-        .first()
-        .expect("it was stored")
-        .freshness
-        .as_of
-        .as_unix_millis();
+    let as_of = stored.first().expect("it was stored").freshness.as_of.as_unix_millis();
     let since_jump = as_of - (before + 3_600_000);
     assert!(since_jump < 1000, "stored {since_jump} ms after the jump");
 }
@@ -181,8 +163,5 @@ async fn a_missing_tier_is_refused_at_start() {
     let config = Config::try_from(disk_only()).expect("the configuration is within bounds");
     let started = Driver::start(parts_without_tiers(), &config, Seed(1), NonZeroU32::MIN).await;
     let error = started.err().expect("l2 is missing");
-    assert_eq!(
-        error.0,
-        "the configuration names tier l2, but the driver was given no such tier"
-    );
+    assert_eq!(error.0, "the configuration names tier l2, but the driver was given no such tier");
 }

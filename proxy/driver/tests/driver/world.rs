@@ -184,16 +184,8 @@ impl Origin for Lent<ScriptedOrigin> {
         let script = locked(&self.scripts).get(&*head.target).cloned();
         let script = script.ok_or(OriginFailure::Unreachable)?;
         pass(script.pace).await;
-        let head = Head {
-            status: 200,
-            fields: script.fields.iter().cloned().collect(),
-        };
-        let body = ScriptedBody {
-            origin: Arc::clone(&self.0),
-            script,
-            next: 0,
-            _open: open,
-        };
+        let head = Head { status: 200, fields: script.fields.iter().cloned().collect() };
+        let body = ScriptedBody { origin: Arc::clone(&self.0), script, next: 0, _open: open };
         Ok((head, body))
     }
 }
@@ -257,10 +249,7 @@ impl Ear {
 
 impl Observer for Lent<Ear> {
     fn observe(&self, shard: u32, now: Instant, event: &Event) {
-        assert!(
-            !self.dies.load(Ordering::Relaxed),
-            "the script says that this shard dies"
-        );
+        assert!(!self.dies.load(Ordering::Relaxed), "the script says that this shard dies");
         locked(&self.events).push((shard, now, *event));
     }
 
@@ -295,10 +284,7 @@ impl Rig {
     /// A driver on a tier that an earlier one may have filled.
     pub(crate) async fn on(raw: RawConfig, shards: u32, tier: Arc<MapTier>) -> Self {
         let config = Config::try_from(raw).expect("the tests' configurations are within bounds");
-        let parts = Parts {
-            tiers: vec![(TierId::L2, Lent(Arc::clone(&tier)))],
-            ..parts_without_tiers()
-        };
+        let parts = Parts { tiers: vec![(TierId::L2, Lent(Arc::clone(&tier)))], ..parts_without_tiers() };
         let origin = Arc::clone(&parts.origin.0);
         let ear = Arc::clone(&parts.observer.0);
         let calendar_ms = Arc::clone(&parts.clock.calendar_ms);
@@ -307,14 +293,7 @@ impl Rig {
         let driver = Driver::start(parts, &config, Seed(7), shards)
             .await
             .expect("the configured tier is here and recovers");
-        Self {
-            driver,
-            origin,
-            tier,
-            ear,
-            calendar_ms,
-            tasks,
-        }
+        Self { driver, origin, tier, ear, calendar_ms, tasks }
     }
 
     pub(crate) fn script(&self, target: &str, script: &Script) {
@@ -347,25 +326,15 @@ impl Rig {
         assert_eq!(self.driver.audit(), tiergate_engine::Audit::default());
         assert_eq!(self.tier.held(), 0, "every writer and record was closed");
         assert_eq!(self.tier.closed_while_busy(), Vec::<String>::new());
-        assert_eq!(
-            self.origin.open.load(Ordering::Relaxed),
-            0,
-            "every fetch was let go"
-        );
+        assert_eq!(self.origin.open.load(Ordering::Relaxed), 0, "every fetch was let go");
     }
 }
 
 /// A fresh world.
 pub(crate) fn parts_without_tiers() -> Parts<Scripted> {
     Parts {
-        clock: TestClock {
-            clock: TokioClock::new(),
-            calendar_ms: Arc::new(AtomicU64::new(EPOCH_MS)),
-        },
-        spawn: CountingSpawn {
-            spawn: TokioSpawn::current(),
-            alive: Arc::default(),
-        },
+        clock: TestClock { clock: TokioClock::new(), calendar_ms: Arc::new(AtomicU64::new(EPOCH_MS)) },
+        spawn: CountingSpawn { spawn: TokioSpawn::current(), alive: Arc::default() },
         origin: Lent(Arc::default()),
         tiers: Vec::new(),
         observer: Lent(Arc::default()),
@@ -394,10 +363,7 @@ fn head(target: &str) -> RequestHead {
 /// Reads to the end.
 pub(crate) async fn read(body: &mut Body<Scripted>) -> Result<Vec<u8>, AbortReason> {
     let mut whole = Vec::new();
-    while let Some(chunk) = timeout(DAY, body.next())
-        .await
-        .expect("every demand is answered")?
-    {
+    while let Some(chunk) = timeout(DAY, body.next()).await.expect("every demand is answered")? {
         assert!(!chunk.is_empty(), "a chunk has bytes");
         whole.extend_from_slice(&chunk);
     }
@@ -411,27 +377,18 @@ pub(crate) fn memory_only() -> RawConfig {
 
 /// L0 and a disk.
 pub(crate) fn memory_and_disk() -> RawConfig {
-    RawConfig {
-        l2: Some(RawDiskTier::default()),
-        ..RawConfig::default()
-    }
+    RawConfig { l2: Some(RawDiskTier::default()), ..RawConfig::default() }
 }
 
 /// A disk, and nothing above it.
 pub(crate) fn disk_only() -> RawConfig {
-    RawConfig {
-        l0: None,
-        ..memory_and_disk()
-    }
+    RawConfig { l0: None, ..memory_and_disk() }
 }
 
 /// An L0 that takes no object of more than one byte.
 pub(crate) fn nothing_kept() -> RawConfig {
     RawConfig {
-        l0: Some(RawMemoryTier {
-            gate: ByteCount(1),
-            ..RawMemoryTier::default()
-        }),
+        l0: Some(RawMemoryTier { gate: ByteCount(1), ..RawMemoryTier::default() }),
         ..RawConfig::default()
     }
 }

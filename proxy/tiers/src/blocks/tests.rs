@@ -3,38 +3,16 @@ use super::*;
 /// Positions, sizes and places of blocks, at and around their borders.
 #[test]
 fn blocks_lie_where_the_layout_says() {
-    let layout = |length| Layout {
-        block_bytes: 10,
-        length,
-    };
-    for (length, count, end) in [
-        (0, 0, 0),
-        (1, 1, 5),
-        (9, 1, 13),
-        (10, 1, 14),
-        (11, 2, 19),
-        (20, 2, 28),
-    ] {
+    let layout = |length| Layout { block_bytes: 10, length };
+    for (length, count, end) in [(0, 0, 0), (1, 1, 5), (9, 1, 13), (10, 1, 14), (11, 2, 19), (20, 2, 28)] {
         assert_eq!(layout(length).count(), count, "{length}");
         assert_eq!(layout(length).begin(count), Some(end), "{length}");
     }
     let layout = layout(25);
-    assert_eq!(
-        [0, 9, 10, 24].map(|at| layout.position(at)),
-        [(0, 0), (0, 9), (1, 0), (2, 4)]
-    );
-    assert_eq!(
-        [0, 1, 2, 3, u64::MAX].map(|index| layout.size(index)),
-        [10, 10, 5, 0, 0]
-    );
-    assert_eq!(
-        [0, 1, 2].map(|index| layout.begin(index)),
-        [Some(0), Some(14), Some(28)]
-    );
-    let huge = Layout {
-        block_bytes: 1,
-        length: u64::MAX,
-    };
+    assert_eq!([0, 9, 10, 24].map(|at| layout.position(at)), [(0, 0), (0, 9), (1, 0), (2, 4)]);
+    assert_eq!([0, 1, 2, 3, u64::MAX].map(|index| layout.size(index)), [10, 10, 5, 0, 0]);
+    assert_eq!([0, 1, 2].map(|index| layout.begin(index)), [Some(0), Some(14), Some(28)]);
+    let huge = Layout { block_bytes: 1, length: u64::MAX };
     assert_eq!(huge.begin(huge.count()), None);
 }
 
@@ -50,19 +28,10 @@ fn a_block_that_changed_is_refused() {
         assert_eq!(unseal(&rotten, 5), Err(BlockError::Checksum), "bit {bit}");
     }
     for cut in 0..sealed.len() {
-        let found = Err(BlockError::Size {
-            found: cut,
-            expected: 9,
-        });
+        let found = Err(BlockError::Size { found: cut, expected: 9 });
         assert_eq!(unseal(&sealed[..cut], 5), found);
     }
-    assert_eq!(
-        unseal(&sealed, 4),
-        Err(BlockError::Size {
-            found: 9,
-            expected: 8
-        })
-    );
+    assert_eq!(unseal(&sealed, 4), Err(BlockError::Size { found: 9, expected: 8 }));
 }
 
 /// Bytes are held until they are stored, and readable from the first held one on.

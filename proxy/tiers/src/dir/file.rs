@@ -96,32 +96,19 @@ struct Footer {
 
 impl Footer {
     fn decode(bytes: &[u8; FOOTER_BYTES]) -> Result<Self, FileError> {
-        let (content, checksum) = bytes
-            .split_last_chunk::<CHECKSUM_BYTES>()
-            .expect("a footer is longer than its checksum");
+        let (content, checksum) =
+            bytes.split_last_chunk::<CHECKSUM_BYTES>().expect("a footer is longer than its checksum");
         if crc32fast::hash(content).to_le_bytes() != *checksum || content[24..] != MAGIC {
             return Err(FileError::Footer);
         }
-        let long = |at: usize| {
-            content[at..]
-                .first_chunk()
-                .map(|bytes| u64::from_le_bytes(*bytes))
-        };
-        let short = |at: usize| {
-            content[at..]
-                .first_chunk()
-                .map(|bytes| u32::from_le_bytes(*bytes))
-        };
+        let long = |at: usize| content[at..].first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
+        let short = |at: usize| content[at..].first_chunk().map(|bytes| u32::from_le_bytes(*bytes));
         let (Some(length), Some(sequence)) = (long(0), long(8)) else {
             return Err(FileError::Footer);
         };
         match (short(16), short(20)) {
             (Some(record_bytes @ 0..=RECORD_BYTES_MAX), Some(block_bytes @ 1..=BLOCK_BYTES_MAX)) => {
-                Ok(Self {
-                    layout: Layout { block_bytes, length },
-                    sequence,
-                    record_bytes,
-                })
+                Ok(Self { layout: Layout { block_bytes, length }, sequence, record_bytes })
             }
             (Some(_) | None, Some(_) | None) => Err(FileError::Footer),
         }
@@ -160,11 +147,7 @@ pub(super) fn read(file: File) -> Result<Contents, FileError> {
     if record.length.0 != layout.length {
         return Err(FileError::BodyLength);
     }
-    Ok(Contents {
-        file: RecordFile { file, layout },
-        record,
-        sequence: footer.sequence,
-    })
+    Ok(Contents { file: RecordFile { file, layout }, record, sequence: footer.sequence })
 }
 
 impl RecordFile {
@@ -203,8 +186,6 @@ pub(super) fn read_blocks(
         body.extend_from_slice(block);
         rest = after;
     }
-    let end = body
-        .len()
-        .min(within.saturating_add(usize::try_from(length_max).unwrap_or(usize::MAX)));
+    let end = body.len().min(within.saturating_add(usize::try_from(length_max).unwrap_or(usize::MAX)));
     Ok(Bytes::from(body).slice(within..end))
 }

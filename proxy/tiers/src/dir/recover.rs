@@ -39,9 +39,7 @@ pub(super) fn recover(shared: &Shared) -> Result<Vec<Record>, TierError> {
     let mut records: Vec<(u64, Record)> = newest.into_values().collect();
     records.sort_by_key(|(sequence, _)| *sequence);
     if let Some((last, _)) = records.last() {
-        shared
-            .sequence
-            .fetch_max(last.saturating_add(1), Ordering::Relaxed);
+        shared.sequence.fetch_max(last.saturating_add(1), Ordering::Relaxed);
     }
     let mut open = shared.open();
     for (_, record) in &records {
@@ -52,16 +50,9 @@ pub(super) fn recover(shared: &Shared) -> Result<Vec<Record>, TierError> {
 
 /// The record in a file, if it is a whole one and the file is where a lookup would search for it.
 fn examine(shared: &Shared, path: &Path) -> Result<Option<(u64, Record)>, TierError> {
-    let is_file = path
-        .symlink_metadata()
-        .map_err(|error| failed("recovering", path, error))?
-        .is_file();
+    let is_file = path.symlink_metadata().map_err(|error| failed("recovering", path, error))?.is_file();
     if !is_file {
-        return Err(failed(
-            "recovering",
-            path,
-            "it is no file, so it is not ours: remove it",
-        ));
+        return Err(failed("recovering", path, "it is no file, so it is not ours: remove it"));
     }
     let file = File::open(path).map_err(|error| failed("recovering", path, error))?;
     match file::read(file) {
@@ -85,9 +76,7 @@ fn examine(shared: &Shared, path: &Path) -> Result<Option<(u64, Record)>, TierEr
 fn entries(directory: &Path) -> Result<Vec<PathBuf>, TierError> {
     let mut paths = fs::read_dir(directory)
         .and_then(|entries| {
-            entries
-                .map(|entry| entry.map(|entry| entry.path()))
-                .collect::<Result<Vec<_>, _>>()
+            entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()
         })
         .map_err(|error| failed("recovering", directory, error))?;
     paths.sort();

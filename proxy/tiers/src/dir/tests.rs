@@ -15,29 +15,17 @@ fn tier(directory: &TempDir) -> DirTier {
 }
 
 const fn writer(id: u64) -> Handle<WriterId> {
-    Handle {
-        shard: 0,
-        id: WriterId(id),
-    }
+    Handle { shard: 0, id: WriterId(id) }
 }
 
-const RECORD: Handle<RecordId> = Handle {
-    shard: 0,
-    id: RecordId(1),
-};
-const SOURCE: Handle<ReadSource> = Handle {
-    shard: 0,
-    id: ReadSource::Record(RecordId(1)),
-};
+const RECORD: Handle<RecordId> = Handle { shard: 0, id: RecordId(1) };
+const SOURCE: Handle<ReadSource> = Handle { shard: 0, id: ReadSource::Record(RecordId(1)) };
 
 fn record(key: u128, name: u128, length: usize) -> Arc<Record> {
     Arc::new(Record {
         key: CacheKey(key),
         name: RecordName(name),
-        head: Arc::new(Head {
-            status: 200,
-            fields: Fields::from_iter([("etag", "\"1\"")]),
-        }),
+        head: Arc::new(Head { status: 200, fields: Fields::from_iter([("etag", "\"1\"")]) }),
         length: ByteCount(length as u64),
         // The same for all: of two records of a key, the calendar does not say which is newer.
         freshness: StoredFreshness {
@@ -50,12 +38,8 @@ fn record(key: u128, name: u128, length: usize) -> Arc<Record> {
 
 async fn store(tier: &DirTier, record: &Arc<Record>, body: &[u8]) {
     let handle = writer(record.name.0 as u64);
-    tier.open(handle, record.key, record.name)
-        .await
-        .expect("it opens");
-    tier.write(handle, Bytes::copy_from_slice(body))
-        .await
-        .expect("it writes");
+    tier.open(handle, record.key, record.name).await.expect("it opens");
+    tier.write(handle, Bytes::copy_from_slice(body)).await.expect("it writes");
     tier.commit(handle, Arc::clone(record)).await.expect("it commits");
     tier.discard(handle);
 }
@@ -80,9 +64,7 @@ fn files(root: &Path) -> Vec<PathBuf> {
 
 fn only_file(root: &Path) -> PathBuf {
     let files = files(root);
-    let [file] = &*files else {
-        panic!("one file was expected, there are {files:?}")
-    };
+    let [file] = &*files else { panic!("one file was expected, there are {files:?}") };
     file.clone()
 }
 
@@ -176,9 +158,7 @@ async fn rot_is_an_error_and_never_wrong_bytes() {
         }
     }
     fs::write(&path, &whole).expect("it is ours");
-    tier.lookup(RECORD, record.key, None)
-        .await
-        .expect("it is whole again");
+    tier.lookup(RECORD, record.key, None).await.expect("it is whole again");
     let body = Bytes::from_static(b"twenty bytes of body");
     assert_eq!(tier.read(SOURCE, 0, 99).await, Ok(body));
 }
@@ -191,16 +171,9 @@ async fn a_short_read_is_an_error() {
     let tier = tier(&directory);
     store(&tier, &record, &[7; 200_000]).await;
     tier.lookup(RECORD, record.key, None).await.expect("it is whole");
-    let file = File::options()
-        .write(true)
-        .open(only_file(directory.path()))
-        .expect("it is ours");
+    let file = File::options().write(true).open(only_file(directory.path())).expect("it is ours");
     file.set_len(150_000).expect("it is ours");
-    assert_eq!(
-        tier.read(SOURCE, 0, 65_536).await,
-        Ok(Bytes::from(vec![7; 65_536])),
-        "what is left is right"
-    );
+    assert_eq!(tier.read(SOURCE, 0, 65_536).await, Ok(Bytes::from(vec![7; 65_536])), "what is left is right");
     let read = tier.read(SOURCE, 140_000, 65_536).await;
     assert!(read.is_err(), "{read:?}");
 }
@@ -258,9 +231,7 @@ async fn a_start_cleans_up_after_a_crash() {
 fn what_is_not_committed_leaves_no_file() {
     let directory = directory();
     let runtime = || {
-        tokio::runtime::Builder::new_current_thread()
-            .build()
-            .expect("a runtime without I/O always starts")
+        tokio::runtime::Builder::new_current_thread().build().expect("a runtime without I/O always starts")
     };
     let running = runtime();
     running.block_on(async {
@@ -268,9 +239,7 @@ fn what_is_not_committed_leaves_no_file() {
         for id in [1, 2] {
             let name = RecordName(id.into());
             tier.open(writer(id), CacheKey(1), name).await.expect("it opens");
-            tier.write(writer(id), Bytes::from(vec![1; 100_000]))
-                .await
-                .expect("it writes");
+            tier.write(writer(id), Bytes::from(vec![1; 100_000])).await.expect("it writes");
         }
         assert_eq!(files(directory.path()).len(), 2);
         tier.discard(writer(1));
@@ -287,20 +256,13 @@ async fn two_writers_never_share_a_file() {
     let directory = directory();
     let tier = tier(&directory);
     let record = record(1, 0x10, 5);
-    tier.open(writer(1), record.key, record.name)
-        .await
-        .expect("it opens");
-    tier.write(writer(1), Bytes::from_static(b"hello"))
-        .await
-        .expect("it writes");
+    tier.open(writer(1), record.key, record.name).await.expect("it opens");
+    tier.write(writer(1), Bytes::from_static(b"hello")).await.expect("it writes");
     let second = tier.open(writer(2), record.key, record.name).await;
     assert!(second.is_err(), "{second:?}");
     tier.discard(writer(2));
     assert_eq!(tier.commit(writer(1), Arc::clone(&record)).await, Ok(()));
-    assert_eq!(
-        tier.lookup(RECORD, record.key, None).await,
-        Ok(Some((*record).clone()))
-    );
+    assert_eq!(tier.lookup(RECORD, record.key, None).await, Ok(Some((*record).clone())));
     assert_eq!(tier.read(SOURCE, 0, 9).await, Ok(Bytes::from_static(b"hello")));
 }
 
@@ -328,10 +290,7 @@ fn a_place_that_cannot_be_a_directory_is_refused() {
     let file = directory.path().join("file");
     fs::write(&file, b"").expect("it is ours");
     for path in [file.clone(), file.join("below")] {
-        let error = DirTier::open(&path)
-            .err()
-            .expect("a file is in the way")
-            .to_string();
+        let error = DirTier::open(&path).err().expect("a file is in the way").to_string();
         assert!(error.contains(&format!("`{}`", path.display())), "{error}");
         assert!(error.contains("os error"), "{error}");
         assert!(!error.contains('\n'), "{error}");
@@ -343,12 +302,8 @@ fn a_place_that_cannot_be_a_directory_is_refused() {
 async fn a_failed_write_leaves_what_was_acknowledged() {
     let directory = directory();
     let tier = tier(&directory);
-    tier.open(writer(1), CacheKey(1), RecordName(1))
-        .await
-        .expect("it opens");
-    tier.write(writer(1), Bytes::from(vec![7; 100_000]))
-        .await
-        .expect("it writes");
+    tier.open(writer(1), CacheKey(1), RecordName(1)).await.expect("it opens");
+    tier.write(writer(1), Bytes::from(vec![7; 100_000])).await.expect("it writes");
     // A file that does not take writes stands for a full disk.
     let refuse = Arc::clone(&tier.shared.open().writers[&writer(1)]);
     let broken = refuse.with_read_only_file();
@@ -356,10 +311,7 @@ async fn a_failed_write_leaves_what_was_acknowledged() {
     let failed = tier.write(writer(1), Bytes::from(vec![8; 100_000])).await;
     let error = failed.expect_err("the file refuses").0;
     assert!(error.starts_with("disk: writing `"), "{error}");
-    let source = Handle {
-        shard: 0,
-        id: ReadSource::Writer(WriterId(1)),
-    };
+    let source = Handle { shard: 0, id: ReadSource::Writer(WriterId(1)) };
     for offset in [0, 65_536, 99_999] {
         let read = tier.read(source, offset, 1).await;
         assert_eq!(read, Ok(Bytes::from_static(&[7])), "at {offset}");

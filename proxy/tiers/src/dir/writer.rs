@@ -49,17 +49,8 @@ impl Writer {
             .create_new(true)
             .open(&path)
             .map_err(|error| failed("creating", &path, error))?;
-        let state = State {
-            tail: Tail::new(file::BLOCK_BYTES),
-            phase: Phase::Writing,
-        };
-        Ok(Self {
-            path,
-            key,
-            name,
-            file,
-            state: Mutex::new(state),
-        })
+        let state = State { tail: Tail::new(file::BLOCK_BYTES), phase: Phase::Writing };
+        Ok(Self { path, key, name, file, state: Mutex::new(state) })
     }
 
     /// Takes in a chunk; says whether there are blocks to store now.
@@ -94,21 +85,14 @@ impl Writer {
             let state = self.writing()?;
             let given = (record.key, record.name, record.length.0);
             if given != (self.key, self.name, state.tail.length()) {
-                return Err(failed(
-                    "committing",
-                    &self.path,
-                    "its record is not that of what was written",
-                ));
+                return Err(failed("committing", &self.path, "its record is not that of what was written"));
             }
             if let Some((_, block)) = state.tail.last_block() {
                 blocks::seal_into(&mut sealed, block);
             }
             self.end_of_stored(&state)?
         };
-        sealed.extend(file::ending(
-            record,
-            shared.sequence.fetch_add(1, Ordering::Relaxed),
-        ));
+        sealed.extend(file::ending(record, shared.sequence.fetch_add(1, Ordering::Relaxed)));
         self.store(&sealed, begin)?;
         let published = self.publish(shared);
         let mut state = self.state();

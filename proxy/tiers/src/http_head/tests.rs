@@ -6,11 +6,7 @@ fn parts(uri: &str, fields: &[(&str, &str)]) -> request::Parts {
     for (name, value) in fields {
         request = request.header(*name, *value);
     }
-    request
-        .body(())
-        .expect("each test writes a valid request")
-        .into_parts()
-        .0
+    request.body(()).expect("each test writes a valid request").into_parts().0
 }
 
 fn lines(fields: &Fields) -> Vec<(String, String)> {
@@ -23,10 +19,7 @@ fn lines(fields: &Fields) -> Vec<(String, String)> {
 /// A request in origin form becomes authority, target and fields; the authority is lower case, and `Host` no field.
 #[test]
 fn a_request_is_named_by_its_host_and_target() {
-    let head = request_head(&parts(
-        "/Logo?v=2",
-        &[("Host", "Example.ORG:8080"), ("Accept", "*/*")],
-    ));
+    let head = request_head(&parts("/Logo?v=2", &[("Host", "Example.ORG:8080"), ("Accept", "*/*")]));
     let fields = Fields::from_iter([("accept", "*/*")]);
     assert_eq!(
         head,
@@ -88,10 +81,7 @@ fn hop_by_hop_fields_are_dropped() {
     )
     .headers;
     let kept: Vec<_> = lines(&end_to_end(&headers));
-    let kept: Vec<_> = kept
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_str()))
-        .collect();
+    let kept: Vec<_> = kept.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     assert_eq!(kept, [("a", "1"), ("a", "3"), ("b", "2")]);
 }
 
@@ -100,10 +90,7 @@ fn hop_by_hop_fields_are_dropped() {
 fn connection_cannot_strip_what_decides_about_storing() {
     for name in NEVER_NOMINATED {
         let headers = parts("/", &[("connection", name), (name, "kept")]).headers;
-        assert_eq!(
-            lines(&end_to_end(&headers)),
-            [(name.to_owned(), "kept".to_owned())]
-        );
+        assert_eq!(lines(&end_to_end(&headers)), [(name.to_owned(), "kept".to_owned())]);
     }
 }
 
@@ -113,10 +100,7 @@ fn a_length_beside_a_transfer_coding_is_dropped() {
     let both = parts("/", &[("content-length", "5"), ("transfer-encoding", "chunked")]).headers;
     assert_eq!(lines(&end_to_end(&both)), []);
     let alone = parts("/", &[("content-length", "5")]).headers;
-    assert_eq!(
-        lines(&end_to_end(&alone)),
-        [("content-length".to_owned(), "5".to_owned())]
-    );
+    assert_eq!(lines(&end_to_end(&alone)), [("content-length".to_owned(), "5".to_owned())]);
 }
 
 /// Heads survive the way there and back, with repeated fields and bytes beyond ASCII.
@@ -149,13 +133,7 @@ fn a_head_that_is_not_http_is_refused() {
 /// `Age` is whole seconds, rounded down, and never more than recipients can hold.
 #[test]
 fn age_counts_whole_seconds() {
-    for (millis, text) in [
-        (0, "0"),
-        (999, "0"),
-        (1_000, "1"),
-        (61_999, "61"),
-        (u64::MAX, "2147483648"),
-    ] {
+    for (millis, text) in [(0, "0"), (999, "0"), (1_000, "1"), (61_999, "61"), (u64::MAX, "2147483648")] {
         assert_eq!(age(Duration::from_millis(millis)), text);
     }
 }
@@ -163,11 +141,7 @@ fn age_counts_whole_seconds() {
 /// Each outcome has its words (RFC 9211 section 2).
 #[test]
 fn cache_status_says_where_a_response_comes_from() {
-    let miss = |reason, collapsed, storing| Outcome::Miss {
-        reason,
-        collapsed,
-        storing,
-    };
+    let miss = |reason, collapsed, storing| Outcome::Miss { reason, collapsed, storing };
     let hit = |tier| Outcome::Hit { tier };
     for (outcome, text) in [
         (hit(TierId::L0), "tiergate; hit; ttl=59; detail=l0"),
@@ -175,28 +149,12 @@ fn cache_status_says_where_a_response_comes_from() {
         (hit(TierId::L2), "tiergate; hit; ttl=59; detail=l2"),
         (hit(TierId::L3), "tiergate; hit; ttl=59; detail=l3"),
         (miss(MissReason::Absent, false, false), "tiergate; fwd=uri-miss"),
-        (
-            miss(MissReason::Absent, true, true),
-            "tiergate; fwd=uri-miss; stored; collapsed",
-        ),
-        (
-            miss(MissReason::Stale, false, true),
-            "tiergate; fwd=stale; stored",
-        ),
-        (
-            miss(MissReason::TierFailed, false, true),
-            "tiergate; fwd=miss; stored; detail=tier-failed",
-        ),
-        (
-            miss(MissReason::Bypass(Bypass::Range), false, false),
-            "tiergate; fwd=bypass; detail=range",
-        ),
+        (miss(MissReason::Absent, true, true), "tiergate; fwd=uri-miss; stored; collapsed"),
+        (miss(MissReason::Stale, false, true), "tiergate; fwd=stale; stored"),
+        (miss(MissReason::TierFailed, false, true), "tiergate; fwd=miss; stored; detail=tier-failed"),
+        (miss(MissReason::Bypass(Bypass::Range), false, false), "tiergate; fwd=bypass; detail=range"),
     ] {
-        assert_eq!(
-            cache_status(outcome, Duration::from_millis(59_900)),
-            text,
-            "{outcome:?}"
-        );
+        assert_eq!(cache_status(outcome, Duration::from_millis(59_900)), text, "{outcome:?}");
     }
 }
 
@@ -206,10 +164,7 @@ fn cache_status_says_why_a_request_went_around() {
     for (bypass, text) in [
         (Bypass::Method, "tiergate; fwd=method"),
         (Bypass::Range, "tiergate; fwd=bypass; detail=range"),
-        (
-            Bypass::Authorization,
-            "tiergate; fwd=bypass; detail=authorization",
-        ),
+        (Bypass::Authorization, "tiergate; fwd=bypass; detail=authorization"),
         (Bypass::Precondition, "tiergate; fwd=request; detail=precondition"),
     ] {
         assert_eq!(cache_status_passed(bypass), text, "{bypass:?}");
@@ -220,10 +175,7 @@ fn cache_status_says_why_a_request_went_around() {
 #[test]
 fn cache_status_says_why_a_request_was_refused() {
     for (refusal, text) in [
-        (
-            Refusal::Origin(OriginFailure::TimedOut),
-            "tiergate; fwd=miss; detail=origin-timed-out",
-        ),
+        (Refusal::Origin(OriginFailure::TimedOut), "tiergate; fwd=miss; detail=origin-timed-out"),
         (Refusal::TooManyFills, "tiergate; detail=too-many-fills"),
         (Refusal::TooManyWaiters, "tiergate; detail=too-many-waiters"),
     ] {

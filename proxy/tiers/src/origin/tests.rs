@@ -28,9 +28,7 @@ impl Connect for Scripted {
 
     async fn connect(&self, _: &str) -> io::Result<DuplexStream> {
         let script = self.scripts.lock().expect("no test panics inside").pop();
-        let Some(script) = script else {
-            std::future::pending().await
-        };
+        let Some(script) = script else { std::future::pending().await };
         let (ours, theirs) = tokio::io::duplex(1 << 20);
         tokio::spawn(play(theirs, script, Arc::clone(&self.asked)));
         Ok(ours)
@@ -76,10 +74,7 @@ impl Rig {
             scripts: Mutex::new(scripts.iter().rev().copied().collect()),
             asked: Arc::clone(&asked),
         };
-        Self {
-            origin: HttpOrigin::new(connector, "origin:80", options),
-            asked,
-        }
+        Self { origin: HttpOrigin::new(connector, "origin:80", options), asked }
     }
 
     /// Asks for `target` and reads the body to its end: what came of it, and how it ended.
@@ -94,12 +89,7 @@ impl Rig {
     }
 
     fn unused_scripts(&self) -> usize {
-        self.origin
-            .connector
-            .scripts
-            .lock()
-            .expect("no test panics inside")
-            .len()
+        self.origin.connector.scripts.lock().expect("no test panics inside").len()
     }
 }
 
@@ -147,10 +137,7 @@ async fn a_request_goes_out_as_it_came_in() {
 #[tokio::test(start_paused = true)]
 async fn a_fixed_host_is_sent_instead() {
     let host = HostField::Fixed("bucket.internal".to_owned());
-    let options = OriginOptions {
-        host,
-        ..OriginOptions::default()
-    };
+    let options = OriginOptions { host, ..OriginOptions::default() };
     let rig = Rig::with_options(&[&[Read, Send(OK)]], options);
     assert_eq!(rig.ask("/").await, hello());
     let asked = rig.asked.lock().expect("no test panics inside");
@@ -171,10 +158,7 @@ async fn a_response_comes_back_without_hop_by_hop_fields() {
     let fetched = rig.origin.fetch(request(Method::Get, "/")).await;
     let (head, mut body) = fetched.expect("the script answers");
     assert_eq!(head.status, 404);
-    assert_eq!(
-        head.fields,
-        Fields::from_iter([("etag", "\"x\""), ("vary", "a"), ("vary", "b")])
-    );
+    assert_eq!(head.fields, Fields::from_iter([("etag", "\"x\""), ("vary", "a"), ("vary", "b")]));
     assert_eq!(read(&mut body).await, ("abcde".to_owned(), Ok(())));
     assert_eq!(body.next().await, Ok(None), "the end stays the end");
 }
@@ -191,18 +175,9 @@ async fn a_connection_is_used_again() {
 /// A HEAD's response has no body, whatever its length says, and leaves the connection usable.
 #[tokio::test(start_paused = true)]
 async fn the_answer_to_head_has_no_body() {
-    let rig = Rig::new(&[&[
-        Read,
-        Send("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n"),
-        Read,
-        Send(OK),
-        Hold,
-    ]]);
-    let (head, mut body) = rig
-        .origin
-        .fetch(request(Method::Head, "/"))
-        .await
-        .expect("the script answers");
+    let rig =
+        Rig::new(&[&[Read, Send("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n"), Read, Send(OK), Hold]]);
+    let (head, mut body) = rig.origin.fetch(request(Method::Head, "/")).await.expect("the script answers");
     assert_eq!(head.fields, Fields::from_iter([("content-length", "5")]));
     assert_eq!(read(&mut body).await, (String::new(), Ok(())));
     assert_eq!(rig.ask("/").await, hello());
@@ -243,10 +218,7 @@ async fn a_new_connection_that_breaks_is_a_failure() {
 /// A GET whose answer broke off within its head is sent once more too: nothing of it was handed on.
 #[tokio::test(start_paused = true)]
 async fn half_a_head_on_an_idle_connection_counts_as_none() {
-    let rig = Rig::new(&[
-        &[Read, Send(OK), Read, Send("HTTP/1.1 500 Oops\r\nx: ")],
-        &[Read, Send(OK)],
-    ]);
+    let rig = Rig::new(&[&[Read, Send(OK), Read, Send("HTTP/1.1 500 Oops\r\nx: ")], &[Read, Send(OK)]]);
     assert_eq!(rig.ask("/1").await, hello());
     assert_eq!(rig.ask("/2").await, hello());
     assert_eq!(rig.asked(), 3);
@@ -256,26 +228,14 @@ async fn half_a_head_on_an_idle_connection_counts_as_none() {
 #[tokio::test(start_paused = true)]
 async fn a_truncated_body_never_ends_cleanly() {
     for (response, text, failure) in [
-        (
-            "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhell",
-            "hell",
-            OriginFailure::TooShort,
-        ),
-        (
-            "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n",
-            "",
-            OriginFailure::TooShort,
-        ),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhell", "hell", OriginFailure::TooShort),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n", "", OriginFailure::TooShort),
         (
             "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n",
             "hello",
             OriginFailure::Broken,
         ),
-        (
-            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhel",
-            "hel",
-            OriginFailure::Broken,
-        ),
+        ("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhel", "hel", OriginFailure::Broken),
         (
             "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n",
             "hello",
@@ -291,11 +251,7 @@ async fn a_truncated_body_never_ends_cleanly() {
         let rig = Rig::new(&[script]);
         let fetched = rig.origin.fetch(request(Method::Get, "/")).await;
         let (_, mut body) = fetched.expect("the head is whole");
-        assert_eq!(
-            read(&mut body).await,
-            (text.to_owned(), Err(failure)),
-            "{response:?}"
-        );
+        assert_eq!(read(&mut body).await, (text.to_owned(), Err(failure)), "{response:?}");
         assert_eq!(body.next().await, Err(failure), "{response:?}");
     }
 }
@@ -334,12 +290,7 @@ async fn a_head_without_end_is_refused() {
         let text = format!("HTTP/1.1 200 OK\r\n{fields}content-length: 0\r\n\r\n");
         let script: &'static [Step] = Box::leak(Box::new([Read, Send(text.clone().leak()), Hold]));
         let rig = Rig::new(&[script]);
-        assert_eq!(
-            rig.ask("/").await,
-            Err(OriginFailure::Malformed),
-            "{} bytes",
-            text.len()
-        );
+        assert_eq!(rig.ask("/").await, Err(OriginFailure::Malformed), "{} bytes", text.len());
     }
 }
 
@@ -350,11 +301,7 @@ async fn a_long_head_comes_whole() {
     let text = format!("HTTP/1.1 200 OK\r\n{lines}content-length: 0\r\n\r\n");
     let script: &'static [Step] = Box::leak(Box::new([Read, Send(text.leak())]));
     let rig = Rig::new(&[script]);
-    let (head, _) = rig
-        .origin
-        .fetch(request(Method::Get, "/"))
-        .await
-        .expect("the script answers");
+    let (head, _) = rig.origin.fetch(request(Method::Get, "/")).await.expect("the script answers");
     assert_eq!(head.fields.all("x").count(), FIELD_LINES_MAX - 1);
 }
 
@@ -412,10 +359,7 @@ async fn a_connection_is_not_kept_idle_for_ever() {
 /// No more idle connections are kept than the options say.
 #[tokio::test(start_paused = true)]
 async fn idle_connections_are_bounded() {
-    let options = OriginOptions {
-        idle_connections_max: NonZeroUsize::MIN,
-        ..OriginOptions::default()
-    };
+    let options = OriginOptions { idle_connections_max: NonZeroUsize::MIN, ..OriginOptions::default() };
     let script: &'static [Step] = &[Read, Send(OK), Hold];
     let rig = Rig::with_options(&[script, script, script], options);
     let fetch = || rig.origin.fetch(request(Method::Get, "/"));
@@ -440,9 +384,7 @@ async fn other_methods_are_not_sent() {
 /// Over a real loopback socket, a response comes; at a port that nobody listens on, none does.
 #[tokio::test]
 async fn real_sockets_work() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
-        .await
-        .expect("loopback has a free port");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
     let authority = listener.local_addr().expect("it is bound").to_string();
     let origin = HttpOrigin::new(TcpConnect, authority, OriginOptions::default());
     let serve = async {

@@ -44,12 +44,7 @@ enum Failure {
 
 impl<C: Connect> Link<C> {
     pub(super) fn new(connector: C, authority: String, command_time_max: Duration) -> Self {
-        Self {
-            connector,
-            authority,
-            command_time_max,
-            connection: Mutex::new(None),
-        }
+        Self { connector, authority, command_time_max, connection: Mutex::new(None) }
     }
 
     #[cfg(test)]
@@ -109,26 +104,16 @@ impl<C: Connect> Link<C> {
         let answer = timeout(self.command_time_max, async {
             let connection = self.connect().await?;
             used = Some(Arc::clone(&connection));
-            commands
-                .send(&mut connection.commands.clone())
-                .await
-                .map_err(|error| {
-                    // `code` is what Redis itself said.
-                    if error.code().is_some() {
-                        Failure::Refused(error)
-                    } else {
-                        Failure::Broken(error)
-                    }
-                })
+            commands.send(&mut connection.commands.clone()).await.map_err(|error| {
+                // `code` is what Redis itself said.
+                if error.code().is_some() { Failure::Refused(error) } else { Failure::Broken(error) }
+            })
         })
         .await;
         let error = match answer {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(Failure::Refused(error))) => {
-                return Err(TierError(format!(
-                    "redis: {name} at {} was refused: {error}",
-                    self.authority
-                )));
+                return Err(TierError(format!("redis: {name} at {} was refused: {error}", self.authority)));
             }
             Ok(Err(Failure::Broken(error))) => error.to_string(),
             Ok(Err(Failure::Connect(error))) => error,
@@ -153,9 +138,7 @@ impl<C: Connect> Link<C> {
             .await
             .map_err(|error| Failure::Connect(error.to_string()))?;
         // The crate's own time limits are off: one limit, ours, is over each command as a whole.
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(None)
-            .set_response_timeout(None);
+        let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
         let info = RedisConnectionInfo::default().set_skip_set_lib_name();
         let (commands, driver) = MultiplexedConnection::new_with_config(&info, stream, config)
             .await

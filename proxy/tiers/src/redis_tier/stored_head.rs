@@ -61,9 +61,6 @@ impl StoredHead {
         }
         let record = format::decode(record).map_err(HeadError::Record)?;
         let length = record.length.0;
-        Ok(Self {
-            record,
-            layout: Layout { block_bytes, length },
-        })
+        Ok(Self { record, layout: Layout { block_bytes, length } })
     }
 }

@@ -28,10 +28,7 @@ struct Server {
 impl Server {
     fn start() -> Self {
         let directory = tempfile::tempdir().expect("the system has a place for temporary files");
-        Self {
-            process: run_in(&directory),
-            directory,
-        }
+        Self { process: run_in(&directory), directory }
     }
 
     fn socket(&self) -> PathBuf {
@@ -97,9 +94,7 @@ fn run_in(directory: &TempDir) -> Child {
 
 /// On a busy machine a real server may be slow, which is not what these tests are about.
 fn patient() -> RedisOptions {
-    RedisOptions {
-        command_time_max: Duration::from_secs(20),
-    }
+    RedisOptions { command_time_max: Duration::from_secs(20) }
 }
 
 struct UnixConnect(PathBuf);
@@ -112,31 +107,16 @@ impl Connect for UnixConnect {
     }
 }
 
-const WRITER: Handle<WriterId> = Handle {
-    shard: 0,
-    id: WriterId(1),
-};
-const RECORD: Handle<RecordId> = Handle {
-    shard: 0,
-    id: RecordId(1),
-};
-const SOURCE: Handle<ReadSource> = Handle {
-    shard: 0,
-    id: ReadSource::Record(RecordId(1)),
-};
-const KEYS: Keys = Keys {
-    key: CacheKey(0xabc),
-    name: RecordName(0xdef),
-};
+const WRITER: Handle<WriterId> = Handle { shard: 0, id: WriterId(1) };
+const RECORD: Handle<RecordId> = Handle { shard: 0, id: RecordId(1) };
+const SOURCE: Handle<ReadSource> = Handle { shard: 0, id: ReadSource::Record(RecordId(1)) };
+const KEYS: Keys = Keys { key: CacheKey(0xabc), name: RecordName(0xdef) };
 
 fn record(length: usize) -> Arc<Record> {
     Arc::new(Record {
         key: KEYS.key,
         name: KEYS.name,
-        head: Arc::new(Head {
-            status: 200,
-            fields: Fields::from_iter([("etag", "\"1\"")]),
-        }),
+        head: Arc::new(Head { status: 200, fields: Fields::from_iter([("etag", "\"1\"")]) }),
         length: ByteCount(length as u64),
         freshness: StoredFreshness {
             as_of: WallTime::from_unix_millis(5),
@@ -148,9 +128,7 @@ fn record(length: usize) -> Arc<Record> {
 
 async fn write<C: Connect>(tier: &RedisTier<C>, body: &[u8]) {
     tier.open(WRITER, KEYS.key, KEYS.name).await.expect("it opens");
-    tier.write(WRITER, Bytes::copy_from_slice(body))
-        .await
-        .expect("it writes");
+    tier.write(WRITER, Bytes::copy_from_slice(body)).await.expect("it writes");
 }
 
 async fn store<C: Connect>(tier: &RedisTier<C>, body: &[u8]) {
@@ -174,10 +152,7 @@ async fn edges_share_what_is_stored() {
     let server = Server::start();
     let (one, two) = (server.tier(), server.tier());
     store(&one, b"hello").await;
-    assert_eq!(
-        two.lookup(RECORD, KEYS.key, None).await,
-        Ok(Some((*record(5)).clone()))
-    );
+    assert_eq!(two.lookup(RECORD, KEYS.key, None).await, Ok(Some((*record(5)).clone())));
     assert_eq!(two.read(SOURCE, 1, 99).await, Ok(Bytes::from_static(b"ello")));
     assert_eq!(two.delete(KEYS.key, None).await, Ok(true));
     assert_eq!(one.lookup(RECORD, KEYS.key, None).await, Ok(None));
@@ -198,10 +173,7 @@ async fn everything_expires_and_parts_last() {
     assert!(head <= fresh_for && head > fresh_for / 2, "{head:?}");
     for index in 0..2 {
         let part = left(KEYS.part(index));
-        assert!(
-            part > PART_TIME && part <= PART_TIME + fresh_for,
-            "part {index}: {part:?}"
-        );
+        assert!(part > PART_TIME && part <= PART_TIME + fresh_for, "part {index}: {part:?}");
     }
     assert_eq!(server.ask::<u64>(&[b"DBSIZE"]), 3, "nothing else is left");
 }
@@ -209,13 +181,9 @@ async fn everything_expires_and_parts_last() {
 /// The lifetime that is left bounds a head's life, between its own bounds.
 #[test]
 fn a_head_lives_as_long_as_it_is_fresh() {
-    for (age, lifetime, expected) in [
-        (10, 60, 50),
-        (0, 60, 60),
-        (60, 60, 1),
-        (70, 60, 1),
-        (0, u64::MAX, 366 * 24 * 3_600),
-    ] {
+    for (age, lifetime, expected) in
+        [(10, 60, 50), (0, 60, 60), (60, 60, 1), (70, 60, 1), (0, u64::MAX, 366 * 24 * 3_600)]
+    {
         let freshness = StoredFreshness {
             as_of: WallTime::from_unix_millis(0),
             age_then: Duration::from_secs(age),
@@ -314,19 +282,13 @@ async fn a_server_that_died_is_found_again() {
         tier.delete(KEYS.key, None).await.map(drop),
     ];
     assert!(failed.iter().all(Result::is_err), "{failed:?}");
-    let held = Handle {
-        shard: 0,
-        id: ReadSource::Writer(WRITER.id),
-    };
+    let held = Handle { shard: 0, id: ReadSource::Writer(WRITER.id) };
     assert_eq!(tier.read(held, 0, 4).await, Ok(Bytes::from_static(b"held")));
     tier.discard(WRITER);
     server.restart();
     assert_eq!(tier.lookup(RECORD, KEYS.key, None).await, Ok(None));
     store(&tier, b"hello").await;
-    assert_eq!(
-        tier.lookup(RECORD, KEYS.key, None).await,
-        Ok(Some((*record(5)).clone()))
-    );
+    assert_eq!(tier.lookup(RECORD, KEYS.key, None).await, Ok(Some((*record(5)).clone())));
     assert_eq!(tier.read(SOURCE, 0, 9).await, Ok(Bytes::from_static(b"hello")));
 }
 
@@ -338,9 +300,7 @@ async fn a_refused_command_keeps_the_connection() {
     store(&tier, b"hello").await;
     let clients = || server.ask::<String>(&[b"INFO", b"stats"]);
     let connections = |info: String| {
-        let line = info
-            .lines()
-            .find_map(|line| line.strip_prefix("total_connections_received:"));
+        let line = info.lines().find_map(|line| line.strip_prefix("total_connections_received:"));
         line.and_then(|count| count.trim().parse::<u64>().ok())
     };
     let before = connections(clients());
@@ -348,10 +308,7 @@ async fn a_refused_command_keeps_the_connection() {
     let found = tier.lookup(RECORD, CacheKey(9), None).await;
     let error = found.expect_err("a list is no head").0;
     assert!(error.contains("GET") && error.contains("refused"), "{error}");
-    assert_eq!(
-        tier.lookup(RECORD, KEYS.key, None).await,
-        Ok(Some((*record(5)).clone()))
-    );
+    assert_eq!(tier.lookup(RECORD, KEYS.key, None).await, Ok(Some((*record(5)).clone())));
     // The two commands of this test's own since then.
     assert_eq!(connections(clients()), before.map(|count| count + 2));
 }
@@ -380,23 +337,14 @@ impl Connect for Silent {
 #[tokio::test(start_paused = true)]
 async fn a_silent_server_costs_one_time_limit() {
     for connects in [false, true] {
-        let silent = Silent {
-            connects,
-            peers: Mutex::default(),
-        };
+        let silent = Silent { connects, peers: Mutex::default() };
         let tier = RedisTier::new(silent, "redis:6379", RedisOptions::default());
         for attempt in 1..=2 {
             let began = Instant::now();
             let both = tokio::join!(tier.lookup(RECORD, KEYS.key, None), tier.delete(KEYS.key, None));
             assert!(both.0.is_err() && both.1.is_err(), "{both:?}");
             assert_eq!(began.elapsed().as_millis() / 10, 25, "250 ms is the default");
-            let peers = tier
-                .shared
-                .link
-                .connector()
-                .peers
-                .lock()
-                .expect("no test panics inside");
+            let peers = tier.shared.link.connector().peers.lock().expect("no test panics inside");
             assert_eq!(peers.len(), if connects { attempt } else { 0 });
         }
     }
@@ -460,10 +408,7 @@ async fn a_late_rename_does_not_undo_a_purge() {
     for discards_first in [false, true] {
         let server = Server::start();
         let delay = Arc::<Delay>::default();
-        let connector = Delaying {
-            socket: server.socket(),
-            delay: Arc::clone(&delay),
-        };
+        let connector = Delaying { socket: server.socket(), delay: Arc::clone(&delay) };
         let tier = RedisTier::new(connector, "redis:6379", patient());
         write(&tier, b"hello").await;
         delay.armed.store(true, Ordering::Relaxed);
