@@ -158,7 +158,7 @@ impl Entry {
 pub struct Stored {
     /// The entry.
     pub entry: Arc<Entry>,
-    /// Past it the index may drop the entry by itself, and readers treat it as absent.
+    /// From then on readers count what it names as absent. The index keeps it for [`Terms::droppable_at`](super::Terms::droppable_at), at least.
     pub expires: WallTime,
 }
 

@@ -11,12 +11,15 @@
 //!                               ╰── the collector takes an expired lease before it deletes the blob
 //! ```
 //!
-//! Three facts carry the proof, which `tests/durable_model.rs` tries on every interleaving:
+//! Four facts carry the proof, which `tests/durable_model.rs` tries on every interleaving:
 //! - A manifest is only ever written in place of its own lease, and a name is leased once. So a blob that no manifest
 //!   and no lease names will never be named again: whoever sees that may delete it.
 //! - Versions only rise. So a swap whose fate is unknown can still happen as long as its expected version stands, and
 //!   never again once another version is seen.
 //! - A purge leaves its generation behind for as long as a fetch may take that began before it.
+//! - An entry outlives every request about it (`linger`), so that none brings it back after the index dropped it. This
+//!   one is an assumption on clocks and networks; the others are not. Where it fails, a manifest may name a blob that
+//!   is gone, which is a miss and is repaired.
 //!
 //! The machines do no I/O and read no clock: they hand out an [`Ask`], want one [`Told`] for it, and time is what the
 //! index tells with its answers (D3). They know nothing of the wire, of retries after a delay or of the body: the bytes

@@ -7,6 +7,7 @@
 use super::{Ask, BlobName, BodyDigest, Entry, Generation, Lease, Seen, Stored, Terms, Told, Version};
 use crate::{id::RecordName, key::CacheKey, record::Record, time::WallTime};
 use alloc::sync::Arc;
+use core::time::Duration;
 
 /// One upload.
 ///
@@ -157,8 +158,8 @@ enum Verdict {
 }
 
 impl Publish {
-    /// Begins with the lease. `seen` is from a lookup before the fetch began.
-    pub fn begin(name: RecordName, seen: Seen, terms: Terms) -> (Self, PublishStep) {
+    /// Begins with the lease. `seen` is from a lookup before the fetch began, `elapsed` ago.
+    pub fn begin(name: RecordName, seen: Seen, elapsed: Duration, terms: Terms) -> (Self, PublishStep) {
         let entry = seen.stored.as_ref().map(|stored| &stored.entry);
         let mut publish = Self {
             blob: BlobName { key: seen.key, name },
@@ -170,7 +171,7 @@ impl Publish {
             doubt: None,
             state: State::Ended,
         };
-        let step = publish.lease(Known { stored: seen.stored, now: seen.now }, 0);
+        let step = publish.lease(Known { stored: seen.stored, now: seen.now.after(elapsed) }, 0);
         (publish, step)
     }
 

@@ -1,5 +1,6 @@
 //! How long things last in the durable tier, and how often its machines try.
 
+use crate::time::WallTime;
 use core::{fmt, time::Duration};
 
 /// [`Terms`] as written, not yet checked.
@@ -16,6 +17,9 @@ pub struct RawTerms {
     pub total: Duration,
     /// How long the collector leaves a blob that nothing names any more, so that who reads it can finish.
     pub grace: Duration,
+    /// How long the index keeps an entry behind its expiry. Longer than any request to the index takes from being asked
+    /// to being done, answered or not: a request from an entry's life that is done after its end could bring it back.
+    pub linger: Duration,
     /// How often one errand with the index is tried before it is given up. At least 1.
     pub tries_max: u32,
 }
@@ -68,7 +72,7 @@ impl TryFrom<RawTerms> for Terms {
     type Error = TermsError;
 
     fn try_from(raw: RawTerms) -> Result<Self, TermsError> {
-        let RawTerms { lease, fetch_max, idle, total, grace: _, tries_max } = raw;
+        let RawTerms { lease, fetch_max, idle, total, grace: _, linger: _, tries_max } = raw;
         if idle < fetch_max {
             return Err(TermsError::IdleBelowFetch { idle, fetch_max });
         }
@@ -110,6 +114,11 @@ impl Terms {
         self.0.tries_max
     }
 
+    /// From when on the index may drop an entry that expires then: what to give a store that drops by itself.
+    pub fn droppable_at(&self, expires: WallTime) -> WallTime {
+        expires.after(self.0.linger)
+    }
+
     /// How long after a lease was granted or renewed to ask for its renewal: early enough for a second try.
     pub fn renew_after(&self) -> Duration {
         self.0.lease / 3
@@ -133,10 +142,14 @@ mod tests {
             idle: seconds(10),
             total: seconds(10),
             grace: seconds(0),
+            linger: seconds(1),
             tries_max: 1,
         };
         let check = |raw: RawTerms| Terms::try_from(raw).map(|terms| terms.renew_after());
         assert_eq!(check(good), Ok(seconds(3)));
+        let droppable_at =
+            Terms::try_from(good).map(|terms| terms.droppable_at(WallTime::from_unix_millis(5)));
+        assert_eq!(droppable_at, Ok(WallTime::from_unix_millis(1_005)));
         let (idle, fetch_max) = (seconds(9), seconds(10));
         assert_eq!(check(RawTerms { idle, ..good }), Err(TermsError::IdleBelowFetch { idle, fetch_max }));
         let (total, idle) = (seconds(9), seconds(10));
