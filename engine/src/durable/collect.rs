@@ -194,3 +194,6 @@ fn judge(blob: BlobName, stored: &Stored, now: WallTime) -> Verdict {
     };
     if now < runs_until { Verdict::Live } else { Verdict::RanOut(entry.version) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -146,3 +146,6 @@ fn touch(seen: &Seen, manifest: &Manifest, terms: &Terms) -> Option<Ask> {
     let is_worth_it = wanted > *expires && gained >= terms.idle() / 8;
     is_worth_it.then_some(Ask::Touch { key: seen.key, version: entry.version, expires: wanted })
 }
+
+#[cfg(test)]
+mod tests;

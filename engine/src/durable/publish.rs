@@ -473,3 +473,6 @@ impl Round {
 fn generation(entry: Option<&Arc<Entry>>) -> Generation {
     entry.map_or(Generation::default(), |entry| entry.generation)
 }
+
+#[cfg(test)]
+mod tests;

@@ -116,3 +116,6 @@ impl DurablePurge {
         PurgeStep::Ask(Ask::Delete { blob: taken.blob })
     }
 }
+
+#[cfg(test)]
+mod tests;
