@@ -42,7 +42,7 @@ const SHORTEST: usize = 40 + CHECKSUM;
 /// that store the same object at once only cost the loser's traffic.
 pub const UPLOADS_MAX: usize = 8;
 
-/// Raised with every change of an entry, and what a swap compares. Never used twice for one key: see [`Version::next`].
+/// Raised with every change of an entry, and what a swap compares. Never used twice for one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version(pub u64);
 

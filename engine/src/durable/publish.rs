@@ -97,7 +97,7 @@ pub struct Completed {
 pub enum PublishStep {
     /// Nothing to do now.
     Wait,
-    /// One question.
+    /// One question. It may be to delete the blob in the middle of its upload: see [`Publish::is_wanted`].
     Ask(Ask),
     /// The lease is had: begin the upload. Call [`Publish::on_renewal_due`] every [`Terms::renew_after`] from here on.
     Upload,
@@ -225,6 +225,16 @@ impl Publish {
             state @ (State::Holding(_) | State::Ended) => {
                 unreachable!("an upload that asked nothing was told {told:?}: {state:?}")
             }
+        }
+    }
+
+    /// Can its bytes still become visible? If not, and it has not ended: discard its writer, then do what it asks.
+    pub const fn is_wanted(&self) -> bool {
+        match self.state {
+            State::Leasing(_) | State::Holding(_) | State::Renewing(..) | State::Publishing(_) => {
+                !matches!(self.goal, Goal::Abandon)
+            }
+            State::Deleting(_) | State::Ended => false,
         }
     }
 

@@ -49,6 +49,8 @@ enum Plant {
     SwapIgnoresVersion,
     /// The index drops entries before their time, and with them what they remember of a purge.
     IndexForgetsPurges,
+    /// Requests may be done however late, longer than entries linger.
+    RequestsOutliveEntries,
     /// The store says that a blob is there before all of it is.
     ManifestBeforeBlob,
 }
@@ -185,7 +187,7 @@ impl Model for Setup {
             }
             Action::Tick => {
                 world.budget.ticks -= 1;
-                world.tick();
+                world.tick(self.plant);
             }
             Action::Expire => world.stored = None,
         }
@@ -335,7 +337,7 @@ fn the_collector_follows_replacements() {
 /// Everybody at once.
 #[test]
 fn all_hold_together() {
-    let budget = Budget { losses: 1, ticks: 2, ..CALM };
+    let budget = Budget { crashes: 1, ticks: 2, ..CALM };
     holds(Setup { readers: 1, purgers: 1, sweeps: 1, budget, ..ALONE });
 }
 
@@ -350,6 +352,8 @@ fn planted_faults_are_found() {
     let purging = Setup { purgers: 1, ..ALONE };
     finds(Plant::SwapIgnoresGeneration, PURGED_IS_GONE, purging.clone());
     finds(Plant::IndexForgetsPurges, PURGED_IS_GONE, purging);
+    let late = Setup { sweeps: 1, budget: Budget { losses: 1, ticks: 4, ..CALM }, ..ALONE };
+    finds(Plant::RequestsOutliveEntries, WHOLE_BLOBS, late);
     finds(Plant::SwapIgnoresVersion, ONE_WINNER, Setup { writers: 2, ..ALONE });
     finds(Plant::ManifestBeforeBlob, WHOLE_BLOBS, ALONE);
 }

@@ -49,6 +49,9 @@ fn check(rows: Vec<(Happens, PublishStep)>) {
 fn check_on(mut publish: Publish, rows: Vec<(Happens, PublishStep)>) {
     for (row, (happens, expected)) in rows.into_iter().enumerate() {
         assert_eq!(step(&mut publish, happens), expected, "row {row}");
+        let is_going = matches!(&expected, PublishStep::Ask(Ask::Delete { .. }) | PublishStep::Ended(..));
+        assert!(!(is_going && publish.is_wanted()), "row {row}");
+        assert!(is_going || publish.is_wanted() == (publish.goal != Goal::Abandon), "row {row}");
     }
 }
 
