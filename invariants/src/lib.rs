@@ -43,7 +43,7 @@ impl std::fmt::Display for Violation {
 }
 
 /// One rule.
-pub trait Invariant {
+pub trait Invariant: Send {
     /// Its id in the catalogue.
     fn id(&self) -> &'static str;
     /// Looks at one fact.

@@ -1,1 +1,147 @@
-//! Skeleton.
+//! A scenario: a world, its configuration, its workload, its faults, and what must hold. Data, and the types that read it.
+//!
+//! Nothing here runs anything. Start at [`Scenario`], which is what a checked file says; [`load`] reads one.
+
+mod check;
+mod fault;
+mod read;
+
+pub use check::{OutOfBounds, Scenario};
+pub use fault::{EpisodeFault, FaultKind, Faults, SharedFault, SlowFault, StallFault};
+pub use read::{LoadError, load, load_all, parse};
+
+use serde::Deserialize;
+use tiergate_engine::{ByteCount, RawConfig};
+
+/// A scenario as written. Unknown keys are errors.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawScenario {
+    /// Its name, as tables show it: lower-case letters, digits and hyphens.
+    pub name: String,
+    /// What it is for, in a sentence or two.
+    pub description: String,
+    /// Which hosts there are.
+    pub topology: Topology,
+    /// How long a message takes, in milliseconds of simulated time. Each seed draws its own range within this one.
+    /// Default 0 to 8; at most 1000.
+    #[serde(default = "default_latency")]
+    pub latency_ms: Between<u64>,
+    /// The edges' configuration: the same section, of the same type, as in a proxy's file.
+    pub cache: RawConfig,
+    /// What the origin serves.
+    pub objects: Objects,
+    /// What the clients do.
+    pub workload: Workload,
+    /// What goes wrong. A kind that is not named never happens.
+    #[serde(default)]
+    pub faults: Faults,
+    /// Does each seed draw which of the faults and workload habits it has? Default `half`.
+    #[serde(default)]
+    pub swarm: Swarm,
+    /// Until when faults may happen, in milliseconds; then the world heals. 1 to 600000.
+    pub faults_until_ms: u64,
+    /// When everything must have come to its end. After `faults_until_ms`, at most 600000.
+    pub settle_ms: u64,
+    /// The ids of the rules that must hold. Default: every rule.
+    #[serde(default)]
+    pub invariants: Option<Vec<String>>,
+}
+
+fn default_latency() -> Between<u64> {
+    Between(0, 8)
+}
+
+/// Which hosts there are, beside the one origin and, if `cache` has `l1`, the one shared tier.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Topology {
+    /// Edges. 1 to 6: the network's cost grows with the cube of the hosts.
+    pub edges: u32,
+    /// Client hosts. 1 to 6.
+    pub clients: u32,
+}
+
+/// What the origin serves.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Objects {
+    /// How many. 1 to 10000.
+    pub count: u32,
+    /// The length of a version's body. At most 16MiB.
+    pub size: Between<ByteCount>,
+    /// Some objects that are larger. Default: none.
+    #[serde(default)]
+    pub large: Option<Large>,
+    /// How many of a hundred objects are sent in chunks, without a length before them.
+    pub chunked_percent: u8,
+    /// How many of a hundred objects a shared cache may not store.
+    pub not_storable_percent: u8,
+    /// How long a version may be used once served, in seconds.
+    pub lifetime_s: Between<u64>,
+    /// How long until an object's next version, in milliseconds. At least 1.
+    pub version_every_ms: Between<u64>,
+}
+
+/// Objects that are larger than the others.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Large {
+    /// How many of a hundred. 1 to 100.
+    pub percent: u8,
+    /// The length of a version's body. At most 16MiB.
+    pub size: Between<ByteCount>,
+}
+
+/// What the clients do.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Workload {
+    /// Requests of one seed, purges included, spread over the time until `faults_until_ms` and a quarter more. 1 to 100000.
+    pub requests: u32,
+    /// Requests that one client host has under way at most. 1 to 64.
+    pub streams: u32,
+    /// How uneven the objects' popularity is.
+    pub popularity: Popularity,
+    /// How many of a hundred requests come together with others, for one object at one moment.
+    #[serde(default)]
+    pub herd_percent: u8,
+    /// How many of a hundred clients leave in the middle of a body.
+    #[serde(default)]
+    pub leave_percent: u8,
+    /// How many of a hundred clients pause while they read.
+    #[serde(default)]
+    pub slow_percent: u8,
+    /// How many of a hundred requests are purges.
+    #[serde(default)]
+    pub purge_percent: u8,
+    /// How long a client waits for the whole of a response, in milliseconds. 1 to 600000.
+    pub timeout_ms: u64,
+}
+
+/// How uneven the objects' popularity is. The shares need only exact arithmetic, so that every machine draws alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Popularity {
+    /// All alike.
+    Even,
+    /// The n-th gets a share of 1/√n.
+    Mild,
+    /// The n-th gets a share of 1/n.
+    Zipf,
+}
+
+/// Which of the faults and workload habits a seed has. Seeds that differ in shape find far more than seeds that are all alike.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Swarm {
+    /// Each with a chance of one half.
+    #[default]
+    Half,
+    /// All of them.
+    All,
+}
+
+/// A range to draw from, both ends included; written `[least, most]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct Between<T>(pub T, pub T);

@@ -1,4 +1,10 @@
-//! Failure scenarios, exploration and trace replay.
+//! Failure scenarios, exploration and trace replay: the same engine and driver as in production, in imitated worlds.
+//!
+//! Each subcommand of `tiergate-sim` is a module with its arguments and one function. Start at [`run`], which lives
+//! scenarios on a simulated network.
 
+pub mod args;
 pub mod explore;
 pub mod replay;
+pub mod run;
+mod world;

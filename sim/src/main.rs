@@ -1,2 +1,14 @@
-//! Skeleton.
-fn main() {}
+//! `tiergate-sim`: reads the command line and hands over to the subcommand's module.
+
+use clap::Parser;
+use std::process::ExitCode;
+use tiergate_sim::args::{Args, Command};
+
+fn main() -> ExitCode {
+    match Args::parse().command {
+        Command::Run(args) => tiergate_sim::run::run(args),
+        Command::Explore(args) => tiergate_sim::explore::run(args),
+        Command::Prove(args) => tiergate_sim::explore::prove(args),
+        Command::Replay(args) => tiergate_sim::replay::run(args),
+    }
+}

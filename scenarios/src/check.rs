@@ -1,0 +1,217 @@
+//! From what a file says to a scenario that holds together: every bound, in one place.
+
+use crate::{Between, FaultKind, Faults, Objects, Popularity, RawScenario, Swarm, Topology, Workload};
+use std::fmt::{self, Display};
+use tiergate_engine::{ByteCount, Config, TierId};
+
+/// A scenario that holds together; whoever has one need not check again. [`RawScenario`] documents the fields.
+#[derive(Clone, Debug)]
+#[expect(missing_docs, reason = "each is documented at its namesake in `RawScenario`")]
+pub struct Scenario {
+    pub name: String,
+    pub description: String,
+    pub topology: Topology,
+    pub latency_ms: Between<u64>,
+    pub cache: Config,
+    /// The largest body that L0 and L1 admit.
+    pub gates: [ByteCount; 2],
+    pub objects: Objects,
+    pub workload: Workload,
+    pub faults: Faults,
+    pub swarm: Swarm,
+    pub faults_until_ms: u64,
+    pub settle_ms: u64,
+    pub invariants: Option<Vec<String>>,
+}
+
+/// A key with a value that is out of bounds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutOfBounds {
+    /// The key's path in the file.
+    pub field: String,
+    /// What the file says.
+    pub value: String,
+    /// What it may say.
+    pub bound: String,
+}
+
+impl Display for OutOfBounds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` is {}, but must be {}", self.field, self.value, self.bound)
+    }
+}
+
+impl Scenario {
+    /// Does the world have a shared tier?
+    pub fn has_shared_tier(&self) -> bool {
+        self.cache.byte_tiers().any(|tier| tier == TierId::L1)
+    }
+}
+
+const TEN_MINUTES_MS: u64 = 600_000;
+
+impl TryFrom<RawScenario> for Scenario {
+    type Error = OutOfBounds;
+
+    fn try_from(raw: RawScenario) -> Result<Self, OutOfBounds> {
+        let cache = Config::try_from(raw.cache.clone()).map_err(|error| OutOfBounds {
+            field: format!("cache.{}", error.field),
+            value: error.value,
+            bound: error.bound.to_owned(),
+        })?;
+        if let Some(tier) = cache.byte_tiers().find(|tier| *tier != TierId::L1) {
+            return Err(OutOfBounds {
+                field: format!("cache.{}", tier.as_str()),
+                value: "present".to_owned(),
+                bound: "absent: this world has no disk yet".to_owned(),
+            });
+        }
+        let name_is_plain = !raw.name.is_empty()
+            && raw
+                .name
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        holds(name_is_plain, "name", format!("`{}`", raw.name), "lower-case letters, digits and hyphens")?;
+        check_world(&raw)?;
+        check_workload(&raw)?;
+        check_faults(&raw, cache.byte_tiers().any(|tier| tier == TierId::L1))?;
+        let gates = [raw.cache.l0.as_ref().map(|l0| l0.gate), raw.cache.l1.as_ref().map(|l1| l1.gate)]
+            .map(|gate| gate.unwrap_or(ByteCount::ZERO));
+        let RawScenario {
+            name,
+            description,
+            topology,
+            latency_ms,
+            cache: _,
+            objects,
+            workload,
+            faults,
+            swarm,
+            faults_until_ms,
+            settle_ms,
+            invariants,
+        } = raw;
+        Ok(Self {
+            name,
+            description,
+            topology,
+            latency_ms,
+            cache,
+            gates,
+            objects,
+            workload,
+            faults,
+            swarm,
+            faults_until_ms,
+            settle_ms,
+            invariants,
+        })
+    }
+}
+
+fn check_world(raw: &RawScenario) -> Result<(), OutOfBounds> {
+    number(raw.topology.edges, 1, 6, "topology.edges")?;
+    number(raw.topology.clients, 1, 6, "topology.clients")?;
+    range(raw.latency_ms, 0, 1_000, "latency_ms")?;
+    number(raw.faults_until_ms, 1, TEN_MINUTES_MS, "faults_until_ms")?;
+    number(raw.settle_ms, raw.faults_until_ms + 1, TEN_MINUTES_MS, "settle_ms")?;
+
+    let objects = &raw.objects;
+    number(objects.count, 1, 10_000, "objects.count")?;
+    range(bytes(objects.size), 0, ByteCount::mib(16).0, "objects.size")?;
+    if let Some(large) = &objects.large {
+        number(large.percent, 1, 100, "objects.large.percent")?;
+        range(bytes(large.size), 0, ByteCount::mib(16).0, "objects.large.size")?;
+    }
+    number(objects.chunked_percent, 0, 100, "objects.chunked_percent")?;
+    number(objects.not_storable_percent, 0, 100, "objects.not_storable_percent")?;
+    range(objects.lifetime_s, 0, 86_400, "objects.lifetime_s")?;
+    range(objects.version_every_ms, 1, u64::from(u32::MAX), "objects.version_every_ms")
+}
+
+fn check_workload(raw: &RawScenario) -> Result<(), OutOfBounds> {
+    let Workload {
+        requests,
+        streams,
+        popularity: Popularity::Even | Popularity::Mild | Popularity::Zipf,
+        herd_percent,
+        leave_percent,
+        slow_percent,
+        purge_percent,
+        timeout_ms,
+    } = raw.workload;
+    number(requests, 1, 100_000, "workload.requests")?;
+    number(streams, 1, 64, "workload.streams")?;
+    number(herd_percent, 0, 100, "workload.herd_percent")?;
+    number(leave_percent, 0, 100, "workload.leave_percent")?;
+    number(slow_percent, 0, 100, "workload.slow_percent")?;
+    number(purge_percent, 0, 100, "workload.purge_percent")?;
+    number(timeout_ms, 1, TEN_MINUTES_MS, "workload.timeout_ms")
+}
+
+fn check_faults(raw: &RawScenario, has_shared_tier: bool) -> Result<(), OutOfBounds> {
+    for kind in FaultKind::ALL {
+        holds(
+            has_shared_tier || !kind.is_about_shared_tier() || !raw.faults.names(kind),
+            &format!("faults.{}", kind.as_str()),
+            "present",
+            "absent, unless `cache.l1` is there",
+        )?;
+    }
+    let faults = &raw.faults;
+    if let Some(stall) = &faults.origin_stalls {
+        number(stall.percent, 1, 100, "faults.origin_stalls.percent")?;
+        range(stall.for_ms, 1, TEN_MINUTES_MS, "faults.origin_stalls.for_ms")?;
+    }
+    for (name, fault) in
+        [("origin_truncates", &faults.origin_truncates), ("origin_resets", &faults.origin_resets)]
+    {
+        if let Some(fault) = fault {
+            number(fault.percent, 1, 100, &format!("faults.{name}.percent"))?;
+        }
+    }
+    for (name, fault) in [
+        ("partition_origin", &faults.partition_origin),
+        ("partition_shared_tier", &faults.partition_shared_tier),
+        ("edge_restarts", &faults.edge_restarts),
+        ("shared_tier_restarts", &faults.shared_tier_restarts),
+    ] {
+        if let Some(fault) = fault {
+            number(fault.times, 1, 100, &format!("faults.{name}.times"))?;
+            range(fault.for_ms, 1, TEN_MINUTES_MS, &format!("faults.{name}.for_ms"))?;
+        }
+    }
+    if let Some(slow) = &faults.shared_tier_slow {
+        number(slow.times, 1, 100, "faults.shared_tier_slow.times")?;
+        range(slow.for_ms, 1, TEN_MINUTES_MS, "faults.shared_tier_slow.for_ms")?;
+        range(slow.delay_ms, 1, TEN_MINUTES_MS, "faults.shared_tier_slow.delay_ms")?;
+    }
+    Ok(())
+}
+
+fn holds(holds: bool, field: &str, value: impl Display, bound: impl Display) -> Result<(), OutOfBounds> {
+    if holds {
+        Ok(())
+    } else {
+        Err(OutOfBounds { field: field.to_owned(), value: value.to_string(), bound: bound.to_string() })
+    }
+}
+
+fn bytes(size: Between<ByteCount>) -> Between<u64> {
+    Between(size.0.0, size.1.0)
+}
+
+fn number(value: impl Into<u64>, least: u64, most: u64, field: &str) -> Result<(), OutOfBounds> {
+    let value = value.into();
+    holds((least..=most).contains(&value), field, value, format_args!("{least} to {most}"))
+}
+
+fn range(value: Between<u64>, least: u64, most: u64, field: &str) -> Result<(), OutOfBounds> {
+    let Between(low, high) = value;
+    holds(
+        least <= low && low <= high && high <= most,
+        field,
+        format_args!("[{low}, {high}]"),
+        format_args!("two numbers in order, from {least} to {most}"),
+    )
+}

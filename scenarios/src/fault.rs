@@ -1,0 +1,157 @@
+//! The faults that a scenario may ask for.
+
+use crate::Between;
+use serde::Deserialize;
+
+/// What goes wrong. Each kind is off unless named; each is counted when it really hits.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Faults {
+    /// The origin pauses before its head or in the middle of a body.
+    pub origin_stalls: Option<StallFault>,
+    /// The origin breaks off in the middle of a body.
+    pub origin_truncates: Option<SharedFault>,
+    /// The origin closes the connection instead of answering.
+    pub origin_resets: Option<SharedFault>,
+    /// One edge and the origin cannot reach each other.
+    pub partition_origin: Option<EpisodeFault>,
+    /// One edge and the shared tier cannot reach each other.
+    pub partition_shared_tier: Option<EpisodeFault>,
+    /// One edge loses its power and comes back.
+    pub edge_restarts: Option<EpisodeFault>,
+    /// The shared tier is killed and comes back empty.
+    pub shared_tier_restarts: Option<EpisodeFault>,
+    /// The shared tier answers late.
+    pub shared_tier_slow: Option<SlowFault>,
+}
+
+/// A fault that befalls some of the origin's answers.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SharedFault {
+    /// How many of a hundred answers. 1 to 100.
+    pub percent: u8,
+}
+
+/// A pause in some of the origin's answers.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StallFault {
+    /// How many of a hundred answers. 1 to 100.
+    pub percent: u8,
+    /// How long, in milliseconds.
+    pub for_ms: Between<u64>,
+}
+
+/// A fault that comes, lasts and goes. Its beginnings are drawn evenly from the time until `faults_until_ms`.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EpisodeFault {
+    /// How many in one seed. 1 to 100.
+    pub times: u32,
+    /// How long each lasts, in milliseconds. At least 1; it ends at `faults_until_ms` at the latest.
+    pub for_ms: Between<u64>,
+}
+
+/// Times in which every answer comes late.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SlowFault {
+    /// How many in one seed. 1 to 100.
+    pub times: u32,
+    /// How long each lasts, in milliseconds. At least 1; it ends at `faults_until_ms` at the latest.
+    pub for_ms: Between<u64>,
+    /// How late each answer comes meanwhile, in milliseconds. At least 1.
+    pub delay_ms: Between<u64>,
+}
+
+/// The kinds, for those who count them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FaultKind {
+    /// [`Faults::origin_stalls`].
+    OriginStalls,
+    /// [`Faults::origin_truncates`].
+    OriginTruncates,
+    /// [`Faults::origin_resets`].
+    OriginResets,
+    /// [`Faults::partition_origin`].
+    PartitionOrigin,
+    /// [`Faults::partition_shared_tier`].
+    PartitionSharedTier,
+    /// [`Faults::edge_restarts`].
+    EdgeRestarts,
+    /// [`Faults::shared_tier_restarts`].
+    SharedTierRestarts,
+    /// [`Faults::shared_tier_slow`].
+    SharedTierSlow,
+}
+
+impl FaultKind {
+    /// Every kind, in the order in which they are reported.
+    pub const ALL: [Self; 8] = [
+        Self::OriginStalls,
+        Self::OriginTruncates,
+        Self::OriginResets,
+        Self::PartitionOrigin,
+        Self::PartitionSharedTier,
+        Self::EdgeRestarts,
+        Self::SharedTierRestarts,
+        Self::SharedTierSlow,
+    ];
+
+    /// Its key under `faults`.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OriginStalls => "origin_stalls",
+            Self::OriginTruncates => "origin_truncates",
+            Self::OriginResets => "origin_resets",
+            Self::PartitionOrigin => "partition_origin",
+            Self::PartitionSharedTier => "partition_shared_tier",
+            Self::EdgeRestarts => "edge_restarts",
+            Self::SharedTierRestarts => "shared_tier_restarts",
+            Self::SharedTierSlow => "shared_tier_slow",
+        }
+    }
+
+    /// Does it need a shared tier to befall?
+    pub const fn is_about_shared_tier(self) -> bool {
+        match self {
+            Self::PartitionSharedTier | Self::SharedTierRestarts | Self::SharedTierSlow => true,
+            Self::OriginStalls
+            | Self::OriginTruncates
+            | Self::OriginResets
+            | Self::PartitionOrigin
+            | Self::EdgeRestarts => false,
+        }
+    }
+}
+
+impl Faults {
+    /// Does the scenario ask for this kind?
+    pub const fn names(&self, kind: FaultKind) -> bool {
+        match kind {
+            FaultKind::OriginStalls => self.origin_stalls.is_some(),
+            FaultKind::OriginTruncates => self.origin_truncates.is_some(),
+            FaultKind::OriginResets => self.origin_resets.is_some(),
+            FaultKind::PartitionOrigin => self.partition_origin.is_some(),
+            FaultKind::PartitionSharedTier => self.partition_shared_tier.is_some(),
+            FaultKind::EdgeRestarts => self.edge_restarts.is_some(),
+            FaultKind::SharedTierRestarts => self.shared_tier_restarts.is_some(),
+            FaultKind::SharedTierSlow => self.shared_tier_slow.is_some(),
+        }
+    }
+
+    /// Takes this kind out.
+    pub fn forget(&mut self, kind: FaultKind) {
+        match kind {
+            FaultKind::OriginStalls => self.origin_stalls = None,
+            FaultKind::OriginTruncates => self.origin_truncates = None,
+            FaultKind::OriginResets => self.origin_resets = None,
+            FaultKind::PartitionOrigin => self.partition_origin = None,
+            FaultKind::PartitionSharedTier => self.partition_shared_tier = None,
+            FaultKind::EdgeRestarts => self.edge_restarts = None,
+            FaultKind::SharedTierRestarts => self.shared_tier_restarts = None,
+            FaultKind::SharedTierSlow => self.shared_tier_slow = None,
+        }
+    }
+}

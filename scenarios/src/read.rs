@@ -1,0 +1,140 @@
+//! Reads scenario files. Every mistake names the file, the line, the field, the value and the bound.
+
+use crate::{RawScenario, Scenario};
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+};
+
+/// Why a scenario could not be read. Nothing has been started.
+#[derive(Debug)]
+pub enum LoadError {
+    /// The file or folder cannot be read.
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
+    /// The folder holds no `.yaml` file.
+    Nothing {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The file is not a scenario: mend what the message points at.
+    Malformed {
+        /// Which.
+        path: PathBuf,
+        /// The line, from 1; 0 when it concerns the whole file.
+        line: u64,
+        /// What is wrong, with field, value and bound.
+        what: String,
+    },
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable { path, error } => write!(f, "{}: {error}", path.display()),
+            Self::Nothing { path } => write!(f, "{}: no .yaml file in this folder", path.display()),
+            Self::Malformed { path, line, what } => write!(f, "{}:{line}: {what}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+/// Reads the scenarios that `paths` name: files as they are, folders by their `.yaml` files in order of name.
+///
+/// # Errors
+/// The first file that is not a scenario.
+pub fn load_all(paths: &[PathBuf]) -> Result<Vec<(PathBuf, Scenario)>, LoadError> {
+    let mut scenarios = Vec::new();
+    for path in paths {
+        for file in files(path)? {
+            let scenario = load(&file)?;
+            scenarios.push((file, scenario));
+        }
+    }
+    Ok(scenarios)
+}
+
+fn files(path: &Path) -> Result<Vec<PathBuf>, LoadError> {
+    let unreadable = |error| LoadError::Unreadable { path: path.to_owned(), error };
+    if !fs::metadata(path).map_err(unreadable)?.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path).map_err(unreadable)? {
+        let file = entry.map_err(unreadable)?.path();
+        if file.extension().is_some_and(|extension| extension == "yaml") {
+            files.push(file);
+        }
+    }
+    files.sort();
+    if files.is_empty() {
+        return Err(LoadError::Nothing { path: path.to_owned() });
+    }
+    Ok(files)
+}
+
+/// Reads one file.
+///
+/// # Errors
+/// It cannot be read, or is not a scenario.
+pub fn load(path: &Path) -> Result<Scenario, LoadError> {
+    let text =
+        fs::read_to_string(path).map_err(|error| LoadError::Unreadable { path: path.to_owned(), error })?;
+    parse(path, &text)
+}
+
+/// Reads the text of the file at `path`.
+///
+/// # Errors
+/// It is not a scenario.
+pub fn parse(path: &Path, text: &str) -> Result<Scenario, LoadError> {
+    let malformed = |line, what| LoadError::Malformed { path: path.to_owned(), line, what };
+    let raw: RawScenario = serde_saphyr::from_str(text).map_err(|error| {
+        let line = error.location().map_or(0, |location| location.line());
+        malformed(line, plain(&error, text, line))
+    })?;
+    Scenario::try_from(raw).map_err(|wrong| malformed(line_of(text, &wrong.field), wrong.to_string()))
+}
+
+/// The reader's message, without the place that [`LoadError`] gives in the usual form, and with the line that it speaks of:
+/// the reader names neither field nor value when a value is of the wrong type.
+fn plain(error: &serde_saphyr::Error, text: &str, line: u64) -> String {
+    let message = error.without_snippet().to_string();
+    let message = message.split(" at line ").next().unwrap_or(&message);
+    match usize::try_from(line).ok().and_then(|line| text.lines().nth(line.checked_sub(1)?)) {
+        Some(source) => format!("{message} in `{}`", source.trim()),
+        None => message.to_owned(),
+    }
+}
+
+/// The line on which the key with this path stands; the nearest key above it when the file leaves it out or writes the
+/// section on one line.
+fn line_of(text: &str, path: &str) -> u64 {
+    let mut found = 0;
+    let mut keys = path.split('.').peekable();
+    // Keys of the section that is searched stand deeper than this.
+    let mut outer: Option<usize> = None;
+    for (number, line) in (1..).zip(text.lines()) {
+        let Some(key) = keys.peek() else { break };
+        let trimmed = line.trim_start();
+        let depth = line.len() - trimmed.len();
+        if trimmed.is_empty() || trimmed.starts_with('#') {
+            continue;
+        }
+        if outer.is_some_and(|outer| depth <= outer) {
+            break;
+        }
+        let is_direct = outer.is_some() || depth == 0;
+        if is_direct && trimmed.strip_prefix(*key).is_some_and(|rest| rest.starts_with(':')) {
+            found = number;
+            outer = Some(depth);
+            keys.next();
+        }
+    }
+    found
+}

@@ -1,0 +1,30 @@
+//! The command line of `tiergate-sim`. Exit codes: 0 all is well, 1 a rule was broken, 2 the input was bad.
+
+use crate::{
+    explore::{ExploreArgs, ProveArgs},
+    replay::ReplayArgs,
+    run::RunArgs,
+};
+use clap::{Parser, Subcommand};
+
+/// Failure scenarios, exploration and trace replay for Tiergate.
+#[derive(Debug, Parser)]
+#[command(name = "tiergate-sim", version)]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Lives scenarios on a simulated network, many seeds of each, with every rule watching.
+    Run(RunArgs),
+    /// Drives the same engine without a network: far more histories in the same time.
+    Explore(ExploreArgs),
+    /// Plants each known fault in turn and reports which rule caught it.
+    Prove(ProveArgs),
+    /// Replays a recorded trace through a configuration.
+    Replay(ReplayArgs),
+}

@@ -1,0 +1,110 @@
+//! The simulated world: hosts on turmoil's network, faults from a seed, facts for the rules.
+//!
+//! A run is a function of scenario and seed. [`simulate`] does one, on a thread of its own: some libraries keep chance in
+//! thread-local state. The world imitates what is outside of an edge; driver, engine and wire clients are the real ones.
+
+mod body;
+mod catalogue;
+mod client;
+mod edge;
+mod life;
+mod log;
+mod origin;
+mod panics;
+mod reply;
+mod schedule;
+mod shared_tier;
+mod stage;
+mod tally;
+mod wire;
+mod workload;
+
+use life::World;
+use log::Log;
+pub(crate) use log::Record;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+pub(crate) use tally::Tallies;
+use tiergate_engine::Fault;
+use tiergate_invariants::{Gates, Invariants, Lifetimes, UnderGate, Violation};
+use tiergate_scenarios::Scenario;
+
+/// What a run is a function of.
+#[derive(Clone, Debug)]
+pub(crate) struct Order {
+    /// The scenario.
+    pub scenario: Arc<Scenario>,
+    /// The seed.
+    pub seed: u64,
+    /// A fault put into the engine on purpose.
+    pub plant: Option<Fault>,
+    /// How many of the last facts to tell when a rule is broken.
+    pub facts: usize,
+}
+
+/// Lives one world to its end, or to the first rule that breaks.
+pub(crate) fn simulate(order: &Order) -> Record {
+    let order = order.clone();
+    let run = thread::Builder::new()
+        .name(format!("{} {}", order.scenario.name, order.seed))
+        .spawn(move || live(&order))
+        .expect("the system has threads to spare: one is used for each job");
+    run.join().expect("a world's panics are caught on its thread")
+}
+
+/// The rules that a scenario asks for, told what they need to know of its world.
+///
+/// # Errors
+/// The first id that no rule has.
+pub(crate) fn rules(scenario: &Scenario) -> Result<Invariants, String> {
+    let names = |id: &str| scenario.invariants.as_ref().is_none_or(|ids| ids.iter().any(|other| other == id));
+    let mut rules = match &scenario.invariants {
+        // C6 is not a rule of every world, so the crate does not know it by its id alone.
+        Some(ids) => Invariants::only(&ids.iter().filter(|id| *id != "C6").cloned().collect::<Vec<_>>())?,
+        None => Invariants::all(),
+    };
+    if names("M1") {
+        let [l0, l1] = scenario.gates;
+        rules = rules.with(UnderGate::new(Gates { l0, l1 }));
+    }
+    if names("C6") {
+        // Beyond this, an edge's client gives up waiting for a head, wherever it is held up.
+        let slack = edge::HEAD_TIME_MAX + Duration::from_millis(scenario.latency_ms.1);
+        rules = rules.with(Lifetimes::new(slack));
+    }
+    Ok(rules)
+}
+
+fn live(order: &Order) -> Record {
+    panics::watch();
+    let rules = rules(&order.scenario).expect("the scenario's rules were looked up before it was started");
+    let log = Arc::new(Log::new(rules, order.facts));
+    let mut simulated = Duration::ZERO;
+    let ended = catch_unwind(AssertUnwindSafe(|| {
+        let mut world = World::new(order, Arc::clone(&log));
+        let ended = world.live();
+        simulated = world.elapsed();
+        // What hosts do while they are torn down is no part of the run.
+        let record = log.close(simulated);
+        (ended, record)
+    }));
+    let panics = panics::unwatch();
+    let (ended, mut record) = match ended {
+        Ok((ended, record)) => (ended, record),
+        Err(_) => (Ok(()), log.close(simulated)),
+    };
+    let violation = match (panics.first(), ended) {
+        (Some(first), _) => Some(("panic", first.clone())),
+        (None, Err(error)) => Some(("host", error.to_string())),
+        (None, Ok(())) => None,
+    };
+    if let Some((rule, detail)) = violation {
+        // A broken rule that came first tells more than the panic that may have followed from it.
+        record.violation.get_or_insert(Violation { rule, detail });
+    }
+    record
+}

@@ -1,0 +1,149 @@
+//! What the origin serves: objects, and the versions that each goes through. All of it follows from the seed.
+
+use super::body;
+use tiergate_engine::{CacheKey, Random};
+use tiergate_scenarios::{Between, Objects};
+
+/// The host name that clients ask for.
+pub(crate) const AUTHORITY: &str = "example.test";
+
+/// Every object of one run.
+#[derive(Debug)]
+pub(crate) struct Catalogue(Vec<Object>);
+
+/// One object.
+#[derive(Debug)]
+pub(crate) struct Object {
+    /// Path and query.
+    pub target: String,
+    /// What the engine calls it.
+    pub key: CacheKey,
+    /// Does the origin send it in chunks, without a length before it?
+    pub framing: Framing,
+    /// May a shared cache store it?
+    pub storage: Storage,
+    /// Every version, oldest first; the first is there from the start.
+    pub versions: Vec<Version>,
+}
+
+/// How a body's end is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// By `Content-Length`.
+    Length,
+    /// By the last chunk.
+    Chunks,
+}
+
+/// What `Cache-Control` and its like say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Storage {
+    /// It may be stored, for the version's lifetime.
+    Storable,
+    /// `no-store`.
+    NoStore,
+    /// `private`.
+    Private,
+    /// No lifetime at all.
+    NoLifetime,
+    /// It depends on a request field.
+    Varies,
+}
+
+/// One version of an object, numbered from 1.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Version {
+    /// From when on the origin serves it.
+    pub from_ms: u64,
+    /// Its length.
+    pub length: u64,
+    /// How long it may be used once served.
+    pub lifetime_s: u64,
+}
+
+impl Catalogue {
+    /// Draws the objects and all versions that appear before `until_ms`.
+    pub(crate) fn draw(objects: &Objects, until_ms: u64, random: &mut Random) -> Self {
+        Self((0..objects.count).map(|number| Object::draw(number, objects, until_ms, random)).collect())
+    }
+
+    /// The object with this number.
+    pub(crate) fn object(&self, number: u32) -> &Object {
+        &self.0[number as usize]
+    }
+
+    /// The object with this number, if there is one.
+    pub(crate) fn key_of(&self, number: u32) -> Option<CacheKey> {
+        self.0.get(number as usize).map(|object| object.key)
+    }
+
+    /// The number of the object at `target`.
+    pub(crate) fn number_of(&self, target: &str) -> Option<u32> {
+        let number = target.strip_prefix("/o/")?.parse().ok()?;
+        self.key_of(number).map(|_| number)
+    }
+
+    /// When each version of each object appears, in order of time: object and version number.
+    pub(crate) fn publications(&self) -> Vec<(u64, u32, u32)> {
+        let mut all: Vec<_> = (0..)
+            .zip(&self.0)
+            .flat_map(|(object, drawn)| {
+                (1..).zip(&drawn.versions).map(move |(number, version)| (version.from_ms, object, number))
+            })
+            .collect();
+        all.sort_unstable();
+        all
+    }
+}
+
+impl Object {
+    fn draw(number: u32, objects: &Objects, until_ms: u64, random: &mut Random) -> Self {
+        let target = format!("/o/{number}");
+        let key = CacheKey::of(AUTHORITY, &target);
+        let framing =
+            if percent(random, objects.chunked_percent) { Framing::Chunks } else { Framing::Length };
+        let storage = if percent(random, objects.not_storable_percent) {
+            [Storage::NoStore, Storage::Private, Storage::NoLifetime, Storage::Varies]
+                [usize::try_from(random.below(4)).expect("a number below 4 fits")]
+        } else {
+            Storage::Storable
+        };
+        let size = match objects.large {
+            Some(large) if percent(random, large.percent) => large.size,
+            Some(_) | None => objects.size,
+        };
+        let mut versions = Vec::new();
+        let mut from_ms = 0;
+        while from_ms < until_ms {
+            let length = between(random, Between(size.0.0, size.1.0));
+            versions.push(Version {
+                from_ms,
+                // A body shorter than one word could not say which version it is.
+                length: if length == 0 { 0 } else { length.max(body::SHORTEST) },
+                lifetime_s: between(random, objects.lifetime_s),
+            });
+            from_ms += between(random, objects.version_every_ms);
+        }
+        Self { target, key, framing, storage, versions }
+    }
+
+    /// The version with this number.
+    pub(crate) fn version(&self, number: u32) -> &Version {
+        &self.versions[number as usize - 1]
+    }
+
+    /// May a shared cache store this version?
+    pub(crate) fn is_storable(&self, version: u32) -> bool {
+        self.storage == Storage::Storable && self.version(version).lifetime_s > 0
+    }
+}
+
+/// True in `percent` of a hundred draws.
+pub(crate) fn percent(random: &mut Random, percent: u8) -> bool {
+    random.chance(percent.into(), 100)
+}
+
+/// A number from the range, both ends included.
+pub(crate) fn between(random: &mut Random, Between(least, most): Between<u64>) -> u64 {
+    least + random.below(most - least + 1)
+}

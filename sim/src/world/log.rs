@@ -1,0 +1,192 @@
+//! What happened in one run: facts in their order, a running hash over them, and the rules that watch.
+//!
+//! One thread runs one world, so the order in which hosts push facts is the order in which things happened. The lock is
+//! there because the driver asks its observer to be shareable, not because anybody waits for it.
+
+use super::tally::Tallies;
+use std::{
+    collections::VecDeque,
+    fmt::{self, Write},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tiergate_engine::Instant;
+use tiergate_invariants::{Fact, Invariants, Violation, What};
+use tiergate_scenarios::FaultKind;
+
+/// The log of one run.
+pub(crate) struct Log(Mutex<Inner>);
+
+struct Inner {
+    now: Instant,
+    rules: Invariants,
+    hasher: blake3::Hasher,
+    line: String,
+    recent: VecDeque<Fact>,
+    /// Facts kept for when a rule is broken.
+    recent_max: usize,
+    record: Record,
+    is_closed: bool,
+}
+
+/// What is left of a run.
+#[derive(Debug, Default)]
+pub(crate) struct Record {
+    /// The first rule that was broken.
+    pub violation: Option<Violation>,
+    /// The last facts as text, the newest last.
+    pub recent: Vec<String>,
+    /// A hash over all facts and their times.
+    pub hash: Option<blake3::Hash>,
+    /// How many facts.
+    pub facts: u64,
+    /// How many requests clients sent, purges not among them.
+    pub requests: u64,
+    /// How many of them a tier answered.
+    pub hits: u64,
+    /// How often each fault hit.
+    pub faults: Tallies,
+    /// How long the world lived.
+    pub simulated: Duration,
+}
+
+impl Log {
+    /// An empty log, watched by `rules`; the last `recent_max` facts are told if one of them is broken.
+    pub(crate) fn new(rules: Invariants, recent_max: usize) -> Self {
+        Self(Mutex::new(Inner {
+            now: Instant::ZERO,
+            rules,
+            hasher: blake3::Hasher::new(),
+            line: String::new(),
+            recent: VecDeque::new(),
+            recent_max,
+            record: Record::default(),
+            is_closed: false,
+        }))
+    }
+
+    /// Every fact from now on happened at `now`.
+    ///
+    /// The world's time moves between ticks only: within one tick hosts run one after the other, and a host that runs later
+    /// may read an earlier time on its own clock.
+    pub(crate) fn set_now(&self, now: Duration) {
+        let nanos = u64::try_from(now.as_nanos()).expect("a run is bounded to minutes");
+        self.lock().now = Instant::from_nanos(nanos);
+    }
+
+    /// The world's time.
+    pub(crate) fn now(&self) -> Instant {
+        self.lock().now
+    }
+
+    /// Something happened. Once a rule is broken, or the run is over, nothing more is taken.
+    pub(crate) fn push(&self, what: What) {
+        let mut inner = self.lock();
+        if inner.is_closed {
+            return;
+        }
+        let fact = Fact { at: inner.now, what };
+        inner.take(fact);
+    }
+
+    /// A rule that only the run itself can see was broken.
+    pub(crate) fn fail(&self, violation: Violation) {
+        let mut inner = self.lock();
+        inner.is_closed = true;
+        inner.record.violation.get_or_insert(violation);
+    }
+
+    /// Has a rule been broken?
+    pub(crate) fn is_broken(&self) -> bool {
+        self.lock().record.violation.is_some()
+    }
+
+    /// A client sends a request; returns the world's number for it.
+    pub(crate) fn ask(&self) -> u64 {
+        let mut inner = self.lock();
+        inner.record.requests += 1;
+        inner.record.requests
+    }
+
+    /// A tier answered a request.
+    pub(crate) fn hit(&self) {
+        self.lock().record.hits += 1;
+    }
+
+    /// This many faults of this kind are meant to befall.
+    pub(crate) fn plan(&self, kind: FaultKind, times: u64) {
+        self.lock().record.faults.of(kind).planned += times;
+    }
+
+    /// The moment for one of them has come.
+    pub(crate) fn arm(&self, kind: FaultKind) {
+        self.lock().record.faults.of(kind).armed += 1;
+    }
+
+    /// It hit.
+    pub(crate) fn fire(&self, kind: FaultKind) {
+        self.lock().record.faults.of(kind).fired += 1;
+    }
+
+    /// Closes the log; what hosts do while they are torn down is no part of the run.
+    pub(crate) fn close(&self, simulated: Duration) -> Record {
+        let mut inner = self.lock();
+        inner.is_closed = true;
+        let mut record = std::mem::take(&mut inner.record);
+        if record.violation.is_some() {
+            record.recent = inner.recent.iter().map(told).collect();
+        }
+        record.hash = Some(inner.hasher.finalize());
+        record.simulated = simulated;
+        record
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // A panic elsewhere is counted by the runner; the log only has to tell what came before it.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn take(&mut self, fact: Fact) {
+        self.record.facts += 1;
+        self.line.clear();
+        // The text of a fact is its fields in their order: no addresses, no unordered maps.
+        write!(self.line, "{} {:?}", fact.at.as_nanos(), fact.what).expect("a String takes any text");
+        self.hasher.update(self.line.as_bytes());
+        self.hasher.update(b"\n");
+        if self.recent.len() >= self.recent_max.max(1) {
+            self.recent.pop_front();
+        }
+        let verdict = self.rules.observe(&fact);
+        self.recent.push_back(fact);
+        if let Err(violation) = verdict {
+            self.is_closed = true;
+            self.record.violation = Some(violation);
+        }
+    }
+}
+
+/// One line for people: when, who, what.
+fn told(fact: &Fact) -> String {
+    let at_ms = fact.at.as_nanos() / 1_000_000;
+    match &fact.what {
+        What::Engine { edge, shard: _, event } => format!("{at_ms:>6} ms  edge-{}  {event:?}", edge.0),
+        what @ (What::EdgeStarted { .. }
+        | What::EdgeCrashed { .. }
+        | What::Published { .. }
+        | What::OriginAnswered { .. }
+        | What::ClientAsked { .. }
+        | What::ClientGot { .. }
+        | What::PurgeAsked { .. }
+        | What::PurgeConfirmed { .. }
+        | What::Healed
+        | What::Settled { .. }) => format!("{at_ms:>6} ms  world   {what:?}"),
+    }
+}
+
+impl fmt::Debug for Log {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Log").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,99 @@
+//! The faults of one run that come at a moment: drawn before the world starts, in order of time.
+//!
+//! Faults that befall single answers of the origin are drawn by the origin, one per answer.
+
+use super::catalogue::between;
+use tiergate_engine::Random;
+use tiergate_scenarios::{Between, EpisodeFault, FaultKind, Scenario};
+
+/// Something that the runner does to the world.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Act {
+    /// This edge and the origin, or the shared tier, lose each other.
+    Cut(FaultKind, u32),
+    /// They find each other again.
+    Mend(FaultKind, u32),
+    /// This edge loses its power.
+    StopEdge(u32),
+    /// It comes back.
+    StartEdge(u32),
+    /// The shared tier is killed.
+    StopSharedTier,
+    /// It comes back empty.
+    StartSharedTier,
+    /// It answers this much later.
+    Slow {
+        /// How much.
+        delay_ms: u64,
+    },
+    /// It answers at once again.
+    Quicken,
+}
+
+/// Draws every act. None is later than `faults_until_ms`, and each fault is over by then.
+pub(crate) fn draw(
+    scenario: &Scenario,
+    faults: &tiergate_scenarios::Faults,
+    random: &mut Random,
+) -> Vec<(u64, Act)> {
+    let mut acts = Vec::new();
+    let until_ms = scenario.faults_until_ms;
+    let mut episodes = |times: u32,
+                        for_ms: Between<u64>,
+                        random: &mut Random,
+                        make: &mut dyn FnMut(&mut Random) -> (Act, Act)| {
+        for _ in 0..times {
+            let begin = random.below(until_ms);
+            let end = (begin + between(random, for_ms)).min(until_ms);
+            let (first, last) = make(random);
+            acts.push((begin, first));
+            acts.push((end, last));
+        }
+    };
+    let edge = |random: &mut Random| {
+        u32::try_from(random.below(scenario.topology.edges.into())).expect("below a u32")
+    };
+    for kind in [FaultKind::PartitionOrigin, FaultKind::PartitionSharedTier] {
+        if let Some(EpisodeFault { times, for_ms }) = partition(faults, kind) {
+            episodes(times, for_ms, random, &mut |random| {
+                let edge = edge(random);
+                (Act::Cut(kind, edge), Act::Mend(kind, edge))
+            });
+        }
+    }
+    if let Some(EpisodeFault { times, for_ms }) = faults.edge_restarts {
+        episodes(times, for_ms, random, &mut |random| {
+            let edge = edge(random);
+            (Act::StopEdge(edge), Act::StartEdge(edge))
+        });
+    }
+    if let Some(EpisodeFault { times, for_ms }) = faults.shared_tier_restarts {
+        episodes(times, for_ms, random, &mut |_| (Act::StopSharedTier, Act::StartSharedTier));
+    }
+    if let Some(slow) = faults.shared_tier_slow {
+        episodes(slow.times, slow.for_ms, random, &mut |random| {
+            let delay_ms = between(random, slow.delay_ms);
+            (Act::Slow { delay_ms }, Act::Quicken)
+        });
+    }
+    // Stable: what was drawn first comes first at one moment.
+    acts.sort_by_key(|(at_ms, _)| *at_ms);
+    acts
+}
+
+fn partition(faults: &tiergate_scenarios::Faults, kind: FaultKind) -> Option<EpisodeFault> {
+    if kind == FaultKind::PartitionOrigin { faults.partition_origin } else { faults.partition_shared_tier }
+}
+
+impl Act {
+    /// The fault that begins with this act.
+    pub(crate) fn begins(self) -> Option<FaultKind> {
+        match self {
+            Self::Cut(kind, _) => Some(kind),
+            Self::StopEdge(_) => Some(FaultKind::EdgeRestarts),
+            Self::StopSharedTier => Some(FaultKind::SharedTierRestarts),
+            Self::Slow { .. } => Some(FaultKind::SharedTierSlow),
+            Self::Mend(..) | Self::StartEdge(_) | Self::StartSharedTier | Self::Quicken => None,
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! The imitation passes the suite that a real Redis passes, through the same client.
+
+use super::{Pace, Server};
+use std::{io, sync::Arc, time::Duration};
+use tiergate_tiers::{AnyTier, Connect, RedisOptions, RedisTier, conformance::conformance};
+use tokio::io::DuplexStream;
+
+/// A server that answers at once, or always this late.
+struct Always(Duration);
+
+impl Pace for Always {
+    fn delay(&self) -> Duration {
+        self.0
+    }
+
+    fn holds(&self, _: u64) {}
+}
+
+/// Connects to one server within the process.
+struct InProcess(Arc<Server<Always>>);
+
+impl Connect for InProcess {
+    type Stream = DuplexStream;
+
+    async fn connect(&self, _: &str) -> io::Result<DuplexStream> {
+        let (ours, theirs) = tokio::io::duplex(64 << 10);
+        let server = Arc::clone(&self.0);
+        tokio::spawn(async move { drop(server.serve(theirs).await) });
+        Ok(ours)
+    }
+}
+
+/// At once and late, the client gets everything that a byte tier promises.
+#[tokio::test(start_paused = true)]
+async fn the_imitation_conforms() {
+    for delay in [Duration::ZERO, Duration::from_millis(10)] {
+        let server = Arc::new(Server::new(Always(delay)));
+        let tier = RedisTier::new(InProcess(server), "shared-tier:80", RedisOptions::default());
+        conformance(&AnyTier::Redis(tier)).await;
+    }
+}

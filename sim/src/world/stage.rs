@@ -1,0 +1,156 @@
+//! What all hosts of one world share, and how they are called.
+
+use super::{
+    catalogue::Catalogue,
+    edge::EdgeWorld,
+    log::Log,
+    wire::{Cuts, Link, Wire},
+};
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+use tiergate_driver::Driver;
+use tiergate_engine::{Audit, CacheKey, Config, Seed, WallTime};
+use tiergate_scenarios::{FaultKind, Faults, Scenario};
+
+/// The port on which every host listens.
+pub(crate) const PORT: u16 = 80;
+/// The origin's host name.
+pub(crate) const ORIGIN: &str = "origin";
+/// The shared tier's host name.
+pub(crate) const SHARED_TIER: &str = "shared-tier";
+/// The calendar at the world's beginning: 2026-01-01, 00:00 UTC. A fixed day, or runs would differ from day to day.
+pub(crate) const EPOCH_S: u64 = 1_767_225_600;
+
+/// What all hosts of one world share.
+pub(crate) struct Stage {
+    /// The scenario.
+    pub scenario: Scenario,
+    /// The edges' configuration, with the planted fault if there is one.
+    pub cache: Config,
+    /// The faults that this seed has.
+    pub faults: Faults,
+    /// Where all chance comes from.
+    pub seed: Seed,
+    /// What the origin serves.
+    pub catalogue: Catalogue,
+    /// What happened.
+    pub log: Arc<Log>,
+    /// Which links are cut.
+    pub cuts: Arc<Cuts>,
+    /// Which version of each object the origin serves.
+    pub current: Mutex<Vec<u32>>,
+    /// No fault befalls any more.
+    pub healed: AtomicBool,
+    /// How late the shared tier answers.
+    pub shared_tier_delay_ms: AtomicU64,
+    /// Has an answer come late in its present spell of slowness?
+    pub shared_tier_slowness_felt: AtomicBool,
+    /// How many keys the shared tier holds.
+    pub shared_tier_keys: AtomicU64,
+    /// The edges.
+    pub edges: Vec<EdgeSlot>,
+}
+
+/// What the runner knows of one edge.
+#[derive(Default)]
+pub(crate) struct EdgeSlot {
+    /// Its driver while it runs.
+    driver: Mutex<Option<Driver<EdgeWorld>>>,
+    /// How often it was started.
+    starts: AtomicU64,
+    /// Which of its starts is alive; zero when it is down.
+    alive: AtomicU64,
+}
+
+impl EdgeSlot {
+    /// The edge comes up; returns which start this is, from 1.
+    pub(crate) fn start(&self) -> u64 {
+        let start = self.starts.fetch_add(1, Ordering::Relaxed) + 1;
+        self.alive.store(start, Ordering::Relaxed);
+        start
+    }
+
+    /// Its driver stands.
+    pub(crate) fn drive(&self, driver: Driver<EdgeWorld>) {
+        *self.driver() = Some(driver);
+    }
+
+    /// It is no more. What its remains still do is nobody's business.
+    pub(crate) fn stop(&self) {
+        self.alive.store(0, Ordering::Relaxed);
+        drop(self.driver().take());
+    }
+
+    /// Is this start still alive?
+    pub(crate) fn runs(&self, start: u64) -> bool {
+        self.alive.load(Ordering::Relaxed) == start
+    }
+
+    /// What it holds open; `None` while it has no driver.
+    pub(crate) fn audit(&self) -> Option<Audit> {
+        self.driver().as_ref().map(Driver::audit)
+    }
+
+    fn driver(&self) -> MutexGuard<'_, Option<Driver<EdgeWorld>>> {
+        self.driver.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Stage {
+    /// The origin serves this version from now on.
+    pub(crate) fn publish(&self, object: u32, version: u32) {
+        self.current_versions()[object as usize] = version;
+    }
+
+    /// The version that the origin serves now.
+    pub(crate) fn current(&self, object: u32) -> u32 {
+        self.current_versions()[object as usize]
+    }
+
+    /// The newest version that was published under a key.
+    pub(crate) fn newest(&self, key: CacheKey) -> Option<u32> {
+        let object =
+            (0..self.scenario.objects.count).find(|object| self.catalogue.object(*object).key == key)?;
+        Some(self.current(object))
+    }
+
+    fn current_versions(&self) -> MutexGuard<'_, Vec<u32>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Have the faults ended?
+    pub(crate) fn is_healed(&self) -> bool {
+        self.healed.load(Ordering::Relaxed)
+    }
+
+    /// A connector for one link.
+    pub(crate) fn wire(&self, kind: FaultKind, edge: u32) -> Wire {
+        Wire { link: Link { kind, edge }, cuts: Arc::clone(&self.cuts) }
+    }
+
+    /// Which edge has this address. Asked inside the simulation only.
+    pub(crate) fn edge_at(&self, address: IpAddr) -> Option<u32> {
+        (0..self.scenario.topology.edges).find(|edge| turmoil::lookup(edge_name(*edge)) == address)
+    }
+}
+
+/// An edge's host name.
+pub(crate) fn edge_name(edge: u32) -> String {
+    format!("edge-{edge}")
+}
+
+/// A client's host name.
+pub(crate) fn client_name(client: u32) -> String {
+    format!("client-{client}")
+}
+
+/// The calendar after the world has lived this long.
+pub(crate) fn wall_at(elapsed: Duration) -> WallTime {
+    WallTime::from_unix_millis(EPOCH_S * 1_000).after(elapsed)
+}
