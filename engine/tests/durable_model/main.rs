@@ -310,7 +310,7 @@ fn stale_manifests_are_replaced() {
 /// A purge races a writer while leases, manifests and the purge's own memory run out: nothing old comes back.
 #[test]
 fn purges_are_final() {
-    let budget = Budget { losses: 2, ticks: 4, ..CALM };
+    let budget = Budget { losses: 1, ticks: 5, ..CALM };
     holds(Setup { purgers: 1, budget, ..ALONE });
 }
 
@@ -337,7 +337,7 @@ fn the_collector_follows_replacements() {
 /// Everybody at once.
 #[test]
 fn all_hold_together() {
-    let budget = Budget { crashes: 1, ticks: 2, ..CALM };
+    let budget = Budget { ticks: 3, ..CALM };
     holds(Setup { readers: 1, purgers: 1, sweeps: 1, budget, ..ALONE });
 }
 

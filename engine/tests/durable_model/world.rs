@@ -126,9 +126,9 @@ pub(crate) fn terms() -> Terms {
     let millis = Duration::from_millis;
     let raw = RawTerms {
         lease: millis(1),
-        fetch_max: millis(2),
-        idle: millis(2),
-        total: millis(3),
+        fetch_max: millis(3),
+        idle: millis(3),
+        total: millis(4),
         grace: millis(0),
         linger: millis(2),
         tries_max: 2,
