@@ -36,7 +36,7 @@ const MAGIC: [u8; 4] = *b"TGRC";
 /// Raised with every change of the layout: an older or newer record is refused, which makes it a miss.
 const VERSION: u16 = 1;
 /// The bytes of the checksum.
-const CHECKSUM: usize = 8;
+pub(crate) const CHECKSUM: usize = 8;
 /// The shortest record: one without field lines.
 const SHORTEST: usize = 84 + CHECKSUM;
 /// Nanoseconds in a second; a duration's nanoseconds lie below.
@@ -185,19 +185,20 @@ pub fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
     })
 }
 
-fn checksum(bytes: &[u8]) -> [u8; CHECKSUM] {
+/// What stands behind whatever we store: wrong for all but the bytes that were written.
+pub(crate) fn checksum(bytes: &[u8]) -> [u8; CHECKSUM] {
     let digest = blake3::hash(bytes);
     *digest.as_bytes().first_chunk().expect("a digest has 32 bytes, of which 8 are taken")
 }
 
 /// What is left to read.
-struct Cursor<'b> {
-    total: usize,
-    rest: &'b [u8],
+pub(crate) struct Cursor<'b> {
+    pub(crate) total: usize,
+    pub(crate) rest: &'b [u8],
 }
 
 impl<'b> Cursor<'b> {
-    fn take<const N: usize>(&mut self) -> Result<[u8; N], RecordError> {
+    pub(crate) fn take<const N: usize>(&mut self) -> Result<[u8; N], RecordError> {
         let (taken, rest) =
             self.rest.split_first_chunk().ok_or(RecordError::TooShort { bytes: self.total })?;
         self.rest = rest;

@@ -4,7 +4,7 @@ use crate::units::ByteCount;
 use alloc::{boxed::Box, string::String, vec::Vec};
 
 /// Header fields in the order they came. Names are lower case; a name may occur several times.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Fields(Vec<(Box<str>, Box<[u8]>)>);
 
 impl Fields {
@@ -113,7 +113,7 @@ pub struct RequestHead {
 }
 
 /// A response's head.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Head {
     /// The status code.
     pub status: u16,

@@ -18,6 +18,7 @@ extern crate std;
 mod care;
 mod chunk;
 mod config;
+pub mod durable;
 mod effect;
 mod engine;
 mod event;

@@ -46,7 +46,7 @@ impl Freshness {
 }
 
 /// [`Freshness`] on the calendar, for tiers that outlive a process or are shared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct StoredFreshness {
     /// When `age_then` was true.
     pub as_of: WallTime,
@@ -65,7 +65,7 @@ impl StoredFreshness {
 }
 
 /// One stored response without its body, as a byte tier keeps it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Record {
     /// Whose response. Compared after every read (failure T13).
     pub key: CacheKey,

@@ -1,0 +1,151 @@
+//! Asking the durable tier for a response.
+//!
+//! The index decides: a manifest whose time is up is a miss, and so is one whose blob is not there as it says, which is
+//! repaired on the way (failure R1). Whether a response is still fresh is not judged here; its bytes are checked by who
+//! reads them. A lookup deletes no blob.
+
+use super::{Ask, Manifest, Stored, Terms, Told};
+use crate::{key::CacheKey, time::WallTime};
+
+/// One lookup under way.
+///
+/// ```text
+/// Reading ──manifest, not expired──▶ Opening ──its length──▶ hit
+///    ╰──absent, expired, failed──▶ miss ◀──gone, other length, failed──╯
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Lookup {
+    key: CacheKey,
+    state: State,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum State {
+    /// The index was asked for the entry.
+    Reading,
+    /// The store was asked for the blob that the manifest names.
+    Opening { seen: Seen, manifest: Manifest },
+}
+
+/// What a lookup saw: from here a later [`Publish`](super::Publish) goes on. Take it before the fetch begins, not after:
+/// it is what tells an upload that a purge came in between (failure F1).
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Seen {
+    /// Whose.
+    pub key: CacheKey,
+    /// The entry, if there was one.
+    pub stored: Option<Stored>,
+    /// The index's clock when it answered.
+    pub now: WallTime,
+}
+
+/// How a lookup goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum LookupStep {
+    /// One more question.
+    Ask(Ask),
+    /// It is over.
+    Done(Looked),
+}
+
+/// What came of a lookup.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Looked {
+    /// Hit or miss.
+    pub outcome: LookedFor,
+    /// What a fill may go on from. Absent when the index failed: then nothing is stored here.
+    pub seen: Option<Seen>,
+    /// To be asked besides, whatever comes of it: a touch after a hit, a repair after a lost blob.
+    pub besides: Option<Ask>,
+}
+
+/// Hit or miss.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum LookedFor {
+    /// The blob is open and as long as the manifest says.
+    Hit(Manifest),
+    /// There is nothing to read.
+    Miss(DurableMiss),
+}
+
+/// Why the durable tier does not answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DurableMiss {
+    /// The index names nothing.
+    Absent,
+    /// The index's time for it is up (D3). It can be replaced.
+    Expired,
+    /// The blob that the manifest names does not exist.
+    Lost,
+    /// The blob has another length than the manifest says.
+    Torn,
+    /// The index did not answer.
+    IndexFailed,
+    /// The blob store did not answer.
+    BlobFailed,
+}
+
+impl Lookup {
+    /// Begins.
+    pub const fn begin(key: CacheKey) -> (Self, Ask) {
+        (Self { key, state: State::Reading }, Ask::Read { key })
+    }
+
+    /// Takes the answer to the last question.
+    pub fn on_told(&mut self, told: Told, terms: &Terms) -> LookupStep {
+        match (core::mem::replace(&mut self.state, State::Reading), told) {
+            (State::Reading, Told::Entry { found, now }) => self.on_entry(found, now),
+            (State::Reading, Told::Unknown) => miss(DurableMiss::IndexFailed, None, None),
+            (State::Opening { seen, manifest }, Told::Opened { length })
+                if length == manifest.record.length =>
+            {
+                let besides = touch(&seen, &manifest, terms);
+                LookupStep::Done(Looked { outcome: LookedFor::Hit(manifest), seen: Some(seen), besides })
+            }
+            (State::Opening { seen, .. }, Told::Opened { .. }) => lost(DurableMiss::Torn, seen),
+            (State::Opening { seen, .. }, Told::NoBlob) => lost(DurableMiss::Lost, seen),
+            (State::Opening { seen, .. }, Told::Unknown) => miss(DurableMiss::BlobFailed, Some(seen), None),
+            (state, told) => unreachable!("a lookup that is {state:?} was told {told:?}"),
+        }
+    }
+
+    fn on_entry(&mut self, found: Option<Stored>, now: WallTime) -> LookupStep {
+        let seen = Seen { key: self.key, stored: found, now };
+        let Some(Stored { entry, expires }) = &seen.stored else {
+            return miss(DurableMiss::Absent, Some(seen), None);
+        };
+        assert_eq!(entry.key, self.key, "the index answered for another key");
+        match entry.manifest.clone() {
+            None => miss(DurableMiss::Absent, Some(seen), None),
+            Some(_) if *expires <= now => miss(DurableMiss::Expired, Some(seen), None),
+            Some(manifest) => {
+                let blob = manifest.blob();
+                self.state = State::Opening { seen, manifest };
+                LookupStep::Ask(Ask::Open { blob })
+            }
+        }
+    }
+}
+
+fn miss(reason: DurableMiss, seen: Option<Seen>, besides: Option<Ask>) -> LookupStep {
+    LookupStep::Done(Looked { outcome: LookedFor::Miss(reason), seen, besides })
+}
+
+/// A miss whose manifest goes, if it is still the same one. The rest of the entry stays: it knows of purges and leases.
+fn lost(reason: DurableMiss, seen: Seen) -> LookupStep {
+    let before = seen.stored.as_ref().expect("a blob is opened only for a manifest");
+    let repair = Ask::Swap { expected: Some(before.entry.version), stored: before.emptied(seen.now) };
+    miss(reason, Some(seen), Some(repair))
+}
+
+/// Moves the expiry by `idle`, but not past `total`, and not for a gain so small that every hit would write.
+fn touch(seen: &Seen, manifest: &Manifest, terms: &Terms) -> Option<Ask> {
+    let Stored { entry, expires } = seen.stored.as_ref().expect("a hit has an entry");
+    let wanted = seen.now.after(terms.idle()).min(manifest.stored_at.after(terms.total()));
+    let gained = wanted.since(*expires);
+    let is_worth_it = wanted > *expires && gained >= terms.idle() / 8;
+    is_worth_it.then_some(Ask::Touch { key: seen.key, version: entry.version, expires: wanted })
+}
+
+#[cfg(test)]
+mod tests;

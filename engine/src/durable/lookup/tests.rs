@@ -1,0 +1,87 @@
+use super::{
+    super::tests::{LENGTH, NOW, OLD, READ, at, blob, found, nothing, swap, terms, vacant},
+    *,
+};
+use crate::{durable::Version, units::ByteCount};
+use alloc::vec::Vec;
+use std::vec;
+
+const KEY: CacheKey = super::super::tests::KEY;
+
+/// Runs a lookup through its answers: what it asked after the first read, and what came of it.
+fn run(answers: Vec<Told>) -> (Vec<Ask>, Looked) {
+    let (mut lookup, ask) = Lookup::begin(KEY);
+    assert_eq!(ask, READ);
+    let mut asked = vec![];
+    for told in answers {
+        match lookup.on_told(told, &terms()) {
+            LookupStep::Ask(ask) => asked.push(ask),
+            LookupStep::Done(looked) => return (asked, looked),
+        }
+    }
+    panic!("{asked:?} and no end")
+}
+
+#[track_caller]
+fn check(answers: Vec<Told>, asked: Vec<Ask>, reason: DurableMiss, besides: Option<Ask>) {
+    let seen = match &answers[0] {
+        Told::Entry { found, now } => Some(Seen { key: KEY, stored: found.clone(), now: *now }),
+        _ => None,
+    };
+    assert_eq!(run(answers), (asked, Looked { outcome: LookedFor::Miss(reason), seen, besides }));
+}
+
+fn stored(expires: u64) -> Stored {
+    vacant(5, 2).leasing(super::super::tests::OTHER, 5_000).naming(OLD).until(expires)
+}
+
+/// Every way to miss, with what it asks of the store, and what it repairs (failure R1).
+#[test]
+fn every_miss_has_its_reason() {
+    let open = || vec![Ask::Open { blob: blob(OLD) }];
+    let read = || found(stored(1_100), 1_000);
+    let leased = vacant(6, 2).leasing(super::super::tests::OTHER, 5_000).until(5_000);
+    let repair = || Some(swap(Some(5), leased.clone()));
+    let torn = |length| Told::Opened { length: ByteCount(length) };
+
+    check(vec![nothing(1_000)], vec![], DurableMiss::Absent, None);
+    check(vec![found(vacant(5, 2).until(1_100), 1_000)], vec![], DurableMiss::Absent, None);
+    check(vec![found(stored(1_000), 1_000)], vec![], DurableMiss::Expired, None);
+    check(vec![Told::Unknown], vec![], DurableMiss::IndexFailed, None);
+    check(vec![read(), Told::Unknown], open(), DurableMiss::BlobFailed, None);
+    // The repair's version is the index's clock's, because that is ahead of the entry's.
+    let repaired = |ask: Option<Ask>| {
+        ask.map(|ask| match ask {
+            Ask::Swap { expected, mut stored } => {
+                alloc::sync::Arc::make_mut(&mut stored.entry).version = Version(1_000);
+                Ask::Swap { expected, stored }
+            }
+            ask => ask,
+        })
+    };
+    check(vec![read(), Told::NoBlob], open(), DurableMiss::Lost, repaired(repair()));
+    check(vec![read(), torn(LENGTH.0 - 1)], open(), DurableMiss::Torn, repaired(repair()));
+    check(vec![read(), torn(LENGTH.0 + 1)], open(), DurableMiss::Torn, repaired(repair()));
+}
+
+/// A hit moves the expiry by `idle` but never past `total`, and does not write for a small gain (D3).
+#[test]
+fn a_hit_touches_within_bounds() {
+    // Stored at 1,000; idle 400, total 1,000.
+    for (now, expires, touched) in [
+        (1_000, 1_400, None),
+        (1_049, 1_400, None),
+        (1_050, 1_400, Some(1_450)),
+        (1_390, 1_400, Some(1_790)),
+        (1_780, 1_790, Some(2_000)),
+        (1_990, 2_000, None),
+    ] {
+        let (asked, looked) = run(vec![found(stored(expires), now), Told::Opened { length: LENGTH }]);
+        assert_eq!(asked, [Ask::Open { blob: blob(OLD) }]);
+        let manifest = stored(expires).entry.manifest.clone().expect("it is stored");
+        assert_eq!((manifest.stored_at, looked.outcome), (NOW, LookedFor::Hit(manifest)));
+        let touch = |expires| Ask::Touch { key: KEY, version: Version(5), expires: at(expires) };
+        assert_eq!(looked.besides, touched.map(touch), "at {now}");
+        assert_eq!(looked.seen.expect("the index answered").now, at(now));
+    }
+}

@@ -1,0 +1,488 @@
+//! One upload into the durable tier, from its lease to its manifest.
+//!
+//! It is the only one that ever names its blob, and it names it only in place of its lease; so it knows when nobody can:
+//! then it deletes the blob. While a swap's fate is open it does not, and leaves the blob to the collector. It never
+//! deletes another's (failure T8). The bytes are not its business.
+
+use super::{Ask, BlobName, BodyDigest, Entry, Generation, Lease, Seen, Stored, Terms, Told, Version};
+use crate::{id::RecordName, key::CacheKey, record::Record, time::WallTime};
+use alloc::sync::Arc;
+use core::time::Duration;
+
+/// One upload.
+///
+/// ```text
+/// Leasing ──leased──▶ Holding ◀──renewed, or not── Renewing
+///    │                   │ ╰──────renewal due──────▶╯  │
+///    │                   ╰─blob whole─▶ Publishing ◀───╯
+///    │                   │                  │ ╰──in place of the lease──▶ Ended(Won)
+///    │                   ╰─abandoned─▶ Deleting ◀─ another won, purged, lease taken
+///    ╰──not leased──▶ Ended             ╰──▶ Ended
+/// ```
+/// `Leasing`, `Renewing` and `Publishing` each go round: swap, and after a conflict or a lost answer read and judge.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Publish {
+    blob: BlobName,
+    terms: Terms,
+    /// The purges that were known before the fetch began.
+    generation: Generation,
+    /// What was stored before the fetch began: it may be replaced.
+    replaces: Option<RecordName>,
+    /// When a purge from before the fetch may be forgotten, by the index's clock: the lease must be had before.
+    deadline: WallTime,
+    goal: Goal,
+    /// A swap to our manifest that may still happen: the version that it waits for.
+    doubt: Option<Version>,
+    state: State,
+}
+
+/// What the upload has come to.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Goal {
+    /// It goes on.
+    Hold,
+    /// It is whole.
+    Publish(Completed),
+    /// It will never be whole, or is not wanted any more.
+    Abandon,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum State {
+    /// No byte was uploaded.
+    Leasing(Round),
+    /// The lease is had. The upload goes on.
+    Holding(Known),
+    /// The lease is had. The upload goes on, or has ended meanwhile: see the goal.
+    Renewing(Round, Known),
+    /// The blob is whole.
+    Publishing(Round),
+    /// The store was asked to delete the blob.
+    Deleting(PublishEnd),
+    /// Nothing more is asked.
+    Ended,
+}
+
+/// The entry as the index last told it, and its clock then.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Known {
+    stored: Option<Stored>,
+    now: WallTime,
+}
+
+/// One errand with the index: how often it failed, and what was asked last.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Round {
+    failures: u32,
+    asked: Asked,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Asked {
+    Read,
+    Swap { expected: Option<Version>, sent: Stored },
+}
+
+/// What to publish.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Completed {
+    /// Its key and name are those of the upload, its length that of the blob.
+    pub record: Arc<Record>,
+    /// Made of the bytes that went up.
+    pub digest: BodyDigest,
+}
+
+/// How an upload goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum PublishStep {
+    /// Nothing to do now.
+    Wait,
+    /// One question. It may be to delete the blob in the middle of its upload: see [`Publish::is_wanted`].
+    Ask(Ask),
+    /// The lease is had: begin the upload. Call [`Publish::on_renewal_due`] every [`Terms::renew_after`] from here on.
+    Upload,
+    /// It is over.
+    Ended(PublishEnd, BlobFate),
+}
+
+/// What came of an upload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PublishEnd {
+    /// It is visible.
+    Won {
+        /// With this version.
+        version: Version,
+    },
+    /// Another upload of the same key was first (CON1).
+    Lost {
+        /// Whose blob it is now.
+        winner: RecordName,
+    },
+    /// A purge came in between (failure F1).
+    Purged,
+    /// The lease was taken: it ran out.
+    LeaseLost,
+    /// The fetch took so long that a purge might be forgotten.
+    TooLate,
+    /// The key has as many uploads as it may.
+    Crowded,
+    /// The index did not answer, or others were always faster.
+    IndexFailed,
+    /// The upload broke off, or was called off.
+    Abandoned,
+}
+
+/// What became of the upload's own blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BlobFate {
+    /// A manifest names it.
+    Named,
+    /// It was not begun.
+    NotBegun,
+    /// It is deleted.
+    Deleted,
+    /// It may be there, and the collector finds out.
+    Left,
+}
+
+/// What an entry means for an upload.
+enum Verdict {
+    /// It is published.
+    Ours(Version),
+    /// It never will be.
+    Ended(PublishEnd),
+    /// The lease stands.
+    Leased,
+    /// There is no lease, and there never was.
+    Unleased,
+}
+
+impl Publish {
+    /// Begins with the lease. `seen` is from a lookup before the fetch began, `elapsed` ago.
+    pub fn begin(name: RecordName, seen: Seen, elapsed: Duration, terms: Terms) -> (Self, PublishStep) {
+        let entry = seen.stored.as_ref().map(|stored| &stored.entry);
+        let mut publish = Self {
+            blob: BlobName { key: seen.key, name },
+            terms,
+            generation: generation(entry),
+            replaces: entry.and_then(|entry| entry.manifest.as_ref()).map(|manifest| manifest.record.name),
+            deadline: seen.now.after(terms.fetch_max()),
+            goal: Goal::Hold,
+            doubt: None,
+            state: State::Ended,
+        };
+        let step = publish.lease(Known { stored: seen.stored, now: seen.now.after(elapsed) }, 0);
+        (publish, step)
+    }
+
+    /// The blob is whole and the store has confirmed it (D2).
+    pub fn on_complete(&mut self, completed: Completed) -> PublishStep {
+        assert_eq!(completed.record.name, self.blob.name, "a manifest names its own upload's blob");
+        assert_eq!(completed.record.key, self.blob.key, "a manifest is of its own upload's key");
+        assert_eq!(self.goal, Goal::Hold, "an upload ends once");
+        self.goal = Goal::Publish(completed);
+        self.on_goal()
+    }
+
+    /// The upload broke off and its writer is discarded, or nobody wants it any more. It may have been published already.
+    pub fn on_abandoned(&mut self) -> PublishStep {
+        self.goal = Goal::Abandon;
+        self.on_goal()
+    }
+
+    /// It is time to renew the lease.
+    pub fn on_renewal_due(&mut self) -> PublishStep {
+        match core::mem::replace(&mut self.state, State::Ended) {
+            State::Holding(known) => self.renew(known, 0),
+            state @ (State::Leasing(_)
+            | State::Renewing(..)
+            | State::Publishing(_)
+            | State::Deleting(_)
+            | State::Ended) => {
+                self.state = state;
+                PublishStep::Wait
+            }
+        }
+    }
+
+    /// Takes the answer to the last question.
+    pub fn on_told(&mut self, told: Told) -> PublishStep {
+        match core::mem::replace(&mut self.state, State::Ended) {
+            State::Leasing(round) => self.on_leasing(round, told),
+            State::Renewing(round, known) => self.on_renewing(round, known, told),
+            State::Publishing(round) => self.on_publishing(round, told),
+            State::Deleting(end) => match told {
+                Told::Deleted => PublishStep::Ended(end, BlobFate::Deleted),
+                Told::Unknown => PublishStep::Ended(end, BlobFate::Left),
+                told @ (Told::Entry { .. }
+                | Told::Swapped { .. }
+                | Told::Conflict
+                | Told::Touched
+                | Told::Opened { .. }
+                | Told::NoBlob
+                | Told::Listed { .. }) => unreachable!("an upload that deletes its blob was told {told:?}"),
+            },
+            state @ (State::Holding(_) | State::Ended) => {
+                unreachable!("an upload that asked nothing was told {told:?}: {state:?}")
+            }
+        }
+    }
+
+    /// Can its bytes still become visible? If not, and it has not ended: discard its writer, then do what it asks.
+    pub const fn is_wanted(&self) -> bool {
+        match self.state {
+            State::Leasing(_) | State::Holding(_) | State::Renewing(..) | State::Publishing(_) => {
+                !matches!(self.goal, Goal::Abandon)
+            }
+            State::Deleting(_) | State::Ended => false,
+        }
+    }
+
+    fn on_goal(&mut self) -> PublishStep {
+        match core::mem::replace(&mut self.state, State::Ended) {
+            State::Holding(known) => self.go_on(known),
+            // The answer under way comes first.
+            state @ (State::Leasing(_)
+            | State::Renewing(..)
+            | State::Publishing(_)
+            | State::Deleting(_)
+            | State::Ended) => {
+                self.state = state;
+                PublishStep::Wait
+            }
+        }
+    }
+
+    /// The lease stands and nothing is asked: what next?
+    fn go_on(&mut self, known: Known) -> PublishStep {
+        match &self.goal {
+            Goal::Hold => {
+                self.state = State::Holding(known);
+                PublishStep::Wait
+            }
+            Goal::Publish(completed) => {
+                let completed = completed.clone();
+                self.publish(&known, &completed, 0)
+            }
+            Goal::Abandon => self.give_up(PublishEnd::Abandoned),
+        }
+    }
+
+    fn on_leasing(&mut self, round: Round, told: Told) -> PublishStep {
+        let known = match round.on_told(told) {
+            Heard::Swapped(known) => return self.on_leased(known),
+            Heard::Known(known) => known,
+            Heard::Failed(failures) => {
+                return match self.read_again(failures) {
+                    Some(round) => self.ask(round, State::Leasing),
+                    None => self.end(PublishEnd::IndexFailed, BlobFate::NotBegun),
+                };
+            }
+        };
+        match self.judge(&known) {
+            Verdict::Leased => self.on_leased(known),
+            Verdict::Unleased => self.lease(known, round.failures),
+            Verdict::Ended(end) => self.end(end, BlobFate::NotBegun),
+            Verdict::Ours(version) => unreachable!("version {version:?} is published without a blob"),
+        }
+    }
+
+    /// A lease that came after the deadline proves nothing about purges.
+    fn on_leased(&mut self, known: Known) -> PublishStep {
+        if self.deadline <= known.now {
+            return self.end(PublishEnd::TooLate, BlobFate::NotBegun);
+        }
+        match self.goal {
+            Goal::Hold => {
+                self.state = State::Holding(known);
+                PublishStep::Upload
+            }
+            Goal::Abandon => self.end(PublishEnd::Abandoned, BlobFate::NotBegun),
+            Goal::Publish(_) => unreachable!("the upload was whole before it began"),
+        }
+    }
+
+    fn on_renewing(&mut self, round: Round, before: Known, told: Told) -> PublishStep {
+        let known = match round.on_told(told) {
+            Heard::Swapped(known) => return self.go_on(known),
+            Heard::Known(known) => known,
+            Heard::Failed(failures) => {
+                return match self.read_again(failures) {
+                    Some(round) => self.ask(round, |round| State::Renewing(round, before)),
+                    // The lease may last until the next renewal; only the collector can take it, and we would see that.
+                    None => self.go_on(before),
+                };
+            }
+        };
+        match (self.judge(&known), &self.goal) {
+            (Verdict::Leased, Goal::Hold) => self.renew(known, round.failures),
+            (Verdict::Leased, Goal::Publish(_) | Goal::Abandon) => self.go_on(known),
+            (Verdict::Unleased, _) => self.give_up(PublishEnd::LeaseLost),
+            (Verdict::Ended(end), _) => self.give_up(end),
+            (Verdict::Ours(version), _) => unreachable!("version {version:?} was published by nobody"),
+        }
+    }
+
+    fn on_publishing(&mut self, round: Round, told: Told) -> PublishStep {
+        let is_unknown = told == Told::Unknown;
+        let known = match round.on_told(told) {
+            Heard::Swapped(known) => return self.won(known),
+            Heard::Known(known) => known,
+            Heard::Failed(failures) => {
+                if let (true, Asked::Swap { expected, .. }) = (is_unknown, &round.asked) {
+                    self.doubt = *expected;
+                }
+                return match self.read_again(failures) {
+                    Some(round) => self.ask(round, State::Publishing),
+                    None => self.give_up(PublishEnd::IndexFailed),
+                };
+            }
+        };
+        let verdict = self.judge(&known);
+        if self.doubt != known.version() {
+            // Versions only rise: what waits for an older one waits for ever.
+            self.doubt = None;
+        }
+        match (verdict, &self.goal) {
+            (Verdict::Ours(version), _) => self.end(PublishEnd::Won { version }, BlobFate::Named),
+            (Verdict::Leased, Goal::Publish(completed)) => {
+                let completed = completed.clone();
+                self.publish(&known, &completed, round.failures)
+            }
+            (Verdict::Leased, Goal::Abandon) => self.give_up(PublishEnd::Abandoned),
+            (Verdict::Unleased, _) => self.give_up(PublishEnd::LeaseLost),
+            (Verdict::Ended(end), _) => self.give_up(end),
+            (Verdict::Leased, Goal::Hold) => unreachable!("published without a whole blob: {self:?}"),
+        }
+    }
+
+    /// What the entry means. Ours first: a reader may have seen it, whatever else is true.
+    fn judge(&self, known: &Known) -> Verdict {
+        let entry = known.stored.as_ref().map(|stored| &stored.entry);
+        let manifest = entry.and_then(|entry| entry.manifest.as_ref());
+        if let Some(manifest) = manifest.filter(|manifest| manifest.record.name == self.blob.name) {
+            return Verdict::Ours(manifest.version);
+        }
+        if generation(entry) != self.generation {
+            return Verdict::Ended(PublishEnd::Purged);
+        }
+        let is_expired = known.stored.as_ref().is_some_and(|stored| stored.expires <= known.now);
+        if let Some(manifest) = manifest.filter(|_| !is_expired)
+            && Some(manifest.record.name) != self.replaces
+        {
+            return Verdict::Ended(PublishEnd::Lost { winner: manifest.record.name });
+        }
+        match entry.and_then(|entry| entry.lease(self.blob.name)) {
+            Some(_) => Verdict::Leased,
+            None => Verdict::Unleased,
+        }
+    }
+
+    fn lease(&mut self, known: Known, failures: u32) -> PublishStep {
+        if self.goal == Goal::Abandon {
+            return self.end(PublishEnd::Abandoned, BlobFate::NotBegun);
+        }
+        if self.deadline <= known.now {
+            return self.end(PublishEnd::TooLate, BlobFate::NotBegun);
+        }
+        match self.leased(&known) {
+            Some(sent) => self.ask(Round::swap(&known, sent, failures), State::Leasing),
+            None => self.end(PublishEnd::Crowded, BlobFate::NotBegun),
+        }
+    }
+
+    fn renew(&mut self, known: Known, failures: u32) -> PublishStep {
+        let sent = self.leased(&known).expect("a renewed lease takes its own place");
+        self.ask(Round::swap(&known, sent, failures), |round| State::Renewing(round, known))
+    }
+
+    fn leased(&self, known: &Known) -> Option<Stored> {
+        let lease = Lease { name: self.blob.name, until: known.now.after(self.terms.lease()) };
+        Stored::leased(known.stored.as_ref(), self.blob.key, lease, known.now)
+    }
+
+    fn publish(&mut self, known: &Known, completed: &Completed, failures: u32) -> PublishStep {
+        let before = known.stored.as_ref().expect("a lease is in an entry");
+        let expires = known.now.after(self.terms.idle());
+        let sent = before.published(Arc::clone(&completed.record), completed.digest, known.now, expires);
+        self.ask(Round::swap(known, sent, failures), State::Publishing)
+    }
+
+    fn won(&mut self, known: Known) -> PublishStep {
+        let version = known.version().expect("what was written has a version");
+        self.end(PublishEnd::Won { version }, BlobFate::Named)
+    }
+
+    fn read_again(&self, failures: u32) -> Option<Round> {
+        (failures < self.terms.tries_max()).then_some(Round { failures, asked: Asked::Read })
+    }
+
+    fn ask(&mut self, round: Round, state: impl FnOnce(Round) -> State) -> PublishStep {
+        let ask = round.ask(self.blob.key);
+        self.state = state(round);
+        PublishStep::Ask(ask)
+    }
+
+    /// Ends an upload whose blob may be there. It goes only if no manifest names it and none ever can.
+    fn give_up(&mut self, end: PublishEnd) -> PublishStep {
+        if self.doubt.is_some() {
+            return self.end(end, BlobFate::Left);
+        }
+        self.state = State::Deleting(end);
+        PublishStep::Ask(Ask::Delete { blob: self.blob })
+    }
+
+    fn end(&mut self, end: PublishEnd, fate: BlobFate) -> PublishStep {
+        self.state = State::Ended;
+        PublishStep::Ended(end, fate)
+    }
+}
+
+impl Known {
+    fn version(&self) -> Option<Version> {
+        self.stored.as_ref().map(|stored| stored.entry.version)
+    }
+}
+
+/// What the index's answer comes to.
+enum Heard {
+    /// Our change is made, and this is the entry.
+    Swapped(Known),
+    /// This is the entry.
+    Known(Known),
+    /// Neither; so often by now.
+    Failed(u32),
+}
+
+impl Round {
+    fn swap(known: &Known, sent: Stored, failures: u32) -> Self {
+        Self { failures, asked: Asked::Swap { expected: known.version(), sent } }
+    }
+
+    fn ask(&self, key: CacheKey) -> Ask {
+        match &self.asked {
+            Asked::Read => Ask::Read { key },
+            Asked::Swap { expected, sent } => Ask::Swap { expected: *expected, stored: sent.clone() },
+        }
+    }
+
+    fn on_told(&self, told: Told) -> Heard {
+        match (&self.asked, told) {
+            (Asked::Swap { sent, .. }, Told::Swapped { now }) => {
+                Heard::Swapped(Known { stored: Some(sent.clone()), now })
+            }
+            (Asked::Read, Told::Entry { found, now }) => Heard::Known(Known { stored: found, now }),
+            (Asked::Swap { .. }, Told::Conflict) | (Asked::Swap { .. } | Asked::Read, Told::Unknown) => {
+                Heard::Failed(self.failures.saturating_add(1))
+            }
+            (asked, told) => unreachable!("the answer to {asked:?} was {told:?}"),
+        }
+    }
+}
+
+fn generation(entry: Option<&Arc<Entry>>) -> Generation {
+    entry.map_or(Generation::default(), |entry| entry.generation)
+}
+
+#[cfg(test)]
+mod tests;

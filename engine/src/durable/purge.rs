@@ -1,0 +1,121 @@
+//! A purge of one key in the durable tier.
+//!
+//! It raises the generation, and with it takes the manifest and every lease, in one swap; so what began before can
+//! never be published after (failure F1), on whichever edge it runs. It is confirmed when the index confirms it, or
+//! shows a generation that was raised since. Only then it deletes the blob of the manifest that it took.
+
+use super::{Ask, BlobName, Generation, Stored, Terms, Told};
+use crate::{key::CacheKey, time::WallTime, units::ByteCount};
+
+/// One purge.
+///
+/// ```text
+/// Reading ──entry──▶ Swapping ──done──▶ Deleting ──▶ ended
+///    ▲ ╰──raised since──────────────────▶╯   │
+///    ╰──conflict, no answer──╯               ╰ nothing was stored ▶ ended
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct DurablePurge {
+    key: CacheKey,
+    terms: Terms,
+    failures: u32,
+    /// What the first answer of the index said.
+    began_at: Option<Generation>,
+    /// What was last seen published. Once the generation is raised, nothing names it any more.
+    taken: Option<Taken>,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Taken {
+    blob: BlobName,
+    length: ByteCount,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum State {
+    /// The index was asked for the entry.
+    Reading,
+    /// The index was asked to change it.
+    Swapping,
+    /// The store was asked to delete the blob.
+    Deleting(Taken),
+    /// Nothing more is asked.
+    Ended,
+}
+
+/// How a purge goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum PurgeStep {
+    /// One question.
+    Ask(Ask),
+    /// It is over.
+    Ended(PurgeEnd),
+}
+
+/// What a purge saw (failure R10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PurgeEnd {
+    /// It was stored, this long, and is not visible any more. If its blob could not be deleted, the collector does it.
+    Removed(ByteCount),
+    /// Nothing was stored. What began before cannot be stored any more.
+    Absent,
+    /// The index did not confirm it: it may be done, or done later. Purge again.
+    Failed,
+}
+
+impl DurablePurge {
+    /// Begins.
+    pub const fn begin(key: CacheKey, terms: Terms) -> (Self, Ask) {
+        let purge = Self { key, terms, failures: 0, began_at: None, taken: None, state: State::Reading };
+        (purge, Ask::Read { key })
+    }
+
+    /// Takes the answer to the last question.
+    pub fn on_told(&mut self, told: Told) -> PurgeStep {
+        match (core::mem::replace(&mut self.state, State::Ended), told) {
+            (State::Reading, Told::Entry { found, now }) => self.on_entry(found, now),
+            (State::Swapping, Told::Swapped { now: _ }) => self.on_raised(),
+            (State::Swapping, Told::Conflict) | (State::Reading | State::Swapping, Told::Unknown) => {
+                self.failures += 1;
+                if self.failures >= self.terms.tries_max() {
+                    return PurgeStep::Ended(PurgeEnd::Failed);
+                }
+                self.state = State::Reading;
+                PurgeStep::Ask(Ask::Read { key: self.key })
+            }
+            (State::Deleting(taken), Told::Deleted | Told::Unknown) => {
+                PurgeStep::Ended(PurgeEnd::Removed(taken.length))
+            }
+            (state, told) => unreachable!("a purge that is {state:?} was told {told:?}"),
+        }
+    }
+
+    fn on_entry(&mut self, found: Option<Stored>, now: WallTime) -> PurgeStep {
+        let entry = found.as_ref().map(|stored| &stored.entry);
+        let generation = entry.map_or(Generation::default(), |entry| entry.generation);
+        if *self.began_at.get_or_insert(generation) < generation {
+            // Ours or another's: whoever raised it took what was stored when we began.
+            return self.on_raised();
+        }
+        if let Some(manifest) = entry.and_then(|entry| entry.manifest.as_ref()) {
+            self.taken = Some(Taken { blob: manifest.blob(), length: manifest.record.length });
+        }
+        let expected = entry.map(|entry| entry.version);
+        let expires = now.after(self.terms.fetch_max());
+        let stored = Stored::purged(found.as_ref(), self.key, now, expires);
+        self.state = State::Swapping;
+        PurgeStep::Ask(Ask::Swap { expected, stored })
+    }
+
+    fn on_raised(&mut self) -> PurgeStep {
+        let Some(taken) = self.taken else {
+            return PurgeStep::Ended(PurgeEnd::Absent);
+        };
+        self.state = State::Deleting(taken);
+        PurgeStep::Ask(Ask::Delete { blob: taken.blob })
+    }
+}
+
+#[cfg(test)]
+mod tests;
