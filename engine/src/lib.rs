@@ -63,6 +63,7 @@ pub use reason::{
 pub use record::{Freshness, Record, StoredFreshness};
 pub use rules::{
     ChangedValidator, ClientDirectives, Heuristic, NamedFields, Policy, SetCookie, hop, http_date,
+    invalidated_keys,
 };
 pub use time::{Instant, WallTime};
 pub use units::ByteCount;

@@ -29,7 +29,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tiergate_driver::{Answer, Driver, Served, World};
-use tiergate_engine::{CacheKey, Method, Outcome, RequestHead, Resident, TierId};
+use tiergate_engine::{CacheKey, Head, Method, Outcome, RequestHead, Resident, TierId};
 use tiergate_tiers::http_head;
 use tokio::sync::mpsc;
 
@@ -65,6 +65,8 @@ pub struct Exchange {
     account: Option<Account>,
     /// The driver's answer, on its way to pingora-cache.
     key: Option<PingoraKey>,
+    /// What the engine passed: its answer may make stored responses stale.
+    passed: Option<Arc<RequestHead>>,
 }
 
 impl<W: World> Front<W> {
@@ -79,9 +81,9 @@ impl<W: World> Front<W> {
     }
 
     /// Asks the engine, unless the client goes away before it answers: dropping the question tells the engine.
-    async fn ask(&self, session: &mut Session, key: CacheKey, head: RequestHead) -> Result<Answer<W>> {
+    async fn ask(&self, session: &mut Session, key: CacheKey, head: Arc<RequestHead>) -> Result<Answer<W>> {
         let bodiless = head.method.is_lookup();
-        let answer = self.driver.request(key, Arc::new(head));
+        let answer = self.driver.request(key, head);
         if !bodiless {
             return Ok(answer.await);
         }
@@ -196,7 +198,7 @@ impl<W: World> ProxyHttp for Front<W> {
     type CTX = Exchange;
 
     fn new_ctx(&self) -> Exchange {
-        Exchange { began: Instant::now(), account: None, key: None }
+        Exchange { began: Instant::now(), account: None, key: None, passed: None }
     }
 
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
@@ -214,10 +216,12 @@ impl<W: World> ProxyHttp for Front<W> {
         if let Some((resident, age)) = self.driver.fresh_hit(key, head.method, head.fields.iter()) {
             return self.serve_resident(session, exchange, &resident, age).await;
         }
-        match self.ask(session, key, head).await? {
+        let head = Arc::new(head);
+        match self.ask(session, key, Arc::clone(&head)).await? {
             Answer::Serve(served) => self.serve(session, exchange, key, served).await,
             Answer::Pass(bypass) => {
                 exchange.account = Some(Account::passed(bypass));
+                exchange.passed = Some(head);
                 Ok(false)
             }
             Answer::Refuse(refusal) => {
@@ -272,8 +276,14 @@ impl<W: World> ProxyHttp for Front<W> {
         &self,
         _session: &mut Session,
         response: &mut ResponseHeader,
-        _exchange: &mut Exchange,
+        exchange: &mut Exchange,
     ) -> Result<()> {
+        if let Some(request) = &exchange.passed
+            && !response.status.is_informational()
+        {
+            let fields = http_head::end_to_end(&response.headers);
+            self.driver.answered_around(request, &Head { status: response.status.as_u16(), fields });
+        }
         proxied::strip_hop_by_hop(response);
         Ok(())
     }

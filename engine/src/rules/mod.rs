@@ -12,7 +12,7 @@ pub(crate) mod directives;
 pub(crate) mod freshness;
 pub mod hop;
 pub mod http_date;
-pub(crate) mod invalidation;
+mod invalidation;
 mod judgement;
 mod list;
 mod policy;
@@ -27,6 +27,7 @@ mod target;
 mod validator;
 pub(crate) mod vary;
 
+pub use invalidation::invalidated_keys;
 pub(crate) use judgement::judge;
 pub use policy::{ChangedValidator, ClientDirectives, Heuristic, NamedFields, Policy, SetCookie};
 pub(crate) use request::{bypass, may_use_door};

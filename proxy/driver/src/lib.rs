@@ -22,7 +22,8 @@ use client::Client;
 use shard::Shared;
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 use tiergate_engine::{
-    Audit, CacheKey, Config, Input, Method, PurgeOutcome, Record, RequestHead, Resident, Seed, TierId,
+    Audit, CacheKey, Config, Head, Input, Method, PurgeOutcome, Record, RequestHead, Resident, Seed, TierId,
+    invalidated_keys,
 };
 
 /// What a driver is built from.
@@ -109,6 +110,15 @@ impl<W: World> Driver<W> {
     pub async fn purge(&self, key: CacheKey) -> Vec<(TierId, PurgeOutcome)> {
         let report = self.shared.turn(self.shared.shard_of(key), |turn| turn.purge(key));
         report.await.expect("the engine ends every purge, and `self` keeps the table of open ones")
+    }
+
+    /// A request that the engine had passed was answered with this head. What that makes stale (RFC 9111 section 4.4) is
+    /// purged: from now on no older response is served, though the tiers may still be at work.
+    pub fn answered_around(&self, request: &RequestHead, response: &Head) {
+        for key in invalidated_keys(request, response) {
+            // Nobody waits for the report; the purge is done all the same.
+            drop(self.shared.turn(self.shared.shard_of(key), |turn| turn.purge(key)));
+        }
     }
 
     /// What is open now, over all shards. When nothing is, no client waits and every tier call whose answer matters has

@@ -290,3 +290,29 @@ fn a_304_of_the_origin_serves_what_is_stored() {
     }
     assert_eq!(origin.targets().len(), 3);
 }
+
+/// RFC 9111 section 4.4: what an unsafe request changed is not served from the cache any more, in no tier; one that the
+/// origin refused changes nothing.
+#[test]
+fn an_unsafe_request_invalidates() {
+    let origin = Origin::start(|asked, stream| {
+        use std::io::Write;
+        let status = if asked.target == "/refused" && asked.method != "GET" { "403 No" } else { "200 OK" };
+        let response =
+            format!("HTTP/1.1 {status}\r\nConnection: close\r\n{FRESH}Content-Length: 2\r\n\r\nok");
+        stream.write_all(response.as_bytes()).expect("the server reads");
+    });
+    let site = Site::new();
+    let server = site.serve(origin.address, "");
+    for (target, method, again) in [
+        ("/a", "POST", "fwd=uri-miss"),
+        ("/b", "DELETE", "fwd=uri-miss"),
+        ("/refused", "PUT", "hit"),
+        ("/c", "OPTIONS", "hit"),
+    ] {
+        server.get(target);
+        server.request(method, target, "Content-Length: 0\r\n");
+        let after = server.get(target);
+        assert!(after.cache_status().contains(again), "{method} {target}: {after:?}");
+    }
+}
