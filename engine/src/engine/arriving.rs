@@ -26,7 +26,8 @@ impl<C: Chunk> Engine<C> {
             Some(bypass) => return self.pass(request, bypass),
         }
         let tier = TierId::L0;
-        let (reason, stored) = match self.look_in_memory(key, &ask) {
+        let variant = self.variants.key_for(key, &ask.fields);
+        let (reason, stored) = match self.look_in_memory(variant, &ask) {
             FromMemory::Usable(resident) => {
                 self.event(Event::Hit { request, key, tier });
                 return self.serve_whole(request, key, &ask, &resident, Outcome::Hit { tier });
@@ -35,21 +36,22 @@ impl<C: Chunk> Engine<C> {
                 let why = StaleUse::WhileRevalidate;
                 self.event(Event::ServedStale { request, key, tier, why });
                 self.serve_whole(request, key, &ask, &resident, Outcome::Stale { tier, why });
-                return self.revalidate_behind(key, ask, resident);
+                return self.revalidate_behind(variant, key, ask, resident);
             }
             FromMemory::AskFirst(resident) => (MissReason::Stale, Some(resident)),
             FromMemory::Absent => (MissReason::Absent, None),
         };
-        if let Some(fill) = self.flights.get(&key).copied() {
+        if let Some(fill) = self.flights.get(&variant).copied() {
             if !self.is_spent(fill) {
                 return self.join(fill, request, key, ask);
             }
-            self.end_flight(key, fill);
+            self.end_flight(variant, fill);
         }
         let fill = FillId(self.ids.mint());
-        self.flights.insert(key, fill);
+        self.flights.insert(variant, fill);
         self.wait(request, key, &ask, fill);
-        let errand = Errand { key, sharing: Sharing::Open, reason, stored, behind: None };
+        let errand =
+            Errand { key: variant, target: key, sharing: Sharing::Open, reason, stored, behind: None };
         self.look(fill, errand, Vec::from([request]), 0);
     }
 

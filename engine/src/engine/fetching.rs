@@ -17,7 +17,7 @@ use crate::{
     plant::Fault,
     reason::{AbortReason, Bypass, End, LaneEnd, MissReason, NotStorable, OriginFailure, Refusal, Storable},
     record::Freshness,
-    rules::{self, Staleness, reuse, revalidate},
+    rules::{self, Staleness, reuse, revalidate, vary::Vary},
     time::WallTime,
     units::ByteCount,
 };
@@ -40,7 +40,7 @@ impl<C: Chunk> Engine<C> {
             waiters.into_iter().partition(|request| self.requests[request].ask.method == Method::Get);
         if failed == 0 {
             for request in passers.iter().chain(&getters) {
-                self.event(Event::Missed { request: *request, key: errand.key, reason: errand.reason });
+                self.event(Event::Missed { request: *request, key: errand.target, reason: errand.reason });
             }
         }
         for request in passers {
@@ -63,7 +63,7 @@ impl<C: Chunk> Engine<C> {
             Sharing::Private => Purpose::Private,
         };
         let op = self.operation(Pending::Fetch(fill_id));
-        self.event(Event::Fetched { fill: fill_id, key: errand.key, purpose });
+        self.event(Event::Fetched { fill: fill_id, key: errand.target, purpose });
         let head = self.origin_request(&ask, errand.stored.as_deref());
         self.effect(Effect::Fetch { op, fill: fill_id, head });
         let stage = Stage::Asking { waiters: getters, op, since: self.now, failed };
@@ -75,8 +75,9 @@ impl<C: Chunk> Engine<C> {
         let fill = FillId(self.ids.mint());
         let asking = self.requests.get_mut(&request).expect("the caller holds a request that waits");
         asking.progress = Progress::Waiting(fill);
+        let key = asking.key;
         let errand =
-            Errand { key: asking.key, sharing: Sharing::Private, reason, stored: None, behind: None };
+            Errand { key, target: key, sharing: Sharing::Private, reason, stored: None, behind: None };
         // Its miss was told when it came to share.
         self.ask_origin(fill, errand, Vec::from([request]), 1);
     }
@@ -87,10 +88,10 @@ impl<C: Chunk> Engine<C> {
         let Stage::Asking { mut waiters, failed, .. } = stage else { unreachable!("asked while {stage:?}") };
         self.fetches -= 1;
         let end = FetchEnd::Failed(failure);
-        self.event(Event::FetchEnded { fill: fill_id, key: errand.key, received: ByteCount::ZERO, end });
+        self.event(Event::FetchEnded { fill: fill_id, key: errand.target, received: ByteCount::ZERO, end });
         if let Some(stored) = self.stand_in(&errand) {
             self.end_flight(errand.key, fill_id);
-            return self.serve_instead(errand.key, waiters, &stored);
+            return self.serve_instead(errand.target, waiters, &stored);
         }
         let is_last = failed + 1 >= LEADERS_MAX || errand.sharing != Sharing::Open || waiters.len() < 2;
         if is_last {
@@ -115,7 +116,9 @@ impl<C: Chunk> Engine<C> {
     pub(super) fn on_head(&mut self, fill_id: FillId, head: Arc<Head>) {
         let Fill { errand, stage } =
             self.fills.remove(&fill_id).expect("a fetch's fill waits for its answer");
-        let Stage::Asking { waiters, since, .. } = stage else { unreachable!("answered while {stage:?}") };
+        let Stage::Asking { mut waiters, since, .. } = stage else {
+            unreachable!("answered while {stage:?}")
+        };
         let sent = self.wall().before(self.now.since(since));
         let leader = waiters.first().map(|leader| Arc::clone(&self.requests[leader].ask));
         let ask = leader.or_else(|| errand.behind.clone());
@@ -124,11 +127,18 @@ impl<C: Chunk> Engine<C> {
             // Everybody has left, and the answer is judged as one to a plain request.
             None => rules::judge(&self.config.policy, &plain_request(), &head, sent, self.wall()),
         };
-        if judged.storable == Storable::Yes && judged.vary != rules::vary::Vary::Nothing {
+        let variant = match (&judged.vary, &ask) {
+            (Vary::Nothing, _) => Some(errand.key),
+            (Vary::Fields(names), Some(ask)) if judged.storable == Storable::Yes && head.status != 304 => {
+                self.variants.learn(errand.target, names, &ask.fields)
+            }
+            (Vary::Fields(_) | Vary::Anything, _) => None,
+        };
+        if variant.is_none() && judged.storable == Storable::Yes {
             judged.storable = Storable::No(NotStorable::Vary);
         }
-        let (key, length, storable) = (errand.key, head.length(), judged.storable);
-        self.event(Event::HeadArrived { fill: fill_id, key, status: head.status, length, storable });
+        let (target, length, storable) = (errand.target, head.length(), judged.storable);
+        self.event(Event::HeadArrived { fill: fill_id, key: target, status: head.status, length, storable });
         if let Some(stored) = errand.stored.clone() {
             if head.status == 304 {
                 return self.on_not_modified(fill_id, errand, waiters, &stored, &head, sent);
@@ -136,10 +146,11 @@ impl<C: Chunk> Engine<C> {
             if reuse::is_error(head.status)
                 && let Some(stored) = self.stand_in(&errand)
             {
-                self.end_bodiless(fill_id, key);
-                return self.serve_instead(key, waiters, &stored);
+                self.end_bodiless(fill_id, &errand);
+                return self.serve_instead(target, waiters, &stored);
             }
         }
+        let (errand, others) = self.file_under(fill_id, errand, variant, &mut waiters);
         let stream = Stream {
             freshness: Freshness {
                 as_of: self.now,
@@ -154,7 +165,32 @@ impl<C: Chunk> Engine<C> {
             followers: Followers::default(),
             copies: Copies::default(),
         };
+        let reason = errand.reason;
         self.begin_stream(fill_id, errand, stream, storable, waiters);
+        for request in others {
+            self.fetch_privately(request, reason);
+        }
+    }
+
+    /// A response turned out to be one variant of its target: it is filed under that one's key, and those who wait for
+    /// another one are returned.
+    fn file_under(
+        &mut self,
+        fill_id: FillId,
+        errand: Errand<C>,
+        variant: Option<CacheKey>,
+        waiters: &mut Vec<RequestId>,
+    ) -> (Errand<C>, Vec<RequestId>) {
+        let Some(key) = variant.filter(|key| *key != errand.key && errand.sharing == Sharing::Open) else {
+            return (errand, Vec::new());
+        };
+        self.end_flight(errand.key, fill_id);
+        self.flights.entry(key).or_insert(fill_id);
+        let (same, others) = waiters.drain(..).partition(|request| {
+            self.variants.key_for(errand.target, &self.requests[request].ask.fields) == key
+        });
+        *waiters = same;
+        (Errand { key, ..errand }, others)
     }
 
     /// The body is about to come: to all who wait and into all tiers if it may be shared, to the leader otherwise.
@@ -179,8 +215,9 @@ impl<C: Chunk> Engine<C> {
         }
         if errand.sharing == Sharing::Open {
             let copied = Copied { key, head: &stream.head, length };
-            // The origin is asked about what L0 has; the tiers below keep what needs no asking.
-            let tiers = if is_usable { self.config.tiers.clone() } else { Vec::new() };
+            // The origin is asked about what L0 has, and L0 knows variants; the tiers below keep what needs neither.
+            let goes_below = is_usable && key == errand.target;
+            let tiers = if goes_below { self.config.tiers.clone() } else { Vec::new() };
             let l0 = self.config.l0;
             stream.copies = self.open_copies(Owner::Fill(fill_id), copied, l0, &tiers);
         }
@@ -205,7 +242,7 @@ impl<C: Chunk> Engine<C> {
         sent: WallTime,
     ) {
         let selection = revalidate::selects(self.config.policy.changed_validator, &stored.head, not_modified);
-        self.end_bodiless(fill_id, errand.key);
+        self.end_bodiless(fill_id, &errand);
         match selection {
             revalidate::Selection::Updates => self.freshen(&errand, waiters, stored, not_modified, sent),
             revalidate::Selection::FetchAgain => {
@@ -224,9 +261,10 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// A fetch whose body is not wanted is over with its head.
-    fn end_bodiless(&mut self, fill_id: FillId, key: CacheKey) {
+    fn end_bodiless(&mut self, fill_id: FillId, errand: &Errand<C>) {
         self.fetches -= 1;
-        self.end_flight(key, fill_id);
+        self.end_flight(errand.key, fill_id);
+        let key = errand.target;
         self.effect(Effect::Cancel { fill: fill_id });
         let received = ByteCount::ZERO;
         self.event(Event::FetchEnded { fill: fill_id, key, received, end: FetchEnd::Complete });
@@ -287,8 +325,8 @@ impl<C: Chunk> Engine<C> {
         let stream = self.stream(fill_id);
         stream.source = Source::Ended;
         let received = ByteCount(stream.window.end());
-        let key = self.fills[&fill_id].errand.key;
-        self.event(Event::FetchEnded { fill: fill_id, key, received, end: FetchEnd::Complete });
+        let Errand { key, target, .. } = self.fills[&fill_id].errand;
+        self.event(Event::FetchEnded { fill: fill_id, key: target, received, end: FetchEnd::Complete });
         let stream = self.stream(fill_id);
         let (head, freshness) = (Arc::clone(&stream.head), stream.freshness);
         let mut copies = core::mem::take(&mut stream.copies);
@@ -332,7 +370,12 @@ impl<C: Chunk> Engine<C> {
             Stage::Streaming(stream) => stream.window.end(),
             Stage::Looking { .. } | Stage::Asking { .. } => 0,
         };
-        self.event(Event::FetchEnded { fill: fill_id, key: errand.key, received: ByteCount(received), end });
+        self.event(Event::FetchEnded {
+            fill: fill_id,
+            key: errand.target,
+            received: ByteCount(received),
+            end,
+        });
         if let Stage::Streaming(mut stream) = stage {
             self.abandon_copies(errand.key, &mut stream.copies, LaneEnd::Abandoned);
             self.close_lanes(&stream.copies.lanes);

@@ -41,8 +41,9 @@ impl<C: Chunk> Engine<C> {
         waiters: Vec<RequestId>,
         from: usize,
     ) {
-        let is_purging = self.purges.values().any(|purge| purge.key == errand.key);
-        let tiers = if is_purging { self.config.tiers.len() } else { from };
+        let is_purging = self.purges.values().any(|purge| purge.key == errand.target);
+        let is_variant = errand.key != errand.target;
+        let tiers = if is_purging || is_variant { self.config.tiers.len() } else { from };
         for place in tiers..self.config.tiers.len() {
             let tier = self.config.tiers[place];
             let name = match self.promise(tier, errand.key) {
@@ -120,7 +121,7 @@ impl<C: Chunk> Engine<C> {
         self.records.insert(record_id, open);
         let age = freshness.age(self.now);
         for request in waiters {
-            self.event(Event::Hit { request, key: errand.key, tier: tier.id });
+            self.event(Event::Hit { request, key: errand.target, tier: tier.id });
             let reply = Reply {
                 head: Arc::clone(&record.head),
                 length: Length::Known(record.length),

@@ -16,6 +16,7 @@ mod reading;
 mod resident;
 mod serving;
 mod storing;
+mod variants;
 
 pub use auditing::Audit;
 
@@ -46,6 +47,7 @@ use promoting::Promoting;
 use purging::{Deletion, Floors, Purge};
 use reading::OpenRecord;
 use storing::Indexed;
+use variants::Variants;
 
 /// Why the engine wants to be woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +89,7 @@ pub struct Engine<C: Chunk> {
     promoted: BTreeMap<CacheKey, PromotionId>,
     /// Hits below L0.
     hits: Hits,
+    variants: Variants,
     purges: BTreeMap<PurgeId, Purge>,
     floors: Floors,
 
@@ -184,6 +187,7 @@ impl<C: Chunk> Engine<C> {
             promotions: BTreeMap::new(),
             promoted: BTreeMap::new(),
             hits: Hits::default(),
+            variants: Variants::default(),
             purges: BTreeMap::new(),
             floors: Floors::default(),
             pending: BTreeMap::new(),
@@ -284,7 +288,7 @@ impl<C: Chunk> Engine<C> {
         method: Method,
         fields: impl Iterator<Item = (&'f str, &'f [u8])>,
     ) -> Option<&Arc<Resident<C>>> {
-        if !rules::may_use_door(method, fields) {
+        if !rules::may_use_door(method, fields) || self.variants.is_varying(key) {
             return None;
         }
         let memory = self.memory.as_mut()?;

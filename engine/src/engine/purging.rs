@@ -93,7 +93,13 @@ impl<C: Chunk> Engine<C> {
             purge.commits.extend(self.close_promotions(key));
         }
         if self.memory.is_some() {
-            let outcome = match self.remove_from_memory(key, Removal::Purged) {
+            let removed: Vec<_> = self
+                .variants
+                .forget(key)
+                .into_iter()
+                .filter_map(|variant| self.remove_from_memory(variant, Removal::Purged))
+                .collect();
+            let outcome = match removed.into_iter().reduce(|sum, size| sum.plus(size.0)) {
                 Some(size) => PurgeOutcome::Removed(size),
                 None => PurgeOutcome::Absent,
             };
@@ -112,21 +118,22 @@ impl<C: Chunk> Engine<C> {
     /// Closes every fill of the key: those who wait for it still get it, nothing keeps it. Says which tiers are just
     /// publishing it.
     fn close_fills(&mut self, key: CacheKey) -> BTreeSet<WriterId> {
-        self.flights.remove(&key);
         let of_key: Vec<_> =
-            self.fills.iter().filter(|(_, fill)| fill.errand.key == key).map(|(id, _)| *id).collect();
+            self.fills.iter().filter(|(_, fill)| fill.errand.target == key).map(|(id, _)| *id).collect();
         let mut committing = BTreeSet::new();
         for fill_id in of_key {
             let fill = self.fills.get_mut(&fill_id).expect("it was just found");
             if fill.errand.sharing == Sharing::Open {
                 fill.errand.sharing = Sharing::Closed;
             }
+            let variant = fill.errand.key;
             if let Stage::Streaming(stream) = &mut fill.stage {
                 let mut copies = core::mem::take(&mut stream.copies);
-                committing.extend(self.abandon_copies(key, &mut copies, LaneEnd::Superseded));
+                committing.extend(self.abandon_copies(variant, &mut copies, LaneEnd::Superseded));
                 self.stream(fill_id).copies = copies;
                 self.pump(fill_id);
             }
+            self.end_flight(variant, fill_id);
         }
         committing
     }

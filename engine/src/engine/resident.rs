@@ -52,7 +52,8 @@ impl<C: Chunk> Engine<C> {
 
     /// Answers a request for a part from L0, if it has the whole and may use it. Several parts at once are the origin's.
     pub(super) fn serve_part(&mut self, request: RequestId, key: CacheKey, ask: &RequestHead) -> bool {
-        let FromMemory::Usable(whole) = self.look_in_memory(key, ask) else { return false };
+        let variant = self.variants.key_for(key, &ask.fields);
+        let FromMemory::Usable(whole) = self.look_in_memory(variant, ask) else { return false };
         let length = whole.length.0;
         let part = match range::portion(ask, &whole.head, length, self.wall()) {
             range::Portion::Whole => Arc::clone(&whole),
@@ -108,6 +109,7 @@ impl<C: Chunk> Engine<C> {
     pub(super) fn revalidate_behind(
         &mut self,
         key: CacheKey,
+        target: CacheKey,
         ask: Arc<RequestHead>,
         stored: Arc<Resident<C>>,
     ) {
@@ -118,6 +120,7 @@ impl<C: Chunk> Engine<C> {
         self.flights.insert(key, fill);
         let errand = Errand {
             key,
+            target,
             sharing: Sharing::Open,
             reason: MissReason::Stale,
             stored: Some(stored),
@@ -184,8 +187,8 @@ impl<C: Chunk> Engine<C> {
         }
         for request in waiters {
             let ask = Arc::clone(&self.requests[&request].ask);
-            self.event(Event::Revalidated { request, key, tier });
-            self.serve_whole(request, key, &ask, &freshened, Outcome::Revalidated { tier });
+            self.event(Event::Revalidated { request, key: errand.target, tier });
+            self.serve_whole(request, errand.target, &ask, &freshened, Outcome::Revalidated { tier });
         }
     }
 

@@ -39,7 +39,10 @@ pub(crate) struct Fill<C> {
 /// What a fill is for, whatever its stage.
 #[derive(Debug)]
 pub(crate) struct Errand<C> {
+    /// Whom it is for: the target, or one variant of it.
     pub(crate) key: CacheKey,
+    /// What was asked for, whichever variant it is.
+    pub(crate) target: CacheKey,
     pub(crate) sharing: Sharing,
     /// Why no tier could answer, as far as they were asked.
     pub(crate) reason: MissReason,

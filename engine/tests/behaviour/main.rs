@@ -10,3 +10,4 @@ mod purge;
 mod residence;
 mod revalidation;
 mod rig;
+mod variants;

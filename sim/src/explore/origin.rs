@@ -135,7 +135,7 @@ impl World {
             (false, 2) => fields.push("cache-control", b"max-age=0"),
             (false, 3) => {
                 fields.push("cache-control", b"max-age=60");
-                fields.push("vary", b"accept-language");
+                fields.push("vary", b"*");
             }
             (false, _) => {}
         }

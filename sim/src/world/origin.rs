@@ -144,7 +144,7 @@ fn head(response: &mut Response<Answer>, object: &Object, version: u32, key: Cac
         put(header::CACHE_CONTROL, cache_control);
     }
     if object.storage == Storage::Varies {
-        put(header::VARY, "accept-language".to_owned());
+        put(header::VARY, "*".to_owned());
     }
     if object.storage != Storage::NoLifetime {
         // With a validator, even what has no lifetime may be stored: each use would be asked about.

@@ -1,0 +1,105 @@
+//! `Vary`: who asks with other fields gets another response (RFC 9111 section 4.1).
+
+use crate::rig::{Rig, l0_only, object, with_disk};
+use tiergate_engine::{Event, Method, Outcome, RequestId, Symbol, TierId};
+
+const VARIES: [(&str, &str); 3] =
+    [("cache-control", "max-age=60"), ("vary", "Accept-Language"), ("content-length", "50")];
+
+fn ask(rig: &mut Rig, language: &str) -> RequestId {
+    rig.ask(Method::Get, "/a", &[("accept-language", language)], false)
+}
+
+fn answer(rig: &mut Rig) {
+    rig.head("/a", 200, &VARIES);
+    rig.send("/a", 50, 25);
+    rig.end("/a");
+}
+
+fn version(version: u32) -> Option<Symbol> {
+    Some(Symbol { object: object("/a"), version, offset: 0, size: 50 })
+}
+
+/// Each language gets its own response, from the origin once and from L0 afterwards.
+#[test]
+fn each_variant_is_stored_for_itself() {
+    let mut rig = Rig::new(l0_only());
+    for (language, expected) in [("de", 1), ("en", 2), ("de", 1), ("en", 2)] {
+        let before = rig.asked.len();
+        let client = ask(&mut rig, language);
+        if rig.asked.len() > before {
+            answer(&mut rig);
+        }
+        assert_eq!(rig.client(client).span(), version(expected), "{language}");
+    }
+    assert_eq!(rig.asked.len(), 2);
+    let last = ask(&mut rig, "de");
+    let reply = rig.client(last).reply.as_ref().expect("it was served");
+    assert_eq!(reply.outcome, Outcome::Hit { tier: TierId::L0 });
+    rig.assert_idle();
+}
+
+/// T12: waiters for another variant than the leader's do not get the leader's.
+#[test]
+fn t12_waiters_for_another_variant_ask_for_themselves() {
+    let mut rig = Rig::new(l0_only());
+    let clients = [ask(&mut rig, "de"), ask(&mut rig, "en"), ask(&mut rig, "de")];
+    assert_eq!(rig.asked.len(), 1);
+    rig.head("/a", 200, &VARIES);
+    assert_eq!(rig.asked.len(), 2, "one of them asks for itself");
+    let first = *rig.fetches.keys().next().expect("the leader's runs");
+    answer(&mut rig);
+    rig.fetches.retain(|fill, _| *fill == first);
+    rig.send("/a", 50, 25);
+    rig.end("/a");
+    for (client, expected) in clients.into_iter().zip([1, 2, 1]) {
+        assert_eq!(rig.client(client).span(), version(expected));
+    }
+    rig.assert_idle();
+}
+
+/// `Vary: *` depends on what nobody can see: it is not stored.
+#[test]
+fn vary_star_is_not_stored() {
+    let mut rig = Rig::new(l0_only());
+    for asked in 1..3 {
+        ask(&mut rig, "de");
+        rig.head("/a", 200, &[("cache-control", "max-age=60"), ("vary", "*"), ("content-length", "0")]);
+        rig.end("/a");
+        assert_eq!(rig.asked.len(), asked);
+    }
+    assert_eq!(rig.count(|event| matches!(event, Event::Stored { .. })), 0);
+}
+
+/// A purge reaches every variant, and what was under way for one of them.
+#[test]
+fn a_purge_reaches_every_variant() {
+    let mut rig = Rig::new(with_disk());
+    for language in ["de", "en"] {
+        ask(&mut rig, language);
+        answer(&mut rig);
+    }
+    let late = ask(&mut rig, "fr");
+    rig.head("/a", 200, &VARIES);
+    rig.purge("/a");
+    rig.send("/a", 50, 25);
+    rig.end("/a");
+    assert_eq!(rig.client(late).span(), version(3));
+    for asked in 4..7 {
+        ask(&mut rig, ["de", "en", "fr"][asked - 4]);
+        assert_eq!(rig.asked.len(), asked);
+        answer(&mut rig);
+    }
+    rig.assert_idle();
+}
+
+/// The fast door does not know a request's variant and leaves it to the proper way in.
+#[test]
+fn the_door_is_closed_to_variants() {
+    let mut rig = Rig::new(l0_only());
+    ask(&mut rig, "de");
+    answer(&mut rig);
+    let fields = [("accept-language", &b"de"[..])];
+    let door = rig.engine.fresh_hit(rig.now, crate::rig::key("/a"), Method::Get, fields.into_iter());
+    assert!(door.is_none());
+}
