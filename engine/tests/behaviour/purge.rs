@@ -161,3 +161,25 @@ fn f2_a_purge_reaches_what_the_index_has_forgotten() {
     );
     assert!(rig.tiers[&TierId::L2].records.is_empty());
 }
+
+/// The calendar is cut to milliseconds when a record is written and when it is read, which can make it look younger than
+/// the purge that came after it. In doubt it was purged.
+#[test]
+fn a_birth_that_rounding_made_younger_counts_as_purged() {
+    let mut other_edge = Rig::new(with_shared());
+    other_edge.pass_time(Duration::from_micros(905));
+    other_edge.get("/a");
+    other_edge.pass_time(Duration::from_micros(9_095));
+    other_edge.answer("/a", 100, 30);
+    let published = &other_edge.tiers[&TierId::L1];
+
+    let mut rig = Rig::new(with_shared());
+    rig.pass_time(Duration::from_micros(924));
+    rig.purge("/a");
+    let shared = rig.tiers.get_mut(&TierId::L1).expect("configured");
+    shared.records = published.records.clone();
+    shared.current = published.current.clone();
+    rig.pass_time(Duration::from_micros(19_076));
+    rig.get("/a");
+    assert_eq!(rig.asked, ["/a"], "the record is from before the purge");
+}
