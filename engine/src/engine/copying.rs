@@ -2,14 +2,17 @@
 //!
 //! L0's copy is collected in step with the body; a byte tier's goes through a lane.
 
-use super::{Engine, lanes::OpenLane};
+use super::{
+    Engine,
+    lanes::{OpenLane, Owner},
+};
 use crate::{
     chunk::Chunk,
     config::{ByteTier, IndexKeeper, MemoryTier},
     event::Event,
     fill::{Collect, Collected, Copies},
     head::{Head, Length},
-    id::{FillId, PromotionId, RecordName, TierId, WriterId},
+    id::{RecordName, TierId, WriterId},
     key::CacheKey,
     lane::Lane,
     memory::Resident,
@@ -20,13 +23,6 @@ use crate::{
     units::ByteCount,
 };
 use alloc::{sync::Arc, vec::Vec};
-
-/// Whose copies they are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Owner {
-    Fill(FillId),
-    Promotion(PromotionId),
-}
 
 /// A response whose body is about to be copied.
 #[derive(Clone, Copy, Debug)]

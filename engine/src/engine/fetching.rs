@@ -1,9 +1,6 @@
 //! From the origin to those who read: fetch, head, chunks, end.
 
-use super::{
-    Demand, Engine, Pending, Progress,
-    copying::{Copied, Owner},
-};
+use super::{Demand, Engine, Pending, Progress, copying::Copied, lanes::Owner};
 use crate::{
     chunk::Chunk,
     config::OnFull,

@@ -1,13 +1,13 @@
 //! One lane and its tier: open, write, commit, and what comes of it.
 
-use super::{Engine, Pending, copying::Owner};
+use super::{Engine, Pending};
 use crate::{
     chunk::Chunk,
     config::OnFull,
     effect::Effect,
     event::{Event, TierOperation},
     fill::Sharing,
-    id::WriterId,
+    id::{FillId, PromotionId, WriterId},
     key::CacheKey,
     lane::{Lane, Next},
     reason::LaneEnd,
@@ -15,6 +15,13 @@ use crate::{
     units::ByteCount,
 };
 use alloc::vec::Vec;
+
+/// Whose copies they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    Fill(FillId),
+    Promotion(PromotionId),
+}
 
 /// A lane and what it serves.
 #[derive(Debug)]

@@ -4,10 +4,7 @@
 //! byte tiers go through lanes, which outlive the reader. A promotion never restarts a lifetime (failure F4), never
 //! holds its reader back (P2), and ends without a trace when the reader leaves (failure T6).
 
-use super::{
-    Engine,
-    copying::{Copied, Owner},
-};
+use super::{Engine, copying::Copied, lanes::Owner};
 use crate::{
     chunk::Chunk,
     config::{ByteTier, Promotion},

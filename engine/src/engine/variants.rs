@@ -1,7 +1,8 @@
 //! Which targets have variants, and under which keys L0 has them (RFC 9111 section 4.1).
 //!
 //! The origin's `Vary` names what a target depends on; from then on a request is answered under the key that its own
-//! fields make. Variants live in L0 alone: what they depend on is not known below it.
+//! fields make, which is never the target's own: what is stored there is for everybody, and the fast door needs to look
+//! nowhere else. Variants live in L0 alone: what they depend on is not known below it.
 
 use crate::{head::Fields, key::CacheKey, rules::vary::variant_key};
 use alloc::{
@@ -32,11 +33,6 @@ impl Variants {
     /// The key under which a request for `target` with these fields is answered.
     pub(super) fn key_for(&self, target: CacheKey, fields: &Fields) -> CacheKey {
         self.0.get(&target).map_or(target, |varying| variant_key(target, &varying.names, fields))
-    }
-
-    /// Does the key alone not say which response it is?
-    pub(super) fn is_varying(&self, target: CacheKey) -> bool {
-        self.0.contains_key(&target)
     }
 
     /// A response for `target` depends on these names; the request that it answers has these fields. Says under which
