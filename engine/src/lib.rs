@@ -52,7 +52,7 @@ pub use event::{Event, FetchEnd, Purpose, TierOperation};
 pub use head::{Fields, Head, Length, Method, RequestHead};
 pub use id::{FillId, OpId, PromotionId, PurgeId, RecordId, RecordName, RequestId, TierId, WriterId};
 pub use input::Input;
-pub use key::CacheKey;
+pub use key::{CacheKey, StoredKey};
 pub use memory::Resident;
 pub use plant::Fault;
 pub use random::{Random, Seed};

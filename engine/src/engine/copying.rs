@@ -13,7 +13,7 @@ use crate::{
     fill::{Collect, Collected, Copies},
     head::{Head, Length},
     id::{RecordName, TierId, WriterId},
-    key::CacheKey,
+    key::StoredKey,
     lane::Lane,
     memory::Resident,
     plant::Fault,
@@ -27,7 +27,7 @@ use alloc::{sync::Arc, vec::Vec};
 /// A response whose body is about to be copied.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Copied<'r> {
-    pub(super) key: CacheKey,
+    pub(super) at: StoredKey,
     pub(super) head: &'r Arc<Head>,
     pub(super) length: Length,
 }
@@ -41,7 +41,7 @@ impl<C: Chunk> Engine<C> {
         l0: Option<MemoryTier>,
         tiers: &[ByteTier],
     ) -> Copies<C> {
-        let key = copied.key;
+        let (at, key) = (copied.at, copied.at.key);
         let mut copies = Copies::default();
         if let Some(l0) = l0 {
             match self.refusal(copied, l0.gate, l0.capacity) {
@@ -65,7 +65,7 @@ impl<C: Chunk> Engine<C> {
             let name = RecordName(self.names.wide_bits());
             self.event(Event::LaneOpened { tier: tier.id, key, name: Some(name) });
             let lane = Lane::new(tier.id, name);
-            self.lanes.insert(writer, OpenLane::new(lane, owner, key, tier.on_full, tier.gate.min(capacity)));
+            self.lanes.insert(writer, OpenLane::new(lane, owner, at, tier.on_full, tier.gate.min(capacity)));
             copies.lanes.push(writer);
         }
         copies
@@ -84,14 +84,14 @@ impl<C: Chunk> Engine<C> {
     /// Offers a chunk to every copy that is still being made; with it, `received` bytes have come.
     pub(super) fn feed_copies(
         &mut self,
-        key: CacheKey,
+        at: StoredKey,
         copies: &mut Copies<C>,
         received: ByteCount,
         chunk: &C,
     ) {
         if copies.memory.as_mut().map(|collect| collect.push(chunk)) == Some(Collected::OverGate) {
             copies.memory = None;
-            self.event(Event::LaneDropped { tier: TierId::L0, key, why: LaneEnd::OverGate });
+            self.event(Event::LaneDropped { tier: TierId::L0, key: at.key, why: LaneEnd::OverGate });
         }
         for writer in &copies.lanes {
             let open = self.lanes.get_mut(writer).expect("lanes stay open until their owner closes them");
@@ -118,16 +118,16 @@ impl<C: Chunk> Engine<C> {
         freshness: Freshness,
         from: Option<TierId>,
     ) {
-        let Copied { key, head, length } = copied;
+        let Copied { at, head, length } = copied;
         let Length::Known(length) = length else { unreachable!("a body that has ended has a length") };
         let is_planted = self.config.is_planted(Fault::T5);
         if let Some(collect) = copies.memory.take() {
             let collected = collect.size();
-            assert!(collected == length, "L0 collected {collected} of {length} bytes of {key}");
+            assert!(collected == length, "L0 collected {collected} of {length} bytes of {at}");
             let staleness = Staleness::of(&self.config.policy, head);
             let (head, chunks) = (Arc::clone(head), collect.into_body());
             let resident = Resident { head, chunks, length, freshness, staleness };
-            self.store_in_memory(key, resident, from);
+            self.store_in_memory(at, resident, from);
         }
         let stored = freshness.to_stored(self.now, self.wall());
         for writer in &copies.lanes {
@@ -136,9 +136,11 @@ impl<C: Chunk> Engine<C> {
                 continue;
             }
             let taken = ByteCount(open.lane.taken());
-            assert!(taken == length || is_planted, "{writer:?} took {taken} of {length} bytes of {key}");
+            assert!(taken == length || is_planted, "{writer:?} took {taken} of {length} bytes of {at}");
             let name = open.lane.name;
-            let record = Record { key, name, head: Arc::clone(head), length: taken, freshness: stored };
+            let StoredKey { target, key } = at;
+            let head = Arc::clone(head);
+            let record = Record { key, target, name, head, length: taken, freshness: stored };
             open.lane.end(Arc::new(record), from);
             self.advance(*writer);
         }
@@ -148,12 +150,12 @@ impl<C: Chunk> Engine<C> {
     /// just publishing is left to its answer; those are returned.
     pub(super) fn abandon_copies(
         &mut self,
-        key: CacheKey,
+        at: StoredKey,
         copies: &mut Copies<C>,
         why: LaneEnd,
     ) -> Vec<WriterId> {
         if copies.memory.take().is_some() {
-            self.event(Event::LaneDropped { tier: TierId::L0, key, why });
+            self.event(Event::LaneDropped { tier: TierId::L0, key: at.key, why });
         }
         let (committing, others): (Vec<_>, Vec<_>) =
             copies.lanes.iter().copied().partition(|writer| self.lanes[writer].lane.is_committing());

@@ -199,7 +199,7 @@ impl<C: Chunk> Engine<C> {
         storable: Storable,
         mut waiters: Vec<RequestId>,
     ) {
-        let (key, reason, length) = (errand.key, errand.reason, stream.length);
+        let (at, reason, length) = (errand.at(), errand.reason, stream.length);
         let is_usable = stream.staleness.is_usable(&stream.freshness, self.now);
         let mut refetching = Vec::new();
         if storable != Storable::Yes || !is_usable {
@@ -207,13 +207,13 @@ impl<C: Chunk> Engine<C> {
             refetching = waiters.split_off(waiters.len().min(1));
         }
         if storable != Storable::Yes && errand.sharing == Sharing::Open {
-            self.end_flight(key, fill_id);
+            self.end_flight(at.key, fill_id);
             errand.sharing = Sharing::Closed;
         }
         if errand.sharing == Sharing::Open {
-            let copied = Copied { key, head: &stream.head, length };
+            let copied = Copied { at, head: &stream.head, length };
             // The origin is asked about what L0 has, and L0 knows variants; the tiers below keep what needs neither.
-            let goes_below = is_usable && key == errand.target;
+            let goes_below = is_usable && !at.is_variant();
             let tiers = if goes_below { self.config.tiers.clone() } else { Vec::new() };
             let l0 = self.config.l0;
             stream.copies = self.open_copies(Owner::Fill(fill_id), copied, l0, &tiers);
@@ -295,8 +295,8 @@ impl<C: Chunk> Engine<C> {
             return self.break_off(fill_id, OriginFailure::TooLong);
         }
         let mut copies = core::mem::take(&mut self.stream(fill_id).copies);
-        let key = self.fills[&fill_id].errand.key;
-        self.feed_copies(key, &mut copies, ByteCount(received), &chunk);
+        let at = self.fills[&fill_id].errand.at();
+        self.feed_copies(at, &mut copies, ByteCount(received), &chunk);
         self.stream(fill_id).copies = copies;
         self.pump(fill_id);
     }
@@ -322,12 +322,12 @@ impl<C: Chunk> Engine<C> {
         let stream = self.stream(fill_id);
         stream.source = Source::Ended;
         let received = ByteCount(stream.window.end());
-        let Errand { key, target, .. } = self.fills[&fill_id].errand;
-        self.event(Event::FetchEnded { fill: fill_id, key: target, received, end: FetchEnd::Complete });
+        let at = self.fills[&fill_id].errand.at();
+        self.event(Event::FetchEnded { fill: fill_id, key: at.target, received, end: FetchEnd::Complete });
         let stream = self.stream(fill_id);
         let (head, freshness) = (Arc::clone(&stream.head), stream.freshness);
         let mut copies = core::mem::take(&mut stream.copies);
-        let copied = Copied { key, head: &head, length: Length::Known(received) };
+        let copied = Copied { at, head: &head, length: Length::Known(received) };
         self.end_copies(copied, &mut copies, freshness, None);
         self.stream(fill_id).copies = copies;
         self.pump(fill_id);
@@ -374,7 +374,7 @@ impl<C: Chunk> Engine<C> {
             end,
         });
         if let Stage::Streaming(mut stream) = stage {
-            self.abandon_copies(errand.key, &mut stream.copies, LaneEnd::Abandoned);
+            self.abandon_copies(errand.at(), &mut stream.copies, LaneEnd::Abandoned);
             self.close_lanes(&stream.copies.lanes);
             for request in stream.followers.all() {
                 self.forget_reread(request);

@@ -8,7 +8,7 @@ use crate::{
     event::{Event, TierOperation},
     fill::Sharing,
     id::{FillId, PromotionId, WriterId},
-    key::CacheKey,
+    key::StoredKey,
     lane::{Lane, Next},
     reason::LaneEnd,
     time::Instant,
@@ -28,7 +28,7 @@ pub(super) enum Owner {
 pub(super) struct OpenLane<C> {
     pub(super) lane: Lane<C>,
     pub(super) owner: Owner,
-    pub(super) key: CacheKey,
+    pub(super) at: StoredKey,
     pub(super) on_full: OnFull,
     pub(super) gate: ByteCount,
     /// When the operation that its tier has in hand counts as stalled.
@@ -39,11 +39,11 @@ impl<C> OpenLane<C> {
     pub(super) const fn new(
         lane: Lane<C>,
         owner: Owner,
-        key: CacheKey,
+        at: StoredKey,
         on_full: OnFull,
         gate: ByteCount,
     ) -> Self {
-        Self { lane, owner, key, on_full, gate, stalls_at: None }
+        Self { lane, owner, at, on_full, gate, stalls_at: None }
     }
 }
 
@@ -67,7 +67,7 @@ impl<C: Chunk> Engine<C> {
             return;
         }
         assert!(!open.lane.is_committing(), "{writer:?} is given up while its tier publishes it");
-        let (tier, key) = (open.lane.tier, open.key);
+        let (tier, key) = (open.lane.tier, open.at.key);
         if let Some(op) = open.lane.drop_it() {
             self.pending.remove(&op);
         }
@@ -88,7 +88,7 @@ impl<C: Chunk> Engine<C> {
         let lane = self.open_lane(writer);
         let (record, from) = lane.on_committed();
         let (tier, name) = (lane.tier, lane.name);
-        let OpenLane { owner, key, .. } = self.lanes[&writer];
+        let OpenLane { owner, at, .. } = self.lanes[&writer];
         let is_current = match owner {
             Owner::Fill(fill) => self.fills[&fill].errand.sharing == Sharing::Open,
             Owner::Promotion(promotion) => !self.promotions[&promotion].is_closed,
@@ -97,8 +97,8 @@ impl<C: Chunk> Engine<C> {
             self.store_in_tier(tier, &record, from);
         } else {
             // A purge came while the tier was publishing (failure F1).
-            self.event(Event::LaneDropped { tier, key, why: LaneEnd::Superseded });
-            self.delete_for_purges(writer, tier, key, name);
+            self.event(Event::LaneDropped { tier, key: at.key, why: LaneEnd::Superseded });
+            self.delete_for_purges(writer, tier, at, name);
         }
         self.on_lane_moved(owner);
     }
@@ -106,14 +106,14 @@ impl<C: Chunk> Engine<C> {
     pub(super) fn on_lane_failed(&mut self, writer: WriterId) {
         self.unwatch(writer);
         let open = self.lanes.get_mut(&writer).expect("a lane is open until its tier has answered");
-        let (tier, key, name, owner) = (open.lane.tier, open.key, open.lane.name, open.owner);
+        let (tier, at, name, owner) = (open.lane.tier, open.at, open.lane.name, open.owner);
         let was_committing = open.lane.is_committing();
         open.lane.drop_it();
         self.event(Event::TierFailed { tier, operation: TierOperation::Write });
-        self.event(Event::LaneDropped { tier, key, why: LaneEnd::TierFailed });
+        self.event(Event::LaneDropped { tier, key: at.key, why: LaneEnd::TierFailed });
         if was_committing {
             // The answer may have been lost on the way, not the record.
-            self.delete_for_purges(writer, tier, key, name);
+            self.delete_for_purges(writer, tier, at, name);
         }
         self.on_lane_moved(owner);
     }
@@ -153,7 +153,7 @@ impl<C: Chunk> Engine<C> {
             Next::Open => {
                 let op = self.operation(Pending::Lane(writer));
                 self.open_lane(writer).on_asked_to_open(op);
-                let key = self.lanes[&writer].key;
+                let key = self.lanes[&writer].at;
                 self.effect(Effect::Open { op, tier, writer, key, name });
                 self.watch(writer);
             }

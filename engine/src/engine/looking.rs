@@ -57,7 +57,7 @@ impl<C: Chunk> Engine<C> {
             };
             let record = RecordId(self.ids.mint());
             let op = self.operation(Pending::Lookup(fill_id));
-            self.effect(Effect::Lookup { op, tier: tier.id, record, key: errand.key, name });
+            self.effect(Effect::Lookup { op, tier: tier.id, record, key: errand.at(), name });
             self.fills
                 .insert(fill_id, Fill { errand, stage: Stage::Looking { waiters, tier, name, record } });
             return;
@@ -79,17 +79,17 @@ impl<C: Chunk> Engine<C> {
     pub(super) fn on_found(&mut self, fill_id: FillId, record: Record) {
         let (errand, Looked { waiters, tier, record: record_id, .. }) = self.take_lookup(fill_id);
         let freshness = record.freshness.to_live(self.now, self.wall());
-        let agrees = record.key == errand.key
+        let agrees = record.stored_key() == errand.at()
             && match record.head.length() {
                 Length::Known(length) => length == record.length,
                 Length::Unknown => true,
             };
         if !agrees {
             self.effect(Effect::Release { tier: tier.id, record: record_id });
-            self.forget_indexed(tier.id, errand.key, record.name, Removal::Lost);
+            self.forget_indexed(tier.id, errand.at(), record.name, Removal::Lost);
             return self.look_further(fill_id, errand, waiters, tier.id);
         }
-        if self.floors.covers(errand.key, freshness.born(self.now, self.wall())) {
+        if self.floors.covers(errand.target, freshness.born(self.now, self.wall())) {
             self.effect(Effect::Release { tier: tier.id, record: record_id });
             return self.look_further(fill_id, errand, waiters, tier.id);
         }
@@ -117,7 +117,7 @@ impl<C: Chunk> Engine<C> {
         if readers == 0 {
             return self.effect(Effect::Release { tier: tier.id, record: record_id });
         }
-        let open = OpenRecord { tier: tier.id, key: record.key, name: record.name, readers };
+        let open = OpenRecord { tier: tier.id, at: record.stored_key(), name: record.name, readers };
         self.records.insert(record_id, open);
         let age = freshness.age(self.now);
         for request in waiters {
@@ -154,7 +154,7 @@ impl<C: Chunk> Engine<C> {
     pub(super) fn on_absent(&mut self, fill_id: FillId) {
         let (errand, looked) = self.take_lookup(fill_id);
         if let Some(name) = looked.name {
-            self.forget_indexed(looked.tier.id, errand.key, name, Removal::Lost);
+            self.forget_indexed(looked.tier.id, errand.at(), name, Removal::Lost);
         }
         self.look_further(fill_id, errand, looked.waiters, looked.tier.id);
     }

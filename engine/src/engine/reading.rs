@@ -7,7 +7,7 @@ use crate::{
     event::{Event, TierOperation},
     fill::Stage,
     id::{FillId, RecordId, RecordName, RequestId, TierId},
-    key::CacheKey,
+    key::StoredKey,
     reason::{AbortReason, End, Removal},
     units::ByteCount,
 };
@@ -16,7 +16,7 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OpenRecord {
     pub(super) tier: TierId,
-    pub(super) key: CacheKey,
+    pub(super) at: StoredKey,
     pub(super) name: RecordName,
     /// How many requests read it.
     pub(super) readers: usize,
@@ -120,9 +120,9 @@ impl<C: Chunk> Engine<C> {
             }
             Progress::Reading { record, read, .. } => {
                 *read = None;
-                let OpenRecord { tier, key, name, .. } = self.records[record];
+                let OpenRecord { tier, at, name, .. } = self.records[record];
                 self.event(Event::TierFailed { tier, operation: TierOperation::Read });
-                self.forget_indexed(tier, key, name, Removal::Lost);
+                self.forget_indexed(tier, at, name, Removal::Lost);
                 self.finish_reading(request, End::Aborted(AbortReason::TierRead(tier)));
             }
         }

@@ -6,7 +6,7 @@ use crate::{
     effect::Effect,
     event::Event,
     id::{OpId, RecordName, TierId},
-    key::CacheKey,
+    key::{CacheKey, StoredKey},
     memory::Resident,
     reason::{LaneEnd, Rejection, Removal},
     record::{Freshness, Record},
@@ -24,8 +24,8 @@ pub(super) struct Indexed {
 
 impl<C: Chunk> Engine<C> {
     /// Makes a response visible in L0, in place of any older one.
-    pub(super) fn store_in_memory(&mut self, key: CacheKey, resident: Resident<C>, from: Option<TierId>) {
-        let tier = TierId::L0;
+    pub(super) fn store_in_memory(&mut self, at: StoredKey, resident: Resident<C>, from: Option<TierId>) {
+        let (key, tier) = (at.key, TierId::L0);
         let length = resident.length;
         let size = self.config.cost(length, &resident.head);
         let Some(memory) = &mut self.memory else { return };
@@ -43,13 +43,14 @@ impl<C: Chunk> Engine<C> {
         memory.insert(key, size, Arc::new(resident));
         self.tell_left(tier, replaced.iter(), Removal::Replaced);
         self.tell_left(tier, evicted.iter(), Removal::Capacity);
+        self.variants.on_stored(at, tier);
         self.event(Event::Stored { tier, key, length, size, from });
         self.tell_resident(tier);
     }
 
     /// A tier has published a record: index it, if the index is ours.
     pub(super) fn store_in_tier(&mut self, tier: TierId, record: &Record, from: Option<TierId>) {
-        let (key, length) = (record.key, record.length);
+        let (at, key, length) = (record.stored_key(), record.key, record.length);
         let size = self.config.cost(length, &record.head);
         let now = self.now;
         let freshness = record.freshness.to_live(now, self.wall());
@@ -60,22 +61,26 @@ impl<C: Chunk> Engine<C> {
             index.find(key).is_some_and(|slot| index.value(slot).freshness.age(now) < freshness.age(now));
         if is_overtaken {
             self.event(Event::LaneDropped { tier, key, why: LaneEnd::Superseded });
-            self.delete(tier, key, Some(record.name), None);
+            self.delete(tier, at, Some(record.name), None);
             return;
         }
         if !index.fits(size) {
             self.event(Event::Rejected { tier, key, why: Rejection::OverCapacity });
-            self.delete(tier, key, Some(record.name), None);
+            self.delete(tier, at, Some(record.name), None);
             return;
         }
         let (replaced, evicted) = make_room(index, key, size);
         index.insert(key, size, Indexed { name: record.name, freshness });
+        let gone: Vec<_> = (replaced.iter().chain(&evicted))
+            .map(|left| (self.variants.at(left.key), left.value.name))
+            .collect();
         self.tell_left(tier, replaced.iter(), Removal::Replaced);
         self.tell_left(tier, evicted.iter(), Removal::Capacity);
+        self.variants.on_stored(at, tier);
         self.event(Event::Stored { tier, key, length, size, from });
         self.tell_resident(tier);
-        for left in replaced.into_iter().chain(evicted) {
-            self.delete(tier, left.key, Some(left.value.name), None);
+        for (at, name) in gone {
+            self.delete(tier, at, Some(name), None);
         }
     }
 
@@ -90,7 +95,8 @@ impl<C: Chunk> Engine<C> {
 
     /// Takes a record out of our index and off the tier, if it is still the one of that name. Without an index of ours
     /// only the tier can tell, so it is asked to remove the name.
-    pub(super) fn forget_indexed(&mut self, tier: TierId, key: CacheKey, name: RecordName, why: Removal) {
+    pub(super) fn forget_indexed(&mut self, tier: TierId, at: StoredKey, name: RecordName, why: Removal) {
+        let key = at.key;
         if let Some(index) = self.index(tier) {
             let is_it = index.find(key).is_some_and(|slot| index.value(slot).name == name);
             if !is_it {
@@ -100,12 +106,13 @@ impl<C: Chunk> Engine<C> {
             self.tell_left(tier, left.iter(), why);
             self.tell_resident(tier);
         }
-        self.delete(tier, key, Some(name), None);
+        self.delete(tier, at, Some(name), None);
     }
 
     /// Takes a key out of L0.
     pub(super) fn remove_from_memory(&mut self, key: CacheKey, why: Removal) -> Option<ByteCount> {
         let left = self.memory.as_mut()?.remove(key)?;
+        self.variants.on_left(key, TierId::L0);
         self.event(Event::Removed { tier: TierId::L0, key, size: left.size, why });
         self.tell_resident(TierId::L0);
         Some(left.size)
@@ -114,6 +121,7 @@ impl<C: Chunk> Engine<C> {
     /// Takes a key out of a tier's index, if we keep it; the record itself is the caller's to delete.
     pub(super) fn remove_indexed(&mut self, tier: TierId, key: CacheKey, why: Removal) -> Option<ByteCount> {
         let left = self.index(tier)?.remove(key)?;
+        self.variants.on_left(key, tier);
         self.event(Event::Removed { tier, key, size: left.size, why });
         self.tell_resident(tier);
         Some(left.size)
@@ -140,7 +148,7 @@ impl<C: Chunk> Engine<C> {
     pub(super) fn delete(
         &mut self,
         tier: TierId,
-        key: CacheKey,
+        key: StoredKey,
         name: Option<RecordName>,
         size: Option<ByteCount>,
     ) -> OpId {
@@ -151,6 +159,7 @@ impl<C: Chunk> Engine<C> {
 
     fn tell_left<'l, T: 'l>(&mut self, tier: TierId, left: impl Iterator<Item = &'l Left<T>>, why: Removal) {
         for Left { key, size, .. } in left {
+            self.variants.on_left(*key, tier);
             self.event(Event::Removed { tier, key: *key, size: *size, why });
         }
     }

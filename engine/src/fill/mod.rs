@@ -15,7 +15,7 @@ use crate::{
     config::ByteTier,
     head::{Head, Length, RequestHead},
     id::{OpId, RecordId, RecordName, RequestId, WriterId},
-    key::CacheKey,
+    key::{CacheKey, StoredKey},
     memory::Resident,
     reason::{MissReason, OriginFailure},
     record::Freshness,
@@ -50,6 +50,13 @@ pub(crate) struct Errand<C> {
     pub(crate) stored: Option<Arc<Resident<C>>>,
     /// The request of a fill that goes on though nobody waits for it: a revalidation behind a client's back.
     pub(crate) behind: Option<Arc<RequestHead>>,
+}
+
+impl<C> Errand<C> {
+    /// Where its response is stored.
+    pub(crate) const fn at(&self) -> StoredKey {
+        StoredKey { target: self.target, key: self.key }
+    }
 }
 
 /// Who may join a fill, and whether it may be stored.

@@ -411,7 +411,7 @@ fn refused(effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
 fn answered(tier: &mut Tier, effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
     match effect {
         Effect::Lookup { op, record, key, name, .. } => {
-            let name = name.or_else(|| tier.current.get(key).copied());
+            let name = name.or_else(|| tier.current.get(&key.key).copied());
             let found = name.and_then(|name| tier.records.get(&name)).cloned();
             Some(match found {
                 Some((stored, body)) => {
@@ -473,11 +473,10 @@ fn answered(tier: &mut Tier, effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
             let before = tier.records.len();
             tier.records.retain(|other, (record, _)| match name {
                 Some(name) => other != name,
-                None => record.key != *key,
+                None => record.target != key.target,
             });
-            if tier.current.get(key).is_some_and(|current| !tier.records.contains_key(current)) {
-                tier.current.remove(key);
-            }
+            let records = &tier.records;
+            tier.current.retain(|_, current| records.contains_key(current));
             Some(Input::Deleted { op: *op, existed: tier.records.len() < before })
         }
         _ => None,

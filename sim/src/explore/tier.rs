@@ -16,7 +16,7 @@ use std::{
 };
 use tiergate_engine::{
     ByteCount, CacheKey, Chunk, Effect, Input, Instant, OpId, ReadSource, Record, RecordId, RecordName,
-    Symbol, TierId, WriterId,
+    StoredKey, Symbol, TierId, WriterId,
 };
 
 /// The longest that an operation takes to reach a tier in trouble, and as long again for the way back.
@@ -39,7 +39,7 @@ pub(super) struct Tier {
     /// By name; these survive a crash.
     records: BTreeMap<RecordName, Arc<Stored>>,
     /// The record that a key stands for.
-    current: BTreeMap<CacheKey, RecordName>,
+    current: BTreeMap<StoredKey, RecordName>,
     open: BTreeMap<(Life, RecordId), Arc<Stored>>,
     writers: BTreeMap<(Life, WriterId), Writer>,
     /// Writers that were closed; an `Open` that was overtaken must not open them again.
@@ -55,9 +55,11 @@ struct Stored {
 }
 
 struct Writer {
-    key: CacheKey,
+    key: StoredKey,
     name: RecordName,
     body: Vec<Symbol>,
+    /// Was its target purged since it was opened?
+    is_purged: bool,
 }
 
 /// What an operation led to.
@@ -129,18 +131,21 @@ impl Tier {
         let Some(stored) = self.records.remove(&name) else {
             return false;
         };
-        if self.current.get(&stored.record.key) == Some(&name) {
-            self.current.remove(&stored.record.key);
+        if self.current.get(&stored.record.stored_key()) == Some(&name) {
+            self.current.remove(&stored.record.stored_key());
         }
         true
     }
 
-    /// Removes whatever was ever stored under a key, current or not.
-    fn remove_every(&mut self, key: CacheKey) -> bool {
+    /// Removes whatever was ever stored for a target, current or not, and closes whoever writes for it.
+    fn remove_every(&mut self, target: CacheKey) -> bool {
+        for writer in self.writers.values_mut() {
+            writer.is_purged |= writer.key.target == target;
+        }
         let names: Vec<_> = self
             .records
             .values()
-            .filter(|stored| stored.record.key == key)
+            .filter(|stored| stored.record.target == target)
             .map(|stored| stored.record.name)
             .collect();
         for name in &names {
@@ -164,7 +169,8 @@ impl Tier {
             }
             Effect::Open { op, writer, key, name, .. } => {
                 let body = Vec::new();
-                self.writers.insert((from, *writer), Writer { key: *key, name: *name, body });
+                self.writers
+                    .insert((from, *writer), Writer { key: *key, name: *name, body, is_purged: false });
                 Outcome::Answer(Input::Opened { op: *op })
             }
             Effect::Write { op, writer, chunk, .. } => match self.writers.get_mut(&(from, *writer)) {
@@ -183,7 +189,7 @@ impl Tier {
             Effect::Delete { op, key, name, .. } => {
                 let existed = match name {
                     Some(name) => self.remove(*name),
-                    None => self.remove_every(*key),
+                    None => self.remove_every(key.target),
                 };
                 Outcome::Answer(Input::Deleted { op: *op, existed })
             }
@@ -204,7 +210,7 @@ impl Tier {
         from: Life,
         op: OpId,
         id: RecordId,
-        key: CacheKey,
+        key: StoredKey,
         name: Option<RecordName>,
     ) -> Outcome {
         let name = name.or_else(|| self.current.get(&key).copied());
@@ -244,7 +250,7 @@ impl Tier {
             return Outcome::Answer(Input::WriteFailed { op });
         };
         let written = open.body.iter().map(Chunk::size).sum();
-        if (record.length, record.key, record.name) != (ByteCount(written), open.key, open.name) {
+        if (record.length, record.stored_key(), record.name) != (ByteCount(written), open.key, open.name) {
             return Outcome::Breach(
                 "M4",
                 format!(
@@ -258,10 +264,13 @@ impl Tier {
                 ),
             );
         }
+        if open.is_purged {
+            return Outcome::Answer(Input::WriteFailed { op });
+        }
         self.commits += 1;
         let stored =
             Stored { record: record.clone(), body: Symbol::compact(open.body.clone()), order: self.commits };
-        if let Some(older) = self.current.insert(record.key, record.name) {
+        if let Some(older) = self.current.insert(record.stored_key(), record.name) {
             self.records.remove(&older);
         }
         self.records.insert(record.name, Arc::new(stored));
