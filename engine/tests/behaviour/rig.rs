@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tiergate_engine::{
-    CacheKey, Config, Effect, End, Engine, Event, Fields, FillId, Head, Input, Instant, Method, OpId,
-    OriginFailure, PurgeId, PurgeOutcome, RawConfig, ReadSource, Record, RecordId, RecordName, Refusal,
+    CacheKey, Config, Effect, End, Engine, Event, Fields, FillId, Freshening, Head, Input, Instant, Method,
+    OpId, OriginFailure, PurgeId, PurgeOutcome, RawConfig, ReadSource, Record, RecordId, RecordName, Refusal,
     Reply, ReplyBody, RequestHead, RequestId, Seed, Symbol, TierId, WallTime, WriterId,
 };
 
@@ -364,6 +364,7 @@ impl Rig {
             | Effect::Open { tier, .. }
             | Effect::Write { tier, .. }
             | Effect::Commit { tier, .. }
+            | Effect::Freshen { tier, .. }
             | Effect::Discard { tier, .. }
             | Effect::Delete { tier, .. } => {
                 let held = self.tiers.get_mut(&tier).expect("effects name configured tiers");
@@ -400,9 +401,10 @@ fn refused(effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
     match effect {
         Effect::Lookup { op, .. } => Some(Input::LookupFailed { op: *op }),
         Effect::Read { op, .. } => Some(Input::ReadFailed { op: *op }),
-        Effect::Open { op, .. } | Effect::Write { op, .. } | Effect::Commit { op, .. } => {
-            Some(Input::WriteFailed { op: *op })
-        }
+        Effect::Open { op, .. }
+        | Effect::Write { op, .. }
+        | Effect::Commit { op, .. }
+        | Effect::Freshen { op, .. } => Some(Input::WriteFailed { op: *op }),
         Effect::Delete { op, .. } => Some(Input::DeleteFailed { op: *op }),
         _ => None,
     }
@@ -468,6 +470,20 @@ fn answered(tier: &mut Tier, effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
         Effect::Discard { writer, .. } => {
             tier.writers.remove(writer);
             None
+        }
+        Effect::Freshen { op, record, .. } => {
+            let freshening = match tier.records.get_mut(&record.name) {
+                None => Freshening::Absent,
+                Some((stored, _)) if stored.freshness.born() > record.freshness.born() => {
+                    Freshening::Overtaken
+                }
+                Some((stored, _)) => {
+                    assert_eq!((stored.key, stored.length), (record.key, record.length), "the body stays");
+                    *stored = Arc::clone(record);
+                    Freshening::Done
+                }
+            };
+            Some(Input::Freshened { op: *op, freshening })
         }
         Effect::Delete { op, key, name, .. } => {
             let before = tier.records.len();
