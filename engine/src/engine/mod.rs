@@ -1,10 +1,12 @@
 //! The engine: its face, its tables, and the dispatcher.
 //!
 //! Each machine has a module: `arriving` (requests, demands, leaving), `looking` (the walk through the tiers),
-//! `fetching` (origin to readers), `lanes` (origin to tiers), `reading` (tier to readers), `resident` and `freshening` (what is stale), `storing` (what is
-//! resident), `purging`. This file only says which input goes where.
+//! `asking` (who leads, who asks the origin), `fetching` (origin to readers), `lanes` (origin to tiers), `reading` (tier
+//! to readers), `resident` and `freshening` (what is stale), `storing` (what is resident), `purging`. This file only says
+//! which input goes where.
 
 mod arriving;
+mod asking;
 mod auditing;
 mod copying;
 mod fetching;
