@@ -35,7 +35,7 @@ pub(crate) fn may_use_door<'f>(method: Method, fields: impl Iterator<Item = (&'f
     let bypass = bypass(
         method,
         fields.inspect(|(name, _)| {
-            special |= matches!(*name, "if-none-match" | "if-modified-since" | "range");
+            special |= matches!(*name, "if-none-match" | "if-modified-since" | "range" | "if-range");
         }),
     );
     method == Method::Get && bypass.is_none() && !special

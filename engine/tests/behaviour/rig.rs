@@ -43,6 +43,10 @@ pub(crate) struct Tier {
     /// While held, effects for this tier wait here.
     pub(crate) is_held: bool,
     pub(crate) fails: bool,
+    /// Bytes read from it so far.
+    pub(crate) read: u64,
+    /// Lookups that came to it.
+    pub(crate) lookups: usize,
     held: VecDeque<Effect<Symbol>>,
 }
 
@@ -413,6 +417,7 @@ fn refused(effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
 fn answered(tier: &mut Tier, effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
     match effect {
         Effect::Lookup { op, record, key, name, .. } => {
+            tier.lookups += 1;
             let name = name.or_else(|| tier.current.get(key).copied());
             let found = name.and_then(|name| tier.records.get(&name)).cloned();
             Some(match found {
@@ -439,6 +444,7 @@ fn answered(tier: &mut Tier, effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
                     ..*chunk
                 })
             });
+            tier.read += piece.map_or(0, |chunk| chunk.size);
             Some(match piece {
                 Some(chunk) => Input::BodyRead { op: *op, chunk },
                 None => Input::ReadFailed { op: *op },
