@@ -2,7 +2,7 @@
 
 use crate::{
     head::{Head, RequestHead},
-    id::{OpId, PurgeId, RequestId, TierId},
+    id::{OpId, OriginId, PurgeId, RequestId, TierId},
     key::CacheKey,
     reason::OriginFailure,
     record::Record,
@@ -19,6 +19,8 @@ pub enum Input<C> {
         request: RequestId,
         /// What [`CacheKey::of`] makes of the head.
         key: CacheKey,
+        /// Where it would be fetched from.
+        origin: OriginId,
         /// The head.
         head: Arc<RequestHead>,
     },

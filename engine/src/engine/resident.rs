@@ -7,7 +7,7 @@ use crate::{
     event::Event,
     fill::{Errand, Sharing},
     head::{Head, Length, RequestHead},
-    id::{FillId, RequestId, TierId},
+    id::{FillId, OriginId, RequestId, TierId},
     key::CacheKey,
     memory::Resident,
     reason::{End, MissReason, Removal, Storable},
@@ -110,6 +110,7 @@ impl<C: Chunk> Engine<C> {
         &mut self,
         key: CacheKey,
         target: CacheKey,
+        origin: OriginId,
         ask: Arc<RequestHead>,
         stored: Arc<Resident<C>>,
     ) {
@@ -121,6 +122,7 @@ impl<C: Chunk> Engine<C> {
         let errand = Errand {
             key,
             target,
+            origin,
             sharing: Sharing::Open,
             reason: MissReason::Stale,
             stored: Some(stored),
