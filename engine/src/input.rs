@@ -3,7 +3,7 @@
 use crate::{
     effect::Freshening,
     head::{Head, RequestHead},
-    id::{OpId, PurgeId, RequestId, TierId},
+    id::{OpId, OriginId, PurgeId, RequestId, TierId},
     key::CacheKey,
     reason::OriginFailure,
     record::Record,
@@ -20,6 +20,8 @@ pub enum Input<C> {
         request: RequestId,
         /// What [`CacheKey::of`] makes of the head.
         key: CacheKey,
+        /// Where it would be fetched from.
+        origin: OriginId,
         /// The head.
         head: Arc<RequestHead>,
     },

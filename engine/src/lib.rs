@@ -41,6 +41,7 @@ mod space;
 mod time;
 mod units;
 
+pub use care::config::{RawBreaker, RawCare, RawDeadline, RawHedge, RawRetry};
 pub use chunk::{Chunk, Symbol};
 pub use config::{
     Config, ConfigError, Eviction, OnAbandon, Promotion, RawCollapse, RawConfig, RawDiskTier, RawFill,
@@ -50,7 +51,9 @@ pub use effect::{Effect, Freshening, Outcome, PurgeOutcome, ReadSource, Reply, R
 pub use engine::{Audit, Engine, WakeReason};
 pub use event::{Event, FetchEnd, Purpose, TierOperation};
 pub use head::{Fields, Head, Length, Method, RequestHead};
-pub use id::{FillId, OpId, PromotionId, PurgeId, RecordId, RecordName, RequestId, TierId, WriterId};
+pub use id::{
+    FillId, OpId, OriginId, PromotionId, PurgeId, RecordId, RecordName, RequestId, TierId, WriterId,
+};
 pub use input::Input;
 pub use key::CacheKey;
 pub use memory::Resident;

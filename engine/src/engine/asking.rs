@@ -60,7 +60,7 @@ impl<C: Chunk> Engine<C> {
             Sharing::Private => Purpose::Private,
         };
         let op = self.operation(Pending::Fetch(fill_id));
-        self.event(Event::Fetched { fill: fill_id, key: errand.target, purpose });
+        self.event(Event::Fetched { fill: fill_id, key: errand.target, origin: errand.origin, purpose });
         let head = self.origin_request(&ask, errand.stored.as_ref().map(Stored::head));
         self.effect(Effect::Fetch { op, fill: fill_id, head });
         let stage = Stage::Asking { waiters: getters, op, since: self.now, failed };
@@ -72,9 +72,16 @@ impl<C: Chunk> Engine<C> {
         let fill = FillId(self.ids.mint());
         let asking = self.requests.get_mut(&request).expect("the caller holds a request that waits");
         asking.progress = Progress::Waiting(fill);
-        let key = asking.key;
-        let errand =
-            Errand { key, target: key, sharing: Sharing::Private, reason, stored: None, behind: None };
+        let (key, origin) = (asking.key, asking.origin);
+        let errand = Errand {
+            key,
+            target: key,
+            origin,
+            sharing: Sharing::Private,
+            reason,
+            stored: None,
+            behind: None,
+        };
         // Its miss was told when it came to share.
         self.ask_origin(fill, errand, Vec::from([request]), 1);
     }

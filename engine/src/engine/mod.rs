@@ -31,7 +31,7 @@ use crate::{
     fill::Fill,
     head::{Method, RequestHead},
     hits::Hits,
-    id::{FillId, Minter, OpId, PromotionId, PurgeId, RecordId, RequestId, TierId, WriterId},
+    id::{FillId, Minter, OpId, OriginId, PromotionId, PurgeId, RecordId, RequestId, TierId, WriterId},
     input::Input,
     key::CacheKey,
     memory::Resident,
@@ -108,6 +108,7 @@ pub struct Engine<C: Chunk> {
 #[derive(Debug)]
 struct Request {
     key: CacheKey,
+    origin: OriginId,
     ask: Arc<RequestHead>,
     /// Did it join what another request had begun?
     collapsed: bool,
@@ -218,7 +219,7 @@ impl<C: Chunk> Engine<C> {
         );
         self.now = self.now.max(now);
         match input {
-            Input::Request { request, key, head } => self.on_request(request, key, head),
+            Input::Request { request, key, origin, head } => self.on_request(request, key, origin, head),
             Input::Demand { request } => self.on_demand(request),
             Input::Leave { request } => self.on_leave(request),
             Input::Purge { purge, key } => self.on_purge(purge, key),

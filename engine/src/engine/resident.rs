@@ -7,7 +7,7 @@ use crate::{
     event::Event,
     fill::{Errand, Sharing, Stored},
     head::{Length, RequestHead},
-    id::{FillId, RequestId, TierId},
+    id::{FillId, OriginId, RequestId, TierId},
     key::CacheKey,
     memory::Resident,
     reason::{End, MissReason, Removal, Storable},
@@ -80,6 +80,7 @@ impl<C: Chunk> Engine<C> {
         &mut self,
         key: CacheKey,
         target: CacheKey,
+        origin: OriginId,
         ask: Arc<RequestHead>,
         stored: Arc<Resident<C>>,
     ) {
@@ -91,6 +92,7 @@ impl<C: Chunk> Engine<C> {
         let errand = Errand {
             key,
             target,
+            origin,
             sharing: Sharing::Open,
             reason: MissReason::Stale,
             stored: Some(Stored::Resident(stored)),

@@ -16,7 +16,7 @@ pub(crate) use window::Window;
 use crate::{
     config::ByteTier,
     head::{Head, Length, RequestHead},
-    id::{OpId, RecordId, RecordName, RequestId, WriterId},
+    id::{OpId, OriginId, RecordId, RecordName, RequestId, WriterId},
     key::CacheKey,
     reason::{MissReason, OriginFailure},
     record::Freshness,
@@ -44,6 +44,8 @@ pub(crate) struct Errand<C> {
     pub(crate) key: CacheKey,
     /// What was asked for, whichever variant it is.
     pub(crate) target: CacheKey,
+    /// Who is asked when no tier can answer.
+    pub(crate) origin: OriginId,
     pub(crate) sharing: Sharing,
     /// Why no tier could answer, as far as they were asked.
     pub(crate) reason: MissReason,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tiergate_engine::{
     CacheKey, Config, Effect, End, Engine, Event, Fields, FillId, Freshening, Head, Input, Instant, Method,
-    OpId, OriginFailure, PurgeId, PurgeOutcome, RawConfig, ReadSource, Record, RecordId, RecordName, Refusal,
-    Reply, ReplyBody, RequestHead, RequestId, Seed, Symbol, TierId, WallTime, WriterId,
+    OpId, OriginFailure, OriginId, PurgeId, PurgeOutcome, RawConfig, ReadSource, Record, RecordId,
+    RecordName, Refusal, Reply, ReplyBody, RequestHead, RequestId, Seed, Symbol, TierId, WallTime, WriterId,
 };
 
 /// What one client saw.
@@ -159,7 +159,7 @@ impl Rig {
             target: target.into(),
             fields: fields.iter().copied().collect(),
         };
-        self.feed(Input::Request { request, key: key(target), head: Arc::new(head) });
+        self.feed(Input::Request { request, key: key(target), origin: OriginId(0), head: Arc::new(head) });
         request
     }
 
