@@ -46,7 +46,7 @@ impl<C: Chunk> Engine<C> {
         };
         if let Some(fill) = self.flights.get(&variant).copied() {
             if let Some(kept) = self.usable_meanwhile(fill, &ask) {
-                self.wait(request, key, &ask, fill);
+                self.wait(request, key, origin, &ask, fill);
                 return self.serve_meanwhile(&kept, key, request);
             }
             if !self.is_spent(fill) {
