@@ -5,6 +5,7 @@
 //! this same section: what is simulated is what is deployed.
 
 use crate::{
+    care::config::{Care, RawCare},
     head::Head,
     id::TierId,
     plant::Fault,
@@ -33,6 +34,8 @@ pub struct RawConfig {
     pub fill: RawFill,
     /// What the HTTP caching rules leave open.
     pub http: RawHttp,
+    /// What is done about tiers and origins that fail or are slow.
+    pub care: RawCare,
 }
 
 impl Default for RawConfig {
@@ -45,6 +48,7 @@ impl Default for RawConfig {
             collapse: RawCollapse::default(),
             fill: RawFill::default(),
             http: RawHttp::default(),
+            care: RawCare::default(),
         }
     }
 }
@@ -261,6 +265,7 @@ pub struct Config {
     pub(crate) on_abandon: OnAbandon,
     heads: Heads,
     pub(crate) policy: Policy,
+    pub(crate) care: Care,
     plant: Option<Fault>,
 }
 
@@ -340,7 +345,7 @@ impl TryFrom<RawConfig> for Config {
     type Error = ConfigError;
 
     fn try_from(raw: RawConfig) -> Result<Self, ConfigError> {
-        let RawConfig { l0, l1, l2, promotion, collapse, fill, http } = raw;
+        let RawConfig { l0, l1, l2, promotion, collapse, fill, http, care } = raw;
         if let Some(l0) = &l0 {
             check(l0.capacity > ByteCount::ZERO, "l0.capacity", l0.capacity, "at least 1 byte")?;
         }
@@ -416,6 +421,7 @@ impl TryFrom<RawConfig> for Config {
             on_abandon: fill.on_abandon,
             heads: Heads::Counted,
             policy: http.into_policy()?,
+            care: care.try_into()?,
             plant: None,
         })
     }
@@ -434,6 +440,7 @@ impl Config {
                 *capacity = share(*capacity);
             }
         }
+        config.care = config.care.for_shard(shards);
         config
     }
 

@@ -3,7 +3,7 @@
 use crate::{
     effect::StaleUse,
     head::Length,
-    id::{FillId, OpId, PurgeId, RecordName, RequestId, TierId},
+    id::{FillId, OpId, OriginId, PurgeId, RecordName, RequestId, TierId},
     key::CacheKey,
     reason::{Bypass, End, LaneEnd, MissReason, OriginFailure, Refusal, Rejection, Removal, Storable},
     units::ByteCount,
@@ -109,6 +109,8 @@ pub enum Event {
         fill: FillId,
         /// For what.
         key: CacheKey,
+        /// Which origin.
+        origin: OriginId,
         /// For whom.
         purpose: Purpose,
     },

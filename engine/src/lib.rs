@@ -41,16 +41,19 @@ mod space;
 mod time;
 mod units;
 
+pub use care::config::{RawBreaker, RawCare, RawDeadline, RawHedge, RawRetry};
 pub use chunk::{Chunk, Symbol};
 pub use config::{
     Config, ConfigError, Eviction, OnAbandon, Promotion, RawCollapse, RawConfig, RawDiskTier, RawFill,
     RawHttp, RawMemoryTier, RawPromotion, RawSharedTier,
 };
-pub use effect::{Effect, Outcome, PurgeOutcome, ReadSource, Reply, ReplyBody, StaleUse};
+pub use effect::{Effect, Freshening, Outcome, PurgeOutcome, ReadSource, Reply, ReplyBody, StaleUse};
 pub use engine::{Audit, Engine, WakeReason};
 pub use event::{Event, FetchEnd, Purpose, TierOperation};
 pub use head::{Fields, Head, Length, Method, RequestHead};
-pub use id::{FillId, OpId, PromotionId, PurgeId, RecordId, RecordName, RequestId, TierId, WriterId};
+pub use id::{
+    FillId, OpId, OriginId, PromotionId, PurgeId, RecordId, RecordName, RequestId, TierId, WriterId,
+};
 pub use input::Input;
 pub use key::{CacheKey, StoredKey};
 pub use memory::Resident;

@@ -5,21 +5,33 @@ use crate::{
     chunk::Chunk,
     effect::Effect,
     event::Event,
+    head::Head,
     id::{OpId, RecordName, TierId},
     key::{CacheKey, StoredKey},
     memory::Resident,
     reason::{LaneEnd, Rejection, Removal},
     record::{Freshness, Record},
+    rules::{Staleness, vary::Vary},
     space::{Left, Space},
     units::ByteCount,
 };
 use alloc::{sync::Arc, vec::Vec};
 
 /// What the engine knows of a record in a tier whose index it keeps.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Indexed {
     pub(super) name: RecordName,
     pub(super) freshness: Freshness,
+    pub(super) when_stale: WhenStale,
+}
+
+/// Is a record worth opening once it is stale?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WhenStale {
+    /// It can be asked about, or stand in.
+    MayHelp,
+    /// It has no validator and no window.
+    Useless,
 }
 
 impl<C: Chunk> Engine<C> {
@@ -54,6 +66,7 @@ impl<C: Chunk> Engine<C> {
         let size = self.config.cost(length, &record.head);
         let now = self.now;
         let freshness = record.freshness.to_live(now, self.wall());
+        let indexed = self.to_index(record.name, &record.head, freshness);
         let Some(index) = self.index(tier) else {
             return self.event(Event::Stored { tier, key, length, size, from });
         };
@@ -70,7 +83,7 @@ impl<C: Chunk> Engine<C> {
             return;
         }
         let (replaced, evicted) = make_room(index, key, size);
-        index.insert(key, size, Indexed { name: record.name, freshness });
+        index.insert(key, size, indexed);
         let gone: Vec<_> = (replaced.iter().chain(&evicted))
             .map(|left| (self.variants.at(left.key), left.value.name))
             .collect();
@@ -84,10 +97,58 @@ impl<C: Chunk> Engine<C> {
         }
     }
 
+    /// What the index knows of a record.
+    pub(super) fn to_index(&self, name: RecordName, head: &Head, freshness: Freshness) -> Indexed {
+        let helps = Staleness::of(&self.config.policy, head).helps_when_stale(head);
+        let when_stale = if helps { WhenStale::MayHelp } else { WhenStale::Useless };
+        Indexed { name, freshness, when_stale }
+    }
+
+    /// A tier has freshened a record: it is the same one, with another head. One that no longer fits is removed.
+    pub(super) fn index_freshened(
+        &mut self,
+        tier: TierId,
+        at: StoredKey,
+        indexed: Indexed,
+        length: ByteCount,
+        size: ByteCount,
+    ) {
+        let key = at.key;
+        let Some(index) = self.index(tier) else {
+            self.event(Event::Freshened { tier, key });
+            return self.event(Event::Stored { tier, key, length, size, from: Some(tier) });
+        };
+        let is_it = index.find(key).is_some_and(|slot| index.value(slot).name == indexed.name);
+        if !is_it {
+            return;
+        }
+        if !index.fits(size) {
+            return self.forget_indexed(tier, at, indexed.name, Removal::Capacity);
+        }
+        let (replaced, evicted) = make_room(index, key, size);
+        index.insert(key, size, indexed);
+        self.event(Event::Freshened { tier, key });
+        let gone: Vec<_> = evicted.iter().map(|left| (self.variants.at(left.key), left.value.name)).collect();
+        self.tell_left(tier, replaced.iter(), Removal::Replaced);
+        self.tell_left(tier, evicted.iter(), Removal::Capacity);
+        self.variants.on_stored(at, tier);
+        self.event(Event::Stored { tier, key, length, size, from: Some(tier) });
+        self.tell_resident(tier);
+        for (at, name) in gone {
+            self.delete(tier, at, Some(name), None);
+        }
+    }
+
     pub(super) fn on_recovered(&mut self, tier: TierId, records: Vec<Record>) {
         assert!(self.requests.is_empty(), "the answer rule: {tier:?} was recovered after the first request");
         let objects = records.len() as u64;
         for record in records {
+            // Oldest first: what the newest depends on is what counts.
+            if let Vary::Fields(names) = Vary::of(&record.head)
+                && record.stored_key().is_variant()
+            {
+                self.variants.learn_names(record.target, &names);
+            }
             self.store_in_tier(tier, &record, None);
         }
         self.event(Event::Recovered { tier, objects });
@@ -107,6 +168,13 @@ impl<C: Chunk> Engine<C> {
             self.tell_resident(tier);
         }
         self.delete(tier, at, Some(name), None);
+    }
+
+    /// Takes a record out of our index that its tier does not have.
+    pub(super) fn forget_lost(&mut self, tier: TierId, at: StoredKey, name: RecordName) {
+        if self.indexed(tier, at.key).is_some_and(|indexed| indexed.name == name) {
+            self.forget_indexed(tier, at, name, Removal::Lost);
+        }
     }
 
     /// Takes a key out of L0.

@@ -125,3 +125,71 @@ fn a2_a_purge_of_nothing_changes_no_sum() {
     assert_eq!(resident(&rig, TierId::L2), (0, 0));
     rig.assert_idle();
 }
+
+/// A3: whatever a tier refuses, and whenever, nothing is counted twice: no permit, no byte, no object.
+#[test]
+fn a3_failures_leave_every_count_right() {
+    for fails_after in 0..12 {
+        let mut rig = Rig::new(RawConfig { l1: Some(Default::default()), ..with_disk() });
+        for round in 0..12 {
+            let disk = rig.tiers.get_mut(&TierId::L2).expect("configured");
+            disk.fails = round == fails_after;
+            rig.tiers.get_mut(&TierId::L1).expect("configured").fails = round % 3 == fails_after % 3;
+            rig.get(["/a", "/b", "/c"][round % 3]);
+            if let Some((_, fetch)) = rig.fetches.iter().next_back()
+                && rig.asked.len() > rig.count(|event| matches!(event, Event::HeadArrived { .. }))
+            {
+                let target = fetch.target.clone();
+                rig.answer_chunked(&target, 100, 30);
+            }
+            // A delete that fails leaves its record on the disk: that is the purge's to say, not the sum's.
+            if round % 4 == 3 && round != fails_after {
+                rig.purge("/b");
+            }
+            rig.pass_time(Duration::from_secs(25));
+        }
+        rig.assert_idle();
+        let disk = &rig.tiers[&TierId::L2];
+        let whole = disk.current.len() as u64;
+        assert_eq!(resident(&rig, TierId::L2), (whole * (100 + HEAD), whole), "fails after {fails_after}");
+    }
+}
+
+/// A6: what a crash left twice is kept once, so that no number of restarts makes the disk grow.
+#[test]
+fn a6_restarts_do_not_grow_the_disk() {
+    let mut records = vec![record("/a", 1, 100, 40), record("/a", 2, 100, 10), record("/b", 3, 100, 20)];
+    for _ in 0..3 {
+        let mut rig = Rig::new(with_disk());
+        for record in &records {
+            let disk = rig.tiers.get_mut(&TierId::L2).expect("configured");
+            disk.records.insert(record.name, (Arc::new(record.clone()), Vec::new()));
+            disk.current.insert(record.key, record.name);
+        }
+        rig.feed(Input::Recovered { tier: TierId::L2, records: records.clone() });
+        assert_eq!(resident(&rig, TierId::L2), (2 * (100 + HEAD), 2));
+        records = rig.tiers[&TierId::L2].records.values().map(|(record, _)| Record::clone(record)).collect();
+        let names: Vec<_> = records.iter().map(|record| record.name.0).collect();
+        assert_eq!(names, [2, 3], "the older of two is deleted");
+        rig.assert_idle();
+    }
+}
+
+/// A8: however long a body and however slow its reader, a response in flight holds no more than its window.
+#[test]
+fn a8_a_body_in_flight_is_held_in_a_window_only() {
+    let window = 64 << 10;
+    let mut raw = with_disk();
+    raw.fill.window = ByteCount(window);
+    raw.l0.as_mut().expect("L0 is on by default").gate = ByteCount(window);
+    let mut rig = Rig::new(raw);
+    let slow = rig.get_slowly("/big");
+    rig.head("/big", 200, &[("cache-control", "max-age=60")]);
+    for sent in 1..200 {
+        rig.send("/big", 16 << 10, 16 << 10);
+        if sent % 3 == 0 {
+            rig.demand(slow);
+        }
+        assert!(rig.engine.audit().window_bytes <= window, "{:?}", rig.engine.audit());
+    }
+}

@@ -196,5 +196,22 @@ fn what_must_be_asked_about_is_not_shared() {
     assert_eq!(rig.asked.len(), 3, "each asks for itself");
     assert!(rig.client(leader).reply.is_some());
     assert!(rig.client(other).reply.is_none() && rig.client(late).reply.is_none());
-    assert_eq!(rig.count(|event| matches!(event, Event::LaneOpened { tier: TierId::L2, .. })), 0);
+    assert_eq!(rig.count(|event| matches!(event, Event::Collapsed { .. })), 1, "until the head has come");
+}
+
+/// F5: a lifetime of zero is over at once: with a stale window it is served as stale and asked about, without one it is
+/// asked for each time, and past the window it is not used at all.
+#[test]
+fn f5_a_lifetime_of_zero_is_never_a_hit() {
+    let mut rig = stored(l0_only(), &[("cache-control", "max-age=0, stale-while-revalidate=10")], 0);
+    let meanwhile = rig.get("/a");
+    assert_eq!(outcome(&rig, meanwhile), Outcome::Stale { tier: L0, why: StaleUse::WhileRevalidate });
+    assert_eq!(rig.asked.len(), 2);
+    let mut rig = stored(l0_only(), &[("cache-control", "max-age=0, stale-while-revalidate=10")], 11);
+    let late = rig.get("/a");
+    assert!(rig.client(late).reply.is_none(), "the window is over");
+    let mut rig = stored(l0_only(), &[("cache-control", "max-age=0")], 0);
+    rig.get("/a");
+    assert_eq!(rig.asked.len(), 2);
+    assert_eq!(rig.count(|event| matches!(event, Event::Hit { .. })), 0);
 }
