@@ -50,8 +50,15 @@ impl<C: Chunk> Engine<C> {
         let fill = FillId(self.ids.mint());
         self.flights.insert(variant, fill);
         self.wait(request, key, &ask, fill);
-        let errand =
-            Errand { key: variant, target: key, sharing: Sharing::Open, reason, stored, behind: None };
+        let errand = Errand {
+            key: variant,
+            target: key,
+            sharing: Sharing::Open,
+            reason,
+            stored,
+            behind: None,
+            glimpse: None,
+        };
         self.look(fill, errand, Vec::from([request]), 0);
     }
 
@@ -172,6 +179,7 @@ impl<C: Chunk> Engine<C> {
                 if let Some(op) = read {
                     self.pending.remove(&op);
                 }
+                self.forget_digest(request);
                 if let Some(promotion) = promotion {
                     self.abandon_promotion(promotion);
                 }

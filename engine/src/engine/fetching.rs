@@ -73,8 +73,15 @@ impl<C: Chunk> Engine<C> {
         let asking = self.requests.get_mut(&request).expect("the caller holds a request that waits");
         asking.progress = Progress::Waiting(fill);
         let key = asking.key;
-        let errand =
-            Errand { key, target: key, sharing: Sharing::Private, reason, stored: None, behind: None };
+        let errand = Errand {
+            key,
+            target: key,
+            sharing: Sharing::Private,
+            reason,
+            stored: None,
+            behind: None,
+            glimpse: None,
+        };
         // Its miss was told when it came to share.
         self.ask_origin(fill, errand, Vec::from([request]), 1);
     }
@@ -216,7 +223,8 @@ impl<C: Chunk> Engine<C> {
             let goes_below = is_usable && key == errand.target;
             let tiers = if goes_below { self.config.tiers.clone() } else { Vec::new() };
             let l0 = self.config.l0;
-            stream.copies = self.open_copies(Owner::Fill(fill_id), copied, l0, &tiers);
+            stream.copies =
+                self.open_copies(Owner::Fill(fill_id), copied, l0, &tiers, errand.glimpse.as_ref());
         }
         self.fills.insert(fill_id, Fill { errand, stage: Stage::Streaming(stream) });
         for request in waiters {

@@ -56,8 +56,13 @@ impl<C: Chunk> Engine<C> {
                 Promise::Absent => continue,
             };
             let record = RecordId(self.ids.mint());
-            let op = self.operation(Pending::Lookup(fill_id));
-            self.effect(Effect::Lookup { op, tier: tier.id, record, key: errand.key, name });
+            match tier.index {
+                IndexKeeper::Engine { .. } | IndexKeeper::Tier => {
+                    let op = self.operation(Pending::Lookup(fill_id));
+                    self.effect(Effect::Lookup { op, tier: tier.id, record, key: errand.key, name });
+                }
+                IndexKeeper::Durable { .. } => self.look_in_durable(fill_id, errand.key),
+            }
             self.fills
                 .insert(fill_id, Fill { errand, stage: Stage::Looking { waiters, tier, name, record } });
             return;
@@ -67,7 +72,7 @@ impl<C: Chunk> Engine<C> {
 
     fn promise(&self, tier: ByteTier, key: CacheKey) -> Promise {
         match tier.index {
-            IndexKeeper::Tier => Promise::AskIt,
+            IndexKeeper::Tier | IndexKeeper::Durable { .. } => Promise::AskIt,
             IndexKeeper::Engine { .. } => match self.indexed(tier.id, key) {
                 Some(indexed) if indexed.freshness.is_fresh(self.now) => Promise::Indexed(indexed.name),
                 Some(_) => Promise::Stale,
@@ -85,16 +90,16 @@ impl<C: Chunk> Engine<C> {
                 Length::Unknown => true,
             };
         if !agrees {
-            self.effect(Effect::Release { tier: tier.id, record: record_id });
+            self.release(tier.id, record_id);
             self.forget_indexed(tier.id, errand.key, record.name, Removal::Lost);
             return self.look_further(fill_id, errand, waiters, tier.id);
         }
         if self.floors.covers(errand.key, freshness.born(self.now, self.wall())) {
-            self.effect(Effect::Release { tier: tier.id, record: record_id });
+            self.release(tier.id, record_id);
             return self.look_further(fill_id, errand, waiters, tier.id);
         }
         if !Staleness::of(&self.config.policy, &record.head).is_usable(&freshness, self.now) {
-            self.effect(Effect::Release { tier: tier.id, record: record_id });
+            self.release(tier.id, record_id);
             let errand = Errand { reason: MissReason::Stale, ..errand };
             return self.look_further(fill_id, errand, waiters, tier.id);
         }
@@ -115,7 +120,7 @@ impl<C: Chunk> Engine<C> {
     ) {
         let readers = waiters.len();
         if readers == 0 {
-            return self.effect(Effect::Release { tier: tier.id, record: record_id });
+            return self.release(tier.id, record_id);
         }
         let open = OpenRecord { tier: tier.id, key: record.key, name: record.name, readers };
         self.records.insert(record_id, open);

@@ -7,6 +7,7 @@
 mod arriving;
 mod auditing;
 mod copying;
+mod durable;
 mod fetching;
 mod lanes;
 mod looking;
@@ -42,6 +43,7 @@ use alloc::{
     sync::Arc,
     vec::Vec,
 };
+use durable::{Durable, Work};
 use lanes::OpenLane;
 use promoting::Promoting;
 use purging::{Deletion, Floors, Purge};
@@ -54,6 +56,10 @@ use variants::Variants;
 pub enum WakeReason {
     /// A lane may have stalled.
     LaneStall,
+    /// The lease of an upload into the durable tier is to be renewed.
+    LeaseRenewal,
+    /// It is time for a round of the durable tier's collector.
+    Collection,
 }
 
 /// One slice of the key space: every decision about it.
@@ -90,6 +96,8 @@ pub struct Engine<C: Chunk> {
     /// Hits below L0.
     hits: Hits,
     variants: Variants,
+    /// L3, if there is one.
+    durable: Option<Durable<C>>,
     purges: BTreeMap<PurgeId, Purge>,
     floors: Floors,
 
@@ -153,6 +161,7 @@ enum Pending {
     Read(RequestId),
     Lane(WriterId),
     Delete(Deletion),
+    Durable(Work),
 }
 
 impl<C: Chunk> Engine<C> {
@@ -166,9 +175,10 @@ impl<C: Chunk> Engine<C> {
                 IndexKeeper::Engine { capacity, eviction } => {
                     indexes.push((tier.id, Space::new(capacity, eviction, &mut salts)));
                 }
-                IndexKeeper::Tier => {}
+                IndexKeeper::Tier | IndexKeeper::Durable { .. } => {}
             }
         }
+        let durable = Durable::of(&config, now);
         Self {
             config,
             now,
@@ -188,6 +198,7 @@ impl<C: Chunk> Engine<C> {
             promoted: BTreeMap::new(),
             hits: Hits::default(),
             variants: Variants::default(),
+            durable,
             purges: BTreeMap::new(),
             floors: Floors::default(),
             pending: BTreeMap::new(),
@@ -231,7 +242,8 @@ impl<C: Chunk> Engine<C> {
             | Input::Committed { op }
             | Input::WriteFailed { op }
             | Input::Deleted { op, .. }
-            | Input::DeleteFailed { op } => match self.pending.remove(&op) {
+            | Input::DeleteFailed { op }
+            | Input::DurableTold { op, .. } => match self.pending.remove(&op) {
                 Some(pending) => self.on_answer(pending, input),
                 None => self.events.push_back(Event::LateAnswer { op }),
             },
@@ -259,6 +271,7 @@ impl<C: Chunk> Engine<C> {
                 self.on_deleted(op, deletion, existed)
             }
             (Pending::Delete(deletion), Input::DeleteFailed { op }) => self.on_delete_failed(op, deletion),
+            (Pending::Durable(work), Input::DurableTold { told, .. }) => self.on_durable_told(work, told),
             (pending, input) => panic!("the answer rule: {input:?} does not answer {pending:?}"),
         }
     }
@@ -275,7 +288,9 @@ impl<C: Chunk> Engine<C> {
 
     /// When to call [`Engine::handle`] with [`Input::Wake`], and why.
     pub fn poll_wake(&self) -> Option<(Instant, WakeReason)> {
-        self.stalls.first().map(|(at, _)| (*at, WakeReason::LaneStall))
+        let stall = self.stalls.first().map(|(at, _)| (*at, WakeReason::LaneStall));
+        let durable = self.durable.as_ref().and_then(Durable::wake);
+        [stall, durable].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// The fast door: a fresh L0 hit. It queues nothing, allocates nothing and copies nothing; it counts as a use.

@@ -85,7 +85,7 @@ impl<C: Chunk> Engine<C> {
                 self.stream(fill).followers.move_to(request, position);
                 self.pump(fill);
             }
-            Progress::Reading { length, demand, read, promotion, .. } => {
+            Progress::Reading { record, length, demand, read, promotion, .. } => {
                 *read = None;
                 *demand = Demand::None;
                 let position = reader.sent + chunk.size();
@@ -94,7 +94,11 @@ impl<C: Chunk> Engine<C> {
                     "the answer rule: {position} of {length} bytes were read for {request:?}"
                 );
                 let is_end = position == *length;
-                if let Some(promotion) = *promotion {
+                let (record, promotion, begin) = (*record, *promotion, reader.sent);
+                if !self.agrees_with_manifest(request, record, begin, &chunk, is_end) {
+                    return self.finish_reading(request, End::Aborted(AbortReason::TierRead(TierId::L3)));
+                }
+                if let Some(promotion) = promotion {
                     self.feed_promotion(promotion, ByteCount(position), &chunk);
                 }
                 self.hand_over(request, chunk);
@@ -134,6 +138,7 @@ impl<C: Chunk> Engine<C> {
         let Progress::Reading { record, promotion, .. } = reader.progress else {
             unreachable!("{request:?} reads a record but is {:?}", reader.progress);
         };
+        self.forget_digest(request);
         self.finish(request, end);
         if let Some(promotion) = promotion {
             match end {
@@ -151,7 +156,7 @@ impl<C: Chunk> Engine<C> {
         if open.readers == 0 {
             let tier = open.tier;
             self.records.remove(&record);
-            self.effect(Effect::Release { tier, record });
+            self.release(tier, record);
         }
     }
 

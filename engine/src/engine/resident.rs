@@ -125,6 +125,7 @@ impl<C: Chunk> Engine<C> {
             reason: MissReason::Stale,
             stored: Some(stored),
             behind: Some(ask),
+            glimpse: None,
         };
         self.ask_origin(fill, errand, Vec::new(), 0);
     }

@@ -4,7 +4,7 @@ use super::{Deletion, Engine, Pending};
 use crate::{
     chunk::Chunk,
     effect::Effect,
-    event::Event,
+    event::{Event, FillVerdict},
     id::{OpId, RecordName, TierId},
     key::CacheKey,
     memory::Resident,
@@ -48,25 +48,31 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// A tier has published a record: index it, if the index is ours.
-    pub(super) fn store_in_tier(&mut self, tier: TierId, record: &Record, from: Option<TierId>) {
+    pub(super) fn store_in_tier(
+        &mut self,
+        tier: TierId,
+        record: &Record,
+        from: Option<TierId>,
+    ) -> FillVerdict {
         let (key, length) = (record.key, record.length);
         let size = self.config.cost(length, &record.head);
         let now = self.now;
         let freshness = record.freshness.to_live(now, self.wall());
         let Some(index) = self.index(tier) else {
-            return self.event(Event::Stored { tier, key, length, size, from });
+            self.event(Event::Stored { tier, key, length, size, from });
+            return FillVerdict::Stored;
         };
         let is_overtaken =
             index.find(key).is_some_and(|slot| index.value(slot).freshness.age(now) < freshness.age(now));
         if is_overtaken {
             self.event(Event::LaneDropped { tier, key, why: LaneEnd::Superseded });
             self.delete(tier, key, Some(record.name), None);
-            return;
+            return FillVerdict::Dropped(LaneEnd::Superseded);
         }
         if !index.fits(size) {
             self.event(Event::Rejected { tier, key, why: Rejection::OverCapacity });
             self.delete(tier, key, Some(record.name), None);
-            return;
+            return FillVerdict::Rejected(Rejection::OverCapacity);
         }
         let (replaced, evicted) = make_room(index, key, size);
         index.insert(key, size, Indexed { name: record.name, freshness });
@@ -77,6 +83,7 @@ impl<C: Chunk> Engine<C> {
         for left in replaced.into_iter().chain(evicted) {
             self.delete(tier, left.key, Some(left.value.name), None);
         }
+        FillVerdict::Stored
     }
 
     pub(super) fn on_recovered(&mut self, tier: TierId, records: Vec<Record>) {
@@ -100,7 +107,9 @@ impl<C: Chunk> Engine<C> {
             self.tell_left(tier, left.iter(), why);
             self.tell_resident(tier);
         }
-        self.delete(tier, key, Some(name), None);
+        if !self.is_durable(tier) {
+            self.delete(tier, key, Some(name), None);
+        }
     }
 
     /// Takes a key out of L0.
@@ -144,6 +153,13 @@ impl<C: Chunk> Engine<C> {
         name: Option<RecordName>,
         size: Option<ByteCount>,
     ) -> OpId {
+        if self.is_durable(tier) {
+            assert_eq!(
+                name, None,
+                "the durable tier's records are deleted by who uploads them, and by its collector"
+            );
+            return self.purge_durable(key);
+        }
         let op = self.operation(Pending::Delete(Deletion { tier, size }));
         self.effect(Effect::Delete { op, tier, key, name });
         op

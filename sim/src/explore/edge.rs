@@ -185,6 +185,7 @@ impl World {
             Effect::Cancel { fill } => {
                 self.origin.streams.remove(&(from, fill));
             }
+            Effect::Durable { .. } | Effect::OpenBlob { .. } => unreachable!("no L3 here: {effect:?}"),
             Effect::Lookup { .. }
             | Effect::Read { .. }
             | Effect::Release { .. }

@@ -176,7 +176,11 @@ fn raw_config(draw: Draw, size_max: u64, has_l1: bool, has_l2: bool) -> RawConfi
             gate: gate("l2.gate"),
             eviction: eviction("l2.eviction"),
         }),
+        l3: None,
         promotion: RawPromotion {
+            l3_to_l0: promotion("promotion.l3_to_l0"),
+            l3_to_l1: promotion("promotion.l3_to_l1"),
+            l3_to_l2: promotion("promotion.l3_to_l2"),
             l1_to_l0: promotion("promotion.l1_to_l0"),
             l2_to_l0: promotion("promotion.l2_to_l0"),
             l2_to_l1: promotion("promotion.l2_to_l1"),

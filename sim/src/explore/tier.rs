@@ -187,7 +187,9 @@ impl Tier {
                 };
                 Outcome::Answer(Input::Deleted { op: *op, existed })
             }
-            Effect::Fetch { .. }
+            Effect::Durable { .. }
+            | Effect::OpenBlob { .. }
+            | Effect::Fetch { .. }
             | Effect::Pull { .. }
             | Effect::Cancel { .. }
             | Effect::Serve { .. }
@@ -368,6 +370,8 @@ fn failure(effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
         Effect::Delete { op, .. } => Some(Input::DeleteFailed { op: *op }),
         Effect::Release { .. }
         | Effect::Discard { .. }
+        | Effect::Durable { .. }
+        | Effect::OpenBlob { .. }
         | Effect::Fetch { .. }
         | Effect::Pull { .. }
         | Effect::Cancel { .. }
@@ -398,7 +402,9 @@ fn tier_of(effect: &Effect<Symbol>) -> TierId {
         | Effect::Commit { tier, .. }
         | Effect::Discard { tier, .. }
         | Effect::Delete { tier, .. } => *tier,
-        Effect::Fetch { .. }
+        Effect::Durable { .. }
+        | Effect::OpenBlob { .. }
+        | Effect::Fetch { .. }
         | Effect::Pull { .. }
         | Effect::Cancel { .. }
         | Effect::Serve { .. }

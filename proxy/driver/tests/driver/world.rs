@@ -15,8 +15,8 @@ use std::{
     time::Duration,
 };
 use tiergate_driver::{
-    Answer, Body, Clock, Driver, Observer, Origin, OriginBody, Parts, Served, Spawn, TierError, TokioClock,
-    TokioSpawn, World,
+    Answer, Body, Clock, Driver, NoStore, Observer, Origin, OriginBody, Parts, Served, Spawn, TierError,
+    TokioClock, TokioSpawn, World,
 };
 use tiergate_engine::{
     AbortReason, ByteCount, CacheKey, Config, Event, Head, Instant, Method, OriginFailure, RawConfig,
@@ -36,6 +36,8 @@ impl World for Scripted {
     type Spawn = CountingSpawn;
     type Origin = Lent<ScriptedOrigin>;
     type Tier = Lent<MapTier>;
+    type Blobs = NoStore;
+    type Index = NoStore;
     type Observer = Lent<Ear>;
 }
 
@@ -337,6 +339,7 @@ pub(crate) fn parts_without_tiers() -> Parts<Scripted> {
         spawn: CountingSpawn { spawn: TokioSpawn::current(), alive: Arc::default() },
         origin: Lent(Arc::default()),
         tiers: Vec::new(),
+        durable: None,
         observer: Lent(Arc::default()),
     }
 }
