@@ -83,8 +83,7 @@ impl RawDurableTier {
             linger: millis(self.linger_ms),
             tries_max: self.tries_max,
         };
-        let idle = format!("{}", self.idle_s);
-        check(raw.idle >= raw.fetch_max, "l3.idle_s", idle, "at least `l3.fetch_ms_max`")?;
+        check(raw.idle >= raw.fetch_max, "l3.idle_s", self.idle_s, "at least `l3.fetch_ms_max`")?;
         check(raw.total >= raw.idle, "l3.total_s", self.total_s, "`l3.idle_s` to 315360000")?;
         let terms = Terms::try_from(raw).expect("each of its bounds was checked above");
         let collect_every = (self.collect_s > 0).then(|| seconds(self.collect_s));

@@ -159,7 +159,11 @@ impl<C: Chunk> Engine<C> {
         let mut stalled = Vec::new();
         while let Some((_, writer)) = self.stalls.first().copied().filter(|(at, _)| *at <= self.now) {
             self.drop_lane(writer, LaneEnd::Stalled);
-            stalled.push(self.lanes[&writer].owner);
+            let owner = self.lanes[&writer].owner;
+            // One that loses two lanes at once may be over after the first.
+            if !stalled.contains(&owner) {
+                stalled.push(owner);
+            }
         }
         for owner in stalled {
             self.on_lane_moved(owner);

@@ -558,3 +558,30 @@ fn the_collector_can_be_switched_off() {
         assert!(rig.vault.asked.is_empty());
     }
 }
+
+/// Two promotions of one hit that stall at the same instant are both given up, and the hit goes on.
+#[test]
+fn promotions_into_two_tiers_may_stall_at_once() {
+    let mut first = Rig::new(alone());
+    first.get("/a");
+    first.answer("/a", 100, 30);
+    let raw = RawConfig { l1: Some(Default::default()), l2: Some(Default::default()), ..alone() };
+    let mut rig = Rig::beside(&first, raw, 8);
+    rig.tiers.get_mut(&TierId::L1).expect("configured").is_held = true;
+    let reader = rig.get_slowly("/a");
+    rig.release_tier(TierId::L1);
+    for tier in [TierId::L1, TierId::L2] {
+        rig.tiers.get_mut(&tier).expect("configured").is_held = true;
+    }
+    while rig.client(reader).end.is_none() {
+        rig.demand(reader);
+    }
+    assert_whole(&rig, reader, 100);
+    rig.pass_time(3 * SECOND);
+    let stalled = |event: &Event| matches!(event, Event::LaneDropped { why: LaneEnd::Stalled, .. });
+    assert_eq!(rig.count(stalled), 2);
+    for tier in [TierId::L1, TierId::L2] {
+        rig.release_tier(tier);
+    }
+    assert_idle(&rig);
+}

@@ -22,13 +22,14 @@ pub(super) enum Trouble {
     TierAmbiguous,
     TierSlow,
     TierLost,
+    DurableLate,
     Purged,
     Crashed,
     CrashedInCommit,
 }
 
 impl Trouble {
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::OriginFailed,
         Self::OriginErred,
         Self::OriginCut,
@@ -40,6 +41,7 @@ impl Trouble {
         Self::TierAmbiguous,
         Self::TierSlow,
         Self::TierLost,
+        Self::DurableLate,
         Self::Purged,
         Self::Crashed,
         Self::CrashedInCommit,
@@ -58,6 +60,7 @@ impl Trouble {
             Self::TierAmbiguous => "tier operation failed after it took effect",
             Self::TierSlow => "tier operation was slow",
             Self::TierLost => "tier lost a record",
+            Self::DurableLate => "index or blob store did late what it was asked",
             Self::Purged => "purge",
             Self::Crashed => "edge crashed",
             Self::CrashedInCommit => "edge crashed in a commit or delete",

@@ -6,7 +6,7 @@
 use super::{Engine, TIER, Work};
 use crate::{
     chunk::Chunk,
-    durable::{Ask, BlobFate, BlobName, Completed, Publish, PublishEnd, PublishStep, Told},
+    durable::{Ask, BlobFate, BlobName, Completed, Publish, PublishEnd, PublishStep, Stored, Told},
     effect::Effect,
     event::{Event, TierOperation},
     fill::Glimpse,
@@ -59,7 +59,8 @@ impl<C: Chunk> Engine<C> {
         let Some(Upload::Prepared(Glimpse { seen, at })) = self.durable().uploads.remove(&writer) else {
             unreachable!("{writer:?} begins its upload once, and was prepared for it")
         };
-        if self.config.is_planted(Fault::F6) && seen.stored.is_some() {
+        let ran_out = |stored: &Stored| stored.entry.manifest.is_some() && stored.expires <= seen.now;
+        if self.config.is_planted(Fault::F6) && seen.stored.as_ref().is_some_and(ran_out) {
             return self.end_lane(writer, LaneEnd::Outrun);
         }
         let (publish, step) = Publish::begin(name, seen, now.since(at), terms);
