@@ -7,8 +7,8 @@
 use hashbrown::HashTable;
 use std::{hint::black_box, sync::Arc, time::Instant as Stopwatch};
 use tiergate_engine::{
-    CacheKey, Config, Effect, Engine, Eviction, Fields, Head, Input, Instant, Method, OpId, RawConfig,
-    RequestHead, RequestId, Resident, Seed, Symbol,
+    CacheKey, Config, Effect, Engine, Eviction, Fields, Head, Input, Instant, Method, OpId, OriginId,
+    RawConfig, RequestHead, RequestId, Resident, Seed, Symbol,
 };
 
 /// A set that a processor's own caches hold, and one that they do not.
@@ -98,7 +98,12 @@ fn filled(eviction: Eviction, keys: &[CacheKey]) -> Engine<Symbol> {
             target: object.to_string().into(),
             fields: Fields::new(),
         };
-        answers.push(Input::Request { request: RequestId(object), key: *key, head: Arc::new(ask) });
+        answers.push(Input::Request {
+            request: RequestId(object),
+            key: *key,
+            origin: OriginId(0),
+            head: Arc::new(ask),
+        });
         let mut is_pulled = false;
         while let Some(input) = answers.pop() {
             engine.handle(Instant::ZERO, input);

@@ -4,8 +4,8 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tiergate_engine::{
-    CacheKey, Config, Effect, Engine, Head, Input, Instant, Method, RawConfig, ReplyBody, RequestHead,
-    RequestId, Seed, Symbol, WallTime,
+    CacheKey, Config, Effect, Engine, Head, Input, Instant, Method, OriginId, RawConfig, ReplyBody,
+    RequestHead, RequestId, Seed, Symbol, WallTime,
 };
 
 /// The body that this origin sends, in two chunks: symbols stand for its bytes.
@@ -79,5 +79,6 @@ fn get(request: RequestId) -> Input<Symbol> {
         target: "/page".into(),
         fields: [("accept", "*/*")].into_iter().collect(),
     };
-    Input::Request { request, key: CacheKey::of(&head.authority, &head.target), head: Arc::new(head) }
+    let key = CacheKey::of(&head.authority, &head.target);
+    Input::Request { request, key, origin: OriginId(0), head: Arc::new(head) }
 }

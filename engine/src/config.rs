@@ -9,6 +9,7 @@ mod l3;
 pub use l3::RawDurableTier;
 
 use crate::{
+    care::config::{Care, RawCare},
     durable::Terms,
     head::Head,
     id::TierId,
@@ -40,6 +41,8 @@ pub struct RawConfig {
     pub fill: RawFill,
     /// What the HTTP caching rules leave open.
     pub http: RawHttp,
+    /// What is done about tiers and origins that fail or are slow.
+    pub care: RawCare,
 }
 
 impl Default for RawConfig {
@@ -53,6 +56,7 @@ impl Default for RawConfig {
             collapse: RawCollapse::default(),
             fill: RawFill::default(),
             http: RawHttp::default(),
+            care: RawCare::default(),
         }
     }
 }
@@ -275,6 +279,7 @@ pub struct Config {
     pub(crate) on_abandon: OnAbandon,
     heads: Heads,
     pub(crate) policy: Policy,
+    pub(crate) care: Care,
     plant: Option<Fault>,
 }
 
@@ -361,7 +366,7 @@ impl TryFrom<RawConfig> for Config {
     type Error = ConfigError;
 
     fn try_from(raw: RawConfig) -> Result<Self, ConfigError> {
-        let RawConfig { l0, l1, l2, l3, promotion, collapse, fill, http } = raw;
+        let RawConfig { l0, l1, l2, l3, promotion, collapse, fill, http, care } = raw;
         if let Some(l0) = &l0 {
             check(l0.capacity > ByteCount::ZERO, "l0.capacity", l0.capacity, "at least 1 byte")?;
         }
@@ -454,6 +459,7 @@ impl TryFrom<RawConfig> for Config {
             on_abandon: fill.on_abandon,
             heads: Heads::Counted,
             policy: http.into_policy()?,
+            care: care.try_into()?,
             plant: None,
         })
     }
@@ -472,6 +478,7 @@ impl Config {
                 *capacity = share(*capacity);
             }
         }
+        config.care = config.care.for_shard(shards);
         config
     }
 

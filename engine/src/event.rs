@@ -4,7 +4,7 @@ use crate::{
     durable::{BlobFate, Collected, DurableMiss, PublishEnd},
     effect::StaleUse,
     head::Length,
-    id::{FillId, OpId, PurgeId, RecordName, RequestId, TierId},
+    id::{FillId, OpId, OriginId, PurgeId, RecordName, RequestId, TierId},
     key::CacheKey,
     reason::{Bypass, End, LaneEnd, MissReason, OriginFailure, Refusal, Rejection, Removal, Storable},
     units::ByteCount,
@@ -110,6 +110,8 @@ pub enum Event {
         fill: FillId,
         /// For what.
         key: CacheKey,
+        /// Which origin.
+        origin: OriginId,
         /// For whom.
         purpose: Purpose,
     },

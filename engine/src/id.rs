@@ -1,6 +1,6 @@
 //! Names for the things that inputs, effects and events speak of.
 //!
-//! Every id is minted by the engine, but for [`RequestId`] and [`PurgeId`], which the driver mints; none is used twice
+//! Every id is minted by the engine, but for [`RequestId`], [`PurgeId`] and [`OriginId`], which the driver mints; none is used twice
 //! by one engine. A [`RecordName`] is drawn at random from the engine's seed, so that two processes that share a tier
 //! never write to one place.
 
@@ -32,6 +32,10 @@ ids! {
 /// What names one stored record in every tier: unique to the fill or promotion that wrote it, across processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordName(pub u128);
+
+/// One origin that requests are fetched from, named by the driver: all that share it share its health.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct OriginId(pub u32);
 
 /// One level of storage, fastest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

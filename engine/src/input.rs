@@ -2,8 +2,9 @@
 
 use crate::{
     durable::Told,
+    effect::Freshening,
     head::{Head, RequestHead},
-    id::{OpId, PurgeId, RequestId, TierId},
+    id::{OpId, OriginId, PurgeId, RequestId, TierId},
     key::CacheKey,
     reason::OriginFailure,
     record::Record,
@@ -20,6 +21,8 @@ pub enum Input<C> {
         request: RequestId,
         /// What [`CacheKey::of`] makes of the head.
         key: CacheKey,
+        /// Where it would be fetched from.
+        origin: OriginId,
         /// The head.
         head: Arc<RequestHead>,
     },
@@ -133,7 +136,14 @@ pub enum Input<C> {
         /// The commit.
         op: OpId,
     },
-    /// The tier refused. Answers `Open`, `Write` or `Commit`.
+    /// The tier has dealt with a new head. Answers `Freshen`.
+    Freshened {
+        /// The freshening.
+        op: OpId,
+        /// What became of it.
+        freshening: Freshening,
+    },
+    /// The tier refused. Answers `Open`, `Write`, `Commit` or `Freshen`.
     WriteFailed {
         /// Which.
         op: OpId,

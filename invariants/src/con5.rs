@@ -79,7 +79,7 @@ impl OneFetch {
                 self.on_placed(edge, *request);
                 self.requested.remove(&(edge, *request));
             }
-            Event::Fetched { fill, key, purpose: Purpose::Shared } => {
+            Event::Fetched { fill, key, purpose: Purpose::Shared, .. } => {
                 return self.on_fetched(edge, *key, *fill);
             }
             Event::FetchEnded { fill, key, .. }

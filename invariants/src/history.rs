@@ -1,7 +1,9 @@
 //! Short histories for the rules' tests: one rule, and facts about one edge. It judges nothing itself.
 
 use crate::{Edge, Fact, Got, Invariant, Span, Version, What};
-use tiergate_engine::{ByteCount, CacheKey, Event, FetchEnd, FillId, Instant, Purpose, Removal, TierId};
+use tiergate_engine::{
+    ByteCount, CacheKey, Event, FetchEnd, FillId, Instant, OriginId, Purpose, Removal, TierId,
+};
 
 pub(crate) const KEY: CacheKey = CacheKey(1);
 pub(crate) const OTHER: CacheKey = CacheKey(2);
@@ -106,7 +108,7 @@ pub(crate) fn recovered(tier: TierId, objects: u64) -> Event {
 }
 
 pub(crate) fn fetched(fill: u64, key: CacheKey, purpose: Purpose) -> Event {
-    Event::Fetched { fill: FillId(fill), key, purpose }
+    Event::Fetched { fill: FillId(fill), key, origin: OriginId(0), purpose }
 }
 
 pub(crate) fn fetch_ended(fill: u64, key: CacheKey) -> Event {

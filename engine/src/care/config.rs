@@ -19,40 +19,40 @@ use serde::Deserialize;
 /// `care`. Every key may be left out; unknown keys are errors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct RawCare {
+pub struct RawCare {
     /// When a tier or origin that fails is left alone. One breaker each, all with these settings.
-    pub(crate) breaker: RawBreaker,
+    pub breaker: RawBreaker,
     /// When a fetch is asked for again.
-    pub(crate) retry: RawRetry,
+    pub retry: RawRetry,
     /// When a tier is read twice; `null` is never. Default: never, for it costs reads.
-    pub(crate) hedge: Option<RawHedge>,
+    pub hedge: Option<RawHedge>,
     /// How long each wait of a request may be.
-    pub(crate) deadline: RawDeadline,
+    pub deadline: RawDeadline,
 }
 
 /// `care.breaker`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct RawBreaker {
+pub struct RawBreaker {
     /// How far back answers count, in milliseconds. Default 10000; 100 to 600000.
-    pub(crate) window_ms: u32,
+    pub window_ms: u32,
     /// Answers in the window below which their share of failures says nothing. Default 20; 1 to 1000000.
-    pub(crate) calls_min: u32,
+    pub calls_min: u32,
     /// The share of failures in the window that opens it. Default 50; 1 to 100. A small one opens it on ordinary noise.
-    pub(crate) failure_percent: u32,
+    pub failure_percent: u32,
     /// Failures with no other answer between them that open it, however few calls there are. Default 5; 1 to 1000. With 1,
     /// one lost packet takes a tier away.
-    pub(crate) failures_in_a_row: u32,
+    pub failures_in_a_row: u32,
     /// How long it stays open the first time at most; at least half of it. Doubles each time a probe fails. Default 1000;
     /// 1 to 3600000, not above `open_ms_max`.
-    pub(crate) open_ms_first: u32,
+    pub open_ms_first: u32,
     /// How long it ever stays open. Default 30000; 1 to 3600000. This is how long a recovered origin may go unnoticed.
-    pub(crate) open_ms_max: u32,
+    pub open_ms_max: u32,
     /// Calls that are let through to see, and must succeed to close it. Default 3; 1 to 100.
-    pub(crate) probes: u32,
+    pub probes: u32,
     /// When such a call that has not answered counts as failed. Default 10000; 1 to 600000, not below
     /// `deadline.head_ms_max` and `deadline.lookup_ms_max`, or calls that are within their deadline would count as failed.
-    pub(crate) probe_ms_max: u32,
+    pub probe_ms_max: u32,
 }
 
 impl Default for RawBreaker {
@@ -73,23 +73,24 @@ impl Default for RawBreaker {
 /// `care.retry`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct RawRetry {
+pub struct RawRetry {
     /// How often the origin is asked for one fetch, the first time included. Default 3; 1 to 10. 1 is never again.
-    pub(crate) attempts_max: u32,
+    pub attempts_max: u32,
     /// Within how many milliseconds the first retry begins. Doubles each time. Default 50; 0 to 60000, not above
     /// `delay_ms_max`.
-    pub(crate) delay_ms_first: u32,
+    pub delay_ms_first: u32,
     /// Within how many any retry begins. Default 1000; 0 to 60000.
-    pub(crate) delay_ms_max: u32,
+    pub delay_ms_max: u32,
     /// The longest `Retry-After` that is waited for; a longer one is passed on at once. Default 2000; 0 to 600000. Clients
     /// wait as long.
-    pub(crate) retry_after_ms_max: u32,
+    pub retry_after_ms_max: u32,
     /// Retries per hundred fetches. Default 20; 0 to 100. This is how much an outage is made worse.
-    pub(crate) budget_percent: u32,
-    /// Retries per second, per shard, that are allowed however few fetches there are. Default 1; 0 to 1000.
-    pub(crate) budget_floor_per_s: u32,
-    /// Retries, per shard, that quiet times may save up. Default 10; 1 to 10000.
-    pub(crate) budget_burst: u32,
+    pub budget_percent: u32,
+    /// Retries per second that are allowed however few fetches there are; each shard has its part, rounded up. Default 1;
+    /// 0 to 1000.
+    pub budget_floor_per_s: u32,
+    /// Retries that quiet times may save up; each shard of a cache has its part, and at least one. Default 10; 1 to 10000.
+    pub budget_burst: u32,
 }
 
 impl Default for RawRetry {
@@ -109,15 +110,15 @@ impl Default for RawRetry {
 /// `care.hedge`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct RawHedge {
+pub struct RawHedge {
     /// The share of recent reads that a read must outlast to be asked again. Default 95; 50 to 100.
-    pub(crate) quantile_percent: u32,
+    pub quantile_percent: u32,
     /// It must also outlast this many milliseconds. Default 5; 1 to 60000.
-    pub(crate) delay_ms_min: u32,
+    pub delay_ms_min: u32,
     /// Second reads per hundred. Default 5; 0 to 100.
-    pub(crate) budget_percent: u32,
-    /// Second reads, per shard and tier, that quiet times may save up. Default 10; 1 to 10000.
-    pub(crate) budget_burst: u32,
+    pub budget_percent: u32,
+    /// Second reads of a tier that quiet times may save up; each shard has its part, and at least one. Default 10; 1 to 10000.
+    pub budget_burst: u32,
 }
 
 impl Default for RawHedge {
@@ -129,16 +130,16 @@ impl Default for RawHedge {
 /// `care.deadline`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub(crate) struct RawDeadline {
+pub struct RawDeadline {
     /// How long a tier may take to answer a lookup before it counts as failed and the next is asked. Default 500; 1 to
     /// 600000.
-    pub(crate) lookup_ms_max: u32,
+    pub lookup_ms_max: u32,
     /// How long the origin may take to its head, each time it is asked. Default 10000; 1 to 600000.
-    pub(crate) head_ms_max: u32,
+    pub head_ms_max: u32,
     /// How long all tiers and attempts together may take to a head. Default 30000; 1 to 600000, not below `head_ms_max`.
-    pub(crate) answer_ms_max: u32,
+    pub answer_ms_max: u32,
     /// How long the next chunk of a body may take once it was asked for. Default 30000; 1 to 600000.
-    pub(crate) chunk_ms_max: u32,
+    pub chunk_ms_max: u32,
 }
 
 impl Default for RawDeadline {
@@ -173,6 +174,20 @@ impl TryFrom<RawCare> for Care {
         let (retry, retry_allowance) = retry(raw.retry)?;
         let hedge = raw.hedge.map(hedge).transpose()?;
         Ok(Self { breaker, retry, retry_allowance, hedge, deadline })
+    }
+}
+
+impl Care {
+    /// These policies for one of `shards` engines: what is allowed in all is divided, but never to nothing. Breakers are
+    /// not divided: what each shard sees of an origin is a fair sample.
+    pub(crate) fn for_shard(self, shards: u32) -> Self {
+        let share = |allowance: Allowance| Allowance {
+            percent: allowance.percent,
+            floor_per_s: allowance.floor_per_s.div_ceil(shards.max(1)),
+            burst: allowance.burst.div_ceil(shards.max(1)),
+        };
+        let hedge = self.hedge.map(|hedge| HedgePolicy { allowance: share(hedge.allowance), ..hedge });
+        Self { retry_allowance: share(self.retry_allowance), hedge, ..self }
     }
 }
 
@@ -300,6 +315,22 @@ mod tests {
         assert_eq!((care.hedge, care.breaker.failures_in_a_row, care.retry.attempts_max), (None, 5, 3));
         assert_eq!(care.retry_allowance, Allowance { percent: 20, floor_per_s: 1, burst: 10 });
         assert_eq!(care.deadline.lookup_max, Duration::from_millis(500));
+    }
+
+    /// Shards divide what all may do together, and none of them is left with nothing.
+    #[test]
+    fn shards_share_the_allowances() {
+        let raw = RawCare { hedge: Some(RawHedge::default()), ..RawCare::default() };
+        let care = Care::try_from(raw).expect("the defaults are within their bounds");
+        for (shards, burst) in [(0, 10), (1, 10), (3, 4), (64, 1)] {
+            let share = care.for_shard(shards);
+            assert_eq!(share.retry_allowance, Allowance { percent: 20, floor_per_s: 1, burst });
+            assert_eq!(share.hedge.expect("it is on").allowance.burst, burst);
+            assert_eq!(
+                (share.breaker, share.retry, share.deadline),
+                (care.breaker, care.retry, care.deadline)
+            );
+        }
     }
 
     /// Each key, at each end of its bounds and one beyond: (section, key, least, most, what else the section says).

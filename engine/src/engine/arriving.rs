@@ -6,9 +6,9 @@ use crate::{
     config::OnAbandon,
     effect::{Outcome, StaleUse},
     event::Event,
-    fill::{Errand, Sharing, Source, Stage},
-    head::{Length, RequestHead},
-    id::{FillId, RequestId, TierId},
+    fill::{Errand, Sharing, Source, Stage, Stored},
+    head::{Length, Method, RequestHead},
+    id::{FillId, OriginId, RequestId, TierId},
     key::CacheKey,
     reason::{AbortReason, Bypass, End, MissReason, Refusal},
     rules,
@@ -17,42 +17,50 @@ use crate::{
 use alloc::{sync::Arc, vec::Vec};
 
 impl<C: Chunk> Engine<C> {
-    pub(super) fn on_request(&mut self, request: RequestId, key: CacheKey, ask: Arc<RequestHead>) {
+    pub(super) fn on_request(
+        &mut self,
+        request: RequestId,
+        key: CacheKey,
+        origin: OriginId,
+        ask: Arc<RequestHead>,
+    ) {
         self.event(Event::Requested { request, key });
-        match rules::bypass(ask.method, ask.fields.iter()) {
-            None => {}
-            // What L0 holds whole it can give a part of; no part is ever fetched into the cache.
-            Some(Bypass::Range) if self.serve_part(request, key, &ask) => return,
-            Some(bypass) => return self.pass(request, bypass),
+        if let Some(bypass) = rules::bypass(ask.method, ask.fields.iter()) {
+            return self.pass(request, bypass);
         }
         let tier = TierId::L0;
         let variant = self.variants.key_for(key, &ask.fields);
         let (reason, stored) = match self.look_in_memory(variant, &ask) {
             FromMemory::Usable(resident) => {
                 self.event(Event::Hit { request, key, tier });
-                return self.serve_whole(request, key, &ask, &resident, Outcome::Hit { tier });
+                return self.serve_resident(request, key, &ask, &resident, Outcome::Hit { tier });
             }
             FromMemory::UsableMeanwhile(resident) => {
                 let why = StaleUse::WhileRevalidate;
                 self.event(Event::ServedStale { request, key, tier, why });
-                self.serve_whole(request, key, &ask, &resident, Outcome::Stale { tier, why });
-                return self.revalidate_behind(variant, key, ask, resident);
+                self.serve_resident(request, key, &ask, &resident, Outcome::Stale { tier, why });
+                return self.revalidate_behind(variant, key, origin, ask, resident);
             }
-            FromMemory::AskFirst(resident) => (MissReason::Stale, Some(resident)),
+            FromMemory::AskFirst(resident) => (MissReason::Stale, Some(Stored::Resident(resident))),
             FromMemory::Absent => (MissReason::Absent, None),
         };
         if let Some(fill) = self.flights.get(&variant).copied() {
+            if let Some(kept) = self.usable_meanwhile(fill, &ask) {
+                self.wait(request, key, origin, &ask, fill);
+                return self.serve_meanwhile(&kept, key, request);
+            }
             if !self.is_spent(fill) {
-                return self.join(fill, request, key, ask);
+                return self.join(fill, request, key, origin, ask);
             }
             self.end_flight(variant, fill);
         }
         let fill = FillId(self.ids.mint());
         self.flights.insert(variant, fill);
-        self.wait(request, key, &ask, fill);
+        self.wait(request, key, origin, &ask, fill);
         let errand = Errand {
             key: variant,
             target: key,
+            origin,
             sharing: Sharing::Open,
             reason,
             stored,
@@ -73,9 +81,17 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// Enters a request that waits for `fill`.
-    pub(super) fn wait(&mut self, request: RequestId, key: CacheKey, ask: &Arc<RequestHead>, fill: FillId) {
+    pub(super) fn wait(
+        &mut self,
+        request: RequestId,
+        key: CacheKey,
+        origin: OriginId,
+        ask: &Arc<RequestHead>,
+        fill: FillId,
+    ) {
         let waiting = Request {
             key,
+            origin,
             ask: Arc::clone(ask),
             collapsed: false,
             sent: 0,
@@ -85,8 +101,19 @@ impl<C: Chunk> Engine<C> {
         assert!(before.is_none(), "the driver used {request:?} twice");
     }
 
-    /// Joins a fill under way.
-    fn join(&mut self, fill_id: FillId, request: RequestId, key: CacheKey, ask: Arc<RequestHead>) {
+    /// Joins a fill under way. Who wants a part has no use for one that is past the tiers.
+    fn join(
+        &mut self,
+        fill_id: FillId,
+        request: RequestId,
+        key: CacheKey,
+        origin: OriginId,
+        ask: Arc<RequestHead>,
+    ) {
+        let is_looking = matches!(self.fills[&fill_id].stage, Stage::Looking { .. });
+        if !is_looking && ask.method == Method::Get && !rules::wants_whole(&ask) {
+            return self.pass(request, Bypass::Range);
+        }
         let fill = self.fills.get_mut(&fill_id).expect("flights name fills that exist");
         let reason = fill.errand.reason;
         if fill.stage.crowd() >= self.config.waiters_max {
@@ -97,13 +124,13 @@ impl<C: Chunk> Engine<C> {
             Stage::Looking { waiters, .. } => {
                 waiters.push(request);
                 self.event(Event::Collapsed { request, key });
-                return self.wait_collapsed(request, key, &ask, fill_id);
+                return self.wait_collapsed(request, key, origin, &ask, fill_id);
             }
             Stage::Asking { waiters, .. } => {
                 waiters.push(request);
                 self.event(Event::Missed { request, key, reason });
                 self.event(Event::Collapsed { request, key });
-                return self.wait_collapsed(request, key, &ask, fill_id);
+                return self.wait_collapsed(request, key, origin, &ask, fill_id);
             }
             Stage::Streaming(stream) => {
                 let readable =
@@ -114,7 +141,7 @@ impl<C: Chunk> Engine<C> {
             }
         };
         self.event(Event::Missed { request, key, reason });
-        self.wait_collapsed(request, key, &ask, fill_id);
+        self.wait_collapsed(request, key, origin, &ask, fill_id);
         if attachable {
             self.event(Event::Collapsed { request, key });
             self.follow(fill_id, request);
@@ -125,8 +152,15 @@ impl<C: Chunk> Engine<C> {
         }
     }
 
-    fn wait_collapsed(&mut self, request: RequestId, key: CacheKey, ask: &Arc<RequestHead>, fill: FillId) {
-        self.wait(request, key, ask, fill);
+    fn wait_collapsed(
+        &mut self,
+        request: RequestId,
+        key: CacheKey,
+        origin: OriginId,
+        ask: &Arc<RequestHead>,
+        fill: FillId,
+    ) {
+        self.wait(request, key, origin, ask, fill);
         if let Some(waiting) = self.requests.get_mut(&request) {
             waiting.collapsed = true;
         }

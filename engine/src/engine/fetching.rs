@@ -1,18 +1,17 @@
-//! From the origin to those who read: fetch, head, chunks, end.
+//! From the origin to those who read: head, chunks, end. Asking it stands in `asking`.
 
 use super::{Demand, Engine, Pending, Progress, copying::Copied, lanes::Owner};
 use crate::{
     chunk::Chunk,
     config::OnFull,
     effect::Effect,
-    event::{Event, FetchEnd, Purpose},
+    event::{Event, FetchEnd},
     fill::{Copies, Errand, Fill, Followers, Sharing, Source, Stage, Stream, Window},
     head::{Fields, Head, Length, Method, RequestHead},
     id::{FillId, RequestId},
     key::CacheKey,
-    memory::Resident,
     plant::Fault,
-    reason::{AbortReason, Bypass, End, LaneEnd, MissReason, NotStorable, OriginFailure, Refusal, Storable},
+    reason::{AbortReason, End, LaneEnd, NotStorable, OriginFailure, Storable},
     record::Freshness,
     rules::{self, Staleness, reuse, revalidate, vary::Vary},
     time::WallTime,
@@ -20,105 +19,9 @@ use crate::{
 };
 use alloc::{sync::Arc, vec::Vec};
 
-/// How many leaders may fail before their followers are told. The second try spares a crowd the bad luck of one; more
-/// would make five hundred clients of a dead origin wait for one another.
-const LEADERS_MAX: u32 = 2;
-
 impl<C: Chunk> Engine<C> {
-    /// Asks the origin for all who wait. HEAD requests do not wait for a fetch: they go around.
-    pub(super) fn ask_origin(
-        &mut self,
-        fill_id: FillId,
-        errand: Errand<C>,
-        waiters: Vec<RequestId>,
-        failed: u32,
-    ) {
-        let (getters, passers): (Vec<_>, Vec<_>) =
-            waiters.into_iter().partition(|request| self.requests[request].ask.method == Method::Get);
-        if failed == 0 {
-            for request in passers.iter().chain(&getters) {
-                self.event(Event::Missed { request: *request, key: errand.target, reason: errand.reason });
-            }
-        }
-        for request in passers {
-            self.pass(request, Bypass::Method);
-        }
-        let leader = getters.first().map(|leader| Arc::clone(&self.requests[leader].ask));
-        let Some(ask) = leader.or_else(|| errand.behind.clone()) else {
-            return self.end_flight(errand.key, fill_id);
-        };
-        if self.fetches >= self.config.fills_max {
-            self.end_flight(errand.key, fill_id);
-            for request in getters {
-                self.refuse(request, Refusal::TooManyFills);
-            }
-            return;
-        }
-        self.fetches += 1;
-        let purpose = match errand.sharing {
-            Sharing::Open | Sharing::Closed => Purpose::Shared,
-            Sharing::Private => Purpose::Private,
-        };
-        let op = self.operation(Pending::Fetch(fill_id));
-        self.event(Event::Fetched { fill: fill_id, key: errand.target, purpose });
-        let head = self.origin_request(&ask, errand.stored.as_deref());
-        self.effect(Effect::Fetch { op, fill: fill_id, head });
-        let stage = Stage::Asking { waiters: getters, op, since: self.now, failed };
-        self.fills.insert(fill_id, Fill { errand, stage });
-    }
-
-    /// Fetches for one request alone.
-    pub(super) fn fetch_privately(&mut self, request: RequestId, reason: MissReason) {
-        let fill = FillId(self.ids.mint());
-        let asking = self.requests.get_mut(&request).expect("the caller holds a request that waits");
-        asking.progress = Progress::Waiting(fill);
-        let key = asking.key;
-        let errand = Errand {
-            key,
-            target: key,
-            sharing: Sharing::Private,
-            reason,
-            stored: None,
-            behind: None,
-            glimpse: None,
-        };
-        // Its miss was told when it came to share.
-        self.ask_origin(fill, errand, Vec::from([request]), 1);
-    }
-
-    pub(super) fn on_fetch_failed(&mut self, fill_id: FillId, failure: OriginFailure) {
-        let Fill { errand, stage } =
-            self.fills.remove(&fill_id).expect("a fetch's fill waits for its answer");
-        let Stage::Asking { mut waiters, failed, .. } = stage else { unreachable!("asked while {stage:?}") };
-        self.fetches -= 1;
-        let end = FetchEnd::Failed(failure);
-        self.event(Event::FetchEnded { fill: fill_id, key: errand.target, received: ByteCount::ZERO, end });
-        if let Some(stored) = self.stand_in(&errand) {
-            self.end_flight(errand.key, fill_id);
-            return self.serve_instead(errand.target, waiters, &stored);
-        }
-        let is_last = failed + 1 >= LEADERS_MAX || errand.sharing != Sharing::Open || waiters.len() < 2;
-        if is_last {
-            self.end_flight(errand.key, fill_id);
-            for request in waiters {
-                self.refuse(request, Refusal::Origin(failure));
-            }
-            return;
-        }
-        let leader = waiters.remove(0);
-        self.refuse(leader, Refusal::Origin(failure));
-        let next = FillId(self.ids.mint());
-        self.flights.insert(errand.key, next);
-        for request in &waiters {
-            let waiting = self.requests.get_mut(request).expect("waiters are requests that have not ended");
-            waiting.progress = Progress::Waiting(next);
-        }
-        self.event(Event::LeaderReplaced { fill: fill_id, request: waiters[0] });
-        self.ask_origin(next, errand, waiters, failed + 1);
-    }
-
     pub(super) fn on_head(&mut self, fill_id: FillId, head: Arc<Head>) {
-        let Fill { errand, stage } =
+        let Fill { mut errand, stage } =
             self.fills.remove(&fill_id).expect("a fetch's fill waits for its answer");
         let Stage::Asking { mut waiters, since, .. } = stage else {
             unreachable!("answered while {stage:?}")
@@ -143,17 +46,20 @@ impl<C: Chunk> Engine<C> {
         }
         let (target, length, storable) = (errand.target, head.length(), judged.storable);
         self.event(Event::HeadArrived { fill: fill_id, key: target, status: head.status, length, storable });
-        if let Some(stored) = errand.stored.clone() {
-            if head.status == 304 {
-                return self.on_not_modified(fill_id, errand, waiters, &stored, &head, sent);
-            }
-            if reuse::is_error(head.status)
-                && let Some(stored) = self.stand_in(&errand)
-            {
-                self.end_bodiless(fill_id, &errand);
-                return self.serve_instead(target, waiters, &stored);
-            }
+        if errand.stored.is_some() && head.status == 304 {
+            return self.on_not_modified(fill_id, errand, waiters, &head, sent);
         }
+        if reuse::is_error(head.status) {
+            waiters = match self.stand_in(&errand, waiters) {
+                Ok(()) => {
+                    self.end_bodiless(fill_id, &errand);
+                    return self.let_go(errand.stored);
+                }
+                Err(waiters) => waiters,
+            };
+        }
+        let replaced = errand.stored.take();
+        self.let_go(replaced);
         let (errand, others) = self.file_under(fill_id, errand, variant, &mut waiters);
         let stream = Stream {
             freshness: Freshness {
@@ -219,9 +125,8 @@ impl<C: Chunk> Engine<C> {
         }
         if errand.sharing == Sharing::Open {
             let copied = Copied { key, head: &stream.head, length };
-            // The origin is asked about what L0 has, and L0 knows variants; the tiers below keep what needs neither.
-            let goes_below = is_usable && key == errand.target;
-            let tiers = if goes_below { self.config.tiers.clone() } else { Vec::new() };
+            // L0 knows variants; the tiers below keep what has none.
+            let tiers = if key == errand.target { self.config.tiers.clone() } else { Vec::new() };
             let l0 = self.config.l0;
             stream.copies =
                 self.open_copies(Owner::Fill(fill_id), copied, l0, &tiers, errand.glimpse.as_ref());
@@ -236,21 +141,24 @@ impl<C: Chunk> Engine<C> {
         }
     }
 
-    /// A 304 to our own condition: it freshens what L0 has, or, if it is about something else, we ask without one.
+    /// A 304 to our own condition: it freshens what is stored, or, if it is about something else, we ask without one.
     fn on_not_modified(
         &mut self,
         fill_id: FillId,
-        errand: Errand<C>,
+        mut errand: Errand<C>,
         waiters: Vec<RequestId>,
-        stored: &Resident<C>,
         not_modified: &Head,
         sent: WallTime,
     ) {
-        let selection = revalidate::selects(self.config.policy.changed_validator, &stored.head, not_modified);
+        let selection = errand.stored.as_ref().map_or(revalidate::Selection::FetchAgain, |stored| {
+            revalidate::selects(self.config.policy.changed_validator, stored.head(), not_modified)
+        });
         self.end_bodiless(fill_id, &errand);
         match selection {
-            revalidate::Selection::Updates => self.freshen(&errand, waiters, stored, not_modified, sent),
+            revalidate::Selection::Updates => self.freshen(errand, waiters, not_modified, sent),
             revalidate::Selection::FetchAgain => {
+                let refused = errand.stored.take();
+                self.let_go(refused);
                 let next = FillId(self.ids.mint());
                 if errand.sharing == Sharing::Open {
                     self.flights.insert(errand.key, next);
@@ -260,7 +168,7 @@ impl<C: Chunk> Engine<C> {
                     waiting.progress = Progress::Waiting(next);
                 }
                 // Their misses were told when the origin was asked first.
-                self.ask_origin(next, Errand { stored: None, ..errand }, waiters, 1);
+                self.ask_origin(next, errand, waiters, 1);
             }
         }
     }
@@ -273,23 +181,6 @@ impl<C: Chunk> Engine<C> {
         self.effect(Effect::Cancel { fill: fill_id });
         let received = ByteCount::ZERO;
         self.event(Event::FetchEnded { fill: fill_id, key, received, end: FetchEnd::Complete });
-    }
-
-    /// The request as the origin is asked: whether what we have still holds, or for the whole; never with the leader's
-    /// own conditions (failure T12).
-    fn origin_request(&self, ask: &Arc<RequestHead>, stored: Option<&Resident<C>>) -> Arc<RequestHead> {
-        let conditional =
-            stored.and_then(|stored| revalidate::revalidation(&ask.fields, &stored.head, self.wall()));
-        if let Some(fields) = conditional {
-            return Arc::new(RequestHead { fields, ..RequestHead::clone(ask) });
-        }
-        let is_condition = |name: &str| matches!(name, "if-none-match" | "if-modified-since");
-        if !ask.fields.iter().any(|(name, _)| is_condition(name)) {
-            return Arc::clone(ask);
-        }
-        let mut asked = RequestHead::clone(ask);
-        asked.fields.remove(is_condition);
-        Arc::new(asked)
     }
 
     pub(super) fn on_pulled(&mut self, fill_id: FillId, chunk: C) {
@@ -368,9 +259,11 @@ impl<C: Chunk> Engine<C> {
     }
 
     fn end_fetch(&mut self, fill_id: FillId, end: FetchEnd, abort: AbortReason) {
-        let Fill { errand, stage } = self.fills.remove(&fill_id).expect("the caller found the fill");
+        let Fill { mut errand, stage } = self.fills.remove(&fill_id).expect("the caller found the fill");
         self.fetches -= 1;
         self.end_flight(errand.key, fill_id);
+        let kept = errand.stored.take();
+        self.let_go(kept);
         let received = match &stage {
             Stage::Streaming(stream) => stream.window.end(),
             Stage::Looking { .. } | Stage::Asking { .. } => 0,
@@ -476,13 +369,6 @@ impl<C: Chunk> Engine<C> {
             (Source::Ended, false, false) => self.end_flight(key, fill_id),
             (Source::Idle | Source::Pulling(_), true, false) => self.cancel(fill_id),
             (_, _, true) | (Source::Idle | Source::Pulling(_), false, false) => {}
-        }
-    }
-
-    /// Lets new requests for `key` begin anew, if it is this fill that they would join.
-    pub(super) fn end_flight(&mut self, key: CacheKey, fill_id: FillId) {
-        if self.flights.get(&key) == Some(&fill_id) {
-            self.flights.remove(&key);
         }
     }
 

@@ -1,14 +1,17 @@
 //! The engine: its face, its tables, and the dispatcher.
 //!
 //! Each machine has a module: `arriving` (requests, demands, leaving), `looking` (the walk through the tiers),
-//! `fetching` (origin to readers), `lanes` (origin to tiers), `reading` (tier to readers), `storing` (what is
-//! resident), `purging`. This file only says which input goes where.
+//! `asking` (who leads, who asks the origin), `fetching` (origin to readers), `lanes` (origin to tiers), `reading` (tier
+//! to readers), `resident` and `freshening` (what is stale), `storing` (what is resident), `purging`. This file only says
+//! which input goes where.
 
 mod arriving;
+mod asking;
 mod auditing;
 mod copying;
 mod durable;
 mod fetching;
+mod freshening;
 mod lanes;
 mod looking;
 mod promoting;
@@ -29,12 +32,12 @@ use crate::{
     fill::Fill,
     head::{Method, RequestHead},
     hits::Hits,
-    id::{FillId, Minter, OpId, PromotionId, PurgeId, RecordId, RequestId, TierId, WriterId},
+    id::{FillId, Minter, OpId, OriginId, PromotionId, PurgeId, RecordId, RequestId, TierId, WriterId},
     input::Input,
     key::CacheKey,
     memory::Resident,
     random::{Random, Seed},
-    rules,
+    rules::{self, Piece},
     space::Space,
     time::{Instant, WallTime},
 };
@@ -44,6 +47,7 @@ use alloc::{
     vec::Vec,
 };
 use durable::{Durable, Work};
+use freshening::Freshen;
 use lanes::OpenLane;
 use promoting::Promoting;
 use purging::{Deletion, Floors, Purge};
@@ -73,6 +77,8 @@ pub struct Engine<C: Chunk> {
     calendar: (Instant, WallTime),
     /// Draws the names of records.
     names: Random,
+    /// Draws what stands between the parts of multipart answers.
+    boundaries: Random,
     ids: Minter,
 
     /// L0.
@@ -110,6 +116,7 @@ pub struct Engine<C: Chunk> {
 #[derive(Debug)]
 struct Request {
     key: CacheKey,
+    origin: OriginId,
     ask: Arc<RequestHead>,
     /// Did it join what another request had begun?
     collapsed: bool,
@@ -133,10 +140,11 @@ enum Progress {
         /// Where it reads back what has left the window.
         rereading: Option<(OpId, WriterId)>,
     },
-    /// A stored record.
+    /// Pieces of a stored record.
     Reading {
         record: RecordId,
-        length: u64,
+        /// What is still to be sent, in order.
+        pieces: VecDeque<Piece>,
         demand: Demand,
         read: Option<OpId>,
         promotion: Option<PromotionId>,
@@ -160,6 +168,7 @@ enum Pending {
     Lookup(FillId),
     Read(RequestId),
     Lane(WriterId),
+    Freshen(Freshen),
     Delete(Deletion),
     Durable(Work),
 }
@@ -184,6 +193,7 @@ impl<C: Chunk> Engine<C> {
             now,
             calendar: (now, WallTime::default()),
             names: seed.split("record names"),
+            boundaries: seed.split("multipart boundaries"),
             ids: Minter::default(),
             memory,
             indexes,
@@ -220,7 +230,7 @@ impl<C: Chunk> Engine<C> {
         );
         self.now = self.now.max(now);
         match input {
-            Input::Request { request, key, head } => self.on_request(request, key, head),
+            Input::Request { request, key, origin, head } => self.on_request(request, key, origin, head),
             Input::Demand { request } => self.on_demand(request),
             Input::Leave { request } => self.on_leave(request),
             Input::Purge { purge, key } => self.on_purge(purge, key),
@@ -240,6 +250,7 @@ impl<C: Chunk> Engine<C> {
             | Input::Opened { op }
             | Input::Written { op }
             | Input::Committed { op }
+            | Input::Freshened { op, .. }
             | Input::WriteFailed { op }
             | Input::Deleted { op, .. }
             | Input::DeleteFailed { op }
@@ -267,6 +278,10 @@ impl<C: Chunk> Engine<C> {
             (Pending::Lane(writer), Input::Written { .. }) => self.on_lane_written(writer),
             (Pending::Lane(writer), Input::Committed { .. }) => self.on_lane_committed(writer),
             (Pending::Lane(writer), Input::WriteFailed { .. }) => self.on_lane_failed(writer),
+            (Pending::Freshen(freshen), Input::Freshened { freshening, .. }) => {
+                self.on_freshened(freshen, freshening)
+            }
+            (Pending::Freshen(freshen), Input::WriteFailed { .. }) => self.on_freshen_failed(freshen),
             (Pending::Delete(deletion), Input::Deleted { op, existed }) => {
                 self.on_deleted(op, deletion, existed)
             }

@@ -9,6 +9,7 @@ use crate::{
     id::{FillId, RecordId, RecordName, RequestId, TierId},
     key::CacheKey,
     reason::{AbortReason, End, Removal},
+    rules::Piece,
     units::ByteCount,
 };
 
@@ -18,24 +19,40 @@ pub(super) struct OpenRecord {
     pub(super) tier: TierId,
     pub(super) key: CacheKey,
     pub(super) name: RecordName,
-    /// How many requests read it.
-    pub(super) readers: usize,
+    /// How many hold it: requests that read it, and a fill that keeps it while the origin is asked.
+    pub(super) holders: usize,
 }
 
 impl<C: Chunk> Engine<C> {
-    /// Asks the tier for the next bytes that a reader waits for.
+    /// Gives a reader the next of what it waits for, or asks the tier for it.
     pub(super) fn read_on(&mut self, request: RequestId) {
         let read_size = self.config.read_size;
-        let op = self.operation(Pending::Read(request));
         let reader = self.requests.get_mut(&request).expect("the caller found the request");
-        let offset = reader.sent;
-        let Progress::Reading { record, length, read, .. } = &mut reader.progress else {
+        let Progress::Reading { record, pieces, demand, .. } = &mut reader.progress else {
             unreachable!("{request:?} reads a record but is {:?}", reader.progress);
         };
-        *read = Some(op);
-        let (tier, source) = (self.records[record].tier, ReadSource::Record(*record));
-        let length_max = read_size.min(*length - offset);
-        self.effect(Effect::Read { op, tier, source, offset, length_max });
+        let (source, offset, length_max) = match pieces.front() {
+            Some(Piece::Bytes { first, count }) => (*record, *first, read_size.min(*count)),
+            Some(Piece::Text(text)) => {
+                let chunk = C::text(text);
+                pieces.pop_front();
+                *demand = Demand::None;
+                let is_end = pieces.is_empty();
+                self.hand_over(request, chunk);
+                if is_end {
+                    self.finish_reading(request, End::Complete);
+                }
+                return;
+            }
+            None => unreachable!("{request:?} has read all of it, and is finished"),
+        };
+        let op = self.operation(Pending::Read(request));
+        let tier = self.records[&source].tier;
+        let reader = self.requests.get_mut(&request).expect("it was found above");
+        if let Progress::Reading { read, .. } = &mut reader.progress {
+            *read = Some(op);
+        }
+        self.effect(Effect::Read { op, tier, source: ReadSource::Record(source), offset, length_max });
     }
 
     /// Reads back, for a follower that fell behind, what a tier has acknowledged.
@@ -85,17 +102,25 @@ impl<C: Chunk> Engine<C> {
                 self.stream(fill).followers.move_to(request, position);
                 self.pump(fill);
             }
-            Progress::Reading { record, length, demand, read, promotion, .. } => {
+            Progress::Reading { record, pieces, demand, read, promotion, .. } => {
                 *read = None;
                 *demand = Demand::None;
                 let position = reader.sent + chunk.size();
+                let Some(Piece::Bytes { first, count }) = pieces.front_mut() else {
+                    unreachable!("bytes were read for {request:?}, which waits for {pieces:?}")
+                };
                 assert!(
-                    position <= *length,
-                    "the answer rule: {position} of {length} bytes were read for {request:?}"
+                    chunk.size() <= *count,
+                    "the answer rule: {} bytes were read for {request:?}, and {count} wanted",
+                    chunk.size()
                 );
-                let is_end = position == *length;
-                let (record, promotion, begin) = (*record, *promotion, reader.sent);
-                if !self.agrees_with_manifest(request, record, begin, &chunk, is_end) {
+                let (record, promotion, piece) = (*record, *promotion, (*first, *count));
+                (*first, *count) = (*first + chunk.size(), *count - chunk.size());
+                if *count == 0 {
+                    pieces.pop_front();
+                }
+                let is_end = pieces.is_empty();
+                if !self.agrees_with_manifest(request, record, piece, &chunk) {
                     return self.finish_reading(request, End::Aborted(AbortReason::TierRead(TierId::L3)));
                 }
                 if let Some(promotion) = promotion {
@@ -149,11 +174,11 @@ impl<C: Chunk> Engine<C> {
         self.close_reader(record);
     }
 
-    /// One reader fewer; the last one closes the record.
+    /// One holder fewer; the last one closes the record.
     pub(super) fn close_reader(&mut self, record: RecordId) {
-        let open = self.records.get_mut(&record).expect("a record is open while it is read");
-        open.readers -= 1;
-        if open.readers == 0 {
+        let open = self.records.get_mut(&record).expect("a record is open while it is held");
+        open.holders -= 1;
+        if open.holders == 0 {
             let tier = open.tier;
             self.records.remove(&record);
             self.release(tier, record);

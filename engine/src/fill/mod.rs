@@ -5,19 +5,20 @@
 
 mod collect;
 mod followers;
+mod stored;
 mod window;
 
 pub(crate) use collect::{Collect, Collected};
 pub(crate) use followers::Followers;
+pub(crate) use stored::{Kept, Stored};
 pub(crate) use window::Window;
 
 use crate::{
     config::ByteTier,
     durable::Seen,
     head::{Head, Length, RequestHead},
-    id::{OpId, RecordId, RecordName, RequestId, WriterId},
+    id::{OpId, OriginId, RecordId, RecordName, RequestId, WriterId},
     key::CacheKey,
-    memory::Resident,
     reason::{MissReason, OriginFailure},
     record::Freshness,
     rules::Staleness,
@@ -44,11 +45,13 @@ pub(crate) struct Errand<C> {
     pub(crate) key: CacheKey,
     /// What was asked for, whichever variant it is.
     pub(crate) target: CacheKey,
+    /// Who is asked when no tier can answer.
+    pub(crate) origin: OriginId,
     pub(crate) sharing: Sharing,
     /// Why no tier could answer, as far as they were asked.
     pub(crate) reason: MissReason,
-    /// What L0 has under the key, but may not be used without the origin's word.
-    pub(crate) stored: Option<Arc<Resident<C>>>,
+    /// What a tier has under the key, but may not be used without the origin's word.
+    pub(crate) stored: Option<Stored<C>>,
     /// The request of a fill that goes on though nobody waits for it: a revalidation behind a client's back.
     pub(crate) behind: Option<Arc<RequestHead>>,
     /// What the durable tier's index said before the fetch. Without it nothing is stored there.

@@ -2,7 +2,7 @@
 //!
 //! [`judge`] says everything of a response that has come, [`reuse`] whether a stored one may be used, [`conditional`] and
 //! [`range`] what of it a request gets, [`revalidate`] how the origin is asked and what its 304 changes, [`vary`] which
-//! variant answers whom, [`invalidation`] what an unsafe request makes stale. What the rules leave open is a [`Policy`].
+//! variant answers whom, [`retry_after`] when to ask again, [`invalidation`] what an unsafe request makes stale. What the rules leave open is a [`Policy`].
 //!
 //! Nothing here reads a clock or keeps anything: two calls with the same arguments give the same answer.
 #![cfg_attr(not(test), expect(dead_code, reason = "the engine's flows call the rules as they learn them"))]
@@ -18,8 +18,10 @@ mod list;
 mod policy;
 pub(crate) mod range;
 mod request;
+pub(crate) mod retry_after;
 pub(crate) mod reuse;
 pub(crate) mod revalidate;
+mod share;
 mod staleness;
 mod storable;
 mod structured;
@@ -30,5 +32,6 @@ pub(crate) mod vary;
 pub use invalidation::invalidated_keys;
 pub(crate) use judgement::judge;
 pub use policy::{ChangedValidator, ClientDirectives, Heuristic, NamedFields, Policy, SetCookie};
-pub(crate) use request::{bypass, may_use_door};
+pub(crate) use request::{bypass, may_use_door, wants_whole};
+pub(crate) use share::{Piece, Share, share};
 pub(crate) use staleness::Staleness;

@@ -13,8 +13,8 @@ use std::{
     time::Duration,
 };
 use tiergate_engine::{
-    AbortReason, Bypass, CacheKey, End, Head, Input, Length, Outcome, Refusal, Reply, ReplyBody, RequestHead,
-    RequestId, Resident,
+    AbortReason, Bypass, CacheKey, End, Head, Input, Length, OriginId, Outcome, Refusal, Reply, ReplyBody,
+    RequestHead, RequestId, Resident,
 };
 
 /// How a request is to be answered.
@@ -120,11 +120,16 @@ enum Wish {
 
 impl<W: World> Client<W> {
     /// Opens a mailbox and tells the engine of the request.
-    pub(crate) fn enter(shared: &Arc<Shared<W>>, key: CacheKey, head: Arc<RequestHead>) -> Self {
+    pub(crate) fn enter(
+        shared: &Arc<Shared<W>>,
+        key: CacheKey,
+        origin: OriginId,
+        head: Arc<RequestHead>,
+    ) -> Self {
         let shard = shared.shard_of(key);
         let request = shared.turn(shard, |turn| {
             let request = turn.open_mailbox();
-            turn.handle(Input::Request { request, key, head });
+            turn.handle(Input::Request { request, key, origin, head });
             request
         });
         Self { shared: Arc::clone(shared), shard, request, state: ClientState::Idle }

@@ -26,9 +26,12 @@ use client::Client;
 use shard::Shared;
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 use tiergate_engine::{
-    Audit, CacheKey, Config, Head, Input, Method, PurgeOutcome, Record, RequestHead, Resident, Seed, TierId,
-    invalidated_keys,
+    Audit, CacheKey, Config, Head, Input, Method, OriginId, PurgeOutcome, Record, RequestHead, Resident,
+    Seed, TierId, invalidated_keys,
 };
+
+/// The one origin that a driver fetches from.
+const ORIGIN: OriginId = OriginId(0);
 
 /// What a driver is built from.
 pub struct Parts<W: World> {
@@ -112,7 +115,7 @@ impl<W: World> Driver<W> {
 
     /// Asks the engine. `key` is what [`CacheKey::of`] makes of the head. Dropping the future tells it that the client left.
     pub async fn request(&self, key: CacheKey, head: Arc<RequestHead>) -> Answer<W> {
-        Client::enter(&self.shared, key, head).answer().await
+        Client::enter(&self.shared, key, ORIGIN, head).answer().await
     }
 
     /// Removes `key` from every tier; returns when every tier has answered, with what was seen. Dropping the future does

@@ -6,9 +6,12 @@ use super::{
 };
 use std::{sync::Arc, time::Duration};
 use tiergate_engine::{
-    AbortReason, Chunk, End, Input, Instant, Method, Refusal, Reply, ReplyBody, RequestId, Symbol,
+    AbortReason, Chunk, End, Input, Instant, Method, OriginId, Refusal, Reply, ReplyBody, RequestId, Symbol,
 };
 use tiergate_invariants::{Edge, Got, Span, Version, What};
+
+/// The one origin of this world.
+const ORIGIN: OriginId = OriginId(0);
 
 /// Every request of the run.
 #[derive(Default)]
@@ -171,7 +174,7 @@ impl World {
             let got = self.whole(resident.head.status, age, &resident.chunks);
             return self.end(ask, got);
         }
-        self.feed(life, Input::Request { request: request_of(ask), key, head });
+        self.feed(life, Input::Request { request: request_of(ask), key, origin: ORIGIN, head });
     }
 
     pub(super) fn on_serve(&mut self, request: RequestId, reply: Reply<Symbol>) {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 use tiergate_engine::{
-    ByteCount, Config, Eviction, OnAbandon, OnFull, Promotion, RawCollapse, RawConfig, RawDiskTier,
+    ByteCount, Config, Eviction, OnAbandon, OnFull, Promotion, RawCare, RawCollapse, RawConfig, RawDiskTier,
     RawDurableTier, RawFill, RawHttp, RawMemoryTier, RawPromotion, RawSharedTier, Seed,
 };
 use tiergate_invariants::Gates;
@@ -218,6 +218,7 @@ fn raw_config(draw: Draw, size_max: u64, has_l1: bool, has_l2: bool, has_l3: boo
             stale_while_revalidate_s: draw.of("http.stale_while_revalidate_s", &[0, 0, 2]),
             ..RawHttp::default()
         },
+        care: RawCare::default(),
         fill: RawFill {
             window: draw.of("fill.window", &[ByteCount::kib(64), ByteCount::kib(128), ByteCount::mib(4)]),
             lane_chunks_max: draw.of("fill.lane_chunks_max", &[1, 2, 8, 64]),

@@ -61,6 +61,7 @@ pub(super) fn is_durable(effect: &Effect<Symbol>) -> bool {
         | Effect::Write { tier, .. }
         | Effect::Commit { tier, .. }
         | Effect::Discard { tier, .. }
+        | Effect::Freshen { tier, .. }
         | Effect::Delete { tier, .. } => *tier == TierId::L3,
         Effect::Fetch { .. }
         | Effect::Pull { .. }

@@ -7,8 +7,8 @@ use super::trace::Request;
 use std::{collections::BTreeMap, collections::VecDeque, sync::Arc, time::Duration};
 use tiergate_engine::{
     ByteCount, CacheKey, Chunk, Config, Effect, Engine, Event, Fields, FillId, Head, Input, Instant, Method,
-    OpId, Outcome, ReadSource, Record, RecordId, RecordName, ReplyBody, RequestHead, RequestId, Seed, Symbol,
-    TierId, WallTime, WriterId,
+    OpId, OriginId, Outcome, ReadSource, Record, RecordId, RecordName, ReplyBody, RequestHead, RequestId,
+    Seed, Symbol, TierId, WallTime, WriterId,
 };
 
 /// Any day will do: the trace's own times count from its first record.
@@ -126,6 +126,7 @@ impl Replay {
         self.inputs.push_back(Input::Request {
             request: RequestId(self.requests),
             key,
+            origin: OriginId(0),
             head: Arc::clone(&self.head),
         });
         self.drain();
@@ -191,6 +192,7 @@ impl Replay {
             | Effect::Write { tier, .. }
             | Effect::Commit { tier, .. }
             | Effect::Discard { tier, .. }
+            | Effect::Freshen { tier, .. }
             | Effect::Delete { tier, .. } => {
                 let object = self.request.object;
                 let tier = self.tiers.get_mut(&tier).expect("effects name only tiers of the configuration");
@@ -269,6 +271,7 @@ impl Tier {
                 self.writers.remove(&writer);
                 None
             }
+            Effect::Freshen { .. } => unreachable!("nothing in a trace grows stale: {effect:?}"),
             Effect::Delete { op, name, .. } => {
                 let existed = name.is_some_and(|name| self.records.remove(&name).is_some());
                 Some(Input::Deleted { op, existed })

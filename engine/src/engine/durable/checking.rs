@@ -10,35 +10,37 @@ use crate::{
     durable::{BodyDigest, Seen},
     event::{Event, TierOperation},
     id::{RecordId, RecordName, RequestId},
+    units::ByteCount,
 };
 
 /// What an open record must turn out to be.
 #[derive(Clone, Debug)]
 pub(super) struct Opened {
     pub(super) name: RecordName,
+    pub(super) length: ByteCount,
     pub(super) digest: BodyDigest,
     /// The entry that led to it, to take the manifest back if it lied.
     pub(super) seen: Seen,
 }
 
 impl<C: Chunk> Engine<C> {
-    /// Takes what was read from `begin` on into the reader's digest. At the end: is it the manifest's?
+    /// Takes what was read of a piece (its first byte, and how many there are) into the reader's digest, if that piece is
+    /// the whole. At its end: is the digest the manifest's?
     pub(in crate::engine) fn agrees_with_manifest(
         &mut self,
         request: RequestId,
         record: RecordId,
-        begin: u64,
+        (first, count): (u64, u64),
         chunk: &C,
-        is_end: bool,
     ) -> bool {
         let Some(durable) = &mut self.durable else { return true };
         let Some(opened) = durable.opened.get(&record) else { return true };
-        if begin == 0 {
+        if (first, count) == (0, opened.length.0) {
             durable.digests.insert(request, C::Digest::default());
         }
         let Some(digest) = durable.digests.get_mut(&request) else { return true };
         chunk.digest_into(digest);
-        if !is_end || C::digest_of(digest) == opened.digest {
+        if chunk.size() < count || C::digest_of(digest) == opened.digest {
             return true;
         }
         let (key, name, repair) = (opened.seen.key, opened.name, opened.seen.repair());

@@ -52,7 +52,8 @@ impl<C: Chunk> Engine<C> {
         match outcome {
             LookedFor::Hit(manifest) => {
                 let seen = seen.expect("a hit was seen");
-                let opened = Opened { name: manifest.record.name, digest: manifest.digest, seen };
+                let (name, length) = (manifest.record.name, manifest.record.length);
+                let opened = Opened { name, length, digest: manifest.digest, seen };
                 self.durable().opened.insert(record_id, opened);
                 self.on_found(fill_id, Record::clone(&manifest.record));
             }
