@@ -96,6 +96,8 @@ impl<W: World> Driver<W> {
             }
         }
         for (shard, alarm) in shared.shards().zip(alarms) {
+            // An engine may want to be woken before anybody asks it anything.
+            shared.feed(shard, Input::Wake);
             shared.spawn(timer::run(&shared, shard, alarm));
         }
         Ok(Self { shared })

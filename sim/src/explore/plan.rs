@@ -302,9 +302,9 @@ mod tests {
         let plans: Vec<_> = (0..200).map(|seed| Plan::of(seed, 50)).collect();
         let purging = plans.iter().filter(|plan| plan.faults.purges != PerMille(0)).count();
         let crashing = plans.iter().filter(|plan| plan.faults.crashes > 0).count();
-        let shared = plans.iter().filter(|plan| plan.edges == 2).count();
+        let shared = plans.iter().filter(|plan| plan.edges > 1).count();
         assert!((20..150).contains(&purging), "{purging} of 200 seeds purge");
         assert!((20..150).contains(&crashing), "{crashing} of 200 seeds crash");
-        assert!((5..60).contains(&shared), "{shared} of 200 seeds share a tier");
+        assert!((20..120).contains(&shared), "{shared} of 200 seeds share a tier");
     }
 }
