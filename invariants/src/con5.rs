@@ -106,6 +106,11 @@ impl OneFetch {
             | Event::Recovered { .. }
             | Event::TierFailed { .. }
             | Event::PurgeEnded { .. }
+            | Event::Filled { .. }
+            | Event::DurableMissed { .. }
+            | Event::UploadEnded { .. }
+            | Event::Corrupt { .. }
+            | Event::Swept { .. }
             | Event::LateAnswer { .. } => {}
         }
         Ok(())

@@ -65,6 +65,7 @@ impl<C: Chunk> Engine<C> {
             reason,
             stored,
             behind: None,
+            glimpse: None,
         };
         self.look(fill, errand, Vec::from([request]), 0);
     }
@@ -212,6 +213,7 @@ impl<C: Chunk> Engine<C> {
                 if let Some(op) = read {
                     self.pending.remove(&op);
                 }
+                self.forget_digest(request);
                 if let Some(promotion) = promotion {
                     self.abandon_promotion(promotion);
                 }

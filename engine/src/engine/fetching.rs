@@ -127,7 +127,8 @@ impl<C: Chunk> Engine<C> {
             let copied = Copied { at, head: &stream.head, length };
             let tiers = self.config.tiers.clone();
             let l0 = self.config.l0;
-            stream.copies = self.open_copies(Owner::Fill(fill_id), copied, l0, &tiers);
+            stream.copies =
+                self.open_copies(Owner::Fill(fill_id), copied, l0, &tiers, errand.glimpse.as_ref());
         }
         self.fills.insert(fill_id, Fill { errand, stage: Stage::Streaming(stream) });
         for request in waiters {

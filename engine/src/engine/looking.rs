@@ -51,6 +51,10 @@ impl<C: Chunk> Engine<C> {
         let tiers = if is_purging { self.config.tiers.len() } else { from };
         for place in tiers..self.config.tiers.len() {
             let tier = self.config.tiers[place];
+            // An entry of L3 is of one key, and a purge of its target would not reach a variant's: none is kept there.
+            if self.is_durable(tier.id) && errand.at().is_variant() {
+                continue;
+            }
             let name = match self.promise(tier, errand.key) {
                 Promise::AskIt => None,
                 Promise::Indexed(name) => Some(name),
@@ -61,8 +65,13 @@ impl<C: Chunk> Engine<C> {
                 Promise::Absent => continue,
             };
             let record = RecordId(self.ids.mint());
-            let op = self.operation(Pending::Lookup(fill_id));
-            self.effect(Effect::Lookup { op, tier: tier.id, record, key: errand.at(), name });
+            match tier.index {
+                IndexKeeper::Engine { .. } | IndexKeeper::Tier => {
+                    let op = self.operation(Pending::Lookup(fill_id));
+                    self.effect(Effect::Lookup { op, tier: tier.id, record, key: errand.at(), name });
+                }
+                IndexKeeper::Durable { .. } => self.look_in_durable(fill_id, errand.key),
+            }
             self.fills
                 .insert(fill_id, Fill { errand, stage: Stage::Looking { waiters, tier, name, record } });
             return;
@@ -72,7 +81,7 @@ impl<C: Chunk> Engine<C> {
 
     fn promise(&self, tier: ByteTier, key: CacheKey) -> Promise {
         match tier.index {
-            IndexKeeper::Tier => Promise::AskIt,
+            IndexKeeper::Tier | IndexKeeper::Durable { .. } => Promise::AskIt,
             IndexKeeper::Engine { .. } => match self.indexed(tier.id, key) {
                 Some(indexed) if indexed.freshness.is_fresh(self.now) => Promise::Indexed(indexed.name),
                 Some(Indexed { name, when_stale: WhenStale::MayHelp, .. }) => Promise::Indexed(name),
@@ -91,12 +100,12 @@ impl<C: Chunk> Engine<C> {
                 Length::Unknown => true,
             };
         if !agrees {
-            self.effect(Effect::Release { tier: tier.id, record: record_id });
+            self.release(tier.id, record_id);
             self.forget_indexed(tier.id, errand.at(), record.name, Removal::Lost);
             return self.look_further(fill_id, errand, waiters, tier.id);
         }
         if self.floors.covers(errand.target, freshness.born(self.now, self.wall())) {
-            self.effect(Effect::Release { tier: tier.id, record: record_id });
+            self.release(tier.id, record_id);
             return self.look_further(fill_id, errand, waiters, tier.id);
         }
         let (tier_id, staleness) = (tier.id, Staleness::of(&self.config.policy, &record.head));
