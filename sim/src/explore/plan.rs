@@ -45,6 +45,8 @@ pub(super) struct Work {
     pub herd: PerMille,
     /// Requests that go around the cache.
     pub around: PerMille,
+    /// Requests for a head, for parts, or under a condition.
+    pub special: PerMille,
     /// Requests with which a new version is published.
     pub publish: PerMille,
     /// Versions that may not be stored.
@@ -211,6 +213,7 @@ fn work(draw: Draw, requests: u32, size_max: u64) -> Work {
         gap: Duration::from_micros(draw.of("work.gap", &[100, 5_000, 50_000, 1_000_000])),
         herd: PerMille(draw.of("work.herd", &[0, 300, 900])),
         around: PerMille(draw.of("work.around", &[0, 0, 50])),
+        special: PerMille(draw.of("work.special", &[0, 100, 500])),
         publish: PerMille(draw.of("work.publish", &[0, 20, 200])),
         unstorable: PerMille(draw.of("work.unstorable", &[0, 100, 700])),
         chunked: PerMille(draw.of("work.chunked", &[0, 500, 1_000])),
