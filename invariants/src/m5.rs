@@ -86,6 +86,7 @@ impl ExactAccounts {
             | Event::TierFailed { .. }
             | Event::PurgeBegan { .. }
             | Event::PurgeEnded { .. }
+            | Event::FoundUncacheable { .. }
             | Event::LateAnswer { .. } => return Ok(()),
         };
         if matches!(tier, TierId::L1 | TierId::L3) {

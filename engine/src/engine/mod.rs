@@ -19,6 +19,7 @@ mod reading;
 mod resident;
 mod serving;
 mod storing;
+mod uncacheable;
 mod variants;
 
 pub use auditing::Audit;
@@ -51,6 +52,7 @@ use promoting::Promoting;
 use purging::{Deletion, Floors, Purge};
 use reading::OpenRecord;
 use storing::Indexed;
+use uncacheable::Uncacheable;
 use variants::Variants;
 
 /// Why the engine wants to be woken.
@@ -96,6 +98,8 @@ pub struct Engine<C: Chunk> {
     /// Hits below L0.
     hits: Hits,
     variants: Variants,
+    /// Keys whose requests share no fetch.
+    uncacheable: Uncacheable,
     purges: BTreeMap<PurgeId, Purge>,
     floors: Floors,
 
@@ -198,6 +202,7 @@ impl<C: Chunk> Engine<C> {
             promoted: BTreeMap::new(),
             hits: Hits::default(),
             variants: Variants::default(),
+            uncacheable: Uncacheable::default(),
             purges: BTreeMap::new(),
             floors: Floors::default(),
             pending: BTreeMap::new(),

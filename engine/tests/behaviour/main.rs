@@ -12,4 +12,5 @@ mod purge;
 mod residence;
 mod revalidation;
 mod rig;
+mod uncacheable;
 mod variants;

@@ -186,6 +186,7 @@ fn raw_config(draw: Draw, size_max: u64, has_l1: bool, has_l2: bool) -> RawConfi
         collapse: RawCollapse {
             waiters_max: draw.of("collapse.waiters_max", &[2, 10_000, 10_000, 10_000]),
             fills_max: draw.of("collapse.fills_max", &[2, 1_024, 1_024, 1_024, 1_024]),
+            uncacheable_s: draw.of("collapse.uncacheable_s", &[0, 1, 60]),
         },
         http: RawHttp {
             stale_if_error_s: draw.of("http.stale_if_error_s", &[0, 1, 3]),

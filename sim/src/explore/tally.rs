@@ -133,6 +133,7 @@ const fn event_name(event: &Event) -> &'static str {
         Event::TierFailed { .. } => "tier failed",
         Event::PurgeBegan { .. } => "purge began",
         Event::PurgeEnded { .. } => "purge ended",
+        Event::FoundUncacheable { .. } => "found uncacheable",
         Event::LateAnswer { .. } => "late answer",
     }
 }
