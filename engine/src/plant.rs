@@ -12,11 +12,15 @@ pub enum Fault {
     T5,
     /// A purge does not stop what began before it.
     F1,
+    /// Who loses the race for a key in the durable tier deletes the winner's blob.
+    T8,
+    /// Whoever was first in the durable tier has won for ever, expired or not.
+    F6,
 }
 
 impl Fault {
     /// Every fault that can be planted.
-    pub const ALL: [Self; 3] = [Self::T3, Self::T5, Self::F1];
+    pub const ALL: [Self; 5] = [Self::T3, Self::T5, Self::F1, Self::T8, Self::F6];
 
     /// Its row in `docs/failures.md`.
     pub const fn as_str(self) -> &'static str {
@@ -24,6 +28,8 @@ impl Fault {
             Self::T3 => "T3",
             Self::T5 => "T5",
             Self::F1 => "F1",
+            Self::T8 => "T8",
+            Self::F6 => "F6",
         }
     }
 
@@ -33,6 +39,8 @@ impl Fault {
             Self::T3 => "a fetch that broke off looks like one that ended",
             Self::T5 => "a lane that lost a chunk carries on and commits",
             Self::F1 => "a purge does not stop what began before it",
+            Self::T8 => "who loses the race for a key in L3 deletes the winner's blob",
+            Self::F6 => "who was first in L3 has won for ever, expired or not",
         }
     }
 }

@@ -71,6 +71,11 @@ impl Lifetimes {
             | Event::PurgeBegan { .. }
             | Event::PurgeEnded { .. }
             | Event::FoundUncacheable { .. }
+            | Event::Filled { .. }
+            | Event::DurableMissed { .. }
+            | Event::UploadEnded { .. }
+            | Event::Corrupt { .. }
+            | Event::Swept { .. }
             | Event::LateAnswer { .. } => {}
         }
     }

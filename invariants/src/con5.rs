@@ -109,6 +109,11 @@ impl OneFetch {
             | Event::TierFailed { .. }
             | Event::PurgeEnded { .. }
             | Event::FoundUncacheable { .. }
+            | Event::Filled { .. }
+            | Event::DurableMissed { .. }
+            | Event::UploadEnded { .. }
+            | Event::Corrupt { .. }
+            | Event::Swept { .. }
             | Event::LateAnswer { .. } => {}
         }
         Ok(())

@@ -87,6 +87,11 @@ impl ExactAccounts {
             | Event::PurgeBegan { .. }
             | Event::PurgeEnded { .. }
             | Event::FoundUncacheable { .. }
+            | Event::Filled { .. }
+            | Event::DurableMissed { .. }
+            | Event::UploadEnded { .. }
+            | Event::Corrupt { .. }
+            | Event::Swept { .. }
             | Event::LateAnswer { .. } => return Ok(()),
         };
         if matches!(tier, TierId::L1 | TierId::L3) {

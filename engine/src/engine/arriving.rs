@@ -68,6 +68,7 @@ impl<C: Chunk> Engine<C> {
             reason,
             stored,
             behind: None,
+            glimpse: None,
         };
         self.look(fill, errand, Vec::from([request]), 0);
     }
@@ -228,6 +229,7 @@ impl<C: Chunk> Engine<C> {
                 if let Some(op) = read {
                     self.pending.remove(&op);
                 }
+                self.forget_digest(request);
                 if let Some(promotion) = promotion {
                     self.abandon_promotion(promotion);
                 }

@@ -62,8 +62,13 @@ impl<C: Chunk> Engine<C> {
                 Promise::Absent => continue,
             };
             let record = RecordId(self.ids.mint());
-            let op = self.operation(Pending::Lookup(fill_id));
-            self.effect(Effect::Lookup { op, tier: tier.id, record, key: errand.key, name });
+            match tier.index {
+                IndexKeeper::Engine { .. } | IndexKeeper::Tier => {
+                    let op = self.operation(Pending::Lookup(fill_id));
+                    self.effect(Effect::Lookup { op, tier: tier.id, record, key: errand.key, name });
+                }
+                IndexKeeper::Durable { .. } => self.look_in_durable(fill_id, errand.key),
+            }
             self.fills
                 .insert(fill_id, Fill { errand, stage: Stage::Looking { waiters, tier, name, record } });
             return;
@@ -73,7 +78,7 @@ impl<C: Chunk> Engine<C> {
 
     fn promise(&self, tier: ByteTier, key: CacheKey) -> Promise {
         match tier.index {
-            IndexKeeper::Tier => Promise::AskIt,
+            IndexKeeper::Tier | IndexKeeper::Durable { .. } => Promise::AskIt,
             IndexKeeper::Engine { .. } => match self.indexed(tier.id, key) {
                 Some(indexed) if indexed.freshness.is_fresh(self.now) => Promise::Indexed(indexed.name),
                 Some(Indexed { name, when_stale: WhenStale::MayHelp, .. }) => Promise::Indexed(name),
@@ -92,12 +97,12 @@ impl<C: Chunk> Engine<C> {
                 Length::Unknown => true,
             };
         if !agrees {
-            self.effect(Effect::Release { tier: tier.id, record: record_id });
+            self.release(tier.id, record_id);
             self.forget_indexed(tier.id, errand.key, record.name, Removal::Lost);
             return self.look_further(fill_id, errand, waiters, tier.id);
         }
         if self.floors.covers(errand.key, freshness.born(self.now, self.wall())) {
-            self.effect(Effect::Release { tier: tier.id, record: record_id });
+            self.release(tier.id, record_id);
             return self.look_further(fill_id, errand, waiters, tier.id);
         }
         let (tier_id, staleness) = (tier.id, Staleness::of(&self.config.policy, &record.head));

@@ -9,6 +9,7 @@ mod arriving;
 mod asking;
 mod auditing;
 mod copying;
+mod durable;
 mod fetching;
 mod freshening;
 mod lanes;
@@ -46,6 +47,7 @@ use alloc::{
     sync::Arc,
     vec::Vec,
 };
+use durable::{Durable, Work};
 use freshening::Freshen;
 use lanes::OpenLane;
 use promoting::Promoting;
@@ -60,6 +62,10 @@ use variants::Variants;
 pub enum WakeReason {
     /// A lane may have stalled.
     LaneStall,
+    /// The lease of an upload into the durable tier is to be renewed.
+    LeaseRenewal,
+    /// It is time for a round of the durable tier's collector.
+    Collection,
 }
 
 /// One slice of the key space: every decision about it.
@@ -100,6 +106,8 @@ pub struct Engine<C: Chunk> {
     variants: Variants,
     /// Keys whose requests share no fetch.
     uncacheable: Uncacheable,
+    /// L3, if there is one.
+    durable: Option<Durable<C>>,
     purges: BTreeMap<PurgeId, Purge>,
     floors: Floors,
 
@@ -166,6 +174,7 @@ enum Pending {
     Lane(WriterId),
     Freshen(Freshen),
     Delete(Deletion),
+    Durable(Work),
 }
 
 impl<C: Chunk> Engine<C> {
@@ -179,9 +188,10 @@ impl<C: Chunk> Engine<C> {
                 IndexKeeper::Engine { capacity, eviction } => {
                     indexes.push((tier.id, Space::new(capacity, eviction, &mut salts)));
                 }
-                IndexKeeper::Tier => {}
+                IndexKeeper::Tier | IndexKeeper::Durable { .. } => {}
             }
         }
+        let durable = Durable::of(&config, now);
         Self {
             config,
             now,
@@ -203,6 +213,7 @@ impl<C: Chunk> Engine<C> {
             hits: Hits::default(),
             variants: Variants::default(),
             uncacheable: Uncacheable::default(),
+            durable,
             purges: BTreeMap::new(),
             floors: Floors::default(),
             pending: BTreeMap::new(),
@@ -247,7 +258,8 @@ impl<C: Chunk> Engine<C> {
             | Input::Freshened { op, .. }
             | Input::WriteFailed { op }
             | Input::Deleted { op, .. }
-            | Input::DeleteFailed { op } => match self.pending.remove(&op) {
+            | Input::DeleteFailed { op }
+            | Input::DurableTold { op, .. } => match self.pending.remove(&op) {
                 Some(pending) => self.on_answer(pending, input),
                 None => self.events.push_back(Event::LateAnswer { op }),
             },
@@ -279,6 +291,7 @@ impl<C: Chunk> Engine<C> {
                 self.on_deleted(op, deletion, existed)
             }
             (Pending::Delete(deletion), Input::DeleteFailed { op }) => self.on_delete_failed(op, deletion),
+            (Pending::Durable(work), Input::DurableTold { told, .. }) => self.on_durable_told(work, told),
             (pending, input) => panic!("the answer rule: {input:?} does not answer {pending:?}"),
         }
     }
@@ -295,7 +308,9 @@ impl<C: Chunk> Engine<C> {
 
     /// When to call [`Engine::handle`] with [`Input::Wake`], and why.
     pub fn poll_wake(&self) -> Option<(Instant, WakeReason)> {
-        self.stalls.first().map(|(at, _)| (*at, WakeReason::LaneStall))
+        let stall = self.stalls.first().map(|(at, _)| (*at, WakeReason::LaneStall));
+        let durable = self.durable.as_ref().and_then(Durable::wake);
+        [stall, durable].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// The fast door: a fresh L0 hit. It queues nothing, allocates nothing and copies nothing; it counts as a use.

@@ -15,6 +15,7 @@ pub(crate) use window::Window;
 
 use crate::{
     config::ByteTier,
+    durable::Seen,
     head::{Head, Length, RequestHead},
     id::{OpId, OriginId, RecordId, RecordName, RequestId, WriterId},
     key::CacheKey,
@@ -53,6 +54,15 @@ pub(crate) struct Errand<C> {
     pub(crate) stored: Option<Stored<C>>,
     /// The request of a fill that goes on though nobody waits for it: a revalidation behind a client's back.
     pub(crate) behind: Option<Arc<RequestHead>>,
+    /// What the durable tier's index said before the fetch. Without it nothing is stored there.
+    pub(crate) glimpse: Option<Glimpse>,
+}
+
+/// What a durable lookup saw, and when.
+#[derive(Clone, Debug)]
+pub(crate) struct Glimpse {
+    pub(crate) seen: Seen,
+    pub(crate) at: Instant,
 }
 
 /// Who may join a fill, and whether it may be stored.
