@@ -92,6 +92,7 @@ impl<C: Chunk> Engine<C> {
             purge.commits = self.close_fills(key);
             purge.commits.extend(self.close_promotions(key));
         }
+        self.uncacheable.forget(key);
         let stored = self.variants.of(key);
         let sum = |sizes: Vec<ByteCount>| sizes.into_iter().reduce(|sum, size| sum.plus(size.0));
         if self.memory.is_some() {
