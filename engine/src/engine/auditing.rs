@@ -1,6 +1,6 @@
 //! The engine counts itself: what is open, and whether every total is the sum of its parts.
 
-use super::Engine;
+use super::{Engine, caring::Waiter};
 use crate::{
     chunk::Chunk,
     fill::{Source, Stage},
@@ -23,6 +23,8 @@ pub struct Audit {
     pub records: usize,
     /// Purges without an end.
     pub purges: usize,
+    /// Rights to ask a tier or an origin that were not given back.
+    pub permits: u64,
     /// Timers that are set.
     pub timers: usize,
     /// Bytes of bodies in progress held in memory.
@@ -45,6 +47,7 @@ impl Audit {
             writers: self.writers + other.writers,
             records: self.records + other.records,
             purges: self.purges + other.purges,
+            permits: self.permits + other.permits,
             timers: self.timers + other.timers,
             window_bytes: self.window_bytes + other.window_bytes,
         }
@@ -68,7 +71,7 @@ impl<C: Chunk> Engine<C> {
         for fill in self.fills.values() {
             match &fill.stage {
                 Stage::Looking { .. } => {}
-                Stage::Asking { .. } => fetches += 1,
+                Stage::Asking { .. } | Stage::Resting { .. } => fetches += 1,
                 Stage::Streaming(stream) => {
                     fetches += usize::from(stream.source != Source::Ended);
                     window_bytes += stream.window.held();
@@ -78,6 +81,16 @@ impl<C: Chunk> Engine<C> {
         assert_eq!(fetches, self.fetches, "the count of fetches is not that of the fills");
         let readers: usize = self.records.values().map(|record| record.readers).sum();
         assert!(readers <= self.requests.len(), "{readers} readers among {} requests", self.requests.len());
+        let permits = self.caring.permits();
+        let held = self.pending.values().filter(|open| open.held.is_some()).count();
+        assert_eq!(permits, held as u64, "the permits that are out are not those of the open operations");
+        for waiter in self.caring.deadlines.known() {
+            let is_known = match waiter {
+                Waiter::Fill(fill) => self.fills.contains_key(&fill),
+                Waiter::Reader(request) => self.requests.contains_key(&request),
+            };
+            assert!(is_known, "{waiter:?} has a deadline but does not exist");
+        }
         for fill in self.flights.values() {
             assert!(self.fills.contains_key(fill), "{fill:?} can be joined but does not exist");
         }
@@ -89,7 +102,8 @@ impl<C: Chunk> Engine<C> {
             writers: self.lanes.len(),
             records: self.records.len(),
             purges: self.purges.len(),
-            timers: self.stalls.len(),
+            permits,
+            timers: self.stalls.len() + self.caring.timers(),
             window_bytes,
         }
     }

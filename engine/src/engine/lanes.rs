@@ -69,7 +69,15 @@ impl<C: Chunk> Engine<C> {
         assert!(!open.lane.is_committing(), "{writer:?} is given up while its tier publishes it");
         let (tier, key) = (open.lane.tier, open.key);
         if let Some(op) = open.lane.drop_it() {
-            self.pending.remove(&op);
+            match why {
+                LaneEnd::Stalled => self.give_up(op),
+                LaneEnd::OverGate
+                | LaneEnd::Full
+                | LaneEnd::TierFailed
+                | LaneEnd::TierSkipped
+                | LaneEnd::Abandoned
+                | LaneEnd::Superseded => self.forget(op),
+            }
         }
         self.event(Event::LaneDropped { tier, key, why });
     }
@@ -119,7 +127,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// Drops every lane whose tier has taken too long.
-    pub(super) fn on_wake(&mut self) {
+    pub(super) fn on_lanes_stalled(&mut self) {
         let mut stalled = Vec::new();
         while let Some((_, writer)) = self.stalls.first().copied().filter(|(at, _)| *at <= self.now) {
             self.drop_lane(writer, LaneEnd::Stalled);
@@ -151,7 +159,10 @@ impl<C: Chunk> Engine<C> {
         match lane.next() {
             Next::Nothing => {}
             Next::Open => {
-                let op = self.operation(Pending::Lane(writer));
+                let Some(held) = self.admit_tier(tier, TierOperation::Write) else {
+                    return self.drop_lane(writer, LaneEnd::TierSkipped);
+                };
+                let op = self.operation_with(Pending::Lane(writer), Some(held));
                 self.open_lane(writer).on_asked_to_open(op);
                 let key = self.lanes[&writer].key;
                 self.effect(Effect::Open { op, tier, writer, key, name });

@@ -4,17 +4,18 @@
 //! the disk. A tier that fails is skipped (C1). While a purge of the key is under way no byte tier is asked: it may
 //! still hold what is being removed.
 
-use super::{Demand, Engine, OpenRecord, Pending, Progress};
+use super::{Demand, Engine, OpenRecord, Pending, Progress, caring::Waiter};
 use crate::{
+    care::deadline::Phase,
     chunk::Chunk,
     config::{ByteTier, IndexKeeper},
     effect::{Effect, Outcome, Reply, ReplyBody},
     event::{Event, TierOperation},
     fill::{Errand, Fill, Sharing, Stage},
     head::{Length, Method},
-    id::{FillId, RecordId, RecordName, RequestId, TierId},
+    id::{FillId, OpId, RecordId, RecordName, RequestId, TierId},
     key::CacheKey,
-    reason::{End, MissReason, Removal},
+    reason::{End, Late, MissReason, Removal},
     record::{Freshness, Record},
     rules::Staleness,
 };
@@ -55,11 +56,17 @@ impl<C: Chunk> Engine<C> {
                 }
                 Promise::Absent => continue,
             };
+            let Some(held) = self.admit_tier(tier.id, TierOperation::Lookup) else {
+                errand.reason = MissReason::TierFailed;
+                continue;
+            };
             let record = RecordId(self.ids.mint());
-            let op = self.operation(Pending::Lookup(fill_id));
+            let op = self.operation_with(Pending::Lookup(fill_id), Some(held));
             self.effect(Effect::Lookup { op, tier: tier.id, record, key: errand.key, name });
             self.fills
-                .insert(fill_id, Fill { errand, stage: Stage::Looking { waiters, tier, name, record } });
+                .insert(fill_id, Fill { errand, stage: Stage::Looking { waiters, op, tier, name, record } });
+            self.answer_by(fill_id);
+            self.caring.deadlines.enter(self.now, Waiter::Fill(fill_id), Phase::Lookup);
             return;
         }
         self.ask_origin(fill_id, errand, waiters, 0);
@@ -99,6 +106,7 @@ impl<C: Chunk> Engine<C> {
             return self.look_further(fill_id, errand, waiters, tier.id);
         }
         self.end_flight(errand.key, fill_id);
+        self.caring.deadlines.end(Waiter::Fill(fill_id));
         self.use_indexed(tier.id, errand.key);
         self.begin_reading(&errand, tier, record_id, &record, freshness, waiters);
     }
@@ -166,6 +174,23 @@ impl<C: Chunk> Engine<C> {
         self.look_further(fill_id, errand, looked.waiters, looked.tier.id);
     }
 
+    /// A tier did not answer in time, and the walk goes on without it. The record that it may still open is released: the
+    /// driver passes that on once the lookup is over.
+    pub(super) fn on_lookup_late(&mut self, fill_id: FillId) {
+        let (errand, waiters, tier) = self.give_up_lookup(fill_id);
+        self.event(Event::DeadlineMissed { key: errand.target, what: Late::Lookup(tier) });
+        let errand = Errand { reason: MissReason::TierFailed, ..errand };
+        self.look_further(fill_id, errand, waiters, tier);
+    }
+
+    /// Stops waiting for a tier's answer to a lookup.
+    pub(super) fn give_up_lookup(&mut self, fill_id: FillId) -> (Errand<C>, Vec<RequestId>, TierId) {
+        let (errand, Looked { waiters, op, tier, record, .. }) = self.take_lookup(fill_id);
+        self.give_up(op);
+        self.effect(Effect::Release { tier: tier.id, record });
+        (errand, waiters, tier.id)
+    }
+
     fn look_further(&mut self, fill_id: FillId, errand: Errand<C>, waiters: Vec<RequestId>, after: TierId) {
         let asked = self.config.tiers.iter().position(|tier| tier.id == after);
         self.look(fill_id, errand, waiters, asked.map_or(0, |asked| asked + 1));
@@ -174,10 +199,10 @@ impl<C: Chunk> Engine<C> {
     fn take_lookup(&mut self, fill_id: FillId) -> (Errand<C>, Looked) {
         let fill = self.fills.remove(&fill_id).expect("a lookup's fill waits for its answer");
         match fill.stage {
-            Stage::Looking { waiters, tier, name, record } => {
-                (fill.errand, Looked { waiters, tier, name, record })
+            Stage::Looking { waiters, op, tier, name, record } => {
+                (fill.errand, Looked { waiters, op, tier, name, record })
             }
-            Stage::Asking { .. } | Stage::Streaming(_) => {
+            Stage::Asking { .. } | Stage::Resting { .. } | Stage::Streaming(_) => {
                 unreachable!("a lookup was answered after the walk")
             }
         }
@@ -187,6 +212,7 @@ impl<C: Chunk> Engine<C> {
 /// A lookup that was answered.
 struct Looked {
     waiters: Vec<RequestId>,
+    op: OpId,
     tier: ByteTier,
     name: Option<RecordName>,
     record: RecordId,

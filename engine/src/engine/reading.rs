@@ -1,12 +1,13 @@
 //! From a tier to those who read: stored records, and what has left a fill's window.
 
-use super::{Demand, Engine, Pending, Progress};
+use super::{Demand, Engine, Progress, caring::Waiter, racing::ReadStep};
 use crate::{
+    care::hedge::Answer,
     chunk::Chunk,
     effect::{Effect, ReadSource},
     event::{Event, TierOperation},
     fill::Stage,
-    id::{FillId, RecordId, RecordName, RequestId, TierId},
+    id::{FillId, OpId, RecordId, RecordName, RequestId, TierId},
     key::CacheKey,
     reason::{AbortReason, End, Removal},
     units::ByteCount,
@@ -26,15 +27,20 @@ impl<C: Chunk> Engine<C> {
     /// Asks the tier for the next bytes that a reader waits for.
     pub(super) fn read_on(&mut self, request: RequestId) {
         let read_size = self.config.read_size;
-        let op = self.operation(Pending::Read(request));
-        let reader = self.requests.get_mut(&request).expect("the caller found the request");
+        let reader = &self.requests[&request];
         let offset = reader.sent;
-        let Progress::Reading { record, length, read, .. } = &mut reader.progress else {
+        let Progress::Reading { record, length, .. } = reader.progress else {
             unreachable!("{request:?} reads a record but is {:?}", reader.progress);
         };
-        *read = Some(op);
-        let (tier, source) = (self.records[record].tier, ReadSource::Record(*record));
-        let length_max = read_size.min(*length - offset);
+        let tier = self.records[&record].tier;
+        let op = self.begin_read(request, tier);
+        let race = self.begin_race(request, tier, op);
+        if let Some(Progress::Reading { read, .. }) =
+            self.requests.get_mut(&request).map(|reader| &mut reader.progress)
+        {
+            *read = Some(race);
+        }
+        let (source, length_max) = (ReadSource::Record(record), read_size.min(length - offset));
         self.effect(Effect::Read { op, tier, source, offset, length_max });
     }
 
@@ -56,7 +62,7 @@ impl<C: Chunk> Engine<C> {
             return self.finish(request, End::Aborted(AbortReason::TierRead(tier)));
         };
         let length_max = self.config.read_size.min(readable.min(base) - position);
-        let op = self.operation(Pending::Read(request));
+        let op = self.begin_read(request, tier);
         let follower = self.requests.get_mut(&request).expect("followers are requests that have not ended");
         let Progress::Following { rereading, .. } = &mut follower.progress else {
             unreachable!("{request:?} follows {fill_id:?} but is {:?}", follower.progress);
@@ -71,8 +77,10 @@ impl<C: Chunk> Engine<C> {
         });
     }
 
-    pub(super) fn on_body_read(&mut self, request: RequestId, chunk: C) {
+    pub(super) fn on_body_read(&mut self, request: RequestId, op: OpId, chunk: C) {
         assert!(chunk.size() > 0, "the answer rule: an empty read for {request:?}");
+        let step = self.on_read_answered(request, op, Answer::Given);
+        assert!(step == ReadStep::Over, "an answer decides a read, but {request:?}'s goes on");
         let reader = self.requests.get_mut(&request).expect("a read is forgotten with its request");
         match &mut reader.progress {
             Progress::Waiting(_) => unreachable!("{request:?} reads before it was served"),
@@ -85,8 +93,7 @@ impl<C: Chunk> Engine<C> {
                 self.stream(fill).followers.move_to(request, position);
                 self.pump(fill);
             }
-            Progress::Reading { length, demand, read, promotion, .. } => {
-                *read = None;
+            Progress::Reading { length, demand, promotion, .. } => {
                 *demand = Demand::None;
                 let position = reader.sent + chunk.size();
                 assert!(
@@ -105,7 +112,10 @@ impl<C: Chunk> Engine<C> {
         }
     }
 
-    pub(super) fn on_read_failed(&mut self, request: RequestId) {
+    pub(super) fn on_read_failed(&mut self, request: RequestId, op: OpId) {
+        if let ReadStep::GoesOn(tier) = self.on_read_answered(request, op, Answer::Failed) {
+            return self.event(Event::TierFailed { tier, operation: TierOperation::Read });
+        }
         let reader = self.requests.get_mut(&request).expect("a read is forgotten with its request");
         match &mut reader.progress {
             Progress::Waiting(_) => unreachable!("{request:?} reads before it was served"),
@@ -118,8 +128,7 @@ impl<C: Chunk> Engine<C> {
                 self.event(Event::TierFailed { tier, operation: TierOperation::Read });
                 self.pump(fill);
             }
-            Progress::Reading { record, read, .. } => {
-                *read = None;
+            Progress::Reading { record, .. } => {
                 let OpenRecord { tier, key, name, .. } = self.records[record];
                 self.event(Event::TierFailed { tier, operation: TierOperation::Read });
                 self.forget_indexed(tier, key, name, Removal::Lost);
@@ -163,7 +172,8 @@ impl<C: Chunk> Engine<C> {
         match &mut follower.progress {
             Progress::Following { rereading, .. } => {
                 if let Some((op, _)) = rereading.take() {
-                    self.pending.remove(&op);
+                    self.forget(op);
+                    self.caring.deadlines.end(Waiter::Reader(request));
                 }
             }
             Progress::Waiting(_) | Progress::Reading { .. } => {}

@@ -2,6 +2,7 @@
 
 mod attach;
 mod bodies;
+mod care;
 mod collapse;
 mod door;
 mod gates;

@@ -3,7 +3,7 @@
 //! A campaign in which a planned trouble never hit has proved nothing about it, and says so.
 
 use std::collections::BTreeMap;
-use tiergate_engine::{Event, TierId};
+use tiergate_engine::{Event, Late, Standing, TierId};
 
 /// A trouble that hit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -131,6 +131,22 @@ const fn event_name(event: &Event) -> &'static str {
         Event::Resident { .. } => "resident",
         Event::Recovered { .. } => "recovered",
         Event::TierFailed { .. } => "tier failed",
+        Event::TierSkipped { .. } => "tier skipped",
+        Event::BreakerChanged { standing, .. } => match standing {
+            Standing::Closed => "breaker closed",
+            Standing::Open { .. } => "breaker opened",
+            Standing::HalfOpen => "breaker half-open",
+        },
+        Event::Retried { .. } => "retried",
+        Event::GaveUp { .. } => "gave up",
+        Event::DeadlineMissed { what, .. } => match what {
+            Late::Lookup(_) => "lookup late",
+            Late::Head => "head late",
+            Late::Answer => "answer late",
+            Late::Chunk => "chunk late",
+            Late::Read(_) => "read late",
+        },
+        Event::Hedged { .. } => "hedged",
         Event::PurgeBegan { .. } => "purge began",
         Event::PurgeEnded { .. } => "purge ended",
         Event::LateAnswer { .. } => "late answer",

@@ -153,6 +153,8 @@ impl World {
         self.queue.schedule(end, Step::Heal);
         self.run_out()?;
         for edge in 0..self.plan.edges {
+            // Whatever is left alone when the world heals is asked again after this.
+            self.now = self.now.after(self.plan.rest_max);
             for object in 0..self.origin.objects.len() {
                 self.ask_after_healing(edge, object);
                 self.run_out()?;
