@@ -18,6 +18,9 @@ pub trait Chunk: Clone + Debug {
     /// Its first `size` bytes. `size` is at most [`Chunk::size`].
     fn take(&self, size: u64) -> Self;
 
+    /// Bytes that the engine itself wrote: what stands between the parts of a multipart answer.
+    fn text(text: &str) -> Self;
+
     /// The same bytes in as few pieces and as little memory as this kind of chunk can. Called once, when a body
     /// becomes resident in L0.
     fn compact(pieces: Vec<Self>) -> Vec<Self>;
@@ -35,6 +38,10 @@ impl Chunk for Bytes {
 
     fn take(&self, size: u64) -> Self {
         self.slice(..usize::try_from(size).unwrap_or(usize::MAX))
+    }
+
+    fn text(text: &str) -> Self {
+        Self::copy_from_slice(text.as_bytes())
     }
 
     /// Copies into buffers of the exact size, so that a small resident body never holds a large receive buffer.
@@ -62,6 +69,9 @@ pub struct Symbol {
 }
 
 impl Symbol {
+    /// The object number of what the engine itself wrote.
+    pub const TEXT: u64 = u64::MAX - 1;
+
     /// This span followed by `next`, when both are of one version and touch.
     pub fn joined(self, next: Self) -> Option<Self> {
         let touches = self.object == next.object
@@ -82,6 +92,10 @@ impl Chunk for Symbol {
 
     fn take(&self, size: u64) -> Self {
         Self { size, ..*self }
+    }
+
+    fn text(text: &str) -> Self {
+        Self { object: Self::TEXT, version: 0, offset: 0, size: text.len() as u64 }
     }
 
     fn compact(pieces: Vec<Self>) -> Vec<Self> {

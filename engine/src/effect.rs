@@ -113,6 +113,16 @@ pub enum Effect<C> {
         /// Which record.
         writer: WriterId,
     },
+    /// Replace head and freshness beside the body of exactly the record that `record` names, whole or not at all; the body
+    /// stays. Never makes a record, and never brings one back. Answer `Freshened` or `WriteFailed`.
+    Freshen {
+        /// To be answered.
+        op: OpId,
+        /// Where.
+        tier: TierId,
+        /// What to keep beside the body from now on. Key, name and length are those of the stored record.
+        record: Arc<Record>,
+    },
     /// Remove a record, or all that a key has. Answer `Deleted` or `DeleteFailed`.
     Delete {
         /// To be answered.
@@ -167,6 +177,17 @@ pub enum Effect<C> {
         /// What was seen in each tier.
         report: Vec<(TierId, PurgeOutcome)>,
     },
+}
+
+/// What a tier did with an [`Effect::Freshen`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshening {
+    /// The record has the new head and freshness.
+    Done,
+    /// The record is younger than that already, or changed meanwhile: it stays as it is (failure F3).
+    Overtaken,
+    /// There is no record of that name.
+    Absent,
 }
 
 /// What a [`Effect::Read`] reads.

@@ -1,6 +1,7 @@
 //! What the world tells the engine.
 
 use crate::{
+    effect::Freshening,
     head::{Head, RequestHead},
     id::{OpId, OriginId, PurgeId, RequestId, TierId},
     key::CacheKey,
@@ -134,7 +135,14 @@ pub enum Input<C> {
         /// The commit.
         op: OpId,
     },
-    /// The tier refused. Answers `Open`, `Write` or `Commit`.
+    /// The tier has dealt with a new head. Answers `Freshen`.
+    Freshened {
+        /// The freshening.
+        op: OpId,
+        /// What became of it.
+        freshening: Freshening,
+    },
+    /// The tier refused. Answers `Open`, `Write`, `Commit` or `Freshen`.
     WriteFailed {
         /// Which.
         op: OpId,

@@ -47,7 +47,7 @@ pub use config::{
     Config, ConfigError, Eviction, OnAbandon, Promotion, RawCollapse, RawConfig, RawDiskTier, RawFill,
     RawHttp, RawMemoryTier, RawPromotion, RawSharedTier,
 };
-pub use effect::{Effect, Outcome, PurgeOutcome, ReadSource, Reply, ReplyBody, StaleUse};
+pub use effect::{Effect, Freshening, Outcome, PurgeOutcome, ReadSource, Reply, ReplyBody, StaleUse};
 pub use engine::{Audit, Engine, WakeReason};
 pub use event::{Event, FetchEnd, Purpose, TierOperation};
 pub use head::{Fields, Head, Length, Method, RequestHead};

@@ -1,6 +1,12 @@
 //! What L0 holds.
 
-use crate::{chunk::Chunk, head::Head, record::Freshness, rules::Staleness, units::ByteCount};
+use crate::{
+    chunk::Chunk,
+    head::Head,
+    record::Freshness,
+    rules::{Piece, Staleness},
+    units::ByteCount,
+};
 use alloc::{sync::Arc, vec::Vec};
 
 /// One response in memory, whole. Shared by the tier and by everybody who is sending it: eviction takes it out of the
@@ -20,10 +26,23 @@ pub struct Resident<C> {
 }
 
 impl<C: Chunk> Resident<C> {
-    /// `length` bytes of the body from `first` on, under another head.
-    pub(crate) fn part(&self, head: Head, first: u64, length: u64) -> Self {
+    /// These pieces of the body, under another head.
+    pub(crate) fn share(&self, head: Head, pieces: &[Piece]) -> Self {
         let mut chunks = Vec::new();
-        let (mut skip, mut left) = (first, length);
+        for piece in pieces {
+            match piece {
+                Piece::Text(text) => chunks.push(C::text(text)),
+                Piece::Bytes { first, count } => self.cut(*first, *count, &mut chunks),
+            }
+        }
+        let length = ByteCount(pieces.iter().fold(0, |sum, piece| sum + piece.size()));
+        let (freshness, staleness) = (self.freshness, self.staleness);
+        Self { head: Arc::new(head), chunks, length, freshness, staleness }
+    }
+
+    /// Adds `count` bytes of the body, from `first` on, to `chunks`.
+    fn cut(&self, first: u64, count: u64, chunks: &mut Vec<C>) {
+        let (mut skip, mut left) = (first, count);
         for chunk in &self.chunks {
             let size = chunk.size();
             if skip >= size {
@@ -36,7 +55,5 @@ impl<C: Chunk> Resident<C> {
                 chunks.push(piece);
             }
         }
-        let (freshness, staleness) = (self.freshness, self.staleness);
-        Self { head: Arc::new(head), chunks, length: ByteCount(length), freshness, staleness }
     }
 }

@@ -57,6 +57,11 @@ pub struct StoredFreshness {
 }
 
 impl StoredFreshness {
+    /// When the response was made: of two states of one record, the one that was made later is the newer.
+    pub fn born(&self) -> WallTime {
+        self.as_of.before(self.age_then)
+    }
+
     /// Back on the monotonic clock. A calendar that was set back does not make a response younger than it was.
     pub(crate) fn to_live(self, now: Instant, wall: WallTime) -> Freshness {
         let age_then = self.age_then.saturating_add(wall.since(self.as_of));

@@ -7,8 +7,8 @@ use crate::{
     config::OnAbandon,
     effect::{Outcome, StaleUse},
     event::Event,
-    fill::{Errand, Sharing, Source, Stage},
-    head::{Length, RequestHead},
+    fill::{Errand, Sharing, Source, Stage, Stored},
+    head::{Length, Method, RequestHead},
     id::{FillId, OriginId, RequestId, TierId},
     key::CacheKey,
     reason::{AbortReason, Bypass, End, MissReason, Refusal},
@@ -26,29 +26,30 @@ impl<C: Chunk> Engine<C> {
         ask: Arc<RequestHead>,
     ) {
         self.event(Event::Requested { request, key });
-        match rules::bypass(ask.method, ask.fields.iter()) {
-            None => {}
-            // What L0 holds whole it can give a part of; no part is ever fetched into the cache.
-            Some(Bypass::Range) if self.serve_part(request, key, &ask) => return,
-            Some(bypass) => return self.pass(request, bypass),
+        if let Some(bypass) = rules::bypass(ask.method, ask.fields.iter()) {
+            return self.pass(request, bypass);
         }
         let tier = TierId::L0;
         let variant = self.variants.key_for(key, &ask.fields);
         let (reason, stored) = match self.look_in_memory(variant, &ask) {
             FromMemory::Usable(resident) => {
                 self.event(Event::Hit { request, key, tier });
-                return self.serve_whole(request, key, &ask, &resident, Outcome::Hit { tier });
+                return self.serve_resident(request, key, &ask, &resident, Outcome::Hit { tier });
             }
             FromMemory::UsableMeanwhile(resident) => {
                 let why = StaleUse::WhileRevalidate;
                 self.event(Event::ServedStale { request, key, tier, why });
-                self.serve_whole(request, key, &ask, &resident, Outcome::Stale { tier, why });
+                self.serve_resident(request, key, &ask, &resident, Outcome::Stale { tier, why });
                 return self.revalidate_behind(variant, key, origin, ask, resident);
             }
-            FromMemory::AskFirst(resident) => (MissReason::Stale, Some(resident)),
+            FromMemory::AskFirst(resident) => (MissReason::Stale, Some(Stored::Resident(resident))),
             FromMemory::Absent => (MissReason::Absent, None),
         };
         if let Some(fill) = self.flights.get(&variant).copied() {
+            if let Some(kept) = self.usable_meanwhile(fill, &ask) {
+                self.wait(request, key, origin, &ask, fill);
+                return self.serve_meanwhile(&kept, key, request);
+            }
             if !self.is_spent(fill) {
                 return self.join(fill, request, key, origin, ask);
             }
@@ -100,7 +101,7 @@ impl<C: Chunk> Engine<C> {
         assert!(before.is_none(), "the driver used {request:?} twice");
     }
 
-    /// Joins a fill under way.
+    /// Joins a fill under way. Who wants a part has no use for one that is past the tiers.
     fn join(
         &mut self,
         fill_id: FillId,
@@ -109,6 +110,10 @@ impl<C: Chunk> Engine<C> {
         origin: OriginId,
         ask: Arc<RequestHead>,
     ) {
+        let is_looking = matches!(self.fills[&fill_id].stage, Stage::Looking { .. });
+        if !is_looking && ask.method == Method::Get && !rules::wants_whole(&ask) {
+            return self.pass(request, Bypass::Range);
+        }
         let fill = self.fills.get_mut(&fill_id).expect("flights name fills that exist");
         let reason = fill.errand.reason;
         if fill.stage.crowd() >= self.config.waiters_max {

@@ -8,12 +8,11 @@ use crate::{
     chunk::Chunk,
     event::{Event, FetchEnd},
     fill::{Errand, Fill, Sharing, Stage, Tries},
-    head::{Method, RequestHead},
+    head::{Head, Method, RequestHead},
     id::{FillId, RequestId},
     key::CacheKey,
-    memory::Resident,
     reason::{Bypass, MissReason, OriginFailure, Refusal},
-    rules::revalidate,
+    rules::{self, conditional, revalidate},
     units::ByteCount,
 };
 use alloc::{sync::Arc, vec::Vec};
@@ -23,7 +22,8 @@ use alloc::{sync::Arc, vec::Vec};
 const LEADERS_MAX: u32 = 2;
 
 impl<C: Chunk> Engine<C> {
-    /// Asks the origin for all who wait. HEAD requests do not wait for a fetch: they go around.
+    /// Asks the origin for all who wait for the whole. HEAD requests and those for parts go around: no part is ever
+    /// fetched for others.
     pub(super) fn ask_origin(
         &mut self,
         fill_id: FillId,
@@ -33,15 +33,16 @@ impl<C: Chunk> Engine<C> {
     ) {
         if failed == 0 {
             let (getters, passers): (Vec<_>, Vec<_>) =
-                waiters.iter().partition(|request| self.requests[request].ask.method == Method::Get);
+                waiters.iter().partition(|request| rules::wants_whole(&self.requests[request].ask));
             for request in passers.into_iter().chain(getters) {
                 self.event(Event::Missed { request, key: errand.target, reason: errand.reason });
             }
         }
-        let getters = self.pass_heads(waiters);
+        let getters = self.pass_partial(waiters);
         if getters.is_empty() && errand.behind.is_none() {
             self.caring.deadlines.end(Waiter::Fill(fill_id));
-            return self.end_flight(errand.key, fill_id);
+            self.end_flight(errand.key, fill_id);
+            return self.let_go(errand.stored);
         }
         if self.fetches >= self.config.fills_max {
             self.caring.deadlines.end(Waiter::Fill(fill_id));
@@ -49,19 +50,20 @@ impl<C: Chunk> Engine<C> {
             for request in getters {
                 self.refuse(request, Refusal::TooManyFills);
             }
-            return;
+            return self.let_go(errand.stored);
         }
         self.fetches += 1;
         let attempts = Attempts::new(Repeatable::Idempotent, self.answer_by(fill_id));
         self.attempt(fill_id, errand, getters, Tries { attempts, leaders_failed: failed });
     }
 
-    /// Sends the HEAD requests among those who wait around the cache.
-    pub(super) fn pass_heads(&mut self, waiters: Vec<RequestId>) -> Vec<RequestId> {
+    /// Sends those who do not wait for a whole body around the cache.
+    pub(super) fn pass_partial(&mut self, waiters: Vec<RequestId>) -> Vec<RequestId> {
         let (getters, passers): (Vec<_>, Vec<_>) =
-            waiters.into_iter().partition(|request| self.requests[request].ask.method == Method::Get);
+            waiters.into_iter().partition(|request| rules::wants_whole(&self.requests[request].ask));
         for request in passers {
-            self.pass(request, Bypass::Method);
+            let is_get = self.requests[&request].ask.method == Method::Get;
+            self.pass(request, if is_get { Bypass::Range } else { Bypass::Method });
         }
         getters
     }
@@ -91,9 +93,13 @@ impl<C: Chunk> Engine<C> {
         let Stage::Asking { waiters, mut tries, .. } = stage else { unreachable!("asked while {stage:?}") };
         let end = FetchEnd::Failed(failure);
         self.event(Event::FetchEnded { fill: fill_id, key: errand.target, received: ByteCount::ZERO, end });
-        if self.stand_in(&errand).is_some() {
-            return self.fail(fill_id, &errand, waiters, Refusal::Origin(failure));
-        }
+        let waiters = match self.stand_in(&errand, waiters) {
+            Ok(()) => {
+                self.end_asking(fill_id, &errand);
+                return self.let_go(errand.stored);
+            }
+            Err(waiters) => waiters,
+        };
         let failed = Failed::of_failure(failure);
         match self.decide(fill_id, &errand, &waiters, &mut tries, failed) {
             Some(at) => self.rest(fill_id, errand, waiters, tries, at),
@@ -111,7 +117,7 @@ impl<C: Chunk> Engine<C> {
         failure: OriginFailure,
     ) {
         if failed >= LEADERS_MAX || errand.sharing != Sharing::Open || waiters.len() < 2 {
-            return self.fail(fill_id, &errand, waiters, Refusal::Origin(failure));
+            return self.fail(fill_id, errand, waiters, Refusal::Origin(failure));
         }
         let leader = waiters.remove(0);
         self.refuse(leader, Refusal::Origin(failure));
@@ -126,20 +132,16 @@ impl<C: Chunk> Engine<C> {
     pub(super) fn origin_request(
         &self,
         ask: &Arc<RequestHead>,
-        stored: Option<&Resident<C>>,
+        stored: Option<&Arc<Head>>,
     ) -> Arc<RequestHead> {
         let conditional =
-            stored.and_then(|stored| revalidate::revalidation(&ask.fields, &stored.head, self.wall()));
+            stored.and_then(|stored| revalidate::revalidation(&ask.fields, stored, self.wall()));
         if let Some(fields) = conditional {
             return Arc::new(RequestHead { fields, ..RequestHead::clone(ask) });
         }
-        let is_condition = |name: &str| matches!(name, "if-none-match" | "if-modified-since");
-        if !ask.fields.iter().any(|(name, _)| is_condition(name)) {
-            return Arc::clone(ask);
-        }
         let mut asked = RequestHead::clone(ask);
-        asked.fields.remove(is_condition);
-        Arc::new(asked)
+        conditional::remove_conditions(&mut asked.fields);
+        if asked == **ask { Arc::clone(ask) } else { Arc::new(asked) }
     }
 
     /// Lets new requests for `key` begin anew, if it is this fill that they would join.

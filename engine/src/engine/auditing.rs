@@ -1,9 +1,9 @@
 //! The engine counts itself: what is open, and whether every total is the sum of its parts.
 
-use super::{Engine, caring::Waiter};
+use super::{Engine, Progress, Request, caring::Waiter};
 use crate::{
     chunk::Chunk,
-    fill::{Source, Stage},
+    fill::{Fill, Source, Stage, Stored},
 };
 
 /// What an engine holds open at one moment. All zero once everything has ended (CON6).
@@ -79,8 +79,6 @@ impl<C: Chunk> Engine<C> {
             }
         }
         assert_eq!(fetches, self.fetches, "the count of fetches is not that of the fills");
-        let readers: usize = self.records.values().map(|record| record.readers).sum();
-        assert!(readers <= self.requests.len(), "{readers} readers among {} requests", self.requests.len());
         let permits = self.caring.permits();
         let held = self.pending.values().filter(|open| open.held.is_some()).count();
         assert_eq!(permits, held as u64, "the permits that are out are not those of the open operations");
@@ -91,6 +89,16 @@ impl<C: Chunk> Engine<C> {
             };
             assert!(is_known, "{waiter:?} has a deadline but does not exist");
         }
+        let holders: usize = self.records.values().map(|record| record.holders).sum();
+        let reads = |request: &&Request| matches!(request.progress, Progress::Reading { .. });
+        let readers = self.requests.values().filter(reads).count();
+        let keeps = |fill: &&Fill<C>| matches!(fill.errand.stored, Some(Stored::Record(_)));
+        let keepers = self.fills.values().filter(keeps).count();
+        assert_eq!(
+            holders,
+            readers + keepers,
+            "records are held {readers} times by readers and {keepers} by fills"
+        );
         for fill in self.flights.values() {
             assert!(self.fills.contains_key(fill), "{fill:?} can be joined but does not exist");
         }

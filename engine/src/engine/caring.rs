@@ -282,6 +282,7 @@ fn verdict<C>(input: &Input<C>) -> Verdict {
         | Input::PullFailed { .. }
         | Input::Written { .. }
         | Input::Committed { .. }
+        | Input::Freshened { .. }
         | Input::Deleted { .. }
         | Input::DeleteFailed { .. } => Verdict::Untold,
     }

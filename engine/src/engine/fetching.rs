@@ -14,7 +14,6 @@ use crate::{
     head::{Fields, Head, Length, Method, RequestHead},
     id::{FillId, RequestId},
     key::CacheKey,
-    memory::Resident,
     plant::Fault,
     reason::{AbortReason, End, LaneEnd, NotStorable, OriginFailure, Storable},
     record::Freshness,
@@ -26,7 +25,7 @@ use alloc::{sync::Arc, vec::Vec};
 
 impl<C: Chunk> Engine<C> {
     pub(super) fn on_head(&mut self, fill_id: FillId, head: Arc<Head>) {
-        let Fill { errand, stage } =
+        let Fill { mut errand, stage } =
             self.fills.remove(&fill_id).expect("a fetch's fill waits for its answer");
         let Stage::Asking { mut waiters, since, mut tries, .. } = stage else {
             unreachable!("answered while {stage:?}")
@@ -52,16 +51,17 @@ impl<C: Chunk> Engine<C> {
         }
         let (target, length, storable) = (errand.target, head.length(), judged.storable);
         self.event(Event::HeadArrived { fill: fill_id, key: target, status: head.status, length, storable });
-        if let Some(stored) = errand.stored.clone() {
-            if head.status == 304 {
-                return self.on_not_modified(fill_id, errand, waiters, &stored, &head, sent);
-            }
-            if reuse::is_error(head.status)
-                && let Some(stored) = self.stand_in(&errand)
-            {
-                self.end_bodiless(fill_id, &errand);
-                return self.serve_instead(target, waiters, &stored);
-            }
+        if errand.stored.is_some() && head.status == 304 {
+            return self.on_not_modified(fill_id, errand, waiters, &head, sent);
+        }
+        if reuse::is_error(head.status) {
+            waiters = match self.stand_in(&errand, waiters) {
+                Ok(()) => {
+                    self.end_bodiless(fill_id, &errand);
+                    return self.let_go(errand.stored);
+                }
+                Err(waiters) => waiters,
+            };
         }
         if let Some(failed) = Failed::of_status(head.status, retry_after(&head.fields, self.wall()))
             && let Some(at) = self.decide(fill_id, &errand, &waiters, &mut tries, failed)
@@ -69,6 +69,8 @@ impl<C: Chunk> Engine<C> {
             self.stop_bodiless(fill_id, target);
             return self.rest(fill_id, errand, waiters, tries, at);
         }
+        let replaced = errand.stored.take();
+        self.let_go(replaced);
         let (errand, others) = self.file_under(fill_id, errand, variant, &mut waiters);
         let stream = Stream {
             freshness: Freshness {
@@ -134,9 +136,8 @@ impl<C: Chunk> Engine<C> {
         }
         if errand.sharing == Sharing::Open {
             let copied = Copied { key, head: &stream.head, length };
-            // The origin is asked about what L0 has, and L0 knows variants; the tiers below keep what needs neither.
-            let goes_below = is_usable && key == errand.target;
-            let tiers = if goes_below { self.config.tiers.clone() } else { Vec::new() };
+            // L0 knows variants; the tiers below keep what has none.
+            let tiers = if key == errand.target { self.config.tiers.clone() } else { Vec::new() };
             let l0 = self.config.l0;
             stream.copies = self.open_copies(Owner::Fill(fill_id), copied, l0, &tiers);
         }
@@ -150,21 +151,24 @@ impl<C: Chunk> Engine<C> {
         }
     }
 
-    /// A 304 to our own condition: it freshens what L0 has, or, if it is about something else, we ask without one.
+    /// A 304 to our own condition: it freshens what is stored, or, if it is about something else, we ask without one.
     fn on_not_modified(
         &mut self,
         fill_id: FillId,
-        errand: Errand<C>,
+        mut errand: Errand<C>,
         waiters: Vec<RequestId>,
-        stored: &Resident<C>,
         not_modified: &Head,
         sent: WallTime,
     ) {
-        let selection = revalidate::selects(self.config.policy.changed_validator, &stored.head, not_modified);
+        let selection = errand.stored.as_ref().map_or(revalidate::Selection::FetchAgain, |stored| {
+            revalidate::selects(self.config.policy.changed_validator, stored.head(), not_modified)
+        });
         self.end_bodiless(fill_id, &errand);
         match selection {
-            revalidate::Selection::Updates => self.freshen(&errand, waiters, stored, not_modified, sent),
+            revalidate::Selection::Updates => self.freshen(errand, waiters, not_modified, sent),
             revalidate::Selection::FetchAgain => {
+                let refused = errand.stored.take();
+                self.let_go(refused);
                 let next = FillId(self.ids.mint());
                 if errand.sharing == Sharing::Open {
                     self.flights.insert(errand.key, next);
@@ -174,7 +178,7 @@ impl<C: Chunk> Engine<C> {
                     waiting.progress = Progress::Waiting(next);
                 }
                 // Their misses were told when the origin was asked first.
-                self.ask_origin(next, Errand { stored: None, ..errand }, waiters, 1);
+                self.ask_origin(next, errand, waiters, 1);
             }
         }
     }
@@ -271,8 +275,10 @@ impl<C: Chunk> Engine<C> {
     }
 
     fn end_fetch(&mut self, fill_id: FillId, end: FetchEnd, abort: AbortReason) {
-        let Fill { errand, stage } = self.fills.remove(&fill_id).expect("the caller found the fill");
+        let Fill { mut errand, stage } = self.fills.remove(&fill_id).expect("the caller found the fill");
         self.end_asking(fill_id, &errand);
+        let kept = errand.stored.take();
+        self.let_go(kept);
         let received = match &stage {
             Stage::Streaming(stream) => stream.window.end(),
             Stage::Looking { .. } | Stage::Asking { .. } | Stage::Resting { .. } => 0,

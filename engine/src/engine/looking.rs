@@ -1,23 +1,30 @@
 //! The walk through the byte tiers, fastest first.
 //!
 //! A tier whose index the engine keeps is asked only for what the index promises, so a lookup that misses never touches
-//! the disk. A tier that fails is skipped (C1). While a purge of the key is under way no byte tier is asked: it may
+//! the disk. A tier that fails is skipped (C1). A record that is stale, or needs the origin's word, is kept open while the
+//! walk goes on and the origin is asked. While a purge of the key is under way no byte tier is asked: it may
 //! still hold what is being removed.
 
-use super::{Demand, Engine, OpenRecord, Pending, Progress, caring::Waiter};
+use super::{
+    Engine, OpenRecord, Pending,
+    caring::Waiter,
+    freshening::Copying,
+    purging::BIRTH_ROUNDING,
+    storing::{Indexed, WhenStale},
+};
 use crate::{
     care::deadline::Phase,
     chunk::Chunk,
     config::{ByteTier, IndexKeeper},
-    effect::{Effect, Outcome, Reply, ReplyBody},
+    effect::{Effect, Outcome, StaleUse},
     event::{Event, TierOperation},
-    fill::{Errand, Fill, Sharing, Stage},
-    head::{Length, Method},
+    fill::{Errand, Fill, Kept, Sharing, Stage, Stored},
+    head::{Length, RequestHead},
     id::{FillId, OpId, RecordId, RecordName, RequestId, TierId},
     key::CacheKey,
-    reason::{End, Late, MissReason, Removal},
-    record::{Freshness, Record},
-    rules::Staleness,
+    reason::{Late, MissReason, Removal},
+    record::Record,
+    rules::{Staleness, reuse},
 };
 use alloc::{sync::Arc, vec::Vec};
 
@@ -27,7 +34,7 @@ enum Promise {
     AskIt,
     /// It is there, under this name.
     Indexed(RecordName),
-    /// It is there, but stale.
+    /// It is there, but stale and of no use.
     Stale,
     /// It is not there.
     Absent,
@@ -69,7 +76,7 @@ impl<C: Chunk> Engine<C> {
             self.caring.deadlines.enter(self.now, Waiter::Fill(fill_id), Phase::Lookup);
             return;
         }
-        self.ask_origin(fill_id, errand, waiters, 0);
+        self.end_walk(fill_id, errand, waiters);
     }
 
     fn promise(&self, tier: ByteTier, key: CacheKey) -> Promise {
@@ -77,7 +84,8 @@ impl<C: Chunk> Engine<C> {
             IndexKeeper::Tier => Promise::AskIt,
             IndexKeeper::Engine { .. } => match self.indexed(tier.id, key) {
                 Some(indexed) if indexed.freshness.is_fresh(self.now) => Promise::Indexed(indexed.name),
-                Some(_) => Promise::Stale,
+                Some(Indexed { name, when_stale: WhenStale::MayHelp, .. }) => Promise::Indexed(name),
+                Some(Indexed { when_stale: WhenStale::Useless, .. }) => Promise::Stale,
                 None => Promise::Absent,
             },
         }
@@ -100,63 +108,86 @@ impl<C: Chunk> Engine<C> {
             self.effect(Effect::Release { tier: tier.id, record: record_id });
             return self.look_further(fill_id, errand, waiters, tier.id);
         }
-        if !Staleness::of(&self.config.policy, &record.head).is_usable(&freshness, self.now) {
-            self.effect(Effect::Release { tier: tier.id, record: record_id });
-            let errand = Errand { reason: MissReason::Stale, ..errand };
-            return self.look_further(fill_id, errand, waiters, tier.id);
+        let (tier_id, staleness) = (tier.id, Staleness::of(&self.config.policy, &record.head));
+        let open = OpenRecord { tier: tier.id, key: record.key, name: record.name, holders: 1 };
+        self.records.insert(record_id, open);
+        let kept = Arc::new(Kept { tier, id: record_id, record, freshness, staleness });
+        let (served, others): (Vec<_>, Vec<_>) =
+            waiters.into_iter().partition(|request| self.use_for(&kept, *request) == reuse::Use::Serve);
+        if !served.is_empty() {
+            self.use_indexed(tier_id, errand.key);
         }
-        self.end_flight(errand.key, fill_id);
-        self.caring.deadlines.end(Waiter::Fill(fill_id));
-        self.use_indexed(tier.id, errand.key);
-        self.begin_reading(&errand, tier, record_id, &record, freshness, waiters);
+        let copies = if errand.sharing == Sharing::Open { Copying::IntoFaster } else { Copying::No };
+        for request in served {
+            self.serve_record(&kept, errand.target, request, Outcome::Hit { tier: tier_id }, copies);
+        }
+        if kept.staleness.is_usable(&kept.freshness, self.now) && others.is_empty() {
+            self.end_flight(errand.key, fill_id);
+            self.caring.deadlines.end(Waiter::Fill(fill_id));
+            self.let_go(errand.stored);
+            return self.close_reader(kept.id);
+        }
+        let errand = self.keep(errand, kept);
+        self.look_further(fill_id, errand, others, tier_id);
     }
 
-    /// Turns those who waited into readers of an open record.
-    fn begin_reading(
-        &mut self,
-        errand: &Errand<C>,
-        tier: ByteTier,
-        record_id: RecordId,
-        record: &Record,
-        freshness: Freshness,
-        waiters: Vec<RequestId>,
-    ) {
-        let readers = waiters.len();
-        if readers == 0 {
-            return self.effect(Effect::Release { tier: tier.id, record: record_id });
-        }
-        let open = OpenRecord { tier: tier.id, key: record.key, name: record.name, readers };
-        self.records.insert(record_id, open);
-        let age = freshness.age(self.now);
-        for request in waiters {
-            self.event(Event::Hit { request, key: errand.target, tier: tier.id });
-            let reply = Reply {
-                head: Arc::clone(&record.head),
-                length: Length::Known(record.length),
-                age,
-                fresh_for: freshness.lifetime.saturating_sub(age),
-                outcome: Outcome::Hit { tier: tier.id },
-                body: ReplyBody::Streamed,
-            };
-            self.effect(Effect::Serve { request, reply });
-            let is_reader = self.requests[&request].ask.method == Method::Get;
-            let promotion = if is_reader && errand.sharing == Sharing::Open {
-                self.begin_promotion(&tier, record, freshness)
-            } else {
-                None
-            };
-            let reading = self.requests.get_mut(&request).expect("waiters are requests that have not ended");
-            reading.progress = Progress::Reading {
-                record: record_id,
-                length: record.length.0,
-                demand: Demand::None,
-                read: None,
-                promotion,
-            };
-            if record.length.0 == 0 {
-                self.finish_reading(request, End::Complete);
+    /// How a waiting request may be answered from a record.
+    fn use_for(&self, kept: &Kept, request: RequestId) -> reuse::Use {
+        reuse::usable(&self.config.policy, &self.requests[&request].ask.fields, &kept.stored(self.now))
+    }
+
+    /// Keeps an open record that may not be used as it is while the walk goes on. A slower tier may still have a fresh
+    /// one, which serves; of two stale ones the younger is kept, and of two of one age the one in the faster tier.
+    fn keep(&mut self, mut errand: Errand<C>, kept: Arc<Kept>) -> Errand<C> {
+        errand.reason = MissReason::Stale;
+        let helps = kept.staleness.helps_when_stale(&kept.record.head);
+        let is_younger = errand.stored.as_ref().is_none_or(|stored| {
+            kept.freshness.age(self.now).saturating_add(BIRTH_ROUNDING) < stored.freshness().age(self.now)
+        });
+        let kept = Stored::Record(kept);
+        let left = if helps && is_younger { errand.stored.replace(kept) } else { Some(kept) };
+        self.let_go(left);
+        errand
+    }
+
+    /// The walk is over, and no tier had what may be used as it is. What is stale is served where its window allows it,
+    /// and revalidated behind; the origin is asked for the rest.
+    fn end_walk(&mut self, fill_id: FillId, mut errand: Errand<C>, waiters: Vec<RequestId>) {
+        let kept = match &errand.stored {
+            Some(Stored::Record(kept)) => Arc::clone(kept),
+            Some(Stored::Resident(_)) | None => return self.ask_origin(fill_id, errand, waiters, 0),
+        };
+        let (meanwhile, others): (Vec<_>, Vec<_>) = waiters
+            .into_iter()
+            .partition(|request| self.use_for(&kept, *request) == reuse::Use::ServeAndRevalidate);
+        if let Some(first) = meanwhile.first() {
+            self.use_indexed(kept.tier.id, errand.key);
+            if errand.sharing == Sharing::Open {
+                errand.behind = Some(Arc::clone(&self.requests[first].ask));
             }
         }
+        for request in meanwhile {
+            self.serve_meanwhile(&kept, errand.target, request);
+        }
+        self.ask_origin(fill_id, errand, others, 0);
+    }
+
+    /// Answers with a stale record while it is revalidated.
+    pub(super) fn serve_meanwhile(&mut self, kept: &Kept, target: CacheKey, request: RequestId) {
+        let outcome = Outcome::Stale { tier: kept.tier.id, why: StaleUse::WhileRevalidate };
+        self.serve_record(kept, target, request, outcome, Copying::No);
+    }
+
+    /// The record that a fill keeps while it asks the origin, if a request may be answered from it meanwhile.
+    pub(super) fn usable_meanwhile(&self, fill_id: FillId, ask: &RequestHead) -> Option<Arc<Kept>> {
+        let fill = &self.fills[&fill_id];
+        let (Stage::Asking { .. } | Stage::Resting { .. }, Some(Stored::Record(kept))) =
+            (&fill.stage, &fill.errand.stored)
+        else {
+            return None;
+        };
+        let found = reuse::usable(&self.config.policy, &ask.fields, &kept.stored(self.now));
+        (found == reuse::Use::ServeAndRevalidate).then(|| Arc::clone(kept))
     }
 
     pub(super) fn on_absent(&mut self, fill_id: FillId) {

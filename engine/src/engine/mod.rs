@@ -1,8 +1,9 @@
 //! The engine: its face, its tables, and the dispatcher.
 //!
 //! Each machine has a module: `arriving` (requests, demands, leaving), `looking` (the walk through the tiers),
-//! `asking` (who leads, who asks the origin), `trying` (how often), `caring` (breakers and timers), `fetching` (origin to readers), `lanes` (origin to tiers), `reading` (tier
-//! to readers), `storing` (what is resident), `purging`. This file only says which input goes where.
+//! `asking` (who leads, who asks the origin), `trying` (how often), `caring` (breakers and timers), `fetching` (origin to
+//! readers), `lanes` (origin to tiers), `reading` and `racing` (tier to readers), `resident` and `freshening` (what is
+//! stale), `storing` (what is resident), `purging`. This file only says which input goes where.
 
 mod arriving;
 mod asking;
@@ -10,6 +11,7 @@ mod auditing;
 mod caring;
 mod copying;
 mod fetching;
+mod freshening;
 mod lanes;
 mod looking;
 mod promoting;
@@ -38,7 +40,7 @@ use crate::{
     key::CacheKey,
     memory::Resident,
     random::{Random, Seed},
-    rules,
+    rules::{self, Piece},
     space::Space,
     time::{Instant, WallTime},
 };
@@ -48,6 +50,7 @@ use alloc::{
     vec::Vec,
 };
 use caring::{Caring, Held};
+use freshening::Freshen;
 use lanes::OpenLane;
 use promoting::Promoting;
 use purging::{Deletion, Floors, Purge};
@@ -81,6 +84,8 @@ pub struct Engine<C: Chunk> {
     calendar: (Instant, WallTime),
     /// Draws the names of records.
     names: Random,
+    /// Draws what stands between the parts of multipart answers.
+    boundaries: Random,
     ids: Minter,
 
     /// L0.
@@ -142,10 +147,11 @@ enum Progress {
         /// Where it reads back what has left the window.
         rereading: Option<(OpId, WriterId)>,
     },
-    /// A stored record.
+    /// Pieces of a stored record.
     Reading {
         record: RecordId,
-        length: u64,
+        /// What is still to be sent, in order.
+        pieces: VecDeque<Piece>,
         demand: Demand,
         read: Option<Race>,
         promotion: Option<PromotionId>,
@@ -177,6 +183,7 @@ enum Pending {
     Lookup(FillId),
     Read(RequestId),
     Lane(WriterId),
+    Freshen(Freshen),
     Delete(Deletion),
 }
 
@@ -200,6 +207,7 @@ impl<C: Chunk> Engine<C> {
             now,
             calendar: (now, WallTime::default()),
             names: seed.split("record names"),
+            boundaries: seed.split("multipart boundaries"),
             ids: Minter::default(),
             memory,
             indexes,
@@ -258,6 +266,7 @@ impl<C: Chunk> Engine<C> {
             | Input::Opened { op }
             | Input::Written { op }
             | Input::Committed { op }
+            | Input::Freshened { op, .. }
             | Input::WriteFailed { op }
             | Input::Deleted { op, .. }
             | Input::DeleteFailed { op } => match self.pending.remove(&op) {
@@ -287,6 +296,10 @@ impl<C: Chunk> Engine<C> {
             (Pending::Lane(writer), Input::Written { .. }) => self.on_lane_written(writer),
             (Pending::Lane(writer), Input::Committed { .. }) => self.on_lane_committed(writer),
             (Pending::Lane(writer), Input::WriteFailed { .. }) => self.on_lane_failed(writer),
+            (Pending::Freshen(freshen), Input::Freshened { freshening, .. }) => {
+                self.on_freshened(freshen, freshening)
+            }
+            (Pending::Freshen(freshen), Input::WriteFailed { .. }) => self.on_freshen_failed(freshen),
             (Pending::Delete(deletion), Input::Deleted { op, existed }) => {
                 self.on_deleted(op, deletion, existed)
             }

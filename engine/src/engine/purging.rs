@@ -27,7 +27,7 @@ use core::time::Duration;
 
 /// How much later than it was a birth may seem: the calendar is cut to milliseconds when a record is written and again
 /// when it is read.
-const BIRTH_ROUNDING: Duration = Duration::from_millis(2);
+pub(super) const BIRTH_ROUNDING: Duration = Duration::from_millis(2);
 
 /// Purges remembered one by one; older ones count for every key.
 const FLOORS_MAX: usize = 65_536;

@@ -14,6 +14,7 @@ use crate::{
     event::Event,
     id::{OpId, RequestId, TierId},
     reason::{AbortReason, End, Guarded, Late},
+    rules::Piece,
 };
 
 /// What the end of an operation means for the read that it was made for.
@@ -49,12 +50,14 @@ impl<C: Chunk> Engine<C> {
     pub(super) fn read_twice(&mut self, request: RequestId) {
         let now = self.now;
         let reader = self.requests.get_mut(&request).expect("a race is forgotten with its request");
-        let offset = reader.sent;
-        let Progress::Reading { record, length, read: Some(race), .. } = &mut reader.progress else {
+        let Progress::Reading { record, pieces, read: Some(race), .. } = &mut reader.progress else {
             unreachable!("{request:?} is late but is {:?}", reader.progress);
         };
+        let Some(Piece::Bytes { first, count }) = pieces.front() else {
+            unreachable!("{request:?} reads bytes, but waits for {pieces:?}");
+        };
+        let (offset, length_max) = (*first, self.config.read_size.min(*count));
         let (record, tier) = (*record, self.records[record].tier);
-        let length_max = self.config.read_size.min(*length - offset);
         let hedging = self.caring.hedging(tier).expect("only hedged reads are late");
         if !race.on_wake(now, hedging) {
             return;

@@ -10,6 +10,7 @@ use crate::{
     id::{FillId, OpId, RecordId, RecordName, RequestId, TierId},
     key::CacheKey,
     reason::{AbortReason, End, Removal},
+    rules::Piece,
     units::ByteCount,
 };
 
@@ -19,29 +20,41 @@ pub(super) struct OpenRecord {
     pub(super) tier: TierId,
     pub(super) key: CacheKey,
     pub(super) name: RecordName,
-    /// How many requests read it.
-    pub(super) readers: usize,
+    /// How many hold it: requests that read it, and a fill that keeps it while the origin is asked.
+    pub(super) holders: usize,
 }
 
 impl<C: Chunk> Engine<C> {
-    /// Asks the tier for the next bytes that a reader waits for.
+    /// Gives a reader the next of what it waits for, or asks the tier for it.
     pub(super) fn read_on(&mut self, request: RequestId) {
         let read_size = self.config.read_size;
-        let reader = &self.requests[&request];
-        let offset = reader.sent;
-        let Progress::Reading { record, length, .. } = reader.progress else {
+        let reader = self.requests.get_mut(&request).expect("the caller found the request");
+        let Progress::Reading { record, pieces, demand, .. } = &mut reader.progress else {
             unreachable!("{request:?} reads a record but is {:?}", reader.progress);
         };
-        let tier = self.records[&record].tier;
+        let (source, offset, length_max) = match pieces.front() {
+            Some(Piece::Bytes { first, count }) => (*record, *first, read_size.min(*count)),
+            Some(Piece::Text(text)) => {
+                let chunk = C::text(text);
+                pieces.pop_front();
+                *demand = Demand::None;
+                let is_end = pieces.is_empty();
+                self.hand_over(request, chunk);
+                if is_end {
+                    self.finish_reading(request, End::Complete);
+                }
+                return;
+            }
+            None => unreachable!("{request:?} has read all of it, and is finished"),
+        };
+        let tier = self.records[&source].tier;
         let op = self.begin_read(request, tier);
         let race = self.begin_race(request, tier, op);
-        if let Some(Progress::Reading { read, .. }) =
-            self.requests.get_mut(&request).map(|reader| &mut reader.progress)
-        {
+        let reader = self.requests.get_mut(&request).expect("it was found above");
+        if let Progress::Reading { read, .. } = &mut reader.progress {
             *read = Some(race);
         }
-        let (source, length_max) = (ReadSource::Record(record), read_size.min(length - offset));
-        self.effect(Effect::Read { op, tier, source, offset, length_max });
+        self.effect(Effect::Read { op, tier, source: ReadSource::Record(source), offset, length_max });
     }
 
     /// Reads back, for a follower that fell behind, what a tier has acknowledged.
@@ -93,14 +106,22 @@ impl<C: Chunk> Engine<C> {
                 self.stream(fill).followers.move_to(request, position);
                 self.pump(fill);
             }
-            Progress::Reading { length, demand, promotion, .. } => {
+            Progress::Reading { pieces, demand, promotion, .. } => {
                 *demand = Demand::None;
                 let position = reader.sent + chunk.size();
+                let Some(Piece::Bytes { first, count }) = pieces.front_mut() else {
+                    unreachable!("bytes were read for {request:?}, which waits for {pieces:?}")
+                };
                 assert!(
-                    position <= *length,
-                    "the answer rule: {position} of {length} bytes were read for {request:?}"
+                    chunk.size() <= *count,
+                    "the answer rule: {} bytes were read for {request:?}, and {count} wanted",
+                    chunk.size()
                 );
-                let is_end = position == *length;
+                (*first, *count) = (*first + chunk.size(), *count - chunk.size());
+                if *count == 0 {
+                    pieces.pop_front();
+                }
+                let is_end = pieces.is_empty();
                 if let Some(promotion) = *promotion {
                     self.feed_promotion(promotion, ByteCount(position), &chunk);
                 }
@@ -153,11 +174,11 @@ impl<C: Chunk> Engine<C> {
         self.close_reader(record);
     }
 
-    /// One reader fewer; the last one closes the record.
+    /// One holder fewer; the last one closes the record.
     pub(super) fn close_reader(&mut self, record: RecordId) {
-        let open = self.records.get_mut(&record).expect("a record is open while it is read");
-        open.readers -= 1;
-        if open.readers == 0 {
+        let open = self.records.get_mut(&record).expect("a record is open while it is held");
+        open.holders -= 1;
+        if open.holders == 0 {
             let tier = open.tier;
             self.records.remove(&record);
             self.effect(Effect::Release { tier, record });

@@ -1,20 +1,17 @@
 //! Answers from L0: fresh ones, stale ones where a window allows it, and ones that the origin has agreed to.
 
-use super::Engine;
+use super::{Engine, freshening::Lease};
 use crate::{
     chunk::Chunk,
     effect::{Effect, Outcome, Reply, ReplyBody, StaleUse},
     event::Event,
-    fill::{Errand, Sharing},
-    head::{Head, Length, RequestHead},
+    fill::{Errand, Sharing, Stored},
+    head::{Length, RequestHead},
     id::{FillId, OriginId, RequestId, TierId},
     key::CacheKey,
     memory::Resident,
     reason::{End, MissReason, Removal, Storable},
-    record::Freshness,
-    rules::{self, Staleness, conditional, range, reuse},
-    time::WallTime,
-    units::ByteCount,
+    rules::{Share, reuse},
 };
 use alloc::{sync::Arc, vec::Vec};
 
@@ -50,28 +47,8 @@ impl<C: Chunk> Engine<C> {
         }
     }
 
-    /// Answers a request for a part from L0, if it has the whole and may use it. Several parts at once are the origin's.
-    pub(super) fn serve_part(&mut self, request: RequestId, key: CacheKey, ask: &RequestHead) -> bool {
-        let variant = self.variants.key_for(key, &ask.fields);
-        let FromMemory::Usable(whole) = self.look_in_memory(variant, ask) else { return false };
-        let length = whole.length.0;
-        let part = match range::portion(ask, &whole.head, length, self.wall()) {
-            range::Portion::Whole => Arc::clone(&whole),
-            range::Portion::One(part) => {
-                let head = range::partial_head(&whole.head, part, length);
-                Arc::new(whole.part(head, part.first(), part.length()))
-            }
-            range::Portion::Unsatisfiable => Arc::new(whole.part(range::unsatisfiable_head(length), 0, 0)),
-            range::Portion::Several(_) => return false,
-        };
-        let tier = TierId::L0;
-        self.event(Event::Hit { request, key, tier });
-        self.serve_whole(request, key, ask, &part, Outcome::Hit { tier });
-        true
-    }
-
-    /// Answers one request with a whole resident response, or with 304 if that is what its conditions ask for.
-    pub(super) fn serve_whole(
+    /// Answers one request from a resident response: with all of it, or with what its conditions and ranges leave.
+    pub(super) fn serve_resident(
         &mut self,
         request: RequestId,
         key: CacheKey,
@@ -80,16 +57,9 @@ impl<C: Chunk> Engine<C> {
         outcome: Outcome,
     ) {
         let age = resident.freshness.age(self.now);
-        let received = self.wall_at(resident.freshness);
-        let body = match conditional::answer(ask, &resident.head, received, self.wall()) {
-            conditional::Answer::Full => Arc::clone(resident),
-            conditional::Answer::NotModified => Arc::new(Resident {
-                head: Arc::new(conditional::not_modified_head(&resident.head)),
-                chunks: Vec::new(),
-                length: ByteCount::ZERO,
-                freshness: resident.freshness,
-                staleness: resident.staleness,
-            }),
+        let body = match self.share_of(ask, &resident.head, resident.length, resident.freshness) {
+            Share::Whole => Arc::clone(resident),
+            Share::Pieces(head, pieces) => Arc::new(resident.share(head, &pieces)),
         };
         let sent = body.length;
         let reply = Reply {
@@ -125,21 +95,14 @@ impl<C: Chunk> Engine<C> {
             origin,
             sharing: Sharing::Open,
             reason: MissReason::Stale,
-            stored: Some(stored),
+            stored: Some(Stored::Resident(stored)),
             behind: Some(ask),
         };
         self.ask_origin(fill, errand, Vec::new(), 0);
     }
 
-    /// May what L0 has stand in for an answer that the origin did not give?
-    pub(super) fn stand_in(&self, errand: &Errand<C>) -> Option<Arc<Resident<C>>> {
-        let stored = errand.stored.as_ref()?;
-        let may = reuse::usable_on_error(&stored.staleness.stored(&stored.freshness, self.now));
-        may.then(|| Arc::clone(stored))
-    }
-
-    /// Answers all who wait with a stale response, because the origin failed.
-    pub(super) fn serve_instead(
+    /// Answers all who wait with a stale resident response, because the origin failed.
+    pub(super) fn serve_resident_instead(
         &mut self,
         key: CacheKey,
         waiters: Vec<RequestId>,
@@ -149,38 +112,24 @@ impl<C: Chunk> Engine<C> {
         for request in waiters {
             let ask = Arc::clone(&self.requests[&request].ask);
             self.event(Event::ServedStale { request, key, tier, why });
-            self.serve_whole(request, key, &ask, resident, Outcome::Stale { tier, why });
+            self.serve_resident(request, key, &ask, resident, Outcome::Stale { tier, why });
         }
     }
 
-    /// The origin said that what L0 has still holds: it gets a new lease, and all who wait get it (RFC 9111 section
-    /// 4.3.4). A fill that a purge has closed freshens nothing: those who wait get what they asked for before.
-    pub(super) fn freshen(
+    /// The origin said that what L0 has still holds: it gets a new lease, and all who wait get it. A fill that a purge
+    /// has closed freshens nothing: those who wait get what they asked for before.
+    pub(super) fn freshen_resident(
         &mut self,
         errand: &Errand<C>,
         waiters: Vec<RequestId>,
         stored: &Resident<C>,
-        not_modified: &Head,
-        sent: WallTime,
+        lease: Lease,
     ) {
         let (key, tier) = (errand.key, TierId::L0);
-        let received = self.wall();
-        let head = Arc::new(rules::revalidate::merge(&stored.head, not_modified, received));
-        let ask = waiters.first().map(|request| Arc::clone(&self.requests[request].ask));
-        let Some(ask) = ask.or_else(|| errand.behind.clone()) else { return };
-        let judged = rules::judge(&self.config.policy, &ask, &head, sent, received);
-        let freshened = Arc::new(Resident {
-            staleness: Staleness::of(&self.config.policy, &head),
-            freshness: Freshness {
-                as_of: self.now,
-                age_then: judged.initial_age,
-                lifetime: judged.lifetime.span(),
-            },
-            head,
-            chunks: stored.chunks.clone(),
-            length: stored.length,
-        });
-        let may_stay = judged.storable == Storable::Yes && errand.sharing == Sharing::Open;
+        let Lease { head, freshness, staleness, storable } = lease;
+        let (chunks, length) = (stored.chunks.clone(), stored.length);
+        let freshened = Arc::new(Resident { head, chunks, length, freshness, staleness });
+        let may_stay = storable == Storable::Yes && errand.sharing == Sharing::Open;
         if may_stay {
             self.event(Event::Freshened { tier, key });
             self.store_in_memory(key, Resident::clone(&freshened), Some(tier));
@@ -190,12 +139,7 @@ impl<C: Chunk> Engine<C> {
         for request in waiters {
             let ask = Arc::clone(&self.requests[&request].ask);
             self.event(Event::Revalidated { request, key: errand.target, tier });
-            self.serve_whole(request, errand.target, &ask, &freshened, Outcome::Revalidated { tier });
+            self.serve_resident(request, errand.target, &ask, &freshened, Outcome::Revalidated { tier });
         }
-    }
-
-    /// When a response came, on the calendar.
-    fn wall_at(&self, freshness: Freshness) -> WallTime {
-        self.wall().before(self.now.since(freshness.as_of))
     }
 }

@@ -5,21 +5,33 @@ use crate::{
     chunk::Chunk,
     effect::Effect,
     event::Event,
+    head::Head,
     id::{OpId, RecordName, TierId},
     key::CacheKey,
     memory::Resident,
     reason::{LaneEnd, Rejection, Removal},
     record::{Freshness, Record},
+    rules::Staleness,
     space::{Left, Space},
     units::ByteCount,
 };
 use alloc::{sync::Arc, vec::Vec};
 
 /// What the engine knows of a record in a tier whose index it keeps.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Indexed {
     pub(super) name: RecordName,
     pub(super) freshness: Freshness,
+    pub(super) when_stale: WhenStale,
+}
+
+/// Is a record worth opening once it is stale?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WhenStale {
+    /// It can be asked about, or stand in.
+    MayHelp,
+    /// It has no validator and no window.
+    Useless,
 }
 
 impl<C: Chunk> Engine<C> {
@@ -53,6 +65,7 @@ impl<C: Chunk> Engine<C> {
         let size = self.config.cost(length, &record.head);
         let now = self.now;
         let freshness = record.freshness.to_live(now, self.wall());
+        let indexed = self.to_index(record.name, &record.head, freshness);
         let Some(index) = self.index(tier) else {
             return self.event(Event::Stored { tier, key, length, size, from });
         };
@@ -69,12 +82,51 @@ impl<C: Chunk> Engine<C> {
             return;
         }
         let (replaced, evicted) = make_room(index, key, size);
-        index.insert(key, size, Indexed { name: record.name, freshness });
+        index.insert(key, size, indexed);
         self.tell_left(tier, replaced.iter(), Removal::Replaced);
         self.tell_left(tier, evicted.iter(), Removal::Capacity);
         self.event(Event::Stored { tier, key, length, size, from });
         self.tell_resident(tier);
         for left in replaced.into_iter().chain(evicted) {
+            self.delete(tier, left.key, Some(left.value.name), None);
+        }
+    }
+
+    /// What the index knows of a record.
+    pub(super) fn to_index(&self, name: RecordName, head: &Head, freshness: Freshness) -> Indexed {
+        let helps = Staleness::of(&self.config.policy, head).helps_when_stale(head);
+        let when_stale = if helps { WhenStale::MayHelp } else { WhenStale::Useless };
+        Indexed { name, freshness, when_stale }
+    }
+
+    /// A tier has freshened a record: it is the same one, with another head. One that no longer fits is removed.
+    pub(super) fn index_freshened(
+        &mut self,
+        tier: TierId,
+        key: CacheKey,
+        indexed: Indexed,
+        length: ByteCount,
+        size: ByteCount,
+    ) {
+        let Some(index) = self.index(tier) else {
+            self.event(Event::Freshened { tier, key });
+            return self.event(Event::Stored { tier, key, length, size, from: Some(tier) });
+        };
+        let is_it = index.find(key).is_some_and(|slot| index.value(slot).name == indexed.name);
+        if !is_it {
+            return;
+        }
+        if !index.fits(size) {
+            return self.forget_indexed(tier, key, indexed.name, Removal::Capacity);
+        }
+        let (replaced, evicted) = make_room(index, key, size);
+        index.insert(key, size, indexed);
+        self.event(Event::Freshened { tier, key });
+        self.tell_left(tier, replaced.iter(), Removal::Replaced);
+        self.tell_left(tier, evicted.iter(), Removal::Capacity);
+        self.event(Event::Stored { tier, key, length, size, from: Some(tier) });
+        self.tell_resident(tier);
+        for left in evicted {
             self.delete(tier, left.key, Some(left.value.name), None);
         }
     }
@@ -101,6 +153,13 @@ impl<C: Chunk> Engine<C> {
             self.tell_resident(tier);
         }
         self.delete(tier, key, Some(name), None);
+    }
+
+    /// Takes a record out of our index that its tier does not have.
+    pub(super) fn forget_lost(&mut self, tier: TierId, key: CacheKey, name: RecordName) {
+        if self.indexed(tier, key).is_some_and(|indexed| indexed.name == name) {
+            self.forget_indexed(tier, key, name, Removal::Lost);
+        }
     }
 
     /// Takes a key out of L0.

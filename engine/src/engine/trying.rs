@@ -12,7 +12,7 @@ use crate::{
     chunk::Chunk,
     effect::Effect,
     event::{Event, FetchEnd, Purpose},
-    fill::{Errand, Fill, Sharing, Source, Stage, Tries},
+    fill::{Errand, Fill, Sharing, Source, Stage, Stored, Tries},
     id::{FillId, RequestId},
     reason::{Guarded, Late, OriginFailure, Refusal},
     time::Instant,
@@ -33,7 +33,7 @@ impl<C: Chunk> Engine<C> {
             Ok(held) => held,
             Err(until) => {
                 let retry_after = until.since(self.now);
-                return self.fail(fill_id, &errand, waiters, Refusal::BreakerOpen { retry_after });
+                return self.fail(fill_id, errand, waiters, Refusal::BreakerOpen { retry_after });
             }
         };
         if tries.attempts.made() == 1 {
@@ -47,7 +47,7 @@ impl<C: Chunk> Engine<C> {
         };
         let op = self.operation_with(Pending::Fetch(fill_id), Some(held));
         self.event(Event::Fetched { fill: fill_id, key: errand.target, origin: errand.origin, purpose });
-        let head = self.origin_request(&ask, errand.stored.as_deref());
+        let head = self.origin_request(&ask, errand.stored.as_ref().map(Stored::head));
         self.effect(Effect::Fetch { op, fill: fill_id, head });
         self.caring.deadlines.enter(self.now, Waiter::Fill(fill_id), Phase::Head);
         let stage = Stage::Asking { waiters, op, since: self.now, tries };
@@ -114,10 +114,11 @@ impl<C: Chunk> Engine<C> {
     pub(super) fn ask_again(&mut self, fill_id: FillId) {
         let Fill { errand, stage } = self.fills.remove(&fill_id).expect("only what rests asks again");
         let Stage::Resting { waiters, tries, .. } = stage else { unreachable!("rested while {stage:?}") };
-        let waiters = self.pass_heads(waiters);
+        let waiters = self.pass_partial(waiters);
         if waiters.is_empty() && errand.behind.is_none() {
             self.event(Event::GaveUp { fill: fill_id, why: GiveUp::NobodyWaits });
-            return self.end_asking(fill_id, &errand);
+            self.end_asking(fill_id, &errand);
+            return self.let_go(errand.stored);
         }
         self.attempt(fill_id, errand, waiters, tries);
     }
@@ -130,6 +131,7 @@ impl<C: Chunk> Engine<C> {
         self.caring.retries.remove(&(at, fill_id));
         self.event(Event::GaveUp { fill: fill_id, why });
         self.end_asking(fill_id, &errand);
+        self.let_go(errand.stored);
     }
 
     /// No attempt is under way or will be made.
@@ -143,17 +145,17 @@ impl<C: Chunk> Engine<C> {
     pub(super) fn fail(
         &mut self,
         fill_id: FillId,
-        errand: &Errand<C>,
+        errand: Errand<C>,
         waiters: Vec<RequestId>,
         refusal: Refusal,
     ) {
-        self.end_asking(fill_id, errand);
-        if let Some(stored) = self.stand_in(errand) {
-            return self.serve_instead(errand.target, waiters, &stored);
+        self.end_asking(fill_id, &errand);
+        if let Err(waiters) = self.stand_in(&errand, waiters) {
+            for request in waiters {
+                self.refuse(request, refusal);
+            }
         }
-        for request in waiters {
-            self.refuse(request, refusal);
-        }
+        self.let_go(errand.stored);
     }
 
     /// Something that a fill waits for did not come in time.
@@ -200,7 +202,7 @@ impl<C: Chunk> Engine<C> {
                     self.event(Event::Missed { request: *request, key, reason });
                 }
                 self.fetches += 1;
-                self.fail(fill_id, &errand, waiters, refusal);
+                self.fail(fill_id, errand, waiters, refusal);
             }
             Stage::Asking { .. } => {
                 self.give_up_fetch(fill_id, Late::Answer);
@@ -211,7 +213,7 @@ impl<C: Chunk> Engine<C> {
                 let end = FetchEnd::Failed(OriginFailure::TimedOut);
                 let (key, received) = (errand.target, ByteCount::ZERO);
                 self.event(Event::FetchEnded { fill: fill_id, key, received, end });
-                self.fail(fill_id, &errand, waiters, refusal);
+                self.fail(fill_id, errand, waiters, refusal);
             }
             Stage::Resting { .. } => unreachable!("no attempt is put off beyond {fill_id:?}'s deadline"),
             Stage::Streaming(_) => unreachable!("{fill_id:?} has its head"),

@@ -5,10 +5,12 @@
 
 mod collect;
 mod followers;
+mod stored;
 mod window;
 
 pub(crate) use collect::{Collect, Collected};
 pub(crate) use followers::Followers;
+pub(crate) use stored::{Kept, Stored};
 pub(crate) use window::Window;
 
 use crate::{
@@ -17,7 +19,6 @@ use crate::{
     head::{Head, Length, RequestHead},
     id::{OpId, OriginId, RecordId, RecordName, RequestId, WriterId},
     key::CacheKey,
-    memory::Resident,
     reason::{MissReason, OriginFailure},
     record::Freshness,
     rules::Staleness,
@@ -51,8 +52,8 @@ pub(crate) struct Errand<C> {
     pub(crate) sharing: Sharing,
     /// Why no tier could answer, as far as they were asked.
     pub(crate) reason: MissReason,
-    /// What L0 has under the key, but may not be used without the origin's word.
-    pub(crate) stored: Option<Arc<Resident<C>>>,
+    /// What a tier has under the key, but may not be used without the origin's word.
+    pub(crate) stored: Option<Stored<C>>,
     /// The request of a fill that goes on though nobody waits for it: a revalidation behind a client's back.
     pub(crate) behind: Option<Arc<RequestHead>>,
 }

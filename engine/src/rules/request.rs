@@ -1,6 +1,9 @@
 //! Which requests the cache answers at all.
 
-use crate::{head::Method, reason::Bypass};
+use crate::{
+    head::{Method, RequestHead},
+    reason::Bypass,
+};
 
 /// Must this request go around the cache? `fields` have lower-case names.
 pub(crate) fn bypass<'f>(
@@ -13,22 +16,27 @@ pub(crate) fn bypass<'f>(
     fields.map(|(name, _)| name).find_map(|name| match name {
         // RFC 9111 section 3.5: a response to it may be stored only with the origin's leave.
         "authorization" => Some(Bypass::Authorization),
-        // RFC 9110 section 14: answered from stored objects by whoever holds them whole; never stored here.
-        "range" | "if-range" => Some(Bypass::Range),
         // RFC 9110 section 13.2.1: these two are the origin's to judge.
         "if-match" | "if-unmodified-since" => Some(Bypass::Precondition),
         _ => None,
     })
 }
 
-/// May this request use the fast door? A condition that the cache itself can judge is left to the proper way in.
+/// Does it ask for all of the response, so that its answer can be fetched for everybody? A part is given of what is
+/// stored whole; no part is ever fetched into the cache (failure T12).
+pub(crate) fn wants_whole(request: &RequestHead) -> bool {
+    request.method == Method::Get && !request.fields.contains("range")
+}
+
+/// May this request use the fast door? Parts, and conditions that the cache itself can judge, are left to the proper way
+/// in.
 pub(crate) fn may_use_door<'f>(method: Method, fields: impl Iterator<Item = (&'f str, &'f [u8])>) -> bool {
-    let mut conditional = false;
+    let mut special = false;
     let bypass = bypass(
         method,
         fields.inspect(|(name, _)| {
-            conditional |= matches!(*name, "if-none-match" | "if-modified-since");
+            special |= matches!(*name, "if-none-match" | "if-modified-since" | "range" | "if-range");
         }),
     );
-    method == Method::Get && bypass.is_none() && !conditional
+    method == Method::Get && bypass.is_none() && !special
 }

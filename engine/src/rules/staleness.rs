@@ -35,6 +35,14 @@ impl Staleness {
         self.reuse == Reuse::WhileFresh && freshness.is_fresh(now)
     }
 
+    /// Can it be of use when it is stale: as what the origin is asked about, or in a window?
+    pub(crate) fn helps_when_stale(&self, head: &Head) -> bool {
+        let has_window = !self.windows.while_revalidate.is_zero() || !self.windows.if_error.is_zero();
+        head.fields.contains("etag")
+            || head.fields.contains("last-modified")
+            || self.when_stale == WhenStale::Allowed && has_window
+    }
+
     /// All that decides over its use at `now`.
     pub(crate) fn stored(&self, freshness: &Freshness, now: Instant) -> Stored {
         Stored {

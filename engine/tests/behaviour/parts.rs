@@ -1,7 +1,7 @@
-//! Ranges: a part of what L0 holds whole; everything else is the origin's.
+//! Ranges: parts of what a tier holds whole; everything else is the origin's.
 
-use crate::rig::{Rig, l0_only, object, with_disk};
-use tiergate_engine::{Method, RawConfig, Symbol};
+use crate::rig::{Rig, l0_only, object, with_disk, with_shared};
+use tiergate_engine::{Chunk, Method, RawConfig, Symbol};
 
 /// `/a` of 100 bytes in chunks of 30, fresh and stored.
 fn stored(raw: RawConfig) -> Rig {
@@ -39,16 +39,63 @@ fn a_range_is_served_from_what_is_whole() {
     rig.assert_idle();
 }
 
-/// T12: a range of what L0 does not hold whole goes around, several at once do too, and nothing of it is stored.
+/// T12: a range of what no tier holds whole goes around, and nothing of it is stored.
 #[test]
-fn other_ranges_go_around() {
-    let mut rig = stored(with_disk());
-    let absent = rig.ask(Method::Get, "/b", &[("range", "bytes=0-1")], false);
-    let several = rig.ask(Method::Get, "/a", &[("range", "bytes=0-1,5-6")], false);
-    for client in [absent, several] {
-        assert!(rig.client(client).is_passed);
+fn t12_a_range_of_what_is_not_stored_goes_around() {
+    for raw in [l0_only(), with_disk(), with_shared()] {
+        let mut rig = stored(raw);
+        let absent = rig.ask(Method::Get, "/b", &[("range", "bytes=0-1")], false);
+        assert!(rig.client(absent).is_passed);
+        assert_eq!(rig.asked, ["/a"]);
+        rig.assert_idle();
     }
-    assert_eq!(rig.asked, ["/a"]);
+}
+
+/// T12: a range does not wait for a whole that is being fetched, and a fetch for everybody never asks for a part.
+#[test]
+fn t12_no_fetch_asks_for_a_part() {
+    for raw in [l0_only(), with_disk()] {
+        let mut rig = Rig::new(raw);
+        let whole = rig.ask(Method::Get, "/a", &[("if-range", "\"v1\"")], false);
+        let part = rig.ask(Method::Get, "/a", &[("range", "bytes=0-1")], false);
+        assert!(rig.client(part).is_passed);
+        let fill = rig.fetch("/a");
+        assert!(!rig.fetches[&fill].head.fields.contains("if-range"));
+        rig.answer("/a", 100, 30);
+        assert_eq!(rig.client(whole).received(), 100);
+        rig.assert_idle();
+    }
+}
+
+/// RFC 9110 section 14.6: several ranges come as parts of exactly their bytes, in the order asked for, from any tier; and
+/// ranges that come to more than the whole, or too many of them, come as the whole (section 14.2).
+#[test]
+fn several_ranges_are_parts_of_one_answer() {
+    let below = |raw: RawConfig| RawConfig { l0: None, ..raw };
+    for raw in [l0_only(), below(with_disk()), below(with_shared())] {
+        let mut rig = stored(raw);
+        let client = rig.ask(Method::Get, "/a", &[("range", "bytes=50-69,0-9,-1")], false);
+        let client = rig.client(client);
+        let head = &client.reply.as_ref().expect("it was served").head;
+        assert_eq!(head.status, 206);
+        assert!(
+            head.fields.only("content-type").is_some_and(|kind| kind.starts_with(b"multipart/byteranges"))
+        );
+        assert_eq!(head.fields.only("content-length"), Some(client.received().to_string().as_bytes()));
+        let bytes = client.body.iter().filter(|chunk| chunk.object != Symbol::TEXT);
+        let joined = Symbol::compact(bytes.copied().collect());
+        let spans: Vec<_> = joined.iter().map(|chunk| (chunk.version, chunk.offset, chunk.size)).collect();
+        assert_eq!(spans, [(1, 50, 20), (1, 0, 10), (1, 99, 1)]);
+        for too_much in
+            ["bytes=0-80,10-90", "bytes=0-0,0-0,0-0,0-0,0-0,0-0,0-0,0-0,0-0,0-0,0-0,0-0,0-0,0-0,0-0,0-0,0-0"]
+        {
+            let whole = rig.ask(Method::Get, "/a", &[("range", too_much)], false);
+            let reply = rig.client(whole).reply.as_ref().expect("it was served");
+            assert_eq!((reply.head.status, rig.client(whole).received()), (200, 100), "{too_much}");
+        }
+        assert_eq!(rig.asked.len(), 1);
+        rig.assert_idle();
+    }
 }
 
 /// If-Range: the part if the validator is the stored one, the whole if not.

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tiergate_engine::{
-    CacheKey, Config, Effect, End, Engine, Event, Fields, FillId, Head, Input, Instant, Method, OpId,
-    OriginFailure, OriginId, PurgeId, PurgeOutcome, RawBreaker, RawCare, RawConfig, RawRetry, ReadSource,
-    Record, RecordId, RecordName, Refusal, Reply, ReplyBody, RequestHead, RequestId, Seed, Symbol, TierId,
-    WallTime, WriterId,
+    CacheKey, Config, Effect, End, Engine, Event, Fields, FillId, Freshening, Head, Input, Instant, Method,
+    OpId, OriginFailure, OriginId, PurgeId, PurgeOutcome, RawBreaker, RawCare, RawConfig, RawRetry,
+    ReadSource, Record, RecordId, RecordName, Refusal, Reply, ReplyBody, RequestHead, RequestId, Seed,
+    Symbol, TierId, WallTime, WriterId,
 };
 
 /// What one client saw.
@@ -45,6 +45,10 @@ pub(crate) struct Tier {
     /// While held, effects for this tier wait here.
     pub(crate) is_held: bool,
     pub(crate) fails: bool,
+    /// Bytes read from it so far.
+    pub(crate) read: u64,
+    /// Lookups that came to it.
+    pub(crate) lookups: usize,
     held: VecDeque<Effect<Symbol>>,
 }
 
@@ -384,6 +388,7 @@ impl Rig {
             | Effect::Open { tier, .. }
             | Effect::Write { tier, .. }
             | Effect::Commit { tier, .. }
+            | Effect::Freshen { tier, .. }
             | Effect::Discard { tier, .. }
             | Effect::Delete { tier, .. } => {
                 let held = self.tiers.get_mut(&tier).expect("effects name configured tiers");
@@ -420,9 +425,10 @@ fn refused(effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
     match effect {
         Effect::Lookup { op, .. } => Some(Input::LookupFailed { op: *op }),
         Effect::Read { op, .. } => Some(Input::ReadFailed { op: *op }),
-        Effect::Open { op, .. } | Effect::Write { op, .. } | Effect::Commit { op, .. } => {
-            Some(Input::WriteFailed { op: *op })
-        }
+        Effect::Open { op, .. }
+        | Effect::Write { op, .. }
+        | Effect::Commit { op, .. }
+        | Effect::Freshen { op, .. } => Some(Input::WriteFailed { op: *op }),
         Effect::Delete { op, .. } => Some(Input::DeleteFailed { op: *op }),
         _ => None,
     }
@@ -431,6 +437,7 @@ fn refused(effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
 fn answered(tier: &mut Tier, effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
     match effect {
         Effect::Lookup { op, record, key, name, .. } => {
+            tier.lookups += 1;
             let name = name.or_else(|| tier.current.get(key).copied());
             let found = name.and_then(|name| tier.records.get(&name)).cloned();
             Some(match found {
@@ -459,6 +466,7 @@ fn answered(tier: &mut Tier, effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
                     ..*chunk
                 })
             });
+            tier.read += piece.map_or(0, |chunk| chunk.size);
             Some(match piece {
                 Some(chunk) => Input::BodyRead { op: *op, chunk },
                 None => Input::ReadFailed { op: *op },
@@ -491,6 +499,20 @@ fn answered(tier: &mut Tier, effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
         Effect::Discard { writer, .. } => {
             tier.writers.remove(writer);
             None
+        }
+        Effect::Freshen { op, record, .. } => {
+            let freshening = match tier.records.get_mut(&record.name) {
+                None => Freshening::Absent,
+                Some((stored, _)) if stored.freshness.born() > record.freshness.born() => {
+                    Freshening::Overtaken
+                }
+                Some((stored, _)) => {
+                    assert_eq!((stored.key, stored.length), (record.key, record.length), "the body stays");
+                    *stored = Arc::clone(record);
+                    Freshening::Done
+                }
+            };
+            Some(Input::Freshened { op: *op, freshening })
         }
         Effect::Delete { op, key, name, .. } => {
             let before = tier.records.len();

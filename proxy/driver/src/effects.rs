@@ -40,6 +40,7 @@ impl<W: World> Turn<'_, W> {
             Effect::Write { op, tier, writer, chunk } => self.write(op, tier, writer, chunk),
             Effect::Commit { op, tier, writer, record } => self.commit(op, tier, writer, record),
             Effect::Discard { tier, writer } => self.close(Held::Writer(writer), tier),
+            Effect::Freshen { op, tier, record } => self.freshen(op, tier, record),
             Effect::Delete { op, tier, key, name } => self.delete(op, tier, key, name),
         }
     }
@@ -116,6 +117,13 @@ impl<W: World> Turn<'_, W> {
         self.ask(tier, part, Input::WriteFailed { op }, |shared| async move {
             shared.tier(tier).commit(handle, record).await?;
             Ok(Input::Committed { op })
+        });
+    }
+
+    fn freshen(&mut self, op: OpId, tier: TierId, record: Arc<Record>) {
+        self.ask(tier, Part::Alone, Input::WriteFailed { op }, |shared| async move {
+            let freshening = shared.tier(tier).freshen(record).await?;
+            Ok(Input::Freshened { op, freshening })
         });
     }
 

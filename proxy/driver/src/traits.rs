@@ -5,8 +5,8 @@
 use bytes::Bytes;
 use std::{future::Future, sync::Arc};
 use tiergate_engine::{
-    CacheKey, Event, Head, Instant, OriginFailure, ReadSource, Record, RecordId, RecordName, RequestHead,
-    TierId, WallTime, WriterId,
+    CacheKey, Event, Freshening, Head, Instant, OriginFailure, ReadSource, Record, RecordId, RecordName,
+    RequestHead, TierId, WallTime, WriterId,
 };
 
 /// Everything one driver is built from.
@@ -134,6 +134,11 @@ pub trait ByteTier: Send + Sync + 'static {
     /// Closes a writer; what was not committed is gone. Also called for a handle whose `open` failed or never ran.
     /// Starts what takes long and returns.
     fn discard(&self, handle: Handle<WriterId>);
+
+    /// Replaces head and freshness beside the body of exactly the record that `record` names, at once and whole or not at
+    /// all. It makes no record and brings none back, and it takes nothing from one that was made later (failure F3). Who
+    /// has the record open keeps what they found.
+    fn freshen(&self, record: Arc<Record>) -> impl Future<Output = Result<Freshening, TierError>> + Send;
 
     /// Removes the record called `name`, or every record of the key, current or not, so that none of them is found again
     /// by this process or a later one; says whether there was one.

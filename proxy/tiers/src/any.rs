@@ -4,7 +4,7 @@ use crate::{Connect, DirTier, RedisTier, TcpConnect};
 use bytes::Bytes;
 use std::sync::Arc;
 use tiergate_driver::{ByteTier, Handle, TierError};
-use tiergate_engine::{CacheKey, ReadSource, Record, RecordId, RecordName, WriterId};
+use tiergate_engine::{CacheKey, Freshening, ReadSource, Record, RecordId, RecordName, WriterId};
 
 /// Any byte tier: a driver has one type for all of its tiers.
 pub enum AnyTier<C: Connect = TcpConnect> {
@@ -65,6 +65,10 @@ impl<C: Connect> ByteTier for AnyTier<C> {
 
     fn discard(&self, handle: Handle<WriterId>) {
         forward!(self, tier => tier.discard(handle));
+    }
+
+    async fn freshen(&self, record: Arc<Record>) -> Result<Freshening, TierError> {
+        forward!(self, tier => tier.freshen(record).await)
     }
 
     async fn delete(&self, key: CacheKey, name: Option<RecordName>) -> Result<bool, TierError> {

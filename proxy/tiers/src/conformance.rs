@@ -7,8 +7,8 @@ use bytes::Bytes;
 use std::{sync::Arc, time::Duration};
 use tiergate_driver::{ByteTier, Handle, TierError};
 use tiergate_engine::{
-    ByteCount, CacheKey, Fields, Head, ReadSource, Record, RecordId, RecordName, StoredFreshness, WallTime,
-    WriterId,
+    ByteCount, CacheKey, Fields, Freshening, Head, ReadSource, Record, RecordId, RecordName, StoredFreshness,
+    WallTime, WriterId,
 };
 
 /// The shard that the suite's handles are of.
@@ -27,6 +27,9 @@ pub async fn conformance(tier: &impl ByteTier) {
     an_open_record_stays_what_it_was(tier).await;
     a_delete_removes_what_it_names(tier).await;
     a_purge_closes_the_writers_before_it(tier).await;
+    a_freshening_changes_the_head_alone(tier).await;
+    a_freshening_makes_nothing(tier).await;
+    a_late_freshening_changes_nothing(tier).await;
     an_empty_body_is_a_body(tier).await;
     every_key_has_a_place_of_its_own(tier).await;
     a_large_body_comes_back_from_every_offset(tier).await;
@@ -99,6 +102,16 @@ impl Object {
                 lifetime: Duration::from_secs(3_600),
             },
         })
+    }
+
+    /// The record as a 304 that came this much later leaves it.
+    fn freshened(self, later_s: u64) -> Arc<Record> {
+        let record = Record::clone(&self.record());
+        let mut head = Head::clone(&record.head);
+        head.fields.push("x-freshened", later_s.to_string().as_bytes());
+        let as_of = record.freshness.as_of.after(Duration::from_secs(later_s));
+        let freshness = StoredFreshness { as_of, ..record.freshness };
+        Arc::new(Record { head: Arc::new(head), freshness, ..record })
     }
 
     /// Opens a writer and writes the body in chunks of `chunk` bytes.
@@ -288,6 +301,72 @@ pub async fn a_purge_closes_the_writers_before_it(tier: &impl ByteTier) {
     assert_eq!(tier.commit(newer.writer(), newer.record()).await, Ok(()));
     tier.discard(newer.writer());
     newer.expect(tier).await;
+}
+
+/// A freshened record has the new head and freshness, and its body as before; who had it open reads on.
+pub async fn a_freshening_changes_the_head_alone(tier: &impl ByteTier) {
+    for length in [0, 300_000] {
+        let object = Object::new(100 + length as u64, length);
+        object.store(tier).await;
+        let found = tier.lookup(object.handle(), object.key, None).await;
+        assert_eq!(found, Ok(Some((*object.record()).clone())));
+        for later_s in [1, 5] {
+            let freshened = object.freshened(later_s);
+            assert_eq!(tier.freshen(Arc::clone(&freshened)).await, Ok(Freshening::Done));
+            let handle = object.version(object.number + 1, length).handle();
+            for name in [None, Some(object.name())] {
+                let found = tier.lookup(handle, object.key, name).await;
+                assert_eq!(found, Ok(Some((*freshened).clone())));
+                let source = Handle { shard: SHARD, id: ReadSource::Record(handle.id) };
+                let read = read_all(tier, source, length, 100_000).await;
+                assert!(read == object.body(), "the body of {} changed", object.number);
+                tier.release(handle);
+            }
+        }
+        let read = read_all(tier, object.recorded(), length, 100_000).await;
+        assert!(read == object.body(), "an open record of {} changed", object.number);
+        tier.release(object.handle());
+    }
+}
+
+/// What is not there, was deleted, purged or superseded is not freshened, and does not come back by it (failures F1, F2).
+pub async fn a_freshening_makes_nothing(tier: &impl ByteTier) {
+    let never = Object::new(110, 100);
+    assert_eq!(tier.freshen(never.freshened(1)).await, Ok(Freshening::Absent));
+    never.expect_absent(tier, None).await;
+    let [deleted, purged] = [Object::new(111, 100), Object::new(112, 100)];
+    for (object, by_name) in [(deleted, Some(deleted.name())), (purged, None)] {
+        object.store(tier).await;
+        assert_eq!(tier.freshen(object.freshened(1)).await, Ok(Freshening::Done));
+        assert_eq!(tier.delete(object.key, by_name).await, Ok(true));
+        assert_eq!(tier.freshen(object.freshened(2)).await, Ok(Freshening::Absent));
+        object.expect_absent(tier, None).await;
+        object.expect_absent(tier, Some(object.name())).await;
+    }
+    // The older one may still be there by its name; what is current is another record's.
+    let older = Object::new(113, 100);
+    older.store(tier).await;
+    let newer = older.version(114, 200);
+    newer.store(tier).await;
+    let freshened = tier.freshen(older.freshened(1)).await;
+    assert!(matches!(freshened, Ok(Freshening::Absent | Freshening::Done)), "{freshened:?}");
+    newer.expect(tier).await;
+}
+
+/// A freshening that comes late takes nothing from a newer one (failure F3), and one of another body is refused.
+pub async fn a_late_freshening_changes_nothing(tier: &impl ByteTier) {
+    let object = Object::new(120, 1_000);
+    object.store(tier).await;
+    let newer = object.freshened(9);
+    assert_eq!(tier.freshen(Arc::clone(&newer)).await, Ok(Freshening::Done));
+    assert_eq!(tier.freshen(object.freshened(5)).await, Ok(Freshening::Overtaken));
+    assert_eq!(tier.freshen(object.record()).await, Ok(Freshening::Overtaken));
+    let other = Record { length: ByteCount(1_001), ..(*object.freshened(20)).clone() };
+    let refused = tier.freshen(Arc::new(other)).await;
+    assert!(refused.is_err(), "{refused:?}");
+    let found = tier.lookup(object.handle(), object.key, None).await;
+    assert_eq!(found, Ok(Some((*newer).clone())));
+    tier.release(object.handle());
 }
 
 /// A record without a body is found; there is no byte to read in it.

@@ -4,6 +4,7 @@
 //! lock                    held while a process uses the directory
 //! incoming/<name>         being written; whatever a start finds here is deleted
 //! records/<h>/<h>/<name>  whole; `<name>` is the record's, in hexadecimal, and `<h>` its first two digits
+//! records/<h>/<h>/<name>.head  the encoded record that counts instead of the one in the file: it was freshened
 //! ```
 //!
 //! The crash argument. A commit writes the record and its footer behind the body, syncs the file, renames it into
@@ -13,12 +14,16 @@
 //! deletes it; if the crash comes before that, a start keeps the one that was committed last. So it is absent, old or
 //! new, and never a mix. A delete syncs the directory before it is acknowledged, so a purged record does not come back;
 //! a purge also closes the writers of its key that are open in this process, and there are none in another.
+//! A freshening writes the new head beside the record in the same way: written, synced, renamed, and the directory synced
+//! before it is acknowledged. After a crash the record has its old head or the new one, each of them whole; a head without
+//! its record is deleted by the next start. Renames of heads and deletes take turns, so that none outlives its record.
 //! A file that is not whole all the same (the disk lied) does not add up, or fails a checksum when it is read.
 //!
 //! Simple and correct, not fast: each commit and delete waits for the disk, each call takes a thread of tokio's blocking
 //! pool. Start at [`DirTier::open`].
 
 mod file;
+mod freshen;
 mod recover;
 mod writer;
 
@@ -33,12 +38,14 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
 };
 use tiergate_driver::{ByteTier, Handle, TierError};
-use tiergate_engine::{CacheKey, ReadSource, Record, RecordId, RecordName, WriterId};
+use tiergate_engine::{CacheKey, Freshening, ReadSource, Record, RecordId, RecordName, WriterId};
 use writer::Writer;
 
 const LOCK: &str = "lock";
 const INCOMING: &str = "incoming";
 const RECORDS: &str = "records";
+/// What the name of a head that was put beside a record ends with.
+const HEAD_SUFFIX: &str = ".head";
 /// The directories at each of the two levels below `records`.
 const FAN_OUT: u8 = 16;
 
@@ -91,6 +98,8 @@ struct Shared {
     /// Counts commits, over restarts too: of two records of a key, the one with the larger number is the newer.
     sequence: AtomicU64,
     open: Mutex<Open>,
+    /// Held while a head is put beside its record, or both are removed.
+    heads: Mutex<()>,
     /// Released when the last call is over.
     _lock: File,
 }
@@ -116,7 +125,13 @@ impl DirTier {
             Err(TryLockError::WouldBlock) => return Err(DirError::InUse { path: root }),
             Err(TryLockError::Error(error)) => return Err(DirError::Unusable { path: root, error }),
         }
-        let shared = Shared { root, sequence: AtomicU64::new(1), open: Mutex::default(), _lock: lock };
+        let shared = Shared {
+            root,
+            sequence: AtomicU64::new(1),
+            open: Mutex::default(),
+            heads: Mutex::default(),
+            _lock: lock,
+        };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -209,16 +224,27 @@ impl Shared {
         if (contents.record.key, contents.record.name) != (key, name) {
             return Err(failed("reading", &path, "it holds another record"));
         }
-        Ok(Some(contents))
+        let record = self.freshest(contents.record)?;
+        Ok(Some(Contents { record, ..contents }))
     }
 
-    /// Removes one record's file for good; says whether there was one.
+    /// Removes one record's files for good; says whether there was one.
     fn remove(&self, name: RecordName) -> Result<bool, TierError> {
         let path = self.record(name);
-        match fs::remove_file(&path) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(error) => return Err(failed("deleting", &path, error)),
+        {
+            let _turn = self.heads.lock().unwrap_or_else(PoisonError::into_inner);
+            match fs::remove_file(&path) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+                Err(error) => return Err(failed("deleting", &path, error)),
+            }
+            let head = self.head(name);
+            match fs::remove_file(&head) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(failed("deleting", &head, error));
+                }
+                Ok(()) | Err(_) => {}
+            }
         }
         sync_directory(&self.leaf(name)).map_err(|error| failed("deleting", &path, error))?;
         Ok(true)
@@ -335,6 +361,10 @@ impl ByteTier for DirTier {
     fn discard(&self, handle: Handle<WriterId>) {
         let writer = self.shared.open().writers.remove(&handle);
         drop_elsewhere(writer);
+    }
+
+    async fn freshen(&self, record: Arc<Record>) -> Result<Freshening, TierError> {
+        self.blocking(move |shared| freshen::freshen(shared, &record)).await
     }
 
     async fn delete(&self, key: CacheKey, name: Option<RecordName>) -> Result<bool, TierError> {

@@ -9,8 +9,8 @@
 //!
 //! Parts lie under names that only their fill has, so nobody overwrites them. A commit stores the head beside them and then
 //! publishes it with one script ([`PUBLISH_SCRIPT`]), which Redis carries out all or not at all (C3). Everything expires:
-//! heads with the response's lifetime, so that Redis drops what nobody may serve, and parts later, so that a reader who
-//! began in time can finish. Nothing deletes the parts of a record that was visible, since other edges may be reading it.
+//! heads some time after the response's lifetime ([`STALE_TIME`]), and parts later, so that a reader who began in time can
+//! finish. Nothing deletes the parts of a record that was visible, since other edges may be reading it.
 //!
 //! **A purge closes the writers of all edges.** The edge that purges does not know who else is filling the key, so the
 //! generation tells them (C7). A writer that opens remembers the generation that it finds; if there is none, it first
@@ -25,11 +25,16 @@
 //! which had not heard of the purge yet has the head back as well. And a writer counts from its `open`, not from when the
 //! origin was asked: of what is opened after the purge, the tier cannot know that it was fetched before.
 //!
+//! **A freshening** exchanges the head for one with a longer lifetime by a script ([`FRESHEN_SCRIPT`]) that does so only
+//! while the head is, to the byte, the one that was read before: after a purge, a newer record or another freshening it
+//! does nothing, however late it comes. The parts' time to live is lengthened first.
+//!
 //! **A commit in doubt.** A script whose answer did not come may still be carried out, much later. A record that was said to
 //! have failed must not come back after a delete by its name, nor one that a purge removed (failure F1), so until the
 //! head-in-waiting is known to be gone, every delete of that key removes it first: a late script then finds nothing.
 //!
-//! Commands used: `GET`, `SET … [NX] PX`, `PEXPIRE`, `DEL`, and `EVAL` of the one script, which uses `GET` and `RENAME`.
+//! Commands used: `GET`, `SET … [NX] PX`, `PEXPIRE`, `DEL`, and `EVAL` of the two scripts, which use `GET`, `RENAME`
+//! and `SET … PX`.
 //! There are no retries and no waiting beyond one time limit for each command; after a failure the next command makes a new
 //! connection. Start at [`RedisTier`].
 
@@ -37,7 +42,7 @@ mod keys;
 mod link;
 mod stored_head;
 
-pub use link::PUBLISH_SCRIPT;
+pub use link::{FRESHEN_SCRIPT, PUBLISH_SCRIPT};
 
 use crate::{
     blocks::{self, Layout, Tail},
@@ -53,14 +58,17 @@ use std::{
 };
 use stored_head::StoredHead;
 use tiergate_driver::{ByteTier, Handle, TierError};
-use tiergate_engine::{CacheKey, ReadSource, Record, RecordId, RecordName, StoredFreshness, WriterId};
+use tiergate_engine::{
+    CacheKey, Freshening, ReadSource, Record, RecordId, RecordName, StoredFreshness, WriterId,
+};
 
 /// The bytes of a part in records that this build writes. One read fetches at most one part.
 const PART_BYTES: u32 = 256 << 10;
-/// A head lives at least this long, so that what is stored just before its end can be found at all.
-const HEAD_TIME_MIN: Duration = Duration::from_secs(1);
 /// A head lives at most this long; Redis counts in 63 bits of milliseconds from 1970.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(366 * 24 * 3_600);
+/// How much longer than its lifetime a head lives: a stale response may still hold when the origin is asked, or stand in for
+/// an origin that fails.
+const STALE_TIME: Duration = Duration::from_secs(3_600);
 /// How much longer than their head parts live, and how long they live before they have one. A reader or a writer that
 /// takes longer than this fails.
 const PART_TIME: Duration = Duration::from_secs(600);
@@ -162,12 +170,7 @@ impl<C: Connect> Shared<C> {
         let Some(bytes) = self.link.lookup(&keys::current(key)).await? else {
             return Ok(None);
         };
-        let head = StoredHead::decode(&bytes)
-            .map_err(|error| TierError(format!("redis: the head of {key} cannot be read: {error}")))?;
-        if head.record.key != key {
-            return Err(TierError(format!("redis: under {key} lies the head of {}", head.record.key)));
-        }
-        Ok(Some(head))
+        decode(key, &bytes).map(Some)
     }
 
     /// Checked bytes of the body from `offset` on, out of one part.
@@ -192,11 +195,8 @@ impl<C: Connect> Shared<C> {
             self.link.store(&writer.keys.part(index), part, PART_TIME).await?;
         }
         let head_time = remaining(&record.freshness);
-        let parts: Vec<String> = (0..layout.count()).map(|index| writer.keys.part(index)).collect();
-        for parts in parts.chunks(PIPELINE_KEYS_MAX) {
-            if !self.link.expire_all(parts, head_time + PART_TIME).await? {
-                return Err(TierError("redis: a part of the body is gone before its commit".to_owned()));
-            }
+        if !self.keep_parts(writer.keys, layout, head_time + PART_TIME).await? {
+            return Err(TierError("redis: a part of the body is gone before its commit".to_owned()));
         }
         let head = StoredHead::encode(record, layout);
         self.link.store(&writer.keys.head_in_waiting(), head, head_time).await?;
@@ -215,6 +215,44 @@ impl<C: Connect> Shared<C> {
                 record.key
             ))),
         }
+    }
+
+    /// Lets all parts of a body live for `time` from now on; says whether all of them are there.
+    async fn keep_parts(&self, keys: Keys, layout: Layout, time: Duration) -> Result<bool, TierError> {
+        let parts: Vec<String> = (0..layout.count()).map(|index| keys.part(index)).collect();
+        for parts in parts.chunks(PIPELINE_KEYS_MAX) {
+            if !self.link.expire_all(parts, time).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn freshen(&self, record: &Record) -> Result<Freshening, TierError> {
+        let Some(read) = self.link.lookup(&keys::current(record.key)).await? else {
+            return Ok(Freshening::Absent);
+        };
+        let stored = decode(record.key, &read)?;
+        if stored.record.name != record.name {
+            return Ok(Freshening::Absent);
+        }
+        if stored.record.length != record.length {
+            return Err(TierError("redis: a new head is of another body".to_owned()));
+        }
+        if stored.record.freshness.born() > record.freshness.born() {
+            return Ok(Freshening::Overtaken);
+        }
+        let keys = Keys { key: record.key, name: record.name };
+        let time = remaining(&record.freshness);
+        if !self.keep_parts(keys, stored.layout, time + PART_TIME).await? {
+            return Ok(Freshening::Absent);
+        }
+        let head = StoredHead::encode(record, stored.layout);
+        Ok(if self.link.freshen(record.key, &read, head, time).await? {
+            Freshening::Done
+        } else {
+            Freshening::Overtaken
+        })
     }
 
     /// Makes sure that some of the commits in doubt can no longer happen.
@@ -279,9 +317,20 @@ impl<C: Connect> Shared<C> {
     }
 }
 
-/// What is left of a lifetime, within what a head may live.
+/// The head that lies under `key`.
+fn decode(key: CacheKey, bytes: &[u8]) -> Result<StoredHead, TierError> {
+    let head = StoredHead::decode(bytes)
+        .map_err(|error| TierError(format!("redis: the head of {key} cannot be read: {error}")))?;
+    if head.record.key != key {
+        return Err(TierError(format!("redis: under {key} lies the head of {}", head.record.key)));
+    }
+    Ok(head)
+}
+
+/// What is left of a lifetime, and the time after it, within what a head may live.
 fn remaining(freshness: &StoredFreshness) -> Duration {
-    freshness.lifetime.saturating_sub(freshness.age_then).clamp(HEAD_TIME_MIN, HEAD_TIME_MAX)
+    let fresh_for = freshness.lifetime.saturating_sub(freshness.age_then);
+    fresh_for.saturating_add(STALE_TIME).min(HEAD_TIME_MAX)
 }
 
 impl Writer {
@@ -440,6 +489,10 @@ impl<C: Connect> ByteTier for RedisTier<C> {
         let shared = Arc::clone(&self.shared);
         // Ends within a few command time limits; nobody waits for it.
         runtime.spawn(async move { drop(shared.take_back(&writer).await) });
+    }
+
+    async fn freshen(&self, record: Arc<Record>) -> Result<Freshening, TierError> {
+        self.shared.freshen(&record).await
     }
 
     async fn delete(&self, key: CacheKey, name: Option<RecordName>) -> Result<bool, TierError> {

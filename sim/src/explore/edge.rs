@@ -194,6 +194,7 @@ impl World {
             | Effect::Write { .. }
             | Effect::Commit { .. }
             | Effect::Discard { .. }
+            | Effect::Freshen { .. }
             | Effect::Delete { .. } => self.ask_tier(from, effect),
             Effect::Serve { request, reply } => self.on_serve(request, reply),
             Effect::Body { request, chunk } => self.on_body(request, chunk),

@@ -15,8 +15,8 @@ use std::{
     time::Duration,
 };
 use tiergate_engine::{
-    ByteCount, CacheKey, Chunk, Effect, Input, Instant, OpId, ReadSource, Record, RecordId, RecordName,
-    Symbol, TierId, WriterId,
+    ByteCount, CacheKey, Chunk, Effect, Freshening, Input, Instant, OpId, ReadSource, Record, RecordId,
+    RecordName, Symbol, TierId, WriterId,
 };
 
 /// The longest that an operation takes to reach a tier in trouble, and as long again for the way back.
@@ -187,6 +187,7 @@ impl Tier {
                 self.discarded.insert((from, *writer));
                 Outcome::Nothing
             }
+            Effect::Freshen { op, record, .. } => self.freshen(*op, record),
             Effect::Delete { op, key, name, .. } => {
                 let existed = match name {
                     Some(name) => self.remove(*name),
@@ -204,6 +205,23 @@ impl Tier {
             | Effect::Refuse { .. }
             | Effect::PurgeDone { .. } => unreachable!("not a tier's effect: {effect:?}"),
         }
+    }
+
+    fn freshen(&mut self, op: OpId, record: &Record) -> Outcome {
+        let Some(stored) = self.records.get_mut(&record.name) else {
+            return Outcome::Answer(Input::Freshened { op, freshening: Freshening::Absent });
+        };
+        if (stored.record.key, stored.record.length) != (record.key, record.length) {
+            let detail = format!("{:?} is not the head of {:?}", record, stored.record);
+            return Outcome::Breach("F3", detail);
+        }
+        if stored.record.freshness.born() > record.freshness.born() {
+            return Outcome::Answer(Input::Freshened { op, freshening: Freshening::Overtaken });
+        }
+        // Who has it open keeps the old one.
+        let body = stored.body.clone();
+        *stored = Arc::new(Stored { record: record.clone(), body, order: stored.order });
+        Outcome::Answer(Input::Freshened { op, freshening: Freshening::Done })
     }
 
     fn lookup(
@@ -351,7 +369,7 @@ impl World {
             let Step::TierAsked { from, effect, .. } = step else {
                 unreachable!("only these were taken: {step:?}");
             };
-            if matches!(effect, Effect::Commit { .. } | Effect::Delete { .. })
+            if matches!(effect, Effect::Commit { .. } | Effect::Freshen { .. } | Effect::Delete { .. })
                 && self.chances.edge.chance(1, 2)
             {
                 self.tally.hit(Trouble::CrashedInCommit);
@@ -371,9 +389,10 @@ fn failure(effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
     match effect {
         Effect::Lookup { op, .. } => Some(Input::LookupFailed { op: *op }),
         Effect::Read { op, .. } => Some(Input::ReadFailed { op: *op }),
-        Effect::Open { op, .. } | Effect::Write { op, .. } | Effect::Commit { op, .. } => {
-            Some(Input::WriteFailed { op: *op })
-        }
+        Effect::Open { op, .. }
+        | Effect::Write { op, .. }
+        | Effect::Commit { op, .. }
+        | Effect::Freshen { op, .. } => Some(Input::WriteFailed { op: *op }),
         Effect::Delete { op, .. } => Some(Input::DeleteFailed { op: *op }),
         Effect::Release { .. }
         | Effect::Discard { .. }
@@ -393,7 +412,11 @@ fn failure(effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
 const fn changes(effect: &Effect<Symbol>) -> bool {
     matches!(
         effect,
-        Effect::Open { .. } | Effect::Write { .. } | Effect::Commit { .. } | Effect::Delete { .. }
+        Effect::Open { .. }
+            | Effect::Write { .. }
+            | Effect::Commit { .. }
+            | Effect::Freshen { .. }
+            | Effect::Delete { .. }
     )
 }
 
@@ -406,6 +429,7 @@ fn tier_of(effect: &Effect<Symbol>) -> TierId {
         | Effect::Write { tier, .. }
         | Effect::Commit { tier, .. }
         | Effect::Discard { tier, .. }
+        | Effect::Freshen { tier, .. }
         | Effect::Delete { tier, .. } => *tier,
         Effect::Fetch { .. }
         | Effect::Pull { .. }

@@ -189,6 +189,7 @@ impl Replay {
             | Effect::Write { tier, .. }
             | Effect::Commit { tier, .. }
             | Effect::Discard { tier, .. }
+            | Effect::Freshen { tier, .. }
             | Effect::Delete { tier, .. } => {
                 let object = self.request.object;
                 let tier = self.tiers.get_mut(&tier).expect("effects name only tiers of the configuration");
@@ -267,6 +268,7 @@ impl Tier {
                 self.writers.remove(&writer);
                 None
             }
+            Effect::Freshen { .. } => unreachable!("nothing in a trace grows stale: {effect:?}"),
             Effect::Delete { op, name, .. } => {
                 let existed = name.is_some_and(|name| self.records.remove(&name).is_some());
                 Some(Input::Deleted { op, existed })

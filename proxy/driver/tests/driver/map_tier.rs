@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 use tiergate_driver::{ByteTier, Handle, TierError};
-use tiergate_engine::{CacheKey, ReadSource, Record, RecordId, RecordName, WriterId};
+use tiergate_engine::{CacheKey, Freshening, ReadSource, Record, RecordId, RecordName, WriterId};
 
 /// What a tier does with its calls.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -174,6 +174,18 @@ impl ByteTier for Lent<MapTier> {
 
     fn discard(&self, handle: Handle<WriterId>) {
         self.close(handle).writing.remove(&handle);
+    }
+
+    async fn freshen(&self, record: Arc<Record>) -> Result<Freshening, TierError> {
+        self.act((record.key, record.name), true).await?;
+        let mut contents = locked(&self.contents);
+        let found = contents.stored.iter_mut().find(|(stored, _)| stored.name == record.name);
+        let Some((stored, _)) = found else { return Ok(Freshening::Absent) };
+        if stored.freshness.born() > record.freshness.born() {
+            return Ok(Freshening::Overtaken);
+        }
+        *stored = Record::clone(&record);
+        Ok(Freshening::Done)
     }
 
     async fn delete(&self, key: CacheKey, name: Option<RecordName>) -> Result<bool, TierError> {

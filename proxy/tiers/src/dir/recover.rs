@@ -1,7 +1,7 @@
 //! What a start finds in the directory, and what it does with it.
 //!
 //! Deleted: everything in `incoming`, every file that is no whole record of its name, and every record that a later one
-//! of its key superseded. When the system cannot read a file, recovery fails and says which: an unreadable file is not
+//! of its key superseded, and the heads that were put beside any of these. When the system cannot read a file, recovery fails and says which: an unreadable file is not
 //! the same as a torn one (failure R12). Bodies are not read; rot in them is found by their readers.
 
 use super::{INCOMING, RECORDS, Shared, failed, file, file::FileError, sync_directory};
@@ -17,10 +17,15 @@ use tiergate_engine::{CacheKey, Record};
 /// The whole records that an earlier process left, one for each key, oldest first.
 pub(super) fn recover(shared: &Shared) -> Result<Vec<Record>, TierError> {
     let mut unwanted = entries(&shared.root.join(INCOMING))?;
+    let mut heads = Vec::new();
     let mut newest: BTreeMap<CacheKey, (u64, Record)> = BTreeMap::new();
     for outer in entries(&shared.root.join(RECORDS))? {
         for leaf in entries(&outer)? {
             for path in entries(&leaf)? {
+                if path.extension().is_some_and(|extension| extension == "head") {
+                    heads.push(path);
+                    continue;
+                }
                 match examine(shared, &path)? {
                     None => unwanted.push(path),
                     Some((sequence, record)) => match newest.get(&record.key) {
@@ -34,6 +39,8 @@ pub(super) fn recover(shared: &Shared) -> Result<Vec<Record>, TierError> {
             }
         }
     }
+    let kept: BTreeSet<PathBuf> = newest.values().map(|(_, record)| shared.head(record.name)).collect();
+    unwanted.extend(heads.into_iter().filter(|head| !kept.contains(head)));
     delete(&unwanted)?;
 
     let mut records: Vec<(u64, Record)> = newest.into_values().collect();
@@ -57,7 +64,7 @@ fn examine(shared: &Shared, path: &Path) -> Result<Option<(u64, Record)>, TierEr
     let file = File::open(path).map_err(|error| failed("recovering", path, error))?;
     match file::read(file) {
         Ok(contents) if shared.record(contents.record.name) == path => {
-            Ok(Some((contents.sequence, contents.record)))
+            Ok(Some((contents.sequence, shared.freshest(contents.record)?)))
         }
         Ok(_) => Ok(None),
         Err(FileError::Io(error)) => Err(failed("recovering", path, error)),

@@ -4,7 +4,7 @@ use super::*;
 use crate::{AnyTier, TcpConnect, conformance::conformance};
 use std::time::Duration;
 use tempfile::TempDir;
-use tiergate_engine::{ByteCount, Fields, Head, StoredFreshness, WallTime};
+use tiergate_engine::{ByteCount, Fields, Head, StoredFreshness, WallTime, format};
 
 fn directory() -> TempDir {
     tempfile::tempdir().expect("the system has a place for temporary files")
@@ -319,4 +319,73 @@ async fn a_failed_write_leaves_what_was_acknowledged() {
     let committed = tier.commit(writer(1), record(1, 1, 200_000)).await;
     assert!(committed.is_err(), "{committed:?}");
     assert_eq!(tier.lookup(RECORD, CacheKey(1), None).await, Ok(None));
+}
+
+/// `record` as it is after a 304.
+fn freshened(record: &Record) -> Record {
+    let head = Head { status: 200, fields: Fields::from_iter([("etag", "\"1\""), ("x-new", "1")]) };
+    let as_of = WallTime::from_unix_millis(1_000);
+    Record {
+        head: Arc::new(head),
+        freshness: StoredFreshness { as_of, ..record.freshness },
+        ..record.clone()
+    }
+}
+
+/// A freshened head is there after a restart, and goes with its record: by name, by a purge, and when it is superseded.
+#[tokio::test]
+async fn a_freshened_head_lasts_as_long_as_its_record() {
+    let directory = directory();
+    let [a, b, c, old] = [record(1, 0xa1, 3), record(2, 0xb1, 3), record(3, 0xc1, 3), record(4, 0xd1, 3)];
+    {
+        let tier = tier(&directory);
+        for record in [&a, &b, &c, &old] {
+            store(&tier, record, b"old").await;
+            assert_eq!(tier.freshen(Arc::new(freshened(record))).await, Ok(Freshening::Done));
+        }
+        store(&tier, &record(4, 0xd2, 3), b"new").await;
+        assert_eq!(tier.delete(b.key, Some(b.name)).await, Ok(true));
+        assert_eq!(tier.delete(c.key, None).await, Ok(true));
+    }
+    let tier = tier(&directory);
+    assert_eq!(tier.recover().await, Ok(vec![freshened(&a), (*record(4, 0xd2, 3)).clone()]));
+    assert_eq!(files(directory.path()).len(), 3, "two records, and the head of one");
+    assert_eq!(tier.lookup(RECORD, a.key, None).await, Ok(Some(freshened(&a))));
+    assert_eq!(tier.read(SOURCE, 0, u64::MAX).await, Ok(Bytes::from_static(b"old")));
+}
+
+/// Crash by crash: a head that is not yet renamed, one without its record, one cut short or rotten, one of another record.
+/// The record is there with its old head, or is gone; nothing is a mix.
+#[tokio::test]
+async fn a_head_that_is_not_whole_does_not_count() {
+    let (old, other) = (record(1, 0xa1, 3), record(2, 0xb1, 3));
+    let head = format::encode(&freshened(&old));
+    let mut rotten = head.clone();
+    rotten[50] ^= 1;
+    let cases: [(&[u8], &Record); 4] = [
+        (&head, &freshened(&old)),
+        (&head[..head.len() - 1], &old),
+        (&rotten, &old),
+        (&format::encode(&freshened(&other)), &old),
+    ];
+    for (bytes, expected) in cases {
+        let directory = directory();
+        let path = {
+            let tier = tier(&directory);
+            store(&tier, &old, b"old").await;
+            tier.shared.head(old.name)
+        };
+        fs::write(&path, bytes).expect("the directory is ours");
+        fs::write(directory.path().join(INCOMING).join("x.1.head"), &head).expect("the directory is ours");
+        let tier = tier(&directory);
+        assert_eq!(tier.recover().await, Ok(vec![expected.clone()]));
+        assert_eq!(tier.lookup(RECORD, old.key, None).await, Ok(Some(expected.clone())));
+        fs::remove_file(tier.shared.record(old.name)).expect("it is there");
+        tier.release(RECORD);
+        drop(tier);
+        // The lock is released with the last call, which may end after the tier.
+        let tier = DirTier::open(directory.path()).expect("the directory is ours");
+        assert_eq!(tier.recover().await, Ok(vec![]));
+        assert_eq!(files(directory.path()), Vec::<PathBuf>::new());
+    }
 }

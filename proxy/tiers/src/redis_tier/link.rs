@@ -23,6 +23,11 @@ use tokio::{sync::Mutex, time::timeout};
 pub const PUBLISH_SCRIPT: &str = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end \
 redis.call('RENAME', KEYS[2], KEYS[3]) return 1";
 
+/// Exchanges a head for a newer one of the same record, if it is still what the caller read there. Key: the head. Arguments:
+/// what was read, the new head, and the milliseconds that it lives. Answers 1 if it did so and 0 if the head is another.
+pub const FRESHEN_SCRIPT: &str = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end \
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) return 1";
+
 /// What [`PUBLISH_SCRIPT`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Publication {
@@ -136,6 +141,19 @@ impl<C: Connect> Link<C> {
         } else {
             Ok(Publication::OtherGeneration)
         }
+    }
+
+    /// Exchanges the current head for a newer one if it is still `read`; says whether it did.
+    pub(super) async fn freshen(
+        &self,
+        key: CacheKey,
+        read: &[u8],
+        head: Vec<u8>,
+        time: Duration,
+    ) -> Result<bool, TierError> {
+        let mut eval = redis::cmd("EVAL");
+        eval.arg(FRESHEN_SCRIPT).arg(1).arg(keys::current(key)).arg(read).arg(head).arg(millis(time));
+        self.run("EVAL", Commands::One(eval)).await
     }
 
     /// Removes the generation of a key and then its head; says whether there was a head.

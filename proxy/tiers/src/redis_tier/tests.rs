@@ -208,33 +208,56 @@ async fn a_generation_is_shared_and_prolonged() {
     assert!(left > GENERATION_TIME / 2 && left <= GENERATION_TIME, "{left:?}");
 }
 
-/// A head lives as long as its response stays fresh, and its parts longer; a writer's parts do not live for ever either.
+/// A head lives for a time after its response grew stale, and its parts longer; a writer's parts do not live for ever
+/// either. A freshening prolongs all of them.
 #[tokio::test]
 async fn everything_expires_and_parts_last() {
     let server = Server::start();
     let tier = server.tier();
     let left = |key: String| Duration::from_millis(server.ask(&[b"PTTL", key.as_bytes()]));
     let (minute, fresh_for) = (Duration::from_secs(60), Duration::from_secs(50));
+    let kept = fresh_for + STALE_TIME;
     write(&tier, &[7; 300_000]).await;
     let part = left(KEYS.part(0));
     assert!(part > PART_TIME - minute && part <= PART_TIME, "{part:?}");
     tier.commit(WRITER, record(300_000)).await.expect("it commits");
     let head = left(keys::current(KEYS.key));
-    assert!(head <= fresh_for && head > fresh_for / 2, "{head:?}");
+    assert!(head <= kept && head > kept - minute, "{head:?}");
     for index in 0..2 {
         let part = left(KEYS.part(index));
-        assert!(part > PART_TIME && part <= PART_TIME + fresh_for, "part {index}: {part:?}");
+        assert!(part > PART_TIME && part <= PART_TIME + kept, "part {index}: {part:?}");
     }
     let generation = left(keys::generation(KEYS.key));
     assert!(generation > GENERATION_TIME - minute && generation <= GENERATION_TIME, "{generation:?}");
     assert_eq!(server.ask::<u64>(&[b"DBSIZE"]), 4, "nothing else is left");
+
+    let mut longer = Record::clone(&record(300_000));
+    longer.freshness.lifetime += minute * 60;
+    assert_eq!(tier.freshen(Arc::new(longer)).await, Ok(Freshening::Done));
+    for key in [keys::current(KEYS.key), KEYS.part(0), KEYS.part(1)] {
+        let prolonged = left(key);
+        assert!(prolonged > kept + minute * 59, "{prolonged:?}");
+    }
+    assert_eq!(server.ask::<u64>(&[b"DBSIZE"]), 4, "nothing else is left");
 }
 
-/// The lifetime that is left bounds a head's life, between its own bounds.
+/// A body that has lost a part is not freshened: nobody could read it whole.
+#[tokio::test]
+async fn a_body_with_a_hole_is_not_freshened() {
+    let server = Server::start();
+    let tier = server.tier();
+    write(&tier, &[7; 300_000]).await;
+    tier.commit(WRITER, record(300_000)).await.expect("it commits");
+    let () = server.ask(&[b"DEL", KEYS.part(1).as_bytes()]);
+    assert_eq!(tier.freshen(record(300_000)).await, Ok(Freshening::Absent));
+}
+
+/// A head lives for the lifetime that is left and the time after it, within its own bound.
 #[test]
-fn a_head_lives_as_long_as_it_is_fresh() {
+fn a_head_outlives_its_lifetime() {
+    let year = 366 * 24 * 3_600;
     for (age, lifetime, expected) in
-        [(10, 60, 50), (0, 60, 60), (60, 60, 1), (70, 60, 1), (0, u64::MAX, 366 * 24 * 3_600)]
+        [(10, 60, 3_650), (0, 60, 3_660), (60, 60, 3_600), (70, 60, 3_600), (0, u64::MAX, year)]
     {
         let freshness = StoredFreshness {
             as_of: WallTime::from_unix_millis(0),

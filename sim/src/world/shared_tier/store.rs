@@ -6,7 +6,7 @@
 use super::resp::Reply;
 use bytes::Bytes;
 use std::{collections::BTreeMap, time::Duration};
-use tiergate_tiers::PUBLISH_SCRIPT;
+use tiergate_tiers::{FRESHEN_SCRIPT, PUBLISH_SCRIPT};
 
 /// Keys with their values, and when they expire: times count from the store's beginning.
 #[derive(Debug, Default)]
@@ -55,6 +55,10 @@ impl Store {
             ("EVAL", [script, keys, rest @ ..]) if script == PUBLISH_SCRIPT => match (&keys[..], rest) {
                 (b"3", [generation, from, to, expected]) => self.publish(generation, from, to, expected),
                 _ => Reply::Error("ERR the script takes 3 keys and 1 argument".to_owned()),
+            },
+            ("EVAL", [script, keys, rest @ ..]) if script == FRESHEN_SCRIPT => match (&keys[..], rest) {
+                (b"1", [head, read, newer, millis]) => self.freshen(now, head, read, newer, millis),
+                _ => Reply::Error("ERR the script takes 1 key and 3 arguments".to_owned()),
             },
             ("EVAL", [_, _, ..]) => Reply::Error("ERR unknown script".to_owned()),
             ("DEL", keys @ [_, ..]) => {
@@ -105,6 +109,18 @@ impl Store {
         }
     }
 
+    /// What the other one does.
+    fn freshen(&mut self, now: Duration, head: &Bytes, read: &Bytes, newer: &Bytes, millis: &Bytes) -> Reply {
+        if self.0.get(head).is_none_or(|value| value.bytes != *read) {
+            return Reply::Integer(0);
+        }
+        let Some(millis) = number(millis) else { return not_a_number() };
+        match self.set(head, newer, Some(now + Duration::from_millis(millis))) {
+            error @ Reply::Error(_) => error,
+            Reply::Simple(_) | Reply::Integer(_) | Reply::Bulk(_) => Reply::Integer(1),
+        }
+    }
+
     fn forget_expired(&mut self, now: Duration, key: &Bytes) {
         let is_over = |value: &Value| value.expires.is_some_and(|expires| expires <= now);
         if self.0.get(key).is_some_and(is_over) {
@@ -123,7 +139,7 @@ fn not_a_number() -> Reply {
 
 #[cfg(test)]
 mod tests {
-    use super::{PUBLISH_SCRIPT, Reply, Store};
+    use super::{FRESHEN_SCRIPT, PUBLISH_SCRIPT, Reply, Store};
     use bytes::Bytes;
     use std::time::Duration;
 
@@ -183,5 +199,22 @@ mod tests {
         assert_eq!(run(&mut store, 0, "GET head"), bulk("1"));
         assert_eq!(eval(&mut store, PUBLISH_SCRIPT, "b"), Reply::Error("ERR no such key".to_owned()));
         assert_eq!(eval(&mut store, "return 1", "b"), Reply::Error("ERR unknown script".to_owned()));
+    }
+
+    /// The other script exchanges a value while it is what the caller read, with a new time to live.
+    #[test]
+    fn the_script_freshens_what_was_read() {
+        let mut store = Store::default();
+        let eval = |store: &mut Store, read: &'static str, newer: &'static str| {
+            let command = ["EVAL", FRESHEN_SCRIPT, "1", "head", read, newer, "50"].map(Bytes::from);
+            store.execute(Duration::from_millis(10), &command)
+        };
+        assert_eq!(eval(&mut store, "a", "b"), Reply::Integer(0));
+        assert_eq!(run(&mut store, 10, "GET head"), Reply::Bulk(None));
+        run(&mut store, 0, "SET head a PX 20");
+        assert_eq!(eval(&mut store, "x", "b"), Reply::Integer(0));
+        assert_eq!(eval(&mut store, "a", "b"), Reply::Integer(1));
+        assert_eq!(run(&mut store, 59, "GET head"), bulk("b"));
+        assert_eq!(run(&mut store, 60, "GET head"), Reply::Bulk(None));
     }
 }

@@ -1,0 +1,227 @@
+//! Records of byte tiers that answer, fresh or not; and what a 304 does to what is stored, wherever it is.
+//!
+//! A stale record is served where a window allows it, stands in for an origin that fails, and after a 304 streams to all
+//! who wait under the merged head. The tier is then told to keep that head: it counts in our index once the tier has
+//! confirmed it, and not before. What is stale is copied nowhere.
+
+use super::{Demand, Engine, Pending, Progress, storing::Indexed};
+use crate::{
+    chunk::Chunk,
+    effect::{Effect, Freshening, Outcome, Reply, ReplyBody, StaleUse},
+    event::{Event, TierOperation},
+    fill::{Errand, Kept, Sharing, Stored},
+    head::{Head, Length, Method, RequestHead},
+    id::{RequestId, TierId},
+    key::CacheKey,
+    reason::{End, Removal, Storable},
+    record::{Freshness, Record},
+    rules::{self, Piece, Share, Staleness, reuse, revalidate},
+    time::WallTime,
+    units::ByteCount,
+};
+use alloc::{collections::VecDeque, sync::Arc, vec::Vec};
+
+/// Is what a reader reads copied into faster tiers?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Copying {
+    /// As the policies of the tier's edges say.
+    IntoFaster,
+    /// It is not.
+    No,
+}
+
+/// What a 304 makes of a stored response.
+#[derive(Clone, Debug)]
+pub(super) struct Lease {
+    pub(super) head: Arc<Head>,
+    pub(super) freshness: Freshness,
+    pub(super) staleness: Staleness,
+    /// May it stay stored?
+    pub(super) storable: Storable,
+}
+
+/// A freshening that is with a tier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Freshen {
+    tier: TierId,
+    key: CacheKey,
+    /// As the index will have it.
+    indexed: Indexed,
+    length: ByteCount,
+    size: ByteCount,
+}
+
+impl<C: Chunk> Engine<C> {
+    /// What a request gets of a stored response.
+    pub(super) fn share_of(
+        &mut self,
+        ask: &RequestHead,
+        head: &Head,
+        length: ByteCount,
+        freshness: Freshness,
+    ) -> Share {
+        let now = self.wall();
+        let received = now.before(self.now.since(freshness.as_of));
+        rules::share(ask, head, length.0, received, now, || self.boundaries.wide_bits())
+    }
+
+    /// Answers a waiting request from an open record: with all of it, or with what its method, conditions and ranges
+    /// leave. Only what is sent is read, and only who reads the whole copies it (failure T7).
+    pub(super) fn serve_record(
+        &mut self,
+        kept: &Kept,
+        target: CacheKey,
+        request: RequestId,
+        outcome: Outcome,
+        copying: Copying,
+    ) {
+        self.tell_outcome(request, target, outcome);
+        let ask = Arc::clone(&self.requests[&request].ask);
+        let stored = &kept.record;
+        let whole = Piece::Bytes { first: 0, count: stored.length.0 };
+        let (head, mut pieces, is_whole) =
+            match self.share_of(&ask, &stored.head, stored.length, kept.freshness) {
+                Share::Whole => (Arc::clone(&stored.head), VecDeque::from([whole]), true),
+                Share::Pieces(head, pieces) => (Arc::new(head), VecDeque::from(pieces), false),
+            };
+        let length = pieces.iter().fold(0, |sum, piece| sum + piece.size());
+        let age = kept.freshness.age(self.now);
+        let fresh_for = kept.freshness.lifetime.saturating_sub(age);
+        let (length, body) = (Length::Known(ByteCount(length)), ReplyBody::Streamed);
+        self.effect(Effect::Serve { request, reply: Reply { head, length, age, fresh_for, outcome, body } });
+        pieces.retain(|piece| piece.size() > 0);
+        if ask.method != Method::Get || pieces.is_empty() {
+            return self.finish(request, End::Complete);
+        }
+        let promotion = match copying {
+            Copying::IntoFaster if is_whole => self.begin_promotion(&kept.tier, stored, kept.freshness),
+            Copying::IntoFaster | Copying::No => None,
+        };
+        self.records.get_mut(&kept.id).expect("a record is open while it is kept").holders += 1;
+        let reading = self.requests.get_mut(&request).expect("waiters are requests that have not ended");
+        let demand = Demand::None;
+        reading.progress = Progress::Reading { record: kept.id, pieces, demand, read: None, promotion };
+    }
+
+    fn tell_outcome(&mut self, request: RequestId, key: CacheKey, outcome: Outcome) {
+        self.event(match outcome {
+            Outcome::Hit { tier } => Event::Hit { request, key, tier },
+            Outcome::Stale { tier, why } => Event::ServedStale { request, key, tier, why },
+            Outcome::Revalidated { tier } => Event::Revalidated { request, key, tier },
+            Outcome::Miss { .. } => unreachable!("a record that answers is no miss"),
+        });
+    }
+
+    /// A fill is done with what it kept.
+    pub(super) fn let_go(&mut self, stored: Option<Stored<C>>) {
+        match stored {
+            Some(Stored::Record(kept)) => self.close_reader(kept.id),
+            Some(Stored::Resident(_)) | None => {}
+        }
+    }
+
+    /// Answers all who wait with what is stored, because the origin failed, if a window allows it. Returns those whom it
+    /// could not answer: all or none.
+    pub(super) fn stand_in(
+        &mut self,
+        errand: &Errand<C>,
+        waiters: Vec<RequestId>,
+    ) -> Result<(), Vec<RequestId>> {
+        let Some(stored) =
+            errand.stored.clone().filter(|stored| reuse::usable_on_error(&stored.stored(self.now)))
+        else {
+            return Err(waiters);
+        };
+        match stored {
+            Stored::Resident(resident) => self.serve_resident_instead(errand.target, waiters, &resident),
+            Stored::Record(kept) => {
+                let outcome = Outcome::Stale { tier: kept.tier.id, why: StaleUse::IfError };
+                for request in waiters {
+                    self.serve_record(&kept, errand.target, request, outcome, Copying::No);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The origin said that what is stored still holds: it gets a new lease, and all who wait get it (RFC 9111 section
+    /// 4.3.4).
+    pub(super) fn freshen(
+        &mut self,
+        errand: Errand<C>,
+        waiters: Vec<RequestId>,
+        not_modified: &Head,
+        sent: WallTime,
+    ) {
+        let ask = waiters.first().map(|request| Arc::clone(&self.requests[request].ask));
+        let (Some(ask), Some(stored)) = (ask.or_else(|| errand.behind.clone()), errand.stored.clone()) else {
+            return self.let_go(errand.stored);
+        };
+        let lease = self.lease(&ask, stored.head(), not_modified, sent);
+        match stored {
+            Stored::Resident(resident) => self.freshen_resident(&errand, waiters, &resident, lease),
+            Stored::Record(kept) => self.freshen_record(&errand, waiters, &kept, lease),
+        }
+        self.let_go(errand.stored);
+    }
+
+    fn lease(&self, ask: &RequestHead, stored: &Head, not_modified: &Head, sent: WallTime) -> Lease {
+        let received = self.wall();
+        let head = Arc::new(revalidate::merge(stored, not_modified, received));
+        let judged = rules::judge(&self.config.policy, ask, &head, sent, received);
+        Lease {
+            staleness: Staleness::of(&self.config.policy, &head),
+            freshness: Freshness {
+                as_of: self.now,
+                age_then: judged.initial_age,
+                lifetime: judged.lifetime.span(),
+            },
+            storable: judged.storable,
+            head,
+        }
+    }
+
+    /// All who wait read the record under its new head, and are copied from as in a hit; the tier is told of the head. A
+    /// fill that a purge has closed freshens nothing.
+    fn freshen_record(&mut self, errand: &Errand<C>, waiters: Vec<RequestId>, kept: &Kept, lease: Lease) {
+        let Lease { head, freshness, staleness, storable } = lease;
+        let (tier, key) = (kept.tier, kept.record.key);
+        let stored_freshness = freshness.to_stored(self.now, self.wall());
+        let record = Record { head, freshness: stored_freshness, ..kept.record.clone() };
+        let freshened = Kept { record, freshness, staleness, ..*kept };
+        let may_stay = storable == Storable::Yes && errand.sharing == Sharing::Open;
+        if may_stay {
+            let record = Arc::new(freshened.record.clone());
+            let pending = Freshen {
+                tier: tier.id,
+                key,
+                indexed: self.to_index(record.name, &record.head, freshness),
+                length: record.length,
+                size: self.config.cost(record.length, &record.head),
+            };
+            let op = self.operation(Pending::Freshen(pending));
+            self.effect(Effect::Freshen { op, tier: tier.id, record });
+        } else if errand.sharing == Sharing::Open {
+            self.forget_indexed(tier.id, key, kept.record.name, Removal::Replaced);
+        }
+        let copying = if may_stay { Copying::IntoFaster } else { Copying::No };
+        for request in waiters {
+            let outcome = Outcome::Revalidated { tier: tier.id };
+            self.serve_record(&freshened, errand.target, request, outcome, copying);
+        }
+    }
+
+    pub(super) fn on_freshened(&mut self, freshen: Freshen, freshening: Freshening) {
+        let Freshen { tier, key, indexed, length, size } = freshen;
+        match freshening {
+            Freshening::Done => self.index_freshened(tier, key, indexed, length, size),
+            // Whoever looks it up next finds what is there.
+            Freshening::Overtaken => {}
+            Freshening::Absent => self.forget_lost(tier, key, indexed.name),
+        }
+    }
+
+    pub(super) fn on_freshen_failed(&mut self, freshen: Freshen) {
+        self.event(Event::TierFailed { tier: freshen.tier, operation: TierOperation::Write });
+    }
+}

@@ -1,0 +1,62 @@
+//! What a tier has that is stale, or needs the origin's word, while a fill is under way for its key.
+
+use crate::{
+    config::ByteTier,
+    head::Head,
+    id::RecordId,
+    memory::Resident,
+    record::{Freshness, Record},
+    rules::{Staleness, reuse},
+    time::Instant,
+};
+use alloc::sync::Arc;
+
+/// The stored response that the origin is asked about, and that stands in for it.
+#[derive(Clone, Debug)]
+pub(crate) enum Stored<C> {
+    /// L0 has it.
+    Resident(Arc<Resident<C>>),
+    /// A byte tier has it, and holds it open.
+    Record(Arc<Kept>),
+}
+
+/// A record that is open, and how it may be used. The fill that keeps it counts among its holders.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    pub(crate) tier: ByteTier,
+    pub(crate) id: RecordId,
+    pub(crate) record: Record,
+    pub(crate) freshness: Freshness,
+    pub(crate) staleness: Staleness,
+}
+
+impl Kept {
+    /// All that decides over its use at `now`.
+    pub(crate) fn stored(&self, now: Instant) -> reuse::Stored {
+        self.staleness.stored(&self.freshness, now)
+    }
+}
+
+impl<C> Stored<C> {
+    pub(crate) fn head(&self) -> &Arc<Head> {
+        match self {
+            Self::Resident(resident) => &resident.head,
+            Self::Record(kept) => &kept.record.head,
+        }
+    }
+
+    pub(crate) fn freshness(&self) -> &Freshness {
+        match self {
+            Self::Resident(resident) => &resident.freshness,
+            Self::Record(kept) => &kept.freshness,
+        }
+    }
+
+    /// All that decides over its use at `now`.
+    pub(crate) fn stored(&self, now: Instant) -> reuse::Stored {
+        match self {
+            Self::Resident(resident) => resident.staleness.stored(&resident.freshness, now),
+            Self::Record(kept) => kept.stored(now),
+        }
+    }
+}
