@@ -166,3 +166,19 @@ pub(crate) fn plain(status: u16, kind: &'static str, length: usize) -> pingora::
     header.insert_header(header::CACHE_CONTROL, "no-store")?;
     Ok(header)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A client that is refused for a breaker hears when to come back, in whole seconds and never at once.
+    #[test]
+    fn a_breaker_that_is_open_says_when_to_come_back() {
+        for (millis, seconds) in [(0, 1), (1, 1), (1_000, 1), (1_001, 2), (30_000, 30)] {
+            let page = ErrorPage::of(Refusal::BreakerOpen { retry_after: Duration::from_millis(millis) });
+            assert_eq!((page.status, page.retry_after_s), (503, Some(seconds)), "{millis} ms");
+        }
+        assert_eq!(ErrorPage::of(Refusal::TooManyFills).retry_after_s, Some(1));
+        assert_eq!(ErrorPage::of(Refusal::Origin(OriginFailure::TimedOut)).retry_after_s, None);
+    }
+}

@@ -39,16 +39,7 @@ impl<C: Chunk> Engine<C> {
             // Everybody has left, and the answer is judged as one to a plain request.
             None => rules::judge(&self.config.policy, &plain_request(), &head, sent, self.wall()),
         };
-        let variant = match (&judged.vary, &ask) {
-            (Vary::Nothing, _) => Some(errand.key),
-            (Vary::Fields(names), Some(ask)) if judged.storable == Storable::Yes && head.status != 304 => {
-                self.variants.learn(errand.target, names, &ask.fields)
-            }
-            (Vary::Fields(_) | Vary::Anything, _) => None,
-        };
-        if variant.is_none() && judged.storable == Storable::Yes {
-            judged.storable = Storable::No(NotStorable::Vary);
-        }
+        let variant = self.variant_of(&errand, &mut judged, ask.as_deref(), head.status);
         let (target, length, storable) = (errand.target, head.length(), judged.storable);
         self.event(Event::HeadArrived { fill: fill_id, key: target, status: head.status, length, storable });
         if errand.stored.is_some() && head.status == 304 {
@@ -91,6 +82,27 @@ impl<C: Chunk> Engine<C> {
         for request in others {
             self.fetch_privately(request, reason);
         }
+    }
+
+    /// The key under which a response is filed, if it can be told; what cannot be told may not be stored.
+    fn variant_of(
+        &mut self,
+        errand: &Errand<C>,
+        judged: &mut rules::Judgement,
+        ask: Option<&RequestHead>,
+        status: u16,
+    ) -> Option<CacheKey> {
+        let variant = match (&judged.vary, ask) {
+            (Vary::Nothing, _) => Some(errand.key),
+            (Vary::Fields(names), Some(ask)) if judged.storable == Storable::Yes && status != 304 => {
+                self.variants.learn(errand.target, names, &ask.fields)
+            }
+            (Vary::Fields(_) | Vary::Anything, _) => None,
+        };
+        if variant.is_none() && judged.storable == Storable::Yes {
+            judged.storable = Storable::No(NotStorable::Vary);
+        }
+        variant
     }
 
     /// A response turned out to be one variant of its target: it is filed under that one's key, and those who wait for

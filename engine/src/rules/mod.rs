@@ -30,7 +30,7 @@ mod validator;
 pub(crate) mod vary;
 
 pub use invalidation::invalidated_keys;
-pub(crate) use judgement::judge;
+pub(crate) use judgement::{Judgement, judge};
 pub use policy::{ChangedValidator, ClientDirectives, Heuristic, NamedFields, Policy, SetCookie};
 pub(crate) use request::{bypass, may_use_door, wants_whole};
 pub(crate) use retry_after::retry_after;

@@ -27,8 +27,7 @@ pub(super) struct Plan {
     pub work: Work,
     pub faults: Faults,
     pub style: Style,
-    /// The longest that a breaker stays open.
-    pub rest_max: Duration,
+    pub care: RawCare,
 }
 
 /// The shape of the workload.
@@ -102,7 +101,7 @@ impl Plan {
             l1: raw.l1.as_ref().map_or(ByteCount::ZERO, |tier| tier.gate),
         };
         let edges = if has_l1 && draw.coin("edges", 250) { 2 } else { 1 };
-        let rest_max = Duration::from_millis(raw.care.breaker.open_ms_max.into());
+        let care = raw.care;
         let mut faults = faults(draw);
         // An edge knows by its birth what another publishes too late into a tier they share, but only as long as it
         // remembers its purges: there is no feed yet to tell it after a restart. So with two edges: purges or crashes.
@@ -118,7 +117,7 @@ impl Plan {
             edges,
             work,
             faults,
-            rest_max,
+            care,
             style: Style {
                 fast_door: draw.coin("style.fast_door", 500),
                 answers_after_cancel: draw.coin("style.answers_after_cancel", 500),
