@@ -12,11 +12,15 @@ pub enum Fault {
     T5,
     /// A purge does not stop what began before it.
     F1,
+    /// The breaker stands before the cache, and hides what is stored.
+    R2,
+    /// A retry is made at once, whatever its backoff.
+    R3,
 }
 
 impl Fault {
     /// Every fault that can be planted.
-    pub const ALL: [Self; 3] = [Self::T3, Self::T5, Self::F1];
+    pub const ALL: [Self; 5] = [Self::T3, Self::T5, Self::F1, Self::R2, Self::R3];
 
     /// Its row in `docs/failures.md`.
     pub const fn as_str(self) -> &'static str {
@@ -24,6 +28,8 @@ impl Fault {
             Self::T3 => "T3",
             Self::T5 => "T5",
             Self::F1 => "F1",
+            Self::R2 => "R2",
+            Self::R3 => "R3",
         }
     }
 
@@ -33,6 +39,8 @@ impl Fault {
             Self::T3 => "a fetch that broke off looks like one that ended",
             Self::T5 => "a lane that lost a chunk carries on and commits",
             Self::F1 => "a purge does not stop what began before it",
+            Self::R2 => "the breaker stands before the cache, and hides what is stored",
+            Self::R3 => "a retry is made at once, whatever its backoff",
         }
     }
 }

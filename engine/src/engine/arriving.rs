@@ -11,11 +11,13 @@ use crate::{
     head::{Length, Method, RequestHead},
     id::{FillId, OriginId, RequestId, TierId},
     key::CacheKey,
-    reason::{AbortReason, Bypass, End, MissReason, Refusal},
+    plant::Fault,
+    reason::{AbortReason, Bypass, End, Guarded, MissReason, Refusal},
     rules,
     units::ByteCount,
 };
 use alloc::{sync::Arc, vec::Vec};
+use core::time::Duration;
 
 impl<C: Chunk> Engine<C> {
     pub(super) fn on_request(
@@ -28,6 +30,9 @@ impl<C: Chunk> Engine<C> {
         self.event(Event::Requested { request, key });
         if let Some(bypass) = rules::bypass(ask.method, ask.fields.iter()) {
             return self.pass(request, bypass);
+        }
+        if self.config.is_planted(Fault::R2) && self.is_open(Guarded::Origin(origin)) {
+            return self.refuse(request, Refusal::BreakerOpen { retry_after: Duration::ZERO });
         }
         let tier = TierId::L0;
         let variant = self.variants.key_for(key, &ask.fields);

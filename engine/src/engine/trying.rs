@@ -14,6 +14,7 @@ use crate::{
     event::{Event, FetchEnd, Purpose},
     fill::{Errand, Fill, Sharing, Source, Stage, Stored, Tries},
     id::{FillId, RequestId},
+    plant::Fault,
     reason::{Guarded, Late, OriginFailure, Refusal},
     time::Instant,
     units::ByteCount,
@@ -92,6 +93,7 @@ impl<C: Chunk> Engine<C> {
         let next = self.rename(fill_id, &errand, &waiters);
         let attempt = tries.attempts.made();
         self.event(Event::Retried { fill: fill_id, next, key: errand.target, attempt, at });
+        let at = if self.config.is_planted(Fault::R3) { self.now } else { at };
         self.caring.retries.insert((at, next));
         self.fills.insert(next, Fill { errand, stage: Stage::Resting { waiters, at, tries } });
     }
