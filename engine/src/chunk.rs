@@ -3,12 +3,16 @@
 //! Production runs on [`Bytes`]. Simulation and replay run on [`Symbol`], which stands for a span of one version of one
 //! object: a simulated gigabyte costs nothing, and a single byte out of place is still seen.
 
-use alloc::vec::Vec;
+use crate::durable::BodyDigest;
+use alloc::{boxed::Box, vec::Vec};
 use bytes::Bytes;
 use core::fmt::Debug;
 
 /// A piece of a body. Cloning shares it.
 pub trait Chunk: Clone + Debug {
+    /// What is kept of a body's bytes so far, to tell its digest at the end.
+    type Digest: Clone + Debug + Default;
+
     /// How many bytes it stands for.
     fn size(&self) -> u64;
 
@@ -24,9 +28,21 @@ pub trait Chunk: Clone + Debug {
     /// The same bytes in as few pieces and as little memory as this kind of chunk can. Called once, when a body
     /// becomes resident in L0.
     fn compact(pieces: Vec<Self>) -> Vec<Self>;
+
+    /// Takes these bytes into the digest of a body, in order. Where they are cut makes no difference.
+    fn digest_into(&self, digest: &mut Self::Digest);
+
+    /// The digest of all that was taken in. Bodies with the same digest are the same.
+    fn digest_of(digest: &Self::Digest) -> BodyDigest;
 }
 
+/// The digest of bytes in the making: the first half of their BLAKE3. The box keeps its 2 KiB out of tables.
+#[derive(Clone, Debug, Default)]
+pub struct BytesDigest(Box<blake3::Hasher>);
+
 impl Chunk for Bytes {
+    type Digest = BytesDigest;
+
     fn size(&self) -> u64 {
         self.len() as u64
     }
@@ -52,6 +68,17 @@ impl Chunk for Bytes {
             whole.extend_from_slice(piece);
         }
         if whole.is_empty() { Vec::new() } else { Vec::from([Self::from(whole)]) }
+    }
+
+    fn digest_into(&self, digest: &mut BytesDigest) {
+        digest.0.update(self);
+    }
+
+    fn digest_of(digest: &BytesDigest) -> BodyDigest {
+        let whole = digest.0.finalize();
+        let (first, _) =
+            whole.as_bytes().split_first_chunk().expect("a digest has 32 bytes, of which 16 are taken");
+        BodyDigest(u128::from_le_bytes(*first))
     }
 }
 
@@ -81,7 +108,27 @@ impl Symbol {
     }
 }
 
+/// The digest of symbols in the making: one number over all spans, with neighbours joined.
+#[derive(Clone, Debug, Default)]
+pub struct SymbolDigest {
+    before: u128,
+    last: Option<Symbol>,
+}
+
+impl SymbolDigest {
+    fn with(&self) -> u128 {
+        let Some(Symbol { object, version, offset, size }) = self.last else { return self.before };
+        // The multiplier of a 128-bit linear congruential generator: odd, and known to mix well.
+        let mix = |sum: u128, part: u64| {
+            (sum ^ u128::from(part)).wrapping_mul(0x2360_ed05_1fc6_5da4_4385_df64_9fcc_f645).rotate_left(29)
+        };
+        [object, version.into(), offset, size].into_iter().fold(self.before | 1, mix)
+    }
+}
+
 impl Chunk for Symbol {
+    type Digest = SymbolDigest;
+
     fn size(&self) -> u64 {
         self.size
     }
@@ -107,5 +154,46 @@ impl Chunk for Symbol {
             }
         }
         joined
+    }
+
+    fn digest_into(&self, digest: &mut SymbolDigest) {
+        match digest.last.and_then(|last| last.joined(*self)) {
+            Some(longer) => digest.last = Some(longer),
+            None => *digest = SymbolDigest { before: digest.with(), last: Some(*self) },
+        }
+    }
+
+    fn digest_of(digest: &SymbolDigest) -> BodyDigest {
+        BodyDigest(digest.with())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec;
+
+    fn digest<C: Chunk>(pieces: &[C]) -> BodyDigest {
+        let mut digest = C::Digest::default();
+        for piece in pieces {
+            piece.digest_into(&mut digest);
+        }
+        C::digest_of(&digest)
+    }
+
+    /// A digest is that of the body, however it was cut; another body, or the same in another order, has another.
+    #[test]
+    fn a_digest_depends_on_bytes_and_not_on_cuts() {
+        let whole = Symbol { object: 3, version: 1, offset: 0, size: 100 };
+        let (first, rest) = (whole.take(40), whole.skip(40));
+        assert_eq!(digest(&[first, rest]), digest(&[whole]));
+        let other = Symbol { version: 2, ..whole };
+        for wrong in [vec![rest, first], vec![first], vec![first, first], vec![first, other.skip(40)], vec![]]
+        {
+            assert_ne!(digest(&wrong), digest(&[whole]), "{wrong:?}");
+        }
+        let bytes = Bytes::from_static(b"hello world");
+        assert_eq!(digest(&[bytes.take(4), bytes.skip(4)]), digest(std::slice::from_ref(&bytes)));
+        assert_ne!(digest(&[bytes.skip(4), bytes.take(4)]), digest(&[bytes]));
     }
 }

@@ -4,8 +4,13 @@
 //! every bound, so whoever holds a `Config` need not check again. Both a proxy's configuration and a scenario contain
 //! this same section: what is simulated is what is deployed.
 
+mod l3;
+
+pub use l3::RawDurableTier;
+
 use crate::{
     care::config::{Care, RawCare},
+    durable::Terms,
     head::Head,
     id::TierId,
     plant::Fault,
@@ -26,6 +31,8 @@ pub struct RawConfig {
     pub l1: Option<RawSharedTier>,
     /// The local disk. Default: none, unless the proxy brings one.
     pub l2: Option<RawDiskTier>,
+    /// The durable store, blobs and an index, that edges share. Default: none.
+    pub l3: Option<RawDurableTier>,
     /// What moves up on a hit.
     pub promotion: RawPromotion,
     /// How requests for one key share a fetch.
@@ -44,6 +51,7 @@ impl Default for RawConfig {
             l0: Some(RawMemoryTier::default()),
             l1: None,
             l2: None,
+            l3: None,
             promotion: RawPromotion::default(),
             collapse: RawCollapse::default(),
             fill: RawFill::default(),
@@ -113,6 +121,12 @@ pub struct RawPromotion {
     pub l2_to_l0: Promotion,
     /// From the local disk to the shared memory store.
     pub l2_to_l1: Promotion,
+    /// From the durable store to L0.
+    pub l3_to_l0: Promotion,
+    /// From the durable store to the shared memory store.
+    pub l3_to_l1: Promotion,
+    /// From the durable store to the local disk.
+    pub l3_to_l2: Promotion,
 }
 
 /// When a hit copies the object into a faster tier.
@@ -289,11 +303,12 @@ pub(crate) struct ByteTier {
 }
 
 /// What a fill does when a tier takes its chunks more slowly than the origin sends them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OnFull {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFull {
     /// It leaves the tier behind at once.
     Drop,
-    /// It waits, up to `fill.lane_stall_ms_max`: late readers live on what this tier has.
+    /// It waits, up to `fill.lane_stall_ms_max`: late readers live on what the local disk has.
     Wait,
 }
 
@@ -304,6 +319,12 @@ pub(crate) enum IndexKeeper {
     Engine { capacity: ByteCount, eviction: Eviction },
     /// The tier itself: others write to it too, and it evicts as it likes.
     Tier,
+    /// An index store that edges share, asked as `durable` says.
+    Durable {
+        terms: Terms,
+        /// Time between two rounds of the collector, if this engine has one.
+        collect_every: Option<Duration>,
+    },
 }
 
 /// Does a head cost room?
@@ -345,7 +366,7 @@ impl TryFrom<RawConfig> for Config {
     type Error = ConfigError;
 
     fn try_from(raw: RawConfig) -> Result<Self, ConfigError> {
-        let RawConfig { l0, l1, l2, promotion, collapse, fill, http, care } = raw;
+        let RawConfig { l0, l1, l2, l3, promotion, collapse, fill, http, care } = raw;
         if let Some(l0) = &l0 {
             check(l0.capacity > ByteCount::ZERO, "l0.capacity", l0.capacity, "at least 1 byte")?;
         }
@@ -384,6 +405,9 @@ impl TryFrom<RawConfig> for Config {
             ("promotion.l1_to_l0", promotion.l1_to_l0),
             ("promotion.l2_to_l0", promotion.l2_to_l0),
             ("promotion.l2_to_l1", promotion.l2_to_l1),
+            ("promotion.l3_to_l0", promotion.l3_to_l0),
+            ("promotion.l3_to_l1", promotion.l3_to_l1),
+            ("promotion.l3_to_l2", promotion.l3_to_l2),
         ];
         for (field, edge) in edges {
             if let Promotion::AfterHits(hits) = edge {
@@ -405,13 +429,27 @@ impl TryFrom<RawConfig> for Config {
             on_full: OnFull::Wait,
             promotes: [Some((TierId::L0, promotion.l2_to_l0)), Some((TierId::L1, promotion.l2_to_l1)), None],
         });
+        let durable = match l3 {
+            None => None,
+            Some(tier) => Some(ByteTier {
+                id: TierId::L3,
+                gate: tier.gate,
+                index: tier.into_keeper()?,
+                on_full: tier.on_full,
+                promotes: [
+                    Some((TierId::L0, promotion.l3_to_l0)),
+                    Some((TierId::L1, promotion.l3_to_l1)),
+                    Some((TierId::L2, promotion.l3_to_l2)),
+                ],
+            }),
+        };
         Ok(Self {
             l0: l0.map(|tier| MemoryTier {
                 capacity: tier.capacity,
                 gate: tier.gate,
                 eviction: tier.eviction,
             }),
-            tiers: shared.into_iter().chain(disk).collect(),
+            tiers: shared.into_iter().chain(disk).chain(durable).collect(),
             waiters_max: collapse.waiters_max as usize,
             fills_max: collapse.fills_max as usize,
             window: fill.window.0,
@@ -442,6 +480,30 @@ impl Config {
         }
         config.care = config.care.for_shard(shards);
         config
+    }
+
+    /// This configuration without the collector of orphans. A sweep covers the whole store, so one of the engines of a
+    /// process does it for all.
+    pub fn without_collector(mut self) -> Self {
+        for tier in &mut self.tiers {
+            if let IndexKeeper::Durable { collect_every, .. } = &mut tier.index {
+                *collect_every = None;
+            }
+        }
+        self
+    }
+
+    /// The terms of the durable tier, if there is one.
+    pub fn durable_terms(&self) -> Option<Terms> {
+        self.tiers.iter().find_map(|tier| match tier.index {
+            IndexKeeper::Durable { terms, .. } => Some(terms),
+            IndexKeeper::Engine { .. } | IndexKeeper::Tier => None,
+        })
+    }
+
+    /// The tier that has the last word on a fill (D1): the lowest. L0 alone needs none.
+    pub(crate) fn authoritative(&self) -> Option<TierId> {
+        self.tiers.last().map(|tier| tier.id)
     }
 
     /// This configuration with bodies alone counted against capacities, as trace simulators do.

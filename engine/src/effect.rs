@@ -1,6 +1,7 @@
 //! What the engine asks of the driver.
 
 use crate::{
+    durable::{Ask, BlobName},
     head::{Head, Length, RequestHead},
     id::{FillId, OpId, PurgeId, RecordId, RecordName, RequestId, TierId, WriterId},
     key::CacheKey,
@@ -133,6 +134,25 @@ pub enum Effect<C> {
         key: CacheKey,
         /// Exactly this record. When absent: every record of the key, current, superseded or half deleted.
         name: Option<RecordName>,
+    },
+
+    /// Ask the durable tier's index, or its blob store about a whole blob. Answer `DurableTold`. Never [`Ask::Open`]:
+    /// that is `OpenBlob`.
+    Durable {
+        /// To be answered.
+        op: OpId,
+        /// What.
+        ask: Ask,
+    },
+    /// Open a blob for reading, as `record` of L3. Answer `DurableTold`; only after [`Told::Opened`](crate::durable::Told::Opened) it is
+    /// open.
+    OpenBlob {
+        /// To be answered.
+        op: OpId,
+        /// The engine's name for it while it is open.
+        record: RecordId,
+        /// Which.
+        blob: BlobName,
     },
 
     /// Begin a client's response.

@@ -2,6 +2,7 @@
 
 use crate::{
     care::{attempts::GiveUp, breaker::Standing},
+    durable::{BlobFate, Collected, DurableMiss, PublishEnd},
     effect::StaleUse,
     head::Length,
     id::{FillId, OpId, OriginId, PurgeId, RecordName, RequestId, TierId},
@@ -167,6 +168,18 @@ pub enum Event {
         /// Why.
         why: LaneEnd,
     },
+    /// The lowest byte tier has the last word on a fill (D1): is the response kept, or why not? Told once for each shared
+    /// fill that may be stored, after its copy there has ended. No client waits for it.
+    Filled {
+        /// The fetch.
+        fill: FillId,
+        /// What.
+        key: CacheKey,
+        /// Which tier.
+        tier: TierId,
+        /// Its word.
+        verdict: FillVerdict,
+    },
     /// A tier did not take an object.
     Rejected {
         /// Which tier.
@@ -291,6 +304,36 @@ pub enum Event {
         /// Did every tier confirm?
         confirmed: bool,
     },
+    /// The durable tier has nothing to read for a key.
+    DurableMissed {
+        /// What.
+        key: CacheKey,
+        /// Why.
+        why: DurableMiss,
+    },
+    /// An upload into the durable tier is over.
+    UploadEnded {
+        /// What.
+        key: CacheKey,
+        /// The name of its blob.
+        name: RecordName,
+        /// What came of it.
+        end: PublishEnd,
+        /// What became of its blob.
+        blob: BlobFate,
+    },
+    /// The durable tier was found to hold other bytes than were uploaded; its manifest is taken back.
+    Corrupt {
+        /// What.
+        key: CacheKey,
+        /// The name of the blob.
+        name: RecordName,
+    },
+    /// A sweep of the collector is over.
+    Swept {
+        /// What it did.
+        collected: Collected,
+    },
     /// An answer came for an operation that was no longer of interest.
     LateAnswer {
         /// Which.
@@ -305,6 +348,17 @@ pub enum Purpose {
     Shared,
     /// For one request, because its key's response may not be shared or it came too late to share.
     Private,
+}
+
+/// What a tier made of a fill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FillVerdict {
+    /// It is visible there.
+    Stored,
+    /// The tier did not begin to take it.
+    Rejected(Rejection),
+    /// The copy was given up.
+    Dropped(LaneEnd),
 }
 
 /// How a fetch ended.

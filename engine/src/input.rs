@@ -1,6 +1,7 @@
 //! What the world tells the engine.
 
 use crate::{
+    durable::Told,
     effect::Freshening,
     head::{Head, RequestHead},
     id::{OpId, OriginId, PurgeId, RequestId, TierId},
@@ -158,5 +159,13 @@ pub enum Input<C> {
     DeleteFailed {
         /// The delete.
         op: OpId,
+    },
+    /// What the durable tier's index or blob store said. Answers `Durable` and `OpenBlob`; a failure, or no answer, is
+    /// [`Told::Unknown`].
+    DurableTold {
+        /// Which.
+        op: OpId,
+        /// The answer.
+        told: Told,
     },
 }

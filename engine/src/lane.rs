@@ -34,12 +34,15 @@ pub(crate) struct Lane<C> {
 /// Opening ──opened──▶ Idle ◀──written── Writing
 ///                      │ ╰────chunk──────▶╯
 ///                      ╰─ended, queue empty─▶ Committing ──committed──▶ Committed
+/// in the durable tier: Unopened ──▶ Leasing ──leased──▶ Opening, Committing ──blob whole──▶ Naming ──named──▶ Committed
 /// any but Committed ──failed, full, stalled, abandoned, superseded──▶ Dropped
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// The tier does not know of it yet: a lane starts with its first chunk (CON2).
     Unopened,
+    /// The durable tier's index was asked for a lease.
+    Leasing,
     /// The tier was asked to begin.
     Opening(OpId),
     /// The tier waits for us.
@@ -48,6 +51,8 @@ enum State {
     Writing(OpId, u64),
     /// The tier was asked to publish.
     Committing(OpId),
+    /// The blob is whole, and the durable tier's index was asked to name it.
+    Naming,
     /// It is published.
     Committed,
     /// It will never be published.
@@ -82,6 +87,11 @@ impl<C: Chunk> Lane<C> {
         }
     }
 
+    /// A lane into a tier that gives nothing back before all of it is there.
+    pub(crate) fn write_only(tier: TierId, name: RecordName) -> Self {
+        Self { unreadable: true, ..Self::new(tier, name) }
+    }
+
     /// Takes a chunk into the queue. The caller has looked at [`Lane::waiting`].
     pub(crate) fn push(&mut self, chunk: C) {
         self.taken = self.taken.saturating_add(chunk.size());
@@ -103,12 +113,27 @@ impl<C: Chunk> Lane<C> {
                 (None, Some((record, _))) => Next::Commit(Arc::clone(record)),
                 (None, None) => Next::Nothing,
             },
-            State::Opening(_)
+            State::Leasing
+            | State::Opening(_)
             | State::Writing(..)
             | State::Committing(_)
+            | State::Naming
             | State::Committed
             | State::Dropped => Next::Nothing,
         }
+    }
+
+    pub(crate) fn on_asked_to_lease(&mut self) {
+        let State::Unopened = self.state else { unreachable!("leased while {:?}", self.state) };
+        self.state = State::Leasing;
+    }
+
+    /// The blob is whole: this is what to name it by.
+    pub(crate) fn on_blob_whole(&mut self) -> Arc<Record> {
+        let State::Committing(_) = self.state else { unreachable!("whole while {:?}", self.state) };
+        self.state = State::Naming;
+        let (record, _) = self.record.as_ref().expect("a lane commits the record that it was given");
+        Arc::clone(record)
     }
 
     pub(crate) fn on_asked_to_open(&mut self, op: OpId) {
@@ -137,7 +162,9 @@ impl<C: Chunk> Lane<C> {
 
     /// Says what was published, and which tier it came from.
     pub(crate) fn on_committed(&mut self) -> (Arc<Record>, Option<TierId>) {
-        let State::Committing(_) = self.state else { unreachable!("committed while {:?}", self.state) };
+        let (State::Committing(_) | State::Naming) = self.state else {
+            unreachable!("committed while {:?}", self.state)
+        };
         self.state = State::Committed;
         self.record.clone().expect("a lane commits the record that it was given")
     }
@@ -146,7 +173,12 @@ impl<C: Chunk> Lane<C> {
     pub(crate) fn drop_it(&mut self) -> Option<OpId> {
         let op = match self.state {
             State::Opening(op) | State::Writing(op, _) | State::Committing(op) => Some(op),
-            State::Unopened | State::Idle | State::Committed | State::Dropped => None,
+            State::Unopened
+            | State::Leasing
+            | State::Idle
+            | State::Naming
+            | State::Committed
+            | State::Dropped => None,
         };
         self.queue.clear();
         self.state = State::Dropped;
@@ -165,16 +197,20 @@ impl<C: Chunk> Lane<C> {
     /// May it still be published?
     pub(crate) const fn is_live(&self) -> bool {
         match self.state {
-            State::Unopened | State::Opening(_) | State::Idle | State::Writing(..) | State::Committing(_) => {
-                true
-            }
+            State::Unopened
+            | State::Leasing
+            | State::Opening(_)
+            | State::Idle
+            | State::Writing(..)
+            | State::Committing(_)
+            | State::Naming => true,
             State::Committed | State::Dropped => false,
         }
     }
 
     /// Is the tier publishing it right now?
     pub(crate) const fn is_committing(&self) -> bool {
-        matches!(self.state, State::Committing(_))
+        matches!(self.state, State::Committing(_) | State::Naming)
     }
 
     /// Does the tier know of it?
@@ -182,9 +218,17 @@ impl<C: Chunk> Lane<C> {
         self.was_opened
     }
 
+    /// The tier was told to forget it.
+    pub(crate) fn on_discarded(&mut self) {
+        self.was_opened = false;
+    }
+
     /// Is an operation with the tier?
     pub(crate) const fn is_busy(&self) -> bool {
-        matches!(self.state, State::Opening(_) | State::Writing(..) | State::Committing(_))
+        matches!(
+            self.state,
+            State::Leasing | State::Opening(_) | State::Writing(..) | State::Committing(_) | State::Naming
+        )
     }
 
     /// How many bytes from the first on can be read back.

@@ -42,14 +42,14 @@ pub use care::{
     breaker::Standing,
     config::{RawBreaker, RawCare, RawDeadline, RawHedge, RawRetry},
 };
-pub use chunk::{Chunk, Symbol};
+pub use chunk::{BytesDigest, Chunk, Symbol, SymbolDigest};
 pub use config::{
-    Config, ConfigError, Eviction, OnAbandon, Promotion, RawCollapse, RawConfig, RawDiskTier, RawFill,
-    RawHttp, RawMemoryTier, RawPromotion, RawSharedTier,
+    Config, ConfigError, Eviction, OnAbandon, OnFull, Promotion, RawCollapse, RawConfig, RawDiskTier,
+    RawDurableTier, RawFill, RawHttp, RawMemoryTier, RawPromotion, RawSharedTier,
 };
 pub use effect::{Effect, Freshening, Outcome, PurgeOutcome, ReadSource, Reply, ReplyBody, StaleUse};
 pub use engine::{Audit, Engine, WakeReason};
-pub use event::{Event, FetchEnd, Purpose, TierOperation};
+pub use event::{Event, FetchEnd, FillVerdict, Purpose, TierOperation};
 pub use head::{Fields, Head, Length, Method, RequestHead};
 pub use id::{
     FillId, OpId, OriginId, PromotionId, PurgeId, RecordId, RecordName, RequestId, TierId, WriterId,

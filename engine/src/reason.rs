@@ -163,6 +163,14 @@ pub enum LaneEnd {
     Abandoned,
     /// A purge, or a newer response, came in between (failure F1).
     Superseded,
+    /// Another upload of the same key was published first (CON1).
+    Outrun,
+    /// The lease of the upload ran out, and was taken.
+    LeaseLost,
+    /// The fetch took longer than `l3.fetch_ms_max`: a purge from before might be forgotten.
+    TooLate,
+    /// The key has as many uploads as it may have at a time.
+    Crowded,
 }
 
 /// Why a tier does not take an object.
@@ -174,6 +182,8 @@ pub enum Rejection {
     OverCapacity,
     /// The promotion's policy says no.
     Policy,
+    /// The lookup there failed or was skipped, so that a purge since could not be noticed.
+    Unseen,
 }
 
 /// Why something left a tier.

@@ -145,6 +145,11 @@ impl OneFetch {
             | Event::DeadlineMissed { .. }
             | Event::Hedged { .. }
             | Event::PurgeEnded { .. }
+            | Event::Filled { .. }
+            | Event::DurableMissed { .. }
+            | Event::UploadEnded { .. }
+            | Event::Corrupt { .. }
+            | Event::Swept { .. }
             | Event::LateAnswer { .. } => {}
         }
         Ok(())

@@ -92,6 +92,11 @@ impl ExactAccounts {
             | Event::Hedged { .. }
             | Event::PurgeBegan { .. }
             | Event::PurgeEnded { .. }
+            | Event::Filled { .. }
+            | Event::DurableMissed { .. }
+            | Event::UploadEnded { .. }
+            | Event::Corrupt { .. }
+            | Event::Swept { .. }
             | Event::LateAnswer { .. } => return Ok(()),
         };
         if matches!(tier, TierId::L1 | TierId::L3) {

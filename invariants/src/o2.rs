@@ -101,6 +101,11 @@ impl Breakers {
             | Event::Hedged { .. }
             | Event::PurgeBegan { .. }
             | Event::PurgeEnded { .. }
+            | Event::Filled { .. }
+            | Event::DurableMissed { .. }
+            | Event::UploadEnded { .. }
+            | Event::Corrupt { .. }
+            | Event::Swept { .. }
             | Event::LateAnswer { .. } => {}
         }
         Ok(())

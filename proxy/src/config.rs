@@ -266,6 +266,12 @@ fn check_storage(
         (None, Some(_)) => return Err(lone("storage.l2", "cache.l2", "cache: { l2: {} }")),
         (Some(_), Some(_)) | (None, None) => {}
     }
+    if cache.l3.is_some() {
+        return Err(Problem::field(
+            "cache.l3",
+            "is given, but this build has no blob store and no index store to put behind it: remove `cache.l3`",
+        ));
+    }
     let redis = storage.l1.map(|l1| l1.redis);
     if let Some(redis) = &redis
         && !origin::is_authority(redis)

@@ -160,6 +160,7 @@ async fn start_driver(config: &ServerConfig) -> Result<Driver<Production>, Start
         spawn: TokioSpawn::current(),
         origin: HttpOrigin::new(TcpConnect, config.origin.authority(), OriginOptions::default()),
         tiers,
+        durable: None,
         observer: Journal::default(),
     };
     let seed = Seed(getrandom::u64().map_err(StartError::Chance)?);

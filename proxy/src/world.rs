@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, PoisonError},
     time::{Duration, Instant as Moment},
 };
-use tiergate_driver::{Observer, TierError, TokioClock, TokioSpawn, World};
+use tiergate_driver::{NoStore, Observer, TierError, TokioClock, TokioSpawn, World};
 use tiergate_engine::{Event, Instant, TierId};
 use tiergate_tiers::{AnyTier, HttpOrigin, TcpConnect};
 
@@ -20,6 +20,8 @@ impl World for Production {
     type Spawn = TokioSpawn;
     type Origin = HttpOrigin<TcpConnect>;
     type Tier = AnyTier<TcpConnect>;
+    type Blobs = NoStore;
+    type Index = NoStore;
     type Observer = Journal;
 }
 

@@ -65,7 +65,7 @@ impl TryFrom<RawScenario> for Scenario {
             return Err(OutOfBounds {
                 field: format!("cache.{}", tier.as_str()),
                 value: "present".to_owned(),
-                bound: "absent: this world has no disk yet".to_owned(),
+                bound: "absent: this world has neither a disk nor a durable store yet".to_owned(),
             });
         }
         let name_is_plain = !raw.name.is_empty()

@@ -39,6 +39,15 @@ pub struct Seen {
     pub now: WallTime,
 }
 
+impl Seen {
+    /// To take back the manifest that was seen, because its blob is not what it says. The rest of the entry stays: it
+    /// knows of purges and leases.
+    pub fn repair(&self) -> Option<Ask> {
+        let before = self.stored.as_ref()?;
+        Some(Ask::Swap { expected: Some(before.entry.version), stored: before.emptied(self.now) })
+    }
+}
+
 /// How a lookup goes on.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum LookupStep {
@@ -131,11 +140,10 @@ fn miss(reason: DurableMiss, seen: Option<Seen>, besides: Option<Ask>) -> Lookup
     LookupStep::Done(Looked { outcome: LookedFor::Miss(reason), seen, besides })
 }
 
-/// A miss whose manifest goes, if it is still the same one. The rest of the entry stays: it knows of purges and leases.
+/// A miss whose manifest goes, if it is still the same one.
 fn lost(reason: DurableMiss, seen: Seen) -> LookupStep {
-    let before = seen.stored.as_ref().expect("a blob is opened only for a manifest");
-    let repair = Ask::Swap { expected: Some(before.entry.version), stored: before.emptied(seen.now) };
-    miss(reason, Some(seen), Some(repair))
+    let repair = seen.repair();
+    miss(reason, Some(seen), repair)
 }
 
 /// Moves the expiry by `idle`, but not past `total`, and not for a gain so small that every hit would write.

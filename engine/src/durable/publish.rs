@@ -238,6 +238,18 @@ impl Publish {
         }
     }
 
+    /// What it will have come to once its blob is deleted, if that is all that is left to do.
+    pub const fn ending(&self) -> Option<PublishEnd> {
+        match &self.state {
+            State::Deleting(end) => Some(*end),
+            State::Leasing(_)
+            | State::Holding(_)
+            | State::Renewing(..)
+            | State::Publishing(_)
+            | State::Ended => None,
+        }
+    }
+
     fn on_goal(&mut self) -> PublishStep {
         match core::mem::replace(&mut self.state, State::Ended) {
             State::Holding(known) => self.go_on(known),

@@ -119,6 +119,11 @@ impl Terms {
         expires.after(self.0.linger)
     }
 
+    /// How long an object stays at most.
+    pub const fn longest(&self) -> Duration {
+        self.0.total
+    }
+
     /// How long after a lease was granted or renewed to ask for its renewal: early enough for a second try.
     pub fn renew_after(&self) -> Duration {
         self.0.lease / 3

@@ -71,6 +71,7 @@ impl<C: Chunk> Engine<C> {
             reason,
             stored,
             behind: None,
+            glimpse: None,
         };
         self.look(fill, errand, Vec::from([request]), 0);
     }
@@ -219,6 +220,7 @@ impl<C: Chunk> Engine<C> {
                 if let Some(race) = read {
                     self.forget_race(request, &race);
                 }
+                self.forget_digest(request);
                 if let Some(promotion) = promotion {
                     self.abandon_promotion(promotion);
                 }

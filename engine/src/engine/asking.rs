@@ -82,6 +82,7 @@ impl<C: Chunk> Engine<C> {
             reason,
             stored: None,
             behind: None,
+            glimpse: None,
         };
         // Its miss was told when it came to share.
         self.ask_origin(fill, errand, Vec::from([request]), 1);

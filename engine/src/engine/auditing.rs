@@ -1,6 +1,6 @@
 //! The engine counts itself: what is open, and whether every total is the sum of its parts.
 
-use super::{Engine, Progress, Request, caring::Waiter};
+use super::{Engine, Progress, Request, caring::Waiter, durable::Durable};
 use crate::{
     chunk::Chunk,
     fill::{Fill, Source, Stage, Stored},
@@ -19,6 +19,8 @@ pub struct Audit {
     pub promotions: usize,
     /// Records being written.
     pub writers: usize,
+    /// Uploads into the durable tier without an end.
+    pub uploads: usize,
     /// Records open for reading.
     pub records: usize,
     /// Purges without an end.
@@ -45,6 +47,7 @@ impl Audit {
             fills: self.fills + other.fills,
             promotions: self.promotions + other.promotions,
             writers: self.writers + other.writers,
+            uploads: self.uploads + other.uploads,
             records: self.records + other.records,
             purges: self.purges + other.purges,
             permits: self.permits + other.permits,
@@ -108,10 +111,13 @@ impl<C: Chunk> Engine<C> {
             fills: self.fills.len(),
             promotions: self.promotions.len(),
             writers: self.lanes.len(),
+            uploads: self.durable.as_ref().map_or(0, Durable::uploads),
             records: self.records.len(),
             purges: self.purges.len(),
             permits,
-            timers: self.stalls.len() + self.caring.timers(),
+            timers: self.stalls.len()
+                + self.caring.timers()
+                + self.durable.as_ref().map_or(0, Durable::renewals),
             window_bytes,
         }
     }

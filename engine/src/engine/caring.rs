@@ -284,6 +284,7 @@ fn verdict<C>(input: &Input<C>) -> Verdict {
         | Input::Committed { .. }
         | Input::Freshened { .. }
         | Input::Deleted { .. }
-        | Input::DeleteFailed { .. } => Verdict::Untold,
+        | Input::DeleteFailed { .. }
+        | Input::DurableTold { .. } => Verdict::Untold,
     }
 }

@@ -9,8 +9,8 @@ use super::{
 use crate::{
     chunk::Chunk,
     config::{ByteTier, IndexKeeper, MemoryTier},
-    event::Event,
-    fill::{Collect, Collected, Copies},
+    event::{Event, FillVerdict},
+    fill::{Collect, Collected, Copies, Glimpse},
     head::{Head, Length},
     id::{RecordName, TierId, WriterId},
     key::CacheKey,
@@ -40,6 +40,7 @@ impl<C: Chunk> Engine<C> {
         copied: Copied<'_>,
         l0: Option<MemoryTier>,
         tiers: &[ByteTier],
+        glimpse: Option<&Glimpse>,
     ) -> Copies<C> {
         let key = copied.key;
         let mut copies = Copies::default();
@@ -55,17 +56,27 @@ impl<C: Chunk> Engine<C> {
         for tier in tiers {
             let capacity = match tier.index {
                 IndexKeeper::Engine { capacity, .. } => capacity,
-                IndexKeeper::Tier => ByteCount::UNLIMITED,
+                IndexKeeper::Tier | IndexKeeper::Durable { .. } => ByteCount::UNLIMITED,
             };
-            if let Some(why) = self.refusal(copied, tier.gate, capacity) {
+            let glimpse = glimpse.filter(|glimpse| self.is_durable(tier.id) && glimpse.seen.key == key);
+            let unseen = (self.is_durable(tier.id) && glimpse.is_none()).then_some(Rejection::Unseen);
+            if let Some(why) = unseen.or_else(|| self.refusal(copied, tier.gate, capacity)) {
                 self.event(Event::Rejected { tier: tier.id, key, why });
+                self.pronounce(owner, tier.id, key, FillVerdict::Rejected(why));
                 continue;
             }
             let writer = WriterId(self.ids.mint());
             let name = RecordName(self.names.wide_bits());
             self.event(Event::LaneOpened { tier: tier.id, key, name: Some(name) });
-            let lane = Lane::new(tier.id, name);
-            self.lanes.insert(writer, OpenLane::new(lane, owner, key, tier.on_full, tier.gate.min(capacity)));
+            let lane = match tier.index {
+                IndexKeeper::Engine { .. } | IndexKeeper::Tier => Lane::new(tier.id, name),
+                IndexKeeper::Durable { .. } => Lane::write_only(tier.id, name),
+            };
+            let gate = tier.gate.min(capacity);
+            self.lanes.insert(writer, OpenLane::new(lane, owner, key, tier.on_full, gate));
+            if let Some(glimpse) = glimpse {
+                self.prepare_upload(writer, glimpse.clone());
+            }
             copies.lanes.push(writer);
         }
         copies
@@ -145,7 +156,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// The body is over before its end, or was superseded: nothing of it may be published. A lane that its tier is
-    /// just publishing is left to its answer; those are returned.
+    /// just publishing is left to its answer; those are returned, but for the durable tier's, whose index decides.
     pub(super) fn abandon_copies(
         &mut self,
         key: CacheKey,
@@ -160,7 +171,7 @@ impl<C: Chunk> Engine<C> {
         for writer in others {
             self.drop_lane(writer, why);
         }
-        committing
+        committing.into_iter().filter(|writer| !self.is_durable(self.lanes[writer].lane.tier)).collect()
     }
 
     /// Is any copy still being made?

@@ -151,7 +151,8 @@ impl<C: Chunk> Engine<C> {
             // L0 knows variants; the tiers below keep what has none.
             let tiers = if key == errand.target { self.config.tiers.clone() } else { Vec::new() };
             let l0 = self.config.l0;
-            stream.copies = self.open_copies(Owner::Fill(fill_id), copied, l0, &tiers);
+            stream.copies =
+                self.open_copies(Owner::Fill(fill_id), copied, l0, &tiers, errand.glimpse.as_ref());
         }
         self.fills.insert(fill_id, Fill { errand, stage: Stage::Streaming(stream) });
         for request in waiters {

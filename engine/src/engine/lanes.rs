@@ -5,9 +5,9 @@ use crate::{
     chunk::Chunk,
     config::OnFull,
     effect::Effect,
-    event::{Event, TierOperation},
+    event::{Event, FillVerdict, TierOperation},
     fill::Sharing,
-    id::{FillId, PromotionId, WriterId},
+    id::{FillId, PromotionId, TierId, WriterId},
     key::CacheKey,
     lane::{Lane, Next},
     reason::LaneEnd,
@@ -61,13 +61,19 @@ impl<C: Chunk> Engine<C> {
 
     /// Gives a lane up. It stays open for those who read back what its tier has acknowledged.
     pub(super) fn drop_lane(&mut self, writer: WriterId, why: LaneEnd) {
-        self.unwatch(writer);
         let open = self.lanes.get_mut(&writer).expect("the caller found the lane");
         if !open.lane.is_live() {
             return;
         }
         assert!(!open.lane.is_committing(), "{writer:?} is given up while its tier publishes it");
-        let (tier, key) = (open.lane.tier, open.key);
+        self.end_lane(writer, why);
+    }
+
+    /// A lane will never be published: says so, once.
+    pub(super) fn end_lane(&mut self, writer: WriterId, why: LaneEnd) {
+        self.unwatch(writer);
+        let open = self.lanes.get_mut(&writer).expect("the caller found the lane");
+        let (tier, key, owner) = (open.lane.tier, open.key, open.owner);
         if let Some(op) = open.lane.drop_it() {
             match why {
                 LaneEnd::Stalled => self.give_up(op),
@@ -76,10 +82,28 @@ impl<C: Chunk> Engine<C> {
                 | LaneEnd::TierFailed
                 | LaneEnd::TierSkipped
                 | LaneEnd::Abandoned
-                | LaneEnd::Superseded => self.forget(op),
+                | LaneEnd::Superseded
+                | LaneEnd::Outrun
+                | LaneEnd::LeaseLost
+                | LaneEnd::TooLate
+                | LaneEnd::Crowded => self.forget(op),
             }
         }
         self.event(Event::LaneDropped { tier, key, why });
+        self.pronounce(owner, tier, key, FillVerdict::Dropped(why));
+        if self.is_durable(tier) {
+            self.abandon_upload(writer);
+        }
+    }
+
+    /// The tier that has the last word on fills has it (D1).
+    pub(super) fn pronounce(&mut self, owner: Owner, tier: TierId, key: CacheKey, verdict: FillVerdict) {
+        match owner {
+            Owner::Fill(fill) if self.config.authoritative() == Some(tier) => {
+                self.event(Event::Filled { fill, key, tier, verdict });
+            }
+            Owner::Fill(_) | Owner::Promotion(_) => {}
+        }
     }
 
     pub(super) fn on_lane_opened(&mut self, writer: WriterId) {
@@ -93,33 +117,48 @@ impl<C: Chunk> Engine<C> {
     }
 
     pub(super) fn on_lane_committed(&mut self, writer: WriterId) {
+        if self.is_durable(self.lanes[&writer].lane.tier) {
+            return self.on_blob_whole(writer);
+        }
+        self.on_lane_published(writer);
+    }
+
+    /// The record can be looked up.
+    pub(super) fn on_lane_published(&mut self, writer: WriterId) {
+        let is_current = self.is_current(writer);
         let lane = self.open_lane(writer);
         let (record, from) = lane.on_committed();
         let (tier, name) = (lane.tier, lane.name);
         let OpenLane { owner, key, .. } = self.lanes[&writer];
-        let is_current = match owner {
-            Owner::Fill(fill) => self.fills[&fill].errand.sharing == Sharing::Open,
-            Owner::Promotion(promotion) => !self.promotions[&promotion].is_closed,
-        };
-        if is_current {
-            self.store_in_tier(tier, &record, from);
+        let verdict = if is_current {
+            self.store_in_tier(tier, &record, from)
         } else {
-            // A purge came while the tier was publishing (failure F1).
+            // A purge came while the tier was publishing (failure F1). The durable one's index knows of it.
             self.event(Event::LaneDropped { tier, key, why: LaneEnd::Superseded });
-            self.delete_for_purges(writer, tier, key, name);
-        }
+            if !self.is_durable(tier) {
+                self.delete_for_purges(writer, tier, key, name);
+            }
+            FillVerdict::Dropped(LaneEnd::Superseded)
+        };
+        self.pronounce(owner, tier, key, verdict);
         self.on_lane_moved(owner);
     }
 
+    /// May what the lane copies still be published?
+    pub(super) fn is_current(&self, writer: WriterId) -> bool {
+        match self.lanes[&writer].owner {
+            Owner::Fill(fill) => self.fills[&fill].errand.sharing == Sharing::Open,
+            Owner::Promotion(promotion) => !self.promotions[&promotion].is_closed,
+        }
+    }
+
     pub(super) fn on_lane_failed(&mut self, writer: WriterId) {
-        self.unwatch(writer);
-        let open = self.lanes.get_mut(&writer).expect("a lane is open until its tier has answered");
+        let open = &self.lanes[&writer];
         let (tier, key, name, owner) = (open.lane.tier, open.key, open.lane.name, open.owner);
         let was_committing = open.lane.is_committing();
-        open.lane.drop_it();
         self.event(Event::TierFailed { tier, operation: TierOperation::Write });
-        self.event(Event::LaneDropped { tier, key, why: LaneEnd::TierFailed });
-        if was_committing {
+        self.end_lane(writer, LaneEnd::TierFailed);
+        if was_committing && !self.is_durable(tier) {
             // The answer may have been lost on the way, not the record.
             self.delete_for_purges(writer, tier, key, name);
         }
@@ -131,7 +170,11 @@ impl<C: Chunk> Engine<C> {
         let mut stalled = Vec::new();
         while let Some((_, writer)) = self.stalls.first().copied().filter(|(at, _)| *at <= self.now) {
             self.drop_lane(writer, LaneEnd::Stalled);
-            stalled.push(self.lanes[&writer].owner);
+            let owner = self.lanes[&writer].owner;
+            // One that loses two lanes at once may be over after the first.
+            if !stalled.contains(&owner) {
+                stalled.push(owner);
+            }
         }
         for owner in stalled {
             self.on_lane_moved(owner);
@@ -145,7 +188,7 @@ impl<C: Chunk> Engine<C> {
         self.on_lane_moved(owner);
     }
 
-    fn on_lane_moved(&mut self, owner: Owner) {
+    pub(super) fn on_lane_moved(&mut self, owner: Owner) {
         match owner {
             Owner::Fill(fill) => self.pump(fill),
             Owner::Promotion(promotion) => self.settle_promotion(promotion),
@@ -155,20 +198,13 @@ impl<C: Chunk> Engine<C> {
     /// Gives an idle tier its next piece of work. The tier hears of the lane with its first chunk, not before.
     pub(super) fn advance(&mut self, writer: WriterId) {
         let lane = self.open_lane(writer);
-        let (tier, name) = (lane.tier, lane.name);
+        let tier = lane.tier;
         match lane.next() {
             Next::Nothing => {}
-            Next::Open => {
-                let Some(held) = self.admit_tier(tier, TierOperation::Write) else {
-                    return self.drop_lane(writer, LaneEnd::TierSkipped);
-                };
-                let op = self.operation_with(Pending::Lane(writer), Some(held));
-                self.open_lane(writer).on_asked_to_open(op);
-                let key = self.lanes[&writer].key;
-                self.effect(Effect::Open { op, tier, writer, key, name });
-                self.watch(writer);
-            }
+            Next::Open if self.is_durable(tier) => self.begin_upload(writer),
+            Next::Open => self.open_in_tier(writer),
             Next::Write(chunk) => {
+                self.digest_upload(writer, &chunk);
                 let op = self.operation(Pending::Lane(writer));
                 self.open_lane(writer).on_asked_to_write(op, chunk.size());
                 self.effect(Effect::Write { op, tier, writer, chunk });
@@ -183,21 +219,37 @@ impl<C: Chunk> Engine<C> {
         }
     }
 
+    /// The tier is to begin the record.
+    pub(super) fn open_in_tier(&mut self, writer: WriterId) {
+        let tier = self.open_lane(writer).tier;
+        let Some(held) = self.admit_tier(tier, TierOperation::Write) else {
+            return self.drop_lane(writer, LaneEnd::TierSkipped);
+        };
+        let op = self.operation_with(Pending::Lane(writer), Some(held));
+        let lane = self.open_lane(writer);
+        lane.on_asked_to_open(op);
+        let (tier, name) = (lane.tier, lane.name);
+        let key = self.lanes[&writer].key;
+        self.effect(Effect::Open { op, tier, writer, key, name });
+        self.unwatch(writer);
+        self.watch(writer);
+    }
+
     /// Begins to count how long the tier takes.
-    fn watch(&mut self, writer: WriterId) {
+    pub(super) fn watch(&mut self, writer: WriterId) {
         let at = self.now.after(self.config.lane_stall_max);
         self.lanes.get_mut(&writer).expect("the caller opened the lane").stalls_at = Some(at);
         self.stalls.insert((at, writer));
     }
 
-    fn unwatch(&mut self, writer: WriterId) {
+    pub(super) fn unwatch(&mut self, writer: WriterId) {
         let open = self.lanes.get_mut(&writer).expect("the caller found the lane");
         if let Some(at) = open.stalls_at.take() {
             self.stalls.remove(&(at, writer));
         }
     }
 
-    fn open_lane(&mut self, writer: WriterId) -> &mut Lane<C> {
+    pub(super) fn open_lane(&mut self, writer: WriterId) -> &mut Lane<C> {
         &mut self.lanes.get_mut(&writer).expect("a lane is open until its tier has answered").lane
     }
 }

@@ -63,17 +63,26 @@ impl<C: Chunk> Engine<C> {
                 }
                 Promise::Absent => continue,
             };
-            let Some(held) = self.admit_tier(tier.id, TierOperation::Lookup) else {
-                errand.reason = MissReason::TierFailed;
-                continue;
-            };
             let record = RecordId(self.ids.mint());
-            let op = self.operation_with(Pending::Lookup(fill_id), Some(held));
-            self.effect(Effect::Lookup { op, tier: tier.id, record, key: errand.key, name });
+            let (op, phase) = match tier.index {
+                IndexKeeper::Engine { .. } | IndexKeeper::Tier => {
+                    let Some(held) = self.admit_tier(tier.id, TierOperation::Lookup) else {
+                        errand.reason = MissReason::TierFailed;
+                        continue;
+                    };
+                    let op = self.operation_with(Pending::Lookup(fill_id), Some(held));
+                    self.effect(Effect::Lookup { op, tier: tier.id, record, key: errand.key, name });
+                    (Some(op), Phase::Lookup)
+                }
+                IndexKeeper::Durable { .. } => {
+                    self.look_in_durable(fill_id, errand.key);
+                    (None, Phase::Paused)
+                }
+            };
             self.fills
                 .insert(fill_id, Fill { errand, stage: Stage::Looking { waiters, op, tier, name, record } });
             self.answer_by(fill_id);
-            self.caring.deadlines.enter(self.now, Waiter::Fill(fill_id), Phase::Lookup);
+            self.caring.deadlines.enter(self.now, Waiter::Fill(fill_id), phase);
             return;
         }
         self.end_walk(fill_id, errand, waiters);
@@ -81,7 +90,7 @@ impl<C: Chunk> Engine<C> {
 
     fn promise(&self, tier: ByteTier, key: CacheKey) -> Promise {
         match tier.index {
-            IndexKeeper::Tier => Promise::AskIt,
+            IndexKeeper::Tier | IndexKeeper::Durable { .. } => Promise::AskIt,
             IndexKeeper::Engine { .. } => match self.indexed(tier.id, key) {
                 Some(indexed) if indexed.freshness.is_fresh(self.now) => Promise::Indexed(indexed.name),
                 Some(Indexed { name, when_stale: WhenStale::MayHelp, .. }) => Promise::Indexed(name),
@@ -100,12 +109,12 @@ impl<C: Chunk> Engine<C> {
                 Length::Unknown => true,
             };
         if !agrees {
-            self.effect(Effect::Release { tier: tier.id, record: record_id });
+            self.release(tier.id, record_id);
             self.forget_indexed(tier.id, errand.key, record.name, Removal::Lost);
             return self.look_further(fill_id, errand, waiters, tier.id);
         }
         if self.floors.covers(errand.key, freshness.born(self.now, self.wall())) {
-            self.effect(Effect::Release { tier: tier.id, record: record_id });
+            self.release(tier.id, record_id);
             return self.look_further(fill_id, errand, waiters, tier.id);
         }
         let (tier_id, staleness) = (tier.id, Staleness::of(&self.config.policy, &record.head));
@@ -217,7 +226,8 @@ impl<C: Chunk> Engine<C> {
     /// Stops waiting for a tier's answer to a lookup.
     pub(super) fn give_up_lookup(&mut self, fill_id: FillId) -> (Errand<C>, Vec<RequestId>, TierId) {
         let (errand, Looked { waiters, op, tier, record, .. }) = self.take_lookup(fill_id);
-        self.give_up(op);
+        // L3's lookup is several operations, and none of them has a deadline yet.
+        self.give_up(op.expect("a lookup that has a deadline is one operation"));
         self.effect(Effect::Release { tier: tier.id, record });
         (errand, waiters, tier.id)
     }
@@ -243,7 +253,7 @@ impl<C: Chunk> Engine<C> {
 /// A lookup that was answered.
 struct Looked {
     waiters: Vec<RequestId>,
-    op: OpId,
+    op: Option<OpId>,
     tier: ByteTier,
     name: Option<RecordName>,
     record: RecordId,

@@ -10,6 +10,7 @@ mod asking;
 mod auditing;
 mod caring;
 mod copying;
+mod durable;
 mod fetching;
 mod freshening;
 mod lanes;
@@ -50,6 +51,7 @@ use alloc::{
     vec::Vec,
 };
 use caring::{Caring, Held};
+use durable::{Durable, Work};
 use freshening::Freshen;
 use lanes::OpenLane;
 use promoting::Promoting;
@@ -71,6 +73,10 @@ pub enum WakeReason {
     Breaker,
     /// A read of a record is late, and may be asked for twice.
     LateRead,
+    /// The lease of an upload into the durable tier is to be renewed.
+    LeaseRenewal,
+    /// It is time for a round of the durable tier's collector.
+    Collection,
 }
 
 /// One slice of the key space: every decision about it.
@@ -109,6 +115,8 @@ pub struct Engine<C: Chunk> {
     /// Hits below L0.
     hits: Hits,
     variants: Variants,
+    /// L3, if there is one.
+    durable: Option<Durable<C>>,
     purges: BTreeMap<PurgeId, Purge>,
     floors: Floors,
 
@@ -185,6 +193,7 @@ enum Pending {
     Lane(WriterId),
     Freshen(Freshen),
     Delete(Deletion),
+    Durable(Work),
 }
 
 impl<C: Chunk> Engine<C> {
@@ -198,9 +207,10 @@ impl<C: Chunk> Engine<C> {
                 IndexKeeper::Engine { capacity, eviction } => {
                     indexes.push((tier.id, Space::new(capacity, eviction, &mut salts)));
                 }
-                IndexKeeper::Tier => {}
+                IndexKeeper::Tier | IndexKeeper::Durable { .. } => {}
             }
         }
+        let durable = Durable::of(&config, now);
         Self {
             caring: Caring::new(&config, seed, now),
             config,
@@ -222,6 +232,7 @@ impl<C: Chunk> Engine<C> {
             promoted: BTreeMap::new(),
             hits: Hits::default(),
             variants: Variants::default(),
+            durable,
             purges: BTreeMap::new(),
             floors: Floors::default(),
             pending: BTreeMap::new(),
@@ -250,6 +261,7 @@ impl<C: Chunk> Engine<C> {
             Input::Recovered { tier, records } => self.on_recovered(tier, records),
             Input::WallClock { wall } => self.calendar = (self.now, wall),
             Input::Wake => {
+                self.wake_durable();
                 self.on_lanes_stalled();
                 self.on_care_due();
             }
@@ -269,7 +281,8 @@ impl<C: Chunk> Engine<C> {
             | Input::Freshened { op, .. }
             | Input::WriteFailed { op }
             | Input::Deleted { op, .. }
-            | Input::DeleteFailed { op } => match self.pending.remove(&op) {
+            | Input::DeleteFailed { op }
+            | Input::DurableTold { op, .. } => match self.pending.remove(&op) {
                 Some(Open { pending, held }) => {
                     self.judge_answer(held, &input);
                     self.on_answer(pending, input);
@@ -304,6 +317,7 @@ impl<C: Chunk> Engine<C> {
                 self.on_deleted(op, deletion, existed)
             }
             (Pending::Delete(deletion), Input::DeleteFailed { op }) => self.on_delete_failed(op, deletion),
+            (Pending::Durable(work), Input::DurableTold { told, .. }) => self.on_durable_told(work, told),
             (pending, input) => panic!("the answer rule: {input:?} does not answer {pending:?}"),
         }
     }
@@ -321,7 +335,8 @@ impl<C: Chunk> Engine<C> {
     /// When to call [`Engine::handle`] with [`Input::Wake`], and why.
     pub fn poll_wake(&self) -> Option<(Instant, WakeReason)> {
         let stall = self.stalls.first().map(|(at, _)| (*at, WakeReason::LaneStall));
-        [stall, self.caring.poll_wake()].into_iter().flatten().min_by_key(|(at, _)| *at)
+        let durable = self.durable.as_ref().and_then(Durable::wake);
+        [stall, durable, self.caring.poll_wake()].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// The fast door: a fresh L0 hit. It queues nothing, allocates nothing and copies nothing; it counts as a use.

@@ -62,7 +62,7 @@ impl<C: Chunk> Engine<C> {
         }
         let promotion = PromotionId(self.ids.mint());
         let copied = Copied { key, head: &record.head, length: Length::Known(record.length) };
-        let copies = self.open_copies(Owner::Promotion(promotion), copied, l0, &tiers);
+        let copies = self.open_copies(Owner::Promotion(promotion), copied, l0, &tiers, None);
         if copies.is_empty() {
             return None;
         }

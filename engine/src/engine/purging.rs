@@ -180,7 +180,7 @@ impl<C: Chunk> Engine<C> {
         self.report_deletion(op, deletion.tier, PurgeOutcome::Failed);
     }
 
-    fn report_deletion(&mut self, op: OpId, tier: TierId, outcome: PurgeOutcome) {
+    pub(super) fn report_deletion(&mut self, op: OpId, tier: TierId, outcome: PurgeOutcome) {
         for purge in self.purges.values_mut() {
             if purge.deletes.remove(&op) {
                 // Of two answers from one tier the graver one is told.

@@ -106,7 +106,7 @@ impl<C: Chunk> Engine<C> {
                 self.stream(fill).followers.move_to(request, position);
                 self.pump(fill);
             }
-            Progress::Reading { pieces, demand, promotion, .. } => {
+            Progress::Reading { record, pieces, demand, promotion, .. } => {
                 *demand = Demand::None;
                 let position = reader.sent + chunk.size();
                 let Some(Piece::Bytes { first, count }) = pieces.front_mut() else {
@@ -117,12 +117,16 @@ impl<C: Chunk> Engine<C> {
                     "the answer rule: {} bytes were read for {request:?}, and {count} wanted",
                     chunk.size()
                 );
+                let (record, promotion, piece) = (*record, *promotion, (*first, *count));
                 (*first, *count) = (*first + chunk.size(), *count - chunk.size());
                 if *count == 0 {
                     pieces.pop_front();
                 }
                 let is_end = pieces.is_empty();
-                if let Some(promotion) = *promotion {
+                if !self.agrees_with_manifest(request, record, piece, &chunk) {
+                    return self.finish_reading(request, End::Aborted(AbortReason::TierRead(TierId::L3)));
+                }
+                if let Some(promotion) = promotion {
                     self.feed_promotion(promotion, ByteCount(position), &chunk);
                 }
                 self.hand_over(request, chunk);
@@ -164,6 +168,7 @@ impl<C: Chunk> Engine<C> {
         let Progress::Reading { record, promotion, .. } = reader.progress else {
             unreachable!("{request:?} reads a record but is {:?}", reader.progress);
         };
+        self.forget_digest(request);
         self.finish(request, end);
         if let Some(promotion) = promotion {
             match end {
@@ -181,7 +186,7 @@ impl<C: Chunk> Engine<C> {
         if open.holders == 0 {
             let tier = open.tier;
             self.records.remove(&record);
-            self.effect(Effect::Release { tier, record });
+            self.release(tier, record);
         }
     }
 

@@ -97,6 +97,7 @@ impl<C: Chunk> Engine<C> {
             reason: MissReason::Stale,
             stored: Some(Stored::Resident(stored)),
             behind: Some(ask),
+            glimpse: None,
         };
         self.ask_origin(fill, errand, Vec::new(), 0);
     }

@@ -4,7 +4,7 @@ use super::{Deletion, Engine, Pending};
 use crate::{
     chunk::Chunk,
     effect::Effect,
-    event::Event,
+    event::{Event, FillVerdict},
     head::Head,
     id::{OpId, RecordName, TierId},
     key::CacheKey,
@@ -60,26 +60,32 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// A tier has published a record: index it, if the index is ours.
-    pub(super) fn store_in_tier(&mut self, tier: TierId, record: &Record, from: Option<TierId>) {
+    pub(super) fn store_in_tier(
+        &mut self,
+        tier: TierId,
+        record: &Record,
+        from: Option<TierId>,
+    ) -> FillVerdict {
         let (key, length) = (record.key, record.length);
         let size = self.config.cost(length, &record.head);
         let now = self.now;
         let freshness = record.freshness.to_live(now, self.wall());
         let indexed = self.to_index(record.name, &record.head, freshness);
         let Some(index) = self.index(tier) else {
-            return self.event(Event::Stored { tier, key, length, size, from });
+            self.event(Event::Stored { tier, key, length, size, from });
+            return FillVerdict::Stored;
         };
         let is_overtaken =
             index.find(key).is_some_and(|slot| index.value(slot).freshness.age(now) < freshness.age(now));
         if is_overtaken {
             self.event(Event::LaneDropped { tier, key, why: LaneEnd::Superseded });
             self.delete(tier, key, Some(record.name), None);
-            return;
+            return FillVerdict::Dropped(LaneEnd::Superseded);
         }
         if !index.fits(size) {
             self.event(Event::Rejected { tier, key, why: Rejection::OverCapacity });
             self.delete(tier, key, Some(record.name), None);
-            return;
+            return FillVerdict::Rejected(Rejection::OverCapacity);
         }
         let (replaced, evicted) = make_room(index, key, size);
         index.insert(key, size, indexed);
@@ -90,6 +96,7 @@ impl<C: Chunk> Engine<C> {
         for left in replaced.into_iter().chain(evicted) {
             self.delete(tier, left.key, Some(left.value.name), None);
         }
+        FillVerdict::Stored
     }
 
     /// What the index knows of a record.
@@ -152,7 +159,9 @@ impl<C: Chunk> Engine<C> {
             self.tell_left(tier, left.iter(), why);
             self.tell_resident(tier);
         }
-        self.delete(tier, key, Some(name), None);
+        if !self.is_durable(tier) {
+            self.delete(tier, key, Some(name), None);
+        }
     }
 
     /// Takes a record out of our index that its tier does not have.
@@ -203,6 +212,13 @@ impl<C: Chunk> Engine<C> {
         name: Option<RecordName>,
         size: Option<ByteCount>,
     ) -> OpId {
+        if self.is_durable(tier) {
+            assert_eq!(
+                name, None,
+                "the durable tier's records are deleted by who uploads them, and by its collector"
+            );
+            return self.purge_durable(key);
+        }
         let op = self.operation(Pending::Delete(Deletion { tier, size }));
         self.effect(Effect::Delete { op, tier, key, name });
         op

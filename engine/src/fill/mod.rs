@@ -16,6 +16,7 @@ pub(crate) use window::Window;
 use crate::{
     care::attempts::Attempts,
     config::ByteTier,
+    durable::Seen,
     head::{Head, Length, RequestHead},
     id::{OpId, OriginId, RecordId, RecordName, RequestId, WriterId},
     key::CacheKey,
@@ -56,6 +57,15 @@ pub(crate) struct Errand<C> {
     pub(crate) stored: Option<Stored<C>>,
     /// The request of a fill that goes on though nobody waits for it: a revalidation behind a client's back.
     pub(crate) behind: Option<Arc<RequestHead>>,
+    /// What the durable tier's index said before the fetch. Without it nothing is stored there.
+    pub(crate) glimpse: Option<Glimpse>,
+}
+
+/// What a durable lookup saw, and when.
+#[derive(Clone, Debug)]
+pub(crate) struct Glimpse {
+    pub(crate) seen: Seen,
+    pub(crate) at: Instant,
 }
 
 /// Who may join a fill, and whether it may be stored.
@@ -71,8 +81,14 @@ pub(crate) enum Sharing {
 
 #[derive(Debug)]
 pub(crate) enum Stage<C> {
-    /// A byte tier was asked, for the record of that name if the engine keeps its index.
-    Looking { waiters: Vec<RequestId>, op: OpId, tier: ByteTier, name: Option<RecordName>, record: RecordId },
+    /// A byte tier was asked, for the record of that name if the engine keeps its index; by one operation, but for L3.
+    Looking {
+        waiters: Vec<RequestId>,
+        op: Option<OpId>,
+        tier: ByteTier,
+        name: Option<RecordName>,
+        record: RecordId,
+    },
     /// The origin was asked.
     Asking { waiters: Vec<RequestId>, op: OpId, since: Instant, tries: Tries },
     /// The origin failed, and is asked again at `at`.

@@ -1,9 +1,11 @@
 //! The rig for behaviour tests: the real engine, an origin that answers when told to, tiers that answer at once unless
 //! held, clients that read to the end unless told to be slow, and virtual time.
 
+use crate::vault::{Vault, is_durable};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
+use tiergate_engine::durable::Told;
 use tiergate_engine::{
     CacheKey, Config, Effect, End, Engine, Event, Fields, FillId, Freshening, Head, Input, Instant, Method,
     OpId, OriginFailure, OriginId, PurgeId, PurgeOutcome, RawBreaker, RawCare, RawConfig, RawRetry,
@@ -87,12 +89,16 @@ pub(crate) struct Rig {
     pub(crate) asked: Vec<String>,
     pub(crate) cancelled: Vec<String>,
     pub(crate) tiers: BTreeMap<TierId, Tier>,
+    pub(crate) vault: Vault,
     pub(crate) events: Vec<Event>,
     pub(crate) purged: BTreeMap<PurgeId, Vec<(TierId, PurgeOutcome)>>,
     next_request: u64,
     versions: u32,
     inbox: VecDeque<Input<Symbol>>,
 }
+
+/// The calendar at the first instant, at the edge and in the durable store's index.
+const CALENDAR: u64 = 1_000_000_000_000;
 
 pub(crate) fn key(target: &str) -> CacheKey {
     CacheKey::of("example", target)
@@ -126,16 +132,34 @@ pub(crate) fn with_shared() -> RawConfig {
     RawConfig { l1: Some(Default::default()), ..l0_only() }
 }
 
+/// L0 over the durable store.
+pub(crate) fn with_durable() -> RawConfig {
+    RawConfig { l3: Some(Default::default()), ..l0_only() }
+}
+
 impl Rig {
     pub(crate) fn new(raw: RawConfig) -> Self {
         let config = Config::try_from(raw).expect("tests write sound configurations");
         Self::with_config(config)
     }
 
+    /// One more edge, which shares the durable store of `other`.
+    pub(crate) fn beside(other: &Self, raw: RawConfig, seed: u64) -> Self {
+        let config = Config::try_from(raw).expect("tests write sound configurations");
+        let mut rig = Self::with_seed(config, seed);
+        rig.vault.store = std::rc::Rc::clone(&other.vault.store);
+        rig
+    }
+
     pub(crate) fn with_config(config: Config) -> Self {
-        let tiers = config.byte_tiers().map(|tier| (tier, Tier::default())).collect();
+        Self::with_seed(config, 7)
+    }
+
+    fn with_seed(config: Config, seed: u64) -> Self {
+        let local = config.byte_tiers().filter(|tier| *tier != TierId::L3);
+        let tiers = local.map(|tier| (tier, Tier::default())).collect();
         let mut rig = Self {
-            engine: Engine::new(config, Seed(7), Instant::ZERO),
+            engine: Engine::new(config, Seed(seed), Instant::ZERO),
             now: Instant::ZERO,
             origin: OriginId(0),
             clients: BTreeMap::new(),
@@ -143,13 +167,14 @@ impl Rig {
             asked: Vec::new(),
             cancelled: Vec::new(),
             tiers,
+            vault: Vault::default(),
             events: Vec::new(),
             purged: BTreeMap::new(),
             next_request: 0,
             versions: 0,
             inbox: VecDeque::new(),
         };
-        rig.feed(Input::WallClock { wall: WallTime::from_unix_millis(1_000_000_000_000) });
+        rig.feed(Input::WallClock { wall: WallTime::from_unix_millis(CALENDAR) });
         rig
     }
 
@@ -382,6 +407,14 @@ impl Rig {
                 self.clients.get_mut(&request).expect("clients ask first").refusal = Some(refusal);
             }
             Effect::PurgeDone { purge, report } => drop(self.purged.insert(purge, report)),
+            effect if is_durable(&effect) => {
+                if self.vault.is_held {
+                    self.vault.held.push_back(effect);
+                } else {
+                    self.serve_vault(&effect);
+                }
+            }
+            Effect::Durable { .. } | Effect::OpenBlob { .. } => unreachable!("the durable store took it"),
             Effect::Lookup { tier, .. }
             | Effect::Read { tier, .. }
             | Effect::Release { tier, .. }
@@ -394,6 +427,37 @@ impl Rig {
                 let held = self.tiers.get_mut(&tier).expect("effects name configured tiers");
                 if held.is_held { held.held.push_back(effect) } else { self.serve_tier(tier, effect) }
             }
+        }
+    }
+
+    pub(crate) fn serve_vault(&mut self, effect: &Effect<Symbol>) {
+        let now = WallTime::from_unix_millis(CALENDAR).after(self.now.since(Instant::ZERO));
+        self.inbox.extend(self.vault.serve(effect, now));
+    }
+
+    /// The held durable store does what it was asked first, and the answer is lost on the way.
+    pub(crate) fn lose_reply(&mut self) {
+        let effect = self.vault.held.pop_front().expect("something was asked");
+        let now = WallTime::from_unix_millis(CALENDAR).after(self.now.since(Instant::ZERO));
+        let Some(Input::DurableTold { op, .. }) = self.vault.serve(&effect, now) else {
+            panic!("{effect:?} has no such answer")
+        };
+        self.feed(Input::DurableTold { op, told: Told::Unknown });
+    }
+
+    /// The held durable store answers what it was asked first.
+    pub(crate) fn answer_vault(&mut self) {
+        let effect = self.vault.held.pop_front().expect("something was asked");
+        self.serve_vault(&effect);
+        self.run();
+    }
+
+    /// Lets the held durable store answer everything that waits.
+    pub(crate) fn release_vault(&mut self) {
+        self.vault.is_held = false;
+        while let Some(effect) = self.vault.held.pop_front() {
+            self.serve_vault(&effect);
+            self.run();
         }
     }
 

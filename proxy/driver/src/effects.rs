@@ -31,6 +31,8 @@ impl<W: World> Turn<'_, W> {
             Effect::Fetch { op, fill, head } => self.fetch(op, fill, head),
             Effect::Pull { op, fill } => self.pull(op, fill),
             Effect::Cancel { fill } => self.let_go(fill),
+            Effect::Durable { op, ask } => self.ask_durable(op, ask),
+            Effect::OpenBlob { op, record, blob } => self.open_blob(op, record, blob),
             Effect::Lookup { op, tier, record, key, name } => self.lookup(op, tier, record, key, name),
             Effect::Read { op, tier, source, offset, length_max } => {
                 self.read(op, tier, source, offset, length_max)
@@ -88,7 +90,7 @@ impl<W: World> Turn<'_, W> {
         let handle = self.handle_of(source);
         let part = Part::Handle(Held::from(source));
         self.ask(tier, part, Input::ReadFailed { op }, |shared| async move {
-            let chunk = shared.tier(tier).read(handle, offset, length_max).await?;
+            let chunk = shared.read(tier, handle, offset, length_max).await?;
             Ok(Input::BodyRead { op, chunk })
         });
     }
@@ -97,7 +99,7 @@ impl<W: World> Turn<'_, W> {
         let handle = self.handle_of(writer);
         let part = Part::Handle(Held::Writer(writer));
         self.ask(tier, part, Input::WriteFailed { op }, |shared| async move {
-            shared.tier(tier).open(handle, key, name).await?;
+            shared.open(tier, handle, key, name).await?;
             Ok(Input::Opened { op })
         });
     }
@@ -106,7 +108,7 @@ impl<W: World> Turn<'_, W> {
         let handle = self.handle_of(writer);
         let part = Part::Handle(Held::Writer(writer));
         self.ask(tier, part, Input::WriteFailed { op }, |shared| async move {
-            shared.tier(tier).write(handle, chunk).await?;
+            shared.write(tier, handle, chunk).await?;
             Ok(Input::Written { op })
         });
     }
@@ -115,7 +117,7 @@ impl<W: World> Turn<'_, W> {
         let handle = self.handle_of(writer);
         let part = Part::Handle(Held::Writer(writer));
         self.ask(tier, part, Input::WriteFailed { op }, |shared| async move {
-            shared.tier(tier).commit(handle, record).await?;
+            shared.commit(tier, handle, record).await?;
             Ok(Input::Committed { op })
         });
     }
@@ -135,7 +137,7 @@ impl<W: World> Turn<'_, W> {
     }
 
     /// Starts a task that makes a tier call and feeds its answer, or `failure`.
-    fn ask<F>(
+    pub(crate) fn ask<F>(
         &mut self,
         tier: TierId,
         part: Part,
@@ -186,13 +188,13 @@ impl<W: World> Turn<'_, W> {
             Held::Record(record) => {
                 let handle = self.handle_of(record);
                 self.errands.push(Errand::Spawn(Box::pin(async move {
-                    shared.tier(tier).release(handle);
+                    shared.release(tier, handle);
                 })));
             }
             Held::Writer(writer) => {
                 let handle = self.handle_of(writer);
                 self.errands.push(Errand::Spawn(Box::pin(async move {
-                    shared.tier(tier).discard(handle);
+                    shared.discard(tier, handle);
                 })));
             }
         }

@@ -6,15 +6,19 @@
 
 mod call;
 mod client;
+mod durable;
 mod effects;
 mod fetch;
 mod on_tokio;
 mod shard;
+mod stores;
 mod timer;
 mod traits;
 
 pub use client::{Answer, Body, Served};
+pub use durable::DurableParts;
 pub use on_tokio::{TokioClock, TokioSpawn};
+pub use stores::{BlobStore, Found, IndexStore, NoStore, Row, StoreError, Written};
 pub use traits::{ByteTier, Clock, Handle, Observer, Origin, OriginBody, Spawn, TierError, World};
 
 use bytes::Bytes;
@@ -39,6 +43,8 @@ pub struct Parts<W: World> {
     pub origin: W::Origin,
     /// The byte tiers that the configuration names.
     pub tiers: Vec<(TierId, W::Tier)>,
+    /// The durable tier's stores, if the configuration names it.
+    pub durable: Option<DurableParts<W>>,
     /// Who watches.
     pub observer: W::Observer,
 }
@@ -68,7 +74,11 @@ impl<W: World> Driver<W> {
         seed: Seed,
         shards: NonZeroU32,
     ) -> Result<Self, TierError> {
-        let missing = config.byte_tiers().find(|wanted| parts.tiers.iter().all(|(id, _)| id != wanted));
+        let has = |wanted: TierId| match wanted {
+            TierId::L3 => parts.durable.is_some(),
+            TierId::L0 | TierId::L1 | TierId::L2 => parts.tiers.iter().any(|(id, _)| *id == wanted),
+        };
+        let missing = config.byte_tiers().find(|wanted| !has(*wanted));
         if let Some(tier) = missing {
             return Err(TierError(format!(
                 "the configuration names tier {}, but the driver was given no such tier",
@@ -76,7 +86,7 @@ impl<W: World> Driver<W> {
             )));
         }
         let (shared, alarms) = Shared::new(parts, config, seed, shards);
-        for tier in config.byte_tiers() {
+        for tier in config.byte_tiers().filter(|tier| *tier != TierId::L3) {
             let mut records: Vec<Vec<Record>> = shared.shards().map(|_| Vec::new()).collect();
             for record in shared.tier(tier).recover().await? {
                 records[shared.shard_of(record.key) as usize].push(record);
@@ -86,6 +96,8 @@ impl<W: World> Driver<W> {
             }
         }
         for (shard, alarm) in shared.shards().zip(alarms) {
+            // An engine may want to be woken before anybody asks it anything.
+            shared.feed(shard, Input::Wake);
             shared.spawn(timer::run(&shared, shard, alarm));
         }
         Ok(Self { shared })

@@ -21,7 +21,7 @@ use std::{
 };
 use tiergate_engine::{
     Audit, CacheKey, Config, Engine, FillId, Input, Instant, Method, PurgeId, PurgeOutcome, RequestId,
-    Resident, Seed, TierId,
+    Resident, Seed, TierId, durable::Terms,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -35,6 +35,8 @@ pub(crate) type Report = Vec<(TierId, PurgeOutcome)>;
 /// The parts of the world and the shards. Tasks and bodies under way keep it alive.
 pub(crate) struct Shared<W: World> {
     pub(crate) parts: Parts<W>,
+    /// Of the durable tier.
+    pub(crate) terms: Option<Terms>,
     shards: Vec<Mutex<Shard<W>>>,
 }
 
@@ -95,12 +97,15 @@ impl<W: World> Shared<W> {
         let (shards, alarms) = (0..shards.get())
             .map(|number| {
                 let seed = Seed(seed.split(&format!("shard {number}")).bits());
-                let engine = Engine::new(config.for_shard(shards.get()), seed, now);
+                let share = config.for_shard(shards.get());
+                // One engine sweeps the durable store for all.
+                let share = if number == 0 { share } else { share.without_collector() };
+                let engine = Engine::new(share, seed, now);
                 let (alarm, armed) = watch::channel(None);
                 (Mutex::new(Shard::new(engine, alarm)), armed)
             })
             .unzip();
-        (Arc::new(Self { parts, shards }), alarms)
+        (Arc::new(Self { parts, terms: config.durable_terms(), shards }), alarms)
     }
 
     /// The shards' numbers.

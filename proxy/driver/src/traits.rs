@@ -2,6 +2,7 @@
 //!
 //! Production and simulation differ in what stands behind these traits and in nothing else.
 
+use crate::{BlobStore, IndexStore};
 use bytes::Bytes;
 use std::{future::Future, sync::Arc};
 use tiergate_engine::{
@@ -19,6 +20,10 @@ pub trait World: Send + Sync + 'static {
     type Origin: Origin;
     /// Holds records below L0.
     type Tier: ByteTier;
+    /// Holds the durable tier's bodies; [`NoStore`](crate::NoStore) in a world without one.
+    type Blobs: BlobStore;
+    /// Holds the durable tier's index.
+    type Index: IndexStore;
     /// Is shown every event.
     type Observer: Observer;
 }

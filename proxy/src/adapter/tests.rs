@@ -27,6 +27,7 @@ async fn driver() -> Driver<Production> {
         spawn: TokioSpawn::current(),
         origin: HttpOrigin::new(TcpConnect, origin, OriginOptions::default()),
         tiers: Vec::new(),
+        durable: None,
         observer: Journal::default(),
     };
     let config = Config::try_from(RawConfig::default()).expect("the defaults are right");

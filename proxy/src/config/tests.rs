@@ -101,6 +101,11 @@ fn errors_say_where_and_what() {
              \"/var/cache/tiergate\" } }, or remove `cache.l2`",
         ),
         (
+            "origin: http://a\ncache:\n  l3: {}\n",
+            "t.yaml:3: `cache.l3` is given, but this build has no blob store and no index store to put behind it: \
+             remove `cache.l3`",
+        ),
+        (
             "origin: http://a\nstorage:\n  l1:\n    redis: b:1\n",
             "t.yaml:3: `storage.l1` is given, but `cache.l1` is not: write cache: { l1: {} }, or remove `storage.l1`",
         ),

@@ -7,12 +7,12 @@ use super::{
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tiergate_engine::{
-    Audit, Effect, Engine, Input, Instant, PurgeId, PurgeOutcome, Seed, Symbol, TierId, WallTime,
+    Audit, Effect, Engine, Input, Instant, PurgeId, PurgeOutcome, Seed, Symbol, TierId, WakeReason, WallTime,
 };
 use tiergate_invariants::{Edge, Version, What};
 
 /// The calendar at the run's first instant. It does not jump in this world, for C6 would see ghosts.
-const CALENDAR: u64 = 1_700_000_000_000;
+pub(super) const CALENDAR: u64 = 1_700_000_000_000;
 
 /// Where an engine lives.
 #[derive(Default)]
@@ -157,11 +157,17 @@ impl World {
         }
         for event in events {
             self.tally.saw(&event);
+            self.check_durable(to, &event);
             self.fact(What::Engine { edge: Edge(to.edge), shard: 0, event });
         }
         for effect in effects {
             self.run_effect(to, effect);
         }
+        let wake = wake.filter(|(at, reason)| match reason {
+            // The collector comes round for ever; a run ends.
+            WakeReason::Collection => *at < self.collect_until || self.audit(to.edge).timers > 0,
+            _ => true,
+        });
         self.schedule_wake(to, wake.map(|(at, _)| at));
     }
 
@@ -187,7 +193,9 @@ impl World {
             Effect::Cancel { fill } => {
                 self.origin.streams.remove(&(from, fill));
             }
-            Effect::Lookup { .. }
+            Effect::Durable { .. }
+            | Effect::OpenBlob { .. }
+            | Effect::Lookup { .. }
             | Effect::Read { .. }
             | Effect::Release { .. }
             | Effect::Open { .. }

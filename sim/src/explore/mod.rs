@@ -13,6 +13,7 @@ mod prove;
 mod queue;
 mod tally;
 mod tier;
+mod vault;
 mod world;
 
 pub use campaign::{Failure, Passed, Run, run_seed};

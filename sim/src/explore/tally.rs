@@ -3,7 +3,10 @@
 //! A campaign in which a planned trouble never hit has proved nothing about it, and says so.
 
 use std::collections::BTreeMap;
-use tiergate_engine::{Event, Late, Standing, TierId};
+use tiergate_engine::{
+    Event, FillVerdict, Late, Standing, TierId,
+    durable::{DurableMiss, PublishEnd},
+};
 
 /// A trouble that hit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,13 +22,14 @@ pub(super) enum Trouble {
     TierAmbiguous,
     TierSlow,
     TierLost,
+    DurableLate,
     Purged,
     Crashed,
     CrashedInCommit,
 }
 
 impl Trouble {
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::OriginFailed,
         Self::OriginErred,
         Self::OriginCut,
@@ -37,6 +41,7 @@ impl Trouble {
         Self::TierAmbiguous,
         Self::TierSlow,
         Self::TierLost,
+        Self::DurableLate,
         Self::Purged,
         Self::Crashed,
         Self::CrashedInCommit,
@@ -55,6 +60,7 @@ impl Trouble {
             Self::TierAmbiguous => "tier operation failed after it took effect",
             Self::TierSlow => "tier operation was slow",
             Self::TierLost => "tier lost a record",
+            Self::DurableLate => "index or blob store did late what it was asked",
             Self::Purged => "purge",
             Self::Crashed => "edge crashed",
             Self::CrashedInCommit => "edge crashed in a commit or delete",
@@ -149,6 +155,31 @@ const fn event_name(event: &Event) -> &'static str {
         Event::Hedged { .. } => "hedged",
         Event::PurgeBegan { .. } => "purge began",
         Event::PurgeEnded { .. } => "purge ended",
+        Event::Filled { verdict, .. } => match verdict {
+            FillVerdict::Stored => "filled",
+            FillVerdict::Rejected(_) => "filled, rejected",
+            FillVerdict::Dropped(_) => "filled, dropped",
+        },
+        Event::DurableMissed { why, .. } => match why {
+            DurableMiss::Absent => "l3 miss: absent",
+            DurableMiss::Expired => "l3 miss: expired",
+            DurableMiss::Lost => "l3 miss: lost",
+            DurableMiss::Torn => "l3 miss: torn",
+            DurableMiss::IndexFailed => "l3 miss: index failed",
+            DurableMiss::BlobFailed => "l3 miss: blob failed",
+        },
+        Event::UploadEnded { end, .. } => match end {
+            PublishEnd::Won { .. } => "upload won",
+            PublishEnd::Lost { .. } => "upload lost",
+            PublishEnd::Purged => "upload purged",
+            PublishEnd::LeaseLost => "upload lost its lease",
+            PublishEnd::TooLate => "upload too late",
+            PublishEnd::Crowded => "upload crowded out",
+            PublishEnd::IndexFailed => "upload failed at the index",
+            PublishEnd::Abandoned => "upload abandoned",
+        },
+        Event::Corrupt { .. } => "l3 corrupt",
+        Event::Swept { .. } => "l3 swept",
         Event::LateAnswer { .. } => "late answer",
     }
 }

@@ -7,6 +7,7 @@
 use super::{
     plan::Plan,
     tally::Trouble,
+    vault::is_durable,
     world::{Life, Step, World, up_to},
 };
 use std::{
@@ -16,11 +17,11 @@ use std::{
 };
 use tiergate_engine::{
     ByteCount, CacheKey, Chunk, Effect, Freshening, Input, Instant, OpId, ReadSource, Record, RecordId,
-    RecordName, Symbol, TierId, WriterId,
+    RecordName, Symbol, TierId, WriterId, durable::Told,
 };
 
 /// The longest that an operation takes to reach a tier in trouble, and as long again for the way back.
-const SLOW_MAX: Duration = Duration::from_secs(3);
+pub(super) const SLOW_MAX: Duration = Duration::from_secs(3);
 
 /// What becomes of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,7 +196,9 @@ impl Tier {
                 };
                 Outcome::Answer(Input::Deleted { op: *op, existed })
             }
-            Effect::Fetch { .. }
+            Effect::Durable { .. }
+            | Effect::OpenBlob { .. }
+            | Effect::Fetch { .. }
             | Effect::Pull { .. }
             | Effect::Cancel { .. }
             | Effect::Serve { .. }
@@ -334,6 +337,13 @@ impl World {
 
     /// The operation reaches the tier and takes effect, or not.
     pub(super) fn on_tier_asked(&mut self, from: Life, effect: Effect<Symbol>, fate: Fate) {
+        if is_durable(&effect) {
+            if let Some(input) = self.on_vault_asked(from, &effect, fate) {
+                let at = self.tier_delay();
+                self.queue.schedule(at, Step::FromTier { to: from, input });
+            }
+            return;
+        }
         let place = self.tier_place(from.edge, tier_of(&effect));
         let loses = self.plan.faults.tier_loses;
         if self.hits(loses, Trouble::TierLost, |chances| &mut chances.tier) {
@@ -369,10 +379,19 @@ impl World {
             let Step::TierAsked { from, effect, .. } = step else {
                 unreachable!("only these were taken: {step:?}");
             };
-            if matches!(effect, Effect::Commit { .. } | Effect::Freshen { .. } | Effect::Delete { .. })
-                && self.chances.edge.chance(1, 2)
+            if matches!(
+                effect,
+                Effect::Commit { .. }
+                    | Effect::Freshen { .. }
+                    | Effect::Delete { .. }
+                    | Effect::Durable { .. }
+            ) && self.chances.edge.chance(1, 2)
             {
                 self.tally.hit(Trouble::CrashedInCommit);
+                if is_durable(&effect) {
+                    self.crash_in_vault(from, &effect);
+                    continue;
+                }
                 let place = self.tier_place(edge, tier_of(&effect));
                 // Nobody is left to hear the answer; a breach would have shown without the crash, too.
                 self.tiers[place].apply(from, &effect);
@@ -381,11 +400,14 @@ impl World {
         for tier in &mut self.tiers {
             tier.forget(edge);
         }
+        if let Some(vault) = &mut self.vault {
+            vault.forget(edge);
+        }
     }
 }
 
 /// The answer that says an operation failed; none for what wants no answer.
-fn failure(effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
+pub(super) fn failure(effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
     match effect {
         Effect::Lookup { op, .. } => Some(Input::LookupFailed { op: *op }),
         Effect::Read { op, .. } => Some(Input::ReadFailed { op: *op }),
@@ -394,6 +416,9 @@ fn failure(effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
         | Effect::Commit { op, .. }
         | Effect::Freshen { op, .. } => Some(Input::WriteFailed { op: *op }),
         Effect::Delete { op, .. } => Some(Input::DeleteFailed { op: *op }),
+        Effect::Durable { op, .. } | Effect::OpenBlob { op, .. } => {
+            Some(Input::DurableTold { op: *op, told: Told::Unknown })
+        }
         Effect::Release { .. }
         | Effect::Discard { .. }
         | Effect::Fetch { .. }
@@ -431,7 +456,9 @@ fn tier_of(effect: &Effect<Symbol>) -> TierId {
         | Effect::Discard { tier, .. }
         | Effect::Freshen { tier, .. }
         | Effect::Delete { tier, .. } => *tier,
-        Effect::Fetch { .. }
+        Effect::Durable { .. }
+        | Effect::OpenBlob { .. }
+        | Effect::Fetch { .. }
         | Effect::Pull { .. }
         | Effect::Cancel { .. }
         | Effect::Serve { .. }

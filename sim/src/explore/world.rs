@@ -12,9 +12,10 @@ use super::{
     queue::Queue,
     tally::{Tally, Trouble},
     tier::{Fate, Tier},
+    vault::Vault,
 };
 use std::{collections::VecDeque, mem::discriminant, time::Duration};
-use tiergate_engine::{Effect, FillId, Input, Instant, OpId, Random, Symbol};
+use tiergate_engine::{Effect, FillId, Input, Instant, OpId, Random, Symbol, durable::Ask};
 use tiergate_invariants::{
     Breakers, Edge, Fact, Got, Invariants, Lifetimes, Retries, UnderGate, Violation, What,
 };
@@ -62,6 +63,8 @@ pub(super) enum Step {
         input: Input<Symbol>,
         last: bool,
     },
+    /// A question to the durable tier is done, and nobody waits for it.
+    Late(Ask),
     TierAsked {
         from: Life,
         effect: Effect<Symbol>,
@@ -101,6 +104,12 @@ pub(super) struct World {
     pub origin: Origin,
     pub clients: Clients,
     pub tiers: Vec<Tier>,
+    /// The durable tier.
+    pub vault: Option<Vault>,
+    /// Until then the collector comes round by itself.
+    pub collect_until: Instant,
+    /// Everything has healed, and clients ask one after the other.
+    pub is_asking_in_turn: bool,
     pub healed: bool,
     pub tally: Tally,
     rules: Invariants,
@@ -131,6 +140,9 @@ impl World {
             origin: Origin::default(),
             clients: Clients::default(),
             tiers: Tier::all(&plan),
+            vault: Vault::of(&plan),
+            collect_until: Instant::ZERO,
+            is_asking_in_turn: false,
             healed: false,
             tally: Tally::default(),
             rules: Invariants::all()
@@ -156,9 +168,11 @@ impl World {
             self.start_edge(edge);
         }
         let end = self.plan_asks();
+        self.collect_until = end;
         self.plan_crashes(end);
         self.queue.schedule(end, Step::Heal);
         self.run_out()?;
+        self.is_asking_in_turn = true;
         for edge in 0..self.plan.edges {
             // Whatever is left alone when the world heals is asked again after this.
             self.now = self.now.after(Duration::from_millis(self.plan.care.breaker.open_ms_max.into()));
@@ -167,6 +181,8 @@ impl World {
                 self.run_out()?;
             }
         }
+        self.is_asking_in_turn = false;
+        self.settle_vault()?;
         self.settle();
         self.verdict()
     }
@@ -181,7 +197,7 @@ impl World {
         self.recent.iter()
     }
 
-    fn run_out(&mut self) -> Result<(), Violation> {
+    pub(super) fn run_out(&mut self) -> Result<(), Violation> {
         let asks = self.clients.asks.len() as u64;
         let budget = STEPS_PER_REQUEST_MAX * (asks + 20);
         while let Some((at, step)) = self.queue.pop() {
@@ -211,6 +227,7 @@ impl World {
             }
             Step::OriginPulled { from, op, fill } => self.on_origin_pulled(from, op, fill),
             Step::FromOrigin { to, fill, input, last } => self.on_from_origin(to, fill, input, last),
+            Step::Late(ask) => self.on_late(&ask),
             Step::TierAsked { from, effect, fate } => self.on_tier_asked(from, effect, fate),
             Step::FromTier { to, input } => self.feed(to, input),
             Step::Publish(object) => self.publish(object),
@@ -230,7 +247,12 @@ impl World {
             let open = self.audit(edge);
             self.fact(What::Settled { edge: Edge(edge), open });
         }
-        let held: Vec<String> = self.tiers.iter().filter_map(Tier::holds).collect();
+        let held: Vec<String> = self
+            .tiers
+            .iter()
+            .filter_map(Tier::holds)
+            .chain(self.vault.as_ref().and_then(Vault::holds))
+            .collect();
         if let Some(held) = held.first() {
             self.breaks("CON6", format!("a tier still holds {held}"));
         }
@@ -258,7 +280,7 @@ impl World {
         self.broken.get_or_insert(Violation { rule, detail });
     }
 
-    fn verdict(&mut self) -> Result<(), Violation> {
+    pub(super) fn verdict(&mut self) -> Result<(), Violation> {
         self.broken.take().map_or(Ok(()), Err)
     }
 

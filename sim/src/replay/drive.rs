@@ -182,6 +182,9 @@ impl Replay {
                 unreachable!("plain requests, one at a time, are neither passed nor refused: {effect:?}")
             }
             Effect::PurgeDone { .. } => unreachable!("nobody purges: {effect:?}"),
+            Effect::Durable { .. } | Effect::OpenBlob { .. } => {
+                unreachable!("a replay has no durable store: {effect:?}")
+            }
             Effect::Lookup { tier, .. }
             | Effect::Read { tier, .. }
             | Effect::Release { tier, .. }
@@ -273,7 +276,9 @@ impl Tier {
                 let existed = name.is_some_and(|name| self.records.remove(&name).is_some());
                 Some(Input::Deleted { op, existed })
             }
-            Effect::Fetch { .. }
+            Effect::Durable { .. }
+            | Effect::OpenBlob { .. }
+            | Effect::Fetch { .. }
             | Effect::Pull { .. }
             | Effect::Cancel { .. }
             | Effect::Serve { .. }

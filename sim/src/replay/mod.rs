@@ -128,6 +128,9 @@ fn config_of(args: &ReplayArgs) -> Result<Config, String> {
     if raw.l1.take().is_some() {
         eprintln!("l1 is left out: its store decides for itself what it keeps, so no replay can know");
     }
+    if raw.l3.take().is_some() {
+        eprintln!("l3 is left out: a replay has no durable store");
+    }
     match args.l0 {
         Some(Capacity::Off) => raw.l0 = None,
         Some(Capacity::Bytes(capacity)) => {

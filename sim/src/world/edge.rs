@@ -12,7 +12,9 @@ use http::{Request, Response, StatusCode};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use std::{convert::Infallible, num::NonZeroU32, sync::Arc, time::Duration};
-use tiergate_driver::{Answer, Clock, Driver, Observer, Origin, Parts, Served, TierError, TokioSpawn, World};
+use tiergate_driver::{
+    Answer, Clock, Driver, NoStore, Observer, Origin, Parts, Served, TierError, TokioSpawn, World,
+};
 use tiergate_engine::{CacheKey, Event, Instant, Method, Outcome, PurgeOutcome, Seed, TierId, WallTime};
 use tiergate_invariants::{Edge, Version, What};
 use tiergate_scenarios::FaultKind;
@@ -27,6 +29,8 @@ impl World for EdgeWorld {
     type Spawn = TokioSpawn;
     type Origin = HttpOrigin<Wire>;
     type Tier = RedisTier<Wire>;
+    type Blobs = NoStore;
+    type Index = NoStore;
     type Observer = Watch;
 }
 
@@ -59,6 +63,7 @@ pub(crate) async fn run(stage: Arc<Stage>, number: u32) -> turmoil::Result {
         spawn: TokioSpawn::current(),
         origin: origin(),
         tiers,
+        durable: None,
         observer: Watch { stage: Arc::clone(&stage), edge: number, start },
     };
     let driver = Driver::start(parts, &stage.cache, names, NonZeroU32::MIN).await?;

@@ -1,8 +1,10 @@
 //! What the driver promises, on a scripted world with virtual time: `world` is that world, each other file a group of
 //! promises.
 
+mod durable;
 mod endings;
 mod map_tier;
+mod map_vault;
 mod requests;
 mod schedules;
 mod tiers;

@@ -2,6 +2,7 @@
 //! from `map_tier`. Start at [`Rig`].
 
 use crate::map_tier::{MapTier, Temper};
+use crate::map_vault::MapVault;
 use bytes::Bytes;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,8 +16,8 @@ use std::{
     time::Duration,
 };
 use tiergate_driver::{
-    Answer, Body, Clock, Driver, Observer, Origin, OriginBody, Parts, Served, Spawn, TierError, TokioClock,
-    TokioSpawn, World,
+    Answer, Body, Clock, Driver, DurableParts, Observer, Origin, OriginBody, Parts, Served, Spawn, TierError,
+    TokioClock, TokioSpawn, World,
 };
 use tiergate_engine::{
     AbortReason, ByteCount, CacheKey, Config, Event, Head, Instant, Method, OriginFailure, RawConfig,
@@ -36,6 +37,8 @@ impl World for Scripted {
     type Spawn = CountingSpawn;
     type Origin = Lent<ScriptedOrigin>;
     type Tier = Lent<MapTier>;
+    type Blobs = Lent<MapVault>;
+    type Index = Lent<MapVault>;
     type Observer = Lent<Ear>;
 }
 
@@ -283,8 +286,25 @@ impl Rig {
 
     /// A driver on a tier that an earlier one may have filled.
     pub(crate) async fn on(raw: RawConfig, shards: u32, tier: Arc<MapTier>) -> Self {
+        Self::with_stores(raw, shards, tier, None).await
+    }
+
+    /// A driver on a durable tier that others share.
+    pub(crate) async fn beside(raw: RawConfig, shards: u32, vault: &Arc<MapVault>) -> Self {
+        Self::with_stores(raw, shards, MapTier::new(), Some(vault)).await
+    }
+
+    async fn with_stores(
+        raw: RawConfig,
+        shards: u32,
+        tier: Arc<MapTier>,
+        vault: Option<&Arc<MapVault>>,
+    ) -> Self {
         let config = Config::try_from(raw).expect("the tests' configurations are within bounds");
-        let parts = Parts { tiers: vec![(TierId::L2, Lent(Arc::clone(&tier)))], ..parts_without_tiers() };
+        let lent = |vault: &Arc<MapVault>| Lent(Arc::clone(vault));
+        let durable = vault.map(|vault| DurableParts { blobs: lent(vault), index: lent(vault) });
+        let tiers = vec![(TierId::L2, Lent(Arc::clone(&tier)))];
+        let parts = Parts { tiers, durable, ..parts_without_tiers() };
         let origin = Arc::clone(&parts.origin.0);
         let ear = Arc::clone(&parts.observer.0);
         let calendar_ms = Arc::clone(&parts.clock.calendar_ms);
@@ -337,6 +357,7 @@ pub(crate) fn parts_without_tiers() -> Parts<Scripted> {
         spawn: CountingSpawn { spawn: TokioSpawn::current(), alive: Arc::default() },
         origin: Lent(Arc::default()),
         tiers: Vec::new(),
+        durable: None,
         observer: Lent(Arc::default()),
     }
 }

@@ -1,0 +1,61 @@
+//! The bytes that come out of L3 are checked by who reads them: the digest of what was read whole must be the one in the
+//! manifest. Each reader makes its own, as its bytes pass; parts cannot be checked.
+//!
+//! The last chunk is held back until the digest is known: a body that is not what was uploaded breaks off visibly, and
+//! no promotion of it is published.
+
+use super::{Engine, TIER, Work};
+use crate::{
+    chunk::Chunk,
+    durable::{BodyDigest, Seen},
+    event::{Event, TierOperation},
+    id::{RecordId, RecordName, RequestId},
+    units::ByteCount,
+};
+
+/// What an open record must turn out to be.
+#[derive(Clone, Debug)]
+pub(super) struct Opened {
+    pub(super) name: RecordName,
+    pub(super) length: ByteCount,
+    pub(super) digest: BodyDigest,
+    /// The entry that led to it, to take the manifest back if it lied.
+    pub(super) seen: Seen,
+}
+
+impl<C: Chunk> Engine<C> {
+    /// Takes what was read of a piece (its first byte, and how many there are) into the reader's digest, if that piece is
+    /// the whole. At its end: is the digest the manifest's?
+    pub(in crate::engine) fn agrees_with_manifest(
+        &mut self,
+        request: RequestId,
+        record: RecordId,
+        (first, count): (u64, u64),
+        chunk: &C,
+    ) -> bool {
+        let Some(durable) = &mut self.durable else { return true };
+        let Some(opened) = durable.opened.get(&record) else { return true };
+        if (first, count) == (0, opened.length.0) {
+            durable.digests.insert(request, C::Digest::default());
+        }
+        let Some(digest) = durable.digests.get_mut(&request) else { return true };
+        chunk.digest_into(digest);
+        if chunk.size() < count || C::digest_of(digest) == opened.digest {
+            return true;
+        }
+        let (key, name, repair) = (opened.seen.key, opened.name, opened.seen.repair());
+        self.event(Event::TierFailed { tier: TIER, operation: TierOperation::Read });
+        self.event(Event::Corrupt { key, name });
+        if let Some(ask) = repair {
+            self.ask_durable(Work::Besides, ask);
+        }
+        false
+    }
+
+    /// A reader is done.
+    pub(in crate::engine) fn forget_digest(&mut self, request: RequestId) {
+        if let Some(durable) = &mut self.durable {
+            durable.digests.remove(&request);
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Keeping L3 in order: purges of a key, and the collector of orphans.
+//!
+//! The collector runs in rounds, one question at a time, so that it never competes with requests. A sweep that a round
+//! does not finish goes on in the next. One engine of a process sweeps for all: see
+//! [`Config::without_collector`](crate::Config::without_collector).
+
+use super::{Engine, TIER, Work};
+use crate::{
+    chunk::Chunk,
+    durable::{Ask, CollectStep, Collector, DurablePurge, PurgeEnd, PurgeStep, Terms, Told},
+    effect::PurgeOutcome,
+    event::{Event, TierOperation},
+    id::OpId,
+    key::CacheKey,
+    time::Instant,
+};
+use core::time::Duration;
+
+/// Questions of one round. At a millisecond each, a round takes seconds; with a round an hour, a store of a million
+/// blobs is swept in some days, which only costs room.
+const ROUND_MAX: u32 = 16_384;
+
+pub(super) type Purging = DurablePurge;
+
+/// The collector and its rounds.
+#[derive(Debug)]
+pub(super) struct Collecting {
+    collector: Collector,
+    every: Duration,
+    /// When the next round is due.
+    due: Instant,
+    progress: Progress,
+}
+
+/// ```text
+/// Resting ──due──▶ Asked ──told──▶ Asked ──told, many asked──▶ Resting(the next question)
+///    ▲                                ╰──sweep over──▶ Resting(none)
+/// ```
+#[derive(Debug)]
+enum Progress {
+    /// Until the next round, which goes on with this, or begins a sweep.
+    Resting(Option<Ask>),
+    /// So many questions were asked in this round, and the last one is open.
+    Asked(u32),
+}
+
+impl Collecting {
+    pub(super) fn new(terms: Terms, every: Duration, now: Instant) -> Self {
+        let collector = Collector::new(terms);
+        Self { collector, every, due: now.after(every), progress: Progress::Resting(None) }
+    }
+
+    pub(super) const fn due(&self) -> Instant {
+        self.due
+    }
+}
+
+impl<C: Chunk> Engine<C> {
+    /// Purges a key in L3. The operation that is returned is over when the purge is.
+    pub(in crate::engine) fn purge_durable(&mut self, key: CacheKey) -> OpId {
+        let token = OpId(self.ids.mint());
+        let (purge, ask) = DurablePurge::begin(key, self.durable().terms);
+        self.durable().purges.insert(token, purge);
+        self.ask_durable(Work::Purge(token), ask);
+        token
+    }
+
+    pub(super) fn on_purge_told(&mut self, token: OpId, told: Told) {
+        let purge = self.durable().purges.get_mut(&token).expect("a purge lasts until it has ended");
+        let end = match purge.on_told(told) {
+            PurgeStep::Ask(ask) => return self.ask_durable(Work::Purge(token), ask),
+            PurgeStep::Ended(end) => end,
+        };
+        self.durable().purges.remove(&token);
+        let outcome = match end {
+            PurgeEnd::Removed(length) => PurgeOutcome::Removed(length),
+            PurgeEnd::Absent => PurgeOutcome::Absent,
+            PurgeEnd::Failed => {
+                self.event(Event::TierFailed { tier: TIER, operation: TierOperation::Delete });
+                PurgeOutcome::Failed
+            }
+        };
+        self.report_deletion(token, TIER, outcome);
+    }
+
+    /// Begins a round of the collector, if one is due and the last one is over.
+    pub(super) fn collect(&mut self) {
+        let now = self.now;
+        let Some(collecting) = &mut self.durable().collecting else { return };
+        if now < collecting.due {
+            return;
+        }
+        collecting.due = now.after(collecting.every);
+        let Progress::Resting(next) = &mut collecting.progress else { return };
+        let ask = next.take().unwrap_or_else(|| collecting.collector.begin());
+        collecting.progress = Progress::Asked(1);
+        self.ask_durable(Work::Collect, ask);
+    }
+
+    pub(super) fn on_collector_told(&mut self, told: Told) {
+        let collecting = self.durable().collecting.as_mut().expect("only a collector asks for this");
+        let Progress::Asked(asked) = collecting.progress else {
+            unreachable!("told while {:?}", collecting.progress)
+        };
+        match collecting.collector.on_told(told) {
+            CollectStep::Ask(ask) if asked >= ROUND_MAX => {
+                collecting.progress = Progress::Resting(Some(ask));
+            }
+            CollectStep::Ask(ask) => {
+                collecting.progress = Progress::Asked(asked + 1);
+                self.ask_durable(Work::Collect, ask);
+            }
+            CollectStep::Ended(collected) => {
+                collecting.progress = Progress::Resting(None);
+                self.event(Event::Swept { collected });
+            }
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! L3, the durable tier: each errand there is a machine of [`crate::durable`], and this runs them.
+//!
+//! L3 is a tier like the others, last in the walk; what differs is that its index is asked by compare-and-set and its
+//! bodies are blobs. `looking` is its part of the walk, `uploading` a lane's, `keeping` purges and the collector,
+//! `checking` what is read from it. What a machine asks becomes [`Effect::Durable`] or [`Effect::OpenBlob`], and its
+//! answer comes back as `Input::DurableTold`.
+//!
+//! **D1, the authoritative tier.** Where L3 is configured, what a fill comes to is what came of it there: it has
+//! succeeded when its manifest is published, and [`Event::Filled`] says so or why not. The faster tiers hold copies that
+//! may go at any time. Being authoritative gives L3 the last word on what is *stored*, never on what a client gets: no
+//! client waits for a lease, an upload or a manifest, and none fails because L3 does (C1).
+
+mod checking;
+mod keeping;
+mod looking;
+mod uploading;
+
+use super::{Engine, Pending, WakeReason};
+use crate::{
+    chunk::Chunk,
+    config::{Config, IndexKeeper},
+    durable::{Ask, Lookup, Terms, Told},
+    effect::Effect,
+    id::{FillId, OpId, RecordId, RequestId, TierId, WriterId},
+    time::Instant,
+};
+use alloc::collections::{BTreeMap, BTreeSet};
+use checking::Opened;
+use keeping::{Collecting, Purging};
+use uploading::Upload;
+
+/// Everything under way in L3.
+#[derive(Debug)]
+pub(super) struct Durable<C: Chunk> {
+    terms: Terms,
+    lookups: BTreeMap<FillId, Lookup>,
+    uploads: BTreeMap<WriterId, Upload<C>>,
+    /// When each lease that is held is to be renewed.
+    renewals: BTreeSet<(Instant, WriterId)>,
+    /// Purges, each under the operation by which the engine's purge waits for it.
+    purges: BTreeMap<OpId, Purging>,
+    collecting: Option<Collecting>,
+    /// What the open records must turn out to be.
+    opened: BTreeMap<RecordId, Opened>,
+    /// What each reader has read so far from its first byte on.
+    digests: BTreeMap<RequestId, C::Digest>,
+}
+
+/// Which machine an answer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Work {
+    /// The lookup of a fill.
+    Lookup(FillId),
+    /// The upload of a lane.
+    Upload(WriterId),
+    /// A purge.
+    Purge(OpId),
+    /// The collector.
+    Collect,
+    /// None: a touch or a repair, and nobody waits for what came of it.
+    Besides,
+}
+
+impl<C: Chunk> Durable<C> {
+    pub(super) fn of(config: &Config, now: Instant) -> Option<Self> {
+        config.tiers.iter().find_map(|tier| match tier.index {
+            IndexKeeper::Engine { .. } | IndexKeeper::Tier => None,
+            IndexKeeper::Durable { terms, collect_every } => Some(Self {
+                terms,
+                lookups: BTreeMap::new(),
+                uploads: BTreeMap::new(),
+                renewals: BTreeSet::new(),
+                purges: BTreeMap::new(),
+                collecting: collect_every.map(|every| Collecting::new(terms, every, now)),
+                opened: BTreeMap::new(),
+                digests: BTreeMap::new(),
+            }),
+        })
+    }
+
+    pub(super) fn wake(&self) -> Option<(Instant, WakeReason)> {
+        let renewal = self.renewals.first().map(|(at, _)| (*at, WakeReason::LeaseRenewal));
+        let round = self.collecting.as_ref().map(|collecting| (collecting.due(), WakeReason::Collection));
+        [renewal, round].into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    pub(super) fn renewals(&self) -> usize {
+        self.renewals.len()
+    }
+
+    pub(super) fn uploads(&self) -> usize {
+        self.uploads.len()
+    }
+}
+
+impl<C: Chunk> Engine<C> {
+    pub(super) fn is_durable(&self, tier: TierId) -> bool {
+        self.durable.is_some() && tier == TierId::L3
+    }
+
+    pub(super) fn on_durable_told(&mut self, work: Work, told: Told) {
+        match work {
+            Work::Lookup(fill) => self.on_lookup_told(fill, told),
+            Work::Upload(writer) => self.on_upload_told(writer, told),
+            Work::Purge(purge) => self.on_purge_told(purge, told),
+            Work::Collect => self.on_collector_told(told),
+            Work::Besides => {}
+        }
+    }
+
+    pub(super) fn wake_durable(&mut self) {
+        if self.durable.is_some() {
+            self.renew_leases();
+            self.collect();
+        }
+    }
+
+    fn ask_durable(&mut self, work: Work, ask: Ask) {
+        let op = self.operation(Pending::Durable(work));
+        self.effect(Effect::Durable { op, ask });
+    }
+
+    /// Closes an open record.
+    pub(super) fn release(&mut self, tier: TierId, record: RecordId) {
+        self.effect(Effect::Release { tier, record });
+        if let Some(durable) = &mut self.durable {
+            durable.opened.remove(&record);
+        }
+    }
+
+    fn durable(&mut self) -> &mut Durable<C> {
+        self.durable.as_mut().expect("only L3's machines and effects of L3 come here, and L3 is configured")
+    }
+}
+
+/// Which tier all of this is.
+const TIER: TierId = TierId::L3;

@@ -1,0 +1,108 @@
+//! What the driver does with the durable tier's stores: their answers as they are, their failures as not knowing.
+
+use crate::map_vault::{MapVault, Mood};
+use crate::world::{Rig, Script, key, locked, parts_without_tiers, read};
+use bytes::Bytes;
+use std::{num::NonZeroU32, time::Duration};
+use tiergate_driver::Driver;
+use tiergate_engine::{Config, Outcome, PurgeOutcome, RawConfig, RawDurableTier, Seed, TierId};
+
+fn durable_only() -> RawConfig {
+    RawConfig { l0: None, l3: Some(RawDurableTier::default()), ..RawConfig::default() }
+}
+
+/// What one driver stores, another finds, byte for byte, and has in memory from then on; a purge takes it from both.
+#[tokio::test(start_paused = true)]
+async fn drivers_share_the_durable_tier() {
+    let vault = MapVault::new();
+    let first = Rig::beside(durable_only(), 1, &vault).await;
+    let script = Script::chunks(7, 1000);
+    first.script("/a", &script);
+    let mut served = first.served("/a").await;
+    assert_eq!(read(&mut served.body).await, Ok(script.body()));
+    first.settle().await;
+
+    let with_memory = RawConfig { l3: Some(RawDurableTier::default()), ..RawConfig::default() };
+    let second = Rig::beside(with_memory, 4, &vault).await;
+    let mut served = second.served("/a").await;
+    assert_eq!(served.outcome, Outcome::Hit { tier: TierId::L3 });
+    assert_eq!(read(&mut served.body).await, Ok(script.body()));
+    assert!(second.is_in_l0("/a"));
+    assert_eq!(second.origin.asked(), Vec::<String>::new());
+
+    let report = second.driver.purge(key("/a")).await;
+    assert!(report.iter().any(|told| matches!(told, (TierId::L3, PurgeOutcome::Removed(_)))), "{report:?}");
+    assert_eq!(vault.blobs(), 0);
+    second.settle().await;
+    assert_eq!(vault.held(), 0, "every upload and open blob was closed");
+}
+
+/// A change whose answer was lost is told as unknown, and found by reading back: it is stored once, and nothing twice.
+#[tokio::test(start_paused = true)]
+async fn lost_replies_are_found_out() {
+    for lost in 1..4 {
+        let vault = MapVault::new();
+        let rig = Rig::beside(durable_only(), 1, &vault).await;
+        rig.script("/a", &Script::chunks(3, 1000));
+        *locked(&vault.mood) = Mood::LosesReplies(lost);
+        let mut served = rig.served("/a").await;
+        assert!(read(&mut served.body).await.is_ok());
+        rig.settle().await;
+        assert_eq!(vault.blobs(), 1);
+        let again = rig.served("/a").await;
+        assert_eq!(again.outcome, Outcome::Hit { tier: TierId::L3 }, "with {lost} replies lost");
+    }
+}
+
+/// Stores that fail cost a client nothing.
+#[tokio::test(start_paused = true)]
+async fn stores_that_fail_cost_nothing() {
+    let vault = MapVault::new();
+    let rig = Rig::beside(durable_only(), 1, &vault).await;
+    let script = Script::chunks(3, 1000);
+    rig.script("/a", &script);
+    *locked(&vault.mood) = Mood::Fails;
+    let mut served = rig.served("/a").await;
+    *locked(&vault.mood) = Mood::Fine;
+    assert_eq!(read(&mut served.body).await, Ok(script.body()));
+    rig.settle().await;
+    assert!(vault.rows().is_empty() && vault.blobs() == 0 && vault.held() == 0);
+}
+
+/// A row that this build cannot read may be a newer one's: it is a miss, and stays as it is.
+#[tokio::test(start_paused = true)]
+async fn a_row_that_cannot_be_read_is_left_alone() {
+    let vault = MapVault::new();
+    let rig = Rig::beside(durable_only(), 1, &vault).await;
+    rig.script("/a", &Script::chunks(3, 1000));
+    for round in 0..2 {
+        let mut served = rig.served("/a").await;
+        assert!(read(&mut served.body).await.is_ok());
+        assert!(matches!(served.outcome, Outcome::Miss { .. }), "round {round}");
+        rig.settle().await;
+        vault.overwrite(key("/a"), Bytes::from_static(b"of another build"));
+    }
+    let rows = vault.rows();
+    assert_eq!(rows[&key("/a")].value, Bytes::from_static(b"of another build"));
+}
+
+/// One engine of a driver sweeps for all, however many shards there are.
+#[tokio::test(start_paused = true)]
+async fn one_shard_sweeps_for_all() {
+    let vault = MapVault::new();
+    let mut raw = durable_only();
+    raw.l3 = Some(RawDurableTier { collect_s: 10, ..RawDurableTier::default() });
+    let rig = Rig::beside(raw, 4, &vault).await;
+    tokio::time::sleep(Duration::from_secs(35)).await;
+    assert_eq!(vault.listings(), 3);
+    rig.settle().await;
+}
+
+/// A configuration with a durable tier needs its stores.
+#[tokio::test(start_paused = true)]
+async fn a_durable_tier_without_stores_is_refused() {
+    let config = Config::try_from(durable_only()).expect("it is within bounds");
+    let parts = parts_without_tiers();
+    let wrong = Driver::start(parts, &config, Seed(1), NonZeroU32::MIN).await.err().expect("it is refused");
+    assert_eq!(wrong.0, "the configuration names tier l3, but the driver was given no such tier");
+}
