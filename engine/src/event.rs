@@ -8,7 +8,8 @@ use crate::{
     id::{FillId, OpId, OriginId, PurgeId, RecordName, RequestId, TierId},
     key::CacheKey,
     reason::{
-        Bypass, End, Guarded, LaneEnd, Late, MissReason, OriginFailure, Refusal, Rejection, Removal, Storable,
+        Bypass, End, Guarded, LaneEnd, Late, MissReason, NotStorable, OriginFailure, Refusal, Rejection,
+        Removal, Storable,
     },
     time::Instant,
     units::ByteCount,
@@ -131,6 +132,13 @@ pub enum Event {
         length: Length,
         /// May it be stored?
         storable: Storable,
+    },
+    /// A key's response cannot be stored: for a while its requests do not wait for one another.
+    FoundUncacheable {
+        /// Which.
+        key: CacheKey,
+        /// Why not.
+        why: NotStorable,
     },
     /// The origin's part is over.
     FetchEnded {

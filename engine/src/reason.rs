@@ -12,6 +12,8 @@ pub enum MissReason {
     Stale,
     /// Every tier that might hold it failed, or has failed too often of late to be asked.
     TierFailed,
+    /// The key's last response could not be stored, a short while ago: no tier was asked, and no fetch is shared.
+    Uncacheable,
     /// The request asks for something the cache does not answer.
     Bypass(Bypass),
 }

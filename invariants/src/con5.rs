@@ -8,7 +8,7 @@
 
 use crate::{Edge, Fact, Invariant, Violation, What};
 use std::collections::{BTreeMap, BTreeSet};
-use tiergate_engine::{CacheKey, Event, FillId, Purpose, RequestId, Storable};
+use tiergate_engine::{CacheKey, Event, FillId, MissReason, Purpose, RequestId, Storable};
 
 /// Fetches that a purge overtook and that are remembered: far more than are ever under way at once.
 const OVERTAKEN_MAX: usize = 65_536;
@@ -90,6 +90,8 @@ impl OneFetch {
             Event::Requested { request, key } => {
                 self.requested.insert((edge, *request), (self.events, *key));
             }
+            // It asks for itself at once.
+            Event::Missed { reason: MissReason::Uncacheable, .. } => {}
             Event::Missed { request, key, .. } => {
                 let known = self.requested.get(&(edge, *request));
                 let came = known.map_or(self.events, |(came, _)| *came);
@@ -145,6 +147,7 @@ impl OneFetch {
             | Event::DeadlineMissed { .. }
             | Event::Hedged { .. }
             | Event::PurgeEnded { .. }
+            | Event::FoundUncacheable { .. }
             | Event::Filled { .. }
             | Event::DurableMissed { .. }
             | Event::UploadEnded { .. }

@@ -106,6 +106,7 @@ impl Breakers {
             | Event::UploadEnded { .. }
             | Event::Corrupt { .. }
             | Event::Swept { .. }
+            | Event::FoundUncacheable { .. }
             | Event::LateAnswer { .. } => {}
         }
         Ok(())

@@ -23,6 +23,7 @@ mod resident;
 mod serving;
 mod storing;
 mod trying;
+mod uncacheable;
 mod variants;
 
 pub use auditing::Audit;
@@ -58,6 +59,7 @@ use promoting::Promoting;
 use purging::{Deletion, Floors, Purge};
 use reading::OpenRecord;
 use storing::Indexed;
+use uncacheable::Uncacheable;
 use variants::Variants;
 
 /// Why the engine wants to be woken.
@@ -115,6 +117,8 @@ pub struct Engine<C: Chunk> {
     /// Hits below L0.
     hits: Hits,
     variants: Variants,
+    /// Keys whose requests share no fetch.
+    uncacheable: Uncacheable,
     /// L3, if there is one.
     durable: Option<Durable<C>>,
     purges: BTreeMap<PurgeId, Purge>,
@@ -232,6 +236,7 @@ impl<C: Chunk> Engine<C> {
             promoted: BTreeMap::new(),
             hits: Hits::default(),
             variants: Variants::default(),
+            uncacheable: Uncacheable::default(),
             durable,
             purges: BTreeMap::new(),
             floors: Floors::default(),

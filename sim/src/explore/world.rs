@@ -90,6 +90,7 @@ pub(super) struct Chances {
     pub network: Random,
     pub origin: Random,
     pub client: Random,
+    pub forms: Random,
     pub tier: Random,
     pub edge: Random,
 }
@@ -127,6 +128,7 @@ impl World {
             network: split("network"),
             origin: split("origin"),
             client: split("client"),
+            forms: split("forms"),
             tier: split("tier"),
             edge: split("edge"),
         };
