@@ -6,6 +6,7 @@ mod c5;
 mod c6;
 mod c7;
 mod c8;
+mod con1;
 mod con5;
 mod con6;
 mod fact;
@@ -21,6 +22,7 @@ pub use c5::WholeBodies;
 pub use c6::Lifetimes;
 pub use c7::NoResurrection;
 pub use c8::OnlyStorable;
+pub use con1::OneWinner;
 pub use con5::OneFetch;
 pub use con6::EverythingEnds;
 pub use i15::Retries;
@@ -68,6 +70,7 @@ impl Invariants {
             Box::new(WholeBodies::default()),
             Box::new(NoResurrection::default()),
             Box::new(OnlyStorable::default()),
+            Box::new(OneWinner::default()),
             Box::new(OneFetch::default()),
             Box::new(EverythingEnds::default()),
             Box::new(UnderGate::default()),
