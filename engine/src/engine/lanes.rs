@@ -75,7 +75,19 @@ impl<C: Chunk> Engine<C> {
         let open = self.lanes.get_mut(&writer).expect("the caller found the lane");
         let (tier, key, owner) = (open.lane.tier, open.at.key, open.owner);
         if let Some(op) = open.lane.drop_it() {
-            self.pending.remove(&op);
+            match why {
+                LaneEnd::Stalled => self.give_up(op),
+                LaneEnd::OverGate
+                | LaneEnd::Full
+                | LaneEnd::TierFailed
+                | LaneEnd::TierSkipped
+                | LaneEnd::Abandoned
+                | LaneEnd::Superseded
+                | LaneEnd::Outrun
+                | LaneEnd::LeaseLost
+                | LaneEnd::TooLate
+                | LaneEnd::Crowded => self.forget(op),
+            }
         }
         self.event(Event::LaneDropped { tier, key, why });
         self.pronounce(owner, tier, key, FillVerdict::Dropped(why));
@@ -154,8 +166,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// Drops every lane whose tier has taken too long.
-    pub(super) fn on_wake(&mut self) {
-        self.wake_durable();
+    pub(super) fn on_lanes_stalled(&mut self) {
         let mut stalled = Vec::new();
         while let Some((_, writer)) = self.stalls.first().copied().filter(|(at, _)| *at <= self.now) {
             self.drop_lane(writer, LaneEnd::Stalled);
@@ -210,7 +221,11 @@ impl<C: Chunk> Engine<C> {
 
     /// The tier is to begin the record.
     pub(super) fn open_in_tier(&mut self, writer: WriterId) {
-        let op = self.operation(Pending::Lane(writer));
+        let tier = self.open_lane(writer).tier;
+        let Some(held) = self.admit_tier(tier, TierOperation::Write) else {
+            return self.drop_lane(writer, LaneEnd::TierSkipped);
+        };
+        let op = self.operation_with(Pending::Lane(writer), Some(held));
         let lane = self.open_lane(writer);
         lane.on_asked_to_open(op);
         let (tier, name) = (lane.tier, lane.name);

@@ -7,20 +7,22 @@
 
 use super::{
     Engine, OpenRecord, Pending,
+    caring::Waiter,
     freshening::Copying,
     purging::BIRTH_ROUNDING,
     storing::{Indexed, WhenStale},
 };
 use crate::{
+    care::deadline::Phase,
     chunk::Chunk,
     config::{ByteTier, IndexKeeper},
     effect::{Effect, Outcome, StaleUse},
     event::{Event, TierOperation},
     fill::{Errand, Fill, Kept, Sharing, Stage, Stored},
     head::{Length, RequestHead},
-    id::{FillId, RecordId, RecordName, RequestId, TierId},
+    id::{FillId, OpId, RecordId, RecordName, RequestId, TierId},
     key::CacheKey,
-    reason::{MissReason, Removal},
+    reason::{Late, MissReason, Removal},
     record::Record,
     rules::{Staleness, reuse},
 };
@@ -65,15 +67,25 @@ impl<C: Chunk> Engine<C> {
                 Promise::Absent => continue,
             };
             let record = RecordId(self.ids.mint());
-            match tier.index {
+            let (op, phase) = match tier.index {
                 IndexKeeper::Engine { .. } | IndexKeeper::Tier => {
-                    let op = self.operation(Pending::Lookup(fill_id));
+                    let Some(held) = self.admit_tier(tier.id, TierOperation::Lookup) else {
+                        errand.reason = MissReason::TierFailed;
+                        continue;
+                    };
+                    let op = self.operation_with(Pending::Lookup(fill_id), Some(held));
                     self.effect(Effect::Lookup { op, tier: tier.id, record, key: errand.at(), name });
+                    (Some(op), Phase::Lookup)
                 }
-                IndexKeeper::Durable { .. } => self.look_in_durable(fill_id, errand.key),
-            }
+                IndexKeeper::Durable { .. } => {
+                    self.look_in_durable(fill_id, errand.key);
+                    (None, Phase::Paused)
+                }
+            };
             self.fills
-                .insert(fill_id, Fill { errand, stage: Stage::Looking { waiters, tier, name, record } });
+                .insert(fill_id, Fill { errand, stage: Stage::Looking { waiters, op, tier, name, record } });
+            self.answer_by(fill_id);
+            self.caring.deadlines.enter(self.now, Waiter::Fill(fill_id), phase);
             return;
         }
         self.end_walk(fill_id, errand, waiters);
@@ -123,6 +135,7 @@ impl<C: Chunk> Engine<C> {
         }
         if kept.staleness.is_usable(&kept.freshness, self.now) && others.is_empty() {
             self.end_flight(errand.key, fill_id);
+            self.caring.deadlines.end(Waiter::Fill(fill_id));
             self.let_go(errand.stored);
             return self.close_reader(kept.id);
         }
@@ -180,7 +193,9 @@ impl<C: Chunk> Engine<C> {
     /// The record that a fill keeps while it asks the origin, if a request may be answered from it meanwhile.
     pub(super) fn usable_meanwhile(&self, fill_id: FillId, ask: &RequestHead) -> Option<Arc<Kept>> {
         let fill = &self.fills[&fill_id];
-        let (Stage::Asking { .. }, Some(Stored::Record(kept))) = (&fill.stage, &fill.errand.stored) else {
+        let (Stage::Asking { .. } | Stage::Resting { .. }, Some(Stored::Record(kept))) =
+            (&fill.stage, &fill.errand.stored)
+        else {
             return None;
         };
         let found = reuse::usable(&self.config.policy, &ask.fields, &kept.stored(self.now));
@@ -202,6 +217,24 @@ impl<C: Chunk> Engine<C> {
         self.look_further(fill_id, errand, looked.waiters, looked.tier.id);
     }
 
+    /// A tier did not answer in time, and the walk goes on without it. The record that it may still open is released: the
+    /// driver passes that on once the lookup is over.
+    pub(super) fn on_lookup_late(&mut self, fill_id: FillId) {
+        let (errand, waiters, tier) = self.give_up_lookup(fill_id);
+        self.event(Event::DeadlineMissed { key: errand.target, what: Late::Lookup(tier) });
+        let errand = Errand { reason: MissReason::TierFailed, ..errand };
+        self.look_further(fill_id, errand, waiters, tier);
+    }
+
+    /// Stops waiting for a tier's answer to a lookup.
+    pub(super) fn give_up_lookup(&mut self, fill_id: FillId) -> (Errand<C>, Vec<RequestId>, TierId) {
+        let (errand, Looked { waiters, op, tier, record, .. }) = self.take_lookup(fill_id);
+        // L3's lookup is several operations, and none of them has a deadline yet.
+        self.give_up(op.expect("a lookup that has a deadline is one operation"));
+        self.effect(Effect::Release { tier: tier.id, record });
+        (errand, waiters, tier.id)
+    }
+
     fn look_further(&mut self, fill_id: FillId, errand: Errand<C>, waiters: Vec<RequestId>, after: TierId) {
         let asked = self.config.tiers.iter().position(|tier| tier.id == after);
         self.look(fill_id, errand, waiters, asked.map_or(0, |asked| asked + 1));
@@ -210,10 +243,10 @@ impl<C: Chunk> Engine<C> {
     fn take_lookup(&mut self, fill_id: FillId) -> (Errand<C>, Looked) {
         let fill = self.fills.remove(&fill_id).expect("a lookup's fill waits for its answer");
         match fill.stage {
-            Stage::Looking { waiters, tier, name, record } => {
-                (fill.errand, Looked { waiters, tier, name, record })
+            Stage::Looking { waiters, op, tier, name, record } => {
+                (fill.errand, Looked { waiters, op, tier, name, record })
             }
-            Stage::Asking { .. } | Stage::Streaming(_) => {
+            Stage::Asking { .. } | Stage::Resting { .. } | Stage::Streaming(_) => {
                 unreachable!("a lookup was answered after the walk")
             }
         }
@@ -223,6 +256,7 @@ impl<C: Chunk> Engine<C> {
 /// A lookup that was answered.
 struct Looked {
     waiters: Vec<RequestId>,
+    op: Option<OpId>,
     tier: ByteTier,
     name: Option<RecordName>,
     record: RecordId,

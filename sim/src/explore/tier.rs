@@ -45,6 +45,8 @@ pub(super) struct Tier {
     writers: BTreeMap<(Life, WriterId), Writer>,
     /// Writers that were closed; an `Open` that was overtaken must not open them again.
     discarded: BTreeSet<(Life, WriterId)>,
+    /// Records that were released; a lookup that was overtaken must not open them again.
+    released: BTreeSet<(Life, RecordId)>,
     commits: u64,
 }
 
@@ -87,6 +89,7 @@ impl Tier {
             open: BTreeMap::new(),
             writers: BTreeMap::new(),
             discarded: BTreeSet::new(),
+            released: BTreeSet::new(),
             commits: 0,
         }
     }
@@ -103,6 +106,7 @@ impl Tier {
         self.open.retain(|(life, _), _| life.edge != edge);
         self.writers.retain(|(life, _), _| life.edge != edge);
         self.discarded.retain(|(life, _)| life.edge != edge);
+        self.released.retain(|(life, _)| life.edge != edge);
     }
 
     /// What somebody did not close, if anything.
@@ -161,10 +165,13 @@ impl Tier {
             Effect::Read { op, source, offset, length_max, .. } => {
                 self.read(from, *op, *source, *offset, *length_max)
             }
-            Effect::Release { record, .. } => match self.open.remove(&(from, *record)) {
-                Some(_) => Outcome::Nothing,
-                None => Outcome::Breach("drain", format!("{record:?} was released but is not open")),
-            },
+            Effect::Release { record, .. } => {
+                if !self.released.insert((from, *record)) {
+                    return Outcome::Breach("drain", format!("{record:?} was released twice"));
+                }
+                self.open.remove(&(from, *record));
+                Outcome::Nothing
+            }
             Effect::Open { op, writer, .. } if self.discarded.contains(&(from, *writer)) => {
                 Outcome::Answer(Input::WriteFailed { op: *op })
             }
@@ -238,7 +245,9 @@ impl Tier {
         match name.and_then(|name| self.records.get(&name)) {
             Some(stored) => {
                 let record = stored.record.clone();
-                self.open.insert((from, id), Arc::clone(stored));
+                if !self.released.contains(&(from, id)) {
+                    self.open.insert((from, id), Arc::clone(stored));
+                }
                 Outcome::Answer(Input::Found { op, record })
             }
             None => Outcome::Answer(Input::Absent { op }),

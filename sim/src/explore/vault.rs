@@ -451,6 +451,7 @@ const fn is_strange(why: LaneEnd) -> bool {
         | LaneEnd::Full
         | LaneEnd::Stalled
         | LaneEnd::TierFailed
+        | LaneEnd::TierSkipped
         | LaneEnd::Abandoned
         | LaneEnd::Crowded => false,
         LaneEnd::Superseded | LaneEnd::Outrun | LaneEnd::LeaseLost | LaneEnd::TooLate => true,
