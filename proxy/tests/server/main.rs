@@ -4,6 +4,7 @@
 //! of events is made with channels.
 
 mod answering;
+mod below_memory;
 mod breaking;
 mod harness;
 mod sharing;
