@@ -4,6 +4,7 @@
 //! every bound, so whoever holds a `Config` need not check again. Both a proxy's configuration and a scenario contain
 //! this same section: what is simulated is what is deployed.
 
+mod conversion;
 mod http;
 mod l3;
 
@@ -20,7 +21,7 @@ use crate::{
     units::ByteCount,
 };
 use alloc::{format, string::String, vec::Vec};
-use core::{fmt, time::Duration};
+use core::{fmt, ops::RangeInclusive, time::Duration};
 use serde::Deserialize;
 
 /// The `cache` section as written. Every key may be left out; unknown keys are errors.
@@ -313,109 +314,14 @@ pub(crate) fn check(
     if holds { Ok(()) } else { Err(ConfigError { field, value: format!("{value}"), bound }) }
 }
 
-impl TryFrom<RawConfig> for Config {
-    type Error = ConfigError;
-
-    fn try_from(raw: RawConfig) -> Result<Self, ConfigError> {
-        let RawConfig { l0, l1, l2, l3, promotion, collapse, fill, http, care } = raw;
-        if let Some(l0) = &l0 {
-            check(l0.capacity > ByteCount::ZERO, "l0.capacity", l0.capacity, "at least 1 byte")?;
-        }
-        if let Some(l2) = &l2 {
-            check(l2.capacity > ByteCount::ZERO, "l2.capacity", l2.capacity, "at least 1 byte")?;
-        }
-        let million = 1..=1_000_000;
-        check(
-            million.contains(&collapse.waiters_max),
-            "collapse.waiters_max",
-            collapse.waiters_max,
-            "1 to 1000000",
-        )?;
-        check(
-            million.contains(&collapse.fills_max),
-            "collapse.fills_max",
-            collapse.fills_max,
-            "1 to 1000000",
-        )?;
-        check(collapse.uncacheable_s <= 120, "collapse.uncacheable_s", collapse.uncacheable_s, "0 to 120")?;
-        check(fill.window >= ByteCount::kib(64), "fill.window", fill.window, "at least 64KiB")?;
-        check(
-            (1..=65_536).contains(&fill.lane_chunks_max),
-            "fill.lane_chunks_max",
-            fill.lane_chunks_max,
-            "1 to 65536",
-        )?;
-        check(
-            (1..=600_000).contains(&fill.lane_stall_ms_max),
-            "fill.lane_stall_ms_max",
-            fill.lane_stall_ms_max,
-            "1 to 600000",
-        )?;
-        check(fill.read_size > ByteCount::ZERO, "fill.read_size", fill.read_size, "at least 1 byte")?;
-
-        let edges = [
-            ("promotion.l1_to_l0", promotion.l1_to_l0),
-            ("promotion.l2_to_l0", promotion.l2_to_l0),
-            ("promotion.l2_to_l1", promotion.l2_to_l1),
-            ("promotion.l3_to_l0", promotion.l3_to_l0),
-            ("promotion.l3_to_l1", promotion.l3_to_l1),
-            ("promotion.l3_to_l2", promotion.l3_to_l2),
-        ];
-        for (field, edge) in edges {
-            if let Promotion::AfterHits(hits) = edge {
-                check((1..=1_000).contains(&hits), field, hits, "after_hits of 1 to 1000")?;
-            }
-        }
-
-        let shared = l1.map(|tier| ByteTier {
-            id: TierId::L1,
-            gate: tier.gate,
-            index: IndexKeeper::Tier,
-            on_full: OnFull::Drop,
-            promotes: [Some((TierId::L0, promotion.l1_to_l0)), None, None],
-        });
-        let disk = l2.map(|tier| ByteTier {
-            id: TierId::L2,
-            gate: tier.gate,
-            index: IndexKeeper::Engine { capacity: tier.capacity, eviction: tier.eviction },
-            on_full: OnFull::Wait,
-            promotes: [Some((TierId::L0, promotion.l2_to_l0)), Some((TierId::L1, promotion.l2_to_l1)), None],
-        });
-        let durable = match l3 {
-            None => None,
-            Some(tier) => Some(ByteTier {
-                id: TierId::L3,
-                gate: tier.gate,
-                index: tier.into_keeper()?,
-                on_full: tier.on_full,
-                promotes: [
-                    Some((TierId::L0, promotion.l3_to_l0)),
-                    Some((TierId::L1, promotion.l3_to_l1)),
-                    Some((TierId::L2, promotion.l3_to_l2)),
-                ],
-            }),
-        };
-        Ok(Self {
-            l0: l0.map(|tier| MemoryTier {
-                capacity: tier.capacity,
-                gate: tier.gate,
-                eviction: tier.eviction,
-            }),
-            tiers: shared.into_iter().chain(disk).chain(durable).collect(),
-            waiters_max: collapse.waiters_max as usize,
-            fills_max: collapse.fills_max as usize,
-            uncacheable: Duration::from_secs(collapse.uncacheable_s.into()),
-            window: fill.window.0,
-            lane_chunks_max: fill.lane_chunks_max as usize,
-            lane_stall_max: Duration::from_millis(fill.lane_stall_ms_max.into()),
-            read_size: fill.read_size.0,
-            on_abandon: fill.on_abandon,
-            heads: Heads::Counted,
-            policy: http.into_policy()?,
-            care: care.try_into()?,
-            plant: None,
-        })
-    }
+/// [`check`] for a number.
+pub(crate) fn within(
+    value: u32,
+    bounds: RangeInclusive<u32>,
+    field: &'static str,
+    bound: &'static str,
+) -> Result<(), ConfigError> {
+    check(bounds.contains(&value), field, value, bound)
 }
 
 impl Config {

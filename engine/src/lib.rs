@@ -6,6 +6,15 @@
 
 #![no_std]
 #![forbid(unsafe_code)]
+// A new variant must stop the build wherever it matters, and a function fits a screen.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::wildcard_enum_match_arm,
+        clippy::match_wildcard_for_single_variants,
+        clippy::too_many_lines
+    )
+)]
 
 extern crate alloc;
 #[cfg(test)]

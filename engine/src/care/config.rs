@@ -11,9 +11,9 @@ use crate::{
         deadline::DeadlinePolicy,
         hedge::HedgePolicy,
     },
-    config::{ConfigError, check},
+    config::{ConfigError, check, within},
 };
-use core::{ops::RangeInclusive, time::Duration};
+use core::time::Duration;
 use serde::Deserialize;
 
 /// `care`. Every key may be left out; unknown keys are errors.
@@ -279,15 +279,6 @@ fn deadline(raw: RawDeadline) -> Result<DeadlinePolicy, ConfigError> {
         answer_max: millis(raw.answer_ms_max),
         chunk_max: millis(raw.chunk_ms_max),
     })
-}
-
-fn within(
-    value: u32,
-    bounds: RangeInclusive<u32>,
-    field: &'static str,
-    bound: &'static str,
-) -> Result<(), ConfigError> {
-    check(bounds.contains(&value), field, value, bound)
 }
 
 fn millis(millis: u32) -> Duration {
