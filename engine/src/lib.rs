@@ -37,6 +37,7 @@ mod random;
 mod reason;
 mod record;
 mod rules;
+mod selector;
 mod space;
 mod time;
 mod units;
@@ -68,5 +69,6 @@ pub use rules::{
     ChangedValidator, ClientDirectives, Heuristic, NamedFields, Policy, SetCookie, hop, http_date,
     invalidated_keys,
 };
+pub use selector::{PREFIX_BYTES_MAX, Prefix, Selector, SelectorError, TAG_BYTES_MAX, Tag};
 pub use time::{Instant, WallTime};
 pub use units::ByteCount;
