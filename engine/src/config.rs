@@ -152,11 +152,14 @@ pub struct RawCollapse {
     pub waiters_max: u32,
     /// Fetches under way at a time, per shard; one more is refused. Default 1024; 1 to 1000000.
     pub fills_max: u32,
+    /// Seconds for which a key whose response could not be stored is remembered: its requests do not wait for one another
+    /// meanwhile, and look in no tier below L0. 0 remembers none. Default 60; 0 to 120.
+    pub uncacheable_s: u32,
 }
 
 impl Default for RawCollapse {
     fn default() -> Self {
-        Self { waiters_max: 10_000, fills_max: 1024 }
+        Self { waiters_max: 10_000, fills_max: 1024, uncacheable_s: 60 }
     }
 }
 
@@ -272,6 +275,7 @@ pub struct Config {
     pub(crate) tiers: Vec<ByteTier>,
     pub(crate) waiters_max: usize,
     pub(crate) fills_max: usize,
+    pub(crate) uncacheable: Duration,
     pub(crate) window: u64,
     pub(crate) lane_chunks_max: usize,
     pub(crate) lane_stall_max: Duration,
@@ -386,6 +390,7 @@ impl TryFrom<RawConfig> for Config {
             collapse.fills_max,
             "1 to 1000000",
         )?;
+        check(collapse.uncacheable_s <= 120, "collapse.uncacheable_s", collapse.uncacheable_s, "0 to 120")?;
         check(fill.window >= ByteCount::kib(64), "fill.window", fill.window, "at least 64KiB")?;
         check(
             (1..=65_536).contains(&fill.lane_chunks_max),
@@ -452,6 +457,7 @@ impl TryFrom<RawConfig> for Config {
             tiers: shared.into_iter().chain(disk).chain(durable).collect(),
             waiters_max: collapse.waiters_max as usize,
             fills_max: collapse.fills_max as usize,
+            uncacheable: Duration::from_secs(collapse.uncacheable_s.into()),
             window: fill.window.0,
             lane_chunks_max: fill.lane_chunks_max as usize,
             lane_stall_max: Duration::from_millis(fill.lane_stall_ms_max.into()),

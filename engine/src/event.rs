@@ -6,7 +6,9 @@ use crate::{
     head::Length,
     id::{FillId, OpId, OriginId, PurgeId, RecordName, RequestId, TierId},
     key::CacheKey,
-    reason::{Bypass, End, LaneEnd, MissReason, OriginFailure, Refusal, Rejection, Removal, Storable},
+    reason::{
+        Bypass, End, LaneEnd, MissReason, NotStorable, OriginFailure, Refusal, Rejection, Removal, Storable,
+    },
     units::ByteCount,
 };
 
@@ -127,6 +129,13 @@ pub enum Event {
         length: Length,
         /// May it be stored?
         storable: Storable,
+    },
+    /// A key's response cannot be stored: for a while its requests do not wait for one another.
+    FoundUncacheable {
+        /// Which.
+        key: CacheKey,
+        /// Why not.
+        why: NotStorable,
     },
     /// The origin's part is over.
     FetchEnded {

@@ -11,6 +11,8 @@ pub enum MissReason {
     Stale,
     /// Every tier that might hold it failed.
     TierFailed,
+    /// The key's last response could not be stored, a short while ago: no tier was asked, and no fetch is shared.
+    Uncacheable,
     /// The request asks for something the cache does not answer.
     Bypass(Bypass),
 }

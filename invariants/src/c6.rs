@@ -70,6 +70,7 @@ impl Lifetimes {
             | Event::TierFailed { .. }
             | Event::PurgeBegan { .. }
             | Event::PurgeEnded { .. }
+            | Event::FoundUncacheable { .. }
             | Event::Filled { .. }
             | Event::DurableMissed { .. }
             | Event::UploadEnded { .. }

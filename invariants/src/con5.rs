@@ -8,7 +8,7 @@
 
 use crate::{Edge, Fact, Invariant, Violation, What};
 use std::collections::BTreeMap;
-use tiergate_engine::{CacheKey, Event, FillId, Purpose, RequestId, Storable};
+use tiergate_engine::{CacheKey, Event, FillId, MissReason, Purpose, RequestId, Storable};
 
 /// The rule.
 #[derive(Debug, Default)]
@@ -65,6 +65,8 @@ impl OneFetch {
             Event::Requested { request, key } => {
                 self.requested.insert((edge, *request), (self.events, *key));
             }
+            // It asks for itself at once.
+            Event::Missed { reason: MissReason::Uncacheable, .. } => {}
             Event::Missed { request, key, .. } => {
                 let known = self.requested.get(&(edge, *request));
                 let came = known.map_or(self.events, |(came, _)| *came);
@@ -106,6 +108,7 @@ impl OneFetch {
             | Event::Recovered { .. }
             | Event::TierFailed { .. }
             | Event::PurgeEnded { .. }
+            | Event::FoundUncacheable { .. }
             | Event::Filled { .. }
             | Event::DurableMissed { .. }
             | Event::UploadEnded { .. }

@@ -86,6 +86,7 @@ impl ExactAccounts {
             | Event::TierFailed { .. }
             | Event::PurgeBegan { .. }
             | Event::PurgeEnded { .. }
+            | Event::FoundUncacheable { .. }
             | Event::Filled { .. }
             | Event::DurableMissed { .. }
             | Event::UploadEnded { .. }

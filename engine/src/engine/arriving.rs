@@ -42,6 +42,9 @@ impl<C: Chunk> Engine<C> {
                 return self.revalidate_behind(variant, key, origin, ask, resident);
             }
             FromMemory::AskFirst(resident) => (MissReason::Stale, Some(Stored::Resident(resident))),
+            FromMemory::Absent if self.uncacheable.holds(key, self.now) => {
+                return self.ask_alone(request, key, origin, &ask);
+            }
             FromMemory::Absent => (MissReason::Absent, None),
         };
         if let Some(fill) = self.flights.get(&variant).copied() {
@@ -68,6 +71,19 @@ impl<C: Chunk> Engine<C> {
             glimpse: None,
         };
         self.look(fill, errand, Vec::from([request]), 0);
+    }
+
+    /// Asks the origin for one request, whose answer will serve nobody else.
+    fn ask_alone(&mut self, request: RequestId, key: CacheKey, origin: OriginId, ask: &Arc<RequestHead>) {
+        let reason = MissReason::Uncacheable;
+        self.event(Event::Missed { request, key, reason });
+        if !rules::wants_whole(ask) {
+            let is_get = ask.method == Method::Get;
+            return self.pass(request, if is_get { Bypass::Range } else { Bypass::Method });
+        }
+        let fill = FillId(self.ids.mint());
+        self.wait(request, key, origin, ask, fill);
+        self.fetch_privately(request, reason);
     }
 
     /// Has the origin done its part, and what it sent gone stale since? Then it is no answer for those who come now.

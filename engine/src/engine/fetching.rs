@@ -1,6 +1,6 @@
 //! From the origin to those who read: head, chunks, end. Asking it stands in `asking`.
 
-use super::{Demand, Engine, Pending, Progress, copying::Copied, lanes::Owner};
+use super::{Demand, Engine, Pending, Progress, copying::Copied, lanes::Owner, uncacheable};
 use crate::{
     chunk::Chunk,
     config::OnFull,
@@ -46,6 +46,7 @@ impl<C: Chunk> Engine<C> {
         }
         let (target, length, storable) = (errand.target, head.length(), judged.storable);
         self.event(Event::HeadArrived { fill: fill_id, key: target, status: head.status, length, storable });
+        self.learn_of_storing(target, head.status, storable);
         if errand.stored.is_some() && head.status == 304 {
             return self.on_not_modified(fill_id, errand, waiters, &head, sent);
         }
@@ -80,6 +81,21 @@ impl<C: Chunk> Engine<C> {
         for request in others {
             self.fetch_privately(request, reason);
         }
+    }
+
+    /// Remembers a key whose answers cannot be stored, and forgets one whose answer can.
+    fn learn_of_storing(&mut self, target: CacheKey, status: u16, storable: Storable) {
+        if storable == Storable::Yes {
+            return self.uncacheable.forget(target);
+        }
+        let Some(why) = uncacheable::says_so(status, storable) else { return };
+        if self.config.uncacheable.is_zero() {
+            return;
+        }
+        if !self.uncacheable.holds(target, self.now) {
+            self.event(Event::FoundUncacheable { key: target, why });
+        }
+        self.uncacheable.remember(target, self.now.after(self.config.uncacheable));
     }
 
     /// A response turned out to be one variant of its target: it is filed under that one's key, and those who wait for

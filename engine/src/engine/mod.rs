@@ -20,6 +20,7 @@ mod reading;
 mod resident;
 mod serving;
 mod storing;
+mod uncacheable;
 mod variants;
 
 pub use auditing::Audit;
@@ -53,6 +54,7 @@ use promoting::Promoting;
 use purging::{Deletion, Floors, Purge};
 use reading::OpenRecord;
 use storing::Indexed;
+use uncacheable::Uncacheable;
 use variants::Variants;
 
 /// Why the engine wants to be woken.
@@ -102,6 +104,8 @@ pub struct Engine<C: Chunk> {
     /// Hits below L0.
     hits: Hits,
     variants: Variants,
+    /// Keys whose requests share no fetch.
+    uncacheable: Uncacheable,
     /// L3, if there is one.
     durable: Option<Durable<C>>,
     purges: BTreeMap<PurgeId, Purge>,
@@ -208,6 +212,7 @@ impl<C: Chunk> Engine<C> {
             promoted: BTreeMap::new(),
             hits: Hits::default(),
             variants: Variants::default(),
+            uncacheable: Uncacheable::default(),
             durable,
             purges: BTreeMap::new(),
             floors: Floors::default(),

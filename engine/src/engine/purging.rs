@@ -92,6 +92,7 @@ impl<C: Chunk> Engine<C> {
             purge.commits = self.close_fills(key);
             purge.commits.extend(self.close_promotions(key));
         }
+        self.uncacheable.forget(key);
         if self.memory.is_some() {
             let removed: Vec<_> = self
                 .variants

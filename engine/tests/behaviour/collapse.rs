@@ -156,7 +156,7 @@ fn t1_the_promised_length_is_kept() {
 /// The limits on fetches and on waiters are answers, not queues.
 #[test]
 fn limits_refuse_clearly() {
-    let collapse = RawCollapse { waiters_max: 2, fills_max: 1 };
+    let collapse = RawCollapse { waiters_max: 2, fills_max: 1, ..RawCollapse::default() };
     let mut rig = Rig::new(RawConfig { collapse, ..l0_only() });
     let first = rig.get("/a");
     let second = rig.get("/a");

@@ -13,5 +13,6 @@ mod purge;
 mod residence;
 mod revalidation;
 mod rig;
+mod uncacheable;
 mod variants;
 mod vault;

@@ -192,6 +192,7 @@ pub fn cache_status(outcome: Outcome, fresh_for: Duration) -> HeaderValue {
                 MissReason::Absent => ("uri-miss", None),
                 MissReason::Stale => ("stale", None),
                 MissReason::TierFailed => ("miss", Some("tier-failed")),
+                MissReason::Uncacheable => ("uri-miss", Some("uncacheable")),
                 MissReason::Bypass(bypass) => bypass_words(bypass),
             };
             let stored = if storing { "; stored" } else { "" };

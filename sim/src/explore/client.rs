@@ -1,12 +1,15 @@
 //! The clients: they ask, read at their own pace, or do not read at all, and leave when they like.
 
 use super::{
+    form::Form,
+    plan::Work,
     tally::Trouble,
     world::{Life, Step, World, up_to},
 };
 use std::{sync::Arc, time::Duration};
 use tiergate_engine::{
-    AbortReason, Chunk, End, Input, Instant, Method, OriginId, Refusal, Reply, ReplyBody, RequestId, Symbol,
+    AbortReason, Chunk, End, Head, Input, Instant, Method, OriginId, Refusal, Reply, ReplyBody, RequestId,
+    Symbol,
 };
 use tiergate_invariants::{Edge, Got, Span, Version, What};
 
@@ -28,15 +31,6 @@ pub(super) struct Ask {
     stage: Stage,
     /// Sent when nothing is broken any more: it must be answered whole.
     after_healing: bool,
-}
-
-/// What is asked.
-#[derive(Clone, Copy)]
-enum Form {
-    /// A plain GET.
-    Plain,
-    /// Something that a cache does not answer.
-    Around,
 }
 
 /// How a client reads.
@@ -62,7 +56,7 @@ enum Stage {
 }
 
 struct Reading {
-    status: u16,
+    head: Arc<Head>,
     age: u64,
     pieces: Vec<Symbol>,
     demanded: bool,
@@ -99,10 +93,20 @@ impl World {
                 }
                 self.queue.schedule(purge_at, Step::Purge { edge, object });
             }
-            let ask = self.new_ask(edge, object, if around { Form::Around } else { Form::Plain }, at);
+            let form = if around { Form::Around } else { self.draw_form(object) };
+            let ask = self.new_ask(edge, object, form, at);
             self.queue.schedule(at, Step::Ask(ask));
         }
         at.after(Duration::from_secs(1))
+    }
+
+    fn draw_form(&mut self, object: usize) -> Form {
+        let Work { special, size_max, .. } = self.plan.work;
+        if !self.chances.forms.chance(special.0, 1_000) {
+            return Form::Plain;
+        }
+        let newest = self.newest(object);
+        Form::special(&mut self.chances.forms, size_max, newest)
     }
 
     /// A plain request, when nothing is broken any more.
@@ -150,17 +154,15 @@ impl World {
     }
 
     pub(super) fn on_arrive(&mut self, ask: usize) {
-        let Ask { edge, object, form, .. } = self.clients.asks[ask];
+        let Ask { edge, object, .. } = self.clients.asks[ask];
         let Stage::Sent = self.clients.asks[ask].stage else {
             return; // It left on the way.
         };
         let life = self.life(edge);
         self.clients.asks[ask].stage = Stage::Waiting(life);
         let object = &self.origin.objects[object];
-        let (key, head) = match form {
-            Form::Plain => (object.key, Arc::clone(&object.plain)),
-            Form::Around => (object.key, Arc::clone(&object.around)),
-        };
+        let key = object.key;
+        let head = self.clients.asks[ask].form.request(&object.plain, &object.around);
         let Some(engine) = self.edges[edge as usize].engine.as_mut() else {
             return self.end(ask, Got::Nothing);
         };
@@ -180,14 +182,23 @@ impl World {
     pub(super) fn on_serve(&mut self, request: RequestId, reply: Reply<Symbol>) {
         let ask = ask_of(request);
         let age = reply.age.as_secs();
-        let status = reply.head.status;
+        let head = reply.head;
+        let is_bodiless = self.clients.asks[ask].form == Form::Head;
         match (&self.clients.asks[ask].stage, reply.body) {
             (Stage::Waiting(_), ReplyBody::Whole(resident)) => {
-                let got = self.whole(status, age, &resident.chunks);
+                let got = self.judged(ask, &head, age, &resident.chunks);
                 self.end(ask, got);
             }
+            (Stage::Waiting(life), ReplyBody::Streamed) if is_bodiless => {
+                // The head is all it wants: it takes no chunk, and leaves.
+                let life = *life;
+                let got = self.judged(ask, &head, age, &[]);
+                self.end(ask, got);
+                let at = self.soon();
+                self.queue.schedule(at, Step::Left(ask, life));
+            }
             (Stage::Waiting(life), ReplyBody::Streamed) => {
-                let reading = Reading { status, age, pieces: Vec::new(), demanded: false };
+                let reading = Reading { head, age, pieces: Vec::new(), demanded: false };
                 self.clients.asks[ask].stage = Stage::Reading(*life, reading);
                 self.schedule_demand(ask);
             }
@@ -236,9 +247,13 @@ impl World {
 
     pub(super) fn on_finish(&mut self, request: RequestId, end: End) {
         let ask = ask_of(request);
+        if self.clients.asks[ask].form == Form::Head {
+            return; // It was over with its head.
+        }
         let got = match (&self.clients.asks[ask].stage, end) {
             (Stage::Reading(_, reading), End::Complete) => {
-                self.whole(reading.status, reading.age, &reading.pieces)
+                let (head, age, pieces) = (Arc::clone(&reading.head), reading.age, reading.pieces.clone());
+                self.judged(ask, &head, age, &pieces)
             }
             (
                 Stage::Reading(..),
@@ -334,6 +349,19 @@ impl World {
         self.fact(What::ClientGot { ask: ask as u64, edge: Edge(edge), key, got });
     }
 
+    /// What a client got whole. A HEAD's answer is none that has bytes to check.
+    fn judged(&mut self, ask: usize, head: &Head, age: u64, pieces: &[Symbol]) -> Got {
+        let (object, form) = (self.clients.asks[ask].object, self.clients.asks[ask].form.clone());
+        self.check_form(object, &form, head, pieces);
+        *self.tally.events.entry(answer_name(&form, head.status)).or_default() += 1;
+        if form == Form::Head {
+            return Got::Nothing;
+        }
+        let bytes: Vec<Symbol> =
+            pieces.iter().filter(|piece| piece.object != Symbol::TEXT).copied().collect();
+        self.whole(head.status, age, &bytes)
+    }
+
     fn whole(&self, status: u16, age: u64, pieces: &[Symbol]) -> Got {
         let spans = Symbol::compact(pieces.to_vec())
             .into_iter()
@@ -347,6 +375,17 @@ impl World {
             })
             .collect();
         Got::Whole { status, age: Some(age), spans }
+    }
+}
+
+const fn answer_name(form: &Form, status: u16) -> &'static str {
+    match (form, status) {
+        (Form::Head, _) => "answered HEAD",
+        (Form::Ranges(ranges), 206) if ranges.len() > 1 => "answered 206, several parts",
+        (Form::Ranges(_), 206) => "answered 206",
+        (Form::Ranges(_), 416) => "answered 416",
+        (Form::IfNot(_), 304) => "answered 304",
+        (Form::Plain | Form::Around | Form::Ranges(_) | Form::IfNot(_), _) => "answered whole",
     }
 }
 

@@ -7,6 +7,7 @@
 mod campaign;
 mod client;
 mod edge;
+mod form;
 mod origin;
 mod plan;
 mod prove;

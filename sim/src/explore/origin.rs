@@ -2,6 +2,7 @@
 
 use super::{
     client::place,
+    form::tag,
     tally::Trouble,
     world::{HEAD_STALL_MAX, Life, Step, World, up_to},
 };
@@ -65,6 +66,11 @@ enum BodyEnd {
 }
 
 impl Origin {
+    /// How long each version of an object is, the first one first.
+    pub(super) fn lengths(&self, object: usize) -> impl Iterator<Item = u64> {
+        self.objects[object].versions.iter().map(|edition| edition.length)
+    }
+
     /// Which object a request is for: its target is a number.
     pub(super) fn object_of(&self, head: &RequestHead) -> usize {
         let number = head.target.trim_start_matches('/').parse();
@@ -102,6 +108,7 @@ impl World {
     /// The next version of an object.
     pub(super) fn publish(&mut self, object: usize) {
         let work = self.plan.work;
+        let next = Version(self.newest(object).0 + 1);
         let random = &mut self.chances.origin;
         let length = match random.below(12) {
             0 => 0,
@@ -122,7 +129,6 @@ impl World {
         let mut fields = Fields::new();
         // What may not be stored gets no validator: with one, even a lifetime of zero may be stored.
         if storable && random.chance(2, 3) {
-            let next = self.origin.objects[object].versions.len() + 1;
             fields.push("etag", tag(next).as_bytes());
         }
         if announces_length {
@@ -208,7 +214,7 @@ impl World {
             key: self.origin.objects[object].key,
             version,
         });
-        if known == Some(tag(version.0 as usize).as_bytes()) {
+        if known == Some(tag(version).as_bytes()) {
             return (
                 Arc::new(Head { status: 304, fields: edition.head.fields.clone() }),
                 Body::empty(version),
@@ -334,11 +340,6 @@ impl Body {
             }
         }
     }
-}
-
-/// The entity tag of a version.
-fn tag(version: usize) -> String {
-    format!("\"v{version}\"")
 }
 
 fn error_page() -> (Arc<Head>, Body) {

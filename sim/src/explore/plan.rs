@@ -46,6 +46,8 @@ pub(super) struct Work {
     pub herd: PerMille,
     /// Requests that go around the cache.
     pub around: PerMille,
+    /// Requests for a head, for parts, or under a condition.
+    pub special: PerMille,
     /// Requests with which a new version is published.
     pub publish: PerMille,
     /// Versions that may not be stored.
@@ -212,6 +214,7 @@ fn raw_config(draw: Draw, size_max: u64, has_l1: bool, has_l2: bool, has_l3: boo
         collapse: RawCollapse {
             waiters_max: draw.of("collapse.waiters_max", &[2, 10_000, 10_000, 10_000]),
             fills_max: draw.of("collapse.fills_max", &[2, 1_024, 1_024, 1_024, 1_024]),
+            uncacheable_s: draw.of("collapse.uncacheable_s", &[0, 1, 60]),
         },
         http: RawHttp {
             stale_if_error_s: draw.of("http.stale_if_error_s", &[0, 1, 3]),
@@ -266,6 +269,7 @@ fn work(draw: Draw, requests: u32, size_max: u64) -> Work {
         gap: Duration::from_micros(draw.of("work.gap", &[100, 5_000, 50_000, 1_000_000])),
         herd: PerMille(draw.of("work.herd", &[0, 300, 900])),
         around: PerMille(draw.of("work.around", &[0, 0, 50])),
+        special: PerMille(draw.of("work.special", &[0, 100, 500])),
         publish: PerMille(draw.of("work.publish", &[0, 20, 200])),
         unstorable: PerMille(draw.of("work.unstorable", &[0, 100, 700])),
         chunked: PerMille(draw.of("work.chunked", &[0, 500, 1_000])),

@@ -139,6 +139,7 @@ const fn event_name(event: &Event) -> &'static str {
         Event::TierFailed { .. } => "tier failed",
         Event::PurgeBegan { .. } => "purge began",
         Event::PurgeEnded { .. } => "purge ended",
+        Event::FoundUncacheable { .. } => "found uncacheable",
         Event::Filled { verdict, .. } => match verdict {
             FillVerdict::Stored => "filled",
             FillVerdict::Rejected(_) => "filled, rejected",

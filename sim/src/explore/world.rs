@@ -88,6 +88,7 @@ pub(super) struct Chances {
     pub network: Random,
     pub origin: Random,
     pub client: Random,
+    pub forms: Random,
     pub tier: Random,
     pub edge: Random,
 }
@@ -125,6 +126,7 @@ impl World {
             network: split("network"),
             origin: split("origin"),
             client: split("client"),
+            forms: split("forms"),
             tier: split("tier"),
             edge: split("edge"),
         };

@@ -1,0 +1,88 @@
+//! Keys whose response could not be stored: who asks for one next waits for nobody, because nobody's answer would serve.
+//!
+//! Such a key is remembered for a while. Its requests look in no tier below L0 and share no fetch; the first storable
+//! response, or a purge, ends that, and the request after it is for everybody again.
+
+use crate::{
+    key::CacheKey,
+    reason::{NotStorable, Storable},
+    rules::reuse,
+    time::Instant,
+};
+use alloc::collections::{BTreeMap, BTreeSet};
+
+/// Keys remembered at a time; the one whose time ends first is forgotten for a new one. Four mebibytes or so.
+const KEYS_MAX: usize = 65_536;
+
+/// What is remembered.
+#[derive(Debug, Default)]
+pub(super) struct Uncacheable {
+    until: BTreeMap<CacheKey, Instant>,
+    by_end: BTreeSet<(Instant, CacheKey)>,
+}
+
+impl Uncacheable {
+    /// Is this key's response one that cannot be stored, as far as is known?
+    pub(super) fn holds(&self, key: CacheKey, now: Instant) -> bool {
+        self.until.get(&key).is_some_and(|until| now < *until)
+    }
+
+    pub(super) fn remember(&mut self, key: CacheKey, until: Instant) {
+        self.forget(key);
+        if self.until.len() >= KEYS_MAX
+            && let Some((_, first)) = self.by_end.pop_first()
+        {
+            self.until.remove(&first);
+        }
+        self.until.insert(key, until);
+        self.by_end.insert((until, key));
+    }
+
+    pub(super) fn forget(&mut self, key: CacheKey) {
+        if let Some(until) = self.until.remove(&key) {
+            self.by_end.remove(&(until, key));
+        }
+    }
+}
+
+/// Does this answer say of its key that the next one cannot be stored either? A failure of the origin says nothing, and
+/// neither does what was the matter with one request.
+pub(super) fn says_so(status: u16, storable: Storable) -> Option<NotStorable> {
+    let Storable::No(why) = storable else { return None };
+    let is_lasting = match why {
+        NotStorable::Status
+        | NotStorable::NoStore
+        | NotStorable::Private
+        | NotStorable::NoCache
+        | NotStorable::NoLifetime
+        | NotStorable::Vary
+        | NotStorable::SetCookie
+        | NotStorable::NotUnderstood
+        | NotStorable::Length => true,
+        NotStorable::Method | NotStorable::Authorization | NotStorable::RequestNoStore => false,
+    };
+    (is_lasting && status != 304 && !reuse::is_error(status)).then_some(why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One more than fits forgets the one whose time ends first; none outlives its time.
+    #[test]
+    fn the_memory_is_bounded() {
+        let mut memory = Uncacheable::default();
+        let at = |n: usize| Instant::from_nanos(n as u64);
+        for n in 0..=KEYS_MAX {
+            memory.remember(CacheKey(n as u128), at(n + 10));
+        }
+        assert_eq!((memory.until.len(), memory.by_end.len()), (KEYS_MAX, KEYS_MAX));
+        assert!(!memory.holds(CacheKey(0), at(0)));
+        assert!(memory.holds(CacheKey(1), at(10)) && !memory.holds(CacheKey(1), at(11)));
+        memory.remember(CacheKey(1), at(20));
+        assert!(memory.holds(CacheKey(1), at(19)));
+        memory.forget(CacheKey(1));
+        assert!(!memory.holds(CacheKey(1), at(0)));
+        assert_eq!(memory.until.len(), memory.by_end.len());
+    }
+}
