@@ -4,7 +4,7 @@ use crate::{
     durable::{Ask, BlobName},
     head::{Head, Length, RequestHead},
     id::{FillId, OpId, PurgeId, RecordId, RecordName, RequestId, TierId, WriterId},
-    key::CacheKey,
+    key::StoredKey,
     memory::Resident,
     reason::{Bypass, End, MissReason, Refusal},
     record::Record,
@@ -47,7 +47,7 @@ pub enum Effect<C> {
         /// The engine's name for the open record, if there is one.
         record: RecordId,
         /// What.
-        key: CacheKey,
+        key: StoredKey,
         /// Exactly this record, for tiers whose index the engine keeps; whatever is current otherwise.
         name: Option<RecordName>,
     },
@@ -81,7 +81,7 @@ pub enum Effect<C> {
         /// The engine's name for it while it is written.
         writer: WriterId,
         /// Whose response.
-        key: CacheKey,
+        key: StoredKey,
         /// Its name for ever.
         name: RecordName,
     },
@@ -124,15 +124,16 @@ pub enum Effect<C> {
         /// What to keep beside the body from now on. Key, name and length are those of the stored record.
         record: Arc<Record>,
     },
-    /// Remove a record, or all that a key has. Answer `Deleted` or `DeleteFailed`.
+    /// Remove a record, or all that a target has, every variant of it too. Answer `Deleted` or `DeleteFailed`.
     Delete {
         /// To be answered.
         op: OpId,
         /// Where.
         tier: TierId,
         /// Whose.
-        key: CacheKey,
-        /// Exactly this record. When absent: every record of the key, current, superseded or half deleted.
+        key: StoredKey,
+        /// Exactly this record. When absent: every record of the target, current, superseded or half deleted, and what
+        /// was opened for it before may not be committed after.
         name: Option<RecordName>,
     },
 

@@ -1,14 +1,17 @@
 //! What the engine did, for those who watch. Ignoring events changes nothing.
 
 use crate::{
+    care::{attempts::GiveUp, breaker::Standing},
     durable::{BlobFate, Collected, DurableMiss, PublishEnd},
     effect::StaleUse,
     head::Length,
     id::{FillId, OpId, OriginId, PurgeId, RecordName, RequestId, TierId},
     key::CacheKey,
     reason::{
-        Bypass, End, LaneEnd, MissReason, NotStorable, OriginFailure, Refusal, Rejection, Removal, Storable,
+        Bypass, End, Guarded, LaneEnd, Late, MissReason, NotStorable, OriginFailure, Refusal, Rejection,
+        Removal, Storable,
     },
+    time::Instant,
     units::ByteCount,
 };
 
@@ -242,6 +245,56 @@ pub enum Event {
         tier: TierId,
         /// Which kind of operation.
         operation: TierOperation,
+    },
+    /// A tier was not asked, because it has failed too often of late.
+    TierSkipped {
+        /// Which tier.
+        tier: TierId,
+        /// For what.
+        operation: TierOperation,
+        /// Until when.
+        until: Instant,
+    },
+    /// A tier or origin is asked more or less than before.
+    BreakerChanged {
+        /// Who.
+        who: Guarded,
+        /// How it stands now.
+        standing: Standing,
+    },
+    /// An attempt at the origin failed, and another one will be made.
+    Retried {
+        /// The fetch that failed.
+        fill: FillId,
+        /// The fetch that will be made.
+        next: FillId,
+        /// For what.
+        key: CacheKey,
+        /// Which attempt that is; the first was 1.
+        attempt: u32,
+        /// When it will be made.
+        at: Instant,
+    },
+    /// An attempt at the origin failed, and no other will be made for whoever led it.
+    GaveUp {
+        /// The fetch that failed, or that would have been made.
+        fill: FillId,
+        /// Why.
+        why: GiveUp,
+    },
+    /// The outside did not answer in time; what it may still say is ignored.
+    DeadlineMissed {
+        /// For what.
+        key: CacheKey,
+        /// What was late.
+        what: Late,
+    },
+    /// A read is later than most, and was asked for a second time.
+    Hedged {
+        /// Whose.
+        request: RequestId,
+        /// Which tier.
+        tier: TierId,
     },
     /// A purge began: from now on nothing older is served or published here.
     PurgeBegan {

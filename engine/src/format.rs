@@ -7,16 +7,17 @@
 //! ```text
 //! offset  size  field                          all numbers little endian
 //!      0     4  magic "TGRC"
-//!      4     2  version, now 1
+//!      4     2  version, now 2
 //!      6    16  key
-//!     22    16  name
-//!     38     8  length of the body, bytes
-//!     46     8  as_of, milliseconds since 1970
-//!     54    12  age_then: seconds (8), nanoseconds (4)
-//!     66    12  lifetime: seconds (8), nanoseconds (4)
-//!     78     2  status
-//!     80     4  number of field lines
-//!     84     …  per line: name length (4), name, value length (4), value
+//!     22    16  target: what was asked for; the key again, unless this is a variant
+//!     38    16  name
+//!     54     8  length of the body, bytes
+//!     62     8  as_of, milliseconds since 1970
+//!     70    12  age_then: seconds (8), nanoseconds (4)
+//!     82    12  lifetime: seconds (8), nanoseconds (4)
+//!     94     2  status
+//!     96     4  number of field lines
+//!    100     …  per line: name length (4), name, value length (4), value
 //!   last     8  the first 8 bytes of BLAKE3 over all before
 //! ```
 
@@ -34,11 +35,11 @@ use core::{fmt, time::Duration};
 /// What an encoded record begins with.
 const MAGIC: [u8; 4] = *b"TGRC";
 /// Raised with every change of the layout: an older or newer record is refused, which makes it a miss.
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 /// The bytes of the checksum.
 pub(crate) const CHECKSUM: usize = 8;
 /// The shortest record: one without field lines.
-const SHORTEST: usize = 84 + CHECKSUM;
+const SHORTEST: usize = 100 + CHECKSUM;
 /// Nanoseconds in a second; a duration's nanoseconds lie below.
 const NANOS: u32 = 1_000_000_000;
 
@@ -109,6 +110,7 @@ pub fn encode(record: &Record) -> Vec<u8> {
     bytes.extend_from_slice(&MAGIC);
     bytes.extend_from_slice(&VERSION.to_le_bytes());
     bytes.extend_from_slice(&record.key.0.to_le_bytes());
+    bytes.extend_from_slice(&record.target.0.to_le_bytes());
     bytes.extend_from_slice(&record.name.0.to_le_bytes());
     bytes.extend_from_slice(&record.length.0.to_le_bytes());
     bytes.extend_from_slice(&record.freshness.as_of.as_unix_millis().to_le_bytes());
@@ -157,6 +159,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
     }
     cursor.rest = &cursor.rest[..cursor.rest.len() - CHECKSUM];
     let key = CacheKey(u128::from_le_bytes(cursor.take()?));
+    let target = CacheKey(u128::from_le_bytes(cursor.take()?));
     let name = RecordName(u128::from_le_bytes(cursor.take()?));
     let length = ByteCount(u64::from_le_bytes(cursor.take()?));
     let as_of = WallTime::from_unix_millis(u64::from_le_bytes(cursor.take()?));
@@ -178,6 +181,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
     }
     Ok(Record {
         key,
+        target,
         name,
         head: Arc::new(Head { status, fields }),
         length,

@@ -26,6 +26,33 @@ impl CacheKey {
     }
 }
 
+/// Under which key a response is stored, and for whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StoredKey {
+    /// What was asked for. A purge of it reaches everything that is stored for it.
+    pub target: CacheKey,
+    /// The response's own: the same, or that of one variant of the target.
+    pub key: CacheKey,
+}
+
+impl StoredKey {
+    /// Of what a target has beside its variants.
+    pub const fn plain(target: CacheKey) -> Self {
+        Self { target, key: target }
+    }
+
+    /// Is it one variant's of the target?
+    pub fn is_variant(self) -> bool {
+        self.key != self.target
+    }
+}
+
+impl fmt::Display for StoredKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_variant() { write!(f, "{} of {}", self.key, self.target) } else { self.key.fmt(f) }
+    }
+}
+
 impl fmt::Display for CacheKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:032x}", self.0)

@@ -11,10 +11,6 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "built and tested alone; fetches and tiers are wired to it next")
-)]
 mod care;
 mod chunk;
 mod config;
@@ -42,7 +38,11 @@ mod space;
 mod time;
 mod units;
 
-pub use care::config::{RawBreaker, RawCare, RawDeadline, RawHedge, RawRetry};
+pub use care::{
+    attempts::GiveUp,
+    breaker::Standing,
+    config::{RawBreaker, RawCare, RawDeadline, RawHedge, RawRetry},
+};
 pub use chunk::{BytesDigest, Chunk, Symbol, SymbolDigest};
 pub use config::{
     Config, ConfigError, Eviction, OnAbandon, OnFull, Promotion, RawCollapse, RawConfig, RawDiskTier,
@@ -56,13 +56,13 @@ pub use id::{
     FillId, OpId, OriginId, PromotionId, PurgeId, RecordId, RecordName, RequestId, TierId, WriterId,
 };
 pub use input::Input;
-pub use key::CacheKey;
+pub use key::{CacheKey, StoredKey};
 pub use memory::Resident;
 pub use plant::Fault;
 pub use random::{Random, Seed};
 pub use reason::{
-    AbortReason, Bypass, End, LaneEnd, MissReason, NotStorable, OriginFailure, Refusal, Rejection, Removal,
-    Storable,
+    AbortReason, Bypass, End, Guarded, LaneEnd, Late, MissReason, NotStorable, OriginFailure, Refusal,
+    Rejection, Removal, Storable,
 };
 pub use record::{Freshness, Record, StoredFreshness};
 pub use rules::{

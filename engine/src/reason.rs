@@ -1,6 +1,7 @@
 //! Why: every decision and every failure names its reason as one of these.
 
-use crate::id::TierId;
+use crate::id::{OriginId, TierId};
+use core::time::Duration;
 
 /// Why a request was not answered from a tier (RFC 9211 section 2.2 has the words for most).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,7 +10,7 @@ pub enum MissReason {
     Absent,
     /// What is stored is past its lifetime.
     Stale,
-    /// Every tier that might hold it failed.
+    /// Every tier that might hold it failed, or has failed too often of late to be asked.
     TierFailed,
     /// The key's last response could not be stored, a short while ago: no tier was asked, and no fetch is shared.
     Uncacheable,
@@ -92,10 +93,39 @@ pub enum OriginFailure {
 pub enum Refusal {
     /// The origin failed before its head came.
     Origin(OriginFailure),
+    /// The origin has failed too often of late to be asked now.
+    BreakerOpen {
+        /// When it may be asked again.
+        retry_after: Duration,
+    },
     /// `collapse.fills_max` fetches are under way already.
     TooManyFills,
     /// `collapse.waiters_max` clients read this fill already.
     TooManyWaiters,
+}
+
+/// Who is left alone while they fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Guarded {
+    /// A byte tier.
+    Tier(TierId),
+    /// An origin.
+    Origin(OriginId),
+}
+
+/// Which wait on the outside was too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Late {
+    /// A tier's answer to a lookup; the tier is skipped.
+    Lookup(TierId),
+    /// The origin's head, in one attempt.
+    Head,
+    /// The origin's head, in all attempts together.
+    Answer,
+    /// The next chunk of the origin's body.
+    Chunk,
+    /// The next bytes of a tier's record.
+    Read(TierId),
 }
 
 /// How a response's body ended.
@@ -129,6 +159,8 @@ pub enum LaneEnd {
     Stalled,
     /// The tier refused an operation.
     TierFailed,
+    /// The tier has failed too often of late to be asked now.
+    TierSkipped,
     /// The body broke off, or its reader left (failure T6).
     Abandoned,
     /// A purge, or a newer response, came in between (failure F1).

@@ -3,7 +3,7 @@
 use crate::{
     head::Head,
     id::RecordName,
-    key::CacheKey,
+    key::{CacheKey, StoredKey},
     time::{Instant, WallTime},
     units::ByteCount,
 };
@@ -74,6 +74,8 @@ impl StoredFreshness {
 pub struct Record {
     /// Whose response. Compared after every read (failure T13).
     pub key: CacheKey,
+    /// What was asked for: the same, unless this is one variant of it.
+    pub target: CacheKey,
     /// Where the body is.
     pub name: RecordName,
     /// The head, whole (failure T14).
@@ -82,4 +84,11 @@ pub struct Record {
     pub length: ByteCount,
     /// How long it may be used.
     pub freshness: StoredFreshness,
+}
+
+impl Record {
+    /// Where it is stored.
+    pub const fn stored_key(&self) -> StoredKey {
+        StoredKey { target: self.target, key: self.key }
+    }
 }

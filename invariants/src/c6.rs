@@ -68,6 +68,12 @@ impl Lifetimes {
             | Event::Resident { .. }
             | Event::Recovered { .. }
             | Event::TierFailed { .. }
+            | Event::TierSkipped { .. }
+            | Event::BreakerChanged { .. }
+            | Event::Retried { .. }
+            | Event::GaveUp { .. }
+            | Event::DeadlineMissed { .. }
+            | Event::Hedged { .. }
             | Event::PurgeBegan { .. }
             | Event::PurgeEnded { .. }
             | Event::FoundUncacheable { .. }

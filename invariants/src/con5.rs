@@ -7,8 +7,11 @@
 //! not say that a fetch was needed. What an edge had under way is forgotten when it crashes or starts.
 
 use crate::{Edge, Fact, Invariant, Violation, What};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use tiergate_engine::{CacheKey, Event, FillId, MissReason, Purpose, RequestId, Storable};
+
+/// Fetches that a purge overtook and that are remembered: far more than are ever under way at once.
+const OVERTAKEN_MAX: usize = 65_536;
 
 /// The rule.
 #[derive(Debug, Default)]
@@ -19,6 +22,10 @@ pub struct OneFetch {
     requested: BTreeMap<(Edge, RequestId), (u64, CacheKey)>,
     /// When a key was last purged, counted in events.
     purged: BTreeMap<(Edge, CacheKey), u64>,
+    /// Fetches that a purge overtook, and the attempts that follow them: for requests from before it.
+    overtaken: BTreeSet<(Edge, FillId)>,
+    /// Attempts that are put off.
+    resting: BTreeMap<(Edge, FillId), CacheKey>,
     /// The requests that missed and whose fetch has not begun, and when they came.
     missed: BTreeMap<(Edge, CacheKey), Vec<(RequestId, u64)>>,
     events: u64,
@@ -28,7 +35,9 @@ impl OneFetch {
     fn on_fetched(&mut self, edge: Edge, key: CacheKey, fill: FillId) -> Result<(), Violation> {
         let missed = self.missed.remove(&(edge, key)).unwrap_or_default();
         let purged = self.purged.get(&(edge, key)).copied().unwrap_or(0);
-        if !missed.is_empty() && missed.iter().all(|(_, came)| *came < purged) {
+        let is_late = !missed.is_empty() && missed.iter().all(|(_, came)| *came < purged);
+        if is_late || self.overtaken.contains(&(edge, fill)) {
+            self.overtake(edge, fill);
             return Ok(());
         }
         match self.current.insert((edge, key), fill) {
@@ -40,6 +49,22 @@ impl OneFetch {
                     edge.0, fill.0, other.0
                 ),
             }),
+        }
+    }
+
+    fn overtake(&mut self, edge: Edge, fill: FillId) {
+        self.overtaken.insert((edge, fill));
+        if self.overtaken.len() > OVERTAKEN_MAX {
+            self.overtaken.pop_first();
+        }
+    }
+
+    /// Another attempt is for the same requests as the one that failed.
+    fn on_retried(&mut self, edge: Edge, key: CacheKey, fill: FillId, next: FillId) {
+        if self.overtaken.contains(&(edge, fill)) {
+            self.overtake(edge, next);
+        } else {
+            self.resting.insert((edge, next), key);
         }
     }
 
@@ -82,6 +107,7 @@ impl OneFetch {
                 self.requested.remove(&(edge, *request));
             }
             Event::Fetched { fill, key, purpose: Purpose::Shared, .. } => {
+                self.resting.remove(&(edge, *fill));
                 return self.on_fetched(edge, *key, *fill);
             }
             Event::FetchEnded { fill, key, .. }
@@ -90,10 +116,19 @@ impl OneFetch {
             }
             Event::PurgeBegan { key, .. } => {
                 self.purged.insert((edge, *key), self.events);
-                self.current.remove(&(edge, *key));
+                let current = self.current.remove(&(edge, *key));
+                let resting: Vec<_> = self
+                    .resting
+                    .extract_if(.., |(other, _), of| *other == edge && of == key)
+                    .map(|((_, fill), _)| fill)
+                    .collect();
+                current.into_iter().chain(resting).for_each(|fill| self.overtake(edge, fill));
             }
-            Event::Fetched { purpose: Purpose::Private, .. }
-            | Event::HeadArrived { storable: Storable::Yes, .. }
+            Event::Retried { fill, next, key, .. } => self.on_retried(edge, *key, *fill, *next),
+            Event::Fetched { fill, purpose: Purpose::Private, .. } | Event::GaveUp { fill, .. } => {
+                self.resting.remove(&(edge, *fill));
+            }
+            Event::HeadArrived { storable: Storable::Yes, .. }
             | Event::Hit { .. }
             | Event::ServedStale { .. }
             | Event::Revalidated { .. }
@@ -107,6 +142,10 @@ impl OneFetch {
             | Event::Resident { .. }
             | Event::Recovered { .. }
             | Event::TierFailed { .. }
+            | Event::TierSkipped { .. }
+            | Event::BreakerChanged { .. }
+            | Event::DeadlineMissed { .. }
+            | Event::Hedged { .. }
             | Event::PurgeEnded { .. }
             | Event::FoundUncacheable { .. }
             | Event::Filled { .. }
@@ -133,6 +172,8 @@ impl Invariant for OneFetch {
                 self.requested.retain(|(other, _), _| other != edge);
                 self.purged.retain(|(other, _), _| other != edge);
                 self.missed.retain(|(other, _), _| other != edge);
+                self.overtaken.retain(|(other, _)| other != edge);
+                self.resting.retain(|(other, _), _| other != edge);
                 Ok(())
             }
             What::Published { .. }
@@ -151,7 +192,7 @@ impl Invariant for OneFetch {
 mod tests {
     use super::*;
     use crate::history::{History, KEY, OTHER, fetch_ended, fetched};
-    use tiergate_engine::{Length, MissReason, NotStorable, PurgeId};
+    use tiergate_engine::{Instant, Length, MissReason, NotStorable, PurgeId};
 
     /// One after the other, side by side for two keys, private ones, after a purge and after a crash: all pass.
     #[test]
@@ -187,6 +228,31 @@ mod tests {
         assert_eq!(history.event(fetched(2, KEY, Purpose::Shared)), Ok(()));
         history.event(head(2, Storable::Yes)).unwrap();
         assert_eq!(history.event(fetched(3, KEY, Purpose::Shared)), Err("CON5"));
+    }
+
+    /// A purge overtakes a fetch, or its rest: the attempts that follow are for those from before it, and later requests
+    /// fetch beside them. Without the purge they would have to wait.
+    #[test]
+    fn attempts_that_a_purge_overtook_pass() {
+        for purged_at_rest in [true, false] {
+            let mut history = History::of(OneFetch::default());
+            let began = Event::PurgeBegan { purge: PurgeId(1), key: KEY };
+            let (at, attempt) = (Instant::ZERO, 2);
+            history.event(fetched(1, KEY, Purpose::Shared)).unwrap();
+            if !purged_at_rest {
+                history.event(began).unwrap();
+            }
+            history.event(fetch_ended(1, KEY)).unwrap();
+            history
+                .event(Event::Retried { fill: FillId(1), next: FillId(2), key: KEY, attempt, at })
+                .unwrap();
+            if purged_at_rest {
+                history.event(began).unwrap();
+            }
+            history.event(fetched(3, KEY, Purpose::Shared)).unwrap();
+            assert_eq!(history.event(fetched(2, KEY, Purpose::Shared)), Ok(()));
+            assert_eq!(history.event(fetched(4, KEY, Purpose::Shared)), Err("CON5"));
+        }
     }
 
     fn request(history: &mut History, request: u64) {

@@ -6,24 +6,30 @@ mod c5;
 mod c6;
 mod c7;
 mod c8;
+mod con1;
 mod con5;
 mod con6;
 mod fact;
 #[cfg(test)]
 mod history;
+mod i15;
 mod m1;
 mod m4;
 mod m5;
+mod o2;
 
 pub use c5::WholeBodies;
 pub use c6::Lifetimes;
 pub use c7::NoResurrection;
 pub use c8::OnlyStorable;
+pub use con1::OneWinner;
 pub use con5::OneFetch;
 pub use con6::EverythingEnds;
+pub use i15::Retries;
 pub use m1::{Gates, UnderGate};
 pub use m4::DroppedLanes;
 pub use m5::ExactAccounts;
+pub use o2::Breakers;
 
 pub use fact::{Edge, Fact, Got, Span, Version, What};
 
@@ -57,17 +63,21 @@ pub trait Invariant: Send {
 pub struct Invariants(Vec<Box<dyn Invariant>>);
 
 impl Invariants {
-    /// Every rule that holds in every world, with M1 allowing everything until it is told the gates.
+    /// Every rule that holds in every world, with M1, O2 and I15 allowing whatever any configuration
+    /// does until they are told theirs.
     pub fn all() -> Self {
         Self(vec![
             Box::new(WholeBodies::default()),
             Box::new(NoResurrection::default()),
             Box::new(OnlyStorable::default()),
+            Box::new(OneWinner::default()),
             Box::new(OneFetch::default()),
             Box::new(EverythingEnds::default()),
             Box::new(UnderGate::default()),
             Box::new(DroppedLanes::default()),
             Box::new(ExactAccounts::default()),
+            Box::new(Breakers::default()),
+            Box::new(Retries::default()),
         ])
     }
 

@@ -84,6 +84,12 @@ impl ExactAccounts {
             | Event::Rejected { .. }
             | Event::Recovered { .. }
             | Event::TierFailed { .. }
+            | Event::TierSkipped { .. }
+            | Event::BreakerChanged { .. }
+            | Event::Retried { .. }
+            | Event::GaveUp { .. }
+            | Event::DeadlineMissed { .. }
+            | Event::Hedged { .. }
             | Event::PurgeBegan { .. }
             | Event::PurgeEnded { .. }
             | Event::FoundUncacheable { .. }

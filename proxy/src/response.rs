@@ -98,23 +98,37 @@ impl Account {
 pub(crate) struct ErrorPage {
     pub(crate) status: u16,
     pub(crate) text: &'static str,
+    /// When it is worth coming back, in seconds.
+    pub(crate) retry_after_s: Option<u64>,
 }
 
 impl ErrorPage {
-    pub(crate) const ORIGIN_FAILED: Self =
-        Self { status: 502, text: "502 Bad Gateway: the origin server failed.\n" };
+    pub(crate) const ORIGIN_FAILED: Self = Self::new(502, "502 Bad Gateway: the origin server failed.\n");
     pub(crate) const ORIGIN_UNREACHABLE: Self =
-        Self { status: 502, text: "502 Bad Gateway: the origin server cannot be reached.\n" };
+        Self::new(502, "502 Bad Gateway: the origin server cannot be reached.\n");
     pub(crate) const ORIGIN_LATE: Self =
-        Self { status: 504, text: "504 Gateway Timeout: the origin server did not answer in time.\n" };
-    pub(crate) const BUSY: Self =
-        Self { status: 503, text: "503 Service Unavailable: too many requests are under way.\n" };
+        Self::new(504, "504 Gateway Timeout: the origin server did not answer in time.\n");
+    pub(crate) const BUSY: Self = Self {
+        retry_after_s: Some(1),
+        ..Self::new(503, "503 Service Unavailable: too many requests are under way.\n")
+    };
     pub(crate) const BAD_REQUEST: Self =
-        Self { status: 400, text: "400 Bad Request: the request does not say clearly what it is for.\n" };
+        Self::new(400, "400 Bad Request: the request does not say clearly what it is for.\n");
     pub(crate) const PURGE_FORBIDDEN: Self =
-        Self { status: 403, text: "403 Forbidden: purges are taken from this machine only.\n" };
-    pub(crate) const OURS: Self =
-        Self { status: 500, text: "500 Internal Server Error: the cache failed.\n" };
+        Self::new(403, "403 Forbidden: purges are taken from this machine only.\n");
+    pub(crate) const OURS: Self = Self::new(500, "500 Internal Server Error: the cache failed.\n");
+
+    const fn new(status: u16, text: &'static str) -> Self {
+        Self { status, text, retry_after_s: None }
+    }
+
+    /// The origin is left alone, and whoever asks should come back when it is asked again. Whole seconds, never none.
+    const fn origin_rests(retry_after: Duration) -> Self {
+        let whole = retry_after.as_secs().saturating_add((retry_after.subsec_nanos() > 0) as u64);
+        let retry_after_s = Some(if whole == 0 { 1 } else { whole });
+        let text = "503 Service Unavailable: the origin server has failed too often to be asked now.\n";
+        Self { retry_after_s, ..Self::new(503, text) }
+    }
 
     /// What a refusal looks like.
     pub(crate) const fn of(refusal: Refusal) -> Self {
@@ -128,6 +142,7 @@ impl ErrorPage {
                 | OriginFailure::TooLong
                 | OriginFailure::Abandoned => Self::ORIGIN_FAILED,
             },
+            Refusal::BreakerOpen { retry_after } => Self::origin_rests(retry_after),
             Refusal::TooManyFills | Refusal::TooManyWaiters => Self::BUSY,
         }
     }
@@ -135,8 +150,8 @@ impl ErrorPage {
     /// Its head. A limit that was reached is over soon.
     pub(crate) fn header(self, account: &Account) -> pingora::Result<ResponseHeader> {
         let mut header = plain(self.status, "text/plain; charset=utf-8", self.text.len())?;
-        if self.status == 503 {
-            header.insert_header(header::RETRY_AFTER, "1")?;
+        if let Some(seconds) = self.retry_after_s {
+            header.insert_header(header::RETRY_AFTER, seconds)?;
         }
         account.write(&mut header)?;
         Ok(header)
@@ -150,4 +165,20 @@ pub(crate) fn plain(status: u16, kind: &'static str, length: usize) -> pingora::
     header.insert_header(header::CONTENT_LENGTH, length)?;
     header.insert_header(header::CACHE_CONTROL, "no-store")?;
     Ok(header)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A client that is refused for a breaker hears when to come back, in whole seconds and never at once.
+    #[test]
+    fn a_breaker_that_is_open_says_when_to_come_back() {
+        for (millis, seconds) in [(0, 1), (1, 1), (1_000, 1), (1_001, 2), (30_000, 30)] {
+            let page = ErrorPage::of(Refusal::BreakerOpen { retry_after: Duration::from_millis(millis) });
+            assert_eq!((page.status, page.retry_after_s), (503, Some(seconds)), "{millis} ms");
+        }
+        assert_eq!(ErrorPage::of(Refusal::TooManyFills).retry_after_s, Some(1));
+        assert_eq!(ErrorPage::of(Refusal::Origin(OriginFailure::TimedOut)).retry_after_s, None);
+    }
 }

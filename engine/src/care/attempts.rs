@@ -27,6 +27,10 @@ pub(crate) enum Repeatable {
     /// No (RFC 9110 section 9.2.2).
     Idempotent,
     /// Yes: it is repeated only when it certainly was not done.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "the engine fetches with GET; durable writes will be of this kind")
+    )]
     Once,
 }
 
@@ -77,7 +81,7 @@ pub(crate) enum Decision {
 
 /// Why a failure stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum GiveUp {
+pub enum GiveUp {
     /// It would fail again.
     Final,
     /// It may have been done, and must not be done twice.
@@ -90,6 +94,10 @@ pub(crate) enum GiveUp {
     DeadlineTooNear,
     /// Too many others ask again already (I15).
     BudgetSpent,
+    /// The origin's breaker is open: it would not be asked anyway. Who asks says so, not the machine.
+    BreakerOpen,
+    /// Everybody who waited has left. Who asks says so, not the machine.
+    NobodyWaits,
 }
 
 /// One call, from its first attempt on.

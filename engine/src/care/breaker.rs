@@ -88,7 +88,7 @@ pub(crate) struct Permit {
 
 /// Where a breaker stands, for events and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub enum Standing {
     /// All calls are made.
     Closed,
     /// None is before `until`; from then on the next one is a probe.

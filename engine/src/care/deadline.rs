@@ -113,6 +113,21 @@ impl<K: Copy + Ord + core::fmt::Debug> Deadlines<K> {
         }
     }
 
+    /// By when it must have its head, if it has begun.
+    pub(crate) fn answer_by(&self, key: K) -> Option<Instant> {
+        self.waits.get(&key).map(|wait| wait.answer_by)
+    }
+
+    /// It goes on under another name, with what time it has left, and waits for its turn.
+    pub(crate) fn hand_over(&mut self, now: Instant, from: K, to: K) {
+        let answer_by =
+            self.answer_by(from).unwrap_or_else(|| unreachable!("{from:?} is handed over before it begins"));
+        self.end(from);
+        let known = self.waits.insert(to, Wait { answer_by, next: None });
+        assert!(known.is_none(), "{to:?} begins twice");
+        self.enter(now, to, Phase::Idle);
+    }
+
     /// It is over, or was never begun.
     pub(crate) fn end(&mut self, key: K) {
         if let Some(Wait { next: Some((at, _)), .. }) = self.waits.remove(&key) {
@@ -138,9 +153,14 @@ impl<K: Copy + Ord + core::fmt::Debug> Deadlines<K> {
         self.agenda.first().and_then(|(_, key)| self.waits[key].next)
     }
 
-    /// Is no request known? (CON6)
-    pub(crate) fn is_empty(&self) -> bool {
-        self.waits.is_empty()
+    /// Every name that is known.
+    pub(crate) fn known(&self) -> impl Iterator<Item = K> {
+        self.waits.keys().copied()
+    }
+
+    /// How many have something due.
+    pub(crate) fn timers(&self) -> usize {
+        self.agenda.len()
     }
 }
 
@@ -202,7 +222,7 @@ mod tests {
             assert_eq!(deadlines.poll_due(at(millis)), Some((R, due)), "{name}");
             assert_eq!((deadlines.poll_due(at(millis)), deadlines.poll_wake()), (None, None), "{name}: once");
             deadlines.end(R);
-            assert!(deadlines.is_empty());
+            assert!(deadlines.known().next().is_none());
         }
     }
 
@@ -264,7 +284,7 @@ mod tests {
                 prop_assert!(model.iter().all(|(_, _, next)| next.is_none_or(|(at, _)| at > now)));
             }
             model.iter().for_each(|(name, ..)| deadlines.end(*name));
-            prop_assert!(deadlines.is_empty() && deadlines.poll_wake().is_none());
+            prop_assert!(deadlines.known().next().is_none() && deadlines.poll_wake().is_none());
         }
     }
 }

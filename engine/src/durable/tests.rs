@@ -39,7 +39,7 @@ pub(super) fn record(name: RecordName) -> Arc<Record> {
     let freshness =
         StoredFreshness { as_of: NOW, age_then: Duration::ZERO, lifetime: Duration::from_millis(5) };
     let head = Arc::new(Head { status: 200, fields: Fields::new() });
-    Arc::new(Record { key: KEY, name, head, length: LENGTH, freshness })
+    Arc::new(Record { key: KEY, target: KEY, name, head, length: LENGTH, freshness })
 }
 
 pub(super) const fn blob(name: RecordName) -> BlobName {

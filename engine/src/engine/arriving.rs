@@ -1,7 +1,8 @@
 //! Clients: they ask, take chunks, and leave.
 
-use super::{Demand, Engine, Progress, Request, resident::FromMemory};
+use super::{Demand, Engine, Progress, Request, caring::Waiter, resident::FromMemory};
 use crate::{
+    care::attempts::GiveUp,
     chunk::Chunk,
     config::OnAbandon,
     effect::{Outcome, StaleUse},
@@ -10,11 +11,13 @@ use crate::{
     head::{Length, Method, RequestHead},
     id::{FillId, OriginId, RequestId, TierId},
     key::CacheKey,
-    reason::{AbortReason, Bypass, End, MissReason, Refusal},
+    plant::Fault,
+    reason::{AbortReason, Bypass, End, Guarded, MissReason, Refusal},
     rules,
     units::ByteCount,
 };
 use alloc::{sync::Arc, vec::Vec};
+use core::time::Duration;
 
 impl<C: Chunk> Engine<C> {
     pub(super) fn on_request(
@@ -27,6 +30,9 @@ impl<C: Chunk> Engine<C> {
         self.event(Event::Requested { request, key });
         if let Some(bypass) = rules::bypass(ask.method, ask.fields.iter()) {
             return self.pass(request, bypass);
+        }
+        if self.config.is_planted(Fault::R2) && self.is_open(Guarded::Origin(origin)) {
+            return self.refuse(request, Refusal::BreakerOpen { retry_after: Duration::ZERO });
         }
         let tier = TierId::L0;
         let variant = self.variants.key_for(key, &ask.fields);
@@ -89,7 +95,7 @@ impl<C: Chunk> Engine<C> {
     /// Has the origin done its part, and what it sent gone stale since? Then it is no answer for those who come now.
     fn is_spent(&self, fill_id: FillId) -> bool {
         match &self.fills[&fill_id].stage {
-            Stage::Looking { .. } | Stage::Asking { .. } => false,
+            Stage::Looking { .. } | Stage::Asking { .. } | Stage::Resting { .. } => false,
             Stage::Streaming(stream) => {
                 stream.source == Source::Ended && !stream.staleness.is_usable(&stream.freshness, self.now)
             }
@@ -142,7 +148,7 @@ impl<C: Chunk> Engine<C> {
                 self.event(Event::Collapsed { request, key });
                 return self.wait_collapsed(request, key, origin, &ask, fill_id);
             }
-            Stage::Asking { waiters, .. } => {
+            Stage::Asking { waiters, .. } | Stage::Resting { waiters, .. } => {
                 waiters.push(request);
                 self.event(Event::Missed { request, key, reason });
                 self.event(Event::Collapsed { request, key });
@@ -221,13 +227,14 @@ impl<C: Chunk> Engine<C> {
             Progress::Waiting(fill) => self.leave_fill(fill, request),
             Progress::Following { fill, rereading, .. } => {
                 if let Some((op, _)) = rereading {
-                    self.pending.remove(&op);
+                    self.forget(op);
+                    self.caring.deadlines.end(Waiter::Reader(request));
                 }
                 self.leave_fill(fill, request);
             }
             Progress::Reading { record, read, promotion, .. } => {
-                if let Some(op) = read {
-                    self.pending.remove(&op);
+                if let Some(race) = read {
+                    self.forget_race(request, &race);
                 }
                 self.forget_digest(request);
                 if let Some(promotion) = promotion {
@@ -251,6 +258,12 @@ impl<C: Chunk> Engine<C> {
                 let goes_on = fill.errand.sharing == Sharing::Open && on_abandon == OnAbandon::Finish;
                 if waiters.is_empty() && !goes_on {
                     self.cancel(fill_id);
+                }
+            }
+            Stage::Resting { waiters, .. } => {
+                waiters.retain(|waiter| *waiter != request);
+                if waiters.is_empty() && fill.errand.behind.is_none() {
+                    self.end_resting(fill_id, GiveUp::NobodyWaits);
                 }
             }
             Stage::Streaming(stream) => {

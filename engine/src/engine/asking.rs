@@ -1,13 +1,13 @@
-//! Asking the origin: who leads, how often, and who leads next.
+//! Asking the origin: who leads, and who leads next.
 //!
-//! What comes of an answer stands in `fetching`.
+//! How often one leader tries stands in `trying`, what comes of an answer in `fetching`.
 
-use super::{Engine, Pending, Progress};
+use super::{Engine, Progress, caring::Waiter};
 use crate::{
+    care::attempts::{Attempts, Failed, Repeatable},
     chunk::Chunk,
-    effect::Effect,
-    event::{Event, FetchEnd, Purpose},
-    fill::{Errand, Fill, Sharing, Stage, Stored},
+    event::{Event, FetchEnd},
+    fill::{Errand, Fill, Sharing, Stage, Tries},
     head::{Head, Method, RequestHead},
     id::{FillId, RequestId},
     key::CacheKey,
@@ -17,7 +17,7 @@ use crate::{
 };
 use alloc::{sync::Arc, vec::Vec};
 
-/// How many leaders may fail before their followers are told. The second try spares a crowd the bad luck of one; more
+/// How many leaders may fail, each as often as `care.retry` lets it, before their followers are told. The second try spares a crowd the bad luck of one; more
 /// would make five hundred clients of a dead origin wait for one another.
 const LEADERS_MAX: u32 = 2;
 
@@ -31,23 +31,21 @@ impl<C: Chunk> Engine<C> {
         waiters: Vec<RequestId>,
         failed: u32,
     ) {
-        let (getters, passers): (Vec<_>, Vec<_>) =
-            waiters.into_iter().partition(|request| rules::wants_whole(&self.requests[request].ask));
         if failed == 0 {
-            for request in passers.iter().chain(&getters) {
-                self.event(Event::Missed { request: *request, key: errand.target, reason: errand.reason });
+            let (getters, passers): (Vec<_>, Vec<_>) =
+                waiters.iter().partition(|request| rules::wants_whole(&self.requests[request].ask));
+            for request in passers.into_iter().chain(getters) {
+                self.event(Event::Missed { request, key: errand.target, reason: errand.reason });
             }
         }
-        for request in passers {
-            let is_get = self.requests[&request].ask.method == Method::Get;
-            self.pass(request, if is_get { Bypass::Range } else { Bypass::Method });
-        }
-        let leader = getters.first().map(|leader| Arc::clone(&self.requests[leader].ask));
-        let Some(ask) = leader.or_else(|| errand.behind.clone()) else {
+        let getters = self.pass_partial(waiters);
+        if getters.is_empty() && errand.behind.is_none() {
+            self.caring.deadlines.end(Waiter::Fill(fill_id));
             self.end_flight(errand.key, fill_id);
             return self.let_go(errand.stored);
-        };
+        }
         if self.fetches >= self.config.fills_max {
+            self.caring.deadlines.end(Waiter::Fill(fill_id));
             self.end_flight(errand.key, fill_id);
             for request in getters {
                 self.refuse(request, Refusal::TooManyFills);
@@ -55,16 +53,19 @@ impl<C: Chunk> Engine<C> {
             return self.let_go(errand.stored);
         }
         self.fetches += 1;
-        let purpose = match errand.sharing {
-            Sharing::Open | Sharing::Closed => Purpose::Shared,
-            Sharing::Private => Purpose::Private,
-        };
-        let op = self.operation(Pending::Fetch(fill_id));
-        self.event(Event::Fetched { fill: fill_id, key: errand.target, origin: errand.origin, purpose });
-        let head = self.origin_request(&ask, errand.stored.as_ref().map(Stored::head));
-        self.effect(Effect::Fetch { op, fill: fill_id, head });
-        let stage = Stage::Asking { waiters: getters, op, since: self.now, failed };
-        self.fills.insert(fill_id, Fill { errand, stage });
+        let attempts = Attempts::new(Repeatable::Idempotent, self.answer_by(fill_id));
+        self.attempt(fill_id, errand, getters, Tries { attempts, leaders_failed: failed });
+    }
+
+    /// Sends those who do not wait for a whole body around the cache.
+    pub(super) fn pass_partial(&mut self, waiters: Vec<RequestId>) -> Vec<RequestId> {
+        let (getters, passers): (Vec<_>, Vec<_>) =
+            waiters.into_iter().partition(|request| rules::wants_whole(&self.requests[request].ask));
+        for request in passers {
+            let is_get = self.requests[&request].ask.method == Method::Get;
+            self.pass(request, if is_get { Bypass::Range } else { Bypass::Method });
+        }
+        getters
     }
 
     /// Fetches for one request alone.
@@ -90,40 +91,50 @@ impl<C: Chunk> Engine<C> {
     pub(super) fn on_fetch_failed(&mut self, fill_id: FillId, failure: OriginFailure) {
         let Fill { errand, stage } =
             self.fills.remove(&fill_id).expect("a fetch's fill waits for its answer");
-        let Stage::Asking { mut waiters, failed, .. } = stage else { unreachable!("asked while {stage:?}") };
-        self.fetches -= 1;
+        let Stage::Asking { waiters, mut tries, .. } = stage else { unreachable!("asked while {stage:?}") };
         let end = FetchEnd::Failed(failure);
         self.event(Event::FetchEnded { fill: fill_id, key: errand.target, received: ByteCount::ZERO, end });
-        waiters = match self.stand_in(&errand, waiters) {
+        let waiters = match self.stand_in(&errand, waiters) {
             Ok(()) => {
-                self.end_flight(errand.key, fill_id);
+                self.end_asking(fill_id, &errand);
                 return self.let_go(errand.stored);
             }
             Err(waiters) => waiters,
         };
-        let is_last = failed + 1 >= LEADERS_MAX || errand.sharing != Sharing::Open || waiters.len() < 2;
-        if is_last {
-            self.end_flight(errand.key, fill_id);
-            for request in waiters {
-                self.refuse(request, Refusal::Origin(failure));
-            }
-            return self.let_go(errand.stored);
+        let failed = Failed::of_failure(failure);
+        match self.decide(fill_id, &errand, &waiters, &mut tries, failed) {
+            Some(at) => self.rest(fill_id, errand, waiters, tries, at),
+            None => self.replace_leader(fill_id, errand, waiters, tries.leaders_failed + 1, failure),
+        }
+    }
+
+    /// The leader has tried as often as it may: it is told, and one waiter leads anew, once.
+    fn replace_leader(
+        &mut self,
+        fill_id: FillId,
+        errand: Errand<C>,
+        mut waiters: Vec<RequestId>,
+        failed: u32,
+        failure: OriginFailure,
+    ) {
+        if failed >= LEADERS_MAX || errand.sharing != Sharing::Open || waiters.len() < 2 {
+            return self.fail(fill_id, errand, waiters, Refusal::Origin(failure));
         }
         let leader = waiters.remove(0);
         self.refuse(leader, Refusal::Origin(failure));
-        let next = FillId(self.ids.mint());
-        self.flights.insert(errand.key, next);
-        for request in &waiters {
-            let waiting = self.requests.get_mut(request).expect("waiters are requests that have not ended");
-            waiting.progress = Progress::Waiting(next);
-        }
+        let next = self.rename(fill_id, &errand, &waiters);
         self.event(Event::LeaderReplaced { fill: fill_id, request: waiters[0] });
-        self.ask_origin(next, errand, waiters, failed + 1);
+        self.fetches -= 1;
+        self.ask_origin(next, errand, waiters, failed);
     }
 
     /// The request as the origin is asked: whether what we have still holds, or for the whole; never with the leader's
     /// own conditions (failure T12).
-    fn origin_request(&self, ask: &Arc<RequestHead>, stored: Option<&Arc<Head>>) -> Arc<RequestHead> {
+    pub(super) fn origin_request(
+        &self,
+        ask: &Arc<RequestHead>,
+        stored: Option<&Arc<Head>>,
+    ) -> Arc<RequestHead> {
         let conditional =
             stored.and_then(|stored| revalidate::revalidation(&ask.fields, stored, self.wall()));
         if let Some(fields) = conditional {

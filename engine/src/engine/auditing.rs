@@ -1,6 +1,6 @@
 //! The engine counts itself: what is open, and whether every total is the sum of its parts.
 
-use super::{Engine, Progress, Request, durable::Durable};
+use super::{Engine, Progress, Request, caring::Waiter, durable::Durable};
 use crate::{
     chunk::Chunk,
     fill::{Fill, Source, Stage, Stored},
@@ -25,6 +25,8 @@ pub struct Audit {
     pub records: usize,
     /// Purges without an end.
     pub purges: usize,
+    /// Rights to ask a tier or an origin that were not given back.
+    pub permits: u64,
     /// Timers that are set.
     pub timers: usize,
     /// Bytes of bodies in progress held in memory.
@@ -48,6 +50,7 @@ impl Audit {
             uploads: self.uploads + other.uploads,
             records: self.records + other.records,
             purges: self.purges + other.purges,
+            permits: self.permits + other.permits,
             timers: self.timers + other.timers,
             window_bytes: self.window_bytes + other.window_bytes,
         }
@@ -71,7 +74,7 @@ impl<C: Chunk> Engine<C> {
         for fill in self.fills.values() {
             match &fill.stage {
                 Stage::Looking { .. } => {}
-                Stage::Asking { .. } => fetches += 1,
+                Stage::Asking { .. } | Stage::Resting { .. } => fetches += 1,
                 Stage::Streaming(stream) => {
                     fetches += usize::from(stream.source != Source::Ended);
                     window_bytes += stream.window.held();
@@ -79,6 +82,16 @@ impl<C: Chunk> Engine<C> {
             }
         }
         assert_eq!(fetches, self.fetches, "the count of fetches is not that of the fills");
+        let permits = self.caring.permits();
+        let held = self.pending.values().filter(|open| open.held.is_some()).count();
+        assert_eq!(permits, held as u64, "the permits that are out are not those of the open operations");
+        for waiter in self.caring.deadlines.known() {
+            let is_known = match waiter {
+                Waiter::Fill(fill) => self.fills.contains_key(&fill),
+                Waiter::Reader(request) => self.requests.contains_key(&request),
+            };
+            assert!(is_known, "{waiter:?} has a deadline but does not exist");
+        }
         let holders: usize = self.records.values().map(|record| record.holders).sum();
         let reads = |request: &&Request| matches!(request.progress, Progress::Reading { .. });
         let readers = self.requests.values().filter(reads).count();
@@ -101,7 +114,10 @@ impl<C: Chunk> Engine<C> {
             uploads: self.durable.as_ref().map_or(0, Durable::uploads),
             records: self.records.len(),
             purges: self.purges.len(),
-            timers: self.stalls.len() + self.durable.as_ref().map_or(0, Durable::renewals),
+            permits,
+            timers: self.stalls.len()
+                + self.caring.timers()
+                + self.durable.as_ref().map_or(0, Durable::renewals),
             window_bytes,
         }
     }

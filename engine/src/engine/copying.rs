@@ -13,7 +13,7 @@ use crate::{
     fill::{Collect, Collected, Copies, Glimpse},
     head::{Head, Length},
     id::{RecordName, TierId, WriterId},
-    key::CacheKey,
+    key::StoredKey,
     lane::Lane,
     memory::Resident,
     plant::Fault,
@@ -27,7 +27,7 @@ use alloc::{sync::Arc, vec::Vec};
 /// A response whose body is about to be copied.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Copied<'r> {
-    pub(super) key: CacheKey,
+    pub(super) at: StoredKey,
     pub(super) head: &'r Arc<Head>,
     pub(super) length: Length,
 }
@@ -42,7 +42,7 @@ impl<C: Chunk> Engine<C> {
         tiers: &[ByteTier],
         glimpse: Option<&Glimpse>,
     ) -> Copies<C> {
-        let key = copied.key;
+        let (at, key) = (copied.at, copied.at.key);
         let mut copies = Copies::default();
         if let Some(l0) = l0 {
             match self.refusal(copied, l0.gate, l0.capacity) {
@@ -73,7 +73,7 @@ impl<C: Chunk> Engine<C> {
                 IndexKeeper::Durable { .. } => Lane::write_only(tier.id, name),
             };
             let gate = tier.gate.min(capacity);
-            self.lanes.insert(writer, OpenLane::new(lane, owner, key, tier.on_full, gate));
+            self.lanes.insert(writer, OpenLane::new(lane, owner, at, tier.on_full, gate));
             if let Some(glimpse) = glimpse {
                 self.prepare_upload(writer, glimpse.clone());
             }
@@ -95,14 +95,14 @@ impl<C: Chunk> Engine<C> {
     /// Offers a chunk to every copy that is still being made; with it, `received` bytes have come.
     pub(super) fn feed_copies(
         &mut self,
-        key: CacheKey,
+        at: StoredKey,
         copies: &mut Copies<C>,
         received: ByteCount,
         chunk: &C,
     ) {
         if copies.memory.as_mut().map(|collect| collect.push(chunk)) == Some(Collected::OverGate) {
             copies.memory = None;
-            self.event(Event::LaneDropped { tier: TierId::L0, key, why: LaneEnd::OverGate });
+            self.event(Event::LaneDropped { tier: TierId::L0, key: at.key, why: LaneEnd::OverGate });
         }
         for writer in &copies.lanes {
             let open = self.lanes.get_mut(writer).expect("lanes stay open until their owner closes them");
@@ -129,16 +129,16 @@ impl<C: Chunk> Engine<C> {
         freshness: Freshness,
         from: Option<TierId>,
     ) {
-        let Copied { key, head, length } = copied;
+        let Copied { at, head, length } = copied;
         let Length::Known(length) = length else { unreachable!("a body that has ended has a length") };
         let is_planted = self.config.is_planted(Fault::T5);
         if let Some(collect) = copies.memory.take() {
             let collected = collect.size();
-            assert!(collected == length, "L0 collected {collected} of {length} bytes of {key}");
+            assert!(collected == length, "L0 collected {collected} of {length} bytes of {at}");
             let staleness = Staleness::of(&self.config.policy, head);
             let (head, chunks) = (Arc::clone(head), collect.into_body());
             let resident = Resident { head, chunks, length, freshness, staleness };
-            self.store_in_memory(key, resident, from);
+            self.store_in_memory(at, resident, from);
         }
         let stored = freshness.to_stored(self.now, self.wall());
         for writer in &copies.lanes {
@@ -147,9 +147,11 @@ impl<C: Chunk> Engine<C> {
                 continue;
             }
             let taken = ByteCount(open.lane.taken());
-            assert!(taken == length || is_planted, "{writer:?} took {taken} of {length} bytes of {key}");
+            assert!(taken == length || is_planted, "{writer:?} took {taken} of {length} bytes of {at}");
             let name = open.lane.name;
-            let record = Record { key, name, head: Arc::clone(head), length: taken, freshness: stored };
+            let StoredKey { target, key } = at;
+            let head = Arc::clone(head);
+            let record = Record { key, target, name, head, length: taken, freshness: stored };
             open.lane.end(Arc::new(record), from);
             self.advance(*writer);
         }
@@ -159,12 +161,12 @@ impl<C: Chunk> Engine<C> {
     /// just publishing is left to its answer; those are returned, but for the durable tier's, whose index decides.
     pub(super) fn abandon_copies(
         &mut self,
-        key: CacheKey,
+        at: StoredKey,
         copies: &mut Copies<C>,
         why: LaneEnd,
     ) -> Vec<WriterId> {
         if copies.memory.take().is_some() {
-            self.event(Event::LaneDropped { tier: TierId::L0, key, why });
+            self.event(Event::LaneDropped { tier: TierId::L0, key: at.key, why });
         }
         let (committing, others): (Vec<_>, Vec<_>) =
             copies.lanes.iter().copied().partition(|writer| self.lanes[writer].lane.is_committing());

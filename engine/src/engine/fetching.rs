@@ -1,7 +1,11 @@
 //! From the origin to those who read: head, chunks, end. Asking it stands in `asking`.
 
-use super::{Demand, Engine, Pending, Progress, copying::Copied, lanes::Owner, uncacheable};
+use super::{Demand, Engine, Pending, Progress, caring::Waiter, copying::Copied, lanes::Owner, uncacheable};
 use crate::{
+    care::{
+        attempts::{Failed, GiveUp},
+        deadline::Phase,
+    },
     chunk::Chunk,
     config::OnFull,
     effect::Effect,
@@ -13,7 +17,7 @@ use crate::{
     plant::Fault,
     reason::{AbortReason, End, LaneEnd, NotStorable, OriginFailure, Storable},
     record::Freshness,
-    rules::{self, Staleness, reuse, revalidate, vary::Vary},
+    rules::{self, Staleness, retry_after, reuse, revalidate, vary::Vary},
     time::WallTime,
     units::ByteCount,
 };
@@ -23,9 +27,10 @@ impl<C: Chunk> Engine<C> {
     pub(super) fn on_head(&mut self, fill_id: FillId, head: Arc<Head>) {
         let Fill { mut errand, stage } =
             self.fills.remove(&fill_id).expect("a fetch's fill waits for its answer");
-        let Stage::Asking { mut waiters, since, .. } = stage else {
+        let Stage::Asking { mut waiters, since, mut tries, .. } = stage else {
             unreachable!("answered while {stage:?}")
         };
+        self.caring.deadlines.enter(self.now, Waiter::Fill(fill_id), Phase::Paused);
         let sent = self.wall().before(self.now.since(since));
         let leader = waiters.first().map(|leader| Arc::clone(&self.requests[leader].ask));
         let ask = leader.or_else(|| errand.behind.clone());
@@ -34,16 +39,7 @@ impl<C: Chunk> Engine<C> {
             // Everybody has left, and the answer is judged as one to a plain request.
             None => rules::judge(&self.config.policy, &plain_request(), &head, sent, self.wall()),
         };
-        let variant = match (&judged.vary, &ask) {
-            (Vary::Nothing, _) => Some(errand.key),
-            (Vary::Fields(names), Some(ask)) if judged.storable == Storable::Yes && head.status != 304 => {
-                self.variants.learn(errand.target, names, &ask.fields)
-            }
-            (Vary::Fields(_) | Vary::Anything, _) => None,
-        };
-        if variant.is_none() && judged.storable == Storable::Yes {
-            judged.storable = Storable::No(NotStorable::Vary);
-        }
+        let variant = self.variant_of(&errand, &mut judged, ask.as_deref(), head.status);
         let (target, length, storable) = (errand.target, head.length(), judged.storable);
         self.event(Event::HeadArrived { fill: fill_id, key: target, status: head.status, length, storable });
         self.learn_of_storing(target, head.status, storable);
@@ -58,6 +54,12 @@ impl<C: Chunk> Engine<C> {
                 }
                 Err(waiters) => waiters,
             };
+        }
+        if let Some(failed) = Failed::of_status(head.status, retry_after(&head.fields, self.wall()))
+            && let Some(at) = self.decide(fill_id, &errand, &waiters, &mut tries, failed)
+        {
+            self.stop_bodiless(fill_id, target);
+            return self.rest(fill_id, errand, waiters, tries, at);
         }
         let replaced = errand.stored.take();
         self.let_go(replaced);
@@ -81,6 +83,27 @@ impl<C: Chunk> Engine<C> {
         for request in others {
             self.fetch_privately(request, reason);
         }
+    }
+
+    /// The key under which a response is filed, if it can be told; what cannot be told may not be stored.
+    fn variant_of(
+        &mut self,
+        errand: &Errand<C>,
+        judged: &mut rules::Judgement,
+        ask: Option<&RequestHead>,
+        status: u16,
+    ) -> Option<CacheKey> {
+        let variant = match (&judged.vary, ask) {
+            (Vary::Nothing, _) => Some(errand.key),
+            (Vary::Fields(names), Some(ask)) if judged.storable == Storable::Yes && status != 304 => {
+                self.variants.learn(errand.target, names, &ask.fields)
+            }
+            (Vary::Fields(_) | Vary::Anything, _) => None,
+        };
+        if variant.is_none() && judged.storable == Storable::Yes {
+            judged.storable = Storable::No(NotStorable::Vary);
+        }
+        variant
     }
 
     /// Remembers a key whose answers cannot be stored, and forgets one whose answer can.
@@ -128,7 +151,7 @@ impl<C: Chunk> Engine<C> {
         storable: Storable,
         mut waiters: Vec<RequestId>,
     ) {
-        let (key, reason, length) = (errand.key, errand.reason, stream.length);
+        let (at, reason, length) = (errand.at(), errand.reason, stream.length);
         let is_usable = stream.staleness.is_usable(&stream.freshness, self.now);
         let mut refetching = Vec::new();
         if storable != Storable::Yes || !is_usable {
@@ -136,13 +159,12 @@ impl<C: Chunk> Engine<C> {
             refetching = waiters.split_off(waiters.len().min(1));
         }
         if storable != Storable::Yes && errand.sharing == Sharing::Open {
-            self.end_flight(key, fill_id);
+            self.end_flight(at.key, fill_id);
             errand.sharing = Sharing::Closed;
         }
         if errand.sharing == Sharing::Open {
-            let copied = Copied { key, head: &stream.head, length };
-            // L0 knows variants; the tiers below keep what has none.
-            let tiers = if key == errand.target { self.config.tiers.clone() } else { Vec::new() };
+            let copied = Copied { at, head: &stream.head, length };
+            let tiers = self.config.tiers.clone();
             let l0 = self.config.l0;
             stream.copies =
                 self.open_copies(Owner::Fill(fill_id), copied, l0, &tiers, errand.glimpse.as_ref());
@@ -191,9 +213,12 @@ impl<C: Chunk> Engine<C> {
 
     /// A fetch whose body is not wanted is over with its head.
     fn end_bodiless(&mut self, fill_id: FillId, errand: &Errand<C>) {
-        self.fetches -= 1;
-        self.end_flight(errand.key, fill_id);
-        let key = errand.target;
+        self.end_asking(fill_id, errand);
+        self.stop_bodiless(fill_id, errand.target);
+    }
+
+    /// Stops a fetch with its head.
+    fn stop_bodiless(&mut self, fill_id: FillId, key: CacheKey) {
         self.effect(Effect::Cancel { fill: fill_id });
         let received = ByteCount::ZERO;
         self.event(Event::FetchEnded { fill: fill_id, key, received, end: FetchEnd::Complete });
@@ -201,6 +226,7 @@ impl<C: Chunk> Engine<C> {
 
     pub(super) fn on_pulled(&mut self, fill_id: FillId, chunk: C) {
         assert!(chunk.size() > 0, "the answer rule: an empty chunk for {fill_id:?}");
+        self.caring.deadlines.enter(self.now, Waiter::Fill(fill_id), Phase::Paused);
         let stream = self.stream(fill_id);
         stream.source = Source::Idle;
         stream.window.push(chunk.clone());
@@ -210,8 +236,8 @@ impl<C: Chunk> Engine<C> {
             return self.break_off(fill_id, OriginFailure::TooLong);
         }
         let mut copies = core::mem::take(&mut self.stream(fill_id).copies);
-        let key = self.fills[&fill_id].errand.key;
-        self.feed_copies(key, &mut copies, ByteCount(received), &chunk);
+        let at = self.fills[&fill_id].errand.at();
+        self.feed_copies(at, &mut copies, ByteCount(received), &chunk);
         self.stream(fill_id).copies = copies;
         self.pump(fill_id);
     }
@@ -234,22 +260,23 @@ impl<C: Chunk> Engine<C> {
     /// The whole body is here.
     fn complete(&mut self, fill_id: FillId) {
         self.fetches -= 1;
+        self.caring.deadlines.end(Waiter::Fill(fill_id));
         let stream = self.stream(fill_id);
         stream.source = Source::Ended;
         let received = ByteCount(stream.window.end());
-        let Errand { key, target, .. } = self.fills[&fill_id].errand;
-        self.event(Event::FetchEnded { fill: fill_id, key: target, received, end: FetchEnd::Complete });
+        let at = self.fills[&fill_id].errand.at();
+        self.event(Event::FetchEnded { fill: fill_id, key: at.target, received, end: FetchEnd::Complete });
         let stream = self.stream(fill_id);
         let (head, freshness) = (Arc::clone(&stream.head), stream.freshness);
         let mut copies = core::mem::take(&mut stream.copies);
-        let copied = Copied { key, head: &head, length: Length::Known(received) };
+        let copied = Copied { at, head: &head, length: Length::Known(received) };
         self.end_copies(copied, &mut copies, freshness, None);
         self.stream(fill_id).copies = copies;
         self.pump(fill_id);
     }
 
     /// The body broke off: nothing of it is kept, and whoever reads it must see it break (failures T3, T11).
-    fn break_off(&mut self, fill_id: FillId, failure: OriginFailure) {
+    pub(super) fn break_off(&mut self, fill_id: FillId, failure: OriginFailure) {
         self.end_fetch(fill_id, FetchEnd::Failed(failure), AbortReason::Origin(failure));
     }
 
@@ -261,6 +288,7 @@ impl<C: Chunk> Engine<C> {
         let op = match &fill.stage {
             Stage::Looking { .. } => return,
             Stage::Asking { op, .. } => Some(*op),
+            Stage::Resting { .. } => return self.end_resting(fill_id, GiveUp::NobodyWaits),
             Stage::Streaming(stream) => match stream.source {
                 Source::Idle => None,
                 Source::Pulling(op) => Some(op),
@@ -268,7 +296,7 @@ impl<C: Chunk> Engine<C> {
             },
         };
         if let Some(op) = op {
-            self.pending.remove(&op);
+            self.forget(op);
         }
         self.effect(Effect::Cancel { fill: fill_id });
         self.end_fetch(fill_id, FetchEnd::Cancelled, AbortReason::ClientLeft);
@@ -276,13 +304,12 @@ impl<C: Chunk> Engine<C> {
 
     fn end_fetch(&mut self, fill_id: FillId, end: FetchEnd, abort: AbortReason) {
         let Fill { mut errand, stage } = self.fills.remove(&fill_id).expect("the caller found the fill");
-        self.fetches -= 1;
-        self.end_flight(errand.key, fill_id);
+        self.end_asking(fill_id, &errand);
         let kept = errand.stored.take();
         self.let_go(kept);
         let received = match &stage {
             Stage::Streaming(stream) => stream.window.end(),
-            Stage::Looking { .. } | Stage::Asking { .. } => 0,
+            Stage::Looking { .. } | Stage::Asking { .. } | Stage::Resting { .. } => 0,
         };
         self.event(Event::FetchEnded {
             fill: fill_id,
@@ -291,7 +318,7 @@ impl<C: Chunk> Engine<C> {
             end,
         });
         if let Stage::Streaming(mut stream) = stage {
-            self.abandon_copies(errand.key, &mut stream.copies, LaneEnd::Abandoned);
+            self.abandon_copies(errand.at(), &mut stream.copies, LaneEnd::Abandoned);
             self.close_lanes(&stream.copies.lanes);
             for request in stream.followers.all() {
                 self.forget_reread(request);
@@ -304,7 +331,7 @@ impl<C: Chunk> Engine<C> {
     pub(super) fn pump(&mut self, fill_id: FillId) {
         let followers = match self.fills.get(&fill_id).map(|fill| &fill.stage) {
             Some(Stage::Streaming(stream)) => stream.followers.all(),
-            Some(Stage::Looking { .. } | Stage::Asking { .. }) | None => return,
+            Some(Stage::Looking { .. } | Stage::Asking { .. } | Stage::Resting { .. }) | None => return,
         };
         for request in followers {
             self.deliver(fill_id, request);
@@ -363,6 +390,7 @@ impl<C: Chunk> Engine<C> {
             let op = self.operation(Pending::Pull(fill_id));
             self.stream(fill_id).source = Source::Pulling(op);
             self.effect(Effect::Pull { op, fill: fill_id });
+            self.caring.deadlines.enter(self.now, Waiter::Fill(fill_id), Phase::Chunk);
         }
     }
 

@@ -12,7 +12,7 @@ use crate::{
     fill::{Errand, Kept, Sharing, Stored},
     head::{Head, Length, Method, RequestHead},
     id::{RequestId, TierId},
-    key::CacheKey,
+    key::{CacheKey, StoredKey},
     reason::{End, Removal, Storable},
     record::{Freshness, Record},
     rules::{self, Piece, Share, Staleness, reuse, revalidate},
@@ -44,7 +44,7 @@ pub(super) struct Lease {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Freshen {
     tier: TierId,
-    key: CacheKey,
+    at: StoredKey,
     /// As the index will have it.
     indexed: Indexed,
     length: ByteCount,
@@ -186,7 +186,7 @@ impl<C: Chunk> Engine<C> {
     /// origin again: a manifest with a second head would be one more change of the entry, which the model does not have.
     fn freshen_record(&mut self, errand: &Errand<C>, waiters: Vec<RequestId>, kept: &Kept, lease: Lease) {
         let Lease { head, freshness, staleness, storable } = lease;
-        let (tier, key) = (kept.tier, kept.record.key);
+        let (tier, at) = (kept.tier, kept.record.stored_key());
         let stored_freshness = freshness.to_stored(self.now, self.wall());
         let record = Record { head, freshness: stored_freshness, ..kept.record.clone() };
         let freshened = Kept { record, freshness, staleness, ..*kept };
@@ -195,7 +195,7 @@ impl<C: Chunk> Engine<C> {
             let record = Arc::new(freshened.record.clone());
             let pending = Freshen {
                 tier: tier.id,
-                key,
+                at,
                 indexed: self.to_index(record.name, &record.head, freshness),
                 length: record.length,
                 size: self.config.cost(record.length, &record.head),
@@ -203,7 +203,7 @@ impl<C: Chunk> Engine<C> {
             let op = self.operation(Pending::Freshen(pending));
             self.effect(Effect::Freshen { op, tier: tier.id, record });
         } else if errand.sharing == Sharing::Open && !may_stay {
-            self.forget_indexed(tier.id, key, kept.record.name, Removal::Replaced);
+            self.forget_indexed(tier.id, at, kept.record.name, Removal::Replaced);
         }
         let copying = if may_stay { Copying::IntoFaster } else { Copying::No };
         for request in waiters {
@@ -213,12 +213,12 @@ impl<C: Chunk> Engine<C> {
     }
 
     pub(super) fn on_freshened(&mut self, freshen: Freshen, freshening: Freshening) {
-        let Freshen { tier, key, indexed, length, size } = freshen;
+        let Freshen { tier, at, indexed, length, size } = freshen;
         match freshening {
-            Freshening::Done => self.index_freshened(tier, key, indexed, length, size),
+            Freshening::Done => self.index_freshened(tier, at, indexed, length, size),
             // Whoever looks it up next finds what is there.
             Freshening::Overtaken => {}
-            Freshening::Absent => self.forget_lost(tier, key, indexed.name),
+            Freshening::Absent => self.forget_lost(tier, at, indexed.name),
         }
     }
 

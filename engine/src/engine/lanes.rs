@@ -8,7 +8,7 @@ use crate::{
     event::{Event, FillVerdict, TierOperation},
     fill::Sharing,
     id::{FillId, PromotionId, TierId, WriterId},
-    key::CacheKey,
+    key::{CacheKey, StoredKey},
     lane::{Lane, Next},
     reason::LaneEnd,
     time::Instant,
@@ -28,7 +28,7 @@ pub(super) enum Owner {
 pub(super) struct OpenLane<C> {
     pub(super) lane: Lane<C>,
     pub(super) owner: Owner,
-    pub(super) key: CacheKey,
+    pub(super) at: StoredKey,
     pub(super) on_full: OnFull,
     pub(super) gate: ByteCount,
     /// When the operation that its tier has in hand counts as stalled.
@@ -39,11 +39,11 @@ impl<C> OpenLane<C> {
     pub(super) const fn new(
         lane: Lane<C>,
         owner: Owner,
-        key: CacheKey,
+        at: StoredKey,
         on_full: OnFull,
         gate: ByteCount,
     ) -> Self {
-        Self { lane, owner, key, on_full, gate, stalls_at: None }
+        Self { lane, owner, at, on_full, gate, stalls_at: None }
     }
 }
 
@@ -73,9 +73,21 @@ impl<C: Chunk> Engine<C> {
     pub(super) fn end_lane(&mut self, writer: WriterId, why: LaneEnd) {
         self.unwatch(writer);
         let open = self.lanes.get_mut(&writer).expect("the caller found the lane");
-        let (tier, key, owner) = (open.lane.tier, open.key, open.owner);
+        let (tier, key, owner) = (open.lane.tier, open.at.key, open.owner);
         if let Some(op) = open.lane.drop_it() {
-            self.pending.remove(&op);
+            match why {
+                LaneEnd::Stalled => self.give_up(op),
+                LaneEnd::OverGate
+                | LaneEnd::Full
+                | LaneEnd::TierFailed
+                | LaneEnd::TierSkipped
+                | LaneEnd::Abandoned
+                | LaneEnd::Superseded
+                | LaneEnd::Outrun
+                | LaneEnd::LeaseLost
+                | LaneEnd::TooLate
+                | LaneEnd::Crowded => self.forget(op),
+            }
         }
         self.event(Event::LaneDropped { tier, key, why });
         self.pronounce(owner, tier, key, FillVerdict::Dropped(why));
@@ -117,18 +129,18 @@ impl<C: Chunk> Engine<C> {
         let lane = self.open_lane(writer);
         let (record, from) = lane.on_committed();
         let (tier, name) = (lane.tier, lane.name);
-        let OpenLane { owner, key, .. } = self.lanes[&writer];
+        let OpenLane { owner, at, .. } = self.lanes[&writer];
         let verdict = if is_current {
             self.store_in_tier(tier, &record, from)
         } else {
             // A purge came while the tier was publishing (failure F1). The durable one's index knows of it.
-            self.event(Event::LaneDropped { tier, key, why: LaneEnd::Superseded });
+            self.event(Event::LaneDropped { tier, key: at.key, why: LaneEnd::Superseded });
             if !self.is_durable(tier) {
-                self.delete_for_purges(writer, tier, key, name);
+                self.delete_for_purges(writer, tier, at, name);
             }
             FillVerdict::Dropped(LaneEnd::Superseded)
         };
-        self.pronounce(owner, tier, key, verdict);
+        self.pronounce(owner, tier, at.key, verdict);
         self.on_lane_moved(owner);
     }
 
@@ -142,20 +154,19 @@ impl<C: Chunk> Engine<C> {
 
     pub(super) fn on_lane_failed(&mut self, writer: WriterId) {
         let open = &self.lanes[&writer];
-        let (tier, key, name, owner) = (open.lane.tier, open.key, open.lane.name, open.owner);
+        let (tier, at, name, owner) = (open.lane.tier, open.at, open.lane.name, open.owner);
         let was_committing = open.lane.is_committing();
         self.event(Event::TierFailed { tier, operation: TierOperation::Write });
         self.end_lane(writer, LaneEnd::TierFailed);
         if was_committing && !self.is_durable(tier) {
             // The answer may have been lost on the way, not the record.
-            self.delete_for_purges(writer, tier, key, name);
+            self.delete_for_purges(writer, tier, at, name);
         }
         self.on_lane_moved(owner);
     }
 
     /// Drops every lane whose tier has taken too long.
-    pub(super) fn on_wake(&mut self) {
-        self.wake_durable();
+    pub(super) fn on_lanes_stalled(&mut self) {
         let mut stalled = Vec::new();
         while let Some((_, writer)) = self.stalls.first().copied().filter(|(at, _)| *at <= self.now) {
             self.drop_lane(writer, LaneEnd::Stalled);
@@ -210,11 +221,15 @@ impl<C: Chunk> Engine<C> {
 
     /// The tier is to begin the record.
     pub(super) fn open_in_tier(&mut self, writer: WriterId) {
-        let op = self.operation(Pending::Lane(writer));
+        let tier = self.open_lane(writer).tier;
+        let Some(held) = self.admit_tier(tier, TierOperation::Write) else {
+            return self.drop_lane(writer, LaneEnd::TierSkipped);
+        };
+        let op = self.operation_with(Pending::Lane(writer), Some(held));
         let lane = self.open_lane(writer);
         lane.on_asked_to_open(op);
         let (tier, name) = (lane.tier, lane.name);
-        let key = self.lanes[&writer].key;
+        let key = self.lanes[&writer].at;
         self.effect(Effect::Open { op, tier, writer, key, name });
         self.unwatch(writer);
         self.watch(writer);

@@ -7,20 +7,22 @@
 
 use super::{
     Engine, OpenRecord, Pending,
+    caring::Waiter,
     freshening::Copying,
     purging::BIRTH_ROUNDING,
     storing::{Indexed, WhenStale},
 };
 use crate::{
+    care::deadline::Phase,
     chunk::Chunk,
     config::{ByteTier, IndexKeeper},
     effect::{Effect, Outcome, StaleUse},
     event::{Event, TierOperation},
     fill::{Errand, Fill, Kept, Sharing, Stage, Stored},
     head::{Length, RequestHead},
-    id::{FillId, RecordId, RecordName, RequestId, TierId},
+    id::{FillId, OpId, RecordId, RecordName, RequestId, TierId},
     key::CacheKey,
-    reason::{MissReason, Removal},
+    reason::{Late, MissReason, Removal},
     record::Record,
     rules::{Staleness, reuse},
 };
@@ -48,10 +50,13 @@ impl<C: Chunk> Engine<C> {
         from: usize,
     ) {
         let is_purging = self.purges.values().any(|purge| purge.key == errand.target);
-        let is_variant = errand.key != errand.target;
-        let tiers = if is_purging || is_variant { self.config.tiers.len() } else { from };
+        let tiers = if is_purging { self.config.tiers.len() } else { from };
         for place in tiers..self.config.tiers.len() {
             let tier = self.config.tiers[place];
+            // An entry of L3 is of one key, and a purge of its target would not reach a variant's: none is kept there.
+            if self.is_durable(tier.id) && errand.at().is_variant() {
+                continue;
+            }
             let name = match self.promise(tier, errand.key) {
                 Promise::AskIt => None,
                 Promise::Indexed(name) => Some(name),
@@ -62,15 +67,25 @@ impl<C: Chunk> Engine<C> {
                 Promise::Absent => continue,
             };
             let record = RecordId(self.ids.mint());
-            match tier.index {
+            let (op, phase) = match tier.index {
                 IndexKeeper::Engine { .. } | IndexKeeper::Tier => {
-                    let op = self.operation(Pending::Lookup(fill_id));
-                    self.effect(Effect::Lookup { op, tier: tier.id, record, key: errand.key, name });
+                    let Some(held) = self.admit_tier(tier.id, TierOperation::Lookup) else {
+                        errand.reason = MissReason::TierFailed;
+                        continue;
+                    };
+                    let op = self.operation_with(Pending::Lookup(fill_id), Some(held));
+                    self.effect(Effect::Lookup { op, tier: tier.id, record, key: errand.at(), name });
+                    (Some(op), Phase::Lookup)
                 }
-                IndexKeeper::Durable { .. } => self.look_in_durable(fill_id, errand.key),
-            }
+                IndexKeeper::Durable { .. } => {
+                    self.look_in_durable(fill_id, errand.key);
+                    (None, Phase::Paused)
+                }
+            };
             self.fills
-                .insert(fill_id, Fill { errand, stage: Stage::Looking { waiters, tier, name, record } });
+                .insert(fill_id, Fill { errand, stage: Stage::Looking { waiters, op, tier, name, record } });
+            self.answer_by(fill_id);
+            self.caring.deadlines.enter(self.now, Waiter::Fill(fill_id), phase);
             return;
         }
         self.end_walk(fill_id, errand, waiters);
@@ -91,22 +106,22 @@ impl<C: Chunk> Engine<C> {
     pub(super) fn on_found(&mut self, fill_id: FillId, record: Record) {
         let (errand, Looked { waiters, tier, record: record_id, .. }) = self.take_lookup(fill_id);
         let freshness = record.freshness.to_live(self.now, self.wall());
-        let agrees = record.key == errand.key
+        let agrees = record.stored_key() == errand.at()
             && match record.head.length() {
                 Length::Known(length) => length == record.length,
                 Length::Unknown => true,
             };
         if !agrees {
             self.release(tier.id, record_id);
-            self.forget_indexed(tier.id, errand.key, record.name, Removal::Lost);
+            self.forget_indexed(tier.id, errand.at(), record.name, Removal::Lost);
             return self.look_further(fill_id, errand, waiters, tier.id);
         }
-        if self.floors.covers(errand.key, freshness.born(self.now, self.wall())) {
+        if self.floors.covers(errand.target, freshness.born(self.now, self.wall())) {
             self.release(tier.id, record_id);
             return self.look_further(fill_id, errand, waiters, tier.id);
         }
         let (tier_id, staleness) = (tier.id, Staleness::of(&self.config.policy, &record.head));
-        let open = OpenRecord { tier: tier.id, key: record.key, name: record.name, holders: 1 };
+        let open = OpenRecord { tier: tier.id, at: record.stored_key(), name: record.name, holders: 1 };
         self.records.insert(record_id, open);
         let kept = Arc::new(Kept { tier, id: record_id, record, freshness, staleness });
         let (served, others): (Vec<_>, Vec<_>) =
@@ -120,6 +135,7 @@ impl<C: Chunk> Engine<C> {
         }
         if kept.staleness.is_usable(&kept.freshness, self.now) && others.is_empty() {
             self.end_flight(errand.key, fill_id);
+            self.caring.deadlines.end(Waiter::Fill(fill_id));
             self.let_go(errand.stored);
             return self.close_reader(kept.id);
         }
@@ -177,7 +193,9 @@ impl<C: Chunk> Engine<C> {
     /// The record that a fill keeps while it asks the origin, if a request may be answered from it meanwhile.
     pub(super) fn usable_meanwhile(&self, fill_id: FillId, ask: &RequestHead) -> Option<Arc<Kept>> {
         let fill = &self.fills[&fill_id];
-        let (Stage::Asking { .. }, Some(Stored::Record(kept))) = (&fill.stage, &fill.errand.stored) else {
+        let (Stage::Asking { .. } | Stage::Resting { .. }, Some(Stored::Record(kept))) =
+            (&fill.stage, &fill.errand.stored)
+        else {
             return None;
         };
         let found = reuse::usable(&self.config.policy, &ask.fields, &kept.stored(self.now));
@@ -187,7 +205,7 @@ impl<C: Chunk> Engine<C> {
     pub(super) fn on_absent(&mut self, fill_id: FillId) {
         let (errand, looked) = self.take_lookup(fill_id);
         if let Some(name) = looked.name {
-            self.forget_indexed(looked.tier.id, errand.key, name, Removal::Lost);
+            self.forget_indexed(looked.tier.id, errand.at(), name, Removal::Lost);
         }
         self.look_further(fill_id, errand, looked.waiters, looked.tier.id);
     }
@@ -199,6 +217,24 @@ impl<C: Chunk> Engine<C> {
         self.look_further(fill_id, errand, looked.waiters, looked.tier.id);
     }
 
+    /// A tier did not answer in time, and the walk goes on without it. The record that it may still open is released: the
+    /// driver passes that on once the lookup is over.
+    pub(super) fn on_lookup_late(&mut self, fill_id: FillId) {
+        let (errand, waiters, tier) = self.give_up_lookup(fill_id);
+        self.event(Event::DeadlineMissed { key: errand.target, what: Late::Lookup(tier) });
+        let errand = Errand { reason: MissReason::TierFailed, ..errand };
+        self.look_further(fill_id, errand, waiters, tier);
+    }
+
+    /// Stops waiting for a tier's answer to a lookup.
+    pub(super) fn give_up_lookup(&mut self, fill_id: FillId) -> (Errand<C>, Vec<RequestId>, TierId) {
+        let (errand, Looked { waiters, op, tier, record, .. }) = self.take_lookup(fill_id);
+        // L3's lookup is several operations, and none of them has a deadline yet.
+        self.give_up(op.expect("a lookup that has a deadline is one operation"));
+        self.effect(Effect::Release { tier: tier.id, record });
+        (errand, waiters, tier.id)
+    }
+
     fn look_further(&mut self, fill_id: FillId, errand: Errand<C>, waiters: Vec<RequestId>, after: TierId) {
         let asked = self.config.tiers.iter().position(|tier| tier.id == after);
         self.look(fill_id, errand, waiters, asked.map_or(0, |asked| asked + 1));
@@ -207,10 +243,10 @@ impl<C: Chunk> Engine<C> {
     fn take_lookup(&mut self, fill_id: FillId) -> (Errand<C>, Looked) {
         let fill = self.fills.remove(&fill_id).expect("a lookup's fill waits for its answer");
         match fill.stage {
-            Stage::Looking { waiters, tier, name, record } => {
-                (fill.errand, Looked { waiters, tier, name, record })
+            Stage::Looking { waiters, op, tier, name, record } => {
+                (fill.errand, Looked { waiters, op, tier, name, record })
             }
-            Stage::Asking { .. } | Stage::Streaming(_) => {
+            Stage::Asking { .. } | Stage::Resting { .. } | Stage::Streaming(_) => {
                 unreachable!("a lookup was answered after the walk")
             }
         }
@@ -220,6 +256,7 @@ impl<C: Chunk> Engine<C> {
 /// A lookup that was answered.
 struct Looked {
     waiters: Vec<RequestId>,
+    op: Option<OpId>,
     tier: ByteTier,
     name: Option<RecordName>,
     record: RecordId,

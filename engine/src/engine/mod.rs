@@ -1,13 +1,14 @@
 //! The engine: its face, its tables, and the dispatcher.
 //!
 //! Each machine has a module: `arriving` (requests, demands, leaving), `looking` (the walk through the tiers),
-//! `asking` (who leads, who asks the origin), `fetching` (origin to readers), `lanes` (origin to tiers), `reading` (tier
-//! to readers), `resident` and `freshening` (what is stale), `storing` (what is resident), `purging`. This file only says
-//! which input goes where.
+//! `asking` (who leads, who asks the origin), `trying` (how often), `caring` (breakers and timers), `fetching` (origin to
+//! readers), `lanes` (origin to tiers), `reading` and `racing` (tier to readers), `resident` and `freshening` (what is
+//! stale), `storing` (what is resident), `purging`. This file only says which input goes where.
 
 mod arriving;
 mod asking;
 mod auditing;
+mod caring;
 mod copying;
 mod durable;
 mod fetching;
@@ -16,16 +17,19 @@ mod lanes;
 mod looking;
 mod promoting;
 mod purging;
+mod racing;
 mod reading;
 mod resident;
 mod serving;
 mod storing;
+mod trying;
 mod uncacheable;
 mod variants;
 
 pub use auditing::Audit;
 
 use crate::{
+    care::hedge::Race,
     chunk::Chunk,
     config::{Config, IndexKeeper},
     effect::Effect,
@@ -47,6 +51,7 @@ use alloc::{
     sync::Arc,
     vec::Vec,
 };
+use caring::{Caring, Held};
 use durable::{Durable, Work};
 use freshening::Freshen;
 use lanes::OpenLane;
@@ -62,6 +67,14 @@ use variants::Variants;
 pub enum WakeReason {
     /// A lane may have stalled.
     LaneStall,
+    /// A fill asks the origin again.
+    Retry,
+    /// A wait on the outside is too long.
+    Deadline,
+    /// A breaker resolves.
+    Breaker,
+    /// A read of a record is late, and may be asked for twice.
+    LateRead,
     /// The lease of an upload into the durable tier is to be renewed.
     LeaseRenewal,
     /// It is time for a round of the durable tier's collector.
@@ -111,7 +124,9 @@ pub struct Engine<C: Chunk> {
     purges: BTreeMap<PurgeId, Purge>,
     floors: Floors,
 
-    pending: BTreeMap<OpId, Pending>,
+    caring: Caring,
+
+    pending: BTreeMap<OpId, Open>,
     effects: VecDeque<Effect<C>>,
     events: VecDeque<Event>,
 }
@@ -150,7 +165,7 @@ enum Progress {
         /// What is still to be sent, in order.
         pieces: VecDeque<Piece>,
         demand: Demand,
-        read: Option<OpId>,
+        read: Option<Race>,
         promotion: Option<PromotionId>,
     },
 }
@@ -162,6 +177,14 @@ enum Demand {
     None,
     /// It waits for one.
     Open,
+}
+
+/// An operation without an answer.
+#[derive(Debug)]
+struct Open {
+    pending: Pending,
+    /// What it was allowed by.
+    held: Option<Held>,
 }
 
 /// Who waits for an answer.
@@ -193,6 +216,7 @@ impl<C: Chunk> Engine<C> {
         }
         let durable = Durable::of(&config, now);
         Self {
+            caring: Caring::new(&config, seed, now),
             config,
             now,
             calendar: (now, WallTime::default()),
@@ -241,7 +265,11 @@ impl<C: Chunk> Engine<C> {
             Input::Purge { purge, key } => self.on_purge(purge, key),
             Input::Recovered { tier, records } => self.on_recovered(tier, records),
             Input::WallClock { wall } => self.calendar = (self.now, wall),
-            Input::Wake => self.on_wake(),
+            Input::Wake => {
+                self.wake_durable();
+                self.on_lanes_stalled();
+                self.on_care_due();
+            }
             Input::Head { op, .. }
             | Input::FetchFailed { op, .. }
             | Input::Pulled { op, .. }
@@ -260,7 +288,10 @@ impl<C: Chunk> Engine<C> {
             | Input::Deleted { op, .. }
             | Input::DeleteFailed { op }
             | Input::DurableTold { op, .. } => match self.pending.remove(&op) {
-                Some(pending) => self.on_answer(pending, input),
+                Some(Open { pending, held }) => {
+                    self.judge_answer(held, &input);
+                    self.on_answer(pending, input);
+                }
                 None => self.events.push_back(Event::LateAnswer { op }),
             },
         }
@@ -277,8 +308,8 @@ impl<C: Chunk> Engine<C> {
             (Pending::Lookup(fill), Input::Found { record, .. }) => self.on_found(fill, record),
             (Pending::Lookup(fill), Input::Absent { .. }) => self.on_absent(fill),
             (Pending::Lookup(fill), Input::LookupFailed { .. }) => self.on_lookup_failed(fill),
-            (Pending::Read(request), Input::BodyRead { chunk, .. }) => self.on_body_read(request, chunk),
-            (Pending::Read(request), Input::ReadFailed { .. }) => self.on_read_failed(request),
+            (Pending::Read(request), Input::BodyRead { op, chunk }) => self.on_body_read(request, op, chunk),
+            (Pending::Read(request), Input::ReadFailed { op }) => self.on_read_failed(request, op),
             (Pending::Lane(writer), Input::Opened { .. }) => self.on_lane_opened(writer),
             (Pending::Lane(writer), Input::Written { .. }) => self.on_lane_written(writer),
             (Pending::Lane(writer), Input::Committed { .. }) => self.on_lane_committed(writer),
@@ -310,7 +341,7 @@ impl<C: Chunk> Engine<C> {
     pub fn poll_wake(&self) -> Option<(Instant, WakeReason)> {
         let stall = self.stalls.first().map(|(at, _)| (*at, WakeReason::LaneStall));
         let durable = self.durable.as_ref().and_then(Durable::wake);
-        [stall, durable].into_iter().flatten().min_by_key(|(at, _)| *at)
+        [stall, durable, self.caring.poll_wake()].into_iter().flatten().min_by_key(|(at, _)| *at)
     }
 
     /// The fast door: a fresh L0 hit. It queues nothing, allocates nothing and copies nothing; it counts as a use.
@@ -338,9 +369,7 @@ impl<C: Chunk> Engine<C> {
 
     /// A new operation, and who waits for its answer.
     fn operation(&mut self, pending: Pending) -> OpId {
-        let op = OpId(self.ids.mint());
-        self.pending.insert(op, pending);
-        op
+        self.operation_with(pending, None)
     }
 
     fn wall(&self) -> WallTime {

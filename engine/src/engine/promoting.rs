@@ -11,7 +11,7 @@ use crate::{
     fill::Copies,
     head::{Head, Length},
     id::{PromotionId, TierId, WriterId},
-    key::CacheKey,
+    key::StoredKey,
     reason::LaneEnd,
     record::{Freshness, Record},
     units::ByteCount,
@@ -21,7 +21,7 @@ use alloc::{sync::Arc, vec::Vec};
 /// Copies being made of one record.
 #[derive(Debug)]
 pub(super) struct Promoting<C> {
-    pub(super) key: CacheKey,
+    pub(super) at: StoredKey,
     from: TierId,
     head: Arc<Head>,
     length: ByteCount,
@@ -40,7 +40,7 @@ impl<C: Chunk> Engine<C> {
         record: &Record,
         freshness: Freshness,
     ) -> Option<PromotionId> {
-        let key = record.key;
+        let (at, key) = (record.stored_key(), record.key);
         if self.promoted.contains_key(&key) {
             return None;
         }
@@ -61,21 +61,14 @@ impl<C: Chunk> Engine<C> {
             return None;
         }
         let promotion = PromotionId(self.ids.mint());
-        let copied = Copied { key, head: &record.head, length: Length::Known(record.length) };
+        let copied = Copied { at, head: &record.head, length: Length::Known(record.length) };
         let copies = self.open_copies(Owner::Promotion(promotion), copied, l0, &tiers, None);
         if copies.is_empty() {
             return None;
         }
         let head = Arc::clone(&record.head);
-        let promoting = Promoting {
-            key,
-            from: tier.id,
-            head,
-            length: record.length,
-            freshness,
-            copies,
-            is_closed: false,
-        };
+        let promoting =
+            Promoting { at, from: tier.id, head, length: record.length, freshness, copies, is_closed: false };
         self.promotions.insert(promotion, promoting);
         self.promoted.insert(key, promotion);
         Some(promotion)
@@ -84,27 +77,27 @@ impl<C: Chunk> Engine<C> {
     /// A chunk was read; with it, `read` bytes.
     pub(super) fn feed_promotion(&mut self, promotion: PromotionId, read: ByteCount, chunk: &C) {
         let promoting = self.promotions.get_mut(&promotion).expect("a promotion lasts while it is read for");
-        let (key, mut copies) = (promoting.key, core::mem::take(&mut promoting.copies));
-        self.feed_copies(key, &mut copies, read, chunk);
+        let (at, mut copies) = (promoting.at, core::mem::take(&mut promoting.copies));
+        self.feed_copies(at, &mut copies, read, chunk);
         self.promotion(promotion).copies = copies;
     }
 
     /// The reader has read it all, and its response has ended (C2).
     pub(super) fn end_promotion(&mut self, promotion: PromotionId) {
         let promoting = self.promotion(promotion);
-        let Promoting { key, from, length, freshness, .. } = *promoting;
+        let Promoting { at, from, length, freshness, .. } = *promoting;
         let (head, mut copies) = (Arc::clone(&promoting.head), core::mem::take(&mut promoting.copies));
-        let copied = Copied { key, head: &head, length: Length::Known(length) };
+        let copied = Copied { at, head: &head, length: Length::Known(length) };
         self.end_copies(copied, &mut copies, freshness, Some(from));
         self.promotion(promotion).copies = copies;
-        self.promoted.remove(&key);
+        self.promoted.remove(&at.key);
         self.settle_promotion(promotion);
     }
 
     /// The reader left, or could not read on.
     pub(super) fn abandon_promotion(&mut self, promotion: PromotionId) {
         self.drop_promotion(promotion, LaneEnd::Abandoned);
-        self.promoted.remove(&self.promotions[&promotion].key);
+        self.promoted.remove(&self.promotions[&promotion].at.key);
         self.settle_promotion(promotion);
     }
 
@@ -112,8 +105,8 @@ impl<C: Chunk> Engine<C> {
     pub(super) fn drop_promotion(&mut self, promotion: PromotionId, why: LaneEnd) -> Vec<WriterId> {
         let promoting = self.promotion(promotion);
         promoting.is_closed = true;
-        let (key, mut copies) = (promoting.key, core::mem::take(&mut promoting.copies));
-        let committing = self.abandon_copies(key, &mut copies, why);
+        let (at, mut copies) = (promoting.at, core::mem::take(&mut promoting.copies));
+        let committing = self.abandon_copies(at, &mut copies, why);
         self.promotion(promotion).copies = copies;
         committing
     }
@@ -121,7 +114,7 @@ impl<C: Chunk> Engine<C> {
     /// Ends a promotion whose copies are all made or given up, and whose reader is done.
     pub(super) fn settle_promotion(&mut self, promotion: PromotionId) {
         let promoting = &self.promotions[&promotion];
-        let is_read = self.promoted.get(&promoting.key) == Some(&promotion);
+        let is_read = self.promoted.get(&promoting.at.key) == Some(&promotion);
         if is_read || self.is_copying(&promoting.copies) {
             return;
         }

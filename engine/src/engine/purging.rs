@@ -13,7 +13,7 @@ use crate::{
     event::{Event, TierOperation},
     fill::{Sharing, Stage},
     id::{OpId, PurgeId, RecordName, TierId, WriterId},
-    key::CacheKey,
+    key::{CacheKey, StoredKey},
     plant::Fault,
     reason::{LaneEnd, Removal},
     time::WallTime,
@@ -93,25 +93,23 @@ impl<C: Chunk> Engine<C> {
             purge.commits.extend(self.close_promotions(key));
         }
         self.uncacheable.forget(key);
+        let stored = self.variants.of(key);
+        let sum = |sizes: Vec<ByteCount>| sizes.into_iter().reduce(|sum, size| sum.plus(size.0));
         if self.memory.is_some() {
-            let removed: Vec<_> = self
-                .variants
-                .forget(key)
-                .into_iter()
-                .filter_map(|variant| self.remove_from_memory(variant, Removal::Purged))
-                .collect();
-            let outcome = match removed.into_iter().reduce(|sum, size| sum.plus(size.0)) {
-                Some(size) => PurgeOutcome::Removed(size),
-                None => PurgeOutcome::Absent,
-            };
+            let of_key = stored.iter();
+            let removed = of_key.filter_map(|key| self.remove_from_memory(*key, Removal::Purged)).collect();
+            let outcome = sum(removed).map_or(PurgeOutcome::Absent, PurgeOutcome::Removed);
             purge.report.insert(TierId::L0, outcome);
         }
         for tier in self.config.tiers.clone() {
-            let size = self.remove_indexed(tier.id, key, Removal::Purged);
+            let of_key = stored.iter();
+            let size =
+                sum(of_key.filter_map(|key| self.remove_indexed(tier.id, *key, Removal::Purged)).collect());
             // Not by name, even where the index knows one: the tier may still hold a record that it failed to delete
             // before, and would bring it back after a restart (failure F2).
-            purge.deletes.insert(self.delete(tier.id, key, None, size));
+            purge.deletes.insert(self.delete(tier.id, StoredKey::plain(key), None, size));
         }
+        self.variants.forget(key);
         self.purges.insert(purge_id, purge);
         self.end_purges();
     }
@@ -127,22 +125,26 @@ impl<C: Chunk> Engine<C> {
             if fill.errand.sharing == Sharing::Open {
                 fill.errand.sharing = Sharing::Closed;
             }
-            let variant = fill.errand.key;
+            let at = fill.errand.at();
             if let Stage::Streaming(stream) = &mut fill.stage {
                 let mut copies = core::mem::take(&mut stream.copies);
-                committing.extend(self.abandon_copies(variant, &mut copies, LaneEnd::Superseded));
+                committing.extend(self.abandon_copies(at, &mut copies, LaneEnd::Superseded));
                 self.stream(fill_id).copies = copies;
                 self.pump(fill_id);
             }
-            self.end_flight(variant, fill_id);
+            self.end_flight(at.key, fill_id);
         }
         committing
     }
 
     /// Stops every promotion of the key, read or only being published.
     fn close_promotions(&mut self, key: CacheKey) -> BTreeSet<WriterId> {
-        let of_key: Vec<_> =
-            self.promotions.iter().filter(|(_, promoting)| promoting.key == key).map(|(id, _)| *id).collect();
+        let of_key: Vec<_> = self
+            .promotions
+            .iter()
+            .filter(|(_, promoting)| promoting.at.target == key)
+            .map(|(id, _)| *id)
+            .collect();
         let mut committing = BTreeSet::new();
         for promotion in of_key {
             committing.extend(self.drop_promotion(promotion, LaneEnd::Superseded));
@@ -156,10 +158,10 @@ impl<C: Chunk> Engine<C> {
         &mut self,
         writer: WriterId,
         tier: TierId,
-        key: CacheKey,
+        at: StoredKey,
         name: RecordName,
     ) {
-        let op = self.delete(tier, key, Some(name), None);
+        let op = self.delete(tier, at, Some(name), None);
         for purge in self.purges.values_mut() {
             if purge.commits.remove(&writer) {
                 purge.deletes.insert(op);

@@ -1,13 +1,14 @@
 //! From a tier to those who read: stored records, and what has left a fill's window.
 
-use super::{Demand, Engine, Pending, Progress};
+use super::{Demand, Engine, Progress, caring::Waiter, racing::ReadStep};
 use crate::{
+    care::hedge::Answer,
     chunk::Chunk,
     effect::{Effect, ReadSource},
     event::{Event, TierOperation},
     fill::Stage,
-    id::{FillId, RecordId, RecordName, RequestId, TierId},
-    key::CacheKey,
+    id::{FillId, OpId, RecordId, RecordName, RequestId, TierId},
+    key::StoredKey,
     reason::{AbortReason, End, Removal},
     rules::Piece,
     units::ByteCount,
@@ -17,7 +18,7 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OpenRecord {
     pub(super) tier: TierId,
-    pub(super) key: CacheKey,
+    pub(super) at: StoredKey,
     pub(super) name: RecordName,
     /// How many hold it: requests that read it, and a fill that keeps it while the origin is asked.
     pub(super) holders: usize,
@@ -46,11 +47,12 @@ impl<C: Chunk> Engine<C> {
             }
             None => unreachable!("{request:?} has read all of it, and is finished"),
         };
-        let op = self.operation(Pending::Read(request));
         let tier = self.records[&source].tier;
+        let op = self.begin_read(request, tier);
+        let race = self.begin_race(request, tier, op);
         let reader = self.requests.get_mut(&request).expect("it was found above");
         if let Progress::Reading { read, .. } = &mut reader.progress {
-            *read = Some(op);
+            *read = Some(race);
         }
         self.effect(Effect::Read { op, tier, source: ReadSource::Record(source), offset, length_max });
     }
@@ -73,7 +75,7 @@ impl<C: Chunk> Engine<C> {
             return self.finish(request, End::Aborted(AbortReason::TierRead(tier)));
         };
         let length_max = self.config.read_size.min(readable.min(base) - position);
-        let op = self.operation(Pending::Read(request));
+        let op = self.begin_read(request, tier);
         let follower = self.requests.get_mut(&request).expect("followers are requests that have not ended");
         let Progress::Following { rereading, .. } = &mut follower.progress else {
             unreachable!("{request:?} follows {fill_id:?} but is {:?}", follower.progress);
@@ -88,8 +90,10 @@ impl<C: Chunk> Engine<C> {
         });
     }
 
-    pub(super) fn on_body_read(&mut self, request: RequestId, chunk: C) {
+    pub(super) fn on_body_read(&mut self, request: RequestId, op: OpId, chunk: C) {
         assert!(chunk.size() > 0, "the answer rule: an empty read for {request:?}");
+        let step = self.on_read_answered(request, op, Answer::Given);
+        assert!(step == ReadStep::Over, "an answer decides a read, but {request:?}'s goes on");
         let reader = self.requests.get_mut(&request).expect("a read is forgotten with its request");
         match &mut reader.progress {
             Progress::Waiting(_) => unreachable!("{request:?} reads before it was served"),
@@ -102,8 +106,7 @@ impl<C: Chunk> Engine<C> {
                 self.stream(fill).followers.move_to(request, position);
                 self.pump(fill);
             }
-            Progress::Reading { record, pieces, demand, read, promotion, .. } => {
-                *read = None;
+            Progress::Reading { record, pieces, demand, promotion, .. } => {
                 *demand = Demand::None;
                 let position = reader.sent + chunk.size();
                 let Some(Piece::Bytes { first, count }) = pieces.front_mut() else {
@@ -134,7 +137,10 @@ impl<C: Chunk> Engine<C> {
         }
     }
 
-    pub(super) fn on_read_failed(&mut self, request: RequestId) {
+    pub(super) fn on_read_failed(&mut self, request: RequestId, op: OpId) {
+        if let ReadStep::GoesOn(tier) = self.on_read_answered(request, op, Answer::Failed) {
+            return self.event(Event::TierFailed { tier, operation: TierOperation::Read });
+        }
         let reader = self.requests.get_mut(&request).expect("a read is forgotten with its request");
         match &mut reader.progress {
             Progress::Waiting(_) => unreachable!("{request:?} reads before it was served"),
@@ -147,11 +153,10 @@ impl<C: Chunk> Engine<C> {
                 self.event(Event::TierFailed { tier, operation: TierOperation::Read });
                 self.pump(fill);
             }
-            Progress::Reading { record, read, .. } => {
-                *read = None;
-                let OpenRecord { tier, key, name, .. } = self.records[record];
+            Progress::Reading { record, .. } => {
+                let OpenRecord { tier, at, name, .. } = self.records[record];
                 self.event(Event::TierFailed { tier, operation: TierOperation::Read });
-                self.forget_indexed(tier, key, name, Removal::Lost);
+                self.forget_indexed(tier, at, name, Removal::Lost);
                 self.finish_reading(request, End::Aborted(AbortReason::TierRead(tier)));
             }
         }
@@ -193,7 +198,8 @@ impl<C: Chunk> Engine<C> {
         match &mut follower.progress {
             Progress::Following { rereading, .. } => {
                 if let Some((op, _)) = rereading.take() {
-                    self.pending.remove(&op);
+                    self.forget(op);
+                    self.caring.deadlines.end(Waiter::Reader(request));
                 }
             }
             Progress::Waiting(_) | Progress::Reading { .. } => {}

@@ -133,7 +133,7 @@ impl<C: Chunk> Engine<C> {
         let may_stay = storable == Storable::Yes && errand.sharing == Sharing::Open;
         if may_stay {
             self.event(Event::Freshened { tier, key });
-            self.store_in_memory(key, Resident::clone(&freshened), Some(tier));
+            self.store_in_memory(errand.at(), Resident::clone(&freshened), Some(tier));
         } else if errand.sharing == Sharing::Open {
             self.remove_from_memory(key, Removal::Replaced);
         }

@@ -7,11 +7,11 @@ use crate::{
     event::{Event, FillVerdict},
     head::Head,
     id::{OpId, RecordName, TierId},
-    key::CacheKey,
+    key::{CacheKey, StoredKey},
     memory::Resident,
     reason::{LaneEnd, Rejection, Removal},
     record::{Freshness, Record},
-    rules::Staleness,
+    rules::{Staleness, vary::Vary},
     space::{Left, Space},
     units::ByteCount,
 };
@@ -36,8 +36,8 @@ pub(super) enum WhenStale {
 
 impl<C: Chunk> Engine<C> {
     /// Makes a response visible in L0, in place of any older one.
-    pub(super) fn store_in_memory(&mut self, key: CacheKey, resident: Resident<C>, from: Option<TierId>) {
-        let tier = TierId::L0;
+    pub(super) fn store_in_memory(&mut self, at: StoredKey, resident: Resident<C>, from: Option<TierId>) {
+        let (key, tier) = (at.key, TierId::L0);
         let length = resident.length;
         let size = self.config.cost(length, &resident.head);
         let Some(memory) = &mut self.memory else { return };
@@ -55,6 +55,7 @@ impl<C: Chunk> Engine<C> {
         memory.insert(key, size, Arc::new(resident));
         self.tell_left(tier, replaced.iter(), Removal::Replaced);
         self.tell_left(tier, evicted.iter(), Removal::Capacity);
+        self.variants.on_stored(at, tier);
         self.event(Event::Stored { tier, key, length, size, from });
         self.tell_resident(tier);
     }
@@ -66,7 +67,7 @@ impl<C: Chunk> Engine<C> {
         record: &Record,
         from: Option<TierId>,
     ) -> FillVerdict {
-        let (key, length) = (record.key, record.length);
+        let (at, key, length) = (record.stored_key(), record.key, record.length);
         let size = self.config.cost(length, &record.head);
         let now = self.now;
         let freshness = record.freshness.to_live(now, self.wall());
@@ -79,22 +80,26 @@ impl<C: Chunk> Engine<C> {
             index.find(key).is_some_and(|slot| index.value(slot).freshness.age(now) < freshness.age(now));
         if is_overtaken {
             self.event(Event::LaneDropped { tier, key, why: LaneEnd::Superseded });
-            self.delete(tier, key, Some(record.name), None);
+            self.delete(tier, at, Some(record.name), None);
             return FillVerdict::Dropped(LaneEnd::Superseded);
         }
         if !index.fits(size) {
             self.event(Event::Rejected { tier, key, why: Rejection::OverCapacity });
-            self.delete(tier, key, Some(record.name), None);
+            self.delete(tier, at, Some(record.name), None);
             return FillVerdict::Rejected(Rejection::OverCapacity);
         }
         let (replaced, evicted) = make_room(index, key, size);
         index.insert(key, size, indexed);
+        let gone: Vec<_> = (replaced.iter().chain(&evicted))
+            .map(|left| (self.variants.at(left.key), left.value.name))
+            .collect();
         self.tell_left(tier, replaced.iter(), Removal::Replaced);
         self.tell_left(tier, evicted.iter(), Removal::Capacity);
+        self.variants.on_stored(at, tier);
         self.event(Event::Stored { tier, key, length, size, from });
         self.tell_resident(tier);
-        for left in replaced.into_iter().chain(evicted) {
-            self.delete(tier, left.key, Some(left.value.name), None);
+        for (at, name) in gone {
+            self.delete(tier, at, Some(name), None);
         }
         FillVerdict::Stored
     }
@@ -110,11 +115,12 @@ impl<C: Chunk> Engine<C> {
     pub(super) fn index_freshened(
         &mut self,
         tier: TierId,
-        key: CacheKey,
+        at: StoredKey,
         indexed: Indexed,
         length: ByteCount,
         size: ByteCount,
     ) {
+        let key = at.key;
         let Some(index) = self.index(tier) else {
             self.event(Event::Freshened { tier, key });
             return self.event(Event::Stored { tier, key, length, size, from: Some(tier) });
@@ -124,17 +130,19 @@ impl<C: Chunk> Engine<C> {
             return;
         }
         if !index.fits(size) {
-            return self.forget_indexed(tier, key, indexed.name, Removal::Capacity);
+            return self.forget_indexed(tier, at, indexed.name, Removal::Capacity);
         }
         let (replaced, evicted) = make_room(index, key, size);
         index.insert(key, size, indexed);
         self.event(Event::Freshened { tier, key });
+        let gone: Vec<_> = evicted.iter().map(|left| (self.variants.at(left.key), left.value.name)).collect();
         self.tell_left(tier, replaced.iter(), Removal::Replaced);
         self.tell_left(tier, evicted.iter(), Removal::Capacity);
+        self.variants.on_stored(at, tier);
         self.event(Event::Stored { tier, key, length, size, from: Some(tier) });
         self.tell_resident(tier);
-        for left in evicted {
-            self.delete(tier, left.key, Some(left.value.name), None);
+        for (at, name) in gone {
+            self.delete(tier, at, Some(name), None);
         }
     }
 
@@ -142,6 +150,12 @@ impl<C: Chunk> Engine<C> {
         assert!(self.requests.is_empty(), "the answer rule: {tier:?} was recovered after the first request");
         let objects = records.len() as u64;
         for record in records {
+            // Oldest first: what the newest depends on is what counts.
+            if let Vary::Fields(names) = Vary::of(&record.head)
+                && record.stored_key().is_variant()
+            {
+                self.variants.learn_names(record.target, &names);
+            }
             self.store_in_tier(tier, &record, None);
         }
         self.event(Event::Recovered { tier, objects });
@@ -149,7 +163,8 @@ impl<C: Chunk> Engine<C> {
 
     /// Takes a record out of our index and off the tier, if it is still the one of that name. Without an index of ours
     /// only the tier can tell, so it is asked to remove the name.
-    pub(super) fn forget_indexed(&mut self, tier: TierId, key: CacheKey, name: RecordName, why: Removal) {
+    pub(super) fn forget_indexed(&mut self, tier: TierId, at: StoredKey, name: RecordName, why: Removal) {
+        let key = at.key;
         if let Some(index) = self.index(tier) {
             let is_it = index.find(key).is_some_and(|slot| index.value(slot).name == name);
             if !is_it {
@@ -160,20 +175,21 @@ impl<C: Chunk> Engine<C> {
             self.tell_resident(tier);
         }
         if !self.is_durable(tier) {
-            self.delete(tier, key, Some(name), None);
+            self.delete(tier, at, Some(name), None);
         }
     }
 
     /// Takes a record out of our index that its tier does not have.
-    pub(super) fn forget_lost(&mut self, tier: TierId, key: CacheKey, name: RecordName) {
-        if self.indexed(tier, key).is_some_and(|indexed| indexed.name == name) {
-            self.forget_indexed(tier, key, name, Removal::Lost);
+    pub(super) fn forget_lost(&mut self, tier: TierId, at: StoredKey, name: RecordName) {
+        if self.indexed(tier, at.key).is_some_and(|indexed| indexed.name == name) {
+            self.forget_indexed(tier, at, name, Removal::Lost);
         }
     }
 
     /// Takes a key out of L0.
     pub(super) fn remove_from_memory(&mut self, key: CacheKey, why: Removal) -> Option<ByteCount> {
         let left = self.memory.as_mut()?.remove(key)?;
+        self.variants.on_left(key, TierId::L0);
         self.event(Event::Removed { tier: TierId::L0, key, size: left.size, why });
         self.tell_resident(TierId::L0);
         Some(left.size)
@@ -182,6 +198,7 @@ impl<C: Chunk> Engine<C> {
     /// Takes a key out of a tier's index, if we keep it; the record itself is the caller's to delete.
     pub(super) fn remove_indexed(&mut self, tier: TierId, key: CacheKey, why: Removal) -> Option<ByteCount> {
         let left = self.index(tier)?.remove(key)?;
+        self.variants.on_left(key, tier);
         self.event(Event::Removed { tier, key, size: left.size, why });
         self.tell_resident(tier);
         Some(left.size)
@@ -208,7 +225,7 @@ impl<C: Chunk> Engine<C> {
     pub(super) fn delete(
         &mut self,
         tier: TierId,
-        key: CacheKey,
+        key: StoredKey,
         name: Option<RecordName>,
         size: Option<ByteCount>,
     ) -> OpId {
@@ -217,7 +234,7 @@ impl<C: Chunk> Engine<C> {
                 name, None,
                 "the durable tier's records are deleted by who uploads them, and by its collector"
             );
-            return self.purge_durable(key);
+            return self.purge_durable(key.target);
         }
         let op = self.operation(Pending::Delete(Deletion { tier, size }));
         self.effect(Effect::Delete { op, tier, key, name });
@@ -226,6 +243,7 @@ impl<C: Chunk> Engine<C> {
 
     fn tell_left<'l, T: 'l>(&mut self, tier: TierId, left: impl Iterator<Item = &'l Left<T>>, why: Removal) {
         for Left { key, size, .. } in left {
+            self.variants.on_left(*key, tier);
             self.event(Event::Removed { tier, key: *key, size: *size, why });
         }
     }

@@ -1,38 +1,62 @@
-//! Which targets have variants, and under which keys L0 has them (RFC 9111 section 4.1).
+//! Which targets have variants, which of them are stored here, and under which keys (RFC 9111 section 4.1).
 //!
 //! The origin's `Vary` names what a target depends on; from then on a request is answered under the key that its own
 //! fields make, which is never the target's own: what is stored there is for everybody, and the fast door needs to look
-//! nowhere else. Variants live in L0 alone: what they depend on is not known below it.
+//! nowhere else. The names are known for as long as a variant is in L0 or in an index that the engine keeps, and for a
+//! while longer. A purge of the target finds all of these by its key.
 
-use crate::{head::Fields, key::CacheKey, rules::vary::variant_key};
+use crate::{
+    head::Fields,
+    id::TierId,
+    key::{CacheKey, StoredKey},
+    rules::vary::variant_key,
+};
 use alloc::{
     boxed::Box,
     collections::{BTreeMap, BTreeSet},
     vec::Vec,
 };
 
-/// Targets with variants that are remembered; another one is not stored.
-const TARGETS_MAX: usize = 16_384;
-/// Variants of one target that a purge will find; another one is not stored. A field with more values than this is no
-/// good to vary on.
-const VARIANTS_MAX: usize = 64;
+/// Targets whose names are remembered though none of their variants is stored here. Forgetting one costs a lookup of its
+/// names, or a fetch, when it is next asked for.
+const IDLE_MAX: usize = 16_384;
+/// Variants of one target that are stored here; another one is not. A field with more values than this is no good to
+/// vary on, and would push everything else out.
+const VARIANTS_MAX: usize = 256;
 
 /// What is known of variants.
 #[derive(Debug, Default)]
-pub(super) struct Variants(BTreeMap<CacheKey, Varying>);
+pub(super) struct Variants {
+    targets: BTreeMap<CacheKey, Varying>,
+    /// Every variant that is stored here, with its target.
+    stored: BTreeMap<CacheKey, Stored>,
+    /// Targets without a stored variant, by when they became so.
+    idle: BTreeMap<u64, CacheKey>,
+    /// Counts what was put into `idle`.
+    clock: u64,
+}
 
 #[derive(Debug, Default)]
 struct Varying {
-    /// What the newest response depends on.
+    /// What the newest response depends on; empty when that is not known.
     names: Vec<Box<str>>,
-    /// Where variants were stored, also under earlier names.
+    /// Which variants are stored here, also under earlier names.
     keys: BTreeSet<CacheKey>,
+    /// Where it stands in `idle`.
+    idle: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Stored {
+    target: CacheKey,
+    /// The tiers that have it.
+    tiers: Vec<TierId>,
 }
 
 impl Variants {
     /// The key under which a request for `target` with these fields is answered.
     pub(super) fn key_for(&self, target: CacheKey, fields: &Fields) -> CacheKey {
-        self.0.get(&target).map_or(target, |varying| variant_key(target, &varying.names, fields))
+        self.targets.get(&target).map_or(target, |varying| variant_key(target, &varying.names, fields))
     }
 
     /// A response for `target` depends on these names; the request that it answers has these fields. Says under which
@@ -44,21 +68,89 @@ impl Variants {
         fields: &Fields,
     ) -> Option<CacheKey> {
         let variant = variant_key(target, names, fields);
-        if !self.0.contains_key(&target) && self.0.len() >= TARGETS_MAX {
-            return None;
-        }
-        let varying = self.0.entry(target).or_default();
-        if !varying.keys.contains(&variant) && varying.keys.len() >= VARIANTS_MAX {
-            return None;
-        }
-        varying.names = names.to_vec();
-        varying.keys.insert(variant);
-        Some(variant)
+        self.learn_names(target, names);
+        let keys = &self.targets.get(&target)?.keys;
+        (keys.contains(&variant) || keys.len() < VARIANTS_MAX).then_some(variant)
     }
 
-    /// Every key under which something of `target` may be stored; after a purge none is.
-    pub(super) fn forget(&mut self, target: CacheKey) -> Vec<CacheKey> {
-        let varying = self.0.remove(&target);
-        core::iter::once(target).chain(varying.into_iter().flat_map(|varying| varying.keys)).collect()
+    /// Responses for `target` depend on these names.
+    pub(super) fn learn_names(&mut self, target: CacheKey, names: &[Box<str>]) {
+        let varying = self.targets.entry(target).or_default();
+        if *varying.names != *names {
+            varying.names = names.to_vec();
+        }
+        if varying.keys.is_empty() {
+            self.rest(target);
+        }
+    }
+
+    /// A tier here has a response now.
+    pub(super) fn on_stored(&mut self, at: StoredKey, tier: TierId) {
+        if !at.is_variant() {
+            return;
+        }
+        let stored =
+            self.stored.entry(at.key).or_insert_with(|| Stored { target: at.target, tiers: Vec::new() });
+        if !stored.tiers.contains(&tier) {
+            stored.tiers.push(tier);
+        }
+        let varying = self.targets.entry(at.target).or_default();
+        varying.keys.insert(at.key);
+        if let Some(place) = varying.idle.take() {
+            self.idle.remove(&place);
+        }
+    }
+
+    /// A tier here has it no more.
+    pub(super) fn on_left(&mut self, key: CacheKey, tier: TierId) {
+        let Some(stored) = self.stored.get_mut(&key) else { return };
+        stored.tiers.retain(|other| *other != tier);
+        if !stored.tiers.is_empty() {
+            return;
+        }
+        let target = stored.target;
+        self.stored.remove(&key);
+        let varying = self.targets.get_mut(&target).expect("a target is known while a variant is stored");
+        varying.keys.remove(&key);
+        if varying.keys.is_empty() {
+            self.rest(target);
+        }
+    }
+
+    /// Every key under which something of `target` may be stored here.
+    pub(super) fn of(&self, target: CacheKey) -> Vec<CacheKey> {
+        let variants = self.targets.get(&target).into_iter().flat_map(|varying| varying.keys.iter().copied());
+        core::iter::once(target).chain(variants).collect()
+    }
+
+    /// Whose the response is that is stored under this key.
+    pub(super) fn at(&self, key: CacheKey) -> StoredKey {
+        let target = self.stored.get(&key).map_or(key, |stored| stored.target);
+        StoredKey { target, key }
+    }
+
+    /// Nothing is known of `target` any more: it was purged, and nothing of it is stored here.
+    pub(super) fn forget(&mut self, target: CacheKey) {
+        let Some(varying) = self.targets.remove(&target) else { return };
+        assert!(varying.keys.is_empty(), "{target} is forgotten while variants of it are stored");
+        if let Some(place) = varying.idle {
+            self.idle.remove(&place);
+        }
+    }
+
+    /// No variant of `target` is stored here: it is remembered until enough others are.
+    fn rest(&mut self, target: CacheKey) {
+        let varying = self.targets.get_mut(&target).expect("the caller found the target");
+        if let Some(place) = varying.idle.take() {
+            self.idle.remove(&place);
+        }
+        self.clock += 1;
+        varying.idle = Some(self.clock);
+        self.idle.insert(self.clock, target);
+        if self.idle.len() > IDLE_MAX
+            && let Some((_, oldest)) = self.idle.pop_first()
+        {
+            self.targets.remove(&oldest);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! A fill: the journey of one response from a miss to its readers and its tiers.
 //!
 //! This module holds the state and what can be computed from it alone; what happens at each input stands in
-//! `engine/fetching.rs`.
+//! `engine/asking.rs` and `engine/fetching.rs`.
 
 mod collect;
 mod followers;
@@ -14,11 +14,12 @@ pub(crate) use stored::{Kept, Stored};
 pub(crate) use window::Window;
 
 use crate::{
+    care::attempts::Attempts,
     config::ByteTier,
     durable::Seen,
     head::{Head, Length, RequestHead},
     id::{OpId, OriginId, RecordId, RecordName, RequestId, WriterId},
-    key::CacheKey,
+    key::{CacheKey, StoredKey},
     reason::{MissReason, OriginFailure},
     record::Freshness,
     rules::Staleness,
@@ -30,7 +31,9 @@ use alloc::{sync::Arc, vec::Vec};
 ///
 /// ```text
 /// Looking ──absent, failed, stale──▶ Looking in the next tier ──none left──▶ Asking ──head──▶ Streaming ──▶ done
-///    ╰──found──▶ done: its waiters read the record                             ╰──failed──▶ one waiter leads anew
+///    ╰──found──▶ done: its waiters read the record        Resting ◀──failed──╯ │ ▲
+///                                                            ╰──its time came──┼─╯
+///                                                                              ╰──failed for good──▶ one waiter leads anew
 /// ```
 #[derive(Debug)]
 pub(crate) struct Fill<C> {
@@ -65,6 +68,13 @@ pub(crate) struct Glimpse {
     pub(crate) at: Instant,
 }
 
+impl<C> Errand<C> {
+    /// Where its response is stored.
+    pub(crate) const fn at(&self) -> StoredKey {
+        StoredKey { target: self.target, key: self.key }
+    }
+}
+
 /// Who may join a fill, and whether it may be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Sharing {
@@ -78,12 +88,29 @@ pub(crate) enum Sharing {
 
 #[derive(Debug)]
 pub(crate) enum Stage<C> {
-    /// A byte tier was asked, for the record of that name if the engine keeps its index.
-    Looking { waiters: Vec<RequestId>, tier: ByteTier, name: Option<RecordName>, record: RecordId },
-    /// The origin was asked. `failed` leaders have been given up before.
-    Asking { waiters: Vec<RequestId>, op: OpId, since: Instant, failed: u32 },
+    /// A byte tier was asked, for the record of that name if the engine keeps its index; by one operation, but for L3.
+    Looking {
+        waiters: Vec<RequestId>,
+        op: Option<OpId>,
+        tier: ByteTier,
+        name: Option<RecordName>,
+        record: RecordId,
+    },
+    /// The origin was asked.
+    Asking { waiters: Vec<RequestId>, op: OpId, since: Instant, tries: Tries },
+    /// The origin failed, and is asked again at `at`.
+    Resting { waiters: Vec<RequestId>, at: Instant, tries: Tries },
     /// The origin's body is arriving, or has arrived and is not yet with everybody.
     Streaming(Stream<C>),
+}
+
+/// How often the origin was asked for one fill.
+#[derive(Debug)]
+pub(crate) struct Tries {
+    /// By whoever leads now.
+    pub(crate) attempts: Attempts,
+    /// Leaders that were given up before.
+    pub(crate) leaders_failed: u32,
 }
 
 /// A body on its way.
@@ -135,7 +162,9 @@ impl<C> Stage<C> {
     /// How many clients this fill serves.
     pub(crate) fn crowd(&self) -> usize {
         match self {
-            Self::Looking { waiters, .. } | Self::Asking { waiters, .. } => waiters.len(),
+            Self::Looking { waiters, .. } | Self::Asking { waiters, .. } | Self::Resting { waiters, .. } => {
+                waiters.len()
+            }
             Self::Streaming(stream) => stream.followers.len(),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! [`judge`] says everything of a response that has come, [`reuse`] whether a stored one may be used, [`conditional`] and
 //! [`range`] what of it a request gets, [`revalidate`] how the origin is asked and what its 304 changes, [`vary`] which
-//! variant answers whom, [`retry_after`] when to ask again, [`invalidation`] what an unsafe request makes stale,
+//! variant answers whom, [`retry_after()`] when to ask again, [`invalidation`] what an unsafe request makes stale,
 //! [`surrogate`] the tags that a response is purged by. What the rules leave open is a [`Policy`].
 //!
 //! Nothing here reads a clock or keeps anything: two calls with the same arguments give the same answer.
@@ -19,7 +19,7 @@ mod list;
 mod policy;
 pub(crate) mod range;
 mod request;
-pub(crate) mod retry_after;
+mod retry_after;
 pub(crate) mod reuse;
 pub(crate) mod revalidate;
 mod share;
@@ -32,8 +32,9 @@ mod validator;
 pub(crate) mod vary;
 
 pub use invalidation::invalidated_keys;
-pub(crate) use judgement::judge;
+pub(crate) use judgement::{Judgement, judge};
 pub use policy::{ChangedValidator, ClientDirectives, Heuristic, NamedFields, Policy, SetCookie};
 pub(crate) use request::{bypass, may_use_door, wants_whole};
+pub(crate) use retry_after::retry_after;
 pub(crate) use share::{Piece, Share, share};
 pub(crate) use staleness::Staleness;

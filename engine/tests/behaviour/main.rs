@@ -3,6 +3,7 @@
 mod attach;
 mod below;
 mod bodies;
+mod care;
 mod collapse;
 mod door;
 mod durable;

@@ -79,6 +79,7 @@ fn record(target: &str, name: u128, length: u64, age_s: u64) -> Record {
     let head = Head { status: 200, fields: [("cache-control", "max-age=60")].into_iter().collect() };
     Record {
         key: key(target),
+        target: key(target),
         name: RecordName(name),
         head: Arc::new(head),
         length: ByteCount(length),

@@ -2,14 +2,15 @@
 //! held, clients that read to the end unless told to be slow, and virtual time.
 
 use crate::vault::{Vault, is_durable};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tiergate_engine::durable::Told;
 use tiergate_engine::{
     CacheKey, Config, Effect, End, Engine, Event, Fields, FillId, Freshening, Head, Input, Instant, Method,
-    OpId, OriginFailure, OriginId, PurgeId, PurgeOutcome, RawConfig, ReadSource, Record, RecordId,
-    RecordName, Refusal, Reply, ReplyBody, RequestHead, RequestId, Seed, Symbol, TierId, WallTime, WriterId,
+    OpId, OriginFailure, OriginId, PurgeId, PurgeOutcome, RawBreaker, RawCare, RawConfig, RawRetry,
+    ReadSource, Record, RecordId, RecordName, Refusal, Reply, ReplyBody, RequestHead, RequestId, Seed,
+    Symbol, TierId, WallTime, WriterId,
 };
 
 /// What one client saw.
@@ -42,6 +43,7 @@ pub(crate) struct Tier {
     pub(crate) current: BTreeMap<CacheKey, RecordName>,
     writers: BTreeMap<WriterId, (RecordName, Vec<Symbol>)>,
     open: BTreeMap<RecordId, (Arc<Record>, Vec<Symbol>)>,
+    released: BTreeSet<RecordId>,
     /// While held, effects for this tier wait here.
     pub(crate) is_held: bool,
     pub(crate) fails: bool,
@@ -50,6 +52,12 @@ pub(crate) struct Tier {
     /// Lookups that came to it.
     pub(crate) lookups: usize,
     held: VecDeque<Effect<Symbol>>,
+}
+
+impl Tier {
+    pub(crate) fn open_records(&self) -> usize {
+        self.open.len()
+    }
 }
 
 /// One fetch at the origin.
@@ -74,6 +82,8 @@ enum Step {
 pub(crate) struct Rig {
     pub(crate) engine: Engine<Symbol>,
     pub(crate) now: Instant,
+    /// Whom the requests from now on are for.
+    pub(crate) origin: OriginId,
     pub(crate) clients: BTreeMap<RequestId, Client>,
     pub(crate) fetches: BTreeMap<FillId, Fetch>,
     pub(crate) asked: Vec<String>,
@@ -99,23 +109,32 @@ pub(crate) fn object(target: &str) -> u64 {
     key(target).0 as u64
 }
 
+/// No retries, and breakers that stay closed: for tests that are about something else.
+fn careless() -> RawCare {
+    RawCare {
+        breaker: RawBreaker { calls_min: 1_000_000, failures_in_a_row: 1_000, ..RawBreaker::default() },
+        retry: RawRetry { attempts_max: 1, ..RawRetry::default() },
+        ..RawCare::default()
+    }
+}
+
 pub(crate) fn l0_only() -> RawConfig {
-    RawConfig::default()
+    RawConfig { care: careless(), ..RawConfig::default() }
 }
 
 /// L0 over a local disk whose index the engine keeps.
 pub(crate) fn with_disk() -> RawConfig {
-    RawConfig { l2: Some(Default::default()), ..RawConfig::default() }
+    RawConfig { l2: Some(Default::default()), ..l0_only() }
 }
 
 /// L0 over a shared store that keeps its own index.
 pub(crate) fn with_shared() -> RawConfig {
-    RawConfig { l1: Some(Default::default()), ..RawConfig::default() }
+    RawConfig { l1: Some(Default::default()), ..l0_only() }
 }
 
 /// L0 over the durable store.
 pub(crate) fn with_durable() -> RawConfig {
-    RawConfig { l3: Some(Default::default()), ..RawConfig::default() }
+    RawConfig { l3: Some(Default::default()), ..l0_only() }
 }
 
 impl Rig {
@@ -142,6 +161,7 @@ impl Rig {
         let mut rig = Self {
             engine: Engine::new(config, Seed(seed), Instant::ZERO),
             now: Instant::ZERO,
+            origin: OriginId(0),
             clients: BTreeMap::new(),
             fetches: BTreeMap::new(),
             asked: Vec::new(),
@@ -184,7 +204,7 @@ impl Rig {
             target: target.into(),
             fields: fields.iter().copied().collect(),
         };
-        self.feed(Input::Request { request, key: key(target), origin: OriginId(0), head: Arc::new(head) });
+        self.feed(Input::Request { request, key: key(target), origin: self.origin, head: Arc::new(head) });
         request
     }
 
@@ -482,7 +502,7 @@ fn answered(tier: &mut Tier, effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
     match effect {
         Effect::Lookup { op, record, key, name, .. } => {
             tier.lookups += 1;
-            let name = name.or_else(|| tier.current.get(key).copied());
+            let name = name.or_else(|| tier.current.get(&key.key).copied());
             let found = name.and_then(|name| tier.records.get(&name)).cloned();
             Some(match found {
                 Some((stored, body)) => {
@@ -495,9 +515,11 @@ fn answered(tier: &mut Tier, effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
         }
         Effect::Read { op, source, offset, length_max, .. } => {
             let body = match source {
-                ReadSource::Record(record) => &tier.open[record].1,
-                ReadSource::Writer(writer) => &tier.writers[writer].1,
+                ReadSource::Record(record) => tier.open.get(record).map(|(_, body)| body),
+                ReadSource::Writer(writer) => tier.writers.get(writer).map(|(_, body)| body),
             };
+            // Its closing has overtaken a read that nobody waits for.
+            let Some(body) = body else { return Some(Input::ReadFailed { op: *op }) };
             let mut start = 0;
             let piece = body.iter().find_map(|chunk| {
                 let within = offset.checked_sub(start).filter(|skip| *skip < chunk.size);
@@ -515,7 +537,8 @@ fn answered(tier: &mut Tier, effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
             })
         }
         Effect::Release { record, .. } => {
-            assert!(tier.open.remove(record).is_some(), "{record:?} is closed but was not open");
+            assert!(tier.released.insert(*record), "{record:?} is closed twice");
+            tier.open.remove(record);
             None
         }
         Effect::Open { op, writer, name, .. } => {
@@ -559,11 +582,10 @@ fn answered(tier: &mut Tier, effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
             let before = tier.records.len();
             tier.records.retain(|other, (record, _)| match name {
                 Some(name) => other != name,
-                None => record.key != *key,
+                None => record.target != key.target,
             });
-            if tier.current.get(key).is_some_and(|current| !tier.records.contains_key(current)) {
-                tier.current.remove(key);
-            }
+            let records = &tier.records;
+            tier.current.retain(|_, current| records.contains_key(current));
             Some(Input::Deleted { op: *op, existed: tier.records.len() < before })
         }
         _ => None,

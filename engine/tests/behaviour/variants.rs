@@ -1,7 +1,7 @@
 //! `Vary`: who asks with other fields gets another response (RFC 9111 section 4.1).
 
-use crate::rig::{Rig, l0_only, object, with_disk};
-use tiergate_engine::{Event, Method, Outcome, RequestId, Symbol, TierId};
+use crate::rig::{Rig, l0_only, object, with_disk, with_shared};
+use tiergate_engine::{Event, Input, Method, Outcome, RequestId, Symbol, TierId};
 
 const VARIES: [(&str, &str); 3] =
     [("cache-control", "max-age=60"), ("vary", "Accept-Language"), ("content-length", "50")];
@@ -91,6 +91,61 @@ fn a_purge_reaches_every_variant() {
         answer(&mut rig);
     }
     rig.assert_idle();
+}
+
+/// The disk keeps variants: after a restart each is found under its own key, and a purge reaches those too that nobody
+/// has asked for since.
+#[test]
+fn variants_are_found_again_after_a_restart() {
+    let mut before = Rig::new(with_disk());
+    for language in ["de", "en", "fr"] {
+        ask(&mut before, language);
+        answer(&mut before);
+    }
+    let mut rig = Rig::new(with_disk());
+    let disk = before.tiers.remove(&TierId::L2).expect("it is configured");
+    let records = disk.records.values().map(|(record, _)| record.as_ref().clone()).collect();
+    rig.tiers.insert(TierId::L2, disk);
+    rig.feed(Input::Recovered { tier: TierId::L2, records });
+    for (language, expected) in [("de", 1), ("en", 2)] {
+        let client = ask(&mut rig, language);
+        assert_eq!(rig.client(client).span(), version(expected), "{language}");
+        let reply = rig.client(client).reply.as_ref().expect("it was served");
+        assert_eq!(reply.outcome, Outcome::Hit { tier: TierId::L2 });
+    }
+    assert!(rig.asked.is_empty(), "nobody asked the origin");
+    rig.purge("/a");
+    assert!(rig.tiers[&TierId::L2].records.is_empty(), "nothing of the target is on the disk");
+    let client = ask(&mut rig, "fr");
+    assert_eq!(rig.asked, ["/a"]);
+    rig.leave(client);
+    rig.assert_idle_but_fetching();
+}
+
+/// In a shared tier one edge finds the variants that another stored, as soon as it knows what the target depends on.
+#[test]
+fn a_shared_tier_has_variants_for_every_edge() {
+    let mut one = Rig::new(with_shared());
+    for language in ["de", "en"] {
+        ask(&mut one, language);
+        answer(&mut one);
+    }
+    let mut two = Rig::new(with_shared());
+    // Both rigs have one seed: the second uses up the names that the first has given.
+    for target in ["/x", "/y"] {
+        two.get(target);
+        two.answer(target, 1, 1);
+    }
+    let shared = one.tiers.remove(&TierId::L1).expect("it is configured");
+    two.tiers.insert(TierId::L1, shared);
+    ask(&mut two, "fr");
+    answer(&mut two);
+    for (language, expected) in [("de", 1), ("en", 2)] {
+        let client = ask(&mut two, language);
+        assert_eq!(two.client(client).span(), version(expected), "{language}");
+    }
+    assert_eq!(two.asked, ["/x", "/y", "/a"], "for the one that nobody had");
+    two.assert_idle();
 }
 
 /// The fast door does not know a request's variant and leaves it to the proper way in.

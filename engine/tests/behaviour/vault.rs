@@ -111,7 +111,7 @@ impl Vault {
             Effect::Open { op, writer, key, name, .. } => Some(if self.blobs == Fate::Fails {
                 Input::WriteFailed { op: *op }
             } else {
-                self.writers.insert(*writer, (BlobName { key: *key, name: *name }, Vec::new()));
+                self.writers.insert(*writer, (BlobName { key: key.key, name: *name }, Vec::new()));
                 Input::Opened { op: *op }
             }),
             Effect::Write { op, writer, chunk, .. } => Some(if self.blobs == Fate::Fails {

@@ -144,6 +144,7 @@ pub(crate) fn record(name: RecordName) -> Arc<Record> {
     let zero = Duration::ZERO;
     Arc::new(Record {
         key: KEY,
+        target: KEY,
         name,
         head: Arc::new(Head { status: 200, fields: [("etag", "x")].into_iter().collect() }),
         length: WHOLE,

@@ -10,7 +10,7 @@ use crate::{
 use bytes::Bytes;
 use std::sync::Arc;
 use tiergate_engine::{
-    CacheKey, Input, OpId, ReadSource, Record, RecordId, RecordName, TierId, WriterId,
+    CacheKey, Input, OpId, ReadSource, Record, RecordId, RecordName, StoredKey, TierId, WriterId,
     durable::{Ask, BlobName, Stored, Terms, Told, Version, decode, encode},
 };
 
@@ -121,11 +121,11 @@ impl<W: World> Shared<W> {
         &self,
         tier: TierId,
         handle: Handle<WriterId>,
-        key: CacheKey,
+        key: StoredKey,
         name: RecordName,
     ) -> Result<(), TierError> {
         match tier {
-            TierId::L3 => self.durable().blobs.begin(handle, BlobName { key, name }).await,
+            TierId::L3 => self.durable().blobs.begin(handle, BlobName { key: key.key, name }).await,
             TierId::L0 | TierId::L1 | TierId::L2 => self.tier(tier).open(handle, key, name).await,
         }
     }

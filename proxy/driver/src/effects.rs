@@ -10,8 +10,8 @@ use crate::{
 use bytes::Bytes;
 use std::{future::Future, sync::Arc};
 use tiergate_engine::{
-    CacheKey, Effect, FillId, Input, OpId, OriginFailure, ReadSource, Record, RecordId, RecordName,
-    RequestHead, RequestId, TierId, WriterId,
+    Effect, FillId, Input, OpId, OriginFailure, ReadSource, Record, RecordId, RecordName, RequestHead,
+    RequestId, StoredKey, TierId, WriterId,
 };
 use tokio::sync::mpsc;
 
@@ -75,7 +75,7 @@ impl<W: World> Turn<'_, W> {
         self.errands.extend(fetch.map(Errand::LetGo));
     }
 
-    fn lookup(&mut self, op: OpId, tier: TierId, record: RecordId, key: CacheKey, name: Option<RecordName>) {
+    fn lookup(&mut self, op: OpId, tier: TierId, record: RecordId, key: StoredKey, name: Option<RecordName>) {
         let handle = self.handle_of(record);
         let part = Part::Handle(Held::Record(record));
         self.ask(tier, part, Input::LookupFailed { op }, |shared| async move {
@@ -95,7 +95,7 @@ impl<W: World> Turn<'_, W> {
         });
     }
 
-    fn open(&mut self, op: OpId, tier: TierId, writer: WriterId, key: CacheKey, name: RecordName) {
+    fn open(&mut self, op: OpId, tier: TierId, writer: WriterId, key: StoredKey, name: RecordName) {
         let handle = self.handle_of(writer);
         let part = Part::Handle(Held::Writer(writer));
         self.ask(tier, part, Input::WriteFailed { op }, |shared| async move {
@@ -129,7 +129,7 @@ impl<W: World> Turn<'_, W> {
         });
     }
 
-    fn delete(&mut self, op: OpId, tier: TierId, key: CacheKey, name: Option<RecordName>) {
+    fn delete(&mut self, op: OpId, tier: TierId, key: StoredKey, name: Option<RecordName>) {
         self.ask(tier, Part::Alone, Input::DeleteFailed { op }, |shared| async move {
             let existed = shared.tier(tier).delete(key, name).await?;
             Ok(Input::Deleted { op, existed })

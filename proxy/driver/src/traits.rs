@@ -6,8 +6,8 @@ use crate::{BlobStore, IndexStore};
 use bytes::Bytes;
 use std::{future::Future, sync::Arc};
 use tiergate_engine::{
-    CacheKey, Event, Freshening, Head, Instant, OriginFailure, ReadSource, Record, RecordId, RecordName,
-    RequestHead, TierId, WallTime, WriterId,
+    Event, Freshening, Head, Instant, OriginFailure, ReadSource, Record, RecordId, RecordName, RequestHead,
+    StoredKey, TierId, WallTime, WriterId,
 };
 
 /// Everything one driver is built from.
@@ -95,7 +95,7 @@ pub trait ByteTier: Send + Sync + 'static {
     fn lookup(
         &self,
         handle: Handle<RecordId>,
-        key: CacheKey,
+        key: StoredKey,
         name: Option<RecordName>,
     ) -> impl Future<Output = Result<Option<Record>, TierError>> + Send;
 
@@ -116,7 +116,7 @@ pub trait ByteTier: Send + Sync + 'static {
     fn open(
         &self,
         handle: Handle<WriterId>,
-        key: CacheKey,
+        key: StoredKey,
         name: RecordName,
     ) -> impl Future<Output = Result<(), TierError>> + Send;
 
@@ -128,7 +128,7 @@ pub trait ByteTier: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), TierError>> + Send;
 
     /// Makes it visible, at once and whole, in place of any older record of its key. The handle stays readable. A writer
-    /// that was opened before a purge of its key (`delete(key, None)`) was acknowledged publishes nothing after that:
+    /// that was opened before a purge of its target (`delete(key, None)`) was acknowledged publishes nothing after that:
     /// its commit fails, whoever of those that share the tier asked for the purge (C7).
     fn commit(
         &self,
@@ -145,11 +145,12 @@ pub trait ByteTier: Send + Sync + 'static {
     /// has the record open keeps what they found.
     fn freshen(&self, record: Arc<Record>) -> impl Future<Output = Result<Freshening, TierError>> + Send;
 
-    /// Removes the record called `name`, or every record of the key, current or not, so that none of them is found again
-    /// by this process or a later one; says whether there was one.
+    /// Removes the record called `name`; or, without one, every record of the target, current or not, every variant of it
+    /// included, whoever of those that share the tier stored it. None of them is found again, by this process or a later
+    /// one. Says whether there was one, as far as the tier can see.
     fn delete(
         &self,
-        key: CacheKey,
+        key: StoredKey,
         name: Option<RecordName>,
     ) -> impl Future<Output = Result<bool, TierError>> + Send;
 }

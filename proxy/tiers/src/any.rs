@@ -4,7 +4,7 @@ use crate::{Connect, DirTier, RedisTier, TcpConnect};
 use bytes::Bytes;
 use std::sync::Arc;
 use tiergate_driver::{ByteTier, Handle, TierError};
-use tiergate_engine::{CacheKey, Freshening, ReadSource, Record, RecordId, RecordName, WriterId};
+use tiergate_engine::{Freshening, ReadSource, Record, RecordId, RecordName, StoredKey, WriterId};
 
 /// Any byte tier: a driver has one type for all of its tiers.
 pub enum AnyTier<C: Connect = TcpConnect> {
@@ -32,7 +32,7 @@ impl<C: Connect> ByteTier for AnyTier<C> {
     async fn lookup(
         &self,
         handle: Handle<RecordId>,
-        key: CacheKey,
+        key: StoredKey,
         name: Option<RecordName>,
     ) -> Result<Option<Record>, TierError> {
         forward!(self, tier => tier.lookup(handle, key, name).await)
@@ -51,7 +51,12 @@ impl<C: Connect> ByteTier for AnyTier<C> {
         forward!(self, tier => tier.release(handle));
     }
 
-    async fn open(&self, handle: Handle<WriterId>, key: CacheKey, name: RecordName) -> Result<(), TierError> {
+    async fn open(
+        &self,
+        handle: Handle<WriterId>,
+        key: StoredKey,
+        name: RecordName,
+    ) -> Result<(), TierError> {
         forward!(self, tier => tier.open(handle, key, name).await)
     }
 
@@ -71,7 +76,7 @@ impl<C: Connect> ByteTier for AnyTier<C> {
         forward!(self, tier => tier.freshen(record).await)
     }
 
-    async fn delete(&self, key: CacheKey, name: Option<RecordName>) -> Result<bool, TierError> {
+    async fn delete(&self, key: StoredKey, name: Option<RecordName>) -> Result<bool, TierError> {
         forward!(self, tier => tier.delete(key, name).await)
     }
 }

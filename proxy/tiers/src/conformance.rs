@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use tiergate_driver::{ByteTier, Handle, TierError};
 use tiergate_engine::{
     ByteCount, CacheKey, Fields, Freshening, Head, ReadSource, Record, RecordId, RecordName, StoredFreshness,
-    WallTime, WriterId,
+    StoredKey, WallTime, WriterId,
 };
 
 /// The shard that the suite's handles are of.
@@ -27,6 +27,8 @@ pub async fn conformance(tier: &impl ByteTier) {
     an_open_record_stays_what_it_was(tier).await;
     a_delete_removes_what_it_names(tier).await;
     a_purge_closes_the_writers_before_it(tier).await;
+    variants_are_stored_beside_each_other(tier).await;
+    a_purge_reaches_every_variant(tier).await;
     a_freshening_changes_the_head_alone(tier).await;
     a_freshening_makes_nothing(tier).await;
     a_late_freshening_changes_nothing(tier).await;
@@ -42,13 +44,23 @@ pub async fn conformance(tier: &impl ByteTier) {
 #[derive(Clone, Copy)]
 struct Object {
     number: u64,
-    key: CacheKey,
+    key: StoredKey,
     length: usize,
 }
 
 impl Object {
     fn new(number: u64, length: usize) -> Self {
-        Self { number, key: CacheKey::of("conformance.example", &format!("/{number}")), length }
+        Self {
+            number,
+            key: StoredKey::plain(CacheKey::of("conformance.example", &format!("/{number}"))),
+            length,
+        }
+    }
+
+    /// One variant of the target.
+    fn variant(self, number: u64, length: usize) -> Self {
+        let key = CacheKey::of("variant.example", &format!("/{number}"));
+        Self { number, key: StoredKey { key, ..self.key }, length }
     }
 
     /// Another version for the same key.
@@ -92,7 +104,8 @@ impl Object {
         let mut fields = Fields::from_iter([("content-encoding", "gzip"), ("vary", ""), ("vary", "x")]);
         fields.push("x-bytes", &[0x80, b' ', 0xff]);
         Arc::new(Record {
-            key: self.key,
+            key: self.key.key,
+            target: self.key.target,
             name: self.name(),
             head: Arc::new(Head { status: 203, fields }),
             length: ByteCount(self.length as u64),
@@ -303,6 +316,58 @@ pub async fn a_purge_closes_the_writers_before_it(tier: &impl ByteTier) {
     newer.expect(tier).await;
 }
 
+/// Variants of a target, and what lies under its own key, are each stored, found, superseded and deleted by name alone.
+pub async fn variants_are_stored_beside_each_other(tier: &impl ByteTier) {
+    let plain = Object::new(200, 10);
+    let (one, two) = (plain.variant(201, 300), plain.variant(202, 300_000));
+    for object in [plain, one, two] {
+        object.store(tier).await;
+    }
+    for object in [plain, one, two] {
+        object.expect(tier).await;
+    }
+    let newer = one.version(203, 400);
+    newer.store(tier).await;
+    for object in [plain, newer, two] {
+        object.expect(tier).await;
+    }
+    assert_eq!(tier.delete(newer.key, Some(newer.name())).await, Ok(true));
+    newer.expect_absent(tier, Some(newer.name())).await;
+    for object in [plain, two] {
+        object.expect(tier).await;
+    }
+}
+
+/// A purge of a target removes every variant of it, and nothing of a variant that was opened before it is published
+/// after it; other targets keep theirs (C7, F1).
+pub async fn a_purge_reaches_every_variant(tier: &impl ByteTier) {
+    let plain = Object::new(210, 10);
+    let (one, two) = (plain.variant(211, 300), plain.variant(212, 300_000));
+    let other = Object::new(213, 0).variant(214, 10);
+    for object in [plain, one, two, other] {
+        object.store(tier).await;
+    }
+    let before = one.version(215, 500);
+    before.write(tier, 50_000).await;
+    assert_eq!(tier.delete(plain.key, None).await, Ok(true));
+    let committed = tier.commit(before.writer(), before.record()).await;
+    assert!(committed.is_err(), "a variant was published after its target's purge");
+    tier.discard(before.writer());
+    for object in [plain, one, two, before] {
+        object.expect_absent(tier, None).await;
+        object.expect_absent(tier, Some(object.name())).await;
+    }
+    other.expect(tier).await;
+
+    let after = one.version(216, 600);
+    after.store(tier).await;
+    after.expect(tier).await;
+    two.expect_absent(tier, None).await;
+    // Also when nothing lies under the target's own key.
+    tier.delete(plain.key, None).await.expect("the tier is well");
+    after.expect_absent(tier, None).await;
+}
+
 /// A freshened record has the new head and freshness, and its body as before; who had it open reads on.
 pub async fn a_freshening_changes_the_head_alone(tier: &impl ByteTier) {
     for length in [0, 300_000] {
@@ -385,7 +450,7 @@ pub async fn an_empty_body_is_a_body(tier: &impl ByteTier) {
 pub async fn every_key_has_a_place_of_its_own(tier: &impl ByteTier) {
     let objects = (0..=255_u8).map(|byte| Object {
         number: 1_000 + u64::from(byte),
-        key: CacheKey(u128::from_le_bytes([byte; 16])),
+        key: StoredKey::plain(CacheKey(u128::from_le_bytes([byte; 16]))),
         length: 3,
     });
     for object in objects.clone() {

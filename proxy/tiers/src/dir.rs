@@ -13,7 +13,7 @@
 //! not synced yet, absent. The record that it supersedes has a file of its own, which nobody touches until the engine
 //! deletes it; if the crash comes before that, a start keeps the one that was committed last. So it is absent, old or
 //! new, and never a mix. A delete syncs the directory before it is acknowledged, so a purged record does not come back;
-//! a purge also closes the writers of its key that are open in this process, and there are none in another.
+//! a purge also closes the writers of its target that are open in this process, and there are none in another.
 //! A freshening writes the new head beside the record in the same way: written, synced, renamed, and the directory synced
 //! before it is acknowledged. After a crash the record has its old head or the new one, each of them whole; a head without
 //! its record is deleted by the next start. Renames of heads and deletes take turns, so that none outlives its record.
@@ -38,7 +38,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
 };
 use tiergate_driver::{ByteTier, Handle, TierError};
-use tiergate_engine::{CacheKey, Freshening, ReadSource, Record, RecordId, RecordName, WriterId};
+use tiergate_engine::{CacheKey, Freshening, ReadSource, Record, RecordId, RecordName, StoredKey, WriterId};
 use writer::Writer;
 
 const LOCK: &str = "lock";
@@ -106,8 +106,8 @@ struct Shared {
 
 #[derive(Default)]
 struct Open {
-    /// The names of each key's records, the current one last. The others are superseded and wait for their delete.
-    names: BTreeMap<CacheKey, Vec<RecordName>>,
+    /// The names of the records of each key, those of one target side by side, the current one last. The others are superseded and wait for their delete.
+    names: BTreeMap<StoredKey, Vec<RecordName>>,
     records: BTreeMap<Handle<RecordId>, Arc<RecordFile>>,
     writers: BTreeMap<Handle<WriterId>, Arc<Writer>>,
 }
@@ -213,7 +213,7 @@ impl Shared {
     }
 
     /// Reads the head of a record that is there whole, if it is there at all.
-    fn find(&self, key: CacheKey, name: RecordName) -> Result<Option<Contents>, TierError> {
+    fn find(&self, key: StoredKey, name: RecordName) -> Result<Option<Contents>, TierError> {
         let path = self.record(name);
         let file = match File::open(&path) {
             Ok(file) => file,
@@ -221,7 +221,7 @@ impl Shared {
             Err(error) => return Err(failed("opening", &path, error)),
         };
         let contents = file::read(file).map_err(|error| failed("reading", &path, error))?;
-        if (contents.record.key, contents.record.name) != (key, name) {
+        if (contents.record.stored_key(), contents.record.name) != (key, name) {
             return Err(failed("reading", &path, "it holds another record"));
         }
         let record = self.freshest(contents.record)?;
@@ -251,27 +251,30 @@ impl Shared {
     }
 
     /// What was opened before now publishes nothing, or has done so already and is among the names.
-    fn close_writers(&self, key: CacheKey) {
+    fn close_writers(&self, target: CacheKey) {
         let writers: Vec<Arc<Writer>> = {
             let open = self.open();
-            open.writers.values().filter(|writer| writer.key() == key).map(Arc::clone).collect()
+            open.writers.values().filter(|writer| writer.key().target == target).map(Arc::clone).collect()
         };
         for writer in writers {
             writer.close_by_purge();
         }
     }
 
-    fn delete(&self, key: CacheKey, name: Option<RecordName>) -> Result<bool, TierError> {
-        let named = match name {
-            Some(name) => vec![name],
-            // With the current record go those that it superseded, or the next start would find them.
+    fn delete(&self, key: StoredKey, name: Option<RecordName>) -> Result<bool, TierError> {
+        let named: Vec<(StoredKey, RecordName)> = match name {
+            Some(name) => vec![(key, name)],
+            // With the current records go those that they superseded, or the next start would find them.
             None => {
-                self.close_writers(key);
-                self.open().names.get(&key).cloned().unwrap_or_default()
+                self.close_writers(key.target);
+                let of = |own: u128| StoredKey { target: key.target, key: CacheKey(own) };
+                let open = self.open();
+                let names = open.names.range(of(0)..=of(u128::MAX));
+                names.flat_map(|(key, names)| names.iter().map(|name| (*key, *name))).collect()
             }
         };
         let mut existed = false;
-        for name in named {
+        for (key, name) in named {
             existed |= self.remove(name)?;
             let mut open = self.open();
             if let Some(names) = open.names.get_mut(&key) {
@@ -293,7 +296,7 @@ impl ByteTier for DirTier {
     async fn lookup(
         &self,
         handle: Handle<RecordId>,
-        key: CacheKey,
+        key: StoredKey,
         name: Option<RecordName>,
     ) -> Result<Option<Record>, TierError> {
         let current = || self.shared.open().names.get(&key)?.last().copied();
@@ -339,7 +342,12 @@ impl ByteTier for DirTier {
         drop_elsewhere(record);
     }
 
-    async fn open(&self, handle: Handle<WriterId>, key: CacheKey, name: RecordName) -> Result<(), TierError> {
+    async fn open(
+        &self,
+        handle: Handle<WriterId>,
+        key: StoredKey,
+        name: RecordName,
+    ) -> Result<(), TierError> {
         let writer = self.blocking(move |shared| Writer::create(shared.incoming(name), key, name)).await?;
         self.shared.open().writers.insert(handle, Arc::new(writer));
         Ok(())
@@ -367,7 +375,7 @@ impl ByteTier for DirTier {
         self.blocking(move |shared| freshen::freshen(shared, &record)).await
     }
 
-    async fn delete(&self, key: CacheKey, name: Option<RecordName>) -> Result<bool, TierError> {
+    async fn delete(&self, key: StoredKey, name: Option<RecordName>) -> Result<bool, TierError> {
         self.blocking(move |shared| shared.delete(key, name)).await
     }
 }

@@ -223,6 +223,7 @@ pub fn cache_status_refused(refusal: Refusal) -> HeaderValue {
             OriginFailure::TooLong => "fwd=miss; detail=origin-too-long",
             OriginFailure::Abandoned => "fwd=miss; detail=origin-abandoned",
         },
+        Refusal::BreakerOpen { .. } => "detail=origin-breaker-open",
         Refusal::TooManyFills => "detail=too-many-fills",
         Refusal::TooManyWaiters => "detail=too-many-waiters",
     })

@@ -18,4 +18,4 @@ pub use any::AnyTier;
 pub use connect::{Connect, TcpConnect};
 pub use dir::{DirError, DirTier};
 pub use origin::{HostField, HttpBody, HttpOrigin, OriginOptions};
-pub use redis_tier::{FRESHEN_SCRIPT, PUBLISH_SCRIPT, RedisOptions, RedisTier};
+pub use redis_tier::{FRESHEN_SCRIPT, JOIN_SCRIPT, PUBLISH_SCRIPT, RedisOptions, RedisTier};

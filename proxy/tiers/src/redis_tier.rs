@@ -1,27 +1,33 @@
 //! A Redis that edges share, as a tier.
 //!
 //! ```text
-//! tg:{key}               the head: what is current. Numbers are hexadecimal; the braces put a key's parts on one node
-//! tg:{key}:generation    what a writer must still find there to publish; a purge removes it
-//! tg:{key}:name:n        part n of a body, with its checksum
-//! tg:{key}:name:head     the head on its way to becoming current
+//! tg:{target}               the head: what is current. Numbers are hexadecimal; the braces put a target's keys on one node
+//! tg:{target}:variant:key   the same of one variant of it. What follows is below either
+//!  …:name:n                 part n of a body, with its checksum
+//!  …:name:head              the head on its way to becoming current
+//! tg:{target}:generation    what a writer must still find there to publish, and a reader of a variant to read; a purge
+//!                           removes it
 //! ```
 //!
 //! Parts lie under names that only their fill has, so nobody overwrites them. A commit stores the head beside them and then
-//! publishes it with one script ([`PUBLISH_SCRIPT`]), which Redis carries out all or not at all (C3). Everything expires:
+//! publishes it with a script ([`PUBLISH_SCRIPT`]), which Redis carries out all or not at all (C3). Everything expires:
 //! heads some time after the response's lifetime ([`STALE_TIME`]), and parts later, so that a reader who began in time can
 //! finish. Nothing deletes the parts of a record that was visible, since other edges may be reading it.
 //!
-//! **A purge closes the writers of all edges.** The edge that purges does not know who else is filling the key, so the
-//! generation tells them (C7). A writer that opens remembers the generation that it finds; if there is none, it first
+//! **A purge closes the writers of all edges.** The edge that purges does not know who else is filling for the target, so
+//! the generation tells them (C7). A writer that opens remembers the generation that it finds; if there is none, it first
 //! stores its own name as one. A purge removes the generation and then the head. The script renames only while the
 //! generation is the one remembered. So a commit that came before the purge is removed with the head, and one that comes
 //! after it is refused.
 //!
+//! **A purge reaches the variants that other edges stored.** The edge that purges does not know them either. So a head
+//! carries the generation that it was published under, and one of a variant counts only while the target's generation is
+//! that one: a lookup reads both in one command. A commit prolongs the generation to the life of its head.
+//!
 //! The generation is a fill's name and not a count because names are never used twice. However one goes away (purged,
 //! expired, evicted by Redis, lost in a restart), those who remember it cannot publish any more, and no later one can be
 //! mistaken for it. So losing one costs a store and never undoes a purge, and its time to live needs no margin: a fill that
-//! takes longer than [`GENERATION_TIME`] is not stored. What this does not cover: a Redis that fails over to a replica
+//! takes longer than [`GENERATION_TIME`] is not stored, and variants whose generation was lost are absent. What this does not cover: a Redis that fails over to a replica
 //! which had not heard of the purge yet has the head back as well. And a writer counts from its `open`, not from when the
 //! origin was asked: of what is opened after the purge, the tier cannot know that it was fetched before.
 //!
@@ -31,10 +37,10 @@
 //!
 //! **A commit in doubt.** A script whose answer did not come may still be carried out, much later. A record that was said to
 //! have failed must not come back after a delete by its name, nor one that a purge removed (failure F1), so until the
-//! head-in-waiting is known to be gone, every delete of that key removes it first: a late script then finds nothing.
+//! head-in-waiting is known to be gone, every delete for that target removes it first: a late script then finds nothing.
 //!
-//! Commands used: `GET`, `SET … [NX] PX`, `PEXPIRE`, `DEL`, and `EVAL` of the two scripts, which use `GET`, `RENAME`
-//! and `SET … PX`.
+//! Commands used: `GET`, `MGET`, `SET … PX`, `PEXPIRE`, `DEL`, and `EVAL` of three scripts, which use `GET`, `SET … PX`,
+//! `PTTL`, `PEXPIRE` and `RENAME`.
 //! There are no retries and no waiting beyond one time limit for each command; after a failure the next command makes a new
 //! connection. Start at [`RedisTier`].
 
@@ -42,14 +48,14 @@ mod keys;
 mod link;
 mod stored_head;
 
-pub use link::{FRESHEN_SCRIPT, PUBLISH_SCRIPT};
+pub use link::{FRESHEN_SCRIPT, JOIN_SCRIPT, PUBLISH_SCRIPT};
 
 use crate::{
     blocks::{self, Layout, Tail},
     connect::Connect,
 };
 use bytes::Bytes;
-use keys::Keys;
+use keys::{Generation, Keys};
 use link::{Link, Publication};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -59,7 +65,7 @@ use std::{
 use stored_head::StoredHead;
 use tiergate_driver::{ByteTier, Handle, TierError};
 use tiergate_engine::{
-    CacheKey, Freshening, ReadSource, Record, RecordId, RecordName, StoredFreshness, WriterId,
+    CacheKey, Freshening, ReadSource, Record, RecordId, RecordName, StoredFreshness, StoredKey, WriterId,
 };
 
 /// The bytes of a part in records that this build writes. One read fetches at most one part.
@@ -72,7 +78,7 @@ const STALE_TIME: Duration = Duration::from_secs(3_600);
 /// How much longer than their head parts live, and how long they live before they have one. A reader or a writer that
 /// takes longer than this fails.
 const PART_TIME: Duration = Duration::from_secs(600);
-/// How long a generation lives after a writer last opened. A fill that takes longer is not stored; one of several parts
+/// How long a generation lives at least after a writer last opened. A fill that takes longer is not stored; one of several parts
 /// would have lost its first one by then.
 const GENERATION_TIME: Duration = PART_TIME;
 /// Keys named in one pipeline of commands at most.
@@ -108,7 +114,7 @@ struct Open {
     records: BTreeMap<Handle<RecordId>, OpenRecord>,
     writers: BTreeMap<Handle<WriterId>, Arc<Writer>>,
     /// Commits whose script was not answered, and whose head-in-waiting is not known to be gone.
-    doubts: BTreeSet<(CacheKey, RecordName)>,
+    doubts: BTreeSet<(StoredKey, RecordName)>,
 }
 
 /// A record that a lookup opened: the name pins it to one fill (failure T9).
@@ -121,7 +127,7 @@ struct OpenRecord {
 struct Writer {
     keys: Keys,
     /// As it was found at the opening.
-    generation: Bytes,
+    generation: Generation,
     state: Mutex<Writing>,
 }
 
@@ -160,19 +166,35 @@ impl<C: Connect> RedisTier<C> {
     }
 }
 
+/// What lies where the head of `key` should.
+fn decode_head(key: StoredKey, bytes: &[u8]) -> Result<StoredHead, TierError> {
+    let head = StoredHead::decode(bytes)
+        .map_err(|error| TierError(format!("redis: the head of {key} cannot be read: {error}")))?;
+    if head.record.stored_key() != key {
+        return Err(TierError(format!("redis: under {key} lies the head of {}", head.record.stored_key())));
+    }
+    Ok(head)
+}
+
 impl<C: Connect> Shared<C> {
     fn open(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The current head of `key`.
-    async fn head(&self, key: CacheKey) -> Result<Option<StoredHead>, TierError> {
-        let Some(bytes) = self.link.lookup(&keys::current(key)).await? else {
+    /// The current head of `key`, unless its target was purged since: a purge leaves the heads of variants.
+    async fn head(&self, key: StoredKey) -> Result<Option<StoredHead>, TierError> {
+        let current = keys::current(key);
+        if !key.is_variant() {
+            let bytes = self.link.lookup(&current).await?;
+            return bytes.map(|bytes| decode_head(key, &bytes)).transpose();
+        }
+        let (bytes, generation) = self.link.lookup_both(&current, &keys::generation(key.target)).await?;
+        let (Some(bytes), Some(generation)) = (bytes, generation) else {
             return Ok(None);
         };
-        decode(key, &bytes).map(Some)
+        let head = decode_head(key, &bytes)?;
+        Ok(Some(head).filter(|head| Generation::decode(&generation) == Some(head.generation)))
     }
-
     /// Checked bytes of the body from `offset` on, out of one part.
     async fn read(&self, record: OpenRecord, offset: u64, length_max: u64) -> Result<Bytes, TierError> {
         if offset >= record.layout.length || length_max == 0 {
@@ -198,7 +220,7 @@ impl<C: Connect> Shared<C> {
         if !self.keep_parts(writer.keys, layout, head_time + PART_TIME).await? {
             return Err(TierError("redis: a part of the body is gone before its commit".to_owned()));
         }
-        let head = StoredHead::encode(record, layout);
+        let head = StoredHead::encode(record, writer.generation, layout);
         self.link.store(&writer.keys.head_in_waiting(), head, head_time).await?;
         if self.open().doubts.len() >= DOUBTS_MAX {
             self.settle_doubts().await?;
@@ -206,13 +228,13 @@ impl<C: Connect> Shared<C> {
         let doubt = (writer.keys.key, writer.keys.name);
         // Entered before the script, so that it is there even if this future is dropped meanwhile.
         self.open().doubts.insert(doubt);
-        let published = self.link.publish(writer.keys, &writer.generation).await?;
+        let published = self.link.publish(writer.keys, writer.generation, head_time).await?;
         self.open().doubts.remove(&doubt);
         match published {
             Publication::Published => Ok(()),
             Publication::OtherGeneration => Err(TierError(format!(
                 "redis: {} was purged, or its generation was lost, since the writer was opened",
-                record.key
+                record.stored_key()
             ))),
         }
     }
@@ -229,10 +251,10 @@ impl<C: Connect> Shared<C> {
     }
 
     async fn freshen(&self, record: &Record) -> Result<Freshening, TierError> {
-        let Some(read) = self.link.lookup(&keys::current(record.key)).await? else {
+        let Some(read) = self.link.lookup(&keys::current(record.stored_key())).await? else {
             return Ok(Freshening::Absent);
         };
-        let stored = decode(record.key, &read)?;
+        let stored = decode_head(record.stored_key(), &read)?;
         if stored.record.name != record.name {
             return Ok(Freshening::Absent);
         }
@@ -242,13 +264,14 @@ impl<C: Connect> Shared<C> {
         if stored.record.freshness.born() > record.freshness.born() {
             return Ok(Freshening::Overtaken);
         }
-        let keys = Keys { key: record.key, name: record.name };
+        let keys = Keys { key: record.stored_key(), name: record.name };
         let time = remaining(&record.freshness);
         if !self.keep_parts(keys, stored.layout, time + PART_TIME).await? {
             return Ok(Freshening::Absent);
         }
-        let head = StoredHead::encode(record, stored.layout);
-        Ok(if self.link.freshen(record.key, &read, head, time).await? {
+        // Under the generation that it was published under: a purge since then is not undone.
+        let head = StoredHead::encode(record, stored.generation, stored.layout);
+        Ok(if self.link.freshen(record.stored_key(), &read, head, time).await? {
             Freshening::Done
         } else {
             Freshening::Overtaken
@@ -257,7 +280,7 @@ impl<C: Connect> Shared<C> {
 
     /// Makes sure that some of the commits in doubt can no longer happen.
     async fn settle_doubts(&self) -> Result<(), TierError> {
-        let doubts: Vec<(CacheKey, RecordName)> = {
+        let doubts: Vec<(StoredKey, RecordName)> = {
             let open = self.open();
             open.doubts.iter().take(PIPELINE_KEYS_MAX).copied().collect()
         };
@@ -265,7 +288,7 @@ impl<C: Connect> Shared<C> {
     }
 
     /// Removes the heads-in-waiting of commits in doubt. Once they are gone, a script that is still on its way does nothing.
-    async fn settle(&self, doubts: &[(CacheKey, RecordName)]) -> Result<(), TierError> {
+    async fn settle(&self, doubts: &[(StoredKey, RecordName)]) -> Result<(), TierError> {
         let waiting: Vec<String> =
             doubts.iter().map(|&(key, name)| Keys { key, name }.head_in_waiting()).collect();
         if !waiting.is_empty() {
@@ -297,15 +320,16 @@ impl<C: Connect> Shared<C> {
         Ok(())
     }
 
-    async fn delete(&self, key: CacheKey, name: Option<RecordName>) -> Result<bool, TierError> {
-        let doubts: Vec<(CacheKey, RecordName)> = {
+    async fn delete(&self, key: StoredKey, name: Option<RecordName>) -> Result<bool, TierError> {
+        let doubts: Vec<(StoredKey, RecordName)> = {
             let open = self.open();
-            let names = (key, RecordName(0))..=(key, RecordName(u128::MAX));
+            let of = |own: u128| StoredKey { key: CacheKey(own), ..key };
+            let names = (of(0), RecordName(0))..=(of(u128::MAX), RecordName(u128::MAX));
             open.doubts.range(names).copied().collect()
         };
         self.settle(&doubts).await?;
         match name {
-            None => self.link.purge(key).await,
+            None => self.link.purge(key.target).await,
             // A newer head may take its place between the two commands and be deleted instead: that is one miss more.
             Some(name) => match self.head(key).await? {
                 Some(head) if head.record.name == name => {
@@ -315,16 +339,6 @@ impl<C: Connect> Shared<C> {
             },
         }
     }
-}
-
-/// The head that lies under `key`.
-fn decode(key: CacheKey, bytes: &[u8]) -> Result<StoredHead, TierError> {
-    let head = StoredHead::decode(bytes)
-        .map_err(|error| TierError(format!("redis: the head of {key} cannot be read: {error}")))?;
-    if head.record.key != key {
-        return Err(TierError(format!("redis: under {key} lies the head of {}", head.record.key)));
-    }
-    Ok(head)
 }
 
 /// What is left of a lifetime, and the time after it, within what a head may live.
@@ -356,7 +370,7 @@ impl Writer {
     /// How the whole body lies, if `record` is of it.
     fn layout(&self, record: &Record) -> Result<Layout, TierError> {
         let state = self.writing()?;
-        let given = (record.key, record.name, record.length.0);
+        let given = (record.stored_key(), record.name, record.length.0);
         if given != (self.keys.key, self.keys.name, state.tail.length()) {
             return Err(TierError("redis: a commit's record is not that of what was written".to_owned()));
         }
@@ -385,7 +399,7 @@ impl<C: Connect> ByteTier for RedisTier<C> {
     async fn lookup(
         &self,
         handle: Handle<RecordId>,
-        key: CacheKey,
+        key: StoredKey,
         name: Option<RecordName>,
     ) -> Result<Option<Record>, TierError> {
         let head = self.shared.head(key).await?;
@@ -432,14 +446,14 @@ impl<C: Connect> ByteTier for RedisTier<C> {
         self.shared.open().records.remove(&handle);
     }
 
-    async fn open(&self, handle: Handle<WriterId>, key: CacheKey, name: RecordName) -> Result<(), TierError> {
+    async fn open(
+        &self,
+        handle: Handle<WriterId>,
+        key: StoredKey,
+        name: RecordName,
+    ) -> Result<(), TierError> {
         let keys = Keys { key, name };
         let generation = self.shared.link.join_generation(keys, GENERATION_TIME).await?;
-        let generation = generation.ok_or_else(|| {
-            TierError(format!(
-                "redis: {key} was purged, or its generation was lost, while a writer was opened"
-            ))
-        })?;
         let writer = Writer {
             keys,
             generation,
@@ -495,7 +509,7 @@ impl<C: Connect> ByteTier for RedisTier<C> {
         self.shared.freshen(&record).await
     }
 
-    async fn delete(&self, key: CacheKey, name: Option<RecordName>) -> Result<bool, TierError> {
+    async fn delete(&self, key: StoredKey, name: Option<RecordName>) -> Result<bool, TierError> {
         self.shared.delete(key, name).await
     }
 }

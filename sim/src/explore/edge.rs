@@ -125,8 +125,10 @@ impl World {
     }
 
     pub(super) fn on_wake(&mut self, life: Life) {
-        if self.life(life.edge) == life {
-            self.edges[life.edge as usize].wake_at = None;
+        // One that an earlier one has overtaken must not plan another, or they would grow in number for ever.
+        let host = &mut self.edges[life.edge as usize];
+        if host.life == life.life && host.wake_at.is_some_and(|at| at <= self.now) {
+            host.wake_at = None;
         }
         self.feed(life, Input::Wake);
     }

@@ -194,7 +194,7 @@ impl World {
             return;
         }
         let errs = self.hits(faults.origin_errs, Trouble::OriginErred, |chances| &mut chances.origin);
-        let (head, body) = if errs { error_page() } else { self.answer(from, object, known) };
+        let (head, body) = if errs { self.error_page() } else { self.answer(from, object, known) };
         if let Some(stream) = self.origin.streams.get_mut(&(from, fill)) {
             *stream = Some(body);
         }
@@ -342,16 +342,23 @@ impl Body {
     }
 }
 
-fn error_page() -> (Arc<Head>, Body) {
-    let head = Head { status: 503, fields: Fields::new() };
-    let body = Body {
-        object: NO_OBJECT,
-        version: 0,
-        sent: 0,
-        length: ERROR_PAGE,
-        chunk: ERROR_PAGE,
-        end: BodyEnd::Clean,
-        stalls_at: None,
-    };
-    (Arc::new(head), body)
+impl World {
+    /// A 503, with a `Retry-After` or without.
+    fn error_page(&mut self) -> (Arc<Head>, Body) {
+        let mut fields = Fields::new();
+        if let Some(seconds) = self.chances.origin.below(5).checked_sub(2) {
+            fields.push("retry-after", seconds.to_string().as_bytes());
+        }
+        let head = Head { status: 503, fields };
+        let body = Body {
+            object: NO_OBJECT,
+            version: 0,
+            sent: 0,
+            length: ERROR_PAGE,
+            chunk: ERROR_PAGE,
+            end: BodyEnd::Clean,
+            stalls_at: None,
+        };
+        (Arc::new(head), body)
+    }
 }

@@ -5,8 +5,9 @@
 
 use std::time::Duration;
 use tiergate_engine::{
-    ByteCount, Config, Eviction, OnAbandon, OnFull, Promotion, RawCare, RawCollapse, RawConfig, RawDiskTier,
-    RawDurableTier, RawFill, RawHttp, RawMemoryTier, RawPromotion, RawSharedTier, Seed,
+    ByteCount, Config, Eviction, OnAbandon, OnFull, Promotion, RawBreaker, RawCare, RawCollapse, RawConfig,
+    RawDeadline, RawDiskTier, RawDurableTier, RawFill, RawHedge, RawHttp, RawMemoryTier, RawPromotion,
+    RawRetry, RawSharedTier, Seed,
 };
 use tiergate_invariants::Gates;
 
@@ -27,6 +28,7 @@ pub(super) struct Plan {
     pub work: Work,
     pub faults: Faults,
     pub style: Style,
+    pub care: RawCare,
 }
 
 /// The shape of the workload.
@@ -109,12 +111,14 @@ impl Plan {
         let has_l1 = draw.coin("config.l1", 500);
         let has_l2 = draw.coin("config.l2", 600);
         let has_l3 = draw.coin("config.l3", 400);
-        let raw = raw_config(draw, size_max, has_l1, has_l2, has_l3);
+        let work = work(draw, requests, size_max);
+        let raw = raw_config(draw, &work, has_l1, has_l2, has_l3);
         let durable = durable(draw, &raw);
         let gates = Gates {
             l0: raw.l0.as_ref().map_or(ByteCount::ZERO, |tier| tier.gate),
             l1: raw.l1.as_ref().map_or(ByteCount::ZERO, |tier| tier.gate),
         };
+        let care = raw.care;
         let edges = if has_l3 && draw.coin("edges.l3", 500) {
             draw.of("edges.l3.count", &[2, 2, 3])
         } else if has_l1 && draw.coin("edges", 250) {
@@ -137,8 +141,9 @@ impl Plan {
             has_l2,
             durable,
             edges,
-            work: work(draw, requests, size_max),
+            work,
             faults,
+            care,
             style: Style {
                 fast_door: draw.coin("style.fast_door", 500),
                 answers_after_cancel: draw.coin("style.answers_after_cancel", 500),
@@ -170,7 +175,8 @@ impl Draw {
     }
 }
 
-fn raw_config(draw: Draw, size_max: u64, has_l1: bool, has_l2: bool, has_l3: bool) -> RawConfig {
+fn raw_config(draw: Draw, work: &Work, has_l1: bool, has_l2: bool, has_l3: bool) -> RawConfig {
+    let Work { size_max, latency, .. } = *work;
     let gate = |name| draw.of(name, &[ByteCount(size_max / 3), ByteCount(size_max), ByteCount::UNLIMITED]);
     let eviction = |name| draw.of(name, &[Eviction::Lru, Eviction::Gdsf]);
     let capacity =
@@ -221,13 +227,57 @@ fn raw_config(draw: Draw, size_max: u64, has_l1: bool, has_l2: bool, has_l3: boo
             stale_while_revalidate_s: draw.of("http.stale_while_revalidate_s", &[0, 0, 2]),
             ..RawHttp::default()
         },
-        care: RawCare::default(),
+        care: raw_care(draw, latency),
         fill: RawFill {
             window: draw.of("fill.window", &[ByteCount::kib(64), ByteCount::kib(128), ByteCount::mib(4)]),
             lane_chunks_max: draw.of("fill.lane_chunks_max", &[1, 2, 8, 64]),
             lane_stall_ms_max: draw.of("fill.lane_stall_ms_max", &[1, 50, 2_000]),
             read_size: ByteCount(draw.of("fill.read_size", reads)),
             on_abandon: draw.of("fill.on_abandon", &[OnAbandon::Finish, OnAbandon::Cancel]),
+        },
+    }
+}
+
+/// Patient care and hasty care, each knob by itself; but never so hasty that a healthy world is too slow for it.
+fn raw_care(draw: Draw, latency: Duration) -> RawCare {
+    let way_back = 1 + 2 * u32::try_from(latency.as_millis()).expect("latencies are drawn from short ones");
+    let open_ms_max = draw.of("care.breaker.open_ms_max", &[1, 50, 1_000, 5_000]);
+    let delay_ms_max = draw.of("care.retry.delay_ms_max", &[0, 10, 1_000]);
+    let head_ms_max = draw.of("care.deadline.head_ms_max", &[way_back, 1_000, 10_000]);
+    let lookup_ms_max = draw.of("care.deadline.lookup_ms_max", &[way_back, 500, 10_000]);
+    RawCare {
+        breaker: RawBreaker {
+            window_ms: draw.of("care.breaker.window_ms", &[100, 10_000]),
+            calls_min: draw.of("care.breaker.calls_min", &[1, 20, 1_000]),
+            failure_percent: draw.of("care.breaker.failure_percent", &[1, 50, 100]),
+            failures_in_a_row: draw.of("care.breaker.failures_in_a_row", &[1, 2, 5, 1_000]),
+            open_ms_first: draw.of("care.breaker.open_ms_first", &[1, 50, 1_000]).min(open_ms_max),
+            open_ms_max,
+            probes: draw.of("care.breaker.probes", &[1, 3]),
+            probe_ms_max: head_ms_max.max(lookup_ms_max),
+        },
+        retry: RawRetry {
+            attempts_max: draw.of("care.retry.attempts_max", &[1, 2, 3, 10]),
+            delay_ms_first: draw.of("care.retry.delay_ms_first", &[0, 5, 50]).min(delay_ms_max),
+            delay_ms_max,
+            retry_after_ms_max: draw.of("care.retry.retry_after_ms_max", &[0, 1_000, 2_000]),
+            budget_percent: draw.of("care.retry.budget_percent", &[0, 20, 100]),
+            budget_floor_per_s: draw.of("care.retry.budget_floor_per_s", &[0, 1, 100]),
+            budget_burst: draw.of("care.retry.budget_burst", &[1, 10, 1_000]),
+        },
+        hedge: draw.coin("care.hedge", 500).then(|| RawHedge {
+            quantile_percent: draw.of("care.hedge.quantile_percent", &[50, 95]),
+            delay_ms_min: draw.of("care.hedge.delay_ms_min", &[1, 5]),
+            budget_percent: draw.of("care.hedge.budget_percent", &[5, 100]),
+            budget_burst: draw.of("care.hedge.budget_burst", &[1, 10]),
+        }),
+        deadline: RawDeadline {
+            lookup_ms_max,
+            head_ms_max,
+            answer_ms_max: draw
+                .of("care.deadline.answer_ms_max", &[10 * way_back, 3_000, 30_000])
+                .max(head_ms_max),
+            chunk_ms_max: draw.of("care.deadline.chunk_ms_max", &[way_back, 1_000, 30_000]),
         },
     }
 }

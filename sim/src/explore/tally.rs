@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use tiergate_engine::{
-    Event, FillVerdict, TierId,
+    Event, FillVerdict, Late, Standing, TierId,
     durable::{DurableMiss, PublishEnd},
 };
 
@@ -137,6 +137,22 @@ const fn event_name(event: &Event) -> &'static str {
         Event::Resident { .. } => "resident",
         Event::Recovered { .. } => "recovered",
         Event::TierFailed { .. } => "tier failed",
+        Event::TierSkipped { .. } => "tier skipped",
+        Event::BreakerChanged { standing, .. } => match standing {
+            Standing::Closed => "breaker closed",
+            Standing::Open { .. } => "breaker opened",
+            Standing::HalfOpen => "breaker half-open",
+        },
+        Event::Retried { .. } => "retried",
+        Event::GaveUp { .. } => "gave up",
+        Event::DeadlineMissed { what, .. } => match what {
+            Late::Lookup(_) => "lookup late",
+            Late::Head => "head late",
+            Late::Answer => "answer late",
+            Late::Chunk => "chunk late",
+            Late::Read(_) => "read late",
+        },
+        Event::Hedged { .. } => "hedged",
         Event::PurgeBegan { .. } => "purge began",
         Event::PurgeEnded { .. } => "purge ended",
         Event::FoundUncacheable { .. } => "found uncacheable",

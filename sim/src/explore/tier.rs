@@ -17,7 +17,7 @@ use std::{
 };
 use tiergate_engine::{
     ByteCount, CacheKey, Chunk, Effect, Freshening, Input, Instant, OpId, ReadSource, Record, RecordId,
-    RecordName, Symbol, TierId, WriterId, durable::Told,
+    RecordName, StoredKey, Symbol, TierId, WriterId, durable::Told,
 };
 
 /// The longest that an operation takes to reach a tier in trouble, and as long again for the way back.
@@ -40,11 +40,13 @@ pub(super) struct Tier {
     /// By name; these survive a crash.
     records: BTreeMap<RecordName, Arc<Stored>>,
     /// The record that a key stands for.
-    current: BTreeMap<CacheKey, RecordName>,
+    current: BTreeMap<StoredKey, RecordName>,
     open: BTreeMap<(Life, RecordId), Arc<Stored>>,
     writers: BTreeMap<(Life, WriterId), Writer>,
     /// Writers that were closed; an `Open` that was overtaken must not open them again.
     discarded: BTreeSet<(Life, WriterId)>,
+    /// Records that were released; a lookup that was overtaken must not open them again.
+    released: BTreeSet<(Life, RecordId)>,
     commits: u64,
 }
 
@@ -56,9 +58,11 @@ struct Stored {
 }
 
 struct Writer {
-    key: CacheKey,
+    key: StoredKey,
     name: RecordName,
     body: Vec<Symbol>,
+    /// Was its target purged since it was opened?
+    is_purged: bool,
 }
 
 /// What an operation led to.
@@ -85,6 +89,7 @@ impl Tier {
             open: BTreeMap::new(),
             writers: BTreeMap::new(),
             discarded: BTreeSet::new(),
+            released: BTreeSet::new(),
             commits: 0,
         }
     }
@@ -101,6 +106,7 @@ impl Tier {
         self.open.retain(|(life, _), _| life.edge != edge);
         self.writers.retain(|(life, _), _| life.edge != edge);
         self.discarded.retain(|(life, _)| life.edge != edge);
+        self.released.retain(|(life, _)| life.edge != edge);
     }
 
     /// What somebody did not close, if anything.
@@ -130,18 +136,21 @@ impl Tier {
         let Some(stored) = self.records.remove(&name) else {
             return false;
         };
-        if self.current.get(&stored.record.key) == Some(&name) {
-            self.current.remove(&stored.record.key);
+        if self.current.get(&stored.record.stored_key()) == Some(&name) {
+            self.current.remove(&stored.record.stored_key());
         }
         true
     }
 
-    /// Removes whatever was ever stored under a key, current or not.
-    fn remove_every(&mut self, key: CacheKey) -> bool {
+    /// Removes whatever was ever stored for a target, current or not, and closes whoever writes for it.
+    fn remove_every(&mut self, target: CacheKey) -> bool {
+        for writer in self.writers.values_mut() {
+            writer.is_purged |= writer.key.target == target;
+        }
         let names: Vec<_> = self
             .records
             .values()
-            .filter(|stored| stored.record.key == key)
+            .filter(|stored| stored.record.target == target)
             .map(|stored| stored.record.name)
             .collect();
         for name in &names {
@@ -156,16 +165,20 @@ impl Tier {
             Effect::Read { op, source, offset, length_max, .. } => {
                 self.read(from, *op, *source, *offset, *length_max)
             }
-            Effect::Release { record, .. } => match self.open.remove(&(from, *record)) {
-                Some(_) => Outcome::Nothing,
-                None => Outcome::Breach("drain", format!("{record:?} was released but is not open")),
-            },
+            Effect::Release { record, .. } => {
+                if !self.released.insert((from, *record)) {
+                    return Outcome::Breach("drain", format!("{record:?} was released twice"));
+                }
+                self.open.remove(&(from, *record));
+                Outcome::Nothing
+            }
             Effect::Open { op, writer, .. } if self.discarded.contains(&(from, *writer)) => {
                 Outcome::Answer(Input::WriteFailed { op: *op })
             }
             Effect::Open { op, writer, key, name, .. } => {
                 let body = Vec::new();
-                self.writers.insert((from, *writer), Writer { key: *key, name: *name, body });
+                self.writers
+                    .insert((from, *writer), Writer { key: *key, name: *name, body, is_purged: false });
                 Outcome::Answer(Input::Opened { op: *op })
             }
             Effect::Write { op, writer, chunk, .. } => match self.writers.get_mut(&(from, *writer)) {
@@ -185,7 +198,7 @@ impl Tier {
             Effect::Delete { op, key, name, .. } => {
                 let existed = match name {
                     Some(name) => self.remove(*name),
-                    None => self.remove_every(*key),
+                    None => self.remove_every(key.target),
                 };
                 Outcome::Answer(Input::Deleted { op: *op, existed })
             }
@@ -207,7 +220,7 @@ impl Tier {
         let Some(stored) = self.records.get_mut(&record.name) else {
             return Outcome::Answer(Input::Freshened { op, freshening: Freshening::Absent });
         };
-        if (stored.record.key, stored.record.length) != (record.key, record.length) {
+        if (stored.record.stored_key(), stored.record.length) != (record.stored_key(), record.length) {
             let detail = format!("{:?} is not the head of {:?}", record, stored.record);
             return Outcome::Breach("F3", detail);
         }
@@ -225,14 +238,16 @@ impl Tier {
         from: Life,
         op: OpId,
         id: RecordId,
-        key: CacheKey,
+        key: StoredKey,
         name: Option<RecordName>,
     ) -> Outcome {
         let name = name.or_else(|| self.current.get(&key).copied());
         match name.and_then(|name| self.records.get(&name)) {
             Some(stored) => {
                 let record = stored.record.clone();
-                self.open.insert((from, id), Arc::clone(stored));
+                if !self.released.contains(&(from, id)) {
+                    self.open.insert((from, id), Arc::clone(stored));
+                }
                 Outcome::Answer(Input::Found { op, record })
             }
             None => Outcome::Answer(Input::Absent { op }),
@@ -265,7 +280,7 @@ impl Tier {
             return Outcome::Answer(Input::WriteFailed { op });
         };
         let written = open.body.iter().map(Chunk::size).sum();
-        if (record.length, record.key, record.name) != (ByteCount(written), open.key, open.name) {
+        if (record.length, record.stored_key(), record.name) != (ByteCount(written), open.key, open.name) {
             return Outcome::Breach(
                 "M4",
                 format!(
@@ -279,10 +294,13 @@ impl Tier {
                 ),
             );
         }
+        if open.is_purged {
+            return Outcome::Answer(Input::WriteFailed { op });
+        }
         self.commits += 1;
         let stored =
             Stored { record: record.clone(), body: Symbol::compact(open.body.clone()), order: self.commits };
-        if let Some(older) = self.current.insert(record.key, record.name) {
+        if let Some(older) = self.current.insert(record.stored_key(), record.name) {
             self.records.remove(&older);
         }
         self.records.insert(record.name, Arc::new(stored));

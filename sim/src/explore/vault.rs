@@ -152,9 +152,9 @@ impl Vault {
                 Ok(Some(Input::WriteFailed { op: *op }))
             }
             Effect::Open { op, writer, key, name, .. } => {
-                let blob = BlobName { key: *key, name: *name };
-                let is_leased = self.rows.get(key).is_some_and(|row| row.entry.lease(*name).is_some());
-                if !(is_leased || self.is_overdue(*key)) {
+                let blob = BlobName { key: key.key, name: *name };
+                let is_leased = self.rows.get(&key.key).is_some_and(|row| row.entry.lease(*name).is_some());
+                if !(is_leased || self.is_overdue(key.key)) {
                     return Err(("D2", format!("{blob:?} is uploaded without a lease")));
                 }
                 self.uploads.insert((from, *writer), (blob, Vec::new()));
@@ -451,6 +451,7 @@ const fn is_strange(why: LaneEnd) -> bool {
         | LaneEnd::Full
         | LaneEnd::Stalled
         | LaneEnd::TierFailed
+        | LaneEnd::TierSkipped
         | LaneEnd::Abandoned
         | LaneEnd::Crowded => false,
         LaneEnd::Superseded | LaneEnd::Outrun | LaneEnd::LeaseLost | LaneEnd::TooLate => true,

@@ -16,7 +16,9 @@ use super::{
 };
 use std::{collections::VecDeque, mem::discriminant, time::Duration};
 use tiergate_engine::{Effect, FillId, Input, Instant, OpId, Random, Symbol, durable::Ask};
-use tiergate_invariants::{Edge, Fact, Got, Invariants, Lifetimes, UnderGate, Violation, What};
+use tiergate_invariants::{
+    Breakers, Edge, Fact, Got, Invariants, Lifetimes, Retries, UnderGate, Violation, What,
+};
 
 /// Steps that one request may cause, on average, before the run counts as one that never ends. A body of 20 chunks into
 /// two tiers, read by a client chunk by chunk, is about 200.
@@ -130,6 +132,7 @@ impl World {
             tier: split("tier"),
             edge: split("edge"),
         };
+        let half_open_max = Duration::from_millis(plan.care.breaker.probe_ms_max.into()) * 2;
         let slack = HEAD_STALL_MAX + plan.work.latency * 2;
         Self {
             now: Instant::ZERO,
@@ -144,7 +147,11 @@ impl World {
             is_asking_in_turn: false,
             healed: false,
             tally: Tally::default(),
-            rules: Invariants::all().with(UnderGate::new(plan.gates)).with(Lifetimes::new(slack, STALE_MAX)),
+            rules: Invariants::all()
+                .with(UnderGate::new(plan.gates))
+                .with(Lifetimes::new(slack, STALE_MAX))
+                .with(Breakers::new(half_open_max))
+                .with(Retries::new(plan.care.retry)),
             facts_kept,
             recent: VecDeque::new(),
             hash: 0xcbf2_9ce4_8422_2325,
@@ -169,6 +176,8 @@ impl World {
         self.run_out()?;
         self.is_asking_in_turn = true;
         for edge in 0..self.plan.edges {
+            // Whatever is left alone when the world heals is asked again after this.
+            self.now = self.now.after(Duration::from_millis(self.plan.care.breaker.open_ms_max.into()));
             for object in 0..self.origin.objects.len() {
                 self.ask_after_healing(edge, object);
                 self.run_out()?;

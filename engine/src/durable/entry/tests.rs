@@ -14,6 +14,7 @@ const fn at(millis: u64) -> WallTime {
 fn record() -> Record {
     Record {
         key: CacheKey(0x0f0e_0d0c_0b0a_0908_0706_0504_0302_0100),
+        target: CacheKey(0x0f0e_0d0c_0b0a_0908_0706_0504_0302_0100),
         name: RecordName(5),
         head: Arc::new(Head { status: 200, fields: Fields::from_iter([("etag", "\"x\"")]) }),
         length: ByteCount(1_000),

@@ -50,7 +50,7 @@ impl<C: Chunk> Engine<C> {
 
     /// The first chunk is here: asks for the lease. Until it is had, the lane waits as for a tier that opens.
     pub(in crate::engine) fn begin_upload(&mut self, writer: WriterId) {
-        let (key, now) = (self.lanes[&writer].key, self.now);
+        let (key, now) = (self.lanes[&writer].at.key, self.now);
         let lane = self.open_lane(writer);
         lane.on_asked_to_lease();
         let name = lane.name;

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 use tiergate_driver::{ByteTier, Handle, TierError};
-use tiergate_engine::{CacheKey, Freshening, ReadSource, Record, RecordId, RecordName, WriterId};
+use tiergate_engine::{Freshening, ReadSource, Record, RecordId, RecordName, StoredKey, WriterId};
 
 /// What a tier does with its calls.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,10 +31,17 @@ pub(crate) struct MapTier {
 struct Contents {
     stored: Vec<(Record, Vec<u8>)>,
     open: BTreeMap<Handle<RecordId>, Vec<u8>>,
-    writing: BTreeMap<Handle<WriterId>, Vec<u8>>,
+    writing: BTreeMap<Handle<WriterId>, Writing>,
     /// Calls under way, by the handle's text.
     busy: BTreeMap<String, usize>,
     closed_while_busy: Vec<String>,
+}
+
+struct Writing {
+    key: StoredKey,
+    body: Vec<u8>,
+    /// Was its target purged meanwhile?
+    is_purged: bool,
 }
 
 impl MapTier {
@@ -102,7 +109,7 @@ impl ByteTier for Lent<MapTier> {
     async fn lookup(
         &self,
         handle: Handle<RecordId>,
-        key: CacheKey,
+        key: StoredKey,
         name: Option<RecordName>,
     ) -> Result<Option<Record>, TierError> {
         self.act(handle, false).await?;
@@ -110,7 +117,7 @@ impl ByteTier for Lent<MapTier> {
         let found = contents
             .stored
             .iter()
-            .find(|(record, _)| record.key == key && name.is_none_or(|name| name == record.name))
+            .find(|(record, _)| record.stored_key() == key && name.is_none_or(|name| name == record.name))
             .cloned();
         Ok(found.map(|(record, body)| {
             contents.open.insert(handle, body);
@@ -132,7 +139,9 @@ impl ByteTier for Lent<MapTier> {
         let contents = locked(&self.contents);
         let body = match source.id {
             ReadSource::Record(id) => contents.open.get(&Handle { shard, id }),
-            ReadSource::Writer(id) => contents.writing.get(&Handle { shard, id }),
+            ReadSource::Writer(id) => {
+                contents.writing.get(&Handle { shard, id }).map(|writing| &writing.body)
+            }
         };
         let body = body.ok_or_else(no_such_handle)?;
         let start = usize::try_from(offset).expect("test bodies are small").min(body.len());
@@ -147,26 +156,30 @@ impl ByteTier for Lent<MapTier> {
     async fn open(
         &self,
         handle: Handle<WriterId>,
-        _key: CacheKey,
+        key: StoredKey,
         _name: RecordName,
     ) -> Result<(), TierError> {
         self.act(handle, false).await?;
-        locked(&self.contents).writing.insert(handle, Vec::new());
+        locked(&self.contents).writing.insert(handle, Writing { key, body: Vec::new(), is_purged: false });
         Ok(())
     }
 
     async fn write(&self, handle: Handle<WriterId>, chunk: Bytes) -> Result<(), TierError> {
         self.act(handle, true).await?;
         let mut contents = locked(&self.contents);
-        let body = contents.writing.get_mut(&handle).ok_or_else(no_such_handle)?;
-        body.extend_from_slice(&chunk);
+        let writing = contents.writing.get_mut(&handle).ok_or_else(no_such_handle)?;
+        writing.body.extend_from_slice(&chunk);
         Ok(())
     }
 
     async fn commit(&self, handle: Handle<WriterId>, record: Arc<Record>) -> Result<(), TierError> {
         self.act(handle, true).await?;
         let mut contents = locked(&self.contents);
-        let body = contents.writing.get(&handle).ok_or_else(no_such_handle)?.clone();
+        let writing = contents.writing.get(&handle).ok_or_else(no_such_handle)?;
+        if writing.is_purged {
+            return Err(TierError("it was purged".to_owned()));
+        }
+        let body = writing.body.clone();
         contents.stored.retain(|(older, _)| older.key != record.key);
         contents.stored.push(((*record).clone(), body));
         Ok(())
@@ -188,13 +201,18 @@ impl ByteTier for Lent<MapTier> {
         Ok(Freshening::Done)
     }
 
-    async fn delete(&self, key: CacheKey, name: Option<RecordName>) -> Result<bool, TierError> {
+    async fn delete(&self, key: StoredKey, name: Option<RecordName>) -> Result<bool, TierError> {
         self.act((key, name), false).await?;
         let mut contents = locked(&self.contents);
         let before = contents.stored.len();
         contents
             .stored
-            .retain(|(record, _)| record.key != key || name.is_some_and(|name| name != record.name));
+            .retain(|(record, _)| name.map_or(record.target != key.target, |name| name != record.name));
+        if name.is_none() {
+            for writing in contents.writing.values_mut() {
+                writing.is_purged |= writing.key.target == key.target;
+            }
+        }
         Ok(contents.stored.len() < before)
     }
 }

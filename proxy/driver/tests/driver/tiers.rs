@@ -58,6 +58,26 @@ async fn handles_are_closed_after_their_last_call() {
     rig.settle().await;
 }
 
+/// A lookup takes longer than the engine waits: the client is served from the origin, and what the lookup still opens is
+/// closed when it is over, and not before.
+#[tokio::test(start_paused = true)]
+async fn what_a_late_lookup_opens_is_closed() {
+    let rig = Rig::new(disk_only()).await;
+    let script = Script::chunks(2, 1000);
+    rig.script("/a", &script);
+    assert!(read(&mut rig.served("/a").await.body).await.is_ok());
+    rig.settle().await;
+    rig.temper(Temper::Paced(Duration::from_secs(3)));
+    let begun = tokio::time::Instant::now();
+    let mut served = rig.served("/a").await;
+    assert!(begun.elapsed() < Duration::from_secs(1), "it waits half a second for the tier");
+    assert_eq!(read(&mut served.body).await, Ok(script.body()));
+    assert_eq!(rig.origin.asked().len(), 2);
+    rig.settle().await;
+    let late = rig.ear.count(|event| matches!(event, Event::LateAnswer { .. }));
+    assert_eq!(late, 2, "the lookup's, and that of the copy which stalled");
+}
+
 /// Clients leave at every stage of a fill into a slow tier, and the fill is cancelled each time.
 #[tokio::test(start_paused = true)]
 async fn writers_are_closed_after_their_last_call() {

@@ -50,7 +50,7 @@ fn publish(shared: &Shared, record: &Record, incoming: &Path) -> Result<Fresheni
 
 /// Why a head is not put beside its record, if it is not.
 fn refusal(shared: &Shared, record: &Record) -> Result<Option<Freshening>, TierError> {
-    let Some(stored) = shared.find(record.key, record.name)? else {
+    let Some(stored) = shared.find(record.stored_key(), record.name)? else {
         return Ok(Some(Freshening::Absent));
     };
     if stored.record.length != record.length {

@@ -12,13 +12,13 @@ use std::{
     sync::atomic::Ordering,
 };
 use tiergate_driver::TierError;
-use tiergate_engine::{CacheKey, Record};
+use tiergate_engine::{Record, StoredKey};
 
 /// The whole records that an earlier process left, one for each key, oldest first.
 pub(super) fn recover(shared: &Shared) -> Result<Vec<Record>, TierError> {
     let mut unwanted = entries(&shared.root.join(INCOMING))?;
     let mut heads = Vec::new();
-    let mut newest: BTreeMap<CacheKey, (u64, Record)> = BTreeMap::new();
+    let mut newest: BTreeMap<StoredKey, (u64, Record)> = BTreeMap::new();
     for outer in entries(&shared.root.join(RECORDS))? {
         for leaf in entries(&outer)? {
             for path in entries(&leaf)? {
@@ -28,10 +28,10 @@ pub(super) fn recover(shared: &Shared) -> Result<Vec<Record>, TierError> {
                 }
                 match examine(shared, &path)? {
                     None => unwanted.push(path),
-                    Some((sequence, record)) => match newest.get(&record.key) {
+                    Some((sequence, record)) => match newest.get(&record.stored_key()) {
                         Some((newer, _)) if *newer > sequence => unwanted.push(path),
                         Some(_) | None => {
-                            let superseded = newest.insert(record.key, (sequence, record));
+                            let superseded = newest.insert(record.stored_key(), (sequence, record));
                             unwanted.extend(superseded.map(|(_, older)| shared.record(older.name)));
                         }
                     },
@@ -50,7 +50,7 @@ pub(super) fn recover(shared: &Shared) -> Result<Vec<Record>, TierError> {
     }
     let mut open = shared.open();
     for (_, record) in &records {
-        open.names.insert(record.key, vec![record.name]);
+        open.names.insert(record.stored_key(), vec![record.name]);
     }
     Ok(records.into_iter().map(|(_, record)| record).collect())
 }

@@ -24,6 +24,7 @@ const SOURCE: Handle<ReadSource> = Handle { shard: 0, id: ReadSource::Record(Rec
 fn record(key: u128, name: u128, length: usize) -> Arc<Record> {
     Arc::new(Record {
         key: CacheKey(key),
+        target: CacheKey(key),
         name: RecordName(name),
         head: Arc::new(Head { status: 200, fields: Fields::from_iter([("etag", "\"1\"")]) }),
         length: ByteCount(length as u64),
@@ -38,7 +39,7 @@ fn record(key: u128, name: u128, length: usize) -> Arc<Record> {
 
 async fn store(tier: &DirTier, record: &Arc<Record>, body: &[u8]) {
     let handle = writer(record.name.0 as u64);
-    tier.open(handle, record.key, record.name).await.expect("it opens");
+    tier.open(handle, record.stored_key(), record.name).await.expect("it opens");
     tier.write(handle, Bytes::copy_from_slice(body)).await.expect("it writes");
     tier.commit(handle, Arc::clone(record)).await.expect("it commits");
     tier.discard(handle);
@@ -88,13 +89,13 @@ async fn a_restart_finds_what_was_committed() {
         for (record, body) in [(&a, &*body), (&c, b"old"), (&b, b"new")] {
             store(&tier, record, body).await;
         }
-        assert_eq!(tier.delete(c.key, Some(c.name)).await, Ok(true));
+        assert_eq!(tier.delete(c.stored_key(), Some(c.name)).await, Ok(true));
     }
     let tier = tier(&directory);
     assert_eq!(tier.recover().await, Ok(vec![(*a).clone(), (*b).clone()]));
-    assert_eq!(tier.lookup(RECORD, a.key, None).await, Ok(Some((*a).clone())));
+    assert_eq!(tier.lookup(RECORD, a.stored_key(), None).await, Ok(Some((*a).clone())));
     assert_eq!(tier.read(SOURCE, 0, u64::MAX).await, Ok(Bytes::from(body)));
-    assert_eq!(tier.lookup(RECORD, c.key, Some(c.name)).await, Ok(None));
+    assert_eq!(tier.lookup(RECORD, c.stored_key(), Some(c.name)).await, Ok(None));
 }
 
 /// Two records of one key, as a crash before the delete leaves them: the one committed last stays, whatever its name and
@@ -130,7 +131,7 @@ async fn a_delete_leaves_nothing_for_the_next_start() {
         let tier = tier(&directory);
         store(&tier, &old, b"old").await;
         store(&tier, &new, b"new").await;
-        assert_eq!(tier.delete(CacheKey(1), None).await, Ok(true));
+        assert_eq!(tier.delete(StoredKey::plain(CacheKey(1)), None).await, Ok(true));
     }
     assert_eq!(tier(&directory).recover().await, Ok(vec![]));
 }
@@ -148,7 +149,7 @@ async fn rot_is_an_error_and_never_wrong_bytes() {
         let mut rotten = whole.clone();
         rotten[byte] ^= 1 << (byte % 8);
         fs::write(&path, &rotten).expect("it is ours");
-        let found = tier.lookup(RECORD, record.key, None).await;
+        let found = tier.lookup(RECORD, record.stored_key(), None).await;
         if byte < 24 {
             assert_eq!(found, Ok(Some((*record).clone())), "byte {byte}");
             let read = tier.read(SOURCE, 0, 1).await;
@@ -158,7 +159,7 @@ async fn rot_is_an_error_and_never_wrong_bytes() {
         }
     }
     fs::write(&path, &whole).expect("it is ours");
-    tier.lookup(RECORD, record.key, None).await.expect("it is whole again");
+    tier.lookup(RECORD, record.stored_key(), None).await.expect("it is whole again");
     let body = Bytes::from_static(b"twenty bytes of body");
     assert_eq!(tier.read(SOURCE, 0, 99).await, Ok(body));
 }
@@ -170,7 +171,7 @@ async fn a_short_read_is_an_error() {
     let record = record(1, 0x10, 200_000);
     let tier = tier(&directory);
     store(&tier, &record, &[7; 200_000]).await;
-    tier.lookup(RECORD, record.key, None).await.expect("it is whole");
+    tier.lookup(RECORD, record.stored_key(), None).await.expect("it is whole");
     let file = File::options().write(true).open(only_file(directory.path())).expect("it is ours");
     file.set_len(150_000).expect("it is ours");
     assert_eq!(tier.read(SOURCE, 0, 65_536).await, Ok(Bytes::from(vec![7; 65_536])), "what is left is right");
@@ -238,7 +239,7 @@ fn what_is_not_committed_leaves_no_file() {
         let tier = tier(&directory);
         for id in [1, 2] {
             let name = RecordName(id.into());
-            tier.open(writer(id), CacheKey(1), name).await.expect("it opens");
+            tier.open(writer(id), StoredKey::plain(CacheKey(1)), name).await.expect("it opens");
             tier.write(writer(id), Bytes::from(vec![1; 100_000])).await.expect("it writes");
         }
         assert_eq!(files(directory.path()).len(), 2);
@@ -256,13 +257,13 @@ async fn two_writers_never_share_a_file() {
     let directory = directory();
     let tier = tier(&directory);
     let record = record(1, 0x10, 5);
-    tier.open(writer(1), record.key, record.name).await.expect("it opens");
+    tier.open(writer(1), record.stored_key(), record.name).await.expect("it opens");
     tier.write(writer(1), Bytes::from_static(b"hello")).await.expect("it writes");
-    let second = tier.open(writer(2), record.key, record.name).await;
+    let second = tier.open(writer(2), record.stored_key(), record.name).await;
     assert!(second.is_err(), "{second:?}");
     tier.discard(writer(2));
     assert_eq!(tier.commit(writer(1), Arc::clone(&record)).await, Ok(()));
-    assert_eq!(tier.lookup(RECORD, record.key, None).await, Ok(Some((*record).clone())));
+    assert_eq!(tier.lookup(RECORD, record.stored_key(), None).await, Ok(Some((*record).clone())));
     assert_eq!(tier.read(SOURCE, 0, 9).await, Ok(Bytes::from_static(b"hello")));
 }
 
@@ -302,7 +303,7 @@ fn a_place_that_cannot_be_a_directory_is_refused() {
 async fn a_failed_write_leaves_what_was_acknowledged() {
     let directory = directory();
     let tier = tier(&directory);
-    tier.open(writer(1), CacheKey(1), RecordName(1)).await.expect("it opens");
+    tier.open(writer(1), StoredKey::plain(CacheKey(1)), RecordName(1)).await.expect("it opens");
     tier.write(writer(1), Bytes::from(vec![7; 100_000])).await.expect("it writes");
     // A file that does not take writes stands for a full disk.
     let refuse = Arc::clone(&tier.shared.open().writers[&writer(1)]);
@@ -318,7 +319,7 @@ async fn a_failed_write_leaves_what_was_acknowledged() {
     }
     let committed = tier.commit(writer(1), record(1, 1, 200_000)).await;
     assert!(committed.is_err(), "{committed:?}");
-    assert_eq!(tier.lookup(RECORD, CacheKey(1), None).await, Ok(None));
+    assert_eq!(tier.lookup(RECORD, StoredKey::plain(CacheKey(1)), None).await, Ok(None));
 }
 
 /// `record` as it is after a 304.
@@ -344,13 +345,13 @@ async fn a_freshened_head_lasts_as_long_as_its_record() {
             assert_eq!(tier.freshen(Arc::new(freshened(record))).await, Ok(Freshening::Done));
         }
         store(&tier, &record(4, 0xd2, 3), b"new").await;
-        assert_eq!(tier.delete(b.key, Some(b.name)).await, Ok(true));
-        assert_eq!(tier.delete(c.key, None).await, Ok(true));
+        assert_eq!(tier.delete(b.stored_key(), Some(b.name)).await, Ok(true));
+        assert_eq!(tier.delete(c.stored_key(), None).await, Ok(true));
     }
     let tier = tier(&directory);
     assert_eq!(tier.recover().await, Ok(vec![freshened(&a), (*record(4, 0xd2, 3)).clone()]));
     assert_eq!(files(directory.path()).len(), 3, "two records, and the head of one");
-    assert_eq!(tier.lookup(RECORD, a.key, None).await, Ok(Some(freshened(&a))));
+    assert_eq!(tier.lookup(RECORD, a.stored_key(), None).await, Ok(Some(freshened(&a))));
     assert_eq!(tier.read(SOURCE, 0, u64::MAX).await, Ok(Bytes::from_static(b"old")));
 }
 
@@ -379,7 +380,7 @@ async fn a_head_that_is_not_whole_does_not_count() {
         fs::write(directory.path().join(INCOMING).join("x.1.head"), &head).expect("the directory is ours");
         let tier = tier(&directory);
         assert_eq!(tier.recover().await, Ok(vec![expected.clone()]));
-        assert_eq!(tier.lookup(RECORD, old.key, None).await, Ok(Some(expected.clone())));
+        assert_eq!(tier.lookup(RECORD, old.stored_key(), None).await, Ok(Some(expected.clone())));
         fs::remove_file(tier.shared.record(old.name)).expect("it is there");
         tier.release(RECORD);
         drop(tier);

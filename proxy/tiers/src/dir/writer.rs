@@ -10,12 +10,12 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError, atomic::Ordering},
 };
 use tiergate_driver::TierError;
-use tiergate_engine::{CacheKey, Record, RecordName};
+use tiergate_engine::{Record, RecordName, StoredKey};
 
 /// One writer. Dropping it removes its file unless it was committed.
 pub(super) struct Writer {
     path: PathBuf,
-    key: CacheKey,
+    key: StoredKey,
     name: RecordName,
     file: File,
     state: Mutex<State>,
@@ -53,7 +53,7 @@ enum Phase {
 
 impl Writer {
     /// Creates the file. A file of that name would be another writer's: names are unique (failure T2).
-    pub(super) fn create(path: PathBuf, key: CacheKey, name: RecordName) -> Result<Self, TierError> {
+    pub(super) fn create(path: PathBuf, key: StoredKey, name: RecordName) -> Result<Self, TierError> {
         let file = File::options()
             .read(true)
             .write(true)
@@ -101,7 +101,7 @@ impl Writer {
         let mut sealed = Vec::new();
         let begin = {
             let state = self.writing()?;
-            let given = (record.key, record.name, record.length.0);
+            let given = (record.stored_key(), record.name, record.length.0);
             if given != (self.key, self.name, state.tail.length()) {
                 return Err(failed("committing", &self.path, "its record is not that of what was written"));
             }
@@ -146,7 +146,7 @@ impl Writer {
         *self.publishing() = Publishing::Purged;
     }
 
-    pub(super) fn key(&self) -> CacheKey {
+    pub(super) fn key(&self) -> StoredKey {
         self.key
     }
 

@@ -177,6 +177,10 @@ fn cache_status_says_why_a_request_went_around() {
 fn cache_status_says_why_a_request_was_refused() {
     for (refusal, text) in [
         (Refusal::Origin(OriginFailure::TimedOut), "tiergate; fwd=miss; detail=origin-timed-out"),
+        (
+            Refusal::BreakerOpen { retry_after: Duration::from_secs(3) },
+            "tiergate; detail=origin-breaker-open",
+        ),
         (Refusal::TooManyFills, "tiergate; detail=too-many-fills"),
         (Refusal::TooManyWaiters, "tiergate; detail=too-many-waiters"),
     ] {

@@ -1,30 +1,47 @@
 //! The names that this tier uses in Redis.
 
-use tiergate_engine::{CacheKey, RecordName};
+use tiergate_engine::{CacheKey, RecordName, StoredKey};
 
 /// Where the head lies that is current.
-pub(super) fn current(key: CacheKey) -> String {
-    format!("tg:{{{key}}}")
+pub(super) fn current(key: StoredKey) -> String {
+    let StoredKey { target, key: own } = key;
+    if key.is_variant() { format!("tg:{{{target}}}:variant:{own}") } else { format!("tg:{{{target}}}") }
 }
 
-/// Where the generation lies: what writers remember and a purge removes.
-pub(super) fn generation(key: CacheKey) -> String {
-    format!("tg:{{{key}}}:generation")
+/// Where the generation of a target lies: what writers remember and a purge removes.
+pub(super) fn generation(target: CacheKey) -> String {
+    format!("tg:{{{target}}}:generation")
 }
 
 /// Where one fill's parts lie.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Keys {
-    pub(super) key: CacheKey,
+    pub(super) key: StoredKey,
     pub(super) name: RecordName,
 }
 
 impl Keys {
     pub(super) fn part(self, index: u64) -> String {
-        format!("tg:{{{}}}:{:032x}:{index}", self.key, self.name.0)
+        format!("{}:{:032x}:{index}", current(self.key), self.name.0)
     }
 
     pub(super) fn head_in_waiting(self) -> String {
-        format!("tg:{{{}}}:{:032x}:head", self.key, self.name.0)
+        format!("{}:{:032x}:head", current(self.key), self.name.0)
+    }
+}
+
+/// What a generation is: the name of the fill that began it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Generation(pub(super) RecordName);
+
+impl Generation {
+    pub(super) fn encode(self) -> String {
+        format!("{:032x}", self.0.0)
+    }
+
+    /// `None` for what no build of ours wrote.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(bytes).ok().filter(|text| text.len() == 32)?;
+        u128::from_str_radix(text, 16).ok().map(|name| Self(RecordName(name)))
     }
 }

@@ -1,6 +1,6 @@
 //! One connection to Redis, made when it is needed and given up after a failure, and the few commands that use it.
 
-use super::keys::{self, Keys};
+use super::keys::{self, Generation, Keys};
 use crate::{abort::Task, connect::Connect};
 use bytes::Bytes;
 use redis::{
@@ -15,13 +15,23 @@ use std::{
     time::Duration,
 };
 use tiergate_driver::TierError;
-use tiergate_engine::CacheKey;
+use tiergate_engine::{CacheKey, StoredKey};
 use tokio::{sync::Mutex, time::timeout};
 
-/// Publishes a head, unless its key was purged since the writer was opened. Keys: the generation, the head-in-waiting, the
-/// head. Argument: the generation that the writer found. Answers 1 if it published and 0 if the generation is another.
+/// Joins the generation of a target. Key: the generation. Arguments: the name that becomes the generation if there is none,
+/// and for how many milliseconds it lives from now on at least. Answers the generation.
+pub const JOIN_SCRIPT: &str = "if not redis.call('GET', KEYS[1]) then \
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) \
+elseif redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end \
+return redis.call('GET', KEYS[1])";
+
+/// Publishes a head, unless its target was purged since the writer was opened. Keys: the generation, the head-in-waiting,
+/// the head. Arguments: the generation that the writer found, and for how many milliseconds it lives from now on at
+/// least. Answers 1 if it published and 0 if the generation is another.
 pub const PUBLISH_SCRIPT: &str = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end \
-redis.call('RENAME', KEYS[2], KEYS[3]) return 1";
+redis.call('RENAME', KEYS[2], KEYS[3]) \
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end \
+return 1";
 
 /// Exchanges a head for a newer one of the same record, if it is still what the caller read there. Key: the head. Arguments:
 /// what was read, the new head, and the milliseconds that it lives. Answers 1 if it did so and 0 if the head is another.
@@ -88,6 +98,17 @@ impl<C: Connect> Link<C> {
         self.run("GET", Commands::One(get)).await
     }
 
+    /// The values of two keys at one moment. Both are of one target.
+    pub(super) async fn lookup_both(
+        &self,
+        one: &str,
+        other: &str,
+    ) -> Result<(Option<Bytes>, Option<Bytes>), TierError> {
+        let mut mget = redis::cmd("MGET");
+        mget.arg(one).arg(other);
+        self.run("MGET", Commands::One(mget)).await
+    }
+
     /// Sets a key for a time.
     pub(super) async fn store(&self, key: &str, value: Vec<u8>, time: Duration) -> Result<(), TierError> {
         let mut set = redis::cmd("SET");
@@ -105,37 +126,31 @@ impl<C: Connect> Link<C> {
         Ok(found.len() == keys.len() && found.iter().all(|found| *found == 1))
     }
 
-    /// The generation of a key, which now lives for `time`; if it had none, the name of this fill is its generation from now
-    /// on. `None` if it went away between the commands.
-    pub(super) async fn join_generation(
-        &self,
-        keys: Keys,
-        time: Duration,
-    ) -> Result<Option<Bytes>, TierError> {
-        let key = keys::generation(keys.key);
-        let mut pipeline = redis::pipe();
-        pipeline
-            .cmd("SET")
-            .arg(&key)
-            .arg(format!("{:032x}", keys.name.0))
-            .arg("NX")
-            .arg("PX")
-            .arg(millis(time))
-            .ignore();
-        pipeline.cmd("PEXPIRE").arg(&key).arg(millis(time)).ignore();
-        pipeline.cmd("GET").arg(&key);
-        let (generation,) = self.run("SET NX", Commands::Many(pipeline)).await?;
-        Ok(generation)
+    /// The generation of a target, which lives for `time` at least; if it had none, the name of this fill is its generation
+    /// from now on.
+    pub(super) async fn join_generation(&self, keys: Keys, time: Duration) -> Result<Generation, TierError> {
+        let mut eval = redis::cmd("EVAL");
+        eval.arg(JOIN_SCRIPT).arg(1);
+        eval.arg(keys::generation(keys.key.target)).arg(Generation(keys.name).encode()).arg(millis(time));
+        let found: Bytes = self.run("EVAL", Commands::One(eval)).await?;
+        Generation::decode(&found)
+            .ok_or_else(|| TierError(format!("redis: the generation of {} cannot be read", keys.key.target)))
     }
 
-    /// Makes the head-in-waiting current if the generation is still the one given.
-    pub(super) async fn publish(&self, keys: Keys, generation: &[u8]) -> Result<Publication, TierError> {
+    /// Makes the head-in-waiting current if the generation is still the one given, which then lives for `time` at least.
+    pub(super) async fn publish(
+        &self,
+        keys: Keys,
+        generation: Generation,
+        time: Duration,
+    ) -> Result<Publication, TierError> {
         let mut eval = redis::cmd("EVAL");
         eval.arg(PUBLISH_SCRIPT).arg(3);
-        eval.arg(keys::generation(keys.key))
+        eval.arg(keys::generation(keys.key.target))
             .arg(keys.head_in_waiting())
             .arg(keys::current(keys.key))
-            .arg(generation);
+            .arg(generation.encode())
+            .arg(millis(time));
         if self.run("EVAL", Commands::One(eval)).await? {
             Ok(Publication::Published)
         } else {
@@ -146,7 +161,7 @@ impl<C: Connect> Link<C> {
     /// Exchanges the current head for a newer one if it is still `read`; says whether it did.
     pub(super) async fn freshen(
         &self,
-        key: CacheKey,
+        key: StoredKey,
         read: &[u8],
         head: Vec<u8>,
         time: Duration,
@@ -156,12 +171,12 @@ impl<C: Connect> Link<C> {
         self.run("EVAL", Commands::One(eval)).await
     }
 
-    /// Removes the generation of a key and then its head; says whether there was a head.
-    pub(super) async fn purge(&self, key: CacheKey) -> Result<bool, TierError> {
+    /// Removes the generation of a target and then its own head; says whether there was a head.
+    pub(super) async fn purge(&self, target: CacheKey) -> Result<bool, TierError> {
         let mut pipeline = redis::pipe();
         // In this order: a commit between the two is refused. The other way round, it would stay.
-        pipeline.cmd("DEL").arg(keys::generation(key)).ignore();
-        pipeline.cmd("DEL").arg(keys::current(key));
+        pipeline.cmd("DEL").arg(keys::generation(target)).ignore();
+        pipeline.cmd("DEL").arg(keys::current(StoredKey::plain(target)));
         let (existed,) = self.run("DEL", Commands::Many(pipeline)).await?;
         Ok(existed)
     }

@@ -1,13 +1,14 @@
-//! A head as it lies in Redis: the encoded record, and how its parts are cut.
+//! A head as it lies in Redis: the encoded record, the generation that it was published under, and how its parts are cut.
 //!
 //! ```text
-//! encoded record │ part size (4) │ CRC-32 of all before (4)      little endian
+//! encoded record │ generation (16) │ part size (4) │ CRC-32 of all before (4)      little endian
 //! ```
 
+use super::keys::Generation;
 use crate::blocks::Layout;
 use std::fmt;
 use tiergate_engine::{
-    Record,
+    Record, RecordName,
     format::{self, RecordError},
 };
 
@@ -16,6 +17,7 @@ const PART_BYTES_MAX: u32 = 4 << 20;
 
 pub(super) struct StoredHead {
     pub(super) record: Record,
+    pub(super) generation: Generation,
     pub(super) layout: Layout,
 }
 
@@ -41,8 +43,9 @@ impl fmt::Display for HeadError {
 }
 
 impl StoredHead {
-    pub(super) fn encode(record: &Record, layout: Layout) -> Vec<u8> {
+    pub(super) fn encode(record: &Record, generation: Generation, layout: Layout) -> Vec<u8> {
         let mut bytes = format::encode(record);
+        bytes.extend_from_slice(&generation.0.0.to_le_bytes());
         bytes.extend_from_slice(&layout.block_bytes.to_le_bytes());
         let checksum = crc32fast::hash(&bytes);
         bytes.extend_from_slice(&checksum.to_le_bytes());
@@ -59,8 +62,10 @@ impl StoredHead {
         if !(1..=PART_BYTES_MAX).contains(&block_bytes) {
             return Err(HeadError::PartSize(block_bytes));
         }
+        let (record, generation) = record.split_last_chunk::<16>().ok_or(HeadError::Checksum)?;
+        let generation = Generation(RecordName(u128::from_le_bytes(*generation)));
         let record = format::decode(record).map_err(HeadError::Record)?;
         let length = record.length.0;
-        Ok(Self { record, layout: Layout { block_bytes, length } })
+        Ok(Self { record, generation, layout: Layout { block_bytes, length } })
     }
 }

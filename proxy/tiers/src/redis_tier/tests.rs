@@ -110,11 +110,12 @@ impl Connect for UnixConnect {
 const WRITER: Handle<WriterId> = Handle { shard: 0, id: WriterId(1) };
 const RECORD: Handle<RecordId> = Handle { shard: 0, id: RecordId(1) };
 const SOURCE: Handle<ReadSource> = Handle { shard: 0, id: ReadSource::Record(RecordId(1)) };
-const KEYS: Keys = Keys { key: CacheKey(0xabc), name: RecordName(0xdef) };
+const KEYS: Keys = Keys { key: StoredKey::plain(CacheKey(0xabc)), name: RecordName(0xdef) };
 
 fn record(length: usize) -> Arc<Record> {
     Arc::new(Record {
-        key: KEYS.key,
+        key: KEYS.key.key,
+        target: KEYS.key.target,
         name: KEYS.name,
         head: Arc::new(Head { status: 200, fields: Fields::from_iter([("etag", "\"1\"")]) }),
         length: ByteCount(length as u64),
@@ -177,6 +178,60 @@ async fn a_purge_by_another_edge_closes_writers() {
     assert_eq!(two.lookup(RECORD, KEYS.key, None).await, Ok(Some((*record(5)).clone())));
 }
 
+fn variant(length: usize) -> (StoredKey, Arc<Record>) {
+    let key = StoredKey { key: CacheKey(0x123), ..KEYS.key };
+    (key, Arc::new(Record { key: key.key, ..(*record(length)).clone() }))
+}
+
+async fn store_variant<C: Connect>(tier: &RedisTier<C>, body: &[u8]) {
+    let (key, record) = variant(body.len());
+    tier.open(WRITER, key, KEYS.name).await.expect("it opens");
+    tier.write(WRITER, Bytes::copy_from_slice(body)).await.expect("it is written");
+    tier.commit(WRITER, record).await.expect("it commits");
+    tier.discard(WRITER);
+}
+
+/// One edge purges a target whose variants another stored, and knows none of them: they are gone for both, also after the
+/// target has another generation (C7).
+#[tokio::test]
+async fn a_purge_reaches_variants_of_another_edge() {
+    let server = Server::start();
+    let (one, two) = (server.tier(), server.tier());
+    let (key, record) = variant(5);
+    store_variant(&one, b"hello").await;
+    assert_eq!(two.lookup(RECORD, key, None).await, Ok(Some((*record).clone())));
+    two.delete(KEYS.key, None).await.expect("it is there");
+    assert_eq!(one.lookup(RECORD, key, None).await, Ok(None));
+    let other = Handle { id: WriterId(2), ..WRITER };
+    one.open(other, KEYS.key, RecordName(1)).await.expect("it opens");
+    assert_eq!(one.lookup(RECORD, key, None).await, Ok(None));
+}
+
+/// A generation lives as long as the longest of the heads that need it, and no writer shortens it; without it a variant is
+/// absent.
+#[tokio::test]
+async fn a_variant_lives_with_its_generation() {
+    let server = Server::start();
+    let tier = server.tier();
+    let (key, record) = variant(5);
+    let lifetime = GENERATION_TIME * 3;
+    let freshness = StoredFreshness { lifetime, ..record.freshness };
+    tier.open(WRITER, key, KEYS.name).await.expect("it opens");
+    tier.write(WRITER, Bytes::from_static(b"hello")).await.expect("it is written");
+    let record = Arc::new(Record { freshness, ..(*record).clone() });
+    tier.commit(WRITER, Arc::clone(&record)).await.expect("it commits");
+    let generation = keys::generation(KEYS.key.target);
+    for _ in 0..2 {
+        let left = Duration::from_millis(server.ask(&[b"PTTL", generation.as_bytes()]));
+        assert!(left > GENERATION_TIME * 2 && left <= lifetime + STALE_TIME, "{left:?}");
+        let other = Handle { id: WriterId(2), ..WRITER };
+        tier.open(other, KEYS.key, RecordName(1)).await.expect("it opens");
+    }
+    assert_eq!(tier.lookup(RECORD, key, None).await, Ok(Some((*record).clone())));
+    let () = server.ask(&[b"DEL", generation.as_bytes()]);
+    assert_eq!(tier.lookup(RECORD, key, None).await, Ok(None));
+}
+
 /// A generation that Redis lost, with or without another since, costs the store and publishes nothing.
 #[tokio::test]
 async fn a_lost_generation_publishes_nothing() {
@@ -184,7 +239,7 @@ async fn a_lost_generation_publishes_nothing() {
         let server = Server::start();
         let tier = server.tier();
         write(&tier, b"hello").await;
-        let () = server.ask(&[b"DEL", keys::generation(KEYS.key).as_bytes()]);
+        let () = server.ask(&[b"DEL", keys::generation(KEYS.key.target).as_bytes()]);
         if opens_again {
             let other = Handle { id: WriterId(2), ..WRITER };
             tier.open(other, KEYS.key, RecordName(1)).await.expect("it opens");
@@ -199,7 +254,7 @@ async fn a_lost_generation_publishes_nothing() {
 async fn a_generation_is_shared_and_prolonged() {
     let server = Server::start();
     let (one, two) = (server.tier(), server.tier());
-    let generation = keys::generation(KEYS.key);
+    let generation = keys::generation(KEYS.key.target);
     one.open(WRITER, KEYS.key, KEYS.name).await.expect("it opens");
     let () = server.ask(&[b"PEXPIRE", generation.as_bytes(), b"60000"]);
     two.open(WRITER, KEYS.key, RecordName(1)).await.expect("it opens");
@@ -227,8 +282,8 @@ async fn everything_expires_and_parts_last() {
         let part = left(KEYS.part(index));
         assert!(part > PART_TIME && part <= PART_TIME + kept, "part {index}: {part:?}");
     }
-    let generation = left(keys::generation(KEYS.key));
-    assert!(generation > GENERATION_TIME - minute && generation <= GENERATION_TIME, "{generation:?}");
+    let generation = left(keys::generation(KEYS.key.target));
+    assert!(generation > kept - minute && generation <= kept, "{generation:?}");
     assert_eq!(server.ask::<u64>(&[b"DBSIZE"]), 4, "nothing else is left");
 
     let mut longer = Record::clone(&record(300_000));
@@ -309,7 +364,7 @@ async fn a_head_that_changed_is_an_error() {
         let found = tier.lookup(RECORD, KEYS.key, None).await;
         assert!(found.is_err(), "byte {byte}: {found:?}");
     }
-    let other = CacheKey(1);
+    let other = StoredKey::plain(CacheKey(1));
     let () = server.ask(&[b"SET", keys::current(other).as_bytes(), &whole]);
     let found = tier.lookup(RECORD, other, None).await;
     assert!(found.is_err(), "{found:?}");
@@ -337,7 +392,7 @@ async fn a_discarded_writer_leaves_no_key() {
     let writer = tier.writer(WRITER).expect("it is open");
     assert_eq!(tier.shared.take_back(&writer).await, Ok(()));
     let left: Vec<String> = server.ask(&[b"KEYS", b"*"]);
-    assert_eq!(left, [keys::generation(KEYS.key)]);
+    assert_eq!(left, [keys::generation(KEYS.key.target)]);
 }
 
 /// While Redis is away every call fails; what was acknowledged and is still held can be read; when it is back, the next
@@ -380,8 +435,8 @@ async fn a_refused_command_keeps_the_connection() {
         line.and_then(|count| count.trim().parse::<u64>().ok())
     };
     let before = connections(clients());
-    let () = server.ask(&[b"LPUSH", keys::current(CacheKey(9)).as_bytes(), b"x"]);
-    let found = tier.lookup(RECORD, CacheKey(9), None).await;
+    let () = server.ask(&[b"LPUSH", keys::current(StoredKey::plain(CacheKey(9))).as_bytes(), b"x"]);
+    let found = tier.lookup(RECORD, StoredKey::plain(CacheKey(9)), None).await;
     let error = found.expect_err("a list is no head").0;
     assert!(error.contains("GET") && error.contains("refused"), "{error}");
     assert_eq!(tier.lookup(RECORD, KEYS.key, None).await, Ok(Some((*record(5)).clone())));

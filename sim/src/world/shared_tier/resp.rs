@@ -15,6 +15,8 @@ pub(crate) enum Reply {
     Integer(i64),
     /// Bytes; `None` for what is not there.
     Bulk(Option<Bytes>),
+    /// Several of these.
+    Array(Vec<Option<Bytes>>),
 }
 
 /// The peer does not speak RESP2.
@@ -93,14 +95,22 @@ impl Reply {
             Self::Simple(text) => line(out, '+', text),
             Self::Error(text) => line(out, '-', text),
             Self::Integer(number) => line(out, ':', &number.to_string()),
-            Self::Bulk(None) => line(out, '$', "-1"),
-            Self::Bulk(Some(bytes)) => {
-                line(out, '$', &bytes.len().to_string());
-                out.extend_from_slice(bytes.chunk());
-                out.extend_from_slice(b"\r\n");
+            Self::Bulk(bytes) => bulk(out, bytes.as_ref()),
+            Self::Array(all) => {
+                line(out, '*', &all.len().to_string());
+                for bytes in all {
+                    bulk(out, bytes.as_ref());
+                }
             }
         }
     }
+}
+
+fn bulk(out: &mut BytesMut, bytes: Option<&Bytes>) {
+    let Some(bytes) = bytes else { return line(out, '$', "-1") };
+    line(out, '$', &bytes.len().to_string());
+    out.extend_from_slice(bytes.chunk());
+    out.extend_from_slice(b"\r\n");
 }
 
 fn line(out: &mut BytesMut, mark: char, text: &str) {
@@ -137,9 +147,10 @@ mod tests {
             Reply::Integer(-2),
             Reply::Bulk(None),
             Reply::Bulk(Some(Bytes::from("ab"))),
+            Reply::Array(vec![Some(Bytes::from("ab")), None]),
         ] {
             reply.write(&mut out);
         }
-        assert_eq!(&out[..], b"+OK\r\n-ERR no\r\n:-2\r\n$-1\r\n$2\r\nab\r\n");
+        assert_eq!(&out[..], b"+OK\r\n-ERR no\r\n:-2\r\n$-1\r\n$2\r\nab\r\n*2\r\n$2\r\nab\r\n$-1\r\n");
     }
 }

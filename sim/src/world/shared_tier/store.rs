@@ -6,7 +6,7 @@
 use super::resp::Reply;
 use bytes::Bytes;
 use std::{collections::BTreeMap, time::Duration};
-use tiergate_tiers::{FRESHEN_SCRIPT, PUBLISH_SCRIPT};
+use tiergate_tiers::{FRESHEN_SCRIPT, JOIN_SCRIPT, PUBLISH_SCRIPT};
 
 /// Keys with their values, and when they expire: times count from the store's beginning.
 #[derive(Debug, Default)]
@@ -30,13 +30,9 @@ impl Store {
         }
         match (name.as_str(), arguments) {
             ("GET", [key]) => Reply::Bulk(self.0.get(key).map(|value| value.bytes.clone())),
-            ("SET", [key, _, nx, ..]) if nx.eq_ignore_ascii_case(b"NX") && self.0.contains_key(key) => {
-                Reply::Bulk(None)
-            }
-            ("SET", [key, value, nx, px, millis]) if nx.eq_ignore_ascii_case(b"NX") => {
-                let set = [&Bytes::from_static(b"SET"), key, value, px, millis].map(Bytes::clone);
-                self.execute(now, &set)
-            }
+            ("MGET", keys @ [_, ..]) => Reply::Array(
+                keys.iter().map(|key| self.0.get(key).map(|value| value.bytes.clone())).collect(),
+            ),
             ("SET", [key, value]) => self.set(key, value, None),
             ("SET", [key, value, px, millis]) if px.eq_ignore_ascii_case(b"PX") => match number(millis) {
                 Some(millis) if millis > 0 => self.set(key, value, Some(now + Duration::from_millis(millis))),
@@ -53,8 +49,14 @@ impl Store {
             },
             ("RENAME", [from, to]) => self.rename(from, to),
             ("EVAL", [script, keys, rest @ ..]) if script == PUBLISH_SCRIPT => match (&keys[..], rest) {
-                (b"3", [generation, from, to, expected]) => self.publish(generation, from, to, expected),
-                _ => Reply::Error("ERR the script takes 3 keys and 1 argument".to_owned()),
+                (b"3", [generation, from, to, expected, millis]) => {
+                    self.publish(now, generation, [from, to], expected, millis)
+                }
+                _ => Reply::Error("ERR the script takes 3 keys and 2 arguments".to_owned()),
+            },
+            ("EVAL", [script, keys, rest @ ..]) if script == JOIN_SCRIPT => match (&keys[..], rest) {
+                (b"1", [generation, name, millis]) => self.join(now, generation, name, millis),
+                _ => Reply::Error("ERR the script takes 1 key and 2 arguments".to_owned()),
             },
             ("EVAL", [script, keys, rest @ ..]) if script == FRESHEN_SCRIPT => match (&keys[..], rest) {
                 (b"1", [head, read, newer, millis]) => self.freshen(now, head, read, newer, millis),
@@ -65,7 +67,7 @@ impl Store {
                 let removed = keys.iter().filter(|key| self.0.remove(*key).is_some()).count();
                 Reply::Integer(i64::try_from(removed).expect("as many as arguments"))
             }
-            ("GET" | "SET" | "PEXPIRE" | "RENAME" | "EVAL" | "DEL", _) => Reply::Error(format!(
+            ("GET" | "MGET" | "SET" | "PEXPIRE" | "RENAME" | "EVAL" | "DEL", _) => Reply::Error(format!(
                 "ERR wrong number of arguments for '{}' command",
                 name.to_ascii_lowercase()
             )),
@@ -98,14 +100,42 @@ impl Store {
         }
     }
 
-    /// What the one script does that the client sends.
-    fn publish(&mut self, generation: &Bytes, from: &Bytes, to: &Bytes, expected: &Bytes) -> Reply {
+    /// What the script does that a client sends when it begins to write.
+    fn join(&mut self, now: Duration, generation: &Bytes, name: &Bytes, millis: &Bytes) -> Reply {
+        let Some(time) = number(millis).map(Duration::from_millis) else { return not_a_number() };
+        if !self.0.contains_key(generation) {
+            self.set(generation, name, Some(now + time));
+        }
+        self.prolong(now, generation, time);
+        Reply::Bulk(self.0.get(generation).map(|value| value.bytes.clone()))
+    }
+
+    /// Lets a key live this long from now on, at least.
+    fn prolong(&mut self, now: Duration, key: &Bytes, time: Duration) {
+        if let Some(value) = self.0.get_mut(key) {
+            value.expires = value.expires.max(Some(now + time));
+        }
+    }
+
+    /// What the script does that a client sends to commit.
+    fn publish(
+        &mut self,
+        now: Duration,
+        generation: &Bytes,
+        [from, to]: [&Bytes; 2],
+        expected: &Bytes,
+        millis: &Bytes,
+    ) -> Reply {
+        let Some(time) = number(millis).map(Duration::from_millis) else { return not_a_number() };
         if self.0.get(generation).is_none_or(|value| value.bytes != *expected) {
             return Reply::Integer(0);
         }
         match self.rename(from, to) {
             error @ Reply::Error(_) => error,
-            Reply::Simple(_) | Reply::Integer(_) | Reply::Bulk(_) => Reply::Integer(1),
+            Reply::Simple(_) | Reply::Integer(_) | Reply::Bulk(_) | Reply::Array(_) => {
+                self.prolong(now, generation, time);
+                Reply::Integer(1)
+            }
         }
     }
 
@@ -117,7 +147,7 @@ impl Store {
         let Some(millis) = number(millis) else { return not_a_number() };
         match self.set(head, newer, Some(now + Duration::from_millis(millis))) {
             error @ Reply::Error(_) => error,
-            Reply::Simple(_) | Reply::Integer(_) | Reply::Bulk(_) => Reply::Integer(1),
+            Reply::Simple(_) | Reply::Integer(_) | Reply::Bulk(_) | Reply::Array(_) => Reply::Integer(1),
         }
     }
 
@@ -139,7 +169,7 @@ fn not_a_number() -> Reply {
 
 #[cfg(test)]
 mod tests {
-    use super::{FRESHEN_SCRIPT, PUBLISH_SCRIPT, Reply, Store};
+    use super::{FRESHEN_SCRIPT, JOIN_SCRIPT, PUBLISH_SCRIPT, Reply, Store};
     use bytes::Bytes;
     use std::time::Duration;
 
@@ -166,11 +196,9 @@ mod tests {
         assert_eq!(run(&mut store, 14, "GET b"), Reply::Bulk(None), "a rename keeps the time of expiry");
         assert_eq!(run(&mut store, 14, "PEXPIRE b 5"), Reply::Integer(0));
         assert_eq!(run(&mut store, 14, "RENAME b c"), Reply::Error("ERR no such key".to_owned()));
-        assert_eq!(run(&mut store, 20, "SET n 1 NX PX 5"), Reply::Simple("OK"));
-        assert_eq!(run(&mut store, 24, "SET n 2 nx px 5"), Reply::Bulk(None));
-        assert_eq!(run(&mut store, 24, "GET n"), bulk("1"));
-        assert_eq!(run(&mut store, 25, "SET n 2 NX PX 5"), Reply::Simple("OK"), "the first has expired");
         run(&mut store, 14, "SET x 1");
+        let both = vec![Some(Bytes::from("1")), None];
+        assert_eq!(run(&mut store, 14, "MGET x y"), Reply::Array(both));
         run(&mut store, 14, "SET y 2");
         assert_eq!(run(&mut store, 14, "DEL x y z"), Reply::Integer(2));
         assert_eq!(
@@ -187,18 +215,35 @@ mod tests {
     fn the_script_publishes_under_its_generation() {
         let mut store = Store::default();
         let eval = |store: &mut Store, script: &'static str, expected: &'static str| {
-            let command = ["EVAL", script, "3", "generation", "waiting", "head", expected].map(Bytes::from);
+            let command =
+                ["EVAL", script, "3", "generation", "waiting", "head", expected, "20"].map(Bytes::from);
             store.execute(Duration::ZERO, &command)
         };
-        run(&mut store, 0, "SET waiting 1");
+        run(&mut store, 0, "SET waiting 1 PX 90");
         assert_eq!(eval(&mut store, PUBLISH_SCRIPT, "a"), Reply::Integer(0));
-        run(&mut store, 0, "SET generation b");
+        run(&mut store, 0, "SET generation b PX 10");
         assert_eq!(eval(&mut store, PUBLISH_SCRIPT, "a"), Reply::Integer(0));
         assert_eq!(run(&mut store, 0, "GET head"), Reply::Bulk(None));
         assert_eq!(eval(&mut store, PUBLISH_SCRIPT, "b"), Reply::Integer(1));
-        assert_eq!(run(&mut store, 0, "GET head"), bulk("1"));
+        assert_eq!(run(&mut store, 15, "GET head"), bulk("1"));
+        assert_eq!(run(&mut store, 15, "GET generation"), bulk("b"), "it lives as long as the head");
         assert_eq!(eval(&mut store, PUBLISH_SCRIPT, "b"), Reply::Error("ERR no such key".to_owned()));
         assert_eq!(eval(&mut store, "return 1", "b"), Reply::Error("ERR unknown script".to_owned()));
+    }
+
+    /// The other script begins a generation where there is none, and prolongs one that is there, never shortens it.
+    #[test]
+    fn the_other_script_joins_a_generation() {
+        let mut store = Store::default();
+        let mut join = |at_ms, name: &'static str, millis: &'static str| {
+            let command = ["EVAL", JOIN_SCRIPT, "1", "generation", name, millis].map(Bytes::from);
+            store.execute(Duration::from_millis(at_ms), &command)
+        };
+        assert_eq!(join(0, "a", "10"), bulk("a"));
+        assert_eq!(join(9, "b", "10"), bulk("a"), "it is joined");
+        assert_eq!(join(10, "b", "1"), bulk("a"), "it was prolonged");
+        assert_eq!(join(18, "b", "5"), bulk("a"), "and not shortened");
+        assert_eq!(join(23, "c", "5"), bulk("c"), "it has expired");
     }
 
     /// The other script exchanges a value while it is what the caller read, with a new time to live.

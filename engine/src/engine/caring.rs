@@ -1,0 +1,290 @@
+//! Care, as the engine uses it: who may be asked, what an answer says of whoever gave it, what is due and when.
+//!
+//! It stands behind the cache, never before it: what L0 has is served, and an open record is read on, whatever a breaker
+//! says (O2, failure R2). Each operation that a breaker was asked for keeps its permit beside it until it is answered, is
+//! given up or is forgotten, so none is lost and none is returned twice (CON6).
+
+use super::{Engine, Open, Pending, WakeReason};
+use crate::{
+    care::{
+        breaker::{Admit, Breaker, Permit, Standing, Verdict},
+        budget::Budget,
+        config::Care,
+        deadline::{Deadlines, Due},
+        hedge::Hedging,
+    },
+    chunk::Chunk,
+    config::Config,
+    event::{Event, TierOperation},
+    id::{FillId, OpId, OriginId, RequestId, TierId},
+    input::Input,
+    random::{Random, Seed},
+    reason::Guarded,
+    time::Instant,
+};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    format,
+};
+
+/// Origins whose health is remembered though nothing is under way with them: enough for every bucket of an edge. One more
+/// takes the place of one that is well.
+const ORIGINS_MAX: usize = 1_024;
+
+/// Every machine of care, and their timers.
+#[derive(Debug)]
+pub(super) struct Caring {
+    care: Care,
+    seed: Seed,
+    tiers: BTreeMap<TierId, TierCare>,
+    origins: BTreeMap<OriginId, Breaker>,
+    /// When time alone changes a breaker.
+    changes: BTreeSet<(Instant, Guarded)>,
+    /// For asking the origin again.
+    pub(super) budget: Budget,
+    pub(super) random: Random,
+    /// When each fill that rests asks again.
+    pub(super) retries: BTreeSet<(Instant, FillId)>,
+    /// When each read of a record is late.
+    pub(super) late_reads: BTreeSet<(Instant, RequestId)>,
+    pub(super) deadlines: Deadlines<Waiter>,
+}
+
+#[derive(Debug)]
+struct TierCare {
+    breaker: Breaker,
+    hedging: Option<Hedging>,
+}
+
+/// Who waits for the outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Waiter {
+    /// A lookup, a head, or the next chunk of a body.
+    Fill(FillId),
+    /// The next bytes of a record.
+    Reader(RequestId),
+}
+
+/// The right to one operation, and whose breaker gave it.
+pub(super) type Held = (Guarded, Permit);
+
+impl Caring {
+    pub(super) fn new(config: &Config, seed: Seed, now: Instant) -> Self {
+        let care = config.care;
+        let tiers = config.byte_tiers().map(|tier| {
+            let random = seed.split(&format!("breaker of {}", tier.as_str()));
+            let breaker = Breaker::new(care.breaker, random);
+            (tier, TierCare { breaker, hedging: care.hedge.map(|policy| Hedging::new(policy, now)) })
+        });
+        Self {
+            tiers: tiers.collect(),
+            origins: BTreeMap::new(),
+            changes: BTreeSet::new(),
+            budget: Budget::new(care.retry_allowance, now),
+            random: seed.split("retries"),
+            retries: BTreeSet::new(),
+            late_reads: BTreeSet::new(),
+            deadlines: Deadlines::new(care.deadline),
+            care,
+            seed,
+        }
+    }
+
+    fn breaker(&mut self, who: Guarded) -> &mut Breaker {
+        match who {
+            Guarded::Tier(tier) => {
+                &mut self.tiers.get_mut(&tier).expect("effects name configured tiers").breaker
+            }
+            Guarded::Origin(origin) => {
+                if !self.origins.contains_key(&origin) {
+                    self.make_room();
+                }
+                let (care, seed) = (&self.care, self.seed);
+                self.origins.entry(origin).or_insert_with(|| {
+                    Breaker::new(care.breaker, seed.split(&format!("breaker of origin {}", origin.0)))
+                })
+            }
+        }
+    }
+
+    /// Forgets an origin if there are too many: one that is well, or else any that nothing is under way with. Those with
+    /// something under way are bounded by `collapse.fills_max`.
+    fn make_room(&mut self) {
+        if self.origins.len() < ORIGINS_MAX {
+            return;
+        }
+        let idle = || self.origins.iter().filter(|(_, breaker)| breaker.permits_out() == 0);
+        let well = idle().find(|(_, breaker)| breaker.standing() == Standing::Closed);
+        let forgotten = well.or_else(|| idle().next()).map(|(origin, _)| *origin);
+        if let Some(breaker) = forgotten.and_then(|origin| self.origins.remove(&origin))
+            && let (Some(at), Some(origin)) = (breaker.poll_wake(), forgotten)
+        {
+            self.changes.remove(&(at, Guarded::Origin(origin)));
+        }
+    }
+
+    pub(super) fn hedging(&mut self, tier: TierId) -> Option<&mut Hedging> {
+        self.tiers.get_mut(&tier).and_then(|tier| tier.hedging.as_mut())
+    }
+
+    /// Permits that are out.
+    pub(super) fn permits(&self) -> u64 {
+        let tiers = self.tiers.values().map(|tier| tier.breaker.permits_out());
+        tiers.chain(self.origins.values().map(Breaker::permits_out)).sum()
+    }
+
+    /// Timers that are set.
+    pub(super) fn timers(&self) -> usize {
+        self.changes.len() + self.retries.len() + self.late_reads.len() + self.deadlines.timers()
+    }
+
+    /// The first of them, and what it is for.
+    pub(super) fn poll_wake(&self) -> Option<(Instant, WakeReason)> {
+        let timers = [
+            self.retries.first().map(|(at, _)| (*at, WakeReason::Retry)),
+            self.late_reads.first().map(|(at, _)| (*at, WakeReason::LateRead)),
+            self.deadlines.poll_wake().map(|(at, _)| (at, WakeReason::Deadline)),
+            self.changes.first().map(|(at, _)| (*at, WakeReason::Breaker)),
+        ];
+        timers.into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+}
+
+impl<C: Chunk> Engine<C> {
+    /// May `who` be asked now? If not, not before the moment that is returned.
+    pub(super) fn admit(&mut self, who: Guarded) -> Result<Held, Instant> {
+        match self.with_breaker(who, |breaker, now| breaker.admit(now)) {
+            Admit::Yes(permit) => Ok((who, permit)),
+            Admit::No { until } => Err(until),
+        }
+    }
+
+    /// The same for a tier; when not, the event says what is skipped.
+    pub(super) fn admit_tier(&mut self, tier: TierId, operation: TierOperation) -> Option<Held> {
+        match self.admit(Guarded::Tier(tier)) {
+            Ok(held) => Some(held),
+            Err(until) => {
+                self.event(Event::TierSkipped { tier, operation, until });
+                None
+            }
+        }
+    }
+
+    /// Does this one's breaker let nobody through?
+    pub(super) fn is_open(&mut self, who: Guarded) -> bool {
+        match self.caring.breaker(who).standing() {
+            Standing::Open { until } => self.now < until,
+            Standing::Closed | Standing::HalfOpen => false,
+        }
+    }
+
+    fn with_breaker<R>(&mut self, who: Guarded, step: impl FnOnce(&mut Breaker, Instant) -> R) -> R {
+        let now = self.now;
+        let breaker = self.caring.breaker(who);
+        let (before, woken) = (breaker.standing(), breaker.poll_wake());
+        let result = step(breaker, now);
+        let (standing, wakes) = (breaker.standing(), breaker.poll_wake());
+        if woken != wakes {
+            woken.map(|at| self.caring.changes.remove(&(at, who)));
+            self.caring.changes.extend(wakes.map(|at| (at, who)));
+        }
+        if standing != before {
+            self.event(Event::BreakerChanged { who, standing });
+        }
+        result
+    }
+
+    /// A new operation that a breaker may have been asked for, and who waits for its answer.
+    pub(super) fn operation_with(&mut self, pending: Pending, held: Option<Held>) -> OpId {
+        let op = OpId(self.ids.mint());
+        self.pending.insert(op, Open { pending, held });
+        op
+    }
+
+    /// Nobody waits for the answer any more; it says nothing of whoever was asked.
+    pub(super) fn forget(&mut self, op: OpId) {
+        self.end_operation(op, Verdict::Untold);
+    }
+
+    /// The answer took too long, and is of no interest any more.
+    pub(super) fn give_up(&mut self, op: OpId) {
+        self.end_operation(op, Verdict::Failing);
+    }
+
+    fn end_operation(&mut self, op: OpId, verdict: Verdict) {
+        if let Some(Open { held: Some((who, permit)), .. }) = self.pending.remove(&op) {
+            self.with_breaker(who, |breaker, now| breaker.on_outcome(now, permit, verdict));
+        }
+    }
+
+    /// An answer says how whoever gave it is.
+    pub(super) fn judge_answer(&mut self, held: Option<Held>, input: &Input<C>) {
+        if let Some((who, permit)) = held {
+            let verdict = verdict(input);
+            self.with_breaker(who, |breaker, now| breaker.on_outcome(now, permit, verdict));
+        }
+    }
+
+    /// By when the fill must have its head.
+    pub(super) fn answer_by(&mut self, fill: FillId) -> Instant {
+        let waiter = Waiter::Fill(fill);
+        match self.caring.deadlines.answer_by(waiter) {
+            Some(at) => at,
+            None => self.caring.deadlines.begin(self.now, waiter),
+        }
+    }
+
+    /// Does what has become due: breakers that resolve, reads that are late, fills that ask again, waits that were too long.
+    pub(super) fn on_care_due(&mut self) {
+        while let Some((_, who)) = self.caring.changes.first().copied().filter(|(at, _)| *at <= self.now) {
+            self.with_breaker(who, Breaker::on_wake);
+        }
+        while let Some((at, request)) =
+            self.caring.late_reads.first().copied().filter(|(at, _)| *at <= self.now)
+        {
+            self.caring.late_reads.remove(&(at, request));
+            self.read_twice(request);
+        }
+        while let Some((at, fill)) = self.caring.retries.first().copied().filter(|(at, _)| *at <= self.now) {
+            self.caring.retries.remove(&(at, fill));
+            self.ask_again(fill);
+        }
+        while let Some((waiter, due)) = self.caring.deadlines.poll_due(self.now) {
+            match waiter {
+                Waiter::Fill(fill) => self.on_fill_late(fill, due),
+                Waiter::Reader(request) => {
+                    assert!(due == Due::Chunk, "{request:?} only reads, but {due:?} is due");
+                    self.on_read_late(request);
+                }
+            }
+        }
+    }
+}
+
+/// What an answer says of whoever gave it. “Absent” is an answer like any other, and so are 404 and 304.
+fn verdict<C>(input: &Input<C>) -> Verdict {
+    match input {
+        Input::Head { head, .. } => Verdict::of_status(head.status),
+        Input::FetchFailed { failure, .. } => Verdict::of_failure(*failure),
+        Input::Found { .. } | Input::Absent { .. } | Input::BodyRead { .. } | Input::Opened { .. } => {
+            Verdict::Healthy
+        }
+        Input::LookupFailed { .. } | Input::ReadFailed { .. } | Input::WriteFailed { .. } => Verdict::Failing,
+        Input::Request { .. }
+        | Input::Demand { .. }
+        | Input::Leave { .. }
+        | Input::Purge { .. }
+        | Input::Recovered { .. }
+        | Input::WallClock { .. }
+        | Input::Wake
+        | Input::Pulled { .. }
+        | Input::PullEnded { .. }
+        | Input::PullFailed { .. }
+        | Input::Written { .. }
+        | Input::Committed { .. }
+        | Input::Freshened { .. }
+        | Input::Deleted { .. }
+        | Input::DeleteFailed { .. }
+        | Input::DurableTold { .. } => Verdict::Untold,
+    }
+}

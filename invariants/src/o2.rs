@@ -1,0 +1,243 @@
+//! O2: a breaker that is open stops what goes out and nothing else, and one that is half-open resolves.
+//!
+//! It checks that an origin is not asked while its breaker is open; that whoever is refused for it had missed in the cache
+//! before, so that nothing stored is hidden (failure R2); that a tier is skipped only while its breaker is not closed, and
+//! never for a delete; and that no breaker stays half-open for longer than its bound, or when everything has ended. It
+//! does not check that a breaker opens when it should, and not the fast door, which shows no events.
+
+use crate::{Edge, Fact, Invariant, Violation, What};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+use tiergate_engine::{Event, Guarded, Instant, Refusal, RequestId, Standing, TierOperation};
+
+/// The rule.
+#[derive(Debug)]
+pub struct Breakers {
+    half_open_max: Duration,
+    /// Where each breaker that is not closed stands, and since when.
+    standing: BTreeMap<(Edge, u32, Guarded), (Instant, Standing)>,
+    /// Requests that missed and are not over.
+    missed: BTreeSet<(Edge, u32, RequestId)>,
+}
+
+impl Breakers {
+    /// With the longest that a breaker may be half-open: twice `care.breaker.probe_ms_max`, and what timers are late by.
+    pub fn new(half_open_max: Duration) -> Self {
+        Self { half_open_max, standing: BTreeMap::new(), missed: BTreeSet::new() }
+    }
+
+    fn on_event(&mut self, at: Instant, edge: Edge, shard: u32, event: &Event) -> Result<(), Violation> {
+        match event {
+            Event::BreakerChanged { who, standing } => {
+                match standing {
+                    Standing::Closed => self.standing.remove(&(edge, shard, *who)),
+                    Standing::Open { .. } | Standing::HalfOpen => {
+                        self.standing.insert((edge, shard, *who), (at, *standing))
+                    }
+                };
+            }
+            Event::Fetched { fill, origin, .. } => {
+                if let Some((_, Standing::Open { until })) =
+                    self.standing.get(&(edge, shard, Guarded::Origin(*origin)))
+                {
+                    return broken(format!(
+                        "edge {} fetches as fill {} though its origin's breaker is open until {until:?}",
+                        edge.0, fill.0
+                    ));
+                }
+            }
+            Event::TierSkipped { tier, operation, .. } => {
+                if *operation == TierOperation::Delete {
+                    return broken(format!("edge {} skips a delete in {tier:?}", edge.0));
+                }
+                if !self.standing.contains_key(&(edge, shard, Guarded::Tier(*tier))) {
+                    return broken(format!("edge {} skips {tier:?} though its breaker is closed", edge.0));
+                }
+            }
+            Event::Missed { request, .. } => {
+                self.missed.insert((edge, shard, *request));
+            }
+            Event::Refused { request, refusal } => {
+                let missed = self.missed.remove(&(edge, shard, *request));
+                match refusal {
+                    Refusal::BreakerOpen { .. } if !missed => {
+                        return broken(format!(
+                            "edge {} refuses request {} for a breaker before it looked in the cache",
+                            edge.0, request.0
+                        ));
+                    }
+                    Refusal::BreakerOpen { .. }
+                    | Refusal::Origin(_)
+                    | Refusal::TooManyFills
+                    | Refusal::TooManyWaiters => {}
+                }
+            }
+            Event::Served { request, .. } | Event::Passed { request, .. } => {
+                self.missed.remove(&(edge, shard, *request));
+            }
+            Event::Requested { .. }
+            | Event::Hit { .. }
+            | Event::ServedStale { .. }
+            | Event::Revalidated { .. }
+            | Event::Freshened { .. }
+            | Event::Collapsed { .. }
+            | Event::AttachRefused { .. }
+            | Event::HeadArrived { .. }
+            | Event::FetchEnded { .. }
+            | Event::LeaderReplaced { .. }
+            | Event::LaneOpened { .. }
+            | Event::LaneDropped { .. }
+            | Event::Rejected { .. }
+            | Event::Stored { .. }
+            | Event::Removed { .. }
+            | Event::Resident { .. }
+            | Event::Recovered { .. }
+            | Event::TierFailed { .. }
+            | Event::Retried { .. }
+            | Event::GaveUp { .. }
+            | Event::DeadlineMissed { .. }
+            | Event::Hedged { .. }
+            | Event::PurgeBegan { .. }
+            | Event::PurgeEnded { .. }
+            | Event::Filled { .. }
+            | Event::DurableMissed { .. }
+            | Event::UploadEnded { .. }
+            | Event::Corrupt { .. }
+            | Event::Swept { .. }
+            | Event::FoundUncacheable { .. }
+            | Event::LateAnswer { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn is_resolved(&self, at: Instant, edge: Edge, longest: Duration) -> Result<(), Violation> {
+        let stuck = self.standing.iter().find(|((other, ..), (since, standing))| {
+            *other == edge && *standing == Standing::HalfOpen && at.since(*since) > longest
+        });
+        match stuck {
+            Some(((_, _, who), (since, _))) => {
+                broken(format!("edge {}: the breaker of {who:?} is half-open since {since:?}", edge.0))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Default for Breakers {
+    fn default() -> Self {
+        Self::new(Duration::MAX)
+    }
+}
+
+fn broken(detail: String) -> Result<(), Violation> {
+    Err(Violation { rule: "O2", detail })
+}
+
+impl Invariant for Breakers {
+    fn id(&self) -> &'static str {
+        "O2"
+    }
+
+    fn observe(&mut self, fact: &Fact) -> Result<(), Violation> {
+        match &fact.what {
+            What::Engine { edge, shard, event } => {
+                self.on_event(fact.at, *edge, *shard, event)?;
+                self.is_resolved(fact.at, *edge, self.half_open_max)
+            }
+            What::EdgeStarted { edge } | What::EdgeCrashed { edge } => {
+                self.standing.retain(|(other, ..), _| other != edge);
+                self.missed.retain(|(other, ..)| other != edge);
+                Ok(())
+            }
+            What::Settled { edge, .. } => {
+                let stuck = self
+                    .standing
+                    .iter()
+                    .find(|((other, ..), (_, standing))| other == edge && *standing == Standing::HalfOpen);
+                match stuck {
+                    Some(((_, _, who), _)) => {
+                        broken(format!("edge {}: the breaker of {who:?} never resolved", edge.0))
+                    }
+                    None => Ok(()),
+                }
+            }
+            What::Published { .. }
+            | What::OriginAnswered { .. }
+            | What::ClientAsked { .. }
+            | What::ClientGot { .. }
+            | What::PurgeAsked { .. }
+            | What::PurgeConfirmed { .. }
+            | What::Healed => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::{History, KEY, fetched};
+    use tiergate_engine::{Audit, MissReason, OriginId, Purpose, TierId};
+
+    const ORIGIN: Guarded = Guarded::Origin(OriginId(0));
+
+    fn stands(who: Guarded, standing: Standing) -> Event {
+        Event::BreakerChanged { who, standing }
+    }
+
+    fn open() -> Standing {
+        Standing::Open { until: Instant::from_nanos(100) }
+    }
+
+    fn skipped(operation: TierOperation) -> Event {
+        Event::TierSkipped { tier: TierId::L1, operation, until: Instant::ZERO }
+    }
+
+    /// Fetches before it opens and after it has gone half-open pass; one in between is named.
+    #[test]
+    fn a_fetch_through_an_open_breaker_is_named() {
+        let mut history = History::of(Breakers::default());
+        assert_eq!(history.event(fetched(1, KEY, Purpose::Shared)), Ok(()));
+        history.event(stands(ORIGIN, open())).unwrap();
+        assert_eq!(history.event(fetched(2, KEY, Purpose::Shared)), Err("O2"));
+        history.event(stands(ORIGIN, Standing::HalfOpen)).unwrap();
+        assert_eq!(history.event(fetched(3, KEY, Purpose::Shared)), Ok(()));
+    }
+
+    /// Whoever missed may be refused; whoever was not looked for may not.
+    #[test]
+    fn a_refusal_before_the_lookup_is_named() {
+        let mut history = History::of(Breakers::default());
+        let request = RequestId(1);
+        let refusal = Refusal::BreakerOpen { retry_after: Duration::ZERO };
+        history.event(Event::Missed { request, key: KEY, reason: MissReason::Absent }).unwrap();
+        assert_eq!(history.event(Event::Refused { request, refusal }), Ok(()));
+        assert_eq!(history.event(Event::Refused { request: RequestId(2), refusal }), Err("O2"));
+    }
+
+    /// A tier is skipped while its breaker is not closed, but never for a delete.
+    #[test]
+    fn a_tier_that_is_skipped_without_reason_is_named() {
+        let mut history = History::of(Breakers::default());
+        assert_eq!(history.event(skipped(TierOperation::Lookup)), Err("O2"));
+        history.event(stands(Guarded::Tier(TierId::L1), open())).unwrap();
+        assert_eq!(history.event(skipped(TierOperation::Lookup)), Ok(()));
+        assert_eq!(history.event(skipped(TierOperation::Delete)), Err("O2"));
+    }
+
+    /// A half-open breaker is given its time and no more, and none is left when everything has ended.
+    #[test]
+    fn a_half_open_breaker_that_does_not_resolve_is_named() {
+        let mut history = History::of(Breakers::new(Duration::from_nanos(10)));
+        let settled = || What::Settled { edge: Edge(0), open: Audit::default() };
+        history.event(stands(ORIGIN, Standing::HalfOpen)).unwrap();
+        history.at(10);
+        assert_eq!(history.event(fetched(1, KEY, Purpose::Shared)), Ok(()));
+        assert_eq!(history.show(settled()), Err("O2"));
+        history.at(11);
+        assert_eq!(history.event(fetched(1, KEY, Purpose::Shared)), Err("O2"));
+        history.event(stands(ORIGIN, Standing::Closed)).unwrap();
+        assert_eq!(history.show(settled()), Ok(()));
+    }
+}
