@@ -69,6 +69,8 @@ pub use rules::{
     ChangedValidator, ClientDirectives, Heuristic, NamedFields, Policy, SetCookie, hop, http_date,
     invalidated_keys,
 };
-pub use selector::{PREFIX_BYTES_MAX, Prefix, Selector, SelectorError, TAG_BYTES_MAX, Tag};
+pub use selector::{
+    PREFIX_BYTES_MAX, Prefix, PurgeMode, Selector, SelectorError, SelectorKind, TAG_BYTES_MAX, Tag,
+};
 pub use time::{Instant, WallTime};
 pub use units::ByteCount;

@@ -3,8 +3,12 @@
 //! A selector is checked where it is made, so that whatever holds one may use it. Whether it covers a response is a pure
 //! function of what every stored record has at hand: its key, its request's authority and target, its response's head.
 
-use crate::{head::Head, key::CacheKey, rules::surrogate};
-use alloc::boxed::Box;
+use crate::{
+    head::{Head, RequestHead},
+    key::CacheKey,
+    rules::surrogate,
+};
+use alloc::{boxed::Box, sync::Arc};
 use core::fmt;
 
 /// Bytes of one surrogate key. What purges by it has to be remembered, so it must be short.
@@ -40,6 +44,43 @@ pub struct Prefix {
     path: Box<str>,
 }
 
+/// What happens to what a purge covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PurgeMode {
+    /// It is gone: never served again.
+    Hard,
+    /// It is stale: the origin is asked before it is used, unless a window for stale responses, counted from the purge,
+    /// is open. A 304 revives it.
+    Soft,
+}
+
+/// A selector in short, for events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SelectorKind {
+    /// One key.
+    Key(CacheKey),
+    /// A surrogate key.
+    Tag,
+    /// A path and what is under it.
+    Prefix,
+    /// Everything.
+    All,
+}
+
+/// Where a response was asked for: what a prefix is compared with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) authority: Box<str>,
+    pub(crate) target: Box<str>,
+}
+
+impl Place {
+    /// Where the request asks.
+    pub(crate) fn of(ask: &RequestHead) -> Arc<Self> {
+        Arc::new(Self { authority: ask.authority.clone(), target: ask.target.clone() })
+    }
+}
+
 /// Why something is no selector.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SelectorError {
@@ -66,9 +107,34 @@ impl Selector {
         match self {
             Self::Key(own) => *own == key,
             Self::Tag(tag) => surrogate::carries(&head.fields, tag.0.as_bytes()),
-            Self::Prefix(prefix) => *prefix.authority == *authority && target.starts_with(&*prefix.path),
+            Self::Prefix(prefix) => prefix.holds(authority, target),
             Self::All => true,
         }
+    }
+
+    /// Is a response covered whose head has not come? In doubt it is.
+    pub(crate) fn may_cover(&self, key: CacheKey, place: &Place) -> bool {
+        match self {
+            Self::Key(own) => *own == key,
+            Self::Prefix(prefix) => prefix.holds(&place.authority, &place.target),
+            Self::Tag(_) | Self::All => true,
+        }
+    }
+
+    /// What it is, in short.
+    pub const fn kind(&self) -> SelectorKind {
+        match self {
+            Self::Key(key) => SelectorKind::Key(*key),
+            Self::Tag(_) => SelectorKind::Tag,
+            Self::Prefix(_) => SelectorKind::Prefix,
+            Self::All => SelectorKind::All,
+        }
+    }
+}
+
+impl Prefix {
+    fn holds(&self, authority: &str, target: &str) -> bool {
+        *self.authority == *authority && target.starts_with(&*self.path)
     }
 }
 
