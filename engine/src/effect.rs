@@ -286,15 +286,31 @@ pub enum ReplyBody<C> {
     Streamed,
 }
 
-/// What a purge saw in one tier (failure R10: answers are what was seen).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a purge saw in one tier (failure R10: answers are what was seen). The graver one is the greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PurgeOutcome {
-    /// It was there and is gone.
-    Removed(ByteCount),
-    /// It was there, of unknown size, and is gone.
-    RemovedUnseen,
     /// It was not there.
     Absent,
+    /// It was there, of unknown size, and is gone.
+    RemovedUnseen,
+    /// It was there and is gone.
+    Removed(ByteCount),
+    /// It was there, and counts as stale from now on.
+    Staled(ByteCount),
+    /// It was not looked for: if it is there, it is not used as it is from now on.
+    Barred,
     /// The tier could not say; it may still hold it.
     Failed,
+}
+
+impl PurgeOutcome {
+    /// What one purge saw in two parts of one tier.
+    #[must_use]
+    pub fn with(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Removed(one), Self::Removed(two)) => Self::Removed(one.plus(two.0)),
+            (Self::Staled(one), Self::Staled(two)) => Self::Staled(one.plus(two.0)),
+            (one, two) => one.max(two),
+        }
+    }
 }

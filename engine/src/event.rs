@@ -11,6 +11,7 @@ use crate::{
         Bypass, End, Guarded, LaneEnd, Late, MissReason, NotStorable, OriginFailure, Refusal, Rejection,
         Removal, Storable,
     },
+    selector::{PurgeMode, SelectorKind},
     time::Instant,
     units::ByteCount,
 };
@@ -296,19 +297,30 @@ pub enum Event {
         /// Which tier.
         tier: TierId,
     },
-    /// A purge began: from now on nothing older is served or published here.
+    /// A purge began: from now on nothing older is served here as if it were fresh, or published.
     PurgeBegan {
         /// Which.
         purge: PurgeId,
         /// What.
+        what: SelectorKind,
+        /// What happens to it.
+        mode: PurgeMode,
+    },
+    /// A soft purge made what a tier has stale.
+    Staled {
+        /// Where.
+        tier: TierId,
+        /// What.
         key: CacheKey,
+        /// What it costs there.
+        size: ByteCount,
     },
     /// A purge has reached every tier.
     PurgeEnded {
         /// Which.
         purge: PurgeId,
         /// What.
-        key: CacheKey,
+        what: SelectorKind,
         /// Did every tier confirm?
         confirmed: bool,
     },

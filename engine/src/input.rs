@@ -8,6 +8,7 @@ use crate::{
     key::CacheKey,
     reason::OriginFailure,
     record::Record,
+    selector::{PurgeMode, Selector},
     time::WallTime,
 };
 use alloc::{sync::Arc, vec::Vec};
@@ -36,12 +37,14 @@ pub enum Input<C> {
         /// Whose.
         request: RequestId,
     },
-    /// Remove what is stored under `key`, everywhere, and let nothing that began before publish.
+    /// Remove what `selector` covers, or count it as stale, everywhere, and let nothing that began before publish.
     Purge {
         /// The driver's name for it.
         purge: PurgeId,
-        /// What to remove.
-        key: CacheKey,
+        /// What it is about.
+        selector: Selector,
+        /// What happens to that.
+        mode: PurgeMode,
     },
     /// What a tier found at start, oldest first. Only before the first request.
     Recovered {

@@ -34,6 +34,7 @@ mod random;
 mod reason;
 mod record;
 mod rules;
+mod selector;
 mod space;
 mod time;
 mod units;
@@ -68,6 +69,9 @@ pub use record::{Freshness, Record, StoredFreshness};
 pub use rules::{
     ChangedValidator, ClientDirectives, Heuristic, NamedFields, Policy, SetCookie, hop, http_date,
     invalidated_keys,
+};
+pub use selector::{
+    PREFIX_BYTES_MAX, Prefix, PurgeMode, Selector, SelectorError, SelectorKind, TAG_BYTES_MAX, Tag,
 };
 pub use time::{Instant, WallTime};
 pub use units::ByteCount;

@@ -5,6 +5,7 @@ use crate::{
     head::Head,
     record::Freshness,
     rules::{Piece, Staleness},
+    selector::Place,
     units::ByteCount,
 };
 use alloc::{sync::Arc, vec::Vec};
@@ -23,6 +24,8 @@ pub struct Resident<C> {
     pub freshness: Freshness,
     /// And how, when that is over.
     pub(crate) staleness: Staleness,
+    /// Where it was asked for.
+    pub(crate) place: Arc<Place>,
 }
 
 impl<C: Chunk> Resident<C> {
@@ -37,7 +40,8 @@ impl<C: Chunk> Resident<C> {
         }
         let length = ByteCount(pieces.iter().fold(0, |sum, piece| sum + piece.size()));
         let (freshness, staleness) = (self.freshness, self.staleness);
-        Self { head: Arc::new(head), chunks, length, freshness, staleness }
+        let place = Arc::clone(&self.place);
+        Self { head: Arc::new(head), chunks, length, freshness, staleness, place }
     }
 
     /// Adds `count` bytes of the body, from `first` on, to `chunks`.

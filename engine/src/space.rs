@@ -64,6 +64,19 @@ impl<T> Space<T> {
         &self.entry(slot).value
     }
 
+    /// The same, to change what does not change its size.
+    pub(crate) fn value_mut(&mut self, slot: Slot) -> &mut T {
+        &mut self.entries[slot.index()]
+            .as_mut()
+            .expect("the table and the order hold occupied slots only")
+            .value
+    }
+
+    /// All that is here, by slot.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (CacheKey, &T)> {
+        self.entries.iter().flatten().map(|entry| (entry.key, &entry.value))
+    }
+
     /// Counts a use of an occupied slot.
     pub(crate) fn on_used(&mut self, slot: Slot) {
         self.order.on_used(slot);

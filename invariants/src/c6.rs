@@ -76,6 +76,7 @@ impl Lifetimes {
             | Event::Hedged { .. }
             | Event::PurgeBegan { .. }
             | Event::PurgeEnded { .. }
+            | Event::Staled { .. }
             | Event::FoundUncacheable { .. }
             | Event::Filled { .. }
             | Event::DurableMissed { .. }

@@ -8,7 +8,7 @@
 
 use crate::{Edge, Fact, Invariant, Violation, What};
 use std::collections::{BTreeMap, BTreeSet};
-use tiergate_engine::{CacheKey, Event, FillId, MissReason, Purpose, RequestId, Storable};
+use tiergate_engine::{CacheKey, Event, FillId, MissReason, Purpose, RequestId, SelectorKind, Storable};
 
 /// Fetches that a purge overtook and that are remembered: far more than are ever under way at once.
 const OVERTAKEN_MAX: usize = 65_536;
@@ -22,6 +22,8 @@ pub struct OneFetch {
     requested: BTreeMap<(Edge, RequestId), (u64, CacheKey)>,
     /// When a key was last purged, counted in events.
     purged: BTreeMap<(Edge, CacheKey), u64>,
+    /// When many keys were last purged at once, counted in events.
+    banned: BTreeMap<Edge, u64>,
     /// Fetches that a purge overtook, and the attempts that follow them: for requests from before it.
     overtaken: BTreeSet<(Edge, FillId)>,
     /// Attempts that are put off.
@@ -34,7 +36,7 @@ pub struct OneFetch {
 impl OneFetch {
     fn on_fetched(&mut self, edge: Edge, key: CacheKey, fill: FillId) -> Result<(), Violation> {
         let missed = self.missed.remove(&(edge, key)).unwrap_or_default();
-        let purged = self.purged.get(&(edge, key)).copied().unwrap_or(0);
+        let purged = self.purged.get(&(edge, key)).max(self.banned.get(&edge)).copied().unwrap_or(0);
         let is_late = !missed.is_empty() && missed.iter().all(|(_, came)| *came < purged);
         if is_late || self.overtaken.contains(&(edge, fill)) {
             self.overtake(edge, fill);
@@ -114,7 +116,19 @@ impl OneFetch {
             | Event::HeadArrived { fill, key, storable: Storable::No(_), .. } => {
                 self.on_closed(edge, *key, *fill)
             }
-            Event::PurgeBegan { key, .. } => {
+            // What a purge of many keys covers only the edge can tell: in doubt it overtakes.
+            Event::PurgeBegan {
+                what: SelectorKind::Tag | SelectorKind::Prefix | SelectorKind::All, ..
+            } => {
+                self.banned.insert(edge, self.events);
+                let current =
+                    self.current.extract_if(.., |(other, _), _| *other == edge).map(|(_, fill)| fill);
+                let resting =
+                    self.resting.extract_if(.., |(other, _), _| *other == edge).map(|((_, fill), _)| fill);
+                let all: Vec<_> = current.chain(resting).collect();
+                all.into_iter().for_each(|fill| self.overtake(edge, fill));
+            }
+            Event::PurgeBegan { what: SelectorKind::Key(key), .. } => {
                 self.purged.insert((edge, *key), self.events);
                 let current = self.current.remove(&(edge, *key));
                 let resting: Vec<_> = self
@@ -147,6 +161,7 @@ impl OneFetch {
             | Event::DeadlineMissed { .. }
             | Event::Hedged { .. }
             | Event::PurgeEnded { .. }
+            | Event::Staled { .. }
             | Event::FoundUncacheable { .. }
             | Event::Filled { .. }
             | Event::DurableMissed { .. }
@@ -171,6 +186,7 @@ impl Invariant for OneFetch {
                 self.current.retain(|(other, _), _| other != edge);
                 self.requested.retain(|(other, _), _| other != edge);
                 self.purged.retain(|(other, _), _| other != edge);
+                self.banned.remove(edge);
                 self.missed.retain(|(other, _), _| other != edge);
                 self.overtaken.retain(|(other, _)| other != edge);
                 self.resting.retain(|(other, _), _| other != edge);
@@ -192,7 +208,7 @@ impl Invariant for OneFetch {
 mod tests {
     use super::*;
     use crate::history::{History, KEY, OTHER, fetch_ended, fetched};
-    use tiergate_engine::{Instant, Length, MissReason, NotStorable, PurgeId};
+    use tiergate_engine::{Instant, Length, MissReason, NotStorable, PurgeId, PurgeMode};
 
     /// One after the other, side by side for two keys, private ones, after a purge and after a crash: all pass.
     #[test]
@@ -204,7 +220,8 @@ mod tests {
         assert_eq!(history.event(fetch_ended(3, KEY)), Ok(()));
         assert_eq!(history.event(fetch_ended(1, KEY)), Ok(()));
         assert_eq!(history.event(fetched(4, KEY, Purpose::Shared)), Ok(()));
-        let began = Event::PurgeBegan { purge: PurgeId(1), key: KEY };
+        let began =
+            Event::PurgeBegan { purge: PurgeId(1), what: SelectorKind::Key(KEY), mode: PurgeMode::Hard };
         assert_eq!(history.event(began), Ok(()));
         assert_eq!(history.event(fetched(5, KEY, Purpose::Shared)), Ok(()));
         assert_eq!(history.event(fetch_ended(4, KEY)), Ok(()));
@@ -236,7 +253,8 @@ mod tests {
     fn attempts_that_a_purge_overtook_pass() {
         for purged_at_rest in [true, false] {
             let mut history = History::of(OneFetch::default());
-            let began = Event::PurgeBegan { purge: PurgeId(1), key: KEY };
+            let began =
+                Event::PurgeBegan { purge: PurgeId(1), what: SelectorKind::Key(KEY), mode: PurgeMode::Hard };
             let (at, attempt) = (Instant::ZERO, 2);
             history.event(fetched(1, KEY, Purpose::Shared)).unwrap();
             if !purged_at_rest {
@@ -270,7 +288,13 @@ mod tests {
     fn those_from_before_a_purge_fetch_beside_those_from_after_it() {
         let mut history = History::of(OneFetch::default());
         request(&mut history, 1);
-        history.event(Event::PurgeBegan { purge: PurgeId(1), key: KEY }).unwrap();
+        history
+            .event(Event::PurgeBegan {
+                purge: PurgeId(1),
+                what: SelectorKind::Key(KEY),
+                mode: PurgeMode::Hard,
+            })
+            .unwrap();
         request(&mut history, 2);
         miss(&mut history, 2);
         history.event(fetched(2, KEY, Purpose::Shared)).unwrap();
@@ -286,7 +310,13 @@ mod tests {
     fn a_second_shared_fetch_is_named() {
         let mut history = History::of(OneFetch::default());
         history.event(fetched(1, KEY, Purpose::Shared)).unwrap();
-        history.event(Event::PurgeBegan { purge: PurgeId(1), key: KEY }).unwrap();
+        history
+            .event(Event::PurgeBegan {
+                purge: PurgeId(1),
+                what: SelectorKind::Key(KEY),
+                mode: PurgeMode::Hard,
+            })
+            .unwrap();
         history.event(fetched(2, KEY, Purpose::Shared)).unwrap();
         history.event(fetch_ended(1, KEY)).unwrap();
         history.event(fetched(3, KEY, Purpose::Private)).unwrap();

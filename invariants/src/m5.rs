@@ -92,6 +92,7 @@ impl ExactAccounts {
             | Event::Hedged { .. }
             | Event::PurgeBegan { .. }
             | Event::PurgeEnded { .. }
+            | Event::Staled { .. }
             | Event::FoundUncacheable { .. }
             | Event::Filled { .. }
             | Event::DurableMissed { .. }

@@ -101,6 +101,7 @@ impl Breakers {
             | Event::Hedged { .. }
             | Event::PurgeBegan { .. }
             | Event::PurgeEnded { .. }
+            | Event::Staled { .. }
             | Event::Filled { .. }
             | Event::DurableMissed { .. }
             | Event::UploadEnded { .. }

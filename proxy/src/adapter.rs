@@ -160,7 +160,7 @@ impl<W: World> Storage for Tiers<W> {
         for (tier, outcome) in report {
             match outcome {
                 PurgeOutcome::Removed(_) | PurgeOutcome::RemovedUnseen => removed = true,
-                PurgeOutcome::Absent => {}
+                PurgeOutcome::Absent | PurgeOutcome::Staled(_) | PurgeOutcome::Barred => {}
                 PurgeOutcome::Failed => {
                     return Error::e_explain(PURGE_FAILED, format!("{} may still hold it", tier.as_str()));
                 }

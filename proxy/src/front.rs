@@ -211,7 +211,7 @@ impl<W: World> ProxyHttp for Front<W> {
         };
         let key = CacheKey::of(&head.authority, &head.target);
         if purge::is_purge(session.req_header()) {
-            return self.purge(session, exchange, key).await;
+            return self.purge(session, exchange, key, &head).await;
         }
         if let Some((resident, age)) = self.driver.fresh_hit(key, head.method, head.fields.iter()) {
             return self.serve_resident(session, exchange, &resident, age).await;

@@ -14,6 +14,7 @@ use crate::{
     plant::Fault,
     reason::{AbortReason, Bypass, End, Guarded, MissReason, Refusal},
     rules,
+    selector::Place,
     units::ByteCount,
 };
 use alloc::{sync::Arc, vec::Vec};
@@ -66,9 +67,11 @@ impl<C: Chunk> Engine<C> {
         let fill = FillId(self.ids.mint());
         self.flights.insert(variant, fill);
         self.wait(request, key, origin, &ask, fill);
+        let place = Place::of(&ask);
         let errand = Errand {
             key: variant,
             target: key,
+            place,
             origin,
             sharing: Sharing::Open,
             reason,

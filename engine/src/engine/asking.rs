@@ -13,6 +13,7 @@ use crate::{
     key::CacheKey,
     reason::{Bypass, MissReason, OriginFailure, Refusal},
     rules::{self, conditional, revalidate},
+    selector::Place,
     units::ByteCount,
 };
 use alloc::{sync::Arc, vec::Vec};
@@ -73,10 +74,11 @@ impl<C: Chunk> Engine<C> {
         let fill = FillId(self.ids.mint());
         let asking = self.requests.get_mut(&request).expect("the caller holds a request that waits");
         asking.progress = Progress::Waiting(fill);
-        let (key, origin) = (asking.key, asking.origin);
+        let (key, origin, place) = (asking.key, asking.origin, Place::of(&asking.ask));
         let errand = Errand {
             key,
             target: key,
+            place,
             origin,
             sharing: Sharing::Private,
             reason,

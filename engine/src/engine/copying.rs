@@ -20,6 +20,7 @@ use crate::{
     reason::{LaneEnd, Rejection},
     record::{Freshness, Record},
     rules::Staleness,
+    selector::Place,
     units::ByteCount,
 };
 use alloc::{sync::Arc, vec::Vec};
@@ -28,6 +29,7 @@ use alloc::{sync::Arc, vec::Vec};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Copied<'r> {
     pub(super) at: StoredKey,
+    pub(super) place: &'r Arc<Place>,
     pub(super) head: &'r Arc<Head>,
     pub(super) length: Length,
 }
@@ -129,7 +131,7 @@ impl<C: Chunk> Engine<C> {
         freshness: Freshness,
         from: Option<TierId>,
     ) {
-        let Copied { at, head, length } = copied;
+        let Copied { at, place, head, length } = copied;
         let Length::Known(length) = length else { unreachable!("a body that has ended has a length") };
         let is_planted = self.config.is_planted(Fault::T5);
         if let Some(collect) = copies.memory.take() {
@@ -137,7 +139,7 @@ impl<C: Chunk> Engine<C> {
             assert!(collected == length, "L0 collected {collected} of {length} bytes of {at}");
             let staleness = Staleness::of(&self.config.policy, head);
             let (head, chunks) = (Arc::clone(head), collect.into_body());
-            let resident = Resident { head, chunks, length, freshness, staleness };
+            let resident = Resident { head, chunks, length, freshness, staleness, place: Arc::clone(place) };
             self.store_in_memory(at, resident, from);
         }
         let stored = freshness.to_stored(self.now, self.wall());

@@ -163,7 +163,7 @@ impl<C: Chunk> Engine<C> {
             errand.sharing = Sharing::Closed;
         }
         if errand.sharing == Sharing::Open {
-            let copied = Copied { at, head: &stream.head, length };
+            let copied = Copied { at, place: &errand.place, head: &stream.head, length };
             let tiers = self.config.tiers.clone();
             let l0 = self.config.l0;
             stream.copies =
@@ -269,7 +269,8 @@ impl<C: Chunk> Engine<C> {
         let stream = self.stream(fill_id);
         let (head, freshness) = (Arc::clone(&stream.head), stream.freshness);
         let mut copies = core::mem::take(&mut stream.copies);
-        let copied = Copied { at, head: &head, length: Length::Known(received) };
+        let place = Arc::clone(&self.fills[&fill_id].errand.place);
+        let copied = Copied { at, place: &place, head: &head, length: Length::Known(received) };
         self.end_copies(copied, &mut copies, freshness, None);
         self.stream(fill_id).copies = copies;
         self.pump(fill_id);

@@ -16,6 +16,7 @@ use crate::{
     reason::{End, Removal, Storable},
     record::{Freshness, Record},
     rules::{self, Piece, Share, Staleness, reuse, revalidate},
+    selector::Place,
     time::WallTime,
     units::ByteCount,
 };
@@ -94,7 +95,9 @@ impl<C: Chunk> Engine<C> {
             return self.finish(request, End::Complete);
         }
         let promotion = match copying {
-            Copying::IntoFaster if is_whole => self.begin_promotion(&kept.tier, stored, kept.freshness),
+            Copying::IntoFaster if is_whole => {
+                self.begin_promotion(&kept.tier, stored, kept.freshness, Place::of(&ask))
+            }
             Copying::IntoFaster | Copying::No => None,
         };
         self.records.get_mut(&kept.id).expect("a record is open while it is kept").holders += 1;

@@ -7,6 +7,7 @@
 
 use super::{
     Engine, OpenRecord, Pending,
+    banning::Banned,
     caring::Waiter,
     freshening::Copying,
     purging::BIRTH_ROUNDING,
@@ -25,6 +26,7 @@ use crate::{
     reason::{Late, MissReason, Removal},
     record::Record,
     rules::{Staleness, reuse},
+    selector::SelectorKind,
 };
 use alloc::{sync::Arc, vec::Vec};
 
@@ -49,7 +51,7 @@ impl<C: Chunk> Engine<C> {
         waiters: Vec<RequestId>,
         from: usize,
     ) {
-        let is_purging = self.purges.values().any(|purge| purge.key == errand.target);
+        let is_purging = self.purges.values().any(|purge| purge.what == SelectorKind::Key(errand.target));
         let tiers = if is_purging { self.config.tiers.len() } else { from };
         for place in tiers..self.config.tiers.len() {
             let tier = self.config.tiers[place];
@@ -105,7 +107,7 @@ impl<C: Chunk> Engine<C> {
 
     pub(super) fn on_found(&mut self, fill_id: FillId, record: Record) {
         let (errand, Looked { waiters, tier, record: record_id, .. }) = self.take_lookup(fill_id);
-        let freshness = record.freshness.to_live(self.now, self.wall());
+        let mut freshness = record.freshness.to_live(self.now, self.wall());
         let agrees = record.stored_key() == errand.at()
             && match record.head.length() {
                 Length::Known(length) => length == record.length,
@@ -119,6 +121,15 @@ impl<C: Chunk> Engine<C> {
         if self.floors.covers(errand.target, freshness.born(self.now, self.wall())) {
             self.release(tier.id, record_id);
             return self.look_further(fill_id, errand, waiters, tier.id);
+        }
+        match self.bans.judge(errand.target, &errand.place, &record.head, &freshness, self.now, self.wall()) {
+            Banned::No => {}
+            Banned::Stale(lifetime) => freshness.lifetime = lifetime,
+            Banned::Gone => {
+                self.release(tier.id, record_id);
+                self.forget_indexed(tier.id, errand.at(), record.name, Removal::Purged);
+                return self.look_further(fill_id, errand, waiters, tier.id);
+            }
         }
         let (tier_id, staleness) = (tier.id, Staleness::of(&self.config.policy, &record.head));
         let open = OpenRecord { tier: tier.id, at: record.stored_key(), name: record.name, holders: 1 };

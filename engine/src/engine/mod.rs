@@ -3,11 +3,12 @@
 //! Each machine has a module: `arriving` (requests, demands, leaving), `looking` (the walk through the tiers),
 //! `asking` (who leads, who asks the origin), `trying` (how often), `caring` (breakers and timers), `fetching` (origin to
 //! readers), `lanes` (origin to tiers), `reading` and `racing` (tier to readers), `resident` and `freshening` (what is
-//! stale), `storing` (what is resident), `purging`. This file only says which input goes where.
+//! stale), `storing` (what is resident), `purging`, `banning`. This file only says which input goes where.
 
 mod arriving;
 mod asking;
 mod auditing;
+mod banning;
 mod caring;
 mod copying;
 mod durable;
@@ -51,6 +52,7 @@ use alloc::{
     sync::Arc,
     vec::Vec,
 };
+use banning::Bans;
 use caring::{Caring, Held};
 use durable::{Durable, Work};
 use freshening::Freshen;
@@ -123,6 +125,7 @@ pub struct Engine<C: Chunk> {
     durable: Option<Durable<C>>,
     purges: BTreeMap<PurgeId, Purge>,
     floors: Floors,
+    bans: Bans,
 
     caring: Caring,
 
@@ -240,6 +243,7 @@ impl<C: Chunk> Engine<C> {
             durable,
             purges: BTreeMap::new(),
             floors: Floors::default(),
+            bans: Bans::default(),
             pending: BTreeMap::new(),
             effects: VecDeque::new(),
             events: VecDeque::new(),
@@ -262,7 +266,7 @@ impl<C: Chunk> Engine<C> {
             Input::Request { request, key, origin, head } => self.on_request(request, key, origin, head),
             Input::Demand { request } => self.on_demand(request),
             Input::Leave { request } => self.on_leave(request),
-            Input::Purge { purge, key } => self.on_purge(purge, key),
+            Input::Purge { purge, selector, mode } => self.on_purge(purge, selector, mode),
             Input::Recovered { tier, records } => self.on_recovered(tier, records),
             Input::WallClock { wall } => self.calendar = (self.now, wall),
             Input::Wake => {

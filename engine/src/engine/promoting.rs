@@ -14,6 +14,7 @@ use crate::{
     key::StoredKey,
     reason::LaneEnd,
     record::{Freshness, Record},
+    selector::Place,
     units::ByteCount,
 };
 use alloc::{sync::Arc, vec::Vec};
@@ -23,7 +24,8 @@ use alloc::{sync::Arc, vec::Vec};
 pub(super) struct Promoting<C> {
     pub(super) at: StoredKey,
     from: TierId,
-    head: Arc<Head>,
+    pub(super) place: Arc<Place>,
+    pub(super) head: Arc<Head>,
     length: ByteCount,
     freshness: Freshness,
     pub(super) copies: Copies<C>,
@@ -39,6 +41,7 @@ impl<C: Chunk> Engine<C> {
         tier: &ByteTier,
         record: &Record,
         freshness: Freshness,
+        place: Arc<Place>,
     ) -> Option<PromotionId> {
         let (at, key) = (record.stored_key(), record.key);
         if self.promoted.contains_key(&key) {
@@ -61,14 +64,22 @@ impl<C: Chunk> Engine<C> {
             return None;
         }
         let promotion = PromotionId(self.ids.mint());
-        let copied = Copied { at, head: &record.head, length: Length::Known(record.length) };
+        let copied = Copied { at, place: &place, head: &record.head, length: Length::Known(record.length) };
         let copies = self.open_copies(Owner::Promotion(promotion), copied, l0, &tiers, None);
         if copies.is_empty() {
             return None;
         }
         let head = Arc::clone(&record.head);
-        let promoting =
-            Promoting { at, from: tier.id, head, length: record.length, freshness, copies, is_closed: false };
+        let promoting = Promoting {
+            at,
+            from: tier.id,
+            place,
+            head,
+            length: record.length,
+            freshness,
+            copies,
+            is_closed: false,
+        };
         self.promotions.insert(promotion, promoting);
         self.promoted.insert(key, promotion);
         Some(promotion)
@@ -86,8 +97,9 @@ impl<C: Chunk> Engine<C> {
     pub(super) fn end_promotion(&mut self, promotion: PromotionId) {
         let promoting = self.promotion(promotion);
         let Promoting { at, from, length, freshness, .. } = *promoting;
-        let (head, mut copies) = (Arc::clone(&promoting.head), core::mem::take(&mut promoting.copies));
-        let copied = Copied { at, head: &head, length: Length::Known(length) };
+        let (head, place) = (Arc::clone(&promoting.head), Arc::clone(&promoting.place));
+        let mut copies = core::mem::take(&mut promoting.copies);
+        let copied = Copied { at, place: &place, head: &head, length: Length::Known(length) };
         self.end_copies(copied, &mut copies, freshness, Some(from));
         self.promotion(promotion).copies = copies;
         self.promoted.remove(&at.key);

@@ -6,16 +6,17 @@
 //! that, a record from before the purge that another edge still publishes into a shared tier is known by its birth:
 //! see [`Floors`].
 
-use super::Engine;
+use super::{Engine, promoting::Promoting};
 use crate::{
     chunk::Chunk,
     effect::{Effect, PurgeOutcome},
     event::{Event, TierOperation},
-    fill::{Sharing, Stage},
+    fill::{Fill, Sharing, Stage},
     id::{OpId, PurgeId, RecordName, TierId, WriterId},
     key::{CacheKey, StoredKey},
     plant::Fault,
     reason::{LaneEnd, Removal},
+    selector::{PurgeMode, Selector, SelectorKind},
     time::WallTime,
     units::ByteCount,
 };
@@ -35,11 +36,17 @@ const FLOORS_MAX: usize = 65_536;
 /// A purge that has not reached every tier yet.
 #[derive(Debug)]
 pub(super) struct Purge {
-    pub(super) key: CacheKey,
+    pub(super) what: SelectorKind,
     deletes: BTreeSet<OpId>,
     /// Tiers that were publishing the key when the purge came.
-    commits: BTreeSet<WriterId>,
-    report: BTreeMap<TierId, PurgeOutcome>,
+    pub(super) commits: BTreeSet<WriterId>,
+    pub(super) report: BTreeMap<TierId, PurgeOutcome>,
+}
+
+impl Purge {
+    pub(super) const fn new(what: SelectorKind) -> Self {
+        Self { what, deletes: BTreeSet::new(), commits: BTreeSet::new(), report: BTreeMap::new() }
+    }
 }
 
 /// A delete that is with a tier.
@@ -83,14 +90,21 @@ impl Floors {
 }
 
 impl<C: Chunk> Engine<C> {
-    pub(super) fn on_purge(&mut self, purge_id: PurgeId, key: CacheKey) {
-        self.event(Event::PurgeBegan { purge: purge_id, key });
-        let mut purge =
-            Purge { key, deletes: BTreeSet::new(), commits: BTreeSet::new(), report: BTreeMap::new() };
+    pub(super) fn on_purge(&mut self, purge_id: PurgeId, selector: Selector, mode: PurgeMode) {
+        self.event(Event::PurgeBegan { purge: purge_id, what: selector.kind(), mode });
+        match (selector, mode) {
+            (Selector::Key(key), PurgeMode::Hard) => self.purge_key(purge_id, key),
+            (selector, mode) => self.ban(purge_id, selector, mode),
+        }
+        self.end_purges();
+    }
+
+    fn purge_key(&mut self, purge_id: PurgeId, key: CacheKey) {
+        let mut purge = Purge::new(SelectorKind::Key(key));
         if !self.config.is_planted(Fault::F1) {
             self.floors.raise(key, self.wall());
-            purge.commits = self.close_fills(key);
-            purge.commits.extend(self.close_promotions(key));
+            purge.commits = self.close_fills(|fill| fill.errand.target == key);
+            purge.commits.extend(self.close_promotions(|promoting| promoting.at.target == key));
         }
         self.uncacheable.forget(key);
         let stored = self.variants.of(key);
@@ -111,16 +125,14 @@ impl<C: Chunk> Engine<C> {
         }
         self.variants.forget(key);
         self.purges.insert(purge_id, purge);
-        self.end_purges();
     }
 
-    /// Closes every fill of the key: those who wait for it still get it, nothing keeps it. Says which tiers are just
-    /// publishing it.
-    fn close_fills(&mut self, key: CacheKey) -> BTreeSet<WriterId> {
-        let of_key: Vec<_> =
-            self.fills.iter().filter(|(_, fill)| fill.errand.target == key).map(|(id, _)| *id).collect();
+    /// Closes these fills: those who wait for one still get it, nothing keeps it. Says which tiers are just publishing
+    /// one.
+    pub(super) fn close_fills(&mut self, is_meant: impl Fn(&Fill<C>) -> bool) -> BTreeSet<WriterId> {
+        let meant: Vec<_> = self.fills.iter().filter(|(_, fill)| is_meant(fill)).map(|(id, _)| *id).collect();
         let mut committing = BTreeSet::new();
-        for fill_id in of_key {
+        for fill_id in meant {
             let fill = self.fills.get_mut(&fill_id).expect("it was just found");
             if fill.errand.sharing == Sharing::Open {
                 fill.errand.sharing = Sharing::Closed;
@@ -137,16 +149,15 @@ impl<C: Chunk> Engine<C> {
         committing
     }
 
-    /// Stops every promotion of the key, read or only being published.
-    fn close_promotions(&mut self, key: CacheKey) -> BTreeSet<WriterId> {
-        let of_key: Vec<_> = self
-            .promotions
-            .iter()
-            .filter(|(_, promoting)| promoting.at.target == key)
-            .map(|(id, _)| *id)
-            .collect();
+    /// Stops these promotions, read or only being published.
+    pub(super) fn close_promotions(
+        &mut self,
+        is_meant: impl Fn(&Promoting<C>) -> bool,
+    ) -> BTreeSet<WriterId> {
+        let meant: Vec<_> =
+            self.promotions.iter().filter(|(_, promoting)| is_meant(promoting)).map(|(id, _)| *id).collect();
         let mut committing = BTreeSet::new();
-        for promotion in of_key {
+        for promotion in meant {
             committing.extend(self.drop_promotion(promotion, LaneEnd::Superseded));
             self.settle_promotion(promotion);
         }
@@ -188,9 +199,7 @@ impl<C: Chunk> Engine<C> {
             if purge.deletes.remove(&op) {
                 // Of two answers from one tier the graver one is told.
                 let told = purge.report.entry(tier).or_insert(outcome);
-                if gravity(outcome) > gravity(*told) {
-                    *told = outcome;
-                }
+                *told = (*told).max(outcome);
             }
         }
         self.end_purges();
@@ -201,17 +210,8 @@ impl<C: Chunk> Engine<C> {
             self.purges.extract_if(.., |_, purge| purge.deletes.is_empty() && purge.commits.is_empty());
         for (purge_id, purge) in done.collect::<Vec<_>>() {
             let confirmed = purge.report.values().all(|outcome| *outcome != PurgeOutcome::Failed);
-            self.event(Event::PurgeEnded { purge: purge_id, key: purge.key, confirmed });
+            self.event(Event::PurgeEnded { purge: purge_id, what: purge.what, confirmed });
             self.effect(Effect::PurgeDone { purge: purge_id, report: purge.report.into_iter().collect() });
         }
-    }
-}
-
-const fn gravity(outcome: PurgeOutcome) -> u8 {
-    match outcome {
-        PurgeOutcome::Absent => 0,
-        PurgeOutcome::RemovedUnseen => 1,
-        PurgeOutcome::Removed(_) => 2,
-        PurgeOutcome::Failed => 3,
     }
 }

@@ -92,6 +92,7 @@ impl<C: Chunk> Engine<C> {
         let errand = Errand {
             key,
             target,
+            place: Arc::clone(&stored.place),
             origin,
             sharing: Sharing::Open,
             reason: MissReason::Stale,
@@ -129,7 +130,8 @@ impl<C: Chunk> Engine<C> {
         let (key, tier) = (errand.key, TierId::L0);
         let Lease { head, freshness, staleness, storable } = lease;
         let (chunks, length) = (stored.chunks.clone(), stored.length);
-        let freshened = Arc::new(Resident { head, chunks, length, freshness, staleness });
+        let place = Arc::clone(&stored.place);
+        let freshened = Arc::new(Resident { head, chunks, length, freshness, staleness, place });
         let may_stay = storable == Storable::Yes && errand.sharing == Sharing::Open;
         if may_stay {
             self.event(Event::Freshened { tier, key });

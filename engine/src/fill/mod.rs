@@ -23,6 +23,7 @@ use crate::{
     reason::{MissReason, OriginFailure},
     record::Freshness,
     rules::Staleness,
+    selector::Place,
     time::Instant,
 };
 use alloc::{sync::Arc, vec::Vec};
@@ -48,6 +49,8 @@ pub(crate) struct Errand<C> {
     pub(crate) key: CacheKey,
     /// What was asked for, whichever variant it is.
     pub(crate) target: CacheKey,
+    /// Where that is.
+    pub(crate) place: Arc<Place>,
     /// Who is asked when no tier can answer.
     pub(crate) origin: OriginId,
     pub(crate) sharing: Sharing,

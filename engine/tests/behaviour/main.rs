@@ -1,6 +1,7 @@
 //! What the engine promises, one file a promise, on the rig: the real engine, a scripted world, virtual time.
 
 mod attach;
+mod ban;
 mod below;
 mod bodies;
 mod care;

@@ -8,9 +8,9 @@ use std::time::Duration;
 use tiergate_engine::durable::Told;
 use tiergate_engine::{
     CacheKey, Config, Effect, End, Engine, Event, Fields, FillId, Freshening, Head, Input, Instant, Method,
-    OpId, OriginFailure, OriginId, PurgeId, PurgeOutcome, RawBreaker, RawCare, RawConfig, RawRetry,
-    ReadSource, Record, RecordId, RecordName, Refusal, Reply, ReplyBody, RequestHead, RequestId, Seed,
-    Symbol, TierId, WallTime, WriterId,
+    OpId, OriginFailure, OriginId, PurgeId, PurgeMode, PurgeOutcome, RawBreaker, RawCare, RawConfig,
+    RawRetry, ReadSource, Record, RecordId, RecordName, Refusal, Reply, ReplyBody, RequestHead, RequestId,
+    Seed, Selector, Symbol, TierId, WallTime, WriterId,
 };
 
 /// What one client saw.
@@ -217,9 +217,13 @@ impl Rig {
     }
 
     pub(crate) fn purge(&mut self, target: &str) -> PurgeId {
+        self.purge_all_of(Selector::Key(key(target)), PurgeMode::Hard)
+    }
+
+    pub(crate) fn purge_all_of(&mut self, selector: Selector, mode: PurgeMode) -> PurgeId {
         self.next_request += 1;
         let purge = PurgeId(self.next_request);
-        self.feed(Input::Purge { purge, key: key(target) });
+        self.feed(Input::Purge { purge, selector, mode });
         purge
     }
 

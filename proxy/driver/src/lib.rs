@@ -24,10 +24,10 @@ pub use traits::{ByteTier, Clock, Handle, Observer, Origin, OriginBody, Spawn, T
 use bytes::Bytes;
 use client::Client;
 use shard::Shared;
-use std::{num::NonZeroU32, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc, time::Duration};
 use tiergate_engine::{
-    Audit, CacheKey, Config, Head, Input, Method, OriginId, PurgeOutcome, Record, RequestHead, Resident,
-    Seed, TierId, invalidated_keys,
+    Audit, CacheKey, Config, Head, Input, Method, OriginId, PurgeMode, PurgeOutcome, Record, RequestHead,
+    Resident, Seed, Selector, TierId, invalidated_keys,
 };
 
 /// The one origin that a driver fetches from.
@@ -123,8 +123,30 @@ impl<W: World> Driver<W> {
     /// Removes `key` from every tier; returns when every tier has answered, with what was seen. Dropping the future does
     /// not stop the purge.
     pub async fn purge(&self, key: CacheKey) -> Vec<(TierId, PurgeOutcome)> {
-        let report = self.shared.turn(self.shared.shard_of(key), |turn| turn.purge(key));
-        report.await.expect("the engine ends every purge, and `self` keeps the table of open ones")
+        self.purge_selected(&Selector::Key(key), PurgeMode::Hard).await
+    }
+
+    /// The same for all that the selector covers, in every shard that may have some of it. What the shards saw in one tier
+    /// is added up.
+    pub async fn purge_selected(&self, selector: &Selector, mode: PurgeMode) -> Vec<(TierId, PurgeOutcome)> {
+        let shards: Vec<_> = match selector {
+            Selector::Key(key) => vec![self.shared.shard_of(*key)],
+            Selector::Tag(_) | Selector::Prefix(_) | Selector::All => self.shared.shards().collect(),
+        };
+        // All begin before the first is waited for: from now on no shard serves what is covered.
+        let begun: Vec<_> = shards
+            .into_iter()
+            .map(|shard| self.shared.turn(shard, |turn| turn.purge(selector.clone(), mode)))
+            .collect();
+        let mut seen: BTreeMap<TierId, PurgeOutcome> = BTreeMap::new();
+        for report in begun {
+            let report =
+                report.await.expect("the engine ends every purge, and `self` keeps the table of open ones");
+            for (tier, outcome) in report {
+                seen.entry(tier).and_modify(|other| *other = other.with(outcome)).or_insert(outcome);
+            }
+        }
+        seen.into_iter().collect()
     }
 
     /// A request that the engine had passed was answered with this head. What that makes stale (RFC 9111 section 4.4) is
@@ -132,7 +154,10 @@ impl<W: World> Driver<W> {
     pub fn answered_around(&self, request: &RequestHead, response: &Head) {
         for key in invalidated_keys(request, response) {
             // Nobody waits for the report; the purge is done all the same.
-            drop(self.shared.turn(self.shared.shard_of(key), |turn| turn.purge(key)));
+            let purge = |selector| {
+                self.shared.turn(self.shared.shard_of(key), |turn| turn.purge(selector, PurgeMode::Hard))
+            };
+            drop(purge(Selector::Key(key)));
         }
     }
 

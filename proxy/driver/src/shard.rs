@@ -20,8 +20,8 @@ use std::{
     time::Duration,
 };
 use tiergate_engine::{
-    Audit, CacheKey, Config, Engine, FillId, Input, Instant, Method, PurgeId, PurgeOutcome, RequestId,
-    Resident, Seed, TierId, durable::Terms,
+    Audit, CacheKey, Config, Engine, FillId, Input, Instant, Method, PurgeId, PurgeMode, PurgeOutcome,
+    RequestId, Resident, Seed, Selector, TierId, durable::Terms,
 };
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -219,12 +219,12 @@ impl<W: World> Turn<'_, W> {
     }
 
     /// Begins a purge.
-    pub(crate) fn purge(&mut self, key: CacheKey) -> oneshot::Receiver<Report> {
+    pub(crate) fn purge(&mut self, selector: Selector, mode: PurgeMode) -> oneshot::Receiver<Report> {
         self.shard.purges_minted += 1;
         let purge = PurgeId(self.shard.purges_minted);
         let (sender, report) = oneshot::channel();
         self.shard.purges.insert(purge, sender);
-        self.handle(Input::Purge { purge, key });
+        self.handle(Input::Purge { purge, selector, mode });
         report
     }
 

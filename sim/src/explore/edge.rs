@@ -7,7 +7,8 @@ use super::{
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tiergate_engine::{
-    Audit, Effect, Engine, Input, Instant, PurgeId, PurgeOutcome, Seed, Symbol, TierId, WakeReason, WallTime,
+    Audit, Effect, Engine, Input, Instant, PurgeId, PurgeMode, PurgeOutcome, Seed, Selector, Symbol, TierId,
+    WakeReason, WallTime,
 };
 use tiergate_invariants::{Edge, Version, What};
 
@@ -94,7 +95,7 @@ impl World {
         self.edges[edge as usize].purges.insert(purge, open);
         self.fact(What::PurgeAsked { edge: Edge(edge), purge: Some(purge), key });
         let life = self.life(edge);
-        self.feed(life, Input::Purge { purge, key });
+        self.feed(life, Input::Purge { purge, selector: Selector::Key(key), mode: PurgeMode::Hard });
     }
 
     fn on_purge_done(&mut self, edge: u32, purge: PurgeId, report: &[(TierId, PurgeOutcome)]) {
@@ -103,7 +104,11 @@ impl World {
         };
         let failed = report.iter().any(|(_, outcome)| match outcome {
             PurgeOutcome::Failed => true,
-            PurgeOutcome::Removed(_) | PurgeOutcome::RemovedUnseen | PurgeOutcome::Absent => false,
+            PurgeOutcome::Removed(_)
+            | PurgeOutcome::RemovedUnseen
+            | PurgeOutcome::Staled(_)
+            | PurgeOutcome::Barred
+            | PurgeOutcome::Absent => false,
         });
         if !failed {
             self.fact(What::PurgeConfirmed {

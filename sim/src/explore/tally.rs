@@ -155,6 +155,7 @@ const fn event_name(event: &Event) -> &'static str {
         Event::Hedged { .. } => "hedged",
         Event::PurgeBegan { .. } => "purge began",
         Event::PurgeEnded { .. } => "purge ended",
+        Event::Staled { .. } => "staled",
         Event::FoundUncacheable { .. } => "found uncacheable",
         Event::Filled { verdict, .. } => match verdict {
             FillVerdict::Stored => "filled",

@@ -148,7 +148,11 @@ impl Front {
         self.stage.log.push(What::PurgeAsked { edge, purge: None, key });
         let report = self.driver.purge(key).await;
         let is_confirmed = report.iter().all(|(_, outcome)| match outcome {
-            PurgeOutcome::Removed(_) | PurgeOutcome::RemovedUnseen | PurgeOutcome::Absent => true,
+            PurgeOutcome::Removed(_)
+            | PurgeOutcome::RemovedUnseen
+            | PurgeOutcome::Staled(_)
+            | PurgeOutcome::Barred
+            | PurgeOutcome::Absent => true,
             PurgeOutcome::Failed => false,
         });
         if !is_confirmed {

@@ -8,7 +8,9 @@ use std::{
     time::Duration,
 };
 use tiergate_driver::Driver;
-use tiergate_engine::{Config, Event, LaneEnd, Outcome, PurgeOutcome, Seed, TierId};
+use tiergate_engine::{
+    ByteCount, Config, Event, LaneEnd, Outcome, PurgeMode, PurgeOutcome, Seed, Selector, Tag, TierId,
+};
 
 /// What one driver stored, the next one finds, whatever the number of shards.
 #[tokio::test(start_paused = true)]
@@ -160,6 +162,33 @@ async fn a_purge_reports_each_tier() {
     report.sort_by_key(|(tier, _)| *tier);
     assert_eq!(report, [(TierId::L0, PurgeOutcome::Absent), (TierId::L2, PurgeOutcome::Absent)]);
     rig.settle().await;
+}
+
+/// A purge by tag reaches every shard, and adds up what each of them saw.
+#[tokio::test(start_paused = true)]
+async fn f2_a_purge_by_tag_reaches_every_shard() {
+    let rig = Rig::with_shards(memory_and_disk(), 4).await;
+    let script = Script::chunks(2, 1000).field("surrogate-key", "odd");
+    let targets: Vec<_> = (0..10).map(|object| format!("/{object}")).collect();
+    for target in &targets {
+        rig.script(target, &script);
+        let mut served = rig.served(target).await;
+        assert!(read(&mut served.body).await.is_ok());
+    }
+    rig.settle().await;
+    assert!(targets.iter().all(|target| rig.is_in_l0(target)));
+    let stored = rig.tier.stored();
+    let sum = stored.iter().fold(0, |sum, record| sum + record.length.plus(record.head.fields.size().0).0);
+
+    let odd = Selector::Tag(Tag::new("odd").expect("a tag"));
+    let report = rig.driver.purge_selected(&odd, PurgeMode::Hard).await;
+    let removed = PurgeOutcome::Removed(ByteCount(sum));
+    assert_eq!(report, [(TierId::L0, removed), (TierId::L2, PurgeOutcome::Barred)]);
+    assert!(!targets.iter().any(|target| rig.is_in_l0(target)));
+    for target in &targets {
+        let served = rig.served(target).await;
+        assert!(matches!(served.outcome, Outcome::Miss { .. }), "{target} is {:?}", served.outcome);
+    }
 }
 
 /// When the calendar jumps, what is stored from then on bears the new date.
