@@ -28,6 +28,7 @@ mod effect;
 mod engine;
 mod event;
 mod eviction;
+pub mod feed;
 mod fill;
 pub mod format;
 mod head;

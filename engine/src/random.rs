@@ -21,7 +21,7 @@ impl Seed {
 }
 
 /// A deterministic generator (SplitMix64: Steele, Lea, Flood, OOPSLA 2014).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Random(u64);
 
 impl Random {
