@@ -1,14 +1,15 @@
 //! The edges: each an engine and the driver's part around it, started, crashed and started again.
 
 use super::{
+    origin::{Object, group_tag, own_tag},
     tally::Trouble,
     world::{Life, Step, World},
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tiergate_engine::{
-    Audit, Effect, Engine, Input, Instant, PurgeId, PurgeMode, PurgeOutcome, Seed, Selector, Symbol, TierId,
-    WakeReason, WallTime,
+    Audit, Effect, Engine, Fields, Head, Input, Instant, Prefix, PurgeId, PurgeMode, PurgeOutcome, Seed,
+    Selector, Symbol, Tag, TierId, WakeReason, WallTime,
 };
 use tiergate_invariants::{Edge, Version, What};
 
@@ -29,9 +30,9 @@ pub(super) struct EdgeHost {
 
 /// A purge that is not over.
 struct Purge {
-    object: usize,
+    /// What must be gone once it is confirmed, and the newest version of each when it was asked for.
+    covered: Vec<(usize, Version)>,
     asked_at: Instant,
-    newest_when_asked: Version,
 }
 
 impl World {
@@ -89,13 +90,51 @@ impl World {
         }
         host.purges_asked += 1;
         let purge = PurgeId(host.purges_asked);
-        let key = self.origin.objects[object].key;
-        let newest_when_asked = self.newest(object);
-        let open = Purge { object, asked_at: self.now, newest_when_asked };
+        let (selector, mode) = self.draw_selector(object);
+        let covered = self.covered(&selector, mode);
+        for (object, _) in &covered {
+            let key = self.origin.objects[*object].key;
+            self.fact(What::PurgeAsked { edge: Edge(edge), purge: Some(purge), key });
+        }
+        let open = Purge { covered, asked_at: self.now };
         self.edges[edge as usize].purges.insert(purge, open);
-        self.fact(What::PurgeAsked { edge: Edge(edge), purge: Some(purge), key });
         let life = self.life(edge);
-        self.feed(life, Input::Purge { purge, selector: Selector::Key(key), mode: PurgeMode::Hard });
+        self.feed(life, Input::Purge { purge, selector, mode });
+    }
+
+    /// A purge that is about this object, too. An edge that crashes forgets all but those of one key.
+    fn draw_selector(&mut self, object: usize) -> (Selector, PurgeMode) {
+        let forgets = self.plan.faults.crashes != 0;
+        let random = &mut self.chances.edge;
+        let mode = if random.chance(1, 4) { PurgeMode::Soft } else { PurgeMode::Hard };
+        let tag = |text: String| Selector::Tag(Tag::new(&text).expect("letters and a number"));
+        let selector = match random.below(8) {
+            4 if !forgets => tag(own_tag(object)),
+            5 if !forgets => tag(group_tag(object)),
+            6 if !forgets => Selector::Prefix(Prefix::new("origin", &format!("/{object}")).expect("a path")),
+            7 if !forgets => Selector::All,
+            _ => Selector::Key(self.origin.objects[object].key),
+        };
+        (selector, mode)
+    }
+
+    /// Which objects must be gone afterwards.
+    fn covered(&self, selector: &Selector, mode: PurgeMode) -> Vec<(usize, Version)> {
+        let is_covered = |object: usize| match (selector, mode) {
+            (_, PurgeMode::Soft) => false,
+            (Selector::Key(key), PurgeMode::Hard) => self.origin.objects[object].key == *key,
+            (Selector::Tag(tag), PurgeMode::Hard) => {
+                [own_tag(object), group_tag(object)].iter().any(|own| own == tag.as_str())
+            }
+            (Selector::Prefix(_), PurgeMode::Hard) => {
+                let Object { key, plain, .. } = &self.origin.objects[object];
+                let untagged = Head { status: 200, fields: Fields::new() };
+                selector.covers(*key, &plain.authority, &plain.target, &untagged)
+            }
+            (Selector::All, PurgeMode::Hard) => true,
+        };
+        let objects = 0..self.origin.objects.len();
+        objects.filter(|object| is_covered(*object)).map(|object| (object, self.newest(object))).collect()
     }
 
     fn on_purge_done(&mut self, edge: u32, purge: PurgeId, report: &[(TierId, PurgeOutcome)]) {
@@ -111,12 +150,14 @@ impl World {
             | PurgeOutcome::Absent => false,
         });
         if !failed {
-            self.fact(What::PurgeConfirmed {
-                edge: Edge(edge),
-                key: self.origin.objects[open.object].key,
-                newest_when_asked: open.newest_when_asked,
-                asked_at: open.asked_at,
-            });
+            for (object, newest_when_asked) in open.covered {
+                self.fact(What::PurgeConfirmed {
+                    edge: Edge(edge),
+                    key: self.origin.objects[object].key,
+                    newest_when_asked,
+                    asked_at: open.asked_at,
+                });
+            }
         }
     }
 

@@ -46,6 +46,16 @@ struct Edition {
     announces_length: bool,
 }
 
+/// The surrogate key that an object has for itself.
+pub(super) fn own_tag(object: usize) -> String {
+    format!("o{object}")
+}
+
+/// The one that it shares with others.
+pub(super) fn group_tag(object: usize) -> String {
+    format!("g{}", object % 3)
+}
+
 /// A body on its way.
 #[derive(Clone, Copy)]
 pub(super) struct Body {
@@ -131,6 +141,7 @@ impl World {
         if storable && random.chance(2, 3) {
             fields.push("etag", tag(next).as_bytes());
         }
+        fields.push("surrogate-key", format!("{} {}", own_tag(object), group_tag(object)).as_bytes());
         if announces_length {
             fields.push("content-length", length.to_string().as_bytes());
         }
