@@ -179,6 +179,9 @@ impl World {
             // Whatever is left alone when the world heals is asked again after this.
             self.now = self.now.after(Duration::from_millis(self.plan.care.breaker.open_ms_max.into()));
             for object in 0..self.origin.objects.len() {
+                if let Some(vault) = &mut self.vault {
+                    vault.begin_turn();
+                }
                 self.ask_after_healing(edge, object);
                 self.run_out()?;
             }
