@@ -188,11 +188,10 @@ impl Contract {
         match asked {
             Asked::Lookup(record) | Asked::OpenBlob(record) => {
                 // One that was released meanwhile stays so.
-                if self.records.contains_key(&record) {
-                    match answer.came {
-                        Came::Good => drop(self.records.insert(record, Handle::Open)),
-                        Came::Bad => drop(self.records.remove(&record)),
-                    }
+                match (answer.came, self.records.get_mut(&record)) {
+                    (Came::Good, Some(handle)) => *handle = Handle::Open,
+                    (Came::Bad, Some(_)) => drop(self.records.remove(&record)),
+                    (_, None) => {}
                 }
             }
             Asked::Open(writer) | Asked::Write(writer) | Asked::Commit(writer) => {
