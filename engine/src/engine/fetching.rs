@@ -68,10 +68,7 @@ impl<C: Chunk> Engine<C> {
         let replaced = errand.stored.take();
         self.let_go(replaced);
         let errand = self.file_under(fill_id, errand, variant);
-        let others = match storable {
-            Storable::Yes => self.part_from(&errand, &sent, judged.vary, &mut waiters),
-            Storable::No(_) => Vec::new(),
-        };
+        let others = self.part_from(&errand, &sent, &judged, &mut waiters);
         let stream = Stream {
             freshness: Freshness {
                 as_of: self.now,

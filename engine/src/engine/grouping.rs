@@ -11,8 +11,11 @@ use crate::{
     fill::{Errand, Sent, Sharing},
     id::{FillId, OriginId, RequestId},
     key::CacheKey,
-    reason::{MissReason, Refusal},
-    rules::vary::{Vary, variant_key},
+    reason::{MissReason, Refusal, Storable},
+    rules::{
+        Judgement,
+        vary::{Vary, variant_key},
+    },
     selector::Place,
 };
 use alloc::{sync::Arc, vec::Vec};
@@ -33,18 +36,19 @@ impl Group {
 }
 
 impl<C: Chunk> Engine<C> {
-    /// Takes those from `waiters` whom the response to `sent` does not answer.
+    /// Takes those from `waiters` whom the response to `sent` does not answer. What may not be stored answers nobody but
+    /// its leader, and parts nobody here.
     pub(super) fn part_from(
         &self,
         errand: &Errand<C>,
         sent: &Sent,
-        vary: Vary,
+        judged: &Judgement,
         waiters: &mut Vec<RequestId>,
     ) -> Vec<RequestId> {
-        let Vary::Fields(names) = vary else { return Vec::new() };
-        let variant = variant_key(errand.target, &names, &sent.ask.fields);
+        let (Vary::Fields(names), Storable::Yes) = (&judged.vary, judged.storable) else { return Vec::new() };
+        let variant = variant_key(errand.target, names, &sent.ask.fields);
         let (same, others) = waiters.drain(..).partition(|request| {
-            variant_key(errand.target, &names, &self.requests[request].ask.fields) == variant
+            variant_key(errand.target, names, &self.requests[request].ask.fields) == variant
         });
         *waiters = same;
         others
