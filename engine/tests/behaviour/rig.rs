@@ -154,9 +154,11 @@ impl Rig {
 
     /// The edge after a crash: what its tiers hold is there, all else is gone, the clocks have gone on.
     pub(crate) fn restarted(before: Self, raw: RawConfig) -> Self {
-        let Self { now, tiers, vault, versions, .. } = before;
-        let mut rig = Self::new(raw);
-        rig.versions = versions;
+        let Self { now, tiers, vault, versions, next_request, .. } = before;
+        let config = Config::try_from(raw).expect("tests write sound configurations");
+        // Names of records are never used twice.
+        let mut rig = Self::with_seed(config, 100 + next_request);
+        (rig.versions, rig.next_request) = (versions, next_request);
         rig.vault.store = vault.store;
         rig.pass_time(now.since(Instant::ZERO));
         for (id, tier) in tiers {
