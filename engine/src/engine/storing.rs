@@ -10,7 +10,6 @@ use crate::{
     id::{OpId, RecordName, TierId},
     key::{CacheKey, StoredKey},
     memory::Resident,
-    plant::Fault,
     reason::{LaneEnd, Rejection, Removal},
     record::{Freshness, Record},
     rules::{Staleness, vary::Vary},
@@ -150,8 +149,8 @@ impl<C: Chunk> Engine<C> {
 
     pub(super) fn on_recovered(&mut self, tier: TierId, records: Vec<Record>, bans: Vec<Ban>) {
         assert!(self.requests.is_empty(), "the answer rule: {tier:?} was recovered after the first request");
-        if !self.config.is_planted(Fault::F2) {
-            bans.into_iter().for_each(|ban| self.bans.push(ban));
+        for ban in bans {
+            self.bans.push(ban);
         }
         let objects = records.len() as u64;
         for record in records {
