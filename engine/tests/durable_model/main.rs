@@ -336,9 +336,9 @@ fn purges_beside_each_other_are_final() {
 fn a_freshened_manifest_is_the_same_one() {
     let losing = Budget { losses: 1, ticks: 3, ..CALM };
     let freshening = Setup { readers: 1, freshens: true, budget: losing, ..ALONE };
-    holds(Setup { purgers: 1, ..freshening.clone() });
+    holds(Setup { purgers: 1, ..freshening });
     let calm = Setup { budget: Budget { ticks: 2, ..CALM }, ..freshening };
-    holds(Setup { writers: 2, is_stale: true, ..calm.clone() });
+    holds(Setup { writers: 2, is_stale: true, ..calm });
     holds(Setup { sweeps: 1, readers: 2, ..calm });
 }
 
