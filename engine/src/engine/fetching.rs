@@ -186,7 +186,8 @@ impl<C: Chunk> Engine<C> {
         not_modified: &Head,
         sent: WallTime,
     ) {
-        let selection = errand.stored.as_ref().map_or(revalidate::Selection::FetchAgain, |stored| {
+        let filed = errand.stored.as_ref().filter(|_| Self::stays_filed(&errand, ask, not_modified));
+        let selection = filed.map_or(revalidate::Selection::FetchAgain, |stored| {
             revalidate::selects(self.config.policy.changed_validator, stored.head(), not_modified)
         });
         self.end_bodiless(fill_id, &errand);

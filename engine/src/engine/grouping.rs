@@ -9,6 +9,7 @@ use super::{Engine, Progress};
 use crate::{
     chunk::Chunk,
     fill::{Errand, Sent, Sharing},
+    head::{Head, RequestHead},
     id::{FillId, OriginId, RequestId},
     key::CacheKey,
     reason::{MissReason, Refusal, Storable},
@@ -52,6 +53,16 @@ impl<C: Chunk> Engine<C> {
         });
         *waiters = same;
         others
+    }
+
+    /// Is the response that a 304 is about filed under what the 304 says it depends on? If not, it is no answer to all who
+    /// wait under that key.
+    pub(super) fn stays_filed(errand: &Errand<C>, ask: &RequestHead, not_modified: &Head) -> bool {
+        match Vary::of(not_modified) {
+            Vary::Nothing => true,
+            Vary::Fields(names) => variant_key(errand.target, &names, &ask.fields) == errand.key,
+            Vary::Anything => false,
+        }
     }
 
     /// Gathers those who were parted from what they waited for. Their misses were told when they came.
