@@ -131,7 +131,7 @@ impl<C: Chunk> Engine<C> {
         }
         self.end_flight(errand.key, fill_id);
         if errand.sharing == Sharing::Open {
-            self.flights.entry(variant).or_insert(fill_id);
+            self.lead_flight(variant, fill_id);
         }
         Errand { key: variant, ..errand }
     }
