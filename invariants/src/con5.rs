@@ -117,7 +117,11 @@ impl OneFetch {
                 self.on_closed(edge, *key, *fill)
             }
             // What a purge of many keys covers only the edge can tell: in doubt it overtakes.
-            Event::PurgeBegan {
+            Event::PurgesMissed
+            | Event::PurgeBegan {
+                what: SelectorKind::Tag | SelectorKind::Prefix | SelectorKind::All, ..
+            }
+            | Event::PurgeHeard {
                 what: SelectorKind::Tag | SelectorKind::Prefix | SelectorKind::All, ..
             } => {
                 self.banned.insert(edge, self.events);
@@ -128,7 +132,8 @@ impl OneFetch {
                 let all: Vec<_> = current.chain(resting).collect();
                 all.into_iter().for_each(|fill| self.overtake(edge, fill));
             }
-            Event::PurgeBegan { what: SelectorKind::Key(key), .. } => {
+            Event::PurgeBegan { what: SelectorKind::Key(key), .. }
+            | Event::PurgeHeard { what: SelectorKind::Key(key), .. } => {
                 self.purged.insert((edge, *key), self.events);
                 let current = self.current.remove(&(edge, *key));
                 let resting: Vec<_> = self

@@ -139,6 +139,7 @@ impl<C: Chunk> Engine<C> {
         if !is_looking && ask.method == Method::Get && !rules::wants_whole(&ask) {
             return self.pass(request, Bypass::Range);
         }
+        let may_join = self.may_join(&self.fills[&fill_id].stage);
         let fill = self.fills.get_mut(&fill_id).expect("flights name fills that exist");
         let reason = fill.errand.reason;
         if fill.stage.crowd() >= self.config.waiters_max {
@@ -151,6 +152,7 @@ impl<C: Chunk> Engine<C> {
                 self.event(Event::Collapsed { request, key });
                 return self.wait_collapsed(request, key, origin, &ask, fill_id);
             }
+            Stage::Asking { .. } if !may_join => false,
             Stage::Asking { waiters, .. } | Stage::Resting { waiters, .. } => {
                 waiters.push(request);
                 self.event(Event::Missed { request, key, reason });
@@ -162,7 +164,7 @@ impl<C: Chunk> Engine<C> {
                     stream.copies.lanes.iter().map(|writer| self.lanes[writer].lane.readable()).max();
                 let base = stream.window.base();
                 let is_whole = base == 0 || readable.is_some_and(|readable| base <= readable);
-                is_whole && stream.staleness.is_usable(&stream.freshness, self.now)
+                may_join && is_whole && stream.staleness.is_usable(&stream.freshness, self.now)
             }
         };
         self.event(Event::Missed { request, key, reason });

@@ -120,6 +120,12 @@ impl Bans {
 impl<C: Chunk> Engine<C> {
     /// A purge that no tier can be asked for by key, or that leaves what it covers where it is.
     pub(super) fn ban(&mut self, purge_id: PurgeId, selector: Selector, mode: PurgeMode) {
+        let purge = self.impose(selector, mode, self.wall());
+        self.purges.insert(purge_id, purge);
+    }
+
+    /// Bans what was born until then, and closes what is under way.
+    pub(super) fn impose(&mut self, selector: Selector, mode: PurgeMode, at: WallTime) -> Purge {
         let mut purge = Purge::new(selector.kind());
         if !self.config.is_planted(Fault::F1) {
             purge.commits = self.close_fills(|fill| {
@@ -145,8 +151,8 @@ impl<C: Chunk> Engine<C> {
         for tier in &self.config.tiers {
             purge.report.insert(tier.id, PurgeOutcome::Barred);
         }
-        self.bans.push(Ban { selector, at: self.wall(), mode });
-        self.purges.insert(purge_id, purge);
+        self.bans.push(Ban { selector, at, mode });
+        purge
     }
 
     /// Does to everything in L0 that is covered what the purge says.
