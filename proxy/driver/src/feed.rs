@@ -12,8 +12,8 @@ use std::{
 use tiergate_engine::{
     Input, Instant, PurgeMode, Seed, Selector,
     feed::{
-        Feed, FeedAsk, FeedEntry, FeedOrigin, FeedPolicy, FeedStep, FeedTold, Notice, Sequence, Ticket,
-        Trimmed,
+        AskId, Feed, FeedAsk, FeedEntry, FeedOrigin, FeedPolicy, FeedStep, FeedTold, Notice, Sequence,
+        Ticket, Trimmed,
     },
 };
 use tokio::sync::{oneshot, watch};
@@ -133,7 +133,7 @@ impl<W: World> Shared<W> {
             let shared = Arc::clone(self);
             self.spawn(async move {
                 let told = shared.ask_log(ask).await;
-                shared.hub_turn(|hub, now| hub.feed.on_told(now, id, told));
+                shared.on_log_told(id, told);
             });
         }
         while let Some(step) = hub.feed.poll_step() {
@@ -143,6 +143,10 @@ impl<W: World> Shared<W> {
             self.tell_shards(|| Input::LeaseHeld { until });
         }
         hub.alarm.send_replace(Some(hub.feed.poll_wake()));
+    }
+
+    fn on_log_told(self: &Arc<Self>, id: AskId, told: FeedTold<Notice>) {
+        self.hub_turn(|hub, now| hub.feed.on_told(now, id, told));
     }
 
     fn do_step(self: &Arc<Self>, hub: &mut Hub, step: FeedStep<Notice>) {
