@@ -14,6 +14,7 @@ mod copying;
 mod durable;
 mod fetching;
 mod freshening;
+mod grouping;
 mod hearing;
 mod lanes;
 mod looking;
