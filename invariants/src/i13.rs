@@ -349,6 +349,9 @@ impl Answer {
             | Input::Purge { .. }
             | Input::Recovered { .. }
             | Input::WallClock { .. }
+            | Input::PurgeHeard { .. }
+            | Input::PurgesMissed { .. }
+            | Input::LeaseHeld { .. }
             | Input::Wake => return None,
         };
         Some(Self { op: *op, name, came })

@@ -112,7 +112,10 @@ impl World {
         hub.on_wake(now);
         let asks: Vec<_> = iter::from_fn(|| hub.poll_ask(now)).collect();
         let steps: Vec<_> = iter::from_fn(|| hub.poll_step()).collect();
-        let (until, wake, waiting) = (hub.lease_until(), hub.poll_wake(), hub.appends_waiting());
+        let (until, wake) = (hub.lease_until(), hub.poll_wake());
+        // It reads on for ever; a run ends.
+        let is_behind = self.healed && hub.applied() != Sequence(self.log.newest);
+        let goes_on = wake < self.collect_until || hub.appends_waiting() > 0 || is_behind;
         for (id, ask) in asks {
             self.ask_log(to, id, ask);
         }
@@ -122,9 +125,8 @@ impl World {
         if let Some(until) = until {
             self.feed(to, Input::LeaseHeld { until });
         }
-        // It reads on for ever; a run ends.
         let host = &mut self.edges[edge as usize];
-        if (wake < self.collect_until || waiting > 0) && host.hub_wake_at.is_none_or(|at| wake < at) {
+        if goes_on && host.hub_wake_at.is_none_or(|at| wake < at) {
             host.hub_wake_at = Some(wake);
             self.queue.schedule(wake, Step::HubWake(to));
         }

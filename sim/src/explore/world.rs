@@ -208,6 +208,7 @@ impl World {
             if let Some(policy) = self.plan.config.feed_policy() {
                 self.now = self.now.after(policy.lease());
                 self.visit_hub(edge);
+                self.run_out()?;
             }
             for object in 0..self.origin.objects.len() {
                 if let Some(vault) = &mut self.vault {
