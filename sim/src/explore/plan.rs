@@ -136,9 +136,7 @@ impl Plan {
         let care = raw.care;
         let edges = if has_l3 && draw.coin("edges.l3", 500) {
             draw.of("edges.l3.count", &[2, 2, 3])
-        } else if has_l1 && draw.coin("edges", 250) {
-            2
-        } else if has_feed && draw.coin("edges.feed", 500) {
+        } else if has_l1 && draw.coin("edges", 250) || has_feed && draw.coin("edges.feed", 500) {
             2
         } else {
             1
