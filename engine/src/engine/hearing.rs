@@ -3,7 +3,8 @@
 //! What is heard counts for what was born until it was asked for, on the calendar of the edge that was asked, and a lease
 //! longer, so that calendars need to agree no better than that; but not beyond now, for what is fetched from now on is
 //! newer. What is under way is closed as by a purge of our own. Shared stores are left alone: who was asked has purged
-//! them, and what is published there too late is known by its birth.
+//! them, and what is published there too late is known by its birth. No tier keeps what is heard: after a restart it is
+//! read again.
 //!
 //! Without the lease, nothing that is stored may be used before the origin has agreed to it, in whatever tier it lies: a
 //! purge that was asked for elsewhere is in no store, but for that of a key in L3. Nor does anybody join a fetch that is
@@ -11,6 +12,7 @@
 
 use super::{Engine, purging::BIRTH_ROUNDING};
 use crate::{
+    bans::Ban,
     chunk::Chunk,
     config::{Config, IndexKeeper},
     event::Event,
@@ -59,13 +61,14 @@ impl<C: Chunk> Engine<C> {
         let at = self.heard_at(at);
         match (selector, mode) {
             (Selector::Key(key), PurgeMode::Hard) => self.purge_heard(key, at),
-            (selector, mode) => drop(self.impose(selector, mode, at)),
+            (selector, mode) => drop(self.impose(Ban { selector, mode, at })),
         }
     }
 
     pub(super) fn on_purges_missed(&mut self, through: WallTime) {
         self.event(Event::PurgesMissed);
-        drop(self.impose(Selector::All, PurgeMode::Hard, self.heard_at(through)));
+        let at = self.heard_at(through);
+        drop(self.impose(Ban { selector: Selector::All, mode: PurgeMode::Hard, at }));
     }
 
     /// What was born until then, on our calendar, is older than a purge that was asked for at `at` on another.

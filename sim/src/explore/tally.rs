@@ -81,7 +81,7 @@ impl Trouble {
             Self::FeedTrimmed => "feed was trimmed",
             Self::LeaseLost => "edge lost its lease",
             Self::Crashed => "edge crashed",
-            Self::CrashedInCommit => "edge crashed in a commit or delete",
+            Self::CrashedInCommit => "edge crashed in a commit, delete or ban",
         }
     }
 }
