@@ -3,12 +3,12 @@
 //! Its lock is taken before any shard's and held while they are told, so that each shard hears all that was read before
 //! the lease that counts from the same reading. Nothing that runs under a shard's lock takes it.
 
-use crate::{Clock, StoreError, World, shard::Shared};
-use std::{
-    collections::BTreeMap,
-    future::Future,
-    sync::{Arc, Mutex},
+use crate::{
+    Clock, StoreError, World,
+    shard::Shared,
+    sync::{Mutex, oneshot, watch},
 };
+use std::{collections::BTreeMap, future::Future, sync::Arc};
 use tiergate_engine::{
     Input, Instant, PurgeMode, Seed, Selector,
     feed::{
@@ -16,7 +16,6 @@ use tiergate_engine::{
         Ticket, Trimmed,
     },
 };
-use tokio::sync::{oneshot, watch};
 
 /// The log that edges share. What it does not say for certain is a [`StoreError`]; the engine then asks again.
 pub trait PurgeFeed: Send + Sync + 'static {
@@ -47,7 +46,7 @@ pub struct FeedPage {
 
 /// A log in the memory of one process, for edges that live in it. It trims nothing.
 #[derive(Debug, Default)]
-pub struct MemoryFeed(Mutex<Vec<FeedEntry<Notice>>>);
+pub struct MemoryFeed(std::sync::Mutex<Vec<FeedEntry<Notice>>>);
 
 impl PurgeFeed for MemoryFeed {
     async fn append(
@@ -142,7 +141,8 @@ impl<W: World> Shared<W> {
         if let Some(until) = hub.feed.lease_until() {
             self.tell_shards(|| Input::LeaseHeld { until });
         }
-        hub.alarm.send_replace(Some(hub.feed.poll_wake()));
+        let wanted = Some(hub.feed.poll_wake());
+        hub.alarm.send_if_modified(|armed| std::mem::replace(armed, wanted) != wanted);
     }
 
     fn on_log_told(self: &Arc<Self>, id: AskId, told: FeedTold<Notice>) {

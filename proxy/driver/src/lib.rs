@@ -10,9 +10,13 @@ mod durable;
 mod effects;
 mod feed;
 mod fetch;
+#[cfg(all(test, any(loom, shuttle)))]
+mod models;
 mod on_tokio;
+mod plant;
 mod shard;
 mod stores;
+mod sync;
 mod timer;
 mod traits;
 
