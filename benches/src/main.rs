@@ -20,7 +20,7 @@ const SIZE: u64 = 1024;
 
 fn main() {
     for objects in OBJECTS {
-        for eviction in [Eviction::Lru, Eviction::Gdsf] {
+        for eviction in Eviction::ALL {
             measure(objects, eviction);
         }
     }

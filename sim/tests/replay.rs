@@ -16,12 +16,12 @@ fn config(l0: Option<u64>, l2: Option<u64>, eviction: Eviction) -> Config {
         l0: l0.map(|capacity| RawMemoryTier {
             capacity: ByteCount(capacity),
             gate: ByteCount::UNLIMITED,
-            eviction,
+            eviction: eviction.into(),
         }),
         l2: l2.map(|capacity| RawDiskTier {
             capacity: ByteCount(capacity),
             gate: ByteCount::UNLIMITED,
-            eviction,
+            eviction: eviction.into(),
         }),
         ..RawConfig::default()
     };
