@@ -14,6 +14,7 @@ mod copying;
 mod durable;
 mod fetching;
 mod freshening;
+mod grouping;
 mod lanes;
 mod looking;
 mod promoting;

@@ -235,7 +235,7 @@ impl Rig {
     }
 
     /// The newest fetch of `target`.
-    pub(crate) fn fetch(&mut self, target: &str) -> FillId {
+    pub(crate) fn fetch(&self, target: &str) -> FillId {
         let newest = self.fetches.iter().rev().find(|(_, fetch)| fetch.target == target);
         *newest.unwrap_or_else(|| panic!("nobody fetches {target}")).0
     }
@@ -243,6 +243,11 @@ impl Rig {
     /// The origin sends a head, with a new version behind it.
     pub(crate) fn head(&mut self, target: &str, status: u16, fields: &[(&str, &str)]) {
         let fill = self.fetch(target);
+        self.head_of(fill, status, fields);
+    }
+
+    /// The same for one of several fetches of a target.
+    pub(crate) fn head_of(&mut self, fill: FillId, status: u16, fields: &[(&str, &str)]) {
         self.versions += 1;
         let fetch = self.fetches.get_mut(&fill).expect("it was just found");
         fetch.version = self.versions;
@@ -267,6 +272,11 @@ impl Rig {
 
     pub(crate) fn send(&mut self, target: &str, length: u64, step: u64) {
         let fill = self.fetch(target);
+        self.send_of(fill, length, step);
+    }
+
+    /// The same for one of several fetches of a target.
+    pub(crate) fn send_of(&mut self, fill: FillId, length: u64, step: u64) {
         let fetch = self.fetches.get_mut(&fill).expect("it was just found");
         let mut left = length;
         while left > 0 {
@@ -278,15 +288,21 @@ impl Rig {
     }
 
     pub(crate) fn end(&mut self, target: &str) {
-        self.last_step(target, Step::End);
+        let fill = self.fetch(target);
+        self.last_step(fill, Step::End);
+    }
+
+    /// The same for one of several fetches of a target.
+    pub(crate) fn end_of(&mut self, fill: FillId) {
+        self.last_step(fill, Step::End);
     }
 
     pub(crate) fn break_off(&mut self, target: &str) {
-        self.last_step(target, Step::Fail(OriginFailure::Broken));
+        let fill = self.fetch(target);
+        self.last_step(fill, Step::Fail(OriginFailure::Broken));
     }
 
-    fn last_step(&mut self, target: &str, step: Step) {
-        let fill = self.fetch(target);
+    fn last_step(&mut self, fill: FillId, step: Step) {
         self.fetches.get_mut(&fill).expect("it was just found").queue.push_back(step);
         self.serve_origin(fill);
         self.run();
