@@ -92,12 +92,13 @@ impl<T> Space<T> {
         size <= self.capacity && self.order.admits(size.0)
     }
 
-    /// Takes out one victim, if an object of `size` would not fit beside what is here.
-    pub(crate) fn evict_for(&mut self, size: ByteCount) -> Option<Left<T>> {
+    /// Takes out one victim, if an object of `size` would not fit beside what is here. It comes under `key`, next.
+    pub(crate) fn evict_for(&mut self, key: CacheKey, size: ByteCount) -> Option<Left<T>> {
         if self.used.plus(size.0) <= self.capacity {
             return None;
         }
-        let victim = self.order.evict(size.0, |slot| object(&self.entries, self.salt, slot))?;
+        let incoming = Object { size: size.0, fingerprint: self.hash(key) };
+        let victim = self.order.evict(incoming, |slot| object(&self.entries, self.salt, slot))?;
         Some(self.take(victim))
     }
 

@@ -263,7 +263,7 @@ impl<C: Chunk> Engine<C> {
 fn make_room<T>(space: &mut Space<T>, key: CacheKey, size: ByteCount) -> (Option<Left<T>>, Vec<Left<T>>) {
     let replaced = space.remove_replaced(key);
     let mut evicted = Vec::new();
-    while let Some(victim) = space.evict_for(size) {
+    while let Some(victim) = space.evict_for(key, size) {
         evicted.push(victim);
     }
     (replaced, evicted)

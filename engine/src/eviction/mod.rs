@@ -124,15 +124,15 @@ impl Order {
         }
     }
 
-    /// Takes out who should leave to make room for `incoming` bytes; nobody, if nobody is in.
-    pub(crate) fn evict(&mut self, incoming: u64, object: impl Fn(Slot) -> Object) -> Option<Slot> {
+    /// Takes out who should leave to make room for `incoming`; nobody, if nobody is in.
+    pub(crate) fn evict(&mut self, incoming: Object, object: impl Fn(Slot) -> Object) -> Option<Slot> {
         match self {
             Self::Lru(lru) => lru.evict(object),
             Self::Sieve(sieve) => sieve.evict(object),
-            Self::S3Fifo(s3_fifo) => s3_fifo.evict(object),
-            Self::WTinyLfu(w_tiny_lfu) => w_tiny_lfu.evict(incoming, object),
+            Self::S3Fifo(s3_fifo) => s3_fifo.evict(incoming, object),
+            Self::WTinyLfu(w_tiny_lfu) => w_tiny_lfu.evict(incoming.size, object),
             Self::Gdsf(gdsf) => gdsf.evict(),
-            Self::GhostGdsf(ghost_gdsf) => ghost_gdsf.evict(incoming, object),
+            Self::GhostGdsf(ghost_gdsf) => ghost_gdsf.evict(incoming.size, object),
         }
     }
 

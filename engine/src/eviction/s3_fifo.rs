@@ -38,6 +38,9 @@ pub(crate) struct S3Fifo {
     small: Queue,
     main: Queue,
     ghosts: Ghosts,
+    /// The ghost that room is being made for: the ghosts of whoever leaves for it do not push it out.
+    awaited: Option<u64>,
+    has_evicted: bool,
     small_max: u64,
     main_max: u64,
 }
@@ -51,6 +54,8 @@ impl S3Fifo {
             small: Queue::new(),
             main: Queue::new(),
             ghosts: Ghosts::new(),
+            awaited: None,
+            has_evicted: false,
             small_max,
             main_max: capacity - small_max,
         }
@@ -61,10 +66,11 @@ impl S3Fifo {
     }
 
     pub(super) fn on_admitted(&mut self, slot: Slot, object: Object) {
-        let place = match self.ghosts.remove(object.fingerprint) {
-            Some(_) => Place::Main,
-            None => Place::Small,
-        };
+        let is_ghost = self.ghosts.remove(object.fingerprint).is_some();
+        let is_awaited = self.awaited.take() == Some(object.fingerprint);
+        // Nothing is probed before anybody has to leave: what the small queue has no room for fills the main one.
+        let is_overflow = !self.has_evicted && self.small.bytes >= self.small_max;
+        let place = if is_ghost || is_awaited || is_overflow { Place::Main } else { Place::Small };
         self.enter(slot, place, object.size);
     }
 
@@ -87,7 +93,11 @@ impl S3Fifo {
         self.remember(object);
     }
 
-    pub(super) fn evict(&mut self, object: impl Fn(Slot) -> Object) -> Option<Slot> {
+    pub(super) fn evict(&mut self, incoming: Object, object: impl Fn(Slot) -> Object) -> Option<Slot> {
+        self.has_evicted = true;
+        if self.ghosts.remove(incoming.fingerprint).is_some() {
+            self.awaited = Some(incoming.fingerprint);
+        }
         if self.main.bytes <= self.main_max {
             while let Some(slot) = self.small.oldest() {
                 let of = object(slot);
