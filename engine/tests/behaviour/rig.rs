@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tiergate_engine::durable::Told;
 use tiergate_engine::{
-    CacheKey, Config, Effect, End, Engine, Event, Fields, FillId, Freshening, Head, Input, Instant, Method,
-    OpId, OriginFailure, OriginId, PurgeId, PurgeMode, PurgeOutcome, RawBreaker, RawCare, RawConfig,
-    RawRetry, ReadSource, Record, RecordId, RecordName, Refusal, Reply, ReplyBody, RequestHead, RequestId,
-    Seed, Selector, Symbol, TierId, WallTime, WriterId,
+    Ban, Bans, CacheKey, Config, Effect, End, Engine, Event, Fields, FillId, Freshening, Head, Input,
+    Instant, Method, OpId, OriginFailure, OriginId, PurgeId, PurgeMode, PurgeOutcome, RawBreaker, RawCare,
+    RawConfig, RawRetry, ReadSource, Record, RecordId, RecordName, Refusal, Reply, ReplyBody, RequestHead,
+    RequestId, Seed, Selector, Symbol, TierId, WallTime, WriterId,
 };
 
 /// What one client saw.
@@ -41,6 +41,7 @@ impl Client {
 pub(crate) struct Tier {
     pub(crate) records: BTreeMap<RecordName, (Arc<Record>, Vec<Symbol>)>,
     pub(crate) current: BTreeMap<CacheKey, RecordName>,
+    pub(crate) bans: Bans,
     writers: BTreeMap<WriterId, (RecordName, Vec<Symbol>)>,
     open: BTreeMap<RecordId, (Arc<Record>, Vec<Symbol>)>,
     released: BTreeSet<RecordId>,
@@ -148,6 +149,27 @@ impl Rig {
         let config = Config::try_from(raw).expect("tests write sound configurations");
         let mut rig = Self::with_seed(config, seed);
         rig.vault.store = std::rc::Rc::clone(&other.vault.store);
+        rig
+    }
+
+    /// The edge after a crash: what its tiers hold is there, all else is gone, the clocks have gone on.
+    pub(crate) fn restarted(before: Self, raw: RawConfig) -> Self {
+        let Self { now, tiers, vault, versions, next_request, .. } = before;
+        let config = Config::try_from(raw).expect("tests write sound configurations");
+        // Names of records are never used twice.
+        let mut rig = Self::with_seed(config, 100 + next_request);
+        (rig.versions, rig.next_request) = (versions, next_request);
+        rig.vault.store = vault.store;
+        rig.pass_time(now.since(Instant::ZERO));
+        for (id, tier) in tiers {
+            let Tier { records, current, bans, .. } = tier;
+            let stored = records.values().map(|(record, _)| Record::clone(record)).collect();
+            let in_force = bans.iter().cloned().collect();
+            rig.tiers.insert(id, Tier { records, current, bans, ..Tier::default() });
+            if id == TierId::L2 {
+                rig.feed(Input::Recovered { tier: id, records: stored, bans: in_force });
+            }
+        }
         rig
     }
 
@@ -443,6 +465,7 @@ impl Rig {
             | Effect::Commit { tier, .. }
             | Effect::Freshen { tier, .. }
             | Effect::Discard { tier, .. }
+            | Effect::StoreBan { tier, .. }
             | Effect::Delete { tier, .. } => {
                 let held = self.tiers.get_mut(&tier).expect("effects name configured tiers");
                 if held.is_held { held.held.push_back(effect) } else { self.serve_tier(tier, effect) }
@@ -512,6 +535,7 @@ fn refused(effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
         Effect::Open { op, .. }
         | Effect::Write { op, .. }
         | Effect::Commit { op, .. }
+        | Effect::StoreBan { op, .. }
         | Effect::Freshen { op, .. } => Some(Input::WriteFailed { op: *op }),
         Effect::Delete { op, .. } => Some(Input::DeleteFailed { op: *op }),
         _ => None,
@@ -597,6 +621,10 @@ fn answered(tier: &mut Tier, effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
                 }
             };
             Some(Input::Freshened { op: *op, freshening })
+        }
+        Effect::StoreBan { op, ban, .. } => {
+            tier.bans.push(Ban::clone(ban));
+            Some(Input::BanStored { op: *op })
         }
         Effect::Delete { op, key, name, .. } => {
             let before = tier.records.len();

@@ -1,7 +1,7 @@
 //! `Vary`: who asks with other fields gets another response (RFC 9111 section 4.1).
 
 use crate::rig::{Rig, l0_only, object, with_disk, with_shared};
-use tiergate_engine::{Event, Input, Method, Outcome, RequestId, Symbol, TierId};
+use tiergate_engine::{Event, Method, Outcome, RequestId, Symbol, TierId};
 
 const VARIES: [(&str, &str); 3] =
     [("cache-control", "max-age=60"), ("vary", "Accept-Language"), ("content-length", "50")];
@@ -198,11 +198,7 @@ fn variants_are_found_again_after_a_restart() {
         ask(&mut before, language);
         answer(&mut before);
     }
-    let mut rig = Rig::new(with_disk());
-    let disk = before.tiers.remove(&TierId::L2).expect("it is configured");
-    let records = disk.records.values().map(|(record, _)| record.as_ref().clone()).collect();
-    rig.tiers.insert(TierId::L2, disk);
-    rig.feed(Input::Recovered { tier: TierId::L2, records });
+    let mut rig = Rig::restarted(before, with_disk());
     for (language, expected) in [("de", 1), ("en", 2)] {
         let client = ask(&mut rig, language);
         assert_eq!(rig.client(client).span(), version(expected), "{language}");
