@@ -117,8 +117,7 @@ impl Store {
         written: impl FnOnce(Position) -> Written,
     ) -> (Position, u64) {
         let sectors = self.geometry.sectors_for(payload.len());
-        let (place, at) =
-            self.log.take(|sector| Entry { what: What::Body, sector, sectors, key, name });
+        let (place, at) = self.log.take(|sector| Entry { what: What::Body, sector, sectors, key, name });
         let label = Label { kind: Kind::Body, place, sequence: at.sequence, key, name, offset };
         let mut bytes = Vec::new();
         self.checksums.seal_into(&mut bytes, &self.geometry, &label, &[payload]);
@@ -162,8 +161,9 @@ impl Store {
         self.go_on_turning();
     }
 
-    pub(super) fn on_write_failed(&mut self, written: Written) {
+    pub(super) fn on_write_failed(&mut self, place: Place, written: Written) {
         self.writes -= 1;
+        self.strike(place);
         match written {
             Written::Piece { writer, .. } => self.on_piece_failed(writer, Failure::Device),
             Written::Record(publication) => self.on_publication_failed(publication),

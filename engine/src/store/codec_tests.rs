@@ -82,8 +82,7 @@ fn a_block_is_the_documented_bytes() {
     assert_eq!(block[..], golden);
 }
 
-const GOLDEN_CHECKSUMS: [u8; 16] =
-    [220, 205, 75, 41, 84, 43, 230, 112, 89, 183, 62, 85, 117, 79, 142, 228];
+const GOLDEN_CHECKSUMS: [u8; 16] = [220, 205, 75, 41, 84, 43, 230, 112, 89, 183, 62, 85, 117, 79, 142, 228];
 
 /// The payloads, byte for byte.
 #[test]
@@ -107,13 +106,8 @@ fn payloads_are_the_documented_bytes() {
     assert_eq!(mark.encode()[..], golden);
 
     let label = label(Kind::Tombstone);
-    let entry = Entry {
-        what: What::Tombstone(grave),
-        sector: 5,
-        sectors: 2,
-        key: label.key,
-        name: label.name,
-    };
+    let entry =
+        Entry { what: What::Tombstone(grave), sector: 5, sectors: 2, key: label.key, name: label.name };
     let mut bytes = Vec::new();
     entry.encode_into(&mut bytes);
     let mut golden = vec![4, 1, 0, 0, 5, 0, 0, 0, 2, 0, 0, 0, 2, 1, 0, 0];

@@ -203,6 +203,15 @@ pub enum Loss {
     Rotten,
 }
 
+/// How the blocks of a segment were found that was reclaimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listing {
+    /// By its summary, which has them all: for each object that was dropped there was an [`Event::Dropped`].
+    Summary,
+    /// Block by block. What is rotten or cannot be read was dropped without being told of.
+    Walk,
+}
+
 /// Answers, and facts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -284,6 +293,8 @@ pub enum Event {
     Reclaimed {
         /// Which.
         segment: u32,
+        /// Were all told of that were dropped?
+        listing: Listing,
     },
     /// A sync failed: which of the writes before it are durable, nobody knows. Reads go on; nothing is written any more.
     WritesEnded,

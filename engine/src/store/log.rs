@@ -116,9 +116,7 @@ impl Log {
     /// The sealed segment that was opened first.
     pub(super) fn oldest(&self) -> Option<u32> {
         let mut live = self.by_sequence.values().copied();
-        live.find(|segment| {
-            matches!(self.segments[*segment as usize].standing, Standing::Sealed { .. })
-        })
+        live.find(|segment| matches!(self.segments[*segment as usize].standing, Standing::Sealed { .. }))
     }
 
     /// All sequences below hold nothing.

@@ -40,7 +40,7 @@ mod walk;
 mod writing;
 
 pub use geometry::{Geometry, GeometryError, RawGeometry};
-pub use io::{Counts, Effect, Event, Failure, Input, Io, Loss, Op, Reader, Source, Writer};
+pub use io::{Counts, Effect, Event, Failure, Input, Io, Listing, Loss, Op, Reader, Source, Writer};
 
 use crate::{
     random::{Random, Seed},
@@ -48,7 +48,7 @@ use crate::{
 };
 use alloc::collections::{BTreeMap, VecDeque};
 use appending::{Job, Written};
-use block::Checksums;
+use block::{Checksums, Place};
 use index::Index;
 use log::Log;
 use reading::{OpenReader, Reading};
@@ -101,7 +101,8 @@ enum Phase {
 #[derive(Debug)]
 enum Pending {
     Read(Reading),
-    Write(Written),
+    /// It begins there.
+    Write(Place, Written),
     Sync,
 }
 
@@ -144,12 +145,17 @@ impl Store {
             self.effects.len(),
             self.events.len()
         );
+        let is_early = matches!(self.phase, Phase::Closed | Phase::Recovering(_))
+            && !matches!(
+                input,
+                Input::Recover | Input::ReadDone { .. } | Input::Done { .. } | Input::Failed { .. }
+            );
+        assert!(!is_early, "the answer rule: {input:?} before the store is recovered");
         match input {
-            Input::ReadDone { io, bytes } => return self.on_read_done(io, bytes),
-            Input::Done { io } => return self.on_done(io),
-            Input::Failed { io } => return self.on_failed(io),
-            Input::Recover => return self.recover(),
-            _ if !self.is_recovered() => unreachable!("the answer rule: {input:?} before the store is recovered"),
+            Input::ReadDone { io, bytes } => self.on_read_done(io, bytes),
+            Input::Done { io } => self.on_done(io),
+            Input::Failed { io } => self.on_failed(io),
+            Input::Recover => self.recover(),
             Input::Begin { writer, key, name } => self.begin(writer, key, name),
             Input::Append { op, writer, chunk } => self.append(op, writer, &chunk),
             Input::Commit { op, writer, record } => self.commit(op, writer, &record),
@@ -204,13 +210,6 @@ impl Store {
         self.ios.is_empty() && self.jobs.is_empty() && self.reclaim.is_none()
     }
 
-    const fn is_recovered(&self) -> bool {
-        match self.phase {
-            Phase::Closed | Phase::Recovering(_) => false,
-            Phase::Writing | Phase::ReadOnly => true,
-        }
-    }
-
     const fn is_read_only(&self) -> bool {
         matches!(self.phase, Phase::ReadOnly)
     }
@@ -236,7 +235,7 @@ impl Store {
 
     fn on_done(&mut self, io: Io) {
         match self.answered(io) {
-            Pending::Write(written) => self.on_written(written),
+            Pending::Write(_, written) => self.on_written(written),
             Pending::Sync => self.on_synced(),
             Pending::Read(reading) => unreachable!("the answer rule: {reading:?} gives bytes"),
         }
@@ -244,7 +243,7 @@ impl Store {
 
     fn on_failed(&mut self, io: Io) {
         match self.answered(io) {
-            Pending::Write(written) => self.on_write_failed(written),
+            Pending::Write(place, written) => self.on_write_failed(place, written),
             Pending::Sync => self.on_sync_failed(),
             Pending::Read(reading) => self.on_read_failed(reading),
         }

@@ -1,6 +1,10 @@
 //! A record is on the device: it counts from now on, unless something came in between.
 
-use super::{Event, Failure, Op, Store, Writer, appending::Draft, block::Place};
+use super::{
+    Event, Failure, Op, Pending, Store, Writer,
+    appending::{Draft, Written},
+    block::Place,
+};
 use crate::{effect::Freshening, key::StoredKey, record::Record};
 use alloc::sync::Arc;
 
@@ -37,8 +41,8 @@ impl Store {
             }
             Cause::Freshen { op, old, record } => {
                 let is_there = self.index.find(key).is_some_and(|indexed| indexed.place == *old);
-                if !is_there || self.is_being_committed(key) {
-                    // Behind a commit in the log, the older record would count again.
+                if !is_there || self.is_being_written(key) {
+                    // Behind another in the log, the older record would count again.
                     let (op, record) = (*op, Arc::clone(record));
                     return if is_there {
                         self.event(Event::Freshened { op, freshening: Freshening::Overtaken });
@@ -50,6 +54,14 @@ impl Store {
             Cause::Move { .. } => unreachable!("moves do not wait: {draft:?}"),
         }
         self.counts.appended += self.append_record(draft);
+    }
+
+    /// Is a record of this key on its way to the device?
+    pub(super) fn is_being_written(&self, key: StoredKey) -> bool {
+        self.ios.values().any(|pending| match pending {
+            Pending::Write(_, Written::Record(publication)) => publication.key == key,
+            Pending::Write(..) | Pending::Read(_) | Pending::Sync => false,
+        })
     }
 
     pub(super) fn publish(&mut self, publication: Publication) {

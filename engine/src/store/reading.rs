@@ -98,7 +98,11 @@ impl Store {
     /// Reads a record's block. Its length is not known, but that of small objects, which are one block, is.
     pub(super) fn load(&mut self, load: Load) {
         let sectors = load.object.min(2 * self.geometry.block_sectors);
-        self.begin_read(load.place, sectors.min(self.geometry.sectors - load.place.sector), Want::Record(load));
+        self.begin_read(
+            load.place,
+            sectors.min(self.geometry.sectors - load.place.sector),
+            Want::Record(load),
+        );
     }
 
     pub(super) fn begin_read(&mut self, place: Place, sectors: u32, want: Want) {
@@ -176,9 +180,8 @@ impl Store {
             content.filter(is_labelled).ok_or(Unfit::Unexpected)
         });
         let is_there = self.index.find(load.key).is_some_and(|indexed| indexed.place == load.place);
-        let is_lost = |content: &Content| {
-            content.extents.iter().any(|extent| self.log.place(extent.at).is_none())
-        };
+        let is_lost =
+            |content: &Content| content.extents.iter().any(|extent| self.log.place(extent.at).is_none());
         match content {
             // Another key with the same print.
             Ok(content) if content.record.stored_key() != load.key => self.on_loaded(load, None),

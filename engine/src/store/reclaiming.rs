@@ -5,7 +5,7 @@
 //! there is no room, the object is dropped. So reclaim always ends, also when everything was used.
 
 use super::{
-    Event, Loss, Store,
+    Event, Listing, Loss, Store,
     appending::{Draft, Written},
     block::{Kind, Place, Position},
     content::{Content, Entry, Extent, What},
@@ -33,15 +33,6 @@ pub(super) struct Reclaim {
     /// Sectors that may still be moved.
     budget: u32,
     moving: Option<Move>,
-}
-
-/// How the blocks were found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Listing {
-    /// By the summary, which has them all.
-    Summary,
-    /// By a walk, or not at all: what is rotten is missing.
-    Walk,
 }
 
 /// An object on its way to the end of the log.
@@ -113,7 +104,8 @@ impl Store {
                 }
             }
             Listing::Walk => {
-                let walked = bytes.map(|bytes| walk(bytes, &self.geometry, &self.checksums, segment, sequence));
+                let walked =
+                    bytes.map(|bytes| walk(bytes, &self.geometry, &self.checksums, segment, sequence));
                 reclaim.todo = walked.into_iter().flatten().map(|walked| walked.entry).collect();
             }
         }
@@ -208,8 +200,8 @@ impl Store {
         let content = Content { sectors: self.sectors_of(&extents), extents, record, tail };
         let is_there = self.index.find(key).is_some_and(|indexed| indexed.place == old);
         let own = content.encode(&self.geometry).own;
-        // Behind a commit in the log, the older record would count again.
-        if !is_there || self.is_being_committed(key) || !self.log.has_room(own) {
+        // Behind another in the log, the older record would count again.
+        if !is_there || self.is_being_written(key) || !self.log.has_room(own) {
             return self.give_move_up();
         }
         let moving = moving_of(&mut self.reclaim);
@@ -308,7 +300,7 @@ impl Store {
         }
         self.log.release(segment);
         self.counts.reclaims += 1;
-        self.event(Event::Reclaimed { segment });
+        self.event(Event::Reclaimed { segment, listing });
         self.go_on_turning();
     }
 }

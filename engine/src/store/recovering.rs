@@ -204,7 +204,9 @@ impl Store {
     }
 
     fn on_walked(&mut self, bytes: &Bytes) {
-        let Some(found) = self.recovery().unsealed.pop() else { unreachable!("a segment was walked unasked") };
+        let Some(found) = self.recovery().unsealed.pop() else {
+            unreachable!("a segment was walked unasked")
+        };
         let walked = walk(bytes, &self.geometry, &self.checksums, found.segment, found.sequence);
         let recovery = self.recovery();
         for Walked { entry, .. } in &walked {

@@ -30,9 +30,14 @@ pub(super) enum Turn {
     /// The next segment is wanted.
     Choosing(Option<Open>),
     /// Its header is being written, and the summary of the one before.
-    Heading { next: u32, failed: bool },
+    Heading {
+        next: u32,
+        failed: bool,
+    },
     /// A sync is to make them durable.
-    Settling { next: u32 },
+    Settling {
+        next: u32,
+    },
 }
 
 impl Store {
@@ -129,9 +134,8 @@ impl Store {
         for entry in &full.entries {
             entry.encode_into(&mut entries);
         }
-        let label = |kind, sector| {
-            Label::of_segment(kind, Place { segment: full.segment, sector }, full.sequence)
-        };
+        let label =
+            |kind, sector| Label::of_segment(kind, Place { segment: full.segment, sector }, full.sequence);
         let mut bytes = Vec::new();
         let summary = label(Kind::Summary, summary_at);
         self.checksums.seal_into(&mut bytes, &self.geometry, &summary, &[&entries]);
@@ -154,9 +158,20 @@ impl Store {
         }
     }
 
+    /// A block could not be written: the summary must not have it.
+    pub(super) fn strike(&mut self, place: Place) {
+        let full = match &mut self.turn {
+            Turn::Draining(full) | Turn::Syncing(full) | Turn::Choosing(full) => full.as_mut(),
+            Turn::Idle | Turn::Heading { .. } | Turn::Settling { .. } => None,
+        };
+        for open in full.into_iter().chain(&mut self.log.open) {
+            open.entries.retain(|entry| entry.place(open.segment) != place);
+        }
+    }
+
     /// Hands a write to the device.
     pub(super) fn write(&mut self, place: Place, bytes: Vec<u8>, written: Written) {
-        let io = self.mint(Pending::Write(written));
+        let io = self.mint(Pending::Write(place, written));
         self.writes += 1;
         let offset = self.geometry.bytes(place.sector);
         self.effects.push_back(super::Effect::Write {

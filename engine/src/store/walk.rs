@@ -59,7 +59,6 @@ fn block(
         Kind::Segment | Kind::Summary | Kind::Footer => return None,
     };
     let sectors = geometry.sectors_for(header.payload);
-    let entry =
-        Entry { what, sector: place.sector, sectors, key: header.label.key, name: header.label.name };
+    let entry = Entry { what, sector: place.sector, sectors, key: header.label.key, name: header.label.name };
     Some(Walked { entry, extents })
 }

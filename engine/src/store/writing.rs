@@ -228,12 +228,6 @@ impl Store {
         self.fail(op, why);
     }
 
-    /// Is a record of this key being written that will be newer than what is there?
-    pub(super) fn is_being_committed(&self, key: StoredKey) -> bool {
-        let mut writers = self.writers.values();
-        writers.any(|open| open.key == key && matches!(open.standing, Standing::Committing(Some(_))))
-    }
-
     /// What was begun for the target before now publishes nothing.
     pub(super) fn close_writers(&mut self, target: CacheKey) {
         for open in self.writers.values_mut().filter(|open| open.key.target == target) {

@@ -2,8 +2,10 @@
 
 use super::{
     device::{Crash, Device},
-    history::{History, Known, Plan},
+    history::History,
+    known::Known,
     objects::Version,
+    plan::Plan,
     scan::scan,
 };
 use std::collections::BTreeMap;
@@ -42,7 +44,11 @@ pub fn enumerate(plan: Plan, total: &mut Enumerated) {
             let held = recovered(plan, &mut device);
             for (key, known) in history.known() {
                 let state = held.objects.get(key).copied();
-                assert!(known.allows(state), "seed {}: {how:?} left {state:?} of {key}: {known:?}", plan.seed);
+                assert!(
+                    known.allows(state),
+                    "seed {}: {how:?} left {state:?} of {key}: {known:?}",
+                    plan.seed
+                );
                 total.lost += u64::from(known.current.is_some() && state.is_none());
             }
             total.found += held.objects.len() as u64;
@@ -56,7 +62,10 @@ pub fn enumerate(plan: Plan, total: &mut Enumerated) {
 }
 
 /// The store's sums are those of what is there, also without a crash.
-fn check_sums(history: &History) {
+///
+/// # Panics
+/// They are not.
+pub fn check_sums(history: &History) {
     let plan = history.plan();
     let on_device = scan(history.device.image(), plan.shape());
     let current = |known: &Known| known.current.is_some();
@@ -87,7 +96,15 @@ pub fn recovered(plan: Plan, device: &mut Device) -> Held {
     let on_device = scan(device.image(), plan.shape());
     let sectors: u64 = on_device.values().map(|found| found.sectors).sum();
     let seed = plan.seed;
-    assert_eq!(held.used, sectors * u64::from(plan.geometry.sector_bytes), "seed {seed}: the bytes on the device");
+    let mut again = plan.store();
+    run(&mut again, device, Input::Recover);
+    let found = (again.objects(), again.used().0);
+    assert_eq!(found, (held.indexed, held.used), "seed {seed}: a second recovery found something else");
+    assert_eq!(
+        held.used,
+        sectors * u64::from(plan.geometry.sector_bytes),
+        "seed {seed}: the bytes on the device"
+    );
     assert_eq!(held.indexed, on_device.len() as u64, "seed {seed}: the objects on the device");
     for (key, found) in &on_device {
         let version = held.objects.get(key).unwrap_or_else(|| panic!("seed {seed}: {key} is on the device"));
@@ -113,19 +130,16 @@ pub fn read_all(plan: Plan, device: &mut Device) -> Held {
             }
         }
     }
-    let mut again = plan.store();
-    run(&mut again, device, Input::Recover);
-    assert_eq!((again.objects(), again.used().0), (indexed, used), "a second recovery found something else");
     Held { objects, indexed, used }
 }
 
 fn read_one(store: &mut Store, device: &mut Device, key: StoredKey) -> Option<Version> {
     let (op, reader) = (Op(1), Reader(1));
     let found = run(store, device, Input::Lookup { op, reader, key, name: None });
-    let record = found.into_iter().find_map(|event| match event {
-        Event::Found { record, .. } => Some(record),
-        _ => None,
-    })?;
+    let found = found
+        .into_iter()
+        .find_map(|event| if let Event::Found { record, .. } = event { Some(record) } else { None });
+    let record = found?;
     let version = version_of(&record);
     assert_eq!(record, *version.record(key), "a record that was never stored");
     let body = version.body();
@@ -133,10 +147,9 @@ fn read_one(store: &mut Store, device: &mut Device, key: StoredKey) -> Option<Ve
     while offset < body.len() {
         let source = Source::Reader(reader);
         let asked = Input::Read { op, source, offset: offset as u64, length_max: 1 << 20 };
-        let bytes = run(store, device, asked).into_iter().find_map(|event| match event {
-            Event::BodyRead { bytes, .. } => Some(bytes),
-            _ => None,
-        });
+        let bytes = run(store, device, asked)
+            .into_iter()
+            .find_map(|event| if let Event::BodyRead { bytes, .. } = event { Some(bytes) } else { None });
         let Some(bytes) = bytes else {
             run(store, device, Input::Release { reader });
             return None;

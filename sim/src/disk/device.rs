@@ -54,11 +54,9 @@ impl Fault {
     const fn hits(self, effect: &Effect) -> bool {
         match self {
             Self::ReadFails | Self::ShortRead => matches!(effect, Effect::Read { .. }),
-            Self::WriteFails
-            | Self::Full
-            | Self::TornWrite
-            | Self::PhantomWrite
-            | Self::MisdirectedWrite => matches!(effect, Effect::Write { .. }),
+            Self::WriteFails | Self::Full | Self::TornWrite | Self::PhantomWrite | Self::MisdirectedWrite => {
+                matches!(effect, Effect::Write { .. })
+            }
             Self::SyncFails => matches!(effect, Effect::Sync { .. }),
             Self::Rot | Self::Slow => true,
         }
@@ -253,7 +251,8 @@ impl Device {
                 let place = usize::try_from(self.chance.below(places as u64)).expect("a place in memory");
                 at = place * self.sector_bytes;
             }
-            Some(Fault::ReadFails | Fault::ShortRead | Fault::SyncFails | Fault::Rot | Fault::Slow) | None => {}
+            Some(Fault::ReadFails | Fault::ShortRead | Fault::SyncFails | Fault::Rot | Fault::Slow)
+            | None => {}
         }
         self.seen[at..at + part.len()].copy_from_slice(&part);
         self.unsynced.push(Unsynced { begin: at, bytes: part });

@@ -2,135 +2,19 @@
 
 use super::{
     device::{Device, Fault},
+    known::{Known, Standing},
     objects::{Version, key},
-    scan::Shape,
+    plan::Plan,
 };
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use tiergate_engine::{
     Freshening, Random, Seed, StoredKey,
-    store::{Effect, Event, Failure, Geometry, Input, Io, Op, RawGeometry, Reader, Source, Store, Writer},
+    store::{Effect, Event, Failure, Input, Io, Listing, Op, Reader, Source, Store, Writer},
 };
 
 /// Tasks that are under way at once.
 const TASKS_AT_ONCE: usize = 4;
-
-/// What a history is made of.
-#[derive(Clone, Copy, Debug)]
-pub struct Plan {
-    /// Where all its chance comes from.
-    pub seed: u64,
-    /// How the device is cut up.
-    pub geometry: RawGeometry,
-    /// Targets that are asked for.
-    pub targets: u64,
-    /// Tasks in all.
-    pub tasks: u32,
-    /// One fill in so many has a body of several blocks; the others have one.
-    pub large_one_in: u64,
-    /// The longest body.
-    pub length_max: u64,
-}
-
-impl Plan {
-    /// A small device with short segments, so that a few dozen fills lap it.
-    pub fn small(seed: u64) -> Self {
-        let mut chance = Seed(seed).split("plan");
-        // From one history to the next: few keys or many, small bodies or large, short laps or long.
-        let (segments, tasks) = [(4, 100), (5, 100), (4, 150)][usize::try_from(seed % 3).expect("a small number")];
-        let segment_bytes = if seed.is_multiple_of(2) { 8_192 } else { 16_384 };
-        let geometry = RawGeometry { segments, segment_bytes, sector_bytes: 512, block_bytes: 1_024 };
-        let (targets, large_one_in) = (3 + chance.below(9), 2 + chance.below(5));
-        let length_max = 2_000 + chance.below(segment_bytes);
-        Self { seed, geometry, targets, tasks, large_one_in, length_max }
-    }
-
-    /// The same device for those who read it by themselves.
-    pub fn shape(&self) -> Shape {
-        Shape {
-            segment_bytes: usize::try_from(self.geometry.segment_bytes).expect("a small segment"),
-            sector_bytes: self.geometry.sector_bytes as usize,
-        }
-    }
-
-    /// An empty device.
-    pub fn device(&self) -> Device {
-        let Shape { segment_bytes, sector_bytes } = self.shape();
-        let chance = Seed(self.seed).split("device");
-        Device::new(self.geometry.segments as usize, segment_bytes, sector_bytes, chance)
-    }
-
-    /// A store that knows nothing yet.
-    pub fn store(&self) -> Store {
-        let geometry = Geometry::try_from(self.geometry).expect("the plan's geometry holds together");
-        Store::new(geometry, Seed(self.seed))
-    }
-}
-
-/// What may be found of one key after a crash, and what is there now.
-#[derive(Clone, Debug)]
-pub struct Known {
-    /// What a lookup finds now.
-    pub current: Option<Version>,
-    /// What was durable last.
-    base: BTreeSet<Option<Version>>,
-    /// What came after it.
-    later: Vec<Later>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Later {
-    state: Option<Version>,
-    standing: Standing,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    /// It was asked for.
-    Pending,
-    /// It failed, or came by itself; it may be there or not.
-    Maybe,
-    /// It was acknowledged, as the so-manieth thing that was.
-    Done(u64),
-}
-
-impl Known {
-    fn new() -> Self {
-        Self { current: None, base: BTreeSet::from([None]), later: Vec::new() }
-    }
-
-    /// May this be what a crash leaves?
-    pub fn allows(&self, state: Option<Version>) -> bool {
-        self.base.contains(&state) || self.later.iter().any(|later| later.state == state)
-    }
-
-    fn begin(&mut self, state: Option<Version>) {
-        self.later.push(Later { state, standing: Standing::Pending });
-    }
-
-    fn end(&mut self, state: Option<Version>, standing: Standing) {
-        self.later.retain(|later| later.standing != Standing::Pending);
-        self.later.push(Later { state, standing });
-        if let Standing::Done(_) = standing {
-            self.current = state;
-        }
-    }
-
-    fn settle(&mut self, state: Option<Version>) {
-        self.current = state;
-        self.base = BTreeSet::from([state]);
-        self.later.clear();
-    }
-
-    /// Everything that was done by then is durable.
-    fn on_synced(&mut self, through: u64) {
-        let is_covered = |later: &Later| matches!(later.standing, Standing::Done(at) if at <= through);
-        if let Some(last) = self.later.iter().rposition(is_covered) {
-            self.base = BTreeSet::from([self.later[last].state]);
-            self.later.drain(..=last);
-        }
-    }
-}
 
 #[derive(Clone, Debug)]
 enum Task {
@@ -205,6 +89,25 @@ impl History {
     /// What is known of each key that was ever asked for.
     pub const fn known(&self) -> &BTreeMap<StoredKey, Known> {
         &self.known
+    }
+
+    /// The power fails, and another life begins with what is found, which `state_of` tells and which must be allowed.
+    ///
+    /// # Panics
+    /// It is not.
+    pub fn restart(&mut self, state_of: impl Fn(StoredKey) -> Option<Version>, tasks: u32) {
+        for (key, known) in &mut self.known {
+            let state = state_of(*key);
+            assert!(known.allows(state), "seed {}: {state:?} is left of {key}: {known:?}", self.plan.seed);
+            known.settle(state);
+        }
+        self.store = self.plan.store();
+        self.tasks.clear();
+        self.busy.clear();
+        self.syncing = None;
+        self.left = tasks;
+        self.seen.remove("recovered");
+        self.tell(Input::Recover);
     }
 
     /// One step: a task begins, or an operation of the device ends. False when all is done.
@@ -298,7 +201,8 @@ impl History {
             }
             (18, _) => {
                 let keys: Vec<StoredKey> = (0..3).map(|variant| key(target, variant)).collect();
-                let existed = keys.iter().any(|key| self.known.get(key).is_some_and(|it| it.current.is_some()));
+                let existed =
+                    keys.iter().any(|key| self.known.get(key).is_some_and(|it| it.current.is_some()));
                 for key in &keys {
                     self.known.entry(*key).or_insert_with(Known::new).begin(None);
                 }
@@ -368,9 +272,16 @@ impl History {
                 self.saw("dropped");
                 let known = self.known_of(key);
                 known.current = None;
-                known.later.push(Later { state: None, standing: Standing::Maybe });
+                known.may_be_gone();
             }
-            Event::Reclaimed { .. } => self.saw("reclaimed"),
+            Event::Reclaimed { listing, .. } => {
+                self.saw("reclaimed");
+                if self.is_faulty && listing == Listing::Walk {
+                    for known in self.known.values_mut() {
+                        known.may_be_gone();
+                    }
+                }
+            }
             Event::WritesEnded => {
                 assert!(self.is_faulty, "a device without faults took no more writes");
                 self.saw("writes ended");
@@ -391,7 +302,9 @@ impl History {
         let (task, busy) = self.tasks.remove(&op).expect("each question is answered once");
         match task {
             Task::Fill { .. } => self.on_fill_answer(task, busy, &answer),
-            Task::Read { at, reader, version, got } => self.on_read_answer(at, reader, version, got, busy, answer),
+            Task::Read { at, reader, version, got } => {
+                self.on_read_answer(at, reader, version, got, busy, answer)
+            }
             Task::Delete { at } => self.on_delete_answer(&[at], None, busy, &answer),
             Task::Purge { existed, keys } => self.on_delete_answer(&keys, Some(existed), busy, &answer),
             Task::Freshen { at, version } => self.on_freshen_answer(at, version, busy, &answer),
@@ -410,8 +323,7 @@ impl History {
 
     fn on_fill_answer(&mut self, task: Task, busy: Option<u64>, answer: &Answer) {
         let Task::Fill { at, writer, version, .. } = task else { unreachable!("{task:?} is no fill") };
-        let is_commit =
-            self.known_of(at).later.iter().any(|later| later.standing == Standing::Pending && later.state == Some(version));
+        let is_commit = self.known_of(at).awaits(Some(version));
         match answer {
             Answer::Done if is_commit => {
                 self.saw("committed");
@@ -452,7 +364,11 @@ impl History {
             Answer::Bytes(bytes) => {
                 let version = version.expect("what is read was found");
                 let body = version.body();
-                assert!(!bytes.is_empty() && got + bytes.len() <= body.len(), "a read of {} bytes", bytes.len());
+                assert!(
+                    !bytes.is_empty() && got + bytes.len() <= body.len(),
+                    "a read of {} bytes",
+                    bytes.len()
+                );
                 assert!(body[got..got + bytes.len()] == bytes, "other bytes of {version:?} at {got}");
                 (version, got + bytes.len())
             }

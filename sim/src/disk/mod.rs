@@ -8,5 +8,7 @@
 pub mod crash;
 pub mod device;
 pub mod history;
+pub mod known;
 pub mod objects;
+pub mod plan;
 pub mod scan;

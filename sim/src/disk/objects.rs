@@ -43,7 +43,8 @@ impl Version {
 
     /// The record, as it is stored for a key.
     pub fn record(self, key: StoredKey) -> Arc<Record> {
-        let fields = Fields::from_iter([("etag", self.number.to_string()), ("x-state", self.freshened.to_string())]);
+        let fields =
+            Fields::from_iter([("etag", self.number.to_string()), ("x-state", self.freshened.to_string())]);
         Arc::new(Record {
             key: key.key,
             target: key.target,
