@@ -12,6 +12,7 @@ mod con6;
 mod fact;
 #[cfg(test)]
 mod history;
+mod i13;
 mod i15;
 mod m1;
 mod m4;
@@ -25,6 +26,7 @@ pub use c8::OnlyStorable;
 pub use con1::OneWinner;
 pub use con5::OneFetch;
 pub use con6::EverythingEnds;
+pub use i13::Contract;
 pub use i15::Retries;
 pub use m1::{Gates, UnderGate};
 pub use m4::DroppedLanes;

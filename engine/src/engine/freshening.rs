@@ -153,14 +153,14 @@ impl<C: Chunk> Engine<C> {
         &mut self,
         errand: Errand<C>,
         waiters: Vec<RequestId>,
+        ask: &RequestHead,
         not_modified: &Head,
         sent: WallTime,
     ) {
-        let ask = waiters.first().map(|request| Arc::clone(&self.requests[request].ask));
-        let (Some(ask), Some(stored)) = (ask.or_else(|| errand.behind.clone()), errand.stored.clone()) else {
-            return self.let_go(errand.stored);
+        let Some(stored) = errand.stored.clone() else {
+            unreachable!("nothing is stored that {not_modified:?} could be about")
         };
-        let lease = self.lease(&ask, stored.head(), not_modified, sent);
+        let lease = self.lease(ask, stored.head(), not_modified, sent);
         match stored {
             Stored::Resident(resident) => self.freshen_resident(&errand, waiters, &resident, lease),
             Stored::Record(kept) => self.freshen_record(&errand, waiters, &kept, lease),

@@ -10,7 +10,7 @@ use crate::{
 use bytes::Bytes;
 use std::{future::Future, sync::Arc};
 use tiergate_engine::{
-    Effect, FillId, Input, OpId, OriginFailure, ReadSource, Record, RecordId, RecordName, RequestHead,
+    Ban, Effect, FillId, Input, OpId, OriginFailure, ReadSource, Record, RecordId, RecordName, RequestHead,
     RequestId, StoredKey, TierId, WriterId,
 };
 use tokio::sync::mpsc;
@@ -44,6 +44,7 @@ impl<W: World> Turn<'_, W> {
             Effect::Discard { tier, writer } => self.close(Held::Writer(writer), tier),
             Effect::Freshen { op, tier, record } => self.freshen(op, tier, record),
             Effect::Delete { op, tier, key, name } => self.delete(op, tier, key, name),
+            Effect::StoreBan { op, tier, ban } => self.store_ban(op, tier, ban),
         }
     }
 
@@ -133,6 +134,13 @@ impl<W: World> Turn<'_, W> {
         self.ask(tier, Part::Alone, Input::DeleteFailed { op }, |shared| async move {
             let existed = shared.tier(tier).delete(key, name).await?;
             Ok(Input::Deleted { op, existed })
+        });
+    }
+
+    fn store_ban(&mut self, op: OpId, tier: TierId, ban: Arc<Ban>) {
+        self.ask(tier, Part::Alone, Input::WriteFailed { op }, |shared| async move {
+            shared.tier(tier).store_ban(ban).await?;
+            Ok(Input::BanStored { op })
         });
     }
 

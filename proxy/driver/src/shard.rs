@@ -124,6 +124,14 @@ impl<W: World> Shared<W> {
             .expect("32 bits times a u32, shifted by 32, fit a u32")
     }
 
+    /// May a shard hold some of what is covered?
+    pub(crate) fn has_some_of(&self, shard: u32, selector: &Selector) -> bool {
+        match selector {
+            Selector::Key(key) => self.shard_of(*key) == shard,
+            Selector::Tag(_) | Selector::Prefix(_) | Selector::All => true,
+        }
+    }
+
     /// A tier that the configuration names.
     pub(crate) fn tier(&self, id: TierId) -> &W::Tier {
         let named = self.parts.tiers.iter().find(|(tier, _)| *tier == id);

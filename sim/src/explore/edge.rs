@@ -11,7 +11,7 @@ use tiergate_engine::{
     Audit, Effect, Engine, Fields, Head, Input, Instant, Prefix, PurgeId, PurgeMode, PurgeOutcome, Seed,
     Selector, Symbol, Tag, TierId, WakeReason, WallTime,
 };
-use tiergate_invariants::{Edge, Version, What};
+use tiergate_invariants::{Contract, Edge, Version, Violation, What};
 
 /// The calendar at the run's first instant. It does not jump in this world, for C6 would see ghosts.
 pub(super) const CALENDAR: u64 = 1_700_000_000_000;
@@ -21,6 +21,8 @@ pub(super) const CALENDAR: u64 = 1_700_000_000_000;
 pub(super) struct EdgeHost {
     /// None between a crash and the next start.
     pub engine: Option<Engine<Symbol>>,
+    /// What its driver and it owe each other.
+    contract: Contract,
     life: u32,
     /// When the next wake is scheduled.
     wake_at: Option<Instant>,
@@ -56,14 +58,15 @@ impl World {
         host.life += 1;
         let seed = self.plan.seed.split(&format!("engine {edge} {}", host.life)).bits();
         host.engine = Some(Engine::new(self.plan.config.clone(), Seed(seed), self.now));
+        host.contract = Contract::default();
         let life = self.life(edge);
         self.fact(What::EdgeStarted { edge: Edge(edge) });
         let wall = WallTime::from_unix_millis(CALENDAR + self.now.as_nanos() / 1_000_000);
         self.feed(life, Input::WallClock { wall });
         if self.plan.has_l2 {
             let place = self.tier_place(edge, TierId::L2);
-            let records = self.tiers[place].recover();
-            self.feed(life, Input::Recovered { tier: TierId::L2, records });
+            let (records, bans) = (self.tiers[place].recover(), self.tiers[place].recover_bans());
+            self.feed(life, Input::Recovered { tier: TierId::L2, records, bans });
         }
     }
 
@@ -102,9 +105,10 @@ impl World {
         self.feed(life, Input::Purge { purge, selector, mode });
     }
 
-    /// A purge that is about this object, too. An edge that crashes forgets all but those of one key.
+    /// A purge that is about this object, too. An edge without a disk forgets all but those of one key when it crashes.
     fn draw_selector(&mut self, object: usize) -> (Selector, PurgeMode) {
-        let forgets = self.plan.faults.crashes != 0;
+        let shares = self.plan.has_l1 || self.vault.is_some();
+        let forgets = self.plan.faults.crashes != 0 && shares && !self.plan.has_l2;
         let random = &mut self.chances.edge;
         let mode = if random.chance(1, 4) { PurgeMode::Soft } else { PurgeMode::Hard };
         let tag = |text: String| Selector::Tag(Tag::new(&text).expect("letters and a number"));
@@ -161,6 +165,13 @@ impl World {
         }
     }
 
+    /// Has the edge ended everything that it owed, and its driver too?
+    pub(super) fn check_contract(&mut self, edge: u32) {
+        if let Err(Violation { rule, detail }) = self.edges[edge as usize].contract.on_end() {
+            self.breaks(rule, detail);
+        }
+    }
+
     /// What the engine of an edge that runs holds open.
     ///
     /// # Panics
@@ -184,22 +195,28 @@ impl World {
         if self.life(to.edge) != to {
             return;
         }
-        let Some(engine) = self.edges[to.edge as usize].engine.as_mut() else {
+        let EdgeHost { engine: Some(engine), contract, .. } = &mut self.edges[to.edge as usize] else {
             return;
         };
+        let mut kept = contract.on_input(self.now, &input);
         engine.handle(self.now, input);
         let mut effects = Vec::new();
         while let Some(effect) = engine.poll_effect() {
+            kept = kept.and_then(|()| contract.on_effect(&effect));
             effects.push(effect);
         }
         let mut events = Vec::new();
         while let Some(event) = engine.poll_event() {
             events.push(event);
         }
+        contract.on_drained();
         let wake = engine.poll_wake();
         // Counting from the tables checks every total against its parts; now and then is enough to find who broke one.
         if self.tally.steps.is_multiple_of(16) {
             engine.audit();
+        }
+        if let Err(Violation { rule, detail }) = kept {
+            self.breaks(rule, detail);
         }
         for event in events {
             self.tally.saw(&event);
@@ -249,6 +266,7 @@ impl World {
             | Effect::Commit { .. }
             | Effect::Discard { .. }
             | Effect::Freshen { .. }
+            | Effect::StoreBan { .. }
             | Effect::Delete { .. } => self.ask_tier(from, effect),
             Effect::Serve { request, reply } => self.on_serve(request, reply),
             Effect::Body { request, chunk } => self.on_body(request, chunk),

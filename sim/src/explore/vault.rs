@@ -64,6 +64,7 @@ pub(super) fn is_durable(effect: &Effect<Symbol>) -> bool {
         | Effect::Commit { tier, .. }
         | Effect::Discard { tier, .. }
         | Effect::Freshen { tier, .. }
+        | Effect::StoreBan { tier, .. }
         | Effect::Delete { tier, .. } => *tier == TierId::L3,
         Effect::Fetch { .. }
         | Effect::Pull { .. }

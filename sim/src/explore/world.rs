@@ -250,6 +250,7 @@ impl World {
     fn settle(&mut self) {
         for edge in 0..self.plan.edges {
             let open = self.audit(edge);
+            self.check_contract(edge);
             self.fact(What::Settled { edge: Edge(edge), open });
         }
         let held: Vec<String> = self

@@ -181,7 +181,7 @@ impl Replay {
             Effect::Pass { .. } | Effect::Refuse { .. } => {
                 unreachable!("plain requests, one at a time, are neither passed nor refused: {effect:?}")
             }
-            Effect::PurgeDone { .. } => unreachable!("nobody purges: {effect:?}"),
+            Effect::PurgeDone { .. } | Effect::StoreBan { .. } => unreachable!("nobody purges: {effect:?}"),
             Effect::Durable { .. } | Effect::OpenBlob { .. } => {
                 unreachable!("a replay has no durable store: {effect:?}")
             }
@@ -278,6 +278,7 @@ impl Tier {
             }
             Effect::Durable { .. }
             | Effect::OpenBlob { .. }
+            | Effect::StoreBan { .. }
             | Effect::Fetch { .. }
             | Effect::Pull { .. }
             | Effect::Cancel { .. }

@@ -80,7 +80,7 @@ impl<C: Chunk> Engine<C> {
                 PurgeOutcome::Failed
             }
         };
-        self.report_deletion(token, TIER, outcome);
+        self.report_answer(token, TIER, outcome);
     }
 
     /// Begins a round of the collector, if one is due and the last one is over.

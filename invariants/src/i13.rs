@@ -1,0 +1,378 @@
+//! I13: engine and driver keep to their contract with each other.
+//!
+//! Of the driver it checks that time does not go back, that effects and events are drained before the next input, that each
+//! effect with an `op` is answered once and with an answer that fits, that no two open requests or purges have one name, that a
+//! client demands one chunk at a time, and that recovery comes before the first request. Of the engine it checks that
+//! no id is minted twice, that a response begins once, gives one chunk for each demand and ends once, that nothing
+//! follows its end or its client's leaving, and that records and writers are opened, used one call at a time, and
+//! closed last. When everything has ended, nothing may be open.
+//!
+//! It does not judge what is decided, nor look into bodies and records; it forgets an edge that crashes with its checker.
+//! An operation of a fetch that was cancelled may stay without an answer.
+
+use crate::Violation;
+use std::collections::{BTreeMap, BTreeSet};
+use tiergate_engine::{
+    Effect, FillId, Input, Instant, OpId, PurgeId, ReadSource, RecordId, ReplyBody, RequestId, WriterId,
+    durable::Told,
+};
+
+/// The rule, for one engine.
+#[derive(Debug, Default)]
+pub struct Contract {
+    now: Instant,
+    to_drain: bool,
+    minted: u64,
+    open: BTreeMap<OpId, Asked>,
+    cancelled: BTreeSet<FillId>,
+    has_begun: bool,
+    requests: BTreeMap<RequestId, Client>,
+    purges: BTreeSet<PurgeId>,
+    records: BTreeMap<RecordId, Handle>,
+    writers: BTreeMap<WriterId, Handle>,
+    /// Writers with a call under way: they make one at a time.
+    writing: BTreeSet<WriterId>,
+}
+
+/// What an open operation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Fetch(FillId),
+    Pull(FillId),
+    Lookup(RecordId),
+    OpenBlob(RecordId),
+    Read(ReadSource),
+    Open(WriterId),
+    Write(WriterId),
+    Commit(WriterId),
+    Freshen,
+    Delete,
+    StoreBan,
+    Durable,
+}
+
+/// How far a request is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Client {
+    Waiting,
+    Streaming { demands: bool },
+}
+
+/// How far a record or writer is that the engine has named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Handle {
+    /// Its opening was not answered yet.
+    Asked,
+    Open,
+    /// It could not be opened, or failed: it may only be closed.
+    Failed,
+}
+
+type Checked = Result<(), String>;
+
+fn named(checked: Checked) -> Result<(), Violation> {
+    checked.map_err(|detail| Violation { rule: "I13", detail })
+}
+
+fn require(holds: bool, otherwise: impl FnOnce() -> String) -> Checked {
+    if holds { Ok(()) } else { Err(otherwise()) }
+}
+
+impl Contract {
+    /// The driver is about to hand over an input.
+    ///
+    /// # Errors
+    /// It may not.
+    pub fn on_input<C>(&mut self, now: Instant, input: &Input<C>) -> Result<(), Violation> {
+        named(self.check_input(now, input))
+    }
+
+    /// The engine handed out an effect.
+    ///
+    /// # Errors
+    /// It may not.
+    pub fn on_effect<C>(&mut self, effect: &Effect<C>) -> Result<(), Violation> {
+        named(self.check_effect(effect))
+    }
+
+    /// The engine has no effects and events left.
+    pub fn on_drained(&mut self) {
+        self.to_drain = false;
+    }
+
+    /// Everything has ended.
+    ///
+    /// # Errors
+    /// What is still open.
+    pub fn on_end(&self) -> Result<(), Violation> {
+        let open = self.open.iter().find(|(_, asked)| match asked {
+            Asked::Fetch(fill) | Asked::Pull(fill) => !self.cancelled.contains(fill),
+            Asked::Lookup(_)
+            | Asked::OpenBlob(_)
+            | Asked::Read(_)
+            | Asked::Open(_)
+            | Asked::Write(_)
+            | Asked::Commit(_)
+            | Asked::Freshen
+            | Asked::Delete
+            | Asked::StoreBan
+            | Asked::Durable => true,
+        });
+        let first = [
+            open.map(|(op, asked)| format!("{op:?} was never answered: {asked:?}")),
+            self.requests.keys().next().map(|request| format!("{request:?} never ended")),
+            self.purges.first().map(|purge| format!("{purge:?} never ended")),
+            self.records.keys().next().map(|record| format!("{record:?} was never released")),
+            self.writers.keys().next().map(|writer| format!("{writer:?} was never discarded")),
+        ];
+        named(first.into_iter().flatten().next().map_or(Ok(()), Err))
+    }
+
+    fn check_input<C>(&mut self, now: Instant, input: &Input<C>) -> Checked {
+        require(now >= self.now, || format!("time went back from {:?} to {now:?}", self.now))?;
+        require(!self.to_drain, || "an input came before effects and events were drained".to_owned())?;
+        (self.now, self.to_drain) = (now, true);
+        match input {
+            Input::Request { request, .. } => {
+                self.has_begun = true;
+                let before = self.requests.insert(*request, Client::Waiting);
+                require(before.is_none(), || format!("{request:?} is asked while it is open"))
+            }
+            Input::Demand { request } => match self.requests.get_mut(request) {
+                Some(Client::Streaming { demands }) => {
+                    require(!*demands, || format!("{request:?} demands a second chunk at a time"))?;
+                    *demands = true;
+                    Ok(())
+                }
+                Some(Client::Waiting) => Err(format!("{request:?} demands before it was served")),
+                None => Ok(()),
+            },
+            Input::Leave { request } => {
+                self.requests.remove(request);
+                Ok(())
+            }
+            Input::Purge { purge, .. } => {
+                require(self.purges.insert(*purge), || format!("{purge:?} is asked while it is under way"))
+            }
+            Input::Recovered { tier, .. } => {
+                require(!self.has_begun, || format!("{tier:?} was recovered after the first request"))
+            }
+            Input::WallClock { .. } | Input::Wake => Ok(()),
+            Input::Head { .. }
+            | Input::FetchFailed { .. }
+            | Input::Pulled { .. }
+            | Input::PullEnded { .. }
+            | Input::PullFailed { .. }
+            | Input::Found { .. }
+            | Input::Absent { .. }
+            | Input::LookupFailed { .. }
+            | Input::BodyRead { .. }
+            | Input::ReadFailed { .. }
+            | Input::Opened { .. }
+            | Input::Written { .. }
+            | Input::Committed { .. }
+            | Input::Freshened { .. }
+            | Input::WriteFailed { .. }
+            | Input::BanStored { .. }
+            | Input::Deleted { .. }
+            | Input::DeleteFailed { .. }
+            | Input::DurableTold { .. } => self.check_answer(input),
+        }
+    }
+
+    fn check_answer<C>(&mut self, input: &Input<C>) -> Checked {
+        let Some(answer) = Answer::of(input) else { return Ok(()) };
+        let Answer { op, name, .. } = answer;
+        let asked = self
+            .open
+            .remove(&op)
+            .ok_or_else(|| format!("{name} answers {op:?}, which was never asked, or was answered before"))?;
+        require(answer.fits(asked), || format!("{name} does not answer {asked:?}"))?;
+        match asked {
+            Asked::Lookup(record) | Asked::OpenBlob(record) => {
+                // One that was released meanwhile stays so.
+                match (answer.came, self.records.get_mut(&record)) {
+                    (Came::Good, Some(handle)) => *handle = Handle::Open,
+                    (Came::Bad, Some(_)) => drop(self.records.remove(&record)),
+                    (_, None) => {}
+                }
+            }
+            Asked::Open(writer) | Asked::Write(writer) | Asked::Commit(writer) => {
+                self.writing.remove(&writer);
+                if let Some(handle) = self.writers.get_mut(&writer) {
+                    *handle = match answer.came {
+                        Came::Good => Handle::Open,
+                        Came::Bad => Handle::Failed,
+                    };
+                }
+            }
+            Asked::Fetch(_)
+            | Asked::Pull(_)
+            | Asked::Read(_)
+            | Asked::Freshen
+            | Asked::Delete
+            | Asked::StoreBan
+            | Asked::Durable => {}
+        }
+        Ok(())
+    }
+
+    fn check_effect<C>(&mut self, effect: &Effect<C>) -> Checked {
+        match effect {
+            Effect::Fetch { op, fill, .. } => self.ask(*op, Asked::Fetch(*fill)),
+            Effect::Pull { op, fill } => self.ask(*op, Asked::Pull(*fill)),
+            Effect::Cancel { fill } => {
+                require(self.cancelled.insert(*fill), || format!("{fill:?} is cancelled a second time"))
+            }
+            Effect::Lookup { op, record, .. } => {
+                self.records.insert(*record, Handle::Asked);
+                self.ask(*op, Asked::Lookup(*record))
+            }
+            Effect::OpenBlob { op, record, .. } => {
+                self.records.insert(*record, Handle::Asked);
+                self.ask(*op, Asked::OpenBlob(*record))
+            }
+            Effect::Read { op, source, .. } => {
+                let is_open = match source {
+                    ReadSource::Record(record) => self.records.get(record) == Some(&Handle::Open),
+                    // What it has acknowledged can be read even after a write failed.
+                    ReadSource::Writer(writer) => self.writers.contains_key(writer),
+                };
+                require(is_open, || format!("{source:?} is read and not open"))?;
+                self.ask(*op, Asked::Read(*source))
+            }
+            Effect::Release { record, .. } => require(self.records.remove(record).is_some(), || {
+                format!("{record:?} is released and was not open")
+            }),
+            Effect::Open { op, writer, .. } => {
+                self.writers.insert(*writer, Handle::Asked);
+                self.writing.insert(*writer);
+                self.ask(*op, Asked::Open(*writer))
+            }
+            Effect::Write { op, writer, .. } => self.write(*op, *writer, Asked::Write(*writer)),
+            Effect::Commit { op, writer, .. } => self.write(*op, *writer, Asked::Commit(*writer)),
+            Effect::Discard { writer, .. } => require(self.writers.remove(writer).is_some(), || {
+                format!("{writer:?} is discarded and was not open")
+            }),
+            Effect::Freshen { op, .. } => self.ask(*op, Asked::Freshen),
+            Effect::Delete { op, .. } => self.ask(*op, Asked::Delete),
+            Effect::StoreBan { op, .. } => self.ask(*op, Asked::StoreBan),
+            Effect::Durable { op, .. } => self.ask(*op, Asked::Durable),
+            Effect::Serve { request, reply } => match &reply.body {
+                ReplyBody::Whole(_) => self.end(*request, Client::Waiting, "served whole"),
+                ReplyBody::Streamed => match self.requests.get_mut(request) {
+                    Some(client @ Client::Waiting) => {
+                        *client = Client::Streaming { demands: false };
+                        Ok(())
+                    }
+                    other => Err(format!("{request:?} is served and is {other:?}")),
+                },
+            },
+            Effect::Body { request, .. } => match self.requests.get_mut(request) {
+                Some(Client::Streaming { demands: demands @ true }) => {
+                    *demands = false;
+                    Ok(())
+                }
+                other => Err(format!("{request:?} is sent a chunk and is {other:?}")),
+            },
+            Effect::Finish { request, .. } => match self.requests.remove(request) {
+                Some(Client::Streaming { .. }) => Ok(()),
+                other => Err(format!("{request:?} is finished and is {other:?}")),
+            },
+            Effect::Pass { request, .. } => self.end(*request, Client::Waiting, "passed"),
+            Effect::Refuse { request, .. } => self.end(*request, Client::Waiting, "refused"),
+            Effect::PurgeDone { purge, .. } => {
+                require(self.purges.remove(purge), || format!("{purge:?} is done and was not under way"))
+            }
+        }
+    }
+
+    fn ask(&mut self, op: OpId, asked: Asked) -> Checked {
+        require(op.0 > self.minted, || format!("{op:?} is not a new name for {asked:?}"))?;
+        self.minted = op.0;
+        self.open.insert(op, asked);
+        Ok(())
+    }
+
+    fn write(&mut self, op: OpId, writer: WriterId, asked: Asked) -> Checked {
+        let handle = self.writers.get(&writer);
+        require(handle == Some(&Handle::Open), || format!("{writer:?} is {handle:?}, and yet {asked:?}"))?;
+        require(self.writing.insert(writer), || format!("{asked:?} before the last call was answered"))?;
+        self.ask(op, asked)
+    }
+
+    fn end(&mut self, request: RequestId, expected: Client, how: &str) -> Checked {
+        let found = self.requests.remove(&request);
+        require(found == Some(expected), || format!("{request:?} is {how} and is {found:?}"))
+    }
+}
+
+/// Did an answer bring what was asked for?
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Came {
+    Good,
+    Bad,
+}
+
+/// What an input says in answer to an effect.
+struct Answer {
+    op: OpId,
+    name: &'static str,
+    came: Came,
+}
+
+impl Answer {
+    /// `None` for an input that answers nothing.
+    fn of<C>(input: &Input<C>) -> Option<Self> {
+        let (op, name, came) = match input {
+            Input::Head { op, .. } => (op, "Head", Came::Good),
+            Input::FetchFailed { op, .. } => (op, "FetchFailed", Came::Bad),
+            Input::Pulled { op, .. } => (op, "Pulled", Came::Good),
+            Input::PullEnded { op } => (op, "PullEnded", Came::Good),
+            Input::PullFailed { op, .. } => (op, "PullFailed", Came::Bad),
+            Input::Found { op, .. } => (op, "Found", Came::Good),
+            Input::Absent { op } => (op, "Absent", Came::Bad),
+            Input::LookupFailed { op } => (op, "LookupFailed", Came::Bad),
+            Input::BodyRead { op, .. } => (op, "BodyRead", Came::Good),
+            Input::ReadFailed { op } => (op, "ReadFailed", Came::Bad),
+            Input::Opened { op } => (op, "Opened", Came::Good),
+            Input::Written { op } => (op, "Written", Came::Good),
+            Input::Committed { op } => (op, "Committed", Came::Good),
+            Input::Freshened { op, .. } => (op, "Freshened", Came::Good),
+            Input::WriteFailed { op } => (op, "WriteFailed", Came::Bad),
+            Input::BanStored { op } => (op, "BanStored", Came::Good),
+            Input::Deleted { op, .. } => (op, "Deleted", Came::Good),
+            Input::DeleteFailed { op } => (op, "DeleteFailed", Came::Bad),
+            Input::DurableTold { op, told: Told::Opened { .. } } => (op, "DurableTold", Came::Good),
+            Input::DurableTold { op, .. } => (op, "DurableTold", Came::Bad),
+            Input::Request { .. }
+            | Input::Demand { .. }
+            | Input::Leave { .. }
+            | Input::Purge { .. }
+            | Input::Recovered { .. }
+            | Input::WallClock { .. }
+            | Input::Wake => return None,
+        };
+        Some(Self { op: *op, name, came })
+    }
+
+    fn fits(&self, asked: Asked) -> bool {
+        let names: &[&str] = match asked {
+            Asked::Fetch(_) => &["Head", "FetchFailed"],
+            Asked::Pull(_) => &["Pulled", "PullEnded", "PullFailed"],
+            Asked::Lookup(_) => &["Found", "Absent", "LookupFailed"],
+            Asked::Read(_) => &["BodyRead", "ReadFailed"],
+            Asked::Open(_) => &["Opened", "WriteFailed"],
+            Asked::Write(_) => &["Written", "WriteFailed"],
+            Asked::Commit(_) => &["Committed", "WriteFailed"],
+            Asked::Freshen => &["Freshened", "WriteFailed"],
+            Asked::Delete => &["Deleted", "DeleteFailed"],
+            Asked::StoreBan => &["BanStored", "WriteFailed"],
+            Asked::Durable | Asked::OpenBlob(_) => &["DurableTold"],
+        };
+        names.contains(&self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests;
