@@ -5,7 +5,9 @@ use crate::{
     call::{Call, Held, InUse, Part},
     client::Letter,
     fetch::{self, Pull},
+    plant::{Fault, is_planted},
     shard::{Errand, Shared, Turn},
+    sync::mpsc,
 };
 use bytes::Bytes;
 use std::{future::Future, sync::Arc};
@@ -13,7 +15,6 @@ use tiergate_engine::{
     Ban, Effect, FillId, Input, OpId, OriginFailure, ReadSource, Record, RecordId, RecordName, RequestHead,
     RequestId, StoredKey, TierId, WriterId,
 };
-use tokio::sync::mpsc;
 
 impl<W: World> Turn<'_, W> {
     /// Runs one effect, as far as that can be done under the lock.
@@ -172,8 +173,8 @@ impl<W: World> Turn<'_, W> {
     /// Closes a writer or record, after the last call that is under way for it.
     fn close(&mut self, held: Held, tier: TierId) {
         match self.shard.in_use.get_mut(&held) {
-            Some(in_use) => in_use.close_afterwards(tier),
-            None => self.close_now(held, tier),
+            Some(in_use) if !is_planted(Fault::ClosesAtOnce) => in_use.close_afterwards(tier),
+            Some(_) | None => self.close_now(held, tier),
         }
     }
 

@@ -9,9 +9,13 @@ mod client;
 mod durable;
 mod effects;
 mod fetch;
+#[cfg(all(test, any(loom, shuttle)))]
+mod models;
 mod on_tokio;
+mod plant;
 mod shard;
 mod stores;
+mod sync;
 mod timer;
 mod traits;
 
