@@ -27,6 +27,8 @@ mod freshen;
 mod recover;
 mod writer;
 
+pub use file::stored_bytes;
+
 use bytes::Bytes;
 use file::{Contents, FileError, RecordFile};
 use std::{
