@@ -45,7 +45,7 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "PERCENT", default_value_t = 1.0, value_parser = parse_percent)]
     malformed_max: f64,
     /// Take the cache section of this configuration file; the options below change it.
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// What L0 holds at most, or `off`. Default: 256MiB.
     #[arg(long, value_name = "CAPACITY", value_parser = parse_capacity)]
@@ -72,7 +72,7 @@ pub struct ReplayArgs {
     #[arg(long, value_name = "SIZE", value_parser = ByteCount::parse)]
     l2_gate: Option<ByteCount>,
     /// Whether there is an L3, which keeps everything. Default: off.
-    #[arg(long)]
+    #[arg(long, value_name = "SWITCH")]
     l3: Option<Switch>,
     /// Print JSON instead of a table.
     #[arg(long)]

@@ -29,8 +29,8 @@ pub(super) fn table(file: &Path, replayed: &Replayed, took: Duration) -> String 
     line(
         &mut text,
         format_args!(
-            "{:<8}{:>15}{:>15}{:>9}{:>9}{:>9}{:>9}{:>13}",
-            "", "asked", "hits", "of asked", "of all", "bytes:", "of all", "bytes hit"
+            "{:<8}{:>15}{:>15}{:>11}{:>8}{:>12}{:>8}{:>13}",
+            "", "asked", "hits", "hit ratio", "of all", "byte ratio", "of all", "bytes hit"
         ),
     );
     for (tier, came, tier_totals) in totals.walk() {
@@ -67,7 +67,7 @@ fn row(text: &mut String, name: &str, came: Count, hits: Count, asked: Count) {
     line(
         text,
         format_args!(
-            "{name:<8}{:>15}{:>15}{of_came:>9.4}{of_all:>9.4}{bytes_of_came:>9.4}{bytes_of_all:>9.4}{:>13}",
+            "{name:<8}{:>15}{:>15}{of_came:>11.4}{of_all:>8.4}{bytes_of_came:>12.4}{bytes_of_all:>8.4}{:>13}",
             grouped(came.requests),
             grouped(hits.requests),
             bytes(hits.bytes)

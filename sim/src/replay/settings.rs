@@ -20,9 +20,9 @@ pub(super) enum Capacity {
 /// Is a tier there?
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Switch {
-    /// It is.
+    /// There is.
     On,
-    /// It is not.
+    /// There is none.
     Off,
 }
 
