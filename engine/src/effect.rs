@@ -1,6 +1,7 @@
 //! What the engine asks of the driver.
 
 use crate::{
+    bans::Ban,
     durable::{Ask, BlobName},
     head::{Head, Length, RequestHead},
     id::{FillId, OpId, PurgeId, RecordId, RecordName, RequestId, TierId, WriterId},
@@ -135,6 +136,16 @@ pub enum Effect<C> {
         /// Exactly this record. When absent: every record of the target, current, superseded or half deleted, and what
         /// was opened for it before may not be committed after.
         name: Option<RecordName>,
+    },
+
+    /// Keep a ban over a restart, for a tier whose index the engine keeps. Answer `BanStored` or `WriteFailed`.
+    StoreBan {
+        /// To be answered.
+        op: OpId,
+        /// Where.
+        tier: TierId,
+        /// What.
+        ban: Arc<Ban>,
     },
 
     /// Ask the durable tier's index, or its blob store about a whole blob. Answer `DurableTold`. Never [`Ask::Open`]:

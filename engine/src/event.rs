@@ -116,6 +116,8 @@ pub enum Event {
         fill: FillId,
         /// For what.
         key: CacheKey,
+        /// Which variant of it, as far as that is known: otherwise the same.
+        variant: CacheKey,
         /// Which origin.
         origin: OriginId,
         /// For whom.
@@ -127,6 +129,8 @@ pub enum Event {
         fill: FillId,
         /// For what.
         key: CacheKey,
+        /// Which variant of it this is; the same, where it has none.
+        variant: CacheKey,
         /// Its status.
         status: u16,
         /// What it says of the length.

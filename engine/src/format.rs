@@ -1,4 +1,4 @@
-//! The byte layout of a stored [`Record`], the same in every tier that outlives this process.
+//! The byte layout of a stored [`Record`], the same in every tier that outlives this process; that of bans is in `bans`.
 //!
 //! [`encode`] and [`decode`] do no I/O and know of no body: where that lies is the tier's business. Whatever bytes come
 //! in, `decode` answers with a record that [`encode`] could have written or says what is wrong; it never panics, and it
@@ -20,6 +20,10 @@
 //!    100     …  per line: name length (4), name, value length (4), value
 //!   last     8  the first 8 bytes of BLAKE3 over all before
 //! ```
+
+mod bans;
+
+pub use bans::{BanError, BanField, BanLog, LogEnding, decode_ban, decode_bans, encode_ban};
 
 use crate::{
     head::{Fields, Head},

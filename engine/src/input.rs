@@ -1,6 +1,7 @@
 //! What the world tells the engine.
 
 use crate::{
+    bans::Ban,
     durable::Told,
     effect::Freshening,
     head::{Head, RequestHead},
@@ -52,6 +53,8 @@ pub enum Input<C> {
         tier: TierId,
         /// Its whole and checked records.
         records: Vec<Record>,
+        /// The bans that it was told to store, and still knows.
+        bans: Vec<Ban>,
     },
     /// The calendar. Sent once before anything else and again whenever it jumped.
     WallClock {
@@ -146,7 +149,12 @@ pub enum Input<C> {
         /// What became of it.
         freshening: Freshening,
     },
-    /// The tier refused. Answers `Open`, `Write`, `Commit` or `Freshen`.
+    /// The ban is kept: whoever starts after a crash is told of it. Answers `StoreBan`.
+    BanStored {
+        /// The ban's.
+        op: OpId,
+    },
+    /// The tier refused. Answers `Open`, `Write`, `Commit`, `Freshen` or `StoreBan`.
     WriteFailed {
         /// Which.
         op: OpId,

@@ -20,6 +20,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod bans;
 mod care;
 mod chunk;
 mod config;
@@ -48,6 +49,7 @@ mod space;
 mod time;
 mod units;
 
+pub use bans::{BANS_MAX, Ban, Bans};
 pub use care::{
     attempts::GiveUp,
     breaker::Standing,

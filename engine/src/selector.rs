@@ -133,6 +133,11 @@ impl Selector {
 }
 
 impl Prefix {
+    /// Authority and path.
+    pub(crate) const fn parts(&self) -> (&str, &str) {
+        (&self.authority, &self.path)
+    }
+
     fn holds(&self, authority: &str, target: &str) -> bool {
         *self.authority == *authority && target.starts_with(&*self.path)
     }

@@ -1,8 +1,9 @@
-//! CON5: at most one origin fetch per key, edge and time is for everybody.
+//! CON5: at most one origin fetch per key, variant, edge and time is for everybody.
 //!
 //! It counts `Fetched` with purpose `Shared` against `FetchEnded`. A purge overtakes what is under way: requests after it
 //! must not join a fetch from before it, so that fetch no longer counts. Nor does one whose head says that its response
-//! may not be stored: it is one request's alone from then on. And a fetch that begins after a purge, but only for requests
+//! may not be stored: it is one request's alone from then on. Which variant a fetch is of may show only with its head:
+//! then another of the same may be under way. And a fetch that begins after a purge, but only for requests
 //! that came before it, is beside the one that later requests share. It does not count private fetches, and it does
 //! not say that a fetch was needed. What an edge had under way is forgotten when it crashes or starts.
 
@@ -16,8 +17,8 @@ const OVERTAKEN_MAX: usize = 65_536;
 /// The rule.
 #[derive(Debug, Default)]
 pub struct OneFetch {
-    /// Shared fetches that later requests may join.
-    current: BTreeMap<(Edge, CacheKey), FillId>,
+    /// Shared fetches that later requests may join, by variant, and whose variant it is.
+    current: BTreeMap<(Edge, CacheKey), (FillId, CacheKey)>,
     /// When each request came that is still to be answered, counted in events, and for what.
     requested: BTreeMap<(Edge, RequestId), (u64, CacheKey)>,
     /// When a key was last purged, counted in events.
@@ -34,7 +35,13 @@ pub struct OneFetch {
 }
 
 impl OneFetch {
-    fn on_fetched(&mut self, edge: Edge, key: CacheKey, fill: FillId) -> Result<(), Violation> {
+    fn on_fetched(
+        &mut self,
+        edge: Edge,
+        key: CacheKey,
+        variant: CacheKey,
+        fill: FillId,
+    ) -> Result<(), Violation> {
         let missed = self.missed.remove(&(edge, key)).unwrap_or_default();
         let purged = self.purged.get(&(edge, key)).max(self.banned.get(&edge)).copied().unwrap_or(0);
         let is_late = !missed.is_empty() && missed.iter().all(|(_, came)| *came < purged);
@@ -42,15 +49,23 @@ impl OneFetch {
             self.overtake(edge, fill);
             return Ok(());
         }
-        match self.current.insert((edge, key), fill) {
+        match self.current.insert((edge, variant), (fill, key)) {
             None => Ok(()),
-            Some(other) => Err(Violation {
+            Some((other, _)) => Err(Violation {
                 rule: "CON5",
                 detail: format!(
-                    "edge {} fetches {key} as fill {} while fill {} is under way",
+                    "edge {} fetches {key} (variant {variant}) as fill {} while fill {} is under way",
                     edge.0, fill.0, other.0
                 ),
             }),
+        }
+    }
+
+    /// The head says which variant the fetch is of. Another one may be under way for it already, begun when that was not
+    /// known.
+    fn on_filed(&mut self, edge: Edge, key: CacheKey, variant: CacheKey, fill: FillId) {
+        if self.on_closed(edge, fill) {
+            self.current.entry((edge, variant)).or_insert((fill, key));
         }
     }
 
@@ -71,10 +86,10 @@ impl OneFetch {
     }
 
     /// No later request joins this fetch.
-    fn on_closed(&mut self, edge: Edge, key: CacheKey, fill: FillId) {
-        if self.current.get(&(edge, key)) == Some(&fill) {
-            self.current.remove(&(edge, key));
-        }
+    fn on_closed(&mut self, edge: Edge, fill: FillId) -> bool {
+        let before = self.current.len();
+        self.current.retain(|(other, _), (current, _)| *other != edge || *current != fill);
+        self.current.len() < before
     }
 
     /// The request waits for no fetch of its own to begin, so its miss says nothing of one that does.
@@ -108,13 +123,15 @@ impl OneFetch {
                 self.on_placed(edge, *request);
                 self.requested.remove(&(edge, *request));
             }
-            Event::Fetched { fill, key, purpose: Purpose::Shared, .. } => {
+            Event::Fetched { fill, key, variant, purpose: Purpose::Shared, .. } => {
                 self.resting.remove(&(edge, *fill));
-                return self.on_fetched(edge, *key, *fill);
+                return self.on_fetched(edge, *key, *variant, *fill);
             }
-            Event::FetchEnded { fill, key, .. }
-            | Event::HeadArrived { fill, key, storable: Storable::No(_), .. } => {
-                self.on_closed(edge, *key, *fill)
+            Event::FetchEnded { fill, .. } | Event::HeadArrived { fill, storable: Storable::No(_), .. } => {
+                self.on_closed(edge, *fill);
+            }
+            Event::HeadArrived { fill, key, variant, storable: Storable::Yes, .. } => {
+                self.on_filed(edge, *key, *variant, *fill);
             }
             // What a purge of many keys covers only the edge can tell: in doubt it overtakes.
             Event::PurgeBegan {
@@ -122,7 +139,7 @@ impl OneFetch {
             } => {
                 self.banned.insert(edge, self.events);
                 let current =
-                    self.current.extract_if(.., |(other, _), _| *other == edge).map(|(_, fill)| fill);
+                    self.current.extract_if(.., |(other, _), _| *other == edge).map(|(_, (fill, _))| fill);
                 let resting =
                     self.resting.extract_if(.., |(other, _), _| *other == edge).map(|((_, fill), _)| fill);
                 let all: Vec<_> = current.chain(resting).collect();
@@ -130,7 +147,11 @@ impl OneFetch {
             }
             Event::PurgeBegan { what: SelectorKind::Key(key), .. } => {
                 self.purged.insert((edge, *key), self.events);
-                let current = self.current.remove(&(edge, *key));
+                let current: Vec<_> = self
+                    .current
+                    .extract_if(.., |(other, _), (_, of)| *other == edge && of == key)
+                    .map(|(_, (fill, _))| fill)
+                    .collect();
                 let resting: Vec<_> = self
                     .resting
                     .extract_if(.., |(other, _), of| *other == edge && of == key)
@@ -142,8 +163,7 @@ impl OneFetch {
             Event::Fetched { fill, purpose: Purpose::Private, .. } | Event::GaveUp { fill, .. } => {
                 self.resting.remove(&(edge, *fill));
             }
-            Event::HeadArrived { storable: Storable::Yes, .. }
-            | Event::Hit { .. }
+            Event::Hit { .. }
             | Event::ServedStale { .. }
             | Event::Revalidated { .. }
             | Event::Freshened { .. }
@@ -236,6 +256,7 @@ mod tests {
         let head = |fill, storable| Event::HeadArrived {
             fill: FillId(fill),
             key: KEY,
+            variant: KEY,
             status: 200,
             length: Length::Unknown,
             storable,
@@ -322,5 +343,39 @@ mod tests {
         history.event(fetched(3, KEY, Purpose::Private)).unwrap();
         history.event(fetch_ended(3, KEY)).unwrap();
         assert_eq!(history.event(fetched(4, KEY, Purpose::Shared)), Err("CON5"));
+    }
+
+    /// Variants of one key are fetched side by side, each of them once: also one that showed only with its head.
+    #[test]
+    fn each_variant_is_fetched_for_itself() {
+        let fetched = |fill, variant| Event::Fetched {
+            fill: FillId(fill),
+            key: KEY,
+            variant: CacheKey(variant),
+            origin: tiergate_engine::OriginId(0),
+            purpose: Purpose::Shared,
+        };
+        let head = |fill, variant| Event::HeadArrived {
+            fill: FillId(fill),
+            key: KEY,
+            variant: CacheKey(variant),
+            status: 200,
+            length: Length::Unknown,
+            storable: Storable::Yes,
+        };
+        let mut history = History::of(OneFetch::default());
+        for event in [fetched(1, KEY.0), head(1, 71), fetched(2, 72), head(2, 72)] {
+            assert_eq!(history.event(event), Ok(()), "{event:?}");
+        }
+        assert_eq!(history.event(fetched(3, 71)), Err("CON5"));
+        let mut history = History::of(OneFetch::default());
+        for event in [fetched(1, KEY.0), fetched(2, 71), head(1, 71), fetch_ended(2, KEY)] {
+            assert_eq!(history.event(event), Ok(()), "{event:?}");
+        }
+        let purge = PurgeId(1);
+        let what = SelectorKind::Key(KEY);
+        history.event(fetched(3, 72)).unwrap();
+        history.event(Event::PurgeBegan { purge, what, mode: tiergate_engine::PurgeMode::Hard }).unwrap();
+        assert_eq!(history.event(fetched(4, 72)), Ok(()), "the purge overtook what was under way");
     }
 }

@@ -108,7 +108,7 @@ pub(crate) fn recovered(tier: TierId, objects: u64) -> Event {
 }
 
 pub(crate) fn fetched(fill: u64, key: CacheKey, purpose: Purpose) -> Event {
-    Event::Fetched { fill: FillId(fill), key, origin: OriginId(0), purpose }
+    Event::Fetched { fill: FillId(fill), key, variant: key, origin: OriginId(0), purpose }
 }
 
 pub(crate) fn fetch_ended(fill: u64, key: CacheKey) -> Event {

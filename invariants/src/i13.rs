@@ -47,6 +47,7 @@ enum Asked {
     Commit(WriterId),
     Freshen,
     Delete,
+    StoreBan,
     Durable,
 }
 
@@ -114,6 +115,7 @@ impl Contract {
             | Asked::Commit(_)
             | Asked::Freshen
             | Asked::Delete
+            | Asked::StoreBan
             | Asked::Durable => true,
         });
         let first = [
@@ -171,6 +173,7 @@ impl Contract {
             | Input::Committed { .. }
             | Input::Freshened { .. }
             | Input::WriteFailed { .. }
+            | Input::BanStored { .. }
             | Input::Deleted { .. }
             | Input::DeleteFailed { .. }
             | Input::DurableTold { .. } => self.check_answer(input),
@@ -208,6 +211,7 @@ impl Contract {
             | Asked::Read(_)
             | Asked::Freshen
             | Asked::Delete
+            | Asked::StoreBan
             | Asked::Durable => {}
         }
         Ok(())
@@ -252,6 +256,7 @@ impl Contract {
             }),
             Effect::Freshen { op, .. } => self.ask(*op, Asked::Freshen),
             Effect::Delete { op, .. } => self.ask(*op, Asked::Delete),
+            Effect::StoreBan { op, .. } => self.ask(*op, Asked::StoreBan),
             Effect::Durable { op, .. } => self.ask(*op, Asked::Durable),
             Effect::Serve { request, reply } => match &reply.body {
                 ReplyBody::Whole(_) => self.end(*request, Client::Waiting, "served whole"),
@@ -335,6 +340,7 @@ impl Answer {
             Input::Committed { op } => (op, "Committed", Came::Good),
             Input::Freshened { op, .. } => (op, "Freshened", Came::Good),
             Input::WriteFailed { op } => (op, "WriteFailed", Came::Bad),
+            Input::BanStored { op } => (op, "BanStored", Came::Good),
             Input::Deleted { op, .. } => (op, "Deleted", Came::Good),
             Input::DeleteFailed { op } => (op, "DeleteFailed", Came::Bad),
             Input::DurableTold { op, told: Told::Opened { .. } } => (op, "DurableTold", Came::Good),
@@ -361,6 +367,7 @@ impl Answer {
             Asked::Commit(_) => &["Committed", "WriteFailed"],
             Asked::Freshen => &["Freshened", "WriteFailed"],
             Asked::Delete => &["Deleted", "DeleteFailed"],
+            Asked::StoreBan => &["BanStored", "WriteFailed"],
             Asked::Durable | Asked::OpenBlob(_) => &["DurableTold"],
         };
         names.contains(&self.name)

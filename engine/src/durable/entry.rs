@@ -186,6 +186,23 @@ impl Stored {
         Self { entry: Arc::new(next), expires }
     }
 
+    /// With another head beside the same blob, until `expires`. `None` when its time is up, or nothing is published.
+    pub(super) fn freshened(&self, record: Arc<Record>, now: WallTime, expires: WallTime) -> Option<Self> {
+        let mut next = Entry::after(Some(self), self.entry.key, now);
+        let manifest = next.manifest.as_mut()?;
+        let blob = |record: &Record| (record.name, record.length);
+        assert_eq!(blob(&manifest.record), blob(&record), "the blob stays");
+        manifest.record = record;
+        Some(Self { entry: Arc::new(next), expires })
+    }
+
+    /// Without the lease of that name, whose blob is gone.
+    pub(super) fn unleased(&self, name: RecordName, now: WallTime) -> Self {
+        let mut next = Entry::after(Some(self), self.entry.key, now);
+        next.leases.retain(|lease| lease.name != name);
+        next.kept(Some(self))
+    }
+
     /// Purged: nothing stored, nothing leased, a generation more, to be remembered until `expires`.
     pub(super) fn purged(before: Option<&Self>, key: CacheKey, now: WallTime, expires: WallTime) -> Self {
         let mut next = Entry::after(before, key, now);

@@ -5,7 +5,9 @@
 //! reads them. A lookup deletes no blob.
 
 use super::{Ask, Manifest, Stored, Terms, Told};
-use crate::{key::CacheKey, time::WallTime};
+use crate::{key::CacheKey, record::Record, time::WallTime};
+use alloc::sync::Arc;
+use core::time::Duration;
 
 /// One lookup under way.
 ///
@@ -45,6 +47,17 @@ impl Seen {
     pub fn repair(&self) -> Option<Ask> {
         let before = self.stored.as_ref()?;
         Some(Ask::Swap { expected: Some(before.entry.version), stored: before.emptied(self.now) })
+    }
+
+    /// To give the manifest that was seen, `elapsed` ago, the head that a 304 has made of its own. It counts as an access.
+    /// Whoever changed the entry since, in whatever way, knows better.
+    pub fn freshen(&self, record: Arc<Record>, elapsed: Duration, terms: &Terms) -> Option<Ask> {
+        let before = self.stored.as_ref()?;
+        let manifest = before.entry.manifest.as_ref()?;
+        let now = self.now.after(elapsed);
+        let expires = wanted(manifest, now, terms).max(before.expires);
+        let stored = before.freshened(record, now, expires)?;
+        Some(Ask::Swap { expected: Some(before.entry.version), stored })
     }
 }
 
@@ -149,10 +162,15 @@ fn lost(reason: DurableMiss, seen: Seen) -> LookupStep {
 /// Moves the expiry by `idle`, but not past `total`, and not for a gain so small that every hit would write.
 fn touch(seen: &Seen, manifest: &Manifest, terms: &Terms) -> Option<Ask> {
     let Stored { entry, expires } = seen.stored.as_ref().expect("a hit has an entry");
-    let wanted = seen.now.after(terms.idle()).min(manifest.stored_at.after(terms.total()));
+    let wanted = wanted(manifest, seen.now, terms);
     let gained = wanted.since(*expires);
     let is_worth_it = wanted > *expires && gained >= terms.idle() / 8;
     is_worth_it.then_some(Ask::Touch { key: seen.key, version: entry.version, expires: wanted })
+}
+
+/// Until when an access at `now` lets a manifest stay.
+fn wanted(manifest: &Manifest, now: WallTime, terms: &Terms) -> WallTime {
+    now.after(terms.idle()).min(manifest.stored_at.after(terms.total()))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The durable tier's protocol: whose response the index names, and when a blob may go.
 //!
 //! Each key has one [`Entry`] in the index, and every change of it is one compare-and-set on its version: a lease before
-//! an upload begins, the manifest when the blob is whole, a purge, a repair, a collection. There is no second row that
+//! an upload begins, the manifest when the blob is whole, a purge, a repair, a freshening, a collection. There is no second row that
 //! could disagree, and no change that could be applied in part.
 //!
 //! ```text
@@ -13,7 +13,8 @@
 //!
 //! Four facts carry the proof, which `tests/durable_model.rs` tries on every interleaving:
 //! - A manifest is only ever written in place of its own lease, and a name is leased once. So a blob that no manifest
-//!   and no lease names will never be named again: whoever sees that may delete it.
+//!   and no lease names will never be named again: whoever sees that may delete it. A 304 changes the head beside the same
+//!   blob, and an upload that is called off takes its own lease away, once its blob is gone: neither names anything new.
 //! - Versions only rise. So a swap whose fate is unknown can still happen as long as its expected version stands, and
 //!   never again once another version is seen.
 //! - A purge leaves its generation behind for as long as a fetch may take that began before it.

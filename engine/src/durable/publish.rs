@@ -2,12 +2,16 @@
 //!
 //! It is the only one that ever names its blob, and it names it only in place of its lease; so it knows when nobody can:
 //! then it deletes the blob. While a swap's fate is open it does not, and leaves the blob to the collector. It never
-//! deletes another's (failure T8). The bytes are not its business.
+//! deletes another's (failure T8). Called off, it hands its lease back once its blob is gone, so that the key is not crowded
+//! by uploads that broke off. The bytes are not its business.
+
+mod round;
 
 use super::{Ask, BlobName, BodyDigest, Entry, Generation, Lease, Seen, Stored, Terms, Told, Version};
-use crate::{id::RecordName, key::CacheKey, record::Record, time::WallTime};
+use crate::{id::RecordName, record::Record, time::WallTime};
 use alloc::sync::Arc;
 use core::time::Duration;
+use round::{Asked, Heard, Known, Round};
 
 /// One upload.
 ///
@@ -17,9 +21,10 @@ use core::time::Duration;
 ///    │                   ╰─blob whole─▶ Publishing ◀───╯
 ///    │                   │                  │ ╰──in place of the lease──▶ Ended(Won)
 ///    │                   ╰─abandoned─▶ Deleting ◀─ another won, purged, lease taken
-///    ╰──not leased──▶ Ended             ╰──▶ Ended
+///    ├──abandoned─────▶ HandingBack ◀───╯ ╰──▶ Ended
+///    ╰──not leased──▶ Ended ◀──╯
 /// ```
-/// `Leasing`, `Renewing` and `Publishing` each go round: swap, and after a conflict or a lost answer read and judge.
+/// `Leasing`, `Renewing`, `Publishing` and `HandingBack` each go round: swap, and after a conflict or a lost answer read and judge.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Publish {
     blob: BlobName,
@@ -57,30 +62,12 @@ enum State {
     Renewing(Round, Known),
     /// The blob is whole.
     Publishing(Round),
-    /// The store was asked to delete the blob.
-    Deleting(PublishEnd),
+    /// The store was asked to delete the blob; the lease is as it was last known, if it still stands.
+    Deleting(PublishEnd, Option<Known>),
+    /// The upload was called off, its blob is gone, and the lease stands.
+    HandingBack(BlobFate, Round),
     /// Nothing more is asked.
     Ended,
-}
-
-/// The entry as the index last told it, and its clock then.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Known {
-    stored: Option<Stored>,
-    now: WallTime,
-}
-
-/// One errand with the index: how often it failed, and what was asked last.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Round {
-    failures: u32,
-    asked: Asked,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Asked {
-    Read,
-    Swap { expected: Option<Version>, sent: Stored },
 }
 
 /// What to publish.
@@ -197,7 +184,8 @@ impl Publish {
             state @ (State::Leasing(_)
             | State::Renewing(..)
             | State::Publishing(_)
-            | State::Deleting(_)
+            | State::Deleting(..)
+            | State::HandingBack(..)
             | State::Ended) => {
                 self.state = state;
                 PublishStep::Wait
@@ -211,8 +199,12 @@ impl Publish {
             State::Leasing(round) => self.on_leasing(round, told),
             State::Renewing(round, known) => self.on_renewing(round, known, told),
             State::Publishing(round) => self.on_publishing(round, told),
-            State::Deleting(end) => match told {
-                Told::Deleted => PublishStep::Ended(end, BlobFate::Deleted),
+            State::HandingBack(fate, round) => self.on_handing_back(fate, &round, told),
+            State::Deleting(end, lease) => match told {
+                Told::Deleted => match lease {
+                    Some(known) => self.hand_back(BlobFate::Deleted, &known, 0),
+                    None => PublishStep::Ended(end, BlobFate::Deleted),
+                },
                 Told::Unknown => PublishStep::Ended(end, BlobFate::Left),
                 told @ (Told::Entry { .. }
                 | Told::Swapped { .. }
@@ -234,14 +226,15 @@ impl Publish {
             State::Leasing(_) | State::Holding(_) | State::Renewing(..) | State::Publishing(_) => {
                 !matches!(self.goal, Goal::Abandon)
             }
-            State::Deleting(_) | State::Ended => false,
+            State::Deleting(..) | State::HandingBack(..) | State::Ended => false,
         }
     }
 
-    /// What it will have come to once its blob is deleted, if that is all that is left to do.
+    /// What it will have come to once its blob is deleted and its lease handed back, if that is all that is left to do.
     pub const fn ending(&self) -> Option<PublishEnd> {
         match &self.state {
-            State::Deleting(end) => Some(*end),
+            State::Deleting(end, _) => Some(*end),
+            State::HandingBack(..) => Some(PublishEnd::Abandoned),
             State::Leasing(_)
             | State::Holding(_)
             | State::Renewing(..)
@@ -257,7 +250,8 @@ impl Publish {
             state @ (State::Leasing(_)
             | State::Renewing(..)
             | State::Publishing(_)
-            | State::Deleting(_)
+            | State::Deleting(..)
+            | State::HandingBack(..)
             | State::Ended) => {
                 self.state = state;
                 PublishStep::Wait
@@ -276,7 +270,7 @@ impl Publish {
                 let completed = completed.clone();
                 self.publish(&known, &completed, 0)
             }
-            Goal::Abandon => self.give_up(PublishEnd::Abandoned),
+            Goal::Abandon => self.call_off(known),
         }
     }
 
@@ -309,7 +303,7 @@ impl Publish {
                 self.state = State::Holding(known);
                 PublishStep::Upload
             }
-            Goal::Abandon => self.end(PublishEnd::Abandoned, BlobFate::NotBegun),
+            Goal::Abandon => self.hand_back(BlobFate::NotBegun, &known, 0),
             Goal::Publish(_) => unreachable!("the upload was whole before it began"),
         }
     }
@@ -361,7 +355,7 @@ impl Publish {
                 let completed = completed.clone();
                 self.publish(&known, &completed, round.failures)
             }
-            (Verdict::Leased, Goal::Abandon) => self.give_up(PublishEnd::Abandoned),
+            (Verdict::Leased, Goal::Abandon) => self.call_off(known),
             (Verdict::Unleased, _) => self.give_up(PublishEnd::LeaseLost),
             (Verdict::Ended(end), _) => self.give_up(end),
             (Verdict::Leased, Goal::Hold) => unreachable!("published without a whole blob: {self:?}"),
@@ -435,60 +429,50 @@ impl Publish {
         PublishStep::Ask(ask)
     }
 
+    /// Takes the lease out of the entry, unless it is gone already. Failing that it runs out.
+    fn hand_back(&mut self, fate: BlobFate, known: &Known, failures: u32) -> PublishStep {
+        let leased = known.stored.as_ref().filter(|stored| stored.entry.lease(self.blob.name).is_some());
+        match leased {
+            Some(stored) => {
+                let sent = stored.unleased(self.blob.name, known.now);
+                self.ask(Round::swap(known, sent, failures), |round| State::HandingBack(fate, round))
+            }
+            None => self.end(PublishEnd::Abandoned, fate),
+        }
+    }
+
+    fn on_handing_back(&mut self, fate: BlobFate, round: &Round, told: Told) -> PublishStep {
+        match round.on_told(told) {
+            Heard::Swapped(_) => self.end(PublishEnd::Abandoned, fate),
+            Heard::Known(known) => self.hand_back(fate, &known, round.failures),
+            Heard::Failed(failures) => match self.read_again(failures) {
+                Some(round) => self.ask(round, |round| State::HandingBack(fate, round)),
+                None => self.end(PublishEnd::Abandoned, fate),
+            },
+        }
+    }
+
+    /// Gives up an upload whose lease stands.
+    fn call_off(&mut self, known: Known) -> PublishStep {
+        let step = self.give_up(PublishEnd::Abandoned);
+        if let State::Deleting(_, lease) = &mut self.state {
+            *lease = Some(known);
+        }
+        step
+    }
+
     /// Ends an upload whose blob may be there. It goes only if no manifest names it and none ever can.
     fn give_up(&mut self, end: PublishEnd) -> PublishStep {
         if self.doubt.is_some() {
             return self.end(end, BlobFate::Left);
         }
-        self.state = State::Deleting(end);
+        self.state = State::Deleting(end, None);
         PublishStep::Ask(Ask::Delete { blob: self.blob })
     }
 
     fn end(&mut self, end: PublishEnd, fate: BlobFate) -> PublishStep {
         self.state = State::Ended;
         PublishStep::Ended(end, fate)
-    }
-}
-
-impl Known {
-    fn version(&self) -> Option<Version> {
-        self.stored.as_ref().map(|stored| stored.entry.version)
-    }
-}
-
-/// What the index's answer comes to.
-enum Heard {
-    /// Our change is made, and this is the entry.
-    Swapped(Known),
-    /// This is the entry.
-    Known(Known),
-    /// Neither; so often by now.
-    Failed(u32),
-}
-
-impl Round {
-    fn swap(known: &Known, sent: Stored, failures: u32) -> Self {
-        Self { failures, asked: Asked::Swap { expected: known.version(), sent } }
-    }
-
-    fn ask(&self, key: CacheKey) -> Ask {
-        match &self.asked {
-            Asked::Read => Ask::Read { key },
-            Asked::Swap { expected, sent } => Ask::Swap { expected: *expected, stored: sent.clone() },
-        }
-    }
-
-    fn on_told(&self, told: Told) -> Heard {
-        match (&self.asked, told) {
-            (Asked::Swap { sent, .. }, Told::Swapped { now }) => {
-                Heard::Swapped(Known { stored: Some(sent.clone()), now })
-            }
-            (Asked::Read, Told::Entry { found, now }) => Heard::Known(Known { stored: found, now }),
-            (Asked::Swap { .. }, Told::Conflict) | (Asked::Swap { .. } | Asked::Read, Told::Unknown) => {
-                Heard::Failed(self.failures.saturating_add(1))
-            }
-            (asked, told) => unreachable!("the answer to {asked:?} was {told:?}"),
-        }
     }
 }
 

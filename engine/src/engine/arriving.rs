@@ -96,7 +96,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// Has the origin done its part, and what it sent gone stale since? Then it is no answer for those who come now.
-    fn is_spent(&self, fill_id: FillId) -> bool {
+    pub(super) fn is_spent(&self, fill_id: FillId) -> bool {
         match &self.fills[&fill_id].stage {
             Stage::Looking { .. } | Stage::Asking { .. } | Stage::Resting { .. } => false,
             Stage::Streaming(stream) => {
@@ -139,55 +139,46 @@ impl<C: Chunk> Engine<C> {
         if !is_looking && ask.method == Method::Get && !rules::wants_whole(&ask) {
             return self.pass(request, Bypass::Range);
         }
-        let fill = self.fills.get_mut(&fill_id).expect("flights name fills that exist");
+        let fill = &self.fills[&fill_id];
         let reason = fill.errand.reason;
         if fill.stage.crowd() >= self.config.waiters_max {
             self.event(Event::Missed { request, key, reason });
             return self.refuse(request, Refusal::TooManyWaiters);
         }
-        let attachable = match &mut fill.stage {
-            Stage::Looking { waiters, .. } => {
+        self.wait(request, key, origin, &ask, fill_id);
+        if !is_looking {
+            self.event(Event::Missed { request, key, reason });
+        }
+        self.attach(fill_id, request);
+    }
+
+    /// A request that waits is one of those whom a fill serves; or fetches for itself, if it came too late for that.
+    pub(super) fn attach(&mut self, fill_id: FillId, request: RequestId) {
+        let joining = self.requests.get_mut(&request).expect("the caller has entered it");
+        joining.progress = Progress::Waiting(fill_id);
+        joining.collapsed = true;
+        let key = joining.key;
+        let fill = self.fills.get_mut(&fill_id).expect("flights name fills that exist");
+        let reason = fill.errand.reason;
+        let stream = match &mut fill.stage {
+            Stage::Looking { waiters, .. }
+            | Stage::Asking { waiters, .. }
+            | Stage::Resting { waiters, .. } => {
                 waiters.push(request);
-                self.event(Event::Collapsed { request, key });
-                return self.wait_collapsed(request, key, origin, &ask, fill_id);
+                return self.event(Event::Collapsed { request, key });
             }
-            Stage::Asking { waiters, .. } | Stage::Resting { waiters, .. } => {
-                waiters.push(request);
-                self.event(Event::Missed { request, key, reason });
-                self.event(Event::Collapsed { request, key });
-                return self.wait_collapsed(request, key, origin, &ask, fill_id);
-            }
-            Stage::Streaming(stream) => {
-                let readable =
-                    stream.copies.lanes.iter().map(|writer| self.lanes[writer].lane.readable()).max();
-                let base = stream.window.base();
-                let is_whole = base == 0 || readable.is_some_and(|readable| base <= readable);
-                is_whole && stream.staleness.is_usable(&stream.freshness, self.now)
-            }
+            Stage::Streaming(stream) => stream,
         };
-        self.event(Event::Missed { request, key, reason });
-        self.wait_collapsed(request, key, origin, &ask, fill_id);
-        if attachable {
+        let readable = stream.copies.lanes.iter().map(|writer| self.lanes[writer].lane.readable()).max();
+        let base = stream.window.base();
+        let is_whole = base == 0 || readable.is_some_and(|readable| base <= readable);
+        if is_whole && stream.staleness.is_usable(&stream.freshness, self.now) {
             self.event(Event::Collapsed { request, key });
             self.follow(fill_id, request);
             self.pump(fill_id);
         } else {
             self.event(Event::AttachRefused { request, fill: fill_id });
             self.fetch_privately(request, reason);
-        }
-    }
-
-    fn wait_collapsed(
-        &mut self,
-        request: RequestId,
-        key: CacheKey,
-        origin: OriginId,
-        ask: &Arc<RequestHead>,
-        fill: FillId,
-    ) {
-        self.wait(request, key, origin, ask, fill);
-        if let Some(waiting) = self.requests.get_mut(&request) {
-            waiting.collapsed = true;
         }
     }
 

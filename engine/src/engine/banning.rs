@@ -1,27 +1,28 @@
 //! Bans: purges by tag, prefix or of everything, and soft ones (failures F1, F2, R10).
 //!
-//! No byte tier can be asked what a tag or a prefix covers, so the purge is remembered, with its time on the calendar, and
-//! what a tier finds later is judged by its birth. L0 is swept at once. What is under way is closed as a purge of its key
+//! The purge is remembered as a [`Ban`], and what a tier finds later is judged by its birth. L0 is swept at once. What is under way is closed as a purge of its key
 //! would close it; where its head has not come and a tag cannot be judged, in doubt it is. What is fetched afterwards is
 //! newer, so nothing that becomes resident later needs a look.
 //!
 //! A soft purge cuts the lifetime of what it covers to the age it had at the purge: the windows for stale responses count
 //! from then, and the new lifetime that a 304 brings is younger than the ban.
 //!
-//! Births are compared on the calendar, as those of [`Floors`](super::purging::Floors) are. Bans are kept in memory: an edge
-//! that restarts forgets them.
+//! Births are compared on the calendar, as those of [`Floors`](super::purging::Floors) are. A local tier keeps the bans over a
+//! restart, and a purge is done only when it has; an edge without one forgets them.
 
 use super::{
-    Engine,
+    Engine, Pending,
     purging::{BIRTH_ROUNDING, Purge},
 };
 use crate::{
+    bans::{Ban, Bans},
     chunk::Chunk,
-    effect::PurgeOutcome,
-    event::Event,
+    config::IndexKeeper,
+    effect::{Effect, PurgeOutcome},
+    event::{Event, TierOperation},
     fill::Stage,
     head::Head,
-    id::{PurgeId, TierId},
+    id::{OpId, PurgeId, TierId},
     key::CacheKey,
     memory::Resident,
     plant::Fault,
@@ -31,12 +32,8 @@ use crate::{
     time::{Instant, WallTime},
     units::ByteCount,
 };
-use alloc::{collections::VecDeque, sync::Arc};
+use alloc::{sync::Arc, vec::Vec};
 use core::time::Duration;
-
-/// Bans remembered one by one; older ones count for everything. Each lookup in a byte tier that finds something reads them
-/// all, and a site that purges more often than this within the life of its objects has little to gain from a cache.
-const BANS_MAX: usize = 256;
 
 /// What the bans say of a stored response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,39 +46,7 @@ pub(super) enum Banned {
     Gone,
 }
 
-#[derive(Debug)]
-struct Ban {
-    selector: Selector,
-    at: WallTime,
-    mode: PurgeMode,
-}
-
-/// What was purged, and when, oldest first.
-#[derive(Debug, Default)]
-pub(super) struct Bans {
-    bans: VecDeque<Ban>,
-    /// The newest of the bans that were dropped, by mode.
-    hard_floor: Option<WallTime>,
-    soft_floor: Option<WallTime>,
-}
-
 impl Bans {
-    fn push(&mut self, ban: Ban) {
-        // The newer of two about the same says it all, but for a calendar that was set back.
-        let said = |old: &Ban| old.selector == ban.selector && old.mode == ban.mode && old.at <= ban.at;
-        self.bans.retain(|old| !said(old));
-        self.bans.push_back(ban);
-        if self.bans.len() > BANS_MAX
-            && let Some(oldest) = self.bans.pop_front()
-        {
-            let floor = match oldest.mode {
-                PurgeMode::Hard => &mut self.hard_floor,
-                PurgeMode::Soft => &mut self.soft_floor,
-            };
-            *floor = (*floor).max(Some(oldest.at));
-        }
-    }
-
     /// What they say of a response that a tier has under `target`, and that was asked for at `place`.
     pub(super) fn judge(
         &self,
@@ -93,19 +58,16 @@ impl Bans {
         wall: WallTime,
     ) -> Banned {
         let born = freshness.born(now, wall);
-        let covering = (self.bans.iter())
+        let covering = (self.iter())
             .filter(|ban| born <= ban.at.after(BIRTH_ROUNDING))
-            .filter(|ban| ban.selector.covers(target, &place.authority, &place.target, head))
-            .map(|ban| (ban.mode, ban.at));
-        let floors = [(PurgeMode::Hard, self.hard_floor), (PurgeMode::Soft, self.soft_floor)];
-        let floors = floors.into_iter().filter_map(|(mode, floor)| Some((mode, floor?)));
-        let covering = covering.chain(floors.filter(|(_, floor)| born <= floor.after(BIRTH_ROUNDING)));
+            .filter(|ban| ban.selector.covers(target, &place.authority, &place.target, head));
         let mut banned = Banned::No;
-        for (mode, at) in covering {
-            match mode {
+        for ban in covering {
+            match ban.mode {
                 PurgeMode::Hard => return Banned::Gone,
                 PurgeMode::Soft => {
-                    let age_then = freshness.age(now).saturating_sub(wall.since(at)).min(freshness.lifetime);
+                    let then = freshness.age(now).saturating_sub(wall.since(ban.at));
+                    let age_then = then.min(freshness.lifetime);
                     banned = match banned {
                         Banned::Stale(earlier) => Banned::Stale(earlier.min(age_then)),
                         Banned::No | Banned::Gone => Banned::Stale(age_then),
@@ -145,8 +107,36 @@ impl<C: Chunk> Engine<C> {
         for tier in &self.config.tiers {
             purge.report.insert(tier.id, PurgeOutcome::Barred);
         }
-        self.bans.push(Ban { selector, at: self.wall(), mode });
+        let ban = Ban { selector, mode, at: self.wall() };
+        self.bans.push(ban.clone());
+        purge.awaited.extend(self.store_ban(&Arc::new(ban)));
         self.purges.insert(purge_id, purge);
+    }
+
+    /// Has the ban kept where it outlives this process: by the local tiers, whose records do so too. What is in another
+    /// tier is judged by it as well.
+    fn store_ban(&mut self, ban: &Arc<Ban>) -> Vec<OpId> {
+        let local = self.config.tiers.iter().filter(|tier| match tier.index {
+            IndexKeeper::Engine { .. } => true,
+            IndexKeeper::Tier | IndexKeeper::Durable { .. } => false,
+        });
+        let local: Vec<TierId> = local.map(|tier| tier.id).collect();
+        let store = |tier| {
+            let op = self.operation(Pending::StoreBan(tier));
+            self.effect(Effect::StoreBan { op, tier, ban: Arc::clone(ban) });
+            op
+        };
+        local.into_iter().map(store).collect()
+    }
+
+    pub(super) fn on_ban_stored(&mut self, op: OpId, tier: TierId) {
+        self.report_answer(op, tier, PurgeOutcome::Barred);
+    }
+
+    /// It counts until this process ends, and may be forgotten then.
+    pub(super) fn on_store_ban_failed(&mut self, op: OpId, tier: TierId) {
+        self.event(Event::TierFailed { tier, operation: TierOperation::Write });
+        self.report_answer(op, tier, PurgeOutcome::Failed);
     }
 
     /// Does to everything in L0 that is covered what the purge says.
@@ -156,7 +146,7 @@ impl<C: Chunk> Engine<C> {
             let Place { authority, target } = &*resident.place;
             selector.covers(self.variants.at(*key).target, authority, target, &resident.head)
         };
-        let keys: alloc::vec::Vec<_> = memory.iter().filter(covered).map(|(key, _)| key).collect();
+        let keys: Vec<_> = memory.iter().filter(covered).map(|(key, _)| key).collect();
         let mut sum: Option<ByteCount> = None;
         for key in keys {
             let size = match mode {

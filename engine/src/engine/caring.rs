@@ -283,6 +283,7 @@ fn verdict<C>(input: &Input<C>) -> Verdict {
         | Input::Written { .. }
         | Input::Committed { .. }
         | Input::Freshened { .. }
+        | Input::BanStored { .. }
         | Input::Deleted { .. }
         | Input::DeleteFailed { .. }
         | Input::DurableTold { .. } => Verdict::Untold,

@@ -1,6 +1,9 @@
 //! From the origin to those who read: head, chunks, end. Asking it stands in `asking`.
 
-use super::{Demand, Engine, Pending, Progress, caring::Waiter, copying::Copied, lanes::Owner, uncacheable};
+use super::{
+    Demand, Engine, Pending, Progress, caring::Waiter, copying::Copied, grouping::Group, lanes::Owner,
+    uncacheable,
+};
 use crate::{
     care::{
         attempts::{Failed, GiveUp},
@@ -11,7 +14,7 @@ use crate::{
     effect::Effect,
     event::{Event, FetchEnd},
     fill::{Copies, Errand, Fill, Followers, Sharing, Source, Stage, Stream, Window},
-    head::{Fields, Head, Length, Method, RequestHead},
+    head::{Head, Length, RequestHead},
     id::{FillId, RequestId},
     key::CacheKey,
     plant::Fault,
@@ -27,24 +30,25 @@ impl<C: Chunk> Engine<C> {
     pub(super) fn on_head(&mut self, fill_id: FillId, head: Arc<Head>) {
         let Fill { mut errand, stage } =
             self.fills.remove(&fill_id).expect("a fetch's fill waits for its answer");
-        let Stage::Asking { mut waiters, since, mut tries, .. } = stage else {
+        let Stage::Asking { mut waiters, since, mut tries, sent, .. } = stage else {
             unreachable!("answered while {stage:?}")
         };
         self.caring.deadlines.enter(self.now, Waiter::Fill(fill_id), Phase::Paused);
-        let sent = self.wall().before(self.now.since(since));
-        let leader = waiters.first().map(|leader| Arc::clone(&self.requests[leader].ask));
-        let ask = leader.or_else(|| errand.behind.clone());
-        let mut judged = match &ask {
-            Some(ask) => rules::judge(&self.config.policy, ask, &head, sent, self.wall()),
-            // Everybody has left, and the answer is judged as one to a plain request.
-            None => rules::judge(&self.config.policy, &plain_request(), &head, sent, self.wall()),
-        };
-        let variant = self.variant_of(&errand, &mut judged, ask.as_deref(), head.status);
+        let sent_at = self.wall().before(self.now.since(since));
+        let mut judged = rules::judge(&self.config.policy, &sent.ask, &head, sent_at, self.wall());
+        let variant = self.variant_of(&errand, &mut judged, &sent.ask, head.status);
         let (target, length, storable) = (errand.target, head.length(), judged.storable);
-        self.event(Event::HeadArrived { fill: fill_id, key: target, status: head.status, length, storable });
+        self.event(Event::HeadArrived {
+            fill: fill_id,
+            key: target,
+            variant,
+            status: head.status,
+            length,
+            storable,
+        });
         self.learn_of_storing(target, head.status, storable);
         if errand.stored.is_some() && head.status == 304 {
-            return self.on_not_modified(fill_id, errand, waiters, &head, sent);
+            return self.on_not_modified(fill_id, errand, waiters, &sent.ask, &head, sent_at);
         }
         if reuse::is_error(head.status) {
             waiters = match self.stand_in(&errand, waiters) {
@@ -63,7 +67,8 @@ impl<C: Chunk> Engine<C> {
         }
         let replaced = errand.stored.take();
         self.let_go(replaced);
-        let (errand, others) = self.file_under(fill_id, errand, variant, &mut waiters);
+        let errand = self.file_under(fill_id, errand, variant);
+        let others = self.part_from(&errand, &sent, &judged, &mut waiters);
         let stream = Stream {
             freshness: Freshness {
                 as_of: self.now,
@@ -78,11 +83,9 @@ impl<C: Chunk> Engine<C> {
             followers: Followers::default(),
             copies: Copies::default(),
         };
-        let reason = errand.reason;
-        self.begin_stream(fill_id, errand, stream, storable, waiters);
-        for request in others {
-            self.fetch_privately(request, reason);
-        }
+        let group = Group::of(&errand);
+        self.begin_stream(fill_id, errand, stream, storable, waiters, sent.leader);
+        self.regroup(&group, others);
     }
 
     /// The key under which a response is filed, if it can be told; what cannot be told may not be stored.
@@ -90,20 +93,20 @@ impl<C: Chunk> Engine<C> {
         &mut self,
         errand: &Errand<C>,
         judged: &mut rules::Judgement,
-        ask: Option<&RequestHead>,
+        ask: &RequestHead,
         status: u16,
-    ) -> Option<CacheKey> {
-        let variant = match (&judged.vary, ask) {
-            (Vary::Nothing, _) => Some(errand.key),
-            (Vary::Fields(names), Some(ask)) if judged.storable == Storable::Yes && status != 304 => {
+    ) -> CacheKey {
+        let variant = match &judged.vary {
+            Vary::Nothing => return errand.key,
+            Vary::Fields(names) if judged.storable == Storable::Yes && status != 304 => {
                 self.variants.learn(errand.target, names, &ask.fields)
             }
-            (Vary::Fields(_) | Vary::Anything, _) => None,
+            Vary::Fields(_) | Vary::Anything => None,
         };
         if variant.is_none() && judged.storable == Storable::Yes {
             judged.storable = Storable::No(NotStorable::Vary);
         }
-        variant
+        variant.unwrap_or(errand.key)
     }
 
     /// Remembers a key whose answers cannot be stored, and forgets one whose answer can.
@@ -121,25 +124,16 @@ impl<C: Chunk> Engine<C> {
         self.uncacheable.remember(target, self.now.after(self.config.uncacheable));
     }
 
-    /// A response turned out to be one variant of its target: it is filed under that one's key, and those who wait for
-    /// another one are returned.
-    fn file_under(
-        &mut self,
-        fill_id: FillId,
-        errand: Errand<C>,
-        variant: Option<CacheKey>,
-        waiters: &mut Vec<RequestId>,
-    ) -> (Errand<C>, Vec<RequestId>) {
-        let Some(key) = variant.filter(|key| *key != errand.key && errand.sharing == Sharing::Open) else {
-            return (errand, Vec::new());
-        };
+    /// A response turned out to be one variant of its target: it is filed under that one's key.
+    fn file_under(&mut self, fill_id: FillId, errand: Errand<C>, variant: CacheKey) -> Errand<C> {
+        if variant == errand.key || errand.sharing == Sharing::Private {
+            return errand;
+        }
         self.end_flight(errand.key, fill_id);
-        self.flights.entry(key).or_insert(fill_id);
-        let (same, others) = waiters.drain(..).partition(|request| {
-            self.variants.key_for(errand.target, &self.requests[request].ask.fields) == key
-        });
-        *waiters = same;
-        (Errand { key, ..errand }, others)
+        if errand.sharing == Sharing::Open {
+            self.flights.entry(variant).or_insert(fill_id);
+        }
+        Errand { key: variant, ..errand }
     }
 
     /// The body is about to come: to all who wait and into all tiers if it may be shared, to the leader otherwise.
@@ -150,13 +144,16 @@ impl<C: Chunk> Engine<C> {
         mut stream: Stream<C>,
         storable: Storable,
         mut waiters: Vec<RequestId>,
+        leader: Option<RequestId>,
     ) {
         let (at, reason, length) = (errand.at(), errand.reason, stream.length);
         let is_usable = stream.staleness.is_usable(&stream.freshness, self.now);
         let mut refetching = Vec::new();
         if storable != Storable::Yes || !is_usable {
-            // What may not be used without the origin's word may not be shared: all but the leader ask for themselves.
-            refetching = waiters.split_off(waiters.len().min(1));
+            // What may not be used without the origin's word may not be shared: all but who led, if that one is still
+            // here, ask for themselves.
+            let leads = leader.is_some() && waiters.first() == leader.as_ref();
+            refetching = waiters.split_off(usize::from(leads));
         }
         if storable != Storable::Yes && errand.sharing == Sharing::Open {
             self.end_flight(at.key, fill_id);
@@ -185,6 +182,7 @@ impl<C: Chunk> Engine<C> {
         fill_id: FillId,
         mut errand: Errand<C>,
         waiters: Vec<RequestId>,
+        ask: &RequestHead,
         not_modified: &Head,
         sent: WallTime,
     ) {
@@ -193,7 +191,7 @@ impl<C: Chunk> Engine<C> {
         });
         self.end_bodiless(fill_id, &errand);
         match selection {
-            revalidate::Selection::Updates => self.freshen(errand, waiters, not_modified, sent),
+            revalidate::Selection::Updates => self.freshen(errand, waiters, ask, not_modified, sent),
             revalidate::Selection::FetchAgain => {
                 let refused = errand.stored.take();
                 self.let_go(refused);
@@ -423,9 +421,4 @@ impl<C: Chunk> Engine<C> {
             other => unreachable!("{fill_id:?} should stream, but is {other:?}"),
         }
     }
-}
-
-/// What an answer is judged by when everybody who asked has left.
-fn plain_request() -> RequestHead {
-    RequestHead { method: Method::Get, authority: "".into(), target: "/".into(), fields: Fields::new() }
 }

@@ -153,14 +153,14 @@ impl<C: Chunk> Engine<C> {
         &mut self,
         errand: Errand<C>,
         waiters: Vec<RequestId>,
+        ask: &RequestHead,
         not_modified: &Head,
         sent: WallTime,
     ) {
-        let ask = waiters.first().map(|request| Arc::clone(&self.requests[request].ask));
-        let (Some(ask), Some(stored)) = (ask.or_else(|| errand.behind.clone()), errand.stored.clone()) else {
-            return self.let_go(errand.stored);
+        let Some(stored) = errand.stored.clone() else {
+            unreachable!("nothing is stored that {not_modified:?} could be about")
         };
-        let lease = self.lease(&ask, stored.head(), not_modified, sent);
+        let lease = self.lease(ask, stored.head(), not_modified, sent);
         match stored {
             Stored::Resident(resident) => self.freshen_resident(&errand, waiters, &resident, lease),
             Stored::Record(kept) => self.freshen_record(&errand, waiters, &kept, lease),
@@ -185,8 +185,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// All who wait read the record under its new head, and are copied from as in a hit; the tier is told of the head. A
-    /// fill that a purge has closed freshens nothing. L3 keeps the head that was uploaded, and who looks there next asks the
-    /// origin again: a manifest with a second head would be one more change of the entry, which the model does not have.
+    /// fill that a purge has closed freshens nothing.
     fn freshen_record(&mut self, errand: &Errand<C>, waiters: Vec<RequestId>, kept: &Kept, lease: Lease) {
         let Lease { head, freshness, staleness, storable } = lease;
         let (tier, at) = (kept.tier, kept.record.stored_key());
@@ -194,7 +193,7 @@ impl<C: Chunk> Engine<C> {
         let record = Record { head, freshness: stored_freshness, ..kept.record.clone() };
         let freshened = Kept { record, freshness, staleness, ..*kept };
         let may_stay = storable == Storable::Yes && errand.sharing == Sharing::Open;
-        if may_stay && !self.is_durable(tier.id) {
+        if may_stay {
             let record = Arc::new(freshened.record.clone());
             let pending = Freshen {
                 tier: tier.id,
@@ -203,9 +202,13 @@ impl<C: Chunk> Engine<C> {
                 length: record.length,
                 size: self.config.cost(record.length, &record.head),
             };
-            let op = self.operation(Pending::Freshen(pending));
-            self.effect(Effect::Freshen { op, tier: tier.id, record });
-        } else if errand.sharing == Sharing::Open && !may_stay {
+            if self.is_durable(tier.id) {
+                self.freshen_manifest(kept.id, record, pending);
+            } else {
+                let op = self.operation(Pending::Freshen(pending));
+                self.effect(Effect::Freshen { op, tier: tier.id, record });
+            }
+        } else if errand.sharing == Sharing::Open {
             self.forget_indexed(tier.id, at, kept.record.name, Removal::Replaced);
         }
         let copying = if may_stay { Copying::IntoFaster } else { Copying::No };

@@ -14,6 +14,7 @@ mod copying;
 mod durable;
 mod fetching;
 mod freshening;
+mod grouping;
 mod lanes;
 mod looking;
 mod promoting;
@@ -30,6 +31,7 @@ mod variants;
 pub use auditing::Audit;
 
 use crate::{
+    bans::Bans,
     care::hedge::Race,
     chunk::Chunk,
     config::{Config, IndexKeeper},
@@ -52,7 +54,6 @@ use alloc::{
     sync::Arc,
     vec::Vec,
 };
-use banning::Bans;
 use caring::{Caring, Held};
 use durable::{Durable, Work};
 use freshening::Freshen;
@@ -200,6 +201,7 @@ enum Pending {
     Lane(WriterId),
     Freshen(Freshen),
     Delete(Deletion),
+    StoreBan(TierId),
     Durable(Work),
 }
 
@@ -267,7 +269,7 @@ impl<C: Chunk> Engine<C> {
             Input::Demand { request } => self.on_demand(request),
             Input::Leave { request } => self.on_leave(request),
             Input::Purge { purge, selector, mode } => self.on_purge(purge, selector, mode),
-            Input::Recovered { tier, records } => self.on_recovered(tier, records),
+            Input::Recovered { tier, records, bans } => self.on_recovered(tier, records, bans),
             Input::WallClock { wall } => self.calendar = (self.now, wall),
             Input::Wake => {
                 self.wake_durable();
@@ -288,6 +290,7 @@ impl<C: Chunk> Engine<C> {
             | Input::Written { op }
             | Input::Committed { op }
             | Input::Freshened { op, .. }
+            | Input::BanStored { op }
             | Input::WriteFailed { op }
             | Input::Deleted { op, .. }
             | Input::DeleteFailed { op }
@@ -326,6 +329,8 @@ impl<C: Chunk> Engine<C> {
                 self.on_deleted(op, deletion, existed)
             }
             (Pending::Delete(deletion), Input::DeleteFailed { op }) => self.on_delete_failed(op, deletion),
+            (Pending::StoreBan(tier), Input::BanStored { op }) => self.on_ban_stored(op, tier),
+            (Pending::StoreBan(tier), Input::WriteFailed { op }) => self.on_store_ban_failed(op, tier),
             (Pending::Durable(work), Input::DurableTold { told, .. }) => self.on_durable_told(work, told),
             (pending, input) => panic!("the answer rule: {input:?} does not answer {pending:?}"),
         }

@@ -37,7 +37,8 @@ const FLOORS_MAX: usize = 65_536;
 #[derive(Debug)]
 pub(super) struct Purge {
     pub(super) what: SelectorKind,
-    deletes: BTreeSet<OpId>,
+    /// Operations whose answers it waits for.
+    pub(super) awaited: BTreeSet<OpId>,
     /// Tiers that were publishing the key when the purge came.
     pub(super) commits: BTreeSet<WriterId>,
     pub(super) report: BTreeMap<TierId, PurgeOutcome>,
@@ -45,7 +46,7 @@ pub(super) struct Purge {
 
 impl Purge {
     pub(super) const fn new(what: SelectorKind) -> Self {
-        Self { what, deletes: BTreeSet::new(), commits: BTreeSet::new(), report: BTreeMap::new() }
+        Self { what, awaited: BTreeSet::new(), commits: BTreeSet::new(), report: BTreeMap::new() }
     }
 }
 
@@ -121,7 +122,7 @@ impl<C: Chunk> Engine<C> {
                 sum(of_key.filter_map(|key| self.remove_indexed(tier.id, *key, Removal::Purged)).collect());
             // Not by name, even where the index knows one: the tier may still hold a record that it failed to delete
             // before, and would bring it back after a restart (failure F2).
-            purge.deletes.insert(self.delete(tier.id, StoredKey::plain(key), None, size));
+            purge.awaited.insert(self.delete(tier.id, StoredKey::plain(key), None, size));
         }
         self.variants.forget(key);
         self.purges.insert(purge_id, purge);
@@ -175,7 +176,7 @@ impl<C: Chunk> Engine<C> {
         let op = self.delete(tier, at, Some(name), None);
         for purge in self.purges.values_mut() {
             if purge.commits.remove(&writer) {
-                purge.deletes.insert(op);
+                purge.awaited.insert(op);
             }
         }
     }
@@ -186,17 +187,17 @@ impl<C: Chunk> Engine<C> {
             (true, None) => PurgeOutcome::RemovedUnseen,
             (false, _) => PurgeOutcome::Absent,
         };
-        self.report_deletion(op, deletion.tier, outcome);
+        self.report_answer(op, deletion.tier, outcome);
     }
 
     pub(super) fn on_delete_failed(&mut self, op: OpId, deletion: Deletion) {
         self.event(Event::TierFailed { tier: deletion.tier, operation: TierOperation::Delete });
-        self.report_deletion(op, deletion.tier, PurgeOutcome::Failed);
+        self.report_answer(op, deletion.tier, PurgeOutcome::Failed);
     }
 
-    pub(super) fn report_deletion(&mut self, op: OpId, tier: TierId, outcome: PurgeOutcome) {
+    pub(super) fn report_answer(&mut self, op: OpId, tier: TierId, outcome: PurgeOutcome) {
         for purge in self.purges.values_mut() {
-            if purge.deletes.remove(&op) {
+            if purge.awaited.remove(&op) {
                 // Of two answers from one tier the graver one is told.
                 let told = purge.report.entry(tier).or_insert(outcome);
                 *told = (*told).max(outcome);
@@ -207,7 +208,7 @@ impl<C: Chunk> Engine<C> {
 
     fn end_purges(&mut self) {
         let done =
-            self.purges.extract_if(.., |_, purge| purge.deletes.is_empty() && purge.commits.is_empty());
+            self.purges.extract_if(.., |_, purge| purge.awaited.is_empty() && purge.commits.is_empty());
         for (purge_id, purge) in done.collect::<Vec<_>>() {
             let confirmed = purge.report.values().all(|outcome| *outcome != PurgeOutcome::Failed);
             self.event(Event::PurgeEnded { purge: purge_id, what: purge.what, confirmed });

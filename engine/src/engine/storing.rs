@@ -2,6 +2,7 @@
 
 use super::{Deletion, Engine, Pending};
 use crate::{
+    bans::Ban,
     chunk::Chunk,
     effect::Effect,
     event::{Event, FillVerdict},
@@ -146,8 +147,11 @@ impl<C: Chunk> Engine<C> {
         }
     }
 
-    pub(super) fn on_recovered(&mut self, tier: TierId, records: Vec<Record>) {
+    pub(super) fn on_recovered(&mut self, tier: TierId, records: Vec<Record>, bans: Vec<Ban>) {
         assert!(self.requests.is_empty(), "the answer rule: {tier:?} was recovered after the first request");
+        for ban in bans {
+            self.bans.push(ban);
+        }
         let objects = records.len() as u64;
         for record in records {
             // Oldest first: what the newest depends on is what counts.

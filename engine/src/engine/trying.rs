@@ -12,7 +12,7 @@ use crate::{
     chunk::Chunk,
     effect::Effect,
     event::{Event, FetchEnd, Purpose},
-    fill::{Errand, Fill, Sharing, Source, Stage, Stored, Tries},
+    fill::{Errand, Fill, Sent, Sharing, Source, Stage, Stored, Tries},
     id::{FillId, RequestId},
     plant::Fault,
     reason::{Guarded, Late, OriginFailure, Refusal},
@@ -40,18 +40,21 @@ impl<C: Chunk> Engine<C> {
         if tries.attempts.made() == 1 {
             self.caring.budget.on_request(self.now);
         }
-        let leader = waiters.first().map(|leader| Arc::clone(&self.requests[leader].ask));
-        let ask = leader.or_else(|| errand.behind.clone()).expect("the caller looked that somebody leads");
+        let leader = waiters.first().copied();
+        let ask = leader.map(|leader| Arc::clone(&self.requests[&leader].ask));
+        let ask = ask.or_else(|| errand.behind.clone()).expect("the caller looked that somebody leads");
         let purpose = match errand.sharing {
             Sharing::Open | Sharing::Closed => Purpose::Shared,
             Sharing::Private => Purpose::Private,
         };
         let op = self.operation_with(Pending::Fetch(fill_id), Some(held));
-        self.event(Event::Fetched { fill: fill_id, key: errand.target, origin: errand.origin, purpose });
+        let (key, variant, origin) = (errand.target, errand.key, errand.origin);
+        self.event(Event::Fetched { fill: fill_id, key, variant, origin, purpose });
         let head = self.origin_request(&ask, errand.stored.as_ref().map(Stored::head));
         self.effect(Effect::Fetch { op, fill: fill_id, head });
         self.caring.deadlines.enter(self.now, Waiter::Fill(fill_id), Phase::Head);
-        let stage = Stage::Asking { waiters, op, since: self.now, tries };
+        let sent = Sent { leader, ask };
+        let stage = Stage::Asking { waiters, op, since: self.now, tries, sent };
         self.fills.insert(fill_id, Fill { errand, stage });
     }
 

@@ -100,11 +100,19 @@ pub(crate) enum Stage<C> {
         record: RecordId,
     },
     /// The origin was asked.
-    Asking { waiters: Vec<RequestId>, op: OpId, since: Instant, tries: Tries },
+    Asking { waiters: Vec<RequestId>, op: OpId, since: Instant, tries: Tries, sent: Sent },
     /// The origin failed, and is asked again at `at`.
     Resting { waiters: Vec<RequestId>, at: Instant, tries: Tries },
     /// The origin's body is arriving, or has arrived and is not yet with everybody.
     Streaming(Stream<C>),
+}
+
+/// Whose request the origin was sent: its answer is to that one, whoever waits by the time it comes.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    /// Who leads; nobody does when the fill goes on behind a client's back.
+    pub(crate) leader: Option<RequestId>,
+    pub(crate) ask: Arc<RequestHead>,
 }
 
 /// How often the origin was asked for one fill.

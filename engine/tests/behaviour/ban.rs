@@ -254,3 +254,86 @@ fn f2_bans_that_are_forgotten_count_for_everything() {
     assert_eq!(asked_again(&mut rig, &["/a"]), [true], "the oldest counts for everything");
     rig.pass_time(Duration::from_millis(5));
 }
+
+/// F2: a purge is done only when the local tier keeps its ban; a tier that cannot says so, and the ban counts all the same.
+#[test]
+fn f2_a_ban_is_kept_before_it_is_acknowledged() {
+    for (selector, mode) in [(tag("one"), HARD), (Selector::Key(key("/a")), PurgeMode::Soft)] {
+        let mut rig = Rig::new(with_disk());
+        store(&mut rig, "/a", "one");
+        rig.tiers.get_mut(&TierId::L2).expect("configured").is_held = true;
+        let purge = rig.purge_all_of(selector.clone(), mode);
+        assert!(!rig.purged.contains_key(&purge), "the disk has not answered");
+        rig.release_tier(TierId::L2);
+        assert_eq!(rig.purged[&purge][1], (TierId::L2, PurgeOutcome::Barred));
+        assert_eq!(rig.tiers[&TierId::L2].bans.iter().count(), 1);
+
+        rig.tiers.get_mut(&TierId::L2).expect("configured").fails = true;
+        let failed = rig.purge_all_of(selector, mode);
+        assert_eq!(rig.purged[&failed][1], (TierId::L2, PurgeOutcome::Failed));
+        let confirmed = |event: &Event| matches!(event, Event::PurgeEnded { confirmed: true, .. });
+        assert_eq!(rig.count(confirmed), 1);
+        rig.tiers.get_mut(&TierId::L2).expect("configured").fails = false;
+        rig.pass_time(Duration::from_millis(5));
+        assert_eq!(asked_again(&mut rig, &["/a"]), [true]);
+    }
+}
+
+/// A purge by key deletes, and needs no ban; without a local tier there is nobody to keep one.
+#[test]
+fn f2_only_a_local_tier_keeps_bans() {
+    let mut rig = Rig::new(with_disk());
+    store(&mut rig, "/a", "one");
+    rig.purge("/a");
+    assert_eq!(rig.tiers[&TierId::L2].bans.iter().count(), 0);
+    let mut rig = Rig::new(with_shared());
+    let purge = rig.purge_all_of(tag("one"), HARD);
+    assert_eq!(rig.purged[&purge][1], (TierId::L1, PurgeOutcome::Barred));
+    assert_eq!(rig.tiers[&TierId::L1].bans.iter().count(), 0);
+}
+
+/// F2, C7: what was purged before a crash is not served after it, from the disk nor from a shared tier; the rest is, and
+/// what is fetched anew stays.
+#[test]
+fn f2_a_ban_outlives_the_process() {
+    let cases = [(tag("one"), [true, false]), (prefix("/b"), [false, true]), (Selector::All, [true, true])];
+    let raw = || RawConfig { l1: Some(Default::default()), ..with_disk() };
+    for (selector, expected) in cases {
+        let mut rig = Rig::new(raw());
+        store(&mut rig, "/a", "one");
+        store(&mut rig, "/b", "two");
+        rig.purge_all_of(selector.clone(), HARD);
+        for _ in 0..2 {
+            rig.pass_time(Duration::from_millis(5));
+            rig = Rig::restarted(rig, raw());
+            assert_eq!(asked_again(&mut rig, &["/a", "/b"]), expected, "{selector:?}");
+        }
+        for (target, is_gone) in ["/a", "/b"].into_iter().zip(expected) {
+            if is_gone {
+                rig.answer(target, 70, 30);
+            }
+        }
+        rig = Rig::restarted(rig, raw());
+        assert_eq!(asked_again(&mut rig, &["/a", "/b"]), [false, false], "{selector:?}");
+    }
+}
+
+/// A soft purge from before a crash still asks the origin first; its windows still count from the purge.
+#[test]
+fn r10_a_soft_purge_outlives_the_process() {
+    for (late, is_open) in [(9, true), (11, false)] {
+        let mut rig = Rig::new(with_disk());
+        rig.get("/a");
+        let control = "max-age=60, stale-while-revalidate=10";
+        rig.head("/a", 200, &[("cache-control", control), ("content-length", "60"), ("etag", "\"e\"")]);
+        rig.send("/a", 60, 30);
+        rig.end("/a");
+        rig.pass_time(Duration::from_secs(20));
+        rig.purge_all_of(Selector::Key(key("/a")), PurgeMode::Soft);
+        let mut rig = Rig::restarted(rig, with_disk());
+        rig.pass_time(Duration::from_secs(late));
+        let client = rig.get("/a");
+        assert_eq!(rig.client(client).end.is_some(), is_open, "{late} s after");
+        assert_eq!(rig.asked, ["/a"]);
+    }
+}

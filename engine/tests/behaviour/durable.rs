@@ -3,7 +3,7 @@
 use crate::rig::{Rig, key, with_durable};
 use crate::vault::Fate;
 use std::time::Duration;
-use tiergate_engine::durable::{Ask, BlobFate, DurableMiss, PublishEnd};
+use tiergate_engine::durable::{Ask, BlobFate, DurableMiss, PublishEnd, UPLOADS_MAX};
 use tiergate_engine::{
     AbortReason, ByteCount, Effect, End, Event, FillVerdict, LaneEnd, Outcome, Promotion, PurgeOutcome,
     RawConfig, Rejection, TierId,
@@ -583,5 +583,88 @@ fn promotions_into_two_tiers_may_stall_at_once() {
     for tier in [TierId::L1, TierId::L2] {
         rig.release_tier(tier);
     }
+    assert_idle(&rig);
+}
+
+/// Stores `/a` with a validator, and lets it grow stale.
+fn store_and_outlive(rig: &mut Rig) {
+    rig.get("/a");
+    rig.head("/a", 200, &[("cache-control", "max-age=60"), ("content-length", "100"), ("etag", "\"e\"")]);
+    rig.send("/a", 100, 30);
+    rig.end("/a");
+    assert_eq!(verdicts(rig), [FillVerdict::Stored]);
+    rig.pass_time(61 * SECOND);
+}
+
+const AGREES: [(&str, &str); 2] = [("etag", "\"e\""), ("cache-control", "max-age=60")];
+
+/// A 304 freshens the manifest: no edge has to ask again, and the blob is the same one.
+#[test]
+fn a_304_freshens_the_manifest_for_every_edge() {
+    let mut first = Rig::new(alone());
+    store_and_outlive(&mut first);
+    let asked = first.get("/a");
+    first.head("/a", 304, &AGREES);
+    assert_whole(&first, asked, 100);
+    let freshened = |event: &Event| matches!(event, Event::Freshened { tier: TierId::L3, .. });
+    assert_eq!((first.count(freshened), blobs(&first)), (1, 1));
+    let mut second = Rig::beside(&first, alone(), 8);
+    second.pass_time(61 * SECOND + 30 * SECOND);
+    let client = second.get("/a");
+    assert_whole(&second, client, 100);
+    let reply = second.client(client).reply.as_ref().expect("it was served");
+    assert_eq!((reply.outcome, reply.age), (Outcome::Hit { tier: TierId::L3 }, 30 * SECOND));
+    assert!(second.asked.is_empty());
+    // It lives no longer than its first day here, however often it is freshened (D3).
+    let total = Duration::from_secs(RawConfig::default().l3.unwrap_or_default().total_s.into());
+    let expires = first.vault.store.borrow().rows[&key("/a")].expires;
+    let stored_at = tiergate_engine::WallTime::from_unix_millis(1_000_000_000_000);
+    assert!(expires <= stored_at.after(total), "{expires:?}");
+    for rig in [&first, &second] {
+        assert_idle(rig);
+    }
+}
+
+/// F1, F3: a purge, or another change of the entry, that comes between the lookup and the 304 is not undone by it.
+#[test]
+fn f1_a_304_that_comes_after_a_purge_brings_nothing_back() {
+    let mut first = Rig::new(alone());
+    store_and_outlive(&mut first);
+    let asked = first.get("/a");
+    let mut second = Rig::beside(&first, alone(), 8);
+    second.pass_time(61 * SECOND);
+    second.purge("/a");
+    first.head("/a", 304, &AGREES);
+    assert_whole(&first, asked, 100);
+    assert_eq!(first.count(|event| matches!(event, Event::Freshened { .. })), 0);
+    assert!(first.vault.store.borrow().rows[&key("/a")].entry.manifest.is_none(), "it stays purged");
+    let again = second.get("/a");
+    assert_eq!(second.asked, ["/a"]);
+    second.answer("/a", 100, 30);
+    assert_whole(&second, again, 100);
+    assert_idle(&first);
+}
+
+/// A body that breaks off again and again does not crowd its key: each upload hands its lease back, and the one that comes to
+/// its end is stored.
+#[test]
+fn uploads_that_break_off_leave_no_lease() {
+    let mut rig = Rig::new(alone());
+    for _ in 0..=UPLOADS_MAX {
+        rig.get("/a");
+        rig.head("/a", 200, &[("cache-control", "max-age=60")]);
+        rig.send("/a", 50, 10);
+        rig.break_off("/a");
+        let entry = std::sync::Arc::clone(&rig.vault.store.borrow().rows[&key("/a")].entry);
+        assert_eq!((entry.leases.len(), blobs(&rig)), (0, 0));
+    }
+    assert!(
+        ends(&rig).iter().all(|end| *end == (PublishEnd::Abandoned, BlobFate::Deleted)),
+        "{:?}",
+        ends(&rig)
+    );
+    rig.get("/a");
+    rig.answer("/a", 100, 30);
+    assert_eq!(verdicts(&rig).last(), Some(&FillVerdict::Stored));
     assert_idle(&rig);
 }

@@ -104,7 +104,7 @@ fn d5_recovery_rebuilds_the_sum() {
         disk.records.insert(record.name, (Arc::new(record.clone()), body));
         disk.current.insert(record.key, record.name);
     }
-    rig.feed(Input::Recovered { tier: TierId::L2, records: records.to_vec() });
+    rig.feed(Input::Recovered { tier: TierId::L2, records: records.to_vec(), bans: vec![] });
     assert_eq!(resident(&rig, TierId::L2), (2 * (100 + HEAD), 2));
     assert_eq!(rig.tiers[&TierId::L2].records.len(), 2, "who left the index left the disk");
     let fresh = rig.get("/b");
@@ -166,7 +166,7 @@ fn a6_restarts_do_not_grow_the_disk() {
             disk.records.insert(record.name, (Arc::new(record.clone()), Vec::new()));
             disk.current.insert(record.key, record.name);
         }
-        rig.feed(Input::Recovered { tier: TierId::L2, records: records.clone() });
+        rig.feed(Input::Recovered { tier: TierId::L2, records: records.clone(), bans: vec![] });
         assert_eq!(resident(&rig, TierId::L2), (2 * (100 + HEAD), 2));
         records = rig.tiers[&TierId::L2].records.values().map(|(record, _)| Record::clone(record)).collect();
         let names: Vec<_> = records.iter().map(|record| record.name.0).collect();

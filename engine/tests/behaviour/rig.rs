@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tiergate_engine::durable::Told;
 use tiergate_engine::{
-    CacheKey, Config, Effect, End, Engine, Event, Fields, FillId, Freshening, Head, Input, Instant, Method,
-    OpId, OriginFailure, OriginId, PurgeId, PurgeMode, PurgeOutcome, RawBreaker, RawCare, RawConfig,
-    RawRetry, ReadSource, Record, RecordId, RecordName, Refusal, Reply, ReplyBody, RequestHead, RequestId,
-    Seed, Selector, Symbol, TierId, WallTime, WriterId,
+    Ban, Bans, CacheKey, Config, Effect, End, Engine, Event, Fields, FillId, Freshening, Head, Input,
+    Instant, Method, OpId, OriginFailure, OriginId, PurgeId, PurgeMode, PurgeOutcome, RawBreaker, RawCare,
+    RawConfig, RawRetry, ReadSource, Record, RecordId, RecordName, Refusal, Reply, ReplyBody, RequestHead,
+    RequestId, Seed, Selector, Symbol, TierId, WallTime, WriterId,
 };
 
 /// What one client saw.
@@ -41,6 +41,7 @@ impl Client {
 pub(crate) struct Tier {
     pub(crate) records: BTreeMap<RecordName, (Arc<Record>, Vec<Symbol>)>,
     pub(crate) current: BTreeMap<CacheKey, RecordName>,
+    pub(crate) bans: Bans,
     writers: BTreeMap<WriterId, (RecordName, Vec<Symbol>)>,
     open: BTreeMap<RecordId, (Arc<Record>, Vec<Symbol>)>,
     released: BTreeSet<RecordId>,
@@ -151,6 +152,27 @@ impl Rig {
         rig
     }
 
+    /// The edge after a crash: what its tiers hold is there, all else is gone, the clocks have gone on.
+    pub(crate) fn restarted(before: Self, raw: RawConfig) -> Self {
+        let Self { now, tiers, vault, versions, next_request, .. } = before;
+        let config = Config::try_from(raw).expect("tests write sound configurations");
+        // Names of records are never used twice.
+        let mut rig = Self::with_seed(config, 100 + next_request);
+        (rig.versions, rig.next_request) = (versions, next_request);
+        rig.vault.store = vault.store;
+        rig.pass_time(now.since(Instant::ZERO));
+        for (id, tier) in tiers {
+            let Tier { records, current, bans, .. } = tier;
+            let stored = records.values().map(|(record, _)| Record::clone(record)).collect();
+            let in_force = bans.iter().cloned().collect();
+            rig.tiers.insert(id, Tier { records, current, bans, ..Tier::default() });
+            if id == TierId::L2 {
+                rig.feed(Input::Recovered { tier: id, records: stored, bans: in_force });
+            }
+        }
+        rig
+    }
+
     pub(crate) fn with_config(config: Config) -> Self {
         Self::with_seed(config, 7)
     }
@@ -235,7 +257,7 @@ impl Rig {
     }
 
     /// The newest fetch of `target`.
-    pub(crate) fn fetch(&mut self, target: &str) -> FillId {
+    pub(crate) fn fetch(&self, target: &str) -> FillId {
         let newest = self.fetches.iter().rev().find(|(_, fetch)| fetch.target == target);
         *newest.unwrap_or_else(|| panic!("nobody fetches {target}")).0
     }
@@ -243,6 +265,11 @@ impl Rig {
     /// The origin sends a head, with a new version behind it.
     pub(crate) fn head(&mut self, target: &str, status: u16, fields: &[(&str, &str)]) {
         let fill = self.fetch(target);
+        self.head_of(fill, status, fields);
+    }
+
+    /// The same for one of several fetches of a target.
+    pub(crate) fn head_of(&mut self, fill: FillId, status: u16, fields: &[(&str, &str)]) {
         self.versions += 1;
         let fetch = self.fetches.get_mut(&fill).expect("it was just found");
         fetch.version = self.versions;
@@ -267,6 +294,11 @@ impl Rig {
 
     pub(crate) fn send(&mut self, target: &str, length: u64, step: u64) {
         let fill = self.fetch(target);
+        self.send_of(fill, length, step);
+    }
+
+    /// The same for one of several fetches of a target.
+    pub(crate) fn send_of(&mut self, fill: FillId, length: u64, step: u64) {
         let fetch = self.fetches.get_mut(&fill).expect("it was just found");
         let mut left = length;
         while left > 0 {
@@ -278,15 +310,21 @@ impl Rig {
     }
 
     pub(crate) fn end(&mut self, target: &str) {
-        self.last_step(target, Step::End);
+        let fill = self.fetch(target);
+        self.last_step(fill, Step::End);
+    }
+
+    /// The same for one of several fetches of a target.
+    pub(crate) fn end_of(&mut self, fill: FillId) {
+        self.last_step(fill, Step::End);
     }
 
     pub(crate) fn break_off(&mut self, target: &str) {
-        self.last_step(target, Step::Fail(OriginFailure::Broken));
+        let fill = self.fetch(target);
+        self.last_step(fill, Step::Fail(OriginFailure::Broken));
     }
 
-    fn last_step(&mut self, target: &str, step: Step) {
-        let fill = self.fetch(target);
+    fn last_step(&mut self, fill: FillId, step: Step) {
         self.fetches.get_mut(&fill).expect("it was just found").queue.push_back(step);
         self.serve_origin(fill);
         self.run();
@@ -427,6 +465,7 @@ impl Rig {
             | Effect::Commit { tier, .. }
             | Effect::Freshen { tier, .. }
             | Effect::Discard { tier, .. }
+            | Effect::StoreBan { tier, .. }
             | Effect::Delete { tier, .. } => {
                 let held = self.tiers.get_mut(&tier).expect("effects name configured tiers");
                 if held.is_held { held.held.push_back(effect) } else { self.serve_tier(tier, effect) }
@@ -496,6 +535,7 @@ fn refused(effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
         Effect::Open { op, .. }
         | Effect::Write { op, .. }
         | Effect::Commit { op, .. }
+        | Effect::StoreBan { op, .. }
         | Effect::Freshen { op, .. } => Some(Input::WriteFailed { op: *op }),
         Effect::Delete { op, .. } => Some(Input::DeleteFailed { op: *op }),
         _ => None,
@@ -581,6 +621,10 @@ fn answered(tier: &mut Tier, effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
                 }
             };
             Some(Input::Freshened { op: *op, freshening })
+        }
+        Effect::StoreBan { op, ban, .. } => {
+            tier.bans.push(Ban::clone(ban));
+            Some(Input::BanStored { op: *op })
         }
         Effect::Delete { op, key, name, .. } => {
             let before = tier.records.len();

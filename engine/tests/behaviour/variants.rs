@@ -1,7 +1,7 @@
 //! `Vary`: who asks with other fields gets another response (RFC 9111 section 4.1).
 
 use crate::rig::{Rig, l0_only, object, with_disk, with_shared};
-use tiergate_engine::{Event, Input, Method, Outcome, RequestId, Symbol, TierId};
+use tiergate_engine::{Event, Method, Outcome, RequestId, Symbol, TierId};
 
 const VARIES: [(&str, &str); 3] =
     [("cache-control", "max-age=60"), ("vary", "Accept-Language"), ("content-length", "50")];
@@ -39,22 +39,118 @@ fn each_variant_is_stored_for_itself() {
     rig.assert_idle();
 }
 
-/// T12: waiters for another variant than the leader's do not get the leader's.
+/// Answers the oldest fetch that is under way with this head and a body of its own.
+fn answer_oldest(rig: &mut Rig, head: &[(&str, &str)]) {
+    let fill = *rig.fetches.keys().next().expect("a fetch is under way");
+    rig.head_of(fill, 200, head);
+    // One whose answer is for nobody is stopped with its head.
+    if rig.fetches.contains_key(&fill) {
+        rig.send_of(fill, 50, 25);
+        rig.end_of(fill);
+        rig.fetches.remove(&fill);
+    }
+}
+
+/// The same for all of them, and for those that come of it.
+fn answer_all(rig: &mut Rig, head: &[(&str, &str)]) {
+    while !rig.fetches.is_empty() {
+        answer_oldest(rig, head);
+    }
+}
+
+/// What each of these clients got, by the number of the fetch.
+fn got(rig: &Rig, clients: &[RequestId]) -> Vec<Option<u32>> {
+    clients.iter().map(|client| rig.client(*client).span().map(|span| span.version)).collect()
+}
+
+/// T12: a crowd for a target that nobody knows to vary: each variant is fetched once, and each client gets its own.
 #[test]
-fn t12_waiters_for_another_variant_ask_for_themselves() {
+fn t12_a_herd_of_two_variants_is_two_fetches() {
+    let mut rig = Rig::new(l0_only());
+    let clients: Vec<_> = (0..10).map(|number| ask(&mut rig, ["de", "en"][number % 2])).collect();
+    assert_eq!(rig.asked.len(), 1);
+    answer_all(&mut rig, &VARIES);
+    assert_eq!(rig.asked.len(), 2);
+    assert_eq!(got(&rig, &clients), [1, 2].repeat(5).into_iter().map(Some).collect::<Vec<_>>());
+    let late = ask(&mut rig, "en");
+    assert_eq!(got(&rig, &[late]), [Some(2)]);
+    rig.assert_idle();
+}
+
+/// T12: whoever comes while the second variant is fetched joins that fetch.
+#[test]
+fn t12_a_group_is_joined_by_those_who_come_later() {
+    let mut rig = Rig::new(l0_only());
+    let mut clients = vec![ask(&mut rig, "de"), ask(&mut rig, "en")];
+    answer_oldest(&mut rig, &VARIES);
+    assert_eq!(rig.asked.len(), 2);
+    clients.push(ask(&mut rig, "en"));
+    assert_eq!(rig.asked.len(), 2, "it is joined");
+    answer_all(&mut rig, &VARIES);
+    assert_eq!(got(&rig, &clients), [Some(1), Some(2), Some(2)]);
+    rig.assert_idle();
+}
+
+/// T12: a purge while the crowd waits changes nothing of who gets what.
+#[test]
+fn t12_a_purge_in_between_mixes_no_variants() {
     let mut rig = Rig::new(l0_only());
     let clients = [ask(&mut rig, "de"), ask(&mut rig, "en"), ask(&mut rig, "de")];
-    assert_eq!(rig.asked.len(), 1);
-    rig.head("/a", 200, &VARIES);
-    assert_eq!(rig.asked.len(), 2, "one of them asks for itself");
-    let first = *rig.fetches.keys().next().expect("the leader's runs");
-    answer(&mut rig);
-    rig.fetches.retain(|fill, _| *fill == first);
-    rig.send("/a", 50, 25);
-    rig.end("/a");
-    for (client, expected) in clients.into_iter().zip([1, 2, 1]) {
-        assert_eq!(rig.client(client).span(), version(expected));
+    rig.purge("/a");
+    answer_all(&mut rig, &VARIES);
+    assert_eq!(got(&rig, &clients), [Some(1), Some(2), Some(1)]);
+    rig.assert_idle();
+}
+
+/// T12: the leader has left before its head came. The response is to its request, not to that of whoever is first now.
+#[test]
+fn t12_a_leader_that_left_takes_its_variant_along() {
+    let mut rig = Rig::new(l0_only());
+    let leader = ask(&mut rig, "de");
+    let clients = [ask(&mut rig, "en"), ask(&mut rig, "en")];
+    rig.leave(leader);
+    answer_all(&mut rig, &VARIES);
+    assert_eq!(rig.asked.len(), 2);
+    assert_eq!(got(&rig, &clients), [Some(2), Some(2)]);
+    let german = ask(&mut rig, "de");
+    answer_all(&mut rig, &VARIES);
+    assert_ne!(got(&rig, &[german]), [Some(2)], "it is not filed as German");
+    rig.assert_idle();
+}
+
+/// T12: what was made for the leader alone goes to nobody else, even if the leader has left.
+#[test]
+fn t12_a_private_answer_to_a_leader_that_left_is_nobody_s() {
+    let private = [("cache-control", "private"), ("content-length", "50")];
+    let mut rig = Rig::new(l0_only());
+    let leader = rig.get("/a");
+    let clients = [rig.get("/a"), rig.get("/a")];
+    rig.leave(leader);
+    answer_all(&mut rig, &private);
+    assert_eq!(got(&rig, &clients), [Some(2), Some(3)], "each its own");
+    rig.assert_idle();
+}
+
+/// An origin that names other fields each time is asked by each client at most once.
+#[test]
+fn a_vary_that_changes_ends() {
+    let mut rig = Rig::new(l0_only());
+    let clients: Vec<_> = (0..6)
+        .map(|number| {
+            let agent = format!("agent {number}");
+            let language = ["de", "en"][number % 2];
+            rig.ask(Method::Get, "/a", &[("accept-language", language), ("user-agent", &agent)], false)
+        })
+        .collect();
+    let mut rounds = 0;
+    while !rig.fetches.is_empty() {
+        let vary = ["Accept-Language", "User-Agent"][rounds % 2];
+        let head = [("cache-control", "max-age=60"), ("vary", vary), ("content-length", "50")];
+        answer_oldest(&mut rig, &head);
+        rounds += 1;
     }
+    assert!(rig.asked.len() <= clients.len(), "{} fetches", rig.asked.len());
+    assert!(got(&rig, &clients).iter().all(Option::is_some));
     rig.assert_idle();
 }
 
@@ -102,11 +198,7 @@ fn variants_are_found_again_after_a_restart() {
         ask(&mut before, language);
         answer(&mut before);
     }
-    let mut rig = Rig::new(with_disk());
-    let disk = before.tiers.remove(&TierId::L2).expect("it is configured");
-    let records = disk.records.values().map(|(record, _)| record.as_ref().clone()).collect();
-    rig.tiers.insert(TierId::L2, disk);
-    rig.feed(Input::Recovered { tier: TierId::L2, records });
+    let mut rig = Rig::restarted(before, with_disk());
     for (language, expected) in [("de", 1), ("en", 2)] {
         let client = ask(&mut rig, language);
         assert_eq!(rig.client(client).span(), version(expected), "{language}");

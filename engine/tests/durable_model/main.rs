@@ -22,6 +22,8 @@ struct Setup {
     budget: Budget,
     /// Do writers take what they find for stale and replace it?
     is_stale: bool,
+    /// Do readers give what they find another head?
+    freshens: bool,
     plant: Option<Plant>,
 }
 
@@ -254,8 +256,16 @@ const PURGED_IS_GONE: &str = "F1: nothing from before a confirmed purge is visib
 
 const CALM: Budget = Budget { losses: 0, crashes: 0, ticks: 0, renewals: 0, breaks: 0 };
 
-const ALONE: Setup =
-    Setup { writers: 1, readers: 0, purgers: 0, sweeps: 0, budget: CALM, is_stale: false, plant: None };
+const ALONE: Setup = Setup {
+    writers: 1,
+    readers: 0,
+    purgers: 0,
+    sweeps: 0,
+    budget: CALM,
+    is_stale: false,
+    freshens: false,
+    plant: None,
+};
 
 /// Everything holds, in as many different states as there are at least.
 #[track_caller]
@@ -318,6 +328,26 @@ fn purges_are_final() {
 #[test]
 fn purges_beside_each_other_are_final() {
     holds(Setup { writers: 2, purgers: 2, ..ALONE });
+}
+
+/// A reader gives what it found another head while a purge or another writer takes its place, and while its time runs out:
+/// it stays the manifest that it was, or is gone.
+#[test]
+fn a_freshened_manifest_is_the_same_one() {
+    let losing = Budget { losses: 1, ticks: 3, ..CALM };
+    let freshening = Setup { readers: 1, freshens: true, budget: losing, ..ALONE };
+    holds(Setup { purgers: 1, ..freshening });
+    let calm = Setup { budget: Budget { ticks: 2, ..CALM }, ..freshening };
+    holds(Setup { writers: 2, is_stale: true, ..calm });
+    holds(Setup { sweeps: 1, readers: 2, ..calm });
+}
+
+/// An upload that breaks off hands back its lease beside a purge, the collector and another upload.
+#[test]
+fn a_lease_that_is_handed_back_frees_nothing_else() {
+    let breaking = Budget { losses: 1, breaks: 1, ticks: 2, renewals: 1, ..CALM };
+    holds(Setup { sweeps: 1, budget: breaking, ..ALONE });
+    holds(Setup { writers: 2, purgers: 1, budget: Budget { breaks: 2, ..CALM }, ..ALONE });
 }
 
 /// The collector beside a slow upload whose lease runs out, is renewed or not, and whose writer may crash.

@@ -8,8 +8,8 @@ use tiergate_engine::{
     ByteCount, CacheKey, Head, Record, RecordName, StoredFreshness, WallTime,
     durable::{
         Ask, BlobFate, BlobName, CollectStep, Collector, DurablePurge, Entry, Generation, LookedFor, Lookup,
-        LookupStep, Publish, PublishEnd, PublishStep, PurgeEnd, PurgeStep, RawTerms, Seen, Stored, Terms,
-        Told, Version,
+        LookupStep, Manifest, Publish, PublishEnd, PublishStep, PurgeEnd, PurgeStep, RawTerms, Seen, Stored,
+        Terms, Told, Version,
     },
 };
 
@@ -52,6 +52,8 @@ pub(crate) enum Reader {
         ask: Ask,
         floor: u8,
     },
+    /// The origin has said that what was found still holds.
+    Freshening(Ask),
     Over,
 }
 
@@ -83,7 +85,7 @@ pub(crate) enum Sweeper {
 /// A rule that was broken by a step, rather than by a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Broken {
-    /// Two manifests under one version, a version that did not rise, or a name published twice.
+    /// Two manifests under one version, a version that did not rise, a name published twice, or one that came back.
     Winners,
     /// A writer deleted another's blob, or anybody one that is named or leased to an upload.
     Deleted,
@@ -199,7 +201,7 @@ impl World {
                 Writer::Fetching(_) | Writer::Over => None,
             },
             Who::Reader(n) => match &self.readers[n] {
-                Reader::Looking { ask, .. } => Some(ask),
+                Reader::Looking { ask, .. } | Reader::Freshening(ask) => Some(ask),
                 Reader::Over => None,
             },
             Who::Purger(n) => match &self.purgers[n] {
@@ -317,6 +319,13 @@ impl World {
                 self.break_rule(Broken::Winners);
             }
             self.published.push((version, name));
+        } else if let Some(manifest) = &stored.entry.manifest {
+            let before = self.entry().and_then(|entry| entry.manifest.as_ref());
+            let is_it =
+                |before: &Manifest| (before.version, before.blob()) == (manifest.version, manifest.blob());
+            if !before.is_some_and(is_it) && plant != Some(Plant::SwapIgnoresVersion) {
+                self.break_rule(Broken::Winners);
+            }
         }
         self.stored = Some(stored);
         Told::Swapped { now: self.now() }
@@ -340,7 +349,7 @@ impl World {
         self.swapping.remove(&who);
         match who {
             Who::Writer(n) => self.tell_writer(n, told, setup),
-            Who::Reader(n) => self.tell_reader(n, told),
+            Who::Reader(n) => self.tell_reader(n, told, setup),
             Who::Purger(n) => self.tell_purger(n, told),
             Who::Collector => self.tell_collector(told, setup.plant),
         }
@@ -418,11 +427,11 @@ impl World {
         self.ends[n] = Some((end, fate));
     }
 
-    pub(crate) fn tell_reader(&mut self, n: usize, told: Told) {
-        let Reader::Looking { mut lookup, ask, mut floor } =
-            std::mem::replace(&mut self.readers[n], Reader::Over)
-        else {
-            unreachable!("a reader that is over asked nothing")
+    pub(crate) fn tell_reader(&mut self, n: usize, told: Told, setup: &Setup) {
+        let (mut lookup, ask, mut floor) = match std::mem::replace(&mut self.readers[n], Reader::Over) {
+            Reader::Looking { lookup, ask, floor } => (lookup, ask, floor),
+            Reader::Freshening(_) => return,
+            Reader::Over => unreachable!("a reader that is over asked nothing"),
         };
         if matches!(ask, Ask::Read { .. }) {
             floor = self.confirmed;
@@ -436,10 +445,17 @@ impl World {
             }
             LookupStep::Done(looked) => {
                 self.delay(looked.besides);
-                if let LookedFor::Hit(manifest) = looked.outcome
-                    && self.fetched_at(manifest.record.name) < floor
-                {
-                    self.break_rule(Broken::Resurrected);
+                if let (LookedFor::Hit(manifest), Some(seen)) = (looked.outcome, looked.seen) {
+                    if self.fetched_at(manifest.record.name) < floor {
+                        self.break_rule(Broken::Resurrected);
+                    }
+                    if setup.freshens {
+                        let mut record = Record::clone(&manifest.record);
+                        record.freshness.as_of = self.now();
+                        let elapsed = self.now().since(seen.now);
+                        let ask = seen.freshen(Arc::new(record), elapsed, &terms());
+                        self.readers[n] = ask.map_or(Reader::Over, Reader::Freshening);
+                    }
                 }
             }
         }

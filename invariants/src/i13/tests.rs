@@ -133,10 +133,10 @@ fn the_driver_s_part_is_checked() {
 
     let mut exchange = Exchange::new();
     exchange.tell(Input::WallClock { wall: WallTime::from_unix_millis(1) }).unwrap();
-    exchange.tell(Input::Recovered { tier: TIER, records: Vec::new() }).unwrap();
+    exchange.tell(Input::Recovered { tier: TIER, records: Vec::new(), bans: Vec::new() }).unwrap();
     exchange.tell(request()).unwrap();
     assert!(exchange.tell(request()).is_err(), "a name used twice");
-    assert!(exchange.tell(Input::Recovered { tier: TIER, records: Vec::new() }).is_err());
+    assert!(exchange.tell(Input::Recovered { tier: TIER, records: Vec::new(), bans: Vec::new() }).is_err());
 }
 
 /// A demand before the response, and two at a time.

@@ -3,7 +3,11 @@
 //! A mailbox never holds more than two letters (the engine tells one thing for each request or demand, and an end), and
 //! only its own client is woken by what comes in.
 
-use crate::{World, shard::Shared};
+use crate::{
+    World,
+    plant::{Fault, is_planted},
+    shard::Shared,
+};
 use bytes::Bytes;
 use std::{
     collections::VecDeque,
@@ -130,8 +134,14 @@ impl<W: World> Client<W> {
         let request = shared.turn(shard, |turn| {
             let request = turn.open_mailbox();
             turn.handle(Input::Request { request, key, origin, head });
+            if is_planted(Fault::LateMailbox) {
+                turn.shard.mailboxes.remove(&request);
+            }
             request
         });
+        if is_planted(Fault::LateMailbox) {
+            shared.turn(shard, |turn| turn.shard.mailboxes.insert(request, Mailbox::default()));
+        }
         Self { shared: Arc::clone(shared), shard, request, state: ClientState::Idle }
     }
 
@@ -178,7 +188,7 @@ impl<W: World> Client<W> {
         // Dropped after the turn: an executor may drop a whole task with its last waker, and a body in it takes a turn.
         let mut stale = None;
         let (request, state) = (self.request, &mut self.state);
-        self.shared.turn(self.shard, |turn| {
+        let letter = self.shared.turn(self.shard, |turn| {
             let waiting = turn.shard.mailboxes.get(&request);
             let is_empty = waiting.is_none_or(|mailbox| mailbox.letters.is_empty());
             // An end may wait that nobody demanded; after it the engine takes no demand.
@@ -191,7 +201,9 @@ impl<W: World> Client<W> {
                 "a mailbox stays until its last letter is taken, and no letter is wished for after that",
             );
             let Some(letter) = mailbox.letters.pop_front() else {
-                stale = mailbox.waker.replace(context.waker().clone());
+                if !is_planted(Fault::LateWaker) {
+                    stale = mailbox.waker.replace(context.waker().clone());
+                }
                 return Poll::Pending;
             };
             *state = ClientState::Idle;
@@ -200,7 +212,14 @@ impl<W: World> Client<W> {
                 mailboxes.remove(&request);
             }
             Poll::Ready(letter)
-        })
+        });
+        if letter.is_pending() && is_planted(Fault::LateWaker) {
+            self.shared.turn(self.shard, |turn| {
+                let mailbox = turn.shard.mailboxes.get_mut(&request).expect("nothing was taken out of it");
+                mailbox.waker = Some(context.waker().clone());
+            });
+        }
+        letter
     }
 }
 

@@ -5,15 +5,16 @@ use crate::{
     call::{Call, Held, InUse, Part},
     client::Letter,
     fetch::{self, Pull},
+    plant::{Fault, is_planted},
     shard::{Errand, Shared, Turn},
+    sync::mpsc,
 };
 use bytes::Bytes;
 use std::{future::Future, sync::Arc};
 use tiergate_engine::{
-    Effect, FillId, Input, OpId, OriginFailure, ReadSource, Record, RecordId, RecordName, RequestHead,
+    Ban, Effect, FillId, Input, OpId, OriginFailure, ReadSource, Record, RecordId, RecordName, RequestHead,
     RequestId, StoredKey, TierId, WriterId,
 };
-use tokio::sync::mpsc;
 
 impl<W: World> Turn<'_, W> {
     /// Runs one effect, as far as that can be done under the lock.
@@ -44,6 +45,7 @@ impl<W: World> Turn<'_, W> {
             Effect::Discard { tier, writer } => self.close(Held::Writer(writer), tier),
             Effect::Freshen { op, tier, record } => self.freshen(op, tier, record),
             Effect::Delete { op, tier, key, name } => self.delete(op, tier, key, name),
+            Effect::StoreBan { op, tier, ban } => self.store_ban(op, tier, ban),
         }
     }
 
@@ -136,6 +138,13 @@ impl<W: World> Turn<'_, W> {
         });
     }
 
+    fn store_ban(&mut self, op: OpId, tier: TierId, ban: Arc<Ban>) {
+        self.ask(tier, Part::Alone, Input::WriteFailed { op }, |shared| async move {
+            shared.tier(tier).store_ban(ban).await?;
+            Ok(Input::BanStored { op })
+        });
+    }
+
     /// Starts a task that makes a tier call and feeds its answer, or `failure`.
     pub(crate) fn ask<F>(
         &mut self,
@@ -164,8 +173,8 @@ impl<W: World> Turn<'_, W> {
     /// Closes a writer or record, after the last call that is under way for it.
     fn close(&mut self, held: Held, tier: TierId) {
         match self.shard.in_use.get_mut(&held) {
-            Some(in_use) => in_use.close_afterwards(tier),
-            None => self.close_now(held, tier),
+            Some(in_use) if !is_planted(Fault::ClosesAtOnce) => in_use.close_afterwards(tier),
+            Some(_) | None => self.close_now(held, tier),
         }
     }
 

@@ -4,10 +4,10 @@ use crate::{
     Origin, OriginBody, World,
     call::{Call, Part},
     shard::Shared,
+    sync::mpsc,
 };
 use std::sync::Arc;
 use tiergate_engine::{FillId, Input, OpId, OriginFailure, RequestHead};
-use tokio::sync::mpsc;
 
 /// The engine has one pull open at a time for each fetch.
 pub(crate) const PULLS_MAX: usize = 1;

@@ -9,9 +9,13 @@ mod client;
 mod durable;
 mod effects;
 mod fetch;
+#[cfg(all(test, any(loom, shuttle)))]
+mod models;
 mod on_tokio;
+mod plant;
 mod shard;
 mod stores;
+mod sync;
 mod timer;
 mod traits;
 
@@ -91,8 +95,11 @@ impl<W: World> Driver<W> {
             for record in shared.tier(tier).recover().await? {
                 records[shared.shard_of(record.key) as usize].push(record);
             }
+            let bans = shared.tier(tier).recover_bans().await?;
             for (shard, records) in shared.shards().zip(records) {
-                shared.feed(shard, Input::Recovered { tier, records });
+                let bans =
+                    bans.iter().filter(|ban| shared.has_some_of(shard, &ban.selector)).cloned().collect();
+                shared.feed(shard, Input::Recovered { tier, records, bans });
             }
         }
         for (shard, alarm) in shared.shards().zip(alarms) {
@@ -129,15 +136,10 @@ impl<W: World> Driver<W> {
     /// The same for all that the selector covers, in every shard that may have some of it. What the shards saw in one tier
     /// is added up.
     pub async fn purge_selected(&self, selector: &Selector, mode: PurgeMode) -> Vec<(TierId, PurgeOutcome)> {
-        let shards: Vec<_> = match selector {
-            Selector::Key(key) => vec![self.shared.shard_of(*key)],
-            Selector::Tag(_) | Selector::Prefix(_) | Selector::All => self.shared.shards().collect(),
-        };
         // All begin before the first is waited for: from now on no shard serves what is covered.
-        let begun: Vec<_> = shards
-            .into_iter()
-            .map(|shard| self.shared.turn(shard, |turn| turn.purge(selector.clone(), mode)))
-            .collect();
+        let shards = self.shared.shards().filter(|shard| self.shared.has_some_of(*shard, selector));
+        let begun: Vec<_> =
+            shards.map(|shard| self.shared.turn(shard, |turn| turn.purge(selector.clone(), mode))).collect();
         let mut seen: BTreeMap<TierId, PurgeOutcome> = BTreeMap::new();
         for report in begun {
             let report =

@@ -8,22 +8,17 @@ use crate::{
     call::{Held, InUse},
     client::Mailbox,
     fetch::Pull,
+    plant::{Fault, is_planted},
+    sync::{self, Mutex, MutexGuard, mpsc, oneshot, watch},
 };
 use bytes::Bytes;
 use std::{
-    collections::BTreeMap,
-    future::Future,
-    num::NonZeroU32,
-    pin::Pin,
-    sync::{Arc, Mutex, MutexGuard},
-    task::Waker,
-    time::Duration,
+    collections::BTreeMap, future::Future, num::NonZeroU32, pin::Pin, sync::Arc, task::Waker, time::Duration,
 };
 use tiergate_engine::{
     Audit, CacheKey, Config, Engine, FillId, Input, Instant, Method, PurgeId, PurgeMode, PurgeOutcome,
     RequestId, Resident, Seed, Selector, TierId, durable::Terms,
 };
-use tokio::sync::{mpsc, oneshot, watch};
 
 /// The calendar has jumped when it and the monotonic clock have moved apart by more than this. Freshness counts whole
 /// seconds, and ordinary slewing stays far below it between two inputs.
@@ -124,6 +119,14 @@ impl<W: World> Shared<W> {
             .expect("32 bits times a u32, shifted by 32, fit a u32")
     }
 
+    /// May a shard hold some of what is covered?
+    pub(crate) fn has_some_of(&self, shard: u32, selector: &Selector) -> bool {
+        match selector {
+            Selector::Key(key) => self.shard_of(*key) == shard,
+            Selector::Tag(_) | Selector::Prefix(_) | Selector::All => true,
+        }
+    }
+
     /// A tier that the configuration names.
     pub(crate) fn tier(&self, id: TierId) -> &W::Tier {
         let named = self.parts.tiers.iter().find(|(tier, _)| *tier == id);
@@ -161,7 +164,7 @@ impl<W: World> Shared<W> {
 
     /// Did this shard's engine panic? What is dropped on the way out then has nobody to tell.
     pub(crate) fn is_lost(&self, number: u32) -> bool {
-        self.shards[number as usize].is_poisoned()
+        sync::is_poisoned(&self.shards[number as usize])
     }
 
     pub(crate) fn fresh_hit<'f>(
@@ -172,6 +175,13 @@ impl<W: World> Shared<W> {
     ) -> Option<(Arc<Resident<Bytes>>, Duration)> {
         let mut shard = self.lock(self.shard_of(key));
         let now = self.parts.clock.now();
+        if is_planted(Fault::LooksTwice) {
+            shard.engine.fresh_hit(now, key, method, std::iter::empty())?;
+            drop(shard);
+            shard = self.lock(self.shard_of(key));
+            let seen = shard.engine.fresh_hit(now, key, method, fields);
+            return Some((Arc::clone(seen.expect("it was there a moment ago")), Duration::ZERO));
+        }
         let resident = Arc::clone(shard.engine.fresh_hit(now, key, method, fields)?);
         let age = resident.freshness.age(now);
         Some((resident, age))
@@ -292,6 +302,9 @@ impl<W: World> Errand<W> {
             Self::Spawn(task) => shared.spawn(task),
             // A pull that nobody takes comes back in the error and is dropped, which answers it. There is always room:
             // the engine has one pull open for each fetch.
+            Self::Pull(Some(fetch), pull) if is_planted(Fault::ForgetsPull) => {
+                std::mem::forget(fetch.try_send(pull));
+            }
             Self::Pull(Some(fetch), pull) => drop(fetch.try_send(pull)),
             Self::Pull(None, pull) => drop(pull),
             Self::LetGo(fetch) => drop(fetch),

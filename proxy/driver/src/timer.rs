@@ -1,9 +1,13 @@
 //! One task for each shard: it wakes the engine when the engine asked to be woken.
 
-use crate::{Clock, World, shard::Shared};
+use crate::{
+    Clock, World,
+    plant::{Fault, is_planted},
+    shard::Shared,
+    sync::watch,
+};
 use std::{future::Future, sync::Arc};
 use tiergate_engine::{Input, Instant};
-use tokio::sync::watch;
 
 /// Sleeps until what `alarm` says and feeds `Wake`, again and again. Ends when the shard is gone, and does not keep it.
 pub(crate) fn run<W: World>(
@@ -16,6 +20,9 @@ pub(crate) fn run<W: World>(
     async move {
         loop {
             let armed = *alarm.borrow_and_update();
+            if is_planted(Fault::LateAlarm) {
+                alarm.borrow_and_update();
+            }
             let slept = async {
                 match armed {
                     Some(at) => clock.sleep_until(at).await,

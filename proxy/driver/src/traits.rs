@@ -6,8 +6,8 @@ use crate::{BlobStore, IndexStore};
 use bytes::Bytes;
 use std::{future::Future, sync::Arc};
 use tiergate_engine::{
-    Event, Freshening, Head, Instant, OriginFailure, ReadSource, Record, RecordId, RecordName, RequestHead,
-    StoredKey, TierId, WallTime, WriterId,
+    Ban, Event, Freshening, Head, Instant, OriginFailure, ReadSource, Record, RecordId, RecordName,
+    RequestHead, StoredKey, TierId, WallTime, WriterId,
 };
 
 /// Everything one driver is built from.
@@ -90,6 +90,14 @@ pub trait ByteTier: Send + Sync + 'static {
     /// Everything whole that an earlier process left, oldest first; what is torn is deleted. Tiers that keep their own
     /// index return nothing.
     fn recover(&self) -> impl Future<Output = Result<Vec<Record>, TierError>> + Send;
+
+    /// The bans that earlier processes stored and that are still in force, oldest first. Tiers that keep their own index
+    /// return nothing.
+    fn recover_bans(&self) -> impl Future<Output = Result<Vec<Ban>, TierError>> + Send;
+
+    /// Keeps a ban for [`recover_bans`](ByteTier::recover_bans); once this returns, no crash takes it away. What is kept is
+    /// bounded as [`Bans`](tiergate_engine::Bans) are. Only tiers whose index the engine keeps are asked.
+    fn store_ban(&self, ban: Arc<Ban>) -> impl Future<Output = Result<(), TierError>> + Send;
 
     /// Opens the record of `key` for reading under `handle`: the one called `name`, or whichever is current.
     fn lookup(

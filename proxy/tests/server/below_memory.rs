@@ -1,6 +1,6 @@
 //! What only the disk has is worth what memory has: parts, conditions, heads, and a 304 of the origin.
 
-use crate::harness::{End, Origin, Server, Site, pattern};
+use crate::harness::{End, Origin, Server, Site, pattern, respond};
 use std::io::Write;
 
 const SIZE: usize = 700_000;
@@ -67,4 +67,34 @@ fn a_304_of_the_origin_serves_what_the_disk_has() {
         again.cache_status()
     );
     assert_eq!(origin.targets().len(), 2);
+}
+
+/// A purge by tag is kept: after a kill, a server on the same directory does not serve what it covered, and serves the
+/// rest; a second one neither.
+#[test]
+fn f2_a_purge_by_tag_outlives_the_process() {
+    let origin = Origin::start(|asked, stream| {
+        let fields = if asked.target == "/a" { "Surrogate-Key: one\r\n" } else { "Surrogate-Key: two\r\n" };
+        respond(stream, &format!("Cache-Control: max-age=600\r\n{fields}"), SIZE, &pattern(SIZE));
+    });
+    let site = Site::new();
+    let config = "cache: { l0: null, l2: {} }\n";
+    let server = site.serve(origin.address, config);
+    for target in ["/a", "/b"] {
+        assert!(server.get(target).body == pattern(SIZE));
+    }
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(0));
+    let server = site.serve(origin.address, config);
+    assert!(server.get("/a").cache_status().ends_with("detail=l2"), "both are on the disk");
+    let purged = server.request("PURGE", "/", "Surrogate-Key: one\r\n");
+    assert_eq!(purged.head.status, 200);
+    assert!(String::from_utf8_lossy(&purged.body).contains("\"l2\":{\"outcome\":\"barred\"}"), "{purged:?}");
+    server.signal("KILL");
+    assert_eq!(server.wait().code(), None);
+    let server = site.serve(origin.address, config);
+    let gone = server.get("/a");
+    assert!(!gone.cache_status().contains("hit") && gone.body == pattern(SIZE), "{}", gone.cache_status());
+    assert!(server.get("/b").cache_status().ends_with("detail=l2"), "nobody purged it");
+    assert_eq!(origin.targets(), ["/a", "/b", "/a"]);
 }

@@ -4,7 +4,7 @@ use crate::{Connect, DirTier, RedisTier, TcpConnect};
 use bytes::Bytes;
 use std::sync::Arc;
 use tiergate_driver::{ByteTier, Handle, TierError};
-use tiergate_engine::{Freshening, ReadSource, Record, RecordId, RecordName, StoredKey, WriterId};
+use tiergate_engine::{Ban, Freshening, ReadSource, Record, RecordId, RecordName, StoredKey, WriterId};
 
 /// Any byte tier: a driver has one type for all of its tiers.
 pub enum AnyTier<C: Connect = TcpConnect> {
@@ -27,6 +27,14 @@ macro_rules! forward {
 impl<C: Connect> ByteTier for AnyTier<C> {
     async fn recover(&self) -> Result<Vec<Record>, TierError> {
         forward!(self, tier => tier.recover().await)
+    }
+
+    async fn recover_bans(&self) -> Result<Vec<Ban>, TierError> {
+        forward!(self, tier => tier.recover_bans().await)
+    }
+
+    async fn store_ban(&self, ban: Arc<Ban>) -> Result<(), TierError> {
+        forward!(self, tier => tier.store_ban(ban).await)
     }
 
     async fn lookup(

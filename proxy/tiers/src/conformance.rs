@@ -1,7 +1,12 @@
 //! What every [`ByteTier`] promises, as one suite: run on the real tiers here, and on imitated ones by the simulator.
 //!
 //! Start at [`conformance`]. Each promise is a function of its own; they use different keys, so they may run on one tier
-//! in any order. Failures (rot, crashes, an unreachable server) are each tier's own tests.
+//! in any order. Failures (rot, crashes, an unreachable server) are each tier's own tests. What is kept over a restart
+//! beside records is in `bans`.
+
+mod bans;
+
+pub use bans::{KeepsBans, bans_conformance};
 
 use bytes::Bytes;
 use std::{sync::Arc, time::Duration};

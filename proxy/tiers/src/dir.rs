@@ -5,6 +5,7 @@
 //! incoming/<name>         being written; whatever a start finds here is deleted
 //! records/<h>/<h>/<name>  whole; `<name>` is the record's, in hexadecimal, and `<h>` its first two digits
 //! records/<h>/<h>/<name>.head  the encoded record that counts instead of the one in the file: it was freshened
+//! bans                    what was purged by more than its key, one ban after the other
 //! ```
 //!
 //! The crash argument. A commit writes the record and its footer behind the body, syncs the file, renames it into
@@ -17,11 +18,15 @@
 //! A freshening writes the new head beside the record in the same way: written, synced, renamed, and the directory synced
 //! before it is acknowledged. After a crash the record has its old head or the new one, each of them whole; a head without
 //! its record is deleted by the next start. Renames of heads and deletes take turns, so that none outlives its record.
+//! A ban is behind the others and synced before it is acknowledged; what a crash leaves of one that was not does not count,
+//! and is written over by a new log, which takes the old one's place as a record does. If one that others follow is no
+//! longer what was written, everything that was made until the last of them counts as purged.
 //! A file that is not whole all the same (the disk lied) does not add up, or fails a checksum when it is read.
 //!
 //! Simple and correct, not fast: each commit and delete waits for the disk, each call takes a thread of tokio's blocking
 //! pool. Start at [`DirTier::open`].
 
+mod bans;
 mod file;
 mod freshen;
 mod recover;
@@ -29,6 +34,7 @@ mod writer;
 
 pub use file::stored_bytes;
 
+use bans::BanLog;
 use bytes::Bytes;
 use file::{Contents, FileError, RecordFile};
 use std::{
@@ -40,7 +46,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
 };
 use tiergate_driver::{ByteTier, Handle, TierError};
-use tiergate_engine::{CacheKey, Freshening, ReadSource, Record, RecordId, RecordName, StoredKey, WriterId};
+use tiergate_engine::{
+    Ban, CacheKey, Freshening, ReadSource, Record, RecordId, RecordName, StoredKey, WriterId,
+};
 use writer::Writer;
 
 const LOCK: &str = "lock";
@@ -102,6 +110,7 @@ struct Shared {
     open: Mutex<Open>,
     /// Held while a head is put beside its record, or both are removed.
     heads: Mutex<()>,
+    bans: Mutex<BanLog>,
     /// Released when the last call is over.
     _lock: File,
 }
@@ -128,6 +137,7 @@ impl DirTier {
             Err(TryLockError::Error(error)) => return Err(DirError::Unusable { path: root, error }),
         }
         let shared = Shared {
+            bans: Mutex::new(BanLog::new(&root)),
             root,
             sequence: AtomicU64::new(1),
             open: Mutex::default(),
@@ -198,6 +208,10 @@ fn failed(doing: &str, path: &Path, error: impl fmt::Display) -> TierError {
 impl Shared {
     fn open(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn bans(&self) -> MutexGuard<'_, BanLog> {
+        self.bans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn incoming(&self, name: RecordName) -> PathBuf {
@@ -293,6 +307,14 @@ impl Shared {
 impl ByteTier for DirTier {
     async fn recover(&self) -> Result<Vec<Record>, TierError> {
         self.blocking(recover::recover).await
+    }
+
+    async fn recover_bans(&self) -> Result<Vec<Ban>, TierError> {
+        self.blocking(|shared| shared.bans().recover()).await
+    }
+
+    async fn store_ban(&self, ban: Arc<Ban>) -> Result<(), TierError> {
+        self.blocking(move |shared| shared.bans().store(&ban)).await
     }
 
     async fn lookup(

@@ -65,7 +65,7 @@ use std::{
 use stored_head::StoredHead;
 use tiergate_driver::{ByteTier, Handle, TierError};
 use tiergate_engine::{
-    CacheKey, Freshening, ReadSource, Record, RecordId, RecordName, StoredFreshness, StoredKey, WriterId,
+    Ban, CacheKey, Freshening, ReadSource, Record, RecordId, RecordName, StoredFreshness, StoredKey, WriterId,
 };
 
 /// The bytes of a part in records that this build writes. One read fetches at most one part.
@@ -394,6 +394,16 @@ impl<C: Connect> ByteTier for RedisTier<C> {
     /// Nothing: Redis keeps its own index.
     async fn recover(&self) -> Result<Vec<Record>, TierError> {
         Ok(Vec::new())
+    }
+
+    /// None: the edge keeps them beside its own tier.
+    async fn recover_bans(&self) -> Result<Vec<Ban>, TierError> {
+        Ok(Vec::new())
+    }
+
+    /// Refused: a ban is one edge's, and what is here is shared.
+    async fn store_ban(&self, _: Arc<Ban>) -> Result<(), TierError> {
+        Err(TierError("redis: a shared tier keeps no bans of one edge".to_owned()))
     }
 
     async fn lookup(

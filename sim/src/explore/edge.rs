@@ -65,8 +65,8 @@ impl World {
         self.feed(life, Input::WallClock { wall });
         if self.plan.has_l2 {
             let place = self.tier_place(edge, TierId::L2);
-            let records = self.tiers[place].recover();
-            self.feed(life, Input::Recovered { tier: TierId::L2, records });
+            let (records, bans) = (self.tiers[place].recover(), self.tiers[place].recover_bans());
+            self.feed(life, Input::Recovered { tier: TierId::L2, records, bans });
         }
     }
 
@@ -105,9 +105,10 @@ impl World {
         self.feed(life, Input::Purge { purge, selector, mode });
     }
 
-    /// A purge that is about this object, too. An edge that crashes forgets all but those of one key.
+    /// A purge that is about this object, too. An edge without a disk forgets all but those of one key when it crashes.
     fn draw_selector(&mut self, object: usize) -> (Selector, PurgeMode) {
-        let forgets = self.plan.faults.crashes != 0;
+        let shares = self.plan.has_l1 || self.vault.is_some();
+        let forgets = self.plan.faults.crashes != 0 && shares && !self.plan.has_l2;
         let random = &mut self.chances.edge;
         let mode = if random.chance(1, 4) { PurgeMode::Soft } else { PurgeMode::Hard };
         let tag = |text: String| Selector::Tag(Tag::new(&text).expect("letters and a number"));
@@ -265,6 +266,7 @@ impl World {
             | Effect::Commit { .. }
             | Effect::Discard { .. }
             | Effect::Freshen { .. }
+            | Effect::StoreBan { .. }
             | Effect::Delete { .. } => self.ask_tier(from, effect),
             Effect::Serve { request, reply } => self.on_serve(request, reply),
             Effect::Body { request, chunk } => self.on_body(request, chunk),

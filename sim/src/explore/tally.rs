@@ -63,7 +63,7 @@ impl Trouble {
             Self::DurableLate => "index or blob store did late what it was asked",
             Self::Purged => "purge",
             Self::Crashed => "edge crashed",
-            Self::CrashedInCommit => "edge crashed in a commit or delete",
+            Self::CrashedInCommit => "edge crashed in a commit, delete or ban",
         }
     }
 }

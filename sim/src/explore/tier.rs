@@ -16,8 +16,8 @@ use std::{
     time::Duration,
 };
 use tiergate_engine::{
-    ByteCount, CacheKey, Chunk, Effect, Freshening, Input, Instant, OpId, ReadSource, Record, RecordId,
-    RecordName, StoredKey, Symbol, TierId, WriterId, durable::Told,
+    Ban, Bans, ByteCount, CacheKey, Chunk, Effect, Freshening, Input, Instant, OpId, ReadSource, Record,
+    RecordId, RecordName, StoredKey, Symbol, TierId, WriterId, durable::Told,
 };
 
 /// The longest that an operation takes to reach a tier in trouble, and as long again for the way back.
@@ -41,6 +41,8 @@ pub(super) struct Tier {
     records: BTreeMap<RecordName, Arc<Stored>>,
     /// The record that a key stands for.
     current: BTreeMap<StoredKey, RecordName>,
+    /// These survive a crash, too.
+    bans: Bans,
     open: BTreeMap<(Life, RecordId), Arc<Stored>>,
     writers: BTreeMap<(Life, WriterId), Writer>,
     /// Writers that were closed; an `Open` that was overtaken must not open them again.
@@ -86,6 +88,7 @@ impl Tier {
             id,
             records: BTreeMap::new(),
             current: BTreeMap::new(),
+            bans: Bans::default(),
             open: BTreeMap::new(),
             writers: BTreeMap::new(),
             discarded: BTreeSet::new(),
@@ -99,6 +102,11 @@ impl Tier {
         let mut stored: Vec<_> = self.records.values().collect();
         stored.sort_by_key(|stored| stored.order);
         stored.into_iter().map(|stored| stored.record.clone()).collect()
+    }
+
+    /// The bans in force.
+    pub(super) fn recover_bans(&self) -> Vec<Ban> {
+        self.bans.iter().cloned().collect()
     }
 
     /// What was open or half written on a crashed edge is gone.
@@ -195,6 +203,10 @@ impl Tier {
                 Outcome::Nothing
             }
             Effect::Freshen { op, record, .. } => self.freshen(*op, record),
+            Effect::StoreBan { op, ban, .. } => {
+                self.bans.push(Ban::clone(ban));
+                Outcome::Answer(Input::BanStored { op: *op })
+            }
             Effect::Delete { op, key, name, .. } => {
                 let existed = match name {
                     Some(name) => self.remove(*name),
@@ -393,6 +405,7 @@ impl World {
                 Effect::Commit { .. }
                     | Effect::Freshen { .. }
                     | Effect::Delete { .. }
+                    | Effect::StoreBan { .. }
                     | Effect::Durable { .. }
             ) && self.chances.edge.chance(1, 2)
             {
@@ -423,6 +436,7 @@ pub(super) fn failure(effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
         Effect::Open { op, .. }
         | Effect::Write { op, .. }
         | Effect::Commit { op, .. }
+        | Effect::StoreBan { op, .. }
         | Effect::Freshen { op, .. } => Some(Input::WriteFailed { op: *op }),
         Effect::Delete { op, .. } => Some(Input::DeleteFailed { op: *op }),
         Effect::Durable { op, .. } | Effect::OpenBlob { op, .. } => {
@@ -450,6 +464,7 @@ const fn changes(effect: &Effect<Symbol>) -> bool {
             | Effect::Write { .. }
             | Effect::Commit { .. }
             | Effect::Freshen { .. }
+            | Effect::StoreBan { .. }
             | Effect::Delete { .. }
     )
 }
@@ -464,6 +479,7 @@ fn tier_of(effect: &Effect<Symbol>) -> TierId {
         | Effect::Commit { tier, .. }
         | Effect::Discard { tier, .. }
         | Effect::Freshen { tier, .. }
+        | Effect::StoreBan { tier, .. }
         | Effect::Delete { tier, .. } => *tier,
         Effect::Durable { .. }
         | Effect::OpenBlob { .. }
@@ -478,3 +494,6 @@ fn tier_of(effect: &Effect<Symbol>) -> TierId {
         | Effect::PurgeDone { .. } => unreachable!("not a tier's effect: {effect:?}"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,9 +17,9 @@ use std::{
     time::Duration,
 };
 use tiergate_engine::{
-    ByteCount, CacheKey, Chunk, Effect, Event, FillVerdict, Input, LaneEnd, ReadSource, RecordId, RecordName,
-    Symbol, TierId, WallTime, WriterId,
-    durable::{Ask, BlobName, PublishEnd, Stored, Terms, Told, Version, decode, encode},
+    ByteCount, CacheKey, Chunk, Effect, Event, FillVerdict, Input, LaneEnd, ReadSource, Record, RecordId,
+    RecordName, Symbol, TierId, WallTime, WriterId,
+    durable::{Ask, BlobName, Manifest, PublishEnd, Stored, Terms, Told, Version, decode, encode},
 };
 
 /// Blobs in one answer, few enough that a listing takes several.
@@ -64,6 +64,7 @@ pub(super) fn is_durable(effect: &Effect<Symbol>) -> bool {
         | Effect::Commit { tier, .. }
         | Effect::Discard { tier, .. }
         | Effect::Freshen { tier, .. }
+        | Effect::StoreBan { tier, .. }
         | Effect::Delete { tier, .. } => *tier == TierId::L3,
         Effect::Fetch { .. }
         | Effect::Pull { .. }
@@ -283,7 +284,8 @@ impl Vault {
         if let Some(manifest) = &entry.manifest {
             let (name, blob) = (manifest.record.name, manifest.blob());
             let is_new = manifest.version == entry.version;
-            if !is_new && before.and_then(|row| row.entry.manifest.as_ref()) != Some(manifest) {
+            let had = before.and_then(|row| row.entry.manifest.as_ref());
+            if !is_new && !had.is_some_and(|had| is_freshened(had, manifest)) {
                 return Err(("C3", format!("{key} got a manifest that it did not have: {manifest:?}")));
             }
             if is_new && self.published.insert(name, manifest.version).is_some() {
@@ -311,6 +313,16 @@ impl Vault {
         let named = self.rows.values().filter_map(|row| row.entry.manifest.as_ref()).map(|one| one.blob());
         named.into_iter().find(|blob| !self.blobs.contains_key(blob) && !self.lost.contains(blob))
     }
+}
+
+/// Is it the same manifest, with its head or with one that a later 304 gave it (C3)?
+fn is_freshened(had: &Manifest, has: &Manifest) -> bool {
+    let rest = |manifest: &Manifest| {
+        let Record { key, target, name, length, .. } = *manifest.record;
+        (key, target, name, length, manifest.version, manifest.stored_at, manifest.digest)
+    };
+    let is_younger = had.record.freshness.born() <= has.record.freshness.born();
+    rest(had) == rest(has) && (had.record == has.record || is_younger)
 }
 
 impl World {

@@ -188,7 +188,7 @@ impl Replay {
             Effect::Pass { .. } | Effect::Refuse { .. } => {
                 unreachable!("plain requests, one at a time, are neither passed nor refused: {effect:?}")
             }
-            Effect::PurgeDone { .. } => unreachable!("nobody purges: {effect:?}"),
+            Effect::PurgeDone { .. } | Effect::StoreBan { .. } => unreachable!("nobody purges: {effect:?}"),
             Effect::Durable { .. }
             | Effect::OpenBlob { .. }
             | Effect::Lookup { .. }

@@ -99,7 +99,8 @@ impl Stores {
                 let existed = name.is_some_and(|name| self.tier(*tier).remove(name));
                 Some(Input::Deleted { op: *op, existed })
             }
-            Effect::Fetch { .. }
+            Effect::StoreBan { .. }
+            | Effect::Fetch { .. }
             | Effect::Pull { .. }
             | Effect::Cancel { .. }
             | Effect::Serve { .. }

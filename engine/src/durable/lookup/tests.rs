@@ -85,3 +85,35 @@ fn a_hit_touches_within_bounds() {
         assert_eq!(looked.seen.expect("the index answered").now, at(now));
     }
 }
+
+/// A 304 changes the head of what was seen, keeps all else, and counts as an access (D3); what has expired since, is not there,
+/// or was never seen is not freshened.
+#[test]
+fn a_freshening_changes_the_head_alone() {
+    let seen = |stored| Seen { key: KEY, stored, now: at(1_100) };
+    let younger = |name| {
+        let mut record = Record::clone(&super::super::tests::record(name));
+        record.freshness.as_of = at(1_150);
+        Arc::new(record)
+    };
+    let freshened = |version: u64, expires: u64| {
+        let mut entry = vacant(version, 2).leasing(super::super::tests::OTHER, 5_000).naming(OLD);
+        let manifest = entry.manifest.as_mut().expect("it names the old one");
+        (manifest.record, manifest.version) = (younger(OLD), Version(5));
+        Some(swap(Some(5), entry.until(expires)))
+    };
+    let millis = Duration::from_millis;
+    // Stored at 1,000; idle 400, total 1,000.
+    for (elapsed, expires, expected) in [
+        (50, 1_400, freshened(1_150, 1_550)),
+        (50, 1_900, freshened(1_150, 1_900)),
+        (850, 1_990, freshened(1_950, 2_000)),
+        (299, 1_400, freshened(1_399, 1_799)),
+        (300, 1_400, None),
+    ] {
+        let seen = seen(Some(stored(expires)));
+        assert_eq!(seen.freshen(younger(OLD), millis(elapsed), &terms()), expected, "{elapsed} ms later");
+    }
+    assert_eq!(seen(None).freshen(younger(OLD), millis(1), &terms()), None);
+    assert_eq!(seen(Some(vacant(5, 2).until(1_400))).freshen(younger(OLD), millis(1), &terms()), None);
+}

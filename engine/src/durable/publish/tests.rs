@@ -237,7 +237,11 @@ fn nothing_begins_without_a_lease() {
     // A purge may be forgotten from 1,100 on.
     check(vec![(T(swapped(1_099)), PublishStep::Upload)]);
     check(vec![(T(swapped(1_100)), not_begun(PublishEnd::TooLate))]);
-    check(vec![(Abandoned, PublishStep::Wait), (T(swapped(1_001)), not_begun(PublishEnd::Abandoned))]);
+    check(vec![
+        (Abandoned, PublishStep::Wait),
+        (T(swapped(1_001)), ask(unleased(1_000, 1_001))),
+        (T(swapped(1_002)), not_begun(PublishEnd::Abandoned)),
+    ]);
 
     let slow = Publish::begin(OURS, seen(None), Duration::from_millis(99), terms()).1;
     assert_eq!(slow, ask(lease_at(1_099)));
@@ -282,13 +286,34 @@ fn leases_are_renewed() {
     ]);
 }
 
-/// An upload that breaks off deletes its blob, whatever is under way; one that was published before stays.
+/// Handing the lease back, with the entry as it was at `version`, told at `now`.
+fn unleased(version: u64, now: u64) -> Ask {
+    swap(Some(version), vacant(now.max(version + 1), 0).until(1_030))
+}
+
+/// An upload that breaks off deletes its blob, whatever is under way, and then hands its lease back; one that was published
+/// before stays.
 #[test]
 fn an_abandoned_upload_deletes_its_blob() {
-    let gone = || (T(Told::Deleted), ended(PublishEnd::Abandoned, BlobFate::Deleted));
-    check(vec![uploading(), (Abandoned, delete()), gone()]);
-    let renewal = (RenewalDue, ask(swap(Some(1_000), vacant(1_001, 0).leasing(OURS, 1_031).until(1_031))));
-    check(vec![uploading(), renewal, (Abandoned, PublishStep::Wait), (T(swapped(1_010)), delete()), gone()]);
+    let gone = |step| (T(Told::Deleted), step);
+    let over = || ended(PublishEnd::Abandoned, BlobFate::Deleted);
+    check(vec![
+        uploading(),
+        (Abandoned, delete()),
+        gone(ask(unleased(1_000, 1_001))),
+        (RenewalDue, PublishStep::Wait),
+        (T(swapped(1_002)), over()),
+    ]);
+    let renewed = vacant(1_001, 0).leasing(OURS, 1_031).until(1_031);
+    let back = ask(swap(Some(1_001), vacant(1_010, 0).until(1_031)));
+    check(vec![
+        uploading(),
+        (RenewalDue, ask(swap(Some(1_000), renewed))),
+        (Abandoned, PublishStep::Wait),
+        (T(swapped(1_010)), delete()),
+        gone(back),
+        (T(swapped(1_011)), over()),
+    ]);
 
     let called_off = || (Abandoned, PublishStep::Wait);
     check(vec![uploading(), whole(), called_off(), (T(swapped(1_010)), WON)]);
@@ -297,5 +322,34 @@ fn an_abandoned_upload_deletes_its_blob() {
     let left = ended(PublishEnd::Abandoned, BlobFate::Left);
     check(vec![uploading(), whole(), called_off(), unknown(), (T(found(leased(), 1_004)), left)]);
     let conflict = (T(Told::Conflict), ask(READ));
-    check(vec![uploading(), whole(), called_off(), conflict, (T(found(leased(), 1_004)), delete()), gone()]);
+    let back = gone(ask(unleased(1_000, 1_004)));
+    check(vec![uploading(), whole(), called_off(), conflict, (T(found(leased(), 1_004)), delete()), back]);
+}
+
+/// A lease that cannot be handed back at once is looked for again, as often as the terms say, and then runs out; one that
+/// is gone already, or whose blob may still be there, is left.
+#[test]
+fn a_lease_is_handed_back_or_runs_out() {
+    let over = || ended(PublishEnd::Abandoned, BlobFate::Deleted);
+    let begun = |more: Vec<(Happens, PublishStep)>| {
+        let back = ask(unleased(1_000, 1_001));
+        let first = vec![uploading(), (Abandoned, delete()), (T(Told::Deleted), back)];
+        check(first.into_iter().chain(more).collect());
+    };
+    for answer in [Told::Conflict, Told::Unknown] {
+        let again = || (T(answer.clone()), ask(READ));
+        let crowd = vacant(1_003, 0).leasing(OURS, 1_030).leasing(OTHER, 1_040).until(1_040);
+        let kept = swap(Some(1_003), vacant(1_004, 0).leasing(OTHER, 1_040).until(1_040));
+        begun(vec![
+            again(),
+            (T(found(crowd.clone(), 1_004)), ask(kept.clone())),
+            (T(swapped(1_005)), over()),
+        ]);
+        begun(vec![again(), (T(found(crowd, 1_004)), ask(kept)), (T(answer.clone()), over())]);
+        begun(vec![again(), (T(found(vacant(1_003, 1).until(1_100), 1_004)), over())]);
+        begun(vec![again(), (T(nothing(1_004)), over())]);
+        begun(vec![again(), (T(Told::Unknown), over())]);
+    }
+    let left = ended(PublishEnd::Abandoned, BlobFate::Left);
+    check(vec![uploading(), (Abandoned, delete()), (T(Told::Unknown), left)]);
 }

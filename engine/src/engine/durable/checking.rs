@@ -10,6 +10,7 @@ use crate::{
     durable::{BodyDigest, Seen},
     event::{Event, TierOperation},
     id::{RecordId, RecordName, RequestId},
+    time::Instant,
     units::ByteCount,
 };
 
@@ -19,8 +20,10 @@ pub(super) struct Opened {
     pub(super) name: RecordName,
     pub(super) length: ByteCount,
     pub(super) digest: BodyDigest,
-    /// The entry that led to it, to take the manifest back if it lied.
+    /// The entry that led to it, to take the manifest back if it lied, and to give it another head.
     pub(super) seen: Seen,
+    /// When it was seen.
+    pub(super) at: Instant,
 }
 
 impl<C: Chunk> Engine<C> {

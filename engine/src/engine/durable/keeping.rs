@@ -1,4 +1,4 @@
-//! Keeping L3 in order: purges of a key, and the collector of orphans.
+//! Keeping L3 in order: purges of a key, what a 304 freshened, and the collector of orphans.
 //!
 //! The collector runs in rounds, one question at a time, so that it never competes with requests. A sweep that a round
 //! does not finish goes on in the next. One engine of a process sweeps for all: see
@@ -8,12 +8,15 @@ use super::{Engine, TIER, Work};
 use crate::{
     chunk::Chunk,
     durable::{Ask, CollectStep, Collector, DurablePurge, PurgeEnd, PurgeStep, Terms, Told},
-    effect::PurgeOutcome,
+    effect::{Freshening, PurgeOutcome},
+    engine::freshening::Freshen,
     event::{Event, TierOperation},
-    id::OpId,
+    id::{OpId, RecordId},
     key::CacheKey,
+    record::Record,
     time::Instant,
 };
+use alloc::sync::Arc;
 use core::time::Duration;
 
 /// Questions of one round. At a millisecond each, a round takes seconds; with a round an hour, a store of a million
@@ -80,7 +83,38 @@ impl<C: Chunk> Engine<C> {
                 PurgeOutcome::Failed
             }
         };
-        self.report_deletion(token, TIER, outcome);
+        self.report_answer(token, TIER, outcome);
+    }
+
+    /// A 304 made this of an open record: its manifest gets the new head, so that other edges need not ask as well. Who
+    /// changed the entry meanwhile was faster, and nothing comes of it.
+    pub(in crate::engine) fn freshen_manifest(
+        &mut self,
+        record: RecordId,
+        freshened: Arc<Record>,
+        freshen: Freshen,
+    ) {
+        let now = self.now;
+        let durable = self.durable();
+        let opened = durable.opened.get(&record).expect("a record is open while it is kept");
+        let ask = opened.seen.freshen(freshened, now.since(opened.at), &durable.terms);
+        if let Some(ask) = ask {
+            self.ask_durable(Work::Freshen(freshen), ask);
+        }
+    }
+
+    pub(super) fn on_freshen_told(&mut self, freshen: Freshen, told: Told) {
+        match told {
+            Told::Swapped { now: _ } => self.on_freshened(freshen, Freshening::Done),
+            Told::Conflict => self.on_freshened(freshen, Freshening::Overtaken),
+            Told::Unknown => self.on_freshen_failed(freshen),
+            Told::Entry { .. }
+            | Told::Touched
+            | Told::Opened { .. }
+            | Told::NoBlob
+            | Told::Deleted
+            | Told::Listed { .. } => unreachable!("the answer to a swap was {told:?}"),
+        }
     }
 
     /// Begins a round of the collector, if one is due and the last one is over.

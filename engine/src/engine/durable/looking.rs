@@ -53,7 +53,7 @@ impl<C: Chunk> Engine<C> {
             LookedFor::Hit(manifest) => {
                 let seen = seen.expect("a hit was seen");
                 let (name, length) = (manifest.record.name, manifest.record.length);
-                let opened = Opened { name, length, digest: manifest.digest, seen };
+                let opened = Opened { name, length, digest: manifest.digest, seen, at };
                 self.durable().opened.insert(record_id, opened);
                 self.on_found(fill_id, Record::clone(&manifest.record));
             }

@@ -15,7 +15,7 @@ mod keeping;
 mod looking;
 mod uploading;
 
-use super::{Engine, Pending, WakeReason};
+use super::{Engine, Pending, WakeReason, freshening::Freshen};
 use crate::{
     chunk::Chunk,
     config::{Config, IndexKeeper},
@@ -57,6 +57,8 @@ pub(super) enum Work {
     Purge(OpId),
     /// The collector.
     Collect,
+    /// What a 304 made of a manifest.
+    Freshen(Freshen),
     /// None: a touch or a repair, and nobody waits for what came of it.
     Besides,
 }
@@ -104,6 +106,7 @@ impl<C: Chunk> Engine<C> {
             Work::Upload(writer) => self.on_upload_told(writer, told),
             Work::Purge(purge) => self.on_purge_told(purge, told),
             Work::Collect => self.on_collector_told(told),
+            Work::Freshen(freshen) => self.on_freshen_told(freshen, told),
             Work::Besides => {}
         }
     }

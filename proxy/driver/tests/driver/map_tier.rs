@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 use tiergate_driver::{ByteTier, Handle, TierError};
-use tiergate_engine::{Freshening, ReadSource, Record, RecordId, RecordName, StoredKey, WriterId};
+use tiergate_engine::{Ban, Bans, Freshening, ReadSource, Record, RecordId, RecordName, StoredKey, WriterId};
 
 /// What a tier does with its calls.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -29,6 +29,7 @@ pub(crate) struct MapTier {
 
 #[derive(Default)]
 struct Contents {
+    bans: Bans,
     stored: Vec<(Record, Vec<u8>)>,
     open: BTreeMap<Handle<RecordId>, Vec<u8>>,
     writing: BTreeMap<Handle<WriterId>, Writing>,
@@ -104,6 +105,16 @@ fn no_such_handle() -> TierError {
 impl ByteTier for Lent<MapTier> {
     async fn recover(&self) -> Result<Vec<Record>, TierError> {
         Ok(self.stored())
+    }
+
+    async fn recover_bans(&self) -> Result<Vec<Ban>, TierError> {
+        Ok(locked(&self.contents).bans.iter().cloned().collect())
+    }
+
+    async fn store_ban(&self, ban: Arc<Ban>) -> Result<(), TierError> {
+        self.act(&ban, true).await?;
+        locked(&self.contents).bans.push(Ban::clone(&ban));
+        Ok(())
     }
 
     async fn lookup(

@@ -1,0 +1,43 @@
+//! Clients that come while a body arrives: each has a mailbox under the shard's lock, and a waker in it.
+
+use super::{
+    checker::{block_on, finds, holds, join, spawn},
+    world::Rig,
+};
+use crate::plant::Fault;
+use tiergate_engine::RawConfig;
+
+/// Two clients ask for one object at the same time, and a third thread fetches it. Whoever comes second attaches to the
+/// window, or finds the object whole.
+fn two_clients() {
+    let rig = Rig::new(RawConfig::default(), 1);
+    let worker = spawn({
+        let crew = rig.crew.clone();
+        move || crew.work()
+    });
+    let other = spawn({
+        let rig = rig.clone();
+        move || block_on(rig.read("/a"))
+    });
+    assert_eq!(block_on(rig.read("/a")), 1);
+    assert_eq!(join(other), 1);
+    rig.crew.end();
+    join(worker);
+    assert_eq!(rig.fetches(), 1, "the second asked for itself");
+    rig.settle();
+}
+
+#[test]
+fn two_clients_share_one_fetch() {
+    holds(two_clients);
+}
+
+#[test]
+fn a_mailbox_that_opens_late_is_found() {
+    finds(Fault::LateMailbox, "", "clients::two_clients_share_one_fetch");
+}
+
+#[test]
+fn a_waker_that_comes_late_is_found() {
+    finds(Fault::LateWaker, "deadlock", "clients::two_clients_share_one_fetch");
+}

@@ -1,0 +1,61 @@
+//! The timer: it sleeps for what was set last, and ends with the shard.
+
+use super::{
+    checker::{block_on, finds, holds, join, spawn},
+    world::{Rig, SILENT, key},
+};
+use crate::{Answer, plant::Fault};
+use std::{future::Future, pin::pin, sync::Arc, time::Duration};
+use tiergate_engine::{
+    Fields, Instant, Method, OriginFailure, RawCare, RawConfig, RawRetry, Refusal, RequestHead,
+};
+
+/// A client asks an origin that says nothing, and time passes. Meanwhile another thread runs the timer, which may not have
+/// begun to sleep.
+fn wait_for_a_deadline() {
+    let retry = RawRetry { attempts_max: 1, ..RawRetry::default() };
+    let care = RawCare { retry, ..RawCare::default() };
+    let rig = Rig::with_timers(RawConfig { care, ..RawConfig::default() });
+    let worker = spawn({
+        let crew = rig.crew.clone();
+        move || crew.work()
+    });
+    let head = RequestHead {
+        method: Method::Get,
+        authority: "a.test".into(),
+        target: SILENT.into(),
+        fields: Fields::new(),
+    };
+    let answer = block_on(async {
+        let mut answer = pin!(rig.driver.request(key(SILENT), Arc::new(head)));
+        let mut is_asked = false;
+        std::future::poll_fn(|context| {
+            let polled = answer.as_mut().poll(context);
+            if polled.is_pending() && !is_asked {
+                is_asked = true;
+                rig.clock.move_to(Instant::ZERO.after(Duration::from_secs(3600)));
+            }
+            polled
+        })
+        .await
+    });
+    match answer {
+        Answer::Refuse(why) => assert_eq!(why, Refusal::Origin(OriginFailure::TimedOut)),
+        Answer::Serve(_) | Answer::Pass(_) => panic!("the origin said nothing"),
+    }
+    let crew = rig.crew.clone();
+    drop(rig);
+    crew.end();
+    join(worker);
+    assert_eq!(crew.unfinished(), 0, "the timer, or the fetch, outlived the shard");
+}
+
+#[test]
+fn a_deadline_is_kept() {
+    holds(wait_for_a_deadline);
+}
+
+#[test]
+fn an_alarm_seen_late_is_found() {
+    finds(Fault::LateAlarm, "deadlock", "timer::a_deadline_is_kept");
+}

@@ -1,0 +1,331 @@
+//! The models' world: an origin that tells its answers apart, a tier that knows the order of its calls, a clock that is
+//! moved by hand. Start at [`Rig`].
+
+use super::crew::{Crew, yield_now};
+use crate::{
+    Answer, Body, ByteTier, Clock, Driver, Handle, NoStore, Observer, Origin, OriginBody, Parts, TierError,
+    World, shard::Shared, sync::Mutex, timer,
+};
+use bytes::Bytes;
+use std::{
+    collections::BTreeMap,
+    future::{pending, poll_fn},
+    num::NonZeroU32,
+    sync::{
+        Arc,
+        atomic::{AtomicU8, AtomicU64, Ordering},
+    },
+    task::{Poll, Waker},
+};
+use tiergate_engine::{
+    AbortReason, Audit, CacheKey, Config, Event, Fields, Freshening, Head, Instant, Method, OriginFailure,
+    RawConfig, ReadSource, Record, RecordId, RecordName, RequestHead, Resident, Seed, StoredKey, TierId,
+    WallTime, WriterId,
+};
+
+/// Bytes of each chunk: as many as the smallest window holds.
+pub(super) const CHUNK: usize = 64 << 10;
+
+/// Chunks of each body.
+pub(super) const CHUNKS: usize = 2;
+
+/// The origin says nothing to those who ask for this.
+pub(super) const SILENT: &str = "/silent";
+
+pub(super) struct Model;
+
+impl World for Model {
+    type Clock = Hands;
+    type Spawn = Crew;
+    type Origin = Counting;
+    type Tier = Ledger;
+    type Blobs = NoStore;
+    type Index = NoStore;
+    type Observer = Deaf;
+}
+
+/// A clock whose hands are moved.
+#[derive(Clone)]
+pub(super) struct Hands {
+    nanos: Arc<AtomicU64>,
+    sleepers: Arc<Mutex<Vec<Waker>>>,
+}
+
+impl Hands {
+    pub(super) fn move_to(&self, at: Instant) {
+        self.nanos.store(at.as_nanos(), Ordering::SeqCst);
+        let sleepers = std::mem::take(&mut *self.sleepers.lock().expect("the checkers know of no poison"));
+        sleepers.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl Clock for Hands {
+    fn now(&self) -> Instant {
+        Instant::from_nanos(self.nanos.load(Ordering::SeqCst))
+    }
+
+    fn wall(&self) -> WallTime {
+        WallTime::from_unix_millis(1_700_000_000_000 + self.now().as_nanos() / 1_000_000)
+    }
+
+    async fn sleep_until(&self, at: Instant) {
+        poll_fn(|context| {
+            let mut sleepers = self.sleepers.lock().expect("the checkers know of no poison");
+            if self.now() >= at {
+                return Poll::Ready(());
+            }
+            sleepers.push(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+/// Answers with a body whose every byte is the number of the answer.
+pub(super) struct Counting(Arc<AtomicU8>);
+
+pub(super) struct Numbered {
+    number: u8,
+    left: usize,
+}
+
+impl Origin for Counting {
+    type Body = Numbered;
+
+    async fn fetch(&self, head: Arc<RequestHead>) -> Result<(Head, Numbered), OriginFailure> {
+        if &*head.target == SILENT {
+            return pending().await;
+        }
+        let number = self.0.fetch_add(1, Ordering::SeqCst) + 1;
+        let fields = [("cache-control", "max-age=60".to_owned())].into_iter().collect();
+        Ok((Head { status: 200, fields }, Numbered { number, left: CHUNKS }))
+    }
+}
+
+impl OriginBody for Numbered {
+    async fn next(&mut self) -> Result<Option<Bytes>, OriginFailure> {
+        yield_now().await;
+        if self.left == 0 {
+            return Ok(None);
+        }
+        self.left -= 1;
+        Ok(Some(Bytes::from(vec![self.number; CHUNK])))
+    }
+}
+
+/// A byte tier that stores nothing for long, and panics when its calls break the contract of [`ByteTier`].
+#[derive(Clone, Default)]
+pub(super) struct Ledger(Arc<std::sync::Mutex<BTreeMap<Handle<WriterId>, Entry>>>);
+
+#[derive(Default)]
+struct Entry {
+    is_busy: bool,
+    written: Vec<u8>,
+}
+
+impl Ledger {
+    /// Writers that were not closed.
+    pub(super) fn open(&self) -> usize {
+        self.entries().len()
+    }
+
+    /// Never held across an await, so the checker need not see it.
+    fn entries(&self) -> std::sync::MutexGuard<'_, BTreeMap<Handle<WriterId>, Entry>> {
+        self.0.lock().expect("a violated contract ends the model")
+    }
+
+    /// A call that takes a while, and must be alone.
+    async fn call(&self, handle: Handle<WriterId>, chunk: &[u8]) -> Result<(), TierError> {
+        let was_busy = {
+            let mut entries = self.entries();
+            std::mem::replace(&mut entries.entry(handle).or_default().is_busy, true)
+        };
+        assert!(!was_busy, "two calls at once");
+        yield_now().await;
+        let is_open = self.entries().get_mut(&handle).map(|entry| {
+            entry.is_busy = false;
+            entry.written.extend_from_slice(chunk);
+        });
+        assert!(is_open.is_some(), "a writer was closed during a call");
+        Ok(())
+    }
+}
+
+impl ByteTier for Ledger {
+    async fn recover(&self) -> Result<Vec<Record>, TierError> {
+        Ok(Vec::new())
+    }
+
+    async fn lookup(
+        &self,
+        _: Handle<RecordId>,
+        _: StoredKey,
+        _: Option<RecordName>,
+    ) -> Result<Option<Record>, TierError> {
+        Ok(None)
+    }
+
+    async fn read(&self, _: Handle<ReadSource>, _: u64, _: u64) -> Result<Bytes, TierError> {
+        Err(TierError("nothing is read back here".to_owned()))
+    }
+
+    fn release(&self, _: Handle<RecordId>) {}
+
+    async fn open(&self, handle: Handle<WriterId>, _: StoredKey, _: RecordName) -> Result<(), TierError> {
+        self.call(handle, &[]).await
+    }
+
+    async fn write(&self, handle: Handle<WriterId>, chunk: Bytes) -> Result<(), TierError> {
+        self.call(handle, &chunk).await
+    }
+
+    async fn commit(&self, handle: Handle<WriterId>, record: Arc<Record>) -> Result<(), TierError> {
+        self.call(handle, &[]).await?;
+        let written = self.entries().get(&handle).map_or(0, |entry| entry.written.len());
+        assert_eq!(written as u64, record.length.0, "a record was committed before its last byte");
+        Ok(())
+    }
+
+    fn discard(&self, handle: Handle<WriterId>) {
+        let closed = self.entries().remove(&handle);
+        assert!(!closed.is_some_and(|entry| entry.is_busy), "a writer was closed during a call");
+    }
+
+    async fn freshen(&self, _: Arc<Record>) -> Result<Freshening, TierError> {
+        Ok(Freshening::Absent)
+    }
+
+    async fn delete(&self, _: StoredKey, _: Option<RecordName>) -> Result<bool, TierError> {
+        yield_now().await;
+        Ok(false)
+    }
+}
+
+/// Hears nothing.
+pub(super) struct Deaf;
+
+impl Observer for Deaf {
+    fn observe(&self, _: u32, _: Instant, _: &Event) {}
+
+    fn tier_failed(&self, _: TierId, _: &TierError) {}
+}
+
+/// A driver, and what the models see of its world.
+#[derive(Clone)]
+pub(super) struct Rig {
+    pub(super) driver: Driver<Model>,
+    pub(super) crew: Crew,
+    pub(super) clock: Hands,
+    pub(super) tier: Ledger,
+    fetches: Arc<AtomicU8>,
+}
+
+impl Rig {
+    /// Without timers: nothing here is ever late.
+    pub(super) fn new(raw: RawConfig, shards: u32) -> Self {
+        Self::build(raw, shards, Timers::Off)
+    }
+
+    pub(super) fn with_timers(raw: RawConfig) -> Self {
+        Self::build(raw, 1, Timers::On)
+    }
+
+    fn build(raw: RawConfig, shards: u32, timers: Timers) -> Self {
+        let config = Config::try_from(raw).expect("the models' configurations are within bounds");
+        let crew = Crew::new();
+        let clock = Hands { nanos: Arc::new(AtomicU64::new(1)), sleepers: Arc::new(Mutex::new(Vec::new())) };
+        let tier = Ledger::default();
+        let fetches = Arc::new(AtomicU8::new(0));
+        let parts = Parts {
+            clock: clock.clone(),
+            spawn: crew.clone(),
+            origin: Counting(Arc::clone(&fetches)),
+            tiers: vec![(TierId::L2, tier.clone())],
+            durable: None,
+            observer: Deaf,
+        };
+        let shards = NonZeroU32::new(shards).expect("the models use at least one shard");
+        let (shared, alarms) = Shared::new(parts, &config, Seed(7), shards);
+        match timers {
+            Timers::Off => drop(alarms),
+            Timers::On => {
+                for (shard, alarm) in shared.shards().zip(alarms) {
+                    shared.spawn(timer::run(&shared, shard, alarm));
+                }
+            }
+        }
+        Self { driver: Driver { shared }, crew, clock, tier, fetches }
+    }
+
+    /// How often the origin has answered.
+    pub(super) fn fetches(&self) -> u8 {
+        self.fetches.load(Ordering::SeqCst)
+    }
+
+    /// Asks for `target` and expects a body.
+    pub(super) async fn ask(&self, target: &str) -> Body<Model> {
+        match self.driver.request(key(target), Arc::new(head(target))).await {
+            Answer::Serve(served) => served.body,
+            Answer::Pass(bypass) => panic!("passed: {bypass:?}"),
+            Answer::Refuse(refusal) => panic!("refused: {refusal:?}"),
+        }
+    }
+
+    /// Asks for `target` and reads to the end. The body is whole and of one answer of the origin: the one returned.
+    pub(super) async fn read(&self, target: &str) -> u8 {
+        let mut body = self.ask(target).await;
+        number(&read_on(&mut body).await.expect("nothing breaks off here"))
+    }
+
+    /// A fresh copy in L0; the answer that it is of.
+    pub(super) fn fresh_hit(&self, target: &str) -> Option<u8> {
+        let fields = std::iter::empty::<(&str, &[u8])>();
+        let (resident, _) = self.driver.fresh_hit(key(target), Method::Get, fields)?;
+        Some(number(&concat(&resident)))
+    }
+
+    /// Lets all that is under way end, and requires that nothing is open.
+    pub(super) fn settle(&self) {
+        self.crew.work_off();
+        assert_eq!(self.driver.audit(), Audit::default(), "the engine was not told of an end");
+        assert_eq!(self.tier.open(), 0, "a writer was not closed");
+    }
+}
+
+enum Timers {
+    On,
+    Off,
+}
+
+fn concat(resident: &Resident<Bytes>) -> Vec<u8> {
+    resident.chunks.concat()
+}
+
+/// What is left of a body.
+pub(super) async fn read_on(body: &mut Body<Model>) -> Result<Vec<u8>, AbortReason> {
+    let mut read = Vec::new();
+    while let Some(chunk) = body.next().await? {
+        read.extend_from_slice(&chunk);
+    }
+    Ok(read)
+}
+
+/// The answer that a whole body is of.
+fn number(body: &[u8]) -> u8 {
+    assert_eq!(body.len(), CHUNK * CHUNKS, "a torn body");
+    assert!(body.iter().all(|byte| *byte == body[0]), "a body of two answers");
+    body[0]
+}
+
+pub(super) fn key(target: &str) -> CacheKey {
+    CacheKey::of("a.test", target)
+}
+
+fn head(target: &str) -> RequestHead {
+    RequestHead {
+        method: Method::Get,
+        authority: "a.test".into(),
+        target: target.into(),
+        fields: Fields::new(),
+    }
+}

@@ -1,0 +1,43 @@
+//! Faults that can be put into the driver on purpose, to see that the model checkers find them.
+//!
+//! Each is a plausible mistake about what another thread does meanwhile; on one thread none of them shows. They do
+//! nothing outside of `models`.
+
+/// A way to get the shared memory wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The fast door looks under the lock, and takes what it saw under the lock again.
+    LooksTwice,
+    /// A client opens its mailbox after the engine heard of its request.
+    LateMailbox,
+    /// A client finds its mailbox empty in one turn and leaves its waker in the next.
+    LateWaker,
+    /// A writer or record is closed while a tier call for it is under way.
+    ClosesAtOnce,
+    /// A pull that its fetch did not take is forgotten.
+    ForgetsPull,
+    /// The timer reads what it is to sleep for, and then marks as seen whatever was set meanwhile.
+    LateAlarm,
+}
+
+#[cfg(all(test, any(loom, shuttle)))]
+impl Fault {
+    /// Every fault that can be planted.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::LooksTwice,
+        Self::LateMailbox,
+        Self::LateWaker,
+        Self::ClosesAtOnce,
+        Self::ForgetsPull,
+        Self::LateAlarm,
+    ];
+}
+
+/// Was this fault planted? Never, outside of a model.
+#[cfg(not(all(test, any(loom, shuttle))))]
+pub(crate) const fn is_planted(_: Fault) -> bool {
+    false
+}
+
+#[cfg(all(test, any(loom, shuttle)))]
+pub(crate) use crate::models::is_planted;
