@@ -15,6 +15,7 @@ mod prove;
 mod queue;
 mod tally;
 mod tier;
+mod variety;
 mod vault;
 mod world;
 
