@@ -8,12 +8,14 @@ mod campaign;
 mod client;
 mod edge;
 mod form;
+mod hub;
 mod origin;
 mod plan;
 mod prove;
 mod queue;
 mod tally;
 mod tier;
+mod variety;
 mod vault;
 mod world;
 
