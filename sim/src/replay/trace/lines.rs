@@ -57,7 +57,7 @@ pub struct LeftOut {
 
 /// Who understands a line.
 pub(super) enum Parser {
-    Csv(csv::Csv),
+    Csv(Box<csv::Csv>),
     Combined,
     Json(json::Json),
 }

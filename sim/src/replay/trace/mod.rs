@@ -115,7 +115,7 @@ impl Trace {
                 let requests = Requests::Oracle(Oracle::new(bytes));
                 return Ok(Self { path: path.to_owned(), format, requests });
             }
-            Format::Csv => Parser::Csv(csv::Csv::new(&reading.columns)),
+            Format::Csv => Parser::Csv(Box::new(csv::Csv::new(&reading.columns))),
             Format::Combined => Parser::Combined,
             Format::Json => Parser::Json(json::Json::new(&reading.columns)),
         };
