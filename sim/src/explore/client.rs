@@ -3,8 +3,10 @@
 use super::{
     form::Form,
     plan::Work,
+    story::Party,
     tally::Trouble,
-    world::{Life, Step, World, up_to},
+    words::client,
+    world::{Chances, Life, Step, World, up_to},
 };
 use std::{sync::Arc, time::Duration};
 use tiergate_engine::{
@@ -70,7 +72,8 @@ impl World {
         let mut at = Instant::ZERO;
         let mut object = 0;
         for _ in 0..work.requests {
-            let random = &mut self.chances.client;
+            self.chances.requests.begin();
+            let random = self.chances.request();
             if random.chance(work.herd.0, 1_000) {
                 at = at.after(Duration::from_nanos(random.below(200)));
             } else {
@@ -85,10 +88,10 @@ impl World {
             if publishes {
                 self.queue.schedule(at.after(aside), Step::Publish(object));
             }
-            if self.hits(self.plan.faults.purges, Trouble::Purged, |chances| &mut chances.edge) {
+            if self.hits(self.plan.faults.purges, Trouble::Purged, Chances::request) {
                 // People purge because they have just published.
-                let purge_at = at.after(up_to(&mut self.chances.edge, work.latency * 6));
-                if self.chances.edge.chance(1, 2) {
+                let purge_at = at.after(up_to(self.chances.request(), work.latency * 6));
+                if self.chances.request().chance(1, 2) {
                     self.queue.schedule(purge_at, Step::Publish(object));
                 }
                 self.queue.schedule(purge_at, Step::Purge { edge, object });
@@ -102,11 +105,11 @@ impl World {
 
     fn draw_form(&mut self, object: usize) -> Form {
         let Work { special, size_max, .. } = self.plan.work;
-        if !self.chances.forms.chance(special.0, 1_000) {
+        if !self.chances.request().chance(special.0, 1_000) {
             return Form::Plain;
         }
         let newest = self.newest(object);
-        Form::special(&mut self.chances.forms, size_max, newest)
+        Form::special(self.chances.request(), size_max, newest)
     }
 
     /// A plain request, when nothing is broken any more.
@@ -122,18 +125,18 @@ impl World {
         let ask = self.clients.asks.len();
         let mut pace = Pace::Within(latency);
         let mut leaves = None;
-        if self.hits(faults.client_leaves, Trouble::ClientLeft, |chances| &mut chances.client) {
+        if self.hits(faults.client_leaves, Trouble::ClientLeft, Chances::request) {
             leaves = Some(latency * 8);
         }
-        if self.hits(faults.client_slow, Trouble::ClientSlow, |chances| &mut chances.client) {
+        if self.hits(faults.client_slow, Trouble::ClientSlow, Chances::request) {
             pace = Pace::Within(Duration::from_secs(2));
         }
-        if self.hits(faults.client_stuck, Trouble::ClientStuck, |chances| &mut chances.client) {
+        if self.hits(faults.client_stuck, Trouble::ClientStuck, Chances::request) {
             pace = Pace::Never;
             leaves = Some(Duration::from_secs(20));
         }
         if let Some(longest) = leaves {
-            let after = up_to(&mut self.chances.client, longest);
+            let after = up_to(self.chances.request(), longest);
             self.queue.schedule(at.after(after), Step::GoAway(ask));
         }
         self.clients.asks.push(Ask { edge, object, form, pace, stage: Stage::Sent, after_healing: false });
@@ -149,6 +152,9 @@ impl World {
             key,
             request: Some(request_of(ask)),
         });
+        if let Some(wish) = self.clients.asks[ask].form.in_words() {
+            self.note(Party::Clients, || format!("{} wants {wish}", client(ask as u64)));
+        }
         let at = self.soon();
         self.queue.schedule(at, Step::Arrive(ask));
     }
@@ -355,6 +361,7 @@ impl World {
         self.check_form(object, &form, head, pieces);
         *self.tally.events.entry(answer_name(&form, head.status)).or_default() += 1;
         if form == Form::Head {
+            self.note(Party::Clients, || format!("{} is sent its head: {}", client(ask as u64), head.status));
             return Got::Nothing;
         }
         let bytes: Vec<Symbol> =

@@ -3,6 +3,7 @@
 //! Swarm testing (Groce et al., ISSTA 2012): most seeds leave most faults out and push the others hard, which finds far
 //! more than every fault at a sensible rate in every run. Because each value has its own draw, a new one moves no other.
 
+use super::draws::Draw;
 use std::time::Duration;
 use tiergate_engine::{
     ByteCount, Config, Eviction, OnAbandon, OnFull, Promotion, RawBreaker, RawCare, RawCollapse, RawConfig,
@@ -105,8 +106,7 @@ pub(super) struct Style {
 }
 
 impl Plan {
-    pub(super) fn of(seed: u64, requests: u32) -> Self {
-        let draw = Draw(Seed(seed));
+    pub(super) fn of(draw: &Draw, seed: Seed, requests: u32) -> Self {
         let size_max = draw.of("work.size", &[40, 5_000, 100_000, 300_000, 1_000_000]);
         let has_l1 = draw.coin("config.l1", 500);
         let has_l2 = draw.coin("config.l2", 600);
@@ -134,7 +134,7 @@ impl Plan {
             faults.crashes = 0;
         }
         Self {
-            seed: Seed(seed),
+            seed,
             config: raw.try_into().expect("every drawn value is within its bounds"),
             gates,
             has_l1,
@@ -154,28 +154,15 @@ impl Plan {
     }
 }
 
-/// Draws by name.
-#[derive(Clone, Copy)]
-struct Draw(Seed);
-
 impl Draw {
-    fn of<T: Copy>(self, name: &str, choices: &[T]) -> T {
-        let place = self.0.split(name).below(choices.len() as u64);
-        choices[usize::try_from(place).expect("a place in a slice fits usize")]
-    }
-
-    fn coin(self, name: &str, per_mille: u64) -> bool {
-        self.0.split(name).chance(per_mille, 1000)
-    }
-
     /// Off in most seeds; otherwise one of `rates`.
-    fn fault(self, name: &str, rates: &[u64]) -> PerMille {
-        let on = self.0.split(&format!("{name}.on")).chance(2, 5);
+    fn fault(&self, name: &str, rates: &[u64]) -> PerMille {
+        let on = self.coin(&format!("{name}.on"), 400);
         PerMille(if on { self.of(name, rates) } else { 0 })
     }
 }
 
-fn raw_config(draw: Draw, work: &Work, has_l1: bool, has_l2: bool, has_l3: bool) -> RawConfig {
+fn raw_config(draw: &Draw, work: &Work, has_l1: bool, has_l2: bool, has_l3: bool) -> RawConfig {
     let Work { size_max, latency, .. } = *work;
     let gate = |name| draw.of(name, &[ByteCount(size_max / 3), ByteCount(size_max), ByteCount::UNLIMITED]);
     let eviction = |name| draw.of(name, &[Eviction::Lru, Eviction::Gdsf]);
@@ -239,7 +226,7 @@ fn raw_config(draw: Draw, work: &Work, has_l1: bool, has_l2: bool, has_l3: bool)
 }
 
 /// Patient care and hasty care, each knob by itself; but never so hasty that a healthy world is too slow for it.
-fn raw_care(draw: Draw, latency: Duration) -> RawCare {
+fn raw_care(draw: &Draw, latency: Duration) -> RawCare {
     let way_back = 1 + 2 * u32::try_from(latency.as_millis()).expect("latencies are drawn from short ones");
     let open_ms_max = draw.of("care.breaker.open_ms_max", &[1, 50, 1_000, 5_000]);
     let delay_ms_max = draw.of("care.retry.delay_ms_max", &[0, 10, 1_000]);
@@ -282,7 +269,7 @@ fn raw_care(draw: Draw, latency: Duration) -> RawCare {
     }
 }
 
-fn raw_durable(draw: Draw, gate: ByteCount) -> RawDurableTier {
+fn raw_durable(draw: &Draw, gate: ByteCount) -> RawDurableTier {
     let idle_s = draw.of("l3.idle_s", &[2, 10, 3_600]);
     RawDurableTier {
         gate,
@@ -299,7 +286,7 @@ fn raw_durable(draw: Draw, gate: ByteCount) -> RawDurableTier {
     }
 }
 
-fn durable(draw: Draw, raw: &RawConfig) -> Durable {
+fn durable(draw: &Draw, raw: &RawConfig) -> Durable {
     let l3 = raw.l3.unwrap_or_default();
     Durable {
         skew_ms: draw.of("l3.skew_ms", &[7_200_000, 0, 20_000_000]),
@@ -309,7 +296,7 @@ fn durable(draw: Draw, raw: &RawConfig) -> Durable {
     }
 }
 
-fn work(draw: Draw, requests: u32, size_max: u64) -> Work {
+fn work(draw: &Draw, requests: u32, size_max: u64) -> Work {
     Work {
         requests,
         objects: draw.of("work.objects", &[1, 3, 10, 40]),
@@ -327,7 +314,7 @@ fn work(draw: Draw, requests: u32, size_max: u64) -> Work {
     }
 }
 
-fn faults(draw: Draw) -> Faults {
+fn faults(draw: &Draw) -> Faults {
     Faults {
         origin_fails: draw.fault("origin_fails", &[20, 200, 600]),
         origin_errs: draw.fault("origin_errs", &[20, 200]),
@@ -347,13 +334,20 @@ fn faults(draw: Draw) -> Faults {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::draws::{Keep, Source},
+        *,
+    };
+
+    fn plan(seed: u64) -> Plan {
+        Plan::of(&Draw::new(&Source::Seed { seed, requests: 50, keep: Keep::Nothing }), Seed(seed), 50)
+    }
 
     /// One seed, one plan; and over some seeds, every fault is both off and on.
     #[test]
     fn plans_are_repeatable_and_differ() {
-        assert_eq!(format!("{:?}", Plan::of(7, 50)), format!("{:?}", Plan::of(7, 50)));
-        let plans: Vec<_> = (0..200).map(|seed| Plan::of(seed, 50)).collect();
+        assert_eq!(format!("{:?}", plan(7)), format!("{:?}", plan(7)));
+        let plans: Vec<_> = (0..200).map(plan).collect();
         let purging = plans.iter().filter(|plan| plan.faults.purges != PerMille(0)).count();
         let crashing = plans.iter().filter(|plan| plan.faults.crashes > 0).count();
         let shared = plans.iter().filter(|plan| plan.edges > 1).count();

@@ -6,6 +6,7 @@
 
 use super::{
     plan::Plan,
+    story::Party,
     tally::Trouble,
     vault::is_durable,
     world::{Life, Step, World, up_to},
@@ -358,6 +359,11 @@ impl World {
 
     /// The operation reaches the tier and takes effect, or not.
     pub(super) fn on_tier_asked(&mut self, from: Life, effect: Effect<Symbol>, fate: Fate) {
+        match fate {
+            Fate::Fine => {}
+            Fate::Fails => self.note_trouble(&effect, "fails"),
+            Fate::Ambiguous => self.note_trouble(&effect, "says that it fails, though it may do it:"),
+        }
         if is_durable(&effect) {
             if let Some(input) = self.on_vault_asked(from, &effect, fate) {
                 let at = self.tier_delay();
@@ -369,7 +375,9 @@ impl World {
         let loses = self.plan.faults.tier_loses;
         if self.hits(loses, Trouble::TierLost, |chances| &mut chances.tier) {
             let choice = self.chances.tier.bits();
-            self.tiers[place].lose(choice);
+            if self.tiers[place].lose(choice) {
+                self.note(Party::Tier(tier_of(&effect)), || "loses a record".to_owned());
+            }
         }
         let outcome = match (fate, failure(&effect)) {
             (Fate::Fails, Some(failed)) => Outcome::Answer(failed),
