@@ -22,6 +22,7 @@ mod shrink;
 mod story;
 mod tally;
 mod tier;
+mod variety;
 mod vault;
 mod words;
 mod world;

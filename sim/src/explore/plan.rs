@@ -2,6 +2,7 @@
 //!
 //! Swarm testing (Groce et al., ISSTA 2012): most seeds leave most faults out and push the others hard, which finds far
 //! more than every fault at a sensible rate in every run. Because each value has its own draw, a new one moves no other.
+//! Of several values the first is the simplest: the one that a shrunk case falls back to.
 
 use super::draws::Draw;
 use std::time::Duration;
@@ -55,6 +56,9 @@ pub(super) struct Work {
     pub publish: PerMille,
     /// Versions that may not be stored.
     pub unstorable: PerMille,
+    /// Versions that depend on what clients say, and how many things they say.
+    pub vary: PerMille,
+    pub wishes: u64,
     /// Versions that do not announce their length.
     pub chunked: PerMille,
     /// The longest lifetime.
@@ -164,10 +168,10 @@ impl Draw {
 
 fn raw_config(draw: &Draw, work: &Work, has_l1: bool, has_l2: bool, has_l3: bool) -> RawConfig {
     let Work { size_max, latency, .. } = *work;
-    let gate = |name| draw.of(name, &[ByteCount(size_max / 3), ByteCount(size_max), ByteCount::UNLIMITED]);
+    let gate = |name| draw.of(name, &[ByteCount::UNLIMITED, ByteCount(size_max), ByteCount(size_max / 3)]);
     let eviction = |name| draw.of(name, &[Eviction::Lru, Eviction::Gdsf]);
     let capacity =
-        |name| ByteCount(draw.of(name, &[1, size_max / 2 + 200, size_max * 2 + 600, size_max * 50 + 9_000]));
+        |name| ByteCount(draw.of(name, &[size_max * 50 + 9_000, size_max * 2 + 600, size_max / 2 + 200, 1]));
     let promotion = |name| {
         draw.of(
             name,
@@ -182,7 +186,7 @@ fn raw_config(draw: &Draw, work: &Work, has_l1: bool, has_l2: bool, has_l3: bool
     };
     // Small reads of large bodies make many events and show nothing new.
     let reads: &[u64] =
-        if size_max < 1_000 { &[1, 7, 4_096] } else { &[size_max / 20, size_max / 5, 256 << 10] };
+        if size_max < 1_000 { &[4_096, 7, 1] } else { &[256 << 10, size_max / 5, size_max / 20] };
     RawConfig {
         l0: draw.coin("config.l0", 850).then(|| RawMemoryTier {
             capacity: capacity("l0.capacity"),
@@ -205,8 +209,8 @@ fn raw_config(draw: &Draw, work: &Work, has_l1: bool, has_l2: bool, has_l3: bool
             l2_to_l1: promotion("promotion.l2_to_l1"),
         },
         collapse: RawCollapse {
-            waiters_max: draw.of("collapse.waiters_max", &[2, 10_000, 10_000, 10_000]),
-            fills_max: draw.of("collapse.fills_max", &[2, 1_024, 1_024, 1_024, 1_024]),
+            waiters_max: draw.of("collapse.waiters_max", &[10_000, 10_000, 10_000, 2]),
+            fills_max: draw.of("collapse.fills_max", &[1_024, 1_024, 1_024, 1_024, 2]),
             uncacheable_s: draw.of("collapse.uncacheable_s", &[0, 1, 60]),
         },
         http: RawHttp {
@@ -216,9 +220,9 @@ fn raw_config(draw: &Draw, work: &Work, has_l1: bool, has_l2: bool, has_l3: bool
         },
         care: raw_care(draw, latency),
         fill: RawFill {
-            window: draw.of("fill.window", &[ByteCount::kib(64), ByteCount::kib(128), ByteCount::mib(4)]),
-            lane_chunks_max: draw.of("fill.lane_chunks_max", &[1, 2, 8, 64]),
-            lane_stall_ms_max: draw.of("fill.lane_stall_ms_max", &[1, 50, 2_000]),
+            window: draw.of("fill.window", &[ByteCount::mib(4), ByteCount::kib(128), ByteCount::kib(64)]),
+            lane_chunks_max: draw.of("fill.lane_chunks_max", &[64, 8, 2, 1]),
+            lane_stall_ms_max: draw.of("fill.lane_stall_ms_max", &[2_000, 50, 1]),
             read_size: ByteCount(draw.of("fill.read_size", reads)),
             on_abandon: draw.of("fill.on_abandon", &[OnAbandon::Finish, OnAbandon::Cancel]),
         },
@@ -230,14 +234,14 @@ fn raw_care(draw: &Draw, latency: Duration) -> RawCare {
     let way_back = 1 + 2 * u32::try_from(latency.as_millis()).expect("latencies are drawn from short ones");
     let open_ms_max = draw.of("care.breaker.open_ms_max", &[1, 50, 1_000, 5_000]);
     let delay_ms_max = draw.of("care.retry.delay_ms_max", &[0, 10, 1_000]);
-    let head_ms_max = draw.of("care.deadline.head_ms_max", &[way_back, 1_000, 10_000]);
-    let lookup_ms_max = draw.of("care.deadline.lookup_ms_max", &[way_back, 500, 10_000]);
+    let head_ms_max = draw.of("care.deadline.head_ms_max", &[10_000, 1_000, way_back]);
+    let lookup_ms_max = draw.of("care.deadline.lookup_ms_max", &[10_000, 500, way_back]);
     RawCare {
         breaker: RawBreaker {
             window_ms: draw.of("care.breaker.window_ms", &[100, 10_000]),
-            calls_min: draw.of("care.breaker.calls_min", &[1, 20, 1_000]),
+            calls_min: draw.of("care.breaker.calls_min", &[1_000, 20, 1]),
             failure_percent: draw.of("care.breaker.failure_percent", &[1, 50, 100]),
-            failures_in_a_row: draw.of("care.breaker.failures_in_a_row", &[1, 2, 5, 1_000]),
+            failures_in_a_row: draw.of("care.breaker.failures_in_a_row", &[1_000, 5, 2, 1]),
             open_ms_first: draw.of("care.breaker.open_ms_first", &[1, 50, 1_000]).min(open_ms_max),
             open_ms_max,
             probes: draw.of("care.breaker.probes", &[1, 3]),
@@ -262,9 +266,9 @@ fn raw_care(draw: &Draw, latency: Duration) -> RawCare {
             lookup_ms_max,
             head_ms_max,
             answer_ms_max: draw
-                .of("care.deadline.answer_ms_max", &[10 * way_back, 3_000, 30_000])
+                .of("care.deadline.answer_ms_max", &[30_000, 3_000, 10 * way_back])
                 .max(head_ms_max),
-            chunk_ms_max: draw.of("care.deadline.chunk_ms_max", &[way_back, 1_000, 30_000]),
+            chunk_ms_max: draw.of("care.deadline.chunk_ms_max", &[30_000, 1_000, way_back]),
         },
     }
 }
@@ -309,6 +313,8 @@ fn work(draw: &Draw, requests: u32, size_max: u64) -> Work {
         special: PerMille(draw.of("work.special", &[0, 100, 500])),
         publish: PerMille(draw.of("work.publish", &[0, 20, 200])),
         unstorable: PerMille(draw.of("work.unstorable", &[0, 100, 700])),
+        vary: PerMille(draw.of("work.vary", &[0, 0, 300, 1_000])),
+        wishes: draw.of("work.wishes", &[2, 3]),
         chunked: PerMille(draw.of("work.chunked", &[0, 500, 1_000])),
         lifetime_max: Duration::from_secs(draw.of("work.lifetime", &[1, 10, 3_600])),
     }

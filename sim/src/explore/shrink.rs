@@ -13,6 +13,11 @@ use super::{
 use std::time::{Duration, Instant};
 use tiergate_engine::Fault;
 
+/// Which outcome of a request says how long after the one before it comes, unless it comes with that one.
+const WAIT: usize = 2;
+/// How much of one stream is tried as what a request drew from it.
+const DRAWS_OF_A_REQUEST_MAX: usize = 24;
+
 /// When to stop before nothing is left to do.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
@@ -171,6 +176,46 @@ impl<F: FnMut(&Progress)> Search<F> {
                 end = start.min(self.best.requests.len());
             }
             size /= 2;
+        }
+        for number in (0..self.best.requests.len()).rev() {
+            self.drop_request(number);
+        }
+    }
+
+    /// One request, and what keeps the others as they were: the next one waits that much longer, and the streams lose what
+    /// this one may have drawn before whatever else was chosen there.
+    fn drop_request(&mut self, number: usize) {
+        let Some(dropped) = self.best.requests.get(number).cloned() else { return };
+        let drop = |choices: &mut Choices, waits: bool| {
+            choices.requests.remove(number);
+            if waits
+                && let Some(wait) = choices.requests.get_mut(number).and_then(|next| next.get_mut(WAIT))
+                && let Some(more) = dropped.get(WAIT)
+            {
+                let most = wait.bound.map_or(u64::MAX, |bound| bound.get() - 1);
+                wait.value = wait.value.saturating_add(more.value).saturating_add(1).min(most);
+            }
+        };
+        if self.attempt_with(|choices| drop(choices, false))
+            || self.attempt_with(|choices| drop(choices, true))
+        {
+            return;
+        }
+        for name in self.best.streams.keys().cloned().collect::<Vec<_>>() {
+            let first = chosen(&self.best.streams[&name]).first().copied().unwrap_or(0);
+            for count in 1..=first.min(DRAWS_OF_A_REQUEST_MAX) {
+                for waits in [false, true] {
+                    let is_less = self.attempt_with(|choices| {
+                        drop(choices, waits);
+                        let stream =
+                            choices.streams.get_mut(&name).expect("every stream is named in all choices");
+                        stream.drain(first - count..first);
+                    });
+                    if is_less {
+                        return;
+                    }
+                }
+            }
         }
     }
 

@@ -208,7 +208,9 @@ fn of_store_event(world: &World, event: &Event) -> Option<String> {
             0 => return None,
             _ => format!("finds {objects} in {} after its start", of(tier)),
         },
-        Event::TierFailed { tier, operation } => format!("{} failed it: {}", of(tier), plain(operation)),
+        Event::TierFailed { tier, operation } => {
+            format!("hears that {} failed a {}", of(tier), plain(operation))
+        }
         Event::TierSkipped { tier, .. } => format!("does not ask {}, which failed too often", of(tier)),
         Event::BreakerChanged { who, standing } => match standing {
             Standing::Closed => format!("trusts {} again", plain(who)),

@@ -17,6 +17,7 @@ use super::{
     story::Note,
     tally::{Tally, Trouble},
     tier::{Fate, Tier},
+    variety::Wish,
     vault::Vault,
 };
 use std::{
@@ -58,6 +59,7 @@ pub(super) enum Step {
         op: OpId,
         fill: FillId,
         object: usize,
+        wish: Wish,
         known: Option<Vec<u8>>,
     },
     OriginPulled {
@@ -99,6 +101,7 @@ pub(super) struct Chances {
     pub network: Draws,
     pub origin: Draws,
     pub client: Draws,
+    pub variety: Draws,
     pub tier: Draws,
     pub edge: Draws,
 }
@@ -111,6 +114,7 @@ impl Chances {
             network: stream("network"),
             origin: stream("origin"),
             client: stream("client"),
+            variety: stream("variety"),
             tier: stream("tier"),
             edge: stream("edge"),
         }
@@ -132,9 +136,16 @@ impl Chances {
     }
 
     /// Every stream but that of the requests, by name.
-    fn streams(&mut self) -> [(&'static str, &mut Draws); 5] {
-        let Self { requests: _, network, origin, client, tier, edge } = self;
-        [("client", client), ("edge", edge), ("network", network), ("origin", origin), ("tier", tier)]
+    fn streams(&mut self) -> [(&'static str, &mut Draws); 6] {
+        let Self { requests: _, network, origin, client, variety, tier, edge } = self;
+        [
+            ("client", client),
+            ("edge", edge),
+            ("network", network),
+            ("origin", origin),
+            ("tier", tier),
+            ("variety", variety),
+        ]
     }
 }
 
@@ -265,8 +276,8 @@ impl World {
             Step::GoAway(ask) => self.on_go_away(ask),
             Step::Left(ask, life) => self.on_left(ask, life),
             Step::Got(ask, got) => self.on_got(ask, got),
-            Step::OriginAsked { from, op, fill, object, known } => {
-                self.on_origin_asked(from, op, fill, object, known.as_deref());
+            Step::OriginAsked { from, op, fill, object, wish, known } => {
+                self.on_origin_asked(from, op, fill, (object, wish), known.as_deref());
             }
             Step::OriginPulled { from, op, fill } => self.on_origin_pulled(from, op, fill),
             Step::FromOrigin { to, fill, input, last } => self.on_from_origin(to, fill, input, last),
