@@ -13,6 +13,7 @@ mod draws;
 mod edge;
 mod form;
 mod history;
+mod hub;
 mod origin;
 mod plan;
 mod prove;

@@ -1,6 +1,6 @@
 //! A run as a story: one line for each event, in plain words, in the column of whoever acts.
 
-use super::{case::Case, client::place, words, world::World};
+use super::{case::Case, client::place, tier::Fate, words, world::World};
 use std::{collections::BTreeSet, fmt::Write as _};
 use tiergate_engine::{CacheKey, Effect, Instant, Symbol, TierId};
 use tiergate_invariants::{Version, promise};
@@ -36,10 +36,22 @@ impl World {
         }
     }
 
-    /// The trouble that a tier has with an operation.
-    pub(super) fn note_trouble(&mut self, effect: &Effect<Symbol>, trouble: &str) {
+    /// What becomes of an operation that a tier is asked for.
+    pub(super) fn note_fate(&mut self, effect: &Effect<Symbol>, fate: Fate) {
         let Some((tier, operation)) = words::operation(effect) else { return };
+        let trouble = match fate {
+            Fate::Fine => return,
+            Fate::Fails => "fails",
+            Fate::Ambiguous => "may do, though it says that it fails,",
+        };
         self.note(Party::Tier(tier), || format!("{trouble} {operation}"));
+    }
+
+    /// When a tier was asked for this it lost something, or had nothing to lose.
+    pub(super) fn note_loss(&mut self, effect: &Effect<Symbol>, is_lost: bool) {
+        if let Some((tier, _)) = words::operation(effect).filter(|_| is_lost) {
+            self.note(Party::Tier(tier), || "loses a record".to_owned());
+        }
     }
 
     /// What a key is called in the story.

@@ -6,7 +6,6 @@
 
 use super::{
     plan::Plan,
-    story::Party,
     tally::Trouble,
     vault::is_durable,
     world::{Life, Step, World, up_to},
@@ -359,11 +358,7 @@ impl World {
 
     /// The operation reaches the tier and takes effect, or not.
     pub(super) fn on_tier_asked(&mut self, from: Life, effect: Effect<Symbol>, fate: Fate) {
-        match fate {
-            Fate::Fine => {}
-            Fate::Fails => self.note_trouble(&effect, "fails"),
-            Fate::Ambiguous => self.note_trouble(&effect, "says that it fails, though it may do it:"),
-        }
+        self.note_fate(&effect, fate);
         if is_durable(&effect) {
             if let Some(input) = self.on_vault_asked(from, &effect, fate) {
                 let at = self.tier_delay();
@@ -374,10 +369,8 @@ impl World {
         let place = self.tier_place(from.edge, tier_of(&effect));
         let loses = self.plan.faults.tier_loses;
         if self.hits(loses, Trouble::TierLost, |chances| &mut chances.tier) {
-            let choice = self.chances.tier.bits();
-            if self.tiers[place].lose(choice) {
-                self.note(Party::Tier(tier_of(&effect)), || "loses a record".to_owned());
-            }
+            let is_lost = self.tiers[place].lose(self.chances.tier.bits());
+            self.note_loss(&effect, is_lost);
         }
         let outcome = match (fate, failure(&effect)) {
             (Fate::Fails, Some(failed)) => Outcome::Answer(failed),

@@ -162,6 +162,8 @@ fn of_event(world: &World, event: &Event) -> Option<String> {
         | Event::Hedged { .. }
         | Event::PurgeBegan { .. }
         | Event::Staled { .. }
+        | Event::PurgeHeard { .. }
+        | Event::PurgesMissed
         | Event::PurgeEnded { .. }
         | Event::DurableMissed { .. }
         | Event::UploadEnded { .. }
@@ -234,6 +236,12 @@ fn of_store_event(world: &World, event: &Event) -> Option<String> {
             format!("asks {} once more for {}, who has waited long", of(tier), client(request.0))
         }
         Event::PurgeBegan { what, mode, .. } => format!("begins to {} {}", mode_of(*mode), whom(world, what)),
+        Event::PurgeHeard { what, mode } => {
+            format!("hears from another edge that it must {} {}", mode_of(*mode), whom(world, what))
+        }
+        Event::PurgesMissed => {
+            "cannot know what other edges purged, and uses nothing older any more".to_owned()
+        }
         Event::PurgeEnded { what, confirmed, .. } => {
             let end = if *confirmed { "in every tier" } else { "but a tier did not confirm it" };
             format!("has purged {}, {end}", whom(world, what))
