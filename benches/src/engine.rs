@@ -91,7 +91,7 @@ impl Origin {
             Effect::Fetch { op, .. } => Some(Input::Head { op, head: Arc::clone(&self.head) }),
             Effect::Pull { op, .. } => Some(self.pulled(op)),
             Effect::Serve { request, .. } | Effect::Body { request, .. } => Some(Input::Demand { request }),
-            Effect::Finish { .. } => None,
+            Effect::Finish { .. } | Effect::Cancel { .. } => None,
             other => unreachable!("one tier and a healthy origin need no {other:?}"),
         }
     }
