@@ -290,4 +290,6 @@ fn check_storage(
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -119,6 +119,8 @@ fn line(selectors: &[Selector], report: &[(TierId, PurgeOutcome)]) -> String {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests {
     use super::*;
     use tiergate_engine::{ByteCount, Method};

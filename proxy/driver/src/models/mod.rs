@@ -12,6 +12,8 @@
 mod checker;
 mod clients;
 mod crew;
+#[cfg(shuttle)]
+mod eight;
 mod handover;
 mod lanes;
 mod resident;
