@@ -1,7 +1,7 @@
 //! Field values as anybody may send them: no rule panics, and what a rule makes of them keeps its bounds.
 
 use super::{
-    conditional::{self, Precondition},
+    conditional::{self, Answer, Precondition},
     directives::{RequestDirectives, ResponseDirectives, SECONDS_MAX, Source},
     hop, http_date,
     list::{entity_tags, members},
@@ -133,10 +133,12 @@ tiergate_fuzz::target!(
             assert!(tag.is_like(other) || !tag.is_same(other));
         }
         let stored = Head { status: 200, fields: one("etag", own) };
-        let conditions = [("if-match", line), ("if-none-match", line), ("if-unmodified-since", own)];
-        let fields = Fields::from_iter(conditions);
-        let answer = conditional::answer(&request(fields.clone()), &stored, NOW, NOW);
-        assert_eq!(answer, conditional::answer(&request(fields.clone()), &stored, NOW, NOW));
+        let fields = Fields::from_iter([("if-match", own), ("if-none-match", line)]);
+        let is_known = entity_tags(line).any(|other| EntityTag::of(other).is_like(tag));
+        if is_known {
+            let answer = conditional::answer(&request(fields), &stored, NOW, NOW);
+            assert_eq!(answer, Answer::NotModified);
+        }
         let every = one("if-match", b"*");
         assert!(matches!(conditional::precondition(&every, &stored, NOW), Precondition::Holds));
         for name in hop::nominated([line].into_iter()) {
@@ -173,11 +175,11 @@ tiergate_fuzz::target!(
         if let Some(key) = language_key_wanted(own, &names, &fields) {
             assert_ne!(key, variant_key(own, &names, &fields));
         }
-        let response = Head { status: 200, fields: one("content-language", language) };
-        assert_eq!(
-            language_key_of(own, &names, &fields, &response),
+        let found = |language: &[u8]| {
+            let response = Head { status: 200, fields: one("content-language", language) };
             language_key_of(own, &names, &fields, &response)
-        );
+        };
+        assert_eq!(found(language), found(&language.to_ascii_uppercase()));
     }
 );
 

@@ -9,7 +9,7 @@ mod client;
 mod durable;
 mod effects;
 mod fetch;
-#[cfg(all(test, any(loom, shuttle)))]
+#[cfg(test)]
 mod models;
 mod on_tokio;
 mod plant;

@@ -74,26 +74,3 @@ fn eight_threads() {
 fn eight_threads_share_a_driver() {
     holds(eight_threads);
 }
-
-/// The planted faults that this world can show are found in it too.
-mod planted {
-    use super::super::checker::finds;
-    use crate::plant::Fault;
-
-    const TEST: &str = "eight::eight_threads_share_a_driver";
-
-    #[test]
-    fn a_waker_that_comes_late_is_found() {
-        finds(Fault::LateWaker, "deadlock", TEST);
-    }
-
-    #[test]
-    fn a_close_during_a_call_is_found() {
-        finds(Fault::ClosesAtOnce, "a writer was closed during a call", TEST);
-    }
-
-    #[test]
-    fn a_door_that_looks_twice_is_found() {
-        finds(Fault::LooksTwice, "it was there a moment ago", TEST);
-    }
-}
