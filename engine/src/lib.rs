@@ -46,6 +46,7 @@ mod record;
 mod rules;
 mod selector;
 mod space;
+pub mod store;
 mod time;
 mod units;
 

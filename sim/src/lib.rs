@@ -4,6 +4,7 @@
 //! scenarios on a simulated network.
 
 pub mod args;
+pub mod disk;
 pub mod explore;
 pub mod replay;
 pub mod run;

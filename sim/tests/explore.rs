@@ -15,6 +15,15 @@ fn no_rule_breaks_in_some_hundred_worlds() {
     assert!(replies > 300 * 120, "{replies} replies");
 }
 
+/// Worlds that showed a second fetch for a variant, beside one for another variant that turned out to be for this one.
+#[test]
+fn a_vary_that_changes_makes_no_second_fetch() {
+    for seed in [2739, 2805, 3010, 3479, 3665, 4634, 4641, 4996, 7553, 12135, 14757] {
+        let run = Run { requests: 200, ..RUN };
+        run_seed(seed, run).unwrap_or_else(|failure| panic!("{failure}"));
+    }
+}
+
 /// One seed twice is one history; two seeds are two.
 #[test]
 fn a_seed_is_the_whole_of_a_run() {

@@ -33,11 +33,7 @@ impl<C: Chunk> Engine<C> {
         failed: u32,
     ) {
         if failed == 0 {
-            let (getters, passers): (Vec<_>, Vec<_>) =
-                waiters.iter().partition(|request| rules::wants_whole(&self.requests[request].ask));
-            for request in passers.into_iter().chain(getters) {
-                self.event(Event::Missed { request, key: errand.target, reason: errand.reason });
-            }
+            self.tell_missed(&errand, &waiters);
         }
         let getters = self.pass_partial(waiters);
         if getters.is_empty() && errand.behind.is_none() {
@@ -56,6 +52,15 @@ impl<C: Chunk> Engine<C> {
         self.fetches += 1;
         let attempts = Attempts::new(Repeatable::Idempotent, self.answer_by(fill_id));
         self.attempt(fill_id, errand, getters, Tries { attempts, leaders_failed: failed });
+    }
+
+    /// No tier could answer these.
+    pub(super) fn tell_missed(&mut self, errand: &Errand<C>, waiters: &[RequestId]) {
+        let (getters, passers): (Vec<_>, Vec<_>) =
+            waiters.iter().partition(|request| rules::wants_whole(&self.requests[request].ask));
+        for request in passers.into_iter().chain(getters) {
+            self.event(Event::Missed { request, key: errand.target, reason: errand.reason });
+        }
     }
 
     /// Sends those who do not wait for a whole body around the cache.

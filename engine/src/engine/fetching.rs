@@ -131,7 +131,7 @@ impl<C: Chunk> Engine<C> {
         }
         self.end_flight(errand.key, fill_id);
         if errand.sharing == Sharing::Open {
-            self.flights.entry(variant).or_insert(fill_id);
+            self.lead_flight(variant, fill_id);
         }
         Errand { key: variant, ..errand }
     }
@@ -186,7 +186,8 @@ impl<C: Chunk> Engine<C> {
         not_modified: &Head,
         sent: WallTime,
     ) {
-        let selection = errand.stored.as_ref().map_or(revalidate::Selection::FetchAgain, |stored| {
+        let filed = errand.stored.as_ref().filter(|_| Self::stays_filed(&errand, ask, not_modified));
+        let selection = filed.map_or(revalidate::Selection::FetchAgain, |stored| {
             revalidate::selects(self.config.policy.changed_validator, stored.head(), not_modified)
         });
         self.end_bodiless(fill_id, &errand);

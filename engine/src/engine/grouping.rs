@@ -5,10 +5,11 @@
 //! joins the fill that is under way for its variant, or begins one. Each round serves at least the leader of each group,
 //! whatever the origin names next.
 
-use super::{Engine, Progress};
+use super::{Engine, Progress, caring::Waiter};
 use crate::{
     chunk::Chunk,
-    fill::{Errand, Sent, Sharing},
+    fill::{Errand, Sent, Sharing, Stage},
+    head::{Head, RequestHead},
     id::{FillId, OriginId, RequestId},
     key::CacheKey,
     reason::{MissReason, Refusal, Storable},
@@ -52,6 +53,45 @@ impl<C: Chunk> Engine<C> {
         });
         *waiters = same;
         others
+    }
+
+    /// Is the response that a 304 is about filed under what the 304 says it depends on? If not, it is no answer to all who
+    /// wait under that key.
+    pub(super) fn stays_filed(errand: &Errand<C>, ask: &RequestHead, not_modified: &Head) -> bool {
+        match Vary::of(not_modified) {
+            Vary::Nothing => true,
+            Vary::Fields(names) => variant_key(errand.target, &names, &ask.fields) == errand.key,
+            Vary::Anything => false,
+        }
+    }
+
+    /// Makes this the fill that new requests for a variant join, unless one is past the tiers already. One that still looks
+    /// joins it, if it finds nothing: see [`Engine::ask_or_join`].
+    pub(super) fn lead_flight(&mut self, variant: CacheKey, fill_id: FillId) -> Option<FillId> {
+        let other = self.flights.get(&variant).copied().filter(|other| {
+            let is_looking =
+                matches!(self.fills.get(other).map(|fill| &fill.stage), Some(Stage::Looking { .. }));
+            *other != fill_id && !is_looking && !self.is_spent(*other)
+        });
+        if other.is_none() {
+            self.flights.insert(variant, fill_id);
+        }
+        other
+    }
+
+    /// A walk through the tiers is over. Meanwhile a fetch for another variant can have turned out to be for this one: then
+    /// it is joined.
+    pub(super) fn ask_or_join(&mut self, fill_id: FillId, errand: Errand<C>, waiters: Vec<RequestId>) {
+        let other = match errand.sharing {
+            Sharing::Open => self.lead_flight(errand.key, fill_id),
+            Sharing::Closed | Sharing::Private => None,
+        };
+        let Some(other) = other else { return self.ask_origin(fill_id, errand, waiters, 0) };
+        self.caring.deadlines.end(Waiter::Fill(fill_id));
+        self.tell_missed(&errand, &waiters);
+        let getters = self.pass_partial(waiters);
+        self.attach_all(other, getters);
+        self.let_go(errand.stored);
     }
 
     /// Gathers those who were parted from what they waited for. Their misses were told when they came.

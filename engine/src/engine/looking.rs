@@ -178,7 +178,7 @@ impl<C: Chunk> Engine<C> {
     fn end_walk(&mut self, fill_id: FillId, mut errand: Errand<C>, waiters: Vec<RequestId>) {
         let kept = match &errand.stored {
             Some(Stored::Record(kept)) => Arc::clone(kept),
-            Some(Stored::Resident(_)) | None => return self.ask_origin(fill_id, errand, waiters, 0),
+            Some(Stored::Resident(_)) | None => return self.ask_or_join(fill_id, errand, waiters),
         };
         let (meanwhile, others): (Vec<_>, Vec<_>) = waiters
             .into_iter()
@@ -192,7 +192,7 @@ impl<C: Chunk> Engine<C> {
         for request in meanwhile {
             self.serve_meanwhile(&kept, errand.target, request);
         }
-        self.ask_origin(fill_id, errand, others, 0);
+        self.ask_or_join(fill_id, errand, others);
     }
 
     /// Answers with a stale record while it is revalidated.

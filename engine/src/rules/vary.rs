@@ -2,8 +2,7 @@
 //!
 //! A variant has a key of its own, made from the key of its target and from the request fields that `Vary` names. Their
 //! values are normalised first, in ways that the fields' definitions allow, so that requests which mean the same find
-//! the same variant. Where `Vary` names `Accept-Language`, a second key says "whose best language is this one": it finds
-//! a variant by its `Content-Language` when the first finds none.
+//! the same variant. A `Content-Language` finds no variant: whoever asks for the same language in other words fetches.
 
 use super::list::{members, number};
 use crate::{
@@ -73,42 +72,7 @@ pub(crate) fn variant_key(target: CacheKey, names: &[Box<str>], request: &Fields
     if names.is_empty() {
         return target;
     }
-    key(target, names, request, None)
-}
-
-/// The key under which the same request may find a variant in its best language; `None` when `names` does not have
-/// `Accept-Language`, or the request does not prefer one language to all others.
-pub(crate) fn language_key_wanted(
-    target: CacheKey,
-    names: &[Box<str>],
-    request: &Fields,
-) -> Option<CacheKey> {
-    let wanted = best_language(&languages(request))?;
-    depends_on_language(names).then(|| key(target, names, request, Some(&wanted)))
-}
-
-/// The key under which a stored variant is found by its language; `None` when it does not say one, or `names` does not
-/// have `Accept-Language`.
-pub(crate) fn language_key_of(
-    target: CacheKey,
-    names: &[Box<str>],
-    request: &Fields,
-    response: &Head,
-) -> Option<CacheKey> {
-    let mut said = members(response.fields.only("content-language")?);
-    let (Some(language), None) = (said.next(), said.next()) else {
-        return None;
-    };
-    let language = String::from_utf8_lossy(language).to_ascii_lowercase();
-    depends_on_language(names).then(|| key(target, names, request, Some(&language)))
-}
-
-fn depends_on_language(names: &[Box<str>]) -> bool {
-    names.iter().any(|name| &**name == "accept-language")
-}
-
-/// Each part goes in with its length before it, so that no two lists of parts read alike.
-fn key(target: CacheKey, names: &[Box<str>], request: &Fields, language: Option<&str>) -> CacheKey {
+    // Each part goes in with its length before it, so that no two lists of parts read alike.
     let mut hasher = blake3::Hasher::new();
     hasher.update(&target.0.to_le_bytes());
     let mut part = |tag: u8, bytes: &[u8]| {
@@ -118,13 +82,10 @@ fn key(target: CacheKey, names: &[Box<str>], request: &Fields, language: Option<
     };
     for name in names {
         part(b'n', name.as_bytes());
-        match (language, &**name) {
-            (Some(language), "accept-language") => part(b'l', language.as_bytes()),
-            (Some(_) | None, name) => match normalised(name, request) {
-                Some(value) => part(b'v', &value),
-                // Absent matches absent only.
-                None => part(b'a', b""),
-            },
+        match normalised(name, request) {
+            Some(value) => part(b'v', &value),
+            // Absent matches absent only.
+            None => part(b'a', b""),
         }
     }
     let digest = hasher.finalize();
@@ -164,16 +125,6 @@ fn joined(members: impl IntoIterator<Item = String>) -> Vec<u8> {
 /// Language ranges in lower case, with their weights in thousandths.
 fn languages(request: &Fields) -> Vec<(String, u64)> {
     weighted(request, "accept-language")
-}
-
-/// The range with the largest weight, if it is one language and has no equal.
-fn best_language(ranges: &[(String, u64)]) -> Option<String> {
-    let largest = ranges.iter().map(|(_, weight)| *weight).max()?;
-    let mut best = ranges.iter().filter(|(_, weight)| *weight == largest);
-    match (best.next(), best.next()) {
-        (Some((range, _)), None) if largest > 0 && range != "*" => Some(range.clone()),
-        (Some(_), None | Some(_)) | (None, _) => None,
-    }
 }
 
 /// The content codings that a request accepts, as a set: what an origin may choose from. Weights above zero only say

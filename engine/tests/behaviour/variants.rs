@@ -1,6 +1,7 @@
 //! `Vary`: who asks with other fields gets another response (RFC 9111 section 4.1).
 
 use crate::rig::{Rig, l0_only, object, with_disk, with_shared};
+use std::time::Duration;
 use tiergate_engine::{Event, Method, Outcome, RequestId, Symbol, TierId};
 
 const VARIES: [(&str, &str); 3] =
@@ -151,6 +152,24 @@ fn a_vary_that_changes_ends() {
     }
     assert!(rig.asked.len() <= clients.len(), "{} fetches", rig.asked.len());
     assert!(got(&rig, &clients).iter().all(Option::is_some));
+    rig.assert_idle();
+}
+
+/// A 304 may say that the stored response depends on more than it is filed under: then it holds only for who asked, and
+/// the response is fetched anew.
+#[test]
+fn a_304_that_names_other_fields_does_not_freshen() {
+    let mut rig = Rig::new(l0_only());
+    ask(&mut rig, "de");
+    let stale_soon = [("cache-control", "max-age=1"), ("etag", "\"1\""), ("content-length", "50")];
+    answer_oldest(&mut rig, &stale_soon);
+    rig.pass_time(Duration::from_secs(5));
+    let clients = ["de", "en"].map(|language| ask(&mut rig, language));
+    let same = [("etag", "\"1\""), ("vary", "accept-language"), ("cache-control", "max-age=60")];
+    rig.head("/a", 304, &same);
+    assert_eq!(rig.asked.len(), 3, "asked again, without a condition");
+    answer_all(&mut rig, &VARIES);
+    assert_eq!(got(&rig, &clients), [Some(3), Some(4)]);
     rig.assert_idle();
 }
 

@@ -4,6 +4,7 @@ use super::{
     form::Form,
     plan::Work,
     tally::Trouble,
+    variety::{Wish, object_of},
     world::{Life, Step, World, up_to},
 };
 use std::{sync::Arc, time::Duration};
@@ -26,6 +27,7 @@ pub(super) struct Clients {
 pub(super) struct Ask {
     pub edge: u32,
     pub object: usize,
+    pub wish: Wish,
     form: Form,
     pace: Pace,
     stage: Stage,
@@ -93,30 +95,38 @@ impl World {
                 }
                 self.queue.schedule(purge_at, Step::Purge { edge, object });
             }
-            let form = if around { Form::Around } else { self.draw_form(object) };
-            let ask = self.new_ask(edge, object, form, at);
+            let wish = self.draw_wish();
+            let form = if around { Form::Around } else { self.draw_form(object, wish) };
+            let ask = self.new_ask(edge, object, wish, form, at);
             self.queue.schedule(at, Step::Ask(ask));
         }
         at.after(Duration::from_secs(1))
     }
 
-    fn draw_form(&mut self, object: usize) -> Form {
+    /// What a client says, in a world where that may matter.
+    fn draw_wish(&mut self) -> Wish {
+        let Work { vary, wishes, .. } = self.plan.work;
+        if vary.0 == 0 { Wish::default() } else { Wish::draw(&mut self.chances.variety, wishes) }
+    }
+
+    fn draw_form(&mut self, object: usize, wish: Wish) -> Form {
         let Work { special, size_max, .. } = self.plan.work;
         if !self.chances.forms.chance(special.0, 1_000) {
             return Form::Plain;
         }
-        let newest = self.newest(object);
+        let newest = self.origin.tag(object, self.newest(object), wish);
         Form::special(&mut self.chances.forms, size_max, newest)
     }
 
     /// A plain request, when nothing is broken any more.
     pub(super) fn ask_after_healing(&mut self, edge: u32, object: usize) {
-        let ask = self.new_ask(edge, object, Form::Plain, self.now);
+        let wish = self.draw_wish();
+        let ask = self.new_ask(edge, object, wish, Form::Plain, self.now);
         self.clients.asks[ask].after_healing = true;
         self.queue.schedule(self.now, Step::Ask(ask));
     }
 
-    fn new_ask(&mut self, edge: u32, object: usize, form: Form, at: Instant) -> usize {
+    fn new_ask(&mut self, edge: u32, object: usize, wish: Wish, form: Form, at: Instant) -> usize {
         let faults = self.plan.faults;
         let latency = self.plan.work.latency;
         let ask = self.clients.asks.len();
@@ -136,7 +146,8 @@ impl World {
             let after = up_to(&mut self.chances.client, longest);
             self.queue.schedule(at.after(after), Step::GoAway(ask));
         }
-        self.clients.asks.push(Ask { edge, object, form, pace, stage: Stage::Sent, after_healing: false });
+        let stage = Stage::Sent;
+        self.clients.asks.push(Ask { edge, object, wish, form, pace, stage, after_healing: false });
         ask
     }
 
@@ -154,7 +165,7 @@ impl World {
     }
 
     pub(super) fn on_arrive(&mut self, ask: usize) {
-        let Ask { edge, object, .. } = self.clients.asks[ask];
+        let Ask { edge, object, wish, .. } = self.clients.asks[ask];
         let Stage::Sent = self.clients.asks[ask].stage else {
             return; // It left on the way.
         };
@@ -162,7 +173,7 @@ impl World {
         self.clients.asks[ask].stage = Stage::Waiting(life);
         let object = &self.origin.objects[object];
         let key = object.key;
-        let head = self.clients.asks[ask].form.request(&object.plain, &object.around);
+        let head = wish.added_to(&self.clients.asks[ask].form.request(&object.plain, &object.around));
         let Some(engine) = self.edges[edge as usize].engine.as_mut() else {
             return self.end(ask, Got::Nothing);
         };
@@ -173,6 +184,7 @@ impl World {
             let resident = Arc::clone(resident);
             *self.tally.events.entry("hit by the fast door").or_default() += 1;
             let age = resident.freshness.age(self.now).as_secs();
+            self.check_variant(ask, &resident.chunks);
             let got = self.whole(resident.head.status, age, &resident.chunks);
             return self.end(ask, got);
         }
@@ -282,7 +294,8 @@ impl World {
     pub(super) fn on_pass(&mut self, request: RequestId) {
         let ask = ask_of(request);
         if let Stage::Waiting(life) = self.clients.asks[ask].stage {
-            let got = self.answer_directly(life, self.clients.asks[ask].object);
+            let Ask { object, wish, .. } = self.clients.asks[ask];
+            let got = self.answer_directly(life, object, wish);
             self.end(ask, got);
         }
     }
@@ -359,6 +372,7 @@ impl World {
         }
         let bytes: Vec<Symbol> =
             pieces.iter().filter(|piece| piece.object != Symbol::TEXT).copied().collect();
+        self.check_variant(ask, &bytes);
         self.whole(head.status, age, &bytes)
     }
 
@@ -366,9 +380,10 @@ impl World {
         let spans = Symbol::compact(pieces.to_vec())
             .into_iter()
             .map(|piece| Span {
-                of: usize::try_from(piece.object)
-                    .ok()
-                    .and_then(|place| self.origin.objects.get(place))
+                of: self
+                    .origin
+                    .objects
+                    .get(object_of(piece.object))
                     .map(|object| (object.key, Version(piece.version))),
                 offset: piece.offset,
                 length: piece.size,

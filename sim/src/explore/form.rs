@@ -19,13 +19,13 @@ pub(super) enum Form {
     Head,
     /// A GET of these bytes, first and last, in this order.
     Ranges(Vec<(u64, u64)>),
-    /// A GET of what is not this version.
-    IfNot(Version),
+    /// A GET of what does not have this entity tag.
+    IfNot(String),
 }
 
 impl Form {
     /// Something special about a body of at most `size_max` bytes.
-    pub(super) fn special(random: &mut Random, size_max: u64, newest: Version) -> Self {
+    pub(super) fn special(random: &mut Random, size_max: u64, newest: String) -> Self {
         let mut range = || {
             let scale = 1 + random.below(4);
             let first = random.below(size_max / scale + 1);
@@ -52,14 +52,14 @@ impl Form {
                 let value = format!("bytes={}", ranges.join(", "));
                 with(Method::Get, Fields::from_iter([("range", value)]))
             }
-            Self::IfNot(version) => with(Method::Get, Fields::from_iter([("if-none-match", tag(*version))])),
+            Self::IfNot(tag) => with(Method::Get, Fields::from_iter([("if-none-match", tag)])),
         }
     }
 }
 
-/// The entity tag of a version.
-pub(super) fn tag(version: Version) -> String {
-    format!("\"v{}\"", version.0)
+/// The entity tag of a variant of a version.
+pub(super) fn tag(version: Version, variant: u64) -> String {
+    format!("\"v{}.{variant}\"", version.0)
 }
 
 impl World {
@@ -89,9 +89,9 @@ impl World {
                 let fits = self.origin.lengths(object).any(of_length);
                 if fits { Ok(()) } else { Err("no version is too short for all of it".to_owned()) }
             }
-            (Form::IfNot(version), 304) => {
-                let is_it = head.fields.only("etag") == Some(tag(*version).as_bytes());
-                if is_it { Ok(()) } else { Err("it is another version".to_owned()) }
+            (Form::IfNot(tag), 304) => {
+                let is_it = head.fields.only("etag") == Some(tag.as_bytes());
+                if is_it { Ok(()) } else { Err("it is another version or variant".to_owned()) }
             }
             (_, 206 | 304 | 416) => Err("nobody asked for that".to_owned()),
             (Form::Plain | Form::Around | Form::Head | Form::Ranges(_) | Form::IfNot(_), _) => Ok(()),
@@ -102,12 +102,12 @@ impl World {
     fn judge_ranges(&self, object: usize, ranges: &[(u64, u64)], pieces: &[Symbol]) -> Result<(), String> {
         let bytes: Vec<Symbol> =
             pieces.iter().filter(|piece| piece.object != Symbol::TEXT).copied().collect();
-        let Some(version) = bytes.first().map(|piece| piece.version) else {
+        let Some(Symbol { object: number, version, .. }) = bytes.first().copied() else {
             return Err("no byte at all".to_owned());
         };
         let length = self.origin.lengths(object).nth(place(u64::from(version) - 1)).unwrap_or(0);
         let due = ranges.iter().filter(|(first, _)| *first < length).map(|(first, last)| Symbol {
-            object: object as u64,
+            object: number,
             version,
             offset: *first,
             size: last.min(&(length - 1)) - first + 1,

@@ -14,6 +14,7 @@ mod prove;
 mod queue;
 mod tally;
 mod tier;
+mod variety;
 mod vault;
 mod world;
 

@@ -4,6 +4,7 @@ use super::{
     client::place,
     form::tag,
     tally::Trouble,
+    variety::{Dependence, Wish, number_of},
     world::{HEAD_STALL_MAX, Life, Step, World, up_to},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -44,6 +45,8 @@ struct Edition {
     head: Arc<Head>,
     length: u64,
     announces_length: bool,
+    has_tag: bool,
+    depends_on: Dependence,
 }
 
 /// The surrogate key that an object has for itself.
@@ -79,6 +82,18 @@ impl Origin {
     /// How long each version of an object is, the first one first.
     pub(super) fn lengths(&self, object: usize) -> impl Iterator<Item = u64> {
         self.objects[object].versions.iter().map(|edition| edition.length)
+    }
+
+    /// What a version of an object depends on.
+    pub(super) fn dependence(&self, object: usize, version: u32) -> Option<Dependence> {
+        let place = place(u64::from(version)).checked_sub(1)?;
+        self.objects[object].versions.get(place).map(|edition| edition.depends_on)
+    }
+
+    /// The entity tag of the variant of a published version that answers such a request.
+    pub(super) fn tag(&self, object: usize, version: Version, wish: Wish) -> String {
+        let depends = self.dependence(object, version.0).expect("the version is published");
+        tag(version, depends.variant(wish))
     }
 
     /// Which object a request is for: its target is a number.
@@ -118,7 +133,9 @@ impl World {
     /// The next version of an object.
     pub(super) fn publish(&mut self, object: usize) {
         let work = self.plan.work;
-        let next = Version(self.newest(object).0 + 1);
+        let varies = work.vary.0 > 0 && self.chances.variety.chance(work.vary.0, 1_000);
+        let depends_on =
+            if varies { Dependence::draw(&mut self.chances.variety) } else { Dependence::Nothing };
         let random = &mut self.chances.origin;
         let length = match random.below(12) {
             0 => 0,
@@ -126,7 +143,7 @@ impl World {
             2..6 => random.below(work.size_max / 10 + 1),
             _ => random.below(work.size_max + 1),
         };
-        let storable = !random.chance(work.unstorable.0, 1_000);
+        let storable = !random.chance(work.unstorable.0, 1_000) && depends_on != Dependence::Unseen;
         let announces_length = !random.chance(work.chunked.0, 1_000);
         let lifetime = if storable { 1 + random.below(work.lifetime_max.as_secs()) } else { 0 };
         let window = random.below(STALE_WINDOW_MAX_S + 1);
@@ -138,12 +155,13 @@ impl World {
         };
         let mut fields = Fields::new();
         // What may not be stored gets no validator: with one, even a lifetime of zero may be stored.
-        if storable && random.chance(2, 3) {
-            fields.push("etag", tag(next).as_bytes());
-        }
+        let has_tag = storable && random.chance(2, 3);
         fields.push("surrogate-key", format!("{} {}", own_tag(object), group_tag(object)).as_bytes());
         if announces_length {
             fields.push("content-length", length.to_string().as_bytes());
+        }
+        if let Some(vary) = depends_on.vary() {
+            fields.push("vary", vary.as_bytes());
         }
         match (storable, random.below(5)) {
             (true, _) => fields.push("cache-control", format!("max-age={lifetime}{windows}").as_bytes()),
@@ -158,7 +176,7 @@ impl World {
         }
         let head = Arc::new(Head { status: 200, fields });
         let versions = &mut self.origin.objects[object].versions;
-        versions.push(Edition { head, length, announces_length });
+        versions.push(Edition { head, length, announces_length, has_tag, depends_on });
         let what = What::Published {
             key: self.origin.objects[object].key,
             version: self.newest(object),
@@ -178,8 +196,9 @@ impl World {
         let object = self.origin.object_of(head);
         self.origin.streams.insert((from, fill), None);
         let at = self.soon();
+        let wish = Wish::of(head);
         let known = head.fields.all("if-none-match").next().map(<[u8]>::to_vec);
-        self.queue.schedule(at, Step::OriginAsked { from, op, fill, object, known });
+        self.queue.schedule(at, Step::OriginAsked { from, op, fill, object, wish, known });
     }
 
     /// The request is here: what is published *now* is what the answer carries.
@@ -188,7 +207,7 @@ impl World {
         from: Life,
         op: OpId,
         fill: FillId,
-        object: usize,
+        what: (usize, Wish),
         known: Option<&[u8]>,
     ) {
         let faults = self.plan.faults;
@@ -205,7 +224,7 @@ impl World {
             return;
         }
         let errs = self.hits(faults.origin_errs, Trouble::OriginErred, |chances| &mut chances.origin);
-        let (head, body) = if errs { self.error_page() } else { self.answer(from, object, known) };
+        let (head, body) = if errs { self.error_page() } else { self.answer(from, what, known) };
         if let Some(stream) = self.origin.streams.get_mut(&(from, fill)) {
             *stream = Some(body);
         }
@@ -217,15 +236,25 @@ impl World {
         self.queue.schedule(at, Step::FromOrigin { to: from, fill, input, last: false });
     }
 
-    fn answer(&mut self, from: Life, object: usize, known: Option<&[u8]>) -> (Arc<Head>, Body) {
+    /// The answer to a request for an object by a client that says this.
+    fn answer(
+        &mut self,
+        from: Life,
+        (object, wish): (usize, Wish),
+        known: Option<&[u8]>,
+    ) -> (Arc<Head>, Body) {
         let version = self.newest(object);
-        let edition = self.origin.objects[object].versions[version.0 as usize - 1].clone();
+        let mut edition = self.origin.objects[object].versions[version.0 as usize - 1].clone();
+        let tag = self.origin.tag(object, version, wish);
+        if edition.has_tag {
+            Arc::make_mut(&mut edition.head).fields.push("etag", tag.as_bytes());
+        }
         self.fact(What::OriginAnswered {
             edge: Edge(from.edge),
             key: self.origin.objects[object].key,
             version,
         });
-        if known == Some(tag(version).as_bytes()) {
+        if known == Some(tag.as_bytes()) {
             return (
                 Arc::new(Head { status: 304, fields: edition.head.fields.clone() }),
                 Body::empty(version),
@@ -234,7 +263,7 @@ impl World {
         let faults = self.plan.faults;
         let chunks_max = self.plan.work.chunks_max;
         let mut body = Body {
-            object: object as u64,
+            object: number_of(object, edition.depends_on.variant(wish)),
             version: version.0,
             sent: 0,
             length: edition.length,
@@ -287,11 +316,11 @@ impl World {
     }
 
     /// An answer to a request that the edge only proxies.
-    pub(super) fn answer_directly(&mut self, from: Life, object: usize) -> Got {
+    pub(super) fn answer_directly(&mut self, from: Life, object: usize, wish: Wish) -> Got {
         if self.hits(self.plan.faults.origin_fails, Trouble::OriginFailed, |chances| &mut chances.origin) {
             return Got::Nothing;
         }
-        let (head, body) = self.answer(from, object, None);
+        let (head, body) = self.answer(from, (object, wish), None);
         match body.end {
             BodyEnd::Clean => {
                 let of = Some((self.origin.objects[object].key, Version(body.version)));

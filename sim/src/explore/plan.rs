@@ -54,6 +54,9 @@ pub(super) struct Work {
     pub publish: PerMille,
     /// Versions that may not be stored.
     pub unstorable: PerMille,
+    /// Versions that depend on what clients say, and how many things they say.
+    pub vary: PerMille,
+    pub wishes: u64,
     /// Versions that do not announce their length.
     pub chunked: PerMille,
     /// The longest lifetime.
@@ -322,6 +325,8 @@ fn work(draw: Draw, requests: u32, size_max: u64) -> Work {
         special: PerMille(draw.of("work.special", &[0, 100, 500])),
         publish: PerMille(draw.of("work.publish", &[0, 20, 200])),
         unstorable: PerMille(draw.of("work.unstorable", &[0, 100, 700])),
+        vary: PerMille(draw.of("work.vary", &[0, 0, 300, 1_000])),
+        wishes: draw.of("work.wishes", &[2, 3]),
         chunked: PerMille(draw.of("work.chunked", &[0, 500, 1_000])),
         lifetime_max: Duration::from_secs(draw.of("work.lifetime", &[1, 10, 3_600])),
     }

@@ -12,6 +12,7 @@ use super::{
     queue::Queue,
     tally::{Tally, Trouble},
     tier::{Fate, Tier},
+    variety::Wish,
     vault::Vault,
 };
 use std::{collections::VecDeque, mem::discriminant, time::Duration};
@@ -50,6 +51,7 @@ pub(super) enum Step {
         op: OpId,
         fill: FillId,
         object: usize,
+        wish: Wish,
         known: Option<Vec<u8>>,
     },
     OriginPulled {
@@ -91,6 +93,7 @@ pub(super) struct Chances {
     pub origin: Random,
     pub client: Random,
     pub forms: Random,
+    pub variety: Random,
     pub tier: Random,
     pub edge: Random,
 }
@@ -129,6 +132,7 @@ impl World {
             origin: split("origin"),
             client: split("client"),
             forms: split("forms"),
+            variety: split("variety"),
             tier: split("tier"),
             edge: split("edge"),
         };
@@ -227,8 +231,8 @@ impl World {
             Step::GoAway(ask) => self.on_go_away(ask),
             Step::Left(ask, life) => self.on_left(ask, life),
             Step::Got(ask, got) => self.on_got(ask, got),
-            Step::OriginAsked { from, op, fill, object, known } => {
-                self.on_origin_asked(from, op, fill, object, known.as_deref());
+            Step::OriginAsked { from, op, fill, object, wish, known } => {
+                self.on_origin_asked(from, op, fill, (object, wish), known.as_deref());
             }
             Step::OriginPulled { from, op, fill } => self.on_origin_pulled(from, op, fill),
             Step::FromOrigin { to, fill, input, last } => self.on_from_origin(to, fill, input, last),

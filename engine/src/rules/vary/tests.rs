@@ -128,37 +128,6 @@ fn values_are_normalised() {
     }
 }
 
-/// A variant in the language that a request likes best is found by that language, if the rest agrees.
-#[test]
-fn variants_are_found_by_language() {
-    let vary = names(&["accept-language", "foo"]);
-    let request = |languages: &str, foo: &str| {
-        [("accept-language", languages), ("foo", foo)].into_iter().collect::<Fields>()
-    };
-    let response = |languages: &[&str]| Head {
-        status: 200,
-        fields: languages.iter().map(|language| ("content-language", *language)).collect(),
-    };
-    let stored = language_key_of(TARGET, &vary, &request("en, de", "1"), &response(&["De"]));
-    assert!(stored.is_some());
-    assert_eq!(stored, language_key_wanted(TARGET, &vary, &request("fr;q=0.5, de;q=1.0", "1")));
-    assert_ne!(stored, language_key_wanted(TARGET, &vary, &request("fr, de;q=0.5", "1")));
-    assert_ne!(stored, language_key_wanted(TARGET, &vary, &request("fr;q=0.5, de", "2")));
-    for vague in ["en, de", "*", "de;q=0", ""] {
-        assert_eq!(language_key_wanted(TARGET, &vary, &request(vague, "1")), None, "{vague}");
-    }
-    for silent in [&[][..], &["de, en"], &["de", "en"]] {
-        assert_eq!(
-            language_key_of(TARGET, &vary, &request("de", "1"), &response(silent)),
-            None,
-            "{silent:?}"
-        );
-    }
-    let without = names(&["foo"]);
-    assert_eq!(language_key_wanted(TARGET, &without, &request("de", "1")), None);
-    assert_eq!(language_key_of(TARGET, &without, &request("de", "1"), &response(&["de"])), None);
-}
-
 proptest! {
     /// Without commas, quotes and blanks there is nothing to normalise: two values share a key only if they are equal.
     #[test]

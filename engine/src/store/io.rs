@@ -1,0 +1,322 @@
+//! The store's language: what it is told, what it wants of the device, and what it answers.
+
+use crate::{effect::Freshening, id::RecordName, key::StoredKey, record::Record, units::ByteCount};
+use alloc::sync::Arc;
+use bytes::Bytes;
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub u64);
+    )*};
+}
+
+ids! {
+    /// One question to the store, named by the caller; none is used twice while it waits for its answer.
+    Op,
+    /// One record being written, named by the caller.
+    Writer,
+    /// One record held open, named by the caller.
+    Reader,
+    /// One operation of the device, named by the store.
+    Io,
+}
+
+/// Whose bytes are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Those of an open record.
+    Reader(Reader),
+    /// Those that a writer has acknowledged, committed or not.
+    Writer(Writer),
+}
+
+/// What the caller says. For one writer, one reader or one key it may not be said before the last was answered, as far as
+/// `ByteTier` in the driver demands that; everything else may be under way at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    /// Find out what the device holds. Comes first, once; again after [`Event::RecoveryFailed`].
+    Recover,
+    /// Begin a record under a name that nobody else uses. There is no answer.
+    Begin {
+        /// Who writes it.
+        writer: Writer,
+        /// Whose it is.
+        key: StoredKey,
+        /// What it is called.
+        name: RecordName,
+    },
+    /// Append to a record: [`Event::Appended`].
+    Append {
+        /// Which question.
+        op: Op,
+        /// To which record.
+        writer: Writer,
+        /// What.
+        chunk: Bytes,
+    },
+    /// Make a record visible, at once and whole, in place of any older one of its key: [`Event::Committed`].
+    Commit {
+        /// Which question.
+        op: Op,
+        /// Which record.
+        writer: Writer,
+        /// Its head.
+        record: Arc<Record>,
+    },
+    /// Close a writer. What it has not committed is gone. There is no answer.
+    Discard {
+        /// Which.
+        writer: Writer,
+    },
+    /// Open the record of a key: [`Event::Found`] or [`Event::Absent`].
+    Lookup {
+        /// Which question.
+        op: Op,
+        /// Who holds it open.
+        reader: Reader,
+        /// Whose record.
+        key: StoredKey,
+        /// The one of this name only.
+        name: Option<RecordName>,
+    },
+    /// Read at least one and at most so many bytes: [`Event::BodyRead`].
+    Read {
+        /// Which question.
+        op: Op,
+        /// Whose bytes.
+        source: Source,
+        /// From where in the body.
+        offset: u64,
+        /// At most so many.
+        length_max: u64,
+    },
+    /// Close an open record, whether or not its lookup found one. There is no answer.
+    Release {
+        /// Whose.
+        reader: Reader,
+    },
+    /// Give a record another head: [`Event::Freshened`].
+    Freshen {
+        /// Which question.
+        op: Op,
+        /// The record, with the new head.
+        record: Arc<Record>,
+    },
+    /// Take away the record of this name, or all that is stored for the target: [`Event::Deleted`], once that is durable.
+    Delete {
+        /// Which question.
+        op: Op,
+        /// Whose.
+        key: StoredKey,
+        /// The one of this name; without one, all of the target, and all that is being written for it.
+        name: Option<RecordName>,
+    },
+    /// Make durable what was committed so far: [`Event::Synced`].
+    Sync {
+        /// Which question.
+        op: Op,
+    },
+    /// A read of the device is over. Fewer bytes than asked for are not its end: the store asks on.
+    ReadDone {
+        /// Which.
+        io: Io,
+        /// What it gave.
+        bytes: Bytes,
+    },
+    /// A write or a sync of the device is over.
+    Done {
+        /// Which.
+        io: Io,
+    },
+    /// An operation of the device failed. A write that failed may have changed the bytes it was to change, and no others.
+    Failed {
+        /// Which.
+        io: Io,
+    },
+}
+
+/// What the device is to do. Each is answered once. Nothing orders two that are under way at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Read, aligned to sectors.
+    Read {
+        /// Which operation.
+        io: Io,
+        /// Of which segment.
+        segment: u32,
+        /// From where in it, bytes.
+        offset: u64,
+        /// How many bytes.
+        length: u64,
+    },
+    /// Write, aligned to sectors.
+    Write {
+        /// Which operation.
+        io: Io,
+        /// To which segment.
+        segment: u32,
+        /// Where in it, bytes.
+        offset: u64,
+        /// What.
+        bytes: Bytes,
+    },
+    /// Make durable what was written by every write that is over. Must not be said to be done if it is not sure.
+    Sync {
+        /// Which operation.
+        io: Io,
+    },
+}
+
+/// Why a question has no better answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The device failed.
+    Device,
+    /// What was read is not what was written. The object is dropped.
+    Rotten,
+    /// The segment that it was in was reclaimed meanwhile.
+    Reclaimed,
+    /// The target was purged since the writer began.
+    Purged,
+    /// A record of its key that is newer was deleted while it was being committed.
+    Superseded,
+    /// Its record fits no segment.
+    TooLarge,
+    /// The record to commit is not that of what was written; or the head to freshen is of another body.
+    Mismatch,
+    /// No such writer or reader is open, or it is closed to this.
+    NotOpen,
+    /// There is no byte at this offset.
+    Beyond,
+    /// A sync failed, so nothing that is written from then on can be relied on; see [`Event::WritesEnded`].
+    ReadOnly,
+}
+
+/// Why an object is gone that nobody deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    /// Its segment was reclaimed, and it was not used since it was written, or there was no room to move it.
+    Reclaimed,
+    /// Its bytes are not what was written.
+    Rotten,
+}
+
+/// How the blocks of a segment were found that was reclaimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listing {
+    /// By its summary, which has them all: for each object that was dropped there was an [`Event::Dropped`].
+    Summary,
+    /// Block by block. What is rotten or cannot be read was dropped without being told of.
+    Walk,
+}
+
+/// Answers, and facts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// All is found that the device holds; everything else may be asked now.
+    Recovered {
+        /// How many objects.
+        objects: u64,
+        /// What they take on the device.
+        bytes: ByteCount,
+    },
+    /// The device cannot be read there, and what it holds is not known. Recover again, or format.
+    RecoveryFailed {
+        /// Which segment.
+        segment: u32,
+    },
+    /// The bytes can be read from the writer.
+    Appended {
+        /// Whose answer.
+        op: Op,
+    },
+    /// The record can be looked up. After a crash it is there if a sync was asked for after this and is over.
+    Committed {
+        /// Whose answer.
+        op: Op,
+    },
+    /// The record is open.
+    Found {
+        /// Whose answer.
+        op: Op,
+        /// Its head.
+        record: Record,
+    },
+    /// There is none.
+    Absent {
+        /// Whose answer.
+        op: Op,
+    },
+    /// Bytes of a body, checked.
+    BodyRead {
+        /// Whose answer.
+        op: Op,
+        /// At least one.
+        bytes: Bytes,
+    },
+    /// What became of a freshening.
+    Freshened {
+        /// Whose answer.
+        op: Op,
+        /// What.
+        freshening: Freshening,
+    },
+    /// It is gone, and stays so.
+    Deleted {
+        /// Whose answer.
+        op: Op,
+        /// Was there something?
+        existed: bool,
+    },
+    /// What was committed before is durable.
+    Synced {
+        /// Whose answer.
+        op: Op,
+    },
+    /// It was not done.
+    Failed {
+        /// Whose answer.
+        op: Op,
+        /// Why.
+        why: Failure,
+    },
+    /// An object is gone that nobody deleted.
+    Dropped {
+        /// Whose.
+        key: StoredKey,
+        /// Why.
+        why: Loss,
+    },
+    /// A segment can be written to again.
+    Reclaimed {
+        /// Which.
+        segment: u32,
+        /// Were all told of that were dropped?
+        listing: Listing,
+    },
+    /// A sync failed: which of the writes before it are durable, nobody knows. Reads go on; nothing is written any more.
+    WritesEnded,
+}
+
+/// What a store has done since it began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Bytes written for records and tombstones that were asked for.
+    pub appended: u64,
+    /// Bytes written again for objects that were moved out of a segment.
+    pub moved: u64,
+    /// Bytes written for headers, summaries and footers of segments.
+    pub marks: u64,
+    /// Objects moved.
+    pub objects_moved: u64,
+    /// Objects dropped by reclaim.
+    pub objects_dropped: u64,
+    /// Objects dropped because they were rotten.
+    pub objects_rotten: u64,
+    /// Segments reclaimed.
+    pub reclaims: u64,
+    /// Syncs asked of the device.
+    pub syncs: u64,
+}

@@ -1,0 +1,251 @@
+//! L2's store: an append-only log of fixed segments on a device, and an index in memory.
+//!
+//! A record is appended as blocks: pieces of its body as they fill, from several writers in turn, and in the end a block
+//! with its head, the places of the pieces and the rest of the body, which makes the whole visible. What is superseded
+//! or deleted stays where it is until its segment, the oldest, is reclaimed: objects that were used are moved to the
+//! end of the log, the others dropped, and the segment is free. `docs/format.md` has the layout and argues crash by
+//! crash that a key is found absent, old or new, never a mix, and that what was deleted stays away.
+//!
+//! ```text
+//!             Append, Commit, Delete, …          Lookup, Read
+//!                       ▼                             ▼
+//!                 jobs, in order                    index ──▶ reads, checked
+//!                       ▼
+//!    room? ──no──▶ turn: drain, sync, head of the next segment, sync
+//!      ╰─yes─▶ write                       ╰─none free─▶ reclaim the oldest
+//! ```
+//!
+//! The same rules as for the engine: it does no I/O and reads no clock. One [`Store::handle`], then effects and events to
+//! `None`; each effect is answered once. When to sync is the caller's policy: the store asks for it where a deletion or
+//! the turn to another segment needs it, [`Input::Sync`] asks for more. Start at [`Store`].
+
+mod appending;
+mod block;
+#[cfg(test)]
+mod codec_tests;
+mod content;
+mod deleting;
+mod freshening;
+mod geometry;
+mod index;
+mod io;
+mod log;
+mod publishing;
+mod reading;
+mod reclaiming;
+mod recovering;
+mod syncing;
+mod turning;
+mod walk;
+mod writing;
+
+pub use geometry::{Geometry, GeometryError, RawGeometry};
+pub use io::{Counts, Effect, Event, Failure, Input, Io, Listing, Loss, Op, Reader, Source, Writer};
+
+use crate::{
+    random::{Random, Seed},
+    units::ByteCount,
+};
+use alloc::collections::{BTreeMap, VecDeque};
+use appending::{Job, Written};
+use block::{Checksums, Place};
+use index::Index;
+use log::Log;
+use reading::{OpenReader, Reading};
+use reclaiming::Reclaim;
+use recovering::Recovery;
+use syncing::Syncing;
+use turning::Turn;
+use writing::OpenWriter;
+
+/// One device, and what it holds.
+#[derive(Debug)]
+pub struct Store {
+    geometry: Geometry,
+    random: Random,
+    /// What tells this store from others; drawn when nothing is found.
+    number: u128,
+    checksums: Checksums,
+    phase: Phase,
+    log: Log,
+    index: Index,
+    writers: BTreeMap<Writer, OpenWriter>,
+    readers: BTreeMap<Reader, OpenReader>,
+    /// Blocks that wait for their place, in order.
+    jobs: VecDeque<Job>,
+    turn: Turn,
+    reclaim: Option<Reclaim>,
+    syncing: Syncing,
+    ios: BTreeMap<Io, Pending>,
+    ios_begun: u64,
+    /// Writes that are under way.
+    writes: usize,
+    effects: VecDeque<Effect>,
+    events: VecDeque<Event>,
+    counts: Counts,
+}
+
+/// ```text
+/// Closed ──Recover──▶ Recovering ──▶ Writing ──a sync fails──▶ ReadOnly
+///    ╰◀────it fails───────╯
+/// ```
+#[derive(Debug)]
+enum Phase {
+    Closed,
+    Recovering(Recovery),
+    Writing,
+    ReadOnly,
+}
+
+/// What an operation of the device is for.
+#[derive(Debug)]
+enum Pending {
+    Read(Reading),
+    /// It begins there.
+    Write(Place, Written),
+    Sync,
+}
+
+impl Store {
+    /// The store on a device whose contents are not known yet.
+    pub fn new(geometry: Geometry, seed: Seed) -> Self {
+        let mut random = seed.split("store");
+        let index = Index::new(random.wide_bits());
+        Self {
+            geometry,
+            random,
+            number: 0,
+            checksums: Checksums::OPEN,
+            phase: Phase::Closed,
+            log: Log::new(geometry),
+            index,
+            writers: BTreeMap::new(),
+            readers: BTreeMap::new(),
+            jobs: VecDeque::new(),
+            turn: Turn::Idle,
+            reclaim: None,
+            syncing: Syncing::default(),
+            ios: BTreeMap::new(),
+            ios_begun: 0,
+            writes: 0,
+            effects: VecDeque::new(),
+            events: VecDeque::new(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Takes what the caller or the device says.
+    ///
+    /// # Panics
+    /// The drain rule or the answer rule is broken.
+    pub fn handle(&mut self, input: Input) {
+        assert!(
+            self.effects.is_empty() && self.events.is_empty(),
+            "the drain rule: {} effects and {} events are left",
+            self.effects.len(),
+            self.events.len()
+        );
+        let is_early = matches!(self.phase, Phase::Closed | Phase::Recovering(_))
+            && !matches!(
+                input,
+                Input::Recover | Input::ReadDone { .. } | Input::Done { .. } | Input::Failed { .. }
+            );
+        assert!(!is_early, "the answer rule: {input:?} before the store is recovered");
+        match input {
+            Input::ReadDone { io, bytes } => self.on_read_done(io, bytes),
+            Input::Done { io } => self.on_done(io),
+            Input::Failed { io } => self.on_failed(io),
+            Input::Recover => self.recover(),
+            Input::Begin { writer, key, name } => self.begin(writer, key, name),
+            Input::Append { op, writer, chunk } => self.append(op, writer, &chunk),
+            Input::Commit { op, writer, record } => self.commit(op, writer, &record),
+            Input::Discard { writer } => drop(self.writers.remove(&writer)),
+            Input::Lookup { op, reader, key, name } => self.lookup(op, reader, key, name),
+            Input::Read { op, source, offset, length_max } => self.read(op, source, offset, length_max),
+            Input::Release { reader } => drop(self.readers.remove(&reader)),
+            Input::Freshen { op, record } => self.freshen(op, record),
+            Input::Delete { op, key, name: Some(name) } => self.delete(op, key, name),
+            Input::Delete { op, key, name: None } => self.purge(op, key.target),
+            Input::Sync { op } => self.want_sync(syncing::Waiter::Asked { op }),
+        }
+    }
+
+    /// The next thing that the device is to do.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// The next answer or fact.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// How many objects it holds.
+    pub const fn objects(&self) -> u64 {
+        self.index.len()
+    }
+
+    /// What they take on the device: whole sectors, with heads and headers.
+    pub const fn used(&self) -> ByteCount {
+        ByteCount(self.index.sectors() * self.geometry.sector_bytes as u64)
+    }
+
+    /// What the device holds.
+    pub fn capacity(&self) -> ByteCount {
+        self.geometry.capacity()
+    }
+
+    /// What the index has taken from the allocator.
+    pub fn index_bytes(&self) -> ByteCount {
+        self.index.allocated()
+    }
+
+    /// What it has done so far.
+    pub const fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Is nothing under way, and nothing waiting?
+    pub fn is_idle(&self) -> bool {
+        self.ios.is_empty() && self.jobs.is_empty() && self.reclaim.is_none()
+    }
+
+    const fn is_read_only(&self) -> bool {
+        matches!(self.phase, Phase::ReadOnly)
+    }
+
+    fn event(&mut self, event: Event) {
+        self.events.push_back(event);
+    }
+
+    fn fail(&mut self, op: Op, why: Failure) {
+        self.event(Event::Failed { op, why });
+    }
+
+    fn mint(&mut self, pending: Pending) -> Io {
+        self.ios_begun += 1;
+        let io = Io(self.ios_begun);
+        self.ios.insert(io, pending);
+        io
+    }
+
+    fn answered(&mut self, io: Io) -> Pending {
+        self.ios.remove(&io).unwrap_or_else(|| unreachable!("the answer rule: {io:?} is not under way"))
+    }
+
+    fn on_done(&mut self, io: Io) {
+        match self.answered(io) {
+            Pending::Write(_, written) => self.on_written(written),
+            Pending::Sync => self.on_synced(),
+            Pending::Read(reading) => unreachable!("the answer rule: {reading:?} gives bytes"),
+        }
+    }
+
+    fn on_failed(&mut self, io: Io) {
+        match self.answered(io) {
+            Pending::Write(place, written) => self.on_write_failed(place, written),
+            Pending::Sync => self.on_sync_failed(),
+            Pending::Read(reading) => self.on_read_failed(reading),
+        }
+    }
+}

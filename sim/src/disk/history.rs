@@ -1,0 +1,465 @@
+//! One history: questions to a store, several under way at once, and what is known of each key at every step.
+
+use super::{
+    device::{Device, Fault},
+    known::{Known, Standing},
+    objects::{Version, key},
+    plan::Plan,
+};
+use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
+use tiergate_engine::{
+    Freshening, Random, Seed, StoredKey,
+    store::{Effect, Event, Failure, Input, Io, Listing, Op, Reader, Source, Store, Writer},
+};
+
+/// Tasks that are under way at once.
+const TASKS_AT_ONCE: usize = 4;
+
+#[derive(Clone, Debug)]
+enum Task {
+    Fill { at: StoredKey, writer: Writer, version: Version, left: Bytes, commits: bool },
+    Read { at: StoredKey, reader: Reader, version: Option<Version>, got: usize },
+    Delete { at: StoredKey },
+    Purge { existed: bool, keys: Vec<StoredKey> },
+    Freshen { at: StoredKey, version: Version },
+    Sync,
+}
+
+/// A history as it goes.
+#[derive(Debug)]
+pub struct History {
+    plan: Plan,
+    /// The store, as it is now.
+    pub store: Store,
+    /// The device, as it is now.
+    pub device: Device,
+    chance: Random,
+    known: BTreeMap<StoredKey, Known>,
+    tasks: BTreeMap<Op, (Task, Option<u64>)>,
+    busy: BTreeSet<u64>,
+    left: u32,
+    numbers: u64,
+    done: u64,
+    /// The sync that is under way, and what it covers.
+    syncing: Option<(Io, u64)>,
+    is_faulty: bool,
+    /// What was seen, by name.
+    pub seen: BTreeMap<&'static str, u64>,
+}
+
+impl History {
+    /// A history on an empty device.
+    pub fn new(plan: Plan) -> Self {
+        Self::on(plan, plan.device())
+    }
+
+    /// A history on this device. With faults planned, what is there may be missing at any time; nothing else changes.
+    pub fn on(plan: Plan, device: Device) -> Self {
+        let mut history = Self {
+            plan,
+            store: plan.store(),
+            device,
+            chance: Seed(plan.seed).split("history"),
+            known: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            busy: BTreeSet::new(),
+            left: plan.tasks,
+            numbers: 0,
+            done: 0,
+            syncing: None,
+            is_faulty: false,
+            seen: BTreeMap::new(),
+        };
+        history.tell(Input::Recover);
+        history
+    }
+
+    /// Plans faults from here on.
+    pub fn plan_faults(&mut self, faults: &[(Fault, u64)]) {
+        self.device.plan(faults);
+        self.is_faulty = true;
+    }
+
+    /// What it is made of.
+    pub const fn plan(&self) -> Plan {
+        self.plan
+    }
+
+    /// What is known of each key that was ever asked for.
+    pub const fn known(&self) -> &BTreeMap<StoredKey, Known> {
+        &self.known
+    }
+
+    /// The power fails, and another life begins with what is found, which `state_of` tells and which must be allowed.
+    ///
+    /// # Panics
+    /// It is not.
+    pub fn restart(&mut self, state_of: impl Fn(StoredKey) -> Option<Version>, tasks: u32) {
+        for (key, known) in &mut self.known {
+            let state = state_of(*key);
+            assert!(known.allows(state), "seed {}: {state:?} is left of {key}: {known:?}", self.plan.seed);
+            known.settle(state);
+        }
+        self.store = self.plan.store();
+        self.tasks.clear();
+        self.busy.clear();
+        self.syncing = None;
+        self.left = tasks;
+        self.seen.remove("recovered");
+        self.tell(Input::Recover);
+    }
+
+    /// One step: a task begins, or an operation of the device ends. False when all is done.
+    ///
+    /// # Panics
+    /// The store breaks a promise.
+    pub fn step(&mut self) -> bool {
+        let may_begin = self.left > 0 && self.tasks.len() < TASKS_AT_ONCE && self.is_recovered();
+        if may_begin && (self.device.under_way() == 0 || self.chance.chance(1, 4)) {
+            self.left -= 1;
+            self.begin();
+            return true;
+        }
+        if self.device.under_way() == 0 {
+            assert!(self.tasks.is_empty(), "nothing is under way, but unanswered is {:?}", self.tasks);
+            return self.left > 0;
+        }
+        let input = self.device.complete();
+        if let Input::Done { io } = &input
+            && let Some((_, through)) = self.syncing.take_if(|(syncing, _)| syncing == io)
+        {
+            for known in self.known.values_mut() {
+                known.on_synced(through);
+            }
+        }
+        self.tell(input);
+        true
+    }
+
+    fn is_recovered(&self) -> bool {
+        self.seen.contains_key("recovered")
+    }
+
+    fn number(&mut self) -> u64 {
+        self.numbers += 1;
+        self.numbers
+    }
+
+    fn saw(&mut self, what: &'static str) {
+        *self.seen.entry(what).or_default() += 1;
+    }
+
+    fn tell(&mut self, input: Input) {
+        self.store.handle(input);
+        while let Some(effect) = self.store.poll_effect() {
+            if let Effect::Sync { io } = effect {
+                self.syncing = Some((io, self.done));
+            }
+            self.device.submit(effect);
+        }
+        let mut events = Vec::new();
+        while let Some(event) = self.store.poll_event() {
+            events.push(event);
+        }
+        for event in events {
+            self.on_event(event);
+        }
+    }
+
+    fn ask(&mut self, task: Task, busy: Option<u64>, input: impl FnOnce(Op) -> Input) {
+        let op = Op(self.number());
+        self.tasks.insert(op, (task, busy));
+        self.tell(input(op));
+    }
+
+    fn begin(&mut self) {
+        let target = self.chance.below(self.plan.targets);
+        if !self.busy.insert(target) {
+            return self.ask(Task::Sync, None, |op| Input::Sync { op });
+        }
+        let at = key(target, self.chance.below(8).saturating_sub(5));
+        let current = self.known.entry(at).or_insert_with(Known::new).current;
+        match (self.chance.below(20), current) {
+            (0..8, _) | (15..18, None) => self.begin_fill(target, at),
+            (8..15, _) => {
+                let reader = Reader(self.number());
+                let name = current.filter(|_| self.chance.chance(1, 2)).map(Version::name);
+                let task = Task::Read { at, reader, version: current, got: 0 };
+                self.ask(task, Some(target), |op| Input::Lookup { op, reader, key: at, name });
+            }
+            (15..17, Some(version)) => {
+                let version = Version { freshened: version.freshened + 1, ..version };
+                self.known_of(at).begin(Some(version));
+                let record = version.record(at);
+                self.ask(Task::Freshen { at, version }, Some(target), |op| Input::Freshen { op, record });
+            }
+            (17, Some(version)) => {
+                self.known_of(at).begin(None);
+                let name = Some(version.name());
+                self.ask(Task::Delete { at }, Some(target), |op| Input::Delete { op, key: at, name });
+            }
+            (18, _) => {
+                let keys: Vec<StoredKey> = (0..3).map(|variant| key(target, variant)).collect();
+                let existed =
+                    keys.iter().any(|key| self.known.get(key).is_some_and(|it| it.current.is_some()));
+                for key in &keys {
+                    self.known.entry(*key).or_insert_with(Known::new).begin(None);
+                }
+                let task = Task::Purge { existed, keys };
+                self.ask(task, Some(target), |op| Input::Delete { op, key: at, name: None });
+            }
+            _ => {
+                self.busy.remove(&target);
+                self.ask(Task::Sync, None, |op| Input::Sync { op });
+            }
+        }
+    }
+
+    fn begin_fill(&mut self, target: u64, at: StoredKey) {
+        let is_large = self.chance.chance(1, self.plan.large_one_in);
+        let length = self.chance.below(if is_large { self.plan.length_max } else { 900 });
+        let length = usize::try_from(length).expect("a short body");
+        let version = Version { number: self.number(), length, freshened: 0 };
+        let writer = Writer(version.number);
+        self.tell(Input::Begin { writer, key: at, name: version.name() });
+        let commits = self.chance.chance(9, 10);
+        let task = Task::Fill { at, writer, version, left: version.body(), commits };
+        self.fill_on(task, target);
+    }
+
+    /// The next chunk, the commit, or the end.
+    fn fill_on(&mut self, task: Task, target: u64) {
+        let Task::Fill { at, writer, version, mut left, commits } = task else {
+            unreachable!("only fills are filled: {task:?}")
+        };
+        if !left.is_empty() {
+            let size = 1 + self.chance.below(2_500.min(left.len() as u64));
+            let chunk = left.split_to(usize::try_from(size).expect("a short body"));
+            let task = Task::Fill { at, writer, version, left, commits };
+            self.ask(task, Some(target), |op| Input::Append { op, writer, chunk });
+        } else if commits {
+            self.known_of(at).begin(Some(version));
+            let record = version.record(at);
+            let task = Task::Fill { at, writer, version, left, commits: false };
+            self.ask(task, Some(target), |op| Input::Commit { op, writer, record });
+        } else {
+            self.saw("abandoned");
+            self.tell(Input::Discard { writer });
+            self.busy.remove(&target);
+        }
+    }
+
+    fn known_of(&mut self, at: StoredKey) -> &mut Known {
+        self.known.get_mut(&at).expect("what is asked for is known")
+    }
+
+    fn acknowledge(&mut self, at: StoredKey, state: Option<Version>) {
+        self.done += 1;
+        let standing = Standing::Done(self.done);
+        self.known_of(at).end(state, standing);
+    }
+
+    fn on_event(&mut self, event: Event) {
+        match event {
+            Event::Recovered { .. } => self.saw("recovered"),
+            Event::RecoveryFailed { .. } => {
+                assert!(self.is_faulty, "a device without faults was not recovered");
+                self.saw("recovery failed");
+                self.tell(Input::Recover);
+            }
+            Event::Dropped { key, .. } => {
+                self.saw("dropped");
+                let known = self.known_of(key);
+                known.current = None;
+                known.may_be_gone();
+            }
+            Event::Reclaimed { listing, .. } => {
+                self.saw("reclaimed");
+                if self.is_faulty && listing == Listing::Walk {
+                    for known in self.known.values_mut() {
+                        known.may_be_gone();
+                    }
+                }
+            }
+            Event::WritesEnded => {
+                assert!(self.is_faulty, "a device without faults took no more writes");
+                self.saw("writes ended");
+            }
+            Event::Appended { op } => self.on_answer(op, Answer::Done),
+            Event::Committed { op } => self.on_answer(op, Answer::Done),
+            Event::Synced { op } => self.on_answer(op, Answer::Done),
+            Event::Deleted { op, existed } => self.on_answer(op, Answer::Deleted(existed)),
+            Event::Freshened { op, freshening } => self.on_answer(op, Answer::Freshened(freshening)),
+            Event::Absent { op } => self.on_answer(op, Answer::Absent),
+            Event::BodyRead { op, bytes } => self.on_answer(op, Answer::Bytes(bytes)),
+            Event::Failed { op, why } => self.on_answer(op, Answer::Failed(why)),
+            Event::Found { op, record } => self.on_answer(op, Answer::Found(Box::new(record))),
+        }
+    }
+
+    fn on_answer(&mut self, op: Op, answer: Answer) {
+        let (task, busy) = self.tasks.remove(&op).expect("each question is answered once");
+        match task {
+            Task::Fill { .. } => self.on_fill_answer(task, busy, &answer),
+            Task::Read { at, reader, version, got } => {
+                self.on_read_answer(at, reader, version, got, busy, answer)
+            }
+            Task::Delete { at } => self.on_delete_answer(&[at], None, busy, &answer),
+            Task::Purge { existed, keys } => self.on_delete_answer(&keys, Some(existed), busy, &answer),
+            Task::Freshen { at, version } => self.on_freshen_answer(at, version, busy, &answer),
+            Task::Sync => match answer {
+                Answer::Done => self.saw("synced"),
+                other => assert!(self.is_faulty, "a sync was answered by {other:?}"),
+            },
+        }
+    }
+
+    fn free(&mut self, busy: Option<u64>) {
+        if let Some(target) = busy {
+            self.busy.remove(&target);
+        }
+    }
+
+    fn on_fill_answer(&mut self, task: Task, busy: Option<u64>, answer: &Answer) {
+        let Task::Fill { at, writer, version, .. } = task else { unreachable!("{task:?} is no fill") };
+        let is_commit = self.known_of(at).awaits(Some(version));
+        match answer {
+            Answer::Done if is_commit => {
+                self.saw("committed");
+                self.acknowledge(at, Some(version));
+            }
+            Answer::Done => return self.fill_on(task, busy.expect("a fill has a target")),
+            Answer::Failed(why) => {
+                let is_expected = matches!(why, Failure::Reclaimed | Failure::TooLarge);
+                assert!(is_expected || self.is_faulty, "a fill failed: {why:?}");
+                self.saw("fill failed");
+                if is_commit {
+                    self.known_of(at).end(Some(version), Standing::Maybe);
+                }
+            }
+            other => panic!("a fill was answered by {other:?}"),
+        }
+        self.tell(Input::Discard { writer });
+        self.free(busy);
+    }
+
+    fn on_read_answer(
+        &mut self,
+        at: StoredKey,
+        reader: Reader,
+        version: Option<Version>,
+        got: usize,
+        busy: Option<u64>,
+        answer: Answer,
+    ) {
+        let (version, got) = match answer {
+            Answer::Found(record) => {
+                self.saw("found");
+                // What was there when the lookup began; it may have been dropped since.
+                let version = version.unwrap_or_else(|| panic!("{at} was deleted, but {record:?} is there"));
+                assert_eq!(*record, *version.record(at), "another record was found");
+                (version, 0)
+            }
+            Answer::Bytes(bytes) => {
+                let version = version.expect("what is read was found");
+                let body = version.body();
+                assert!(
+                    !bytes.is_empty() && got + bytes.len() <= body.len(),
+                    "a read of {} bytes",
+                    bytes.len()
+                );
+                assert!(body[got..got + bytes.len()] == bytes, "other bytes of {version:?} at {got}");
+                (version, got + bytes.len())
+            }
+            Answer::Absent => {
+                let current = self.known_of(at).current;
+                assert!(current.is_none() || self.is_faulty, "{current:?} is missing");
+                self.tell(Input::Release { reader });
+                return self.free(busy);
+            }
+            Answer::Failed(why) => {
+                let is_expected = why == Failure::Reclaimed;
+                assert!(is_expected || self.is_faulty, "a read failed: {why:?}");
+                self.saw("read failed");
+                self.tell(Input::Release { reader });
+                return self.free(busy);
+            }
+            other @ (Answer::Done | Answer::Deleted(_) | Answer::Freshened(_)) => {
+                panic!("a read was answered by {other:?}")
+            }
+        };
+        if got == version.length {
+            self.saw("read whole");
+            self.tell(Input::Release { reader });
+            return self.free(busy);
+        }
+        let length_max = 1 + self.chance.below(3_000);
+        let (source, offset) = (Source::Reader(reader), got as u64);
+        let task = Task::Read { at, reader, version: Some(version), got };
+        self.ask(task, busy, |op| Input::Read { op, source, offset, length_max });
+    }
+
+    fn on_delete_answer(
+        &mut self,
+        keys: &[StoredKey],
+        expected: Option<bool>,
+        busy: Option<u64>,
+        answer: &Answer,
+    ) {
+        match answer {
+            Answer::Deleted(existed) => {
+                self.saw("deleted");
+                let is_told = expected.is_none_or(|expected| expected == *existed);
+                assert!(is_told || self.is_faulty, "a purge told {existed} of what was {expected:?}");
+                for key in keys {
+                    self.known_of(*key).settle(None);
+                }
+            }
+            Answer::Failed(why) => {
+                assert!(self.is_faulty, "a deletion failed: {why:?}");
+                self.saw("deletion failed");
+                for key in keys {
+                    self.known_of(*key).end(None, Standing::Maybe);
+                }
+            }
+            other => panic!("a deletion was answered by {other:?}"),
+        }
+        self.free(busy);
+    }
+
+    fn on_freshen_answer(&mut self, at: StoredKey, version: Version, busy: Option<u64>, answer: &Answer) {
+        match answer {
+            Answer::Freshened(Freshening::Done) => {
+                self.saw("freshened");
+                self.acknowledge(at, Some(version));
+            }
+            Answer::Freshened(Freshening::Absent) => {
+                let current = self.known_of(at).current;
+                assert!(current.is_none() || self.is_faulty, "{current:?} is missing");
+                self.known_of(at).end(Some(version), Standing::Maybe);
+            }
+            Answer::Freshened(Freshening::Overtaken) => {
+                // By its own move out of a segment.
+                self.known_of(at).end(Some(version), Standing::Maybe);
+            }
+            Answer::Failed(why) => {
+                assert!(self.is_faulty, "a freshening failed: {why:?}");
+                self.known_of(at).end(Some(version), Standing::Maybe);
+            }
+            other => panic!("a freshening was answered by {other:?}"),
+        }
+        self.free(busy);
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Answer {
+    Done,
+    Deleted(bool),
+    Freshened(Freshening),
+    Absent,
+    Found(Box<tiergate_engine::Record>),
+    Bytes(Bytes),
+    Failed(Failure),
+}

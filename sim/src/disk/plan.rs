@@ -1,0 +1,60 @@
+//! What one history is made of, drawn from its seed.
+
+use super::{device::Device, scan::Shape};
+use tiergate_engine::{
+    Seed,
+    store::{Geometry, RawGeometry, Store},
+};
+
+/// What a history is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// Where all its chance comes from.
+    pub seed: u64,
+    /// How the device is cut up.
+    pub geometry: RawGeometry,
+    /// Targets that are asked for.
+    pub targets: u64,
+    /// Tasks in all.
+    pub tasks: u32,
+    /// One fill in so many has a body of several blocks; the others have one.
+    pub large_one_in: u64,
+    /// The longest body.
+    pub length_max: u64,
+}
+
+impl Plan {
+    /// A small device with short segments, so that a few dozen fills lap it.
+    pub fn small(seed: u64) -> Self {
+        let mut chance = Seed(seed).split("plan");
+        // From one history to the next: few keys or many, small bodies or large, short laps or long.
+        let (segments, tasks) =
+            [(4, 100), (5, 100), (4, 150)][usize::try_from(seed % 3).expect("a small number")];
+        let segment_bytes = if seed.is_multiple_of(2) { 8_192 } else { 16_384 };
+        let geometry = RawGeometry { segments, segment_bytes, sector_bytes: 512, block_bytes: 1_024 };
+        let (targets, large_one_in) = (3 + chance.below(9), 2 + chance.below(5));
+        let length_max = 2_000 + chance.below(segment_bytes);
+        Self { seed, geometry, targets, tasks, large_one_in, length_max }
+    }
+
+    /// The same device for those who read it by themselves.
+    pub fn shape(&self) -> Shape {
+        Shape {
+            segment_bytes: usize::try_from(self.geometry.segment_bytes).expect("a small segment"),
+            sector_bytes: self.geometry.sector_bytes as usize,
+        }
+    }
+
+    /// An empty device.
+    pub fn device(&self) -> Device {
+        let Shape { segment_bytes, sector_bytes } = self.shape();
+        let chance = Seed(self.seed).split("device");
+        Device::new(self.geometry.segments as usize, segment_bytes, sector_bytes, chance)
+    }
+
+    /// A store that knows nothing yet.
+    pub fn store(&self) -> Store {
+        let geometry = Geometry::try_from(self.geometry).expect("the plan's geometry holds together");
+        Store::new(geometry, Seed(self.seed))
+    }
+}

@@ -1,0 +1,189 @@
+//! L2's store on the simulated device: crashes at every boundary, rot in every bit, and a device that misbehaves.
+
+use std::collections::{BTreeMap, BTreeSet};
+use tiergate_engine::{StoredKey, store::RawGeometry};
+use tiergate_sim::disk::{
+    crash::{Enumerated, check_sums, enumerate, read_all, recovered},
+    device::{Crash, Device, Fault},
+    history::History,
+    objects::Version,
+    plan::Plan,
+};
+
+/// Histories whose every boundary is a crash.
+const HISTORIES: u64 = 20;
+
+/// Wherever the power fails, each key is absent, old or new; what was acknowledged as durable is there, what was
+/// acknowledged as deleted is not; and the sums are those of what is on the device (D4, D5).
+#[test]
+fn a_crash_at_any_boundary_leaves_absent_old_or_new() {
+    let mut total = Enumerated::default();
+    for seed in 0..HISTORIES {
+        enumerate(Plan::small(seed), &mut total);
+    }
+    println!("{total:?}");
+    for what in [
+        "committed",
+        "deleted",
+        "freshened",
+        "reclaimed",
+        "dropped",
+        "moved",
+        "abandoned",
+        "read whole",
+        "synced",
+    ] {
+        assert!(total.seen.get(what).is_some_and(|count| *count >= HISTORIES), "{what}: {total:?}");
+    }
+    assert!(total.boundaries > 100 * HISTORIES && total.lost > 0 && total.found > total.crashes, "{total:?}");
+}
+
+/// Without a crash, the store holds what a map would, but for what it says that it dropped; and its sums are those of
+/// what is on the device.
+#[test]
+fn a_store_holds_what_a_map_would() {
+    let mut whole = 0;
+    for seed in 1_000..1_200 {
+        let mut history = History::new(Plan { tasks: 300, ..Plan::small(seed) });
+        while history.step() {}
+        check_sums(&history);
+        whole += history.seen["read whole"];
+    }
+    assert!(whole > 2_000, "{whole} bodies were read whole");
+}
+
+/// A store that crashes again and again goes on with what the last life left, and never reuses what was lost.
+#[test]
+fn many_lives_on_one_device() {
+    for seed in 2_000..2_040 {
+        let plan = Plan { tasks: 30, ..Plan::small(seed) };
+        let mut history = History::new(plan);
+        for life in 0..8_u64 {
+            // Some lives end in the middle of something, some while they recover.
+            let steps = [5, 40, 70, 1_000][usize::try_from((seed + life) % 4).expect("a small number")];
+            for _ in 0..steps {
+                if !history.step() {
+                    break;
+                }
+            }
+            let how = Crash::ALL[usize::try_from((seed + 3 * life) % 5).expect("a small number")];
+            history.device.crash(how);
+            let held = recovered(plan, &mut history.device);
+            history.restart(|key| held.objects.get(&key).copied(), 30);
+        }
+        while history.step() {}
+    }
+}
+
+/// A small store with a sealed segment and an open one, and every version that its keys ever had.
+fn small_store() -> (Plan, Device, BTreeMap<StoredKey, BTreeSet<Version>>, BTreeSet<StoredKey>) {
+    let geometry = RawGeometry { segments: 3, segment_bytes: 8_192, sector_bytes: 512, block_bytes: 512 };
+    let plan = Plan { seed: 7, geometry, targets: 3, tasks: 18, large_one_in: 2, length_max: 1_200 };
+    let mut history = History::new(plan);
+    let mut versions: BTreeMap<StoredKey, BTreeSet<Version>> = BTreeMap::new();
+    while history.step() {
+        for (key, known) in history.known() {
+            versions.entry(*key).or_default().extend(known.current);
+        }
+    }
+    let known = history.known().iter();
+    let deleted = known.filter(|(_, known)| !known.allows_any()).map(|(key, _)| *key).collect();
+    (plan, history.device, versions, deleted)
+}
+
+/// Every sector that holds something.
+fn written(plan: &Plan, device: &Device) -> Vec<usize> {
+    let sector_bytes = plan.shape().sector_bytes;
+    let sectors = device.image().chunks(sector_bytes).enumerate();
+    sectors.filter(|(_, bytes)| bytes.iter().any(|byte| *byte != 0)).map(|(sector, _)| sector).collect()
+}
+
+/// Any bit of a store may turn over: what is found is a version that the key has had, to the byte, or nothing; and what
+/// was deleted stays away.
+#[test]
+fn every_flipped_bit_is_seen_or_harmless() {
+    let (plan, device, versions, deleted) = small_store();
+    assert!(!deleted.is_empty(), "nothing was deleted");
+    let whole = read_all(plan, &mut device.clone()).objects;
+    assert!(whole.len() >= 3, "{whole:?}");
+    let footers = device.image().chunks(8_192).filter(|segment| segment[15 * 512..][..4] == *b"TGBK").count();
+    assert!(footers >= 1, "no segment was sealed");
+    let bits = 8 * plan.shape().sector_bytes;
+    let (mut seen, mut harmless) = (0_u64, 0_u64);
+    let mut device = device;
+    for sector in written(&plan, &device) {
+        for bit in sector * bits..(sector + 1) * bits {
+            device.flip(bit);
+            let held = read_all(plan, &mut device).objects;
+            device.flip(bit);
+            if held == whole {
+                harmless += 1;
+                continue;
+            }
+            seen += 1;
+            for (key, version) in held {
+                assert!(versions[&key].contains(&version), "bit {bit}: {version:?} of {key}");
+                assert!(!deleted.contains(&key), "bit {bit} brought {key} back");
+            }
+        }
+    }
+    assert!(seen > 8 * 1_000 && harmless > 8 * 1_000, "{seen} flips were seen, {harmless} harmless");
+}
+
+/// A device that ends anywhere holds versions that its keys have had, to the byte, or nothing.
+#[test]
+fn every_truncation_is_seen_or_harmless() {
+    let (plan, device, versions, _) = small_store();
+    for length in (0..device.image().len()).step_by(3) {
+        let mut device = device.clone();
+        device.truncate(length);
+        for (key, version) in read_all(plan, &mut device).objects {
+            assert!(versions[&key].contains(&version), "cut at {length}: {version:?} of {key}");
+        }
+    }
+}
+
+/// Faults of a device that says so: nothing is served that should not be, now or after a crash.
+const HONEST: [Fault; 7] = [
+    Fault::ReadFails,
+    Fault::ShortRead,
+    Fault::WriteFails,
+    Fault::Full,
+    Fault::TornWrite,
+    Fault::SyncFails,
+    Fault::Slow,
+];
+
+/// Each fault, planned and really hit: a body is its version's or breaks off, and what was deleted is not found. If the
+/// device is honest, a crash leaves no more than it may.
+#[test]
+fn a_device_that_misbehaves_serves_nothing_wrong() {
+    for fault in Fault::ALL {
+        let (mut fired, mut read, mut troubled) = (0, 0, 0);
+        for seed in 3_000..3_040 {
+            let plan = Plan::small(seed);
+            let mut history = History::new(plan);
+            while !history.seen.contains_key("recovered") {
+                history.step();
+            }
+            let one_in = if matches!(fault, Fault::Full | Fault::SyncFails) { 60 } else { 12 };
+            history.plan_faults(&[(fault, one_in)]);
+            while history.step() {}
+            fired += history.device.fired().get(&fault).copied().unwrap_or(0);
+            read += history.seen.get("read whole").copied().unwrap_or(0);
+            let troubles = ["fill failed", "read failed", "deletion failed", "dropped"];
+            troubled += troubles.iter().filter_map(|trouble| history.seen.get(trouble)).sum::<u64>();
+            history.device.plan(&[]);
+            history.device.crash(Crash::ALL[usize::try_from(seed % 5).expect("a small number")]);
+            let held = read_all(plan, &mut history.device);
+            if HONEST.contains(&fault) {
+                for (key, known) in history.known() {
+                    let state = held.objects.get(key).copied();
+                    assert!(known.allows(state), "{fault:?}, seed {seed}: {state:?} of {key}: {known:?}");
+                }
+            }
+        }
+        println!("{fault:?}: hit {fired} times, {read} bodies read whole, {troubled} troubles told");
+        assert!(fired >= 10 && read >= 40 && troubled > 0, "{fault:?} hit {fired} times, {read} read");
+    }
+}
