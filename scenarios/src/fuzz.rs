@@ -12,8 +12,9 @@ tiergate_fuzz::target!(
         match parse(Path::new("x.yaml"), text) {
             Ok(scenario) => assert!(!scenario.name.is_empty()),
             Err(LoadError::Malformed { line, what, .. }) => {
-                // The end of the text counts as the line after its last.
-                assert!(line <= text.lines().count() as u64 + 1, "line {line}");
+                // YAML takes a carriage return for a line break too.
+                let breaks = text.bytes().filter(|byte| matches!(byte, b'\r' | b'\n')).count() as u64;
+                assert!(line <= breaks + 1, "line {line}");
                 assert!(!what.is_empty());
             }
             Err(error) => panic!("nothing was read from a disk: {error}"),
