@@ -14,6 +14,7 @@ pub use l3::RawDurableTier;
 use crate::{
     care::config::{Care, RawCare},
     durable::Terms,
+    feed::{FeedPolicy, RawFeed},
     head::Head,
     id::TierId,
     plant::Fault,
@@ -46,6 +47,8 @@ pub struct RawConfig {
     pub http: RawHttp,
     /// What is done about tiers and origins that fail or are slow.
     pub care: RawCare,
+    /// How a purge reaches the other edges, through a log that they share. Default: not at all.
+    pub feed: Option<RawFeed>,
 }
 
 impl Default for RawConfig {
@@ -60,6 +63,7 @@ impl Default for RawConfig {
             fill: RawFill::default(),
             http: RawHttp::default(),
             care: RawCare::default(),
+            feed: None,
         }
     }
 }
@@ -232,6 +236,7 @@ pub struct Config {
     heads: Heads,
     pub(crate) policy: Policy,
     pub(crate) care: Care,
+    pub(crate) feed: Option<FeedPolicy>,
     plant: Option<Fault>,
 }
 
@@ -358,6 +363,11 @@ impl Config {
             IndexKeeper::Durable { terms, .. } => Some(terms),
             IndexKeeper::Engine { .. } | IndexKeeper::Tier => None,
         })
+    }
+
+    /// The terms of the purge feed, if there is one.
+    pub const fn feed_policy(&self) -> Option<FeedPolicy> {
+        self.feed
     }
 
     /// The tier that has the last word on a fill (D1): the lowest. L0 alone needs none.

@@ -310,6 +310,15 @@ pub enum Event {
         /// What happens to it.
         mode: PurgeMode,
     },
+    /// Another edge purged: from now on nothing older is served here as if it were fresh, or published.
+    PurgeHeard {
+        /// What.
+        what: SelectorKind,
+        /// What happens to it.
+        mode: PurgeMode,
+    },
+    /// It cannot be known what other edges purged: nothing older is used any more.
+    PurgesMissed,
     /// A soft purge made what a tier has stale.
     Staled {
         /// Where.

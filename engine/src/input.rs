@@ -4,13 +4,14 @@ use crate::{
     bans::Ban,
     durable::Told,
     effect::Freshening,
+    feed::Notice,
     head::{Head, RequestHead},
     id::{OpId, OriginId, PurgeId, RequestId, TierId},
     key::CacheKey,
     reason::OriginFailure,
     record::Record,
     selector::{PurgeMode, Selector},
-    time::WallTime,
+    time::{Instant, WallTime},
 };
 use alloc::{sync::Arc, vec::Vec};
 
@@ -46,6 +47,21 @@ pub enum Input<C> {
         selector: Selector,
         /// What happens to that.
         mode: PurgeMode,
+    },
+    /// Another edge purged, as the feed has it. What is in the stores that edges share, it has purged there itself.
+    PurgeHeard {
+        /// What.
+        notice: Notice,
+    },
+    /// The feed no longer has what other edges purged until then.
+    PurgesMissed {
+        /// When the last of those purges was asked for.
+        through: WallTime,
+    },
+    /// The feed was read to its end: all that was purged elsewhere is known here, but for what is younger than the lease.
+    LeaseHeld {
+        /// Until then what is stored may be used as it is.
+        until: Instant,
     },
     /// What a tier found at start, oldest first. Only before the first request.
     Recovered {

@@ -12,6 +12,8 @@ pub enum Fault {
     T5,
     /// A purge does not stop what began before it.
     F1,
+    /// What other edges purged is not heeded.
+    F9,
     /// The breaker stands before the cache, and hides what is stored.
     R2,
     /// A retry is made at once, whatever its backoff.
@@ -24,7 +26,8 @@ pub enum Fault {
 
 impl Fault {
     /// Every fault that can be planted.
-    pub const ALL: [Self; 7] = [Self::T3, Self::T5, Self::F1, Self::T8, Self::F6, Self::R2, Self::R3];
+    pub const ALL: [Self; 8] =
+        [Self::T3, Self::T5, Self::F1, Self::F9, Self::T8, Self::F6, Self::R2, Self::R3];
 
     /// Its row in `docs/failures.md`.
     pub const fn as_str(self) -> &'static str {
@@ -32,6 +35,7 @@ impl Fault {
             Self::T3 => "T3",
             Self::T5 => "T5",
             Self::F1 => "F1",
+            Self::F9 => "F9",
             Self::R2 => "R2",
             Self::R3 => "R3",
             Self::T8 => "T8",
@@ -45,6 +49,7 @@ impl Fault {
             Self::T3 => "a fetch that broke off looks like one that ended",
             Self::T5 => "a lane that lost a chunk carries on and commits",
             Self::F1 => "a purge does not stop what began before it",
+            Self::F9 => "what other edges purged is not heeded",
             Self::R2 => "the breaker stands before the cache, and hides what is stored",
             Self::R3 => "a retry is made at once, whatever its backoff",
             Self::T8 => "who loses the race for a key in L3 deletes the winner's blob",

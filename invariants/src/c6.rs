@@ -75,6 +75,8 @@ impl Lifetimes {
             | Event::DeadlineMissed { .. }
             | Event::Hedged { .. }
             | Event::PurgeBegan { .. }
+            | Event::PurgeHeard { .. }
+            | Event::PurgesMissed
             | Event::PurgeEnded { .. }
             | Event::Staled { .. }
             | Event::FoundUncacheable { .. }

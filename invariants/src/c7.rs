@@ -5,11 +5,14 @@
 //! it again is right. So a response breaks the rule when it was asked for after the confirmation, at the edge that
 //! confirmed, and carries a version that the origin last answered, to anybody, before the purge was asked.
 //!
+//! Where edges tell each other of purges within a bound, the same counts at every edge for what was asked for when the
+//! bound has passed since the confirmation.
+//!
 //! It does not check responses asked for between a purge and its confirmation, responses that broke off, other edges
-//! (they hear of a purge only through a feed, within its bound), nor purges that a tier did not confirm.
+//! before the bound has passed or where there is none, nor purges that a tier or the feed did not confirm.
 
 use crate::{Edge, Fact, Got, Invariant, Span, Version, Violation, What};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 use tiergate_engine::{CacheKey, Instant};
 
 /// The rule.
@@ -19,6 +22,10 @@ pub struct NoResurrection {
     answered: BTreeMap<(CacheKey, Version), Instant>,
     /// The latest purge that an edge confirmed.
     confirmed: BTreeMap<(Edge, CacheKey), Purge>,
+    /// After how long a purge counts everywhere, if ever.
+    bound: Option<Duration>,
+    /// The purges that were confirmed anywhere, and from when on each counts everywhere.
+    everywhere: BTreeMap<CacheKey, Vec<(Instant, Purge)>>,
     /// What each open ask has a right to, from the purges confirmed before it.
     asks: BTreeMap<u64, Purge>,
 }
@@ -30,16 +37,27 @@ struct Purge {
 }
 
 impl NoResurrection {
-    fn on_confirmed(&mut self, edge: Edge, key: CacheKey, purge: Purge) {
+    /// The rule for edges of which each knows within `bound` what another has confirmed.
+    pub fn within(bound: Option<Duration>) -> Self {
+        Self { bound, ..Self::default() }
+    }
+
+    fn on_confirmed(&mut self, at: Instant, edge: Edge, key: CacheKey, purge: Purge) {
+        if let Some(bound) = self.bound {
+            self.everywhere.entry(key).or_default().push((at.after(bound), purge));
+        }
         let latest = self.confirmed.entry((edge, key)).or_insert(purge);
         if latest.asked_at < purge.asked_at {
             *latest = purge;
         }
     }
 
-    fn on_asked(&mut self, ask: u64, edge: Edge, key: CacheKey) {
-        if let Some(purge) = self.confirmed.get(&(edge, key)) {
-            self.asks.insert(ask, *purge);
+    fn on_asked(&mut self, at: Instant, ask: u64, edge: Edge, key: CacheKey) {
+        let own = self.confirmed.get(&(edge, key)).copied();
+        let all = self.everywhere.get(&key).into_iter().flatten();
+        let due = all.filter(|(counts_from, _)| *counts_from <= at).map(|(_, purge)| *purge);
+        if let Some(purge) = due.chain(own).max_by_key(|purge| purge.asked_at) {
+            self.asks.insert(ask, purge);
         }
     }
 
@@ -71,18 +89,19 @@ impl Invariant for NoResurrection {
                 self.answered.insert((*key, *version), fact.at);
             }
             What::PurgeConfirmed { edge, key, newest_when_asked, asked_at } => self.on_confirmed(
+                fact.at,
                 *edge,
                 *key,
                 Purge { asked_at: *asked_at, newest_when_asked: *newest_when_asked },
             ),
-            What::ClientAsked { ask, edge, key, .. } => self.on_asked(*ask, *edge, *key),
+            What::ClientAsked { ask, edge, key, .. } => self.on_asked(fact.at, *ask, *edge, *key),
             What::ClientGot { ask, edge, key, got } => {
                 let purge = self.asks.remove(ask);
                 if let (Some(purge), Got::Whole { spans, .. }) = (purge, got) {
                     self.on_whole(purge, *key, spans).map_err(|detail| Violation {
                         rule: "C7",
                         detail: format!(
-                            "ask {ask} for {key} came to edge {} after it had confirmed a purge and got {detail}",
+                            "ask {ask} for {key} came to edge {} after a purge that counts there and got {detail}",
                             edge.0
                         ),
                     })?;
@@ -146,6 +165,24 @@ mod tests {
         history.at(30);
         history.purge_confirmed(KEY, 1, 20).unwrap();
         assert_eq!(history.whole(1, KEY, 200, None, vec![span(KEY, 1, 0, 100)]), Ok(()));
+    }
+
+    /// What one edge confirmed counts at another once the bound has passed, and not before; without a bound, never.
+    #[test]
+    fn a_purge_counts_elsewhere_after_the_bound() {
+        let cases = [(Some(5), 34, Ok(())), (Some(5), 35, Err("C7")), (None, 1_000, Ok(()))];
+        for (bound, at, expected) in cases {
+            let mut history = History::of(NoResurrection::within(bound.map(Duration::from_nanos)));
+            history.at(10);
+            history.answered(KEY, 1).unwrap();
+            history.at(30);
+            history.purge_confirmed(KEY, 1, 20).unwrap();
+            history.at(at);
+            let edge = Edge(1);
+            history.show(What::ClientAsked { ask: 1, edge, key: KEY, request: None }).unwrap();
+            let got = Got::Whole { status: 200, age: None, spans: vec![span(KEY, 1, 0, 100)] };
+            assert_eq!(history.show(What::ClientGot { ask: 1, edge, key: KEY, got }), expected, "{bound:?}");
+        }
     }
 
     /// An older purge that is confirmed late does not make a younger one forget.

@@ -134,7 +134,11 @@ impl OneFetch {
                 self.on_filed(edge, *key, *variant, *fill);
             }
             // What a purge of many keys covers only the edge can tell: in doubt it overtakes.
-            Event::PurgeBegan {
+            Event::PurgesMissed
+            | Event::PurgeBegan {
+                what: SelectorKind::Tag | SelectorKind::Prefix | SelectorKind::All, ..
+            }
+            | Event::PurgeHeard {
                 what: SelectorKind::Tag | SelectorKind::Prefix | SelectorKind::All, ..
             } => {
                 self.banned.insert(edge, self.events);
@@ -145,7 +149,8 @@ impl OneFetch {
                 let all: Vec<_> = current.chain(resting).collect();
                 all.into_iter().for_each(|fill| self.overtake(edge, fill));
             }
-            Event::PurgeBegan { what: SelectorKind::Key(key), .. } => {
+            Event::PurgeBegan { what: SelectorKind::Key(key), .. }
+            | Event::PurgeHeard { what: SelectorKind::Key(key), .. } => {
                 self.purged.insert((edge, *key), self.events);
                 let current: Vec<_> = self
                     .current

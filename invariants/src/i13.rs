@@ -157,7 +157,11 @@ impl Contract {
             Input::Recovered { tier, .. } => {
                 require(!self.has_begun, || format!("{tier:?} was recovered after the first request"))
             }
-            Input::WallClock { .. } | Input::Wake => Ok(()),
+            Input::WallClock { .. }
+            | Input::Wake
+            | Input::PurgeHeard { .. }
+            | Input::PurgesMissed { .. }
+            | Input::LeaseHeld { .. } => Ok(()),
             Input::Head { .. }
             | Input::FetchFailed { .. }
             | Input::Pulled { .. }
@@ -351,6 +355,9 @@ impl Answer {
             | Input::Purge { .. }
             | Input::Recovered { .. }
             | Input::WallClock { .. }
+            | Input::PurgeHeard { .. }
+            | Input::PurgesMissed { .. }
+            | Input::LeaseHeld { .. }
             | Input::Wake => return None,
         };
         Some(Self { op: *op, name, came })

@@ -91,6 +91,8 @@ impl ExactAccounts {
             | Event::DeadlineMissed { .. }
             | Event::Hedged { .. }
             | Event::PurgeBegan { .. }
+            | Event::PurgeHeard { .. }
+            | Event::PurgesMissed
             | Event::PurgeEnded { .. }
             | Event::Staled { .. }
             | Event::FoundUncacheable { .. }

@@ -100,6 +100,8 @@ impl Breakers {
             | Event::DeadlineMissed { .. }
             | Event::Hedged { .. }
             | Event::PurgeBegan { .. }
+            | Event::PurgeHeard { .. }
+            | Event::PurgesMissed
             | Event::PurgeEnded { .. }
             | Event::Staled { .. }
             | Event::Filled { .. }

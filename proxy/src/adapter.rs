@@ -155,7 +155,7 @@ impl<W: World> Storage for Tiers<W> {
         _trace: &SpanHandle,
     ) -> Result<Purged> {
         let key: &CompactCacheKey = target.key();
-        let report = self.driver.purge(engine_key(key.combined_bin())).await;
+        let report = self.driver.purge(engine_key(key.combined_bin())).await.tiers;
         let mut removed = false;
         for (tier, outcome) in report {
             match outcome {

@@ -272,6 +272,12 @@ fn check_storage(
             "is given, but this build has no blob store and no index store to put behind it: remove `cache.l3`",
         ));
     }
+    if cache.feed.is_some() {
+        return Err(Problem::field(
+            "cache.feed",
+            "is given, but this build has no index store to put its log in: remove `cache.feed`",
+        ));
+    }
     let redis = storage.l1.map(|l1| l1.redis);
     if let Some(redis) = &redis
         && !origin::is_authority(redis)

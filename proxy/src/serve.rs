@@ -161,6 +161,7 @@ async fn start_driver(config: &ServerConfig) -> Result<Driver<Production>, Start
         origin: HttpOrigin::new(TcpConnect, config.origin.authority(), OriginOptions::default()),
         tiers,
         durable: None,
+        feed: None,
         observer: Journal::default(),
     };
     let seed = Seed(getrandom::u64().map_err(StartError::Chance)?);

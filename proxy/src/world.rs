@@ -22,6 +22,7 @@ impl World for Production {
     type Tier = AnyTier<TcpConnect>;
     type Blobs = NoStore;
     type Index = NoStore;
+    type Feed = NoStore;
     type Observer = Journal;
 }
 

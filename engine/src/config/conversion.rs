@@ -12,7 +12,7 @@ impl TryFrom<RawConfig> for Config {
     type Error = ConfigError;
 
     fn try_from(raw: RawConfig) -> Result<Self, ConfigError> {
-        let RawConfig { l0, l1, l2, l3, promotion, collapse, fill, http, care } = raw;
+        let RawConfig { l0, l1, l2, l3, promotion, collapse, fill, http, care, feed } = raw;
         check_capacities(l0.as_ref(), l2.as_ref())?;
         check_collapse(&collapse)?;
         check_fill(&fill)?;
@@ -35,6 +35,7 @@ impl TryFrom<RawConfig> for Config {
             heads: Heads::Counted,
             policy: http.into_policy()?,
             care: care.try_into()?,
+            feed: feed.map(TryInto::try_into).transpose()?,
             plant: None,
         })
     }

@@ -158,21 +158,28 @@ impl<C: Chunk> Engine<C> {
         joining.progress = Progress::Waiting(fill_id);
         joining.collapsed = true;
         let key = joining.key;
+        let may_join = self.may_join(&self.fills[&fill_id].stage);
         let fill = self.fills.get_mut(&fill_id).expect("flights name fills that exist");
         let reason = fill.errand.reason;
-        let stream = match &mut fill.stage {
+        let is_readable = match &mut fill.stage {
             Stage::Looking { waiters, .. }
             | Stage::Asking { waiters, .. }
-            | Stage::Resting { waiters, .. } => {
+            | Stage::Resting { waiters, .. }
+                if may_join =>
+            {
                 waiters.push(request);
                 return self.event(Event::Collapsed { request, key });
             }
-            Stage::Streaming(stream) => stream,
+            Stage::Looking { .. } | Stage::Asking { .. } | Stage::Resting { .. } => false,
+            Stage::Streaming(stream) => {
+                let readable =
+                    stream.copies.lanes.iter().map(|writer| self.lanes[writer].lane.readable()).max();
+                let base = stream.window.base();
+                let is_whole = base == 0 || readable.is_some_and(|readable| base <= readable);
+                is_whole && stream.staleness.is_usable(&stream.freshness, self.now)
+            }
         };
-        let readable = stream.copies.lanes.iter().map(|writer| self.lanes[writer].lane.readable()).max();
-        let base = stream.window.base();
-        let is_whole = base == 0 || readable.is_some_and(|readable| base <= readable);
-        if is_whole && stream.staleness.is_usable(&stream.freshness, self.now) {
+        if may_join && is_readable {
             self.event(Event::Collapsed { request, key });
             self.follow(fill_id, request);
             self.pump(fill_id);

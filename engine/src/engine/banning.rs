@@ -82,6 +82,15 @@ impl Bans {
 impl<C: Chunk> Engine<C> {
     /// A purge that no tier can be asked for by key, or that leaves what it covers where it is.
     pub(super) fn ban(&mut self, purge_id: PurgeId, selector: Selector, mode: PurgeMode) {
+        let ban = Ban { selector, mode, at: self.wall() };
+        let mut purge = self.impose(ban.clone());
+        purge.awaited.extend(self.store_ban(&Arc::new(ban)));
+        self.purges.insert(purge_id, purge);
+    }
+
+    /// Bans what was born until then, and closes what is under way.
+    pub(super) fn impose(&mut self, ban: Ban) -> Purge {
+        let Ban { ref selector, mode, .. } = ban;
         let mut purge = Purge::new(selector.kind());
         if !self.config.is_planted(Fault::F1) {
             purge.commits = self.close_fills(|fill| {
@@ -101,16 +110,14 @@ impl<C: Chunk> Engine<C> {
                 selector.covers(promoting.at.target, authority, target, &promoting.head)
             }));
         }
-        if let Some(outcome) = self.sweep_memory(&selector, mode) {
+        if let Some(outcome) = self.sweep_memory(selector, mode) {
             purge.report.insert(TierId::L0, outcome);
         }
         for tier in &self.config.tiers {
             purge.report.insert(tier.id, PurgeOutcome::Barred);
         }
-        let ban = Ban { selector, mode, at: self.wall() };
-        self.bans.push(ban.clone());
-        purge.awaited.extend(self.store_ban(&Arc::new(ban)));
-        self.purges.insert(purge_id, purge);
+        self.bans.push(ban);
+        purge
     }
 
     /// Has the ban kept where it outlives this process: by the local tiers, whose records do so too. What is in another

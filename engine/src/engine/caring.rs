@@ -274,6 +274,9 @@ fn verdict<C>(input: &Input<C>) -> Verdict {
         | Input::Demand { .. }
         | Input::Leave { .. }
         | Input::Purge { .. }
+        | Input::PurgeHeard { .. }
+        | Input::PurgesMissed { .. }
+        | Input::LeaseHeld { .. }
         | Input::Recovered { .. }
         | Input::WallClock { .. }
         | Input::Wake

@@ -130,8 +130,10 @@ impl<C: Chunk> Engine<C> {
         errand: &Errand<C>,
         waiters: Vec<RequestId>,
     ) -> Result<(), Vec<RequestId>> {
-        let Some(stored) =
-            errand.stored.clone().filter(|stored| reuse::usable_on_error(&stored.stored(self.now)))
+        let Some(stored) = errand
+            .stored
+            .clone()
+            .filter(|stored| reuse::usable_on_error(&self.under_lease(stored.stored(self.now))))
         else {
             return Err(waiters);
         };

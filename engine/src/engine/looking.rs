@@ -97,7 +97,9 @@ impl<C: Chunk> Engine<C> {
         match tier.index {
             IndexKeeper::Tier | IndexKeeper::Durable { .. } => Promise::AskIt,
             IndexKeeper::Engine { .. } => match self.indexed(tier.id, key) {
-                Some(indexed) if indexed.freshness.is_fresh(self.now) => Promise::Indexed(indexed.name),
+                Some(indexed) if indexed.freshness.is_fresh(self.now) && self.has_lease() => {
+                    Promise::Indexed(indexed.name)
+                }
                 Some(Indexed { name, when_stale: WhenStale::MayHelp, .. }) => Promise::Indexed(name),
                 Some(Indexed { when_stale: WhenStale::Useless, .. }) => Promise::Stale,
                 None => Promise::Absent,
@@ -144,7 +146,8 @@ impl<C: Chunk> Engine<C> {
         for request in served {
             self.serve_record(&kept, errand.target, request, Outcome::Hit { tier: tier_id }, copies);
         }
-        if kept.staleness.is_usable(&kept.freshness, self.now) && others.is_empty() {
+        let is_usable = kept.staleness.is_usable(&kept.freshness, self.now) && self.has_lease();
+        if is_usable && others.is_empty() {
             self.end_flight(errand.key, fill_id);
             self.caring.deadlines.end(Waiter::Fill(fill_id));
             self.let_go(errand.stored);
@@ -156,7 +159,8 @@ impl<C: Chunk> Engine<C> {
 
     /// How a waiting request may be answered from a record.
     fn use_for(&self, kept: &Kept, request: RequestId) -> reuse::Use {
-        reuse::usable(&self.config.policy, &self.requests[&request].ask.fields, &kept.stored(self.now))
+        let stored = self.under_lease(kept.stored(self.now));
+        reuse::usable(&self.config.policy, &self.requests[&request].ask.fields, &stored)
     }
 
     /// Keeps an open record that may not be used as it is while the walk goes on. A slower tier may still have a fresh
@@ -209,7 +213,8 @@ impl<C: Chunk> Engine<C> {
         else {
             return None;
         };
-        let found = reuse::usable(&self.config.policy, &ask.fields, &kept.stored(self.now));
+        let stored = self.under_lease(kept.stored(self.now));
+        let found = reuse::usable(&self.config.policy, &ask.fields, &stored);
         (found == reuse::Use::ServeAndRevalidate).then(|| Arc::clone(kept))
     }
 

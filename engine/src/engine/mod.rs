@@ -3,7 +3,7 @@
 //! Each machine has a module: `arriving` (requests, demands, leaving), `looking` (the walk through the tiers),
 //! `asking` (who leads, who asks the origin), `trying` (how often), `caring` (breakers and timers), `fetching` (origin to
 //! readers), `lanes` (origin to tiers), `reading` and `racing` (tier to readers), `resident` and `freshening` (what is
-//! stale), `storing` (what is resident), `purging`, `banning`. This file only says which input goes where.
+//! stale), `storing` (what is resident), `purging`, `banning`, `hearing` (what other edges purged). This file only says which input goes where.
 
 mod arriving;
 mod asking;
@@ -15,6 +15,7 @@ mod durable;
 mod fetching;
 mod freshening;
 mod grouping;
+mod hearing;
 mod lanes;
 mod looking;
 mod promoting;
@@ -57,6 +58,7 @@ use alloc::{
 use caring::{Caring, Held};
 use durable::{Durable, Work};
 use freshening::Freshen;
+use hearing::Hearing;
 use lanes::OpenLane;
 use promoting::Promoting;
 use purging::{Deletion, Floors, Purge};
@@ -127,6 +129,8 @@ pub struct Engine<C: Chunk> {
     purges: BTreeMap<PurgeId, Purge>,
     floors: Floors,
     bans: Bans,
+    /// What is known of purges elsewhere, if there is a feed.
+    hearing: Option<Hearing>,
 
     caring: Caring,
 
@@ -222,6 +226,7 @@ impl<C: Chunk> Engine<C> {
         let durable = Durable::of(&config, now);
         Self {
             caring: Caring::new(&config, seed, now),
+            hearing: Hearing::of(&config),
             config,
             now,
             calendar: (now, WallTime::default()),
@@ -269,6 +274,9 @@ impl<C: Chunk> Engine<C> {
             Input::Demand { request } => self.on_demand(request),
             Input::Leave { request } => self.on_leave(request),
             Input::Purge { purge, selector, mode } => self.on_purge(purge, selector, mode),
+            Input::PurgeHeard { notice } => self.on_purge_heard(notice),
+            Input::PurgesMissed { through } => self.on_purges_missed(through),
+            Input::LeaseHeld { until } => self.on_lease_held(until),
             Input::Recovered { tier, records, bans } => self.on_recovered(tier, records, bans),
             Input::WallClock { wall } => self.calendar = (self.now, wall),
             Input::Wake => {
@@ -363,7 +371,7 @@ impl<C: Chunk> Engine<C> {
         method: Method,
         fields: impl Iterator<Item = (&'f str, &'f [u8])>,
     ) -> Option<&Arc<Resident<C>>> {
-        if !rules::may_use_door(method, fields) {
+        if !rules::may_use_door(method, fields) || !Hearing::is_current(self.hearing.as_ref(), now) {
             return None;
         }
         let memory = self.memory.as_mut()?;

@@ -69,7 +69,7 @@ pub(super) struct Floors {
 }
 
 impl Floors {
-    fn raise(&mut self, key: CacheKey, at: WallTime) {
+    pub(super) fn raise(&mut self, key: CacheKey, at: WallTime) {
         if let Some(before) = self.by_key.insert(key, at) {
             self.by_age.remove(&(before, key));
         }

@@ -30,10 +30,11 @@ pub(super) enum FromMemory<C> {
 impl<C: Chunk> Engine<C> {
     /// Looks in L0. An answer that is used counts as a use.
     pub(super) fn look_in_memory(&mut self, key: CacheKey, ask: &RequestHead) -> FromMemory<C> {
-        let Some(memory) = &mut self.memory else { return FromMemory::Absent };
+        let Some(memory) = &self.memory else { return FromMemory::Absent };
         let Some(slot) = memory.find(key) else { return FromMemory::Absent };
         let resident = Arc::clone(memory.value(slot));
-        let stored = resident.staleness.stored(&resident.freshness, self.now);
+        let stored = self.under_lease(resident.staleness.stored(&resident.freshness, self.now));
+        let Some(memory) = &mut self.memory else { return FromMemory::Absent };
         match reuse::usable(&self.config.policy, &ask.fields, &stored) {
             reuse::Use::Serve => {
                 memory.on_used(slot);

@@ -20,19 +20,22 @@
 //!              ╰──not known to be there after a lease──▶ AppendFailed
 //! ```
 //!
-//! A notice of our own is applied when it is appended, whatever becomes of it, and recognised by origin and ticket when
-//! it is read back; so each notice is applied once in the life of an edge, others' in the order of the log. When the log
-//! was trimmed behind what we have read, nobody can say what was purged: [`FeedStep::Gap`] bars all that is older.
+//! A notice of our own is applied by who appends it, whatever becomes of it, and recognised by origin and ticket when it is
+//! read back; so each notice is applied once in the life of an edge, others' in the order of the log. When the log was
+//! trimmed behind what we have read, nobody can say what was purged: [`FeedStep::Gap`] bars all that is older.
 //!
-//! It does no I/O and reads no clock. It knows nothing of selectors: a notice is whatever the caller purges by. It is not
-//! wired into the engine yet (`docs/progress.md`). Start at [`Feed`].
+//! It does no I/O and reads no clock. It knows nothing of selectors: a notice is whatever the caller purges by, a
+//! [`Notice`] for the engines. There is one feed a process: its driver keeps it beside the engines, and tells each of them
+//! what it says. Start at [`Feed`].
 
 mod asks;
+mod notice;
 mod policy;
 #[cfg(test)]
 mod tests;
 
 pub use asks::{AskId, FeedAsk, FeedEntry, FeedOrigin, FeedTold, Sequence, Ticket, Trimmed};
+pub use notice::Notice;
 pub use policy::{FeedPolicy, RawFeed};
 
 use crate::{
@@ -49,7 +52,7 @@ pub const APPENDS_MAX: usize = 256;
 /// What follows from an answer, a purge or the time. The caller acts on each, in order, before it says anything else.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum FeedStep<N> {
-    /// Purge by this, here.
+    /// Another edge, or an earlier life of this one, purged by this: purge by it here.
     Apply(N),
     /// The notice lies in the log: its purge may be acknowledged.
     Appended {
@@ -144,13 +147,12 @@ impl<N: Clone> Feed<N> {
         }
     }
 
-    /// A purge of our own: it is applied here, and on its way to the others. Its ticket is told as appended or failed
-    /// once, at the latest a lease from now.
+    /// A purge of our own, which the caller has applied: it is on its way to the others. Its ticket is told as appended or
+    /// failed once, at the latest a lease from now.
     pub fn append(&mut self, now: Instant, notice: N) -> Ticket {
         self.on_wake(now);
         self.tickets += 1;
         let ticket = Ticket(self.tickets);
-        self.steps.push_back(FeedStep::Apply(notice.clone()));
         if self.appends.len() == APPENDS_MAX {
             self.steps.push_back(FeedStep::AppendFailed { ticket });
         } else {
@@ -260,6 +262,14 @@ impl<N: Clone> Feed<N> {
         match self.lease {
             Lease::Out => false,
             Lease::Had { until } => now.as_nanos() < until.as_nanos(),
+        }
+    }
+
+    /// Until when the lease holds, once it was had: every engine is told, after the steps that are due before it.
+    pub const fn lease_until(&self) -> Option<Instant> {
+        match self.lease {
+            Lease::Out => None,
+            Lease::Had { until } => Some(until),
         }
     }
 

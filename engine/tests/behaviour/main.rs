@@ -8,6 +8,7 @@ mod care;
 mod collapse;
 mod door;
 mod durable;
+mod feed;
 mod gates;
 mod parts;
 mod promotion;

@@ -113,6 +113,7 @@ impl World {
         let edge = &mut self.edges[edge];
         let ticket = edge.feed.append(now, self.notices);
         edge.open.insert(ticket, clock);
+        edge.applied.push(self.notices);
     }
 
     pub(crate) fn execute(&mut self, n: usize, plant: Option<Plant>) {

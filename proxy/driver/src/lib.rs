@@ -8,6 +8,7 @@ mod call;
 mod client;
 mod durable;
 mod effects;
+mod feed;
 mod fetch;
 #[cfg(test)]
 mod models;
@@ -21,6 +22,7 @@ mod traits;
 
 pub use client::{Answer, Body, Served};
 pub use durable::DurableParts;
+pub use feed::{Elsewhere, FeedPage, MemoryFeed, PurgeFeed};
 pub use on_tokio::{TokioClock, TokioSpawn};
 pub use stores::{BlobStore, Found, IndexStore, NoStore, Row, StoreError, Written};
 pub use traits::{ByteTier, Clock, Handle, Observer, Origin, OriginBody, Spawn, TierError, World};
@@ -49,8 +51,19 @@ pub struct Parts<W: World> {
     pub tiers: Vec<(TierId, W::Tier)>,
     /// The durable tier's stores, if the configuration names it.
     pub durable: Option<DurableParts<W>>,
+    /// The log that edges share, if the configuration names a feed.
+    pub feed: Option<W::Feed>,
     /// Who watches.
     pub observer: W::Observer,
+}
+
+/// What came of a purge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Purged {
+    /// What was seen in each tier.
+    pub tiers: Vec<(TierId, PurgeOutcome)>,
+    /// Were the other edges told?
+    pub elsewhere: Elsewhere,
 }
 
 /// One cache: engines behind short locks, and the tasks that do what they ask. Cloning shares it.
@@ -89,7 +102,11 @@ impl<W: World> Driver<W> {
                 tier.as_str()
             )));
         }
-        let (shared, alarms) = Shared::new(parts, config, seed, shards);
+        if config.feed_policy().is_some() && parts.feed.is_none() {
+            let why = "the configuration names a feed, but the driver was given no log for it";
+            return Err(TierError(why.to_owned()));
+        }
+        let (shared, alarms, hub_alarm) = Shared::new(parts, config, seed, shards);
         for tier in config.byte_tiers().filter(|tier| *tier != TierId::L3) {
             let mut records: Vec<Vec<Record>> = shared.shards().map(|_| Vec::new()).collect();
             for record in shared.tier(tier).recover().await? {
@@ -105,7 +122,11 @@ impl<W: World> Driver<W> {
         for (shard, alarm) in shared.shards().zip(alarms) {
             // An engine may want to be woken before anybody asks it anything.
             shared.feed(shard, Input::Wake);
-            shared.spawn(timer::run(&shared, shard, alarm));
+            shared.spawn(timer::run(&shared, alarm, move |shared| shared.feed(shard, Input::Wake)));
+        }
+        if let Some(alarm) = hub_alarm {
+            shared.wake_hub();
+            shared.spawn(timer::run(&shared, alarm, Shared::wake_hub));
         }
         Ok(Self { shared })
     }
@@ -127,19 +148,20 @@ impl<W: World> Driver<W> {
         Client::enter(&self.shared, key, ORIGIN, head).answer().await
     }
 
-    /// Removes `key` from every tier; returns when every tier has answered, with what was seen. Dropping the future does
-    /// not stop the purge.
-    pub async fn purge(&self, key: CacheKey) -> Vec<(TierId, PurgeOutcome)> {
+    /// Removes `key` from every tier; returns when every tier has answered, and the feed that tells the other edges, with
+    /// what was seen. Dropping the future does not stop the purge.
+    pub async fn purge(&self, key: CacheKey) -> Purged {
         self.purge_selected(&Selector::Key(key), PurgeMode::Hard).await
     }
 
     /// The same for all that the selector covers, in every shard that may have some of it. What the shards saw in one tier
     /// is added up.
-    pub async fn purge_selected(&self, selector: &Selector, mode: PurgeMode) -> Vec<(TierId, PurgeOutcome)> {
+    pub async fn purge_selected(&self, selector: &Selector, mode: PurgeMode) -> Purged {
         // All begin before the first is waited for: from now on no shard serves what is covered.
         let shards = self.shared.shards().filter(|shard| self.shared.has_some_of(*shard, selector));
         let begun: Vec<_> =
             shards.map(|shard| self.shared.turn(shard, |turn| turn.purge(selector.clone(), mode))).collect();
+        let told = self.shared.tell_others(selector.clone(), mode);
         let mut seen: BTreeMap<TierId, PurgeOutcome> = BTreeMap::new();
         for report in begun {
             let report =
@@ -148,11 +170,18 @@ impl<W: World> Driver<W> {
                 seen.entry(tier).and_modify(|other| *other = other.with(outcome)).or_insert(outcome);
             }
         }
-        seen.into_iter().collect()
+        let elsewhere = match told {
+            Some(told) => {
+                told.await.expect("the feed answers every purge, and `self` keeps the table of open ones")
+            }
+            None => Elsewhere::NoFeed,
+        };
+        Purged { tiers: seen.into_iter().collect(), elsewhere }
     }
 
     /// A request that the engine had passed was answered with this head. What that makes stale (RFC 9111 section 4.4) is
-    /// purged: from now on no older response is served, though the tiers may still be at work.
+    /// purged: from now on no older response is served, though the tiers may still be at work. Other edges are not told:
+    /// the request did not pass through them.
     pub fn answered_around(&self, request: &RequestHead, response: &Head) {
         for key in invalidated_keys(request, response) {
             // Nobody waits for the report; the purge is done all the same.

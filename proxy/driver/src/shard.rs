@@ -7,6 +7,7 @@ use crate::{
     Clock, Handle, Observer, Parts, Spawn, World,
     call::{Held, InUse},
     client::Mailbox,
+    feed::Hub,
     fetch::Pull,
     plant::{Fault, is_planted},
     sync::{self, Mutex, MutexGuard, mpsc, oneshot, watch},
@@ -24,6 +25,9 @@ use tiergate_engine::{
 /// seconds, and ordinary slewing stays far below it between two inputs.
 const CALENDAR_DRIFT_MAX_MS: u64 = 500;
 
+/// What a timer sleeps for.
+type Alarm = watch::Receiver<Option<Instant>>;
+
 /// A purge's report.
 pub(crate) type Report = Vec<(TierId, PurgeOutcome)>;
 
@@ -33,6 +37,8 @@ pub(crate) struct Shared<W: World> {
     /// Of the durable tier.
     pub(crate) terms: Option<Terms>,
     shards: Vec<Mutex<Shard<W>>>,
+    /// The purge feed, if there is one. Its lock comes before the shards'.
+    pub(crate) hub: Option<Mutex<Hub>>,
 }
 
 /// One engine, and who waits for what it tells.
@@ -81,13 +87,13 @@ pub(crate) struct Turn<'t, W: World> {
 }
 
 impl<W: World> Shared<W> {
-    /// Fresh engines, and for each what its timer sleeps for.
+    /// Fresh engines, and for each what its timer sleeps for; last, what the feed's timer does.
     pub(crate) fn new(
         parts: Parts<W>,
         config: &Config,
         seed: Seed,
         shards: NonZeroU32,
-    ) -> (Arc<Self>, Vec<watch::Receiver<Option<Instant>>>) {
+    ) -> (Arc<Self>, Vec<Alarm>, Option<Alarm>) {
         let now = parts.clock.now();
         let (shards, alarms) = (0..shards.get())
             .map(|number| {
@@ -100,7 +106,8 @@ impl<W: World> Shared<W> {
                 (Mutex::new(Shard::new(engine, alarm)), armed)
             })
             .unzip();
-        (Arc::new(Self { parts, terms: config.durable_terms(), shards }), alarms)
+        let (hub, hub_alarm) = config.feed_policy().map(|policy| Hub::new(policy, seed)).unzip();
+        (Arc::new(Self { parts, terms: config.durable_terms(), shards, hub }), alarms, hub_alarm)
     }
 
     /// The shards' numbers.

@@ -4,12 +4,13 @@
 //! done later, and finds out. So a client need not know which it was, and must not guess: `Ok` only after the store has
 //! confirmed. Retries after a pause are the engine's; a client may send one request twice, for each is safe to repeat.
 
-use crate::{Handle, TierError};
+use crate::{FeedPage, Handle, PurgeFeed, TierError};
 use bytes::Bytes;
 use std::future::Future;
 use tiergate_engine::{
     ByteCount, CacheKey, RecordId, WallTime, WriterId,
     durable::{BlobName, Version},
+    feed::{FeedOrigin, Notice, Sequence, Ticket},
 };
 
 /// What a store did not do, or may not have done. Why is for the log.
@@ -135,7 +136,7 @@ pub trait IndexStore: Send + Sync + 'static {
     fn delete(&self, key: CacheKey, version: Version) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
-/// The stores of a world without a durable tier.
+/// The stores of a world without a durable tier, or without a feed.
 #[derive(Clone, Copy, Debug)]
 pub enum NoStore {}
 
@@ -195,6 +196,16 @@ impl IndexStore for NoStore {
     }
 
     async fn delete(&self, _: CacheKey, _: Version) -> Result<(), StoreError> {
+        match *self {}
+    }
+}
+
+impl PurgeFeed for NoStore {
+    async fn append(&self, _: FeedOrigin, _: Ticket, _: Notice) -> Result<Sequence, StoreError> {
+        match *self {}
+    }
+
+    async fn read(&self, _: Sequence) -> Result<FeedPage, StoreError> {
         match *self {}
     }
 }

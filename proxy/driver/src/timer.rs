@@ -1,4 +1,4 @@
-//! One task for each shard: it wakes the engine when the engine asked to be woken.
+//! One task for each shard, and one for the feed: it wakes the machine when that asked to be woken.
 
 use crate::{
     Clock, World,
@@ -7,14 +7,14 @@ use crate::{
     sync::watch,
 };
 use std::{future::Future, sync::Arc};
-use tiergate_engine::{Input, Instant};
+use tiergate_engine::Instant;
 
-/// Sleeps until what `alarm` says and feeds `Wake`, again and again. Ends when the shard is gone, and does not keep it.
-pub(crate) fn run<W: World>(
+/// Sleeps until what `alarm` says and wakes, again and again. Ends when the machine is gone, and does not keep it.
+pub(crate) fn run<W: World, F: Fn(&Arc<Shared<W>>) + Send>(
     shared: &Arc<Shared<W>>,
-    shard: u32,
     mut alarm: watch::Receiver<Option<Instant>>,
-) -> impl Future<Output = ()> + Send + use<W> {
+    wake: F,
+) -> impl Future<Output = ()> + Send + use<W, F> {
     let clock = shared.parts.clock.clone();
     let shared = Arc::downgrade(shared);
     async move {
@@ -33,13 +33,13 @@ pub(crate) fn run<W: World>(
                 biased;
                 moved = alarm.changed() => match moved {
                     Ok(()) => continue,
-                    // The sender went with the shard.
+                    // The sender went with the machine.
                     Err(_) => return,
                 },
                 () = slept => {}
             }
             match shared.upgrade() {
-                Some(shared) => shared.feed(shard, Input::Wake),
+                Some(shared) => wake(&shared),
                 None => return,
             }
         }

@@ -2,7 +2,7 @@
 //!
 //! Production and simulation differ in what stands behind these traits and in nothing else.
 
-use crate::{BlobStore, IndexStore};
+use crate::{BlobStore, IndexStore, PurgeFeed};
 use bytes::Bytes;
 use std::{future::Future, sync::Arc};
 use tiergate_engine::{
@@ -24,6 +24,8 @@ pub trait World: Send + Sync + 'static {
     type Blobs: BlobStore;
     /// Holds the durable tier's index.
     type Index: IndexStore;
+    /// Holds the log of purges that edges share; [`NoStore`](crate::NoStore) in a world without one.
+    type Feed: PurgeFeed;
     /// Is shown every event.
     type Observer: Observer;
 }

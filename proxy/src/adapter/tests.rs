@@ -28,6 +28,7 @@ async fn driver() -> Driver<Production> {
         origin: HttpOrigin::new(TcpConnect, origin, OriginOptions::default()),
         tiers: Vec::new(),
         durable: None,
+        feed: None,
         observer: Journal::default(),
     };
     let config = Config::try_from(RawConfig::default()).expect("the defaults are right");

@@ -106,6 +106,11 @@ fn errors_say_where_and_what() {
              remove `cache.l3`",
         ),
         (
+            "origin: http://a\ncache:\n  feed: {}\n",
+            "t.yaml:3: `cache.feed` is given, but this build has no index store to put its log in: remove \
+             `cache.feed`",
+        ),
+        (
             "origin: http://a\nstorage:\n  l1:\n    redis: b:1\n",
             "t.yaml:3: `storage.l1` is given, but `cache.l1` is not: write cache: { l1: {} }, or remove `storage.l1`",
         ),

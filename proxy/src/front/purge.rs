@@ -9,7 +9,7 @@ use crate::response::{self, Account, ErrorPage};
 use bytes::Bytes;
 use pingora::{Result, http::RequestHeader, proxy::Session};
 use std::{collections::BTreeMap, fmt::Write};
-use tiergate_driver::World;
+use tiergate_driver::{Elsewhere, World};
 use tiergate_engine::{CacheKey, Prefix, PurgeMode, PurgeOutcome, RequestHead, Selector, Tag, TierId};
 
 /// Surrogate keys of one request: each is a ban that lookups read, and the engine remembers 256.
@@ -20,7 +20,7 @@ pub(super) fn is_purge(request: &RequestHeader) -> bool {
 }
 
 impl<W: World> Front<W> {
-    /// 200 when every tier answered, 502 when one of them may still hold the object.
+    /// 200 when every tier answered and the other edges were told, 502 when one of them may still hold the object.
     pub(super) async fn purge(
         &self,
         session: &mut Session,
@@ -41,14 +41,18 @@ impl<W: World> Front<W> {
             return self.answer_error(session, exchange, ErrorPage::BAD_REQUEST, account).await;
         };
         let mut seen: BTreeMap<TierId, PurgeOutcome> = BTreeMap::new();
+        let mut elsewhere = Elsewhere::NoFeed;
         for selector in &wish.selectors {
-            for (tier, outcome) in self.driver.purge_selected(selector, wish.mode).await {
+            let purged = self.driver.purge_selected(selector, wish.mode).await;
+            elsewhere = elsewhere.max(purged.elsewhere);
+            for (tier, outcome) in purged.tiers {
                 seen.entry(tier).and_modify(|other| *other = other.with(outcome)).or_insert(outcome);
             }
         }
         let report: Vec<_> = seen.into_iter().collect();
-        let failed = report.iter().any(|(_, outcome)| matches!(outcome, PurgeOutcome::Failed));
-        let body = line(&wish.selectors, &report);
+        let failed = elsewhere == Elsewhere::Failed
+            || report.iter().any(|(_, outcome)| matches!(outcome, PurgeOutcome::Failed));
+        let body = line(&wish.selectors, &report, elsewhere);
         let status = if failed { 502 } else { 200 };
         let mut header = response::plain(status, "application/json", body.len())?;
         let account = Account::own("purge");
@@ -96,7 +100,7 @@ impl Wish {
 }
 
 /// One line of JSON. Every word of it is ours, so nothing needs escaping.
-fn line(selectors: &[Selector], report: &[(TierId, PurgeOutcome)]) -> String {
+fn line(selectors: &[Selector], report: &[(TierId, PurgeOutcome)], elsewhere: Elsewhere) -> String {
     let mut line = match selectors {
         [Selector::Key(key)] => format!("{{\"key\":\"{key}\""),
         [Selector::Prefix(_)] => "{\"purged\":\"prefix\"".to_owned(),
@@ -114,6 +118,11 @@ fn line(selectors: &[Selector], report: &[(TierId, PurgeOutcome)]) -> String {
         };
         write!(line, ",\"{}\":{seen}", tier.as_str()).expect("a String takes everything");
     }
+    line.push_str(match elsewhere {
+        Elsewhere::NoFeed => "",
+        Elsewhere::Told => ",\"feed\":\"told\"",
+        Elsewhere::Failed => ",\"feed\":\"failed\"",
+    });
     line.push_str("}\n");
     line
 }
@@ -163,9 +172,12 @@ mod tests {
             (TierId::L2, PurgeOutcome::Absent),
         ];
         assert_eq!(
-            line(&[Selector::Key(CacheKey(0x1f))], &report),
+            line(&[Selector::Key(CacheKey(0x1f))], &report, Elsewhere::NoFeed),
             "{\"key\":\"0000000000000000000000000000001f\",\"l0\":{\"outcome\":\"removed\",\"bytes\":12},\
              \"l1\":{\"outcome\":\"failed\"},\"l2\":{\"outcome\":\"absent\"}}\n"
         );
+        let all = |elsewhere| line(&[Selector::All], &[], elsewhere);
+        assert_eq!(all(Elsewhere::Told), "{\"purged\":\"all\",\"feed\":\"told\"}\n");
+        assert_eq!(all(Elsewhere::Failed), "{\"purged\":\"all\",\"feed\":\"failed\"}\n");
     }
 }

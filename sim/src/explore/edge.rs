@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use tiergate_engine::{
     Audit, Effect, Engine, Fields, Head, Input, Instant, Prefix, PurgeId, PurgeMode, PurgeOutcome, Seed,
-    Selector, Symbol, Tag, TierId, WakeReason, WallTime,
+    Selector, Symbol, Tag, TierId, WakeReason,
+    feed::{Feed, Notice, Ticket},
 };
 use tiergate_invariants::{Contract, Edge, Version, Violation, What};
 
@@ -26,6 +27,9 @@ pub(super) struct EdgeHost {
     life: u32,
     /// When the next wake is scheduled.
     wake_at: Option<Instant>,
+    /// Its view of the purge feed, and when that is to be woken.
+    pub hub: Option<Feed<Notice>>,
+    pub hub_wake_at: Option<Instant>,
     purges: BTreeMap<PurgeId, Purge>,
     purges_asked: u64,
 }
@@ -35,6 +39,10 @@ struct Purge {
     /// What must be gone once it is confirmed, and the newest version of each when it was asked for.
     covered: Vec<(usize, Version)>,
     asked_at: Instant,
+    /// Its notice, while that is on its way to the other edges.
+    ticket: Option<Ticket>,
+    is_done: bool,
+    has_failed: bool,
 }
 
 impl World {
@@ -60,14 +68,16 @@ impl World {
         host.engine = Some(Engine::new(self.plan.config.clone(), Seed(seed), self.now));
         host.contract = Contract::default();
         let life = self.life(edge);
+        self.edges[edge as usize].hub = self.new_hub(Seed(seed));
         self.fact(What::EdgeStarted { edge: Edge(edge) });
-        let wall = WallTime::from_unix_millis(CALENDAR + self.now.as_nanos() / 1_000_000);
+        let wall = self.wall();
         self.feed(life, Input::WallClock { wall });
         if self.plan.has_l2 {
             let place = self.tier_place(edge, TierId::L2);
             let (records, bans) = (self.tiers[place].recover(), self.tiers[place].recover_bans());
             self.feed(life, Input::Recovered { tier: TierId::L2, records, bans });
         }
+        self.visit_hub(edge);
     }
 
     pub(super) fn crash_edge(&mut self, edge: u32) {
@@ -76,6 +86,8 @@ impl World {
             return; // It is down already.
         }
         host.wake_at = None;
+        host.hub = None;
+        host.hub_wake_at = None;
         host.purges.clear();
         self.tally.hit(Trouble::Crashed);
         self.fact(What::EdgeCrashed { edge: Edge(edge) });
@@ -99,16 +111,22 @@ impl World {
             let key = self.origin.objects[*object].key;
             self.fact(What::PurgeAsked { edge: Edge(edge), purge: Some(purge), key });
         }
-        let open = Purge { covered, asked_at: self.now };
+        let ticket = self.tell_others(edge, selector.clone(), mode);
+        let open = Purge { covered, asked_at: self.now, ticket, is_done: false, has_failed: false };
         self.edges[edge as usize].purges.insert(purge, open);
         let life = self.life(edge);
         self.feed(life, Input::Purge { purge, selector, mode });
+        self.visit_hub(edge);
     }
 
-    /// A purge that is about this object, too. An edge without a disk forgets all but those of one key when it crashes.
+    /// A purge that is about this object, too. An edge without a disk forgets all but those of one key when it crashes, unless
+    /// the feed tells it anew.
     fn draw_selector(&mut self, object: usize) -> (Selector, PurgeMode) {
         let shares = self.plan.has_l1 || self.vault.is_some();
-        let forgets = self.plan.faults.crashes != 0 && shares && !self.plan.has_l2;
+        let forgets = self.plan.faults.crashes != 0
+            && shares
+            && !self.plan.has_l2
+            && self.plan.config.feed_policy().is_none();
         let random = &mut self.chances.edge;
         let mode = if random.chance(1, 4) { PurgeMode::Soft } else { PurgeMode::Hard };
         let tag = |text: String| Selector::Tag(Tag::new(&text).expect("letters and a number"));
@@ -142,10 +160,11 @@ impl World {
     }
 
     fn on_purge_done(&mut self, edge: u32, purge: PurgeId, report: &[(TierId, PurgeOutcome)]) {
-        let Some(open) = self.edges[edge as usize].purges.remove(&purge) else {
+        let Some(open) = self.edges[edge as usize].purges.get_mut(&purge).filter(|open| !open.is_done) else {
             return self.breaks("CON6", format!("{purge:?} ended twice or never began"));
         };
-        let failed = report.iter().any(|(_, outcome)| match outcome {
+        open.is_done = true;
+        open.has_failed |= report.iter().any(|(_, outcome)| match outcome {
             PurgeOutcome::Failed => true,
             PurgeOutcome::Removed(_)
             | PurgeOutcome::RemovedUnseen
@@ -153,7 +172,29 @@ impl World {
             | PurgeOutcome::Barred
             | PurgeOutcome::Absent => false,
         });
-        if !failed {
+        self.end_purge(edge, purge);
+    }
+
+    /// The other edges were told of a purge, or not.
+    pub(super) fn on_told_others(&mut self, edge: u32, ticket: Ticket, is_told: bool) {
+        let mut open = self.edges[edge as usize].purges.iter_mut();
+        let Some((purge, open)) = open.find(|(_, open)| open.ticket == Some(ticket)) else {
+            return self.breaks("CON6", format!("{ticket:?} was answered twice or never asked for"));
+        };
+        let purge = *purge;
+        open.ticket = None;
+        open.has_failed |= !is_told;
+        self.end_purge(edge, purge);
+    }
+
+    /// A purge is over once its tiers and the feed have answered.
+    fn end_purge(&mut self, edge: u32, purge: PurgeId) {
+        let purges = &mut self.edges[edge as usize].purges;
+        if purges.get(&purge).is_none_or(|open| !open.is_done || open.ticket.is_some()) {
+            return;
+        }
+        let open = purges.remove(&purge).expect("it was just found");
+        if !open.has_failed {
             for (object, newest_when_asked) in open.covered {
                 self.fact(What::PurgeConfirmed {
                     edge: Edge(edge),

@@ -8,6 +8,7 @@ mod campaign;
 mod client;
 mod edge;
 mod form;
+mod hub;
 mod origin;
 mod plan;
 mod prove;

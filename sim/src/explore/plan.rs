@@ -7,7 +7,7 @@ use std::time::Duration;
 use tiergate_engine::{
     ByteCount, Config, Eviction, OnAbandon, OnFull, Promotion, RawBreaker, RawCare, RawCollapse, RawConfig,
     RawDeadline, RawDiskTier, RawDurableTier, RawFill, RawHedge, RawHttp, RawMemoryTier, RawPromotion,
-    RawRetry, RawSharedTier, Seed,
+    RawRetry, RawSharedTier, Seed, feed::RawFeed,
 };
 use tiergate_invariants::Gates;
 
@@ -79,6 +79,19 @@ pub(super) struct Faults {
     pub tier_loses: PerMille,
     pub purges: PerMille,
     pub crashes: u64,
+    pub feed: FeedFaults,
+}
+
+/// The trouble with the purge feed, where there is one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FeedFaults {
+    pub fails: PerMille,
+    pub ambiguous: PerMille,
+    pub slow: PerMille,
+    /// Appends after which the log is trimmed.
+    pub trims: PerMille,
+    /// How often it is away.
+    pub outages: u64,
 }
 
 /// What the durable tier's stores are like.
@@ -115,7 +128,9 @@ impl Plan {
         let has_l2 = draw.coin("config.l2", 600);
         let has_l3 = draw.coin("config.l3", 400);
         let work = work(draw, requests, size_max);
-        let raw = raw_config(draw, &work, has_l1, has_l2, has_l3);
+        let has_feed = draw.coin("config.feed", 350);
+        let mut raw = raw_config(draw, &work, has_l1, has_l2, has_l3);
+        raw.feed = has_feed.then(|| raw_feed(draw, work.latency));
         let durable = durable(draw, &raw);
         let gates = Gates {
             l0: raw.l0.as_ref().map_or(ByteCount::ZERO, |tier| tier.gate),
@@ -124,16 +139,16 @@ impl Plan {
         let care = raw.care;
         let edges = if has_l3 && draw.coin("edges.l3", 500) {
             draw.of("edges.l3.count", &[2, 2, 3])
-        } else if has_l1 && draw.coin("edges", 250) {
+        } else if has_l1 && draw.coin("edges", 250) || has_feed && draw.coin("edges.feed", 500) {
             2
         } else {
             1
         };
         let mut faults = faults(draw);
         // An edge knows by its birth what another publishes too late into a tier they share, but only as long as it
-        // remembers its purges: there is no feed yet to tell it after a restart. So with two edges: purges or crashes.
-        // L3's index remembers them for all.
-        if edges > 1 && has_l1 && faults.purges != PerMille(0) {
+        // remembers its purges, and only the feed tells it after a restart. So with two edges and no feed: purges or
+        // crashes. L3's index remembers them for all.
+        if edges > 1 && has_l1 && !has_feed && faults.purges != PerMille(0) {
             faults.crashes = 0;
         }
         Self {
@@ -231,6 +246,7 @@ fn raw_config(draw: Draw, work: &Work, has_l1: bool, has_l2: bool, has_l3: bool)
             ..RawHttp::default()
         },
         care: raw_care(draw, latency),
+        feed: None,
         fill: RawFill {
             window: draw.of("fill.window", &[ByteCount::kib(64), ByteCount::kib(128), ByteCount::mib(4)]),
             lane_chunks_max: draw.of("fill.lane_chunks_max", &[1, 2, 8, 64]),
@@ -312,6 +328,14 @@ fn durable(draw: Draw, raw: &RawConfig) -> Durable {
     }
 }
 
+/// Hasty and patient, but never so hasty that a healthy log is too slow for it.
+fn raw_feed(draw: Draw, latency: Duration) -> RawFeed {
+    let way_back = 1 + 2 * u32::try_from(latency.as_millis()).expect("latencies are drawn from short ones");
+    let poll_ms = draw.of("feed.poll_ms", &[10, 200, 1_000]);
+    let lease_ms = draw.of("feed.lease_ms", &[2 * poll_ms, 5 * poll_ms, 5_000]);
+    RawFeed { poll_ms, lease_ms: lease_ms.max(2 * poll_ms + 4 * way_back) }
+}
+
 fn work(draw: Draw, requests: u32, size_max: u64) -> Work {
     Work {
         requests,
@@ -347,6 +371,13 @@ fn faults(draw: Draw) -> Faults {
         tier_loses: draw.fault("tier_loses", &[5, 50]),
         purges: draw.fault("purges", &[20, 100, 500]),
         crashes: draw.fault("crashes", &[1, 2, 5]).0,
+        feed: FeedFaults {
+            fails: draw.fault("feed.fails", &[20, 200, 600]),
+            ambiguous: draw.fault("feed.ambiguous", &[20, 200]),
+            slow: draw.fault("feed.slow", &[20, 200]),
+            trims: draw.fault("feed.trims", &[100, 500]),
+            outages: draw.fault("feed.outages", &[1, 3]).0,
+        },
     }
 }
 

@@ -24,12 +24,18 @@ pub(super) enum Trouble {
     TierLost,
     DurableLate,
     Purged,
+    FeedFailed,
+    FeedAmbiguous,
+    FeedSlow,
+    FeedDown,
+    FeedTrimmed,
+    LeaseLost,
     Crashed,
     CrashedInCommit,
 }
 
 impl Trouble {
-    pub(super) const ALL: [Self; 15] = [
+    pub(super) const ALL: [Self; 21] = [
         Self::OriginFailed,
         Self::OriginErred,
         Self::OriginCut,
@@ -43,6 +49,12 @@ impl Trouble {
         Self::TierLost,
         Self::DurableLate,
         Self::Purged,
+        Self::FeedFailed,
+        Self::FeedAmbiguous,
+        Self::FeedSlow,
+        Self::FeedDown,
+        Self::FeedTrimmed,
+        Self::LeaseLost,
         Self::Crashed,
         Self::CrashedInCommit,
     ];
@@ -62,6 +74,12 @@ impl Trouble {
             Self::TierLost => "tier lost a record",
             Self::DurableLate => "index or blob store did late what it was asked",
             Self::Purged => "purge",
+            Self::FeedFailed => "feed did not do what it was asked",
+            Self::FeedAmbiguous => "feed did what it was asked, and did not say so",
+            Self::FeedSlow => "feed was slow",
+            Self::FeedDown => "feed was away",
+            Self::FeedTrimmed => "feed was trimmed",
+            Self::LeaseLost => "edge lost its lease",
             Self::Crashed => "edge crashed",
             Self::CrashedInCommit => "edge crashed in a commit, delete or ban",
         }
@@ -154,6 +172,8 @@ const fn event_name(event: &Event) -> &'static str {
         },
         Event::Hedged { .. } => "hedged",
         Event::PurgeBegan { .. } => "purge began",
+        Event::PurgeHeard { .. } => "purge heard",
+        Event::PurgesMissed => "purges missed",
         Event::PurgeEnded { .. } => "purge ended",
         Event::Staled { .. } => "staled",
         Event::FoundUncacheable { .. } => "found uncacheable",

@@ -7,6 +7,7 @@
 use super::{
     client::Clients,
     edge::EdgeHost,
+    hub::{Hearing, Log},
     origin::Origin,
     plan::{PerMille, Plan},
     queue::Queue,
@@ -16,9 +17,13 @@ use super::{
     vault::Vault,
 };
 use std::{collections::VecDeque, mem::discriminant, time::Duration};
-use tiergate_engine::{Effect, FillId, Input, Instant, OpId, Random, Symbol, durable::Ask};
+use tiergate_engine::{
+    Effect, FillId, Input, Instant, OpId, Random, Symbol,
+    durable::Ask,
+    feed::{AskId, FeedAsk, FeedTold, Notice},
+};
 use tiergate_invariants::{
-    Breakers, Edge, Fact, Got, Invariants, Lifetimes, Retries, UnderGate, Violation, What,
+    Breakers, Edge, Fact, Got, Invariants, Lifetimes, NoResurrection, Retries, UnderGate, Violation, What,
 };
 
 /// Steps that one request may cause, on average, before the run counts as one that never ends. A body of 20 chunks into
@@ -82,6 +87,21 @@ pub(super) enum Step {
         object: usize,
     },
     Wake(Life),
+    HubWake(Life),
+    LogAsked {
+        from: Life,
+        id: AskId,
+        ask: FeedAsk<Notice>,
+        hearing: Hearing,
+    },
+    FromLog {
+        to: Life,
+        id: AskId,
+        told: FeedTold<Notice>,
+    },
+    LogMoved {
+        is_down: bool,
+    },
     Crash(u32),
     Start(u32),
     Heal,
@@ -96,6 +116,7 @@ pub(super) struct Chances {
     pub variety: Random,
     pub tier: Random,
     pub edge: Random,
+    pub feed: Random,
 }
 
 /// Everything.
@@ -110,7 +131,9 @@ pub(super) struct World {
     pub tiers: Vec<Tier>,
     /// The durable tier.
     pub vault: Option<Vault>,
-    /// Until then the collector comes round by itself.
+    /// The log of the purge feed.
+    pub log: Log,
+    /// Until then the collector comes round, and the feed is read, by itself.
     pub collect_until: Instant,
     /// Everything has healed, and clients ask one after the other.
     pub is_asking_in_turn: bool,
@@ -135,6 +158,7 @@ impl World {
             variety: split("variety"),
             tier: split("tier"),
             edge: split("edge"),
+            feed: split("feed"),
         };
         let half_open_max = Duration::from_millis(plan.care.breaker.probe_ms_max.into()) * 2;
         let slack = HEAD_STALL_MAX + plan.work.latency * 2;
@@ -147,6 +171,7 @@ impl World {
             clients: Clients::default(),
             tiers: Tier::all(&plan),
             vault: Vault::of(&plan),
+            log: Log::default(),
             collect_until: Instant::ZERO,
             is_asking_in_turn: false,
             healed: false,
@@ -154,6 +179,7 @@ impl World {
             rules: Invariants::all()
                 .with(UnderGate::new(plan.gates))
                 .with(Lifetimes::new(slack, STALE_MAX))
+                .with(NoResurrection::within(plan.config.feed_policy().map(|policy| policy.lease())))
                 .with(Breakers::new(half_open_max))
                 .with(Retries::new(plan.care.retry)),
             facts_kept,
@@ -176,12 +202,18 @@ impl World {
         let end = self.plan_asks();
         self.collect_until = end;
         self.plan_crashes(end);
+        self.plan_outages(end);
         self.queue.schedule(end, Step::Heal);
         self.run_out()?;
         self.is_asking_in_turn = true;
         for edge in 0..self.plan.edges {
             // Whatever is left alone when the world heals is asked again after this.
             self.now = self.now.after(Duration::from_millis(self.plan.care.breaker.open_ms_max.into()));
+            if let Some(policy) = self.plan.config.feed_policy() {
+                self.now = self.now.after(policy.lease());
+                self.visit_hub(edge);
+                self.run_out()?;
+            }
             for object in 0..self.origin.objects.len() {
                 if let Some(vault) = &mut self.vault {
                     vault.begin_turn();
@@ -242,10 +274,15 @@ impl World {
             Step::Publish(object) => self.publish(object),
             Step::Purge { edge, object } => self.on_purge(edge, object),
             Step::Wake(life) => self.on_wake(life),
+            Step::HubWake(life) => self.on_hub_wake(life),
+            Step::LogAsked { from, id, ask, hearing } => self.on_log_asked(from, id, ask, hearing),
+            Step::FromLog { to, id, told } => self.on_from_log(to, id, told),
+            Step::LogMoved { is_down } => self.on_log_moved(is_down),
             Step::Crash(edge) => self.crash_edge(edge),
             Step::Start(edge) => self.start_edge(edge),
             Step::Heal => {
                 self.healed = true;
+                self.log.is_down = false;
                 self.fact(What::Healed);
             }
         }
@@ -257,6 +294,7 @@ impl World {
             self.check_contract(edge);
             self.fact(What::Settled { edge: Edge(edge), open });
         }
+        self.settle_hubs();
         let held: Vec<String> = self
             .tiers
             .iter()

@@ -31,6 +31,7 @@ impl World for EdgeWorld {
     type Tier = RedisTier<Wire>;
     type Blobs = NoStore;
     type Index = NoStore;
+    type Feed = NoStore;
     type Observer = Watch;
 }
 
@@ -64,6 +65,7 @@ pub(crate) async fn run(stage: Arc<Stage>, number: u32) -> turmoil::Result {
         origin: origin(),
         tiers,
         durable: None,
+        feed: None,
         observer: Watch { stage: Arc::clone(&stage), edge: number, start },
     };
     let driver = Driver::start(parts, &stage.cache, names, NonZeroU32::MIN).await?;
@@ -146,8 +148,8 @@ impl Front {
         let newest = self.stage.newest(key);
         let asked_at = self.stage.log.now();
         self.stage.log.push(What::PurgeAsked { edge, purge: None, key });
-        let report = self.driver.purge(key).await;
-        let is_confirmed = report.iter().all(|(_, outcome)| match outcome {
+        let purged = self.driver.purge(key).await;
+        let is_confirmed = purged.tiers.iter().all(|(_, outcome)| match outcome {
             PurgeOutcome::Removed(_)
             | PurgeOutcome::RemovedUnseen
             | PurgeOutcome::Staled(_)

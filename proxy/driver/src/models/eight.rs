@@ -44,7 +44,7 @@ fn eight_threads() {
             let mut body = block_on(rig.ask("/a"));
             let chunk =
                 block_on(body.next()).expect("nothing breaks off here").expect("it has more than one");
-            assert_eq!(chunk.len(), CHUNK);
+            assert!(chunk.len() >= CHUNK, "{} bytes", chunk.len());
         }
     }));
     clients.push(spawn({

@@ -18,7 +18,7 @@ use std::{
     task::{Poll, Waker},
 };
 use tiergate_engine::{
-    AbortReason, Audit, Ban, CacheKey, Config, Event, Fields, Freshening, Head, Instant, Method,
+    AbortReason, Audit, Ban, CacheKey, Config, Event, Fields, Freshening, Head, Input, Instant, Method,
     OriginFailure, RawConfig, ReadSource, Record, RecordId, RecordName, RequestHead, Resident, Seed,
     StoredKey, TierId, WallTime, WriterId,
 };
@@ -41,6 +41,7 @@ impl World for Model {
     type Tier = Ledger;
     type Blobs = NoStore;
     type Index = NoStore;
+    type Feed = NoStore;
     type Observer = Deaf;
 }
 
@@ -251,15 +252,16 @@ impl Rig {
             origin: Counting(Arc::clone(&fetches)),
             tiers: vec![(TierId::L2, tier.clone())],
             durable: None,
+            feed: None,
             observer: Deaf,
         };
         let shards = NonZeroU32::new(shards).expect("the models use at least one shard");
-        let (shared, alarms) = Shared::new(parts, &config, Seed(7), shards);
+        let (shared, alarms, _) = Shared::new(parts, &config, Seed(7), shards);
         match timers {
             Timers::Off => drop(alarms),
             Timers::On => {
                 for (shard, alarm) in shared.shards().zip(alarms) {
-                    shared.spawn(timer::run(&shared, shard, alarm));
+                    shared.spawn(timer::run(&shared, alarm, move |shared| shared.feed(shard, Input::Wake)));
                 }
             }
         }

@@ -30,7 +30,7 @@ async fn drivers_share_the_durable_tier() {
     assert!(second.is_in_l0("/a"));
     assert_eq!(second.origin.asked(), Vec::<String>::new());
 
-    let report = second.driver.purge(key("/a")).await;
+    let report = second.driver.purge(key("/a")).await.tiers;
     assert!(report.iter().any(|told| matches!(told, (TierId::L3, PurgeOutcome::Removed(_)))), "{report:?}");
     assert_eq!(vault.blobs(), 0);
     second.settle().await;

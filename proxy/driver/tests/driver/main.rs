@@ -3,6 +3,7 @@
 
 mod durable;
 mod endings;
+mod feed;
 mod map_tier;
 mod map_vault;
 mod requests;

@@ -151,14 +151,14 @@ async fn a_purge_reports_each_tier() {
         .map(|record| record.length.plus(record.head.fields.size().0))
         .expect("it was stored");
 
-    let mut report = rig.driver.purge(key("/a")).await;
+    let mut report = rig.driver.purge(key("/a")).await.tiers;
     report.sort_by_key(|(tier, _)| *tier);
     let removed = PurgeOutcome::Removed(size);
     assert_eq!(report, [(TierId::L0, removed), (TierId::L2, removed)]);
     assert!(!rig.is_in_l0("/a"));
     assert_eq!(rig.tier.stored(), []);
 
-    let mut report = rig.driver.purge(key("/a")).await;
+    let mut report = rig.driver.purge(key("/a")).await.tiers;
     report.sort_by_key(|(tier, _)| *tier);
     assert_eq!(report, [(TierId::L0, PurgeOutcome::Absent), (TierId::L2, PurgeOutcome::Absent)]);
     rig.settle().await;
@@ -181,7 +181,7 @@ async fn f2_a_purge_by_tag_reaches_every_shard() {
     let sum = stored.iter().fold(0, |sum, record| sum + record.length.plus(record.head.fields.size().0).0);
 
     let odd = Selector::Tag(Tag::new("odd").expect("a tag"));
-    let report = rig.driver.purge_selected(&odd, PurgeMode::Hard).await;
+    let report = rig.driver.purge_selected(&odd, PurgeMode::Hard).await.tiers;
     let removed = PurgeOutcome::Removed(ByteCount(sum));
     assert_eq!(report, [(TierId::L0, removed), (TierId::L2, PurgeOutcome::Barred)]);
     assert!(!targets.iter().any(|target| rig.is_in_l0(target)));

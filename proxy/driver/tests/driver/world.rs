@@ -1,6 +1,7 @@
 //! A world in memory: an origin that follows a script, a calendar that can be moved, an ear for every event, and the tier
 //! from `map_tier`. Start at [`Rig`].
 
+use crate::feed::Log;
 use crate::map_tier::{MapTier, Temper};
 use crate::map_vault::MapVault;
 use bytes::Bytes;
@@ -39,6 +40,7 @@ impl World for Scripted {
     type Tier = Lent<MapTier>;
     type Blobs = Lent<MapVault>;
     type Index = Lent<MapVault>;
+    type Feed = Lent<Log>;
     type Observer = Lent<Ear>;
 }
 
@@ -305,12 +307,31 @@ impl Rig {
         let durable = vault.map(|vault| DurableParts { blobs: lent(vault), index: lent(vault) });
         let tiers = vec![(TierId::L2, Lent(Arc::clone(&tier)))];
         let parts = Parts { tiers, durable, ..parts_without_tiers() };
+        Self::start(parts, &config, shards, tier, Seed(7)).await
+    }
+
+    /// A driver that shares a feed's log with others, none of which has its seed.
+    pub(crate) async fn with_log(raw: RawConfig, shards: u32, log: &Arc<Log>, seed: u64) -> Self {
+        let config = Config::try_from(raw).expect("the tests' configurations are within bounds");
+        let tier = MapTier::new();
+        let tiers = vec![(TierId::L2, Lent(Arc::clone(&tier)))];
+        let parts = Parts { tiers, feed: Some(Lent(Arc::clone(log))), ..parts_without_tiers() };
+        Self::start(parts, &config, shards, tier, Seed(seed)).await
+    }
+
+    async fn start(
+        parts: Parts<Scripted>,
+        config: &Config,
+        shards: u32,
+        tier: Arc<MapTier>,
+        seed: Seed,
+    ) -> Self {
         let origin = Arc::clone(&parts.origin.0);
         let ear = Arc::clone(&parts.observer.0);
         let calendar_ms = Arc::clone(&parts.clock.calendar_ms);
         let tasks = Arc::clone(&parts.spawn.alive);
         let shards = NonZeroU32::new(shards).expect("the tests use at least one shard");
-        let driver = Driver::start(parts, &config, Seed(7), shards)
+        let driver = Driver::start(parts, config, seed, shards)
             .await
             .expect("the configured tier is here and recovers");
         Self { driver, origin, tier, ear, calendar_ms, tasks }
@@ -358,6 +379,7 @@ pub(crate) fn parts_without_tiers() -> Parts<Scripted> {
         origin: Lent(Arc::default()),
         tiers: Vec::new(),
         durable: None,
+        feed: None,
         observer: Lent(Arc::default()),
     }
 }

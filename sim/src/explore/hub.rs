@@ -1,0 +1,217 @@
+//! The purge feed: the log that the edges share, and what the driver does between it and an engine.
+//!
+//! Questions fail, are done though their answer is lost, never answered, or done late; the log is away for a while, and is
+//! trimmed behind who has not read it.
+
+use super::{
+    tally::Trouble,
+    world::{Life, Step, World, up_to},
+};
+use std::{iter, time::Duration};
+use tiergate_engine::{
+    Input, Instant, PurgeMode, Seed, Selector, WallTime,
+    feed::{
+        AskId, Feed, FeedAsk, FeedEntry, FeedOrigin, FeedStep, FeedTold, Notice, Sequence, Ticket, Trimmed,
+    },
+};
+
+/// Entries in one answer, few enough that a reading takes several.
+const PAGE: usize = 3;
+/// Entries that a trimming may leave.
+const KEPT_MAX: u64 = 4;
+
+/// The log.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    entries: Vec<FeedEntry<Notice>>,
+    newest: u64,
+    trimmed: Option<Trimmed>,
+    pub is_down: bool,
+}
+
+/// What becomes of a question.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hearing {
+    /// It is done, and its answer comes.
+    Fine,
+    /// It is not done.
+    Lost,
+    /// It is done, and its answer does not come.
+    Unheard,
+}
+
+impl Log {
+    fn execute(&mut self, ask: FeedAsk<Notice>) -> FeedTold<Notice> {
+        match ask {
+            FeedAsk::Append { origin, ticket, notice } => {
+                let known = |entry: &&FeedEntry<Notice>| (entry.origin, entry.ticket) == (origin, ticket);
+                if let Some(entry) = self.entries.iter().find(known) {
+                    return FeedTold::Appended { sequence: entry.sequence };
+                }
+                self.newest += 1;
+                let sequence = Sequence(self.newest);
+                self.entries.push(FeedEntry { sequence, origin, ticket, notice });
+                FeedTold::Appended { sequence }
+            }
+            FeedAsk::Read { after } => {
+                let behind = self.entries.iter().filter(|entry| entry.sequence > after);
+                let entries = behind.take(PAGE).cloned().collect();
+                FeedTold::Entries { trimmed: self.trimmed, entries, newest: Sequence(self.newest) }
+            }
+        }
+    }
+
+    fn trim(&mut self, kept: usize) {
+        let gone = self.entries.len().saturating_sub(kept);
+        for entry in self.entries.drain(..gone) {
+            let at = self.trimmed.map_or(entry.notice.at, |trimmed| trimmed.at.max(entry.notice.at));
+            self.trimmed = Some(Trimmed { through: entry.sequence, at });
+        }
+    }
+}
+
+impl World {
+    /// A feed that begins a life, if one is configured.
+    pub(super) fn new_hub(&self, seed: Seed) -> Option<Feed<Notice>> {
+        let policy = self.plan.config.feed_policy()?;
+        let origin = FeedOrigin(seed.split("feed origin").wide_bits());
+        Some(Feed::new(policy, origin, Sequence::START, seed))
+    }
+
+    /// When the log is away, some times before `end`.
+    pub(super) fn plan_outages(&mut self, end: Instant) {
+        let Some(policy) = self.plan.config.feed_policy() else { return };
+        for _ in 0..self.plan.faults.feed.outages {
+            let at = Instant::from_nanos(self.chances.feed.below(end.as_nanos()));
+            let span = up_to(&mut self.chances.feed, policy.lease() * 4);
+            self.queue.schedule(at, Step::LogMoved { is_down: true });
+            self.queue.schedule(at.after(span), Step::LogMoved { is_down: false });
+        }
+    }
+
+    pub(super) fn on_log_moved(&mut self, is_down: bool) {
+        let is_down = is_down && !self.healed;
+        if is_down {
+            self.tally.hit(Trouble::FeedDown);
+        }
+        self.log.is_down = is_down;
+    }
+
+    /// Tells the other edges of a purge, if there is a feed.
+    pub(super) fn tell_others(&mut self, edge: u32, selector: Selector, mode: PurgeMode) -> Option<Ticket> {
+        let (now, at) = (self.now, self.wall());
+        let hub = self.edges[edge as usize].hub.as_mut()?;
+        let ticket = hub.append(now, Notice { selector, mode, at });
+        Some(ticket)
+    }
+
+    /// Lets the feed do what is due, asks what it wants asked, and does what it says.
+    pub(super) fn visit_hub(&mut self, edge: u32) {
+        let (to, now) = (self.life(edge), self.now);
+        let Some(hub) = self.edges[edge as usize].hub.as_mut() else { return };
+        hub.on_wake(now);
+        let asks: Vec<_> = iter::from_fn(|| hub.poll_ask(now)).collect();
+        let steps: Vec<_> = iter::from_fn(|| hub.poll_step()).collect();
+        let (until, wake) = (hub.lease_until(), hub.poll_wake());
+        // It reads on for ever; a run ends.
+        let is_behind = self.healed && hub.applied() != Sequence(self.log.newest);
+        let goes_on = wake < self.collect_until || hub.appends_waiting() > 0 || is_behind;
+        for (id, ask) in asks {
+            self.ask_log(to, id, ask);
+        }
+        for step in steps {
+            self.do_step(to, step);
+        }
+        if let Some(until) = until {
+            self.feed(to, Input::LeaseHeld { until });
+        }
+        let host = &mut self.edges[edge as usize];
+        if goes_on && host.hub_wake_at.is_none_or(|at| wake < at) {
+            host.hub_wake_at = Some(wake);
+            self.queue.schedule(wake, Step::HubWake(to));
+        }
+    }
+
+    pub(super) fn on_hub_wake(&mut self, to: Life) {
+        let host = &mut self.edges[to.edge as usize];
+        if host.hub_wake_at.is_some_and(|at| at <= self.now) {
+            host.hub_wake_at = None;
+        }
+        if self.life(to.edge) == to {
+            self.visit_hub(to.edge);
+        }
+    }
+
+    fn do_step(&mut self, to: Life, step: FeedStep<Notice>) {
+        match step {
+            FeedStep::Apply(notice) => self.feed(to, Input::PurgeHeard { notice }),
+            FeedStep::Gap { through } => self.feed(to, Input::PurgesMissed { through }),
+            FeedStep::Appended { ticket, .. } => self.on_told_others(to.edge, ticket, true),
+            FeedStep::AppendFailed { ticket } => self.on_told_others(to.edge, ticket, false),
+            FeedStep::LeaseGained => {}
+            FeedStep::LeaseLost => self.tally.hit(Trouble::LeaseLost),
+        }
+    }
+
+    fn ask_log(&mut self, from: Life, id: AskId, ask: FeedAsk<Notice>) {
+        let faults = self.plan.faults.feed;
+        let mut at = self.soon();
+        let mut hearing = Hearing::Fine;
+        if self.hits(faults.fails, Trouble::FeedFailed, |chances| &mut chances.feed) {
+            hearing = Hearing::Lost;
+        } else if self.hits(faults.ambiguous, Trouble::FeedAmbiguous, |chances| &mut chances.feed) {
+            hearing = Hearing::Unheard;
+        }
+        if self.hits(faults.slow, Trouble::FeedSlow, |chances| &mut chances.feed) {
+            let lease = self.plan.config.feed_policy().map_or(Duration::ZERO, |policy| policy.lease());
+            at = at.after(up_to(&mut self.chances.feed, lease * 2));
+        }
+        self.queue.schedule(at, Step::LogAsked { from, id, ask, hearing });
+    }
+
+    pub(super) fn on_log_asked(&mut self, from: Life, id: AskId, ask: FeedAsk<Notice>, hearing: Hearing) {
+        let is_append = matches!(ask, FeedAsk::Append { .. });
+        let told = match hearing {
+            Hearing::Fine | Hearing::Unheard if !self.log.is_down => self.log.execute(ask),
+            Hearing::Fine | Hearing::Unheard | Hearing::Lost => FeedTold::Failed,
+        };
+        let trims = self.plan.faults.feed.trims;
+        if is_append && self.hits(trims, Trouble::FeedTrimmed, |chances| &mut chances.feed) {
+            let kept = self.chances.feed.below(KEPT_MAX);
+            self.log.trim(usize::try_from(kept).expect("a few fit usize"));
+        }
+        let told = if hearing == Hearing::Unheard { FeedTold::Failed } else { told };
+        // Half of the failures are never told.
+        if told == FeedTold::Failed && self.chances.feed.chance(1, 2) {
+            return;
+        }
+        let at = self.soon();
+        self.queue.schedule(at, Step::FromLog { to: from, id, told });
+    }
+
+    pub(super) fn on_from_log(&mut self, to: Life, id: AskId, told: FeedTold<Notice>) {
+        if self.life(to.edge) != to {
+            return;
+        }
+        let now = self.now;
+        if let Some(hub) = self.edges[to.edge as usize].hub.as_mut() {
+            hub.on_told(now, id, told);
+            self.visit_hub(to.edge);
+        }
+    }
+
+    /// The run is over: has every edge read the log to its end?
+    pub(super) fn settle_hubs(&mut self) {
+        for edge in 0..self.plan.edges {
+            let Some(hub) = &self.edges[edge as usize].hub else { continue };
+            let (applied, newest) = (hub.applied(), Sequence(self.log.newest));
+            if applied != newest || hub.appends_waiting() > 0 {
+                self.breaks("CON6", format!("edge {edge} has read until {applied:?} of {newest:?}"));
+            }
+        }
+    }
+
+    pub(super) fn wall(&self) -> WallTime {
+        WallTime::from_unix_millis(super::edge::CALENDAR + self.now.as_nanos() / 1_000_000)
+    }
+}
