@@ -20,7 +20,7 @@ const SIZE: u64 = 1024;
 
 fn main() {
     for objects in OBJECTS {
-        for eviction in [Eviction::Lru, Eviction::Gdsf] {
+        for eviction in Eviction::ALL {
             measure(objects, eviction);
         }
     }
@@ -87,7 +87,7 @@ fn bare_table(engine: &mut Engine<Symbol>, keys: &[CacheKey]) -> Bare {
 fn filled(eviction: Eviction, keys: &[CacheKey]) -> Engine<Symbol> {
     let mut raw = RawConfig::default();
     let l0 = raw.l0.as_mut().expect("there is an L0 by default");
-    l0.eviction = eviction;
+    l0.eviction = eviction.into();
     let config = Config::try_from(raw).expect("the defaults hold together");
     let mut engine = Engine::new(config, Seed(1), Instant::ZERO);
     let mut answers = Vec::new();

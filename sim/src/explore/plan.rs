@@ -5,9 +5,9 @@
 
 use std::time::Duration;
 use tiergate_engine::{
-    ByteCount, Config, Eviction, OnAbandon, OnFull, Promotion, RawBreaker, RawCare, RawCollapse, RawConfig,
-    RawDeadline, RawDiskTier, RawDurableTier, RawFill, RawHedge, RawHttp, RawMemoryTier, RawPromotion,
-    RawRetry, RawSharedTier, Seed, feed::RawFeed,
+    ByteCount, Config, Eviction, Objective, OnAbandon, OnFull, Promotion, RawBreaker, RawCare, RawCollapse,
+    RawConfig, RawDeadline, RawDiskTier, RawDurableTier, RawEviction, RawFill, RawHedge, RawHttp,
+    RawMemoryTier, RawPromotion, RawRetry, RawSharedTier, Seed, feed::RawFeed,
 };
 use tiergate_invariants::Gates;
 
@@ -196,7 +196,11 @@ impl Draw {
 fn raw_config(draw: Draw, work: &Work, has_l1: bool, has_l2: bool, has_l3: bool) -> RawConfig {
     let Work { size_max, latency, .. } = *work;
     let gate = |name| draw.of(name, &[ByteCount(size_max / 3), ByteCount(size_max), ByteCount::UNLIMITED]);
-    let eviction = |name| draw.of(name, &[Eviction::Lru, Eviction::Gdsf]);
+    let eviction = |name: &str| RawEviction {
+        policy: draw.of(name, &Eviction::ALL),
+        objective: draw
+            .of(&format!("{name}.objective"), &[None, Some(Objective::Requests), Some(Objective::Bytes)]),
+    };
     let capacity =
         |name| ByteCount(draw.of(name, &[1, size_max / 2 + 200, size_max * 2 + 600, size_max * 50 + 9_000]));
     let promotion = |name| {

@@ -35,8 +35,8 @@ pub struct ReplayArgs {
     /// What L0 holds at most, or `off`. Default: 256MiB.
     #[arg(long, value_parser = parse_capacity)]
     l0: Option<Capacity>,
-    /// Who leaves L0: `lru` or `gdsf`. Default: gdsf.
-    #[arg(long, value_parser = parse_eviction)]
+    /// Who leaves L0, by the name of a policy. Default: ghost_gdsf, to spare requests.
+    #[arg(long, value_parser = Eviction::parse)]
     l0_policy: Option<Eviction>,
     /// The largest body that L0 admits. Default: 2MiB.
     #[arg(long, value_parser = ByteCount::parse)]
@@ -44,8 +44,8 @@ pub struct ReplayArgs {
     /// What L2 holds at most, or `off`. Default: off.
     #[arg(long, value_parser = parse_capacity)]
     l2: Option<Capacity>,
-    /// Who leaves L2: `lru` or `gdsf`. Default: lru.
-    #[arg(long, value_parser = parse_eviction)]
+    /// Who leaves L2, by the name of a policy. Default: ghost_gdsf, to spare bytes.
+    #[arg(long, value_parser = Eviction::parse)]
     l2_policy: Option<Eviction>,
     /// The largest body that L2 admits. Default: unlimited.
     #[arg(long, value_parser = ByteCount::parse)]
@@ -71,14 +71,6 @@ fn parse_capacity(text: &str) -> Result<Capacity, String> {
         return Ok(Capacity::Off);
     }
     ByteCount::parse(text).map(Capacity::Bytes).map_err(|wrong| format!("{wrong}, or `off`"))
-}
-
-fn parse_eviction(text: &str) -> Result<Eviction, String> {
-    match text {
-        "lru" => Ok(Eviction::Lru),
-        "gdsf" => Ok(Eviction::Gdsf),
-        other => Err(format!("`{other}` is not a policy: write lru or gdsf")),
-    }
 }
 
 /// Replays a trace and prints a table. 0: done, 2: the trace or the configuration is wrong.
@@ -152,7 +144,7 @@ fn config_of(args: &ReplayArgs) -> Result<Config, String> {
     };
     match &mut raw.l0 {
         Some(l0) => {
-            l0.eviction = args.l0_policy.unwrap_or(l0.eviction);
+            l0.eviction.policy = args.l0_policy.unwrap_or(l0.eviction.policy);
             l0.gate = args.l0_gate.unwrap_or(l0.gate);
         }
         None if args.l0_policy.is_some() => return Err(absent("--l0-policy", "l0")),
@@ -161,7 +153,7 @@ fn config_of(args: &ReplayArgs) -> Result<Config, String> {
     }
     match &mut raw.l2 {
         Some(l2) => {
-            l2.eviction = args.l2_policy.unwrap_or(l2.eviction);
+            l2.eviction.policy = args.l2_policy.unwrap_or(l2.eviction.policy);
             l2.gate = args.l2_gate.unwrap_or(l2.gate);
         }
         None if args.l2_policy.is_some() => return Err(absent("--l2-policy", "l2")),
