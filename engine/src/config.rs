@@ -386,6 +386,11 @@ impl Config {
         }
     }
 
+    /// Is there an L0?
+    pub fn has_memory(&self) -> bool {
+        self.l0.is_some()
+    }
+
     /// The tiers below L0, fastest first.
     pub fn byte_tiers(&self) -> impl Iterator<Item = TierId> {
         self.tiers.iter().map(|tier| tier.id)

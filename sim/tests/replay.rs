@@ -8,7 +8,7 @@ use std::{
 };
 use tempfile::NamedTempFile;
 use tiergate_engine::{ByteCount, Config, Eviction, RawConfig, RawDiskTier, RawMemoryTier, Seed, TierId};
-use tiergate_sim::replay::{Count, Totals, Trace, replay};
+use tiergate_sim::replay::{Count, Reading, Totals, Trace, replay};
 
 /// L0 alone, or both tiers, without gates.
 fn config(l0: Option<u64>, l2: Option<u64>, eviction: Eviction) -> Config {
@@ -39,7 +39,7 @@ fn file_of(bytes: &[u8]) -> NamedTempFile {
 }
 
 fn totals(file: &Path, config: Config) -> Totals {
-    replay(file, config).unwrap_or_else(|wrong| panic!("{wrong}"))
+    replay(file, &Reading::default(), config).unwrap_or_else(|wrong| panic!("{wrong}")).totals
 }
 
 /// A least-recently-used cache as one would write it on a blackboard: it knows nothing of the engine's.
@@ -88,7 +88,7 @@ fn lru_misses_are_those_of_a_naive_lru() {
         let totals = totals(file.path(), config(Some(5_000), None, Eviction::Lru));
         assert_eq!(totals.origin, lru.misses);
         assert_eq!(totals.asked.requests, 6_000);
-        assert_eq!(totals.hits[&TierId::L0].requests, 6_000 - lru.misses.requests);
+        assert_eq!(totals.tiers[&TierId::L0].hits.requests, 6_000 - lru.misses.requests);
     }
 }
 
@@ -101,14 +101,16 @@ fn a_lower_tier_answers_what_the_upper_one_evicted() {
     let file = file_of(&bytes);
     let totals = totals(file.path(), config(Some(100), Some(300), Eviction::Lru));
     let count = |requests, bytes| Count { requests, bytes };
-    assert_eq!(totals.hits, BTreeMap::from([(TierId::L2, count(1, 60))]));
+    let hits: BTreeMap<_, _> = totals.tiers.iter().map(|(tier, totals)| (*tier, totals.hits)).collect();
+    assert_eq!(hits, BTreeMap::from([(TierId::L0, count(0, 0)), (TierId::L2, count(1, 60))]));
     assert_eq!(totals.origin, count(4, 1_120));
     assert_eq!(totals.asked, count(5, 1_180));
 }
 
 fn error(bytes: &[u8]) -> String {
     let file = file_of(bytes);
-    let wrong = replay(file.path(), config(Some(100), None, Eviction::Lru)).expect_err("the trace is broken");
+    let wrong = replay(file.path(), &Reading::default(), config(Some(100), None, Eviction::Lru))
+        .expect_err("the trace is broken");
     let text = wrong.to_string();
     let name = file.path().display().to_string();
     text.strip_prefix(&format!("{name}: "))
@@ -135,11 +137,12 @@ fn a_broken_trace_says_where() {
     );
     let compressed = zstd::bulk::compress(&good.repeat(9), 3).expect("bytes in memory can be compressed");
     let cut = error(&compressed[..compressed.len() - 4]);
-    assert!(cut.starts_with("record 1, byte 0: cannot be read: "), "{cut}");
-    let missing =
-        Trace::open(Path::new("no/such/trace"), &ProgressBar::hidden()).err().map(|wrong| wrong.to_string());
+    assert!(cut.starts_with("cannot be read: "), "{cut}");
+    let missing = Trace::open(Path::new("no/such/trace"), &Reading::default(), &ProgressBar::hidden())
+        .err()
+        .map(|wrong| wrong.to_string());
     let missing = missing.expect("there is no such file");
-    assert!(missing.starts_with("no/such/trace: record 1, byte 0: cannot be read: "), "{missing}");
+    assert!(missing.starts_with("no/such/trace: cannot be read: "), "{missing}");
 }
 
 /// Object and byte miss ratios of libCacheSim's `lru`, for some capacities of each recorded trace.

@@ -32,6 +32,8 @@ mod freshen;
 mod recover;
 mod writer;
 
+pub use file::stored_bytes;
+
 use bans::BanLog;
 use bytes::Bytes;
 use file::{Contents, FileError, RecordFile};
