@@ -5,9 +5,11 @@
 //! this same section: what is simulated is what is deployed.
 
 mod conversion;
+mod eviction;
 mod http;
 mod l3;
 
+pub use eviction::{Eviction, Objective, RawEviction};
 pub use http::RawHttp;
 pub use l3::RawDurableTier;
 
@@ -76,13 +78,13 @@ pub struct RawMemoryTier {
     pub capacity: ByteCount,
     /// The largest body admitted. Default 2MiB.
     pub gate: ByteCount,
-    /// Who leaves when room is needed. Default `gdsf`, which spares requests.
-    pub eviction: Eviction,
+    /// Who leaves when room is needed. Default: `ghost_gdsf`, to spare requests.
+    pub eviction: RawEviction,
 }
 
 impl Default for RawMemoryTier {
     fn default() -> Self {
-        Self { capacity: ByteCount::mib(256), gate: ByteCount::mib(2), eviction: Eviction::Gdsf }
+        Self { capacity: ByteCount::mib(256), gate: ByteCount::mib(2), eviction: RawEviction::default() }
     }
 }
 
@@ -108,13 +110,17 @@ pub struct RawDiskTier {
     pub capacity: ByteCount,
     /// The largest body admitted. Default unlimited.
     pub gate: ByteCount,
-    /// Who leaves when room is needed. Default `lru`.
-    pub eviction: Eviction,
+    /// Who leaves when room is needed. Default: `ghost_gdsf`, to spare bytes.
+    pub eviction: RawEviction,
 }
 
 impl Default for RawDiskTier {
     fn default() -> Self {
-        Self { capacity: ByteCount::mib(10 << 10), gate: ByteCount::UNLIMITED, eviction: Eviction::Lru }
+        Self {
+            capacity: ByteCount::mib(10 << 10),
+            gate: ByteCount::UNLIMITED,
+            eviction: RawEviction::default(),
+        }
     }
 }
 
@@ -208,16 +214,6 @@ pub enum OnAbandon {
     Cancel,
 }
 
-/// Who leaves a tier when room is needed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Eviction {
-    /// Whoever was used least recently.
-    Lru,
-    /// Greedy-Dual-Size-Frequency (Cherkasova, HPL-98-69R1): whoever spares the fewest requests per byte.
-    Gdsf,
-}
-
 /// A configuration that holds together. Deserializing one reads a [`RawConfig`] and checks it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(try_from = "RawConfig")]
@@ -246,6 +242,7 @@ pub(crate) struct MemoryTier {
     pub capacity: ByteCount,
     pub gate: ByteCount,
     pub eviction: Eviction,
+    pub objective: Objective,
 }
 
 /// A tier below L0, as a value.
@@ -273,7 +270,7 @@ pub enum OnFull {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum IndexKeeper {
     /// The engine: the tier is this edge's alone.
-    Engine { capacity: ByteCount, eviction: Eviction },
+    Engine { capacity: ByteCount, eviction: Eviction, objective: Objective },
     /// The tier itself: others write to it too, and it evicts as it likes.
     Tier,
     /// An index store that edges share, asked as `durable` says.
@@ -387,6 +384,11 @@ impl Config {
             Heads::Counted => length.plus(head.fields.size().0),
             Heads::Free => length,
         }
+    }
+
+    /// Is there an L0?
+    pub fn has_memory(&self) -> bool {
+        self.l0.is_some()
     }
 
     /// The tiers below L0, fastest first.

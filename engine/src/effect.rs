@@ -33,7 +33,8 @@ pub enum Effect<C> {
         /// Whose.
         fill: FillId,
     },
-    /// Stop a fetch and forget it. An answer to its open operation may still come; the engine ignores it.
+    /// Stop a fetch and forget it: nobody wants it any more, or all of its body is here. An answer to its open operation may
+    /// still come; the engine ignores it.
     Cancel {
         /// Whose.
         fill: FillId,

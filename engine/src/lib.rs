@@ -58,8 +58,8 @@ pub use care::{
 };
 pub use chunk::{BytesDigest, Chunk, Symbol, SymbolDigest};
 pub use config::{
-    Config, ConfigError, Eviction, OnAbandon, OnFull, Promotion, RawCollapse, RawConfig, RawDiskTier,
-    RawDurableTier, RawFill, RawHttp, RawMemoryTier, RawPromotion, RawSharedTier,
+    Config, ConfigError, Eviction, Objective, OnAbandon, OnFull, Promotion, RawCollapse, RawConfig,
+    RawDiskTier, RawDurableTier, RawEviction, RawFill, RawHttp, RawMemoryTier, RawPromotion, RawSharedTier,
 };
 pub use effect::{Effect, Freshening, Outcome, PurgeOutcome, ReadSource, Reply, ReplyBody, StaleUse};
 pub use engine::{Audit, Engine, WakeReason};

@@ -4,8 +4,8 @@
 //! lookups in constant time, never iterates in table order, and its sum is exact after every call (M5).
 
 use crate::{
-    config::Eviction,
-    eviction::{Order, Slot},
+    config::{Eviction, Objective},
+    eviction::{Object, Order, Slot},
     key::CacheKey,
     random::Random,
     units::ByteCount,
@@ -42,13 +42,18 @@ pub(crate) struct Space<T> {
 }
 
 impl<T> Space<T> {
-    pub(crate) fn new(capacity: ByteCount, eviction: Eviction, random: &mut Random) -> Self {
+    pub(crate) fn new(
+        capacity: ByteCount,
+        eviction: Eviction,
+        objective: Objective,
+        random: &mut Random,
+    ) -> Self {
         Self {
             table: HashTable::new(),
             salt: random.wide_bits(),
             entries: Vec::new(),
             free: Vec::new(),
-            order: Order::new(eviction),
+            order: Order::new(eviction, objective, capacity.0),
             used: ByteCount::ZERO,
             capacity,
         }
@@ -79,21 +84,21 @@ impl<T> Space<T> {
 
     /// Counts a use of an occupied slot.
     pub(crate) fn on_used(&mut self, slot: Slot) {
-        self.order.on_used(slot);
+        self.order.on_used(slot, |slot| object(&self.entries, self.salt, slot));
     }
 
     /// Could an object of this size ever fit?
     pub(crate) fn fits(&self, size: ByteCount) -> bool {
-        size <= self.capacity
+        size <= self.capacity && self.order.admits(size.0)
     }
 
-    /// Takes out one victim, if an object of `size` would not fit beside what is here.
-    pub(crate) fn evict_for(&mut self, size: ByteCount) -> Option<Left<T>> {
+    /// Takes out one victim, if an object of `size` would not fit beside what is here. It comes under `key`, next.
+    pub(crate) fn evict_for(&mut self, key: CacheKey, size: ByteCount) -> Option<Left<T>> {
         if self.used.plus(size.0) <= self.capacity {
             return None;
         }
-        let victim = self.order.victim()?;
-        self.order.on_evicted(victim);
+        let incoming = Object { size: size.0, fingerprint: self.hash(key) };
+        let victim = self.order.evict(incoming, |slot| object(&self.entries, self.salt, slot))?;
         Some(self.take(victim))
     }
 
@@ -119,13 +124,20 @@ impl<T> Space<T> {
             let entry = entries[slot.index()].as_ref().expect("the table holds occupied slots only");
             hash_of(salt, entry.key)
         });
-        self.order.on_admitted(slot, size.0);
+        self.order.on_admitted(slot, Object { size: size.0, fingerprint: hash });
     }
 
     /// Takes out `key`, if it is here.
     pub(crate) fn remove(&mut self, key: CacheKey) -> Option<Left<T>> {
         let slot = self.find(key)?;
-        self.order.on_removed(slot);
+        self.order.on_removed(slot, object(&self.entries, self.salt, slot));
+        Some(self.take(slot))
+    }
+
+    /// Takes out `key`, if it is here, because a newer object of that key is inserted next.
+    pub(crate) fn remove_replaced(&mut self, key: CacheKey) -> Option<Left<T>> {
+        let slot = self.find(key)?;
+        self.order.on_replaced(slot, object(&self.entries, self.salt, slot));
         Some(self.take(slot))
     }
 
@@ -148,6 +160,13 @@ impl<T> Space<T> {
         self.entries.iter().flatten().fold(ByteCount::ZERO, |sum, entry| sum.plus(entry.size.0))
     }
 
+    /// Each queue of the policy by name, as keys in their order.
+    #[cfg(test)]
+    pub(crate) fn dump(&self) -> Vec<(&'static str, Vec<CacheKey>)> {
+        let keys = |slots: &Vec<Slot>| slots.iter().map(|slot| self.entry(*slot).key).collect();
+        self.order.dump().iter().map(|(name, slots)| (*name, keys(slots))).collect()
+    }
+
     fn entry(&self, slot: Slot) -> &Entry<T> {
         self.entries[slot.index()].as_ref().expect("the table and the order hold occupied slots only")
     }
@@ -168,6 +187,12 @@ impl<T> Space<T> {
     fn hash(&self, key: CacheKey) -> u64 {
         hash_of(self.salt, key)
     }
+}
+
+/// What a policy may know of what is in an occupied slot.
+fn object<T>(entries: &[Option<Entry<T>>], salt: u128, slot: Slot) -> Object {
+    let entry = entries[slot.index()].as_ref().expect("the order holds occupied slots only");
+    Object { size: entry.size.0, fingerprint: hash_of(salt, entry.key) }
 }
 
 /// Folds a salted key to 64 bits by one wide multiplication.

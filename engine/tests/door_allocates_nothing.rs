@@ -41,7 +41,7 @@ fn target(number: u64) -> String {
 /// Fills L0 with a thousand objects.
 fn filled(eviction: Eviction) -> Engine<Symbol> {
     let mut raw = RawConfig::default();
-    raw.l0.as_mut().expect("L0 is on by default").eviction = eviction;
+    raw.l0.as_mut().expect("L0 is on by default").eviction = eviction.into();
     let config = Config::try_from(raw).expect("the defaults are sound");
     let mut engine = Engine::new(config, Seed(7), Instant::ZERO);
     for number in 0..1_000 {
@@ -87,7 +87,7 @@ fn filled(eviction: Eviction) -> Engine<Symbol> {
 
 #[test]
 fn p1_the_fast_door_allocates_nothing() {
-    for eviction in [Eviction::Lru, Eviction::Gdsf] {
+    for eviction in Eviction::ALL {
         let mut engine = filled(eviction);
         let keys: Vec<_> = (0..1_000).map(|number| CacheKey::of("example", &target(number))).collect();
         let fields = [("accept", &b"*/*"[..]), ("user-agent", b"test")];

@@ -1,8 +1,9 @@
 //! The one conversion from what a file says to what the engine runs on: every bound is checked here.
 
 use super::{
-    ByteTier, Config, ConfigError, Heads, IndexKeeper, MemoryTier, OnFull, Promotion, RawCollapse, RawConfig,
-    RawDiskTier, RawDurableTier, RawFill, RawMemoryTier, RawPromotion, RawSharedTier, check, within,
+    ByteTier, Config, ConfigError, Heads, IndexKeeper, MemoryTier, Objective, OnFull, Promotion, RawCollapse,
+    RawConfig, RawDiskTier, RawDurableTier, RawFill, RawMemoryTier, RawPromotion, RawSharedTier, check,
+    within,
 };
 use crate::{id::TierId, units::ByteCount};
 use alloc::vec::Vec;
@@ -21,7 +22,8 @@ impl TryFrom<RawConfig> for Config {
             l0: l0.map(|tier| MemoryTier {
                 capacity: tier.capacity,
                 gate: tier.gate,
-                eviction: tier.eviction,
+                eviction: tier.eviction.policy,
+                objective: tier.eviction.objective.unwrap_or(Objective::Requests),
             }),
             tiers: byte_tiers(l1, l2, l3, promotion)?,
             waiters_max: collapse.waiters_max as usize,
@@ -100,7 +102,11 @@ fn byte_tiers(
     let disk = l2.map(|tier| ByteTier {
         id: TierId::L2,
         gate: tier.gate,
-        index: IndexKeeper::Engine { capacity: tier.capacity, eviction: tier.eviction },
+        index: IndexKeeper::Engine {
+            capacity: tier.capacity,
+            eviction: tier.eviction.policy,
+            objective: tier.eviction.objective.unwrap_or(Objective::Bytes),
+        },
         on_full: OnFull::Wait,
         promotes: [Some((TierId::L0, promotion.l2_to_l0)), Some((TierId::L1, promotion.l2_to_l1)), None],
     });

@@ -238,6 +238,11 @@ impl<C: Chunk> Engine<C> {
         let at = self.fills[&fill_id].errand.at();
         self.feed_copies(at, &mut copies, ByteCount(received), &chunk);
         self.stream(fill_id).copies = copies;
+        if self.stream(fill_id).length == Length::Known(ByteCount(received)) {
+            // The last byte is the end. Whoever reads it may ask again at once, and shall find what was stored.
+            self.effect(Effect::Cancel { fill: fill_id });
+            return self.complete(fill_id);
+        }
         self.pump(fill_id);
     }
 

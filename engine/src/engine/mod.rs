@@ -213,12 +213,12 @@ impl<C: Chunk> Engine<C> {
     /// An empty engine. `seed` decides the names it gives to records: two engines that share a tier need two seeds.
     pub fn new(config: Config, seed: Seed, now: Instant) -> Self {
         let mut salts = seed.split("salt");
-        let memory = config.l0.map(|l0| Space::new(l0.capacity, l0.eviction, &mut salts));
+        let memory = config.l0.map(|l0| Space::new(l0.capacity, l0.eviction, l0.objective, &mut salts));
         let mut indexes = Vec::new();
         for tier in &config.tiers {
             match tier.index {
-                IndexKeeper::Engine { capacity, eviction } => {
-                    indexes.push((tier.id, Space::new(capacity, eviction, &mut salts)));
+                IndexKeeper::Engine { capacity, eviction, objective } => {
+                    indexes.push((tier.id, Space::new(capacity, eviction, objective, &mut salts)));
                 }
                 IndexKeeper::Tier | IndexKeeper::Durable { .. } => {}
             }

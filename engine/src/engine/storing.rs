@@ -265,9 +265,9 @@ impl<C: Chunk> Engine<C> {
 
 /// Takes out what `key` had, and victims until an object of `size`, which fits the space as such, fits beside the rest.
 fn make_room<T>(space: &mut Space<T>, key: CacheKey, size: ByteCount) -> (Option<Left<T>>, Vec<Left<T>>) {
-    let replaced = space.remove(key);
+    let replaced = space.remove_replaced(key);
     let mut evicted = Vec::new();
-    while let Some(victim) = space.evict_for(size) {
+    while let Some(victim) = space.evict_for(key, size) {
         evicted.push(victim);
     }
     (replaced, evicted)

@@ -1,66 +1,44 @@
-//! Least recently used: a doubly linked list through the slots, newest first.
+//! Least recently used: one queue, to whose newest end every use moves.
 
-use super::Slot;
-use alloc::vec::Vec;
+use super::{
+    Object, Slot,
+    links::{Links, Queue},
+};
 
-/// The end of the list.
-const NIL: u32 = u32::MAX;
-
-#[derive(Clone, Copy, Debug)]
-struct Link {
-    newer: u32,
-    older: u32,
-}
-
-/// The list. Links of free slots are stale and never followed.
 #[derive(Debug)]
 pub(crate) struct Lru {
-    links: Vec<Link>,
-    newest: u32,
-    oldest: u32,
+    links: Links,
+    queue: Queue,
 }
 
 impl Lru {
     pub(super) const fn new() -> Self {
-        Self { links: Vec::new(), newest: NIL, oldest: NIL }
+        Self { links: Links::new(), queue: Queue::new() }
     }
 
-    pub(super) fn on_admitted(&mut self, slot: Slot) {
-        if self.links.len() <= slot.index() {
-            self.links.resize(slot.index() + 1, Link { newer: NIL, older: NIL });
-        }
-        self.push_newest(slot);
+    pub(super) fn on_admitted(&mut self, slot: Slot, object: Object) {
+        self.links.push(&mut self.queue, slot, object.size);
     }
 
-    pub(super) fn on_used(&mut self, slot: Slot) {
-        if self.newest != slot.0 {
-            self.on_removed(slot);
-            self.push_newest(slot);
+    pub(super) fn on_used(&mut self, slot: Slot, object: Object) {
+        if !self.queue.is_newest(slot) {
+            self.on_removed(slot, object);
+            self.on_admitted(slot, object);
         }
     }
 
-    pub(super) fn on_removed(&mut self, slot: Slot) {
-        let Link { newer, older } = self.links[slot.index()];
-        match newer {
-            NIL => self.newest = older,
-            _ => self.links[newer as usize].older = older,
-        }
-        match older {
-            NIL => self.oldest = newer,
-            _ => self.links[older as usize].newer = newer,
-        }
+    pub(super) fn on_removed(&mut self, slot: Slot, object: Object) {
+        self.links.remove(&mut self.queue, slot, object.size);
     }
 
-    pub(super) fn victim(&self) -> Option<Slot> {
-        (self.oldest != NIL).then_some(Slot(self.oldest))
+    pub(super) fn evict(&mut self, object: impl Fn(Slot) -> Object) -> Option<Slot> {
+        let victim = self.queue.oldest()?;
+        self.on_removed(victim, object(victim));
+        Some(victim)
     }
 
-    fn push_newest(&mut self, slot: Slot) {
-        self.links[slot.index()] = Link { newer: NIL, older: self.newest };
-        match self.newest {
-            NIL => self.oldest = slot.0,
-            newest => self.links[newest as usize].newer = slot.0,
-        }
-        self.newest = slot.0;
+    #[cfg(test)]
+    pub(super) fn dump(&self) -> super::Dump {
+        alloc::vec![("queue", self.links.dump(&self.queue))]
     }
 }

@@ -146,3 +146,17 @@ fn t14_the_whole_head_comes_back_from_every_tier() {
         assert_eq!(rig.asked.len(), 1);
     }
 }
+
+/// The last byte that was promised is the end: who reads it and asks again at once finds what was stored, and nothing more
+/// is asked of the origin.
+#[test]
+fn the_last_byte_that_was_promised_is_the_end() {
+    let mut rig = Rig::new(l0_only());
+    let first = rig.get("/a");
+    rig.head("/a", 200, &[("cache-control", "max-age=60"), ("content-length", "100")]);
+    rig.send("/a", 100, 40);
+    assert_eq!(rig.client(first).end, Some(End::Complete));
+    let second = rig.get("/a");
+    assert_eq!((rig.client(second).span(), rig.asked.len()), (version(1, 100), 1));
+    rig.assert_idle();
+}

@@ -34,7 +34,7 @@ fn the_door_counts_uses() {
     let mut raw = l0_only();
     let l0 = raw.l0.as_mut().expect("L0 is on by default");
     l0.capacity = ByteCount(300);
-    l0.eviction = tiergate_engine::Eviction::Lru;
+    l0.eviction = tiergate_engine::Eviction::Lru.into();
     let mut rig = Rig::new(raw);
     for target in ["/a", "/b"] {
         rig.get(target);

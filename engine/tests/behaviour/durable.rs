@@ -123,12 +123,14 @@ fn d2_the_manifest_comes_after_the_whole_blob() {
     let mut rig = Rig::new(alone());
     rig.get("/a");
     rig.head("/a", 200, &[("cache-control", "max-age=60"), ("content-length", "100")]);
-    rig.send("/a", 100, 30);
+    rig.send("/a", 90, 30);
     assert_eq!(blobs(&rig), 0, "its end has not come");
     let manifest = |rig: &Rig| rig.vault.store.borrow().rows[&key("/a")].entry.manifest.is_some();
     assert!(!manifest(&rig), "only leased");
     rig.vault.is_held = true;
-    rig.end("/a");
+    rig.send("/a", 10, 10);
+    rig.answer_vault();
+    assert!(blobs(&rig) == 0 && !manifest(&rig), "written to its end, and not whole yet");
     rig.answer_vault();
     assert!(blobs(&rig) == 1 && !manifest(&rig));
     rig.release_vault();

@@ -28,7 +28,7 @@ fn small(capacity: u64, eviction: Eviction) -> RawConfig {
     let mut raw = l0_only();
     let l0 = raw.l0.as_mut().expect("L0 is on by default");
     l0.capacity = ByteCount(capacity);
-    l0.eviction = eviction;
+    l0.eviction = eviction.into();
     raw
 }
 

@@ -8,9 +8,9 @@ use std::time::Duration;
 use tiergate_engine::durable::Told;
 use tiergate_engine::{
     Ban, Bans, CacheKey, Config, Effect, End, Engine, Event, Fields, FillId, Freshening, Head, Input,
-    Instant, Method, OpId, OriginFailure, OriginId, PurgeId, PurgeMode, PurgeOutcome, RawBreaker, RawCare,
-    RawConfig, RawRetry, ReadSource, Record, RecordId, RecordName, Refusal, Reply, ReplyBody, RequestHead,
-    RequestId, Seed, Selector, Symbol, TierId, WallTime, WriterId,
+    Instant, Length, Method, OpId, OriginFailure, OriginId, PurgeId, PurgeMode, PurgeOutcome, RawBreaker,
+    RawCare, RawConfig, RawRetry, ReadSource, Record, RecordId, RecordName, Refusal, Reply, ReplyBody,
+    RequestHead, RequestId, Seed, Selector, Symbol, TierId, WallTime, WriterId,
 };
 
 /// What one client saw.
@@ -70,6 +70,10 @@ pub(crate) struct Fetch {
     pull: Option<OpId>,
     queue: VecDeque<Step>,
     sent: u64,
+    /// What its head said of its length.
+    promised: Option<u64>,
+    /// All that was promised has come, and nothing more is asked for.
+    is_over: bool,
     version: u32,
 }
 
@@ -275,6 +279,10 @@ impl Rig {
         fetch.version = self.versions;
         let op = fetch.asked.take().expect("the head has not been sent yet");
         let head = Head { status, fields: fields.iter().copied().collect::<Fields>() };
+        fetch.promised = match head.length() {
+            Length::Known(length) => Some(length.0),
+            Length::Unknown => None,
+        };
         self.feed(Input::Head { op, head: Arc::new(head) });
     }
 
@@ -311,12 +319,15 @@ impl Rig {
 
     pub(crate) fn end(&mut self, target: &str) {
         let fill = self.fetch(target);
-        self.last_step(fill, Step::End);
+        self.end_of(fill);
     }
 
     /// The same for one of several fetches of a target.
     pub(crate) fn end_of(&mut self, fill: FillId) {
-        self.last_step(fill, Step::End);
+        // One that has kept its promise is over already.
+        if !self.fetches[&fill].is_over {
+            self.last_step(fill, Step::End);
+        }
     }
 
     pub(crate) fn break_off(&mut self, target: &str) {
@@ -405,6 +416,8 @@ impl Rig {
                     pull: None,
                     queue: VecDeque::new(),
                     sent: 0,
+                    promised: None,
+                    is_over: false,
                     version: 0,
                 };
                 self.fetches.insert(fill, fetch);
@@ -414,8 +427,12 @@ impl Rig {
                 self.serve_origin(fill);
             }
             Effect::Cancel { fill } => {
-                let fetch = self.fetches.remove(&fill).expect("only what runs is cancelled");
-                self.cancelled.push(fetch.target);
+                let fetch = self.fetches.get_mut(&fill).expect("only what runs is cancelled");
+                assert!(!fetch.is_over, "{fill:?} is over");
+                fetch.is_over = fetch.promised == Some(fetch.sent);
+                if !fetch.is_over {
+                    self.cancelled.extend(self.fetches.remove(&fill).map(|fetch| fetch.target));
+                }
             }
             Effect::Serve { request, reply } => {
                 let client = self.clients.get_mut(&request).expect("clients ask first");

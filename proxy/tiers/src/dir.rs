@@ -32,6 +32,8 @@ mod freshen;
 mod recover;
 mod writer;
 
+pub use file::stored_bytes;
+
 use bans::BanLog;
 use bytes::Bytes;
 use file::{Contents, FileError, RecordFile};
@@ -414,5 +416,7 @@ where
     drop(runtime.spawn_blocking(move || drop(files)));
 }
 
+#[cfg(test)]
+mod fuzz;
 #[cfg(test)]
 mod tests;

@@ -16,6 +16,6 @@ mod redis_tier;
 
 pub use any::AnyTier;
 pub use connect::{Connect, TcpConnect};
-pub use dir::{DirError, DirTier};
+pub use dir::{DirError, DirTier, stored_bytes};
 pub use origin::{HostField, HttpBody, HttpOrigin, OriginOptions};
 pub use redis_tier::{FRESHEN_SCRIPT, JOIN_SCRIPT, PUBLISH_SCRIPT, RedisOptions, RedisTier};

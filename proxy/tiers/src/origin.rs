@@ -9,7 +9,10 @@ use crate::{abort::Task, connect::Connect, http_head};
 use bytes::Bytes;
 use http::{Request, Response, header};
 use http_body_util::{BodyExt, Empty};
-use hyper::{body::Incoming, client::conn::http1};
+use hyper::{
+    body::{Body as _, Incoming},
+    client::conn::http1,
+};
 use hyper_util::rt::TokioIo;
 use std::{
     error::Error,
@@ -181,7 +184,7 @@ impl<C: Connect> Origin for HttpOrigin<C> {
     }
 }
 
-/// A response's body on its way. Dropping it before its end closes the connection.
+/// A response's body on its way. Dropping it before its last byte closes the connection.
 pub struct HttpBody {
     state: Reading,
     idle: Arc<IdleConnections>,
@@ -203,7 +206,7 @@ enum Reading {
 
 impl OriginBody for HttpBody {
     async fn next(&mut self) -> Result<Option<Bytes>, OriginFailure> {
-        let end = loop {
+        loop {
             let (incoming, length) = match &mut self.state {
                 Reading::Open { incoming, length, .. } => (incoming, *length),
                 Reading::Ended => return Ok(None),
@@ -211,24 +214,29 @@ impl OriginBody for HttpBody {
             };
             match timeout(self.chunk_time_max, incoming.frame()).await {
                 Ok(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(chunk) if !chunk.is_empty() => return Ok(Some(chunk)),
+                    Ok(chunk) if !chunk.is_empty() => {
+                        // The last byte that was promised is the end: whoever has it may drop the body.
+                        if incoming.is_end_stream() {
+                            self.end();
+                        }
+                        return Ok(Some(chunk));
+                    }
                     // Trailers are not carried.
                     Ok(_) | Err(_) => {}
                 },
-                Ok(None) => break Reading::Ended,
-                Ok(Some(Err(error))) => break Reading::Failed(body_failure(&error, length)),
-                Err(_elapsed) => break Reading::Failed(OriginFailure::TimedOut),
+                Ok(None) => self.end(),
+                Ok(Some(Err(error))) => self.state = Reading::Failed(body_failure(&error, length)),
+                Err(_elapsed) => self.state = Reading::Failed(OriginFailure::TimedOut),
             }
-        };
-        match (std::mem::replace(&mut self.state, end), &self.state) {
-            (Reading::Open { connection, .. }, Reading::Ended) => {
-                self.idle.put(connection);
-                Ok(None)
-            }
-            (_, Reading::Failed(failure)) => Err(*failure),
-            (_, Reading::Ended | Reading::Open { .. }) => {
-                unreachable!("the loop leaves an open body only, for an end or a failure")
-            }
+        }
+    }
+}
+
+impl HttpBody {
+    /// All of it is here: the connection is free for another exchange.
+    fn end(&mut self) {
+        if let Reading::Open { connection, .. } = std::mem::replace(&mut self.state, Reading::Ended) {
+            self.idle.put(connection);
         }
     }
 }

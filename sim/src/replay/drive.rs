@@ -1,105 +1,84 @@
 //! Drives one engine through a trace: every effect is answered at once, so nothing ever overlaps.
 //!
 //! What a request finds is therefore the policies' doing alone. The origin has everything, in the size that the trace
-//! says; tiers below L0 never fail. Nothing here decides anything.
+//! says, and lets it be stored for ever; tiers never fail. Nothing here decides anything.
 
-use super::trace::Request;
+use super::{
+    stores::{Stores, body},
+    totals::{Count, TierTotals, Totals},
+    trace::Request,
+};
 use std::{collections::BTreeMap, collections::VecDeque, sync::Arc, time::Duration};
 use tiergate_engine::{
-    ByteCount, CacheKey, Chunk, Config, Effect, Engine, Event, Fields, FillId, Head, Input, Instant, Method,
-    OpId, OriginId, Outcome, ReadSource, Record, RecordId, RecordName, ReplyBody, RequestHead, RequestId,
-    Seed, Symbol, TierId, WallTime, WriterId,
+    ByteCount, Chunk, Config, Effect, Engine, Event, Fields, FillId, Head, Input, Instant, Method, OpId,
+    OriginId, Outcome, Removal, ReplyBody, RequestHead, RequestId, Seed, Symbol, TierId, WallTime,
 };
 
-/// Any day will do: the trace's own times count from its first record.
+/// Any day will do: the trace's own times count from its first request.
 const CALENDAR: WallTime = WallTime::from_unix_millis(1_700_000_000_000);
-
-/// Requests and the bytes they asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Count {
-    /// How many requests.
-    pub requests: u64,
-    /// The sum of their sizes, as the trace has them.
-    pub bytes: u64,
-}
-
-impl Count {
-    fn add(&mut self, size: ByteCount) {
-        self.requests += 1;
-        self.bytes += size.0;
-    }
-}
-
-/// What became of a trace.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// All that was asked for.
-    pub asked: Count,
-    /// What each tier answered.
-    pub hits: BTreeMap<TierId, Count>,
-    /// What the origin had to answer.
-    pub origin: Count,
-    /// Seconds between the first request and the last.
-    pub span_s: u64,
-    /// Objects that left a tier to make room.
-    pub evictions: BTreeMap<TierId, u64>,
-}
-
-impl Totals {
-    /// The part of the requests, and of the bytes, that no tier answered.
-    pub fn miss_ratios(&self) -> (f64, f64) {
-        (ratio(self.origin.requests, self.asked.requests), ratio(self.origin.bytes, self.asked.bytes))
-    }
-}
-
-/// `part` of `whole`; none of nothing.
-pub(super) fn ratio(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
-}
+/// Heads that are kept to be used again: a head tells a size, and sizes recur.
+const HEADS_MAX: usize = 1 << 16;
 
 /// One engine, its origin and its tiers.
 pub struct Replay {
     engine: Engine<Symbol>,
     inputs: VecDeque<Input<Symbol>>,
-    tiers: BTreeMap<TierId, Tier>,
+    stores: Stores,
     /// Bodies on their way, and how much of each was not handed over yet.
     fetches: BTreeMap<FillId, Symbol>,
-    head: Arc<RequestHead>,
-    began_s: Option<u32>,
+    ask: Arc<RequestHead>,
+    heads: BTreeMap<ByteCount, Arc<Head>>,
+    began_ms: Option<u64>,
     now: Instant,
     request: Request,
     requests: u64,
-    totals: Totals,
+    asked: Count,
+    origin: Count,
+    /// In the order of [`TIERS`].
+    tiers: [TierTotals; TIERS.len()],
+    present: Vec<TierId>,
+    span_ms: u64,
 }
 
-/// A tier that holds records without their bytes.
-#[derive(Default)]
-struct Tier {
-    records: BTreeMap<RecordName, Record>,
-    open: BTreeMap<RecordId, Symbol>,
-    writers: BTreeMap<WriterId, u64>,
+const TIERS: [TierId; 4] = [TierId::L0, TierId::L1, TierId::L2, TierId::L3];
+
+const fn place(tier: TierId) -> usize {
+    match tier {
+        TierId::L0 => 0,
+        TierId::L1 => 1,
+        TierId::L2 => 2,
+        TierId::L3 => 3,
+    }
 }
 
 impl Replay {
-    /// An empty cache. `config` must not name a tier that keeps its own index: nobody knows what it would evict.
-    pub fn new(config: Config) -> Self {
-        let tiers: BTreeMap<_, _> = config.byte_tiers().map(|tier| (tier, Tier::default())).collect();
+    /// An empty cache. The store behind L1, if there is one, holds `l1_capacity`. Heads cost nothing, as in every trace
+    /// simulator, so that numbers compare.
+    pub fn new(config: Config, l1_capacity: ByteCount) -> Self {
+        let present =
+            config.has_memory().then_some(TierId::L0).into_iter().chain(config.byte_tiers()).collect();
+        let config = config.without_head_cost().without_collector();
         let mut replay = Self {
             engine: Engine::new(config, Seed(0), Instant::ZERO),
             inputs: VecDeque::new(),
-            tiers,
+            stores: Stores::new(l1_capacity),
             fetches: BTreeMap::new(),
-            head: Arc::new(RequestHead {
+            ask: Arc::new(RequestHead {
                 method: Method::Get,
                 authority: "trace".into(),
                 target: "/".into(),
                 fields: Fields::new(),
             }),
-            began_s: None,
+            heads: BTreeMap::new(),
+            began_ms: None,
             now: Instant::ZERO,
-            request: Request { time_s: 0, object: 0, size: ByteCount::ZERO },
+            request: Request { time_ms: 0, key: tiergate_engine::CacheKey(0), size: ByteCount::ZERO },
             requests: 0,
-            totals: Totals::default(),
+            asked: Count::default(),
+            origin: Count::default(),
+            tiers: [TierTotals::default(); TIERS.len()],
+            present,
+            span_ms: 0,
         };
         replay.inputs.push_back(Input::WallClock { wall: CALENDAR });
         replay.drain();
@@ -107,33 +86,43 @@ impl Replay {
     }
 
     /// What became of everything that was asked for.
-    pub fn totals(&self) -> &Totals {
-        &self.totals
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals {
+            asked: self.asked,
+            tiers: self.present.iter().map(|tier| (*tier, self.tiers[place(*tier)])).collect(),
+            origin: self.origin,
+            span_ms: self.span_ms,
+        };
+        if let Some(l1) = totals.tiers.get_mut(&TierId::L1) {
+            (l1.evicted, l1.resident) = self.stores.l1();
+        }
+        if let Some(l2) = totals.tiers.get_mut(&TierId::L2) {
+            l2.device_bytes = Some(self.stores.device());
+        }
+        totals
     }
 
     /// Asks for one object, by the fast door first, as the proxy does.
     pub fn ask(&mut self, request: Request) {
-        let span_s = u64::from(request.time_s - *self.began_s.get_or_insert(request.time_s));
-        self.now = Instant::ZERO.after(Duration::from_secs(span_s));
+        self.span_ms = request.time_ms - *self.began_ms.get_or_insert(request.time_ms);
+        self.now = Instant::ZERO.after(Duration::from_millis(self.span_ms));
         self.request = request;
-        self.totals.span_s = span_s;
-        self.totals.asked.add(request.size);
-        let key = key_of(request.object);
-        if self.engine.fresh_hit(self.now, key, Method::Get, std::iter::empty()).is_some() {
+        self.asked.add(request.size);
+        if self.engine.fresh_hit(self.now, request.key, Method::Get, std::iter::empty()).is_some() {
             return self.count_hit(TierId::L0);
         }
         self.requests += 1;
         self.inputs.push_back(Input::Request {
             request: RequestId(self.requests),
-            key,
+            key: request.key,
             origin: OriginId(0),
-            head: Arc::clone(&self.head),
+            head: Arc::clone(&self.ask),
         });
         self.drain();
     }
 
     fn count_hit(&mut self, tier: TierId) {
-        self.totals.hits.entry(tier).or_default().add(self.request.size);
+        self.tiers[place(tier)].hits.add(self.request.size);
     }
 
     /// Until nothing is left to answer.
@@ -145,13 +134,31 @@ impl Replay {
                 self.run(effect, &mut demand);
             }
             while let Some(event) = self.engine.poll_event() {
-                if let Event::Removed { tier, why: tiergate_engine::Removal::Capacity, .. } = event {
-                    *self.totals.evictions.entry(tier).or_default() += 1;
-                }
+                self.count(&event);
             }
             if let Some(request) = demand {
                 self.inputs.push_back(Input::Demand { request });
             }
+        }
+    }
+
+    fn count(&mut self, event: &Event) {
+        match event {
+            Event::Stored { tier, length, from, .. } => {
+                let totals = &mut self.tiers[place(*tier)];
+                totals.stored.add(*length);
+                if from.is_some() {
+                    totals.promoted.add(*length);
+                }
+            }
+            // Heads cost nothing, so what an object costs is the size of its body.
+            Event::Removed { tier, why: Removal::Capacity, size, .. } => {
+                self.tiers[place(*tier)].evicted.add(*size);
+            }
+            Event::Resident { tier, bytes, objects, .. } => {
+                self.tiers[place(*tier)].resident = Count { requests: *objects, bytes: bytes.0 };
+            }
+            _ => {}
         }
     }
 
@@ -169,7 +176,7 @@ impl Replay {
                     Outcome::Hit { tier } | Outcome::Stale { tier, .. } | Outcome::Revalidated { tier } => {
                         self.count_hit(tier);
                     }
-                    Outcome::Miss { .. } => self.totals.origin.add(self.request.size),
+                    Outcome::Miss { .. } => self.origin.add(self.request.size),
                 }
                 match reply.body {
                     ReplyBody::Whole(_) => {}
@@ -182,35 +189,31 @@ impl Replay {
                 unreachable!("plain requests, one at a time, are neither passed nor refused: {effect:?}")
             }
             Effect::PurgeDone { .. } | Effect::StoreBan { .. } => unreachable!("nobody purges: {effect:?}"),
-            Effect::Durable { .. } | Effect::OpenBlob { .. } => {
-                unreachable!("a replay has no durable store: {effect:?}")
-            }
-            Effect::Lookup { tier, .. }
-            | Effect::Read { tier, .. }
-            | Effect::Release { tier, .. }
-            | Effect::Open { tier, .. }
-            | Effect::Write { tier, .. }
-            | Effect::Commit { tier, .. }
-            | Effect::Discard { tier, .. }
-            | Effect::Freshen { tier, .. }
-            | Effect::Delete { tier, .. } => {
-                let object = self.request.object;
-                let tier = self.tiers.get_mut(&tier).expect("effects name only tiers of the configuration");
-                self.inputs.extend(tier.answer(effect, object));
+            Effect::Durable { .. }
+            | Effect::OpenBlob { .. }
+            | Effect::Lookup { .. }
+            | Effect::Read { .. }
+            | Effect::Release { .. }
+            | Effect::Open { .. }
+            | Effect::Write { .. }
+            | Effect::Commit { .. }
+            | Effect::Discard { .. }
+            | Effect::Freshen { .. }
+            | Effect::Delete { .. } => {
+                let wall = CALENDAR.after(Duration::from_millis(self.span_ms));
+                self.inputs.extend(self.stores.answer(&effect, wall));
             }
         }
     }
 
     fn fetch(&mut self, op: OpId, fill: FillId) {
-        let Request { object, size, .. } = self.request;
-        let body = Symbol { object, version: 1, offset: 0, size: size.0 };
-        self.fetches.insert(fill, body);
-        let mut fields = Fields::new();
-        fields.push("content-length", size.0.to_string().as_bytes());
-        // RFC 9111 section 1.2.2: the longest lifetime there is.
-        fields.push("cache-control", b"max-age=2147483648");
-        let head = Arc::new(Head { status: 200, fields });
-        self.inputs.push_back(Input::Head { op, head });
+        let Request { key, size, .. } = self.request;
+        self.fetches.insert(fill, body(key, size));
+        if self.heads.len() >= HEADS_MAX {
+            self.heads.clear();
+        }
+        let head = self.heads.entry(size).or_insert_with(|| Arc::new(head_of(size)));
+        self.inputs.push_back(Input::Head { op, head: Arc::clone(head) });
     }
 
     fn pull(&mut self, op: OpId, fill: FillId) {
@@ -227,72 +230,10 @@ impl Replay {
     }
 }
 
-impl Tier {
-    fn answer(&mut self, effect: Effect<Symbol>, object: u64) -> Option<Input<Symbol>> {
-        match effect {
-            Effect::Lookup { op, record, name, .. } => {
-                let found = name.and_then(|name| self.records.get(&name));
-                Some(match found {
-                    Some(found) => {
-                        let body = Symbol { object, version: 1, offset: 0, size: found.length.0 };
-                        self.open.insert(record, body);
-                        Input::Found { op, record: found.clone() }
-                    }
-                    None => Input::Absent { op },
-                })
-            }
-            Effect::Read { op, source: ReadSource::Record(record), offset, length_max, .. } => {
-                let mut chunk = self.open.get(&record).expect("only an open record is read").skip(offset);
-                chunk.size = chunk.size.min(length_max);
-                Some(Input::BodyRead { op, chunk })
-            }
-            Effect::Read { op, source: ReadSource::Writer(writer), offset, length_max, .. } => {
-                let size = self.writers.get(&writer).expect("only an open writer is read") - offset;
-                let chunk = Symbol { object, version: 1, offset, size: size.min(length_max) };
-                Some(Input::BodyRead { op, chunk })
-            }
-            Effect::Release { record, .. } => {
-                self.open.remove(&record);
-                None
-            }
-            Effect::Open { op, writer, .. } => {
-                self.writers.insert(writer, 0);
-                Some(Input::Opened { op })
-            }
-            Effect::Write { op, writer, chunk, .. } => {
-                *self.writers.get_mut(&writer).expect("only an open writer is written to") += chunk.size;
-                Some(Input::Written { op })
-            }
-            Effect::Commit { op, record, .. } => {
-                self.records.insert(record.name, Record::clone(&record));
-                Some(Input::Committed { op })
-            }
-            Effect::Discard { writer, .. } => {
-                self.writers.remove(&writer);
-                None
-            }
-            Effect::Freshen { .. } => unreachable!("nothing in a trace grows stale: {effect:?}"),
-            Effect::Delete { op, name, .. } => {
-                let existed = name.is_some_and(|name| self.records.remove(&name).is_some());
-                Some(Input::Deleted { op, existed })
-            }
-            Effect::Durable { .. }
-            | Effect::OpenBlob { .. }
-            | Effect::StoreBan { .. }
-            | Effect::Fetch { .. }
-            | Effect::Pull { .. }
-            | Effect::Cancel { .. }
-            | Effect::Serve { .. }
-            | Effect::Body { .. }
-            | Effect::Finish { .. }
-            | Effect::Pass { .. }
-            | Effect::Refuse { .. }
-            | Effect::PurgeDone { .. } => unreachable!("not a tier's effect: {effect:?}"),
-        }
-    }
-}
-
-/// The key of a trace's object. A trace has numbers instead of targets, so its objects have no key but this.
-fn key_of(object: u64) -> CacheKey {
-    CacheKey(u128::from(object).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835))
+fn head_of(size: ByteCount) -> Head {
+    let mut fields = Fields::new();
+    fields.push("content-length", size.0.to_string().as_bytes());
+    // RFC 9111 section 1.2.2: the longest lifetime there is.
+    fields.push("cache-control", b"max-age=2147483648");
+    Head { status: 200, fields }
 }

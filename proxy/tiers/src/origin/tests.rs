@@ -193,6 +193,17 @@ async fn a_connection_with_an_unread_body_is_not_used_again() {
     assert_eq!(rig.unused_scripts(), 0);
 }
 
+/// A body that is dropped after its last byte, without a look at its end, leaves the connection usable.
+#[tokio::test(start_paused = true)]
+async fn a_connection_whose_body_was_read_to_its_last_byte_is_used_again() {
+    let rig = Rig::new(&[&[Read, Send(OK), Read, Send(OK), Hold]]);
+    let (_, mut body) = rig.origin.fetch(request(Method::Get, "/1")).await.expect("the script answers");
+    assert_eq!(body.next().await.expect("it comes").as_deref(), Some(&b"hello"[..]));
+    drop(body);
+    assert_eq!(rig.ask("/2").await, hello());
+    assert_eq!(rig.unused_scripts(), 0);
+}
+
 /// An idle connection that closes on the next request, before any byte of an answer, costs one try on a new one.
 #[tokio::test(start_paused = true)]
 async fn a_request_on_a_closed_idle_connection_is_sent_once_more() {
