@@ -18,6 +18,7 @@ mod m1;
 mod m4;
 mod m5;
 mod o2;
+mod promise;
 
 pub use c5::WholeBodies;
 pub use c6::Lifetimes;
@@ -32,6 +33,8 @@ pub use m1::{Gates, UnderGate};
 pub use m4::DroppedLanes;
 pub use m5::ExactAccounts;
 pub use o2::Breakers;
+
+pub use promise::promise;
 
 pub use fact::{Edge, Fact, Got, Span, Version, What};
 

@@ -1,7 +1,7 @@
 //! The command line of `tiergate-sim`. Exit codes: 0 all is well, 1 a rule was broken, 2 the input was bad.
 
 use crate::{
-    explore::{ExploreArgs, ProveArgs},
+    explore::{ExploreArgs, ProveArgs, ReplayCaseArgs, ShrinkArgs},
     replay::ReplayArgs,
     run::RunArgs,
 };
@@ -25,6 +25,10 @@ pub enum Command {
     Explore(ExploreArgs),
     /// Plants each known fault in turn and reports which rule caught it.
     Prove(ProveArgs),
+    /// Replays a failure that `explore` or `prove` kept, to the byte.
+    ReplayCase(ReplayCaseArgs),
+    /// Makes a kept failure small: fewer requests, less trouble, smaller numbers, the same broken rule.
+    Shrink(ShrinkArgs),
     /// Replays a recorded trace through a configuration.
     Replay(ReplayArgs),
 }

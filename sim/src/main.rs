@@ -9,6 +9,8 @@ fn main() -> ExitCode {
         Command::Run(args) => tiergate_sim::run::run(args),
         Command::Explore(args) => tiergate_sim::explore::run(args),
         Command::Prove(args) => tiergate_sim::explore::prove(args),
+        Command::ReplayCase(args) => tiergate_sim::explore::replay_case(args),
+        Command::Shrink(args) => tiergate_sim::explore::shrink_case(args),
         Command::Replay(args) => tiergate_sim::replay::run(args),
     }
 }

@@ -7,7 +7,7 @@ use tiergate_sim::explore::{Run, run_seed};
 const SEEDS: u64 = 200;
 
 fn run(fault: Option<Fault>) -> Run {
-    Run { requests: 200, fault, facts_kept: 60 }
+    Run { fault, ..Run::of(200) }
 }
 
 /// Every fault that can be planted is caught within some seeds, and a failure names the fault and the seed.

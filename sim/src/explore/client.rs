@@ -1,11 +1,14 @@
 //! The clients: they ask, read at their own pace, or do not read at all, and leave when they like.
 
 use super::{
+    draws::Draws,
     form::Form,
     plan::Work,
+    story::Party,
     tally::Trouble,
     variety::{Wish, object_of},
-    world::{Life, Step, World, up_to},
+    words::client,
+    world::{Chances, Life, Step, World, up_to},
 };
 use std::{sync::Arc, time::Duration};
 use tiergate_engine::{
@@ -72,7 +75,8 @@ impl World {
         let mut at = Instant::ZERO;
         let mut object = 0;
         for _ in 0..work.requests {
-            let random = &mut self.chances.client;
+            self.chances.requests.begin();
+            let random = self.chances.request();
             if random.chance(work.herd.0, 1_000) {
                 at = at.after(Duration::from_nanos(random.below(200)));
             } else {
@@ -87,15 +91,15 @@ impl World {
             if publishes {
                 self.queue.schedule(at.after(aside), Step::Publish(object));
             }
-            if self.hits(self.plan.faults.purges, Trouble::Purged, |chances| &mut chances.edge) {
+            if self.hits(self.plan.faults.purges, Trouble::Purged, Chances::request) {
                 // People purge because they have just published.
-                let purge_at = at.after(up_to(&mut self.chances.edge, work.latency * 6));
-                if self.chances.edge.chance(1, 2) {
+                let purge_at = at.after(up_to(self.chances.request(), work.latency * 6));
+                if self.chances.request().chance(1, 2) {
                     self.queue.schedule(purge_at, Step::Publish(object));
                 }
                 self.queue.schedule(purge_at, Step::Purge { edge, object });
             }
-            let wish = self.draw_wish();
+            let wish = self.draw_wish(Chances::request);
             let form = if around { Form::Around } else { self.draw_form(object, wish) };
             let ask = self.new_ask(edge, object, wish, form, at);
             self.queue.schedule(at, Step::Ask(ask));
@@ -104,23 +108,23 @@ impl World {
     }
 
     /// What a client says, in a world where that may matter.
-    fn draw_wish(&mut self) -> Wish {
+    fn draw_wish(&mut self, from: fn(&mut Chances) -> &mut Draws) -> Wish {
         let Work { vary, wishes, .. } = self.plan.work;
-        if vary.0 == 0 { Wish::default() } else { Wish::draw(&mut self.chances.variety, wishes) }
+        if vary.0 == 0 { Wish::default() } else { Wish::draw(from(&mut self.chances), wishes) }
     }
 
     fn draw_form(&mut self, object: usize, wish: Wish) -> Form {
         let Work { special, size_max, .. } = self.plan.work;
-        if !self.chances.forms.chance(special.0, 1_000) {
+        if !self.chances.request().chance(special.0, 1_000) {
             return Form::Plain;
         }
         let newest = self.origin.tag(object, self.newest(object), wish);
-        Form::special(&mut self.chances.forms, size_max, newest)
+        Form::special(self.chances.request(), size_max, newest)
     }
 
     /// A plain request, when nothing is broken any more.
     pub(super) fn ask_after_healing(&mut self, edge: u32, object: usize) {
-        let wish = self.draw_wish();
+        let wish = self.draw_wish(|chances| &mut chances.variety);
         let ask = self.new_ask(edge, object, wish, Form::Plain, self.now);
         self.clients.asks[ask].after_healing = true;
         self.queue.schedule(self.now, Step::Ask(ask));
@@ -132,18 +136,18 @@ impl World {
         let ask = self.clients.asks.len();
         let mut pace = Pace::Within(latency);
         let mut leaves = None;
-        if self.hits(faults.client_leaves, Trouble::ClientLeft, |chances| &mut chances.client) {
+        if self.hits(faults.client_leaves, Trouble::ClientLeft, Chances::request) {
             leaves = Some(latency * 8);
         }
-        if self.hits(faults.client_slow, Trouble::ClientSlow, |chances| &mut chances.client) {
+        if self.hits(faults.client_slow, Trouble::ClientSlow, Chances::request) {
             pace = Pace::Within(Duration::from_secs(2));
         }
-        if self.hits(faults.client_stuck, Trouble::ClientStuck, |chances| &mut chances.client) {
+        if self.hits(faults.client_stuck, Trouble::ClientStuck, Chances::request) {
             pace = Pace::Never;
             leaves = Some(Duration::from_secs(20));
         }
         if let Some(longest) = leaves {
-            let after = up_to(&mut self.chances.client, longest);
+            let after = up_to(self.chances.request(), longest);
             self.queue.schedule(at.after(after), Step::GoAway(ask));
         }
         let stage = Stage::Sent;
@@ -160,6 +164,11 @@ impl World {
             key,
             request: Some(request_of(ask)),
         });
+        let form = self.clients.asks[ask].form.in_words();
+        let wish = (self.plan.work.vary.0 > 0).then(|| self.clients.asks[ask].wish.in_words());
+        for word in form.into_iter().chain(wish) {
+            self.note(Party::Clients, || format!("{} wants {word}", client(ask as u64)));
+        }
         let at = self.soon();
         self.queue.schedule(at, Step::Arrive(ask));
     }
@@ -368,6 +377,7 @@ impl World {
         self.check_form(object, &form, head, pieces);
         *self.tally.events.entry(answer_name(&form, head.status)).or_default() += 1;
         if form == Form::Head {
+            self.note(Party::Clients, || format!("{} is sent its head: {}", client(ask as u64), head.status));
             return Got::Nothing;
         }
         let bytes: Vec<Symbol> =

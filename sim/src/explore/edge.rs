@@ -241,14 +241,9 @@ impl World {
         };
         let mut kept = contract.on_input(self.now, &input);
         engine.handle(self.now, input);
-        let mut effects = Vec::new();
-        while let Some(effect) = engine.poll_effect() {
-            kept = kept.and_then(|()| contract.on_effect(&effect));
-            effects.push(effect);
-        }
-        let mut events = Vec::new();
-        while let Some(event) = engine.poll_event() {
-            events.push(event);
+        let (effects, events) = self.drain.all_of(engine);
+        for effect in &effects {
+            kept = kept.and_then(|()| contract.on_effect(effect));
         }
         contract.on_drained();
         let wake = engine.poll_wake();

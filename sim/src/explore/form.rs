@@ -3,9 +3,9 @@
 //! C5 sees that the bytes of an answer are of one version. Which bytes they had to be only the world can say, for it knows
 //! the request: exactly the ranges asked for, as far as the version has them.
 
-use super::{client::place, world::World};
+use super::{client::place, draws::Draws, world::World};
 use std::sync::Arc;
-use tiergate_engine::{Chunk, Fields, Head, Method, Random, RequestHead, Symbol};
+use tiergate_engine::{Chunk, Fields, Head, Method, RequestHead, Symbol};
 use tiergate_invariants::Version;
 
 /// What is asked.
@@ -25,18 +25,33 @@ pub(super) enum Form {
 
 impl Form {
     /// Something special about a body of at most `size_max` bytes.
-    pub(super) fn special(random: &mut Random, size_max: u64, newest: String) -> Self {
+    pub(super) fn special(draws: &mut Draws, size_max: u64, newest: String) -> Self {
         let mut range = || {
-            let scale = 1 + random.below(4);
-            let first = random.below(size_max / scale + 1);
-            (first, first + random.below(size_max / 2 + 1))
+            let scale = 1 + draws.below(4);
+            let first = draws.below(size_max / scale + 1);
+            (first, first + draws.below(size_max / 2 + 1))
         };
         let two = [range(), range()];
-        match random.below(6) {
+        match draws.below(6) {
             0 | 1 => Self::Head,
             2 | 3 => Self::Ranges(vec![two[0]]),
             4 => Self::Ranges(two.to_vec()),
             _ => Self::IfNot(newest),
+        }
+    }
+
+    /// What is special about it, for a reader.
+    pub(super) fn in_words(&self) -> Option<String> {
+        match self {
+            Self::Plain => None,
+            Self::Around => Some("what no cache answers".to_owned()),
+            Self::Head => Some("the head only".to_owned()),
+            Self::Ranges(ranges) => {
+                let ranges: Vec<_> =
+                    ranges.iter().map(|(first, last)| format!("{first} to {last}")).collect();
+                Some(format!("bytes {} only", ranges.join(" and ")))
+            }
+            Self::IfNot(tag) => Some(format!("it only if it is no longer {tag}")),
         }
     }
 

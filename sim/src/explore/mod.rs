@@ -5,25 +5,37 @@
 //! [`world`]. No socket, no task and no wall clock takes part, so a seed is the whole of a run.
 
 mod campaign;
+mod case;
+mod cases;
+mod choices;
 mod client;
+mod draws;
 mod edge;
 mod form;
+mod history;
 mod hub;
 mod origin;
 mod plan;
 mod prove;
 mod queue;
+mod run;
+mod shrink;
+mod story;
 mod tally;
 mod tier;
 mod variety;
 mod vault;
+mod words;
 mod world;
 
-pub use campaign::{Failure, Passed, Run, run_seed};
+pub use case::{Case, CaseError, Divergence};
+pub use cases::{ReplayCaseArgs, ShrinkArgs, replay_case, shrink_case};
 pub use prove::{ProveArgs, prove};
+pub use run::{Drain, Failure, Passed, Run, run_seed};
+pub use shrink::{Budget, Progress, Shrunk, shrink};
 
 use campaign::{Campaign, Limits};
-use std::{process::ExitCode, time::Duration};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 /// `tiergate-sim explore`.
 #[derive(Clone, Debug, clap::Args)]
@@ -49,6 +61,9 @@ pub struct ExploreArgs {
     /// Print the digest of each seed's history.
     #[arg(long)]
     digests: bool,
+    /// Where the first failure goes as a case, to replay and to shrink.
+    #[arg(long, value_name = "FILE", default_value = "tiergate-case.json")]
+    case: PathBuf,
 }
 
 /// Runs seeds until one fails, all are done, or the time is over. 0: all passed, 1: a rule was broken.
@@ -61,17 +76,19 @@ pub fn run(args: ExploreArgs) -> ExitCode {
             (None, None) => 1_000,
         },
         time: args.minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60))),
-        run: Run { requests: args.requests, fault: None, facts_kept: args.facts },
+        run: Run { facts_kept: args.facts, digest: args.digests, ..Run::of(args.requests) },
     };
     let mut campaign = Campaign::new(limits);
     let on_passed = |seed: u64, passed: &Passed| {
-        if args.digests {
-            println!("seed {seed} digest {:016x}", passed.digest);
+        if let Some(digest) = passed.digest {
+            println!("seed {seed} digest {digest:016x}");
         }
     };
     let mut failed = false;
     while let Some(failure) = campaign.run(on_passed) {
-        failed = true;
+        if !std::mem::replace(&mut failed, true) {
+            cases::keep(&args.case, &failure);
+        }
         if !args.keep_going {
             print!("{}", campaign.report());
             println!("{failure}");

@@ -3,8 +3,10 @@
 use super::{
     client::place,
     form::tag,
+    story::Party,
     tally::Trouble,
     variety::{Dependence, Wish, number_of},
+    words::bytes,
     world::{HEAD_STALL_MAX, Life, Step, World, up_to},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -148,9 +150,9 @@ impl World {
         let lifetime = if storable { 1 + random.below(work.lifetime_max.as_secs()) } else { 0 };
         let window = random.below(STALE_WINDOW_MAX_S + 1);
         let windows = match random.below(6) {
-            0 => format!(", stale-while-revalidate={window}"),
-            1 => format!(", stale-if-error={window}"),
-            2 => ", must-revalidate".to_owned(),
+            5 => format!(", stale-while-revalidate={window}"),
+            4 => format!(", stale-if-error={window}"),
+            3 => ", must-revalidate".to_owned(),
             _ => String::new(),
         };
         let mut fields = Fields::new();
@@ -218,12 +220,16 @@ impl World {
                 OriginFailure::Broken,
                 OriginFailure::Malformed,
             ][place(self.chances.origin.below(4))];
+            self.note(Party::Origin, || format!("fails before its head: {failure:?}"));
             let at = self.soon();
             let input = Input::FetchFailed { op, failure };
             self.queue.schedule(at, Step::FromOrigin { to: from, fill, input, last: true });
             return;
         }
         let errs = self.hits(faults.origin_errs, Trouble::OriginErred, |chances| &mut chances.origin);
+        if errs {
+            self.note(Party::Origin, || "answers 503".to_owned());
+        }
         let (head, body) = if errs { self.error_page() } else { self.answer(from, what, known) };
         if let Some(stream) = self.origin.streams.get_mut(&(from, fill)) {
             *stream = Some(body);
@@ -255,6 +261,7 @@ impl World {
             version,
         });
         if known == Some(tag.as_bytes()) {
+            self.note(Party::Origin, || "that is what the edge has: 304".to_owned());
             return (
                 Arc::new(Head { status: 304, fields: edition.head.fields.clone() }),
                 Body::empty(version),
@@ -274,9 +281,14 @@ impl World {
         };
         if self.hits(faults.origin_cuts, Trouble::OriginCut, |chances| &mut chances.origin) {
             body.cut(edition.announces_length, self.chances.origin.below(edition.length + 1));
+            self.note(Party::Origin, || {
+                format!("will break off after {} of {}", body.length, bytes(edition.length))
+            });
         }
         if self.hits(faults.origin_stalls, Trouble::OriginStalled, |chances| &mut chances.origin) {
-            body.stalls_at = Some(self.chances.origin.below(edition.length + 1));
+            let at = self.chances.origin.below(edition.length + 1);
+            body.stalls_at = Some(at);
+            self.note(Party::Origin, || format!("will stall after {}", bytes(at)));
         }
         (edition.head, body)
     }

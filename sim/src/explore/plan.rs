@@ -2,7 +2,9 @@
 //!
 //! Swarm testing (Groce et al., ISSTA 2012): most seeds leave most faults out and push the others hard, which finds far
 //! more than every fault at a sensible rate in every run. Because each value has its own draw, a new one moves no other.
+//! Of several values the first is the simplest: the one that a shrunk case falls back to.
 
+use super::draws::Draw;
 use std::time::Duration;
 use tiergate_engine::{
     ByteCount, Config, Eviction, Objective, OnAbandon, OnFull, Promotion, RawBreaker, RawCare, RawCollapse,
@@ -121,8 +123,7 @@ pub(super) struct Style {
 }
 
 impl Plan {
-    pub(super) fn of(seed: u64, requests: u32) -> Self {
-        let draw = Draw(Seed(seed));
+    pub(super) fn of(draw: &Draw, seed: Seed, requests: u32) -> Self {
         let size_max = draw.of("work.size", &[40, 5_000, 100_000, 300_000, 1_000_000]);
         let has_l1 = draw.coin("config.l1", 500);
         let has_l2 = draw.coin("config.l2", 600);
@@ -152,7 +153,7 @@ impl Plan {
             faults.crashes = 0;
         }
         Self {
-            seed: Seed(seed),
+            seed,
             config: raw.try_into().expect("every drawn value is within its bounds"),
             gates,
             has_l1,
@@ -172,37 +173,24 @@ impl Plan {
     }
 }
 
-/// Draws by name.
-#[derive(Clone, Copy)]
-struct Draw(Seed);
-
 impl Draw {
-    fn of<T: Copy>(self, name: &str, choices: &[T]) -> T {
-        let place = self.0.split(name).below(choices.len() as u64);
-        choices[usize::try_from(place).expect("a place in a slice fits usize")]
-    }
-
-    fn coin(self, name: &str, per_mille: u64) -> bool {
-        self.0.split(name).chance(per_mille, 1000)
-    }
-
     /// Off in most seeds; otherwise one of `rates`.
-    fn fault(self, name: &str, rates: &[u64]) -> PerMille {
-        let on = self.0.split(&format!("{name}.on")).chance(2, 5);
+    fn fault(&self, name: &str, rates: &[u64]) -> PerMille {
+        let on = self.coin(&format!("{name}.on"), 400);
         PerMille(if on { self.of(name, rates) } else { 0 })
     }
 }
 
-fn raw_config(draw: Draw, work: &Work, has_l1: bool, has_l2: bool, has_l3: bool) -> RawConfig {
+fn raw_config(draw: &Draw, work: &Work, has_l1: bool, has_l2: bool, has_l3: bool) -> RawConfig {
     let Work { size_max, latency, .. } = *work;
-    let gate = |name| draw.of(name, &[ByteCount(size_max / 3), ByteCount(size_max), ByteCount::UNLIMITED]);
+    let gate = |name| draw.of(name, &[ByteCount::UNLIMITED, ByteCount(size_max), ByteCount(size_max / 3)]);
     let eviction = |name: &str| RawEviction {
         policy: draw.of(name, &Eviction::ALL),
         objective: draw
             .of(&format!("{name}.objective"), &[None, Some(Objective::Requests), Some(Objective::Bytes)]),
     };
     let capacity =
-        |name| ByteCount(draw.of(name, &[1, size_max / 2 + 200, size_max * 2 + 600, size_max * 50 + 9_000]));
+        |name| ByteCount(draw.of(name, &[size_max * 50 + 9_000, size_max * 2 + 600, size_max / 2 + 200, 1]));
     let promotion = |name| {
         draw.of(
             name,
@@ -217,7 +205,7 @@ fn raw_config(draw: Draw, work: &Work, has_l1: bool, has_l2: bool, has_l3: bool)
     };
     // Small reads of large bodies make many events and show nothing new.
     let reads: &[u64] =
-        if size_max < 1_000 { &[1, 7, 4_096] } else { &[size_max / 20, size_max / 5, 256 << 10] };
+        if size_max < 1_000 { &[4_096, 7, 1] } else { &[256 << 10, size_max / 5, size_max / 20] };
     RawConfig {
         l0: draw.coin("config.l0", 850).then(|| RawMemoryTier {
             capacity: capacity("l0.capacity"),
@@ -240,8 +228,8 @@ fn raw_config(draw: Draw, work: &Work, has_l1: bool, has_l2: bool, has_l3: bool)
             l2_to_l1: promotion("promotion.l2_to_l1"),
         },
         collapse: RawCollapse {
-            waiters_max: draw.of("collapse.waiters_max", &[2, 10_000, 10_000, 10_000]),
-            fills_max: draw.of("collapse.fills_max", &[2, 1_024, 1_024, 1_024, 1_024]),
+            waiters_max: draw.of("collapse.waiters_max", &[10_000, 10_000, 10_000, 2]),
+            fills_max: draw.of("collapse.fills_max", &[1_024, 1_024, 1_024, 1_024, 2]),
             uncacheable_s: draw.of("collapse.uncacheable_s", &[0, 1, 60]),
         },
         http: RawHttp {
@@ -252,9 +240,9 @@ fn raw_config(draw: Draw, work: &Work, has_l1: bool, has_l2: bool, has_l3: bool)
         care: raw_care(draw, latency),
         feed: None,
         fill: RawFill {
-            window: draw.of("fill.window", &[ByteCount::kib(64), ByteCount::kib(128), ByteCount::mib(4)]),
-            lane_chunks_max: draw.of("fill.lane_chunks_max", &[1, 2, 8, 64]),
-            lane_stall_ms_max: draw.of("fill.lane_stall_ms_max", &[1, 50, 2_000]),
+            window: draw.of("fill.window", &[ByteCount::mib(4), ByteCount::kib(128), ByteCount::kib(64)]),
+            lane_chunks_max: draw.of("fill.lane_chunks_max", &[64, 8, 2, 1]),
+            lane_stall_ms_max: draw.of("fill.lane_stall_ms_max", &[2_000, 50, 1]),
             read_size: ByteCount(draw.of("fill.read_size", reads)),
             on_abandon: draw.of("fill.on_abandon", &[OnAbandon::Finish, OnAbandon::Cancel]),
         },
@@ -262,18 +250,18 @@ fn raw_config(draw: Draw, work: &Work, has_l1: bool, has_l2: bool, has_l3: bool)
 }
 
 /// Patient care and hasty care, each knob by itself; but never so hasty that a healthy world is too slow for it.
-fn raw_care(draw: Draw, latency: Duration) -> RawCare {
+fn raw_care(draw: &Draw, latency: Duration) -> RawCare {
     let way_back = 1 + 2 * u32::try_from(latency.as_millis()).expect("latencies are drawn from short ones");
     let open_ms_max = draw.of("care.breaker.open_ms_max", &[1, 50, 1_000, 5_000]);
     let delay_ms_max = draw.of("care.retry.delay_ms_max", &[0, 10, 1_000]);
-    let head_ms_max = draw.of("care.deadline.head_ms_max", &[way_back, 1_000, 10_000]);
-    let lookup_ms_max = draw.of("care.deadline.lookup_ms_max", &[way_back, 500, 10_000]);
+    let head_ms_max = draw.of("care.deadline.head_ms_max", &[10_000, 1_000, way_back]);
+    let lookup_ms_max = draw.of("care.deadline.lookup_ms_max", &[10_000, 500, way_back]);
     RawCare {
         breaker: RawBreaker {
             window_ms: draw.of("care.breaker.window_ms", &[100, 10_000]),
-            calls_min: draw.of("care.breaker.calls_min", &[1, 20, 1_000]),
+            calls_min: draw.of("care.breaker.calls_min", &[1_000, 20, 1]),
             failure_percent: draw.of("care.breaker.failure_percent", &[1, 50, 100]),
-            failures_in_a_row: draw.of("care.breaker.failures_in_a_row", &[1, 2, 5, 1_000]),
+            failures_in_a_row: draw.of("care.breaker.failures_in_a_row", &[1_000, 5, 2, 1]),
             open_ms_first: draw.of("care.breaker.open_ms_first", &[1, 50, 1_000]).min(open_ms_max),
             open_ms_max,
             probes: draw.of("care.breaker.probes", &[1, 3]),
@@ -298,14 +286,14 @@ fn raw_care(draw: Draw, latency: Duration) -> RawCare {
             lookup_ms_max,
             head_ms_max,
             answer_ms_max: draw
-                .of("care.deadline.answer_ms_max", &[10 * way_back, 3_000, 30_000])
+                .of("care.deadline.answer_ms_max", &[30_000, 3_000, 10 * way_back])
                 .max(head_ms_max),
-            chunk_ms_max: draw.of("care.deadline.chunk_ms_max", &[way_back, 1_000, 30_000]),
+            chunk_ms_max: draw.of("care.deadline.chunk_ms_max", &[30_000, 1_000, way_back]),
         },
     }
 }
 
-fn raw_durable(draw: Draw, gate: ByteCount) -> RawDurableTier {
+fn raw_durable(draw: &Draw, gate: ByteCount) -> RawDurableTier {
     let idle_s = draw.of("l3.idle_s", &[2, 10, 3_600]);
     RawDurableTier {
         gate,
@@ -322,7 +310,7 @@ fn raw_durable(draw: Draw, gate: ByteCount) -> RawDurableTier {
     }
 }
 
-fn durable(draw: Draw, raw: &RawConfig) -> Durable {
+fn durable(draw: &Draw, raw: &RawConfig) -> Durable {
     let l3 = raw.l3.unwrap_or_default();
     Durable {
         skew_ms: draw.of("l3.skew_ms", &[7_200_000, 0, 20_000_000]),
@@ -333,14 +321,14 @@ fn durable(draw: Draw, raw: &RawConfig) -> Durable {
 }
 
 /// Hasty and patient, but never so hasty that a healthy log is too slow for it.
-fn raw_feed(draw: Draw, latency: Duration) -> RawFeed {
+fn raw_feed(draw: &Draw, latency: Duration) -> RawFeed {
     let way_back = 1 + 2 * u32::try_from(latency.as_millis()).expect("latencies are drawn from short ones");
     let poll_ms = draw.of("feed.poll_ms", &[10, 200, 1_000]);
     let lease_ms = draw.of("feed.lease_ms", &[2 * poll_ms, 5 * poll_ms, 5_000]);
     RawFeed { poll_ms, lease_ms: lease_ms.max(2 * poll_ms + 4 * way_back) }
 }
 
-fn work(draw: Draw, requests: u32, size_max: u64) -> Work {
+fn work(draw: &Draw, requests: u32, size_max: u64) -> Work {
     Work {
         requests,
         objects: draw.of("work.objects", &[1, 3, 10, 40]),
@@ -360,7 +348,7 @@ fn work(draw: Draw, requests: u32, size_max: u64) -> Work {
     }
 }
 
-fn faults(draw: Draw) -> Faults {
+fn faults(draw: &Draw) -> Faults {
     Faults {
         origin_fails: draw.fault("origin_fails", &[20, 200, 600]),
         origin_errs: draw.fault("origin_errs", &[20, 200]),
@@ -387,13 +375,20 @@ fn faults(draw: Draw) -> Faults {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::draws::{Keep, Source},
+        *,
+    };
+
+    fn plan(seed: u64) -> Plan {
+        Plan::of(&Draw::new(&Source::Seed { seed, requests: 50, keep: Keep::Nothing }), Seed(seed), 50)
+    }
 
     /// One seed, one plan; and over some seeds, every fault is both off and on.
     #[test]
     fn plans_are_repeatable_and_differ() {
-        assert_eq!(format!("{:?}", Plan::of(7, 50)), format!("{:?}", Plan::of(7, 50)));
-        let plans: Vec<_> = (0..200).map(|seed| Plan::of(seed, 50)).collect();
+        assert_eq!(format!("{:?}", plan(7)), format!("{:?}", plan(7)));
+        let plans: Vec<_> = (0..200).map(plan).collect();
         let purging = plans.iter().filter(|plan| plan.faults.purges != PerMille(0)).count();
         let crashing = plans.iter().filter(|plan| plan.faults.crashes > 0).count();
         let shared = plans.iter().filter(|plan| plan.edges > 1).count();

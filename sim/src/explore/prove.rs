@@ -2,8 +2,12 @@
 //!
 //! A net is worth what it has caught. The canary comes first: without a planted fault the same seeds break nothing.
 
-use super::campaign::{Campaign, Failure, Limits, Run};
-use std::{process::ExitCode, time::Duration};
+use super::{
+    campaign::{Campaign, Limits},
+    cases,
+    run::{Failure, Run},
+};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 use tiergate_engine::Fault;
 
 /// `tiergate-sim prove`.
@@ -24,6 +28,9 @@ pub struct ProveArgs {
     /// Print the whole failure by which each fault was caught.
     #[arg(long)]
     show: bool,
+    /// Where the failure goes as a case, to replay and to shrink.
+    #[arg(long, value_name = "FILE", requires = "plant")]
+    case: Option<PathBuf>,
 }
 
 /// Plants faults. 0: each was caught and the canary passed, 1: not so, 2: this build cannot plant any.
@@ -51,7 +58,12 @@ pub fn prove(args: ProveArgs) -> ExitCode {
         let (done, spent, failure) = hunt(&args, args.seeds, Some(fault));
         seeds_needed = seeds_needed.max(done);
         match failure {
-            Some(failure) => show(&args, fault, done, spent, &failure),
+            Some(failure) => {
+                show(&args, fault, done, spent, &failure);
+                if let Some(file) = &args.case {
+                    cases::keep(file, &failure);
+                }
+            }
             None => {
                 holes += 1;
                 println!("{:<4} UNCAUGHT after {done} seeds: {}", fault.as_str(), fault.describe());
@@ -70,12 +82,7 @@ pub fn prove(args: ProveArgs) -> ExitCode {
 }
 
 fn hunt(args: &ProveArgs, seeds: u64, fault: Option<Fault>) -> (u64, Duration, Option<Box<Failure>>) {
-    let limits = Limits {
-        first: args.seed,
-        seeds,
-        time: None,
-        run: Run { requests: args.requests, fault, facts_kept: 60 },
-    };
+    let limits = Limits { first: args.seed, seeds, time: None, run: Run { fault, ..Run::of(args.requests) } };
     let mut campaign = Campaign::new(limits);
     let failure = campaign.run(|_, _| {});
     (campaign.done, campaign.spent, failure)

@@ -358,6 +358,7 @@ impl World {
 
     /// The operation reaches the tier and takes effect, or not.
     pub(super) fn on_tier_asked(&mut self, from: Life, effect: Effect<Symbol>, fate: Fate) {
+        self.note_fate(&effect, fate);
         if is_durable(&effect) {
             if let Some(input) = self.on_vault_asked(from, &effect, fate) {
                 let at = self.tier_delay();
@@ -368,8 +369,8 @@ impl World {
         let place = self.tier_place(from.edge, tier_of(&effect));
         let loses = self.plan.faults.tier_loses;
         if self.hits(loses, Trouble::TierLost, |chances| &mut chances.tier) {
-            let choice = self.chances.tier.bits();
-            self.tiers[place].lose(choice);
+            let is_lost = self.tiers[place].lose(self.chances.tier.bits());
+            self.note_loss(&effect, is_lost);
         }
         let outcome = match (fate, failure(&effect)) {
             (Fate::Fails, Some(failed)) => Outcome::Answer(failed),

@@ -4,9 +4,9 @@
 //! number has its variant in the bits above. That a body is of the variant that was asked for only the world can say, for it
 //! knows the request and what the version depends on.
 
-use super::{client::place, world::World};
+use super::{client::place, draws::Draws, world::World};
 use std::sync::Arc;
-use tiergate_engine::{Fields, Random, RequestHead, Symbol};
+use tiergate_engine::{Fields, RequestHead, Symbol};
 
 /// The field that most versions depend on, if they do on any.
 const LANGUAGE: &str = "accept-language";
@@ -37,9 +37,16 @@ pub(super) enum Dependence {
 }
 
 impl Wish {
-    pub(super) fn draw(random: &mut Random, values: u64) -> Self {
-        let mut one_of = |count: u64| u8::try_from(random.below(count)).expect("the tables are short");
+    pub(super) fn draw(draws: &mut Draws, values: u64) -> Self {
+        let mut one_of = |count: u64| u8::try_from(draws.below(count)).expect("the tables are short");
         Self { language: one_of(values.min(LANGUAGES.len() as u64)), device: one_of(DEVICES.len() as u64) }
+    }
+
+    /// The same for a reader.
+    pub(super) fn in_words(self) -> String {
+        let language = LANGUAGES[usize::from(self.language)].unwrap_or("any");
+        let device = DEVICES[usize::from(self.device)].unwrap_or("any");
+        format!("language {language}, for device {device}")
     }
 
     /// What a request says that came to the origin.
@@ -68,8 +75,8 @@ impl Wish {
 }
 
 impl Dependence {
-    pub(super) fn draw(random: &mut Random) -> Self {
-        match random.below(8) {
+    pub(super) fn draw(draws: &mut Draws) -> Self {
+        match draws.below(8) {
             0..4 => Self::Language,
             4 => Self::Device,
             5 => Self::Both,

@@ -5,20 +5,28 @@
 //! arrives). Start at [`World::run`]. What the steps do is in `client`, `origin`, `tier` and `edge`.
 
 use super::{
+    choices::Outcome,
     client::Clients,
+    draws::{Draws, Requests, Source},
     edge::EdgeHost,
+    history::History,
     hub::{Hearing, Log},
     origin::Origin,
     plan::{PerMille, Plan},
     queue::Queue,
+    run::{Drain, Run},
+    story::Note,
     tally::{Tally, Trouble},
     tier::{Fate, Tier},
     variety::Wish,
     vault::Vault,
 };
-use std::{collections::VecDeque, mem::discriminant, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
 use tiergate_engine::{
-    Effect, FillId, Input, Instant, OpId, Random, Symbol,
+    Effect, FillId, Input, Instant, OpId, Symbol,
     durable::Ask,
     feed::{AskId, FeedAsk, FeedTold, Notice},
 };
@@ -107,16 +115,61 @@ pub(super) enum Step {
     Heal,
 }
 
-/// The generators, one for each user of chance.
+/// The streams, one for each user of chance.
 pub(super) struct Chances {
-    pub network: Random,
-    pub origin: Random,
-    pub client: Random,
-    pub forms: Random,
-    pub variety: Random,
-    pub tier: Random,
-    pub edge: Random,
-    pub feed: Random,
+    pub requests: Requests,
+    pub network: Draws,
+    pub origin: Draws,
+    pub client: Draws,
+    pub variety: Draws,
+    pub tier: Draws,
+    pub edge: Draws,
+    pub feed: Draws,
+}
+
+impl Chances {
+    pub(super) fn of(source: &Source) -> Self {
+        let stream = |name| Draws::of(source, name);
+        Self {
+            requests: Requests::of(source),
+            network: stream("network"),
+            origin: stream("origin"),
+            client: stream("client"),
+            variety: stream("variety"),
+            tier: stream("tier"),
+            edge: stream("edge"),
+            feed: stream("feed"),
+        }
+    }
+
+    /// What the request that is being planned draws from.
+    pub(super) fn request(&mut self) -> &mut Draws {
+        &mut self.requests.draws
+    }
+
+    /// What was drawn on the way, where that is kept.
+    pub(super) fn kept(&mut self) -> BTreeMap<String, Vec<Outcome>> {
+        self.streams().map(|(name, draws)| (name.to_owned(), draws.kept())).into()
+    }
+
+    /// How much that is, in the order of the streams' names.
+    pub(super) fn drawn(&mut self) -> Vec<usize> {
+        self.streams().map(|(_, draws)| draws.count()).into()
+    }
+
+    /// Every stream but that of the requests, by name.
+    fn streams(&mut self) -> [(&'static str, &mut Draws); 7] {
+        let Self { requests: _, network, origin, client, variety, tier, edge, feed } = self;
+        [
+            ("client", client),
+            ("edge", edge),
+            ("feed", feed),
+            ("network", network),
+            ("origin", origin),
+            ("tier", tier),
+            ("variety", variety),
+        ]
+    }
 }
 
 /// Everything.
@@ -142,24 +195,18 @@ pub(super) struct World {
     rules: Invariants,
     facts_kept: usize,
     recent: VecDeque<Fact>,
-    hash: u64,
+    /// In which order an engine is drained.
+    pub drain: Drain,
+    /// All that happened, if a digest of it is wanted.
+    pub history: Option<History>,
+    /// What the story says beside the facts.
+    pub notes: Vec<Note>,
     broken: Option<Violation>,
 }
 
 impl World {
     /// A world at its first instant, which remembers this many facts to show when a rule breaks.
-    pub(super) fn new(plan: Plan, facts_kept: usize) -> Self {
-        let split = |name| plan.seed.split(name);
-        let chances = Chances {
-            network: split("network"),
-            origin: split("origin"),
-            client: split("client"),
-            forms: split("forms"),
-            variety: split("variety"),
-            tier: split("tier"),
-            edge: split("edge"),
-            feed: split("feed"),
-        };
+    pub(super) fn new(plan: Plan, chances: Chances, run: Run) -> Self {
         let half_open_max = Duration::from_millis(plan.care.breaker.probe_ms_max.into()) * 2;
         let slack = HEAD_STALL_MAX + plan.work.latency * 2;
         Self {
@@ -182,9 +229,11 @@ impl World {
                 .with(NoResurrection::within(plan.config.feed_policy().map(|policy| policy.lease())))
                 .with(Breakers::new(half_open_max))
                 .with(Retries::new(plan.care.retry)),
-            facts_kept,
+            facts_kept: run.facts_kept,
             recent: VecDeque::new(),
-            hash: 0xcbf2_9ce4_8422_2325,
+            drain: run.drain,
+            history: run.digest.then(History::default),
+            notes: Vec::new(),
             broken: None,
             plan,
         }
@@ -228,11 +277,6 @@ impl World {
         self.verdict()
     }
 
-    /// One number for all that happened.
-    pub(super) fn digest(&self) -> u64 {
-        self.hash
-    }
-
     /// The last facts, oldest first.
     pub(super) fn recent(&self) -> impl Iterator<Item = &Fact> {
         self.recent.iter()
@@ -248,7 +292,9 @@ impl World {
             if self.tally.steps > budget {
                 self.breaks("CON6", format!("{budget} steps for {asks} requests, and no end"));
             }
-            self.mix(at.as_nanos());
+            if let Some(history) = &mut self.history {
+                history.step(at, &step, self.chances.drawn());
+            }
             self.step(step);
             self.verdict()?;
         }
@@ -313,7 +359,9 @@ impl World {
     pub(super) fn fact(&mut self, what: What) {
         let fact = Fact { at: self.now, what };
         self.tally.facts += 1;
-        self.mix_fact(&fact.what);
+        if let Some(history) = &mut self.history {
+            history.mix(&fact.what);
+        }
         if let Err(violation) = self.rules.observe(&fact) {
             self.broken.get_or_insert(violation);
         }
@@ -344,7 +392,7 @@ impl World {
         &mut self,
         rate: PerMille,
         trouble: Trouble,
-        chance: fn(&mut Chances) -> &mut Random,
+        chance: fn(&mut Chances) -> &mut Draws,
     ) -> bool {
         let hit = !self.healed && rate.0 > 0 && chance(&mut self.chances).chance(rate.0, 1_000);
         if hit {
@@ -352,44 +400,11 @@ impl World {
         }
         hit
     }
-
-    fn mix(&mut self, bits: u64) {
-        self.hash = (self.hash ^ bits).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(23);
-    }
-
-    /// Enough of a fact to tell two histories apart; times are mixed in with each step.
-    fn mix_fact(&mut self, what: &What) {
-        use std::hash::{DefaultHasher, Hash, Hasher};
-        let mut hasher = DefaultHasher::new();
-        discriminant(what).hash(&mut hasher);
-        match what {
-            What::Engine { event, .. } => discriminant(event).hash(&mut hasher),
-            What::ClientGot { ask, got, .. } => {
-                ask.hash(&mut hasher);
-                discriminant(got).hash(&mut hasher);
-                if let Got::Whole { spans, .. } = got {
-                    for span in spans {
-                        (span.of, span.offset, span.length).hash(&mut hasher);
-                    }
-                }
-            }
-            What::EdgeStarted { .. }
-            | What::EdgeCrashed { .. }
-            | What::Published { .. }
-            | What::OriginAnswered { .. }
-            | What::ClientAsked { .. }
-            | What::PurgeAsked { .. }
-            | What::PurgeConfirmed { .. }
-            | What::Healed
-            | What::Settled { .. } => {}
-        }
-        self.mix(hasher.finish());
-    }
 }
 
 /// A span between nothing and `longest`, short ones as likely as long ones.
-pub(super) fn up_to(random: &mut Random, longest: Duration) -> Duration {
+pub(super) fn up_to(draws: &mut Draws, longest: Duration) -> Duration {
     let nanos = u64::try_from(longest.as_nanos()).unwrap_or(u64::MAX).max(2);
-    let scale = 1 + random.below(4);
-    Duration::from_nanos(1 + random.below(nanos) / (scale * scale))
+    let scale = 1 + draws.below(4);
+    Duration::from_nanos(1 + draws.below(nanos) / (scale * scale))
 }

@@ -1,0 +1,203 @@
+//! One run: from a seed or from given choices to what came of it.
+
+use super::{
+    choices::Choices,
+    draws::{Draw, Keep, Source},
+    plan::Plan,
+    tally::Tally,
+    world::{Chances, World},
+};
+use std::{
+    any::Any,
+    fmt, iter,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
+use tiergate_engine::{Effect, Engine, Event, Fault, Seed, Symbol};
+use tiergate_invariants::Violation;
+
+/// How each seed is run.
+#[derive(Clone, Copy, Debug)]
+pub struct Run {
+    /// Requests for each seed.
+    pub requests: u32,
+    /// A fault to plant, in a build that can.
+    pub fault: Option<Fault>,
+    /// Facts that a failure shows.
+    pub facts_kept: usize,
+    /// Is a digest taken of all that happens? It costs more than the run itself.
+    pub digest: bool,
+    /// How engines are drained: it changes nothing, and this is how that is tested.
+    pub drain: Drain,
+}
+
+impl Run {
+    /// So many requests, nothing planted, no digest.
+    pub const fn of(requests: u32) -> Self {
+        Self { requests, fault: None, facts_kept: 60, digest: false, drain: Drain::EffectsFirst }
+    }
+}
+
+/// In which order a driver polls for effects and events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Drain {
+    /// All effects, then all events.
+    EffectsFirst,
+    /// All events, then all effects.
+    EventsFirst,
+    /// One of each in turn.
+    InTurn,
+}
+
+impl Drain {
+    /// Every order.
+    pub const ALL: [Self; 3] = [Self::EffectsFirst, Self::EventsFirst, Self::InTurn];
+
+    /// Everything that an engine has to say.
+    pub(super) fn all_of(self, engine: &mut Engine<Symbol>) -> (Vec<Effect<Symbol>>, Vec<Event>) {
+        let (mut effects, mut events) = (Vec::new(), Vec::new());
+        match self {
+            Self::EffectsFirst => {
+                effects.extend(iter::from_fn(|| engine.poll_effect()));
+                events.extend(iter::from_fn(|| engine.poll_event()));
+            }
+            Self::EventsFirst => {
+                events.extend(iter::from_fn(|| engine.poll_event()));
+                effects.extend(iter::from_fn(|| engine.poll_effect()));
+            }
+            Self::InTurn => loop {
+                let (effect, event) = (engine.poll_effect(), engine.poll_event());
+                if effect.is_none() && event.is_none() {
+                    break;
+                }
+                effects.extend(effect);
+                events.extend(event);
+                // Asking when to wake is free at any time.
+                engine.poll_wake();
+            },
+        }
+        (effects, events)
+    }
+}
+
+/// A seed that broke no rule.
+pub struct Passed {
+    /// One number for all that happened, if it was asked for: the same seed gives the same one.
+    pub digest: Option<u64>,
+    /// How many requests ended.
+    pub replies: u64,
+    pub(super) tally: Tally,
+}
+
+/// A seed that broke a rule, with all that is needed to see it again.
+pub struct Failure {
+    /// The seed.
+    pub seed: u64,
+    /// The rule, and what was seen.
+    pub violation: Violation,
+    pub(super) run: Run,
+    plan: String,
+    recent: Vec<String>,
+}
+
+/// What came of a run.
+pub(super) struct Lived {
+    pub world: World,
+    /// What was chosen, where that is kept.
+    pub choices: Choices,
+    pub broke: Option<Violation>,
+}
+
+/// Runs one seed, with a fault planted if one is named.
+///
+/// # Errors
+/// The rule that was broken. A panic of the engine counts as one: it says that an assumption of its own was broken.
+pub fn run_seed(seed: u64, run: Run) -> Result<Passed, Box<Failure>> {
+    let Lived { world, broke, .. } =
+        live(&Source::Seed { seed, requests: run.requests, keep: Keep::Nothing }, run);
+    match broke {
+        None => Ok(Passed {
+            digest: world.history.as_ref().map(|history| history.digest()),
+            replies: world.tally.replies,
+            tally: world.tally,
+        }),
+        Some(violation) => Err(Box::new(Failure {
+            seed,
+            violation,
+            run,
+            plan: format!("{:?}", world.plan),
+            recent: world
+                .recent()
+                .map(|fact| format!("{:>14} {:?}", fact.at.as_nanos(), fact.what))
+                .collect(),
+        })),
+    }
+}
+
+/// Lives one run to its end, or to the first broken rule.
+pub(super) fn live(source: &Source, run: Run) -> Lived {
+    let (seed, requests) = match source {
+        Source::Seed { seed, requests, .. } => (*seed, *requests),
+        Source::Given(choices) => {
+            let requests = u32::try_from(choices.requests.len());
+            (choices.seed, requests.expect("more requests than u32 do not fit into memory"))
+        }
+    };
+    let draw = Draw::new(source);
+    let mut plan = Plan::of(&draw, Seed(seed), requests);
+    if let Some(fault) = run.fault {
+        plan.config = planted(plan.config, fault);
+    }
+    let mut world = World::new(plan, Chances::of(source), run);
+    let broke = catch_unwind(AssertUnwindSafe(|| world.run()))
+        .unwrap_or_else(|panic| Err(Violation { rule: "panic", detail: panic_text(&*panic) }))
+        .err();
+    let choices = Choices {
+        seed,
+        plan: draw.kept(),
+        requests: world.chances.requests.kept(),
+        streams: world.chances.kept(),
+    };
+    Lived { world, choices, broke }
+}
+
+#[cfg(feature = "plant")]
+fn planted(config: tiergate_engine::Config, fault: Fault) -> tiergate_engine::Config {
+    config.with_fault(fault)
+}
+
+#[cfg(not(feature = "plant"))]
+fn planted(_config: tiergate_engine::Config, fault: Fault) -> tiergate_engine::Config {
+    unreachable!(
+        "{fault:?} can be planted only in a build with the feature `plant`, and nothing else asks for it"
+    )
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without a text").to_owned()
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "plan {}", self.plan)?;
+        writeln!(f, "the last facts:")?;
+        for fact in &self.recent {
+            writeln!(f, "  {fact}")?;
+        }
+        writeln!(f, "seed {} broke {}", self.seed, self.violation)?;
+        match self.run.fault {
+            None => write!(
+                f,
+                "again: tiergate-sim explore --seed {} --seeds 1 --requests {}",
+                self.seed, self.run.requests
+            ),
+            Some(fault) => write!(
+                f,
+                "again: tiergate-sim prove --plant {} --seed {} --requests {} --show",
+                fault.as_str(),
+                self.seed,
+                self.run.requests
+            ),
+        }
+    }
+}
