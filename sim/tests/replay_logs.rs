@@ -177,6 +177,10 @@ fn a_file_that_cannot_be_read_says_why() {
         wrong("log", log, &reading()),
         "holds 0 requests that a cache could answer, but must hold at least 1"
     );
+    assert_eq!(
+        wrong("notes.txt", b"origin: somewhere\n", &reading()),
+        "neither its name nor its first line tells its format: say --format oracle-general, csv, combined or json"
+    );
     let columns = Reading { columns: "key=a".parse().expect("one column"), ..reading() };
     assert_eq!(
         wrong("log", log, &columns),

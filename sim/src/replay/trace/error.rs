@@ -23,6 +23,8 @@ pub(super) enum Fault {
     Unreadable { error: io::Error },
     /// It cannot be read or decompressed further.
     Broken { place: Place, error: io::Error },
+    /// Neither its name nor its beginning tells what it is.
+    UnknownFormat,
     /// Nothing to replay.
     Empty(&'static str),
     /// The last record ends early.
@@ -106,6 +108,9 @@ impl fmt::Display for TraceError {
         match &self.fault {
             Fault::Unreadable { error } => write!(f, "cannot be read: {error}"),
             Fault::Broken { place, error } => write!(f, "{place}: cannot be read: {error}"),
+            Fault::UnknownFormat => f.write_str(
+                "neither its name nor its first line tells its format: say --format oracle-general, csv, combined or json",
+            ),
             Fault::Empty(what) => write!(f, "holds 0 {what}, but must hold at least 1"),
             Fault::Short { record, bytes } => write!(
                 f,

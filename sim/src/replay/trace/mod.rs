@@ -107,7 +107,8 @@ impl Trace {
     pub fn open(path: &Path, reading: &Reading, progress: &ProgressBar) -> Result<Self, TraceError> {
         let at = |fault| TraceError::new(path, fault);
         let (beginning, bytes) = plain(path, progress).map_err(|error| at(Fault::Unreadable { error }))?;
-        let format = reading.format.or_else(|| by_name(path)).unwrap_or_else(|| by_content(&beginning));
+        let format = reading.format.or_else(|| by_name(path)).or_else(|| by_content(&beginning));
+        let format = format.ok_or_else(|| at(Fault::UnknownFormat))?;
         let parser = match format {
             Format::OracleGeneral if !reading.columns.is_empty() => return Err(at(Fault::NoColumns(format))),
             Format::Combined if !reading.columns.is_empty() => return Err(at(Fault::NoColumns(format))),
@@ -187,18 +188,19 @@ fn by_name(path: &Path) -> Option<Format> {
     }
 }
 
-fn by_content(beginning: &[u8]) -> Format {
+fn by_content(beginning: &[u8]) -> Option<Format> {
     let line = beginning.split(|byte| *byte == b'\n').next().unwrap_or_default();
     // A record of 24 bytes has zeros in its object id or its size, and no log has one.
     if beginning.is_empty() || beginning.contains(&0) {
-        Format::OracleGeneral
+        Some(Format::OracleGeneral)
     } else if line.trim_ascii_start().starts_with(b"{") {
-        Format::Json
+        Some(Format::Json)
     } else if combined::looks_so(line) {
-        Format::Combined
-    } else if line.iter().any(|byte| matches!(byte, b',' | b';' | b'\t')) && line.is_ascii() {
-        Format::Csv
+        Some(Format::Combined)
+    } else if line.iter().any(|byte| matches!(byte, b',' | b';' | b'\t')) && std::str::from_utf8(line).is_ok()
+    {
+        Some(Format::Csv)
     } else {
-        Format::OracleGeneral
+        None
     }
 }
