@@ -89,7 +89,7 @@ fn shards(eviction: Eviction, keys: &[CacheKey]) -> Vec<Mutex<Engine<Symbol>>> {
 
 /// As the driver chooses.
 fn shard_of(key: CacheKey) -> usize {
-    ((key.0 >> 96) * SHARDS as u128 >> 32) as usize
+    (((key.0 >> 96) * SHARDS as u128) >> 32) as usize
 }
 
 fn fresh_hit(shards: &[Mutex<Engine<Symbol>>], key: CacheKey) -> bool {
