@@ -235,4 +235,6 @@ impl<'b> Cursor<'b> {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

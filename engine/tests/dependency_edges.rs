@@ -25,7 +25,7 @@ enum Others {
     Any,
 }
 
-const RULES: [Rule; 8] = [
+const RULES: [Rule; 9] = [
     Rule {
         krate: "tiergate-engine",
         ours: &[],
@@ -36,6 +36,13 @@ const RULES: [Rule; 8] = [
         // It sees public events only, so it cannot share the engine's mistakes.
         krate: "tiergate-invariants",
         ours: &["tiergate-engine"],
+        ours_optional: &[],
+        others: Others::Only(&[]),
+    },
+    Rule {
+        // Every crate's tests may use it, so it knows none of them.
+        krate: "tiergate-fuzz",
+        ours: &[],
         ours_optional: &[],
         others: Others::Only(&[]),
     },

@@ -75,7 +75,7 @@ fn filled(eviction: Eviction) -> Engine<Symbol> {
                     Effect::Serve { request, .. } | Effect::Body { request, .. } => {
                         Some(Input::Demand { request })
                     }
-                    Effect::Finish { .. } => None,
+                    Effect::Finish { .. } | Effect::Cancel { .. } => None,
                     other => unreachable!("L0 alone asks for nothing else: {other:?}"),
                 });
             }

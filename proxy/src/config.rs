@@ -296,4 +296,6 @@ fn check_storage(
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

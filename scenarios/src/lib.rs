@@ -4,6 +4,8 @@
 
 mod check;
 mod fault;
+#[cfg(test)]
+mod fuzz;
 mod read;
 
 pub use check::{OutOfBounds, Scenario};

@@ -9,7 +9,7 @@ use tiergate_engine::Fault;
 use tiergate_sim::explore::{Budget, Case, Run, Shrunk, run_seed, shrink};
 
 /// Enough for these cases to come down to a few requests, and few enough for a debug build.
-const BUDGET: Budget = Budget { attempts: 400, time: None };
+const BUDGET: Budget = Budget { attempts: 3_000, time: None };
 
 /// The first seed that a planted fault makes break a rule.
 fn failed(fault: Fault) -> Case {

@@ -11,6 +11,8 @@
 pub(crate) mod conditional;
 pub(crate) mod directives;
 pub(crate) mod freshness;
+#[cfg(test)]
+mod fuzz;
 pub mod hop;
 pub mod http_date;
 mod invalidation;

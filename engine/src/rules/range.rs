@@ -70,14 +70,14 @@ pub(crate) fn portion(request: &RequestHead, stored: &Head, length: u64, now: Wa
         return Portion::Whole;
     };
     let satisfiable: Vec<ByteRange> = asked.iter().filter_map(|asked| asked.within(length)).collect();
-    let total = satisfiable.iter().fold(0_u64, |sum, range| sum.saturating_add(range.length()));
+    let total: u128 = satisfiable.iter().map(|range| u128::from(range.length())).sum();
     match *satisfiable {
         // Nothing of an empty body can be named in a `Content-Range`.
         [] if length == 0 && asked.iter().all(|asked| asked.is_suffix_with_bytes()) => Portion::Whole,
         [] => Portion::Unsatisfiable,
         [one] => Portion::One(one),
         // Ranges that overlap so far that they come to more than the whole are answered with the whole.
-        _ if total > length => Portion::Whole,
+        _ if total > u128::from(length) => Portion::Whole,
         _ => Portion::Several(satisfiable),
     }
 }

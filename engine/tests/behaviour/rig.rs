@@ -429,7 +429,7 @@ impl Rig {
             Effect::Cancel { fill } => {
                 let fetch = self.fetches.get_mut(&fill).expect("only what runs is cancelled");
                 assert!(!fetch.is_over, "{fill:?} is over");
-                fetch.is_over = fetch.promised == Some(fetch.sent);
+                fetch.is_over = fetch.sent > 0 && fetch.promised == Some(fetch.sent);
                 if !fetch.is_over {
                     self.cancelled.extend(self.fetches.remove(&fill).map(|fetch| fetch.target));
                 }

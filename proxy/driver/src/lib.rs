@@ -10,7 +10,7 @@ mod durable;
 mod effects;
 mod feed;
 mod fetch;
-#[cfg(all(test, any(loom, shuttle)))]
+#[cfg(test)]
 mod models;
 mod on_tokio;
 mod plant;

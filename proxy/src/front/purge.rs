@@ -128,6 +128,8 @@ fn line(selectors: &[Selector], report: &[(TierId, PurgeOutcome)], elsewhere: El
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests {
     use super::*;
     use tiergate_engine::{ByteCount, Method};

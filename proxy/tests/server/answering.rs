@@ -24,6 +24,27 @@ fn a_miss_is_followed_by_a_hit() {
     assert_eq!(origin.targets(), ["/a?b=c"]);
 }
 
+/// F8: whoever fills, looks up or purges, in whichever letters the host is written, names one object.
+#[test]
+fn f8_fills_lookups_and_purges_name_one_object() {
+    let origin = Origin::fixed(FRESH, b"hello".to_vec());
+    let site = Site::new();
+    let server = site.serve_from_memory(origin.address);
+    server.get("/a");
+    let other_letters = |method| {
+        let mut exchange = server.send_to("SITE.Example", method, "/a", "");
+        let head = exchange.head(method);
+        exchange.finish(head)
+    };
+    let hit = other_letters("GET");
+    assert!(hit.cache_status().starts_with("tiergate; hit;"), "{hit:?}");
+    let purged = other_letters("PURGE");
+    assert!(String::from_utf8_lossy(&purged.body).contains("removed"), "{purged:?}");
+    let again = server.get("/a");
+    assert_eq!(again.cache_status(), "tiergate; fwd=uri-miss; stored");
+    assert_eq!(origin.targets(), ["/a", "/a"]);
+}
+
 /// A POST reaches the origin each time, with its body, and says that it went around the cache.
 #[test]
 fn a_post_passes_with_its_body() {

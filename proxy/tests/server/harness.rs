@@ -141,10 +141,15 @@ impl Server {
 
     /// The same, with the response still to be read. The host is always the same one: a restart changes the port.
     pub(crate) fn send(&self, method: &str, target: &str, more: &str) -> Exchange {
+        self.send_to("site.example", method, target, more)
+    }
+
+    /// The same, for another host, or for that one in other letters.
+    pub(crate) fn send_to(&self, host: &str, method: &str, target: &str, more: &str) -> Exchange {
         let mut stream = TcpStream::connect(self.address).expect("the server listens");
         stream.set_read_timeout(Some(PATIENCE)).expect("a positive time");
         let more = if more.contains("\r\n\r\n") { more.to_owned() } else { format!("{more}\r\n") };
-        let text = format!("{method} {target} HTTP/1.1\r\nHost: site.example\r\n{more}");
+        let text = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n{more}");
         stream.write_all(text.as_bytes()).expect("the server reads");
         Exchange { reader: BufReader::new(stream) }
     }

@@ -417,4 +417,6 @@ where
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -246,4 +246,6 @@ fn status(parameters: &str) -> HeaderValue {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

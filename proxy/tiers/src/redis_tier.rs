@@ -525,4 +525,6 @@ impl<C: Connect> ByteTier for RedisTier<C> {
 }
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

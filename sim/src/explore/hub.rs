@@ -1,7 +1,7 @@
 //! The purge feed: the log that the edges share, and what the driver does between it and an engine.
 //!
-//! Questions fail, are done though their answer is lost, never answered, or done late; the log is away for a while, and is
-//! trimmed behind who has not read it.
+//! Questions fail, are done though their answer is lost, never answered, or done late; for a while the log is away, or one
+//! edge alone is cut off from it; and it is trimmed behind who has not read it.
 
 use super::{
     tally::Trouble,
@@ -26,7 +26,15 @@ pub(super) struct Log {
     entries: Vec<FeedEntry<Notice>>,
     newest: u64,
     trimmed: Option<Trimmed>,
-    pub is_down: bool,
+    /// How many outages there are now, and whom each cuts off.
+    outages: Vec<CutOff>,
+}
+
+/// Whom an outage cuts off from the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CutOff {
+    All,
+    One(u32),
 }
 
 /// What becomes of a question.
@@ -84,17 +92,27 @@ impl World {
         for _ in 0..self.plan.faults.feed.outages {
             let at = Instant::from_nanos(self.chances.feed.below(end.as_nanos()));
             let span = up_to(&mut self.chances.feed, policy.lease() * 4);
-            self.queue.schedule(at, Step::LogMoved { is_down: true });
-            self.queue.schedule(at.after(span), Step::LogMoved { is_down: false });
+            let edges = u64::from(self.plan.edges);
+            let one = self.chances.feed.below(edges + 1);
+            let whom = if one == edges {
+                CutOff::All
+            } else {
+                CutOff::One(u32::try_from(one).expect("edges are counted in u32"))
+            };
+            self.queue.schedule(at, Step::LogLost(whom));
+            self.queue.schedule(at.after(span), Step::LogFound(whom));
         }
     }
 
-    pub(super) fn on_log_moved(&mut self, is_down: bool) {
-        let is_down = is_down && !self.healed;
-        if is_down {
-            self.tally.hit(Trouble::FeedDown);
+    pub(super) fn on_log_lost(&mut self, whom: CutOff) {
+        self.tally.hit(Trouble::FeedDown);
+        self.log.outages.push(whom);
+    }
+
+    pub(super) fn on_log_found(&mut self, whom: CutOff) {
+        if let Some(place) = self.log.outages.iter().position(|outage| *outage == whom) {
+            self.log.outages.remove(place);
         }
-        self.log.is_down = is_down;
     }
 
     /// Tells the other edges of a purge, if there is a feed.
@@ -171,8 +189,10 @@ impl World {
 
     pub(super) fn on_log_asked(&mut self, from: Life, id: AskId, ask: FeedAsk<Notice>, hearing: Hearing) {
         let is_append = matches!(ask, FeedAsk::Append { .. });
+        let meant = |outage: &CutOff| *outage == CutOff::All || *outage == CutOff::One(from.edge);
+        let is_cut_off = !self.healed && self.log.outages.iter().any(meant);
         let told = match hearing {
-            Hearing::Fine | Hearing::Unheard if !self.log.is_down => self.log.execute(ask),
+            Hearing::Fine | Hearing::Unheard if !is_cut_off => self.log.execute(ask),
             Hearing::Fine | Hearing::Unheard | Hearing::Lost => FeedTold::Failed,
         };
         let trims = self.plan.faults.feed.trims;

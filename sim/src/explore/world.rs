@@ -10,7 +10,7 @@ use super::{
     draws::{Draws, Requests, Source},
     edge::EdgeHost,
     history::History,
-    hub::{Hearing, Log},
+    hub::{CutOff, Hearing, Log},
     origin::Origin,
     plan::{PerMille, Plan},
     queue::Queue,
@@ -107,9 +107,8 @@ pub(super) enum Step {
         id: AskId,
         told: FeedTold<Notice>,
     },
-    LogMoved {
-        is_down: bool,
-    },
+    LogLost(CutOff),
+    LogFound(CutOff),
     Crash(u32),
     Start(u32),
     Heal,
@@ -323,12 +322,12 @@ impl World {
             Step::HubWake(life) => self.on_hub_wake(life),
             Step::LogAsked { from, id, ask, hearing } => self.on_log_asked(from, id, ask, hearing),
             Step::FromLog { to, id, told } => self.on_from_log(to, id, told),
-            Step::LogMoved { is_down } => self.on_log_moved(is_down),
+            Step::LogLost(whom) => self.on_log_lost(whom),
+            Step::LogFound(whom) => self.on_log_found(whom),
             Step::Crash(edge) => self.crash_edge(edge),
             Step::Start(edge) => self.start_edge(edge),
             Step::Heal => {
                 self.healed = true;
-                self.log.is_down = false;
                 self.fact(What::Healed);
             }
         }

@@ -3,6 +3,8 @@
 //! Start at [`drive`]. Time is the trace's; heads cost nothing, as in every trace simulator, so that numbers compare.
 
 mod drive;
+#[cfg(test)]
+mod fuzz;
 mod progress;
 mod report;
 mod settings;

@@ -1,42 +1,12 @@
-//! The checkers: [`holds`] and [`finds`] run a model under whichever the build is for.
+//! The checkers: [`holds`] runs a model under whichever the build is for.
 
-use crate::plant::Fault;
-use std::{cell::Cell, env, panic::resume_unwind, process::Command};
-
-/// Names the fault that is to be planted, as [`Fault`] does.
-const FAULT: &str = "TIERGATE_FAULT";
-
-thread_local! {
-    /// A checker runs all threads of a model on the thread that called it, so this is one model's.
-    static PLANTED: Cell<Option<Fault>> = const { Cell::new(None) };
-}
-
-pub(crate) fn is_planted(fault: Fault) -> bool {
-    PLANTED.get() == Some(fault)
-}
+use std::panic::resume_unwind;
 
 /// The model holds in every order that the checker tries.
 pub(super) fn holds(model: fn()) {
-    let named = env::var(FAULT).ok();
-    PLANTED.set(Fault::ALL.into_iter().find(|fault| named == Some(format!("{fault:?}"))));
+    #[cfg(any(loom, shuttle))]
+    super::planted::plant();
     run(model);
-}
-
-/// With this fault planted, the test `models::…` fails, and `how` is part of what it says. It runs in a process of its own,
-/// for a checker that found something may abort where it drops what its threads hold.
-pub(super) fn finds(fault: Fault, how: &str, test: &str) {
-    let this = env::current_exe().expect("a test is a file");
-    let output = Command::new(this)
-        .args(["--exact", "--nocapture", &format!("models::{test}")])
-        .env(FAULT, format!("{fault:?}"))
-        .env("RUST_BACKTRACE", "0")
-        .output()
-        .expect("a test can be run again");
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
-    assert!(said.contains("running 1 test"), "there is no such test: {said}");
-    assert!(!output.status.success(), "the checker did not find {fault:?}: {said}");
-    assert!(said.contains(how), "the checker found something else than {fault:?}: {said}");
 }
 
 #[cfg(loom)]
@@ -116,6 +86,32 @@ mod run {
     }
 
     pub(in super::super) use shuttle::{future::block_on, sync::Condvar};
+}
+
+#[cfg(not(any(loom, shuttle)))]
+mod run {
+    /// In whatever order the host brings about.
+    const RUNS: usize = 20;
+
+    pub(in super::super) fn run(model: fn()) {
+        for _ in 0..RUNS {
+            model();
+        }
+    }
+
+    pub(in super::super) type Thread<T> = std::thread::JoinHandle<T>;
+
+    #[expect(clippy::disallowed_methods, reason = "threads are what the models are about")]
+    pub(in super::super) fn spawn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Thread<T> {
+        std::thread::spawn(work)
+    }
+
+    pub(in super::super) fn block_on<F: Future>(future: F) -> F::Output {
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        runtime.expect("a runtime without I/O needs nothing from the host").block_on(future)
+    }
+
+    pub(in super::super) use std::sync::Condvar;
 }
 
 pub(super) use run::{Condvar, Thread, block_on, run, spawn};

@@ -1,10 +1,9 @@
 //! Clients that come while a body arrives: each has a mailbox under the shard's lock, and a waker in it.
 
 use super::{
-    checker::{block_on, finds, holds, join, spawn},
+    checker::{block_on, holds, join, spawn},
     world::Rig,
 };
-use crate::plant::Fault;
 use tiergate_engine::RawConfig;
 
 /// Two clients ask for one object at the same time, and a third thread fetches it. Whoever comes second attaches to the
@@ -30,14 +29,4 @@ fn two_clients() {
 #[test]
 fn two_clients_share_one_fetch() {
     holds(two_clients);
-}
-
-#[test]
-fn a_mailbox_that_opens_late_is_found() {
-    finds(Fault::LateMailbox, "", "clients::two_clients_share_one_fetch");
-}
-
-#[test]
-fn a_waker_that_comes_late_is_found() {
-    finds(Fault::LateWaker, "deadlock", "clients::two_clients_share_one_fetch");
 }

@@ -1,10 +1,9 @@
 //! Completions: each effect is answered once, also when its task is dropped while the next effect is on its way to it.
 
 use super::{
-    checker::{block_on, finds, holds, join, spawn},
+    checker::{block_on, holds, join, spawn},
     world::{CHUNK, CHUNKS, Rig, read_on},
 };
-use crate::plant::Fault;
 use tiergate_engine::{AbortReason, ByteCount, OriginFailure, RawConfig, RawFill};
 
 /// A client reads on while the runtime that runs its fetch is taken down.
@@ -34,9 +33,4 @@ fn take_down_while_reading() {
 #[test]
 fn each_pull_is_answered() {
     holds(take_down_while_reading);
-}
-
-#[test]
-fn a_forgotten_pull_is_found() {
-    finds(Fault::ForgetsPull, "deadlock", "handover::each_pull_is_answered");
 }

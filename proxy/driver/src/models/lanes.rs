@@ -1,10 +1,9 @@
 //! The lane into a byte tier: its calls come in order, and its close comes after the last of them.
 
 use super::{
-    checker::{block_on, finds, holds, join, spawn},
+    checker::{block_on, holds, join, spawn},
     world::Rig,
 };
-use crate::plant::Fault;
 use tiergate_engine::{OnAbandon, RawConfig, RawDiskTier, RawFill};
 
 /// A client leaves after the first chunk, which cancels the fetch and drops the lane, while another thread writes.
@@ -27,13 +26,4 @@ fn leave_while_writing() {
 #[test]
 fn a_lane_is_closed_after_its_last_call() {
     holds(leave_while_writing);
-}
-
-#[test]
-fn a_close_during_a_call_is_found() {
-    finds(
-        Fault::ClosesAtOnce,
-        "a writer was closed during a call",
-        "lanes::a_lane_is_closed_after_its_last_call",
-    );
 }

@@ -1,10 +1,9 @@
 //! The fast door against eviction and purge: a body that was handed out stays whole, whatever becomes of its place.
 
 use super::{
-    checker::{block_on, finds, holds, join, spawn},
+    checker::{block_on, holds, join, spawn},
     world::{Rig, key},
 };
-use crate::plant::Fault;
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
@@ -43,9 +42,4 @@ fn read_evict_purge() {
 #[test]
 fn a_resident_body_outlives_its_place() {
     holds(read_evict_purge);
-}
-
-#[test]
-fn a_door_that_looks_twice_is_found() {
-    finds(Fault::LooksTwice, "it was there a moment ago", "resident::a_resident_body_outlives_its_place");
 }

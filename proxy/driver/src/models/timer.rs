@@ -1,10 +1,10 @@
 //! The timer: it sleeps for what was set last, and ends with the shard.
 
 use super::{
-    checker::{block_on, finds, holds, join, spawn},
+    checker::{block_on, holds, join, spawn},
     world::{Rig, SILENT, key},
 };
-use crate::{Answer, plant::Fault};
+use crate::Answer;
 use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 use tiergate_engine::{
     Fields, Instant, Method, OriginFailure, RawCare, RawConfig, RawRetry, Refusal, RequestHead,
@@ -53,9 +53,4 @@ fn wait_for_a_deadline() {
 #[test]
 fn a_deadline_is_kept() {
     holds(wait_for_a_deadline);
-}
-
-#[test]
-fn an_alarm_seen_late_is_found() {
-    finds(Fault::LateAlarm, "deadlock", "timer::a_deadline_is_kept");
 }

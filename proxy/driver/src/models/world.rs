@@ -18,7 +18,7 @@ use std::{
     task::{Poll, Waker},
 };
 use tiergate_engine::{
-    AbortReason, Audit, CacheKey, Config, Event, Fields, Freshening, Head, Input, Instant, Method,
+    AbortReason, Audit, Ban, CacheKey, Config, Event, Fields, Freshening, Head, Input, Instant, Method,
     OriginFailure, RawConfig, ReadSource, Record, RecordId, RecordName, RequestHead, Resident, Seed,
     StoredKey, TierId, WallTime, WriterId,
 };
@@ -155,6 +155,15 @@ impl Ledger {
 impl ByteTier for Ledger {
     async fn recover(&self) -> Result<Vec<Record>, TierError> {
         Ok(Vec::new())
+    }
+
+    async fn recover_bans(&self) -> Result<Vec<Ban>, TierError> {
+        Ok(Vec::new())
+    }
+
+    async fn store_ban(&self, _: Arc<Ban>) -> Result<(), TierError> {
+        yield_now().await;
+        Ok(())
     }
 
     async fn lookup(

@@ -41,7 +41,8 @@ impl Generation {
 
     /// `None` for what no build of ours wrote.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(bytes).ok().filter(|text| text.len() == 32)?;
-        u128::from_str_radix(text, 16).ok().map(|name| Self(RecordName(name)))
+        let text = std::str::from_utf8(bytes).ok()?;
+        let generation = Self(RecordName(u128::from_str_radix(text, 16).ok()?));
+        (generation.encode() == text).then_some(generation)
     }
 }
