@@ -1,23 +1,58 @@
-//! One seed is one history in every process.
+//! One seed is one history: in two processes, in a debug and in a release build, today and tomorrow.
+//!
+//! `golden/` holds what some seeds come to, as a release build wrote it; these tests are a debug build. A change that is
+//! meant to change histories writes it anew with `scripts/golden`; one that is not has found its bug here.
 
-use std::process::{Command, Stdio};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
 
-/// Some seeds of `explore`: two processes that run at the same time print the same digests.
+fn golden(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(format!("{name}.txt"));
+    fs::read_to_string(&path).unwrap_or_else(|_| panic!("nothing is pinned for {name}: run scripts/golden"))
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tiergate-sim"));
+    command.args(arguments).stdout(Stdio::piped());
+    command
+}
+
+/// The lines of its output that contain `wanted`.
+fn lines(command: &mut Command, wanted: &str) -> String {
+    let output = command.output().expect("the binary was built for this test");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    text.lines().filter(|line| line.contains(wanted)).map(|line| format!("{line}\n")).collect()
+}
+
+/// Seeds of `explore`: two processes at the same time, and a release build, say the same.
 #[test]
-fn two_processes_live_the_same_histories() {
-    let start = || {
-        Command::new(env!("CARGO_BIN_EXE_tiergate-sim"))
-            .args(["explore", "--seeds", "8", "--requests", "60", "--digests"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the binary was built for this test")
-    };
-    let digests = [start(), start()].map(|process| {
-        let output = process.wait_with_output().expect("it ends");
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let lines = text.lines().filter(|line| line.contains(" digest "));
-        lines.map(str::to_owned).collect::<Vec<_>>()
-    });
-    assert_eq!(digests[0].len(), 8, "{digests:?}");
-    assert_eq!(digests[0], digests[1]);
+fn explored_seeds_are_the_same_everywhere() {
+    let arguments = ["explore", "--seeds", "8", "--requests", "60", "--digests"];
+    let other = command(&arguments).spawn().expect("the binary was built for this test");
+    let mine = lines(&mut command(&arguments), " digest ");
+    let other = other.wait_with_output().expect("it ends");
+    let others = String::from_utf8_lossy(&other.stdout).into_owned();
+    assert!(others.starts_with(&mine), "{others}\n{mine}");
+    assert_eq!(mine, golden("explore"));
+}
+
+/// Seeds of every scenario that ships.
+#[test]
+fn scenarios_are_the_same_in_every_build() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
+    let files = fs::read_dir(folder)
+        .expect("the scenarios are there")
+        .map(|file| file.expect("it is readable").path());
+    let scenarios: Vec<PathBuf> =
+        files.filter(|path| path.extension().is_some_and(|end| end == "yaml")).collect();
+    assert!(!scenarios.is_empty());
+    for path in scenarios {
+        let (name, path) =
+            (path.file_stem().expect("it ends with .yaml"), path.to_str().expect("it is plain text"));
+        let seeds = ["0", "1", "2"].map(|seed| lines(&mut command(&["run", path, "--seed", seed]), " hash "));
+        assert_eq!(seeds.concat(), golden(&name.to_string_lossy()), "{path}");
+    }
 }
