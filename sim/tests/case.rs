@@ -57,10 +57,8 @@ fn a_bad_file_is_refused() {
         Case::of_text(&good.replacen(from, to, 1)).expect_err("it was spoiled").to_string()
     };
     assert_eq!(refused("\"format\": 1", "\"format\": 2"), "`format` is 2, but this program reads 1");
-    assert_eq!(
-        refused("\"fault\": null", "\"fault\": \"Z9\""),
-        "`fault` is \"Z9\", but must be one of T3, T5, F1, T8, F6, R2, R3"
-    );
+    let unknown = refused("\"fault\": null", "\"fault\": \"Z9\"");
+    assert!(unknown.starts_with("`fault` is \"Z9\", but must be one of T3, "), "{unknown}");
     assert!(
         refused("\"client\": \"", "\"client\": \"7/7 ").starts_with("`streams.client` `7/7` is no outcome")
     );
