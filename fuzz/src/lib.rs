@@ -198,11 +198,11 @@ mod tests {
         assert_eq!(seen, inputs());
     }
 
-    /// A decoder that breaks on one byte in one place is found out.
+    /// A decoder that breaks on one byte behind another is found out.
     #[test]
     fn a_broken_decoder_is_found() {
         let broken = std::panic::catch_unwind(|| {
-            run("nothing", &[b"max-age=60"], |input| assert!(!input.starts_with(b"max-age=\"")));
+            run("nothing", &[b"max-age=60"], |input| assert!(!input.windows(2).any(|two| two == b"=\"")));
         });
         assert!(broken.is_err());
     }

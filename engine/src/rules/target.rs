@@ -152,8 +152,7 @@ mod tests {
             assert_eq!((&*found_authority, &*found_target), (*authority, *target), "{reference:?}");
         }
         for reference in ["mailto:a@b", "http:g", "http://u@h/", "http:///g", "x:/g", "/\u{0}\u{80}"] {
-            let found = resolve(&request(), reference.as_bytes());
-            assert_eq!(found.is_none(), !reference.starts_with('/'), "{reference:?}");
+            assert_eq!(resolve(&request(), reference.as_bytes()), None, "{reference:?}");
         }
         assert_eq!(resolve(&request(), b"/\xff"), None);
     }
