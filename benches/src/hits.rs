@@ -30,20 +30,20 @@ pub(crate) fn measure() {
         quick.insert(*key, Arc::new(*key));
     }
     moka.run_pending_tasks();
-    let [lru, gdsf] = [Eviction::Lru, Eviction::Gdsf].map(|eviction| shards(eviction, &keys));
+    let [lru, ghost_gdsf] = [Eviction::Lru, Eviction::GhostGdsf].map(|eviction| shards(eviction, &keys));
     let caches: [(&str, Find<'_>); 4] = [
         ("tiergate, lru", Box::new(|key| fresh_hit(&lru, key))),
-        ("tiergate, gdsf", Box::new(|key| fresh_hit(&gdsf, key))),
+        ("tiergate, ghost_gdsf", Box::new(|key| fresh_hit(&ghost_gdsf, key))),
         ("moka", Box::new(|key| moka.get(&key).is_some())),
         ("quick_cache", Box::new(|key| quick.get(&key).is_some())),
     ];
     println!("fresh hit, {OBJECTS} objects, median of {ROUNDS}");
-    println!("{:<16}{:>16}{:>10}{:>14}{:>10}{:>14}", "", "", "ns", "times moka", "", "times quick");
+    println!("{:<22}{:>16}{:>10}{:>14}{:>10}{:>14}", "", "", "ns", "times moka", "", "times quick");
     for threads in [1, 2] {
         let times = medians(&caches, &wanted, threads);
         for ((name, _), time) in caches.iter().zip(times) {
             let (of_moka, of_quick) = (time / times[2], time / times[3]);
-            println!("{name:<16}{threads:>8} threads{time:>10.0}{of_moka:>14.2}{:>10}{of_quick:>14.2}", "");
+            println!("{name:<22}{threads:>8} threads{time:>10.0}{of_moka:>14.2}{:>10}{of_quick:>14.2}", "");
         }
     }
 }
