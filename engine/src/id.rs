@@ -4,6 +4,7 @@
 //! by one engine. A [`RecordName`] is drawn at random from the engine's seed, so that two processes that share a tier
 //! never write to one place.
 
+/// Declares names that are numbers.
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {$(
         $(#[$doc])*
@@ -11,6 +12,7 @@ macro_rules! ids {
         pub struct $name(pub u64);
     )*};
 }
+pub(crate) use ids;
 
 ids! {
     /// One client request, named by the driver.

@@ -1,16 +1,14 @@
 //! The store's language: what it is told, what it wants of the device, and what it answers.
 
-use crate::{effect::Freshening, id::RecordName, key::StoredKey, record::Record, units::ByteCount};
+use crate::{
+    effect::Freshening,
+    id::{RecordName, ids},
+    key::StoredKey,
+    record::Record,
+    units::ByteCount,
+};
 use alloc::sync::Arc;
 use bytes::Bytes;
-
-macro_rules! ids {
-    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {$(
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub struct $name(pub u64);
-    )*};
-}
 
 ids! {
     /// One question to the store, named by the caller; none is used twice while it waits for its answer.

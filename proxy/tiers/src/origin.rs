@@ -175,11 +175,16 @@ impl<C: Connect> Origin for HttpOrigin<C> {
         }
         let head = http_head::response_head(&parts);
         let length = head.length();
-        let body = HttpBody {
+        let is_empty = incoming.is_end_stream();
+        let mut body = HttpBody {
             state: Reading::Open { incoming, connection, length },
             idle: Arc::clone(&self.idle),
             chunk_time_max: self.options.chunk_time_max,
         };
+        // A 304 is not read on: its connection must not be lost with it.
+        if is_empty {
+            body.end();
+        }
         Ok((head, body))
     }
 }

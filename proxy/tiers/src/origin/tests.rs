@@ -204,6 +204,21 @@ async fn a_connection_whose_body_was_read_to_its_last_byte_is_used_again() {
     assert_eq!(rig.unused_scripts(), 0);
 }
 
+/// A 304, or any other answer without a body, is dropped unread and leaves the connection usable.
+#[tokio::test(start_paused = true)]
+async fn a_connection_whose_answer_has_no_body_is_used_again() {
+    const UNCHANGED: &str = "HTTP/1.1 304 Not Modified\r\netag: \"1\"\r\n\r\n";
+    const EMPTY: &str = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+    for rig in [
+        Rig::new(&[&[Read, Send(UNCHANGED), Read, Send(OK), Hold]]),
+        Rig::new(&[&[Read, Send(EMPTY), Read, Send(OK), Hold]]),
+    ] {
+        drop(rig.origin.fetch(request(Method::Get, "/1")).await.expect("the script answers"));
+        assert_eq!(rig.ask("/2").await, hello());
+        assert_eq!(rig.unused_scripts(), 0);
+    }
+}
+
 /// An idle connection that closes on the next request, before any byte of an answer, costs one try on a new one.
 #[tokio::test(start_paused = true)]
 async fn a_request_on_a_closed_idle_connection_is_sent_once_more() {
