@@ -8,6 +8,7 @@
 mod demo;
 mod drain;
 mod error;
+mod recording;
 
 pub(crate) use error::StartError;
 
@@ -162,7 +163,7 @@ async fn start_driver(config: &ServerConfig) -> Result<Driver<Production>, Start
         tiers,
         durable: None,
         feed: None,
-        observer: Journal::default(),
+        observer: Journal::new(config.recording.as_ref().map(recording::create).transpose()?),
     };
     let seed = Seed(getrandom::u64().map_err(StartError::Chance)?);
     Driver::start(parts, &config.cache, seed, config.shards).await.map_err(StartError::Tier)
