@@ -59,6 +59,14 @@ pub struct RawServerConfig {
     pub log: Log,
     /// What one shard decides, to be lived again. Default: nothing.
     pub recording: Option<RawRecording>,
+    /// Which shard is watched by the rules of simulation; `null` is none. Default 0; below `shards`.
+    #[serde(default = "tap_default")]
+    pub tap_shard: Option<u32>,
+}
+
+/// One shard of all is a sample at little cost.
+const fn tap_default() -> Option<u32> {
+    Some(0)
 }
 
 /// `storage`.
@@ -121,6 +129,8 @@ pub struct ServerConfig {
     pub log: Log,
     /// What to record.
     pub recording: Option<Recording>,
+    /// Which shard is watched.
+    pub tap_shard: Option<u32>,
 }
 
 /// What the command line puts in place of what the file says.
@@ -162,6 +172,7 @@ pub(crate) fn for_demo(overrides: Overrides, directory: &Path) -> Result<ServerC
         drain_seconds: None,
         log: Log::default(),
         recording: None,
+        tap_shard: tap_default(),
     };
     check(raw).map_err(|problem| ConfigError::new(Path::new("the demonstration"), problem))
 }
@@ -201,13 +212,20 @@ fn parse(text: &str, overrides: &Overrides) -> Result<ServerConfig, Problem> {
 
 /// The one conversion from what is written to what is used.
 fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
-    let RawServerConfig { listen, origin, cache, storage, shards, drain_seconds, log, recording } = raw;
+    let RawServerConfig { listen, origin, cache, storage, shards, drain_seconds, log, recording, tap_shard } =
+        raw;
     let listen = check_listen("listen", listen.as_deref().unwrap_or(LISTEN_DEFAULT))?;
     let origin = origin.ok_or_else(|| {
         Problem::field("origin", "is missing: name the server to cache, such as http://127.0.0.1:9000")
     })?;
     let origin = check_origin("origin", &origin)?;
     let shards = shard_count(shards, &cache)?;
+    if let Some(shard) = tap_shard
+        && shard >= shards.get()
+    {
+        let bound = format!("below `shards`, which is {shards}, or null");
+        return Err(Problem::value("tap_shard", shard, &bound));
+    }
     let recording = recording.map(|recording| recording.check(shards)).transpose()?;
     let drain_seconds = drain_seconds.unwrap_or(DRAIN_SECONDS_DEFAULT);
     if drain_seconds > DRAIN_SECONDS_MAX {
@@ -226,6 +244,7 @@ fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
         drain: Duration::from_secs(drain_seconds),
         log,
         recording,
+        tap_shard,
     })
 }
 

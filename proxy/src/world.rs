@@ -1,5 +1,6 @@
 //! The real world, as the driver is given it in production.
 
+use crate::tap::Tap;
 use std::{
     collections::BTreeMap,
     fs::File,
@@ -34,6 +35,7 @@ pub struct Journal {
     complaints: Mutex<BTreeMap<TierId, Complaint>>,
     /// Until it is handed to the shard that is to be recorded.
     recording: Mutex<Option<NewRecording>>,
+    tap: Option<Tap>,
 }
 
 /// A recording whose file is made, of a shard that has not begun.
@@ -55,9 +57,9 @@ struct Complaint {
 }
 
 impl Journal {
-    /// One that records as well, if it is to.
-    pub fn new(recording: Option<NewRecording>) -> Self {
-        Self { recording: Mutex::new(recording), ..Self::default() }
+    /// One that records and watches as well, if it is to.
+    pub fn new(recording: Option<NewRecording>, tap: Option<Tap>) -> Self {
+        Self { recording: Mutex::new(recording), tap, ..Self::default() }
     }
 
     /// How many failures went unsaid since the last complaint, if it is time for another.
@@ -82,7 +84,10 @@ impl Journal {
 }
 
 impl Observer for Journal {
-    fn observe(&self, shard: u32, _now: Instant, event: &Event) {
+    fn observe(&self, shard: u32, now: Instant, event: &Event) {
+        if let Some(tap) = &self.tap {
+            tap.show(shard, now, event);
+        }
         tracing::debug!(shard, ?event);
     }
 
