@@ -31,9 +31,10 @@ fn trace() -> NamedTempFile {
     file
 }
 
-/// Misses and their bytes, under each capacity.
 const CAPACITIES: [u64; 3] = [20_000, 100_000, 400_000];
-const MISSES: [(Eviction, Objective, [(u64, u64); CAPACITIES.len()]); 8] = [
+/// Misses and their bytes, under each capacity.
+type Misses = [(u64, u64); CAPACITIES.len()];
+const MISSES: [(Eviction, Objective, Misses); 8] = [
     (Lru, Requests, [(3_937, 7_352_053), (3_694, 7_049_590), (3_232, 6_115_229)]),
     (Sieve, Requests, [(3_789, 7_283_018), (3_519, 6_728_520), (2_859, 5_445_297)]),
     (S3Fifo, Requests, [(3_617, 7_263_816), (3_489, 6_622_386), (2_558, 4_820_878)]),
