@@ -201,7 +201,9 @@ impl Replay {
             | Effect::Freshen { .. }
             | Effect::Delete { .. } => {
                 let wall = CALENDAR.after(Duration::from_millis(self.span_ms));
-                self.inputs.extend(self.stores.answer(&effect, wall));
+                if let Some(answer) = self.stores.answer(&effect, wall) {
+                    self.inputs.push_back(answer);
+                }
             }
         }
     }
