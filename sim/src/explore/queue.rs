@@ -6,60 +6,68 @@ use tiergate_engine::Instant;
 /// Steps to come.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
-    heap: BinaryHeap<Entry<T>>,
+    heap: BinaryHeap<Entry>,
+    /// Beside the heap, which moves its entries about.
+    steps: Vec<Option<T>>,
+    /// Places in `steps` that are empty.
+    free: Vec<u32>,
     scheduled: u64,
 }
 
-#[derive(Debug)]
-struct Entry<T> {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Entry {
     at: Instant,
     order: u64,
-    step: T,
+    place: u32,
 }
 
 impl<T> Queue<T> {
     pub(super) fn new() -> Self {
-        Self { heap: BinaryHeap::new(), scheduled: 0 }
+        Self { heap: BinaryHeap::new(), steps: Vec::new(), free: Vec::new(), scheduled: 0 }
     }
 
     /// `step` will happen at `at`, after everything that was scheduled for that instant before.
     pub(super) fn schedule(&mut self, at: Instant, step: T) {
         self.scheduled += 1;
-        self.heap.push(Entry { at, order: self.scheduled, step });
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.steps.push(None);
+            u32::try_from(self.steps.len() - 1).expect("memory runs out before four billion steps")
+        });
+        self.steps[place as usize] = Some(step);
+        self.heap.push(Entry { at, order: self.scheduled, place });
     }
 
     /// The next step.
     pub(super) fn pop(&mut self) -> Option<(Instant, T)> {
-        self.heap.pop().map(|entry| (entry.at, entry.step))
+        let entry = self.heap.pop()?;
+        Some((entry.at, self.take_out(entry)))
     }
 
     /// Takes out the steps that `wanted` accepts, in the order in which they would have happened.
     pub(super) fn take(&mut self, wanted: impl Fn(&T) -> bool) -> Vec<T> {
-        let (mut taken, rest): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.heap).into_vec().into_iter().partition(|entry| wanted(&entry.step));
+        let is_wanted = |entry: &Entry| self.steps[entry.place as usize].as_ref().is_some_and(&wanted);
+        let entries = std::mem::take(&mut self.heap).into_vec();
+        let (mut taken, rest): (Vec<_>, Vec<_>) = entries.into_iter().partition(is_wanted);
         self.heap = rest.into();
         taken.sort_unstable();
         taken.reverse();
-        taken.into_iter().map(|entry| entry.step).collect()
+        taken.into_iter().map(|entry| self.take_out(entry)).collect()
+    }
+
+    fn take_out(&mut self, entry: Entry) -> T {
+        self.free.push(entry.place);
+        self.steps[entry.place as usize].take().expect("an entry of the heap has a step")
     }
 }
 
-impl<T> PartialEq for Entry<T> {
-    fn eq(&self, other: &Self) -> bool {
-        self.order == other.order
-    }
-}
-
-impl<T> Eq for Entry<T> {}
-
-impl<T> PartialOrd for Entry<T> {
+impl PartialOrd for Entry {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
 /// Reversed, for the heap hands out its greatest first.
-impl<T> Ord for Entry<T> {
+impl Ord for Entry {
     fn cmp(&self, other: &Self) -> Ordering {
         (other.at, other.order).cmp(&(self.at, self.order))
     }
