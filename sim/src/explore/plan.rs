@@ -33,9 +33,19 @@ pub(super) struct Plan {
     pub care: RawCare,
 }
 
-/// The shape of the workload.
+/// What a workload is like, on the whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Shape {
+    /// Each of its values is drawn by itself: what is rare elsewhere is common here.
+    Mixed,
+    /// As a busy edge sees it: many plain requests, close together, for objects that change seldom and may be stored.
+    Busy,
+}
+
+/// The workload.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Work {
+    pub shape: Shape,
     pub requests: u32,
     pub objects: u32,
     /// The longest body.
@@ -329,7 +339,31 @@ fn raw_feed(draw: &Draw, latency: Duration) -> RawFeed {
 }
 
 fn work(draw: &Draw, requests: u32, size_max: u64) -> Work {
+    let mixed = mixed_work(draw, requests, size_max);
+    if draw.coin("work.busy", 60) { busy(mixed) } else { mixed }
+}
+
+/// The same where nearly everything is a hit.
+fn busy(work: Work) -> Work {
+    let never = PerMille(0);
     Work {
+        shape: Shape::Busy,
+        objects: work.objects.max(10),
+        latency: work.latency.min(Duration::from_millis(5)),
+        gap: Duration::from_micros(100),
+        around: never,
+        special: never,
+        publish: never,
+        unstorable: never,
+        vary: never,
+        lifetime_max: Duration::from_secs(3_600),
+        ..work
+    }
+}
+
+fn mixed_work(draw: &Draw, requests: u32, size_max: u64) -> Work {
+    Work {
+        shape: Shape::Mixed,
         requests,
         objects: draw.of("work.objects", &[1, 3, 10, 40]),
         size_max,
