@@ -32,6 +32,7 @@ impl<K: Name> Agenda<K> {
                 self.settle(place);
             }
             None => {
+                self.places.insert(name, self.heap.len());
                 self.heap.push((at, name));
                 self.settle(self.heap.len() - 1);
             }
@@ -42,7 +43,8 @@ impl<K: Name> Agenda<K> {
     pub(crate) fn remove(&mut self, name: K) -> Option<Instant> {
         let place = self.places.remove(&name)?;
         let (at, _) = self.heap.swap_remove(place);
-        if place < self.heap.len() {
+        if let Some((_, moved)) = self.heap.get(place) {
+            self.places.insert(*moved, place);
             self.settle(place);
         }
         Some(at)
@@ -64,8 +66,9 @@ impl<K: Name> Agenda<K> {
         self.heap.len()
     }
 
-    /// Brings the entry at `place` to where it belongs.
-    fn settle(&mut self, mut place: usize) {
+    /// Brings the entry that is known to be at `place` to where it belongs.
+    fn settle(&mut self, begun_at: usize) {
+        let mut place = begun_at;
         while place > 0 && self.heap[place] < self.heap[(place - 1) / 2] {
             let above = (place - 1) / 2;
             self.heap.swap(place, above);
@@ -84,7 +87,9 @@ impl<K: Name> Agenda<K> {
                 None => break,
             }
         }
-        self.places.insert(self.heap[place].1, place);
+        if place != begun_at {
+            self.places.insert(self.heap[place].1, place);
+        }
     }
 }
 

@@ -167,7 +167,7 @@ impl<C: Chunk> Engine<C> {
             let tiers = Arc::clone(&self.config.tiers);
             let l0 = self.config.l0;
             stream.copies =
-                self.open_copies(Owner::Fill(fill_id), copied, l0, &tiers, errand.glimpse.as_ref());
+                self.open_copies(Owner::Fill(fill_id), copied, l0, &tiers, errand.glimpse.as_deref());
         }
         self.fills.insert(fill_id, Fill { errand, stage: Stage::Streaming(stream) });
         for request in waiters {

@@ -26,7 +26,7 @@ use crate::{
     selector::Place,
     time::Instant,
 };
-use alloc::{sync::Arc, vec::Vec};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
 
 /// One response on its way to those who wait for it.
 ///
@@ -61,7 +61,7 @@ pub(crate) struct Errand<C> {
     /// The request of a fill that goes on though nobody waits for it: a revalidation behind a client's back.
     pub(crate) behind: Option<Arc<RequestHead>>,
     /// What the durable tier's index said before the fetch. Without it nothing is stored there.
-    pub(crate) glimpse: Option<Glimpse>,
+    pub(crate) glimpse: Option<Box<Glimpse>>,
 }
 
 /// What a durable lookup saw, and when.

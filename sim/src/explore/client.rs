@@ -102,7 +102,7 @@ impl World {
             let wish = self.draw_wish(Chances::request);
             let form = if around { Form::Around } else { self.draw_form(object, wish) };
             let ask = self.new_ask(edge, object, wish, form, at);
-            self.queue.schedule(at, Step::Ask(ask));
+            self.queue.plan(at, Step::Ask(ask));
         }
         at.after(Duration::from_secs(1))
     }

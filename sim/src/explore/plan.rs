@@ -38,7 +38,7 @@ pub(super) struct Plan {
 pub(super) enum Shape {
     /// Each of its values is drawn by itself: what is rare elsewhere is common here.
     Mixed,
-    /// As a busy edge sees it: many plain requests, close together, for objects that change seldom and may be stored.
+    /// As a busy edge sees it: plain requests for objects that change seldom, may be stored, and have room in L0.
     Busy,
 }
 
@@ -142,6 +142,10 @@ impl Plan {
         let has_feed = draw.coin("config.feed", 350);
         let mut raw = raw_config(draw, &work, has_l1, has_l2, has_l3);
         raw.feed = has_feed.then(|| raw_feed(draw, work.latency));
+        if work.shape == Shape::Busy {
+            let l0 = raw.l0.get_or_insert_default();
+            (l0.capacity, l0.gate) = (ByteCount(size_max * 50 + 9_000), ByteCount::UNLIMITED);
+        }
         let durable = durable(draw, &raw);
         let gates = Gates {
             l0: raw.l0.as_ref().map_or(ByteCount::ZERO, |tier| tier.gate),
@@ -156,6 +160,9 @@ impl Plan {
             1
         };
         let mut faults = faults(draw);
+        if work.shape == Shape::Busy {
+            faults.purges = PerMille(faults.purges.0.min(20));
+        }
         // An edge knows by its birth what another publishes too late into a tier they share, but only as long as it
         // remembers its purges, and only the feed tells it after a restart. So with two edges and no feed: purges or
         // crashes. L3's index remembers them for all.
@@ -349,8 +356,8 @@ fn busy(work: Work) -> Work {
     Work {
         shape: Shape::Busy,
         objects: work.objects.max(10),
-        latency: work.latency.min(Duration::from_millis(5)),
-        gap: Duration::from_micros(100),
+        latency: Duration::from_micros(50),
+        gap: Duration::from_millis(1),
         around: never,
         special: never,
         publish: never,

@@ -1,11 +1,17 @@
-//! What happens next: a heap of steps by time, and by the order of scheduling where times are equal.
+//! What happens next: steps by time, and by the order of scheduling where times are equal.
 
-use std::{cmp::Ordering, collections::BinaryHeap};
+use std::{
+    cmp::Ordering,
+    collections::{BinaryHeap, VecDeque},
+};
 use tiergate_engine::Instant;
 
 /// Steps to come.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
+    /// What was planned in its order. It would only make the heap deep.
+    planned: VecDeque<Entry>,
+    /// Everything else.
     heap: BinaryHeap<Entry>,
     /// Beside the heap, which moves its entries about.
     steps: Vec<Option<T>>,
@@ -23,32 +29,59 @@ struct Entry {
 
 impl<T> Queue<T> {
     pub(super) fn new() -> Self {
-        Self { heap: BinaryHeap::new(), steps: Vec::new(), free: Vec::new(), scheduled: 0 }
+        Self {
+            planned: VecDeque::new(),
+            heap: BinaryHeap::new(),
+            steps: Vec::new(),
+            free: Vec::new(),
+            scheduled: 0,
+        }
     }
 
     /// `step` will happen at `at`, after everything that was scheduled for that instant before.
     pub(super) fn schedule(&mut self, at: Instant, step: T) {
+        let entry = self.enter(at, step);
+        self.heap.push(entry);
+    }
+
+    /// The same for a step that is not to happen before any that was planned so.
+    pub(super) fn plan(&mut self, at: Instant, step: T) {
+        assert!(self.planned.back().is_none_or(|last| last.at <= at), "what is planned comes in its order");
+        let entry = self.enter(at, step);
+        self.planned.push_back(entry);
+    }
+
+    fn enter(&mut self, at: Instant, step: T) -> Entry {
         self.scheduled += 1;
         let place = self.free.pop().unwrap_or_else(|| {
             self.steps.push(None);
             u32::try_from(self.steps.len() - 1).expect("memory runs out before four billion steps")
         });
         self.steps[place as usize] = Some(step);
-        self.heap.push(Entry { at, order: self.scheduled, place });
+        Entry { at, order: self.scheduled, place }
     }
 
     /// The next step.
     pub(super) fn pop(&mut self) -> Option<(Instant, T)> {
-        let entry = self.heap.pop()?;
+        // The greater comes first.
+        let entry = if self.planned.front() > self.heap.peek() {
+            self.planned.pop_front()?
+        } else {
+            self.heap.pop()?
+        };
         Some((entry.at, self.take_out(entry)))
     }
 
     /// Takes out the steps that `wanted` accepts, in the order in which they would have happened.
     pub(super) fn take(&mut self, wanted: impl Fn(&T) -> bool) -> Vec<T> {
         let is_wanted = |entry: &Entry| self.steps[entry.place as usize].as_ref().is_some_and(&wanted);
-        let entries = std::mem::take(&mut self.heap).into_vec();
-        let (mut taken, rest): (Vec<_>, Vec<_>) = entries.into_iter().partition(is_wanted);
+        let heap = std::mem::take(&mut self.heap).into_vec();
+        let planned = std::mem::take(&mut self.planned);
+        let (mut taken, rest): (Vec<_>, Vec<_>) = heap.into_iter().partition(is_wanted);
         self.heap = rest.into();
+        let (also_taken, rest): (Vec<_>, Vec<_>) = planned.into_iter().partition(is_wanted);
+        self.planned = rest.into();
+        taken.extend(also_taken);
         taken.sort_unstable();
         taken.reverse();
         taken.into_iter().map(|entry| self.take_out(entry)).collect()
@@ -79,9 +112,11 @@ mod tests {
 
     fn queue() -> Queue<&'static str> {
         let mut queue = Queue::new();
+        queue.plan(Instant::from_nanos(2), "planned");
         for (at, step) in [(5, "late"), (1, "early"), (5, "later"), (3, "middle")] {
             queue.schedule(Instant::from_nanos(at), step);
         }
+        queue.plan(Instant::from_nanos(5), "last");
         queue
     }
 
@@ -90,15 +125,16 @@ mod tests {
     fn steps_come_in_order() {
         let mut queue = queue();
         let steps: Vec<_> = std::iter::from_fn(|| queue.pop()).map(|(_, step)| step).collect();
-        assert_eq!(steps, ["early", "middle", "late", "later"]);
+        assert_eq!(steps, ["early", "planned", "middle", "late", "later", "last"]);
     }
 
     /// What is taken out comes in order too, and the rest stays.
     #[test]
     fn taken_steps_are_gone() {
         let mut queue = queue();
-        assert_eq!(queue.take(|step| step.starts_with("la")), ["late", "later"]);
+        assert_eq!(queue.take(|step| step.starts_with("la")), ["late", "later", "last"]);
         assert_eq!(queue.pop(), Some((Instant::from_nanos(1), "early")));
+        assert_eq!(queue.pop(), Some((Instant::from_nanos(2), "planned")));
         assert_eq!(queue.pop(), Some((Instant::from_nanos(3), "middle")));
         assert_eq!(queue.pop(), None);
     }

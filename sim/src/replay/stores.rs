@@ -3,7 +3,7 @@
 //! The engine decides what L2 and L3 hold. What L1 holds is its store's own affair: here it is the least recently used
 //! records that fit, whose lookups count as uses. The collector of L3 does not run, so what expired there stays.
 
-use super::totals::Count;
+use super::{few::Few, totals::Count};
 use hashbrown::HashTable;
 use std::{collections::BTreeMap, sync::Arc};
 use tiergate_engine::{
@@ -189,8 +189,8 @@ struct Writing {
 struct Tier {
     /// Beside each the name that it is found by.
     records: HashTable<(RecordName, Arc<Record>)>,
-    open: BTreeMap<RecordId, Symbol>,
-    writers: BTreeMap<WriterId, Writing>,
+    open: Few<RecordId, Symbol>,
+    writers: Few<WriterId, Writing>,
 }
 
 /// Names are drawn at random, so their own bits serve.
@@ -289,8 +289,8 @@ impl Recency {
 struct Vault {
     rows: BTreeMap<CacheKey, Stored>,
     blobs: BTreeMap<BlobName, ByteCount>,
-    open: BTreeMap<RecordId, Symbol>,
-    uploads: BTreeMap<WriterId, Writing>,
+    open: Few<RecordId, Symbol>,
+    uploads: Few<WriterId, Writing>,
 }
 
 impl Vault {
