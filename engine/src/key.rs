@@ -5,10 +5,11 @@
 
 use crate::table::{Name, fold};
 use core::fmt;
+use serde::{Deserialize, Serialize};
 
 /// What names a stored response.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CacheKey(pub u128);
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct CacheKey(#[serde(with = "crate::recording::hex")] pub u128);
 
 impl CacheKey {
     /// The key of the representation at `authority` (host and port, in lower case) and `target` (path and query).
@@ -38,7 +39,7 @@ impl Name for CacheKey {
 }
 
 /// Under which key a response is stored, and for whom.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct StoredKey {
     /// What was asked for. A purge of it reaches everything that is stored for it.
     pub target: CacheKey,

@@ -44,6 +44,7 @@ mod plant;
 mod random;
 mod reason;
 mod record;
+mod recording;
 mod rules;
 mod selector;
 mod space;
@@ -58,7 +59,7 @@ pub use care::{
     breaker::Standing,
     config::{RawBreaker, RawCare, RawDeadline, RawHedge, RawRetry},
 };
-pub use chunk::{BytesDigest, Chunk, Symbol, SymbolDigest};
+pub use chunk::{Blank, BytesDigest, Chunk, Symbol, SymbolDigest};
 pub use config::{
     Config, ConfigError, Eviction, Objective, OnAbandon, OnFull, Promotion, RawCollapse, RawConfig,
     RawDiskTier, RawDurableTier, RawEviction, RawFill, RawHttp, RawMemoryTier, RawPromotion, RawSharedTier,

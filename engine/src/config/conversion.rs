@@ -6,13 +6,14 @@ use super::{
     within,
 };
 use crate::{id::TierId, units::ByteCount};
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 use core::time::Duration;
 
 impl TryFrom<RawConfig> for Config {
     type Error = ConfigError;
 
     fn try_from(raw: RawConfig) -> Result<Self, ConfigError> {
+        let written = Arc::new(raw.clone());
         let RawConfig { l0, l1, l2, l3, promotion, collapse, fill, http, care, feed } = raw;
         check_capacities(l0.as_ref(), l2.as_ref())?;
         check_collapse(&collapse)?;
@@ -39,6 +40,7 @@ impl TryFrom<RawConfig> for Config {
             care: care.try_into()?,
             feed: feed.map(TryInto::try_into).transpose()?,
             plant: None,
+            written,
         })
     }
 }
