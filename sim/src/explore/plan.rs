@@ -433,8 +433,10 @@ mod tests {
         let purging = plans.iter().filter(|plan| plan.faults.purges != PerMille(0)).count();
         let crashing = plans.iter().filter(|plan| plan.faults.crashes > 0).count();
         let shared = plans.iter().filter(|plan| plan.edges > 1).count();
+        let busy = plans.iter().filter(|plan| plan.work.shape == Shape::Busy).count();
         assert!((20..150).contains(&purging), "{purging} of 200 seeds purge");
         assert!((20..150).contains(&crashing), "{crashing} of 200 seeds crash");
         assert!((20..120).contains(&shared), "{shared} of 200 seeds share a tier");
+        assert!((2..40).contains(&busy), "{busy} of 200 seeds are about a busy edge");
     }
 }
