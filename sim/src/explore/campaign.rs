@@ -1,6 +1,7 @@
 //! Many seeds in a row, what they came to, and how fast.
 
 use super::{
+    climate::Climate,
     run::{Failure, Passed, Run, run_seed},
     tally::{Tally, Trouble},
 };
@@ -12,6 +13,10 @@ use std::{
 
 /// Seeds after which a kind of trouble that never hit is a hole worth a word.
 const SEEDS_FOR_COVERAGE: u64 = 500;
+
+/// One in so many seeds lives its calm lives, too, of so many requests at most.
+const SEEDS_FOR_CALM: u64 = 8;
+const CALM_REQUESTS_MAX: u32 = 60;
 
 /// How long to go on.
 pub(super) struct Limits {
@@ -26,6 +31,8 @@ pub(super) struct Campaign {
     limits: Limits,
     pub done: u64,
     total: Tally,
+    /// Replies in calm lives.
+    calm: u64,
     pub spent: Duration,
     began: Instant,
 }
@@ -36,7 +43,7 @@ impl Campaign {
         reason = "how fast seeds run is measured, and is no part of any run"
     )]
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, done: 0, total: Tally::default(), spent: Duration::ZERO, began: Instant::now() }
+        Self { limits, done: 0, total: Tally::default(), calm: 0, spent: Duration::ZERO, began: Instant::now() }
     }
 
     /// Runs to the next failure or to the limits.
@@ -49,11 +56,8 @@ impl Campaign {
             && self.limits.time.is_none_or(|time| began.elapsed() < time)
         {
             let seed = self.limits.first.wrapping_add(self.done);
-            match run_seed(seed, self.limits.run) {
-                Ok(passed) => {
-                    self.total.add(&passed.tally);
-                    on_passed(seed, &passed);
-                }
+            match self.run_one(seed) {
+                Ok(passed) => on_passed(seed, &passed),
                 Err(found) => failure = Some(found),
             }
             self.done += 1;
@@ -63,6 +67,20 @@ impl Campaign {
             (None, _) | (_, None) => began.elapsed(),
         };
         failure
+    }
+
+    /// Each life of a seed, up to the first that breaks a rule.
+    fn run_one(&mut self, seed: u64) -> Result<Passed, Box<Failure>> {
+        let run = self.limits.run;
+        let passed = run_seed(seed, run)?;
+        self.total.add(&passed.tally);
+        if seed.is_multiple_of(SEEDS_FOR_CALM) {
+            for climate in Climate::calm() {
+                let requests = run.requests.min(CALM_REQUESTS_MAX);
+                self.calm += run_seed(seed, Run { climate, requests, ..run })?.replies;
+            }
+        }
+        Ok(passed)
     }
 
     pub(super) fn report(&self) -> String {
@@ -83,6 +101,7 @@ impl Campaign {
             rate(total.steps + total.facts),
             rate(total.replies),
         );
+        let _ = writeln!(text, "{} more replies in calm lives, with each set of tiers (MM1, MM2)", self.calm);
         for trouble in Trouble::ALL {
             let count = total.troubles.get(&trouble).copied().unwrap_or(0);
             if count > 0 {

@@ -1,6 +1,7 @@
 //! The clients: they ask, read at their own pace, or do not read at all, and leave when they like.
 
 use super::{
+    climate::CALM_PAUSE,
     draws::Draws,
     form::Form,
     plan::Work,
@@ -72,6 +73,7 @@ impl World {
     /// world may heal.
     pub(super) fn plan_asks(&mut self) -> Instant {
         let work = self.plan.work;
+        let pause = self.plan.calm.map_or(Duration::ZERO, |_| CALM_PAUSE);
         let mut at = Instant::ZERO;
         let mut object = 0;
         for _ in 0..work.requests {
@@ -80,20 +82,20 @@ impl World {
             if random.chance(work.herd.0, 1_000) {
                 at = at.after(Duration::from_nanos(random.below(200)));
             } else {
-                at = at.after(up_to(random, work.gap * 4));
+                at = at.after(pause).after(up_to(random, work.gap * 4));
                 object = place(random.below(u64::from(work.objects)));
             }
             let edge =
                 u32::try_from(random.below(u64::from(self.plan.edges))).expect("edges are counted in u32");
             let around = random.chance(work.around.0, 1_000);
             let publishes = random.chance(work.publish.0, 1_000);
-            let aside = up_to(random, work.latency * 6);
+            let aside = pause / 2 + up_to(random, work.latency * 6);
             if publishes {
                 self.queue.schedule(at.after(aside), Step::Publish(object));
             }
             if self.hits(self.plan.faults.purges, Trouble::Purged, Chances::request) {
                 // People purge because they have just published.
-                let purge_at = at.after(up_to(self.chances.request(), work.latency * 6));
+                let purge_at = at.after(pause / 2).after(up_to(self.chances.request(), work.latency * 6));
                 if self.chances.request().chance(1, 2) {
                     self.queue.schedule(purge_at, Step::Publish(object));
                 }
@@ -367,6 +369,10 @@ impl World {
         self.clients.asks[ask].stage = Stage::Over;
         self.tally.replies += 1;
         self.tally.whole += u64::from(matches!(got, Got::Whole { .. }));
+        let is_whole = matches!(got, Got::Whole { .. }) || self.clients.asks[ask].form == Form::Head;
+        if let Some(calm) = self.plan.calm.filter(|_| !is_whole) {
+            self.breaks(calm.rule, format!("ask {ask} got {got:?}, and all is calm"));
+        }
         let key = self.origin.objects[object].key;
         self.fact(What::ClientGot { ask: ask as u64, edge: Edge(edge), key, got });
     }

@@ -107,6 +107,7 @@ impl World {
         let purge = PurgeId(host.purges_asked);
         let (selector, mode) = self.draw_selector(object);
         let covered = self.covered(&selector, mode);
+        self.purge_flat(&selector);
         for (object, _) in &covered {
             let key = self.origin.objects[*object].key;
             self.fact(What::PurgeAsked { edge: Edge(edge), purge: Some(purge), key });
@@ -138,6 +139,16 @@ impl World {
             _ => Selector::Key(self.origin.objects[object].key),
         };
         (selector, mode)
+    }
+
+    /// Of a flat map, a soft purge takes out what it covers, too: it is not fresh any more.
+    fn purge_flat(&mut self, selector: &Selector) {
+        if self.flat.is_some() {
+            for (object, _) in self.covered(selector, PurgeMode::Hard) {
+                let key = self.origin.objects[object].key;
+                self.flat.iter_mut().for_each(|flat| flat.purge(key));
+            }
+        }
     }
 
     /// Which objects must be gone afterwards.

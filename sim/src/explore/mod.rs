@@ -9,8 +9,10 @@ mod case;
 mod cases;
 mod choices;
 mod client;
+mod climate;
 mod draws;
 mod edge;
+mod flat;
 mod form;
 mod history;
 mod hub;
@@ -30,6 +32,7 @@ mod world;
 
 pub use case::{Case, CaseError, Divergence};
 pub use cases::{ReplayCaseArgs, ShrinkArgs, replay_case, shrink_case};
+pub use climate::{Climate, Disabled};
 pub use prove::{ProveArgs, prove};
 pub use run::{Drain, Failure, Passed, Run, run_seed};
 pub use shrink::{Budget, Progress, Shrunk, shrink};

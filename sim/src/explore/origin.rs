@@ -138,7 +138,8 @@ impl World {
         let varies = work.vary.0 > 0 && self.chances.variety.chance(work.vary.0, 1_000);
         let depends_on =
             if varies { Dependence::draw(&mut self.chances.variety) } else { Dependence::Nothing };
-        let random = &mut self.chances.origin;
+        // A stream of its own: how often the origin is asked must not change what it publishes.
+        let random = &mut self.chances.edition;
         let length = match random.below(12) {
             0 => 0,
             1 => work.size_max,
@@ -150,6 +151,7 @@ impl World {
         let lifetime = if storable { 1 + random.below(work.lifetime_max.as_secs()) } else { 0 };
         let window = random.below(STALE_WINDOW_MAX_S + 1);
         let windows = match random.below(6) {
+            _ if self.plan.calm.is_some() => String::new(),
             5 => format!(", stale-while-revalidate={window}"),
             4 => format!(", stale-if-error={window}"),
             3 => ", must-revalidate".to_owned(),

@@ -2,6 +2,7 @@
 
 use super::{
     choices::Choices,
+    climate::Climate,
     draws::{Draw, Keep, Source},
     plan::Plan,
     tally::Tally,
@@ -20,6 +21,8 @@ use tiergate_invariants::Violation;
 pub struct Run {
     /// Requests for each seed.
     pub requests: u32,
+    /// What kind of life.
+    pub climate: Climate,
     /// A fault to plant, in a build that can.
     pub fault: Option<Fault>,
     /// Facts that a failure shows.
@@ -33,7 +36,7 @@ pub struct Run {
 impl Run {
     /// So many requests, nothing planted, no digest.
     pub const fn of(requests: u32) -> Self {
-        Self { requests, fault: None, facts_kept: 60, digest: false, drain: Drain::EffectsFirst }
+        Self { requests, climate: Climate::Troubled, fault: None, facts_kept: 60, digest: false, drain: Drain::EffectsFirst }
     }
 }
 
@@ -143,7 +146,8 @@ pub(super) fn live(source: &Source, run: Run) -> Lived {
         }
     };
     let draw = Draw::new(source);
-    let mut plan = Plan::of(&draw, Seed(seed), requests);
+    let climate = run.climate.told(&draw);
+    let mut plan = Plan::of(&draw, Seed(seed), requests, climate);
     if let Some(fault) = run.fault {
         plan.config = planted(plan.config, fault);
     }

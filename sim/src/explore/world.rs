@@ -9,6 +9,7 @@ use super::{
     client::Clients,
     draws::{Draws, Requests, Source},
     edge::EdgeHost,
+    flat::Flat,
     history::History,
     hub::{CutOff, Hearing, Log},
     origin::Origin,
@@ -118,6 +119,7 @@ pub(super) enum Step {
 pub(super) struct Chances {
     pub requests: Requests,
     pub network: Draws,
+    pub edition: Draws,
     pub origin: Draws,
     pub client: Draws,
     pub variety: Draws,
@@ -132,6 +134,7 @@ impl Chances {
         Self {
             requests: Requests::of(source),
             network: stream("network"),
+            edition: stream("edition"),
             origin: stream("origin"),
             client: stream("client"),
             variety: stream("variety"),
@@ -157,11 +160,12 @@ impl Chances {
     }
 
     /// Every stream but that of the requests, by name.
-    fn streams(&mut self) -> [(&'static str, &mut Draws); 7] {
-        let Self { requests: _, network, origin, client, variety, tier, edge, feed } = self;
+    fn streams(&mut self) -> [(&'static str, &mut Draws); 8] {
+        let Self { requests: _, network, edition, origin, client, variety, tier, edge, feed } = self;
         [
             ("client", client),
             ("edge", edge),
+            ("edition", edition),
             ("feed", feed),
             ("network", network),
             ("origin", origin),
@@ -192,6 +196,8 @@ pub(super) struct World {
     pub healed: bool,
     pub tally: Tally,
     rules: Invariants,
+    /// What a calm life is compared with.
+    pub flat: Option<Flat>,
     facts_kept: usize,
     recent: VecDeque<Fact>,
     /// In which order an engine is drained.
@@ -228,6 +234,7 @@ impl World {
                 .with(NoResurrection::within(plan.config.feed_policy().map(|policy| policy.lease())))
                 .with(Breakers::new(half_open_max))
                 .with(Retries::new(plan.care.retry)),
+            flat: plan.calm.map(|calm| Flat::new(calm.rule, calm.is_exact)),
             facts_kept: run.facts_kept,
             recent: VecDeque::new(),
             drain: run.drain,
@@ -254,7 +261,9 @@ impl World {
         self.queue.schedule(end, Step::Heal);
         self.run_out()?;
         self.is_asking_in_turn = true;
-        for edge in 0..self.plan.edges {
+        // Where all was calm nothing had to heal.
+        let hurt = if self.plan.calm.is_some() { 0 } else { self.plan.edges };
+        for edge in 0..hurt {
             // Whatever is left alone when the world heals is asked again after this.
             self.now = self.now.after(Duration::from_millis(self.plan.care.breaker.open_ms_max.into()));
             if let Some(policy) = self.plan.config.feed_policy() {
@@ -361,7 +370,8 @@ impl World {
         if let Some(history) = &mut self.history {
             history.mix(&fact.what);
         }
-        if let Err(violation) = self.rules.observe(&fact) {
+        let flat = self.flat.as_mut().map_or(Ok(()), |flat| flat.observe(&fact));
+        if let Err(violation) = self.rules.observe(&fact).and(flat) {
             self.broken.get_or_insert(violation);
         }
         if self.recent.len() >= self.facts_kept {
