@@ -4,6 +4,7 @@ use super::{
     climate::CALM_PAUSE,
     draws::Draws,
     form::Form,
+    marks::Mark,
     plan::Work,
     story::Party,
     tally::Trouble,
@@ -13,11 +14,13 @@ use super::{
 };
 use std::{sync::Arc, time::Duration};
 use tiergate_engine::{
-    AbortReason, Chunk, End, Head, Input, Instant, Method, OriginId, Refusal, Reply, ReplyBody, RequestId,
-    Symbol,
+    AbortReason, CacheKey, Chunk, End, Head, Input, Instant, Method, OriginId, Refusal, Reply, ReplyBody,
+    RequestId, Symbol,
 };
 use tiergate_invariants::{Edge, Got, Span, Version, What};
 
+/// The longest that a slow client takes for a chunk.
+const SLOW: Duration = Duration::from_secs(2);
 /// The one origin of this world.
 const ORIGIN: OriginId = OriginId(0);
 
@@ -93,7 +96,7 @@ impl World {
             if publishes {
                 self.queue.schedule(at.after(aside), Step::Publish(object));
             }
-            if self.hits(self.plan.faults.purges, Trouble::Purged, Chances::request) {
+            if self.is_meant(self.plan.faults.purges, Trouble::Purged, Chances::request) {
                 // People purge because they have just published.
                 let purge_at = at.after(pause / 2).after(up_to(self.chances.request(), work.latency * 6));
                 if self.chances.request().chance(1, 2) {
@@ -138,13 +141,13 @@ impl World {
         let ask = self.clients.asks.len();
         let mut pace = Pace::Within(latency);
         let mut leaves = None;
-        if self.hits(faults.client_leaves, Trouble::ClientLeft, Chances::request) {
+        if self.is_meant(faults.client_leaves, Trouble::ClientLeft, Chances::request) {
             leaves = Some(latency * 8);
         }
-        if self.hits(faults.client_slow, Trouble::ClientSlow, Chances::request) {
-            pace = Pace::Within(Duration::from_secs(2));
+        if self.is_meant(faults.client_slow, Trouble::ClientSlow, Chances::request) {
+            pace = Pace::Within(SLOW);
         }
-        if self.hits(faults.client_stuck, Trouble::ClientStuck, Chances::request) {
+        if self.is_meant(faults.client_stuck, Trouble::ClientStuck, Chances::request) {
             pace = Pace::Never;
             leaves = Some(Duration::from_secs(20));
         }
@@ -166,6 +169,7 @@ impl World {
             key,
             request: Some(request_of(ask)),
         });
+        self.ask_flat(ask, key);
         let form = self.clients.asks[ask].form.in_words();
         let wish = (self.plan.work.vary.0 > 0).then(|| self.clients.asks[ask].wish.in_words());
         for word in form.into_iter().chain(wish) {
@@ -173,6 +177,15 @@ impl World {
         }
         let at = self.soon();
         self.queue.schedule(at, Step::Arrive(ask));
+    }
+
+    fn ask_flat(&mut self, ask: usize, key: CacheKey) {
+        let Ask { object, wish, .. } = self.clients.asks[ask];
+        let dependence = self.origin.dependence(object, self.newest(object).0);
+        let variant = dependence.map_or(0, |dependence| dependence.variant(wish));
+        if let Some(flat) = &mut self.flat {
+            flat.ask(self.now, ask as u64, (key, variant), request_of(ask));
+        }
     }
 
     pub(super) fn on_arrive(&mut self, ask: usize) {
@@ -193,7 +206,7 @@ impl World {
             && let Some(resident) = engine.fresh_hit(self.now, key, head.method, head.fields.iter())
         {
             let resident = Arc::clone(resident);
-            *self.tally.events.entry("hit by the fast door").or_default() += 1;
+            self.tally.mark(Mark::FastDoor);
             let age = resident.freshness.age(self.now).as_secs();
             self.check_variant(ask, &resident.chunks);
             let got = self.whole(resident.head.status, age, &resident.chunks);
@@ -235,10 +248,11 @@ impl World {
     fn schedule_demand(&mut self, ask: usize) {
         match self.clients.asks[ask].pace {
             Pace::Within(longest) => {
+                self.tally.count(Trouble::ClientSlow).fired += u64::from(longest == SLOW);
                 let at = self.now.after(up_to(&mut self.chances.client, longest));
                 self.queue.schedule(at, Step::Demand(ask));
             }
-            Pace::Never => {}
+            Pace::Never => self.tally.count(Trouble::ClientStuck).fired += 1,
         }
     }
 
@@ -246,6 +260,9 @@ impl World {
         if let Stage::Reading(life, reading) = &mut self.clients.asks[ask].stage {
             reading.demanded = true;
             let life = *life;
+            if let Pace::Within(SLOW) = self.clients.asks[ask].pace {
+                self.feel(life, Some(Trouble::ClientSlow));
+            }
             self.feed(life, Input::Demand { request: request_of(ask) });
         }
     }
@@ -339,11 +356,22 @@ impl World {
             Stage::Ending(life) => self.plan.style.leaves_after_end.then_some(life),
             Stage::Over => return,
         };
+        if let Pace::Within(_) = self.clients.asks[ask].pace {
+            self.tally.count(Trouble::ClientLeft).fired += 1;
+        }
         if let Some(life) = life {
             let at = self.soon();
             self.queue.schedule(at, Step::Left(ask, life));
         }
         self.over(ask, Got::Left);
+    }
+
+    /// Why a client left that left before its response was over.
+    pub(super) fn why_it_left(&self, request: RequestId) -> Trouble {
+        match self.clients.asks[ask_of(request)].pace {
+            Pace::Within(_) => Trouble::ClientLeft,
+            Pace::Never => Trouble::ClientStuck,
+        }
     }
 
     pub(super) fn on_left(&mut self, ask: usize, life: Life) {
@@ -381,7 +409,7 @@ impl World {
     fn judged(&mut self, ask: usize, head: &Head, age: u64, pieces: &[Symbol]) -> Got {
         let (object, form) = (self.clients.asks[ask].object, self.clients.asks[ask].form.clone());
         self.check_form(object, &form, head, pieces);
-        *self.tally.events.entry(answer_name(&form, head.status)).or_default() += 1;
+        self.tally.mark(mark_of(&form, head.status));
         if form == Form::Head {
             self.note(Party::Clients, || format!("{} is sent its head: {}", client(ask as u64), head.status));
             return Got::Nothing;
@@ -409,14 +437,14 @@ impl World {
     }
 }
 
-const fn answer_name(form: &Form, status: u16) -> &'static str {
+const fn mark_of(form: &Form, status: u16) -> Mark {
     match (form, status) {
-        (Form::Head, _) => "answered HEAD",
-        (Form::Ranges(ranges), 206) if ranges.len() > 1 => "answered 206, several parts",
-        (Form::Ranges(_), 206) => "answered 206",
-        (Form::Ranges(_), 416) => "answered 416",
-        (Form::IfNot(_), 304) => "answered 304",
-        (Form::Plain | Form::Around | Form::Ranges(_) | Form::IfNot(_), _) => "answered whole",
+        (Form::Head, _) => Mark::AnsweredHead,
+        (Form::Ranges(ranges), 206) if ranges.len() > 1 => Mark::AnsweredParts,
+        (Form::Ranges(_), 206) => Mark::AnsweredPart,
+        (Form::Ranges(_), 416) => Mark::AnsweredOutside,
+        (Form::IfNot(_), 304) => Mark::AnsweredSame,
+        (Form::Plain | Form::Around | Form::Ranges(_) | Form::IfNot(_), _) => Mark::AnsweredWhole,
     }
 }
 

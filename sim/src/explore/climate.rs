@@ -8,9 +8,7 @@ use super::{
     plan::{Faults, PerMille, Work},
 };
 use std::time::Duration;
-use tiergate_engine::{
-    ByteCount, RawCollapse, RawConfig, RawDurableTier, RawFill, RawHttp, RawMemoryTier,
-};
+use tiergate_engine::{ByteCount, RawCollapse, RawConfig, RawDurableTier, RawFill, RawHttp};
 
 /// More than everything that is ever stored.
 const ROOMY: ByteCount = ByteCount::mib(1 << 20);
@@ -64,13 +62,12 @@ impl Disabled {
         self.0 & 1 << tier != 0
     }
 
-    /// The configuration without these tiers, all others with nothing in it that time or chance could show in; and is
-    /// there room for everything?
+    /// The configuration without these tiers, and with nothing in it in which time could show.
     pub(super) fn calmed(self, draw: &Draw, raw: RawConfig, work: &Work) -> (RawConfig, Calm) {
         let is_roomy = draw.coin("calm.roomy", 500);
         let forgets_uncacheable = raw.collapse.uncacheable_s == 0 || work.unstorable == PerMille(0);
         let mut raw = RawConfig {
-            l0: Some(raw.l0.unwrap_or_else(RawMemoryTier::default)),
+            l0: Some(raw.l0.unwrap_or_default()),
             // A body that comes all at once must not outrun its lanes.
             fill: RawFill { read_size: raw.fill.read_size, ..RawFill::default() },
             collapse: RawCollapse { uncacheable_s: raw.collapse.uncacheable_s, ..RawCollapse::default() },
@@ -82,33 +79,31 @@ impl Disabled {
         raw.l1 = raw.l1.filter(|_| !self.has(1));
         raw.l2 = raw.l2.filter(|_| !self.has(2));
         raw.l3 = raw.l3.filter(|_| !self.has(3));
-        // The lowest has room for everything, or all have.
-        let is_lowest = |below: bool| is_roomy || !below;
-        let has_below = (
-            raw.l1.is_some() || raw.l2.is_some() || raw.l3.is_some(),
-            raw.l2.is_some() || raw.l3.is_some(),
-            raw.l3.is_some(),
-        );
-        if let Some(l0) = raw.l0.as_mut().filter(|_| is_lowest(has_below.0)) {
+        // Where it is tight, the lowest alone has room for everything.
+        let (has_l1, has_l2, has_l3) = (raw.l1.is_some(), raw.l2.is_some(), raw.l3.is_some());
+        if let Some(l0) = raw.l0.as_mut().filter(|_| is_roomy || !(has_l1 || has_l2 || has_l3)) {
             (l0.capacity, l0.gate) = (ROOMY, ByteCount::UNLIMITED);
         }
-        if let Some(l1) = raw.l1.as_mut().filter(|_| is_lowest(has_below.1)) {
+        if let Some(l1) = raw.l1.as_mut().filter(|_| is_roomy || !(has_l2 || has_l3)) {
             l1.gate = ByteCount::UNLIMITED;
         }
-        if let Some(l2) = raw.l2.as_mut().filter(|_| is_lowest(has_below.2)) {
+        if let Some(l2) = raw.l2.as_mut().filter(|_| is_roomy || !has_l3) {
             (l2.capacity, l2.gate) = (ROOMY, ByteCount::UNLIMITED);
         }
         if let Some(l3) = &mut raw.l3 {
             l3.gate = ByteCount::UNLIMITED;
         }
         let rule = if self.0 == 0 { "MM1" } else { "MM2" };
-        (raw, Calm { rule, is_exact: is_roomy && forgets_uncacheable })
+        // L3 keeps no variants.
+        let keeps_variants = raw.l0.is_some() || has_l1 || has_l2;
+        let is_exact = is_roomy && forgets_uncacheable && (keeps_variants || work.vary == PerMille(0));
+        (raw, Calm { rule, is_exact })
     }
 }
 
-/// The same workload, in which messages take no time and no variants are wanted.
+/// The same workload, in which messages take no time.
 pub(super) fn calmed_work(work: Work) -> Work {
-    Work { latency: Duration::ZERO, vary: PerMille(0), ..work }
+    Work { latency: Duration::ZERO, ..work }
 }
 
 /// Purges are no trouble.

@@ -81,15 +81,18 @@ impl World {
     }
 
     pub(super) fn crash_edge(&mut self, edge: u32) {
+        self.tally.count(Trouble::Crashed).armed += 1;
         let host = &mut self.edges[edge as usize];
-        if host.engine.take().is_none() {
+        let Some(engine) = host.engine.take() else {
             return; // It is down already.
-        }
+        };
         host.wake_at = None;
         host.hub = None;
         host.hub_wake_at = None;
         host.purges.clear();
-        self.tally.hit(Trouble::Crashed);
+        let count = self.tally.count(Trouble::Crashed);
+        count.fired += 1;
+        count.felt += u64::from(!engine.audit().is_idle());
         self.fact(What::EdgeCrashed { edge: Edge(edge) });
         self.break_clients(edge);
         self.drop_streams(edge);
@@ -105,6 +108,7 @@ impl World {
         }
         host.purges_asked += 1;
         let purge = PurgeId(host.purges_asked);
+        self.tally.count(Trouble::Purged).fired += 1;
         let (selector, mode) = self.draw_selector(object);
         let covered = self.covered(&selector, mode);
         self.purge_flat(&selector);
@@ -250,6 +254,7 @@ impl World {
         let EdgeHost { engine: Some(engine), contract, .. } = &mut self.edges[to.edge as usize] else {
             return;
         };
+        self.tally.heard(&input);
         let mut kept = contract.on_input(self.now, &input);
         engine.handle(self.now, input);
         let (effects, events) = self.drain.all_of(engine);
@@ -266,11 +271,12 @@ impl World {
             self.breaks(rule, detail);
         }
         for event in events {
-            self.tally.saw(&event);
+            self.feel_event(&event);
             self.check_durable(to, &event);
             self.fact(What::Engine { edge: Edge(to.edge), shard: 0, event });
         }
         for effect in effects {
+            self.tally.asked(&effect);
             self.run_effect(to, effect);
         }
         let wake = wake.filter(|(at, reason)| match reason {

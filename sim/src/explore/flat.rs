@@ -1,6 +1,6 @@
 //! MM1 and MM2: where nothing fails and nothing is late, a cache of any tiers is one flat map with lifetimes.
 //!
-//! The map holds, for each key, which version was fetched and until when it is fresh. A request must get the version that is
+//! The map holds, for each key and variant, which version was fetched and until when it is fresh. A request must get the version that is
 //! fresh there, or else what the origin publishes now. MM1 is that rule with every tier there is, MM2 with some of them
 //! disabled. The map knows nothing of tiers, and the workload of a seed is the same whichever there are: so disabling any of
 //! them changes counters, never bytes.
@@ -27,10 +27,13 @@ pub(super) struct Flat {
     /// Is nothing ever forgotten?
     is_exact: bool,
     published: BTreeMap<CacheKey, Published>,
-    kept: BTreeMap<CacheKey, Vec<Kept>>,
+    kept: BTreeMap<Variant, Vec<Kept>>,
     asks: BTreeMap<u64, Ask>,
     passed: BTreeSet<RequestId>,
 }
+
+/// What a key stands for, to those who say the same.
+type Variant = (CacheKey, u64);
 
 /// The newest version of a key.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +53,8 @@ struct Kept {
 /// An open request.
 #[derive(Debug)]
 struct Ask {
-    request: Option<RequestId>,
+    request: RequestId,
+    variant: Variant,
     asked_at: Instant,
     allowed: Vec<Version>,
     /// What is published, and may the origin be asked for it?
@@ -72,7 +76,7 @@ impl Flat {
 
     /// A purge covers the key: nothing from before is fresh.
     pub(super) fn purge(&mut self, key: CacheKey) {
-        self.kept.remove(&key);
+        self.kept.retain(|(kept, _), _| *kept != key);
     }
 
     pub(super) fn observe(&mut self, fact: &Fact) -> Result<(), Violation> {
@@ -81,10 +85,10 @@ impl Flat {
                 let lifetime = storable.then_some(Duration::from_nanos(*lifetime_ns));
                 self.published.insert(*key, Published { version: *version, lifetime });
             }
-            What::ClientAsked { ask, key, request, .. } => self.on_asked(fact.at, *ask, *key, *request),
             What::Engine { event: Event::Passed { request, .. }, .. } => drop(self.passed.insert(*request)),
-            What::ClientGot { ask, key, got, .. } => self.on_got(*ask, *key, got)?,
+            What::ClientGot { ask, got, .. } => self.on_got(*ask, got)?,
             What::Engine { .. }
+            | What::ClientAsked { .. }
             | What::EdgeStarted { .. }
             | What::EdgeCrashed { .. }
             | What::OriginAnswered { .. }
@@ -96,22 +100,22 @@ impl Flat {
         Ok(())
     }
 
-    fn on_asked(&mut self, now: Instant, ask: u64, key: CacheKey, request: Option<RequestId>) {
-        let kept = self.kept.entry(key).or_default();
+    /// A client that wants this variant of a key asks.
+    pub(super) fn ask(&mut self, now: Instant, ask: u64, variant: Variant, request: RequestId) {
+        let kept = self.kept.entry(variant).or_default();
         kept.retain(|kept| kept.until.after(ROUNDING) > now);
         let is_sure = self.is_exact && kept.iter().any(|kept| kept.until > now.after(ROUNDING));
-        let newest = self.published.get(&key).copied();
+        let newest = self.published.get(&variant.0).copied();
         let allowed = kept.iter().map(|kept| kept.version);
         let published = newest.filter(|_| !is_sure).map(|newest| newest.version);
         let allowed = allowed.chain(published).collect();
-        self.asks.insert(ask, Ask { request, asked_at: now, allowed, newest, may_ask: !is_sure });
+        self.asks.insert(ask, Ask { request, variant, asked_at: now, allowed, newest, may_ask: !is_sure });
     }
 
-    fn on_got(&mut self, ask: u64, key: CacheKey, got: &Got) -> Result<(), Violation> {
-        let Some(Ask { request, asked_at, mut allowed, newest, may_ask }) = self.asks.remove(&ask) else {
-            return Ok(());
-        };
-        let is_passed = request.is_some_and(|request| self.passed.contains(&request));
+    fn on_got(&mut self, ask: u64, got: &Got) -> Result<(), Violation> {
+        let Some(ended) = self.asks.remove(&ask) else { return Ok(()) };
+        let Ask { request, variant, asked_at, mut allowed, newest, may_ask } = ended;
+        let is_passed = self.passed.contains(&request);
         if is_passed {
             allowed = newest.iter().map(|newest| newest.version).collect();
         }
@@ -122,10 +126,13 @@ impl Flat {
         if let Some(version) = version.filter(|version| !allowed.contains(version)) {
             return Err(Violation {
                 rule: self.rule,
-                detail: format!("ask {ask} for {key} got version {}, and due was {allowed:?}", version.0),
+                detail: format!(
+                    "ask {ask} for {} got version {}, and due was {allowed:?}",
+                    variant.0, version.0
+                ),
             });
         }
-        let kept = self.kept.entry(key).or_default();
+        let kept = self.kept.entry(variant).or_default();
         if is_passed {
             return Ok(());
         }
@@ -171,7 +178,7 @@ mod tests {
         fn get(&mut self, at: u64, version: u32) -> Result<(), &'static str> {
             self.1 += 1;
             let (ask, edge) = (self.1, Edge(0));
-            self.see(at, What::ClientAsked { ask, edge, key: KEY, request: None })?;
+            self.0.ask(Instant::from_nanos(at * SECOND), ask, (KEY, 0), RequestId(ask));
             let spans = vec![Span { of: Some((KEY, Version(version))), offset: 0, length: 9 }];
             let got = Got::Whole { status: 200, age: None, spans };
             self.see(at, What::ClientGot { ask, edge, key: KEY, got })

@@ -10,12 +10,16 @@ mod cases;
 mod choices;
 mod client;
 mod climate;
+mod decay;
 mod draws;
 mod edge;
+mod felt;
 mod flat;
 mod form;
 mod history;
 mod hub;
+mod marks;
+mod operation;
 mod origin;
 mod plan;
 mod prove;
@@ -64,12 +68,16 @@ pub struct ExploreArgs {
     /// Print the digest of each seed's history.
     #[arg(long)]
     digests: bool,
+    /// Print how often each mark fired.
+    #[arg(long)]
+    marks: bool,
     /// Where the first failure goes as a case, to replay and to shrink.
     #[arg(long, value_name = "FILE", default_value = "tiergate-case.json")]
     case: PathBuf,
 }
 
-/// Runs seeds until one fails, all are done, or the time is over. 0: all passed, 1: a rule was broken.
+/// Runs seeds until one fails, all are done, or the time is over. 0: all passed, 1: a rule was broken, or what should
+/// have been tested was not.
 pub fn run(args: ExploreArgs) -> ExitCode {
     let limits = Limits {
         first: args.seed,
@@ -93,12 +101,16 @@ pub fn run(args: ExploreArgs) -> ExitCode {
             cases::keep(&args.case, &failure);
         }
         if !args.keep_going {
-            print!("{}", campaign.report());
+            print!("{}", campaign.report(args.marks));
             println!("{failure}");
             return ExitCode::FAILURE;
         }
         println!("seed {} broke {}", failure.seed, failure.violation);
     }
-    print!("{}", campaign.report());
+    print!("{}", campaign.report(args.marks));
+    for hole in campaign.holes() {
+        failed = true;
+        println!("VACUOUS {hole}: nothing was proved about it");
+    }
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }

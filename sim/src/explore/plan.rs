@@ -84,6 +84,8 @@ pub(super) struct Faults {
     pub tier_ambiguous: PerMille,
     pub tier_slow: PerMille,
     pub tier_loses: PerMille,
+    /// Of blobs of L3.
+    pub tier_rots: PerMille,
     pub purges: PerMille,
     pub crashes: u64,
     pub feed: FeedFaults,
@@ -326,7 +328,7 @@ fn raw_durable(draw: &Draw, gate: ByteCount) -> RawDurableTier {
         // Longer than anything is under way in this world.
         linger_ms: 20_000,
         tries_max: draw.of("l3.tries_max", &[1, 2, 5]),
-        collect_s: draw.of("l3.collect_s", &[0, 5, 60]),
+        collect_s: draw.of("l3.collect_s", &[0, 5, 60, 1]),
     }
 }
 
@@ -381,6 +383,7 @@ fn faults(draw: &Draw) -> Faults {
         tier_ambiguous: draw.fault("tier_ambiguous", &[5, 100]),
         tier_slow: draw.fault("tier_slow", &[5, 100, 500]),
         tier_loses: draw.fault("tier_loses", &[5, 50]),
+        tier_rots: draw.fault("tier_rots", &[5, 50]),
         purges: draw.fault("purges", &[20, 100, 500]),
         crashes: draw.fault("crashes", &[1, 2, 5]).0,
         feed: FeedFaults {

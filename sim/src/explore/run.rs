@@ -36,7 +36,14 @@ pub struct Run {
 impl Run {
     /// So many requests, nothing planted, no digest.
     pub const fn of(requests: u32) -> Self {
-        Self { requests, climate: Climate::Troubled, fault: None, facts_kept: 60, digest: false, drain: Drain::EffectsFirst }
+        Self {
+            requests,
+            climate: Climate::Troubled,
+            fault: None,
+            facts_kept: 60,
+            digest: false,
+            drain: Drain::EffectsFirst,
+        }
     }
 }
 
