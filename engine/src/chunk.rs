@@ -146,6 +146,9 @@ impl Chunk for Symbol {
     }
 
     fn compact(pieces: Vec<Self>) -> Vec<Self> {
+        if pieces.len() < 2 {
+            return pieces;
+        }
         let mut joined: Vec<Self> = Vec::with_capacity(1);
         for piece in pieces {
             match joined.last().and_then(|last| last.joined(piece)) {

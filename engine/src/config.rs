@@ -23,7 +23,7 @@ use crate::{
     rules::Policy,
     units::ByteCount,
 };
-use alloc::{format, string::String, sync::Arc, vec::Vec};
+use alloc::{format, string::String, sync::Arc};
 use core::{fmt, ops::RangeInclusive, time::Duration};
 use serde::{Deserialize, Serialize};
 
@@ -220,7 +220,7 @@ pub enum OnAbandon {
 pub struct Config {
     pub(crate) l0: Option<MemoryTier>,
     /// Fastest first.
-    pub(crate) tiers: Vec<ByteTier>,
+    pub(crate) tiers: Arc<[ByteTier]>,
     pub(crate) waiters_max: usize,
     pub(crate) fills_max: usize,
     pub(crate) uncacheable: Duration,
@@ -335,7 +335,7 @@ impl Config {
         if let Some(l0) = &mut config.l0 {
             l0.capacity = share(l0.capacity);
         }
-        for tier in &mut config.tiers {
+        for tier in Arc::make_mut(&mut config.tiers) {
             if let IndexKeeper::Engine { capacity, .. } = &mut tier.index {
                 *capacity = share(*capacity);
             }
@@ -347,7 +347,7 @@ impl Config {
     /// This configuration without the collector of orphans. A sweep covers the whole store, so one of the engines of a
     /// process does it for all.
     pub fn without_collector(mut self) -> Self {
-        for tier in &mut self.tiers {
+        for tier in Arc::make_mut(&mut self.tiers) {
             if let IndexKeeper::Durable { collect_every, .. } = &mut tier.index {
                 *collect_every = None;
             }

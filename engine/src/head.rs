@@ -1,7 +1,7 @@
 //! Request and response heads, as the engine needs them: a method or status, and fields in their order.
 
 use crate::{recording, units::ByteCount};
-use alloc::{boxed::Box, string::String, vec::Vec};
+use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 /// Header fields in the order they came. Names are lower case; a name may occur several times.
@@ -121,10 +121,12 @@ impl Method {
 pub struct RequestHead {
     /// The method.
     pub method: Method,
-    /// `Host`, in lower case, or `:authority`.
-    pub authority: Box<str>,
-    /// Path and query, as sent.
-    pub target: Box<str>,
+    /// `Host`, in lower case, or `:authority`. Shared, because what is stored remembers it.
+    #[serde(with = "recording::text")]
+    pub authority: Arc<str>,
+    /// Path and query, as sent. Shared, too.
+    #[serde(with = "recording::text")]
+    pub target: Arc<str>,
     /// Header fields, without hop-by-hop ones.
     pub fields: Fields,
 }

@@ -12,6 +12,12 @@ macro_rules! ids {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ::serde::Serialize, ::serde::Deserialize)]
         pub struct $name(pub u64);
+
+        impl $crate::table::Name for $name {
+            fn hash(self, _salt: u128) -> u64 {
+                $crate::table::spread(self.0)
+            }
+        }
     )*};
 }
 pub(crate) use ids;

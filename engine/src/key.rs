@@ -3,6 +3,7 @@
 //! Lookups, fills, purges and prewarming all come through here (failure F8: objects stored under keys that no lookup
 //! used). A key has 128 bits and travels inside every stored record, so that a collision is seen, not served (T13).
 
+use crate::table::{Name, fold};
 use core::fmt;
 use serde::{Deserialize, Serialize};
 
@@ -24,6 +25,16 @@ impl CacheKey {
         let (first, _) =
             digest.as_bytes().split_first_chunk().expect("a digest has 32 bytes, of which 16 are taken");
         Self(u128::from_le_bytes(*first))
+    }
+}
+
+impl Name for CacheKey {
+    /// One wide multiplication of the salted key's halves.
+    fn hash(self, salt: u128) -> u64 {
+        let mixed = self.0 ^ salt;
+        #[expect(clippy::cast_possible_truncation, reason = "each half is taken by itself")]
+        let (low, high) = (mixed as u64, (mixed >> 64) as u64);
+        fold(low, high | 1)
     }
 }
 

@@ -8,6 +8,7 @@ use crate::{
     chunk::Chunk,
     id::{OpId, RecordName, TierId},
     record::Record,
+    rules::Staleness,
 };
 use alloc::{collections::VecDeque, sync::Arc};
 
@@ -21,12 +22,23 @@ pub(crate) struct Lane<C> {
     taken: u64,
     /// Bytes that the tier has acknowledged.
     acknowledged: u64,
-    /// Set once the body ended: what to commit when the queue is empty, and the tier that the copy came from.
-    record: Option<(Arc<Record>, Option<TierId>)>,
+    /// Set once the body ended: what to commit when the queue is empty.
+    ended: Option<Ended>,
     state: State,
     was_opened: bool,
     /// Did a read of what was acknowledged fail?
     unreadable: bool,
+}
+
+/// A body that has ended whole.
+#[derive(Clone, Debug)]
+pub(crate) struct Ended {
+    /// What to keep beside it.
+    pub(crate) record: Arc<Record>,
+    /// What its head says of its use.
+    pub(crate) staleness: Staleness,
+    /// The tier that the copy came from, if it was none from the origin.
+    pub(crate) from: Option<TierId>,
 }
 
 /// ```text
@@ -80,7 +92,7 @@ impl<C: Chunk> Lane<C> {
             queue: VecDeque::new(),
             taken: 0,
             acknowledged: 0,
-            record: None,
+            ended: None,
             state: State::Unopened,
             was_opened: false,
             unreadable: false,
@@ -99,18 +111,18 @@ impl<C: Chunk> Lane<C> {
     }
 
     /// The body has ended; this is what to keep beside it.
-    pub(crate) fn end(&mut self, record: Arc<Record>, from: Option<TierId>) {
-        self.record = Some((record, from));
+    pub(crate) fn end(&mut self, ended: Ended) {
+        self.ended = Some(ended);
     }
 
     /// What to ask of an idle tier. The caller reports the operation with [`Lane::on_asked`].
     pub(crate) fn next(&mut self) -> Next<C> {
         match self.state {
-            State::Unopened if self.queue.is_empty() && self.record.is_none() => Next::Nothing,
+            State::Unopened if self.queue.is_empty() && self.ended.is_none() => Next::Nothing,
             State::Unopened => Next::Open,
-            State::Idle => match (self.queue.pop_front(), &self.record) {
+            State::Idle => match (self.queue.pop_front(), &self.ended) {
                 (Some(chunk), _) => Next::Write(chunk),
-                (None, Some((record, _))) => Next::Commit(Arc::clone(record)),
+                (None, Some(ended)) => Next::Commit(Arc::clone(&ended.record)),
                 (None, None) => Next::Nothing,
             },
             State::Leasing
@@ -132,8 +144,8 @@ impl<C: Chunk> Lane<C> {
     pub(crate) fn on_blob_whole(&mut self) -> Arc<Record> {
         let State::Committing(_) = self.state else { unreachable!("whole while {:?}", self.state) };
         self.state = State::Naming;
-        let (record, _) = self.record.as_ref().expect("a lane commits the record that it was given");
-        Arc::clone(record)
+        let ended = self.ended.as_ref().expect("a lane commits the record that it was given");
+        Arc::clone(&ended.record)
     }
 
     pub(crate) fn on_asked_to_open(&mut self, op: OpId) {
@@ -160,13 +172,13 @@ impl<C: Chunk> Lane<C> {
         self.state = State::Idle;
     }
 
-    /// Says what was published, and which tier it came from.
-    pub(crate) fn on_committed(&mut self) -> (Arc<Record>, Option<TierId>) {
+    /// Says what was published.
+    pub(crate) fn on_committed(&mut self) -> Ended {
         let (State::Committing(_) | State::Naming) = self.state else {
             unreachable!("committed while {:?}", self.state)
         };
         self.state = State::Committed;
-        self.record.clone().expect("a lane commits the record that it was given")
+        self.ended.clone().expect("a lane commits the record that it was given")
     }
 
     /// Gives up. Says which operation is still with the tier and of no interest any more.

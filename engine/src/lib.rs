@@ -20,6 +20,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod agenda;
 mod bans;
 mod care;
 mod chunk;
@@ -48,6 +49,7 @@ mod rules;
 mod selector;
 mod space;
 pub mod store;
+mod table;
 mod time;
 mod units;
 

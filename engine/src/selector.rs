@@ -73,14 +73,14 @@ pub enum SelectorKind {
 /// Where a response was asked for: what a prefix is compared with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
-    pub(crate) authority: Box<str>,
-    pub(crate) target: Box<str>,
+    pub(crate) authority: Arc<str>,
+    pub(crate) target: Arc<str>,
 }
 
 impl Place {
     /// Where the request asks.
-    pub(crate) fn of(ask: &RequestHead) -> Arc<Self> {
-        Arc::new(Self { authority: ask.authority.clone(), target: ask.target.clone() })
+    pub(crate) fn of(ask: &RequestHead) -> Self {
+        Self { authority: Arc::clone(&ask.authority), target: Arc::clone(&ask.target) }
     }
 }
 

@@ -26,7 +26,7 @@ impl TryFrom<RawConfig> for Config {
                 eviction: tier.eviction.policy,
                 objective: tier.eviction.objective.unwrap_or(Objective::Requests),
             }),
-            tiers: byte_tiers(l1, l2, l3, promotion)?,
+            tiers: byte_tiers(l1, l2, l3, promotion)?.into(),
             waiters_max: collapse.waiters_max as usize,
             fills_max: collapse.fills_max as usize,
             uncacheable: Duration::from_secs(collapse.uncacheable_s.into()),

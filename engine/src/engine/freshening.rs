@@ -95,9 +95,7 @@ impl<C: Chunk> Engine<C> {
             return self.finish(request, End::Complete);
         }
         let promotion = match copying {
-            Copying::IntoFaster if is_whole => {
-                self.begin_promotion(&kept.tier, stored, kept.freshness, Place::of(&ask))
-            }
+            Copying::IntoFaster if is_whole => self.begin_promotion(kept, Place::of(&ask)),
             Copying::IntoFaster | Copying::No => None,
         };
         self.records.get_mut(&kept.id).expect("a record is open while it is kept").holders += 1;
@@ -175,7 +173,7 @@ impl<C: Chunk> Engine<C> {
         let head = Arc::new(revalidate::merge(stored, not_modified, received));
         let judged = rules::judge(&self.config.policy, ask, &head, sent, received);
         Lease {
-            staleness: Staleness::of(&self.config.policy, &head),
+            staleness: judged.staleness,
             freshness: Freshness {
                 as_of: self.now,
                 age_then: judged.initial_age,
@@ -200,7 +198,7 @@ impl<C: Chunk> Engine<C> {
             let pending = Freshen {
                 tier: tier.id,
                 at,
-                indexed: self.to_index(record.name, &record.head, freshness),
+                indexed: Indexed::of(record.name, &record.head, freshness, staleness),
                 length: record.length,
                 size: self.config.cost(record.length, &record.head),
             };

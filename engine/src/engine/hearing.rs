@@ -26,6 +26,7 @@ use crate::{
     selector::{PurgeMode, Selector},
     time::{Instant, WallTime},
 };
+use alloc::sync::Arc;
 use core::time::Duration;
 
 /// What is known of purges elsewhere.
@@ -91,7 +92,7 @@ impl<C: Chunk> Engine<C> {
             if born.is_some_and(|born| self.floors.covers(key, born)) {
                 self.remove_from_memory(stored, Removal::Purged);
             }
-            for tier in self.config.tiers.clone() {
+            for tier in Arc::clone(&self.config.tiers).iter() {
                 if let IndexKeeper::Engine { .. } = tier.index {
                     self.purge_heard_below(tier.id, StoredKey { target: key, key: stored });
                 }

@@ -7,13 +7,14 @@
 use super::{Engine, copying::Copied, lanes::Owner};
 use crate::{
     chunk::Chunk,
-    config::{ByteTier, Promotion},
-    fill::Copies,
+    config::Promotion,
+    fill::{Copies, Kept},
     head::{Head, Length},
     id::{PromotionId, TierId, WriterId},
     key::StoredKey,
     reason::LaneEnd,
-    record::{Freshness, Record},
+    record::Freshness,
+    rules::Staleness,
     selector::Place,
     units::ByteCount,
 };
@@ -24,10 +25,11 @@ use alloc::{sync::Arc, vec::Vec};
 pub(super) struct Promoting<C> {
     pub(super) at: StoredKey,
     from: TierId,
-    pub(super) place: Arc<Place>,
+    pub(super) place: Place,
     pub(super) head: Arc<Head>,
     length: ByteCount,
     freshness: Freshness,
+    staleness: Staleness,
     pub(super) copies: Copies<C>,
     /// A purge came: nothing may be published any more.
     pub(super) is_closed: bool,
@@ -36,13 +38,9 @@ pub(super) struct Promoting<C> {
 impl<C: Chunk> Engine<C> {
     /// Begins to copy a record that is about to be read, as far as the policies of its edges ask for it. One reader of
     /// a key does so at a time.
-    pub(super) fn begin_promotion(
-        &mut self,
-        tier: &ByteTier,
-        record: &Record,
-        freshness: Freshness,
-        place: Arc<Place>,
-    ) -> Option<PromotionId> {
+    pub(super) fn begin_promotion(&mut self, kept: &Kept, place: Place) -> Option<PromotionId> {
+        let Kept { tier, record, freshness, staleness, .. } = kept;
+        let (freshness, staleness) = (*freshness, *staleness);
         let (at, key) = (record.stored_key(), record.key);
         if self.promoted.contains_key(&key) {
             return None;
@@ -64,7 +62,8 @@ impl<C: Chunk> Engine<C> {
             return None;
         }
         let promotion = PromotionId(self.ids.mint());
-        let copied = Copied { at, place: &place, head: &record.head, length: Length::Known(record.length) };
+        let length = Length::Known(record.length);
+        let copied = Copied { at, place: &place, head: &record.head, staleness, length };
         let copies = self.open_copies(Owner::Promotion(promotion), copied, l0, &tiers, None);
         if copies.is_empty() {
             return None;
@@ -77,6 +76,7 @@ impl<C: Chunk> Engine<C> {
             head,
             length: record.length,
             freshness,
+            staleness,
             copies,
             is_closed: false,
         };
@@ -96,10 +96,10 @@ impl<C: Chunk> Engine<C> {
     /// The reader has read it all, and its response has ended (C2).
     pub(super) fn end_promotion(&mut self, promotion: PromotionId) {
         let promoting = self.promotion(promotion);
-        let Promoting { at, from, length, freshness, .. } = *promoting;
-        let (head, place) = (Arc::clone(&promoting.head), Arc::clone(&promoting.place));
+        let Promoting { at, from, length, freshness, staleness, .. } = *promoting;
+        let (head, place) = (Arc::clone(&promoting.head), promoting.place.clone());
         let mut copies = core::mem::take(&mut promoting.copies);
-        let copied = Copied { at, place: &place, head: &head, length: Length::Known(length) };
+        let copied = Copied { at, place: &place, head: &head, staleness, length: Length::Known(length) };
         self.end_copies(copied, &mut copies, freshness, Some(from));
         self.promotion(promotion).copies = copies;
         self.promoted.remove(&at.key);

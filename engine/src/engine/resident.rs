@@ -93,7 +93,7 @@ impl<C: Chunk> Engine<C> {
         let errand = Errand {
             key,
             target,
-            place: Arc::clone(&stored.place),
+            place: stored.place.clone(),
             origin,
             sharing: Sharing::Open,
             reason: MissReason::Stale,
@@ -131,7 +131,7 @@ impl<C: Chunk> Engine<C> {
         let (key, tier) = (errand.key, TierId::L0);
         let Lease { head, freshness, staleness, storable } = lease;
         let (chunks, length) = (stored.chunks.clone(), stored.length);
-        let place = Arc::clone(&stored.place);
+        let place = stored.place.clone();
         let freshened = Arc::new(Resident { head, chunks, length, freshness, staleness, place });
         let may_stay = storable == Storable::Yes && errand.sharing == Sharing::Open;
         if may_stay {

@@ -9,6 +9,7 @@ use crate::{
     head::Head,
     id::{OpId, RecordName, TierId},
     key::{CacheKey, StoredKey},
+    lane::Ended,
     memory::Resident,
     reason::{LaneEnd, Rejection, Removal},
     record::{Freshness, Record},
@@ -35,6 +36,15 @@ pub(super) enum WhenStale {
     Useless,
 }
 
+impl Indexed {
+    /// What the index knows of a record.
+    pub(super) fn of(name: RecordName, head: &Head, freshness: Freshness, staleness: Staleness) -> Self {
+        let helps = staleness.helps_when_stale(head);
+        let when_stale = if helps { WhenStale::MayHelp } else { WhenStale::Useless };
+        Self { name, freshness, when_stale }
+    }
+}
+
 impl<C: Chunk> Engine<C> {
     /// Makes a response visible in L0, in place of any older one.
     pub(super) fn store_in_memory(&mut self, at: StoredKey, resident: Resident<C>, from: Option<TierId>) {
@@ -52,27 +62,26 @@ impl<C: Chunk> Engine<C> {
         if !memory.fits(size) {
             return self.event(Event::Rejected { tier, key, why: Rejection::OverCapacity });
         }
-        let (replaced, evicted) = make_room(memory, key, size);
+        let (variants, events) = (&mut self.variants, &mut self.events);
+        make_room(memory, key, size, |left, why| {
+            variants.on_left(left.key, tier);
+            events.push_back(Event::Removed { tier, key: left.key, size: left.size, why });
+        });
         memory.insert(key, size, Arc::new(resident));
-        self.tell_left(tier, replaced.iter(), Removal::Replaced);
-        self.tell_left(tier, evicted.iter(), Removal::Capacity);
         self.variants.on_stored(at, tier);
         self.event(Event::Stored { tier, key, length, size, from });
         self.tell_resident(tier);
     }
 
     /// A tier has published a record: index it, if the index is ours.
-    pub(super) fn store_in_tier(
-        &mut self,
-        tier: TierId,
-        record: &Record,
-        from: Option<TierId>,
-    ) -> FillVerdict {
+    pub(super) fn store_in_tier(&mut self, tier: TierId, ended: &Ended) -> FillVerdict {
+        let Ended { record, staleness, from } = ended;
+        let from = *from;
         let (at, key, length) = (record.stored_key(), record.key, record.length);
         let size = self.config.cost(length, &record.head);
         let now = self.now;
         let freshness = record.freshness.to_live(now, self.wall());
-        let indexed = self.to_index(record.name, &record.head, freshness);
+        let indexed = Indexed::of(record.name, &record.head, freshness, *staleness);
         let Some(index) = self.index(tier) else {
             self.event(Event::Stored { tier, key, length, size, from });
             return FillVerdict::Stored;
@@ -89,13 +98,7 @@ impl<C: Chunk> Engine<C> {
             self.delete(tier, at, Some(record.name), None);
             return FillVerdict::Rejected(Rejection::OverCapacity);
         }
-        let (replaced, evicted) = make_room(index, key, size);
-        index.insert(key, size, indexed);
-        let gone: Vec<_> = (replaced.iter().chain(&evicted))
-            .map(|left| (self.variants.at(left.key), left.value.name))
-            .collect();
-        self.tell_left(tier, replaced.iter(), Removal::Replaced);
-        self.tell_left(tier, evicted.iter(), Removal::Capacity);
+        let gone = self.replace_indexed(tier, key, size, indexed);
         self.variants.on_stored(at, tier);
         self.event(Event::Stored { tier, key, length, size, from });
         self.tell_resident(tier);
@@ -103,13 +106,6 @@ impl<C: Chunk> Engine<C> {
             self.delete(tier, at, Some(name), None);
         }
         FillVerdict::Stored
-    }
-
-    /// What the index knows of a record.
-    pub(super) fn to_index(&self, name: RecordName, head: &Head, freshness: Freshness) -> Indexed {
-        let helps = Staleness::of(&self.config.policy, head).helps_when_stale(head);
-        let when_stale = if helps { WhenStale::MayHelp } else { WhenStale::Useless };
-        Indexed { name, freshness, when_stale }
     }
 
     /// A tier has freshened a record: it is the same one, with another head. One that no longer fits is removed.
@@ -133,12 +129,10 @@ impl<C: Chunk> Engine<C> {
         if !index.fits(size) {
             return self.forget_indexed(tier, at, indexed.name, Removal::Capacity);
         }
-        let (replaced, evicted) = make_room(index, key, size);
-        index.insert(key, size, indexed);
         self.event(Event::Freshened { tier, key });
-        let gone: Vec<_> = evicted.iter().map(|left| (self.variants.at(left.key), left.value.name)).collect();
-        self.tell_left(tier, replaced.iter(), Removal::Replaced);
-        self.tell_left(tier, evicted.iter(), Removal::Capacity);
+        let mut gone = self.replace_indexed(tier, key, size, indexed);
+        // Its own record stays, under the new head.
+        gone.retain(|(_, name)| *name != indexed.name);
         self.variants.on_stored(at, tier);
         self.event(Event::Stored { tier, key, length, size, from: Some(tier) });
         self.tell_resident(tier);
@@ -160,7 +154,8 @@ impl<C: Chunk> Engine<C> {
             {
                 self.variants.learn_names(record.target, &names);
             }
-            self.store_in_tier(tier, &record, None);
+            let staleness = Staleness::of(&self.config.policy, &record.head);
+            self.store_in_tier(tier, &Ended { record: Arc::new(record), staleness, from: None });
         }
         self.event(Event::Recovered { tier, objects });
     }
@@ -174,8 +169,10 @@ impl<C: Chunk> Engine<C> {
             if !is_it {
                 return;
             }
-            let left = index.remove(key);
-            self.tell_left(tier, left.iter(), why);
+            if let Some(left) = index.remove(key) {
+                self.variants.on_left(key, tier);
+                self.event(Event::Removed { tier, key, size: left.size, why });
+            }
             self.tell_resident(tier);
         }
         if !self.is_durable(tier) {
@@ -245,11 +242,25 @@ impl<C: Chunk> Engine<C> {
         op
     }
 
-    fn tell_left<'l, T: 'l>(&mut self, tier: TierId, left: impl Iterator<Item = &'l Left<T>>, why: Removal) {
-        for Left { key, size, .. } in left {
-            self.variants.on_left(*key, tier);
-            self.event(Event::Removed { tier, key: *key, size: *size, why });
-        }
+    /// Indexes a record, for which there is room as such. Says what leaves the tier for it, the older one of its key first.
+    fn replace_indexed(
+        &mut self,
+        tier: TierId,
+        key: CacheKey,
+        size: ByteCount,
+        indexed: Indexed,
+    ) -> Vec<(StoredKey, RecordName)> {
+        let mut gone = Vec::new();
+        let indexes = &mut self.indexes;
+        let (variants, events) = (&mut self.variants, &mut self.events);
+        let (_, index) = indexes.iter_mut().find(|(id, _)| *id == tier).expect("the caller found the index");
+        make_room(index, key, size, |left, why| {
+            gone.push((variants.at(left.key), left.value.name));
+            variants.on_left(left.key, tier);
+            events.push_back(Event::Removed { tier, key: left.key, size: left.size, why });
+        });
+        index.insert(key, size, indexed);
+        gone
     }
 
     fn tell_resident(&mut self, tier: TierId) {
@@ -264,11 +275,16 @@ impl<C: Chunk> Engine<C> {
 }
 
 /// Takes out what `key` had, and victims until an object of `size`, which fits the space as such, fits beside the rest.
-fn make_room<T>(space: &mut Space<T>, key: CacheKey, size: ByteCount) -> (Option<Left<T>>, Vec<Left<T>>) {
-    let replaced = space.remove_replaced(key);
-    let mut evicted = Vec::new();
-    while let Some(victim) = space.evict_for(key, size) {
-        evicted.push(victim);
+fn make_room<T>(
+    space: &mut Space<T>,
+    key: CacheKey,
+    size: ByteCount,
+    mut on_left: impl FnMut(Left<T>, Removal),
+) {
+    if let Some(replaced) = space.remove_replaced(key) {
+        on_left(replaced, Removal::Replaced);
     }
-    (replaced, evicted)
+    while let Some(victim) = space.evict_for(key, size) {
+        on_left(victim, Removal::Capacity);
+    }
 }

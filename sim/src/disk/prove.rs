@@ -10,6 +10,9 @@ use super::{
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use tiergate_engine::store::StoreFault;
 
+/// A check by its name: it panics where a promise is broken.
+type Check = (&'static str, Box<dyn Fn()>);
+
 /// What a catch looks like.
 #[derive(Clone, Debug)]
 pub struct Caught {
@@ -25,7 +28,7 @@ pub struct Caught {
 pub fn hunt(fault: Option<StoreFault>, seeds: u64) -> Option<Caught> {
     (0..seeds).find_map(|seed| {
         let plan = Plan { plant: fault, ..Plan::small(seed) };
-        let mut checks: Vec<(&'static str, Box<dyn Fn()>)> = vec![
+        let mut checks: Vec<Check> = vec![
             ("a long life", Box::new(move || live(Plan { tasks: 300, ..plan }))),
             ("a crash at each boundary", Box::new(move || enumerate(plan, &mut Enumerated::default()))),
         ];

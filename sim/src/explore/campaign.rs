@@ -3,7 +3,8 @@
 use super::{
     climate::Climate,
     marks::{Mark, RARE},
-    run::{Failure, Passed, Run, run_seed},
+    plan::Shape,
+    run::{Failure, Passed, Run, run_seed, shape_of},
     tally::{Count, Tally},
 };
 use std::{
@@ -27,12 +28,25 @@ pub(super) struct Limits {
     pub first: u64,
     pub seeds: u64,
     pub time: Option<Duration>,
+    /// None: any.
+    pub shape: Option<Shape>,
     pub run: Run,
+}
+
+impl Limits {
+    /// The seeds to run, in their order.
+    pub(super) fn seeds_from_first(&self) -> impl Iterator<Item = u64> + use<> {
+        let Self { first, seeds, shape, run: Run { requests, .. }, .. } = *self;
+        let all = (0..=u64::MAX).map(move |number| first.wrapping_add(number));
+        let meant = all.filter(move |seed| shape.is_none_or(|shape| shape_of(*seed, requests) == shape));
+        meant.take(usize::try_from(seeds).unwrap_or(usize::MAX))
+    }
 }
 
 /// Seeds in a row.
 pub(super) struct Campaign {
     limits: Limits,
+    seeds: Box<dyn Iterator<Item = u64>>,
     pub done: u64,
     total: Tally,
     /// Of calm lives.
@@ -48,6 +62,7 @@ impl Campaign {
     )]
     pub(super) fn new(limits: Limits) -> Self {
         Self {
+            seeds: Box::new(limits.seeds_from_first()),
             limits,
             done: 0,
             total: Tally::new(),
@@ -63,10 +78,9 @@ impl Campaign {
         let began = self.began;
         let mut failure = None;
         while failure.is_none()
-            && self.done < self.limits.seeds
             && self.limits.time.is_none_or(|time| began.elapsed() < time)
+            && let Some(seed) = self.seeds.next()
         {
-            let seed = self.limits.first.wrapping_add(self.done);
             match self.run_one(seed) {
                 Ok(passed) => on_passed(seed, &passed),
                 Err(found) => failure = Some(found),
@@ -94,8 +108,11 @@ impl Campaign {
         Ok(passed)
     }
 
-    /// What so many seeds must have met and did not.
+    /// What so many seeds of any shape must have met and did not.
     pub(super) fn holes(&self) -> Vec<String> {
+        if self.limits.shape.is_some() {
+            return Vec::new();
+        }
         let troubles = self.total.troubles().filter(|_| self.done >= SEEDS_FOR_TROUBLES);
         let vacuous = troubles.filter_map(|(trouble, count)| {
             count
@@ -148,7 +165,7 @@ impl Campaign {
 }
 
 /// CPU time of this thread, where the system tells it.
-fn cpu_time() -> Option<Duration> {
+pub(super) fn cpu_time() -> Option<Duration> {
     let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     let nanos = text.split_whitespace().next()?.parse().ok()?;
     Some(Duration::from_nanos(nanos))
@@ -160,7 +177,8 @@ mod tests {
 
     /// A campaign of so many seeds in which everything was planned, hit, was felt, and was marked.
     fn campaign(done: u64, requests: u32) -> Campaign {
-        let mut campaign = Campaign::new(Limits { first: 0, seeds: 0, time: None, run: Run::of(requests) });
+        let mut campaign =
+            Campaign::new(Limits { first: 0, seeds: 0, time: None, shape: None, run: Run::of(requests) });
         campaign.done = done;
         for trouble in Trouble::ALL {
             *campaign.total.count(trouble) = Count { planned: 1, armed: 1, fired: 1, felt: 1 };

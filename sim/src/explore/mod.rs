@@ -26,6 +26,7 @@ mod prove;
 mod queue;
 mod run;
 mod shrink;
+mod speed;
 mod story;
 mod tally;
 mod tier;
@@ -38,10 +39,12 @@ pub use case::{Case, CaseError, Divergence};
 pub use cases::{ReplayCaseArgs, ShrinkArgs, replay_case, shrink_case};
 pub use climate::{Climate, Disabled};
 pub use prove::{ProveArgs, prove};
-pub use run::{Drain, Failure, Passed, Run, run_seed};
+pub use run::{Drain, Failure, Passed, Run, Watch, run_seed};
 pub use shrink::{Budget, Progress, Shrunk, shrink};
 
 use campaign::{Campaign, Limits};
+use plan::Shape;
+use speed::Speed;
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 /// `tiergate-sim explore`.
@@ -71,6 +74,12 @@ pub struct ExploreArgs {
     /// Print how often each mark fired.
     #[arg(long)]
     marks: bool,
+    /// Only seeds whose workload is of this shape.
+    #[arg(long)]
+    shape: Option<Shape>,
+    /// Tell how fast the seeds run, with every rule watching and with none.
+    #[arg(long, conflicts_with_all = ["minutes", "digests"])]
+    speed: bool,
     /// Where the first failure goes as a case, to replay and to shrink.
     #[arg(long, value_name = "FILE", default_value = "tiergate-case.json")]
     case: PathBuf,
@@ -87,8 +96,12 @@ pub fn run(args: ExploreArgs) -> ExitCode {
             (None, None) => 1_000,
         },
         time: args.minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60))),
+        shape: args.shape,
         run: Run { facts_kept: args.facts, digest: args.digests, ..Run::of(args.requests) },
     };
+    if args.speed {
+        return tell_speed(limits.seeds_from_first(), limits.run);
+    }
     let mut campaign = Campaign::new(limits);
     let on_passed = |seed: u64, passed: &Passed| {
         if let Some(digest) = passed.digest {
@@ -113,4 +126,17 @@ pub fn run(args: ExploreArgs) -> ExitCode {
         println!("VACUOUS {hole}: nothing was proved about it");
     }
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn tell_speed(seeds: impl Iterator<Item = u64>, run: Run) -> ExitCode {
+    match Speed::of(seeds, run) {
+        Ok(speed) => {
+            println!("{speed}");
+            ExitCode::SUCCESS
+        }
+        Err(wrong) => {
+            eprintln!("{wrong}");
+            ExitCode::FAILURE
+        }
+    }
 }

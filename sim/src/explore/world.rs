@@ -15,7 +15,7 @@ use super::{
     origin::Origin,
     plan::{PerMille, Plan},
     queue::Queue,
-    run::{Drain, Run},
+    run::{Drain, Drained, Run, Watch},
     story::Note,
     tally::{Tally, Trouble},
     tier::{Fate, Tier},
@@ -209,6 +209,9 @@ pub(super) struct World {
     recent: VecDeque<Fact>,
     /// In which order an engine is drained.
     pub drain: Drain,
+    /// Room for what comes out of it, kept from one input to the next.
+    pub drained: Drained,
+    pub watch: Watch,
     /// All that happened, if a digest of it is wanted.
     pub history: Option<History>,
     /// What the story says beside the facts.
@@ -245,6 +248,8 @@ impl World {
             facts_kept: run.facts_kept,
             recent: VecDeque::new(),
             drain: run.drain,
+            drained: Drained::default(),
+            watch: run.watch,
             history: run.digest.then(History::default),
             notes: Vec::new(),
             broken: None,
@@ -386,7 +391,9 @@ impl World {
             history.mix(&fact.what);
         }
         let flat = self.flat.as_mut().map_or(Ok(()), |flat| flat.observe(&fact));
-        if let Err(violation) = self.rules.observe(&fact).and(flat) {
+        if self.watch == Watch::AllRules
+            && let Err(violation) = self.rules.observe(&fact).and(flat)
+        {
             self.broken.get_or_insert(violation);
         }
         if self.recent.len() >= self.facts_kept {

@@ -3,6 +3,7 @@
 //! Start at [`drive`]. Time is the trace's; heads cost nothing, as in every trace simulator, so that numbers compare.
 
 mod drive;
+mod few;
 #[cfg(test)]
 mod fuzz;
 mod progress;
