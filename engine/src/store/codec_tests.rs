@@ -20,14 +20,14 @@ use bytes::Bytes;
 use core::time::Duration;
 use std::vec;
 
-const STORE: u128 = 0x0f0e_0d0c_0b0a_0908_0706_0504_0302_0100;
+pub(super) const STORE: u128 = 0x0f0e_0d0c_0b0a_0908_0706_0504_0302_0100;
 
-fn geometry() -> Geometry {
+pub(super) fn geometry() -> Geometry {
     let raw = RawGeometry { segments: 4, segment_bytes: 16_384, sector_bytes: 512, block_bytes: 1_024 };
     Geometry::try_from(raw).expect("the bounds hold")
 }
 
-fn label(kind: Kind) -> Label {
+pub(super) fn label(kind: Kind) -> Label {
     Label {
         kind,
         place: Place { segment: 2, sector: 5 },
@@ -61,7 +61,7 @@ fn content() -> Content {
     Content { record, sectors: 3, extents, tail: Bytes::from_static(b"end") }
 }
 
-fn payload() -> Bytes {
+pub(super) fn payload() -> Bytes {
     let content = content();
     [&content.encode(&geometry()).front[..], &content.tail].concat().into()
 }

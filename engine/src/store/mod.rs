@@ -26,6 +26,8 @@ mod codec_tests;
 mod content;
 mod deleting;
 mod freshening;
+#[cfg(test)]
+mod fuzz;
 mod geometry;
 mod index;
 mod io;
