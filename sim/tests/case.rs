@@ -1,6 +1,6 @@
 //! A run is a file that replays to the byte, and says where it does not.
 
-use tiergate_sim::explore::{Case, CaseError, Run};
+use tiergate_sim::explore::{Case, CaseError, Climate, Run};
 
 const RUN: Run = Run::of(60);
 
@@ -15,6 +15,23 @@ fn a_seed_becomes_a_file_that_replays_to_the_byte() {
         assert_eq!((read.digest(), read.requests()), (case.digest(), case.requests()));
         assert_eq!(read.replay(), Ok(()), "seed {seed}");
     }
+}
+
+/// So does a calm life, with each set of tiers: its file says which life it is.
+#[test]
+fn a_calm_life_is_a_case_too() {
+    let mut digests = Vec::new();
+    for climate in Climate::calm() {
+        let case = Case::of_seed(8, Run { climate, ..RUN });
+        let read = Case::of_text(&case.to_text()).expect("it was just written");
+        assert_eq!(read.replay(), Ok(()), "{climate:?}");
+        digests.push(read.digest());
+    }
+    let troubled = Case::of_seed(8, RUN).digest();
+    assert!(!digests.contains(&troubled));
+    digests.sort_unstable();
+    digests.dedup();
+    assert_eq!(digests.len(), 15, "each set of tiers has a history of its own");
 }
 
 /// A file whose choices were changed still runs, and the replay names the first draw that came otherwise.

@@ -1,6 +1,7 @@
-//! Exploring is repeatable, and the engine breaks no rule in it.
+//! Exploring is repeatable, the engine breaks no rule in it, and what should befall it does.
 
-use tiergate_sim::explore::{Drain, Run, run_seed};
+use std::process::Command;
+use tiergate_sim::explore::{Climate, Drain, Run, run_seed};
 
 const RUN: Run = Run::of(120);
 
@@ -47,4 +48,30 @@ fn the_order_of_draining_changes_nothing() {
 fn digest(seed: u64, drain: Drain) -> u64 {
     let passed = run_seed(seed, Run { digest: true, drain, ..RUN });
     passed.unwrap_or_else(|failure| panic!("{failure}")).digest.expect("it was asked for")
+}
+
+/// Where all is calm, the cache is one flat map with lifetimes (MM1), and with any of its tiers disabled the same one (MM2).
+#[test]
+fn calm_lives_are_those_of_a_flat_map() {
+    let mut replies = 0;
+    for seed in 0..24 {
+        for climate in Climate::calm() {
+            let run = Run { climate, ..Run::of(60) };
+            replies += run_seed(seed, run).unwrap_or_else(|failure| panic!("{failure}")).replies;
+        }
+    }
+    assert_eq!(replies, 24 * 15 * 60, "every request ends");
+}
+
+/// In some hundred worlds each kind of trouble is planned, hits, and is felt: a campaign where one is not fails.
+#[test]
+fn every_trouble_is_felt() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut explore = Command::new(env!("CARGO_BIN_EXE_tiergate-sim"));
+    explore.current_dir(&folder).args(["explore", "--seeds", "500", "--requests", "40"]);
+    let explored = explore.output();
+    let explored = explored.expect("the binary was built for this test");
+    let told = String::from_utf8_lossy(&explored.stdout).into_owned();
+    assert_eq!(explored.status.code(), Some(0), "{told}");
+    assert!(told.contains("felt"), "{told}");
 }

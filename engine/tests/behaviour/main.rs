@@ -9,6 +9,7 @@ mod collapse;
 mod door;
 mod durable;
 mod feed;
+mod flat_map;
 mod gates;
 mod parts;
 mod promotion;

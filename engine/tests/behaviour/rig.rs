@@ -10,7 +10,7 @@ use tiergate_engine::{
     Ban, Bans, CacheKey, Config, Effect, End, Engine, Event, Fields, FillId, Freshening, Head, Input,
     Instant, Length, Method, OpId, OriginFailure, OriginId, PurgeId, PurgeMode, PurgeOutcome, RawBreaker,
     RawCare, RawConfig, RawRetry, ReadSource, Record, RecordId, RecordName, Refusal, Reply, ReplyBody,
-    RequestHead, RequestId, Seed, Selector, Symbol, TierId, WallTime, WriterId,
+    RequestHead, RequestId, Seed, Selector, StoredKey, Symbol, TierId, WallTime, WriterId,
 };
 
 /// What one client saw.
@@ -22,6 +22,7 @@ pub(crate) struct Client {
     pub(crate) refusal: Option<Refusal>,
     pub(crate) is_passed: bool,
     is_slow: bool,
+    has_demanded: bool,
 }
 
 impl Client {
@@ -42,7 +43,9 @@ pub(crate) struct Tier {
     pub(crate) records: BTreeMap<RecordName, (Arc<Record>, Vec<Symbol>)>,
     pub(crate) current: BTreeMap<CacheKey, RecordName>,
     pub(crate) bans: Bans,
-    writers: BTreeMap<WriterId, (RecordName, Vec<Symbol>)>,
+    writers: BTreeMap<WriterId, (StoredKey, RecordName, Vec<Symbol>)>,
+    /// Closed, also before they were opened.
+    discarded: BTreeSet<WriterId>,
     open: BTreeMap<RecordId, (Arc<Record>, Vec<Symbol>)>,
     released: BTreeSet<RecordId>,
     /// While held, effects for this tier wait here.
@@ -98,7 +101,8 @@ pub(crate) struct Rig {
     pub(crate) events: Vec<Event>,
     pub(crate) purged: BTreeMap<PurgeId, Vec<(TierId, PurgeOutcome)>>,
     next_request: u64,
-    versions: u32,
+    /// How many heads the origin has sent.
+    pub(crate) versions: u32,
     inbox: VecDeque<Input<Symbol>>,
 }
 
@@ -235,7 +239,14 @@ impl Rig {
     }
 
     pub(crate) fn demand(&mut self, request: RequestId) {
+        self.clients.get_mut(&request).expect("clients ask first").has_demanded = true;
         self.feed(Input::Demand { request });
+    }
+
+    /// Is a slow client's response under way, and can it take a chunk?
+    pub(crate) fn can_demand(&self, request: RequestId) -> bool {
+        let client = self.client(request);
+        client.reply.is_some() && client.end.is_none() && !client.has_demanded
     }
 
     pub(crate) fn leave(&mut self, request: RequestId) {
@@ -264,6 +275,12 @@ impl Rig {
     pub(crate) fn fetch(&self, target: &str) -> FillId {
         let newest = self.fetches.iter().rev().find(|(_, fetch)| fetch.target == target);
         *newest.unwrap_or_else(|| panic!("nobody fetches {target}")).0
+    }
+
+    /// Fetches that the origin has sent no head for, oldest first.
+    pub(crate) fn unanswered(&self) -> Vec<FillId> {
+        let waiting = self.fetches.iter().filter(|(_, fetch)| fetch.asked.is_some());
+        waiting.map(|(fill, _)| *fill).collect()
     }
 
     /// The origin sends a head, with a new version behind it.
@@ -332,6 +349,11 @@ impl Rig {
 
     pub(crate) fn break_off(&mut self, target: &str) {
         let fill = self.fetch(target);
+        self.break_off_of(fill);
+    }
+
+    /// The same for one of several fetches of a target.
+    pub(crate) fn break_off_of(&mut self, fill: FillId) {
         self.last_step(fill, Step::Fail(OriginFailure::Broken));
     }
 
@@ -343,6 +365,11 @@ impl Rig {
 
     pub(crate) fn refuse(&mut self, target: &str) {
         let fill = self.fetch(target);
+        self.refuse_of(fill);
+    }
+
+    /// The same for one of several fetches of a target.
+    pub(crate) fn refuse_of(&mut self, fill: FillId) {
         let op =
             self.fetches.remove(&fill).and_then(|fetch| fetch.asked).expect("the head has not been sent yet");
         self.feed(Input::FetchFailed { op, failure: OriginFailure::Unreachable });
@@ -353,6 +380,16 @@ impl Rig {
         let held = self.tiers.get_mut(&tier).expect("the tier is configured");
         held.is_held = false;
         for effect in std::mem::take(&mut held.held) {
+            self.serve_tier(tier, effect);
+            self.run();
+        }
+    }
+
+    /// Lets a held tier answer one of those that wait, by its place among so many.
+    pub(crate) fn answer_tier(&mut self, tier: TierId, pick: impl FnOnce(usize) -> usize) {
+        let held = &mut self.tiers.get_mut(&tier).expect("the tier is configured").held;
+        if !held.is_empty() {
+            let effect = held.remove(pick(held.len())).expect("one of those was picked");
             self.serve_tier(tier, effect);
             self.run();
         }
@@ -451,6 +488,7 @@ impl Rig {
                 let client = self.clients.get_mut(&request).expect("clients ask first");
                 assert!(client.end.is_none(), "{request:?} gets bytes after its end");
                 client.body.push(chunk);
+                client.has_demanded = false;
                 if !client.is_slow {
                     self.inbox.push_back(Input::Demand { request });
                 }
@@ -540,7 +578,9 @@ impl Rig {
 
     fn serve_tier(&mut self, id: TierId, effect: Effect<Symbol>) {
         let tier = self.tiers.get_mut(&id).expect("effects name configured tiers");
-        let answer = if tier.fails { refused(&effect) } else { answered(tier, &effect) };
+        // What is closed is closed: that cannot fail.
+        let is_closing = matches!(effect, Effect::Release { .. } | Effect::Discard { .. });
+        let answer = if tier.fails && !is_closing { refused(&effect) } else { answered(tier, &effect) };
         self.inbox.extend(answer);
     }
 }
@@ -568,7 +608,10 @@ fn answered(tier: &mut Tier, effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
             Some(match found {
                 Some((stored, body)) => {
                     let answer = Record::clone(&stored);
-                    tier.open.insert(*record, (stored, body));
+                    // Its closing may have overtaken it.
+                    if !tier.released.contains(record) {
+                        tier.open.insert(*record, (stored, body));
+                    }
                     Input::Found { op: *op, record: answer }
                 }
                 None => Input::Absent { op: *op },
@@ -577,7 +620,7 @@ fn answered(tier: &mut Tier, effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
         Effect::Read { op, source, offset, length_max, .. } => {
             let body = match source {
                 ReadSource::Record(record) => tier.open.get(record).map(|(_, body)| body),
-                ReadSource::Writer(writer) => tier.writers.get(writer).map(|(_, body)| body),
+                ReadSource::Writer(writer) => tier.writers.get(writer).map(|(_, _, body)| body),
             };
             // Its closing has overtaken a read that nobody waits for.
             let Some(body) = body else { return Some(Input::ReadFailed { op: *op }) };
@@ -602,16 +645,24 @@ fn answered(tier: &mut Tier, effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
             tier.open.remove(record);
             None
         }
-        Effect::Open { op, writer, name, .. } => {
-            tier.writers.insert(*writer, (*name, Vec::new()));
+        Effect::Open { op, writer, .. } if tier.discarded.contains(writer) => {
+            Some(Input::WriteFailed { op: *op })
+        }
+        Effect::Open { op, writer, key, name, .. } => {
+            tier.writers.insert(*writer, (*key, *name, Vec::new()));
             Some(Input::Opened { op: *op })
         }
-        Effect::Write { op, writer, chunk, .. } => {
-            tier.writers.get_mut(writer).expect("writes follow opens").1.push(*chunk);
-            Some(Input::Written { op: *op })
-        }
+        Effect::Write { op, writer, chunk, .. } => Some(match tier.writers.get_mut(writer) {
+            Some((_, _, body)) => {
+                body.push(*chunk);
+                Input::Written { op: *op }
+            }
+            None => Input::WriteFailed { op: *op },
+        }),
         Effect::Commit { op, writer, record, .. } => {
-            let (name, body) = tier.writers[writer].clone();
+            let Some((_, name, body)) = tier.writers.get(writer).cloned() else {
+                return Some(Input::WriteFailed { op: *op });
+            };
             assert_eq!(
                 record.length.0,
                 body.iter().map(|chunk| chunk.size).sum::<u64>(),
@@ -623,6 +674,7 @@ fn answered(tier: &mut Tier, effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
         }
         Effect::Discard { writer, .. } => {
             tier.writers.remove(writer);
+            tier.discarded.insert(*writer);
             None
         }
         Effect::Freshen { op, record, .. } => {
@@ -645,6 +697,9 @@ fn answered(tier: &mut Tier, effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
         }
         Effect::Delete { op, key, name, .. } => {
             let before = tier.records.len();
+            if name.is_none() {
+                tier.writers.retain(|_, (written, ..)| written.target != key.target);
+            }
             tier.records.retain(|other, (record, _)| match name {
                 Some(name) => other != name,
                 None => record.target != key.target,

@@ -1,9 +1,11 @@
 //! Many seeds in a row, what they came to, and how fast.
 
 use super::{
+    climate::Climate,
+    marks::{Mark, RARE},
     plan::Shape,
     run::{Failure, Passed, Run, run_seed, shape_of},
-    tally::{Tally, Trouble},
+    tally::{Count, Tally},
 };
 use std::{
     fmt::Write as _,
@@ -11,8 +13,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Seeds after which a kind of trouble that never hit is a hole worth a word.
-const SEEDS_FOR_COVERAGE: u64 = 500;
+/// Seeds after which every kind of trouble must have been planned, have hit and been felt.
+const SEEDS_FOR_TROUBLES: u64 = 500;
+/// Seeds of so many requests after which every mark must have fired.
+const SEEDS_FOR_MARKS: u64 = 2_000;
+const REQUESTS_FOR_MARKS: u32 = 200;
+
+/// One in so many seeds lives its calm lives, too, of so many requests at most.
+const SEEDS_FOR_CALM: u64 = 8;
+const CALM_REQUESTS_MAX: u32 = 60;
 
 /// How long to go on.
 pub(super) struct Limits {
@@ -40,6 +49,8 @@ pub(super) struct Campaign {
     seeds: Box<dyn Iterator<Item = u64>>,
     pub done: u64,
     total: Tally,
+    /// Of calm lives.
+    calm: Tally,
     pub spent: Duration,
     began: Instant,
 }
@@ -50,8 +61,15 @@ impl Campaign {
         reason = "how fast seeds run is measured, and is no part of any run"
     )]
     pub(super) fn new(limits: Limits) -> Self {
-        let (seeds, total) = (Box::new(limits.seeds_from_first()), Tally::default());
-        Self { limits, seeds, done: 0, total, spent: Duration::ZERO, began: Instant::now() }
+        Self {
+            seeds: Box::new(limits.seeds_from_first()),
+            limits,
+            done: 0,
+            total: Tally::new(),
+            calm: Tally::new(),
+            spent: Duration::ZERO,
+            began: Instant::now(),
+        }
     }
 
     /// Runs to the next failure or to the limits.
@@ -63,11 +81,8 @@ impl Campaign {
             && self.limits.time.is_none_or(|time| began.elapsed() < time)
             && let Some(seed) = self.seeds.next()
         {
-            match run_seed(seed, self.limits.run) {
-                Ok(passed) => {
-                    self.total.add(&passed.tally);
-                    on_passed(seed, &passed);
-                }
+            match self.run_one(seed) {
+                Ok(passed) => on_passed(seed, &passed),
                 Err(found) => failure = Some(found),
             }
             self.done += 1;
@@ -79,38 +94,71 @@ impl Campaign {
         failure
     }
 
-    pub(super) fn report(&self) -> String {
+    /// Each life of a seed, up to the first that breaks a rule.
+    fn run_one(&mut self, seed: u64) -> Result<Passed, Box<Failure>> {
+        let run = self.limits.run;
+        let passed = run_seed(seed, run)?;
+        self.total.add(&passed.tally);
+        if seed.is_multiple_of(SEEDS_FOR_CALM) {
+            for climate in Climate::calm() {
+                let requests = run.requests.min(CALM_REQUESTS_MAX);
+                self.calm.add(&run_seed(seed, Run { climate, requests, ..run })?.tally);
+            }
+        }
+        Ok(passed)
+    }
+
+    /// What so many seeds of any shape must have met and did not.
+    pub(super) fn holes(&self) -> Vec<String> {
+        if self.limits.shape.is_some() {
+            return Vec::new();
+        }
+        let troubles = self.total.troubles().filter(|_| self.done >= SEEDS_FOR_TROUBLES);
+        let vacuous = troubles.filter_map(|(trouble, count)| {
+            count
+                .is_vacuous()
+                .map(|why| format!("the trouble `{}` {why} in {} seeds", trouble.as_str(), self.done))
+        });
+        let is_long = self.done >= SEEDS_FOR_MARKS && self.limits.run.requests >= REQUESTS_FOR_MARKS;
+        let marks = self.total.marks().filter(|_| is_long);
+        let is_rare = |mark: Mark| RARE.iter().any(|(rare, _)| *rare == mark);
+        let silent = marks.filter(|(mark, count)| *count == 0 && !is_rare(*mark));
+        let silent = silent
+            .map(|(mark, _)| format!("the mark `{}` never fired in {} seeds", mark.as_str(), self.done));
+        vacuous.chain(silent).collect()
+    }
+
+    pub(super) fn report(&self, has_marks: bool) -> String {
         let mut text = String::new();
         let seconds = self.spent.as_secs_f64().max(1e-9);
         let rate = |count: u64| count as f64 / seconds;
-        let total = &self.total;
+        let mut total = self.total.clone();
+        total.add(&self.calm);
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,
-            "{} seeds, {} replies ({} whole), {} steps, {} facts in {seconds:.2} CPU-s: {:.0} seeds/s, {:.0} events/s, {:.0} replies/s",
+            "{} seeds, {} replies ({} whole, {} in calm lives), {} steps, {} facts in {seconds:.2} CPU-s: {:.0} seeds/s, {:.0} events/s, {:.0} replies/s",
             self.done,
             total.replies,
             total.whole,
+            self.calm.replies,
             total.steps,
             total.facts,
             rate(self.done),
             rate(total.steps + total.facts),
             rate(total.replies),
         );
-        for trouble in Trouble::ALL {
-            let count = total.troubles.get(&trouble).copied().unwrap_or(0);
-            if count > 0 {
-                let _ = writeln!(text, "  trouble  {:<42} {count:>10}", trouble.as_str());
-            } else if self.done >= SEEDS_FOR_COVERAGE {
-                let _ = writeln!(
-                    text,
-                    "  trouble  {:<42}      never hit: nothing was proved about it",
-                    trouble.as_str()
-                );
-            }
+        let _ = writeln!(
+            text,
+            "  trouble {:48} {:>9} {:>11} {:>9} {:>9}",
+            "", "planned", "armed", "fired", "felt"
+        );
+        for (trouble, Count { planned, armed, fired, felt }) in self.total.troubles() {
+            let name = trouble.as_str();
+            let _ = writeln!(text, "  {name:<56} {planned:>9} {armed:>11} {fired:>9} {felt:>9}");
         }
-        for (name, count) in total.events.sums() {
-            let _ = writeln!(text, "  event    {name:<42} {count:>10}");
+        for (mark, count) in self.total.marks().filter(|_| has_marks) {
+            let _ = writeln!(text, "  mark  {:<50} {count:>9}", mark.as_str());
         }
         text
     }
@@ -121,4 +169,53 @@ pub(super) fn cpu_time() -> Option<Duration> {
     let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     let nanos = text.split_whitespace().next()?.parse().ok()?;
     Some(Duration::from_nanos(nanos))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::tally::Trouble, *};
+
+    /// A campaign of so many seeds in which everything was planned, hit, was felt, and was marked.
+    fn campaign(done: u64, requests: u32) -> Campaign {
+        let mut campaign =
+            Campaign::new(Limits { first: 0, seeds: 0, time: None, shape: None, run: Run::of(requests) });
+        campaign.done = done;
+        for trouble in Trouble::ALL {
+            *campaign.total.count(trouble) = Count { planned: 1, armed: 1, fired: 1, felt: 1 };
+        }
+        for mark in Mark::ALL {
+            campaign.total.mark(*mark);
+        }
+        campaign
+    }
+
+    /// What was planned and never hit, or hit and was never felt, is named once there were seeds enough.
+    #[test]
+    fn a_vacuous_trouble_is_named() {
+        assert_eq!(campaign(SEEDS_FOR_TROUBLES, 1).holes(), [""; 0]);
+        for (count, why) in [
+            (Count { planned: 3, armed: 9, fired: 0, felt: 0 }, "was planned, and never hit"),
+            (Count { planned: 3, armed: 9, fired: 2, felt: 0 }, "hit, and was never felt"),
+            (Count::default(), "was never planned"),
+        ] {
+            let mut vacuous = campaign(SEEDS_FOR_TROUBLES, 1);
+            *vacuous.total.count(Trouble::TierLost) = count;
+            let hole = format!("the trouble `tier lost a record` {why} in {SEEDS_FOR_TROUBLES} seeds");
+            assert_eq!(vacuous.holes(), [hole]);
+            vacuous.done -= 1;
+            assert_eq!(vacuous.holes(), [""; 0]);
+        }
+    }
+
+    /// A mark that never fired is named, but for those that need not.
+    #[test]
+    fn a_silent_mark_is_named() {
+        let mut silent = campaign(SEEDS_FOR_MARKS, REQUESTS_FOR_MARKS);
+        assert_eq!(silent.holes(), [""; 0]);
+        silent.total = Tally::new();
+        silent.done = SEEDS_FOR_MARKS - 1;
+        let troubles = silent.holes().len();
+        silent.done = SEEDS_FOR_MARKS;
+        assert_eq!(silent.holes().len(), troubles + Mark::ALL.len() - RARE.len());
+    }
 }

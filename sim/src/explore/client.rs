@@ -1,8 +1,10 @@
 //! The clients: they ask, read at their own pace, or do not read at all, and leave when they like.
 
 use super::{
+    climate::CALM_PAUSE,
     draws::Draws,
     form::Form,
+    marks::Mark,
     plan::Work,
     story::Party,
     tally::Trouble,
@@ -12,11 +14,13 @@ use super::{
 };
 use std::{sync::Arc, time::Duration};
 use tiergate_engine::{
-    AbortReason, Chunk, End, Head, Input, Instant, Method, OriginId, Refusal, Reply, ReplyBody, RequestId,
-    Symbol,
+    AbortReason, CacheKey, Chunk, End, Head, Input, Instant, Method, OriginId, Refusal, Reply, ReplyBody,
+    RequestId, Symbol,
 };
 use tiergate_invariants::{Edge, Got, Span, Version, What};
 
+/// The longest that a slow client takes for a chunk.
+const SLOW: Duration = Duration::from_secs(2);
 /// The one origin of this world.
 const ORIGIN: OriginId = OriginId(0);
 
@@ -72,6 +76,7 @@ impl World {
     /// world may heal.
     pub(super) fn plan_asks(&mut self) -> Instant {
         let work = self.plan.work;
+        let pause = self.plan.calm.map_or(Duration::ZERO, |_| CALM_PAUSE);
         let mut at = Instant::ZERO;
         let mut object = 0;
         for _ in 0..work.requests {
@@ -80,20 +85,20 @@ impl World {
             if random.chance(work.herd.0, 1_000) {
                 at = at.after(Duration::from_nanos(random.below(200)));
             } else {
-                at = at.after(up_to(random, work.gap * 4));
+                at = at.after(pause).after(up_to(random, work.gap * 4));
                 object = place(random.below(u64::from(work.objects)));
             }
             let edge =
                 u32::try_from(random.below(u64::from(self.plan.edges))).expect("edges are counted in u32");
             let around = random.chance(work.around.0, 1_000);
             let publishes = random.chance(work.publish.0, 1_000);
-            let aside = up_to(random, work.latency * 6);
+            let aside = pause / 2 + up_to(random, work.latency * 6);
             if publishes {
                 self.queue.schedule(at.after(aside), Step::Publish(object));
             }
-            if self.hits(self.plan.faults.purges, Trouble::Purged, Chances::request) {
+            if self.is_meant(self.plan.faults.purges, Trouble::Purged, Chances::request) {
                 // People purge because they have just published.
-                let purge_at = at.after(up_to(self.chances.request(), work.latency * 6));
+                let purge_at = at.after(pause / 2).after(up_to(self.chances.request(), work.latency * 6));
                 if self.chances.request().chance(1, 2) {
                     self.queue.schedule(purge_at, Step::Publish(object));
                 }
@@ -136,13 +141,13 @@ impl World {
         let ask = self.clients.asks.len();
         let mut pace = Pace::Within(latency);
         let mut leaves = None;
-        if self.hits(faults.client_leaves, Trouble::ClientLeft, Chances::request) {
+        if self.is_meant(faults.client_leaves, Trouble::ClientLeft, Chances::request) {
             leaves = Some(latency * 8);
         }
-        if self.hits(faults.client_slow, Trouble::ClientSlow, Chances::request) {
-            pace = Pace::Within(Duration::from_secs(2));
+        if self.is_meant(faults.client_slow, Trouble::ClientSlow, Chances::request) {
+            pace = Pace::Within(SLOW);
         }
-        if self.hits(faults.client_stuck, Trouble::ClientStuck, Chances::request) {
+        if self.is_meant(faults.client_stuck, Trouble::ClientStuck, Chances::request) {
             pace = Pace::Never;
             leaves = Some(Duration::from_secs(20));
         }
@@ -164,6 +169,7 @@ impl World {
             key,
             request: Some(request_of(ask)),
         });
+        self.ask_flat(ask, key);
         let form = self.clients.asks[ask].form.in_words();
         let wish = (self.plan.work.vary.0 > 0).then(|| self.clients.asks[ask].wish.in_words());
         for word in form.into_iter().chain(wish) {
@@ -171,6 +177,15 @@ impl World {
         }
         let at = self.soon();
         self.queue.schedule(at, Step::Arrive(ask));
+    }
+
+    fn ask_flat(&mut self, ask: usize, key: CacheKey) {
+        let Ask { object, wish, .. } = self.clients.asks[ask];
+        let dependence = self.origin.dependence(object, self.newest(object).0);
+        let variant = dependence.map_or(0, |dependence| dependence.variant(wish));
+        if let Some(flat) = &mut self.flat {
+            flat.ask(self.now, ask as u64, (key, variant), request_of(ask));
+        }
     }
 
     pub(super) fn on_arrive(&mut self, ask: usize) {
@@ -194,7 +209,7 @@ impl World {
             && let Some(resident) = engine.fresh_hit(self.now, key, head.method, head.fields.iter())
         {
             let resident = Arc::clone(resident);
-            self.tally.events.add("hit by the fast door", 1);
+            self.tally.mark(Mark::FastDoor);
             let age = resident.freshness.age(self.now).as_secs();
             self.check_variant(ask, &resident.chunks);
             let got = self.whole(resident.head.status, age, resident.chunks.clone());
@@ -236,10 +251,11 @@ impl World {
     fn schedule_demand(&mut self, ask: usize) {
         match self.clients.asks[ask].pace {
             Pace::Within(longest) => {
+                self.tally.count(Trouble::ClientSlow).fired += u64::from(longest == SLOW);
                 let at = self.now.after(up_to(&mut self.chances.client, longest));
                 self.queue.schedule(at, Step::Demand(ask));
             }
-            Pace::Never => {}
+            Pace::Never => self.tally.count(Trouble::ClientStuck).fired += 1,
         }
     }
 
@@ -247,6 +263,9 @@ impl World {
         if let Stage::Reading(life, reading) = &mut self.clients.asks[ask].stage {
             reading.demanded = true;
             let life = *life;
+            if let Pace::Within(SLOW) = self.clients.asks[ask].pace {
+                self.feel(life, Some(Trouble::ClientSlow));
+            }
             self.feed(life, Input::Demand { request: request_of(ask) });
         }
     }
@@ -341,11 +360,22 @@ impl World {
             Stage::Ending(life) => self.plan.style.leaves_after_end.then_some(life),
             Stage::Over => return,
         };
+        if let Pace::Within(_) = self.clients.asks[ask].pace {
+            self.tally.count(Trouble::ClientLeft).fired += 1;
+        }
         if let Some(life) = life {
             let at = self.soon();
             self.queue.schedule(at, Step::Left(ask, life));
         }
         self.over(ask, Got::Left);
+    }
+
+    /// Why a client left that left before its response was over.
+    pub(super) fn why_it_left(&self, request: RequestId) -> Trouble {
+        match self.clients.asks[ask_of(request)].pace {
+            Pace::Within(_) => Trouble::ClientLeft,
+            Pace::Never => Trouble::ClientStuck,
+        }
     }
 
     pub(super) fn on_left(&mut self, ask: usize, life: Life) {
@@ -371,6 +401,10 @@ impl World {
         self.clients.asks[ask].stage = Stage::Over;
         self.tally.replies += 1;
         self.tally.whole += u64::from(matches!(got, Got::Whole { .. }));
+        let is_whole = matches!(got, Got::Whole { .. }) || self.clients.asks[ask].form == Form::Head;
+        if let Some(calm) = self.plan.calm.filter(|_| !is_whole) {
+            self.breaks(calm.rule, format!("ask {ask} got {got:?}, and all is calm"));
+        }
         let key = self.origin.objects[object].key;
         self.fact(What::ClientGot { ask: ask as u64, edge: Edge(edge), key, got });
     }
@@ -379,7 +413,7 @@ impl World {
     fn judged(&mut self, ask: usize, head: &Head, age: u64, pieces: &[Symbol]) -> Got {
         let form = self.clients.asks[ask].form.clone();
         self.check_form(self.clients.asks[ask].object, &form, head, pieces);
-        self.tally.events.add(answer_name(&form, head.status), 1);
+        self.tally.mark(mark_of(&form, head.status));
         if form == Form::Head {
             self.note(Party::Clients, || format!("{} is sent its head: {}", client(ask as u64), head.status));
             return Got::Nothing;
@@ -407,14 +441,14 @@ impl World {
     }
 }
 
-const fn answer_name(form: &Form, status: u16) -> &'static str {
+const fn mark_of(form: &Form, status: u16) -> Mark {
     match (form, status) {
-        (Form::Head, _) => "answered HEAD",
-        (Form::Ranges(ranges), 206) if ranges.len() > 1 => "answered 206, several parts",
-        (Form::Ranges(_), 206) => "answered 206",
-        (Form::Ranges(_), 416) => "answered 416",
-        (Form::IfNot(_), 304) => "answered 304",
-        (Form::Plain | Form::Around | Form::Ranges(_) | Form::IfNot(_), _) => "answered whole",
+        (Form::Head, _) => Mark::AnsweredHead,
+        (Form::Ranges(ranges), 206) if ranges.len() > 1 => Mark::AnsweredParts,
+        (Form::Ranges(_), 206) => Mark::AnsweredPart,
+        (Form::Ranges(_), 416) => Mark::AnsweredOutside,
+        (Form::IfNot(_), 304) => Mark::AnsweredSame,
+        (Form::Plain | Form::Around | Form::Ranges(_) | Form::IfNot(_), _) => Mark::AnsweredWhole,
     }
 }
 

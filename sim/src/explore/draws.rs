@@ -177,6 +177,17 @@ impl Draw {
         choices[usize::try_from(value).expect("a place in a slice fits usize")]
     }
 
+    /// What is told and not drawn, below `bound`; unless it is given.
+    pub(super) fn told(&self, name: &str, value: u64, bound: u64) -> u64 {
+        let bound = NonZeroU64::new(bound).expect("there is something to tell");
+        let value = match &self.from {
+            NamedFrom::Seed(_) => value,
+            NamedFrom::Given(given) => given.get(name).map_or(0, |given| given.value.min(bound.get() - 1)),
+        };
+        self.keep(name, Outcome { value, bound: Some(bound) });
+        value
+    }
+
     pub(super) fn coin(&self, name: &str, per_mille: u64) -> bool {
         let is_hit = match &self.from {
             NamedFrom::Seed(seed) => seed.split(name).chance(per_mille, 1_000),

@@ -82,15 +82,18 @@ impl World {
     }
 
     pub(super) fn crash_edge(&mut self, edge: u32) {
+        self.tally.count(Trouble::Crashed).armed += 1;
         let host = &mut self.edges[edge as usize];
-        if host.engine.take().is_none() {
+        let Some(engine) = host.engine.take() else {
             return; // It is down already.
-        }
+        };
         host.wake_at = None;
         host.hub = None;
         host.hub_wake_at = None;
         host.purges.clear();
-        self.tally.hit(Trouble::Crashed);
+        let count = self.tally.count(Trouble::Crashed);
+        count.fired += 1;
+        count.felt += u64::from(!engine.audit().is_idle());
         self.fact(What::EdgeCrashed { edge: Edge(edge) });
         self.break_clients(edge);
         self.drop_streams(edge);
@@ -106,8 +109,10 @@ impl World {
         }
         host.purges_asked += 1;
         let purge = PurgeId(host.purges_asked);
+        self.tally.count(Trouble::Purged).fired += 1;
         let (selector, mode) = self.draw_selector(object);
         let covered = self.covered(&selector, mode);
+        self.purge_flat(&selector);
         for (object, _) in &covered {
             let key = self.origin.objects[*object].key;
             self.fact(What::PurgeAsked { edge: Edge(edge), purge: Some(purge), key });
@@ -139,6 +144,16 @@ impl World {
             _ => Selector::Key(self.origin.objects[object].key),
         };
         (selector, mode)
+    }
+
+    /// Of a flat map, a soft purge takes out what it covers, too: it is not fresh any more.
+    fn purge_flat(&mut self, selector: &Selector) {
+        if self.flat.is_some() {
+            for (object, _) in self.covered(selector, PurgeMode::Hard) {
+                let key = self.origin.objects[object].key;
+                self.flat.iter_mut().for_each(|flat| flat.purge(key));
+            }
+        }
     }
 
     /// Which objects must be gone afterwards.
@@ -240,6 +255,7 @@ impl World {
         let EdgeHost { engine: Some(engine), contract, .. } = &mut self.edges[to.edge as usize] else {
             return;
         };
+        self.tally.heard(&input);
         let is_watched = self.watch == Watch::AllRules;
         let mut drained = std::mem::take(&mut self.drained);
         let mut kept = if is_watched { contract.on_input(self.now, &input) } else { Ok(()) };
@@ -260,11 +276,12 @@ impl World {
             self.breaks(rule, detail);
         }
         for event in drained.events.drain(..) {
-            self.tally.saw(&event);
+            self.feel_event(&event);
             self.check_durable(to, &event);
             self.fact(What::Engine { edge: Edge(to.edge), shard: 0, event });
         }
         for effect in drained.effects.drain(..) {
+            self.tally.asked(&effect);
             self.run_effect(to, effect);
         }
         self.drained = drained;

@@ -4,6 +4,7 @@
 //! edge alone is cut off from it; and it is trimmed behind who has not read it.
 
 use super::{
+    marks::Mark,
     tally::Trouble,
     world::{Life, Step, World, up_to},
 };
@@ -69,12 +70,14 @@ impl Log {
         }
     }
 
-    fn trim(&mut self, kept: usize) {
+    /// Forgets all but the last; was there anything?
+    fn trim(&mut self, kept: usize) -> bool {
         let gone = self.entries.len().saturating_sub(kept);
         for entry in self.entries.drain(..gone) {
             let at = self.trimmed.map_or(entry.notice.at, |trimmed| trimmed.at.max(entry.notice.at));
             self.trimmed = Some(Trimmed { through: entry.sequence, at });
         }
+        gone > 0
     }
 }
 
@@ -105,7 +108,8 @@ impl World {
     }
 
     pub(super) fn on_log_lost(&mut self, whom: CutOff) {
-        self.tally.hit(Trouble::FeedDown);
+        let count = self.tally.count(Trouble::FeedDown);
+        (count.armed, count.fired) = (count.armed + 1, count.fired + 1);
         self.log.outages.push(whom);
     }
 
@@ -163,11 +167,14 @@ impl World {
     fn do_step(&mut self, to: Life, step: FeedStep<Notice>) {
         match step {
             FeedStep::Apply(notice) => self.feed(to, Input::PurgeHeard { notice }),
-            FeedStep::Gap { through } => self.feed(to, Input::PurgesMissed { through }),
+            FeedStep::Gap { through } => {
+                self.feel(to, Some(Trouble::FeedTrimmed));
+                self.feed(to, Input::PurgesMissed { through });
+            }
             FeedStep::Appended { ticket, .. } => self.on_told_others(to.edge, ticket, true),
             FeedStep::AppendFailed { ticket } => self.on_told_others(to.edge, ticket, false),
             FeedStep::LeaseGained => {}
-            FeedStep::LeaseLost => self.tally.hit(Trouble::LeaseLost),
+            FeedStep::LeaseLost => self.tally.mark(Mark::LeaseLost),
         }
     }
 
@@ -180,25 +187,40 @@ impl World {
         } else if self.hits(faults.ambiguous, Trouble::FeedAmbiguous, |chances| &mut chances.feed) {
             hearing = Hearing::Unheard;
         }
-        if self.hits(faults.slow, Trouble::FeedSlow, |chances| &mut chances.feed) {
+        let is_slow = self.hits(faults.slow, Trouble::FeedSlow, |chances| &mut chances.feed);
+        if is_slow {
             let lease = self.plan.config.feed_policy().map_or(Duration::ZERO, |policy| policy.lease());
             at = at.after(up_to(&mut self.chances.feed, lease * 2));
         }
-        self.queue.schedule(at, Step::LogAsked { from, id, ask, hearing });
+        self.queue.schedule(at, Step::LogAsked { from, id, ask, hearing, is_slow });
     }
 
-    pub(super) fn on_log_asked(&mut self, from: Life, id: AskId, ask: FeedAsk<Notice>, hearing: Hearing) {
+    pub(super) fn on_log_asked(
+        &mut self,
+        from: Life,
+        id: AskId,
+        ask: FeedAsk<Notice>,
+        hearing: Hearing,
+        is_slow: bool,
+    ) {
         let is_append = matches!(ask, FeedAsk::Append { .. });
         let meant = |outage: &CutOff| *outage == CutOff::All || *outage == CutOff::One(from.edge);
         let is_cut_off = !self.healed && self.log.outages.iter().any(meant);
+        let brings = match hearing {
+            Hearing::Lost => Some(Trouble::FeedFailed),
+            Hearing::Fine | Hearing::Unheard if is_cut_off => Some(Trouble::FeedDown),
+            Hearing::Unheard => Some(Trouble::FeedAmbiguous),
+            Hearing::Fine => is_slow.then_some(Trouble::FeedSlow),
+        };
         let told = match hearing {
             Hearing::Fine | Hearing::Unheard if !is_cut_off => self.log.execute(ask),
             Hearing::Fine | Hearing::Unheard | Hearing::Lost => FeedTold::Failed,
         };
         let trims = self.plan.faults.feed.trims;
-        if is_append && self.hits(trims, Trouble::FeedTrimmed, |chances| &mut chances.feed) {
+        if is_append && self.is_meant(trims, Trouble::FeedTrimmed, |chances| &mut chances.feed) {
             let kept = self.chances.feed.below(KEPT_MAX);
-            self.log.trim(usize::try_from(kept).expect("a few fit usize"));
+            let is_trimmed = self.log.trim(usize::try_from(kept).expect("a few fit usize"));
+            self.tally.count(Trouble::FeedTrimmed).fired += u64::from(is_trimmed);
         }
         let told = if hearing == Hearing::Unheard { FeedTold::Failed } else { told };
         // Half of the failures are never told.
@@ -206,13 +228,20 @@ impl World {
             return;
         }
         let at = self.soon();
-        self.queue.schedule(at, Step::FromLog { to: from, id, told });
+        self.queue.schedule(at, Step::FromLog { to: from, id, told, brings });
     }
 
-    pub(super) fn on_from_log(&mut self, to: Life, id: AskId, told: FeedTold<Notice>) {
+    pub(super) fn on_from_log(
+        &mut self,
+        to: Life,
+        id: AskId,
+        told: FeedTold<Notice>,
+        brings: Option<Trouble>,
+    ) {
         if self.life(to.edge) != to {
             return;
         }
+        self.feel(to, brings);
         let now = self.now;
         if let Some(hub) = self.edges[to.edge as usize].hub.as_mut() {
             hub.on_told(now, id, told);

@@ -9,11 +9,17 @@ mod case;
 mod cases;
 mod choices;
 mod client;
+mod climate;
+mod decay;
 mod draws;
 mod edge;
+mod felt;
+mod flat;
 mod form;
 mod history;
 mod hub;
+mod marks;
+mod operation;
 mod origin;
 mod plan;
 mod prove;
@@ -31,6 +37,7 @@ mod world;
 
 pub use case::{Case, CaseError, Divergence};
 pub use cases::{ReplayCaseArgs, ShrinkArgs, replay_case, shrink_case};
+pub use climate::{Climate, Disabled};
 pub use prove::{ProveArgs, prove};
 pub use run::{Drain, Failure, Passed, Run, Watch, run_seed};
 pub use shrink::{Budget, Progress, Shrunk, shrink};
@@ -64,6 +71,9 @@ pub struct ExploreArgs {
     /// Print the digest of each seed's history.
     #[arg(long)]
     digests: bool,
+    /// Print how often each mark fired.
+    #[arg(long)]
+    marks: bool,
     /// Only seeds whose workload is of this shape.
     #[arg(long)]
     shape: Option<Shape>,
@@ -75,7 +85,8 @@ pub struct ExploreArgs {
     case: PathBuf,
 }
 
-/// Runs seeds until one fails, all are done, or the time is over. 0: all passed, 1: a rule was broken.
+/// Runs seeds until one fails, all are done, or the time is over. 0: all passed, 1: a rule was broken, or what should
+/// have been tested was not.
 pub fn run(args: ExploreArgs) -> ExitCode {
     let limits = Limits {
         first: args.seed,
@@ -103,13 +114,17 @@ pub fn run(args: ExploreArgs) -> ExitCode {
             cases::keep(&args.case, &failure);
         }
         if !args.keep_going {
-            print!("{}", campaign.report());
+            print!("{}", campaign.report(args.marks));
             println!("{failure}");
             return ExitCode::FAILURE;
         }
         println!("seed {} broke {}", failure.seed, failure.violation);
     }
-    print!("{}", campaign.report());
+    print!("{}", campaign.report(args.marks));
+    for hole in campaign.holes() {
+        failed = true;
+        println!("VACUOUS {hole}: nothing was proved about it");
+    }
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 

@@ -148,10 +148,10 @@ impl World {
                 key: CacheKey::of("origin", &target),
                 usual: Wish::default().added_to(&plain),
                 plain,
-                around: if object % 2 == 0 {
-                    request(Method::Get, Fields::from_iter([("authorization", "Basic eDp5")]))
-                } else {
-                    request(Method::Other, Fields::new())
+                around: match object % 3 {
+                    0 => request(Method::Get, Fields::from_iter([("authorization", "Basic eDp5")])),
+                    1 => request(Method::Other, Fields::new()),
+                    _ => request(Method::Get, Fields::from_iter([("if-match", "*")])),
                 },
                 versions: Vec::new(),
             });
@@ -162,10 +162,15 @@ impl World {
     /// The next version of an object.
     pub(super) fn publish(&mut self, object: usize) {
         let work = self.plan.work;
-        let varies = work.vary.0 > 0 && self.chances.variety.chance(work.vary.0, 1_000);
-        let depends_on =
-            if varies { Dependence::draw(&mut self.chances.variety) } else { Dependence::Nothing };
-        let random = &mut self.chances.origin;
+        let depends_on = if work.vary.0 > 0 && self.plan.calm.is_some() {
+            Dependence::of_object(object)
+        } else if work.vary.0 > 0 && self.chances.variety.chance(work.vary.0, 1_000) {
+            Dependence::draw(&mut self.chances.variety)
+        } else {
+            Dependence::Nothing
+        };
+        // A stream of its own: how often the origin is asked must not change what it publishes.
+        let random = &mut self.chances.edition;
         let length = match random.below(12) {
             0 => 0,
             1 => work.size_max,
@@ -177,6 +182,7 @@ impl World {
         let lifetime = if storable { 1 + random.below(work.lifetime_max.as_secs()) } else { 0 };
         let window = random.below(STALE_WINDOW_MAX_S + 1);
         let windows = match random.below(6) {
+            _ if self.plan.calm.is_some() => String::new(),
             5 => format!(", stale-while-revalidate={window}"),
             4 => format!(", stale-if-error={window}"),
             3 => ", must-revalidate".to_owned(),
@@ -251,7 +257,8 @@ impl World {
             self.note(Party::Origin, || format!("fails before its head: {failure:?}"));
             let at = self.soon();
             let input = Input::FetchFailed { op, failure };
-            self.queue.schedule(at, Step::FromOrigin { to: from, fill, input, last: true });
+            let brings = Some(Trouble::OriginFailed);
+            self.queue.schedule(at, Step::FromOrigin { to: from, fill, input, last: true, brings });
             return;
         }
         let errs = self.hits(faults.origin_errs, Trouble::OriginErred, |chances| &mut chances.origin);
@@ -263,11 +270,13 @@ impl World {
             *stream = Some(body);
         }
         let mut at = self.soon();
+        let mut brings = errs.then_some(Trouble::OriginErred);
         if self.hits(faults.origin_stalls, Trouble::OriginStalled, |chances| &mut chances.origin) {
             at = at.after(up_to(&mut self.chances.origin, HEAD_STALL_MAX));
+            brings = Some(Trouble::OriginStalled);
         }
         let input = Input::Head { op, head };
-        self.queue.schedule(at, Step::FromOrigin { to: from, fill, input, last: false });
+        self.queue.schedule(at, Step::FromOrigin { to: from, fill, input, last: false, brings });
     }
 
     /// The answer to a request for an object by a client that says this.
@@ -317,33 +326,57 @@ impl World {
 
     pub(super) fn on_pull(&mut self, from: Life, op: OpId, fill: FillId) {
         let mut at = self.soon();
+        let mut brings = None;
         if let Some(Some(body)) = self.origin.streams.get_mut(&(from, fill))
             && body.stalls_at.is_some_and(|stall| stall <= body.sent)
         {
             body.stalls_at = None;
             at = at.after(up_to(&mut self.chances.origin, BODY_STALL_MAX));
+            brings = Some(Trouble::OriginStalled);
         }
-        self.queue.schedule(at, Step::OriginPulled { from, op, fill });
+        self.queue.schedule(at, Step::OriginPulled { from, op, fill, brings });
     }
 
     /// The next piece, or the end, reaches the edge.
-    pub(super) fn on_origin_pulled(&mut self, from: Life, op: OpId, fill: FillId) {
+    pub(super) fn on_origin_pulled(
+        &mut self,
+        from: Life,
+        op: OpId,
+        fill: FillId,
+        mut brings: Option<Trouble>,
+    ) {
         let (input, last) = match self.origin.streams.get_mut(&(from, fill)) {
-            Some(Some(body)) => body.next(op),
+            Some(Some(body)) => {
+                let next = body.next(op);
+                if let (Input::PullFailed { .. }, _) = next {
+                    brings = Some(Trouble::OriginCut);
+                }
+                next
+            }
             Some(None) => {
                 return self.breaks("drain", format!("fill {} was pulled before its head came", fill.0));
             }
             None => (Input::PullFailed { op, failure: OriginFailure::Broken }, true),
         };
-        self.on_from_origin(from, fill, input, last);
+        self.on_from_origin(from, fill, input, last, brings);
     }
 
-    pub(super) fn on_from_origin(&mut self, to: Life, fill: FillId, input: Input<Symbol>, last: bool) {
+    pub(super) fn on_from_origin(
+        &mut self,
+        to: Life,
+        fill: FillId,
+        input: Input<Symbol>,
+        last: bool,
+        brings: Option<Trouble>,
+    ) {
         let wanted = if last {
             self.origin.streams.remove(&(to, fill)).is_some()
         } else {
             self.origin.streams.contains_key(&(to, fill))
         };
+        if wanted {
+            self.feel(to, brings);
+        }
         if wanted || self.plan.style.answers_after_cancel {
             self.feed(to, input);
         }

@@ -4,7 +4,10 @@
 //! more than every fault at a sensible rate in every run. Because each value has its own draw, a new one moves no other.
 //! Of several values the first is the simplest: the one that a shrunk case falls back to.
 
-use super::draws::Draw;
+use super::{
+    climate::{Calm, Climate, calmed_faults, calmed_work},
+    draws::Draw,
+};
 use std::time::Duration;
 use tiergate_engine::{
     ByteCount, Config, Eviction, Objective, OnAbandon, OnFull, Promotion, RawBreaker, RawCare, RawCollapse,
@@ -14,13 +17,15 @@ use tiergate_engine::{
 use tiergate_invariants::Gates;
 
 /// In how many of a thousand cases.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct PerMille(pub u64);
 
 /// Everything that is drawn before the first step.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub seed: Seed,
+    /// Is all calm?
+    pub calm: Option<Calm>,
     pub config: Config,
     pub gates: Gates,
     pub has_l1: bool,
@@ -76,7 +81,7 @@ pub(super) struct Work {
 }
 
 /// How likely each kind of trouble is, wherever it can occur.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Faults {
     pub origin_fails: PerMille,
     pub origin_errs: PerMille,
@@ -89,13 +94,15 @@ pub(super) struct Faults {
     pub tier_ambiguous: PerMille,
     pub tier_slow: PerMille,
     pub tier_loses: PerMille,
+    /// Of blobs of L3.
+    pub tier_rots: PerMille,
     pub purges: PerMille,
     pub crashes: u64,
     pub feed: FeedFaults,
 }
 
 /// The trouble with the purge feed, where there is one.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct FeedFaults {
     pub fails: PerMille,
     pub ambiguous: PerMille,
@@ -133,12 +140,15 @@ pub(super) struct Style {
 }
 
 impl Plan {
-    pub(super) fn of(draw: &Draw, seed: Seed, requests: u32) -> Self {
+    pub(super) fn of(draw: &Draw, seed: Seed, requests: u32, climate: Climate) -> Self {
+        let is_calm = climate != Climate::Troubled;
         let size_max = draw.of("work.size", &[40, 5_000, 100_000, 300_000, 1_000_000]);
-        let has_l1 = draw.coin("config.l1", 500);
-        let has_l2 = draw.coin("config.l2", 600);
-        let has_l3 = draw.coin("config.l3", 400);
-        let work = work(draw, requests, size_max);
+        let has = |name, per_mille| draw.coin(name, per_mille) || is_calm;
+        let (has_l1, has_l2, has_l3) = (has("config.l1", 500), has("config.l2", 600), has("config.l3", 400));
+        let mut work = work(draw, requests, size_max);
+        if is_calm {
+            work = calmed_work(work);
+        }
         let has_feed = draw.coin("config.feed", 350);
         let mut raw = raw_config(draw, &work, has_l1, has_l2, has_l3);
         raw.feed = has_feed.then(|| raw_feed(draw, work.latency));
@@ -146,13 +156,21 @@ impl Plan {
             let l0 = raw.l0.get_or_insert_default();
             (l0.capacity, l0.gate) = (ByteCount(size_max * 50 + 9_000), ByteCount::UNLIMITED);
         }
+        let mut calm = None;
+        if let Climate::Calm(disabled) = climate {
+            let (calmed, how) = disabled.calmed(draw, raw, &work);
+            (raw, calm) = (calmed, Some(how));
+        }
+        let (has_l1, has_l2, has_l3) = (raw.l1.is_some(), raw.l2.is_some(), raw.l3.is_some());
         let durable = durable(draw, &raw);
         let gates = Gates {
             l0: raw.l0.as_ref().map_or(ByteCount::ZERO, |tier| tier.gate),
             l1: raw.l1.as_ref().map_or(ByteCount::ZERO, |tier| tier.gate),
         };
         let care = raw.care;
-        let edges = if has_l3 && draw.coin("edges.l3", 500) {
+        let edges = if is_calm {
+            1
+        } else if has_l3 && draw.coin("edges.l3", 500) {
             draw.of("edges.l3.count", &[2, 2, 3])
         } else if has_l1 && draw.coin("edges", 250) || has_feed && draw.coin("edges.feed", 500) {
             2
@@ -160,6 +178,9 @@ impl Plan {
             1
         };
         let mut faults = faults(draw);
+        if is_calm {
+            faults = calmed_faults(faults);
+        }
         if work.shape == Shape::Busy {
             faults.purges = PerMille(faults.purges.0.min(20));
         }
@@ -171,6 +192,7 @@ impl Plan {
         }
         Self {
             seed,
+            calm,
             config: raw.try_into().expect("every drawn value is within its bounds"),
             gates,
             has_l1,
@@ -184,7 +206,7 @@ impl Plan {
                 fast_door: draw.coin("style.fast_door", 500),
                 answers_after_cancel: draw.coin("style.answers_after_cancel", 500),
                 leaves_after_end: draw.coin("style.leaves_after_end", 500),
-                idle_wakes: PerMille(draw.of("style.idle_wakes", &[0, 0, 20])),
+                idle_wakes: PerMille(if is_calm { 0 } else { draw.of("style.idle_wakes", &[0, 0, 20]) }),
             },
         }
     }
@@ -323,7 +345,7 @@ fn raw_durable(draw: &Draw, gate: ByteCount) -> RawDurableTier {
         // Longer than anything is under way in this world.
         linger_ms: 20_000,
         tries_max: draw.of("l3.tries_max", &[1, 2, 5]),
-        collect_s: draw.of("l3.collect_s", &[0, 5, 60]),
+        collect_s: draw.of("l3.collect_s", &[0, 5, 60, 1]),
     }
 }
 
@@ -402,6 +424,7 @@ fn faults(draw: &Draw) -> Faults {
         tier_ambiguous: draw.fault("tier_ambiguous", &[5, 100]),
         tier_slow: draw.fault("tier_slow", &[5, 100, 500]),
         tier_loses: draw.fault("tier_loses", &[5, 50]),
+        tier_rots: draw.fault("tier_rots", &[5, 50]),
         purges: draw.fault("purges", &[20, 100, 500]),
         crashes: draw.fault("crashes", &[1, 2, 5]).0,
         feed: FeedFaults {
@@ -422,7 +445,8 @@ mod tests {
     };
 
     fn plan(seed: u64) -> Plan {
-        Plan::of(&Draw::new(&Source::Seed { seed, requests: 50, keep: Keep::Nothing }), Seed(seed), 50)
+        let draw = Draw::new(&Source::Seed { seed, requests: 50, keep: Keep::Nothing });
+        Plan::of(&draw, Seed(seed), 50, Climate::Troubled)
     }
 
     /// One seed, one plan; and over some seeds, every fault is both off and on.

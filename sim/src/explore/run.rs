@@ -2,6 +2,7 @@
 
 use super::{
     choices::Choices,
+    climate::Climate,
     draws::{Draw, Keep, Source},
     plan::{Plan, Shape},
     tally::Tally,
@@ -20,6 +21,8 @@ use tiergate_invariants::Violation;
 pub struct Run {
     /// Requests for each seed.
     pub requests: u32,
+    /// What kind of life.
+    pub climate: Climate,
     /// A fault to plant, in a build that can.
     pub fault: Option<Fault>,
     /// Facts that a failure shows.
@@ -37,6 +40,7 @@ impl Run {
     pub const fn of(requests: u32) -> Self {
         Self {
             requests,
+            climate: Climate::Troubled,
             fault: None,
             facts_kept: 60,
             digest: false,
@@ -160,7 +164,7 @@ pub fn run_seed(seed: u64, run: Run) -> Result<Passed, Box<Failure>> {
 /// What kind of workload a seed is about.
 pub(super) fn shape_of(seed: u64, requests: u32) -> Shape {
     let draw = Draw::new(&Source::Seed { seed, requests, keep: Keep::Nothing });
-    Plan::of(&draw, Seed(seed), requests).work.shape
+    Plan::of(&draw, Seed(seed), requests, Climate::Troubled).work.shape
 }
 
 /// Lives one run to its end, or to the first broken rule.
@@ -173,7 +177,8 @@ pub(super) fn live(source: &Source, run: Run) -> Lived {
         }
     };
     let draw = Draw::new(source);
-    let mut plan = Plan::of(&draw, Seed(seed), requests);
+    let climate = run.climate.told(&draw);
+    let mut plan = Plan::of(&draw, Seed(seed), requests, climate);
     if let Some(fault) = run.fault {
         plan.config = planted(plan.config, fault);
     }

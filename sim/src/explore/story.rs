@@ -100,7 +100,12 @@ pub(super) fn tell(case: &Case, world: &World) -> String {
 /// What the world is like.
 fn setting(case: &Case, world: &World) -> String {
     let plan = &world.plan;
-    let tiers = [(true, "L0"), (plan.has_l1, "L1"), (plan.has_l2, "L2"), (world.vault.is_some(), "L3")];
+    let tiers = [
+        (plan.config.has_memory(), "L0"),
+        (plan.has_l1, "L1"),
+        (plan.has_l2, "L2"),
+        (world.vault.is_some(), "L3"),
+    ];
     let tiers: Vec<&str> =
         tiers.into_iter().filter(|(is_there, _)| *is_there).map(|(_, name)| name).collect();
     let edges = if plan.edges == 1 { "one edge".to_owned() } else { format!("{} edges", plan.edges) };
@@ -140,6 +145,9 @@ fn of_world(rule: &str) -> &'static str {
         "D2" => "what a manifest names, or a lease protects, is there; what nothing names goes away.",
         "D3" => "the time of the index counts, not that of an edge.",
         "F3" => "a freshened record keeps its body.",
+        "MM1" | "MM2" => {
+            "where all is calm, the cache is one flat map with lifetimes, whichever tiers there are."
+        }
         "M6" => "a client gets no more than it asked for.",
         "O1" => "a fetch is read to its end or cancelled.",
         "T10" => "nothing is read that is not there.",

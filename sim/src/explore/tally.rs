@@ -1,15 +1,12 @@
-//! What happened in a run, counted: which troubles really hit, and which events the engine answered them with.
+//! What happened in a run, counted: each kind of trouble from its plan to what the engine felt of it, and each mark.
 //!
-//! A campaign in which a planned trouble never hit has proved nothing about it, and says so.
+//! A campaign in which a planned trouble never hit, or hit and was never felt, has proved nothing about it, and fails.
 
-use std::collections::BTreeMap;
-use tiergate_engine::{
-    Event, FillVerdict, Late, Standing, TierId,
-    durable::{DurableMiss, PublishEnd},
-};
+use super::{marks::Mark, plan::PerMille, plan::Plan};
+use tiergate_engine::Event;
 
-/// A trouble that hit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// A trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
     OriginFailed,
     OriginErred,
@@ -22,6 +19,7 @@ pub(super) enum Trouble {
     TierAmbiguous,
     TierSlow,
     TierLost,
+    TierRotted,
     DurableLate,
     Purged,
     FeedFailed,
@@ -29,7 +27,6 @@ pub(super) enum Trouble {
     FeedSlow,
     FeedDown,
     FeedTrimmed,
-    LeaseLost,
     Crashed,
     CrashedInCommit,
 }
@@ -47,6 +44,7 @@ impl Trouble {
         Self::TierAmbiguous,
         Self::TierSlow,
         Self::TierLost,
+        Self::TierRotted,
         Self::DurableLate,
         Self::Purged,
         Self::FeedFailed,
@@ -54,7 +52,6 @@ impl Trouble {
         Self::FeedSlow,
         Self::FeedDown,
         Self::FeedTrimmed,
-        Self::LeaseLost,
         Self::Crashed,
         Self::CrashedInCommit,
     ];
@@ -72,6 +69,7 @@ impl Trouble {
             Self::TierAmbiguous => "tier operation failed after it took effect",
             Self::TierSlow => "tier operation was slow",
             Self::TierLost => "tier lost a record",
+            Self::TierRotted => "blob store tore a blob, or let it rot",
             Self::DurableLate => "index or blob store did late what it was asked",
             Self::Purged => "purge",
             Self::FeedFailed => "feed did not do what it was asked",
@@ -79,54 +77,111 @@ impl Trouble {
             Self::FeedSlow => "feed was slow",
             Self::FeedDown => "feed was away",
             Self::FeedTrimmed => "feed was trimmed",
-            Self::LeaseLost => "edge lost its lease",
             Self::Crashed => "edge crashed",
             Self::CrashedInCommit => "edge crashed in a commit, delete or ban",
+        }
+    }
+
+    /// Does the plan of a run have it?
+    fn is_planned(self, plan: &Plan) -> bool {
+        let faults = &plan.faults;
+        let has_l3 = plan.config.durable_terms().is_some();
+        let has_tiers = plan.has_l1 || plan.has_l2 || has_l3;
+        let has_feed = plan.config.feed_policy().is_some();
+        let is_likely = |rate: PerMille| rate != PerMille(0);
+        match self {
+            Self::OriginFailed => is_likely(faults.origin_fails),
+            Self::OriginErred => is_likely(faults.origin_errs),
+            Self::OriginCut => is_likely(faults.origin_cuts),
+            Self::OriginStalled => is_likely(faults.origin_stalls),
+            Self::ClientLeft => is_likely(faults.client_leaves),
+            Self::ClientSlow => is_likely(faults.client_slow),
+            Self::ClientStuck => is_likely(faults.client_stuck),
+            Self::TierFailed => has_tiers && is_likely(faults.tier_fails),
+            Self::TierAmbiguous => has_tiers && is_likely(faults.tier_ambiguous),
+            Self::TierSlow => has_tiers && is_likely(faults.tier_slow),
+            Self::TierLost => has_tiers && is_likely(faults.tier_loses),
+            Self::TierRotted => has_l3 && is_likely(faults.tier_rots),
+            Self::DurableLate => has_l3 && is_likely(faults.tier_ambiguous),
+            Self::Purged => is_likely(faults.purges),
+            Self::FeedFailed => has_feed && is_likely(faults.feed.fails),
+            Self::FeedAmbiguous => has_feed && is_likely(faults.feed.ambiguous),
+            Self::FeedSlow => has_feed && is_likely(faults.feed.slow),
+            Self::FeedDown => has_feed && faults.feed.outages > 0,
+            Self::FeedTrimmed => has_feed && is_likely(faults.feed.trims) && is_likely(faults.purges),
+            Self::Crashed => faults.crashes > 0,
+            Self::CrashedInCommit => has_tiers && faults.crashes > 0,
+        }
+    }
+}
+
+/// How far one kind of trouble came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Count {
+    /// Seeds whose plan has it.
+    pub planned: u64,
+    /// Its moment came, and chance decided.
+    pub armed: u64,
+    /// It hit.
+    pub fired: u64,
+    /// The engine saw something of it: an answer that came of it, or an event.
+    pub felt: u64,
+}
+
+impl Count {
+    /// What there was none of, although there was some of what comes before it.
+    pub(super) fn is_vacuous(self) -> Option<&'static str> {
+        match (self.planned, self.fired, self.felt) {
+            (0, ..) => Some("was never planned"),
+            (1.., 0, _) => Some("was planned, and never hit"),
+            (1.., 1.., 0) => Some("hit, and was never felt"),
+            (1.., 1.., 1..) => None,
         }
     }
 }
 
 /// The counts of one run, or of many.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Tally {
     pub steps: u64,
     pub facts: u64,
     pub replies: u64,
     pub whole: u64,
-    pub troubles: BTreeMap<Trouble, u64>,
-    pub events: Counts,
-}
-
-/// Counts by name. A name is found by where it lies in memory: there are few, and comparing texts costs more than all the
-/// rest of counting.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Counts(Vec<(&'static str, u64)>);
-
-impl Counts {
-    pub(super) fn add(&mut self, name: &'static str, count: u64) {
-        match self.0.iter_mut().find(|(known, _)| std::ptr::eq(*known, name)) {
-            Some((_, known)) => *known += count,
-            None => self.0.push((name, count)),
-        }
-    }
-
-    /// By name, in order. The same text may lie in two places.
-    pub(super) fn sums(&self) -> BTreeMap<&'static str, u64> {
-        let mut sums = BTreeMap::new();
-        for (name, count) in &self.0 {
-            *sums.entry(*name).or_default() += count;
-        }
-        sums
-    }
+    troubles: [Count; Trouble::ALL.len()],
+    marks: [u64; Mark::ALL.len()],
 }
 
 impl Tally {
-    pub(super) fn hit(&mut self, trouble: Trouble) {
-        *self.troubles.entry(trouble).or_default() += 1;
+    pub(super) const fn new() -> Self {
+        Self {
+            steps: 0,
+            facts: 0,
+            replies: 0,
+            whole: 0,
+            troubles: [Count { planned: 0, armed: 0, fired: 0, felt: 0 }; Trouble::ALL.len()],
+            marks: [0; Mark::ALL.len()],
+        }
+    }
+
+    /// The tally of a run before its first step.
+    pub(super) fn of(plan: &Plan) -> Self {
+        let mut tally = Self::new();
+        for trouble in Trouble::ALL.into_iter().filter(|trouble| trouble.is_planned(plan)) {
+            tally.count(trouble).planned += 1;
+        }
+        tally
+    }
+
+    pub(super) fn count(&mut self, trouble: Trouble) -> &mut Count {
+        &mut self.troubles[trouble as usize]
+    }
+
+    pub(super) fn mark(&mut self, mark: Mark) {
+        self.marks[mark as usize] += 1;
     }
 
     pub(super) fn saw(&mut self, event: &Event) {
-        self.events.add(event_name(event), 1);
+        self.mark(Mark::of(event));
     }
 
     pub(super) fn add(&mut self, other: &Self) {
@@ -134,97 +189,22 @@ impl Tally {
         self.facts += other.facts;
         self.replies += other.replies;
         self.whole += other.whole;
-        for (trouble, count) in &other.troubles {
-            *self.troubles.entry(*trouble).or_default() += count;
+        for (sum, more) in self.troubles.iter_mut().zip(&other.troubles) {
+            sum.planned += more.planned;
+            sum.armed += more.armed;
+            sum.fired += more.fired;
+            sum.felt += more.felt;
         }
-        for (name, count) in &other.events.0 {
-            self.events.add(name, *count);
+        for (sum, more) in self.marks.iter_mut().zip(&other.marks) {
+            *sum += more;
         }
     }
-}
 
-const fn event_name(event: &Event) -> &'static str {
-    match event {
-        Event::Requested { .. } => "requested",
-        Event::Hit { tier, .. } => match tier {
-            TierId::L0 => "hit l0",
-            TierId::L1 => "hit l1",
-            TierId::L2 => "hit l2",
-            TierId::L3 => "hit l3",
-        },
-        Event::ServedStale { .. } => "served stale",
-        Event::Revalidated { .. } => "revalidated",
-        Event::Freshened { .. } => "freshened",
-        Event::Missed { .. } => "missed",
-        Event::Collapsed { .. } => "collapsed",
-        Event::AttachRefused { .. } => "attach refused",
-        Event::Passed { .. } => "passed",
-        Event::Refused { .. } => "refused",
-        Event::Served { .. } => "served",
-        Event::Fetched { .. } => "fetched",
-        Event::HeadArrived { .. } => "head arrived",
-        Event::FetchEnded { .. } => "fetch ended",
-        Event::LeaderReplaced { .. } => "leader replaced",
-        Event::LaneOpened { .. } => "lane opened",
-        Event::LaneDropped { .. } => "lane dropped",
-        Event::Rejected { .. } => "rejected",
-        Event::Stored { tier, .. } => match tier {
-            TierId::L0 => "stored l0",
-            TierId::L1 => "stored l1",
-            TierId::L2 => "stored l2",
-            TierId::L3 => "stored l3",
-        },
-        Event::Removed { .. } => "removed",
-        Event::Resident { .. } => "resident",
-        Event::Recovered { .. } => "recovered",
-        Event::TierFailed { .. } => "tier failed",
-        Event::TierSkipped { .. } => "tier skipped",
-        Event::BreakerChanged { standing, .. } => match standing {
-            Standing::Closed => "breaker closed",
-            Standing::Open { .. } => "breaker opened",
-            Standing::HalfOpen => "breaker half-open",
-        },
-        Event::Retried { .. } => "retried",
-        Event::GaveUp { .. } => "gave up",
-        Event::DeadlineMissed { what, .. } => match what {
-            Late::Lookup(_) => "lookup late",
-            Late::Head => "head late",
-            Late::Answer => "answer late",
-            Late::Chunk => "chunk late",
-            Late::Read(_) => "read late",
-        },
-        Event::Hedged { .. } => "hedged",
-        Event::PurgeBegan { .. } => "purge began",
-        Event::PurgeHeard { .. } => "purge heard",
-        Event::PurgesMissed => "purges missed",
-        Event::PurgeEnded { .. } => "purge ended",
-        Event::Staled { .. } => "staled",
-        Event::FoundUncacheable { .. } => "found uncacheable",
-        Event::Filled { verdict, .. } => match verdict {
-            FillVerdict::Stored => "filled",
-            FillVerdict::Rejected(_) => "filled, rejected",
-            FillVerdict::Dropped(_) => "filled, dropped",
-        },
-        Event::DurableMissed { why, .. } => match why {
-            DurableMiss::Absent => "l3 miss: absent",
-            DurableMiss::Expired => "l3 miss: expired",
-            DurableMiss::Lost => "l3 miss: lost",
-            DurableMiss::Torn => "l3 miss: torn",
-            DurableMiss::IndexFailed => "l3 miss: index failed",
-            DurableMiss::BlobFailed => "l3 miss: blob failed",
-        },
-        Event::UploadEnded { end, .. } => match end {
-            PublishEnd::Won { .. } => "upload won",
-            PublishEnd::Lost { .. } => "upload lost",
-            PublishEnd::Purged => "upload purged",
-            PublishEnd::LeaseLost => "upload lost its lease",
-            PublishEnd::TooLate => "upload too late",
-            PublishEnd::Crowded => "upload crowded out",
-            PublishEnd::IndexFailed => "upload failed at the index",
-            PublishEnd::Abandoned => "upload abandoned",
-        },
-        Event::Corrupt { .. } => "l3 corrupt",
-        Event::Swept { .. } => "l3 swept",
-        Event::LateAnswer { .. } => "late answer",
+    pub(super) fn troubles(&self) -> impl Iterator<Item = (Trouble, Count)> {
+        Trouble::ALL.into_iter().zip(self.troubles)
+    }
+
+    pub(super) fn marks(&self) -> impl Iterator<Item = (Mark, u64)> {
+        Mark::ALL.iter().copied().zip(self.marks)
     }
 }

@@ -5,9 +5,9 @@
 //! lost chunk is always a failed operation. What a tier loses by itself it loses whole.
 
 use super::{
+    operation::{changes, failure, is_durable, is_published_by, tier_of},
     plan::Plan,
     tally::Trouble,
-    vault::is_durable,
     world::{Life, Step, World, up_to},
 };
 use std::{
@@ -17,7 +17,7 @@ use std::{
 };
 use tiergate_engine::{
     Ban, Bans, ByteCount, CacheKey, Chunk, Effect, Freshening, Input, Instant, OpId, ReadSource, Record,
-    RecordId, RecordName, StoredKey, Symbol, TierId, WriterId, durable::Told,
+    RecordId, RecordName, StoredKey, Symbol, TierId, WriterId,
 };
 
 /// The longest that an operation takes to reach a tier in trouble, and as long again for the way back.
@@ -38,7 +38,7 @@ pub(super) enum Fate {
 pub(super) struct Tier {
     id: TierId,
     /// By name; these survive a crash.
-    records: BTreeMap<RecordName, Arc<Stored>>,
+    pub(super) records: BTreeMap<RecordName, Arc<Stored>>,
     /// The record that a key stands for.
     current: BTreeMap<StoredKey, RecordName>,
     /// These survive a crash, too.
@@ -49,11 +49,13 @@ pub(super) struct Tier {
     discarded: BTreeSet<(Life, WriterId)>,
     /// Records that were released; a lookup that was overtaken must not open them again.
     released: BTreeSet<(Life, RecordId)>,
+    /// Keys whose record it lost by itself, and nobody has noticed.
+    pub(super) lost: BTreeSet<StoredKey>,
     commits: u64,
 }
 
-struct Stored {
-    record: Record,
+pub(super) struct Stored {
+    pub(super) record: Record,
     body: Vec<Symbol>,
     /// Which commit it was, to know old from young.
     order: u64,
@@ -93,6 +95,7 @@ impl Tier {
             writers: BTreeMap::new(),
             discarded: BTreeSet::new(),
             released: BTreeSet::new(),
+            lost: BTreeSet::new(),
             commits: 0,
         }
     }
@@ -130,17 +133,7 @@ impl Tier {
         })
     }
 
-    /// Loses one record, whole. Those who have it open keep it.
-    fn lose(&mut self, choice: u64) -> bool {
-        if self.records.is_empty() {
-            return false;
-        }
-        let place = super::client::place(choice % self.records.len() as u64);
-        let name = self.records.keys().nth(place).copied();
-        name.is_some_and(|name| self.remove(name))
-    }
-
-    fn remove(&mut self, name: RecordName) -> bool {
+    pub(super) fn remove(&mut self, name: RecordName) -> bool {
         let Some(stored) = self.records.remove(&name) else {
             return false;
         };
@@ -333,8 +326,13 @@ impl World {
     /// An effect is on its way to a tier. Closing a handle may overtake what is under way on it, or come after.
     pub(super) fn ask_tier(&mut self, from: Life, effect: Effect<Symbol>) {
         let fate = if failure(&effect).is_none() { Fate::Fine } else { self.fate() };
-        let at = self.tier_delay();
-        self.queue.schedule(at, Step::TierAsked { from, effect, fate });
+        let (at, slow) = self.tier_delay();
+        let brings = match fate {
+            Fate::Fine => slow,
+            Fate::Fails => Some(Trouble::TierFailed),
+            Fate::Ambiguous => Some(Trouble::TierAmbiguous),
+        };
+        self.queue.schedule(at, Step::TierAsked { from, effect, fate, brings });
     }
 
     fn fate(&mut self) -> Fate {
@@ -348,30 +346,34 @@ impl World {
         }
     }
 
-    fn tier_delay(&mut self) -> Instant {
+    /// When a message arrives, and whether that is a trouble.
+    fn tier_delay(&mut self) -> (Instant, Option<Trouble>) {
         let mut at = self.soon();
+        let mut slow = None;
         if self.hits(self.plan.faults.tier_slow, Trouble::TierSlow, |chances| &mut chances.tier) {
             at = at.after(up_to(&mut self.chances.tier, SLOW_MAX));
+            slow = Some(Trouble::TierSlow);
         }
-        at
+        (at, slow)
     }
 
     /// The operation reaches the tier and takes effect, or not.
-    pub(super) fn on_tier_asked(&mut self, from: Life, effect: Effect<Symbol>, fate: Fate) {
+    pub(super) fn on_tier_asked(
+        &mut self,
+        from: Life,
+        effect: Effect<Symbol>,
+        fate: Fate,
+        brings: Option<Trouble>,
+    ) {
         self.note_fate(&effect, fate);
         if is_durable(&effect) {
             if let Some(input) = self.on_vault_asked(from, &effect, fate) {
-                let at = self.tier_delay();
-                self.queue.schedule(at, Step::FromTier { to: from, input });
+                self.answer_from_tier(from, input, brings);
             }
             return;
         }
         let place = self.tier_place(from.edge, tier_of(&effect));
-        let loses = self.plan.faults.tier_loses;
-        if self.hits(loses, Trouble::TierLost, |chances| &mut chances.tier) {
-            let is_lost = self.tiers[place].lose(self.chances.tier.bits());
-            self.note_loss(&effect, is_lost);
-        }
+        self.decay_tier(place, &effect);
         let outcome = match (fate, failure(&effect)) {
             (Fate::Fails, Some(failed)) => Outcome::Answer(failed),
             (Fate::Ambiguous, Some(failed)) if changes(&effect) => {
@@ -385,12 +387,21 @@ impl World {
         };
         match outcome {
             Outcome::Answer(input) => {
-                let at = self.tier_delay();
-                self.queue.schedule(at, Step::FromTier { to: from, input });
+                let misses_lost = match (&effect, &input) {
+                    (Effect::Lookup { key, .. }, Input::Absent { .. }) => self.tiers[place].lost.remove(key),
+                    _ => false,
+                };
+                let brings = if misses_lost { Some(Trouble::TierLost) } else { brings };
+                self.answer_from_tier(from, input, brings);
             }
             Outcome::Nothing => {}
             Outcome::Breach(rule, detail) => self.breaks(rule, detail),
         }
+    }
+
+    fn answer_from_tier(&mut self, to: Life, input: Input<Symbol>, brings: Option<Trouble>) {
+        let (at, slow) = self.tier_delay();
+        self.queue.schedule(at, Step::FromTier { to, input, brings: brings.or(slow) });
     }
 
     /// What was under way to a tier when the edge crashed has taken effect, or never will.
@@ -401,24 +412,24 @@ impl World {
             let Step::TierAsked { from, effect, .. } = step else {
                 unreachable!("only these were taken: {step:?}");
             };
-            if matches!(
-                effect,
-                Effect::Commit { .. }
-                    | Effect::Freshen { .. }
-                    | Effect::Delete { .. }
-                    | Effect::StoreBan { .. }
-                    | Effect::Durable { .. }
-            ) && self.chances.edge.chance(1, 2)
-            {
-                self.tally.hit(Trouble::CrashedInCommit);
-                if is_durable(&effect) {
-                    self.crash_in_vault(from, &effect);
-                    continue;
-                }
-                let place = self.tier_place(edge, tier_of(&effect));
-                // Nobody is left to hear the answer; a breach would have shown without the crash, too.
-                self.tiers[place].apply(from, &effect);
+            if !is_published_by(&effect) {
+                continue;
             }
+            self.tally.count(Trouble::CrashedInCommit).armed += 1;
+            if !self.chances.edge.chance(1, 2) {
+                continue;
+            }
+            // Nobody is left to hear the answer; a breach would have shown without the crash, too.
+            let is_done = if is_durable(&effect) {
+                self.crash_in_vault(from, &effect)
+            } else {
+                let place = self.tier_place(edge, tier_of(&effect));
+                let outcome = self.tiers[place].apply(from, &effect);
+                !matches!(outcome, Outcome::Answer(Input::WriteFailed { .. }))
+            };
+            let count = self.tally.count(Trouble::CrashedInCommit);
+            count.fired += 1;
+            count.felt += u64::from(is_done);
         }
         for tier in &mut self.tiers {
             tier.forget(edge);
@@ -426,73 +437,6 @@ impl World {
         if let Some(vault) = &mut self.vault {
             vault.forget(edge);
         }
-    }
-}
-
-/// The answer that says an operation failed; none for what wants no answer.
-pub(super) fn failure(effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
-    match effect {
-        Effect::Lookup { op, .. } => Some(Input::LookupFailed { op: *op }),
-        Effect::Read { op, .. } => Some(Input::ReadFailed { op: *op }),
-        Effect::Open { op, .. }
-        | Effect::Write { op, .. }
-        | Effect::Commit { op, .. }
-        | Effect::StoreBan { op, .. }
-        | Effect::Freshen { op, .. } => Some(Input::WriteFailed { op: *op }),
-        Effect::Delete { op, .. } => Some(Input::DeleteFailed { op: *op }),
-        Effect::Durable { op, .. } | Effect::OpenBlob { op, .. } => {
-            Some(Input::DurableTold { op: *op, told: Told::Unknown })
-        }
-        Effect::Release { .. }
-        | Effect::Discard { .. }
-        | Effect::Fetch { .. }
-        | Effect::Pull { .. }
-        | Effect::Cancel { .. }
-        | Effect::Serve { .. }
-        | Effect::Body { .. }
-        | Effect::Finish { .. }
-        | Effect::Pass { .. }
-        | Effect::Refuse { .. }
-        | Effect::PurgeDone { .. } => None,
-    }
-}
-
-/// Does the operation change what the tier holds? Of one that does not, a lost answer is all there is to a failure.
-const fn changes(effect: &Effect<Symbol>) -> bool {
-    matches!(
-        effect,
-        Effect::Open { .. }
-            | Effect::Write { .. }
-            | Effect::Commit { .. }
-            | Effect::Freshen { .. }
-            | Effect::StoreBan { .. }
-            | Effect::Delete { .. }
-    )
-}
-
-fn tier_of(effect: &Effect<Symbol>) -> TierId {
-    match effect {
-        Effect::Lookup { tier, .. }
-        | Effect::Read { tier, .. }
-        | Effect::Release { tier, .. }
-        | Effect::Open { tier, .. }
-        | Effect::Write { tier, .. }
-        | Effect::Commit { tier, .. }
-        | Effect::Discard { tier, .. }
-        | Effect::Freshen { tier, .. }
-        | Effect::StoreBan { tier, .. }
-        | Effect::Delete { tier, .. } => *tier,
-        Effect::Durable { .. }
-        | Effect::OpenBlob { .. }
-        | Effect::Fetch { .. }
-        | Effect::Pull { .. }
-        | Effect::Cancel { .. }
-        | Effect::Serve { .. }
-        | Effect::Body { .. }
-        | Effect::Finish { .. }
-        | Effect::Pass { .. }
-        | Effect::Refuse { .. }
-        | Effect::PurgeDone { .. } => unreachable!("not a tier's effect: {effect:?}"),
     }
 }
 

@@ -85,6 +85,16 @@ impl Dependence {
         }
     }
 
+    /// What every version of an object depends on where nothing may surprise a cache.
+    pub(super) const fn of_object(object: usize) -> Self {
+        match object % 4 {
+            0 => Self::Language,
+            1 => Self::Nothing,
+            2 => Self::Both,
+            _ => Self::Device,
+        }
+    }
+
     /// What `Vary` says of it.
     pub(super) const fn vary(self) -> Option<&'static str> {
         match self {

@@ -1,11 +1,12 @@
 //! The durable tier: an index and a blob store that the edges share, and what must hold there after every step.
 //!
 //! The index has a clock of its own. Questions fail, or are done though their answer is lost, or are done late or twice;
-//! blobs get lost. What is checked at each change: one manifest wins and names its own blob (CON1), it is visible only
+//! blobs get lost, torn or rotten. What is checked at each change: one manifest wins and names its own blob (CON1), it is visible only
 //! when that is whole, and nobody deletes what is named or leased to another (D2, T8), a change touches nothing else (C3),
 //! and the index's time for an object is what counts (D3). At the end, what nothing names must go.
 
 use super::{
+    operation::failure,
     plan::Plan,
     tally::Trouble,
     tier::{Fate, SLOW_MAX},
@@ -29,9 +30,11 @@ const PAGE: usize = 3;
 pub(super) struct Vault {
     terms: Terms,
     rows: BTreeMap<CacheKey, Stored>,
-    blobs: BTreeMap<BlobName, Arc<Vec<Symbol>>>,
-    /// Blobs that the store lost by itself.
-    lost: BTreeSet<BlobName>,
+    pub(super) blobs: BTreeMap<BlobName, Arc<Vec<Symbol>>>,
+    /// Blobs that the store lost by itself, or has not as they were uploaded.
+    pub(super) lost: BTreeSet<BlobName>,
+    /// Those that it still has.
+    pub(super) rotten: BTreeSet<BlobName>,
     open: BTreeMap<(Life, RecordId), Arc<Vec<Symbol>>>,
     uploads: BTreeMap<(Life, WriterId), (BlobName, Vec<Symbol>)>,
     /// Uploads that were closed; a begin that was overtaken must not begin them again.
@@ -53,31 +56,6 @@ pub(super) struct Vault {
 /// What an operation led to: an answer, or nothing.
 type Done = Result<Option<Input<Symbol>>, (&'static str, String)>;
 
-pub(super) fn is_durable(effect: &Effect<Symbol>) -> bool {
-    match effect {
-        Effect::Durable { .. } | Effect::OpenBlob { .. } => true,
-        Effect::Lookup { tier, .. }
-        | Effect::Read { tier, .. }
-        | Effect::Release { tier, .. }
-        | Effect::Open { tier, .. }
-        | Effect::Write { tier, .. }
-        | Effect::Commit { tier, .. }
-        | Effect::Discard { tier, .. }
-        | Effect::Freshen { tier, .. }
-        | Effect::StoreBan { tier, .. }
-        | Effect::Delete { tier, .. } => *tier == TierId::L3,
-        Effect::Fetch { .. }
-        | Effect::Pull { .. }
-        | Effect::Cancel { .. }
-        | Effect::Serve { .. }
-        | Effect::Body { .. }
-        | Effect::Finish { .. }
-        | Effect::Pass { .. }
-        | Effect::Refuse { .. }
-        | Effect::PurgeDone { .. } => false,
-    }
-}
-
 impl Vault {
     pub(super) fn of(plan: &Plan) -> Option<Self> {
         let terms = plan.config.durable_terms()?;
@@ -86,6 +64,7 @@ impl Vault {
             rows: BTreeMap::new(),
             blobs: BTreeMap::new(),
             lost: BTreeSet::new(),
+            rotten: BTreeSet::new(),
             open: BTreeMap::new(),
             uploads: BTreeMap::new(),
             closed: BTreeSet::new(),
@@ -113,17 +92,6 @@ impl Vault {
     pub(super) fn holds(&self) -> Option<String> {
         let open = self.open.keys().next().map(|open| format!("l3 {open:?} open"));
         open.or_else(|| self.uploads.keys().next().map(|upload| format!("l3 {upload:?} open")))
-    }
-
-    fn lose(&mut self, choice: u64) {
-        if self.blobs.is_empty() {
-            return;
-        }
-        let place = super::client::place(choice % self.blobs.len() as u64);
-        if let Some(blob) = self.blobs.keys().nth(place).copied() {
-            self.blobs.remove(&blob);
-            self.lost.insert(blob);
-        }
     }
 
     fn apply(&mut self, from: Life, effect: &Effect<Symbol>, now: WallTime) -> Done {
@@ -340,12 +308,8 @@ impl World {
         fate: Fate,
     ) -> Option<Input<Symbol>> {
         let now = self.index_now();
-        let loses = self.plan.faults.tier_loses;
-        if self.hits(loses, Trouble::TierLost, |chances| &mut chances.tier) {
-            let choice = self.chances.tier.bits();
-            self.vault.as_mut()?.lose(choice);
-        }
-        let failed = super::tier::failure(effect);
+        self.decay_vault();
+        let failed = failure(effect);
         let is_change = match effect {
             Effect::Durable { ask: Ask::Swap { .. } | Ask::Delete { .. } | Ask::Touch { .. }, .. } => true,
             other => matches!(other, Effect::Open { .. } | Effect::Write { .. } | Effect::Commit { .. }),
@@ -385,7 +349,7 @@ impl World {
         if let Effect::Durable { ask, .. } = effect
             && is_late
         {
-            self.tally.hit(Trouble::DurableLate);
+            self.tally.count(Trouble::DurableLate).armed += 1;
             let at = self.now.after(up_to(&mut self.chances.tier, SLOW_MAX));
             self.queue.schedule(at, Step::Late(ask.clone()));
         }
@@ -394,20 +358,22 @@ impl World {
     /// A question is done that nobody waits for any more.
     pub(super) fn on_late(&mut self, ask: &Ask) {
         let now = self.index_now();
-        if let Some(vault) = &mut self.vault
-            && let Err((rule, detail)) = vault.told(None, ask, now)
-        {
-            self.breaks(rule, detail);
+        let Some(vault) = &mut self.vault else { return };
+        let told = vault.told(None, ask, now);
+        let count = self.tally.count(Trouble::DurableLate);
+        count.fired += 1;
+        match told {
+            // It changed what engines find there.
+            Ok(Told::Swapped { .. } | Told::Touched | Told::Deleted) => count.felt += 1,
+            Ok(_) => {}
+            Err((rule, detail)) => self.breaks(rule, detail),
         }
     }
 
-    /// An edge whose process crashed had this under way to the stores, and it is done all the same.
-    pub(super) fn crash_in_vault(&mut self, from: Life, effect: &Effect<Symbol>) {
+    /// An edge whose process crashed had this under way to the stores, and it is done all the same. Is it?
+    pub(super) fn crash_in_vault(&mut self, from: Life, effect: &Effect<Symbol>) -> bool {
         let now = self.index_now();
-        if let Some(vault) = &mut self.vault {
-            // A breach would have shown without the crash, too.
-            drop(vault.apply(from, effect, now));
-        }
+        self.vault.as_mut().is_some_and(|vault| vault.apply(from, effect, now).is_ok())
     }
 
     /// What an engine says of the durable tier must be so.

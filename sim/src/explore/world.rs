@@ -9,6 +9,7 @@ use super::{
     client::Clients,
     draws::{Draws, Requests, Source},
     edge::EdgeHost,
+    flat::Flat,
     history::History,
     hub::{CutOff, Hearing, Log},
     origin::Origin,
@@ -49,7 +50,8 @@ pub(super) struct Life {
     pub life: u32,
 }
 
-/// One thing that happens at one instant. Numbers are places in the tables of asks and objects.
+/// One thing that happens at one instant. Numbers are places in the tables of asks and objects. What comes of a trouble
+/// says which it `brings`.
 #[derive(Debug)]
 pub(super) enum Step {
     Ask(usize),
@@ -71,12 +73,14 @@ pub(super) enum Step {
         from: Life,
         op: OpId,
         fill: FillId,
+        brings: Option<Trouble>,
     },
     FromOrigin {
         to: Life,
         fill: FillId,
         input: Input<Symbol>,
         last: bool,
+        brings: Option<Trouble>,
     },
     /// A question to the durable tier is done, and nobody waits for it.
     Late(Ask),
@@ -84,10 +88,12 @@ pub(super) enum Step {
         from: Life,
         effect: Effect<Symbol>,
         fate: Fate,
+        brings: Option<Trouble>,
     },
     FromTier {
         to: Life,
         input: Input<Symbol>,
+        brings: Option<Trouble>,
     },
     Publish(usize),
     Purge {
@@ -101,11 +107,13 @@ pub(super) enum Step {
         id: AskId,
         ask: FeedAsk<Notice>,
         hearing: Hearing,
+        is_slow: bool,
     },
     FromLog {
         to: Life,
         id: AskId,
         told: FeedTold<Notice>,
+        brings: Option<Trouble>,
     },
     LogLost(CutOff),
     LogFound(CutOff),
@@ -118,6 +126,7 @@ pub(super) enum Step {
 pub(super) struct Chances {
     pub requests: Requests,
     pub network: Draws,
+    pub edition: Draws,
     pub origin: Draws,
     pub client: Draws,
     pub variety: Draws,
@@ -132,6 +141,7 @@ impl Chances {
         Self {
             requests: Requests::of(source),
             network: stream("network"),
+            edition: stream("edition"),
             origin: stream("origin"),
             client: stream("client"),
             variety: stream("variety"),
@@ -157,11 +167,12 @@ impl Chances {
     }
 
     /// Every stream but that of the requests, by name.
-    fn streams(&mut self) -> [(&'static str, &mut Draws); 7] {
-        let Self { requests: _, network, origin, client, variety, tier, edge, feed } = self;
+    fn streams(&mut self) -> [(&'static str, &mut Draws); 8] {
+        let Self { requests: _, network, edition, origin, client, variety, tier, edge, feed } = self;
         [
             ("client", client),
             ("edge", edge),
+            ("edition", edition),
             ("feed", feed),
             ("network", network),
             ("origin", origin),
@@ -192,6 +203,8 @@ pub(super) struct World {
     pub healed: bool,
     pub tally: Tally,
     rules: Invariants,
+    /// What a calm life is compared with.
+    pub flat: Option<Flat>,
     facts_kept: usize,
     recent: VecDeque<Fact>,
     /// In which order an engine is drained.
@@ -224,13 +237,14 @@ impl World {
             collect_until: Instant::ZERO,
             is_asking_in_turn: false,
             healed: false,
-            tally: Tally::default(),
+            tally: Tally::of(&plan),
             rules: Invariants::all()
                 .with(UnderGate::new(plan.gates))
                 .with(Lifetimes::new(slack, STALE_MAX))
                 .with(NoResurrection::within(plan.config.feed_policy().map(|policy| policy.lease())))
                 .with(Breakers::new(half_open_max))
                 .with(Retries::new(plan.care.retry)),
+            flat: plan.calm.map(|calm| Flat::new(calm.rule, calm.is_exact)),
             facts_kept: run.facts_kept,
             recent: VecDeque::new(),
             drain: run.drain,
@@ -259,7 +273,9 @@ impl World {
         self.queue.schedule(end, Step::Heal);
         self.run_out()?;
         self.is_asking_in_turn = true;
-        for edge in 0..self.plan.edges {
+        // Where all was calm nothing had to heal.
+        let hurt = if self.plan.calm.is_some() { 0 } else { self.plan.edges };
+        for edge in 0..hurt {
             // Whatever is left alone when the world heals is asked again after this.
             self.now = self.now.after(Duration::from_millis(self.plan.care.breaker.open_ms_max.into()));
             if let Some(policy) = self.plan.config.feed_policy() {
@@ -316,23 +332,31 @@ impl World {
             Step::OriginAsked { from, op, fill, object, wish, known } => {
                 self.on_origin_asked(from, op, fill, (object, wish), known.as_deref());
             }
-            Step::OriginPulled { from, op, fill } => self.on_origin_pulled(from, op, fill),
-            Step::FromOrigin { to, fill, input, last } => self.on_from_origin(to, fill, input, last),
+            Step::OriginPulled { from, op, fill, brings } => self.on_origin_pulled(from, op, fill, brings),
+            Step::FromOrigin { to, fill, input, last, brings } => {
+                self.on_from_origin(to, fill, input, last, brings);
+            }
             Step::Late(ask) => self.on_late(&ask),
-            Step::TierAsked { from, effect, fate } => self.on_tier_asked(from, effect, fate),
-            Step::FromTier { to, input } => self.feed(to, input),
+            Step::TierAsked { from, effect, fate, brings } => self.on_tier_asked(from, effect, fate, brings),
+            Step::FromTier { to, input, brings } => {
+                self.feel(to, brings);
+                self.feed(to, input);
+            }
             Step::Publish(object) => self.publish(object),
             Step::Purge { edge, object } => self.on_purge(edge, object),
             Step::Wake(life) => self.on_wake(life),
             Step::HubWake(life) => self.on_hub_wake(life),
-            Step::LogAsked { from, id, ask, hearing } => self.on_log_asked(from, id, ask, hearing),
-            Step::FromLog { to, id, told } => self.on_from_log(to, id, told),
+            Step::LogAsked { from, id, ask, hearing, is_slow } => {
+                self.on_log_asked(from, id, ask, hearing, is_slow);
+            }
+            Step::FromLog { to, id, told, brings } => self.on_from_log(to, id, told, brings),
             Step::LogLost(whom) => self.on_log_lost(whom),
             Step::LogFound(whom) => self.on_log_found(whom),
             Step::Crash(edge) => self.crash_edge(edge),
             Step::Start(edge) => self.start_edge(edge),
             Step::Heal => {
                 self.healed = true;
+                self.vault.iter_mut().for_each(Vault::heal);
                 self.fact(What::Healed);
             }
         }
@@ -366,8 +390,9 @@ impl World {
         if let Some(history) = &mut self.history {
             history.mix(&fact.what);
         }
+        let flat = self.flat.as_mut().map_or(Ok(()), |flat| flat.observe(&fact));
         if self.watch == Watch::AllRules
-            && let Err(violation) = self.rules.observe(&fact)
+            && let Err(violation) = self.rules.observe(&fact).and(flat)
         {
             self.broken.get_or_insert(violation);
         }
@@ -400,11 +425,21 @@ impl World {
         trouble: Trouble,
         chance: fn(&mut Chances) -> &mut Draws,
     ) -> bool {
-        let hit = !self.healed && rate.0 > 0 && chance(&mut self.chances).chance(rate.0, 1_000);
-        if hit {
-            self.tally.hit(trouble);
-        }
+        let hit = self.is_meant(rate, trouble, chance);
+        self.tally.count(trouble).fired += u64::from(hit);
         hit
+    }
+
+    /// Is it meant to hit here, or when what it needs is there?
+    pub(super) fn is_meant(
+        &mut self,
+        rate: PerMille,
+        trouble: Trouble,
+        chance: fn(&mut Chances) -> &mut Draws,
+    ) -> bool {
+        let is_armed = !self.healed && rate.0 > 0;
+        self.tally.count(trouble).armed += u64::from(is_armed);
+        is_armed && chance(&mut self.chances).chance(rate.0, 1_000)
     }
 }
 

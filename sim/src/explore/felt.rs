@@ -1,0 +1,59 @@
+//! Which troubles an engine felt: what came of them reached it, or it said what only comes of them.
+
+use super::{
+    marks::Mark,
+    tally::{Tally, Trouble},
+    world::{Life, World},
+};
+use tiergate_engine::{
+    AbortReason, Effect, End, Event, Freshening, Input, Late, ReadSource, Symbol, durable::DurableMiss,
+};
+
+impl World {
+    /// What a trouble brings arrives; an edge that is down, or began anew since, feels nothing.
+    pub(super) fn feel(&mut self, to: Life, brings: Option<Trouble>) {
+        let is_there = self.life(to.edge) == to && self.edges[to.edge as usize].engine.is_some();
+        if let Some(trouble) = brings.filter(|_| is_there) {
+            self.tally.count(trouble).felt += 1;
+        }
+    }
+
+    /// An engine says something.
+    pub(super) fn feel_event(&mut self, event: &Event) {
+        self.tally.saw(event);
+        let trouble = match event {
+            Event::PurgeBegan { .. } => Trouble::Purged,
+            Event::DeadlineMissed { what: Late::Head | Late::Answer | Late::Chunk, .. } => {
+                Trouble::OriginStalled
+            }
+            Event::DeadlineMissed { what: Late::Lookup(_) | Late::Read(_), .. } => Trouble::TierSlow,
+            Event::DurableMissed { why: DurableMiss::Lost, .. } => Trouble::TierLost,
+            Event::DurableMissed { why: DurableMiss::Torn, .. } | Event::Corrupt { .. } => {
+                Trouble::TierRotted
+            }
+            Event::Served { request, end: End::Aborted(AbortReason::ClientLeft), .. } => {
+                self.why_it_left(*request)
+            }
+            _ => return,
+        };
+        self.tally.count(trouble).felt += 1;
+    }
+}
+
+impl Tally {
+    /// What an engine is told, and no event tells.
+    pub(super) fn heard(&mut self, input: &Input<Symbol>) {
+        match input {
+            Input::Freshened { freshening: Freshening::Overtaken, .. } => self.mark(Mark::Overtaken),
+            Input::Freshened { freshening: Freshening::Absent, .. } => self.mark(Mark::FreshenedNothing),
+            _ => {}
+        }
+    }
+
+    /// What an engine asks for, and no event tells.
+    pub(super) fn asked(&mut self, effect: &Effect<Symbol>) {
+        if let Effect::Read { source: ReadSource::Writer(_), .. } = effect {
+            self.mark(Mark::ReadBehind);
+        }
+    }
+}

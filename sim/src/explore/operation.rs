@@ -1,0 +1,108 @@
+//! What an effect is to a store: for which it is, whether it changes anything, and which answer says that it failed.
+
+use tiergate_engine::{Effect, Input, Symbol, TierId, durable::Told};
+
+/// Is it for the durable tier?
+pub(super) fn is_durable(effect: &Effect<Symbol>) -> bool {
+    match effect {
+        Effect::Durable { .. } | Effect::OpenBlob { .. } => true,
+        Effect::Lookup { tier, .. }
+        | Effect::Read { tier, .. }
+        | Effect::Release { tier, .. }
+        | Effect::Open { tier, .. }
+        | Effect::Write { tier, .. }
+        | Effect::Commit { tier, .. }
+        | Effect::Discard { tier, .. }
+        | Effect::Freshen { tier, .. }
+        | Effect::StoreBan { tier, .. }
+        | Effect::Delete { tier, .. } => *tier == TierId::L3,
+        Effect::Fetch { .. }
+        | Effect::Pull { .. }
+        | Effect::Cancel { .. }
+        | Effect::Serve { .. }
+        | Effect::Body { .. }
+        | Effect::Finish { .. }
+        | Effect::Pass { .. }
+        | Effect::Refuse { .. }
+        | Effect::PurgeDone { .. } => false,
+    }
+}
+
+/// The answer that says an operation failed; none for what wants no answer.
+pub(super) fn failure(effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
+    match effect {
+        Effect::Lookup { op, .. } => Some(Input::LookupFailed { op: *op }),
+        Effect::Read { op, .. } => Some(Input::ReadFailed { op: *op }),
+        Effect::Open { op, .. }
+        | Effect::Write { op, .. }
+        | Effect::Commit { op, .. }
+        | Effect::StoreBan { op, .. }
+        | Effect::Freshen { op, .. } => Some(Input::WriteFailed { op: *op }),
+        Effect::Delete { op, .. } => Some(Input::DeleteFailed { op: *op }),
+        Effect::Durable { op, .. } | Effect::OpenBlob { op, .. } => {
+            Some(Input::DurableTold { op: *op, told: Told::Unknown })
+        }
+        Effect::Release { .. }
+        | Effect::Discard { .. }
+        | Effect::Fetch { .. }
+        | Effect::Pull { .. }
+        | Effect::Cancel { .. }
+        | Effect::Serve { .. }
+        | Effect::Body { .. }
+        | Effect::Finish { .. }
+        | Effect::Pass { .. }
+        | Effect::Refuse { .. }
+        | Effect::PurgeDone { .. } => None,
+    }
+}
+
+/// Does the operation change what others, or a later life, find in the tier?
+pub(super) const fn is_published_by(effect: &Effect<Symbol>) -> bool {
+    matches!(
+        effect,
+        Effect::Commit { .. }
+            | Effect::Freshen { .. }
+            | Effect::Delete { .. }
+            | Effect::StoreBan { .. }
+            | Effect::Durable { .. }
+    )
+}
+
+/// Does the operation change what the tier holds? Of one that does not, a lost answer is all there is to a failure.
+pub(super) const fn changes(effect: &Effect<Symbol>) -> bool {
+    matches!(
+        effect,
+        Effect::Open { .. }
+            | Effect::Write { .. }
+            | Effect::Commit { .. }
+            | Effect::Freshen { .. }
+            | Effect::StoreBan { .. }
+            | Effect::Delete { .. }
+    )
+}
+
+pub(super) fn tier_of(effect: &Effect<Symbol>) -> TierId {
+    match effect {
+        Effect::Lookup { tier, .. }
+        | Effect::Read { tier, .. }
+        | Effect::Release { tier, .. }
+        | Effect::Open { tier, .. }
+        | Effect::Write { tier, .. }
+        | Effect::Commit { tier, .. }
+        | Effect::Discard { tier, .. }
+        | Effect::Freshen { tier, .. }
+        | Effect::StoreBan { tier, .. }
+        | Effect::Delete { tier, .. } => *tier,
+        Effect::Durable { .. }
+        | Effect::OpenBlob { .. }
+        | Effect::Fetch { .. }
+        | Effect::Pull { .. }
+        | Effect::Cancel { .. }
+        | Effect::Serve { .. }
+        | Effect::Body { .. }
+        | Effect::Finish { .. }
+        | Effect::Pass { .. }
+        | Effect::Refuse { .. }
+        | Effect::PurgeDone { .. } => unreachable!("not a tier's effect: {effect:?}"),
+    }
+}
