@@ -236,6 +236,11 @@ impl<C: Chunk> Lane<C> {
         if self.unreadable { 0 } else { self.acknowledged }
     }
 
+    /// Bytes that the tier has taken, whether they can be read back or not.
+    pub(crate) const fn acknowledged(&self) -> u64 {
+        self.acknowledged
+    }
+
     /// Bytes that came into the queue.
     pub(crate) const fn taken(&self) -> u64 {
         self.taken

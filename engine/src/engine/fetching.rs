@@ -10,7 +10,7 @@ use crate::{
         deadline::Phase,
     },
     chunk::Chunk,
-    config::OnFull,
+    config::{OnAbandon, OnFull},
     effect::Effect,
     event::{Event, FetchEnd},
     fill::{Copies, Errand, Fill, Followers, Sharing, Source, Stage, Stream, Window},
@@ -166,7 +166,13 @@ impl<C: Chunk> Engine<C> {
             stream.copies =
                 self.open_copies(Owner::Fill(fill_id), copied, l0, &tiers, errand.glimpse.as_ref());
         }
+        // Who led has left, and those who waited cannot share it.
+        let goes_on = errand.behind.is_some() || self.config.on_abandon == OnAbandon::Finish;
+        let is_unread = waiters.is_empty() && !goes_on;
         self.fills.insert(fill_id, Fill { errand, stage: Stage::Streaming(stream) });
+        if is_unread {
+            self.cancel(fill_id);
+        }
         for request in waiters {
             self.follow(fill_id, request);
         }

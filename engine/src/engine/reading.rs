@@ -70,7 +70,9 @@ impl<C: Chunk> Engine<C> {
             .map(|writer| (self.lanes[writer].lane.readable(), *writer, self.lanes[writer].lane.tier))
             .find(|(readable, ..)| *readable > position);
         let Some((readable, writer, tier)) = source else {
-            let tier = stream.copies.lanes.first().map_or(TierId::L0, |writer| self.lanes[writer].lane.tier);
+            let lanes = || stream.copies.lanes.iter().map(|writer| &self.lanes[writer].lane);
+            let failed = lanes().find(|lane| lane.acknowledged() > position).or_else(|| lanes().next());
+            let tier = failed.map_or(TierId::L0, |lane| lane.tier);
             self.stream(fill_id).followers.remove(request);
             return self.finish(request, End::Aborted(AbortReason::TierRead(tier)));
         };

@@ -121,13 +121,15 @@ impl<C: Chunk> Engine<C> {
         length: ByteCount,
         size: ByteCount,
     ) {
-        let key = at.key;
+        let (key, now) = (at.key, self.now);
         let Some(index) = self.index(tier) else {
             self.event(Event::Freshened { tier, key });
             return self.event(Event::Stored { tier, key, length, size, from: Some(tier) });
         };
-        let is_it = index.find(key).is_some_and(|slot| index.value(slot).name == indexed.name);
-        if !is_it {
+        let known = index.find(key).map(|slot| *index.value(slot));
+        let Some(known) = known.filter(|known| known.name == indexed.name) else { return };
+        // The tier's answers may come in another order than it did what they are about.
+        if known.freshness.age(now) < indexed.freshness.age(now) {
             return;
         }
         if !index.fits(size) {
