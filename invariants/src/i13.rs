@@ -5,7 +5,8 @@
 //! client demands one chunk at a time, and that recovery comes before the first request. Of the engine it checks that
 //! no id is minted twice, that a response begins once, gives one chunk for each demand and ends once, that nothing
 //! follows its end or its client's leaving, and that records and writers are opened, used one call at a time, and
-//! closed last. When everything has ended, nothing may be open.
+//! closed last; that a purge claims to have removed from a byte tier only what a delete there has found; and that nothing is
+//! looked up by a name that its tier did not have. When everything has ended, nothing may be open.
 //!
 //! It does not judge what is decided, nor look into bodies and records; it forgets an edge that crashes with its checker.
 //! An operation of a fetch that was cancelled may stay without an answer.
@@ -13,8 +14,8 @@
 use crate::Violation;
 use std::collections::{BTreeMap, BTreeSet};
 use tiergate_engine::{
-    Effect, FillId, Input, Instant, OpId, PurgeId, ReadSource, RecordId, ReplyBody, RequestId, WriterId,
-    durable::Told,
+    Effect, FillId, Input, Instant, OpId, PurgeId, PurgeOutcome, ReadSource, RecordId, RecordName, ReplyBody,
+    RequestId, TierId, WriterId, durable::Told,
 };
 
 /// The rule, for one engine.
@@ -27,7 +28,12 @@ pub struct Contract {
     cancelled: BTreeSet<FillId>,
     has_begun: bool,
     requests: BTreeMap<RequestId, Client>,
-    purges: BTreeSet<PurgeId>,
+    /// Purges, and how many deletes had found something in each byte tier when they were asked for.
+    purges: BTreeMap<PurgeId, BTreeMap<TierId, u64>>,
+    /// Deletes that found something, by tier.
+    found: BTreeMap<TierId, u64>,
+    /// Names that their tiers did not have.
+    absent: BTreeSet<RecordName>,
     records: BTreeMap<RecordId, Handle>,
     writers: BTreeMap<WriterId, Handle>,
     /// Writers with a call under way: they make one at a time.
@@ -39,14 +45,14 @@ pub struct Contract {
 enum Asked {
     Fetch(FillId),
     Pull(FillId),
-    Lookup(RecordId),
+    Lookup(RecordId, Option<RecordName>),
     OpenBlob(RecordId),
     Read(ReadSource),
     Open(WriterId),
     Write(WriterId),
     Commit(WriterId),
     Freshen,
-    Delete,
+    Delete(TierId),
     StoreBan,
     Durable,
 }
@@ -107,21 +113,21 @@ impl Contract {
     pub fn on_end(&self) -> Result<(), Violation> {
         let open = self.open.iter().find(|(_, asked)| match asked {
             Asked::Fetch(fill) | Asked::Pull(fill) => !self.cancelled.contains(fill),
-            Asked::Lookup(_)
+            Asked::Lookup(..)
             | Asked::OpenBlob(_)
             | Asked::Read(_)
             | Asked::Open(_)
             | Asked::Write(_)
             | Asked::Commit(_)
             | Asked::Freshen
-            | Asked::Delete
+            | Asked::Delete(_)
             | Asked::StoreBan
             | Asked::Durable => true,
         });
         let first = [
             open.map(|(op, asked)| format!("{op:?} was never answered: {asked:?}")),
             self.requests.keys().next().map(|request| format!("{request:?} never ended")),
-            self.purges.first().map(|purge| format!("{purge:?} never ended")),
+            self.purges.keys().next().map(|purge| format!("{purge:?} never ended")),
             self.records.keys().next().map(|record| format!("{record:?} was never released")),
             self.writers.keys().next().map(|writer| format!("{writer:?} was never discarded")),
         ];
@@ -152,7 +158,8 @@ impl Contract {
                 Ok(())
             }
             Input::Purge { purge, .. } => {
-                require(self.purges.insert(*purge), || format!("{purge:?} is asked while it is under way"))
+                let before = self.purges.insert(*purge, self.found.clone());
+                require(before.is_none(), || format!("{purge:?} is asked while it is under way"))
             }
             Input::Recovered { tier, .. } => {
                 require(!self.has_begun, || format!("{tier:?} was recovered after the first request"))
@@ -193,7 +200,13 @@ impl Contract {
             .ok_or_else(|| format!("{name} answers {op:?}, which was never asked, or was answered before"))?;
         require(answer.fits(asked), || format!("{name} does not answer {asked:?}"))?;
         match asked {
-            Asked::Lookup(record) | Asked::OpenBlob(record) => {
+            Asked::Lookup(record, _) | Asked::OpenBlob(record) => {
+                // One that was given up meanwhile says nothing any more.
+                if let (Asked::Lookup(_, Some(name)), Input::Absent { .. }, true) =
+                    (asked, input, self.records.contains_key(&record))
+                {
+                    self.absent.insert(name);
+                }
                 // One that was released meanwhile stays so.
                 match (answer.came, self.records.get_mut(&record)) {
                     (Came::Good, Some(handle)) => *handle = Handle::Open,
@@ -210,11 +223,14 @@ impl Contract {
                     };
                 }
             }
+            Asked::Delete(tier) => {
+                let is_found = matches!(input, Input::Deleted { existed: true, .. });
+                *self.found.entry(tier).or_default() += u64::from(is_found);
+            }
             Asked::Fetch(_)
             | Asked::Pull(_)
             | Asked::Read(_)
             | Asked::Freshen
-            | Asked::Delete
             | Asked::StoreBan
             | Asked::Durable => {}
         }
@@ -228,9 +244,11 @@ impl Contract {
             Effect::Cancel { fill } => {
                 require(self.cancelled.insert(*fill), || format!("{fill:?} is cancelled a second time"))
             }
-            Effect::Lookup { op, record, .. } => {
+            Effect::Lookup { op, record, name, .. } => {
+                let is_absent = name.is_some_and(|name| self.absent.contains(&name));
+                require(!is_absent, || format!("{name:?} is looked up again, though it was not there"))?;
                 self.records.insert(*record, Handle::Asked);
-                self.ask(*op, Asked::Lookup(*record))
+                self.ask(*op, Asked::Lookup(*record, *name))
             }
             Effect::OpenBlob { op, record, .. } => {
                 self.records.insert(*record, Handle::Asked);
@@ -259,7 +277,7 @@ impl Contract {
                 format!("{writer:?} is discarded and was not open")
             }),
             Effect::Freshen { op, .. } => self.ask(*op, Asked::Freshen),
-            Effect::Delete { op, .. } => self.ask(*op, Asked::Delete),
+            Effect::Delete { op, tier, .. } => self.ask(*op, Asked::Delete(*tier)),
             Effect::StoreBan { op, .. } => self.ask(*op, Asked::StoreBan),
             Effect::Durable { op, .. } => self.ask(*op, Asked::Durable),
             Effect::Serve { request, reply } => match &reply.body {
@@ -285,8 +303,16 @@ impl Contract {
             },
             Effect::Pass { request, .. } => self.end(*request, Client::Waiting, "passed"),
             Effect::Refuse { request, .. } => self.end(*request, Client::Waiting, "refused"),
-            Effect::PurgeDone { purge, .. } => {
-                require(self.purges.remove(purge), || format!("{purge:?} is done and was not under way"))
+            Effect::PurgeDone { purge, report } => {
+                let Some(before) = self.purges.remove(purge) else {
+                    return Err(format!("{purge:?} is done and was not under way"));
+                };
+                let invented = report.iter().find(|(tier, outcome)| {
+                    matches!(outcome, PurgeOutcome::Removed(_) | PurgeOutcome::RemovedUnseen)
+                        && matches!(tier, TierId::L1 | TierId::L2)
+                        && before.get(tier) == self.found.get(tier)
+                });
+                require(invented.is_none(), || format!("{purge:?} removed nothing, and says {invented:?}"))
             }
         }
     }
@@ -367,13 +393,13 @@ impl Answer {
         let names: &[&str] = match asked {
             Asked::Fetch(_) => &["Head", "FetchFailed"],
             Asked::Pull(_) => &["Pulled", "PullEnded", "PullFailed"],
-            Asked::Lookup(_) => &["Found", "Absent", "LookupFailed"],
+            Asked::Lookup(..) => &["Found", "Absent", "LookupFailed"],
             Asked::Read(_) => &["BodyRead", "ReadFailed"],
             Asked::Open(_) => &["Opened", "WriteFailed"],
             Asked::Write(_) => &["Written", "WriteFailed"],
             Asked::Commit(_) => &["Committed", "WriteFailed"],
             Asked::Freshen => &["Freshened", "WriteFailed"],
-            Asked::Delete => &["Deleted", "DeleteFailed"],
+            Asked::Delete(_) => &["Deleted", "DeleteFailed"],
             Asked::StoreBan => &["BanStored", "WriteFailed"],
             Asked::Durable | Asked::OpenBlob(_) => &["DurableTold"],
         };

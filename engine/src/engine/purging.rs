@@ -83,14 +83,18 @@ impl Floors {
     }
 
     /// Was what was born then purged since? In doubt it was.
-    pub(super) fn covers(&self, key: CacheKey, born: WallTime) -> bool {
-        self.everywhere
-            .max(self.by_key.get(&key).copied())
-            .is_some_and(|floor| born <= floor.after(BIRTH_ROUNDING))
+    pub(super) fn covers(&self, key: CacheKey, born: WallTime, rounding: Duration) -> bool {
+        self.everywhere.max(self.by_key.get(&key).copied()).is_some_and(|floor| born <= floor.after(rounding))
     }
 }
 
 impl<C: Chunk> Engine<C> {
+    /// Was what is stored for `key` and was born then purged since?
+    pub(super) fn is_purged(&self, key: CacheKey, born: WallTime) -> bool {
+        let rounding = if self.config.is_planted(Fault::X8) { Duration::ZERO } else { BIRTH_ROUNDING };
+        self.floors.covers(key, born, rounding)
+    }
+
     pub(super) fn on_purge(&mut self, purge_id: PurgeId, selector: Selector, mode: PurgeMode) {
         self.event(Event::PurgeBegan { purge: purge_id, what: selector.kind(), mode });
         match (selector, mode) {
@@ -108,7 +112,10 @@ impl<C: Chunk> Engine<C> {
             purge.commits.extend(self.close_promotions(|promoting| promoting.at.target == key));
         }
         self.uncacheable.forget(key);
-        let stored = self.variants.of(key);
+        let mut stored = self.variants.of(key);
+        if self.config.is_planted(Fault::X46) {
+            stored.truncate(1);
+        }
         let sum = |sizes: Vec<ByteCount>| sizes.into_iter().reduce(|sum, size| sum.plus(size.0));
         if self.memory.is_some() {
             let of_key = stored.iter();
@@ -122,9 +129,14 @@ impl<C: Chunk> Engine<C> {
                 sum(of_key.filter_map(|key| self.remove_indexed(tier.id, *key, Removal::Purged)).collect());
             // Not by name, even where the index knows one: the tier may still hold a record that it failed to delete
             // before, and would bring it back after a restart (failure F2).
+            if self.config.is_planted(Fault::F2) && self.index(tier.id).is_some() {
+                continue;
+            }
             purge.awaited.insert(self.delete(tier.id, StoredKey::plain(key), None, size));
         }
-        self.variants.forget(key);
+        if !self.config.is_planted(Fault::X46) {
+            self.variants.forget(key);
+        }
         self.purges.insert(purge_id, purge);
     }
 
@@ -145,7 +157,9 @@ impl<C: Chunk> Engine<C> {
                 self.stream(fill_id).copies = copies;
                 self.pump(fill_id);
             }
-            self.end_flight(at.key, fill_id);
+            if !self.config.is_planted(Fault::X45) {
+                self.end_flight(at.key, fill_id);
+            }
         }
         committing
     }
@@ -182,7 +196,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     pub(super) fn on_deleted(&mut self, op: OpId, deletion: Deletion, existed: bool) {
-        let outcome = match (existed, deletion.size) {
+        let outcome = match (existed || self.config.is_planted(Fault::R10), deletion.size) {
             (true, Some(size)) => PurgeOutcome::Removed(size),
             (true, None) => PurgeOutcome::RemovedUnseen,
             (false, _) => PurgeOutcome::Absent,
@@ -192,7 +206,9 @@ impl<C: Chunk> Engine<C> {
 
     pub(super) fn on_delete_failed(&mut self, op: OpId, deletion: Deletion) {
         self.event(Event::TierFailed { tier: deletion.tier, operation: TierOperation::Delete });
-        self.report_answer(op, deletion.tier, PurgeOutcome::Failed);
+        let is_planted = self.config.is_planted(Fault::X51);
+        let outcome = if is_planted { PurgeOutcome::Absent } else { PurgeOutcome::Failed };
+        self.report_answer(op, deletion.tier, outcome);
     }
 
     pub(super) fn report_answer(&mut self, op: OpId, tier: TierId, outcome: PurgeOutcome) {
@@ -207,8 +223,10 @@ impl<C: Chunk> Engine<C> {
     }
 
     fn end_purges(&mut self) {
-        let done =
-            self.purges.extract_if(.., |_, purge| purge.awaited.is_empty() && purge.commits.is_empty());
+        let hasty = self.config.is_planted(Fault::X44);
+        let done = self
+            .purges
+            .extract_if(.., |_, purge| purge.awaited.is_empty() && (hasty || purge.commits.is_empty()));
         for (purge_id, purge) in done.collect::<Vec<_>>() {
             let confirmed = purge.report.values().all(|outcome| *outcome != PurgeOutcome::Failed);
             self.event(Event::PurgeEnded { purge: purge_id, what: purge.what, confirmed });

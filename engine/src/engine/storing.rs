@@ -10,6 +10,7 @@ use crate::{
     id::{OpId, RecordName, TierId},
     key::{CacheKey, StoredKey},
     memory::Resident,
+    plant::{Fault, Plant},
     reason::{LaneEnd, Rejection, Removal},
     record::{Freshness, Record},
     rules::{Staleness, vary::Vary},
@@ -39,25 +40,26 @@ impl<C: Chunk> Engine<C> {
     /// Makes a response visible in L0, in place of any older one.
     pub(super) fn store_in_memory(&mut self, at: StoredKey, resident: Resident<C>, from: Option<TierId>) {
         let (key, tier) = (at.key, TierId::L0);
-        let length = resident.length;
+        let (length, age) = (resident.length, resident.freshness.age(self.now));
         let size = self.config.cost(length, &resident.head);
         let Some(memory) = &mut self.memory else { return };
         let now = self.now;
         let is_overtaken = memory
             .find(key)
             .is_some_and(|slot| memory.value(slot).freshness.age(now) < resident.freshness.age(now));
-        if is_overtaken {
+        if is_overtaken && !self.config.is_planted(Fault::F3) {
             return self.event(Event::LaneDropped { tier, key, why: LaneEnd::Superseded });
         }
-        if !memory.fits(size) {
+        let plant = self.config.plant;
+        if !fits(memory, key, size, plant) {
             return self.event(Event::Rejected { tier, key, why: Rejection::OverCapacity });
         }
-        let (replaced, evicted) = make_room(memory, key, size);
+        let (replaced, evicted) = make_room(memory, key, size, plant);
         memory.insert(key, size, Arc::new(resident));
         self.tell_left(tier, replaced.iter(), Removal::Replaced);
         self.tell_left(tier, evicted.iter(), Removal::Capacity);
         self.variants.on_stored(at, tier);
-        self.event(Event::Stored { tier, key, length, size, from });
+        self.event(Event::Stored { tier, key, length, size, age, from });
         self.tell_resident(tier);
     }
 
@@ -70,11 +72,12 @@ impl<C: Chunk> Engine<C> {
     ) -> FillVerdict {
         let (at, key, length) = (record.stored_key(), record.key, record.length);
         let size = self.config.cost(length, &record.head);
-        let now = self.now;
+        let (now, plant) = (self.now, self.config.plant);
         let freshness = record.freshness.to_live(now, self.wall());
+        let age = freshness.age(now);
         let indexed = self.to_index(record.name, &record.head, freshness);
         let Some(index) = self.index(tier) else {
-            self.event(Event::Stored { tier, key, length, size, from });
+            self.event(Event::Stored { tier, key, length, size, age, from });
             return FillVerdict::Stored;
         };
         let is_overtaken =
@@ -84,12 +87,12 @@ impl<C: Chunk> Engine<C> {
             self.delete(tier, at, Some(record.name), None);
             return FillVerdict::Dropped(LaneEnd::Superseded);
         }
-        if !index.fits(size) {
+        if !fits(index, key, size, plant) {
             self.event(Event::Rejected { tier, key, why: Rejection::OverCapacity });
             self.delete(tier, at, Some(record.name), None);
             return FillVerdict::Rejected(Rejection::OverCapacity);
         }
-        let (replaced, evicted) = make_room(index, key, size);
+        let (replaced, evicted) = make_room(index, key, size, plant);
         index.insert(key, size, indexed);
         let gone: Vec<_> = (replaced.iter().chain(&evicted))
             .map(|left| (self.variants.at(left.key), left.value.name))
@@ -97,7 +100,7 @@ impl<C: Chunk> Engine<C> {
         self.tell_left(tier, replaced.iter(), Removal::Replaced);
         self.tell_left(tier, evicted.iter(), Removal::Capacity);
         self.variants.on_stored(at, tier);
-        self.event(Event::Stored { tier, key, length, size, from });
+        self.event(Event::Stored { tier, key, length, size, age, from });
         self.tell_resident(tier);
         for (at, name) in gone {
             self.delete(tier, at, Some(name), None);
@@ -121,10 +124,12 @@ impl<C: Chunk> Engine<C> {
         length: ByteCount,
         size: ByteCount,
     ) {
-        let (key, now) = (at.key, self.now);
+        let (key, plant) = (at.key, self.config.plant);
+        let now = self.now;
+        let age = indexed.freshness.age(now);
         let Some(index) = self.index(tier) else {
             self.event(Event::Freshened { tier, key });
-            return self.event(Event::Stored { tier, key, length, size, from: Some(tier) });
+            return self.event(Event::Stored { tier, key, length, size, age, from: Some(tier) });
         };
         let known = index.find(key).map(|slot| *index.value(slot));
         let Some(known) = known.filter(|known| known.name == indexed.name) else { return };
@@ -135,14 +140,14 @@ impl<C: Chunk> Engine<C> {
         if !index.fits(size) {
             return self.forget_indexed(tier, at, indexed.name, Removal::Capacity);
         }
-        let (replaced, evicted) = make_room(index, key, size);
+        let (replaced, evicted) = make_room(index, key, size, plant);
         index.insert(key, size, indexed);
         self.event(Event::Freshened { tier, key });
         let gone: Vec<_> = evicted.iter().map(|left| (self.variants.at(left.key), left.value.name)).collect();
         self.tell_left(tier, replaced.iter(), Removal::Replaced);
         self.tell_left(tier, evicted.iter(), Removal::Capacity);
         self.variants.on_stored(at, tier);
-        self.event(Event::Stored { tier, key, length, size, from: Some(tier) });
+        self.event(Event::Stored { tier, key, length, size, age, from: Some(tier) });
         self.tell_resident(tier);
         for (at, name) in gone {
             self.delete(tier, at, Some(name), None);
@@ -151,11 +156,12 @@ impl<C: Chunk> Engine<C> {
 
     pub(super) fn on_recovered(&mut self, tier: TierId, records: Vec<Record>, bans: Vec<Ban>) {
         assert!(self.requests.is_empty(), "the answer rule: {tier:?} was recovered after the first request");
-        for ban in bans {
+        let plant = self.config.plant;
+        for ban in bans.into_iter().filter(|_| !plant.is(Fault::X49)) {
             self.bans.push(ban);
         }
         let objects = records.len() as u64;
-        for record in records {
+        for record in records.into_iter().filter(|_| !plant.is(Fault::A6)) {
             // Oldest first: what the newest depends on is what counts.
             if let Vary::Fields(names) = Vary::of(&record.head)
                 && record.stored_key().is_variant()
@@ -163,6 +169,11 @@ impl<C: Chunk> Engine<C> {
                 self.variants.learn_names(record.target, &names);
             }
             self.store_in_tier(tier, &record, None);
+        }
+        if plant.is(Fault::A2)
+            && let Some(index) = self.index(tier)
+        {
+            index.misplace(ByteCount(index.used().0));
         }
         self.event(Event::Recovered { tier, objects });
     }
@@ -265,10 +276,31 @@ impl<C: Chunk> Engine<C> {
     }
 }
 
+/// Could an object of this size ever fit?
+fn fits<T>(space: &Space<T>, key: CacheKey, size: ByteCount, plant: Plant) -> bool {
+    if plant.is(Fault::A5) && space.find(key).is_none() && space.used().plus(size.0) > space.capacity() {
+        return false;
+    }
+    space.fits(size) || plant.is(Fault::A4)
+}
+
 /// Takes out what `key` had, and victims until an object of `size`, which fits the space as such, fits beside the rest.
-fn make_room<T>(space: &mut Space<T>, key: CacheKey, size: ByteCount) -> (Option<Left<T>>, Vec<Left<T>>) {
+fn make_room<T>(
+    space: &mut Space<T>,
+    key: CacheKey,
+    size: ByteCount,
+    plant: Plant,
+) -> (Option<Left<T>>, Vec<Left<T>>) {
     let replaced = space.remove_replaced(key);
+    if plant.is(Fault::A1)
+        && let Some(left) = &replaced
+    {
+        space.misplace_more(left.size);
+    }
     let mut evicted = Vec::new();
+    if plant.is(Fault::X42) && space.used().plus(size.0) == space.capacity().plus(1) {
+        return (replaced, evicted);
+    }
     while let Some(victim) = space.evict_for(key, size) {
         evicted.push(victim);
     }

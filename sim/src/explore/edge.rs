@@ -3,7 +3,7 @@
 use super::{
     origin::{Object, group_tag, own_tag},
     tally::Trouble,
-    world::{Life, Step, World},
+    world::{Life, Step, World, up_to, within},
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,6 +16,9 @@ use tiergate_invariants::{Contract, Edge, Version, Violation, What};
 
 /// The calendar at the run's first instant. It does not jump in this world, for C6 would see ghosts.
 pub(super) const CALENDAR: u64 = 1_700_000_000_000;
+
+/// Lives of an edge that may end at a moment of our choice.
+const SHARP_LIVES_MAX: u32 = 6;
 
 /// Where an engine lives.
 #[derive(Default)]
@@ -32,11 +35,15 @@ pub(super) struct EdgeHost {
     pub hub_wake_at: Option<Instant>,
     purges: BTreeMap<PurgeId, Purge>,
     purges_asked: u64,
+    /// The last soft purge of each object that it has confirmed and remembers: when it was asked for, and the newest
+    /// version then.
+    pub softened: BTreeMap<usize, (Instant, Version)>,
 }
 
 /// A purge that is not over.
 struct Purge {
-    /// What must be gone once it is confirmed, and the newest version of each when it was asked for.
+    mode: PurgeMode,
+    /// What must be gone, or stale, once it is confirmed, and the newest version of each when it was asked for.
     covered: Vec<(usize, Version)>,
     asked_at: Instant,
     /// Its notice, while that is on its way to the other edges.
@@ -55,7 +62,7 @@ impl World {
     pub(super) fn plan_crashes(&mut self, end: Instant) {
         for _ in 0..self.plan.faults.crashes {
             let edge = self.chances.edge.below(u64::from(self.plan.edges));
-            let at = Instant::from_nanos(self.chances.edge.below(end.as_nanos()));
+            let at = self.now.after(within(&mut self.chances.edge, end.since(self.now)));
             let edge = u32::try_from(edge).expect("edges are counted in u32");
             self.queue.schedule(at, Step::Crash(edge));
         }
@@ -75,9 +82,24 @@ impl World {
         if self.plan.has_l2 {
             let place = self.tier_place(edge, TierId::L2);
             let (records, bans) = (self.tiers[place].recover(), self.tiers[place].recover_bans());
+            let (edge, tier, count) = (Edge(edge), TierId::L2, records.len() as u64);
+            self.fact(What::Recovering { edge, tier, records: count });
             self.feed(life, Input::Recovered { tier: TierId::L2, records, bans });
         }
         self.visit_hub(edge);
+    }
+
+    /// An edge may crash while a tier is about to publish or to remove something for it, for that is where much is in doubt.
+    fn crash_sharply(&mut self, from: Life, effect: &Effect<Symbol>) {
+        let matters =
+            matches!(effect, Effect::Commit { .. } | Effect::StoreBan { .. } | Effect::Delete { .. });
+        if !matters || self.healed || self.plan.faults.crashes == 0 || from.life > SHARP_LIVES_MAX {
+            return;
+        }
+        if self.chances.edge.chance(1, 60) {
+            let at = self.now.after(up_to(&mut self.chances.edge, self.plan.work.latency * 3));
+            self.queue.schedule(at, Step::Crash(from.edge));
+        }
     }
 
     pub(super) fn crash_edge(&mut self, edge: u32) {
@@ -89,6 +111,9 @@ impl World {
         host.hub = None;
         host.hub_wake_at = None;
         host.purges.clear();
+        if !self.plan.has_l2 {
+            host.softened.clear();
+        }
         self.tally.hit(Trouble::Crashed);
         self.fact(What::EdgeCrashed { edge: Edge(edge) });
         self.break_clients(edge);
@@ -106,13 +131,13 @@ impl World {
         host.purges_asked += 1;
         let purge = PurgeId(host.purges_asked);
         let (selector, mode) = self.draw_selector(object);
-        let covered = self.covered(&selector, mode);
-        for (object, _) in &covered {
+        let covered = self.covered(&selector);
+        for (object, _) in covered.iter().filter(|_| mode == PurgeMode::Hard) {
             let key = self.origin.objects[*object].key;
             self.fact(What::PurgeAsked { edge: Edge(edge), purge: Some(purge), key });
         }
         let ticket = self.tell_others(edge, selector.clone(), mode);
-        let open = Purge { covered, asked_at: self.now, ticket, is_done: false, has_failed: false };
+        let open = Purge { mode, covered, asked_at: self.now, ticket, is_done: false, has_failed: false };
         self.edges[edge as usize].purges.insert(purge, open);
         let life = self.life(edge);
         self.feed(life, Input::Purge { purge, selector, mode });
@@ -141,19 +166,16 @@ impl World {
     }
 
     /// Which objects must be gone afterwards.
-    fn covered(&self, selector: &Selector, mode: PurgeMode) -> Vec<(usize, Version)> {
-        let is_covered = |object: usize| match (selector, mode) {
-            (_, PurgeMode::Soft) => false,
-            (Selector::Key(key), PurgeMode::Hard) => self.origin.objects[object].key == *key,
-            (Selector::Tag(tag), PurgeMode::Hard) => {
-                [own_tag(object), group_tag(object)].iter().any(|own| own == tag.as_str())
-            }
-            (Selector::Prefix(_), PurgeMode::Hard) => {
+    fn covered(&self, selector: &Selector) -> Vec<(usize, Version)> {
+        let is_covered = |object: usize| match selector {
+            Selector::Key(key) => self.origin.objects[object].key == *key,
+            Selector::Tag(tag) => [own_tag(object), group_tag(object)].iter().any(|own| own == tag.as_str()),
+            Selector::Prefix(_) => {
                 let Object { key, plain, .. } = &self.origin.objects[object];
                 let untagged = Head { status: 200, fields: Fields::new() };
                 selector.covers(*key, &plain.authority, &plain.target, &untagged)
             }
-            (Selector::All, PurgeMode::Hard) => true,
+            Selector::All => true,
         };
         let objects = 0..self.origin.objects.len();
         objects.filter(|object| is_covered(*object)).map(|object| (object, self.newest(object))).collect()
@@ -196,6 +218,10 @@ impl World {
         let open = purges.remove(&purge).expect("it was just found");
         if !open.has_failed {
             for (object, newest_when_asked) in open.covered {
+                if open.mode == PurgeMode::Soft {
+                    self.on_softened(edge, object, open.asked_at, newest_when_asked);
+                    continue;
+                }
                 self.fact(What::PurgeConfirmed {
                     edge: Edge(edge),
                     key: self.origin.objects[object].key,
@@ -248,16 +274,21 @@ impl World {
         contract.on_drained();
         let wake = engine.poll_wake();
         // Counting from the tables checks every total against its parts; now and then is enough to find who broke one.
-        if self.tally.steps.is_multiple_of(16) {
-            engine.audit();
-        }
+        let audit = self.tally.steps.is_multiple_of(16).then(|| engine.audit());
         if let Err(Violation { rule, detail }) = kept {
             self.breaks(rule, detail);
         }
         for event in events {
             self.tally.saw(&event);
             self.check_durable(to, &event);
+            self.check_retry(to, &event);
             self.fact(What::Engine { edge: Edge(to.edge), shard: 0, event });
+        }
+        if let Some(open) = audit {
+            if open.timers > 0 && wake.is_none() {
+                self.breaks("L2", format!("edge {} has timers, and wants no wake: {open:?}", to.edge));
+            }
+            self.fact(What::Audited { edge: Edge(to.edge), open });
         }
         for effect in effects {
             self.run_effect(to, effect);
@@ -303,7 +334,10 @@ impl World {
             | Effect::Discard { .. }
             | Effect::Freshen { .. }
             | Effect::StoreBan { .. }
-            | Effect::Delete { .. } => self.ask_tier(from, effect),
+            | Effect::Delete { .. } => {
+                self.crash_sharply(from, &effect);
+                self.ask_tier(from, effect);
+            }
             Effect::Serve { request, reply } => self.on_serve(request, reply),
             Effect::Body { request, chunk } => self.on_body(request, chunk),
             Effect::Finish { request, end } => self.on_finish(request, end),

@@ -5,7 +5,7 @@
 
 use super::{
     tally::Trouble,
-    world::{Life, Step, World, up_to},
+    world::{Life, Step, World, millis, up_to, within},
 };
 use std::{iter, time::Duration};
 use tiergate_engine::{
@@ -90,7 +90,7 @@ impl World {
     pub(super) fn plan_outages(&mut self, end: Instant) {
         let Some(policy) = self.plan.config.feed_policy() else { return };
         for _ in 0..self.plan.faults.feed.outages {
-            let at = Instant::from_nanos(self.chances.feed.below(end.as_nanos()));
+            let at = self.now.after(within(&mut self.chances.feed, end.since(self.now)));
             let span = up_to(&mut self.chances.feed, policy.lease() * 4);
             let edges = u64::from(self.plan.edges);
             let one = self.chances.feed.below(edges + 1);
@@ -232,6 +232,6 @@ impl World {
     }
 
     pub(super) fn wall(&self) -> WallTime {
-        WallTime::from_unix_millis(super::edge::CALENDAR + self.now.as_nanos() / 1_000_000)
+        WallTime::from_unix_millis(super::edge::CALENDAR + millis(self.elapsed()))
     }
 }

@@ -12,6 +12,7 @@ mod client;
 mod draws;
 mod edge;
 mod form;
+mod fresh;
 mod history;
 mod hub;
 mod origin;

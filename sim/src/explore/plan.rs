@@ -30,7 +30,10 @@ pub(super) struct Plan {
     pub work: Work,
     pub faults: Faults,
     pub style: Style,
-    pub care: RawCare,
+    /// The configuration as it was written, for rules that need a bound.
+    pub raw: RawConfig,
+    /// What the monotonic clock says at the first instant.
+    pub clock: Duration,
 }
 
 /// The shape of the workload.
@@ -63,6 +66,9 @@ pub(super) struct Work {
     pub chunked: PerMille,
     /// The longest lifetime.
     pub lifetime_max: Duration,
+    /// Lengths that are exactly, or just above, what a tier may take; and answers after which somebody asks at the very
+    /// moment from which on what was sent is stale.
+    pub exact: PerMille,
 }
 
 /// How likely each kind of trouble is, wherever it can occur.
@@ -72,6 +78,10 @@ pub(super) struct Faults {
     pub origin_errs: PerMille,
     pub origin_cuts: PerMille,
     pub origin_stalls: PerMille,
+    /// It never answers.
+    pub origin_hangs: PerMille,
+    /// It promises a length and ends, as if all were well, with another.
+    pub origin_lies: PerMille,
     pub client_leaves: PerMille,
     pub client_slow: PerMille,
     pub client_stuck: PerMille,
@@ -79,6 +89,12 @@ pub(super) struct Faults {
     pub tier_ambiguous: PerMille,
     pub tier_slow: PerMille,
     pub tier_loses: PerMille,
+    /// It opens another record than it was asked for.
+    pub tier_mixes: PerMille,
+    /// It reads less than it was asked for.
+    pub tier_shorts: PerMille,
+    /// A blob changes its bytes.
+    pub blob_rots: PerMille,
     pub purges: PerMille,
     pub crashes: u64,
     pub feed: FeedFaults,
@@ -137,15 +153,18 @@ impl Plan {
             l0: raw.l0.as_ref().map_or(ByteCount::ZERO, |tier| tier.gate),
             l1: raw.l1.as_ref().map_or(ByteCount::ZERO, |tier| tier.gate),
         };
-        let care = raw.care;
         let edges = if has_l3 && draw.coin("edges.l3", 500) {
             draw.of("edges.l3.count", &[2, 2, 3])
-        } else if has_l1 && draw.coin("edges", 250) || has_feed && draw.coin("edges.feed", 500) {
+        } else if has_l1 && draw.coin("edges", 400) || has_feed && draw.coin("edges.feed", 500) {
             2
         } else {
             1
         };
         let mut faults = faults(draw);
+        // Parts are not checked against a digest, so bytes that rotted reach those who ask for some.
+        if work.special.0 > 0 {
+            faults.blob_rots = PerMille(0);
+        }
         // An edge knows by its birth what another publishes too late into a tier they share, but only as long as it
         // remembers its purges, and only the feed tells it after a restart. So with two edges and no feed: purges or
         // crashes. L3's index remembers them for all.
@@ -154,7 +173,7 @@ impl Plan {
         }
         Self {
             seed,
-            config: raw.try_into().expect("every drawn value is within its bounds"),
+            config: raw.clone().try_into().expect("every drawn value is within its bounds"),
             gates,
             has_l1,
             has_l2,
@@ -162,7 +181,9 @@ impl Plan {
             edges,
             work,
             faults,
-            care,
+            raw,
+            // Where a clock of 32 bits begins anew, and where one of 64 is far.
+            clock: Duration::from_millis(draw.of("clock", &[0, (1 << 32) - 20_000, 1 << 43])),
             style: Style {
                 fast_door: draw.coin("style.fast_door", 500),
                 answers_after_cancel: draw.coin("style.answers_after_cancel", 500),
@@ -345,6 +366,7 @@ fn work(draw: &Draw, requests: u32, size_max: u64) -> Work {
         wishes: draw.of("work.wishes", &[2, 3]),
         chunked: PerMille(draw.of("work.chunked", &[0, 500, 1_000])),
         lifetime_max: Duration::from_secs(draw.of("work.lifetime", &[1, 10, 3_600])),
+        exact: PerMille(draw.of("work.exact", &[0, 100, 400])),
     }
 }
 
@@ -354,6 +376,8 @@ fn faults(draw: &Draw) -> Faults {
         origin_errs: draw.fault("origin_errs", &[20, 200]),
         origin_cuts: draw.fault("origin_cuts", &[20, 200, 600]),
         origin_stalls: draw.fault("origin_stalls", &[20, 200]),
+        origin_hangs: draw.fault("origin_hangs", &[10, 100]),
+        origin_lies: draw.fault("origin_lies", &[20, 200]),
         client_leaves: draw.fault("client_leaves", &[50, 300, 900]),
         client_slow: draw.fault("client_slow", &[50, 300]),
         client_stuck: draw.fault("client_stuck", &[20, 200]),
@@ -361,6 +385,9 @@ fn faults(draw: &Draw) -> Faults {
         tier_ambiguous: draw.fault("tier_ambiguous", &[5, 100]),
         tier_slow: draw.fault("tier_slow", &[5, 100, 500]),
         tier_loses: draw.fault("tier_loses", &[5, 50]),
+        tier_mixes: draw.fault("tier_mixes", &[20, 200]),
+        tier_shorts: draw.fault("tier_shorts", &[20, 200]),
+        blob_rots: draw.fault("blob_rots", &[50, 300]),
         purges: draw.fault("purges", &[20, 100, 500]),
         crashes: draw.fault("crashes", &[1, 2, 5]).0,
         feed: FeedFaults {

@@ -6,6 +6,7 @@
 
 use super::{
     plan::Plan,
+    story::Party,
     tally::Trouble,
     vault::is_durable,
     world::{Life, Step, World, up_to},
@@ -19,6 +20,7 @@ use tiergate_engine::{
     Ban, Bans, ByteCount, CacheKey, Chunk, Effect, Freshening, Input, Instant, OpId, ReadSource, Record,
     RecordId, RecordName, StoredKey, Symbol, TierId, WriterId, durable::Told,
 };
+use tiergate_invariants::{Edge, What};
 
 /// The longest that an operation takes to reach a tier in trouble, and as long again for the way back.
 pub(super) const SLOW_MAX: Duration = Duration::from_secs(3);
@@ -50,6 +52,8 @@ pub(super) struct Tier {
     /// Records that were released; a lookup that was overtaken must not open them again.
     released: BTreeSet<(Life, RecordId)>,
     commits: u64,
+    /// Records that it could not be made to remove.
+    kept: BTreeSet<RecordName>,
 }
 
 struct Stored {
@@ -94,6 +98,7 @@ impl Tier {
             discarded: BTreeSet::new(),
             released: BTreeSet::new(),
             commits: 0,
+            kept: BTreeSet::new(),
         }
     }
 
@@ -130,14 +135,38 @@ impl Tier {
         })
     }
 
+    /// The keys of what it holds, but for what it could not be made to remove.
+    fn keys(&self) -> Vec<CacheKey> {
+        let records = self.records.values().map(|stored| &stored.record);
+        records.filter(|record| !self.kept.contains(&record.name)).map(|record| record.key).collect()
+    }
+
+    /// It did not do what it was asked: what was to be removed may stay.
+    fn excuse(&mut self, effect: &Effect<Symbol>) {
+        let Effect::Delete { key, name, .. } = effect else { return };
+        match name {
+            Some(name) => drop(self.kept.insert(*name)),
+            None => {
+                let records = self.records.values().map(|stored| &stored.record);
+                let of_target = records.filter(|record| record.target == key.target);
+                let names: Vec<_> = of_target.map(|record| record.name).collect();
+                self.kept.extend(names);
+            }
+        }
+    }
+
+    /// The name of some record, if there is one.
+    fn any(&self, choice: u64) -> Option<RecordName> {
+        let count = self.records.len() as u64;
+        (count > 0).then(|| super::client::place(choice % count)).and_then(|place| {
+            let mut names = self.records.keys();
+            names.nth(place).copied()
+        })
+    }
+
     /// Loses one record, whole. Those who have it open keep it.
     fn lose(&mut self, choice: u64) -> bool {
-        if self.records.is_empty() {
-            return false;
-        }
-        let place = super::client::place(choice % self.records.len() as u64);
-        let name = self.records.keys().nth(place).copied();
-        name.is_some_and(|name| self.remove(name))
+        self.any(choice).is_some_and(|name| self.remove(name))
     }
 
     fn remove(&mut self, name: RecordName) -> bool {
@@ -372,6 +401,10 @@ impl World {
             let is_lost = self.tiers[place].lose(self.chances.tier.bits());
             self.note_loss(&effect, is_lost);
         }
+        let effect = self.mixed_up(place, effect);
+        if fate == Fate::Fails {
+            self.tiers[place].excuse(&effect);
+        }
         let outcome = match (fate, failure(&effect)) {
             (Fate::Fails, Some(failed)) => Outcome::Answer(failed),
             (Fate::Ambiguous, Some(failed)) if changes(&effect) => {
@@ -390,6 +423,37 @@ impl World {
             }
             Outcome::Nothing => {}
             Outcome::Breach(rule, detail) => self.breaks(rule, detail),
+        }
+    }
+
+    /// A tier may open another record than it was asked for: its key tells (failure T13). And it may give less than it was
+    /// asked for (failure T10).
+    fn mixed_up(&mut self, place: usize, effect: Effect<Symbol>) -> Effect<Symbol> {
+        let faults = self.plan.faults;
+        match effect {
+            Effect::Lookup { op, tier, record, key, .. }
+                if self.hits(faults.tier_mixes, Trouble::TierMixed, |chances| &mut chances.tier) =>
+            {
+                let name = self.tiers[place].any(self.chances.tier.bits());
+                self.note(Party::Tier(tier), || "opens another record than it was asked for".to_owned());
+                Effect::Lookup { op, tier, record, key, name }
+            }
+            Effect::Read { op, tier, source, offset, length_max }
+                if self.hits(faults.tier_shorts, Trouble::TierShort, |chances| &mut chances.tier) =>
+            {
+                let length_max = 1 + self.chances.tier.below(length_max);
+                self.note(Party::Tier(tier), || "gives less than it was asked for".to_owned());
+                Effect::Read { op, tier, source, offset, length_max }
+            }
+            effect => effect,
+        }
+    }
+
+    /// What lies on an edge's disk in the end is what it knows of.
+    pub(super) fn settle_disk(&mut self, edge: u32) {
+        if self.plan.has_l2 {
+            let keys = self.tiers[self.tier_place(edge, TierId::L2)].keys();
+            self.fact(What::TierHolds { edge: Edge(edge), tier: TierId::L2, keys });
         }
     }
 

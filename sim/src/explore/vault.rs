@@ -9,7 +9,7 @@ use super::{
     plan::Plan,
     tally::Trouble,
     tier::{Fate, SLOW_MAX},
-    world::{Life, Step, World, up_to},
+    world::{Life, Step, World, millis, up_to},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -32,6 +32,8 @@ pub(super) struct Vault {
     blobs: BTreeMap<BlobName, Arc<Vec<Symbol>>>,
     /// Blobs that the store lost by itself.
     lost: BTreeSet<BlobName>,
+    /// Blobs whose bytes have changed.
+    rotten: BTreeSet<BlobName>,
     open: BTreeMap<(Life, RecordId), Arc<Vec<Symbol>>>,
     uploads: BTreeMap<(Life, WriterId), (BlobName, Vec<Symbol>)>,
     /// Uploads that were closed; a begin that was overtaken must not begin them again.
@@ -86,6 +88,7 @@ impl Vault {
             rows: BTreeMap::new(),
             blobs: BTreeMap::new(),
             lost: BTreeSet::new(),
+            rotten: BTreeSet::new(),
             open: BTreeMap::new(),
             uploads: BTreeMap::new(),
             closed: BTreeSet::new(),
@@ -123,6 +126,17 @@ impl Vault {
         if let Some(blob) = self.blobs.keys().nth(place).copied() {
             self.blobs.remove(&blob);
             self.lost.insert(blob);
+        }
+    }
+
+    /// Changes the bytes of a blob, as long as it is.
+    fn rot(&mut self, choice: u64) {
+        let count = self.blobs.len() as u64;
+        let place = if count == 0 { 0 } else { super::client::place(choice % count) };
+        if let Some((name, body)) = self.blobs.iter_mut().nth(place) {
+            let rotten = body.iter().map(|piece| Symbol { version: u32::MAX, ..*piece });
+            *body = Arc::new(rotten.collect());
+            self.rotten.insert(*name);
         }
     }
 
@@ -329,7 +343,7 @@ impl World {
     /// The index's clock.
     fn index_now(&self) -> WallTime {
         let skewed = super::edge::CALENDAR - 7_200_000 + self.plan.durable.skew_ms;
-        WallTime::from_unix_millis(skewed + self.now.as_nanos() / 1_000_000)
+        WallTime::from_unix_millis(skewed + millis(self.elapsed()))
     }
 
     /// A question, or a piece of an upload, reaches the stores.
@@ -344,6 +358,11 @@ impl World {
         if self.hits(loses, Trouble::TierLost, |chances| &mut chances.tier) {
             let choice = self.chances.tier.bits();
             self.vault.as_mut()?.lose(choice);
+        }
+        let rots = self.plan.faults.blob_rots;
+        if self.hits(rots, Trouble::BlobRotten, |chances| &mut chances.tier) {
+            let choice = self.chances.tier.bits();
+            self.vault.as_mut()?.rot(choice);
         }
         let failed = super::tier::failure(effect);
         let is_change = match effect {
@@ -414,7 +433,7 @@ impl World {
     pub(super) fn check_durable(&mut self, of: Life, event: &Event) {
         let Some(vault) = &mut self.vault else { return };
         let broken = match event {
-            Event::LaneOpened { tier: TierId::L3, key, name: Some(name) } => {
+            Event::LaneOpened { tier: TierId::L3, key, name: Some(name), .. } => {
                 let blob = BlobName { key: *key, name: *name };
                 let is_used = vault.owners.insert(blob, of).is_some();
                 is_used.then(|| ("CON1", format!("{blob:?} is used twice")))
@@ -436,6 +455,16 @@ impl World {
         };
         if let Some((rule, detail)) = broken {
             self.breaks(rule, detail);
+        }
+    }
+
+    /// What has rotted is found to be gone, for everything is whole now.
+    pub(super) fn heal_vault(&mut self) {
+        if let Some(vault) = &mut self.vault {
+            for blob in std::mem::take(&mut vault.rotten) {
+                vault.blobs.remove(&blob);
+                vault.lost.insert(blob);
+            }
         }
     }
 
