@@ -17,7 +17,7 @@ use crate::{
     config::{Config, IndexKeeper},
     event::Event,
     feed::Notice,
-    fill::Stage,
+    fill::{self, Sharing, Stage},
     id::TierId,
     key::{CacheKey, StoredKey},
     plant::Fault,
@@ -63,12 +63,23 @@ impl<C: Chunk> Engine<C> {
             (Selector::Key(key), PurgeMode::Hard) => self.purge_heard(key, at),
             (selector, mode) => drop(self.impose(Ban { selector, mode, at })),
         }
+        self.distrust_closed();
     }
 
     pub(super) fn on_purges_missed(&mut self, through: WallTime) {
         self.event(Event::PurgesMissed);
         let at = self.heard_at(through);
         drop(self.impose(Ban { selector: Selector::All, mode: PurgeMode::Hard, at }));
+        self.distrust_closed();
+    }
+
+    /// Who waits for a fill that was closed may have come when this purge counted already, and without a lease: what the fill
+    /// has found is of no use any more without the origin's word, lease or not.
+    fn distrust_closed(&mut self) {
+        let closed = self.fills.values_mut().filter(|fill| fill.errand.sharing == Sharing::Closed);
+        for fill in closed {
+            fill.errand.stored = fill.errand.stored.take().map(fill::Stored::after_revalidation);
+        }
     }
 
     /// What was born until then, on our calendar, is older than a purge that was asked for at `at` on another.
