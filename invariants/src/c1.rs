@@ -1,8 +1,8 @@
 //! C1: no client is refused, and no response breaks off, for a failure of anything that it does not depend on.
 //!
 //! A refusal for the origin's sake needs a fetch of that key which failed, or a wait for it that was too long, since the
-//! request was taken; so does a response that breaks off for its sake. One that breaks off for a tier's sake needs a read in
-//! that tier that failed since then: a tier that fails a lookup or a copy changes nothing for a client.
+//! request was taken; so does a response that breaks off for its sake. One that breaks off for a tier's sake needs a read that failed since then,
+//! and one in that tier: a tier that fails a lookup or a copy changes nothing for a client.
 //!
 //! It does not check whether the request could have been served otherwise, nor what was sent until then (C5), nor
 //! refusals for a breaker (O2) or a limit, nor a request that is taken twice.
@@ -56,7 +56,10 @@ impl NoTierFails {
                     }
                     End::Aborted(AbortReason::TierRead(tier)) => {
                         let since = taken.map_or(0, |(since, _)| since);
-                        if self.read_failed.get(&(edge, *tier)).is_none_or(|failed| *failed < since) {
+                        // Of two copies that could be read, one may have failed others before.
+                        let of_edge = self.read_failed.iter().filter(|((other, _), _)| *other == edge);
+                        let is_recent = of_edge.map(|(_, failed)| *failed).max() >= Some(since);
+                        if !is_recent || !self.read_failed.contains_key(&(edge, *tier)) {
                             return Err(format!(
                                 "{request:?} breaks off for a read in {tier:?}, and none failed"
                             ));

@@ -5,7 +5,7 @@
 //! client demands one chunk at a time, and that recovery comes before the first request. Of the engine it checks that
 //! no id is minted twice, that a response begins once, gives one chunk for each demand and ends once, that nothing
 //! follows its end or its client's leaving, and that records and writers are opened, used one call at a time, and
-//! closed last; that a purge claims to have removed from a byte tier only what a delete there has found; and that nothing is
+//! closed last; that a purge claims of a byte tier only what a delete or a stored ban there has told; and that nothing is
 //! looked up by a name that its tier did not have. When everything has ended, nothing may be open.
 //!
 //! It does not judge what is decided, nor look into bodies and records; it forgets an edge that crashes with its checker.
@@ -15,7 +15,7 @@ use crate::Violation;
 use std::collections::{BTreeMap, BTreeSet};
 use tiergate_engine::{
     Effect, FillId, Input, Instant, OpId, PurgeId, PurgeOutcome, ReadSource, RecordId, RecordName, ReplyBody,
-    RequestId, TierId, WriterId, durable::Told,
+    RequestId, TierId, WriterId, durable,
 };
 
 /// The rule, for one engine.
@@ -28,16 +28,26 @@ pub struct Contract {
     cancelled: BTreeSet<FillId>,
     has_begun: bool,
     requests: BTreeMap<RequestId, Client>,
-    /// Purges, and how many deletes had found something in each byte tier when they were asked for.
-    purges: BTreeMap<PurgeId, BTreeMap<TierId, u64>>,
-    /// Deletes that found something, by tier.
-    found: BTreeMap<TierId, u64>,
+    /// Purges, and what each byte tier had told when they were asked for.
+    purges: BTreeMap<PurgeId, BTreeMap<TierId, Word>>,
+    told: BTreeMap<TierId, Word>,
     /// Names that their tiers did not have.
     absent: BTreeSet<RecordName>,
     records: BTreeMap<RecordId, Handle>,
     writers: BTreeMap<WriterId, Handle>,
     /// Writers with a call under way: they make one at a time.
     writing: BTreeSet<WriterId>,
+}
+
+/// How often a byte tier has told what purges rest on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Word {
+    /// Something was deleted.
+    found: u64,
+    /// Something was deleted, or was not there.
+    deleted: u64,
+    /// A ban is stored.
+    barred: u64,
 }
 
 /// What an open operation is.
@@ -53,7 +63,7 @@ enum Asked {
     Commit(WriterId),
     Freshen,
     Delete(TierId),
-    StoreBan,
+    StoreBan(TierId),
     Durable,
 }
 
@@ -121,7 +131,7 @@ impl Contract {
             | Asked::Commit(_)
             | Asked::Freshen
             | Asked::Delete(_)
-            | Asked::StoreBan
+            | Asked::StoreBan(_)
             | Asked::Durable => true,
         });
         let first = [
@@ -158,7 +168,7 @@ impl Contract {
                 Ok(())
             }
             Input::Purge { purge, .. } => {
-                let before = self.purges.insert(*purge, self.found.clone());
+                let before = self.purges.insert(*purge, self.told.clone());
                 require(before.is_none(), || format!("{purge:?} is asked while it is under way"))
             }
             Input::Recovered { tier, .. } => {
@@ -224,15 +234,15 @@ impl Contract {
                 }
             }
             Asked::Delete(tier) => {
-                let is_found = matches!(input, Input::Deleted { existed: true, .. });
-                *self.found.entry(tier).or_default() += u64::from(is_found);
+                let told = self.told.entry(tier).or_default();
+                told.found += u64::from(matches!(input, Input::Deleted { existed: true, .. }));
+                told.deleted += u64::from(matches!(input, Input::Deleted { .. }));
             }
-            Asked::Fetch(_)
-            | Asked::Pull(_)
-            | Asked::Read(_)
-            | Asked::Freshen
-            | Asked::StoreBan
-            | Asked::Durable => {}
+            Asked::StoreBan(tier) => {
+                let is_barred = matches!(input, Input::BanStored { .. });
+                self.told.entry(tier).or_default().barred += u64::from(is_barred);
+            }
+            Asked::Fetch(_) | Asked::Pull(_) | Asked::Read(_) | Asked::Freshen | Asked::Durable => {}
         }
         Ok(())
     }
@@ -278,7 +288,7 @@ impl Contract {
             }),
             Effect::Freshen { op, .. } => self.ask(*op, Asked::Freshen),
             Effect::Delete { op, tier, .. } => self.ask(*op, Asked::Delete(*tier)),
-            Effect::StoreBan { op, .. } => self.ask(*op, Asked::StoreBan),
+            Effect::StoreBan { op, tier, .. } => self.ask(*op, Asked::StoreBan(*tier)),
             Effect::Durable { op, .. } => self.ask(*op, Asked::Durable),
             Effect::Serve { request, reply } => match &reply.body {
                 ReplyBody::Whole(_) => self.end(*request, Client::Waiting, "served whole"),
@@ -308,11 +318,20 @@ impl Contract {
                     return Err(format!("{purge:?} is done and was not under way"));
                 };
                 let invented = report.iter().find(|(tier, outcome)| {
-                    matches!(outcome, PurgeOutcome::Removed(_) | PurgeOutcome::RemovedUnseen)
-                        && matches!(tier, TierId::L1 | TierId::L2)
-                        && before.get(tier) == self.found.get(tier)
+                    let of = |told: &BTreeMap<TierId, Word>| told.get(tier).copied().unwrap_or_default();
+                    let (before, now) = (of(&before), of(&self.told));
+                    match (tier, outcome) {
+                        (TierId::L0 | TierId::L3, _) | (_, PurgeOutcome::Failed) => false,
+                        (_, PurgeOutcome::Removed(_) | PurgeOutcome::RemovedUnseen) => {
+                            now.found == before.found
+                        }
+                        (_, PurgeOutcome::Absent) => now.deleted == before.deleted,
+                        // A shared tier is told nothing: what it has is judged when it is found.
+                        (TierId::L2, PurgeOutcome::Barred) => now.barred == before.barred,
+                        (TierId::L1, PurgeOutcome::Barred) | (_, PurgeOutcome::Staled(_)) => false,
+                    }
                 });
-                require(invented.is_none(), || format!("{purge:?} removed nothing, and says {invented:?}"))
+                require(invented.is_none(), || format!("{purge:?} says what no tier told: {invented:?}"))
             }
         }
     }
@@ -373,7 +392,7 @@ impl Answer {
             Input::BanStored { op } => (op, "BanStored", Came::Good),
             Input::Deleted { op, .. } => (op, "Deleted", Came::Good),
             Input::DeleteFailed { op } => (op, "DeleteFailed", Came::Bad),
-            Input::DurableTold { op, told: Told::Opened { .. } } => (op, "DurableTold", Came::Good),
+            Input::DurableTold { op, told: durable::Told::Opened { .. } } => (op, "DurableTold", Came::Good),
             Input::DurableTold { op, .. } => (op, "DurableTold", Came::Bad),
             Input::Request { .. }
             | Input::Demand { .. }
@@ -400,7 +419,7 @@ impl Answer {
             Asked::Commit(_) => &["Committed", "WriteFailed"],
             Asked::Freshen => &["Freshened", "WriteFailed"],
             Asked::Delete(_) => &["Deleted", "DeleteFailed"],
-            Asked::StoreBan => &["BanStored", "WriteFailed"],
+            Asked::StoreBan(_) => &["BanStored", "WriteFailed"],
             Asked::Durable | Asked::OpenBlob(_) => &["DurableTold"],
         };
         names.contains(&self.name)

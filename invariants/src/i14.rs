@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use tiergate_engine::{ByteCount, CacheKey, End, Event, FetchEnd, RequestId, TierId};
 
 /// Lengths of whole bodies that are remembered for each key: more than are ever published while one is on its way.
-const LENGTHS_MAX: usize = 64;
+const LENGTHS_MAX: usize = 4_096;
 
 /// The rule.
 #[derive(Debug, Default)]

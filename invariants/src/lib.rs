@@ -16,7 +16,7 @@
 //! | C4 | `c4.rs` |
 //! | C5, I1, I2 | `c5.rs`; heads, parts and variants: the clients of `explore` |
 //! | C6, I4 | `c6.rs`; each window to its last moment: the clients of `explore` (`fresh.rs`) |
-//! | C7, I3 | `c7.rs`; soft purges: the clients of `explore` (`fresh.rs`) |
+//! | C7, I3 | `c7.rs`, `i3.rs`; soft purges: the clients of `explore` (`fresh.rs`); the feed: `heard.rs` there |
 //! | C8 | `c8.rs` |
 //! | CON1 | `con1.rs`, the stores of `explore`, `durable_model` |
 //! | CON2, CON3, CON4 | behaviour `residence.rs`, `bodies.rs`, `promotion.rs` |
@@ -57,6 +57,7 @@ mod i11;
 mod i13;
 mod i14;
 mod i15;
+mod i3;
 mod i6;
 mod i7;
 mod m1;
@@ -81,6 +82,7 @@ pub use con1::OneWinner;
 pub use con5::OneFetch;
 pub use con6::EverythingEnds;
 pub use d5::WholeRecovery;
+pub use i3::PurgedForGood;
 pub use i6::OneVerdict;
 pub use i7::Limits;
 pub use i11::NewerStays;
@@ -144,6 +146,7 @@ impl Invariants {
             Box::new(OneFetch::default()),
             Box::new(EverythingEnds::default()),
             Box::new(WholeRecovery::default()),
+            Box::new(PurgedForGood::default()),
             Box::new(OneVerdict::default()),
             Box::new(Limits::default()),
             Box::new(NewerStays::default()),

@@ -83,16 +83,17 @@ impl Floors {
     }
 
     /// Was what was born then purged since? In doubt it was.
-    pub(super) fn covers(&self, key: CacheKey, born: WallTime, rounding: Duration) -> bool {
-        self.everywhere.max(self.by_key.get(&key).copied()).is_some_and(|floor| born <= floor.after(rounding))
+    pub(super) fn covers(&self, key: CacheKey, born: WallTime) -> bool {
+        self.everywhere
+            .max(self.by_key.get(&key).copied())
+            .is_some_and(|floor| born <= floor.after(BIRTH_ROUNDING))
     }
 }
 
 impl<C: Chunk> Engine<C> {
     /// Was what is stored for `key` and was born then purged since?
     pub(super) fn is_purged(&self, key: CacheKey, born: WallTime) -> bool {
-        let rounding = if self.config.is_planted(Fault::X8) { Duration::ZERO } else { BIRTH_ROUNDING };
-        self.floors.covers(key, born, rounding)
+        self.floors.covers(key, born) && !self.config.is_planted(Fault::X8)
     }
 
     pub(super) fn on_purge(&mut self, purge_id: PurgeId, selector: Selector, mode: PurgeMode) {
@@ -109,6 +110,8 @@ impl<C: Chunk> Engine<C> {
         if !self.config.is_planted(Fault::F1) {
             self.floors.raise(key, self.wall());
             purge.commits = self.close_fills(|fill| fill.errand.target == key);
+        }
+        if !self.config.is_planted(Fault::F1) && !self.config.is_planted(Fault::X44) {
             purge.commits.extend(self.close_promotions(|promoting| promoting.at.target == key));
         }
         self.uncacheable.forget(key);
@@ -223,10 +226,8 @@ impl<C: Chunk> Engine<C> {
     }
 
     fn end_purges(&mut self) {
-        let hasty = self.config.is_planted(Fault::X44);
-        let done = self
-            .purges
-            .extract_if(.., |_, purge| purge.awaited.is_empty() && (hasty || purge.commits.is_empty()));
+        let done =
+            self.purges.extract_if(.., |_, purge| purge.awaited.is_empty() && purge.commits.is_empty());
         for (purge_id, purge) in done.collect::<Vec<_>>() {
             let confirmed = purge.report.values().all(|outcome| *outcome != PurgeOutcome::Failed);
             self.event(Event::PurgeEnded { purge: purge_id, what: purge.what, confirmed });

@@ -295,7 +295,7 @@ impl<N: Clone> Feed<N> {
         newest: Sequence,
     ) -> Reading {
         let gap = trimmed.filter(|trimmed| trimmed.through > self.applied);
-        let is_missed = !self.policy.plant.is(Fault::X22);
+        let heeds_gaps = !self.policy.plant.is(Fault::X22);
         let begin = gap.map_or(self.applied, |trimmed| trimmed.through);
         let end = entries.last().map_or(begin, |entry| entry.sequence);
         let is_ordered = entries.is_sorted_by(|one, next| one.sequence < next.sequence)
@@ -304,7 +304,7 @@ impl<N: Clone> Feed<N> {
         if !is_ordered || !goes_on {
             return self.read_again(now);
         }
-        if let Some(trimmed) = gap.filter(|_| is_missed) {
+        if let Some(trimmed) = gap.filter(|_| heeds_gaps) {
             self.steps.push_back(FeedStep::Gap { through: trimmed.at });
         }
         for entry in entries {

@@ -110,9 +110,21 @@ impl World {
         at.after(Duration::from_secs(1))
     }
 
-    /// Somebody asks the same as `ask` did, plainly, and reads on at once.
+    /// Somebody asks the same as `ask` did.
     pub(super) fn ask_same(&mut self, ask: usize, told: Told, at: Instant) {
         let Ask { edge, object, wish, after_healing, .. } = self.clients.asks[ask];
+        self.ask_plainly(edge, (object, wish), after_healing, told, at);
+    }
+
+    /// Somebody asks for an object, plainly, and reads on at once.
+    pub(super) fn ask_plainly(
+        &mut self,
+        edge: u32,
+        (object, wish): (usize, Wish),
+        after_healing: bool,
+        told: Told,
+        at: Instant,
+    ) {
         let (form, pace, stage) = (Form::Plain, Pace::Within(self.plan.work.latency), Stage::Sent);
         let next = self.clients.asks.len();
         self.clients.asks.push(Ask { edge, object, wish, form, pace, stage, after_healing, told });
@@ -198,6 +210,7 @@ impl World {
         };
         let life = self.life(edge);
         self.clients.asks[ask].stage = Stage::Waiting(life);
+        self.on_come(ask);
         let object_place = object;
         let object = &self.origin.objects[object];
         let key = object.key;
@@ -210,12 +223,8 @@ impl World {
             && let Some(resident) = engine.fresh_hit(self.now, key, head.method, head.fields.iter())
         {
             let resident = Arc::clone(resident);
-            self.on_told(
-                ask,
-                &resident.head,
-                Outcome::Hit { tier: TierId::L0 },
-                resident.freshness.fresh_for(self.now),
-            );
+            let times = (resident.freshness.age(self.now), resident.freshness.fresh_for(self.now));
+            self.on_told(ask, &resident.head, Outcome::Hit { tier: TierId::L0 }, times);
             self.check_softened(ask, &resident.chunks);
             self.check_head(object_place, &resident.head, &resident.chunks);
             *self.tally.events.entry("hit by the fast door").or_default() += 1;
@@ -233,7 +242,7 @@ impl World {
         let head = reply.head;
         if let Stage::Waiting(_) = self.clients.asks[ask].stage {
             self.check_window(ask, &head, reply.outcome, reply.age);
-            self.on_told(ask, &head, reply.outcome, reply.fresh_for);
+            self.on_told(ask, &head, reply.outcome, (reply.age, reply.fresh_for));
         }
         let is_bodiless = self.clients.asks[ask].form == Form::Head;
         match (&self.clients.asks[ask].stage, reply.body) {

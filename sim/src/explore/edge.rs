@@ -1,15 +1,16 @@
 //! The edges: each an engine and the driver's part around it, started, crashed and started again.
 
 use super::{
+    heard::Heard,
     origin::{Object, group_tag, own_tag},
     tally::Trouble,
     world::{Life, Step, World, up_to, within},
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use tiergate_engine::{
-    Audit, Effect, Engine, Fields, Head, Input, Instant, Prefix, PurgeId, PurgeMode, PurgeOutcome, Seed,
-    Selector, Symbol, Tag, TierId, WakeReason,
+    Audit, CacheKey, Effect, Engine, Fields, Head, Input, Instant, Prefix, PurgeId, PurgeMode, PurgeOutcome,
+    Seed, Selector, Symbol, Tag, TierId, WakeReason,
     feed::{Feed, Notice, Ticket},
 };
 use tiergate_invariants::{Contract, Edge, Version, Violation, What};
@@ -33,11 +34,15 @@ pub(super) struct EdgeHost {
     /// Its view of the purge feed, and when that is to be woken.
     pub hub: Option<Feed<Notice>>,
     pub hub_wake_at: Option<Instant>,
+    /// What it heard from it.
+    pub heard: Option<Heard>,
     purges: BTreeMap<PurgeId, Purge>,
     purges_asked: u64,
     /// The last soft purge of each object that it has confirmed and remembers: when it was asked for, and the newest
     /// version then.
     pub softened: BTreeMap<usize, (Instant, Version)>,
+    /// What was last purged, over its lives.
+    pub purged: VecDeque<usize>,
 }
 
 /// A purge that is not over.
@@ -50,6 +55,8 @@ struct Purge {
     ticket: Option<Ticket>,
     is_done: bool,
     has_failed: bool,
+    /// The key that is purged hard, if it is one, and how often L3 had been purged of it before.
+    raised: Option<(CacheKey, u64)>,
 }
 
 impl World {
@@ -75,7 +82,8 @@ impl World {
         host.engine = Some(Engine::new(self.plan.config.clone(), Seed(seed), self.now));
         host.contract = Contract::default();
         let life = self.life(edge);
-        self.edges[edge as usize].hub = self.new_hub(Seed(seed));
+        let (hub, heard) = self.new_hub(Seed(seed)).unzip();
+        (self.edges[edge as usize].hub, self.edges[edge as usize].heard) = (hub, heard);
         self.fact(What::EdgeStarted { edge: Edge(edge) });
         let wall = self.wall();
         self.feed(life, Input::WallClock { wall });
@@ -87,6 +95,7 @@ impl World {
             self.feed(life, Input::Recovered { tier: TierId::L2, records, bans });
         }
         self.visit_hub(edge);
+        self.ask_after_start(edge);
     }
 
     /// An edge may crash while a tier is about to publish or to remove something for it, for that is where much is in doubt.
@@ -96,8 +105,8 @@ impl World {
         if !matters || self.healed || self.plan.faults.crashes == 0 || from.life > SHARP_LIVES_MAX {
             return;
         }
-        if self.chances.edge.chance(1, 60) {
-            let at = self.now.after(up_to(&mut self.chances.edge, self.plan.work.latency * 3));
+        if self.chances.edge.chance(1, 30) {
+            let at = self.now.after(up_to(&mut self.chances.edge, self.plan.work.latency));
             self.queue.schedule(at, Step::Crash(from.edge));
         }
     }
@@ -108,7 +117,7 @@ impl World {
             return; // It is down already.
         }
         host.wake_at = None;
-        host.hub = None;
+        (host.hub, host.heard) = (None, None);
         host.hub_wake_at = None;
         host.purges.clear();
         if !self.plan.has_l2 {
@@ -119,7 +128,7 @@ impl World {
         self.break_clients(edge);
         self.drop_streams(edge);
         self.crash_tiers(edge);
-        let down = Duration::from_nanos(1 + self.chances.edge.below(2_000_000_000));
+        let down = up_to(&mut self.chances.edge, Duration::from_secs(2));
         self.queue.schedule(self.now.after(down), Step::Start(edge));
     }
 
@@ -137,7 +146,12 @@ impl World {
             self.fact(What::PurgeAsked { edge: Edge(edge), purge: Some(purge), key });
         }
         let ticket = self.tell_others(edge, selector.clone(), mode);
-        let open = Purge { mode, covered, asked_at: self.now, ticket, is_done: false, has_failed: false };
+        let raised = match (&selector, mode) {
+            (Selector::Key(key), PurgeMode::Hard) => Some((*key, self.raised(*key))),
+            _ => None,
+        };
+        let open =
+            Purge { mode, covered, asked_at: self.now, ticket, is_done: false, has_failed: false, raised };
         self.edges[edge as usize].purges.insert(purge, open);
         let life = self.life(edge);
         self.feed(life, Input::Purge { purge, selector, mode });
@@ -194,6 +208,18 @@ impl World {
             | PurgeOutcome::Barred
             | PurgeOutcome::Absent => false,
         });
+        let raised = open.raised;
+        let confirms = |(tier, outcome): &(TierId, PurgeOutcome)| {
+            *tier == TierId::L3 && *outcome != PurgeOutcome::Failed
+        };
+        if let Some((key, before)) = raised.filter(|_| report.iter().any(confirms))
+            && self.raised(key) == before
+        {
+            self.breaks(
+                "C7",
+                format!("{purge:?} left no trace in L3: what began before it can be stored there"),
+            );
+        }
         self.end_purge(edge, purge);
     }
 
@@ -222,6 +248,7 @@ impl World {
                     self.on_softened(edge, object, open.asked_at, newest_when_asked);
                     continue;
                 }
+                self.on_purged(edge, object);
                 self.fact(What::PurgeConfirmed {
                     edge: Edge(edge),
                     key: self.origin.objects[object].key,
@@ -282,6 +309,7 @@ impl World {
             self.tally.saw(&event);
             self.check_durable(to, &event);
             self.check_retry(to, &event);
+            self.check_heard_of(to.edge, &event);
             self.fact(What::Engine { edge: Edge(to.edge), shard: 0, event });
         }
         if let Some(open) = audit {

@@ -8,12 +8,17 @@
 use super::{
     edge::EdgeHost,
     tally::Trouble,
-    world::{Step, World, within},
+    variety::Wish,
+    world::{Step, World, up_to},
 };
 use std::time::Duration;
 use tiergate_engine::{Chunk, Eviction, Head, Instant, Outcome, StaleUse, Symbol, TierId};
 use tiergate_invariants::Version;
 
+/// What the calendar is cut to.
+const CALENDAR_STEP: Duration = Duration::from_millis(1);
+/// Objects that an edge is asked for again when it comes back.
+const PURGED_MAX: usize = 3;
 /// Asks that come at an exact moment, in one run.
 const SHARP_MAX: u32 = 100;
 
@@ -30,6 +35,8 @@ pub(super) struct Told {
     softened: Option<(Instant, Version)>,
     /// It was told to be a hit.
     is_hit: bool,
+    /// When it came to its edge, if that held no lease of the purge feed then.
+    unleased_at: Option<Instant>,
 }
 
 /// What a head says of its own staleness, in seconds.
@@ -105,13 +112,50 @@ impl World {
         }
     }
 
-    /// An answer came, and says for how long it will be fresh.
-    pub(super) fn on_told(&mut self, ask: usize, head: &Head, outcome: Outcome, fresh_for: Duration) {
+    /// A request has come to its edge.
+    pub(super) fn on_come(&mut self, ask: usize) {
+        let host = &self.edges[self.clients.asks[ask].edge as usize];
+        let is_current = host.hub.as_ref().is_none_or(|hub| hub.is_current(self.now));
+        self.clients.asks[ask].told.unleased_at = (!is_current).then_some(self.now);
+    }
+
+    /// Without a lease nothing stored is used, and no fetch is joined that is older than one (failure F9).
+    fn check_lease(&mut self, ask: usize, outcome: Outcome, age: Duration) {
+        let Some(policy) = self.plan.config.feed_policy() else { return };
+        let edge = self.clients.asks[ask].edge;
+        let is_current = self.edges[edge as usize].hub.as_ref().is_some_and(|hub| hub.is_current(self.now));
+        if matches!(outcome, Outcome::Hit { .. } | Outcome::Stale { .. }) && !is_current {
+            self.breaks("F9", format!("ask {ask} got {outcome:?} at edge {edge}, which has no lease"));
+        }
+        let came = self.clients.asks[ask].told.unleased_at;
+        let is_old = came.is_some_and(|came| age > self.now.since(came) + policy.lease());
+        if matches!(outcome, Outcome::Miss { .. }) && is_old {
+            self.breaks(
+                "F9",
+                format!("ask {ask} came to edge {edge} without a lease, and joined {outcome:?}"),
+            );
+        }
+    }
+
+    /// An answer came, and says how old it is, and for how long it will be fresh.
+    pub(super) fn on_told(
+        &mut self,
+        ask: usize,
+        head: &Head,
+        outcome: Outcome,
+        (age, fresh_for): (Duration, Duration),
+    ) {
         let is_hit = matches!(outcome, Outcome::Hit { .. });
+        self.check_lease(ask, outcome, age);
         if is_hit && fresh_for.is_zero() {
             self.breaks("C6", format!("ask {ask} got a hit that is not fresh"));
         }
         self.clients.asks[ask].told.is_hit = is_hit;
+        if is_hit && !matches!(outcome, Outcome::Hit { tier: TierId::L0 }) {
+            // It is being read, and perhaps copied.
+            let (edge, object) = (self.clients.asks[ask].edge, self.clients.asks[ask].object);
+            self.purge_soon(edge, object, self.plan.work.latency * 8, 4_000);
+        }
         self.check_kept(ask, outcome);
         let is_kept = match outcome {
             Outcome::Hit { tier } => tier == TierId::L0,
@@ -141,16 +185,63 @@ impl World {
         }
     }
 
-    /// Somebody purges what was answered just now: sooner than a calendar can tell the one from the other.
-    pub(super) fn purge_sharply(&mut self, edge: u32, object: usize) {
+    /// An edge that comes back is asked for what was purged there last.
+    pub(super) fn ask_after_start(&mut self, edge: u32) {
+        for object in self.edges[edge as usize].purged.clone() {
+            if !self.healed && self.now < self.collect_until {
+                self.ask_plainly(edge, (object, Wish::default()), false, Told::default(), self.now);
+            }
+        }
+    }
+
+    /// Somebody wants to see at once that a purge has worked.
+    fn ask_once_purged(&mut self, edge: u32, object: usize) {
+        let exact = self.plan.work.exact;
+        if !self.healed && self.sharp < SHARP_MAX && self.chances.client.chance(exact.0, 1_000) {
+            self.sharp += 1;
+            let at = self.now.after(up_to(&mut self.chances.client, self.plan.work.latency * 20));
+            self.ask_plainly(edge, (object, Wish::default()), false, Told::default(), at);
+        }
+    }
+
+    /// A purge was confirmed. Somebody asks each other edge for what was purged, at the moment from which on it counts there.
+    pub(super) fn on_purged(&mut self, edge: u32, object: usize) {
+        let purged = &mut self.edges[edge as usize].purged;
+        purged.retain(|other| *other != object);
+        purged.push_back(object);
+        if purged.len() > PURGED_MAX {
+            purged.pop_front();
+        }
+        self.ask_once_purged(edge, object);
+        let Some(policy) = self.plan.config.feed_policy() else { return };
+        let at = self.now.after(policy.lease());
+        for other in (0..self.plan.edges).filter(|other| *other != edge) {
+            if !self.healed && self.sharp < SHARP_MAX && self.plan.work.exact.0 > 0 && at < self.collect_until
+            {
+                self.sharp += 1;
+                let told = Told { is_sharp: true, ..Told::default() };
+                self.ask_plainly(other, (object, Wish::default()), false, told, at);
+            }
+        }
+    }
+
+    /// Somebody purges what the origin answered just now, where nothing is under way that the purge would stop: sooner than a
+    /// calendar can tell the one from the other.
+    pub(super) fn purge_what_was_answered(&mut self, edge: u32, object: usize) {
+        // Where that takes less than the calendar's step, it is worth more tries.
+        let is_close = self.plan.has_l1 && self.plan.edges > 1 && self.plan.work.latency < CALENDAR_STEP / 4;
+        let per = if is_close { 1_000 } else { 4_000 };
+        self.purge_soon((edge + 1) % self.plan.edges, object, self.plan.work.latency * 2, per);
+    }
+
+    /// Somebody purges an object within a short while.
+    fn purge_soon(&mut self, edge: u32, object: usize, longest: Duration, per: u64) {
         let (exact, purges) = (self.plan.work.exact, self.plan.faults.purges);
-        if self.healed || exact.0 == 0 || purges.0 == 0 || !self.chances.origin.chance(exact.0, 4_000) {
+        if self.healed || exact.0 == 0 || purges.0 == 0 || !self.chances.origin.chance(exact.0, per) {
             return;
         }
         self.tally.hit(Trouble::Purged);
-        // Another edge has nothing under way that the purge would stop.
-        let edge = (edge + 1) % self.plan.edges;
-        let at = self.now.after(within(&mut self.chances.origin, Duration::from_millis(1)));
+        let at = self.now.after(up_to(&mut self.chances.origin, longest));
         self.queue.schedule(at, Step::Purge { edge, object });
     }
 

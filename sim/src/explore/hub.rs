@@ -4,6 +4,7 @@
 //! edge alone is cut off from it; and it is trimmed behind who has not read it.
 
 use super::{
+    heard::Heard,
     tally::Trouble,
     world::{Life, Step, World, millis, up_to, within},
 };
@@ -15,8 +16,8 @@ use tiergate_engine::{
     },
 };
 
-/// Entries in one answer, few enough that a reading takes several.
-const PAGE: usize = 3;
+/// Entries in one answer at most, few enough that a reading takes several.
+const PAGE_MAX: u64 = 3;
 /// Entries that a trimming may leave.
 const KEPT_MAX: u64 = 4;
 
@@ -24,6 +25,8 @@ const KEPT_MAX: u64 = 4;
 #[derive(Debug, Default)]
 pub(super) struct Log {
     entries: Vec<FeedEntry<Notice>>,
+    /// Every entry that ever lay there.
+    history: Vec<FeedEntry<Notice>>,
     newest: u64,
     trimmed: Option<Trimmed>,
     /// How many outages there are now, and whom each cuts off.
@@ -58,15 +61,27 @@ impl Log {
                 }
                 self.newest += 1;
                 let sequence = Sequence(self.newest);
-                self.entries.push(FeedEntry { sequence, origin, ticket, notice });
+                let entry = FeedEntry { sequence, origin, ticket, notice };
+                self.history.push(entry.clone());
+                self.entries.push(entry);
                 FeedTold::Appended { sequence }
             }
             FeedAsk::Read { after } => {
                 let behind = self.entries.iter().filter(|entry| entry.sequence > after);
-                let entries = behind.take(PAGE).cloned().collect();
+                let page = 1 + super::client::place(self.newest % PAGE_MAX);
+                let entries = behind.take(page).cloned().collect();
                 FeedTold::Entries { trimmed: self.trimmed, entries, newest: Sequence(self.newest) }
             }
         }
+    }
+
+    pub(super) fn history(&self) -> &[FeedEntry<Notice>] {
+        &self.history
+    }
+
+    /// All up to here was trimmed.
+    pub(super) fn trimmed_through(&self) -> Sequence {
+        self.trimmed.map_or(Sequence::START, |trimmed| trimmed.through)
     }
 
     fn trim(&mut self, kept: usize) {
@@ -80,10 +95,10 @@ impl Log {
 
 impl World {
     /// A feed that begins a life, if one is configured.
-    pub(super) fn new_hub(&self, seed: Seed) -> Option<Feed<Notice>> {
+    pub(super) fn new_hub(&self, seed: Seed) -> Option<(Feed<Notice>, Heard)> {
         let policy = self.plan.config.feed_policy()?;
         let origin = FeedOrigin(seed.split("feed origin").wide_bits());
-        Some(Feed::new(policy, origin, Sequence::START, seed))
+        Some((Feed::new(policy, origin, Sequence::START, seed), Heard::new(origin)))
     }
 
     /// When the log is away, some times before `end`.
@@ -140,6 +155,7 @@ impl World {
         for step in steps {
             self.do_step(to, step);
         }
+        self.check_heard(edge);
         if let Some(until) = until {
             self.feed(to, Input::LeaseHeld { until });
         }
@@ -162,8 +178,14 @@ impl World {
 
     fn do_step(&mut self, to: Life, step: FeedStep<Notice>) {
         match step {
-            FeedStep::Apply(notice) => self.feed(to, Input::PurgeHeard { notice }),
-            FeedStep::Gap { through } => self.feed(to, Input::PurgesMissed { through }),
+            FeedStep::Apply(notice) => {
+                self.on_notice(to.edge, &notice);
+                self.feed(to, Input::PurgeHeard { notice });
+            }
+            FeedStep::Gap { through } => {
+                self.on_gap(to.edge);
+                self.feed(to, Input::PurgesMissed { through });
+            }
             FeedStep::Appended { ticket, .. } => self.on_told_others(to.edge, ticket, true),
             FeedStep::AppendFailed { ticket } => self.on_told_others(to.edge, ticket, false),
             FeedStep::LeaseGained => {}
@@ -189,6 +211,9 @@ impl World {
 
     pub(super) fn on_log_asked(&mut self, from: Life, id: AskId, ask: FeedAsk<Notice>, hearing: Hearing) {
         let is_append = matches!(ask, FeedAsk::Append { .. });
+        if !is_append {
+            self.on_log_read(from, id);
+        }
         let meant = |outage: &CutOff| *outage == CutOff::All || *outage == CutOff::One(from.edge);
         let is_cut_off = !self.healed && self.log.outages.iter().any(meant);
         let told = match hearing {
@@ -214,6 +239,9 @@ impl World {
             return;
         }
         let now = self.now;
+        if let FeedTold::Entries { .. } = told {
+            self.on_reading_told(to.edge, id);
+        }
         if let Some(hub) = self.edges[to.edge as usize].hub.as_mut() {
             hub.on_told(now, id, told);
             self.visit_hub(to.edge);

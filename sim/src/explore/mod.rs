@@ -13,6 +13,7 @@ mod draws;
 mod edge;
 mod form;
 mod fresh;
+mod heard;
 mod history;
 mod hub;
 mod origin;

@@ -32,6 +32,8 @@ pub(super) struct Origin {
     pub streams: BTreeMap<(Life, FillId), Option<Body>>,
     /// When each version was last answered with, to anybody.
     pub answered: BTreeMap<(usize, Version), Instant>,
+    /// When each attempt that is put off is to be made.
+    due: BTreeMap<(Life, FillId), Instant>,
     /// How long whoever was sent an error was told to wait, and whether that was heard.
     told_to_wait: BTreeMap<(Life, FillId), (Duration, bool)>,
 }
@@ -293,7 +295,7 @@ impl World {
             Arc::make_mut(&mut edition.head).fields.push("etag", tag.as_bytes());
         }
         self.origin.answered.insert((object, version), self.now);
-        self.purge_sharply(from.edge, object);
+        self.purge_what_was_answered(from.edge, object);
         self.fact(What::OriginAnswered {
             edge: Edge(from.edge),
             key: self.origin.objects[object].key,
@@ -477,14 +479,21 @@ impl World {
 }
 
 impl World {
-    /// Whoever was told to wait waits as long before it asks again (I15, failure R3).
+    /// Whoever was told to wait waits as long before it asks again (I15, failure R3), and not longer than it says (L2).
     pub(super) fn check_retry(&mut self, of: Life, event: &Event) {
         if let Event::HeadArrived { fill, .. } = event
             && let Some((_, is_heard)) = self.origin.told_to_wait.get_mut(&(of, *fill))
         {
             *is_heard = true;
         }
-        let Event::Retried { fill, at, .. } = event else { return };
+        if let Event::Fetched { fill, .. } = event
+            && let Some(due) = self.origin.due.remove(&(of, *fill))
+            && due < self.now
+        {
+            self.breaks("L2", format!("{fill:?} was to be asked for at {due:?}, and nobody was woken"));
+        }
+        let Event::Retried { fill, next, at, .. } = event else { return };
+        self.origin.due.insert((of, *next), *at);
         let Some((told, true)) = self.origin.told_to_wait.remove(&(of, *fill)) else { return };
         if at.since(self.now) < told {
             self.breaks("I15", format!("{fill:?} was told to wait {told:?}, and asks again at {at:?}"));

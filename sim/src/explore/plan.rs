@@ -155,7 +155,7 @@ impl Plan {
         };
         let edges = if has_l3 && draw.coin("edges.l3", 500) {
             draw.of("edges.l3.count", &[2, 2, 3])
-        } else if has_l1 && draw.coin("edges", 400) || has_feed && draw.coin("edges.feed", 500) {
+        } else if has_l1 && draw.coin("edges", 400) || has_feed && draw.coin("edges.feed", 700) {
             2
         } else {
             1
@@ -355,7 +355,7 @@ fn work(draw: &Draw, requests: u32, size_max: u64) -> Work {
         objects: draw.of("work.objects", &[1, 3, 10, 40]),
         size_max,
         chunks_max: draw.of("work.chunks", &[1, 4, 20]),
-        latency: Duration::from_micros(draw.of("work.latency", &[50, 5_000, 50_000])),
+        latency: Duration::from_micros(draw.of("work.latency", &[50, 5_000, 50_000, 200])),
         gap: Duration::from_micros(draw.of("work.gap", &[100, 5_000, 50_000, 1_000_000])),
         herd: PerMille(draw.of("work.herd", &[0, 300, 900])),
         around: PerMille(draw.of("work.around", &[0, 0, 50])),
@@ -379,7 +379,7 @@ fn faults(draw: &Draw) -> Faults {
         origin_hangs: draw.fault("origin_hangs", &[10, 100]),
         origin_lies: draw.fault("origin_lies", &[20, 200]),
         client_leaves: draw.fault("client_leaves", &[50, 300, 900]),
-        client_slow: draw.fault("client_slow", &[50, 300]),
+        client_slow: draw.fault("client_slow", &[50, 300, 700]),
         client_stuck: draw.fault("client_stuck", &[20, 200]),
         tier_fails: draw.fault("tier_fails", &[5, 100, 500]),
         tier_ambiguous: draw.fault("tier_ambiguous", &[5, 100]),

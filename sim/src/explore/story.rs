@@ -142,6 +142,7 @@ fn of_world(rule: &str) -> &'static str {
         "I15" => "an origin that fails is not asked much more often than one that does not.",
         "L2" => "who has timers wants to be woken.",
         "L4" => "what can be kept is kept.",
+        "F9" => "who holds a lease of the purge feed has heard of all that it says.",
         "F3" => "a freshened record keeps its body.",
         "M6" => "a client gets no more than it asked for.",
         "O1" => "a fetch is read to its end or cancelled.",

@@ -44,6 +44,8 @@ pub(super) struct Vault {
     published: BTreeMap<RecordName, Version>,
     /// The newest version that each key ever had.
     newest: BTreeMap<CacheKey, Version>,
+    /// How often the generation of each key was raised.
+    raised: BTreeMap<CacheKey, u64>,
     /// Does it forget rows when it may, or never?
     forgets: bool,
     /// Whose rows it forgot since [`Vault::begin_turn`].
@@ -95,6 +97,7 @@ impl Vault {
             owners: BTreeMap::new(),
             published: BTreeMap::new(),
             newest: BTreeMap::new(),
+            raised: BTreeMap::new(),
             forgets: plan.durable.forgets,
             forgotten: BTreeSet::new(),
             slack: (SLOW_MAX + plan.work.latency) * 4,
@@ -310,6 +313,10 @@ impl Vault {
                 return Err(("D2", format!("{blob:?} became visible with {length:?} of {manifest:?}")));
             }
         }
+        let generation = |row: &Stored| row.entry.generation;
+        if entry.generation > before.map(generation).unwrap_or_default() {
+            *self.raised.entry(key).or_default() += 1;
+        }
         self.newest.insert(key, entry.version);
         self.rows.insert(key, stored.clone());
         Ok(Told::Swapped { now })
@@ -456,6 +463,11 @@ impl World {
         if let Some((rule, detail)) = broken {
             self.breaks(rule, detail);
         }
+    }
+
+    /// How often purges have taken what L3 has under a key.
+    pub(super) fn raised(&self, key: CacheKey) -> u64 {
+        self.vault.as_ref().and_then(|vault| vault.raised.get(&key).copied()).unwrap_or(0)
     }
 
     /// What has rotted is found to be gone, for everything is whole now.
