@@ -8,13 +8,14 @@ use crate::{
     time::WallTime,
 };
 use alloc::{collections::VecDeque, vec::Vec};
+use serde::{Deserialize, Serialize};
 
 /// Bans remembered one by one; older ones count for everything. Each lookup in a byte tier that finds something reads them
 /// all, and a site that purges more often than this within the life of its objects has little to gain from a cache.
 pub const BANS_MAX: usize = 256;
 
 /// What was made before `at`, and is covered, is not used as it is any more.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ban {
     /// What is covered.
     pub selector: Selector,

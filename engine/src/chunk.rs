@@ -146,6 +146,9 @@ impl Chunk for Symbol {
     }
 
     fn compact(pieces: Vec<Self>) -> Vec<Self> {
+        if pieces.len() < 2 {
+            return pieces;
+        }
         let mut joined: Vec<Self> = Vec::with_capacity(1);
         for piece in pieces {
             match joined.last().and_then(|last| last.joined(piece)) {
@@ -165,6 +168,49 @@ impl Chunk for Symbol {
 
     fn digest_of(digest: &SymbolDigest) -> BodyDigest {
         BodyDigest(digest.with())
+    }
+}
+
+/// As many bytes as a chunk had, and nothing else of it: what a recording keeps of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Blank(pub u64);
+
+impl From<u64> for Blank {
+    fn from(size: u64) -> Self {
+        Self(size)
+    }
+}
+
+impl Chunk for Blank {
+    type Digest = ();
+
+    fn size(&self) -> u64 {
+        self.0
+    }
+
+    fn skip(&self, skip: u64) -> Self {
+        Self(self.0.saturating_sub(skip))
+    }
+
+    fn take(&self, size: u64) -> Self {
+        Self(size)
+    }
+
+    fn text(text: &str) -> Self {
+        Self(text.len() as u64)
+    }
+
+    /// As [`Bytes`] does it: into one piece, or none.
+    fn compact(pieces: Vec<Self>) -> Vec<Self> {
+        let total = pieces.iter().map(|piece| piece.0).sum();
+        if total == 0 { Vec::new() } else { Vec::from([Self(total)]) }
+    }
+
+    fn digest_into(&self, (): &mut ()) {}
+
+    /// The same for every body: nothing is recorded of a durable tier, the one place where digests are compared.
+    fn digest_of((): &()) -> BodyDigest {
+        BodyDigest(0)
     }
 }
 

@@ -23,12 +23,12 @@ use crate::{
     rules::Policy,
     units::ByteCount,
 };
-use alloc::{format, string::String, vec::Vec};
+use alloc::{format, string::String, sync::Arc};
 use core::{fmt, ops::RangeInclusive, time::Duration};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// The `cache` section as written. Every key may be left out; unknown keys are errors.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawConfig {
     /// The tier in process memory; `null` switches it off. Default: 256 MiB.
@@ -71,7 +71,7 @@ impl Default for RawConfig {
 }
 
 /// `l0`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawMemoryTier {
     /// Bytes of heads and bodies held at most. Default 256MiB; at least 1.
@@ -89,7 +89,7 @@ impl Default for RawMemoryTier {
 }
 
 /// `l1`. Capacity and eviction are the store's own.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawSharedTier {
     /// The largest body admitted. Default 64MiB.
@@ -103,7 +103,7 @@ impl Default for RawSharedTier {
 }
 
 /// `l2`.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawDiskTier {
     /// Bytes of heads and bodies held at most. Default 10GiB; at least 1.
@@ -125,7 +125,7 @@ impl Default for RawDiskTier {
 }
 
 /// `promotion`: what a hit in one tier copies into a faster one.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawPromotion {
     /// From the shared memory store to L0.
@@ -143,7 +143,7 @@ pub struct RawPromotion {
 }
 
 /// When a hit copies the object into a faster tier.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Promotion {
     /// Not at all, at no cost.
@@ -158,7 +158,7 @@ pub enum Promotion {
 }
 
 /// `collapse`.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawCollapse {
     /// Clients that may read one fill at a time; one more is refused. Default 10000; 1 to 1000000.
@@ -177,7 +177,7 @@ impl Default for RawCollapse {
 }
 
 /// `fill`.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawFill {
     /// Bytes of an arriving body kept in memory for its readers. Default 4MiB; at least 64KiB.
@@ -205,7 +205,7 @@ impl Default for RawFill {
 }
 
 /// What becomes of a fetch when its last client leaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnAbandon {
     /// It goes on as long as a tier keeps it.
@@ -220,7 +220,7 @@ pub enum OnAbandon {
 pub struct Config {
     pub(crate) l0: Option<MemoryTier>,
     /// Fastest first.
-    pub(crate) tiers: Vec<ByteTier>,
+    pub(crate) tiers: Arc<[ByteTier]>,
     pub(crate) waiters_max: usize,
     pub(crate) fills_max: usize,
     pub(crate) uncacheable: Duration,
@@ -234,6 +234,7 @@ pub struct Config {
     pub(crate) care: Care,
     pub(crate) feed: Option<FeedPolicy>,
     pub(crate) plant: Plant,
+    written: Arc<RawConfig>,
 }
 
 /// L0.
@@ -257,7 +258,7 @@ pub(crate) struct ByteTier {
 }
 
 /// What a fill does when a tier takes its chunks more slowly than the origin sends them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum OnFull {
     /// It leaves the tier behind at once.
@@ -334,7 +335,7 @@ impl Config {
         if let Some(l0) = &mut config.l0 {
             l0.capacity = share(l0.capacity);
         }
-        for tier in &mut config.tiers {
+        for tier in Arc::make_mut(&mut config.tiers) {
             if let IndexKeeper::Engine { capacity, .. } = &mut tier.index {
                 *capacity = share(*capacity);
             }
@@ -346,12 +347,24 @@ impl Config {
     /// This configuration without the collector of orphans. A sweep covers the whole store, so one of the engines of a
     /// process does it for all.
     pub fn without_collector(mut self) -> Self {
-        for tier in &mut self.tiers {
+        for tier in Arc::make_mut(&mut self.tiers) {
             if let IndexKeeper::Durable { collect_every, .. } = &mut tier.index {
                 *collect_every = None;
             }
         }
         self
+    }
+
+    /// The part of one of `shards` engines, numbered from 0.
+    pub fn for_one_of(&self, shard: u32, shards: u32) -> Self {
+        let share = self.for_shard(shards);
+        // One engine sweeps the durable store for all.
+        if shard == 0 { share } else { share.without_collector() }
+    }
+
+    /// What it was made from, before anything was divided among shards.
+    pub fn as_written(&self) -> &RawConfig {
+        &self.written
     }
 
     /// The terms of the durable tier, if there is one.
@@ -401,7 +414,7 @@ impl Config {
     pub fn with_fault(mut self, fault: Fault) -> Self {
         self.plant = Plant::of(fault);
         self.feed = self.feed.map(|policy| policy.with_plant(self.plant));
-        for tier in &mut self.tiers {
+        for tier in Arc::make_mut(&mut self.tiers) {
             if let IndexKeeper::Durable { terms, .. } = &mut tier.index {
                 *terms = terms.with_plant(self.plant);
             }

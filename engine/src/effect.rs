@@ -2,6 +2,7 @@
 
 use crate::{
     bans::Ban,
+    chunk::Chunk,
     durable::{Ask, BlobName},
     head::{Head, Length, RequestHead},
     id::{FillId, OpId, PurgeId, RecordId, RecordName, RequestId, TierId, WriterId},
@@ -13,9 +14,11 @@ use crate::{
 };
 use alloc::{sync::Arc, vec::Vec};
 use core::time::Duration;
+use serde::{Deserialize, Serialize};
 
 /// One piece of work. Those with an `op` want exactly one answer; the others want none.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
+#[serde(bound(serialize = "C: Chunk"))]
 pub enum Effect<C> {
     /// Ask the origin. Answer `Head` or `FetchFailed`.
     Fetch {
@@ -96,6 +99,7 @@ pub enum Effect<C> {
         /// Which record.
         writer: WriterId,
         /// The bytes.
+        #[serde(with = "crate::recording::size")]
         chunk: C,
     },
     /// Make the record visible, at once and whole, in place of any older one of its key. Answer `Committed` or `WriteFailed`.
@@ -151,6 +155,7 @@ pub enum Effect<C> {
 
     /// Ask the durable tier's index, or its blob store about a whole blob. Answer `DurableTold`. Never [`Ask::Open`]:
     /// that is `OpenBlob`.
+    #[serde(skip)]
     Durable {
         /// To be answered.
         op: OpId,
@@ -159,6 +164,7 @@ pub enum Effect<C> {
     },
     /// Open a blob for reading, as `record` of L3. Answer `DurableTold`; only after [`Told::Opened`](crate::durable::Told::Opened) it is
     /// open.
+    #[serde(skip)]
     OpenBlob {
         /// To be answered.
         op: OpId,
@@ -180,6 +186,7 @@ pub enum Effect<C> {
         /// Whose.
         request: RequestId,
         /// Not empty.
+        #[serde(with = "crate::recording::size")]
         chunk: C,
     },
     /// A client's response is over.
@@ -213,7 +220,7 @@ pub enum Effect<C> {
 }
 
 /// What a tier did with an [`Effect::Freshen`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Freshening {
     /// The record has the new head and freshness.
     Done,
@@ -224,7 +231,7 @@ pub enum Freshening {
 }
 
 /// What a [`Effect::Read`] reads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum ReadSource {
     /// A record that a lookup opened.
     Record(RecordId),
@@ -233,7 +240,8 @@ pub enum ReadSource {
 }
 
 /// The beginning of a response, or the whole of one.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
+#[serde(bound(serialize = "C: Chunk"))]
 pub struct Reply<C> {
     /// The stored or arriving head. `Age` and `Cache-Status` are the front's to add, from this.
     pub head: Arc<Head>,
@@ -250,7 +258,7 @@ pub struct Reply<C> {
 }
 
 /// Where a response comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Outcome {
     /// A tier.
     Hit {
@@ -281,7 +289,7 @@ pub enum Outcome {
 }
 
 /// What allows a stale response (RFC 5861).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum StaleUse {
     /// It is being revalidated.
     WhileRevalidate,
@@ -290,16 +298,17 @@ pub enum StaleUse {
 }
 
 /// How a body reaches the client.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
+#[serde(bound(serialize = "C: Chunk"))]
 pub enum ReplyBody<C> {
     /// All at once: the request is over for the engine.
-    Whole(Arc<Resident<C>>),
+    Whole(#[serde(serialize_with = "crate::recording::length")] Arc<Resident<C>>),
     /// Chunk by chunk, on demand, until `Finish`.
     Streamed,
 }
 
 /// What a purge saw in one tier (failure R10: answers are what was seen). The graver one is the greater.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum PurgeOutcome {
     /// It was not there.
     Absent,

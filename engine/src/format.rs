@@ -109,8 +109,7 @@ impl core::error::Error for RecordError {}
 /// The record as bytes.
 pub fn encode(record: &Record) -> Vec<u8> {
     let lines = record.head.fields.iter().count();
-    let size = record.head.fields.size().0 as usize;
-    let mut bytes = Vec::with_capacity(SHORTEST + size + 8 * lines);
+    let mut bytes = Vec::with_capacity(encoded_length(record));
     bytes.extend_from_slice(&MAGIC);
     bytes.extend_from_slice(&VERSION.to_le_bytes());
     bytes.extend_from_slice(&record.key.0.to_le_bytes());
@@ -134,6 +133,15 @@ pub fn encode(record: &Record) -> Vec<u8> {
     bytes.extend_from_slice(&checksum);
     bytes
 }
+
+/// How many bytes [`encode`] makes of a record.
+pub fn encoded_length(record: &Record) -> usize {
+    let lengths = record.head.fields.iter().map(|(name, value)| COUNT + name.len() + COUNT + value.len());
+    SHORTEST + lengths.sum::<usize>()
+}
+
+/// Bytes of a count as it is written.
+const COUNT: usize = size_of::<u32>();
 
 /// A count as it is written.
 fn count(n: usize) -> [u8; 4] {

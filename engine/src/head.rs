@@ -1,11 +1,28 @@
 //! Request and response heads, as the engine needs them: a method or status, and fields in their order.
 
-use crate::units::ByteCount;
-use alloc::{boxed::Box, string::String, vec::Vec};
+use crate::{recording, units::ByteCount};
+use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 /// Header fields in the order they came. Names are lower case; a name may occur several times.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Fields(Vec<(Box<str>, Box<[u8]>)>);
+
+impl Serialize for Fields {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter().map(|(name, value)| (name, recording::escaped(value))))
+    }
+}
+
+impl<'de> Deserialize<'de> for Fields {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let lines = Vec::<(String, String)>::deserialize(deserializer)?;
+        lines
+            .into_iter()
+            .map(|(name, text)| Ok((name, recording::unescaped(&text).map_err(D::Error::custom)?)))
+            .collect()
+    }
+}
 
 impl Fields {
     /// No fields.
@@ -66,7 +83,7 @@ impl<N: AsRef<str>, V: AsRef<[u8]>> FromIterator<(N, V)> for Fields {
 }
 
 /// What a request wants done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Method {
     /// The representation.
     Get,
@@ -100,20 +117,22 @@ impl Method {
 }
 
 /// A client's request, as the engine and the origin client need it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestHead {
     /// The method.
     pub method: Method,
-    /// `Host`, in lower case, or `:authority`.
-    pub authority: Box<str>,
-    /// Path and query, as sent.
-    pub target: Box<str>,
+    /// `Host`, in lower case, or `:authority`. Shared, because what is stored remembers it.
+    #[serde(with = "recording::text")]
+    pub authority: Arc<str>,
+    /// Path and query, as sent. Shared, too.
+    #[serde(with = "recording::text")]
+    pub target: Arc<str>,
     /// Header fields, without hop-by-hop ones.
     pub fields: Fields,
 }
 
 /// A response's head.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Head {
     /// The status code.
     pub status: u16,
@@ -122,7 +141,7 @@ pub struct Head {
 }
 
 /// What is known of a body's length when its head has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Length {
     /// Exactly this many bytes; more or fewer is an error.
     Known(ByteCount),

@@ -4,12 +4,20 @@
 //! by one engine. A [`RecordName`] is drawn at random from the engine's seed, so that two processes that share a tier
 //! never write to one place.
 
+use serde::{Deserialize, Serialize};
+
 /// Declares names that are numbers.
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {$(
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, ::serde::Serialize, ::serde::Deserialize)]
         pub struct $name(pub u64);
+
+        impl $crate::table::Name for $name {
+            fn hash(self, _salt: u128) -> u64 {
+                $crate::table::spread(self.0)
+            }
+        }
     )*};
 }
 pub(crate) use ids;
@@ -32,15 +40,15 @@ ids! {
 }
 
 /// What names one stored record in every tier: unique to the fill or promotion that wrote it, across processes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RecordName(pub u128);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RecordName(#[serde(with = "crate::recording::hex")] pub u128);
 
 /// One origin that requests are fetched from, named by the driver: all that share it share its health.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct OriginId(pub u32);
 
 /// One level of storage, fastest first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum TierId {
     /// In process: bodies in memory.
     L0,

@@ -2,6 +2,7 @@
 
 use crate::{
     bans::Ban,
+    chunk::Chunk,
     durable::Told,
     effect::Freshening,
     feed::Notice,
@@ -14,9 +15,11 @@ use crate::{
     time::{Instant, WallTime},
 };
 use alloc::{sync::Arc, vec::Vec};
+use serde::{Deserialize, Serialize};
 
 /// One thing that happened. Those with an `op` answer the effect of that id; each effect is answered once.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(bound(serialize = "C: Chunk", deserialize = "C: From<u64>"))]
 pub enum Input<C> {
     /// A client asks. The engine answers with [`Effect::Serve`](crate::Effect::Serve), `Pass` or `Refuse`.
     Request {
@@ -99,6 +102,7 @@ pub enum Input<C> {
         /// The pull.
         op: OpId,
         /// Not empty.
+        #[serde(with = "crate::recording::size")]
         chunk: C,
     },
     /// The origin's body ended where it said it would. Answers `Pull`.
@@ -136,6 +140,7 @@ pub enum Input<C> {
         /// The read.
         op: OpId,
         /// Not empty.
+        #[serde(with = "crate::recording::size")]
         chunk: C,
     },
     /// The bytes cannot be had. Answers `Read`.
@@ -189,6 +194,7 @@ pub enum Input<C> {
     },
     /// What the durable tier's index or blob store said. Answers `Durable` and `OpenBlob`; a failure, or no answer, is
     /// [`Told::Unknown`].
+    #[serde(skip)]
     DurableTold {
         /// Which.
         op: OpId,

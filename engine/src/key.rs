@@ -3,11 +3,13 @@
 //! Lookups, fills, purges and prewarming all come through here (failure F8: objects stored under keys that no lookup
 //! used). A key has 128 bits and travels inside every stored record, so that a collision is seen, not served (T13).
 
+use crate::table::{Name, fold};
 use core::fmt;
+use serde::{Deserialize, Serialize};
 
 /// What names a stored response.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CacheKey(pub u128);
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct CacheKey(#[serde(with = "crate::recording::hex")] pub u128);
 
 impl CacheKey {
     /// The key of the representation at `authority` (host and port, in lower case) and `target` (path and query).
@@ -26,8 +28,18 @@ impl CacheKey {
     }
 }
 
+impl Name for CacheKey {
+    /// One wide multiplication of the salted key's halves.
+    fn hash(self, salt: u128) -> u64 {
+        let mixed = self.0 ^ salt;
+        #[expect(clippy::cast_possible_truncation, reason = "each half is taken by itself")]
+        let (low, high) = (mixed as u64, (mixed >> 64) as u64);
+        fold(low, high | 1)
+    }
+}
+
 /// Under which key a response is stored, and for whom.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct StoredKey {
     /// What was asked for. A purge of it reaches everything that is stored for it.
     pub target: CacheKey,

@@ -9,6 +9,7 @@ use crate::{
     id::{OpId, RecordName, TierId},
     plant::{Fault, Plant},
     record::Record,
+    rules::Staleness,
 };
 use alloc::{collections::VecDeque, sync::Arc};
 
@@ -22,12 +23,23 @@ pub(crate) struct Lane<C> {
     taken: u64,
     /// Bytes that the tier has acknowledged.
     acknowledged: u64,
-    /// Set once the body ended: what to commit when the queue is empty, and the tier that the copy came from.
-    record: Option<(Arc<Record>, Option<TierId>)>,
+    /// Set once the body ended: what to commit when the queue is empty.
+    ended: Option<Ended>,
     state: State,
     was_opened: bool,
     /// Did a read of what was acknowledged fail?
     unreadable: bool,
+}
+
+/// A body that has ended whole.
+#[derive(Clone, Debug)]
+pub(crate) struct Ended {
+    /// What to keep beside it.
+    pub(crate) record: Arc<Record>,
+    /// What its head says of its use.
+    pub(crate) staleness: Staleness,
+    /// The tier that the copy came from, if it was none from the origin.
+    pub(crate) from: Option<TierId>,
 }
 
 /// ```text
@@ -81,7 +93,7 @@ impl<C: Chunk> Lane<C> {
             queue: VecDeque::new(),
             taken: 0,
             acknowledged: 0,
-            record: None,
+            ended: None,
             state: State::Unopened,
             was_opened: false,
             unreadable: false,
@@ -100,27 +112,27 @@ impl<C: Chunk> Lane<C> {
     }
 
     /// The body has ended; this is what to keep beside it.
-    pub(crate) fn end(&mut self, record: Arc<Record>, from: Option<TierId>) {
-        self.record = Some((record, from));
+    pub(crate) fn end(&mut self, ended: Ended) {
+        self.ended = Some(ended);
     }
 
     /// What to ask of an idle tier. The caller reports the operation with [`Lane::on_asked`].
     pub(crate) fn next(&mut self, plant: Plant) -> Next<C> {
-        match (self.state, &self.record) {
-            (State::Idle, Some((record, _))) if plant.is(Fault::T1) => {
-                return Next::Commit(Arc::clone(record));
+        match (self.state, &self.ended) {
+            (State::Idle, Some(ended)) if plant.is(Fault::T1) => {
+                return Next::Commit(Arc::clone(&ended.record));
             }
-            (State::Writing(..), Some((record, _))) if plant.is(Fault::X39) && self.queue.is_empty() => {
-                return Next::Commit(Arc::clone(record));
+            (State::Writing(..), Some(ended)) if plant.is(Fault::X39) && self.queue.is_empty() => {
+                return Next::Commit(Arc::clone(&ended.record));
             }
             _ => {}
         }
         match self.state {
-            State::Unopened if self.queue.is_empty() && self.record.is_none() => Next::Nothing,
+            State::Unopened if self.queue.is_empty() && self.ended.is_none() => Next::Nothing,
             State::Unopened => Next::Open,
-            State::Idle => match (self.queue.pop_front(), &self.record) {
+            State::Idle => match (self.queue.pop_front(), &self.ended) {
                 (Some(chunk), _) => Next::Write(chunk),
-                (None, Some((record, _))) => Next::Commit(Arc::clone(record)),
+                (None, Some(ended)) => Next::Commit(Arc::clone(&ended.record)),
                 (None, None) => Next::Nothing,
             },
             State::Leasing
@@ -142,8 +154,8 @@ impl<C: Chunk> Lane<C> {
     pub(crate) fn on_blob_whole(&mut self) -> Arc<Record> {
         let State::Committing(_) = self.state else { unreachable!("whole while {:?}", self.state) };
         self.state = State::Naming;
-        let (record, _) = self.record.as_ref().expect("a lane commits the record that it was given");
-        Arc::clone(record)
+        let ended = self.ended.as_ref().expect("a lane commits the record that it was given");
+        Arc::clone(&ended.record)
     }
 
     pub(crate) fn on_asked_to_open(&mut self, op: OpId) {
@@ -170,13 +182,13 @@ impl<C: Chunk> Lane<C> {
         self.state = State::Idle;
     }
 
-    /// Says what was published, and which tier it came from.
-    pub(crate) fn on_committed(&mut self) -> (Arc<Record>, Option<TierId>) {
+    /// Says what was published.
+    pub(crate) fn on_committed(&mut self) -> Ended {
         let (State::Committing(_) | State::Naming) = self.state else {
             unreachable!("committed while {:?}", self.state)
         };
         self.state = State::Committed;
-        self.record.clone().expect("a lane commits the record that it was given")
+        self.ended.clone().expect("a lane commits the record that it was given")
     }
 
     /// Gives up. Says which operation is still with the tier and of no interest any more.

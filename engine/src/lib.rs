@@ -20,6 +20,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod agenda;
 mod bans;
 mod care;
 mod chunk;
@@ -43,10 +44,12 @@ mod plant;
 mod random;
 mod reason;
 mod record;
+mod recording;
 mod rules;
 mod selector;
 mod space;
 pub mod store;
+mod table;
 mod time;
 mod units;
 
@@ -56,7 +59,7 @@ pub use care::{
     breaker::Standing,
     config::{RawBreaker, RawCare, RawDeadline, RawHedge, RawRetry},
 };
-pub use chunk::{BytesDigest, Chunk, Symbol, SymbolDigest};
+pub use chunk::{Blank, BytesDigest, Chunk, Symbol, SymbolDigest};
 pub use config::{
     Config, ConfigError, Eviction, Objective, OnAbandon, OnFull, Promotion, RawCollapse, RawConfig,
     RawDiskTier, RawDurableTier, RawEviction, RawFill, RawHttp, RawMemoryTier, RawPromotion, RawSharedTier,

@@ -25,7 +25,7 @@ pub struct Resident<C> {
     /// And how, when that is over.
     pub(crate) staleness: Staleness,
     /// Where it was asked for.
-    pub(crate) place: Arc<Place>,
+    pub(crate) place: Place,
 }
 
 impl<C: Chunk> Resident<C> {
@@ -40,7 +40,7 @@ impl<C: Chunk> Resident<C> {
         }
         let length = ByteCount(pieces.iter().fold(0, |sum, piece| sum + piece.size()));
         let (freshness, staleness) = (self.freshness, self.staleness);
-        let place = Arc::clone(&self.place);
+        let place = self.place.clone();
         Self { head: Arc::new(head), chunks, length, freshness, staleness, place }
     }
 

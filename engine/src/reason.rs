@@ -2,9 +2,10 @@
 
 use crate::id::{OriginId, TierId};
 use core::time::Duration;
+use serde::{Deserialize, Serialize};
 
 /// Why a request was not answered from a tier (RFC 9211 section 2.2 has the words for most).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum MissReason {
     /// Nothing is stored under the key.
     Absent,
@@ -19,7 +20,7 @@ pub enum MissReason {
 }
 
 /// Why a request goes around the cache.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Bypass {
     /// Neither GET nor HEAD, or a HEAD with nothing stored.
     Method,
@@ -70,7 +71,7 @@ pub enum NotStorable {
 }
 
 /// How the origin failed us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum OriginFailure {
     /// No connection could be made.
     Unreachable,
@@ -89,7 +90,7 @@ pub enum OriginFailure {
 }
 
 /// Why a client gets an error instead of a response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Refusal {
     /// The origin failed before its head came.
     Origin(OriginFailure),
@@ -129,7 +130,7 @@ pub enum Late {
 }
 
 /// How a response's body ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum End {
     /// Every byte of it was handed over.
     Complete,
@@ -138,7 +139,7 @@ pub enum End {
 }
 
 /// Why a body broke off.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum AbortReason {
     /// The origin failed in the middle.
     Origin(OriginFailure),

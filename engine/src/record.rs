@@ -9,6 +9,7 @@ use crate::{
 };
 use alloc::sync::Arc;
 use core::time::Duration;
+use serde::{Deserialize, Serialize};
 
 /// How old a response was when we last knew, and how long it stays fresh (RFC 9111 section 4.2).
 ///
@@ -51,7 +52,7 @@ impl Freshness {
 }
 
 /// [`Freshness`] on the calendar, for tiers that outlive a process or are shared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct StoredFreshness {
     /// When `age_then` was true.
     pub as_of: WallTime,
@@ -75,7 +76,7 @@ impl StoredFreshness {
 }
 
 /// One stored response without its body, as a byte tier keeps it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Record {
     /// Whose response. Compared after every read (failure T13).
     pub key: CacheKey,

@@ -10,6 +10,7 @@ use crate::{
 };
 use alloc::{boxed::Box, sync::Arc};
 use core::fmt;
+use serde::{Deserialize, Serialize};
 
 /// Bytes of one surrogate key. What purges by it has to be remembered, so it must be short.
 pub const TAG_BYTES_MAX: usize = 1024;
@@ -21,7 +22,7 @@ pub const PREFIX_BYTES_MAX: usize = 8192;
 const _: () = assert!(TAG_BYTES_MAX <= surrogate::SURROGATE_BYTES_MAX);
 
 /// What to purge.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Selector {
     /// What is stored under one key.
     Key(CacheKey),
@@ -34,18 +35,20 @@ pub enum Selector {
 }
 
 /// A surrogate key: not empty, visible ASCII without a comma, in lower case.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Box<str>", into = "Box<str>")]
 pub struct Tag(Box<str>);
 
 /// The authority, in lower case, and what the target begins with, byte by byte: `/a` covers `/ab` and `/a?b` too.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "(Box<str>, Box<str>)", into = "(Box<str>, Box<str>)")]
 pub struct Prefix {
     authority: Box<str>,
     path: Box<str>,
 }
 
 /// What happens to what a purge covers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum PurgeMode {
     /// It is gone: never served again.
     Hard,
@@ -70,14 +73,14 @@ pub enum SelectorKind {
 /// Where a response was asked for: what a prefix is compared with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
-    pub(crate) authority: Box<str>,
-    pub(crate) target: Box<str>,
+    pub(crate) authority: Arc<str>,
+    pub(crate) target: Arc<str>,
 }
 
 impl Place {
     /// Where the request asks.
-    pub(crate) fn of(ask: &RequestHead) -> Arc<Self> {
-        Arc::new(Self { authority: ask.authority.clone(), target: ask.target.clone() })
+    pub(crate) fn of(ask: &RequestHead) -> Self {
+        Self { authority: Arc::clone(&ask.authority), target: Arc::clone(&ask.target) }
     }
 }
 
@@ -161,6 +164,34 @@ impl Tag {
     /// Its text.
     pub const fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl TryFrom<Box<str>> for Tag {
+    type Error = SelectorError;
+
+    fn try_from(text: Box<str>) -> Result<Self, SelectorError> {
+        Self::new(&text)
+    }
+}
+
+impl From<Tag> for Box<str> {
+    fn from(tag: Tag) -> Self {
+        tag.0
+    }
+}
+
+impl TryFrom<(Box<str>, Box<str>)> for Prefix {
+    type Error = SelectorError;
+
+    fn try_from((authority, path): (Box<str>, Box<str>)) -> Result<Self, SelectorError> {
+        Self::new(&authority, &path)
+    }
+}
+
+impl From<Prefix> for (Box<str>, Box<str>) {
+    fn from(Prefix { authority, path }: Prefix) -> Self {
+        (authority, path)
     }
 }
 

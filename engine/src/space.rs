@@ -8,6 +8,7 @@ use crate::{
     eviction::{Object, Order, Slot},
     key::CacheKey,
     random::Random,
+    table::Name,
     units::ByteCount,
 };
 use alloc::vec::Vec;
@@ -122,7 +123,7 @@ impl<T> Space<T> {
         let entries = &self.entries;
         self.table.insert_unique(hash, slot, |slot| {
             let entry = entries[slot.index()].as_ref().expect("the table holds occupied slots only");
-            hash_of(salt, entry.key)
+            entry.key.hash(salt)
         });
         self.order.on_admitted(slot, Object { size: size.0, fingerprint: hash });
     }
@@ -185,7 +186,7 @@ impl<T> Space<T> {
     fn take(&mut self, slot: Slot) -> Left<T> {
         let Entry { key, size, value } =
             self.entries[slot.index()].take().expect("only occupied slots are taken");
-        match self.table.find_entry(hash_of(self.salt, key), |other| *other == slot) {
+        match self.table.find_entry(key.hash(self.salt), |other| *other == slot) {
             Ok(found) => drop(found.remove()),
             Err(_) => unreachable!("{key} has a slot but is not in the table"),
         }
@@ -195,24 +196,14 @@ impl<T> Space<T> {
     }
 
     fn hash(&self, key: CacheKey) -> u64 {
-        hash_of(self.salt, key)
+        key.hash(self.salt)
     }
 }
 
 /// What a policy may know of what is in an occupied slot.
 fn object<T>(entries: &[Option<Entry<T>>], salt: u128, slot: Slot) -> Object {
     let entry = entries[slot.index()].as_ref().expect("the order holds occupied slots only");
-    Object { size: entry.size.0, fingerprint: hash_of(salt, entry.key) }
-}
-
-/// Folds a salted key to 64 bits by one wide multiplication.
-fn hash_of(salt: u128, key: CacheKey) -> u64 {
-    let mixed = key.0 ^ salt;
-    let (low, high) = (mixed & u128::from(u64::MAX), mixed >> 64);
-    let product = low * (high | 1);
-    #[expect(clippy::cast_possible_truncation, reason = "both halves are folded in")]
-    let folded = (product >> 64) as u64 ^ product as u64;
-    folded
+    Object { size: entry.size.0, fingerprint: entry.key.hash(salt) }
 }
 
 #[cfg(test)]

@@ -5,9 +5,10 @@
 //! Neither reads a clock: both arrive from the driver.
 
 use core::time::Duration;
+use serde::{Deserialize, Serialize};
 
 /// Nanoseconds on the driver's monotonic clock, from an origin of its choosing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Instant(u64);
 
 impl Instant {
@@ -36,7 +37,7 @@ impl Instant {
 }
 
 /// Milliseconds since 1970-01-01 00:00 UTC, as the host's calendar clock tells it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct WallTime(u64);
 
 impl WallTime {

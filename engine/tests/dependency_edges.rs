@@ -25,7 +25,7 @@ enum Others {
     Any,
 }
 
-const RULES: [Rule; 9] = [
+const RULES: [Rule; 10] = [
     Rule {
         krate: "tiergate-engine",
         ours: &[],
@@ -66,6 +66,13 @@ const RULES: [Rule; 9] = [
         others: Others::Any,
     },
     Rule {
+        // The server writes recordings, the simulator reads them.
+        krate: "tiergate-recording",
+        ours: &["tiergate-engine", "tiergate-driver"],
+        ours_optional: &[],
+        others: Others::Only(&["bytes", "serde", "serde_json", "tracing"]),
+    },
+    Rule {
         // The server and the simulator meet in one place: a feature that puts the real front under simulation.
         krate: "tiergate-sim",
         ours: BELOW_THE_SIMULATOR,
@@ -75,14 +82,26 @@ const RULES: [Rule; 9] = [
     Rule { krate: "tiergate-benches", ours: BELOW_THE_SIMULATOR, ours_optional: &[], others: Others::Any },
     Rule {
         krate: "tiergate",
-        ours: &["tiergate-engine", "tiergate-driver", "tiergate-tiers", "tiergate-invariants"],
+        ours: &[
+            "tiergate-engine",
+            "tiergate-driver",
+            "tiergate-tiers",
+            "tiergate-recording",
+            "tiergate-invariants",
+        ],
         ours_optional: &[],
         others: Others::Any,
     },
 ];
 
-const BELOW_THE_SIMULATOR: &[&str] =
-    &["tiergate-engine", "tiergate-invariants", "tiergate-scenarios", "tiergate-driver", "tiergate-tiers"];
+const BELOW_THE_SIMULATOR: &[&str] = &[
+    "tiergate-engine",
+    "tiergate-invariants",
+    "tiergate-scenarios",
+    "tiergate-driver",
+    "tiergate-tiers",
+    "tiergate-recording",
+];
 
 /// Nothing depends on these, not even a test, except where a rule says so by name.
 const ROOTS: [&str; 3] = ["tiergate", "tiergate-sim", "tiergate-benches"];

@@ -203,12 +203,11 @@ impl Contract {
 
     fn check_answer<C>(&mut self, input: &Input<C>) -> Checked {
         let Some(answer) = Answer::of(input) else { return Ok(()) };
-        let Answer { op, name, .. } = answer;
-        let asked = self
-            .open
-            .remove(&op)
-            .ok_or_else(|| format!("{name} answers {op:?}, which was never asked, or was answered before"))?;
-        require(answer.fits(asked), || format!("{name} does not answer {asked:?}"))?;
+        let Answer { op, said, .. } = answer;
+        let asked = self.open.remove(&op).ok_or_else(|| {
+            format!("{said:?} answers {op:?}, which was never asked, or was answered before")
+        })?;
+        require(answer.fits(asked), || format!("{said:?} does not answer {asked:?}"))?;
         match asked {
             Asked::Lookup(record, _) | Asked::OpenBlob(record) => {
                 // One that was given up meanwhile says nothing any more.
@@ -363,37 +362,63 @@ enum Came {
     Bad,
 }
 
+/// The inputs that answer an effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Said {
+    Head,
+    FetchFailed,
+    Pulled,
+    PullEnded,
+    PullFailed,
+    Found,
+    Absent,
+    LookupFailed,
+    BodyRead,
+    ReadFailed,
+    Opened,
+    Written,
+    Committed,
+    Freshened,
+    WriteFailed,
+    BanStored,
+    Deleted,
+    DeleteFailed,
+    DurableTold,
+}
+
 /// What an input says in answer to an effect.
 struct Answer {
     op: OpId,
-    name: &'static str,
+    said: Said,
     came: Came,
 }
 
 impl Answer {
     /// `None` for an input that answers nothing.
     fn of<C>(input: &Input<C>) -> Option<Self> {
-        let (op, name, came) = match input {
-            Input::Head { op, .. } => (op, "Head", Came::Good),
-            Input::FetchFailed { op, .. } => (op, "FetchFailed", Came::Bad),
-            Input::Pulled { op, .. } => (op, "Pulled", Came::Good),
-            Input::PullEnded { op } => (op, "PullEnded", Came::Good),
-            Input::PullFailed { op, .. } => (op, "PullFailed", Came::Bad),
-            Input::Found { op, .. } => (op, "Found", Came::Good),
-            Input::Absent { op } => (op, "Absent", Came::Bad),
-            Input::LookupFailed { op } => (op, "LookupFailed", Came::Bad),
-            Input::BodyRead { op, .. } => (op, "BodyRead", Came::Good),
-            Input::ReadFailed { op } => (op, "ReadFailed", Came::Bad),
-            Input::Opened { op } => (op, "Opened", Came::Good),
-            Input::Written { op } => (op, "Written", Came::Good),
-            Input::Committed { op } => (op, "Committed", Came::Good),
-            Input::Freshened { op, .. } => (op, "Freshened", Came::Good),
-            Input::WriteFailed { op } => (op, "WriteFailed", Came::Bad),
-            Input::BanStored { op } => (op, "BanStored", Came::Good),
-            Input::Deleted { op, .. } => (op, "Deleted", Came::Good),
-            Input::DeleteFailed { op } => (op, "DeleteFailed", Came::Bad),
-            Input::DurableTold { op, told: durable::Told::Opened { .. } } => (op, "DurableTold", Came::Good),
-            Input::DurableTold { op, .. } => (op, "DurableTold", Came::Bad),
+        let (op, said, came) = match input {
+            Input::Head { op, .. } => (op, Said::Head, Came::Good),
+            Input::FetchFailed { op, .. } => (op, Said::FetchFailed, Came::Bad),
+            Input::Pulled { op, .. } => (op, Said::Pulled, Came::Good),
+            Input::PullEnded { op } => (op, Said::PullEnded, Came::Good),
+            Input::PullFailed { op, .. } => (op, Said::PullFailed, Came::Bad),
+            Input::Found { op, .. } => (op, Said::Found, Came::Good),
+            Input::Absent { op } => (op, Said::Absent, Came::Bad),
+            Input::LookupFailed { op } => (op, Said::LookupFailed, Came::Bad),
+            Input::BodyRead { op, .. } => (op, Said::BodyRead, Came::Good),
+            Input::ReadFailed { op } => (op, Said::ReadFailed, Came::Bad),
+            Input::Opened { op } => (op, Said::Opened, Came::Good),
+            Input::Written { op } => (op, Said::Written, Came::Good),
+            Input::Committed { op } => (op, Said::Committed, Came::Good),
+            Input::Freshened { op, .. } => (op, Said::Freshened, Came::Good),
+            Input::WriteFailed { op } => (op, Said::WriteFailed, Came::Bad),
+            Input::BanStored { op } => (op, Said::BanStored, Came::Good),
+            Input::Deleted { op, .. } => (op, Said::Deleted, Came::Good),
+            Input::DeleteFailed { op } => (op, Said::DeleteFailed, Came::Bad),
+            Input::DurableTold { op, told: durable::Told::Opened { .. } } => {
+                (op, Said::DurableTold, Came::Good)
+            }
+            Input::DurableTold { op, .. } => (op, Said::DurableTold, Came::Bad),
             Input::Request { .. }
             | Input::Demand { .. }
             | Input::Leave { .. }
@@ -405,24 +430,24 @@ impl Answer {
             | Input::LeaseHeld { .. }
             | Input::Wake => return None,
         };
-        Some(Self { op: *op, name, came })
+        Some(Self { op: *op, said, came })
     }
 
     fn fits(&self, asked: Asked) -> bool {
-        let names: &[&str] = match asked {
-            Asked::Fetch(_) => &["Head", "FetchFailed"],
-            Asked::Pull(_) => &["Pulled", "PullEnded", "PullFailed"],
-            Asked::Lookup(..) => &["Found", "Absent", "LookupFailed"],
-            Asked::Read(_) => &["BodyRead", "ReadFailed"],
-            Asked::Open(_) => &["Opened", "WriteFailed"],
-            Asked::Write(_) => &["Written", "WriteFailed"],
-            Asked::Commit(_) => &["Committed", "WriteFailed"],
-            Asked::Freshen => &["Freshened", "WriteFailed"],
-            Asked::Delete(_) => &["Deleted", "DeleteFailed"],
-            Asked::StoreBan(_) => &["BanStored", "WriteFailed"],
-            Asked::Durable | Asked::OpenBlob(_) => &["DurableTold"],
+        let fitting: &[Said] = match asked {
+            Asked::Fetch(_) => &[Said::Head, Said::FetchFailed],
+            Asked::Pull(_) => &[Said::Pulled, Said::PullEnded, Said::PullFailed],
+            Asked::Lookup(..) => &[Said::Found, Said::Absent, Said::LookupFailed],
+            Asked::Read(_) => &[Said::BodyRead, Said::ReadFailed],
+            Asked::Open(_) => &[Said::Opened, Said::WriteFailed],
+            Asked::Write(_) => &[Said::Written, Said::WriteFailed],
+            Asked::Commit(_) => &[Said::Committed, Said::WriteFailed],
+            Asked::Freshen => &[Said::Freshened, Said::WriteFailed],
+            Asked::Delete(_) => &[Said::Deleted, Said::DeleteFailed],
+            Asked::StoreBan(_) => &[Said::BanStored, Said::WriteFailed],
+            Asked::Durable | Asked::OpenBlob(_) => &[Said::DurableTold],
         };
-        names.contains(&self.name)
+        fitting.contains(&self.said)
     }
 }
 

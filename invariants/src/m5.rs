@@ -4,7 +4,8 @@
 //! every `Resident` the bytes and objects must equal the sums, and the bytes must be within the capacity. A start
 //! empties an edge; what recovery then takes in is told by `Stored`, like everything else.
 //!
-//! It does not check L1 or L3, whose contents are not the edge's alone, nor between a change and its `Resident`.
+//! Where memory is short it may be told to keep the sums alone: then it does not see that something was removed that was
+//! never stored. It does not check L1 or L3, whose contents are not the edge's alone, nor between a change and its `Resident`.
 
 use crate::{Edge, Fact, Invariant, Violation, What};
 use std::collections::BTreeMap;
@@ -14,6 +15,14 @@ use tiergate_engine::{ByteCount, CacheKey, Event, TierId};
 #[derive(Debug, Default)]
 pub struct ExactAccounts {
     accounts: BTreeMap<(Edge, u32, TierId), Account>,
+    only_sums: bool,
+}
+
+impl ExactAccounts {
+    /// The rule without the list of what is stored: its memory does not grow with what a tier holds.
+    pub fn of_sums() -> Self {
+        Self { only_sums: true, ..Self::default() }
+    }
 }
 
 /// What one tier of one shard must hold.
@@ -26,13 +35,21 @@ struct Account {
 }
 
 impl Account {
-    fn on_stored(&mut self, key: CacheKey, size: ByteCount) {
+    fn on_stored(&mut self, key: CacheKey, size: ByteCount, only_sums: bool) {
         self.bytes = self.bytes.saturating_add(size.0);
         self.objects += 1;
-        self.sizes.entry(key).or_default().push(size.0);
+        if !only_sums {
+            self.sizes.entry(key).or_default().push(size.0);
+        }
     }
 
-    fn on_removed(&mut self, key: CacheKey, size: ByteCount) -> Result<(), String> {
+    fn on_removed(&mut self, key: CacheKey, size: ByteCount, only_sums: bool) -> Result<(), String> {
+        if only_sums {
+            let left = self.bytes.checked_sub(size.0).zip(self.objects.checked_sub(1));
+            (self.bytes, self.objects) =
+                left.ok_or_else(|| format!("removed {key} with {} bytes, more than it held", size.0))?;
+            return Ok(());
+        }
         let sizes = self.sizes.entry(key).or_default();
         let Some(place) = sizes.iter().position(|other| *other == size.0) else {
             return Err(format!("removed {key} with {} bytes, which it did not hold", size.0));
@@ -109,10 +126,10 @@ impl ExactAccounts {
         let account = self.accounts.entry((edge, shard, tier)).or_default();
         let checked = match event {
             Event::Stored { key, size, .. } => {
-                account.on_stored(*key, *size);
+                account.on_stored(*key, *size, self.only_sums);
                 Ok(())
             }
-            Event::Removed { key, size, .. } => account.on_removed(*key, *size),
+            Event::Removed { key, size, .. } => account.on_removed(*key, *size, self.only_sums),
             Event::Resident { bytes, objects, capacity, .. } => {
                 account.on_resident(*bytes, *objects, *capacity)
             }

@@ -7,9 +7,11 @@
 mod error;
 mod origin;
 mod places;
+mod recording;
 
 pub use error::ConfigError;
 pub use origin::OriginAddress;
+pub use recording::{RawRecording, Recording};
 
 use error::Problem;
 use places::Places;
@@ -55,6 +57,16 @@ pub struct RawServerConfig {
     /// What is written to standard error. Default `warnings`.
     #[serde(default)]
     pub log: Log,
+    /// What one shard decides, to be lived again. Default: nothing.
+    pub recording: Option<RawRecording>,
+    /// Which shard is watched by the rules of simulation; `null` is none. Default 0; below `shards`.
+    #[serde(default = "tap_default")]
+    pub tap_shard: Option<u32>,
+}
+
+/// One shard of all is a sample at little cost.
+const fn tap_default() -> Option<u32> {
+    Some(0)
 }
 
 /// `storage`.
@@ -115,6 +127,10 @@ pub struct ServerConfig {
     pub drain: Duration,
     /// What to log.
     pub log: Log,
+    /// What to record.
+    pub recording: Option<Recording>,
+    /// Which shard is watched.
+    pub tap_shard: Option<u32>,
 }
 
 /// What the command line puts in place of what the file says.
@@ -155,6 +171,8 @@ pub(crate) fn for_demo(overrides: Overrides, directory: &Path) -> Result<ServerC
         shards: None,
         drain_seconds: None,
         log: Log::default(),
+        recording: None,
+        tap_shard: tap_default(),
     };
     check(raw).map_err(|problem| ConfigError::new(Path::new("the demonstration"), problem))
 }
@@ -194,13 +212,21 @@ fn parse(text: &str, overrides: &Overrides) -> Result<ServerConfig, Problem> {
 
 /// The one conversion from what is written to what is used.
 fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
-    let RawServerConfig { listen, origin, cache, storage, shards, drain_seconds, log } = raw;
+    let RawServerConfig { listen, origin, cache, storage, shards, drain_seconds, log, recording, tap_shard } =
+        raw;
     let listen = check_listen("listen", listen.as_deref().unwrap_or(LISTEN_DEFAULT))?;
     let origin = origin.ok_or_else(|| {
         Problem::field("origin", "is missing: name the server to cache, such as http://127.0.0.1:9000")
     })?;
     let origin = check_origin("origin", &origin)?;
     let shards = shard_count(shards, &cache)?;
+    if let Some(shard) = tap_shard
+        && shard >= shards.get()
+    {
+        let bound = format!("below `shards`, which is {shards}, or null");
+        return Err(Problem::value("tap_shard", shard, &bound));
+    }
+    let recording = recording.map(|recording| recording.check(shards)).transpose()?;
     let drain_seconds = drain_seconds.unwrap_or(DRAIN_SECONDS_DEFAULT);
     if drain_seconds > DRAIN_SECONDS_MAX {
         return Err(Problem::value("drain_seconds", drain_seconds, "from 0 to 86400"));
@@ -217,6 +243,8 @@ fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
         shards,
         drain: Duration::from_secs(drain_seconds),
         log,
+        recording,
+        tap_shard,
     })
 }
 

@@ -10,6 +10,7 @@ mod demo_origin;
 pub mod front;
 mod response;
 mod serve;
+pub mod tap;
 mod world;
 
 pub use world::Production;

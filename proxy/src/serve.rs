@@ -8,6 +8,7 @@
 mod demo;
 mod drain;
 mod error;
+mod recording;
 
 pub(crate) use error::StartError;
 
@@ -16,6 +17,7 @@ use crate::{
     args::Serve,
     config::{self, Log, Overrides, ServerConfig},
     front::{AccessLog, Front},
+    tap::Tap,
     world::{Journal, Production},
 };
 use pingora::{
@@ -114,7 +116,10 @@ async fn run(prepared: Prepared) -> Result<(), StartError> {
     if let Some(demo) = &demo {
         config.origin = demo.start_origin(config.origin).await?;
     }
-    let driver = start_driver(&config).await?;
+    let tap = config.tap_shard.map(|shard| Tap::start(shard, config.cache.as_written())).transpose();
+    let tap = tap.map_err(StartError::Runtime)?;
+    let watched = tap.as_ref().map(|tap| Arc::clone(tap.counts()));
+    let driver = start_driver(&config, tap).await?;
     let (open, closed) = mpsc::channel(1);
     let access_log = match config.log {
         Log::Warnings => AccessLog::Silent,
@@ -132,6 +137,10 @@ async fn run(prepared: Prepared) -> Result<(), StartError> {
     let probe = tokio::spawn(probe_origin(config.origin.clone()));
     drain::until_told(drain::Running { signals, stop, service, closed, driver }, config.drain).await;
     probe.abort();
+    if let Some(watched) = watched {
+        let (checked, broken) = (watched.checked(), watched.broken());
+        tracing::info!(checked, ?broken, "events of the tapped shard, and the rules that they broke");
+    }
     Ok(())
 }
 
@@ -150,11 +159,12 @@ fn listening(
     (service, ListenFds::new(sockets.into()))
 }
 
-async fn start_driver(config: &ServerConfig) -> Result<Driver<Production>, StartError> {
+async fn start_driver(config: &ServerConfig, tap: Option<Tap>) -> Result<Driver<Production>, StartError> {
     let mut tiers = Vec::new();
     for tier in config.cache.byte_tiers() {
         tiers.push((tier, open_tier(tier, config)?));
     }
+    let recording = config.recording.as_ref().map(recording::create).transpose()?;
     let parts = Parts {
         clock: TokioClock::new(),
         spawn: TokioSpawn::current(),
@@ -162,7 +172,7 @@ async fn start_driver(config: &ServerConfig) -> Result<Driver<Production>, Start
         tiers,
         durable: None,
         feed: None,
-        observer: Journal::default(),
+        observer: Journal::new(recording, tap),
     };
     let seed = Seed(getrandom::u64().map_err(StartError::Chance)?);
     Driver::start(parts, &config.cache, seed, config.shards).await.map_err(StartError::Tier)

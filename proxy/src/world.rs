@@ -1,12 +1,15 @@
 //! The real world, as the driver is given it in production.
 
+use crate::tap::Tap;
 use std::{
     collections::BTreeMap,
+    fs::File,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant as Moment},
 };
-use tiergate_driver::{NoStore, Observer, TierError, TokioClock, TokioSpawn, World};
-use tiergate_engine::{Event, Instant, TierId};
+use tiergate_driver::{Beginning, NoStore, Observer, Recorder, TierError, TokioClock, TokioSpawn, World};
+use tiergate_engine::{ByteCount, Event, Instant, TierId};
+use tiergate_recording::JsonRecorder;
 use tiergate_tiers::{AnyTier, HttpOrigin, TcpConnect};
 
 /// A tier that fails says so this often at most: one that is down fails with every request.
@@ -30,6 +33,20 @@ impl World for Production {
 #[derive(Debug, Default)]
 pub struct Journal {
     complaints: Mutex<BTreeMap<TierId, Complaint>>,
+    /// Until it is handed to the shard that is to be recorded.
+    recording: Mutex<Option<NewRecording>>,
+    tap: Option<Tap>,
+}
+
+/// A recording whose file is made, of a shard that has not begun.
+#[derive(Debug)]
+pub struct NewRecording {
+    /// The file, empty.
+    pub file: File,
+    /// Which shard.
+    pub shard: u32,
+    /// Where it ends.
+    pub size_max: ByteCount,
 }
 
 /// What was said last about a failing tier.
@@ -40,6 +57,11 @@ struct Complaint {
 }
 
 impl Journal {
+    /// One that records and watches as well, if it is to.
+    pub fn new(recording: Option<NewRecording>, tap: Option<Tap>) -> Self {
+        Self { recording: Mutex::new(recording), tap, ..Self::default() }
+    }
+
     /// How many failures went unsaid since the last complaint, if it is time for another.
     fn complain(&self, tier: TierId, now: Moment) -> Option<u64> {
         let mut complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
@@ -62,7 +84,10 @@ impl Journal {
 }
 
 impl Observer for Journal {
-    fn observe(&self, shard: u32, _now: Instant, event: &Event) {
+    fn observe(&self, shard: u32, now: Instant, event: &Event) {
+        if let Some(tap) = &self.tap {
+            tap.show(shard, now, event);
+        }
         tracing::debug!(shard, ?event);
     }
 
@@ -70,6 +95,13 @@ impl Observer for Journal {
         if let Some(kept_back) = self.complain(tier, Moment::now()) {
             tracing::warn!(tier = tier.as_str(), %error, kept_back, "a tier failed; requests go on without it");
         }
+    }
+
+    fn recorder(&self, beginning: &Beginning<'_>) -> Option<Box<dyn Recorder>> {
+        let mut waiting = self.recording.lock().unwrap_or_else(PoisonError::into_inner);
+        let NewRecording { file, size_max, .. } =
+            waiting.take_if(|recording| recording.shard == beginning.shard)?;
+        Some(Box::new(JsonRecorder::begin(file, size_max.0, beginning)))
     }
 }
 

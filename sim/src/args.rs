@@ -3,6 +3,7 @@
 use crate::{
     explore::{ExploreArgs, ProveArgs, ReplayCaseArgs, ShrinkArgs},
     replay::ReplayArgs,
+    replay_inputs::ReplayInputsArgs,
     run::RunArgs,
 };
 use clap::{Parser, Subcommand};
@@ -31,4 +32,6 @@ pub enum Command {
     Shrink(ShrinkArgs),
     /// Replays a recorded trace through a configuration.
     Replay(ReplayArgs),
+    /// Lives again what the proxy recorded of one shard, and says whether it decides the same.
+    ReplayInputs(ReplayInputsArgs),
 }

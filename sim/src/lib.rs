@@ -7,5 +7,6 @@ pub mod args;
 pub mod disk;
 pub mod explore;
 pub mod replay;
+pub mod replay_inputs;
 pub mod run;
 mod world;

@@ -12,5 +12,6 @@ fn main() -> ExitCode {
         Command::ReplayCase(args) => tiergate_sim::explore::replay_case(args),
         Command::Shrink(args) => tiergate_sim::explore::shrink_case(args),
         Command::Replay(args) => tiergate_sim::replay::run(args),
+        Command::ReplayInputs(args) => tiergate_sim::replay_inputs::run(args),
     }
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use std::{
     collections::BTreeMap,
     num::{NonZeroU64, NonZeroUsize},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
     thread,
@@ -41,6 +41,9 @@ pub struct RunArgs {
     /// How many of the last facts to show of a seed that broke a rule.
     #[arg(long, value_name = "COUNT", default_value_t = 30)]
     facts: usize,
+    /// Record what each edge of the one seed is told, and decides, into this folder, for `replay-inputs`.
+    #[arg(long, value_name = "FOLDER", requires = "seed")]
+    record: Option<PathBuf>,
     /// Prints a hash of all that happened for each seed, to compare machines, builds and runs.
     #[arg(long)]
     hashes: bool,
@@ -96,12 +99,19 @@ pub fn run(args: RunArgs) -> ExitCode {
     if first.checked_add(count.get()).is_none() {
         return refuse("the last seed would be beyond 2^64");
     }
+    if let Some(folder) = &args.record
+        && let Err(error) = std::fs::create_dir_all(folder)
+    {
+        return refuse(&format!("`--record` is {}, which cannot be made: {error}", folder.display()));
+    }
+    let record: Option<Arc<Path>> = args.record.as_deref().map(Arc::from);
     let jobs = args.jobs.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
 
     let mut all_held = true;
     let mut table = report::Table::begin();
     for (path, scenario) in scenarios {
-        let order = Order { scenario: Arc::new(scenario), seed: first, plant: args.plant, facts: args.facts };
+        let (plant, facts, record) = (args.plant, args.facts, record.clone());
+        let order = Order { scenario: Arc::new(scenario), seed: first, plant, facts, record };
         let tested = pool::live(path, &order, count.get(), jobs);
         table.row(&tested);
         if args.seed.is_some() || args.hashes {

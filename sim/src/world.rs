@@ -24,6 +24,7 @@ use log::Log;
 pub(crate) use log::Record;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
     sync::Arc,
     thread,
     time::Duration,
@@ -44,6 +45,8 @@ pub(crate) struct Order {
     pub plant: Option<Fault>,
     /// How many of the last facts to tell when a rule is broken.
     pub facts: usize,
+    /// Where each edge records what it is told and decides.
+    pub record: Option<Arc<Path>>,
 }
 
 /// Lives one world to its end, or to the first rule that breaks.

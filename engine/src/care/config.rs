@@ -14,10 +14,10 @@ use crate::{
     config::{ConfigError, check, within},
 };
 use core::time::Duration;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// `care`. Every key may be left out; unknown keys are errors.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawCare {
     /// When a tier or origin that fails is left alone. One breaker each, all with these settings.
@@ -31,7 +31,7 @@ pub struct RawCare {
 }
 
 /// `care.breaker`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawBreaker {
     /// How far back answers count, in milliseconds. Default 10000; 100 to 600000.
@@ -71,7 +71,7 @@ impl Default for RawBreaker {
 }
 
 /// `care.retry`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawRetry {
     /// How often the origin is asked for one fetch, the first time included. Default 3; 1 to 10. 1 is never again.
@@ -108,7 +108,7 @@ impl Default for RawRetry {
 }
 
 /// `care.hedge`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawHedge {
     /// The share of recent reads that a read must outlast to be asked again. Default 95; 50 to 100.
@@ -128,7 +128,7 @@ impl Default for RawHedge {
 }
 
 /// `care.deadline`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawDeadline {
     /// How long a tier may take to answer a lookup before it counts as failed and the next is asked. Default 500; 1 to

@@ -7,8 +7,11 @@
 //!
 //! It keeps the table and one wake for all. It cancels nothing: who is due is handed out, and the caller acts.
 
-use crate::time::Instant;
-use alloc::collections::{BTreeMap, BTreeSet};
+use crate::{
+    agenda::Agenda,
+    table::{Name, Table},
+    time::Instant,
+};
 use core::time::Duration;
 
 /// How long each wait may be.
@@ -62,20 +65,21 @@ pub(crate) enum Due {
 #[derive(Debug)]
 pub(crate) struct Deadlines<K> {
     policy: DeadlinePolicy,
-    waits: BTreeMap<K, Wait>,
-    /// Those of `waits` that have something due, in order.
-    agenda: BTreeSet<(Instant, K)>,
+    waits: Table<K, Wait>,
+    /// Those of `waits` that have something due.
+    agenda: Agenda<K>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Wait {
     answer_by: Instant,
-    next: Option<(Instant, Due)>,
+    /// What is due at the time in the agenda.
+    next: Option<Due>,
 }
 
-impl<K: Copy + Ord + core::fmt::Debug> Deadlines<K> {
-    pub(crate) const fn new(policy: DeadlinePolicy) -> Self {
-        Self { policy, waits: BTreeMap::new(), agenda: BTreeSet::new() }
+impl<K: Name> Deadlines<K> {
+    pub(crate) fn new(policy: DeadlinePolicy) -> Self {
+        Self { policy, waits: Table::default(), agenda: Agenda::default() }
     }
 
     /// A request came. Says by when it must have its head: no retry begins later.
@@ -92,25 +96,25 @@ impl<K: Copy + Ord + core::fmt::Debug> Deadlines<K> {
     pub(crate) fn enter(&mut self, now: Instant, key: K, phase: Phase) {
         let policy = self.policy;
         let wait = self.waits.get_mut(&key).unwrap_or_else(|| unreachable!("{key:?} waits before it begins"));
-        if let Some((at, _)) = wait.next {
-            self.agenda.remove(&(at, key));
-        }
         let answer = (wait.answer_by, Due::Answer);
         let earlier = |span, due| {
             let at = now.after(span);
             // At the same moment, what ends the request comes first: another attempt would be of no use.
             if at < answer.0 { (at, due) } else { answer }
         };
-        wait.next = match phase {
+        let next = match phase {
             Phase::Idle => Some(answer),
             Phase::Lookup => Some(earlier(policy.lookup_max, Due::Lookup)),
             Phase::Head => Some(earlier(policy.head_max, Due::Head)),
             Phase::Paused => None,
             Phase::Chunk => Some((now.after(policy.chunk_max), Due::Chunk)),
         };
-        if let Some((at, _)) = wait.next {
-            self.agenda.insert((at, key));
+        match (next, wait.next) {
+            (Some((at, _)), _) => self.agenda.set(key, at),
+            (None, Some(_)) => drop(self.agenda.remove(key)),
+            (None, None) => {}
         }
+        wait.next = next.map(|(_, due)| due);
     }
 
     /// By when it must have its head, if it has begun.
@@ -130,32 +134,29 @@ impl<K: Copy + Ord + core::fmt::Debug> Deadlines<K> {
 
     /// It is over, or was never begun.
     pub(crate) fn end(&mut self, key: K) {
-        if let Some(Wait { next: Some((at, _)), .. }) = self.waits.remove(&key) {
-            self.agenda.remove(&(at, key));
+        if let Some(Wait { next: Some(_), .. }) = self.waits.remove(&key) {
+            self.agenda.remove(key);
         }
     }
 
     /// The next request whose wait was too long. It is handed out once and then waits for nothing: the caller ends it,
     /// or has it enter another phase.
     pub(crate) fn poll_due(&mut self, now: Instant) -> Option<(K, Due)> {
-        let (at, key) = *self.agenda.first()?;
-        if at > now {
-            return None;
-        }
-        self.agenda.pop_first();
+        let (_, key) = self.agenda.pop_due(now)?;
         let wait = self.waits.get_mut(&key).expect("the agenda names requests that wait");
-        let (_, due) = wait.next.take().expect("the agenda names what is due");
+        let due = wait.next.take().expect("the agenda names what is due");
         Some((key, due))
     }
 
     /// When the next wait is too long, and which.
     pub(crate) fn poll_wake(&self) -> Option<(Instant, Due)> {
-        self.agenda.first().and_then(|(_, key)| self.waits[key].next)
+        let (at, key) = self.agenda.first()?;
+        self.waits[&key].next.map(|due| (at, due))
     }
 
-    /// Every name that is known.
+    /// Every name that is known, in no order.
     pub(crate) fn known(&self) -> impl Iterator<Item = K> {
-        self.waits.keys().copied()
+        self.waits.names()
     }
 
     /// How many have something due.
@@ -227,7 +228,7 @@ mod tests {
     }
 
     /// A request as the test keeps it: its name, its `answer_by`, and what is due.
-    type Known = (u64, Instant, Option<(Instant, Due)>);
+    type Known = (RequestId, Instant, Option<(Instant, Due)>);
 
     proptest! {
         /// Many requests: each wake is kept exactly, in order, nobody is due who was not asked for, and ends leave nothing.
@@ -239,6 +240,7 @@ mod tests {
             let mut model: Vec<Known> = Vec::new();
             let mut now = at(0);
             for (request, step, pause) in steps {
+                let request = RequestId(request);
                 now = now.after(Duration::from_millis(pause));
                 let place = model.iter().position(|(name, ..)| *name == request);
                 let phases = [Phase::Idle, Phase::Lookup, Phase::Head, Phase::Paused, Phase::Chunk];

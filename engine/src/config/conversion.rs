@@ -6,13 +6,14 @@ use super::{
     within,
 };
 use crate::{id::TierId, plant::Plant, units::ByteCount};
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 use core::time::Duration;
 
 impl TryFrom<RawConfig> for Config {
     type Error = ConfigError;
 
     fn try_from(raw: RawConfig) -> Result<Self, ConfigError> {
+        let written = Arc::new(raw.clone());
         let RawConfig { l0, l1, l2, l3, promotion, collapse, fill, http, care, feed } = raw;
         check_capacities(l0.as_ref(), l2.as_ref())?;
         check_collapse(&collapse)?;
@@ -25,7 +26,7 @@ impl TryFrom<RawConfig> for Config {
                 eviction: tier.eviction.policy,
                 objective: tier.eviction.objective.unwrap_or(Objective::Requests),
             }),
-            tiers: byte_tiers(l1, l2, l3, promotion)?,
+            tiers: byte_tiers(l1, l2, l3, promotion)?.into(),
             waiters_max: collapse.waiters_max as usize,
             fills_max: collapse.fills_max as usize,
             uncacheable: Duration::from_secs(collapse.uncacheable_s.into()),
@@ -39,6 +40,7 @@ impl TryFrom<RawConfig> for Config {
             care: care.try_into()?,
             feed: feed.map(TryInto::try_into).transpose()?,
             plant: Plant::default(),
+            written,
         })
     }
 }

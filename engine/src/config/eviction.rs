@@ -3,12 +3,12 @@
 use alloc::{format, string::String};
 use core::fmt;
 use serde::{
-    Deserialize, Deserializer,
+    Deserialize, Deserializer, Serialize,
     de::{MapAccess, Visitor, value::MapAccessDeserializer},
 };
 
 /// Who leaves a tier when room is needed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Eviction {
     /// Whoever was used least recently.
@@ -58,7 +58,7 @@ impl Eviction {
 }
 
 /// What evictions are to spare. Policies that do not look at sizes do the same for either.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Objective {
     /// Misses, each as bad as another: many small objects stay rather than few large ones.
@@ -82,7 +82,7 @@ impl Objective {
 }
 
 /// `eviction` of a tier: the name of a policy, or `{policy, objective}`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RawEviction {
     /// Default `ghost_gdsf`.
     pub policy: Eviction,

@@ -3,10 +3,10 @@
 use super::{ConfigError, check};
 use crate::rules::{ClientDirectives, Heuristic, Policy, SetCookie};
 use core::time::Duration;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// `http`: where RFC 9111 and RFC 5861 leave a choice.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawHttp {
     /// Seconds that a stale response may stand in for an origin that fails, where the response itself says nothing. It

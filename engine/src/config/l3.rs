@@ -6,10 +6,10 @@ use crate::{
     units::ByteCount,
 };
 use core::time::Duration;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// `l3`. Every edge that shares the store must use the same `idle_s`, `total_s`, `fetch_ms_max` and `linger_ms`.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawDurableTier {
     /// The largest body admitted. Default unlimited.

@@ -57,22 +57,27 @@ impl<C: Chunk> Engine<C> {
 
     /// No tier could answer these.
     pub(super) fn tell_missed(&mut self, errand: &Errand<C>, waiters: &[RequestId]) {
-        let (getters, passers): (Vec<_>, Vec<_>) =
-            waiters.iter().partition(|request| rules::wants_whole(&self.requests[request].ask));
-        for request in passers.into_iter().chain(getters) {
-            self.event(Event::Missed { request, key: errand.target, reason: errand.reason });
+        for wants_whole in [false, true] {
+            for request in waiters {
+                if rules::wants_whole(&self.requests[request].ask) == wants_whole {
+                    let (request, key, reason) = (*request, errand.target, errand.reason);
+                    self.event(Event::Missed { request, key, reason });
+                }
+            }
         }
     }
 
     /// Sends those who do not wait for a whole body around the cache.
-    pub(super) fn pass_partial(&mut self, waiters: Vec<RequestId>) -> Vec<RequestId> {
-        let (getters, passers): (Vec<_>, Vec<_>) =
-            waiters.into_iter().partition(|request| rules::wants_whole(&self.requests[request].ask));
-        for request in passers {
-            let is_get = self.requests[&request].ask.method == Method::Get;
-            self.pass(request, if is_get { Bypass::Range } else { Bypass::Method });
-        }
-        getters
+    pub(super) fn pass_partial(&mut self, mut waiters: Vec<RequestId>) -> Vec<RequestId> {
+        waiters.retain(|request| {
+            let ask = &self.requests[request].ask;
+            let (is_getter, is_get) = (rules::wants_whole(ask), ask.method == Method::Get);
+            if !is_getter {
+                self.pass(*request, if is_get { Bypass::Range } else { Bypass::Method });
+            }
+            is_getter
+        });
+        waiters
     }
 
     /// Fetches for one request alone.
@@ -152,12 +157,13 @@ impl<C: Chunk> Engine<C> {
         if let Some(fields) = conditional {
             return Arc::new(RequestHead { fields, ..RequestHead::clone(ask) });
         }
-        if self.config.is_planted(Fault::T12) {
+        let has_conditions = ask.fields.iter().any(|(name, _)| conditional::is_condition(name));
+        if !has_conditions || self.config.is_planted(Fault::T12) {
             return Arc::clone(ask);
         }
         let mut asked = RequestHead::clone(ask);
         conditional::remove_conditions(&mut asked.fields);
-        if asked == **ask { Arc::clone(ask) } else { Arc::new(asked) }
+        Arc::new(asked)
     }
 
     /// Lets new requests for `key` begin anew, if it is this fill that they would join.

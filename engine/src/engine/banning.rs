@@ -101,7 +101,7 @@ impl<C: Chunk> Engine<C> {
                 let errand = &fill.errand;
                 match &fill.stage {
                     Stage::Streaming(stream) => {
-                        let Place { authority, target } = &*errand.place;
+                        let Place { authority, target } = &errand.place;
                         selector.covers(errand.target, authority, target, &stream.head)
                     }
                     Stage::Looking { .. } | Stage::Asking { .. } | Stage::Resting { .. } => {
@@ -110,14 +110,14 @@ impl<C: Chunk> Engine<C> {
                 }
             });
             purge.commits.extend(self.close_promotions(|promoting| {
-                let Place { authority, target } = &*promoting.place;
+                let Place { authority, target } = &promoting.place;
                 selector.covers(promoting.at.target, authority, target, &promoting.head)
             }));
         }
         if let Some(outcome) = self.sweep_memory(selector, mode) {
             purge.report.insert(TierId::L0, outcome);
         }
-        for tier in &self.config.tiers {
+        for tier in self.config.tiers.iter() {
             purge.report.insert(tier.id, PurgeOutcome::Barred);
         }
         self.bans.push(ban);
@@ -154,7 +154,7 @@ impl<C: Chunk> Engine<C> {
     fn sweep_memory(&mut self, selector: &Selector, mode: PurgeMode) -> Option<PurgeOutcome> {
         let memory = self.memory.as_ref()?;
         let covered = |(key, resident): &(CacheKey, &Arc<Resident<C>>)| {
-            let Place { authority, target } = &*resident.place;
+            let Place { authority, target } = &resident.place;
             selector.covers(self.variants.at(*key).target, authority, target, &resident.head)
         };
         let keys: Vec<_> = memory.iter().filter(covered).map(|(key, _)| key).collect();

@@ -6,6 +6,7 @@
 
 use super::{Engine, Open, Pending, WakeReason};
 use crate::{
+    agenda::Agenda,
     care::{
         breaker::{Admit, Breaker, Permit, Standing, Verdict},
         budget::Budget,
@@ -21,6 +22,7 @@ use crate::{
     plant::{Fault, Plant},
     random::{Random, Seed},
     reason::Guarded,
+    table::Name,
     time::Instant,
 };
 use alloc::{
@@ -45,9 +47,9 @@ pub(super) struct Caring {
     pub(super) budget: Budget,
     pub(super) random: Random,
     /// When each fill that rests asks again.
-    pub(super) retries: BTreeSet<(Instant, FillId)>,
+    pub(super) retries: Agenda<FillId>,
     /// When each read of a record is late.
-    pub(super) late_reads: BTreeSet<(Instant, RequestId)>,
+    pub(super) late_reads: Agenda<RequestId>,
     pub(super) deadlines: Deadlines<Waiter>,
 }
 
@@ -64,6 +66,16 @@ pub(super) enum Waiter {
     Fill(FillId),
     /// The next bytes of a record.
     Reader(RequestId),
+}
+
+impl Name for Waiter {
+    fn hash(self, salt: u128) -> u64 {
+        // The same number may name both a fill and a request.
+        match self {
+            Self::Fill(fill) => fill.hash(salt),
+            Self::Reader(request) => !request.hash(salt),
+        }
+    }
 }
 
 /// The right to one operation, and whose breaker gave it.
@@ -83,8 +95,8 @@ impl Caring {
             changes: BTreeSet::new(),
             budget: Budget::new(care.retry_allowance, now),
             random: seed.split("retries"),
-            retries: BTreeSet::new(),
-            late_reads: BTreeSet::new(),
+            retries: Agenda::default(),
+            late_reads: Agenda::default(),
             deadlines: Deadlines::new(care.deadline),
             care,
             seed,
@@ -142,8 +154,8 @@ impl Caring {
     /// The first of them, and what it is for.
     pub(super) fn poll_wake(&self, plant: Plant) -> Option<(Instant, WakeReason)> {
         let timers = [
-            self.retries.first().map(|(at, _)| (*at, WakeReason::Retry)).filter(|_| !plant.is(Fault::X15)),
-            self.late_reads.first().map(|(at, _)| (*at, WakeReason::LateRead)),
+            self.retries.first().map(|(at, _)| (at, WakeReason::Retry)).filter(|_| !plant.is(Fault::X15)),
+            self.late_reads.first().map(|(at, _)| (at, WakeReason::LateRead)),
             self.deadlines
                 .poll_wake()
                 .map(|(at, _)| (at, WakeReason::Deadline))
@@ -250,14 +262,10 @@ impl<C: Chunk> Engine<C> {
             }
             self.with_breaker(who, Breaker::on_wake);
         }
-        while let Some((at, request)) =
-            self.caring.late_reads.first().copied().filter(|(at, _)| *at <= self.now)
-        {
-            self.caring.late_reads.remove(&(at, request));
+        while let Some((_, request)) = self.caring.late_reads.pop_due(self.now) {
             self.read_twice(request);
         }
-        while let Some((at, fill)) = self.caring.retries.first().copied().filter(|(at, _)| *at <= self.now) {
-            self.caring.retries.remove(&(at, fill));
+        while let Some((_, fill)) = self.caring.retries.pop_due(self.now) {
             self.ask_again(fill);
         }
         while let Some((waiter, due)) = self.caring.deadlines.poll_due(self.now) {

@@ -14,7 +14,7 @@ use crate::{
     head::{Head, Length},
     id::{RecordName, TierId, WriterId},
     key::StoredKey,
-    lane::Lane,
+    lane::{Ended, Lane},
     memory::Resident,
     plant::Fault,
     reason::{LaneEnd, Rejection},
@@ -29,8 +29,9 @@ use alloc::{sync::Arc, vec::Vec};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Copied<'r> {
     pub(super) at: StoredKey,
-    pub(super) place: &'r Arc<Place>,
+    pub(super) place: &'r Place,
     pub(super) head: &'r Arc<Head>,
+    pub(super) staleness: Staleness,
     pub(super) length: Length,
 }
 
@@ -143,16 +144,15 @@ impl<C: Chunk> Engine<C> {
         freshness: Freshness,
         from: Option<TierId>,
     ) {
-        let Copied { at, place, head, length } = copied;
+        let Copied { at, place, head, staleness, length } = copied;
         let Length::Known(length) = length else { unreachable!("a body that has ended has a length") };
         let is_short = [Fault::T5, Fault::T6, Fault::T7].iter().any(|fault| self.config.is_planted(*fault));
         if let Some(collect) = copies.memory.take() {
             let collected = collect.size();
             assert!(collected == length || is_short, "L0 collected {collected} of {length} bytes of {at}");
-            let staleness = Staleness::of(&self.config.policy, head);
             let (head, chunks) = (Arc::clone(head), collect.into_body());
-            let resident =
-                Resident { head, chunks, length: collected, freshness, staleness, place: Arc::clone(place) };
+            let (length, place) = (collected, place.clone());
+            let resident = Resident { head, chunks, length, freshness, staleness, place };
             self.store_in_memory(at, resident, from);
         }
         let stored = freshness.to_stored(self.now, self.wall());
@@ -170,7 +170,7 @@ impl<C: Chunk> Engine<C> {
                 Arc::make_mut(&mut head).fields.remove(|name| name == "content-encoding");
             }
             let record = Record { key, target, name, head, length: taken, freshness: stored };
-            open.lane.end(Arc::new(record), from);
+            open.lane.end(Ended { record: Arc::new(record), staleness, from });
             self.advance(*writer);
         }
     }

@@ -20,8 +20,8 @@ use crate::{
     plant::Fault,
     reason::{AbortReason, End, LaneEnd, NotStorable, OriginFailure, Storable},
     record::Freshness,
-    rules::{self, Staleness, retry_after, reuse, revalidate, vary::Vary},
-    time::WallTime,
+    rules::{self, retry_after, reuse, revalidate, vary::Vary},
+    time::{Instant, WallTime},
     units::ByteCount,
 };
 use alloc::{sync::Arc, vec::Vec};
@@ -38,8 +38,7 @@ impl<C: Chunk> Engine<C> {
             unreachable!("answered while {stage:?}")
         };
         self.caring.deadlines.enter(self.now, Waiter::Fill(fill_id), Phase::Paused);
-        let since = if self.config.is_planted(Fault::X14) { self.now } else { since };
-        let sent_at = self.wall().before(self.now.since(since));
+        let sent_at = self.sent_at(since);
         let mut judged = rules::judge(&self.config.policy, &sent.ask, &head, sent_at, self.wall());
         let variant = self.variant_of(&errand, &mut judged, &sent.ask, head.status);
         let (target, length, storable) = (errand.target, head.length(), judged.storable);
@@ -80,7 +79,7 @@ impl<C: Chunk> Engine<C> {
                 age_then: judged.initial_age,
                 lifetime: self.lifetime_of(&judged),
             },
-            staleness: Staleness::of(&self.config.policy, &head),
+            staleness: judged.staleness,
             head,
             length,
             source: Source::Idle,
@@ -88,9 +87,17 @@ impl<C: Chunk> Engine<C> {
             followers: Followers::default(),
             copies: Copies::default(),
         };
-        let group = Group::of(&errand);
+        let group = (!others.is_empty()).then(|| Group::of(&errand));
         self.begin_stream(fill_id, errand, stream, storable, waiters, sent.leader);
-        self.regroup(&group, others);
+        if let Some(group) = group {
+            self.regroup(&group, others);
+        }
+    }
+
+    /// When a request that was made at `since` was sent, on the calendar.
+    fn sent_at(&self, since: Instant) -> WallTime {
+        let since = if self.config.is_planted(Fault::X14) { self.now } else { since };
+        self.wall().before(self.now.since(since))
     }
 
     fn lifetime_of(&self, judged: &rules::Judgement) -> Duration {
@@ -172,11 +179,12 @@ impl<C: Chunk> Engine<C> {
             errand.sharing = Sharing::Closed;
         }
         if errand.sharing == Sharing::Open {
-            let copied = Copied { at, place: &errand.place, head: &stream.head, length };
-            let tiers = self.config.tiers.clone();
+            let Stream { head, staleness, .. } = &stream;
+            let copied = Copied { at, place: &errand.place, head, staleness: *staleness, length };
+            let tiers = Arc::clone(&self.config.tiers);
             let l0 = self.config.l0;
             let source = lanes::Source { owner: Owner::Fill(fill_id), promotes: None };
-            stream.copies = self.open_copies(source, copied, l0, &tiers, errand.glimpse.as_ref());
+            stream.copies = self.open_copies(source, copied, l0, &tiers, errand.glimpse.as_deref());
         }
         self.fetches -= usize::from(self.config.is_planted(Fault::R11));
         // Who led has left, and those who waited cannot share it.
@@ -294,10 +302,10 @@ impl<C: Chunk> Engine<C> {
         let at = self.fills[&fill_id].errand.at();
         self.event(Event::FetchEnded { fill: fill_id, key: at.target, received, end: FetchEnd::Complete });
         let stream = self.stream(fill_id);
-        let (head, freshness) = (Arc::clone(&stream.head), stream.freshness);
+        let (head, freshness, staleness) = (Arc::clone(&stream.head), stream.freshness, stream.staleness);
         let mut copies = core::mem::take(&mut stream.copies);
-        let place = Arc::clone(&self.fills[&fill_id].errand.place);
-        let copied = Copied { at, place: &place, head: &head, length: Length::Known(received) };
+        let place = self.fills[&fill_id].errand.place.clone();
+        let copied = Copied { at, place: &place, head: &head, staleness, length: Length::Known(received) };
         self.end_copies(copied, &mut copies, freshness, None);
         self.stream(fill_id).copies = copies;
         self.pump(fill_id);
@@ -350,23 +358,28 @@ impl<C: Chunk> Engine<C> {
         if let Stage::Streaming(mut stream) = stage {
             self.abandon_copies(errand.at(), &mut stream.copies, LaneEnd::Abandoned);
             self.close_lanes(&stream.copies.lanes);
-            for request in stream.followers.all() {
+            let mut last = None;
+            while let Some(request) = stream.followers.after(last) {
                 self.forget_reread(request);
                 let end =
                     if self.config.is_planted(Fault::T11) { End::Complete } else { End::Aborted(abort) };
                 self.finish(request, end);
+                last = Some(request);
             }
         }
     }
 
     /// Moves everything that can move: chunks to readers, the window forward, the origin on; and closes what is over.
     pub(super) fn pump(&mut self, fill_id: FillId) {
-        let followers = match self.fills.get(&fill_id).map(|fill| &fill.stage) {
-            Some(Stage::Streaming(stream)) => stream.followers.all(),
-            Some(Stage::Looking { .. } | Stage::Asking { .. } | Stage::Resting { .. }) | None => return,
-        };
-        for request in followers {
+        let mut last = None;
+        loop {
+            let next = match self.fills.get(&fill_id).map(|fill| &fill.stage) {
+                Some(Stage::Streaming(stream)) => stream.followers.after(last),
+                Some(Stage::Looking { .. } | Stage::Asking { .. } | Stage::Resting { .. }) | None => return,
+            };
+            let Some(request) = next else { break };
             self.deliver(fill_id, request);
+            last = next;
         }
         self.pull(fill_id);
         self.settle(fill_id);

@@ -110,16 +110,14 @@ impl<C: Chunk> Engine<C> {
         self.effect(Effect::Serve { request, reply: Reply { head, length, age, fresh_for, outcome, body } });
         pieces.retain(|piece| piece.size() > 0);
         if ask.method == Method::Head && copying == Copying::IntoFaster && self.config.is_planted(Fault::T7) {
-            let begun = self.begin_promotion((&kept.tier, request), stored, kept.freshness, Place::of(&ask));
+            let begun = self.begin_promotion(kept, request, Place::of(&ask));
             begun.into_iter().for_each(|promotion| self.end_promotion(promotion));
         }
         if ask.method != Method::Get || pieces.is_empty() {
             return self.finish(request, End::Complete);
         }
         let promotion = match copying {
-            Copying::IntoFaster if is_whole => {
-                self.begin_promotion((&kept.tier, request), stored, kept.freshness, Place::of(&ask))
-            }
+            Copying::IntoFaster if is_whole => self.begin_promotion(kept, request, Place::of(&ask)),
             Copying::IntoFaster | Copying::No => None,
         };
         self.records.get_mut(&kept.id).expect("a record is open while it is kept").holders += 1;
@@ -196,7 +194,7 @@ impl<C: Chunk> Engine<C> {
         let head = Arc::new(revalidate::merge(stored, not_modified, received));
         let judged = rules::judge(&self.config.policy, ask, &head, sent, received);
         Lease {
-            staleness: Staleness::of(&self.config.policy, &head),
+            staleness: judged.staleness,
             freshness: Freshness {
                 as_of: self.now,
                 age_then: judged.initial_age,
@@ -221,7 +219,7 @@ impl<C: Chunk> Engine<C> {
             let pending = Freshen {
                 tier: tier.id,
                 at,
-                indexed: self.to_index(record.name, &record.head, freshness),
+                indexed: Indexed::of(record.name, &record.head, freshness, staleness),
                 length: record.length,
                 size: self.config.cost(record.length, &record.head),
             };

@@ -20,12 +20,12 @@ use crate::{
     },
     selector::Place,
 };
-use alloc::{sync::Arc, vec::Vec};
+use alloc::vec::Vec;
 
 /// What a crowd waited for.
 pub(super) struct Group {
     target: CacheKey,
-    place: Arc<Place>,
+    place: Place,
     origin: OriginId,
     reason: MissReason,
 }
@@ -33,7 +33,7 @@ pub(super) struct Group {
 impl Group {
     pub(super) fn of<C>(errand: &Errand<C>) -> Self {
         let Errand { target, place, origin, reason, .. } = errand;
-        Self { target: *target, place: Arc::clone(place), origin: *origin, reason: *reason }
+        Self { target: *target, place: place.clone(), origin: *origin, reason: *reason }
     }
 }
 
@@ -140,7 +140,7 @@ impl<C: Chunk> Engine<C> {
         let errand = Errand {
             key: variant,
             target: group.target,
-            place: Arc::clone(&group.place),
+            place: group.place.clone(),
             origin: group.origin,
             sharing: Sharing::Open,
             reason: group.reason,

@@ -26,6 +26,7 @@ use crate::{
     selector::{PurgeMode, Selector},
     time::{Instant, WallTime},
 };
+use alloc::sync::Arc;
 use core::time::Duration;
 
 /// What is known of purges elsewhere.
@@ -76,8 +77,8 @@ impl<C: Chunk> Engine<C> {
     /// Who waits for a fill that was closed may have come when this purge counted already, and without a lease: what the fill
     /// has found is of no use any more without the origin's word, lease or not.
     fn distrust_closed(&mut self) {
-        let closed = self.fills.values_mut().filter(|fill| fill.errand.sharing == Sharing::Closed);
-        for fill in closed {
+        for name in self.fills.names_of(|fill| fill.errand.sharing == Sharing::Closed) {
+            let fill = self.fills.get_mut(&name).expect("it was just found");
             fill.errand.stored = fill.errand.stored.take().map(fill::Stored::after_revalidation);
         }
     }
@@ -104,7 +105,7 @@ impl<C: Chunk> Engine<C> {
             if born.is_some_and(|born| self.is_purged(key, born)) {
                 self.remove_from_memory(stored, Removal::Purged);
             }
-            for tier in self.config.tiers.clone() {
+            for tier in Arc::clone(&self.config.tiers).iter() {
                 if let IndexKeeper::Engine { .. } = tier.index {
                     self.purge_heard_below(tier.id, StoredKey { target: key, key: stored });
                 }

@@ -12,7 +12,6 @@ use crate::{
     lane::{Lane, Next},
     plant::Fault,
     reason::LaneEnd,
-    time::Instant,
     units::ByteCount,
 };
 use alloc::vec::Vec;
@@ -40,8 +39,6 @@ pub(super) struct OpenLane<C> {
     pub(super) at: StoredKey,
     pub(super) on_full: OnFull,
     pub(super) gate: ByteCount,
-    /// When the operation that its tier has in hand counts as stalled.
-    stalls_at: Option<Instant>,
 }
 
 impl<C> OpenLane<C> {
@@ -52,7 +49,7 @@ impl<C> OpenLane<C> {
         on_full: OnFull,
         gate: ByteCount,
     ) -> Self {
-        Self { lane, owner, at, on_full, gate, stalls_at: None }
+        Self { lane, owner, at, on_full, gate }
     }
 }
 
@@ -136,11 +133,11 @@ impl<C: Chunk> Engine<C> {
     pub(super) fn on_lane_published(&mut self, writer: WriterId) {
         let is_current = self.is_current(writer);
         let lane = self.open_lane(writer);
-        let (record, from) = lane.on_committed();
+        let ended = lane.on_committed();
         let (tier, name) = (lane.tier, lane.name);
         let OpenLane { owner, at, .. } = self.lanes[&writer];
         let verdict = if is_current {
-            self.store_in_tier(tier, &record, from)
+            self.store_in_tier(tier, &ended)
         } else {
             // A purge came while the tier was publishing (failure F1). The durable one's index knows of it.
             self.event(Event::LaneDropped { tier, key: at.key, why: LaneEnd::Superseded });
@@ -177,7 +174,7 @@ impl<C: Chunk> Engine<C> {
     /// Drops every lane whose tier has taken too long.
     pub(super) fn on_lanes_stalled(&mut self) {
         let mut stalled = Vec::new();
-        while let Some((_, writer)) = self.stalls.first().copied().filter(|(at, _)| *at <= self.now) {
+        while let Some((_, writer)) = self.stalls.first().filter(|(at, _)| *at <= self.now) {
             self.drop_lane(writer, LaneEnd::Stalled);
             let owner = self.lanes[&writer].owner;
             // One that loses two lanes at once may be over after the first.
@@ -241,22 +238,16 @@ impl<C: Chunk> Engine<C> {
         let (tier, name) = (lane.tier, lane.name);
         let key = self.lanes[&writer].at;
         self.effect(Effect::Open { op, tier, writer, key, name });
-        self.unwatch(writer);
         self.watch(writer);
     }
 
     /// Begins to count how long the tier takes.
     pub(super) fn watch(&mut self, writer: WriterId) {
-        let at = self.now.after(self.config.lane_stall_max);
-        self.lanes.get_mut(&writer).expect("the caller opened the lane").stalls_at = Some(at);
-        self.stalls.insert((at, writer));
+        self.stalls.set(writer, self.now.after(self.config.lane_stall_max));
     }
 
     pub(super) fn unwatch(&mut self, writer: WriterId) {
-        let open = self.lanes.get_mut(&writer).expect("the caller found the lane");
-        if let Some(at) = open.stalls_at.take() {
-            self.stalls.remove(&(at, writer));
-        }
+        self.stalls.remove(writer);
     }
 
     pub(super) fn open_lane(&mut self, writer: WriterId) -> &mut Lane<C> {

@@ -32,6 +32,7 @@ mod variants;
 pub use auditing::Audit;
 
 use crate::{
+    agenda::Agenda,
     bans::Bans,
     care::hedge::Race,
     chunk::Chunk,
@@ -49,10 +50,11 @@ use crate::{
     random::{Random, Seed},
     rules::{self, Piece},
     space::Space,
+    table::Table,
     time::{Instant, WallTime},
 };
 use alloc::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
     vec::Vec,
 };
@@ -107,19 +109,19 @@ pub struct Engine<C: Chunk> {
     /// The indexes that the engine keeps of local tiers.
     indexes: Vec<(TierId, Space<Indexed>)>,
 
-    requests: BTreeMap<RequestId, Request>,
+    requests: Table<RequestId, Request>,
     /// The fill that a new request for a key joins.
-    flights: BTreeMap<CacheKey, FillId>,
-    fills: BTreeMap<FillId, Fill<C>>,
+    flights: Table<CacheKey, FillId>,
+    fills: Table<FillId, Fill<C>>,
     /// How many fills have the origin at work.
     fetches: usize,
-    lanes: BTreeMap<WriterId, OpenLane<C>>,
+    lanes: Table<WriterId, OpenLane<C>>,
     /// When each lane with an operation at its tier has stalled.
-    stalls: BTreeSet<(Instant, WriterId)>,
-    records: BTreeMap<RecordId, OpenRecord>,
-    promotions: BTreeMap<PromotionId, Promoting<C>>,
+    stalls: Agenda<WriterId>,
+    records: Table<RecordId, OpenRecord>,
+    promotions: Table<PromotionId, Promoting<C>>,
     /// The promotion that is being read for, by key.
-    promoted: BTreeMap<CacheKey, PromotionId>,
+    promoted: Table<CacheKey, PromotionId>,
     /// Hits below L0.
     hits: Hits,
     variants: Variants,
@@ -135,7 +137,7 @@ pub struct Engine<C: Chunk> {
 
     caring: Caring,
 
-    pending: BTreeMap<OpId, Open>,
+    pending: Table<OpId, Open>,
     effects: VecDeque<Effect<C>>,
     events: VecDeque<Event>,
 }
@@ -216,7 +218,7 @@ impl<C: Chunk> Engine<C> {
         let mut salts = seed.split("salt");
         let memory = config.l0.map(|l0| Space::new(l0.capacity, l0.eviction, l0.objective, &mut salts));
         let mut indexes = Vec::new();
-        for tier in &config.tiers {
+        for tier in config.tiers.iter() {
             match tier.index {
                 IndexKeeper::Engine { capacity, eviction, objective } => {
                     indexes.push((tier.id, Space::new(capacity, eviction, objective, &mut salts)));
@@ -236,15 +238,15 @@ impl<C: Chunk> Engine<C> {
             ids: Minter::default(),
             memory,
             indexes,
-            requests: BTreeMap::new(),
-            flights: BTreeMap::new(),
-            fills: BTreeMap::new(),
+            requests: Table::default(),
+            flights: Table::salted(salts.wide_bits()),
+            fills: Table::default(),
             fetches: 0,
-            lanes: BTreeMap::new(),
-            stalls: BTreeSet::new(),
-            records: BTreeMap::new(),
-            promotions: BTreeMap::new(),
-            promoted: BTreeMap::new(),
+            lanes: Table::default(),
+            stalls: Agenda::default(),
+            records: Table::default(),
+            promotions: Table::default(),
+            promoted: Table::salted(salts.wide_bits()),
             hits: Hits::default(),
             variants: Variants::default(),
             uncacheable: Uncacheable::default(),
@@ -252,7 +254,7 @@ impl<C: Chunk> Engine<C> {
             purges: BTreeMap::new(),
             floors: Floors::default(),
             bans: Bans::default(),
-            pending: BTreeMap::new(),
+            pending: Table::default(),
             effects: VecDeque::new(),
             events: VecDeque::new(),
         }
@@ -357,7 +359,7 @@ impl<C: Chunk> Engine<C> {
 
     /// When to call [`Engine::handle`] with [`Input::Wake`], and why.
     pub fn poll_wake(&self) -> Option<(Instant, WakeReason)> {
-        let stall = self.stalls.first().map(|(at, _)| (*at, WakeReason::LaneStall));
+        let stall = self.stalls.first().map(|(at, _)| (at, WakeReason::LaneStall));
         let stall = stall.filter(|_| !self.config.is_planted(Fault::X17));
         let durable = self.durable.as_ref().and_then(Durable::wake);
         [stall, durable, self.caring.poll_wake(self.config.plant)]

@@ -11,14 +11,15 @@ use super::{
 };
 use crate::{
     chunk::Chunk,
-    config::{ByteTier, Promotion},
-    fill::Copies,
+    config::Promotion,
+    fill::{Copies, Kept},
     head::{Head, Length},
     id::{PromotionId, RequestId, TierId, WriterId},
     key::StoredKey,
     plant::Fault,
     reason::LaneEnd,
-    record::{Freshness, Record},
+    record::Freshness,
+    rules::Staleness,
     selector::Place,
     units::ByteCount,
 };
@@ -30,10 +31,11 @@ use core::time::Duration;
 pub(super) struct Promoting<C> {
     pub(super) at: StoredKey,
     from: TierId,
-    pub(super) place: Arc<Place>,
+    pub(super) place: Place,
     pub(super) head: Arc<Head>,
     length: ByteCount,
     freshness: Freshness,
+    staleness: Staleness,
     pub(super) copies: Copies<C>,
     /// A purge came: nothing may be published any more.
     pub(super) is_closed: bool,
@@ -44,11 +46,12 @@ impl<C: Chunk> Engine<C> {
     /// a key does so at a time.
     pub(super) fn begin_promotion(
         &mut self,
-        (tier, request): (&ByteTier, RequestId),
-        record: &Record,
-        freshness: Freshness,
-        place: Arc<Place>,
+        kept: &Kept,
+        request: RequestId,
+        place: Place,
     ) -> Option<PromotionId> {
+        let Kept { tier, record, freshness, staleness, .. } = kept;
+        let (freshness, staleness) = (*freshness, *staleness);
         let (at, key) = (record.stored_key(), record.key);
         if self.promoted.contains_key(&key) {
             return None;
@@ -70,7 +73,8 @@ impl<C: Chunk> Engine<C> {
             return None;
         }
         let promotion = PromotionId(self.ids.mint());
-        let copied = Copied { at, place: &place, head: &record.head, length: Length::Known(record.length) };
+        let length = Length::Known(record.length);
+        let copied = Copied { at, place: &place, head: &record.head, staleness, length };
         let source = Source { owner: Owner::Promotion(promotion), promotes: Some((tier.id, request)) };
         let copies = self.open_copies(source, copied, l0, &tiers, None);
         if copies.is_empty() {
@@ -84,6 +88,7 @@ impl<C: Chunk> Engine<C> {
             head,
             length: record.length,
             freshness,
+            staleness,
             copies,
             is_closed: false,
         };
@@ -103,10 +108,10 @@ impl<C: Chunk> Engine<C> {
     /// The reader has read it all, and its response has ended (C2).
     pub(super) fn end_promotion(&mut self, promotion: PromotionId) {
         let promoting = self.promotion(promotion);
-        let Promoting { at, from, length, mut freshness, .. } = *promoting;
-        let (head, place) = (Arc::clone(&promoting.head), Arc::clone(&promoting.place));
+        let Promoting { at, from, length, mut freshness, staleness, .. } = *promoting;
+        let (head, place) = (Arc::clone(&promoting.head), promoting.place.clone());
         let mut copies = core::mem::take(&mut promoting.copies);
-        let copied = Copied { at, place: &place, head: &head, length: Length::Known(length) };
+        let copied = Copied { at, place: &place, head: &head, staleness, length: Length::Known(length) };
         if self.config.is_planted(Fault::F4) {
             (freshness.as_of, freshness.age_then) = (self.now, Duration::ZERO);
         }

@@ -22,6 +22,7 @@ use crate::{
 };
 use alloc::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     vec::Vec,
 };
 use core::time::Duration;
@@ -126,7 +127,7 @@ impl<C: Chunk> Engine<C> {
             let outcome = sum(removed).map_or(PurgeOutcome::Absent, PurgeOutcome::Removed);
             purge.report.insert(TierId::L0, outcome);
         }
-        for tier in self.config.tiers.clone() {
+        for tier in Arc::clone(&self.config.tiers).iter() {
             let of_key = stored.iter();
             let size =
                 sum(of_key.filter_map(|key| self.remove_indexed(tier.id, *key, Removal::Purged)).collect());
@@ -146,7 +147,7 @@ impl<C: Chunk> Engine<C> {
     /// Closes these fills: those who wait for one still get it, nothing keeps it. Says which tiers are just publishing
     /// one.
     pub(super) fn close_fills(&mut self, is_meant: impl Fn(&Fill<C>) -> bool) -> BTreeSet<WriterId> {
-        let meant: Vec<_> = self.fills.iter().filter(|(_, fill)| is_meant(fill)).map(|(id, _)| *id).collect();
+        let meant = self.fills.names_of(is_meant);
         let mut committing = BTreeSet::new();
         for fill_id in meant {
             let fill = self.fills.get_mut(&fill_id).expect("it was just found");
@@ -172,8 +173,7 @@ impl<C: Chunk> Engine<C> {
         &mut self,
         is_meant: impl Fn(&Promoting<C>) -> bool,
     ) -> BTreeSet<WriterId> {
-        let meant: Vec<_> =
-            self.promotions.iter().filter(|(_, promoting)| is_meant(promoting)).map(|(id, _)| *id).collect();
+        let meant = self.promotions.names_of(is_meant);
         let mut committing = BTreeSet::new();
         for promotion in meant {
             committing.extend(self.drop_promotion(promotion, LaneEnd::Superseded));

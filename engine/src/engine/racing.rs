@@ -43,7 +43,9 @@ impl<C: Chunk> Engine<C> {
             Some(hedging) => hedging.begin(now, op),
             None => Race::Alone { op, since: now, late_at: None },
         };
-        self.caring.late_reads.extend(race.poll_wake().map(|at| (at, request)));
+        if let Some(at) = race.poll_wake() {
+            self.caring.late_reads.set(request, at);
+        }
         race
     }
 
@@ -86,9 +88,7 @@ impl<C: Chunk> Engine<C> {
             Progress::Reading { record, read, .. } => {
                 let tier = self.records[record].tier;
                 let race = read.as_mut().expect("a reader's operations belong to its race");
-                if let Some(at) = race.poll_wake() {
-                    self.caring.late_reads.remove(&(at, request));
-                }
+                self.caring.late_reads.remove(request);
                 let step = match (self.caring.hedging(tier), answer) {
                     (Some(hedging), answer) => race.on_answer(now, op, answer, hedging),
                     (None, Answer::Given) => RaceStep::Won { cancel: None },
@@ -113,14 +113,12 @@ impl<C: Chunk> Engine<C> {
 
     /// A reader has left: what still runs for it is of no interest.
     pub(super) fn forget_race(&mut self, request: RequestId, race: &Race) {
-        self.stop_race(request, race);
+        self.stop_race(request);
         race.running().into_iter().flatten().for_each(|op| self.forget(op));
     }
 
-    fn stop_race(&mut self, request: RequestId, race: &Race) {
-        if let Some(at) = race.poll_wake() {
-            self.caring.late_reads.remove(&(at, request));
-        }
+    fn stop_race(&mut self, request: RequestId) {
+        self.caring.late_reads.remove(request);
         self.caring.deadlines.end(Waiter::Reader(request));
     }
 
@@ -144,7 +142,7 @@ impl<C: Chunk> Engine<C> {
             Progress::Reading { record, read, .. } => {
                 let tier = self.records[record].tier;
                 let race = read.take().expect("a reader's deadline belongs to its race");
-                self.stop_race(request, &race);
+                self.stop_race(request);
                 race.running().into_iter().flatten().for_each(|op| self.give_up(op));
                 self.event(Event::DeadlineMissed { key, what: Late::Read(tier) });
                 self.finish_reading(request, End::Aborted(AbortReason::TierRead(tier)));

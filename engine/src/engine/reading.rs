@@ -62,9 +62,8 @@ impl<C: Chunk> Engine<C> {
     /// The record of the same key in the same tier that was opened last: what a planted fault reads from.
     fn newest_of(&self, source: RecordId) -> RecordId {
         let own = self.records[&source];
-        let is_alike = |open: &OpenRecord| (open.tier, open.at) == (own.tier, own.at);
-        let newest = self.records.iter().rfind(|(_, open)| is_alike(open));
-        newest.map_or(source, |(record, _)| *record)
+        let alike = self.records.names_of(|open| (open.tier, open.at) == (own.tier, own.at));
+        alike.last().copied().unwrap_or(source)
     }
 
     /// Reads back, for a follower that fell behind, what a tier has acknowledged.

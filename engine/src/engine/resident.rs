@@ -115,7 +115,7 @@ impl<C: Chunk> Engine<C> {
         let errand = Errand {
             key,
             target,
-            place: Arc::clone(&stored.place),
+            place: stored.place.clone(),
             origin,
             sharing: Sharing::Open,
             reason: MissReason::Stale,
@@ -153,7 +153,7 @@ impl<C: Chunk> Engine<C> {
         let (key, tier) = (errand.key, TierId::L0);
         let Lease { head, freshness, staleness, storable } = lease;
         let (chunks, length) = (stored.chunks.clone(), stored.length);
-        let place = Arc::clone(&stored.place);
+        let place = stored.place.clone();
         let freshened = Arc::new(Resident { head, chunks, length, freshness, staleness, place });
         let is_open = errand.sharing == Sharing::Open || self.config.is_planted(Fault::X48);
         let may_stay = storable == Storable::Yes && is_open;

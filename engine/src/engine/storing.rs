@@ -9,6 +9,7 @@ use crate::{
     head::Head,
     id::{OpId, RecordName, TierId},
     key::{CacheKey, StoredKey},
+    lane::Ended,
     memory::Resident,
     plant::{Fault, Plant},
     reason::{LaneEnd, Rejection, Removal},
@@ -36,6 +37,15 @@ pub(super) enum WhenStale {
     Useless,
 }
 
+impl Indexed {
+    /// What the index knows of a record.
+    pub(super) fn of(name: RecordName, head: &Head, freshness: Freshness, staleness: Staleness) -> Self {
+        let helps = staleness.helps_when_stale(head);
+        let when_stale = if helps { WhenStale::MayHelp } else { WhenStale::Useless };
+        Self { name, freshness, when_stale }
+    }
+}
+
 impl<C: Chunk> Engine<C> {
     /// Makes a response visible in L0, in place of any older one.
     pub(super) fn store_in_memory(&mut self, at: StoredKey, resident: Resident<C>, from: Option<TierId>) {
@@ -54,28 +64,27 @@ impl<C: Chunk> Engine<C> {
         if !fits(memory, key, size, plant) {
             return self.event(Event::Rejected { tier, key, why: Rejection::OverCapacity });
         }
-        let (replaced, evicted) = make_room(memory, key, size, plant);
+        let (variants, events) = (&mut self.variants, &mut self.events);
+        make_room(memory, key, size, plant, |left, why| {
+            variants.on_left(left.key, tier);
+            events.push_back(Event::Removed { tier, key: left.key, size: left.size, why });
+        });
         memory.insert(key, size, Arc::new(resident));
-        self.tell_left(tier, replaced.iter(), Removal::Replaced);
-        self.tell_left(tier, evicted.iter(), Removal::Capacity);
         self.variants.on_stored(at, tier);
         self.event(Event::Stored { tier, key, length, size, age, from });
         self.tell_resident(tier);
     }
 
     /// A tier has published a record: index it, if the index is ours.
-    pub(super) fn store_in_tier(
-        &mut self,
-        tier: TierId,
-        record: &Record,
-        from: Option<TierId>,
-    ) -> FillVerdict {
+    pub(super) fn store_in_tier(&mut self, tier: TierId, ended: &Ended) -> FillVerdict {
+        let Ended { record, staleness, from } = ended;
+        let from = *from;
         let (at, key, length) = (record.stored_key(), record.key, record.length);
         let size = self.config.cost(length, &record.head);
         let (now, plant) = (self.now, self.config.plant);
         let freshness = record.freshness.to_live(now, self.wall());
         let age = freshness.age(now);
-        let indexed = self.to_index(record.name, &record.head, freshness);
+        let indexed = Indexed::of(record.name, &record.head, freshness, *staleness);
         let Some(index) = self.index(tier) else {
             self.event(Event::Stored { tier, key, length, size, age, from });
             return FillVerdict::Stored;
@@ -92,13 +101,7 @@ impl<C: Chunk> Engine<C> {
             self.delete(tier, at, Some(record.name), None);
             return FillVerdict::Rejected(Rejection::OverCapacity);
         }
-        let (replaced, evicted) = make_room(index, key, size, plant);
-        index.insert(key, size, indexed);
-        let gone: Vec<_> = (replaced.iter().chain(&evicted))
-            .map(|left| (self.variants.at(left.key), left.value.name))
-            .collect();
-        self.tell_left(tier, replaced.iter(), Removal::Replaced);
-        self.tell_left(tier, evicted.iter(), Removal::Capacity);
+        let gone = self.replace_indexed(tier, key, size, indexed);
         self.variants.on_stored(at, tier);
         self.event(Event::Stored { tier, key, length, size, age, from });
         self.tell_resident(tier);
@@ -106,13 +109,6 @@ impl<C: Chunk> Engine<C> {
             self.delete(tier, at, Some(name), None);
         }
         FillVerdict::Stored
-    }
-
-    /// What the index knows of a record.
-    pub(super) fn to_index(&self, name: RecordName, head: &Head, freshness: Freshness) -> Indexed {
-        let helps = Staleness::of(&self.config.policy, head).helps_when_stale(head);
-        let when_stale = if helps { WhenStale::MayHelp } else { WhenStale::Useless };
-        Indexed { name, freshness, when_stale }
     }
 
     /// A tier has freshened a record: it is the same one, with another head. One that no longer fits is removed.
@@ -124,8 +120,7 @@ impl<C: Chunk> Engine<C> {
         length: ByteCount,
         size: ByteCount,
     ) {
-        let (key, plant) = (at.key, self.config.plant);
-        let now = self.now;
+        let (key, now) = (at.key, self.now);
         let age = indexed.freshness.age(now);
         let Some(index) = self.index(tier) else {
             self.event(Event::Freshened { tier, key });
@@ -140,12 +135,10 @@ impl<C: Chunk> Engine<C> {
         if !index.fits(size) {
             return self.forget_indexed(tier, at, indexed.name, Removal::Capacity);
         }
-        let (replaced, evicted) = make_room(index, key, size, plant);
-        index.insert(key, size, indexed);
         self.event(Event::Freshened { tier, key });
-        let gone: Vec<_> = evicted.iter().map(|left| (self.variants.at(left.key), left.value.name)).collect();
-        self.tell_left(tier, replaced.iter(), Removal::Replaced);
-        self.tell_left(tier, evicted.iter(), Removal::Capacity);
+        let mut gone = self.replace_indexed(tier, key, size, indexed);
+        // Its own record stays, under the new head.
+        gone.retain(|(_, name)| *name != indexed.name);
         self.variants.on_stored(at, tier);
         self.event(Event::Stored { tier, key, length, size, age, from: Some(tier) });
         self.tell_resident(tier);
@@ -168,7 +161,8 @@ impl<C: Chunk> Engine<C> {
             {
                 self.variants.learn_names(record.target, &names);
             }
-            self.store_in_tier(tier, &record, None);
+            let staleness = Staleness::of(&self.config.policy, &record.head);
+            self.store_in_tier(tier, &Ended { record: Arc::new(record), staleness, from: None });
         }
         if plant.is(Fault::A2)
             && let Some(index) = self.index(tier)
@@ -187,8 +181,10 @@ impl<C: Chunk> Engine<C> {
             if !is_it {
                 return;
             }
-            let left = index.remove(key);
-            self.tell_left(tier, left.iter(), why);
+            if let Some(left) = index.remove(key) {
+                self.variants.on_left(key, tier);
+                self.event(Event::Removed { tier, key, size: left.size, why });
+            }
             self.tell_resident(tier);
         }
         if !self.is_durable(tier) {
@@ -258,11 +254,26 @@ impl<C: Chunk> Engine<C> {
         op
     }
 
-    fn tell_left<'l, T: 'l>(&mut self, tier: TierId, left: impl Iterator<Item = &'l Left<T>>, why: Removal) {
-        for Left { key, size, .. } in left {
-            self.variants.on_left(*key, tier);
-            self.event(Event::Removed { tier, key: *key, size: *size, why });
-        }
+    /// Indexes a record, for which there is room as such. Says what leaves the tier for it, the older one of its key first.
+    fn replace_indexed(
+        &mut self,
+        tier: TierId,
+        key: CacheKey,
+        size: ByteCount,
+        indexed: Indexed,
+    ) -> Vec<(StoredKey, RecordName)> {
+        let mut gone = Vec::new();
+        let plant = self.config.plant;
+        let indexes = &mut self.indexes;
+        let (variants, events) = (&mut self.variants, &mut self.events);
+        let (_, index) = indexes.iter_mut().find(|(id, _)| *id == tier).expect("the caller found the index");
+        make_room(index, key, size, plant, |left, why| {
+            gone.push((variants.at(left.key), left.value.name));
+            variants.on_left(left.key, tier);
+            events.push_back(Event::Removed { tier, key: left.key, size: left.size, why });
+        });
+        index.insert(key, size, indexed);
+        gone
     }
 
     fn tell_resident(&mut self, tier: TierId) {
@@ -290,19 +301,18 @@ fn make_room<T>(
     key: CacheKey,
     size: ByteCount,
     plant: Plant,
-) -> (Option<Left<T>>, Vec<Left<T>>) {
-    let replaced = space.remove_replaced(key);
-    if plant.is(Fault::A1)
-        && let Some(left) = &replaced
-    {
-        space.misplace_more(left.size);
+    mut on_left: impl FnMut(Left<T>, Removal),
+) {
+    if let Some(replaced) = space.remove_replaced(key) {
+        if plant.is(Fault::A1) {
+            space.misplace_more(replaced.size);
+        }
+        on_left(replaced, Removal::Replaced);
     }
-    let mut evicted = Vec::new();
     if plant.is(Fault::X42) && space.used().plus(size.0) == space.capacity().plus(1) {
-        return (replaced, evicted);
+        return;
     }
     while let Some(victim) = space.evict_for(key, size) {
-        evicted.push(victim);
+        on_left(victim, Removal::Capacity);
     }
-    (replaced, evicted)
 }

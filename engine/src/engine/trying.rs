@@ -104,8 +104,8 @@ impl<C: Chunk> Engine<C> {
         let attempt = tries.attempts.made();
         self.event(Event::Retried { fill: fill_id, next, key: errand.target, attempt, at });
         let at = if self.config.is_planted(Fault::R3) { self.now } else { at };
-        self.caring.retries.insert((at, next));
-        self.fills.insert(next, Fill { errand, stage: Stage::Resting { waiters, at, tries } });
+        self.caring.retries.set(next, at);
+        self.fills.insert(next, Fill { errand, stage: Stage::Resting { waiters, tries } });
     }
 
     /// Gives a fill that asks anew another name.
@@ -125,7 +125,7 @@ impl<C: Chunk> Engine<C> {
     /// The next attempt's time has come.
     pub(super) fn ask_again(&mut self, fill_id: FillId) {
         let Fill { errand, stage } = self.fills.remove(&fill_id).expect("only what rests asks again");
-        let Stage::Resting { waiters, tries, .. } = stage else { unreachable!("rested while {stage:?}") };
+        let Stage::Resting { waiters, tries } = stage else { unreachable!("rested while {stage:?}") };
         let waiters = self.pass_partial(waiters);
         if waiters.is_empty() && errand.behind.is_none() {
             self.event(Event::GaveUp { fill: fill_id, why: GiveUp::NobodyWaits });
@@ -138,9 +138,9 @@ impl<C: Chunk> Engine<C> {
     /// Nobody waits for the next attempt any more. It is not made for the tiers' sake, whatever `on_abandon` says: that is
     /// about a fetch that the origin already works at.
     pub(super) fn end_resting(&mut self, fill_id: FillId, why: GiveUp) {
-        let Fill { errand, stage } = self.fills.remove(&fill_id).expect("the caller found it");
-        let Stage::Resting { at, .. } = stage else { unreachable!("rested while {stage:?}") };
-        self.caring.retries.remove(&(at, fill_id));
+        let Fill { errand, .. } = self.fills.remove(&fill_id).expect("the caller found it");
+        let rested = self.caring.retries.remove(fill_id);
+        assert!(rested.is_some(), "{fill_id:?} ends its rest but does not rest");
         self.event(Event::GaveUp { fill: fill_id, why });
         self.end_asking(fill_id, &errand);
         self.let_go(errand.stored);

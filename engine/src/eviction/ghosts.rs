@@ -5,32 +5,33 @@ use super::{
     links::{Links, Queue},
 };
 use alloc::vec::Vec;
+use core::fmt::Debug;
 use hashbrown::HashTable;
 
 /// What is remembered of one object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ghost {
+pub(super) struct Ghost<M> {
     pub(super) fingerprint: u64,
     /// What it counts for against the limit.
     pub(super) weight: u64,
-    /// How often it had been used.
-    pub(super) uses: u32,
+    /// What its policy knew of it.
+    pub(super) memory: M,
     /// The number of objects that had become ghosts before it.
     pub(super) turn: u64,
 }
 
 /// A queue of ghosts, found by fingerprint. Two keys of one fingerprint, which is 64 salted bits, are one ghost.
 #[derive(Debug)]
-pub(super) struct Ghosts {
+pub(super) struct Ghosts<M> {
     table: HashTable<Slot>,
-    ghosts: Vec<Ghost>,
+    ghosts: Vec<Ghost<M>>,
     free: Vec<Slot>,
     links: Links,
     queue: Queue,
     turn: u64,
 }
 
-impl Ghosts {
+impl<M: Copy + Debug> Ghosts<M> {
     pub(super) const fn new() -> Self {
         Self {
             table: HashTable::new(),
@@ -43,9 +44,9 @@ impl Ghosts {
     }
 
     /// Remembers an object that leaves. It weighs 1 at least, so that `limit` bounds the number of ghosts too.
-    pub(super) fn push(&mut self, fingerprint: u64, weight: u64, uses: u32, limit: u64) {
+    pub(super) fn push(&mut self, fingerprint: u64, weight: u64, memory: M, limit: u64) {
         self.remove(fingerprint);
-        let ghost = Ghost { fingerprint, weight: weight.max(1), uses, turn: self.turn };
+        let ghost = Ghost { fingerprint, weight: weight.max(1), memory, turn: self.turn };
         self.turn += 1;
         while self.queue.bytes + ghost.weight > limit {
             let Some(oldest) = self.queue.oldest() else { return };
@@ -62,18 +63,18 @@ impl Ghosts {
     }
 
     /// Forgets a ghost, and says what it was.
-    pub(super) fn remove(&mut self, fingerprint: u64) -> Option<Ghost> {
+    pub(super) fn remove(&mut self, fingerprint: u64) -> Option<Ghost<M>> {
         let place =
             *self.table.find(fingerprint, |place| self.ghosts[place.index()].fingerprint == fingerprint)?;
         Some(self.take(place))
     }
 
     /// How many objects have become ghosts since `ghost` did.
-    pub(super) fn since(&self, ghost: &Ghost) -> u64 {
+    pub(super) fn since(&self, ghost: &Ghost<M>) -> u64 {
         self.turn - 1 - ghost.turn
     }
 
-    fn take(&mut self, place: Slot) -> Ghost {
+    fn take(&mut self, place: Slot) -> Ghost<M> {
         let ghost = self.ghosts[place.index()];
         match self.table.find_entry(ghost.fingerprint, |other| *other == place) {
             Ok(found) => drop(found.remove()),

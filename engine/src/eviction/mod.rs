@@ -9,6 +9,7 @@ mod ghosts;
 mod heap;
 mod links;
 mod lru;
+mod rhythm;
 mod s3_fifo;
 mod sieve;
 mod sketch;

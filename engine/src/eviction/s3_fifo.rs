@@ -37,7 +37,7 @@ pub(crate) struct S3Fifo {
     states: Vec<State>,
     small: Queue,
     main: Queue,
-    ghosts: Ghosts,
+    ghosts: Ghosts<()>,
     /// The ghost that room is being made for: the ghosts of whoever leaves for it do not push it out.
     awaited: Option<u64>,
     has_evicted: bool,
@@ -137,7 +137,7 @@ impl S3Fifo {
     }
 
     fn remember(&mut self, object: Object) {
-        self.ghosts.push(object.fingerprint, object.size, 0, self.main_max);
+        self.ghosts.push(object.fingerprint, object.size, (), self.main_max);
     }
 
     #[cfg(test)]

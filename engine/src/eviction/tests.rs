@@ -1,6 +1,6 @@
 //! The parts that policies are made of.
 
-use super::{ghosts::Ghosts, sketch::Sketch};
+use super::{ghosts::Ghosts, rhythm::Rhythm, sketch::Sketch};
 use crate::random::Seed;
 use proptest::prelude::*;
 use std::{collections::VecDeque, vec::Vec};
@@ -24,7 +24,7 @@ proptest! {
             } else {
                 let ghost = ghosts.remove(fingerprint);
                 prop_assert_eq!(ghost.map(|ghost| (ghost.fingerprint, ghost.weight)), known);
-                prop_assert!(ghost.is_none_or(|ghost| ghost.uses == 7));
+                prop_assert!(ghost.is_none_or(|ghost| ghost.memory == 7));
             }
             prop_assert_eq!(ghosts.dump(), naive.iter().map(|(other, _)| *other).collect::<Vec<_>>());
             prop_assert_eq!(ghosts.weight(), naive.iter().map(|(_, weight)| weight).sum::<u64>());
@@ -37,13 +37,29 @@ proptest! {
 fn ghosts_are_counted_since() {
     let mut ghosts = Ghosts::new();
     for fingerprint in 1..=5 {
-        ghosts.push(fingerprint, 1, 0, 100);
+        ghosts.push(fingerprint, 1, (), 100);
     }
-    let since = |ghosts: &mut Ghosts, fingerprint| {
+    let since = |ghosts: &mut Ghosts<()>, fingerprint| {
         let ghost = ghosts.remove(fingerprint).expect("it was put in");
         ghosts.since(&ghost)
     };
     assert_eq!((since(&mut ghosts, 5), since(&mut ghosts, 2)), (0, 3));
+}
+
+/// Steps are even from the third on, if they are about as long as those before; one that is not begins anew.
+#[test]
+fn a_rhythm_is_three_steps_of_one_length() {
+    let comes = |times: &[u32]| {
+        let first = Rhythm::new(times[0]);
+        times[1..].iter().fold(first, |rhythm, now| rhythm.come(*now)).is_even()
+    };
+    assert!(!comes(&[0, 160, 320]), "two steps");
+    assert!(comes(&[0, 160, 320, 480]));
+    assert!(comes(&[0, 160, 330, 490]), "170 is a sixteenth more than 160, and 160 near enough to it");
+    assert!(!comes(&[0, 160, 331, 491]), "171 is more");
+    assert!(!comes(&[0, 160, 320, 480, 700]), "the last step counts");
+    assert!(!comes(&[0, 160, 320, 480, 700, 920]), "from where it broke");
+    assert!(comes(&[u32::MAX - 200, u32::MAX - 100, u32::MAX, 99]), "the clock may wrap");
 }
 
 /// The sketch never counts too little, up to fifteen; growing changes no estimate; halving halves.

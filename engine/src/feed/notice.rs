@@ -4,9 +4,10 @@ use crate::{
     selector::{PurgeMode, Selector},
     time::WallTime,
 };
+use serde::{Deserialize, Serialize};
 
 /// One purge, as the log has it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Notice {
     /// What it is about.
     pub selector: Selector,

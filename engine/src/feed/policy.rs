@@ -5,10 +5,10 @@ use crate::{
     plant::Plant,
 };
 use core::time::Duration;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// `feed` as written. Every edge that shares the log should use the same `lease_ms`: the longest is the bound.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawFeed {
     /// Milliseconds between two reads of the log; each is up to a quarter shorter by chance. Less costs the index store

@@ -31,6 +31,10 @@ impl<C: Chunk> Collect<C> {
             return Collected::OverGate;
         }
         self.size = size;
+        if self.chunks.is_empty() {
+            // Most small bodies are one chunk: no room is made for a second before it comes.
+            self.chunks.reserve_exact(1);
+        }
         self.chunks.push(chunk.clone());
         Collected::Kept
     }

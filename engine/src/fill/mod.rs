@@ -26,7 +26,7 @@ use crate::{
     selector::Place,
     time::Instant,
 };
-use alloc::{sync::Arc, vec::Vec};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
 
 /// One response on its way to those who wait for it.
 ///
@@ -50,7 +50,7 @@ pub(crate) struct Errand<C> {
     /// What was asked for, whichever variant it is.
     pub(crate) target: CacheKey,
     /// Where that is.
-    pub(crate) place: Arc<Place>,
+    pub(crate) place: Place,
     /// Who is asked when no tier can answer.
     pub(crate) origin: OriginId,
     pub(crate) sharing: Sharing,
@@ -61,7 +61,7 @@ pub(crate) struct Errand<C> {
     /// The request of a fill that goes on though nobody waits for it: a revalidation behind a client's back.
     pub(crate) behind: Option<Arc<RequestHead>>,
     /// What the durable tier's index said before the fetch. Without it nothing is stored there.
-    pub(crate) glimpse: Option<Glimpse>,
+    pub(crate) glimpse: Option<Box<Glimpse>>,
 }
 
 /// What a durable lookup saw, and when.
@@ -101,8 +101,8 @@ pub(crate) enum Stage<C> {
     },
     /// The origin was asked.
     Asking { waiters: Vec<RequestId>, op: OpId, since: Instant, tries: Tries, sent: Sent },
-    /// The origin failed, and is asked again at `at`.
-    Resting { waiters: Vec<RequestId>, at: Instant, tries: Tries },
+    /// The origin failed, and is asked again when the agenda of retries says.
+    Resting { waiters: Vec<RequestId>, tries: Tries },
     /// The origin's body is arriving, or has arrived and is not yet with everybody.
     Streaming(Stream<C>),
 }

@@ -6,14 +6,17 @@ use alloc::collections::VecDeque;
 /// Chunks from `base` to `end`, in order and without gaps.
 #[derive(Debug)]
 pub(crate) struct Window<C> {
-    chunks: VecDeque<(u64, C)>,
+    /// All but the newest.
+    older: VecDeque<(u64, C)>,
+    /// Beside the others, for most small bodies have no other.
+    newest: Option<(u64, C)>,
     base: u64,
     end: u64,
 }
 
 impl<C: Chunk> Window<C> {
     pub(crate) const fn new() -> Self {
-        Self { chunks: VecDeque::new(), base: 0, end: 0 }
+        Self { older: VecDeque::new(), newest: None, base: 0, end: 0 }
     }
 
     /// The first byte still here.
@@ -33,12 +36,12 @@ impl<C: Chunk> Window<C> {
 
     /// Bytes held without those of the last chunk.
     pub(crate) fn held_before_last(&self) -> u64 {
-        self.chunks.back().map_or(0, |(start, _)| start.saturating_sub(self.base))
+        self.newest.as_ref().map_or(0, |(start, _)| start.saturating_sub(self.base))
     }
 
     pub(crate) fn push(&mut self, chunk: C) {
         let size = chunk.size();
-        self.chunks.push_back((self.end, chunk));
+        self.older.extend(self.newest.replace((self.end, chunk)));
         self.end = self.end.saturating_add(size);
     }
 
@@ -47,8 +50,10 @@ impl<C: Chunk> Window<C> {
         if position < self.base || position >= self.end {
             return None;
         }
-        let index = self.chunks.partition_point(|(start, _)| *start <= position) - 1;
-        let (start, chunk) = &self.chunks[index];
+        let (start, chunk) = match &self.newest {
+            Some(newest) if newest.0 <= position => newest,
+            Some(_) | None => &self.older[self.older.partition_point(|(start, _)| *start <= position) - 1],
+        };
         let skip = position - start;
         Some(if skip == 0 { chunk.clone() } else { chunk.skip(skip) })
     }
@@ -56,10 +61,13 @@ impl<C: Chunk> Window<C> {
     /// Lets go of whole chunks that end at or before `limit`, until at most `room` bytes are held.
     pub(crate) fn slide(&mut self, limit: u64, room: u64) {
         while self.held() > room {
-            match self.chunks.front() {
-                Some((start, chunk)) if start.saturating_add(chunk.size()) <= limit => {
-                    self.base = start.saturating_add(chunk.size());
-                    self.chunks.pop_front();
+            let oldest = self.older.front().or(self.newest.as_ref());
+            match oldest.map(|(start, chunk)| start.saturating_add(chunk.size())) {
+                Some(end) if end <= limit => {
+                    self.base = end;
+                    if self.older.pop_front().is_none() {
+                        self.newest = None;
+                    }
                 }
                 Some(_) | None => break,
             }

@@ -132,6 +132,7 @@ proptest! {
     /// What is encoded comes back equal.
     #[test]
     fn every_record_comes_back(record in any_record()) {
+        prop_assert_eq!(encode(&record).len(), encoded_length(&record));
         prop_assert_eq!(decode(&encode(&record)), Ok(record));
     }
 

@@ -109,12 +109,15 @@ pub(crate) fn not_modified_head(stored: &Head) -> Head {
 
 /// Takes every condition and range out of a request that is to fetch the whole for everybody.
 pub(crate) fn remove_conditions(fields: &mut Fields) {
-    fields.remove(|name| {
-        matches!(
-            name,
-            "if-none-match" | "if-modified-since" | "if-match" | "if-unmodified-since" | "if-range" | "range"
-        )
-    });
+    fields.remove(is_condition);
+}
+
+/// Does a request's field of this name (lower case) ask for less than the whole?
+pub(crate) fn is_condition(name: &str) -> bool {
+    matches!(
+        name,
+        "if-none-match" | "if-modified-since" | "if-match" | "if-unmodified-since" | "if-range" | "range"
+    )
 }
 
 #[cfg(test)]

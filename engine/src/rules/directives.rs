@@ -10,7 +10,7 @@ use super::{
     structured,
 };
 use crate::head::Fields;
-use alloc::{boxed::Box, string::String, vec::Vec};
+use alloc::{borrow::Cow, boxed::Box, string::String, vec::Vec};
 use core::time::Duration;
 
 /// Does a directive hold, and for what (RFC 9111 sections 5.2.2.4 and 5.2.2.7)?
@@ -216,7 +216,7 @@ pub(super) fn keep_smaller(known: &mut Option<Duration>, new: Duration) {
 
 /// One directive: a name in lower case, and what stands behind its `=`, blanks included.
 struct Member<'m> {
-    name: String,
+    name: Cow<'m, str>,
     argument: Option<&'m [u8]>,
     /// Is there a blank beside the `=`? The grammar knows none (section 5.2).
     blank_beside_equals: bool,
@@ -229,7 +229,7 @@ impl<'m> Member<'m> {
             None => (member, None),
         };
         Self {
-            name: String::from_utf8_lossy(name.trim_ascii()).to_ascii_lowercase(),
+            name: lower(String::from_utf8_lossy(name.trim_ascii())),
             argument,
             blank_beside_equals: name.trim_ascii_end() != name
                 || argument.is_some_and(|argument| argument.trim_ascii_start() != argument),
@@ -250,6 +250,11 @@ impl<'m> Member<'m> {
         let digits = self.quoted().or(self.argument).unwrap_or_default();
         Duration::from_secs(number(digits, SECONDS_MAX).unwrap_or(0))
     }
+}
+
+/// In lower case, as nearly all are.
+fn lower(name: Cow<'_, str>) -> Cow<'_, str> {
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) { name.to_ascii_lowercase().into() } else { name }
 }
 
 /// What larger numbers of seconds count as (section 1.2.2).

@@ -5,7 +5,7 @@ use crate::{
     head::{Head, RequestHead},
     key::CacheKey,
 };
-use alloc::{boxed::Box, vec::Vec};
+use alloc::{sync::Arc, vec::Vec};
 
 /// The keys of what the answer to a request that went around the cache makes stale. The driver purges them: they may
 /// belong to any shard.
@@ -17,16 +17,16 @@ pub fn invalidated_keys(request: &RequestHead, response: &Head) -> Vec<CacheKey>
 /// Authority and target of every stored response that the answer to this request invalidates, each once: none unless
 /// the method is unsafe and the answer no error; then the request's own, and what `Location` and `Content-Location`
 /// name on the same host. Another host's would let one site empty another one's cache.
-fn invalidated(request: &RequestHead, response: &Head) -> Vec<(Box<str>, Box<str>)> {
+fn invalidated(request: &RequestHead, response: &Head) -> Vec<(Arc<str>, Arc<str>)> {
     if request.method.is_safe() || !matches!(response.status, 200..=399) {
         return Vec::new();
     }
-    let mut found = Vec::from([(request.authority.clone(), request.target.clone())]);
+    let mut found = Vec::from([(Arc::clone(&request.authority), Arc::clone(&request.target))]);
     for name in ["location", "content-location"] {
         let named = response.fields.all(name);
         for (authority, target) in named.filter_map(|reference| target::resolve(request, reference)) {
             // The same host under the name that lookups use.
-            let own = (request.authority.clone(), target);
+            let own = (Arc::clone(&request.authority), Arc::from(target));
             if target::is_same_authority(&authority, &request.authority) && !found.contains(&own) {
                 found.push(own);
             }
@@ -53,7 +53,7 @@ mod tests {
             .into_iter()
             .map(|(authority, target)| {
                 assert_eq!(&*authority, "host:80");
-                target.into()
+                String::from(&*target)
             })
             .collect()
     }

@@ -2,9 +2,9 @@
 
 use super::{
     directives::{ResponseDirectives, Scope},
-    freshness::{Lifetime, StaleWindows, initial_age},
+    freshness::{Lifetime, initial_age},
     policy::{Policy, SetCookie},
-    reuse::{Reuse, WhenStale},
+    staleness::Staleness,
     storable::storable,
     vary::Vary,
 };
@@ -25,12 +25,8 @@ pub(crate) struct Judgement {
     pub lifetime: Lifetime,
     /// Its age when it was received.
     pub initial_age: Duration,
-    /// How far past its lifetime it may be used. Zero where staleness is forbidden.
-    pub windows: StaleWindows,
-    /// Must the origin agree to each use?
-    pub reuse: Reuse,
-    /// May it be used stale at all?
-    pub when_stale: WhenStale,
+    /// How it may be used beside its lifetime.
+    pub staleness: Staleness,
     /// What it depends on beside its target.
     pub vary: Vary,
     /// Fields (lower case) that are not to be stored. Who caused the fetch still gets them.
@@ -54,12 +50,7 @@ pub(crate) fn judge(
         storable: storable(policy, request, (response, &directives), lifetime, &vary),
         lifetime,
         initial_age: initial_age(response, sent, received),
-        windows: StaleWindows::of(policy, &directives, response.status),
-        reuse: match &directives.no_cache {
-            Scope::Whole => Reuse::AfterRevalidation,
-            Scope::Absent | Scope::Fields(_) => Reuse::WhileFresh,
-        },
-        when_stale: if directives.forbids_stale() { WhenStale::Forbidden } else { WhenStale::Allowed },
+        staleness: Staleness::by(policy, &directives, response.status),
         vary,
         left_out: left_out(policy, directives),
     }

@@ -4,7 +4,7 @@
 //! written in a file, and its bounds, are no matter of this module.
 
 use core::time::Duration;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Every choice that the rules leave open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl Default for Policy {
 }
 
 /// Do a client's directives count (RFC 9111 section 5.2.1)?
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClientDirectives {
     /// No. An edge answers for its origin, and a client that could say `no-cache` could send load there at will.
@@ -56,7 +56,7 @@ pub enum ClientDirectives {
 }
 
 /// What becomes of responses with `Set-Cookie` (RFC 9111 section 7.3).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SetCookie {
     /// Stored and replayed, cookies included, when the origin gave an explicit lifetime; not stored otherwise.

@@ -11,17 +11,24 @@ use crate::{head::Head, record::Freshness, time::Instant};
 /// How a stored response may be used, whatever its age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Staleness {
-    windows: StaleWindows,
-    reuse: Reuse,
-    when_stale: WhenStale,
+    /// How far past its lifetime it may be used. Zero where staleness is forbidden.
+    pub(super) windows: StaleWindows,
+    /// Must the origin agree to each use?
+    pub(super) reuse: Reuse,
+    /// May it be used stale at all?
+    pub(super) when_stale: WhenStale,
 }
 
 impl Staleness {
     /// What the head says.
     pub(crate) fn of(policy: &Policy, head: &Head) -> Self {
-        let directives = ResponseDirectives::of(&head.fields).0.with(policy.named_fields);
+        Self::by(policy, &ResponseDirectives::of(&head.fields).0.with(policy.named_fields), head.status)
+    }
+
+    /// What a response with these directives and this status says.
+    pub(crate) fn by(policy: &Policy, directives: &ResponseDirectives, status: u16) -> Self {
         Self {
-            windows: StaleWindows::of(policy, &directives, head.status),
+            windows: StaleWindows::of(policy, directives, status),
             reuse: match directives.no_cache {
                 Scope::Whole => Reuse::AfterRevalidation,
                 Scope::Absent | Scope::Fields(_) => Reuse::WhileFresh,

@@ -21,6 +21,9 @@ enum Value {
 /// The directives of a `CDN-Cache-Control` that is there, valid and not empty. Where there is one, neither
 /// `Cache-Control` nor `Expires` counts (RFC 9213 section 2.2).
 pub(super) fn targeted(fields: &Fields) -> Option<ResponseDirectives> {
+    if !fields.contains("cdn-cache-control") {
+        return None;
+    }
     let lines: Vec<&[u8]> = fields.all("cdn-cache-control").collect();
     // RFC 9651 section 4.2: several lines are one list.
     let members = Parser::dictionary(&lines.join(&b","[..]))?;

@@ -140,6 +140,7 @@ fn gdsf_evicts_the_large_before_the_small() {
         admit(&mut space, 2, 10);
         admit(&mut space, 3, 10);
         assert_eq!(admit(&mut space, 4, 10), [1], "{eviction:?}");
+        assert!(dump(&space).ends_with(": 2 3 4"), "{eviction:?}: {}", dump(&space));
     }
 }
 
@@ -154,6 +155,26 @@ fn gdsf_for_bytes_evicts_the_less_used() {
         use_of(&mut space, 1);
         assert_eq!(admit(&mut space, 4, 10), [2], "{eviction:?}");
     }
+}
+
+/// GDSF: a use ranks at once, by size and count, above whoever left last.
+#[test]
+fn gdsf_ranks_by_uses_and_size() {
+    let mut space = space(100, Eviction::Gdsf);
+    for (key, size) in [(1, 40), (2, 20), (3, 10), (4, 30)] {
+        admit(&mut space, key, size);
+    }
+    assert_eq!(dump(&space), "heap: 1 4 2 3");
+    play(&mut space, "!1 !1 !4");
+    assert_eq!(dump(&space), "heap: 2 4 1 3", "1/20, 2/30, 3/40 and 1/10");
+    assert_eq!(admit(&mut space, 5, 20), [2]);
+    assert_eq!(
+        dump(&space),
+        "heap: 4 1 3 5",
+        "the floor is 1/20 now, so that 5 has as much as 3, and came later"
+    );
+    space.remove(CacheKey(1));
+    assert_eq!(dump(&space), "heap: 4 3 5");
 }
 
 /// GDSF ages: what was used often long ago leaves once enough has come and gone.
@@ -183,10 +204,39 @@ fn ghost_gdsf_ranks_late_and_remembers() {
     assert_eq!(play(&mut space, "1 2 3 !1"), []);
     assert_eq!(dump(&space), "newcomers:; ranked: 1 2 3");
     assert_eq!(play(&mut space, "4"), [2], "1 was used, and is ranked anew");
-    assert_eq!(dump(&space), "newcomers:; ranked: 3 1 4");
+    assert_eq!(dump(&space), "newcomers:; ranked: 3 4 1", "4 is new, and 1 was used twice");
     assert_eq!(play(&mut space, "2"), [3]);
-    assert_eq!(play(&mut space, "5 6"), [1, 4], "2 came back with a count of two, and outlives 4");
-    assert_eq!(dump(&space), "newcomers:; ranked: 2 5 6");
+    assert_eq!(play(&mut space, "5 6"), [4, 1], "2 came back with a count of two, and outlives 1");
+    assert_eq!(dump(&space), "newcomers:; ranked: 5 2 6");
+}
+
+/// Ghost-GDSF: of what goes round and round, and is more than fits, a part stays from the fourth round on, for the rest
+/// ranks last.
+#[test]
+fn ghost_gdsf_keeps_a_part_of_a_loop() {
+    for objective in [Objective::Requests, Objective::Bytes] {
+        let mut space = space_for(30, Eviction::GhostGdsf, objective);
+        let hits_of_rounds: Vec<usize> = (0..8)
+            .map(|_| {
+                let is_hit = |key: &u64| {
+                    let is_in = space.find(CacheKey((*key).into())).is_some();
+                    play(&mut space, &if is_in { format!("!{key}") } else { format!("{key}") });
+                    is_in
+                };
+                (1..=5).filter(is_hit).count()
+            })
+            .collect();
+        assert_eq!(hits_of_rounds, [0, 0, 0, 2, 2, 2, 2, 2], "{objective:?}");
+        assert_eq!(dump(&space), "newcomers:; ranked: 3 4 5", "{objective:?}");
+    }
+}
+
+/// Ghost-GDSF: what is replaced in even steps, as it grows stale, is no loop if it is used in between.
+#[test]
+fn ghost_gdsf_takes_no_replacement_for_a_loop() {
+    let mut space = space(100, Eviction::GhostGdsf);
+    assert_eq!(play(&mut space, "1 !1 2 3 1 !1 4 5 1 !1 6 7 1"), []);
+    assert_eq!(dump(&space), "newcomers:; ranked: 2 3 4 5 6 7 1");
 }
 
 /// Ghost-GDSF for bytes: newcomers leave first, oldest first, unless they were used; who comes back soon is none.

@@ -1,9 +1,10 @@
 //! Appending to the log: blocks get their places in the order in which they were asked for.
 
 use super::{
-    Failure, Op, Store, Writer,
+    Event, Failure, Op, Store, Writer,
     block::{Kind, Label, Place, Position},
     content::{Content, Entry, Grave, TOMBSTONE_BYTES, What},
+    plant::StoreFault,
     publishing::{Cause, Publication},
     syncing::Waiter,
     turning::Turn,
@@ -154,6 +155,9 @@ impl Store {
         match written {
             Written::Piece { writer, piece, at } => self.on_piece_written(writer, piece, at),
             Written::Record(publication) => self.publish(publication),
+            Written::Tombstone { op, existed } if self.planted.is(StoreFault::DeletesEarly) => {
+                self.event(Event::Deleted { op, existed });
+            }
             Written::Tombstone { op, existed } => self.want_sync(Waiter::Deleted { op, existed }),
             Written::Moved => self.on_moved_written(),
             Written::Header | Written::Summary => {}

@@ -4,6 +4,7 @@ use super::{
     block::{Checksums, HEADER_BYTES, Kind, Label, Place, Position, Unfit},
     content::{Content, Entry, Extent, Grave, MARK_BYTES, Mark, What},
     geometry::{Geometry, RawGeometry},
+    plant::Planted,
     walk::walk,
 };
 use crate::{
@@ -19,14 +20,14 @@ use bytes::Bytes;
 use core::time::Duration;
 use std::vec;
 
-const STORE: u128 = 0x0f0e_0d0c_0b0a_0908_0706_0504_0302_0100;
+pub(super) const STORE: u128 = 0x0f0e_0d0c_0b0a_0908_0706_0504_0302_0100;
 
-fn geometry() -> Geometry {
+pub(super) fn geometry() -> Geometry {
     let raw = RawGeometry { segments: 4, segment_bytes: 16_384, sector_bytes: 512, block_bytes: 1_024 };
     Geometry::try_from(raw).expect("the bounds hold")
 }
 
-fn label(kind: Kind) -> Label {
+pub(super) fn label(kind: Kind) -> Label {
     Label {
         kind,
         place: Place { segment: 2, sector: 5 },
@@ -39,7 +40,7 @@ fn label(kind: Kind) -> Label {
 
 fn sealed(label: &Label, payload: &[u8]) -> Bytes {
     let mut bytes = Vec::new();
-    Checksums::of_store(STORE).seal_into(&mut bytes, &geometry(), label, &[payload]);
+    Checksums::of_store(STORE, Planted::NONE).seal_into(&mut bytes, &geometry(), label, &[payload]);
     bytes.into()
 }
 
@@ -60,7 +61,7 @@ fn content() -> Content {
     Content { record, sectors: 3, extents, tail: Bytes::from_static(b"end") }
 }
 
-fn payload() -> Bytes {
+pub(super) fn payload() -> Bytes {
     let content = content();
     [&content.encode(&geometry()).front[..], &content.tail].concat().into()
 }
@@ -158,7 +159,7 @@ fn cut_payloads_are_refused() {
 }
 
 fn check(bytes: &[u8]) -> Result<(), Unfit> {
-    let checksums = Checksums::of_store(STORE);
+    let checksums = Checksums::of_store(STORE, Planted::NONE);
     let header = checksums.header(bytes, label(Kind::Record).place, Some(9))?;
     checksums.payload(&header, bytes).map(drop)
 }
@@ -189,7 +190,7 @@ fn every_cut_and_every_flipped_bit_of_a_block_is_seen() {
 #[test]
 fn a_block_is_none_elsewhere() {
     let block = sealed(&label(Kind::Body), b"hello");
-    let ours = Checksums::of_store(STORE);
+    let ours = Checksums::of_store(STORE, Planted::NONE);
     let place = Place { segment: 2, sector: 5 };
     let refused = |checksums: Checksums, place, sequence| checksums.header(&block, place, sequence).err();
     assert_eq!(refused(ours, place, None), None);
@@ -197,7 +198,7 @@ fn a_block_is_none_elsewhere() {
     assert_eq!(refused(ours, place, Some(8)), Some(Unfit::StaleLap));
     assert_eq!(refused(ours, Place { sector: 6, ..place }, Some(9)), Some(Unfit::Misdirected));
     assert_eq!(refused(ours, Place { segment: 3, ..place }, Some(9)), Some(Unfit::Misdirected));
-    assert_eq!(refused(Checksums::of_store(STORE + 1), place, Some(9)), Some(Unfit::Header));
+    assert_eq!(refused(Checksums::of_store(STORE + 1, Planted::NONE), place, Some(9)), Some(Unfit::Header));
     assert_eq!(refused(Checksums::OPEN, place, Some(9)), Some(Unfit::Header));
 }
 
@@ -211,13 +212,18 @@ fn a_walk_finds_what_is_whole() {
     // A body that contains a block of another place, and one as it would have to be, but for the store's number.
     let mut forged = vec![0; 512 - HEADER_BYTES];
     let inner = Label { place: Place { segment: 2, sector: 3 }, ..label(Kind::Tombstone) };
-    Checksums::of_store(STORE + 1).seal_into(&mut forged, &geometry, &inner, &[&Grave::Target.encode()]);
+    Checksums::of_store(STORE + 1, Planted::NONE).seal_into(
+        &mut forged,
+        &geometry,
+        &inner,
+        &[&Grave::Target.encode()],
+    );
     put(2, &sealed(&at(2), &forged));
     put(6, &sealed(&at(6), b"one")[..400]);
     put(9, &sealed(&at(8), b"misdirected"));
     put(12, &sealed(&Label { sequence: 8, ..at(12) }, b"stale"));
     put(31, &sealed(&at(31), b"two"));
-    let found: Vec<u32> = walk(&bytes.into(), &geometry, &Checksums::of_store(STORE), 2, 9)
+    let found: Vec<u32> = walk(&bytes.into(), &geometry, &Checksums::of_store(STORE, Planted::NONE), 2, 9)
         .iter()
         .map(|walked| walked.entry.sector)
         .collect();

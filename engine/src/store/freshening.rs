@@ -4,6 +4,7 @@ use super::{
     Event, Failure, Op, Store,
     appending::{Draft, Job},
     content::Content,
+    plant::StoreFault,
     publishing::Cause,
     reading::{Load, Loader},
 };
@@ -30,7 +31,8 @@ impl Store {
         if old.record.length != record.length {
             return self.fail(op, Failure::Mismatch);
         }
-        if old.record.freshness.born() > record.freshness.born() {
+        let is_younger = old.record.freshness.born() > record.freshness.born();
+        if is_younger && !self.planted.is(StoreFault::FreshensBack) {
             return self.event(Event::Freshened { op, freshening: Freshening::Overtaken });
         }
         let sectors = self.sectors_of(&old.extents);

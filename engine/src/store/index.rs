@@ -129,6 +129,11 @@ impl Index {
         self.sectors += u64::from(sectors);
     }
 
+    /// Counts what has this key once more: a fault, planted on purpose.
+    pub(super) fn count_again(&mut self, key: StoredKey) {
+        self.sectors += self.find(key).map_or(0, |indexed| u64::from(indexed.sectors));
+    }
+
     /// The same object, its record elsewhere; nothing happens if it was not at `old`.
     pub(super) fn move_to(&mut self, key: StoredKey, old: Place, new: Place, sectors: u32) -> bool {
         let Some(entry) = self.entry_at(key, old) else {

@@ -26,10 +26,13 @@ mod codec_tests;
 mod content;
 mod deleting;
 mod freshening;
+#[cfg(test)]
+mod fuzz;
 mod geometry;
 mod index;
 mod io;
 mod log;
+mod plant;
 mod publishing;
 mod reading;
 mod reclaiming;
@@ -41,6 +44,7 @@ mod writing;
 
 pub use geometry::{Geometry, GeometryError, RawGeometry};
 pub use io::{Counts, Effect, Event, Failure, Input, Io, Listing, Loss, Op, Reader, Source, Writer};
+pub use plant::StoreFault;
 
 use crate::{
     random::{Random, Seed},
@@ -51,6 +55,7 @@ use appending::{Job, Written};
 use block::{Checksums, Place};
 use index::Index;
 use log::Log;
+use plant::Planted;
 use reading::{OpenReader, Reading};
 use reclaiming::Reclaim;
 use recovering::Recovery;
@@ -83,6 +88,7 @@ pub struct Store {
     effects: VecDeque<Effect>,
     events: VecDeque<Event>,
     counts: Counts,
+    planted: Planted,
 }
 
 /// ```text
@@ -131,6 +137,7 @@ impl Store {
             effects: VecDeque::new(),
             events: VecDeque::new(),
             counts: Counts::default(),
+            planted: Planted::NONE,
         }
     }
 

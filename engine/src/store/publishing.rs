@@ -4,6 +4,7 @@ use super::{
     Event, Failure, Op, Pending, Store, Writer,
     appending::{Draft, Written},
     block::Place,
+    plant::StoreFault,
 };
 use crate::{effect::Freshening, key::StoredKey, record::Record};
 use alloc::sync::Arc;
@@ -72,6 +73,9 @@ impl Store {
                     let position = self.log.position(place);
                     let older = self.index.find(key).map(|indexed| self.log.position(indexed.place));
                     if older.is_none_or(|older| older < position) {
+                        if self.planted.is(StoreFault::KeepsCount) && older.is_some() {
+                            self.index.count_again(key);
+                        }
                         self.index.insert(key, place, object);
                     }
                     self.on_committed(op, writer);

@@ -5,6 +5,7 @@ use super::{
     block::{HEADER_BYTES, Kind, Place, Unfit},
     content::{Content, Extent},
     deleting::Deletion,
+    plant::StoreFault,
     recovering::Part,
     writing::Piece,
 };
@@ -124,6 +125,13 @@ impl Store {
             unreachable!("the answer rule: {io:?} reads nothing")
         };
         let left = reading.length - reading.got.len();
+        let bytes = if bytes.len() < left && self.planted.is(StoreFault::FillsUp) {
+            let mut filled = bytes.to_vec();
+            filled.resize(left, 0);
+            Bytes::from(filled)
+        } else {
+            bytes
+        };
         if bytes.len() < left {
             let whole = bytes.len() - bytes.len() % self.geometry.sector_bytes as usize;
             reading.got.extend_from_slice(&bytes[..whole]);

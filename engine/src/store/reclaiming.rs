@@ -11,6 +11,7 @@ use super::{
     content::{Content, Entry, Extent, What},
     index::Indexed,
     log::Standing,
+    plant::StoreFault,
     publishing::Cause,
     reading::{Load, Loader, Want},
     turning::Turn,
@@ -142,6 +143,7 @@ impl Store {
                     self.drop_reclaimed(entry.key, indexed.place);
                 }
                 What::Record { .. } => {}
+                What::Body if self.planted.is(StoreFault::ForgetsBegun) => {}
                 What::Body => {
                     if reclaim.seen.insert((entry.key, entry.name)) {
                         return self.load_to_move(entry.key);
@@ -265,6 +267,9 @@ impl Store {
         };
         let Move { key, old, record, failed, .. } = moving;
         match record.filter(|_| !failed) {
+            Some((place, object)) if self.planted.is(StoreFault::MovesBack) => {
+                self.index.insert(key, place, object);
+            }
             Some((place, object)) if self.index.move_to(key, old, place, object) => {
                 self.counts.objects_moved += 1;
             }

@@ -9,6 +9,7 @@ use super::{
     block::{Checksums, Kind, Place, Position},
     content::{Entry, Grave, Mark, What},
     log::Standing,
+    plant::StoreFault,
     reading::Want,
     walk::{Walked, walk},
 };
@@ -177,7 +178,7 @@ impl Store {
             Some(newest) => newest.mark.store,
             None => self.random.wide_bits(),
         };
-        self.checksums = Checksums::of_store(self.number);
+        self.checksums = Checksums::of_store(self.number, self.planted);
         found.retain(|found| found.mark.store == self.number);
         let floor = found.iter().map(|found| found.mark.floor).max().unwrap_or(0);
         self.log.next_sequence = found.last().map_or(1, |newest| newest.sequence + 1);
@@ -186,6 +187,9 @@ impl Store {
             let state = self.log.segment(*segment);
             (state.standing, state.sequence) = (Standing::Sealed { summary: *summary }, *sequence);
             self.log.by_sequence.insert(*sequence, *segment);
+        }
+        if self.planted.is(StoreFault::PrefersOld) {
+            found.reverse();
         }
         let recovery = self.recovery();
         recovery.unsealed = found.iter().filter(|found| found.summary.is_none()).copied().collect();
@@ -264,7 +268,7 @@ impl Store {
                 !recovery.walked.contains_key(&extent.at.sequence)
                     || recovery.pieces.get(&extent.at) == Some(&entry.name)
             });
-            if is_whole {
+            if is_whole || self.planted.is(StoreFault::CountsTorn) {
                 self.take_entry(found, entry);
             }
         }
@@ -276,6 +280,7 @@ impl Store {
         let is_live = |sequence| self.log.by_sequence.contains_key(&sequence);
         match entry.what {
             What::Body => {}
+            What::Tombstone(_) if self.planted.is(StoreFault::OverlooksGraves) => {}
             What::Tombstone(Grave::Target) => {
                 self.recovery().targets.insert(entry.key.target);
             }
@@ -287,7 +292,10 @@ impl Store {
                 let graves = recovery.graves.get(&entry.key).map(Vec::as_slice).unwrap_or_default();
                 let is_buried = recovery.targets.contains(&entry.key.target)
                     || graves.iter().any(|(name, through)| *name == entry.name || at <= *through);
-                if !is_buried && self.index.find(entry.key).is_none() {
+                if is_buried {
+                    // Deleted by name: what it superseded does not come back.
+                    recovery.graves.entry(entry.key).or_default().push((entry.name, at));
+                } else if self.index.find(entry.key).is_none() {
                     self.index.insert(entry.key, place, object);
                 }
             }

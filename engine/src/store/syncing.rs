@@ -3,7 +3,7 @@
 //! Whoever waits has seen its writes end, so a sync that begins afterwards covers them. A sync that fails ends all
 //! writing: the system may forget what it could not write and call the next sync a success.
 
-use super::{Effect, Event, Failure, Op, Pending, Phase, Store};
+use super::{Effect, Event, Failure, Op, Pending, Phase, Store, plant::StoreFault};
 use alloc::vec::Vec;
 
 /// Who waits for a sync.
@@ -29,6 +29,9 @@ impl Store {
     pub(super) fn want_sync(&mut self, waiter: Waiter) {
         if self.is_read_only() {
             return self.on_waiter_failed(waiter);
+        }
+        if self.planted.is(StoreFault::SyncsForLate) && !self.syncing.covered.is_empty() {
+            return self.syncing.covered.push(waiter);
         }
         self.syncing.waiting.push(waiter);
         self.begin_sync();
@@ -56,6 +59,10 @@ impl Store {
 
     pub(super) fn on_sync_failed(&mut self) {
         let mut waiters = core::mem::take(&mut self.syncing.covered);
+        if self.planted.is(StoreFault::SyncsAgain) {
+            self.syncing.waiting.append(&mut waiters);
+            return self.begin_sync();
+        }
         waiters.append(&mut self.syncing.waiting);
         self.end_writes();
         for waiter in waiters {

@@ -11,6 +11,7 @@ use super::{
     block::{Checksums, Kind, Label, Place},
     content::Mark,
     log::{Open, Standing, summary_sectors},
+    plant::StoreFault,
     syncing::Waiter,
 };
 use alloc::vec::Vec;
@@ -55,6 +56,10 @@ impl Store {
             return;
         }
         match core::mem::replace(&mut self.turn, Turn::Idle) {
+            Turn::Draining(full) if self.writes == 0 && self.planted.is(StoreFault::TurnsEarly) => {
+                self.turn = Turn::Choosing(full);
+                self.go_on_turning();
+            }
             Turn::Draining(full) if self.writes == 0 => {
                 self.turn = Turn::Syncing(full);
                 self.want_sync(Waiter::Turn);
@@ -72,6 +77,12 @@ impl Store {
                 self.log.segment(next).standing = Standing::Bad;
                 self.turn = Turn::Choosing(None);
                 self.go_on_turning();
+            }
+            Turn::Heading { failed: false, next }
+                if self.writes == 0 && self.planted.is(StoreFault::SettlesEarly) =>
+            {
+                self.turn = Turn::Settling { next };
+                self.on_turn_synced();
             }
             Turn::Heading { failed: false, next } if self.writes == 0 => {
                 self.turn = Turn::Settling { next };

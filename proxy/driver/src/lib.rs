@@ -14,6 +14,7 @@ mod fetch;
 mod models;
 mod on_tokio;
 mod plant;
+mod recorder;
 mod shard;
 mod stores;
 mod sync;
@@ -24,6 +25,7 @@ pub use client::{Answer, Body, Served};
 pub use durable::DurableParts;
 pub use feed::{Elsewhere, FeedPage, MemoryFeed, PurgeFeed};
 pub use on_tokio::{TokioClock, TokioSpawn};
+pub use recorder::{Beginning, Recorder};
 pub use stores::{BlobStore, Found, IndexStore, NoStore, Row, StoreError, Written};
 pub use traits::{ByteTier, Clock, Handle, Observer, Origin, OriginBody, Spawn, TierError, World};
 

@@ -4,7 +4,7 @@
 //! and spawns are among them, so a turn may be taken from a `Drop`. What an effect becomes is in `effects`.
 
 use crate::{
-    Clock, Handle, Observer, Parts, Spawn, World,
+    Beginning, Clock, Handle, Observer, Parts, Recorder, Spawn, World,
     call::{Held, InUse},
     client::Mailbox,
     feed::Hub,
@@ -17,8 +17,8 @@ use std::{
     collections::BTreeMap, future::Future, num::NonZeroU32, pin::Pin, sync::Arc, task::Waker, time::Duration,
 };
 use tiergate_engine::{
-    Audit, CacheKey, Config, Engine, FillId, Input, Instant, Method, PurgeId, PurgeMode, PurgeOutcome,
-    RequestId, Resident, Seed, Selector, TierId, durable::Terms,
+    Audit, CacheKey, Config, Engine, Fields, FillId, Input, Instant, Method, PurgeId, PurgeMode,
+    PurgeOutcome, RequestId, Resident, Seed, Selector, TierId, durable::Terms,
 };
 
 /// The calendar has jumped when it and the monotonic clock have moved apart by more than this. Freshness counts whole
@@ -44,6 +44,8 @@ pub(crate) struct Shared<W: World> {
 /// One engine, and who waits for what it tells.
 pub(crate) struct Shard<W: World> {
     engine: Engine<Bytes>,
+    /// Writes down what the engine is told and asks for, if somebody wants to live it again.
+    recorder: Option<Box<dyn Recorder>>,
     /// One mailbox for each request whose last letter was not taken yet.
     pub(crate) mailboxes: BTreeMap<RequestId, Mailbox>,
     /// Who waits for a purge's report.
@@ -98,12 +100,13 @@ impl<W: World> Shared<W> {
         let (shards, alarms) = (0..shards.get())
             .map(|number| {
                 let seed = Seed(seed.split(&format!("shard {number}")).bits());
-                let share = config.for_shard(shards.get());
-                // One engine sweeps the durable store for all.
-                let share = if number == 0 { share } else { share.without_collector() };
+                let share = config.for_one_of(number, shards.get());
+                let beginning =
+                    Beginning { config: &share, shards: shards.get(), shard: number, seed, at: now };
+                let recorder = parts.observer.recorder(&beginning);
                 let engine = Engine::new(share, seed, now);
                 let (alarm, armed) = watch::channel(None);
-                (Mutex::new(Shard::new(engine, alarm)), armed)
+                (Mutex::new(Shard::new(engine, recorder, alarm)), armed)
             })
             .unzip();
         let (hub, hub_alarm) = config.feed_policy().map(|policy| Hub::new(policy, seed)).unzip();
@@ -189,7 +192,16 @@ impl<W: World> Shared<W> {
             let seen = shard.engine.fresh_hit(now, key, method, fields);
             return Some((Arc::clone(seen.expect("it was there a moment ago")), Duration::ZERO));
         }
-        let resident = Arc::clone(shard.engine.fresh_hit(now, key, method, fields)?);
+        let shard = &mut *shard;
+        let resident = match &mut shard.recorder {
+            None => shard.engine.fresh_hit(now, key, method, fields).cloned(),
+            Some(recorder) => {
+                let fields: Fields = fields.collect();
+                let resident = shard.engine.fresh_hit(now, key, method, fields.iter()).cloned();
+                recorder.looked(now, key, method, &fields, resident.is_some());
+                resident
+            }
+        }?;
         let age = resident.freshness.age(now);
         Some((resident, age))
     }
@@ -211,9 +223,14 @@ impl<W: World> Shared<W> {
 }
 
 impl<W: World> Shard<W> {
-    fn new(engine: Engine<Bytes>, alarm: watch::Sender<Option<Instant>>) -> Self {
+    fn new(
+        engine: Engine<Bytes>,
+        recorder: Option<Box<dyn Recorder>>,
+        alarm: watch::Sender<Option<Instant>>,
+    ) -> Self {
         Self {
             engine,
+            recorder,
             mailboxes: BTreeMap::new(),
             purges: BTreeMap::new(),
             fetches: BTreeMap::new(),
@@ -269,8 +286,14 @@ impl<W: World> Turn<'_, W> {
 
     /// The drain rule: one input, then every effect and every event.
     fn step(&mut self, now: Instant, input: Input<Bytes>) {
+        if let Some(recorder) = &mut self.shard.recorder {
+            recorder.told(now, &input);
+        }
         self.shard.engine.handle(now, input);
         while let Some(effect) = self.shard.engine.poll_effect() {
+            if let Some(recorder) = &mut self.shard.recorder {
+                recorder.asked(&effect);
+            }
             self.on_effect(effect);
         }
         while let Some(event) = self.shard.engine.poll_event() {

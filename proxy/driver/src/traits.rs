@@ -2,7 +2,7 @@
 //!
 //! Production and simulation differ in what stands behind these traits and in nothing else.
 
-use crate::{BlobStore, IndexStore, PurgeFeed};
+use crate::{Beginning, BlobStore, IndexStore, PurgeFeed, Recorder};
 use bytes::Bytes;
 use std::{future::Future, sync::Arc};
 use tiergate_engine::{
@@ -171,4 +171,9 @@ pub trait Observer: Send + Sync + 'static {
     fn observe(&self, shard: u32, now: Instant, event: &Event);
     /// A tier call failed; the engine was told, this is for the log.
     fn tier_failed(&self, tier: TierId, error: &TierError);
+    /// Called once for each shard, before its engine is told anything. Whoever wants to live again what it decides gives
+    /// a recorder.
+    fn recorder(&self, _beginning: &Beginning<'_>) -> Option<Box<dyn Recorder>> {
+        None
+    }
 }

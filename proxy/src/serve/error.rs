@@ -1,6 +1,6 @@
 //! Why a server with a good configuration cannot start, and what to do about it.
 
-use std::{fmt, io, net::SocketAddr};
+use std::{fmt, io, net::SocketAddr, path::PathBuf};
 use tiergate_driver::TierError;
 use tiergate_tiers::DirError;
 
@@ -13,6 +13,8 @@ pub(crate) enum StartError {
     Directory(DirError),
     /// A tier could not say what it holds.
     Tier(TierError),
+    /// The recording's file cannot be made.
+    Recording { file: PathBuf, error: io::Error },
     /// The demonstration could not be set up.
     Demo(io::Error),
     /// No threads, timers or signals.
@@ -35,6 +37,9 @@ impl fmt::Display for StartError {
             }
             Self::Directory(error) => write!(f, "{error}"),
             Self::Tier(error) => write!(f, "a tier cannot be used: {error}"),
+            Self::Recording { file, error } => {
+                write!(f, "cannot write to {}: {error}; choose another `recording.file`", file.display())
+            }
             Self::Demo(error) => {
                 write!(f, "cannot set up the demonstration: {error}; or give a configuration with -c")
             }

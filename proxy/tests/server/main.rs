@@ -7,6 +7,7 @@ mod answering;
 mod below_memory;
 mod breaking;
 mod harness;
+mod recording;
 mod sharing;
 mod starting;
 mod stopping;

@@ -5,7 +5,7 @@
 //! response may be stored.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header, request, response};
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 use tiergate_engine::{
     Bypass, Fields, Head, Method, MissReason, OriginFailure, Outcome, Refusal, RequestHead, StaleUse,
 };
@@ -91,7 +91,7 @@ pub fn request_head(parts: &request::Parts) -> Result<RequestHead, HeadError> {
 }
 
 /// The target's authority wins over `Host` (RFC 9112 section 3.2.2), but there is never more than one `Host`.
-fn authority(parts: &request::Parts) -> Result<Box<str>, HeadError> {
+fn authority(parts: &request::Parts) -> Result<Arc<str>, HeadError> {
     let mut hosts = parts.headers.get_all(header::HOST).iter();
     let host = hosts.next();
     if hosts.next().is_some() {
@@ -107,7 +107,7 @@ fn authority(parts: &request::Parts) -> Result<Box<str>, HeadError> {
     if text.contains('@') {
         return Err(HeadError::BadAuthority);
     }
-    Ok(parsed.as_str().to_ascii_lowercase().into_boxed_str())
+    Ok(parsed.as_str().to_ascii_lowercase().into())
 }
 
 /// The engine's view of a response's head.

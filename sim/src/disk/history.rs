@@ -18,11 +18,36 @@ const TASKS_AT_ONCE: usize = 4;
 
 #[derive(Clone, Debug)]
 enum Task {
-    Fill { at: StoredKey, writer: Writer, version: Version, left: Bytes, commits: bool },
-    Read { at: StoredKey, reader: Reader, version: Option<Version>, got: usize },
-    Delete { at: StoredKey },
-    Purge { existed: bool, keys: Vec<StoredKey> },
-    Freshen { at: StoredKey, version: Version },
+    /// Once a purge of its target came, it may publish nothing.
+    Fill {
+        at: StoredKey,
+        writer: Writer,
+        version: Version,
+        left: Bytes,
+        commits: bool,
+        doomed: bool,
+    },
+    Read {
+        at: StoredKey,
+        reader: Reader,
+        version: Option<Version>,
+        got: usize,
+    },
+    Delete {
+        at: StoredKey,
+    },
+    Purge {
+        existed: bool,
+        keys: Vec<StoredKey>,
+    },
+    Freshen {
+        at: StoredKey,
+        version: Version,
+    },
+    /// With a head that is older than the one that is there.
+    FreshenBack {
+        at: StoredKey,
+    },
     Sync,
 }
 
@@ -176,6 +201,9 @@ impl History {
     fn begin(&mut self) {
         let target = self.chance.below(self.plan.targets);
         if !self.busy.insert(target) {
+            if self.doom(target) {
+                return self.begin_purge(target);
+            }
             return self.ask(Task::Sync, None, |op| Input::Sync { op });
         }
         let at = key(target, self.chance.below(8).saturating_sub(5));
@@ -188,6 +216,10 @@ impl History {
                 let task = Task::Read { at, reader, version: current, got: 0 };
                 self.ask(task, Some(target), |op| Input::Lookup { op, reader, key: at, name });
             }
+            (15, Some(version)) if version.freshened > 0 => {
+                let record = Version { freshened: version.freshened - 1, ..version }.record(at);
+                self.ask(Task::FreshenBack { at }, Some(target), |op| Input::Freshen { op, record });
+            }
             (15..17, Some(version)) => {
                 let version = Version { freshened: version.freshened + 1, ..version };
                 self.known_of(at).begin(Some(version));
@@ -199,21 +231,36 @@ impl History {
                 let name = Some(version.name());
                 self.ask(Task::Delete { at }, Some(target), |op| Input::Delete { op, key: at, name });
             }
-            (18, _) => {
-                let keys: Vec<StoredKey> = (0..3).map(|variant| key(target, variant)).collect();
-                let existed =
-                    keys.iter().any(|key| self.known.get(key).is_some_and(|it| it.current.is_some()));
-                for key in &keys {
-                    self.known.entry(*key).or_insert_with(Known::new).begin(None);
-                }
-                let task = Task::Purge { existed, keys };
-                self.ask(task, Some(target), |op| Input::Delete { op, key: at, name: None });
-            }
+            (18, _) => self.begin_purge(target),
             _ => {
                 self.busy.remove(&target);
                 self.ask(Task::Sync, None, |op| Input::Sync { op });
             }
         }
+    }
+
+    /// Dooms the fill that is under way for the target, if there is one to be doomed.
+    fn doom(&mut self, target: u64) -> bool {
+        let mut filling = self.tasks.values_mut().filter_map(|(task, busy)| match task {
+            Task::Fill { doomed, .. } if *busy == Some(target) => Some(doomed),
+            _ => None,
+        });
+        let Some(doomed) = filling.next().filter(|doomed| !**doomed) else { return false };
+        *doomed = true;
+        self.saw("doomed");
+        true
+    }
+
+    /// It keeps the target busy, also if a fill does.
+    fn begin_purge(&mut self, target: u64) {
+        let keys: Vec<StoredKey> = (0..3).map(|variant| key(target, variant)).collect();
+        let existed = keys.iter().any(|key| self.known.get(key).is_some_and(|it| it.current.is_some()));
+        for key in &keys {
+            self.known.entry(*key).or_insert_with(Known::new).begin(None);
+        }
+        let at = keys[0];
+        let purge = Task::Purge { existed, keys };
+        self.ask(purge, Some(target), |op| Input::Delete { op, key: at, name: None });
     }
 
     fn begin_fill(&mut self, target: u64, at: StoredKey) {
@@ -224,29 +271,34 @@ impl History {
         let writer = Writer(version.number);
         self.tell(Input::Begin { writer, key: at, name: version.name() });
         let commits = self.chance.chance(9, 10);
-        let task = Task::Fill { at, writer, version, left: version.body(), commits };
+        let left = version.body();
+        let task = Task::Fill { at, writer, version, left, commits, doomed: false };
         self.fill_on(task, target);
     }
 
     /// The next chunk, the commit, or the end.
     fn fill_on(&mut self, task: Task, target: u64) {
-        let Task::Fill { at, writer, version, mut left, commits } = task else {
+        let Task::Fill { at, writer, version, mut left, commits, doomed } = task else {
             unreachable!("only fills are filled: {task:?}")
         };
         if !left.is_empty() {
             let size = 1 + self.chance.below(2_500.min(left.len() as u64));
             let chunk = left.split_to(usize::try_from(size).expect("a short body"));
-            let task = Task::Fill { at, writer, version, left, commits };
+            let task = Task::Fill { at, writer, version, left, commits, doomed };
             self.ask(task, Some(target), |op| Input::Append { op, writer, chunk });
         } else if commits {
-            self.known_of(at).begin(Some(version));
+            if !doomed {
+                self.known_of(at).begin(Some(version));
+            }
             let record = version.record(at);
-            let task = Task::Fill { at, writer, version, left, commits: false };
+            let task = Task::Fill { at, writer, version, left, commits: false, doomed };
             self.ask(task, Some(target), |op| Input::Commit { op, writer, record });
         } else {
             self.saw("abandoned");
             self.tell(Input::Discard { writer });
-            self.busy.remove(&target);
+            if !doomed {
+                self.busy.remove(&target);
+            }
         }
     }
 
@@ -308,6 +360,7 @@ impl History {
             Task::Delete { at } => self.on_delete_answer(&[at], None, busy, &answer),
             Task::Purge { existed, keys } => self.on_delete_answer(&keys, Some(existed), busy, &answer),
             Task::Freshen { at, version } => self.on_freshen_answer(at, version, busy, &answer),
+            Task::FreshenBack { at } => self.on_freshen_back_answer(at, busy, &answer),
             Task::Sync => match answer {
                 Answer::Done => self.saw("synced"),
                 other => assert!(self.is_faulty, "a sync was answered by {other:?}"),
@@ -322,9 +375,17 @@ impl History {
     }
 
     fn on_fill_answer(&mut self, task: Task, busy: Option<u64>, answer: &Answer) {
-        let Task::Fill { at, writer, version, .. } = task else { unreachable!("{task:?} is no fill") };
+        let Task::Fill { at, writer, version, doomed, .. } = task else {
+            unreachable!("{task:?} is no fill")
+        };
         let is_commit = self.known_of(at).awaits(Some(version));
         match answer {
+            Answer::Done if doomed => panic!("{version:?} of {at} goes on after a purge"),
+            Answer::Failed(_) if doomed => {
+                self.saw("fill failed");
+                // It is the purge that keeps the target busy.
+                return self.tell(Input::Discard { writer });
+            }
             Answer::Done if is_commit => {
                 self.saw("committed");
                 self.acknowledge(at, Some(version));
@@ -420,10 +481,23 @@ impl History {
                 assert!(self.is_faulty, "a deletion failed: {why:?}");
                 self.saw("deletion failed");
                 for key in keys {
-                    self.known_of(*key).end(None, Standing::Maybe);
+                    self.known_of(*key).end_in_doubt();
                 }
             }
             other => panic!("a deletion was answered by {other:?}"),
+        }
+        self.free(busy);
+    }
+
+    fn on_freshen_back_answer(&mut self, at: StoredKey, busy: Option<u64>, answer: &Answer) {
+        match answer {
+            Answer::Freshened(Freshening::Overtaken) => self.saw("overtaken"),
+            Answer::Freshened(Freshening::Absent) => {
+                let current = self.known_of(at).current;
+                assert!(current.is_none() || self.is_faulty, "{current:?} is missing");
+            }
+            Answer::Failed(_) if self.is_faulty => {}
+            other => panic!("a freshening of {at} with an older head was answered by {other:?}"),
         }
         self.free(busy);
     }

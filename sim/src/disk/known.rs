@@ -45,6 +45,12 @@ impl Known {
         self.base.iter().any(Option::is_some) || self.later.iter().any(|later| later.state.is_some())
     }
 
+    /// Every version that is there, was asked for, or may be left by a crash.
+    pub fn versions(&self) -> impl Iterator<Item = Version> {
+        let later = self.later.iter().map(|later| later.state);
+        self.base.iter().copied().chain(later).chain([self.current]).flatten()
+    }
+
     pub(super) fn begin(&mut self, state: Option<Version>) {
         self.later.push(Later { state, standing: Standing::Pending });
     }
@@ -54,6 +60,15 @@ impl Known {
         self.later.push(Later { state, standing });
         if let Standing::Done(_) = standing {
             self.current = state;
+        }
+    }
+
+    /// All that was asked for failed, or is overtaken: any of it may be left.
+    pub(super) fn end_in_doubt(&mut self) {
+        for later in &mut self.later {
+            if later.standing == Standing::Pending {
+                later.standing = Standing::Maybe;
+            }
         }
     }
 

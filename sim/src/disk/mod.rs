@@ -9,6 +9,8 @@ pub mod crash;
 pub mod device;
 pub mod history;
 pub mod known;
+pub mod misbehaving;
 pub mod objects;
 pub mod plan;
+pub mod prove;
 pub mod scan;

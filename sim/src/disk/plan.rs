@@ -3,7 +3,7 @@
 use super::{device::Device, scan::Shape};
 use tiergate_engine::{
     Seed,
-    store::{Geometry, RawGeometry, Store},
+    store::{Geometry, RawGeometry, Store, StoreFault},
 };
 
 /// What a history is made of.
@@ -21,6 +21,8 @@ pub struct Plan {
     pub large_one_in: u64,
     /// The longest body.
     pub length_max: u64,
+    /// A fault in the store, planted on purpose. None without the feature `plant`.
+    pub plant: Option<StoreFault>,
 }
 
 impl Plan {
@@ -34,7 +36,7 @@ impl Plan {
         let geometry = RawGeometry { segments, segment_bytes, sector_bytes: 512, block_bytes: 1_024 };
         let (targets, large_one_in) = (3 + chance.below(9), 2 + chance.below(5));
         let length_max = 2_000 + chance.below(segment_bytes);
-        Self { seed, geometry, targets, tasks, large_one_in, length_max }
+        Self { seed, geometry, targets, tasks, large_one_in, length_max, plant: None }
     }
 
     /// The same device for those who read it by themselves.
@@ -55,6 +57,11 @@ impl Plan {
     /// A store that knows nothing yet.
     pub fn store(&self) -> Store {
         let geometry = Geometry::try_from(self.geometry).expect("the plan's geometry holds together");
-        Store::new(geometry, Seed(self.seed))
+        let store = Store::new(geometry, Seed(self.seed));
+        #[cfg(feature = "plant")]
+        if let Some(fault) = self.plant {
+            return store.with_fault(fault);
+        }
+        store
     }
 }

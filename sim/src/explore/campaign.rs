@@ -1,7 +1,8 @@
 //! Many seeds in a row, what they came to, and how fast.
 
 use super::{
-    run::{Failure, Passed, Run, run_seed},
+    plan::Shape,
+    run::{Failure, Passed, Run, run_seed, shape_of},
     tally::{Tally, Trouble},
 };
 use std::{
@@ -18,12 +19,25 @@ pub(super) struct Limits {
     pub first: u64,
     pub seeds: u64,
     pub time: Option<Duration>,
+    /// None: any.
+    pub shape: Option<Shape>,
     pub run: Run,
+}
+
+impl Limits {
+    /// The seeds to run, in their order.
+    pub(super) fn seeds_from_first(&self) -> impl Iterator<Item = u64> + use<> {
+        let Self { first, seeds, shape, run: Run { requests, .. }, .. } = *self;
+        let all = (0..=u64::MAX).map(move |number| first.wrapping_add(number));
+        let meant = all.filter(move |seed| shape.is_none_or(|shape| shape_of(*seed, requests) == shape));
+        meant.take(usize::try_from(seeds).unwrap_or(usize::MAX))
+    }
 }
 
 /// Seeds in a row.
 pub(super) struct Campaign {
     limits: Limits,
+    seeds: Box<dyn Iterator<Item = u64>>,
     pub done: u64,
     total: Tally,
     pub spent: Duration,
@@ -36,7 +50,8 @@ impl Campaign {
         reason = "how fast seeds run is measured, and is no part of any run"
     )]
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, done: 0, total: Tally::default(), spent: Duration::ZERO, began: Instant::now() }
+        let (seeds, total) = (Box::new(limits.seeds_from_first()), Tally::default());
+        Self { limits, seeds, done: 0, total, spent: Duration::ZERO, began: Instant::now() }
     }
 
     /// Runs to the next failure or to the limits.
@@ -45,10 +60,9 @@ impl Campaign {
         let began = self.began;
         let mut failure = None;
         while failure.is_none()
-            && self.done < self.limits.seeds
             && self.limits.time.is_none_or(|time| began.elapsed() < time)
+            && let Some(seed) = self.seeds.next()
         {
-            let seed = self.limits.first.wrapping_add(self.done);
             match run_seed(seed, self.limits.run) {
                 Ok(passed) => {
                     self.total.add(&passed.tally);
@@ -95,7 +109,7 @@ impl Campaign {
                 );
             }
         }
-        for (name, count) in &total.events {
+        for (name, count) in total.events.sums() {
             let _ = writeln!(text, "  event    {name:<42} {count:>10}");
         }
         text
@@ -103,7 +117,7 @@ impl Campaign {
 }
 
 /// CPU time of this thread, where the system tells it.
-fn cpu_time() -> Option<Duration> {
+pub(super) fn cpu_time() -> Option<Duration> {
     let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     let nanos = text.split_whitespace().next()?.parse().ok()?;
     Some(Duration::from_nanos(nanos))

@@ -105,7 +105,7 @@ impl World {
             let wish = self.draw_wish(Chances::request);
             let form = if around { Form::Around } else { self.draw_form(object, wish) };
             let ask = self.new_ask(edge, object, wish, form, at);
-            self.queue.schedule(at, Step::Ask(ask));
+            self.queue.plan(at, Step::Ask(ask));
         }
         at.after(Duration::from_secs(1))
     }
@@ -214,7 +214,10 @@ impl World {
         let object_place = object;
         let object = &self.origin.objects[object];
         let key = object.key;
-        let head = wish.added_to(&self.clients.asks[ask].form.request(&object.plain, &object.around));
+        let head = match &self.clients.asks[ask].form {
+            Form::Plain if wish == Wish::default() => Arc::clone(&object.usual),
+            form => wish.added_to(&form.request(&object.plain, &object.around)),
+        };
         let Some(engine) = self.edges[edge as usize].engine.as_mut() else {
             return self.end(ask, Got::Nothing);
         };
@@ -227,10 +230,10 @@ impl World {
             self.on_told(ask, &resident.head, Outcome::Hit { tier: TierId::L0 }, times);
             self.check_softened(ask, &resident.chunks);
             self.check_head(object_place, &resident.head, &resident.chunks);
-            *self.tally.events.entry("hit by the fast door").or_default() += 1;
+            self.tally.events.add("hit by the fast door", 1);
             let age = resident.freshness.age(self.now).as_secs();
             self.check_variant(ask, &resident.chunks);
-            let got = self.whole(resident.head.status, age, &resident.chunks);
+            let got = self.whole(resident.head.status, age, resident.chunks.clone());
             return self.end(ask, got);
         }
         self.feed(life, Input::Request { request: request_of(ask), key, origin: ORIGIN, head });
@@ -311,9 +314,10 @@ impl World {
         if self.clients.asks[ask].form == Form::Head {
             return; // It was over with its head.
         }
-        let got = match (&self.clients.asks[ask].stage, end) {
+        let got = match (&mut self.clients.asks[ask].stage, end) {
             (Stage::Reading(_, reading), End::Complete) => {
-                let (head, age, pieces) = (Arc::clone(&reading.head), reading.age, reading.pieces.clone());
+                let (head, pieces) = (Arc::clone(&reading.head), std::mem::take(&mut reading.pieces));
+                let age = reading.age;
                 self.judged(ask, &head, age, &pieces)
             }
             (
@@ -414,10 +418,10 @@ impl World {
 
     /// What a client got whole. A HEAD's answer is none that has bytes to check.
     fn judged(&mut self, ask: usize, head: &Head, age: u64, pieces: &[Symbol]) -> Got {
-        let (object, form) = (self.clients.asks[ask].object, self.clients.asks[ask].form.clone());
-        self.check_form(object, &form, head, pieces);
+        let form = self.clients.asks[ask].form.clone();
+        self.check_form(self.clients.asks[ask].object, &form, head, pieces);
         self.check_softened(ask, pieces);
-        *self.tally.events.entry(answer_name(&form, head.status)).or_default() += 1;
+        self.tally.events.add(answer_name(&form, head.status), 1);
         if form == Form::Head {
             self.note(Party::Clients, || format!("{} is sent its head: {}", client(ask as u64), head.status));
             return Got::Nothing;
@@ -425,11 +429,11 @@ impl World {
         let bytes: Vec<Symbol> =
             pieces.iter().filter(|piece| piece.object != Symbol::TEXT).copied().collect();
         self.check_variant(ask, &bytes);
-        self.whole(head.status, age, &bytes)
+        self.whole(head.status, age, bytes)
     }
 
-    fn whole(&self, status: u16, age: u64, pieces: &[Symbol]) -> Got {
-        let spans = Symbol::compact(pieces.to_vec())
+    fn whole(&self, status: u16, age: u64, pieces: Vec<Symbol>) -> Got {
+        let spans = Symbol::compact(pieces)
             .into_iter()
             .map(|piece| Span {
                 of: self

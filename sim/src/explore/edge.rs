@@ -3,6 +3,7 @@
 use super::{
     heard::Heard,
     origin::{Object, group_tag, own_tag},
+    run::Watch,
     tally::Trouble,
     world::{Life, Step, World, up_to, within},
 };
@@ -292,20 +293,24 @@ impl World {
         let EdgeHost { engine: Some(engine), contract, .. } = &mut self.edges[to.edge as usize] else {
             return;
         };
-        let mut kept = contract.on_input(self.now, &input);
+        let is_watched = self.watch == Watch::AllRules;
+        let mut drained = std::mem::take(&mut self.drained);
+        let mut kept = if is_watched { contract.on_input(self.now, &input) } else { Ok(()) };
         engine.handle(self.now, input);
-        let (effects, events) = self.drain.all_of(engine);
-        for effect in &effects {
-            kept = kept.and_then(|()| contract.on_effect(effect));
+        self.drain.all_of(engine, &mut drained);
+        if is_watched {
+            for effect in &drained.effects {
+                kept = kept.and_then(|()| contract.on_effect(effect));
+            }
+            contract.on_drained();
         }
-        contract.on_drained();
         let wake = engine.poll_wake();
         // Counting from the tables checks every total against its parts; now and then is enough to find who broke one.
-        let audit = self.tally.steps.is_multiple_of(16).then(|| engine.audit());
+        let audit = (is_watched && self.tally.steps.is_multiple_of(16)).then(|| engine.audit());
         if let Err(Violation { rule, detail }) = kept {
             self.breaks(rule, detail);
         }
-        for event in events {
+        for event in drained.events.drain(..) {
             self.tally.saw(&event);
             self.check_durable(to, &event);
             self.check_retry(to, &event);
@@ -318,9 +323,10 @@ impl World {
             }
             self.fact(What::Audited { edge: Edge(to.edge), open });
         }
-        for effect in effects {
+        for effect in drained.effects.drain(..) {
             self.run_effect(to, effect);
         }
+        self.drained = drained;
         let wake = wake.filter(|(at, reason)| match reason {
             // The collector comes round for ever; a run ends.
             WakeReason::Collection => *at < self.collect_until || self.audit(to.edge).timers > 0,

@@ -22,6 +22,7 @@ mod prove;
 mod queue;
 mod run;
 mod shrink;
+mod speed;
 mod story;
 mod tally;
 mod tier;
@@ -33,10 +34,12 @@ mod world;
 pub use case::{Case, CaseError, Divergence};
 pub use cases::{ReplayCaseArgs, ShrinkArgs, replay_case, shrink_case};
 pub use prove::{ProveArgs, prove};
-pub use run::{Drain, Failure, Passed, Run, run_seed};
+pub use run::{Drain, Failure, Passed, Run, Watch, run_seed};
 pub use shrink::{Budget, Progress, Shrunk, shrink};
 
 use campaign::{Campaign, Limits};
+use plan::Shape;
+use speed::Speed;
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 /// `tiergate-sim explore`.
@@ -63,6 +66,12 @@ pub struct ExploreArgs {
     /// Print the digest of each seed's history.
     #[arg(long)]
     digests: bool,
+    /// Only seeds whose workload is of this shape.
+    #[arg(long)]
+    shape: Option<Shape>,
+    /// Tell how fast the seeds run, with every rule watching and with none.
+    #[arg(long, conflicts_with_all = ["minutes", "digests"])]
+    speed: bool,
     /// Where the first failure goes as a case, to replay and to shrink.
     #[arg(long, value_name = "FILE", default_value = "tiergate-case.json")]
     case: PathBuf,
@@ -78,8 +87,12 @@ pub fn run(args: ExploreArgs) -> ExitCode {
             (None, None) => 1_000,
         },
         time: args.minutes.map(|minutes| Duration::from_secs(minutes.saturating_mul(60))),
+        shape: args.shape,
         run: Run { facts_kept: args.facts, digest: args.digests, ..Run::of(args.requests) },
     };
+    if args.speed {
+        return tell_speed(limits.seeds_from_first(), limits.run);
+    }
     let mut campaign = Campaign::new(limits);
     let on_passed = |seed: u64, passed: &Passed| {
         if let Some(digest) = passed.digest {
@@ -100,4 +113,17 @@ pub fn run(args: ExploreArgs) -> ExitCode {
     }
     print!("{}", campaign.report());
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn tell_speed(seeds: impl Iterator<Item = u64>, run: Run) -> ExitCode {
+    match Speed::of(seeds, run) {
+        Ok(speed) => {
+            println!("{speed}");
+            ExitCode::SUCCESS
+        }
+        Err(wrong) => {
+            eprintln!("{wrong}");
+            ExitCode::FAILURE
+        }
+    }
 }

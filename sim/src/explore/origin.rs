@@ -43,12 +43,13 @@ pub(super) struct Object {
     pub key: CacheKey,
     pub plain: Arc<RequestHead>,
     pub around: Arc<RequestHead>,
+    /// The plain request with the wish of most clients.
+    pub usual: Arc<RequestHead>,
     /// Version 1 first.
     versions: Vec<Edition>,
 }
 
 /// One version.
-#[derive(Clone)]
 struct Edition {
     head: Arc<Head>,
     length: u64,
@@ -56,6 +57,30 @@ struct Edition {
     has_tag: bool,
     is_weak: bool,
     depends_on: Dependence,
+    /// The variants that were answered with.
+    variants: Vec<Variant>,
+}
+
+struct Variant {
+    number: u64,
+    tag: String,
+    /// The version's head, with the tag if it has one.
+    head: Arc<Head>,
+}
+
+impl Edition {
+    fn variant(&mut self, version: Version, number: u64) -> &Variant {
+        let known = self.variants.iter().position(|variant| variant.number == number);
+        let place = known.unwrap_or_else(|| {
+            let (tag, mut head) = (tag(version, number, self.is_weak), Arc::clone(&self.head));
+            if self.has_tag {
+                Arc::make_mut(&mut head).fields.push("etag", tag.as_bytes());
+            }
+            self.variants.push(Variant { number, tag, head });
+            self.variants.len() - 1
+        });
+        &self.variants[place]
+    }
 }
 
 /// The surrogate key that an object has for itself.
@@ -130,9 +155,11 @@ impl World {
                     fields,
                 })
             };
+            let plain = request(Method::Get, Fields::new());
             self.origin.objects.push(Object {
                 key: CacheKey::of("origin", &target),
-                plain: request(Method::Get, Fields::new()),
+                usual: Wish::default().added_to(&plain),
+                plain,
                 around: if object % 2 == 0 {
                     request(Method::Get, Fields::from_iter([("authorization", "Basic eDp5")]))
                 } else {
@@ -206,7 +233,8 @@ impl World {
         let versions = &mut self.origin.objects[object].versions;
         fields.push(OF_VERSION, format!("v{}", versions.len() + 1).as_bytes());
         let head = Arc::new(Head { status: 200, fields });
-        versions.push(Edition { head, length, announces_length, has_tag, is_weak, depends_on });
+        let variants = Vec::new();
+        versions.push(Edition { head, length, announces_length, has_tag, is_weak, depends_on, variants });
         let what = What::Published {
             key: self.origin.objects[object].key,
             version: self.newest(object),
@@ -289,57 +317,51 @@ impl World {
         known: Option<&[u8]>,
     ) -> (Arc<Head>, Body) {
         let version = self.newest(object);
-        let mut edition = self.origin.objects[object].versions[version.0 as usize - 1].clone();
-        let tag = self.origin.tag(object, version, wish);
-        if edition.has_tag {
-            Arc::make_mut(&mut edition.head).fields.push("etag", tag.as_bytes());
-        }
         self.origin.answered.insert((object, version), self.now);
         self.purge_what_was_answered(from.edge, object);
+        let edition = &mut self.origin.objects[object].versions[version.0 as usize - 1];
+        let Edition { length, announces_length, depends_on, .. } = *edition;
+        let variant = edition.variant(version, depends_on.variant(wish));
+        let (number, head, is_known) =
+            (variant.number, Arc::clone(&variant.head), known == Some(variant.tag.as_bytes()));
         self.fact(What::OriginAnswered {
             edge: Edge(from.edge),
             key: self.origin.objects[object].key,
             version,
         });
-        if known == Some(tag.as_bytes()) {
+        if is_known {
             self.note(Party::Origin, || "that is what the edge has: 304".to_owned());
-            return (
-                Arc::new(Head { status: 304, fields: edition.head.fields.clone() }),
-                Body::empty(version),
-            );
+            return (Arc::new(Head { status: 304, fields: head.fields.clone() }), Body::empty(version));
         }
         let faults = self.plan.faults;
         let chunks_max = self.plan.work.chunks_max;
         let mut body = Body {
-            object: number_of(object, edition.depends_on.variant(wish)),
+            object: number_of(object, number),
             version: version.0,
             sent: 0,
-            length: edition.length,
-            chunk: (edition.length / (1 + self.chances.origin.below(chunks_max)))
-                .max(edition.length / chunks_max + 1),
+            length,
+            chunk: (length / (1 + self.chances.origin.below(chunks_max))).max(length / chunks_max + 1),
             end: BodyEnd::Clean,
             stalls_at: None,
         };
         if self.hits(faults.origin_cuts, Trouble::OriginCut, |chances| &mut chances.origin) {
-            body.cut(edition.announces_length, self.chances.origin.below(edition.length + 1));
-            self.note(Party::Origin, || {
-                format!("will break off after {} of {}", body.length, bytes(edition.length))
-            });
+            body.cut(announces_length, self.chances.origin.below(length + 1));
+            self.note(Party::Origin, || format!("will break off after {} of {}", body.length, bytes(length)));
         }
-        if edition.announces_length
+        if announces_length
             && self.hits(faults.origin_lies, Trouble::OriginLied, |chances| &mut chances.origin)
         {
-            body.lie(self.chances.origin.below(edition.length + 1));
+            body.lie(self.chances.origin.below(length + 1));
             self.note(Party::Origin, || {
-                format!("will end with {} of the {} that it promises", bytes(body.length), edition.length)
+                format!("will end with {} of the {} that it promises", bytes(body.length), length)
             });
         }
         if self.hits(faults.origin_stalls, Trouble::OriginStalled, |chances| &mut chances.origin) {
-            let at = self.chances.origin.below(edition.length + 1);
+            let at = self.chances.origin.below(length + 1);
             body.stalls_at = Some(at);
             self.note(Party::Origin, || format!("will stall after {}", bytes(at)));
         }
-        (edition.head, body)
+        (head, body)
     }
 
     pub(super) fn on_pull(&mut self, from: Life, op: OpId, fill: FillId) {

@@ -36,9 +36,19 @@ pub(super) struct Plan {
     pub clock: Duration,
 }
 
-/// The shape of the workload.
+/// What a workload is like, on the whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Shape {
+    /// Each of its values is drawn by itself: what is rare elsewhere is common here.
+    Mixed,
+    /// As a busy edge sees it: plain requests for objects that change seldom, may be stored, and have room in L0.
+    Busy,
+}
+
+/// The workload.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Work {
+    pub shape: Shape,
     pub requests: u32,
     pub objects: u32,
     /// The longest body.
@@ -148,6 +158,10 @@ impl Plan {
         let has_feed = draw.coin("config.feed", 350);
         let mut raw = raw_config(draw, &work, has_l1, has_l2, has_l3);
         raw.feed = has_feed.then(|| raw_feed(draw, work.latency));
+        if work.shape == Shape::Busy {
+            let l0 = raw.l0.get_or_insert_default();
+            (l0.capacity, l0.gate) = (ByteCount(size_max * 50 + 9_000), ByteCount::UNLIMITED);
+        }
         let durable = durable(draw, &raw);
         let gates = Gates {
             l0: raw.l0.as_ref().map_or(ByteCount::ZERO, |tier| tier.gate),
@@ -164,6 +178,9 @@ impl Plan {
         // Parts are not checked against a digest, so bytes that rotted reach those who ask for some.
         if work.special.0 > 0 {
             faults.blob_rots = PerMille(0);
+        }
+        if work.shape == Shape::Busy {
+            faults.purges = PerMille(faults.purges.0.min(20));
         }
         // An edge knows by its birth what another publishes too late into a tier they share, but only as long as it
         // remembers its purges, and only the feed tells it after a restart. So with two edges and no feed: purges or
@@ -350,7 +367,31 @@ fn raw_feed(draw: &Draw, latency: Duration) -> RawFeed {
 }
 
 fn work(draw: &Draw, requests: u32, size_max: u64) -> Work {
+    let mixed = mixed_work(draw, requests, size_max);
+    if draw.coin("work.busy", 60) { busy(mixed) } else { mixed }
+}
+
+/// The same where nearly everything is a hit.
+fn busy(work: Work) -> Work {
+    let never = PerMille(0);
     Work {
+        shape: Shape::Busy,
+        objects: work.objects.max(10),
+        latency: Duration::from_micros(50),
+        gap: Duration::from_millis(1),
+        around: never,
+        special: never,
+        publish: never,
+        unstorable: never,
+        vary: never,
+        lifetime_max: Duration::from_secs(3_600),
+        ..work
+    }
+}
+
+fn mixed_work(draw: &Draw, requests: u32, size_max: u64) -> Work {
+    Work {
+        shape: Shape::Mixed,
         requests,
         objects: draw.of("work.objects", &[1, 3, 10, 40]),
         size_max,

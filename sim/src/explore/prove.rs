@@ -86,7 +86,13 @@ pub fn prove(args: ProveArgs) -> ExitCode {
 }
 
 fn hunt(args: &ProveArgs, seeds: u64, fault: Option<Fault>) -> (u64, Duration, Option<Box<Failure>>) {
-    let limits = Limits { first: args.seed, seeds, time: None, run: Run { fault, ..Run::of(args.requests) } };
+    let limits = Limits {
+        first: args.seed,
+        seeds,
+        time: None,
+        shape: None,
+        run: Run { fault, ..Run::of(args.requests) },
+    };
     let mut campaign = Campaign::new(limits);
     let failure = campaign.run(|_, _| {});
     (campaign.done, campaign.spent, failure)

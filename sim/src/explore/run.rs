@@ -3,7 +3,7 @@
 use super::{
     choices::Choices,
     draws::{Draw, Keep, Source},
-    plan::Plan,
+    plan::{Plan, Shape},
     tally::Tally,
     world::{Chances, World},
 };
@@ -28,12 +28,21 @@ pub struct Run {
     pub digest: bool,
     /// How engines are drained: it changes nothing, and this is how that is tested.
     pub drain: Drain,
+    /// Who watches.
+    pub watch: Watch,
 }
 
 impl Run {
     /// So many requests, nothing planted, no digest.
     pub const fn of(requests: u32) -> Self {
-        Self { requests, fault: None, facts_kept: 60, digest: false, drain: Drain::EffectsFirst }
+        Self {
+            requests,
+            fault: None,
+            facts_kept: 60,
+            digest: false,
+            drain: Drain::EffectsFirst,
+            watch: Watch::AllRules,
+        }
     }
 }
 
@@ -52,9 +61,9 @@ impl Drain {
     /// Every order.
     pub const ALL: [Self; 3] = [Self::EffectsFirst, Self::EventsFirst, Self::InTurn];
 
-    /// Everything that an engine has to say.
-    pub(super) fn all_of(self, engine: &mut Engine<Symbol>) -> (Vec<Effect<Symbol>>, Vec<Event>) {
-        let (mut effects, mut events) = (Vec::new(), Vec::new());
+    /// Everything that an engine has to say, into the empty `drained`.
+    pub(super) fn all_of(self, engine: &mut Engine<Symbol>, drained: &mut Drained) {
+        let Drained { effects, events } = drained;
         match self {
             Self::EffectsFirst => {
                 effects.extend(iter::from_fn(|| engine.poll_effect()));
@@ -75,8 +84,23 @@ impl Drain {
                 engine.poll_wake();
             },
         }
-        (effects, events)
     }
+}
+
+/// What one input led to.
+#[derive(Default)]
+pub(super) struct Drained {
+    pub effects: Vec<Effect<Symbol>>,
+    pub events: Vec<Event>,
+}
+
+/// Who watches a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watch {
+    /// Every rule, the contract between engine and driver, and the engine's own audit.
+    AllRules,
+    /// Nobody: only to tell what watching costs.
+    Nobody,
 }
 
 /// A seed that broke no rule.
@@ -131,6 +155,12 @@ pub fn run_seed(seed: u64, run: Run) -> Result<Passed, Box<Failure>> {
                 .collect(),
         })),
     }
+}
+
+/// What kind of workload a seed is about.
+pub(super) fn shape_of(seed: u64, requests: u32) -> Shape {
+    let draw = Draw::new(&Source::Seed { seed, requests, keep: Keep::Nothing });
+    Plan::of(&draw, Seed(seed), requests).work.shape
 }
 
 /// Lives one run to its end, or to the first broken rule.

@@ -14,7 +14,7 @@ use super::{
     origin::Origin,
     plan::{PerMille, Plan},
     queue::Queue,
-    run::{Drain, Run},
+    run::{Drain, Drained, Run, Watch},
     story::Note,
     tally::{Tally, Trouble},
     tier::{Fate, Tier},
@@ -203,6 +203,9 @@ pub(super) struct World {
     pub drain: Drain,
     /// Asks that came at an exact moment.
     pub sharp: u32,
+    /// Room for what comes out of it, kept from one input to the next.
+    pub drained: Drained,
+    pub watch: Watch,
     /// All that happened, if a digest of it is wanted.
     pub history: Option<History>,
     /// What the story says beside the facts.
@@ -261,6 +264,8 @@ impl World {
             recent: VecDeque::new(),
             drain: run.drain,
             sharp: 0,
+            drained: Drained::default(),
+            watch: run.watch,
             history: run.digest.then(History::default),
             notes: Vec::new(),
             broken: None,
@@ -397,7 +402,9 @@ impl World {
         if let Some(history) = &mut self.history {
             history.mix(&fact.what);
         }
-        if let Err(violation) = self.rules.observe(&fact) {
+        if self.watch == Watch::AllRules
+            && let Err(violation) = self.rules.observe(&fact)
+        {
             self.broken.get_or_insert(violation);
         }
         if self.recent.len() >= self.facts_kept {

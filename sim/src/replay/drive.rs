@@ -4,6 +4,7 @@
 //! says, and lets it be stored for ever; tiers never fail. Nothing here decides anything.
 
 use super::{
+    few::Few,
     stores::{Stores, body},
     totals::{Count, TierTotals, Totals},
     trace::Request,
@@ -25,7 +26,7 @@ pub struct Replay {
     inputs: VecDeque<Input<Symbol>>,
     stores: Stores,
     /// Bodies on their way, and how much of each was not handed over yet.
-    fetches: BTreeMap<FillId, Symbol>,
+    fetches: Few<FillId, Symbol>,
     ask: Arc<RequestHead>,
     heads: BTreeMap<ByteCount, Arc<Head>>,
     began_ms: Option<u64>,
@@ -62,7 +63,7 @@ impl Replay {
             engine: Engine::new(config, Seed(0), Instant::ZERO),
             inputs: VecDeque::new(),
             stores: Stores::new(l1_capacity),
-            fetches: BTreeMap::new(),
+            fetches: Few::default(),
             ask: Arc::new(RequestHead {
                 method: Method::Get,
                 authority: "trace".into(),
@@ -201,7 +202,9 @@ impl Replay {
             | Effect::Freshen { .. }
             | Effect::Delete { .. } => {
                 let wall = CALENDAR.after(Duration::from_millis(self.span_ms));
-                self.inputs.extend(self.stores.answer(&effect, wall));
+                if let Some(answer) = self.stores.answer(&effect, wall) {
+                    self.inputs.push_back(answer);
+                }
             }
         }
     }

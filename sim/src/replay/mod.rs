@@ -3,12 +3,14 @@
 //! Start at [`drive`]. Time is the trace's; heads cost nothing, as in every trace simulator, so that numbers compare.
 
 mod drive;
+mod few;
 #[cfg(test)]
 mod fuzz;
 mod progress;
 mod report;
 mod settings;
 mod stores;
+mod sweep;
 mod totals;
 mod trace;
 
@@ -23,7 +25,8 @@ use std::{
     process::ExitCode,
     time::Instant,
 };
-use tiergate_engine::{ByteCount, Config, Eviction};
+use sweep::SweepArgs;
+use tiergate_engine::{ByteCount, Config, Eviction, Objective};
 
 /// `tiergate-sim replay`.
 #[derive(Clone, Debug, clap::Args)]
@@ -32,6 +35,7 @@ Examples:
   tiergate-sim replay access.log.gz --config tiergate.yaml
   tiergate-sim replay requests.csv --columns time=at,key=url,size=length --l0 1GiB --l2 100GiB
   tiergate-sim replay trace.oracleGeneral.zst --l0 256MiB --l0-policy lru --json
+  tiergate-sim replay access.log.gz --sweep l0 --policies lru,ghost_gdsf --capacities 64MiB,256MiB,1GiB
 What is counted, and what is not: docs/replay.md.")]
 pub struct ReplayArgs {
     /// A trace (oracleGeneral), a table (CSV) or an access log (combined, JSON lines); plain, gzip or zstd.
@@ -52,9 +56,12 @@ pub struct ReplayArgs {
     /// What L0 holds at most, or `off`. Default: 256MiB.
     #[arg(long, value_name = "CAPACITY", value_parser = parse_capacity)]
     l0: Option<Capacity>,
-    /// Who leaves L0, by the name of a policy. Default: ghost_gdsf, to spare requests.
+    /// Who leaves L0, by the name of a policy. Default: ghost_gdsf.
     #[arg(long, value_name = "POLICY", value_parser = Eviction::parse)]
     l0_policy: Option<Eviction>,
+    /// What evictions from L0 are to spare: requests or bytes. Default: requests.
+    #[arg(long, value_name = "OBJECTIVE", value_parser = Objective::parse)]
+    l0_objective: Option<Objective>,
     /// The largest body that L0 admits. Default: 2MiB.
     #[arg(long, value_name = "SIZE", value_parser = ByteCount::parse)]
     l0_gate: Option<ByteCount>,
@@ -67,15 +74,20 @@ pub struct ReplayArgs {
     /// What L2 holds at most, or `off`. Default: off.
     #[arg(long, value_name = "CAPACITY", value_parser = parse_capacity)]
     l2: Option<Capacity>,
-    /// Who leaves L2, by the name of a policy. Default: ghost_gdsf, to spare bytes.
+    /// Who leaves L2, by the name of a policy. Default: ghost_gdsf.
     #[arg(long, value_name = "POLICY", value_parser = Eviction::parse)]
     l2_policy: Option<Eviction>,
+    /// What evictions from L2 are to spare: requests or bytes. Default: bytes.
+    #[arg(long, value_name = "OBJECTIVE", value_parser = Objective::parse)]
+    l2_objective: Option<Objective>,
     /// The largest body that L2 admits. Default: unlimited.
     #[arg(long, value_name = "SIZE", value_parser = ByteCount::parse)]
     l2_gate: Option<ByteCount>,
     /// Whether there is an L3, which keeps everything. Default: off.
     #[arg(long, value_name = "SWITCH")]
     l3: Option<Switch>,
+    #[command(flatten)]
+    sweep: SweepArgs,
     /// Print JSON instead of a table.
     #[arg(long)]
     json: bool,
@@ -107,9 +119,19 @@ pub struct Replayed {
 )]
 pub fn run(args: ReplayArgs) -> ExitCode {
     let began = Instant::now();
-    match run_through(&args) {
-        Ok(replayed) if args.json => println!("{:#}", report::json(&args.file, &replayed, began.elapsed())),
-        Ok(replayed) => print!("{}", report::table(&args.file, &replayed, began.elapsed())),
+    let mut progress = if args.quiet { Progress::hidden() } else { Progress::shown() };
+    let result = match args.sweep.sweep {
+        Some(swept) => sweep::run(&args, swept, &mut progress),
+        None => args.tell_notes().and_then(|()| args.replay(&mut progress)).map(|replayed| {
+            if args.json {
+                format!("{:#}\n", report::json(&args.file, &replayed, began.elapsed()))
+            } else {
+                report::table(&args.file, &replayed, began.elapsed())
+            }
+        }),
+    };
+    match result {
+        Ok(text) => print!("{text}"),
         Err(wrong) => {
             eprintln!("{wrong}");
             return ExitCode::from(2);
@@ -118,19 +140,30 @@ pub fn run(args: ReplayArgs) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn run_through(args: &ReplayArgs) -> Result<Replayed, String> {
-    let Settings { config, l1_capacity, notes } = args.settings()?;
-    if !args.quiet {
-        notes.iter().for_each(|note| eprintln!("{note}"));
+impl ReplayArgs {
+    /// Replays the file through what the options say.
+    fn replay(&self, progress: &mut Progress) -> Result<Replayed, String> {
+        let Settings { config, l1_capacity, .. } = self.settings()?;
+        drive_through(&self.file, &self.reading(), Replay::new(config, l1_capacity), progress)
+            .map_err(|wrong| wrong.to_string())
     }
-    let reading = Reading {
-        format: args.format,
-        columns: args.columns.clone().unwrap_or_default(),
-        malformed_percent_max: args.malformed_max,
-    };
-    let progress = if args.quiet { Progress::hidden() } else { Progress::shown() };
-    drive_through(&args.file, &reading, Replay::new(config, l1_capacity), progress)
-        .map_err(|wrong| wrong.to_string())
+
+    /// Says what the user should know of the options, unless nothing is to be said.
+    fn tell_notes(&self) -> Result<(), String> {
+        let Settings { notes, .. } = self.settings()?;
+        if !self.quiet {
+            notes.iter().for_each(|note| eprintln!("{note}"));
+        }
+        Ok(())
+    }
+
+    fn reading(&self) -> Reading {
+        Reading {
+            format: self.format,
+            columns: self.columns.clone().unwrap_or_default(),
+            malformed_percent_max: self.malformed_max,
+        }
+    }
 }
 
 /// Replays a whole trace through an empty cache, whose L1, if it has one, never runs full. Heads cost nothing there.
@@ -138,22 +171,33 @@ fn run_through(args: &ReplayArgs) -> Result<Replayed, String> {
 /// # Errors
 /// The file cannot be read as the trace that it should be.
 pub fn replay(file: &Path, reading: &Reading, config: Config) -> Result<Replayed, TraceError> {
-    drive_through(file, reading, Replay::new(config, ByteCount::UNLIMITED), Progress::hidden())
+    drive_through(file, reading, Replay::new(config, ByteCount::UNLIMITED), &mut Progress::hidden())
 }
 
 fn drive_through(
     file: &Path,
     reading: &Reading,
     mut replay: Replay,
-    mut progress: Progress,
+    progress: &mut Progress,
 ) -> Result<Replayed, TraceError> {
+    let (format, left_out) = each_request(file, reading, progress, |request| replay.ask(request))?;
+    Ok(Replayed { totals: replay.totals(), format, left_out })
+}
+
+/// Hands over every request of a file; says how it was read.
+fn each_request(
+    file: &Path,
+    reading: &Reading,
+    progress: &mut Progress,
+    mut ask: impl FnMut(Request),
+) -> Result<(Format, LeftOut), TraceError> {
     let mut trace = Trace::open(file, reading, &progress.bar)?;
     let mut requests = 0;
     for request in trace.by_ref() {
-        replay.ask(request?);
+        ask(request?);
         requests += 1;
         progress.on_request(requests);
     }
     progress.bar.finish_and_clear();
-    Ok(Replayed { totals: replay.totals(), format: trace.format(), left_out: trace.left_out() })
+    Ok((trace.format(), trace.left_out()))
 }

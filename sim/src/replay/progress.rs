@@ -13,7 +13,7 @@ const LINE_EVERY: Duration = Duration::from_secs(5);
 /// Requests between two looks at the clock.
 const LOOK_EVERY: u64 = 1 << 16;
 
-/// Follows one file.
+/// Follows one file, or one after the other.
 pub(super) struct Progress {
     pub(super) bar: ProgressBar,
     /// When the next line is due, where lines are written.
@@ -32,9 +32,15 @@ impl Progress {
             return Self { line_at: Some(Instant::now() + LINE_EVERY), ..Self::hidden() };
         }
         let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND));
-        let style = "{bar:40} {bytes}/{total_bytes} of the trace, {eta} left";
+        let style = "{prefix}{bar:40} {bytes}/{total_bytes} of the trace, {eta} left";
         bar.set_style(ProgressStyle::with_template(style).expect("the template above is well formed"));
         Self { bar, line_at: None }
+    }
+
+    /// The file is read from its beginning, to do what `what` says.
+    pub(super) fn begin(&mut self, what: String) {
+        self.bar.reset();
+        self.bar.set_prefix(what);
     }
 
     /// So many requests are done.
@@ -48,6 +54,6 @@ impl Progress {
         self.line_at = Some(now + LINE_EVERY);
         let (read, whole) = (self.bar.position(), self.bar.length().unwrap_or_default());
         let percent = if whole == 0 { 100.0 } else { 100.0 * read as f64 / whole as f64 };
-        eprintln!("{requests} requests replayed, {percent:.0} % of the file read");
+        eprintln!("{}{requests} requests replayed, {percent:.0} % of the file read", self.bar.prefix());
     }
 }

@@ -98,9 +98,11 @@ impl ReplayArgs {
         match &mut raw.l0 {
             Some(l0) => {
                 l0.eviction.policy = self.l0_policy.unwrap_or(l0.eviction.policy);
+                l0.eviction.objective = self.l0_objective.or(l0.eviction.objective);
                 l0.gate = self.l0_gate.unwrap_or(l0.gate);
             }
             None if self.l0_policy.is_some() => return Err(absent("--l0-policy", TierId::L0)),
+            None if self.l0_objective.is_some() => return Err(absent("--l0-objective", TierId::L0)),
             None if self.l0_gate.is_some() => return Err(absent("--l0-gate", TierId::L0)),
             None => {}
         }
@@ -118,9 +120,11 @@ impl ReplayArgs {
         match &mut raw.l2 {
             Some(l2) => {
                 l2.eviction.policy = self.l2_policy.unwrap_or(l2.eviction.policy);
+                l2.eviction.objective = self.l2_objective.or(l2.eviction.objective);
                 l2.gate = self.l2_gate.unwrap_or(l2.gate);
             }
             None if self.l2_policy.is_some() => return Err(absent("--l2-policy", TierId::L2)),
+            None if self.l2_objective.is_some() => return Err(absent("--l2-objective", TierId::L2)),
             None if self.l2_gate.is_some() => return Err(absent("--l2-gate", TierId::L2)),
             None => {}
         }

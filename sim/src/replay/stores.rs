@@ -3,9 +3,9 @@
 //! The engine decides what L2 and L3 hold. What L1 holds is its store's own affair: here it is the least recently used
 //! records that fit, whose lookups count as uses. The collector of L3 does not run, so what expired there stays.
 
-use super::totals::Count;
+use super::{few::Few, totals::Count};
 use hashbrown::HashTable;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 use tiergate_engine::{
     ByteCount, CacheKey, Chunk, Effect, Input, ReadSource, Record, RecordId, RecordName, StoredKey, Symbol,
     TierId, WallTime, WriterId,
@@ -140,7 +140,7 @@ impl Stores {
         writers.get_mut(&writer).expect("only an open writer is written to")
     }
 
-    fn commit(&mut self, tier: TierId, writer: WriterId, record: &Record) {
+    fn commit(&mut self, tier: TierId, writer: WriterId, record: &Arc<Record>) {
         let written = self.writing(tier, writer);
         let (blob, size) = (written.blob, written.size);
         match tier {
@@ -187,9 +187,10 @@ struct Writing {
 /// A tier that holds records without their bytes.
 #[derive(Default)]
 struct Tier {
-    records: HashTable<Record>,
-    open: BTreeMap<RecordId, Symbol>,
-    writers: BTreeMap<WriterId, Writing>,
+    /// Beside each the name that it is found by.
+    records: HashTable<(RecordName, Arc<Record>)>,
+    open: Few<RecordId, Symbol>,
+    writers: Few<WriterId, Writing>,
 }
 
 /// Names are drawn at random, so their own bits serve.
@@ -199,17 +200,18 @@ const fn hash(name: RecordName) -> u64 {
 
 impl Tier {
     fn open(&mut self, id: RecordId, name: RecordName) -> Option<Record> {
-        let found = self.records.find(hash(name), |record| record.name == name)?;
+        let (_, found) = self.records.find(hash(name), |(other, _)| *other == name)?;
         self.open.insert(id, body(found.key, found.length));
-        Some(found.clone())
+        Some(Record::clone(found))
     }
 
-    fn insert(&mut self, record: &Record) {
-        self.records.insert_unique(hash(record.name), record.clone(), |record| hash(record.name));
+    fn insert(&mut self, record: &Arc<Record>) {
+        let named = (record.name, Arc::clone(record));
+        self.records.insert_unique(hash(record.name), named, |(name, _)| hash(*name));
     }
 
     fn remove(&mut self, name: RecordName) -> bool {
-        match self.records.find_entry(hash(name), |record| record.name == name) {
+        match self.records.find_entry(hash(name), |(other, _)| *other == name) {
             Ok(found) => {
                 found.remove();
                 true
@@ -287,8 +289,8 @@ impl Recency {
 struct Vault {
     rows: BTreeMap<CacheKey, Stored>,
     blobs: BTreeMap<BlobName, ByteCount>,
-    open: BTreeMap<RecordId, Symbol>,
-    uploads: BTreeMap<WriterId, Writing>,
+    open: Few<RecordId, Symbol>,
+    uploads: Few<WriterId, Writing>,
 }
 
 impl Vault {

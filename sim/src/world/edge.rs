@@ -11,12 +11,14 @@ use super::{
 use http::{Request, Response, StatusCode};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use std::{convert::Infallible, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{convert::Infallible, fs::File, num::NonZeroU32, sync::Arc, time::Duration};
 use tiergate_driver::{
-    Answer, Clock, Driver, NoStore, Observer, Origin, Parts, Served, TierError, TokioSpawn, World,
+    Answer, Beginning, Clock, Driver, NoStore, Observer, Origin, Parts, Recorder, Served, TierError,
+    TokioSpawn, World,
 };
 use tiergate_engine::{CacheKey, Event, Instant, Method, Outcome, PurgeOutcome, Seed, TierId, WallTime};
 use tiergate_invariants::{Edge, Version, What};
+use tiergate_recording::JsonRecorder;
 use tiergate_scenarios::FaultKind;
 use tiergate_tiers::{HttpOrigin, OriginOptions, RedisOptions, RedisTier, http_head};
 use turmoil::net::TcpListener;
@@ -214,4 +216,11 @@ impl Observer for Watch {
     }
 
     fn tier_failed(&self, _tier: TierId, _error: &TierError) {}
+
+    fn recorder(&self, beginning: &Beginning<'_>) -> Option<Box<dyn Recorder>> {
+        let folder = self.stage.record.as_deref()?;
+        let life = format!("{}-edge{}-life{}.recording", self.stage.scenario.name, self.edge, self.start);
+        let file = File::create(folder.join(&life)).unwrap_or_else(|error| panic!("{life}: {error}"));
+        Some(Box::new(JsonRecorder::begin(file, u64::MAX, beginning)))
+    }
 }

@@ -76,6 +76,7 @@ impl World {
             shared_tier_keys: AtomicU64::new(0),
             edges: (0..scenario.topology.edges).map(|_| EdgeSlot::default()).collect(),
             scenario,
+            record: order.record.clone(),
         });
         raise_hosts(&mut sim, &stage, streams);
         Self {

@@ -8,6 +8,7 @@ use super::{
 };
 use std::{
     net::IpAddr,
+    path::Path,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -55,6 +56,8 @@ pub(crate) struct Stage {
     pub shared_tier_keys: AtomicU64,
     /// The edges.
     pub edges: Vec<EdgeSlot>,
+    /// Where they record what they are told and decide.
+    pub record: Option<Arc<Path>>,
 }
 
 /// What the runner knows of one edge.

@@ -13,6 +13,7 @@ use crate::{
     plant::Fault,
     record::Record,
 };
+use alloc::boxed::Box;
 
 impl<C: Chunk> Engine<C> {
     /// Asks L3's index for what a fill is about.
@@ -55,7 +56,7 @@ impl<C: Chunk> Engine<C> {
         let at = self.now;
         let fill = self.fills.get_mut(&fill_id).expect("a lookup's fill waits for its answer");
         let key = fill.errand.key;
-        fill.errand.glimpse = seen.clone().map(|seen| Glimpse { seen, at });
+        fill.errand.glimpse = seen.clone().map(|seen| Box::new(Glimpse { seen, at }));
         match outcome {
             LookedFor::Hit(manifest) => {
                 let seen = seen.expect("a hit was seen");

@@ -5,8 +5,10 @@ use crate::{
     head::{Fields, Method},
     reason::NotStorable,
     rules::{
+        freshness::StaleWindows,
         http_date,
         policy::{ClientDirectives, NamedFields},
+        reuse::{Reuse, WhenStale},
     },
 };
 use proptest::prelude::*;
@@ -128,9 +130,9 @@ fn no_cache_is_stored_for_revalidation() {
     for line in ["no-cache", "no-cache, max-age=60", "no-cache=\"x\""] {
         let found = of(&Policy::DEFAULT, &ask(Method::Get, &[]), 200, &[TAG, ("cache-control", line)]);
         assert_eq!(found.storable, Storable::Yes, "{line}");
-        assert_eq!(found.reuse, Reuse::AfterRevalidation, "{line}");
-        assert_eq!(found.when_stale, WhenStale::Forbidden, "{line}");
-        assert_eq!(found.windows, StaleWindows::default(), "{line}");
+        assert_eq!(found.staleness.reuse, Reuse::AfterRevalidation, "{line}");
+        assert_eq!(found.staleness.when_stale, WhenStale::Forbidden, "{line}");
+        assert_eq!(found.staleness.windows, StaleWindows::default(), "{line}");
     }
 }
 
@@ -183,7 +185,7 @@ fn named_fields_may_be_left_out() {
     let line = cc("max-age=60, private=\"b, a\", no-cache=\"A\"");
     let found = of(&policy, &ask(Method::Get, &[]), 200, &line);
     assert_eq!(found.storable, Storable::Yes);
-    assert_eq!(found.reuse, Reuse::WhileFresh);
+    assert_eq!(found.staleness.reuse, Reuse::WhileFresh);
     assert_eq!(found.left_out, ["a".into(), "b".into()]);
     let whole = of(&policy, &ask(Method::Get, &[]), 200, &cc("max-age=60, private"));
     assert_eq!(whole.storable, Storable::No(NotStorable::Private));
@@ -254,9 +256,14 @@ fn a_judgement_has_all_parts() {
         storable: Storable::Yes,
         lifetime: Lifetime::Explicit(Duration::from_secs(60)),
         initial_age: Duration::from_secs(9),
-        windows: StaleWindows { while_revalidate: Duration::from_secs(5), if_error: Duration::from_secs(6) },
-        reuse: Reuse::WhileFresh,
-        when_stale: WhenStale::Allowed,
+        staleness: Staleness {
+            windows: StaleWindows {
+                while_revalidate: Duration::from_secs(5),
+                if_error: Duration::from_secs(6),
+            },
+            reuse: Reuse::WhileFresh,
+            when_stale: WhenStale::Allowed,
+        },
         vary: Vary::Fields(["foo".into()].into()),
         left_out: std::vec::Vec::new(),
     };
@@ -297,14 +304,14 @@ proptest! {
         prop_assert!(!is_stored || !has("private"));
         prop_assert!(!is_stored || !has("no-store") || has("must-understand"));
         prop_assert!(!is_stored || status != 206);
-        prop_assert!(!is_stored || tagged || !found.lifetime.span().is_zero() || found.windows != StaleWindows::default());
+        prop_assert!(!is_stored || tagged || !found.lifetime.span().is_zero() || found.staleness.windows != StaleWindows::default());
         prop_assert!(!is_stored || status < 500 || !found.lifetime.span().is_zero());
         let strict = ["no-cache", "must-revalidate", "proxy-revalidate", "s-maxage=0", "s-maxage=9"];
         if strict.iter().any(|name| has(name)) {
-            prop_assert_eq!(found.windows, StaleWindows::default());
-            prop_assert_eq!(found.when_stale, WhenStale::Forbidden);
+            prop_assert_eq!(found.staleness.windows, StaleWindows::default());
+            prop_assert_eq!(found.staleness.when_stale, WhenStale::Forbidden);
         }
-        prop_assert_eq!(found.reuse == Reuse::AfterRevalidation, picked.iter().any(|line| line.starts_with("no-cache")));
+        prop_assert_eq!(found.staleness.reuse == Reuse::AfterRevalidation, picked.iter().any(|line| line.starts_with("no-cache")));
     }
 
     /// Any bytes in any field are judged without a panic.

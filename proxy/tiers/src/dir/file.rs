@@ -92,7 +92,7 @@ pub(super) fn ending(record: &Record, sequence: u64) -> Vec<u8> {
 pub fn stored_bytes(record: &Record) -> u64 {
     let layout = Layout { block_bytes: BLOCK_BYTES, length: record.length.0 };
     let body = layout.begin(layout.count()).unwrap_or(u64::MAX);
-    body.saturating_add((format::encode(record).len() + FOOTER_BYTES) as u64)
+    body.saturating_add((format::encoded_length(record) + FOOTER_BYTES) as u64)
 }
 
 struct Footer {

@@ -7,14 +7,15 @@ use super::{
     Request,
     error::{Fault, Place},
 };
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use tiergate_engine::{ByteCount, CacheKey};
 
 pub(super) const RECORD_BYTES: usize = 24;
 
 /// Records, from the first one on.
 pub(super) struct Oracle {
-    bytes: Box<dyn BufRead>,
+    /// Buffered once more, so that not each record is a call to whatever decompresses.
+    bytes: BufReader<Box<dyn BufRead>>,
     /// Records read.
     records: u64,
     time_s: u32,
@@ -22,7 +23,7 @@ pub(super) struct Oracle {
 
 impl Oracle {
     pub(super) fn new(bytes: Box<dyn BufRead>) -> Self {
-        Self { bytes, records: 0, time_s: 0 }
+        Self { bytes: BufReader::with_capacity(super::BUFFER_BYTES, bytes), records: 0, time_s: 0 }
     }
 
     pub(super) fn read_record(&mut self) -> Result<Option<Request>, Fault> {
