@@ -19,7 +19,7 @@ use crate::{
     feed::{FeedPolicy, RawFeed},
     head::Head,
     id::TierId,
-    plant::Fault,
+    plant::{Fault, Plant},
     rules::Policy,
     units::ByteCount,
 };
@@ -233,7 +233,7 @@ pub struct Config {
     pub(crate) policy: Policy,
     pub(crate) care: Care,
     pub(crate) feed: Option<FeedPolicy>,
-    plant: Option<Fault>,
+    pub(crate) plant: Plant,
     written: Arc<RawConfig>,
 }
 
@@ -412,12 +412,18 @@ impl Config {
     /// This configuration with a fault planted on purpose.
     #[cfg(feature = "plant")]
     pub fn with_fault(mut self, fault: Fault) -> Self {
-        self.plant = Some(fault);
+        self.plant = Plant::of(fault);
+        self.feed = self.feed.map(|policy| policy.with_plant(self.plant));
+        for tier in Arc::make_mut(&mut self.tiers) {
+            if let IndexKeeper::Durable { terms, .. } = &mut tier.index {
+                *terms = terms.with_plant(self.plant);
+            }
+        }
         self
     }
 
     /// Was this fault planted? Never, unless the crate was built to plant faults.
     pub(crate) fn is_planted(&self, fault: Fault) -> bool {
-        cfg!(feature = "plant") && self.plant == Some(fault)
+        self.plant.is(fault)
     }
 }

@@ -15,6 +15,7 @@ use crate::{
     time::Instant,
     units::ByteCount,
 };
+use core::time::Duration;
 
 /// A fact, past tense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,6 +172,8 @@ pub enum Event {
         key: CacheKey,
         /// Its name there, for byte tiers.
         name: Option<RecordName>,
+        /// Which tier it is copied from, while whom that answers; the origin when absent.
+        promotes: Option<(TierId, RequestId)>,
     },
     /// A copy into a tier was given up: it will never be visible.
     LaneDropped {
@@ -212,6 +215,8 @@ pub enum Event {
         length: ByteCount,
         /// What it costs there.
         size: ByteCount,
+        /// How old it is.
+        age: Duration,
         /// Where the copy came from: a tier, or the origin when absent.
         from: Option<TierId>,
     },

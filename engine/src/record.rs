@@ -35,6 +35,11 @@ impl Freshness {
         self.age(now) < self.lifetime
     }
 
+    /// How long it will be fresh from `now` on.
+    pub fn fresh_for(&self, now: Instant) -> Duration {
+        self.lifetime.saturating_sub(self.age(now))
+    }
+
     /// When the response was made, on the calendar: what a purge is compared with.
     pub(crate) fn born(&self, now: Instant, wall: WallTime) -> WallTime {
         wall.before(self.age(now))

@@ -147,6 +147,16 @@ impl<T> Space<T> {
         self.used
     }
 
+    /// So many bytes less are counted than there are, as a planted fault has it.
+    pub(crate) fn misplace(&mut self, bytes: ByteCount) {
+        self.used = ByteCount(self.used.0 - bytes.0);
+    }
+
+    /// So many bytes more are counted than there are, as a planted fault has it.
+    pub(crate) fn misplace_more(&mut self, bytes: ByteCount) {
+        self.used = self.used.plus(bytes.0);
+    }
+
     /// How many objects.
     pub(crate) fn len(&self) -> u64 {
         self.table.len() as u64

@@ -150,7 +150,13 @@ impl Invariant for Lifetimes {
                     })?;
                 }
             }
-            What::PurgeAsked { .. } | What::PurgeConfirmed { .. } | What::Healed | What::Settled { .. } => {}
+            What::PurgeAsked { .. }
+            | What::PurgeConfirmed { .. }
+            | What::Audited { .. }
+            | What::Recovering { .. }
+            | What::TierHolds { .. }
+            | What::Healed
+            | What::Settled { .. } => {}
         }
         Ok(())
     }

@@ -3,7 +3,8 @@
 //! A purge makes stale what the origin answered before it was asked. An answer that the origin gave at or after that
 //! moment is newer than the purge, even with the same version: if the origin still publishes what was purged, fetching
 //! it again is right. So a response breaks the rule when it was asked for after the confirmation, at the edge that
-//! confirmed, and carries a version that the origin last answered, to anybody, before the purge was asked.
+//! confirmed, and carries a version that the origin last answered, to anybody, before the purge was asked; or to that edge,
+//! where edges share no tier.
 //!
 //! Where edges tell each other of purges within a bound, the same counts at every edge for what was asked for when the
 //! bound has passed since the confirmation.
@@ -18,8 +19,9 @@ use tiergate_engine::{CacheKey, Instant};
 /// The rule.
 #[derive(Debug, Default)]
 pub struct NoResurrection {
-    /// When the origin last answered with a version.
-    answered: BTreeMap<(CacheKey, Version), Instant>,
+    /// When the origin last answered with a version: to each edge, or where edges share a tier to anybody.
+    answered: BTreeMap<(Option<Edge>, CacheKey, Version), Instant>,
+    sharing: Sharing,
     /// The latest purge that an edge confirmed.
     confirmed: BTreeMap<(Edge, CacheKey), Purge>,
     /// After how long a purge counts everywhere, if ever.
@@ -36,10 +38,27 @@ struct Purge {
     newest_when_asked: Version,
 }
 
+/// Can an edge have what the origin answered another with?
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sharing {
+    /// It can: they share a tier, or nothing is known of that.
+    #[default]
+    Any,
+    /// It cannot.
+    Nothing,
+}
+
 impl NoResurrection {
     /// The rule for edges of which each knows within `bound` what another has confirmed.
-    pub fn within(bound: Option<Duration>) -> Self {
-        Self { bound, ..Self::default() }
+    pub fn within(bound: Option<Duration>, sharing: Sharing) -> Self {
+        Self { bound, sharing, ..Self::default() }
+    }
+
+    fn whose(&self, edge: Edge) -> Option<Edge> {
+        match self.sharing {
+            Sharing::Any => None,
+            Sharing::Nothing => Some(edge),
+        }
     }
 
     fn on_confirmed(&mut self, at: Instant, edge: Edge, key: CacheKey, purge: Purge) {
@@ -61,12 +80,12 @@ impl NoResurrection {
         }
     }
 
-    fn on_whole(&self, purge: Purge, key: CacheKey, spans: &[Span]) -> Result<(), String> {
+    fn on_whole(&self, purge: Purge, edge: Edge, key: CacheKey, spans: &[Span]) -> Result<(), String> {
         for (_, version) in spans.iter().filter_map(|span| span.of) {
             if version > purge.newest_when_asked {
                 continue;
             }
-            let answered = self.answered.get(&(key, version)).copied();
+            let answered = self.answered.get(&(self.whose(edge), key, version)).copied();
             if answered.is_none_or(|at| at < purge.asked_at) {
                 return Err(format!(
                     "version {}, which the origin last answered at {:?}, before the purge asked at {:?}",
@@ -85,8 +104,8 @@ impl Invariant for NoResurrection {
 
     fn observe(&mut self, fact: &Fact) -> Result<(), Violation> {
         match &fact.what {
-            What::OriginAnswered { key, version, .. } => {
-                self.answered.insert((*key, *version), fact.at);
+            What::OriginAnswered { edge, key, version } => {
+                self.answered.insert((self.whose(*edge), *key, *version), fact.at);
             }
             What::PurgeConfirmed { edge, key, newest_when_asked, asked_at } => self.on_confirmed(
                 fact.at,
@@ -98,7 +117,7 @@ impl Invariant for NoResurrection {
             What::ClientGot { ask, edge, key, got } => {
                 let purge = self.asks.remove(ask);
                 if let (Some(purge), Got::Whole { spans, .. }) = (purge, got) {
-                    self.on_whole(purge, *key, spans).map_err(|detail| Violation {
+                    self.on_whole(purge, *edge, *key, spans).map_err(|detail| Violation {
                         rule: "C7",
                         detail: format!(
                             "ask {ask} for {key} came to edge {} after a purge that counts there and got {detail}",
@@ -112,6 +131,9 @@ impl Invariant for NoResurrection {
             | What::EdgeCrashed { .. }
             | What::Published { .. }
             | What::PurgeAsked { .. }
+            | What::Audited { .. }
+            | What::Recovering { .. }
+            | What::TierHolds { .. }
             | What::Healed
             | What::Settled { .. } => {}
         }
@@ -172,7 +194,8 @@ mod tests {
     fn a_purge_counts_elsewhere_after_the_bound() {
         let cases = [(Some(5), 34, Ok(())), (Some(5), 35, Err("C7")), (None, 1_000, Ok(()))];
         for (bound, at, expected) in cases {
-            let mut history = History::of(NoResurrection::within(bound.map(Duration::from_nanos)));
+            let mut history =
+                History::of(NoResurrection::within(bound.map(Duration::from_nanos), Sharing::Any));
             history.at(10);
             history.answered(KEY, 1).unwrap();
             history.at(30);
@@ -195,5 +218,20 @@ mod tests {
         history.purge_confirmed(KEY, 1, 20).unwrap();
         history.purge_confirmed(KEY, 1, 5).unwrap();
         assert_eq!(get(&mut history, 1, 1), Err("C7"));
+    }
+
+    /// What another edge was answered with since is no excuse where they share nothing.
+    #[test]
+    fn another_edges_answer_excuses_where_they_share() {
+        for (sharing, expected) in [(Sharing::Any, Ok(())), (Sharing::Nothing, Err("C7"))] {
+            let mut history = History::of(NoResurrection::within(None, sharing));
+            history.at(10);
+            history.answered(KEY, 1).unwrap();
+            history.at(30);
+            history.purge_confirmed(KEY, 1, 20).unwrap();
+            let (edge, version) = (Edge(1), Version(1));
+            history.show(What::OriginAnswered { edge, key: KEY, version }).unwrap();
+            assert_eq!(get(&mut history, 1, 1), expected, "{sharing:?}");
+        }
     }
 }

@@ -1,17 +1,23 @@
-//! C8: what may not be stored is not stored.
+//! C8: what may not be stored is not stored, nor given to anybody but whom the origin answered.
 //!
 //! It checks each `Stored` against what the world says of the key's versions: when a version with the stored length
-//! exists, one of that length must be storable; when none has it, some version must be. It does not know which version
-//! was stored, so it cannot tell two of one length apart; and it says nothing of keys that the world never published.
+//! exists, one of that length must be storable; when none has it, some version must be. And of a version that may not be
+//! stored, no edge has more whole answers for its clients than the origin gave it. It does not know which version
+//! was stored, so it cannot tell two of one length apart; it cannot tell whose an empty body is; and it says nothing of
+//! keys that the world never published.
 
-use crate::{Fact, Invariant, Violation, What};
-use std::collections::BTreeMap;
+use crate::{Edge, Fact, Got, Invariant, Span, Version, Violation, What};
+use std::collections::{BTreeMap, BTreeSet};
 use tiergate_engine::{ByteCount, CacheKey, Event, TierId};
 
 /// The rule.
 #[derive(Debug, Default)]
 pub struct OnlyStorable {
     versions: BTreeMap<CacheKey, Vec<Known>>,
+    /// Versions that may not be stored.
+    unstorable: BTreeSet<(CacheKey, Version)>,
+    /// How often the origin has answered an edge with such a version, less what its clients got of it.
+    answers: BTreeMap<(Edge, CacheKey, Version), u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -43,6 +49,29 @@ impl OnlyStorable {
             ),
         })
     }
+
+    fn on_got(&mut self, ask: u64, edge: Edge, key: CacheKey, spans: &[Span]) -> Result<(), Violation> {
+        let Some(version) = spans.iter().find_map(|span| span.of).map(|(_, version)| version) else {
+            return Ok(());
+        };
+        if !self.unstorable.contains(&(key, version)) {
+            return Ok(());
+        }
+        match self.answers.get_mut(&(edge, key, version)) {
+            Some(left @ 1..) => {
+                *left -= 1;
+                Ok(())
+            }
+            Some(0) | None => Err(Violation {
+                rule: "C8",
+                detail: format!(
+                    "ask {ask} got version {} of {key}, which may not be stored, and the origin gave edge {} \
+                     fewer of it than its clients got",
+                    version.0, edge.0
+                ),
+            }),
+        }
+    }
 }
 
 impl Invariant for OnlyStorable {
@@ -52,21 +81,35 @@ impl Invariant for OnlyStorable {
 
     fn observe(&mut self, fact: &Fact) -> Result<(), Violation> {
         match &fact.what {
-            What::Published { key, length, storable, .. } => {
+            What::Published { key, version, length, storable, .. } => {
+                if !*storable {
+                    self.unstorable.insert((*key, *version));
+                }
                 self.versions.entry(*key).or_default().push(Known { length: *length, storable: *storable });
                 Ok(())
             }
             What::Engine { event: Event::Stored { tier, key, length, .. }, .. } => {
                 self.on_stored(*tier, *key, *length)
             }
-            What::Engine { .. }
+            What::OriginAnswered { edge, key, version } => {
+                if self.unstorable.contains(&(*key, *version)) {
+                    *self.answers.entry((*edge, *key, *version)).or_default() += 1;
+                }
+                Ok(())
+            }
+            What::ClientGot { ask, edge, key, got: Got::Whole { spans, .. } } => {
+                self.on_got(*ask, *edge, *key, spans)
+            }
+            What::ClientGot { .. }
+            | What::Engine { .. }
             | What::EdgeStarted { .. }
             | What::EdgeCrashed { .. }
-            | What::OriginAnswered { .. }
             | What::ClientAsked { .. }
-            | What::ClientGot { .. }
             | What::PurgeAsked { .. }
             | What::PurgeConfirmed { .. }
+            | What::Audited { .. }
+            | What::Recovering { .. }
+            | What::TierHolds { .. }
             | What::Healed
             | What::Settled { .. } => Ok(()),
         }
@@ -76,7 +119,7 @@ impl Invariant for OnlyStorable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::{History, KEY, OTHER, stored};
+    use crate::history::{History, KEY, OTHER, span, stored};
 
     /// Storable keys, unknown keys, and a storable version among others pass.
     #[test]
@@ -97,5 +140,18 @@ mod tests {
         assert_eq!(history.event(stored(TierId::L2, KEY, 60, 70)), Err("C8"));
         history.published(KEY, 2, 200, true).unwrap();
         assert_eq!(history.event(stored(TierId::L0, KEY, 100, 110)), Err("C8"));
+    }
+
+    /// Each client has an answer of its own; a second one for one answer is named, and what may be stored is shared.
+    #[test]
+    fn an_answer_for_one_is_not_shared() {
+        let mut history = History::of(OnlyStorable::default());
+        history.published(KEY, 1, 100, false).unwrap();
+        history.published(OTHER, 1, 100, true).unwrap();
+        history.answered(KEY, 1).unwrap();
+        history.answered(OTHER, 1).unwrap();
+        let mut got = |ask, key| history.whole(ask, key, 200, None, vec![span(key, 1, 0, 100)]);
+        assert_eq!([got(1, KEY), got(2, OTHER), got(3, OTHER)], [Ok(()); 3]);
+        assert_eq!(got(4, KEY), Err("C8"));
     }
 }

@@ -4,7 +4,8 @@
 //! must not join a fetch from before it, so that fetch no longer counts. Nor does one whose head says that its response
 //! may not be stored: it is one request's alone from then on. Which variant a fetch is of may show only with its head:
 //! then another of the same may be under way. And a fetch that begins after a purge, but only for requests
-//! that came before it, is beside the one that later requests share. It does not count private fetches, and it does
+//! that came before it, is beside the one that later requests share. Whoever takes over from a leader that failed, and fails
+//! too, is the last. It does not count private fetches, and it does
 //! not say that a fetch was needed. What an edge had under way is forgotten when it crashes or starts.
 
 use crate::{Edge, Fact, Invariant, Violation, What};
@@ -27,10 +28,16 @@ pub struct OneFetch {
     banned: BTreeMap<Edge, u64>,
     /// Fetches that a purge overtook, and the attempts that follow them: for requests from before it.
     overtaken: BTreeSet<(Edge, FillId)>,
+    /// Current fetches whose head has told their variant.
+    filed: BTreeSet<(Edge, FillId)>,
     /// Attempts that are put off.
     resting: BTreeMap<(Edge, FillId), CacheKey>,
     /// The requests that missed and whose fetch has not begun, and when they came.
     missed: BTreeMap<(Edge, CacheKey), Vec<(RequestId, u64)>>,
+    /// Requests that took over from a leader.
+    leaders: BTreeSet<(Edge, RequestId)>,
+    /// Was the last event a refusal of one of these?
+    was_leader_refused: bool,
     events: u64,
 }
 
@@ -38,9 +45,9 @@ impl OneFetch {
     fn on_fetched(
         &mut self,
         edge: Edge,
-        key: CacheKey,
-        variant: CacheKey,
+        (key, variant): (CacheKey, CacheKey),
         fill: FillId,
+        has_rested: bool,
     ) -> Result<(), Violation> {
         let missed = self.missed.remove(&(edge, key)).unwrap_or_default();
         let purged = self.purged.get(&(edge, key)).max(self.banned.get(&edge)).copied().unwrap_or(0);
@@ -51,6 +58,8 @@ impl OneFetch {
         }
         match self.current.insert((edge, variant), (fill, key)) {
             None => Ok(()),
+            // It turned out to be of this variant while the other one rested.
+            Some((other, _)) if has_rested && self.filed.contains(&(edge, other)) => Ok(()),
             Some((other, _)) => Err(Violation {
                 rule: "CON5",
                 detail: format!(
@@ -65,6 +74,7 @@ impl OneFetch {
     /// known.
     fn on_filed(&mut self, edge: Edge, key: CacheKey, variant: CacheKey, fill: FillId) {
         if self.on_closed(edge, fill) {
+            self.filed.insert((edge, fill));
             self.current.entry((edge, variant)).or_insert((fill, key));
         }
     }
@@ -87,6 +97,7 @@ impl OneFetch {
 
     /// No later request joins this fetch.
     fn on_closed(&mut self, edge: Edge, fill: FillId) -> bool {
+        self.filed.remove(&(edge, fill));
         let before = self.current.len();
         self.current.retain(|(other, _), (current, _)| *other != edge || *current != fill);
         self.current.len() < before
@@ -103,7 +114,15 @@ impl OneFetch {
 
     fn on_event(&mut self, edge: Edge, event: &Event) -> Result<(), Violation> {
         self.events += 1;
+        let was_leader_refused = std::mem::take(&mut self.was_leader_refused);
         match event {
+            Event::LeaderReplaced { request, .. } => {
+                self.leaders.insert((edge, *request));
+                if was_leader_refused {
+                    let detail = format!("edge {} lets {request:?} lead, after two who failed", edge.0);
+                    return Err(Violation { rule: "CON5", detail });
+                }
+            }
             Event::Requested { request, key } => {
                 self.requested.insert((edge, *request), (self.events, *key));
             }
@@ -122,10 +141,12 @@ impl OneFetch {
             | Event::Served { request, .. } => {
                 self.on_placed(edge, *request);
                 self.requested.remove(&(edge, *request));
+                let was_leader = self.leaders.remove(&(edge, *request));
+                self.was_leader_refused = was_leader && matches!(event, Event::Refused { .. });
             }
             Event::Fetched { fill, key, variant, purpose: Purpose::Shared, .. } => {
-                self.resting.remove(&(edge, *fill));
-                return self.on_fetched(edge, *key, *variant, *fill);
+                let has_rested = self.resting.remove(&(edge, *fill)).is_some();
+                return self.on_fetched(edge, (*key, *variant), *fill, has_rested);
             }
             Event::FetchEnded { fill, .. } | Event::HeadArrived { fill, storable: Storable::No(_), .. } => {
                 self.on_closed(edge, *fill);
@@ -172,7 +193,6 @@ impl OneFetch {
             | Event::ServedStale { .. }
             | Event::Revalidated { .. }
             | Event::Freshened { .. }
-            | Event::LeaderReplaced { .. }
             | Event::LaneOpened { .. }
             | Event::LaneDropped { .. }
             | Event::Rejected { .. }
@@ -213,6 +233,8 @@ impl Invariant for OneFetch {
                 self.purged.retain(|(other, _), _| other != edge);
                 self.banned.remove(edge);
                 self.missed.retain(|(other, _), _| other != edge);
+                self.leaders.retain(|(other, _)| other != edge);
+                self.filed.retain(|(other, _)| other != edge);
                 self.overtaken.retain(|(other, _)| other != edge);
                 self.resting.retain(|(other, _), _| other != edge);
                 Ok(())
@@ -223,6 +245,9 @@ impl Invariant for OneFetch {
             | What::ClientGot { .. }
             | What::PurgeAsked { .. }
             | What::PurgeConfirmed { .. }
+            | What::Audited { .. }
+            | What::Recovering { .. }
+            | What::TierHolds { .. }
             | What::Healed
             | What::Settled { .. } => Ok(()),
         }
@@ -233,7 +258,9 @@ impl Invariant for OneFetch {
 mod tests {
     use super::*;
     use crate::history::{History, KEY, OTHER, fetch_ended, fetched};
-    use tiergate_engine::{Instant, Length, MissReason, NotStorable, PurgeId, PurgeMode};
+    use tiergate_engine::{
+        Instant, Length, MissReason, NotStorable, OriginFailure, PurgeId, PurgeMode, Refusal,
+    };
 
     /// One after the other, side by side for two keys, private ones, after a purge and after a crash: all pass.
     #[test]
@@ -382,5 +409,24 @@ mod tests {
         history.event(fetched(3, 72)).unwrap();
         history.event(Event::PurgeBegan { purge, what, mode: tiergate_engine::PurgeMode::Hard }).unwrap();
         assert_eq!(history.event(fetched(4, 72)), Ok(()), "the purge overtook what was under way");
+    }
+
+    /// A waiter takes over from a leader that failed; nobody takes over from that one.
+    #[test]
+    fn the_second_leader_is_the_last() {
+        let mut history = History::of(OneFetch::default());
+        let refused = |request| {
+            let refusal = Refusal::Origin(OriginFailure::Unreachable);
+            Event::Refused { request: RequestId(request), refusal }
+        };
+        let replaced =
+            |fill, request| Event::LeaderReplaced { fill: FillId(fill), request: RequestId(request) };
+        for event in [refused(1), replaced(1, 2), refused(2), refused(3)] {
+            assert_eq!(history.event(event), Ok(()), "{event:?}");
+        }
+        for event in [refused(4), replaced(5, 6), refused(6)] {
+            history.event(event).unwrap();
+        }
+        assert_eq!(history.event(replaced(6, 7)), Err("CON5"));
     }
 }

@@ -57,6 +57,9 @@ impl Invariant for EverythingEnds {
             | What::OriginAnswered { .. }
             | What::PurgeAsked { .. }
             | What::PurgeConfirmed { .. }
+            | What::Audited { .. }
+            | What::Recovering { .. }
+            | What::TierHolds { .. }
             | What::Healed => Ok(()),
         }
     }

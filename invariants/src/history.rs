@@ -1,8 +1,10 @@
 //! Short histories for the rules' tests: one rule, and facts about one edge. It judges nothing itself.
 
 use crate::{Edge, Fact, Got, Invariant, Span, Version, What};
+use std::time::Duration;
 use tiergate_engine::{
-    ByteCount, CacheKey, Event, FetchEnd, FillId, Instant, OriginId, Purpose, Removal, TierId,
+    Audit, ByteCount, CacheKey, End, Event, FetchEnd, FillId, Instant, OriginId, Purpose, Removal, RequestId,
+    TierId,
 };
 
 pub(crate) const KEY: CacheKey = CacheKey(1);
@@ -92,7 +94,14 @@ pub(crate) fn span(key: CacheKey, version: u32, offset: u64, length: u64) -> Spa
 }
 
 pub(crate) fn stored(tier: TierId, key: CacheKey, length: u64, size: u64) -> Event {
-    Event::Stored { tier, key, length: ByteCount(length), size: ByteCount(size), from: None }
+    Event::Stored {
+        tier,
+        key,
+        length: ByteCount(length),
+        size: ByteCount(size),
+        age: Duration::ZERO,
+        from: None,
+    }
 }
 
 pub(crate) fn removed(tier: TierId, key: CacheKey, size: u64) -> Event {
@@ -113,4 +122,27 @@ pub(crate) fn fetched(fill: u64, key: CacheKey, purpose: Purpose) -> Event {
 
 pub(crate) fn fetch_ended(fill: u64, key: CacheKey) -> Event {
     Event::FetchEnded { fill: FillId(fill), key, received: ByteCount::ZERO, end: FetchEnd::Complete }
+}
+
+pub(crate) fn requested(request: u64) -> Event {
+    Event::Requested { request: RequestId(request), key: KEY }
+}
+
+pub(crate) fn served(request: u64, sent: u64, end: End) -> Event {
+    Event::Served { request: RequestId(request), key: KEY, sent: ByteCount(sent), end }
+}
+
+pub(crate) fn lane_opened(tier: TierId, from: Option<(TierId, u64)>) -> Event {
+    let promotes = from.map(|(from, request)| (from, RequestId(request)));
+    Event::LaneOpened { tier, key: KEY, name: None, promotes }
+}
+
+/// A copy that is visible now; from a tier, if one is named.
+pub(crate) fn copied(tier: TierId, from: Option<TierId>) -> Event {
+    let (length, size, age) = (ByteCount(9), ByteCount(9), Duration::ZERO);
+    Event::Stored { tier, key: KEY, length, size, age, from }
+}
+
+pub(crate) fn audited(open: Audit) -> What {
+    What::Audited { edge: EDGE, open }
 }

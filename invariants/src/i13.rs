@@ -5,7 +5,8 @@
 //! client demands one chunk at a time, and that recovery comes before the first request. Of the engine it checks that
 //! no id is minted twice, that a response begins once, gives one chunk for each demand and ends once, that nothing
 //! follows its end or its client's leaving, and that records and writers are opened, used one call at a time, and
-//! closed last. When everything has ended, nothing may be open.
+//! closed last; that a purge claims of a byte tier only what a delete or a stored ban there has told; and that nothing is
+//! looked up by a name that its tier did not have. When everything has ended, nothing may be open.
 //!
 //! It does not judge what is decided, nor look into bodies and records; it forgets an edge that crashes with its checker.
 //! An operation of a fetch that was cancelled may stay without an answer.
@@ -13,8 +14,8 @@
 use crate::Violation;
 use std::collections::{BTreeMap, BTreeSet};
 use tiergate_engine::{
-    Effect, FillId, Input, Instant, OpId, PurgeId, ReadSource, RecordId, ReplyBody, RequestId, WriterId,
-    durable::Told,
+    Effect, FillId, Input, Instant, OpId, PurgeId, PurgeOutcome, ReadSource, RecordId, RecordName, ReplyBody,
+    RequestId, TierId, WriterId, durable,
 };
 
 /// The rule, for one engine.
@@ -27,11 +28,26 @@ pub struct Contract {
     cancelled: BTreeSet<FillId>,
     has_begun: bool,
     requests: BTreeMap<RequestId, Client>,
-    purges: BTreeSet<PurgeId>,
+    /// Purges, and what each byte tier had told when they were asked for.
+    purges: BTreeMap<PurgeId, BTreeMap<TierId, Word>>,
+    told: BTreeMap<TierId, Word>,
+    /// Names that their tiers did not have.
+    absent: BTreeSet<RecordName>,
     records: BTreeMap<RecordId, Handle>,
     writers: BTreeMap<WriterId, Handle>,
     /// Writers with a call under way: they make one at a time.
     writing: BTreeSet<WriterId>,
+}
+
+/// How often a byte tier has told what purges rest on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Word {
+    /// Something was deleted.
+    found: u64,
+    /// Something was deleted, or was not there.
+    deleted: u64,
+    /// A ban is stored.
+    barred: u64,
 }
 
 /// What an open operation is.
@@ -39,15 +55,15 @@ pub struct Contract {
 enum Asked {
     Fetch(FillId),
     Pull(FillId),
-    Lookup(RecordId),
+    Lookup(RecordId, Option<RecordName>),
     OpenBlob(RecordId),
     Read(ReadSource),
     Open(WriterId),
     Write(WriterId),
     Commit(WriterId),
     Freshen,
-    Delete,
-    StoreBan,
+    Delete(TierId),
+    StoreBan(TierId),
     Durable,
 }
 
@@ -107,21 +123,21 @@ impl Contract {
     pub fn on_end(&self) -> Result<(), Violation> {
         let open = self.open.iter().find(|(_, asked)| match asked {
             Asked::Fetch(fill) | Asked::Pull(fill) => !self.cancelled.contains(fill),
-            Asked::Lookup(_)
+            Asked::Lookup(..)
             | Asked::OpenBlob(_)
             | Asked::Read(_)
             | Asked::Open(_)
             | Asked::Write(_)
             | Asked::Commit(_)
             | Asked::Freshen
-            | Asked::Delete
-            | Asked::StoreBan
+            | Asked::Delete(_)
+            | Asked::StoreBan(_)
             | Asked::Durable => true,
         });
         let first = [
             open.map(|(op, asked)| format!("{op:?} was never answered: {asked:?}")),
             self.requests.keys().next().map(|request| format!("{request:?} never ended")),
-            self.purges.first().map(|purge| format!("{purge:?} never ended")),
+            self.purges.keys().next().map(|purge| format!("{purge:?} never ended")),
             self.records.keys().next().map(|record| format!("{record:?} was never released")),
             self.writers.keys().next().map(|writer| format!("{writer:?} was never discarded")),
         ];
@@ -152,7 +168,8 @@ impl Contract {
                 Ok(())
             }
             Input::Purge { purge, .. } => {
-                require(self.purges.insert(*purge), || format!("{purge:?} is asked while it is under way"))
+                let before = self.purges.insert(*purge, self.told.clone());
+                require(before.is_none(), || format!("{purge:?} is asked while it is under way"))
             }
             Input::Recovered { tier, .. } => {
                 require(!self.has_begun, || format!("{tier:?} was recovered after the first request"))
@@ -192,7 +209,13 @@ impl Contract {
         })?;
         require(answer.fits(asked), || format!("{said:?} does not answer {asked:?}"))?;
         match asked {
-            Asked::Lookup(record) | Asked::OpenBlob(record) => {
+            Asked::Lookup(record, _) | Asked::OpenBlob(record) => {
+                // One that was given up meanwhile says nothing any more.
+                if let (Asked::Lookup(_, Some(name)), Input::Absent { .. }, true) =
+                    (asked, input, self.records.contains_key(&record))
+                {
+                    self.absent.insert(name);
+                }
                 // One that was released meanwhile stays so.
                 match (answer.came, self.records.get_mut(&record)) {
                     (Came::Good, Some(handle)) => *handle = Handle::Open,
@@ -209,13 +232,16 @@ impl Contract {
                     };
                 }
             }
-            Asked::Fetch(_)
-            | Asked::Pull(_)
-            | Asked::Read(_)
-            | Asked::Freshen
-            | Asked::Delete
-            | Asked::StoreBan
-            | Asked::Durable => {}
+            Asked::Delete(tier) => {
+                let told = self.told.entry(tier).or_default();
+                told.found += u64::from(matches!(input, Input::Deleted { existed: true, .. }));
+                told.deleted += u64::from(matches!(input, Input::Deleted { .. }));
+            }
+            Asked::StoreBan(tier) => {
+                let is_barred = matches!(input, Input::BanStored { .. });
+                self.told.entry(tier).or_default().barred += u64::from(is_barred);
+            }
+            Asked::Fetch(_) | Asked::Pull(_) | Asked::Read(_) | Asked::Freshen | Asked::Durable => {}
         }
         Ok(())
     }
@@ -227,9 +253,11 @@ impl Contract {
             Effect::Cancel { fill } => {
                 require(self.cancelled.insert(*fill), || format!("{fill:?} is cancelled a second time"))
             }
-            Effect::Lookup { op, record, .. } => {
+            Effect::Lookup { op, record, name, .. } => {
+                let is_absent = name.is_some_and(|name| self.absent.contains(&name));
+                require(!is_absent, || format!("{name:?} is looked up again, though it was not there"))?;
                 self.records.insert(*record, Handle::Asked);
-                self.ask(*op, Asked::Lookup(*record))
+                self.ask(*op, Asked::Lookup(*record, *name))
             }
             Effect::OpenBlob { op, record, .. } => {
                 self.records.insert(*record, Handle::Asked);
@@ -258,8 +286,8 @@ impl Contract {
                 format!("{writer:?} is discarded and was not open")
             }),
             Effect::Freshen { op, .. } => self.ask(*op, Asked::Freshen),
-            Effect::Delete { op, .. } => self.ask(*op, Asked::Delete),
-            Effect::StoreBan { op, .. } => self.ask(*op, Asked::StoreBan),
+            Effect::Delete { op, tier, .. } => self.ask(*op, Asked::Delete(*tier)),
+            Effect::StoreBan { op, tier, .. } => self.ask(*op, Asked::StoreBan(*tier)),
             Effect::Durable { op, .. } => self.ask(*op, Asked::Durable),
             Effect::Serve { request, reply } => match &reply.body {
                 ReplyBody::Whole(_) => self.end(*request, Client::Waiting, "served whole"),
@@ -284,8 +312,25 @@ impl Contract {
             },
             Effect::Pass { request, .. } => self.end(*request, Client::Waiting, "passed"),
             Effect::Refuse { request, .. } => self.end(*request, Client::Waiting, "refused"),
-            Effect::PurgeDone { purge, .. } => {
-                require(self.purges.remove(purge), || format!("{purge:?} is done and was not under way"))
+            Effect::PurgeDone { purge, report } => {
+                let Some(before) = self.purges.remove(purge) else {
+                    return Err(format!("{purge:?} is done and was not under way"));
+                };
+                let invented = report.iter().find(|(tier, outcome)| {
+                    let of = |told: &BTreeMap<TierId, Word>| told.get(tier).copied().unwrap_or_default();
+                    let (before, now) = (of(&before), of(&self.told));
+                    match (tier, outcome) {
+                        (TierId::L0 | TierId::L3, _) | (_, PurgeOutcome::Failed) => false,
+                        (_, PurgeOutcome::Removed(_) | PurgeOutcome::RemovedUnseen) => {
+                            now.found == before.found
+                        }
+                        (_, PurgeOutcome::Absent) => now.deleted == before.deleted,
+                        // A shared tier is told nothing: what it has is judged when it is found.
+                        (TierId::L2, PurgeOutcome::Barred) => now.barred == before.barred,
+                        (TierId::L1, PurgeOutcome::Barred) | (_, PurgeOutcome::Staled(_)) => false,
+                    }
+                });
+                require(invented.is_none(), || format!("{purge:?} says what no tier told: {invented:?}"))
             }
         }
     }
@@ -370,7 +415,9 @@ impl Answer {
             Input::BanStored { op } => (op, Said::BanStored, Came::Good),
             Input::Deleted { op, .. } => (op, Said::Deleted, Came::Good),
             Input::DeleteFailed { op } => (op, Said::DeleteFailed, Came::Bad),
-            Input::DurableTold { op, told: Told::Opened { .. } } => (op, Said::DurableTold, Came::Good),
+            Input::DurableTold { op, told: durable::Told::Opened { .. } } => {
+                (op, Said::DurableTold, Came::Good)
+            }
             Input::DurableTold { op, .. } => (op, Said::DurableTold, Came::Bad),
             Input::Request { .. }
             | Input::Demand { .. }
@@ -390,14 +437,14 @@ impl Answer {
         let fitting: &[Said] = match asked {
             Asked::Fetch(_) => &[Said::Head, Said::FetchFailed],
             Asked::Pull(_) => &[Said::Pulled, Said::PullEnded, Said::PullFailed],
-            Asked::Lookup(_) => &[Said::Found, Said::Absent, Said::LookupFailed],
+            Asked::Lookup(..) => &[Said::Found, Said::Absent, Said::LookupFailed],
             Asked::Read(_) => &[Said::BodyRead, Said::ReadFailed],
             Asked::Open(_) => &[Said::Opened, Said::WriteFailed],
             Asked::Write(_) => &[Said::Written, Said::WriteFailed],
             Asked::Commit(_) => &[Said::Committed, Said::WriteFailed],
             Asked::Freshen => &[Said::Freshened, Said::WriteFailed],
-            Asked::Delete => &[Said::Deleted, Said::DeleteFailed],
-            Asked::StoreBan => &[Said::BanStored, Said::WriteFailed],
+            Asked::Delete(_) => &[Said::Deleted, Said::DeleteFailed],
+            Asked::StoreBan(_) => &[Said::BanStored, Said::WriteFailed],
             Asked::Durable | Asked::OpenBlob(_) => &[Said::DurableTold],
         };
         fitting.contains(&self.said)

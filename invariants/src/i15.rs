@@ -127,6 +127,9 @@ impl Invariant for Retries {
             | What::ClientGot { .. }
             | What::PurgeAsked { .. }
             | What::PurgeConfirmed { .. }
+            | What::Audited { .. }
+            | What::Recovering { .. }
+            | What::TierHolds { .. }
             | What::Healed
             | What::Settled { .. } => Ok(()),
         }

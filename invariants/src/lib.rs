@@ -1,7 +1,47 @@
 //! The rules of Tiergate, one small file each, checked against facts that anybody outside the engine could see.
 //!
-//! Start at [`Invariants`]: it holds every rule and shows each [`Fact`] to all of them.
+//! Start at [`Invariants`]: it holds every rule and shows each [`Fact`] to all of them. Rules that `tiergate-sim` names and no
+//! file here holds are checked by the world of `explore` itself, which knows what no event tells.
+//!
+//! | id | where it is held |
+//! |---|---|
+//! | M1, M2 | `m1.rs` |
+//! | M3 | `m3.rs`; that a full lane holds nobody up: behaviour `t5_…` |
+//! | M4 | `m4.rs`; the lengths of what is committed: the tiers of `explore` |
+//! | M5, I8 | `m5.rs`, and the engine's own audit |
+//! | M6 | `m6.rs`; one chunk for each demand: `i13.rs` |
+//! | C1 | `c1.rs`; that everything is answered after healing: the clients of `explore` |
+//! | C2 | `c2.rs` |
+//! | C3 | the stores of `explore` (`vault.rs`), `durable_model` |
+//! | C4 | `c4.rs` |
+//! | C5, I1, I2 | `c5.rs`; heads, parts and variants: the clients of `explore` |
+//! | C6, I4 | `c6.rs`; each window to its last moment: the clients of `explore` (`fresh.rs`) |
+//! | C7, I3 | `c7.rs`, `i3.rs`; soft purges: the clients of `explore` (`fresh.rs`); the feed: `heard.rs` there |
+//! | C8 | `c8.rs` |
+//! | CON1 | `con1.rs`, the stores of `explore`, `durable_model` |
+//! | CON2, CON3, CON4 | behaviour `residence.rs`, `bodies.rs`, `promotion.rs` |
+//! | CON5, I5 | `con5.rs` |
+//! | CON6, I12, L1, L2 | `con6.rs`, and what the world of `explore` still holds in the end |
+//! | P1 | `engine/tests/door_allocates_nothing.rs` |
+//! | P2 | behaviour `promotion.rs`, `gates.rs` |
+//! | P3 | `p3.rs` |
+//! | D1, D2, D3, I9 | the stores of `explore`, `durable_model`, behaviour `durable.rs` |
+//! | D4, I10 | `sim/tests/disk.rs`; for what an edge serves after a crash: `c5.rs`, `c6.rs`, `c7.rs` |
+//! | D5 | `d5.rs`, `m5.rs` |
+//! | O1 | `o1.rs`; that no stream is left open: the origin of `explore` |
+//! | O2 | `o2.rs` |
+//! | I6 | `i6.rs`, `con6.rs` |
+//! | I7 | `i7.rs`; bytes: `m1.rs`, `m3.rs`, `m5.rs`, `m6.rs` |
+//! | I11 | `i11.rs` |
+//! | I13 | `i13.rs` |
+//! | I14 | `i14.rs` |
+//! | I15 | `i15.rs`; `Retry-After`: the origin of `explore` |
+//! | L3, L4 | the end of `explore`: what can be kept is kept, orphans go, breakers resolve (`o2.rs`) |
+//! | L5 | D1 in `explore`: what is not stored says why |
 
+mod c1;
+mod c2;
+mod c4;
 mod c5;
 mod c6;
 mod c7;
@@ -9,30 +49,54 @@ mod c8;
 mod con1;
 mod con5;
 mod con6;
+mod d5;
 mod fact;
 #[cfg(test)]
 mod history;
+mod i11;
 mod i13;
+mod i14;
 mod i15;
+mod i3;
+mod i6;
+mod i7;
 mod m1;
+mod m3;
 mod m4;
 mod m5;
+mod m6;
+mod o1;
 mod o2;
+mod p3;
 mod promise;
+mod readers;
 
+pub use c1::NoTierFails;
+pub use c2::HitsFirst;
+pub use c4::DroppedReaders;
 pub use c5::WholeBodies;
 pub use c6::Lifetimes;
-pub use c7::NoResurrection;
+pub use c7::{NoResurrection, Sharing};
 pub use c8::OnlyStorable;
 pub use con1::OneWinner;
 pub use con5::OneFetch;
 pub use con6::EverythingEnds;
+pub use d5::WholeRecovery;
+pub use i3::PurgedForGood;
+pub use i6::OneVerdict;
+pub use i7::Limits;
+pub use i11::NewerStays;
 pub use i13::Contract;
+pub use i14::Accounting;
 pub use i15::Retries;
 pub use m1::{Gates, UnderGate};
+pub use m3::BoundedLanes;
 pub use m4::DroppedLanes;
 pub use m5::ExactAccounts;
+pub use m6::BoundedStreams;
+pub use o1::Abandoned;
 pub use o2::Breakers;
+pub use p3::WantedCopies;
 
 pub use promise::promise;
 
@@ -68,21 +132,34 @@ pub trait Invariant: Send {
 pub struct Invariants(Vec<Box<dyn Invariant>>);
 
 impl Invariants {
-    /// Every rule that holds in every world, with M1, O2 and I15 allowing whatever any configuration
+    /// Every rule that holds in every world, with M1, M3, M6, I7, I15, O1, O2 and P3 allowing whatever any configuration
     /// does until they are told theirs.
     pub fn all() -> Self {
         Self(vec![
+            Box::new(NoTierFails::default()),
+            Box::new(HitsFirst::default()),
+            Box::new(DroppedReaders::default()),
             Box::new(WholeBodies::default()),
             Box::new(NoResurrection::default()),
             Box::new(OnlyStorable::default()),
             Box::new(OneWinner::default()),
             Box::new(OneFetch::default()),
             Box::new(EverythingEnds::default()),
+            Box::new(WholeRecovery::default()),
+            Box::new(PurgedForGood::default()),
+            Box::new(OneVerdict::default()),
+            Box::new(Limits::default()),
+            Box::new(NewerStays::default()),
+            Box::new(Accounting::default()),
+            Box::new(Retries::default()),
             Box::new(UnderGate::default()),
+            Box::new(BoundedLanes::default()),
             Box::new(DroppedLanes::default()),
             Box::new(ExactAccounts::default()),
+            Box::new(BoundedStreams::default()),
+            Box::new(Abandoned::default()),
             Box::new(Breakers::default()),
-            Box::new(Retries::default()),
+            Box::new(WantedCopies::default()),
         ])
     }
 
@@ -123,6 +200,7 @@ impl Invariants {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
     use tiergate_engine::{ByteCount, CacheKey, Event, Instant, TierId};
 
     fn stored(length: u64) -> Fact {
@@ -131,6 +209,7 @@ mod tests {
             key: CacheKey(1),
             length: ByteCount(length),
             size: ByteCount(length),
+            age: Duration::ZERO,
             from: None,
         };
         let what = What::Engine { edge: Edge(0), shard: 0, event };

@@ -1,4 +1,4 @@
-//! M4: a lane that was dropped never commits.
+//! M4: a lane that was dropped never commits, and no two lanes write under one name.
 //!
 //! It counts the lanes of each key into each tier: a `Stored` needs a lane that was opened and neither dropped nor
 //! stored before. Two lanes of one key are not told apart, so while one is open another's commit passes. It does not
@@ -6,8 +6,11 @@
 //! what it wrote; C5 sees a wrong byte when it is served.
 
 use crate::{Edge, Fact, Invariant, Violation, What};
-use std::collections::{BTreeMap, BTreeSet};
-use tiergate_engine::{CacheKey, Event, TierId};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use tiergate_engine::{CacheKey, Event, RecordName, TierId};
+
+/// Names that are remembered: far more than are ever written under at once.
+const NAMES_MAX: usize = 65_536;
 
 /// The rule.
 #[derive(Debug, Default)]
@@ -15,9 +18,26 @@ pub struct DroppedLanes {
     open: BTreeMap<(Edge, TierId, CacheKey), u32>,
     /// Edges that have not seen a request since they started.
     starting: BTreeSet<Edge>,
+    /// Names that were given to records, the youngest ones.
+    names: BTreeSet<RecordName>,
+    by_age: VecDeque<RecordName>,
 }
 
 impl DroppedLanes {
+    fn on_named(&mut self, edge: Edge, name: RecordName) -> Result<(), Violation> {
+        if !self.names.insert(name) {
+            let detail = format!("edge {} begins a copy under {name:?}, a name that was used before", edge.0);
+            return Err(Violation { rule: "M4", detail });
+        }
+        self.by_age.push_back(name);
+        if self.by_age.len() > NAMES_MAX
+            && let Some(oldest) = self.by_age.pop_front()
+        {
+            self.names.remove(&oldest);
+        }
+        Ok(())
+    }
+
     fn close(&mut self, edge: Edge, tier: TierId, key: CacheKey, did: &str) -> Result<(), Violation> {
         let place = (edge, tier, key);
         match self.open.get_mut(&place) {
@@ -48,10 +68,13 @@ impl Invariant for DroppedLanes {
     fn observe(&mut self, fact: &Fact) -> Result<(), Violation> {
         match &fact.what {
             // What a 304 freshened is stored anew, without a lane: its body is there already.
-            What::Engine { edge, event: Event::LaneOpened { tier, key, .. }, .. }
-            | What::Engine { edge, event: Event::Freshened { tier, key }, .. } => {
+            What::Engine { edge, event: Event::Freshened { tier, key }, .. } => {
                 *self.open.entry((*edge, *tier, *key)).or_default() += 1;
                 Ok(())
+            }
+            What::Engine { edge, event: Event::LaneOpened { tier, key, name, .. }, .. } => {
+                *self.open.entry((*edge, *tier, *key)).or_default() += 1;
+                name.map_or(Ok(()), |name| self.on_named(*edge, name))
             }
             What::Engine { edge, event: Event::LaneDropped { tier, key, .. }, .. } => {
                 self.close(*edge, *tier, *key, "dropped")
@@ -77,6 +100,9 @@ impl Invariant for DroppedLanes {
             | What::ClientGot { .. }
             | What::PurgeAsked { .. }
             | What::PurgeConfirmed { .. }
+            | What::Audited { .. }
+            | What::Recovering { .. }
+            | What::TierHolds { .. }
             | What::Healed
             | What::Settled { .. } => Ok(()),
         }
@@ -92,7 +118,7 @@ mod tests {
     const L2: TierId = TierId::L2;
 
     fn opened() -> Event {
-        Event::LaneOpened { tier: L2, key: KEY, name: None }
+        Event::LaneOpened { tier: L2, key: KEY, name: None, promotes: None }
     }
 
     fn dropped() -> Event {
@@ -122,5 +148,16 @@ mod tests {
         let request = RequestId(1);
         history.event(Event::Requested { request, key: KEY }).unwrap();
         assert_eq!(history.event(stored(L2, KEY, 9, 9)), Err("M4"));
+    }
+
+    /// Two records of one name are named, also on two edges.
+    #[test]
+    fn a_name_that_is_used_twice_is_named() {
+        let mut history = History::of(DroppedLanes::default());
+        let named = |name| {
+            let name = Some(RecordName(name));
+            Event::LaneOpened { tier: L2, key: KEY, name, promotes: None }
+        };
+        assert_eq!([1, 2, 1].map(|name| history.event(named(name))), [Ok(()), Ok(()), Err("M4")]);
     }
 }

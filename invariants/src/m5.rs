@@ -161,6 +161,9 @@ impl Invariant for ExactAccounts {
             | What::ClientGot { .. }
             | What::PurgeAsked { .. }
             | What::PurgeConfirmed { .. }
+            | What::Audited { .. }
+            | What::Recovering { .. }
+            | What::TierHolds { .. }
             | What::Healed
             | What::Settled { .. } => Ok(()),
         }

@@ -2,7 +2,8 @@
 //!
 //! It checks that an origin is not asked while its breaker is open; that whoever is refused for it had missed in the cache
 //! before, so that nothing stored is hidden (failure R2); that a tier is skipped only while its breaker is not closed, and
-//! never for a delete; and that no breaker stays half-open for longer than its bound, or when everything has ended. It
+//! never for a delete; that no breaker stays half-open for longer than its bound, or when everything has ended; and that one of a tier opens only if
+//! the tier has failed since it was closed: what it does not have is no failure. It
 //! does not check that a breaker opens when it should, and not the fast door, which shows no events.
 
 use crate::{Edge, Fact, Invariant, Violation, What};
@@ -10,7 +11,9 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
-use tiergate_engine::{Event, Guarded, Instant, Refusal, RequestId, Standing, TierOperation};
+use tiergate_engine::{
+    Event, Guarded, Instant, LaneEnd, Late, Refusal, RequestId, Standing, TierId, TierOperation,
+};
 
 /// The rule.
 #[derive(Debug)]
@@ -20,12 +23,58 @@ pub struct Breakers {
     standing: BTreeMap<(Edge, u32, Guarded), (Instant, Standing)>,
     /// Requests that missed and are not over.
     missed: BTreeSet<(Edge, u32, RequestId)>,
+    /// Who has failed since its breaker was closed.
+    failed: BTreeSet<(Edge, u32, Guarded)>,
+    /// A breaker that opened, and when: the failure is told at the same moment.
+    unexplained: Option<(Instant, (Edge, u32, Guarded))>,
 }
 
 impl Breakers {
     /// With the longest that a breaker may be half-open: twice `care.breaker.probe_ms_max`, and what timers are late by.
     pub fn new(half_open_max: Duration) -> Self {
-        Self { half_open_max, standing: BTreeMap::new(), missed: BTreeSet::new() }
+        Self {
+            half_open_max,
+            standing: BTreeMap::new(),
+            missed: BTreeSet::new(),
+            failed: BTreeSet::new(),
+            unexplained: None,
+        }
+    }
+
+    /// A breaker has opened: its failure was told before, or is at the same moment.
+    fn explain(&mut self, at: Instant, edge: Edge, shard: u32, event: &Event) -> Result<(), Violation> {
+        if let Some((since, (of, its, who))) = self.unexplained {
+            if (of, its) == (edge, shard) && has_failed(event, who) {
+                self.unexplained = None;
+            } else if since < at {
+                return broken(format!(
+                    "edge {}: the breaker of {who:?} opened, and nothing had failed",
+                    of.0
+                ));
+            }
+        }
+        for who in [TierId::L1, TierId::L2, TierId::L3].map(Guarded::Tier) {
+            if has_failed(event, who) {
+                self.failed.insert((edge, shard, who));
+            }
+        }
+        match event {
+            Event::BreakerChanged { who, standing: Standing::Closed } => {
+                self.failed.remove(&(edge, shard, *who));
+            }
+            Event::BreakerChanged { who, standing: Standing::Open { .. } } => {
+                let is_told = match who {
+                    Guarded::Tier(_) => self.failed.contains(&(edge, shard, *who)),
+                    // Which origin a fetch was from is not told with its end.
+                    Guarded::Origin(_) => true,
+                };
+                if !is_told {
+                    self.unexplained = Some((at, (edge, shard, *who)));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     fn on_event(&mut self, at: Instant, edge: Edge, shard: u32, event: &Event) -> Result<(), Violation> {
@@ -138,6 +187,19 @@ fn broken(detail: String) -> Result<(), Violation> {
     Err(Violation { rule: "O2", detail })
 }
 
+/// Does this event say that a tier has failed?
+fn has_failed(event: &Event, who: Guarded) -> bool {
+    let failed = match event {
+        // A lookup was given up with everything else.
+        Event::DeadlineMissed { what: Late::Answer, .. } => return true,
+        Event::TierFailed { tier, .. }
+        | Event::DeadlineMissed { what: Late::Lookup(tier) | Late::Read(tier), .. }
+        | Event::LaneDropped { tier, why: LaneEnd::Stalled, .. } => *tier,
+        _ => return false,
+    };
+    who == Guarded::Tier(failed)
+}
+
 impl Invariant for Breakers {
     fn id(&self) -> &'static str {
         "O2"
@@ -146,12 +208,15 @@ impl Invariant for Breakers {
     fn observe(&mut self, fact: &Fact) -> Result<(), Violation> {
         match &fact.what {
             What::Engine { edge, shard, event } => {
+                self.explain(fact.at, *edge, *shard, event)?;
                 self.on_event(fact.at, *edge, *shard, event)?;
                 self.is_resolved(fact.at, *edge, self.half_open_max)
             }
             What::EdgeStarted { edge } | What::EdgeCrashed { edge } => {
                 self.standing.retain(|(other, ..), _| other != edge);
                 self.missed.retain(|(other, ..)| other != edge);
+                self.failed.retain(|(other, ..)| other != edge);
+                self.unexplained = self.unexplained.filter(|(_, (other, ..))| other != edge);
                 Ok(())
             }
             What::Settled { edge, .. } => {
@@ -172,6 +237,9 @@ impl Invariant for Breakers {
             | What::ClientGot { .. }
             | What::PurgeAsked { .. }
             | What::PurgeConfirmed { .. }
+            | What::Audited { .. }
+            | What::Recovering { .. }
+            | What::TierHolds { .. }
             | What::Healed => Ok(()),
         }
     }
@@ -181,7 +249,7 @@ impl Invariant for Breakers {
 mod tests {
     use super::*;
     use crate::history::{History, KEY, fetched};
-    use tiergate_engine::{Audit, MissReason, OriginId, Purpose, TierId};
+    use tiergate_engine::{Audit, MissReason, OriginId, Purpose};
 
     const ORIGIN: Guarded = Guarded::Origin(OriginId(0));
 
@@ -195,6 +263,10 @@ mod tests {
 
     fn skipped(operation: TierOperation) -> Event {
         Event::TierSkipped { tier: TierId::L1, operation, until: Instant::ZERO }
+    }
+
+    fn failed() -> Event {
+        Event::TierFailed { tier: TierId::L1, operation: TierOperation::Lookup }
     }
 
     /// Fetches before it opens and after it has gone half-open pass; one in between is named.
@@ -224,6 +296,7 @@ mod tests {
     fn a_tier_that_is_skipped_without_reason_is_named() {
         let mut history = History::of(Breakers::default());
         assert_eq!(history.event(skipped(TierOperation::Lookup)), Err("O2"));
+        history.event(failed()).unwrap();
         history.event(stands(Guarded::Tier(TierId::L1), open())).unwrap();
         assert_eq!(history.event(skipped(TierOperation::Lookup)), Ok(()));
         assert_eq!(history.event(skipped(TierOperation::Delete)), Err("O2"));
@@ -242,5 +315,20 @@ mod tests {
         assert_eq!(history.event(fetched(1, KEY, Purpose::Shared)), Err("O2"));
         history.event(stands(ORIGIN, Standing::Closed)).unwrap();
         assert_eq!(history.show(settled()), Ok(()));
+    }
+
+    /// A tier's breaker opens after a failure, or with one; without any it is named.
+    #[test]
+    fn a_breaker_that_opens_for_nothing_is_named() {
+        let tier = Guarded::Tier(TierId::L1);
+        for (is_told, expected) in [(true, Ok(())), (false, Err("O2"))] {
+            let mut history = History::of(Breakers::default());
+            history.event(stands(tier, open())).unwrap();
+            if is_told {
+                history.event(failed()).unwrap();
+            }
+            history.at(1);
+            assert_eq!(history.event(stands(tier, Standing::HalfOpen)), expected);
+        }
     }
 }

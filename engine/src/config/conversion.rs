@@ -5,7 +5,7 @@ use super::{
     RawConfig, RawDiskTier, RawDurableTier, RawFill, RawMemoryTier, RawPromotion, RawSharedTier, check,
     within,
 };
-use crate::{id::TierId, units::ByteCount};
+use crate::{id::TierId, plant::Plant, units::ByteCount};
 use alloc::{sync::Arc, vec::Vec};
 use core::time::Duration;
 
@@ -39,7 +39,7 @@ impl TryFrom<RawConfig> for Config {
             policy: http.into_policy()?,
             care: care.try_into()?,
             feed: feed.map(TryInto::try_into).transpose()?,
-            plant: None,
+            plant: Plant::default(),
             written,
         })
     }

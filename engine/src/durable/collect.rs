@@ -5,7 +5,7 @@
 //! for the next sweep. What nothing names it leaves for `grace`, for those who are still reading it.
 
 use super::{Ask, BlobName, Stored, Terms, Told, Version};
-use crate::time::WallTime;
+use crate::{plant::Fault, time::WallTime};
 use alloc::{collections::BTreeMap, vec::Vec};
 
 /// Orphans whose grace is running. More wait for a later sweep: a grace costs memory, a late deletion only space.
@@ -156,7 +156,11 @@ impl Collector {
         let Some(stored) = found else {
             return self.on_orphan(page, now);
         };
+        let heeds_leases = !self.terms.is_planted(Fault::X57);
         match judge(page.blob, stored, now) {
+            Verdict::Live if !heeds_leases && !stored.entry.names(page.blob.name) => {
+                self.on_orphan(page, now)
+            }
             Verdict::Live => {
                 self.suspects.remove(&page.blob);
                 self.next(page)

@@ -1,6 +1,9 @@
 //! How long things last in the durable tier, and how often its machines try.
 
-use crate::time::WallTime;
+use crate::{
+    plant::{Fault, Plant},
+    time::WallTime,
+};
 use core::{fmt, time::Duration};
 
 /// [`Terms`] as written, not yet checked.
@@ -26,7 +29,7 @@ pub struct RawTerms {
 
 /// Checked terms.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Terms(RawTerms);
+pub struct Terms(RawTerms, Plant);
 
 /// Why terms cannot be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,11 +88,22 @@ impl TryFrom<RawTerms> for Terms {
         if tries_max == 0 {
             return Err(TermsError::NoTries);
         }
-        Ok(Self(raw))
+        Ok(Self(raw, Plant::default()))
     }
 }
 
 impl Terms {
+    /// These terms, for machines with a fault planted on purpose.
+    #[cfg(feature = "plant")]
+    pub(crate) const fn with_plant(self, plant: Plant) -> Self {
+        Self(self.0, plant)
+    }
+
+    /// Was this fault planted?
+    pub(super) fn is_planted(&self, fault: Fault) -> bool {
+        self.1.is(fault)
+    }
+
     pub(super) const fn lease(&self) -> Duration {
         self.0.lease
     }

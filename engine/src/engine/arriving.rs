@@ -37,6 +37,7 @@ impl<C: Chunk> Engine<C> {
         }
         let tier = TierId::L0;
         let variant = self.variants.key_for(key, &ask.fields);
+        let variant = if self.config.is_planted(Fault::X27) { key } else { variant };
         let (reason, stored) = match self.look_in_memory(variant, &ask) {
             FromMemory::Usable(resident) => {
                 self.event(Event::Hit { request, key, tier });
@@ -141,7 +142,7 @@ impl<C: Chunk> Engine<C> {
         }
         let fill = &self.fills[&fill_id];
         let reason = fill.errand.reason;
-        if fill.stage.crowd() >= self.config.waiters_max {
+        if fill.stage.crowd() >= self.config.waiters_max + usize::from(self.config.is_planted(Fault::X10)) {
             self.event(Event::Missed { request, key, reason });
             return self.refuse(request, Refusal::TooManyWaiters);
         }
@@ -238,8 +239,10 @@ impl<C: Chunk> Engine<C> {
                     self.forget_race(request, &race);
                 }
                 self.forget_digest(request);
-                if let Some(promotion) = promotion {
-                    self.abandon_promotion(promotion);
+                match promotion {
+                    Some(promotion) if self.config.is_planted(Fault::T6) => self.end_promotion(promotion),
+                    Some(promotion) => self.abandon_promotion(promotion),
+                    None => {}
                 }
                 self.close_reader(record);
             }
@@ -248,7 +251,8 @@ impl<C: Chunk> Engine<C> {
 
     /// Takes a client off a fill, and gives the fill up when nobody is left whom it should go on for (O1).
     fn leave_fill(&mut self, fill_id: FillId, request: RequestId) {
-        let on_abandon = self.config.on_abandon;
+        let goes_on = self.config.is_planted(Fault::X32);
+        let on_abandon = if goes_on { OnAbandon::Finish } else { self.config.on_abandon };
         let Some(fill) = self.fills.get_mut(&fill_id) else {
             return;
         };

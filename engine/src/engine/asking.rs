@@ -11,6 +11,7 @@ use crate::{
     head::{Head, Method, RequestHead},
     id::{FillId, RequestId},
     key::CacheKey,
+    plant::Fault,
     reason::{Bypass, MissReason, OriginFailure, Refusal},
     rules::{self, conditional, revalidate},
     selector::Place,
@@ -41,7 +42,7 @@ impl<C: Chunk> Engine<C> {
             self.end_flight(errand.key, fill_id);
             return self.let_go(errand.stored);
         }
-        if self.fetches >= self.config.fills_max {
+        if self.fetches >= self.config.fills_max + usize::from(self.config.is_planted(Fault::X11)) {
             self.caring.deadlines.end(Waiter::Fill(fill_id));
             self.end_flight(errand.key, fill_id);
             for request in getters {
@@ -106,6 +107,7 @@ impl<C: Chunk> Engine<C> {
         let Stage::Asking { waiters, mut tries, .. } = stage else { unreachable!("asked while {stage:?}") };
         let end = FetchEnd::Failed(failure);
         self.event(Event::FetchEnded { fill: fill_id, key: errand.target, received: ByteCount::ZERO, end });
+        self.fetches -= usize::from(self.config.is_planted(Fault::A3));
         let waiters = match self.stand_in(&errand, waiters) {
             Ok(()) => {
                 self.end_asking(fill_id, &errand);
@@ -129,11 +131,14 @@ impl<C: Chunk> Engine<C> {
         failed: u32,
         failure: OriginFailure,
     ) {
-        if failed >= LEADERS_MAX || errand.sharing != Sharing::Open || waiters.len() < 2 {
+        let is_spent = failed >= LEADERS_MAX && !self.config.is_planted(Fault::X29);
+        if is_spent || errand.sharing != Sharing::Open || waiters.len() < 2 {
             return self.fail(fill_id, errand, waiters, Refusal::Origin(failure));
         }
         let leader = waiters.remove(0);
-        self.refuse(leader, Refusal::Origin(failure));
+        if !self.config.is_planted(Fault::X30) {
+            self.refuse(leader, Refusal::Origin(failure));
+        }
         let next = self.rename(fill_id, &errand, &waiters);
         self.event(Event::LeaderReplaced { fill: fill_id, request: waiters[0] });
         self.fetches -= 1;
@@ -152,7 +157,8 @@ impl<C: Chunk> Engine<C> {
         if let Some(fields) = conditional {
             return Arc::new(RequestHead { fields, ..RequestHead::clone(ask) });
         }
-        if !ask.fields.iter().any(|(name, _)| conditional::is_condition(name)) {
+        let has_conditions = ask.fields.iter().any(|(name, _)| conditional::is_condition(name));
+        if !has_conditions || self.config.is_planted(Fault::T12) {
             return Arc::clone(ask);
         }
         let mut asked = RequestHead::clone(ask);

@@ -31,6 +31,14 @@ pub struct Audit {
     pub timers: usize,
     /// Bytes of bodies in progress held in memory.
     pub window_bytes: u64,
+    /// The most of them for one body, without the chunk that came last.
+    pub window_bytes_max: u64,
+    /// Fetches that the origin works at, or that are about to be made again.
+    pub fetches: usize,
+    /// The most clients that one fill serves.
+    pub crowd_max: usize,
+    /// The most chunks that wait for one tier.
+    pub lane_chunks_max: usize,
 }
 
 impl Audit {
@@ -40,7 +48,7 @@ impl Audit {
     }
 
     /// Both together.
-    pub const fn plus(self, other: Self) -> Self {
+    pub fn plus(self, other: Self) -> Self {
         Self {
             requests: self.requests + other.requests,
             operations: self.operations + other.operations,
@@ -53,6 +61,10 @@ impl Audit {
             permits: self.permits + other.permits,
             timers: self.timers + other.timers,
             window_bytes: self.window_bytes + other.window_bytes,
+            window_bytes_max: self.window_bytes_max.max(other.window_bytes_max),
+            fetches: self.fetches + other.fetches,
+            crowd_max: self.crowd_max.max(other.crowd_max),
+            lane_chunks_max: self.lane_chunks_max.max(other.lane_chunks_max),
         }
     }
 }
@@ -69,19 +81,8 @@ impl<C: Chunk> Engine<C> {
         for (tier, index) in &self.indexes {
             assert_eq!(index.recount(), index.used(), "{tier:?}'s sum is not that of its objects");
         }
-        let mut fetches = 0;
-        let mut window_bytes = 0;
-        for fill in self.fills.values() {
-            match &fill.stage {
-                Stage::Looking { .. } => {}
-                Stage::Asking { .. } | Stage::Resting { .. } => fetches += 1,
-                Stage::Streaming(stream) => {
-                    fetches += usize::from(stream.source != Source::Ended);
-                    window_bytes += stream.window.held();
-                }
-            }
-        }
-        assert_eq!(fetches, self.fetches, "the count of fetches is not that of the fills");
+        let of_fills = self.audit_fills();
+        assert_eq!(of_fills.fetches, self.fetches, "the count of fetches is not that of the fills");
         let permits = self.caring.permits();
         let held = self.pending.values().filter(|open| open.held.is_some()).count();
         assert_eq!(permits, held as u64, "the permits that are out are not those of the open operations");
@@ -118,7 +119,26 @@ impl<C: Chunk> Engine<C> {
             timers: self.stalls.len()
                 + self.caring.timers()
                 + self.durable.as_ref().map_or(0, Durable::renewals),
-            window_bytes,
+            lane_chunks_max: self.lanes.values().map(|open| open.lane.waiting()).max().unwrap_or(0),
+            ..of_fills
         }
+    }
+
+    /// What the fills alone hold.
+    fn audit_fills(&self) -> Audit {
+        let mut audit = Audit::default();
+        for fill in self.fills.values() {
+            audit.crowd_max = fill.stage.crowd().max(audit.crowd_max);
+            match &fill.stage {
+                Stage::Looking { .. } => {}
+                Stage::Asking { .. } | Stage::Resting { .. } => audit.fetches += 1,
+                Stage::Streaming(stream) => {
+                    audit.fetches += usize::from(stream.source != Source::Ended);
+                    audit.window_bytes += stream.window.held();
+                    audit.window_bytes_max = stream.window.held_before_last().max(audit.window_bytes_max);
+                }
+            }
+        }
+        audit
     }
 }

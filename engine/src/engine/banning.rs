@@ -25,7 +25,7 @@ use crate::{
     id::{OpId, PurgeId, TierId},
     key::CacheKey,
     memory::Resident,
-    plant::Fault,
+    plant::{Fault, Plant},
     reason::Removal,
     record::Freshness,
     selector::{Place, PurgeMode, Selector},
@@ -54,12 +54,13 @@ impl Bans {
         place: &Place,
         head: &Head,
         freshness: &Freshness,
-        now: Instant,
-        wall: WallTime,
+        (now, wall): (Instant, WallTime),
+        plant: Plant,
     ) -> Banned {
         let born = freshness.born(now, wall);
+        let rounding = if plant.is(Fault::X7) { Duration::ZERO } else { BIRTH_ROUNDING };
         let covering = (self.iter())
-            .filter(|ban| born <= ban.at.after(BIRTH_ROUNDING))
+            .filter(|ban| born <= ban.at.after(rounding))
             .filter(|ban| ban.selector.covers(target, &place.authority, &place.target, head));
         let mut banned = Banned::No;
         for ban in covering {
@@ -84,7 +85,10 @@ impl<C: Chunk> Engine<C> {
     pub(super) fn ban(&mut self, purge_id: PurgeId, selector: Selector, mode: PurgeMode) {
         let ban = Ban { selector, mode, at: self.wall() };
         let mut purge = self.impose(ban.clone());
-        purge.awaited.extend(self.store_ban(&Arc::new(ban)));
+        let stored = self.store_ban(&Arc::new(ban));
+        if !self.config.is_planted(Fault::X50) {
+            purge.awaited.extend(stored);
+        }
         self.purges.insert(purge_id, purge);
     }
 
@@ -158,6 +162,7 @@ impl<C: Chunk> Engine<C> {
         for key in keys {
             let size = match mode {
                 PurgeMode::Hard => self.remove_from_memory(key, Removal::Purged),
+                PurgeMode::Soft if self.config.is_planted(Fault::X47) => None,
                 PurgeMode::Soft => self.stale_in_memory(key),
             };
             sum = size.map_or(sum, |size| Some(sum.unwrap_or(ByteCount::ZERO).plus(size.0)));

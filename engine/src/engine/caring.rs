@@ -19,6 +19,7 @@ use crate::{
     event::{Event, TierOperation},
     id::{FillId, OpId, OriginId, RequestId, TierId},
     input::Input,
+    plant::{Fault, Plant},
     random::{Random, Seed},
     reason::Guarded,
     table::Name,
@@ -151,11 +152,14 @@ impl Caring {
     }
 
     /// The first of them, and what it is for.
-    pub(super) fn poll_wake(&self) -> Option<(Instant, WakeReason)> {
+    pub(super) fn poll_wake(&self, plant: Plant) -> Option<(Instant, WakeReason)> {
         let timers = [
-            self.retries.first().map(|(at, _)| (at, WakeReason::Retry)),
+            self.retries.first().map(|(at, _)| (at, WakeReason::Retry)).filter(|_| !plant.is(Fault::X15)),
             self.late_reads.first().map(|(at, _)| (at, WakeReason::LateRead)),
-            self.deadlines.poll_wake().map(|(at, _)| (at, WakeReason::Deadline)),
+            self.deadlines
+                .poll_wake()
+                .map(|(at, _)| (at, WakeReason::Deadline))
+                .filter(|_| !plant.is(Fault::X16)),
             self.changes.first().map(|(at, _)| (*at, WakeReason::Breaker)),
         ];
         timers.into_iter().flatten().min_by_key(|(at, _)| *at)
@@ -224,7 +228,9 @@ impl<C: Chunk> Engine<C> {
     }
 
     fn end_operation(&mut self, op: OpId, verdict: Verdict) {
-        if let Some(Open { held: Some((who, permit)), .. }) = self.pending.remove(&op) {
+        if let Some(Open { held: Some((who, permit)), .. }) = self.pending.remove(&op)
+            && !self.config.is_planted(Fault::X33)
+        {
             self.with_breaker(who, |breaker, now| breaker.on_outcome(now, permit, verdict));
         }
     }
@@ -232,7 +238,8 @@ impl<C: Chunk> Engine<C> {
     /// An answer says how whoever gave it is.
     pub(super) fn judge_answer(&mut self, held: Option<Held>, input: &Input<C>) {
         if let Some((who, permit)) = held {
-            let verdict = verdict(input);
+            let is_planted = self.config.is_planted(Fault::X35) && matches!(input, Input::Absent { .. });
+            let verdict = if is_planted { Verdict::Failing } else { verdict(input) };
             self.with_breaker(who, |breaker, now| breaker.on_outcome(now, permit, verdict));
         }
     }
@@ -249,6 +256,10 @@ impl<C: Chunk> Engine<C> {
     /// Does what has become due: breakers that resolve, reads that are late, fills that ask again, waits that were too long.
     pub(super) fn on_care_due(&mut self) {
         while let Some((_, who)) = self.caring.changes.first().copied().filter(|(at, _)| *at <= self.now) {
+            if self.config.is_planted(Fault::X34) {
+                self.caring.changes.pop_first();
+                continue;
+            }
             self.with_breaker(who, Breaker::on_wake);
         }
         while let Some((_, request)) = self.caring.late_reads.pop_due(self.now) {

@@ -4,7 +4,7 @@
 
 use super::{
     Engine,
-    lanes::{OpenLane, Owner},
+    lanes::{OpenLane, Source},
 };
 use crate::{
     chunk::Chunk,
@@ -39,7 +39,7 @@ impl<C: Chunk> Engine<C> {
     /// Opens a way into each of these tiers that may take a body of this length.
     pub(super) fn open_copies(
         &mut self,
-        owner: Owner,
+        Source { owner, promotes }: Source,
         copied: Copied<'_>,
         l0: Option<MemoryTier>,
         tiers: &[ByteTier],
@@ -47,12 +47,13 @@ impl<C: Chunk> Engine<C> {
     ) -> Copies<C> {
         let (at, key) = (copied.at, copied.at.key);
         let mut copies = Copies::default();
+        let more = u64::from(self.config.is_planted(Fault::X1));
         if let Some(l0) = l0 {
-            match self.refusal(copied, l0.gate, l0.capacity) {
+            match self.refusal(copied, l0.gate.plus(more), l0.capacity) {
                 Some(why) => self.event(Event::Rejected { tier: TierId::L0, key, why }),
                 None => {
-                    copies.memory = Some(Collect::new(l0.gate.min(l0.capacity)));
-                    self.event(Event::LaneOpened { tier: TierId::L0, key, name: None });
+                    copies.memory = Some(Collect::new(self.total_max(l0.gate.plus(more), l0.capacity)));
+                    self.event(Event::LaneOpened { tier: TierId::L0, key, name: None, promotes });
                 }
             }
         }
@@ -63,19 +64,20 @@ impl<C: Chunk> Engine<C> {
             };
             let glimpse = glimpse.filter(|glimpse| self.is_durable(tier.id) && glimpse.seen.key == key);
             let unseen = (self.is_durable(tier.id) && glimpse.is_none()).then_some(Rejection::Unseen);
-            if let Some(why) = unseen.or_else(|| self.refusal(copied, tier.gate, capacity)) {
+            if let Some(why) = unseen.or_else(|| self.refusal(copied, tier.gate.plus(more), capacity)) {
                 self.event(Event::Rejected { tier: tier.id, key, why });
                 self.pronounce(owner, tier.id, key, FillVerdict::Rejected(why));
                 continue;
             }
             let writer = WriterId(self.ids.mint());
             let name = RecordName(self.names.wide_bits());
-            self.event(Event::LaneOpened { tier: tier.id, key, name: Some(name) });
+            let name = if self.config.is_planted(Fault::T2) { RecordName(key.0) } else { name };
+            self.event(Event::LaneOpened { tier: tier.id, key, name: Some(name), promotes });
             let lane = match tier.index {
                 IndexKeeper::Engine { .. } | IndexKeeper::Tier => Lane::new(tier.id, name),
                 IndexKeeper::Durable { .. } => Lane::write_only(tier.id, name),
             };
-            let gate = tier.gate.min(capacity);
+            let gate = self.total_max(tier.gate.plus(more), capacity);
             self.lanes.insert(writer, OpenLane::new(lane, owner, at, tier.on_full, gate));
             if let Some(glimpse) = glimpse {
                 self.prepare_upload(writer, glimpse.clone());
@@ -88,11 +90,20 @@ impl<C: Chunk> Engine<C> {
     fn refusal(&self, copied: Copied<'_>, gate: ByteCount, capacity: ByteCount) -> Option<Rejection> {
         match copied.length {
             Length::Known(length) if length > gate => Some(Rejection::OverGate),
+            Length::Known(length) if length == gate && self.config.is_planted(Fault::X2) => {
+                Some(Rejection::OverGate)
+            }
+            Length::Known(_) if self.config.is_planted(Fault::A4) => None,
             Length::Known(length) if self.config.cost(length, copied.head) > capacity => {
                 Some(Rejection::OverCapacity)
             }
             Length::Known(_) | Length::Unknown => None,
         }
+    }
+
+    /// What the running total of a body is held against.
+    fn total_max(&self, gate: ByteCount, capacity: ByteCount) -> ByteCount {
+        if self.config.is_planted(Fault::X3) { ByteCount::UNLIMITED } else { gate.min(capacity) }
     }
 
     /// Offers a chunk to every copy that is still being made; with it, `received` bytes have come.
@@ -107,12 +118,13 @@ impl<C: Chunk> Engine<C> {
             copies.memory = None;
             self.event(Event::LaneDropped { tier: TierId::L0, key: at.key, why: LaneEnd::OverGate });
         }
+        let full = self.config.lane_chunks_max + usize::from(self.config.is_planted(Fault::X9));
         for writer in &copies.lanes {
             let open = self.lanes.get_mut(writer).expect("lanes stay open until their owner closes them");
             if !open.lane.is_live() {
                 continue;
             }
-            let is_full = open.lane.waiting() >= self.config.lane_chunks_max;
+            let is_full = open.lane.waiting() >= full;
             if received > open.gate {
                 self.drop_lane(*writer, LaneEnd::OverGate);
             } else if !is_full {
@@ -134,12 +146,13 @@ impl<C: Chunk> Engine<C> {
     ) {
         let Copied { at, place, head, staleness, length } = copied;
         let Length::Known(length) = length else { unreachable!("a body that has ended has a length") };
-        let is_planted = self.config.is_planted(Fault::T5);
+        let is_short = [Fault::T5, Fault::T6, Fault::T7].iter().any(|fault| self.config.is_planted(*fault));
         if let Some(collect) = copies.memory.take() {
             let collected = collect.size();
-            assert!(collected == length, "L0 collected {collected} of {length} bytes of {at}");
+            assert!(collected == length || is_short, "L0 collected {collected} of {length} bytes of {at}");
             let (head, chunks) = (Arc::clone(head), collect.into_body());
-            let resident = Resident { head, chunks, length, freshness, staleness, place: place.clone() };
+            let (length, place) = (collected, place.clone());
+            let resident = Resident { head, chunks, length, freshness, staleness, place };
             self.store_in_memory(at, resident, from);
         }
         let stored = freshness.to_stored(self.now, self.wall());
@@ -149,10 +162,13 @@ impl<C: Chunk> Engine<C> {
                 continue;
             }
             let taken = ByteCount(open.lane.taken());
-            assert!(taken == length || is_planted, "{writer:?} took {taken} of {length} bytes of {at}");
+            assert!(taken == length || is_short, "{writer:?} took {taken} of {length} bytes of {at}");
             let name = open.lane.name;
             let StoredKey { target, key } = at;
-            let head = Arc::clone(head);
+            let mut head = Arc::clone(head);
+            if self.config.is_planted(Fault::T14) {
+                Arc::make_mut(&mut head).fields.remove(|name| name == "content-encoding");
+            }
             let record = Record { key, target, name, head, length: taken, freshness: stored };
             open.lane.end(Ended { record: Arc::new(record), staleness, from });
             self.advance(*writer);

@@ -1,7 +1,7 @@
 //! From the origin to those who read: head, chunks, end. Asking it stands in `asking`.
 
 use super::{
-    Demand, Engine, Pending, Progress, caring::Waiter, copying::Copied, grouping::Group, lanes::Owner,
+    Demand, Engine, Pending, Progress, caring::Waiter, copying::Copied, grouping::Group, lanes, lanes::Owner,
     uncacheable,
 };
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
         deadline::Phase,
     },
     chunk::Chunk,
-    config::OnFull,
+    config::{OnAbandon, OnFull},
     effect::Effect,
     event::{Event, FetchEnd},
     fill::{Copies, Errand, Fill, Followers, Sharing, Source, Stage, Stream, Window},
@@ -21,10 +21,14 @@ use crate::{
     reason::{AbortReason, End, LaneEnd, NotStorable, OriginFailure, Storable},
     record::Freshness,
     rules::{self, retry_after, reuse, revalidate, vary::Vary},
-    time::WallTime,
+    time::{Instant, WallTime},
     units::ByteCount,
 };
 use alloc::{sync::Arc, vec::Vec};
+use core::time::Duration;
+
+/// What a planted fault takes for a lifetime without an end.
+const FOR_EVER: Duration = Duration::from_secs(365 * 86_400);
 
 impl<C: Chunk> Engine<C> {
     pub(super) fn on_head(&mut self, fill_id: FillId, head: Arc<Head>) {
@@ -34,7 +38,7 @@ impl<C: Chunk> Engine<C> {
             unreachable!("answered while {stage:?}")
         };
         self.caring.deadlines.enter(self.now, Waiter::Fill(fill_id), Phase::Paused);
-        let sent_at = self.wall().before(self.now.since(since));
+        let sent_at = self.sent_at(since);
         let mut judged = rules::judge(&self.config.policy, &sent.ask, &head, sent_at, self.wall());
         let variant = self.variant_of(&errand, &mut judged, &sent.ask, head.status);
         let (target, length, storable) = (errand.target, head.length(), judged.storable);
@@ -73,7 +77,7 @@ impl<C: Chunk> Engine<C> {
             freshness: Freshness {
                 as_of: self.now,
                 age_then: judged.initial_age,
-                lifetime: judged.lifetime.span(),
+                lifetime: self.lifetime_of(&judged),
             },
             staleness: judged.staleness,
             head,
@@ -88,6 +92,17 @@ impl<C: Chunk> Engine<C> {
         if let Some(group) = group {
             self.regroup(&group, others);
         }
+    }
+
+    /// When a request that was made at `since` was sent, on the calendar.
+    fn sent_at(&self, since: Instant) -> WallTime {
+        let since = if self.config.is_planted(Fault::X14) { self.now } else { since };
+        self.wall().before(self.now.since(since))
+    }
+
+    fn lifetime_of(&self, judged: &rules::Judgement) -> Duration {
+        let lifetime = judged.lifetime.span();
+        if lifetime.is_zero() && self.config.is_planted(Fault::F5) { FOR_EVER } else { lifetime }
     }
 
     /// The key under which a response is filed, if it can be told; what cannot be told may not be stored.
@@ -151,13 +166,15 @@ impl<C: Chunk> Engine<C> {
         let (at, reason, length) = (errand.at(), errand.reason, stream.length);
         let is_usable = stream.staleness.is_usable(&stream.freshness, self.now);
         let mut refetching = Vec::new();
-        if storable != Storable::Yes || !is_usable {
+        let is_shared = self.config.is_planted(Fault::X54);
+        if (storable != Storable::Yes || !is_usable) && !is_shared {
             // What may not be used without the origin's word may not be shared: all but who led, if that one is still
             // here, ask for themselves.
             let leads = leader.is_some() && waiters.first() == leader.as_ref();
             refetching = waiters.split_off(usize::from(leads));
         }
-        if storable != Storable::Yes && errand.sharing == Sharing::Open {
+        if storable != Storable::Yes && errand.sharing == Sharing::Open && !self.config.is_planted(Fault::X55)
+        {
             self.end_flight(at.key, fill_id);
             errand.sharing = Sharing::Closed;
         }
@@ -166,10 +183,17 @@ impl<C: Chunk> Engine<C> {
             let copied = Copied { at, place: &errand.place, head, staleness: *staleness, length };
             let tiers = Arc::clone(&self.config.tiers);
             let l0 = self.config.l0;
-            stream.copies =
-                self.open_copies(Owner::Fill(fill_id), copied, l0, &tiers, errand.glimpse.as_deref());
+            let source = lanes::Source { owner: Owner::Fill(fill_id), promotes: None };
+            stream.copies = self.open_copies(source, copied, l0, &tiers, errand.glimpse.as_deref());
         }
+        self.fetches -= usize::from(self.config.is_planted(Fault::R11));
+        // Who led has left, and those who waited cannot share it.
+        let goes_on = errand.behind.is_some() || self.config.on_abandon == OnAbandon::Finish;
+        let is_unread = waiters.is_empty() && !goes_on;
         self.fills.insert(fill_id, Fill { errand, stage: Stage::Streaming(stream) });
+        if is_unread {
+            self.cancel(fill_id);
+        }
         for request in waiters {
             self.follow(fill_id, request);
         }
@@ -233,15 +257,18 @@ impl<C: Chunk> Engine<C> {
         stream.source = Source::Idle;
         stream.window.push(chunk.clone());
         let received = stream.window.end();
-        if stream.length != Length::Unknown && stream.check_end(received) == Err(OriginFailure::TooLong) {
+        let is_too_long =
+            stream.length != Length::Unknown && stream.check_end(received) == Err(OriginFailure::TooLong);
+        if is_too_long && !self.config.is_planted(Fault::X63) {
             self.effect(Effect::Cancel { fill: fill_id });
             return self.break_off(fill_id, OriginFailure::TooLong);
         }
+        let is_over = is_too_long || self.stream(fill_id).length == Length::Known(ByteCount(received));
         let mut copies = core::mem::take(&mut self.stream(fill_id).copies);
         let at = self.fills[&fill_id].errand.at();
         self.feed_copies(at, &mut copies, ByteCount(received), &chunk);
         self.stream(fill_id).copies = copies;
-        if self.stream(fill_id).length == Length::Known(ByteCount(received)) {
+        if is_over {
             // The last byte is the end. Whoever reads it may ask again at once, and shall find what was stored.
             self.effect(Effect::Cancel { fill: fill_id });
             return self.complete(fill_id);
@@ -253,6 +280,7 @@ impl<C: Chunk> Engine<C> {
         let stream = self.stream(fill_id);
         match stream.check_end(stream.window.end()) {
             Ok(()) => self.complete(fill_id),
+            Err(_) if self.config.is_planted(Fault::X62) => self.complete(fill_id),
             Err(failure) => self.break_off(fill_id, failure),
         }
     }
@@ -266,7 +294,7 @@ impl<C: Chunk> Engine<C> {
 
     /// The whole body is here.
     fn complete(&mut self, fill_id: FillId) {
-        self.fetches -= 1;
+        self.fetches -= usize::from(!self.config.is_planted(Fault::R11));
         self.caring.deadlines.end(Waiter::Fill(fill_id));
         let stream = self.stream(fill_id);
         stream.source = Source::Ended;
@@ -306,7 +334,9 @@ impl<C: Chunk> Engine<C> {
         if let Some(op) = op {
             self.forget(op);
         }
-        self.effect(Effect::Cancel { fill: fill_id });
+        if !self.config.is_planted(Fault::X31) {
+            self.effect(Effect::Cancel { fill: fill_id });
+        }
         self.end_fetch(fill_id, FetchEnd::Cancelled, AbortReason::ClientLeft);
     }
 
@@ -331,7 +361,9 @@ impl<C: Chunk> Engine<C> {
             let mut last = None;
             while let Some(request) = stream.followers.after(last) {
                 self.forget_reread(request);
-                self.finish(request, End::Aborted(abort));
+                let end =
+                    if self.config.is_planted(Fault::T11) { End::Complete } else { End::Aborted(abort) };
+                self.finish(request, end);
                 last = Some(request);
             }
         }
@@ -360,6 +392,9 @@ impl<C: Chunk> Engine<C> {
             unreachable!("only streams have followers");
         };
         let follower = self.requests.get_mut(&request).expect("followers are requests that have not ended");
+        if self.config.is_planted(Fault::T4) {
+            follower.sent = follower.sent.max(stream.window.base());
+        }
         let position = follower.sent;
         let Progress::Following { demand, rereading, .. } = &mut follower.progress else {
             unreachable!("{request:?} follows {fill_id:?} but is {:?}", follower.progress);
@@ -385,7 +420,8 @@ impl<C: Chunk> Engine<C> {
 
     /// Makes room in the window, and asks the origin for more if there is room everywhere.
     pub(super) fn pull(&mut self, fill_id: FillId) {
-        let room = self.config.window.saturating_sub(1);
+        let is_boundless = self.config.is_planted(Fault::A8);
+        let room = if is_boundless { u64::MAX } else { self.config.window.saturating_sub(1) };
         let full = self.config.lane_chunks_max;
         let Some(Stage::Streaming(stream)) = self.fills.get_mut(&fill_id).map(|fill| &mut fill.stage) else {
             return;
@@ -393,6 +429,7 @@ impl<C: Chunk> Engine<C> {
         if stream.window.held() > room {
             let readable = stream.copies.lanes.iter().map(|writer| self.lanes[writer].lane.readable()).max();
             let slowest = stream.followers.slowest().unwrap_or(stream.window.end());
+            let slowest = if self.config.is_planted(Fault::X56) { u64::MAX } else { slowest };
             stream.window.slide(readable.unwrap_or(0).max(slowest), room);
         }
         let held_back =
@@ -403,7 +440,9 @@ impl<C: Chunk> Engine<C> {
             let op = self.operation(Pending::Pull(fill_id));
             self.stream(fill_id).source = Source::Pulling(op);
             self.effect(Effect::Pull { op, fill: fill_id });
-            self.caring.deadlines.enter(self.now, Waiter::Fill(fill_id), Phase::Chunk);
+            if !self.config.is_planted(Fault::X65) {
+                self.caring.deadlines.enter(self.now, Waiter::Fill(fill_id), Phase::Chunk);
+            }
         }
     }
 

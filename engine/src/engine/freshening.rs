@@ -10,9 +10,10 @@ use crate::{
     effect::{Effect, Freshening, Outcome, Reply, ReplyBody, StaleUse},
     event::{Event, TierOperation},
     fill::{Errand, Kept, Sharing, Stored},
-    head::{Head, Length, Method, RequestHead},
+    head::{Fields, Head, Length, Method, RequestHead},
     id::{RequestId, TierId},
     key::{CacheKey, StoredKey},
+    plant::Fault,
     reason::{End, Removal, Storable},
     record::{Freshness, Record},
     rules::{self, Piece, Share, Staleness, reuse, revalidate},
@@ -20,7 +21,7 @@ use crate::{
     time::WallTime,
     units::ByteCount,
 };
-use alloc::{collections::VecDeque, sync::Arc, vec::Vec};
+use alloc::{borrow::Cow, collections::VecDeque, sync::Arc, vec::Vec};
 
 /// Is what a reader reads copied into faster tiers?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +53,11 @@ pub(super) struct Freshen {
     size: ByteCount,
 }
 
+/// Validators as a planted fault compares them: as if all were strong.
+fn strengthened(fields: &Fields) -> Fields {
+    fields.iter().map(|(name, value)| (name, value.strip_prefix(b"W/").unwrap_or(value))).collect()
+}
+
 impl<C: Chunk> Engine<C> {
     /// What a request gets of a stored response.
     pub(super) fn share_of(
@@ -63,7 +69,19 @@ impl<C: Chunk> Engine<C> {
     ) -> Share {
         let now = self.wall();
         let received = now.before(self.now.since(freshness.as_of));
-        rules::share(ask, head, length.0, received, now, || self.boundaries.wide_bits())
+        let (mut ask, mut head) = (Cow::Borrowed(ask), Cow::Borrowed(head));
+        if self.config.is_planted(Fault::F7) {
+            ask.to_mut().fields = strengthened(&ask.fields);
+            head.to_mut().fields = strengthened(&head.fields);
+        }
+        let mut share = rules::share(&ask, &head, length.0, received, now, || self.boundaries.wide_bits());
+        if self.config.is_planted(Fault::X53)
+            && let Share::Pieces(_, pieces) = &mut share
+            && let Some(Piece::Bytes { count: count @ 2.., .. }) = pieces.first_mut()
+        {
+            *count -= 1;
+        }
+        share
     }
 
     /// Answers a waiting request from an open record: with all of it, or with what its method, conditions and ranges
@@ -91,11 +109,15 @@ impl<C: Chunk> Engine<C> {
         let (length, body) = (Length::Known(ByteCount(length)), ReplyBody::Streamed);
         self.effect(Effect::Serve { request, reply: Reply { head, length, age, fresh_for, outcome, body } });
         pieces.retain(|piece| piece.size() > 0);
+        if ask.method == Method::Head && copying == Copying::IntoFaster && self.config.is_planted(Fault::T7) {
+            let begun = self.begin_promotion(kept, request, Place::of(&ask));
+            begun.into_iter().for_each(|promotion| self.end_promotion(promotion));
+        }
         if ask.method != Method::Get || pieces.is_empty() {
             return self.finish(request, End::Complete);
         }
         let promotion = match copying {
-            Copying::IntoFaster if is_whole => self.begin_promotion(kept, Place::of(&ask)),
+            Copying::IntoFaster if is_whole => self.begin_promotion(kept, request, Place::of(&ask)),
             Copying::IntoFaster | Copying::No => None,
         };
         self.records.get_mut(&kept.id).expect("a record is open while it is kept").holders += 1;
@@ -128,11 +150,10 @@ impl<C: Chunk> Engine<C> {
         errand: &Errand<C>,
         waiters: Vec<RequestId>,
     ) -> Result<(), Vec<RequestId>> {
-        let Some(stored) = errand
-            .stored
-            .clone()
-            .filter(|stored| reuse::usable_on_error(&self.under_lease(stored.stored(self.now))))
-        else {
+        let Some(stored) = errand.stored.clone().filter(|stored| {
+            let is_planted = self.config.is_planted(Fault::X6);
+            is_planted || reuse::usable_on_error(&self.under_lease(stored.stored(self.now)))
+        }) else {
             return Err(waiters);
         };
         match stored {

@@ -12,6 +12,7 @@ use crate::{
     head::{Head, RequestHead},
     id::{FillId, OriginId, RequestId},
     key::CacheKey,
+    plant::Fault,
     reason::{MissReason, Refusal, Storable},
     rules::{
         Judgement,
@@ -47,6 +48,9 @@ impl<C: Chunk> Engine<C> {
         waiters: &mut Vec<RequestId>,
     ) -> Vec<RequestId> {
         let (Vary::Fields(names), Storable::Yes) = (&judged.vary, judged.storable) else { return Vec::new() };
+        if self.config.is_planted(Fault::X28) {
+            return Vec::new();
+        }
         let variant = variant_key(errand.target, names, &sent.ask.fields);
         let (same, others) = waiters.drain(..).partition(|request| {
             variant_key(errand.target, names, &self.requests[request].ask.fields) == variant

@@ -7,9 +7,10 @@ use crate::{
     effect::Effect,
     event::{Event, FillVerdict, TierOperation},
     fill::Sharing,
-    id::{FillId, PromotionId, TierId, WriterId},
+    id::{FillId, PromotionId, RequestId, TierId, WriterId},
     key::{CacheKey, StoredKey},
     lane::{Lane, Next},
+    plant::Fault,
     reason::LaneEnd,
     units::ByteCount,
 };
@@ -20,6 +21,14 @@ use alloc::vec::Vec;
 pub(super) enum Owner {
     Fill(FillId),
     Promotion(PromotionId),
+}
+
+/// Where copies come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Source {
+    pub(super) owner: Owner,
+    /// The tier that is read, and whom that answers.
+    pub(super) promotes: Option<(TierId, RequestId)>,
 }
 
 /// A lane and what it serves.
@@ -155,7 +164,7 @@ impl<C: Chunk> Engine<C> {
         let was_committing = open.lane.is_committing();
         self.event(Event::TierFailed { tier, operation: TierOperation::Write });
         self.end_lane(writer, LaneEnd::TierFailed);
-        if was_committing && !self.is_durable(tier) {
+        if was_committing && !self.is_durable(tier) && !self.config.is_planted(Fault::X19) {
             // The answer may have been lost on the way, not the record.
             self.delete_for_purges(writer, tier, at, name);
         }
@@ -194,9 +203,10 @@ impl<C: Chunk> Engine<C> {
 
     /// Gives an idle tier its next piece of work. The tier hears of the lane with its first chunk, not before.
     pub(super) fn advance(&mut self, writer: WriterId) {
+        let plant = self.config.plant;
         let lane = self.open_lane(writer);
         let tier = lane.tier;
-        match lane.next() {
+        match lane.next(plant) {
             Next::Nothing => {}
             Next::Open if self.is_durable(tier) => self.begin_upload(writer),
             Next::Open => self.open_in_tier(writer),

@@ -23,12 +23,14 @@ use crate::{
     head::{Length, RequestHead},
     id::{FillId, OpId, RecordId, RecordName, RequestId, TierId},
     key::CacheKey,
-    reason::{Late, MissReason, Removal},
+    plant::Fault,
+    reason::{Late, MissReason, OriginFailure, Refusal, Removal},
     record::Record,
     rules::{Staleness, reuse},
     selector::SelectorKind,
 };
 use alloc::{sync::Arc, vec::Vec};
+use core::time::Duration;
 
 /// What the engine knows of a key in one tier before it asks.
 enum Promise {
@@ -110,7 +112,11 @@ impl<C: Chunk> Engine<C> {
     pub(super) fn on_found(&mut self, fill_id: FillId, record: Record) {
         let (errand, Looked { waiters, tier, record: record_id, .. }) = self.take_lookup(fill_id);
         let mut freshness = record.freshness.to_live(self.now, self.wall());
-        let agrees = record.stored_key() == errand.at()
+        if self.config.is_planted(Fault::X26) {
+            freshness.age_then = Duration::ZERO;
+        }
+        let is_its = record.stored_key() == errand.at() || self.config.is_planted(Fault::T13);
+        let agrees = is_its
             && match record.head.length() {
                 Length::Known(length) => length == record.length,
                 Length::Unknown => true,
@@ -120,11 +126,12 @@ impl<C: Chunk> Engine<C> {
             self.forget_indexed(tier.id, errand.at(), record.name, Removal::Lost);
             return self.look_further(fill_id, errand, waiters, tier.id);
         }
-        if self.floors.covers(errand.target, freshness.born(self.now, self.wall())) {
+        if self.is_purged(errand.target, freshness.born(self.now, self.wall())) {
             self.release(tier.id, record_id);
             return self.look_further(fill_id, errand, waiters, tier.id);
         }
-        match self.bans.judge(errand.target, &errand.place, &record.head, &freshness, self.now, self.wall()) {
+        let (now, plant) = ((self.now, self.wall()), self.config.plant);
+        match self.bans.judge(errand.target, &errand.place, &record.head, &freshness, now, plant) {
             Banned::No => {}
             Banned::Stale(lifetime) => freshness.lifetime = lifetime,
             Banned::Gone => {
@@ -220,7 +227,9 @@ impl<C: Chunk> Engine<C> {
 
     pub(super) fn on_absent(&mut self, fill_id: FillId) {
         let (errand, looked) = self.take_lookup(fill_id);
-        if let Some(name) = looked.name {
+        if let Some(name) = looked.name
+            && !self.config.is_planted(Fault::X43)
+        {
             self.forget_indexed(looked.tier.id, errand.at(), name, Removal::Lost);
         }
         self.look_further(fill_id, errand, looked.waiters, looked.tier.id);
@@ -230,7 +239,13 @@ impl<C: Chunk> Engine<C> {
         let (errand, looked) = self.take_lookup(fill_id);
         self.event(Event::TierFailed { tier: looked.tier.id, operation: TierOperation::Lookup });
         let errand = Errand { reason: MissReason::TierFailed, ..errand };
-        self.look_further(fill_id, errand, looked.waiters, looked.tier.id);
+        let mut waiters = looked.waiters;
+        if self.config.is_planted(Fault::R1) {
+            for request in waiters.drain(..) {
+                self.refuse(request, Refusal::Origin(OriginFailure::Unreachable));
+            }
+        }
+        self.look_further(fill_id, errand, waiters, looked.tier.id);
     }
 
     /// A tier did not answer in time, and the walk goes on without it. The record that it may still open is released: the

@@ -46,6 +46,7 @@ use crate::{
     input::Input,
     key::CacheKey,
     memory::Resident,
+    plant::Fault,
     random::{Random, Seed},
     rules::{self, Piece},
     space::Space,
@@ -359,8 +360,12 @@ impl<C: Chunk> Engine<C> {
     /// When to call [`Engine::handle`] with [`Input::Wake`], and why.
     pub fn poll_wake(&self) -> Option<(Instant, WakeReason)> {
         let stall = self.stalls.first().map(|(at, _)| (at, WakeReason::LaneStall));
+        let stall = stall.filter(|_| !self.config.is_planted(Fault::X17));
         let durable = self.durable.as_ref().and_then(Durable::wake);
-        [stall, durable, self.caring.poll_wake()].into_iter().flatten().min_by_key(|(at, _)| *at)
+        [stall, durable, self.caring.poll_wake(self.config.plant)]
+            .into_iter()
+            .flatten()
+            .min_by_key(|(at, _)| *at)
     }
 
     /// The fast door: a fresh L0 hit. It queues nothing, allocates nothing and copies nothing; it counts as a use.
@@ -373,7 +378,9 @@ impl<C: Chunk> Engine<C> {
         method: Method,
         fields: impl Iterator<Item = (&'f str, &'f [u8])>,
     ) -> Option<&Arc<Resident<C>>> {
-        if !rules::may_use_door(method, fields) || !Hearing::is_current(self.hearing.as_ref(), now) {
+        let is_current =
+            Hearing::is_current(self.hearing.as_ref(), now) || self.config.is_planted(Fault::X23);
+        if !rules::may_use_door(method, fields) || !is_current {
             return None;
         }
         let memory = self.memory.as_mut()?;
@@ -393,6 +400,9 @@ impl<C: Chunk> Engine<C> {
 
     fn wall(&self) -> WallTime {
         let (at, wall) = self.calendar;
+        if self.config.is_planted(Fault::X12) {
+            return wall;
+        }
         wall.after(self.now.since(at))
     }
 

@@ -4,14 +4,19 @@
 //! byte tiers go through lanes, which outlive the reader. A promotion never restarts a lifetime (failure F4), never
 //! holds its reader back (P2), and ends without a trace when the reader leaves (failure T6).
 
-use super::{Engine, copying::Copied, lanes::Owner};
+use super::{
+    Engine,
+    copying::Copied,
+    lanes::{Owner, Source},
+};
 use crate::{
     chunk::Chunk,
     config::Promotion,
     fill::{Copies, Kept},
     head::{Head, Length},
-    id::{PromotionId, TierId, WriterId},
+    id::{PromotionId, RequestId, TierId, WriterId},
     key::StoredKey,
+    plant::Fault,
     reason::LaneEnd,
     record::Freshness,
     rules::Staleness,
@@ -19,6 +24,7 @@ use crate::{
     units::ByteCount,
 };
 use alloc::{sync::Arc, vec::Vec};
+use core::time::Duration;
 
 /// Copies being made of one record.
 #[derive(Debug)]
@@ -38,7 +44,12 @@ pub(super) struct Promoting<C> {
 impl<C: Chunk> Engine<C> {
     /// Begins to copy a record that is about to be read, as far as the policies of its edges ask for it. One reader of
     /// a key does so at a time.
-    pub(super) fn begin_promotion(&mut self, kept: &Kept, place: Place) -> Option<PromotionId> {
+    pub(super) fn begin_promotion(
+        &mut self,
+        kept: &Kept,
+        request: RequestId,
+        place: Place,
+    ) -> Option<PromotionId> {
         let Kept { tier, record, freshness, staleness, .. } = kept;
         let (freshness, staleness) = (*freshness, *staleness);
         let (at, key) = (record.stored_key(), record.key);
@@ -46,10 +57,10 @@ impl<C: Chunk> Engine<C> {
             return None;
         }
         let wants = |promotion: &Promotion, hits: u32| match promotion {
-            Promotion::Never => false,
+            Promotion::Never => self.config.is_planted(Fault::X40),
             Promotion::OnStreamCommitAtFinish => true,
             Promotion::NeverIfLengthUnknown => record.head.length() != Length::Unknown,
-            Promotion::AfterHits(wanted) => hits >= *wanted,
+            Promotion::AfterHits(wanted) => hits + u32::from(self.config.is_planted(Fault::X66)) >= *wanted,
         };
         let counts = |edge: &(TierId, Promotion)| matches!(edge.1, Promotion::AfterHits(_));
         let hits = if tier.promotes.iter().flatten().any(counts) { self.hits.count(key) } else { 0 };
@@ -64,7 +75,8 @@ impl<C: Chunk> Engine<C> {
         let promotion = PromotionId(self.ids.mint());
         let length = Length::Known(record.length);
         let copied = Copied { at, place: &place, head: &record.head, staleness, length };
-        let copies = self.open_copies(Owner::Promotion(promotion), copied, l0, &tiers, None);
+        let source = Source { owner: Owner::Promotion(promotion), promotes: Some((tier.id, request)) };
+        let copies = self.open_copies(source, copied, l0, &tiers, None);
         if copies.is_empty() {
             return None;
         }
@@ -96,10 +108,13 @@ impl<C: Chunk> Engine<C> {
     /// The reader has read it all, and its response has ended (C2).
     pub(super) fn end_promotion(&mut self, promotion: PromotionId) {
         let promoting = self.promotion(promotion);
-        let Promoting { at, from, length, freshness, staleness, .. } = *promoting;
+        let Promoting { at, from, length, mut freshness, staleness, .. } = *promoting;
         let (head, place) = (Arc::clone(&promoting.head), promoting.place.clone());
         let mut copies = core::mem::take(&mut promoting.copies);
         let copied = Copied { at, place: &place, head: &head, staleness, length: Length::Known(length) };
+        if self.config.is_planted(Fault::F4) {
+            (freshness.as_of, freshness.age_then) = (self.now, Duration::ZERO);
+        }
         self.end_copies(copied, &mut copies, freshness, Some(from));
         self.promotion(promotion).copies = copies;
         self.promoted.remove(&at.key);

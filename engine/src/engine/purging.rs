@@ -92,6 +92,11 @@ impl Floors {
 }
 
 impl<C: Chunk> Engine<C> {
+    /// Was what is stored for `key` and was born then purged since?
+    pub(super) fn is_purged(&self, key: CacheKey, born: WallTime) -> bool {
+        self.floors.covers(key, born) && !self.config.is_planted(Fault::X8)
+    }
+
     pub(super) fn on_purge(&mut self, purge_id: PurgeId, selector: Selector, mode: PurgeMode) {
         self.event(Event::PurgeBegan { purge: purge_id, what: selector.kind(), mode });
         match (selector, mode) {
@@ -106,10 +111,15 @@ impl<C: Chunk> Engine<C> {
         if !self.config.is_planted(Fault::F1) {
             self.floors.raise(key, self.wall());
             purge.commits = self.close_fills(|fill| fill.errand.target == key);
+        }
+        if !self.config.is_planted(Fault::F1) && !self.config.is_planted(Fault::X44) {
             purge.commits.extend(self.close_promotions(|promoting| promoting.at.target == key));
         }
         self.uncacheable.forget(key);
-        let stored = self.variants.of(key);
+        let mut stored = self.variants.of(key);
+        if self.config.is_planted(Fault::X46) {
+            stored.truncate(1);
+        }
         let sum = |sizes: Vec<ByteCount>| sizes.into_iter().reduce(|sum, size| sum.plus(size.0));
         if self.memory.is_some() {
             let of_key = stored.iter();
@@ -123,9 +133,14 @@ impl<C: Chunk> Engine<C> {
                 sum(of_key.filter_map(|key| self.remove_indexed(tier.id, *key, Removal::Purged)).collect());
             // Not by name, even where the index knows one: the tier may still hold a record that it failed to delete
             // before, and would bring it back after a restart (failure F2).
+            if self.config.is_planted(Fault::F2) && self.index(tier.id).is_some() {
+                continue;
+            }
             purge.awaited.insert(self.delete(tier.id, StoredKey::plain(key), None, size));
         }
-        self.variants.forget(key);
+        if !self.config.is_planted(Fault::X46) {
+            self.variants.forget(key);
+        }
         self.purges.insert(purge_id, purge);
     }
 
@@ -146,7 +161,9 @@ impl<C: Chunk> Engine<C> {
                 self.stream(fill_id).copies = copies;
                 self.pump(fill_id);
             }
-            self.end_flight(at.key, fill_id);
+            if !self.config.is_planted(Fault::X45) {
+                self.end_flight(at.key, fill_id);
+            }
         }
         committing
     }
@@ -182,7 +199,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     pub(super) fn on_deleted(&mut self, op: OpId, deletion: Deletion, existed: bool) {
-        let outcome = match (existed, deletion.size) {
+        let outcome = match (existed || self.config.is_planted(Fault::R10), deletion.size) {
             (true, Some(size)) => PurgeOutcome::Removed(size),
             (true, None) => PurgeOutcome::RemovedUnseen,
             (false, _) => PurgeOutcome::Absent,
@@ -192,7 +209,9 @@ impl<C: Chunk> Engine<C> {
 
     pub(super) fn on_delete_failed(&mut self, op: OpId, deletion: Deletion) {
         self.event(Event::TierFailed { tier: deletion.tier, operation: TierOperation::Delete });
-        self.report_answer(op, deletion.tier, PurgeOutcome::Failed);
+        let is_planted = self.config.is_planted(Fault::X51);
+        let outcome = if is_planted { PurgeOutcome::Absent } else { PurgeOutcome::Failed };
+        self.report_answer(op, deletion.tier, outcome);
     }
 
     pub(super) fn report_answer(&mut self, op: OpId, tier: TierId, outcome: PurgeOutcome) {

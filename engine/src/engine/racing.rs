@@ -13,6 +13,7 @@ use crate::{
     effect::{Effect, ReadSource},
     event::Event,
     id::{OpId, RequestId, TierId},
+    plant::Fault,
     reason::{AbortReason, End, Guarded, Late},
     rules::Piece,
 };
@@ -101,6 +102,7 @@ impl<C: Chunk> Engine<C> {
             }
         };
         match step {
+            RaceStep::Won { cancel: Some(_) } if self.config.is_planted(Fault::X52) => {}
             RaceStep::Won { cancel } => cancel.into_iter().for_each(|op| self.forget(op)),
             RaceStep::Lost => {}
             RaceStep::OtherRuns | RaceStep::Ignored => unreachable!("{op:?} of {request:?} is {step:?}"),

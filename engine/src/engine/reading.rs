@@ -9,6 +9,7 @@ use crate::{
     fill::Stage,
     id::{FillId, OpId, RecordId, RecordName, RequestId, TierId},
     key::StoredKey,
+    plant::Fault,
     reason::{AbortReason, End, Removal},
     rules::Piece,
     units::ByteCount,
@@ -47,6 +48,7 @@ impl<C: Chunk> Engine<C> {
             }
             None => unreachable!("{request:?} has read all of it, and is finished"),
         };
+        let source = if self.config.is_planted(Fault::T9) { self.newest_of(source) } else { source };
         let tier = self.records[&source].tier;
         let op = self.begin_read(request, tier);
         let race = self.begin_race(request, tier, op);
@@ -55,6 +57,13 @@ impl<C: Chunk> Engine<C> {
             *read = Some(race);
         }
         self.effect(Effect::Read { op, tier, source: ReadSource::Record(source), offset, length_max });
+    }
+
+    /// The record of the same key in the same tier that was opened last: what a planted fault reads from.
+    fn newest_of(&self, source: RecordId) -> RecordId {
+        let own = self.records[&source];
+        let alike = self.records.names_of(|open| (open.tier, open.at) == (own.tier, own.at));
+        alike.last().copied().unwrap_or(source)
     }
 
     /// Reads back, for a follower that fell behind, what a tier has acknowledged.
@@ -70,7 +79,9 @@ impl<C: Chunk> Engine<C> {
             .map(|writer| (self.lanes[writer].lane.readable(), *writer, self.lanes[writer].lane.tier))
             .find(|(readable, ..)| *readable > position);
         let Some((readable, writer, tier)) = source else {
-            let tier = stream.copies.lanes.first().map_or(TierId::L0, |writer| self.lanes[writer].lane.tier);
+            let lanes = || stream.copies.lanes.iter().map(|writer| &self.lanes[writer].lane);
+            let failed = lanes().find(|lane| lane.acknowledged() > position).or_else(|| lanes().next());
+            let tier = failed.map_or(TierId::L0, |lane| lane.tier);
             self.stream(fill_id).followers.remove(request);
             return self.finish(request, End::Aborted(AbortReason::TierRead(tier)));
         };
@@ -118,7 +129,9 @@ impl<C: Chunk> Engine<C> {
                     chunk.size()
                 );
                 let (record, promotion, piece) = (*record, *promotion, (*first, *count));
-                (*first, *count) = (*first + chunk.size(), *count - chunk.size());
+                let is_planted = self.config.is_planted(Fault::T10);
+                let had = if is_planted { self.config.read_size.min(*count) } else { chunk.size() };
+                (*first, *count) = (*first + had, *count - had);
                 if *count == 0 {
                     pieces.pop_front();
                 }
@@ -169,6 +182,11 @@ impl<C: Chunk> Engine<C> {
             unreachable!("{request:?} reads a record but is {:?}", reader.progress);
         };
         self.forget_digest(request);
+        if let (Some(promotion), true) = (promotion, self.config.is_planted(Fault::X41)) {
+            self.end_promotion(promotion);
+            self.finish(request, end);
+            return self.close_reader(record);
+        }
         self.finish(request, end);
         if let Some(promotion) = promotion {
             match end {

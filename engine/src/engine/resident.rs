@@ -10,10 +10,14 @@ use crate::{
     id::{FillId, OriginId, RequestId, TierId},
     key::CacheKey,
     memory::Resident,
+    plant::Fault,
     reason::{End, MissReason, Removal, Storable},
+    record::Freshness,
     rules::{Share, reuse},
+    time::Instant,
 };
 use alloc::{sync::Arc, vec::Vec};
+use core::time::Duration;
 
 /// What L0 has for a request.
 pub(super) enum FromMemory<C> {
@@ -33,7 +37,8 @@ impl<C: Chunk> Engine<C> {
         let Some(memory) = &self.memory else { return FromMemory::Absent };
         let Some(slot) = memory.find(key) else { return FromMemory::Absent };
         let resident = Arc::clone(memory.value(slot));
-        let stored = self.under_lease(resident.staleness.stored(&resident.freshness, self.now));
+        let stored = resident.staleness.stored(&resident.freshness, self.now);
+        let stored = self.under_lease(self.misjudged(stored, &resident.freshness));
         let Some(memory) = &mut self.memory else { return FromMemory::Absent };
         match reuse::usable(&self.config.policy, &ask.fields, &stored) {
             reuse::Use::Serve => {
@@ -46,6 +51,23 @@ impl<C: Chunk> Engine<C> {
             }
             reuse::Use::Revalidate => FromMemory::AskFirst(resident),
         }
+    }
+
+    /// What planted faults make of a stored response's age and times.
+    fn misjudged(&self, mut stored: reuse::Stored, freshness: &Freshness) -> reuse::Stored {
+        let (plant, moment) = (self.config.plant, Duration::from_nanos(1));
+        if plant.is(Fault::X4) {
+            stored.lifetime = stored.lifetime.saturating_add(moment);
+        }
+        if plant.is(Fault::X5) && !stored.windows.while_revalidate.is_zero() {
+            stored.windows.while_revalidate = stored.windows.while_revalidate.saturating_add(moment);
+        }
+        if plant.is(Fault::X13) {
+            let millis = |at: Instant| u64::from(u32::MAX) & (at.as_nanos() / 1_000_000);
+            let passed = millis(self.now).saturating_sub(millis(freshness.as_of));
+            stored.age = freshness.age_then.saturating_add(Duration::from_millis(passed));
+        }
+        stored
     }
 
     /// Answers one request from a resident response: with all of it, or with what its conditions and ranges leave.
@@ -133,7 +155,8 @@ impl<C: Chunk> Engine<C> {
         let (chunks, length) = (stored.chunks.clone(), stored.length);
         let place = stored.place.clone();
         let freshened = Arc::new(Resident { head, chunks, length, freshness, staleness, place });
-        let may_stay = storable == Storable::Yes && errand.sharing == Sharing::Open;
+        let is_open = errand.sharing == Sharing::Open || self.config.is_planted(Fault::X48);
+        let may_stay = storable == Storable::Yes && is_open;
         if may_stay {
             self.event(Event::Freshened { tier, key });
             self.store_in_memory(errand.at(), Resident::clone(&freshened), Some(tier));

@@ -7,6 +7,7 @@ use crate::{
     event::Event,
     fill::Stage,
     id::{FillId, RequestId},
+    plant::Fault,
     reason::{Bypass, End, Refusal},
     units::ByteCount,
 };
@@ -59,7 +60,8 @@ impl<C: Chunk> Engine<C> {
     /// Ends a client's response and forgets the request.
     pub(super) fn finish(&mut self, request: RequestId, end: End) {
         let finished = self.requests.remove(&request).expect("a request ends once");
-        self.event(Event::Served { request, key: finished.key, sent: ByteCount(finished.sent), end });
+        let sent = if self.config.is_planted(Fault::X64) { 0 } else { finished.sent };
+        self.event(Event::Served { request, key: finished.key, sent: ByteCount(sent), end });
         self.effect(Effect::Finish { request, end });
     }
 }

@@ -11,6 +11,7 @@ use crate::{
     key::{CacheKey, StoredKey},
     lane::Ended,
     memory::Resident,
+    plant::{Fault, Plant},
     reason::{LaneEnd, Rejection, Removal},
     record::{Freshness, Record},
     rules::{Staleness, vary::Vary},
@@ -49,27 +50,28 @@ impl<C: Chunk> Engine<C> {
     /// Makes a response visible in L0, in place of any older one.
     pub(super) fn store_in_memory(&mut self, at: StoredKey, resident: Resident<C>, from: Option<TierId>) {
         let (key, tier) = (at.key, TierId::L0);
-        let length = resident.length;
+        let (length, age) = (resident.length, resident.freshness.age(self.now));
         let size = self.config.cost(length, &resident.head);
         let Some(memory) = &mut self.memory else { return };
         let now = self.now;
         let is_overtaken = memory
             .find(key)
             .is_some_and(|slot| memory.value(slot).freshness.age(now) < resident.freshness.age(now));
-        if is_overtaken {
+        if is_overtaken && !self.config.is_planted(Fault::F3) {
             return self.event(Event::LaneDropped { tier, key, why: LaneEnd::Superseded });
         }
-        if !memory.fits(size) {
+        let plant = self.config.plant;
+        if !fits(memory, key, size, plant) {
             return self.event(Event::Rejected { tier, key, why: Rejection::OverCapacity });
         }
         let (variants, events) = (&mut self.variants, &mut self.events);
-        make_room(memory, key, size, |left, why| {
+        make_room(memory, key, size, plant, |left, why| {
             variants.on_left(left.key, tier);
             events.push_back(Event::Removed { tier, key: left.key, size: left.size, why });
         });
         memory.insert(key, size, Arc::new(resident));
         self.variants.on_stored(at, tier);
-        self.event(Event::Stored { tier, key, length, size, from });
+        self.event(Event::Stored { tier, key, length, size, age, from });
         self.tell_resident(tier);
     }
 
@@ -79,11 +81,12 @@ impl<C: Chunk> Engine<C> {
         let from = *from;
         let (at, key, length) = (record.stored_key(), record.key, record.length);
         let size = self.config.cost(length, &record.head);
-        let now = self.now;
+        let (now, plant) = (self.now, self.config.plant);
         let freshness = record.freshness.to_live(now, self.wall());
+        let age = freshness.age(now);
         let indexed = Indexed::of(record.name, &record.head, freshness, *staleness);
         let Some(index) = self.index(tier) else {
-            self.event(Event::Stored { tier, key, length, size, from });
+            self.event(Event::Stored { tier, key, length, size, age, from });
             return FillVerdict::Stored;
         };
         let is_overtaken =
@@ -93,14 +96,14 @@ impl<C: Chunk> Engine<C> {
             self.delete(tier, at, Some(record.name), None);
             return FillVerdict::Dropped(LaneEnd::Superseded);
         }
-        if !index.fits(size) {
+        if !fits(index, key, size, plant) {
             self.event(Event::Rejected { tier, key, why: Rejection::OverCapacity });
             self.delete(tier, at, Some(record.name), None);
             return FillVerdict::Rejected(Rejection::OverCapacity);
         }
         let gone = self.replace_indexed(tier, key, size, indexed);
         self.variants.on_stored(at, tier);
-        self.event(Event::Stored { tier, key, length, size, from });
+        self.event(Event::Stored { tier, key, length, size, age, from });
         self.tell_resident(tier);
         for (at, name) in gone {
             self.delete(tier, at, Some(name), None);
@@ -117,13 +120,16 @@ impl<C: Chunk> Engine<C> {
         length: ByteCount,
         size: ByteCount,
     ) {
-        let key = at.key;
+        let (key, now) = (at.key, self.now);
+        let age = indexed.freshness.age(now);
         let Some(index) = self.index(tier) else {
             self.event(Event::Freshened { tier, key });
-            return self.event(Event::Stored { tier, key, length, size, from: Some(tier) });
+            return self.event(Event::Stored { tier, key, length, size, age, from: Some(tier) });
         };
-        let is_it = index.find(key).is_some_and(|slot| index.value(slot).name == indexed.name);
-        if !is_it {
+        let known = index.find(key).map(|slot| *index.value(slot));
+        let Some(known) = known.filter(|known| known.name == indexed.name) else { return };
+        // The tier's answers may come in another order than it did what they are about.
+        if known.freshness.age(now) < indexed.freshness.age(now) {
             return;
         }
         if !index.fits(size) {
@@ -134,7 +140,7 @@ impl<C: Chunk> Engine<C> {
         // Its own record stays, under the new head.
         gone.retain(|(_, name)| *name != indexed.name);
         self.variants.on_stored(at, tier);
-        self.event(Event::Stored { tier, key, length, size, from: Some(tier) });
+        self.event(Event::Stored { tier, key, length, size, age, from: Some(tier) });
         self.tell_resident(tier);
         for (at, name) in gone {
             self.delete(tier, at, Some(name), None);
@@ -143,11 +149,12 @@ impl<C: Chunk> Engine<C> {
 
     pub(super) fn on_recovered(&mut self, tier: TierId, records: Vec<Record>, bans: Vec<Ban>) {
         assert!(self.requests.is_empty(), "the answer rule: {tier:?} was recovered after the first request");
-        for ban in bans {
+        let plant = self.config.plant;
+        for ban in bans.into_iter().filter(|_| !plant.is(Fault::X49)) {
             self.bans.push(ban);
         }
         let objects = records.len() as u64;
-        for record in records {
+        for record in records.into_iter().filter(|_| !plant.is(Fault::A6)) {
             // Oldest first: what the newest depends on is what counts.
             if let Vary::Fields(names) = Vary::of(&record.head)
                 && record.stored_key().is_variant()
@@ -156,6 +163,11 @@ impl<C: Chunk> Engine<C> {
             }
             let staleness = Staleness::of(&self.config.policy, &record.head);
             self.store_in_tier(tier, &Ended { record: Arc::new(record), staleness, from: None });
+        }
+        if plant.is(Fault::A2)
+            && let Some(index) = self.index(tier)
+        {
+            index.misplace(ByteCount(index.used().0));
         }
         self.event(Event::Recovered { tier, objects });
     }
@@ -251,10 +263,11 @@ impl<C: Chunk> Engine<C> {
         indexed: Indexed,
     ) -> Vec<(StoredKey, RecordName)> {
         let mut gone = Vec::new();
+        let plant = self.config.plant;
         let indexes = &mut self.indexes;
         let (variants, events) = (&mut self.variants, &mut self.events);
         let (_, index) = indexes.iter_mut().find(|(id, _)| *id == tier).expect("the caller found the index");
-        make_room(index, key, size, |left, why| {
+        make_room(index, key, size, plant, |left, why| {
             gone.push((variants.at(left.key), left.value.name));
             variants.on_left(left.key, tier);
             events.push_back(Event::Removed { tier, key: left.key, size: left.size, why });
@@ -274,15 +287,30 @@ impl<C: Chunk> Engine<C> {
     }
 }
 
+/// Could an object of this size ever fit?
+fn fits<T>(space: &Space<T>, key: CacheKey, size: ByteCount, plant: Plant) -> bool {
+    if plant.is(Fault::A5) && space.find(key).is_none() && space.used().plus(size.0) > space.capacity() {
+        return false;
+    }
+    space.fits(size) || plant.is(Fault::A4)
+}
+
 /// Takes out what `key` had, and victims until an object of `size`, which fits the space as such, fits beside the rest.
 fn make_room<T>(
     space: &mut Space<T>,
     key: CacheKey,
     size: ByteCount,
+    plant: Plant,
     mut on_left: impl FnMut(Left<T>, Removal),
 ) {
     if let Some(replaced) = space.remove_replaced(key) {
+        if plant.is(Fault::A1) {
+            space.misplace_more(replaced.size);
+        }
         on_left(replaced, Removal::Replaced);
+    }
+    if plant.is(Fault::X42) && space.used().plus(size.0) == space.capacity().plus(1) {
+        return;
     }
     while let Some(victim) = space.evict_for(key, size) {
         on_left(victim, Removal::Capacity);

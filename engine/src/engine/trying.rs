@@ -7,6 +7,7 @@ use super::{Engine, Pending, Progress, caring::Waiter};
 use crate::{
     care::{
         attempts::{Decision, Failed, GiveUp},
+        budget::{Allowance, Budget},
         deadline::{Due, Phase},
     },
     chunk::Chunk,
@@ -72,8 +73,14 @@ impl<C: Chunk> Engine<C> {
         } else if self.is_open(Guarded::Origin(errand.origin)) {
             GiveUp::BreakerOpen
         } else {
-            let policy = self.config.care.retry;
+            let mut policy = self.config.care.retry;
+            policy.attempts_max += u32::from(self.config.is_planted(Fault::X36));
+            let is_deaf = self.config.is_planted(Fault::X38) && matches!(failed, Failed::Deferred(_));
+            let failed = if is_deaf { Failed::Deferred(None) } else { failed };
             let caring = &mut self.caring;
+            if self.config.is_planted(Fault::X37) {
+                caring.budget = Budget::new(Allowance { percent: 0, floor_per_s: 0, burst: 1 }, self.now);
+            }
             match tries.attempts.on_failed(self.now, failed, &policy, &mut caring.budget, &mut caring.random)
             {
                 Decision::Retry { at } => return Some(at),

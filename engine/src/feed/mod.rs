@@ -39,6 +39,7 @@ pub use notice::Notice;
 pub use policy::{FeedPolicy, RawFeed};
 
 use crate::{
+    plant::Fault,
     random::{Random, Seed},
     time::{Instant, WallTime},
 };
@@ -294,6 +295,7 @@ impl<N: Clone> Feed<N> {
         newest: Sequence,
     ) -> Reading {
         let gap = trimmed.filter(|trimmed| trimmed.through > self.applied);
+        let heeds_gaps = !self.policy.plant.is(Fault::X22);
         let begin = gap.map_or(self.applied, |trimmed| trimmed.through);
         let end = entries.last().map_or(begin, |entry| entry.sequence);
         let is_ordered = entries.is_sorted_by(|one, next| one.sequence < next.sequence)
@@ -302,7 +304,7 @@ impl<N: Clone> Feed<N> {
         if !is_ordered || !goes_on {
             return self.read_again(now);
         }
-        if let Some(trimmed) = gap {
+        if let Some(trimmed) = gap.filter(|_| heeds_gaps) {
             self.steps.push_back(FeedStep::Gap { through: trimmed.at });
         }
         for entry in entries {
@@ -312,11 +314,13 @@ impl<N: Clone> Feed<N> {
                 self.steps.push_back(FeedStep::Apply(entry.notice));
             }
         }
-        self.applied = end;
-        if end < newest {
+        let is_all = end == newest || self.policy.plant.is(Fault::X21);
+        self.applied = if is_all { newest } else { end };
+        if !is_all {
             return Reading::Resting { until: now };
         }
-        let until = sent.after(self.policy.lease);
+        let since = if self.policy.plant.is(Fault::X20) { now } else { sent };
+        let until = since.after(self.policy.lease);
         if let Lease::Out = self.lease {
             self.steps.push_back(FeedStep::LeaseGained);
         }

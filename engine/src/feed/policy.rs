@@ -1,6 +1,9 @@
 //! How often the feed is read, and how long a reading is good for.
 
-use crate::config::{ConfigError, check};
+use crate::{
+    config::{ConfigError, check},
+    plant::Plant,
+};
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +31,7 @@ impl Default for RawFeed {
 pub struct FeedPolicy {
     pub(super) poll: Duration,
     pub(super) lease: Duration,
+    pub(super) plant: Plant,
 }
 
 impl TryFrom<RawFeed> for FeedPolicy {
@@ -39,11 +43,17 @@ impl TryFrom<RawFeed> for FeedPolicy {
         let is_bounded = (2 * poll_ms..=3_600_000).contains(&lease_ms);
         check(is_bounded, "feed.lease_ms", lease_ms, "twice `feed.poll_ms` to 3600000")?;
         let millis = |span: u32| Duration::from_millis(span.into());
-        Ok(Self { poll: millis(poll_ms), lease: millis(lease_ms) })
+        Ok(Self { poll: millis(poll_ms), lease: millis(lease_ms), plant: Plant::default() })
     }
 }
 
 impl FeedPolicy {
+    /// This policy, for a feed with a fault planted on purpose.
+    #[cfg(feature = "plant")]
+    pub(crate) const fn with_plant(self, plant: Plant) -> Self {
+        Self { plant, ..self }
+    }
+
     /// The stated bound: how long after its acknowledgement a purge may be unknown to an edge that serves.
     pub const fn lease(&self) -> Duration {
         self.lease

@@ -37,6 +37,22 @@ impl Kept {
     }
 }
 
+impl<C: Clone> Stored<C> {
+    /// The same, but for use with the origin's word only.
+    pub(crate) fn after_revalidation(self) -> Self {
+        match self {
+            Self::Resident(resident) => {
+                let staleness = resident.staleness.after_revalidation();
+                Self::Resident(Arc::new(Resident { staleness, ..Resident::clone(&resident) }))
+            }
+            Self::Record(kept) => {
+                let staleness = kept.staleness.after_revalidation();
+                Self::Record(Arc::new(Kept { staleness, ..Kept::clone(&kept) }))
+            }
+        }
+    }
+}
+
 impl<C> Stored<C> {
     pub(crate) fn head(&self) -> &Arc<Head> {
         match self {

@@ -34,6 +34,11 @@ impl<C: Chunk> Window<C> {
         self.end - self.base
     }
 
+    /// Bytes held without those of the last chunk.
+    pub(crate) fn held_before_last(&self) -> u64 {
+        self.newest.as_ref().map_or(0, |(start, _)| start.saturating_sub(self.base))
+    }
+
     pub(crate) fn push(&mut self, chunk: C) {
         let size = chunk.size();
         self.older.extend(self.newest.replace((self.end, chunk)));

@@ -37,6 +37,11 @@ impl Staleness {
         }
     }
 
+    /// The same for a response to whose every use the origin must agree.
+    pub(crate) const fn after_revalidation(self) -> Self {
+        Self { reuse: Reuse::AfterRevalidation, ..self }
+    }
+
     /// May it be used without asking anybody?
     pub(crate) fn is_usable(&self, freshness: &Freshness, now: Instant) -> bool {
         self.reuse == Reuse::WhileFresh && freshness.is_fresh(now)

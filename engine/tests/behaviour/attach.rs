@@ -2,7 +2,9 @@
 
 use crate::rig::{Rig, l0_only, object, with_disk};
 use std::time::Duration;
-use tiergate_engine::{ByteCount, End, Event, LaneEnd, OnAbandon, RawConfig, RawFill, Symbol, TierId};
+use tiergate_engine::{
+    AbortReason, ByteCount, End, Event, LaneEnd, OnAbandon, RawConfig, RawFill, RawSharedTier, Symbol, TierId,
+};
 
 const WINDOW: u64 = 64 << 10;
 
@@ -124,6 +126,44 @@ fn o1_an_abandoned_fill_obeys_the_policy() {
         }
         rig.assert_idle();
     }
+}
+
+/// O1: an answer that its leader has left, and that none of those who waited may share, goes on or not as the policy says.
+#[test]
+fn o1_an_answer_for_nobody_obeys_the_policy() {
+    for (policy, cancelled) in [(OnAbandon::Finish, 0), (OnAbandon::Cancel, 1)] {
+        let mut raw = l0_only();
+        raw.fill.on_abandon = policy;
+        let mut rig = Rig::new(raw);
+        let leader = rig.get("/a");
+        let waiter = rig.get("/a");
+        let first = rig.fetch("/a");
+        rig.leave(leader);
+        rig.head("/a", 200, &[("cache-control", "max-age=60, no-cache"), ("etag", "\"v1\"")]);
+        assert_eq!(rig.cancelled.len(), cancelled, "{policy:?}");
+        assert_eq!(rig.asked.len(), 2, "who waited asks alone");
+        rig.answer("/a", 5, 5);
+        assert_eq!(rig.client(waiter).span().expect("one span").version, 2);
+        if policy == OnAbandon::Finish {
+            rig.end_of(first);
+        }
+        rig.assert_idle();
+    }
+}
+
+/// A reader that could not read back what had left the window is told which tier failed, whichever tiers were left before.
+#[test]
+fn a_reader_is_told_which_tier_could_not_be_read() {
+    let mut raw = narrow(with_disk());
+    raw.l1 = Some(RawSharedTier { gate: ByteCount(1) });
+    let mut rig = Rig::new(raw);
+    rig.get("/big");
+    let slow = rig.get_slowly("/big");
+    rig.head("/big", 200, &[("cache-control", "max-age=60")]);
+    rig.send("/big", 4 * WINDOW, 8 << 10);
+    rig.tiers.get_mut(&TierId::L2).expect("configured").fails = true;
+    rig.demand(slow);
+    assert_eq!(rig.client(slow).end, Some(End::Aborted(AbortReason::TierRead(TierId::L2))));
 }
 
 /// What no tier keeps is cancelled when nobody reads it, whatever the policy.

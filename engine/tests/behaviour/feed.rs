@@ -100,6 +100,26 @@ fn f9_what_is_heard_counts_in_every_tier() {
     }
 }
 
+/// F9: who came without a lease does not get what was found before a purge was heard, though the lease comes back and the
+/// origin fails.
+#[test]
+fn f9_what_was_found_before_a_purge_stands_in_for_nothing() {
+    for raw in configs() {
+        for selector in [Selector::Key(key("/a")), tag(), Selector::All] {
+            let mut rig = current(raw.clone());
+            store(&mut rig, "/a");
+            rig.pass_time(Duration::from_secs(61));
+            let client = rig.get("/a");
+            let heard = notice(&rig, selector, PurgeMode::Hard);
+            rig.feed(heard);
+            rig.feed(Input::LeaseHeld { until: rig.now.after(Duration::from_secs(60)) });
+            rig.refuse("/a");
+            assert!(rig.client(client).reply.is_none(), "{raw:?}");
+            rig.assert_idle();
+        }
+    }
+}
+
 /// F9, F1: a fill that began before a purge was heard reaches its readers and no tier, and nobody joins it any more.
 #[test]
 fn f9_what_is_under_way_is_closed() {

@@ -55,7 +55,7 @@ pub(crate) struct Tier {
     pub(crate) read: u64,
     /// Lookups that came to it.
     pub(crate) lookups: usize,
-    held: VecDeque<Effect<Symbol>>,
+    pub(crate) held: VecDeque<Effect<Symbol>>,
 }
 
 impl Tier {

@@ -4,6 +4,7 @@ use super::{
     climate::CALM_PAUSE,
     draws::Draws,
     form::Form,
+    fresh::Told,
     marks::Mark,
     plan::Work,
     story::Party,
@@ -14,8 +15,8 @@ use super::{
 };
 use std::{sync::Arc, time::Duration};
 use tiergate_engine::{
-    AbortReason, CacheKey, Chunk, End, Head, Input, Instant, Method, OriginId, Refusal, Reply, ReplyBody,
-    RequestId, Symbol,
+    AbortReason, CacheKey, Chunk, End, Head, Input, Instant, Method, OriginId, Outcome, Refusal, Reply,
+    ReplyBody, RequestId, Symbol, TierId,
 };
 use tiergate_invariants::{Edge, Got, Span, Version, What};
 
@@ -39,7 +40,9 @@ pub(super) struct Ask {
     pace: Pace,
     stage: Stage,
     /// Sent when nothing is broken any more: it must be answered whole.
-    after_healing: bool,
+    pub after_healing: bool,
+    /// What it has a right to, and what it was told: see `fresh`.
+    pub told: Told,
 }
 
 /// How a client reads.
@@ -77,7 +80,7 @@ impl World {
     pub(super) fn plan_asks(&mut self) -> Instant {
         let work = self.plan.work;
         let pause = self.plan.calm.map_or(Duration::ZERO, |_| CALM_PAUSE);
-        let mut at = Instant::ZERO;
+        let mut at = self.now;
         let mut object = 0;
         for _ in 0..work.requests {
             self.chances.requests.begin();
@@ -112,6 +115,27 @@ impl World {
         at.after(Duration::from_secs(1))
     }
 
+    /// Somebody asks the same as `ask` did.
+    pub(super) fn ask_same(&mut self, ask: usize, told: Told, at: Instant) {
+        let Ask { edge, object, wish, after_healing, .. } = self.clients.asks[ask];
+        self.ask_plainly(edge, (object, wish), after_healing, told, at);
+    }
+
+    /// Somebody asks for an object, plainly, and reads on at once.
+    pub(super) fn ask_plainly(
+        &mut self,
+        edge: u32,
+        (object, wish): (usize, Wish),
+        after_healing: bool,
+        told: Told,
+        at: Instant,
+    ) {
+        let (form, pace, stage) = (Form::Plain, Pace::Within(self.plan.work.latency), Stage::Sent);
+        let next = self.clients.asks.len();
+        self.clients.asks.push(Ask { edge, object, wish, form, pace, stage, after_healing, told });
+        self.queue.schedule(at, Step::Ask(next));
+    }
+
     /// What a client says, in a world where that may matter.
     fn draw_wish(&mut self, from: fn(&mut Chances) -> &mut Draws) -> Wish {
         let Work { vary, wishes, .. } = self.plan.work;
@@ -128,10 +152,11 @@ impl World {
     }
 
     /// A plain request, when nothing is broken any more.
-    pub(super) fn ask_after_healing(&mut self, edge: u32, object: usize) {
+    pub(super) fn ask_after_healing(&mut self, edge: u32, object: usize, asks_again: u32) {
         let wish = self.draw_wish(|chances| &mut chances.variety);
         let ask = self.new_ask(edge, object, wish, Form::Plain, self.now);
         self.clients.asks[ask].after_healing = true;
+        self.clients.asks[ask].told.asks_again = asks_again;
         self.queue.schedule(self.now, Step::Ask(ask));
     }
 
@@ -156,7 +181,8 @@ impl World {
             self.queue.schedule(at.after(after), Step::GoAway(ask));
         }
         let stage = Stage::Sent;
-        self.clients.asks.push(Ask { edge, object, wish, form, pace, stage, after_healing: false });
+        let told = Told::default();
+        self.clients.asks.push(Ask { edge, object, wish, form, pace, stage, after_healing: false, told });
         ask
     }
 
@@ -174,6 +200,10 @@ impl World {
         let wish = (self.plan.work.vary.0 > 0).then(|| self.clients.asks[ask].wish.in_words());
         for word in form.into_iter().chain(wish) {
             self.note(Party::Clients, || format!("{} wants {word}", client(ask as u64)));
+        }
+        self.expect(ask);
+        if self.clients.asks[ask].told.is_sharp {
+            return self.on_arrive(ask);
         }
         let at = self.soon();
         self.queue.schedule(at, Step::Arrive(ask));
@@ -195,6 +225,8 @@ impl World {
         };
         let life = self.life(edge);
         self.clients.asks[ask].stage = Stage::Waiting(life);
+        self.on_come(ask);
+        let object_place = object;
         let object = &self.origin.objects[object];
         let key = object.key;
         let head = match &self.clients.asks[ask].form {
@@ -209,6 +241,10 @@ impl World {
             && let Some(resident) = engine.fresh_hit(self.now, key, head.method, head.fields.iter())
         {
             let resident = Arc::clone(resident);
+            let times = (resident.freshness.age(self.now), resident.freshness.fresh_for(self.now));
+            self.on_told(ask, &resident.head, Outcome::Hit { tier: TierId::L0 }, times);
+            self.check_softened(ask, &resident.chunks);
+            self.check_head(object_place, &resident.head, &resident.chunks);
             self.tally.mark(Mark::FastDoor);
             let age = resident.freshness.age(self.now).as_secs();
             self.check_variant(ask, &resident.chunks);
@@ -222,6 +258,10 @@ impl World {
         let ask = ask_of(request);
         let age = reply.age.as_secs();
         let head = reply.head;
+        if let Stage::Waiting(_) = self.clients.asks[ask].stage {
+            self.check_window(ask, &head, reply.outcome, reply.age);
+            self.on_told(ask, &head, reply.outcome, (reply.age, reply.fresh_for));
+        }
         let is_bodiless = self.clients.asks[ask].form == Form::Head;
         match (&self.clients.asks[ask].stage, reply.body) {
             (Stage::Waiting(_), ReplyBody::Whole(resident)) => {
@@ -347,6 +387,7 @@ impl World {
         if self.clients.asks[ask].after_healing && !matches!(got, Got::Whole { .. }) {
             self.breaks("CON6", format!("ask {ask} came after healing, and got {got:?}"));
         }
+        self.ask_again(ask);
         if self.plan.style.leaves_after_end {
             self.queue.schedule(self.now, Step::Left(ask, life));
         }
@@ -413,6 +454,7 @@ impl World {
     fn judged(&mut self, ask: usize, head: &Head, age: u64, pieces: &[Symbol]) -> Got {
         let form = self.clients.asks[ask].form.clone();
         self.check_form(self.clients.asks[ask].object, &form, head, pieces);
+        self.check_softened(ask, pieces);
         self.tally.mark(mark_of(&form, head.status));
         if form == Form::Head {
             self.note(Party::Clients, || format!("{} is sent its head: {}", client(ask as u64), head.status));
@@ -444,11 +486,14 @@ impl World {
 const fn mark_of(form: &Form, status: u16) -> Mark {
     match (form, status) {
         (Form::Head, _) => Mark::AnsweredHead,
+        (Form::IfRange(..), 206) => Mark::AnsweredUnchanged,
         (Form::Ranges(ranges), 206) if ranges.len() > 1 => Mark::AnsweredParts,
         (Form::Ranges(_), 206) => Mark::AnsweredPart,
         (Form::Ranges(_), 416) => Mark::AnsweredOutside,
         (Form::IfNot(_), 304) => Mark::AnsweredSame,
-        (Form::Plain | Form::Around | Form::Ranges(_) | Form::IfNot(_), _) => Mark::AnsweredWhole,
+        (Form::Plain | Form::Around | Form::Ranges(_) | Form::IfRange(..) | Form::IfNot(_), _) => {
+            Mark::AnsweredWhole
+        }
     }
 }
 

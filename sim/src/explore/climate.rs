@@ -103,7 +103,7 @@ impl Disabled {
 
 /// The same workload, in which messages take no time.
 pub(super) fn calmed_work(work: Work) -> Work {
-    Work { latency: Duration::ZERO, ..work }
+    Work { latency: Duration::ZERO, exact: PerMille(0), ..work }
 }
 
 /// Purges are no trouble.

@@ -1,22 +1,26 @@
 //! The edges: each an engine and the driver's part around it, started, crashed and started again.
 
 use super::{
+    heard::Heard,
     origin::{Object, group_tag, own_tag},
     run::Watch,
     tally::Trouble,
-    world::{Life, Step, World},
+    world::{Life, Step, World, up_to, within},
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use tiergate_engine::{
-    Audit, Effect, Engine, Fields, Head, Input, Instant, Prefix, PurgeId, PurgeMode, PurgeOutcome, Seed,
-    Selector, Symbol, Tag, TierId, WakeReason,
+    Audit, CacheKey, Effect, Engine, Fields, Head, Input, Instant, Prefix, PurgeId, PurgeMode, PurgeOutcome,
+    Seed, Selector, Symbol, Tag, TierId, WakeReason,
     feed::{Feed, Notice, Ticket},
 };
 use tiergate_invariants::{Contract, Edge, Version, Violation, What};
 
 /// The calendar at the run's first instant. It does not jump in this world, for C6 would see ghosts.
 pub(super) const CALENDAR: u64 = 1_700_000_000_000;
+
+/// Lives of an edge that may end at a moment of our choice.
+const SHARP_LIVES_MAX: u32 = 6;
 
 /// Where an engine lives.
 #[derive(Default)]
@@ -31,19 +35,29 @@ pub(super) struct EdgeHost {
     /// Its view of the purge feed, and when that is to be woken.
     pub hub: Option<Feed<Notice>>,
     pub hub_wake_at: Option<Instant>,
+    /// What it heard from it.
+    pub heard: Option<Heard>,
     purges: BTreeMap<PurgeId, Purge>,
     purges_asked: u64,
+    /// The last soft purge of each object that it has confirmed and remembers: when it was asked for, and the newest
+    /// version then.
+    pub softened: BTreeMap<usize, (Instant, Version)>,
+    /// What was last purged, over its lives.
+    pub purged: VecDeque<usize>,
 }
 
 /// A purge that is not over.
 struct Purge {
-    /// What must be gone once it is confirmed, and the newest version of each when it was asked for.
+    mode: PurgeMode,
+    /// What must be gone, or stale, once it is confirmed, and the newest version of each when it was asked for.
     covered: Vec<(usize, Version)>,
     asked_at: Instant,
     /// Its notice, while that is on its way to the other edges.
     ticket: Option<Ticket>,
     is_done: bool,
     has_failed: bool,
+    /// The key that is purged hard, if it is one, and how often L3 had been purged of it before.
+    raised: Option<(CacheKey, u64)>,
 }
 
 impl World {
@@ -56,7 +70,7 @@ impl World {
     pub(super) fn plan_crashes(&mut self, end: Instant) {
         for _ in 0..self.plan.faults.crashes {
             let edge = self.chances.edge.below(u64::from(self.plan.edges));
-            let at = Instant::from_nanos(self.chances.edge.below(end.as_nanos()));
+            let at = self.now.after(within(&mut self.chances.edge, end.since(self.now)));
             let edge = u32::try_from(edge).expect("edges are counted in u32");
             self.queue.schedule(at, Step::Crash(edge));
         }
@@ -69,16 +83,33 @@ impl World {
         host.engine = Some(Engine::new(self.plan.config.clone(), Seed(seed), self.now));
         host.contract = Contract::default();
         let life = self.life(edge);
-        self.edges[edge as usize].hub = self.new_hub(Seed(seed));
+        let (hub, heard) = self.new_hub(Seed(seed)).unzip();
+        (self.edges[edge as usize].hub, self.edges[edge as usize].heard) = (hub, heard);
         self.fact(What::EdgeStarted { edge: Edge(edge) });
         let wall = self.wall();
         self.feed(life, Input::WallClock { wall });
         if self.plan.has_l2 {
             let place = self.tier_place(edge, TierId::L2);
             let (records, bans) = (self.tiers[place].recover(), self.tiers[place].recover_bans());
+            let (edge, tier, count) = (Edge(edge), TierId::L2, records.len() as u64);
+            self.fact(What::Recovering { edge, tier, records: count });
             self.feed(life, Input::Recovered { tier: TierId::L2, records, bans });
         }
         self.visit_hub(edge);
+        self.ask_after_start(edge);
+    }
+
+    /// An edge may crash while a tier is about to publish or to remove something for it, for that is where much is in doubt.
+    fn crash_sharply(&mut self, from: Life, effect: &Effect<Symbol>) {
+        let matters =
+            matches!(effect, Effect::Commit { .. } | Effect::StoreBan { .. } | Effect::Delete { .. });
+        if !matters || self.healed || self.plan.faults.crashes == 0 || from.life > SHARP_LIVES_MAX {
+            return;
+        }
+        if self.chances.edge.chance(1, 30) {
+            let at = self.now.after(up_to(&mut self.chances.edge, self.plan.work.latency));
+            self.queue.schedule(at, Step::Crash(from.edge));
+        }
     }
 
     pub(super) fn crash_edge(&mut self, edge: u32) {
@@ -88,9 +119,12 @@ impl World {
             return; // It is down already.
         };
         host.wake_at = None;
-        host.hub = None;
+        (host.hub, host.heard) = (None, None);
         host.hub_wake_at = None;
         host.purges.clear();
+        if !self.plan.has_l2 {
+            host.softened.clear();
+        }
         let count = self.tally.count(Trouble::Crashed);
         count.fired += 1;
         count.felt += u64::from(!engine.audit().is_idle());
@@ -98,7 +132,7 @@ impl World {
         self.break_clients(edge);
         self.drop_streams(edge);
         self.crash_tiers(edge);
-        let down = Duration::from_nanos(1 + self.chances.edge.below(2_000_000_000));
+        let down = up_to(&mut self.chances.edge, Duration::from_secs(2));
         self.queue.schedule(self.now.after(down), Step::Start(edge));
     }
 
@@ -111,14 +145,19 @@ impl World {
         let purge = PurgeId(host.purges_asked);
         self.tally.count(Trouble::Purged).fired += 1;
         let (selector, mode) = self.draw_selector(object);
-        let covered = self.covered(&selector, mode);
+        let covered = self.covered(&selector);
         self.purge_flat(&selector);
-        for (object, _) in &covered {
+        for (object, _) in covered.iter().filter(|_| mode == PurgeMode::Hard) {
             let key = self.origin.objects[*object].key;
             self.fact(What::PurgeAsked { edge: Edge(edge), purge: Some(purge), key });
         }
         let ticket = self.tell_others(edge, selector.clone(), mode);
-        let open = Purge { covered, asked_at: self.now, ticket, is_done: false, has_failed: false };
+        let raised = match (&selector, mode) {
+            (Selector::Key(key), PurgeMode::Hard) => Some((*key, self.raised(*key))),
+            _ => None,
+        };
+        let open =
+            Purge { mode, covered, asked_at: self.now, ticket, is_done: false, has_failed: false, raised };
         self.edges[edge as usize].purges.insert(purge, open);
         let life = self.life(edge);
         self.feed(life, Input::Purge { purge, selector, mode });
@@ -149,7 +188,7 @@ impl World {
     /// Of a flat map, a soft purge takes out what it covers, too: it is not fresh any more.
     fn purge_flat(&mut self, selector: &Selector) {
         if self.flat.is_some() {
-            for (object, _) in self.covered(selector, PurgeMode::Hard) {
+            for (object, _) in self.covered(selector) {
                 let key = self.origin.objects[object].key;
                 self.flat.iter_mut().for_each(|flat| flat.purge(key));
             }
@@ -157,19 +196,16 @@ impl World {
     }
 
     /// Which objects must be gone afterwards.
-    fn covered(&self, selector: &Selector, mode: PurgeMode) -> Vec<(usize, Version)> {
-        let is_covered = |object: usize| match (selector, mode) {
-            (_, PurgeMode::Soft) => false,
-            (Selector::Key(key), PurgeMode::Hard) => self.origin.objects[object].key == *key,
-            (Selector::Tag(tag), PurgeMode::Hard) => {
-                [own_tag(object), group_tag(object)].iter().any(|own| own == tag.as_str())
-            }
-            (Selector::Prefix(_), PurgeMode::Hard) => {
+    fn covered(&self, selector: &Selector) -> Vec<(usize, Version)> {
+        let is_covered = |object: usize| match selector {
+            Selector::Key(key) => self.origin.objects[object].key == *key,
+            Selector::Tag(tag) => [own_tag(object), group_tag(object)].iter().any(|own| own == tag.as_str()),
+            Selector::Prefix(_) => {
                 let Object { key, plain, .. } = &self.origin.objects[object];
                 let untagged = Head { status: 200, fields: Fields::new() };
                 selector.covers(*key, &plain.authority, &plain.target, &untagged)
             }
-            (Selector::All, PurgeMode::Hard) => true,
+            Selector::All => true,
         };
         let objects = 0..self.origin.objects.len();
         objects.filter(|object| is_covered(*object)).map(|object| (object, self.newest(object))).collect()
@@ -188,6 +224,18 @@ impl World {
             | PurgeOutcome::Barred
             | PurgeOutcome::Absent => false,
         });
+        let raised = open.raised;
+        let confirms = |(tier, outcome): &(TierId, PurgeOutcome)| {
+            *tier == TierId::L3 && *outcome != PurgeOutcome::Failed
+        };
+        if let Some((key, before)) = raised.filter(|_| report.iter().any(confirms))
+            && self.raised(key) == before
+        {
+            self.breaks(
+                "C7",
+                format!("{purge:?} left no trace in L3: what began before it can be stored there"),
+            );
+        }
         self.end_purge(edge, purge);
     }
 
@@ -212,6 +260,11 @@ impl World {
         let open = purges.remove(&purge).expect("it was just found");
         if !open.has_failed {
             for (object, newest_when_asked) in open.covered {
+                if open.mode == PurgeMode::Soft {
+                    self.on_softened(edge, object, open.asked_at, newest_when_asked);
+                    continue;
+                }
+                self.on_purged(edge, object);
                 self.fact(What::PurgeConfirmed {
                     edge: Edge(edge),
                     key: self.origin.objects[object].key,
@@ -269,16 +322,22 @@ impl World {
         }
         let wake = engine.poll_wake();
         // Counting from the tables checks every total against its parts; now and then is enough to find who broke one.
-        if is_watched && self.tally.steps.is_multiple_of(16) {
-            engine.audit();
-        }
+        let audit = (is_watched && self.tally.steps.is_multiple_of(16)).then(|| engine.audit());
         if let Err(Violation { rule, detail }) = kept {
             self.breaks(rule, detail);
         }
         for event in drained.events.drain(..) {
             self.feel_event(&event);
             self.check_durable(to, &event);
+            self.check_retry(to, &event);
+            self.check_heard_of(to.edge, &event);
             self.fact(What::Engine { edge: Edge(to.edge), shard: 0, event });
+        }
+        if let Some(open) = audit {
+            if open.timers > 0 && wake.is_none() {
+                self.breaks("L2", format!("edge {} has timers, and wants no wake: {open:?}", to.edge));
+            }
+            self.fact(What::Audited { edge: Edge(to.edge), open });
         }
         for effect in drained.effects.drain(..) {
             self.tally.asked(&effect);
@@ -326,7 +385,10 @@ impl World {
             | Effect::Discard { .. }
             | Effect::Freshen { .. }
             | Effect::StoreBan { .. }
-            | Effect::Delete { .. } => self.ask_tier(from, effect),
+            | Effect::Delete { .. } => {
+                self.crash_sharply(from, &effect);
+                self.ask_tier(from, effect);
+            }
             Effect::Serve { request, reply } => self.on_serve(request, reply),
             Effect::Body { request, chunk } => self.on_body(request, chunk),
             Effect::Finish { request, end } => self.on_finish(request, end),

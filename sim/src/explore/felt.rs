@@ -2,11 +2,13 @@
 
 use super::{
     marks::Mark,
+    plan::PerMille,
     tally::{Tally, Trouble},
     world::{Life, World},
 };
 use tiergate_engine::{
-    AbortReason, Effect, End, Event, Freshening, Input, Late, ReadSource, Symbol, durable::DurableMiss,
+    AbortReason, Effect, End, Event, FetchEnd, Freshening, Input, Late, OriginFailure, ReadSource, Symbol,
+    durable::DurableMiss,
 };
 
 impl World {
@@ -23,9 +25,18 @@ impl World {
         self.tally.saw(event);
         let trouble = match event {
             Event::PurgeBegan { .. } => Trouble::Purged,
+            Event::DeadlineMissed { what: Late::Head | Late::Answer | Late::Chunk, .. }
+                if self.plan.faults.origin_hangs != PerMille(0) =>
+            {
+                Trouble::OriginHung
+            }
             Event::DeadlineMissed { what: Late::Head | Late::Answer | Late::Chunk, .. } => {
                 Trouble::OriginStalled
             }
+            Event::FetchEnded {
+                end: FetchEnd::Failed(OriginFailure::TooShort | OriginFailure::TooLong),
+                ..
+            } => Trouble::OriginLied,
             Event::DeadlineMissed { what: Late::Lookup(_) | Late::Read(_), .. } => Trouble::TierSlow,
             Event::DurableMissed { why: DurableMiss::Lost, .. } => Trouble::TierLost,
             Event::DurableMissed { why: DurableMiss::Torn, .. } | Event::Corrupt { .. } => {

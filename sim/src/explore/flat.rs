@@ -91,6 +91,9 @@ impl Flat {
             | What::ClientAsked { .. }
             | What::EdgeStarted { .. }
             | What::EdgeCrashed { .. }
+            | What::Recovering { .. }
+            | What::Audited { .. }
+            | What::TierHolds { .. }
             | What::OriginAnswered { .. }
             | What::PurgeAsked { .. }
             | What::PurgeConfirmed { .. }

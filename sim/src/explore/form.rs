@@ -3,7 +3,7 @@
 //! C5 sees that the bytes of an answer are of one version. Which bytes they had to be only the world can say, for it knows
 //! the request: exactly the ranges asked for, as far as the version has them.
 
-use super::{client::place, draws::Draws, world::World};
+use super::{client::place, draws::Draws, variety::object_of, world::World};
 use std::sync::Arc;
 use tiergate_engine::{Chunk, Fields, Head, Method, RequestHead, Symbol};
 use tiergate_invariants::Version;
@@ -19,6 +19,8 @@ pub(super) enum Form {
     Head,
     /// A GET of these bytes, first and last, in this order.
     Ranges(Vec<(u64, u64)>),
+    /// A GET of these bytes if the version still has this entity tag, and of all of it if not.
+    IfRange(String, (u64, u64)),
     /// A GET of what does not have this entity tag.
     IfNot(String),
 }
@@ -32,10 +34,11 @@ impl Form {
             (first, first + draws.below(size_max / 2 + 1))
         };
         let two = [range(), range()];
-        match draws.below(6) {
+        match draws.below(7) {
             0 | 1 => Self::Head,
             2 | 3 => Self::Ranges(vec![two[0]]),
             4 => Self::Ranges(two.to_vec()),
+            5 => Self::IfRange(newest, two[0]),
             _ => Self::IfNot(newest),
         }
     }
@@ -50,6 +53,9 @@ impl Form {
                 let ranges: Vec<_> =
                     ranges.iter().map(|(first, last)| format!("{first} to {last}")).collect();
                 Some(format!("bytes {} only", ranges.join(" and ")))
+            }
+            Self::IfRange(tag, (first, last)) => {
+                Some(format!("bytes {first} to {last} if it still is {tag}, and all of it if not"))
             }
             Self::IfNot(tag) => Some(format!("it only if it is no longer {tag}")),
         }
@@ -67,21 +73,40 @@ impl Form {
                 let value = format!("bytes={}", ranges.join(", "));
                 with(Method::Get, Fields::from_iter([("range", value)]))
             }
+            Self::IfRange(tag, (first, last)) => {
+                let (range, tag) = (format!("bytes={first}-{last}"), tag.clone());
+                with(Method::Get, Fields::from_iter([("range", range), ("if-range", tag)]))
+            }
             Self::IfNot(tag) => with(Method::Get, Fields::from_iter([("if-none-match", tag)])),
         }
     }
 }
 
 /// The entity tag of a variant of a version.
-pub(super) fn tag(version: Version, variant: u64) -> String {
-    format!("\"v{}.{variant}\"", version.0)
+pub(super) fn tag(version: Version, variant: u64, is_weak: bool) -> String {
+    let mark = if is_weak { "W/" } else { "" };
+    format!("{mark}\"v{}.{variant}\"", version.0)
 }
+
+/// The field by which a head shows of which version it is.
+pub(super) const OF_VERSION: &str = "content-encoding";
 
 impl World {
     /// Is an answer that ended as whole what `form` asked of this object?
     pub(super) fn check_form(&mut self, object: usize, form: &Form, head: &Head, pieces: &[Symbol]) {
         if let Err(why) = self.judge_form(object, form, head, pieces) {
             self.breaks("C5", format!("{form:?} of object {object} got {} {pieces:?}: {why}", head.status));
+        }
+        self.check_head(object, head, pieces);
+    }
+
+    /// Is the head that of the version whose bytes follow it?
+    pub(super) fn check_head(&mut self, object: usize, head: &Head, pieces: &[Symbol]) {
+        let of_object = |piece: &&Symbol| object_of(piece.object) == object;
+        let Some(version) = pieces.iter().find(of_object).map(|piece| piece.version) else { return };
+        let says = head.fields.only(OF_VERSION).map(String::from_utf8_lossy);
+        if matches!(head.status, 200 | 206) && says.as_deref() != Some(&format!("v{version}")) {
+            self.breaks("C5", format!("version {version} of object {object} came with the head of {says:?}"));
         }
     }
 
@@ -104,12 +129,28 @@ impl World {
                 let fits = self.origin.lengths(object).any(of_length);
                 if fits { Ok(()) } else { Err("no version is too short for all of it".to_owned()) }
             }
+            (Form::IfRange(tag, range), 206) => {
+                let is_it = head.fields.only("etag") == Some(tag.as_bytes()) && !tag.starts_with("W/");
+                if !is_it {
+                    return Err("it cannot be sure to have the same bytes".to_owned());
+                }
+                self.judge_ranges(object, &[*range], pieces)
+            }
+            (Form::IfRange(..), 416) => Ok(()),
             (Form::IfNot(tag), 304) => {
                 let is_it = head.fields.only("etag") == Some(tag.as_bytes());
                 if is_it { Ok(()) } else { Err("it is another version or variant".to_owned()) }
             }
             (_, 206 | 304 | 416) => Err("nobody asked for that".to_owned()),
-            (Form::Plain | Form::Around | Form::Head | Form::Ranges(_) | Form::IfNot(_), _) => Ok(()),
+            (
+                Form::Plain
+                | Form::Around
+                | Form::Head
+                | Form::Ranges(_)
+                | Form::IfRange(..)
+                | Form::IfNot(_),
+                _,
+            ) => Ok(()),
         }
     }
 

@@ -4,9 +4,10 @@
 //! edge alone is cut off from it; and it is trimmed behind who has not read it.
 
 use super::{
+    heard::Heard,
     marks::Mark,
     tally::Trouble,
-    world::{Life, Step, World, up_to},
+    world::{Life, Step, World, millis, up_to, within},
 };
 use std::{iter, time::Duration};
 use tiergate_engine::{
@@ -16,8 +17,8 @@ use tiergate_engine::{
     },
 };
 
-/// Entries in one answer, few enough that a reading takes several.
-const PAGE: usize = 3;
+/// Entries in one answer at most, few enough that a reading takes several.
+const PAGE_MAX: u64 = 3;
 /// Entries that a trimming may leave.
 const KEPT_MAX: u64 = 4;
 
@@ -25,6 +26,8 @@ const KEPT_MAX: u64 = 4;
 #[derive(Debug, Default)]
 pub(super) struct Log {
     entries: Vec<FeedEntry<Notice>>,
+    /// Every entry that ever lay there.
+    history: Vec<FeedEntry<Notice>>,
     newest: u64,
     trimmed: Option<Trimmed>,
     /// How many outages there are now, and whom each cuts off.
@@ -59,15 +62,27 @@ impl Log {
                 }
                 self.newest += 1;
                 let sequence = Sequence(self.newest);
-                self.entries.push(FeedEntry { sequence, origin, ticket, notice });
+                let entry = FeedEntry { sequence, origin, ticket, notice };
+                self.history.push(entry.clone());
+                self.entries.push(entry);
                 FeedTold::Appended { sequence }
             }
             FeedAsk::Read { after } => {
                 let behind = self.entries.iter().filter(|entry| entry.sequence > after);
-                let entries = behind.take(PAGE).cloned().collect();
+                let page = 1 + super::client::place(self.newest % PAGE_MAX);
+                let entries = behind.take(page).cloned().collect();
                 FeedTold::Entries { trimmed: self.trimmed, entries, newest: Sequence(self.newest) }
             }
         }
+    }
+
+    pub(super) fn history(&self) -> &[FeedEntry<Notice>] {
+        &self.history
+    }
+
+    /// All up to here was trimmed.
+    pub(super) fn trimmed_through(&self) -> Sequence {
+        self.trimmed.map_or(Sequence::START, |trimmed| trimmed.through)
     }
 
     /// Forgets all but the last; was there anything?
@@ -83,17 +98,17 @@ impl Log {
 
 impl World {
     /// A feed that begins a life, if one is configured.
-    pub(super) fn new_hub(&self, seed: Seed) -> Option<Feed<Notice>> {
+    pub(super) fn new_hub(&self, seed: Seed) -> Option<(Feed<Notice>, Heard)> {
         let policy = self.plan.config.feed_policy()?;
         let origin = FeedOrigin(seed.split("feed origin").wide_bits());
-        Some(Feed::new(policy, origin, Sequence::START, seed))
+        Some((Feed::new(policy, origin, Sequence::START, seed), Heard::new(origin)))
     }
 
     /// When the log is away, some times before `end`.
     pub(super) fn plan_outages(&mut self, end: Instant) {
         let Some(policy) = self.plan.config.feed_policy() else { return };
         for _ in 0..self.plan.faults.feed.outages {
-            let at = Instant::from_nanos(self.chances.feed.below(end.as_nanos()));
+            let at = self.now.after(within(&mut self.chances.feed, end.since(self.now)));
             let span = up_to(&mut self.chances.feed, policy.lease() * 4);
             let edges = u64::from(self.plan.edges);
             let one = self.chances.feed.below(edges + 1);
@@ -144,6 +159,7 @@ impl World {
         for step in steps {
             self.do_step(to, step);
         }
+        self.check_heard(edge);
         if let Some(until) = until {
             self.feed(to, Input::LeaseHeld { until });
         }
@@ -166,8 +182,12 @@ impl World {
 
     fn do_step(&mut self, to: Life, step: FeedStep<Notice>) {
         match step {
-            FeedStep::Apply(notice) => self.feed(to, Input::PurgeHeard { notice }),
+            FeedStep::Apply(notice) => {
+                self.on_notice(to.edge, &notice);
+                self.feed(to, Input::PurgeHeard { notice });
+            }
             FeedStep::Gap { through } => {
+                self.on_gap(to.edge);
                 self.feel(to, Some(Trouble::FeedTrimmed));
                 self.feed(to, Input::PurgesMissed { through });
             }
@@ -204,6 +224,9 @@ impl World {
         is_slow: bool,
     ) {
         let is_append = matches!(ask, FeedAsk::Append { .. });
+        if !is_append {
+            self.on_log_read(from, id);
+        }
         let meant = |outage: &CutOff| *outage == CutOff::All || *outage == CutOff::One(from.edge);
         let is_cut_off = !self.healed && self.log.outages.iter().any(meant);
         let brings = match hearing {
@@ -243,6 +266,9 @@ impl World {
         }
         self.feel(to, brings);
         let now = self.now;
+        if let FeedTold::Entries { .. } = told {
+            self.on_reading_told(to.edge, id);
+        }
         if let Some(hub) = self.edges[to.edge as usize].hub.as_mut() {
             hub.on_told(now, id, told);
             self.visit_hub(to.edge);
@@ -261,6 +287,6 @@ impl World {
     }
 
     pub(super) fn wall(&self) -> WallTime {
-        WallTime::from_unix_millis(super::edge::CALENDAR + self.now.as_nanos() / 1_000_000)
+        WallTime::from_unix_millis(super::edge::CALENDAR + millis(self.elapsed()))
     }
 }

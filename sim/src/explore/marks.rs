@@ -198,6 +198,7 @@ marks! {
         FastDoor "hit by the fast door",
         AnsweredHead "answered HEAD",
         AnsweredPart "answered 206",
+        AnsweredUnchanged "answered 206, if unchanged",
         AnsweredParts "answered 206, several parts",
         AnsweredOutside "answered 416",
         AnsweredSame "answered 304",

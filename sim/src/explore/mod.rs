@@ -16,6 +16,8 @@ mod edge;
 mod felt;
 mod flat;
 mod form;
+mod fresh;
+mod heard;
 mod history;
 mod hub;
 mod marks;

@@ -2,7 +2,7 @@
 
 use super::{
     client::place,
-    form::tag,
+    form::{OF_VERSION, tag},
     story::Party,
     tally::Trouble,
     variety::{Dependence, Wish, number_of},
@@ -11,7 +11,7 @@ use super::{
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tiergate_engine::{
-    CacheKey, Fields, FillId, Head, Input, Method, OpId, OriginFailure, RequestHead, Symbol,
+    CacheKey, Event, Fields, FillId, Head, Input, Instant, Method, OpId, OriginFailure, RequestHead, Symbol,
 };
 use tiergate_invariants::{Edge, Got, Span, Version, What};
 
@@ -30,6 +30,12 @@ pub(super) struct Origin {
     pub objects: Vec<Object>,
     /// Fetches that are neither over nor cancelled. No body yet: no head was sent.
     pub streams: BTreeMap<(Life, FillId), Option<Body>>,
+    /// When each version was last answered with, to anybody.
+    pub answered: BTreeMap<(usize, Version), Instant>,
+    /// When each attempt that is put off is to be made.
+    due: BTreeMap<(Life, FillId), Instant>,
+    /// How long whoever was sent an error was told to wait, and whether that was heard.
+    told_to_wait: BTreeMap<(Life, FillId), (Duration, bool)>,
 }
 
 /// What is served under one key.
@@ -49,6 +55,7 @@ struct Edition {
     length: u64,
     announces_length: bool,
     has_tag: bool,
+    is_weak: bool,
     depends_on: Dependence,
     /// The variants that were answered with.
     variants: Vec<Variant>,
@@ -65,7 +72,7 @@ impl Edition {
     fn variant(&mut self, version: Version, number: u64) -> &Variant {
         let known = self.variants.iter().position(|variant| variant.number == number);
         let place = known.unwrap_or_else(|| {
-            let (tag, mut head) = (tag(version, number), Arc::clone(&self.head));
+            let (tag, mut head) = (tag(version, number, self.is_weak), Arc::clone(&self.head));
             if self.has_tag {
                 Arc::make_mut(&mut head).fields.push("etag", tag.as_bytes());
             }
@@ -119,8 +126,13 @@ impl Origin {
 
     /// The entity tag of the variant of a published version that answers such a request.
     pub(super) fn tag(&self, object: usize, version: Version, wish: Wish) -> String {
-        let depends = self.dependence(object, version.0).expect("the version is published");
-        tag(version, depends.variant(wish))
+        let edition = &self.objects[object].versions[version.0 as usize - 1];
+        tag(version, edition.depends_on.variant(wish), edition.is_weak)
+    }
+
+    /// The newest head of an object.
+    pub(super) fn newest_head(&self, object: usize) -> &Head {
+        &self.objects[object].versions.last().expect("every object has a first version").head
     }
 
     /// Which object a request is for: its target is a number.
@@ -169,9 +181,13 @@ impl World {
         } else {
             Dependence::Nothing
         };
+        let limits = self.exact_lengths();
         // A stream of its own: how often the origin is asked must not change what it publishes.
         let random = &mut self.chances.edition;
         let length = match random.below(12) {
+            _ if !limits.is_empty() && random.chance(work.exact.0, 1_000) => {
+                limits[place(random.below(limits.len() as u64))]
+            }
             0 => 0,
             1 => work.size_max,
             2..6 => random.below(work.size_max / 10 + 1),
@@ -179,18 +195,29 @@ impl World {
         };
         let storable = !random.chance(work.unstorable.0, 1_000) && depends_on != Dependence::Unseen;
         let announces_length = !random.chance(work.chunked.0, 1_000);
-        let lifetime = if storable { 1 + random.below(work.lifetime_max.as_secs()) } else { 0 };
+        let mut lifetime = if storable { 1 + random.below(work.lifetime_max.as_secs()) } else { 0 };
         let window = random.below(STALE_WINDOW_MAX_S + 1);
-        let windows = match random.below(6) {
-            _ if self.plan.calm.is_some() => String::new(),
-            5 => format!(", stale-while-revalidate={window}"),
-            4 => format!(", stale-if-error={window}"),
-            3 => ", must-revalidate".to_owned(),
-            _ => String::new(),
-        };
-        let mut fields = Fields::new();
         // What may not be stored gets no validator: with one, even a lifetime of zero may be stored.
-        let has_tag = storable && random.chance(2, 3);
+        let mut has_tag = storable && random.chance(2, 3);
+        let is_weak = has_tag && random.chance(1, 4);
+        let mut said = format!("max-age={lifetime}");
+        match random.below(8) {
+            _ if self.plan.calm.is_some() => {}
+            7 if storable => {
+                // Stale at once, and yet of use for a while.
+                lifetime = 0;
+                said = format!("max-age=0, stale-while-revalidate={}", window.max(1));
+            }
+            6 if storable => {
+                (has_tag, lifetime) = (true, 0);
+                said.push_str(", no-cache");
+            }
+            5 => said.push_str(&format!(", stale-while-revalidate={window}")),
+            4 => said.push_str(&format!(", stale-if-error={window}")),
+            3 => said.push_str(", must-revalidate"),
+            _ => {}
+        }
+        let mut fields = Fields::new();
         fields.push("surrogate-key", format!("{} {}", own_tag(object), group_tag(object)).as_bytes());
         if announces_length {
             fields.push("content-length", length.to_string().as_bytes());
@@ -199,7 +226,7 @@ impl World {
             fields.push("vary", vary.as_bytes());
         }
         match (storable, random.below(5)) {
-            (true, _) => fields.push("cache-control", format!("max-age={lifetime}{windows}").as_bytes()),
+            (true, _) => fields.push("cache-control", said.as_bytes()),
             (false, 0) => fields.push("cache-control", b"no-store, max-age=60"),
             (false, 1) => fields.push("cache-control", b"private, max-age=60"),
             (false, 2) => fields.push("cache-control", b"max-age=0"),
@@ -209,10 +236,11 @@ impl World {
             }
             (false, _) => {}
         }
-        let head = Arc::new(Head { status: 200, fields });
         let versions = &mut self.origin.objects[object].versions;
+        fields.push(OF_VERSION, format!("v{}", versions.len() + 1).as_bytes());
+        let head = Arc::new(Head { status: 200, fields });
         let variants = Vec::new();
-        versions.push(Edition { head, length, announces_length, has_tag, depends_on, variants });
+        versions.push(Edition { head, length, announces_length, has_tag, is_weak, depends_on, variants });
         let what = What::Published {
             key: self.origin.objects[object].key,
             version: self.newest(object),
@@ -221,6 +249,14 @@ impl World {
             lifetime_ns: lifetime * 1_000_000_000,
         };
         self.fact(what);
+    }
+
+    /// Lengths that a tier may just take, or just not.
+    fn exact_lengths(&self) -> Vec<u64> {
+        let raw = &self.plan.raw;
+        let gates = [raw.l0.as_ref().map(|tier| tier.gate), raw.l1.as_ref().map(|tier| tier.gate)];
+        let most = gates.into_iter().flatten().filter(|gate| gate.0 <= self.plan.work.size_max);
+        most.flat_map(|gate| [gate.0, gate.0 + 1]).collect()
     }
 
     pub(super) fn newest(&self, object: usize) -> Version {
@@ -261,11 +297,14 @@ impl World {
             self.queue.schedule(at, Step::FromOrigin { to: from, fill, input, last: true, brings });
             return;
         }
+        if self.hits(faults.origin_hangs, Trouble::OriginHung, |chances| &mut chances.origin) {
+            return self.note(Party::Origin, || "never answers".to_owned());
+        }
         let errs = self.hits(faults.origin_errs, Trouble::OriginErred, |chances| &mut chances.origin);
         if errs {
             self.note(Party::Origin, || "answers 503".to_owned());
         }
-        let (head, body) = if errs { self.error_page() } else { self.answer(from, what, known) };
+        let (head, body) = if errs { self.error_page(from, fill) } else { self.answer(from, what, known) };
         if let Some(stream) = self.origin.streams.get_mut(&(from, fill)) {
             *stream = Some(body);
         }
@@ -287,6 +326,8 @@ impl World {
         known: Option<&[u8]>,
     ) -> (Arc<Head>, Body) {
         let version = self.newest(object);
+        self.origin.answered.insert((object, version), self.now);
+        self.purge_what_was_answered(from.edge, object);
         let edition = &mut self.origin.objects[object].versions[version.0 as usize - 1];
         let Edition { length, announces_length, depends_on, .. } = *edition;
         let variant = edition.variant(version, depends_on.variant(wish));
@@ -316,6 +357,14 @@ impl World {
             body.cut(announces_length, self.chances.origin.below(length + 1));
             self.note(Party::Origin, || format!("will break off after {} of {}", body.length, bytes(length)));
         }
+        if announces_length
+            && self.hits(faults.origin_lies, Trouble::OriginLied, |chances| &mut chances.origin)
+        {
+            body.lie(self.chances.origin.below(length + 1));
+            self.note(Party::Origin, || {
+                format!("will end with {} of the {} that it promises", bytes(body.length), length)
+            });
+        }
         if self.hits(faults.origin_stalls, Trouble::OriginStalled, |chances| &mut chances.origin) {
             let at = self.chances.origin.below(length + 1);
             body.stalls_at = Some(at);
@@ -327,6 +376,10 @@ impl World {
     pub(super) fn on_pull(&mut self, from: Life, op: OpId, fill: FillId) {
         let mut at = self.soon();
         let mut brings = None;
+        let faults = self.plan.faults;
+        if self.hits(faults.origin_hangs, Trouble::OriginHung, |chances| &mut chances.origin) {
+            return self.note(Party::Origin, || "sends nothing more".to_owned());
+        }
         if let Some(Some(body)) = self.origin.streams.get_mut(&(from, fill))
             && body.stalls_at.is_some_and(|stall| stall <= body.sent)
         {
@@ -388,7 +441,10 @@ impl World {
             return Got::Nothing;
         }
         let (head, body) = self.answer(from, (object, wish), None);
+        let promised = self.length_of(self.origin.objects[object].key, Version(body.version));
         match body.end {
+            // Its framing shows that there is more, or less.
+            BodyEnd::Clean if promised != Some(body.length) => Got::Broken,
             BodyEnd::Clean => {
                 let of = Some((self.origin.objects[object].key, Version(body.version)));
                 let whole = Span { of, offset: 0, length: body.length };
@@ -430,6 +486,12 @@ impl Body {
         self.end = BodyEnd::Failure(failure);
     }
 
+    /// Ends the body as if all were well, with less than was announced, or with more.
+    fn lie(&mut self, at: u64) {
+        self.length = if at == self.length { at + 1 + at / 2 } else { at };
+        self.end = BodyEnd::Clean;
+    }
+
     fn next(&mut self, op: OpId) -> (Input<Symbol>, bool) {
         let left = self.length - self.sent;
         match (left, self.end) {
@@ -451,9 +513,10 @@ impl Body {
 
 impl World {
     /// A 503, with a `Retry-After` or without.
-    fn error_page(&mut self) -> (Arc<Head>, Body) {
+    fn error_page(&mut self, to: Life, fill: FillId) -> (Arc<Head>, Body) {
         let mut fields = Fields::new();
         if let Some(seconds) = self.chances.origin.below(5).checked_sub(2) {
+            self.origin.told_to_wait.insert((to, fill), (Duration::from_secs(seconds), false));
             fields.push("retry-after", seconds.to_string().as_bytes());
         }
         let head = Head { status: 503, fields };
@@ -467,5 +530,28 @@ impl World {
             stalls_at: None,
         };
         (Arc::new(head), body)
+    }
+}
+
+impl World {
+    /// Whoever was told to wait waits as long before it asks again (I15, failure R3), and not longer than it says (L2).
+    pub(super) fn check_retry(&mut self, of: Life, event: &Event) {
+        if let Event::HeadArrived { fill, .. } = event
+            && let Some((_, is_heard)) = self.origin.told_to_wait.get_mut(&(of, *fill))
+        {
+            *is_heard = true;
+        }
+        if let Event::Fetched { fill, .. } = event
+            && let Some(due) = self.origin.due.remove(&(of, *fill))
+            && due < self.now
+        {
+            self.breaks("L2", format!("{fill:?} was to be asked for at {due:?}, and nobody was woken"));
+        }
+        let Event::Retried { fill, next, at, .. } = event else { return };
+        self.origin.due.insert((of, *next), *at);
+        let Some((told, true)) = self.origin.told_to_wait.remove(&(of, *fill)) else { return };
+        if at.since(self.now) < told {
+            self.breaks("I15", format!("{fill:?} was told to wait {told:?}, and asks again at {at:?}"));
+        }
     }
 }

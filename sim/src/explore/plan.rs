@@ -35,7 +35,10 @@ pub(super) struct Plan {
     pub work: Work,
     pub faults: Faults,
     pub style: Style,
-    pub care: RawCare,
+    /// The configuration as it was written, for rules that need a bound.
+    pub raw: RawConfig,
+    /// What the monotonic clock says at the first instant.
+    pub clock: Duration,
 }
 
 /// What a workload is like, on the whole.
@@ -78,6 +81,9 @@ pub(super) struct Work {
     pub chunked: PerMille,
     /// The longest lifetime.
     pub lifetime_max: Duration,
+    /// Lengths that are exactly, or just above, what a tier may take; and answers after which somebody asks at the very
+    /// moment from which on what was sent is stale.
+    pub exact: PerMille,
 }
 
 /// How likely each kind of trouble is, wherever it can occur.
@@ -87,6 +93,10 @@ pub(super) struct Faults {
     pub origin_errs: PerMille,
     pub origin_cuts: PerMille,
     pub origin_stalls: PerMille,
+    /// It never answers.
+    pub origin_hangs: PerMille,
+    /// It promises a length and ends, as if all were well, with another.
+    pub origin_lies: PerMille,
     pub client_leaves: PerMille,
     pub client_slow: PerMille,
     pub client_stuck: PerMille,
@@ -94,7 +104,11 @@ pub(super) struct Faults {
     pub tier_ambiguous: PerMille,
     pub tier_slow: PerMille,
     pub tier_loses: PerMille,
-    /// Of blobs of L3.
+    /// It opens another record than it was asked for.
+    pub tier_mixes: PerMille,
+    /// It reads less than it was asked for.
+    pub tier_shorts: PerMille,
+    /// Blobs of L3 are torn, or change their bytes.
     pub tier_rots: PerMille,
     pub purges: PerMille,
     pub crashes: u64,
@@ -167,12 +181,11 @@ impl Plan {
             l0: raw.l0.as_ref().map_or(ByteCount::ZERO, |tier| tier.gate),
             l1: raw.l1.as_ref().map_or(ByteCount::ZERO, |tier| tier.gate),
         };
-        let care = raw.care;
         let edges = if is_calm {
             1
         } else if has_l3 && draw.coin("edges.l3", 500) {
             draw.of("edges.l3.count", &[2, 2, 3])
-        } else if has_l1 && draw.coin("edges", 250) || has_feed && draw.coin("edges.feed", 500) {
+        } else if has_l1 && draw.coin("edges", 400) || has_feed && draw.coin("edges.feed", 700) {
             2
         } else {
             1
@@ -193,7 +206,7 @@ impl Plan {
         Self {
             seed,
             calm,
-            config: raw.try_into().expect("every drawn value is within its bounds"),
+            config: raw.clone().try_into().expect("every drawn value is within its bounds"),
             gates,
             has_l1,
             has_l2,
@@ -201,7 +214,9 @@ impl Plan {
             edges,
             work,
             faults,
-            care,
+            raw,
+            // Where a clock of 32 bits begins anew, and where one of 64 is far.
+            clock: Duration::from_millis(draw.of("clock", &[0, (1 << 32) - 20_000, 1 << 43])),
             style: Style {
                 fast_door: draw.coin("style.fast_door", 500),
                 answers_after_cancel: draw.coin("style.answers_after_cancel", 500),
@@ -397,7 +412,7 @@ fn mixed_work(draw: &Draw, requests: u32, size_max: u64) -> Work {
         objects: draw.of("work.objects", &[1, 3, 10, 40]),
         size_max,
         chunks_max: draw.of("work.chunks", &[1, 4, 20]),
-        latency: Duration::from_micros(draw.of("work.latency", &[50, 5_000, 50_000])),
+        latency: Duration::from_micros(draw.of("work.latency", &[50, 5_000, 50_000, 200])),
         gap: Duration::from_micros(draw.of("work.gap", &[100, 5_000, 50_000, 1_000_000])),
         herd: PerMille(draw.of("work.herd", &[0, 300, 900])),
         around: PerMille(draw.of("work.around", &[0, 0, 50])),
@@ -408,6 +423,7 @@ fn mixed_work(draw: &Draw, requests: u32, size_max: u64) -> Work {
         wishes: draw.of("work.wishes", &[2, 3]),
         chunked: PerMille(draw.of("work.chunked", &[0, 500, 1_000])),
         lifetime_max: Duration::from_secs(draw.of("work.lifetime", &[1, 10, 3_600])),
+        exact: PerMille(draw.of("work.exact", &[0, 100, 400])),
     }
 }
 
@@ -417,14 +433,18 @@ fn faults(draw: &Draw) -> Faults {
         origin_errs: draw.fault("origin_errs", &[20, 200]),
         origin_cuts: draw.fault("origin_cuts", &[20, 200, 600]),
         origin_stalls: draw.fault("origin_stalls", &[20, 200]),
+        origin_hangs: draw.fault("origin_hangs", &[10, 100]),
+        origin_lies: draw.fault("origin_lies", &[20, 200]),
         client_leaves: draw.fault("client_leaves", &[50, 300, 900]),
-        client_slow: draw.fault("client_slow", &[50, 300]),
+        client_slow: draw.fault("client_slow", &[50, 300, 700]),
         client_stuck: draw.fault("client_stuck", &[20, 200]),
         tier_fails: draw.fault("tier_fails", &[5, 100, 500]),
         tier_ambiguous: draw.fault("tier_ambiguous", &[5, 100]),
         tier_slow: draw.fault("tier_slow", &[5, 100, 500]),
         tier_loses: draw.fault("tier_loses", &[5, 50]),
-        tier_rots: draw.fault("tier_rots", &[5, 50]),
+        tier_mixes: draw.fault("tier_mixes", &[20, 200]),
+        tier_shorts: draw.fault("tier_shorts", &[20, 200]),
+        tier_rots: draw.fault("tier_rots", &[5, 50, 300]),
         purges: draw.fault("purges", &[20, 100, 500]),
         crashes: draw.fault("crashes", &[1, 2, 5]).0,
         feed: FeedFaults {

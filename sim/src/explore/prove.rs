@@ -1,6 +1,7 @@
 //! Prove: plants each fault that the engine knows, and sees which rule catches it, and how soon.
 //!
-//! A net is worth what it has caught. The canary comes first: without a planted fault the same seeds break nothing.
+//! A net is worth what it has caught. The canary comes last: without a planted fault as many seeds break nothing, so that what
+//! was caught was the fault.
 
 use super::{
     campaign::{Campaign, Limits},
@@ -53,31 +54,34 @@ pub fn prove(args: ProveArgs) -> ExitCode {
     // A planted fault often breaks an assertion of the engine. That is a catch, not a crash of ours.
     std::panic::set_hook(Box::new(|_| {}));
     let mut seeds_needed = 1;
-    let mut holes = 0;
-    for fault in faults {
-        let (done, spent, failure) = hunt(&args, args.seeds, Some(fault));
+    let mut caught = 0;
+    let (mut seeds, mut cpu) = (0, Duration::ZERO);
+    for fault in &faults {
+        let (done, spent, failure) = hunt(&args, args.seeds, Some(*fault));
         seeds_needed = seeds_needed.max(done);
+        (seeds, cpu) = (seeds + done, cpu + spent);
         match failure {
             Some(failure) => {
-                show(&args, fault, done, spent, &failure);
+                caught += 1;
+                show(&args, *fault, done, spent, &failure);
                 if let Some(file) = &args.case {
                     cases::keep(file, &failure);
                 }
             }
-            None => {
-                holes += 1;
-                println!("{:<4} UNCAUGHT after {done} seeds: {}", fault.as_str(), fault.describe());
-            }
+            None => println!("{:<4} UNCAUGHT after {done} seeds: {}", fault.as_str(), fault.describe()),
         }
     }
+    println!("{caught} of {} caught, {seeds} seeds, {:.2} CPU-s", faults.len(), cpu.as_secs_f64());
+    let mut holes = faults.len() - caught;
     let (done, spent, failure) = hunt(&args, seeds_needed, None);
     match failure {
-        None => println!("none passed {done} seeds in {:.2} CPU-s", spent.as_secs_f64()),
+        None => println!("none passed {done} seeds, {:.2} CPU-s", spent.as_secs_f64()),
         Some(failure) => {
             holes += 1;
             println!("none, and yet:\n{failure}");
         }
     }
+    println!("{:.2} CPU-s in all", (cpu + spent).as_secs_f64());
     if holes == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -96,9 +100,10 @@ fn hunt(args: &ProveArgs, seeds: u64, fault: Option<Fault>) -> (u64, Duration, O
 
 fn show(args: &ProveArgs, fault: Fault, done: u64, spent: Duration, failure: &Failure) {
     println!(
-        "{:<4} caught by {:<5} after {done} seeds and {:.3} CPU-s: {}",
+        "{:<4} caught by {:<5} at seed {:<4} after {done} seeds and {:.3} CPU-s: {}",
         fault.as_str(),
         failure.violation.rule,
+        failure.seed,
         spent.as_secs_f64(),
         fault.describe(),
     );

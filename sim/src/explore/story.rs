@@ -144,6 +144,10 @@ fn of_world(rule: &str) -> &'static str {
         "D1" => "what is not stored in L3 has a reason.",
         "D2" => "what a manifest names, or a lease protects, is there; what nothing names goes away.",
         "D3" => "the time of the index counts, not that of an edge.",
+        "I15" => "an origin that fails is not asked much more often than one that does not.",
+        "L2" => "who has timers wants to be woken.",
+        "L4" => "what can be kept is kept.",
+        "F9" => "who holds a lease of the purge feed has heard of all that it says.",
         "F3" => "a freshened record keeps its body.",
         "MM1" | "MM2" => {
             "where all is calm, the cache is one flat map with lifetimes, whichever tiers there are."

@@ -7,6 +7,7 @@
 use super::{
     operation::{changes, failure, is_durable, is_published_by, tier_of},
     plan::Plan,
+    story::Party,
     tally::Trouble,
     world::{Life, Step, World, up_to},
 };
@@ -19,6 +20,7 @@ use tiergate_engine::{
     Ban, Bans, ByteCount, CacheKey, Chunk, Effect, Freshening, Input, Instant, OpId, ReadSource, Record,
     RecordId, RecordName, StoredKey, Symbol, TierId, WriterId,
 };
+use tiergate_invariants::{Edge, What};
 
 /// The longest that an operation takes to reach a tier in trouble, and as long again for the way back.
 pub(super) const SLOW_MAX: Duration = Duration::from_secs(3);
@@ -52,6 +54,8 @@ pub(super) struct Tier {
     /// Keys whose record it lost by itself, and nobody has noticed.
     pub(super) lost: BTreeSet<StoredKey>,
     commits: u64,
+    /// Records that it could not be made to remove.
+    kept: BTreeSet<RecordName>,
 }
 
 pub(super) struct Stored {
@@ -97,6 +101,7 @@ impl Tier {
             released: BTreeSet::new(),
             lost: BTreeSet::new(),
             commits: 0,
+            kept: BTreeSet::new(),
         }
     }
 
@@ -130,6 +135,35 @@ impl Tier {
         let writer = self.writers.keys().next();
         open.or_else(|| {
             writer.map(|(life, writer)| format!("{} {writer:?} open for {life:?}", self.id.as_str()))
+        })
+    }
+
+    /// The keys of what it holds, but for what it could not be made to remove.
+    fn keys(&self) -> Vec<CacheKey> {
+        let records = self.records.values().map(|stored| &stored.record);
+        records.filter(|record| !self.kept.contains(&record.name)).map(|record| record.key).collect()
+    }
+
+    /// It did not do what it was asked: what was to be removed may stay.
+    fn excuse(&mut self, effect: &Effect<Symbol>) {
+        let Effect::Delete { key, name, .. } = effect else { return };
+        match name {
+            Some(name) => drop(self.kept.insert(*name)),
+            None => {
+                let records = self.records.values().map(|stored| &stored.record);
+                let of_target = records.filter(|record| record.target == key.target);
+                let names: Vec<_> = of_target.map(|record| record.name).collect();
+                self.kept.extend(names);
+            }
+        }
+    }
+
+    /// The name of some record, if there is one.
+    fn any(&self, choice: u64) -> Option<RecordName> {
+        let count = self.records.len() as u64;
+        (count > 0).then(|| super::client::place(choice % count)).and_then(|place| {
+            let mut names = self.records.keys();
+            names.nth(place).copied()
         })
     }
 
@@ -374,6 +408,11 @@ impl World {
         }
         let place = self.tier_place(from.edge, tier_of(&effect));
         self.decay_tier(place, &effect);
+        let (effect, mixed) = self.mixed_up(place, effect);
+        let brings = mixed.or(brings);
+        if fate == Fate::Fails {
+            self.tiers[place].excuse(&effect);
+        }
         let outcome = match (fate, failure(&effect)) {
             (Fate::Fails, Some(failed)) => Outcome::Answer(failed),
             (Fate::Ambiguous, Some(failed)) if changes(&effect) => {
@@ -402,6 +441,37 @@ impl World {
     fn answer_from_tier(&mut self, to: Life, input: Input<Symbol>, brings: Option<Trouble>) {
         let (at, slow) = self.tier_delay();
         self.queue.schedule(at, Step::FromTier { to, input, brings: brings.or(slow) });
+    }
+
+    /// A tier may open another record than it was asked for: its key tells (failure T13). And it may give less than it was
+    /// asked for (failure T10).
+    fn mixed_up(&mut self, place: usize, effect: Effect<Symbol>) -> (Effect<Symbol>, Option<Trouble>) {
+        let faults = self.plan.faults;
+        match effect {
+            Effect::Lookup { op, tier, record, key, .. }
+                if self.hits(faults.tier_mixes, Trouble::TierMixed, |chances| &mut chances.tier) =>
+            {
+                let name = self.tiers[place].any(self.chances.tier.bits());
+                self.note(Party::Tier(tier), || "opens another record than it was asked for".to_owned());
+                (Effect::Lookup { op, tier, record, key, name }, Some(Trouble::TierMixed))
+            }
+            Effect::Read { op, tier, source, offset, length_max }
+                if self.hits(faults.tier_shorts, Trouble::TierShort, |chances| &mut chances.tier) =>
+            {
+                let length_max = 1 + self.chances.tier.below(length_max);
+                self.note(Party::Tier(tier), || "gives less than it was asked for".to_owned());
+                (Effect::Read { op, tier, source, offset, length_max }, Some(Trouble::TierShort))
+            }
+            effect => (effect, None),
+        }
+    }
+
+    /// What lies on an edge's disk in the end is what it knows of.
+    pub(super) fn settle_disk(&mut self, edge: u32) {
+        if self.plan.has_l2 {
+            let keys = self.tiers[self.tier_place(edge, TierId::L2)].keys();
+            self.fact(What::TierHolds { edge: Edge(edge), tier: TierId::L2, keys });
+        }
     }
 
     /// What was under way to a tier when the edge crashed has taken effect, or never will.

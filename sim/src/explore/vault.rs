@@ -10,7 +10,7 @@ use super::{
     plan::Plan,
     tally::Trouble,
     tier::{Fate, SLOW_MAX},
-    world::{Life, Step, World, up_to},
+    world::{Life, Step, World, millis, up_to},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -45,6 +45,8 @@ pub(super) struct Vault {
     published: BTreeMap<RecordName, Version>,
     /// The newest version that each key ever had.
     newest: BTreeMap<CacheKey, Version>,
+    /// How often the generation of each key was raised.
+    raised: BTreeMap<CacheKey, u64>,
     /// Does it forget rows when it may, or never?
     forgets: bool,
     /// Whose rows it forgot since [`Vault::begin_turn`].
@@ -71,6 +73,7 @@ impl Vault {
             owners: BTreeMap::new(),
             published: BTreeMap::new(),
             newest: BTreeMap::new(),
+            raised: BTreeMap::new(),
             forgets: plan.durable.forgets,
             forgotten: BTreeSet::new(),
             slack: (SLOW_MAX + plan.work.latency) * 4,
@@ -264,6 +267,10 @@ impl Vault {
                 return Err(("D2", format!("{blob:?} became visible with {length:?} of {manifest:?}")));
             }
         }
+        let generation = |row: &Stored| row.entry.generation;
+        if entry.generation > before.map(generation).unwrap_or_default() {
+            *self.raised.entry(key).or_default() += 1;
+        }
         self.newest.insert(key, entry.version);
         self.rows.insert(key, stored.clone());
         Ok(Told::Swapped { now })
@@ -297,7 +304,7 @@ impl World {
     /// The index's clock.
     fn index_now(&self) -> WallTime {
         let skewed = super::edge::CALENDAR - 7_200_000 + self.plan.durable.skew_ms;
-        WallTime::from_unix_millis(skewed + self.now.as_nanos() / 1_000_000)
+        WallTime::from_unix_millis(skewed + millis(self.elapsed()))
     }
 
     /// A question, or a piece of an upload, reaches the stores.
@@ -380,7 +387,7 @@ impl World {
     pub(super) fn check_durable(&mut self, of: Life, event: &Event) {
         let Some(vault) = &mut self.vault else { return };
         let broken = match event {
-            Event::LaneOpened { tier: TierId::L3, key, name: Some(name) } => {
+            Event::LaneOpened { tier: TierId::L3, key, name: Some(name), .. } => {
                 let blob = BlobName { key: *key, name: *name };
                 let is_used = vault.owners.insert(blob, of).is_some();
                 is_used.then(|| ("CON1", format!("{blob:?} is used twice")))
@@ -403,6 +410,11 @@ impl World {
         if let Some((rule, detail)) = broken {
             self.breaks(rule, detail);
         }
+    }
+
+    /// How often purges have taken what L3 has under a key.
+    pub(super) fn raised(&self, key: CacheKey) -> u64 {
+        self.vault.as_ref().and_then(|vault| vault.raised.get(&key).copied()).unwrap_or(0)
     }
 
     /// Lets the collector come round until what nothing names must be gone.

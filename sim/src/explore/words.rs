@@ -47,7 +47,9 @@ pub(super) fn of_fact(world: &World, fact: &Fact) -> Option<(Party, String)> {
             ),
         ),
         What::Healed => (Party::Origin, "from here on there is no more trouble".to_owned()),
-        What::Settled { .. } => return None,
+        What::Audited { .. } | What::Recovering { .. } | What::TierHolds { .. } | What::Settled { .. } => {
+            return None;
+        }
     })
 }
 

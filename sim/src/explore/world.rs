@@ -27,12 +27,13 @@ use std::{
     time::Duration,
 };
 use tiergate_engine::{
-    Effect, FillId, Input, Instant, OpId, Symbol,
+    Effect, FillId, Input, Instant, OpId, RawConfig, Symbol, TierId,
     durable::Ask,
     feed::{AskId, FeedAsk, FeedTold, Notice},
 };
 use tiergate_invariants::{
-    Breakers, Edge, Fact, Got, Invariants, Lifetimes, NoResurrection, Retries, UnderGate, Violation, What,
+    Abandoned, BoundedLanes, BoundedStreams, Breakers, Edge, Fact, Got, Invariants, Lifetimes, Limits,
+    NoResurrection, Retries, Sharing, UnderGate, Violation, WantedCopies, What,
 };
 
 /// Steps that one request may cause, on average, before the run counts as one that never ends. A body of 20 chunks into
@@ -40,8 +41,12 @@ use tiergate_invariants::{
 const STEPS_PER_REQUEST_MAX: u64 = 3_000;
 /// The longest that anything is served past its lifetime: an object's own windows, or the configuration's.
 pub(super) const STALE_MAX: Duration = Duration::from_secs(3);
-/// The longest that an origin stalls before its head; C6 must allow for it.
+/// The longest that an origin stalls before its head.
 pub(super) const HEAD_STALL_MAX: Duration = Duration::from_secs(2);
+/// So many objects are asked for more than once in the end, to see what is kept.
+const KEPT_OBJECTS: usize = 3;
+/// By what an age may be too low: each way over the calendar, into a tier and out of it, loses up to a millisecond.
+const AGE_ROUNDING: Duration = Duration::from_millis(10);
 
 /// One run of one edge process: an answer meant for an earlier one is for nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -209,6 +214,8 @@ pub(super) struct World {
     recent: VecDeque<Fact>,
     /// In which order an engine is drained.
     pub drain: Drain,
+    /// Asks that came at an exact moment.
+    pub sharp: u32,
     /// Room for what comes out of it, kept from one input to the next.
     pub drained: Drained,
     pub watch: Watch,
@@ -219,13 +226,40 @@ pub(super) struct World {
     broken: Option<Violation>,
 }
 
+/// Every rule, told what it must know of this world.
+fn rules(plan: &Plan) -> Invariants {
+    let RawConfig { fill, collapse, care, promotion, .. } = &plan.raw;
+    let half_open_max = Duration::from_millis(care.breaker.probe_ms_max.into()) * 2;
+    let count = |count: u32| usize::try_from(count).expect("32 bits fit");
+    let edges = [
+        ((TierId::L1, TierId::L0), promotion.l1_to_l0),
+        ((TierId::L2, TierId::L0), promotion.l2_to_l0),
+        ((TierId::L2, TierId::L1), promotion.l2_to_l1),
+        ((TierId::L3, TierId::L0), promotion.l3_to_l0),
+        ((TierId::L3, TierId::L1), promotion.l3_to_l1),
+        ((TierId::L3, TierId::L2), promotion.l3_to_l2),
+    ];
+    let shares = plan.has_l1 || plan.config.durable_terms().is_some();
+    let sharing = if shares { Sharing::Any } else { Sharing::Nothing };
+    Invariants::all()
+        .with(UnderGate::new(plan.gates))
+        .with(Lifetimes::new(AGE_ROUNDING, STALE_MAX))
+        .with(NoResurrection::within(plan.config.feed_policy().map(|policy| policy.lease()), sharing))
+        .with(Breakers::new(half_open_max))
+        .with(Retries::new(care.retry))
+        .with(BoundedLanes::new(count(fill.lane_chunks_max)))
+        .with(BoundedStreams::new(fill.window.0))
+        .with(Limits::new(count(collapse.fills_max), count(collapse.waiters_max)))
+        .with(Abandoned::new(fill.on_abandon))
+        .with(WantedCopies::new(edges))
+}
+
 impl World {
     /// A world at its first instant, which remembers this many facts to show when a rule breaks.
     pub(super) fn new(plan: Plan, chances: Chances, run: Run) -> Self {
-        let half_open_max = Duration::from_millis(plan.care.breaker.probe_ms_max.into()) * 2;
-        let slack = HEAD_STALL_MAX + plan.work.latency * 2;
+        let rules = rules(&plan);
         Self {
-            now: Instant::ZERO,
+            now: Instant::ZERO.after(plan.clock),
             queue: Queue::new(),
             chances,
             edges: (0..plan.edges).map(|_| EdgeHost::default()).collect(),
@@ -238,16 +272,12 @@ impl World {
             is_asking_in_turn: false,
             healed: false,
             tally: Tally::of(&plan),
-            rules: Invariants::all()
-                .with(UnderGate::new(plan.gates))
-                .with(Lifetimes::new(slack, STALE_MAX))
-                .with(NoResurrection::within(plan.config.feed_policy().map(|policy| policy.lease())))
-                .with(Breakers::new(half_open_max))
-                .with(Retries::new(plan.care.retry)),
+            rules,
             flat: plan.calm.map(|calm| Flat::new(calm.rule, calm.is_exact)),
             facts_kept: run.facts_kept,
             recent: VecDeque::new(),
             drain: run.drain,
+            sharp: 0,
             drained: Drained::default(),
             watch: run.watch,
             history: run.digest.then(History::default),
@@ -277,18 +307,22 @@ impl World {
         let hurt = if self.plan.calm.is_some() { 0 } else { self.plan.edges };
         for edge in 0..hurt {
             // Whatever is left alone when the world heals is asked again after this.
-            self.now = self.now.after(Duration::from_millis(self.plan.care.breaker.open_ms_max.into()));
+            self.now = self.now.after(Duration::from_millis(self.plan.raw.care.breaker.open_ms_max.into()));
             if let Some(policy) = self.plan.config.feed_policy() {
                 self.now = self.now.after(policy.lease());
                 self.visit_hub(edge);
                 self.run_out()?;
             }
             for object in 0..self.origin.objects.len() {
-                if let Some(vault) = &mut self.vault {
-                    vault.begin_turn();
+                // The first answer may teach the edge what it stores of the second, and the third is what it stored.
+                let turns: &[u32] = if object < KEPT_OBJECTS { &[0, 1] } else { &[0] };
+                for asks_again in turns {
+                    if let Some(vault) = &mut self.vault {
+                        vault.begin_turn();
+                    }
+                    self.ask_after_healing(edge, object, *asks_again);
+                    self.run_out()?;
                 }
-                self.ask_after_healing(edge, object);
-                self.run_out()?;
             }
         }
         self.is_asking_in_turn = false;
@@ -366,6 +400,7 @@ impl World {
         for edge in 0..self.plan.edges {
             let open = self.audit(edge);
             self.check_contract(edge);
+            self.settle_disk(edge);
             self.fact(What::Settled { edge: Edge(edge), open });
         }
         self.settle_hubs();
@@ -411,6 +446,11 @@ impl World {
         self.broken.take().map_or(Ok(()), Err)
     }
 
+    /// How long the run takes so far.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.now.since(Instant::ZERO.after(self.plan.clock))
+    }
+
     /// When a message sent now arrives.
     pub(super) fn soon(&mut self) -> Instant {
         let longest = self.plan.work.latency;
@@ -445,7 +485,20 @@ impl World {
 
 /// A span between nothing and `longest`, short ones as likely as long ones.
 pub(super) fn up_to(draws: &mut Draws, longest: Duration) -> Duration {
-    let nanos = u64::try_from(longest.as_nanos()).unwrap_or(u64::MAX).max(2);
+    let longest = nanos(longest).max(2);
     let scale = 1 + draws.below(4);
-    Duration::from_nanos(1 + draws.below(nanos) / (scale * scale))
+    Duration::from_nanos(1 + draws.below(longest) / (scale * scale))
+}
+
+/// Some moment of a span that is not empty.
+pub(super) fn within(draws: &mut Draws, span: Duration) -> Duration {
+    Duration::from_nanos(draws.below(nanos(span)))
+}
+
+pub(super) fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn nanos(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -180,6 +180,9 @@ fn told(fact: &Fact) -> String {
         | What::ClientGot { .. }
         | What::PurgeAsked { .. }
         | What::PurgeConfirmed { .. }
+        | What::Audited { .. }
+        | What::Recovering { .. }
+        | What::TierHolds { .. }
         | What::Healed
         | What::Settled { .. }) => format!("{at_ms:>6} ms  world   {what:?}"),
     }

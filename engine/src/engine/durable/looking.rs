@@ -10,6 +10,7 @@ use crate::{
     fill::{Glimpse, Stage},
     id::{FillId, RecordId},
     key::CacheKey,
+    plant::Fault,
     record::Record,
 };
 use alloc::boxed::Box;
@@ -24,6 +25,12 @@ impl<C: Chunk> Engine<C> {
 
     pub(super) fn on_lookup_told(&mut self, fill_id: FillId, told: Told) {
         let record = self.looked_for(fill_id);
+        let mut told = told;
+        if let Told::Entry { now, .. } = &mut told
+            && self.config.is_planted(Fault::X58)
+        {
+            *now = self.wall();
+        }
         let was_opened = matches!(told, Told::Opened { .. });
         let terms = self.durable().terms;
         let lookup = self.durable().lookups.get_mut(&fill_id).expect("a lookup lasts until it is done");

@@ -94,6 +94,8 @@ impl<C: Chunk> Engine<C> {
     }
 
     pub(super) fn on_upload_told(&mut self, writer: WriterId, told: Told) {
+        let is_lost = self.config.is_planted(Fault::X18) && told == Told::Unknown;
+        let told = if is_lost && self.publish(writer).0.is_swapping() { Told::Conflict } else { told };
         let step = self.publish(writer).0.on_told(told);
         let owner = self.lanes.get(&writer).map(|open| open.owner);
         self.step_upload(writer, step);

@@ -1,0 +1,198 @@
+//! I14: every request is answered from one place, and bytes that are said to be sent have come from there.
+//!
+//! It checks of each response that ended whole that it was told to be a hit, stale, revalidated or a miss; that what a
+//! tier answered is told once; that what came from the origin alone is as long as a fetch of that key which ended whole; and, when
+//! an edge has settled, that requests are the sum of what they came to. It does not see the fast door, nor check the
+//! length of what a tier gave, which C5 sees, nor bytes of responses that broke off.
+
+use crate::{Edge, Fact, Invariant, Violation, What};
+use std::collections::{BTreeMap, BTreeSet};
+use tiergate_engine::{ByteCount, CacheKey, End, Event, FetchEnd, RequestId, TierId};
+
+/// Lengths of whole bodies that are remembered for each key: more than are ever published while one is on its way.
+const LENGTHS_MAX: usize = 4_096;
+
+/// The rule.
+#[derive(Debug, Default)]
+pub struct Accounting {
+    open: BTreeMap<(Edge, RequestId), Option<Source>>,
+    /// How long the bodies were that came whole from the origin.
+    received: BTreeMap<(Edge, CacheKey), BTreeSet<ByteCount>>,
+    counts: BTreeMap<Edge, Counts>,
+}
+
+/// Where an answer came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    Tier(TierId),
+    /// A tier, past its lifetime or with the origin's word.
+    Stale(TierId),
+    Origin,
+}
+
+/// What requests came to.
+#[derive(Debug, Default)]
+struct Counts {
+    requests: u64,
+    tiers: u64,
+    origin: u64,
+    passed: u64,
+    refused: u64,
+    /// Left, or broken off.
+    aborted: u64,
+}
+
+impl Accounting {
+    fn on_event(&mut self, edge: Edge, event: &Event) -> Result<(), String> {
+        let counts = self.counts.entry(edge).or_default();
+        match event {
+            Event::Requested { request, .. } => {
+                counts.requests += 1;
+                self.open.insert((edge, *request), None);
+            }
+            Event::Hit { request, tier, .. } => return self.place(edge, *request, Source::Tier(*tier)),
+            Event::ServedStale { request, tier, .. } | Event::Revalidated { request, tier, .. } => {
+                return self.place(edge, *request, Source::Stale(*tier));
+            }
+            Event::Missed { request, .. } => return self.place(edge, *request, Source::Origin),
+            Event::FetchEnded { key, received, end: FetchEnd::Complete, .. } => {
+                let lengths = self.received.entry((edge, *key)).or_default();
+                lengths.insert(*received);
+                if lengths.len() > LENGTHS_MAX {
+                    lengths.pop_first();
+                }
+            }
+            Event::Passed { request, .. } => {
+                counts.passed += 1;
+                self.open.remove(&(edge, *request));
+            }
+            Event::Refused { request, .. } => {
+                counts.refused += 1;
+                self.open.remove(&(edge, *request));
+            }
+            Event::Served { request, end: End::Aborted(_), .. } => {
+                counts.aborted += 1;
+                self.open.remove(&(edge, *request));
+            }
+            Event::Served { request, key, sent, end: End::Complete } => {
+                match self.open.remove(&(edge, *request)).flatten() {
+                    None => return Err(format!("{request:?} was answered, and nothing says from where")),
+                    Some(Source::Tier(_) | Source::Stale(_)) => counts.tiers += 1,
+                    Some(Source::Origin) => {
+                        counts.origin += 1;
+                        let lengths = self.received.get(&(edge, *key));
+                        if lengths.is_none_or(|lengths| !lengths.contains(sent)) {
+                            return Err(format!(
+                                "{request:?} was sent {sent} of {key}, and no fetch brought as much: {lengths:?}"
+                            ));
+                        }
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn place(&mut self, edge: Edge, request: RequestId, source: Source) -> Result<(), String> {
+        let Some(before) = self.open.get_mut(&(edge, request)) else { return Ok(()) };
+        match *before {
+            Some(before @ (Source::Tier(_) | Source::Stale(_))) => {
+                Err(format!("{request:?} was {before:?}, and now {source:?}"))
+            }
+            // Who was parted from a leader may join a lookup.
+            None | Some(Source::Origin) => {
+                *before = Some(source);
+                Ok(())
+            }
+        }
+    }
+
+    fn on_settled(&self, edge: Edge) -> Result<(), String> {
+        let Some(counts) = self.counts.get(&edge) else { return Ok(()) };
+        let Counts { requests, tiers, origin, passed, refused, aborted } = counts;
+        if *requests == tiers + origin + passed + refused + aborted {
+            return Ok(());
+        }
+        Err(format!("{counts:?} does not add up"))
+    }
+}
+
+impl Invariant for Accounting {
+    fn id(&self) -> &'static str {
+        "I14"
+    }
+
+    fn observe(&mut self, fact: &Fact) -> Result<(), Violation> {
+        let (edge, checked) = match &fact.what {
+            What::Engine { edge, event, .. } => (edge, self.on_event(*edge, event)),
+            What::EdgeStarted { edge } => {
+                self.open.retain(|(other, _), _| other != edge);
+                self.received.retain(|(other, _), _| other != edge);
+                self.counts.remove(edge);
+                return Ok(());
+            }
+            What::Settled { edge, .. } => (edge, self.on_settled(*edge)),
+            _ => return Ok(()),
+        };
+        checked.map_err(|detail| Violation { rule: "I14", detail: format!("edge {}: {detail}", edge.0) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::{History, KEY, fetch_ended, requested, served};
+    use tiergate_engine::{Audit, MissReason};
+
+    fn hit(request: u64) -> Event {
+        Event::Hit { request: RequestId(request), key: KEY, tier: TierId::L1 }
+    }
+
+    fn missed(request: u64) -> Event {
+        Event::Missed { request: RequestId(request), key: KEY, reason: MissReason::Absent }
+    }
+
+    fn revalidated(request: u64) -> Event {
+        Event::Revalidated { request: RequestId(request), key: KEY, tier: TierId::L1 }
+    }
+
+    fn show(events: &[Event]) -> Result<(), &'static str> {
+        let mut history = History::of(Accounting::default());
+        events.iter().try_for_each(|event| history.event(*event))?;
+        history.show(What::Settled { edge: Edge(0), open: Audit::default() })
+    }
+
+    /// A hit, a miss, and a miss that the origin agreed to.
+    #[test]
+    fn one_source_each_passes() {
+        let events = [
+            requested(1),
+            hit(1),
+            served(1, 9, End::Complete),
+            requested(2),
+            missed(2),
+            fetch_ended(1, KEY),
+            served(2, 0, End::Complete),
+            requested(3),
+            missed(3),
+            revalidated(3),
+            served(3, 9, End::Complete),
+        ];
+        assert_eq!(show(&events), Ok(()));
+    }
+
+    /// From nowhere, from two places, more than came, and one that is counted nowhere.
+    #[test]
+    fn anything_else_is_named() {
+        let end = served(1, 0, End::Complete);
+        for events in [
+            vec![requested(1), end],
+            vec![requested(1), hit(1), missed(1)],
+            vec![requested(1), missed(1), fetch_ended(1, KEY), served(1, 9, End::Complete)],
+            vec![requested(1)],
+        ] {
+            assert_eq!(show(&events), Err("I14"), "{events:?}");
+        }
+    }
+}

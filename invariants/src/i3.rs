@@ -1,0 +1,87 @@
+//! I3: what was made before a purge of its key does not become visible after it.
+//!
+//! It checks each `Stored` against the last hard purge of that key which its own edge was asked for, whatever tier it is in and
+//! wherever the copy came from: the response is not older than the purge. Ages may be off by what the calendar is rounded
+//! by. It does not check purges of more than a key, nor those of other edges, nor a head that a tier below L0 has freshened,
+//! nor what an edge finds after a restart; what clients get is C7's.
+
+use crate::{Edge, Fact, Invariant, Violation, What};
+use std::{collections::BTreeMap, time::Duration};
+use tiergate_engine::{CacheKey, Event, Instant, PurgeMode, SelectorKind, TierId};
+
+/// What the ways over the calendar may take from an age.
+const ROUNDING: Duration = Duration::from_millis(5);
+
+/// The rule.
+#[derive(Debug, Default)]
+pub struct PurgedForGood {
+    purged: BTreeMap<(Edge, CacheKey), Instant>,
+    /// Whose variant a key is, where that was told.
+    targets: BTreeMap<CacheKey, CacheKey>,
+}
+
+impl Invariant for PurgedForGood {
+    fn id(&self) -> &'static str {
+        "I3"
+    }
+
+    fn observe(&mut self, fact: &Fact) -> Result<(), Violation> {
+        match &fact.what {
+            What::Engine { edge, event, .. } => match event {
+                Event::PurgeBegan { what: SelectorKind::Key(key), mode: PurgeMode::Hard, .. } => {
+                    self.purged.insert((*edge, *key), fact.at);
+                }
+                Event::HeadArrived { key, variant, .. } if key != variant => {
+                    self.targets.insert(*variant, *key);
+                }
+                // What a shared tier says that it has freshened, the purge's delete finds there.
+                Event::Stored { tier, from: Some(from), .. } if tier == from && *tier != TierId::L0 => {}
+                Event::Stored { tier, key, age, .. } => {
+                    let target = self.targets.get(key).unwrap_or(key);
+                    if let Some(purged) = self.purged.get(&(*edge, *target))
+                        && *age > fact.at.since(*purged).saturating_add(ROUNDING)
+                    {
+                        return Err(Violation {
+                            rule: "I3",
+                            detail: format!(
+                                "edge {} stores {key} in {tier:?}, {age:?} old, though it was purged at {purged:?}",
+                                edge.0
+                            ),
+                        });
+                    }
+                }
+                _ => {}
+            },
+            What::EdgeStarted { edge } => self.purged.retain(|(other, _), _| other != edge),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::{History, KEY};
+    use tiergate_engine::{ByteCount, PurgeId};
+
+    fn stored(age: Duration) -> Event {
+        let (tier, length, size) = (TierId::L1, ByteCount(9), ByteCount(9));
+        Event::Stored { tier, key: KEY, length, size, age, from: None }
+    }
+
+    /// What was made after the purge passes, and what is older than it is named, until a restart.
+    #[test]
+    fn what_is_older_than_its_purge_is_named() {
+        let mut history = History::of(PurgedForGood::default());
+        history.at(7_000_000_000);
+        let (purge, what, mode) = (PurgeId(1), SelectorKind::Key(KEY), PurgeMode::Hard);
+        history.event(Event::PurgeBegan { purge, what, mode }).unwrap();
+        history.at(8_000_000_000);
+        let second = Duration::from_secs(1);
+        assert_eq!(history.event(stored(second + ROUNDING)), Ok(()));
+        assert_eq!(history.event(stored(second + ROUNDING * 2)), Err("I3"));
+        history.show(What::EdgeStarted { edge: Edge(0) }).unwrap();
+        assert_eq!(history.event(stored(second * 2)), Ok(()));
+    }
+}

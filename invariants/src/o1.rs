@@ -1,0 +1,170 @@
+//! O1: once the last client has left, a fetch is given up where the policy says so.
+//!
+//! With `fill.on_abandon: cancel` no fetch is under way for a key for which no request is open, but one that revalidates
+//! behind the back of a client that was served. A response that ended whole leaves nothing to give up: the rest of its
+//! fetch is already here. It does not check the other policy, under which a fetch goes on as long as a tier keeps it; that
+//! no stream is left open at the origin in the end is for a world to see.
+
+use crate::{Edge, Fact, Invariant, Violation, What};
+use std::collections::{BTreeMap, BTreeSet};
+use tiergate_engine::{
+    AbortReason, ByteCount, CacheKey, End, Event, FillId, Instant, Length, OnAbandon, RequestId, StaleUse,
+};
+
+/// The rule.
+#[derive(Debug)]
+pub struct Abandoned {
+    policy: OnAbandon,
+    open: BTreeMap<(Edge, RequestId), CacheKey>,
+    /// Fetches under way, and whether each was begun behind a client's back.
+    fetches: BTreeMap<(Edge, FillId), (CacheKey, bool)>,
+    /// Attempts that are put off, of such a one.
+    behind: BTreeSet<(Edge, FillId)>,
+    /// Keys of which something stale was served a moment ago: the fetch that follows is behind a client's back.
+    served_stale: BTreeMap<(Edge, CacheKey), Instant>,
+    /// A client left a fetch to nobody: it must be given up at the same moment.
+    left: Option<(Instant, Edge, CacheKey)>,
+}
+
+impl Abandoned {
+    /// The rule under this policy.
+    pub const fn new(policy: OnAbandon) -> Self {
+        Self {
+            policy,
+            open: BTreeMap::new(),
+            fetches: BTreeMap::new(),
+            behind: BTreeSet::new(),
+            served_stale: BTreeMap::new(),
+            left: None,
+        }
+    }
+
+    fn on_event(&mut self, at: Instant, edge: Edge, event: &Event) {
+        match event {
+            Event::Requested { request, key } => {
+                self.open.insert((edge, *request), *key);
+            }
+            Event::ServedStale { key, why: StaleUse::WhileRevalidate, .. } => {
+                self.served_stale.insert((edge, *key), at);
+            }
+            Event::Fetched { fill, key, .. } => {
+                let is_behind = self.behind.remove(&(edge, *fill))
+                    || self.served_stale.get(&(edge, *key)).is_some_and(|since| *since == at);
+                self.fetches.insert((edge, *fill), (*key, is_behind));
+            }
+            // The attempts that follow are for the same clients.
+            Event::Retried { fill, next, .. } => {
+                if let Some((_, true)) = self.fetches.remove(&(edge, *fill)) {
+                    self.behind.insert((edge, *next));
+                }
+            }
+            // All of it is here.
+            Event::HeadArrived { fill, length: Length::Known(ByteCount::ZERO), .. } => {
+                self.fetches.remove(&(edge, *fill));
+            }
+            Event::FetchEnded { fill, .. } | Event::GaveUp { fill, .. } => {
+                self.fetches.remove(&(edge, *fill));
+            }
+            Event::Served { request, key, end, .. } => {
+                self.open.remove(&(edge, *request));
+                if *end == End::Aborted(AbortReason::ClientLeft) {
+                    self.left = Some((at, edge, *key));
+                }
+            }
+            Event::Passed { request, .. } | Event::Refused { request, .. } => {
+                self.open.remove(&(edge, *request));
+            }
+            _ => {}
+        }
+    }
+
+    /// The moment is over in which a client left.
+    fn check(&self, (edge, key): (Edge, CacheKey)) -> Result<(), Violation> {
+        if self.open.iter().any(|((other, _), of)| (*other, *of) == (edge, key)) {
+            return Ok(());
+        }
+        let mut fetches = self.fetches.iter();
+        match fetches.find(|((other, _), (of, is_behind))| (*other, *of, *is_behind) == (edge, key, false)) {
+            Some(((_, fill), _)) => Err(Violation {
+                rule: "O1",
+                detail: format!("edge {} goes on with {fill:?} of {key}, for which nobody waits", edge.0),
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Default for Abandoned {
+    fn default() -> Self {
+        Self::new(OnAbandon::Finish)
+    }
+}
+
+impl Invariant for Abandoned {
+    fn id(&self) -> &'static str {
+        "O1"
+    }
+
+    fn observe(&mut self, fact: &Fact) -> Result<(), Violation> {
+        if self.policy == OnAbandon::Finish {
+            return Ok(());
+        }
+        if let Some((at, edge, key)) = self.left
+            && at < fact.at
+        {
+            self.left = None;
+            self.check((edge, key))?;
+        }
+        match &fact.what {
+            What::Engine { edge, event, .. } => self.on_event(fact.at, *edge, event),
+            What::EdgeStarted { edge } | What::EdgeCrashed { edge } => {
+                self.open.retain(|(other, _), _| other != edge);
+                self.fetches.retain(|(other, _), _| other != edge);
+                self.behind.retain(|(other, _)| other != edge);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::history::{History, KEY, fetch_ended, fetched, requested, served};
+    use tiergate_engine::{Purpose, TierId};
+
+    const LEFT: End = End::Aborted(AbortReason::ClientLeft);
+
+    fn after(events: &[Event]) -> Result<(), &'static str> {
+        let mut history = History::of(Abandoned::new(OnAbandon::Cancel));
+        events.iter().try_for_each(|event| history.event(*event))?;
+        history.at(1);
+        history.event(requested(9))
+    }
+
+    /// A fetch is given up with its last client, goes on for another, and goes on behind one that was served.
+    #[test]
+    fn what_has_a_reason_passes() {
+        let fetch = fetched(1, KEY, Purpose::Shared);
+        let behind = Event::ServedStale {
+            request: RequestId(1),
+            key: KEY,
+            tier: TierId::L0,
+            why: StaleUse::WhileRevalidate,
+        };
+        for events in [
+            vec![requested(1), fetch, served(1, 0, LEFT), fetch_ended(1, KEY)],
+            vec![requested(1), requested(2), fetch, served(1, 0, LEFT)],
+            vec![requested(1), behind, fetch, served(1, 0, LEFT)],
+        ] {
+            assert_eq!(after(&events), Ok(()), "{events:?}");
+        }
+    }
+
+    /// One that goes on for nobody.
+    #[test]
+    fn what_has_none_is_named() {
+        assert_eq!(after(&[requested(1), fetched(1, KEY, Purpose::Shared), served(1, 0, LEFT)]), Err("O1"));
+    }
+}
