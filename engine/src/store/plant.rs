@@ -24,7 +24,7 @@ macro_rules! faults {
             /// What goes wrong when it is planted.
             pub const fn describe(self) -> &'static str {
                 match self {
-                    $(Self::$name => concat!($($doc),+)),*
+                    $(Self::$name => concat!($($doc),+).trim_ascii()),*
                 }
             }
         }

@@ -7,7 +7,11 @@ use super::{
     misbehaving::misbehave,
     plan::Plan,
 };
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use crate::explore::cpu_time;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
 use tiergate_engine::store::StoreFault;
 
 /// A check by its name: it panics where a promise is broken.
@@ -41,6 +45,41 @@ pub fn hunt(fault: Option<StoreFault>, seeds: u64) -> Option<Caught> {
             Some(Caught { by, seeds: seed + 1, why: why.unwrap_or_default() })
         })
     })
+}
+
+/// Seeds after which a fault is uncaught.
+const SEEDS_MAX: u64 = 40;
+
+/// Plants each of these faults, tells what catches it, and then lets as many seeds pass without one. How many were not
+/// caught, or complained about nothing, and the time on a processor.
+pub fn prove(faults: &[StoreFault]) -> (usize, Duration) {
+    let mut spent = Duration::ZERO;
+    let mut hunt = |fault, seeds| {
+        let before = cpu_time();
+        let caught = hunt(fault, seeds);
+        let took = cpu_time().zip(before).map_or(Duration::ZERO, |(now, before)| now.saturating_sub(before));
+        spent += took;
+        (caught, took.as_secs_f64())
+    };
+    let (mut needed, mut uncaught) = (0, 0);
+    for fault in faults {
+        match hunt(Some(*fault), SEEDS_MAX) {
+            (Some(Caught { by, seeds, .. }), took) => {
+                needed = needed.max(seeds);
+                let (row, what) = (fault.as_str(), fault.describe());
+                println!("{row:<4} caught by {by} after {seeds} seeds and {took:.3} CPU-s: {what}");
+            }
+            (None, _) => {
+                uncaught += 1;
+                println!("{:<4} UNCAUGHT after {SEEDS_MAX} seeds: {}", fault.as_str(), fault.describe());
+            }
+        }
+    }
+    if let (Some(Caught { by, why, .. }), _) = hunt(None, needed) {
+        uncaught += 1;
+        println!("none in the store, and yet {by} says: {why}");
+    }
+    (uncaught, spent)
 }
 
 fn live(plan: Plan) {

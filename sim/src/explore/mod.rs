@@ -44,6 +44,7 @@ pub use prove::{ProveArgs, prove};
 pub use run::{Drain, Failure, Passed, Run, Watch, run_seed};
 pub use shrink::{Budget, Progress, Shrunk, shrink};
 
+pub(crate) use campaign::cpu_time;
 use campaign::{Campaign, Limits};
 use plan::Shape;
 use speed::Speed;

@@ -1,4 +1,4 @@
-//! Prove: plants each fault that the engine knows, and sees which rule catches it, and how soon.
+//! Prove: plants each fault that the engine knows, and its store, and sees which rule catches it, and how soon.
 //!
 //! A net is worth what it has caught. The canary comes last: without a planted fault as many seeds break nothing, so that what
 //! was caught was the fault.
@@ -8,8 +8,9 @@ use super::{
     cases,
     run::{Failure, Run},
 };
+use crate::disk;
 use std::{path::PathBuf, process::ExitCode, time::Duration};
-use tiergate_engine::Fault;
+use tiergate_engine::{Fault, store::StoreFault};
 
 /// `tiergate-sim prove`.
 #[derive(Clone, Debug, clap::Args)]
@@ -46,8 +47,15 @@ pub fn prove(args: ProveArgs) -> ExitCode {
         .into_iter()
         .filter(|fault| args.plant.as_deref().is_none_or(|name| name == fault.as_str()))
         .collect();
-    if faults.is_empty() {
-        let known = Fault::ALL.map(Fault::as_str).join(", ");
+    let of_store: Vec<StoreFault> = StoreFault::ALL
+        .iter()
+        .copied()
+        .filter(|fault| args.plant.as_deref().is_none_or(|name| name == fault.as_str()))
+        .collect();
+    if faults.is_empty() && of_store.is_empty() {
+        let of_store = StoreFault::ALL.iter().map(|fault| fault.as_str());
+        let known: Vec<_> = Fault::ALL.map(Fault::as_str).into_iter().chain(of_store).collect();
+        let known = known.join(", ");
         eprintln!("`--plant` is {:?}, but must be one of {known}", args.plant.unwrap_or_default());
         return ExitCode::from(2);
     }
@@ -71,8 +79,15 @@ pub fn prove(args: ProveArgs) -> ExitCode {
             None => println!("{:<4} UNCAUGHT after {done} seeds: {}", fault.as_str(), fault.describe()),
         }
     }
-    println!("{caught} of {} caught, {seeds} seeds, {:.2} CPU-s", faults.len(), cpu.as_secs_f64());
-    let mut holes = faults.len() - caught;
+    if !faults.is_empty() {
+        println!("{caught} of {} caught, {seeds} seeds, {:.2} CPU-s", faults.len(), cpu.as_secs_f64());
+    }
+    let (of_store_uncaught, of_store_cpu) = disk::prove::prove(&of_store);
+    cpu += of_store_cpu;
+    let mut holes = faults.len() - caught + of_store_uncaught;
+    if faults.is_empty() {
+        return if holes == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
     let (done, spent, failure) = hunt(&args, seeds_needed, None);
     match failure {
         None => println!("none passed {done} seeds, {:.2} CPU-s", spent.as_secs_f64()),
