@@ -75,7 +75,7 @@ fn a_bad_file_is_refused() {
     };
     assert_eq!(refused("\"format\": 1", "\"format\": 2"), "`format` is 2, but this program reads 1");
     let unknown = refused("\"fault\": null", "\"fault\": \"Z9\"");
-    assert!(unknown.starts_with("`fault` is \"Z9\", but must be one of T3, "), "{unknown}");
+    assert!(unknown.starts_with("`fault` is \"Z9\", but must be one of T1, "), "{unknown}");
     assert!(
         refused("\"client\": \"", "\"client\": \"7/7 ").starts_with("`streams.client` `7/7` is no outcome")
     );

@@ -4,8 +4,12 @@
 //! where the search takes minutes in a debug build.
 #![cfg(feature = "plant")]
 
-use tiergate_engine::Fault;
-use tiergate_sim::explore::{Run, run_seed};
+use std::collections::BTreeSet;
+use tiergate_engine::{Fault, store::StoreFault};
+use tiergate_sim::{
+    disk::prove::hunt,
+    explore::{Run, run_seed},
+};
 
 /// A fault, the seed that catches it, and the rule, in each line; written by `scripts/golden`.
 const KEPT: &str = include_str!("golden/prove.txt");
@@ -27,7 +31,7 @@ fn kept(fault: Fault) -> (u64, &'static str) {
 fn every_planted_fault_is_caught() {
     for fault in Fault::ALL {
         let (seed, rule) = kept(fault);
-        let caught = run_seed(seed, run(Some(fault))).err();
+        let caught = run(Some(fault)).lives_of(seed).find_map(|life| run_seed(seed, life).err());
         let failure = caught.unwrap_or_else(|| {
             panic!("{fault:?} survived seed {seed}; if that is right, run scripts/golden")
         });
@@ -45,5 +49,24 @@ fn nothing_planted_nothing_caught() {
         if let Err(failure) = run_seed(seed, run(None)) {
             panic!("{failure}");
         }
+    }
+}
+
+/// Every fault that can be planted in the disk's store is caught by the histories of a seed that is kept for it, and without
+/// one these complain about nothing.
+#[test]
+fn every_fault_of_the_store_is_caught() {
+    let mut seeds = BTreeSet::new();
+    for fault in StoreFault::ALL {
+        let seed = match fault {
+            StoreFault::SyncsAgain | StoreFault::MovesBack => 11,
+            StoreFault::FreshensBack => 1,
+            _ => 0,
+        };
+        seeds.insert(seed);
+        assert!(hunt(Some(*fault), seed..seed + 1).is_some(), "{fault:?} survived seed {seed}");
+    }
+    for seed in seeds {
+        assert!(hunt(None, seed..seed + 1).is_none(), "seed {seed} complains about nothing");
     }
 }

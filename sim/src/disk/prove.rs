@@ -9,6 +9,7 @@ use super::{
 };
 use crate::explore::cpu_time;
 use std::{
+    ops::Range,
     panic::{AssertUnwindSafe, catch_unwind},
     time::Duration,
 };
@@ -22,15 +23,15 @@ type Check = (&'static str, Box<dyn Fn()>);
 pub struct Caught {
     /// By what.
     pub by: &'static str,
-    /// After how many seeds.
-    pub seeds: u64,
+    /// Of which seed.
+    pub seed: u64,
     /// What it said.
     pub why: String,
 }
 
 /// Lives histories of a store with this fault, or with none, until one breaks a promise.
-pub fn hunt(fault: Option<StoreFault>, seeds: u64) -> Option<Caught> {
-    (0..seeds).find_map(|seed| {
+pub fn hunt(fault: Option<StoreFault>, mut seeds: Range<u64>) -> Option<Caught> {
+    seeds.find_map(|seed| {
         let plan = Plan { plant: fault, ..Plan::small(seed) };
         let mut checks: Vec<Check> = vec![
             ("a long life", Box::new(move || live(Plan { tasks: 300, ..plan }))),
@@ -42,7 +43,7 @@ pub fn hunt(fault: Option<StoreFault>, seeds: u64) -> Option<Caught> {
         checks.into_iter().find_map(|(by, check)| {
             let why = catch_unwind(AssertUnwindSafe(check)).err()?;
             let why = why.downcast_ref::<String>().cloned();
-            Some(Caught { by, seeds: seed + 1, why: why.unwrap_or_default() })
+            Some(Caught { by, seed, why: why.unwrap_or_default() })
         })
     })
 }
@@ -56,7 +57,7 @@ pub fn prove(faults: &[StoreFault]) -> (usize, Duration) {
     let mut spent = Duration::ZERO;
     let mut hunt = |fault, seeds| {
         let before = cpu_time();
-        let caught = hunt(fault, seeds);
+        let caught = hunt(fault, 0..seeds);
         let took = cpu_time().zip(before).map_or(Duration::ZERO, |(now, before)| now.saturating_sub(before));
         spent += took;
         (caught, took.as_secs_f64())
@@ -64,7 +65,8 @@ pub fn prove(faults: &[StoreFault]) -> (usize, Duration) {
     let (mut needed, mut uncaught) = (0, 0);
     for fault in faults {
         match hunt(Some(*fault), SEEDS_MAX) {
-            (Some(Caught { by, seeds, .. }), took) => {
+            (Some(Caught { by, seed, .. }), took) => {
+                let seeds = seed + 1;
                 needed = needed.max(seeds);
                 let (row, what) = (fault.as_str(), fault.describe());
                 println!("{row:<4} caught by {by} after {seeds} seeds and {took:.3} CPU-s: {what}");

@@ -1,7 +1,6 @@
 //! Many seeds in a row, what they came to, and how fast.
 
 use super::{
-    climate::Climate,
     marks::{Mark, RARE},
     plan::Shape,
     run::{Failure, Passed, Run, run_seed, shape_of},
@@ -18,10 +17,6 @@ const SEEDS_FOR_TROUBLES: u64 = 500;
 /// Seeds of so many requests after which every mark must have fired.
 const SEEDS_FOR_MARKS: u64 = 2_000;
 const REQUESTS_FOR_MARKS: u32 = 200;
-
-/// One in so many seeds lives its calm lives, too, of so many requests at most.
-const SEEDS_FOR_CALM: u64 = 8;
-const CALM_REQUESTS_MAX: u32 = 60;
 
 /// How long to go on.
 pub(super) struct Limits {
@@ -96,14 +91,11 @@ impl Campaign {
 
     /// Each life of a seed, up to the first that breaks a rule.
     fn run_one(&mut self, seed: u64) -> Result<Passed, Box<Failure>> {
-        let run = self.limits.run;
-        let passed = run_seed(seed, run)?;
+        let mut lives = self.limits.run.lives_of(seed);
+        let passed = run_seed(seed, lives.next().expect("a seed lives at least once"))?;
         self.total.add(&passed.tally);
-        if seed.is_multiple_of(SEEDS_FOR_CALM) {
-            for climate in Climate::calm() {
-                let requests = run.requests.min(CALM_REQUESTS_MAX);
-                self.calm.add(&run_seed(seed, Run { climate, requests, ..run })?.tally);
-            }
+        for life in lives {
+            self.calm.add(&run_seed(seed, life)?.tally);
         }
         Ok(passed)
     }

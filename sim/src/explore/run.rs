@@ -16,6 +16,10 @@ use std::{
 use tiergate_engine::{Effect, Engine, Event, Fault, Seed, Symbol};
 use tiergate_invariants::Violation;
 
+/// One in so many seeds lives its calm lives, too, of so many requests at most.
+const SEEDS_FOR_CALM: u64 = 8;
+const CALM_REQUESTS_MAX: u32 = 60;
+
 /// How each seed is run.
 #[derive(Clone, Copy, Debug)]
 pub struct Run {
@@ -47,6 +51,14 @@ impl Run {
             drain: Drain::EffectsFirst,
             watch: Watch::AllRules,
         }
+    }
+
+    /// Every life that a campaign lets a seed live: this one, and for some seeds each calm one.
+    pub fn lives_of(self, seed: u64) -> impl Iterator<Item = Self> {
+        let is_calm_too = seed.is_multiple_of(SEEDS_FOR_CALM);
+        let requests = self.requests.min(CALM_REQUESTS_MAX);
+        let calm = Climate::calm().filter(move |_| is_calm_too);
+        iter::once(self).chain(calm.map(move |climate| Self { climate, requests, ..self }))
     }
 }
 

@@ -111,7 +111,9 @@ fn setting(case: &Case, world: &World) -> String {
     let edges = if plan.edges == 1 { "one edge".to_owned() } else { format!("{} edges", plan.edges) };
     let objects = plan.work.objects;
     let objects = if objects == 1 { "one object".to_owned() } else { format!("{objects} objects") };
-    let mut text = format!("{edges} with {}; {objects}", tiers.join(", "));
+    let tiers =
+        if tiers.is_empty() { "without a tier".to_owned() } else { format!("with {}", tiers.join(", ")) };
+    let mut text = format!("{edges} {tiers}; {objects}");
     if let Some(fault) = case.fault {
         let _ = write!(text, "; planted in the engine: {}, {}", fault.as_str(), fault.describe());
     }
