@@ -196,6 +196,8 @@ pub enum Removal {
     Capacity,
     /// A newer response took its place.
     Replaced,
+    /// The origin agreed to it, in words that forbid to keep it.
+    Forbidden,
     /// A purge named it.
     Purged,
     /// The tier could not find or read what the index promised.

@@ -230,7 +230,7 @@ impl<C: Chunk> Engine<C> {
                 self.effect(Effect::Freshen { op, tier: tier.id, record });
             }
         } else if errand.sharing == Sharing::Open {
-            self.forget_indexed(tier.id, at, kept.record.name, Removal::Replaced);
+            self.forget_indexed(tier.id, at, kept.record.name, Removal::Forbidden);
         }
         let copying = if may_stay { Copying::IntoFaster } else { Copying::No };
         for request in waiters {

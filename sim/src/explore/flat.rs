@@ -8,13 +8,13 @@
 //! It holds in a calm world only: one edge, no trouble, messages that take no time, and between a request and the next
 //! publication or purge a pause in which all is settled. Where tiers are too small for everything the cache may have
 //! forgotten, and then what is published now is as good as what is fresh; but it never goes back to an older version, and
-//! never gets to one that was not fetched. What it does not check: answers without a byte of a version.
+//! never gets to one that was not fetched; but what a client gets alone, its key being remembered as uncacheable, is not stored. What it does not check: answers without a byte of a version.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
-use tiergate_engine::{CacheKey, Event, Instant, RequestId};
+use tiergate_engine::{CacheKey, Event, Instant, MissReason, RequestId};
 use tiergate_invariants::{Fact, Got, Version, Violation, What};
 
 /// How exactly lifetimes are compared: a calm request takes far less, and stores count in milliseconds.
@@ -30,6 +30,8 @@ pub(super) struct Flat {
     kept: BTreeMap<Variant, Vec<Kept>>,
     asks: BTreeMap<u64, Ask>,
     passed: BTreeSet<RequestId>,
+    /// Requests that found their key remembered as uncacheable: what they get is not stored, so what is older may be there.
+    alone: BTreeSet<RequestId>,
 }
 
 /// What a key stands for, to those who say the same.
@@ -71,6 +73,7 @@ impl Flat {
             kept: BTreeMap::new(),
             asks: BTreeMap::new(),
             passed: BTreeSet::new(),
+            alone: BTreeSet::new(),
         }
     }
 
@@ -86,6 +89,11 @@ impl Flat {
                 self.published.insert(*key, Published { version: *version, lifetime });
             }
             What::Engine { event: Event::Passed { request, .. }, .. } => drop(self.passed.insert(*request)),
+            What::Engine {
+                event: Event::Missed { request, reason: MissReason::Uncacheable, .. }, ..
+            } => {
+                self.alone.insert(*request);
+            }
             What::ClientGot { ask, got, .. } => self.on_got(*ask, got)?,
             What::Engine { .. }
             | What::ClientAsked { .. }
@@ -139,7 +147,7 @@ impl Flat {
         if is_passed {
             return Ok(());
         }
-        if let Some(version) = version {
+        if let Some(version) = version.filter(|_| !self.alone.contains(&request)) {
             kept.retain(|kept| kept.version >= version);
         }
         if let Some(Published { version: newest, lifetime: Some(lifetime) }) = newest.filter(|_| may_ask)
@@ -194,6 +202,22 @@ mod tests {
         assert_eq!(history.get(0, 1), Ok(()));
         history.publish(2, 10);
         history
+    }
+
+    /// What one client gets alone is not stored: an older version that is still fresh may follow it (explore seed 4384).
+    #[test]
+    fn who_asks_alone_leaves_what_is_stored() {
+        for (is_alone, expected) in [(true, Ok(())), (false, Err("MM1"))] {
+            let mut history = history(false);
+            if is_alone {
+                let (request, reason) = (RequestId(history.1 + 1), MissReason::Uncacheable);
+                let event = Event::Missed { request, key: KEY, reason };
+                let what = What::Engine { edge: Edge(0), shard: 0, event };
+                assert_eq!(history.see(1, what), Ok(()));
+            }
+            assert_eq!(history.get(1, 2), Ok(()));
+            assert_eq!(history.get(2, 1), expected);
+        }
     }
 
     /// What is fresh is due, and after its lifetime or a purge what is published; nothing else ever.

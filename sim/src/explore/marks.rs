@@ -129,6 +129,7 @@ marks! {
         StoredL3 "stored l3" = Event::Stored { tier: TierId::L3, .. },
         Evicted "removed: to make room" = Event::Removed { why: Removal::Capacity, .. },
         Replaced "removed: replaced" = Event::Removed { why: Removal::Replaced, .. },
+        ForbiddenAway "removed: may not be kept" = Event::Removed { why: Removal::Forbidden, .. },
         PurgedAway "removed: purged" = Event::Removed { why: Removal::Purged, .. },
         LostAway "removed: lost" = Event::Removed { why: Removal::Lost, .. },
         Resident "resident" = Event::Resident { .. },
