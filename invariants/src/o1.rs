@@ -20,6 +20,8 @@ pub struct Abandoned {
     fetches: BTreeMap<(Edge, FillId), (CacheKey, bool)>,
     /// Attempts that are put off, of such a one.
     behind: BTreeSet<(Edge, FillId)>,
+    /// Such a one that ended last: it may be about to be tried again.
+    ended_behind: Option<(Edge, FillId)>,
     /// Keys of which something stale was served a moment ago: the fetch that follows is behind a client's back.
     served_stale: BTreeMap<(Edge, CacheKey), Instant>,
     /// A client left a fetch to nobody: it must be given up at the same moment.
@@ -34,6 +36,7 @@ impl Abandoned {
             open: BTreeMap::new(),
             fetches: BTreeMap::new(),
             behind: BTreeSet::new(),
+            ended_behind: None,
             served_stale: BTreeMap::new(),
             left: None,
         }
@@ -54,7 +57,8 @@ impl Abandoned {
             }
             // The attempts that follow are for the same clients.
             Event::Retried { fill, next, .. } => {
-                if let Some((_, true)) = self.fetches.remove(&(edge, *fill)) {
+                let ended = self.ended_behind.take_if(|ended| *ended == (edge, *fill));
+                if ended.is_some() || self.is_over(edge, *fill) {
                     self.behind.insert((edge, *next));
                 }
             }
@@ -62,7 +66,12 @@ impl Abandoned {
             Event::HeadArrived { fill, length: Length::Known(ByteCount::ZERO), .. } => {
                 self.fetches.remove(&(edge, *fill));
             }
-            Event::FetchEnded { fill, .. } | Event::GaveUp { fill, .. } => {
+            Event::FetchEnded { fill, .. } => {
+                if self.is_over(edge, *fill) {
+                    self.ended_behind = Some((edge, *fill));
+                }
+            }
+            Event::GaveUp { fill, .. } => {
                 self.fetches.remove(&(edge, *fill));
             }
             Event::Served { request, key, end, .. } => {
@@ -76,6 +85,11 @@ impl Abandoned {
             }
             _ => {}
         }
+    }
+
+    /// A fetch is no longer under way; was it behind a client's back?
+    fn is_over(&mut self, edge: Edge, fill: FillId) -> bool {
+        matches!(self.fetches.remove(&(edge, fill)), Some((_, true)))
     }
 
     /// The moment is over in which a client left.
@@ -160,6 +174,26 @@ mod tests {
         ] {
             assert_eq!(after(&events), Ok(()), "{events:?}");
         }
+    }
+
+    /// What failed behind a client's back and is tried again is still for nobody (explore seed 27931).
+    #[test]
+    fn a_retry_behind_a_clients_back_passes() {
+        let mut history = History::of(Abandoned::new(OnAbandon::Cancel));
+        let (request, tier, why) = (RequestId(1), TierId::L0, StaleUse::WhileRevalidate);
+        let stale = Event::ServedStale { request, key: KEY, tier, why };
+        let (fill, next) = (FillId(1), FillId(2));
+        let retried = Event::Retried { fill, key: KEY, next, attempt: 2, at: Instant::from_nanos(1) };
+        let fetch = |fill| fetched(fill, KEY, Purpose::Shared);
+        for event in [requested(1), stale, fetch(1)] {
+            assert_eq!(history.event(event), Ok(()));
+        }
+        history.at(1);
+        for event in [fetch_ended(1, KEY), retried, fetch(2), served(1, 0, LEFT)] {
+            assert_eq!(history.event(event), Ok(()));
+        }
+        history.at(2);
+        assert_eq!(history.event(requested(9)), Ok(()));
     }
 
     /// One that goes on for nobody.
