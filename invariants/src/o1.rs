@@ -67,9 +67,8 @@ impl Abandoned {
                 self.fetches.remove(&(edge, *fill));
             }
             Event::FetchEnded { fill, .. } => {
-                if self.is_over(edge, *fill) {
-                    self.ended_behind = Some((edge, *fill));
-                }
+                let is_behind = self.is_over(edge, *fill);
+                self.ended_behind = is_behind.then_some((edge, *fill));
             }
             Event::GaveUp { fill, .. } => {
                 self.fetches.remove(&(edge, *fill));

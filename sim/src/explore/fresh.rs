@@ -11,7 +11,7 @@ use super::{
     world::{Step, World, up_to},
 };
 use std::time::Duration;
-use tiergate_engine::{Chunk, Eviction, Head, Instant, Outcome, StaleUse, Symbol, TierId};
+use tiergate_engine::{Chunk, Eviction, Head, Instant, MissReason, Outcome, StaleUse, Symbol, TierId};
 use tiergate_invariants::Version;
 
 /// What the calendar is cut to.
@@ -158,6 +158,8 @@ impl World {
         self.check_kept(ask, outcome);
         let is_kept = match outcome {
             Outcome::Hit { tier } => tier == TierId::L0,
+            // Who asks alone for what was remembered as uncacheable stores nothing; the next one does (seed 66033).
+            Outcome::Miss { reason: MissReason::Uncacheable, .. } => false,
             Outcome::Miss { .. } => self.fits_memory(ask),
             Outcome::Stale { .. } | Outcome::Revalidated { .. } => false,
         };
