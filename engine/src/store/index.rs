@@ -129,7 +129,7 @@ impl Index {
         self.sectors += u64::from(sectors);
     }
 
-    /// Counts what has this key once more: a fault, planted on purpose.
+    /// Counts what has this key once more: only the fault that is planted so calls it.
     pub(super) fn count_again(&mut self, key: StoredKey) {
         self.sectors += self.find(key).map_or(0, |indexed| u64::from(indexed.sectors));
     }

@@ -2,10 +2,10 @@
 
 use tiergate_engine::{Effect, Input, Symbol, TierId, durable::Told};
 
-/// Is it for the durable tier?
-pub(super) fn is_durable(effect: &Effect<Symbol>) -> bool {
+/// Which store is asked; none, if it is not a store.
+const fn store_of(effect: &Effect<Symbol>) -> Option<TierId> {
     match effect {
-        Effect::Durable { .. } | Effect::OpenBlob { .. } => true,
+        Effect::Durable { .. } | Effect::OpenBlob { .. } => Some(TierId::L3),
         Effect::Lookup { tier, .. }
         | Effect::Read { tier, .. }
         | Effect::Release { tier, .. }
@@ -15,7 +15,7 @@ pub(super) fn is_durable(effect: &Effect<Symbol>) -> bool {
         | Effect::Discard { tier, .. }
         | Effect::Freshen { tier, .. }
         | Effect::StoreBan { tier, .. }
-        | Effect::Delete { tier, .. } => *tier == TierId::L3,
+        | Effect::Delete { tier, .. } => Some(*tier),
         Effect::Fetch { .. }
         | Effect::Pull { .. }
         | Effect::Cancel { .. }
@@ -24,8 +24,13 @@ pub(super) fn is_durable(effect: &Effect<Symbol>) -> bool {
         | Effect::Finish { .. }
         | Effect::Pass { .. }
         | Effect::Refuse { .. }
-        | Effect::PurgeDone { .. } => false,
+        | Effect::PurgeDone { .. } => None,
     }
+}
+
+/// Is it for the durable tier?
+pub(super) fn is_durable(effect: &Effect<Symbol>) -> bool {
+    store_of(effect) == Some(TierId::L3)
 }
 
 /// The answer that says an operation failed; none for what wants no answer.
@@ -81,28 +86,9 @@ pub(super) const fn changes(effect: &Effect<Symbol>) -> bool {
     )
 }
 
+/// Which byte tier is asked.
 pub(super) fn tier_of(effect: &Effect<Symbol>) -> TierId {
-    match effect {
-        Effect::Lookup { tier, .. }
-        | Effect::Read { tier, .. }
-        | Effect::Release { tier, .. }
-        | Effect::Open { tier, .. }
-        | Effect::Write { tier, .. }
-        | Effect::Commit { tier, .. }
-        | Effect::Discard { tier, .. }
-        | Effect::Freshen { tier, .. }
-        | Effect::StoreBan { tier, .. }
-        | Effect::Delete { tier, .. } => *tier,
-        Effect::Durable { .. }
-        | Effect::OpenBlob { .. }
-        | Effect::Fetch { .. }
-        | Effect::Pull { .. }
-        | Effect::Cancel { .. }
-        | Effect::Serve { .. }
-        | Effect::Body { .. }
-        | Effect::Finish { .. }
-        | Effect::Pass { .. }
-        | Effect::Refuse { .. }
-        | Effect::PurgeDone { .. } => unreachable!("not a tier's effect: {effect:?}"),
-    }
+    let tier =
+        store_of(effect).filter(|_| !matches!(effect, Effect::Durable { .. } | Effect::OpenBlob { .. }));
+    tier.unwrap_or_else(|| unreachable!("not a tier's effect: {effect:?}"))
 }
