@@ -1,6 +1,7 @@
 //! I11: what is visible in a tier never gives way to an older response.
 //!
-//! It checks L0 and the tiers whose index is the edge's: while a key is there, whatever takes its place was made no earlier.
+//! It checks L0 and the tiers whose index is the edge's: while a key is there, whatever takes its place was made no earlier;
+//! nor does anything older come back after a 304 that forbade to keep what was there.
 //! Ages are compared as they are told; they differ by what the calendar is rounded by. It does not check what comes after
 //! a removal for another reason, nor shared tiers, in which others store.
 
@@ -48,7 +49,7 @@ impl Invariant for NewerStays {
                 }
             }
             What::Engine { edge, shard, event: Event::Removed { tier, key, why, .. } }
-                if *why != Removal::Replaced =>
+                if !matches!(why, Removal::Replaced | Removal::Forbidden) =>
             {
                 self.made.remove(&(*edge, *shard, *tier, *key));
                 Ok(())

@@ -148,9 +148,22 @@ impl<C: Chunk> Engine<C> {
         }
         self.end_flight(errand.key, fill_id);
         if errand.sharing == Sharing::Open {
+            // One that has its whole body gives way: it may be gone before this one is, and then nobody would lead.
+            if let Some(other) = self.flights.get(&variant).copied()
+                && self.has_ended(other)
+            {
+                self.end_flight(variant, other);
+            }
             self.lead_flight(variant, fill_id);
         }
         Errand { key: variant, ..errand }
+    }
+
+    fn has_ended(&self, fill_id: FillId) -> bool {
+        match self.fills.get(&fill_id).map(|fill| &fill.stage) {
+            Some(Stage::Streaming(stream)) => stream.source == Source::Ended,
+            Some(Stage::Looking { .. } | Stage::Asking { .. } | Stage::Resting { .. }) | None => false,
+        }
     }
 
     /// The body is about to come: to all who wait and into all tiers if it may be shared, to the leader otherwise.

@@ -230,6 +230,7 @@ impl<C: Chunk> Engine<C> {
                 self.effect(Effect::Freshen { op, tier: tier.id, record });
             }
         } else if errand.sharing == Sharing::Open {
+            self.keep_no_copy(at);
             self.forget_indexed(tier.id, at, kept.record.name, Removal::Forbidden);
         }
         let copying = if may_stay { Copying::IntoFaster } else { Copying::No };
@@ -237,6 +238,12 @@ impl<C: Chunk> Engine<C> {
             let outcome = Outcome::Revalidated { tier: tier.id };
             self.serve_record(&freshened, errand.target, request, outcome, copying);
         }
+    }
+
+    /// A 304 forbids to keep what is stored: nor is anything kept that is older and still on its way into a tier.
+    pub(super) fn keep_no_copy(&mut self, at: StoredKey) {
+        drop(self.close_fills(|fill| fill.errand.at() == at));
+        drop(self.close_promotions(|promoting| promoting.at == at));
     }
 
     pub(super) fn on_freshened(&mut self, freshen: Freshen, freshening: Freshening) {

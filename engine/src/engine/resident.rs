@@ -161,7 +161,8 @@ impl<C: Chunk> Engine<C> {
             self.event(Event::Freshened { tier, key });
             self.store_in_memory(errand.at(), Resident::clone(&freshened), Some(tier));
         } else if errand.sharing == Sharing::Open {
-            self.remove_from_memory(key, Removal::Replaced);
+            self.keep_no_copy(errand.at());
+            self.remove_from_memory(key, Removal::Forbidden);
         }
         for request in waiters {
             let ask = Arc::clone(&self.requests[&request].ask);

@@ -122,6 +122,10 @@ impl<C: Chunk> Engine<C> {
     ) {
         let (key, now) = (at.key, self.now);
         let age = indexed.freshness.age(now);
+        // Purged while the tier freshened it: whoever finds it, if it is there at all, takes it for absent by its birth.
+        if self.is_purged(at.target, indexed.freshness.born(now, self.wall())) {
+            return;
+        }
         let Some(index) = self.index(tier) else {
             self.event(Event::Freshened { tier, key });
             return self.event(Event::Stored { tier, key, length, size, age, from: Some(tier) });

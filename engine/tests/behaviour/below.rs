@@ -96,6 +96,37 @@ fn f3_a_late_answer_about_an_older_head_changes_nothing() {
     assert_eq!(freshened(&rig), 1);
 }
 
+/// I11 (seed 7905 of explore): a 304 forbids to keep what is stored while an older copy is on its way into the same tier: that
+/// one is not kept either.
+#[test]
+fn a_304_that_forbids_to_keep_closes_what_is_older() {
+    let mut rig = stored(RawConfig { l0: None, ..with_disk() }, &TAGGED, 60);
+    rig.get("/a");
+    let disk = |rig: &mut Rig, is_held| rig.tiers.get_mut(&TierId::L2).expect("configured").is_held = is_held;
+    disk(&mut rig, true);
+    let tagged = ("etag", "\"v1\"");
+    rig.head("/a", 200, &[("cache-control", "max-age=0"), tagged, ("content-length", "100")]);
+    rig.send("/a", 100, 50);
+    while let Some(place) =
+        rig.tiers[&TierId::L2].held.iter().position(|effect| !matches!(effect, Effect::Commit { .. }))
+    {
+        rig.answer_tier(TierId::L2, |_| place);
+    }
+    disk(&mut rig, false);
+    rig.get("/a");
+    rig.head("/a", 304, &[("cache-control", "no-store"), tagged]);
+    rig.release_tier(TierId::L2);
+    assert!(rig.tiers[&TierId::L2].records.is_empty());
+    rig.get("/a");
+    let fill = rig.fetch("/a");
+    assert_eq!(
+        rig.fetches[&fill].head.fields.all("if-none-match").count(),
+        0,
+        "there is nothing to ask about"
+    );
+    rig.assert_idle_but_fetching();
+}
+
 /// A new response to the question takes the old one's place.
 #[test]
 fn a_200_replaces_a_stale_record() {

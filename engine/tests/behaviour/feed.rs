@@ -4,7 +4,7 @@
 use crate::rig::{Rig, key, l0_only, with_disk, with_durable, with_shared};
 use std::time::Duration;
 use tiergate_engine::{
-    Config, Input, Instant, Method, PurgeMode, RawConfig, Selector, Tag, TierId, WallTime,
+    Config, Event, Input, Instant, Method, PurgeMode, RawConfig, Selector, Tag, TierId, WallTime,
     feed::{Notice, RawFeed},
 };
 
@@ -131,6 +131,24 @@ fn f9_what_is_under_way_is_closed() {
         rig.pass_time(Duration::from_millis(5));
         assert!(asks(&mut rig, "/a"), "nobody joins what began before");
     }
+}
+
+/// F9 (seed 61200 of explore): a purge is heard of while a shared tier freshens what it covers: the tier's answer counts for
+/// nothing.
+#[test]
+fn f9_a_freshening_that_a_purge_overtook_counts_for_nothing() {
+    let mut rig = current(with_feed(RawConfig { l0: None, ..with_shared() }));
+    store(&mut rig, "/a");
+    rig.pass_time(Duration::from_secs(200));
+    rig.feed(Input::LeaseHeld { until: rig.now.after(Duration::from_secs(60)) });
+    rig.get("/a");
+    rig.tiers.get_mut(&TierId::L1).expect("configured").is_held = true;
+    rig.head("/a", 304, &[("cache-control", "max-age=60"), ("etag", "\"e\"")]);
+    let heard = notice(&rig, Selector::Key(key("/a")), PurgeMode::Hard);
+    rig.feed(heard);
+    rig.release_tier(TierId::L1);
+    assert_eq!(rig.count(|event| matches!(event, Event::Freshened { .. })), 0);
+    assert!(asks(&mut rig, "/a"));
 }
 
 /// F9: notices that nobody has any more bar everything until then.

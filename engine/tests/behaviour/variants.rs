@@ -2,7 +2,7 @@
 
 use crate::rig::{Rig, l0_only, object, with_disk, with_shared};
 use std::time::Duration;
-use tiergate_engine::{Event, Method, Outcome, RequestId, Symbol, TierId};
+use tiergate_engine::{Event, Method, Outcome, RawConfig, RequestId, Symbol, TierId};
 
 const VARIES: [(&str, &str); 3] =
     [("cache-control", "max-age=60"), ("vary", "Accept-Language"), ("content-length", "50")];
@@ -170,6 +170,30 @@ fn a_304_that_names_other_fields_does_not_freshen() {
     assert_eq!(rig.asked.len(), 3, "asked again, without a condition");
     answer_all(&mut rig, &VARIES);
     assert_eq!(got(&rig, &clients), [Some(3), Some(4)]);
+    rig.assert_idle();
+}
+
+/// CON5 (seed 66590 of explore): a fetch turns out to be of a variant of which another has its whole body, and its tier has
+/// yet to publish it. Those who come later join the one that still streams, also when the tier fails the other.
+#[test]
+fn a_fetch_that_streams_leads_before_one_that_has_ended() {
+    let by_agent = [("cache-control", "max-age=60"), ("vary", "User-Agent"), ("content-length", "50")];
+    let mut rig = Rig::new(RawConfig { l0: None, ..with_disk() });
+    ask(&mut rig, "de");
+    answer_all(&mut rig, &VARIES);
+    let clients = ["en", "fr"].map(|language| ask(&mut rig, language));
+    let [ended, streams] = rig.unanswered()[..] else { panic!("two are under way") };
+    rig.tiers.get_mut(&TierId::L2).expect("configured").is_held = true;
+    rig.head_of(ended, 200, &by_agent);
+    rig.send_of(ended, 50, 25);
+    rig.head_of(streams, 200, &by_agent);
+    rig.tiers.get_mut(&TierId::L2).expect("configured").fails = true;
+    rig.release_tier(TierId::L2);
+    rig.tiers.get_mut(&TierId::L2).expect("configured").fails = false;
+    let late = ask(&mut rig, "de");
+    assert_eq!(rig.asked.len(), 3, "it is joined");
+    rig.send_of(streams, 50, 25);
+    assert_eq!(got(&rig, &[clients[0], clients[1], late]), [Some(2), Some(3), Some(3)]);
     rig.assert_idle();
 }
 

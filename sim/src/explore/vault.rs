@@ -23,6 +23,8 @@ use tiergate_engine::{
     durable::{Ask, BlobName, Manifest, PublishEnd, Stored, Terms, Told, Version, decode, encode},
 };
 
+/// What the ways over two edges' calendars may differ by.
+const ROUNDING: Duration = Duration::from_millis(5);
 /// Blobs in one answer, few enough that a listing takes several.
 const PAGE: usize = 3;
 
@@ -296,7 +298,7 @@ fn is_freshened(had: &Manifest, has: &Manifest) -> bool {
         let Record { key, target, name, length, .. } = *manifest.record;
         (key, target, name, length, manifest.version, manifest.stored_at, manifest.digest)
     };
-    let is_younger = had.record.freshness.born() <= has.record.freshness.born();
+    let is_younger = had.record.freshness.born() <= has.record.freshness.born().after(ROUNDING);
     rest(had) == rest(has) && (had.record == has.record || is_younger)
 }
 
