@@ -135,6 +135,21 @@ faults! {
     X64 "what was sent is not counted"
     X65 "a chunk may take for ever"
     X66 "a promotion comes one hit early"
+    X67 "who comes late joins a body whose beginning is gone"
+    X68 "each attempt has the whole time for an answer"
+    X69 "of the bans that cover a response only the oldest counts"
+    X70 "the age that a response has when it comes is not counted"
+    X71 "a 304 changes no field of what is stored"
+    X72 "the fast door answers what is stale"
+    X73 "a client that leaves does not close what it read"
+    X74 "everybody who is served a stale answer has it revalidated"
+    X75 "a key that was found uncacheable once is so for ever"
+    X76 "a failure of the origin makes its key uncacheable"
+    X77 "a purge does not wait for tiers that are just publishing"
+    X78 "a stale record is promoted"
+    X79 "what a purge by tag may cover goes on until its head has come, and then on"
+    X80 "a second read of a hedged one begins a byte late"
+    X81 "a lookup that is late leaves its record open"
 }
 
 /// What was planted: nothing, and no room for it, unless the crate was built to plant faults.

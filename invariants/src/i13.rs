@@ -5,7 +5,8 @@
 //! client demands one chunk at a time, and that recovery comes before the first request. Of the engine it checks that
 //! no id is minted twice, that a response begins once, gives one chunk for each demand and ends once, that nothing
 //! follows its end or its client's leaving, and that records and writers are opened, used one call at a time, and
-//! closed last; that a purge claims of a byte tier only what a delete or a stored ban there has told; and that nothing is
+//! closed last; that a purge claims of a byte tier only what a delete or a stored ban there has told, and of one key is not done before
+//! what was just being published then is; and that nothing is
 //! looked up by a name that its tier did not have. When everything has ended, nothing may be open.
 //!
 //! It does not judge what is decided, nor look into bodies and records; it forgets an edge that crashes with its checker.
@@ -14,8 +15,8 @@
 use crate::Violation;
 use std::collections::{BTreeMap, BTreeSet};
 use tiergate_engine::{
-    Effect, FillId, Input, Instant, OpId, PurgeId, PurgeOutcome, ReadSource, RecordId, RecordName, ReplyBody,
-    RequestId, TierId, WriterId, durable,
+    CacheKey, Effect, FillId, Input, Instant, OpId, PurgeId, PurgeMode, PurgeOutcome, ReadSource, RecordId,
+    RecordName, ReplyBody, RequestId, Selector, TierId, WriterId, durable,
 };
 
 /// The rule, for one engine.
@@ -28,13 +29,16 @@ pub struct Contract {
     cancelled: BTreeSet<FillId>,
     has_begun: bool,
     requests: BTreeMap<RequestId, Client>,
-    /// Purges, and what each byte tier had told when they were asked for.
-    purges: BTreeMap<PurgeId, BTreeMap<TierId, Word>>,
+    purges: BTreeMap<PurgeId, Purging>,
     told: BTreeMap<TierId, Word>,
     /// Names that their tiers did not have.
     absent: BTreeSet<RecordName>,
     records: BTreeMap<RecordId, Handle>,
     writers: BTreeMap<WriterId, Handle>,
+    /// Commits under way, but those of L3: to publish there takes more.
+    commits: BTreeMap<OpId, CacheKey>,
+    /// What each open writer writes.
+    written: BTreeMap<WriterId, CacheKey>,
     /// Writers with a call under way: they make one at a time.
     writing: BTreeSet<WriterId>,
 }
@@ -48,6 +52,15 @@ struct Word {
     deleted: u64,
     /// A ban is stored.
     barred: u64,
+}
+
+/// A purge that is under way.
+#[derive(Debug)]
+struct Purging {
+    /// What each byte tier had told when it was asked for.
+    told: BTreeMap<TierId, Word>,
+    /// What tiers were just publishing then of its key, if it is of one.
+    commits: Vec<OpId>,
 }
 
 /// What an open operation is.
@@ -167,8 +180,12 @@ impl Contract {
                 self.requests.remove(request);
                 Ok(())
             }
-            Input::Purge { purge, .. } => {
-                let before = self.purges.insert(*purge, self.told.clone());
+            Input::Purge { purge, selector, mode } => {
+                let commits = self.commits.iter().filter(
+                    |(_, of)| matches!((selector, mode), (Selector::Key(key), PurgeMode::Hard) if key == *of),
+                );
+                let commits = commits.map(|(op, _)| *op).collect();
+                let before = self.purges.insert(*purge, Purging { told: self.told.clone(), commits });
                 require(before.is_none(), || format!("{purge:?} is asked while it is under way"))
             }
             Input::Recovered { tier, .. } => {
@@ -224,6 +241,7 @@ impl Contract {
                 }
             }
             Asked::Open(writer) | Asked::Write(writer) | Asked::Commit(writer) => {
+                self.commits.remove(&op);
                 self.writing.remove(&writer);
                 if let Some(handle) = self.writers.get_mut(&writer) {
                     *handle = match answer.came {
@@ -275,16 +293,25 @@ impl Contract {
             Effect::Release { record, .. } => require(self.records.remove(record).is_some(), || {
                 format!("{record:?} is released and was not open")
             }),
-            Effect::Open { op, writer, .. } => {
+            Effect::Open { op, writer, tier, key, .. } => {
+                if *tier != TierId::L3 {
+                    self.written.insert(*writer, key.target);
+                }
                 self.writers.insert(*writer, Handle::Asked);
                 self.writing.insert(*writer);
                 self.ask(*op, Asked::Open(*writer))
             }
             Effect::Write { op, writer, .. } => self.write(*op, *writer, Asked::Write(*writer)),
-            Effect::Commit { op, writer, .. } => self.write(*op, *writer, Asked::Commit(*writer)),
-            Effect::Discard { writer, .. } => require(self.writers.remove(writer).is_some(), || {
-                format!("{writer:?} is discarded and was not open")
-            }),
+            Effect::Commit { op, writer, .. } => {
+                self.commits.extend(self.written.get(writer).map(|key| (*op, *key)));
+                self.write(*op, *writer, Asked::Commit(*writer))
+            }
+            Effect::Discard { writer, .. } => {
+                self.written.remove(writer);
+                require(self.writers.remove(writer).is_some(), || {
+                    format!("{writer:?} is discarded and was not open")
+                })
+            }
             Effect::Freshen { op, .. } => self.ask(*op, Asked::Freshen),
             Effect::Delete { op, tier, .. } => self.ask(*op, Asked::Delete(*tier)),
             Effect::StoreBan { op, tier, .. } => self.ask(*op, Asked::StoreBan(*tier)),
@@ -313,9 +340,13 @@ impl Contract {
             Effect::Pass { request, .. } => self.end(*request, Client::Waiting, "passed"),
             Effect::Refuse { request, .. } => self.end(*request, Client::Waiting, "refused"),
             Effect::PurgeDone { purge, report } => {
-                let Some(before) = self.purges.remove(purge) else {
+                let Some(Purging { told: before, commits }) = self.purges.remove(purge) else {
                     return Err(format!("{purge:?} is done and was not under way"));
                 };
+                let published = commits.iter().find(|op| self.commits.contains_key(op));
+                require(published.is_none(), || {
+                    format!("{purge:?} is done before {published:?}, which publishes")
+                })?;
                 let invented = report.iter().find(|(tier, outcome)| {
                     let of = |told: &BTreeMap<TierId, Word>| told.get(tier).copied().unwrap_or_default();
                     let (before, now) = (of(&before), of(&self.told));

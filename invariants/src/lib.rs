@@ -22,6 +22,7 @@
 //! | CON2, CON3, CON4 | behaviour `residence.rs`, `bodies.rs`, `promotion.rs` |
 //! | CON5, I5 | `con5.rs` |
 //! | CON6, I12, L1, L2 | `con6.rs`, and what the world of `explore` still holds in the end |
+//! | CON7 | `con7.rs` |
 //! | P1 | `engine/tests/door_allocates_nothing.rs` |
 //! | P2 | behaviour `promotion.rs`, `gates.rs` |
 //! | P3 | `p3.rs` |
@@ -49,6 +50,7 @@ mod c8;
 mod con1;
 mod con5;
 mod con6;
+mod con7;
 mod d5;
 mod fact;
 #[cfg(test)]
@@ -81,6 +83,7 @@ pub use c8::OnlyStorable;
 pub use con1::OneWinner;
 pub use con5::OneFetch;
 pub use con6::EverythingEnds;
+pub use con7::AloneForAReason;
 pub use d5::WholeRecovery;
 pub use i3::PurgedForGood;
 pub use i6::OneVerdict;
@@ -132,7 +135,7 @@ pub trait Invariant: Send {
 pub struct Invariants(Vec<Box<dyn Invariant>>);
 
 impl Invariants {
-    /// Every rule that holds in every world, with M1, M3, M6, I7, I15, O1, O2 and P3 allowing whatever any configuration
+    /// Every rule that holds in every world, with M1, M3, M6, I7, I15, CON7, O1, O2 and P3 allowing whatever any configuration
     /// does until they are told theirs.
     pub fn all() -> Self {
         Self(vec![
@@ -145,6 +148,7 @@ impl Invariants {
             Box::new(OneWinner::default()),
             Box::new(OneFetch::default()),
             Box::new(EverythingEnds::default()),
+            Box::new(AloneForAReason::default()),
             Box::new(WholeRecovery::default()),
             Box::new(PurgedForGood::default()),
             Box::new(OneVerdict::default()),

@@ -1,4 +1,4 @@
-//! O1: once the last client has left, a fetch is given up where the policy says so.
+//! O1: once the last client has left, or its response has broken off, a fetch is given up where the policy says so.
 //!
 //! With `fill.on_abandon: cancel` no fetch is under way for a key for which no request is open, but one that revalidates
 //! behind the back of a client that was served. A response that ended whole leaves nothing to give up: the rest of its
@@ -8,7 +8,7 @@
 use crate::{Edge, Fact, Invariant, Violation, What};
 use std::collections::{BTreeMap, BTreeSet};
 use tiergate_engine::{
-    AbortReason, ByteCount, CacheKey, End, Event, FillId, Instant, Length, OnAbandon, RequestId, StaleUse,
+    ByteCount, CacheKey, End, Event, FillId, Instant, Length, OnAbandon, RequestId, StaleUse,
 };
 
 /// The rule.
@@ -75,7 +75,7 @@ impl Abandoned {
             }
             Event::Served { request, key, end, .. } => {
                 self.open.remove(&(edge, *request));
-                if *end == End::Aborted(AbortReason::ClientLeft) {
+                if matches!(end, End::Aborted(_)) {
                     self.left = Some((at, edge, *key));
                 }
             }
@@ -145,7 +145,7 @@ impl Invariant for Abandoned {
 mod tests {
     use super::*;
     use crate::history::{History, KEY, fetch_ended, fetched, requested, served};
-    use tiergate_engine::{Purpose, TierId};
+    use tiergate_engine::{AbortReason, Purpose, TierId};
 
     const LEFT: End = End::Aborted(AbortReason::ClientLeft);
 
@@ -195,9 +195,14 @@ mod tests {
         assert_eq!(history.event(requested(9)), Ok(()));
     }
 
-    /// One that goes on for nobody.
+    /// One that goes on for nobody, because the last client left or because its response broke off.
     #[test]
     fn what_has_none_is_named() {
-        assert_eq!(after(&[requested(1), fetched(1, KEY, Purpose::Shared), served(1, 0, LEFT)]), Err("O1"));
+        for end in [LEFT, End::Aborted(AbortReason::TierRead(TierId::L2))] {
+            assert_eq!(
+                after(&[requested(1), fetched(1, KEY, Purpose::Shared), served(1, 0, end)]),
+                Err("O1")
+            );
+        }
     }
 }

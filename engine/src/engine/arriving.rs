@@ -8,7 +8,7 @@ use crate::{
     effect::{Outcome, StaleUse},
     event::Event,
     fill::{Errand, Sharing, Source, Stage, Stored},
-    head::{Length, Method, RequestHead},
+    head::{Method, RequestHead},
     id::{FillId, OriginId, RequestId, TierId},
     key::CacheKey,
     plant::Fault,
@@ -176,7 +176,9 @@ impl<C: Chunk> Engine<C> {
                 let readable =
                     stream.copies.lanes.iter().map(|writer| self.lanes[writer].lane.readable()).max();
                 let base = stream.window.base();
-                let is_whole = base == 0 || readable.is_some_and(|readable| base <= readable);
+                let is_whole = base == 0
+                    || readable.is_some_and(|readable| base <= readable)
+                    || self.config.is_planted(Fault::X67);
                 is_whole && stream.staleness.is_usable(&stream.freshness, self.now)
             }
         };
@@ -244,15 +246,21 @@ impl<C: Chunk> Engine<C> {
                     Some(promotion) => self.abandon_promotion(promotion),
                     None => {}
                 }
-                self.close_reader(record);
+                if !self.config.is_planted(Fault::X73) {
+                    self.close_reader(record);
+                }
             }
         }
     }
 
+    /// What becomes of a fetch that nobody waits for any more.
+    pub(super) fn on_abandon(&self) -> OnAbandon {
+        if self.config.is_planted(Fault::X32) { OnAbandon::Finish } else { self.config.on_abandon }
+    }
+
     /// Takes a client off a fill, and gives the fill up when nobody is left whom it should go on for (O1).
     fn leave_fill(&mut self, fill_id: FillId, request: RequestId) {
-        let goes_on = self.config.is_planted(Fault::X32);
-        let on_abandon = if goes_on { OnAbandon::Finish } else { self.config.on_abandon };
+        let on_abandon = self.on_abandon();
         let Some(fill) = self.fills.get_mut(&fill_id) else {
             return;
         };
@@ -273,13 +281,8 @@ impl<C: Chunk> Engine<C> {
             }
             Stage::Streaming(stream) => {
                 stream.followers.remove(request);
-                let has_all = stream.source == Source::Ended
-                    || stream.length == Length::Known(ByteCount(stream.window.end()));
-                if stream.followers.is_empty() && on_abandon == OnAbandon::Cancel && !has_all {
-                    self.cancel(fill_id);
-                } else {
-                    self.pump(fill_id);
-                }
+                self.settle(fill_id);
+                self.pump(fill_id);
             }
         }
     }

@@ -63,7 +63,7 @@ impl Bans {
             .filter(|ban| born <= ban.at.after(rounding))
             .filter(|ban| ban.selector.covers(target, &place.authority, &place.target, head));
         let mut banned = Banned::No;
-        for ban in covering {
+        for ban in covering.take(if plant.is(Fault::X69) { 1 } else { usize::MAX }) {
             match ban.mode {
                 PurgeMode::Hard => return Banned::Gone,
                 PurgeMode::Soft => {
@@ -95,6 +95,7 @@ impl<C: Chunk> Engine<C> {
     /// Bans what was born until then, and closes what is under way.
     pub(super) fn impose(&mut self, ban: Ban) -> Purge {
         let Ban { ref selector, mode, .. } = ban;
+        let plant = self.config.plant;
         let mut purge = Purge::new(selector.kind());
         if !self.config.is_planted(Fault::F1) {
             purge.commits = self.close_fills(|fill| {
@@ -105,7 +106,7 @@ impl<C: Chunk> Engine<C> {
                         selector.covers(errand.target, authority, target, &stream.head)
                     }
                     Stage::Looking { .. } | Stage::Asking { .. } | Stage::Resting { .. } => {
-                        selector.may_cover(errand.target, &errand.place)
+                        selector.may_cover(errand.target, &errand.place) && !plant.is(Fault::X79)
                     }
                 }
             });

@@ -40,6 +40,9 @@ impl<C: Chunk> Engine<C> {
         self.caring.deadlines.enter(self.now, Waiter::Fill(fill_id), Phase::Paused);
         let sent_at = self.sent_at(since);
         let mut judged = rules::judge(&self.config.policy, &sent.ask, &head, sent_at, self.wall());
+        if self.config.is_planted(Fault::X70) {
+            judged.initial_age = Duration::ZERO;
+        }
         let variant = self.variant_of(&errand, &mut judged, &sent.ask, head.status);
         let (target, length, storable) = (errand.target, head.length(), judged.storable);
         self.event(Event::HeadArrived {
@@ -131,14 +134,15 @@ impl<C: Chunk> Engine<C> {
         if storable == Storable::Yes {
             return self.uncacheable.forget(target);
         }
-        let Some(why) = uncacheable::says_so(status, storable) else { return };
+        let Some(why) = uncacheable::says_so(status, storable, self.config.plant) else { return };
         if self.config.uncacheable.is_zero() {
             return;
         }
         if !self.uncacheable.holds(target, self.now) {
             self.event(Event::FoundUncacheable { key: target, why });
         }
-        self.uncacheable.remember(target, self.now.after(self.config.uncacheable));
+        let span = if self.config.is_planted(Fault::X75) { FOR_EVER } else { self.config.uncacheable };
+        self.uncacheable.remember(target, self.now.after(span));
     }
 
     /// A response turned out to be one variant of its target: it is filed under that one's key.
@@ -459,13 +463,16 @@ impl<C: Chunk> Engine<C> {
         }
     }
 
-    /// Ends a fill that has nothing left to do, and one that nobody has any use for.
+    /// Ends a fill that has nothing left to do, and one that nobody has any use for: no tier that it may go on for, and no
+    /// client, also because their own responses broke off (O1).
     pub(super) fn settle(&mut self, fill_id: FillId) {
         let Some(Fill { errand, stage: Stage::Streaming(stream) }) = self.fills.get(&fill_id) else {
             return;
         };
         let key = errand.key;
-        let keeps = self.is_copying(&stream.copies);
+        let has_all = stream.length == Length::Known(ByteCount(stream.window.end()));
+        let goes_on = has_all || errand.behind.is_some() || self.on_abandon() == OnAbandon::Finish;
+        let keeps = self.is_copying(&stream.copies) && (goes_on || stream.source == Source::Ended);
         match (stream.source, stream.followers.is_empty(), keeps) {
             (Source::Ended, true, false) => {
                 let Some(Fill { stage: Stage::Streaming(stream), .. }) = self.fills.remove(&fill_id) else {

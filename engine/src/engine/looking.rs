@@ -209,7 +209,8 @@ impl<C: Chunk> Engine<C> {
     /// Answers with a stale record while it is revalidated.
     pub(super) fn serve_meanwhile(&mut self, kept: &Kept, target: CacheKey, request: RequestId) {
         let outcome = Outcome::Stale { tier: kept.tier.id, why: StaleUse::WhileRevalidate };
-        self.serve_record(kept, target, request, outcome, Copying::No);
+        let copying = if self.config.is_planted(Fault::X78) { Copying::IntoFaster } else { Copying::No };
+        self.serve_record(kept, target, request, outcome, copying);
     }
 
     /// The record that a fill keeps while it asks the origin, if a request may be answered from it meanwhile.
@@ -262,7 +263,9 @@ impl<C: Chunk> Engine<C> {
         let (errand, Looked { waiters, op, tier, record, .. }) = self.take_lookup(fill_id);
         // L3's lookup is several operations, and none of them has a deadline yet.
         self.give_up(op.expect("a lookup that has a deadline is one operation"));
-        self.effect(Effect::Release { tier: tier.id, record });
+        if !self.config.is_planted(Fault::X81) {
+            self.effect(Effect::Release { tier: tier.id, record });
+        }
         (errand, waiters, tier.id)
     }
 

@@ -386,7 +386,7 @@ impl<C: Chunk> Engine<C> {
         let memory = self.memory.as_mut()?;
         let slot = memory.find(key)?;
         let resident = memory.value(slot);
-        if !resident.staleness.is_usable(&resident.freshness, now) {
+        if !resident.staleness.is_usable(&resident.freshness, now) && !self.config.is_planted(Fault::X72) {
             return None;
         }
         memory.on_used(slot);

@@ -70,10 +70,16 @@ pub(super) struct Floors {
 }
 
 impl Floors {
+    /// What was purged later already stays so: one that another edge was asked for may be heard of late.
     pub(super) fn raise(&mut self, key: CacheKey, at: WallTime) {
-        if let Some(before) = self.by_key.insert(key, at) {
+        let before = self.by_key.get(&key).copied();
+        if before.is_some_and(|before| before >= at) {
+            return;
+        }
+        if let Some(before) = before {
             self.by_age.remove(&(before, key));
         }
+        self.by_key.insert(key, at);
         self.by_age.insert((at, key));
         if self.by_key.len() > FLOORS_MAX
             && let Some((oldest, key)) = self.by_age.pop_first()
@@ -114,6 +120,9 @@ impl<C: Chunk> Engine<C> {
         }
         if !self.config.is_planted(Fault::F1) && !self.config.is_planted(Fault::X44) {
             purge.commits.extend(self.close_promotions(|promoting| promoting.at.target == key));
+        }
+        if self.config.is_planted(Fault::X77) {
+            purge.commits.clear();
         }
         self.uncacheable.forget(key);
         let mut stored = self.variants.of(key);

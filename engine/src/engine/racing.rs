@@ -59,7 +59,8 @@ impl<C: Chunk> Engine<C> {
         let Some(Piece::Bytes { first, count }) = pieces.front() else {
             unreachable!("{request:?} reads bytes, but waits for {pieces:?}");
         };
-        let (offset, length_max) = (*first, self.config.read_size.min(*count));
+        let (mut offset, length_max) = (*first, self.config.read_size.min(*count));
+        offset += u64::from(self.config.is_planted(Fault::X80) && *count > 1);
         let (record, tier) = (*record, self.records[record].tier);
         let hedging = self.caring.hedging(tier).expect("only hedged reads are late");
         if !race.on_wake(now, hedging) {

@@ -107,7 +107,8 @@ impl<C: Chunk> Engine<C> {
         ask: Arc<RequestHead>,
         stored: Arc<Resident<C>>,
     ) {
-        if self.flights.contains_key(&key) || self.fetches >= self.config.fills_max {
+        let is_under_way = self.flights.contains_key(&key) && !self.config.is_planted(Fault::X74);
+        if is_under_way || self.fetches >= self.config.fills_max {
             return;
         }
         let fill = FillId(self.ids.mint());

@@ -118,7 +118,12 @@ impl<C: Chunk> Engine<C> {
             let waiting = self.requests.get_mut(request).expect("waiters are requests that have not ended");
             waiting.progress = Progress::Waiting(next);
         }
-        self.caring.deadlines.hand_over(self.now, Waiter::Fill(fill_id), Waiter::Fill(next));
+        if self.config.is_planted(Fault::X68) {
+            self.caring.deadlines.end(Waiter::Fill(fill_id));
+            self.caring.deadlines.begin(self.now, Waiter::Fill(next));
+        } else {
+            self.caring.deadlines.hand_over(self.now, Waiter::Fill(fill_id), Waiter::Fill(next));
+        }
         next
     }
 

@@ -5,6 +5,7 @@
 
 use crate::{
     key::CacheKey,
+    plant::{Fault, Plant},
     reason::{NotStorable, Storable},
     rules::reuse,
     time::Instant,
@@ -47,7 +48,7 @@ impl Uncacheable {
 
 /// Does this answer say of its key that the next one cannot be stored either? A failure of the origin says nothing, and
 /// neither does what was the matter with one request.
-pub(super) fn says_so(status: u16, storable: Storable) -> Option<NotStorable> {
+pub(super) fn says_so(status: u16, storable: Storable, plant: Plant) -> Option<NotStorable> {
     let Storable::No(why) = storable else { return None };
     let is_lasting = match why {
         NotStorable::Status
@@ -61,7 +62,7 @@ pub(super) fn says_so(status: u16, storable: Storable) -> Option<NotStorable> {
         | NotStorable::Length => true,
         NotStorable::Method | NotStorable::Authorization | NotStorable::RequestNoStore => false,
     };
-    (is_lasting && status != 304 && !reuse::is_error(status)).then_some(why)
+    (is_lasting && status != 304 && (plant.is(Fault::X76) || !reuse::is_error(status))).then_some(why)
 }
 
 #[cfg(test)]

@@ -151,6 +151,30 @@ fn o1_an_answer_for_nobody_obeys_the_policy() {
     }
 }
 
+/// O1 (seed 120341 of explore): the last reader's response breaks off, for it cannot be read back: the fill goes on or not as
+/// when it had left.
+#[test]
+fn o1_a_fill_whose_last_reader_broke_off_obeys_the_policy() {
+    for (policy, cancelled) in [(OnAbandon::Finish, 0), (OnAbandon::Cancel, 1)] {
+        let mut raw = narrow(with_disk());
+        raw.fill.on_abandon = policy;
+        let mut rig = Rig::new(raw);
+        let slow = rig.get_slowly("/big");
+        rig.head("/big", 200, &[("cache-control", "max-age=60")]);
+        rig.send("/big", 4 * WINDOW, 8 << 10);
+        rig.tiers.get_mut(&TierId::L2).expect("configured").fails = true;
+        rig.demand(slow);
+        assert_eq!(rig.client(slow).end, Some(End::Aborted(AbortReason::TierRead(TierId::L2))));
+        assert_eq!(rig.cancelled.len(), cancelled, "{policy:?}");
+        rig.tiers.get_mut(&TierId::L2).expect("configured").fails = false;
+        if policy == OnAbandon::Finish {
+            rig.end("/big");
+        }
+        assert_eq!(rig.count(|event| matches!(event, Event::Stored { .. })), 1 - cancelled);
+        rig.assert_idle();
+    }
+}
+
 /// A reader that could not read back what had left the window is told which tier failed, whichever tiers were left before.
 #[test]
 fn a_reader_is_told_which_tier_could_not_be_read() {

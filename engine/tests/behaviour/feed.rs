@@ -151,6 +151,24 @@ fn f9_a_freshening_that_a_purge_overtook_counts_for_nothing() {
     assert!(asks(&mut rig, "/a"));
 }
 
+/// F9: a purge of our own counts on when one that another edge was asked for earlier is heard of after it: what comes back
+/// into a shared tier from before ours is not used.
+#[test]
+fn f9_an_older_purge_that_is_heard_late_changes_nothing() {
+    let mut rig = current(with_feed(RawConfig { l0: None, ..with_shared() }));
+    store(&mut rig, "/a");
+    let shared = &rig.tiers[&TierId::L1];
+    let (records, current) = (shared.records.clone(), shared.current.clone());
+    rig.pass_time(Duration::from_secs(1));
+    let at = WallTime::from_unix_millis(1_000_000_000_000 - 60_000);
+    rig.purge("/a");
+    let shared = rig.tiers.get_mut(&TierId::L1).expect("configured");
+    (shared.records, shared.current) = (records, current);
+    let notice = Notice { selector: Selector::Key(key("/a")), mode: PurgeMode::Hard, at };
+    rig.feed(Input::PurgeHeard { notice });
+    assert!(asks(&mut rig, "/a"));
+}
+
 /// F9: notices that nobody has any more bar everything until then.
 #[test]
 fn f9_missed_notices_bar_what_is_older() {

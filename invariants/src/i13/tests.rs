@@ -3,8 +3,8 @@
 use super::*;
 use std::sync::Arc;
 use tiergate_engine::{
-    CacheKey, End, Fields, Head, Length, Method, OriginFailure, OriginId, Outcome, RecordName, Refusal,
-    Reply, RequestHead, StoredKey, Symbol, TierId, WallTime,
+    ByteCount, End, Fields, Head, Length, Method, OriginFailure, OriginId, Outcome, Record, Refusal, Reply,
+    RequestHead, StoredFreshness, StoredKey, Symbol, WallTime,
 };
 
 const OP: OpId = OpId(1);
@@ -213,4 +213,38 @@ fn ids_are_minted_once() {
     exchange.hear(pull(LATER)).unwrap();
     assert!(exchange.hear(pull(OP)).is_err());
     assert!(exchange.hear(pull(LATER)).is_err());
+}
+
+/// A purge of a key waits for what a tier is just publishing of it, and for nothing else.
+#[test]
+fn a_purge_that_does_not_wait_for_a_commit_is_named() {
+    let record = Record {
+        key: KEY.key,
+        target: KEY.target,
+        name: RecordName(1),
+        head: Arc::new(Head { status: 200, fields: Fields::new() }),
+        length: ByteCount(0),
+        freshness: StoredFreshness {
+            as_of: WallTime::from_unix_millis(0),
+            age_then: core::time::Duration::ZERO,
+            lifetime: core::time::Duration::ZERO,
+        },
+    };
+    let record = Arc::new(record);
+    for (key, is_answered, passes) in
+        [(KEY.target, true, true), (KEY.target, false, false), (CacheKey(2), false, true)]
+    {
+        let mut exchange = Exchange::new();
+        exchange.hear(open()).unwrap();
+        exchange.tell(Input::Opened { op: OP }).unwrap();
+        let commit = Effect::Commit { op: LATER, tier: TIER, writer: WRITER, record: Arc::clone(&record) };
+        exchange.hear(commit).unwrap();
+        let (purge, mode) = (PurgeId(1), PurgeMode::Hard);
+        exchange.tell(Input::Purge { purge, selector: Selector::Key(key), mode }).unwrap();
+        if is_answered {
+            exchange.tell(Input::Committed { op: LATER }).unwrap();
+        }
+        let done = exchange.hear(Effect::PurgeDone { purge, report: Vec::new() });
+        assert_eq!(done.is_ok(), passes, "{key} {is_answered}: {done:?}");
+    }
 }

@@ -258,9 +258,10 @@ impl World {
         let ask = ask_of(request);
         let age = reply.age.as_secs();
         let head = reply.head;
-        if let Stage::Waiting(_) = self.clients.asks[ask].stage {
+        if let Stage::Waiting(life) = self.clients.asks[ask].stage {
             self.check_window(ask, &head, reply.outcome, reply.age);
             self.on_told(ask, &head, reply.outcome, (reply.age, reply.fresh_for));
+            self.check_merged(life.edge, &head, reply.outcome);
         }
         let is_bodiless = self.clients.asks[ask].form == Form::Head;
         match (&self.clients.asks[ask].stage, reply.body) {

@@ -2,7 +2,7 @@
 
 use super::{
     heard::Heard,
-    origin::{Object, group_tag, own_tag},
+    origin::{CHECKED, Object, group_tag, own_tag},
     run::Watch,
     tally::Trouble,
     world::{Life, Step, World, up_to, within},
@@ -29,6 +29,8 @@ pub(super) struct EdgeHost {
     pub engine: Option<Engine<Symbol>>,
     /// What its driver and it owe each other.
     contract: Contract,
+    /// What the last 304 that it got bears in `CHECKED`.
+    pub checked: Option<Vec<u8>>,
     life: u32,
     /// When the next wake is scheduled.
     wake_at: Option<Instant>,
@@ -305,10 +307,16 @@ impl World {
         if self.life(to.edge) != to {
             return;
         }
-        let EdgeHost { engine: Some(engine), contract, .. } = &mut self.edges[to.edge as usize] else {
+        let EdgeHost { engine: Some(engine), contract, checked, .. } = &mut self.edges[to.edge as usize]
+        else {
             return;
         };
         self.tally.heard(&input);
+        if let Input::Head { head, .. } = &input
+            && head.status == 304
+        {
+            *checked = head.fields.only(CHECKED).map(<[u8]>::to_vec);
+        }
         let is_watched = self.watch == Watch::AllRules;
         let mut drained = std::mem::take(&mut self.drained);
         let mut kept = if is_watched { contract.on_input(self.now, &input) } else { Ok(()) };

@@ -7,6 +7,7 @@
 
 use super::{
     edge::EdgeHost,
+    origin::CHECKED,
     variety::Wish,
     world::{Step, World, up_to},
 };
@@ -73,6 +74,16 @@ impl Said {
 }
 
 impl World {
+    /// What a 304 says takes the place of what was stored (RFC 9111 section 3.2).
+    pub(super) fn check_merged(&mut self, edge: u32, head: &Head, outcome: Outcome) {
+        if !matches!((outcome, head.status), (Outcome::Revalidated { .. }, 200)) {
+            return;
+        }
+        if head.fields.only(CHECKED) != self.edges[edge as usize].checked.as_deref() {
+            self.breaks("F3", format!("edge {edge} serves {head:?}, which is not what the 304 made of it"));
+        }
+    }
+
     /// A request is on its way: what has it a right to?
     pub(super) fn expect(&mut self, ask: usize) {
         let (edge, object) = (self.clients.asks[ask].edge, self.clients.asks[ask].object);

@@ -17,6 +17,8 @@ use tiergate_invariants::{Edge, Got, Span, Version, What};
 
 /// What bytes of an error page say they belong to: no object.
 const NO_OBJECT: u64 = u64::MAX;
+/// The field in which each 304 differs from what was stored before it.
+pub(super) const CHECKED: &str = "x-checked";
 /// How long an error page is.
 const ERROR_PAGE: u64 = 9;
 /// The longest that an object's own stale windows are.
@@ -34,6 +36,10 @@ pub(super) struct Origin {
     pub answered: BTreeMap<(usize, Version), Instant>,
     /// When each attempt that is put off is to be made.
     due: BTreeMap<(Life, FillId), Instant>,
+    /// When the first attempt of each that waits for a head began.
+    begun: BTreeMap<(Life, FillId), Instant>,
+    /// How many 304s it has sent.
+    checks: u64,
     /// How long whoever was sent an error was told to wait, and whether that was heard.
     told_to_wait: BTreeMap<(Life, FillId), (Duration, bool)>,
 }
@@ -340,7 +346,10 @@ impl World {
         });
         if is_known {
             self.note(Party::Origin, || "that is what the edge has: 304".to_owned());
-            return (Arc::new(Head { status: 304, fields: head.fields.clone() }), Body::empty(version));
+            let mut fields = head.fields.clone();
+            self.origin.checks += 1;
+            fields.push(CHECKED, self.origin.checks.to_string().as_bytes());
+            return (Arc::new(Head { status: 304, fields }), Body::empty(version));
         }
         let faults = self.plan.faults;
         let chunks_max = self.plan.work.chunks_max;
@@ -536,6 +545,7 @@ impl World {
 impl World {
     /// Whoever was told to wait waits as long before it asks again (I15, failure R3), and not longer than it says (L2).
     pub(super) fn check_retry(&mut self, of: Life, event: &Event) {
+        self.check_answer_by(of, event);
         if let Event::HeadArrived { fill, .. } = event
             && let Some((_, is_heard)) = self.origin.told_to_wait.get_mut(&(of, *fill))
         {
@@ -552,6 +562,30 @@ impl World {
         let Some((told, true)) = self.origin.told_to_wait.remove(&(of, *fill)) else { return };
         if at.since(self.now) < told {
             self.breaks("I15", format!("{fill:?} was told to wait {told:?}, and asks again at {at:?}"));
+        }
+    }
+
+    /// All attempts of one fetch have `care.deadlines.answer_ms_max` together until a head comes (CON6).
+    fn check_answer_by(&mut self, of: Life, event: &Event) {
+        let longest = Duration::from_millis(self.plan.raw.care.deadline.answer_ms_max.into());
+        let begun = &mut self.origin.begun;
+        let began = match event {
+            Event::Fetched { fill, .. } => {
+                begun.entry((of, *fill)).or_insert(self.now);
+                return;
+            }
+            Event::Retried { fill, next, .. } => {
+                if let Some(began) = begun.remove(&(of, *fill)) {
+                    begun.insert((of, *next), began);
+                }
+                return;
+            }
+            Event::HeadArrived { fill, .. } => begun.remove(&(of, *fill)),
+            Event::FetchEnded { fill, .. } => begun.get(&(of, *fill)).copied(),
+            _ => return,
+        };
+        if let Some(took) = began.map(|began| self.now.since(began)).filter(|took| *took > longest) {
+            self.breaks("CON6", format!("{event:?} after {took:?}, and {longest:?} is all that it had"));
         }
     }
 }

@@ -32,8 +32,8 @@ use tiergate_engine::{
     feed::{AskId, FeedAsk, FeedTold, Notice},
 };
 use tiergate_invariants::{
-    Abandoned, BoundedLanes, BoundedStreams, Breakers, Edge, Fact, Got, Invariants, Lifetimes, Limits,
-    NoResurrection, Retries, Sharing, UnderGate, Violation, WantedCopies, What,
+    Abandoned, AloneForAReason, BoundedLanes, BoundedStreams, Breakers, Edge, Fact, Got, Invariants,
+    Lifetimes, Limits, NoResurrection, Retries, Sharing, UnderGate, Violation, WantedCopies, What,
 };
 
 /// Steps that one request may cause, on average, before the run counts as one that never ends. A body of 20 chunks into
@@ -250,6 +250,7 @@ fn rules(plan: &Plan) -> Invariants {
         .with(BoundedLanes::new(count(fill.lane_chunks_max)))
         .with(BoundedStreams::new(fill.window.0))
         .with(Limits::new(count(collapse.fills_max), count(collapse.waiters_max)))
+        .with(AloneForAReason::new(Duration::from_secs(collapse.uncacheable_s.into())))
         .with(Abandoned::new(fill.on_abandon))
         .with(WantedCopies::new(edges))
 }
