@@ -40,9 +40,6 @@ impl<C: Chunk> Engine<C> {
         self.caring.deadlines.enter(self.now, Waiter::Fill(fill_id), Phase::Paused);
         let sent_at = self.sent_at(since);
         let mut judged = rules::judge(&self.config.policy, &sent.ask, &head, sent_at, self.wall());
-        if self.config.is_planted(Fault::X70) {
-            judged.initial_age = Duration::ZERO;
-        }
         let variant = self.variant_of(&errand, &mut judged, &sent.ask, head.status);
         let (target, length, storable) = (errand.target, head.length(), judged.storable);
         self.event(Event::HeadArrived {
@@ -77,11 +74,7 @@ impl<C: Chunk> Engine<C> {
         let errand = self.file_under(fill_id, errand, variant);
         let others = self.part_from(&errand, &sent, &judged, &mut waiters);
         let stream = Stream {
-            freshness: Freshness {
-                as_of: self.now,
-                age_then: judged.initial_age,
-                lifetime: self.lifetime_of(&judged),
-            },
+            freshness: self.freshness_of(&judged),
             staleness: judged.staleness,
             head,
             length,
@@ -103,9 +96,16 @@ impl<C: Chunk> Engine<C> {
         self.wall().before(self.now.since(since))
     }
 
-    fn lifetime_of(&self, judged: &rules::Judgement) -> Duration {
-        let lifetime = judged.lifetime.span();
-        if lifetime.is_zero() && self.config.is_planted(Fault::F5) { FOR_EVER } else { lifetime }
+    fn freshness_of(&self, judged: &rules::Judgement) -> Freshness {
+        let mut freshness =
+            Freshness { as_of: self.now, age_then: judged.initial_age, lifetime: judged.lifetime.span() };
+        if freshness.lifetime.is_zero() && self.config.is_planted(Fault::F5) {
+            freshness.lifetime = FOR_EVER;
+        }
+        if self.config.is_planted(Fault::X70) {
+            freshness.age_then = Duration::ZERO;
+        }
+        freshness
     }
 
     /// The key under which a response is filed, if it can be told; what cannot be told may not be stored.

@@ -4,6 +4,8 @@
 //! an end; every rule watches every fact. A broken rule is printed with the command that shows it again. Start at
 //! [`world`]. No socket, no task and no wall clock takes part, so a seed is the whole of a run.
 
+mod attempts;
+mod body;
 mod campaign;
 mod case;
 mod cases;

@@ -1,6 +1,7 @@
 //! The origin: objects with versions, and bodies that arrive in pieces, late, short, long or not at all.
 
 use super::{
+    body::{Body, BodyEnd, NO_OBJECT},
     client::place,
     form::{OF_VERSION, tag},
     story::Party,
@@ -11,12 +12,10 @@ use super::{
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tiergate_engine::{
-    CacheKey, Event, Fields, FillId, Head, Input, Instant, Method, OpId, OriginFailure, RequestHead, Symbol,
+    CacheKey, Fields, FillId, Head, Input, Instant, Method, OpId, OriginFailure, RequestHead, Symbol,
 };
 use tiergate_invariants::{Edge, Got, Span, Version, What};
 
-/// What bytes of an error page say they belong to: no object.
-const NO_OBJECT: u64 = u64::MAX;
 /// The field in which each 304 differs from what was stored before it.
 pub(super) const CHECKED: &str = "x-checked";
 /// How long an error page is.
@@ -35,13 +34,13 @@ pub(super) struct Origin {
     /// When each version was last answered with, to anybody.
     pub answered: BTreeMap<(usize, Version), Instant>,
     /// When each attempt that is put off is to be made.
-    due: BTreeMap<(Life, FillId), Instant>,
+    pub due: BTreeMap<(Life, FillId), Instant>,
     /// When the first attempt of each that waits for a head began.
-    begun: BTreeMap<(Life, FillId), Instant>,
+    pub begun: BTreeMap<(Life, FillId), Instant>,
     /// How many 304s it has sent.
     checks: u64,
     /// How long whoever was sent an error was told to wait, and whether that was heard.
-    told_to_wait: BTreeMap<(Life, FillId), (Duration, bool)>,
+    pub told_to_wait: BTreeMap<(Life, FillId), (Duration, bool)>,
 }
 
 /// What is served under one key.
@@ -97,25 +96,6 @@ pub(super) fn own_tag(object: usize) -> String {
 /// The one that it shares with others.
 pub(super) fn group_tag(object: usize) -> String {
     format!("g{}", object % 3)
-}
-
-/// A body on its way.
-#[derive(Clone, Copy)]
-pub(super) struct Body {
-    object: u64,
-    version: u32,
-    sent: u64,
-    length: u64,
-    chunk: u64,
-    end: BodyEnd,
-    stalls_at: Option<u64>,
-}
-
-/// What comes after the last byte.
-#[derive(Clone, Copy)]
-enum BodyEnd {
-    Clean,
-    Failure(OriginFailure),
 }
 
 impl Origin {
@@ -470,56 +450,6 @@ impl World {
     }
 }
 
-impl Body {
-    /// What a 304 carries.
-    const fn empty(version: Version) -> Self {
-        Self {
-            object: NO_OBJECT,
-            version: version.0,
-            sent: 0,
-            length: 0,
-            chunk: 1,
-            end: BodyEnd::Clean,
-            stalls_at: None,
-        }
-    }
-
-    /// Ends the body before its length, or, when the length was announced, perhaps with more than that.
-    fn cut(&mut self, announced: bool, at: u64) {
-        let failure = match (announced, at == self.length) {
-            (true, true) => OriginFailure::TooLong,
-            (true, false) => OriginFailure::TooShort,
-            (false, _) => OriginFailure::Broken,
-        };
-        self.length = at;
-        self.end = BodyEnd::Failure(failure);
-    }
-
-    /// Ends the body as if all were well, with less than was announced, or with more.
-    fn lie(&mut self, at: u64) {
-        self.length = if at == self.length { at + 1 + at / 2 } else { at };
-        self.end = BodyEnd::Clean;
-    }
-
-    fn next(&mut self, op: OpId) -> (Input<Symbol>, bool) {
-        let left = self.length - self.sent;
-        match (left, self.end) {
-            (0, BodyEnd::Clean) => (Input::PullEnded { op }, true),
-            (0, BodyEnd::Failure(failure)) => (Input::PullFailed { op, failure }, true),
-            (1.., _) => {
-                let chunk = Symbol {
-                    object: self.object,
-                    version: self.version,
-                    offset: self.sent,
-                    size: self.chunk.min(left),
-                };
-                self.sent += chunk.size;
-                (Input::Pulled { op, chunk }, false)
-            }
-        }
-    }
-}
-
 impl World {
     /// A 503, with a `Retry-After` or without.
     fn error_page(&mut self, to: Life, fill: FillId) -> (Arc<Head>, Body) {
@@ -539,53 +469,5 @@ impl World {
             stalls_at: None,
         };
         (Arc::new(head), body)
-    }
-}
-
-impl World {
-    /// Whoever was told to wait waits as long before it asks again (I15, failure R3), and not longer than it says (L2).
-    pub(super) fn check_retry(&mut self, of: Life, event: &Event) {
-        self.check_answer_by(of, event);
-        if let Event::HeadArrived { fill, .. } = event
-            && let Some((_, is_heard)) = self.origin.told_to_wait.get_mut(&(of, *fill))
-        {
-            *is_heard = true;
-        }
-        if let Event::Fetched { fill, .. } = event
-            && let Some(due) = self.origin.due.remove(&(of, *fill))
-            && due < self.now
-        {
-            self.breaks("L2", format!("{fill:?} was to be asked for at {due:?}, and nobody was woken"));
-        }
-        let Event::Retried { fill, next, at, .. } = event else { return };
-        self.origin.due.insert((of, *next), *at);
-        let Some((told, true)) = self.origin.told_to_wait.remove(&(of, *fill)) else { return };
-        if at.since(self.now) < told {
-            self.breaks("I15", format!("{fill:?} was told to wait {told:?}, and asks again at {at:?}"));
-        }
-    }
-
-    /// All attempts of one fetch have `care.deadlines.answer_ms_max` together until a head comes (CON6).
-    fn check_answer_by(&mut self, of: Life, event: &Event) {
-        let longest = Duration::from_millis(self.plan.raw.care.deadline.answer_ms_max.into());
-        let begun = &mut self.origin.begun;
-        let began = match event {
-            Event::Fetched { fill, .. } => {
-                begun.entry((of, *fill)).or_insert(self.now);
-                return;
-            }
-            Event::Retried { fill, next, .. } => {
-                if let Some(began) = begun.remove(&(of, *fill)) {
-                    begun.insert((of, *next), began);
-                }
-                return;
-            }
-            Event::HeadArrived { fill, .. } => begun.remove(&(of, *fill)),
-            Event::FetchEnded { fill, .. } => begun.get(&(of, *fill)).copied(),
-            _ => return,
-        };
-        if let Some(took) = began.map(|began| self.now.since(began)).filter(|took| *took > longest) {
-            self.breaks("CON6", format!("{event:?} after {took:?}, and {longest:?} is all that it had"));
-        }
     }
 }
