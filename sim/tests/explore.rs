@@ -25,6 +25,17 @@ fn a_vary_that_changes_makes_no_second_fetch() {
     }
 }
 
+/// Worlds that showed what few others do: a purge heard of while a tier freshens what it covers (61200, 87961), a stream that
+/// nobody led (66590, 87703), a 304 that forbids to keep what another copy brings back (7905), a fetch that went on for nobody
+/// (120341), two calendars that round otherwise (71475).
+#[test]
+fn what_few_worlds_show_breaks_no_rule() {
+    for seed in [7905, 61_200, 66_590, 71_475, 87_703, 87_961, 120_341] {
+        let run = Run { requests: 200, ..RUN };
+        run_seed(seed, run).unwrap_or_else(|failure| panic!("{failure}"));
+    }
+}
+
 /// One seed twice is one history; two seeds are two.
 #[test]
 fn a_seed_is_the_whole_of_a_run() {
@@ -74,4 +85,22 @@ fn every_trouble_is_felt() {
     let told = String::from_utf8_lossy(&explored.stdout).into_owned();
     assert_eq!(explored.status.code(), Some(0), "{told}");
     assert!(told.contains("felt"), "{told}");
+}
+
+/// `--speed` counts the same replies twice, with the rules and without; `--shape busy` runs other seeds than all.
+#[test]
+fn the_speed_of_one_shape_is_told() {
+    let told = |shape: &[&str]| {
+        let mut explore = Command::new(env!("CARGO_BIN_EXE_tiergate-sim"));
+        explore.args(["explore", "--speed", "--seeds", "4", "--requests", "40"]).args(shape);
+        let explored = explore.output().expect("the binary was built for this test");
+        assert_eq!(explored.status.code(), Some(0), "{explored:?}");
+        String::from_utf8_lossy(&explored.stdout).into_owned()
+    };
+    let (all, busy) = (told(&[]), told(&["--shape", "busy"]));
+    for told in [&all, &busy] {
+        assert!(told.starts_with("4 seeds, ") && told.contains("with every rule watching: "), "{told}");
+        assert!(told.contains("with none: ") && told.contains("the rules take "), "{told}");
+    }
+    assert_ne!(all.lines().next(), busy.lines().next());
 }
