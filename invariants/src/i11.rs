@@ -89,6 +89,16 @@ mod tests {
         assert_eq!(history.event(stored(second)), Ok(()));
     }
 
+    /// After a 304 that forbade to keep what was there, an older one is named.
+    #[test]
+    fn what_was_forbidden_does_not_come_back_older() {
+        let mut history = History::of(NewerStays::default());
+        history.event(stored(Duration::ZERO)).unwrap();
+        let (tier, size, why) = (TierId::L0, ByteCount(9), Removal::Forbidden);
+        history.event(Event::Removed { tier, key: KEY, size, why }).unwrap();
+        assert_eq!(history.event(stored(Duration::from_secs(1))), Err("I11"));
+    }
+
     /// An older one is named, but not for what the calendar rounds.
     #[test]
     fn an_older_one_is_named() {

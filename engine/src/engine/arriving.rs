@@ -281,6 +281,7 @@ impl<C: Chunk> Engine<C> {
             }
             Stage::Streaming(stream) => {
                 stream.followers.remove(request);
+                // Before the origin is asked for more: it may be for nobody now.
                 self.settle(fill_id);
                 self.pump(fill_id);
             }
