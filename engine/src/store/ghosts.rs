@@ -5,11 +5,8 @@
 //! shelves, each of which is fitted to the number of objects on its own, so that no call takes long. Nothing
 //! of it is on the device: after a restart there are no ghosts.
 
-use crate::{
-    key::{CacheKey, StoredKey},
-    random::Seed,
-    units::ByteCount,
-};
+use super::index::fold;
+use crate::{key::StoredKey, random::Seed, units::ByteCount};
 use alloc::{vec, vec::Vec};
 
 /// The shelves, told apart by the print's first byte.
@@ -23,7 +20,7 @@ const NONE: u64 = 0;
 type Bucket = [u64; BUCKET];
 
 /// Keys that left.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Ghosts {
     shelves: Vec<Vec<Bucket>>,
     /// Mixed into prints, so that nobody outside can choose keys that collide.
@@ -63,7 +60,13 @@ impl Ghosts {
         }
     }
 
+    /// All of them are forgotten.
+    pub(crate) fn clear(&mut self) {
+        self.shelves.fill(Vec::new());
+    }
+
     /// What the table has taken from the allocator.
+    #[cfg_attr(not(test), allow(dead_code, reason = "the store reports it once it has two streams"))]
     pub(crate) fn allocated(&self) -> ByteCount {
         let buckets: usize = self.shelves.iter().map(Vec::capacity).sum();
         ByteCount((buckets * size_of::<Bucket>() + SHELVES * size_of::<Vec<Bucket>>()) as u64)
@@ -115,12 +118,6 @@ fn take(bucket: &mut Bucket, print: u64) {
     }
 }
 
-fn fold(salt: u128, key: CacheKey) -> u64 {
-    #[expect(clippy::cast_possible_truncation, reason = "both halves are mixed in")]
-    let [low, high] = [key.0 ^ salt, (key.0 ^ salt) >> 64].map(|half| half as u64);
-    mix(mix(low) ^ high)
-}
-
 /// The finish of SplitMix64.
 const fn mix(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -131,6 +128,7 @@ const fn mix(mut z: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::key::CacheKey;
 
     fn key(number: u64) -> StoredKey {
         StoredKey::plain(CacheKey(u128::from(number) << 3))

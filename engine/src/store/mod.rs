@@ -29,13 +29,13 @@ mod freshening;
 #[cfg(test)]
 mod fuzz;
 mod geometry;
-#[allow(dead_code, reason = "only LogIndex uses it until the store has two streams")]
 mod ghosts;
 mod index;
 mod io;
+mod layout;
 mod log;
+mod log_index;
 mod plant;
-#[allow(dead_code, reason = "only LogIndex uses it until the store has two streams")]
 mod policy;
 mod publishing;
 mod reading;
@@ -48,6 +48,7 @@ mod writing;
 
 pub use geometry::{Geometry, GeometryError, RawGeometry};
 pub use io::{Counts, Effect, Event, Failure, Input, Io, Listing, Loss, Op, Reader, Source, Writer};
+pub use log_index::{BytesWritten, LogIndex, TooLarge};
 pub use plant::StoreFault;
 
 use crate::{

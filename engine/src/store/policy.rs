@@ -85,9 +85,10 @@ pub(crate) const fn fate(stream: Stream, uses: u32, has_room: bool) -> Fate {
 }
 
 /// Sectors that one reclaim moves at most, of a segment that has so many. Less than all, so that each reclaim
-/// gains room, whatever was used.
+/// gains room, whatever was used. Half of them costs 0.3 points of byte misses against three quarters, and
+/// saves a twentieth of the bytes written (means over five traces, docs/performance.md).
 pub(crate) const fn budget(sectors: u32) -> u32 {
-    sectors - sectors / 4
+    sectors / 2
 }
 
 /// The segments of a stream.
@@ -171,12 +172,11 @@ mod tests {
         assert_eq!([3, 16, 19, 20, 30, 100].map(newcomers_share), [2, 2, 2, 2, 3, 10]);
     }
 
-    /// Every reclaim gains at least a quarter of a segment, and moves something wherever a segment holds
-    /// something.
+    /// Every reclaim gains at least half a segment, and moves something wherever a segment holds something.
     #[test]
     fn a_reclaim_moves_less_than_it_frees() {
         for sectors in [16, 17, 100, 16_384] {
-            assert!(budget(sectors) > 0 && budget(sectors) <= sectors * 3 / 4 + 1, "{sectors} sectors");
+            assert!((1..=sectors / 2).contains(&budget(sectors)), "{sectors} sectors");
         }
     }
 }
