@@ -111,8 +111,8 @@ impl Layout {
                 Blocks { pieces, piece, record: u32::try_from(rest).ok()?.max(1) }
             }
         };
-        let device = u64::from(self.segments()) * u64::from(self.sectors());
+        let device = self.bytes(u64::from(self.segments()) * u64::from(self.sectors()));
         let record_max = self.sectors() - self.first_sector() - self.seal_sectors(1);
-        (blocks.record <= record_max && blocks.sectors() <= device / 4).then_some(blocks)
+        (blocks.record <= record_max && body.0 <= device / 4).then_some(blocks)
     }
 }
