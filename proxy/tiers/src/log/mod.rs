@@ -9,6 +9,7 @@
 //! keys by their bits. `docs/format.md` has the layout, and argues crash by crash. Start at [`LogTier::open`].
 
 mod bans;
+mod buffers;
 mod device;
 mod error;
 mod file;

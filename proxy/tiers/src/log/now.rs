@@ -3,6 +3,7 @@
 //! A copy out of the page cache costs less than telling another thread about it, up to a size at which it holds up the
 //! other tasks of the caller's thread.
 
+use super::buffers::Buffer;
 use bytes::Bytes;
 use rustix::io::{Errno, ReadWriteFlags, preadv2};
 use std::{
@@ -35,9 +36,9 @@ impl Now {
         if length > NOW_BYTES_MAX || !self.works.load(Ordering::Relaxed) {
             return None;
         }
-        let mut bytes = vec![0; length];
-        match preadv2(file, &mut [IoSliceMut::new(&mut bytes)], offset, ReadWriteFlags::NOWAIT) {
-            Ok(read) if read == length => Some(bytes.into()),
+        let mut buffer = Buffer::new(length);
+        match preadv2(file, &mut [IoSliceMut::new(buffer.as_mut())], offset, ReadWriteFlags::NOWAIT) {
+            Ok(read) if read == length => Some(buffer.freeze()),
             // A part of it is, or a signal came: whoever may wait reads it all.
             Ok(_) | Err(Errno::AGAIN | Errno::INTR) => None,
             Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {

@@ -12,7 +12,7 @@ pub(super) use open::{OpenRecord, OpenWriter};
 use super::{device::Device, layout::place};
 use bytes::Bytes;
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     io,
     sync::{
         Arc, Mutex, MutexGuard,
@@ -55,7 +55,8 @@ pub(super) struct Session<D: Device> {
 struct Machine {
     store: Store,
     standing: Standing,
-    waiting: HashMap<Op, Waiter>,
+    /// In order, so that those who wait are told in order when it ends.
+    waiting: BTreeMap<Op, Waiter>,
     recovering: Option<oneshot::Sender<Result<Contents, u32>>>,
     /// Numbers given to operations, readers and writers.
     minted: u64,
@@ -213,7 +214,7 @@ impl<D: Device> Session<D> {
         let machine = Machine {
             store: Store::new(geometry, seed),
             standing: Standing::Alive,
-            waiting: HashMap::new(),
+            waiting: BTreeMap::new(),
             recovering: None,
             minted: 0,
             outstanding: 0,

@@ -73,6 +73,13 @@ pub(super) enum State<D: Device> {
     Down(Arc<str>),
 }
 
+/// What the log has last said of a volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Said {
+    Nothing,
+    Down,
+}
+
 impl<M: Medium> Volume<M> {
     /// A volume on a medium that was opened and prepared. [`run`](Volume::run) is its life.
     pub(super) fn new(medium: M, settings: Settings, prepared: Prepared<M::Device>, risen: Arc<Notify>) -> Self {
@@ -144,7 +151,7 @@ impl<M: Medium> Volume<M> {
 
     /// Recovers, watches, and begins anew when the disk fails.
     pub(super) async fn run(self: Arc<Self>) {
-        let mut failures = 0;
+        let (mut failures, mut said) = (0, Said::Nothing);
         loop {
             let session = match &*self.state.borrow() {
                 State::Recovering(session) => Arc::clone(session),
@@ -154,9 +161,10 @@ impl<M: Medium> Volume<M> {
             let began = Instant::now();
             let why = match recovered {
                 Ok(contents) => {
-                    if failures > 0 {
+                    if said == Said::Down {
                         let (directory, objects) = (self.medium.name(), contents.objects);
                         tracing::warn!(directory, objects, "L2 is back");
+                        said = Said::Nothing;
                     }
                     self.state.send_replace(State::Up(Arc::clone(&session), contents));
                     self.risen.notify_waiters();
@@ -167,17 +175,16 @@ impl<M: Medium> Volume<M> {
             if began.elapsed() >= SOUND_AFTER {
                 failures = 0;
             }
-            self.fall(&why);
+            if said == Said::Nothing {
+                let directory = self.medium.name();
+                tracing::warn!(directory, %why, "L2 is down, and is tried again; requests go on without it");
+                said = Said::Down;
+            }
+            self.state.send_replace(State::Down(why));
             session.is_quiet().await;
             drop(session);
             self.rise(&mut failures).await;
         }
-    }
-
-    fn fall(&self, why: &Arc<str>) {
-        let directory = self.medium.name();
-        tracing::warn!(directory, why = &**why, "L2 is down, and is tried again; requests go on without it");
-        self.state.send_replace(State::Down(Arc::clone(why)));
     }
 
     /// Opens the medium again, however often it takes.
