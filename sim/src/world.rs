@@ -5,7 +5,9 @@
 
 mod body;
 mod catalogue;
+mod census;
 mod client;
+mod disk;
 mod edge;
 mod life;
 mod log;
@@ -19,6 +21,7 @@ mod tally;
 mod wire;
 mod workload;
 
+pub(crate) use census::Figures;
 use life::World;
 use log::Log;
 pub(crate) use log::Record;
@@ -91,6 +94,7 @@ fn live(order: &Order) -> Record {
     let ended = catch_unwind(AssertUnwindSafe(|| {
         let mut world = World::new(order, Arc::clone(&log));
         let ended = world.live();
+        world.expect();
         simulated = world.elapsed();
         // What hosts do while they are torn down is no part of the run.
         let record = log.close(simulated);
