@@ -378,3 +378,6 @@ impl Inner {
 
 /// An input/output error, as Linux numbers it.
 const EIO: i32 = 5;
+
+#[cfg(test)]
+mod tests;

@@ -160,6 +160,12 @@ impl Log {
         self.lock().record.faults.of(kind).fired += 1;
     }
 
+    /// How often faults of this kind came so far.
+    #[cfg(test)]
+    pub(crate) fn tally(&self, kind: FaultKind) -> super::tally::Tally {
+        *self.lock().record.faults.of(kind)
+    }
+
     /// Closes the log; what hosts do while they are torn down is no part of the run.
     pub(crate) fn close(&self, simulated: Duration) -> Record {
         let mut inner = self.lock();
