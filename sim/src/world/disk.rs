@@ -70,7 +70,16 @@ struct Inner {
     short_reads_percent: u8,
     /// Moments of rot that no read has met yet.
     rot_unmet: u32,
-    powered_on: u64,
+    power: Power,
+    /// How often it was powered on.
+    starts: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Power {
+    On,
+    /// What its edge's remains still ask of it is neither done nor answered, and moves no chance.
+    Off,
 }
 
 /// Times in which a fault lasts. They may overlap; the last to begin says how bad it is.
@@ -134,7 +143,8 @@ impl Disk {
             sync_fails_percent: percent(faults.disk_sync_fails),
             short_reads_percent: percent(faults.disk_short_reads),
             rot_unmet: 0,
-            powered_on: 1,
+            power: Power::On,
+            starts: 1,
         };
         Self { log, inner: Mutex::new(inner) }
     }
@@ -180,8 +190,8 @@ impl Disk {
     /// The power fails. Operations that are under way are never answered.
     pub(crate) fn lose_power(&self) {
         let mut guard = self.lock();
-        let Inner { sectors, under_way, crashes, powered_on, .. } = &mut *guard;
-        *powered_on += 1;
+        let Inner { sectors, under_way, crashes, power, .. } = &mut *guard;
+        *power = Power::Off;
         let under_way = std::mem::take(under_way).into_values().collect();
         let how =
             Crash::ALL[usize::try_from(crashes.below(Crash::ALL.len() as u64)).expect("a small number")];
@@ -189,9 +199,16 @@ impl Disk {
         self.log.count(Figure::SectorsLost, lost);
     }
 
+    /// The power is back.
+    pub(crate) fn power_on(&self) {
+        let mut inner = self.lock();
+        inner.power = Power::On;
+        inner.starts += 1;
+    }
+
     /// How often it was powered on.
-    pub(crate) fn powered_on(&self) -> u64 {
-        self.lock().powered_on
+    pub(crate) fn starts(&self) -> u64 {
+        self.lock().starts
     }
 
     /// Says whether it can be opened.
@@ -227,6 +244,9 @@ impl Disk {
     /// The same, all of it and at once, where it lies in the page cache and nothing is slow.
     pub(crate) fn read_now(&self, offset: u64, length: usize) -> Option<Bytes> {
         let mut inner = self.lock();
+        if inner.power == Power::Off {
+            return None;
+        }
         if inner.slow.is_on() {
             self.feel(FaultKind::DiskSlow, &mut inner.slow);
             return None;
@@ -243,7 +263,9 @@ impl Disk {
             let mut inner = self.lock();
             let number = inner.writes_begun;
             inner.writes_begun += 1;
-            inner.under_way.insert(number, (offset, bytes));
+            if inner.power == Power::On {
+                inner.under_way.insert(number, (offset, bytes));
+            }
             number
         };
         let fate = self.wait(Inner::refuses).await;
@@ -264,15 +286,9 @@ impl Disk {
     /// # Errors
     /// It cannot; what it covers is lost with the power.
     pub(crate) async fn sync(&self) -> io::Result<()> {
-        let (mark, powered_on) = {
-            let inner = self.lock();
-            (inner.sectors.mark(), inner.powered_on)
-        };
+        let mark = self.lock().sectors.mark();
         let fate = self.wait(Inner::cannot_sync).await;
         let mut inner = self.lock();
-        if inner.powered_on != powered_on {
-            return Err(io::Error::other("the power has failed since"));
-        }
         match fate {
             Fate::Done => {
                 inner.sectors.sync(mark);
@@ -289,6 +305,9 @@ impl Disk {
     async fn wait(&self, fate: impl FnOnce(&mut Inner) -> Option<(FaultKind, io::Error)>) -> Fate {
         let takes_ms = {
             let mut inner = self.lock();
+            if inner.power == Power::Off {
+                return Fate::Failed(io::Error::other("the power is off"));
+            }
             let latency_ms = inner.latency_ms;
             let delay_ms = inner.slow.amount().unwrap_or(0);
             if delay_ms > 0 {

@@ -225,15 +225,15 @@ impl World {
         self.stage.log.arm(FaultKind::EdgeRestarts);
         self.stage.log.fire(FaultKind::EdgeRestarts);
         self.stage.log.push(What::EdgeCrashed { edge: Edge(edge) });
+        // At once, so that what its remains do while they are torn down changes nothing on it.
+        if let Some(disk) = self.stage.disks.get(edge as usize) {
+            disk.lose_power();
+        }
         for other in others(&self.stage.scenario, edge) {
             self.sim.partition(name.as_str(), other);
         }
         self.stage.edges[edge as usize].stop();
         self.sim.crash(name);
-        // Only now: until here its remains could still have written.
-        if let Some(disk) = self.stage.disks.get(edge as usize) {
-            disk.lose_power();
-        }
     }
 
     fn start_edge(&mut self, edge: u32) {
@@ -245,6 +245,9 @@ impl World {
             return;
         }
         self.edges_down.remove(&edge);
+        if let Some(disk) = self.stage.disks.get(edge as usize) {
+            disk.power_on();
+        }
         let name = edge_name(edge);
         self.sim.bounce(name.as_str());
         for other in others(&self.stage.scenario, edge) {
