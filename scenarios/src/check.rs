@@ -73,6 +73,8 @@ impl Scenario {
 
 const TEN_MINUTES_MS: u64 = 600_000;
 
+/// The smallest disk that a log can be cut up on.
+const DISK_MIN: ByteCount = ByteCount::mib(16);
 /// A disk lies in memory, once for each edge of each seed that is lived at a time.
 const DISK_MAX: ByteCount = ByteCount::mib(256);
 
@@ -193,12 +195,7 @@ fn check_disk(raw: &RawScenario) -> Result<Disk, OutOfBounds> {
             number(every_ms, 1, TEN_MINUTES_MS, "storage.l2.sync.every_ms")?;
         }
     }
-    holds(
-        l2.capacity <= DISK_MAX,
-        "cache.l2.capacity",
-        l2.capacity.0,
-        format_args!("at most {}: each edge's disk lies in memory", DISK_MAX.0),
-    )?;
+    number(l2.capacity.0, DISK_MIN.0, DISK_MAX.0, "cache.l2.capacity")?;
     Ok(Disk { sync: storage.sync, latency_ms: raw.disk_latency_ms, capacity: l2.capacity })
 }
 

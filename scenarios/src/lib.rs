@@ -33,7 +33,8 @@ pub struct RawScenario {
     /// Default 0 to 8; at most 1000.
     #[serde(default = "default_latency")]
     pub latency_ms: Between<u64>,
-    /// The edges' configuration: the same section, of the same type, as in a proxy's file.
+    /// The edges' configuration: the same section, of the same type, as in a proxy's file. Without `l3`; where `l2` is there,
+    /// its `capacity` is 16MiB to 256MiB.
     pub cache: RawConfig,
     /// What stands behind the tiers. Default: each with its defaults.
     #[serde(default)]

@@ -69,7 +69,7 @@ fn each_mistake_names_line_field_value_and_bound() {
         (
             "  l1: {}\n",
             "  l2: {}\n",
-            &["s.yaml:5:", "`cache.l2.capacity` is 10737418240", "at most 268435456"],
+            &["s.yaml:5:", "`cache.l2.capacity` is 10737418240", "16777216 to 268435456"],
         ),
         ("name: x\n", "", &["name"]),
     ];
@@ -133,7 +133,7 @@ fn mistakes_about_disks_and_expectations_are_named() {
     assert_eq!(scenario.expect.get(&Figure::HitsL2), Some(&hits));
     let two_in_order = "one or two of `at_least` (1 or more) and `at_most`, in order";
     let rows: [(&str, &str, &str); 20] = [
-        ("16MiB", "257MiB", "s.yaml:5: `cache.l2.capacity` is 269484032, but must be at most 268435456"),
+        ("16MiB", "257MiB", "s.yaml:5: `cache.l2.capacity` is 269484032, but must be 16777216 to 268435456"),
         (
             "every_ms: 100",
             "every_ms: 0",

@@ -11,6 +11,7 @@ mod disk;
 mod edge;
 mod life;
 mod log;
+mod medium;
 mod origin;
 mod panics;
 mod reply;
@@ -18,6 +19,7 @@ mod schedule;
 mod shared_tier;
 mod stage;
 mod tally;
+mod tier;
 mod wire;
 mod workload;
 

@@ -142,8 +142,6 @@ impl Census {
             | What::OriginAnswered { .. }
             | What::PurgeAsked { .. }
             | What::Audited { .. }
-            | What::Recovering { .. }
-            | What::TierHolds { .. }
             | What::Settled { .. } => {}
         }
     }
