@@ -52,7 +52,7 @@ pub(super) enum Written {
 }
 
 /// A tombstone is written twice, so that one sector that goes bad takes no deletion back.
-const TOMBSTONE_COPIES: u32 = 2;
+pub(super) const TOMBSTONE_COPIES: u32 = 2;
 
 impl Store {
     pub(super) fn push(&mut self, job: Job) {

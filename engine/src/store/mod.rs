@@ -31,10 +31,14 @@ mod freshening;
 #[cfg(test)]
 mod fuzz;
 mod geometry;
+mod ghosts;
 mod index;
 mod io;
+mod layout;
 mod log;
+mod log_index;
 mod plant;
+mod policy;
 mod publishing;
 mod reading;
 mod reclaiming;
@@ -48,6 +52,7 @@ pub use blocks::Blocks;
 pub use check::{Check, Checked};
 pub use geometry::{Geometry, GeometryError, RawGeometry};
 pub use io::{Counts, Effect, Event, Failure, Input, Io, Listing, Loss, Op, Reader, Source, Writer};
+pub use log_index::{BytesWritten, LogIndex, TooLarge};
 pub use plant::StoreFault;
 
 use crate::{
