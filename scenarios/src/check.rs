@@ -1,6 +1,9 @@
 //! From what a file says to a scenario that holds together: every bound, in one place.
 
-use crate::{Between, FaultKind, Faults, Objects, Popularity, RawScenario, Swarm, Topology, Workload};
+use crate::{
+    Between, DiskSync, Expectation, Expectations, FaultKind, Faults, Objects, Popularity, RawScenario, Scope,
+    Swarm, Topology, Workload,
+};
 use std::fmt::{self, Display};
 use tiergate_engine::{ByteCount, Config, TierId};
 
@@ -24,6 +27,19 @@ pub struct Scenario {
     pub faults_until_ms: u64,
     pub settle_ms: u64,
     pub invariants: Option<Vec<String>>,
+    pub expect: Expectations,
+    pub disk: Disk,
+}
+
+/// The disk of each edge, where `cache` has `l2`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Disk {
+    /// When what is written is made durable.
+    pub sync: DiskSync,
+    /// How long an operation takes, in milliseconds.
+    pub latency_ms: Between<u64>,
+    /// Its size, as `cache.l2.capacity` has it.
+    pub capacity: ByteCount,
 }
 
 /// A key with a value that is out of bounds.
@@ -48,9 +64,19 @@ impl Scenario {
     pub fn has_shared_tier(&self) -> bool {
         self.cache.byte_tiers().any(|tier| tier == TierId::L1)
     }
+
+    /// Do its edges have a disk each?
+    pub fn has_disks(&self) -> bool {
+        self.cache.byte_tiers().any(|tier| tier == TierId::L2)
+    }
 }
 
 const TEN_MINUTES_MS: u64 = 600_000;
+
+/// The smallest disk that a log can be cut up on.
+const DISK_MIN: ByteCount = ByteCount::mib(16);
+/// A disk lies in memory, once for each edge of each seed that is lived at a time.
+const DISK_MAX: ByteCount = ByteCount::mib(256);
 
 impl TryFrom<RawScenario> for Scenario {
     type Error = OutOfBounds;
@@ -61,13 +87,8 @@ impl TryFrom<RawScenario> for Scenario {
             value: error.value,
             bound: error.bound.to_owned(),
         })?;
-        if let Some(tier) = cache.byte_tiers().find(|tier| *tier != TierId::L1) {
-            return Err(OutOfBounds {
-                field: format!("cache.{}", tier.as_str()),
-                value: "present".to_owned(),
-                bound: "absent: this world has neither a disk nor a durable store yet".to_owned(),
-            });
-        }
+        let has = |wanted: TierId| cache.byte_tiers().any(|tier| tier == wanted);
+        holds(!has(TierId::L3), "cache.l3", "present", "absent: this world has no durable store yet")?;
         let name_is_plain = !raw.name.is_empty()
             && raw
                 .name
@@ -76,7 +97,9 @@ impl TryFrom<RawScenario> for Scenario {
         holds(name_is_plain, "name", format!("`{}`", raw.name), "lower-case letters, digits and hyphens")?;
         check_world(&raw)?;
         check_workload(&raw)?;
-        check_faults(&raw, cache.byte_tiers().any(|tier| tier == TierId::L1))?;
+        check_faults(&raw, &cache)?;
+        check_expectations(&raw, &cache)?;
+        let disk = check_disk(&raw)?;
         let http = raw.cache.http;
         let stale_window_s = u64::from(http.stale_if_error_s.max(http.stale_while_revalidate_s));
         let gates = [raw.cache.l0.as_ref().map(|l0| l0.gate), raw.cache.l1.as_ref().map(|l1| l1.gate)]
@@ -94,6 +117,9 @@ impl TryFrom<RawScenario> for Scenario {
             faults_until_ms,
             settle_ms,
             invariants,
+            expect,
+            storage: _,
+            disk_latency_ms: _,
         } = raw;
         Ok(Self {
             name,
@@ -110,6 +136,8 @@ impl TryFrom<RawScenario> for Scenario {
             faults_until_ms,
             settle_ms,
             invariants,
+            expect,
+            disk,
         })
     }
 }
@@ -154,13 +182,55 @@ fn check_workload(raw: &RawScenario) -> Result<(), OutOfBounds> {
     number(timeout_ms, 1, TEN_MINUTES_MS, "workload.timeout_ms")
 }
 
-fn check_faults(raw: &RawScenario, has_shared_tier: bool) -> Result<(), OutOfBounds> {
-    for kind in FaultKind::ALL {
+fn check_disk(raw: &RawScenario) -> Result<Disk, OutOfBounds> {
+    range(raw.disk_latency_ms, 0, 1_000, "disk_latency_ms")?;
+    let storage = raw.storage.l2.unwrap_or_default();
+    let Some(l2) = &raw.cache.l2 else {
+        holds(raw.storage.l2.is_none(), "storage.l2", "present", "absent, unless `cache.l2` is there")?;
+        return Ok(Disk { sync: storage.sync, latency_ms: raw.disk_latency_ms, capacity: ByteCount::ZERO });
+    };
+    match storage.sync {
+        DiskSync::Never | DiskSync::OnSeal => {}
+        DiskSync::EveryMs(every_ms) => {
+            number(every_ms, 1, TEN_MINUTES_MS, "storage.l2.sync.every_ms")?;
+        }
+    }
+    number(l2.capacity.0, DISK_MIN.0, DISK_MAX.0, "cache.l2.capacity")?;
+    Ok(Disk { sync: storage.sync, latency_ms: raw.disk_latency_ms, capacity: l2.capacity })
+}
+
+fn check_expectations(raw: &RawScenario, cache: &Config) -> Result<(), OutOfBounds> {
+    for (figure, expectation) in &raw.expect {
+        let field = format!("expect.{}", figure.as_str());
+        if let Some(needed) = figure.tier() {
+            let has = needed == TierId::L0 && raw.cache.l0.is_some()
+                || cache.byte_tiers().any(|tier| tier == needed);
+            let bound = format!("absent, unless `cache.{}` is there", needed.as_str());
+            holds(has, &field, "present", bound)?;
+        }
+        let Expectation { at_least, at_most, of: Scope::AllSeeds | Scope::EachSeed } = *expectation;
+        let bound = "one or two of `at_least` (1 or more) and `at_most`, in order";
+        let value = |bound: Option<u64>| bound.map_or_else(|| "absent".to_owned(), |bound| bound.to_string());
         holds(
-            has_shared_tier || !kind.is_about_shared_tier() || !raw.faults.names(kind),
+            at_least != Some(0)
+                && at_least.or(at_most).is_some()
+                && at_least.zip(at_most).is_none_or(|(a, b)| a <= b),
+            &field,
+            format_args!("at_least {}, at_most {}", value(at_least), value(at_most)),
+            bound,
+        )?;
+    }
+    Ok(())
+}
+
+fn check_faults(raw: &RawScenario, cache: &Config) -> Result<(), OutOfBounds> {
+    for kind in FaultKind::ALL.into_iter().filter(|kind| raw.faults.names(*kind)) {
+        let Some(needed) = kind.tier() else { continue };
+        holds(
+            cache.byte_tiers().any(|tier| tier == needed),
             &format!("faults.{}", kind.as_str()),
             "present",
-            "absent, unless `cache.l1` is there",
+            format_args!("absent, unless `cache.{}` is there", needed.as_str()),
         )?;
     }
     let faults = &raw.faults;
@@ -168,9 +238,12 @@ fn check_faults(raw: &RawScenario, has_shared_tier: bool) -> Result<(), OutOfBou
         number(stall.percent, 1, 100, "faults.origin_stalls.percent")?;
         range(stall.for_ms, 1, TEN_MINUTES_MS, "faults.origin_stalls.for_ms")?;
     }
-    for (name, fault) in
-        [("origin_truncates", &faults.origin_truncates), ("origin_resets", &faults.origin_resets)]
-    {
+    for (name, fault) in [
+        ("origin_truncates", &faults.origin_truncates),
+        ("origin_resets", &faults.origin_resets),
+        ("disk_sync_fails", &faults.disk_sync_fails),
+        ("disk_short_reads", &faults.disk_short_reads),
+    ] {
         if let Some(fault) = fault {
             number(fault.percent, 1, 100, &format!("faults.{name}.percent"))?;
         }
@@ -180,16 +253,28 @@ fn check_faults(raw: &RawScenario, has_shared_tier: bool) -> Result<(), OutOfBou
         ("partition_shared_tier", &faults.partition_shared_tier),
         ("edge_restarts", &faults.edge_restarts),
         ("shared_tier_restarts", &faults.shared_tier_restarts),
+        ("disk_full", &faults.disk_full),
     ] {
         if let Some(fault) = fault {
             number(fault.times, 1, 100, &format!("faults.{name}.times"))?;
             range(fault.for_ms, 1, TEN_MINUTES_MS, &format!("faults.{name}.for_ms"))?;
         }
     }
-    if let Some(slow) = &faults.shared_tier_slow {
-        number(slow.times, 1, 100, "faults.shared_tier_slow.times")?;
-        range(slow.for_ms, 1, TEN_MINUTES_MS, "faults.shared_tier_slow.for_ms")?;
-        range(slow.delay_ms, 1, TEN_MINUTES_MS, "faults.shared_tier_slow.delay_ms")?;
+    for (name, slow) in [("shared_tier_slow", &faults.shared_tier_slow), ("disk_slow", &faults.disk_slow)] {
+        if let Some(slow) = slow {
+            number(slow.times, 1, 100, &format!("faults.{name}.times"))?;
+            range(slow.for_ms, 1, TEN_MINUTES_MS, &format!("faults.{name}.for_ms"))?;
+            range(slow.delay_ms, 1, TEN_MINUTES_MS, &format!("faults.{name}.delay_ms"))?;
+        }
+    }
+    if let Some(errors) = &faults.disk_errors {
+        number(errors.times, 1, 100, "faults.disk_errors.times")?;
+        range(errors.for_ms, 1, TEN_MINUTES_MS, "faults.disk_errors.for_ms")?;
+        number(errors.percent, 1, 100, "faults.disk_errors.percent")?;
+    }
+    if let Some(rot) = &faults.disk_rot {
+        number(rot.times, 1, 100, "faults.disk_rot.times")?;
+        number(rot.percent, 1, 100, "faults.disk_rot.percent")?;
     }
     Ok(())
 }

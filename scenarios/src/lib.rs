@@ -3,13 +3,17 @@
 //! Nothing here runs anything. Start at [`Scenario`], which is what a checked file says; [`load`] reads one.
 
 mod check;
+mod expect;
 mod fault;
 #[cfg(test)]
 mod fuzz;
 mod read;
 
-pub use check::{OutOfBounds, Scenario};
-pub use fault::{EpisodeFault, FaultKind, Faults, SharedFault, SlowFault, StallFault};
+pub use check::{Disk, OutOfBounds, Scenario};
+pub use expect::{Expectation, Expectations, Figure, Scope};
+pub use fault::{
+    EpisodeFault, FaultKind, Faults, PartialFault, RotFault, SharedFault, SlowFault, StallFault,
+};
 pub use read::{LoadError, load, load_all, parse};
 
 use serde::Deserialize;
@@ -29,8 +33,16 @@ pub struct RawScenario {
     /// Default 0 to 8; at most 1000.
     #[serde(default = "default_latency")]
     pub latency_ms: Between<u64>,
-    /// The edges' configuration: the same section, of the same type, as in a proxy's file.
+    /// The edges' configuration: the same section, of the same type, as in a proxy's file. Without `l3`; where `l2` is there,
+    /// its `capacity` is 16MiB to 256MiB.
     pub cache: RawConfig,
+    /// What stands behind the tiers. Default: each with its defaults.
+    #[serde(default)]
+    pub storage: RawStorage,
+    /// How long an operation of a disk takes, in milliseconds of simulated time; at most 1000. Default 0 to 2. What is in
+    /// the page cache takes none.
+    #[serde(default = "default_disk_latency")]
+    pub disk_latency_ms: Between<u64>,
     /// What the origin serves.
     pub objects: Objects,
     /// What the clients do.
@@ -48,6 +60,49 @@ pub struct RawScenario {
     /// The ids of the rules that must hold. Default: every rule.
     #[serde(default)]
     pub invariants: Option<Vec<String>>,
+    /// What must come of it beside that. Default: nothing.
+    #[serde(default)]
+    pub expect: Expectations,
+}
+
+/// What stands behind the tiers.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawStorage {
+    /// Behind L2: a disk for each edge, of `cache.l2.capacity` bytes.
+    pub l2: Option<RawDisk>,
+}
+
+/// A disk.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RawDisk {
+    /// When what is written is made durable, in the words of a proxy's file.
+    pub sync: DiskSync,
+}
+
+/// When what is written to a disk is made durable. What is not yet may be lost with the power, but never comes back
+/// wrong; a purge is durable before it is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DiskSync {
+    /// Never: a disk that has lost its power begins empty.
+    Never,
+    /// Whenever a segment of the log is full.
+    OnSeal,
+    /// That often, in milliseconds, while there is anything to sync. 1 to 600000.
+    EveryMs(u64),
+}
+
+impl Default for DiskSync {
+    /// Once a second.
+    fn default() -> Self {
+        Self::EveryMs(1_000)
+    }
+}
+
+fn default_disk_latency() -> Between<u64> {
+    Between(0, 2)
 }
 
 fn default_latency() -> Between<u64> {

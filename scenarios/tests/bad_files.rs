@@ -1,7 +1,7 @@
 //! A wrong scenario file is refused with its file, line, field, value and bound; the shipped ones are read.
 
 use std::path::Path;
-use tiergate_scenarios::{load_all, parse};
+use tiergate_scenarios::{DiskSync, Expectation, FaultKind, Figure, Scope, load_all, parse};
 
 const GOOD: &str = "name: x
 description: d
@@ -40,7 +40,7 @@ fn message(from: &str, to: &str) -> String {
 /// Each row breaks one thing; the message names where it stands and what it may be.
 #[test]
 fn each_mistake_names_line_field_value_and_bound() {
-    let rows: [(&str, &str, &[&str]); 14] = [
+    let rows: [(&str, &str, &[&str]); 15] = [
         ("edges: 2", "edges: 0", &["s.yaml:3:", "`topology.edges` is 0", "1 to 6"]),
         ("edges: 2", "edges: -1", &["s.yaml:3:"]),
         ("edges: 2", "edges: many", &["s.yaml:3:", "many"]),
@@ -65,7 +65,12 @@ fn each_mistake_names_line_field_value_and_bound() {
         ("popularity: zipf", "popularity: zip", &["s.yaml:18:", "zip", "zipf"]),
         ("times: 1", "times: 0", &["s.yaml:21:", "`faults.edge_restarts.times` is 0", "1 to 100"]),
         ("settle_ms: 2000", "settle_ms: 1000", &["s.yaml:23:", "`settle_ms` is 1000", "1001 to 600000"]),
-        ("  l1: {}\n", "  l2: {}\n", &["s.yaml:5:", "`cache.l2` is present", "absent"]),
+        ("  l1: {}\n", "  l3: {}\n", &["s.yaml:5:", "`cache.l3` is present", "absent"]),
+        (
+            "  l1: {}\n",
+            "  l2: {}\n",
+            &["s.yaml:5:", "`cache.l2.capacity` is 10737418240", "16777216 to 268435456"],
+        ),
         ("name: x\n", "", &["name"]),
     ];
     for (from, to, wanted) in rows {
@@ -83,6 +88,122 @@ fn a_fault_of_the_shared_tier_needs_one() {
     let text = without.replacen("edge_restarts", "shared_tier_restarts", 1);
     let message = parse(Path::new("s.yaml"), &text).expect_err("no tier to restart").to_string();
     assert!(message.contains("s.yaml:20: `faults.shared_tier_restarts` is present"), "{message}");
+}
+
+const WITH_DISK: &str = "name: x
+description: d
+topology: {edges: 1, clients: 1}
+cache:
+  l2: {capacity: 16MiB}
+storage: {l2: {sync: {every_ms: 100}}}
+disk_latency_ms: [0, 3]
+objects:
+  count: 3
+  size: [0, 2KiB]
+  chunked_percent: 50
+  not_storable_percent: 10
+  lifetime_s: [1, 4]
+  version_every_ms: [100, 200]
+workload:
+  requests: 10
+  streams: 2
+  popularity: zipf
+  timeout_ms: 500
+faults:
+  disk_slow: {times: 1, for_ms: [5, 300], delay_ms: [1, 90]}
+  disk_errors: {times: 2, for_ms: [5, 300], percent: 50}
+  disk_full: {times: 3, for_ms: [5, 300]}
+  disk_rot: {times: 4, percent: 10}
+  disk_sync_fails: {percent: 20}
+  disk_short_reads: {percent: 30}
+faults_until_ms: 1000
+settle_ms: 2000
+expect:
+  hits_l2: {at_least: 1, of: each_seed}
+  broken: {at_most: 0}
+";
+
+/// Of a disk, of its faults and of what is expected, each mistake is named in the same way; without the mistakes, it is read.
+#[test]
+fn mistakes_about_disks_and_expectations_are_named() {
+    let scenario = parse(Path::new("s.yaml"), WITH_DISK).expect("it is a scenario");
+    assert_eq!(scenario.disk.sync, DiskSync::EveryMs(100));
+    assert!(FaultKind::ALL.iter().filter(|kind| scenario.faults.names(**kind)).count() == 6);
+    let hits = Expectation { at_least: Some(1), at_most: None, of: Scope::EachSeed };
+    assert_eq!(scenario.expect.get(&Figure::HitsL2), Some(&hits));
+    let two_in_order = "one or two of `at_least` (1 or more) and `at_most`, in order";
+    let rows: [(&str, &str, &str); 20] = [
+        ("16MiB", "257MiB", "s.yaml:5: `cache.l2.capacity` is 269484032, but must be 16777216 to 268435456"),
+        (
+            "every_ms: 100",
+            "every_ms: 0",
+            "s.yaml:6: `storage.l2.sync.every_ms` is 0, but must be 1 to 600000",
+        ),
+        ("{every_ms: 100}", "sometimes", "sometimes"),
+        ("{l2: {sync", "{l2: {sinc", "sinc"),
+        ("[0, 3]", "[0, 1001]", "s.yaml:7: `disk_latency_ms` is [0, 1001]"),
+        (
+            "disk_slow: {times: 1",
+            "disk_slow: {times: 0",
+            "s.yaml:21: `faults.disk_slow.times` is 0, but must be 1 to 100",
+        ),
+        ("delay_ms: [1, 90]", "delay_ms: [0, 90]", "s.yaml:21: `faults.disk_slow.delay_ms` is [0, 90]"),
+        (
+            "disk_errors: {times: 2",
+            "disk_errors: {times: 101",
+            "s.yaml:22: `faults.disk_errors.times` is 101",
+        ),
+        ("percent: 50}", "percent: 0}", "s.yaml:22: `faults.disk_errors.percent` is 0, but must be 1 to 100"),
+        (
+            "disk_full: {times: 3, for_ms: [5",
+            "disk_full: {times: 3, for_ms: [0",
+            "s.yaml:23: `faults.disk_full.for_ms`",
+        ),
+        ("disk_rot: {times: 4", "disk_rot: {times: 0", "s.yaml:24: `faults.disk_rot.times` is 0"),
+        (
+            "percent: 10}",
+            "percent: 101}",
+            "s.yaml:24: `faults.disk_rot.percent` is 101, but must be 1 to 100",
+        ),
+        (
+            "percent: 20}",
+            "percent: 0}",
+            "s.yaml:25: `faults.disk_sync_fails.percent` is 0, but must be 1 to 100",
+        ),
+        ("percent: 30}", "percent: 0}", "s.yaml:26: `faults.disk_short_reads.percent` is 0"),
+        (
+            "hits_l2:",
+            "hits_l1:",
+            "s.yaml:30: `expect.hits_l1` is present, but must be absent, unless `cache.l1` is there",
+        ),
+        ("hits_l2:", "hits:", "hits"),
+        ("at_least: 1", "at_least: 0", two_in_order),
+        ("at_least: 1", "at_least: 2, at_most: 1", two_in_order),
+        ("at_least: 1, ", "", "s.yaml:30: `expect.hits_l2` is at_least absent, at_most absent"),
+        ("of: each_seed", "of: a_seed", "a_seed"),
+    ];
+    for (from, to, wanted) in rows {
+        assert!(WITH_DISK.contains(from), "the good file contains `{from}`");
+        let error = parse(Path::new("s.yaml"), &WITH_DISK.replacen(from, to, 1));
+        let message = error.expect_err(to).to_string();
+        assert!(message.contains(wanted), "`{to}`: no `{wanted}` in: {message}");
+    }
+}
+
+/// So is a disk, or what could only be of a disk, where there is no L2.
+#[test]
+fn a_disk_needs_a_tier_that_uses_it() {
+    let without = WITH_DISK.replacen("  l2: {capacity: 16MiB}", "  l1: {}", 1);
+    let refused = |text: &str| parse(Path::new("s.yaml"), text).expect_err("it has no L2").to_string();
+    assert!(
+        refused(&without).contains("`faults.disk_slow` is present, but must be absent, unless `cache.l2`")
+    );
+    let (begin, end) =
+        (without.find("faults:").expect("it is there"), without.find("faults_until").expect("it is"));
+    let without_faults = [&without[..begin], &without[end..]].concat();
+    assert!(refused(&without_faults).contains("`expect.hits_l2` is present"));
+    let end = without_faults.find("expect:").expect("it is there");
+    assert!(refused(&without_faults[..end]).contains("s.yaml:6: `storage.l2` is present"));
 }
 
 /// Every file that ships is read.

@@ -3,7 +3,7 @@
 mod pool;
 mod report;
 
-use crate::world::{Order, Record, Tallies, rules};
+use crate::world::{Figures, Order, Record, Tallies, rules};
 use clap::Args;
 use std::{
     collections::BTreeMap,
@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 use tiergate_engine::Fault;
-use tiergate_scenarios::{FaultKind, Scenario, load_all};
+use tiergate_scenarios::{FaultKind, Scenario, Scope, load_all};
 
 /// What `run` is told.
 #[derive(Debug, Args)]
@@ -74,6 +74,7 @@ struct Tested {
     requests: u64,
     hits: u64,
     faults: Tallies,
+    figures: Figures,
     simulated: Duration,
     took: Duration,
 }
@@ -123,7 +124,10 @@ pub fn run(args: RunArgs) -> ExitCode {
         // One seed has only some of the faults.
         let vacuous = if args.seed.is_some() { Vec::new() } else { tested.vacuous() };
         report::vacuous(&tested, &vacuous);
-        all_held &= tested.failed.is_empty() && vacuous.is_empty();
+        // Nor does it stand for all of them.
+        let unexpected = if args.seed.is_some() { Vec::new() } else { tested.unexpected() };
+        report::unexpected(&tested, &unexpected);
+        all_held &= tested.failed.is_empty() && vacuous.is_empty() && unexpected.is_empty();
     }
     if all_held { ExitCode::SUCCESS } else { ExitCode::from(1) }
 }
@@ -146,6 +150,7 @@ impl Tested {
             requests: 0,
             hits: 0,
             faults: Tallies::default(),
+            figures: Figures::default(),
             simulated: Duration::ZERO,
             took: Duration::ZERO,
         }
@@ -159,6 +164,7 @@ impl Tested {
         self.hits += record.hits;
         self.simulated += record.simulated;
         self.faults.add(&record.faults);
+        self.figures.merge(&record.figures);
         if let Some(violation) = &record.violation {
             self.failed.push((seed, violation.rule));
             self.failed.sort_unstable();
@@ -172,5 +178,10 @@ impl Tested {
     fn vacuous(&self) -> Vec<FaultKind> {
         let asked = self.faults.iter().filter(|(kind, _)| self.scenario.faults.names(*kind));
         asked.filter(|(_, tally)| tally.fired == 0).map(|(kind, _)| kind).collect()
+    }
+
+    /// What is not as the scenario expects it of all seeds.
+    fn unexpected(&self) -> Vec<String> {
+        self.figures.unexpected(&self.scenario.expect, Scope::AllSeeds)
     }
 }

@@ -5,10 +5,13 @@
 
 mod body;
 mod catalogue;
+mod census;
 mod client;
+mod disk;
 mod edge;
 mod life;
 mod log;
+mod medium;
 mod origin;
 mod panics;
 mod reply;
@@ -16,9 +19,11 @@ mod schedule;
 mod shared_tier;
 mod stage;
 mod tally;
+mod tier;
 mod wire;
 mod workload;
 
+pub(crate) use census::Figures;
 use life::World;
 use log::Log;
 pub(crate) use log::Record;
@@ -91,6 +96,7 @@ fn live(order: &Order) -> Record {
     let ended = catch_unwind(AssertUnwindSafe(|| {
         let mut world = World::new(order, Arc::clone(&log));
         let ended = world.live();
+        world.expect();
         simulated = world.elapsed();
         // What hosts do while they are torn down is no part of the run.
         let record = log.close(simulated);

@@ -14,3 +14,4 @@ pub mod objects;
 pub mod plan;
 pub mod prove;
 pub mod scan;
+pub mod sectors;

@@ -40,6 +40,9 @@ impl Table {
                 tally.fired
             );
         }
+        for (figure, _) in &tested.scenario.expect {
+            println!("  {:<26} {}", figure.as_str(), tested.figures.of(*figure));
+        }
     }
 }
 
@@ -88,6 +91,13 @@ pub(super) fn vacuous(tested: &Tested, kinds: &[FaultKind]) {
             kind.as_str(),
             tested.seeds
         );
+    }
+}
+
+/// Nor does one in which what it expects did not happen.
+pub(super) fn unexpected(tested: &Tested, what: &[String]) {
+    for what in what {
+        println!("\nUNEXPECTED {}: {what}, of {} seeds\n", tested.scenario.name, tested.seeds);
     }
 }
 

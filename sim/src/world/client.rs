@@ -6,6 +6,8 @@
 use super::{
     body,
     catalogue::AUTHORITY,
+    census::{Answerer, Reading},
+    reply::ANSWERED_BY,
     stage::{PORT, Stage, edge_name},
     workload::{Habit, Job},
 };
@@ -45,16 +47,24 @@ async fn ask(stage: &Stage, job: Job) {
     let (edge, key) = (Edge(job.edge), stage.catalogue.object(job.object).key);
     stage.log.push(What::ClientAsked { ask, edge, key, request: None });
     let time_max = Duration::from_millis(stage.scenario.workload.timeout_ms);
-    let got = timeout(time_max, get(stage, job)).await.unwrap_or(Got::Nothing);
+    let got = timeout(time_max, get(stage, ask, job)).await.unwrap_or(Got::Nothing);
     stage.log.push(What::ClientGot { ask, edge, key, got });
 }
 
-async fn get(stage: &Stage, job: Job) -> Got {
+async fn get(stage: &Stage, ask: u64, job: Job) -> Got {
     let Some((response, _connection)) = exchange(stage, job, "GET").await else {
         return Got::Nothing;
     };
     if response.status().is_server_error() {
         return Got::Nothing;
+    }
+    let by = response.headers().get(ANSWERED_BY).and_then(|by| Answerer::named(by.to_str().ok()?));
+    if let Some(by) = by {
+        let reading = match job.habit {
+            Habit::Reads => Reading::AtOnce,
+            Habit::ReadsSlowly { .. } | Habit::Leaves { .. } | Habit::Purges => Reading::InItsOwnTime,
+        };
+        stage.log.answered(ask, by, reading);
     }
     let status = response.status().as_u16();
     let age = response.headers().get(header::AGE).and_then(|age| age.to_str().ok()?.parse().ok());

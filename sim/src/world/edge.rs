@@ -4,8 +4,10 @@
 //! behind it is what production runs.
 
 use super::{
+    medium::SimMedium,
     reply::Reply,
-    stage::{ORIGIN, PORT, SHARED_TIER, Stage, wall_at},
+    stage::{ORIGIN, PORT, SHARED_TIER, Stage, edge_name, wall_at},
+    tier::SimTier,
     wire::Wire,
 };
 use http::{Request, Response, StatusCode};
@@ -19,8 +21,10 @@ use tiergate_driver::{
 use tiergate_engine::{CacheKey, Event, Instant, Method, Outcome, PurgeOutcome, Seed, TierId, WallTime};
 use tiergate_invariants::{Edge, Version, What};
 use tiergate_recording::JsonRecorder;
-use tiergate_scenarios::FaultKind;
-use tiergate_tiers::{HttpOrigin, OriginOptions, RedisOptions, RedisTier, http_head};
+use tiergate_scenarios::{DiskSync, FaultKind};
+use tiergate_tiers::{
+    HttpOrigin, LogOptions, LogTier, OriginOptions, RedisOptions, RedisTier, SyncPolicy, http_head,
+};
 use turmoil::net::TcpListener;
 
 /// What an edge's driver is made of.
@@ -30,7 +34,7 @@ impl World for EdgeWorld {
     type Clock = SimulatedClock;
     type Spawn = TokioSpawn;
     type Origin = HttpOrigin<Wire>;
-    type Tier = RedisTier<Wire>;
+    type Tier = SimTier;
     type Blobs = NoStore;
     type Index = NoStore;
     type Feed = NoStore;
@@ -60,7 +64,15 @@ pub(crate) async fn run(stage: Arc<Stage>, number: u32) -> turmoil::Result {
             origin_options(),
         )
     };
-    let tiers = stage.cache.byte_tiers().map(|tier| (tier, shared_tier(&stage, number))).collect();
+    let mut tiers = Vec::new();
+    if stage.scenario.has_shared_tier() {
+        tiers.push((TierId::L1, SimTier::Shared(shared_tier(&stage, number))));
+    }
+    if let Some(disk) = stage.disks.get(number as usize) {
+        let medium = SimMedium { disk: Arc::clone(disk), name: format!("the disk of {}", edge_name(number)) };
+        let seed = Seed(stage.seed.split(&format!("log of edge {number}, start {start}")).bits());
+        tiers.push((TierId::L2, SimTier::Disk(Box::new(disk_tier(&stage, medium, seed).await))));
+    }
     let parts = Parts {
         clock: SimulatedClock { stage: Arc::clone(&stage) },
         spawn: TokioSpawn::current(),
@@ -109,6 +121,24 @@ fn shared_tier(stage: &Stage, number: u32) -> RedisTier<Wire> {
         format!("{SHARED_TIER}:{PORT}"),
         options,
     )
+}
+
+/// A process that cannot open its disk ends with an error, and whoever looks after it starts another.
+const START_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+async fn disk_tier(stage: &Stage, medium: SimMedium, seed: Seed) -> LogTier<SimMedium> {
+    let sync = match stage.scenario.disk.sync {
+        DiskSync::Never => SyncPolicy::Never,
+        DiskSync::OnSeal => SyncPolicy::OnSeal,
+        DiskSync::EveryMs(every_ms) => SyncPolicy::Every(Duration::from_millis(every_ms)),
+    };
+    let options = LogOptions { capacity: stage.scenario.disk.capacity, sync, seed };
+    loop {
+        match LogTier::open(vec![medium.clone()], options).await {
+            Ok(tier) => return tier,
+            Err(_) => tokio::time::sleep(START_AGAIN_AFTER).await,
+        }
+    }
 }
 
 impl Front {

@@ -3,7 +3,9 @@
 use super::{
     Order,
     catalogue::Catalogue,
-    client, edge,
+    client,
+    disk::{Disk, DiskFault},
+    edge,
     log::Log,
     origin,
     schedule::{self, Act},
@@ -24,7 +26,7 @@ use std::{
 };
 use tiergate_engine::{Audit, Config, Fault, Seed};
 use tiergate_invariants::{Edge, Violation, What};
-use tiergate_scenarios::{Between, FaultKind, Faults, Scenario, Swarm, Workload};
+use tiergate_scenarios::{Between, FaultKind, Faults, Scenario, Scope, Swarm, Workload};
 use turmoil::Sim;
 
 /// Only whole milliseconds agree with the hosts' own clocks.
@@ -61,6 +63,7 @@ impl World {
                 log.plan(kind, 1);
             }
         }
+        let disks = disks(&scenario, &faults, seed, &log);
         let mut sim = network(&scenario, seed);
         let stage = Arc::new(Stage {
             cache: planted(scenario.cache.clone(), order.plant),
@@ -74,6 +77,7 @@ impl World {
             shared_tier_delay_ms: AtomicU64::new(0),
             shared_tier_slowness_felt: AtomicBool::new(false),
             shared_tier_keys: AtomicU64::new(0),
+            disks,
             edges: (0..scenario.topology.edges).map(|_| EdgeSlot::default()).collect(),
             scenario,
             record: order.record.clone(),
@@ -104,6 +108,9 @@ impl World {
             }
             if now >= faults_until && !self.stage.is_healed() {
                 self.stage.healed.store(true, Ordering::Relaxed);
+                for disk in &self.stage.disks {
+                    disk.heal();
+                }
                 self.stage.log.push(What::Healed);
             }
             let clients_are_done = self.sim.step()?;
@@ -125,6 +132,14 @@ impl World {
         }
         self.settle();
         Ok(())
+    }
+
+    /// Fails a world that broke no rule and yet is not as its scenario expects each to be.
+    pub(crate) fn expect(&self) {
+        let unexpected = self.stage.log.figures().unexpected(&self.stage.scenario.expect, Scope::EachSeed);
+        if let Some(detail) = unexpected.into_iter().next() {
+            self.stage.log.fail(Violation { rule: "expect", detail });
+        }
     }
 
     /// How long it has lived.
@@ -151,6 +166,9 @@ impl World {
             Act::Mend(kind, edge) => self.mend(Link { kind, edge }),
             Act::StopEdge(edge) => self.stop_edge(edge),
             Act::StartEdge(edge) => self.start_edge(edge),
+            Act::Harm(fault, edge) => self.harm(fault, edge),
+            Act::Repair(fault, edge) => self.repair(fault, edge),
+            Act::Rot { percent, edge } => self.stage.disks[edge as usize].rot(percent),
             Act::StopSharedTier => self.stop_shared_tier(),
             Act::StartSharedTier => self.start_shared_tier(),
             Act::Slow { delay_ms } => {
@@ -165,6 +183,20 @@ impl World {
                     self.stage.shared_tier_delay_ms.store(0, Ordering::Relaxed);
                 }
             }
+        }
+    }
+
+    fn harm(&self, fault: DiskFault, edge: u32) {
+        self.stage.disks[edge as usize].begin(fault);
+        if fault.kind() == FaultKind::DiskSlow {
+            self.stage.log.slow_begins(Edge(edge));
+        }
+    }
+
+    fn repair(&self, fault: DiskFault, edge: u32) {
+        self.stage.disks[edge as usize].end(fault);
+        if fault.kind() == FaultKind::DiskSlow {
+            self.stage.log.slow_ends(Edge(edge));
         }
     }
 
@@ -193,6 +225,10 @@ impl World {
         self.stage.log.arm(FaultKind::EdgeRestarts);
         self.stage.log.fire(FaultKind::EdgeRestarts);
         self.stage.log.push(What::EdgeCrashed { edge: Edge(edge) });
+        // At once, so that what its remains do while they are torn down changes nothing on it.
+        if let Some(disk) = self.stage.disks.get(edge as usize) {
+            disk.lose_power();
+        }
         for other in others(&self.stage.scenario, edge) {
             self.sim.partition(name.as_str(), other);
         }
@@ -209,6 +245,9 @@ impl World {
             return;
         }
         self.edges_down.remove(&edge);
+        if let Some(disk) = self.stage.disks.get(edge as usize) {
+            disk.power_on();
+        }
         let name = edge_name(edge);
         self.sim.bounce(name.as_str());
         for other in others(&self.stage.scenario, edge) {
@@ -262,7 +301,13 @@ fn far_end(kind: FaultKind) -> &'static str {
         | FaultKind::OriginStalls
         | FaultKind::OriginTruncates
         | FaultKind::OriginResets
-        | FaultKind::EdgeRestarts => ORIGIN,
+        | FaultKind::EdgeRestarts
+        | FaultKind::DiskSlow
+        | FaultKind::DiskErrors
+        | FaultKind::DiskFull
+        | FaultKind::DiskRot
+        | FaultKind::DiskSyncFails
+        | FaultKind::DiskShortReads => ORIGIN,
     }
 }
 
@@ -272,6 +317,16 @@ fn others(scenario: &Scenario, edge: u32) -> Vec<String> {
     let clients = (0..scenario.topology.clients).map(client_name);
     let tier = scenario.has_shared_tier().then(|| SHARED_TIER.to_owned());
     edges.chain(clients).chain(tier).chain([ORIGIN.to_owned()]).collect()
+}
+
+/// A disk for each edge, if they have some.
+fn disks(scenario: &Scenario, faults: &Faults, seed: Seed, log: &Arc<Log>) -> Vec<Arc<Disk>> {
+    let disk = |edge| {
+        let name = format!("disk of edge {edge}");
+        Arc::new(Disk::new(&name, seed, scenario.disk.latency_ms, faults, Arc::clone(log)))
+    };
+    let edges = if scenario.has_disks() { scenario.topology.edges } else { 0 };
+    (0..edges).map(disk).collect()
 }
 
 /// Which faults and habits this seed has. Each is drawn by its own name: a new one moves none of the others.

@@ -3,7 +3,10 @@
 //! One thread runs one world, so the order in which hosts push facts is the order in which things happened. The lock is
 //! there because the driver asks its observer to be shareable, not because anybody waits for it.
 
-use super::tally::Tallies;
+use super::{
+    census::{Answerer, Census, Figures, Reading},
+    tally::Tallies,
+};
 use std::{
     collections::VecDeque,
     fmt::{self, Write},
@@ -11,8 +14,8 @@ use std::{
     time::Duration,
 };
 use tiergate_engine::Instant;
-use tiergate_invariants::{Fact, Invariants, Violation, What};
-use tiergate_scenarios::FaultKind;
+use tiergate_invariants::{Edge, Fact, Invariants, Violation, What};
+use tiergate_scenarios::{FaultKind, Figure};
 
 /// The log of one run.
 pub(crate) struct Log(Mutex<Inner>);
@@ -25,6 +28,7 @@ struct Inner {
     recent: VecDeque<Fact>,
     /// Facts kept for when a rule is broken.
     recent_max: usize,
+    census: Census,
     record: Record,
     is_closed: bool,
 }
@@ -46,6 +50,8 @@ pub(crate) struct Record {
     pub hits: u64,
     /// How often each fault hit.
     pub faults: Tallies,
+    /// What each figure came to.
+    pub figures: Figures,
     /// How long the world lived.
     pub simulated: Duration,
 }
@@ -60,6 +66,7 @@ impl Log {
             line: String::new(),
             recent: VecDeque::new(),
             recent_max,
+            census: Census::default(),
             record: Record::default(),
             is_closed: false,
         }))
@@ -113,6 +120,31 @@ impl Log {
         self.lock().record.hits += 1;
     }
 
+    /// A client has the head of its response.
+    pub(crate) fn answered(&self, ask: u64, by: Answerer, reading: Reading) {
+        self.lock().census.answered(ask, by, reading);
+    }
+
+    /// So much more of a figure that no fact tells.
+    pub(crate) fn count(&self, figure: Figure, more: u64) {
+        self.lock().census.figures.add(figure, more);
+    }
+
+    /// What the figures have come to.
+    pub(crate) fn figures(&self) -> Figures {
+        self.lock().census.figures
+    }
+
+    /// An edge's disk is slow from now on.
+    pub(crate) fn slow_begins(&self, edge: Edge) {
+        self.lock().census.slow_begins(edge);
+    }
+
+    /// It is not any more.
+    pub(crate) fn slow_ends(&self, edge: Edge) {
+        self.lock().census.slow_ends(edge);
+    }
+
     /// This many faults of this kind are meant to befall.
     pub(crate) fn plan(&self, kind: FaultKind, times: u64) {
         self.lock().record.faults.of(kind).planned += times;
@@ -128,6 +160,12 @@ impl Log {
         self.lock().record.faults.of(kind).fired += 1;
     }
 
+    /// How often faults of this kind came so far.
+    #[cfg(test)]
+    pub(crate) fn tally(&self, kind: FaultKind) -> super::tally::Tally {
+        *self.lock().record.faults.of(kind)
+    }
+
     /// Closes the log; what hosts do while they are torn down is no part of the run.
     pub(crate) fn close(&self, simulated: Duration) -> Record {
         let mut inner = self.lock();
@@ -136,6 +174,7 @@ impl Log {
         if record.violation.is_some() {
             record.recent = inner.recent.iter().map(told).collect();
         }
+        record.figures = inner.census.figures;
         record.hash = Some(inner.hasher.finalize());
         record.simulated = simulated;
         record
@@ -150,6 +189,7 @@ impl Log {
 impl Inner {
     fn take(&mut self, fact: Fact) {
         self.record.facts += 1;
+        self.census.observe(&fact);
         self.line.clear();
         // The text of a fact is its fields in their order: no addresses, no unordered maps.
         write!(self.line, "{} {:?}", fact.at.as_nanos(), fact.what).expect("a String takes any text");

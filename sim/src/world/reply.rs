@@ -1,8 +1,8 @@
 //! A response's body on its way from an edge to a client.
 
-use super::edge::EdgeWorld;
+use super::{census::Answerer, edge::EdgeWorld};
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderName, HeaderValue, Response, StatusCode, header};
 use http_body::{Frame, SizeHint};
 use std::{
     future::Future,
@@ -12,8 +12,11 @@ use std::{
     time::Duration,
 };
 use tiergate_driver::{Body, OriginBody, Served};
-use tiergate_engine::{Head, Length, Method, Resident};
+use tiergate_engine::{Head, Length, Method, Outcome, Resident, TierId};
 use tiergate_tiers::{HttpBody, http_head};
+
+/// The field that tells a client who answered.
+pub(crate) const ANSWERED_BY: HeaderName = HeaderName::from_static("x-answered-by");
 
 /// A body. After an error the server breaks the connection, so the client sees that something is missing.
 pub(crate) struct Reply(State);
@@ -62,6 +65,7 @@ impl Reply {
     pub(crate) fn whole(resident: &Resident<Bytes>, age: Duration) -> Response<Self> {
         let pieces = resident.chunks.iter().rev().cloned().collect();
         let mut response = response(&resident.head, Length::Known(resident.length), State::Whole(pieces));
+        sign(&mut response, Answerer::Tier(TierId::L0));
         response.headers_mut().insert(header::AGE, http_head::age(age));
         response
     }
@@ -75,13 +79,22 @@ impl Reply {
             }
         };
         let mut response = response(&served.head, served.length, state);
+        let by = match served.outcome {
+            Outcome::Hit { tier } | Outcome::Stale { tier, .. } | Outcome::Revalidated { tier } => {
+                Answerer::Tier(tier)
+            }
+            Outcome::Miss { .. } => Answerer::Origin,
+        };
+        sign(&mut response, by);
         response.headers_mut().insert(header::AGE, http_head::age(served.age));
         response
     }
 
     /// What the origin sends, around the cache.
     pub(crate) fn passed(head: &Head, body: HttpBody) -> Response<Self> {
-        response(head, head.length(), State::Waiting(Source::Origin(body).wait()))
+        let mut response = response(head, head.length(), State::Waiting(Source::Origin(body).wait()));
+        sign(&mut response, Answerer::Origin);
+        response
     }
 }
 
@@ -92,6 +105,10 @@ fn response(head: &Head, length: Length, state: State) -> Response<Reply> {
         response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(length.0));
     }
     response
+}
+
+fn sign(response: &mut Response<Reply>, by: Answerer) {
+    response.headers_mut().insert(ANSWERED_BY, HeaderValue::from_static(by.as_str()));
 }
 
 impl http_body::Body for Reply {

@@ -2,6 +2,7 @@
 
 use super::{
     catalogue::Catalogue,
+    disk::Disk,
     edge::EdgeWorld,
     log::Log,
     wire::{Cuts, Link, Wire},
@@ -56,6 +57,8 @@ pub(crate) struct Stage {
     pub shared_tier_keys: AtomicU64,
     /// The edges.
     pub edges: Vec<EdgeSlot>,
+    /// Their disks, where they have some.
+    pub disks: Vec<Arc<Disk>>,
     /// Where they record what they are told and decide.
     pub record: Option<Arc<Path>>,
 }

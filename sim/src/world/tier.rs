@@ -1,0 +1,86 @@
+//! The byte tiers of an edge, as one type: the clients and the log of production, on what is imitated.
+
+use super::{medium::SimMedium, wire::Wire};
+use bytes::Bytes;
+use std::sync::Arc;
+use tiergate_driver::{ByteTier, Contents, Found, Handle, TierError};
+use tiergate_engine::{Ban, Freshening, ReadSource, Record, RecordId, RecordName, StoredKey, WriterId};
+use tiergate_tiers::{LogTier, RedisTier};
+
+/// One byte tier of an edge.
+pub(crate) enum SimTier {
+    /// The shared tier's client.
+    Shared(RedisTier<Wire>),
+    /// The log on its own disk.
+    Disk(Box<LogTier<SimMedium>>),
+}
+
+/// Calls the same method of whichever tier it is.
+macro_rules! forward {
+    ($self:ident, $tier:ident => $call:expr) => {
+        match $self {
+            SimTier::Shared($tier) => $call,
+            SimTier::Disk($tier) => $call,
+        }
+    };
+}
+
+impl ByteTier for SimTier {
+    async fn join(&self) -> Contents {
+        forward!(self, tier => tier.join().await)
+    }
+
+    async fn recover_bans(&self) -> Result<Vec<Ban>, TierError> {
+        forward!(self, tier => tier.recover_bans().await)
+    }
+
+    async fn store_ban(&self, ban: Arc<Ban>) -> Result<(), TierError> {
+        forward!(self, tier => tier.store_ban(ban).await)
+    }
+
+    async fn lookup(&self, handle: Handle<RecordId>, key: StoredKey) -> Result<Option<Found>, TierError> {
+        forward!(self, tier => tier.lookup(handle, key).await)
+    }
+
+    async fn read(
+        &self,
+        source: Handle<ReadSource>,
+        offset: u64,
+        length_max: u64,
+    ) -> Result<Bytes, TierError> {
+        forward!(self, tier => tier.read(source, offset, length_max).await)
+    }
+
+    fn release(&self, handle: Handle<RecordId>) {
+        forward!(self, tier => tier.release(handle));
+    }
+
+    async fn open(
+        &self,
+        handle: Handle<WriterId>,
+        key: StoredKey,
+        name: RecordName,
+    ) -> Result<(), TierError> {
+        forward!(self, tier => tier.open(handle, key, name).await)
+    }
+
+    async fn write(&self, handle: Handle<WriterId>, chunk: Bytes) -> Result<(), TierError> {
+        forward!(self, tier => tier.write(handle, chunk).await)
+    }
+
+    async fn commit(&self, handle: Handle<WriterId>, record: Arc<Record>) -> Result<(), TierError> {
+        forward!(self, tier => tier.commit(handle, record).await)
+    }
+
+    fn discard(&self, handle: Handle<WriterId>) {
+        forward!(self, tier => tier.discard(handle));
+    }
+
+    async fn freshen(&self, record: Arc<Record>) -> Result<Freshening, TierError> {
+        forward!(self, tier => tier.freshen(record).await)
+    }
+
+    async fn delete(&self, key: StoredKey, name: Option<RecordName>) -> Result<bool, TierError> {
+        forward!(self, tier => tier.delete(key, name).await)
+    }
+}
