@@ -58,11 +58,13 @@ impl Replay {
     pub fn new(config: Config, l1_capacity: ByteCount) -> Self {
         let present =
             config.has_memory().then_some(TierId::L0).into_iter().chain(config.byte_tiers()).collect();
+        let l2_capacity = config.as_written().l2.as_ref().map_or(ByteCount::ZERO, |l2| l2.capacity);
+        let local: Vec<TierId> = config.local_tiers().collect();
         let config = config.without_head_cost().without_collector();
         let mut replay = Self {
             engine: Engine::new(config, Seed(0), Instant::ZERO),
             inputs: VecDeque::new(),
-            stores: Stores::new(l1_capacity),
+            stores: Stores::new(l1_capacity, l2_capacity),
             fetches: Few::default(),
             ask: Arc::new(RequestHead {
                 method: Method::Get,
@@ -82,6 +84,9 @@ impl Replay {
             span_ms: 0,
         };
         replay.inputs.push_back(Input::WallClock { wall: CALENDAR });
+        for tier in local {
+            replay.inputs.push_back(Input::TierJoined { tier, objects: 0, bytes: ByteCount::ZERO });
+        }
         replay.drain();
         replay
     }
@@ -98,6 +103,7 @@ impl Replay {
             (l1.evicted, l1.resident) = self.stores.l1();
         }
         if let Some(l2) = totals.tiers.get_mut(&TierId::L2) {
+            (l2.evicted, l2.resident) = self.stores.l2();
             l2.device_bytes = Some(self.stores.device());
         }
         totals

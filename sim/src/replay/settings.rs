@@ -110,6 +110,13 @@ impl ReplayArgs {
     }
 
     fn change_l2(&self, raw: &mut RawConfig) -> Result<(), String> {
+        for (option, is_given) in
+            [("--l2-policy", self.l2_policy.is_some()), ("--l2-objective", self.l2_objective.is_some())]
+        {
+            if is_given {
+                return Err(format!("`{option}` cannot be chosen: who leaves L2 is decided by its log"));
+            }
+        }
         match self.l2 {
             Some(Capacity::Off) => raw.l2 = None,
             Some(Capacity::Bytes(capacity)) => {
@@ -119,12 +126,8 @@ impl ReplayArgs {
         }
         match &mut raw.l2 {
             Some(l2) => {
-                l2.eviction.policy = self.l2_policy.unwrap_or(l2.eviction.policy);
-                l2.eviction.objective = self.l2_objective.or(l2.eviction.objective);
                 l2.gate = self.l2_gate.unwrap_or(l2.gate);
             }
-            None if self.l2_policy.is_some() => return Err(absent("--l2-policy", TierId::L2)),
-            None if self.l2_objective.is_some() => return Err(absent("--l2-objective", TierId::L2)),
             None if self.l2_gate.is_some() => return Err(absent("--l2-gate", TierId::L2)),
             None => {}
         }

@@ -1,6 +1,6 @@
 //! What stands in for the stores below L0: each answers at once, never fails, and keeps sizes instead of bytes.
 //!
-//! The engine decides what L2 and L3 hold. What L1 holds is its store's own affair: here it is the least recently used
+//! The engine decides what L3 holds. What L1 and L2 hold is their stores' own affair: here it is the least recently used
 //! records that fit, whose lookups count as uses. The collector of L3 does not run, so what expired there stays.
 
 use super::{few::Few, totals::Count};
@@ -29,15 +29,17 @@ pub(super) struct Stores {
     vault: Vault,
     /// What L1 keeps.
     recency: Recency,
+    /// What L2 keeps.
+    disk: Recency,
     /// Bytes written to the device of L2.
     device: u64,
 }
 
 impl Stores {
-    /// Empty ones. `l1_capacity` is what the shared store holds at most.
-    pub(super) fn new(l1_capacity: ByteCount) -> Self {
-        let recency = Recency::new(l1_capacity);
-        Self { l1: Tier::default(), l2: Tier::default(), vault: Vault::default(), recency, device: 0 }
+    /// Empty ones. The capacities are what the shared store and the disk hold at most.
+    pub(super) fn new(l1_capacity: ByteCount, l2_capacity: ByteCount) -> Self {
+        let (recency, disk) = (Recency::new(l1_capacity), Recency::new(l2_capacity));
+        Self { l1: Tier::default(), l2: Tier::default(), vault: Vault::default(), recency, disk, device: 0 }
     }
 
     /// Answers an effect about a tier. `now` is the clock of L3's index.
@@ -51,11 +53,19 @@ impl Stores {
             }
             Effect::Lookup { tier: TierId::L1, op, record, key, .. } => {
                 let found = self.recency.use_of(*key).and_then(|name| self.l1.open(*record, name));
-                Some(found.map_or(Input::Absent { op: *op }, |record| Input::Found { op: *op, record }))
+                Some(found.map_or(Input::Absent { op: *op }, |record| Input::Found {
+                    op: *op,
+                    record,
+                    body: None,
+                }))
             }
-            Effect::Lookup { op, record, name, .. } => {
-                let found = name.and_then(|name| self.l2.open(*record, name));
-                Some(found.map_or(Input::Absent { op: *op }, |record| Input::Found { op: *op, record }))
+            Effect::Lookup { op, record, key, .. } => {
+                let found = self.disk.use_of(*key).and_then(|name| self.l2.open(*record, name));
+                Some(found.map_or(Input::Absent { op: *op }, |record| Input::Found {
+                    op: *op,
+                    record,
+                    body: None,
+                }))
             }
             Effect::Read { tier, op, source: ReadSource::Record(record), offset, length_max } => {
                 let whole = self.opened(*tier, *record);
@@ -93,9 +103,8 @@ impl Stores {
             }
             Effect::Freshen { .. } => unreachable!("nothing in a trace grows stale: {effect:?}"),
             Effect::Delete { op, tier, key, name } => {
-                if *tier == TierId::L1 {
-                    self.recency.remove(*key, *name);
-                }
+                let recency = if *tier == TierId::L1 { &mut self.recency } else { &mut self.disk };
+                recency.remove(*key, *name);
                 let existed = name.is_some_and(|name| self.tier(*tier).remove(name));
                 Some(Input::Deleted { op: *op, existed })
             }
@@ -120,6 +129,11 @@ impl Stores {
     /// What L1 evicted, and what it holds.
     pub(super) fn l1(&self) -> (Count, Count) {
         (self.recency.evicted, self.recency.held)
+    }
+
+    /// The same of L2.
+    pub(super) fn l2(&self) -> (Count, Count) {
+        (self.disk.evicted, self.disk.held)
     }
 
     fn tier(&mut self, tier: TierId) -> &mut Tier {
@@ -149,6 +163,9 @@ impl Stores {
             }
             TierId::L2 => {
                 self.device += blocks(stored_bytes(record));
+                for name in self.disk.admit(record) {
+                    self.l2.remove(name);
+                }
                 self.l2.writers.remove(&writer);
                 self.l2.insert(record);
             }
