@@ -88,5 +88,6 @@ pub use rules::{
 pub use selector::{
     PREFIX_BYTES_MAX, Prefix, PurgeMode, Selector, SelectorError, SelectorKind, TAG_BYTES_MAX, Tag,
 };
+pub use store::{BytesWritten, LogIndex};
 pub use time::{Instant, WallTime};
 pub use units::ByteCount;

@@ -8,10 +8,12 @@ mod error;
 mod origin;
 mod places;
 mod recording;
+mod storage;
 
 pub use error::ConfigError;
 pub use origin::OriginAddress;
 pub use recording::{RawRecording, Recording};
+pub use storage::{Disk, RawDirectories, RawDiskStorage, RawIo, RawSharedStorage, RawStorage, RawSync};
 
 use error::Problem;
 use places::Places;
@@ -20,10 +22,10 @@ use std::{
     fs,
     net::SocketAddr,
     num::NonZeroU32,
-    path::{Path, PathBuf},
+    path::Path,
     time::Duration,
 };
-use tiergate_engine::{Config, RawConfig, RawDiskTier};
+use tiergate_engine::{ByteCount, Config, RawConfig, RawDiskTier};
 
 /// Where the server listens when nobody says otherwise.
 pub const LISTEN_DEFAULT: &str = "127.0.0.1:8080";
@@ -33,6 +35,8 @@ const SHARDS_PER_CORE: usize = 4;
 const SHARDS_MAX: u32 = 4096;
 /// A shard of L0 holds at least this many objects of the largest size it admits, or it could not choose between them.
 const GATES_PER_SHARD: u64 = 4;
+/// What a demonstration takes of a disk that nobody offered, and that may be memory.
+const DEMO_CAPACITY: ByteCount = ByteCount::mib(256);
 const DRAIN_SECONDS_DEFAULT: u64 = 30;
 const DRAIN_SECONDS_MAX: u64 = 86_400;
 
@@ -69,32 +73,6 @@ const fn tap_default() -> Option<u32> {
     Some(0)
 }
 
-/// `storage`.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RawStorage {
-    /// The memory store that edges share. Goes with `cache.l1`.
-    pub l1: Option<RawSharedStorage>,
-    /// The local disk. Goes with `cache.l2`.
-    pub l2: Option<RawDiskStorage>,
-}
-
-/// `storage.l1`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RawSharedStorage {
-    /// A Redis server: `host:port`.
-    pub redis: String,
-}
-
-/// `storage.l2`.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RawDiskStorage {
-    /// A directory that nobody else writes to. It is made when it does not exist.
-    pub directory: PathBuf,
-}
-
 /// What is written to standard error.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -119,8 +97,8 @@ pub struct ServerConfig {
     pub cache: Config,
     /// `host:port` of the Redis server that is L1. There if and only if `cache` has an L1.
     pub redis: Option<String>,
-    /// The directory that is L2. There if and only if `cache` has an L2.
-    pub directory: Option<PathBuf>,
+    /// The directories that are L2. There if and only if `cache` has an L2.
+    pub disk: Option<Disk>,
     /// Engines.
     pub shards: NonZeroU32,
     /// How long transfers may go on after a signal.
@@ -166,8 +144,11 @@ pub(crate) fn for_demo(overrides: Overrides, directory: &Path) -> Result<ServerC
     let raw = RawServerConfig {
         listen,
         origin: origin.or_else(|| Some(format!("http://{LISTEN_DEFAULT}"))),
-        cache: RawConfig { l2: Some(RawDiskTier::default()), ..RawConfig::default() },
-        storage: RawStorage { l1: None, l2: Some(RawDiskStorage { directory: directory.to_owned() }) },
+        cache: RawConfig {
+            l2: Some(RawDiskTier { capacity: DEMO_CAPACITY, ..RawDiskTier::default() }),
+            ..RawConfig::default()
+        },
+        storage: RawStorage { l1: None, l2: Some(RawDiskStorage::in_directory(directory)) },
         shards: None,
         drain_seconds: None,
         log: Log::default(),
@@ -212,7 +193,7 @@ fn parse(text: &str, overrides: &Overrides) -> Result<ServerConfig, Problem> {
 
 /// The one conversion from what is written to what is used.
 fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
-    let RawServerConfig { listen, origin, cache, storage, shards, drain_seconds, log, recording, tap_shard } =
+    let RawServerConfig { listen, origin, mut cache, storage, shards, drain_seconds, log, recording, tap_shard } =
         raw;
     let listen = check_listen("listen", listen.as_deref().unwrap_or(LISTEN_DEFAULT))?;
     let origin = origin.ok_or_else(|| {
@@ -231,7 +212,7 @@ fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
     if drain_seconds > DRAIN_SECONDS_MAX {
         return Err(Problem::value("drain_seconds", drain_seconds, "from 0 to 86400"));
     }
-    let (redis, directory) = check_storage(&cache, storage)?;
+    let (redis, disk) = storage::check(&mut cache, storage)?;
     let cache = Config::try_from(cache)
         .map_err(|error| Problem::value(format!("cache.{}", error.field), error.value, error.bound))?;
     Ok(ServerConfig {
@@ -239,7 +220,7 @@ fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
         origin,
         cache,
         redis,
-        directory,
+        disk,
         shards,
         drain: Duration::from_secs(drain_seconds),
         log,
@@ -264,63 +245,6 @@ fn shard_count(asked: Option<u32>, cache: &RawConfig) -> Result<NonZeroU32, Prob
     });
     let count = useful.min(roomy).clamp(1, SHARDS_MAX);
     Ok(NonZeroU32::new(count).unwrap_or(NonZeroU32::MIN))
-}
-
-/// A tier is described twice, by what it does (`cache`) and by what it is (`storage`): one without the other would be
-/// a tier that silently does nothing.
-fn check_storage(
-    cache: &RawConfig,
-    storage: RawStorage,
-) -> Result<(Option<String>, Option<PathBuf>), Problem> {
-    let lone = |there: &str, absent: &str, advice: &str| {
-        Problem::field(
-            there.to_owned(),
-            format!("is given, but `{absent}` is not: write {advice}, or remove `{there}`"),
-        )
-    };
-    match (&cache.l1, &storage.l1) {
-        (Some(_), None) => {
-            let advice = "storage: { l1: { redis: \"127.0.0.1:6379\" } }";
-            return Err(lone("cache.l1", "storage.l1", advice));
-        }
-        (None, Some(_)) => return Err(lone("storage.l1", "cache.l1", "cache: { l1: {} }")),
-        (Some(_), Some(_)) | (None, None) => {}
-    }
-    match (&cache.l2, &storage.l2) {
-        (Some(_), None) => {
-            let advice = "storage: { l2: { directory: \"/var/cache/tiergate\" } }";
-            return Err(lone("cache.l2", "storage.l2", advice));
-        }
-        (None, Some(_)) => return Err(lone("storage.l2", "cache.l2", "cache: { l2: {} }")),
-        (Some(_), Some(_)) | (None, None) => {}
-    }
-    if cache.l3.is_some() {
-        return Err(Problem::field(
-            "cache.l3",
-            "is given, but this build has no blob store and no index store to put behind it: remove `cache.l3`",
-        ));
-    }
-    if cache.feed.is_some() {
-        return Err(Problem::field(
-            "cache.feed",
-            "is given, but this build has no index store to put its log in: remove `cache.feed`",
-        ));
-    }
-    let redis = storage.l1.map(|l1| l1.redis);
-    if let Some(redis) = &redis
-        && !origin::is_authority(redis)
-    {
-        return Err(Problem::value("storage.l1.redis", redis, "host:port, such as 127.0.0.1:6379"));
-    }
-    let directory = storage.l2.map(|l2| l2.directory);
-    if directory.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
-        return Err(Problem::value(
-            "storage.l2.directory",
-            "empty",
-            "a directory, such as /var/cache/tiergate",
-        ));
-    }
-    Ok((redis, directory))
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ impl Failure {
     fn exit_code(&self) -> ExitCode {
         match self {
             Self::Config(_) => ExitCode::from(2),
-            Self::Start(_) => ExitCode::FAILURE,
+            Self::Start(error) => error.exit_code(),
         }
     }
 }

@@ -9,6 +9,7 @@ mod demo;
 mod drain;
 mod error;
 mod recording;
+mod storage;
 
 pub(crate) use error::StartError;
 
@@ -34,8 +35,9 @@ use std::{
     time::Duration,
 };
 use tiergate_driver::{Driver, Parts, TokioClock, TokioSpawn};
-use tiergate_engine::{Seed, TierId};
-use tiergate_tiers::{AnyTier, DirTier, HttpOrigin, OriginOptions, RedisOptions, RedisTier, TcpConnect};
+use tiergate_engine::Seed;
+use tiergate_tiers::{AnyTier, HttpOrigin, OriginOptions, RedisOptions, RedisTier, TcpConnect};
+use storage::Storage;
 use tokio::sync::{mpsc, watch};
 
 /// How long the origin may take to accept a connection at start, before a warning says that it does not.
@@ -119,7 +121,9 @@ async fn run(prepared: Prepared) -> Result<(), StartError> {
     let tap = config.tap_shard.map(|shard| Tap::start(shard, config.cache.as_written())).transpose();
     let tap = tap.map_err(StartError::Runtime)?;
     let watched = tap.as_ref().map(|tap| Arc::clone(tap.counts()));
-    let driver = start_driver(&config, tap).await?;
+    let mut storage = Storage::open(&config).await?;
+    let disk = storage.disk();
+    let driver = start_driver(&config, &mut storage, tap).await?;
     let (open, closed) = mpsc::channel(1);
     let access_log = match config.log {
         Log::Warnings => AccessLog::Silent,
@@ -132,7 +136,7 @@ async fn run(prepared: Prepared) -> Result<(), StartError> {
 
     say(&match &demo {
         Some(demo) => demo.announcement(address, &config.origin),
-        None => format!("tiergate: listening on http://{address}, origin {}\n", config.origin),
+        None => format!("tiergate: listening on http://{address}, origin {}{disk}\n", config.origin),
     });
     let probe = tokio::spawn(probe_origin(config.origin.clone()));
     drain::until_told(drain::Running { signals, stop, service, closed, driver }, config.drain).await;
@@ -159,11 +163,12 @@ fn listening(
     (service, ListenFds::new(sockets.into()))
 }
 
-async fn start_driver(config: &ServerConfig, tap: Option<Tap>) -> Result<Driver<Production>, StartError> {
-    let mut tiers = Vec::new();
-    for tier in config.cache.byte_tiers() {
-        tiers.push((tier, open_tier(tier, config)?));
-    }
+async fn start_driver(
+    config: &ServerConfig,
+    storage: &mut Storage,
+    tap: Option<Tap>,
+) -> Result<Driver<Production>, StartError> {
+    let tiers = config.cache.byte_tiers().map(|tier| (tier, storage.take(tier))).collect();
     let recording = config.recording.as_ref().map(recording::create).transpose()?;
     let parts = Parts {
         clock: TokioClock::new(),
@@ -176,23 +181,6 @@ async fn start_driver(config: &ServerConfig, tap: Option<Tap>) -> Result<Driver<
     };
     let seed = Seed(getrandom::u64().map_err(StartError::Chance)?);
     Driver::start(parts, &config.cache, seed, config.shards).await.map_err(StartError::Tier)
-}
-
-fn open_tier(tier: TierId, config: &ServerConfig) -> Result<AnyTier<TcpConnect>, StartError> {
-    match (tier, &config.redis, &config.directory) {
-        // Connects when it is first needed: a Redis that is down is no reason not to start.
-        (TierId::L1, Some(redis), _) => {
-            let redis = RedisTier::new(TcpConnect, redis.as_str(), RedisOptions::default());
-            Ok(AnyTier::Redis(redis))
-        }
-        // Blocks for a few disk writes; nothing else runs yet.
-        (TierId::L2, _, Some(directory)) => {
-            DirTier::open(directory).map(AnyTier::Dir).map_err(StartError::Directory)
-        }
-        (TierId::L0 | TierId::L1 | TierId::L2 | TierId::L3, _, _) => {
-            unreachable!("the configuration was checked: {tier:?} has a storage")
-        }
-    }
 }
 
 /// An origin that is not there yet is no reason not to start: it may come, and until then the tiers have what they have.

@@ -98,7 +98,8 @@ fn run(store: &mut Store, marks: &mut Marks, input: Input) {
 
 fn answer(marks: &mut Marks, effect: Effect) -> Input {
     match effect {
-        Effect::Write { io, segment, offset, bytes } => {
+        Effect::Write { io, segment, offset, blocks } => {
+            let bytes = blocks.seal();
             // Headers of segments and summaries, by the kind that a block's header tells.
             if matches!(bytes[6], 1 | 5) {
                 marks.insert((segment, offset), bytes);
@@ -106,7 +107,7 @@ fn answer(marks: &mut Marks, effect: Effect) -> Input {
             Input::Done { io }
         }
         Effect::Sync { io } => Input::Done { io },
-        Effect::Read { io, segment, offset, length } => {
+        Effect::Read { io, segment, offset, length, check } => {
             let length = usize::try_from(length).expect("a segment in memory");
             let mut read = vec![0; length];
             for ((_, begin), bytes) in marks.range((segment, 0)..=(segment, offset + length as u64)) {
@@ -118,7 +119,7 @@ fn answer(marks: &mut Marks, effect: Effect) -> Input {
                         .copy_from_slice(&bytes[within(from, *begin)..within(to, *begin)]);
                 }
             }
-            Input::ReadDone { io, bytes: read.into() }
+            Input::ReadDone { io, checked: check.run(read.into()) }
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::{
     Event, Failure, Op, Store, Writer,
     block::{Kind, Label, Place, Position},
+    blocks::Blocks,
     content::{Content, Entry, Grave, TOMBSTONE_BYTES, What},
     plant::StoreFault,
     publishing::{Cause, Publication},
@@ -10,7 +11,7 @@ use super::{
     turning::Turn,
 };
 use crate::{id::RecordName, key::StoredKey};
-use alloc::vec::Vec;
+use alloc::vec;
 use bytes::Bytes;
 
 /// A block that waits for its place.
@@ -51,7 +52,7 @@ pub(super) enum Written {
 }
 
 /// A tombstone is written twice, so that one sector that goes bad takes no deletion back.
-const TOMBSTONE_COPIES: u32 = 2;
+pub(super) const TOMBSTONE_COPIES: u32 = 2;
 
 impl Store {
     pub(super) fn push(&mut self, job: Job) {
@@ -83,13 +84,13 @@ impl Store {
 
     fn run(&mut self, job: Job) {
         match job {
-            Job::Piece { writer, piece, payload } => self.write_piece(writer, piece, &payload),
+            Job::Piece { writer, piece, payload } => self.write_piece(writer, piece, payload),
             Job::Record(draft) => self.write_draft(draft),
             Job::Tombstone { op, key, name, grave, existed } => {
                 let sectors = TOMBSTONE_COPIES * self.geometry.sectors_for(TOMBSTONE_BYTES);
                 let what = What::Tombstone(grave);
                 let (place, position) = self.log.take(|sector| Entry { what, sector, sectors, key, name });
-                let mut bytes = Vec::new();
+                let mut blocks = Blocks::new(self.geometry);
                 for copy in 0..TOMBSTONE_COPIES {
                     let sector = place.sector + copy * (sectors / TOMBSTONE_COPIES);
                     let label = Label {
@@ -100,10 +101,11 @@ impl Store {
                         name,
                         offset: 0,
                     };
-                    self.checksums.seal_into(&mut bytes, &self.geometry, &label, &[&grave.encode()]);
+                    let payload = vec![Bytes::copy_from_slice(&grave.encode())];
+                    blocks = blocks.with(self.checksums, label, payload);
                 }
-                self.counts.appended += bytes.len() as u64;
-                self.write(place, bytes, Written::Tombstone { op, existed });
+                self.counts.appended += blocks.len();
+                self.write(place, blocks, Written::Tombstone { op, existed });
             }
         }
     }
@@ -114,16 +116,15 @@ impl Store {
         key: StoredKey,
         name: RecordName,
         offset: u64,
-        payload: &[u8],
+        payload: Bytes,
         written: impl FnOnce(Position) -> Written,
     ) -> (Position, u64) {
         let sectors = self.geometry.sectors_for(payload.len());
         let (place, at) = self.log.take(|sector| Entry { what: What::Body, sector, sectors, key, name });
         let label = Label { kind: Kind::Body, place, sequence: at.sequence, key, name, offset };
-        let mut bytes = Vec::new();
-        self.checksums.seal_into(&mut bytes, &self.geometry, &label, &[payload]);
-        let size = bytes.len() as u64;
-        self.write(place, bytes, written(at));
+        let blocks = Blocks::new(self.geometry).with(self.checksums, label, vec![payload]);
+        let size = blocks.len();
+        self.write(place, blocks, written(at));
         (at, size)
     }
 
@@ -139,14 +140,13 @@ impl Store {
         let (place, position) = self.log.take(|sector| Entry { what, sector, sectors, key, name });
         let sequence = position.sequence;
         let label = Label { kind: Kind::Record, place, sequence, key, name, offset: 0 };
-        let mut bytes = Vec::new();
-        let payload = [&encoded.front[..], &content.tail[..]];
-        self.checksums.seal_into(&mut bytes, &self.geometry, &label, &payload);
-        let size = bytes.len() as u64;
+        let payload = vec![encoded.front.into(), content.tail];
+        let blocks = Blocks::new(self.geometry).with(self.checksums, label, payload);
+        let size = blocks.len();
         if let Cause::Commit { writer, .. } = cause {
             self.on_record_placed(writer, position);
         }
-        self.write(place, bytes, Written::Record(Publication { key, place, object, cause }));
+        self.write(place, blocks, Written::Record(Publication { key, place, object, cause }));
         size
     }
 

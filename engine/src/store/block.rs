@@ -13,6 +13,7 @@ use crate::{
     key::{CacheKey, StoredKey},
 };
 use alloc::vec::Vec;
+use bytes::Bytes;
 
 /// What a block begins with.
 const MAGIC: [u8; 4] = *b"TGBK";
@@ -133,6 +134,10 @@ impl Checksums {
         Self(blake3::derive_key("tiergate l2 store, blocks", &number.to_le_bytes()), planted)
     }
 
+    pub(super) const fn planted(&self) -> Planted {
+        self.1
+    }
+
     fn of(&self, bytes: &[u8]) -> [u8; CHECKSUM_BYTES] {
         let digest = blake3::keyed_hash(&self.0, bytes);
         *digest.as_bytes().first_chunk().expect("a digest has 32 bytes, of which 8 are taken")
@@ -144,10 +149,10 @@ impl Checksums {
         bytes: &mut Vec<u8>,
         geometry: &Geometry,
         label: &Label,
-        payload: &[&[u8]],
+        payload: &[Bytes],
     ) {
         let begin = bytes.len();
-        let size: usize = payload.iter().map(|part| part.len()).sum();
+        let size: usize = payload.iter().map(Bytes::len).sum();
         let whole = geometry.length(geometry.sectors_for(size));
         bytes.reserve_exact(whole);
         bytes.extend_from_slice(&MAGIC);

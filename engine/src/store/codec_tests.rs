@@ -40,7 +40,12 @@ pub(super) fn label(kind: Kind) -> Label {
 
 fn sealed(label: &Label, payload: &[u8]) -> Bytes {
     let mut bytes = Vec::new();
-    Checksums::of_store(STORE, Planted::NONE).seal_into(&mut bytes, &geometry(), label, &[payload]);
+    Checksums::of_store(STORE, Planted::NONE).seal_into(
+        &mut bytes,
+        &geometry(),
+        label,
+        &[Bytes::copy_from_slice(payload)],
+    );
     bytes.into()
 }
 
@@ -216,7 +221,7 @@ fn a_walk_finds_what_is_whole() {
         &mut forged,
         &geometry,
         &inner,
-        &[&Grave::Target.encode()],
+        &[Bytes::copy_from_slice(&Grave::Target.encode())],
     );
     put(2, &sealed(&at(2), &forged));
     put(6, &sealed(&at(6), b"one")[..400]);

@@ -33,8 +33,8 @@ pub(super) struct Extent {
     pub(super) bytes: u32,
 }
 
-const EXTENT_BYTES: usize = 16;
-const RECORD_FIXED: usize = 16;
+pub(super) const EXTENT_BYTES: usize = 16;
+pub(super) const RECORD_FIXED: usize = 16;
 
 /// The payload of a record's block.
 #[derive(Clone, Debug, PartialEq, Eq)]

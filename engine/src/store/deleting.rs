@@ -3,7 +3,8 @@
 use super::{
     Failure, Op, Store,
     appending::Job,
-    block::{Kind, Place, Position},
+    block::{Header, Kind, Place, Position, Unfit},
+    check::Expected,
     content::Grave,
     plant::StoreFault,
     reading::Want,
@@ -38,20 +39,21 @@ impl Store {
         match self.index.find(key) {
             Some(indexed) => {
                 let deletion = Deletion { op, key, name, place: indexed.place };
-                self.begin_read(indexed.place, 1, Want::Name(deletion));
+                let sequence = self.log.position(indexed.place).sequence;
+                let expected = Expected::Header { sequence };
+                self.begin_read(indexed.place, 1, expected, Want::Name(deletion));
             }
             None => self.bury(op, key, name, None),
         }
     }
 
     /// The header of what is there was read.
-    pub(super) fn on_name_read(&mut self, deletion: Deletion, bytes: &[u8]) {
+    pub(super) fn on_name_read(&mut self, deletion: Deletion, header: Result<Header, Unfit>) {
         let Deletion { op, key, name, place } = deletion;
         if self.index.find(key).is_none_or(|indexed| indexed.place != place) {
             return self.delete(op, key, name);
         }
-        let position = self.log.position(place);
-        match self.checksums.header(bytes, place, Some(position.sequence)) {
+        match header {
             Ok(header) if header.label.kind == Kind::Record && header.label.key == key => {
                 let is_it = header.label.name == name;
                 self.bury(op, key, name, is_it.then_some(place));

@@ -59,7 +59,7 @@ tiergate_fuzz::target!(
         let bytes = &bytes[..bytes.len().min(8_000)];
         for kind in [Kind::Body, Kind::Record, Kind::Tombstone, Kind::Summary] {
             let mut segment = vec![0; geometry().length(2)];
-            checksums.seal_into(&mut segment, &geometry(), &Label { kind, place, ..label(kind) }, &[bytes]);
+            checksums.seal_into(&mut segment, &geometry(), &Label { kind, place, ..label(kind) }, &[Bytes::copy_from_slice(bytes)]);
             // And once more as it came, where no block was sealed.
             segment.extend_from_slice(bytes);
             let found = walk(&segment.into(), &geometry(), &checksums, 2, 9);

@@ -87,7 +87,59 @@ impl TryFrom<RawGeometry> for Geometry {
     }
 }
 
+/// The bounds of a capacity that [`Geometry::for_capacity`] cuts up.
+const CAPACITY_MIN: u64 = 16 << 20;
+const SEGMENT_MIN: u64 = 1 << 20;
+const SEGMENT_MAX: u64 = 64 << 20;
+/// The segments of a device that is not too small for them: the policy works by shares of the segments.
+const SEGMENTS_WANTED: u64 = 64;
+
 impl Geometry {
+    /// The usual parts of a device of so many bytes: sectors of 4 KiB, blocks of 256 KiB, and at least 64 segments of 1 to
+    /// 64 MiB, or at least 16 where there is less room. What is left over is not used.
+    ///
+    /// # Errors
+    /// It is below 16 MiB, or beyond what can be indexed.
+    pub fn for_capacity(bytes: u64) -> Result<Self, GeometryError> {
+        if bytes < CAPACITY_MIN {
+            return Err(GeometryError {
+                field: "capacity",
+                value: bytes,
+                bound: "at least 16 MiB (16777216)",
+            });
+        }
+        let wanted = (bytes / SEGMENTS_WANTED).clamp(SEGMENT_MIN, SEGMENT_MAX);
+        let segment_bytes = 1 << wanted.ilog2();
+        let too_large = GeometryError { field: "capacity", value: bytes, bound: "below 1 PiB" };
+        let segments = u32::try_from(bytes / segment_bytes).map_err(|_| too_large)?;
+        let raw = RawGeometry { segments, segment_bytes, sector_bytes: 4_096, block_bytes: 262_144 };
+        Self::try_from(raw).map_err(|_| too_large)
+    }
+
+    /// The same parts, as many as a device of so many bytes has.
+    ///
+    /// # Errors
+    /// They are too few or too many.
+    pub fn with_capacity(&self, bytes: u64) -> Result<Self, GeometryError> {
+        let segments = u32::try_from(bytes / self.segment_bytes()).unwrap_or(u32::MAX);
+        Self::try_from(RawGeometry { segments, ..self.raw() })
+    }
+
+    /// The parts, to be written down.
+    pub fn raw(&self) -> RawGeometry {
+        RawGeometry {
+            segments: self.segments,
+            segment_bytes: self.segment_bytes(),
+            sector_bytes: self.sector_bytes,
+            block_bytes: self.block_sectors * self.sector_bytes,
+        }
+    }
+
+    /// The largest body: a quarter of the device.
+    pub fn object_max(&self) -> ByteCount {
+        ByteCount(self.capacity().0 / 4)
+    }
+
     /// All bytes of the device.
     pub fn capacity(&self) -> ByteCount {
         ByteCount(u64::from(self.segments) * self.segment_bytes())

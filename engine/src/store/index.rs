@@ -205,7 +205,7 @@ impl Index {
 }
 
 /// A print of 64 bits, by two rounds of SplitMix64's mixing.
-fn fold(salt: u128, key: CacheKey) -> u64 {
+pub(super) fn fold(salt: u128, key: CacheKey) -> u64 {
     let mix = |mut z: u64| {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -1,5 +1,9 @@
 //! The store's language: what it is told, what it wants of the device, and what it answers.
 
+use super::{
+    blocks::Blocks,
+    check::{Check, Checked},
+};
 use crate::{
     effect::Freshening,
     id::{RecordName, ids},
@@ -76,8 +80,6 @@ pub enum Input {
         reader: Reader,
         /// Whose record.
         key: StoredKey,
-        /// The one of this name only.
-        name: Option<RecordName>,
     },
     /// Read at least one and at most so many bytes: [`Event::BodyRead`].
     Read {
@@ -116,12 +118,12 @@ pub enum Input {
         /// Which question.
         op: Op,
     },
-    /// A read of the device is over. Fewer bytes than asked for are not its end: the store asks on.
+    /// A read of the device is over, and what it gave was checked by the effect's own [`Check`].
     ReadDone {
         /// Which.
         io: Io,
-        /// What it gave.
-        bytes: Bytes,
+        /// What came of it.
+        checked: Checked,
     },
     /// A write or a sync of the device is over.
     Done {
@@ -148,6 +150,8 @@ pub enum Effect {
         offset: u64,
         /// How many bytes.
         length: u64,
+        /// What becomes of them, wherever that is convenient: it needs no store.
+        check: Check,
     },
     /// Write, aligned to sectors.
     Write {
@@ -157,8 +161,8 @@ pub enum Effect {
         segment: u32,
         /// Where in it, bytes.
         offset: u64,
-        /// What.
-        bytes: Bytes,
+        /// What. It is sealed wherever that is convenient: it needs no store.
+        blocks: Blocks,
     },
     /// Make durable what was written by every write that is over. Must not be said to be done if it is not sure.
     Sync {
@@ -241,6 +245,8 @@ pub enum Event {
         op: Op,
         /// Its head.
         record: Record,
+        /// All of its body, if that lies beside the head.
+        body: Option<Bytes>,
     },
     /// There is none.
     Absent {

@@ -21,6 +21,8 @@
 
 mod appending;
 mod block;
+mod blocks;
+mod check;
 #[cfg(test)]
 mod codec_tests;
 mod content;
@@ -29,10 +31,14 @@ mod freshening;
 #[cfg(test)]
 mod fuzz;
 mod geometry;
+mod ghosts;
 mod index;
 mod io;
+mod layout;
 mod log;
+mod log_index;
 mod plant;
+mod policy;
 mod publishing;
 mod reading;
 mod reclaiming;
@@ -42,8 +48,11 @@ mod turning;
 mod walk;
 mod writing;
 
+pub use blocks::Blocks;
+pub use check::{Check, Checked};
 pub use geometry::{Geometry, GeometryError, RawGeometry};
 pub use io::{Counts, Effect, Event, Failure, Input, Io, Listing, Loss, Op, Reader, Source, Writer};
+pub use log_index::{BytesWritten, LogIndex, TooLarge};
 pub use plant::StoreFault;
 
 use crate::{
@@ -159,7 +168,7 @@ impl Store {
             );
         assert!(!is_early, "the answer rule: {input:?} before the store is recovered");
         match input {
-            Input::ReadDone { io, bytes } => self.on_read_done(io, bytes),
+            Input::ReadDone { io, checked } => self.on_read_done(io, checked),
             Input::Done { io } => self.on_done(io),
             Input::Failed { io } => self.on_failed(io),
             Input::Recover => self.recover(),
@@ -167,7 +176,7 @@ impl Store {
             Input::Append { op, writer, chunk } => self.append(op, writer, &chunk),
             Input::Commit { op, writer, record } => self.commit(op, writer, &record),
             Input::Discard { writer } => drop(self.writers.remove(&writer)),
-            Input::Lookup { op, reader, key, name } => self.lookup(op, reader, key, name),
+            Input::Lookup { op, reader, key } => self.lookup(op, reader, key),
             Input::Read { op, source, offset, length_max } => self.read(op, source, offset, length_max),
             Input::Release { reader } => drop(self.readers.remove(&reader)),
             Input::Freshen { op, record } => self.freshen(op, record),

@@ -2,16 +2,16 @@
 
 use super::{
     Effect, Event, Failure, Loss, Op, Pending, Reader, Source, Store,
-    block::{HEADER_BYTES, Kind, Place, Unfit},
+    block::{Header, Kind, Place, Unfit},
+    check::{Check, Checked, Expected, Outcome},
     content::{Content, Extent},
     deleting::Deletion,
-    plant::StoreFault,
     recovering::Part,
     writing::Piece,
 };
 use crate::{id::RecordName, key::StoredKey, record::Record};
-use alloc::{sync::Arc, vec::Vec};
-use bytes::{Bytes, BytesMut};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
+use bytes::Bytes;
 
 /// A record that is open. It stays what it was; when a segment of it is overwritten, its reads fail.
 #[derive(Debug)]
@@ -28,10 +28,8 @@ pub(super) struct OpenReader {
 /// A read of the device.
 #[derive(Debug)]
 pub(super) struct Reading {
-    place: Place,
-    length: usize,
-    /// What it gave so far.
-    got: BytesMut,
+    /// For the next read, where this one is short.
+    check: Box<Check>,
     want: Want,
 }
 
@@ -65,7 +63,7 @@ pub(super) struct Load {
 /// For whom.
 #[derive(Debug)]
 pub(super) enum Loader {
-    Lookup { op: Op, reader: Reader, name: Option<RecordName> },
+    Lookup { op: Op, reader: Reader },
     Freshen { op: Op, record: Arc<Record> },
     Move,
 }
@@ -86,10 +84,10 @@ pub(super) struct PieceRead {
 }
 
 impl Store {
-    pub(super) fn lookup(&mut self, op: Op, reader: Reader, key: StoredKey, name: Option<RecordName>) {
+    pub(super) fn lookup(&mut self, op: Op, reader: Reader, key: StoredKey) {
         match self.index.find(key) {
             Some(indexed) => {
-                let loader = Loader::Lookup { op, reader, name };
+                let loader = Loader::Lookup { op, reader };
                 self.load(Load { key, place: indexed.place, object: indexed.sectors, loader });
             }
             None => self.event(Event::Absent { op }),
@@ -99,57 +97,55 @@ impl Store {
     /// Reads a record's block. Its length is not known, but that of small objects, which are one block, is.
     pub(super) fn load(&mut self, load: Load) {
         let sectors = load.object.min(2 * self.geometry.block_sectors);
-        self.begin_read(
-            load.place,
-            sectors.min(self.geometry.sectors - load.place.sector),
-            Want::Record(load),
-        );
+        let sectors = sectors.min(self.geometry.sectors - load.place.sector);
+        self.read_block(load.place, sectors, Want::Record(load));
     }
 
-    pub(super) fn begin_read(&mut self, place: Place, sectors: u32, want: Want) {
-        let length = self.geometry.length(sectors);
-        self.read_on(Reading { place, length, got: BytesMut::new(), want });
+    pub(super) fn read_block(&mut self, place: Place, sectors: u32, want: Want) {
+        let sequence = self.log.position(place).sequence;
+        self.begin_read(place, sectors, Expected::Block { sequence }, want);
+    }
+
+    pub(super) fn begin_read(&mut self, place: Place, sectors: u32, expected: Expected, want: Want) {
+        let (checksums, geometry, length) = (self.checksums, self.geometry, self.geometry.length(sectors));
+        let check = Check { checksums, geometry, place, expected, got: Bytes::new(), length };
+        self.read_on(Reading { check: Box::new(check), want });
     }
 
     fn read_on(&mut self, reading: Reading) {
-        let (segment, got) = (reading.place.segment, reading.got.len());
-        let offset = self.geometry.bytes(reading.place.sector) + got as u64;
-        let length = (reading.length - got) as u64;
+        let check = Check::clone(&reading.check);
+        let segment = check.place.segment;
+        let offset = self.geometry.bytes(check.place.sector) + check.got.len() as u64;
+        let length = (check.length - check.got.len()) as u64;
         let io = self.mint(Pending::Read(reading));
-        self.effects.push_back(Effect::Read { io, segment, offset, length });
+        self.effects.push_back(Effect::Read { io, segment, offset, length, check });
     }
 
     /// A short read is read on from the last whole sector; one that gives none has failed.
-    pub(super) fn on_read_done(&mut self, io: super::Io, bytes: Bytes) {
+    pub(super) fn on_read_done(&mut self, io: super::Io, checked: Checked) {
         let Pending::Read(mut reading) = self.answered(io) else {
             unreachable!("the answer rule: {io:?} reads nothing")
         };
-        let left = reading.length - reading.got.len();
-        let bytes = if bytes.len() < left && self.planted.is(StoreFault::FillsUp) {
-            let mut filled = bytes.to_vec();
-            filled.resize(left, 0);
-            Bytes::from(filled)
-        } else {
-            bytes
+        let outcome = match checked.0 {
+            Outcome::Short(got) if got.len() > reading.check.got.len() => {
+                reading.check.got = got;
+                return self.read_on(reading);
+            }
+            Outcome::Short(_) => return self.on_read_failed(reading),
+            whole @ (Outcome::Block(..) | Outcome::Mark(_) | Outcome::Segment(_)) => whole,
         };
-        if bytes.len() < left {
-            let whole = bytes.len() - bytes.len() % self.geometry.sector_bytes as usize;
-            reading.got.extend_from_slice(&bytes[..whole]);
-            return if whole == 0 { self.on_read_failed(reading) } else { self.read_on(reading) };
-        }
-        let bytes = if reading.got.is_empty() {
-            bytes
-        } else {
-            reading.got.extend_from_slice(&bytes);
-            reading.got.freeze()
-        };
-        match reading.want {
-            Want::Record(load) => self.on_record_read(load, bytes),
-            Want::Piece(read) => self.on_piece_read(read, &bytes),
-            Want::Name(deletion) => self.on_name_read(deletion, &bytes),
-            Want::List => self.on_listed(Some(&bytes)),
-            Want::Moved => self.on_move_piece_read(Some(&bytes)),
-            Want::Recovery(part) => self.on_recovery_read(part, &bytes),
+        match (reading.want, outcome) {
+            (Want::Record(load), Outcome::Block(header, payload)) => {
+                self.on_record_read(load, header, payload, reading.check.length);
+            }
+            (Want::Piece(read), Outcome::Block(header, payload)) => self.on_piece_read(read, header, payload),
+            (Want::Name(deletion), Outcome::Block(header, _)) => self.on_name_read(deletion, header),
+            (Want::List, outcome) => self.on_listed(Some(outcome)),
+            (Want::Moved, Outcome::Block(header, payload)) => {
+                self.on_move_piece_read(Some((header, payload)));
+            }
+            (Want::Recovery(part), outcome) => self.on_recovery_read(part, outcome),
+            (want, outcome) => unreachable!("the answer rule: {outcome:?} for {want:?}"),
         }
     }
 
@@ -163,24 +159,28 @@ impl Store {
             Want::Name(deletion) => self.on_name_failed(deletion),
             Want::List => self.on_listed(None),
             Want::Moved => self.on_move_piece_read(None),
-            Want::Recovery(part) => self.on_recovery_failed(part, reading.place.segment),
+            Want::Recovery(part) => self.on_recovery_failed(part, reading.check.place.segment),
         }
     }
 
-    fn on_record_read(&mut self, load: Load, bytes: Bytes) {
-        let header = self.checksums.header(&bytes, load.place, Some(self.log.position(load.place).sequence));
+    fn on_record_read(
+        &mut self,
+        load: Load,
+        header: Result<Header, Unfit>,
+        payload: Result<Bytes, Unfit>,
+        length: usize,
+    ) {
         if let Ok(header) = &header
             && header.label.kind == Kind::Record
-            && self.geometry.length(self.geometry.sectors_for(header.payload)) > bytes.len()
+            && self.geometry.length(self.geometry.sectors_for(header.payload)) > length
         {
             let sectors = self.geometry.sectors_for(header.payload);
             if sectors <= self.geometry.sectors - load.place.sector {
-                return self.begin_read(load.place, sectors, Want::Record(load));
+                return self.read_block(load.place, sectors, Want::Record(load));
             }
         }
         let content = header.and_then(|header| {
-            self.checksums.payload(&header, &bytes)?;
-            let content = Content::decode(&bytes.slice(HEADER_BYTES..HEADER_BYTES + header.payload));
+            let content = Content::decode(&payload?);
             let is_labelled = |content: &Content| {
                 (header.label.kind, header.label.key, header.label.name)
                     == (Kind::Record, content.record.stored_key(), content.record.name)
@@ -204,7 +204,7 @@ impl Store {
             }
             // It was moved or reclaimed while it was read.
             Err(_) => match load.loader {
-                Loader::Lookup { op, reader, name } => self.lookup(op, reader, load.key, name),
+                Loader::Lookup { op, reader } => self.lookup(op, reader, load.key),
                 Loader::Freshen { op, record } => self.freshen(op, record),
                 Loader::Move => self.on_move_loaded(load.key, load.place, None),
             },
@@ -214,11 +214,7 @@ impl Store {
     fn on_loaded(&mut self, load: Load, content: Option<Content>) {
         let Load { key, place, loader, object } = load;
         match (loader, content) {
-            (Loader::Lookup { op, reader, name }, Some(content))
-                if name.is_none_or(|name| name == content.record.name) =>
-            {
-                self.on_found(op, reader, place, content);
-            }
+            (Loader::Lookup { op, reader }, Some(content)) => self.on_found(op, reader, place, content),
             (Loader::Lookup { op, .. }, _) => self.event(Event::Absent { op }),
             (Loader::Freshen { op, record }, Some(content)) => {
                 let load = Load { key, place, object, loader: Loader::Move };
@@ -235,9 +231,10 @@ impl Store {
         let Content { record, extents, tail, .. } = content;
         let key = record.stored_key();
         self.index.on_used(key, place);
+        let body = extents.is_empty().then(|| tail.clone());
         let open = OpenReader { key, place, name: record.name, extents, tail, last: None };
         self.readers.insert(reader, open);
-        self.event(Event::Found { op, record });
+        self.event(Event::Found { op, record, body });
     }
 
     pub(super) fn read(&mut self, op: Op, source: Source, offset: u64, length_max: u64) {
@@ -284,7 +281,7 @@ impl Store {
                 match self.log.place(extent.at) {
                     Some(place) => {
                         let sectors = self.geometry.sectors_for(extent.bytes as usize);
-                        self.begin_read(place, sectors, Want::Piece(read));
+                        self.read_block(place, sectors, Want::Piece(read));
                     }
                     None => self.fail(op, Failure::Reclaimed),
                 }
@@ -295,29 +292,29 @@ impl Store {
 
     /// The body in a piece's block, if it is that piece.
     pub(super) fn piece_in(
-        &self,
-        bytes: &Bytes,
+        header: Result<Header, Unfit>,
+        payload: Result<Bytes, Unfit>,
         key: StoredKey,
         name: RecordName,
         piece: usize,
         extent: Extent,
     ) -> Result<Bytes, Unfit> {
-        let place = self.log.place(extent.at).ok_or(Unfit::StaleLap)?;
-        let header = self.checksums.header(bytes, place, Some(extent.at.sequence))?;
-        self.checksums.payload(&header, bytes)?;
+        let (header, body) = (header?, payload?);
         let offset = piece as u64 * u64::from(extent.bytes);
         let expected = (Kind::Body, key, name, offset, extent.bytes as usize);
         let label = header.label;
-        if (label.kind, label.key, label.name, label.offset, header.payload) == expected {
-            Ok(bytes.slice(HEADER_BYTES..HEADER_BYTES + header.payload))
-        } else {
-            Err(Unfit::Unexpected)
-        }
+        let is_it = (label.kind, label.key, label.name, label.offset, header.payload) == expected;
+        if is_it { Ok(body) } else { Err(Unfit::Unexpected) }
     }
 
-    fn on_piece_read(&mut self, read: PieceRead, bytes: &Bytes) {
+    fn on_piece_read(
+        &mut self,
+        read: PieceRead,
+        header: Result<Header, Unfit>,
+        payload: Result<Bytes, Unfit>,
+    ) {
         let PieceRead { op, key, name, piece, extent, .. } = read;
-        match self.piece_in(bytes, key, name, piece, extent) {
+        match Self::piece_in(header, payload, key, name, piece, extent) {
             Ok(body) => {
                 let within = read.offset - piece as u64 * u64::from(extent.bytes);
                 let within = usize::try_from(within).expect("it lies in a piece");

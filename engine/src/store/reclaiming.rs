@@ -7,7 +7,8 @@
 use super::{
     Event, Listing, Loss, Store,
     appending::{Draft, Written},
-    block::{Kind, Place, Position},
+    block::{Header, Kind, Place, Position, Unfit},
+    check::{Expected, Outcome},
     content::{Content, Entry, Extent, What},
     index::Indexed,
     log::Standing,
@@ -15,7 +16,6 @@ use super::{
     publishing::Cause,
     reading::{Load, Loader, Want},
     turning::Turn,
-    walk::walk,
 };
 use crate::{id::RecordName, key::StoredKey};
 use alloc::{collections::BTreeSet, vec::Vec};
@@ -74,7 +74,7 @@ impl Store {
         match self.log.segment(segment).standing {
             Standing::Sealed { summary: Some(sector) } => {
                 let sectors = self.geometry.sectors - 1 - sector;
-                self.begin_read(Place { segment, sector }, sectors, Want::List);
+                self.begin_read(Place { segment, sector }, sectors, Expected::Block { sequence }, Want::List);
             }
             Standing::Sealed { summary: None } => self.list_by_walk(),
             standing @ (Standing::Free | Standing::Open | Standing::Bad) => {
@@ -86,28 +86,22 @@ impl Store {
     fn list_by_walk(&mut self) {
         let Some(reclaim) = &mut self.reclaim else { return };
         reclaim.listing = Listing::Walk;
-        let place = Place { segment: reclaim.segment, sector: 0 };
-        self.begin_read(place, self.geometry.sectors, Want::List);
+        let (place, sequence) = (Place { segment: reclaim.segment, sector: 0 }, reclaim.sequence);
+        self.begin_read(place, self.geometry.sectors, Expected::Segment { sequence }, Want::List);
     }
 
-    pub(super) fn on_listed(&mut self, bytes: Option<&Bytes>) {
+    pub(super) fn on_listed(&mut self, outcome: Option<Outcome>) {
         let Some(reclaim) = &mut self.reclaim else { return };
-        let (segment, sequence) = (reclaim.segment, reclaim.sequence);
         match reclaim.listing {
-            Listing::Summary => {
-                let Standing::Sealed { summary: Some(sector) } = self.log.segment(segment).standing else {
-                    unreachable!("segment {segment} has a summary")
-                };
-                let place = Place { segment, sector };
-                match bytes.and_then(|bytes| self.summary_in(bytes, place, sequence)) {
-                    Some(entries) => reclaim_of(&mut self.reclaim).todo = entries,
-                    None => return self.list_by_walk(),
-                }
-            }
+            Listing::Summary => match outcome.and_then(summary_in) {
+                Some(entries) => reclaim.todo = entries,
+                None => return self.list_by_walk(),
+            },
             Listing::Walk => {
-                let walked =
-                    bytes.map(|bytes| walk(bytes, &self.geometry, &self.checksums, segment, sequence));
-                reclaim.todo = walked.into_iter().flatten().map(|walked| walked.entry).collect();
+                reclaim.todo = match outcome {
+                    Some(Outcome::Segment(walked)) => walked.into_iter().map(|walked| walked.entry).collect(),
+                    Some(Outcome::Short(_) | Outcome::Block(..) | Outcome::Mark(_)) | None => Vec::new(),
+                };
             }
         }
         // Records come first, in the log's order: after them, whatever has pieces here has its record elsewhere.
@@ -115,14 +109,6 @@ impl Store {
         todo.reverse();
         todo.sort_by_key(|entry| matches!(entry.what, What::Record { .. }));
         self.sift();
-    }
-
-    pub(super) fn summary_in(&self, bytes: &Bytes, place: Place, sequence: u64) -> Option<Vec<Entry>> {
-        let header = self.checksums.header(bytes, place, Some(sequence)).ok()?;
-        if header.label.kind != Kind::Summary {
-            return None;
-        }
-        Entry::decode_all(self.checksums.payload(&header, bytes).ok()?)
     }
 
     /// Looks at one block after the other, until one has to be read.
@@ -192,7 +178,7 @@ impl Store {
         if let Some(extent) = moving.content.extents.get(moving.extents.len()) {
             let sectors = self.geometry.sectors_for(extent.bytes as usize);
             return match self.log.place(extent.at) {
-                Some(place) => self.begin_read(place, sectors, Want::Moved),
+                Some(place) => self.read_block(place, sectors, Want::Moved),
                 None => self.give_move_up(),
             };
         }
@@ -211,19 +197,23 @@ impl Store {
         self.counts.moved += self.append_record(Draft { content, cause: Cause::Move { old } });
     }
 
-    pub(super) fn on_move_piece_read(&mut self, bytes: Option<&Bytes>) {
+    pub(super) fn on_move_piece_read(
+        &mut self,
+        block: Option<(Result<Header, Unfit>, Result<Bytes, Unfit>)>,
+    ) {
         let Some(reclaim) = &self.reclaim else { return };
         let moving = reclaim.moving.as_ref().expect("a piece is read for a move");
         let (key, name, piece) = (moving.key, moving.content.record.name, moving.extents.len());
         let extent = moving.content.extents[piece];
-        let Some(Ok(body)) = bytes.map(|bytes| self.piece_in(bytes, key, name, piece, extent)) else {
+        let body = block.map(|(header, payload)| Self::piece_in(header, payload, key, name, piece, extent));
+        let Some(Ok(body)) = body else {
             return self.give_move_up();
         };
         if !self.log.has_room(self.geometry.sectors_for(body.len())) {
             return self.give_move_up();
         }
         let offset = piece as u64 * u64::from(extent.bytes);
-        let (at, size) = self.append_piece(key, name, offset, &body, |_: Position| Written::Moved);
+        let (at, size) = self.append_piece(key, name, offset, body, |_: Position| Written::Moved);
         self.counts.moved += size;
         let moving = moving_of(&mut self.reclaim);
         moving.writes += 1;
@@ -316,4 +306,14 @@ fn reclaim_of(reclaim: &mut Option<Reclaim>) -> &mut Reclaim {
 
 fn moving_of(reclaim: &mut Option<Reclaim>) -> &mut Move {
     reclaim_of(reclaim).moving.as_mut().expect("the caller found it")
+}
+
+/// The entries of a summary, if it is one.
+pub(super) fn summary_in(outcome: Outcome) -> Option<Vec<Entry>> {
+    match outcome {
+        Outcome::Block(Ok(header), Ok(payload)) if header.label.kind == Kind::Summary => {
+            Entry::decode_all(&payload)
+        }
+        Outcome::Block(..) | Outcome::Short(_) | Outcome::Mark(_) | Outcome::Segment(_) => None,
+    }
 }

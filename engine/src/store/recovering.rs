@@ -7,11 +7,13 @@
 use super::{
     Event, Phase, Store,
     block::{Checksums, Kind, Place, Position},
+    check::{Expected, Outcome},
     content::{Entry, Grave, Mark, What},
     log::Standing,
     plant::StoreFault,
     reading::Want,
-    walk::{Walked, walk},
+    reclaiming::summary_in,
+    walk::Walked,
 };
 use crate::{
     id::RecordName,
@@ -21,7 +23,6 @@ use alloc::{
     collections::{BTreeMap, BTreeSet},
     vec::Vec,
 };
-use bytes::Bytes;
 
 /// Headers and footers that are read at once.
 const MARKS_AT_ONCE: u32 = 64;
@@ -96,7 +97,15 @@ impl Store {
 
     fn read_part(&mut self, segment: u32, sector: u32, sectors: u32, what: Piece) {
         let attempt = self.recovery().attempt;
-        self.begin_read(Place { segment, sector }, sectors, Want::Recovery(Part { attempt, segment, what }));
+        let sequence = self.log.segment(segment).sequence;
+        let expected = match what {
+            Piece::Header => Expected::Marks { kind: Kind::Segment },
+            Piece::Footer => Expected::Marks { kind: Kind::Footer },
+            Piece::Whole => Expected::Segment { sequence },
+            Piece::Summary => Expected::Block { sequence },
+        };
+        let part = Part { attempt, segment, what };
+        self.begin_read(Place { segment, sector }, sectors, expected, Want::Recovery(part));
     }
 
     fn read_next_header(&mut self) {
@@ -121,25 +130,26 @@ impl Store {
         }
     }
 
-    pub(super) fn on_recovery_read(&mut self, part: Part, bytes: &Bytes) {
+    pub(super) fn on_recovery_read(&mut self, part: Part, outcome: Outcome) {
         let Phase::Recovering(recovery) = &mut self.phase else { return };
         if recovery.attempt != part.attempt {
             return;
         }
         match part.what {
-            Piece::Header => match self.header_in(bytes, part.segment) {
-                Some(found) => {
+            Piece::Header => match self.mark_in(outcome) {
+                Some((sequence, mark)) => {
+                    let found = Found { segment: part.segment, sequence, mark, summary: None };
                     self.recovery().found.push(found);
                     self.read_part(part.segment, self.geometry.sectors - 1, 1, Piece::Footer);
                 }
                 None => self.on_mark_read(),
             },
             Piece::Footer => {
-                self.take_footer(bytes, part.segment);
+                self.take_footer(outcome, part.segment);
                 self.on_mark_read();
             }
-            Piece::Whole => self.on_walked(bytes),
-            Piece::Summary => self.on_summary_read(bytes),
+            Piece::Whole => self.on_walked(outcome),
+            Piece::Summary => self.on_summary_read(outcome),
         }
     }
 
@@ -148,19 +158,17 @@ impl Store {
         self.read_next_header();
     }
 
-    /// The header of a segment, by either of its copies.
-    fn header_in(&self, bytes: &Bytes, segment: u32) -> Option<Found> {
-        (0..2).find_map(|sector| {
-            let bytes = &bytes[self.geometry.length(sector)..];
-            let (sequence, mark) = mark_in(bytes, Kind::Segment, Place { segment, sector })?;
-            let found = Found { segment, sequence, mark, summary: None };
-            mark.is_of(&self.geometry).then_some(found)
-        })
+    /// What a segment's header or footer says, if it is of a device cut up like this.
+    fn mark_in(&self, outcome: Outcome) -> Option<(u64, Mark)> {
+        match outcome {
+            Outcome::Mark(found) => found.filter(|(_, mark)| mark.is_of(&self.geometry)),
+            Outcome::Short(_) | Outcome::Block(..) | Outcome::Segment(_) => None,
+        }
     }
 
-    fn take_footer(&mut self, bytes: &Bytes, segment: u32) {
+    fn take_footer(&mut self, outcome: Outcome, segment: u32) {
         let sector = self.geometry.sectors - 1;
-        let Some((sequence, mark)) = mark_in(bytes, Kind::Footer, Place { segment, sector }) else { return };
+        let Some((sequence, mark)) = self.mark_in(outcome) else { return };
         if let Some(found) = self.recovery().found.iter_mut().find(|found| found.segment == segment)
             && found.sequence == sequence
             && found.mark.store == mark.store
@@ -207,11 +215,13 @@ impl Store {
         }
     }
 
-    fn on_walked(&mut self, bytes: &Bytes) {
+    fn on_walked(&mut self, outcome: Outcome) {
         let Some(found) = self.recovery().unsealed.pop() else {
             unreachable!("a segment was walked unasked")
         };
-        let walked = walk(bytes, &self.geometry, &self.checksums, found.segment, found.sequence);
+        let Outcome::Segment(walked) = outcome else {
+            unreachable!("a segment was walked, and gave {outcome:?}")
+        };
         let recovery = self.recovery();
         for Walked { entry, .. } in &walked {
             if let What::Body = entry.what {
@@ -241,11 +251,9 @@ impl Store {
         }
     }
 
-    fn on_summary_read(&mut self, bytes: &Bytes) {
+    fn on_summary_read(&mut self, outcome: Outcome) {
         let found = *self.recovery().todo.last().expect("its summary was asked for");
-        let sector = found.summary.expect("its summary was asked for");
-        let place = Place { segment: found.segment, sector };
-        match self.summary_in(bytes, place, found.sequence) {
+        match summary_in(outcome) {
             Some(entries) => {
                 self.recovery().todo.pop();
                 for entry in entries.iter().rev() {
@@ -310,11 +318,4 @@ impl Store {
         self.phase = Phase::Writing;
         self.event(Event::Recovered { objects: self.objects(), bytes: self.used() });
     }
-}
-
-/// A header or footer of a segment.
-fn mark_in(bytes: &[u8], kind: Kind, place: Place) -> Option<(u64, Mark)> {
-    let header = Checksums::OPEN.header(bytes, place, None).ok()?;
-    let mark = Mark::decode(Checksums::OPEN.payload(&header, bytes).ok()?)?;
-    (header.label.kind == kind).then_some((header.label.sequence, mark))
 }

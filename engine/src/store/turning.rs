@@ -9,12 +9,14 @@ use super::{
     Pending, Store,
     appending::Written,
     block::{Checksums, Kind, Label, Place},
+    blocks::Blocks,
     content::Mark,
     log::{Open, Standing, summary_sectors},
     plant::StoreFault,
     syncing::Waiter,
 };
-use alloc::vec::Vec;
+use alloc::{vec, vec::Vec};
+use bytes::Bytes;
 
 /// ```text
 /// Idle ──no room──▶ Draining ──nothing under way──▶ Syncing ──▶ Choosing ──one is free──▶ Heading ──▶ Settling ──▶ Idle
@@ -128,13 +130,13 @@ impl Store {
         let segment = self.log.segment(next);
         (segment.standing, segment.sequence) = (Standing::Open, sequence);
         let mark = self.mark(floor, 0);
-        let mut bytes = Vec::new();
+        let mut blocks = Blocks::new(self.geometry);
         for sector in 0..2 {
             let label = Label::of_segment(Kind::Segment, Place { segment: next, sector }, sequence);
-            Checksums::OPEN.seal_into(&mut bytes, &self.geometry, &label, &[&mark.encode()]);
+            blocks = blocks.with(Checksums::OPEN, label, vec![Bytes::copy_from_slice(&mark.encode())]);
         }
-        self.counts.marks += bytes.len() as u64;
-        self.write(Place { segment: next, sector: 0 }, bytes, Written::Header);
+        self.counts.marks += blocks.len();
+        self.write(Place { segment: next, sector: 0 }, blocks, Written::Header);
     }
 
     /// Writes the summary and the footer, which end at the end of the segment.
@@ -147,15 +149,17 @@ impl Store {
         }
         let label =
             |kind, sector| Label::of_segment(kind, Place { segment: full.segment, sector }, full.sequence);
-        let mut bytes = Vec::new();
         let summary = label(Kind::Summary, summary_at);
-        self.checksums.seal_into(&mut bytes, &self.geometry, &summary, &[&entries]);
         let mark = self.mark(0, summary_at).encode();
         let footer = label(Kind::Footer, footer_at);
-        Checksums::OPEN.seal_into(&mut bytes, &self.geometry, &footer, &[&mark]);
+        let blocks = Blocks::new(self.geometry).with(self.checksums, summary, vec![entries.into()]).with(
+            Checksums::OPEN,
+            footer,
+            vec![Bytes::copy_from_slice(&mark)],
+        );
         self.log.segment(full.segment).standing = Standing::Sealed { summary: Some(summary_at) };
-        self.counts.marks += bytes.len() as u64;
-        self.write(Place { segment: full.segment, sector: summary_at }, bytes, Written::Summary);
+        self.counts.marks += blocks.len();
+        self.write(Place { segment: full.segment, sector: summary_at }, blocks, Written::Summary);
     }
 
     pub(super) const fn mark(&self, floor: u64, summary: u32) -> Mark {
@@ -181,15 +185,10 @@ impl Store {
     }
 
     /// Hands a write to the device.
-    pub(super) fn write(&mut self, place: Place, bytes: Vec<u8>, written: Written) {
+    pub(super) fn write(&mut self, place: Place, blocks: Blocks, written: Written) {
         let io = self.mint(Pending::Write(place, written));
         self.writes += 1;
         let offset = self.geometry.bytes(place.sector);
-        self.effects.push_back(super::Effect::Write {
-            io,
-            segment: place.segment,
-            offset,
-            bytes: bytes.into(),
-        });
+        self.effects.push_back(super::Effect::Write { io, segment: place.segment, offset, blocks });
     }
 }

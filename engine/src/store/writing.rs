@@ -129,7 +129,7 @@ impl Store {
         }
     }
 
-    pub(super) fn write_piece(&mut self, writer: Writer, piece: usize, payload: &[u8]) {
+    pub(super) fn write_piece(&mut self, writer: Writer, piece: usize, payload: Bytes) {
         let Some(open) = self.writers.get(&writer) else { return };
         if let Some(why) = open.closed() {
             return self.on_piece_failed(writer, why);

@@ -1,4 +1,5 @@
 use super::*;
+use tiergate_tiers::{IoChoice, SyncPolicy};
 
 const EXAMPLE: &str = include_str!("../../tiergate.example.yaml");
 
@@ -15,7 +16,13 @@ fn the_example_loads_as_it_stands() {
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.origin.authority(), "127.0.0.1:9000");
     assert_eq!(config.redis.as_deref(), Some("127.0.0.1:6379"));
-    assert_eq!(config.directory.as_deref(), Some(Path::new("/var/cache/tiergate")));
+    let disk = Disk {
+        directories: vec!["/var/cache/tiergate".into()],
+        io: IoChoice::Auto,
+        sync: SyncPolicy::Every(Duration::from_secs(1)),
+        capacity: ByteCount::mib(10 << 10),
+    };
+    assert_eq!(config.disk, Some(disk));
     assert_eq!(config.shards.get(), 8);
     assert_eq!(config.drain, Duration::from_secs(30));
     assert_eq!(config.log, Log::Warnings);
@@ -161,4 +168,76 @@ fn a_small_l0_is_divided_less() {
         parse("origin: http://a\ncache: { l0: { capacity: 9MiB, gate: 1MiB } }\n", &Overrides::default())
             .expect("a right configuration");
     assert!(config.shards.get() <= 2, "{}", config.shards);
+}
+
+/// What `cache.l2` and `storage.l2` say together, behind an origin.
+fn disk(l2: &str, storage: &str) -> String {
+    format!("origin: http://a\ncache:\n  l2: {l2}\nstorage:\n  l2: {storage}\n")
+}
+
+/// Directories are one or several, each way to ask the disk and to sync it has its word, and the gate is what the log can
+/// hold.
+#[test]
+fn the_disk_is_what_the_file_says() {
+    let read = |l2: &str, storage: &str| {
+        parse(&disk(l2, storage), &Overrides::default()).expect("the configuration is right")
+    };
+    let config = read("{}", "{ directory: [/a, /b], io: pool, sync: on_seal }");
+    let several = config.disk.expect("it has one");
+    assert_eq!(several.directories, [Path::new("/a"), Path::new("/b")]);
+    assert_eq!((several.io, several.sync), (IoChoice::Pool, SyncPolicy::OnSeal));
+    let config = read("{ capacity: 64MiB }", "{ directory: /a, io: io_uring, sync: never }");
+    let one = config.disk.expect("it has one");
+    assert_eq!((one.io, one.sync, one.capacity), (IoChoice::IoUring, SyncPolicy::Never, ByteCount::mib(64)));
+    let gate = |config: &ServerConfig| config.cache.as_written().l2.as_ref().map(|l2| l2.gate);
+    assert_eq!(gate(&read("{ capacity: 64MiB }", "{ directory: /a }")), Some(ByteCount::mib(16)));
+    assert_eq!(gate(&read("{ capacity: 64MiB }", "{ directory: [/a, /b] }")), Some(ByteCount::mib(8)));
+    assert_eq!(gate(&read("{ capacity: 64MiB, gate: 1MiB }", "{ directory: /a }")), Some(ByteCount::mib(1)));
+    let every = read("{}", "{ directory: /a, sync: { every_ms: 10 } }").disk.expect("it has one");
+    assert_eq!(every.sync, SyncPolicy::Every(Duration::from_millis(10)));
+}
+
+/// What the disk cannot be is refused with key, value and bound.
+#[test]
+fn what_the_disk_cannot_be_is_refused() {
+    let cases = [
+        ("{}", "{ directory: [] }", "5: `storage.l2.directory` is empty, but must be a directory, such as /var/cache/tiergate"),
+        (
+            "{}",
+            "{ directory: [/a, /b, /a] }",
+            "5: `storage.l2.directory` is a list that names a directory twice, but must be a list of different directories",
+        ),
+        (
+            "{}",
+            "{ directory: /a, sync: { every_ms: 9 } }",
+            "5: `storage.l2.sync.every_ms` is 9, but must be from 10 to 3600000",
+        ),
+        (
+            "{ capacity: 15MiB }",
+            "{ directory: /a }",
+            "3: `cache.l2.capacity` is 15MiB, but must be at least 16 MiB (16777216)",
+        ),
+        (
+            "{ capacity: 16MiB }",
+            "{ directory: [/a, /b] }",
+            "3: `cache.l2.capacity` is 16MiB, which is 8388608 bytes for each directory, but must be at least 16 MiB \
+             (16777216) for each directory",
+        ),
+        (
+            "{ capacity: 64MiB, gate: 17MiB }",
+            "{ directory: /a }",
+            "3: `cache.l2.gate` is 17MiB, but must be at most a quarter of `cache.l2.capacity`, which is 16MiB, or unlimited",
+        ),
+    ];
+    for (l2, storage, expected) in cases {
+        assert_eq!(complaint(&disk(l2, storage)), format!("t.yaml:{expected}"));
+    }
+    for (storage, word) in [
+        ("{ directory: /a, io: threads }", "threads"),
+        ("{ directory: /a, sync: always }", "always"),
+        ("{ directory: 7 }", "a directory, or a list of directories"),
+    ] {
+        let text = complaint(&disk("{}", storage));
+        assert!(text.starts_with("t.yaml:5: ") && text.contains(word), "{text}");
+    }
 }

@@ -1,8 +1,8 @@
 //! Why a server with a good configuration cannot start, and what to do about it.
 
-use std::{fmt, io, net::SocketAddr, path::PathBuf};
+use std::{fmt, io, net::SocketAddr, path::PathBuf, process::ExitCode};
 use tiergate_driver::TierError;
-use tiergate_tiers::DirError;
+use tiergate_tiers::{About, OpenError};
 
 /// The machine does not allow what the configuration asks for.
 #[derive(Debug)]
@@ -10,7 +10,7 @@ pub(crate) enum StartError {
     /// The port is taken, or not ours to take.
     Listen { address: SocketAddr, error: io::Error },
     /// L2's directory cannot be used.
-    Directory(DirError),
+    Disk(OpenError),
     /// A tier could not say what it holds.
     Tier(TierError),
     /// The recording's file cannot be made.
@@ -21,6 +21,21 @@ pub(crate) enum StartError {
     Runtime(io::Error),
     /// The system has no random numbers for us.
     Chance(getrandom::Error),
+}
+
+impl StartError {
+    /// What the configuration says of the disk can only be seen by trying: it is wrong all the same.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Disk(_) => ExitCode::from(2),
+            Self::Listen { .. }
+            | Self::Tier(_)
+            | Self::Recording { .. }
+            | Self::Demo(_)
+            | Self::Runtime(_)
+            | Self::Chance(_) => ExitCode::FAILURE,
+        }
+    }
 }
 
 impl fmt::Display for StartError {
@@ -35,7 +50,14 @@ impl fmt::Display for StartError {
                 };
                 write!(f, "cannot listen on {address}: {error}; {advice}")
             }
-            Self::Directory(error) => write!(f, "{error}"),
+            Self::Disk(error) => {
+                let key = match error.about() {
+                    About::Directory => "storage.l2.directory",
+                    About::Capacity => "cache.l2.capacity",
+                    About::Io => "storage.l2.io",
+                };
+                write!(f, "`{key}` {error}")
+            }
             Self::Tier(error) => write!(f, "a tier cannot be used: {error}"),
             Self::Recording { file, error } => {
                 write!(f, "cannot write to {}: {error}; choose another `recording.file`", file.display())

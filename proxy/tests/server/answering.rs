@@ -155,7 +155,7 @@ fn a_body_of_unknown_length_is_stored_whole() {
 fn a_purge_is_answered_with_what_was_seen() {
     let origin = Origin::fixed(FRESH, b"hello".to_vec());
     let site = Site::new();
-    let server = site.serve(origin.address, "cache: { l0: { gate: 1 }, l2: {} }\n");
+    let server = site.serve(origin.address, "cache: { l0: { gate: 1 }, l2: { capacity: 64MiB } }\n");
     let nothing = server.request("PURGE", "/a", "");
     assert_eq!(nothing.head.status, 200);
     let text = String::from_utf8(nothing.body).expect("JSON is text");
@@ -263,7 +263,7 @@ fn a_client_that_leaves_cancels_a_fetch_without_a_head() {
         ended.send(closed).expect("the test waits");
     });
     let site = Site::new();
-    let server = site.serve(origin.address, "cache: { l2: {}, fill: { on_abandon: cancel } }\n");
+    let server = site.serve(origin.address, "cache: { l2: { capacity: 64MiB }, fill: { on_abandon: cancel } }\n");
     let exchange = server.send("GET", "/a", "");
     was_asked.recv().expect("the origin is asked");
     drop(exchange);

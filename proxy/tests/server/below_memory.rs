@@ -7,7 +7,7 @@ const SIZE: usize = 700_000;
 
 /// A server that has `/a` on its disk alone: another process stored it.
 fn only_on_disk(site: &Site, origin: &Origin) -> Server {
-    let config = "cache: { l0: null, l2: {} }\n";
+    let config = "cache: { l0: null, l2: { capacity: 64MiB } }\n";
     let server = site.serve(origin.address, config);
     assert!(server.get("/a").body == pattern(SIZE));
     server.signal("TERM");
@@ -78,7 +78,7 @@ fn f2_a_purge_by_tag_outlives_the_process() {
         respond(stream, &format!("Cache-Control: max-age=600\r\n{fields}"), SIZE, &pattern(SIZE));
     });
     let site = Site::new();
-    let config = "cache: { l0: null, l2: {} }\n";
+    let config = "cache: { l0: null, l2: { capacity: 64MiB } }\n";
     let server = site.serve(origin.address, config);
     for target in ["/a", "/b"] {
         assert!(server.get(target).body == pattern(SIZE));

@@ -1,9 +1,10 @@
 //! A server process, an origin and a client, all over plain sockets.
 
 use std::{
+    fs::File,
     io::{self, BufRead, BufReader, Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{Arc, Mutex},
     thread,
@@ -57,19 +58,36 @@ impl Site {
 
     /// Starts a server with an L2 in this directory. `more` is added to its configuration.
     pub(crate) fn serve(&self, origin: SocketAddr, more: &str) -> Server {
-        let config = format!(
-            "listen: 127.0.0.1:0\norigin: http://{origin}\nstorage: {{ l2: {{ directory: {:?} }} }}\n{more}",
-            self.path().join("l2")
-        );
-        let more_cache = if more.contains("cache:") { "" } else { "cache: { l2: {} }\n" };
-        self.start(&(config + more_cache))
+        self.start(&self.config(origin, "", more))
+    }
+
+    /// The configuration of a server with an L2 in this directory. `storage` is added to what its disk is, `more` to the
+    /// whole.
+    pub(crate) fn config(&self, origin: SocketAddr, storage: &str, more: &str) -> String {
+        let more_cache = if more.contains("cache:") { "" } else { "cache: { l2: { capacity: 64MiB } }\n" };
+        format!(
+            "listen: 127.0.0.1:0\norigin: http://{origin}\nstorage: {{ l2: {{ directory: {:?}, {storage} }} }}\n{more}{more_cache}",
+            self.l2()
+        )
+    }
+
+    /// Where L2 is.
+    pub(crate) fn l2(&self) -> PathBuf {
+        self.path().join("l2")
+    }
+
+    /// What the servers of this site have written to standard error so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.path().join("stderr")).unwrap_or_default()
     }
 
     /// Starts a server with this configuration.
     pub(crate) fn start(&self, config: &str) -> Server {
         let file = self.path().join("tiergate.yaml");
         std::fs::write(&file, config).expect("a file in a directory of ours");
-        Server::start(&["serve", "-c", file.to_str().expect("temporary paths are UTF-8")])
+        let log = File::options().create(true).append(true).open(self.path().join("stderr"));
+        let log = Stdio::from(log.expect("a file in a directory of ours"));
+        Server::start_with(&["serve", "-c", file.to_str().expect("temporary paths are UTF-8")], log)
     }
 }
 
@@ -77,14 +95,22 @@ impl Site {
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: SocketAddr,
+    /// The first that it said.
+    pub(crate) line: String,
 }
 
 impl Server {
     /// Waits for the line that says where it listens.
     pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::start_with(arguments, Stdio::inherit())
+    }
+
+    /// The same, with its standard error going there.
+    fn start_with(arguments: &[&str], log: Stdio) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_tiergate"))
             .args(arguments)
             .stdout(Stdio::piped())
+            .stderr(log)
             .spawn()
             .expect("the program was built for this test");
         let mut line = String::new();
@@ -95,7 +121,7 @@ impl Server {
             .split_once("listening on http://")
             .and_then(|(_, rest)| rest.split(',').next()?.trim().parse().ok())
             .unwrap_or_else(|| panic!("no address in `{line}`"));
-        Self { child, address }
+        Self { child, address, line }
     }
 
     pub(crate) fn signal(&self, name: &str) {
@@ -139,6 +165,14 @@ impl Server {
         exchange.finish(head)
     }
 
+    /// The same, of a server that may be killed meanwhile: `None` if no whole head came.
+    pub(crate) fn try_request(&self, method: &str, target: &str, more: &str) -> Option<Response> {
+        let stream = TcpStream::connect(self.address).ok()?;
+        let mut exchange = Exchange::begin(stream, "site.example", method, target, more).ok()?;
+        let head = exchange.try_head(method)?;
+        Some(exchange.finish(head))
+    }
+
     /// The same, with the response still to be read. The host is always the same one: a restart changes the port.
     pub(crate) fn send(&self, method: &str, target: &str, more: &str) -> Exchange {
         self.send_to("site.example", method, target, more)
@@ -146,12 +180,8 @@ impl Server {
 
     /// The same, for another host, or for that one in other letters.
     pub(crate) fn send_to(&self, host: &str, method: &str, target: &str, more: &str) -> Exchange {
-        let mut stream = TcpStream::connect(self.address).expect("the server listens");
-        stream.set_read_timeout(Some(PATIENCE)).expect("a positive time");
-        let more = if more.contains("\r\n\r\n") { more.to_owned() } else { format!("{more}\r\n") };
-        let text = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n{more}");
-        stream.write_all(text.as_bytes()).expect("the server reads");
-        Exchange { reader: BufReader::new(stream) }
+        let stream = TcpStream::connect(self.address).expect("the server listens");
+        Exchange::begin(stream, host, method, target, more).expect("the server reads")
     }
 }
 
@@ -220,16 +250,31 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
+    fn begin(
+        mut stream: TcpStream,
+        host: &str,
+        method: &str,
+        target: &str,
+        more: &str,
+    ) -> io::Result<Self> {
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let more = if more.contains("\r\n\r\n") { more.to_owned() } else { format!("{more}\r\n") };
+        let text = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n{more}");
+        stream.write_all(text.as_bytes())?;
+        Ok(Self { reader: BufReader::new(stream) })
+    }
+
     pub(crate) fn head(&mut self, method: &str) -> ResponseHead {
-        let first = self.line();
-        let status = first
-            .split(' ')
-            .nth(1)
-            .and_then(|status| status.parse().ok())
-            .unwrap_or_else(|| panic!("no status in `{first}`"));
+        self.try_head(method).expect("a whole head")
+    }
+
+    fn try_head(&mut self, method: &str) -> Option<ResponseHead> {
+        let first = self.line()?;
+        let status = first.split(' ').nth(1).and_then(|status| status.parse().ok());
+        let status = status.unwrap_or_else(|| panic!("no status in `{first}`"));
         let mut head = ResponseHead { status, lines: Vec::new(), framing: Framing::Length(0) };
         loop {
-            let line = self.line();
+            let line = self.line()?;
             let Some((name, value)) = line.split_once(':') else {
                 break;
             };
@@ -242,7 +287,7 @@ impl Exchange {
             let length = head.field("content-length");
             head.framing = Framing::Length(length.parse().unwrap_or_else(|_| panic!("no length: {head:?}")));
         }
-        head
+        Some(head)
     }
 
     /// Reads the rest.
@@ -275,10 +320,12 @@ impl Exchange {
         bytes
     }
 
-    fn line(&mut self) -> String {
+    /// `None` when the connection ends before the line does.
+    fn line(&mut self) -> Option<String> {
         let mut line = String::new();
-        self.reader.read_line(&mut line).expect("a line of a head");
-        line.trim_end().to_owned()
+        let read = self.reader.read_line(&mut line);
+        refuse_silence(&read);
+        line.ends_with('\n').then(|| line.trim_end().to_owned())
     }
 
     fn exactly(&mut self, length: usize) -> (Vec<u8>, End) {

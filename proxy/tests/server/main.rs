@@ -6,7 +6,9 @@
 mod answering;
 mod below_memory;
 mod breaking;
+mod disk;
 mod harness;
+mod killing;
 mod recording;
 mod sharing;
 mod starting;

@@ -32,7 +32,7 @@ fn a_recorded_server_can_be_lived_again() {
     let site = Site::new();
     let file = site.path().join("recording");
     let more = format!(
-        "shards: 1\ncache: {{ l0: {{ gate: 256KiB }}, l2: {{}} }}\nrecording: {{ file: {file:?} }}\n"
+        "shards: 1\ncache: {{ l0: {{ gate: 256KiB }}, l2: {{ capacity: 64MiB }} }}\nrecording: {{ file: {file:?} }}\n"
     );
     let server = site.serve(origin.address, &more);
     for target in ["/a", "/b", "/a"] {

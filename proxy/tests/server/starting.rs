@@ -84,23 +84,77 @@ fn a_taken_port_is_told() {
     assert_eq!(message.lines().count(), 1, "{message}");
 }
 
-/// A directory that cannot be made is code 1, named. It is below a regular file: permissions do not stop root.
-#[test]
-fn an_impossible_directory_is_told() {
-    let site = Site::new();
-    let blocker = site.path().join("file");
-    std::fs::write(&blocker, "").expect("a file in a directory of ours");
-    let directory = blocker.join("l2");
+/// Starts a server with this disk, which must end with code 2 and one line, and says what that is.
+fn refused(site: &Site, cache: &str, storage: &str) -> String {
     let file = site.path().join("tiergate.yaml");
     let text = format!(
-        "listen: 127.0.0.1:0\norigin: http://127.0.0.1:9\ncache: {{ l2: {{}} }}\nstorage: {{ l2: {{ directory: {directory:?} }} }}\n"
+        "listen: 127.0.0.1:0\norigin: http://127.0.0.1:9\ncache: {{ l2: {cache} }}\nstorage: {{ l2: {storage} }}\n"
     );
     std::fs::write(&file, text).expect("a file in a directory of ours");
     let output = tiergate(&["serve", "-c", path(&file)]);
     let message = complaint(&output);
-    assert_eq!(output.status.code(), Some(1), "{message}");
-    assert!(message.contains(path(&directory)), "{message}");
+    assert_eq!(output.status.code(), Some(2), "{message}");
     assert_eq!(message.lines().count(), 1, "{message}");
+    assert_eq!(output.stdout, b"");
+    message.replace(path(site.path()), "HERE")
+}
+
+/// A directory that cannot be L2 is code 2 and one line: which key, what it is, why that is wrong, and what to do. What is
+/// there stays there.
+#[test]
+fn an_impossible_directory_is_told() {
+    let site = Site::new();
+    std::fs::write(site.path().join("file"), "precious").expect("a file in a directory of ours");
+    std::fs::create_dir_all(site.path().join("old/records")).expect("a directory of ours");
+    let at = |name: &str| format!("{{ directory: {:?} }}", site.path().join(name));
+    let small = "{ capacity: 16MiB }";
+    let cases = [
+        ("file", "is HERE/file, but that is not a directory: remove it, or choose another directory"),
+        ("file/l2", "is HERE/file, but that is not a directory: remove it, or choose another directory"),
+        ("a/b", "is HERE/a/b, but HERE/a does not exist: create it, or choose another directory"),
+        (
+            "old",
+            "is HERE/old, but an earlier release left `records` there, which this one does not read: remove what is in the \
+             directory to start empty, or choose another directory",
+        ),
+    ];
+    for (name, expected) in cases {
+        let message = refused(&site, small, &at(name));
+        assert_eq!(message, format!("tiergate: `storage.l2.directory` {expected}\n"));
+    }
+    let message = refused(&site, small, "{ directory: /proc/self }");
+    assert!(message.contains("the file system there (proc) holds no files of ours"), "{message}");
+    let message = refused(&site, "{ capacity: 500TiB }", &at("l2"));
+    assert!(message.starts_with("tiergate: `cache.l2.capacity` is 549755813888000 bytes for HERE/l2, but "), "{message}");
+    assert!(message.ends_with(" more are needed: lower it, or make room\n"), "{message}");
+    assert_eq!(std::fs::read(site.path().join("file")).expect("it is there"), b"precious");
+    assert!(site.path().join("old/records").is_dir());
+}
+
+/// What is in a directory that is no log of ours, or was cut up for much more, is refused and left as it is.
+#[test]
+fn an_impossible_log_is_told() {
+    let site = Site::new();
+    let storage = format!("{{ directory: {:?} }}", site.l2());
+    std::fs::create_dir(site.l2()).expect("a directory of ours");
+    let log = site.l2().join("log");
+    std::fs::write(&log, [7; 100_000]).expect("a file in a directory of ours");
+    assert_eq!(
+        refused(&site, "{ capacity: 16MiB }", &storage),
+        "tiergate: `storage.l2.directory` is HERE/l2, but the file `log` there is not a log, or its description is damaged: \
+         remove it to start empty, or choose another directory\n"
+    );
+    assert_eq!(std::fs::read(&log).expect("it is there")[..100_000], [7; 100_000]);
+    std::fs::remove_file(&log).expect("it is ours");
+    let origin = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("it is bound");
+    let server = site.serve(origin, "cache: { l2: { capacity: 512MiB } }\n");
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(0));
+    assert_eq!(
+        refused(&site, "{ capacity: 64MiB }", &storage),
+        "tiergate: `cache.l2.capacity` is 67108864 bytes for HERE/l2, but the log there has segments of 8388608 bytes: make \
+         it at least 134217728 bytes (16 segments), or remove the file `log` to start empty\n"
+    );
 }
 
 /// Two processes cannot share an L2: the second says so.
@@ -110,7 +164,7 @@ fn a_directory_in_use_is_told() {
     let origin = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let _first = site.serve(origin.local_addr().expect("it is bound"), "");
     let output = tiergate(&["serve", "-c", path(&site.path().join("tiergate.yaml"))]);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     assert!(complaint(&output).contains("in use by another process"), "{}", complaint(&output));
 }
 

@@ -1,6 +1,6 @@
 //! The byte tiers that a configuration can name, as one type.
 
-use crate::{Connect, DirTier, RedisTier, TcpConnect};
+use crate::{Connect, DirTier, FileMedium, LogTier, RedisTier, TcpConnect};
 use bytes::Bytes;
 use std::sync::Arc;
 use tiergate_driver::{ByteTier, Contents, Found, Handle, TierError};
@@ -10,6 +10,8 @@ use tiergate_engine::{Ban, Freshening, ReadSource, Record, RecordId, RecordName,
 pub enum AnyTier<C: Connect = TcpConnect> {
     /// A directory on the local disk.
     Dir(DirTier),
+    /// Logs in directories of the local disk.
+    Log(LogTier<FileMedium>),
     /// A Redis.
     Redis(RedisTier<C>),
 }
@@ -19,6 +21,7 @@ macro_rules! forward {
     ($self:ident, $tier:ident => $call:expr) => {
         match $self {
             AnyTier::Dir($tier) => $call,
+            AnyTier::Log($tier) => $call,
             AnyTier::Redis($tier) => $call,
         }
     };

@@ -135,7 +135,7 @@ pub fn read_all(plan: Plan, device: &mut Device) -> Held {
 
 fn read_one(store: &mut Store, device: &mut Device, key: StoredKey) -> Option<Version> {
     let (op, reader) = (Op(1), Reader(1));
-    let found = run(store, device, Input::Lookup { op, reader, key, name: None });
+    let found = run(store, device, Input::Lookup { op, reader, key });
     let found = found
         .into_iter()
         .find_map(|event| if let Event::Found { record, .. } = event { Some(record) } else { None });

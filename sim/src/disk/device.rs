@@ -198,10 +198,13 @@ impl Device {
             self.flip(usize::try_from(bit).expect("a place in memory"));
         }
         match effect {
-            Effect::Read { io, segment, offset, length } => self.read(io, fault, segment, offset, length),
-            Effect::Write { io, segment, offset, bytes } => {
+            Effect::Read { io, segment, offset, length, check } => {
+                let read = self.read(fault, segment, offset, length);
+                read.map_or(Input::Failed { io }, |bytes| Input::ReadDone { io, checked: check.run(bytes) })
+            }
+            Effect::Write { io, segment, offset, blocks } => {
                 let begin = self.place(segment, offset);
-                self.write(io, fault, begin, &bytes)
+                self.write(io, fault, begin, &blocks.seal())
             }
             Effect::Sync { io } => self.sync(io, fault, covers),
         }
@@ -211,17 +214,18 @@ impl Device {
         segment as usize * self.segment_bytes + usize::try_from(offset).expect("a place in memory")
     }
 
-    fn read(&mut self, io: Io, fault: Option<Fault>, segment: u32, offset: u64, length: u64) -> Input {
+    /// What it gives, if it does not fail.
+    fn read(&mut self, fault: Option<Fault>, segment: u32, offset: u64, length: u64) -> Option<Bytes> {
         let begin = self.place(segment, offset);
         let mut length = usize::try_from(length).expect("a length in memory");
         assert_eq!((begin % self.sector_bytes, length % self.sector_bytes), (0, 0), "a read off the sectors");
         if fault == Some(Fault::ReadFails) {
-            return Input::Failed { io };
+            return None;
         }
         if fault == Some(Fault::ShortRead) {
             length = usize::try_from(self.chance.below(length as u64)).expect("a length in memory");
         }
-        Input::ReadDone { io, bytes: Bytes::copy_from_slice(&self.seen[begin..begin + length]) }
+        Some(Bytes::copy_from_slice(&self.seen[begin..begin + length]))
     }
 
     fn write(&mut self, io: Io, fault: Option<Fault>, begin: usize, bytes: &Bytes) -> Input {
@@ -279,8 +283,8 @@ impl Device {
     pub fn crash(&mut self, how: Crash) {
         let mut pending = std::mem::take(&mut self.unsynced);
         for UnderWay { effect, .. } in std::mem::take(&mut self.under_way) {
-            if let Effect::Write { segment, offset, bytes, .. } = effect {
-                pending.push(Unsynced { begin: self.place(segment, offset), bytes });
+            if let Effect::Write { segment, offset, blocks, .. } = effect {
+                pending.push(Unsynced { begin: self.place(segment, offset), bytes: blocks.seal() });
             }
         }
         for Unsynced { begin, bytes } in pending {

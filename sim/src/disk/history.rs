@@ -212,9 +212,8 @@ impl History {
             (0..8, _) | (15..18, None) => self.begin_fill(target, at),
             (8..15, _) => {
                 let reader = Reader(self.number());
-                let name = current.filter(|_| self.chance.chance(1, 2)).map(Version::name);
                 let task = Task::Read { at, reader, version: current, got: 0 };
-                self.ask(task, Some(target), |op| Input::Lookup { op, reader, key: at, name });
+                self.ask(task, Some(target), |op| Input::Lookup { op, reader, key: at });
             }
             (15, Some(version)) if version.freshened > 0 => {
                 let record = Version { freshened: version.freshened - 1, ..version }.record(at);
@@ -346,7 +345,7 @@ impl History {
             Event::Absent { op } => self.on_answer(op, Answer::Absent),
             Event::BodyRead { op, bytes } => self.on_answer(op, Answer::Bytes(bytes)),
             Event::Failed { op, why } => self.on_answer(op, Answer::Failed(why)),
-            Event::Found { op, record } => self.on_answer(op, Answer::Found(Box::new(record))),
+            Event::Found { op, record, body } => self.on_answer(op, Answer::Found(Box::new(record), body)),
         }
     }
 
@@ -415,11 +414,15 @@ impl History {
         answer: Answer,
     ) {
         let (version, got) = match answer {
-            Answer::Found(record) => {
+            Answer::Found(record, body) => {
                 self.saw("found");
                 // What was there when the lookup began; it may have been dropped since.
                 let version = version.unwrap_or_else(|| panic!("{at} was deleted, but {record:?} is there"));
                 assert_eq!(*record, *version.record(at), "another record was found");
+                if let Some(body) = body {
+                    self.saw("found with its body");
+                    assert!(body == version.body(), "another body of {version:?} was found");
+                }
                 (version, 0)
             }
             Answer::Bytes(bytes) => {
@@ -533,7 +536,7 @@ enum Answer {
     Deleted(bool),
     Freshened(Freshening),
     Absent,
-    Found(Box<tiergate_engine::Record>),
+    Found(Box<tiergate_engine::Record>, Option<Bytes>),
     Bytes(Bytes),
     Failed(Failure),
 }

@@ -1,0 +1,252 @@
+//! `storage`: what the tiers below L0 are.
+
+use super::{error::Problem, origin};
+use serde::{
+    Deserialize, Deserializer,
+    de::{SeqAccess, Visitor},
+};
+use std::{
+    collections::BTreeSet,
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tiergate_engine::{ByteCount, RawConfig, RawDiskTier, store::Geometry};
+use tiergate_tiers::{IoChoice, SyncPolicy};
+
+/// How often L2 is synced when nobody says otherwise, and the bounds of that.
+const SYNC_MS_DEFAULT: u64 = 1_000;
+const SYNC_MS_MIN: u64 = 10;
+const SYNC_MS_MAX: u64 = 3_600_000;
+/// More directories than this are a mistake.
+const DIRECTORIES_MAX: usize = 64;
+
+/// `storage`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawStorage {
+    /// The memory store that edges share. Goes with `cache.l1`.
+    pub l1: Option<RawSharedStorage>,
+    /// The local disk. Goes with `cache.l2`.
+    pub l2: Option<RawDiskStorage>,
+}
+
+/// `storage.l1`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawSharedStorage {
+    /// A Redis server: `host:port`.
+    pub redis: String,
+}
+
+/// `storage.l2`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawDiskStorage {
+    /// A directory that nobody else writes to, or a list of them, one for each disk. One is made if only its own name is
+    /// missing. `cache.l2.capacity` is of all together, evenly, and taken from the disks at start. With another number of
+    /// directories most of what is stored is not found any more.
+    pub directory: RawDirectories,
+    /// How the disk is asked for what is not in memory. Default `auto`.
+    #[serde(default)]
+    pub io: RawIo,
+    /// When what was stored is made durable. Default every 1000 ms.
+    #[serde(default)]
+    pub sync: RawSync,
+}
+
+impl RawDiskStorage {
+    /// One directory, and defaults.
+    pub(crate) fn in_directory(directory: &Path) -> Self {
+        Self {
+            directory: RawDirectories(vec![directory.to_owned()]),
+            io: RawIo::default(),
+            sync: RawSync::default(),
+        }
+    }
+}
+
+/// A path, or a list of paths.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawDirectories(pub Vec<PathBuf>);
+
+impl<'de> Deserialize<'de> for RawDirectories {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Paths;
+        impl<'de> Visitor<'de> for Paths {
+            type Value = RawDirectories;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a directory, or a list of directories")
+            }
+
+            fn visit_str<E>(self, path: &str) -> Result<RawDirectories, E> {
+                Ok(RawDirectories(vec![path.into()]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<RawDirectories, A::Error> {
+                let mut paths = Vec::new();
+                while let Some(path) = items.next_element()? {
+                    paths.push(path);
+                }
+                Ok(RawDirectories(paths))
+            }
+        }
+        deserializer.deserialize_any(Paths)
+    }
+}
+
+/// `storage.l2.io`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RawIo {
+    /// By io_uring where the system allows it, by a pool of threads elsewhere.
+    #[default]
+    Auto,
+    /// By io_uring; where it is refused, the server does not start.
+    IoUring,
+    /// By a pool of threads.
+    Pool,
+}
+
+/// `storage.l2.sync`: what a crash of the system, or a loss of power, takes with it. A crash of the server alone takes
+/// nothing, whatever this says, and a purge that was acknowledged stays done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RawSync {
+    /// Nothing is synced, not even purges: L2 is empty after each boot of the system.
+    Never,
+    /// Synced when a segment is full, and for each purge. What was stored since the last segment was full may be lost.
+    OnSeal,
+    /// That, and so often. What was stored in that time may be lost. From 10 to 3600000.
+    EveryMs(u64),
+}
+
+impl Default for RawSync {
+    fn default() -> Self {
+        Self::EveryMs(SYNC_MS_DEFAULT)
+    }
+}
+
+/// The directories that are L2.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disk {
+    /// At least one.
+    pub directories: Vec<PathBuf>,
+    /// How they are asked.
+    pub io: IoChoice,
+    /// When they are synced.
+    pub sync: SyncPolicy,
+    /// What they hold together.
+    pub capacity: ByteCount,
+}
+
+/// A tier is described twice, by what it does (`cache`) and by what it is (`storage`): one without the other would be a
+/// tier that silently does nothing. L2's gate becomes what its log can hold.
+pub(super) fn check(
+    cache: &mut RawConfig,
+    storage: RawStorage,
+) -> Result<(Option<String>, Option<Disk>), Problem> {
+    check_pairs(cache, &storage)?;
+    let redis = storage.l1.map(|l1| l1.redis);
+    if let Some(redis) = &redis
+        && !origin::is_authority(redis)
+    {
+        return Err(Problem::value("storage.l1.redis", redis, "host:port, such as 127.0.0.1:6379"));
+    }
+    let disk = match (storage.l2, &mut cache.l2) {
+        (Some(l2), Some(tier)) => Some(l2.check(tier)?),
+        (Some(_) | None, Some(_) | None) => None,
+    };
+    Ok((redis, disk))
+}
+
+fn check_pairs(cache: &RawConfig, storage: &RawStorage) -> Result<(), Problem> {
+    let lone = |there: &str, absent: &str, advice: &str| {
+        Problem::field(
+            there.to_owned(),
+            format!("is given, but `{absent}` is not: write {advice}, or remove `{there}`"),
+        )
+    };
+    match (&cache.l1, &storage.l1) {
+        (Some(_), None) => {
+            let advice = "storage: { l1: { redis: \"127.0.0.1:6379\" } }";
+            return Err(lone("cache.l1", "storage.l1", advice));
+        }
+        (None, Some(_)) => return Err(lone("storage.l1", "cache.l1", "cache: { l1: {} }")),
+        (Some(_), Some(_)) | (None, None) => {}
+    }
+    match (&cache.l2, &storage.l2) {
+        (Some(_), None) => {
+            let advice = "storage: { l2: { directory: \"/var/cache/tiergate\" } }";
+            return Err(lone("cache.l2", "storage.l2", advice));
+        }
+        (None, Some(_)) => return Err(lone("storage.l2", "cache.l2", "cache: { l2: {} }")),
+        (Some(_), Some(_)) | (None, None) => {}
+    }
+    if cache.l3.is_some() {
+        return Err(Problem::field(
+            "cache.l3",
+            "is given, but this build has no blob store and no index store to put behind it: remove `cache.l3`",
+        ));
+    }
+    if cache.feed.is_some() {
+        return Err(Problem::field(
+            "cache.feed",
+            "is given, but this build has no index store to put its log in: remove `cache.feed`",
+        ));
+    }
+    Ok(())
+}
+
+impl RawDiskStorage {
+    fn check(self, tier: &mut RawDiskTier) -> Result<Disk, Problem> {
+        let Self { directory: RawDirectories(directories), io, sync } = self;
+        let wrong = |value: &str, bound| Err(Problem::value("storage.l2.directory", value, bound));
+        if directories.is_empty() || directories.iter().any(|path| path.as_os_str().is_empty()) {
+            return wrong("empty", "a directory, such as /var/cache/tiergate");
+        }
+        if directories.len() > DIRECTORIES_MAX {
+            return wrong(&directories.len().to_string(), "at most 64 directories");
+        }
+        let distinct: BTreeSet<&PathBuf> = directories.iter().collect();
+        if distinct.len() < directories.len() {
+            return wrong("a list that names a directory twice", "a list of different directories");
+        }
+        check_room(tier, directories.len() as u64)?;
+        let io = match io {
+            RawIo::Auto => IoChoice::Auto,
+            RawIo::IoUring => IoChoice::IoUring,
+            RawIo::Pool => IoChoice::Pool,
+        };
+        let sync = match sync {
+            RawSync::Never => SyncPolicy::Never,
+            RawSync::OnSeal => SyncPolicy::OnSeal,
+            RawSync::EveryMs(ms) if (SYNC_MS_MIN..=SYNC_MS_MAX).contains(&ms) => {
+                SyncPolicy::Every(Duration::from_millis(ms))
+            }
+            RawSync::EveryMs(ms) => {
+                return Err(Problem::value("storage.l2.sync.every_ms", ms, "from 10 to 3600000"));
+            }
+        };
+        Ok(Disk { directories, io, sync, capacity: tier.capacity })
+    }
+}
+
+/// Each directory has an equal share of the capacity, and none may be too small for a log, or for the gate.
+fn check_room(tier: &mut RawDiskTier, directories: u64) -> Result<(), Problem> {
+    let of_each = if directories == 1 { "" } else { " for each directory" };
+    let capacity = tier.capacity.0 / directories;
+    let geometry = Geometry::for_capacity(capacity).map_err(|error| {
+        let value = format!("{}, which is {capacity} bytes{of_each}", tier.capacity);
+        let value = if directories == 1 { tier.capacity.to_string() } else { value };
+        Problem::value("cache.l2.capacity", value, &format!("{}{of_each}", error.bound))
+    })?;
+    let largest = geometry.object_max();
+    if tier.gate != ByteCount::UNLIMITED && tier.gate > largest {
+        let bound = format!("at most a quarter of `cache.l2.capacity`{of_each}, which is {largest}, or unlimited");
+        return Err(Problem::value("cache.l2.gate", tier.gate, &bound));
+    }
+    tier.gate = tier.gate.min(largest);
+    Ok(())
+}

@@ -1,0 +1,554 @@
+//! A store on an opened device, from its recovery to its first failure.
+//!
+//! The lock is held for steps of the store alone: hashes, copies and the device come outside of it. Reads that the device
+//! has at hand are made by whoever asks, so that most questions are answered within the first poll; every other effect is
+//! a task of its own, which goes on when whoever asked has left. A session ends for good when the store stops writing; it
+//! is given up once the device has answered everything, and another one takes its place (`volume`).
+
+mod open;
+
+pub(super) use open::{OpenRecord, OpenWriter};
+
+use super::{device::Device, layout::place};
+use bytes::Bytes;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+use tiergate_driver::{Contents, TierError};
+use tiergate_engine::{
+    Freshening, Record, Seed,
+    store::{Effect, Event, Failure, Geometry, Input, Op, RawGeometry, Reader, Store, Writer},
+};
+use tokio::sync::{Notify, oneshot};
+
+/// What a sync of the store does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Syncs {
+    /// It syncs the device.
+    Device,
+    /// Nothing: what was not synced is never relied on.
+    Nothing,
+}
+
+/// One life of a store.
+pub(super) struct Session<D: Device> {
+    device: D,
+    geometry: RawGeometry,
+    syncs: Syncs,
+    machine: Mutex<Machine>,
+    /// Told when it has ended, and when the last operation of the device is over after that.
+    changed: Notify,
+    /// Has something been committed since this was last asked?
+    has_news: AtomicBool,
+    /// Operations of the device that are over.
+    operations: AtomicU64,
+    /// Recovery is long, and nobody waits for a part of it: until it is over, nothing is done on the caller's thread.
+    is_recovered: AtomicBool,
+}
+
+/// What the lock is for.
+struct Machine {
+    store: Store,
+    standing: Standing,
+    /// In order, so that those who wait are told in order when it ends.
+    waiting: BTreeMap<Op, Waiter>,
+    recovering: Option<oneshot::Sender<Result<Contents, u32>>>,
+    /// Numbers given to operations, readers and writers.
+    minted: u64,
+    /// Effects that were taken from the store and not answered.
+    outstanding: usize,
+    /// What the device said when it last failed.
+    complaint: Option<String>,
+}
+
+/// ```text
+/// Alive ──the store stops writing, or the medium is gone──▶ Ended
+/// ```
+#[derive(Clone, Debug)]
+enum Standing {
+    Alive,
+    /// Why. No question is answered any more.
+    Ended(Arc<str>),
+}
+
+/// Whoever waits for an answer. They may have left.
+struct Waiter {
+    answer: oneshot::Sender<Answer>,
+    /// What is open if it is found.
+    reader: Option<Reader>,
+}
+
+/// The store's answer to one question. What it opened is released if nobody takes it.
+pub(super) enum Answer {
+    Done,
+    Found { reader: Option<Release>, record: Box<Record>, body: Option<Bytes> },
+    Absent,
+    Read(Bytes),
+    Freshened(Freshening),
+    Deleted { existed: bool },
+    Failed(Failure),
+}
+
+/// Closes a reader when it is dropped.
+pub(super) struct Release(Option<Box<dyn FnOnce() + Send + Sync>>);
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        if let Some(release) = self.0.take() {
+            release();
+        }
+    }
+}
+
+/// Can the device be relied on after an operation?
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Verdict {
+    Sound,
+    /// Why not.
+    Unsound(String),
+}
+
+/// When an answer came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// Nobody had to wait for it.
+    AtOnce,
+    /// It took the device.
+    Later,
+}
+
+/// What one step of the store leads to: to be done without the lock.
+#[derive(Default)]
+struct Outcome {
+    effects: Vec<Effect>,
+    answers: Vec<(Waiter, Answer)>,
+    recovered: Option<(oneshot::Sender<Result<Contents, u32>>, Result<Contents, u32>)>,
+    news: News,
+}
+
+/// What others than those who asked want to know.
+#[derive(Clone, Copy, Default)]
+struct News {
+    committed: bool,
+    ended: bool,
+}
+
+impl Machine {
+    fn mint(&mut self) -> u64 {
+        self.minted += 1;
+        self.minted
+    }
+
+    fn handle(&mut self, input: Input) -> Outcome {
+        let mut outcome = Outcome::default();
+        self.store.handle(input);
+        while let Some(effect) = self.store.poll_effect() {
+            outcome.effects.push(effect);
+        }
+        while let Some(event) = self.store.poll_event() {
+            self.take_event(event, &mut outcome);
+        }
+        self.outstanding += outcome.effects.len();
+        outcome
+    }
+
+    fn take_event(&mut self, event: Event, outcome: &mut Outcome) {
+        let (op, answer) = match event {
+            Event::Appended { op } | Event::Synced { op } => (op, Answer::Done),
+            Event::Committed { op } => {
+                outcome.news.committed = true;
+                (op, Answer::Done)
+            }
+            Event::Found { op, record, body } => {
+                (op, Answer::Found { reader: None, record: Box::new(record), body })
+            }
+            Event::Absent { op } => (op, Answer::Absent),
+            Event::BodyRead { op, bytes } => (op, Answer::Read(bytes)),
+            Event::Freshened { op, freshening } => {
+                outcome.news.committed = true;
+                (op, Answer::Freshened(freshening))
+            }
+            Event::Deleted { op, existed } => (op, Answer::Deleted { existed }),
+            Event::Failed { op, why } => (op, Answer::Failed(why)),
+            Event::Recovered { objects, bytes } => {
+                let told = self.recovering.take();
+                outcome.recovered = told.map(|told| (told, Ok(Contents { objects, bytes })));
+                return;
+            }
+            Event::RecoveryFailed { segment } => {
+                let told = self.recovering.take();
+                outcome.recovered = told.map(|told| (told, Err(segment)));
+                return;
+            }
+            Event::WritesEnded => {
+                let why = self.complaint.take().unwrap_or_else(|| "the device failed".to_owned());
+                self.end(&why);
+                outcome.news.ended = true;
+                return;
+            }
+            Event::Dropped { .. } | Event::Reclaimed { .. } => return,
+        };
+        if let Some(waiter) = self.waiting.remove(&op) {
+            outcome.answers.push((waiter, answer));
+        }
+    }
+
+    /// Whoever waits is told by the loss of their channel.
+    fn end(&mut self, why: &str) {
+        if let Standing::Alive = self.standing {
+            self.standing = Standing::Ended(why.into());
+            self.waiting.clear();
+            self.recovering = None;
+        }
+    }
+}
+
+impl<D: Device> Session<D> {
+    /// A store that knows nothing yet. Call [`recover`](Session::recover) first.
+    pub(super) fn new(device: D, geometry: Geometry, syncs: Syncs, seed: Seed) -> Arc<Self> {
+        let machine = Machine {
+            store: Store::new(geometry, seed),
+            standing: Standing::Alive,
+            waiting: BTreeMap::new(),
+            recovering: None,
+            minted: 0,
+            outstanding: 0,
+            complaint: None,
+        };
+        Arc::new(Self {
+            device,
+            geometry: geometry.raw(),
+            syncs,
+            machine: Mutex::new(machine),
+            changed: Notify::new(),
+            has_news: AtomicBool::new(false),
+            operations: AtomicU64::new(0),
+            is_recovered: AtomicBool::new(false),
+        })
+    }
+
+    pub(super) fn device(&self) -> &D {
+        &self.device
+    }
+
+    /// Operations of the device that are over: to see that something happens.
+    pub(super) fn operations(&self) -> u64 {
+        self.operations.load(Ordering::Relaxed)
+    }
+
+    /// Has something been committed since this was last asked?
+    pub(super) fn take_news(&self) -> bool {
+        self.has_news.swap(false, Ordering::Relaxed)
+    }
+
+    /// Finds out what the device holds.
+    ///
+    /// # Errors
+    /// It cannot be read. The session has ended.
+    pub(super) async fn recover(self: &Arc<Self>) -> Result<Contents, Arc<str>> {
+        let (told, recovered) = oneshot::channel();
+        let outcome = {
+            let mut machine = self.machine();
+            machine.recovering = Some(told);
+            machine.handle(Input::Recover)
+        };
+        self.follow(outcome);
+        match recovered.await {
+            Ok(Ok(contents)) => {
+                self.is_recovered.store(true, Ordering::Relaxed);
+                Ok(contents)
+            }
+            Ok(Err(segment)) => {
+                let complaint = self.machine().complaint.take();
+                let why = format!("segment {segment} cannot be read: {}", complaint.unwrap_or_default());
+                self.end(&why);
+                Err(why.into())
+            }
+            Err(_ended) => Err(self.why_ended()),
+        }
+    }
+
+    /// Returns once it has ended, and says why.
+    pub(super) async fn ended(&self) -> Arc<str> {
+        loop {
+            let changed = self.changed.notified();
+            if let Standing::Ended(why) = &self.machine().standing {
+                return Arc::clone(why);
+            }
+            changed.await;
+        }
+    }
+
+    /// Returns once the device has answered everything; the session has ended before.
+    pub(super) async fn is_quiet(&self) {
+        loop {
+            let changed = self.changed.notified();
+            if self.machine().outstanding == 0 {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// From now on every question fails.
+    pub(super) fn end(&self, why: &str) {
+        self.machine().end(why);
+        self.changed.notify_waiters();
+    }
+
+    fn why_ended(&self) -> Arc<str> {
+        match &self.machine().standing {
+            Standing::Ended(why) => Arc::clone(why),
+            Standing::Alive => "the question was not answered".into(),
+        }
+    }
+
+    /// Asks the store, and waits for its answer.
+    pub(super) async fn ask(
+        self: &Arc<Self>,
+        question: impl FnOnce(Op) -> Input,
+    ) -> Result<(Answer, Arrival), TierError> {
+        let mut answer = self.begin(|op, _| (question(op), None))?;
+        self.settle(&mut answer).await
+    }
+
+    /// Makes durable what was committed. If that fails, the session ends, and its end says why.
+    pub(super) async fn sync(self: &Arc<Self>) {
+        drop(self.ask(|op| Input::Sync { op }).await);
+    }
+
+    /// Waits for an answer that was asked for.
+    pub(super) async fn settle(
+        &self,
+        answer: &mut oneshot::Receiver<Answer>,
+    ) -> Result<(Answer, Arrival), TierError> {
+        if let Ok(answer) = answer.try_recv() {
+            return Ok((answer, Arrival::AtOnce));
+        }
+        match answer.await {
+            Ok(answer) => Ok((answer, Arrival::Later)),
+            Err(_ended) => Err(failed(&self.why_ended())),
+        }
+    }
+
+    /// Asks the store. What can be done at once is done before this returns.
+    fn begin(
+        self: &Arc<Self>,
+        question: impl FnOnce(Op, u64) -> (Input, Option<Reader>),
+    ) -> Result<oneshot::Receiver<Answer>, TierError> {
+        let (answer, answered) = oneshot::channel();
+        let outcome = {
+            let mut machine = self.machine();
+            if let Standing::Ended(why) = &machine.standing {
+                return Err(failed(why));
+            }
+            let op = Op(machine.mint());
+            let number = machine.mint();
+            let (input, reader) = question(op, number);
+            machine.waiting.insert(op, Waiter { answer, reader });
+            machine.handle(input)
+        };
+        self.follow(outcome);
+        Ok(answered)
+    }
+
+    /// Tells the store something that has no answer.
+    fn tell(self: &Arc<Self>, input: Input) {
+        let outcome = {
+            let mut machine = self.machine();
+            match machine.standing {
+                Standing::Alive => machine.handle(input),
+                Standing::Ended(_) => return,
+            }
+        };
+        self.follow(outcome);
+    }
+
+    /// Begins a record.
+    fn begin_writer(self: &Arc<Self>, input: impl FnOnce(Writer) -> Input) -> Result<Writer, TierError> {
+        let (writer, outcome) = {
+            let mut machine = self.machine();
+            if let Standing::Ended(why) = &machine.standing {
+                return Err(failed(why));
+            }
+            let writer = Writer(machine.mint());
+            (writer, machine.handle(input(writer)))
+        };
+        self.follow(outcome);
+        Ok(writer)
+    }
+
+    /// Does all that follows from a step, and from what follows: at once, if nobody has to wait for it.
+    fn follow(self: &Arc<Self>, outcome: Outcome) {
+        let mut effects = VecDeque::from(self.tell_all(outcome));
+        while let Some(effect) = effects.pop_front() {
+            if let Some(outcome) = self.try_now(effect) {
+                effects.extend(self.tell_all(outcome));
+            }
+        }
+    }
+
+    fn tell_all(self: &Arc<Self>, outcome: Outcome) -> Vec<Effect> {
+        let Outcome { effects, answers, recovered, news } = outcome;
+        if news.committed {
+            self.has_news.store(true, Ordering::Relaxed);
+        }
+        if news.ended {
+            self.changed.notify_waiters();
+        }
+        if let Some((told, recovered)) = recovered {
+            // Whoever recovers may have been dropped with its runtime.
+            let _ = told.send(recovered);
+        }
+        for (Waiter { answer, reader: id }, mut given) in answers {
+            if let (Answer::Found { reader, .. }, Some(id)) = (&mut given, id) {
+                let session = Arc::clone(self);
+                *reader = Some(Release(Some(Box::new(move || session.tell(Input::Release { reader: id })))));
+            }
+            // Who has left does not want it; what was opened for them is released with it.
+            drop(answer.send(given));
+        }
+        effects
+    }
+
+    /// Does what can be done without waiting, or else starts a task.
+    fn try_now(self: &Arc<Self>, effect: Effect) -> Option<Outcome> {
+        match effect {
+            Effect::Read { io, segment, offset, length, check } => {
+                let at = place(&self.geometry, segment, offset);
+                let size = usize::try_from(length).unwrap_or(usize::MAX);
+                let may_try = self.is_recovered.load(Ordering::Relaxed);
+                match may_try.then(|| self.device.try_read_now(at, size)).flatten() {
+                    Some(bytes) => {
+                        let checked = check.run(bytes);
+                        Some(self.answer(Input::ReadDone { io, checked }))
+                    }
+                    None => {
+                        self.spawn(Effect::Read { io, segment, offset, length, check });
+                        None
+                    }
+                }
+            }
+            Effect::Sync { io } if self.syncs == Syncs::Nothing => Some(self.answer(Input::Done { io })),
+            Effect::Write { .. } | Effect::Sync { .. } => {
+                self.spawn(effect);
+                None
+            }
+        }
+    }
+
+    fn spawn(self: &Arc<Self>, effect: Effect) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            // A record was closed after the runtime's end: nothing is served or stored any more.
+            return self.machine().end("the process is shutting down");
+        };
+        let session = Arc::clone(self);
+        drop(runtime.spawn(async move {
+            let (input, verdict) = session.run(effect).await;
+            let outcome = session.answer(input);
+            session.follow(outcome);
+            match verdict {
+                Verdict::Sound => {}
+                // Where and what it has written, nobody knows.
+                Verdict::Unsound(why) => session.end(&why),
+            }
+        }));
+    }
+
+    /// Has the device do it, however long that takes.
+    async fn run(&self, effect: Effect) -> (Input, Verdict) {
+        let (io, doing, done) = match effect {
+            Effect::Read { io, segment, offset, length, check } => {
+                let at = place(&self.geometry, segment, offset);
+                let size = usize::try_from(length).unwrap_or(usize::MAX);
+                match self.device.read(at, size).await {
+                    Ok(bytes) => {
+                        self.operations.fetch_add(1, Ordering::Relaxed);
+                        return (Input::ReadDone { io, checked: check.run(bytes) }, Verdict::Sound);
+                    }
+                    // It may be this place alone.
+                    Err(error) => {
+                        self.complain("reading", &error);
+                        return (Input::Failed { io }, Verdict::Sound);
+                    }
+                }
+            }
+            Effect::Write { io, segment, offset, blocks } => {
+                let at = place(&self.geometry, segment, offset);
+                (io, "writing", self.device.write(at, blocks.seal()).await)
+            }
+            Effect::Sync { io } => (io, "syncing", self.device.sync().await),
+        };
+        self.operations.fetch_add(1, Ordering::Relaxed);
+        match done {
+            Ok(()) => (Input::Done { io }, Verdict::Sound),
+            Err(error) => {
+                let why = self.complain(doing, &error);
+                (Input::Failed { io }, Verdict::Unsound(why))
+            }
+        }
+    }
+
+    fn complain(&self, doing: &str, error: &io::Error) -> String {
+        let why = format!("{doing} failed: {error}");
+        self.machine().complaint = Some(why.clone());
+        why
+    }
+
+    /// An effect is over.
+    fn answer(&self, input: Input) -> Outcome {
+        let mut machine = self.machine();
+        machine.outstanding -= 1;
+        match machine.standing {
+            Standing::Alive => machine.handle(input),
+            Standing::Ended(_) => {
+                drop(machine);
+                self.changed.notify_waiters();
+                Outcome::default()
+            }
+        }
+    }
+
+    /// How many questions have no answer yet.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> usize {
+        self.machine().waiting.len()
+    }
+
+    /// A store that panicked is not asked again.
+    fn machine(&self) -> MutexGuard<'_, Machine> {
+        self.machine.lock().unwrap_or_else(|poisoned| {
+            let mut machine = poisoned.into_inner();
+            machine.end("the store panicked, which is a bug");
+            self.changed.notify_waiters();
+            machine
+        })
+    }
+}
+
+/// The tier's error when a session has ended.
+pub(super) fn failed(why: &str) -> TierError {
+    TierError::Failed(format!("disk: {why}"))
+}
+
+/// The tier's error for a question that the store did not grant.
+pub(super) fn refused(doing: &str, why: Failure) -> TierError {
+    let text = match why {
+        Failure::Device => "the device failed",
+        Failure::Rotten => return TierError::Rotten(format!("disk: {doing}: what was read is not what was written")),
+        Failure::Reclaimed => "its segment was reclaimed",
+        Failure::Purged => "its key was purged since the writer was opened",
+        Failure::Superseded => "a newer record of its key was deleted meanwhile",
+        Failure::TooLarge => "it is larger than a segment of the log allows",
+        Failure::Mismatch => "it is not what was written",
+        Failure::NotOpen => "it is not open",
+        Failure::Beyond => "there is no byte at this offset",
+        Failure::ReadOnly => "nothing is written any more",
+    };
+    TierError::Failed(format!("disk: {doing}: {text}"))
+}

@@ -1,0 +1,198 @@
+//! A disk in memory that fails as it is told.
+
+use crate::log::{BootId, Device, Medium, OpenError, Opened};
+use bytes::Bytes;
+use std::{
+    collections::BTreeMap,
+    io,
+    ops::Range,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+use tokio::sync::watch;
+
+const PAGE: u64 = 4096;
+
+/// What is wrong with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Trouble {
+    #[default]
+    None,
+    /// Writes find no room.
+    Full,
+    /// Reads and writes fail.
+    Broken,
+    /// Syncs fail.
+    Unsyncable,
+    /// It cannot be opened, and what is open is nobody's.
+    Gone,
+}
+
+#[derive(Debug, Default)]
+struct Disk {
+    pages: BTreeMap<u64, Vec<u8>>,
+    trouble: Trouble,
+    boot: u8,
+    syncs: u32,
+    openings: u32,
+}
+
+/// The disk, which outlives those who use it.
+#[derive(Clone, Debug)]
+pub(super) struct MemoryMedium {
+    disk: Arc<Mutex<Disk>>,
+    /// Reads and writes wait while this is shut.
+    gate: watch::Sender<Gate>,
+    now: Now,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gate {
+    Open,
+    Shut,
+}
+
+/// Does it have everything at hand?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Now {
+    Always,
+    Never,
+}
+
+impl MemoryMedium {
+    pub(super) fn new(now: Now) -> Self {
+        Self { disk: Arc::default(), gate: watch::Sender::new(Gate::Open), now }
+    }
+
+    fn disk(&self) -> MutexGuard<'_, Disk> {
+        self.disk.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn suffer(&self, trouble: Trouble) {
+        self.disk().trouble = trouble;
+    }
+
+    pub(super) fn set_gate(&self, gate: Gate) {
+        self.gate.send_replace(gate);
+    }
+
+    /// The system is booted anew.
+    pub(super) fn boot(&self) {
+        self.disk().boot += 1;
+    }
+
+    pub(super) fn syncs(&self) -> u32 {
+        self.disk().syncs
+    }
+
+    pub(super) fn openings(&self) -> u32 {
+        self.disk().openings
+    }
+
+    /// Empties it.
+    pub(super) fn wipe(&self) {
+        self.disk().pages.clear();
+    }
+
+    /// Changes a bit of each page in a range that holds something. Says how many.
+    pub(super) fn rot(&self, range: Range<u64>) -> usize {
+        let mut disk = self.disk();
+        let pages = disk.pages.range_mut(range.start / PAGE..range.end.div_ceil(PAGE));
+        pages.map(|(_, page)| page[30] ^= 1).count()
+    }
+
+    /// Where something is stored.
+    pub(super) fn used(&self, range: Range<u64>) -> Vec<u64> {
+        let disk = self.disk();
+        let pages = disk.pages.range(range.start / PAGE..range.end.div_ceil(PAGE));
+        pages.filter(|(_, page)| page.iter().any(|byte| *byte != 0)).map(|(page, _)| page * PAGE).collect()
+    }
+
+    fn read(&self, offset: u64, length: usize) -> io::Result<Bytes> {
+        let disk = self.disk();
+        match disk.trouble {
+            Trouble::None | Trouble::Full | Trouble::Unsyncable => {}
+            Trouble::Broken | Trouble::Gone => return Err(io::Error::from_raw_os_error(5)),
+        }
+        let mut bytes = vec![0; length];
+        for (at, byte) in (offset..).zip(&mut bytes) {
+            if let Some(page) = disk.pages.get(&(at / PAGE)) {
+                *byte = page[(at % PAGE) as usize];
+            }
+        }
+        Ok(bytes.into())
+    }
+
+    fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let mut disk = self.disk();
+        match disk.trouble {
+            Trouble::None | Trouble::Unsyncable => {}
+            Trouble::Full => return Err(io::Error::from_raw_os_error(28)),
+            Trouble::Broken | Trouble::Gone => return Err(io::Error::from_raw_os_error(5)),
+        }
+        for (at, byte) in (offset..).zip(bytes) {
+            let page = disk.pages.entry(at / PAGE).or_insert_with(|| vec![0; PAGE as usize]);
+            page[(at % PAGE) as usize] = *byte;
+        }
+        Ok(())
+    }
+
+    async fn pass(&self) {
+        let mut gate = self.gate.subscribe();
+        drop(gate.wait_for(|gate| *gate == Gate::Open).await);
+    }
+}
+
+impl Medium for MemoryMedium {
+    type Device = MemoryMedium;
+
+    fn name(&self) -> String {
+        "memory".to_owned()
+    }
+
+    async fn open(&self) -> Result<Opened<MemoryMedium>, OpenError> {
+        let mut disk = self.disk();
+        disk.openings += 1;
+        match disk.trouble {
+            Trouble::Gone => Err(OpenError::NoLog { name: self.name() }),
+            Trouble::None | Trouble::Full | Trouble::Broken | Trouble::Unsyncable => {
+                Ok(Opened { device: self.clone(), boot: BootId([disk.boot; 16]) })
+            }
+        }
+    }
+}
+
+impl Device for MemoryMedium {
+    async fn read(&self, offset: u64, length: usize) -> io::Result<Bytes> {
+        self.pass().await;
+        MemoryMedium::read(self, offset, length)
+    }
+
+    async fn write(&self, offset: u64, bytes: Bytes) -> io::Result<()> {
+        self.pass().await;
+        MemoryMedium::write(self, offset, &bytes)
+    }
+
+    async fn sync(&self) -> io::Result<()> {
+        self.pass().await;
+        let mut disk = self.disk();
+        disk.syncs += 1;
+        match disk.trouble {
+            Trouble::None | Trouble::Full => Ok(()),
+            Trouble::Broken | Trouble::Unsyncable | Trouble::Gone => Err(io::Error::from_raw_os_error(5)),
+        }
+    }
+
+    fn try_read_now(&self, offset: u64, length: usize) -> Option<Bytes> {
+        match self.now {
+            Now::Always => MemoryMedium::read(self, offset, length).ok(),
+            Now::Never => None,
+        }
+    }
+
+    async fn probe(&self) -> io::Result<()> {
+        match self.disk().trouble {
+            Trouble::Gone => Err(io::ErrorKind::NotFound.into()),
+            Trouble::None | Trouble::Full | Trouble::Broken | Trouble::Unsyncable => Ok(()),
+        }
+    }
+}
