@@ -1,12 +1,34 @@
 //! Request and response heads, as the engine needs them: a method or status, and fields in their order.
 
 use crate::{recording, units::ByteCount};
-use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
+use alloc::{string::String, sync::Arc, vec::Vec};
+use core::fmt;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 /// Header fields in the order they came. Names are lower case; a name may occur several times.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Fields(Vec<(Box<str>, Box<[u8]>)>);
+///
+/// All lines share three allocations, however many they are: a head is made, copied and dropped with each request.
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
+pub struct Fields {
+    /// All names, one after the other.
+    names: String,
+    /// All values.
+    values: Vec<u8>,
+    /// Where each line's name and value end.
+    ends: Vec<Ends>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+struct Ends {
+    name: usize,
+    value: usize,
+}
+
+impl fmt::Debug for Fields {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter().map(|(name, value)| (name, recording::escaped(value)))).finish()
+    }
+}
 
 impl Serialize for Fields {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -27,19 +49,26 @@ impl<'de> Deserialize<'de> for Fields {
 impl Fields {
     /// No fields.
     pub const fn new() -> Self {
-        Self(Vec::new())
+        Self { names: String::new(), values: Vec::new(), ends: Vec::new() }
     }
 
     /// Adds a field line. `name` is stored in lower case.
     pub fn push(&mut self, name: &str, value: &[u8]) {
-        let mut name = String::from(name);
-        name.make_ascii_lowercase();
-        self.0.push((name.into_boxed_str(), value.into()));
+        let start = self.names.len();
+        self.names.push_str(name);
+        self.names[start..].make_ascii_lowercase();
+        self.values.extend_from_slice(value);
+        self.ends.push(Ends { name: self.names.len(), value: self.values.len() });
     }
 
     /// Every field line, in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &[u8])> {
-        self.0.iter().map(|(name, value)| (&**name, &**value))
+        let mut start = Ends::default();
+        self.ends.iter().map(move |end| {
+            let line = (&self.names[start.name..end.name], &self.values[start.value..end.value]);
+            start = *end;
+            line
+        })
     }
 
     /// The values of `name` (lower case), in order.
@@ -54,7 +83,7 @@ impl Fields {
 
     /// Removes every line whose name `unwanted` accepts.
     pub fn remove(&mut self, mut unwanted: impl FnMut(&str) -> bool) {
-        self.0.retain(|(name, _)| !unwanted(name));
+        *self = self.iter().filter(|(name, _)| !unwanted(name)).collect();
     }
 
     /// The value of `name` (lower case) when it has exactly one line.
@@ -68,7 +97,7 @@ impl Fields {
 
     /// The bytes that names and values hold, which is what a head costs in a tier.
     pub fn size(&self) -> ByteCount {
-        self.iter().fold(ByteCount::ZERO, |sum, (name, value)| sum.plus((name.len() + value.len()) as u64))
+        ByteCount((self.names.len() + self.values.len()) as u64)
     }
 }
 
@@ -165,5 +194,40 @@ impl Head {
             (Some(length), None) => Length::Known(ByteCount(length)),
             (Some(_) | None, _) => Length::Unknown,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lines keep their order, their repetitions and every byte of their values; names become lower case.
+    #[test]
+    fn lines_are_what_was_pushed() {
+        let mut fields = Fields::new();
+        for (name, value) in
+            [("ETag", &b"\"x\""[..]), ("set-cookie", b""), ("Set-Cookie", b"a\xff"), ("b", b"1")]
+        {
+            fields.push(name, value);
+        }
+        let lines: Vec<_> = fields.iter().collect();
+        assert_eq!(
+            lines,
+            [("etag", &b"\"x\""[..]), ("set-cookie", b""), ("set-cookie", b"a\xff"), ("b", b"1")]
+        );
+        assert_eq!((fields.only("set-cookie"), fields.only("b")), (None, Some(&b"1"[..])));
+        assert_eq!(fields.size(), ByteCount(4 + 10 + 10 + 1 + 3 + 2 + 1));
+    }
+
+    /// What is left after lines were removed is equal to the same lines pushed one by one, wherever they end.
+    #[test]
+    fn removed_lines_leave_no_trace() {
+        let mut fields = Fields::from_iter([("a", "1"), ("bb", "22"), ("a", "3"), ("c", "")]);
+        fields.remove(|name| name == "a");
+        assert_eq!(fields, Fields::from_iter([("bb", "22"), ("c", "")]));
+        assert_ne!(fields, Fields::from_iter([("b", "b22"), ("c", "")]));
+        assert_ne!(fields, Fields::from_iter([("bb", "2"), ("c", "2")]));
+        fields.remove(|_| true);
+        assert_eq!(fields, Fields::new());
     }
 }

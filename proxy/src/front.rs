@@ -1,8 +1,9 @@
 //! The HTTP front: translates between Pingora and the driver, and obeys.
 //!
-//! A request takes one of four ways. The fast door answers a fresh L0 hit before pingora-cache is entered, which halves
-//! its cost. What the engine serves otherwise flows through pingora-cache ([`crate::adapter`]). What it passes is proxied
-//! by Pingora, uncached. What it refuses gets an error page. `PURGE` is answered here as well. Which way a request takes
+//! A request takes one of four ways. What is in memory whole is written from there, before pingora-cache is entered, which
+//! halves its cost: a fresh L0 hit, which the fast door answers without the engine's work, and every other answer whose
+//! body came along. What the engine serves otherwise flows through pingora-cache ([`crate::adapter`]). What it passes is
+//! proxied by Pingora, uncached. What it refuses gets an error page. `PURGE` is answered here as well. Which way a request takes
 //! is the engine's word. Start at [`Front::request_filter`](ProxyHttp::request_filter).
 
 mod log;
@@ -69,6 +70,16 @@ pub struct Exchange {
     passed: Option<Arc<RequestHead>>,
 }
 
+/// What came of looking in memory before anything is copied.
+enum Looked {
+    /// There it is, and its age.
+    Hit(Arc<Resident<Bytes>>, Duration),
+    /// Memory has no fresh response of this key that could be used at once.
+    Absent(CacheKey),
+    /// Nobody looked: the request is not so simple.
+    NotYet,
+}
+
 impl<W: World> Front<W> {
     /// A front before `driver`, which passes to `origin`. `open` is dropped with the last connection.
     pub fn new(
@@ -98,7 +109,22 @@ impl<W: World> Front<W> {
         }
     }
 
-    /// A response of the engine's, made ready for pingora-cache to find.
+    /// A fresh L0 hit that can be told without copying the request's head: whether it was looked for, and what was found.
+    fn look_at_once(&self, session: &mut Session) -> Looked {
+        let downstream = session.as_downstream_mut();
+        let is_get = downstream.req_header().method == http::Method::GET;
+        if !is_get || !downstream.is_body_empty() || downstream.is_upgrade_req() {
+            return Looked::NotYet;
+        }
+        let request = downstream.req_header();
+        let Some(key) = http_head::plain_key(request) else { return Looked::NotYet };
+        match self.driver.fresh_hit(key, Method::Get, http_head::lines(&request.headers)) {
+            Some((resident, age)) => Looked::Hit(resident, age),
+            None => Looked::Absent(key),
+        }
+    }
+
+    /// A response of the engine's: written from memory, or made ready for pingora-cache to find.
     async fn serve(
         &self,
         session: &mut Session,
@@ -112,12 +138,16 @@ impl<W: World> Front<W> {
                 .answer_error(session, exchange, ErrorPage::OURS, Account::own("bad-stored-head"))
                 .await;
         };
-        exchange.account = Some(Account::served(outcome, age, fresh_for));
+        let account = Account::served(outcome, age, fresh_for);
+        if let Some(resident) = body.whole() {
+            return self.write_whole(session, exchange, header, account, resident).await;
+        }
+        exchange.account = Some(account);
         exchange.key = Some(Tiers::key(key, Ready { header, age, fresh_for, body }));
         Ok(false)
     }
 
-    /// The fast door's answer, straight from memory.
+    /// The fast door's answer.
     async fn serve_resident(
         &self,
         session: &mut Session,
@@ -127,11 +157,23 @@ impl<W: World> Front<W> {
     ) -> Result<bool> {
         let fresh_for = resident.freshness.lifetime.saturating_sub(age);
         let account = Account::served(Outcome::Hit { tier: TierId::L0 }, age, fresh_for);
-        let Ok(mut header) = response::header(&resident.head, response::exactly(resident.length)) else {
+        let Ok(header) = response::header(&resident.head, response::exactly(resident.length)) else {
             return self
                 .answer_error(session, exchange, ErrorPage::OURS, Account::own("bad-stored-head"))
                 .await;
         };
+        self.write_whole(session, exchange, header, account, resident).await
+    }
+
+    /// A whole response, straight from memory.
+    async fn write_whole(
+        &self,
+        session: &mut Session,
+        exchange: &mut Exchange,
+        mut header: ResponseHeader,
+        account: Account,
+        resident: &Resident<Bytes>,
+    ) -> Result<bool> {
         account.write(&mut header)?;
         exchange.account = Some(account);
         let bodiless = session.req_header().method == http::Method::HEAD || resident.chunks.is_empty();
@@ -204,16 +246,25 @@ impl<W: World> ProxyHttp for Front<W> {
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
         session.as_downstream_mut().set_pipelining_enabled(true);
         session.as_downstream_mut().set_write_timeout(Some(CLIENT_WRITE_TIME_MAX));
+        let looked = match self.look_at_once(session) {
+            Looked::Hit(resident, age) => {
+                return self.serve_resident(session, exchange, &resident, age).await;
+            }
+            Looked::Absent(key) => Some(key),
+            Looked::NotYet => None,
+        };
         let Ok(head) = engine_head(session) else {
             return self
                 .answer_error(session, exchange, ErrorPage::BAD_REQUEST, Account::own("bad-request"))
                 .await;
         };
-        let key = CacheKey::of(&head.authority, &head.target);
+        let key = looked.unwrap_or_else(|| CacheKey::of(&head.authority, &head.target));
         if purge::is_purge(session.req_header()) {
             return self.purge(session, exchange, key, &head).await;
         }
-        if let Some((resident, age)) = self.driver.fresh_hit(key, head.method, head.fields.iter()) {
+        if looked.is_none()
+            && let Some((resident, age)) = self.driver.fresh_hit(key, head.method, head.fields.iter())
+        {
             return self.serve_resident(session, exchange, &resident, age).await;
         }
         let head = Arc::new(head);

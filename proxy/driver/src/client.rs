@@ -70,6 +70,14 @@ enum BodyState<W: World> {
 }
 
 impl<W: World> Body<W> {
+    /// All of it, if it is here: then the request is over for the engine. What was handed out already is in it again.
+    pub fn whole(&self) -> Option<&Arc<Resident<Bytes>>> {
+        match &self.state {
+            BodyState::Whole { resident, .. } => Some(resident),
+            BodyState::Streamed(_) | BodyState::Ended(_) => None,
+        }
+    }
+
     /// The next chunk; `None` at the end. After an error the client's connection must be broken. Once it is over it
     /// stays over, and the same answer comes again. Dropping the future loses nothing.
     ///

@@ -4,10 +4,16 @@
 //! (RFC 9110 section 7.6.1; failure: an origin's `Keep-Alive` stored and sent to clients). Nothing here decides whether a
 //! response may be stored.
 
+use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue, header, request, response};
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt::{self, Write as _},
+    sync::Arc,
+    time::Duration,
+};
 use tiergate_engine::{
-    Bypass, Fields, Head, Method, MissReason, OriginFailure, Outcome, Refusal, RequestHead, StaleUse,
+    Bypass, CacheKey, Fields, Head, Method, MissReason, OriginFailure, Outcome, Refusal, RequestHead,
+    StaleUse,
 };
 
 /// Fields about one connection, or to one proxy only: never stored, never forwarded (RFC 9110 section 7.6.1, RFC 9111
@@ -42,6 +48,12 @@ const NEVER_NOMINATED: [&str; 10] = [
 
 /// The largest `Age` that every recipient can hold (RFC 9111 section 1.2.2).
 const AGE_SECONDS_MAX: u64 = 1 << 31;
+
+/// As long as most values of `Cache-Status`; a longer one takes another allocation.
+const STATUS_BYTES: usize = 64;
+/// Field lines that a response gets on its way to a client at most: `Content-Length`, `Age`, `Cache-Status`, `Via`, `Date`,
+/// `Connection`.
+const FIELDS_ADDED: usize = 6;
 
 /// Why a head cannot be converted. The reader answers 400, or treats a stored head as lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,10 +96,42 @@ pub fn request_head(parts: &request::Parts) -> Result<RequestHead, HeadError> {
         http::Method::OPTIONS | http::Method::TRACE => Method::OtherSafe,
         _ => Method::Other,
     };
-    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
     let mut fields = end_to_end(&parts.headers);
     fields.remove(|name| name == "host");
-    Ok(RequestHead { method, authority: authority(parts)?, target: target.into(), fields })
+    Ok(RequestHead { method, authority: authority(parts)?, target: target(parts).into(), fields })
+}
+
+/// The key of what a request is for, where that can be told without copying any of it: the authority is written as
+/// [`request_head`] would write it, a name in lower case or an IPv4 address, and a port if there is one. Nothing is said
+/// of any other request, which may be right or wrong.
+pub fn plain_key(parts: &request::Parts) -> Option<CacheKey> {
+    let mut hosts = parts.headers.get_all(header::HOST).iter();
+    let host = hosts.next()?;
+    if hosts.next().is_some() || parts.uri.authority().is_some() {
+        return None;
+    }
+    let host = host.to_str().ok().filter(|text| is_plain_authority(text.as_bytes()))?;
+    Some(CacheKey::of(host, target(parts)))
+}
+
+fn is_plain_authority(text: &[u8]) -> bool {
+    let colon = text.iter().position(|byte| *byte == b':');
+    let (name, port) = text.split_at(colon.unwrap_or(text.len()));
+    let is_name = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-');
+    let is_port = matches!(port, [] | [b':', _, ..]) && port.iter().skip(1).all(u8::is_ascii_digit);
+    !name.is_empty() && name.iter().all(is_name) && is_port
+}
+
+/// A request's field lines but `Host` and the hop-by-hop ones, borrowed. What `Connection` names is among them.
+pub fn lines(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
+    headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_bytes()))
+        .filter(|(name, _)| *name != "host" && !HOP_BY_HOP.contains(name))
+}
+
+fn target(parts: &request::Parts) -> &str {
+    parts.uri.path_and_query().map_or("/", |target| target.as_str())
 }
 
 /// The target's authority wins over `Host` (RFC 9112 section 3.2.2), but there is never more than one `Host`.
@@ -145,7 +189,8 @@ pub fn end_to_end(headers: &HeaderMap) -> Fields {
 /// # Errors
 /// A field is not HTTP. Heads that came over HTTP always convert.
 pub fn header_map(fields: &Fields) -> Result<HeaderMap, HeadError> {
-    let mut headers = HeaderMap::new();
+    // With room for what the front and Pingora add, so that it grows once and not while a client waits.
+    let mut headers = HeaderMap::with_capacity(fields.iter().count() + FIELDS_ADDED);
     for (name, value) in fields.iter() {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| HeadError::BadField)?;
         let value = HeaderValue::from_bytes(value).map_err(|_| HeadError::BadField)?;
@@ -178,11 +223,15 @@ pub fn age(age: Duration) -> HeaderValue {
 pub fn cache_status(outcome: Outcome, fresh_for: Duration) -> HeaderValue {
     match outcome {
         Outcome::Hit { tier } => {
-            status(&format!("hit; ttl={}; detail={}", fresh_for.as_secs(), tier.as_str()))
+            status(format_args!("hit; ttl={}; detail={}", fresh_for.as_secs(), tier.as_str()))
         }
-        Outcome::Stale { why: StaleUse::WhileRevalidate, .. } => status("hit; detail=stale-while-revalidate"),
-        Outcome::Stale { why: StaleUse::IfError, .. } => status("fwd=stale; detail=stale-if-error"),
-        Outcome::Revalidated { tier } => status(&format!(
+        Outcome::Stale { why: StaleUse::WhileRevalidate, .. } => {
+            status(format_args!("hit; detail=stale-while-revalidate"))
+        }
+        Outcome::Stale { why: StaleUse::IfError, .. } => {
+            status(format_args!("fwd=stale; detail=stale-if-error"))
+        }
+        Outcome::Revalidated { tier } => status(format_args!(
             "fwd=stale; fwd-status=304; ttl={}; detail={}",
             fresh_for.as_secs(),
             tier.as_str()
@@ -197,8 +246,8 @@ pub fn cache_status(outcome: Outcome, fresh_for: Duration) -> HeaderValue {
             };
             let stored = if storing { "; stored" } else { "" };
             let collapsed = if collapsed { "; collapsed" } else { "" };
-            let detail = detail.map(|detail| format!("; detail={detail}")).unwrap_or_default();
-            status(&format!("fwd={forward}{stored}{collapsed}{detail}"))
+            let (before, detail) = detail.map_or(("", ""), |detail| ("; detail=", detail));
+            status(format_args!("fwd={forward}{stored}{collapsed}{before}{detail}"))
         }
     }
 }
@@ -206,14 +255,14 @@ pub fn cache_status(outcome: Outcome, fresh_for: Duration) -> HeaderValue {
 /// The value of `Cache-Status` for a request that went around the cache.
 pub fn cache_status_passed(bypass: Bypass) -> HeaderValue {
     match bypass_words(bypass) {
-        (forward, Some(detail)) => status(&format!("fwd={forward}; detail={detail}")),
-        (forward, None) => status(&format!("fwd={forward}")),
+        (forward, Some(detail)) => status(format_args!("fwd={forward}; detail={detail}")),
+        (forward, None) => status(format_args!("fwd={forward}")),
     }
 }
 
 /// The value of `Cache-Status` for a request that got an error. An origin that failed was asked; a limit was not.
 pub fn cache_status_refused(refusal: Refusal) -> HeaderValue {
-    status(match refusal {
+    let parameters = match refusal {
         Refusal::Origin(failure) => match failure {
             OriginFailure::Unreachable => "fwd=miss; detail=origin-unreachable",
             OriginFailure::TimedOut => "fwd=miss; detail=origin-timed-out",
@@ -226,7 +275,8 @@ pub fn cache_status_refused(refusal: Refusal) -> HeaderValue {
         Refusal::BreakerOpen { .. } => "detail=origin-breaker-open",
         Refusal::TooManyFills => "detail=too-many-fills",
         Refusal::TooManyWaiters => "detail=too-many-waiters",
-    })
+    };
+    status(format_args!("{parameters}"))
 }
 
 /// RFC 9211 section 2.2. A precondition is the request's own doing; what this cache never answers is a bypass.
@@ -240,8 +290,10 @@ fn bypass_words(bypass: Bypass) -> (&'static str, Option<&'static str>) {
 }
 
 /// One list member under this cache's name.
-fn status(parameters: &str) -> HeaderValue {
-    HeaderValue::try_from(format!("tiergate; {parameters}"))
+fn status(parameters: fmt::Arguments<'_>) -> HeaderValue {
+    let mut text = BytesMut::with_capacity(STATUS_BYTES);
+    write!(text, "tiergate; {parameters}").expect("a buffer that grows takes all text");
+    HeaderValue::from_maybe_shared(text.freeze())
         .expect("the parameters are words of ours and digits, all visible ASCII")
 }
 
