@@ -6,7 +6,7 @@
 //! through one history.
 
 use super::{
-    appending::TOMBSTONE_COPIES,
+    log::TOMBSTONE_COPIES,
     content::TOMBSTONE_BYTES,
     geometry::Geometry,
     ghosts::Ghosts,

@@ -55,7 +55,19 @@ pub fn enumerate(plan: Plan, total: &mut Enumerated) {
         }
     }
     check_sums(&history);
-    *total.seen.entry("moved").or_default() += history.store.counts().objects_moved;
+    let counts = history.store.counts();
+    for (what, count) in [
+        ("moved", counts.objects_moved),
+        ("newcomers reclaimed", counts.newcomer_reclaims),
+        ("main reclaimed", counts.main_reclaims),
+        ("tombstones carried", counts.tombstones_carried),
+        ("tombstones of dropped objects", counts.tombstones_of_dropped),
+        ("readers pointed elsewhere", counts.readers_repointed),
+        ("writers pointed elsewhere", counts.writers_repointed),
+        ("pieces lost to who had them open", counts.readers_broken),
+    ] {
+        *total.seen.entry(what).or_default() += count;
+    }
     for (what, count) in history.seen {
         *total.seen.entry(what).or_default() += count;
     }

@@ -69,6 +69,8 @@ pub struct History {
     /// The sync that is under way, and what it covers.
     syncing: Option<(Io, u64)>,
     is_faulty: bool,
+    /// A write failed, and nothing more is written until another store takes over.
+    is_down: bool,
     /// What was seen, by name.
     pub seen: BTreeMap<&'static str, u64>,
 }
@@ -94,6 +96,7 @@ impl History {
             done: 0,
             syncing: None,
             is_faulty: false,
+            is_down: false,
             seen: BTreeMap::new(),
         };
         history.tell(Input::Recover);
@@ -148,6 +151,9 @@ impl History {
         }
         if self.device.under_way() == 0 {
             assert!(self.tasks.is_empty(), "nothing is under way, but unanswered is {:?}", self.tasks);
+            if self.is_down && self.left > 0 {
+                self.heal();
+            }
             return self.left > 0;
         }
         let input = self.device.complete();
@@ -160,6 +166,22 @@ impl History {
         }
         self.tell(input);
         true
+    }
+
+    /// Another store takes the device over, as it is: nothing was lost, but who knows what the failed write has left.
+    fn heal(&mut self) {
+        self.left -= 1;
+        let mut device = self.device.clone();
+        device.plan(&[]);
+        let held = super::crash::read_all(self.plan, &mut device);
+        for (key, known) in &mut self.known {
+            known.heal(held.objects.get(key).copied());
+        }
+        self.saw("healed");
+        self.store = self.plan.store();
+        (self.is_down, self.syncing) = (false, None);
+        self.seen.remove("recovered");
+        self.tell(Input::Recover);
     }
 
     fn is_recovered(&self) -> bool {
@@ -336,6 +358,8 @@ impl History {
             Event::WritesEnded => {
                 assert!(self.is_faulty, "a device without faults took no more writes");
                 self.saw("writes ended");
+                // What a failed sync has lost can still be read, and a full device stays full: only a restart helps.
+                self.is_down = !self.device.has_failed_for_good();
             }
             Event::Appended { op } => self.on_answer(op, Answer::Done),
             Event::Committed { op } => self.on_answer(op, Answer::Done),
