@@ -41,7 +41,10 @@ pub(super) struct PieceRead {
 /// What it is read for.
 #[derive(Debug)]
 enum For {
-    Bytes { offset: u64, length_max: u64 },
+    Bytes {
+        offset: u64,
+        length_max: u64,
+    },
     /// To tell that a record was found.
     Found(Box<Record>),
 }

@@ -29,15 +29,27 @@ pub struct Check {
 /// What is expected at a place, in a segment that was opened as `sequence`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Expected {
-    Record { sequence: u64 },
-    Piece { sequence: u64 },
-    Summary { sequence: u64 },
+    Record {
+        sequence: u64,
+    },
+    Piece {
+        sequence: u64,
+    },
+    Summary {
+        sequence: u64,
+    },
     /// The header of a block alone.
-    Header { sequence: u64 },
+    Header {
+        sequence: u64,
+    },
     /// A segment's headers, in their two sectors, or its footer.
-    Marks { kind: Kind },
+    Marks {
+        kind: Kind,
+    },
     /// A whole segment.
-    Segment { sequence: u64 },
+    Segment {
+        sequence: u64,
+    },
 }
 
 /// What became of a read: the input to the store that ends it.

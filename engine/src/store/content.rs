@@ -100,7 +100,7 @@ impl Content {
 }
 
 /// What a tombstone takes away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Grave {
     /// What has this key.
     Key(StoredKey),

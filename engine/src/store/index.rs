@@ -367,7 +367,7 @@ mod tests {
         }
     }
 
-    /// Uses are counted up to three, for the record that was used, and forgotten when it moves.
+    /// Uses are counted up to three, for the record that was used, and are what a move says.
     #[test]
     fn uses_are_counted_where_they_happen() {
         let mut index = Index::new(9);
@@ -375,13 +375,35 @@ mod tests {
         let [one, two] = [Place { segment: 1, sector: SECTOR }, Place { segment: 2, sector: 0 }];
         index.insert(at, one, 1);
         index.on_used(at, two);
-        assert_eq!(index.find(at), Some(Indexed { place: one, sectors: 1, uses: 0 }));
+        assert_eq!(index.find(at), Some(Indexed { place: one, sectors: 1, uses: 0, hides: false }));
         for uses in [1, 2, 3, 3] {
             index.on_used(at, one);
-            assert_eq!(index.find(at), Some(Indexed { place: one, sectors: 1, uses }));
+            assert_eq!(index.find(at), Some(Indexed { place: one, sectors: 1, uses, hides: false }));
         }
-        assert!(index.move_to(at, one, two, 2));
-        assert_eq!(index.find(at), Some(Indexed { place: two, sectors: 2, uses: 0 }));
+        let new = Indexed { place: two, sectors: 2, uses: 2, hides: true };
+        assert!(index.move_to(at, one, new) && !index.move_to(at, one, new));
+        assert_eq!(index.find(at), Some(new));
+    }
+
+    /// What replaces another hides it, and goes on doing so; so does what is said to. That costs no use.
+    #[test]
+    fn what_replaces_another_hides_it() {
+        let mut index = Index::new(9);
+        let [at, other] = [1, 2].map(|key| StoredKey::plain(CacheKey(key)));
+        let place = Place { segment: 1, sector: SECTOR };
+        let hides = |index: &Index, key| index.find(key).map(|found| (found.hides, found.uses));
+        index.insert(at, place, 1);
+        index.on_used(at, place);
+        assert_eq!(hides(&index, at), Some((false, 1)));
+        index.insert(at, place, 1);
+        (0..5).for_each(|_| index.on_used(at, place));
+        assert_eq!(hides(&index, at), Some((true, 3)));
+        index.remove(at);
+        index.insert(at, place, 1);
+        assert_eq!(hides(&index, at), Some((false, 0)));
+        index.on_hides(at);
+        index.on_hides(other);
+        assert_eq!((hides(&index, at), hides(&index, other)), (Some((true, 0)), None));
     }
 
     /// Grown entry by entry, the table takes at most 32 bytes an object at any number above a few thousand a shelf.

@@ -173,6 +173,11 @@ impl Log {
         Taken { place, position, stamp }
     }
 
+    /// Does any segment take appends?
+    pub(super) fn is_open(&self) -> bool {
+        STREAMS.into_iter().any(|stream| self.streams[stream].open.is_some())
+    }
+
     /// The newest stamp that a block has.
     pub(super) const fn last_stamp(&self) -> u64 {
         self.next_stamp - 1

@@ -6,12 +6,12 @@
 //! through one history.
 
 use super::{
-    log::TOMBSTONE_COPIES,
     content::TOMBSTONE_BYTES,
     geometry::Geometry,
     ghosts::Ghosts,
     index::fold,
     layout::{Blocks, Layout},
+    log::TOMBSTONE_COPIES,
     policy::{self, FREE_SEGMENTS, Fate, Replaced, Segments, Stream, USES_MAX},
 };
 use crate::{

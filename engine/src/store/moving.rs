@@ -28,7 +28,9 @@ pub(super) enum Copied {
     /// A piece of an object that is moved.
     Piece,
     /// A piece that somebody has open; it is there now.
-    Kept { at: Position },
+    Kept {
+        at: Position,
+    },
     Tombstones,
 }
 
@@ -77,7 +79,9 @@ pub(super) struct Keep {
 enum Room {
     Here,
     /// After main's turn, which has just begun or is under way.
-    Later { has_begun: bool },
+    Later {
+        has_begun: bool,
+    },
     Nowhere,
 }
 

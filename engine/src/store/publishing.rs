@@ -1,11 +1,7 @@
 //! A record gets its place, and is on the device: it counts from then on, unless something came in between.
 
 use super::{
-    Event, Failure, Op, Store, Writer,
-    block::Place,
-    content::Content,
-    index::Indexed,
-    plant::StoreFault,
+    Event, Failure, Op, Store, Writer, block::Place, content::Content, index::Indexed, plant::StoreFault,
     policy::Stream,
 };
 use crate::{
@@ -14,11 +10,7 @@ use crate::{
     key::{CacheKey, StoredKey},
     record::Record,
 };
-use alloc::{
-    collections::BTreeMap,
-    sync::Arc,
-    vec::Vec,
-};
+use alloc::{collections::BTreeMap, sync::Arc, vec::Vec};
 use bytes::Bytes;
 
 /// A record that waits for its place. Where its pieces are is asked when it gets it.
@@ -33,10 +25,18 @@ pub(super) enum Draft {
 /// Why a record is written.
 #[derive(Debug)]
 pub(super) enum Cause {
-    Commit { op: Op, writer: Writer },
-    Freshen { op: Op, old: Place },
+    Commit {
+        op: Op,
+        writer: Writer,
+    },
+    Freshen {
+        op: Op,
+        old: Place,
+    },
     /// Its segment is reclaimed; it was at `old`.
-    Move { old: Place },
+    Move {
+        old: Place,
+    },
 }
 
 /// A record that is being written.

@@ -24,7 +24,11 @@ use super::{
     turning::KEPT_OF_MOVES,
 };
 use crate::key::{CacheKey, StoredKey};
-use alloc::{boxed::Box, collections::BTreeSet, vec::Vec};
+use alloc::{
+    boxed::Box,
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
 
 /// A segment that is being emptied.
 #[derive(Debug)]
@@ -39,8 +43,8 @@ pub(super) struct Reclaim {
     seen: BTreeSet<StoredKey>,
     /// Sectors that may still be moved.
     budget: u32,
-    /// What is still to be written of them.
-    tombstones: Vec<Tombstone>,
+    /// Those that are still to be written, and through which stamps.
+    tombstones: BTreeMap<Grave, u64>,
     /// The targets of the records in the segments that take appends, once they were asked for.
     open_targets: Option<BTreeSet<CacheKey>>,
     /// Records that refer to pieces here: they wait until these are elsewhere.
@@ -69,6 +73,12 @@ pub(super) enum Step {
 }
 
 impl Reclaim {
+    /// Of several tombstones of one grave, the one that reaches farthest is all that is needed.
+    fn bury(&mut self, tombstone: Tombstone) {
+        let through = self.tombstones.entry(tombstone.of).or_default();
+        *through = tombstone.through.max(*through);
+    }
+
     /// Does it wait for this tombstone, and for nothing else?
     pub(super) const fn awaits(&self, asked: u64) -> bool {
         match self.step {
@@ -88,7 +98,10 @@ impl Store {
     /// Does what can be done now. Says whether anything changed.
     pub(super) fn go_on_reclaiming(&mut self) -> bool {
         let Some(reclaim) = &self.reclaim else {
-            return self.log.free.len() < FREE_SEGMENTS as usize && self.begin_reclaim();
+            // What was found by a recovery stays as it is until something is to be written.
+            let is_written_to = self.is_queued() || self.log.is_open();
+            let is_short = self.log.free.len() < FREE_SEGMENTS as usize;
+            return is_written_to && is_short && self.begin_reclaim();
         };
         match &reclaim.step {
             Step::Waiting if self.flights.refers(reclaim.sequence) => false,
@@ -148,7 +161,7 @@ impl Store {
             todo: Vec::new(),
             seen: BTreeSet::new(),
             budget: policy::budget(self.geometry.sectors),
-            tombstones: Vec::new(),
+            tombstones: BTreeMap::new(),
             open_targets: None,
             held: Vec::new(),
             step: Step::Waiting,
@@ -213,7 +226,7 @@ impl Store {
                 What::Tombstone(_) if self.planted.is(StoreFault::DropsTombstones) => {}
                 What::Tombstone(tombstone) if self.is_needed(tombstone) => {
                     self.counts.tombstones_carried += 1;
-                    self.reclaim().tombstones.push(tombstone);
+                    self.reclaim().bury(tombstone);
                 }
                 What::Tombstone(_) => {}
                 What::Record { key, stamp, object } => {
@@ -293,7 +306,7 @@ impl Store {
         let is_needed = would_be_found && self.is_needed(tombstone);
         if is_needed && !self.planted.is(StoreFault::UnhidesOlder) {
             self.counts.tombstones_of_dropped += 1;
-            self.reclaim().tombstones.push(tombstone);
+            self.reclaim().bury(tombstone);
         }
     }
 
@@ -317,9 +330,7 @@ impl Store {
             return is_over;
         }
         let mut count = reclaim.tombstones.len();
-        while count > 0
-            && !self.log.has_room(Stream::Main, self.tombstone_sectors(count), count, 0)
-        {
+        while count > 0 && !self.log.has_room(Stream::Main, self.tombstone_sectors(count), count, 0) {
             count /= 2;
         }
         if count == 0 {
@@ -334,7 +345,8 @@ impl Store {
         if let Step::Burying { writes } = &mut reclaim.step {
             *writes += 1;
         }
-        let tombstones = reclaim.tombstones.split_off(reclaim.tombstones.len() - count);
+        let next = core::iter::from_fn(|| reclaim.tombstones.pop_first()).take(count);
+        let tombstones = next.map(|(of, through)| Tombstone { of, through }).collect();
         self.counts.moved += self.append_tombstones(tombstones, Written::Copied(Copied::Tombstones));
         true
     }

@@ -75,7 +75,9 @@ impl Store {
         };
         match turn {
             Turn::Idle => false,
-            Turn::Draining { .. } | Turn::Syncing { .. } | Turn::Heading { .. } | Turn::Settling { .. } => true,
+            Turn::Draining { .. } | Turn::Syncing { .. } | Turn::Heading { .. } | Turn::Settling { .. } => {
+                true
+            }
         }
     }
 

@@ -177,22 +177,16 @@ impl Store {
         if let Some(stream) = open.stream {
             return stream;
         }
-        let replaced = self.index.find(open.key).map(|indexed| Replaced {
-            stream: self.log.stream_of(indexed.place),
-            uses: indexed.uses,
-        });
+        let replaced = self
+            .index
+            .find(open.key)
+            .map(|indexed| Replaced { stream: self.log.stream_of(indexed.place), uses: indexed.uses });
         let stream = policy::stream_of(replaced, self.ghosts.contains(open.key));
         open.stream = Some(stream);
         stream
     }
 
-    pub(super) fn write_piece(
-        &mut self,
-        stream: Stream,
-        writer: Writer,
-        piece: usize,
-        payload: Vec<Bytes>,
-    ) {
+    pub(super) fn write_piece(&mut self, stream: Stream, writer: Writer, piece: usize, payload: Vec<Bytes>) {
         let Some(open) = self.writers.get(&writer) else { return };
         if let Some(why) = open.closed() {
             return self.on_piece_failed(writer, why);

@@ -42,6 +42,7 @@ pub fn enumerate(plan: Plan, total: &mut Enumerated) {
             let mut device = history.device.clone();
             device.crash(how);
             let held = recovered(plan, &mut device);
+            assert!(!held.is_formatted, "seed {}: one crash leaves room to go on", plan.seed);
             for (key, known) in history.known() {
                 let state = held.objects.get(key).copied();
                 assert!(
@@ -97,6 +98,8 @@ pub struct Held {
     pub indexed: u64,
     /// The bytes that it counts.
     pub used: u64,
+    /// It found no room to go on with what was there, and began anew.
+    pub is_formatted: bool,
 }
 
 /// Recovers a store, twice, and reads everything that the device may hold.
@@ -105,6 +108,10 @@ pub struct Held {
 /// The second recovery finds something else; the sums are not those of a scan; or bytes are not a version's.
 pub fn recovered(plan: Plan, device: &mut Device) -> Held {
     let held = read_all(plan, device);
+    if held.is_formatted {
+        assert_eq!(held.indexed, 0, "seed {}: what is left is not known", plan.seed);
+        return held;
+    }
     let on_device = scan(device.image(), plan.shape());
     let sectors: u64 = on_device.values().map(|found| found.sectors).sum();
     let seed = plan.seed;
@@ -133,6 +140,7 @@ pub fn read_all(plan: Plan, device: &mut Device) -> Held {
     let mut store = plan.store();
     run(&mut store, device, Input::Recover);
     let (indexed, used) = (store.objects(), store.used().0);
+    let is_formatted = store.counts().formatted > 0;
     let mut objects = BTreeMap::new();
     for target in 0..plan.targets {
         for variant in 0..3 {
@@ -142,7 +150,7 @@ pub fn read_all(plan: Plan, device: &mut Device) -> Held {
             }
         }
     }
-    Held { objects, indexed, used }
+    Held { objects, indexed, used, is_formatted }
 }
 
 fn read_one(store: &mut Store, device: &mut Device, key: StoredKey) -> Option<Version> {

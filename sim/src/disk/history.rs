@@ -119,6 +119,13 @@ impl History {
         &self.known
     }
 
+    /// A recovery began anew: anything may be gone.
+    pub fn on_formatted(&mut self) {
+        for known in self.known.values_mut() {
+            known.may_be_gone();
+        }
+    }
+
     /// The power fails, and another life begins with what is found, which `state_of` tells and which must be allowed.
     ///
     /// # Panics

@@ -79,8 +79,8 @@ struct Head {
 
 fn heads(image: &[u8], shape: Shape) -> Vec<Head> {
     let head = |(segment, bytes): (usize, &[u8])| {
-        let mut copies =
-            (0..2).filter_map(|sector| block(&bytes[sector * shape.sector_bytes..], &[0; 32], segment, sector));
+        let mut copies = (0..2)
+            .filter_map(|sector| block(&bytes[sector * shape.sector_bytes..], &[0; 32], segment, sector));
         let head = copies.find(|block| block.kind == 1).map(|block| (block.sequence, block.payload.to_vec()));
         let (sequence, mark) = head?;
         let floors = [long(&mark, 24), long(&mark, 32)];
