@@ -102,25 +102,19 @@ impl Default for RawSharedTier {
     }
 }
 
-/// `l2`.
+/// `l2`. One store for all shards; who leaves when room is needed is decided by its log.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawDiskTier {
-    /// Bytes of heads and bodies held at most. Default 10GiB; at least 1.
+    /// Bytes of the disk that are used. Default 10GiB; at least 1.
     pub capacity: ByteCount,
-    /// The largest body admitted. Default unlimited.
+    /// The largest body admitted. Default unlimited, which means the largest that the tier can hold.
     pub gate: ByteCount,
-    /// Who leaves when room is needed. Default: `ghost_gdsf`, to spare bytes.
-    pub eviction: RawEviction,
 }
 
 impl Default for RawDiskTier {
     fn default() -> Self {
-        Self {
-            capacity: ByteCount::mib(10 << 10),
-            gate: ByteCount::UNLIMITED,
-            eviction: RawEviction::default(),
-        }
+        Self { capacity: ByteCount::mib(10 << 10), gate: ByteCount::UNLIMITED }
     }
 }
 
@@ -251,6 +245,9 @@ pub(crate) struct MemoryTier {
 pub(crate) struct ByteTier {
     pub id: TierId,
     pub gate: ByteCount,
+    /// The largest response that it could ever hold.
+    pub capacity: ByteCount,
+    pub reach: Reach,
     pub index: IndexKeeper,
     pub on_full: OnFull,
     /// Into which faster tiers, and when.
@@ -267,12 +264,19 @@ pub enum OnFull {
     Wait,
 }
 
+/// Who uses a byte tier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// This edge alone. The tier keeps bans over a restart, and is asked once it has joined.
+    Local,
+    /// Other edges, too.
+    Shared,
+}
+
 /// Who knows what a byte tier holds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum IndexKeeper {
-    /// The engine: the tier is this edge's alone.
-    Engine { capacity: ByteCount, eviction: Eviction, objective: Objective },
-    /// The tier itself: others write to it too, and it evicts as it likes.
+    /// The tier itself: it is asked, and evicts as it likes.
     Tier,
     /// An index store that edges share, asked as `durable` says.
     Durable {
@@ -335,11 +339,6 @@ impl Config {
         if let Some(l0) = &mut config.l0 {
             l0.capacity = share(l0.capacity);
         }
-        for tier in Arc::make_mut(&mut config.tiers) {
-            if let IndexKeeper::Engine { capacity, .. } = &mut tier.index {
-                *capacity = share(*capacity);
-            }
-        }
         config.care = config.care.for_shard(shards);
         config
     }
@@ -371,7 +370,7 @@ impl Config {
     pub fn durable_terms(&self) -> Option<Terms> {
         self.tiers.iter().find_map(|tier| match tier.index {
             IndexKeeper::Durable { terms, .. } => Some(terms),
-            IndexKeeper::Engine { .. } | IndexKeeper::Tier => None,
+            IndexKeeper::Tier => None,
         })
     }
 
@@ -402,6 +401,11 @@ impl Config {
     /// Is there an L0?
     pub fn has_memory(&self) -> bool {
         self.l0.is_some()
+    }
+
+    /// The tiers that are this edge's alone.
+    pub fn local_tiers(&self) -> impl Iterator<Item = TierId> {
+        self.tiers.iter().filter(|tier| tier.reach == Reach::Local).map(|tier| tier.id)
     }
 
     /// The tiers below L0, fastest first.

@@ -53,8 +53,6 @@ pub enum Effect<C> {
         record: RecordId,
         /// What.
         key: StoredKey,
-        /// Exactly this record, for tiers whose index the engine keeps; whatever is current otherwise.
-        name: Option<RecordName>,
     },
     /// Read from an open record, or from what a writer has acknowledged. Answer `BodyRead` or `ReadFailed`.
     Read {
@@ -143,7 +141,7 @@ pub enum Effect<C> {
         name: Option<RecordName>,
     },
 
-    /// Keep a ban over a restart, for a tier whose index the engine keeps. Answer `BanStored` or `WriteFailed`.
+    /// Keep a ban over a restart, for a local tier. Answer `BanStored` or `WriteFailed`.
     StoreBan {
         /// To be answered.
         op: OpId,

@@ -231,7 +231,7 @@ pub enum Event {
         /// Why.
         why: Removal,
     },
-    /// What a tier whose index the engine keeps holds now, after each change.
+    /// What L0 holds now, after each change. The other tiers keep their own index.
     Resident {
         /// Which tier.
         tier: TierId,
@@ -242,12 +242,14 @@ pub enum Event {
         /// The sum may not exceed this.
         capacity: ByteCount,
     },
-    /// A tier's index was rebuilt.
-    Recovered {
+    /// A local tier can be asked from now on.
+    TierJoined {
         /// Which tier.
         tier: TierId,
-        /// How many records were taken in.
+        /// How many records it holds.
         objects: u64,
+        /// What they take up there.
+        bytes: ByteCount,
     },
     /// A tier failed an operation.
     TierFailed {
@@ -255,6 +257,13 @@ pub enum Event {
         tier: TierId,
         /// Which kind of operation.
         operation: TierOperation,
+    },
+    /// What a tier holds turned out not to be what was written.
+    FoundRotten {
+        /// Which tier.
+        tier: TierId,
+        /// What was asked for.
+        key: CacheKey,
     },
     /// A tier was not asked, because it has failed too often of late.
     TierSkipped {

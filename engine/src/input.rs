@@ -9,10 +9,11 @@ use crate::{
     head::{Head, RequestHead},
     id::{OpId, OriginId, PurgeId, RequestId, TierId},
     key::CacheKey,
-    reason::OriginFailure,
+    reason::{OriginFailure, ReadFailure},
     record::Record,
     selector::{PurgeMode, Selector},
     time::{Instant, WallTime},
+    units::ByteCount,
 };
 use alloc::{sync::Arc, vec::Vec};
 use serde::{Deserialize, Serialize};
@@ -66,14 +67,22 @@ pub enum Input<C> {
         /// Until then what is stored may be used as it is.
         until: Instant,
     },
-    /// What a tier found at start, oldest first. Only before the first request.
+    /// The bans that a local tier was told to store, and still knows. Only before the first request.
     Recovered {
         /// Which tier.
         tier: TierId,
-        /// Its whole and checked records.
-        records: Vec<Record>,
-        /// The bans that it was told to store, and still knows.
+        /// The bans, oldest first.
         bans: Vec<Ban>,
+    },
+    /// A local tier can be asked from now on. Once in the life of an engine; until then nothing is looked up or stored
+    /// there, but deletes are sent to it.
+    TierJoined {
+        /// Which tier.
+        tier: TierId,
+        /// How many records it holds.
+        objects: u64,
+        /// What they take up there.
+        bytes: ByteCount,
     },
     /// The calendar. Sent once before anything else and again whenever it jumped.
     WallClock {
@@ -124,8 +133,11 @@ pub enum Input<C> {
         op: OpId,
         /// What is stored.
         record: Record,
+        /// The whole body, where the tier had it at hand: then no `Read` is needed.
+        #[serde(with = "crate::recording::optional_size")]
+        body: Option<C>,
     },
-    /// The tier does not hold the key. Answers `Lookup`.
+    /// The tier does not hold the key, or what it holds is rotten. Answers `Lookup`.
     Absent {
         /// The lookup.
         op: OpId,
@@ -147,6 +159,8 @@ pub enum Input<C> {
     ReadFailed {
         /// The read.
         op: OpId,
+        /// Why.
+        why: ReadFailure,
     },
     /// The tier is ready for the writer's first chunk. Answers `Open`.
     Opened {

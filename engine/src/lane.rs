@@ -9,7 +9,6 @@ use crate::{
     id::{OpId, RecordName, TierId},
     plant::{Fault, Plant},
     record::Record,
-    rules::Staleness,
 };
 use alloc::{collections::VecDeque, sync::Arc};
 
@@ -36,8 +35,6 @@ pub(crate) struct Lane<C> {
 pub(crate) struct Ended {
     /// What to keep beside it.
     pub(crate) record: Arc<Record>,
-    /// What its head says of its use.
-    pub(crate) staleness: Staleness,
     /// The tier that the copy came from, if it was none from the origin.
     pub(crate) from: Option<TierId>,
 }

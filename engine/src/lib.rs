@@ -77,8 +77,8 @@ pub use memory::Resident;
 pub use plant::Fault;
 pub use random::{Random, Seed};
 pub use reason::{
-    AbortReason, Bypass, End, Guarded, LaneEnd, Late, MissReason, NotStorable, OriginFailure, Refusal,
-    Rejection, Removal, Storable,
+    AbortReason, Bypass, End, Guarded, LaneEnd, Late, MissReason, NotStorable, OriginFailure, ReadFailure,
+    Refusal, Rejection, Removal, Storable,
 };
 pub use record::{Freshness, Record, StoredFreshness};
 pub use rules::{

@@ -11,7 +11,7 @@ pub enum MissReason {
     Absent,
     /// What is stored is past its lifetime.
     Stale,
-    /// Every tier that might hold it failed, or has failed too often of late to be asked.
+    /// A tier that might hold it failed, has failed too often of late to be asked, or is not ready yet after a start.
     TierFailed,
     /// The key's last response could not be stored, a short while ago: no tier was asked, and no fetch is shared.
     Uncacheable,
@@ -105,6 +105,15 @@ pub enum Refusal {
     TooManyWaiters,
 }
 
+/// Why bytes that a tier holds cannot be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ReadFailure {
+    /// The tier did not answer, or no longer has them.
+    Unavailable,
+    /// They are not what was written. The tier is well all the same: this does not count against its breaker.
+    Rotten,
+}
+
 /// Who is left alone while they fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Guarded {
@@ -187,6 +196,8 @@ pub enum Rejection {
     Policy,
     /// The lookup there failed or was skipped, so that a purge since could not be noticed.
     Unseen,
+    /// The tier is local and not ready yet after a start.
+    NotJoined,
 }
 
 /// Why something left a tier.
@@ -200,6 +211,4 @@ pub enum Removal {
     Forbidden,
     /// A purge named it.
     Purged,
-    /// The tier could not find or read what the index promised.
-    Lost,
 }

@@ -51,6 +51,24 @@ pub(crate) mod size {
     }
 }
 
+/// A chunk that may be missing, as how many bytes it has.
+pub(crate) mod optional_size {
+    use super::*;
+
+    pub(crate) fn serialize<C: Chunk, S: Serializer>(
+        chunk: &Option<C>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        chunk.as_ref().map(Chunk::size).serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, C: From<u64>, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<C>, D::Error> {
+        Option::<u64>::deserialize(deserializer).map(|size| size.map(C::from))
+    }
+}
+
 /// A resident body, as how many bytes it has.
 pub(crate) fn length<C: Chunk, S: Serializer>(
     resident: &Arc<Resident<C>>,

@@ -23,10 +23,9 @@ struct Entry<T> {
 
 /// What left a space.
 #[derive(Debug)]
-pub(crate) struct Left<T> {
+pub(crate) struct Left {
     pub(crate) key: CacheKey,
     pub(crate) size: ByteCount,
-    pub(crate) value: T,
 }
 
 /// Objects of known sizes under a capacity.
@@ -94,7 +93,7 @@ impl<T> Space<T> {
     }
 
     /// Takes out one victim, if an object of `size` would not fit beside what is here. It comes under `key`, next.
-    pub(crate) fn evict_for(&mut self, key: CacheKey, size: ByteCount) -> Option<Left<T>> {
+    pub(crate) fn evict_for(&mut self, key: CacheKey, size: ByteCount) -> Option<Left> {
         if self.used.plus(size.0) <= self.capacity {
             return None;
         }
@@ -129,14 +128,14 @@ impl<T> Space<T> {
     }
 
     /// Takes out `key`, if it is here.
-    pub(crate) fn remove(&mut self, key: CacheKey) -> Option<Left<T>> {
+    pub(crate) fn remove(&mut self, key: CacheKey) -> Option<Left> {
         let slot = self.find(key)?;
         self.order.on_removed(slot, object(&self.entries, self.salt, slot));
         Some(self.take(slot))
     }
 
     /// Takes out `key`, if it is here, because a newer object of that key is inserted next.
-    pub(crate) fn remove_replaced(&mut self, key: CacheKey) -> Option<Left<T>> {
+    pub(crate) fn remove_replaced(&mut self, key: CacheKey) -> Option<Left> {
         let slot = self.find(key)?;
         self.order.on_replaced(slot, object(&self.entries, self.salt, slot));
         Some(self.take(slot))
@@ -145,11 +144,6 @@ impl<T> Space<T> {
     /// The sum of the sizes.
     pub(crate) fn used(&self) -> ByteCount {
         self.used
-    }
-
-    /// So many bytes less are counted than there are, as a planted fault has it.
-    pub(crate) fn misplace(&mut self, bytes: ByteCount) {
-        self.used = ByteCount(self.used.0 - bytes.0);
     }
 
     /// So many bytes more are counted than there are, as a planted fault has it.
@@ -183,8 +177,8 @@ impl<T> Space<T> {
     }
 
     /// Empties a slot that the order has forgotten already.
-    fn take(&mut self, slot: Slot) -> Left<T> {
-        let Entry { key, size, value } =
+    fn take(&mut self, slot: Slot) -> Left {
+        let Entry { key, size, value: _ } =
             self.entries[slot.index()].take().expect("only occupied slots are taken");
         match self.table.find_entry(key.hash(self.salt), |other| *other == slot) {
             Ok(found) => drop(found.remove()),
@@ -192,7 +186,7 @@ impl<T> Space<T> {
         }
         self.free.push(slot);
         self.used = ByteCount(self.used.0.checked_sub(size.0).expect("the sum contains every size in it"));
-        Left { key, size, value }
+        Left { key, size }
     }
 
     fn hash(&self, key: CacheKey) -> u64 {

@@ -115,8 +115,6 @@ impl Invariant for WholeBodies {
             | What::PurgeAsked { .. }
             | What::PurgeConfirmed { .. }
             | What::Audited { .. }
-            | What::Recovering { .. }
-            | What::TierHolds { .. }
             | What::Healed
             | What::Settled { .. } => Ok(()),
         }

@@ -66,7 +66,8 @@ impl Lifetimes {
             | Event::Stored { .. }
             | Event::Removed { .. }
             | Event::Resident { .. }
-            | Event::Recovered { .. }
+            | Event::TierJoined { .. }
+            | Event::FoundRotten { .. }
             | Event::TierFailed { .. }
             | Event::TierSkipped { .. }
             | Event::BreakerChanged { .. }
@@ -153,8 +154,6 @@ impl Invariant for Lifetimes {
             What::PurgeAsked { .. }
             | What::PurgeConfirmed { .. }
             | What::Audited { .. }
-            | What::Recovering { .. }
-            | What::TierHolds { .. }
             | What::Healed
             | What::Settled { .. } => {}
         }

@@ -132,8 +132,6 @@ impl Invariant for NoResurrection {
             | What::Published { .. }
             | What::PurgeAsked { .. }
             | What::Audited { .. }
-            | What::Recovering { .. }
-            | What::TierHolds { .. }
             | What::Healed
             | What::Settled { .. } => {}
         }

@@ -108,8 +108,6 @@ impl Invariant for OnlyStorable {
             | What::PurgeAsked { .. }
             | What::PurgeConfirmed { .. }
             | What::Audited { .. }
-            | What::Recovering { .. }
-            | What::TierHolds { .. }
             | What::Healed
             | What::Settled { .. } => Ok(()),
         }

@@ -199,7 +199,8 @@ impl OneFetch {
             | Event::Stored { .. }
             | Event::Removed { .. }
             | Event::Resident { .. }
-            | Event::Recovered { .. }
+            | Event::TierJoined { .. }
+            | Event::FoundRotten { .. }
             | Event::TierFailed { .. }
             | Event::TierSkipped { .. }
             | Event::BreakerChanged { .. }
@@ -246,8 +247,6 @@ impl Invariant for OneFetch {
             | What::PurgeAsked { .. }
             | What::PurgeConfirmed { .. }
             | What::Audited { .. }
-            | What::Recovering { .. }
-            | What::TierHolds { .. }
             | What::Healed
             | What::Settled { .. } => Ok(()),
         }

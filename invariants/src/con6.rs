@@ -58,8 +58,6 @@ impl Invariant for EverythingEnds {
             | What::PurgeAsked { .. }
             | What::PurgeConfirmed { .. }
             | What::Audited { .. }
-            | What::Recovering { .. }
-            | What::TierHolds { .. }
             | What::Healed => Ok(()),
         }
     }

@@ -3,7 +3,7 @@
 //! Whoever drives an engine makes the facts; checkers never look inside. A simulated world knows more than any cache
 //! could: which versions its origin served, and which bytes its clients got.
 
-use tiergate_engine::{Audit, CacheKey, Event, Instant, PurgeId, RequestId, TierId};
+use tiergate_engine::{Audit, CacheKey, Event, Instant, PurgeId, RequestId};
 
 /// One fact, with who it concerns.
 #[derive(Clone, Debug)]
@@ -115,24 +115,6 @@ pub enum What {
         edge: Edge,
         /// What it holds.
         open: Audit,
-    },
-    /// An edge that starts is told how many records a tier kept over its restart.
-    Recovering {
-        /// Which edge.
-        edge: Edge,
-        /// Which tier.
-        tier: TierId,
-        /// How many.
-        records: u64,
-    },
-    /// The run is over; these keys lie in a tier that is an edge's alone, but for what it could not be told to remove.
-    TierHolds {
-        /// Which edge.
-        edge: Edge,
-        /// Which tier.
-        tier: TierId,
-        /// The keys.
-        keys: Vec<CacheKey>,
     },
     /// The faults are over: from now on everything must come to an end.
     Healed,

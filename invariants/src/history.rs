@@ -112,10 +112,6 @@ pub(crate) fn resident(tier: TierId, bytes: u64, objects: u64, capacity: u64) ->
     Event::Resident { tier, bytes: ByteCount(bytes), objects, capacity: ByteCount(capacity) }
 }
 
-pub(crate) fn recovered(tier: TierId, objects: u64) -> Event {
-    Event::Recovered { tier, objects }
-}
-
 pub(crate) fn fetched(fill: u64, key: CacheKey, purpose: Purpose) -> Event {
     Event::Fetched { fill: FillId(fill), key, variant: key, origin: OriginId(0), purpose }
 }

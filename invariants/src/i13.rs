@@ -6,8 +6,7 @@
 //! no id is minted twice, that a response begins once, gives one chunk for each demand and ends once, that nothing
 //! follows its end or its client's leaving, and that records and writers are opened, used one call at a time, and
 //! closed last; that a purge claims of a byte tier only what a delete or a stored ban there has told, and of one key is not done before
-//! what was just being published then is; and that nothing is
-//! looked up by a name that its tier did not have. When everything has ended, nothing may be open.
+//! what was just being published then is; and that the local tier gets no lookup and no record before it has joined. When everything has ended, nothing may be open.
 //!
 //! It does not judge what is decided, nor look into bodies and records; it forgets an edge that crashes with its checker.
 //! An operation of a fetch that was cancelled may stay without an answer.
@@ -16,7 +15,7 @@ use crate::Violation;
 use std::collections::{BTreeMap, BTreeSet};
 use tiergate_engine::{
     CacheKey, Effect, FillId, Input, Instant, OpId, PurgeId, PurgeMode, PurgeOutcome, ReadSource, RecordId,
-    RecordName, ReplyBody, RequestId, Selector, TierId, WriterId, durable,
+    ReplyBody, RequestId, Selector, TierId, WriterId, durable,
 };
 
 /// The rule, for one engine.
@@ -31,8 +30,8 @@ pub struct Contract {
     requests: BTreeMap<RequestId, Client>,
     purges: BTreeMap<PurgeId, Purging>,
     told: BTreeMap<TierId, Word>,
-    /// Names that their tiers did not have.
-    absent: BTreeSet<RecordName>,
+    /// Local tiers that can be asked.
+    joined: BTreeSet<TierId>,
     records: BTreeMap<RecordId, Handle>,
     writers: BTreeMap<WriterId, Handle>,
     /// Commits under way, but those of L3: to publish there takes more.
@@ -68,7 +67,7 @@ struct Purging {
 enum Asked {
     Fetch(FillId),
     Pull(FillId),
-    Lookup(RecordId, Option<RecordName>),
+    Lookup(RecordId),
     OpenBlob(RecordId),
     Read(ReadSource),
     Open(WriterId),
@@ -136,7 +135,7 @@ impl Contract {
     pub fn on_end(&self) -> Result<(), Violation> {
         let open = self.open.iter().find(|(_, asked)| match asked {
             Asked::Fetch(fill) | Asked::Pull(fill) => !self.cancelled.contains(fill),
-            Asked::Lookup(..)
+            Asked::Lookup(_)
             | Asked::OpenBlob(_)
             | Asked::Read(_)
             | Asked::Open(_)
@@ -191,6 +190,9 @@ impl Contract {
             Input::Recovered { tier, .. } => {
                 require(!self.has_begun, || format!("{tier:?} was recovered after the first request"))
             }
+            Input::TierJoined { tier, .. } => {
+                require(self.joined.insert(*tier), || format!("{tier:?} joins a second time"))
+            }
             Input::WallClock { .. }
             | Input::Wake
             | Input::PurgeHeard { .. }
@@ -226,13 +228,7 @@ impl Contract {
         })?;
         require(answer.fits(asked), || format!("{said:?} does not answer {asked:?}"))?;
         match asked {
-            Asked::Lookup(record, _) | Asked::OpenBlob(record) => {
-                // One that was given up meanwhile says nothing any more.
-                if let (Asked::Lookup(_, Some(name)), Input::Absent { .. }, true) =
-                    (asked, input, self.records.contains_key(&record))
-                {
-                    self.absent.insert(name);
-                }
+            Asked::Lookup(record) | Asked::OpenBlob(record) => {
                 // One that was released meanwhile stays so.
                 match (answer.came, self.records.get_mut(&record)) {
                     (Came::Good, Some(handle)) => *handle = Handle::Open,
@@ -271,11 +267,10 @@ impl Contract {
             Effect::Cancel { fill } => {
                 require(self.cancelled.insert(*fill), || format!("{fill:?} is cancelled a second time"))
             }
-            Effect::Lookup { op, record, name, .. } => {
-                let is_absent = name.is_some_and(|name| self.absent.contains(&name));
-                require(!is_absent, || format!("{name:?} is looked up again, though it was not there"))?;
+            Effect::Lookup { op, tier, record, .. } => {
+                self.require_joined(*tier)?;
                 self.records.insert(*record, Handle::Asked);
-                self.ask(*op, Asked::Lookup(*record, *name))
+                self.ask(*op, Asked::Lookup(*record))
             }
             Effect::OpenBlob { op, record, .. } => {
                 self.records.insert(*record, Handle::Asked);
@@ -294,6 +289,7 @@ impl Contract {
                 format!("{record:?} is released and was not open")
             }),
             Effect::Open { op, writer, tier, key, .. } => {
+                self.require_joined(*tier)?;
                 if *tier != TierId::L3 {
                     self.written.insert(*writer, key.target);
                 }
@@ -364,6 +360,12 @@ impl Contract {
                 require(invented.is_none(), || format!("{purge:?} says what no tier told: {invented:?}"))
             }
         }
+    }
+
+    /// Other tiers than L2 are not local, and need not join.
+    fn require_joined(&self, tier: TierId) -> Checked {
+        let may_be_asked = tier != TierId::L2 || self.joined.contains(&tier);
+        require(may_be_asked, || format!("{tier:?} is asked before it has joined"))
     }
 
     fn ask(&mut self, op: OpId, asked: Asked) -> Checked {
@@ -437,7 +439,7 @@ impl Answer {
             Input::Absent { op } => (op, Said::Absent, Came::Bad),
             Input::LookupFailed { op } => (op, Said::LookupFailed, Came::Bad),
             Input::BodyRead { op, .. } => (op, Said::BodyRead, Came::Good),
-            Input::ReadFailed { op } => (op, Said::ReadFailed, Came::Bad),
+            Input::ReadFailed { op, .. } => (op, Said::ReadFailed, Came::Bad),
             Input::Opened { op } => (op, Said::Opened, Came::Good),
             Input::Written { op } => (op, Said::Written, Came::Good),
             Input::Committed { op } => (op, Said::Committed, Came::Good),
@@ -455,6 +457,7 @@ impl Answer {
             | Input::Leave { .. }
             | Input::Purge { .. }
             | Input::Recovered { .. }
+            | Input::TierJoined { .. }
             | Input::WallClock { .. }
             | Input::PurgeHeard { .. }
             | Input::PurgesMissed { .. }
@@ -468,7 +471,7 @@ impl Answer {
         let fitting: &[Said] = match asked {
             Asked::Fetch(_) => &[Said::Head, Said::FetchFailed],
             Asked::Pull(_) => &[Said::Pulled, Said::PullEnded, Said::PullFailed],
-            Asked::Lookup(..) => &[Said::Found, Said::Absent, Said::LookupFailed],
+            Asked::Lookup(_) => &[Said::Found, Said::Absent, Said::LookupFailed],
             Asked::Read(_) => &[Said::BodyRead, Said::ReadFailed],
             Asked::Open(_) => &[Said::Opened, Said::WriteFailed],
             Asked::Write(_) => &[Said::Written, Said::WriteFailed],

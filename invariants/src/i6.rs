@@ -47,7 +47,8 @@ fn said(event: &Event) -> Option<(RequestId, Said)> {
         | Event::Stored { .. }
         | Event::Removed { .. }
         | Event::Resident { .. }
-        | Event::Recovered { .. }
+        | Event::TierJoined { .. }
+        | Event::FoundRotten { .. }
         | Event::TierFailed { .. }
         | Event::TierSkipped { .. }
         | Event::BreakerChanged { .. }
@@ -103,8 +104,6 @@ impl Invariant for OneVerdict {
             | What::PurgeAsked { .. }
             | What::PurgeConfirmed { .. }
             | What::Audited { .. }
-            | What::Recovering { .. }
-            | What::TierHolds { .. }
             | What::Healed => Ok(()),
         }
     }

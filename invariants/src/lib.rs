@@ -28,7 +28,7 @@
 //! | P3 | `p3.rs` |
 //! | D1, D2, D3, I9 | the stores of `explore`, `durable_model`, behaviour `durable.rs` |
 //! | D4, I10 | `sim/tests/disk.rs`; for what an edge serves after a crash: `c5.rs`, `c6.rs`, `c7.rs` |
-//! | D5 | `d5.rs`, `m5.rs` |
+//! | D5 | `sim/tests/disk.rs` |
 //! | O1 | `o1.rs`; that no stream is left open: the origin of `explore` |
 //! | O2 | `o2.rs` |
 //! | I6 | `i6.rs`, `con6.rs` |
@@ -51,7 +51,6 @@ mod con1;
 mod con5;
 mod con6;
 mod con7;
-mod d5;
 mod fact;
 #[cfg(test)]
 mod history;
@@ -84,7 +83,6 @@ pub use con1::OneWinner;
 pub use con5::OneFetch;
 pub use con6::EverythingEnds;
 pub use con7::AloneForAReason;
-pub use d5::WholeRecovery;
 pub use i3::PurgedForGood;
 pub use i6::OneVerdict;
 pub use i7::Limits;
@@ -149,7 +147,6 @@ impl Invariants {
             Box::new(OneFetch::default()),
             Box::new(EverythingEnds::default()),
             Box::new(AloneForAReason::default()),
-            Box::new(WholeRecovery::default()),
             Box::new(PurgedForGood::default()),
             Box::new(OneVerdict::default()),
             Box::new(Limits::default()),

@@ -101,8 +101,6 @@ impl Invariant for DroppedLanes {
             | What::PurgeAsked { .. }
             | What::PurgeConfirmed { .. }
             | What::Audited { .. }
-            | What::Recovering { .. }
-            | What::TierHolds { .. }
             | What::Healed
             | What::Settled { .. } => Ok(()),
         }

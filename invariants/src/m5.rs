@@ -1,11 +1,12 @@
 //! M5: what a tier says it holds is the sum of what it stored and did not remove, and never more than its capacity.
 //!
-//! It checks L0 and L2, each edge and shard on its own: every `Removed` must match a `Stored` of that key and size; at
+//! It checks L0, each edge and shard on its own: every `Removed` must match a `Stored` of that key and size; at
 //! every `Resident` the bytes and objects must equal the sums, and the bytes must be within the capacity. A start
-//! empties an edge; what recovery then takes in is told by `Stored`, like everything else.
+//! empties an edge.
 //!
 //! Where memory is short it may be told to keep the sums alone: then it does not see that something was removed that was
-//! never stored. It does not check L1 or L3, whose contents are not the edge's alone, nor between a change and its `Resident`.
+//! never stored. It does not check the tiers below, which keep their own accounts (L2's are checked with its
+//! store, in `sim/tests/disk.rs`), nor between a change and its `Resident`.
 
 use crate::{Edge, Fact, Invariant, Violation, What};
 use std::collections::BTreeMap;
@@ -99,7 +100,8 @@ impl ExactAccounts {
             | Event::LaneOpened { .. }
             | Event::LaneDropped { .. }
             | Event::Rejected { .. }
-            | Event::Recovered { .. }
+            | Event::TierJoined { .. }
+            | Event::FoundRotten { .. }
             | Event::TierFailed { .. }
             | Event::TierSkipped { .. }
             | Event::BreakerChanged { .. }
@@ -120,7 +122,7 @@ impl ExactAccounts {
             | Event::Swept { .. }
             | Event::LateAnswer { .. } => return Ok(()),
         };
-        if matches!(tier, TierId::L1 | TierId::L3) {
+        if tier != TierId::L0 {
             return Ok(());
         }
         let account = self.accounts.entry((edge, shard, tier)).or_default();
@@ -162,8 +164,6 @@ impl Invariant for ExactAccounts {
             | What::PurgeAsked { .. }
             | What::PurgeConfirmed { .. }
             | What::Audited { .. }
-            | What::Recovering { .. }
-            | What::TierHolds { .. }
             | What::Healed
             | What::Settled { .. } => Ok(()),
         }
@@ -173,40 +173,36 @@ impl Invariant for ExactAccounts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::{History, KEY, OTHER, recovered, removed, resident, stored};
+    use crate::history::{History, KEY, OTHER, removed, resident, stored};
 
-    const L2: TierId = TierId::L2;
+    const L0: TierId = TierId::L0;
 
     fn history() -> History {
         History::of(ExactAccounts::default())
     }
 
-    /// Storing, replacing in either order, removing, recovering and restarting, with true sums all along.
+    /// Storing, replacing in either order, removing and restarting, with true sums all along.
     #[test]
     fn true_sums_pass() {
         let mut history = history();
         for event in [
-            stored(L2, KEY, 90, 100),
-            resident(L2, 100, 1, 250),
-            stored(L2, KEY, 110, 120),
-            removed(L2, KEY, 100),
-            resident(L2, 120, 1, 250),
-            stored(L2, OTHER, 100, 110),
-            resident(L2, 230, 2, 250),
-            removed(L2, KEY, 120),
-            removed(L2, OTHER, 110),
-            resident(L2, 0, 0, 250),
+            stored(L0, KEY, 90, 100),
+            resident(L0, 100, 1, 250),
+            stored(L0, KEY, 110, 120),
+            removed(L0, KEY, 100),
+            resident(L0, 120, 1, 250),
+            stored(L0, OTHER, 100, 110),
+            resident(L0, 230, 2, 250),
+            removed(L0, KEY, 120),
+            removed(L0, OTHER, 110),
+            resident(L0, 0, 0, 250),
         ] {
             assert_eq!(history.event(event), Ok(()), "{event:?}");
         }
         history.show(What::EdgeStarted { edge: Edge(0) }).unwrap();
-        for event in [
-            stored(L2, KEY, 70, 80),
-            resident(L2, 80, 1, 250),
-            recovered(L2, 1),
-            removed(L2, KEY, 80),
-            resident(L2, 0, 0, 250),
-        ] {
+        for event in
+            [stored(L0, KEY, 70, 80), resident(L0, 80, 1, 250), removed(L0, KEY, 80), resident(L0, 0, 0, 250)]
+        {
             assert_eq!(history.event(event), Ok(()), "{event:?}");
         }
     }
@@ -223,22 +219,22 @@ mod tests {
     /// Bytes or objects that do not add up, in each direction.
     #[test]
     fn a_wrong_sum_is_named() {
-        breaks(&[stored(L2, KEY, 90, 100), resident(L2, 99, 1, 250)]);
-        breaks(&[stored(L2, KEY, 90, 100), resident(L2, 100, 2, 250)]);
-        breaks(&[stored(L2, KEY, 90, 100), stored(L2, KEY, 90, 100), resident(L2, 100, 1, 250)]);
+        breaks(&[stored(L0, KEY, 90, 100), resident(L0, 99, 1, 250)]);
+        breaks(&[stored(L0, KEY, 90, 100), resident(L0, 100, 2, 250)]);
+        breaks(&[stored(L0, KEY, 90, 100), stored(L0, KEY, 90, 100), resident(L0, 100, 1, 250)]);
     }
 
     /// More than the tier may hold.
     #[test]
     fn more_than_the_capacity_is_named() {
-        breaks(&[stored(L2, KEY, 90, 300), resident(L2, 300, 1, 250)]);
+        breaks(&[stored(L0, KEY, 90, 300), resident(L0, 300, 1, 250)]);
     }
 
     /// A removal of what is not there, or twice, or with another size.
     #[test]
     fn a_removal_of_nothing_is_named() {
-        breaks(&[removed(L2, KEY, 100)]);
-        breaks(&[stored(L2, KEY, 90, 100), removed(L2, KEY, 90)]);
-        breaks(&[stored(L2, KEY, 90, 100), removed(L2, KEY, 100), removed(L2, KEY, 100)]);
+        breaks(&[removed(L0, KEY, 100)]);
+        breaks(&[stored(L0, KEY, 90, 100), removed(L0, KEY, 90)]);
+        breaks(&[stored(L0, KEY, 90, 100), removed(L0, KEY, 100), removed(L0, KEY, 100)]);
     }
 }

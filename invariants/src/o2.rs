@@ -142,7 +142,8 @@ impl Breakers {
             | Event::Stored { .. }
             | Event::Removed { .. }
             | Event::Resident { .. }
-            | Event::Recovered { .. }
+            | Event::TierJoined { .. }
+            | Event::FoundRotten { .. }
             | Event::TierFailed { .. }
             | Event::Retried { .. }
             | Event::GaveUp { .. }
@@ -238,8 +239,6 @@ impl Invariant for Breakers {
             | What::PurgeAsked { .. }
             | What::PurgeConfirmed { .. }
             | What::Audited { .. }
-            | What::Recovering { .. }
-            | What::TierHolds { .. }
             | What::Healed => Ok(()),
         }
     }

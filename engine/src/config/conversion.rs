@@ -2,8 +2,8 @@
 
 use super::{
     ByteTier, Config, ConfigError, Heads, IndexKeeper, MemoryTier, Objective, OnFull, Promotion, RawCollapse,
-    RawConfig, RawDiskTier, RawDurableTier, RawFill, RawMemoryTier, RawPromotion, RawSharedTier, check,
-    within,
+    RawConfig, RawDiskTier, RawDurableTier, RawFill, RawMemoryTier, RawPromotion, RawSharedTier, Reach,
+    check, within,
 };
 use crate::{id::TierId, plant::Plant, units::ByteCount};
 use alloc::{sync::Arc, vec::Vec};
@@ -97,6 +97,8 @@ fn byte_tiers(
     let shared = l1.map(|tier| ByteTier {
         id: TierId::L1,
         gate: tier.gate,
+        capacity: ByteCount::UNLIMITED,
+        reach: Reach::Shared,
         index: IndexKeeper::Tier,
         on_full: OnFull::Drop,
         promotes: [Some((TierId::L0, promotion.l1_to_l0)), None, None],
@@ -104,11 +106,9 @@ fn byte_tiers(
     let disk = l2.map(|tier| ByteTier {
         id: TierId::L2,
         gate: tier.gate,
-        index: IndexKeeper::Engine {
-            capacity: tier.capacity,
-            eviction: tier.eviction.policy,
-            objective: tier.eviction.objective.unwrap_or(Objective::Bytes),
-        },
+        capacity: tier.capacity,
+        reach: Reach::Local,
+        index: IndexKeeper::Tier,
         on_full: OnFull::Wait,
         promotes: [Some((TierId::L0, promotion.l2_to_l0)), Some((TierId::L1, promotion.l2_to_l1)), None],
     });
@@ -117,6 +117,8 @@ fn byte_tiers(
         Some(tier) => Some(ByteTier {
             id: TierId::L3,
             gate: tier.gate,
+            capacity: ByteCount::UNLIMITED,
+            reach: Reach::Shared,
             on_full: tier.on_full,
             index: tier.into_keeper()?,
             promotes: [

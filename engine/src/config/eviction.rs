@@ -86,7 +86,7 @@ impl Objective {
 pub struct RawEviction {
     /// Default `ghost_gdsf`.
     pub policy: Eviction,
-    /// Default `requests` for L0 and `bytes` for L2.
+    /// Default `requests`.
     pub objective: Option<Objective>,
 }
 

@@ -78,9 +78,6 @@ impl<C: Chunk> Engine<C> {
         if let Some(memory) = &self.memory {
             assert_eq!(memory.recount(), memory.used(), "L0's sum is not that of its objects");
         }
-        for (tier, index) in &self.indexes {
-            assert_eq!(index.recount(), index.used(), "{tier:?}'s sum is not that of its objects");
-        }
         let of_fills = self.audit_fills();
         assert_eq!(of_fills.fetches, self.fetches, "the count of fetches is not that of the fills");
         let permits = self.caring.permits();

@@ -17,7 +17,6 @@ use super::{
 use crate::{
     bans::{Ban, Bans},
     chunk::Chunk,
-    config::IndexKeeper,
     effect::{Effect, PurgeOutcome},
     event::{Event, TierOperation},
     fill::Stage,
@@ -128,11 +127,7 @@ impl<C: Chunk> Engine<C> {
     /// Has the ban kept where it outlives this process: by the local tiers, whose records do so too. What is in another
     /// tier is judged by it as well.
     fn store_ban(&mut self, ban: &Arc<Ban>) -> Vec<OpId> {
-        let local = self.config.tiers.iter().filter(|tier| match tier.index {
-            IndexKeeper::Engine { .. } => true,
-            IndexKeeper::Tier | IndexKeeper::Durable { .. } => false,
-        });
-        let local: Vec<TierId> = local.map(|tier| tier.id).collect();
+        let local: Vec<TierId> = self.config.local_tiers().collect();
         let store = |tier| {
             let op = self.operation(Pending::StoreBan(tier));
             self.effect(Effect::StoreBan { op, tier, ban: Arc::clone(ban) });

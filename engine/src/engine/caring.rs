@@ -21,7 +21,7 @@ use crate::{
     input::Input,
     plant::{Fault, Plant},
     random::{Random, Seed},
-    reason::Guarded,
+    reason::{Guarded, ReadFailure},
     table::Name,
     time::Instant,
 };
@@ -288,7 +288,10 @@ fn verdict<C>(input: &Input<C>) -> Verdict {
         Input::Found { .. } | Input::Absent { .. } | Input::BodyRead { .. } | Input::Opened { .. } => {
             Verdict::Healthy
         }
-        Input::LookupFailed { .. } | Input::ReadFailed { .. } | Input::WriteFailed { .. } => Verdict::Failing,
+        Input::ReadFailed { why: ReadFailure::Rotten, .. } => Verdict::Healthy,
+        Input::LookupFailed { .. }
+        | Input::ReadFailed { why: ReadFailure::Unavailable, .. }
+        | Input::WriteFailed { .. } => Verdict::Failing,
         Input::Request { .. }
         | Input::Demand { .. }
         | Input::Leave { .. }
@@ -297,6 +300,7 @@ fn verdict<C>(input: &Input<C>) -> Verdict {
         | Input::PurgesMissed { .. }
         | Input::LeaseHeld { .. }
         | Input::Recovered { .. }
+        | Input::TierJoined { .. }
         | Input::WallClock { .. }
         | Input::Wake
         | Input::Pulled { .. }

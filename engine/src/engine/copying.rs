@@ -58,13 +58,11 @@ impl<C: Chunk> Engine<C> {
             }
         }
         for tier in tiers {
-            let capacity = match tier.index {
-                IndexKeeper::Engine { capacity, .. } => capacity,
-                IndexKeeper::Tier | IndexKeeper::Durable { .. } => ByteCount::UNLIMITED,
-            };
             let glimpse = glimpse.filter(|glimpse| self.is_durable(tier.id) && glimpse.seen.key == key);
             let unseen = (self.is_durable(tier.id) && glimpse.is_none()).then_some(Rejection::Unseen);
-            if let Some(why) = unseen.or_else(|| self.refusal(copied, tier.gate.plus(more), capacity)) {
+            let away = self.joining.contains(&tier.id).then_some(Rejection::NotJoined);
+            let refused = || self.refusal(copied, tier.gate.plus(more), tier.capacity);
+            if let Some(why) = unseen.or(away).or_else(refused) {
                 self.event(Event::Rejected { tier: tier.id, key, why });
                 self.pronounce(owner, tier.id, key, FillVerdict::Rejected(why));
                 continue;
@@ -74,10 +72,10 @@ impl<C: Chunk> Engine<C> {
             let name = if self.config.is_planted(Fault::T2) { RecordName(key.0) } else { name };
             self.event(Event::LaneOpened { tier: tier.id, key, name: Some(name), promotes });
             let lane = match tier.index {
-                IndexKeeper::Engine { .. } | IndexKeeper::Tier => Lane::new(tier.id, name),
+                IndexKeeper::Tier => Lane::new(tier.id, name),
                 IndexKeeper::Durable { .. } => Lane::write_only(tier.id, name),
             };
-            let gate = self.total_max(tier.gate.plus(more), capacity);
+            let gate = self.total_max(tier.gate.plus(more), tier.capacity);
             self.lanes.insert(writer, OpenLane::new(lane, owner, at, tier.on_full, gate));
             if let Some(glimpse) = glimpse {
                 self.prepare_upload(writer, glimpse.clone());
@@ -170,7 +168,7 @@ impl<C: Chunk> Engine<C> {
                 Arc::make_mut(&mut head).fields.remove(|name| name == "content-encoding");
             }
             let record = Record { key, target, name, head, length: taken, freshness: stored };
-            open.lane.end(Ended { record: Arc::new(record), staleness, from });
+            open.lane.end(Ended { record: Arc::new(record), from });
             self.advance(*writer);
         }
     }

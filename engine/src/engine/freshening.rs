@@ -1,10 +1,9 @@
 //! Records of byte tiers that answer, fresh or not; and what a 304 does to what is stored, wherever it is.
 //!
 //! A stale record is served where a window allows it, stands in for an origin that fails, and after a 304 streams to all
-//! who wait under the merged head. The tier is then told to keep that head: it counts in our index once the tier has
-//! confirmed it, and not before. What is stale is copied nowhere.
+//! who wait under the merged head. The tier is then told to keep that head. What is stale is copied nowhere.
 
-use super::{Demand, Engine, Pending, Progress, storing::Indexed};
+use super::{Demand, Engine, Pending, Progress};
 use crate::{
     chunk::Chunk,
     effect::{Effect, Freshening, Outcome, Reply, ReplyBody, StaleUse},
@@ -14,7 +13,7 @@ use crate::{
     id::{RequestId, TierId},
     key::{CacheKey, StoredKey},
     plant::Fault,
-    reason::{End, Removal, Storable},
+    reason::{End, Storable},
     record::{Freshness, Record},
     rules::{self, Piece, Share, Staleness, reuse, revalidate},
     selector::Place,
@@ -47,8 +46,7 @@ pub(super) struct Lease {
 pub(super) struct Freshen {
     tier: TierId,
     at: StoredKey,
-    /// As the index will have it.
-    indexed: Indexed,
+    freshness: Freshness,
     length: ByteCount,
     size: ByteCount,
 }
@@ -220,7 +218,7 @@ impl<C: Chunk> Engine<C> {
             let pending = Freshen {
                 tier: tier.id,
                 at,
-                indexed: Indexed::of(record.name, &record.head, freshness, staleness),
+                freshness,
                 length: record.length,
                 size: self.config.cost(record.length, &record.head),
             };
@@ -232,7 +230,7 @@ impl<C: Chunk> Engine<C> {
             }
         } else if errand.sharing == Sharing::Open {
             self.keep_no_copy(at);
-            self.forget_indexed(tier.id, at, kept.record.name, Removal::Forbidden);
+            self.delete_record(tier.id, at, kept.record.name);
         }
         let copying = if may_stay { Copying::IntoFaster } else { Copying::No };
         for request in waiters {
@@ -248,13 +246,20 @@ impl<C: Chunk> Engine<C> {
     }
 
     pub(super) fn on_freshened(&mut self, freshen: Freshen, freshening: Freshening) {
-        let Freshen { tier, at, indexed, length, size } = freshen;
+        let Freshen { tier, at, freshness, length, size } = freshen;
         match freshening {
-            Freshening::Done => self.index_freshened(tier, at, indexed, length, size),
+            Freshening::Done => {}
             // Whoever looks it up next finds what is there.
-            Freshening::Overtaken => {}
-            Freshening::Absent => self.forget_lost(tier, at, indexed.name),
+            Freshening::Overtaken | Freshening::Absent => return,
         }
+        let (key, now) = (at.key, self.now);
+        // Purged while the tier freshened it: whoever finds it, if it is there at all, takes it for absent by its birth.
+        if self.is_purged(at.target, freshness.born(now, self.wall())) {
+            return;
+        }
+        self.event(Event::Freshened { tier, key });
+        let age = freshness.age(now);
+        self.event(Event::Stored { tier, key, length, size, age, from: Some(tier) });
     }
 
     pub(super) fn on_freshen_failed(&mut self, freshen: Freshen) {

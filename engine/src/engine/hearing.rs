@@ -14,19 +14,17 @@ use super::{Engine, purging::BIRTH_ROUNDING};
 use crate::{
     bans::Ban,
     chunk::Chunk,
-    config::{Config, IndexKeeper},
+    config::Config,
     event::Event,
     feed::Notice,
     fill::{self, Sharing, Stage},
-    id::TierId,
-    key::{CacheKey, StoredKey},
+    key::CacheKey,
     plant::Fault,
     reason::Removal,
     rules::reuse::{Reuse, Stored},
     selector::{PurgeMode, Selector},
     time::{Instant, WallTime},
 };
-use alloc::sync::Arc;
 use core::time::Duration;
 
 /// What is known of purges elsewhere.
@@ -105,18 +103,6 @@ impl<C: Chunk> Engine<C> {
             if born.is_some_and(|born| self.is_purged(key, born)) {
                 self.remove_from_memory(stored, Removal::Purged);
             }
-            for tier in Arc::clone(&self.config.tiers).iter() {
-                if let IndexKeeper::Engine { .. } = tier.index {
-                    self.purge_heard_below(tier.id, StoredKey { target: key, key: stored });
-                }
-            }
-        }
-    }
-
-    fn purge_heard_below(&mut self, tier: TierId, at: StoredKey) {
-        let Some(indexed) = self.indexed(tier, at.key) else { return };
-        if self.is_purged(at.target, indexed.freshness.born(self.now, self.wall())) {
-            self.forget_indexed(tier, at, indexed.name, Removal::Purged);
         }
     }
 

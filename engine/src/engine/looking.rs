@@ -1,17 +1,13 @@
 //! The walk through the byte tiers, fastest first.
 //!
-//! A tier whose index the engine keeps is asked only for what the index promises, so a lookup that misses never touches
-//! the disk. A tier that fails is skipped (C1). A record that is stale, or needs the origin's word, is kept open while the
+//! Every tier keeps its own index, and is asked. A local one is skipped until it has joined, and a tier that fails is
+//! skipped, too (C1). A record that is stale, or needs the origin's word, is kept open while the
 //! walk goes on and the origin is asked. While a purge of the key is under way no byte tier is asked: it may
 //! still hold what is being removed.
 
 use super::{
-    Engine, OpenRecord, Pending,
-    banning::Banned,
-    caring::Waiter,
-    freshening::Copying,
+    Engine, OpenRecord, Pending, banning::Banned, caring::Waiter, freshening::Copying,
     purging::BIRTH_ROUNDING,
-    storing::{Indexed, WhenStale},
 };
 use crate::{
     care::deadline::Phase,
@@ -21,28 +17,16 @@ use crate::{
     event::{Event, TierOperation},
     fill::{Errand, Fill, Kept, Sharing, Stage, Stored},
     head::{Length, RequestHead},
-    id::{FillId, OpId, RecordId, RecordName, RequestId, TierId},
+    id::{FillId, OpId, RecordId, RequestId, TierId},
     key::CacheKey,
     plant::Fault,
-    reason::{Late, MissReason, OriginFailure, Refusal, Removal},
+    reason::{Late, MissReason, OriginFailure, Refusal},
     record::Record,
     rules::{Staleness, reuse},
     selector::SelectorKind,
 };
 use alloc::{sync::Arc, vec::Vec};
 use core::time::Duration;
-
-/// What the engine knows of a key in one tier before it asks.
-enum Promise {
-    /// Nothing: the tier keeps its own index.
-    AskIt,
-    /// It is there, under this name.
-    Indexed(RecordName),
-    /// It is there, but stale and of no use.
-    Stale,
-    /// It is not there.
-    Absent,
-}
 
 impl<C: Chunk> Engine<C> {
     /// Asks the first tier from `from` on that may hold the key; the origin, when none is left.
@@ -61,24 +45,19 @@ impl<C: Chunk> Engine<C> {
             if self.is_durable(tier.id) && errand.at().is_variant() {
                 continue;
             }
-            let name = match self.promise(tier, errand.key) {
-                Promise::AskIt => None,
-                Promise::Indexed(name) => Some(name),
-                Promise::Stale => {
-                    errand.reason = MissReason::Stale;
-                    continue;
-                }
-                Promise::Absent => continue,
-            };
+            if self.joining.contains(&tier.id) {
+                errand.reason = MissReason::TierFailed;
+                continue;
+            }
             let record = RecordId(self.ids.mint());
             let (op, phase) = match tier.index {
-                IndexKeeper::Engine { .. } | IndexKeeper::Tier => {
+                IndexKeeper::Tier => {
                     let Some(held) = self.admit_tier(tier.id, TierOperation::Lookup) else {
                         errand.reason = MissReason::TierFailed;
                         continue;
                     };
                     let op = self.operation_with(Pending::Lookup(fill_id), Some(held));
-                    self.effect(Effect::Lookup { op, tier: tier.id, record, key: errand.at(), name });
+                    self.effect(Effect::Lookup { op, tier: tier.id, record, key: errand.at() });
                     (Some(op), Phase::Lookup)
                 }
                 IndexKeeper::Durable { .. } => {
@@ -86,27 +65,13 @@ impl<C: Chunk> Engine<C> {
                     (None, Phase::Paused)
                 }
             };
-            self.fills
-                .insert(fill_id, Fill { errand, stage: Stage::Looking { waiters, op, tier, name, record } });
+            let stage = Stage::Looking { waiters, op, tier, record };
+            self.fills.insert(fill_id, Fill { errand, stage });
             self.answer_by(fill_id);
             self.caring.deadlines.enter(self.now, Waiter::Fill(fill_id), phase);
             return;
         }
         self.end_walk(fill_id, errand, waiters);
-    }
-
-    fn promise(&self, tier: ByteTier, key: CacheKey) -> Promise {
-        match tier.index {
-            IndexKeeper::Tier | IndexKeeper::Durable { .. } => Promise::AskIt,
-            IndexKeeper::Engine { .. } => match self.indexed(tier.id, key) {
-                Some(indexed) if indexed.freshness.is_fresh(self.now) && self.has_lease() => {
-                    Promise::Indexed(indexed.name)
-                }
-                Some(Indexed { name, when_stale: WhenStale::MayHelp, .. }) => Promise::Indexed(name),
-                Some(Indexed { when_stale: WhenStale::Useless, .. }) => Promise::Stale,
-                None => Promise::Absent,
-            },
-        }
     }
 
     pub(super) fn on_found(&mut self, fill_id: FillId, record: Record) {
@@ -123,7 +88,7 @@ impl<C: Chunk> Engine<C> {
             };
         if !agrees {
             self.release(tier.id, record_id);
-            self.forget_indexed(tier.id, errand.at(), record.name, Removal::Lost);
+            self.delete_record(tier.id, errand.at(), record.name);
             return self.look_further(fill_id, errand, waiters, tier.id);
         }
         if self.is_purged(errand.target, freshness.born(self.now, self.wall())) {
@@ -136,7 +101,7 @@ impl<C: Chunk> Engine<C> {
             Banned::Stale(lifetime) => freshness.lifetime = lifetime,
             Banned::Gone => {
                 self.release(tier.id, record_id);
-                self.forget_indexed(tier.id, errand.at(), record.name, Removal::Purged);
+                self.delete_record(tier.id, errand.at(), record.name);
                 return self.look_further(fill_id, errand, waiters, tier.id);
             }
         }
@@ -146,9 +111,6 @@ impl<C: Chunk> Engine<C> {
         let kept = Arc::new(Kept { tier, id: record_id, record, freshness, staleness });
         let (served, others): (Vec<_>, Vec<_>) =
             waiters.into_iter().partition(|request| self.use_for(&kept, *request) == reuse::Use::Serve);
-        if !served.is_empty() {
-            self.use_indexed(tier_id, errand.key);
-        }
         let copies = if errand.sharing == Sharing::Open { Copying::IntoFaster } else { Copying::No };
         for request in served {
             self.serve_record(&kept, errand.target, request, Outcome::Hit { tier: tier_id }, copies);
@@ -195,7 +157,6 @@ impl<C: Chunk> Engine<C> {
             .into_iter()
             .partition(|request| self.use_for(&kept, *request) == reuse::Use::ServeAndRevalidate);
         if let Some(first) = meanwhile.first() {
-            self.use_indexed(kept.tier.id, errand.key);
             if errand.sharing == Sharing::Open {
                 errand.behind = Some(Arc::clone(&self.requests[first].ask));
             }
@@ -228,11 +189,6 @@ impl<C: Chunk> Engine<C> {
 
     pub(super) fn on_absent(&mut self, fill_id: FillId) {
         let (errand, looked) = self.take_lookup(fill_id);
-        if let Some(name) = looked.name
-            && !self.config.is_planted(Fault::X43)
-        {
-            self.forget_indexed(looked.tier.id, errand.at(), name, Removal::Lost);
-        }
         self.look_further(fill_id, errand, looked.waiters, looked.tier.id);
     }
 
@@ -277,8 +233,8 @@ impl<C: Chunk> Engine<C> {
     fn take_lookup(&mut self, fill_id: FillId) -> (Errand<C>, Looked) {
         let fill = self.fills.remove(&fill_id).expect("a lookup's fill waits for its answer");
         match fill.stage {
-            Stage::Looking { waiters, op, tier, name, record } => {
-                (fill.errand, Looked { waiters, op, tier, name, record })
+            Stage::Looking { waiters, op, tier, record } => {
+                (fill.errand, Looked { waiters, op, tier, record })
             }
             Stage::Asking { .. } | Stage::Resting { .. } | Stage::Streaming(_) => {
                 unreachable!("a lookup was answered after the walk")
@@ -292,6 +248,5 @@ struct Looked {
     waiters: Vec<RequestId>,
     op: Option<OpId>,
     tier: ByteTier,
-    name: Option<RecordName>,
     record: RecordId,
 }

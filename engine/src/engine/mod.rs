@@ -36,7 +36,7 @@ use crate::{
     bans::Bans,
     care::hedge::Race,
     chunk::Chunk,
-    config::{Config, IndexKeeper},
+    config::Config,
     effect::Effect,
     event::Event,
     fill::Fill,
@@ -66,7 +66,6 @@ use lanes::OpenLane;
 use promoting::Promoting;
 use purging::{Deletion, Floors, Purge};
 use reading::OpenRecord;
-use storing::Indexed;
 use uncacheable::Uncacheable;
 use variants::Variants;
 
@@ -106,8 +105,8 @@ pub struct Engine<C: Chunk> {
 
     /// L0.
     memory: Option<Space<Arc<Resident<C>>>>,
-    /// The indexes that the engine keeps of local tiers.
-    indexes: Vec<(TierId, Space<Indexed>)>,
+    /// Local tiers that are not ready yet.
+    joining: Vec<TierId>,
 
     requests: Table<RequestId, Request>,
     /// The fill that a new request for a key joins.
@@ -217,19 +216,11 @@ impl<C: Chunk> Engine<C> {
     pub fn new(config: Config, seed: Seed, now: Instant) -> Self {
         let mut salts = seed.split("salt");
         let memory = config.l0.map(|l0| Space::new(l0.capacity, l0.eviction, l0.objective, &mut salts));
-        let mut indexes = Vec::new();
-        for tier in config.tiers.iter() {
-            match tier.index {
-                IndexKeeper::Engine { capacity, eviction, objective } => {
-                    indexes.push((tier.id, Space::new(capacity, eviction, objective, &mut salts)));
-                }
-                IndexKeeper::Tier | IndexKeeper::Durable { .. } => {}
-            }
-        }
         let durable = Durable::of(&config, now);
         Self {
             caring: Caring::new(&config, seed, now),
             hearing: Hearing::of(&config),
+            joining: config.local_tiers().collect(),
             config,
             now,
             calendar: (now, WallTime::default()),
@@ -237,7 +228,6 @@ impl<C: Chunk> Engine<C> {
             boundaries: seed.split("multipart boundaries"),
             ids: Minter::default(),
             memory,
-            indexes,
             requests: Table::default(),
             flights: Table::salted(salts.wide_bits()),
             fills: Table::default(),
@@ -280,7 +270,8 @@ impl<C: Chunk> Engine<C> {
             Input::PurgeHeard { notice } => self.on_purge_heard(notice),
             Input::PurgesMissed { through } => self.on_purges_missed(through),
             Input::LeaseHeld { until } => self.on_lease_held(until),
-            Input::Recovered { tier, records, bans } => self.on_recovered(tier, records, bans),
+            Input::Recovered { tier, bans } => self.on_recovered(tier, bans),
+            Input::TierJoined { tier, objects, bytes } => self.on_tier_joined(tier, objects, bytes),
             Input::WallClock { wall } => self.calendar = (self.now, wall),
             Input::Wake => {
                 self.wake_durable();
@@ -296,7 +287,7 @@ impl<C: Chunk> Engine<C> {
             | Input::Absent { op }
             | Input::LookupFailed { op }
             | Input::BodyRead { op, .. }
-            | Input::ReadFailed { op }
+            | Input::ReadFailed { op, .. }
             | Input::Opened { op }
             | Input::Written { op }
             | Input::Committed { op }
@@ -327,7 +318,7 @@ impl<C: Chunk> Engine<C> {
             (Pending::Lookup(fill), Input::Absent { .. }) => self.on_absent(fill),
             (Pending::Lookup(fill), Input::LookupFailed { .. }) => self.on_lookup_failed(fill),
             (Pending::Read(request), Input::BodyRead { op, chunk }) => self.on_body_read(request, op, chunk),
-            (Pending::Read(request), Input::ReadFailed { op }) => self.on_read_failed(request, op),
+            (Pending::Read(request), Input::ReadFailed { op, why }) => self.on_read_failed(request, op, why),
             (Pending::Lane(writer), Input::Opened { .. }) => self.on_lane_opened(writer),
             (Pending::Lane(writer), Input::Written { .. }) => self.on_lane_written(writer),
             (Pending::Lane(writer), Input::Committed { .. }) => self.on_lane_committed(writer),

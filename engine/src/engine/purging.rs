@@ -1,7 +1,7 @@
 //! Purges: what is stored goes, and what began before never arrives (failures F1, F2).
 //!
 //! A purge closes the fill under way for its key, so that nobody joins it and no tier keeps it; stops promotions;
-//! removes the key from L0 and from every index; deletes it in every byte tier, and once more where a tier was just
+//! removes the key from L0; deletes it in every byte tier, and once more where a tier was just
 //! publishing it. It is done when every tier has answered. Until then lookups of the key skip the byte tiers. After
 //! that, a record from before the purge that another edge still publishes into a shared tier is known by its birth:
 //! see [`Floors`].
@@ -9,6 +9,7 @@
 use super::{Engine, promoting::Promoting};
 use crate::{
     chunk::Chunk,
+    config::Reach,
     effect::{Effect, PurgeOutcome},
     event::{Event, TierOperation},
     fill::{Fill, Sharing, Stage},
@@ -55,8 +56,6 @@ impl Purge {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Deletion {
     pub(super) tier: TierId,
-    /// What the record costs, where the index told.
-    pub(super) size: Option<ByteCount>,
 }
 
 /// Before when a response must not have been made to be used.
@@ -137,15 +136,12 @@ impl<C: Chunk> Engine<C> {
             purge.report.insert(TierId::L0, outcome);
         }
         for tier in Arc::clone(&self.config.tiers).iter() {
-            let of_key = stored.iter();
-            let size =
-                sum(of_key.filter_map(|key| self.remove_indexed(tier.id, *key, Removal::Purged)).collect());
-            // Not by name, even where the index knows one: the tier may still hold a record that it failed to delete
-            // before, and would bring it back after a restart (failure F2).
-            if self.config.is_planted(Fault::F2) && self.index(tier.id).is_some() {
+            // Whatever the tier has of the target, also what it failed to delete before, and would bring back after a
+            // restart (failure F2).
+            if self.config.is_planted(Fault::F2) && tier.reach == Reach::Local {
                 continue;
             }
-            purge.awaited.insert(self.delete(tier.id, StoredKey::plain(key), None, size));
+            purge.awaited.insert(self.delete(tier.id, StoredKey::plain(key), None));
         }
         if !self.config.is_planted(Fault::X46) {
             self.variants.forget(key);
@@ -199,7 +195,7 @@ impl<C: Chunk> Engine<C> {
         at: StoredKey,
         name: RecordName,
     ) {
-        let op = self.delete(tier, at, Some(name), None);
+        let op = self.delete(tier, at, Some(name));
         for purge in self.purges.values_mut() {
             if purge.commits.remove(&writer) {
                 purge.awaited.insert(op);
@@ -208,11 +204,8 @@ impl<C: Chunk> Engine<C> {
     }
 
     pub(super) fn on_deleted(&mut self, op: OpId, deletion: Deletion, existed: bool) {
-        let outcome = match (existed || self.config.is_planted(Fault::R10), deletion.size) {
-            (true, Some(size)) => PurgeOutcome::Removed(size),
-            (true, None) => PurgeOutcome::RemovedUnseen,
-            (false, _) => PurgeOutcome::Absent,
-        };
+        let existed = existed || self.config.is_planted(Fault::R10);
+        let outcome = if existed { PurgeOutcome::RemovedUnseen } else { PurgeOutcome::Absent };
         self.report_answer(op, deletion.tier, outcome);
     }
 

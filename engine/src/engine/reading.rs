@@ -10,7 +10,7 @@ use crate::{
     id::{FillId, OpId, RecordId, RecordName, RequestId, TierId},
     key::StoredKey,
     plant::Fault,
-    reason::{AbortReason, End, Removal},
+    reason::{AbortReason, End, ReadFailure},
     rules::Piece,
     units::ByteCount,
 };
@@ -150,9 +150,14 @@ impl<C: Chunk> Engine<C> {
         }
     }
 
-    pub(super) fn on_read_failed(&mut self, request: RequestId, op: OpId) {
+    pub(super) fn on_read_failed(&mut self, request: RequestId, op: OpId, why: ReadFailure) {
+        let key = self.requests[&request].key;
+        let told = |tier| match why {
+            ReadFailure::Unavailable => Event::TierFailed { tier, operation: TierOperation::Read },
+            ReadFailure::Rotten => Event::FoundRotten { tier, key },
+        };
         if let ReadStep::GoesOn(tier) = self.on_read_answered(request, op, Answer::Failed) {
-            return self.event(Event::TierFailed { tier, operation: TierOperation::Read });
+            return self.event(told(tier));
         }
         let reader = self.requests.get_mut(&request).expect("a read is forgotten with its request");
         match &mut reader.progress {
@@ -163,13 +168,13 @@ impl<C: Chunk> Engine<C> {
                 let lane = &mut self.lanes.get_mut(&writer).expect("a lane is open while it is read").lane;
                 lane.on_read_failed();
                 let tier = lane.tier;
-                self.event(Event::TierFailed { tier, operation: TierOperation::Read });
+                self.event(told(tier));
                 self.pump(fill);
             }
             Progress::Reading { record, .. } => {
                 let OpenRecord { tier, at, name, .. } = self.records[record];
-                self.event(Event::TierFailed { tier, operation: TierOperation::Read });
-                self.forget_indexed(tier, at, name, Removal::Lost);
+                self.event(told(tier));
+                self.delete_record(tier, at, name);
                 self.finish_reading(request, End::Aborted(AbortReason::TierRead(tier)));
             }
         }

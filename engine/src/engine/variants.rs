@@ -2,12 +2,11 @@
 //!
 //! The origin's `Vary` names what a target depends on; from then on a request is answered under the key that its own
 //! fields make, which is never the target's own: what is stored there is for everybody, and the fast door needs to look
-//! nowhere else. The names are known for as long as a variant is in L0 or in an index that the engine keeps, and for a
-//! while longer. A purge of the target finds all of these by its key.
+//! nowhere else. The names are known for as long as a variant is in L0, and for a while longer. A purge of the
+//! target finds all of these by its key; the tiers below find what they have of it by themselves.
 
 use crate::{
     head::Fields,
-    id::TierId,
     key::{CacheKey, StoredKey},
     rules::vary::variant_key,
 };
@@ -20,7 +19,7 @@ use alloc::{
 /// Targets whose names are remembered though none of their variants is stored here. Forgetting one costs a lookup of its
 /// names, or a fetch, when it is next asked for.
 const IDLE_MAX: usize = 16_384;
-/// Variants of one target that are stored here; another one is not. A field with more values than this is no good to
+/// Variants of one target that are in L0; another one is stored nowhere. A field with more values than this is no good to
 /// vary on, and would push everything else out.
 const VARIANTS_MAX: usize = 256;
 
@@ -28,8 +27,8 @@ const VARIANTS_MAX: usize = 256;
 #[derive(Debug, Default)]
 pub(super) struct Variants {
     targets: BTreeMap<CacheKey, Varying>,
-    /// Every variant that is stored here, with its target.
-    stored: BTreeMap<CacheKey, Stored>,
+    /// Every variant that is in L0, with its target.
+    stored: BTreeMap<CacheKey, CacheKey>,
     /// Targets without a stored variant, by when they became so.
     idle: BTreeMap<u64, CacheKey>,
     /// Counts what was put into `idle`.
@@ -44,13 +43,6 @@ struct Varying {
     keys: BTreeSet<CacheKey>,
     /// Where it stands in `idle`.
     idle: Option<u64>,
-}
-
-#[derive(Debug)]
-struct Stored {
-    target: CacheKey,
-    /// The tiers that have it.
-    tiers: Vec<TierId>,
 }
 
 impl Variants {
@@ -84,16 +76,12 @@ impl Variants {
         }
     }
 
-    /// A tier here has a response now.
-    pub(super) fn on_stored(&mut self, at: StoredKey, tier: TierId) {
+    /// L0 has a response now.
+    pub(super) fn on_stored(&mut self, at: StoredKey) {
         if !at.is_variant() {
             return;
         }
-        let stored =
-            self.stored.entry(at.key).or_insert_with(|| Stored { target: at.target, tiers: Vec::new() });
-        if !stored.tiers.contains(&tier) {
-            stored.tiers.push(tier);
-        }
+        self.stored.insert(at.key, at.target);
         let varying = self.targets.entry(at.target).or_default();
         varying.keys.insert(at.key);
         if let Some(place) = varying.idle.take() {
@@ -101,15 +89,9 @@ impl Variants {
         }
     }
 
-    /// A tier here has it no more.
-    pub(super) fn on_left(&mut self, key: CacheKey, tier: TierId) {
-        let Some(stored) = self.stored.get_mut(&key) else { return };
-        stored.tiers.retain(|other| *other != tier);
-        if !stored.tiers.is_empty() {
-            return;
-        }
-        let target = stored.target;
-        self.stored.remove(&key);
+    /// L0 has it no more.
+    pub(super) fn on_left(&mut self, key: CacheKey) {
+        let Some(target) = self.stored.remove(&key) else { return };
         let varying = self.targets.get_mut(&target).expect("a target is known while a variant is stored");
         varying.keys.remove(&key);
         if varying.keys.is_empty() {
@@ -125,7 +107,7 @@ impl Variants {
 
     /// Whose the response is that is stored under this key.
     pub(super) fn at(&self, key: CacheKey) -> StoredKey {
-        let target = self.stored.get(&key).map_or(key, |stored| stored.target);
+        let target = self.stored.get(&key).copied().unwrap_or(key);
         StoredKey { target, key }
     }
 

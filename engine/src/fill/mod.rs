@@ -18,7 +18,7 @@ use crate::{
     config::ByteTier,
     durable::Seen,
     head::{Head, Length, RequestHead},
-    id::{OpId, OriginId, RecordId, RecordName, RequestId, WriterId},
+    id::{OpId, OriginId, RecordId, RequestId, WriterId},
     key::{CacheKey, StoredKey},
     reason::{MissReason, OriginFailure},
     record::Freshness,
@@ -91,14 +91,8 @@ pub(crate) enum Sharing {
 
 #[derive(Debug)]
 pub(crate) enum Stage<C> {
-    /// A byte tier was asked, for the record of that name if the engine keeps its index; by one operation, but for L3.
-    Looking {
-        waiters: Vec<RequestId>,
-        op: Option<OpId>,
-        tier: ByteTier,
-        name: Option<RecordName>,
-        record: RecordId,
-    },
+    /// A byte tier was asked; by one operation, but for L3.
+    Looking { waiters: Vec<RequestId>, op: Option<OpId>, tier: ByteTier, record: RecordId },
     /// The origin was asked.
     Asking { waiters: Vec<RequestId>, op: OpId, since: Instant, tries: Tries, sent: Sent },
     /// The origin failed, and is asked again when the agenda of retries says.

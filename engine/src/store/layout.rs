@@ -2,9 +2,9 @@
 //! it up, or of bodies alone.
 
 use super::{
-    content::{EXTENT_BYTES, RECORD_FIXED},
+    content::{EXTENT_BYTES, RECORD_FIXED, TOMBSTONE_BYTES},
     geometry::{Geometry, MARKS},
-    log::summary_sectors,
+    log::{TOMBSTONE_COPIES, spare_sectors, summary_sectors},
 };
 use crate::units::ByteCount;
 
@@ -91,6 +91,22 @@ impl Layout {
         }
     }
 
+    /// What so many tombstones take, with their copy.
+    pub(super) fn tombstone_sectors(&self, tombstones: usize) -> u32 {
+        match self {
+            Self::Device(geometry) => TOMBSTONE_COPIES * geometry.sectors_for(TOMBSTONE_BYTES * tombstones),
+            Self::Bodies { .. } => 0,
+        }
+    }
+
+    /// What is left free in the main stream's open segment for the tombstones of a reclaim.
+    pub(super) fn spare_sectors(&self) -> u32 {
+        match self {
+            Self::Device(geometry) => spare_sectors(geometry),
+            Self::Bodies { .. } => 0,
+        }
+    }
+
     /// What an object takes whose head has so many bytes on the device. None if it fits no device like this
     /// one.
     pub(super) fn blocks(&self, head_bytes: usize, body: ByteCount) -> Option<Blocks> {
@@ -111,8 +127,9 @@ impl Layout {
                 Blocks { pieces, piece, record: u32::try_from(rest).ok()?.max(1) }
             }
         };
-        let device = u64::from(self.segments()) * u64::from(self.sectors());
-        let record_max = self.sectors() - self.first_sector() - self.seal_sectors(1);
-        (blocks.record <= record_max && blocks.sectors() <= device / 4).then_some(blocks)
+        let device = self.bytes(u64::from(self.segments()) * u64::from(self.sectors()));
+        let around = self.first_sector() + self.seal_sectors(1) + self.spare_sectors();
+        let record_max = self.sectors().saturating_sub(around);
+        (blocks.record <= record_max && body.0 <= device / 4).then_some(blocks)
     }
 }

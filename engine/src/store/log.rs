@@ -268,7 +268,7 @@ pub(super) fn summary_sectors(geometry: &Geometry, entries: usize) -> u32 {
 }
 
 /// What a reclaim may need for tombstones, one for each block of the segment, and for their entries in the summary.
-fn spare_sectors(geometry: &Geometry) -> u32 {
+pub(super) fn spare_sectors(geometry: &Geometry) -> u32 {
     let blocks = (geometry.sectors - MARKS) as usize;
     TOMBSTONE_COPIES * geometry.sectors_for(TOMBSTONE_BYTES * blocks)
         + sectors_of(geometry, ENTRY_BYTES * blocks)

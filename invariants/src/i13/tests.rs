@@ -3,8 +3,8 @@
 use super::*;
 use std::sync::Arc;
 use tiergate_engine::{
-    ByteCount, End, Fields, Head, Length, Method, OriginFailure, OriginId, Outcome, Record, Refusal, Reply,
-    RequestHead, StoredFreshness, StoredKey, Symbol, WallTime,
+    ByteCount, End, Fields, Head, Length, Method, OriginFailure, OriginId, Outcome, Record, RecordName,
+    Refusal, Reply, RequestHead, StoredFreshness, StoredKey, Symbol, WallTime,
 };
 
 const OP: OpId = OpId(1);
@@ -21,8 +21,11 @@ const BYTE: Symbol = Symbol { object: 1, version: 1, offset: 0, size: 1 };
 struct Exchange(Contract);
 
 impl Exchange {
+    /// With a local tier that has joined.
     fn new() -> Self {
-        Self(Contract::default())
+        let mut exchange = Self(Contract::default());
+        exchange.tell(joined()).unwrap();
+        exchange
     }
 
     fn tell(&mut self, input: Input<Symbol>) -> Result<(), String> {
@@ -34,6 +37,10 @@ impl Exchange {
     fn hear(&mut self, effect: Effect<Symbol>) -> Result<(), String> {
         self.0.on_effect(&effect).map_err(|violation| violation.detail)
     }
+}
+
+fn joined() -> Input<Symbol> {
+    Input::TierJoined { tier: TIER, objects: 0, bytes: ByteCount::ZERO }
 }
 
 fn request() -> Input<Symbol> {
@@ -75,7 +82,7 @@ fn write(op: OpId) -> Effect<Symbol> {
 }
 
 fn lookup() -> Effect<Symbol> {
-    Effect::Lookup { op: OP, tier: TIER, record: RECORD, key: KEY, name: None }
+    Effect::Lookup { op: OP, tier: TIER, record: RECORD, key: KEY }
 }
 
 fn read() -> Effect<Symbol> {
@@ -133,10 +140,10 @@ fn the_driver_s_part_is_checked() {
 
     let mut exchange = Exchange::new();
     exchange.tell(Input::WallClock { wall: WallTime::from_unix_millis(1) }).unwrap();
-    exchange.tell(Input::Recovered { tier: TIER, records: Vec::new(), bans: Vec::new() }).unwrap();
+    exchange.tell(Input::Recovered { tier: TIER, bans: Vec::new() }).unwrap();
     exchange.tell(request()).unwrap();
     assert!(exchange.tell(request()).is_err(), "a name used twice");
-    assert!(exchange.tell(Input::Recovered { tier: TIER, records: Vec::new(), bans: Vec::new() }).is_err());
+    assert!(exchange.tell(Input::Recovered { tier: TIER, bans: Vec::new() }).is_err());
 }
 
 /// A demand before the response, and two at a time.
@@ -204,6 +211,16 @@ fn records_are_read_while_they_are_open() {
     exchange.tell(Input::LookupFailed { op: OP }).unwrap();
     assert!(exchange.hear(read()).is_err(), "released");
     assert!(exchange.hear(Effect::Release { tier: TIER, record: RECORD }).is_err(), "released twice");
+}
+
+/// A lookup or a new record in a local tier before it has joined, and a second joining.
+#[test]
+fn a_local_tier_is_asked_once_it_has_joined() {
+    for effect in [lookup(), open()] {
+        let mut contract = Contract::default();
+        assert!(contract.on_effect(&effect).is_err(), "{effect:?}");
+    }
+    assert!(Exchange::new().tell(joined()).is_err());
 }
 
 /// An id that was minted before.

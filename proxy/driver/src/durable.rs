@@ -3,7 +3,7 @@
 //! What a store could not do, or did not say, is told as `Unknown`, for the engine decides what that means.
 
 use crate::{
-    BlobStore, ByteTier, Found, Handle, IndexStore, Row, StoreError, TierError, World, Written,
+    BlobStore, ByteTier, FoundRow, Handle, IndexStore, Row, StoreError, TierError, World, Written,
     call::{Held, Part},
     shard::{Shared, Turn},
 };
@@ -170,12 +170,13 @@ impl<W: World> Shared<W> {
 }
 
 /// A row that cannot be read, or is another's, may be a newer build's: it is neither used nor overwritten.
-fn read(found: Found, key: CacheKey) -> Result<Told, StoreError> {
-    let Found { row, now } = found;
+fn read(found: FoundRow, key: CacheKey) -> Result<Told, StoreError> {
+    let FoundRow { row, now } = found;
     let Some(row) = row else { return Ok(Told::Entry { found: None, now }) };
-    let entry = decode(&row.value).map_err(|wrong| TierError(format!("the row of {key}: {wrong}")))?;
+    let entry =
+        decode(&row.value).map_err(|wrong| TierError::Failed(format!("the row of {key}: {wrong}")))?;
     if (entry.key, entry.version) != (key, row.version) {
-        return Err(TierError(format!("the row of {key} holds another's, or another version")));
+        return Err(TierError::Failed(format!("the row of {key} holds another's, or another version")));
     }
     let stored = Stored { entry: Arc::new(entry), expires: row.expires };
     Ok(Told::Entry { found: Some(stored), now })

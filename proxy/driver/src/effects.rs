@@ -1,7 +1,7 @@
 //! What each effect becomes: a letter to a client, a message to a fetch, or a tier call.
 
 use crate::{
-    ByteTier, TierError, World,
+    ByteTier, Found, Observer, TierError, World,
     call::{Call, Held, InUse, Part},
     client::Letter,
     fetch::{self, Pull},
@@ -12,8 +12,8 @@ use crate::{
 use bytes::Bytes;
 use std::{future::Future, sync::Arc};
 use tiergate_engine::{
-    Ban, Effect, FillId, Input, OpId, OriginFailure, ReadSource, Record, RecordId, RecordName, RequestHead,
-    RequestId, StoredKey, TierId, WriterId,
+    Ban, Effect, FillId, Input, OpId, OriginFailure, ReadFailure, ReadSource, Record, RecordId, RecordName,
+    RequestHead, RequestId, StoredKey, TierId, WriterId,
 };
 
 impl<W: World> Turn<'_, W> {
@@ -34,7 +34,7 @@ impl<W: World> Turn<'_, W> {
             Effect::Cancel { fill } => self.let_go(fill),
             Effect::Durable { op, ask } => self.ask_durable(op, ask),
             Effect::OpenBlob { op, record, blob } => self.open_blob(op, record, blob),
-            Effect::Lookup { op, tier, record, key, name } => self.lookup(op, tier, record, key, name),
+            Effect::Lookup { op, tier, record, key } => self.lookup(op, tier, record, key),
             Effect::Read { op, tier, source, offset, length_max } => {
                 self.read(op, tier, source, offset, length_max)
             }
@@ -77,13 +77,18 @@ impl<W: World> Turn<'_, W> {
         self.errands.extend(fetch.map(Errand::LetGo));
     }
 
-    fn lookup(&mut self, op: OpId, tier: TierId, record: RecordId, key: StoredKey, name: Option<RecordName>) {
+    fn lookup(&mut self, op: OpId, tier: TierId, record: RecordId, key: StoredKey) {
         let handle = self.handle_of(record);
         let part = Part::Handle(Held::Record(record));
         self.ask(tier, part, Input::LookupFailed { op }, |shared| async move {
-            Ok(match shared.tier(tier).lookup(handle, key, name).await? {
-                Some(record) => Input::Found { op, record },
-                None => Input::Absent { op },
+            Ok(match shared.tier(tier).lookup(handle, key).await {
+                Ok(Some(Found { record, body })) => Input::Found { op, record, body },
+                Ok(None) => Input::Absent { op },
+                Err(error @ TierError::Rotten(_)) => {
+                    shared.parts.observer.tier_failed(tier, &error);
+                    Input::Absent { op }
+                }
+                Err(error @ TierError::Failed(_)) => return Err(error),
             })
         });
     }
@@ -91,9 +96,16 @@ impl<W: World> Turn<'_, W> {
     fn read(&mut self, op: OpId, tier: TierId, source: ReadSource, offset: u64, length_max: u64) {
         let handle = self.handle_of(source);
         let part = Part::Handle(Held::from(source));
-        self.ask(tier, part, Input::ReadFailed { op }, |shared| async move {
-            let chunk = shared.read(tier, handle, offset, length_max).await?;
-            Ok(Input::BodyRead { op, chunk })
+        let lost = Input::ReadFailed { op, why: ReadFailure::Unavailable };
+        self.ask(tier, part, lost, |shared| async move {
+            Ok(match shared.read(tier, handle, offset, length_max).await {
+                Ok(chunk) => Input::BodyRead { op, chunk },
+                Err(error @ TierError::Rotten(_)) => {
+                    shared.parts.observer.tier_failed(tier, &error);
+                    Input::ReadFailed { op, why: ReadFailure::Rotten }
+                }
+                Err(error @ TierError::Failed(_)) => return Err(error),
+            })
         });
     }
 

@@ -26,16 +26,18 @@ pub use durable::DurableParts;
 pub use feed::{Elsewhere, FeedPage, MemoryFeed, PurgeFeed};
 pub use on_tokio::{TokioClock, TokioSpawn};
 pub use recorder::{Beginning, Recorder};
-pub use stores::{BlobStore, Found, IndexStore, NoStore, Row, StoreError, Written};
-pub use traits::{ByteTier, Clock, Handle, Observer, Origin, OriginBody, Spawn, TierError, World};
+pub use stores::{BlobStore, FoundRow, IndexStore, NoStore, Row, StoreError, Written};
+pub use traits::{
+    ByteTier, Clock, Contents, Found, Handle, Observer, Origin, OriginBody, Spawn, TierError, World,
+};
 
 use bytes::Bytes;
 use client::Client;
 use shard::Shared;
 use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc, time::Duration};
 use tiergate_engine::{
-    Audit, CacheKey, Config, Head, Input, Method, OriginId, PurgeMode, PurgeOutcome, Record, RequestHead,
-    Resident, Seed, Selector, TierId, invalidated_keys,
+    Audit, CacheKey, Config, Head, Input, Method, OriginId, PurgeMode, PurgeOutcome, RequestHead, Resident,
+    Seed, Selector, TierId, invalidated_keys,
 };
 
 /// The one origin that a driver fetches from.
@@ -70,8 +72,8 @@ pub struct Purged {
 
 /// One cache: engines behind short locks, and the tasks that do what they ask. Cloning shares it.
 ///
-/// Dropping the last clone does not cut anything short: bodies and fetches under way keep what they need, and the
-/// timers end with the last of them.
+/// Dropping the last clone does not cut anything short: bodies and fetches under way keep what they need, as does a tier
+/// that has not joined yet, and the timers end with the last of them.
 pub struct Driver<W: World> {
     shared: Arc<Shared<W>>,
 }
@@ -83,10 +85,11 @@ impl<W: World> Clone for Driver<W> {
 }
 
 impl<W: World> Driver<W> {
-    /// Builds the engines and takes in what the tiers hold.
+    /// Builds the engines and takes in the bans that local tiers hold. The tiers join meanwhile: until one has, requests are
+    /// served without it.
     ///
     /// # Errors
-    /// A tier that the configuration names is missing among the parts, or could not say what it holds.
+    /// A tier that the configuration names is missing among the parts, or could not say which bans it holds.
     pub async fn start(
         parts: Parts<W>,
         config: &Config,
@@ -99,26 +102,22 @@ impl<W: World> Driver<W> {
         };
         let missing = config.byte_tiers().find(|wanted| !has(*wanted));
         if let Some(tier) = missing {
-            return Err(TierError(format!(
+            return Err(TierError::Failed(format!(
                 "the configuration names tier {}, but the driver was given no such tier",
                 tier.as_str()
             )));
         }
         if config.feed_policy().is_some() && parts.feed.is_none() {
             let why = "the configuration names a feed, but the driver was given no log for it";
-            return Err(TierError(why.to_owned()));
+            return Err(TierError::Failed(why.to_owned()));
         }
         let (shared, alarms, hub_alarm) = Shared::new(parts, config, seed, shards);
-        for tier in config.byte_tiers().filter(|tier| *tier != TierId::L3) {
-            let mut records: Vec<Vec<Record>> = shared.shards().map(|_| Vec::new()).collect();
-            for record in shared.tier(tier).recover().await? {
-                records[shared.shard_of(record.key) as usize].push(record);
-            }
+        for tier in config.local_tiers() {
             let bans = shared.tier(tier).recover_bans().await?;
-            for (shard, records) in shared.shards().zip(records) {
+            for shard in shared.shards() {
                 let bans =
                     bans.iter().filter(|ban| shared.has_some_of(shard, &ban.selector)).cloned().collect();
-                shared.feed(shard, Input::Recovered { tier, records, bans });
+                shared.feed(shard, Input::Recovered { tier, bans });
             }
         }
         for (shard, alarm) in shared.shards().zip(alarms) {
@@ -129,6 +128,9 @@ impl<W: World> Driver<W> {
         if let Some(alarm) = hub_alarm {
             shared.wake_hub();
             shared.spawn(timer::run(&shared, alarm, Shared::wake_hub));
+        }
+        for tier in config.local_tiers() {
+            shared.spawn(Shared::join(Arc::clone(&shared), tier));
         }
         Ok(Self { shared })
     }

@@ -4,7 +4,7 @@
 //! and spawns are among them, so a turn may be taken from a `Drop`. What an effect becomes is in `effects`.
 
 use crate::{
-    Beginning, Clock, Handle, Observer, Parts, Recorder, Spawn, World,
+    Beginning, ByteTier, Clock, Contents, Handle, Observer, Parts, Recorder, Spawn, World,
     call::{Held, InUse},
     client::Mailbox,
     feed::Hub,
@@ -141,6 +141,14 @@ impl<W: World> Shared<W> {
     pub(crate) fn tier(&self, id: TierId) -> &W::Tier {
         let named = self.parts.tiers.iter().find(|(tier, _)| *tier == id);
         &named.expect("`Driver::start` found every configured tier").1
+    }
+
+    /// Waits until a local tier can be asked, and tells every engine.
+    pub(crate) async fn join(self: Arc<Self>, tier: TierId) {
+        let Contents { objects, bytes } = self.tier(tier).join().await;
+        for shard in self.shards() {
+            self.feed(shard, Input::TierJoined { tier, objects, bytes });
+        }
     }
 
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {

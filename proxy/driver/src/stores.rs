@@ -87,7 +87,7 @@ pub struct Row {
 
 /// What an index holds under a key, as it is now: a replica that may lag is not good enough.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
+pub struct FoundRow {
     /// The row, if there is one.
     pub row: Option<Row>,
     /// The store's clock, one for all its clients.
@@ -109,7 +109,7 @@ pub enum Written {
 /// Holds one row for each key and changes it by compare-and-set.
 pub trait IndexStore: Send + Sync + 'static {
     /// Reads a row.
-    fn get(&self, key: CacheKey) -> impl Future<Output = Result<Found, StoreError>> + Send;
+    fn get(&self, key: CacheKey) -> impl Future<Output = Result<FoundRow, StoreError>> + Send;
 
     /// Writes a row where there is none.
     fn put_new(&self, key: CacheKey, row: Row) -> impl Future<Output = Result<Written, StoreError>> + Send;
@@ -179,7 +179,7 @@ impl BlobStore for NoStore {
 }
 
 impl IndexStore for NoStore {
-    async fn get(&self, _: CacheKey) -> Result<Found, StoreError> {
+    async fn get(&self, _: CacheKey) -> Result<FoundRow, StoreError> {
         match *self {}
     }
 

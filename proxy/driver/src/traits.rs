@@ -6,8 +6,8 @@ use crate::{Beginning, BlobStore, IndexStore, PurgeFeed, Recorder};
 use bytes::Bytes;
 use std::{future::Future, sync::Arc};
 use tiergate_engine::{
-    Ban, Event, Freshening, Head, Instant, OriginFailure, ReadSource, Record, RecordId, RecordName,
-    RequestHead, StoredKey, TierId, WallTime, WriterId,
+    Ban, ByteCount, Event, Freshening, Head, Instant, OriginFailure, ReadSource, Record, RecordId,
+    RecordName, RequestHead, StoredKey, TierId, WallTime, WriterId,
 };
 
 /// Everything one driver is built from.
@@ -64,13 +64,20 @@ pub trait OriginBody: Send + 'static {
     fn next(&mut self) -> impl Future<Output = Result<Option<Bytes>, OriginFailure>> + Send;
 }
 
-/// A tier did not do what it was asked. Why is for its log; the engine treats all of it alike (C1).
+/// A tier did not do what it was asked. Why in words is for its log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TierError(pub String);
+pub enum TierError {
+    /// It is not well: this counts against its breaker, and the engine does without it (C1).
+    Failed(String),
+    /// What it holds is not, or not wholly, what was written. The tier is well all the same; nobody is served what is rotten.
+    Rotten(String),
+}
 
 impl std::fmt::Display for TierError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+        match self {
+            Self::Failed(why) | Self::Rotten(why) => f.write_str(why),
+        }
     }
 }
 
@@ -85,29 +92,47 @@ pub struct Handle<I> {
     pub id: I,
 }
 
-/// Holds records below L0. The engine opens, writes, commits and discards each record in order, one call at a time for
+/// What a lookup found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    /// What is stored beside the body.
+    pub record: Record,
+    /// All of the body, where it is small and at hand: then no read is needed.
+    pub body: Option<Bytes>,
+}
+
+/// What a tier holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// How many records.
+    pub objects: u64,
+    /// What they take up.
+    pub bytes: ByteCount,
+}
+
+/// Holds records below L0, and keeps its own index of them. The engine opens, writes, commits and discards each record in order, one call at a time for
 /// each handle; calls for different handles run at once. Reads of one handle may also run beside each other and beside
 /// a write to it. `release` and `discard` come last: never while another call for the handle is under way.
 pub trait ByteTier: Send + Sync + 'static {
-    /// Everything whole that an earlier process left, oldest first; what is torn is deleted. Tiers that keep their own
-    /// index return nothing.
-    fn recover(&self) -> impl Future<Output = Result<Vec<Record>, TierError>> + Send;
+    /// Returns once the tier can be asked, with what it holds: everything whole that an earlier process left. Runs beside
+    /// requests, which are served meanwhile without this tier. Never gives up by itself. Only local tiers are asked, once;
+    /// until it has returned, they get no calls but `recover_bans`, `store_ban` and `delete`.
+    fn join(&self) -> impl Future<Output = Contents> + Send;
 
-    /// The bans that earlier processes stored and that are still in force, oldest first. Tiers that keep their own index
-    /// return nothing.
+    /// The bans that earlier processes stored and that are still in force, oldest first. Quick: nothing is served before it
+    /// has returned. Only local tiers are asked.
     fn recover_bans(&self) -> impl Future<Output = Result<Vec<Ban>, TierError>> + Send;
 
     /// Keeps a ban for [`recover_bans`](ByteTier::recover_bans); once this returns, no crash takes it away. What is kept is
-    /// bounded as [`Bans`](tiergate_engine::Bans) are. Only tiers whose index the engine keeps are asked.
+    /// bounded as [`Bans`](tiergate_engine::Bans) are. Only local tiers are asked.
     fn store_ban(&self, ban: Arc<Ban>) -> impl Future<Output = Result<(), TierError>> + Send;
 
-    /// Opens the record of `key` for reading under `handle`: the one called `name`, or whichever is current.
+    /// Opens the current record of `key` for reading under `handle`. What is found to be rotten is not found.
     fn lookup(
         &self,
         handle: Handle<RecordId>,
         key: StoredKey,
-        name: Option<RecordName>,
-    ) -> impl Future<Output = Result<Option<Record>, TierError>> + Send;
+    ) -> impl Future<Output = Result<Option<Found>, TierError>> + Send;
 
     /// At least one and at most `length_max` bytes from `offset` on, checked against what was written. An open record
     /// stays the same from first to last byte, whatever happens to its key meanwhile. Of a writer's record, the bytes
@@ -157,7 +182,8 @@ pub trait ByteTier: Send + Sync + 'static {
 
     /// Removes the record called `name`; or, without one, every record of the target, current or not, every variant of it
     /// included, whoever of those that share the tier stored it. None of them is found again, by this process or a later
-    /// one. Says whether there was one, as far as the tier can see.
+    /// one, however it ends: a local tier returns when that is durable. Says whether there was one, as far as the tier can
+    /// see. A tier that has not joined yet answers once it can.
     fn delete(
         &self,
         key: StoredKey,

@@ -3,7 +3,7 @@
 use crate::{Connect, DirTier, RedisTier, TcpConnect};
 use bytes::Bytes;
 use std::sync::Arc;
-use tiergate_driver::{ByteTier, Handle, TierError};
+use tiergate_driver::{ByteTier, Contents, Found, Handle, TierError};
 use tiergate_engine::{Ban, Freshening, ReadSource, Record, RecordId, RecordName, StoredKey, WriterId};
 
 /// Any byte tier: a driver has one type for all of its tiers.
@@ -25,8 +25,8 @@ macro_rules! forward {
 }
 
 impl<C: Connect> ByteTier for AnyTier<C> {
-    async fn recover(&self) -> Result<Vec<Record>, TierError> {
-        forward!(self, tier => tier.recover().await)
+    async fn join(&self) -> Contents {
+        forward!(self, tier => tier.join().await)
     }
 
     async fn recover_bans(&self) -> Result<Vec<Ban>, TierError> {
@@ -37,13 +37,8 @@ impl<C: Connect> ByteTier for AnyTier<C> {
         forward!(self, tier => tier.store_ban(ban).await)
     }
 
-    async fn lookup(
-        &self,
-        handle: Handle<RecordId>,
-        key: StoredKey,
-        name: Option<RecordName>,
-    ) -> Result<Option<Record>, TierError> {
-        forward!(self, tier => tier.lookup(handle, key, name).await)
+    async fn lookup(&self, handle: Handle<RecordId>, key: StoredKey) -> Result<Option<Found>, TierError> {
+        forward!(self, tier => tier.lookup(handle, key).await)
     }
 
     async fn read(

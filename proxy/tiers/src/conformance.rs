@@ -10,7 +10,7 @@ pub use bans::{KeepsBans, bans_conformance};
 
 use bytes::Bytes;
 use std::{sync::Arc, time::Duration};
-use tiergate_driver::{ByteTier, Handle, TierError};
+use tiergate_driver::{ByteTier, Found, Handle, TierError};
 use tiergate_engine::{
     ByteCount, CacheKey, Fields, Freshening, Head, ReadSource, Record, RecordId, RecordName, StoredFreshness,
     StoredKey, WallTime, WriterId,
@@ -24,8 +24,8 @@ const SHARD: u32 = 3;
 /// # Panics
 /// The tier breaks a promise.
 pub async fn conformance(tier: &impl ByteTier) {
+    tier.join().await;
     what_was_committed_is_read_back(tier).await;
-    a_name_finds_its_own_record(tier).await;
     an_uncommitted_record_is_invisible(tier).await;
     a_discarded_record_is_gone(tier).await;
     a_writer_reads_what_was_acknowledged(tier).await;
@@ -151,15 +151,28 @@ impl Object {
 
     /// Looks up what is current, expects this object, and compares every byte.
     async fn expect(self, tier: &impl ByteTier) {
-        let found = tier.lookup(self.handle(), self.key, None).await;
-        assert_eq!(found, Ok(Some((*self.record()).clone())));
+        self.open(tier, &self.record()).await;
         let body = read_all(tier, self.recorded(), self.length, 70_000).await;
         assert!(body == self.body(), "the body of object {} changed", self.number);
         tier.release(self.handle());
     }
 
-    async fn expect_absent(self, tier: &impl ByteTier, name: Option<RecordName>) {
-        assert_eq!(tier.lookup(self.handle(), self.key, name).await, Ok(None));
+    /// Looks up what is current and expects this record, and this body where the tier brings it along.
+    async fn open(self, tier: &impl ByteTier, expected: &Record) {
+        let found = tier.lookup(self.handle(), self.key).await;
+        let Ok(Some(Found { record, body })) = found else {
+            panic!("object {} was not found: {found:?}", self.number);
+        };
+        assert_eq!(record, *expected);
+        assert!(
+            body.is_none_or(|body| body == self.body()),
+            "another body than {}'s came along",
+            self.number
+        );
+    }
+
+    async fn expect_absent(self, tier: &impl ByteTier) {
+        assert_eq!(tier.lookup(self.handle(), self.key).await, Ok(None));
         tier.release(self.handle());
     }
 }
@@ -180,29 +193,17 @@ async fn read_all(tier: &impl ByteTier, source: Handle<ReadSource>, length: usiz
 /// A committed record comes back whole: key, name, head, freshness and body.
 pub async fn what_was_committed_is_read_back(tier: &impl ByteTier) {
     let object = Object::new(1, 1_000);
-    object.expect_absent(tier, None).await;
+    object.expect_absent(tier).await;
     object.store(tier).await;
     object.expect(tier).await;
     object.expect(tier).await;
-}
-
-/// A lookup by name finds that record and no other; a name that nobody used finds nothing.
-pub async fn a_name_finds_its_own_record(tier: &impl ByteTier) {
-    let object = Object::new(10, 100);
-    object.store(tier).await;
-    let found = tier.lookup(object.handle(), object.key, Some(object.name())).await;
-    assert_eq!(found, Ok(Some((*object.record()).clone())));
-    tier.release(object.handle());
-    let other = Object::new(11, 100);
-    object.expect_absent(tier, Some(other.name())).await;
 }
 
 /// Before its commit, a record cannot be looked up, neither by key nor by name; after it, it can.
 pub async fn an_uncommitted_record_is_invisible(tier: &impl ByteTier) {
     let object = Object::new(20, 300_000);
     object.write(tier, 100_000).await;
-    object.expect_absent(tier, None).await;
-    object.expect_absent(tier, Some(object.name())).await;
+    object.expect_absent(tier).await;
     assert_eq!(tier.commit(object.writer(), object.record()).await, Ok(()));
     tier.discard(object.writer());
     object.expect(tier).await;
@@ -216,7 +217,7 @@ pub async fn a_discarded_record_is_gone(tier: &impl ByteTier) {
     let object = kept.version(31, 300_000);
     object.write(tier, 100_000).await;
     tier.discard(object.writer());
-    object.expect_absent(tier, Some(object.name())).await;
+    object.expect_absent(tier).await;
     kept.expect(tier).await;
     let committed = tier.commit(object.writer(), object.record()).await;
     assert!(committed.is_err(), "a discarded writer committed");
@@ -248,7 +249,7 @@ pub async fn a_writer_reads_what_was_acknowledged(tier: &impl ByteTier) {
 pub async fn an_open_record_stays_what_it_was(tier: &impl ByteTier) {
     let old = Object::new(50, 600_000);
     old.store(tier).await;
-    assert_eq!(tier.lookup(old.handle(), old.key, None).await, Ok(Some((*old.record()).clone())));
+    old.open(tier, &old.record()).await;
     let first = tier.read(old.recorded(), 0, 10).await;
     assert_eq!(first, Ok(old.body().slice(..10)));
     let new = old.version(51, 500_000);
@@ -270,14 +271,13 @@ pub async fn a_delete_removes_what_it_names(tier: &impl ByteTier) {
     assert_eq!(tier.delete(object.key, Some(other.name())).await, Ok(false));
     object.expect(tier).await;
     assert_eq!(tier.delete(object.key, Some(object.name())).await, Ok(true));
-    object.expect_absent(tier, None).await;
-    object.expect_absent(tier, Some(object.name())).await;
+    object.expect_absent(tier).await;
     assert_eq!(tier.delete(object.key, Some(object.name())).await, Ok(false));
 
     let again = object.version(62, 200);
     again.store(tier).await;
     assert_eq!(tier.delete(object.key, None).await, Ok(true));
-    again.expect_absent(tier, None).await;
+    again.expect_absent(tier).await;
     assert_eq!(tier.delete(object.key, None).await, Ok(false));
     let last = object.version(63, 300);
     last.store(tier).await;
@@ -302,7 +302,7 @@ pub async fn a_purge_closes_the_writers_before_it(tier: &impl ByteTier) {
     for object in &before {
         let committed = tier.commit(object.writer(), object.record()).await;
         assert!(committed.is_err(), "object {} was published after its purge", object.number);
-        object.expect_absent(tier, None).await;
+        object.expect_absent(tier).await;
         let read = read_all(tier, object.written(), object.length, 70_000).await;
         assert!(read == object.body(), "writer {} lost what it wrote", object.number);
     }
@@ -337,7 +337,7 @@ pub async fn variants_are_stored_beside_each_other(tier: &impl ByteTier) {
         object.expect(tier).await;
     }
     assert_eq!(tier.delete(newer.key, Some(newer.name())).await, Ok(true));
-    newer.expect_absent(tier, Some(newer.name())).await;
+    newer.expect_absent(tier).await;
     for object in [plain, two] {
         object.expect(tier).await;
     }
@@ -359,18 +359,18 @@ pub async fn a_purge_reaches_every_variant(tier: &impl ByteTier) {
     assert!(committed.is_err(), "a variant was published after its target's purge");
     tier.discard(before.writer());
     for object in [plain, one, two, before] {
-        object.expect_absent(tier, None).await;
-        object.expect_absent(tier, Some(object.name())).await;
+        object.expect_absent(tier).await;
+        object.expect_absent(tier).await;
     }
     other.expect(tier).await;
 
     let after = one.version(216, 600);
     after.store(tier).await;
     after.expect(tier).await;
-    two.expect_absent(tier, None).await;
+    two.expect_absent(tier).await;
     // Also when nothing lies under the target's own key.
     tier.delete(plain.key, None).await.expect("the tier is well");
-    after.expect_absent(tier, None).await;
+    after.expect_absent(tier).await;
 }
 
 /// A freshened record has the new head and freshness, and its body as before; who had it open reads on.
@@ -378,20 +378,17 @@ pub async fn a_freshening_changes_the_head_alone(tier: &impl ByteTier) {
     for length in [0, 300_000] {
         let object = Object::new(100 + length as u64, length);
         object.store(tier).await;
-        let found = tier.lookup(object.handle(), object.key, None).await;
-        assert_eq!(found, Ok(Some((*object.record()).clone())));
+        object.open(tier, &object.record()).await;
         for later_s in [1, 5] {
             let freshened = object.freshened(later_s);
             assert_eq!(tier.freshen(Arc::clone(&freshened)).await, Ok(Freshening::Done));
             let handle = object.version(object.number + 1, length).handle();
-            for name in [None, Some(object.name())] {
-                let found = tier.lookup(handle, object.key, name).await;
-                assert_eq!(found, Ok(Some((*freshened).clone())));
-                let source = Handle { shard: SHARD, id: ReadSource::Record(handle.id) };
-                let read = read_all(tier, source, length, 100_000).await;
-                assert!(read == object.body(), "the body of {} changed", object.number);
-                tier.release(handle);
-            }
+            let found = tier.lookup(handle, object.key).await.map(|found| found.map(|found| found.record));
+            assert_eq!(found, Ok(Some((*freshened).clone())));
+            let source = Handle { shard: SHARD, id: ReadSource::Record(handle.id) };
+            let read = read_all(tier, source, length, 100_000).await;
+            assert!(read == object.body(), "the body of {} changed", object.number);
+            tier.release(handle);
         }
         let read = read_all(tier, object.recorded(), length, 100_000).await;
         assert!(read == object.body(), "an open record of {} changed", object.number);
@@ -403,15 +400,15 @@ pub async fn a_freshening_changes_the_head_alone(tier: &impl ByteTier) {
 pub async fn a_freshening_makes_nothing(tier: &impl ByteTier) {
     let never = Object::new(110, 100);
     assert_eq!(tier.freshen(never.freshened(1)).await, Ok(Freshening::Absent));
-    never.expect_absent(tier, None).await;
+    never.expect_absent(tier).await;
     let [deleted, purged] = [Object::new(111, 100), Object::new(112, 100)];
     for (object, by_name) in [(deleted, Some(deleted.name())), (purged, None)] {
         object.store(tier).await;
         assert_eq!(tier.freshen(object.freshened(1)).await, Ok(Freshening::Done));
         assert_eq!(tier.delete(object.key, by_name).await, Ok(true));
         assert_eq!(tier.freshen(object.freshened(2)).await, Ok(Freshening::Absent));
-        object.expect_absent(tier, None).await;
-        object.expect_absent(tier, Some(object.name())).await;
+        object.expect_absent(tier).await;
+        object.expect_absent(tier).await;
     }
     // The older one may still be there by its name; what is current is another record's.
     let older = Object::new(113, 100);
@@ -434,8 +431,7 @@ pub async fn a_late_freshening_changes_nothing(tier: &impl ByteTier) {
     let other = Record { length: ByteCount(1_001), ..(*object.freshened(20)).clone() };
     let refused = tier.freshen(Arc::new(other)).await;
     assert!(refused.is_err(), "{refused:?}");
-    let found = tier.lookup(object.handle(), object.key, None).await;
-    assert_eq!(found, Ok(Some((*newer).clone())));
+    object.open(tier, &newer).await;
     tier.release(object.handle());
 }
 
@@ -444,8 +440,7 @@ pub async fn an_empty_body_is_a_body(tier: &impl ByteTier) {
     let object = Object::new(70, 0);
     object.store(tier).await;
     object.expect(tier).await;
-    let found = tier.lookup(object.handle(), object.key, None).await;
-    assert_eq!(found, Ok(Some((*object.record()).clone())));
+    object.open(tier, &object.record()).await;
     let read = tier.read(object.recorded(), 0, 10).await;
     assert!(read.is_err(), "a byte of nothing: {read:?}");
     tier.release(object.handle());
@@ -473,8 +468,7 @@ pub async fn a_large_body_comes_back_from_every_offset(tier: &impl ByteTier) {
     assert_eq!(tier.commit(object.writer(), object.record()).await, Ok(()));
     tier.discard(object.writer());
     object.expect(tier).await;
-    let found = tier.lookup(object.handle(), object.key, None).await;
-    assert_eq!(found, Ok(Some((*object.record()).clone())));
+    object.open(tier, &object.record()).await;
     let body = object.body();
     for border in [0, 64 << 10, 256 << 10, 512 << 10, 1 << 20, body.len()] {
         for offset in [border.saturating_sub(1), border, border + 1] {
@@ -534,7 +528,7 @@ pub async fn a_commit_must_fit_what_was_written(tier: &impl ByteTier) {
     let committed = tier.commit(object.writer(), longer.record()).await;
     assert!(committed.is_err(), "1000 bytes were committed as 1001");
     tier.discard(object.writer());
-    object.expect_absent(tier, None).await;
+    object.expect_absent(tier).await;
 }
 
 /// Reading, writing and committing under a handle that is not open is an error, not a panic; releasing it is nothing.

@@ -44,11 +44,13 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicU64},
+    time::Duration,
 };
-use tiergate_driver::{ByteTier, Handle, TierError};
+use tiergate_driver::{ByteTier, Contents as Holdings, Found, Handle, TierError};
 use tiergate_engine::{
-    Ban, CacheKey, Freshening, ReadSource, Record, RecordId, RecordName, StoredKey, WriterId,
+    Ban, ByteCount, CacheKey, Freshening, ReadSource, Record, RecordId, RecordName, StoredKey, WriterId,
 };
+use tokio::sync::watch;
 use writer::Writer;
 
 const LOCK: &str = "lock";
@@ -58,6 +60,7 @@ const RECORDS: &str = "records";
 const HEAD_SUFFIX: &str = ".head";
 /// The directories at each of the two levels below `records`.
 const FAN_OUT: u8 = 16;
+const RECOVERED_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// A directory cannot be used as a tier.
 #[derive(Debug)]
@@ -96,10 +99,12 @@ impl fmt::Display for DirError {
 
 impl std::error::Error for DirError {}
 
-/// A directory that holds records. One process uses it at a time; the engine keeps its index. Call
-/// [`ByteTier::recover`] once, before anything else.
+/// A directory that holds records. One process uses it at a time. Call
+/// [`ByteTier::join`] once.
 pub struct DirTier {
     shared: Arc<Shared>,
+    /// Is it known what there is?
+    joined: watch::Sender<bool>,
 }
 
 /// What calls on the blocking pool need.
@@ -144,7 +149,17 @@ impl DirTier {
             heads: Mutex::default(),
             _lock: lock,
         };
-        Ok(Self { shared: Arc::new(shared) })
+        Ok(Self { shared: Arc::new(shared), joined: watch::Sender::new(false) })
+    }
+
+    /// Everything whole that an earlier process left, oldest first; what is torn is deleted.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub async fn recover(&self) -> Result<Vec<Record>, TierError> {
+        let records = self.blocking(recover::recover).await?;
+        self.joined.send_replace(true);
+        Ok(records)
     }
 
     /// Runs `work` where it may wait for the disk.
@@ -157,14 +172,14 @@ impl DirTier {
             Ok(answer) => answer,
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_cancelled) => Err(TierError("disk: the process is shutting down".to_owned())),
+                Err(_cancelled) => Err(TierError::Failed("disk: the process is shutting down".to_owned())),
             },
         }
     }
 
     fn writer(&self, handle: Handle<WriterId>) -> Result<Arc<Writer>, TierError> {
         let writer = self.shared.open().writers.get(&handle).map(Arc::clone);
-        writer.ok_or_else(|| TierError(format!("disk: writer {handle:?} is not open")))
+        writer.ok_or_else(|| TierError::Failed(format!("disk: writer {handle:?} is not open")))
     }
 }
 
@@ -202,7 +217,7 @@ fn sync_directory(directory: &Path) -> io::Result<()> {
 
 /// The tier's error for one file, as its log shows it.
 fn failed(doing: &str, path: &Path, error: impl fmt::Display) -> TierError {
-    TierError(format!("disk: {doing} `{}`: {error}", path.display()))
+    TierError::Failed(format!("disk: {doing} `{}`: {error}", path.display()))
 }
 
 impl Shared {
@@ -277,6 +292,15 @@ impl Shared {
         }
     }
 
+    /// Removes what a commit has taken the place of. If that fails, a purge or the next start does it.
+    fn remove_superseded(&self, key: StoredKey) {
+        let names = self.open().names.get(&key).cloned().unwrap_or_default();
+        let Some((_, superseded)) = names.split_last() else { return };
+        for name in superseded {
+            drop(self.delete(key, Some(*name)));
+        }
+    }
+
     fn delete(&self, key: StoredKey, name: Option<RecordName>) -> Result<bool, TierError> {
         let named: Vec<(StoredKey, RecordName)> = match name {
             Some(name) => vec![(key, name)],
@@ -305,8 +329,15 @@ impl Shared {
 }
 
 impl ByteTier for DirTier {
-    async fn recover(&self) -> Result<Vec<Record>, TierError> {
-        self.blocking(recover::recover).await
+    /// Tries again where the system refuses.
+    async fn join(&self) -> Holdings {
+        loop {
+            if let Ok(records) = self.recover().await {
+                let bytes = records.iter().fold(ByteCount::ZERO, |sum, record| sum.plus(record.length.0));
+                return Holdings { objects: records.len() as u64, bytes };
+            }
+            tokio::time::sleep(RECOVERED_AGAIN_AFTER).await;
+        }
     }
 
     async fn recover_bans(&self) -> Result<Vec<Ban>, TierError> {
@@ -317,21 +348,16 @@ impl ByteTier for DirTier {
         self.blocking(move |shared| shared.bans().store(&ban)).await
     }
 
-    async fn lookup(
-        &self,
-        handle: Handle<RecordId>,
-        key: StoredKey,
-        name: Option<RecordName>,
-    ) -> Result<Option<Record>, TierError> {
-        let current = || self.shared.open().names.get(&key)?.last().copied();
-        let Some(name) = name.or_else(current) else {
+    async fn lookup(&self, handle: Handle<RecordId>, key: StoredKey) -> Result<Option<Found>, TierError> {
+        let name = self.shared.open().names.get(&key).and_then(|names| names.last().copied());
+        let Some(name) = name else {
             return Ok(None);
         };
         let Some(contents) = self.blocking(move |shared| shared.find(key, name)).await? else {
             return Ok(None);
         };
         self.shared.open().records.insert(handle, Arc::new(contents.file));
-        Ok(Some(contents.record))
+        Ok(Some(Found { record: contents.record, body: None }))
     }
 
     async fn read(
@@ -341,11 +367,12 @@ impl ByteTier for DirTier {
         length_max: u64,
     ) -> Result<Bytes, TierError> {
         let shard = source.shard;
-        let wrong = move |error: FileError| TierError(format!("disk: reading {source:?}: {error}"));
+        let wrong = move |error: FileError| TierError::Failed(format!("disk: reading {source:?}: {error}"));
         match source.id {
             ReadSource::Record(id) => {
                 let record = self.shared.open().records.get(&Handle { shard, id }).map(Arc::clone);
-                let record = record.ok_or_else(|| TierError(format!("disk: {source:?} is not open")))?;
+                let record =
+                    record.ok_or_else(|| TierError::Failed(format!("disk: {source:?} is not open")))?;
                 self.blocking(move |_| record.read(offset, length_max).map_err(wrong)).await
             }
             ReadSource::Writer(id) => {
@@ -387,7 +414,12 @@ impl ByteTier for DirTier {
 
     async fn commit(&self, handle: Handle<WriterId>, record: Arc<Record>) -> Result<(), TierError> {
         let writer = self.writer(handle)?;
-        self.blocking(move |shared| writer.commit(shared, &record)).await
+        self.blocking(move |shared| {
+            writer.commit(shared, &record)?;
+            shared.remove_superseded(record.stored_key());
+            Ok(())
+        })
+        .await
     }
 
     fn discard(&self, handle: Handle<WriterId>) {
@@ -400,6 +432,9 @@ impl ByteTier for DirTier {
     }
 
     async fn delete(&self, key: StoredKey, name: Option<RecordName>) -> Result<bool, TierError> {
+        // Before that, not every name is known.
+        let mut joined = self.joined.subscribe();
+        joined.wait_for(|joined| *joined).await.expect("the sender lives as long as `self`");
         self.blocking(move |shared| shared.delete(key, name)).await
     }
 }

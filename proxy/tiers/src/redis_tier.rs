@@ -63,7 +63,7 @@ use std::{
     time::Duration,
 };
 use stored_head::StoredHead;
-use tiergate_driver::{ByteTier, Handle, TierError};
+use tiergate_driver::{ByteTier, Contents, Found, Handle, TierError};
 use tiergate_engine::{
     Ban, CacheKey, Freshening, ReadSource, Record, RecordId, RecordName, StoredFreshness, StoredKey, WriterId,
 };
@@ -162,16 +162,19 @@ impl<C: Connect> RedisTier<C> {
 
     fn writer(&self, handle: Handle<WriterId>) -> Result<Arc<Writer>, TierError> {
         let writer = self.shared.open().writers.get(&handle).map(Arc::clone);
-        writer.ok_or_else(|| TierError(format!("redis: writer {handle:?} is not open")))
+        writer.ok_or_else(|| TierError::Failed(format!("redis: writer {handle:?} is not open")))
     }
 }
 
 /// What lies where the head of `key` should.
 fn decode_head(key: StoredKey, bytes: &[u8]) -> Result<StoredHead, TierError> {
     let head = StoredHead::decode(bytes)
-        .map_err(|error| TierError(format!("redis: the head of {key} cannot be read: {error}")))?;
+        .map_err(|error| TierError::Rotten(format!("redis: the head of {key} cannot be read: {error}")))?;
     if head.record.stored_key() != key {
-        return Err(TierError(format!("redis: under {key} lies the head of {}", head.record.stored_key())));
+        return Err(TierError::Rotten(format!(
+            "redis: under {key} lies the head of {}",
+            head.record.stored_key()
+        )));
     }
     Ok(head)
 }
@@ -198,14 +201,14 @@ impl<C: Connect> Shared<C> {
     /// Checked bytes of the body from `offset` on, out of one part.
     async fn read(&self, record: OpenRecord, offset: u64, length_max: u64) -> Result<Bytes, TierError> {
         if offset >= record.layout.length || length_max == 0 {
-            return Err(TierError(format!("redis: the body has no byte {offset}")));
+            return Err(TierError::Failed(format!("redis: the body has no byte {offset}")));
         }
         let (index, within) = record.layout.position(offset);
         let key = record.keys.part(index);
         let part = self.link.lookup(&key).await?;
-        let part = part.ok_or_else(|| TierError(format!("redis: `{key}` is gone")))?;
+        let part = part.ok_or_else(|| TierError::Rotten(format!("redis: `{key}` is gone")))?;
         let size = blocks::unseal(&part, record.layout.size(index))
-            .map_err(|error| TierError(format!("redis: `{key}` cannot be read: {error}")))?
+            .map_err(|error| TierError::Rotten(format!("redis: `{key}` cannot be read: {error}")))?
             .len();
         let end = size.min(within.saturating_add(usize::try_from(length_max).unwrap_or(usize::MAX)));
         Ok(part.slice(within..end))
@@ -218,7 +221,7 @@ impl<C: Connect> Shared<C> {
         }
         let head_time = remaining(&record.freshness);
         if !self.keep_parts(writer.keys, layout, head_time + PART_TIME).await? {
-            return Err(TierError("redis: a part of the body is gone before its commit".to_owned()));
+            return Err(TierError::Failed("redis: a part of the body is gone before its commit".to_owned()));
         }
         let head = StoredHead::encode(record, writer.generation, layout);
         self.link.store(&writer.keys.head_in_waiting(), head, head_time).await?;
@@ -232,7 +235,7 @@ impl<C: Connect> Shared<C> {
         self.open().doubts.remove(&doubt);
         match published {
             Publication::Published => Ok(()),
-            Publication::OtherGeneration => Err(TierError(format!(
+            Publication::OtherGeneration => Err(TierError::Failed(format!(
                 "redis: {} was purged, or its generation was lost, since the writer was opened",
                 record.stored_key()
             ))),
@@ -259,7 +262,7 @@ impl<C: Connect> Shared<C> {
             return Ok(Freshening::Absent);
         }
         if stored.record.length != record.length {
-            return Err(TierError("redis: a new head is of another body".to_owned()));
+            return Err(TierError::Failed("redis: a new head is of another body".to_owned()));
         }
         if stored.record.freshness.born() > record.freshness.born() {
             return Ok(Freshening::Overtaken);
@@ -356,8 +359,8 @@ impl Writer {
         let state = self.state();
         match state.phase {
             Phase::Writing => Ok(state),
-            Phase::Committed => Err(TierError("redis: the writer has committed already".to_owned())),
-            Phase::Failed => Err(TierError("redis: an earlier write failed".to_owned())),
+            Phase::Committed => Err(TierError::Failed("redis: the writer has committed already".to_owned())),
+            Phase::Failed => Err(TierError::Failed("redis: an earlier write failed".to_owned())),
         }
     }
 
@@ -372,7 +375,9 @@ impl Writer {
         let state = self.writing()?;
         let given = (record.stored_key(), record.name, record.length.0);
         if given != (self.keys.key, self.keys.name, state.tail.length()) {
-            return Err(TierError("redis: a commit's record is not that of what was written".to_owned()));
+            return Err(TierError::Failed(
+                "redis: a commit's record is not that of what was written".to_owned(),
+            ));
         }
         Ok(Layout { block_bytes: PART_BYTES, length: record.length.0 })
     }
@@ -391,9 +396,9 @@ fn sealed(part: &[u8]) -> Vec<u8> {
 }
 
 impl<C: Connect> ByteTier for RedisTier<C> {
-    /// Nothing: Redis keeps its own index.
-    async fn recover(&self) -> Result<Vec<Record>, TierError> {
-        Ok(Vec::new())
+    /// At once, with nothing counted: what others store here is theirs as well.
+    async fn join(&self) -> Contents {
+        Contents::default()
     }
 
     /// None: the edge keeps them beside its own tier.
@@ -403,26 +408,19 @@ impl<C: Connect> ByteTier for RedisTier<C> {
 
     /// Refused: a ban is one edge's, and what is here is shared.
     async fn store_ban(&self, _: Arc<Ban>) -> Result<(), TierError> {
-        Err(TierError("redis: a shared tier keeps no bans of one edge".to_owned()))
+        Err(TierError::Failed("redis: a shared tier keeps no bans of one edge".to_owned()))
     }
 
-    async fn lookup(
-        &self,
-        handle: Handle<RecordId>,
-        key: StoredKey,
-        name: Option<RecordName>,
-    ) -> Result<Option<Record>, TierError> {
+    async fn lookup(&self, handle: Handle<RecordId>, key: StoredKey) -> Result<Option<Found>, TierError> {
         let head = self.shared.head(key).await?;
         // What was said to have failed is not shown as stored.
-        let is_shown = |found: RecordName| {
-            name.is_none_or(|name| name == found) && !self.shared.open().doubts.contains(&(key, found))
-        };
+        let is_shown = |found: RecordName| !self.shared.open().doubts.contains(&(key, found));
         let Some(head) = head.filter(|head| is_shown(head.record.name)) else {
             return Ok(None);
         };
         let record = OpenRecord { keys: Keys { key, name: head.record.name }, layout: head.layout };
         self.shared.open().records.insert(handle, record);
-        Ok(Some(head.record))
+        Ok(Some(Found { record: head.record, body: None }))
     }
 
     async fn read(
@@ -435,14 +433,14 @@ impl<C: Connect> ByteTier for RedisTier<C> {
         let record = match source.id {
             ReadSource::Record(id) => {
                 let record = self.shared.open().records.get(&Handle { shard, id }).copied();
-                record.ok_or_else(|| TierError(format!("redis: {source:?} is not open")))?
+                record.ok_or_else(|| TierError::Failed(format!("redis: {source:?} is not open")))?
             }
             ReadSource::Writer(id) => {
                 let writer = self.writer(Handle { shard, id })?;
                 let state = writer.state();
                 match state.tail.held(offset, length_max) {
                     Some(bytes) if bytes.is_empty() => {
-                        return Err(TierError(format!("redis: the body has no byte {offset}")));
+                        return Err(TierError::Failed(format!("redis: the body has no byte {offset}")));
                     }
                     Some(bytes) => return Ok(bytes),
                     None => OpenRecord { keys: writer.keys, layout: state.tail.stored() },

@@ -51,6 +51,15 @@ enum Task {
     Sync,
 }
 
+/// A body that is open.
+#[derive(Clone, Copy, Debug)]
+struct Parked {
+    at: StoredKey,
+    reader: Reader,
+    version: Version,
+    got: usize,
+}
+
 /// A history as it goes.
 #[derive(Debug)]
 pub struct History {
@@ -62,6 +71,8 @@ pub struct History {
     chance: Random,
     known: BTreeMap<StoredKey, Known>,
     tasks: BTreeMap<Op, (Task, Option<u64>)>,
+    /// Bodies that are open, and not read on for a while.
+    parked: Vec<Parked>,
     busy: BTreeSet<u64>,
     left: u32,
     numbers: u64,
@@ -90,6 +101,7 @@ impl History {
             chance: Seed(plan.seed).split("history"),
             known: BTreeMap::new(),
             tasks: BTreeMap::new(),
+            parked: Vec::new(),
             busy: BTreeSet::new(),
             left: plan.tasks,
             numbers: 0,
@@ -138,6 +150,7 @@ impl History {
         }
         self.store = self.plan.store();
         self.tasks.clear();
+        self.parked.clear();
         self.busy.clear();
         self.syncing = None;
         self.left = tasks;
@@ -150,17 +163,21 @@ impl History {
     /// # Panics
     /// The store breaks a promise.
     pub fn step(&mut self) -> bool {
-        let may_begin = self.left > 0 && self.tasks.len() < TASKS_AT_ONCE && self.is_recovered();
+        if self.is_down && self.device.under_way() == 0 && self.left > 0 {
+            self.heal();
+            return true;
+        }
+        let may_begin = (self.left > 0 || !self.parked.is_empty()) && self.tasks.len() < TASKS_AT_ONCE && self.is_recovered();
         if may_begin && (self.device.under_way() == 0 || self.chance.chance(1, 4)) {
+            if self.resume() {
+                return true;
+            }
             self.left -= 1;
             self.begin();
             return true;
         }
         if self.device.under_way() == 0 {
             assert!(self.tasks.is_empty(), "nothing is under way, but unanswered is {:?}", self.tasks);
-            if self.is_down && self.left > 0 {
-                self.heal();
-            }
             return self.left > 0;
         }
         let input = self.device.complete();
@@ -175,6 +192,22 @@ impl History {
         true
     }
 
+    /// Reads on where somebody has had a body open for a while, whatever became of the object meanwhile.
+    fn resume(&mut self) -> bool {
+        let is_asked = !self.parked.is_empty() && (self.left == 0 || self.chance.chance(1, 4));
+        if !is_asked {
+            return false;
+        }
+        let place = self.chance.below(self.parked.len() as u64);
+        let Parked { at, reader, version, got } =
+            self.parked.swap_remove(usize::try_from(place).expect("a place in a list"));
+        let length_max = 1 + self.chance.below(3_000);
+        let (source, offset) = (Source::Reader(reader), got as u64);
+        let task = Task::Read { at, reader, version: Some(version), got };
+        self.ask(task, None, |op| Input::Read { op, source, offset, length_max });
+        true
+    }
+
     /// Another store takes the device over, as it is: nothing was lost, but who knows what the failed write has left.
     fn heal(&mut self) {
         self.left -= 1;
@@ -185,6 +218,7 @@ impl History {
             known.heal(held.objects.get(key).copied());
         }
         self.saw("healed");
+        self.parked.clear();
         self.store = self.plan.store();
         (self.is_down, self.syncing) = (false, None);
         self.seen.remove("recovered");
@@ -422,7 +456,8 @@ impl History {
             }
             Answer::Done => return self.fill_on(task, busy.expect("a fill has a target")),
             Answer::Failed(why) => {
-                let is_expected = matches!(why, Failure::Reclaimed | Failure::TooLarge);
+                let is_broken = *why == Failure::Reclaimed && self.store.counts().readers_broken > 0;
+                let is_expected = is_broken || *why == Failure::TooLarge;
                 assert!(is_expected || self.is_faulty, "a fill failed: {why:?}");
                 self.saw("fill failed");
                 if is_commit {
@@ -474,7 +509,7 @@ impl History {
                 return self.free(busy);
             }
             Answer::Failed(why) => {
-                let is_expected = why == Failure::Reclaimed;
+                let is_expected = why == Failure::Reclaimed && self.store.counts().readers_broken > 0;
                 assert!(is_expected || self.is_faulty, "a read failed: {why:?}");
                 self.saw("read failed");
                 self.tell(Input::Release { reader });
@@ -487,6 +522,12 @@ impl History {
         if got == version.length {
             self.saw("read whole");
             self.tell(Input::Release { reader });
+            return self.free(busy);
+        }
+        // Large bodies are often read slowly, while everything else goes on.
+        if busy.is_none() || (version.length > 1_000 && self.chance.chance(2, 3)) {
+            self.saw("read slowly");
+            self.parked.push(Parked { at, reader, version, got });
             return self.free(busy);
         }
         let length_max = 1 + self.chance.below(3_000);

@@ -92,10 +92,11 @@ impl World {
         self.feed(life, Input::WallClock { wall });
         if self.plan.has_l2 {
             let place = self.tier_place(edge, TierId::L2);
-            let (records, bans) = (self.tiers[place].recover(), self.tiers[place].recover_bans());
-            let (edge, tier, count) = (Edge(edge), TierId::L2, records.len() as u64);
-            self.fact(What::Recovering { edge, tier, records: count });
-            self.feed(life, Input::Recovered { tier: TierId::L2, records, bans });
+            let tier = TierId::L2;
+            let bans = self.tiers[place].recover_bans();
+            self.feed(life, Input::Recovered { tier, bans });
+            let (objects, bytes) = self.tiers[place].contents();
+            self.feed(life, Input::TierJoined { tier, objects, bytes });
         }
         self.visit_hub(edge);
         self.ask_after_start(edge);

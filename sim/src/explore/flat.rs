@@ -99,9 +99,7 @@ impl Flat {
             | What::ClientAsked { .. }
             | What::EdgeStarted { .. }
             | What::EdgeCrashed { .. }
-            | What::Recovering { .. }
             | What::Audited { .. }
-            | What::TierHolds { .. }
             | What::OriginAnswered { .. }
             | What::PurgeAsked { .. }
             | What::PurgeConfirmed { .. }

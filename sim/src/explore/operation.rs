@@ -1,6 +1,6 @@
 //! What an effect is to a store: for which it is, whether it changes anything, and which answer says that it failed.
 
-use tiergate_engine::{Effect, Input, Symbol, TierId, durable::Told};
+use tiergate_engine::{Effect, Input, ReadFailure, Symbol, TierId, durable::Told};
 
 /// Which store is asked; none, if it is not a store.
 const fn store_of(effect: &Effect<Symbol>) -> Option<TierId> {
@@ -37,7 +37,7 @@ pub(super) fn is_durable(effect: &Effect<Symbol>) -> bool {
 pub(super) fn failure(effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
     match effect {
         Effect::Lookup { op, .. } => Some(Input::LookupFailed { op: *op }),
-        Effect::Read { op, .. } => Some(Input::ReadFailed { op: *op }),
+        Effect::Read { op, .. } => Some(Input::ReadFailed { op: *op, why: ReadFailure::Unavailable }),
         Effect::Open { op, .. }
         | Effect::Write { op, .. }
         | Effect::Commit { op, .. }

@@ -267,11 +267,7 @@ fn raw_config(draw: &Draw, work: &Work, has_l1: bool, has_l2: bool, has_l3: bool
             eviction: eviction("l0.eviction"),
         }),
         l1: has_l1.then(|| RawSharedTier { gate: gate("l1.gate") }),
-        l2: has_l2.then(|| RawDiskTier {
-            capacity: capacity("l2.capacity"),
-            gate: gate("l2.gate"),
-            eviction: eviction("l2.eviction"),
-        }),
+        l2: has_l2.then(|| RawDiskTier { capacity: capacity("l2.capacity"), gate: gate("l2.gate") }),
         l3: has_l3.then(|| raw_durable(draw, gate("l3.gate"))),
         promotion: RawPromotion {
             l3_to_l0: promotion("promotion.l3_to_l0"),

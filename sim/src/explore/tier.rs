@@ -17,10 +17,9 @@ use std::{
     time::Duration,
 };
 use tiergate_engine::{
-    Ban, Bans, ByteCount, CacheKey, Chunk, Effect, Freshening, Input, Instant, OpId, ReadSource, Record,
-    RecordId, RecordName, StoredKey, Symbol, TierId, WriterId,
+    Ban, Bans, ByteCount, CacheKey, Chunk, Effect, Freshening, Input, Instant, OpId, ReadFailure, ReadSource,
+    Record, RecordId, RecordName, StoredKey, Symbol, TierId, WriterId,
 };
-use tiergate_invariants::{Edge, What};
 
 /// The longest that an operation takes to reach a tier in trouble, and as long again for the way back.
 pub(super) const SLOW_MAX: Duration = Duration::from_secs(3);
@@ -54,8 +53,9 @@ pub(super) struct Tier {
     /// Keys whose record it lost by itself, and nobody has noticed.
     pub(super) lost: BTreeSet<StoredKey>,
     commits: u64,
-    /// Records that it could not be made to remove.
-    kept: BTreeSet<RecordName>,
+    /// The record that the next lookup opens instead of its own.
+    strays_to: Option<RecordName>,
+    capacity: ByteCount,
 }
 
 pub(super) struct Stored {
@@ -86,10 +86,12 @@ impl Tier {
     pub(super) fn all(plan: &Plan) -> Vec<Self> {
         let shared = plan.has_l1.then_some(TierId::L1);
         let own = (0..plan.edges).filter(|_| plan.has_l2).map(|_| TierId::L2);
-        shared.into_iter().chain(own).map(Self::new).collect()
+        let capacity = plan.raw.l2.as_ref().map_or(ByteCount::UNLIMITED, |l2| l2.capacity);
+        let shared = shared.map(|id| Self::new(id, ByteCount::UNLIMITED));
+        shared.into_iter().chain(own.map(|id| Self::new(id, capacity))).collect()
     }
 
-    fn new(id: TierId) -> Self {
+    fn new(id: TierId, capacity: ByteCount) -> Self {
         Self {
             id,
             records: BTreeMap::new(),
@@ -101,15 +103,15 @@ impl Tier {
             released: BTreeSet::new(),
             lost: BTreeSet::new(),
             commits: 0,
-            kept: BTreeSet::new(),
+            strays_to: None,
+            capacity,
         }
     }
 
-    /// Every whole record, oldest first.
-    pub(super) fn recover(&self) -> Vec<Record> {
-        let mut stored: Vec<_> = self.records.values().collect();
-        stored.sort_by_key(|stored| stored.order);
-        stored.into_iter().map(|stored| stored.record.clone()).collect()
+    /// How many records it holds, and their bytes.
+    pub(super) fn contents(&self) -> (u64, ByteCount) {
+        let bytes = self.records.values().map(|stored| stored.record.length.0).sum();
+        (self.records.len() as u64, ByteCount(bytes))
     }
 
     /// The bans in force.
@@ -138,23 +140,12 @@ impl Tier {
         })
     }
 
-    /// The keys of what it holds, but for what it could not be made to remove.
-    fn keys(&self) -> Vec<CacheKey> {
-        let records = self.records.values().map(|stored| &stored.record);
-        records.filter(|record| !self.kept.contains(&record.name)).map(|record| record.key).collect()
-    }
-
-    /// It did not do what it was asked: what was to be removed may stay.
-    fn excuse(&mut self, effect: &Effect<Symbol>) {
-        let Effect::Delete { key, name, .. } = effect else { return };
-        match name {
-            Some(name) => drop(self.kept.insert(*name)),
-            None => {
-                let records = self.records.values().map(|stored| &stored.record);
-                let of_target = records.filter(|record| record.target == key.target);
-                let names: Vec<_> = of_target.map(|record| record.name).collect();
-                self.kept.extend(names);
-            }
+    /// Whoever came first leaves, until the rest fits.
+    fn evict(&mut self) {
+        while self.contents().1 > self.capacity {
+            let first = self.records.values().min_by_key(|stored| stored.order);
+            let Some(name) = first.map(|stored| stored.record.name) else { return };
+            self.remove(name);
         }
     }
 
@@ -196,7 +187,10 @@ impl Tier {
 
     fn apply(&mut self, from: Life, effect: &Effect<Symbol>) -> Outcome {
         match effect {
-            Effect::Lookup { op, record, key, name, .. } => self.lookup(from, *op, *record, *key, *name),
+            Effect::Lookup { op, record, key, .. } => {
+                let name = self.strays_to.take().or_else(|| self.current.get(key).copied());
+                self.lookup(from, *op, *record, name)
+            }
             Effect::Read { op, source, offset, length_max, .. } => {
                 self.read(from, *op, *source, *offset, *length_max)
             }
@@ -272,22 +266,14 @@ impl Tier {
         Outcome::Answer(Input::Freshened { op, freshening: Freshening::Done })
     }
 
-    fn lookup(
-        &mut self,
-        from: Life,
-        op: OpId,
-        id: RecordId,
-        key: StoredKey,
-        name: Option<RecordName>,
-    ) -> Outcome {
-        let name = name.or_else(|| self.current.get(&key).copied());
+    fn lookup(&mut self, from: Life, op: OpId, id: RecordId, name: Option<RecordName>) -> Outcome {
         match name.and_then(|name| self.records.get(&name)) {
             Some(stored) => {
                 let record = stored.record.clone();
                 if !self.released.contains(&(from, id)) {
                     self.open.insert((from, id), Arc::clone(stored));
                 }
-                Outcome::Answer(Input::Found { op, record })
+                Outcome::Answer(Input::Found { op, record, body: None })
             }
             None => Outcome::Answer(Input::Absent { op }),
         }
@@ -300,7 +286,7 @@ impl Tier {
         };
         let Some(body) = body else {
             // Its closing has overtaken the read.
-            return Outcome::Answer(Input::ReadFailed { op });
+            return Outcome::Answer(Input::ReadFailed { op, why: ReadFailure::Unavailable });
         };
         let mut before = 0;
         for piece in body {
@@ -343,6 +329,7 @@ impl Tier {
             self.records.remove(&older);
         }
         self.records.insert(record.name, Arc::new(stored));
+        self.evict();
         Outcome::Answer(Input::Committed { op })
     }
 }
@@ -410,9 +397,6 @@ impl World {
         self.decay_tier(place, &effect);
         let (effect, mixed) = self.mixed_up(place, effect);
         let brings = mixed.or(brings);
-        if fate == Fate::Fails {
-            self.tiers[place].excuse(&effect);
-        }
         let outcome = match (fate, failure(&effect)) {
             (Fate::Fails, Some(failed)) => Outcome::Answer(failed),
             (Fate::Ambiguous, Some(failed)) if changes(&effect) => {
@@ -424,6 +408,8 @@ impl World {
             (Fate::Ambiguous, Some(failed)) => Outcome::Answer(failed),
             (Fate::Fine | Fate::Fails | Fate::Ambiguous, _) => self.tiers[place].apply(from, &effect),
         };
+        // Also where a failure came first.
+        self.tiers[place].strays_to = None;
         match outcome {
             Outcome::Answer(input) => {
                 let misses_lost = match (&effect, &input) {
@@ -448,12 +434,13 @@ impl World {
     fn mixed_up(&mut self, place: usize, effect: Effect<Symbol>) -> (Effect<Symbol>, Option<Trouble>) {
         let faults = self.plan.faults;
         match effect {
-            Effect::Lookup { op, tier, record, key, .. }
+            Effect::Lookup { op, tier, record, key }
                 if self.hits(faults.tier_mixes, Trouble::TierMixed, |chances| &mut chances.tier) =>
             {
-                let name = self.tiers[place].any(self.chances.tier.bits());
+                let choice = self.chances.tier.bits();
+                self.tiers[place].strays_to = self.tiers[place].any(choice);
                 self.note(Party::Tier(tier), || "opens another record than it was asked for".to_owned());
-                (Effect::Lookup { op, tier, record, key, name }, Some(Trouble::TierMixed))
+                (Effect::Lookup { op, tier, record, key }, Some(Trouble::TierMixed))
             }
             Effect::Read { op, tier, source, offset, length_max }
                 if self.hits(faults.tier_shorts, Trouble::TierShort, |chances| &mut chances.tier) =>
@@ -463,14 +450,6 @@ impl World {
                 (Effect::Read { op, tier, source, offset, length_max }, Some(Trouble::TierShort))
             }
             effect => (effect, None),
-        }
-    }
-
-    /// What lies on an edge's disk in the end is what it knows of.
-    pub(super) fn settle_disk(&mut self, edge: u32) {
-        if self.plan.has_l2 {
-            let keys = self.tiers[self.tier_place(edge, TierId::L2)].keys();
-            self.fact(What::TierHolds { edge: Edge(edge), tier: TierId::L2, keys });
         }
     }
 

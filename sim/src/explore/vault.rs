@@ -18,8 +18,8 @@ use std::{
     time::Duration,
 };
 use tiergate_engine::{
-    ByteCount, CacheKey, Chunk, Effect, Event, FillVerdict, Input, LaneEnd, ReadSource, Record, RecordId,
-    RecordName, Symbol, TierId, WallTime, WriterId,
+    ByteCount, CacheKey, Chunk, Effect, Event, FillVerdict, Input, LaneEnd, ReadFailure, ReadSource, Record,
+    RecordId, RecordName, Symbol, TierId, WallTime, WriterId,
     durable::{Ask, BlobName, Manifest, PublishEnd, Stored, Terms, Told, Version, decode, encode},
 };
 
@@ -111,7 +111,7 @@ impl Vault {
             }
             Effect::Read { op, source: ReadSource::Record(record), offset, length_max, .. } => {
                 let Some(body) = self.open.get(&(from, *record)) else {
-                    return Ok(Some(Input::ReadFailed { op: *op }));
+                    return Ok(Some(Input::ReadFailed { op: *op, why: ReadFailure::Unavailable }));
                 };
                 let mut before = 0;
                 for piece in body.iter() {

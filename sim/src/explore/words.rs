@@ -47,9 +47,7 @@ pub(super) fn of_fact(world: &World, fact: &Fact) -> Option<(Party, String)> {
             ),
         ),
         What::Healed => (Party::Origin, "from here on there is no more trouble".to_owned()),
-        What::Audited { .. } | What::Recovering { .. } | What::TierHolds { .. } | What::Settled { .. } => {
-            return None;
-        }
+        What::Audited { .. } | What::Settled { .. } => return None,
     })
 }
 
@@ -154,7 +152,8 @@ fn of_event(world: &World, event: &Event) -> Option<String> {
         | Event::Stored { .. }
         | Event::Removed { .. }
         | Event::Resident { .. }
-        | Event::Recovered { .. }
+        | Event::TierJoined { .. }
+        | Event::FoundRotten { .. }
         | Event::TierFailed { .. }
         | Event::TierSkipped { .. }
         | Event::BreakerChanged { .. }
@@ -208,10 +207,12 @@ fn of_store_event(world: &World, event: &Event) -> Option<String> {
         Event::Removed { tier, key, why, .. } => {
             format!("{} is no longer in {}: {}", name(key), of(tier), plain(why))
         }
-        Event::Recovered { tier, objects } => match objects {
-            0 => return None,
-            _ => format!("finds {objects} in {} after its start", of(tier)),
-        },
+        Event::TierJoined { tier, objects, .. } => {
+            format!("can ask {} from now on, with {objects} objects in it", of(tier))
+        }
+        Event::FoundRotten { tier, key } => {
+            format!("hears that what {} has of {} is rotten", of(tier), name(key))
+        }
         Event::TierFailed { tier, operation } => {
             format!("hears that {} failed a {}", of(tier), plain(operation))
         }

@@ -401,7 +401,6 @@ impl World {
         for edge in 0..self.plan.edges {
             let open = self.audit(edge);
             self.check_contract(edge);
-            self.settle_disk(edge);
             self.fact(What::Settled { edge: Edge(edge), open });
         }
         self.settle_hubs();

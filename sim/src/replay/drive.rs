@@ -5,6 +5,7 @@
 
 use super::{
     few::Few,
+    settings::Below,
     stores::{Stores, body},
     totals::{Count, TierTotals, Totals},
     trace::Request,
@@ -53,16 +54,16 @@ const fn place(tier: TierId) -> usize {
 }
 
 impl Replay {
-    /// An empty cache. The store behind L1, if there is one, holds `l1_capacity`. Heads cost nothing, as in every trace
-    /// simulator, so that numbers compare.
-    pub fn new(config: Config, l1_capacity: ByteCount) -> Self {
+    /// An empty cache. Heads cost nothing but on the disk, as in every trace simulator, so that numbers compare.
+    pub fn new(config: Config, below: Below) -> Self {
         let present =
             config.has_memory().then_some(TierId::L0).into_iter().chain(config.byte_tiers()).collect();
+        let local: Vec<_> = config.local_tiers().collect();
         let config = config.without_head_cost().without_collector();
         let mut replay = Self {
             engine: Engine::new(config, Seed(0), Instant::ZERO),
             inputs: VecDeque::new(),
-            stores: Stores::new(l1_capacity),
+            stores: Stores::new(below),
             fetches: Few::default(),
             ask: Arc::new(RequestHead {
                 method: Method::Get,
@@ -82,6 +83,9 @@ impl Replay {
             span_ms: 0,
         };
         replay.inputs.push_back(Input::WallClock { wall: CALENDAR });
+        for tier in local {
+            replay.inputs.push_back(Input::TierJoined { tier, objects: 0, bytes: ByteCount::ZERO });
+        }
         replay.drain();
         replay
     }
@@ -98,7 +102,8 @@ impl Replay {
             (l1.evicted, l1.resident) = self.stores.l1();
         }
         if let Some(l2) = totals.tiers.get_mut(&TierId::L2) {
-            l2.device_bytes = Some(self.stores.device());
+            (l2.evicted, l2.resident) = self.stores.l2();
+            l2.device = Some(self.stores.device());
         }
         totals
     }

@@ -181,8 +181,6 @@ fn told(fact: &Fact) -> String {
         | What::PurgeAsked { .. }
         | What::PurgeConfirmed { .. }
         | What::Audited { .. }
-        | What::Recovering { .. }
-        | What::TierHolds { .. }
         | What::Healed
         | What::Settled { .. }) => format!("{at_ms:>6} ms  world   {what:?}"),
     }

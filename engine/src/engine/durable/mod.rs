@@ -66,7 +66,7 @@ pub(super) enum Work {
 impl<C: Chunk> Durable<C> {
     pub(super) fn of(config: &Config, now: Instant) -> Option<Self> {
         config.tiers.iter().find_map(|tier| match tier.index {
-            IndexKeeper::Engine { .. } | IndexKeeper::Tier => None,
+            IndexKeeper::Tier => None,
             IndexKeeper::Durable { terms, collect_every } => Some(Self {
                 terms,
                 lookups: BTreeMap::new(),

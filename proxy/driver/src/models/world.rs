@@ -3,8 +3,8 @@
 
 use super::crew::{Crew, yield_now};
 use crate::{
-    Answer, Body, ByteTier, Clock, Driver, Handle, NoStore, Observer, Origin, OriginBody, Parts, TierError,
-    World, shard::Shared, sync::Mutex, timer,
+    Answer, Body, ByteTier, Clock, Contents, Driver, Found, Handle, NoStore, Observer, Origin, OriginBody,
+    Parts, TierError, World, shard::Shared, sync::Mutex, timer,
 };
 use bytes::Bytes;
 use std::{
@@ -153,8 +153,8 @@ impl Ledger {
 }
 
 impl ByteTier for Ledger {
-    async fn recover(&self) -> Result<Vec<Record>, TierError> {
-        Ok(Vec::new())
+    async fn join(&self) -> Contents {
+        Contents::default()
     }
 
     async fn recover_bans(&self) -> Result<Vec<Ban>, TierError> {
@@ -166,17 +166,12 @@ impl ByteTier for Ledger {
         Ok(())
     }
 
-    async fn lookup(
-        &self,
-        _: Handle<RecordId>,
-        _: StoredKey,
-        _: Option<RecordName>,
-    ) -> Result<Option<Record>, TierError> {
+    async fn lookup(&self, _: Handle<RecordId>, _: StoredKey) -> Result<Option<Found>, TierError> {
         Ok(None)
     }
 
     async fn read(&self, _: Handle<ReadSource>, _: u64, _: u64) -> Result<Bytes, TierError> {
-        Err(TierError("nothing is read back here".to_owned()))
+        Err(TierError::Failed("nothing is read back here".to_owned()))
     }
 
     fn release(&self, _: Handle<RecordId>) {}

@@ -26,7 +26,11 @@ pub(crate) struct Log {
 
 impl Log {
     fn up(&self) -> Result<&MemoryFeed, StoreError> {
-        if self.is_down.load(Ordering::Relaxed) { Err(TierError("away".to_owned())) } else { Ok(&self.log) }
+        if self.is_down.load(Ordering::Relaxed) {
+            Err(TierError::Failed("away".to_owned()))
+        } else {
+            Ok(&self.log)
+        }
     }
 }
 

@@ -7,8 +7,10 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
-use tiergate_driver::{ByteTier, Handle, TierError};
-use tiergate_engine::{Ban, Bans, Freshening, ReadSource, Record, RecordId, RecordName, StoredKey, WriterId};
+use tiergate_driver::{ByteTier, Contents as Holdings, Found, Handle, TierError};
+use tiergate_engine::{
+    Ban, Bans, ByteCount, Freshening, ReadSource, Record, RecordId, RecordName, StoredKey, WriterId,
+};
 
 /// What a tier does with its calls.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -80,7 +82,7 @@ impl MapTier {
                 pass(pace).await;
                 Ok(())
             }
-            Temper::Fails => Err(TierError("the script says no".to_owned())),
+            Temper::Fails => Err(TierError::Failed("the script says no".to_owned())),
             Temper::Stuck if writes => std::future::pending().await,
             Temper::Stuck => Ok(()),
         };
@@ -99,12 +101,12 @@ impl MapTier {
 }
 
 fn no_such_handle() -> TierError {
-    TierError("no such handle".to_owned())
+    TierError::Failed("no such handle".to_owned())
 }
 
 impl ByteTier for Lent<MapTier> {
-    async fn recover(&self) -> Result<Vec<Record>, TierError> {
-        Ok(self.stored())
+    async fn join(&self) -> Holdings {
+        Holdings { objects: self.stored().len() as u64, bytes: ByteCount::ZERO }
     }
 
     async fn recover_bans(&self) -> Result<Vec<Ban>, TierError> {
@@ -117,22 +119,13 @@ impl ByteTier for Lent<MapTier> {
         Ok(())
     }
 
-    async fn lookup(
-        &self,
-        handle: Handle<RecordId>,
-        key: StoredKey,
-        name: Option<RecordName>,
-    ) -> Result<Option<Record>, TierError> {
+    async fn lookup(&self, handle: Handle<RecordId>, key: StoredKey) -> Result<Option<Found>, TierError> {
         self.act(handle, false).await?;
         let mut contents = locked(&self.contents);
-        let found = contents
-            .stored
-            .iter()
-            .find(|(record, _)| record.stored_key() == key && name.is_none_or(|name| name == record.name))
-            .cloned();
+        let found = contents.stored.iter().find(|(record, _)| record.stored_key() == key).cloned();
         Ok(found.map(|(record, body)| {
             contents.open.insert(handle, body);
-            record
+            Found { record, body: None }
         }))
     }
 
@@ -188,7 +181,7 @@ impl ByteTier for Lent<MapTier> {
         let mut contents = locked(&self.contents);
         let writing = contents.writing.get(&handle).ok_or_else(no_such_handle)?;
         if writing.is_purged {
-            return Err(TierError("it was purged".to_owned()));
+            return Err(TierError::Failed("it was purged".to_owned()));
         }
         let body = writing.body.clone();
         contents.stored.retain(|(older, _)| older.key != record.key);

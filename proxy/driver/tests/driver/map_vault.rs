@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
-use tiergate_driver::{BlobStore, Found, Handle, IndexStore, Row, StoreError, TierError, Written};
+use tiergate_driver::{BlobStore, FoundRow, Handle, IndexStore, Row, StoreError, TierError, Written};
 use tiergate_engine::{
     ByteCount, CacheKey, RecordId, WallTime, WriterId,
     durable::{BlobName, Version},
@@ -80,7 +80,7 @@ impl MapVault {
     async fn act(&self) -> Result<(), StoreError> {
         pass(Duration::from_millis(1)).await;
         match *locked(&self.mood) {
-            Mood::Fails => Err(TierError("the script says no".to_owned())),
+            Mood::Fails => Err(TierError::Failed("the script says no".to_owned())),
             Mood::Fine | Mood::LosesReplies(_) => Ok(()),
         }
     }
@@ -91,7 +91,7 @@ impl MapVault {
         match *mood {
             Mood::LosesReplies(left) if left > 0 => {
                 *mood = Mood::LosesReplies(left - 1);
-                Err(TierError("the connection broke".to_owned()))
+                Err(TierError::Failed("the connection broke".to_owned()))
             }
             Mood::Fine | Mood::Fails | Mood::LosesReplies(_) => Ok(written),
         }
@@ -108,7 +108,7 @@ impl MapVault {
 }
 
 fn missing() -> StoreError {
-    TierError("no such handle".to_owned())
+    TierError::Failed("no such handle".to_owned())
 }
 
 impl BlobStore for Lent<MapVault> {
@@ -180,9 +180,9 @@ impl BlobStore for Lent<MapVault> {
 }
 
 impl IndexStore for Lent<MapVault> {
-    async fn get(&self, key: CacheKey) -> Result<Found, StoreError> {
+    async fn get(&self, key: CacheKey) -> Result<FoundRow, StoreError> {
         self.act().await?;
-        Ok(Found { row: self.contents().rows.get(&key).cloned(), now: self.now() })
+        Ok(FoundRow { row: self.contents().rows.get(&key).cloned(), now: self.now() })
     }
 
     async fn put_new(&self, key: CacheKey, row: Row) -> Result<Written, StoreError> {

@@ -133,8 +133,9 @@ impl<C: Connect> Link<C> {
         eval.arg(JOIN_SCRIPT).arg(1);
         eval.arg(keys::generation(keys.key.target)).arg(Generation(keys.name).encode()).arg(millis(time));
         let found: Bytes = self.run("EVAL", Commands::One(eval)).await?;
-        Generation::decode(&found)
-            .ok_or_else(|| TierError(format!("redis: the generation of {} cannot be read", keys.key.target)))
+        Generation::decode(&found).ok_or_else(|| {
+            TierError::Failed(format!("redis: the generation of {} cannot be read", keys.key.target))
+        })
     }
 
     /// Makes the head-in-waiting current if the generation is still the one given, which then lives for `time` at least.
@@ -203,7 +204,10 @@ impl<C: Connect> Link<C> {
         let error = match answer {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(Failure::Refused(error))) => {
-                return Err(TierError(format!("redis: {name} at {} was refused: {error}", self.authority)));
+                return Err(TierError::Failed(format!(
+                    "redis: {name} at {} was refused: {error}",
+                    self.authority
+                )));
             }
             Ok(Err(Failure::Broken(error))) => error.to_string(),
             Ok(Err(Failure::Connect(error))) => error,
@@ -212,7 +216,7 @@ impl<C: Connect> Link<C> {
         if let Some(used) = used {
             used.is_given_up.store(true, Ordering::Relaxed);
         }
-        Err(TierError(format!("redis: {name} at {}: {error}", self.authority)))
+        Err(TierError::Failed(format!("redis: {name} at {}: {error}", self.authority)))
     }
 
     async fn connect(&self) -> Result<Arc<Connection>, Failure> {

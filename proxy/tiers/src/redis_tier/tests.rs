@@ -19,6 +19,11 @@ use tokio::{
     time::Instant,
 };
 
+/// The record that a lookup found.
+fn record_of(found: Option<Found>) -> Option<Record> {
+    found.map(|found| found.record)
+}
+
 /// A `redis-server` that ends with the test.
 struct Server {
     process: Child,
@@ -143,7 +148,6 @@ async fn store<C: Connect>(tier: &RedisTier<C>, body: &[u8]) {
 async fn redis_conforms() {
     let server = Server::start();
     let tier = server.tier();
-    assert_eq!(tier.recover().await, Ok(vec![]));
     conformance(&AnyTier::Redis(tier)).await;
 }
 
@@ -153,10 +157,10 @@ async fn edges_share_what_is_stored() {
     let server = Server::start();
     let (one, two) = (server.tier(), server.tier());
     store(&one, b"hello").await;
-    assert_eq!(two.lookup(RECORD, KEYS.key, None).await, Ok(Some((*record(5)).clone())));
+    assert_eq!(two.lookup(RECORD, KEYS.key).await.map(record_of), Ok(Some((*record(5)).clone())));
     assert_eq!(two.read(SOURCE, 1, 99).await, Ok(Bytes::from_static(b"ello")));
     assert_eq!(two.delete(KEYS.key, None).await, Ok(true));
-    assert_eq!(one.lookup(RECORD, KEYS.key, None).await, Ok(None));
+    assert_eq!(one.lookup(RECORD, KEYS.key).await, Ok(None));
 }
 
 /// A purge that another edge asked for closes the writers that this one has open, and only those: what is opened after the
@@ -168,14 +172,14 @@ async fn a_purge_by_another_edge_closes_writers() {
     write(&one, b"old").await;
     assert_eq!(two.delete(KEYS.key, None).await, Ok(false));
     let committed = one.commit(WRITER, record(3)).await;
-    let error = committed.expect_err("it was opened before the purge").0;
+    let error = committed.expect_err("it was opened before the purge").to_string();
     assert!(error.contains("was purged"), "{error}");
     let writer = one.writer(WRITER).expect("it is open");
     assert_eq!(one.shared.take_back(&writer).await, Ok(()));
     assert_eq!(server.ask::<u64>(&[b"DBSIZE"]), 0, "nothing of it is left");
     assert!(one.shared.open().doubts.is_empty(), "a refusal leaves no doubt");
     store(&one, b"newer").await;
-    assert_eq!(two.lookup(RECORD, KEYS.key, None).await, Ok(Some((*record(5)).clone())));
+    assert_eq!(two.lookup(RECORD, KEYS.key).await.map(record_of), Ok(Some((*record(5)).clone())));
 }
 
 fn variant(length: usize) -> (StoredKey, Arc<Record>) {
@@ -199,12 +203,12 @@ async fn a_purge_reaches_variants_of_another_edge() {
     let (one, two) = (server.tier(), server.tier());
     let (key, record) = variant(5);
     store_variant(&one, b"hello").await;
-    assert_eq!(two.lookup(RECORD, key, None).await, Ok(Some((*record).clone())));
+    assert_eq!(two.lookup(RECORD, key).await.map(record_of), Ok(Some((*record).clone())));
     two.delete(KEYS.key, None).await.expect("it is there");
-    assert_eq!(one.lookup(RECORD, key, None).await, Ok(None));
+    assert_eq!(one.lookup(RECORD, key).await, Ok(None));
     let other = Handle { id: WriterId(2), ..WRITER };
     one.open(other, KEYS.key, RecordName(1)).await.expect("it opens");
-    assert_eq!(one.lookup(RECORD, key, None).await, Ok(None));
+    assert_eq!(one.lookup(RECORD, key).await, Ok(None));
 }
 
 /// A generation lives as long as the longest of the heads that need it, and no writer shortens it; without it a variant is
@@ -227,9 +231,9 @@ async fn a_variant_lives_with_its_generation() {
         let other = Handle { id: WriterId(2), ..WRITER };
         tier.open(other, KEYS.key, RecordName(1)).await.expect("it opens");
     }
-    assert_eq!(tier.lookup(RECORD, key, None).await, Ok(Some((*record).clone())));
+    assert_eq!(tier.lookup(RECORD, key).await.map(record_of), Ok(Some((*record).clone())));
     let () = server.ask(&[b"DEL", generation.as_bytes()]);
-    assert_eq!(tier.lookup(RECORD, key, None).await, Ok(None));
+    assert_eq!(tier.lookup(RECORD, key).await, Ok(None));
 }
 
 /// A generation that Redis lost, with or without another since, costs the store and publishes nothing.
@@ -245,7 +249,7 @@ async fn a_lost_generation_publishes_nothing() {
             tier.open(other, KEYS.key, RecordName(1)).await.expect("it opens");
         }
         assert!(tier.commit(WRITER, record(5)).await.is_err(), "opens again: {opens_again}");
-        assert_eq!(tier.lookup(RECORD, KEYS.key, None).await, Ok(None));
+        assert_eq!(tier.lookup(RECORD, KEYS.key).await, Ok(None));
     }
 }
 
@@ -329,7 +333,7 @@ async fn a_part_that_changed_is_an_error() {
     let server = Server::start();
     let tier = server.tier();
     store(&tier, b"hello").await;
-    tier.lookup(RECORD, KEYS.key, None).await.expect("it is whole");
+    tier.lookup(RECORD, KEYS.key).await.expect("it is whole");
     let key = KEYS.part(0);
     let whole: Vec<u8> = server.ask(&[b"GET", key.as_bytes()]);
     for byte in 0..whole.len() {
@@ -346,7 +350,7 @@ async fn a_part_that_changed_is_an_error() {
     assert_eq!(tier.read(SOURCE, 0, 9).await, Ok(Bytes::from_static(b"hello")));
     let () = server.ask(&[b"DEL", key.as_bytes()]);
     let gone = tier.read(SOURCE, 0, 1).await;
-    assert_eq!(gone, Err(TierError(format!("redis: `{key}` is gone"))));
+    assert_eq!(gone, Err(TierError::Rotten(format!("redis: `{key}` is gone"))));
 }
 
 /// A head that changed, or lies under another key, is an error.
@@ -361,12 +365,12 @@ async fn a_head_that_changed_is_an_error() {
         let mut rotten = whole.clone();
         rotten[byte] ^= 1;
         let () = server.ask(&[b"SET", key.as_bytes(), &rotten]);
-        let found = tier.lookup(RECORD, KEYS.key, None).await;
+        let found = tier.lookup(RECORD, KEYS.key).await;
         assert!(found.is_err(), "byte {byte}: {found:?}");
     }
     let other = StoredKey::plain(CacheKey(1));
     let () = server.ask(&[b"SET", keys::current(other).as_bytes(), &whole]);
-    let found = tier.lookup(RECORD, other, None).await;
+    let found = tier.lookup(RECORD, other).await;
     assert!(found.is_err(), "{found:?}");
 }
 
@@ -379,7 +383,7 @@ async fn a_commit_without_all_parts_fails() {
     let () = server.ask(&[b"DEL", KEYS.part(0).as_bytes()]);
     let committed = tier.commit(WRITER, record(300_000)).await;
     assert!(committed.is_err(), "{committed:?}");
-    assert_eq!(tier.lookup(RECORD, KEYS.key, None).await, Ok(None));
+    assert_eq!(tier.lookup(RECORD, KEYS.key).await, Ok(None));
 }
 
 /// What a writer left that did not commit is taken back to the last key, but for the generation, which others may share.
@@ -402,11 +406,11 @@ async fn a_server_that_died_is_found_again() {
     let mut server = Server::start();
     let tier = server.tier();
     store(&tier, b"hello").await;
-    tier.lookup(RECORD, KEYS.key, None).await.expect("it is whole");
+    tier.lookup(RECORD, KEYS.key).await.expect("it is whole");
     write(&tier, b"held").await;
     server.stop();
     let failed = [
-        tier.lookup(RECORD, KEYS.key, None).await.map(drop),
+        tier.lookup(RECORD, KEYS.key).await.map(drop),
         tier.read(SOURCE, 0, 1).await.map(drop),
         tier.write(WRITER, Bytes::from(vec![1; 300_000])).await,
         tier.commit(WRITER, record(4)).await,
@@ -417,9 +421,9 @@ async fn a_server_that_died_is_found_again() {
     assert_eq!(tier.read(held, 0, 4).await, Ok(Bytes::from_static(b"held")));
     tier.discard(WRITER);
     server.restart();
-    assert_eq!(tier.lookup(RECORD, KEYS.key, None).await, Ok(None));
+    assert_eq!(tier.lookup(RECORD, KEYS.key).await, Ok(None));
     store(&tier, b"hello").await;
-    assert_eq!(tier.lookup(RECORD, KEYS.key, None).await, Ok(Some((*record(5)).clone())));
+    assert_eq!(tier.lookup(RECORD, KEYS.key).await.map(record_of), Ok(Some((*record(5)).clone())));
     assert_eq!(tier.read(SOURCE, 0, 9).await, Ok(Bytes::from_static(b"hello")));
 }
 
@@ -436,10 +440,10 @@ async fn a_refused_command_keeps_the_connection() {
     };
     let before = connections(clients());
     let () = server.ask(&[b"LPUSH", keys::current(StoredKey::plain(CacheKey(9))).as_bytes(), b"x"]);
-    let found = tier.lookup(RECORD, StoredKey::plain(CacheKey(9)), None).await;
-    let error = found.expect_err("a list is no head").0;
+    let found = tier.lookup(RECORD, StoredKey::plain(CacheKey(9))).await;
+    let error = found.expect_err("a list is no head").to_string();
     assert!(error.contains("GET") && error.contains("refused"), "{error}");
-    assert_eq!(tier.lookup(RECORD, KEYS.key, None).await, Ok(Some((*record(5)).clone())));
+    assert_eq!(tier.lookup(RECORD, KEYS.key).await.map(record_of), Ok(Some((*record(5)).clone())));
     // The two commands of this test's own since then.
     assert_eq!(connections(clients()), before.map(|count| count + 2));
 }
@@ -472,7 +476,7 @@ async fn a_silent_server_costs_one_time_limit() {
         let tier = RedisTier::new(silent, "redis:6379", RedisOptions::default());
         for attempt in 1..=2 {
             let began = Instant::now();
-            let both = tokio::join!(tier.lookup(RECORD, KEYS.key, None), tier.delete(KEYS.key, None));
+            let both = tokio::join!(tier.lookup(RECORD, KEYS.key), tier.delete(KEYS.key, None));
             assert!(both.0.is_err() && both.1.is_err(), "{both:?}");
             assert_eq!(began.elapsed().as_millis() / 10, 25, "250 ms is the default");
             let peers = tier.shared.link.connector().peers.lock().expect("no test panics inside");
@@ -578,7 +582,7 @@ async fn a_late_commit_does_not_undo_a_delete() {
         }
         delay.go_on.notify_one();
         delay.passed.notified().await;
-        assert_eq!(tier.lookup(RECORD, KEYS.key, None).await, Ok(None));
+        assert_eq!(tier.lookup(RECORD, KEYS.key).await, Ok(None));
         let is_visible: bool = server.ask(&[b"EXISTS", keys::current(KEYS.key).as_bytes()]);
         assert!(!is_visible, "the late script published it: {then:?}");
         assert!(tier.shared.open().doubts.is_empty());

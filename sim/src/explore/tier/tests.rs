@@ -9,8 +9,8 @@ impl KeepsBans for Tier {
         let effect = Effect::StoreBan { op: OpId(1), tier: self.id, ban: Arc::new(ban.clone()) };
         match self.apply(Life { edge: 0, life: 1 }, &effect) {
             Outcome::Answer(Input::BanStored { op: OpId(1) }) => Ok(()),
-            Outcome::Answer(_) | Outcome::Nothing => Err(TierError("it was not stored".to_owned())),
-            Outcome::Breach(rule, detail) => Err(TierError(format!("{rule}: {detail}"))),
+            Outcome::Answer(_) | Outcome::Nothing => Err(TierError::Failed("it was not stored".to_owned())),
+            Outcome::Breach(rule, detail) => Err(TierError::Failed(format!("{rule}: {detail}"))),
         }
     }
 
@@ -23,5 +23,5 @@ impl KeepsBans for Tier {
 /// The suite that the real disk passes.
 #[tokio::test]
 async fn the_imitated_disk_keeps_bans() {
-    bans_conformance(&mut Tier::new(TierId::L2)).await;
+    bans_conformance(&mut Tier::new(TierId::L2, ByteCount::UNLIMITED)).await;
 }

@@ -119,7 +119,7 @@ async fn a_log_of_another_version_is_an_error() {
     drop(lives.tier.take());
     let tier = crate::DirTier::open(lives.directory.path()).expect("the lock is free");
     let error = tier.recover_bans().await.expect_err("it is of another version");
-    assert!(error.0.contains("it has version 2 and this build reads 1"), "{error}");
+    assert!(error.to_string().contains("it has version 2 and this build reads 1"), "{error}");
     let refused = tier.store_ban(ban(2).into()).await;
     assert!(refused.is_err(), "a log that cannot be read was written over");
 }
@@ -131,7 +131,7 @@ async fn a_failed_write_is_told_and_made_good() {
     lives.store(&ban(1)).await.expect("the disk is well");
     lives.tier().shared.bans().break_file();
     let error = lives.tier().store_ban(ban(2).into()).await.expect_err("the file takes no writes");
-    assert!(error.0.starts_with("disk: writing `"), "{error}");
+    assert!(error.to_string().starts_with("disk: writing `"), "{error}");
     lives.store(&ban(3)).await.expect("a new log is written");
     assert_eq!(lives.restart().await, [ban(1), ban(2), ban(3)]);
 }
