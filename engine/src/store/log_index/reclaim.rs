@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        layout::{Blocks, Layout},
+        layout::Blocks,
         policy::{self, FREE_SEGMENTS, Fate, Stream},
     },
     LogIndex,
@@ -27,8 +27,8 @@ struct Reclaim {
 }
 
 impl Reclaim {
-    /// Buries what a recovery may find elsewhere. Of several tombstones of one grave, the one that reaches farthest is
-    /// all that is needed.
+    /// Buries what a recovery may find elsewhere. Of several tombstones of one grave, the one that reaches
+    /// farthest is all that is needed.
     fn bury(&mut self, segments: &Segments, of: Grave, through: u64) {
         let targets = self.open_targets.get_or_insert_with(|| segments.open_targets());
         if targets.contains(&of.target()) || segments.may_be_found(through, self.segment) {
@@ -60,13 +60,16 @@ impl<T> LogIndex<T> {
         // Records come first, in the log's order: after them, whatever has pieces here has its record
         // elsewhere.
         let is_record = |block: &Block| matches!(block, Block::Object { is_record: true, .. });
+        let has_pieces = blocks.iter().any(|block| matches!(block, Block::Object { is_record: false, .. }));
         let records = blocks.iter().filter(|block| is_record(block));
         for block in records.chain(blocks.iter().filter(|block| !is_record(block))) {
             match *block {
                 Block::Tombstone { of, through } => reclaim.bury(&self.segments, of, through),
                 Block::Object { key, slot, birth, is_record: true } => {
                     if self.is_current(slot, birth) {
-                        seen.insert(key);
+                        if has_pieces {
+                            seen.insert(key);
+                        }
                         self.sift(&mut reclaim, slot);
                     }
                 }
@@ -160,7 +163,7 @@ impl<T> LogIndex<T> {
             self.ghosts.remember(key, self.len());
         }
         let would_be_found = object.hides || object.taken.segment != reclaim.segment;
-        if would_be_found {
+        if would_be_found && self.layout.has_tombstones() {
             reclaim.bury(&self.segments, Grave::Key(key), object.taken.stamp);
         }
         self.left.push((key, object.value));
@@ -181,9 +184,6 @@ impl<T> LogIndex<T> {
 
     /// Writes tombstones, as many in a block as there is room for.
     fn bury_all(&mut self, mut tombstones: BTreeMap<Grave, u64>) {
-        if let Layout::Bodies { .. } = self.layout {
-            return;
-        }
         while !tombstones.is_empty() {
             let mut count = tombstones.len();
             let sectors = |count| self.layout.tombstone_sectors(count);
@@ -209,7 +209,7 @@ impl<T> LogIndex<T> {
 
     /// A tombstone that somebody asked for.
     pub(super) fn bury(&mut self, of: Grave, through: u64) {
-        if let Layout::Bodies { .. } = self.layout {
+        if !self.layout.has_tombstones() {
             return;
         }
         let sectors = self.layout.tombstone_sectors(1);

@@ -177,8 +177,8 @@ impl Segments {
         self.free.push_back(segment);
     }
 
-    /// May a recovery find a block with a stamp of at most `stamp` in a segment other than this one, and those that
-    /// take appends?
+    /// May a recovery find a block with a stamp of at most `stamp` in a segment other than this one, and
+    /// those that take appends?
     pub(super) fn may_be_found(&self, stamp: u64, but: u32) -> bool {
         let open = [Stream::Newcomer, Stream::Main].map(|stream| self.open(stream));
         (0..).zip(&self.all).any(|(number, segment)| {
