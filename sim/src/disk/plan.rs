@@ -31,12 +31,31 @@ impl Plan {
         let mut chance = Seed(seed).split("plan");
         // From one history to the next: few keys or many, small bodies or large, short laps or long.
         let (segments, tasks) =
-            [(4, 100), (5, 100), (4, 150)][usize::try_from(seed % 3).expect("a small number")];
+            [(7, 110), (8, 110), (6, 150)][usize::try_from(seed % 3).expect("a small number")];
         let segment_bytes = if seed.is_multiple_of(2) { 8_192 } else { 16_384 };
         let geometry = RawGeometry { segments, segment_bytes, sector_bytes: 512, block_bytes: 1_024 };
         let (targets, large_one_in) = (3 + chance.below(9), 2 + chance.below(5));
         let length_max = 2_000 + chance.below(segment_bytes);
         Self { seed, geometry, targets, tasks, large_one_in, length_max, plant: None }
+    }
+
+    /// A device of sectors and segments as they are usual: everything that is open has room there.
+    pub fn roomy(seed: u64) -> Self {
+        let geometry =
+            RawGeometry { segments: 16, segment_bytes: 262_144, sector_bytes: 4_096, block_bytes: 8_192 };
+        Self {
+            geometry,
+            targets: 30,
+            large_one_in: 2,
+            length_max: 100_000,
+            tasks: 1_200,
+            ..Self::small(seed)
+        }
+    }
+
+    /// The longest chunk of a body that is written at once.
+    pub fn chunk_max(&self) -> u64 {
+        u64::from(self.geometry.block_bytes) * 5 / 2
     }
 
     /// The same device for those who read it by themselves.
