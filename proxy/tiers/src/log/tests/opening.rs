@@ -67,9 +67,11 @@ async fn what_does_not_fit_is_refused() {
         "is 267386880 bytes for memory, but the log there has segments of 16777216 bytes: make it at least 268435456 bytes \
          (16 segments), or remove the file `log` to start empty"
     );
-    let tier = open(&medium, 256 * MIB).await.expect("it is just enough");
+    let tier = open(&medium, 1024 * MIB).await.expect("it is as it was");
     tier.join().await;
     assert!(has(&tier, 1, 1_000).await);
+    drop(tier);
+    drop(open(&medium, 256 * MIB).await.expect("it is just enough"));
 }
 
 /// A description that is damaged twice is not taken for none; damaged once, the other copy counts.
