@@ -167,7 +167,9 @@ impl History {
             self.heal();
             return true;
         }
-        let may_begin = (self.left > 0 || !self.parked.is_empty()) && self.tasks.len() < TASKS_AT_ONCE && self.is_recovered();
+        let may_begin = (self.left > 0 || !self.parked.is_empty())
+            && self.tasks.len() < TASKS_AT_ONCE
+            && self.is_recovered();
         if may_begin && (self.device.under_way() == 0 || self.chance.chance(1, 4)) {
             if self.resume() {
                 return true;
