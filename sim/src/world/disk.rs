@@ -5,7 +5,10 @@
 //! ([`Sectors`]). Start at [`Disk`].
 
 use super::{catalogue::between, log::Log};
-use crate::disk::{device::Crash, sectors::Sectors};
+use crate::disk::{
+    device::Crash,
+    sectors::{SECTOR_BYTES, Sectors},
+};
 use bytes::Bytes;
 use std::{
     collections::BTreeMap,
@@ -222,7 +225,7 @@ impl Disk {
         }
     }
 
-    /// At least one and at most `length` bytes from an offset on.
+    /// At most `length` bytes from an offset on: a sector or more of them, where as much was asked for.
     ///
     /// # Errors
     /// It fails operations now.
@@ -232,9 +235,11 @@ impl Disk {
         }
         let mut inner = self.lock();
         let percent = inner.short_reads_percent;
-        let length = if length > 1 && inner.faults.chance(percent.into(), 100) {
+        let most = length as u64;
+        let length = if most > SECTOR_BYTES && percent > 0 && inner.faults.chance(percent.into(), 100) {
             self.befall(FaultKind::DiskShortReads);
-            1 + usize::try_from(inner.faults.below(length as u64 - 1)).expect("below a length in memory")
+            let given = between(&mut inner.faults, Between(SECTOR_BYTES, most - 1));
+            usize::try_from(given).expect("below a length in memory")
         } else {
             length
         };

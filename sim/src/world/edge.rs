@@ -56,6 +56,8 @@ pub(crate) async fn run(stage: Arc<Stage>, number: u32) -> turmoil::Result {
     let start = slot.start();
     stage.log.push(What::EdgeStarted { edge: Edge(number) });
 
+    // Whoever asks while the disk is being opened waits a moment, instead of being refused.
+    let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;
     let names = Seed(stage.seed.split(&format!("names of edge {number}, start {start}")).bits());
     let origin = || {
         HttpOrigin::new(
@@ -86,7 +88,6 @@ pub(crate) async fn run(stage: Arc<Stage>, number: u32) -> turmoil::Result {
     slot.drive(driver.clone());
     let front = Arc::new(Front { number, stage: Arc::clone(&stage), driver, around: origin() });
 
-    let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;
     loop {
         let (stream, _) = listener.accept().await?;
         let front = Arc::clone(&front);
