@@ -133,11 +133,8 @@ impl Medium for FileMedium {
     async fn open(&self) -> Result<Opened<FileDevice>, OpenError> {
         let (directory, state) = (self.directory.clone(), Arc::clone(&self.state));
         let taken = pool::blocking(move || Ok(take(&directory, &state))).await;
-        let taken = taken.map_err(|error| OpenError::Device {
-            name: self.name(),
-            doing: "opening it",
-            error,
-        })?;
+        let taken =
+            taken.map_err(|error| OpenError::Device { name: self.name(), doing: "opening it", error })?;
         let Taken { file, lock, boot } = taken?;
         let way = self.way(&file, Arc::clone(&lock)).await?;
         let io = match way {
@@ -267,7 +264,8 @@ fn refuse_earlier(directory: &Path, file: &File) -> io::Result<Result<(), OpenEr
 /// The id as bytes. One that is written in another way than today is told from others all the same.
 fn boot_id(text: &str) -> BootId {
     let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
-    let id = u128::from_str_radix(&digits, 16).unwrap_or_else(|_| u128::from(crc32fast::hash(text.as_bytes())));
+    let id =
+        u128::from_str_radix(&digits, 16).unwrap_or_else(|_| u128::from(crc32fast::hash(text.as_bytes())));
     BootId(id.to_be_bytes())
 }
 

@@ -34,8 +34,8 @@ use session::{Answer, OpenRecord, OpenWriter, Session, failed, refused};
 use std::{sync::Arc, time::Duration};
 use tiergate_driver::{ByteTier, Contents, Found, Handle, TierError};
 use tiergate_engine::{
-    Ban, ByteCount, CacheKey, Freshening, ReadSource, Record, RecordId, RecordName, Seed, StoredKey, WriterId,
-    store::Input,
+    Ban, ByteCount, CacheKey, Freshening, ReadSource, Record, RecordId, RecordName, Seed, StoredKey,
+    WriterId, store::Input,
 };
 use tokio::sync::Notify;
 use volume::{Settings, Volume, prepare};
@@ -127,11 +127,7 @@ async fn delete<M: Medium>(
         (Answer::Deleted { existed }, _) => Ok(existed),
         (Answer::Failed(why), _) => Err(refused("deleting", why)),
         (
-            Answer::Done
-            | Answer::Found { .. }
-            | Answer::Absent
-            | Answer::Read(_)
-            | Answer::Freshened(_),
+            Answer::Done | Answer::Found { .. } | Answer::Absent | Answer::Read(_) | Answer::Freshened(_),
             _,
         ) => unreachable!("a deletion has other answers"),
     }

@@ -540,7 +540,9 @@ pub(super) fn failed(why: &str) -> TierError {
 pub(super) fn refused(doing: &str, why: Failure) -> TierError {
     let text = match why {
         Failure::Device => "the device failed",
-        Failure::Rotten => return TierError::Rotten(format!("disk: {doing}: what was read is not what was written")),
+        Failure::Rotten => {
+            return TierError::Rotten(format!("disk: {doing}: what was read is not what was written"));
+        }
         Failure::Reclaimed => "its segment was reclaimed",
         Failure::Purged => "its key was purged since the writer was opened",
         Failure::Superseded => "a newer record of its key was deleted meanwhile",

@@ -127,7 +127,8 @@ fn decode(bytes: &[u8]) -> Copy {
     let whole = || {
         let (used, rest) = bytes.split_at_checked(USED_BYTES)?;
         let (sum, rest) = rest.split_first_chunk()?;
-        let is_whole = u32::from_le_bytes(*sum) == crc32fast::hash(used) && rest.iter().all(|byte| *byte == 0);
+        let is_whole =
+            u32::from_le_bytes(*sum) == crc32fast::hash(used) && rest.iter().all(|byte| *byte == 0);
         is_whole.then_some(used)
     };
     let magic = bytes.get(..8) == Some(&MAGIC[..]);
@@ -170,7 +171,12 @@ mod tests {
         sequence: 7,
         boot: BootId(*b"0123456789abcdef"),
         durability: Durability::Unsynced,
-        geometry: RawGeometry { segments: 64, segment_bytes: 1 << 20, sector_bytes: 4096, block_bytes: 1 << 18 },
+        geometry: RawGeometry {
+            segments: 64,
+            segment_bytes: 1 << 20,
+            sector_bytes: 4096,
+            block_bytes: 1 << 18,
+        },
     };
 
     /// What was written comes back; the larger sequence counts, wherever it stands.

@@ -108,7 +108,8 @@ async fn has<M: Medium>(tier: &LogTier<M>, number: u128, length: usize) -> bool 
 /// Every way to ask the disk keeps every promise of a byte tier, with one directory and with two.
 #[tokio::test]
 async fn the_log_conforms() {
-    let ways = [(IoChoice::Auto, Inline::Tried), (IoChoice::Pool, Inline::Tried), (IoChoice::Pool, Inline::Never)];
+    let ways =
+        [(IoChoice::Auto, Inline::Tried), (IoChoice::Pool, Inline::Tried), (IoChoice::Pool, Inline::Never)];
     for (choice, inline) in ways {
         for directories in [1, 2] {
             let places: Vec<TempDir> =

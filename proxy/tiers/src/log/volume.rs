@@ -82,7 +82,12 @@ enum Said {
 
 impl<M: Medium> Volume<M> {
     /// A volume on a medium that was opened and prepared. [`run`](Volume::run) is its life.
-    pub(super) fn new(medium: M, settings: Settings, prepared: Prepared<M::Device>, risen: Arc<Notify>) -> Self {
+    pub(super) fn new(
+        medium: M,
+        settings: Settings,
+        prepared: Prepared<M::Device>,
+        risen: Arc<Notify>,
+    ) -> Self {
         let Prepared { device, geometry, bans, seed } = prepared;
         let session = Session::new(device, geometry, settings.syncs(), seed);
         let state = watch::Sender::new(State::Recovering(session));
