@@ -36,7 +36,7 @@ use std::{
 };
 use tiergate_driver::{Driver, Parts, TokioClock, TokioSpawn};
 use tiergate_engine::Seed;
-use tiergate_tiers::{AnyTier, HttpOrigin, OriginOptions, RedisOptions, RedisTier, TcpConnect};
+use tiergate_tiers::{HttpOrigin, OriginOptions, TcpConnect};
 use storage::Storage;
 use tokio::sync::{mpsc, watch};
 
@@ -177,7 +177,7 @@ async fn start_driver(
         tiers,
         durable: None,
         feed: None,
-        observer: Journal::new(recording, tap),
+        observer: Journal::new(config.shards, recording, tap),
     };
     let seed = Seed(getrandom::u64().map_err(StartError::Chance)?);
     Driver::start(parts, &config.cache, seed, config.shards).await.map_err(StartError::Tier)

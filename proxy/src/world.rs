@@ -4,7 +4,11 @@ use crate::tap::Tap;
 use std::{
     collections::BTreeMap,
     fs::File,
-    sync::{Mutex, PoisonError},
+    num::NonZeroU32,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant as Moment},
 };
 use tiergate_driver::{Beginning, NoStore, Observer, Recorder, TierError, TokioClock, TokioSpawn, World};
@@ -36,6 +40,9 @@ pub struct Journal {
     /// Until it is handed to the shard that is to be recorded.
     recording: Mutex<Option<NewRecording>>,
     tap: Option<Tap>,
+    /// How many shards there are, and how many of them the disk has joined.
+    shards: u32,
+    joined: AtomicU32,
 }
 
 /// A recording whose file is made, of a shard that has not begun.
@@ -57,9 +64,9 @@ struct Complaint {
 }
 
 impl Journal {
-    /// One that records and watches as well, if it is to.
-    pub fn new(recording: Option<NewRecording>, tap: Option<Tap>) -> Self {
-        Self { recording: Mutex::new(recording), tap, ..Self::default() }
+    /// One for so many shards, that records and watches as well, if it is to.
+    pub fn new(shards: NonZeroU32, recording: Option<NewRecording>, tap: Option<Tap>) -> Self {
+        Self { recording: Mutex::new(recording), tap, shards: shards.get(), ..Self::default() }
     }
 
     /// How many failures went unsaid since the last complaint, if it is time for another.
@@ -85,6 +92,11 @@ impl Journal {
 
 impl Observer for Journal {
     fn observe(&self, shard: u32, now: Instant, event: &Event) {
+        if let Event::TierJoined { tier, objects, bytes } = event
+            && self.joined.fetch_add(1, Ordering::Relaxed) + 1 == self.shards
+        {
+            tracing::info!(tier = tier.as_str(), objects, bytes = bytes.0, "a tier has joined");
+        }
         if let Some(tap) = &self.tap {
             tap.show(shard, now, event);
         }

@@ -7,7 +7,9 @@ use tempfile::TempDir;
 use tiergate_engine::{
     ByteCount, CacheKey, Config, RawConfig, RawDiskTier, RawDurableTier, RawMemoryTier, RawSharedTier, TierId,
 };
-use tiergate_sim::replay::{Columns, Format, LeftOut, Reading, Request, Trace, TraceError, replay};
+use tiergate_sim::replay::{
+    Below, Columns, Disk, Format, LeftOut, Reading, Request, Trace, TraceError, replay, replay_above,
+};
 
 fn reading() -> Reading {
     Reading { format: None, columns: Columns::default(), malformed_percent_max: 1.0 }
@@ -206,11 +208,12 @@ fn any_set_of_tiers_answers() {
         let raw = RawConfig {
             l0: has(0).then(|| RawMemoryTier { capacity: ByteCount(200), ..RawMemoryTier::default() }),
             l1: has(1).then(RawSharedTier::default),
-            l2: has(2).then(|| RawDiskTier { capacity: ByteCount(500), ..RawDiskTier::default() }),
+            l2: has(2).then(RawDiskTier::default),
             l3: has(3).then(RawDurableTier::default),
             ..RawConfig::default()
         };
-        let totals = replay(&file, &reading(), Config::try_from(raw).expect("within bounds"))
+        let below = Below { l2: Disk::Bodies(ByteCount(500)), ..Below::default() };
+        let totals = replay_above(&file, &reading(), Config::try_from(raw).expect("within bounds"), below)
             .expect("a good table")
             .totals;
         let tiers: Vec<_> = totals.tiers.keys().copied().collect();
@@ -232,7 +235,8 @@ fn any_set_of_tiers_answers() {
             assert!(totals.origin.requests > distinct, "{tiers:?}: L0 and L2 are too small for all");
         }
         if let Some(l2) = totals.tiers.get(&TierId::L2) {
-            assert_eq!(l2.device_bytes, Some(4096 * l2.stored.requests), "one block a file");
+            let device = l2.device.expect("L2 has a device");
+            assert_eq!((device.appended, device.marks), (l2.stored.bytes, 0), "bodies alone are counted");
         }
     }
 }

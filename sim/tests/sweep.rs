@@ -48,20 +48,27 @@ fn a_sweep_is_a_replay_of_each_cell() {
     let percent_10 = (bytes_of_objects / 10).to_string();
     let others: [(&str, &[&str]); 3] = [
         ("l0", &[]),
-        ("l0", &["--l0-objective", "bytes", "--l2", "50KiB"]),
-        ("l2", &["--l0", "2000", "--l2-objective", "requests"]),
+        ("l0", &["--l0-objective", "bytes", "--l2", "50KiB", "--l2-counts", "bodies"]),
+        ("l2", &["--l0", "2000", "--l2-counts", "bodies"]),
     ];
     for (tier, others) in others {
-        let swept = ["--sweep", tier, "--policies", "lru,ghost_gdsf", "--capacities", "5000,10%"];
-        let sweep = json(file, &[&swept, others].concat());
+        let (policies, of_sweep) = match tier {
+            "l0" => (&["lru", "ghost_gdsf"][..], &["--policies", "lru,ghost_gdsf"][..]),
+            _ => (&["log"][..], &[][..]),
+        };
+        let swept = [&["--sweep", tier, "--capacities", "5000,10%"], of_sweep, others].concat();
+        let sweep = json(file, &swept);
         assert_eq!(sweep["tier"], tier);
         let cells = sweep["cells"].as_array().expect("a list of cells");
-        let expected =
-            [("5000", "lru"), ("5000", "ghost_gdsf"), (&percent_10, "lru"), (&percent_10, "ghost_gdsf")];
+        let expected: Vec<_> = ["5000", &percent_10]
+            .into_iter()
+            .flat_map(|capacity| policies.iter().map(move |policy| (capacity, *policy)))
+            .collect();
         assert_eq!(cells.len(), expected.len());
         for (cell, (capacity, policy)) in cells.iter().zip(expected) {
-            let (of_tier, policy_of_tier) = (format!("--{tier}"), format!("--{tier}-policy"));
-            let alone = json(file, &[&[&of_tier, capacity, &policy_of_tier, policy], others].concat());
+            let (of_tier, of_policy) = (format!("--{tier}"), ["--l0-policy", policy]);
+            let of_policy = if tier == "l0" { &of_policy[..] } else { &[] };
+            let alone = json(file, &[&[of_tier.as_str(), capacity], of_policy, others].concat());
             assert_eq!(cell["capacity"].to_string(), capacity);
             assert_eq!(cell["policy"], policy);
             for ratio in ["miss_ratio", "byte_miss_ratio"] {
@@ -71,21 +78,18 @@ fn a_sweep_is_a_replay_of_each_cell() {
     }
 }
 
-/// The objective that an option names is the one that is replayed; without one L0 spares requests and L2 bytes.
+/// The objective that an option names is the one that is replayed; without one L0 spares requests.
 #[test]
 fn an_objective_is_what_its_option_says() {
     let (file, _) = trace();
-    for (tier, default) in [("l0", "requests"), ("l2", "bytes")] {
-        let misses = |objective: Option<&str>| {
-            let [l0, l2] = if tier == "l0" { ["9000", "off"] } else { ["off", "9000"] };
-            let (policy, option) = (format!("--{tier}-policy"), format!("--{tier}-objective"));
-            let mut options = vec!["--l0", l0, "--l2", l2, &policy, "gdsf"];
-            options.extend(objective.iter().flat_map(|objective| [option.as_str(), *objective]));
-            json(file.path(), &options)["miss_ratio"].as_f64()
-        };
-        assert_eq!(misses(None), misses(Some(default)), "{tier}");
-        assert!(misses(Some("requests")) < misses(Some("bytes")), "{tier}");
-    }
+    let misses = |objective: &[&str]| {
+        json(file.path(), &[&["--l0", "9000", "--l0-policy", "gdsf"], objective].concat())["miss_ratio"]
+            .as_f64()
+    };
+    let [of_requests, of_bytes] =
+        ["requests", "bytes"].map(|objective| misses(&["--l0-objective", objective]));
+    assert_eq!(misses(&[]), of_requests);
+    assert!(of_requests < of_bytes);
 }
 
 /// The table for people has a row for each capacity, and every policy if none is named.
@@ -103,10 +107,13 @@ fn a_sweep_prints_two_tables() {
 #[test]
 fn a_wrong_option_says_what_may_stand_there() {
     let (file, _) = trace();
-    let cases: [(&[&str], &[&str]); 7] = [
+    let cases: [(&[&str], &[&str]); 10] = [
         (&["--l0-objective", "speed"], &["--l0-objective", "`speed`", "requests or bytes"]),
-        (&["--l2", "1MiB", "--l2-objective", "x"], &["--l2-objective", "`x`", "requests or bytes"]),
-        (&["--l2-objective", "bytes"], &["`--l2-objective` needs l2, which is off", "`--l2`"]),
+        (&["--l2", "1GiB", "--l2-objective", "bytes"], &["`--l2-objective`", "L2 is decided by its log"]),
+        (&["--l2", "1GiB", "--l2-policy", "lru"], &["`--l2-policy`", "L2 is decided by its log"]),
+        (&["--l2", "1MiB"], &["l2: capacity is 1048576", "at least 16 MiB", "`--l2-counts bodies`"]),
+        (&["--l2-counts", "bodies"], &["`--l2-counts` needs l2, which is off", "`--l2`"]),
+        (&["--sweep", "l2", "--policies", "lru"], &["`--policies`", "`--sweep l2`", "decided by its log"]),
         (&["--sweep", "l0", "--policies", "lru,mru"], &["--policies", "`mru`", "s3fifo"]),
         (&["--sweep", "l0", "--capacities", "0%"], &["--capacities", "`0%`", "above 0% and at most 100%"]),
         (&["--sweep", "l0", "--l0", "5"], &["`--l0` cannot be given with `--sweep l0`", "--capacities"]),

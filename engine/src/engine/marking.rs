@@ -21,7 +21,6 @@ use crate::{
     id::{FillId, RecordName, RequestId, TierId, WriterId},
     key::{CacheKey, StoredKey},
     lane::{Ended, Lane},
-    plant::Fault,
     reason::LaneEnd,
     record::Record,
     rules::vary::Vary,
@@ -68,7 +67,7 @@ impl<C: Chunk> Engine<C> {
     pub(super) fn mark(&mut self, tier: TierId, variant: &Record) {
         let target = variant.target;
         let is_variant = variant.stored_key().is_variant();
-        if !is_variant || self.is_durable(tier) || self.config.is_planted(Fault::X82) {
+        if !is_variant || self.is_durable(tier) {
             return;
         }
         let Some(names) = self.variants.names_to_mark(target, tier, self.now) else { return };

@@ -100,7 +100,7 @@ impl Ghosts {
     }
 
     const fn time(&self) -> u64 {
-        self.left / UNIT & TIME
+        (self.left / UNIT) & TIME
     }
 
     /// It leaves now.

@@ -2,7 +2,8 @@
 //! it up, or of bodies alone.
 
 use super::{
-    content::{EXTENT_BYTES, RECORD_FIXED},
+    appending::TOMBSTONE_COPIES,
+    content::{ENTRY_BYTES, EXTENT_BYTES, RECORD_FIXED, TOMBSTONE_BYTES},
     geometry::{Geometry, MARKS},
     log::summary_sectors,
 };
@@ -91,6 +92,22 @@ impl Layout {
         }
     }
 
+    /// What so many tombstones take, with their copy.
+    pub(super) fn tombstone_sectors(&self, tombstones: usize) -> u32 {
+        match self {
+            Self::Device(geometry) => TOMBSTONE_COPIES * geometry.sectors_for(TOMBSTONE_BYTES * tombstones),
+            Self::Bodies { .. } => 0,
+        }
+    }
+
+    /// What is left free in the main stream's open segment for the tombstones of a reclaim.
+    pub(super) fn spare_sectors(&self) -> u32 {
+        match self {
+            Self::Device(geometry) => spare_sectors(geometry),
+            Self::Bodies { .. } => 0,
+        }
+    }
+
     /// What an object takes whose head has so many bytes on the device. None if it fits no device like this
     /// one.
     pub(super) fn blocks(&self, head_bytes: usize, body: ByteCount) -> Option<Blocks> {
@@ -112,7 +129,17 @@ impl Layout {
             }
         };
         let device = self.bytes(u64::from(self.segments()) * u64::from(self.sectors()));
-        let record_max = self.sectors() - self.first_sector() - self.seal_sectors(1);
+        let around = self.first_sector() + self.seal_sectors(1) + self.spare_sectors();
+        let record_max = self.sectors().saturating_sub(around);
         (blocks.record <= record_max && body.0 <= device / 4).then_some(blocks)
     }
+}
+
+/// What a reclaim may need for tombstones, one for each block of the segment, and for their entries in the
+/// summary.
+fn spare_sectors(geometry: &Geometry) -> u32 {
+    let blocks = (geometry.sectors - MARKS) as usize;
+    let entries = (ENTRY_BYTES * blocks).div_ceil(geometry.sector_bytes as usize);
+    TOMBSTONE_COPIES * geometry.sectors_for(TOMBSTONE_BYTES * blocks)
+        + u32::try_from(entries).unwrap_or(u32::MAX)
 }

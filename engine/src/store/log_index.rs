@@ -1,29 +1,30 @@
 //! An index that decides as the store does, over sizes: for worlds without a device.
 //!
 //! It follows the store block by block: which stream an object is written to, where its segment is full,
-//! which segment is reclaimed then, who moves and who leaves. It has neither bytes nor I/O, so everything is
-//! done at once, in the order in which a store does it whose device answers at once. A test drives both
-//! through one history.
+//! which segment is reclaimed then, who moves and who leaves, and which tombstones must be written. It has
+//! neither bytes nor I/O, so everything is done at once, in the order in which a store does it whose device
+//! answers at once. A test drives both through one history (`sim/tests/log_index.rs`).
+
+mod reclaim;
+mod segments;
+#[cfg(test)]
+mod tests;
 
 use super::{
-    appending::TOMBSTONE_COPIES,
-    content::TOMBSTONE_BYTES,
     geometry::Geometry,
     ghosts::Ghosts,
     index::fold,
     layout::{Blocks, Layout},
-    policy::{self, FREE_SEGMENTS, Fate, Replaced, Segments, Stream, USES_MAX},
+    policy::{self, FREE_SEGMENTS, Replaced, Stream, USES_MAX},
 };
 use crate::{
     key::{CacheKey, StoredKey},
     random::Seed,
     units::ByteCount,
 };
-use alloc::{
-    collections::VecDeque,
-    vec::{Drain, Vec},
-};
+use alloc::vec::{Drain, Vec};
 use hashbrown::HashTable;
+use segments::{Block, Segments, Taken};
 
 /// What a device holds, by key, and who leaves it: see the module.
 #[derive(Clone, Debug)]
@@ -35,10 +36,11 @@ pub struct LogIndex<T> {
     unused: Vec<u32>,
     salt: u128,
     ghosts: Ghosts,
-    newcomers: Log,
-    main: Log,
-    free: u32,
+    segments: Segments,
     births: u64,
+    /// The object that is just being written, by slot and number, and the sectors of one of its pieces.
+    writing: Option<((u32, u64), u32)>,
+    /// Of all objects.
     sectors: u64,
     left: Vec<(StoredKey, T)>,
     written: BytesWritten,
@@ -76,6 +78,10 @@ struct Object<T> {
     blocks: Blocks,
     stream: Stream,
     uses: u32,
+    /// Where its record is.
+    taken: Taken,
+    /// An older record of its key, or one that was moved, may still lie on the device.
+    hides: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -92,44 +98,12 @@ impl<T> Slot<T> {
     }
 }
 
-/// A block on the device that may be of an object.
-#[derive(Clone, Copy, Debug)]
-struct Block {
-    slot: u32,
-    birth: u64,
-    is_record: bool,
-}
-
-/// One stream.
-#[derive(Clone, Debug, Default)]
-struct Log {
-    open: Option<Segment>,
-    /// From the oldest on.
-    sealed: VecDeque<Segment>,
-}
-
-#[derive(Clone, Debug)]
-struct Segment {
-    /// The next sector.
-    cursor: u32,
-    /// Tombstones too.
-    blocks: usize,
-    live: Vec<Block>,
-}
-
-impl Log {
-    fn extent(&self) -> Segments {
-        let sealed = u32::try_from(self.sealed.len()).expect("a device has fewer segments");
-        Segments { sealed, all: sealed + u32::from(self.open.is_some()) }
-    }
-}
-
 impl<T> LogIndex<T> {
     /// The index of an empty device that is cut up like this. With the seed of a store it forgets the same
     /// ghosts.
     ///
     /// # Panics
-    /// The device has less than 5 segments.
+    /// The device has less than 6 segments.
     pub fn new(geometry: Geometry, seed: Seed) -> Self {
         Self::with_layout(Layout::Device(geometry), seed)
     }
@@ -141,10 +115,8 @@ impl<T> LogIndex<T> {
     }
 
     fn with_layout(layout: Layout, seed: Seed) -> Self {
-        assert!(
-            layout.segments() >= 5,
-            "two segments take appends, two are free, and one is to hold something"
-        );
+        let is_enough = layout.segments() > 2 + FREE_SEGMENTS;
+        assert!(is_enough, "two segments take appends, some are free, and one is to hold something");
         Self {
             layout,
             table: HashTable::new(),
@@ -152,10 +124,9 @@ impl<T> LogIndex<T> {
             unused: Vec::new(),
             salt: seed.split("log index").wide_bits(),
             ghosts: Ghosts::new(seed),
-            newcomers: Log::default(),
-            main: Log::default(),
-            free: layout.segments(),
+            segments: Segments::new(layout),
             births: 0,
+            writing: None,
             sectors: 0,
             left: Vec::new(),
             written: BytesWritten::default(),
@@ -181,16 +152,18 @@ impl<T> LogIndex<T> {
             self.slots.push(Slot { birth: 0, object: None });
             u32::try_from(self.slots.len() - 1).expect("memory runs out before four billion objects")
         });
-        let birth = self.bear(slot);
+        let birth = self.mint();
+        self.writing = Some(((slot, birth), blocks.piece));
         for _ in 0..blocks.pieces {
-            self.append(stream, blocks.piece, Some(Block { slot, birth, is_record: false }));
+            self.append(stream, blocks.piece, Block::Object { key, slot, birth, is_record: false });
+            self.reclaim_ahead();
         }
-        self.make_room(stream, blocks.record);
-        self.put(stream, blocks.record, Some(Block { slot, birth, is_record: true }));
-        self.written.appended += self.layout.bytes(blocks.record.into());
-        self.unlink(key);
+        let taken = self.append(stream, blocks.record, Block::Object { key, slot, birth, is_record: true });
+        self.writing = None;
+        let hides = self.unlink(key).is_some();
         self.ghosts.forget(key);
-        self.link(slot, Object { key, value, blocks, stream, uses: 0 });
+        self.slots[slot as usize].birth = birth;
+        self.link(slot, Object { key, value, blocks, stream, uses: 0, taken, hides });
         self.reclaim_ahead();
         Ok(())
     }
@@ -261,134 +234,19 @@ impl<T> LogIndex<T> {
 
     /// What was written to the device so far.
     pub const fn written(&self) -> BytesWritten {
-        self.written
+        BytesWritten { marks: self.segments.marks, ..self.written }
     }
 
-    /// Appends a block; then makes room ahead of the next turn.
-    fn append(&mut self, stream: Stream, sectors: u32, block: Option<Block>) {
+    /// Writes a block that a client asked for, in the stream's next segment if there is no room in this one.
+    fn append(&mut self, stream: Stream, sectors: u32, block: Block) -> Taken {
         self.make_room(stream, sectors);
-        self.put(stream, sectors, block);
         self.written.appended += self.layout.bytes(sectors.into());
-        self.reclaim_ahead();
+        self.segments.take(stream, sectors, [block])
     }
 
-    fn bury(&mut self) {
-        if let Layout::Device(geometry) = self.layout {
-            let sectors = TOMBSTONE_COPIES * geometry.sectors_for(TOMBSTONE_BYTES);
-            self.append(Stream::Newcomer, sectors, None);
-        }
-    }
-
-    /// There is room for a block in the open segment of the stream afterwards.
-    fn make_room(&mut self, stream: Stream, sectors: u32) {
-        while !self.has_room(stream, sectors) {
-            self.seal(stream);
-            while self.free < FREE_SEGMENTS && self.reclaim() {}
-            if self.log(stream).open.is_none() {
-                self.open(stream);
-            }
-        }
-    }
-
-    fn reclaim_ahead(&mut self) {
-        while self.free < FREE_SEGMENTS && self.reclaim() {}
-    }
-
-    fn has_room(&mut self, stream: Stream, sectors: u32) -> bool {
-        let layout = self.layout;
-        self.log(stream).open.as_ref().is_some_and(|open| {
-            let end =
-                u64::from(open.cursor) + u64::from(sectors) + u64::from(layout.seal_sectors(open.blocks + 1));
-            end <= u64::from(layout.sectors())
-        })
-    }
-
-    /// Gives a block its place. There is room.
-    fn put(&mut self, stream: Stream, sectors: u32, block: Option<Block>) {
-        let open = self.log(stream).open.as_mut().expect("the caller made room");
-        open.cursor += sectors;
-        open.blocks += 1;
-        open.live.extend(block);
-    }
-
-    fn seal(&mut self, stream: Stream) {
-        let log = self.log(stream);
-        if let Some(full) = log.open.take() {
-            let blocks = full.blocks;
-            log.sealed.push_back(full);
-            self.written.marks += self.layout.bytes(self.layout.seal_sectors(blocks).into());
-        }
-    }
-
-    fn open(&mut self, stream: Stream) {
-        assert!(self.free > 0, "what is not free or open is sealed, and can be reclaimed");
-        self.free -= 1;
-        let cursor = self.layout.first_sector();
-        self.written.marks += self.layout.bytes(cursor.into());
-        self.log(stream).open = Some(Segment { cursor, blocks: 0, live: Vec::new() });
-    }
-
-    /// Empties the segment whose turn it is. False if there is none.
-    fn reclaim(&mut self) -> bool {
-        let (newcomers, main) = (self.newcomers.extent(), self.main.extent());
-        let Some(stream) = policy::reclaimed_next(newcomers, main, self.layout.segments()) else {
-            return false;
-        };
-        let segment = self.log(stream).sealed.pop_front().expect("a segment of the stream is sealed");
-        let mut budget = u64::from(policy::budget(self.layout.sectors()));
-        // Records come first: after them, whatever has pieces here has its record elsewhere.
-        let records = segment.live.iter().filter(|block| block.is_record);
-        for block in records.chain(segment.live.iter().filter(|block| !block.is_record)) {
-            let slot = &self.slots[block.slot as usize];
-            let Some(object) = slot.object.as_ref().filter(|_| slot.birth == block.birth) else { continue };
-            let sectors = object.blocks.sectors();
-            match policy::fate(stream, object.uses, sectors <= budget) {
-                Fate::Moves { uses } => {
-                    budget -= sectors;
-                    self.move_to_main(block.slot, uses);
-                }
-                Fate::BecomesGhost => {
-                    let key = object.key;
-                    self.leave(key);
-                    self.ghosts.remember(key, self.len());
-                }
-                Fate::Leaves => self.leave(object.key),
-            }
-        }
-        self.free += 1;
-        true
-    }
-
-    /// Writes an object again at the end of the main stream. It leaves if there is no room.
-    fn move_to_main(&mut self, slot: u32, uses: u32) {
-        let birth = self.bear(slot);
-        let object = self.slots[slot as usize].object.as_mut().expect("the caller found it");
-        (object.stream, object.uses) = (Stream::Main, uses);
-        let (key, Blocks { pieces, piece, record }) = (object.key, object.blocks);
-        for number in 0..=pieces {
-            let is_record = number == pieces;
-            let sectors = if is_record { record } else { piece };
-            if !self.has_room(Stream::Main, sectors) {
-                self.seal(Stream::Main);
-                if self.free == 0 {
-                    return self.leave(key);
-                }
-                self.open(Stream::Main);
-            }
-            self.put(Stream::Main, sectors, Some(Block { slot, birth, is_record }));
-            self.written.moved += self.layout.bytes(sectors.into());
-        }
-    }
-
-    fn leave(&mut self, key: StoredKey) {
-        let object = self.unlink(key).expect("the caller found it");
-        self.left.push((object.key, object.value));
-    }
-
-    /// From now on no block on the device is of this slot but those that are written with this number.
-    fn bear(&mut self, slot: u32) -> u64 {
+    /// A number that nothing on the device has.
+    const fn mint(&mut self) -> u64 {
         self.births += 1;
-        self.slots[slot as usize].birth = self.births;
         self.births
     }
 
@@ -433,14 +291,4 @@ impl<T> LogIndex<T> {
     fn key_of(&self, slot: u32) -> Option<StoredKey> {
         self.slots[slot as usize].key()
     }
-
-    const fn log(&mut self, stream: Stream) -> &mut Log {
-        match stream {
-            Stream::Newcomer => &mut self.newcomers,
-            Stream::Main => &mut self.main,
-        }
-    }
 }
-
-#[cfg(test)]
-mod tests;

@@ -219,7 +219,7 @@ impl<W: World> Shared<W> {
     }
 
     /// Makes a tier call as far as it comes without waiting. What is left of it is a task's.
-    fn call(&self, mut task: Task) {
+    pub(crate) fn call(&self, mut task: Task) {
         let mut poll = || task.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         // A call that panics ends as its task would: whoever waits for it is told, and its caller goes on.
         let is_over = |polled: Option<Poll<()>>| polled.is_none_or(|polled| polled.is_ready());

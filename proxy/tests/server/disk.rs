@@ -111,9 +111,9 @@ fn rot_is_a_miss() {
         misses += usize::from(!is_from_l2(&response));
     }
     assert!(misses >= targets.len() / 2, "{misses} misses");
-    // They were stored again: rot is no reason to leave L2 alone.
+    // They are stored again: rot is no reason to leave L2 alone. A commit may come after the client's last byte.
     for target in &targets {
-        assert!(is_from_l2(&server.get(target)), "{target}");
+        assert!((0..1_000).any(|_| is_from_l2(&server.get(target))), "{target}");
     }
     assert!(!site.log().contains("L2 is down"), "{}", site.log());
     stop(server);

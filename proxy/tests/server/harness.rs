@@ -56,17 +56,27 @@ impl Site {
         self.start(&format!("listen: 127.0.0.1:0\norigin: http://{origin}\n"))
     }
 
-    /// Starts a server with an L2 in this directory. `more` is added to its configuration.
+    /// Starts a server with an L2 in this directory, and waits until it is known what that holds. `more` is added to its
+    /// configuration.
     pub(crate) fn serve(&self, origin: SocketAddr, more: &str) -> Server {
-        self.start(&self.config(origin, "", more))
+        let is_ready = |log: &str| log.matches("a tier has joined").count();
+        let before = is_ready(&self.log());
+        let server = self.start(&self.config(origin, "", more));
+        while is_ready(&self.log()) == before {
+            thread::yield_now();
+        }
+        server
     }
 
     /// The configuration of a server with an L2 in this directory. `storage` is added to what its disk is, `more` to the
-    /// whole.
+    /// whole. Where `storage` does not say how the disk is asked, `L2_IO` does: `L2_IO=pool cargo test -p tiergate --test
+    /// server` runs everything without io_uring.
     pub(crate) fn config(&self, origin: SocketAddr, storage: &str, more: &str) -> String {
+        let io = std::env::var("L2_IO").map(|io| format!("io: {io}")).unwrap_or_default();
+        let storage = if storage.is_empty() { &io } else { storage };
         let more_cache = if more.contains("cache:") { "" } else { "cache: { l2: { capacity: 64MiB } }\n" };
         format!(
-            "listen: 127.0.0.1:0\norigin: http://{origin}\nstorage: {{ l2: {{ directory: {:?}, {storage} }} }}\n{more}{more_cache}",
+            "listen: 127.0.0.1:0\norigin: http://{origin}\nlog: access\nstorage: {{ l2: {{ directory: {:?}, {storage} }} }}\n{more}{more_cache}",
             self.l2()
         )
     }

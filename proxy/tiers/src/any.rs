@@ -1,6 +1,6 @@
 //! The byte tiers that a configuration can name, as one type.
 
-use crate::{Connect, DirTier, FileMedium, LogTier, RedisTier, TcpConnect};
+use crate::{Connect, FileMedium, LogTier, RedisTier, TcpConnect};
 use bytes::Bytes;
 use std::sync::Arc;
 use tiergate_driver::{ByteTier, Contents, Found, Handle, TierError};
@@ -8,8 +8,6 @@ use tiergate_engine::{Ban, Freshening, ReadSource, Record, RecordId, RecordName,
 
 /// Any byte tier: a driver has one type for all of its tiers.
 pub enum AnyTier<C: Connect = TcpConnect> {
-    /// A directory on the local disk.
-    Dir(DirTier),
     /// Logs in directories of the local disk.
     Log(LogTier<FileMedium>),
     /// A Redis.
@@ -20,7 +18,6 @@ pub enum AnyTier<C: Connect = TcpConnect> {
 macro_rules! forward {
     ($self:ident, $tier:ident => $call:expr) => {
         match $self {
-            AnyTier::Dir($tier) => $call,
             AnyTier::Log($tier) => $call,
             AnyTier::Redis($tier) => $call,
         }

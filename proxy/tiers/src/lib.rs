@@ -9,7 +9,6 @@ mod blocks;
 #[cfg(any(test, feature = "conformance"))]
 pub mod conformance;
 mod connect;
-mod dir;
 pub mod http_head;
 mod log;
 mod origin;
@@ -17,7 +16,6 @@ mod redis_tier;
 
 pub use any::AnyTier;
 pub use connect::{Connect, TcpConnect};
-pub use dir::{DirError, DirTier, stored_bytes};
 pub use log::{
     About, BootId, Device, FileDevice, FileMedium, Inline, Io, IoChoice, LogOptions, LogTier, Medium,
     OpenError, Opened, SyncPolicy, device_bytes,

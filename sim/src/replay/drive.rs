@@ -5,6 +5,7 @@
 
 use super::{
     few::Few,
+    settings::Below,
     stores::{Stores, body},
     totals::{Count, TierTotals, Totals},
     trace::Request,
@@ -53,18 +54,16 @@ const fn place(tier: TierId) -> usize {
 }
 
 impl Replay {
-    /// An empty cache. The store behind L1, if there is one, holds `l1_capacity`. Heads cost nothing, as in every trace
-    /// simulator, so that numbers compare.
-    pub fn new(config: Config, l1_capacity: ByteCount) -> Self {
+    /// An empty cache. Heads cost nothing but on the disk, as in every trace simulator, so that numbers compare.
+    pub fn new(config: Config, below: Below) -> Self {
         let present =
             config.has_memory().then_some(TierId::L0).into_iter().chain(config.byte_tiers()).collect();
-        let l2_capacity = config.as_written().l2.as_ref().map_or(ByteCount::ZERO, |l2| l2.capacity);
-        let local: Vec<TierId> = config.local_tiers().collect();
+        let local: Vec<_> = config.local_tiers().collect();
         let config = config.without_head_cost().without_collector();
         let mut replay = Self {
             engine: Engine::new(config, Seed(0), Instant::ZERO),
             inputs: VecDeque::new(),
-            stores: Stores::new(l1_capacity, l2_capacity),
+            stores: Stores::new(below),
             fetches: Few::default(),
             ask: Arc::new(RequestHead {
                 method: Method::Get,
@@ -104,7 +103,7 @@ impl Replay {
         }
         if let Some(l2) = totals.tiers.get_mut(&TierId::L2) {
             (l2.evicted, l2.resident) = self.stores.l2();
-            l2.device_bytes = Some(self.stores.device());
+            l2.device = Some(self.stores.device());
         }
         totals
     }

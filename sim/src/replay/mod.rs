@@ -1,6 +1,7 @@
 //! Replay: a recorded trace or an access log through the real engine, and what it would have cost the origin.
 //!
-//! Start at [`drive`]. Time is the trace's; heads cost nothing, as in every trace simulator, so that numbers compare.
+//! Start at [`drive`]. Time is the trace's; heads cost nothing, as in every trace simulator, so that numbers
+//! compare.
 
 mod drive;
 mod few;
@@ -15,11 +16,12 @@ mod totals;
 mod trace;
 
 pub use drive::Replay;
+pub use settings::{Below, Disk};
 pub use totals::{Count, TierTotals, Totals};
 pub use trace::{Columns, Format, LeftOut, Reading, Request, Trace, TraceError};
 
 use progress::Progress;
-use settings::{Capacity, Settings, Switch, parse_capacity};
+use settings::{Capacity, L2Counts, Settings, Switch, parse_capacity};
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
@@ -43,8 +45,9 @@ pub struct ReplayArgs {
     /// How to read the file. Default: as its name or its first line says.
     #[arg(long)]
     format: Option<Format>,
-    /// Which columns of CSV, or fields of JSON, hold what: time=NAME,key=NAME,size=NAME, and host, method, status, request.
-    /// Numbers count columns of a CSV file without a line of names. Default: names that are in common use.
+    /// Which columns of CSV, or fields of JSON, hold what: time=NAME,key=NAME,size=NAME, and host, method,
+    /// status, request. Numbers count columns of a CSV file without a line of names. Default: names that are
+    /// in common use.
     #[arg(long, value_name = "COLUMN=NAME,...")]
     columns: Option<Columns>,
     /// How many of a hundred lines may be malformed.
@@ -71,15 +74,18 @@ pub struct ReplayArgs {
     /// The largest body that L1 admits. Default: 64MiB.
     #[arg(long, value_name = "SIZE", value_parser = ByteCount::parse)]
     l1_gate: Option<ByteCount>,
-    /// What L2 holds at most, or `off`. Default: off.
+    /// What the disk of L2 holds at most, or `off`; its log decides who leaves it. Default: off.
     #[arg(long, value_name = "CAPACITY", value_parser = parse_capacity)]
     l2: Option<Capacity>,
-    /// Who leaves L2, by the name of a policy. Default: ghost_gdsf.
-    #[arg(long, value_name = "POLICY", value_parser = Eviction::parse)]
-    l2_policy: Option<Eviction>,
-    /// What evictions from L2 are to spare: requests or bytes. Default: bytes.
-    #[arg(long, value_name = "OBJECTIVE", value_parser = Objective::parse)]
-    l2_objective: Option<Objective>,
+    /// What L2's capacity counts. Default: device.
+    #[arg(long, value_name = "WHAT")]
+    l2_counts: Option<L2Counts>,
+    /// Once chose who leaves L2.
+    #[arg(long, hide = true)]
+    l2_policy: Option<String>,
+    /// Once said what evictions from L2 are to spare.
+    #[arg(long, hide = true)]
+    l2_objective: Option<String>,
     /// The largest body that L2 admits. Default: unlimited.
     #[arg(long, value_name = "SIZE", value_parser = ByteCount::parse)]
     l2_gate: Option<ByteCount>,
@@ -143,8 +149,8 @@ pub fn run(args: ReplayArgs) -> ExitCode {
 impl ReplayArgs {
     /// Replays the file through what the options say.
     fn replay(&self, progress: &mut Progress) -> Result<Replayed, String> {
-        let Settings { config, l1_capacity, .. } = self.settings()?;
-        drive_through(&self.file, &self.reading(), Replay::new(config, l1_capacity), progress)
+        let Settings { config, below, .. } = self.settings()?;
+        drive_through(&self.file, &self.reading(), Replay::new(config, below), progress)
             .map_err(|wrong| wrong.to_string())
     }
 
@@ -166,12 +172,26 @@ impl ReplayArgs {
     }
 }
 
-/// Replays a whole trace through an empty cache, whose L1, if it has one, never runs full. Heads cost nothing there.
+/// Replays a whole trace through an empty cache, whose L1 and L2, if it has them, never run full. Heads cost
+/// nothing there.
 ///
 /// # Errors
 /// The file cannot be read as the trace that it should be.
 pub fn replay(file: &Path, reading: &Reading, config: Config) -> Result<Replayed, TraceError> {
-    drive_through(file, reading, Replay::new(config, ByteCount::UNLIMITED), &mut Progress::hidden())
+    replay_above(file, reading, config, Below::default())
+}
+
+/// The same with an L1 and L2 that hold so much.
+///
+/// # Errors
+/// The file cannot be read as the trace that it should be.
+pub fn replay_above(
+    file: &Path,
+    reading: &Reading,
+    config: Config,
+    below: Below,
+) -> Result<Replayed, TraceError> {
+    drive_through(file, reading, Replay::new(config, below), &mut Progress::hidden())
 }
 
 fn drive_through(

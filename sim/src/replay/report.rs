@@ -77,12 +77,14 @@ fn row(text: &mut String, name: &str, came: Count, hits: Count, asked: Count) {
 
 fn write_amplification(text: &mut String, totals: &Totals) {
     let Some(l2) = totals.tiers.get(&TierId::L2) else { return };
-    if let (Some(device), Some(amplification)) = (l2.device_bytes, l2.write_amplification()) {
+    if let (Some(device), Some(amplification)) = (l2.device, l2.write_amplification()) {
+        let [sum, appended, moved, marks] =
+            [device.sum(), device.appended, device.moved, device.marks].map(bytes);
         line(
             text,
             format_args!(
-                "\nl2 wrote {} to its device, {amplification:.3} for each byte that it stored",
-                bytes(device)
+                "\nl2 wrote {sum} to its device, {amplification:.3} for each byte that it stored: {appended} for \
+                 objects, {moved} again for those that were used, {marks} to mark segments"
             ),
         );
     }
@@ -136,8 +138,12 @@ pub(super) fn json(file: &Path, replayed: &Replayed, took: Duration) -> Value {
                 "promoted": count(totals.promoted),
                 "evicted": count(totals.evicted),
                 "resident": (tier != TierId::L3).then(|| count(totals.resident)),
-                "device_bytes_written": totals.device_bytes,
+                "device_bytes_written": totals.device.map(|device| device.sum()),
+                "device_bytes_appended": totals.device.map(|device| device.appended),
+                "device_bytes_moved": totals.device.map(|device| device.moved),
+                "device_bytes_of_marks": totals.device.map(|device| device.marks),
                 "write_amplification": totals.write_amplification(),
+                "log_amplification": totals.log_amplification(),
             })
         })
         .collect();

@@ -5,6 +5,7 @@ use serde::Deserialize;
 use std::{fs, path::Path};
 use tiergate_engine::{
     ByteCount, Config, RawConfig, RawDiskTier, RawDurableTier, RawMemoryTier, RawSharedTier, TierId,
+    store::Geometry,
 };
 
 /// What a tier holds.
@@ -21,6 +22,41 @@ pub(super) enum Switch {
     On,
     /// There is none.
     Off,
+}
+
+/// What the stores below L0 hold at most, where the configuration has them.
+#[derive(Clone, Copy, Debug)]
+pub struct Below {
+    /// The store behind L1.
+    pub l1: ByteCount,
+    /// The disk of L2.
+    pub l2: Disk,
+}
+
+impl Default for Below {
+    /// So much that no trace fills it.
+    fn default() -> Self {
+        Self { l1: ByteCount::UNLIMITED, l2: Disk::Bodies(ByteCount::UNLIMITED) }
+    }
+}
+
+/// What a disk's capacity counts.
+#[derive(Clone, Copy, Debug)]
+pub enum Disk {
+    /// All that is on it: whole sectors, with heads, headers and what is free for the moment.
+    Device(Geometry),
+    /// Bodies alone, in segments.
+    Bodies(ByteCount),
+}
+
+/// The same as an option.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum L2Counts {
+    /// All that is on the disk: whole sectors, with heads, headers and what is free for the moment.
+    #[default]
+    Device,
+    /// Bodies alone, to compare the policy with those that know no device.
+    Bodies,
 }
 
 /// The one section of a configuration that a replay needs; `tiergate check` checks the others.
@@ -40,8 +76,7 @@ pub(super) fn parse_capacity(text: &str) -> Result<Capacity, String> {
 /// What a replay runs on.
 pub(super) struct Settings {
     pub(super) config: Config,
-    /// What the store behind L1 holds.
-    pub(super) l1_capacity: ByteCount,
+    pub(super) below: Below,
     /// What the user should know of it.
     pub(super) notes: Vec<String>,
 }
@@ -52,7 +87,8 @@ impl ReplayArgs {
         let mut notes = Vec::new();
         self.change_l0(&mut raw)?;
         self.change_l2(&mut raw)?;
-        let l1_capacity = match self.l1 {
+        let l2 = self.disk(&mut raw)?;
+        let l1 = match self.l1 {
             Some(Capacity::Off) => {
                 raw.l1 = None;
                 ByteCount::UNLIMITED
@@ -84,7 +120,7 @@ impl ReplayArgs {
             Some(path) => format!("{}: cache: {wrong}", path.display()),
             None => wrong.to_string(),
         })?;
-        Ok(Settings { config, l1_capacity, notes })
+        Ok(Settings { config, below: Below { l1, l2 }, notes })
     }
 
     fn change_l0(&self, raw: &mut RawConfig) -> Result<(), String> {
@@ -110,13 +146,6 @@ impl ReplayArgs {
     }
 
     fn change_l2(&self, raw: &mut RawConfig) -> Result<(), String> {
-        for (option, is_given) in
-            [("--l2-policy", self.l2_policy.is_some()), ("--l2-objective", self.l2_objective.is_some())]
-        {
-            if is_given {
-                return Err(format!("`{option}` cannot be chosen: who leaves L2 is decided by its log"));
-            }
-        }
         match self.l2 {
             Some(Capacity::Off) => raw.l2 = None,
             Some(Capacity::Bytes(capacity)) => {
@@ -124,14 +153,33 @@ impl ReplayArgs {
             }
             None => {}
         }
+        if self.l2_policy.is_some() || self.l2_objective.is_some() {
+            return Err(
+                "who leaves L2 is decided by its log: leave `--l2-policy` and `--l2-objective` out".into()
+            );
+        }
         match &mut raw.l2 {
-            Some(l2) => {
-                l2.gate = self.l2_gate.unwrap_or(l2.gate);
-            }
+            Some(l2) => l2.gate = self.l2_gate.unwrap_or(l2.gate),
             None if self.l2_gate.is_some() => return Err(absent("--l2-gate", TierId::L2)),
+            None if self.l2_counts.is_some() => return Err(absent("--l2-counts", TierId::L2)),
             None => {}
         }
         Ok(())
+    }
+
+    /// The disk of L2, whose largest object bounds the gate.
+    fn disk(&self, raw: &mut RawConfig) -> Result<Disk, String> {
+        let Some(l2) = &mut raw.l2 else { return Ok(Below::default().l2) };
+        let (disk, largest) = match self.l2_counts.unwrap_or_default() {
+            L2Counts::Device => {
+                let geometry = Geometry::for_capacity(l2.capacity.0)
+                    .map_err(|wrong| format!("l2: {wrong}; `--l2-counts bodies` takes any capacity"))?;
+                (Disk::Device(geometry), geometry.object_max())
+            }
+            L2Counts::Bodies => (Disk::Bodies(l2.capacity), ByteCount(l2.capacity.0 / 4)),
+        };
+        l2.gate = l2.gate.min(largest);
+        Ok(disk)
     }
 }
 

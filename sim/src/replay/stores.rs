@@ -1,20 +1,23 @@
-//! What stands in for the stores below L0: each answers at once, never fails, and keeps sizes instead of bytes.
+//! What stands in for the stores below L0: each answers at once, never fails, and keeps sizes instead of
+//! bytes.
 //!
-//! The engine decides what L3 holds. What L1 and L2 hold is their stores' own affair: here it is the least recently used
-//! records that fit, whose lookups count as uses. The collector of L3 does not run, so what expired there stays.
+//! The engine decides what L3 holds. What L1 holds is its store's own affair: here it is the least recently
+//! used records that fit, whose lookups count as uses. What L2 holds is decided by its log, which is followed
+//! block by block. The collector of L3 does not run, so what expired there stays.
 
-use super::{few::Few, totals::Count};
+use super::{
+    few::Few,
+    settings::{Below, Disk},
+    totals::Count,
+};
 use hashbrown::HashTable;
 use std::{collections::BTreeMap, sync::Arc};
 use tiergate_engine::{
-    ByteCount, CacheKey, Chunk, Effect, Input, ReadSource, Record, RecordId, RecordName, StoredKey, Symbol,
-    TierId, WallTime, WriterId,
+    ByteCount, BytesWritten, CacheKey, Chunk, Effect, Input, LogIndex, ReadSource, Record, RecordId,
+    RecordName, Seed, StoredKey, Symbol, TierId, WallTime, WriterId,
     durable::{Ask, BlobName, Stored, Told},
+    format,
 };
-use tiergate_tiers::stored_bytes;
-
-/// What a file system writes at least, and in multiples of.
-const FILE_BLOCK_BYTES: u64 = 4096;
 
 /// The body of an object: what it stands for is told by its key.
 pub(super) fn body(key: CacheKey, size: ByteCount) -> Symbol {
@@ -30,16 +33,14 @@ pub(super) struct Stores {
     /// What L1 keeps.
     recency: Recency,
     /// What L2 keeps.
-    disk: Recency,
-    /// Bytes written to the device of L2.
-    device: u64,
+    log: Log,
 }
 
 impl Stores {
-    /// Empty ones. The capacities are what the shared store and the disk hold at most.
-    pub(super) fn new(l1_capacity: ByteCount, l2_capacity: ByteCount) -> Self {
-        let (recency, disk) = (Recency::new(l1_capacity), Recency::new(l2_capacity));
-        Self { l1: Tier::default(), l2: Tier::default(), vault: Vault::default(), recency, disk, device: 0 }
+    /// Empty ones.
+    pub(super) fn new(below: Below) -> Self {
+        let (recency, log) = (Recency::new(below.l1), Log::new(below.l2));
+        Self { l1: Tier::default(), l2: Tier::default(), vault: Vault::default(), recency, log }
     }
 
     /// Answers an effect about a tier. `now` is the clock of L3's index.
@@ -51,16 +52,10 @@ impl Stores {
             Effect::OpenBlob { op, record, blob } => {
                 Some(Input::DurableTold { op: *op, told: self.vault.open(*record, *blob) })
             }
-            Effect::Lookup { tier: TierId::L1, op, record, key, .. } => {
-                let found = self.recency.use_of(*key).and_then(|name| self.l1.open(*record, name));
-                Some(found.map_or(Input::Absent { op: *op }, |record| Input::Found {
-                    op: *op,
-                    record,
-                    body: None,
-                }))
-            }
-            Effect::Lookup { op, record, key, .. } => {
-                let found = self.disk.use_of(*key).and_then(|name| self.l2.open(*record, name));
+            Effect::Lookup { op, tier, record, key } => {
+                let name =
+                    if *tier == TierId::L1 { self.recency.use_of(*key) } else { self.log.use_of(*key) };
+                let found = name.and_then(|name| self.tier(*tier).open(*record, name));
                 Some(found.map_or(Input::Absent { op: *op }, |record| Input::Found {
                     op: *op,
                     record,
@@ -103,8 +98,11 @@ impl Stores {
             }
             Effect::Freshen { .. } => unreachable!("nothing in a trace grows stale: {effect:?}"),
             Effect::Delete { op, tier, key, name } => {
-                let recency = if *tier == TierId::L1 { &mut self.recency } else { &mut self.disk };
-                recency.remove(*key, *name);
+                match tier {
+                    TierId::L1 => drop(self.recency.remove(*key, *name)),
+                    TierId::L2 => self.log.remove(*key, *name),
+                    TierId::L0 | TierId::L3 => unreachable!("{tier:?} is no byte tier"),
+                }
                 let existed = name.is_some_and(|name| self.tier(*tier).remove(name));
                 Some(Input::Deleted { op: *op, existed })
             }
@@ -121,19 +119,19 @@ impl Stores {
         }
     }
 
-    /// Bytes written to the device of L2.
-    pub(super) fn device(&self) -> u64 {
-        self.device
+    /// What was written to the device of L2.
+    pub(super) fn device(&self) -> BytesWritten {
+        self.log.index.written()
+    }
+
+    /// What L2 evicted, and what it holds.
+    pub(super) const fn l2(&self) -> (Count, Count) {
+        (self.log.evicted, self.log.held)
     }
 
     /// What L1 evicted, and what it holds.
     pub(super) fn l1(&self) -> (Count, Count) {
         (self.recency.evicted, self.recency.held)
-    }
-
-    /// The same of L2.
-    pub(super) fn l2(&self) -> (Count, Count) {
-        (self.disk.evicted, self.disk.held)
     }
 
     fn tier(&mut self, tier: TierId) -> &mut Tier {
@@ -162,12 +160,11 @@ impl Stores {
                 self.vault.blobs.insert(blob, ByteCount(size));
             }
             TierId::L2 => {
-                self.device += blocks(stored_bytes(record));
-                for name in self.disk.admit(record) {
-                    self.l2.remove(name);
-                }
                 self.l2.writers.remove(&writer);
                 self.l2.insert(record);
+                for name in self.log.admit(record) {
+                    self.l2.remove(name);
+                }
             }
             TierId::L1 => {
                 for name in self.recency.admit(record) {
@@ -181,18 +178,9 @@ impl Stores {
     }
 
     fn discard(&mut self, tier: TierId, writer: WriterId) {
-        if tier == TierId::L3 {
-            self.vault.uploads.remove(&writer);
-        } else if let Some(Writing { size, .. }) = self.tier(tier).writers.remove(&writer)
-            && tier == TierId::L2
-        {
-            self.device += blocks(size);
-        }
+        let writers = if tier == TierId::L3 { &mut self.vault.uploads } else { &mut self.tier(tier).writers };
+        writers.remove(&writer);
     }
-}
-
-fn blocks(bytes: u64) -> u64 {
-    bytes.next_multiple_of(FILE_BLOCK_BYTES)
 }
 
 /// A record on its way in.
@@ -298,6 +286,60 @@ impl Recency {
         self.held.requests -= 1;
         self.held.bytes -= size;
         Some((found, size))
+    }
+}
+
+/// What the disk of L2 decides.
+struct Log {
+    index: LogIndex<(RecordName, ByteCount)>,
+    held: Count,
+    evicted: Count,
+}
+
+impl Log {
+    fn new(disk: Disk) -> Self {
+        let index = match disk {
+            Disk::Device(geometry) => LogIndex::new(geometry, Seed(0)),
+            Disk::Bodies(capacity) => LogIndex::of_bodies(capacity, Seed(0)),
+        };
+        Self { index, held: Count::default(), evicted: Count::default() }
+    }
+
+    fn use_of(&mut self, key: StoredKey) -> Option<RecordName> {
+        self.index.use_of(key).map(|(name, _)| *name)
+    }
+
+    /// Takes a record in, and says what it replaces and who left for it.
+    fn admit(&mut self, record: &Record) -> Vec<RecordName> {
+        let (key, named) = (record.stored_key(), (record.name, record.length));
+        let head_bytes = format::encode(record).len();
+        let replaced = self.index.find(key).copied();
+        if self.index.insert(key, head_bytes, record.length, named).is_err() {
+            // The disk takes it and loses it at once: the lookup that comes next finds nothing.
+            self.evicted.add(record.length);
+            return vec![record.name];
+        }
+        self.held.add(record.length);
+        let mut gone = Vec::new();
+        for (_, (name, length)) in self.index.take_left() {
+            self.evicted.add(length);
+            self.held = self.held.minus(Count { requests: 1, bytes: length.0 });
+            gone.push(name);
+        }
+        if let Some((name, length)) = replaced.filter(|(name, _)| !gone.contains(name)) {
+            self.held = self.held.minus(Count { requests: 1, bytes: length.0 });
+            gone.push(name);
+        }
+        gone
+    }
+
+    /// Takes out what the key has, if it is the one of that name.
+    fn remove(&mut self, key: StoredKey, name: Option<RecordName>) {
+        let found = self.index.find(key).copied();
+        if let Some((_, length)) = found.filter(|(found, _)| name.is_none_or(|name| name == *found)) {
+            self.index.remove(key);
+            self.held = self.held.minus(Count { requests: 1, bytes: length.0 });
+        }
     }
 }
 

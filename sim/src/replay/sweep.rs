@@ -11,10 +11,10 @@ use tiergate_engine::{ByteCount, CacheKey, Eviction, TierId};
 /// Which tier a sweep is over, and over what.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct SweepArgs {
-    /// Replay once for each of --policies and --capacities of this tier, and print what each misses.
+    /// Replay once for each of --capacities of this tier, and for each of --policies if it is L0; print what each misses.
     #[arg(long, value_name = "TIER")]
     pub(super) sweep: Option<Swept>,
-    /// The policies of the sweep. Default: all.
+    /// The policies of a sweep over L0. Default: all.
     #[arg(long, value_name = "POLICY,...", value_delimiter = ',', value_parser = Eviction::parse, requires = "sweep")]
     policies: Vec<Eviction>,
     /// The capacities of the sweep: sizes, or a part of the bytes of all objects, as 2.5%.
@@ -23,12 +23,12 @@ pub(super) struct SweepArgs {
     capacities: Vec<Part>,
 }
 
-/// A tier that evicts by a policy.
+/// A tier that evicts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Swept {
-    /// Memory.
+    /// Memory, by any policy.
     L0,
-    /// The local disk.
+    /// The local disk, whose log decides.
     L2,
 }
 
@@ -72,6 +72,24 @@ impl Part {
     }
 }
 
+/// Who leaves the tier of a cell.
+#[derive(Clone, Copy, Debug)]
+enum Policy {
+    /// Of L0.
+    Named(Eviction),
+    /// Of L2.
+    Log,
+}
+
+impl Policy {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Named(eviction) => eviction.as_str(),
+            Self::Log => "log",
+        }
+    }
+}
+
 /// What the replays of one capacity came to, in the order of the policies.
 struct Row {
     capacity: ByteCount,
@@ -80,18 +98,18 @@ struct Row {
 
 /// Replays all cells and renders them.
 pub(super) fn run(args: &ReplayArgs, swept: Swept, progress: &mut Progress) -> Result<String, String> {
-    let policies = if args.sweep.policies.is_empty() { &Eviction::ALL[..] } else { &args.sweep.policies };
     args.refuse_what_is_swept(swept)?;
+    let policies = &args.policies(swept)[..];
     let capacities = capacities(args, progress).map_err(|wrong| wrong.to_string())?;
     let cells = capacities.len() * policies.len();
     let mut rows = Vec::new();
-    args.with(swept, ByteCount::UNLIMITED, Eviction::default()).tell_notes()?;
+    args.with(ByteCount::mib(1 << 20), policies[0]).tell_notes()?;
     for capacity in capacities {
         let mut replayed = Vec::new();
         for policy in policies {
             let cell = rows.len() * policies.len() + replayed.len() + 1;
             progress.begin(format!("{cell} of {cells}, {} at {capacity}: ", policy.as_str()));
-            replayed.push(args.with(swept, capacity, *policy).replay(progress)?);
+            replayed.push(args.with(capacity, *policy).replay(progress)?);
         }
         rows.push(Row { capacity, replayed });
     }
@@ -127,35 +145,50 @@ fn bytes_of_objects(args: &ReplayArgs, progress: &mut Progress) -> Result<ByteCo
 
 impl ReplayArgs {
     fn refuse_what_is_swept(&self, swept: Swept) -> Result<(), String> {
+        let tier = swept.tier().as_str();
         let (capacity, policy) = match swept {
             Swept::L0 => (self.l0.is_some(), self.l0_policy.is_some()),
-            Swept::L2 => (self.l2.is_some(), self.l2_policy.is_some()),
+            Swept::L2 => (self.l2.is_some(), false),
         };
-        let tier = swept.tier().as_str();
-        match (capacity, policy) {
-            (true, _) => Err(format!("`--{tier}` cannot be given with `--sweep {tier}`: name --capacities")),
-            (_, true) => {
-                Err(format!("`--{tier}-policy` cannot be given with `--sweep {tier}`: name --policies"))
+        if capacity {
+            return Err(format!("`--{tier}` cannot be given with `--sweep {tier}`: name --capacities"));
+        }
+        if policy {
+            return Err(format!("`--{tier}-policy` cannot be given with `--sweep {tier}`: name --policies"));
+        }
+        match swept {
+            Swept::L2 if !self.sweep.policies.is_empty() => {
+                Err("`--policies` cannot be given with `--sweep l2`: who leaves L2 is decided by its log"
+                    .into())
             }
-            (false, false) => Ok(()),
+            Swept::L0 | Swept::L2 => Ok(()),
+        }
+    }
+
+    fn policies(&self, swept: Swept) -> Vec<Policy> {
+        match swept {
+            Swept::L0 if self.sweep.policies.is_empty() => Eviction::ALL.map(Policy::Named).into(),
+            Swept::L0 => self.sweep.policies.iter().copied().map(Policy::Named).collect(),
+            Swept::L2 => vec![Policy::Log],
         }
     }
 
     /// The same replay with one cell's tier.
-    fn with(&self, swept: Swept, capacity: ByteCount, policy: Eviction) -> Self {
+    fn with(&self, capacity: ByteCount, policy: Policy) -> Self {
         let mut args = self.clone();
-        let (of_tier, policy_of_tier) = match swept {
-            Swept::L0 => (&mut args.l0, &mut args.l0_policy),
-            Swept::L2 => (&mut args.l2, &mut args.l2_policy),
-        };
-        *of_tier = Some(Capacity::Bytes(capacity));
-        *policy_of_tier = Some(policy);
+        match policy {
+            Policy::Named(eviction) => {
+                args.l0 = Some(Capacity::Bytes(capacity));
+                args.l0_policy = Some(eviction);
+            }
+            Policy::Log => args.l2 = Some(Capacity::Bytes(capacity)),
+        }
         args
     }
 }
 
 /// Two tables in Markdown: the part of the requests, and of the bytes, that no tier answered.
-fn tables(args: &ReplayArgs, policies: &[Eviction], rows: &[Row]) -> String {
+fn tables(args: &ReplayArgs, policies: &[Policy], rows: &[Row]) -> String {
     let names: Vec<_> = policies.iter().map(|policy| policy.as_str()).collect();
     let table = |title: &str, ratio: fn(&Replayed) -> f64| {
         let mut text = format!("{title}\n\n| capacity | {} |\n", names.join(" | "));
@@ -173,7 +206,7 @@ fn tables(args: &ReplayArgs, policies: &[Eviction], rows: &[Row]) -> String {
 }
 
 /// The same for machines.
-fn json(args: &ReplayArgs, swept: Swept, policies: &[Eviction], rows: &[Row]) -> String {
+fn json(args: &ReplayArgs, swept: Swept, policies: &[Policy], rows: &[Row]) -> String {
     let cells: Vec<Value> = rows
         .iter()
         .flat_map(|row| policies.iter().zip(&row.replayed).map(move |cell| (row.capacity, cell)))

@@ -1,7 +1,7 @@
 //! What became of a trace, in numbers.
 
 use std::collections::BTreeMap;
-use tiergate_engine::{ByteCount, TierId};
+use tiergate_engine::{ByteCount, BytesWritten, TierId};
 
 /// Requests or objects, and their bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,16 +36,22 @@ pub struct TierTotals {
     pub evicted: Count,
     /// What it held at the end. Of L3 it is not known.
     pub resident: Count,
-    /// Bytes written to its device, with all that lies around bodies. L2 only.
-    pub device_bytes: Option<u64>,
+    /// What was written to its device, with all that lies around bodies. L2 only.
+    pub device: Option<BytesWritten>,
 }
 
 impl TierTotals {
     /// Bytes written to the device for each byte of body that was taken in. Nothing when nothing was.
     pub fn write_amplification(&self) -> Option<f64> {
-        self.device_bytes
-            .filter(|_| self.stored.bytes > 0)
-            .map(|device| device as f64 / self.stored.bytes as f64)
+        let device = self.device.filter(|_| self.stored.bytes > 0)?;
+        Some(device.sum() as f64 / self.stored.bytes as f64)
+    }
+
+    /// Bytes written to the device for each byte written for objects that were taken in: what is the log's own doing, and
+    /// not that of sectors and heads. Nothing when nothing was taken in.
+    pub fn log_amplification(&self) -> Option<f64> {
+        let device = self.device.filter(|device| device.appended > 0)?;
+        Some(device.sum() as f64 / device.appended as f64)
     }
 }
 

@@ -64,6 +64,9 @@ struct Machine {
     outstanding: usize,
     /// What the device said when it last failed.
     complaint: Option<String>,
+    /// Readers that were closed.
+    #[cfg(test)]
+    released: u64,
 }
 
 /// ```text
@@ -145,6 +148,10 @@ impl Machine {
     }
 
     fn handle(&mut self, input: Input) -> Outcome {
+        #[cfg(test)]
+        if let Input::Release { .. } = input {
+            self.released += 1;
+        }
         let mut outcome = Outcome::default();
         self.store.handle(input);
         while let Some(effect) = self.store.poll_effect() {
@@ -219,6 +226,8 @@ impl<D: Device> Session<D> {
             minted: 0,
             outstanding: 0,
             complaint: None,
+            #[cfg(test)]
+            released: 0,
         };
         Arc::new(Self {
             device,
@@ -518,6 +527,12 @@ impl<D: Device> Session<D> {
     #[cfg(test)]
     pub(super) fn waiting(&self) -> usize {
         self.machine().waiting.len()
+    }
+
+    /// How many readers were closed.
+    #[cfg(test)]
+    pub(super) fn released(&self) -> u64 {
+        self.machine().released
     }
 
     /// A store that panicked is not asked again.

@@ -226,4 +226,15 @@ mod tests {
         bytes[8] = 3;
         assert_eq!(judge([decode(&bytes), Copy::Blank]), Label::Version(3));
     }
+
+    tiergate_fuzz::target!(
+        /// A description that decodes says nothing that its bytes do not.
+        log_superblock,
+        vec![BLOCK.encode().to_vec()],
+        |bytes: &[u8]| {
+            if let Copy::Known(superblock) = decode(bytes) {
+                assert!(bytes.starts_with(&superblock.encode()[..USED_BYTES]));
+            }
+        }
+    );
 }

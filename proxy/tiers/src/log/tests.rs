@@ -242,6 +242,7 @@ async fn whoever_leaves_leaves_nothing() {
         tokio::task::yield_now().await;
     }
     assert!(tier.records.is_empty());
+    assert_eq!(session.released(), 10 + 2, "those of the lookups that nobody waited for, and the two that were");
     // Those in the middle of whose lookups nobody was left hold the session no longer.
     assert_eq!(Arc::strong_count(&session), 2 + 1, "the volume, its life, and this test");
 }

@@ -166,10 +166,10 @@ impl<M: Medium> Volume<M> {
             let began = Instant::now();
             let why = match recovered {
                 Ok(contents) => {
-                    if said == Said::Down {
-                        let (directory, objects) = (self.medium.name(), contents.objects);
-                        tracing::warn!(directory, objects, "L2 is back");
-                        said = Said::Nothing;
+                    let (directory, objects) = (self.medium.name(), contents.objects);
+                    match std::mem::replace(&mut said, Said::Nothing) {
+                        Said::Nothing => tracing::debug!(directory, objects, "L2 is ready"),
+                        Said::Down => tracing::warn!(directory, objects, "L2 is back"),
                     }
                     self.state.send_replace(State::Up(Arc::clone(&session), contents));
                     self.risen.notify_waiters();

@@ -97,3 +97,19 @@ fn the_longest_list_fits() {
     let Area::Whole { bans: read, .. } = decode(&bytes) else { panic!("it is whole") };
     assert_eq!(read, bans.iter().cloned().collect::<Vec<_>>());
 }
+
+tiergate_fuzz::target!(
+    /// A list that decodes says nothing that its bytes do not.
+    log_bans,
+    vec![encode(3, &list(0..0)).to_vec(), encode(9, &list(0..3)).to_vec()],
+    |bytes: &[u8]| {
+        if let Area::Whole { sequence, bans } = decode(bytes) {
+            let mut taken = Bans::default();
+            for ban in &bans {
+                taken.push(ban.clone());
+            }
+            let again = decode(&encode(sequence, &taken));
+            assert!(matches!(again, Area::Whole { sequence: same, .. } if same == sequence));
+        }
+    }
+);

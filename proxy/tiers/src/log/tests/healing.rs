@@ -83,14 +83,17 @@ async fn bans_are_written_when_the_disk_is_back() {
     assert_eq!(tier.store_ban(ban(1)).await, Ok(()));
     medium.suffer(Trouble::Full);
     assert!(is_down(tier.store_ban(ban(2)).await));
-    // The same again is no success either.
+    // The same again is no success either, nor is another one while the disk is down.
     assert!(is_down(tier.store_ban(ban(2)).await));
+    expect_down(&tier).await;
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert!(is_down(tier.store_ban(ban(3)).await));
     medium.wipe();
     medium.suffer(Trouble::None);
     until_up(&tier).await;
     drop(tier);
     let tier = start(&medium, SyncPolicy::OnSeal).await;
-    assert_eq!(tier.recover_bans().await, Ok(vec![(*ban(1)).clone(), (*ban(2)).clone()]));
+    assert_eq!(tier.recover_bans().await, Ok([1, 2, 3].map(|number| (*ban(number)).clone()).to_vec()));
 }
 
 /// What the device was asked for before it failed is over before it is opened again: it would hit what is new.
