@@ -53,6 +53,10 @@ impl StoredKey {
         Self { target, key: target }
     }
 
+    /// Before and behind all others, for ranges.
+    pub(crate) const FIRST: Self = Self { target: CacheKey(0), key: CacheKey(0) };
+    pub(crate) const LAST: Self = Self { target: CacheKey(u128::MAX), key: CacheKey(u128::MAX) };
+
     /// Is it one variant's of the target?
     pub fn is_variant(self) -> bool {
         self.key != self.target

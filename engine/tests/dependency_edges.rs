@@ -30,7 +30,7 @@ const RULES: [Rule; 10] = [
         krate: "tiergate-engine",
         ours: &[],
         ours_optional: &[],
-        others: Others::Only(&["blake3", "bytes", "hashbrown", "serde"]),
+        others: Others::Only(&["blake3", "bytes", "hashbrown", "serde", "xxhash-rust"]),
     },
     Rule {
         // It sees public events only, so it cannot share the engine's mistakes.

@@ -56,6 +56,7 @@ fn a_store_holds_what_a_map_would() {
 /// A store that crashes again and again goes on with what the last life left, and never reuses what was lost.
 #[test]
 fn many_lives_on_one_device() {
+    let (mut lives, mut formatted) = (0, 0);
     for seed in 2_000..2_040 {
         let plan = Plan { tasks: 30, ..Plan::small(seed) };
         let mut history = History::new(plan);
@@ -70,10 +71,17 @@ fn many_lives_on_one_device() {
             let how = Crash::ALL[usize::try_from((seed + 3 * life) % 5).expect("a small number")];
             history.device.crash(how);
             let held = recovered(plan, &mut history.device);
+            if held.is_formatted {
+                formatted += 1;
+                history.on_formatted();
+            }
+            lives += 1;
             history.restart(|key| held.objects.get(&key).copied(), 30);
         }
         while history.step() {}
     }
+    println!("{lives} lives, {formatted} began anew");
+    assert!(formatted * 20 < lives, "{formatted} of {lives} lives found no room to go on");
 }
 
 /// A small store with a sealed segment and an open one, three objects or more, something that was deleted, and every

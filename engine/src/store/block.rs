@@ -1,7 +1,8 @@
 //! One block: a header that says what it is and where it belongs, a payload, and zeros up to the next sector.
 //!
-//! A block is valid in one place and in one life of its segment only: the header names both, and the checksums are keyed
+//! A block is valid in one place and in one life of its segment only: the header names both, and its checksum is keyed
 //! with a number that is the store's own, so that no body can contain a block, nor another store's blocks pass for ours.
+//! The payload's checksum need not be keyed, for the header binds it: it is a cheap one that finds what rots.
 //! `docs/format.md` has the picture. Nothing here does I/O.
 
 use super::{
@@ -13,16 +14,16 @@ use crate::{
     key::{CacheKey, StoredKey},
 };
 use alloc::vec::Vec;
-use bytes::Bytes;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// What a block begins with.
 const MAGIC: [u8; 4] = *b"TGBK";
 /// Raised with every change of the layout: blocks of another version are none.
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 /// The bytes of a header.
-pub(super) const HEADER_BYTES: usize = 104;
+pub(super) const HEADER_BYTES: usize = 112;
 /// Where the header's own checksum is.
-const SEAL_AT: usize = 96;
+const SEAL_AT: usize = 104;
 /// The bytes of a checksum.
 const CHECKSUM_BYTES: usize = 8;
 
@@ -64,7 +65,7 @@ pub(super) struct Place {
     pub(super) sector: u32,
 }
 
-/// Where a block begins in the log. What is later is newer.
+/// Where a block begins in the log, whichever segment that is on the device.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Position {
     /// Counts the openings of segments; none is used twice.
@@ -79,6 +80,8 @@ pub(super) struct Label {
     pub(super) place: Place,
     /// The segment's sequence at the time.
     pub(super) sequence: u64,
+    /// Counts blocks as they get their places, in all segments: of two records of a key, the greater is the newer.
+    pub(super) stamp: u64,
     pub(super) key: StoredKey,
     pub(super) name: RecordName,
     /// Of a body's piece: where in the body it begins.
@@ -89,7 +92,7 @@ impl Label {
     /// Of a block that belongs to no record.
     pub(super) const fn of_segment(kind: Kind, place: Place, sequence: u64) -> Self {
         let key = StoredKey::plain(CacheKey(0));
-        Self { kind, place, sequence, key, name: RecordName(0), offset: 0 }
+        Self { kind, place, sequence, stamp: 0, key, name: RecordName(0), offset: 0 }
     }
 }
 
@@ -99,7 +102,7 @@ pub(super) struct Header {
     pub(super) label: Label,
     /// The bytes of the payload.
     pub(super) payload: usize,
-    checksum: [u8; CHECKSUM_BYTES],
+    checksum: u64,
 }
 
 /// Why bytes are not the block that belongs where they were read.
@@ -143,40 +146,32 @@ impl Checksums {
         *digest.as_bytes().first_chunk().expect("a digest has 32 bytes, of which 8 are taken")
     }
 
-    /// Appends a block to `bytes`, up to the end of its last sector.
-    pub(super) fn seal_into(
-        &self,
-        bytes: &mut Vec<u8>,
-        geometry: &Geometry,
-        label: &Label,
-        payload: &[Bytes],
-    ) {
-        let begin = bytes.len();
-        let size: usize = payload.iter().map(Bytes::len).sum();
-        let whole = geometry.length(geometry.sectors_for(size));
-        bytes.reserve_exact(whole);
-        bytes.extend_from_slice(&MAGIC);
-        bytes.extend_from_slice(&VERSION.to_le_bytes());
-        bytes.extend_from_slice(&[label.kind as u8, 0]);
-        bytes.extend_from_slice(&label.place.segment.to_le_bytes());
-        bytes.extend_from_slice(&label.place.sector.to_le_bytes());
-        bytes.extend_from_slice(&label.sequence.to_le_bytes());
-        bytes.extend_from_slice(&label.offset.to_le_bytes());
-        bytes.extend_from_slice(&label.key.key.0.to_le_bytes());
-        bytes.extend_from_slice(&label.key.target.0.to_le_bytes());
-        bytes.extend_from_slice(&label.name.0.to_le_bytes());
-        let written = u32::try_from(size).expect("a block lies in a segment, which is below 4 GiB");
-        bytes.extend_from_slice(&written.to_le_bytes());
-        bytes.extend_from_slice(&[0; 4]);
-        bytes.extend_from_slice(&[0; 2 * CHECKSUM_BYTES]);
-        for part in payload {
-            bytes.extend_from_slice(part);
+    /// Makes a block of what lies in `bytes` from `begin` on: room for a header, and a payload. It is filled up to the end
+    /// of its last sector.
+    pub(super) fn seal(&self, bytes: &mut Vec<u8>, begin: usize, geometry: &Geometry, label: &Label) {
+        let size = bytes.len() - begin - HEADER_BYTES;
+        let payload = u32::try_from(size).expect("a block lies in a segment, which is below 4 GiB");
+        let checksum = xxh3_64(&bytes[begin + HEADER_BYTES..]);
+        let mut header = Vec::with_capacity(HEADER_BYTES);
+        header.extend_from_slice(&MAGIC);
+        header.extend_from_slice(&VERSION.to_le_bytes());
+        header.extend_from_slice(&[label.kind as u8, 0]);
+        for number in [label.place.segment, label.place.sector] {
+            header.extend_from_slice(&number.to_le_bytes());
         }
-        let checksum = self.of(&bytes[begin + HEADER_BYTES..]);
-        bytes[begin + SEAL_AT - CHECKSUM_BYTES..begin + SEAL_AT].copy_from_slice(&checksum);
-        let seal = self.of(&bytes[begin..begin + SEAL_AT]);
-        bytes[begin + SEAL_AT..begin + HEADER_BYTES].copy_from_slice(&seal);
-        bytes.resize(begin + whole, 0);
+        for number in [label.sequence, label.stamp, label.offset] {
+            header.extend_from_slice(&number.to_le_bytes());
+        }
+        for number in [label.key.key.0, label.key.target.0, label.name.0] {
+            header.extend_from_slice(&number.to_le_bytes());
+        }
+        header.extend_from_slice(&payload.to_le_bytes());
+        header.extend_from_slice(&[0; 4]);
+        header.extend_from_slice(&checksum.to_le_bytes());
+        let seal = self.of(&header);
+        header.extend_from_slice(&seal);
+        bytes[begin..begin + HEADER_BYTES].copy_from_slice(&header);
+        bytes.resize(begin + geometry.length(geometry.sectors_for(size)), 0);
     }
 
     /// The header that `bytes` begin with, if it belongs to `place` and, where that is known, `sequence`.
@@ -194,6 +189,7 @@ impl Checksums {
             kind: Kind::from_byte(bytes[6]).ok_or(Unfit::Header)?,
             place: found,
             sequence: fields.u64(),
+            stamp: fields.u64(),
             offset: fields.u64(),
             key: StoredKey { key: CacheKey(fields.u128()), target: CacheKey(fields.u128()) },
             name: RecordName(fields.u128()),
@@ -207,13 +203,13 @@ impl Checksums {
         if is_stale && !self.1.is(StoreFault::TrustsLap) {
             return Err(Unfit::StaleLap);
         }
-        Ok(Header { label, payload, checksum: fields.take() })
+        Ok(Header { label, payload, checksum: fields.u64() })
     }
 
     /// The payload of a block, all of it.
     pub(super) fn payload<'b>(&self, header: &Header, bytes: &'b [u8]) -> Result<&'b [u8], Unfit> {
         let payload = bytes.get(HEADER_BYTES..HEADER_BYTES + header.payload).ok_or(Unfit::TooShort)?;
-        let is_whole = self.of(payload) == header.checksum || self.1.is(StoreFault::TrustsPayload);
+        let is_whole = xxh3_64(payload) == header.checksum || self.1.is(StoreFault::TrustsPayload);
         if is_whole { Ok(payload) } else { Err(Unfit::Payload) }
     }
 }

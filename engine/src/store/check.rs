@@ -5,12 +5,12 @@
 
 use super::{
     block::{Checksums, HEADER_BYTES, Header, Kind, Place, Unfit},
-    content::Mark,
+    content::{Content, Entry, Mark},
     geometry::Geometry,
     plant::StoreFault,
     walk::{Walked, walk},
 };
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 use bytes::{Bytes, BytesMut};
 
 /// Says whether what a read gave is what was written there. Hashes in [`Check::run`], and nowhere else.
@@ -26,17 +26,30 @@ pub struct Check {
     pub(super) length: usize,
 }
 
-/// What is expected at a place.
+/// What is expected at a place, in a segment that was opened as `sequence`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Expected {
-    /// A block of a segment that was opened as this.
-    Block { sequence: u64 },
+    Record {
+        sequence: u64,
+    },
+    Piece {
+        sequence: u64,
+    },
+    Summary {
+        sequence: u64,
+    },
     /// The header of a block alone.
-    Header { sequence: u64 },
+    Header {
+        sequence: u64,
+    },
     /// A segment's headers, in their two sectors, or its footer.
-    Marks { kind: Kind },
-    /// A whole segment that was opened as this.
-    Segment { sequence: u64 },
+    Marks {
+        kind: Kind,
+    },
+    /// A whole segment.
+    Segment {
+        sequence: u64,
+    },
 }
 
 /// What became of a read: the input to the store that ends it.
@@ -47,12 +60,26 @@ pub struct Checked(pub(super) Outcome);
 pub(super) enum Outcome {
     /// The device gave less than was wanted: the whole sectors so far.
     Short(Bytes),
-    /// A block's header, and its payload. A payload that goes on behind what was read is `TooShort`.
-    Block(Result<Header, Unfit>, Result<Bytes, Unfit>),
+    Record(Result<Box<Loaded>, Unfit>),
+    /// It goes on behind what was read: its payload in all.
+    Longer(usize),
+    /// A piece of a body, and what its header says.
+    Piece(Result<(Header, Bytes), Unfit>),
+    Summary(Option<Vec<Entry>>),
+    Header(Result<Header, Unfit>),
     /// What a segment's header or footer says, and as which it was opened.
     Mark(Option<(u64, Mark)>),
     /// The whole blocks of a segment.
     Segment(Vec<Walked>),
+}
+
+/// A record's block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Loaded {
+    pub(super) stamp: u64,
+    pub(super) content: Content,
+    /// The end of the body, or all of it.
+    pub(super) tail: Bytes,
 }
 
 impl Check {
@@ -68,12 +95,13 @@ impl Check {
             bytes
         };
         let is_short = bytes.len() < left;
-        let whole = bytes.len() - bytes.len() % self.geometry.sector_bytes as usize;
+        let whole = (bytes.len() - bytes.len() % self.geometry.sector_bytes as usize).min(left);
         let bytes = if self.got.is_empty() {
-            bytes.slice(..whole.min(left))
+            bytes.slice(..whole)
         } else {
-            let mut all = BytesMut::from(&self.got[..]);
-            all.extend_from_slice(&bytes[..whole.min(left)]);
+            let mut all = BytesMut::with_capacity(self.got.len() + whole);
+            all.extend_from_slice(&self.got);
+            all.extend_from_slice(&bytes[..whole]);
             all.freeze()
         };
         Checked(if is_short { Outcome::Short(bytes) } else { self.outcome(&bytes) })
@@ -81,16 +109,30 @@ impl Check {
 
     fn outcome(&self, bytes: &Bytes) -> Outcome {
         match self.expected {
-            Expected::Block { sequence } => {
+            Expected::Record { sequence } => {
                 let header = self.checksums.header(bytes, self.place, Some(sequence));
-                let payload = header.and_then(|header| {
-                    self.checksums.payload(&header, bytes)?;
-                    Ok(bytes.slice(HEADER_BYTES..HEADER_BYTES + header.payload))
-                });
-                Outcome::Block(header, payload)
+                match header {
+                    Ok(header) if self.goes_on(&header) => Outcome::Longer(header.payload),
+                    Ok(_) | Err(_) => Outcome::Record(header.and_then(|header| self.record(&header, bytes))),
+                }
+            }
+            Expected::Piece { sequence } => {
+                let header = self.checksums.header(bytes, self.place, Some(sequence));
+                let is_piece = |header: Header| {
+                    let is_piece = header.label.kind == Kind::Body;
+                    if is_piece { Ok(header) } else { Err(Unfit::Unexpected) }
+                };
+                let piece = header.and_then(is_piece);
+                Outcome::Piece(piece.and_then(|header| Ok((header, self.payload(&header, bytes)?))))
+            }
+            Expected::Summary { sequence } => {
+                let header = self.checksums.header(bytes, self.place, Some(sequence)).ok();
+                let header = header.filter(|header| header.label.kind == Kind::Summary);
+                let payload = header.and_then(|header| self.payload(&header, bytes).ok());
+                Outcome::Summary(payload.and_then(|payload| Entry::decode_all(&payload)))
             }
             Expected::Header { sequence } => {
-                Outcome::Block(self.checksums.header(bytes, self.place, Some(sequence)), Err(Unfit::TooShort))
+                Outcome::Header(self.checksums.header(bytes, self.place, Some(sequence)))
             }
             Expected::Marks { kind } => {
                 let size = self.geometry.sector_bytes as usize;
@@ -106,5 +148,27 @@ impl Check {
                 Outcome::Segment(walk(bytes, &self.geometry, &self.checksums, segment, sequence))
             }
         }
+    }
+
+    /// Does a record's block go on behind what was read, within its segment?
+    fn goes_on(&self, header: &Header) -> bool {
+        let sectors = self.geometry.sectors_for(header.payload);
+        header.label.kind == Kind::Record
+            && self.geometry.length(sectors) > self.length
+            && sectors <= self.geometry.sectors - self.place.sector
+    }
+
+    fn payload(&self, header: &Header, bytes: &Bytes) -> Result<Bytes, Unfit> {
+        self.checksums.payload(header, bytes)?;
+        Ok(bytes.slice(HEADER_BYTES..HEADER_BYTES + header.payload))
+    }
+
+    fn record(&self, header: &Header, bytes: &Bytes) -> Result<Box<Loaded>, Unfit> {
+        let (content, tail) = Content::decode(&self.payload(header, bytes)?).ok_or(Unfit::Unexpected)?;
+        let label = header.label;
+        let is_labelled = (label.kind, label.key, label.name)
+            == (Kind::Record, content.record.stored_key(), content.record.name);
+        let loaded = Loaded { stamp: label.stamp, content, tail };
+        if is_labelled { Ok(Box::new(loaded)) } else { Err(Unfit::Unexpected) }
     }
 }

@@ -1,24 +1,24 @@
-//! What the blocks carry: a record, a tombstone, the mark of a segment, and the list of its blocks.
+//! What the blocks carry: a record, tombstones, the mark of a segment, and the list of its blocks.
 //!
 //! ```text
 //! record     head's length (4), extents (4), sectors of the whole object (4), zero (4),
 //!            the head as `format.rs` writes it, extents of 16 bytes, the end of the body
 //! extent     sequence (8), sector (4), bytes of the body in it (4)
-//! tombstone  what it is of (1), zero (3), through: sector (4), sequence (8)
-//! mark       the store's number (16), floor (8), segments (4), sectors (4), sector bytes (4), summary's sector (4)
+//! tombstones of 48 bytes each: what it is of (1), zero (7), through (8), key (16), target (16)
+//! mark       the store's number (16), stamp (8), floor of newcomers (8), of main (8), segments (4), sectors (4),
+//!            sector bytes (4), summary's sector (4), stream (1), zero (7)
 //! entry      kind (1), of a tombstone what it is of (1), zero (2), sector (4), sectors (4),
-//!            of a record its object's sectors, of a tombstone through's sector (4),
-//!            key (16), target (16), name (16),
-//!            of a record the sequence where its object begins, of a tombstone through's sequence (8)
+//!            of a record its object's sectors (4), stamp or, of a tombstone, through (8), key (16), target (16)
 //! ```
 
 use super::{
     block::{Fields, Kind, Place, Position},
     geometry::Geometry,
+    log::Both,
+    policy::Stream,
 };
 use crate::{
     format,
-    id::RecordName,
     key::{CacheKey, StoredKey},
     record::Record,
 };
@@ -36,7 +36,7 @@ pub(super) struct Extent {
 pub(super) const EXTENT_BYTES: usize = 16;
 pub(super) const RECORD_FIXED: usize = 16;
 
-/// The payload of a record's block.
+/// The payload of a record's block, but for the end of the body, which may be in several slices and lies behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Content {
     pub(super) record: Record,
@@ -44,33 +44,22 @@ pub(super) struct Content {
     pub(super) sectors: u32,
     /// In the body's order.
     pub(super) extents: Vec<Extent>,
-    /// The end of the body, or all of it.
-    pub(super) tail: Bytes,
-}
-
-/// A record's payload on its way to the device.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Encoded {
-    /// All but the tail.
-    pub(super) front: Vec<u8>,
-    /// Sectors of the record's block.
-    pub(super) own: u32,
-    /// Sectors of the whole object.
-    pub(super) object: u32,
 }
 
 impl Content {
-    /// Everything but the tail, which follows it. `sectors` is of the other blocks; this one's are added.
-    pub(super) fn encode(&self, geometry: &Geometry) -> Encoded {
+    /// The bytes of its payload before the end of the body.
+    pub(super) fn front_bytes(&self) -> usize {
+        RECORD_FIXED + format::encoded_length(&self.record) + EXTENT_BYTES * self.extents.len()
+    }
+
+    /// Everything but the end of the body, which follows it.
+    pub(super) fn encode(&self) -> Vec<u8> {
         let head = format::encode(&self.record);
-        let size = RECORD_FIXED + head.len() + EXTENT_BYTES * self.extents.len();
-        let own = geometry.sectors_for(size + self.tail.len());
-        let object = self.sectors.saturating_add(own);
-        let mut front = Vec::with_capacity(size);
+        let mut front = Vec::with_capacity(self.front_bytes());
         let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).to_le_bytes();
         front.extend_from_slice(&number(head.len()));
         front.extend_from_slice(&number(self.extents.len()));
-        front.extend_from_slice(&object.to_le_bytes());
+        front.extend_from_slice(&self.sectors.to_le_bytes());
         front.extend_from_slice(&[0; 4]);
         front.extend_from_slice(&head);
         for extent in &self.extents {
@@ -78,11 +67,11 @@ impl Content {
             front.extend_from_slice(&extent.at.sector.to_le_bytes());
             front.extend_from_slice(&extent.bytes.to_le_bytes());
         }
-        Encoded { front, own, object }
+        front
     }
 
-    /// What a payload says; nothing if it does not add up.
-    pub(super) fn decode(payload: &Bytes) -> Option<Self> {
+    /// What a payload says, and the end of the body; nothing if it does not add up.
+    pub(super) fn decode(payload: &Bytes) -> Option<(Self, Bytes)> {
         if payload.len() < RECORD_FIXED {
             return None;
         }
@@ -104,56 +93,76 @@ impl Content {
         let tail = payload.slice(tail_at..);
         let is_even = extents.windows(2).all(|pair| pair[0].bytes == pair[1].bytes);
         let length = extents.iter().map(|extent| u64::from(extent.bytes)).sum::<u64>() + tail.len() as u64;
-        (is_even && length == record.length.0).then_some(Self { record, sectors, extents, tail })
+        let is_empty = extents.first().is_some_and(|extent| extent.bytes == 0);
+        let content = Self { record, sectors, extents };
+        (is_even && !is_empty && length == content.record.length.0).then_some((content, tail))
     }
 }
 
-/// What a tombstone takes away, of all that lies before it in the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a tombstone takes away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Grave {
-    /// Of its key, the record of its name, and whatever lies there or before.
-    Record { through: Position },
-    /// Everything of its target.
-    Target,
+    /// What has this key.
+    Key(StoredKey),
+    /// Everything of this target.
+    Target(CacheKey),
 }
 
-pub(super) const TOMBSTONE_BYTES: usize = 16;
+/// A deletion: it takes away what has a stamp of at most `through`, wherever that lies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Tombstone {
+    pub(super) of: Grave,
+    pub(super) through: u64,
+}
+
+pub(super) const TOMBSTONE_BYTES: usize = 48;
+
+impl Tombstone {
+    pub(super) fn encode_into(self, bytes: &mut Vec<u8>) {
+        bytes.extend_from_slice(&[self.of.byte(), 0, 0, 0, 0, 0, 0, 0]);
+        bytes.extend_from_slice(&self.through.to_le_bytes());
+        let key = self.of.key();
+        bytes.extend_from_slice(&key.key.0.to_le_bytes());
+        bytes.extend_from_slice(&key.target.0.to_le_bytes());
+    }
+
+    /// All tombstones of a block, or nothing.
+    pub(super) fn decode_all(payload: &[u8]) -> Option<Vec<Self>> {
+        let tombstones = payload.chunks_exact(TOMBSTONE_BYTES);
+        if !tombstones.remainder().is_empty() {
+            return None;
+        }
+        tombstones.map(Self::decode).collect()
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut fields = Fields(&bytes[8..]);
+        let through = fields.u64();
+        let key = StoredKey { key: CacheKey(fields.u128()), target: CacheKey(fields.u128()) };
+        Some(Self { of: Grave::from_parts(bytes[0], key)?, through })
+    }
+}
 
 impl Grave {
-    pub(super) fn encode(self) -> [u8; TOMBSTONE_BYTES] {
-        let mut bytes = [0; TOMBSTONE_BYTES];
-        bytes[0] = self.byte();
-        bytes[4..8].copy_from_slice(&self.through().sector.to_le_bytes());
-        bytes[8..].copy_from_slice(&self.through().sequence.to_le_bytes());
-        bytes
-    }
-
-    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let bytes: &[u8; TOMBSTONE_BYTES] = bytes.try_into().ok()?;
-        let mut fields = Fields(&bytes[4..]);
-        let sector = fields.u32();
-        Self::of(bytes[0], Position { sequence: fields.u64(), sector })
-    }
-
-    const fn of(byte: u8, through: Position) -> Option<Self> {
+    const fn from_parts(byte: u8, key: StoredKey) -> Option<Self> {
         match byte {
-            1 => Some(Self::Record { through }),
-            2 => Some(Self::Target),
+            1 => Some(Self::Key(key)),
+            2 => Some(Self::Target(key.target)),
             _ => None,
         }
     }
 
     const fn byte(self) -> u8 {
         match self {
-            Self::Record { .. } => 1,
-            Self::Target => 2,
+            Self::Key(_) => 1,
+            Self::Target(_) => 2,
         }
     }
 
-    const fn through(self) -> Position {
+    pub(super) const fn key(self) -> StoredKey {
         match self {
-            Self::Record { through } => through,
-            Self::Target => Position { sequence: 0, sector: 0 },
+            Self::Key(key) => key,
+            Self::Target(target) => StoredKey::plain(target),
         }
     }
 }
@@ -163,97 +172,115 @@ impl Grave {
 pub(super) struct Mark {
     /// Told apart from every other store by it.
     pub(super) store: u128,
-    /// Segments of lower sequences held nothing when this one was opened.
-    pub(super) floor: u64,
+    /// Every block in the segment has at least this stamp.
+    pub(super) stamp: u64,
+    /// Segments of lower sequences hold nothing, by stream.
+    pub(super) floors: Both<u64>,
     pub(super) segments: u32,
     pub(super) sectors: u32,
     pub(super) sector_bytes: u32,
     /// Of a footer: where the summary begins.
     pub(super) summary: u32,
+    pub(super) stream: Stream,
 }
 
-pub(super) const MARK_BYTES: usize = 40;
+pub(super) const MARK_BYTES: usize = 64;
 
 impl Mark {
     pub(super) fn encode(&self) -> [u8; MARK_BYTES] {
         let mut bytes = [0; MARK_BYTES];
         bytes[..16].copy_from_slice(&self.store.to_le_bytes());
-        bytes[16..24].copy_from_slice(&self.floor.to_le_bytes());
-        let numbers = [self.segments, self.sectors, self.sector_bytes, self.summary];
-        for (field, number) in bytes[24..].chunks_exact_mut(4).zip(numbers) {
+        let numbers = [self.stamp, self.floors[Stream::Newcomer], self.floors[Stream::Main]];
+        for (field, number) in bytes[16..40].chunks_exact_mut(8).zip(numbers) {
             field.copy_from_slice(&number.to_le_bytes());
         }
+        let numbers = [self.segments, self.sectors, self.sector_bytes, self.summary];
+        for (field, number) in bytes[40..56].chunks_exact_mut(4).zip(numbers) {
+            field.copy_from_slice(&number.to_le_bytes());
+        }
+        bytes[56] = match self.stream {
+            Stream::Newcomer => 1,
+            Stream::Main => 2,
+        };
         bytes
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        if bytes.len() != MARK_BYTES {
+        if bytes.len() != MARK_BYTES || bytes[57..] != [0; 7] {
             return None;
         }
         let mut fields = Fields(bytes);
         Some(Self {
             store: fields.u128(),
-            floor: fields.u64(),
+            stamp: fields.u64(),
+            floors: Both { newcomer: fields.u64(), main: fields.u64() },
             segments: fields.u32(),
             sectors: fields.u32(),
             sector_bytes: fields.u32(),
             summary: fields.u32(),
+            stream: match bytes[56] {
+                1 => Stream::Newcomer,
+                2 => Stream::Main,
+                _ => return None,
+            },
         })
     }
 
-    /// Is it of a device cut up like this?
+    /// Is it of a device that is cut up like this, or was when it had fewer segments?
     pub(super) const fn is_of(&self, geometry: &Geometry) -> bool {
-        self.segments == geometry.segments
-            && self.sectors == geometry.sectors
-            && self.sector_bytes == geometry.sector_bytes
+        self.sectors == geometry.sectors && self.sector_bytes == geometry.sector_bytes
     }
 }
 
-/// One block of a segment, as its summary has it.
+/// One block of a segment, or one tombstone in a block, as its summary has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Entry {
     pub(super) what: What,
     pub(super) sector: u32,
     /// Of the block.
     pub(super) sectors: u32,
-    pub(super) key: StoredKey,
-    pub(super) name: RecordName,
 }
 
 /// What an entry is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum What {
     /// A piece of a body.
-    Body,
-    /// A record; its object has so many sectors, the first in the segment opened as `first`.
-    Record { object: u32, first: u64 },
+    Body { key: StoredKey, stamp: u64 },
+    /// A record; its object has so many sectors.
+    Record { key: StoredKey, stamp: u64, object: u32 },
     /// A tombstone.
-    Tombstone(Grave),
+    Tombstone(Tombstone),
 }
 
-pub(super) const ENTRY_BYTES: usize = 72;
+pub(super) const ENTRY_BYTES: usize = 56;
 
 impl Entry {
     pub(super) const fn place(&self, segment: u32) -> Place {
         Place { segment, sector: self.sector }
     }
 
+    /// No block of the log has a greater one, as far as this entry tells.
+    pub(super) const fn stamp(&self) -> u64 {
+        match self.what {
+            What::Body { stamp, .. } | What::Record { stamp, .. } => stamp,
+            What::Tombstone(tombstone) => tombstone.through,
+        }
+    }
+
     pub(super) fn encode_into(&self, bytes: &mut Vec<u8>) {
-        let (kind, grave, number, sequence) = match self.what {
-            What::Body => (Kind::Body, 0, 0, 0),
-            What::Record { object, first } => (Kind::Record, 0, object, first),
-            What::Tombstone(grave) => {
-                (Kind::Tombstone, grave.byte(), grave.through().sector, grave.through().sequence)
-            }
+        let (kind, grave, object, key) = match self.what {
+            What::Body { key, .. } => (Kind::Body, 0, 0, key),
+            What::Record { key, object, .. } => (Kind::Record, 0, object, key),
+            What::Tombstone(Tombstone { of, .. }) => (Kind::Tombstone, of.byte(), 0, of.key()),
         };
         bytes.extend_from_slice(&[kind as u8, grave, 0, 0]);
-        for number in [self.sector, self.sectors, number] {
+        for number in [self.sector, self.sectors, object] {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
-        for number in [self.key.key.0, self.key.target.0, self.name.0] {
+        bytes.extend_from_slice(&self.stamp().to_le_bytes());
+        for number in [key.key.0, key.target.0] {
             bytes.extend_from_slice(&number.to_le_bytes());
         }
-        bytes.extend_from_slice(&sequence.to_le_bytes());
     }
 
     /// All entries of a summary, or nothing.
@@ -268,16 +295,19 @@ impl Entry {
     fn decode(bytes: &[u8]) -> Option<Self> {
         let (kind, grave) = (bytes[0], bytes[1]);
         let mut fields = Fields(&bytes[4..]);
-        let [sector, sectors, number] = [fields.u32(), fields.u32(), fields.u32()];
+        let [sector, sectors, object] = [fields.u32(), fields.u32(), fields.u32()];
+        let stamp = fields.u64();
         let key = StoredKey { key: CacheKey(fields.u128()), target: CacheKey(fields.u128()) };
-        let name = RecordName(fields.u128());
-        let through = Position { sequence: fields.u64(), sector: number };
         let what = match Kind::from_byte(kind)? {
-            Kind::Body => What::Body,
-            Kind::Record => What::Record { object: number, first: through.sequence },
-            Kind::Tombstone => What::Tombstone(Grave::of(grave, through)?),
+            Kind::Body => What::Body { key, stamp },
+            // An object has sectors; the index knows free room by their absence.
+            Kind::Record if object == 0 => return None,
+            Kind::Record => What::Record { key, stamp, object },
+            Kind::Tombstone => {
+                What::Tombstone(Tombstone { of: Grave::from_parts(grave, key)?, through: stamp })
+            }
             Kind::Segment | Kind::Summary | Kind::Footer => return None,
         };
-        Some(Self { what, sector, sectors, key, name })
+        Some(Self { what, sector, sectors })
     }
 }

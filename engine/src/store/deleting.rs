@@ -2,11 +2,11 @@
 
 use super::{
     Failure, Op, Store,
-    appending::Job,
-    block::{Header, Kind, Place, Position, Unfit},
+    block::{Header, Kind, Place, Unfit},
     check::Expected,
-    content::Grave,
+    content::{Grave, Tombstone},
     plant::StoreFault,
+    publishing::Ended,
     reading::Want,
 };
 use crate::{
@@ -24,26 +24,30 @@ pub(super) struct Deletion {
 }
 
 impl Store {
-    /// Everything of a target.
+    /// Everything of a target that has its place by now.
     pub(super) fn purge(&mut self, op: Op, target: CacheKey) {
         if !self.planted.is(StoreFault::PurgesStored) {
             self.close_writers(target);
+            self.flights.end_target(target);
         }
         let existed = self.index.remove_target(target) > 0;
-        let (key, name) = (StoredKey::plain(target), RecordName(0));
-        self.push(Job::Tombstone { op, key, name, grave: Grave::Target, existed });
+        let through = self.log.last_stamp();
+        self.bury(Tombstone { of: Grave::Target(target), through }, Some((op, existed)));
     }
 
     /// One record. The index does not know its name, so the device is asked.
     pub(super) fn delete(&mut self, op: Op, key: StoredKey, name: RecordName) {
         match self.index.find(key) {
             Some(indexed) => {
-                let deletion = Deletion { op, key, name, place: indexed.place };
-                let sequence = self.log.position(indexed.place).sequence;
-                let expected = Expected::Header { sequence };
-                self.begin_read(indexed.place, 1, expected, Want::Name(deletion));
+                let place = indexed.place;
+                let deletion = Deletion { op, key, name, place };
+                let sequence = self.log.position(place).sequence;
+                self.begin_read(place, 1, Expected::Header { sequence }, Want::Name(deletion));
             }
-            None => self.bury(op, key, name, None),
+            None => {
+                let through = self.through_before_flights(key);
+                self.bury_named(op, key, name, through, false);
+            }
         }
     }
 
@@ -54,31 +58,34 @@ impl Store {
             return self.delete(op, key, name);
         }
         match header {
-            Ok(header) if header.label.kind == Kind::Record && header.label.key == key => {
-                let is_it = header.label.name == name;
-                self.bury(op, key, name, is_it.then_some(place));
+            Ok(Header { label, .. }) if label.kind == Kind::Record && label.key == key => {
+                if label.name == name {
+                    self.index.remove_at(key, place);
+                    self.bury_named(op, key, name, label.stamp, true);
+                } else {
+                    self.bury_named(op, key, name, label.stamp - 1, false);
+                }
             }
             // Whatever it was, it is not served any more, so it may as well be what is deleted.
             Ok(_) | Err(_) => {
                 self.drop_rotten(key, place);
-                self.bury(op, key, name, Some(place));
+                let through = self.through_before_flights(key);
+                self.bury_named(op, key, name, through, true);
             }
         }
     }
 
-    pub(super) fn on_name_failed(&mut self, deletion: Deletion) {
-        self.fail(deletion.op, Failure::Device);
+    /// What is on its way under the name goes, too, and whatever of the key has its place before it.
+    fn bury_named(&mut self, op: Op, key: StoredKey, name: RecordName, through: u64, existed: bool) {
+        let named = self.flights.of_key(key).iter().filter(|flight| flight.name == name);
+        let through = named.map(|flight| flight.stamp).max().unwrap_or(0).max(through);
+        self.flights.end_through(key, through, Ended::Deleted(Failure::Superseded));
+        self.bury(Tombstone { of: Grave::Key(key), through }, Some((op, existed)));
     }
 
-    /// `there`: where it is, if it is what is current. What it superseded goes with it.
-    fn bury(&mut self, op: Op, key: StoredKey, name: RecordName, there: Option<Place>) {
-        let mut through = Position::default();
-        let mut existed = false;
-        if let Some(place) = there {
-            existed = self.index.remove_at(key, place).is_some();
-            through = self.log.position(place);
-            self.close_older(key, through);
-        }
-        self.push(Job::Tombstone { op, key, name, grave: Grave::Record { through }, existed });
+    /// The newest stamp before those of the key's records that are on their way.
+    pub(super) fn through_before_flights(&self, key: StoredKey) -> u64 {
+        let first = self.flights.of_key(key).iter().map(|flight| flight.stamp - 1).min();
+        first.unwrap_or(self.log.last_stamp())
     }
 }

@@ -2,10 +2,12 @@
 
 use super::{
     Event, Failure, Op, Store,
-    appending::{Draft, Job},
+    appending::Job,
+    block::Place,
+    check::Loaded,
     content::Content,
     plant::StoreFault,
-    publishing::Cause,
+    publishing::Draft,
     reading::{Load, Loader},
 };
 use crate::{effect::Freshening, record::Record};
@@ -24,20 +26,22 @@ impl Store {
     }
 
     /// What is there was read.
-    pub(super) fn on_freshen_loaded(&mut self, load: &Load, op: Op, record: Arc<Record>, old: Content) {
-        if old.record.name != record.name {
+    pub(super) fn on_freshen_loaded(&mut self, op: Op, old: Place, record: Arc<Record>, loaded: Loaded) {
+        let Loaded { content, tail, .. } = loaded;
+        let before = &content.record;
+        if before.name != record.name {
             return self.event(Event::Freshened { op, freshening: Freshening::Absent });
         }
-        if old.record.length != record.length {
+        if before.length != record.length {
             return self.fail(op, Failure::Mismatch);
         }
-        let is_younger = old.record.freshness.born() > record.freshness.born();
+        let is_younger = before.freshness.born() > record.freshness.born();
         if is_younger && !self.planted.is(StoreFault::FreshensBack) {
             return self.event(Event::Freshened { op, freshening: Freshening::Overtaken });
         }
-        let sectors = self.sectors_of(&old.extents);
-        let content = Content { record: Record::clone(&record), sectors, ..old };
-        let cause = Cause::Freshen { op, old: load.place, record };
-        self.push(Job::Record(Draft { content, cause }));
+        let sectors = self.sectors_of(&content.extents);
+        let content = Content { record: Record::clone(&record), sectors, extents: content.extents };
+        let stream = self.log.stream_of(old);
+        self.push(stream, Job::Record(Draft::Freshen { op, old, record, content, tail }));
     }
 }

@@ -1,26 +1,27 @@
 //! Blocks from a device that may hold anything: what decodes adds up, also behind checksums that hold.
 
 use super::{
-    block::{Checksums, Kind, Label, Place, Position},
-    codec_tests::{STORE, geometry, label, payload},
-    content::{Content, Entry, Grave, Mark, What},
+    block::{Checksums, Kind, Label, Place},
+    blocks::Payload,
+    codec_tests::{STORE, entries, geometry, label, mark, payload, sealed, tombstones},
+    content::{Content, Entry, Mark, Tombstone, What},
     plant::Planted,
-    walk::walk,
+    walk::{Walked, walk},
 };
 use crate::key::StoredKey;
-use alloc::vec::Vec;
+use alloc::{boxed::Box, vec::Vec};
 use bytes::Bytes;
 use std::vec;
 
 fn payloads() -> Vec<Vec<u8>> {
-    let mark = Mark { store: STORE, floor: 7, segments: 4, sectors: 32, sector_bytes: 512, summary: 30 };
-    let grave = Grave::Record { through: Position { sequence: 8, sector: 3 } };
-    let Label { key, name, .. } = label(Kind::Tombstone);
-    let mut entries = Vec::new();
-    for what in [What::Body, What::Tombstone(grave), What::Record { object: 3, first: 8 }] {
-        Entry { what, sector: 5, sectors: 1, key, name }.encode_into(&mut entries);
-    }
-    vec![payload().to_vec(), grave.encode().to_vec(), mark.encode().to_vec(), entries]
+    let encoded = |payload: Payload| {
+        let mut bytes = Vec::new();
+        payload.encode_into(&mut bytes);
+        bytes
+    };
+    let others =
+        [Payload::Tombstones(tombstones().to_vec()), Payload::Mark(mark()), Payload::Summary(entries())];
+    [payload().to_vec()].into_iter().chain(others.map(encoded)).collect()
 }
 
 tiergate_fuzz::target!(
@@ -29,13 +30,18 @@ tiergate_fuzz::target!(
     store_payloads,
     payloads(),
     |bytes: &[u8]| {
-        if let Some(content) = Content::decode(&Bytes::copy_from_slice(bytes)) {
+        if let Some((content, tail)) = Content::decode(&Bytes::copy_from_slice(bytes)) {
             let pieces: u64 = content.extents.iter().map(|extent| u64::from(extent.bytes)).sum();
-            assert_eq!(pieces + content.tail.len() as u64, content.record.length.0);
-            assert!(content.extents.len() * 16 + content.tail.len() < bytes.len());
+            assert_eq!(pieces + tail.len() as u64, content.record.length.0);
+            assert!(content.extents.len() * 16 + tail.len() < bytes.len());
+            let mut again = Vec::new();
+            Payload::Record(Box::new(content.clone()), vec![tail.clone()]).encode_into(&mut again);
+            assert_eq!(Content::decode(&again.into()), Some((content, tail)));
         }
-        if let Some(grave) = Grave::decode(bytes) {
-            assert_eq!(Grave::decode(&grave.encode()), Some(grave));
+        if let Some(tombstones) = Tombstone::decode_all(bytes) {
+            let mut again = Vec::new();
+            tombstones.iter().for_each(|tombstone| tombstone.encode_into(&mut again));
+            assert_eq!(Tombstone::decode_all(&again), Some(tombstones));
         }
         if let Some(mark) = Mark::decode(bytes) {
             assert_eq!(mark.encode()[..], *bytes);
@@ -59,18 +65,24 @@ tiergate_fuzz::target!(
         let bytes = &bytes[..bytes.len().min(8_000)];
         for kind in [Kind::Body, Kind::Record, Kind::Tombstone, Kind::Summary] {
             let mut segment = vec![0; geometry().length(2)];
-            checksums.seal_into(&mut segment, &geometry(), &Label { kind, place, ..label(kind) }, &[Bytes::copy_from_slice(bytes)]);
+            segment.extend_from_slice(&sealed(&Label { kind, place, ..label(kind) }, bytes));
             // And once more as it came, where no block was sealed.
             segment.extend_from_slice(bytes);
             let found = walk(&segment.into(), &geometry(), &checksums, 2, 9);
             let StoredKey { key, target } = label(kind).key;
             let mut end = 2;
-            for walked in &found {
-                assert!(walked.entry.sector >= end && walked.entry.sectors > 0, "{walked:?}");
-                end = walked.entry.sector + walked.entry.sectors;
-                assert_eq!((walked.entry.key.key, walked.entry.key.target), (key, target));
+            for Walked { entry, .. } in &found {
+                assert!(entry.sector == 2 && entry.sectors > 0, "{entry:?}");
+                end = entry.sector + entry.sectors;
+                match entry.what {
+                    What::Body { key: found, .. } | What::Record { key: found, .. } => {
+                        assert_eq!((found.key, found.target), (key, target));
+                    }
+                    What::Tombstone(_) => assert_eq!(kind, Kind::Tombstone),
+                }
             }
-            assert!(end <= geometry().sectors && found.len() <= 1, "{found:?}");
+            assert!(end <= geometry().sectors, "{found:?}");
+            assert!(found.len() <= 1 || kind == Kind::Tombstone, "{found:?}");
             if kind == Kind::Body {
                 assert_eq!(found.len(), 1, "a piece of a body may be anything");
             }

@@ -7,7 +7,7 @@ use core::fmt;
 /// The parts of a device as an operator or a driver asks for them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RawGeometry {
-    /// How many segments. At least 3: one takes appends, one is reclaimed, one holds something.
+    /// How many segments. At least 6: two take appends, three are free, one holds something.
     pub segments: u32,
     /// The bytes of one. It is the grain of reclaim, and the largest read that recovery makes. A few dozen MiB is usual.
     pub segment_bytes: u64,
@@ -66,7 +66,7 @@ impl TryFrom<RawGeometry> for Geometry {
             sector_bytes.into(),
             "a power of two between 512 and 65536",
         )?;
-        check((3..COUNT_MAX).contains(&segments), "segments", segments.into(), "between 3 and 16777215")?;
+        check((6..COUNT_MAX).contains(&segments), "segments", segments.into(), "between 6 and 16777215")?;
         let is_whole = segment_bytes.is_multiple_of(sector_bytes.into());
         let sectors = u32::try_from(segment_bytes / u64::from(sector_bytes)).unwrap_or(u32::MAX);
         let fits = segment_bytes <= u64::from(u32::MAX);

@@ -4,7 +4,7 @@
 //! that a purge finds its variants. The table is cut into shelves that grow by an eighth, each on its own; an entry
 //! lies at its home or behind it, in the order of prints, so a search ends where a greater print begins.
 
-use super::block::Place;
+use super::{block::Place, policy::USES_MAX};
 use crate::{
     key::{CacheKey, StoredKey},
     units::ByteCount,
@@ -17,8 +17,10 @@ const SHELVES: usize = 256;
 const HOMES_MIN: usize = 8;
 /// Above the bits of a sector in [`Entry::sector`]: how often it was used, as far as two bits count.
 const USES_AT: u32 = 24;
-const USES_MAX: u32 = 3;
+/// And above them: may an older record of the key be on the device?
+const HIDES: u32 = 1 << 26;
 const SECTOR: u32 = (1 << USES_AT) - 1;
+const _: () = assert!(USES_MAX << USES_AT < HIDES, "uses have two bits");
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
@@ -27,7 +29,7 @@ struct Entry {
     /// Of the key beside its target.
     own: u32,
     segment: u32,
-    /// And uses.
+    /// And uses, and whether it hides another.
     sector: u32,
     /// Of the whole object; zero where there is no entry.
     sectors: u32,
@@ -46,7 +48,8 @@ impl Entry {
 
     const fn indexed(&self) -> Indexed {
         let place = Place { segment: self.segment, sector: self.sector & SECTOR };
-        Indexed { place, sectors: self.sectors, uses: self.sector >> USES_AT }
+        let uses = (self.sector >> USES_AT) & USES_MAX;
+        Indexed { place, sectors: self.sectors, uses, hides: self.sector & HIDES != 0 }
     }
 }
 
@@ -59,6 +62,8 @@ pub(super) struct Indexed {
     pub(super) sectors: u32,
     /// Since it was written; at most three are counted.
     pub(super) uses: u32,
+    /// May an older record of its key be on the device, that would be found after a crash if this one were not?
+    pub(super) hides: bool,
 }
 
 /// A part of the table.
@@ -112,21 +117,30 @@ impl Index {
     /// Counts a use of the object whose record is at `place`.
     pub(super) fn on_used(&mut self, key: StoredKey, place: Place) {
         if let Some(entry) = self.entry_at(key, place)
-            && entry.sector >> USES_AT < USES_MAX
+            && entry.indexed().uses < USES_MAX
         {
             entry.sector += 1 << USES_AT;
         }
     }
 
-    /// Puts an object in, in place of whatever has its key.
+    /// Puts an object in, in place of whatever has its key, which it hides then.
     pub(super) fn insert(&mut self, key: StoredKey, place: Place, sectors: u32) {
         assert!(sectors > 0 && place.sector <= SECTOR, "{place:?} of {sectors} sectors cannot be indexed");
-        self.remove(key);
+        let hides = self.remove(key).is_some();
         let (shelf, (print, own)) = self.print(key);
-        let entry = Entry { print, own, segment: place.segment, sector: place.sector, sectors };
+        let sector = place.sector | if hides { HIDES } else { 0 };
+        let entry = Entry { print, own, segment: place.segment, sector, sectors };
         self.shelves[shelf].insert(entry);
         self.len += 1;
         self.sectors += u64::from(sectors);
+    }
+
+    /// An older record of this key is on the device.
+    pub(super) fn on_hides(&mut self, key: StoredKey) {
+        let (shelf, order) = self.print(key);
+        if let Some(slot) = self.shelves[shelf].find(order) {
+            self.shelves[shelf].slots[slot].sector |= HIDES;
+        }
     }
 
     /// Counts what has this key once more: only the fault that is planted so calls it.
@@ -135,13 +149,14 @@ impl Index {
     }
 
     /// The same object, its record elsewhere; nothing happens if it was not at `old`.
-    pub(super) fn move_to(&mut self, key: StoredKey, old: Place, new: Place, sectors: u32) -> bool {
+    pub(super) fn move_to(&mut self, key: StoredKey, old: Place, new: Indexed) -> bool {
         let Some(entry) = self.entry_at(key, old) else {
             return false;
         };
-        let before = core::mem::replace(&mut entry.sectors, sectors);
-        (entry.segment, entry.sector) = (new.segment, new.sector);
-        self.sectors = self.sectors - u64::from(before) + u64::from(sectors);
+        let before = core::mem::replace(&mut entry.sectors, new.sectors);
+        let hides = if new.hides { HIDES } else { 0 };
+        (entry.segment, entry.sector) = (new.place.segment, new.place.sector | new.uses << USES_AT | hides);
+        self.sectors = self.sectors - u64::from(before) + u64::from(new.sectors);
         true
     }
 
@@ -331,7 +346,8 @@ mod tests {
                     ),
                     6 => {
                         let old = map.get(&key).map_or(place, |it| it.0);
-                        assert_eq!(index.move_to(key, old, place, 7), map.contains_key(&key));
+                        let new = Indexed { place, sectors: 7, uses: 0, hides: false };
+                        assert_eq!(index.move_to(key, old, new), map.contains_key(&key));
                         map.entry(key).and_modify(|it| *it = (place, 7));
                     }
                     _ => {
@@ -351,7 +367,7 @@ mod tests {
         }
     }
 
-    /// Uses are counted up to three, for the record that was used, and forgotten when it moves.
+    /// Uses are counted up to three, for the record that was used, and are what a move says.
     #[test]
     fn uses_are_counted_where_they_happen() {
         let mut index = Index::new(9);
@@ -359,13 +375,35 @@ mod tests {
         let [one, two] = [Place { segment: 1, sector: SECTOR }, Place { segment: 2, sector: 0 }];
         index.insert(at, one, 1);
         index.on_used(at, two);
-        assert_eq!(index.find(at), Some(Indexed { place: one, sectors: 1, uses: 0 }));
+        assert_eq!(index.find(at), Some(Indexed { place: one, sectors: 1, uses: 0, hides: false }));
         for uses in [1, 2, 3, 3] {
             index.on_used(at, one);
-            assert_eq!(index.find(at), Some(Indexed { place: one, sectors: 1, uses }));
+            assert_eq!(index.find(at), Some(Indexed { place: one, sectors: 1, uses, hides: false }));
         }
-        assert!(index.move_to(at, one, two, 2));
-        assert_eq!(index.find(at), Some(Indexed { place: two, sectors: 2, uses: 0 }));
+        let new = Indexed { place: two, sectors: 2, uses: 2, hides: true };
+        assert!(index.move_to(at, one, new) && !index.move_to(at, one, new));
+        assert_eq!(index.find(at), Some(new));
+    }
+
+    /// What replaces another hides it, and goes on doing so; so does what is said to. That costs no use.
+    #[test]
+    fn what_replaces_another_hides_it() {
+        let mut index = Index::new(9);
+        let [at, other] = [1, 2].map(|key| StoredKey::plain(CacheKey(key)));
+        let place = Place { segment: 1, sector: SECTOR };
+        let hides = |index: &Index, key| index.find(key).map(|found| (found.hides, found.uses));
+        index.insert(at, place, 1);
+        index.on_used(at, place);
+        assert_eq!(hides(&index, at), Some((false, 1)));
+        index.insert(at, place, 1);
+        (0..5).for_each(|_| index.on_used(at, place));
+        assert_eq!(hides(&index, at), Some((true, 3)));
+        index.remove(at);
+        index.insert(at, place, 1);
+        assert_eq!(hides(&index, at), Some((false, 0)));
+        index.on_hides(at);
+        index.on_hides(other);
+        assert_eq!((hides(&index, at), hides(&index, other)), (Some((true, 0)), None));
     }
 
     /// Grown entry by entry, the table takes at most 32 bytes an object at any number above a few thousand a shelf.

@@ -26,7 +26,7 @@ ids! {
 }
 
 /// Whose bytes are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
     /// Those of an open record.
     Reader(Reader),
@@ -178,13 +178,13 @@ pub enum Failure {
     Device,
     /// What was read is not what was written. The object is dropped.
     Rotten,
-    /// The segment that it was in was reclaimed meanwhile.
+    /// It was in a segment that was reclaimed, and there was no room to move it for whoever has it open.
     Reclaimed,
     /// The target was purged since the writer began.
     Purged,
-    /// A record of its key that is newer was deleted while it was being committed.
+    /// A record of its key that is younger was committed since the writer began, or one that is newer was deleted meanwhile.
     Superseded,
-    /// Its record fits no segment.
+    /// Its record fits no segment, or its body is larger than a quarter of the device.
     TooLarge,
     /// The record to commit is not that of what was written; or the head to freshen is of another body.
     Mismatch,
@@ -192,7 +192,7 @@ pub enum Failure {
     NotOpen,
     /// There is no byte at this offset.
     Beyond,
-    /// A sync failed, so nothing that is written from then on can be relied on; see [`Event::WritesEnded`].
+    /// A write or a sync failed, so nothing that is written from then on can be relied on; see [`Event::WritesEnded`].
     ReadOnly,
 }
 
@@ -300,7 +300,8 @@ pub enum Event {
         /// Were all told of that were dropped?
         listing: Listing,
     },
-    /// A sync failed: which of the writes before it are durable, nobody knows. Reads go on; nothing is written any more.
+    /// A write or a sync failed: which of the writes before it are durable, nobody knows. Reads go on; nothing is written any
+    /// more, until another store recovers what is there.
     WritesEnded,
 }
 
@@ -319,8 +320,22 @@ pub struct Counts {
     pub objects_dropped: u64,
     /// Objects dropped because they were rotten.
     pub objects_rotten: u64,
-    /// Segments reclaimed.
-    pub reclaims: u64,
+    /// Segments of newcomers reclaimed.
+    pub newcomer_reclaims: u64,
+    /// Segments of the main stream reclaimed.
+    pub main_reclaims: u64,
+    /// Tombstones written again when their segment was reclaimed.
+    pub tombstones_carried: u64,
+    /// Tombstones written for objects that reclaim dropped and that hid an older one, or lay in other segments, too.
+    pub tombstones_of_dropped: u64,
+    /// Pieces of open records that were read elsewhere after a reclaim.
+    pub readers_repointed: u64,
+    /// Pieces of records being written that were moved by a reclaim.
+    pub writers_repointed: u64,
+    /// Pieces that somebody had open and that there was no room to move.
+    pub readers_broken: u64,
+    /// Recoveries that found no room to go on with what was there and began anew.
+    pub formatted: u64,
     /// Syncs asked of the device.
     pub syncs: u64,
 }

@@ -2,10 +2,9 @@
 //! it up, or of bodies alone.
 
 use super::{
-    appending::TOMBSTONE_COPIES,
-    content::{ENTRY_BYTES, EXTENT_BYTES, RECORD_FIXED, TOMBSTONE_BYTES},
+    content::{EXTENT_BYTES, RECORD_FIXED, TOMBSTONE_BYTES},
     geometry::{Geometry, MARKS},
-    log::summary_sectors,
+    log::{TOMBSTONE_COPIES, spare_sectors, summary_sectors},
 };
 use crate::units::ByteCount;
 
@@ -133,13 +132,4 @@ impl Layout {
         let record_max = self.sectors().saturating_sub(around);
         (blocks.record <= record_max && body.0 <= device / 4).then_some(blocks)
     }
-}
-
-/// What a reclaim may need for tombstones, one for each block of the segment, and for their entries in the
-/// summary.
-fn spare_sectors(geometry: &Geometry) -> u32 {
-    let blocks = (geometry.sectors - MARKS) as usize;
-    let entries = (ENTRY_BYTES * blocks).div_ceil(geometry.sector_bytes as usize);
-    TOMBSTONE_COPIES * geometry.sectors_for(TOMBSTONE_BYTES * blocks)
-        + u32::try_from(entries).unwrap_or(u32::MAX)
 }

@@ -1,27 +1,29 @@
-//! L2's store: an append-only log of fixed segments on a device, and an index in memory.
+//! L2's store: append-only logs of fixed segments on a device, and an index in memory.
 //!
 //! A record is appended as blocks: pieces of its body as they fill, from several writers in turn, and in the end a block
 //! with its head, the places of the pieces and the rest of the body, which makes the whole visible. What is superseded
-//! or deleted stays where it is until its segment, the oldest, is reclaimed: objects that were used are moved to the
-//! end of the log, the others dropped, and the segment is free. `docs/format.md` has the layout and argues crash by
-//! crash that a key is found absent, old or new, never a mix, and that what was deleted stays away.
+//! or deleted stays where it is until its segment is reclaimed. There are two streams of segments, newcomers and main,
+//! and `policy.rs` says who is moved to the end of the main one and who leaves. `docs/format.md` has the layout and argues
+//! crash by crash that a key is found absent, old or new, never a mix, and that what was deleted stays away.
 //!
 //! ```text
 //!             Append, Commit, Delete, …          Lookup, Read
 //!                       ▼                             ▼
-//!                 jobs, in order                    index ──▶ reads, checked
+//!            jobs of each stream, in order          index ──▶ reads, checked
 //!                       ▼
-//!    room? ──no──▶ turn: drain, sync, head of the next segment, sync
-//!      ╰─yes─▶ write                       ╰─none free─▶ reclaim the oldest
+//!    room? ──no──▶ turn: drain, sync, header of the next segment, sync
+//!      ╰─yes─▶ write                       ╰─few are free─▶ reclaim the oldest of a stream
 //! ```
 //!
 //! The same rules as for the engine: it does no I/O and reads no clock. One [`Store::handle`], then effects and events to
-//! `None`; each effect is answered once. When to sync is the caller's policy: the store asks for it where a deletion or
-//! the turn to another segment needs it, [`Input::Sync`] asks for more. Start at [`Store`].
+//! `None`; each effect is answered once. Nothing here hashes or copies bodies: that is done by [`Check::run`] and
+//! [`Blocks::seal`], outside of any lock around the store. When to sync is the caller's policy: the store asks for it where
+//! a deletion or the turn to another segment needs it, [`Input::Sync`] asks for more. Start at [`Store`].
 
 mod appending;
 mod block;
 mod blocks;
+mod bodies;
 mod check;
 #[cfg(test)]
 mod codec_tests;
@@ -37,12 +39,16 @@ mod io;
 mod layout;
 mod log;
 mod log_index;
+mod merging;
+mod moving;
+mod pins;
 mod plant;
 mod policy;
 mod publishing;
 mod reading;
 mod reclaiming;
 mod recovering;
+mod rope;
 mod syncing;
 mod turning;
 mod walk;
@@ -56,16 +62,22 @@ pub use log_index::{BytesWritten, LogIndex, TooLarge};
 pub use plant::StoreFault;
 
 use crate::{
+    key::StoredKey,
     random::{Random, Seed},
     units::ByteCount,
 };
-use alloc::collections::{BTreeMap, VecDeque};
-use appending::{Job, Written};
-use block::{Checksums, Place};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use appending::{Burial, Job, Written};
+use block::Checksums;
+use bodies::OpenReader;
+use ghosts::Ghosts;
 use index::Index;
-use log::Log;
+use log::{Both, Log, STREAMS};
+use pins::Pins;
 use plant::Planted;
-use reading::{OpenReader, Reading};
+use policy::Stream;
+use publishing::Flights;
+use reading::Reading;
 use reclaiming::Reclaim;
 use recovering::Recovery;
 use syncing::Syncing;
@@ -83,17 +95,27 @@ pub struct Store {
     phase: Phase,
     log: Log,
     index: Index,
+    ghosts: Ghosts,
     writers: BTreeMap<Writer, OpenWriter>,
+    /// The same by their keys.
+    writers_of: BTreeSet<(StoredKey, Writer)>,
     readers: BTreeMap<Reader, OpenReader>,
+    pins: Pins,
     /// Blocks that wait for their place, in order.
-    jobs: VecDeque<Job>,
-    turn: Turn,
+    jobs: Both<VecDeque<Job>>,
+    /// Tombstones that do.
+    burials: VecDeque<Burial>,
+    /// Those whose writes are not over.
+    burying: BTreeSet<u64>,
+    tickets: u64,
+    flights: Flights,
+    turns: Both<Turn>,
     reclaim: Option<Reclaim>,
+    /// Segments that were reclaimed since anything was appended.
+    reclaims_in_vain: u32,
     syncing: Syncing,
     ios: BTreeMap<Io, Pending>,
     ios_begun: u64,
-    /// Writes that are under way.
-    writes: usize,
     effects: VecDeque<Effect>,
     events: VecDeque<Event>,
     counts: Counts,
@@ -101,7 +123,7 @@ pub struct Store {
 }
 
 /// ```text
-/// Closed ──Recover──▶ Recovering ──▶ Writing ──a sync fails──▶ ReadOnly
+/// Closed ──Recover──▶ Recovering ──▶ Writing ──a write or a sync fails──▶ ReadOnly
 ///    ╰◀────it fails───────╯
 /// ```
 #[derive(Debug)]
@@ -116,8 +138,7 @@ enum Phase {
 #[derive(Debug)]
 enum Pending {
     Read(Reading),
-    /// It begins there.
-    Write(Place, Written),
+    Write(Stream, Written),
     Sync,
 }
 
@@ -134,15 +155,22 @@ impl Store {
             phase: Phase::Closed,
             log: Log::new(geometry),
             index,
+            ghosts: Ghosts::new(seed),
             writers: BTreeMap::new(),
+            writers_of: BTreeSet::new(),
             readers: BTreeMap::new(),
-            jobs: VecDeque::new(),
-            turn: Turn::Idle,
+            pins: Pins::default(),
+            jobs: Both::default(),
+            burials: VecDeque::new(),
+            burying: BTreeSet::new(),
+            tickets: 0,
+            flights: Flights::default(),
+            turns: Both::default(),
             reclaim: None,
+            reclaims_in_vain: 0,
             syncing: Syncing::default(),
             ios: BTreeMap::new(),
             ios_begun: 0,
-            writes: 0,
             effects: VecDeque::new(),
             events: VecDeque::new(),
             counts: Counts::default(),
@@ -173,16 +201,34 @@ impl Store {
             Input::Failed { io } => self.on_failed(io),
             Input::Recover => self.recover(),
             Input::Begin { writer, key, name } => self.begin(writer, key, name),
-            Input::Append { op, writer, chunk } => self.append(op, writer, &chunk),
-            Input::Commit { op, writer, record } => self.commit(op, writer, &record),
-            Input::Discard { writer } => drop(self.writers.remove(&writer)),
+            Input::Append { op, writer, chunk } => self.append(op, writer, chunk),
+            Input::Commit { op, writer, record } => self.commit(op, writer, record),
+            Input::Discard { writer } => self.discard(writer),
             Input::Lookup { op, reader, key } => self.lookup(op, reader, key),
             Input::Read { op, source, offset, length_max } => self.read(op, source, offset, length_max),
-            Input::Release { reader } => drop(self.readers.remove(&reader)),
+            Input::Release { reader } => self.release(reader),
             Input::Freshen { op, record } => self.freshen(op, record),
             Input::Delete { op, key, name: Some(name) } => self.delete(op, key, name),
             Input::Delete { op, key, name: None } => self.purge(op, key.target),
             Input::Sync { op } => self.want_sync(syncing::Waiter::Asked { op }),
+        }
+        self.go_on();
+    }
+
+    /// Does all that can be done now.
+    fn go_on(&mut self) {
+        while matches!(self.phase, Phase::Writing) {
+            let has_changed = self.run_burial()
+                || STREAMS.into_iter().any(|stream| self.run_job(stream) || self.go_on_turning(stream))
+                || self.go_on_reclaiming();
+            if has_changed {
+                continue;
+            }
+            if self.is_queued() && self.ios.is_empty() {
+                // Nothing will make room: there are too few segments, or all are needed.
+                self.end_writes();
+            }
+            return;
         }
     }
 
@@ -211,6 +257,11 @@ impl Store {
         self.geometry.capacity()
     }
 
+    /// What the memory of those that left has taken from the allocator.
+    pub fn ghost_bytes(&self) -> ByteCount {
+        self.ghosts.allocated()
+    }
+
     /// What the index has taken from the allocator.
     pub fn index_bytes(&self) -> ByteCount {
         self.index.allocated()
@@ -223,7 +274,12 @@ impl Store {
 
     /// Is nothing under way, and nothing waiting?
     pub fn is_idle(&self) -> bool {
-        self.ios.is_empty() && self.jobs.is_empty() && self.reclaim.is_none()
+        self.ios.is_empty() && !self.is_queued() && self.reclaim.is_none()
+    }
+
+    /// Does anything wait for its place?
+    fn is_queued(&self) -> bool {
+        !self.jobs.newcomer.is_empty() || !self.jobs.main.is_empty() || !self.burials.is_empty()
     }
 
     const fn is_read_only(&self) -> bool {
@@ -251,7 +307,7 @@ impl Store {
 
     fn on_done(&mut self, io: Io) {
         match self.answered(io) {
-            Pending::Write(_, written) => self.on_written(written),
+            Pending::Write(stream, written) => self.on_written(stream, written),
             Pending::Sync => self.on_synced(),
             Pending::Read(reading) => unreachable!("the answer rule: {reading:?} gives bytes"),
         }
@@ -259,7 +315,7 @@ impl Store {
 
     fn on_failed(&mut self, io: Io) {
         match self.answered(io) {
-            Pending::Write(place, written) => self.on_write_failed(place, written),
+            Pending::Write(stream, written) => self.on_write_failed(stream, written),
             Pending::Sync => self.on_sync_failed(),
             Pending::Read(reading) => self.on_read_failed(reading),
         }

@@ -64,6 +64,12 @@ faults! {
     MovesBack = "S15",
     /// a segment is reclaimed though objects begin in it that end elsewhere
     ForgetsBegun = "S16",
+    /// a tombstone is not written again when its segment is reclaimed
+    DropsTombstones = "S17",
+    /// an object that leaves lets the older one come back that it had replaced
+    UnhidesOlder = "S18",
+    /// who has an object open is not told where it was moved
+    LeavesReaders = "S19",
 }
 
 /// Which fault was planted, if any. Without the feature, none and at no cost.

@@ -1,90 +1,196 @@
-//! Reclaim: the oldest segment is emptied. What was used since it was written is moved, the rest dropped.
+//! Reclaim: the oldest segment of a stream is emptied. The policy says which stream's, and who moves and who leaves.
 //!
-//! A record lies behind the pieces of its body, so a segment that is the oldest holds whole objects and the beginnings of
-//! objects that end later; both go, or move, as a whole. Moves take at most half a segment and wait for nothing: where
-//! there is no room, the object is dropped. So reclaim always ends, also when everything was used.
+//! First the objects whose record lies there, then those that have a piece there and their record elsewhere: both move, or
+//! leave, as a whole (`moving.rs`). Then the pieces that somebody has open. Then the tombstones that are still needed:
+//! those that lay here, and one for each object that left and would bring back an older one, or would be found in part.
+//! Room for these is always kept. Then the segment is free.
+//!
+//! ```text
+//! Waiting ──no record on its way refers to it──▶ Listing ──▶ Sifting ⇄ Loading, Moving ──▶ Keeping ──▶ Burying ──▶ Ending
+//! ```
 
 use super::{
     Event, Listing, Loss, Store,
-    appending::{Draft, Written},
-    block::{Header, Kind, Place, Position, Unfit},
-    check::{Expected, Outcome},
-    content::{Content, Entry, Extent, What},
+    appending::{Job, Written},
+    block::Place,
+    check::{Expected, Loaded, Outcome},
+    content::{Entry, Grave, Tombstone, What},
     index::Indexed,
     log::Standing,
+    moving::{Copied, Keep, Move},
     plant::StoreFault,
-    publishing::Cause,
+    policy::{self, FREE_SEGMENTS, Fate, Stream},
     reading::{Load, Loader, Want},
-    turning::Turn,
+    turning::KEPT_OF_MOVES,
 };
-use crate::{id::RecordName, key::StoredKey};
-use alloc::{collections::BTreeSet, vec::Vec};
-use bytes::Bytes;
+use crate::key::{CacheKey, StoredKey};
+use alloc::{
+    boxed::Box,
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
 
 /// A segment that is being emptied.
 #[derive(Debug)]
 pub(super) struct Reclaim {
-    segment: u32,
-    sequence: u64,
+    pub(super) segment: u32,
+    pub(super) sequence: u64,
+    stream: Stream,
     listing: Listing,
     /// Blocks that were not looked at yet, the last first.
     todo: Vec<Entry>,
-    /// Objects whose pieces were looked at.
-    seen: BTreeSet<(StoredKey, RecordName)>,
+    /// Objects that were looked at.
+    seen: BTreeSet<StoredKey>,
     /// Sectors that may still be moved.
     budget: u32,
-    moving: Option<Move>,
+    /// Those that are still to be written, and through which stamps.
+    tombstones: BTreeMap<Grave, u64>,
+    /// The targets of the records in the segments that take appends, once they were asked for.
+    open_targets: Option<BTreeSet<CacheKey>>,
+    /// Records that refer to pieces here: they wait until these are elsewhere.
+    pub(super) held: Vec<(Stream, Job)>,
+    pub(super) step: Step,
 }
 
-/// An object on its way to the end of the log.
 #[derive(Debug)]
-struct Move {
-    key: StoredKey,
-    old: Place,
-    content: Content,
-    /// Where its pieces are now.
-    extents: Vec<Extent>,
-    /// Writes under way.
-    writes: usize,
-    is_complete: bool,
-    failed: bool,
-    /// Where the record is now, and the object's sectors.
-    record: Option<(Place, u32)>,
+pub(super) enum Step {
+    /// Records that refer to it are on their way.
+    Waiting,
+    /// Its blocks are being listed.
+    Listing,
+    /// The next block is to be looked at.
+    Sifting,
+    /// The record of an object that may have a part here is being read.
+    Loading,
+    /// An object is being moved.
+    Moving(Box<Move>),
+    /// Pieces that somebody has open are being moved.
+    Keeping(Option<Keep>),
+    /// Tombstones are being written, in so many writes.
+    Burying { writes: usize },
+    /// Tombstones are awaited that others have asked for by now.
+    Ending { ticket: u64 },
+}
+
+impl Reclaim {
+    /// Of several tombstones of one grave, the one that reaches farthest is all that is needed.
+    fn bury(&mut self, tombstone: Tombstone) {
+        let through = self.tombstones.entry(tombstone.of).or_default();
+        *through = tombstone.through.max(*through);
+    }
+
+    /// Does it wait for this tombstone, and for nothing else?
+    pub(super) const fn awaits(&self, asked: u64) -> bool {
+        match self.step {
+            Step::Ending { ticket } => asked <= ticket,
+            Step::Waiting
+            | Step::Listing
+            | Step::Sifting
+            | Step::Loading
+            | Step::Moving(_)
+            | Step::Keeping(_)
+            | Step::Burying { .. } => false,
+        }
+    }
 }
 
 impl Store {
-    pub(super) fn begin_reclaim(&mut self) {
-        if self.reclaim.is_some() || self.is_read_only() {
-            return;
-        }
-        let Some(segment) = self.log.oldest() else {
-            // Every other segment is bad.
-            if let Turn::Choosing(_) = self.turn {
-                self.end_writes();
-            }
-            return;
+    /// Does what can be done now. Says whether anything changed.
+    pub(super) fn go_on_reclaiming(&mut self) -> bool {
+        let Some(reclaim) = &self.reclaim else {
+            // What was found by a recovery stays as it is until something is to be written.
+            let is_written_to = self.is_queued() || self.log.is_open();
+            let is_short = self.log.free.len() < FREE_SEGMENTS as usize;
+            return is_written_to && is_short && self.begin_reclaim();
         };
-        let budget = self.geometry.sectors / 2;
+        match &reclaim.step {
+            Step::Waiting if self.flights.refers(reclaim.sequence) => false,
+            Step::Waiting => {
+                self.list();
+                true
+            }
+            Step::Listing | Step::Loading => false,
+            Step::Sifting => {
+                self.sift();
+                true
+            }
+            Step::Moving(_) => self.move_on(),
+            Step::Keeping(_) => self.keep_on(),
+            Step::Burying { .. } => self.bury_on(),
+            Step::Ending { ticket } => {
+                let is_over = self.burying.range(..=*ticket).next().is_none();
+                if is_over {
+                    self.end_reclaim();
+                }
+                is_over
+            }
+        }
+    }
+
+    /// Begins where both streams have settled and the main one has room for what must be written. Says whether anything
+    /// changed.
+    fn begin_reclaim(&mut self) -> bool {
+        if self.is_turning(Stream::Newcomer) || self.is_turning(Stream::Main) {
+            return false;
+        }
+        let extents = [Stream::Newcomer, Stream::Main].map(|stream| self.log.extent(stream));
+        let Some(mut stream) = policy::reclaimed_next(extents[0], extents[1], self.geometry.segments) else {
+            return false;
+        };
+        if self.reclaims_in_vain >= self.geometry.segments {
+            // All that is left is open or tombstones; these are needed for what lies in older segments of newcomers.
+            let is_awaited = self.is_queued() && self.reclaims_in_vain < 3 * self.geometry.segments;
+            if !is_awaited {
+                return false;
+            }
+            if extents[0].sealed > 0 {
+                stream = Stream::Newcomer;
+            }
+        }
+        if !self.log.has_room(Stream::Main, 0, 0, self.log.spare(Stream::Main)) {
+            return self.want_turn(Stream::Main, KEPT_OF_MOVES) || self.want_turn(Stream::Main, 0);
+        }
+        self.reclaims_in_vain += 1;
+        let segment = self.log.oldest(stream).expect("the stream has a sealed segment");
         let sequence = self.log.segment(segment).sequence;
-        let (todo, seen) = (Vec::new(), BTreeSet::new());
-        let listing = Listing::Summary;
-        self.reclaim = Some(Reclaim { segment, sequence, listing, todo, seen, budget, moving: None });
-        // From now on nothing is published that has pieces there.
-        self.close_in(sequence);
+        self.reclaim = Some(Reclaim {
+            segment,
+            sequence,
+            stream,
+            listing: Listing::Summary,
+            todo: Vec::new(),
+            seen: BTreeSet::new(),
+            budget: policy::budget(self.geometry.sectors),
+            tombstones: BTreeMap::new(),
+            open_targets: None,
+            held: Vec::new(),
+            step: Step::Waiting,
+        });
+        true
+    }
+
+    pub(super) fn reclaim(&mut self) -> &mut Reclaim {
+        self.reclaim.as_mut().expect("the caller reclaims")
+    }
+
+    fn list(&mut self) {
+        let Reclaim { segment, sequence, .. } = *self.reclaim();
+        self.reclaim().step = Step::Listing;
         match self.log.segment(segment).standing {
             Standing::Sealed { summary: Some(sector) } => {
                 let sectors = self.geometry.sectors - 1 - sector;
-                self.begin_read(Place { segment, sector }, sectors, Expected::Block { sequence }, Want::List);
+                let expected = Expected::Summary { sequence };
+                self.begin_read(Place { segment, sector }, sectors, expected, Want::List);
             }
             Standing::Sealed { summary: None } => self.list_by_walk(),
-            standing @ (Standing::Free | Standing::Open | Standing::Bad) => {
+            standing @ (Standing::Free | Standing::Next | Standing::Open | Standing::Full) => {
                 unreachable!("the oldest sealed segment is {standing:?}")
             }
         }
     }
 
     fn list_by_walk(&mut self) {
-        let Some(reclaim) = &mut self.reclaim else { return };
+        let reclaim = self.reclaim();
         reclaim.listing = Listing::Walk;
         let (place, sequence) = (Place { segment: reclaim.segment, sector: 0 }, reclaim.sequence);
         self.begin_read(place, self.geometry.sectors, Expected::Segment { sequence }, Want::List);
@@ -92,228 +198,180 @@ impl Store {
 
     pub(super) fn on_listed(&mut self, outcome: Option<Outcome>) {
         let Some(reclaim) = &mut self.reclaim else { return };
-        match reclaim.listing {
-            Listing::Summary => match outcome.and_then(summary_in) {
-                Some(entries) => reclaim.todo = entries,
-                None => return self.list_by_walk(),
-            },
-            Listing::Walk => {
-                reclaim.todo = match outcome {
-                    Some(Outcome::Segment(walked)) => walked.into_iter().map(|walked| walked.entry).collect(),
-                    Some(Outcome::Short(_) | Outcome::Block(..) | Outcome::Mark(_)) | None => Vec::new(),
-                };
+        let mut todo: Vec<Entry> = match (outcome, reclaim.listing) {
+            (Some(Outcome::Summary(Some(entries))), Listing::Summary) => entries,
+            (_, Listing::Summary) => return self.list_by_walk(),
+            (Some(Outcome::Segment(walked)), Listing::Walk) => {
+                walked.into_iter().map(|walked| walked.entry).collect()
             }
-        }
+            // Its tombstones are needed, and cannot be read.
+            (_, Listing::Walk) => return self.end_writes(),
+        };
         // Records come first, in the log's order: after them, whatever has pieces here has its record elsewhere.
-        let todo = &mut reclaim_of(&mut self.reclaim).todo;
         todo.reverse();
         todo.sort_by_key(|entry| matches!(entry.what, What::Record { .. }));
-        self.sift();
+        (reclaim.todo, reclaim.step) = (todo, Step::Sifting);
     }
 
     /// Looks at one block after the other, until one has to be read.
     fn sift(&mut self) {
         loop {
-            let Some(reclaim) = &mut self.reclaim else { return };
-            let segment = reclaim.segment;
+            let reclaim = self.reclaim.as_mut().expect("the caller reclaims");
+            let (segment, stream, budget) = (reclaim.segment, reclaim.stream, reclaim.budget);
             let Some(entry) = reclaim.todo.pop() else {
-                return self.end_reclaim();
+                reclaim.step = Step::Keeping(None);
+                return;
             };
-            let Some(indexed) = self.index.find(entry.key) else { continue };
             match entry.what {
-                What::Tombstone(_) => {}
-                What::Record { object, .. } if indexed.place == entry.place(segment) => {
-                    if indexed.uses > 0 && object <= reclaim.budget {
-                        return self.load_to_move(entry.key);
-                    }
-                    self.drop_reclaimed(entry.key, indexed.place);
+                What::Tombstone(_) if self.planted.is(StoreFault::DropsTombstones) => {}
+                What::Tombstone(tombstone) if self.is_needed(tombstone) => {
+                    self.counts.tombstones_carried += 1;
+                    self.reclaim().bury(tombstone);
                 }
-                What::Record { .. } => {}
-                What::Body if self.planted.is(StoreFault::ForgetsBegun) => {}
-                What::Body => {
-                    if reclaim.seen.insert((entry.key, entry.name)) {
-                        return self.load_to_move(entry.key);
+                What::Tombstone(_) => {}
+                What::Record { key, stamp, object } => {
+                    let place = entry.place(segment);
+                    let indexed = self.index.find(key).filter(|indexed| indexed.place == place);
+                    let Some(indexed) = indexed else { continue };
+                    self.reclaim().seen.insert(key);
+                    match policy::fate(stream, indexed.uses, object <= budget) {
+                        Fate::Moves { .. } => return self.load_to_move(key),
+                        fate @ (Fate::BecomesGhost | Fate::Leaves) => {
+                            self.drop_reclaimed(key, place, stamp, fate);
+                        }
+                    }
+                }
+                What::Body { .. } if self.planted.is(StoreFault::ForgetsBegun) => {}
+                What::Body { key, .. } => {
+                    if self.reclaim().seen.insert(key) && self.index.find(key).is_some() {
+                        return self.load_to_move(key);
                     }
                 }
             }
+        }
+    }
+
+    /// Reads the record of a key, to see whether it lies in the segment.
+    pub(super) fn load_to_move(&mut self, key: StoredKey) {
+        match self.index.find(key) {
+            Some(Indexed { place, sectors: object, .. }) => {
+                self.reclaim().step = Step::Loading;
+                self.load(Load { key, place, object, loader: Loader::Move });
+            }
+            None => self.reclaim().step = Step::Sifting,
         }
     }
 
     /// The record of an object that may have a part here was read, if it could be.
-    pub(super) fn on_move_loaded(&mut self, key: StoredKey, old: Place, content: Option<Content>) {
+    pub(super) fn on_move_loaded(&mut self, key: StoredKey, old: Place, loaded: Option<Box<Loaded>>) {
         let Some(reclaim) = &mut self.reclaim else { return };
-        let Some(indexed) = self.index.find(key) else {
-            return self.sift();
-        };
+        reclaim.step = Step::Sifting;
+        let (segment, sequence, stream) = (reclaim.segment, reclaim.sequence, reclaim.stream);
+        let Some(indexed) = self.index.find(key) else { return };
         if indexed.place != old {
             // What took its place meanwhile may have pieces here, too.
             return self.load_to_move(key);
         }
-        let (segment, sequence) = (reclaim.segment, reclaim.sequence);
-        let lies_here = |content: &Content| {
-            old.segment == segment || content.extents.iter().any(|extent| extent.at.sequence == sequence)
-        };
-        let Some(content) = content else {
+        let Some(loaded) = loaded else {
             // It cannot be read, so nobody knows whether it lies here.
-            self.drop_reclaimed(key, old);
-            return self.sift();
+            self.index.on_hides(key);
+            let through = self.through_before_flights(key);
+            return self.drop_reclaimed(key, old, through, Fate::Leaves);
         };
-        if !lies_here(&content) {
-            return self.sift();
-        }
-        if indexed.uses == 0 || indexed.sectors > reclaim.budget {
-            self.drop_reclaimed(key, old);
-            return self.sift();
-        }
-        reclaim.budget -= indexed.sectors;
-        let extents = Vec::with_capacity(content.extents.len());
-        let (writes, is_complete, failed, record) = (0, false, false, None);
-        reclaim.moving = Some(Move { key, old, content, extents, writes, is_complete, failed, record });
-        self.move_on();
-    }
-
-    /// Reads the next piece, or writes the record behind the last.
-    fn move_on(&mut self) {
-        let moving = moving_of(&mut self.reclaim);
-        if let Some(extent) = moving.content.extents.get(moving.extents.len()) {
-            let sectors = self.geometry.sectors_for(extent.bytes as usize);
-            return match self.log.place(extent.at) {
-                Some(place) => self.read_block(place, sectors, Want::Moved),
-                None => self.give_move_up(),
-            };
-        }
-        let (key, old) = (moving.key, moving.old);
-        let (extents, tail) = (moving.extents.clone(), moving.content.tail.clone());
-        let record = moving.content.record.clone();
-        let content = Content { sectors: self.sectors_of(&extents), extents, record, tail };
-        let is_there = self.index.find(key).is_some_and(|indexed| indexed.place == old);
-        let own = content.encode(&self.geometry).own;
-        // Behind another in the log, the older record would count again.
-        if !is_there || self.is_being_written(key) || !self.log.has_room(own) {
-            return self.give_move_up();
-        }
-        let moving = moving_of(&mut self.reclaim);
-        (moving.writes, moving.is_complete) = (moving.writes + 1, true);
-        self.counts.moved += self.append_record(Draft { content, cause: Cause::Move { old } });
-    }
-
-    pub(super) fn on_move_piece_read(
-        &mut self,
-        block: Option<(Result<Header, Unfit>, Result<Bytes, Unfit>)>,
-    ) {
-        let Some(reclaim) = &self.reclaim else { return };
-        let moving = reclaim.moving.as_ref().expect("a piece is read for a move");
-        let (key, name, piece) = (moving.key, moving.content.record.name, moving.extents.len());
-        let extent = moving.content.extents[piece];
-        let body = block.map(|(header, payload)| Self::piece_in(header, payload, key, name, piece, extent));
-        let Some(Ok(body)) = body else {
-            return self.give_move_up();
-        };
-        if !self.log.has_room(self.geometry.sectors_for(body.len())) {
-            return self.give_move_up();
-        }
-        let offset = piece as u64 * u64::from(extent.bytes);
-        let (at, size) = self.append_piece(key, name, offset, body, |_: Position| Written::Moved);
-        self.counts.moved += size;
-        let moving = moving_of(&mut self.reclaim);
-        moving.writes += 1;
-        moving.extents.push(Extent { at, ..extent });
-        self.move_on();
-    }
-
-    fn give_move_up(&mut self) {
-        let moving = moving_of(&mut self.reclaim);
-        (moving.is_complete, moving.failed) = (true, true);
-        self.settle_move();
-    }
-
-    pub(super) fn on_moved_written(&mut self) {
-        if let Some(moving) = self.reclaim.as_mut().and_then(|reclaim| reclaim.moving.as_mut()) {
-            moving.writes -= 1;
-            self.settle_move();
-        }
-    }
-
-    pub(super) fn on_moved_failed(&mut self) {
-        if let Some(moving) = self.reclaim.as_mut().and_then(|reclaim| reclaim.moving.as_mut()) {
-            moving.failed = true;
-            self.on_moved_written();
-        }
-    }
-
-    pub(super) fn on_move_written(&mut self, key: StoredKey, old: Place, place: Place, object: u32) {
-        if let Some(moving) = self.reclaim.as_mut().and_then(|reclaim| reclaim.moving.as_mut()) {
-            assert_eq!((moving.key, moving.old), (key, old), "one object is moved at a time");
-            moving.record = Some((place, object));
-            self.on_moved_written();
-        }
-    }
-
-    /// The object counts at its new place once all of it is there.
-    fn settle_move(&mut self) {
-        let reclaim = reclaim_of(&mut self.reclaim);
-        let Some(moving) = reclaim.moving.take_if(|moving| moving.writes == 0 && moving.is_complete) else {
+        let has_piece_here = loaded.content.extents.iter().any(|extent| extent.at.sequence == sequence);
+        if old.segment != segment && !has_piece_here {
             return;
-        };
-        let Move { key, old, record, failed, .. } = moving;
-        match record.filter(|_| !failed) {
-            Some((place, object)) if self.planted.is(StoreFault::MovesBack) => {
-                self.index.insert(key, place, object);
-            }
-            Some((place, object)) if self.index.move_to(key, old, place, object) => {
-                self.counts.objects_moved += 1;
-            }
-            Some(_) | None => self.drop_reclaimed(key, old),
         }
-        // It may have been freshened meanwhile, and what is there now have pieces here.
-        self.load_to_move(key);
-    }
-
-    /// Reads the record of a key, to see whether it lies in the segment.
-    fn load_to_move(&mut self, key: StoredKey) {
-        match self.index.find(key) {
-            Some(Indexed { place, sectors: object, .. }) => {
-                self.load(Load { key, place, object, loader: Loader::Move });
+        let reclaim = self.reclaim();
+        match policy::fate(stream, indexed.uses, indexed.sectors <= reclaim.budget) {
+            Fate::Moves { uses } => {
+                reclaim.budget -= indexed.sectors;
+                reclaim.step = Step::Moving(Box::new(Move::new(key, old, uses, *loaded)));
             }
-            None => self.sift(),
+            fate @ (Fate::BecomesGhost | Fate::Leaves) => self.drop_reclaimed(key, old, loaded.stamp, fate),
         }
     }
 
-    pub(super) fn drop_reclaimed(&mut self, key: StoredKey, place: Place) {
-        if self.index.remove_at(key, place).is_some() {
-            self.counts.objects_dropped += 1;
-            self.event(Event::Dropped { key, why: Loss::Reclaimed });
+    /// An object leaves. If its record lies elsewhere, or hides an older one, a recovery must not find either.
+    pub(super) fn drop_reclaimed(&mut self, key: StoredKey, place: Place, stamp: u64, fate: Fate) {
+        let Some(indexed) = self.index.remove_at(key, place) else { return };
+        self.counts.objects_dropped += 1;
+        self.event(Event::Dropped { key, why: Loss::Reclaimed });
+        if let Fate::BecomesGhost = fate {
+            self.ghosts.remember(key, self.index.len());
+        }
+        let Some(reclaim) = &self.reclaim else { return };
+        let would_be_found = indexed.hides || place.segment != reclaim.segment;
+        let tombstone = Tombstone { of: Grave::Key(key), through: stamp };
+        let is_needed = would_be_found && self.is_needed(tombstone);
+        if is_needed && !self.planted.is(StoreFault::UnhidesOlder) {
+            self.counts.tombstones_of_dropped += 1;
+            self.reclaim().bury(tombstone);
+        }
+    }
+
+    /// May a recovery find anything that this takes away, other than in the segment that is being emptied?
+    fn is_needed(&mut self, tombstone: Tombstone) -> bool {
+        let reclaim = self.reclaim.as_mut().expect("the caller reclaims");
+        let targets = reclaim.open_targets.get_or_insert_with(|| self.log.open_targets());
+        targets.contains(&tombstone.of.key().target)
+            || self.log.may_be_found(tombstone.through, reclaim.segment)
+    }
+
+    /// Writes the tombstones that are needed, as many in a block as there is room for. Says whether anything changed.
+    fn bury_on(&mut self) -> bool {
+        let reclaim = self.reclaim.as_mut().expect("the caller reclaims");
+        let Step::Burying { writes } = &mut reclaim.step else { unreachable!("the caller buries") };
+        if reclaim.tombstones.is_empty() {
+            let is_over = *writes == 0;
+            if is_over {
+                reclaim.step = Step::Ending { ticket: self.tickets };
+            }
+            return is_over;
+        }
+        let mut count = reclaim.tombstones.len();
+        while count > 0 && !self.log.has_room(Stream::Main, self.tombstone_sectors(count), count, 0) {
+            count /= 2;
+        }
+        if count == 0 {
+            let is_begun = self.want_turn(Stream::Main, KEPT_OF_MOVES) || self.want_turn(Stream::Main, 0);
+            if !is_begun && !self.is_turning(Stream::Main) {
+                // There is no room for what must be written.
+                self.end_writes();
+            }
+            return is_begun;
+        }
+        let reclaim = self.reclaim();
+        if let Step::Burying { writes } = &mut reclaim.step {
+            *writes += 1;
+        }
+        let next = core::iter::from_fn(|| reclaim.tombstones.pop_first()).take(count);
+        let tombstones = next.map(|(of, through)| Tombstone { of, through }).collect();
+        self.counts.moved += self.append_tombstones(tombstones, Written::Copied(Copied::Tombstones));
+        true
+    }
+
+    pub(super) fn on_tombstones_written(&mut self) {
+        if let Some(Reclaim { step: Step::Burying { writes }, .. }) = &mut self.reclaim {
+            *writes -= 1;
         }
     }
 
     fn end_reclaim(&mut self) {
-        let Reclaim { segment, listing, .. } =
+        let Reclaim { segment, listing, held, stream, .. } =
             self.reclaim.take().expect("the caller looked through its blocks");
         match listing {
             Listing::Summary => {}
             Listing::Walk => self.counts.objects_dropped += self.index.remove_segment(segment),
         }
-        self.log.release(segment);
-        self.counts.reclaims += 1;
-        self.event(Event::Reclaimed { segment, listing });
-        self.go_on_turning();
-    }
-}
-
-fn reclaim_of(reclaim: &mut Option<Reclaim>) -> &mut Reclaim {
-    reclaim.as_mut().expect("the caller found it")
-}
-
-fn moving_of(reclaim: &mut Option<Reclaim>) -> &mut Move {
-    reclaim_of(reclaim).moving.as_mut().expect("the caller found it")
-}
-
-/// The entries of a summary, if it is one.
-pub(super) fn summary_in(outcome: Outcome) -> Option<Vec<Entry>> {
-    match outcome {
-        Outcome::Block(Ok(header), Ok(payload)) if header.label.kind == Kind::Summary => {
-            Entry::decode_all(&payload)
+        for (stream, job) in held.into_iter().rev() {
+            self.jobs[stream].push_front(job);
         }
-        Outcome::Block(..) | Outcome::Short(_) | Outcome::Mark(_) | Outcome::Segment(_) => None,
+        self.log.release(segment);
+        match stream {
+            Stream::Newcomer => self.counts.newcomer_reclaims += 1,
+            Stream::Main => self.counts.main_reclaims += 1,
+        }
+        self.event(Event::Reclaimed { segment, listing });
     }
 }

@@ -1,28 +1,22 @@
 //! Finding out what the device holds. Nothing is written, so a crash in between changes nothing.
 //!
-//! First the headers and footers of all segments; then whole segments that were not sealed, block by block; then, from
-//! the newest segment to the oldest, what each holds. A newer record of a key stands before an older one, a tombstone
-//! before what it takes away, and a record whose body is not all there counts for nothing: the older one stands.
+//! First the headers and footers of all segments; then whole segments that were not sealed, block by block; then what
+//! each segment holds, which `merging.rs` puts together.
 
 use super::{
     Event, Phase, Store,
     block::{Checksums, Kind, Place, Position},
     check::{Expected, Outcome},
-    content::{Entry, Grave, Mark, What},
-    log::Standing,
-    plant::StoreFault,
+    content::{Mark, What},
+    index::Index,
+    log::{Both, Log, STREAMS, Segment, Standing},
+    merging::Merge,
+    policy::Stream,
     reading::Want,
-    reclaiming::summary_in,
     walk::Walked,
 };
-use crate::{
-    id::RecordName,
-    key::{CacheKey, StoredKey},
-};
-use alloc::{
-    collections::{BTreeMap, BTreeSet},
-    vec::Vec,
-};
+use crate::id::RecordName;
+use alloc::{collections::BTreeMap, vec::Vec};
 
 /// Headers and footers that are read at once.
 const MARKS_AT_ONCE: u32 = 64;
@@ -37,25 +31,30 @@ pub(super) struct Recovery {
     under_way: u32,
     found: Vec<Found>,
     /// Segments to walk through.
-    unsealed: Vec<Found>,
+    pub(super) unsealed: Vec<Found>,
     /// What was found there, by sequence.
-    walked: BTreeMap<u64, Vec<Walked>>,
+    pub(super) walked: BTreeMap<u64, Vec<Walked>>,
     /// Whole pieces of bodies there, and whose.
-    pieces: BTreeMap<Position, RecordName>,
-    /// Segments to take in, the oldest first.
-    todo: Vec<Found>,
-    /// The deletions that were taken in.
-    graves: BTreeMap<StoredKey, Vec<(RecordName, Position)>>,
-    targets: BTreeSet<CacheKey>,
+    pub(super) pieces: BTreeMap<Position, RecordName>,
+    pub(super) merge: Merge,
 }
 
 /// A segment that was opened by this store.
 #[derive(Clone, Copy, Debug)]
-struct Found {
-    segment: u32,
-    sequence: u64,
+pub(super) struct Found {
+    pub(super) segment: u32,
+    pub(super) sequence: u64,
     mark: Mark,
-    summary: Option<u32>,
+    pub(super) summary: Option<u32>,
+}
+
+impl Found {
+    const fn is_above(&self, floors: &Both<u64>) -> bool {
+        match self.mark.stream {
+            Stream::Newcomer => self.sequence >= floors.newcomer,
+            Stream::Main => self.sequence >= floors.main,
+        }
+    }
 }
 
 /// What is read.
@@ -71,7 +70,7 @@ enum Piece {
     Header,
     Footer,
     Whole,
-    Summary,
+    Summary(Stream),
 }
 
 impl Store {
@@ -80,13 +79,15 @@ impl Store {
             matches!(self.phase, Phase::Closed),
             "the answer rule: recovery comes once, or after it has failed"
         );
+        self.log = Log::new(self.geometry);
+        self.index = Index::new(self.random.wide_bits());
         self.phase = Phase::Recovering(Recovery { attempt: self.ios_begun, ..Recovery::default() });
         for _ in 0..MARKS_AT_ONCE.min(self.geometry.segments) {
             self.read_next_header();
         }
     }
 
-    fn recovery(&mut self) -> &mut Recovery {
+    pub(super) fn recovery(&mut self) -> &mut Recovery {
         match &mut self.phase {
             Phase::Recovering(recovery) => recovery,
             phase @ (Phase::Closed | Phase::Writing | Phase::ReadOnly) => {
@@ -102,7 +103,7 @@ impl Store {
             Piece::Header => Expected::Marks { kind: Kind::Segment },
             Piece::Footer => Expected::Marks { kind: Kind::Footer },
             Piece::Whole => Expected::Segment { sequence },
-            Piece::Summary => Expected::Block { sequence },
+            Piece::Summary(_) => Expected::Summary { sequence },
         };
         let part = Part { attempt, segment, what };
         self.begin_read(Place { segment, sector }, sectors, expected, Want::Recovery(part));
@@ -121,12 +122,12 @@ impl Store {
         }
     }
 
-    pub(super) fn on_recovery_failed(&mut self, part: Part, segment: u32) {
+    pub(super) fn on_recovery_failed(&mut self, part: Part) {
         if let Phase::Recovering(recovery) = &self.phase
             && recovery.attempt == part.attempt
         {
             self.phase = Phase::Closed;
-            self.event(Event::RecoveryFailed { segment });
+            self.event(Event::RecoveryFailed { segment: part.segment });
         }
     }
 
@@ -149,7 +150,7 @@ impl Store {
                 self.on_mark_read();
             }
             Piece::Whole => self.on_walked(outcome),
-            Piece::Summary => self.on_summary_read(outcome),
+            Piece::Summary(stream) => self.on_summary_read(stream, outcome),
         }
     }
 
@@ -162,7 +163,13 @@ impl Store {
     fn mark_in(&self, outcome: Outcome) -> Option<(u64, Mark)> {
         match outcome {
             Outcome::Mark(found) => found.filter(|(_, mark)| mark.is_of(&self.geometry)),
-            Outcome::Short(_) | Outcome::Block(..) | Outcome::Segment(_) => None,
+            Outcome::Short(_)
+            | Outcome::Record(_)
+            | Outcome::Longer(_)
+            | Outcome::Piece(_)
+            | Outcome::Summary(_)
+            | Outcome::Header(_)
+            | Outcome::Segment(_) => None,
         }
     }
 
@@ -182,140 +189,116 @@ impl Store {
     fn on_marks_read(&mut self) {
         let mut found = core::mem::take(&mut self.recovery().found);
         found.sort_by_key(|found| found.sequence);
+        self.log.next_sequence = found.last().map_or(1, |newest| newest.sequence + 1);
         self.number = match found.last() {
+            Some(newest) if newest.mark.segments > self.geometry.segments => {
+                // What lies beyond is not read, and who knows what it hides.
+                found.clear();
+                self.counts.formatted += 1;
+                self.random.wide_bits()
+            }
             Some(newest) => newest.mark.store,
             None => self.random.wide_bits(),
         };
         self.checksums = Checksums::of_store(self.number, self.planted);
         found.retain(|found| found.mark.store == self.number);
-        let floor = found.iter().map(|found| found.mark.floor).max().unwrap_or(0);
-        self.log.next_sequence = found.last().map_or(1, |newest| newest.sequence + 1);
-        found.retain(|found| found.sequence >= floor);
-        for Found { segment, sequence, summary, .. } in &found {
-            let state = self.log.segment(*segment);
-            (state.standing, state.sequence) = (Standing::Sealed { summary: *summary }, *sequence);
-            self.log.by_sequence.insert(*sequence, *segment);
+        for found in &found {
+            for stream in STREAMS {
+                self.log.floors[stream] = self.log.floors[stream].max(found.mark.floors[stream]);
+            }
+            self.log.next_stamp = self.log.next_stamp.max(found.mark.stamp);
         }
-        if self.planted.is(StoreFault::PrefersOld) {
-            found.reverse();
+        found.retain(|found| found.is_above(&self.log.floors));
+        for Found { segment, sequence, summary, mark } in &found {
+            let standing = Standing::Sealed { summary: *summary };
+            let (stream, stamp, sequence) = (mark.stream, mark.stamp, *sequence);
+            *self.log.segment(*segment) = Segment { standing, stream, sequence, stamp };
+            self.log.streams[stream].live.insert(sequence, *segment);
         }
         let recovery = self.recovery();
         recovery.unsealed = found.iter().filter(|found| found.summary.is_none()).copied().collect();
-        recovery.todo = found;
+        for found in found {
+            recovery.merge.add(found.mark.stream, found);
+        }
         self.walk_next();
     }
 
-    fn walk_next(&mut self) {
+    pub(super) fn walk_next(&mut self) {
         match self.recovery().unsealed.last() {
             Some(found) => {
                 let segment = found.segment;
                 self.read_part(segment, 0, self.geometry.sectors, Piece::Whole);
             }
-            None => self.take_next(),
+            None => self.merge(),
         }
     }
 
     fn on_walked(&mut self, outcome: Outcome) {
-        let Some(found) = self.recovery().unsealed.pop() else {
-            unreachable!("a segment was walked unasked")
-        };
         let Outcome::Segment(walked) = outcome else {
             unreachable!("a segment was walked, and gave {outcome:?}")
         };
+        let Some(found) = self.recovery().unsealed.pop() else {
+            unreachable!("a segment was walked unasked")
+        };
         let recovery = self.recovery();
-        for Walked { entry, .. } in &walked {
-            if let What::Body = entry.what {
+        for Walked { entry, name, .. } in &walked {
+            if let What::Body { .. } = entry.what {
                 let at = Position { sequence: found.sequence, sector: entry.sector };
-                recovery.pieces.insert(at, entry.name);
+                recovery.pieces.insert(at, *name);
             }
         }
         recovery.walked.insert(found.sequence, walked);
         self.walk_next();
     }
 
-    /// Takes in the newest segment that is left.
-    fn take_next(&mut self) {
-        loop {
-            let recovery = self.recovery();
-            let Some(found) = recovery.todo.last().copied() else {
-                return self.end_recovery();
-            };
-            if let Some(walked) = recovery.walked.get(&found.sequence).cloned() {
-                recovery.todo.pop();
-                self.take_walked(found, &walked);
-                continue;
-            }
-            let sector = found.summary.expect("a segment without a summary was walked");
-            let sectors = self.geometry.sectors - 1 - sector;
-            return self.read_part(found.segment, sector, sectors, Piece::Summary);
+    pub(super) fn read_summary(&mut self, stream: Stream, found: Found, sector: u32) {
+        let sectors = self.geometry.sectors - 1 - sector;
+        self.read_part(found.segment, sector, sectors, Piece::Summary(stream));
+    }
+
+    fn on_summary_read(&mut self, stream: Stream, outcome: Outcome) {
+        match outcome {
+            Outcome::Summary(Some(entries)) => self.on_entries_read(stream, entries),
+            Outcome::Summary(None)
+            | Outcome::Short(_)
+            | Outcome::Record(_)
+            | Outcome::Longer(_)
+            | Outcome::Piece(_)
+            | Outcome::Mark(_)
+            | Outcome::Header(_)
+            | Outcome::Segment(_) => self.walk_instead(stream),
         }
     }
 
-    fn on_summary_read(&mut self, outcome: Outcome) {
-        let found = *self.recovery().todo.last().expect("its summary was asked for");
-        match summary_in(outcome) {
-            Some(entries) => {
-                self.recovery().todo.pop();
-                for entry in entries.iter().rev() {
-                    self.take_entry(found, entry);
-                }
-                self.take_next();
-            }
-            None => {
-                self.log.segment(found.segment).standing = Standing::Sealed { summary: None };
-                self.recovery().unsealed.push(found);
-                self.walk_next();
+    /// Everything is taken in.
+    pub(super) fn end_recovery(&mut self) {
+        // What was opened and holds nothing need not be emptied.
+        let walked = core::mem::take(&mut self.recovery().walked);
+        for (sequence, _) in walked.iter().filter(|(_, walked)| walked.is_empty()) {
+            if let Some(place) = self.log.place(Position { sequence: *sequence, sector: 0 }) {
+                let stream = self.log.stream_of(place);
+                self.log.streams[stream].live.remove(sequence);
+                let free = Segment { standing: Standing::Free, stream, sequence: 0, stamp: 0 };
+                *self.log.segment(place.segment) = free;
             }
         }
-    }
-
-    fn take_walked(&mut self, found: Found, walked: &[Walked]) {
-        for Walked { entry, extents } in walked.iter().rev() {
-            let is_whole = extents.iter().all(|extent| {
-                let Phase::Recovering(recovery) = &self.phase else { return false };
-                !recovery.walked.contains_key(&extent.at.sequence)
-                    || recovery.pieces.get(&extent.at) == Some(&entry.name)
-            });
-            if is_whole || self.planted.is(StoreFault::CountsTorn) {
-                self.take_entry(found, entry);
-            }
+        let free = (0..).zip(&self.log.segments).filter(|(_, segment)| segment.standing == Standing::Free);
+        self.log.free = free.map(|(number, _)| number).collect();
+        if self.log.free.is_empty() {
+            self.format();
         }
-    }
-
-    fn take_entry(&mut self, found: Found, entry: &Entry) {
-        let place = entry.place(found.segment);
-        let at = Position { sequence: found.sequence, sector: entry.sector };
-        let is_live = |sequence| self.log.by_sequence.contains_key(&sequence);
-        match entry.what {
-            What::Body => {}
-            What::Tombstone(_) if self.planted.is(StoreFault::OverlooksGraves) => {}
-            What::Tombstone(Grave::Target) => {
-                self.recovery().targets.insert(entry.key.target);
-            }
-            What::Tombstone(Grave::Record { through }) => {
-                self.recovery().graves.entry(entry.key).or_default().push((entry.name, through));
-            }
-            What::Record { object, first } if object > 0 && is_live(first) => {
-                let recovery = self.recovery();
-                let graves = recovery.graves.get(&entry.key).map(Vec::as_slice).unwrap_or_default();
-                let is_buried = recovery.targets.contains(&entry.key.target)
-                    || graves.iter().any(|(name, through)| *name == entry.name || at <= *through);
-                if is_buried {
-                    // Deleted by name: what it superseded does not come back.
-                    recovery.graves.entry(entry.key).or_default().push((entry.name, at));
-                } else if self.index.find(entry.key).is_none() {
-                    self.index.insert(entry.key, place, object);
-                }
-            }
-            // Its body was reclaimed. It still stands before what it superseded.
-            What::Record { .. } => {
-                self.recovery().graves.entry(entry.key).or_default().push((entry.name, at));
-            }
-        }
-    }
-
-    fn end_recovery(&mut self) {
         self.phase = Phase::Writing;
         self.event(Event::Recovered { objects: self.objects(), bytes: self.used() });
+    }
+
+    /// Begins anew, with nothing: there is no room to empty a segment.
+    fn format(&mut self) {
+        let (sequence, stamp) = (self.log.next_sequence, self.log.next_stamp);
+        self.log = Log::new(self.geometry);
+        (self.log.next_sequence, self.log.next_stamp) = (sequence, stamp);
+        self.index = Index::new(self.random.wide_bits());
+        self.number = self.random.wide_bits();
+        self.checksums = Checksums::of_store(self.number, self.planted);
+        self.counts.formatted += 1;
     }
 }

@@ -1,9 +1,9 @@
 //! Making durable what was written: one sync at a time, each for all who wanted one before it began.
 //!
-//! Whoever waits has seen its writes end, so a sync that begins afterwards covers them. A sync that fails ends all
-//! writing: the system may forget what it could not write and call the next sync a success.
+//! Whoever waits has seen its writes end, so a sync that begins afterwards covers them. A sync or a write that fails ends
+//! all writing: the system may forget what it could not write and call the next sync a success.
 
-use super::{Effect, Event, Failure, Op, Pending, Phase, Store, plant::StoreFault};
+use super::{Effect, Event, Failure, Op, Pending, Phase, Store, plant::StoreFault, policy::Stream};
 use alloc::vec::Vec;
 
 /// Who waits for a sync.
@@ -13,8 +13,8 @@ pub(super) enum Waiter {
     Asked { op: Op },
     /// A deletion whose tombstone is written.
     Deleted { op: Op, existed: bool },
-    /// The turn to another segment.
-    Turn,
+    /// The turn of a stream to another segment.
+    Turn { stream: Stream },
 }
 
 #[derive(Debug, Default)]
@@ -51,7 +51,8 @@ impl Store {
             match waiter {
                 Waiter::Asked { op } => self.event(Event::Synced { op }),
                 Waiter::Deleted { op, existed } => self.event(Event::Deleted { op, existed }),
-                Waiter::Turn => self.on_turn_synced(),
+                Waiter::Turn { .. } if self.is_read_only() => {}
+                Waiter::Turn { stream } => self.on_turn_synced(stream),
             }
         }
         self.begin_sync();
@@ -73,7 +74,7 @@ impl Store {
     fn on_waiter_failed(&mut self, waiter: Waiter) {
         match waiter {
             Waiter::Asked { op } | Waiter::Deleted { op, .. } => self.fail(op, Failure::ReadOnly),
-            Waiter::Turn => {}
+            Waiter::Turn { .. } => {}
         }
     }
 
@@ -83,10 +84,7 @@ impl Store {
             return;
         }
         self.phase = Phase::ReadOnly;
-        self.reclaim = None;
         self.event(Event::WritesEnded);
-        for job in core::mem::take(&mut self.jobs) {
-            self.on_job_failed(job, Failure::ReadOnly);
-        }
+        self.fail_jobs();
     }
 }

@@ -5,16 +5,18 @@
 
 use super::{
     block::{Checksums, HEADER_BYTES, Kind, Place},
-    content::{Content, Entry, Extent, Grave, What},
+    content::{Content, Entry, Extent, Tombstone, What},
     geometry::Geometry,
 };
+use crate::id::RecordName;
 use alloc::vec::Vec;
 use bytes::Bytes;
 
-/// A whole block, and where the rest of its object is.
+/// A whole block, or a tombstone in one, and where the rest of its object is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Walked {
     pub(super) entry: Entry,
+    pub(super) name: RecordName,
     pub(super) extents: Vec<Extent>,
 }
 
@@ -30,35 +32,40 @@ pub(super) fn walk(
     let mut sector = 2;
     while sector < geometry.sectors {
         let rest = bytes.slice(geometry.length(sector).min(bytes.len())..);
-        let walked = block(&rest, geometry, checksums, Place { segment, sector }, sequence);
-        sector += walked.as_ref().map_or(1, |walked| walked.entry.sectors);
-        found.extend(walked);
+        let sectors =
+            block(&rest, geometry, checksums, Place { segment, sector }, sequence, &mut found).unwrap_or(1);
+        sector += sectors;
     }
     found
 }
 
+/// Adds what a block holds, and says how many sectors it has.
 fn block(
     bytes: &Bytes,
     geometry: &Geometry,
     checksums: &Checksums,
     place: Place,
     sequence: u64,
-) -> Option<Walked> {
+    found: &mut Vec<Walked>,
+) -> Option<u32> {
     let header = checksums.header(bytes, place, Some(sequence)).ok()?;
     let payload = checksums.payload(&header, bytes).ok()?;
-    let mut extents = Vec::new();
-    let what = match header.label.kind {
-        Kind::Body => What::Body,
+    let (key, name, stamp) = (header.label.key, header.label.name, header.label.stamp);
+    let (sector, sectors) = (place.sector, geometry.sectors_for(header.payload));
+    let walked = |what, extents| Walked { entry: Entry { what, sector, sectors }, name, extents };
+    match header.label.kind {
+        Kind::Body => found.push(walked(What::Body { key, stamp }, Vec::new())),
         Kind::Record => {
-            let content = Content::decode(&bytes.slice(HEADER_BYTES..HEADER_BYTES + header.payload))?;
-            extents = content.extents;
-            let first = extents.first().map_or(sequence, |extent: &Extent| extent.at.sequence);
-            What::Record { object: content.sectors, first }
+            let payload = bytes.slice(HEADER_BYTES..HEADER_BYTES + header.payload);
+            let (content, _) = Content::decode(&payload).filter(|(content, _)| content.sectors > 0)?;
+            let object = content.sectors;
+            found.push(walked(What::Record { key, stamp, object }, content.extents));
         }
-        Kind::Tombstone => What::Tombstone(Grave::decode(payload)?),
+        Kind::Tombstone => {
+            let tombstones = Tombstone::decode_all(payload)?;
+            found.extend(tombstones.into_iter().map(|it| walked(What::Tombstone(it), Vec::new())));
+        }
         Kind::Segment | Kind::Summary | Kind::Footer => return None,
-    };
-    let sectors = geometry.sectors_for(header.payload);
-    let entry = Entry { what, sector: place.sector, sectors, key: header.label.key, name: header.label.name };
-    Some(Walked { entry, extents })
+    }
+    Some(sectors)
 }

@@ -1,21 +1,27 @@
 //! Writers: bodies of unknown length, cut into pieces as they come.
 //!
-//! What is not written yet is kept here and can be read, also after a write has failed.
+//! What is not written yet is kept here and can be read, also after a write has failed. Nothing is copied: a body is the
+//! slices that came.
 
 use super::{
-    Event, Failure, Op, Store, Writer,
-    appending::{Draft, Job, Written},
+    Event, Failure, Op, Source, Store, Writer,
+    appending::{Job, PieceDraft, Written},
     block::Position,
-    content::{Content, Extent},
-    publishing::Cause,
+    blocks::length,
+    content::{Content, EXTENT_BYTES, Extent, RECORD_FIXED},
+    policy::{self, Replaced, Stream},
+    publishing::Draft,
+    rope::Rope,
 };
 use crate::{
+    format,
     id::RecordName,
     key::{CacheKey, StoredKey},
     record::Record,
+    time::WallTime,
 };
 use alloc::{sync::Arc, vec::Vec};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 /// A record being written.
 #[derive(Debug)]
@@ -25,52 +31,52 @@ pub(super) struct OpenWriter {
     /// Full pieces, in order.
     pub(super) pieces: Vec<Piece>,
     /// What comes after them.
-    pub(super) held: BytesMut,
+    pub(super) rest: Rope,
+    /// All bytes.
+    length: u64,
+    /// Where it is written, all of it; chosen with its first block.
+    stream: Option<Stream>,
     standing: Standing,
     /// The append whose pieces are on their way.
     appending: Option<Op>,
     under_way: usize,
+    /// The youngest record of its key that was committed since it began.
+    youngest: Option<WallTime>,
 }
 
 #[derive(Debug)]
 pub(super) enum Piece {
     /// Not known to be on the device.
-    Kept(Bytes),
+    Kept(Vec<Bytes>),
     /// On the device.
     Stored(Extent),
 }
 
 impl Piece {
-    fn bytes(&self) -> u32 {
+    pub(super) const fn stored(&self) -> Option<Extent> {
         match self {
-            Self::Kept(bytes) => u32::try_from(bytes.len()).expect("a piece is a block's"),
-            Self::Stored(extent) => extent.bytes,
+            Self::Stored(extent) => Some(*extent),
+            Self::Kept(_) => None,
         }
     }
 }
 
 /// ```text
 /// Open ──commit──▶ Committing ──▶ Committed
-///   ╰───────┴──failure, purge, reclaim──▶ Closed
+///   ╰───────┴──failure, purge──▶ Closed
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
     Open,
-    /// Its record has this place in the log, once it has one.
-    Committing(Option<Position>),
+    Committing,
     Committed,
     Closed(Failure),
 }
 
 impl OpenWriter {
-    fn length(&self) -> u64 {
-        let pieces: u64 = self.pieces.iter().map(|piece| u64::from(piece.bytes())).sum();
-        pieces + self.held.len() as u64
-    }
-
-    fn close(&mut self, why: Failure) {
+    pub(super) fn close(&mut self, why: Failure) {
         match self.standing {
-            Standing::Open | Standing::Committing(_) => self.standing = Standing::Closed(why),
+            Standing::Open | Standing::Committing => self.standing = Standing::Closed(why),
             Standing::Committed | Standing::Closed(_) => {}
         }
     }
@@ -79,7 +85,30 @@ impl OpenWriter {
         match self.standing {
             Standing::Open => None,
             Standing::Closed(why) => Some(why),
-            Standing::Committing(_) | Standing::Committed => Some(Failure::NotOpen),
+            Standing::Committing | Standing::Committed => Some(Failure::NotOpen),
+        }
+    }
+
+    /// The pieces that are on the device.
+    pub(super) fn extents(&self) -> impl Iterator<Item = Extent> {
+        self.pieces.iter().filter_map(Piece::stored)
+    }
+
+    /// What its record's block carries.
+    pub(super) fn record_bytes(&self, record: &Record) -> usize {
+        let head = format::encoded_length(record);
+        RECORD_FIXED + head + EXTENT_BYTES * self.pieces.len() + self.rest.len()
+    }
+
+    /// It is committed, and may its record be published?
+    fn commits(&self, record: &Record) -> Result<(), Failure> {
+        match self.standing {
+            Standing::Committing => {
+                let is_late = self.youngest.is_some_and(|youngest| youngest > record.freshness.born());
+                if is_late { Err(Failure::Superseded) } else { Ok(()) }
+            }
+            Standing::Closed(why) => Err(why),
+            Standing::Open | Standing::Committed => Err(Failure::NotOpen),
         }
     }
 }
@@ -90,64 +119,91 @@ impl Store {
             key,
             name,
             pieces: Vec::new(),
-            held: BytesMut::new(),
+            rest: Rope::default(),
+            length: 0,
+            stream: None,
             standing: Standing::Open,
             appending: None,
             under_way: 0,
+            youngest: None,
         };
         let before = self.writers.insert(writer, open);
         assert!(before.is_none(), "the answer rule: {writer:?} began twice");
+        self.writers_of.insert((key, writer));
     }
 
-    pub(super) fn append(&mut self, op: Op, writer: Writer, chunk: &[u8]) {
-        let size = self.geometry.block_payload();
-        let closed = |open: Option<&OpenWriter>| open.map_or(Some(Failure::NotOpen), OpenWriter::closed);
-        if let Some(why) = closed(self.writers.get(&writer)) {
+    pub(super) fn discard(&mut self, writer: Writer) {
+        if let Some(open) = self.writers.remove(&writer) {
+            self.writers_of.remove(&(open.key, writer));
+            self.pins.unpin_all(open.extents(), open.key, Source::Writer(writer));
+        }
+    }
+
+    pub(super) fn append(&mut self, op: Op, writer: Writer, chunk: Bytes) {
+        let (size, largest) = (self.geometry.block_payload(), self.geometry.object_max().0);
+        let Some(open) = self.writers.get_mut(&writer) else {
+            return self.fail(op, Failure::NotOpen);
+        };
+        if let Some(why) = open.closed() {
             return self.fail(op, why);
         }
-        let open = self.writers.get_mut(&writer).expect("it is open");
-        open.held.extend_from_slice(chunk);
-        let first = open.pieces.len();
-        while open.held.len() >= size {
-            let piece = open.held.split_to(size).freeze();
-            open.pieces.push(Piece::Kept(piece));
+        open.length += chunk.len() as u64;
+        if open.length > largest {
+            open.close(Failure::TooLarge);
+            return self.fail(op, Failure::TooLarge);
         }
-        open.under_way = open.pieces.len() - first;
-        if open.under_way == 0 {
+        open.rest.push(chunk);
+        let mut jobs = Vec::new();
+        while open.rest.len() >= size {
+            let payload = open.rest.split_to(size);
+            jobs.push(Job::Piece { writer, piece: open.pieces.len(), payload: payload.clone() });
+            open.pieces.push(Piece::Kept(payload));
+        }
+        open.rest.gather();
+        open.under_way = jobs.len();
+        if jobs.is_empty() {
             return self.event(Event::Appended { op });
         }
         open.appending = Some(op);
-        let jobs: Vec<Job> = (first..)
-            .zip(&open.pieces[first..])
-            .filter_map(|(piece, kept)| match kept {
-                Piece::Kept(payload) => Some(Job::Piece { writer, piece, payload: payload.clone() }),
-                Piece::Stored(_) => None,
-            })
-            .collect();
+        let stream = self.stream_of_writer(writer);
         for job in jobs {
-            self.push(job);
+            self.push(stream, job);
         }
     }
 
-    pub(super) fn write_piece(&mut self, writer: Writer, piece: usize, payload: Bytes) {
+    /// Where it is written: that is asked once.
+    fn stream_of_writer(&mut self, writer: Writer) -> Stream {
+        let open = self.writers.get_mut(&writer).expect("the caller found it");
+        if let Some(stream) = open.stream {
+            return stream;
+        }
+        let replaced = self
+            .index
+            .find(open.key)
+            .map(|indexed| Replaced { stream: self.log.stream_of(indexed.place), uses: indexed.uses });
+        let stream = policy::stream_of(replaced, self.ghosts.contains(open.key));
+        open.stream = Some(stream);
+        stream
+    }
+
+    pub(super) fn write_piece(&mut self, stream: Stream, writer: Writer, piece: usize, payload: Vec<Bytes>) {
         let Some(open) = self.writers.get(&writer) else { return };
         if let Some(why) = open.closed() {
             return self.on_piece_failed(writer, why);
         }
-        let (key, name) = (open.key, open.name);
-        let offset = piece as u64 * payload.len() as u64;
+        let (key, name, offset) = (open.key, open.name, (piece * length(&payload)) as u64);
+        let draft = PieceDraft { key, name, offset, payload };
         let written = |at| Written::Piece { writer, piece, at };
-        let (_, size) = self.append_piece(key, name, offset, payload, written);
-        self.counts.appended += size;
+        self.reclaims_in_vain = 0;
+        self.counts.appended += self.append_piece(stream, draft, written);
     }
 
     pub(super) fn on_piece_written(&mut self, writer: Writer, piece: usize, at: Position) {
         let Some(open) = self.writers.get_mut(&writer) else { return };
-        if self.log.place(at).is_none() {
-            open.close(Failure::Reclaimed);
-        } else {
-            let bytes = open.pieces[piece].bytes();
+        if let Piece::Kept(payload) = &open.pieces[piece] {
+            let bytes = u32::try_from(length(payload)).expect("a piece is a block's");
             open.pieces[piece] = Piece::Stored(Extent { at, bytes });
+            self.pins.pin(at, open.key, Source::Writer(writer));
         }
         self.on_piece_over(writer);
     }
@@ -172,7 +228,7 @@ impl Store {
         }
     }
 
-    pub(super) fn commit(&mut self, op: Op, writer: Writer, record: &Arc<Record>) {
+    pub(super) fn commit(&mut self, op: Op, writer: Writer, record: Arc<Record>) {
         let Some(open) = self.writers.get_mut(&writer) else {
             return self.fail(op, Failure::NotOpen);
         };
@@ -180,37 +236,34 @@ impl Store {
             return self.fail(op, why);
         }
         assert!(open.appending.is_none(), "the answer rule: {writer:?} commits while it appends");
-        if (record.stored_key(), record.name, record.length.0) != (open.key, open.name, open.length()) {
+        if (record.stored_key(), record.name, record.length.0) != (open.key, open.name, open.length) {
             return self.fail(op, Failure::Mismatch);
         }
-        let extents: Vec<Extent> = open
-            .pieces
-            .iter()
-            .filter_map(|piece| match piece {
-                Piece::Stored(extent) => Some(*extent),
-                Piece::Kept(_) => None,
-            })
-            .collect();
+        open.standing = Standing::Committing;
+        let stream = self.stream_of_writer(writer);
+        self.push(stream, Job::Record(Draft::Commit { op, writer, record }));
+    }
+
+    /// What a writer's record is to say, and the end of its body, if it may still be published.
+    pub(super) fn committed_content(
+        &self,
+        writer: Writer,
+        record: &Record,
+    ) -> Result<(Content, Vec<Bytes>), Failure> {
+        let open = self.writers.get(&writer).ok_or(Failure::NotOpen)?;
+        open.commits(record)?;
+        let extents: Vec<Extent> = open.extents().collect();
         assert_eq!(extents.len(), open.pieces.len(), "{writer:?} is open, so all it appended is stored");
-        open.standing = Standing::Committing(None);
-        let sectors = extents.iter().map(|extent| self.geometry.sectors_for(extent.bytes as usize)).sum();
-        let tail = Bytes::copy_from_slice(&open.held);
-        let content = Content { record: Record::clone(record), sectors, extents, tail };
-        self.push(Job::Record(Draft { content, cause: Cause::Commit { op, writer } }));
+        let sectors = self.sectors_of(&extents);
+        Ok((Content { record: Record::clone(record), sectors, extents }, open.rest.slices()))
     }
 
-    /// Is this writer's record still to be published?
-    pub(super) fn commits(&self, writer: Writer) -> Result<(), Failure> {
-        match self.writers.get(&writer).map(|open| open.standing) {
-            Some(Standing::Committing(_)) => Ok(()),
-            Some(Standing::Closed(why)) => Err(why),
-            Some(Standing::Open | Standing::Committed) | None => Err(Failure::NotOpen),
-        }
-    }
-
-    pub(super) fn on_record_placed(&mut self, writer: Writer, position: Position) {
-        if let Some(open) = self.writers.get_mut(&writer) {
-            open.standing = Standing::Committing(Some(position));
+    /// A record of a key gets its place: who began before and commits an older one has lost.
+    pub(super) fn on_born(&mut self, key: StoredKey, born: WallTime) {
+        let others = self.writers_of.range((key, Writer(0))..=(key, Writer(u64::MAX)));
+        for (_, writer) in others {
+            let open = self.writers.get_mut(writer).expect("every writer of the list is open");
+            open.youngest = open.youngest.max(Some(born));
         }
     }
 
@@ -230,32 +283,36 @@ impl Store {
 
     /// What was begun for the target before now publishes nothing.
     pub(super) fn close_writers(&mut self, target: CacheKey) {
-        for open in self.writers.values_mut().filter(|open| open.key.target == target) {
+        let [first, last] = [CacheKey(0), CacheKey(u128::MAX)].map(|key| StoredKey { target, key });
+        for (_, writer) in self.writers_of.range((first, Writer(0))..=(last, Writer(u64::MAX))) {
+            let open = self.writers.get_mut(writer).expect("every writer of the list is open");
             open.close(Failure::Purged);
         }
     }
 
-    /// A record was deleted: what is being committed under its key and is older goes with it.
-    pub(super) fn close_older(&mut self, key: StoredKey, through: Position) {
-        for open in self.writers.values_mut().filter(|open| open.key == key) {
-            if let Standing::Committing(Some(position)) = open.standing
-                && position <= through
+    /// A piece of a writer that lay there is elsewhere now, or nowhere.
+    pub(super) fn repoint_writer(&mut self, writer: Writer, old: Position, new: Option<Position>) {
+        let Some(open) = self.writers.get_mut(&writer) else { return };
+        let (key, source) = (open.key, Source::Writer(writer));
+        if !open.extents().any(|extent| extent.at == old) {
+            return;
+        }
+        for piece in &mut open.pieces {
+            if let Piece::Stored(extent) = piece
+                && extent.at == old
+                && let Some(new) = new
             {
-                open.close(Failure::Superseded);
+                extent.at = new;
+                self.pins.pin(new, key, source);
+                self.counts.writers_repointed += 1;
             }
         }
-    }
-
-    /// A segment is reclaimed: who has written there and not committed has lost it.
-    pub(super) fn close_in(&mut self, sequence: u64) {
-        for open in self.writers.values_mut() {
-            let lies_there = |piece: &Piece| match piece {
-                Piece::Stored(extent) => extent.at.sequence == sequence,
-                Piece::Kept(_) => false,
-            };
-            if open.pieces.iter().any(lies_there) {
-                open.close(Failure::Reclaimed);
-            }
+        let is_left = open.extents().any(|extent| extent.at.sequence == old.sequence);
+        if new.is_none() {
+            open.close(Failure::Reclaimed);
+        }
+        if new.is_none() || !is_left {
+            self.pins.unpin(old.sequence, key, source);
         }
     }
 }

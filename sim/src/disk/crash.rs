@@ -42,6 +42,7 @@ pub fn enumerate(plan: Plan, total: &mut Enumerated) {
             let mut device = history.device.clone();
             device.crash(how);
             let held = recovered(plan, &mut device);
+            assert!(!held.is_formatted, "seed {}: one crash leaves room to go on", plan.seed);
             for (key, known) in history.known() {
                 let state = held.objects.get(key).copied();
                 assert!(
@@ -55,7 +56,19 @@ pub fn enumerate(plan: Plan, total: &mut Enumerated) {
         }
     }
     check_sums(&history);
-    *total.seen.entry("moved").or_default() += history.store.counts().objects_moved;
+    let counts = history.store.counts();
+    for (what, count) in [
+        ("moved", counts.objects_moved),
+        ("newcomers reclaimed", counts.newcomer_reclaims),
+        ("main reclaimed", counts.main_reclaims),
+        ("tombstones carried", counts.tombstones_carried),
+        ("tombstones of dropped objects", counts.tombstones_of_dropped),
+        ("readers pointed elsewhere", counts.readers_repointed),
+        ("writers pointed elsewhere", counts.writers_repointed),
+        ("pieces lost to who had them open", counts.readers_broken),
+    ] {
+        *total.seen.entry(what).or_default() += count;
+    }
     for (what, count) in history.seen {
         *total.seen.entry(what).or_default() += count;
     }
@@ -85,6 +98,8 @@ pub struct Held {
     pub indexed: u64,
     /// The bytes that it counts.
     pub used: u64,
+    /// It found no room to go on with what was there, and began anew.
+    pub is_formatted: bool,
 }
 
 /// Recovers a store, twice, and reads everything that the device may hold.
@@ -93,6 +108,10 @@ pub struct Held {
 /// The second recovery finds something else; the sums are not those of a scan; or bytes are not a version's.
 pub fn recovered(plan: Plan, device: &mut Device) -> Held {
     let held = read_all(plan, device);
+    if held.is_formatted {
+        assert_eq!(held.indexed, 0, "seed {}: what is left is not known", plan.seed);
+        return held;
+    }
     let on_device = scan(device.image(), plan.shape());
     let sectors: u64 = on_device.values().map(|found| found.sectors).sum();
     let seed = plan.seed;
@@ -121,6 +140,7 @@ pub fn read_all(plan: Plan, device: &mut Device) -> Held {
     let mut store = plan.store();
     run(&mut store, device, Input::Recover);
     let (indexed, used) = (store.objects(), store.used().0);
+    let is_formatted = store.counts().formatted > 0;
     let mut objects = BTreeMap::new();
     for target in 0..plan.targets {
         for variant in 0..3 {
@@ -130,7 +150,7 @@ pub fn read_all(plan: Plan, device: &mut Device) -> Held {
             }
         }
     }
-    Held { objects, indexed, used }
+    Held { objects, indexed, used, is_formatted }
 }
 
 fn read_one(store: &mut Store, device: &mut Device, key: StoredKey) -> Option<Version> {

@@ -144,6 +144,11 @@ impl Device {
         &self.fired
     }
 
+    /// Has a sync failed, or is the device full?
+    pub fn has_failed_for_good(&self) -> bool {
+        self.is_full || self.fired.contains_key(&Fault::SyncFails)
+    }
+
     /// What a read would give.
     pub fn image(&self) -> &[u8] {
         &self.seen

@@ -51,6 +51,15 @@ enum Task {
     Sync,
 }
 
+/// A body that is open.
+#[derive(Clone, Copy, Debug)]
+struct Parked {
+    at: StoredKey,
+    reader: Reader,
+    version: Version,
+    got: usize,
+}
+
 /// A history as it goes.
 #[derive(Debug)]
 pub struct History {
@@ -62,6 +71,8 @@ pub struct History {
     chance: Random,
     known: BTreeMap<StoredKey, Known>,
     tasks: BTreeMap<Op, (Task, Option<u64>)>,
+    /// Bodies that are open, and not read on for a while.
+    parked: Vec<Parked>,
     busy: BTreeSet<u64>,
     left: u32,
     numbers: u64,
@@ -69,6 +80,8 @@ pub struct History {
     /// The sync that is under way, and what it covers.
     syncing: Option<(Io, u64)>,
     is_faulty: bool,
+    /// A write failed, and nothing more is written until another store takes over.
+    is_down: bool,
     /// What was seen, by name.
     pub seen: BTreeMap<&'static str, u64>,
 }
@@ -88,12 +101,14 @@ impl History {
             chance: Seed(plan.seed).split("history"),
             known: BTreeMap::new(),
             tasks: BTreeMap::new(),
+            parked: Vec::new(),
             busy: BTreeSet::new(),
             left: plan.tasks,
             numbers: 0,
             done: 0,
             syncing: None,
             is_faulty: false,
+            is_down: false,
             seen: BTreeMap::new(),
         };
         history.tell(Input::Recover);
@@ -116,6 +131,13 @@ impl History {
         &self.known
     }
 
+    /// A recovery began anew: anything may be gone.
+    pub fn on_formatted(&mut self) {
+        for known in self.known.values_mut() {
+            known.may_be_gone();
+        }
+    }
+
     /// The power fails, and another life begins with what is found, which `state_of` tells and which must be allowed.
     ///
     /// # Panics
@@ -128,6 +150,7 @@ impl History {
         }
         self.store = self.plan.store();
         self.tasks.clear();
+        self.parked.clear();
         self.busy.clear();
         self.syncing = None;
         self.left = tasks;
@@ -140,8 +163,15 @@ impl History {
     /// # Panics
     /// The store breaks a promise.
     pub fn step(&mut self) -> bool {
-        let may_begin = self.left > 0 && self.tasks.len() < TASKS_AT_ONCE && self.is_recovered();
+        if self.is_down && self.device.under_way() == 0 && self.left > 0 {
+            self.heal();
+            return true;
+        }
+        let may_begin = (self.left > 0 || !self.parked.is_empty()) && self.tasks.len() < TASKS_AT_ONCE && self.is_recovered();
         if may_begin && (self.device.under_way() == 0 || self.chance.chance(1, 4)) {
+            if self.resume() {
+                return true;
+            }
             self.left -= 1;
             self.begin();
             return true;
@@ -160,6 +190,39 @@ impl History {
         }
         self.tell(input);
         true
+    }
+
+    /// Reads on where somebody has had a body open for a while, whatever became of the object meanwhile.
+    fn resume(&mut self) -> bool {
+        let is_asked = !self.parked.is_empty() && (self.left == 0 || self.chance.chance(1, 4));
+        if !is_asked {
+            return false;
+        }
+        let place = self.chance.below(self.parked.len() as u64);
+        let Parked { at, reader, version, got } =
+            self.parked.swap_remove(usize::try_from(place).expect("a place in a list"));
+        let length_max = 1 + self.chance.below(3_000);
+        let (source, offset) = (Source::Reader(reader), got as u64);
+        let task = Task::Read { at, reader, version: Some(version), got };
+        self.ask(task, None, |op| Input::Read { op, source, offset, length_max });
+        true
+    }
+
+    /// Another store takes the device over, as it is: nothing was lost, but who knows what the failed write has left.
+    fn heal(&mut self) {
+        self.left -= 1;
+        let mut device = self.device.clone();
+        device.plan(&[]);
+        let held = super::crash::read_all(self.plan, &mut device);
+        for (key, known) in &mut self.known {
+            known.heal(held.objects.get(key).copied());
+        }
+        self.saw("healed");
+        self.parked.clear();
+        self.store = self.plan.store();
+        (self.is_down, self.syncing) = (false, None);
+        self.seen.remove("recovered");
+        self.tell(Input::Recover);
     }
 
     fn is_recovered(&self) -> bool {
@@ -336,6 +399,8 @@ impl History {
             Event::WritesEnded => {
                 assert!(self.is_faulty, "a device without faults took no more writes");
                 self.saw("writes ended");
+                // What a failed sync has lost can still be read, and a full device stays full: only a restart helps.
+                self.is_down = !self.device.has_failed_for_good();
             }
             Event::Appended { op } => self.on_answer(op, Answer::Done),
             Event::Committed { op } => self.on_answer(op, Answer::Done),
@@ -391,7 +456,8 @@ impl History {
             }
             Answer::Done => return self.fill_on(task, busy.expect("a fill has a target")),
             Answer::Failed(why) => {
-                let is_expected = matches!(why, Failure::Reclaimed | Failure::TooLarge);
+                let is_broken = *why == Failure::Reclaimed && self.store.counts().readers_broken > 0;
+                let is_expected = is_broken || *why == Failure::TooLarge;
                 assert!(is_expected || self.is_faulty, "a fill failed: {why:?}");
                 self.saw("fill failed");
                 if is_commit {
@@ -443,7 +509,7 @@ impl History {
                 return self.free(busy);
             }
             Answer::Failed(why) => {
-                let is_expected = why == Failure::Reclaimed;
+                let is_expected = why == Failure::Reclaimed && self.store.counts().readers_broken > 0;
                 assert!(is_expected || self.is_faulty, "a read failed: {why:?}");
                 self.saw("read failed");
                 self.tell(Input::Release { reader });
@@ -456,6 +522,12 @@ impl History {
         if got == version.length {
             self.saw("read whole");
             self.tell(Input::Release { reader });
+            return self.free(busy);
+        }
+        // Large bodies are often read slowly, while everything else goes on.
+        if busy.is_none() || (version.length > 1_000 && self.chance.chance(2, 3)) {
+            self.saw("read slowly");
+            self.parked.push(Parked { at, reader, version, got });
             return self.free(busy);
         }
         let length_max = 1 + self.chance.below(3_000);

@@ -82,6 +82,13 @@ impl Known {
         self.later.iter().any(|later| later.standing == Standing::Pending && later.state == state)
     }
 
+    /// Another store goes on with this. What is durable has not changed.
+    pub(super) fn heal(&mut self, state: Option<Version>) {
+        self.end_in_doubt();
+        self.current = state;
+        self.later.push(Later { state, standing: Standing::Maybe });
+    }
+
     pub(super) fn settle(&mut self, state: Option<Version>) {
         self.current = state;
         self.base = BTreeSet::from([state]);

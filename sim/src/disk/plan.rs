@@ -31,7 +31,7 @@ impl Plan {
         let mut chance = Seed(seed).split("plan");
         // From one history to the next: few keys or many, small bodies or large, short laps or long.
         let (segments, tasks) =
-            [(4, 100), (5, 100), (4, 150)][usize::try_from(seed % 3).expect("a small number")];
+            [(7, 110), (8, 110), (6, 150)][usize::try_from(seed % 3).expect("a small number")];
         let segment_bytes = if seed.is_multiple_of(2) { 8_192 } else { 16_384 };
         let geometry = RawGeometry { segments, segment_bytes, sector_bytes: 512, block_bytes: 1_024 };
         let (targets, large_one_in) = (3 + chance.below(9), 2 + chance.below(5));
