@@ -179,7 +179,9 @@ pub fn decode(bytes: &[u8]) -> Result<Record, RecordError> {
     let lifetime = cursor.span(RecordField::Lifetime)?;
     let status = u16::from_le_bytes(cursor.take()?);
     let lines = u32::from_le_bytes(cursor.take()?);
-    let mut fields = Fields::new();
+    // However many there are said to be: each takes two counts.
+    let lines_max = cursor.rest.len() / (2 * COUNT);
+    let mut fields = Fields::with_capacity(lines_max.min(lines as usize));
     for _ in 0..lines {
         let name = core::str::from_utf8(cursor.part()?)
             .ok()

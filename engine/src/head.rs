@@ -18,6 +18,10 @@ pub struct Fields {
     ends: Vec<Ends>,
 }
 
+/// What a line's name and value usually take at most, on average.
+const NAME_BYTES: usize = 14;
+const VALUE_BYTES: usize = 26;
+
 #[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
 struct Ends {
     name: usize,
@@ -50,6 +54,15 @@ impl Fields {
     /// No fields.
     pub const fn new() -> Self {
         Self { names: String::new(), values: Vec::new(), ends: Vec::new() }
+    }
+
+    /// No fields yet, and room for so many lines as lines usually are.
+    pub fn with_capacity(lines: usize) -> Self {
+        Self {
+            names: String::with_capacity(lines.saturating_mul(NAME_BYTES)),
+            values: Vec::with_capacity(lines.saturating_mul(VALUE_BYTES)),
+            ends: Vec::with_capacity(lines),
+        }
     }
 
     /// Adds a field line. `name` is stored in lower case.
@@ -103,7 +116,8 @@ impl Fields {
 
 impl<N: AsRef<str>, V: AsRef<[u8]>> FromIterator<(N, V)> for Fields {
     fn from_iter<I: IntoIterator<Item = (N, V)>>(lines: I) -> Self {
-        let mut fields = Self::new();
+        let lines = lines.into_iter();
+        let mut fields = Self::with_capacity(lines.size_hint().0);
         for (name, value) in lines {
             fields.push(name.as_ref(), value.as_ref());
         }

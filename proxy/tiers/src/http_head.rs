@@ -171,17 +171,16 @@ pub fn end_to_end(headers: &HeaderMap) -> Fields {
         .filter(|name| !NEVER_NOMINATED.contains(&name.as_str()))
         .collect();
     let coded = headers.contains_key(header::TRANSFER_ENCODING);
-    headers
-        .iter()
-        .filter(|(name, _)| {
-            let name = name.as_str();
-            let is_length_overruled = coded && name == "content-length";
-            !(HOP_BY_HOP.contains(&name)
-                || nominated.iter().any(|other| other == name)
-                || is_length_overruled)
-        })
-        .map(|(name, value)| (name.as_str(), value.as_bytes()))
-        .collect()
+    let mut fields = Fields::with_capacity(headers.len());
+    for (name, value) in headers {
+        let name = name.as_str();
+        let is_length_overruled = coded && name == "content-length";
+        let is_nominated = || nominated.iter().any(|other| other == name);
+        if !HOP_BY_HOP.contains(&name) && !is_length_overruled && !is_nominated() {
+            fields.push(name, value.as_bytes());
+        }
+    }
+    fields
 }
 
 /// Fields for the `http` crate.
