@@ -209,8 +209,7 @@ impl Tier {
             }
             Effect::Open { op, writer, key, name, .. } => {
                 let body = Vec::new();
-                let writing =
-                    Writer { key: *key, name: *name, body, is_purged: false, begun: self.commits };
+                let writing = Writer { key: *key, name: *name, body, is_purged: false, begun: self.commits };
                 self.writers.insert((from, *writer), writing);
                 Outcome::Answer(Input::Opened { op: *op })
             }
