@@ -13,7 +13,7 @@ pub(super) use open::{OpenRecord, OpenWriter};
 
 use super::{device::Device, layout::place};
 use bytes::Bytes;
-use machine::{Machine, Outcome, Standing, Waiter};
+use machine::{Machine, Outcome, Recovered, Standing, Unreadable, Waiter};
 use std::{
     collections::VecDeque,
     io,
@@ -141,7 +141,7 @@ impl<D: Device> Session<D> {
                 self.is_recovered.store(true, Ordering::Relaxed);
                 Ok(contents)
             }
-            Ok(Err(segment)) => {
+            Ok(Err(Unreadable(segment))) => {
                 let complaint = self.machine().complaint.take();
                 let why = format!("segment {segment} cannot be read: {}", complaint.unwrap_or_default());
                 self.end(&why);
@@ -279,9 +279,9 @@ impl<D: Device> Session<D> {
         if news.ended {
             self.changed.notify_waiters();
         }
-        if let Some((told, recovered)) = recovered {
+        if let Some(Recovered { told, contents }) = recovered {
             // Whoever recovers may have been dropped with its runtime.
-            let _ = told.send(recovered);
+            let _ = told.send(contents);
         }
         for (Waiter { answer, reader: id }, mut given) in answers {
             if let (Answer::Found { reader, .. }, Some(id)) = (&mut given, id) {

@@ -12,7 +12,7 @@ pub(super) struct Machine {
     pub(super) standing: Standing,
     /// In order, so that those who wait are told in order when it ends.
     pub(super) waiting: BTreeMap<Op, Waiter>,
-    pub(super) recovering: Option<oneshot::Sender<Result<Contents, u32>>>,
+    pub(super) recovering: Option<oneshot::Sender<Result<Contents, Unreadable>>>,
     /// Numbers given to operations, readers and writers.
     pub(super) minted: u64,
     /// Effects that were taken from the store and not answered.
@@ -46,9 +46,19 @@ pub(super) struct Waiter {
 pub(super) struct Outcome {
     pub(super) effects: Vec<Effect>,
     pub(super) answers: Vec<(Waiter, Answer)>,
-    pub(super) recovered: Option<(oneshot::Sender<Result<Contents, u32>>, Result<Contents, u32>)>,
+    pub(super) recovered: Option<Recovered>,
     pub(super) news: News,
 }
+
+/// The end of a recovery, and who waits for it.
+pub(super) struct Recovered {
+    pub(super) told: oneshot::Sender<Result<Contents, Unreadable>>,
+    pub(super) contents: Result<Contents, Unreadable>,
+}
+
+/// A segment that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unreadable(pub(super) u32);
 
 /// What others than those who asked want to know.
 #[derive(Clone, Copy, Default)]
@@ -114,12 +124,14 @@ impl Machine {
             Event::Failed { op, why } => (op, Answer::Failed(why)),
             Event::Recovered { objects, bytes } => {
                 let told = self.recovering.take();
-                outcome.recovered = told.map(|told| (told, Ok(Contents { objects, bytes })));
+                let contents = Ok(Contents { objects, bytes });
+                outcome.recovered = told.map(|told| Recovered { told, contents });
                 return;
             }
             Event::RecoveryFailed { segment } => {
                 let told = self.recovering.take();
-                outcome.recovered = told.map(|told| (told, Err(segment)));
+                let contents = Err(Unreadable(segment));
+                outcome.recovered = told.map(|told| Recovered { told, contents });
                 return;
             }
             Event::WritesEnded => {
