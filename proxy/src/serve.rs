@@ -34,10 +34,10 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use storage::Storage;
 use tiergate_driver::{Driver, Parts, TokioClock, TokioSpawn};
 use tiergate_engine::Seed;
 use tiergate_tiers::{HttpOrigin, OriginOptions, TcpConnect};
-use storage::Storage;
 use tokio::sync::{mpsc, watch};
 
 /// How long the origin may take to accept a connection at start, before a warning says that it does not.

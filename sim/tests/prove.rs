@@ -59,8 +59,10 @@ fn every_fault_of_the_store_is_caught() {
     let mut seeds = BTreeSet::new();
     for fault in StoreFault::ALL {
         let seed = match fault {
-            StoreFault::SyncsAgain | StoreFault::MovesBack => 11,
-            StoreFault::FreshensBack => 1,
+            StoreFault::SettlesEarly => SETTLES_EARLY,
+            StoreFault::SyncsAgain => SYNCS_AGAIN,
+            StoreFault::MovesBack => MOVES_BACK,
+            StoreFault::LeavesReaders => LEAVES_READERS,
             _ => 0,
         };
         seeds.insert(seed);

@@ -3,9 +3,7 @@
 use super::StartError;
 use crate::config::{Disk, ServerConfig};
 use tiergate_engine::{Seed, TierId};
-use tiergate_tiers::{
-    AnyTier, FileMedium, LogOptions, LogTier, RedisOptions, RedisTier, TcpConnect,
-};
+use tiergate_tiers::{AnyTier, FileMedium, LogOptions, LogTier, RedisOptions, RedisTier, TcpConnect};
 
 /// What stands behind the tiers' names.
 pub(super) struct Storage {
@@ -14,8 +12,8 @@ pub(super) struct Storage {
 }
 
 impl Storage {
-    /// A Redis is connected to when it is first needed: one that is down is no reason not to start. A directory that cannot
-    /// be used is.
+    /// A Redis is connected to when it is first needed: one that is down is no reason not to start. A
+    /// directory that cannot be used is.
     pub(super) async fn open(config: &ServerConfig) -> Result<Self, StartError> {
         let redis = config.redis.as_deref();
         let redis = redis.map(|redis| RedisTier::new(TcpConnect, redis, RedisOptions::default()));

@@ -18,8 +18,8 @@ fn stop(server: Server) {
     assert_eq!(server.wait().code(), Some(0));
 }
 
-/// However the disk is asked, and with several directories, a new process finds what an earlier one stored; and it says
-/// how the disk is asked.
+/// However the disk is asked, and with several directories, a new process finds what an earlier one stored;
+/// and it says how the disk is asked.
 #[test]
 fn a_restart_finds_what_was_stored_however_the_disk_is_asked() {
     let body = pattern(700_000);
@@ -53,8 +53,8 @@ fn a_restart_finds_what_was_stored_however_the_disk_is_asked() {
     }
 }
 
-/// A directory that is removed under a running server is made anew; the origin serves meanwhile, and the log says in one
-/// line each that L2 is down and that it is back.
+/// A directory that is removed under a running server is made anew; the origin serves meanwhile, and the log
+/// says in one line each that L2 is down and that it is back.
 #[test]
 fn a_removed_directory_is_made_anew() {
     let body = pattern(100_000);
@@ -82,7 +82,8 @@ fn a_removed_directory_is_made_anew() {
     stop(server);
 }
 
-/// After much of the disk has rotted, every answer is whole and right: what is rotten is a miss. L2 is as well as before.
+/// After much of the disk has rotted, every answer is whole and right: what is rotten is a miss. L2 is as
+/// well as before.
 #[test]
 fn rot_is_a_miss() {
     let size = 100_000;
@@ -111,7 +112,8 @@ fn rot_is_a_miss() {
         misses += usize::from(!is_from_l2(&response));
     }
     assert!(misses >= targets.len() / 2, "{misses} misses");
-    // They are stored again: rot is no reason to leave L2 alone. A commit may come after the client's last byte.
+    // They are stored again: rot is no reason to leave L2 alone. A commit may come after the client's last
+    // byte.
     for target in &targets {
         assert!((0..1_000).any(|_| is_from_l2(&server.get(target))), "{target}");
     }

@@ -17,8 +17,8 @@ mod redis_tier;
 pub use any::AnyTier;
 pub use connect::{Connect, TcpConnect};
 pub use log::{
-    About, BootId, Device, FileDevice, FileMedium, Inline, Io, IoChoice, LogOptions, LogTier, Medium, OpenError, Opened, SyncPolicy,
-    device_bytes,
+    About, BootId, Device, FileDevice, FileMedium, Inline, Io, IoChoice, LogOptions, LogTier, Medium,
+    OpenError, Opened, SyncPolicy, device_bytes,
 };
 pub use origin::{HostField, HttpBody, HttpOrigin, OriginOptions};
 pub use redis_tier::{FRESHEN_SCRIPT, JOIN_SCRIPT, PUBLISH_SCRIPT, RedisOptions, RedisTier};

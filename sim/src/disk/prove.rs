@@ -1,7 +1,7 @@
 //! Which check of the store catches a fault that was planted in it, and how soon.
 
 use super::{
-    crash::{Enumerated, check_sums, enumerate},
+    crash::{Enumerated, Lives, check_sums, enumerate, live_again},
     device::Fault,
     history::History,
     misbehaving::misbehave,
@@ -37,6 +37,10 @@ pub fn hunt(fault: Option<StoreFault>, mut seeds: Range<u64>) -> Option<Caught> 
             ("a long life", Box::new(move || live(Plan { tasks: 300, ..plan }))),
             ("a crash at each boundary", Box::new(move || enumerate(plan, &mut Enumerated::default()))),
         ];
+        checks.push((
+            "life after life",
+            Box::new(move || live_again(Plan { tasks: 30, ..plan }, &mut Lives::default())),
+        ));
         for device_fault in Fault::ALL {
             checks.push(("a device that misbehaves", Box::new(move || drop(misbehave(plan, device_fault)))));
         }

@@ -231,7 +231,7 @@ impl Plan {
                 fast_door: draw.coin("style.fast_door", 500),
                 answers_after_cancel: draw.coin("style.answers_after_cancel", 500),
                 leaves_after_end: draw.coin("style.leaves_after_end", 500),
-                bodies_along: PerMille(draw.of("style.bodies_along", &[0, 500, 1_000])),
+                bodies_along: PerMille(draw.of("style.bodies_along", &[0, 0, 0, 500, 1_000])),
                 idle_wakes: PerMille(if is_calm { 0 } else { draw.of("style.idle_wakes", &[0, 0, 20]) }),
             },
         }
@@ -452,7 +452,7 @@ fn faults(draw: &Draw) -> Faults {
         tier_mixes: draw.fault("tier_mixes", &[20, 200]),
         tier_shorts: draw.fault("tier_shorts", &[20, 200]),
         tier_rots: draw.fault("tier_rots", &[5, 50, 300]),
-        record_rots: draw.fault("record_rots", &[20, 200]),
+        record_rots: draw.fault("record_rots", &[50, 400]),
         tier_joins_late: draw.fault("tier_joins_late", &[300, 1_000]),
         purges: draw.fault("purges", &[20, 100, 500]),
         crashes: draw.fault("crashes", &[1, 2, 5]).0,

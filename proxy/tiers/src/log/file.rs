@@ -5,9 +5,9 @@
 //! log    all of the log: see `layout`
 //! ```
 //!
-//! Reads of what the page cache holds are made on the caller's thread (`now`); all else goes through io_uring (`ring`) or,
-//! where that is refused or not wanted, through the runtime's pool of threads (`pool`). A directory that was removed is
-//! made anew when the medium is opened again, its parents are not.
+//! Reads of what the page cache holds are made on the caller's thread (`now`); all else goes through io_uring
+//! (`ring`) or, where that is refused or not wanted, through the runtime's pool of threads (`pool`). A
+//! directory that was removed is made anew when the medium is opened again, its parents are not.
 
 mod kind;
 
@@ -133,11 +133,8 @@ impl Medium for FileMedium {
     async fn open(&self) -> Result<Opened<FileDevice>, OpenError> {
         let (directory, state) = (self.directory.clone(), Arc::clone(&self.state));
         let taken = pool::blocking(move || Ok(take(&directory, &state))).await;
-        let taken = taken.map_err(|error| OpenError::Device {
-            name: self.name(),
-            doing: "opening it",
-            error,
-        })?;
+        let taken =
+            taken.map_err(|error| OpenError::Device { name: self.name(), doing: "opening it", error })?;
         let Taken { file, lock, boot } = taken?;
         let way = self.way(&file, Arc::clone(&lock)).await?;
         let io = match way {
@@ -267,7 +264,8 @@ fn refuse_earlier(directory: &Path, file: &File) -> io::Result<Result<(), OpenEr
 /// The id as bytes. One that is written in another way than today is told from others all the same.
 fn boot_id(text: &str) -> BootId {
     let digits: String = text.chars().filter(char::is_ascii_hexdigit).collect();
-    let id = u128::from_str_radix(&digits, 16).unwrap_or_else(|_| u128::from(crc32fast::hash(text.as_bytes())));
+    let id =
+        u128::from_str_radix(&digits, 16).unwrap_or_else(|_| u128::from(crc32fast::hash(text.as_bytes())));
     BootId(id.to_be_bytes())
 }
 
@@ -344,7 +342,8 @@ impl FileDevice {
     }
 }
 
-/// Gives the file exactly this size, and all of it a place on the disk. A disk that has not so much room is left as it is.
+/// Gives the file exactly this size, and all of it a place on the disk. A disk that has not so much room is
+/// left as it is.
 fn resize(file: &File, bytes: u64) -> io::Result<()> {
     let found = file.metadata()?;
     if found.len() > bytes {

@@ -33,12 +33,20 @@ const KINDS: [Kind; 15] = [
     Kind { number: 0xf2f5_2010, name: "f2fs", verdict: Verdict::Works },
     Kind { number: 0x794c_7630, name: "overlayfs", verdict: Verdict::Works },
     Kind { number: 0x0102_1994, name: "tmpfs", verdict: Verdict::InMemory },
-    Kind { number: 0x8584_58f6, name: "ramfs", verdict: Verdict::Lacks("is memory that the system never takes back") },
+    Kind {
+        number: 0x8584_58f6,
+        name: "ramfs",
+        verdict: Verdict::Lacks("is memory that the system never takes back"),
+    },
     Kind { number: 0x6969, name: "nfs", verdict: SHARED },
     Kind { number: 0xff53_4d42, name: "cifs", verdict: SHARED },
     Kind { number: 0xfe53_4d42, name: "smb2", verdict: SHARED },
     Kind { number: 0x00c3_6400, name: "ceph", verdict: SHARED },
-    Kind { number: 0x4d44, name: "vfat", verdict: Verdict::Lacks("cannot preallocate, and holds no file above 4 GiB") },
+    Kind {
+        number: 0x4d44,
+        name: "vfat",
+        verdict: Verdict::Lacks("cannot preallocate, and holds no file above 4 GiB"),
+    },
     Kind { number: 0x9fa0, name: "proc", verdict: NO_FILES },
     Kind { number: 0x6265_6572, name: "sysfs", verdict: NO_FILES },
 ];

@@ -34,7 +34,10 @@ async fn a_place_that_cannot_be_a_directory_is_refused() {
     );
     let below = file.join("below");
     let text = complaint(&below).await;
-    assert!(text.ends_with("file, but that is not a directory: remove it, or choose another directory"), "{text}");
+    assert!(
+        text.ends_with("file, but that is not a directory: remove it, or choose another directory"),
+        "{text}"
+    );
     let far = place.path().join("absent/cache");
     let text = complaint(&far).await;
     assert!(text.contains("absent does not exist: create it, or choose another directory"), "{text}");
@@ -109,7 +112,8 @@ async fn the_file_is_preallocated() {
     }
 }
 
-/// A file that was removed, or whose place another has taken, is not ours any more, though it can still be written to.
+/// A file that was removed, or whose place another has taken, is not ours any more, though it can still be
+/// written to.
 #[tokio::test]
 async fn a_removed_file_is_noticed() {
     let place = place();

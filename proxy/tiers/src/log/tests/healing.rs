@@ -25,8 +25,8 @@ async fn until_up(tier: &LogTier<MemoryMedium>) {
     }
 }
 
-/// A disk that is full, broken or cannot sync takes the tier down; it is back by itself when the disk is, with what was
-/// stored before. A purge that failed meanwhile said so.
+/// A disk that is full, broken or cannot sync takes the tier down; it is back by itself when the disk is,
+/// with what was stored before. A purge that failed meanwhile said so.
 #[tokio::test(start_paused = true)]
 async fn a_disk_that_failed_heals() {
     for trouble in [Trouble::Full, Trouble::Broken, Trouble::Unsyncable] {
@@ -69,8 +69,8 @@ async fn a_medium_that_is_gone_is_noticed() {
     assert!(has(&tier, 1, 1_000).await);
 }
 
-/// A ban that could not be stored said so, and is written when the disk is back all the same; those that a lost disk had
-/// are written to the new one.
+/// A ban that could not be stored said so, and is written when the disk is back all the same; those that a
+/// lost disk had are written to the new one.
 #[tokio::test(start_paused = true)]
 async fn bans_are_written_when_the_disk_is_back() {
     let ban = |number: u64| {
@@ -83,17 +83,21 @@ async fn bans_are_written_when_the_disk_is_back() {
     assert_eq!(tier.store_ban(ban(1)).await, Ok(()));
     medium.suffer(Trouble::Full);
     assert!(is_down(tier.store_ban(ban(2)).await));
-    // The same again is no success either.
+    // The same again is no success either, nor is another one while the disk is down.
     assert!(is_down(tier.store_ban(ban(2)).await));
+    expect_down(&tier).await;
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    assert!(is_down(tier.store_ban(ban(3)).await));
     medium.wipe();
     medium.suffer(Trouble::None);
     until_up(&tier).await;
     drop(tier);
     let tier = start(&medium, SyncPolicy::OnSeal).await;
-    assert_eq!(tier.recover_bans().await, Ok(vec![(*ban(1)).clone(), (*ban(2)).clone()]));
+    assert_eq!(tier.recover_bans().await, Ok([1, 2, 3].map(|number| (*ban(number)).clone()).to_vec()));
 }
 
-/// What the device was asked for before it failed is over before it is opened again: it would hit what is new.
+/// What the device was asked for before it failed is over before it is opened again: it would hit what is
+/// new.
 #[tokio::test(start_paused = true)]
 async fn a_late_write_does_not_hit_what_is_new() {
     let medium = MemoryMedium::new(Now::Always);
@@ -129,7 +133,8 @@ async fn a_log_that_cannot_be_recovered_is_tried_again() {
     assert!(has(&tier, 1, 1_000).await);
 }
 
-/// While it is found out what a log holds, nothing is looked up or stored there; a purge waits until it can be done.
+/// While it is found out what a log holds, nothing is looked up or stored there; a purge waits until it can
+/// be done.
 #[tokio::test]
 async fn a_purge_waits_for_recovery() {
     let medium = MemoryMedium::new(Now::Never);
