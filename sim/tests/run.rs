@@ -33,10 +33,17 @@ fn hashes(output: &Output) -> Vec<String> {
 
 /// A scenario of one small file, with `from` in the shipped one replaced by `to`.
 fn changed(from: &str, to: &str) -> tempfile::NamedTempFile {
-    let shipped = std::fs::read_to_string(shipped()).expect("the shipped scenario is there");
-    assert!(shipped.contains(from), "the shipped scenario contains `{from}`");
+    changed_of(&shipped(), &[(from, to)])
+}
+
+fn changed_of(path: &Path, changes: &[(&str, &str)]) -> tempfile::NamedTempFile {
+    let mut text = std::fs::read_to_string(path).expect("the scenario is there");
+    for (from, to) in changes {
+        assert!(text.contains(from), "{} contains `{from}`", path.display());
+        text = text.replacen(from, to, 1);
+    }
     let file = tempfile::Builder::new().suffix(".yaml").tempfile().expect("a temporary file");
-    std::fs::write(&file, shipped.replacen(from, to, 1)).expect("the temporary file is writable");
+    std::fs::write(&file, text).expect("the temporary file is writable");
     file
 }
 
@@ -114,6 +121,28 @@ fn a_scenario_whose_fault_never_hits_fails() {
         "{}",
         text(&output)
     );
+}
+
+/// What a scenario expects of all its seeds fails the run where it does not happen: a disk that is never synced begins empty
+/// after each loss of power, so nothing that was stored before is a hit. What it expects of each seed fails that seed.
+#[test]
+fn a_scenario_whose_expectation_is_not_met_fails() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/hit-on-disk-after-a-restart.yaml");
+    let never = ("sync: {every_ms: 100}", "sync: never");
+    let output = run(changed_of(&path, &[never]).path(), &["--seeds", "2"]);
+    let seen = text(&output);
+    assert_eq!(output.status.code(), Some(1), "{seen}");
+    let unexpected =
+        "UNEXPECTED hit-on-disk-after-a-restart: `expect.hits_l2_recovered` is 0, but at least 100";
+    assert!(seen.contains(unexpected), "{seen}");
+    assert!(!seen.contains("BROKEN"), "{seen}");
+
+    let too_many = ("hits_l2: {at_least: 20, of: each_seed}", "hits_l2: {at_most: 1, of: each_seed}");
+    let output = run(changed_of(&path, &[too_many]).path(), &["--seed", "0"]);
+    let seen = text(&output);
+    assert_eq!(output.status.code(), Some(1), "{seen}");
+    assert!(seen.contains("BROKEN expect by seed 0 of hit-on-disk-after-a-restart"), "{seen}");
+    assert!(seen.contains("but at most 1 is expected"), "{seen}");
 }
 
 /// Each fault that can be planted in the engine is caught within some seeds, and the command that is printed shows the

@@ -68,8 +68,19 @@ fn touches(last: &Run, next: &Run) -> bool {
     last.of == next.of && (next.of.is_none() || last.offset + last.length == next.offset)
 }
 
-/// As much of `rest` as goes on with the body `of` from `offset`; at most one word, so that whole words are compared.
+/// As much of `rest` as goes on with the body `of` from `offset`: its whole words, or where there is none, a part of one.
 fn continued(rest: &[u8], of: (u32, u32), offset: u64) -> Option<Run> {
+    if offset.is_multiple_of(WORD) {
+        let mut length = 0;
+        while rest.get(usize_of(length)..).and_then(<[u8]>::first_chunk)
+            == Some(&word(of.0, of.1, offset + length))
+        {
+            length += WORD;
+        }
+        if length > 0 {
+            return Some(Run { of: Some(of), offset, length });
+        }
+    }
     let word = word(of.0, of.1, offset - offset % WORD);
     let expected = &word[usize_of(offset % WORD)..];
     let same = expected.iter().zip(rest).take_while(|(a, b)| a == b).count() as u64;
