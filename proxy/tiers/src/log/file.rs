@@ -20,7 +20,7 @@ use super::{
     ring::{Owner, Ring},
 };
 use bytes::Bytes;
-use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
+use rustix::fs::{Advice, FallocateFlags, fadvise, fallocate, fstatvfs};
 use std::{
     fs::{self, File, Metadata, TryLockError},
     io,
@@ -171,6 +171,7 @@ fn take(directory: &Path, state: &Mutex<State>) -> Result<Taken, OpenError> {
         }
     }
     kind::check(directory)?;
+    let was_open = state.lock().unwrap_or_else(PoisonError::into_inner).lock.is_some();
     let lock = lock(directory, state)?;
     let path = directory.join(LOG);
     let mut options = File::options();
@@ -189,6 +190,11 @@ fn take(directory: &Path, state: &Mutex<State>) -> Result<Taken, OpenError> {
         for path in [Some(directory), parent].into_iter().flatten() {
             File::open(path).and_then(|file| file.sync_all()).map_err(unusable("syncing", path))?;
         }
+    }
+    if was_open {
+        // After a failed write or sync the page cache may hold as clean what the disk does not have.
+        fadvise(&file, 0, None, Advice::DontNeed)
+            .map_err(|error| unusable("dropping the cached pages of", &path)(error.into()))?;
     }
     let boot = fs::read_to_string(BOOT_ID).map_err(unusable("reading", Path::new(BOOT_ID)))?;
     Ok(Taken { file: Arc::new(file), lock, boot: boot_id(&boot) })

@@ -165,3 +165,28 @@ async fn both_ways_do_the_same() {
         }
     }
 }
+
+/// Opened again, a file is read from the disk: what the page cache has of it is not trusted after a failure.
+#[tokio::test]
+async fn a_file_that_is_opened_again_is_read_from_the_disk() {
+    const LENGTH: usize = 64 << 10;
+    let place = place();
+    let medium = FileMedium::new(place.path(), IoChoice::Pool);
+    let first = medium.open().await.expect("an empty directory will do").device;
+    let blocks = 0..SEGMENTS_BEGIN / LENGTH as u64;
+    for block in blocks.clone() {
+        let written = first.write(block * LENGTH as u64, Bytes::from(vec![7; LENGTH])).await;
+        written.expect("there is room");
+    }
+    first.sync().await.expect("the disk is well");
+    let in_memory = |device: &FileDevice| {
+        let read = |block| device.try_read_now(block * LENGTH as u64, LENGTH);
+        blocks.clone().filter_map(read).count()
+    };
+    let before = in_memory(&first);
+    drop(first);
+    let second = medium.open().await.expect("it was ours before").device;
+    assert!(before > 0, "nothing that was just written is in memory");
+    assert!(in_memory(&second) < before, "all {before} blocks are still in memory");
+    assert_eq!(second.read(0, LENGTH).await.expect("it was written"), vec![7; LENGTH]);
+}
