@@ -147,6 +147,10 @@ faults! {
     X79 "what a purge by tag may cover goes on until its head has come, and then on"
     X80 "a second read of a hedged one begins a byte late"
     X81 "a lookup that is late leaves its record open"
+    X82 "a local tier is asked before it has joined"
+    X83 "a marker is served as if it were a response"
+    X84 "rot counts against the breaker of its tier"
+    X85 "a purge does not wait for a marker that is just being published"
 }
 
 /// What was planted: nothing, and no room for it, unless the crate was built to plant faults.

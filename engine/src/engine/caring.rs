@@ -238,8 +238,10 @@ impl<C: Chunk> Engine<C> {
     /// An answer says how whoever gave it is.
     pub(super) fn judge_answer(&mut self, held: Option<Held>, input: &Input<C>) {
         if let Some((who, permit)) = held {
-            let is_planted = self.config.is_planted(Fault::X35) && matches!(input, Input::Absent { .. });
-            let verdict = if is_planted { Verdict::Failing } else { verdict(input) };
+            let is_absent = self.config.is_planted(Fault::X35) && matches!(input, Input::Absent { .. });
+            let is_rotten = self.config.is_planted(Fault::X84)
+                && matches!(input, Input::ReadFailed { why: ReadFailure::Rotten, .. });
+            let verdict = if is_absent || is_rotten { Verdict::Failing } else { verdict(input) };
             self.with_breaker(who, |breaker, now| breaker.on_outcome(now, permit, verdict));
         }
     }

@@ -12,6 +12,7 @@ use crate::{
     head::{Fields, Head, Length, Method, RequestHead},
     id::{RequestId, TierId},
     key::{CacheKey, StoredKey},
+    memory::Resident,
     plant::Fault,
     reason::{End, Storable},
     record::{Freshness, Record},
@@ -86,7 +87,7 @@ impl<C: Chunk> Engine<C> {
     /// leave. Only what is sent is read, and only who reads the whole copies it (failure T7).
     pub(super) fn serve_record(
         &mut self,
-        kept: &Kept,
+        kept: &Kept<C>,
         target: CacheKey,
         request: RequestId,
         outcome: Outcome,
@@ -95,12 +96,15 @@ impl<C: Chunk> Engine<C> {
         self.tell_outcome(request, target, outcome);
         let ask = Arc::clone(&self.requests[&request].ask);
         let stored = &kept.record;
+        let share = self.share_of(&ask, &stored.head, stored.length, kept.freshness);
+        if let Some(body) = &kept.body {
+            return self.serve_at_once(kept, body, request, &ask, outcome, (copying, share));
+        }
         let whole = Piece::Bytes { first: 0, count: stored.length.0 };
-        let (head, mut pieces, is_whole) =
-            match self.share_of(&ask, &stored.head, stored.length, kept.freshness) {
-                Share::Whole => (Arc::clone(&stored.head), VecDeque::from([whole]), true),
-                Share::Pieces(head, pieces) => (Arc::new(head), VecDeque::from(pieces), false),
-            };
+        let (head, mut pieces, is_whole) = match share {
+            Share::Whole => (Arc::clone(&stored.head), VecDeque::from([whole]), true),
+            Share::Pieces(head, pieces) => (Arc::new(head), VecDeque::from(pieces), false),
+        };
         let length = pieces.iter().fold(0, |sum, piece| sum + piece.size());
         let age = kept.freshness.age(self.now);
         let fresh_for = kept.freshness.lifetime.saturating_sub(age);
@@ -122,6 +126,38 @@ impl<C: Chunk> Engine<C> {
         let reading = self.requests.get_mut(&request).expect("waiters are requests that have not ended");
         let demand = Demand::None;
         reading.progress = Progress::Reading { record: kept.id, pieces, demand, read: None, promotion };
+    }
+
+    /// The same where the body is at hand: nothing is read, the request is over at once, and so are copies for L0.
+    fn serve_at_once(
+        &mut self,
+        kept: &Kept<C>,
+        body: &C,
+        request: RequestId,
+        ask: &RequestHead,
+        outcome: Outcome,
+        (copying, share): (Copying, Share),
+    ) {
+        let Kept { record, freshness, staleness, .. } = kept;
+        let resident = Arc::new(Resident {
+            head: Arc::clone(&record.head),
+            chunks: if record.length.0 > 0 { Vec::from([body.clone()]) } else { Vec::new() },
+            length: record.length,
+            freshness: *freshness,
+            staleness: *staleness,
+            place: Place::of(ask),
+        });
+        let copies = match (copying, &share) {
+            (Copying::IntoFaster, Share::Whole) => ask.method == Method::Get && record.length.0 > 0,
+            (Copying::IntoFaster, Share::Pieces(..)) | (Copying::No, _) => false,
+        };
+        let promotion = if copies { self.begin_promotion(kept, request, Place::of(ask)) } else { None };
+        let key = self.requests[&request].key;
+        self.reply_at_once(request, key, &resident, outcome, share);
+        if let Some(promotion) = promotion {
+            self.feed_promotion(promotion, record.length, body);
+            self.end_promotion(promotion);
+        }
     }
 
     fn tell_outcome(&mut self, request: RequestId, key: CacheKey, outcome: Outcome) {
@@ -206,12 +242,12 @@ impl<C: Chunk> Engine<C> {
 
     /// All who wait read the record under its new head, and are copied from as in a hit; the tier is told of the head. A
     /// fill that a purge has closed freshens nothing.
-    fn freshen_record(&mut self, errand: &Errand<C>, waiters: Vec<RequestId>, kept: &Kept, lease: Lease) {
+    fn freshen_record(&mut self, errand: &Errand<C>, waiters: Vec<RequestId>, kept: &Kept<C>, lease: Lease) {
         let Lease { head, freshness, staleness, storable } = lease;
         let (tier, at) = (kept.tier, kept.record.stored_key());
         let stored_freshness = freshness.to_stored(self.now, self.wall());
         let record = Record { head, freshness: stored_freshness, ..kept.record.clone() };
-        let freshened = Kept { record, freshness, staleness, ..*kept };
+        let freshened = Kept { record, freshness, staleness, ..kept.clone() };
         let may_stay = storable == Storable::Yes && errand.sharing == Sharing::Open;
         if may_stay {
             let record = Arc::new(freshened.record.clone());

@@ -100,15 +100,7 @@ impl<C: Chunk> Engine<C> {
 
     /// Gathers those who were parted from what they waited for. Their misses were told when they came.
     pub(super) fn regroup(&mut self, group: &Group, others: Vec<RequestId>) {
-        let mut gathered: Vec<(CacheKey, Vec<RequestId>)> = Vec::new();
-        for request in others {
-            let variant = self.variants.key_for(group.target, &self.requests[&request].ask.fields);
-            match gathered.iter_mut().find(|(key, _)| *key == variant) {
-                Some((_, requests)) => requests.push(request),
-                None => gathered.push((variant, Vec::from([request]))),
-            }
-        }
-        for (variant, requests) in gathered {
+        for (variant, requests) in self.gather(group.target, others) {
             match self.flights.get(&variant).copied().filter(|fill| !self.is_spent(*fill)) {
                 Some(fill) => self.attach_all(fill, requests),
                 None => self.fetch_for(group, variant, requests),
@@ -116,7 +108,32 @@ impl<C: Chunk> Engine<C> {
         }
     }
 
-    fn attach_all(&mut self, fill: FillId, requests: Vec<RequestId>) {
+    /// Puts together those who want the same variant of a target, in the order in which they came.
+    pub(super) fn gather(
+        &self,
+        target: CacheKey,
+        requests: Vec<RequestId>,
+    ) -> Vec<(CacheKey, Vec<RequestId>)> {
+        let mut gathered: Vec<(CacheKey, Vec<RequestId>)> = Vec::new();
+        for request in requests {
+            let variant = self.variants.key_for(target, &self.requests[&request].ask.fields);
+            match gathered.iter_mut().find(|(key, _)| *key == variant) {
+                Some((_, requests)) => requests.push(request),
+                None => gathered.push((variant, Vec::from([request]))),
+            }
+        }
+        gathered
+    }
+
+    /// These wait for this fill from now on.
+    pub(super) fn wait_for(&mut self, fill: FillId, requests: &[RequestId]) {
+        for request in requests {
+            let waiting = self.requests.get_mut(request).expect("who waits has not ended");
+            waiting.progress = Progress::Waiting(fill);
+        }
+    }
+
+    pub(super) fn attach_all(&mut self, fill: FillId, requests: Vec<RequestId>) {
         for request in requests {
             match self.fills.get(&fill) {
                 Some(joined) if joined.stage.crowd() >= self.config.waiters_max => {
@@ -133,10 +150,7 @@ impl<C: Chunk> Engine<C> {
     fn fetch_for(&mut self, group: &Group, variant: CacheKey, requests: Vec<RequestId>) {
         let fill = FillId(self.ids.mint());
         self.flights.insert(variant, fill);
-        for request in &requests {
-            let waiting = self.requests.get_mut(request).expect("who waits has not ended");
-            waiting.progress = Progress::Waiting(fill);
-        }
+        self.wait_for(fill, &requests);
         let errand = Errand {
             key: variant,
             target: group.target,

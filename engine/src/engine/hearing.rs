@@ -94,6 +94,7 @@ impl<C: Chunk> Engine<C> {
             self.close_fills(|fill| fill.errand.target == key);
             self.close_promotions(|promoting| promoting.at.target == key);
         }
+        drop(self.close_markers(key));
         self.uncacheable.forget(key);
         let (now, wall) = (self.now, self.wall());
         for stored in self.variants.of(key) {

@@ -21,6 +21,8 @@ use alloc::vec::Vec;
 pub(super) enum Owner {
     Fill(FillId),
     Promotion(PromotionId),
+    /// Nobody's copy: a marker under its own writer.
+    Marker(WriterId),
 }
 
 /// Where copies come from.
@@ -95,7 +97,15 @@ impl<C: Chunk> Engine<C> {
                 | LaneEnd::Crowded => self.forget(op),
             }
         }
-        self.event(Event::LaneDropped { tier, key, why });
+        match owner {
+            Owner::Fill(_) | Owner::Promotion(_) => self.event(Event::LaneDropped { tier, key, why }),
+            Owner::Marker(writer) => {
+                if why == LaneEnd::Stalled {
+                    self.event(Event::TierFailed { tier, operation: TierOperation::Write });
+                }
+                self.on_marker_lost(writer);
+            }
+        }
         self.pronounce(owner, tier, key, FillVerdict::Dropped(why));
         if self.is_durable(tier) {
             self.abandon_upload(writer);
@@ -108,7 +118,7 @@ impl<C: Chunk> Engine<C> {
             Owner::Fill(fill) if self.config.authoritative() == Some(tier) => {
                 self.event(Event::Filled { fill, key, tier, verdict });
             }
-            Owner::Fill(_) | Owner::Promotion(_) => {}
+            Owner::Fill(_) | Owner::Promotion(_) | Owner::Marker(_) => {}
         }
     }
 
@@ -136,8 +146,16 @@ impl<C: Chunk> Engine<C> {
         let ended = lane.on_committed();
         let (tier, name) = (lane.tier, lane.name);
         let OpenLane { owner, at, .. } = self.lanes[&writer];
+        if let Owner::Marker(writer) = owner {
+            if !is_current {
+                self.on_marker_lost(writer);
+                self.delete_for_purges(writer, tier, at, name);
+            }
+            return self.settle_marker(writer);
+        }
         let verdict = if is_current {
-            self.store_in_tier(tier, &ended)
+            self.tell_stored(tier, &ended);
+            FillVerdict::Stored
         } else {
             // A purge came while the tier was publishing (failure F1). The durable one's index knows of it.
             self.event(Event::LaneDropped { tier, key: at.key, why: LaneEnd::Superseded });
@@ -148,6 +166,9 @@ impl<C: Chunk> Engine<C> {
         };
         self.pronounce(owner, tier, at.key, verdict);
         self.on_lane_moved(owner);
+        if verdict == FillVerdict::Stored {
+            self.mark(tier, &ended.record);
+        }
     }
 
     /// May what the lane copies still be published?
@@ -155,6 +176,7 @@ impl<C: Chunk> Engine<C> {
         match self.lanes[&writer].owner {
             Owner::Fill(fill) => self.fills[&fill].errand.sharing == Sharing::Open,
             Owner::Promotion(promotion) => !self.promotions[&promotion].is_closed,
+            Owner::Marker(writer) => self.is_marker_current(writer),
         }
     }
 
@@ -198,6 +220,7 @@ impl<C: Chunk> Engine<C> {
         match owner {
             Owner::Fill(fill) => self.pump(fill),
             Owner::Promotion(promotion) => self.settle_promotion(promotion),
+            Owner::Marker(writer) => self.settle_marker(writer),
         }
     }
 

@@ -6,7 +6,7 @@
 //! still hold what is being removed.
 
 use super::{
-    Engine, OpenRecord, Pending, banning::Banned, caring::Waiter, freshening::Copying,
+    Engine, OpenRecord, Pending, banning::Banned, caring::Waiter, freshening::Copying, marking,
     purging::BIRTH_ROUNDING,
 };
 use crate::{
@@ -45,7 +45,7 @@ impl<C: Chunk> Engine<C> {
             if self.is_durable(tier.id) && errand.at().is_variant() {
                 continue;
             }
-            if self.joining.contains(&tier.id) {
+            if self.joining.contains(&tier.id) && !self.config.is_planted(Fault::X82) {
                 errand.reason = MissReason::TierFailed;
                 continue;
             }
@@ -74,7 +74,7 @@ impl<C: Chunk> Engine<C> {
         self.end_walk(fill_id, errand, waiters);
     }
 
-    pub(super) fn on_found(&mut self, fill_id: FillId, record: Record) {
+    pub(super) fn on_found(&mut self, fill_id: FillId, record: Record, body: Option<C>) {
         let (errand, Looked { waiters, tier, record: record_id, .. }) = self.take_lookup(fill_id);
         let mut freshness = record.freshness.to_live(self.now, self.wall());
         if self.config.is_planted(Fault::X26) {
@@ -82,6 +82,7 @@ impl<C: Chunk> Engine<C> {
         }
         let is_its = record.stored_key() == errand.at() || self.config.is_planted(Fault::T13);
         let agrees = is_its
+            && body.as_ref().is_none_or(|body| body.size() == record.length.0)
             && match record.head.length() {
                 Length::Known(length) => length == record.length,
                 Length::Unknown => true,
@@ -105,10 +106,19 @@ impl<C: Chunk> Engine<C> {
                 return self.look_further(fill_id, errand, waiters, tier.id);
             }
         }
+        if let Some(names) = marking::names_in(&record.head).filter(|_| !self.config.is_planted(Fault::X83)) {
+            self.release(tier.id, record_id);
+            // A fill that was closed meanwhile learns nothing from what is older than that.
+            return if errand.sharing == Sharing::Open && !names.is_empty() {
+                self.follow_marker(fill_id, errand, waiters, tier.id, &names)
+            } else {
+                self.look_further(fill_id, errand, waiters, tier.id)
+            };
+        }
         let (tier_id, staleness) = (tier.id, Staleness::of(&self.config.policy, &record.head));
         let open = OpenRecord { tier: tier.id, at: record.stored_key(), name: record.name, holders: 1 };
         self.records.insert(record_id, open);
-        let kept = Arc::new(Kept { tier, id: record_id, record, freshness, staleness });
+        let kept = Arc::new(Kept { tier, id: record_id, record, body, freshness, staleness });
         let (served, others): (Vec<_>, Vec<_>) =
             waiters.into_iter().partition(|request| self.use_for(&kept, *request) == reuse::Use::Serve);
         let copies = if errand.sharing == Sharing::Open { Copying::IntoFaster } else { Copying::No };
@@ -127,14 +137,14 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// How a waiting request may be answered from a record.
-    fn use_for(&self, kept: &Kept, request: RequestId) -> reuse::Use {
+    fn use_for(&self, kept: &Kept<C>, request: RequestId) -> reuse::Use {
         let stored = self.under_lease(kept.stored(self.now));
         reuse::usable(&self.config.policy, &self.requests[&request].ask.fields, &stored)
     }
 
     /// Keeps an open record that may not be used as it is while the walk goes on. A slower tier may still have a fresh
     /// one, which serves; of two stale ones the younger is kept, and of two of one age the one in the faster tier.
-    fn keep(&mut self, mut errand: Errand<C>, kept: Arc<Kept>) -> Errand<C> {
+    fn keep(&mut self, mut errand: Errand<C>, kept: Arc<Kept<C>>) -> Errand<C> {
         errand.reason = MissReason::Stale;
         let helps = kept.staleness.helps_when_stale(&kept.record.head);
         let is_younger = errand.stored.as_ref().is_none_or(|stored| {
@@ -156,10 +166,10 @@ impl<C: Chunk> Engine<C> {
         let (meanwhile, others): (Vec<_>, Vec<_>) = waiters
             .into_iter()
             .partition(|request| self.use_for(&kept, *request) == reuse::Use::ServeAndRevalidate);
-        if let Some(first) = meanwhile.first() {
-            if errand.sharing == Sharing::Open {
-                errand.behind = Some(Arc::clone(&self.requests[first].ask));
-            }
+        if let Some(first) = meanwhile.first()
+            && errand.sharing == Sharing::Open
+        {
+            errand.behind = Some(Arc::clone(&self.requests[first].ask));
         }
         for request in meanwhile {
             self.serve_meanwhile(&kept, errand.target, request);
@@ -168,14 +178,14 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// Answers with a stale record while it is revalidated.
-    pub(super) fn serve_meanwhile(&mut self, kept: &Kept, target: CacheKey, request: RequestId) {
+    pub(super) fn serve_meanwhile(&mut self, kept: &Kept<C>, target: CacheKey, request: RequestId) {
         let outcome = Outcome::Stale { tier: kept.tier.id, why: StaleUse::WhileRevalidate };
         let copying = if self.config.is_planted(Fault::X78) { Copying::IntoFaster } else { Copying::No };
         self.serve_record(kept, target, request, outcome, copying);
     }
 
     /// The record that a fill keeps while it asks the origin, if a request may be answered from it meanwhile.
-    pub(super) fn usable_meanwhile(&self, fill_id: FillId, ask: &RequestHead) -> Option<Arc<Kept>> {
+    pub(super) fn usable_meanwhile(&self, fill_id: FillId, ask: &RequestHead) -> Option<Arc<Kept<C>>> {
         let fill = &self.fills[&fill_id];
         let (Stage::Asking { .. } | Stage::Resting { .. }, Some(Stored::Record(kept))) =
             (&fill.stage, &fill.errand.stored)

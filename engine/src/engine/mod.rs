@@ -3,7 +3,7 @@
 //! Each machine has a module: `arriving` (requests, demands, leaving), `looking` (the walk through the tiers),
 //! `asking` (who leads, who asks the origin), `trying` (how often), `caring` (breakers and timers), `fetching` (origin to
 //! readers), `lanes` (origin to tiers), `reading` and `racing` (tier to readers), `resident` and `freshening` (what is
-//! stale), `storing` (what is resident), `purging`, `banning`, `hearing` (what other edges purged). This file only says which input goes where.
+//! stale), `storing` (what is resident), `marking` (which targets have variants), `purging`, `banning`, `hearing` (what other edges purged). This file only says which input goes where.
 
 mod arriving;
 mod asking;
@@ -18,6 +18,7 @@ mod grouping;
 mod hearing;
 mod lanes;
 mod looking;
+mod marking;
 mod promoting;
 mod purging;
 mod racing;
@@ -63,6 +64,7 @@ use durable::{Durable, Work};
 use freshening::Freshen;
 use hearing::Hearing;
 use lanes::OpenLane;
+use marking::Marker;
 use promoting::Promoting;
 use purging::{Deletion, Floors, Purge};
 use reading::OpenRecord;
@@ -115,6 +117,8 @@ pub struct Engine<C: Chunk> {
     /// How many fills have the origin at work.
     fetches: usize,
     lanes: Table<WriterId, OpenLane<C>>,
+    /// Those lanes that write a marker.
+    markers: Table<WriterId, Marker>,
     /// When each lane with an operation at its tier has stalled.
     stalls: Agenda<WriterId>,
     records: Table<RecordId, OpenRecord>,
@@ -233,6 +237,7 @@ impl<C: Chunk> Engine<C> {
             fills: Table::default(),
             fetches: 0,
             lanes: Table::default(),
+            markers: Table::default(),
             stalls: Agenda::default(),
             records: Table::default(),
             promotions: Table::default(),
@@ -314,7 +319,7 @@ impl<C: Chunk> Engine<C> {
             (Pending::Pull(fill), Input::Pulled { chunk, .. }) => self.on_pulled(fill, chunk),
             (Pending::Pull(fill), Input::PullEnded { .. }) => self.on_pull_ended(fill),
             (Pending::Pull(fill), Input::PullFailed { failure, .. }) => self.on_pull_failed(fill, failure),
-            (Pending::Lookup(fill), Input::Found { record, .. }) => self.on_found(fill, record),
+            (Pending::Lookup(fill), Input::Found { record, body, .. }) => self.on_found(fill, record, body),
             (Pending::Lookup(fill), Input::Absent { .. }) => self.on_absent(fill),
             (Pending::Lookup(fill), Input::LookupFailed { .. }) => self.on_lookup_failed(fill),
             (Pending::Read(request), Input::BodyRead { op, chunk }) => self.on_body_read(request, op, chunk),

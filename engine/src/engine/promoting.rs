@@ -46,7 +46,7 @@ impl<C: Chunk> Engine<C> {
     /// a key does so at a time.
     pub(super) fn begin_promotion(
         &mut self,
-        kept: &Kept,
+        kept: &Kept<C>,
         request: RequestId,
         place: Place,
     ) -> Option<PromotionId> {

@@ -120,6 +120,10 @@ impl<C: Chunk> Engine<C> {
         if !self.config.is_planted(Fault::F1) && !self.config.is_planted(Fault::X44) {
             purge.commits.extend(self.close_promotions(|promoting| promoting.at.target == key));
         }
+        let markers = self.close_markers(key);
+        if !self.config.is_planted(Fault::X85) {
+            purge.commits.extend(markers);
+        }
         if self.config.is_planted(Fault::X77) {
             purge.commits.clear();
         }

@@ -79,8 +79,21 @@ impl<C: Chunk> Engine<C> {
         resident: &Arc<Resident<C>>,
         outcome: Outcome,
     ) {
+        let share = self.share_of(ask, &resident.head, resident.length, resident.freshness);
+        self.reply_at_once(request, key, resident, outcome, share);
+    }
+
+    /// Answers one request with this share of a response whose body is at hand.
+    pub(super) fn reply_at_once(
+        &mut self,
+        request: RequestId,
+        key: CacheKey,
+        resident: &Arc<Resident<C>>,
+        outcome: Outcome,
+        share: Share,
+    ) {
         let age = resident.freshness.age(self.now);
-        let body = match self.share_of(ask, &resident.head, resident.length, resident.freshness) {
+        let body = match share {
             Share::Whole => Arc::clone(resident),
             Share::Pieces(head, pieces) => Arc::new(resident.share(head, &pieces)),
         };

@@ -6,7 +6,7 @@ use crate::{
     bans::Ban,
     chunk::Chunk,
     effect::Effect,
-    event::{Event, FillVerdict},
+    event::Event,
     id::{OpId, RecordName, TierId},
     key::{CacheKey, StoredKey},
     lane::Ended,
@@ -48,13 +48,12 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// A tier has published a record.
-    pub(super) fn store_in_tier(&mut self, tier: TierId, ended: &Ended) -> FillVerdict {
+    pub(super) fn tell_stored(&mut self, tier: TierId, ended: &Ended) {
         let Ended { record, from } = ended;
         let (key, length) = (record.key, record.length);
         let size = self.config.cost(length, &record.head);
         let age = record.freshness.to_live(self.now, self.wall()).age(self.now);
         self.event(Event::Stored { tier, key, length, size, age, from: *from });
-        FillVerdict::Stored
     }
 
     /// The bans of earlier processes count from the first request on.

@@ -7,14 +7,17 @@
 
 use crate::{
     head::Fields,
+    id::TierId,
     key::{CacheKey, StoredKey},
     rules::vary::variant_key,
+    time::Instant,
 };
 use alloc::{
     boxed::Box,
     collections::{BTreeMap, BTreeSet},
     vec::Vec,
 };
+use core::time::Duration;
 
 /// Targets whose names are remembered though none of their variants is stored here. Forgetting one costs a lookup of its
 /// names, or a fetch, when it is next asked for.
@@ -22,6 +25,9 @@ const IDLE_MAX: usize = 16_384;
 /// Variants of one target that are in L0; another one is stored nowhere. A field with more values than this is no good to
 /// vary on, and would push everything else out.
 const VARIANTS_MAX: usize = 256;
+
+/// How long a tier is taken to have kept a marker. It may have evicted it meanwhile, for nobody here looks for it.
+const MARKED_FOR: Duration = Duration::from_secs(3_600);
 
 /// What is known of variants.
 #[derive(Debug, Default)]
@@ -43,6 +49,8 @@ struct Varying {
     keys: BTreeSet<CacheKey>,
     /// Where it stands in `idle`.
     idle: Option<u64>,
+    /// Tiers that have a marker with these names, as far as is known, and since when that is.
+    marked: Vec<(TierId, Instant)>,
 }
 
 impl Variants {
@@ -70,9 +78,43 @@ impl Variants {
         let varying = self.targets.entry(target).or_default();
         if *varying.names != *names {
             varying.names = names.to_vec();
+            varying.marked.clear();
         }
         if varying.keys.is_empty() {
             self.rest(target);
+        }
+    }
+
+    /// The names with which a target is to be marked in a tier; none, where it is marked as far as is known. From now on it
+    /// counts as marked.
+    pub(super) fn names_to_mark(
+        &mut self,
+        target: CacheKey,
+        tier: TierId,
+        now: Instant,
+    ) -> Option<Vec<Box<str>>> {
+        let varying = self.targets.get_mut(&target).filter(|varying| !varying.names.is_empty())?;
+        let is_marked = |(other, since): &(TierId, Instant)| *other == tier && now.since(*since) < MARKED_FOR;
+        if varying.marked.iter().any(is_marked) {
+            return None;
+        }
+        let names = varying.names.clone();
+        self.on_marked(target, &names, tier, now);
+        Some(names)
+    }
+
+    /// A tier has a marker for the target, with these names.
+    pub(super) fn on_marked(&mut self, target: CacheKey, names: &[Box<str>], tier: TierId, now: Instant) {
+        if let Some(varying) = self.targets.get_mut(&target).filter(|varying| *varying.names == *names) {
+            varying.marked.retain(|(other, _)| *other != tier);
+            varying.marked.push((tier, now));
+        }
+    }
+
+    /// A tier has no marker for the target, after all.
+    pub(super) fn on_unmarked(&mut self, target: CacheKey, tier: TierId) {
+        if let Some(varying) = self.targets.get_mut(&target) {
+            varying.marked.retain(|(other, _)| *other != tier);
         }
     }
 

@@ -17,20 +17,22 @@ pub(crate) enum Stored<C> {
     /// L0 has it.
     Resident(Arc<Resident<C>>),
     /// A byte tier has it, and holds it open.
-    Record(Arc<Kept>),
+    Record(Arc<Kept<C>>),
 }
 
 /// A record that is open, and how it may be used. The fill that keeps it counts among its holders.
 #[derive(Clone, Debug)]
-pub(crate) struct Kept {
+pub(crate) struct Kept<C> {
     pub(crate) tier: ByteTier,
     pub(crate) id: RecordId,
     pub(crate) record: Record,
+    /// All of the body, if the tier brought it along.
+    pub(crate) body: Option<C>,
     pub(crate) freshness: Freshness,
     pub(crate) staleness: Staleness,
 }
 
-impl Kept {
+impl<C> Kept<C> {
     /// All that decides over its use at `now`.
     pub(crate) fn stored(&self, now: Instant) -> reuse::Stored {
         self.staleness.stored(&self.freshness, now)

@@ -91,6 +91,14 @@ impl Layout {
         }
     }
 
+    /// Are deletions written?
+    pub(super) const fn has_tombstones(&self) -> bool {
+        match self {
+            Self::Device(_) => true,
+            Self::Bodies { .. } => false,
+        }
+    }
+
     /// What so many tombstones take, with their copy.
     pub(super) fn tombstone_sectors(&self, tombstones: usize) -> u32 {
         match self {

@@ -11,6 +11,7 @@ mod segments;
 mod tests;
 
 use super::{
+    content::Grave,
     geometry::Geometry,
     ghosts::Ghosts,
     index::fold,
@@ -38,7 +39,7 @@ pub struct LogIndex<T> {
     ghosts: Ghosts,
     segments: Segments,
     births: u64,
-    /// The object that is just being written, by slot and number, and the sectors of one of its pieces.
+    /// The object whose writer is open, by slot and number, and the sectors of one of its pieces.
     writing: Option<((u32, u64), u32)>,
     /// Of all objects.
     sectors: u64,
@@ -159,12 +160,12 @@ impl<T> LogIndex<T> {
             self.reclaim_ahead();
         }
         let taken = self.append(stream, blocks.record, Block::Object { key, slot, birth, is_record: true });
-        self.writing = None;
         let hides = self.unlink(key).is_some();
         self.ghosts.forget(key);
         self.slots[slot as usize].birth = birth;
         self.link(slot, Object { key, value, blocks, stream, uses: 0, taken, hides });
         self.reclaim_ahead();
+        self.writing = None;
         Ok(())
     }
 
@@ -190,7 +191,8 @@ impl<T> LogIndex<T> {
     /// Removes what is held for a key: a deletion, which writes a tombstone also where there is nothing.
     pub fn remove(&mut self, key: StoredKey) -> Option<T> {
         let removed = self.unlink(key);
-        self.bury();
+        let through = removed.as_ref().map_or(self.segments.last_stamp(), |object| object.taken.stamp);
+        self.bury(Grave::Key(key), through);
         removed.map(|object| object.value)
     }
 
@@ -200,7 +202,7 @@ impl<T> LogIndex<T> {
         while let Some(key) = self.any_of(target) {
             removed.extend(self.unlink(key).map(|object| (object.key, object.value)));
         }
-        self.bury();
+        self.bury(Grave::Target(target), self.segments.last_stamp());
         removed
     }
 

@@ -248,6 +248,7 @@ fn c6_a_fill_that_went_stale_is_not_joined() {
     rig.answer("/big", 100, 10);
     rig.pass_time(Duration::from_secs(60));
     let late = rig.get("/big");
+    rig.answer_lookups(TierId::L2);
     assert_eq!(rig.asked.len(), 2);
     rig.answer("/big", 70, 10);
     assert_eq!(rig.client(late).span().expect("one span").version, 2);

@@ -20,6 +20,7 @@ fn t2_two_fills_of_one_key_never_share_a_name() {
     rig.tiers.get_mut(&TierId::L2).expect("configured").is_held = true;
     for length in [100, 70] {
         rig.get("/a");
+        rig.answer_lookups(TierId::L2);
         rig.answer("/a", length, 10);
         rig.pass_time(Duration::from_secs(60));
     }

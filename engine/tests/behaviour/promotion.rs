@@ -1,10 +1,10 @@
 //! Hits below L0: they stream, and copy into L0 what is read to its end.
 
-use crate::rig::{Rig, object, with_disk, with_shared};
+use crate::rig::{Rig, key, object, with_disk, with_shared};
 use std::time::Duration;
 use tiergate_engine::{
-    AbortReason, ByteCount, End, Event, LaneEnd, MissReason, Outcome, Promotion, RawConfig, Rejection,
-    Symbol, TierId,
+    AbortReason, ByteCount, End, Event, LaneEnd, Method, MissReason, Outcome, Promotion, RawBreaker,
+    RawConfig, Rejection, ReplyBody, Standing, Symbol, TierId,
 };
 
 /// A disk that holds `/a` (100 bytes), under an L0 that has lost it to `/b`.
@@ -137,19 +137,81 @@ fn r1_a_lost_record_is_a_miss() {
     rig.assert_idle();
 }
 
-/// A read that fails in the middle breaks the response visibly, and the record is not used again.
+/// A read that fails in the middle breaks the response visibly, and the record is deleted, so that nobody else comes to
+/// it. Rot is told as such, and says nothing against the tier.
 #[test]
 fn a_failed_read_is_seen_and_not_repeated() {
+    for rots in [false, true] {
+        let mut raw = with_disk();
+        raw.care.breaker = RawBreaker { failures_in_a_row: 1, ..RawBreaker::default() };
+        let mut rig = only_on_disk(raw);
+        let client = rig.get_slowly("/a");
+        rig.demand(client);
+        rig.tiers.get_mut(&TierId::L2).expect("configured").is_held = true;
+        rig.demand(client);
+        let held = rig.tiers.get_mut(&TierId::L2).expect("configured");
+        (held.fails, held.rots) = (!rots, rots);
+        rig.answer_tier(TierId::L2, |_| 0);
+        let held = rig.tiers.get_mut(&TierId::L2).expect("configured");
+        (held.fails, held.rots) = (false, false);
+        rig.release_tier(TierId::L2);
+        assert_eq!(rig.client(client).end, Some(End::Aborted(AbortReason::TierRead(TierId::L2))));
+        assert!(rig.tiers[&TierId::L2].records.values().all(|(record, _)| record.key != key("/a")));
+        let told = |event: &Event| matches!(event, Event::FoundRotten { tier: TierId::L2, .. });
+        let failed = |event: &Event| matches!(event, Event::TierFailed { .. });
+        let opened =
+            |event: &Event| matches!(event, Event::BreakerChanged { standing: Standing::Open { .. }, .. });
+        let seen = (rig.count(told), rig.count(failed), rig.count(opened));
+        assert_eq!(seen, if rots { (1, 0, 0) } else { (0, 1, 1) });
+        rig.get("/a");
+        assert_eq!(rig.asked, ["/a", "/b", "/a"]);
+        assert_eq!(promoted(&rig), 0);
+    }
+}
+
+/// A body that comes along with the lookup is served at once, and read by nobody: the whole to whom asks for it, a part, and
+/// the head alone. C2: the response ends before the copy into L0 is visible.
+#[test]
+fn a_body_that_comes_along_is_not_read() {
+    let body = Symbol { object: object("/a"), version: 1, offset: 0, size: 100 };
+    let asks = [
+        (Method::Get, &[][..], Some(body), 1),
+        (Method::Get, &[("range", "bytes=10-19")][..], Some(Symbol { offset: 10, size: 10, ..body }), 0),
+        // The front leaves it out, as it does for a hit in L0.
+        (Method::Head, &[][..], Some(body), 0),
+    ];
+    for (raw, tier) in [(with_disk(), TierId::L2), (with_shared(), TierId::L1)] {
+        for (method, fields, expected, copies) in asks {
+            let mut rig = only_on_disk(raw.clone());
+            rig.tiers.get_mut(&tier).expect("configured").brings_bodies = true;
+            let client = rig.ask(method, "/a", fields, false);
+            let reply = rig.client(client).reply.as_ref().expect("it is served");
+            assert_eq!(reply.outcome, Outcome::Hit { tier });
+            assert!(matches!(reply.body, ReplyBody::Whole(_)));
+            assert_eq!(rig.client(client).span(), expected, "{method:?} {fields:?}");
+            assert_eq!((rig.tiers[&tier].read, rig.tiers[&tier].open_records()), (0, 0));
+            assert_eq!(promoted(&rig), copies, "{method:?} {fields:?}");
+            let at = |wanted: fn(&Event) -> bool| rig.events.iter().position(wanted);
+            let served = at(|event| matches!(event, Event::Served { .. }));
+            assert!(served < at(|event| matches!(event, Event::Stored { .. })) || copies == 0);
+            rig.assert_idle();
+        }
+    }
+}
+
+/// A body along that is shorter than its record says is not the record's: it is not served, and the record goes.
+#[test]
+fn a_body_of_another_length_is_not_served() {
     let mut rig = only_on_disk(with_disk());
-    let client = rig.get_slowly("/a");
-    rig.demand(client);
-    rig.tiers.get_mut(&TierId::L2).expect("configured").fails = true;
-    rig.demand(client);
-    assert_eq!(rig.client(client).end, Some(End::Aborted(AbortReason::TierRead(TierId::L2))));
-    rig.tiers.get_mut(&TierId::L2).expect("configured").fails = false;
+    let disk = rig.tiers.get_mut(&TierId::L2).expect("configured");
+    disk.brings_bodies = true;
+    for (record, body) in disk.records.values_mut().filter(|(record, _)| record.key == key("/a")) {
+        assert_eq!(record.length, ByteCount(100));
+        body.pop();
+    }
     rig.get("/a");
     assert_eq!(rig.asked, ["/a", "/b", "/a"]);
-    assert_eq!(promoted(&rig), 0);
+    assert!(rig.tiers[&TierId::L2].records.values().all(|(record, _)| record.key != key("/a")));
 }
 
 /// Many who ask while the tier looks share one lookup.

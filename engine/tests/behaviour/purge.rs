@@ -17,10 +17,12 @@ fn f2_a_purge_tells_what_it_saw_in_each_tier() {
     rig.get("/a");
     rig.answer("/a", 100, 30);
     let there = rig.purge("/a");
-    for (tier, outcome) in &rig.purged[&there] {
-        let PurgeOutcome::Removed(size) = outcome else { panic!("{tier:?} says {outcome:?}") };
-        assert!(*size > ByteCount(100), "the head counts");
-    }
+    let [(TierId::L0, PurgeOutcome::Removed(size)), (TierId::L2, PurgeOutcome::RemovedUnseen)] =
+        rig.purged[&there][..]
+    else {
+        panic!("{:?}", rig.purged[&there])
+    };
+    assert!(size > ByteCount(100), "the head counts");
     assert!(rig.tiers[&TierId::L2].records.is_empty());
     rig.get("/a");
     assert_eq!(rig.asked.len(), 2);

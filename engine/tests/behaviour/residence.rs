@@ -1,10 +1,11 @@
-//! What is resident, byte for byte, whoever decides who leaves: overwrites, evictions, what is too large, and recovery.
+//! What is resident in L0, byte for byte, whoever decides who leaves: overwrites, evictions, and what is too large; and when a
+//! local tier is asked after a start.
 
 use crate::rig::{Rig, key, object, with_disk};
 use std::sync::Arc;
 use std::time::Duration;
 use tiergate_engine::{
-    ByteCount, Event, Eviction, Head, Input, RawConfig, Record, RecordName, Rejection, Removal,
+    ByteCount, Event, Eviction, Head, PurgeOutcome, RawConfig, Record, RecordName, Rejection, Removal,
     StoredFreshness, Symbol, TierId, WallTime,
 };
 
@@ -24,18 +25,17 @@ fn fill(rig: &mut Rig, target: &str, length: u64) {
 /// What the head of [`fill`]'s responses costs: `cache-control` and `max-age=60`.
 const HEAD: u64 = 13 + 10;
 
-/// What an object of [`fill`] with 100 bytes costs, and how many of them a tier of [`small`] holds. So many, because
+/// What an object of [`fill`] with 100 bytes costs, and how many of them L0 of [`small`] holds. So many, because
 /// S3-FIFO admits nothing larger than a tenth of a tier.
 const OBJECT: u64 = 100 + HEAD;
 const OBJECTS_MAX: u64 = 20;
-const TIERS: [TierId; 2] = [TierId::L0, TierId::L2];
 
-/// L0 and a disk, both small and under one policy.
+/// L0 and a disk, both small; who leaves the disk is its own affair.
 fn small(eviction: Eviction) -> RawConfig {
     let mut raw = with_disk();
     let (l0, l2) = (raw.l0.as_mut().expect("L0 is on"), raw.l2.as_mut().expect("the disk is on"));
     (l0.capacity, l2.capacity) = (ByteCount(OBJECTS_MAX * OBJECT), ByteCount(OBJECTS_MAX * OBJECT));
-    (l0.eviction, l2.eviction) = (eviction.into(), eviction.into());
+    l0.eviction = eviction.into();
     raw
 }
 
@@ -46,41 +46,34 @@ fn a1_an_overwrite_is_not_counted_twice() {
         let mut rig = Rig::new(small(eviction));
         for length in [100, 30, 170] {
             fill(&mut rig, "/a", length);
-            for tier in TIERS {
-                assert_eq!(resident(&rig, tier), (length + HEAD, 1), "{tier:?} under {eviction:?}");
-            }
+            assert_eq!(resident(&rig, TierId::L0), (length + HEAD, 1), "{eviction:?}");
             rig.pass_time(Duration::from_secs(61));
         }
-        assert_eq!(rig.tiers[&TierId::L2].records.len(), 1, "the older records are deleted");
         let replaced = rig.count(|event| matches!(event, Event::Removed { why: Removal::Replaced, .. }));
-        assert_eq!(replaced, 2 * 2, "{eviction:?}");
+        assert_eq!(replaced, 2, "{eviction:?}");
         assert_eq!(rig.count(|event| matches!(event, Event::Removed { .. })), replaced, "{eviction:?}");
         rig.assert_idle();
     }
 }
 
-/// A1: what is replaced while it is being sent counts no longer, and goes on being sent, whole.
+/// A1: what is replaced while it is being sent goes on being sent, whole.
 #[test]
-fn a1_a_replacement_is_not_counted_beside_what_is_being_sent() {
-    for eviction in Eviction::ALL {
-        let mut rig = Rig::new(RawConfig { l0: None, ..small(eviction) });
-        fill(&mut rig, "/a", 100);
-        let reader = rig.get_slowly("/a");
+fn a1_a_replacement_leaves_alone_what_is_being_sent() {
+    let mut rig = Rig::new(RawConfig { l0: None, ..with_disk() });
+    fill(&mut rig, "/a", 100);
+    let reader = rig.get_slowly("/a");
+    rig.demand(reader);
+    rig.pass_time(Duration::from_secs(61));
+    fill(&mut rig, "/a", 30);
+    while rig.client(reader).end.is_none() {
         rig.demand(reader);
-        rig.pass_time(Duration::from_secs(61));
-        fill(&mut rig, "/a", 30);
-        assert_eq!(resident(&rig, TierId::L2), (30 + HEAD, 1), "{eviction:?}");
-        while rig.client(reader).end.is_none() {
-            rig.demand(reader);
-        }
-        let older = Symbol { object: object("/a"), version: 1, offset: 0, size: 100 };
-        assert_eq!(rig.client(reader).span(), Some(older), "{eviction:?}");
-        assert_eq!(resident(&rig, TierId::L2), (30 + HEAD, 1), "{eviction:?}");
-        rig.assert_idle();
     }
+    let older = Symbol { object: object("/a"), version: 1, offset: 0, size: 100 };
+    assert_eq!(rig.client(reader).span(), Some(older));
+    rig.assert_idle();
 }
 
-/// A4: what is larger than the whole tier evicts nobody, its length known or not.
+/// A4: what is larger than all of L0 evicts nobody, its length known or not.
 #[test]
 fn a4_what_cannot_fit_evicts_nobody() {
     for eviction in Eviction::ALL {
@@ -90,14 +83,11 @@ fn a4_what_cannot_fit_evicts_nobody() {
         fill(&mut rig, "/b", too_large);
         rig.get("/c");
         rig.answer("/c", too_large, 500);
-        for tier in TIERS {
-            assert_eq!(resident(&rig, tier), (OBJECT, 1), "{tier:?} under {eviction:?}");
-            let rejected = rig.count(
-                |event| matches!(event, Event::Rejected { tier: of, why: Rejection::OverCapacity, .. } if *of == tier),
-            );
-            assert_eq!(rejected, 2, "{tier:?} under {eviction:?}");
-        }
-        assert_eq!(rig.tiers[&TierId::L2].records.len(), 1, "{eviction:?}");
+        assert_eq!(resident(&rig, TierId::L0), (OBJECT, 1), "{eviction:?}");
+        let rejected = |event: &Event| {
+            matches!(event, Event::Rejected { tier: TierId::L0, why: Rejection::OverCapacity, .. })
+        };
+        assert_eq!(rig.count(rejected), 2, "{eviction:?}");
         assert_eq!(rig.count(|event| matches!(event, Event::Removed { .. })), 0, "{eviction:?}");
         rig.assert_idle();
     }
@@ -112,13 +102,10 @@ fn a5_a_full_tier_evicts_then_admits() {
             let target = format!("/{newcomer}");
             fill(&mut rig, &target, 100);
             let objects = newcomer.min(OBJECTS_MAX);
-            for tier in TIERS {
-                assert_eq!(resident(&rig, tier), (objects * OBJECT, objects), "{tier:?} under {eviction:?}");
-            }
+            assert_eq!(resident(&rig, TierId::L0), (objects * OBJECT, objects), "{eviction:?}");
             rig.get(&target);
             assert_eq!(rig.asked.len() as u64, newcomer, "{target} under {eviction:?}");
         }
-        assert_eq!(rig.tiers[&TierId::L2].records.len() as u64, OBJECTS_MAX, "{eviction:?}");
         rig.assert_idle();
     }
 }
@@ -139,41 +126,48 @@ fn record(target: &str, name: u128, length: u64, age_s: u64) -> Record {
     }
 }
 
-/// A2, A6, D5: after a restart the sum is that of what the disk holds, ages go on, and what is over capacity leaves.
+/// A local tier is neither looked up nor written to before it has joined; a purge reaches it all the same. Afterwards it
+/// answers with what it has kept, whose ages have gone on.
 #[test]
-fn d5_recovery_rebuilds_the_sum() {
-    let mut raw = with_disk();
-    raw.l2.as_mut().expect("the disk is on").capacity = ByteCount(2 * OBJECT);
-    let mut rig = Rig::new(raw);
-    let records = [record("/a", 1, 100, 30), record("/b", 2, 100, 20), record("/c", 3, 100, 70)];
-    for record in &records {
+fn a_local_tier_is_asked_once_it_has_joined() {
+    let raw = RawConfig { l0: None, ..with_disk() };
+    let mut rig = Rig::starting(raw);
+    for (target, name) in [("/a", 1), ("/b", 2), ("/c", 3)] {
+        let record = record(target, name, 100, 20);
+        let body = vec![Symbol { object: object(target), version: 9, offset: 0, size: 100 }];
         let disk = rig.tiers.get_mut(&TierId::L2).expect("configured");
-        let body = vec![tiergate_engine::Symbol { object: 0, version: 9, offset: 0, size: 100 }];
-        disk.records.insert(record.name, (Arc::new(record.clone()), body));
         disk.current.insert(record.key, record.name);
+        disk.records.insert(record.name, (Arc::new(record), body));
     }
-    rig.feed(Input::Recovered { tier: TierId::L2, records: records.to_vec(), bans: vec![] });
-    assert_eq!(resident(&rig, TierId::L2), (2 * OBJECT, 2));
-    assert_eq!(rig.tiers[&TierId::L2].records.len(), 2, "who left the index left the disk");
-    let fresh = rig.get("/b");
-    assert_eq!(rig.client(fresh).reply.as_ref().expect("it is served").age, Duration::from_secs(20));
+    fill(&mut rig, "/a", 50);
+    let purge = rig.purge("/c");
+    assert_eq!(rig.purged[&purge], [(TierId::L2, PurgeOutcome::RemovedUnseen)]);
+    assert_eq!((rig.asked.as_slice(), rig.tiers[&TierId::L2].lookups), (&["/a".to_owned()][..], 0));
+    let rejected = rig
+        .count(|event| matches!(event, Event::Rejected { tier: TierId::L2, why: Rejection::NotJoined, .. }));
+    assert_eq!(rejected, 1);
+    rig.join();
+    let found = rig.get("/b");
+    assert_eq!(rig.client(found).reply.as_ref().expect("it is served").age, Duration::from_secs(20));
     rig.get("/c");
-    assert_eq!(rig.asked, ["/c"], "c is stale, and the disk is not even asked");
+    assert_eq!(rig.asked, ["/a", "/c"]);
+    let joined = |event: &Event| matches!(event, Event::TierJoined { tier: TierId::L2, objects: 2, .. });
+    assert_eq!(rig.count(joined), 1);
 }
 
-/// A purge of an unknown key after a restart takes nothing from the sum.
+/// A purge of an unknown key takes nothing from the sum.
 #[test]
 fn a2_a_purge_of_nothing_changes_no_sum() {
     for eviction in Eviction::ALL {
         let mut rig = Rig::new(small(eviction));
         fill(&mut rig, "/a", 100);
         rig.purge("/b");
-        assert_eq!(resident(&rig, TierId::L2), (OBJECT, 1), "{eviction:?}");
+        assert_eq!(resident(&rig, TierId::L0), (OBJECT, 1), "{eviction:?}");
         rig.purge("/a");
         rig.purge("/a");
-        assert_eq!(resident(&rig, TierId::L2), (0, 0), "{eviction:?}");
+        assert_eq!(resident(&rig, TierId::L0), (0, 0), "{eviction:?}");
         fill(&mut rig, "/b", 100);
-        assert_eq!(resident(&rig, TierId::L2), (OBJECT, 1), "{eviction:?}");
+        assert_eq!(resident(&rig, TierId::L0), (OBJECT, 1), "{eviction:?}");
         rig.assert_idle();
     }
 }
@@ -201,30 +195,6 @@ fn a3_failures_leave_every_count_right() {
             }
             rig.pass_time(Duration::from_secs(25));
         }
-        rig.assert_idle();
-        let disk = &rig.tiers[&TierId::L2];
-        let whole = disk.current.len() as u64;
-        let sum = (whole * OBJECT, whole);
-        assert_eq!(resident(&rig, TierId::L2), sum, "fails after {fails_after}, under {eviction:?}");
-    }
-}
-
-/// A6: what a crash left twice is kept once, so that no number of restarts makes the disk grow.
-#[test]
-fn a6_restarts_do_not_grow_the_disk() {
-    let mut records = vec![record("/a", 1, 100, 40), record("/a", 2, 100, 10), record("/b", 3, 100, 20)];
-    for _ in 0..3 {
-        let mut rig = Rig::new(with_disk());
-        for record in &records {
-            let disk = rig.tiers.get_mut(&TierId::L2).expect("configured");
-            disk.records.insert(record.name, (Arc::new(record.clone()), Vec::new()));
-            disk.current.insert(record.key, record.name);
-        }
-        rig.feed(Input::Recovered { tier: TierId::L2, records: records.clone(), bans: vec![] });
-        assert_eq!(resident(&rig, TierId::L2), (2 * OBJECT, 2));
-        records = rig.tiers[&TierId::L2].records.values().map(|(record, _)| Record::clone(record)).collect();
-        let names: Vec<_> = records.iter().map(|record| record.name.0).collect();
-        assert_eq!(names, [2, 3], "the older of two is deleted");
         rig.assert_idle();
     }
 }

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tiergate_engine::durable::Told;
 use tiergate_engine::{
-    Ban, Bans, CacheKey, Config, Effect, End, Engine, Event, Fields, FillId, Freshening, Head, Input,
-    Instant, Length, Method, OpId, OriginFailure, OriginId, PurgeId, PurgeMode, PurgeOutcome, RawBreaker,
-    RawCare, RawConfig, RawRetry, ReadSource, Record, RecordId, RecordName, Refusal, Reply, ReplyBody,
-    RequestHead, RequestId, Seed, Selector, StoredKey, Symbol, TierId, WallTime, WriterId,
+    Ban, Bans, ByteCount, CacheKey, Chunk, Config, Effect, End, Engine, Event, Fields, FillId, Freshening,
+    Head, Input, Instant, Length, Method, OpId, OriginFailure, OriginId, PurgeId, PurgeMode, PurgeOutcome,
+    RawBreaker, RawCare, RawConfig, RawRetry, ReadFailure, ReadSource, Record, RecordId, RecordName, Refusal,
+    Reply, ReplyBody, RequestHead, RequestId, Seed, Selector, StoredKey, Symbol, TierId, WallTime, WriterId,
 };
 
 /// What one client saw.
@@ -51,6 +51,10 @@ pub(crate) struct Tier {
     /// While held, effects for this tier wait here.
     pub(crate) is_held: bool,
     pub(crate) fails: bool,
+    /// What is read from it is not what was written.
+    pub(crate) rots: bool,
+    /// It brings whole bodies along with what it finds.
+    pub(crate) brings_bodies: bool,
     /// Bytes read from it so far.
     pub(crate) read: u64,
     /// Lookups that came to it.
@@ -131,7 +135,7 @@ pub(crate) fn l0_only() -> RawConfig {
     RawConfig { care: careless(), ..RawConfig::default() }
 }
 
-/// L0 over a local disk whose index the engine keeps.
+/// L0 over a local disk.
 pub(crate) fn with_disk() -> RawConfig {
     RawConfig { l2: Some(Default::default()), ..l0_only() }
 }
@@ -152,11 +156,17 @@ impl Rig {
         Self::with_config(config)
     }
 
+    /// The same, whose local tiers are not ready yet.
+    pub(crate) fn starting(raw: RawConfig) -> Self {
+        Self::with_seed(Config::try_from(raw).expect("tests write sound configurations"), 7)
+    }
+
     /// One more edge, which shares the durable store of `other`.
     pub(crate) fn beside(other: &Self, raw: RawConfig, seed: u64) -> Self {
         let config = Config::try_from(raw).expect("tests write sound configurations");
         let mut rig = Self::with_seed(config, seed);
         rig.vault.store = std::rc::Rc::clone(&other.vault.store);
+        rig.join();
         rig
     }
 
@@ -171,18 +181,29 @@ impl Rig {
         rig.pass_time(now.since(Instant::ZERO));
         for (id, tier) in tiers {
             let Tier { records, current, bans, .. } = tier;
-            let stored = records.values().map(|(record, _)| Record::clone(record)).collect();
             let in_force = bans.iter().cloned().collect();
             rig.tiers.insert(id, Tier { records, current, bans, ..Tier::default() });
             if id == TierId::L2 {
-                rig.feed(Input::Recovered { tier: id, records: stored, bans: in_force });
+                rig.feed(Input::Recovered { tier: id, bans: in_force });
             }
         }
+        rig.join();
         rig
     }
 
+    /// The local tiers are ready.
+    pub(crate) fn join(&mut self) {
+        let local: Vec<TierId> = self.tiers.keys().copied().filter(|tier| *tier == TierId::L2).collect();
+        for tier in local {
+            let objects = self.tiers[&tier].records.len() as u64;
+            self.feed(Input::TierJoined { tier, objects, bytes: ByteCount::ZERO });
+        }
+    }
+
     pub(crate) fn with_config(config: Config) -> Self {
-        Self::with_seed(config, 7)
+        let mut rig = Self::with_seed(config, 7);
+        rig.join();
+        rig
     }
 
     fn with_seed(config: Config, seed: u64) -> Self {
@@ -382,6 +403,14 @@ impl Rig {
         for effect in std::mem::take(&mut held.held) {
             self.serve_tier(tier, effect);
             self.run();
+        }
+    }
+
+    /// Lets a held tier answer the lookups among those that wait.
+    pub(crate) fn answer_lookups(&mut self, tier: TierId) {
+        let is_lookup = |effect: &Effect<Symbol>| matches!(effect, Effect::Lookup { .. });
+        while let Some(place) = self.tiers[&tier].held.iter().position(is_lookup) {
+            self.answer_tier(tier, |_| place);
         }
     }
 
@@ -588,7 +617,7 @@ impl Rig {
 fn refused(effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
     match effect {
         Effect::Lookup { op, .. } => Some(Input::LookupFailed { op: *op }),
-        Effect::Read { op, .. } => Some(Input::ReadFailed { op: *op }),
+        Effect::Read { op, .. } => Some(Input::ReadFailed { op: *op, why: ReadFailure::Unavailable }),
         Effect::Open { op, .. }
         | Effect::Write { op, .. }
         | Effect::Commit { op, .. }
@@ -601,29 +630,35 @@ fn refused(effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
 
 fn answered(tier: &mut Tier, effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
     match effect {
-        Effect::Lookup { op, record, key, name, .. } => {
+        Effect::Lookup { op, record, key, .. } => {
             tier.lookups += 1;
-            let name = name.or_else(|| tier.current.get(&key.key).copied());
-            let found = name.and_then(|name| tier.records.get(&name)).cloned();
+            let found = tier.current.get(&key.key).and_then(|name| tier.records.get(name)).cloned();
             Some(match found {
                 Some((stored, body)) => {
                     let answer = Record::clone(&stored);
+                    let whole = match Symbol::compact(body.clone())[..] {
+                        [whole] if tier.brings_bodies => Some(whole),
+                        _ => None,
+                    };
                     // Its closing may have overtaken it.
                     if !tier.released.contains(record) {
                         tier.open.insert(*record, (stored, body));
                     }
-                    Input::Found { op: *op, record: answer }
+                    Input::Found { op: *op, record: answer, body: whole }
                 }
                 None => Input::Absent { op: *op },
             })
         }
+        Effect::Read { op, .. } if tier.rots => Some(Input::ReadFailed { op: *op, why: ReadFailure::Rotten }),
         Effect::Read { op, source, offset, length_max, .. } => {
             let body = match source {
                 ReadSource::Record(record) => tier.open.get(record).map(|(_, body)| body),
                 ReadSource::Writer(writer) => tier.writers.get(writer).map(|(_, _, body)| body),
             };
             // Its closing has overtaken a read that nobody waits for.
-            let Some(body) = body else { return Some(Input::ReadFailed { op: *op }) };
+            let Some(body) = body else {
+                return Some(Input::ReadFailed { op: *op, why: ReadFailure::Unavailable });
+            };
             let mut start = 0;
             let piece = body.iter().find_map(|chunk| {
                 let within = offset.checked_sub(start).filter(|skip| *skip < chunk.size);
@@ -637,7 +672,7 @@ fn answered(tier: &mut Tier, effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
             tier.read += piece.map_or(0, |chunk| chunk.size);
             Some(match piece {
                 Some(chunk) => Input::BodyRead { op: *op, chunk },
-                None => Input::ReadFailed { op: *op },
+                None => Input::ReadFailed { op: *op, why: ReadFailure::Unavailable },
             })
         }
         Effect::Release { record, .. } => {
@@ -668,7 +703,8 @@ fn answered(tier: &mut Tier, effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
                 body.iter().map(|chunk| chunk.size).sum::<u64>(),
                 "a record is as long as its body"
             );
-            tier.current.insert(record.key, name);
+            let superseded = tier.current.insert(record.key, name);
+            tier.records.retain(|other, _| Some(*other) != superseded);
             tier.records.insert(name, (Arc::clone(record), body));
             Some(Input::Committed { op: *op })
         }

@@ -1,8 +1,8 @@
 //! `Vary`: who asks with other fields gets another response (RFC 9111 section 4.1).
 
-use crate::rig::{Rig, l0_only, object, with_disk, with_shared};
+use crate::rig::{Rig, key, l0_only, object, with_disk, with_shared};
 use std::time::Duration;
-use tiergate_engine::{Event, Method, Outcome, RawConfig, RequestId, Symbol, TierId};
+use tiergate_engine::{Effect, Event, Method, Outcome, RawConfig, RequestId, Symbol, TierId};
 
 const VARIES: [(&str, &str); 3] =
     [("cache-control", "max-age=60"), ("vary", "Accept-Language"), ("content-length", "50")];
@@ -232,8 +232,8 @@ fn a_purge_reaches_every_variant() {
     rig.assert_idle();
 }
 
-/// The disk keeps variants: after a restart each is found under its own key, and a purge reaches those too that nobody
-/// has asked for since.
+/// The disk keeps variants, and a marker that says what the target depends on: after a restart each is a hit without a
+/// question to the origin, and a purge takes all of them along, the marker too, and those that nobody has asked for since.
 #[test]
 fn variants_are_found_again_after_a_restart() {
     let mut before = Rig::new(with_disk());
@@ -241,6 +241,8 @@ fn variants_are_found_again_after_a_restart() {
         ask(&mut before, language);
         answer(&mut before);
     }
+    let stored = before.count(|event| matches!(event, Event::Stored { tier: TierId::L2, .. }));
+    assert_eq!((stored, before.tiers[&TierId::L2].records.len()), (3, 4), "the marker is told to nobody");
     let mut rig = Rig::restarted(before, with_disk());
     for (language, expected) in [("de", 1), ("en", 2)] {
         let client = ask(&mut rig, language);
@@ -257,7 +259,27 @@ fn variants_are_found_again_after_a_restart() {
     rig.assert_idle_but_fetching();
 }
 
-/// In a shared tier one edge finds the variants that another stored, as soon as it knows what the target depends on.
+/// Those who wait for the marker want different variants: each gets its own, and one lookup of the target serves all.
+#[test]
+fn who_waits_for_a_marker_gets_each_its_own() {
+    let mut before = Rig::new(with_disk());
+    for language in ["de", "en"] {
+        ask(&mut before, language);
+        answer(&mut before);
+    }
+    let mut rig = Rig::restarted(before, with_disk());
+    rig.tiers.get_mut(&TierId::L2).expect("configured").is_held = true;
+    let clients: Vec<_> = ["de", "en", "de"].map(|language| ask(&mut rig, language)).into();
+    rig.release_tier(TierId::L2);
+    for (client, expected) in clients.into_iter().zip([1, 2, 1]) {
+        assert_eq!(rig.client(client).span(), version(expected));
+    }
+    assert_eq!((rig.asked.len(), rig.tiers[&TierId::L2].lookups), (0, 3));
+    rig.assert_idle();
+}
+
+/// In a shared tier one edge finds the variants that another stored without asking the origin, though it has never seen
+/// the target.
 #[test]
 fn a_shared_tier_has_variants_for_every_edge() {
     let mut one = Rig::new(with_shared());
@@ -267,20 +289,67 @@ fn a_shared_tier_has_variants_for_every_edge() {
     }
     let mut two = Rig::new(with_shared());
     // Both rigs have one seed: the second uses up the names that the first has given.
-    for target in ["/x", "/y"] {
+    for target in ["/x", "/y", "/z"] {
         two.get(target);
         two.answer(target, 1, 1);
     }
     let shared = one.tiers.remove(&TierId::L1).expect("it is configured");
     two.tiers.insert(TierId::L1, shared);
-    ask(&mut two, "fr");
-    answer(&mut two);
     for (language, expected) in [("de", 1), ("en", 2)] {
         let client = ask(&mut two, language);
         assert_eq!(two.client(client).span(), version(expected), "{language}");
     }
-    assert_eq!(two.asked, ["/x", "/y", "/a"], "for the one that nobody had");
+    assert_eq!(two.asked, ["/x", "/y", "/z"]);
+    ask(&mut two, "fr");
+    answer(&mut two);
+    let before = two.tiers[&TierId::L1].records.len();
+    assert_eq!(before, 4, "three variants and one marker: the second edge knows that it is there");
     two.assert_idle();
+}
+
+/// When a target depends on other fields than before, its marker is replaced by one that says so.
+#[test]
+fn names_that_change_replace_the_marker() {
+    let mut before = Rig::new(with_disk());
+    ask(&mut before, "de");
+    answer(&mut before);
+    before.pass_time(Duration::from_secs(61));
+    ask(&mut before, "de");
+    before.head("/a", 200, &[("cache-control", "max-age=60"), ("vary", "Cookie"), ("content-length", "50")]);
+    before.send("/a", 50, 25);
+    before.end("/a");
+    let mut rig = Rig::restarted(before, with_disk());
+    let client = ask(&mut rig, "fr");
+    assert_eq!(rig.client(client).span(), version(2), "the language does not matter any more");
+    assert!(rig.asked.is_empty());
+    rig.assert_idle();
+}
+
+/// A purge waits for a marker that is just being published, and no marker from before it is there afterwards.
+#[test]
+fn a_purge_takes_along_a_marker_that_is_being_written() {
+    let mut rig = Rig::new(with_disk());
+    ask(&mut rig, "de");
+    rig.head("/a", 200, &VARIES);
+    rig.tiers.get_mut(&TierId::L2).expect("configured").is_held = true;
+    rig.send("/a", 50, 25);
+    rig.end("/a");
+    let is_marker = |effect: &Effect<Symbol>| match effect {
+        Effect::Commit { record, .. } => record.key == key("/a"),
+        _ => false,
+    };
+    while !rig.tiers[&TierId::L2].held.iter().any(is_marker) {
+        rig.answer_tier(TierId::L2, |_| 0);
+    }
+    let purge = rig.purge("/a");
+    while rig.tiers[&TierId::L2].held.len() > 1 {
+        rig.answer_tier(TierId::L2, |count| count - 1);
+    }
+    assert!(!rig.purged.contains_key(&purge), "the marker's commit is with the tier");
+    rig.release_tier(TierId::L2);
+    assert!(rig.purged.contains_key(&purge));
+    assert!(rig.tiers[&TierId::L2].records.is_empty());
+    rig.assert_idle();
 }
 
 /// The fast door does not know a request's variant and leaves it to the proper way in.

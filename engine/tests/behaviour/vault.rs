@@ -101,7 +101,9 @@ impl Vault {
                 });
                 Some(match piece {
                     Some(chunk) if self.blobs == Fate::Fine => Input::BodyRead { op: *op, chunk },
-                    Some(_) | None => Input::ReadFailed { op: *op },
+                    Some(_) | None => {
+                        Input::ReadFailed { op: *op, why: tiergate_engine::ReadFailure::Unavailable }
+                    }
                 })
             }
             Effect::Release { record, .. } => {

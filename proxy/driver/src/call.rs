@@ -1,6 +1,9 @@
 //! The answer rule, kept by construction: a [`Call`] answers exactly once, whatever becomes of its task.
 
-use crate::{Observer, TierError, World, shard::Shared};
+use crate::{
+    Observer, TierError, World,
+    shard::{Shared, Turn},
+};
 use bytes::Bytes;
 use std::{mem, sync::Arc};
 use tiergate_engine::{FillId, Input, ReadSource, RecordId, TierId, WriterId};
@@ -42,7 +45,8 @@ impl<W: World> Call<W> {
     /// Feeds the answer.
     pub(crate) fn answer(mut self, input: Input<Bytes>) {
         self.state = State::Answered;
-        self.settle(input);
+        let part = self.part;
+        self.shared.turn(self.shard, |turn| turn.settle(part, input));
     }
 
     /// Feeds the answer; the fetch that it is part of goes on.
@@ -54,19 +58,23 @@ impl<W: World> Call<W> {
     /// Feeds that the tier failed, and says why to those who log.
     pub(crate) fn fail(self, tier: TierId, error: &TierError) {
         self.shared.parts.observer.tier_failed(tier, error);
-        drop(self);
+        let mut call = self;
+        if let State::Open(lost) = mem::replace(&mut call.state, State::Answered) {
+            call.answer(lost);
+        }
     }
+}
 
-    fn settle(&self, input: Input<Bytes>) {
-        self.shared.turn(self.shard, |turn| {
-            match self.part {
-                Part::Alone => {}
-                // First, so that the next call of the same writer finds it idle.
-                Part::Handle(held) => turn.end_call(held),
-                Part::Fetch(fill) => turn.let_go(fill),
-            }
-            turn.handle(input);
-        });
+impl<W: World> Turn<'_, W> {
+    /// A call is over, and this is its answer.
+    fn settle(&mut self, part: Part, input: Input<Bytes>) {
+        match part {
+            Part::Alone => {}
+            // First, so that the next call of the same writer finds it idle.
+            Part::Handle(held) => self.end_call(held),
+            Part::Fetch(fill) => self.let_go(fill),
+        }
+        self.handle(input);
     }
 }
 
@@ -75,7 +83,8 @@ impl<W: World> Drop for Call<W> {
         if let State::Open(lost) = mem::replace(&mut self.state, State::Answered)
             && !self.shared.is_lost(self.shard)
         {
-            self.settle(lost);
+            let part = self.part;
+            self.shared.turn_in_drop(self.shard, |turn| turn.settle(part, lost));
         }
     }
 }

@@ -157,7 +157,7 @@ impl<W: World> Turn<'_, W> {
         });
     }
 
-    /// Starts a task that makes a tier call and feeds its answer, or `failure`.
+    /// Makes a tier call and feeds its answer, or `failure`, once the turn is over.
     pub(crate) fn ask<F>(
         &mut self,
         tier: TierId,
@@ -173,7 +173,7 @@ impl<W: World> Turn<'_, W> {
         let shared = Arc::clone(self.shared);
         let answer = call(Arc::clone(self.shared));
         let shard = self.number;
-        self.errands.push(Errand::Spawn(Box::pin(async move {
+        self.errands.push(Errand::Call(Box::pin(async move {
             let call = Call::new(shared, shard, part, failure);
             match answer.await {
                 Ok(input) => call.answer(input),
@@ -202,22 +202,8 @@ impl<W: World> Turn<'_, W> {
         }
     }
 
-    /// Closes as a task, like every tier call: a world that is torn down drops its tasks, and so touches no tier.
     fn close_now(&mut self, held: Held, tier: TierId) {
-        let shared = Arc::clone(self.shared);
-        match held {
-            Held::Record(record) => {
-                let handle = self.handle_of(record);
-                self.errands.push(Errand::Spawn(Box::pin(async move {
-                    shared.release(tier, handle);
-                })));
-            }
-            Held::Writer(writer) => {
-                let handle = self.handle_of(writer);
-                self.errands.push(Errand::Spawn(Box::pin(async move {
-                    shared.discard(tier, handle);
-                })));
-            }
-        }
+        let handle = self.handle_of(held);
+        self.errands.push(Errand::Close(tier, handle));
     }
 }

@@ -130,7 +130,8 @@ impl<W: World> Driver<W> {
             shared.spawn(timer::run(&shared, alarm, Shared::wake_hub));
         }
         for tier in config.local_tiers() {
-            shared.spawn(Shared::join(Arc::clone(&shared), tier));
+            // One that is ready already joins before the first request.
+            shared.call(Box::pin(Arc::clone(&shared).join(tier)));
         }
         Ok(Self { shared })
     }

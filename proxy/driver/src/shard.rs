@@ -1,7 +1,7 @@
 //! The engines behind their locks: [`Shared`] owns the shards, and a [`Turn`] is one visit to one of them.
 //!
-//! A turn never waits. What its effects ask for becomes errands, and those are run once the lock is free; only wakers
-//! and spawns are among them, so a turn may be taken from a `Drop`. What an effect becomes is in `effects`.
+//! A turn never waits. What its effects ask for becomes errands, and those are run once the lock is free: wakers, spawns,
+//! and tier calls as far as they come without waiting. A turn that is taken from a `Drop` leaves tier calls to tasks. What an effect becomes is in `effects`.
 
 use crate::{
     Beginning, ByteTier, Clock, Contents, Handle, Observer, Parts, Recorder, Spawn, World,
@@ -14,7 +14,13 @@ use crate::{
 };
 use bytes::Bytes;
 use std::{
-    collections::BTreeMap, future::Future, num::NonZeroU32, pin::Pin, sync::Arc, task::Waker, time::Duration,
+    collections::BTreeMap,
+    future::Future,
+    num::NonZeroU32,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+    time::Duration,
 };
 use tiergate_engine::{
     Audit, CacheKey, Config, Engine, Fields, FillId, Input, Instant, Method, PurgeId, PurgeMode,
@@ -27,6 +33,22 @@ const CALENDAR_DRIFT_MAX_MS: u64 = 500;
 
 /// What a timer sleeps for.
 type Alarm = watch::Receiver<Option<Instant>>;
+
+/// What runs beside the caller.
+pub(crate) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Tier calls that are made within one another, each by the answer to the one before; one more becomes a task. It bounds
+/// the stack, and is more than a hit from a tier needs: a lookup, a read, and a chunk for the lane of each faster tier.
+const CALLS_WITHIN_MAX: u32 = 8;
+
+/// Where what a turn leaves to do is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Here, as far as it needs no waiting.
+    Here,
+    /// In tasks: the caller is being dropped, perhaps with its whole world, which then touches no tier.
+    Tasks,
+}
 
 /// A purge's report.
 pub(crate) type Report = Vec<(TierId, PurgeOutcome)>;
@@ -71,7 +93,11 @@ pub(crate) enum Errand<W: World> {
     /// Wakes a client whose mailbox was empty.
     Wake(Waker),
     /// Starts a task.
-    Spawn(Pin<Box<dyn Future<Output = ()> + Send>>),
+    Spawn(Task),
+    /// Makes a tier call: at once as far as it comes without waiting, and in a task from there on.
+    Call(Task),
+    /// Closes a record or writer of a tier.
+    Close(TierId, Handle<Held>),
     /// Hands a pull to its fetch. Without a fetch it is dropped, and so answers itself.
     Pull(Option<mpsc::Sender<Pull<W>>>, Pull<W>),
     /// Lets go of a fetch, which cancels it.
@@ -162,6 +188,24 @@ impl<W: World> Shared<W> {
 
     /// Takes the shard's lock for `work`, and runs the errands after it.
     pub(crate) fn turn<R>(self: &Arc<Self>, number: u32, work: impl FnOnce(&mut Turn<'_, W>) -> R) -> R {
+        self.turn_at(number, Place::Here, work)
+    }
+
+    /// The same from a `Drop`: a world that is torn down drops its tasks, and so touches no tier.
+    pub(crate) fn turn_in_drop<R>(
+        self: &Arc<Self>,
+        number: u32,
+        work: impl FnOnce(&mut Turn<'_, W>) -> R,
+    ) -> R {
+        self.turn_at(number, Place::Tasks, work)
+    }
+
+    fn turn_at<R>(
+        self: &Arc<Self>,
+        number: u32,
+        place: Place,
+        work: impl FnOnce(&mut Turn<'_, W>) -> R,
+    ) -> R {
         // Declared before the lock is taken: after a panic, the lock is free when calls among the errands are dropped.
         let mut errands = Vec::new();
         let result = {
@@ -169,9 +213,27 @@ impl<W: World> Shared<W> {
             work(&mut Turn { shared: self, number, shard: &mut shard, errands: &mut errands })
         };
         for errand in errands {
-            errand.run(self);
+            errand.run(self, place);
         }
         result
+    }
+
+    /// Makes a tier call as far as it comes without waiting. What is left of it is a task's.
+    pub(crate) fn call(&self, mut task: Task) {
+        let mut poll = || task.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        // A call that panics ends as its task would: whoever waits for it is told, and its caller goes on.
+        let is_over = |polled: Option<Poll<()>>| polled.is_none_or(|polled| polled.is_ready());
+        match sync::nested(CALLS_WITHIN_MAX, || is_over(sync::contained(&mut poll))) {
+            Some(true) => {}
+            Some(false) | None => self.spawn(task),
+        }
+    }
+
+    fn close(&self, tier: TierId, Handle { shard, id }: Handle<Held>) {
+        match id {
+            Held::Record(id) => self.release(tier, Handle { shard, id }),
+            Held::Writer(id) => self.discard(tier, Handle { shard, id }),
+        }
     }
 
     fn lock(&self, number: u32) -> MutexGuard<'_, Shard<W>> {
@@ -334,10 +396,21 @@ impl<W: World> Turn<'_, W> {
 }
 
 impl<W: World> Errand<W> {
-    fn run(self, shared: &Shared<W>) {
+    fn run(self, shared: &Arc<Shared<W>>, place: Place) {
         match self {
             Self::Wake(waker) => waker.wake(),
             Self::Spawn(task) => shared.spawn(task),
+            Self::Call(task) => match place {
+                Place::Here => shared.call(task),
+                Place::Tasks => shared.spawn(task),
+            },
+            Self::Close(tier, held) => match place {
+                Place::Here => shared.close(tier, held),
+                Place::Tasks => {
+                    let shared = Arc::clone(shared);
+                    shared.clone().spawn(async move { shared.close(tier, held) });
+                }
+            },
             // A pull that nobody takes comes back in the error and is dropped, which answers it. There is always room:
             // the engine has one pull open for each fetch.
             Self::Pull(Some(fetch), pull) if is_planted(Fault::ForgetsPull) => {

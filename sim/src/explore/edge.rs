@@ -19,6 +19,9 @@ use tiergate_invariants::{Contract, Edge, Version, Violation, What};
 /// The calendar at the run's first instant. It does not jump in this world, for C6 would see ghosts.
 pub(super) const CALENDAR: u64 = 1_700_000_000_000;
 
+/// The longest that a local tier takes until it can be asked.
+const JOIN_MAX: Duration = Duration::from_secs(2);
+
 /// Lives of an edge that may end at a moment of our choice.
 const SHARP_LIVES_MAX: u32 = 6;
 
@@ -60,6 +63,8 @@ struct Purge {
     has_failed: bool,
     /// The key that is purged hard, if it is one, and how often L3 had been purged of it before.
     raised: Option<(CacheKey, u64)>,
+    /// Commits in the local tier until then, if there is one.
+    commits: Option<u64>,
 }
 
 impl World {
@@ -95,11 +100,29 @@ impl World {
             let tier = TierId::L2;
             let bans = self.tiers[place].recover_bans();
             self.feed(life, Input::Recovered { tier, bans });
-            let (objects, bytes) = self.tiers[place].contents();
-            self.feed(life, Input::TierJoined { tier, objects, bytes });
+            let late = self.plan.faults.tier_joins_late;
+            if self.hits(late, Trouble::JoinedLate, |chances| &mut chances.edge) {
+                let at = self.now.after(up_to(&mut self.chances.edge, JOIN_MAX));
+                self.tiers[place].joins_at = Some(at);
+                self.queue.schedule(at, Step::Join(life));
+            } else {
+                self.join_tier(life);
+            }
         }
         self.visit_hub(edge);
         self.ask_after_start(edge);
+    }
+
+    /// The local tier of an edge can be asked from now on.
+    pub(super) fn join_tier(&mut self, life: Life) {
+        if life != self.life(life.edge) || self.edges[life.edge as usize].engine.is_none() {
+            return; // It was not ready before the crash, and will be after the next start.
+        }
+        let tier = TierId::L2;
+        let place = self.tier_place(life.edge, tier);
+        self.tiers[place].joins_at = None;
+        let (objects, bytes) = self.tiers[place].contents();
+        self.feed(life, Input::TierJoined { tier, objects, bytes });
     }
 
     /// An edge may crash while a tier is about to publish or to remove something for it, for that is where much is in doubt.
@@ -159,8 +182,10 @@ impl World {
             (Selector::Key(key), PurgeMode::Hard) => Some((*key, self.raised(*key))),
             _ => None,
         };
-        let open =
-            Purge { mode, covered, asked_at: self.now, ticket, is_done: false, has_failed: false, raised };
+        let local = self.plan.has_l2.then(|| self.tier_place(edge, TierId::L2));
+        let commits = local.map(|place| self.tiers[place].commits);
+        let (asked_at, is_done, has_failed) = (self.now, false, false);
+        let open = Purge { mode, covered, asked_at, ticket, is_done, has_failed, raised, commits };
         self.edges[edge as usize].purges.insert(purge, open);
         let life = self.life(edge);
         self.feed(life, Input::Purge { purge, selector, mode });
@@ -227,7 +252,13 @@ impl World {
             | PurgeOutcome::Barred
             | PurgeOutcome::Absent => false,
         });
-        let raised = open.raised;
+        let (raised, commits) = (open.raised, open.commits);
+        let is_kept = report.contains(&(TierId::L2, PurgeOutcome::Failed));
+        if let (Some((key, _)), Some(commits), false) = (raised, commits, is_kept)
+            && self.tiers[self.tier_place(edge, TierId::L2)].holds_from(key, commits)
+        {
+            self.breaks("I3", format!("{purge:?} is done, and what was stored in L2 before it lies there"));
+        }
         let confirms = |(tier, outcome): &(TierId, PurgeOutcome)| {
             *tier == TierId::L3 && *outcome != PurgeOutcome::Failed
         };
@@ -312,6 +343,10 @@ impl World {
         else {
             return;
         };
+        if let (Input::Request { .. }, true) = (&input, self.plan.has_l2) {
+            let place = usize::from(self.plan.has_l1) + to.edge as usize;
+            self.tally.count(Trouble::JoinedLate).felt += u64::from(self.tiers[place].joins_at.is_some());
+        }
         self.tally.heard(&input);
         if let Input::Head { head, .. } = &input
             && head.status == 304

@@ -22,6 +22,7 @@ mod fresh;
 mod heard;
 mod history;
 mod hub;
+mod index;
 mod marks;
 mod operation;
 mod origin;

@@ -24,6 +24,8 @@ pub(super) enum Trouble {
     TierMixed,
     TierShort,
     TierRotted,
+    RecordRotted,
+    JoinedLate,
     DurableLate,
     Purged,
     FeedFailed,
@@ -36,7 +38,7 @@ pub(super) enum Trouble {
 }
 
 impl Trouble {
-    pub(super) const ALL: [Self; 25] = [
+    pub(super) const ALL: [Self; 27] = [
         Self::OriginFailed,
         Self::OriginErred,
         Self::OriginCut,
@@ -53,6 +55,8 @@ impl Trouble {
         Self::TierMixed,
         Self::TierShort,
         Self::TierRotted,
+        Self::RecordRotted,
+        Self::JoinedLate,
         Self::DurableLate,
         Self::Purged,
         Self::FeedFailed,
@@ -82,6 +86,8 @@ impl Trouble {
             Self::TierMixed => "tier opened another record",
             Self::TierShort => "tier read less than it was asked for",
             Self::TierRotted => "blob store tore a blob, or let it rot",
+            Self::RecordRotted => "tier found a record rotten as it was read",
+            Self::JoinedLate => "local tier could not be asked yet",
             Self::DurableLate => "index or blob store did late what it was asked",
             Self::Purged => "purge",
             Self::FeedFailed => "feed did not do what it was asked",
@@ -118,6 +124,8 @@ impl Trouble {
             Self::TierMixed => (plan.has_l1 || plan.has_l2) && is_likely(faults.tier_mixes),
             Self::TierShort => (plan.has_l1 || plan.has_l2) && is_likely(faults.tier_shorts),
             Self::TierRotted => has_l3 && is_likely(faults.tier_rots),
+            Self::RecordRotted => (plan.has_l1 || plan.has_l2) && is_likely(faults.record_rots),
+            Self::JoinedLate => plan.has_l2 && is_likely(faults.tier_joins_late),
             Self::DurableLate => has_l3 && is_likely(faults.tier_ambiguous),
             Self::Purged => is_likely(faults.purges),
             Self::FeedFailed => has_feed && is_likely(faults.feed.fails),

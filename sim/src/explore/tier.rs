@@ -5,6 +5,7 @@
 //! lost chunk is always a failed operation. What a tier loses by itself it loses whole.
 
 use super::{
+    index::Index,
     operation::{changes, failure, is_durable, is_published_by, tier_of},
     plan::Plan,
     story::Party,
@@ -18,7 +19,7 @@ use std::{
 };
 use tiergate_engine::{
     Ban, Bans, ByteCount, CacheKey, Chunk, Effect, Freshening, Input, Instant, OpId, ReadFailure, ReadSource,
-    Record, RecordId, RecordName, StoredKey, Symbol, TierId, WriterId,
+    Record, RecordId, RecordName, Seed, StoredKey, Symbol, TierId, WriterId,
 };
 
 /// The longest that an operation takes to reach a tier in trouble, and as long again for the way back.
@@ -41,7 +42,7 @@ pub(super) struct Tier {
     /// By name; these survive a crash.
     pub(super) records: BTreeMap<RecordName, Arc<Stored>>,
     /// The record that a key stands for.
-    current: BTreeMap<StoredKey, RecordName>,
+    index: Index,
     /// These survive a crash, too.
     bans: Bans,
     open: BTreeMap<(Life, RecordId), Arc<Stored>>,
@@ -52,10 +53,13 @@ pub(super) struct Tier {
     released: BTreeSet<(Life, RecordId)>,
     /// Keys whose record it lost by itself, and nobody has noticed.
     pub(super) lost: BTreeSet<StoredKey>,
-    commits: u64,
+    pub(super) commits: u64,
     /// The record that the next lookup opens instead of its own.
     strays_to: Option<RecordName>,
-    capacity: ByteCount,
+    /// Does the next lookup bring the body along?
+    brings_body: bool,
+    /// When it can be asked after its edge's start, where that is still to come.
+    pub(super) joins_at: Option<Instant>,
 }
 
 pub(super) struct Stored {
@@ -71,6 +75,8 @@ struct Writer {
     body: Vec<Symbol>,
     /// Was its target purged since it was opened?
     is_purged: bool,
+    /// How many commits there were before.
+    begun: u64,
 }
 
 /// What an operation led to.
@@ -85,17 +91,18 @@ impl Tier {
     /// L1 first, if there is one, then the L2 of each edge.
     pub(super) fn all(plan: &Plan) -> Vec<Self> {
         let shared = plan.has_l1.then_some(TierId::L1);
-        let own = (0..plan.edges).filter(|_| plan.has_l2).map(|_| TierId::L2);
+        let own = (0..plan.edges).filter(|_| plan.has_l2);
         let capacity = plan.raw.l2.as_ref().map_or(ByteCount::UNLIMITED, |l2| l2.capacity);
-        let shared = shared.map(|id| Self::new(id, ByteCount::UNLIMITED));
-        shared.into_iter().chain(own.map(|id| Self::new(id, capacity))).collect()
+        let shared = shared.map(|id| Self::new(id, Index::boundless()));
+        let log = |edge| Index::log(capacity, Seed(plan.seed.split(&format!("log of edge {edge}")).bits()));
+        shared.into_iter().chain(own.map(|edge| Self::new(TierId::L2, log(edge)))).collect()
     }
 
-    fn new(id: TierId, capacity: ByteCount) -> Self {
+    fn new(id: TierId, index: Index) -> Self {
         Self {
             id,
             records: BTreeMap::new(),
-            current: BTreeMap::new(),
+            index,
             bans: Bans::default(),
             open: BTreeMap::new(),
             writers: BTreeMap::new(),
@@ -104,7 +111,8 @@ impl Tier {
             lost: BTreeSet::new(),
             commits: 0,
             strays_to: None,
-            capacity,
+            brings_body: false,
+            joins_at: None,
         }
     }
 
@@ -125,6 +133,7 @@ impl Tier {
         self.writers.retain(|(life, _), _| life.edge != edge);
         self.discarded.retain(|(life, _)| life.edge != edge);
         self.released.retain(|(life, _)| life.edge != edge);
+        self.index.restart();
     }
 
     /// What somebody did not close, if anything.
@@ -140,13 +149,18 @@ impl Tier {
         })
     }
 
-    /// Whoever came first leaves, until the rest fits.
-    fn evict(&mut self) {
-        while self.contents().1 > self.capacity {
-            let first = self.records.values().min_by_key(|stored| stored.order);
-            let Some(name) = first.map(|stored| stored.record.name) else { return };
-            self.remove(name);
-        }
+    /// A local tier does not put an older response in the place of a younger one that came while it was written (failure F3).
+    fn is_superseded(&self, begun: u64, record: &Record) -> bool {
+        let current = self.index.get(record.stored_key()).and_then(|name| self.records.get(&name));
+        self.id == TierId::L2
+            && current.is_some_and(|stored| {
+                stored.order > begun && stored.record.freshness.born() > record.freshness.born()
+            })
+    }
+
+    /// Does it hold anything of a target that was there before so many commits?
+    pub(super) fn holds_from(&self, target: CacheKey, commits: u64) -> bool {
+        self.records.values().any(|stored| stored.record.target == target && stored.order <= commits)
     }
 
     /// The name of some record, if there is one.
@@ -162,8 +176,8 @@ impl Tier {
         let Some(stored) = self.records.remove(&name) else {
             return false;
         };
-        if self.current.get(&stored.record.stored_key()) == Some(&name) {
-            self.current.remove(&stored.record.stored_key());
+        if self.index.get(stored.record.stored_key()) == Some(name) {
+            self.index.remove(stored.record.stored_key());
         }
         true
     }
@@ -173,22 +187,16 @@ impl Tier {
         for writer in self.writers.values_mut() {
             writer.is_purged |= writer.key.target == target;
         }
-        let names: Vec<_> = self
-            .records
-            .values()
-            .filter(|stored| stored.record.target == target)
-            .map(|stored| stored.record.name)
-            .collect();
-        for name in &names {
-            self.remove(*name);
-        }
-        !names.is_empty()
+        self.index.remove_target(target);
+        let before = self.records.len();
+        self.records.retain(|_, stored| stored.record.target != target);
+        self.records.len() < before
     }
 
     fn apply(&mut self, from: Life, effect: &Effect<Symbol>) -> Outcome {
         match effect {
             Effect::Lookup { op, record, key, .. } => {
-                let name = self.strays_to.take().or_else(|| self.current.get(key).copied());
+                let name = self.strays_to.take().or_else(|| self.index.use_of(*key));
                 self.lookup(from, *op, *record, name)
             }
             Effect::Read { op, source, offset, length_max, .. } => {
@@ -206,8 +214,8 @@ impl Tier {
             }
             Effect::Open { op, writer, key, name, .. } => {
                 let body = Vec::new();
-                self.writers
-                    .insert((from, *writer), Writer { key: *key, name: *name, body, is_purged: false });
+                let writing = Writer { key: *key, name: *name, body, is_purged: false, begun: self.commits };
+                self.writers.insert((from, *writer), writing);
                 Outcome::Answer(Input::Opened { op: *op })
             }
             Effect::Write { op, writer, chunk, .. } => match self.writers.get_mut(&(from, *writer)) {
@@ -273,7 +281,11 @@ impl Tier {
                 if !self.released.contains(&(from, id)) {
                     self.open.insert((from, id), Arc::clone(stored));
                 }
-                Outcome::Answer(Input::Found { op, record, body: None })
+                let body = match stored.body[..] {
+                    [whole] if self.brings_body => Some(whole),
+                    [] | [_, ..] => None,
+                };
+                Outcome::Answer(Input::Found { op, record, body })
             }
             None => Outcome::Answer(Input::Absent { op }),
         }
@@ -319,17 +331,19 @@ impl Tier {
                 ),
             );
         }
-        if open.is_purged {
+        if open.is_purged || self.is_superseded(open.begun, record) {
             return Outcome::Answer(Input::WriteFailed { op });
         }
-        self.commits += 1;
-        let stored =
-            Stored { record: record.clone(), body: Symbol::compact(open.body.clone()), order: self.commits };
-        if let Some(older) = self.current.insert(record.stored_key(), record.name) {
-            self.records.remove(&older);
+        let body = Symbol::compact(open.body.clone());
+        let Ok(gone) = self.index.insert(record.stored_key(), record.length, record.name) else {
+            return Outcome::Answer(Input::WriteFailed { op });
+        };
+        for name in gone {
+            self.records.remove(&name);
         }
+        self.commits += 1;
+        let stored = Stored { record: record.clone(), body, order: self.commits };
         self.records.insert(record.name, Arc::new(stored));
-        self.evict();
         Outcome::Answer(Input::Committed { op })
     }
 }
@@ -394,10 +408,15 @@ impl World {
             return;
         }
         let place = self.tier_place(from.edge, tier_of(&effect));
+        if let (Some(at), Effect::Delete { .. }) = (self.tiers[place].joins_at, &effect) {
+            return self.queue.schedule(at, Step::TierAsked { from, effect, fate, brings });
+        }
         self.decay_tier(place, &effect);
         let (effect, mixed) = self.mixed_up(place, effect);
-        let brings = mixed.or(brings);
+        let rotten = self.rotten_read(place, from, &effect, fate);
+        let brings = rotten.as_ref().map(|_| Trouble::RecordRotted).or(mixed).or(brings);
         let outcome = match (fate, failure(&effect)) {
+            (Fate::Fine, _) if rotten.is_some() => Outcome::Answer(rotten.expect("it was just looked at")),
             (Fate::Fails, Some(failed)) => Outcome::Answer(failed),
             (Fate::Ambiguous, Some(failed)) if changes(&effect) => {
                 match self.tiers[place].apply(from, &effect) {
@@ -409,7 +428,7 @@ impl World {
             (Fate::Fine | Fate::Fails | Fate::Ambiguous, _) => self.tiers[place].apply(from, &effect),
         };
         // Also where a failure came first.
-        self.tiers[place].strays_to = None;
+        (self.tiers[place].strays_to, self.tiers[place].brings_body) = (None, false);
         match outcome {
             Outcome::Answer(input) => {
                 let misses_lost = match (&effect, &input) {
@@ -429,10 +448,35 @@ impl World {
         self.queue.schedule(at, Step::FromTier { to, input, brings: brings.or(slow) });
     }
 
+    /// What a read answers that finds rot; the tier drops the record.
+    fn rotten_read(
+        &mut self,
+        place: usize,
+        from: Life,
+        effect: &Effect<Symbol>,
+        fate: Fate,
+    ) -> Option<Input<Symbol>> {
+        let Effect::Read { op, tier, source: ReadSource::Record(record), .. } = effect else { return None };
+        let rots = self.plan.faults.record_rots;
+        if fate != Fate::Fine || !self.hits(rots, Trouble::RecordRotted, |chances| &mut chances.tier) {
+            return None;
+        }
+        let name = self.tiers[place].open.get(&(from, *record)).map(|stored| stored.record.name);
+        if let Some(name) = name {
+            self.tiers[place].remove(name);
+        }
+        self.note(Party::Tier(*tier), || "finds that what it is to read is rotten".to_owned());
+        Some(Input::ReadFailed { op: *op, why: ReadFailure::Rotten })
+    }
+
     /// A tier may open another record than it was asked for: its key tells (failure T13). And it may give less than it was
     /// asked for (failure T10).
     fn mixed_up(&mut self, place: usize, effect: Effect<Symbol>) -> (Effect<Symbol>, Option<Trouble>) {
         let faults = self.plan.faults;
+        if let Effect::Lookup { .. } = effect {
+            let per_mille = self.plan.style.bodies_along.0;
+            self.tiers[place].brings_body = self.chances.tier.chance(per_mille, 1_000);
+        }
         match effect {
             Effect::Lookup { op, tier, record, key }
                 if self.hits(faults.tier_mixes, Trouble::TierMixed, |chances| &mut chances.tier) =>

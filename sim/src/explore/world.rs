@@ -124,6 +124,7 @@ pub(super) enum Step {
     LogFound(CutOff),
     Crash(u32),
     Start(u32),
+    Join(Life),
     Heal,
 }
 
@@ -389,6 +390,7 @@ impl World {
             Step::LogFound(whom) => self.on_log_found(whom),
             Step::Crash(edge) => self.crash_edge(edge),
             Step::Start(edge) => self.start_edge(edge),
+            Step::Join(life) => self.join_tier(life),
             Step::Heal => {
                 self.healed = true;
                 self.vault.iter_mut().for_each(Vault::heal);

@@ -63,7 +63,7 @@ impl<C: Chunk> Engine<C> {
                 let (name, length) = (manifest.record.name, manifest.record.length);
                 let opened = Opened { name, length, digest: manifest.digest, seen, at };
                 self.durable().opened.insert(record_id, opened);
-                self.on_found(fill_id, Record::clone(&manifest.record));
+                self.on_found(fill_id, Record::clone(&manifest.record), None);
             }
             LookedFor::Miss(why) => {
                 if was_opened {

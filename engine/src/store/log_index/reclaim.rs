@@ -2,13 +2,15 @@
 
 use super::{
     super::{
-        layout::{Blocks, Layout},
+        content::Grave,
+        layout::Blocks,
         policy::{self, FREE_SEGMENTS, Fate, Stream},
     },
     LogIndex,
-    segments::Block,
+    segments::{Block, Segments},
 };
-use alloc::{collections::BTreeSet, vec::Vec};
+use crate::key::CacheKey;
+use alloc::collections::{BTreeMap, BTreeSet};
 
 /// Free segments that a turn leaves, if it is for a reclaim or a tombstone.
 pub(super) const KEPT_OF_MOVES: usize = 1;
@@ -19,8 +21,22 @@ struct Reclaim {
     stream: Stream,
     /// Sectors that may still be moved.
     budget: u64,
-    /// Through which stamps the tombstones go that are still to be written.
-    tombstones: Vec<u64>,
+    /// Those that are still to be written, and through which stamps.
+    tombstones: BTreeMap<Grave, u64>,
+    /// The targets of the records in the segments that take appends, once they were asked for.
+    open_targets: Option<BTreeSet<CacheKey>>,
+}
+
+impl Reclaim {
+    /// Buries what a recovery may find elsewhere. Of several tombstones of one grave, the one that reaches
+    /// farthest is all that is needed.
+    fn bury(&mut self, segments: &Segments, of: Grave, through: u64) {
+        let targets = self.open_targets.get_or_insert_with(|| segments.open_targets());
+        if targets.contains(&of.key().target) || segments.may_be_found(through, self.segment) {
+            let farthest = self.tombstones.entry(of).or_default();
+            *farthest = through.max(*farthest);
+        }
+    }
 }
 
 impl<T> LogIndex<T> {
@@ -39,21 +55,22 @@ impl<T> LogIndex<T> {
         }
         let (segment, blocks) = self.segments.oldest(stream);
         let budget = policy::budget(self.layout.sectors()).into();
-        let mut reclaim = Reclaim { segment, stream, budget, tombstones: Vec::new() };
+        let (tombstones, open_targets) = (BTreeMap::new(), None);
+        let mut reclaim = Reclaim { segment, stream, budget, tombstones, open_targets };
         let mut seen = BTreeSet::new();
         // Records come first, in the log's order: after them, whatever has pieces here has its record
         // elsewhere.
         let is_record = |block: &Block| matches!(block, Block::Object { is_record: true, .. });
+        let has_pieces = blocks.iter().any(|block| matches!(block, Block::Object { is_record: false, .. }));
         let records = blocks.iter().filter(|block| is_record(block));
         for block in records.chain(blocks.iter().filter(|block| !is_record(block))) {
             match *block {
-                Block::Tombstone { through } if self.segments.may_be_found(through, segment) => {
-                    reclaim.tombstones.push(through);
-                }
-                Block::Tombstone { .. } => {}
+                Block::Tombstone { of, through } => reclaim.bury(&self.segments, of, through),
                 Block::Object { key, slot, birth, is_record: true } => {
                     if self.is_current(slot, birth) {
-                        seen.insert(key);
+                        if has_pieces {
+                            seen.insert(key);
+                        }
                         self.sift(&mut reclaim, slot);
                     }
                 }
@@ -114,7 +131,12 @@ impl<T> LogIndex<T> {
             let taken = self.segments.take(Stream::Main, sectors, [block]);
             self.written.moved += self.layout.bytes(sectors.into());
             if is_record {
-                self.slots[slot as usize].birth = birth;
+                let old = core::mem::replace(&mut self.slots[slot as usize].birth, birth);
+                if let Some((writing, _)) =
+                    self.writing.as_mut().filter(|(writing, _)| *writing == (slot, old))
+                {
+                    *writing = (slot, birth);
+                }
                 let object = self.slots[slot as usize].object.as_mut().expect("the caller found it");
                 object.hides |= object.taken.segment != reclaim.segment;
                 (object.stream, object.uses, object.taken) = (Stream::Main, uses, taken);
@@ -142,8 +164,8 @@ impl<T> LogIndex<T> {
             self.ghosts.remember(key, self.len());
         }
         let would_be_found = object.hides || object.taken.segment != reclaim.segment;
-        if would_be_found && self.segments.may_be_found(object.taken.stamp, reclaim.segment) {
-            reclaim.tombstones.push(object.taken.stamp);
+        if would_be_found && self.layout.has_tombstones() {
+            reclaim.bury(&self.segments, Grave::Key(key), object.taken.stamp);
         }
         self.left.push((key, object.value));
     }
@@ -162,10 +184,7 @@ impl<T> LogIndex<T> {
     }
 
     /// Writes tombstones, as many in a block as there is room for.
-    fn bury_all(&mut self, mut tombstones: Vec<u64>) {
-        if let Layout::Bodies { .. } = self.layout {
-            return;
-        }
+    fn bury_all(&mut self, mut tombstones: BTreeMap<Grave, u64>) {
         while !tombstones.is_empty() {
             let mut count = tombstones.len();
             let sectors = |count| self.layout.tombstone_sectors(count);
@@ -178,8 +197,8 @@ impl<T> LogIndex<T> {
                 continue;
             }
             let sectors = sectors(count);
-            let entries = tombstones.split_off(tombstones.len() - count);
-            let entries = entries.into_iter().map(|through| Block::Tombstone { through });
+            let next = core::iter::from_fn(|| tombstones.pop_first()).take(count);
+            let entries = next.map(|(of, through)| Block::Tombstone { of, through });
             self.segments.take(Stream::Main, sectors, entries);
             self.written.moved += self.layout.bytes(sectors.into());
         }
@@ -190,11 +209,11 @@ impl<T> LogIndex<T> {
     }
 
     /// A tombstone that somebody asked for.
-    pub(super) fn bury(&mut self) {
-        if let Layout::Bodies { .. } = self.layout {
+    pub(super) fn bury(&mut self, of: Grave, through: u64) {
+        if !self.layout.has_tombstones() {
             return;
         }
-        let (through, sectors) = (self.segments.last_stamp(), self.layout.tombstone_sectors(1));
+        let sectors = self.layout.tombstone_sectors(1);
         let spare = self.segments.spare(Stream::Main);
         while !self.segments.has_room(Stream::Main, sectors, 1, spare) {
             if !self.segments.turn(Stream::Main, KEPT_OF_MOVES) && !self.reclaim() {
@@ -202,7 +221,7 @@ impl<T> LogIndex<T> {
                 self.segments.turn(Stream::Main, 0);
             }
         }
-        self.segments.take(Stream::Main, sectors, [Block::Tombstone { through }]);
+        self.segments.take(Stream::Main, sectors, [Block::Tombstone { of, through }]);
         self.written.appended += self.layout.bytes(sectors.into());
         self.reclaim_ahead();
     }

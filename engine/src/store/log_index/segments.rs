@@ -4,11 +4,16 @@
 //! are the store's (`turning.rs`, `log.rs`).
 
 use super::super::{
+    content::Grave,
     layout::Layout,
     policy::{Segments as Extent, Stream},
 };
-use crate::key::StoredKey;
-use alloc::{collections::VecDeque, vec, vec::Vec};
+use crate::key::{CacheKey, StoredKey};
+use alloc::{
+    collections::{BTreeSet, VecDeque},
+    vec,
+    vec::Vec,
+};
 
 /// What lies in a segment.
 #[derive(Clone, Copy, Debug)]
@@ -16,7 +21,7 @@ pub(super) enum Block {
     /// A block of what had this number, and perhaps has it still.
     Object { key: StoredKey, slot: u32, birth: u64, is_record: bool },
     /// It takes away what lies there with at most this stamp.
-    Tombstone { through: u64 },
+    Tombstone { of: Grave, through: u64 },
 }
 
 /// A place in the log, with what orders it.
@@ -155,16 +160,30 @@ impl Segments {
         self.free.push_back(segment);
     }
 
-    /// Would a recovery find a block with a stamp of at most `stamp` in a segment other than this one?
+    /// May a recovery find a block with a stamp of at most `stamp` in a segment other than this one, and
+    /// those that take appends?
     pub(super) fn may_be_found(&self, stamp: u64, but: u32) -> bool {
+        let open = [Stream::Newcomer, Stream::Main].map(|stream| self.open(stream));
         (0..).zip(&self.all).any(|(number, segment)| {
             let floor = match segment.stream {
                 Stream::Newcomer => self.floors.0,
                 Stream::Main => self.floors.1,
             };
             let is_named_empty = segment.is_free && segment.sequence < floor;
-            number != but && segment.sequence > 0 && segment.stamp <= stamp && !is_named_empty
+            let is_out = number == but || is_named_empty || open.contains(&Some(number));
+            !is_out && segment.sequence > 0 && segment.stamp <= stamp
         })
+    }
+
+    /// The targets of the records in the segments that take appends.
+    pub(super) fn open_targets(&self) -> BTreeSet<CacheKey> {
+        let open = [Stream::Newcomer, Stream::Main].into_iter().filter_map(|stream| self.open(stream));
+        let blocks = open.flat_map(|segment| &self.all[segment as usize].blocks);
+        let targets = blocks.filter_map(|block| match block {
+            Block::Object { key, is_record: true, .. } => Some(key.target),
+            Block::Object { is_record: false, .. } | Block::Tombstone { .. } => None,
+        });
+        targets.collect()
     }
 
     /// The newest stamp that a block has.

@@ -252,6 +252,9 @@ impl Rig {
         };
         let shards = NonZeroU32::new(shards).expect("the models use at least one shard");
         let (shared, alarms, _) = Shared::new(parts, &config, Seed(7), shards);
+        for tier in config.local_tiers() {
+            shared.call(Box::pin(Arc::clone(&shared).join(tier)));
+        }
         match timers {
             Timers::Off => drop(alarms),
             Timers::On => {

@@ -104,5 +104,5 @@ async fn a_durable_tier_without_stores_is_refused() {
     let config = Config::try_from(durable_only()).expect("it is within bounds");
     let parts = parts_without_tiers();
     let wrong = Driver::start(parts, &config, Seed(1), NonZeroU32::MIN).await.err().expect("it is refused");
-    assert_eq!(wrong.0, "the configuration names tier l3, but the driver was given no such tier");
+    assert_eq!(wrong.to_string(), "the configuration names tier l3, but the driver was given no such tier");
 }

@@ -108,7 +108,7 @@ async fn a_feed_needs_its_log() {
     let config = RawConfig { l2: None, ..with_feed() }.try_into().expect("it is within bounds");
     let shards = std::num::NonZeroU32::MIN;
     let refused = Driver::start(crate::world::parts_without_tiers(), &config, Seed(1), shards).await;
-    let told = refused.err().map(|error| error.0);
+    let told = refused.err().map(|error| error.to_string());
     assert_eq!(
         told.as_deref(),
         Some("the configuration names a feed, but the driver was given no log for it")

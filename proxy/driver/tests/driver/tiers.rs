@@ -153,8 +153,8 @@ async fn a_purge_reports_each_tier() {
 
     let mut report = rig.driver.purge(key("/a")).await.tiers;
     report.sort_by_key(|(tier, _)| *tier);
-    let removed = PurgeOutcome::Removed(size);
-    assert_eq!(report, [(TierId::L0, removed), (TierId::L2, removed)]);
+    let seen = [(TierId::L0, PurgeOutcome::Removed(size)), (TierId::L2, PurgeOutcome::RemovedUnseen)];
+    assert_eq!(report, seen);
     assert!(!rig.is_in_l0("/a"));
     assert_eq!(rig.tier.stored(), []);
 
@@ -212,5 +212,5 @@ async fn a_missing_tier_is_refused_at_start() {
     let config = Config::try_from(disk_only()).expect("the configuration is within bounds");
     let started = Driver::start(parts_without_tiers(), &config, Seed(1), NonZeroU32::MIN).await;
     let error = started.err().expect("l2 is missing");
-    assert_eq!(error.0, "the configuration names tier l2, but the driver was given no such tier");
+    assert_eq!(error.to_string(), "the configuration names tier l2, but the driver was given no such tier");
 }

@@ -139,7 +139,7 @@ async fn a_delete_leaves_nothing_for_the_next_start() {
         let tier = tier(&directory);
         store(&tier, &old, b"old").await;
         store(&tier, &new, b"new").await;
-        assert_eq!(tier.delete(StoredKey::plain(CacheKey(1))).await, Ok(true));
+        assert_eq!(tier.delete(StoredKey::plain(CacheKey(1)), None).await, Ok(true));
     }
     assert_eq!(tier(&directory).recover().await, Ok(vec![]));
 }

@@ -23,5 +23,5 @@ impl KeepsBans for Tier {
 /// The suite that the real disk passes.
 #[tokio::test]
 async fn the_imitated_disk_keeps_bans() {
-    bans_conformance(&mut Tier::new(TierId::L2, ByteCount::UNLIMITED)).await;
+    bans_conformance(&mut Tier::new(TierId::L2, Index::boundless())).await;
 }
