@@ -50,8 +50,8 @@ pub(super) struct Move {
     /// Writes under way.
     writes: usize,
     progress: Progress,
-    /// Where the record is now, and the object's sectors.
-    record: Option<(Place, u32)>,
+    /// Where the record is now, the object's sectors, and its stamp.
+    record: Option<(Place, u32, u64)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -257,11 +257,11 @@ impl Store {
         }
     }
 
-    pub(super) fn on_move_written(&mut self, old: Place, place: Place, object: u32) {
+    pub(super) fn on_move_written(&mut self, old: Place, place: Place, object: u32, stamp: u64) {
         if let Some(moving) = self.moving() {
             assert_eq!(moving.old, old, "one object is moved at a time");
             moving.writes -= 1;
-            moving.record = Some((place, object));
+            moving.record = Some((place, object, stamp));
         }
     }
 
@@ -277,17 +277,16 @@ impl Store {
         let hides = self.index.find(key).is_some_and(|indexed| indexed.hides) || old.segment != segment;
         let is_there = |store: &Self, place| store.index.find(key).is_some_and(|it| it.place == place);
         match record {
-            Some((place, object)) if self.planted.is(StoreFault::MovesBack) => {
+            Some((place, object, _)) if self.planted.is(StoreFault::MovesBack) => {
                 self.index.insert(key, place, object);
             }
-            Some((place, sectors)) => {
+            Some((place, sectors, stamp)) => {
                 let new = Indexed { place, sectors, uses, hides };
                 if self.index.move_to(key, old, new) {
                     self.counts.objects_moved += 1;
                     self.repoint_to_moved(key, name, left, place, &extents);
                 } else {
-                    // What took its place hides it.
-                    self.index.on_hides(key);
+                    self.on_left_behind(key, stamp);
                 }
                 if !is_there(self, place) {
                     // And may have pieces here, too.
