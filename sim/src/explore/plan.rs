@@ -256,6 +256,10 @@ fn raw_config(draw: &Draw, work: &Work, has_l1: bool, has_l2: bool, has_l3: bool
     };
     let capacity =
         |name| ByteCount(draw.of(name, &[size_max * 50 + 9_000, size_max * 2 + 600, size_max / 2 + 200, 1]));
+    // A log takes no body that is larger than its quarter.
+    let log = |name| {
+        ByteCount(draw.of(name, &[size_max * 50 + 9_000, size_max * 9 + 2_400, size_max * 4 + 800, 1]))
+    };
     let promotion = |name| {
         draw.of(
             name,
@@ -278,7 +282,7 @@ fn raw_config(draw: &Draw, work: &Work, has_l1: bool, has_l2: bool, has_l3: bool
             eviction: eviction("l0.eviction"),
         }),
         l1: has_l1.then(|| RawSharedTier { gate: gate("l1.gate") }),
-        l2: has_l2.then(|| RawDiskTier { capacity: capacity("l2.capacity"), gate: gate("l2.gate") }),
+        l2: has_l2.then(|| RawDiskTier { capacity: log("l2.capacity"), gate: gate("l2.gate") }),
         l3: has_l3.then(|| raw_durable(draw, gate("l3.gate"))),
         promotion: RawPromotion {
             l3_to_l0: promotion("promotion.l3_to_l0"),

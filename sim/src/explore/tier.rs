@@ -53,7 +53,7 @@ pub(super) struct Tier {
     released: BTreeSet<(Life, RecordId)>,
     /// Keys whose record it lost by itself, and nobody has noticed.
     pub(super) lost: BTreeSet<StoredKey>,
-    commits: u64,
+    pub(super) commits: u64,
     /// The record that the next lookup opens instead of its own.
     strays_to: Option<RecordName>,
     /// Does the next lookup bring the body along?
@@ -156,6 +156,11 @@ impl Tier {
             && current.is_some_and(|stored| {
                 stored.order > begun && stored.record.freshness.born() > record.freshness.born()
             })
+    }
+
+    /// Does it hold anything of a target that was there before so many commits?
+    pub(super) fn holds_from(&self, target: CacheKey, commits: u64) -> bool {
+        self.records.values().any(|stored| stored.record.target == target && stored.order <= commits)
     }
 
     /// The name of some record, if there is one.
