@@ -79,6 +79,10 @@ fn a_removed_directory_is_made_anew() {
     for line in ["L2 is down", "L2 is back"] {
         assert_eq!(log.matches(line).count(), 1, "{log}");
     }
+    // That it lies in memory is said where temporary directories do.
+    let is_warning = |line: &&str| line.contains("WARN") && !line.contains("lies in memory");
+    let warnings: Vec<&str> = log.lines().filter(is_warning).collect();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
     stop(server);
 }
 

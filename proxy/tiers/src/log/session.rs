@@ -50,6 +50,8 @@ pub(super) struct Session<D: Device> {
     has_news: AtomicBool,
     /// Operations of the device that are over.
     operations: AtomicU64,
+    /// Was the log told that a read failed?
+    has_said: AtomicBool,
     /// Recovery is long, and nobody waits for a part of it: until it is over, nothing is done on the caller's
     /// thread.
     is_recovered: AtomicBool,
@@ -106,6 +108,7 @@ impl<D: Device> Session<D> {
             changed: Notify::new(),
             has_news: AtomicBool::new(false),
             operations: AtomicU64::new(0),
+            has_said: AtomicBool::new(false),
             is_recovered: AtomicBool::new(false),
         })
     }
@@ -352,6 +355,9 @@ impl<D: Device> Session<D> {
                     // It may be this place alone.
                     Err(error) => {
                         self.complain("reading", &error);
+                        if !self.has_said.swap(true, Ordering::Relaxed) {
+                            tracing::warn!(%error, "L2 cannot read a place of its disk; others are not told of");
+                        }
                         return (Input::Failed { io }, Verdict::Sound);
                     }
                 }
