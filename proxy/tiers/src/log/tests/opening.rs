@@ -35,6 +35,9 @@ async fn the_capacity_may_change() {
     for capacity in [32 * MIB, 40 * MIB, 20 * MIB, 40 * MIB] {
         let tier = open(&medium, capacity).await.expect("it fits");
         tier.join().await;
+        let beyond = medium.used(SEGMENTS_BEGIN + capacity..u64::MAX);
+        let headers: Vec<&u64> = beyond.iter().filter(|page| page.is_multiple_of(MIB)).collect();
+        assert_eq!(headers, Vec::<&u64>::new(), "a segment that was given up can be found again");
         let mut now = 0;
         for number in objects.clone() {
             now += usize::from(has(&tier, number, 400_000).await);
