@@ -18,13 +18,7 @@ pub use storage::{Disk, RawDirectories, RawDiskStorage, RawIo, RawSharedStorage,
 use error::Problem;
 use places::Places;
 use serde::Deserialize;
-use std::{
-    fs,
-    net::SocketAddr,
-    num::NonZeroU32,
-    path::Path,
-    time::Duration,
-};
+use std::{fs, net::SocketAddr, num::NonZeroU32, path::Path, time::Duration};
 use tiergate_engine::{ByteCount, Config, RawConfig, RawDiskTier};
 
 /// Where the server listens when nobody says otherwise.
@@ -193,8 +187,17 @@ fn parse(text: &str, overrides: &Overrides) -> Result<ServerConfig, Problem> {
 
 /// The one conversion from what is written to what is used.
 fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
-    let RawServerConfig { listen, origin, mut cache, storage, shards, drain_seconds, log, recording, tap_shard } =
-        raw;
+    let RawServerConfig {
+        listen,
+        origin,
+        mut cache,
+        storage,
+        shards,
+        drain_seconds,
+        log,
+        recording,
+        tap_shard,
+    } = raw;
     let listen = check_listen("listen", listen.as_deref().unwrap_or(LISTEN_DEFAULT))?;
     let origin = origin.ok_or_else(|| {
         Problem::field("origin", "is missing: name the server to cache, such as http://127.0.0.1:9000")

@@ -34,10 +34,10 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use storage::Storage;
 use tiergate_driver::{Driver, Parts, TokioClock, TokioSpawn};
 use tiergate_engine::Seed;
-use tiergate_tiers::{HttpOrigin, OriginOptions, TcpConnect};
-use storage::Storage;
+use tiergate_tiers::{HttpOrigin, Io, OriginOptions, TcpConnect};
 use tokio::sync::{mpsc, watch};
 
 /// How long the origin may take to accept a connection at start, before a warning says that it does not.
@@ -122,7 +122,7 @@ async fn run(prepared: Prepared) -> Result<(), StartError> {
     let tap = tap.map_err(StartError::Runtime)?;
     let watched = tap.as_ref().map(|tap| Arc::clone(tap.counts()));
     let mut storage = Storage::open(&config).await?;
-    let disk = storage.disk();
+    let disk = storage.io().map_or("", Io::as_str);
     let driver = start_driver(&config, &mut storage, tap).await?;
     let (open, closed) = mpsc::channel(1);
     let access_log = match config.log {
@@ -135,8 +135,13 @@ async fn run(prepared: Prepared) -> Result<(), StartError> {
     let service = tokio::spawn(async move { service.start_service(Some(sockets), stopping, 1).await });
 
     say(&match &demo {
-        Some(demo) => demo.announcement(address, &config.origin),
-        None => format!("tiergate: listening on http://{address}, origin {}{disk}\n", config.origin),
+        Some(demo) => demo.announcement(address, &config.origin, disk),
+        None if disk.is_empty() => {
+            format!("tiergate: listening on http://{address}, origin {}\n", config.origin)
+        }
+        None => {
+            format!("tiergate: listening on http://{address}, origin {}, l2 through {disk}\n", config.origin)
+        }
     });
     let probe = tokio::spawn(probe_origin(config.origin.clone()));
     drain::until_told(drain::Running { signals, stop, service, closed, driver }, config.drain).await;

@@ -59,8 +59,11 @@ fn every_fault_of_the_store_is_caught() {
     let mut seeds = BTreeSet::new();
     for fault in StoreFault::ALL {
         let seed = match fault {
-            StoreFault::SyncsAgain | StoreFault::MovesBack => 11,
-            StoreFault::FreshensBack => 1,
+            StoreFault::SettlesEarly => 14,
+            StoreFault::SyncsAgain => 10,
+            StoreFault::MovesBack => 18,
+            StoreFault::ForgetsBegun => 2,
+            StoreFault::LeavesReaders => 1,
             _ => 0,
         };
         seeds.insert(seed);

@@ -41,8 +41,9 @@ fn main() {
         assert_eq!(store.objects(), objects, "the device has room for all");
         let index = store.index_bytes();
         println!(
-            "{objects} objects: index {:.2} bytes an object; filled at {:.0} k/s",
+            "{objects} objects: index {:.2}, ghosts {:.2} bytes an object; filled at {:.0} k/s",
             index.0 as f64 / objects as f64,
+            store.ghost_bytes().0 as f64 / objects as f64,
             objects as f64 / filled_s / 1e3
         );
         drop(store);

@@ -99,7 +99,12 @@ impl<C: Chunk> Engine<C> {
         }
         match owner {
             Owner::Fill(_) | Owner::Promotion(_) => self.event(Event::LaneDropped { tier, key, why }),
-            Owner::Marker(writer) => self.on_marker_lost(writer),
+            Owner::Marker(writer) => {
+                if why == LaneEnd::Stalled {
+                    self.event(Event::TierFailed { tier, operation: TierOperation::Write });
+                }
+                self.on_marker_lost(writer);
+            }
         }
         self.pronounce(owner, tier, key, FillVerdict::Dropped(why));
         if self.is_durable(tier) {

@@ -166,10 +166,10 @@ impl<C: Chunk> Engine<C> {
         let (meanwhile, others): (Vec<_>, Vec<_>) = waiters
             .into_iter()
             .partition(|request| self.use_for(&kept, *request) == reuse::Use::ServeAndRevalidate);
-        if let Some(first) = meanwhile.first() {
-            if errand.sharing == Sharing::Open {
-                errand.behind = Some(Arc::clone(&self.requests[first].ask));
-            }
+        if let Some(first) = meanwhile.first()
+            && errand.sharing == Sharing::Open
+        {
+            errand.behind = Some(Arc::clone(&self.requests[first].ask));
         }
         for request in meanwhile {
             self.serve_meanwhile(&kept, errand.target, request);

@@ -4,13 +4,14 @@ use super::{
     Event, Failure, Op, Reader, Source, Store, Writer,
     block::{Header, Place, Position, Unfit},
     content::Extent,
+    moving::Now,
     plant::StoreFault,
     reading::Want,
     rope::part_of,
     writing::Piece,
 };
 use crate::{id::RecordName, key::StoredKey, record::Record};
-use alloc::{boxed::Box, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 use bytes::Bytes;
 
 /// A record that is open. It stays what it was.
@@ -24,6 +25,8 @@ pub(super) struct OpenReader {
     pub(super) tail: Bytes,
     /// The piece that was read last.
     pub(super) last: Option<(usize, Bytes)>,
+    /// Pieces that a reclaim found no room for.
+    pub(super) kept: BTreeMap<usize, Bytes>,
 }
 
 /// A piece of a body that is read for somebody.
@@ -114,29 +117,9 @@ impl Store {
     }
 
     pub(super) fn on_piece_read(&mut self, read: PieceRead, found: Result<(Header, Bytes), Unfit>) {
-        let PieceRead { op, source, key, name, piece, extent, want } = read;
-        match Self::piece_in(found, key, name, piece, extent) {
-            Ok(body) => {
-                let given = match want {
-                    For::Bytes { offset, length_max } => {
-                        let within = offset - piece as u64 * u64::from(extent.bytes);
-                        let within = usize::try_from(within).expect("it lies in a piece");
-                        Event::BodyRead { op, bytes: part(&body, within, length_max) }
-                    }
-                    For::Found(record) => Event::Found { op, record: *record, body: None },
-                };
-                if let Source::Reader(reader) = source
-                    && let Some(open) = self.readers.get_mut(&reader)
-                {
-                    if let Event::Found { .. } = given {
-                        self.index.on_used(key, open.place);
-                    }
-                    open.last = Some((piece, body));
-                }
-                self.event(given);
-            }
+        match Self::piece_in(found, read.key, read.name, read.piece, read.extent) {
+            Ok(body) => self.on_piece_here(read, body),
             Err(_) => {
-                let read = PieceRead { op, source, key, name, piece, extent, want };
                 if let Some(read) = self.read_where_it_is_now(read) {
                     self.on_piece_rotten(read);
                 }
@@ -144,18 +127,43 @@ impl Store {
         }
     }
 
+    fn on_piece_here(&mut self, read: PieceRead, body: Bytes) {
+        let PieceRead { op, source, key, piece, extent, want, .. } = read;
+        let given = match want {
+            For::Bytes { offset, length_max } => {
+                let within = offset - piece as u64 * u64::from(extent.bytes);
+                let within = usize::try_from(within).expect("it lies in a piece");
+                Event::BodyRead { op, bytes: part(&body, within, length_max) }
+            }
+            For::Found(record) => Event::Found { op, record: *record, body: None },
+        };
+        if let Source::Reader(reader) = source
+            && let Some(open) = self.readers.get_mut(&reader)
+        {
+            if let Event::Found { .. } = given {
+                self.index.on_used(key, open.place);
+            }
+            open.last = Some((piece, body));
+        }
+        self.event(given);
+    }
+
     /// The piece may have been moved while it was read: then it is read again.
     fn read_where_it_is_now(&mut self, mut read: PieceRead) -> Option<PieceRead> {
-        let now = self.extent_of(read.source, read.piece);
-        if now.is_none_or(|now| now.at == read.extent.at) {
+        if let Source::Reader(reader) = read.source
+            && let Some(body) = self.readers.get(&reader).and_then(|open| open.kept.get(&read.piece))
+        {
+            let body = body.clone();
+            self.on_piece_here(read, body);
+            return None;
+        }
+        let now = self.extent_of(read.source, read.piece).filter(|now| now.at != read.extent.at);
+        let Some(now) = now else { return Some(read) };
+        read.extent = now;
+        if self.log.place(now.at).is_none() {
             return Some(read);
         }
-        let extent = now?;
-        read.extent = extent;
-        if self.log.place(extent.at).is_none() {
-            return Some(read);
-        }
-        self.read_piece(extent, Want::Piece(read));
+        self.read_piece(now, Want::Piece(read));
         None
     }
 
@@ -218,21 +226,26 @@ impl Store {
     }
 
     /// A piece of a reader that lay there is elsewhere now, or nowhere.
-    pub(super) fn repoint_reader(&mut self, reader: Reader, old: Position, new: Option<Position>) {
+    pub(super) fn repoint_reader(&mut self, reader: Reader, old: Position, now: &Now) {
         let Some(open) = self.readers.get_mut(&reader) else { return };
         let (key, source) = (open.key, Source::Reader(reader));
-        if !open.extents.iter().any(|extent| extent.at == old) {
-            return;
-        }
-        for extent in open.extents.iter_mut().filter(|extent| extent.at == old) {
-            if let Some(new) = new {
-                extent.at = new;
-                self.pins.pin(new, key, source);
+        let Some(number) = open.extents.iter().position(|extent| extent.at == old) else { return };
+        let extent = &mut open.extents[number];
+        // No segment has the sequence zero.
+        extent.at = Position::default();
+        match now {
+            Now::At(new) => {
+                extent.at = *new;
+                self.pins.pin(*new, key, source);
                 self.counts.readers_repointed += 1;
             }
+            Now::InMemory(body) => {
+                open.kept.insert(number, body.clone());
+                self.counts.pieces_in_memory += 1;
+            }
+            Now::Nowhere => {}
         }
-        let is_left = open.extents.iter().any(|extent| extent.at.sequence == old.sequence);
-        if new.is_none() || !is_left {
+        if !open.extents.iter().any(|extent| extent.at.sequence == old.sequence) {
             self.pins.unpin(old.sequence, key, source);
         }
     }
@@ -243,12 +256,15 @@ impl OpenReader {
         let size = self.extents.first().map_or(0, |extent| extent.bytes);
         match Spot::of(offset, size, self.extents.len()) {
             Spot::Tail(within) => Held::Here(part(&self.tail, within, length_max)),
-            Spot::Piece(piece, within) => match &self.last {
-                Some((last, bytes)) if *last == piece => Held::Here(part(bytes, within, length_max)),
-                Some(_) | None => {
-                    Held::Piece { piece, extent: self.extents[piece], key: self.key, name: self.name }
+            Spot::Piece(piece, within) => {
+                let last = self.last.as_ref().filter(|(last, _)| *last == piece).map(|(_, bytes)| bytes);
+                match last.or_else(|| self.kept.get(&piece)) {
+                    Some(bytes) => Held::Here(part(bytes, within, length_max)),
+                    None => {
+                        Held::Piece { piece, extent: self.extents[piece], key: self.key, name: self.name }
+                    }
                 }
-            },
+            }
         }
     }
 }

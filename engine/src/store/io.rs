@@ -178,7 +178,7 @@ pub enum Failure {
     Device,
     /// What was read is not what was written. The object is dropped.
     Rotten,
-    /// It was in a segment that was reclaimed, and there was no room to move it for whoever has it open.
+    /// It was in a segment that was reclaimed, and there was no room to move it for its writer, or it could not be read.
     Reclaimed,
     /// The target was purged since the writer began.
     Purged,
@@ -332,8 +332,10 @@ pub struct Counts {
     pub readers_repointed: u64,
     /// Pieces of records being written that were moved by a reclaim.
     pub writers_repointed: u64,
-    /// Pieces that somebody had open and that there was no room to move.
-    pub readers_broken: u64,
+    /// Pieces that readers keep in memory because there was no room to move them.
+    pub pieces_in_memory: u64,
+    /// Pieces of records being written that there was no room to move, or that could not be read.
+    pub writers_broken: u64,
     /// Recoveries that found no room to go on with what was there and began anew.
     pub formatted: u64,
     /// Syncs asked of the device.

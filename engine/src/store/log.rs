@@ -156,6 +156,13 @@ impl Log {
         self.geometry.sectors - MARKS - spare_sectors(&self.geometry) - summary_sectors(&self.geometry, 1)
     }
 
+    /// Sectors that the main stream has room for with so many turns, about.
+    pub(super) fn room_for_moves(&self, turns: usize) -> u32 {
+        let cursor = self.streams.main.open.as_ref().map_or(self.geometry.sectors, |open| open.cursor);
+        let left = self.geometry.sectors.saturating_sub(cursor + self.spare(Stream::Main) + 3);
+        left.saturating_add(self.sectors_max().saturating_mul(u32::try_from(turns).unwrap_or(u32::MAX)))
+    }
+
     /// Gives a block of so many sectors its place. There is room. It has the entries that are made of its sector and stamp.
     pub(super) fn take(
         &mut self,

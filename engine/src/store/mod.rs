@@ -66,7 +66,10 @@ use crate::{
     random::{Random, Seed},
     units::ByteCount,
 };
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::{
+    boxed::Box,
+    collections::{BTreeMap, BTreeSet, VecDeque},
+};
 use appending::{Burial, Job, Written};
 use block::Checksums;
 use bodies::OpenReader;
@@ -129,7 +132,7 @@ pub struct Store {
 #[derive(Debug)]
 enum Phase {
     Closed,
-    Recovering(Recovery),
+    Recovering(Box<Recovery>),
     Writing,
     ReadOnly,
 }

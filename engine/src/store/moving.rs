@@ -1,7 +1,7 @@
 //! What a reclaim writes again: objects that the policy keeps, and pieces that somebody has open.
 //!
-//! Both go to the end of the main stream, whose turn they wait for. Where that has no segment left, an object leaves, and who
-//! has the pieces open has lost them.
+//! Both go to the end of the main stream, whose turn they wait for. Where that has no segment left, an object leaves, and
+//! readers keep the pieces in memory.
 
 use super::{
     Source, Store,
@@ -19,7 +19,7 @@ use super::{
     turning::KEPT_OF_MOVES,
 };
 use crate::{id::RecordName, key::StoredKey};
-use alloc::{vec, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeMap, vec, vec::Vec};
 use bytes::Bytes;
 
 /// What a reclaim has written.
@@ -50,8 +50,8 @@ pub(super) struct Move {
     /// Writes under way.
     writes: usize,
     progress: Progress,
-    /// Where the record is now, and the object's sectors.
-    record: Option<(Place, u32)>,
+    /// Where the record is now, the object's sectors, and its stamp.
+    record: Option<(Place, u32, u64)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +73,16 @@ pub(super) struct Keep {
     extent: Extent,
     body: Option<Bytes>,
     is_under_way: bool,
+}
+
+/// Where a piece is that somebody has open and that lay in the segment.
+#[derive(Clone, Debug)]
+pub(super) enum Now {
+    At(Position),
+    /// There is no room for it on the device. Who reads it keeps it in memory; who writes it must begin anew.
+    InMemory(Bytes),
+    /// It cannot be read.
+    Nowhere,
 }
 
 /// Is there room for a block?
@@ -247,11 +257,11 @@ impl Store {
         }
     }
 
-    pub(super) fn on_move_written(&mut self, old: Place, place: Place, object: u32) {
+    pub(super) fn on_move_written(&mut self, old: Place, place: Place, object: u32, stamp: u64) {
         if let Some(moving) = self.moving() {
             assert_eq!(moving.old, old, "one object is moved at a time");
             moving.writes -= 1;
-            moving.record = Some((place, object));
+            moving.record = Some((place, object, stamp));
         }
     }
 
@@ -267,17 +277,16 @@ impl Store {
         let hides = self.index.find(key).is_some_and(|indexed| indexed.hides) || old.segment != segment;
         let is_there = |store: &Self, place| store.index.find(key).is_some_and(|it| it.place == place);
         match record {
-            Some((place, object)) if self.planted.is(StoreFault::MovesBack) => {
+            Some((place, object, _)) if self.planted.is(StoreFault::MovesBack) => {
                 self.index.insert(key, place, object);
             }
-            Some((place, sectors)) => {
+            Some((place, sectors, stamp)) => {
                 let new = Indexed { place, sectors, uses, hides };
                 if self.index.move_to(key, old, new) {
                     self.counts.objects_moved += 1;
                     self.repoint_to_moved(key, name, left, place, &extents);
                 } else {
-                    // What took its place hides it.
-                    self.index.on_hides(key);
+                    self.on_left_behind(key, stamp);
                 }
                 if !is_there(self, place) {
                     // And may have pieces here, too.
@@ -330,12 +339,26 @@ impl Store {
         }
     }
 
+    /// What the pieces in a segment take that somebody has open.
+    pub(super) fn pinned_sectors(&self, sequence: u64) -> u32 {
+        let mut pieces: BTreeMap<Position, u32> = BTreeMap::new();
+        for (_, source) in self.pins.of_segment(sequence) {
+            let extents: Box<dyn Iterator<Item = Extent>> = match source {
+                Source::Reader(reader) => Box::new(self.readers[&reader].extents.iter().copied()),
+                Source::Writer(writer) => Box::new(self.writers[&writer].extents()),
+            };
+            let here = extents.filter(|extent| extent.at.sequence == sequence);
+            pieces.extend(here.map(|extent| (extent.at, self.geometry.sectors_for(extent.bytes as usize))));
+        }
+        pieces.values().sum()
+    }
+
     /// Any piece in a segment that somebody has open.
     fn pinned_piece(&self, sequence: u64) -> Option<Keep> {
         if self.planted.is(StoreFault::LeavesReaders) {
             return None;
         }
-        let (key, source) = self.pins.first(sequence)?;
+        let (key, source) = self.pins.of_segment(sequence).next()?;
         let is_there = |extent: &(usize, Extent)| extent.1.at.sequence == sequence;
         let (name, found) = match source {
             Source::Reader(reader) => {
@@ -371,8 +394,7 @@ impl Store {
             }
             Room::Later { has_begun } => has_begun,
             Room::Nowhere => {
-                self.counts.readers_broken += 1;
-                self.end_keep(None);
+                self.end_keep(Now::InMemory(body));
                 true
             }
         }
@@ -384,22 +406,22 @@ impl Store {
         let found = piece.and_then(|piece| Self::piece_in(piece, key, name, number, extent).ok());
         match found {
             Some(body) => (keep.body, keep.is_under_way) = (Some(body), false),
-            None => self.end_keep(None),
+            None => self.end_keep(Now::Nowhere),
         }
     }
 
     fn on_kept_written(&mut self, at: Position) {
-        self.end_keep(Some(at));
+        self.end_keep(Now::At(at));
     }
 
     /// A piece is elsewhere now, or nowhere: whoever has it open is told.
-    fn end_keep(&mut self, new: Option<Position>) {
+    fn end_keep(&mut self, now: Now) {
         let Some(keep) = self.keeping().and_then(Option::take) else { return };
         let old = keep.extent.at;
         for source in self.pins.of_key(old.sequence, keep.key) {
             match source {
-                Source::Reader(reader) => self.repoint_reader(reader, old, new),
-                Source::Writer(writer) => self.repoint_writer(writer, old, new),
+                Source::Reader(reader) => self.repoint_reader(reader, old, &now),
+                Source::Writer(writer) => self.repoint_writer(writer, old, &now),
             }
         }
     }

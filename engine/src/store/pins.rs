@@ -48,10 +48,10 @@ impl Pins {
         }
     }
 
-    /// Any that has something in a segment.
-    pub(super) fn first(&self, sequence: u64) -> Option<(StoredKey, Source)> {
-        let mut range = self.0.range((sequence, StoredKey::FIRST, FIRST)..=(sequence, StoredKey::LAST, LAST));
-        range.next().map(|(_, key, source)| (*key, *source))
+    /// All that have something in a segment.
+    pub(super) fn of_segment(&self, sequence: u64) -> impl Iterator<Item = (StoredKey, Source)> {
+        let range = self.0.range((sequence, StoredKey::FIRST, FIRST)..=(sequence, StoredKey::LAST, LAST));
+        range.map(|(_, key, source)| (*key, *source))
     }
 
     /// All that have something of a key in a segment.

@@ -1,7 +1,11 @@
 //! A record gets its place, and is on the device: it counts from then on, unless something came in between.
 
 use super::{
-    Event, Failure, Op, Store, Writer, block::Place, content::Content, index::Indexed, plant::StoreFault,
+    Event, Failure, Op, Store, Writer,
+    block::Place,
+    content::{Content, Grave, Tombstone},
+    index::Indexed,
+    plant::StoreFault,
     policy::Stream,
 };
 use crate::{
@@ -206,16 +210,27 @@ impl Store {
                 let new = Indexed { place, sectors: object, uses, hides: true };
                 let freshening = if self.index.move_to(key, old, new) {
                     Freshening::Done
-                } else if self.index.find(key).is_some() {
-                    self.index.on_hides(key);
+                } else if self.on_left_behind(key, stamp) {
                     Freshening::Overtaken
                 } else {
                     Freshening::Absent
                 };
                 self.event(Event::Freshened { op, freshening });
             }
-            Cause::Move { old } => self.on_move_written(old, place, object),
+            Cause::Move { old } => self.on_move_written(old, place, object, stamp),
         }
+    }
+
+    /// A record was written and does not count, for what it was made of is gone. It must not come back. Says whether another
+    /// has taken its place.
+    pub(super) fn on_left_behind(&mut self, key: StoredKey, stamp: u64) -> bool {
+        let is_hidden = self.index.find(key).is_some();
+        if is_hidden {
+            self.index.on_hides(key);
+        } else {
+            self.bury(Tombstone { of: Grave::Key(key), through: stamp }, None);
+        }
+        is_hidden
     }
 
     pub(super) fn on_publication_failed(&mut self, publication: Publication) {

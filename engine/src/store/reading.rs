@@ -10,7 +10,7 @@ use super::{
     recovering::Part,
 };
 use crate::{id::RecordName, key::StoredKey, record::Record};
-use alloc::{boxed::Box, sync::Arc};
+use alloc::{boxed::Box, collections::BTreeMap, sync::Arc};
 use bytes::Bytes;
 
 /// A read of the device.
@@ -195,7 +195,7 @@ impl Store {
         let first = extents.first().copied();
         let body = first.is_none().then(|| tail.clone());
         self.pins.pin_all(&extents, key, Source::Reader(reader));
-        let open = OpenReader { key, place, name, extents, tail, last: None };
+        let open = OpenReader { key, place, name, extents, tail, last: None, kept: BTreeMap::new() };
         let before = self.readers.insert(reader, open);
         assert!(before.is_none(), "the answer rule: {reader:?} looks up twice");
         match first {

@@ -160,13 +160,25 @@ impl Store {
             listing: Listing::Summary,
             todo: Vec::new(),
             seen: BTreeSet::new(),
-            budget: policy::budget(self.geometry.sectors),
+            budget: self.budget(sequence),
             tombstones: BTreeMap::new(),
             open_targets: None,
             held: Vec::new(),
             step: Step::Waiting,
         });
         true
+    }
+
+    /// Sectors of objects that may be moved. What somebody has open comes first.
+    fn budget(&self, sequence: u64) -> u32 {
+        let budget = policy::budget(self.geometry.sectors);
+        match self.pinned_sectors(sequence) {
+            0 => budget,
+            pinned => {
+                let turns = self.log.free.len().saturating_sub(KEPT_OF_MOVES);
+                budget.min(self.log.room_for_moves(turns).saturating_sub(pinned))
+            }
+        }
     }
 
     pub(super) fn reclaim(&mut self) -> &mut Reclaim {

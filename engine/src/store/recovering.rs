@@ -16,7 +16,7 @@ use super::{
     walk::Walked,
 };
 use crate::id::RecordName;
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 
 /// Headers and footers that are read at once.
 const MARKS_AT_ONCE: u32 = 64;
@@ -81,7 +81,8 @@ impl Store {
         );
         self.log = Log::new(self.geometry);
         self.index = Index::new(self.random.wide_bits());
-        self.phase = Phase::Recovering(Recovery { attempt: self.ios_begun, ..Recovery::default() });
+        let recovery = Recovery { attempt: self.ios_begun, ..Recovery::default() };
+        self.phase = Phase::Recovering(Box::new(recovery));
         for _ in 0..MARKS_AT_ONCE.min(self.geometry.segments) {
             self.read_next_header();
         }

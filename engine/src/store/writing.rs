@@ -9,6 +9,7 @@ use super::{
     block::Position,
     blocks::length,
     content::{Content, EXTENT_BYTES, Extent, RECORD_FIXED},
+    moving::Now,
     policy::{self, Replaced, Stream},
     publishing::Draft,
     rope::Rope,
@@ -290,8 +291,12 @@ impl Store {
         }
     }
 
-    /// A piece of a writer that lay there is elsewhere now, or nowhere.
-    pub(super) fn repoint_writer(&mut self, writer: Writer, old: Position, new: Option<Position>) {
+    /// A piece of a writer that lay there is elsewhere now, or nowhere on the device.
+    pub(super) fn repoint_writer(&mut self, writer: Writer, old: Position, now: &Now) {
+        let new = match now {
+            Now::At(new) => Some(*new),
+            Now::InMemory(_) | Now::Nowhere => None,
+        };
         let Some(open) = self.writers.get_mut(&writer) else { return };
         let (key, source) = (open.key, Source::Writer(writer));
         if !open.extents().any(|extent| extent.at == old) {
@@ -310,6 +315,7 @@ impl Store {
         let is_left = open.extents().any(|extent| extent.at.sequence == old.sequence);
         if new.is_none() {
             open.close(Failure::Reclaimed);
+            self.counts.writers_broken += 1;
         }
         if new.is_none() || !is_left {
             self.pins.unpin(old.sequence, key, source);

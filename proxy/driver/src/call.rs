@@ -63,7 +63,6 @@ impl<W: World> Call<W> {
             call.answer(lost);
         }
     }
-
 }
 
 impl<W: World> Turn<'_, W> {

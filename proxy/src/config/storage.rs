@@ -43,9 +43,9 @@ pub struct RawSharedStorage {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawDiskStorage {
-    /// A directory that nobody else writes to, or a list of them, one for each disk. One is made if only its own name is
-    /// missing. `cache.l2.capacity` is of all together, evenly, and taken from the disks at start. With another number of
-    /// directories most of what is stored is not found any more.
+    /// A directory that nobody else writes to, or a list of them, one for each disk. One is made if only its
+    /// own name is missing. `cache.l2.capacity` is of all together, evenly, and taken from the disks at
+    /// start. With another number of directories most of what is stored is not found any more.
     pub directory: RawDirectories,
     /// How the disk is asked for what is not in memory. Default `auto`.
     #[serde(default)]
@@ -109,14 +109,15 @@ pub enum RawIo {
     Pool,
 }
 
-/// `storage.l2.sync`: what a crash of the system, or a loss of power, takes with it. A crash of the server alone takes
-/// nothing, whatever this says, and a purge that was acknowledged stays done.
+/// `storage.l2.sync`: what a crash of the system, or a loss of power, takes with it. A crash of the server
+/// alone takes nothing, whatever this says, and a purge that was acknowledged stays done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RawSync {
     /// Nothing is synced, not even purges: L2 is empty after each boot of the system.
     Never,
-    /// Synced when a segment is full, and for each purge. What was stored since the last segment was full may be lost.
+    /// Synced when a segment is full, and for each purge. What was stored since the last segment was full may
+    /// be lost.
     OnSeal,
     /// That, and so often. What was stored in that time may be lost. From 10 to 3600000.
     EveryMs(u64),
@@ -141,8 +142,8 @@ pub struct Disk {
     pub capacity: ByteCount,
 }
 
-/// A tier is described twice, by what it does (`cache`) and by what it is (`storage`): one without the other would be a
-/// tier that silently does nothing. L2's gate becomes what its log can hold.
+/// A tier is described twice, by what it does (`cache`) and by what it is (`storage`): one without the other
+/// would be a tier that silently does nothing. L2's gate becomes what its log can hold.
 pub(super) fn check(
     cache: &mut RawConfig,
     storage: RawStorage,
@@ -244,7 +245,8 @@ fn check_room(tier: &mut RawDiskTier, directories: u64) -> Result<(), Problem> {
     })?;
     let largest = geometry.object_max();
     if tier.gate != ByteCount::UNLIMITED && tier.gate > largest {
-        let bound = format!("at most a quarter of `cache.l2.capacity`{of_each}, which is {largest}, or unlimited");
+        let bound =
+            format!("at most a quarter of `cache.l2.capacity`{of_each}, which is {largest}, or unlimited");
         return Err(Problem::value("cache.l2.gate", tier.gate, &bound));
     }
     tier.gate = tier.gate.min(largest);

@@ -201,7 +201,11 @@ fn the_disk_is_what_the_file_says() {
 #[test]
 fn what_the_disk_cannot_be_is_refused() {
     let cases = [
-        ("{}", "{ directory: [] }", "5: `storage.l2.directory` is empty, but must be a directory, such as /var/cache/tiergate"),
+        (
+            "{}",
+            "{ directory: [] }",
+            "5: `storage.l2.directory` is empty, but must be a directory, such as /var/cache/tiergate",
+        ),
         (
             "{}",
             "{ directory: [/a, /b, /a] }",

@@ -53,8 +53,8 @@ impl Demo {
         }
     }
 
-    /// What runs where, and what to try.
-    pub(super) fn announcement(&self, cache: SocketAddr, origin: &OriginAddress) -> String {
+    /// What runs where, how the disk is asked, and what to try.
+    pub(super) fn announcement(&self, cache: SocketAddr, origin: &OriginAddress, disk: &str) -> String {
         let directory: &Path = self.directory.path();
         let (of, examples) = match self.origin {
             DemoOrigin::Named => ("", String::new()),
@@ -62,7 +62,7 @@ impl Demo {
         };
         format!(
             "tiergate: listening on http://{cache}, origin {origin}{of}\n\
-             tiers: L0 in memory, L2 in {} (removed at exit)\n\
+             tiers: L0 in memory, L2 in {} through {disk} (removed at exit)\n\
              {examples}\n\
              Stop with Ctrl-C. For a configuration of your own: tiergate serve --help\n",
             directory.display()

@@ -3,9 +3,7 @@
 use super::StartError;
 use crate::config::{Disk, ServerConfig};
 use tiergate_engine::{Seed, TierId};
-use tiergate_tiers::{
-    AnyTier, FileMedium, LogOptions, LogTier, RedisOptions, RedisTier, TcpConnect,
-};
+use tiergate_tiers::{AnyTier, FileMedium, Io, LogOptions, LogTier, RedisOptions, RedisTier, TcpConnect};
 
 /// What stands behind the tiers' names.
 pub(super) struct Storage {
@@ -14,8 +12,8 @@ pub(super) struct Storage {
 }
 
 impl Storage {
-    /// A Redis is connected to when it is first needed: one that is down is no reason not to start. A directory that cannot
-    /// be used is.
+    /// A Redis is connected to when it is first needed: one that is down is no reason not to start. A
+    /// directory that cannot be used is.
     pub(super) async fn open(config: &ServerConfig) -> Result<Self, StartError> {
         let redis = config.redis.as_deref();
         let redis = redis.map(|redis| RedisTier::new(TcpConnect, redis, RedisOptions::default()));
@@ -26,10 +24,9 @@ impl Storage {
         Ok(Self { redis, disk })
     }
 
-    /// How the disk is asked, to be shown behind the address.
-    pub(super) fn disk(&self) -> String {
-        let io = self.disk.as_ref().and_then(|tier| tier.media().find_map(FileMedium::io));
-        io.map(|io| format!(", l2 through {}", io.as_str())).unwrap_or_default()
+    /// How the disk is asked, to be shown.
+    pub(super) fn io(&self) -> Option<Io> {
+        self.disk.as_ref().and_then(|tier| tier.media().find_map(FileMedium::io))
     }
 
     /// What stands behind a name. Once for each.

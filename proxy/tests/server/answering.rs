@@ -263,7 +263,8 @@ fn a_client_that_leaves_cancels_a_fetch_without_a_head() {
         ended.send(closed).expect("the test waits");
     });
     let site = Site::new();
-    let server = site.serve(origin.address, "cache: { l2: { capacity: 64MiB }, fill: { on_abandon: cancel } }\n");
+    let server =
+        site.serve(origin.address, "cache: { l2: { capacity: 64MiB }, fill: { on_abandon: cancel } }\n");
     let exchange = server.send("GET", "/a", "");
     was_asked.recv().expect("the origin is asked");
     drop(exchange);

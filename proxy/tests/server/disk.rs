@@ -18,8 +18,8 @@ fn stop(server: Server) {
     assert_eq!(server.wait().code(), Some(0));
 }
 
-/// However the disk is asked, and with several directories, a new process finds what an earlier one stored; and it says
-/// how the disk is asked.
+/// However the disk is asked, and with several directories, a new process finds what an earlier one stored;
+/// and it says how the disk is asked.
 #[test]
 fn a_restart_finds_what_was_stored_however_the_disk_is_asked() {
     let body = pattern(700_000);
@@ -53,8 +53,8 @@ fn a_restart_finds_what_was_stored_however_the_disk_is_asked() {
     }
 }
 
-/// A directory that is removed under a running server is made anew; the origin serves meanwhile, and the log says in one
-/// line each that L2 is down and that it is back.
+/// A directory that is removed under a running server is made anew; the origin serves meanwhile, and the log
+/// says in one line each that L2 is down and that it is back.
 #[test]
 fn a_removed_directory_is_made_anew() {
     let body = pattern(100_000);
@@ -79,10 +79,15 @@ fn a_removed_directory_is_made_anew() {
     for line in ["L2 is down", "L2 is back"] {
         assert_eq!(log.matches(line).count(), 1, "{log}");
     }
+    // That it lies in memory is said where temporary directories do.
+    let is_warning = |line: &&str| line.contains("WARN") && !line.contains("lies in memory");
+    let warnings: Vec<&str> = log.lines().filter(is_warning).collect();
+    assert_eq!(warnings.len(), 2, "{warnings:?}");
     stop(server);
 }
 
-/// After much of the disk has rotted, every answer is whole and right: what is rotten is a miss. L2 is as well as before.
+/// After much of the disk has rotted, every answer is whole and right: what is rotten is a miss. L2 is as
+/// well as before.
 #[test]
 fn rot_is_a_miss() {
     let size = 100_000;
@@ -111,7 +116,8 @@ fn rot_is_a_miss() {
         misses += usize::from(!is_from_l2(&response));
     }
     assert!(misses >= targets.len() / 2, "{misses} misses");
-    // They are stored again: rot is no reason to leave L2 alone. A commit may come after the client's last byte.
+    // They are stored again: rot is no reason to leave L2 alone. A commit may come after the client's last
+    // byte.
     for target in &targets {
         assert!((0..1_000).any(|_| is_from_l2(&server.get(target))), "{target}");
     }

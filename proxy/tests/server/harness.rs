@@ -56,8 +56,8 @@ impl Site {
         self.start(&format!("listen: 127.0.0.1:0\norigin: http://{origin}\n"))
     }
 
-    /// Starts a server with an L2 in this directory, and waits until it is known what that holds. `more` is added to its
-    /// configuration.
+    /// Starts a server with an L2 in this directory, and waits until it is known what that holds. `more` is
+    /// added to its configuration.
     pub(crate) fn serve(&self, origin: SocketAddr, more: &str) -> Server {
         let is_ready = |log: &str| log.matches("a tier has joined").count();
         let before = is_ready(&self.log());
@@ -68,9 +68,9 @@ impl Site {
         server
     }
 
-    /// The configuration of a server with an L2 in this directory. `storage` is added to what its disk is, `more` to the
-    /// whole. Where `storage` does not say how the disk is asked, `L2_IO` does: `L2_IO=pool cargo test -p tiergate --test
-    /// server` runs everything without io_uring.
+    /// The configuration of a server with an L2 in this directory. `storage` is added to what its disk is,
+    /// `more` to the whole. Where `storage` does not say how the disk is asked, `L2_IO` does: `L2_IO=pool
+    /// cargo test -p tiergate --test server` runs everything without io_uring.
     pub(crate) fn config(&self, origin: SocketAddr, storage: &str, more: &str) -> String {
         let io = std::env::var("L2_IO").map(|io| format!("io: {io}")).unwrap_or_default();
         let storage = if storage.is_empty() { &io } else { storage };
@@ -183,7 +183,8 @@ impl Server {
         Some(exchange.finish(head))
     }
 
-    /// The same, with the response still to be read. The host is always the same one: a restart changes the port.
+    /// The same, with the response still to be read. The host is always the same one: a restart changes the
+    /// port.
     pub(crate) fn send(&self, method: &str, target: &str, more: &str) -> Exchange {
         self.send_to("site.example", method, target, more)
     }
@@ -260,13 +261,7 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    fn begin(
-        mut stream: TcpStream,
-        host: &str,
-        method: &str,
-        target: &str,
-        more: &str,
-    ) -> io::Result<Self> {
+    fn begin(mut stream: TcpStream, host: &str, method: &str, target: &str, more: &str) -> io::Result<Self> {
         stream.set_read_timeout(Some(PATIENCE))?;
         let more = if more.contains("\r\n\r\n") { more.to_owned() } else { format!("{more}\r\n") };
         let text = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n{more}");
@@ -430,7 +425,8 @@ impl Origin {
     }
 }
 
-/// A 200 that promises `length` bytes, and `sent` of its body. A client that left is no concern of an origin's.
+/// A 200 that promises `length` bytes, and `sent` of its body. A client that left is no concern of an
+/// origin's.
 pub(crate) fn respond(stream: &mut TcpStream, fields: &str, length: usize, sent: &[u8]) {
     let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n{fields}\r\n");
     drop(stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(sent)));

@@ -1,8 +1,9 @@
 //! The process is killed under load, again and again, and every answer after that must be right.
 //!
-//! Bodies prove themselves: each is drawn from its object's number and version. The origin knows the newest version of each
-//! object; a purge raises it first, and once the purge was acknowledged, no older version may be served by this process or
-//! a later one. `KILL_ROUNDS=200 cargo test -p tiergate --test server kill` runs more rounds than the test command does.
+//! Bodies prove themselves: each is drawn from its object's number and version. The origin knows the newest
+//! version of each object; a purge raises it first, and once the purge was acknowledged, no older version may
+//! be served by this process or a later one. `KILL_ROUNDS=200 cargo test -p tiergate --test server kill` runs
+//! more rounds than the test command does.
 
 use crate::harness::{Asked, End, Origin, Response, Server, Site, respond};
 use std::{
@@ -78,7 +79,8 @@ impl Truth {
         respond(stream, &fields, body.len(), &body);
     }
 
-    /// Is this an answer that may be given to a question that came when `oldest` was the oldest version allowed?
+    /// Is this an answer that may be given to a question that came when `oldest` was the oldest version
+    /// allowed?
     fn judge(&self, object: u64, oldest: u64, response: &Response) {
         assert_eq!(response.head.status, 200, "object {object}: {response:?}");
         let status = response.cache_status();
@@ -108,8 +110,10 @@ impl Truth {
     fn purge(&self, server: &Server, object: u64, more: &str) {
         let group = (0..OBJECTS).filter(|other| other % GROUPS == object % GROUPS);
         let objects: Vec<u64> = if more.is_empty() { vec![object] } else { group.collect() };
-        let raised: Vec<u64> =
-            objects.iter().map(|object| self.newest[*object as usize].fetch_add(1, Ordering::SeqCst) + 1).collect();
+        let raised: Vec<u64> = objects
+            .iter()
+            .map(|object| self.newest[*object as usize].fetch_add(1, Ordering::SeqCst) + 1)
+            .collect();
         let Some(response) = server.try_request("PURGE", &format!("/{object}"), more) else { return };
         let said = String::from_utf8_lossy(&response.body).into_owned();
         if response.end == End::Whole && response.head.status == 200 && !said.contains("failed") {
@@ -152,7 +156,9 @@ fn live(site: &Site, config: &str, truth: &Arc<Truth>, random: &mut Random) -> u
             })
             .collect();
         // A client that found a fault has ended.
-        while truth.answers.load(Ordering::SeqCst) < answers && clients.iter().all(|client| !client.is_finished()) {
+        while truth.answers.load(Ordering::SeqCst) < answers
+            && clients.iter().all(|client| !client.is_finished())
+        {
             thread::yield_now();
         }
         truth.is_killed.store(true, Ordering::SeqCst);
@@ -162,8 +168,8 @@ fn live(site: &Site, config: &str, truth: &Arc<Truth>, random: &mut Random) -> u
     hits
 }
 
-/// Ten times, or as often as `KILL_ROUNDS` says: bodies are whole and of a version that was not purged, and the disk is
-/// found again.
+/// Ten times, or as often as `KILL_ROUNDS` says: bodies are whole and of a version that was not purged, and
+/// the disk is found again.
 #[test]
 fn kill_under_load_never_shows() {
     let rounds = std::env::var("KILL_ROUNDS").ok();

@@ -11,8 +11,8 @@ fn path(path: &Path) -> &str {
     path.to_str().expect("temporary paths are UTF-8")
 }
 
-/// Each wrong configuration ends `check` and `serve` alike with code 2 and one line that names file, line, key, value and
-/// bound.
+/// Each wrong configuration ends `check` and `serve` alike with code 2 and one line that names file, line,
+/// key, value and bound.
 #[test]
 fn a_wrong_configuration_is_code_2_with_file_line_key_value_and_bound() {
     let cases = [
@@ -99,8 +99,8 @@ fn refused(site: &Site, cache: &str, storage: &str) -> String {
     message.replace(path(site.path()), "HERE")
 }
 
-/// A directory that cannot be L2 is code 2 and one line: which key, what it is, why that is wrong, and what to do. What is
-/// there stays there.
+/// A directory that cannot be L2 is code 2 and one line: which key, what it is, why that is wrong, and what
+/// to do. What is there stays there.
 #[test]
 fn an_impossible_directory_is_told() {
     let site = Site::new();
@@ -125,7 +125,10 @@ fn an_impossible_directory_is_told() {
     let message = refused(&site, small, "{ directory: /proc/self }");
     assert!(message.contains("the file system there (proc) holds no files of ours"), "{message}");
     let message = refused(&site, "{ capacity: 500TiB }", &at("l2"));
-    assert!(message.starts_with("tiergate: `cache.l2.capacity` is 549755813888000 bytes for HERE/l2, but "), "{message}");
+    assert!(
+        message.starts_with("tiergate: `cache.l2.capacity` is 549755813888000 bytes for HERE/l2, but "),
+        "{message}"
+    );
     assert!(message.ends_with(" more are needed: lower it, or make room\n"), "{message}");
     assert_eq!(std::fs::read(site.path().join("file")).expect("it is there"), b"precious");
     assert!(site.path().join("old/records").is_dir());

@@ -1,6 +1,6 @@
 //! Bodies cut into blocks of one size, each with a checksum behind it.
 //!
-//! The disk and the memory store keep bodies this way, so that every read is checked before a byte is handed over
+//! The memory store keeps bodies this way, so that every read is checked before a byte is handed over
 //! (failures T1, T9, T10). Only the last block may be shorter. Nothing here does I/O.
 
 use bytes::{Bytes, BytesMut};
@@ -36,17 +36,6 @@ impl Layout {
         let begin = index.saturating_mul(self.block_bytes.into());
         let left = self.length.saturating_sub(begin);
         u32::try_from(left).unwrap_or(u32::MAX).min(self.block_bytes) as usize
-    }
-
-    /// Where block `index` begins when blocks lie end to end with their checksums, and, for the index behind the last,
-    /// where they end. `None` when that is more than 64 bits hold, which no file is.
-    pub(crate) fn begin(self, index: u64) -> Option<u64> {
-        let stride = u64::from(self.block_bytes) + CHECKSUM_BYTES as u64;
-        if index < self.count() {
-            return index.checked_mul(stride);
-        }
-        let checksums = self.count().checked_mul(CHECKSUM_BYTES as u64)?;
-        self.length.checked_add(checksums)
     }
 }
 

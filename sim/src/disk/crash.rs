@@ -65,13 +65,50 @@ pub fn enumerate(plan: Plan, total: &mut Enumerated) {
         ("tombstones of dropped objects", counts.tombstones_of_dropped),
         ("readers pointed elsewhere", counts.readers_repointed),
         ("writers pointed elsewhere", counts.writers_repointed),
-        ("pieces lost to who had them open", counts.readers_broken),
+        ("pieces kept in memory", counts.pieces_in_memory),
+        ("pieces lost to their writers", counts.writers_broken),
     ] {
         *total.seen.entry(what).or_default() += count;
     }
     for (what, count) in history.seen {
         *total.seen.entry(what).or_default() += count;
     }
+}
+
+/// What many lives have seen.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lives {
+    /// How many.
+    pub lives: u64,
+    /// Those that found no room to go on with what was there, and began anew.
+    pub formatted: u64,
+}
+
+/// Lives eight lives on one device, each ended by a crash, some in the middle of something, some while they recover; and a
+/// last one to its end.
+///
+/// # Panics
+/// Something was found that may not be.
+pub fn live_again(plan: Plan, total: &mut Lives) {
+    let mut history = History::new(plan);
+    for life in 0..8_u64 {
+        let steps = [5, 40, 70, 1_000][usize::try_from((plan.seed + life) % 4).expect("a small number")];
+        for _ in 0..steps {
+            if !history.step() {
+                break;
+            }
+        }
+        let how = Crash::ALL[usize::try_from((plan.seed + 3 * life) % 5).expect("a small number")];
+        history.device.crash(how);
+        let held = recovered(plan, &mut history.device);
+        total.lives += 1;
+        if held.is_formatted {
+            total.formatted += 1;
+            history.on_formatted();
+        }
+        history.restart(|key| held.objects.get(&key).copied(), plan.tasks);
+    }
+    while history.step() {}
 }
 
 /// The store's sums are those of what is there, also without a crash.

@@ -161,6 +161,13 @@ impl Device {
         }
     }
 
+    /// Adds so many segments of zeros.
+    pub fn grow(&mut self, segments: usize) {
+        for image in [&mut self.seen, &mut self.durable] {
+            image.resize(image.len() + segments * self.segment_bytes, 0);
+        }
+    }
+
     /// Forgets everything from a byte on.
     pub fn truncate(&mut self, length: usize) {
         for image in [&mut self.seen, &mut self.durable] {

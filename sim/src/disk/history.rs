@@ -1,6 +1,7 @@
 //! One history: questions to a store, several under way at once, and what is known of each key at every step.
 
 use super::{
+    answers::Answer,
     device::{Device, Fault},
     known::{Known, Standing},
     objects::{Version, key},
@@ -9,15 +10,18 @@ use super::{
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use tiergate_engine::{
-    Freshening, Random, Seed, StoredKey,
-    store::{Effect, Event, Failure, Input, Io, Listing, Op, Reader, Source, Store, Writer},
+    Random, Seed, StoredKey,
+    store::{Effect, Event, Input, Io, Listing, Op, Reader, Source, Store, Writer},
 };
 
 /// Tasks that are under way at once.
 const TASKS_AT_ONCE: usize = 4;
+/// Bodies that are read slowly at once, about.
+pub(super) const PARKED_MAX: usize = 6;
 
+/// What is asked of the store, over several questions.
 #[derive(Clone, Debug)]
-enum Task {
+pub(super) enum Task {
     /// Once a purge of its target came, it may publish nothing.
     Fill {
         at: StoredKey,
@@ -53,33 +57,33 @@ enum Task {
 
 /// A body that is open.
 #[derive(Clone, Copy, Debug)]
-struct Parked {
-    at: StoredKey,
-    reader: Reader,
-    version: Version,
-    got: usize,
+pub(super) struct Parked {
+    pub(super) at: StoredKey,
+    pub(super) reader: Reader,
+    pub(super) version: Version,
+    pub(super) got: usize,
 }
 
 /// A history as it goes.
 #[derive(Debug)]
 pub struct History {
-    plan: Plan,
+    pub(super) plan: Plan,
     /// The store, as it is now.
     pub store: Store,
     /// The device, as it is now.
     pub device: Device,
-    chance: Random,
+    pub(super) chance: Random,
     known: BTreeMap<StoredKey, Known>,
-    tasks: BTreeMap<Op, (Task, Option<u64>)>,
+    pub(super) tasks: BTreeMap<Op, (Task, Option<u64>)>,
     /// Bodies that are open, and not read on for a while.
-    parked: Vec<Parked>,
-    busy: BTreeSet<u64>,
+    pub(super) parked: Vec<Parked>,
+    pub(super) busy: BTreeSet<u64>,
     left: u32,
     numbers: u64,
-    done: u64,
+    pub(super) done: u64,
     /// The sync that is under way, and what it covers.
     syncing: Option<(Io, u64)>,
-    is_faulty: bool,
+    pub(super) is_faulty: bool,
     /// A write failed, and nothing more is written until another store takes over.
     is_down: bool,
     /// What was seen, by name.
@@ -167,7 +171,9 @@ impl History {
             self.heal();
             return true;
         }
-        let may_begin = (self.left > 0 || !self.parked.is_empty()) && self.tasks.len() < TASKS_AT_ONCE && self.is_recovered();
+        let may_begin = (self.left > 0 || !self.parked.is_empty())
+            && self.tasks.len() < TASKS_AT_ONCE
+            && self.is_recovered();
         if may_begin && (self.device.under_way() == 0 || self.chance.chance(1, 4)) {
             if self.resume() {
                 return true;
@@ -234,11 +240,11 @@ impl History {
         self.numbers
     }
 
-    fn saw(&mut self, what: &'static str) {
+    pub(super) fn saw(&mut self, what: &'static str) {
         *self.seen.entry(what).or_default() += 1;
     }
 
-    fn tell(&mut self, input: Input) {
+    pub(super) fn tell(&mut self, input: Input) {
         self.store.handle(input);
         while let Some(effect) = self.store.poll_effect() {
             if let Effect::Sync { io } = effect {
@@ -255,7 +261,7 @@ impl History {
         }
     }
 
-    fn ask(&mut self, task: Task, busy: Option<u64>, input: impl FnOnce(Op) -> Input) {
+    pub(super) fn ask(&mut self, task: Task, busy: Option<u64>, input: impl FnOnce(Op) -> Input) {
         let op = Op(self.number());
         self.tasks.insert(op, (task, busy));
         self.tell(input(op));
@@ -339,12 +345,12 @@ impl History {
     }
 
     /// The next chunk, the commit, or the end.
-    fn fill_on(&mut self, task: Task, target: u64) {
+    pub(super) fn fill_on(&mut self, task: Task, target: u64) {
         let Task::Fill { at, writer, version, mut left, commits, doomed } = task else {
             unreachable!("only fills are filled: {task:?}")
         };
         if !left.is_empty() {
-            let size = 1 + self.chance.below(2_500.min(left.len() as u64));
+            let size = 1 + self.chance.below(self.plan.chunk_max().min(left.len() as u64));
             let chunk = left.split_to(usize::try_from(size).expect("a short body"));
             let task = Task::Fill { at, writer, version, left, commits, doomed };
             self.ask(task, Some(target), |op| Input::Append { op, writer, chunk });
@@ -364,11 +370,11 @@ impl History {
         }
     }
 
-    fn known_of(&mut self, at: StoredKey) -> &mut Known {
+    pub(super) fn known_of(&mut self, at: StoredKey) -> &mut Known {
         self.known.get_mut(&at).expect("what is asked for is known")
     }
 
-    fn acknowledge(&mut self, at: StoredKey, state: Option<Version>) {
+    pub(super) fn acknowledge(&mut self, at: StoredKey, state: Option<Version>) {
         self.done += 1;
         let standing = Standing::Done(self.done);
         self.known_of(at).end(state, standing);
@@ -413,202 +419,4 @@ impl History {
             Event::Found { op, record, body } => self.on_answer(op, Answer::Found(Box::new(record), body)),
         }
     }
-
-    fn on_answer(&mut self, op: Op, answer: Answer) {
-        let (task, busy) = self.tasks.remove(&op).expect("each question is answered once");
-        match task {
-            Task::Fill { .. } => self.on_fill_answer(task, busy, &answer),
-            Task::Read { at, reader, version, got } => {
-                self.on_read_answer(at, reader, version, got, busy, answer)
-            }
-            Task::Delete { at } => self.on_delete_answer(&[at], None, busy, &answer),
-            Task::Purge { existed, keys } => self.on_delete_answer(&keys, Some(existed), busy, &answer),
-            Task::Freshen { at, version } => self.on_freshen_answer(at, version, busy, &answer),
-            Task::FreshenBack { at } => self.on_freshen_back_answer(at, busy, &answer),
-            Task::Sync => match answer {
-                Answer::Done => self.saw("synced"),
-                other => assert!(self.is_faulty, "a sync was answered by {other:?}"),
-            },
-        }
-    }
-
-    fn free(&mut self, busy: Option<u64>) {
-        if let Some(target) = busy {
-            self.busy.remove(&target);
-        }
-    }
-
-    fn on_fill_answer(&mut self, task: Task, busy: Option<u64>, answer: &Answer) {
-        let Task::Fill { at, writer, version, doomed, .. } = task else {
-            unreachable!("{task:?} is no fill")
-        };
-        let is_commit = self.known_of(at).awaits(Some(version));
-        match answer {
-            Answer::Done if doomed => panic!("{version:?} of {at} goes on after a purge"),
-            Answer::Failed(_) if doomed => {
-                self.saw("fill failed");
-                // It is the purge that keeps the target busy.
-                return self.tell(Input::Discard { writer });
-            }
-            Answer::Done if is_commit => {
-                self.saw("committed");
-                self.acknowledge(at, Some(version));
-            }
-            Answer::Done => return self.fill_on(task, busy.expect("a fill has a target")),
-            Answer::Failed(why) => {
-                let is_broken = *why == Failure::Reclaimed && self.store.counts().readers_broken > 0;
-                let is_expected = is_broken || *why == Failure::TooLarge;
-                assert!(is_expected || self.is_faulty, "a fill failed: {why:?}");
-                self.saw("fill failed");
-                if is_commit {
-                    self.known_of(at).end(Some(version), Standing::Maybe);
-                }
-            }
-            other => panic!("a fill was answered by {other:?}"),
-        }
-        self.tell(Input::Discard { writer });
-        self.free(busy);
-    }
-
-    fn on_read_answer(
-        &mut self,
-        at: StoredKey,
-        reader: Reader,
-        version: Option<Version>,
-        got: usize,
-        busy: Option<u64>,
-        answer: Answer,
-    ) {
-        let (version, got) = match answer {
-            Answer::Found(record, body) => {
-                self.saw("found");
-                // What was there when the lookup began; it may have been dropped since.
-                let version = version.unwrap_or_else(|| panic!("{at} was deleted, but {record:?} is there"));
-                assert_eq!(*record, *version.record(at), "another record was found");
-                if let Some(body) = body {
-                    self.saw("found with its body");
-                    assert!(body == version.body(), "another body of {version:?} was found");
-                }
-                (version, 0)
-            }
-            Answer::Bytes(bytes) => {
-                let version = version.expect("what is read was found");
-                let body = version.body();
-                assert!(
-                    !bytes.is_empty() && got + bytes.len() <= body.len(),
-                    "a read of {} bytes",
-                    bytes.len()
-                );
-                assert!(body[got..got + bytes.len()] == bytes, "other bytes of {version:?} at {got}");
-                (version, got + bytes.len())
-            }
-            Answer::Absent => {
-                let current = self.known_of(at).current;
-                assert!(current.is_none() || self.is_faulty, "{current:?} is missing");
-                self.tell(Input::Release { reader });
-                return self.free(busy);
-            }
-            Answer::Failed(why) => {
-                let is_expected = why == Failure::Reclaimed && self.store.counts().readers_broken > 0;
-                assert!(is_expected || self.is_faulty, "a read failed: {why:?}");
-                self.saw("read failed");
-                self.tell(Input::Release { reader });
-                return self.free(busy);
-            }
-            other @ (Answer::Done | Answer::Deleted(_) | Answer::Freshened(_)) => {
-                panic!("a read was answered by {other:?}")
-            }
-        };
-        if got == version.length {
-            self.saw("read whole");
-            self.tell(Input::Release { reader });
-            return self.free(busy);
-        }
-        // Large bodies are often read slowly, while everything else goes on.
-        if busy.is_none() || (version.length > 1_000 && self.chance.chance(2, 3)) {
-            self.saw("read slowly");
-            self.parked.push(Parked { at, reader, version, got });
-            return self.free(busy);
-        }
-        let length_max = 1 + self.chance.below(3_000);
-        let (source, offset) = (Source::Reader(reader), got as u64);
-        let task = Task::Read { at, reader, version: Some(version), got };
-        self.ask(task, busy, |op| Input::Read { op, source, offset, length_max });
-    }
-
-    fn on_delete_answer(
-        &mut self,
-        keys: &[StoredKey],
-        expected: Option<bool>,
-        busy: Option<u64>,
-        answer: &Answer,
-    ) {
-        match answer {
-            Answer::Deleted(existed) => {
-                self.saw("deleted");
-                let is_told = expected.is_none_or(|expected| expected == *existed);
-                assert!(is_told || self.is_faulty, "a purge told {existed} of what was {expected:?}");
-                for key in keys {
-                    self.known_of(*key).settle(None);
-                }
-            }
-            Answer::Failed(why) => {
-                assert!(self.is_faulty, "a deletion failed: {why:?}");
-                self.saw("deletion failed");
-                for key in keys {
-                    self.known_of(*key).end_in_doubt();
-                }
-            }
-            other => panic!("a deletion was answered by {other:?}"),
-        }
-        self.free(busy);
-    }
-
-    fn on_freshen_back_answer(&mut self, at: StoredKey, busy: Option<u64>, answer: &Answer) {
-        match answer {
-            Answer::Freshened(Freshening::Overtaken) => self.saw("overtaken"),
-            Answer::Freshened(Freshening::Absent) => {
-                let current = self.known_of(at).current;
-                assert!(current.is_none() || self.is_faulty, "{current:?} is missing");
-            }
-            Answer::Failed(_) if self.is_faulty => {}
-            other => panic!("a freshening of {at} with an older head was answered by {other:?}"),
-        }
-        self.free(busy);
-    }
-
-    fn on_freshen_answer(&mut self, at: StoredKey, version: Version, busy: Option<u64>, answer: &Answer) {
-        match answer {
-            Answer::Freshened(Freshening::Done) => {
-                self.saw("freshened");
-                self.acknowledge(at, Some(version));
-            }
-            Answer::Freshened(Freshening::Absent) => {
-                let current = self.known_of(at).current;
-                assert!(current.is_none() || self.is_faulty, "{current:?} is missing");
-                self.known_of(at).end(Some(version), Standing::Maybe);
-            }
-            Answer::Freshened(Freshening::Overtaken) => {
-                // By its own move out of a segment.
-                self.known_of(at).end(Some(version), Standing::Maybe);
-            }
-            Answer::Failed(why) => {
-                assert!(self.is_faulty, "a freshening failed: {why:?}");
-                self.known_of(at).end(Some(version), Standing::Maybe);
-            }
-            other => panic!("a freshening was answered by {other:?}"),
-        }
-        self.free(busy);
-    }
-}
-
-#[derive(Clone, Debug)]
-enum Answer {
-    Done,
-    Deleted(bool),
-    Freshened(Freshening),
-    Absent,
-    Found(Box<tiergate_engine::Record>, Option<Bytes>),
-    Bytes(Bytes),
-    Failed(Failure),
 }

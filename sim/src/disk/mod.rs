@@ -5,6 +5,7 @@
 //! after each step what a crash may leave of every key; [`crash`] lets it crash there, in every way that the device
 //! may, and looks. [`scan`] reads the device by itself, from `docs/format.md`, and says what is on it.
 
+mod answers;
 pub mod crash;
 pub mod device;
 pub mod history;

@@ -39,6 +39,25 @@ impl Plan {
         Self { seed, geometry, targets, tasks, large_one_in, length_max, plant: None }
     }
 
+    /// A device of sectors and segments as they are usual: everything that is open has room there.
+    pub fn roomy(seed: u64) -> Self {
+        let geometry =
+            RawGeometry { segments: 16, segment_bytes: 262_144, sector_bytes: 4_096, block_bytes: 8_192 };
+        Self {
+            geometry,
+            targets: 30,
+            large_one_in: 2,
+            length_max: 100_000,
+            tasks: 1_200,
+            ..Self::small(seed)
+        }
+    }
+
+    /// The longest chunk of a body that is written at once.
+    pub fn chunk_max(&self) -> u64 {
+        u64::from(self.geometry.block_bytes) * 5 / 2
+    }
+
     /// The same device for those who read it by themselves.
     pub fn shape(&self) -> Shape {
         Shape {

@@ -1,7 +1,7 @@
 //! Which check of the store catches a fault that was planted in it, and how soon.
 
 use super::{
-    crash::{Enumerated, check_sums, enumerate},
+    crash::{Enumerated, Lives, check_sums, enumerate, live_again},
     device::Fault,
     history::History,
     misbehaving::misbehave,
@@ -35,11 +35,21 @@ pub fn hunt(fault: Option<StoreFault>, mut seeds: Range<u64>) -> Option<Caught> 
         let plan = Plan { plant: fault, ..Plan::small(seed) };
         let mut checks: Vec<Check> = vec![
             ("a long life", Box::new(move || live(Plan { tasks: 300, ..plan }))),
-            ("a crash at each boundary", Box::new(move || enumerate(plan, &mut Enumerated::default()))),
+            // Few objects that are often read, and so often moved.
+            (
+                "a busy life",
+                Box::new(move || live(Plan { tasks: 1_200, targets: 3, length_max: 900, ..plan })),
+            ),
         ];
+        checks.push((
+            "life after life",
+            Box::new(move || live_again(Plan { tasks: 30, ..plan }, &mut Lives::default())),
+        ));
         for device_fault in Fault::ALL {
             checks.push(("a device that misbehaves", Box::new(move || drop(misbehave(plan, device_fault)))));
         }
+        let crash = move || enumerate(plan, &mut Enumerated::default());
+        checks.push(("a crash at each boundary", Box::new(crash)));
         checks.into_iter().find_map(|(by, check)| {
             let why = catch_unwind(AssertUnwindSafe(check)).err()?;
             let why = why.downcast_ref::<String>().cloned();

@@ -258,6 +258,9 @@ impl World {
         let ask = ask_of(request);
         let age = reply.age.as_secs();
         let head = reply.head;
+        if head.status < 100 {
+            self.breaks("C8", format!("ask {ask} was answered with what is no response: {head:?}"));
+        }
         if let Stage::Waiting(life) = self.clients.asks[ask].stage {
             self.check_window(ask, &head, reply.outcome, reply.age);
             self.on_told(ask, &head, reply.outcome, (reply.age, reply.fresh_for));

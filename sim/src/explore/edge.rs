@@ -63,6 +63,8 @@ struct Purge {
     has_failed: bool,
     /// The key that is purged hard, if it is one, and how often L3 had been purged of it before.
     raised: Option<(CacheKey, u64)>,
+    /// Commits in the local tier until then, if there is one.
+    commits: Option<u64>,
 }
 
 impl World {
@@ -180,8 +182,10 @@ impl World {
             (Selector::Key(key), PurgeMode::Hard) => Some((*key, self.raised(*key))),
             _ => None,
         };
-        let open =
-            Purge { mode, covered, asked_at: self.now, ticket, is_done: false, has_failed: false, raised };
+        let local = self.plan.has_l2.then(|| self.tier_place(edge, TierId::L2));
+        let commits = local.map(|place| self.tiers[place].commits);
+        let (asked_at, is_done, has_failed) = (self.now, false, false);
+        let open = Purge { mode, covered, asked_at, ticket, is_done, has_failed, raised, commits };
         self.edges[edge as usize].purges.insert(purge, open);
         let life = self.life(edge);
         self.feed(life, Input::Purge { purge, selector, mode });
@@ -248,7 +252,13 @@ impl World {
             | PurgeOutcome::Barred
             | PurgeOutcome::Absent => false,
         });
-        let raised = open.raised;
+        let (raised, commits) = (open.raised, open.commits);
+        let is_kept = report.contains(&(TierId::L2, PurgeOutcome::Failed));
+        if let (Some((key, _)), Some(commits), false) = (raised, commits, is_kept)
+            && self.tiers[self.tier_place(edge, TierId::L2)].holds_from(key, commits)
+        {
+            self.breaks("I3", format!("{purge:?} is done, and what was stored in L2 before it lies there"));
+        }
         let confirms = |(tier, outcome): &(TierId, PurgeOutcome)| {
             *tier == TierId::L3 && *outcome != PurgeOutcome::Failed
         };

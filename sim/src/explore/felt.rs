@@ -57,6 +57,8 @@ impl Tally {
         match input {
             Input::Freshened { freshening: Freshening::Overtaken, .. } => self.mark(Mark::Overtaken),
             Input::Freshened { freshening: Freshening::Absent, .. } => self.mark(Mark::FreshenedNothing),
+            Input::Found { record, .. } if record.head.status < 100 => self.mark(Mark::FoundMarker),
+            Input::Found { body: Some(_), .. } => self.mark(Mark::BodyAlong),
             _ => {}
         }
     }

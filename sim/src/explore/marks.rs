@@ -208,6 +208,8 @@ marks! {
         ReadBehind "a follower reads behind the window",
         Overtaken "a freshening was overtaken",
         FreshenedNothing "a freshening found nothing",
+        FoundMarker "a lookup found a marker",
+        BodyAlong "a lookup brought a body along",
         LeaseLost "an edge lost the feed's lease",
     }
 }

@@ -231,7 +231,7 @@ impl Plan {
                 fast_door: draw.coin("style.fast_door", 500),
                 answers_after_cancel: draw.coin("style.answers_after_cancel", 500),
                 leaves_after_end: draw.coin("style.leaves_after_end", 500),
-                bodies_along: PerMille(draw.of("style.bodies_along", &[0, 500, 1_000])),
+                bodies_along: PerMille(draw.of("style.bodies_along", &[0, 0, 0, 500, 1_000])),
                 idle_wakes: PerMille(if is_calm { 0 } else { draw.of("style.idle_wakes", &[0, 0, 20]) }),
             },
         }
@@ -256,6 +256,10 @@ fn raw_config(draw: &Draw, work: &Work, has_l1: bool, has_l2: bool, has_l3: bool
     };
     let capacity =
         |name| ByteCount(draw.of(name, &[size_max * 50 + 9_000, size_max * 2 + 600, size_max / 2 + 200, 1]));
+    // A log takes no body that is larger than its quarter.
+    let log = |name| {
+        ByteCount(draw.of(name, &[size_max * 50 + 9_000, size_max * 9 + 2_400, size_max * 4 + 800, 1]))
+    };
     let promotion = |name| {
         draw.of(
             name,
@@ -278,7 +282,7 @@ fn raw_config(draw: &Draw, work: &Work, has_l1: bool, has_l2: bool, has_l3: bool
             eviction: eviction("l0.eviction"),
         }),
         l1: has_l1.then(|| RawSharedTier { gate: gate("l1.gate") }),
-        l2: has_l2.then(|| RawDiskTier { capacity: capacity("l2.capacity"), gate: gate("l2.gate") }),
+        l2: has_l2.then(|| RawDiskTier { capacity: log("l2.capacity"), gate: gate("l2.gate") }),
         l3: has_l3.then(|| raw_durable(draw, gate("l3.gate"))),
         promotion: RawPromotion {
             l3_to_l0: promotion("promotion.l3_to_l0"),
@@ -452,7 +456,7 @@ fn faults(draw: &Draw) -> Faults {
         tier_mixes: draw.fault("tier_mixes", &[20, 200]),
         tier_shorts: draw.fault("tier_shorts", &[20, 200]),
         tier_rots: draw.fault("tier_rots", &[5, 50, 300]),
-        record_rots: draw.fault("record_rots", &[20, 200]),
+        record_rots: draw.fault("record_rots", &[50, 400]),
         tier_joins_late: draw.fault("tier_joins_late", &[300, 1_000]),
         purges: draw.fault("purges", &[20, 100, 500]),
         crashes: draw.fault("crashes", &[1, 2, 5]).0,

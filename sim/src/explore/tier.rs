@@ -53,7 +53,7 @@ pub(super) struct Tier {
     released: BTreeSet<(Life, RecordId)>,
     /// Keys whose record it lost by itself, and nobody has noticed.
     pub(super) lost: BTreeSet<StoredKey>,
-    commits: u64,
+    pub(super) commits: u64,
     /// The record that the next lookup opens instead of its own.
     strays_to: Option<RecordName>,
     /// Does the next lookup bring the body along?
@@ -158,6 +158,11 @@ impl Tier {
             })
     }
 
+    /// Does it hold anything of a target that was there before so many commits?
+    pub(super) fn holds_from(&self, target: CacheKey, commits: u64) -> bool {
+        self.records.values().any(|stored| stored.record.target == target && stored.order <= commits)
+    }
+
     /// The name of some record, if there is one.
     fn any(&self, choice: u64) -> Option<RecordName> {
         let count = self.records.len() as u64;
@@ -209,8 +214,7 @@ impl Tier {
             }
             Effect::Open { op, writer, key, name, .. } => {
                 let body = Vec::new();
-                let writing =
-                    Writer { key: *key, name: *name, body, is_purged: false, begun: self.commits };
+                let writing = Writer { key: *key, name: *name, body, is_purged: false, begun: self.commits };
                 self.writers.insert((from, *writer), writing);
                 Outcome::Answer(Input::Opened { op: *op })
             }

@@ -1,9 +1,9 @@
 //! The bans in force, kept on the device: what was purged by more than its key.
 //!
-//! Two areas hold the whole list, with a sequence number and a checksum. A ban is acknowledged once it is in both, each
-//! synced before the other is begun, so a crash tears one at most, and rot in one loses nothing. A torn area is not what
-//! was acknowledged, so the other counts. If neither is whole though both were written, nobody knows what was purged, and
-//! everything stored counts as purged: the tier forgets it.
+//! Two areas hold the whole list, with a sequence number and a checksum. A ban is acknowledged once it is in
+//! both, each synced before the other is begun, so a crash tears one at most, and rot in one loses nothing. A
+//! torn area is not what was acknowledged, so the other counts. If neither is whole though both were written,
+//! nobody knows what was purged, and everything stored counts as purged: the tier forgets it.
 
 use super::{
     device::Device,

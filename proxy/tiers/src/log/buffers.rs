@@ -1,7 +1,8 @@
 //! Memory to read into, used again: it need not be cleared each time, nor be asked of the system.
 //!
-//! A buffer comes back when the last of the bytes read into it is dropped, to the thread that does so. Sizes are rounded up
-//! to a quarter of a power of two, so that whoever keeps what was read keeps little more than that.
+//! A buffer comes back when the last of the bytes read into it is dropped, to the thread that does so. Sizes
+//! are rounded up to a quarter of a power of two, so that whoever keeps what was read keeps little more than
+//! that.
 
 use bytes::Bytes;
 use std::cell::RefCell;

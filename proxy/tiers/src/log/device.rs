@@ -1,13 +1,14 @@
 //! What a log lies on, as the tier sees it: bytes at offsets, which are durable once a sync is over.
 //!
-//! A [`Medium`] is opened at start and again after each failure; what it gives is a [`Device`]. Production has a file
-//! (`FileMedium`), the simulator its own sectors.
+//! A [`Medium`] is opened at start and again after each failure; what it gives is a [`Device`]. Production
+//! has a file (`FileMedium`), the simulator its own sectors.
 
 use super::error::OpenError;
 use bytes::Bytes;
 use std::{future::Future, io};
 
-/// Where the log lies. Any calls may run at once, and nothing orders two that do. Offsets are of the whole device.
+/// Where the log lies. Any calls may run at once, and nothing orders two that do. Offsets are of the whole
+/// device.
 pub trait Device: Send + Sync + 'static {
     /// At least one and at most `length` bytes from `offset` on.
     fn read(&self, offset: u64, length: usize) -> impl Future<Output = io::Result<Bytes>> + Send;
@@ -21,13 +22,14 @@ pub trait Device: Send + Sync + 'static {
     /// All `length` bytes from `offset` on, if they can be had without waiting.
     fn try_read_now(&self, offset: u64, length: usize) -> Option<Bytes>;
 
-    /// From now on the device has this many bytes: what lies beyond is gone, what is new reads as zeros. A device of a
-    /// fixed size that is large enough has nothing to do.
+    /// From now on the device has this many bytes: what lies beyond is gone, what is new reads as zeros. A
+    /// device of a fixed size that is large enough has nothing to do.
     fn resize(&self, _bytes: u64) -> impl Future<Output = io::Result<()>> + Send {
         std::future::ready(Ok(()))
     }
 
-    /// Is this still what the medium's name stands for? A file may have been removed or replaced, which no write notices.
+    /// Is this still what the medium's name stands for? A file may have been removed or replaced, which no
+    /// write notices.
     fn probe(&self) -> impl Future<Output = io::Result<()>> + Send {
         std::future::ready(Ok(()))
     }

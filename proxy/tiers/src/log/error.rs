@@ -1,8 +1,10 @@
-//! Why a log cannot be used, and what to do about it. Nothing is changed on the disk when one of these is returned.
+//! Why a log cannot be used, and what to do about it. Nothing is changed on the disk when one of these is
+//! returned.
 
 use std::{fmt, io, path::PathBuf};
 
-/// A directory, or a device, cannot be used as a log. Its text goes behind the name of the key that [`about`](OpenError::about) says.
+/// A directory, or a device, cannot be used as a log. Its text goes behind the name of the key that
+/// [`about`](OpenError::about) says.
 #[derive(Debug)]
 pub enum OpenError {
     /// Its parent does not exist. Create that, or choose another directory.
@@ -56,7 +58,8 @@ pub enum OpenError {
         /// Ours.
         known: u32,
     },
-    /// Something is there that is no log, or one whose description is damaged. Remove it, or choose another directory.
+    /// Something is there that is no log, or one whose description is damaged. Remove it, or choose another
+    /// directory.
     NoLog {
         /// Where it lies.
         name: String,

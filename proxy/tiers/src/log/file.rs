@@ -5,9 +5,9 @@
 //! log    all of the log: see `layout`
 //! ```
 //!
-//! Reads of what the page cache holds are made on the caller's thread (`now`); all else goes through io_uring (`ring`) or,
-//! where that is refused or not wanted, through the runtime's pool of threads (`pool`). A directory that was removed is
-//! made anew when the medium is opened again, its parents are not.
+//! Reads of what the page cache holds are made on the caller's thread (`now`); all else goes through io_uring
+//! (`ring`) or, where that is refused or not wanted, through the runtime's pool of threads (`pool`). A
+//! directory that was removed is made anew when the medium is opened again, its parents are not.
 
 mod kind;
 
@@ -342,7 +342,8 @@ impl FileDevice {
     }
 }
 
-/// Gives the file exactly this size, and all of it a place on the disk. A disk that has not so much room is left as it is.
+/// Gives the file exactly this size, and all of it a place on the disk. A disk that has not so much room is
+/// left as it is.
 fn resize(file: &File, bytes: u64) -> io::Result<()> {
     let found = file.metadata()?;
     if found.len() > bytes {

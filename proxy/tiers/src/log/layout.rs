@@ -15,7 +15,8 @@ pub(super) const BAN_AREAS: [u64; 2] = [SUPERBLOCK_BYTES, SUPERBLOCK_BYTES + BAN
 /// Where the first segment begins.
 pub(super) const SEGMENTS_BEGIN: u64 = 9 << 20;
 const _: () = assert!(BAN_AREAS[1] + BAN_AREA_BYTES <= SEGMENTS_BEGIN);
-/// What is overwritten of a segment so that it holds nothing: the two copies of its header, in sectors of any size.
+/// What is overwritten of a segment so that it holds nothing: the two copies of its header, in sectors of any
+/// size.
 const HEADERS_BYTES: u64 = 2 * 65_536;
 
 /// The bytes of a device whose log is cut up like that.

@@ -5,8 +5,9 @@
 //!                  open, recover, heal        steps                  NOWAIT, io_uring, pool
 //! ```
 //!
-//! The store (`tiergate_engine::store`) decides and is simulated; here its effects are run. Several directories share the
-//! keys by their bits. `docs/format.md` has the layout, and argues crash by crash. Start at [`LogTier::open`].
+//! The store (`tiergate_engine::store`) decides and is simulated; here its effects are run. Several
+//! directories share the keys by their bits. `docs/format.md` has the layout, and argues crash by crash.
+//! Start at [`LogTier::open`].
 
 mod bans;
 mod buffers;
@@ -40,8 +41,9 @@ use tiergate_engine::{
 use tokio::sync::Notify;
 use volume::{Settings, Volume, prepare};
 
-/// When what was committed is made durable. A purge is durable before it is acknowledged, whatever this says: under
-/// [`Never`](SyncPolicy::Never) because everything stored is forgotten when the system has been booted anew.
+/// When what was committed is made durable. A purge is durable before it is acknowledged, whatever this says:
+/// under [`Never`](SyncPolicy::Never) because everything stored is forgotten when the system has been booted
+/// anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SyncPolicy {
     /// Never. A process that ends, however it does, loses nothing; a system that ends loses everything.
@@ -75,8 +77,8 @@ pub struct LogTier<M: Medium> {
 }
 
 impl<M: Medium> LogTier<M> {
-    /// Takes the media for this process, reads what they say about themselves, and begins to recover what they hold: see
-    /// [`ByteTier::join`]. Waits for a few disk writes.
+    /// Takes the media for this process, reads what they say about themselves, and begins to recover what
+    /// they hold: see [`ByteTier::join`]. Waits for a few disk writes.
     ///
     /// # Errors
     /// One of them cannot be used. The error says what to do; nothing was deleted.

@@ -1,7 +1,7 @@
 //! Reading what the page cache holds, on the caller's own thread: `preadv2` with `RWF_NOWAIT`.
 //!
-//! A copy out of the page cache costs less than telling another thread about it, up to a size at which it holds up the
-//! other tasks of the caller's thread.
+//! A copy out of the page cache costs less than telling another thread about it, up to a size at which it
+//! holds up the other tasks of the caller's thread.
 
 use super::buffers::Buffer;
 use bytes::Bytes;
@@ -12,8 +12,8 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-/// The longest read that is tried: two blocks of a body, which is the longest first read of a record. A copy of that
-/// length takes about 50 µs.
+/// The longest read that is tried: two blocks of a body, which is the longest first read of a record. A copy
+/// of that length takes about 50 µs.
 pub(super) const NOW_BYTES_MAX: usize = 512 << 10;
 
 /// Does the system do it at all? Not every file system does.

@@ -1,7 +1,9 @@
-//! Asking the disk through io_uring, on a thread of its own: a tokio-uring runtime cannot be part of another runtime.
+//! Asking the disk through io_uring, on a thread of its own: a tokio-uring runtime cannot be part of another
+//! runtime.
 //!
-//! Operations go in through a channel, answers come back through one each. The thread ends when its owner does, after
-//! the last operation: none is given up, because what is written later than it was answered could hit the next owner's data.
+//! Operations go in through a channel, answers come back through one each. The thread ends when its owner
+//! does, after the last operation: none is given up, because what is written later than it was answered could
+//! hit the next owner's data.
 
 use bytes::Bytes;
 use std::{fs::File, io, rc::Rc, sync::Arc, thread};
@@ -28,8 +30,8 @@ enum Operation {
 }
 
 impl Ring {
-    /// Starts the thread, if the system lets us have a ring and the ring reads this file. `owner` is dropped when the
-    /// thread ends.
+    /// Starts the thread, if the system lets us have a ring and the ring reads this file. `owner` is dropped
+    /// when the thread ends.
     pub(super) async fn start(file: &File, owner: impl Send + 'static) -> io::Result<Self> {
         let file = file.try_clone()?;
         let (operations, inbox) = mpsc::unbounded_channel();

@@ -1,18 +1,21 @@
 //! A store on an opened device, from its recovery to its first failure.
 //!
-//! The lock is held for steps of the store alone: hashes, copies and the device come outside of it. Reads that the device
-//! has at hand are made by whoever asks, so that most questions are answered within the first poll; every other effect is
-//! a task of its own, which goes on when whoever asked has left. A session ends for good when the store stops writing; it
-//! is given up once the device has answered everything, and another one takes its place (`volume`).
+//! The lock is held for steps of the store alone: hashes, copies and the device come outside of it. Reads
+//! that the device has at hand are made by whoever asks, so that most questions are answered within the first
+//! poll; every other effect is a task of its own, which goes on when whoever asked has left. A session ends
+//! for good when the store stops writing; it is given up once the device has answered everything, and another
+//! one takes its place (`volume`).
 
+mod machine;
 mod open;
 
 pub(super) use open::{OpenRecord, OpenWriter};
 
 use super::{device::Device, layout::place};
 use bytes::Bytes;
+use machine::{Machine, Outcome, Recovered, Standing, Unreadable, Waiter};
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     io,
     sync::{
         Arc, Mutex, MutexGuard,
@@ -22,7 +25,7 @@ use std::{
 use tiergate_driver::{Contents, TierError};
 use tiergate_engine::{
     Freshening, Record, Seed,
-    store::{Effect, Event, Failure, Geometry, Input, Op, RawGeometry, Reader, Store, Writer},
+    store::{Effect, Failure, Geometry, Input, Op, RawGeometry, Reader, Store, Writer},
 };
 use tokio::sync::{Notify, oneshot};
 
@@ -47,43 +50,11 @@ pub(super) struct Session<D: Device> {
     has_news: AtomicBool,
     /// Operations of the device that are over.
     operations: AtomicU64,
-    /// Recovery is long, and nobody waits for a part of it: until it is over, nothing is done on the caller's thread.
+    /// Was the log told that a read failed?
+    has_said: AtomicBool,
+    /// Recovery is long, and nobody waits for a part of it: until it is over, nothing is done on the caller's
+    /// thread.
     is_recovered: AtomicBool,
-}
-
-/// What the lock is for.
-struct Machine {
-    store: Store,
-    standing: Standing,
-    /// In order, so that those who wait are told in order when it ends.
-    waiting: BTreeMap<Op, Waiter>,
-    recovering: Option<oneshot::Sender<Result<Contents, u32>>>,
-    /// Numbers given to operations, readers and writers.
-    minted: u64,
-    /// Effects that were taken from the store and not answered.
-    outstanding: usize,
-    /// What the device said when it last failed.
-    complaint: Option<String>,
-    /// Readers that were closed.
-    #[cfg(test)]
-    released: u64,
-}
-
-/// ```text
-/// Alive ──the store stops writing, or the medium is gone──▶ Ended
-/// ```
-#[derive(Clone, Debug)]
-enum Standing {
-    Alive,
-    /// Why. No question is answered any more.
-    Ended(Arc<str>),
-}
-
-/// Whoever waits for an answer. They may have left.
-struct Waiter {
-    answer: oneshot::Sender<Answer>,
-    /// What is open if it is found.
-    reader: Option<Reader>,
 }
 
 /// The store's answer to one question. What it opened is released if nobody takes it.
@@ -125,110 +96,10 @@ pub(super) enum Arrival {
     Later,
 }
 
-/// What one step of the store leads to: to be done without the lock.
-#[derive(Default)]
-struct Outcome {
-    effects: Vec<Effect>,
-    answers: Vec<(Waiter, Answer)>,
-    recovered: Option<(oneshot::Sender<Result<Contents, u32>>, Result<Contents, u32>)>,
-    news: News,
-}
-
-/// What others than those who asked want to know.
-#[derive(Clone, Copy, Default)]
-struct News {
-    committed: bool,
-    ended: bool,
-}
-
-impl Machine {
-    fn mint(&mut self) -> u64 {
-        self.minted += 1;
-        self.minted
-    }
-
-    fn handle(&mut self, input: Input) -> Outcome {
-        #[cfg(test)]
-        if let Input::Release { .. } = input {
-            self.released += 1;
-        }
-        let mut outcome = Outcome::default();
-        self.store.handle(input);
-        while let Some(effect) = self.store.poll_effect() {
-            outcome.effects.push(effect);
-        }
-        while let Some(event) = self.store.poll_event() {
-            self.take_event(event, &mut outcome);
-        }
-        self.outstanding += outcome.effects.len();
-        outcome
-    }
-
-    fn take_event(&mut self, event: Event, outcome: &mut Outcome) {
-        let (op, answer) = match event {
-            Event::Appended { op } | Event::Synced { op } => (op, Answer::Done),
-            Event::Committed { op } => {
-                outcome.news.committed = true;
-                (op, Answer::Done)
-            }
-            Event::Found { op, record, body } => {
-                (op, Answer::Found { reader: None, record: Box::new(record), body })
-            }
-            Event::Absent { op } => (op, Answer::Absent),
-            Event::BodyRead { op, bytes } => (op, Answer::Read(bytes)),
-            Event::Freshened { op, freshening } => {
-                outcome.news.committed = true;
-                (op, Answer::Freshened(freshening))
-            }
-            Event::Deleted { op, existed } => (op, Answer::Deleted { existed }),
-            Event::Failed { op, why } => (op, Answer::Failed(why)),
-            Event::Recovered { objects, bytes } => {
-                let told = self.recovering.take();
-                outcome.recovered = told.map(|told| (told, Ok(Contents { objects, bytes })));
-                return;
-            }
-            Event::RecoveryFailed { segment } => {
-                let told = self.recovering.take();
-                outcome.recovered = told.map(|told| (told, Err(segment)));
-                return;
-            }
-            Event::WritesEnded => {
-                let why = self.complaint.take().unwrap_or_else(|| "the device failed".to_owned());
-                self.end(&why);
-                outcome.news.ended = true;
-                return;
-            }
-            Event::Dropped { .. } | Event::Reclaimed { .. } => return,
-        };
-        if let Some(waiter) = self.waiting.remove(&op) {
-            outcome.answers.push((waiter, answer));
-        }
-    }
-
-    /// Whoever waits is told by the loss of their channel.
-    fn end(&mut self, why: &str) {
-        if let Standing::Alive = self.standing {
-            self.standing = Standing::Ended(why.into());
-            self.waiting.clear();
-            self.recovering = None;
-        }
-    }
-}
-
 impl<D: Device> Session<D> {
     /// A store that knows nothing yet. Call [`recover`](Session::recover) first.
     pub(super) fn new(device: D, geometry: Geometry, syncs: Syncs, seed: Seed) -> Arc<Self> {
-        let machine = Machine {
-            store: Store::new(geometry, seed),
-            standing: Standing::Alive,
-            waiting: BTreeMap::new(),
-            recovering: None,
-            minted: 0,
-            outstanding: 0,
-            complaint: None,
-            #[cfg(test)]
-            released: 0,
-        };
+        let machine = Machine::new(Store::new(geometry, seed));
         Arc::new(Self {
             device,
             geometry: geometry.raw(),
@@ -237,6 +108,7 @@ impl<D: Device> Session<D> {
             changed: Notify::new(),
             has_news: AtomicBool::new(false),
             operations: AtomicU64::new(0),
+            has_said: AtomicBool::new(false),
             is_recovered: AtomicBool::new(false),
         })
     }
@@ -272,7 +144,7 @@ impl<D: Device> Session<D> {
                 self.is_recovered.store(true, Ordering::Relaxed);
                 Ok(contents)
             }
-            Ok(Err(segment)) => {
+            Ok(Err(Unreadable(segment))) => {
                 let complaint = self.machine().complaint.take();
                 let why = format!("segment {segment} cannot be read: {}", complaint.unwrap_or_default());
                 self.end(&why);
@@ -410,9 +282,9 @@ impl<D: Device> Session<D> {
         if news.ended {
             self.changed.notify_waiters();
         }
-        if let Some((told, recovered)) = recovered {
+        if let Some(Recovered { told, contents }) = recovered {
             // Whoever recovers may have been dropped with its runtime.
-            let _ = told.send(recovered);
+            let _ = told.send(contents);
         }
         for (Waiter { answer, reader: id }, mut given) in answers {
             if let (Answer::Found { reader, .. }, Some(id)) = (&mut given, id) {
@@ -483,6 +355,9 @@ impl<D: Device> Session<D> {
                     // It may be this place alone.
                     Err(error) => {
                         self.complain("reading", &error);
+                        if !self.has_said.swap(true, Ordering::Relaxed) {
+                            tracing::warn!(%error, "L2 cannot read a place of its disk; others are not told of");
+                        }
                         return (Input::Failed { io }, Verdict::Sound);
                     }
                 }

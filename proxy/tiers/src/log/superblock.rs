@@ -1,7 +1,7 @@
 //! The first sector of a device: what the rest of it is. Two copies, far apart.
 //!
-//! It is written at each opening, one copy after the other with a sync between: a crash leaves one of them whole. A device
-//! on which neither is whole, though both were written, is not ours to judge: it is refused.
+//! It is written at each opening, one copy after the other with a sync between: a crash leaves one of them
+//! whole. A device on which neither is whole, though both were written, is not ours to judge: it is refused.
 
 use super::{device::BootId, device::Device, layout::read_all};
 use bytes::Bytes;
@@ -189,7 +189,8 @@ mod tests {
         assert_eq!(judge([new, old]), Label::Known(newer));
     }
 
-    /// Crash by crash: nothing written, the first copy torn before the device was ever used, either of two torn later.
+    /// Crash by crash: nothing written, the first copy torn before the device was ever used, either of two
+    /// torn later.
     #[test]
     fn a_crash_leaves_a_copy_that_counts() {
         let (whole, blank) = (Copy::Known(BLOCK), Copy::Blank);
@@ -230,7 +231,7 @@ mod tests {
     tiergate_fuzz::target!(
         /// A description that decodes says nothing that its bytes do not.
         log_superblock,
-        vec![BLOCK.encode().to_vec()],
+        [BLOCK.encode().to_vec()],
         |bytes: &[u8]| {
             if let Copy::Known(superblock) = decode(bytes) {
                 assert!(bytes.starts_with(&superblock.encode()[..USED_BYTES]));

@@ -1,5 +1,5 @@
-//! What the tier does with its media: restarts, purges, failures and their end. That it keeps what every byte tier
-//! promises is the suite's to show; the log itself is the engine's.
+//! What the tier does with its media: restarts, purges, failures and their end. That it keeps what every byte
+//! tier promises is the suite's to show; the log itself is the engine's.
 
 mod healing;
 mod memory;
@@ -197,7 +197,8 @@ fn poll_once<T>(question: impl Future<Output = T>) -> Poll<T> {
     pin!(question).poll(&mut Context::from_waker(Waker::noop()))
 }
 
-/// What the device has at hand is answered within the first poll: the lookup with a small body, and reads of a large one.
+/// What the device has at hand is answered within the first poll: the lookup with a small body, and reads of
+/// a large one.
 #[tokio::test]
 async fn what_is_at_hand_is_answered_at_once() {
     let medium = MemoryMedium::new(Now::Always);
@@ -219,7 +220,8 @@ async fn what_is_at_hand_is_answered_at_once() {
     }
 }
 
-/// Whoever leaves in the middle of a lookup or a read leaves nothing behind: the answer that comes later is nobody's.
+/// Whoever leaves in the middle of a lookup or a read leaves nothing behind: the answer that comes later is
+/// nobody's.
 #[tokio::test]
 async fn whoever_leaves_leaves_nothing() {
     let medium = MemoryMedium::new(Now::Never);
@@ -242,7 +244,11 @@ async fn whoever_leaves_leaves_nothing() {
         tokio::task::yield_now().await;
     }
     assert!(tier.records.is_empty());
-    assert_eq!(session.released(), 10 + 2, "those of the lookups that nobody waited for, and the two that were");
+    assert_eq!(
+        session.released(),
+        10 + 2,
+        "those of the lookups that nobody waited for, and the two that were"
+    );
     // Those in the middle of whose lookups nobody was left hold the session no longer.
     assert_eq!(Arc::strong_count(&session), 2 + 1, "the volume, its life, and this test");
 }
@@ -274,8 +280,8 @@ async fn the_next_part_is_read_ahead() {
     assert_eq!(read, Ok(body(1, 2_000_000).slice(5..15)));
 }
 
-/// Rot is a miss where it is found before the head is given out, and an error that is no outage behind that. What is whole
-/// stays served.
+/// Rot is a miss where it is found before the head is given out, and an error that is no outage behind that.
+/// What is whole stays served.
 #[tokio::test]
 async fn rot_is_a_miss_or_an_error_and_no_outage() {
     let medium = MemoryMedium::new(Now::Always);

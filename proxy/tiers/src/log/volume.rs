@@ -5,8 +5,8 @@
 //!     ╰──────it cannot be read──────────▲
 //! ```
 //!
-//! While it is down, every call fails at once. Each change is one line in the log. A device is opened again only after
-//! everything that was asked of it before is over: a write that came late would hit what is new.
+//! While it is down, every call fails at once. Each change is one line in the log. A device is opened again
+//! only after everything that was asked of it before is over: a write that came late would hit what is new.
 
 mod prepare;
 
@@ -133,8 +133,8 @@ impl<M: Medium> Volume<M> {
         self.bans.lock().await.in_force()
     }
 
-    /// Puts a ban into force, and makes it durable. If that fails, it is in force all the same, and written when the disk is
-    /// well again.
+    /// Puts a ban into force, and makes it durable. If that fails, it is in force all the same, and written
+    /// when the disk is well again.
     pub(super) async fn store_ban(&self, ban: &Ban) -> Result<(), TierError> {
         let mut bans = self.bans.lock().await;
         bans.push(ban);

@@ -101,7 +101,7 @@ fn the_longest_list_fits() {
 tiergate_fuzz::target!(
     /// A list that decodes says nothing that its bytes do not.
     log_bans,
-    vec![encode(3, &list(0..0)).to_vec(), encode(9, &list(0..3)).to_vec()],
+    [encode(3, &list(0..0)).to_vec(), encode(9, &list(0..3)).to_vec()],
     |bytes: &[u8]| {
         if let Area::Whole { sequence, bans } = decode(bytes) {
             let mut taken = Bans::default();

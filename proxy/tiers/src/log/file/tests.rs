@@ -48,6 +48,20 @@ async fn a_place_that_cannot_be_a_directory_is_refused() {
     drop(open(&link.join("new")).await.expect("only its own name is missing"));
 }
 
+/// What the system refuses is told with its reason. A directory in the lock's place stands for a missing
+/// permission, which would not stop root.
+#[tokio::test]
+async fn a_directory_that_is_not_writable_is_refused() {
+    let place = place();
+    fs::create_dir(place.path().join(LOCK)).expect("it is ours");
+    assert_eq!(
+        complaint(place.path()).await,
+        "must let this user read and write, but opening HERE/lock failed (Is a directory (os error 21)): change its owner \
+         or its mode, or choose another directory"
+    );
+    assert!(!place.path().join(LOG).exists());
+}
+
 /// One process per directory: a second is told so, and gets in when the first has gone.
 #[tokio::test]
 async fn a_directory_in_use_is_refused() {
@@ -112,7 +126,8 @@ async fn the_file_is_preallocated() {
     }
 }
 
-/// A file that was removed, or whose place another has taken, is not ours any more, though it can still be written to.
+/// A file that was removed, or whose place another has taken, is not ours any more, though it can still be
+/// written to.
 #[tokio::test]
 async fn a_removed_file_is_noticed() {
     let place = place();

@@ -11,7 +11,8 @@ use tiergate_engine::{
 };
 use tokio::sync::oneshot;
 
-/// A body up to this size is copied out of what was read: it would hold the whole sector, and may be kept for long.
+/// A body up to this size is copied out of what was read: it would hold the whole sector, and may be kept for
+/// long.
 const COPIED_BYTES_MAX: usize = 8 << 10;
 
 /// A record that is held open. Dropping it closes it.
@@ -27,7 +28,8 @@ pub(in crate::log) struct OpenRecord<D: Device> {
 /// What is read before it is asked for.
 ///
 /// ```text
-/// Nothing ──a read took the device──▶ Asked ──its offset is asked for──▶ (the next one is) Asked, or Nothing at the end
+/// Nothing ──a read took the device──▶ Asked ──its offset is wanted──▶ the next is Asked
+///    ▲──────────another offset is wanted, or the end is reached──┘
 /// ```
 #[derive(Default)]
 enum Ahead {
@@ -103,8 +105,8 @@ fn body_read(answer: Answer) -> Result<Bytes, TierError> {
 }
 
 impl<D: Device> OpenRecord<D> {
-    /// At least one and at most so many bytes of the body. If the device takes its time, the bytes behind them are asked
-    /// for as well, as whoever reads a part mostly reads the next.
+    /// At least one and at most so many bytes of the body. If the device takes its time, the bytes behind
+    /// them are asked for as well, as whoever reads a part mostly reads the next.
     pub(in crate::log) async fn read(&self, offset: u64, length_max: u64) -> Result<Bytes, TierError> {
         let (bytes, arrival) = match self.take_ahead(offset, length_max) {
             Some(mut answer) => {

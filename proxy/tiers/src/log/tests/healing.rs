@@ -25,8 +25,8 @@ async fn until_up(tier: &LogTier<MemoryMedium>) {
     }
 }
 
-/// A disk that is full, broken or cannot sync takes the tier down; it is back by itself when the disk is, with what was
-/// stored before. A purge that failed meanwhile said so.
+/// A disk that is full, broken or cannot sync takes the tier down; it is back by itself when the disk is,
+/// with what was stored before. A purge that failed meanwhile said so.
 #[tokio::test(start_paused = true)]
 async fn a_disk_that_failed_heals() {
     for trouble in [Trouble::Full, Trouble::Broken, Trouble::Unsyncable] {
@@ -69,8 +69,8 @@ async fn a_medium_that_is_gone_is_noticed() {
     assert!(has(&tier, 1, 1_000).await);
 }
 
-/// A ban that could not be stored said so, and is written when the disk is back all the same; those that a lost disk had
-/// are written to the new one.
+/// A ban that could not be stored said so, and is written when the disk is back all the same; those that a
+/// lost disk had are written to the new one.
 #[tokio::test(start_paused = true)]
 async fn bans_are_written_when_the_disk_is_back() {
     let ban = |number: u64| {
@@ -96,7 +96,8 @@ async fn bans_are_written_when_the_disk_is_back() {
     assert_eq!(tier.recover_bans().await, Ok([1, 2, 3].map(|number| (*ban(number)).clone()).to_vec()));
 }
 
-/// What the device was asked for before it failed is over before it is opened again: it would hit what is new.
+/// What the device was asked for before it failed is over before it is opened again: it would hit what is
+/// new.
 #[tokio::test(start_paused = true)]
 async fn a_late_write_does_not_hit_what_is_new() {
     let medium = MemoryMedium::new(Now::Always);
@@ -132,7 +133,8 @@ async fn a_log_that_cannot_be_recovered_is_tried_again() {
     assert!(has(&tier, 1, 1_000).await);
 }
 
-/// While it is found out what a log holds, nothing is looked up or stored there; a purge waits until it can be done.
+/// While it is found out what a log holds, nothing is looked up or stored there; a purge waits until it can
+/// be done.
 #[tokio::test]
 async fn a_purge_waits_for_recovery() {
     let medium = MemoryMedium::new(Now::Never);

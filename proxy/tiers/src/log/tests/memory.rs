@@ -58,6 +58,19 @@ pub(super) enum Now {
     Never,
 }
 
+/// The pages of a range: which, from where in it, and where in the range that is.
+fn parts(offset: u64, length: usize) -> impl Iterator<Item = (u64, usize, Range<usize>)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let place = offset + at as u64;
+        let from = (place % PAGE) as usize;
+        let end = length.min(at + PAGE as usize - from);
+        let part = at..end;
+        at = end;
+        (!part.is_empty()).then_some((place / PAGE, from, part))
+    })
+}
+
 impl MemoryMedium {
     pub(super) fn new(now: Now) -> Self {
         Self { disk: Arc::default(), gate: watch::Sender::new(Gate::Open), now }
@@ -114,9 +127,10 @@ impl MemoryMedium {
             Trouble::Broken | Trouble::Gone => return Err(io::Error::from_raw_os_error(5)),
         }
         let mut bytes = vec![0; length];
-        for (at, byte) in (offset..).zip(&mut bytes) {
-            if let Some(page) = disk.pages.get(&(at / PAGE)) {
-                *byte = page[(at % PAGE) as usize];
+        for (page, from, part) in parts(offset, length) {
+            if let Some(held) = disk.pages.get(&page) {
+                let size = part.len();
+                bytes[part].copy_from_slice(&held[from..from + size]);
             }
         }
         Ok(bytes.into())
@@ -129,9 +143,10 @@ impl MemoryMedium {
             Trouble::Full => return Err(io::Error::from_raw_os_error(28)),
             Trouble::Broken | Trouble::Gone => return Err(io::Error::from_raw_os_error(5)),
         }
-        for (at, byte) in (offset..).zip(bytes) {
-            let page = disk.pages.entry(at / PAGE).or_insert_with(|| vec![0; PAGE as usize]);
-            page[(at % PAGE) as usize] = *byte;
+        for (page, from, part) in parts(offset, bytes.len()) {
+            let held = disk.pages.entry(page).or_insert_with(|| vec![0; PAGE as usize]);
+            let size = part.len();
+            held[from..from + size].copy_from_slice(&bytes[part]);
         }
         Ok(())
     }

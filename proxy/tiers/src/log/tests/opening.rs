@@ -18,8 +18,8 @@ async fn complaint(medium: &MemoryMedium, capacity: u64) -> String {
     error.to_string()
 }
 
-/// A larger capacity keeps what is there; a smaller one what lies in the segments that stay; and what it gave up does not
-/// come back with another enlargement.
+/// A larger capacity keeps what is there; a smaller one what lies in the segments that stay; and what it gave
+/// up does not come back with another enlargement.
 #[tokio::test]
 async fn the_capacity_may_change() {
     let medium = MemoryMedium::new(Now::Always);
@@ -35,6 +35,9 @@ async fn the_capacity_may_change() {
     for capacity in [32 * MIB, 40 * MIB, 20 * MIB, 40 * MIB] {
         let tier = open(&medium, capacity).await.expect("it fits");
         tier.join().await;
+        let beyond = medium.used(SEGMENTS_BEGIN + capacity..u64::MAX);
+        let headers: Vec<&u64> = beyond.iter().filter(|page| page.is_multiple_of(MIB)).collect();
+        assert_eq!(headers, Vec::<&u64>::new(), "a segment that was given up can be found again");
         let mut now = 0;
         for number in objects.clone() {
             now += usize::from(has(&tier, number, 400_000).await);
@@ -49,7 +52,8 @@ async fn the_capacity_may_change() {
     assert!(held[3] <= held[2], "what was given up has come back: {held:?}");
 }
 
-/// What cannot be used is refused with what is there, what would be right, and what to do; and it is left as it is.
+/// What cannot be used is refused with what is there, what would be right, and what to do; and it is left as
+/// it is.
 #[tokio::test]
 async fn what_does_not_fit_is_refused() {
     let medium = MemoryMedium::new(Now::Always);
@@ -67,9 +71,11 @@ async fn what_does_not_fit_is_refused() {
         "is 267386880 bytes for memory, but the log there has segments of 16777216 bytes: make it at least 268435456 bytes \
          (16 segments), or remove the file `log` to start empty"
     );
-    let tier = open(&medium, 256 * MIB).await.expect("it is just enough");
+    let tier = open(&medium, 1024 * MIB).await.expect("it is as it was");
     tier.join().await;
     assert!(has(&tier, 1, 1_000).await);
+    drop(tier);
+    drop(open(&medium, 256 * MIB).await.expect("it is just enough"));
 }
 
 /// A description that is damaged twice is not taken for none; damaged once, the other copy counts.
@@ -87,7 +93,8 @@ async fn a_damaged_description_is_refused() {
     );
 }
 
-/// If nobody knows any more what was purged, everything that is stored counts as purged. Damage to one area loses nothing.
+/// If nobody knows any more what was purged, everything that is stored counts as purged. Damage to one area
+/// loses nothing.
 #[tokio::test]
 async fn lost_bans_take_everything_with_them() {
     let medium = MemoryMedium::new(Now::Always);

@@ -68,8 +68,8 @@ async fn every_syncs_news_in_time() {
     assert_eq!(syncs_during(&medium, pass(10_000)).await, 0);
 }
 
-/// Under `never`, a process that ends loses nothing; a system that is booted anew finds nothing, so that what was purged
-/// stays purged: also if the policy has changed meanwhile.
+/// Under `never`, a process that ends loses nothing; a system that is booted anew finds nothing, so that what
+/// was purged stays purged: also if the policy has changed meanwhile.
 #[tokio::test(start_paused = true)]
 async fn a_boot_forgets_what_was_never_synced() {
     for then in [SyncPolicy::Never, SyncPolicy::OnSeal] {

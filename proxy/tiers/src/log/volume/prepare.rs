@@ -1,7 +1,9 @@
-//! What is done to a device before its log is recovered: is it ours, is it cut as it should be, what was purged?
+//! What is done to a device before its log is recovered: is it ours, is it cut as it should be, what was
+//! purged?
 //!
-//! First everything is read and judged, and what cannot be used is refused as it stands. Only then is anything written:
-//! what must not come back is erased, and the superblock says what the device is from now on.
+//! First everything is read and judged, and what cannot be used is refused as it stands. Only then is
+//! anything written: what must not come back is erased, and the superblock says what the device is from now
+//! on.
 
 use super::Settings;
 use crate::log::{
@@ -26,7 +28,8 @@ pub(in crate::log) struct Prepared<D> {
     pub(in crate::log) device: D,
     pub(in crate::log) geometry: Geometry,
     pub(in crate::log) bans: BanAreas,
-    /// What chance in the store comes from: another one for each opening, so that no two stores have one number.
+    /// What chance in the store comes from: another one for each opening, so that no two stores have one
+    /// number.
     pub(in crate::log) seed: Seed,
 }
 
