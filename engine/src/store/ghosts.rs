@@ -89,7 +89,6 @@ impl Ghosts {
     }
 
     /// What the table has taken from the allocator.
-    #[cfg_attr(not(test), allow(dead_code, reason = "the store reports it once it has two streams"))]
     pub(crate) fn allocated(&self) -> ByteCount {
         let buckets: usize = self.shelves.iter().map(Vec::capacity).sum();
         ByteCount((buckets * size_of::<Bucket>() + SHELVES * size_of::<Vec<Bucket>>()) as u64)

@@ -11,6 +11,7 @@ mod segments;
 mod tests;
 
 use super::{
+    content::Grave,
     geometry::Geometry,
     ghosts::Ghosts,
     index::fold,
@@ -24,7 +25,7 @@ use crate::{
 };
 use alloc::vec::{Drain, Vec};
 use hashbrown::HashTable;
-use segments::{Block, Grave, Segments, Taken};
+use segments::{Block, Segments, Taken};
 
 /// What a device holds, by key, and who leaves it: see the module.
 #[derive(Clone, Debug)]

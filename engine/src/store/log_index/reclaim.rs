@@ -2,11 +2,12 @@
 
 use super::{
     super::{
+        content::Grave,
         layout::Blocks,
         policy::{self, FREE_SEGMENTS, Fate, Stream},
     },
     LogIndex,
-    segments::{Block, Grave, Segments},
+    segments::{Block, Segments},
 };
 use crate::key::CacheKey;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -31,7 +32,7 @@ impl Reclaim {
     /// farthest is all that is needed.
     fn bury(&mut self, segments: &Segments, of: Grave, through: u64) {
         let targets = self.open_targets.get_or_insert_with(|| segments.open_targets());
-        if targets.contains(&of.target()) || segments.may_be_found(through, self.segment) {
+        if targets.contains(&of.key().target) || segments.may_be_found(through, self.segment) {
             let farthest = self.tombstones.entry(of).or_default();
             *farthest = through.max(*farthest);
         }

@@ -4,6 +4,7 @@
 //! are the store's (`turning.rs`, `log.rs`).
 
 use super::super::{
+    content::Grave,
     layout::Layout,
     policy::{Segments as Extent, Stream},
 };
@@ -13,24 +14,6 @@ use alloc::{
     vec,
     vec::Vec,
 };
-
-/// What a tombstone takes away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Grave {
-    /// What has this key.
-    Key(StoredKey),
-    /// Everything of this target.
-    Target(CacheKey),
-}
-
-impl Grave {
-    pub(super) const fn target(&self) -> CacheKey {
-        match self {
-            Self::Key(key) => key.target,
-            Self::Target(target) => *target,
-        }
-    }
-}
 
 /// What lies in a segment.
 #[derive(Clone, Copy, Debug)]
