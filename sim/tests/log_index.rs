@@ -12,16 +12,17 @@ use tiergate_sim::disk::objects::{Version, key};
 struct Disk {
     store: Store,
     geometry: Geometry,
+    chunk: usize,
     bytes: Vec<u8>,
     asked: u64,
     held: BTreeMap<StoredKey, RecordName>,
 }
 
 impl Disk {
-    fn new(geometry: Geometry, seed: Seed) -> Self {
+    fn new(geometry: Geometry, chunk: usize, seed: Seed) -> Self {
         let bytes = vec![0; usize::try_from(geometry.capacity().0).expect("a small device")];
         let store = Store::new(geometry, seed);
-        let mut disk = Self { store, geometry, bytes, asked: 0, held: BTreeMap::new() };
+        let mut disk = Self { store, geometry, chunk, bytes, asked: 0, held: BTreeMap::new() };
         let events = disk.tell(Input::Recover);
         assert!(matches!(events[..], [Event::Recovered { objects: 0, .. }]), "{events:?}");
         disk
@@ -75,7 +76,7 @@ impl Disk {
         self.tell(Input::Begin { writer, key, name: version.name() });
         let mut body = version.body();
         while !body.is_empty() {
-            let chunk = body.split_to(body.len().min(300));
+            let chunk = body.split_to(body.len().min(self.chunk));
             let op = self.op();
             let events = self.tell(Input::Append { op, writer, chunk });
             assert!(events.contains(&Event::Appended { op }), "{events:?}");
@@ -120,26 +121,37 @@ fn zipf(random: &mut Random) -> StoredKey {
     key(rank, random.below(6) / 5)
 }
 
-/// Sizes from a few bytes to several blocks, and now and then to what lies in two segments.
-fn length(random: &mut Random) -> usize {
-    let most = match random.below(64) {
-        0 => 20_000,
-        1..4 => 8_000,
-        4..12 => 2_500,
-        12..28 => 1_000,
-        _ => 200,
-    };
-    usize::try_from(random.below(most)).expect("it is small")
+/// A history, of so many steps.
+struct Plan {
+    geometry: Geometry,
+    seed: u64,
+    steps: u64,
+    /// Bodies are below the first of these nearly half the time, and below the last in one of 64 cases.
+    lengths: [u64; 5],
+    /// Bytes that are appended at once.
+    chunk: usize,
 }
 
-/// One history of lookups, fills, deletions and purges over a device of so many segments.
-fn compare(segments: u32, seed: u64) -> BytesWritten {
-    let raw = RawGeometry { segments, segment_bytes: 32 * 1_024, sector_bytes: 512, block_bytes: 4 * 512 };
-    let geometry = Geometry::try_from(raw).expect("the bounds hold");
-    let mut disk = Disk::new(geometry, Seed(seed));
+impl Plan {
+    fn length(&self, random: &mut Random) -> usize {
+        let most = match random.below(64) {
+            0 => self.lengths[4],
+            1..4 => self.lengths[3],
+            4..12 => self.lengths[2],
+            12..28 => self.lengths[1],
+            _ => self.lengths[0],
+        };
+        usize::try_from(random.below(most)).expect("it is small")
+    }
+}
+
+/// One history of lookups, fills, deletions and purges.
+fn compare(plan: &Plan) -> BytesWritten {
+    let Plan { geometry, seed, steps, .. } = *plan;
+    let mut disk = Disk::new(geometry, plan.chunk, Seed(seed));
     let mut index = LogIndex::new(geometry, Seed(seed));
     let mut random = Seed(seed).split("compare");
-    for step in 0..4_000 {
+    for step in 0..steps {
         let key = zipf(&mut random);
         match random.below(100) {
             0 => {
@@ -155,7 +167,7 @@ fn compare(segments: u32, seed: u64) -> BytesWritten {
                 let is_there = index.use_of(key).is_some();
                 assert_eq!(disk.use_of(key), is_there, "seed {seed}, step {step}: {key}");
                 if !is_there || random.chance(1, 20) {
-                    let version = Version { number: step, length: length(&mut random), freshened: 0 };
+                    let version = Version { number: step, length: plan.length(&mut random), freshened: 0 };
                     let head_bytes = disk.insert(key, version);
                     let body = ByteCount(version.length as u64);
                     index.insert(key, head_bytes, body, ()).expect("every object fits");
@@ -174,11 +186,24 @@ fn compare(segments: u32, seed: u64) -> BytesWritten {
     index.written()
 }
 
-/// After every step of a history the store and the index hold the same, and in the end they have written the same.
+/// After every step of a history the store and the index hold the same, and have written the same.
 #[test]
 fn the_index_decides_as_the_store_does() {
     for (segments, seed) in [(16, 1), (16, 2), (20, 3), (24, 4), (36, 5)] {
-        let written = compare(segments, seed);
+        let raw =
+            RawGeometry { segments, segment_bytes: 32 * 1_024, sector_bytes: 512, block_bytes: 4 * 512 };
+        let geometry = Geometry::try_from(raw).expect("the bounds hold");
+        let lengths = [200, 1_000, 2_500, 8_000, 20_000];
+        let written = compare(&Plan { geometry, seed, steps: 4_000, lengths, chunk: 300 });
         assert!(written.moved > 0, "seed {seed}: nothing was used and moved");
     }
+}
+
+/// The same on a device as it is cut up by its capacity, with bodies that are larger than all that newcomers may have.
+#[test]
+fn it_does_so_for_the_largest_bodies() {
+    let geometry = Geometry::for_capacity(16 << 20).expect("it is the smallest");
+    let lengths = [9_000, 50_000, 300_000, 900_000, 4_000_000];
+    let written = compare(&Plan { geometry, seed: 1, steps: 500, lengths, chunk: 300_000 });
+    assert!(written.moved > 0, "nothing was used and moved");
 }
