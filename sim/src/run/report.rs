@@ -40,7 +40,7 @@ impl Table {
                 tally.fired
             );
         }
-        for (figure, _) in &tested.scenario.expect {
+        for figure in tested.scenario.expect.keys() {
             println!("  {:<26} {}", figure.as_str(), tested.figures.of(*figure));
         }
     }
