@@ -125,10 +125,19 @@ impl Index {
 
     /// Puts an object in, in place of whatever has its key, which it hides then.
     pub(super) fn insert(&mut self, key: StoredKey, place: Place, sectors: u32) {
-        assert!(sectors > 0 && place.sector <= SECTOR, "{place:?} of {sectors} sectors cannot be indexed");
         let hides = self.remove(key).is_some();
+        self.put(key, place, sectors, if hides { HIDES } else { 0 });
+    }
+
+    /// The same, where nothing has its key.
+    pub(super) fn insert_new(&mut self, key: StoredKey, place: Place, sectors: u32) {
+        self.put(key, place, sectors, 0);
+    }
+
+    fn put(&mut self, key: StoredKey, place: Place, sectors: u32, flags: u32) {
+        assert!(sectors > 0 && place.sector <= SECTOR, "{place:?} of {sectors} sectors cannot be indexed");
         let (shelf, (print, own)) = self.print(key);
-        let sector = place.sector | if hides { HIDES } else { 0 };
+        let sector = place.sector | flags;
         let entry = Entry { print, own, segment: place.segment, sector, sectors };
         self.shelves[shelf].insert(entry);
         self.len += 1;

@@ -169,10 +169,12 @@ impl Store {
             merge.bury(Tombstone { of: Grave::Key(key), through: stamp });
         }
         let is_known = self.index.find(key).is_some();
-        if is_known && !self.planted.is(StoreFault::PrefersOld) {
+        if is_known && self.planted.is(StoreFault::PrefersOld) {
+            self.index.insert(key, place, object);
+        } else if is_known {
             self.index.on_hides(key);
         } else if !is_lost {
-            self.index.insert(key, place, object);
+            self.index.insert_new(key, place, object);
         }
     }
 }
