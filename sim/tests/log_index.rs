@@ -28,7 +28,8 @@ impl Disk {
         disk
     }
 
-    /// Says something, and does what the store asks for until it asks for nothing. Hands over what it answered.
+    /// Says something, and does what the store asks for until it asks for nothing. Hands over what it
+    /// answered.
     fn tell(&mut self, input: Input) -> Vec<Event> {
         let (mut inputs, mut effects, mut events) = (VecDeque::from([input]), VecDeque::new(), Vec::new());
         while let Some(input) = inputs.pop_front() {
@@ -126,7 +127,8 @@ struct Plan {
     geometry: Geometry,
     seed: u64,
     steps: u64,
-    /// Bodies are below the first of these more than half the time, and as large as the last in one of 64 cases.
+    /// Bodies are below the first of these more than half the time, and as large as the last in one of 64
+    /// cases.
     lengths: [u64; 5],
     /// Bytes that are appended at once.
     chunk: usize,
@@ -199,7 +201,8 @@ fn the_index_decides_as_the_store_does() {
     }
 }
 
-/// The same on a device as it is cut up by its capacity, with bodies that are larger than all that newcomers may have.
+/// The same on a device as it is cut up by its capacity, with bodies that are larger than all that newcomers
+/// may have.
 #[test]
 fn it_does_so_for_the_largest_bodies() {
     let geometry = Geometry::for_capacity(16 << 20).expect("it is the smallest");
