@@ -67,7 +67,8 @@ pub enum Figure {
     /// Whole responses for an object whose purge an edge confirmed before it lost its power, and that was asked of it since.
     PurgedThenAsked,
     /// How long a client that reads at once waited for the whole of a response that L2 had no part in, at most, in
-    /// milliseconds: what L0 answered, and what this edge's L2 never held.
+    /// milliseconds: what L0 answered, and what this edge's L2 never held. It asked an edge that was up: one that starts
+    /// reads from its disk what was purged before it answers anybody.
     LatencyElsewhereMs,
     /// Of the same clients, those that asked while their edge's disk was slow.
     AskedWhileSlow,

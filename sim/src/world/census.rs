@@ -77,6 +77,8 @@ pub(crate) struct Census {
     is_healed: bool,
     /// How often each edge was started.
     lives: BTreeMap<Edge, u64>,
+    /// Those that answer: one that has started looks at its disk first.
+    up: BTreeSet<Edge>,
     slow: BTreeMap<Edge, u32>,
     /// Copies into L2 that are under way.
     copies: BTreeMap<(Edge, CacheKey), u64>,
@@ -98,6 +100,8 @@ struct Stored {
 #[derive(Clone, Copy, Debug)]
 struct Ask {
     at: Instant,
+    /// The edge is up.
+    is_served: bool,
     /// L2 never began to hold it.
     is_elsewhere: bool,
     is_while_slow: bool,
@@ -113,6 +117,7 @@ impl Census {
             What::Engine { edge, event, .. } => self.on_event(*edge, event),
             What::EdgeStarted { edge } => *self.lives.entry(*edge).or_default() += 1,
             What::EdgeCrashed { edge } => {
+                self.up.remove(edge);
                 let mine: u64 =
                     self.copies.iter().filter(|((of, _), _)| of == edge).map(|(_, count)| count).sum();
                 self.copies.retain(|(of, _), _| of != edge);
@@ -122,6 +127,7 @@ impl Census {
                 let place = (*edge, *key);
                 let ask_of = Ask {
                     at: fact.at,
+                    is_served: self.up.contains(edge),
                     is_elsewhere: !self.ever_in_l2.contains(&place),
                     is_while_slow: self.slow.get(edge).is_some_and(|depth| *depth > 0),
                     is_of_purged: self.purged.get(&place).is_some_and(|life| *life < self.life(*edge)),
@@ -151,6 +157,11 @@ impl Census {
         if let Some(ask) = self.asks.get_mut(&ask) {
             ask.answer = Some((by, reading));
         }
+    }
+
+    /// An edge answers from now on.
+    pub(crate) fn serves(&mut self, edge: Edge) {
+        self.up.insert(edge);
     }
 
     /// An edge's disk is slow from now on.
@@ -223,7 +234,7 @@ impl Census {
             self.figures.add(Figure::HitsL2Healed, stored.is_healed.into());
         }
         let is_elsewhere = by == Answerer::Tier(TierId::L0) || (ask.is_elsewhere && by == Answerer::Origin);
-        if is_elsewhere && reading == Reading::AtOnce {
+        if is_elsewhere && ask.is_served && reading == Reading::AtOnce {
             let waited = at.since(ask.at).as_millis();
             self.figures.add(Figure::LatencyElsewhereMs, u64::try_from(waited).unwrap_or(u64::MAX));
             self.figures.add(Figure::AskedWhileSlow, ask.is_while_slow.into());

@@ -86,6 +86,7 @@ pub(crate) async fn run(stage: Arc<Stage>, number: u32) -> turmoil::Result {
     };
     let driver = Driver::start(parts, &stage.cache, names, NonZeroU32::MIN).await?;
     slot.drive(driver.clone());
+    stage.log.serves(Edge(number));
     let front = Arc::new(Front { number, stage: Arc::clone(&stage), driver, around: origin() });
 
     loop {

@@ -135,6 +135,11 @@ impl Log {
         self.lock().census.figures
     }
 
+    /// An edge answers from now on.
+    pub(crate) fn serves(&self, edge: Edge) {
+        self.lock().census.serves(edge);
+    }
+
     /// An edge's disk is slow from now on.
     pub(crate) fn slow_begins(&self, edge: Edge) {
         self.lock().census.slow_begins(edge);
