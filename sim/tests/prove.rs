@@ -61,7 +61,7 @@ fn every_fault_of_the_store_is_caught() {
         let seed = match fault {
             StoreFault::SettlesEarly => 14,
             StoreFault::SyncsAgain => 10,
-            StoreFault::MovesBack => 18,
+            StoreFault::MovesBack => 2,
             StoreFault::ForgetsBegun => 2,
             StoreFault::LeavesReaders => 1,
             _ => 0,

@@ -129,9 +129,14 @@ impl Index {
         self.put(key, place, sectors, if hides { HIDES } else { 0 });
     }
 
-    /// The same, where nothing has its key.
-    pub(super) fn insert_new(&mut self, key: StoredKey, place: Place, sectors: u32) {
-        self.put(key, place, sectors, 0);
+    /// The same, unless something has its key: that hides this one then.
+    pub(super) fn insert_older(&mut self, key: StoredKey, place: Place, sectors: u32) {
+        let (shelf, order) = self.print(key);
+        let shelf = &mut self.shelves[shelf];
+        match shelf.find(order) {
+            Some(slot) => shelf.slots[slot].sector |= HIDES,
+            None => self.put(key, place, sectors, 0),
+        }
     }
 
     fn put(&mut self, key: StoredKey, place: Place, sectors: u32, flags: u32) {
@@ -413,6 +418,14 @@ mod tests {
         index.on_hides(at);
         index.on_hides(other);
         assert_eq!((hides(&index, at), hides(&index, other)), (Some((true, 0)), None));
+        index.insert_older(other, place, 2);
+        assert_eq!(hides(&index, other), Some((false, 0)));
+        index.insert_older(other, Place { segment: 9, sector: 9 }, 5);
+        assert_eq!(
+            (hides(&index, other), index.find(other).map(|it| it.place)),
+            (Some((true, 0)), Some(place))
+        );
+        assert_eq!((index.len(), index.sectors()), (2, 3));
     }
 
     /// Grown entry by entry, the table takes at most 32 bytes an object at any number above a few thousand a shelf.

@@ -167,14 +167,11 @@ impl Store {
         }
         if is_lost {
             merge.bury(Tombstone { of: Grave::Key(key), through: stamp });
-        }
-        let is_known = self.index.find(key).is_some();
-        if is_known && self.planted.is(StoreFault::PrefersOld) {
-            self.index.insert(key, place, object);
-        } else if is_known {
             self.index.on_hides(key);
-        } else if !is_lost {
-            self.index.insert_new(key, place, object);
+        } else if self.planted.is(StoreFault::PrefersOld) {
+            self.index.insert(key, place, object);
+        } else {
+            self.index.insert_older(key, place, object);
         }
     }
 }
