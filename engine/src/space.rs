@@ -1,7 +1,7 @@
 //! The bytes of one tier: who is in, what each costs, and who leaves.
 //!
-//! [`Space`] is used for L0, with bodies as values, and for the index that the engine keeps of a local tier. It answers
-//! lookups in constant time, never iterates in table order, and its sum is exact after every call (M5).
+//! [`Space`] is used for L0, with bodies as values. It answers lookups in constant time, never iterates in table order,
+//! and its sum is exact after every call (M5).
 
 use crate::{
     config::{Eviction, Objective},

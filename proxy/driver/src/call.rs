@@ -84,7 +84,7 @@ impl<W: World> Drop for Call<W> {
             && !self.shared.is_lost(self.shard)
         {
             let part = self.part;
-            self.shared.turn_in_drop(self.shard, |turn| turn.settle(part, lost));
+            self.shared.turn_with_tasks(self.shard, |turn| turn.settle(part, lost));
         }
     }
 }

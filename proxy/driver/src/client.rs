@@ -238,7 +238,7 @@ impl<W: World> Drop for Client<W> {
             ClientState::Over => false,
         };
         if leaves {
-            let mailbox = self.shared.turn_in_drop(self.shard, |turn| {
+            let mailbox = self.shared.turn_with_tasks(self.shard, |turn| {
                 let mailbox = turn.shard.mailboxes.remove(&self.request);
                 turn.handle(Input::Leave { request: self.request });
                 mailbox

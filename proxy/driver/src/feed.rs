@@ -152,7 +152,9 @@ impl<W: World> Shared<W> {
     fn do_step(self: &Arc<Self>, hub: &mut Hub, step: FeedStep<Notice>) {
         match step {
             FeedStep::Apply(notice) => match notice.selector {
-                Selector::Key(key) => self.feed(self.shard_of(key), Input::PurgeHeard { notice }),
+                Selector::Key(key) => {
+                    self.feed_under_lock(self.shard_of(key), Input::PurgeHeard { notice });
+                }
                 Selector::Tag(_) | Selector::Prefix(_) | Selector::All => {
                     self.tell_shards(|| Input::PurgeHeard { notice: notice.clone() });
                 }
@@ -167,7 +169,7 @@ impl<W: World> Shared<W> {
 
     fn tell_shards(self: &Arc<Self>, input: impl Fn() -> Input<bytes::Bytes>) {
         for shard in self.shards() {
-            self.feed(shard, input());
+            self.feed_under_lock(shard, input());
         }
     }
 

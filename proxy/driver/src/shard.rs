@@ -1,7 +1,8 @@
 //! The engines behind their locks: [`Shared`] owns the shards, and a [`Turn`] is one visit to one of them.
 //!
 //! A turn never waits. What its effects ask for becomes errands, and those are run once the lock is free: wakers, spawns,
-//! and tier calls as far as they come without waiting. A turn that is taken from a `Drop` leaves tier calls to tasks. What an effect becomes is in `effects`.
+//! and tier calls as far as they come without waiting. A turn that is taken from a `Drop`, or under the
+//! feed's lock, leaves tier calls to tasks. What an effect becomes is in `effects`.
 
 use crate::{
     Beginning, ByteTier, Clock, Contents, Handle, Observer, Parts, Recorder, Spawn, World,
@@ -46,7 +47,7 @@ const CALLS_WITHIN_MAX: u32 = 8;
 enum Place {
     /// Here, as far as it needs no waiting.
     Here,
-    /// In tasks: the caller is being dropped, perhaps with its whole world, which then touches no tier.
+    /// In tasks: the caller is being dropped, perhaps with its whole world, or holds another lock.
     Tasks,
 }
 
@@ -186,13 +187,19 @@ impl<W: World> Shared<W> {
         self.turn(shard, |turn| turn.handle(input));
     }
 
+    /// The same under another lock, which no tier shall prolong.
+    pub(crate) fn feed_under_lock(self: &Arc<Self>, shard: u32, input: Input<Bytes>) {
+        self.turn_with_tasks(shard, |turn| turn.handle(input));
+    }
+
     /// Takes the shard's lock for `work`, and runs the errands after it.
     pub(crate) fn turn<R>(self: &Arc<Self>, number: u32, work: impl FnOnce(&mut Turn<'_, W>) -> R) -> R {
         self.turn_at(number, Place::Here, work)
     }
 
-    /// The same from a `Drop`: a world that is torn down drops its tasks, and so touches no tier.
-    pub(crate) fn turn_in_drop<R>(
+    /// The same, but tier calls are left to tasks: from a `Drop`, for a world that is torn down drops its tasks and so touches
+    /// no tier; and under another lock, which no tier shall prolong.
+    pub(crate) fn turn_with_tasks<R>(
         self: &Arc<Self>,
         number: u32,
         work: impl FnOnce(&mut Turn<'_, W>) -> R,
