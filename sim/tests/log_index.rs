@@ -28,7 +28,8 @@ impl Disk {
         disk
     }
 
-    /// Says something, and does what the store asks for until it asks for nothing. Hands over what it answered.
+    /// Says something, and does what the store asks for until it asks for nothing. Hands over what it
+    /// answered.
     fn tell(&mut self, input: Input) -> Vec<Event> {
         let (mut inputs, mut effects, mut events) = (VecDeque::from([input]), VecDeque::new(), Vec::new());
         while let Some(input) = inputs.pop_front() {
@@ -126,7 +127,8 @@ struct Plan {
     geometry: Geometry,
     seed: u64,
     steps: u64,
-    /// Bodies are below the first of these nearly half the time, and below the last in one of 64 cases.
+    /// Bodies are below the first of these more than half the time, and as large as the last in one of 64
+    /// cases.
     lengths: [u64; 5],
     /// Bytes that are appended at once.
     chunk: usize,
@@ -135,7 +137,7 @@ struct Plan {
 impl Plan {
     fn length(&self, random: &mut Random) -> usize {
         let most = match random.below(64) {
-            0 => self.lengths[4],
+            0 => return usize::try_from(self.lengths[4]).expect("it is small"),
             1..4 => self.lengths[3],
             4..12 => self.lengths[2],
             12..28 => self.lengths[1],
@@ -189,21 +191,22 @@ fn compare(plan: &Plan) -> BytesWritten {
 /// After every step of a history the store and the index hold the same, and have written the same.
 #[test]
 fn the_index_decides_as_the_store_does() {
-    for (segments, seed) in [(16, 1), (16, 2), (20, 3), (24, 4), (36, 5)] {
+    for (segments, seed) in [(16, 1), (20, 2), (28, 3)] {
         let raw =
             RawGeometry { segments, segment_bytes: 32 * 1_024, sector_bytes: 512, block_bytes: 4 * 512 };
         let geometry = Geometry::try_from(raw).expect("the bounds hold");
         let lengths = [200, 1_000, 2_500, 8_000, 20_000];
-        let written = compare(&Plan { geometry, seed, steps: 4_000, lengths, chunk: 300 });
+        let written = compare(&Plan { geometry, seed, steps: 3_500, lengths, chunk: 300 });
         assert!(written.moved > 0, "seed {seed}: nothing was used and moved");
     }
 }
 
-/// The same on a device as it is cut up by its capacity, with bodies that are larger than all that newcomers may have.
+/// The same on a device as it is cut up by its capacity, with bodies that are larger than all that newcomers
+/// may have.
 #[test]
 fn it_does_so_for_the_largest_bodies() {
     let geometry = Geometry::for_capacity(16 << 20).expect("it is the smallest");
-    let lengths = [9_000, 50_000, 300_000, 900_000, 4_000_000];
-    let written = compare(&Plan { geometry, seed: 1, steps: 500, lengths, chunk: 300_000 });
+    let lengths = [9_000, 50_000, 300_000, 900_000, 4_190_000];
+    let written = compare(&Plan { geometry, seed: 1, steps: 400, lengths, chunk: 300_000 });
     assert!(written.moved > 0, "nothing was used and moved");
 }
