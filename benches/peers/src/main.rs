@@ -15,7 +15,15 @@ use bytes::Bytes;
 use clock::{Rate, Span, show};
 use log::Log;
 use peer::{Engine, Foyer};
-use std::{path::Path, process::ExitCode, sync::Arc};
+use std::{
+    ops::Range,
+    path::Path,
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 use tiergate_engine::ByteCount;
 use tiergate_tiers::{IoChoice, SyncPolicy};
 
@@ -26,15 +34,17 @@ const WRITTEN_BYTES: u64 = 128 << 20;
 const WRITTEN_MAX: u64 = 20_000;
 const READS: u64 = 40_000;
 const ROUNDS: u64 = 5;
+/// Objects under way for each writer: foyer takes them without an answer, and drops what does not fit into its queue.
+const BATCH: u64 = 256;
 /// Tasks at a time.
 const PARALLEL: u64 = 2;
 
 /// What both can do.
 trait Disk: Send + Sync + 'static {
-    /// Stores objects of one size under these numbers, and returns once they can be read.
+    /// Stores objects of one size under these numbers, [`BATCH`] of them at a time, and returns once they can be read.
     fn store(
-        &self,
-        numbers: std::ops::Range<u64>,
+        self: Arc<Self>,
+        numbers: Range<u64>,
         body: Bytes,
     ) -> impl Future<Output = Result<(), String>> + Send;
     /// The object's length, if it is there.
@@ -42,9 +52,25 @@ trait Disk: Send + Sync + 'static {
 }
 
 impl Disk for Log {
-    async fn store(&self, numbers: std::ops::Range<u64>, body: Bytes) -> Result<(), String> {
-        for number in numbers {
-            Log::store(self, number, body.len() as u64, &body).await?;
+    async fn store(self: Arc<Self>, numbers: Range<u64>, body: Bytes) -> Result<(), String> {
+        let next = Arc::new(AtomicU64::new(numbers.start));
+        let writers: Vec<_> = (0..BATCH)
+            .map(|_| {
+                let (log, next, body, end) =
+                    (Arc::clone(&self), Arc::clone(&next), body.clone(), numbers.end);
+                tokio::spawn(async move {
+                    loop {
+                        let number = next.fetch_add(1, Ordering::Relaxed);
+                        if number >= end {
+                            return Ok::<(), String>(());
+                        }
+                        Log::store(&log, number, body.len() as u64, &body).await?;
+                    }
+                })
+            })
+            .collect();
+        for writer in writers {
+            writer.await.map_err(|error| error.to_string())??;
         }
         Ok(())
     }
@@ -111,7 +137,7 @@ async fn both(log: &Arc<Log>, foyer: &Arc<Foyer>, size: u64, engine: Engine) -> 
     Ok(())
 }
 
-async fn writes<D: Disk>(disk: &Arc<D>, numbers: std::ops::Range<u64>, size: u64) -> Result<Rate, String> {
+async fn writes<D: Disk>(disk: &Arc<D>, numbers: Range<u64>, size: u64) -> Result<Rate, String> {
     let body = Bytes::from(vec![7; usize::try_from(size).unwrap_or(usize::MAX)]);
     let count = numbers.end - numbers.start;
     let span = Span::begin()?;
@@ -120,7 +146,7 @@ async fn writes<D: Disk>(disk: &Arc<D>, numbers: std::ops::Range<u64>, size: u64
         .map(|writer| {
             let (disk, body) = (Arc::clone(disk), body.clone());
             let begin = numbers.start + writer * share;
-            tokio::spawn(async move { disk.store(begin..begin + share, body).await })
+            tokio::spawn(disk.store(begin..begin + share, body))
         })
         .collect();
     for writer in writers {

@@ -1,16 +1,14 @@
 //! foyer's hybrid cache with no room in memory: its disk engine.
 
-use crate::Disk;
+use crate::{BATCH, Disk};
 use bytes::Bytes;
 use foyer::{
-    BlockEngineConfig, DeviceBuilder, FileDeviceBuilder, HybridCache, HybridCacheBuilder,
+    BlockEngineConfig, DeviceBuilder, FileDeviceBuilder, HybridCache, HybridCacheBuilder, IoEngineConfig,
     PsyncIoEngineConfig, UringIoEngineConfig,
 };
-use std::path::Path;
+use std::{ops::Range, path::Path, sync::Arc};
 use tiergate_engine::ByteCount;
 
-/// Objects handed over before the queue is waited for: foyer drops what does not fit into it.
-const BATCH: u64 = 256;
 const QUEUE_BYTES: usize = 64 << 20;
 
 /// How foyer asks the disk.
@@ -45,7 +43,9 @@ impl Foyer {
         let storage = HybridCacheBuilder::new().memory(1).storage();
         let storage = match engine {
             Engine::Psync => storage.with_io_engine_config(PsyncIoEngineConfig::new()),
-            Engine::IoUring => storage.with_io_engine_config(UringIoEngineConfig::new()),
+            Engine::IoUring => {
+                storage.with_io_engine_config(Box::new(UringIoEngineConfig::new()) as Box<dyn IoEngineConfig>)
+            }
         };
         let cache = storage.with_engine_config(block).build().await.map_err(|error| error.to_string())?;
         Ok(Self { cache })
@@ -57,8 +57,8 @@ impl Foyer {
 }
 
 impl Disk for Foyer {
-    async fn store(&self, numbers: std::ops::Range<u64>, body: Bytes) -> Result<(), String> {
-        for number in numbers.clone() {
+    async fn store(self: Arc<Self>, numbers: Range<u64>, body: Bytes) -> Result<(), String> {
+        for number in numbers {
             drop(self.cache.storage_writer(number).force().insert(body.clone()));
             if number % BATCH == BATCH - 1 {
                 self.cache.storage().wait().await;
