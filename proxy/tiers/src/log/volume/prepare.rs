@@ -105,9 +105,18 @@ fn plan(
             Ok(Plan { geometry: usual, segments_before, openings, stored, earlier, bans })
         }
         Label::Known(superblock) => {
-            let geometry = fit(name, superblock.geometry, &usual, capacity)?;
+            let geometry = fit(name.clone(), superblock.geometry, &usual, capacity)?;
             if superblock.durability == Durability::Unsynced && superblock.boot != boot {
                 stored = Stored::Forgotten;
+            }
+            // Segments that go may hold a purge of what lies in those that stay.
+            if superblock.geometry.segments > geometry.raw().segments {
+                stored = Stored::Forgotten;
+                tracing::warn!(
+                    directory = name,
+                    capacity,
+                    "L2's capacity is smaller than it was: it begins empty"
+                );
             }
             Ok(Plan {
                 geometry,
