@@ -19,7 +19,6 @@ mod schedule;
 mod shared_tier;
 mod stage;
 mod tally;
-mod tier;
 mod wire;
 mod workload;
 

@@ -1,15 +1,15 @@
 //! The byte tiers that a configuration can name, as one type.
 
-use crate::{Connect, FileMedium, LogTier, RedisTier, TcpConnect};
+use crate::{Connect, FileMedium, LogTier, Medium, RedisTier, TcpConnect};
 use bytes::Bytes;
 use std::sync::Arc;
 use tiergate_driver::{ByteTier, Contents, Found, Handle, TierError};
 use tiergate_engine::{Ban, Freshening, ReadSource, Record, RecordId, RecordName, StoredKey, WriterId};
 
 /// Any byte tier: a driver has one type for all of its tiers.
-pub enum AnyTier<C: Connect = TcpConnect> {
-    /// Logs in directories of the local disk.
-    Log(LogTier<FileMedium>),
+pub enum AnyTier<C: Connect = TcpConnect, M: Medium = FileMedium> {
+    /// Logs on the local disk.
+    Log(LogTier<M>),
     /// A Redis.
     Redis(RedisTier<C>),
 }
@@ -24,7 +24,7 @@ macro_rules! forward {
     };
 }
 
-impl<C: Connect> ByteTier for AnyTier<C> {
+impl<C: Connect, M: Medium> ByteTier for AnyTier<C, M> {
     async fn join(&self) -> Contents {
         forward!(self, tier => tier.join().await)
     }

@@ -7,7 +7,6 @@ use super::{
     medium::SimMedium,
     reply::Reply,
     stage::{ORIGIN, PORT, SHARED_TIER, Stage, edge_name, wall_at},
-    tier::SimTier,
     wire::Wire,
 };
 use http::{Request, Response, StatusCode};
@@ -23,7 +22,7 @@ use tiergate_invariants::{Edge, Version, What};
 use tiergate_recording::JsonRecorder;
 use tiergate_scenarios::{DiskSync, FaultKind};
 use tiergate_tiers::{
-    HttpOrigin, LogOptions, LogTier, OriginOptions, RedisOptions, RedisTier, SyncPolicy, http_head,
+    AnyTier, HttpOrigin, LogOptions, LogTier, OriginOptions, RedisOptions, RedisTier, SyncPolicy, http_head,
 };
 use turmoil::net::TcpListener;
 
@@ -34,7 +33,7 @@ impl World for EdgeWorld {
     type Clock = SimulatedClock;
     type Spawn = TokioSpawn;
     type Origin = HttpOrigin<Wire>;
-    type Tier = SimTier;
+    type Tier = AnyTier<Wire, SimMedium>;
     type Blobs = NoStore;
     type Index = NoStore;
     type Feed = NoStore;
@@ -68,12 +67,12 @@ pub(crate) async fn run(stage: Arc<Stage>, number: u32) -> turmoil::Result {
     };
     let mut tiers = Vec::new();
     if stage.scenario.has_shared_tier() {
-        tiers.push((TierId::L1, SimTier::Shared(shared_tier(&stage, number))));
+        tiers.push((TierId::L1, AnyTier::Redis(shared_tier(&stage, number))));
     }
     if let Some(disk) = stage.disks.get(number as usize) {
         let medium = SimMedium { disk: Arc::clone(disk), name: format!("the disk of {}", edge_name(number)) };
         let seed = Seed(stage.seed.split(&format!("log of edge {number}, start {start}")).bits());
-        tiers.push((TierId::L2, SimTier::Disk(Box::new(disk_tier(&stage, medium, seed).await))));
+        tiers.push((TierId::L2, AnyTier::Log(disk_tier(&stage, medium, seed).await)));
     }
     let parts = Parts {
         clock: SimulatedClock { stage: Arc::clone(&stage) },

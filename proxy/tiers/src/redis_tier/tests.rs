@@ -148,7 +148,7 @@ async fn store<C: Connect>(tier: &RedisTier<C>, body: &[u8]) {
 async fn redis_conforms() {
     let server = Server::start();
     let tier = server.tier();
-    conformance(&AnyTier::Redis(tier)).await;
+    conformance(&AnyTier::<_, crate::FileMedium>::Redis(tier)).await;
 }
 
 /// What one edge stored, another reads; what one deletes is gone for both.

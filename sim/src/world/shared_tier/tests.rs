@@ -1,6 +1,7 @@
 //! The imitation passes the suite that a real Redis passes, through the same client.
 
 use super::{Pace, Server};
+use crate::world::medium::SimMedium;
 use std::{io, sync::Arc, time::Duration};
 use tiergate_tiers::{AnyTier, Connect, RedisOptions, RedisTier, conformance::conformance};
 use tokio::io::DuplexStream;
@@ -36,6 +37,6 @@ async fn the_imitation_conforms() {
     for delay in [Duration::ZERO, Duration::from_millis(10)] {
         let server = Arc::new(Server::new(Always(delay)));
         let tier = RedisTier::new(InProcess(server), "shared-tier:80", RedisOptions::default());
-        conformance(&AnyTier::Redis(tier)).await;
+        conformance(&AnyTier::<_, SimMedium>::Redis(tier)).await;
     }
 }
