@@ -181,6 +181,8 @@ pub enum Event {
         tier: TierId,
         /// What.
         key: CacheKey,
+        /// Its name there, for byte tiers.
+        name: Option<RecordName>,
         /// Why.
         why: LaneEnd,
     },
@@ -211,6 +213,8 @@ pub enum Event {
         tier: TierId,
         /// What.
         key: CacheKey,
+        /// Its name there, for byte tiers.
+        name: Option<RecordName>,
         /// Its body's length.
         length: ByteCount,
         /// What it costs there.

@@ -28,6 +28,8 @@ pub(crate) struct Lane<C> {
     was_opened: bool,
     /// Did a read of what was acknowledged fail?
     unreadable: bool,
+    /// Did its tier fail it, or fall silent?
+    failed: bool,
 }
 
 /// A body that has ended whole.
@@ -94,6 +96,7 @@ impl<C: Chunk> Lane<C> {
             state: State::Unopened,
             was_opened: false,
             unreadable: false,
+            failed: false,
         }
     }
 
@@ -208,6 +211,11 @@ impl<C: Chunk> Lane<C> {
         self.unreadable = true;
     }
 
+    /// Its tier failed it, or fell silent.
+    pub(crate) fn on_tier_failed(&mut self) {
+        self.failed = true;
+    }
+
     /// Chunks waiting in the queue.
     pub(crate) fn waiting(&self) -> usize {
         self.queue.len()
@@ -253,6 +261,11 @@ impl<C: Chunk> Lane<C> {
     /// How many bytes from the first on can be read back.
     pub(crate) const fn readable(&self) -> u64 {
         if self.unreadable { 0 } else { self.acknowledged }
+    }
+
+    /// The same for whoever can still begin elsewhere: nothing of a lane that its tier has failed.
+    pub(crate) const fn dependable(&self) -> u64 {
+        if self.failed { 0 } else { self.readable() }
     }
 
     /// Bytes that the tier has taken, whether they can be read back or not.

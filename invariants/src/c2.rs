@@ -34,8 +34,8 @@ impl Invariant for HitsFirst {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::{History, copied, lane_opened, served};
-    use tiergate_engine::{End, TierId};
+    use crate::history::{History, KEY, copied, copied_as, lane_opened, lane_opened_as, served};
+    use tiergate_engine::{End, Event, LaneEnd, RecordName, TierId};
 
     const L1: TierId = TierId::L1;
 
@@ -53,6 +53,29 @@ mod tests {
         ] {
             assert_eq!(history.event(event), Ok(()), "{event:?}");
         }
+    }
+
+    /// Seed 90394 of `explore`: the copy that is given up is the origin's, not the one that a reader makes.
+    #[test]
+    fn copies_are_told_apart_by_name() {
+        let mut history = History::of(HitsFirst::default());
+        let dropped =
+            Event::LaneDropped { tier: L1, key: KEY, name: Some(RecordName(2)), why: LaneEnd::Abandoned };
+        for event in [
+            lane_opened_as(Some(1), L1, Some((TierId::L2, 1))),
+            lane_opened_as(Some(2), L1, None),
+            dropped,
+            served(1, 9, End::Complete),
+            lane_opened_as(Some(3), L1, Some((TierId::L2, 2))),
+            copied_as(Some(1), L1, Some(TierId::L2)),
+        ] {
+            assert_eq!(history.event(event.clone()), Ok(()), "{event:?}");
+        }
+        assert_eq!(
+            history.event(copied_as(Some(3), L1, Some(TierId::L2))),
+            Err("C2"),
+            "request 2 still reads"
+        );
     }
 
     /// Visible before the end.

@@ -3,8 +3,8 @@
 use crate::{Edge, Fact, Got, Invariant, Span, Version, What};
 use std::time::Duration;
 use tiergate_engine::{
-    Audit, ByteCount, CacheKey, End, Event, FetchEnd, FillId, Instant, OriginId, Purpose, Removal, RequestId,
-    TierId,
+    Audit, ByteCount, CacheKey, End, Event, FetchEnd, FillId, Instant, OriginId, Purpose, RecordName,
+    Removal, RequestId, TierId,
 };
 
 pub(crate) const KEY: CacheKey = CacheKey(1);
@@ -97,6 +97,7 @@ pub(crate) fn stored(tier: TierId, key: CacheKey, length: u64, size: u64) -> Eve
     Event::Stored {
         tier,
         key,
+        name: None,
         length: ByteCount(length),
         size: ByteCount(size),
         age: Duration::ZERO,
@@ -128,15 +129,26 @@ pub(crate) fn served(request: u64, sent: u64, end: End) -> Event {
     Event::Served { request: RequestId(request), key: KEY, sent: ByteCount(sent), end }
 }
 
+/// A copy that began; from a tier and for a request, if they are given.
 pub(crate) fn lane_opened(tier: TierId, from: Option<(TierId, u64)>) -> Event {
+    lane_opened_as(None, tier, from)
+}
+
+/// The same under a name.
+pub(crate) fn lane_opened_as(name: Option<u128>, tier: TierId, from: Option<(TierId, u64)>) -> Event {
     let promotes = from.map(|(from, request)| (from, RequestId(request)));
-    Event::LaneOpened { tier, key: KEY, name: None, promotes }
+    Event::LaneOpened { tier, key: KEY, name: name.map(RecordName), promotes }
 }
 
 /// A copy that is visible now; from a tier, if one is named.
 pub(crate) fn copied(tier: TierId, from: Option<TierId>) -> Event {
+    copied_as(None, tier, from)
+}
+
+/// The same under a name.
+pub(crate) fn copied_as(name: Option<u128>, tier: TierId, from: Option<TierId>) -> Event {
     let (length, size, age) = (ByteCount(9), ByteCount(9), Duration::ZERO);
-    Event::Stored { tier, key: KEY, length, size, age, from }
+    Event::Stored { tier, key: KEY, name: name.map(RecordName), length, size, age, from }
 }
 
 pub(crate) fn audited(open: Audit) -> What {

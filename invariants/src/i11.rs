@@ -74,7 +74,7 @@ mod tests {
 
     fn stored(age: Duration) -> Event {
         let (tier, length, size) = (TierId::L0, ByteCount(9), ByteCount(9));
-        Event::Stored { tier, key: KEY, length, size, age, from: None }
+        Event::Stored { tier, key: KEY, name: None, length, size, age, from: None }
     }
 
     /// A younger one takes the place of an older one, and what was evicted may come back older.

@@ -67,7 +67,7 @@ mod tests {
 
     fn stored(age: Duration) -> Event {
         let (tier, length, size) = (TierId::L1, ByteCount(9), ByteCount(9));
-        Event::Stored { tier, key: KEY, length, size, age, from: None }
+        Event::Stored { tier, key: KEY, name: None, length, size, age, from: None }
     }
 
     /// What was made after the purge passes, and what is older than it is named, until a restart.

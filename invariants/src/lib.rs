@@ -208,6 +208,7 @@ mod tests {
         let event = Event::Stored {
             tier: TierId::L1,
             key: CacheKey(1),
+            name: None,
             length: ByteCount(length),
             size: ByteCount(length),
             age: Duration::ZERO,

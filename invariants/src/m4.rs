@@ -120,7 +120,7 @@ mod tests {
     }
 
     fn dropped() -> Event {
-        Event::LaneDropped { tier: L2, key: KEY, why: LaneEnd::Full }
+        Event::LaneDropped { tier: L2, key: KEY, name: None, why: LaneEnd::Full }
     }
 
     /// Opened and stored, opened and dropped, and opened anew.

@@ -1,8 +1,10 @@
 //! The copies under way that are made while a tier answers somebody: what C2 and C4 both look at. It judges nothing.
+//!
+//! Copies into byte tiers are told apart by their names. Those into L0 have none: there a key's copies are all alike.
 
 use crate::{Edge, Fact, What};
 use std::collections::BTreeMap;
-use tiergate_engine::{CacheKey, End, Event, RequestId, TierId};
+use tiergate_engine::{CacheKey, End, Event, RecordName, RequestId, TierId};
 
 /// How far the one is whom a promotion reads for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,10 +17,13 @@ pub(crate) enum Reader {
     Dropped,
 }
 
-/// Each copy's reader, by where the copy goes.
+/// Where a copy goes: the edge, its shard, the tier, the key, and the copy's name there.
+type Place = (Edge, u32, TierId, CacheKey, Option<RecordName>);
+
+/// Each copy's reader.
 #[derive(Debug, Default)]
 pub(crate) struct Readers {
-    copies: BTreeMap<(Edge, u32, TierId, CacheKey), Vec<Reader>>,
+    copies: BTreeMap<Place, Vec<Reader>>,
 }
 
 impl Readers {
@@ -36,8 +41,8 @@ impl Readers {
 
     fn on_event(&mut self, edge: Edge, shard: u32, event: &Event) -> Option<(CacheKey, TierId, Reader)> {
         match event {
-            Event::LaneOpened { tier, key, promotes: Some((_, request)), .. } => {
-                let readers = self.copies.entry((edge, shard, *tier, *key)).or_default();
+            Event::LaneOpened { tier, key, name, promotes: Some((_, request)) } => {
+                let readers = self.copies.entry((edge, shard, *tier, *key, *name)).or_default();
                 readers.push(Reader::Reading(*request));
             }
             Event::Served { request, end, .. } => {
@@ -51,16 +56,16 @@ impl Readers {
                     .filter(|reader| **reader == Reader::Reading(*request))
                     .for_each(|reader| *reader = now);
             }
-            Event::LaneDropped { tier, key, .. } => {
-                // Whose it was is not told, nor whether it was made for a reader at all: in doubt none is left to accuse.
-                self.take((edge, shard, *tier, *key), |reader| match reader {
+            Event::LaneDropped { tier, key, name, .. } => {
+                // Of those that have no name one is taken that accuses nobody, for it may be another's.
+                self.take((edge, shard, *tier, *key, *name), |reader| match reader {
                     Reader::Dropped => 0,
                     Reader::Reading(_) => 1,
                     Reader::Whole => 2,
                 });
             }
-            Event::Stored { tier, key, from: Some(from), .. } if from != tier => {
-                let reader = self.take((edge, shard, *tier, *key), |reader| match reader {
+            Event::Stored { tier, key, name, from: Some(from), .. } if from != tier => {
+                let reader = self.take((edge, shard, *tier, *key, *name), |reader| match reader {
                     Reader::Whole => 0,
                     Reader::Dropped => 1,
                     Reader::Reading(_) => 2,
@@ -73,7 +78,7 @@ impl Readers {
     }
 
     /// Takes a copy out: the one that ranks first.
-    fn take(&mut self, place: (Edge, u32, TierId, CacheKey), rank: impl Fn(&Reader) -> u8) -> Option<Reader> {
+    fn take(&mut self, place: Place, rank: impl Fn(&Reader) -> u8) -> Option<Reader> {
         let readers = self.copies.get_mut(&place)?;
         let (first, _) = readers.iter().enumerate().min_by_key(|(_, reader)| rank(reader))?;
         let taken = readers.remove(first);

@@ -173,7 +173,7 @@ mod tests {
 
     fn stored(tier: TierId, length: u64) -> Event {
         let length = ByteCount(length);
-        Event::Stored { tier, key: KEY, length, size: length, age: Duration::ZERO, from: None }
+        Event::Stored { tier, key: KEY, name: None, length, size: length, age: Duration::ZERO, from: None }
     }
 
     /// Shows events to a tap of a small L0, and lets it check them all.

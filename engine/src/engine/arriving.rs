@@ -11,6 +11,7 @@ use crate::{
     head::{Method, RequestHead},
     id::{FillId, OriginId, RequestId, TierId},
     key::CacheKey,
+    lane::Lane,
     plant::Fault,
     reason::{AbortReason, Bypass, End, Guarded, MissReason, Refusal},
     rules,
@@ -173,11 +174,10 @@ impl<C: Chunk> Engine<C> {
             }
             Stage::Looking { .. } | Stage::Asking { .. } | Stage::Resting { .. } => false,
             Stage::Streaming(stream) => {
-                let readable =
-                    stream.copies.lanes.iter().map(|writer| self.lanes[writer].lane.readable()).max();
+                let lanes = stream.copies.lanes.iter().map(|writer| &self.lanes[writer].lane);
                 let base = stream.window.base();
                 let is_whole = base == 0
-                    || readable.is_some_and(|readable| base <= readable)
+                    || lanes.map(Lane::dependable).max().is_some_and(|readable| base <= readable)
                     || self.config.is_planted(Fault::X67);
                 is_whole && stream.staleness.is_usable(&stream.freshness, self.now)
             }

@@ -114,7 +114,12 @@ impl<C: Chunk> Engine<C> {
     ) {
         if copies.memory.as_mut().map(|collect| collect.push(chunk)) == Some(Collected::OverGate) {
             copies.memory = None;
-            self.event(Event::LaneDropped { tier: TierId::L0, key: at.key, why: LaneEnd::OverGate });
+            self.event(Event::LaneDropped {
+                tier: TierId::L0,
+                key: at.key,
+                name: None,
+                why: LaneEnd::OverGate,
+            });
         }
         let full = self.config.lane_chunks_max + usize::from(self.config.is_planted(Fault::X9));
         for writer in &copies.lanes {
@@ -182,7 +187,7 @@ impl<C: Chunk> Engine<C> {
         why: LaneEnd,
     ) -> Vec<WriterId> {
         if copies.memory.take().is_some() {
-            self.event(Event::LaneDropped { tier: TierId::L0, key: at.key, why });
+            self.event(Event::LaneDropped { tier: TierId::L0, key: at.key, name: None, why });
         }
         let (committing, others): (Vec<_>, Vec<_>) =
             copies.lanes.iter().copied().partition(|writer| self.lanes[writer].lane.is_committing());

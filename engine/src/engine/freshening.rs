@@ -10,7 +10,7 @@ use crate::{
     event::{Event, TierOperation},
     fill::{Errand, Kept, Sharing, Stored},
     head::{Fields, Head, Length, Method, RequestHead},
-    id::{RequestId, TierId},
+    id::{RecordName, RequestId, TierId},
     key::{CacheKey, StoredKey},
     memory::Resident,
     plant::Fault,
@@ -47,6 +47,7 @@ pub(super) struct Lease {
 pub(super) struct Freshen {
     tier: TierId,
     at: StoredKey,
+    name: RecordName,
     freshness: Freshness,
     length: ByteCount,
     size: ByteCount,
@@ -254,6 +255,7 @@ impl<C: Chunk> Engine<C> {
             let pending = Freshen {
                 tier: tier.id,
                 at,
+                name: record.name,
                 freshness,
                 length: record.length,
                 size: self.config.cost(record.length, &record.head),
@@ -282,7 +284,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     pub(super) fn on_freshened(&mut self, freshen: Freshen, freshening: Freshening) {
-        let Freshen { tier, at, freshness, length, size } = freshen;
+        let Freshen { tier, at, name, freshness, length, size } = freshen;
         match freshening {
             Freshening::Done => {}
             // Whoever looks it up next finds what is there.
@@ -295,7 +297,7 @@ impl<C: Chunk> Engine<C> {
         }
         self.event(Event::Freshened { tier, key });
         let age = freshness.age(now);
-        self.event(Event::Stored { tier, key, length, size, age, from: Some(tier) });
+        self.event(Event::Stored { tier, key, name: Some(name), length, size, age, from: Some(tier) });
     }
 
     pub(super) fn on_freshen_failed(&mut self, freshen: Freshen) {

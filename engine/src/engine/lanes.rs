@@ -81,7 +81,10 @@ impl<C: Chunk> Engine<C> {
     pub(super) fn end_lane(&mut self, writer: WriterId, why: LaneEnd) {
         self.unwatch(writer);
         let open = self.lanes.get_mut(&writer).expect("the caller found the lane");
-        let (tier, key, owner) = (open.lane.tier, open.at.key, open.owner);
+        let (tier, key, name, owner) = (open.lane.tier, open.at.key, Some(open.lane.name), open.owner);
+        if matches!(why, LaneEnd::TierFailed | LaneEnd::Stalled) {
+            open.lane.on_tier_failed();
+        }
         if let Some(op) = open.lane.drop_it() {
             match why {
                 LaneEnd::Stalled => self.give_up(op),
@@ -98,7 +101,7 @@ impl<C: Chunk> Engine<C> {
             }
         }
         match owner {
-            Owner::Fill(_) | Owner::Promotion(_) => self.event(Event::LaneDropped { tier, key, why }),
+            Owner::Fill(_) | Owner::Promotion(_) => self.event(Event::LaneDropped { tier, key, name, why }),
             Owner::Marker(writer) => {
                 if why == LaneEnd::Stalled {
                     self.event(Event::TierFailed { tier, operation: TierOperation::Write });
@@ -158,7 +161,8 @@ impl<C: Chunk> Engine<C> {
             FillVerdict::Stored
         } else {
             // A purge came while the tier was publishing (failure F1). The durable one's index knows of it.
-            self.event(Event::LaneDropped { tier, key: at.key, why: LaneEnd::Superseded });
+            let why = LaneEnd::Superseded;
+            self.event(Event::LaneDropped { tier, key: at.key, name: Some(name), why });
             if !self.is_durable(tier) {
                 self.delete_for_purges(writer, tier, at, name);
             }

@@ -30,7 +30,7 @@ impl<C: Chunk> Engine<C> {
             .find(key)
             .is_some_and(|slot| memory.value(slot).freshness.age(now) < resident.freshness.age(now));
         if is_overtaken && !self.config.is_planted(Fault::F3) {
-            return self.event(Event::LaneDropped { tier, key, why: LaneEnd::Superseded });
+            return self.event(Event::LaneDropped { tier, key, name: None, why: LaneEnd::Superseded });
         }
         let plant = self.config.plant;
         if !fits(memory, key, size, plant) {
@@ -43,17 +43,17 @@ impl<C: Chunk> Engine<C> {
         });
         memory.insert(key, size, Arc::new(resident));
         self.variants.on_stored(at);
-        self.event(Event::Stored { tier, key, length, size, age, from });
+        self.event(Event::Stored { tier, key, name: None, length, size, age, from });
         self.tell_resident();
     }
 
     /// A tier has published a record.
     pub(super) fn tell_stored(&mut self, tier: TierId, ended: &Ended) {
         let Ended { record, from } = ended;
-        let (key, length) = (record.key, record.length);
+        let (key, name, length) = (record.key, Some(record.name), record.length);
         let size = self.config.cost(length, &record.head);
         let age = record.freshness.to_live(self.now, self.wall()).age(self.now);
-        self.event(Event::Stored { tier, key, length, size, age, from: *from });
+        self.event(Event::Stored { tier, key, name, length, size, age, from: *from });
     }
 
     /// The bans of earlier processes count from the first request on.

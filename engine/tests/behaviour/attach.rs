@@ -102,6 +102,26 @@ fn too_late_to_attach_means_a_fetch_of_ones_own() {
     assert_eq!(rig.client(first).end, None);
 }
 
+/// Who comes when the disk has failed the fill's copy does not count on what it took (`full-disk-heals`, seed 179): a disk that
+/// cannot be written may not be read either, and whoever began to read there would break off.
+#[test]
+fn nobody_joins_a_fill_whose_disk_has_failed() {
+    let mut rig = Rig::new(narrow(with_disk()));
+    rig.get("/big");
+    rig.head("/big", 200, &[("cache-control", "max-age=60")]);
+    rig.send("/big", 4 * WINDOW, 8 << 10);
+    rig.get("/big");
+    assert_eq!(rig.asked.len(), 1, "what the disk took is there for who comes late");
+    rig.tiers.get_mut(&TierId::L2).expect("configured").fails = true;
+    rig.send("/big", 8 << 10, 8 << 10);
+    let late = rig.get("/big");
+    assert_eq!(rig.count(|event| matches!(event, Event::AttachRefused { .. })), 1);
+    rig.head("/big", 200, &[("cache-control", "max-age=60"), ("content-length", "5")]);
+    rig.send("/big", 5, 5);
+    rig.end("/big");
+    assert_eq!(rig.client(late).end, Some(End::Complete));
+}
+
 /// O1: when the last reader leaves, a fill goes on for the tier that keeps it, or is cancelled where the operator says so.
 #[test]
 fn o1_an_abandoned_fill_obeys_the_policy() {
