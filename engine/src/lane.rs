@@ -263,7 +263,7 @@ impl<C: Chunk> Lane<C> {
         if self.unreadable { 0 } else { self.acknowledged }
     }
 
-    /// The same for whoever can still begin elsewhere: nothing of a lane that its tier has failed.
+    /// The same for whoever need not read back yet: nothing of a lane that its tier has failed.
     pub(crate) const fn dependable(&self) -> u64 {
         if self.failed { 0 } else { self.readable() }
     }

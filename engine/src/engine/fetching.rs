@@ -17,6 +17,7 @@ use crate::{
     head::{Head, Length, RequestHead},
     id::{FillId, RequestId},
     key::CacheKey,
+    lane::Lane,
     plant::Fault,
     reason::{AbortReason, End, LaneEnd, NotStorable, OriginFailure, Storable},
     record::Freshness,
@@ -444,7 +445,8 @@ impl<C: Chunk> Engine<C> {
             return;
         };
         if stream.window.held() > room {
-            let readable = stream.copies.lanes.iter().map(|writer| self.lanes[writer].lane.readable()).max();
+            let lanes = stream.copies.lanes.iter().map(|writer| &self.lanes[writer].lane);
+            let readable = lanes.map(Lane::dependable).max();
             let slowest = stream.followers.slowest().unwrap_or(stream.window.end());
             let slowest = if self.config.is_planted(Fault::X56) { u64::MAX } else { slowest };
             stream.window.slide(readable.unwrap_or(0).max(slowest), room);

@@ -185,7 +185,7 @@ fn of_store_event(world: &World, event: &Event) -> Option<String> {
             format!("lets {} lead, whose leader failed", client(request.0))
         }
         Event::LaneOpened { tier, key, .. } => format!("begins a copy of {} into {}", name(key), of(tier)),
-        Event::LaneDropped { tier, key, why } => {
+        Event::LaneDropped { tier, key, why, .. } => {
             format!("gives up the copy of {} into {}: {}", name(key), of(tier), plain(why))
         }
         Event::Filled { tier, key, verdict, .. } => match verdict {
