@@ -12,6 +12,7 @@ use tiergate_sim::disk::{
     misbehaving::misbehave,
     objects::{Version, key},
     plan::Plan,
+    shrinking::{Shrunk, enumerate_shrinking, resize_again},
 };
 
 /// Histories whose every boundary is a crash.
@@ -144,6 +145,36 @@ fn a_device_may_grow() {
     assert!(!held.is_formatted && held.objects.len() + 3 >= before.objects.len(), "{held:?}");
     let shrunk = read_all(plan, &mut device);
     assert!(shrunk.is_formatted && shrunk.objects.is_empty(), "{shrunk:?}");
+}
+
+/// A device gets smaller while its store is asked as ever. Wherever the power fails, each key is absent, old or new, and what
+/// was deleted stays away, with the old size until the store has said that it is smaller, and with either from then on.
+#[test]
+fn a_crash_while_a_device_gets_smaller_leaves_absent_old_or_new() {
+    let mut total = Shrunk::default();
+    for (seed, segments, smaller) in [(10, 12, 6), (11, 12, 9), (12, 8, 7), (13, 16, 6), (14, 20, 12)] {
+        let small = Plan::small(seed);
+        let plan = Plan { geometry: RawGeometry { segments, ..small.geometry }, targets: 24, ..small };
+        for tasks in [30, 200] {
+            enumerate_shrinking(Plan { tasks, ..plan }, smaller, 25, &mut total);
+        }
+    }
+    println!("{total:?}");
+    assert!(total.shrunk == 10 && total.boundaries > 1_000 && total.kept > total.left, "{total:?}");
+}
+
+/// A device that has another size after each crash, and is often cut off before it has become as small as it was to be, goes
+/// on with what the last life left.
+#[test]
+fn many_sizes_on_one_device() {
+    let mut total = Shrunk::default();
+    for seed in 5_000..5_040 {
+        let plan = Plan { tasks: 60, targets: 20, ..Plan::small(seed) };
+        resize_again(plan, &[6, 7, 9, 12, 16], 12, &mut total);
+    }
+    println!("{total:?}");
+    assert!(total.shrunk > 60 && total.found > 20 * total.shrunk, "{total:?}");
+    assert!(total.formatted * 20 < total.lives, "{total:?}");
 }
 
 /// A small store with a sealed segment and an open one, three objects or more, something that was deleted, and every

@@ -52,6 +52,8 @@ pub(super) enum Written {
     Copied(Copied),
     Header,
     Summary,
+    /// Nothing, in place of a header.
+    Blank,
 }
 
 /// A piece of a body on its way to the device.
@@ -230,6 +232,7 @@ impl Store {
             }
             Written::Copied(copied) => self.on_copied(copied),
             Written::Header | Written::Summary => {}
+            Written::Blank => self.on_erased(),
         }
     }
 
@@ -242,7 +245,7 @@ impl Store {
             Written::Record(publication) => self.on_publication_failed(publication),
             Written::Burial { asked: Some((op, _)), .. } => self.fail(op, Failure::Device),
             Written::Burial { asked: None, .. } | Written::Copied(_) => {}
-            Written::Header | Written::Summary => {}
+            Written::Header | Written::Summary | Written::Blank => {}
         }
     }
 
@@ -271,6 +274,7 @@ impl Store {
                 self.fail(op, Failure::ReadOnly);
             }
         }
+        self.fail_shrinking();
     }
 }
 

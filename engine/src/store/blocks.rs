@@ -14,6 +14,8 @@ use bytes::Bytes;
 pub struct Blocks {
     geometry: Geometry,
     blocks: Vec<Block>,
+    /// Sectors of zeros behind them.
+    blank: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +69,12 @@ pub(super) fn length(slices: &[Bytes]) -> usize {
 
 impl Blocks {
     pub(super) const fn new(geometry: Geometry) -> Self {
-        Self { geometry, blocks: Vec::new() }
+        Self { geometry, blocks: Vec::new(), blank: 0 }
+    }
+
+    /// So many sectors that hold nothing.
+    pub(super) const fn blank(geometry: Geometry, sectors: u32) -> Self {
+        Self { geometry, blocks: Vec::new(), blank: sectors }
     }
 
     /// This, and one block behind it.
@@ -85,6 +92,7 @@ impl Blocks {
             payload.encode_into(&mut bytes);
             checksums.seal(&mut bytes, begin, &self.geometry, label);
         }
+        bytes.resize(bytes.len() + self.geometry.length(self.blank), 0);
         bytes.into()
     }
 
@@ -92,11 +100,11 @@ impl Blocks {
     pub fn len(&self) -> u64 {
         let sectors =
             self.blocks.iter().map(|block| u64::from(self.geometry.sectors_for(block.payload.len())));
-        sectors.sum::<u64>() * u64::from(self.geometry.sector_bytes)
+        (sectors.sum::<u64>() + u64::from(self.blank)) * u64::from(self.geometry.sector_bytes)
     }
 
     /// Is there nothing to write? Never so of what the store asks for.
     pub const fn is_empty(&self) -> bool {
-        self.blocks.is_empty()
+        self.blocks.is_empty() && self.blank == 0
     }
 }

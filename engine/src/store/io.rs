@@ -3,6 +3,7 @@
 use super::{
     blocks::Blocks,
     check::{Check, Checked},
+    geometry::Geometry,
 };
 use crate::{
     effect::Freshening,
@@ -117,6 +118,15 @@ pub enum Input {
     Sync {
         /// Which question.
         op: Op,
+    },
+    /// The device is to have fewer segments, and is cut up as before otherwise: empty those beyond, and see that nothing is
+    /// found there again. Comes before any other question: [`Event::Shrunk`]. From now on the store takes no more than has
+    /// room on the smaller device; everything else may be asked meanwhile.
+    Shrink {
+        /// Which question.
+        op: Op,
+        /// What the device is to be.
+        geometry: Geometry,
     },
     /// A read of the device is over, and what it gave was checked by the effect's own [`Check`].
     ReadDone {
@@ -276,6 +286,12 @@ pub enum Event {
     },
     /// What was committed before is durable.
     Synced {
+        /// Whose answer.
+        op: Op,
+    },
+    /// Nothing lies beyond the new end of the device, durably: it may end there from now on. A store that recovers it may be
+    /// told of either size.
+    Shrunk {
         /// Whose answer.
         op: Op,
     },

@@ -260,12 +260,17 @@ impl Log {
         targets.collect()
     }
 
-    /// It holds nothing any more.
+    /// It holds nothing any more, and may be overwritten.
     pub(super) fn release(&mut self, segment: u32) {
+        self.vacate(segment);
+        self.free.push_back(segment);
+    }
+
+    /// It holds nothing any more.
+    pub(super) fn vacate(&mut self, segment: u32) {
         let Segment { stream, sequence, .. } = *self.segment(segment);
         self.streams[stream].live.remove(&sequence);
         self.segment(segment).standing = Standing::Free;
-        self.free.push_back(segment);
     }
 }
 

@@ -18,7 +18,7 @@
 //! The same rules as for the engine: it does no I/O and reads no clock. One [`Store::handle`], then effects and events to
 //! `None`; each effect is answered once. Nothing here hashes or copies bodies: that is done by [`Check::run`] and
 //! [`Blocks::seal`], outside of any lock around the store. When to sync is the caller's policy: the store asks for it where
-//! a deletion or the turn to another segment needs it, [`Input::Sync`] asks for more. Start at [`Store`].
+//! a deletion, the turn to another segment or a device that gets smaller needs it, [`Input::Sync`] asks for more. Start at [`Store`].
 
 mod appending;
 mod block;
@@ -49,6 +49,7 @@ mod reading;
 mod reclaiming;
 mod recovering;
 mod rope;
+mod shrinking;
 mod syncing;
 mod turning;
 mod walk;
@@ -83,6 +84,7 @@ use publishing::Flights;
 use reading::Reading;
 use reclaiming::Reclaim;
 use recovering::Recovery;
+use shrinking::Shrinking;
 use syncing::Syncing;
 use turning::Turn;
 use writing::OpenWriter;
@@ -116,6 +118,7 @@ pub struct Store {
     reclaim: Option<Reclaim>,
     /// Segments that were reclaimed since anything was appended.
     reclaims_in_vain: u32,
+    shrinking: Option<Shrinking>,
     syncing: Syncing,
     ios: BTreeMap<Io, Pending>,
     ios_begun: u64,
@@ -171,6 +174,7 @@ impl Store {
             turns: Both::default(),
             reclaim: None,
             reclaims_in_vain: 0,
+            shrinking: None,
             syncing: Syncing::default(),
             ios: BTreeMap::new(),
             ios_begun: 0,
@@ -214,6 +218,7 @@ impl Store {
             Input::Delete { op, key, name: Some(name) } => self.delete(op, key, name),
             Input::Delete { op, key, name: None } => self.purge(op, key.target),
             Input::Sync { op } => self.want_sync(syncing::Waiter::Asked { op }),
+            Input::Shrink { op, geometry } => self.shrink(op, geometry),
         }
         self.go_on();
     }
@@ -223,11 +228,12 @@ impl Store {
         while matches!(self.phase, Phase::Writing) {
             let has_changed = self.run_burial()
                 || STREAMS.into_iter().any(|stream| self.run_job(stream) || self.go_on_turning(stream))
-                || self.go_on_reclaiming();
+                || self.go_on_reclaiming()
+                || self.go_on_shrinking();
             if has_changed {
                 continue;
             }
-            if self.is_queued() && self.ios.is_empty() {
+            if (self.is_queued() || self.shrinking.is_some()) && self.ios.is_empty() {
                 // Nothing will make room: there are too few segments, or all are needed.
                 self.end_writes();
             }
@@ -277,7 +283,7 @@ impl Store {
 
     /// Is nothing under way, and nothing waiting?
     pub fn is_idle(&self) -> bool {
-        self.ios.is_empty() && !self.is_queued() && self.reclaim.is_none()
+        self.ios.is_empty() && !self.is_queued() && self.reclaim.is_none() && self.shrinking.is_none()
     }
 
     /// Does anything wait for its place?

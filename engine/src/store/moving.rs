@@ -164,8 +164,12 @@ impl Store {
         }
         let number = moving.extents.len();
         match moving.loaded.content.extents.get(number).copied() {
+            Some(extent) if self.stays(extent) => {
+                self.moving().expect("the caller moves an object").extents.push(extent);
+                true
+            }
             Some(extent) => {
-                moving.is_reading = true;
+                self.moving().expect("the caller moves an object").is_reading = true;
                 self.read_piece(extent, Want::Moved) || self.give_move_up()
             }
             None => self.move_record(),

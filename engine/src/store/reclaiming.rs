@@ -14,9 +14,9 @@ use super::{
     appending::{Job, Written},
     block::Place,
     check::{Expected, Loaded, Outcome},
-    content::{Entry, Grave, Tombstone, What},
+    content::{Entry, Extent, Grave, Tombstone, What},
     index::Indexed,
-    log::Standing,
+    log::{Segment, Standing},
     moving::{Copied, Keep, Move},
     plant::StoreFault,
     policy::{self, FREE_SEGMENTS, Fate, Stream},
@@ -36,6 +36,7 @@ pub(super) struct Reclaim {
     pub(super) segment: u32,
     pub(super) sequence: u64,
     stream: Stream,
+    manner: Manner,
     listing: Listing,
     /// Blocks that were not looked at yet, the last first.
     todo: Vec<Entry>,
@@ -50,6 +51,15 @@ pub(super) struct Reclaim {
     /// Records that refer to pieces here: they wait until these are elsewhere.
     pub(super) held: Vec<(Stream, Job)>,
     pub(super) step: Step,
+}
+
+/// Why a segment is emptied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Manner {
+    /// To make room: who stays has proved itself.
+    Reclaiming,
+    /// The device is to end before it: who finds room elsewhere stays.
+    Vacating,
 }
 
 #[derive(Debug)]
@@ -101,7 +111,7 @@ impl Store {
             // What was found by a recovery stays as it is until something is to be written.
             let is_written_to = self.is_queued() || self.log.is_open();
             let is_short = self.log.free.len() < FREE_SEGMENTS as usize;
-            return is_written_to && is_short && self.begin_reclaim();
+            return is_written_to && is_short && !self.is_emptying() && self.begin_reclaim();
         };
         match &reclaim.step {
             Step::Waiting if self.flights.refers(reclaim.sequence) => false,
@@ -129,7 +139,7 @@ impl Store {
 
     /// Begins where both streams have settled and the main one has room for what must be written. Says whether anything
     /// changed.
-    fn begin_reclaim(&mut self) -> bool {
+    pub(super) fn begin_reclaim(&mut self) -> bool {
         if self.is_turning(Stream::Newcomer) || self.is_turning(Stream::Main) {
             return false;
         }
@@ -137,9 +147,11 @@ impl Store {
         let Some(mut stream) = policy::reclaimed_next(extents[0], extents[1], self.geometry.segments) else {
             return false;
         };
-        if self.reclaims_in_vain >= self.geometry.segments {
+        let segments = self.segments_marked();
+        if self.reclaims_in_vain >= segments {
             // All that is left is open or tombstones; these are needed for what lies in older segments of newcomers.
-            let is_awaited = self.is_queued() && self.reclaims_in_vain < 3 * self.geometry.segments;
+            let is_wanted = self.is_queued() || self.is_emptying();
+            let is_awaited = is_wanted && self.reclaims_in_vain < 3 * segments;
             if !is_awaited {
                 return false;
             }
@@ -147,20 +159,26 @@ impl Store {
                 stream = Stream::Newcomer;
             }
         }
+        let segment = self.log.oldest(stream).expect("the stream has a sealed segment");
+        self.reclaim_segment(segment, Manner::Reclaiming)
+    }
+
+    /// Begins where the main stream has room for what must be written. Says whether anything changed.
+    pub(super) fn reclaim_segment(&mut self, segment: u32, manner: Manner) -> bool {
         if !self.log.has_room(Stream::Main, 0, 0, self.log.spare(Stream::Main)) {
             return self.want_turn(Stream::Main, KEPT_OF_MOVES) || self.want_turn(Stream::Main, 0);
         }
         self.reclaims_in_vain += 1;
-        let segment = self.log.oldest(stream).expect("the stream has a sealed segment");
-        let sequence = self.log.segment(segment).sequence;
+        let Segment { stream, sequence, .. } = *self.log.segment(segment);
         self.reclaim = Some(Reclaim {
             segment,
             sequence,
             stream,
+            manner,
             listing: Listing::Summary,
             todo: Vec::new(),
             seen: BTreeSet::new(),
-            budget: self.budget(sequence),
+            budget: self.budget(sequence, manner),
             tombstones: BTreeMap::new(),
             open_targets: None,
             held: Vec::new(),
@@ -170,15 +188,33 @@ impl Store {
     }
 
     /// Sectors of objects that may be moved. What somebody has open comes first.
-    fn budget(&self, sequence: u64) -> u32 {
-        let budget = policy::budget(self.geometry.sectors);
-        match self.pinned_sectors(sequence) {
-            0 => budget,
-            pinned => {
-                let turns = self.log.free.len().saturating_sub(KEPT_OF_MOVES);
-                budget.min(self.log.room_for_moves(turns).saturating_sub(pinned))
-            }
+    fn budget(&self, sequence: u64, manner: Manner) -> u32 {
+        let turns = self.log.free.len().saturating_sub(KEPT_OF_MOVES);
+        let pinned = self.pinned_sectors(sequence);
+        let room = self.log.room_for_moves(turns).saturating_sub(pinned);
+        match (manner, pinned) {
+            (Manner::Reclaiming, 0) => policy::budget(self.geometry.sectors),
+            (Manner::Reclaiming, _) => policy::budget(self.geometry.sectors).min(room),
+            (Manner::Vacating, _) => room,
         }
+    }
+
+    /// What becomes of an object that has a part in the segment and of which so many sectors would be written again.
+    fn fate(&self, uses: u32, sectors: u32) -> Fate {
+        let reclaim = self.reclaim.as_ref().expect("the caller reclaims");
+        let has_room = sectors <= reclaim.budget;
+        match reclaim.manner {
+            Manner::Vacating if has_room => Fate::Moves { uses },
+            Manner::Reclaiming | Manner::Vacating => policy::fate(reclaim.stream, uses, has_room),
+        }
+    }
+
+    /// Does a piece stay where it is, though its object is moved? Only if the device is all that changes.
+    pub(super) fn stays(&self, extent: Extent) -> bool {
+        let is_vacating = |reclaim: &Reclaim| reclaim.manner == Manner::Vacating;
+        let place = self.log.place(extent.at);
+        self.reclaim.as_ref().is_some_and(is_vacating)
+            && place.is_some_and(|place| place.segment < self.geometry.segments)
     }
 
     pub(super) fn reclaim(&mut self) -> &mut Reclaim {
@@ -229,7 +265,7 @@ impl Store {
     fn sift(&mut self) {
         loop {
             let reclaim = self.reclaim.as_mut().expect("the caller reclaims");
-            let (segment, stream, budget) = (reclaim.segment, reclaim.stream, reclaim.budget);
+            let (segment, manner) = (reclaim.segment, reclaim.manner);
             let Some(entry) = reclaim.todo.pop() else {
                 reclaim.step = Step::Keeping(None);
                 return;
@@ -246,7 +282,12 @@ impl Store {
                     let indexed = self.index.find(key).filter(|indexed| indexed.place == place);
                     let Some(indexed) = indexed else { continue };
                     self.reclaim().seen.insert(key);
-                    match policy::fate(stream, indexed.uses, object <= budget) {
+                    let sectors = match manner {
+                        Manner::Reclaiming => object,
+                        // How much of it stays where it is, its record says.
+                        Manner::Vacating => 0,
+                    };
+                    match self.fate(indexed.uses, sectors) {
                         Fate::Moves { .. } => return self.load_to_move(key),
                         fate @ (Fate::BecomesGhost | Fate::Leaves) => {
                             self.drop_reclaimed(key, place, stamp, fate);
@@ -278,7 +319,7 @@ impl Store {
     pub(super) fn on_move_loaded(&mut self, key: StoredKey, old: Place, loaded: Option<Box<Loaded>>) {
         let Some(reclaim) = &mut self.reclaim else { return };
         reclaim.step = Step::Sifting;
-        let (segment, sequence, stream) = (reclaim.segment, reclaim.sequence, reclaim.stream);
+        let (segment, sequence) = (reclaim.segment, reclaim.sequence);
         let Some(indexed) = self.index.find(key) else { return };
         if indexed.place != old {
             // What took its place meanwhile may have pieces here, too.
@@ -294,10 +335,13 @@ impl Store {
         if old.segment != segment && !has_piece_here {
             return;
         }
-        let reclaim = self.reclaim();
-        match policy::fate(stream, indexed.uses, indexed.sectors <= reclaim.budget) {
+        let staying = loaded.content.extents.iter().filter(|extent| self.stays(**extent));
+        let staying: u32 = staying.map(|extent| self.geometry.sectors_for(extent.bytes as usize)).sum();
+        let sectors = indexed.sectors.saturating_sub(staying);
+        match self.fate(indexed.uses, sectors) {
             Fate::Moves { uses } => {
-                reclaim.budget -= indexed.sectors;
+                let reclaim = self.reclaim();
+                reclaim.budget -= sectors;
                 reclaim.step = Step::Moving(Box::new(Move::new(key, old, uses, *loaded)));
             }
             fate @ (Fate::BecomesGhost | Fate::Leaves) => self.drop_reclaimed(key, old, loaded.stamp, fate),
@@ -379,7 +423,7 @@ impl Store {
         for (stream, job) in held.into_iter().rev() {
             self.jobs[stream].push_front(job);
         }
-        self.log.release(segment);
+        self.on_emptied(segment);
         match stream {
             Stream::Newcomer => self.counts.newcomer_reclaims += 1,
             Stream::Main => self.counts.main_reclaims += 1,

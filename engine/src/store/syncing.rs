@@ -15,6 +15,8 @@ pub(super) enum Waiter {
     Deleted { op: Op, existed: bool },
     /// The turn of a stream to another segment.
     Turn { stream: Stream },
+    /// A device that gets smaller.
+    Shrinking,
 }
 
 #[derive(Debug, Default)]
@@ -51,8 +53,9 @@ impl Store {
             match waiter {
                 Waiter::Asked { op } => self.event(Event::Synced { op }),
                 Waiter::Deleted { op, existed } => self.event(Event::Deleted { op, existed }),
-                Waiter::Turn { .. } if self.is_read_only() => {}
+                Waiter::Turn { .. } | Waiter::Shrinking if self.is_read_only() => {}
                 Waiter::Turn { stream } => self.on_turn_synced(stream),
+                Waiter::Shrinking => self.on_shrink_synced(),
             }
         }
         self.begin_sync();
@@ -74,7 +77,7 @@ impl Store {
     fn on_waiter_failed(&mut self, waiter: Waiter) {
         match waiter {
             Waiter::Asked { op } | Waiter::Deleted { op, .. } => self.fail(op, Failure::ReadOnly),
-            Waiter::Turn { .. } => {}
+            Waiter::Turn { .. } | Waiter::Shrinking => {}
         }
     }
 

@@ -175,7 +175,7 @@ impl Store {
             store: self.number,
             stamp: 0,
             floors: Both::default(),
-            segments: self.geometry.segments,
+            segments: self.segments_marked(),
             sectors: self.geometry.sectors,
             sector_bytes: self.geometry.sector_bytes,
             summary,

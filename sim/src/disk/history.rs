@@ -11,7 +11,7 @@ use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use tiergate_engine::{
     Random, Seed, StoredKey,
-    store::{Effect, Event, Input, Io, Listing, Op, Reader, Source, Store, Writer},
+    store::{Effect, Event, Geometry, Input, Io, Listing, Op, Reader, Source, Store, Writer},
 };
 
 /// Tasks that are under way at once.
@@ -160,6 +160,14 @@ impl History {
         self.left = tasks;
         self.seen.remove("recovered");
         self.tell(Input::Recover);
+    }
+
+    /// The device is to have so many segments. The store was recovered, and nothing was asked of it yet.
+    pub fn shrink(&mut self, segments: u32) {
+        self.plan.geometry.segments = segments;
+        let geometry = Geometry::try_from(self.plan.geometry).expect("the plan's geometry holds together");
+        let op = Op(self.number());
+        self.tell(Input::Shrink { op, geometry });
     }
 
     /// One step: a task begins, or an operation of the device ends. False when all is done.
@@ -383,6 +391,7 @@ impl History {
     fn on_event(&mut self, event: Event) {
         match event {
             Event::Recovered { .. } => self.saw("recovered"),
+            Event::Shrunk { .. } => self.saw("shrunk"),
             Event::RecoveryFailed { .. } => {
                 assert!(self.is_faulty, "a device without faults was not recovered");
                 self.saw("recovery failed");
@@ -403,7 +412,11 @@ impl History {
                 }
             }
             Event::WritesEnded => {
-                assert!(self.is_faulty, "a device without faults took no more writes");
+                assert!(
+                    self.is_faulty,
+                    "seed {}: a device without faults took no more writes",
+                    self.plan.seed
+                );
                 self.saw("writes ended");
                 // What a failed sync has lost can still be read, and a full device stays full: only a restart helps.
                 self.is_down = !self.device.has_failed_for_good();

@@ -16,3 +16,4 @@ pub mod plan;
 pub mod prove;
 pub mod scan;
 pub mod sectors;
+pub mod shrinking;

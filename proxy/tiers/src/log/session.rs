@@ -203,6 +203,20 @@ impl<D: Device> Session<D> {
         drop(self.ask(|op| Input::Sync { op }).await);
     }
 
+    /// Has the store empty what lies beyond the end of a smaller device. Comes right after its recovery. The answer comes when
+    /// nothing is left there.
+    pub(super) fn begin_shrinking(
+        self: &Arc<Self>,
+        geometry: Geometry,
+    ) -> Result<oneshot::Receiver<Answer>, TierError> {
+        self.begin(|op, _| (Input::Shrink { op, geometry }, None))
+    }
+
+    /// Segments beyond that end that hold something.
+    pub(super) fn segments_beyond(&self) -> u32 {
+        self.machine().store.segments_beyond()
+    }
+
     /// Waits for an answer that was asked for.
     pub(super) async fn settle(
         &self,

@@ -87,14 +87,14 @@ impl Superblock {
         bytes.into()
     }
 
-    /// Writes it as the next one, durably.
-    pub(super) async fn store(self, device: &impl Device) -> io::Result<()> {
+    /// Writes it as the next one, durably. Says what that is.
+    pub(super) async fn store(self, device: &impl Device) -> io::Result<Self> {
         let next = Self { sequence: self.sequence + 1, ..self };
         for copy in COPIES {
             device.write(copy, next.encode()).await?;
             device.sync().await?;
         }
-        Ok(())
+        Ok(next)
     }
 }
 

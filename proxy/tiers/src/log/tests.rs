@@ -4,6 +4,8 @@
 mod healing;
 mod memory;
 mod opening;
+mod power;
+mod shrinking;
 mod syncing;
 
 use super::*;

@@ -10,20 +10,20 @@
 
 mod prepare;
 
-pub(super) use prepare::{Prepared, prepare};
+pub(super) use prepare::{Prepared, Smaller, prepare};
 
 use super::{
     SyncPolicy,
     bans::BanAreas,
     device::{Device, Medium},
     error::OpenError,
-    session::{Session, Syncs, failed},
+    session::{Answer, Session, Syncs, failed},
 };
 use std::{io, sync::Arc, time::Duration};
 use tiergate_driver::{Contents, TierError};
 use tiergate_engine::{Ban, ByteCount, Seed};
 use tokio::{
-    sync::{Mutex, Notify, watch},
+    sync::{Mutex, Notify, oneshot, watch},
     time::{Instant, interval, sleep},
 };
 
@@ -34,7 +34,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 const SOUND_AFTER: Duration = Duration::from_secs(60);
 /// How often the medium is looked at: a removed directory is noticed by nothing else.
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
-/// How often a recovery that takes long says so.
+/// How often what takes long says so.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What a volume is run with.
@@ -66,8 +66,8 @@ pub(super) struct Volume<M: Medium> {
 }
 
 pub(super) enum State<D: Device> {
-    /// What it holds is being found out.
-    Recovering(Arc<Session<D>>),
+    /// What it holds is being found out; then it may have to become smaller.
+    Recovering(Arc<Session<D>>, Option<Smaller>),
     Up(Arc<Session<D>>, Contents),
     /// Why.
     Down(Arc<str>),
@@ -88,9 +88,9 @@ impl<M: Medium> Volume<M> {
         prepared: Prepared<M::Device>,
         risen: Arc<Notify>,
     ) -> Self {
-        let Prepared { device, geometry, bans, seed } = prepared;
+        let Prepared { device, geometry, smaller, bans, seed } = prepared;
         let session = Session::new(device, geometry, settings.syncs(), seed);
-        let state = watch::Sender::new(State::Recovering(session));
+        let state = watch::Sender::new(State::Recovering(session, smaller));
         Self { medium, settings, bans: Mutex::new(bans), state, risen }
     }
 
@@ -102,7 +102,7 @@ impl<M: Medium> Volume<M> {
     pub(super) fn session(&self) -> Result<Arc<Session<M::Device>>, TierError> {
         match &*self.state.borrow() {
             State::Up(session, _) => Ok(Arc::clone(session)),
-            State::Recovering(_) => Err(failed("what it holds is not known yet")),
+            State::Recovering(..) => Err(failed("what it holds is not known yet")),
             State::Down(why) => Err(failed(&format!("it is down: {why}"))),
         }
     }
@@ -111,7 +111,7 @@ impl<M: Medium> Volume<M> {
     pub(super) async fn recovered(&self) -> Result<Arc<Session<M::Device>>, TierError> {
         let mut state = self.state.subscribe();
         let is_known = |state: &State<M::Device>| match state {
-            State::Recovering(_) => false,
+            State::Recovering(..) => false,
             State::Up(..) | State::Down(_) => true,
         };
         // The sender is ours, so it is there.
@@ -125,7 +125,7 @@ impl<M: Medium> Volume<M> {
         drop(self.recovered().await);
         match &*self.state.borrow() {
             State::Up(_, contents) => Some(*contents),
-            State::Recovering(_) | State::Down(_) => None,
+            State::Recovering(..) | State::Down(_) => None,
         }
     }
 
@@ -143,7 +143,7 @@ impl<M: Medium> Volume<M> {
             return Ok(());
         }
         let session = match &*self.state.borrow() {
-            State::Recovering(session) | State::Up(session, _) => Arc::clone(session),
+            State::Recovering(session, _) | State::Up(session, _) => Arc::clone(session),
             State::Down(why) => return Err(failed(&format!("it is down: {why}"))),
         };
         let device = session.device();
@@ -158,8 +158,8 @@ impl<M: Medium> Volume<M> {
     pub(super) async fn run(self: Arc<Self>) {
         let (mut failures, mut said) = (0, Said::Nothing);
         loop {
-            let session = match &*self.state.borrow() {
-                State::Recovering(session) => Arc::clone(session),
+            let (session, smaller) = match &*self.state.borrow() {
+                State::Recovering(session, smaller) => (Arc::clone(session), *smaller),
                 State::Up(..) | State::Down(_) => unreachable!("each round begins with a recovery"),
             };
             let recovered = self.recover(&session).await;
@@ -171,9 +171,10 @@ impl<M: Medium> Volume<M> {
                         Said::Nothing => tracing::debug!(directory, objects, "L2 is ready"),
                         Said::Down => tracing::warn!(directory, objects, "L2 is back"),
                     }
+                    let shrinking = self.shrink(&session, smaller);
                     self.state.send_replace(State::Up(Arc::clone(&session), contents));
                     self.risen.notify_waiters();
-                    self.watch(&session).await
+                    self.watch(&session, shrinking).await
                 }
                 Err(why) => why,
             };
@@ -200,10 +201,10 @@ impl<M: Medium> Volume<M> {
             // A ban that comes meanwhile waits, and then finds the new device.
             let mut known = self.bans.lock().await;
             match self.open_again(&known.in_force()).await {
-                Ok(Prepared { device, geometry, bans, seed }) => {
+                Ok(Prepared { device, geometry, smaller, bans, seed }) => {
                     *known = bans;
                     let session = Session::new(device, geometry, self.settings.syncs(), seed);
-                    self.state.send_replace(State::Recovering(session));
+                    self.state.send_replace(State::Recovering(session, smaller));
                     return;
                 }
                 Err(error) => tracing::debug!(directory = self.medium.name(), %error, "L2 is still down"),
@@ -222,6 +223,7 @@ impl<M: Medium> Volume<M> {
         let began = Instant::now();
         loop {
             tokio::select! {
+                biased;
                 recovered = &mut recovering => return recovered,
                 () = sleep(PROGRESS_INTERVAL) => {
                     let (directory, reads) = (self.medium.name(), session.operations());
@@ -232,10 +234,67 @@ impl<M: Medium> Volume<M> {
         }
     }
 
+    /// Has the store empty what lies beyond the new end, if there is one, before anything else is asked of it; the log goes on
+    /// meanwhile. What this returns waits for it, and then makes the device end there.
+    fn shrink(
+        self: &Arc<Self>,
+        session: &Arc<Session<M::Device>>,
+        smaller: Option<Smaller>,
+    ) -> impl Future<Output = ()> + use<M> {
+        let asked = smaller.map(|smaller| (smaller, session.begin_shrinking(smaller.geometry)));
+        let (volume, session) = (Arc::clone(self), Arc::clone(session));
+        async move {
+            // Where the session has ended, another one begins it again.
+            let Some((smaller, Ok(answer))) = asked else { return };
+            if volume.until_empty(&session, answer).await {
+                volume.end_there(session, smaller).await;
+            }
+        }
+    }
+
+    /// Waits until nothing lies beyond the new end. Says whether that came.
+    async fn until_empty(&self, session: &Session<M::Device>, mut answer: oneshot::Receiver<Answer>) -> bool {
+        let emptied = session.settle(&mut answer);
+        tokio::pin!(emptied);
+        let began = Instant::now();
+        loop {
+            tokio::select! {
+                biased;
+                answer = &mut emptied => return matches!(answer, Ok((Answer::Done, _))),
+                () = sleep(PROGRESS_INTERVAL) => {
+                    let (directory, segments) = (self.medium.name(), session.segments_beyond());
+                    let seconds = began.elapsed().as_secs();
+                    tracing::info!(directory, seconds, segments, "L2 moves what lies beyond the new end of its disk");
+                }
+            }
+        }
+    }
+
+    /// The device ends there from now on.
+    async fn end_there(self: &Arc<Self>, session: Arc<Session<M::Device>>, smaller: Smaller) {
+        let volume = Arc::clone(self);
+        // A task of its own: it must not end in the middle because the session does. It holds up the next opening.
+        let settling = tokio::spawn(async move {
+            let _bans = volume.bans.lock().await;
+            let (directory, capacity) = (volume.medium.name(), smaller.geometry.capacity().0);
+            match smaller.settle(session.device()).await {
+                Ok(()) => tracing::info!(directory, capacity, "L2 is as small as it is to be"),
+                Err(error) => session.end(&format!("making it smaller failed: {error}")),
+            }
+        });
+        // It fails with the runtime alone.
+        drop(settling.await);
+    }
+
     /// Looks after a session until it ends, and says why.
-    async fn watch(&self, session: &Arc<Session<M::Device>>) -> Arc<str> {
+    async fn watch(
+        &self,
+        session: &Arc<Session<M::Device>>,
+        shrinking: impl Future<Output = ()>,
+    ) -> Arc<str> {
         let ended = session.ended();
-        tokio::pin!(ended);
+        tokio::pin!(ended, shrinking);
+        let mut is_shrinking = true;
         let mut probes = interval(PROBE_INTERVAL);
         let mut syncs = match self.settings.sync {
             SyncPolicy::Every(every) => Some(interval(every)),
@@ -247,7 +306,9 @@ impl<M: Medium> Volume<M> {
         };
         loop {
             tokio::select! {
+                biased;
                 why = &mut ended => return why,
+                () = &mut shrinking, if is_shrinking => is_shrinking = false,
                 _ = probes.tick() => {
                     if let Err(error) = session.device().probe().await {
                         session.end(&format!("the log is gone: {error}"));

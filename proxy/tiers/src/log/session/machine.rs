@@ -106,7 +106,7 @@ impl Machine {
 
     fn take_event(&mut self, event: Event, outcome: &mut Outcome) {
         let (op, answer) = match event {
-            Event::Appended { op } | Event::Synced { op } => (op, Answer::Done),
+            Event::Appended { op } | Event::Synced { op } | Event::Shrunk { op } => (op, Answer::Done),
             Event::Committed { op } => {
                 outcome.news.committed = true;
                 (op, Answer::Done)

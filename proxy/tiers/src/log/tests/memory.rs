@@ -30,6 +30,8 @@ pub(super) enum Trouble {
 #[derive(Debug, Default)]
 struct Disk {
     pages: BTreeMap<u64, Vec<u8>>,
+    /// As it was made last.
+    bytes: u64,
     trouble: Trouble,
     boot: u8,
     syncs: u32,
@@ -99,6 +101,11 @@ impl MemoryMedium {
 
     pub(super) fn openings(&self) -> u32 {
         self.disk().openings
+    }
+
+    /// How large it was made last.
+    pub(super) fn bytes(&self) -> u64 {
+        self.disk().bytes
     }
 
     /// Empties it.
@@ -202,6 +209,13 @@ impl Device for MemoryMedium {
             Now::Always => MemoryMedium::read(self, offset, length).ok(),
             Now::Never => None,
         }
+    }
+
+    async fn resize(&self, bytes: u64) -> io::Result<()> {
+        let mut disk = self.disk();
+        disk.bytes = bytes;
+        disk.pages.split_off(&bytes.div_ceil(PAGE));
+        Ok(())
     }
 
     async fn probe(&self) -> io::Result<()> {

@@ -27,15 +27,36 @@ const SEGMENTS_MIN: u32 = 16;
 pub(in crate::log) struct Prepared<D> {
     pub(in crate::log) device: D,
     pub(in crate::log) geometry: Geometry,
+    /// What it is to become, if that is smaller.
+    pub(in crate::log) smaller: Option<Smaller>,
     pub(in crate::log) bans: BanAreas,
     /// What chance in the store comes from: another one for each opening, so that no two stores have one
     /// number.
     pub(in crate::log) seed: Seed,
 }
 
+/// A device that is to end earlier, once nothing lies beyond its new end.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::log) struct Smaller {
+    pub(in crate::log) geometry: Geometry,
+    /// What it has now.
+    superblock: Superblock,
+}
+
+impl Smaller {
+    /// Makes it end there. Nothing lies beyond, durably.
+    pub(in crate::log) async fn settle(self, device: &impl Device) -> io::Result<()> {
+        Superblock { geometry: self.geometry.raw(), ..self.superblock }.store(device).await?;
+        device.resize(device_bytes(&self.geometry)).await
+    }
+}
+
 /// What is to be done.
 struct Plan {
+    /// As it is recovered.
     geometry: Geometry,
+    /// As it is to be, if it holds more than has room there.
+    smaller: Option<Geometry>,
     /// As many segments may hold something.
     segments_before: u32,
     /// The openings so far.
@@ -73,8 +94,8 @@ pub(in crate::log) async fn prepare<M: Medium>(
     let found = bans::load(&device).await.map_err(failed("reading its bans"))?;
     let plan = plan(medium.name(), label, found, boot, settings)?;
     let capacity = settings.capacity.0;
-    let (geometry, openings) = (plan.geometry, plan.openings);
-    let bans = plan.carry_out(&device, boot, settings, known).await.map_err(|error| {
+    let (geometry, smaller, openings) = (plan.geometry, plan.smaller, plan.openings);
+    let (bans, superblock) = plan.carry_out(&device, boot, settings, known).await.map_err(|error| {
         if error.kind() == io::ErrorKind::StorageFull {
             OpenError::NoRoom { name: medium.name(), capacity, error }
         } else {
@@ -82,7 +103,8 @@ pub(in crate::log) async fn prepare<M: Medium>(
         }
     })?;
     let seed = Seed(settings.seed.0 ^ openings.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    Ok(Prepared { device, geometry, bans, seed })
+    let smaller = smaller.map(|geometry| Smaller { geometry, superblock });
+    Ok(Prepared { device, geometry, smaller, bans, seed })
 }
 
 fn plan(
@@ -102,24 +124,24 @@ fn plan(
     match label {
         Label::Blank => {
             let (openings, segments_before, earlier) = (0, 0, Durability::Synced);
-            Ok(Plan { geometry: usual, segments_before, openings, stored, earlier, bans })
+            let (geometry, smaller) = (usual, None);
+            Ok(Plan { geometry, smaller, segments_before, openings, stored, earlier, bans })
         }
         Label::Known(superblock) => {
-            let geometry = fit(name.clone(), superblock.geometry, &usual, capacity)?;
+            let fitted = fit(name, superblock.geometry, &usual, capacity)?;
             if superblock.durability == Durability::Unsynced && superblock.boot != boot {
                 stored = Stored::Forgotten;
             }
-            // Segments that go may hold a purge of what lies in those that stay.
-            if superblock.geometry.segments > geometry.raw().segments {
-                stored = Stored::Forgotten;
-                tracing::warn!(
-                    directory = name,
-                    capacity,
-                    "L2's capacity is smaller than it was: it begins empty"
-                );
-            }
+            // Segments that go may hold objects, and purges of what lies in those that stay: the store empties them first.
+            let there = Geometry::try_from(superblock.geometry).ok();
+            let larger = there.filter(|there| there.capacity() > fitted.capacity());
+            let (geometry, smaller) = match (stored, larger) {
+                (Stored::Kept, Some(larger)) => (larger, Some(fitted)),
+                (Stored::Kept, None) | (Stored::Forgotten, _) => (fitted, None),
+            };
             Ok(Plan {
                 geometry,
+                smaller,
                 segments_before: superblock.geometry.segments,
                 openings: superblock.sequence,
                 stored,
@@ -160,8 +182,8 @@ impl Plan {
         boot: BootId,
         settings: &Settings,
         known: &[Ban],
-    ) -> io::Result<BanAreas> {
-        let Self { geometry, segments_before, openings, stored, earlier, mut bans } = self;
+    ) -> io::Result<(BanAreas, Superblock)> {
+        let Self { geometry, smaller: _, segments_before, openings, stored, earlier, mut bans } = self;
         let raw = geometry.raw();
         match earlier {
             Durability::Synced => {}
@@ -185,7 +207,8 @@ impl Plan {
             SyncPolicy::Never => Durability::Unsynced,
             SyncPolicy::OnSeal | SyncPolicy::Every(_) => Durability::Synced,
         };
-        Superblock { sequence: openings, boot, durability, geometry: raw }.store(device).await?;
-        Ok(bans)
+        let superblock = Superblock { sequence: openings, boot, durability, geometry: raw };
+        let superblock = superblock.store(device).await?;
+        Ok((bans, superblock))
     }
 }
