@@ -4,10 +4,15 @@
 //! list is kept by the engine and, over a restart, by a local tier.
 
 use crate::{
-    selector::{PurgeMode, Selector},
-    time::WallTime,
+    head::Head,
+    key::CacheKey,
+    plant::{Fault, Plant},
+    record::Freshness,
+    selector::{Place, PurgeMode, Selector},
+    time::{BIRTH_ROUNDING, Instant, WallTime},
 };
 use alloc::{collections::VecDeque, vec::Vec};
+use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
 /// Bans remembered one by one; older ones count for everything. Each lookup in a byte tier that finds something reads them
@@ -25,6 +30,17 @@ pub struct Ban {
     pub at: WallTime,
 }
 
+/// What the bans say of a stored response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Banned {
+    /// Nothing.
+    No,
+    /// It is stale from this age on.
+    Stale(Duration),
+    /// It is not used any more.
+    Gone,
+}
+
 /// The bans in force, oldest first: at most [`BANS_MAX`], and one of everything for each mode.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bans {
@@ -34,6 +50,38 @@ pub struct Bans {
 }
 
 impl Bans {
+    /// What they say of a response that a tier has under `target`, and that was asked for at `place`.
+    pub(crate) fn judge(
+        &self,
+        target: CacheKey,
+        place: &Place,
+        head: &Head,
+        freshness: &Freshness,
+        (now, wall): (Instant, WallTime),
+        plant: Plant,
+    ) -> Banned {
+        let born = freshness.born(now, wall);
+        let rounding = if plant.is(Fault::X7) { Duration::ZERO } else { BIRTH_ROUNDING };
+        let covering = (self.iter())
+            .filter(|ban| born <= ban.at.after(rounding))
+            .filter(|ban| ban.selector.covers(target, &place.authority, &place.target, head));
+        let mut banned = Banned::No;
+        for ban in covering.take(if plant.is(Fault::X69) { 1 } else { usize::MAX }) {
+            match ban.mode {
+                PurgeMode::Hard => return Banned::Gone,
+                PurgeMode::Soft => {
+                    let then = freshness.age(now).saturating_sub(wall.since(ban.at));
+                    let age_then = then.min(freshness.lifetime);
+                    banned = match banned {
+                        Banned::Stale(earlier) => Banned::Stale(earlier.min(age_then)),
+                        Banned::No | Banned::Gone => Banned::Stale(age_then),
+                    };
+                }
+            }
+        }
+        banned
+    }
+
     /// Takes in a newer one.
     pub fn push(&mut self, ban: Ban) {
         // The newer of two about the same says it all, but for a calendar that was set back.

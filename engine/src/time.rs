@@ -7,6 +7,10 @@
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
+/// How much later than it was a birth may seem: the calendar is cut to milliseconds when a record is written and again
+/// when it is read.
+pub(crate) const BIRTH_ROUNDING: Duration = Duration::from_millis(2);
+
 /// Nanoseconds on the driver's monotonic clock, from an origin of its choosing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Instant(u64);

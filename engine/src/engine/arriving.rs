@@ -1,6 +1,6 @@
 //! Clients: they ask, take chunks, and leave.
 
-use super::{Demand, Engine, Progress, Request, caring::Waiter, resident::FromMemory};
+use super::{Demand, Engine, Progress, Request, caring::Waiter, residence::FromMemory};
 use crate::{
     care::attempts::GiveUp,
     chunk::Chunk,
@@ -29,29 +29,30 @@ impl<C: Chunk> Engine<C> {
         origin: OriginId,
         ask: Arc<RequestHead>,
     ) {
-        self.event(Event::Requested { request, key });
+        self.cx.event(Event::Requested { request, key });
         if let Some(bypass) = rules::bypass(ask.method, ask.fields.iter()) {
             return self.pass(request, bypass);
         }
-        if self.config.is_planted(Fault::R2) && self.is_open(Guarded::Origin(origin)) {
+        if self.cx.config.is_planted(Fault::R2) && self.cx.is_open(Guarded::Origin(origin)) {
             return self.refuse(request, Refusal::BreakerOpen { retry_after: Duration::ZERO });
         }
         let tier = TierId::L0;
-        let variant = self.variants.key_for(key, &ask.fields);
-        let variant = if self.config.is_planted(Fault::X27) { key } else { variant };
-        let (reason, stored) = match self.look_in_memory(variant, &ask) {
+        let variant = self.residence.variants.key_for(key, &ask.fields);
+        let variant = if self.cx.config.is_planted(Fault::X27) { key } else { variant };
+        let trust = self.purging.trust(self.cx.now);
+        let (reason, stored) = match self.residence.look(&self.cx, trust, variant, &ask) {
             FromMemory::Usable(resident) => {
-                self.event(Event::Hit { request, key, tier });
+                self.cx.event(Event::Hit { request, key, tier });
                 return self.serve_resident(request, key, &ask, &resident, Outcome::Hit { tier });
             }
             FromMemory::UsableMeanwhile(resident) => {
                 let why = StaleUse::WhileRevalidate;
-                self.event(Event::ServedStale { request, key, tier, why });
+                self.cx.event(Event::ServedStale { request, key, tier, why });
                 self.serve_resident(request, key, &ask, &resident, Outcome::Stale { tier, why });
                 return self.revalidate_behind(variant, key, origin, ask, resident);
             }
             FromMemory::AskFirst(resident) => (MissReason::Stale, Some(Stored::Resident(resident))),
-            FromMemory::Absent if self.uncacheable.holds(key, self.now) => {
+            FromMemory::Absent if self.uncacheable.holds(key, self.cx.now) => {
                 return self.ask_alone(request, key, origin, &ask);
             }
             FromMemory::Absent => (MissReason::Absent, None),
@@ -66,7 +67,7 @@ impl<C: Chunk> Engine<C> {
             }
             self.end_flight(variant, fill);
         }
-        let fill = FillId(self.ids.mint());
+        let fill = FillId(self.cx.ids.mint());
         self.flights.insert(variant, fill);
         self.wait(request, key, origin, &ask, fill);
         let place = Place::of(&ask);
@@ -87,12 +88,12 @@ impl<C: Chunk> Engine<C> {
     /// Asks the origin for one request, whose answer will serve nobody else.
     fn ask_alone(&mut self, request: RequestId, key: CacheKey, origin: OriginId, ask: &Arc<RequestHead>) {
         let reason = MissReason::Uncacheable;
-        self.event(Event::Missed { request, key, reason });
+        self.cx.event(Event::Missed { request, key, reason });
         if !rules::wants_whole(ask) {
             let is_get = ask.method == Method::Get;
             return self.pass(request, if is_get { Bypass::Range } else { Bypass::Method });
         }
-        let fill = FillId(self.ids.mint());
+        let fill = FillId(self.cx.ids.mint());
         self.wait(request, key, origin, ask, fill);
         self.fetch_privately(request, reason);
     }
@@ -102,7 +103,7 @@ impl<C: Chunk> Engine<C> {
         match &self.fills[&fill_id].stage {
             Stage::Looking { .. } | Stage::Asking { .. } | Stage::Resting { .. } => false,
             Stage::Streaming(stream) => {
-                stream.source == Source::Ended && !stream.staleness.is_usable(&stream.freshness, self.now)
+                stream.source == Source::Ended && !stream.staleness.is_usable(&stream.freshness, self.cx.now)
             }
         }
     }
@@ -143,13 +144,15 @@ impl<C: Chunk> Engine<C> {
         }
         let fill = &self.fills[&fill_id];
         let reason = fill.errand.reason;
-        if fill.stage.crowd() >= self.config.waiters_max + usize::from(self.config.is_planted(Fault::X10)) {
-            self.event(Event::Missed { request, key, reason });
+        if fill.stage.crowd()
+            >= self.cx.config.waiters_max + usize::from(self.cx.config.is_planted(Fault::X10))
+        {
+            self.cx.event(Event::Missed { request, key, reason });
             return self.refuse(request, Refusal::TooManyWaiters);
         }
         self.wait(request, key, origin, &ask, fill_id);
         if !is_looking {
-            self.event(Event::Missed { request, key, reason });
+            self.cx.event(Event::Missed { request, key, reason });
         }
         self.attach(fill_id, request);
     }
@@ -160,7 +163,8 @@ impl<C: Chunk> Engine<C> {
         joining.progress = Progress::Waiting(fill_id);
         joining.collapsed = true;
         let key = joining.key;
-        let may_join = self.may_join(&self.fills[&fill_id].stage);
+        let asked_ago = self.fills[&fill_id].stage.asked_ago(self.cx.now);
+        let may_join = self.purging.may_join(self.cx.now, asked_ago, self.cx.config.plant);
         let fill = self.fills.get_mut(&fill_id).expect("flights name fills that exist");
         let reason = fill.errand.reason;
         let is_readable = match &mut fill.stage {
@@ -170,7 +174,7 @@ impl<C: Chunk> Engine<C> {
                 if may_join =>
             {
                 waiters.push(request);
-                return self.event(Event::Collapsed { request, key });
+                return self.cx.event(Event::Collapsed { request, key });
             }
             Stage::Looking { .. } | Stage::Asking { .. } | Stage::Resting { .. } => false,
             Stage::Streaming(stream) => {
@@ -178,16 +182,16 @@ impl<C: Chunk> Engine<C> {
                 let base = stream.window.base();
                 let is_whole = base == 0
                     || lanes.map(Lane::dependable).max().is_some_and(|readable| base <= readable)
-                    || self.config.is_planted(Fault::X67);
-                is_whole && stream.staleness.is_usable(&stream.freshness, self.now)
+                    || self.cx.config.is_planted(Fault::X67);
+                is_whole && stream.staleness.is_usable(&stream.freshness, self.cx.now)
             }
         };
         if may_join && is_readable {
-            self.event(Event::Collapsed { request, key });
+            self.cx.event(Event::Collapsed { request, key });
             self.follow(fill_id, request);
             self.pump(fill_id);
         } else {
-            self.event(Event::AttachRefused { request, fill: fill_id });
+            self.cx.event(Event::AttachRefused { request, fill: fill_id });
             self.fetch_privately(request, reason);
         }
     }
@@ -221,7 +225,7 @@ impl<C: Chunk> Engine<C> {
         let Some(leaving) = self.requests.remove(&request) else {
             return;
         };
-        self.event(Event::Served {
+        self.cx.event(Event::Served {
             request,
             key: leaving.key,
             sent: ByteCount(leaving.sent),
@@ -231,8 +235,8 @@ impl<C: Chunk> Engine<C> {
             Progress::Waiting(fill) => self.leave_fill(fill, request),
             Progress::Following { fill, rereading, .. } => {
                 if let Some((op, _)) = rereading {
-                    self.forget(op);
-                    self.caring.deadlines.end(Waiter::Reader(request));
+                    self.cx.forget(op);
+                    self.cx.caring.deadlines.end(Waiter::Reader(request));
                 }
                 self.leave_fill(fill, request);
             }
@@ -242,11 +246,11 @@ impl<C: Chunk> Engine<C> {
                 }
                 self.forget_digest(request);
                 match promotion {
-                    Some(promotion) if self.config.is_planted(Fault::T6) => self.end_promotion(promotion),
+                    Some(promotion) if self.cx.config.is_planted(Fault::T6) => self.end_promotion(promotion),
                     Some(promotion) => self.abandon_promotion(promotion),
                     None => {}
                 }
-                if !self.config.is_planted(Fault::X73) {
+                if !self.cx.config.is_planted(Fault::X73) {
                     self.close_reader(record);
                 }
             }
@@ -255,7 +259,7 @@ impl<C: Chunk> Engine<C> {
 
     /// What becomes of a fetch that nobody waits for any more.
     pub(super) fn on_abandon(&self) -> OnAbandon {
-        if self.config.is_planted(Fault::X32) { OnAbandon::Finish } else { self.config.on_abandon }
+        if self.cx.config.is_planted(Fault::X32) { OnAbandon::Finish } else { self.cx.config.on_abandon }
     }
 
     /// Takes a client off a fill, and gives the fill up when nobody is left whom it should go on for (O1).

@@ -38,12 +38,12 @@ impl<C: Chunk> Engine<C> {
         }
         let getters = self.pass_partial(waiters);
         if getters.is_empty() && errand.behind.is_none() {
-            self.caring.deadlines.end(Waiter::Fill(fill_id));
+            self.cx.caring.deadlines.end(Waiter::Fill(fill_id));
             self.end_flight(errand.key, fill_id);
             return self.let_go(errand.stored);
         }
-        if self.fetches >= self.config.fills_max + usize::from(self.config.is_planted(Fault::X11)) {
-            self.caring.deadlines.end(Waiter::Fill(fill_id));
+        if self.fetches >= self.cx.config.fills_max + usize::from(self.cx.config.is_planted(Fault::X11)) {
+            self.cx.caring.deadlines.end(Waiter::Fill(fill_id));
             self.end_flight(errand.key, fill_id);
             for request in getters {
                 self.refuse(request, Refusal::TooManyFills);
@@ -51,7 +51,7 @@ impl<C: Chunk> Engine<C> {
             return self.let_go(errand.stored);
         }
         self.fetches += 1;
-        let attempts = Attempts::new(Repeatable::Idempotent, self.answer_by(fill_id));
+        let attempts = Attempts::new(Repeatable::Idempotent, self.cx.answer_by(fill_id));
         self.attempt(fill_id, errand, getters, Tries { attempts, leaders_failed: failed });
     }
 
@@ -61,7 +61,7 @@ impl<C: Chunk> Engine<C> {
             for request in waiters {
                 if rules::wants_whole(&self.requests[request].ask) == wants_whole {
                     let (request, key, reason) = (*request, errand.target, errand.reason);
-                    self.event(Event::Missed { request, key, reason });
+                    self.cx.event(Event::Missed { request, key, reason });
                 }
             }
         }
@@ -82,7 +82,7 @@ impl<C: Chunk> Engine<C> {
 
     /// Fetches for one request alone.
     pub(super) fn fetch_privately(&mut self, request: RequestId, reason: MissReason) {
-        let fill = FillId(self.ids.mint());
+        let fill = FillId(self.cx.ids.mint());
         let asking = self.requests.get_mut(&request).expect("the caller holds a request that waits");
         asking.progress = Progress::Waiting(fill);
         let (key, origin, place) = (asking.key, asking.origin, Place::of(&asking.ask));
@@ -106,8 +106,13 @@ impl<C: Chunk> Engine<C> {
             self.fills.remove(&fill_id).expect("a fetch's fill waits for its answer");
         let Stage::Asking { waiters, mut tries, .. } = stage else { unreachable!("asked while {stage:?}") };
         let end = FetchEnd::Failed(failure);
-        self.event(Event::FetchEnded { fill: fill_id, key: errand.target, received: ByteCount::ZERO, end });
-        self.fetches -= usize::from(self.config.is_planted(Fault::A3));
+        self.cx.event(Event::FetchEnded {
+            fill: fill_id,
+            key: errand.target,
+            received: ByteCount::ZERO,
+            end,
+        });
+        self.fetches -= usize::from(self.cx.config.is_planted(Fault::A3));
         let waiters = match self.stand_in(&errand, waiters) {
             Ok(()) => {
                 self.end_asking(fill_id, &errand);
@@ -131,16 +136,16 @@ impl<C: Chunk> Engine<C> {
         failed: u32,
         failure: OriginFailure,
     ) {
-        let is_spent = failed >= LEADERS_MAX && !self.config.is_planted(Fault::X29);
+        let is_spent = failed >= LEADERS_MAX && !self.cx.config.is_planted(Fault::X29);
         if is_spent || errand.sharing != Sharing::Open || waiters.len() < 2 {
             return self.fail(fill_id, errand, waiters, Refusal::Origin(failure));
         }
         let leader = waiters.remove(0);
-        if !self.config.is_planted(Fault::X30) {
+        if !self.cx.config.is_planted(Fault::X30) {
             self.refuse(leader, Refusal::Origin(failure));
         }
         let next = self.rename(fill_id, &errand, &waiters);
-        self.event(Event::LeaderReplaced { fill: fill_id, request: waiters[0] });
+        self.cx.event(Event::LeaderReplaced { fill: fill_id, request: waiters[0] });
         self.fetches -= 1;
         self.ask_origin(next, errand, waiters, failed);
     }
@@ -153,12 +158,12 @@ impl<C: Chunk> Engine<C> {
         stored: Option<&Arc<Head>>,
     ) -> Arc<RequestHead> {
         let conditional =
-            stored.and_then(|stored| revalidate::revalidation(&ask.fields, stored, self.wall()));
+            stored.and_then(|stored| revalidate::revalidation(&ask.fields, stored, self.cx.wall()));
         if let Some(fields) = conditional {
             return Arc::new(RequestHead { fields, ..RequestHead::clone(ask) });
         }
         let has_conditions = ask.fields.iter().any(|(name, _)| conditional::is_condition(name));
-        if !has_conditions || self.config.is_planted(Fault::T12) {
+        if !has_conditions || self.cx.config.is_planted(Fault::T12) {
             return Arc::clone(ask);
         }
         let mut asked = RequestHead::clone(ask);

@@ -75,15 +75,13 @@ impl<C: Chunk> Engine<C> {
     /// # Panics
     /// When a total does not equal the sum of its parts: a bug of ours.
     pub fn audit(&self) -> Audit {
-        if let Some(memory) = &self.memory {
-            assert_eq!(memory.recount(), memory.used(), "L0's sum is not that of its objects");
-        }
+        self.residence.audit();
         let of_fills = self.audit_fills();
         assert_eq!(of_fills.fetches, self.fetches, "the count of fetches is not that of the fills");
-        let permits = self.caring.permits();
-        let held = self.pending.values().filter(|open| open.held.is_some()).count();
+        let permits = self.cx.caring.permits();
+        let held = self.cx.pending.values().filter(|open| open.held.is_some()).count();
         assert_eq!(permits, held as u64, "the permits that are out are not those of the open operations");
-        for waiter in self.caring.deadlines.known() {
+        for waiter in self.cx.caring.deadlines.known() {
             let is_known = match waiter {
                 Waiter::Fill(fill) => self.fills.contains_key(&fill),
                 Waiter::Reader(request) => self.requests.contains_key(&request),
@@ -105,16 +103,16 @@ impl<C: Chunk> Engine<C> {
         }
         Audit {
             requests: self.requests.len(),
-            operations: self.pending.len(),
+            operations: self.cx.pending.len(),
             fills: self.fills.len(),
             promotions: self.promotions.len(),
             writers: self.lanes.len(),
             uploads: self.durable.as_ref().map_or(0, Durable::uploads),
             records: self.records.len(),
-            purges: self.purges.len(),
+            purges: self.purging.under_way(),
             permits,
             timers: self.stalls.len()
-                + self.caring.timers()
+                + self.cx.caring.timers()
                 + self.durable.as_ref().map_or(0, Durable::renewals),
             lane_chunks_max: self.lanes.values().map(|open| open.lane.waiting()).max().unwrap_or(0),
             ..of_fills

@@ -4,14 +4,14 @@
 //! says (O2, failure R2). Each operation that a breaker was asked for keeps its permit beside it until it is answered, is
 //! given up or is forgotten, so none is lost and none is returned twice (CON6).
 
-use super::{Engine, Open, Pending, WakeReason};
+use super::{Open, WakeReason, context::Context};
 use crate::{
     agenda::Agenda,
     care::{
         breaker::{Admit, Breaker, Permit, Standing, Verdict},
         budget::Budget,
         config::Care,
-        deadline::{Deadlines, Due},
+        deadline::Deadlines,
         hedge::Hedging,
     },
     chunk::Chunk,
@@ -166,7 +166,7 @@ impl Caring {
     }
 }
 
-impl<C: Chunk> Engine<C> {
+impl<C: Chunk> Context<C> {
     /// May `who` be asked now? If not, not before the moment that is returned.
     pub(super) fn admit(&mut self, who: Guarded) -> Result<Held, Instant> {
         match self.with_breaker(who, |breaker, now| breaker.admit(now)) {
@@ -210,13 +210,6 @@ impl<C: Chunk> Engine<C> {
         result
     }
 
-    /// A new operation that a breaker may have been asked for, and who waits for its answer.
-    pub(super) fn operation_with(&mut self, pending: Pending, held: Option<Held>) -> OpId {
-        let op = OpId(self.ids.mint());
-        self.pending.insert(op, Open { pending, held });
-        op
-    }
-
     /// Nobody waits for the answer any more; it says nothing of whoever was asked.
     pub(super) fn forget(&mut self, op: OpId) {
         self.end_operation(op, Verdict::Untold);
@@ -255,29 +248,14 @@ impl<C: Chunk> Engine<C> {
         }
     }
 
-    /// Does what has become due: breakers that resolve, reads that are late, fills that ask again, waits that were too long.
-    pub(super) fn on_care_due(&mut self) {
+    /// Lets breakers resolve whose time has come.
+    pub(super) fn resolve_breakers(&mut self) {
         while let Some((_, who)) = self.caring.changes.first().copied().filter(|(at, _)| *at <= self.now) {
             if self.config.is_planted(Fault::X34) {
                 self.caring.changes.pop_first();
                 continue;
             }
             self.with_breaker(who, Breaker::on_wake);
-        }
-        while let Some((_, request)) = self.caring.late_reads.pop_due(self.now) {
-            self.read_twice(request);
-        }
-        while let Some((_, fill)) = self.caring.retries.pop_due(self.now) {
-            self.ask_again(fill);
-        }
-        while let Some((waiter, due)) = self.caring.deadlines.poll_due(self.now) {
-            match waiter {
-                Waiter::Fill(fill) => self.on_fill_late(fill, due),
-                Waiter::Reader(request) => {
-                    assert!(due == Due::Chunk, "{request:?} only reads, but {due:?} is due");
-                    self.on_read_late(request);
-                }
-            }
         }
     }
 }

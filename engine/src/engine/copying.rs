@@ -47,13 +47,13 @@ impl<C: Chunk> Engine<C> {
     ) -> Copies<C> {
         let (at, key) = (copied.at, copied.at.key);
         let mut copies = Copies::default();
-        let more = u64::from(self.config.is_planted(Fault::X1));
+        let more = u64::from(self.cx.config.is_planted(Fault::X1));
         if let Some(l0) = l0 {
             match self.refusal(copied, l0.gate.plus(more), l0.capacity) {
-                Some(why) => self.event(Event::Rejected { tier: TierId::L0, key, why }),
+                Some(why) => self.cx.event(Event::Rejected { tier: TierId::L0, key, why }),
                 None => {
                     copies.memory = Some(Collect::new(self.total_max(l0.gate.plus(more), l0.capacity)));
-                    self.event(Event::LaneOpened { tier: TierId::L0, key, name: None, promotes });
+                    self.cx.event(Event::LaneOpened { tier: TierId::L0, key, name: None, promotes });
                 }
             }
         }
@@ -63,14 +63,14 @@ impl<C: Chunk> Engine<C> {
             let away = self.joining.contains(&tier.id).then_some(Rejection::NotJoined);
             let refused = || self.refusal(copied, tier.gate.plus(more), tier.capacity);
             if let Some(why) = unseen.or(away).or_else(refused) {
-                self.event(Event::Rejected { tier: tier.id, key, why });
+                self.cx.event(Event::Rejected { tier: tier.id, key, why });
                 self.pronounce(owner, tier.id, key, FillVerdict::Rejected(why));
                 continue;
             }
-            let writer = WriterId(self.ids.mint());
-            let name = RecordName(self.names.wide_bits());
-            let name = if self.config.is_planted(Fault::T2) { RecordName(key.0) } else { name };
-            self.event(Event::LaneOpened { tier: tier.id, key, name: Some(name), promotes });
+            let writer = WriterId(self.cx.ids.mint());
+            let name = RecordName(self.cx.names.wide_bits());
+            let name = if self.cx.config.is_planted(Fault::T2) { RecordName(key.0) } else { name };
+            self.cx.event(Event::LaneOpened { tier: tier.id, key, name: Some(name), promotes });
             let lane = match tier.index {
                 IndexKeeper::Tier => Lane::new(tier.id, name),
                 IndexKeeper::Durable { .. } => Lane::write_only(tier.id, name),
@@ -88,11 +88,11 @@ impl<C: Chunk> Engine<C> {
     fn refusal(&self, copied: Copied<'_>, gate: ByteCount, capacity: ByteCount) -> Option<Rejection> {
         match copied.length {
             Length::Known(length) if length > gate => Some(Rejection::OverGate),
-            Length::Known(length) if length == gate && self.config.is_planted(Fault::X2) => {
+            Length::Known(length) if length == gate && self.cx.config.is_planted(Fault::X2) => {
                 Some(Rejection::OverGate)
             }
-            Length::Known(_) if self.config.is_planted(Fault::A4) => None,
-            Length::Known(length) if self.config.cost(length, copied.head) > capacity => {
+            Length::Known(_) if self.cx.config.is_planted(Fault::A4) => None,
+            Length::Known(length) if self.cx.config.cost(length, copied.head) > capacity => {
                 Some(Rejection::OverCapacity)
             }
             Length::Known(_) | Length::Unknown => None,
@@ -101,7 +101,7 @@ impl<C: Chunk> Engine<C> {
 
     /// What the running total of a body is held against.
     fn total_max(&self, gate: ByteCount, capacity: ByteCount) -> ByteCount {
-        if self.config.is_planted(Fault::X3) { ByteCount::UNLIMITED } else { gate.min(capacity) }
+        if self.cx.config.is_planted(Fault::X3) { ByteCount::UNLIMITED } else { gate.min(capacity) }
     }
 
     /// Offers a chunk to every copy that is still being made; with it, `received` bytes have come.
@@ -114,14 +114,14 @@ impl<C: Chunk> Engine<C> {
     ) {
         if copies.memory.as_mut().map(|collect| collect.push(chunk)) == Some(Collected::OverGate) {
             copies.memory = None;
-            self.event(Event::LaneDropped {
+            self.cx.event(Event::LaneDropped {
                 tier: TierId::L0,
                 key: at.key,
                 name: None,
                 why: LaneEnd::OverGate,
             });
         }
-        let full = self.config.lane_chunks_max + usize::from(self.config.is_planted(Fault::X9));
+        let full = self.cx.config.lane_chunks_max + usize::from(self.cx.config.is_planted(Fault::X9));
         for writer in &copies.lanes {
             let open = self.lanes.get_mut(writer).expect("lanes stay open until their owner closes them");
             if !open.lane.is_live() {
@@ -133,7 +133,7 @@ impl<C: Chunk> Engine<C> {
             } else if !is_full {
                 open.lane.push(chunk.clone());
                 self.advance(*writer);
-            } else if !self.config.is_planted(Fault::T5) {
+            } else if !self.cx.config.is_planted(Fault::T5) {
                 self.drop_lane(*writer, LaneEnd::Full);
             }
         }
@@ -149,16 +149,17 @@ impl<C: Chunk> Engine<C> {
     ) {
         let Copied { at, place, head, staleness, length } = copied;
         let Length::Known(length) = length else { unreachable!("a body that has ended has a length") };
-        let is_short = [Fault::T5, Fault::T6, Fault::T7].iter().any(|fault| self.config.is_planted(*fault));
+        let is_short =
+            [Fault::T5, Fault::T6, Fault::T7].iter().any(|fault| self.cx.config.is_planted(*fault));
         if let Some(collect) = copies.memory.take() {
             let collected = collect.size();
             assert!(collected == length || is_short, "L0 collected {collected} of {length} bytes of {at}");
             let (head, chunks) = (Arc::clone(head), collect.into_body());
             let (length, place) = (collected, place.clone());
             let resident = Resident { head, chunks, length, freshness, staleness, place };
-            self.store_in_memory(at, resident, from);
+            self.residence.store(&mut self.cx, at, resident, from);
         }
-        let stored = freshness.to_stored(self.now, self.wall());
+        let stored = freshness.to_stored(self.cx.now, self.cx.wall());
         for writer in &copies.lanes {
             let open = self.lanes.get_mut(writer).expect("lanes stay open until their owner closes them");
             if !open.lane.is_live() {
@@ -169,7 +170,7 @@ impl<C: Chunk> Engine<C> {
             let name = open.lane.name;
             let StoredKey { target, key } = at;
             let mut head = Arc::clone(head);
-            if self.config.is_planted(Fault::T14) {
+            if self.cx.config.is_planted(Fault::T14) {
                 Arc::make_mut(&mut head).fields.remove(|name| name == "content-encoding");
             }
             let record = Record { key, target, name, head, length: taken, freshness: stored };
@@ -187,7 +188,7 @@ impl<C: Chunk> Engine<C> {
         why: LaneEnd,
     ) -> Vec<WriterId> {
         if copies.memory.take().is_some() {
-            self.event(Event::LaneDropped { tier: TierId::L0, key: at.key, name: None, why });
+            self.cx.event(Event::LaneDropped { tier: TierId::L0, key: at.key, name: None, why });
         }
         let (committing, others): (Vec<_>, Vec<_>) =
             copies.lanes.iter().copied().partition(|writer| self.lanes[writer].lane.is_committing());

@@ -38,12 +38,12 @@ impl<C: Chunk> Engine<C> {
         let Stage::Asking { mut waiters, since, mut tries, sent, .. } = stage else {
             unreachable!("answered while {stage:?}")
         };
-        self.caring.deadlines.enter(self.now, Waiter::Fill(fill_id), Phase::Paused);
+        self.cx.caring.deadlines.enter(self.cx.now, Waiter::Fill(fill_id), Phase::Paused);
         let sent_at = self.sent_at(since);
-        let mut judged = rules::judge(&self.config.policy, &sent.ask, &head, sent_at, self.wall());
+        let mut judged = rules::judge(&self.cx.config.policy, &sent.ask, &head, sent_at, self.cx.wall());
         let variant = self.variant_of(&errand, &mut judged, &sent.ask, head.status);
         let (target, length, storable) = (errand.target, head.length(), judged.storable);
-        self.event(Event::HeadArrived {
+        self.cx.event(Event::HeadArrived {
             fill: fill_id,
             key: target,
             variant,
@@ -64,7 +64,7 @@ impl<C: Chunk> Engine<C> {
                 Err(waiters) => waiters,
             };
         }
-        if let Some(failed) = Failed::of_status(head.status, retry_after(&head.fields, self.wall()))
+        if let Some(failed) = Failed::of_status(head.status, retry_after(&head.fields, self.cx.wall()))
             && let Some(at) = self.decide(fill_id, &errand, &waiters, &mut tries, failed)
         {
             self.stop_bodiless(fill_id, target);
@@ -93,17 +93,17 @@ impl<C: Chunk> Engine<C> {
 
     /// When a request that was made at `since` was sent, on the calendar.
     fn sent_at(&self, since: Instant) -> WallTime {
-        let since = if self.config.is_planted(Fault::X14) { self.now } else { since };
-        self.wall().before(self.now.since(since))
+        let since = if self.cx.config.is_planted(Fault::X14) { self.cx.now } else { since };
+        self.cx.wall().before(self.cx.now.since(since))
     }
 
     fn freshness_of(&self, judged: &rules::Judgement) -> Freshness {
         let mut freshness =
-            Freshness { as_of: self.now, age_then: judged.initial_age, lifetime: judged.lifetime.span() };
-        if freshness.lifetime.is_zero() && self.config.is_planted(Fault::F5) {
+            Freshness { as_of: self.cx.now, age_then: judged.initial_age, lifetime: judged.lifetime.span() };
+        if freshness.lifetime.is_zero() && self.cx.config.is_planted(Fault::F5) {
             freshness.lifetime = FOR_EVER;
         }
-        if self.config.is_planted(Fault::X70) {
+        if self.cx.config.is_planted(Fault::X70) {
             freshness.age_then = Duration::ZERO;
         }
         freshness
@@ -120,7 +120,7 @@ impl<C: Chunk> Engine<C> {
         let variant = match &judged.vary {
             Vary::Nothing => return errand.key,
             Vary::Fields(names) if judged.storable == Storable::Yes && status != 304 => {
-                self.variants.learn(errand.target, names, &ask.fields)
+                self.residence.variants.learn(errand.target, names, &ask.fields)
             }
             Vary::Fields(_) | Vary::Anything => None,
         };
@@ -135,15 +135,15 @@ impl<C: Chunk> Engine<C> {
         if storable == Storable::Yes {
             return self.uncacheable.forget(target);
         }
-        let Some(why) = uncacheable::says_so(status, storable, self.config.plant) else { return };
-        if self.config.uncacheable.is_zero() {
+        let Some(why) = uncacheable::says_so(status, storable, self.cx.config.plant) else { return };
+        if self.cx.config.uncacheable.is_zero() {
             return;
         }
-        if !self.uncacheable.holds(target, self.now) {
-            self.event(Event::FoundUncacheable { key: target, why });
+        if !self.uncacheable.holds(target, self.cx.now) {
+            self.cx.event(Event::FoundUncacheable { key: target, why });
         }
-        let span = if self.config.is_planted(Fault::X75) { FOR_EVER } else { self.config.uncacheable };
-        self.uncacheable.remember(target, self.now.after(span));
+        let span = if self.cx.config.is_planted(Fault::X75) { FOR_EVER } else { self.cx.config.uncacheable };
+        self.uncacheable.remember(target, self.cx.now.after(span));
     }
 
     /// A response turned out to be one variant of its target: it is filed under that one's key.
@@ -182,16 +182,18 @@ impl<C: Chunk> Engine<C> {
         leader: Option<RequestId>,
     ) {
         let (at, reason, length) = (errand.at(), errand.reason, stream.length);
-        let is_usable = stream.staleness.is_usable(&stream.freshness, self.now);
+        let is_usable = stream.staleness.is_usable(&stream.freshness, self.cx.now);
         let mut refetching = Vec::new();
-        let is_shared = self.config.is_planted(Fault::X54);
+        let is_shared = self.cx.config.is_planted(Fault::X54);
         if (storable != Storable::Yes || !is_usable) && !is_shared {
             // What may not be used without the origin's word may not be shared: all but who led, if that one is still
             // here, ask for themselves.
             let leads = leader.is_some() && waiters.first() == leader.as_ref();
             refetching = waiters.split_off(usize::from(leads));
         }
-        if storable != Storable::Yes && errand.sharing == Sharing::Open && !self.config.is_planted(Fault::X55)
+        if storable != Storable::Yes
+            && errand.sharing == Sharing::Open
+            && !self.cx.config.is_planted(Fault::X55)
         {
             self.end_flight(at.key, fill_id);
             errand.sharing = Sharing::Closed;
@@ -199,14 +201,14 @@ impl<C: Chunk> Engine<C> {
         if errand.sharing == Sharing::Open {
             let Stream { head, staleness, .. } = &stream;
             let copied = Copied { at, place: &errand.place, head, staleness: *staleness, length };
-            let tiers = Arc::clone(&self.config.tiers);
-            let l0 = self.config.l0;
+            let tiers = Arc::clone(&self.cx.config.tiers);
+            let l0 = self.cx.config.l0;
             let source = lanes::Source { owner: Owner::Fill(fill_id), promotes: None };
             stream.copies = self.open_copies(source, copied, l0, &tiers, errand.glimpse.as_deref());
         }
-        self.fetches -= usize::from(self.config.is_planted(Fault::R11));
+        self.fetches -= usize::from(self.cx.config.is_planted(Fault::R11));
         // Who led has left, and those who waited cannot share it.
-        let goes_on = errand.behind.is_some() || self.config.on_abandon == OnAbandon::Finish;
+        let goes_on = errand.behind.is_some() || self.cx.config.on_abandon == OnAbandon::Finish;
         let is_unread = waiters.is_empty() && !goes_on;
         self.fills.insert(fill_id, Fill { errand, stage: Stage::Streaming(stream) });
         if is_unread {
@@ -233,7 +235,7 @@ impl<C: Chunk> Engine<C> {
     ) {
         let filed = errand.stored.as_ref().filter(|_| Self::stays_filed(&errand, ask, not_modified));
         let selection = filed.map_or(revalidate::Selection::FetchAgain, |stored| {
-            revalidate::selects(self.config.policy.changed_validator, stored.head(), not_modified)
+            revalidate::selects(self.cx.config.policy.changed_validator, stored.head(), not_modified)
         });
         self.end_bodiless(fill_id, &errand);
         match selection {
@@ -241,7 +243,7 @@ impl<C: Chunk> Engine<C> {
             revalidate::Selection::FetchAgain => {
                 let refused = errand.stored.take();
                 self.let_go(refused);
-                let next = FillId(self.ids.mint());
+                let next = FillId(self.cx.ids.mint());
                 if errand.sharing == Sharing::Open {
                     self.flights.insert(errand.key, next);
                 }
@@ -263,22 +265,22 @@ impl<C: Chunk> Engine<C> {
 
     /// Stops a fetch with its head.
     fn stop_bodiless(&mut self, fill_id: FillId, key: CacheKey) {
-        self.effect(Effect::Cancel { fill: fill_id });
+        self.cx.effect(Effect::Cancel { fill: fill_id });
         let received = ByteCount::ZERO;
-        self.event(Event::FetchEnded { fill: fill_id, key, received, end: FetchEnd::Complete });
+        self.cx.event(Event::FetchEnded { fill: fill_id, key, received, end: FetchEnd::Complete });
     }
 
     pub(super) fn on_pulled(&mut self, fill_id: FillId, chunk: C) {
         assert!(chunk.size() > 0, "the answer rule: an empty chunk for {fill_id:?}");
-        self.caring.deadlines.enter(self.now, Waiter::Fill(fill_id), Phase::Paused);
+        self.cx.caring.deadlines.enter(self.cx.now, Waiter::Fill(fill_id), Phase::Paused);
         let stream = self.stream(fill_id);
         stream.source = Source::Idle;
         stream.window.push(chunk.clone());
         let received = stream.window.end();
         let is_too_long =
             stream.length != Length::Unknown && stream.check_end(received) == Err(OriginFailure::TooLong);
-        if is_too_long && !self.config.is_planted(Fault::X63) {
-            self.effect(Effect::Cancel { fill: fill_id });
+        if is_too_long && !self.cx.config.is_planted(Fault::X63) {
+            self.cx.effect(Effect::Cancel { fill: fill_id });
             return self.break_off(fill_id, OriginFailure::TooLong);
         }
         let is_over = is_too_long || self.stream(fill_id).length == Length::Known(ByteCount(received));
@@ -288,7 +290,7 @@ impl<C: Chunk> Engine<C> {
         self.stream(fill_id).copies = copies;
         if is_over {
             // The last byte is the end. Whoever reads it may ask again at once, and shall find what was stored.
-            self.effect(Effect::Cancel { fill: fill_id });
+            self.cx.effect(Effect::Cancel { fill: fill_id });
             return self.complete(fill_id);
         }
         self.pump(fill_id);
@@ -298,13 +300,13 @@ impl<C: Chunk> Engine<C> {
         let stream = self.stream(fill_id);
         match stream.check_end(stream.window.end()) {
             Ok(()) => self.complete(fill_id),
-            Err(_) if self.config.is_planted(Fault::X62) => self.complete(fill_id),
+            Err(_) if self.cx.config.is_planted(Fault::X62) => self.complete(fill_id),
             Err(failure) => self.break_off(fill_id, failure),
         }
     }
 
     pub(super) fn on_pull_failed(&mut self, fill_id: FillId, failure: OriginFailure) {
-        if self.config.is_planted(Fault::T3) {
+        if self.cx.config.is_planted(Fault::T3) {
             return self.complete(fill_id);
         }
         self.break_off(fill_id, failure);
@@ -312,13 +314,13 @@ impl<C: Chunk> Engine<C> {
 
     /// The whole body is here.
     fn complete(&mut self, fill_id: FillId) {
-        self.fetches -= usize::from(!self.config.is_planted(Fault::R11));
-        self.caring.deadlines.end(Waiter::Fill(fill_id));
+        self.fetches -= usize::from(!self.cx.config.is_planted(Fault::R11));
+        self.cx.caring.deadlines.end(Waiter::Fill(fill_id));
         let stream = self.stream(fill_id);
         stream.source = Source::Ended;
         let received = ByteCount(stream.window.end());
         let at = self.fills[&fill_id].errand.at();
-        self.event(Event::FetchEnded { fill: fill_id, key: at.target, received, end: FetchEnd::Complete });
+        self.cx.event(Event::FetchEnded { fill: fill_id, key: at.target, received, end: FetchEnd::Complete });
         let stream = self.stream(fill_id);
         let (head, freshness, staleness) = (Arc::clone(&stream.head), stream.freshness, stream.staleness);
         let mut copies = core::mem::take(&mut stream.copies);
@@ -350,10 +352,10 @@ impl<C: Chunk> Engine<C> {
             },
         };
         if let Some(op) = op {
-            self.forget(op);
+            self.cx.forget(op);
         }
-        if !self.config.is_planted(Fault::X31) {
-            self.effect(Effect::Cancel { fill: fill_id });
+        if !self.cx.config.is_planted(Fault::X31) {
+            self.cx.effect(Effect::Cancel { fill: fill_id });
         }
         self.end_fetch(fill_id, FetchEnd::Cancelled, AbortReason::ClientLeft);
     }
@@ -367,7 +369,7 @@ impl<C: Chunk> Engine<C> {
             Stage::Streaming(stream) => stream.window.end(),
             Stage::Looking { .. } | Stage::Asking { .. } | Stage::Resting { .. } => 0,
         };
-        self.event(Event::FetchEnded {
+        self.cx.event(Event::FetchEnded {
             fill: fill_id,
             key: errand.target,
             received: ByteCount(received),
@@ -380,7 +382,7 @@ impl<C: Chunk> Engine<C> {
             while let Some(request) = stream.followers.after(last) {
                 self.forget_reread(request);
                 let end =
-                    if self.config.is_planted(Fault::T11) { End::Complete } else { End::Aborted(abort) };
+                    if self.cx.config.is_planted(Fault::T11) { End::Complete } else { End::Aborted(abort) };
                 self.finish(request, end);
                 last = Some(request);
             }
@@ -410,7 +412,7 @@ impl<C: Chunk> Engine<C> {
             unreachable!("only streams have followers");
         };
         let follower = self.requests.get_mut(&request).expect("followers are requests that have not ended");
-        if self.config.is_planted(Fault::T4) {
+        if self.cx.config.is_planted(Fault::T4) {
             follower.sent = follower.sent.max(stream.window.base());
         }
         let position = follower.sent;
@@ -438,9 +440,9 @@ impl<C: Chunk> Engine<C> {
 
     /// Makes room in the window, and asks the origin for more if there is room everywhere.
     pub(super) fn pull(&mut self, fill_id: FillId) {
-        let is_boundless = self.config.is_planted(Fault::A8);
-        let room = if is_boundless { u64::MAX } else { self.config.window.saturating_sub(1) };
-        let full = self.config.lane_chunks_max;
+        let is_boundless = self.cx.config.is_planted(Fault::A8);
+        let room = if is_boundless { u64::MAX } else { self.cx.config.window.saturating_sub(1) };
+        let full = self.cx.config.lane_chunks_max;
         let Some(Stage::Streaming(stream)) = self.fills.get_mut(&fill_id).map(|fill| &mut fill.stage) else {
             return;
         };
@@ -448,7 +450,7 @@ impl<C: Chunk> Engine<C> {
             let lanes = stream.copies.lanes.iter().map(|writer| &self.lanes[writer].lane);
             let readable = lanes.map(Lane::dependable).max();
             let slowest = stream.followers.slowest().unwrap_or(stream.window.end());
-            let slowest = if self.config.is_planted(Fault::X56) { u64::MAX } else { slowest };
+            let slowest = if self.cx.config.is_planted(Fault::X56) { u64::MAX } else { slowest };
             stream.window.slide(readable.unwrap_or(0).max(slowest), room);
         }
         let held_back =
@@ -456,11 +458,11 @@ impl<C: Chunk> Engine<C> {
                 open.on_full == OnFull::Wait && open.lane.is_live() && open.lane.waiting() >= full
             });
         if stream.source == Source::Idle && stream.window.held() <= room && !held_back {
-            let op = self.operation(Pending::Pull(fill_id));
+            let op = self.cx.operation(Pending::Pull(fill_id));
             self.stream(fill_id).source = Source::Pulling(op);
-            self.effect(Effect::Pull { op, fill: fill_id });
-            if !self.config.is_planted(Fault::X65) {
-                self.caring.deadlines.enter(self.now, Waiter::Fill(fill_id), Phase::Chunk);
+            self.cx.effect(Effect::Pull { op, fill: fill_id });
+            if !self.cx.config.is_planted(Fault::X65) {
+                self.cx.caring.deadlines.enter(self.cx.now, Waiter::Fill(fill_id), Phase::Chunk);
             }
         }
     }

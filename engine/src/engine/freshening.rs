@@ -67,15 +67,15 @@ impl<C: Chunk> Engine<C> {
         length: ByteCount,
         freshness: Freshness,
     ) -> Share {
-        let now = self.wall();
-        let received = now.before(self.now.since(freshness.as_of));
+        let now = self.cx.wall();
+        let received = now.before(self.cx.now.since(freshness.as_of));
         let (mut ask, mut head) = (Cow::Borrowed(ask), Cow::Borrowed(head));
-        if self.config.is_planted(Fault::F7) {
+        if self.cx.config.is_planted(Fault::F7) {
             ask.to_mut().fields = strengthened(&ask.fields);
             head.to_mut().fields = strengthened(&head.fields);
         }
-        let mut share = rules::share(&ask, &head, length.0, received, now, || self.boundaries.wide_bits());
-        if self.config.is_planted(Fault::X53)
+        let mut share = rules::share(&ask, &head, length.0, received, now, || self.cx.boundaries.wide_bits());
+        if self.cx.config.is_planted(Fault::X53)
             && let Share::Pieces(_, pieces) = &mut share
             && let Some(Piece::Bytes { count: count @ 2.., .. }) = pieces.first_mut()
         {
@@ -107,12 +107,16 @@ impl<C: Chunk> Engine<C> {
             Share::Pieces(head, pieces) => (Arc::new(head), VecDeque::from(pieces), false),
         };
         let length = pieces.iter().fold(0, |sum, piece| sum + piece.size());
-        let age = kept.freshness.age(self.now);
+        let age = kept.freshness.age(self.cx.now);
         let fresh_for = kept.freshness.lifetime.saturating_sub(age);
         let (length, body) = (Length::Known(ByteCount(length)), ReplyBody::Streamed);
-        self.effect(Effect::Serve { request, reply: Reply { head, length, age, fresh_for, outcome, body } });
+        self.cx
+            .effect(Effect::Serve { request, reply: Reply { head, length, age, fresh_for, outcome, body } });
         pieces.retain(|piece| piece.size() > 0);
-        if ask.method == Method::Head && copying == Copying::IntoFaster && self.config.is_planted(Fault::T7) {
+        if ask.method == Method::Head
+            && copying == Copying::IntoFaster
+            && self.cx.config.is_planted(Fault::T7)
+        {
             let begun = self.begin_promotion(kept, request, Place::of(&ask));
             begun.into_iter().for_each(|promotion| self.end_promotion(promotion));
         }
@@ -162,7 +166,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     fn tell_outcome(&mut self, request: RequestId, key: CacheKey, outcome: Outcome) {
-        self.event(match outcome {
+        self.cx.event(match outcome {
             Outcome::Hit { tier } => Event::Hit { request, key, tier },
             Outcome::Stale { tier, why } => Event::ServedStale { request, key, tier, why },
             Outcome::Revalidated { tier } => Event::Revalidated { request, key, tier },
@@ -186,8 +190,11 @@ impl<C: Chunk> Engine<C> {
         waiters: Vec<RequestId>,
     ) -> Result<(), Vec<RequestId>> {
         let Some(stored) = errand.stored.clone().filter(|stored| {
-            let is_planted = self.config.is_planted(Fault::X6);
-            is_planted || reuse::usable_on_error(&self.under_lease(stored.stored(self.now)))
+            let is_planted = self.cx.config.is_planted(Fault::X6);
+            is_planted
+                || reuse::usable_on_error(
+                    &self.purging.trust(self.cx.now).in_stored(stored.stored(self.cx.now)),
+                )
         }) else {
             return Err(waiters);
         };
@@ -225,14 +232,14 @@ impl<C: Chunk> Engine<C> {
     }
 
     fn lease(&self, ask: &RequestHead, stored: &Head, not_modified: &Head, sent: WallTime) -> Lease {
-        let received = self.wall();
+        let received = self.cx.wall();
         let head = Arc::new(revalidate::merge(stored, not_modified, received));
-        let judged = rules::judge(&self.config.policy, ask, &head, sent, received);
-        let head = if self.config.is_planted(Fault::X71) { Arc::new(stored.clone()) } else { head };
+        let judged = rules::judge(&self.cx.config.policy, ask, &head, sent, received);
+        let head = if self.cx.config.is_planted(Fault::X71) { Arc::new(stored.clone()) } else { head };
         Lease {
             staleness: judged.staleness,
             freshness: Freshness {
-                as_of: self.now,
+                as_of: self.cx.now,
                 age_then: judged.initial_age,
                 lifetime: judged.lifetime.span(),
             },
@@ -246,7 +253,7 @@ impl<C: Chunk> Engine<C> {
     fn freshen_record(&mut self, errand: &Errand<C>, waiters: Vec<RequestId>, kept: &Kept<C>, lease: Lease) {
         let Lease { head, freshness, staleness, storable } = lease;
         let (tier, at) = (kept.tier, kept.record.stored_key());
-        let stored_freshness = freshness.to_stored(self.now, self.wall());
+        let stored_freshness = freshness.to_stored(self.cx.now, self.cx.wall());
         let record = Record { head, freshness: stored_freshness, ..kept.record.clone() };
         let freshened = Kept { record, freshness, staleness, ..kept.clone() };
         let may_stay = storable == Storable::Yes && errand.sharing == Sharing::Open;
@@ -258,13 +265,13 @@ impl<C: Chunk> Engine<C> {
                 name: record.name,
                 freshness,
                 length: record.length,
-                size: self.config.cost(record.length, &record.head),
+                size: self.cx.config.cost(record.length, &record.head),
             };
             if self.is_durable(tier.id) {
                 self.freshen_manifest(kept.id, record, pending);
             } else {
-                let op = self.operation(Pending::Freshen(pending));
-                self.effect(Effect::Freshen { op, tier: tier.id, record });
+                let op = self.cx.operation(Pending::Freshen(pending));
+                self.cx.effect(Effect::Freshen { op, tier: tier.id, record });
             }
         } else if errand.sharing == Sharing::Open {
             self.keep_no_copy(at);
@@ -290,17 +297,17 @@ impl<C: Chunk> Engine<C> {
             // Whoever looks it up next finds what is there.
             Freshening::Overtaken | Freshening::Absent => return,
         }
-        let (key, now) = (at.key, self.now);
+        let (key, now) = (at.key, self.cx.now);
         // Purged while the tier freshened it: whoever finds it, if it is there at all, takes it for absent by its birth.
-        if self.is_purged(at.target, freshness.born(now, self.wall())) {
+        if self.purging.is_purged(at.target, freshness.born(now, self.cx.wall()), self.cx.config.plant) {
             return;
         }
-        self.event(Event::Freshened { tier, key });
+        self.cx.event(Event::Freshened { tier, key });
         let age = freshness.age(now);
-        self.event(Event::Stored { tier, key, name: Some(name), length, size, age, from: Some(tier) });
+        self.cx.event(Event::Stored { tier, key, name: Some(name), length, size, age, from: Some(tier) });
     }
 
     pub(super) fn on_freshen_failed(&mut self, freshen: Freshen) {
-        self.event(Event::TierFailed { tier: freshen.tier, operation: TierOperation::Write });
+        self.cx.event(Event::TierFailed { tier: freshen.tier, operation: TierOperation::Write });
     }
 }

@@ -48,7 +48,7 @@ impl<C: Chunk> Engine<C> {
         waiters: &mut Vec<RequestId>,
     ) -> Vec<RequestId> {
         let (Vary::Fields(names), Storable::Yes) = (&judged.vary, judged.storable) else { return Vec::new() };
-        if self.config.is_planted(Fault::X28) {
+        if self.cx.config.is_planted(Fault::X28) {
             return Vec::new();
         }
         let variant = variant_key(errand.target, names, &sent.ask.fields);
@@ -91,7 +91,7 @@ impl<C: Chunk> Engine<C> {
             Sharing::Closed | Sharing::Private => None,
         };
         let Some(other) = other else { return self.ask_origin(fill_id, errand, waiters, 0) };
-        self.caring.deadlines.end(Waiter::Fill(fill_id));
+        self.cx.caring.deadlines.end(Waiter::Fill(fill_id));
         self.tell_missed(&errand, &waiters);
         let getters = self.pass_partial(waiters);
         self.attach_all(other, getters);
@@ -116,7 +116,7 @@ impl<C: Chunk> Engine<C> {
     ) -> Vec<(CacheKey, Vec<RequestId>)> {
         let mut gathered: Vec<(CacheKey, Vec<RequestId>)> = Vec::new();
         for request in requests {
-            let variant = self.variants.key_for(target, &self.requests[&request].ask.fields);
+            let variant = self.residence.variants.key_for(target, &self.requests[&request].ask.fields);
             match gathered.iter_mut().find(|(key, _)| *key == variant) {
                 Some((_, requests)) => requests.push(request),
                 None => gathered.push((variant, Vec::from([request]))),
@@ -136,7 +136,7 @@ impl<C: Chunk> Engine<C> {
     pub(super) fn attach_all(&mut self, fill: FillId, requests: Vec<RequestId>) {
         for request in requests {
             match self.fills.get(&fill) {
-                Some(joined) if joined.stage.crowd() >= self.config.waiters_max => {
+                Some(joined) if joined.stage.crowd() >= self.cx.config.waiters_max => {
                     self.refuse(request, Refusal::TooManyWaiters);
                 }
                 Some(_) => self.attach(fill, request),
@@ -148,7 +148,7 @@ impl<C: Chunk> Engine<C> {
 
     /// One fetch for all of them, whom later requests join.
     fn fetch_for(&mut self, group: &Group, variant: CacheKey, requests: Vec<RequestId>) {
-        let fill = FillId(self.ids.mint());
+        let fill = FillId(self.cx.ids.mint());
         self.flights.insert(variant, fill);
         self.wait_for(fill, &requests);
         let errand = Errand {

@@ -62,7 +62,7 @@ impl<C: Chunk> Engine<C> {
             let open = self.lanes.remove(writer).expect("lanes stay open until their owner closes them");
             assert!(!open.lane.is_busy(), "{writer:?} is closed while its tier works: {:?}", open.lane);
             if open.lane.was_opened() {
-                self.effect(Effect::Discard { tier: open.lane.tier, writer: *writer });
+                self.cx.effect(Effect::Discard { tier: open.lane.tier, writer: *writer });
             }
         }
     }
@@ -87,7 +87,7 @@ impl<C: Chunk> Engine<C> {
         }
         if let Some(op) = open.lane.drop_it() {
             match why {
-                LaneEnd::Stalled => self.give_up(op),
+                LaneEnd::Stalled => self.cx.give_up(op),
                 LaneEnd::OverGate
                 | LaneEnd::Full
                 | LaneEnd::TierFailed
@@ -97,14 +97,16 @@ impl<C: Chunk> Engine<C> {
                 | LaneEnd::Outrun
                 | LaneEnd::LeaseLost
                 | LaneEnd::TooLate
-                | LaneEnd::Crowded => self.forget(op),
+                | LaneEnd::Crowded => self.cx.forget(op),
             }
         }
         match owner {
-            Owner::Fill(_) | Owner::Promotion(_) => self.event(Event::LaneDropped { tier, key, name, why }),
+            Owner::Fill(_) | Owner::Promotion(_) => {
+                self.cx.event(Event::LaneDropped { tier, key, name, why })
+            }
             Owner::Marker(writer) => {
                 if why == LaneEnd::Stalled {
-                    self.event(Event::TierFailed { tier, operation: TierOperation::Write });
+                    self.cx.event(Event::TierFailed { tier, operation: TierOperation::Write });
                 }
                 self.on_marker_lost(writer);
             }
@@ -118,8 +120,8 @@ impl<C: Chunk> Engine<C> {
     /// The tier that has the last word on fills has it (D1).
     pub(super) fn pronounce(&mut self, owner: Owner, tier: TierId, key: CacheKey, verdict: FillVerdict) {
         match owner {
-            Owner::Fill(fill) if self.config.authoritative() == Some(tier) => {
-                self.event(Event::Filled { fill, key, tier, verdict });
+            Owner::Fill(fill) if self.cx.config.authoritative() == Some(tier) => {
+                self.cx.event(Event::Filled { fill, key, tier, verdict });
             }
             Owner::Fill(_) | Owner::Promotion(_) | Owner::Marker(_) => {}
         }
@@ -162,7 +164,7 @@ impl<C: Chunk> Engine<C> {
         } else {
             // A purge came while the tier was publishing (failure F1). The durable one's index knows of it.
             let why = LaneEnd::Superseded;
-            self.event(Event::LaneDropped { tier, key: at.key, name: Some(name), why });
+            self.cx.event(Event::LaneDropped { tier, key: at.key, name: Some(name), why });
             if !self.is_durable(tier) {
                 self.delete_for_purges(writer, tier, at, name);
             }
@@ -188,9 +190,9 @@ impl<C: Chunk> Engine<C> {
         let open = &self.lanes[&writer];
         let (tier, at, name, owner) = (open.lane.tier, open.at, open.lane.name, open.owner);
         let was_committing = open.lane.is_committing();
-        self.event(Event::TierFailed { tier, operation: TierOperation::Write });
+        self.cx.event(Event::TierFailed { tier, operation: TierOperation::Write });
         self.end_lane(writer, LaneEnd::TierFailed);
-        if was_committing && !self.is_durable(tier) && !self.config.is_planted(Fault::X19) {
+        if was_committing && !self.is_durable(tier) && !self.cx.config.is_planted(Fault::X19) {
             // The answer may have been lost on the way, not the record.
             self.delete_for_purges(writer, tier, at, name);
         }
@@ -200,7 +202,7 @@ impl<C: Chunk> Engine<C> {
     /// Drops every lane whose tier has taken too long.
     pub(super) fn on_lanes_stalled(&mut self) {
         let mut stalled = Vec::new();
-        while let Some((_, writer)) = self.stalls.first().filter(|(at, _)| *at <= self.now) {
+        while let Some((_, writer)) = self.stalls.first().filter(|(at, _)| *at <= self.cx.now) {
             self.drop_lane(writer, LaneEnd::Stalled);
             let owner = self.lanes[&writer].owner;
             // One that loses two lanes at once may be over after the first.
@@ -230,7 +232,7 @@ impl<C: Chunk> Engine<C> {
 
     /// Gives an idle tier its next piece of work. The tier hears of the lane with its first chunk, not before.
     pub(super) fn advance(&mut self, writer: WriterId) {
-        let plant = self.config.plant;
+        let plant = self.cx.config.plant;
         let lane = self.open_lane(writer);
         let tier = lane.tier;
         match lane.next(plant) {
@@ -239,16 +241,16 @@ impl<C: Chunk> Engine<C> {
             Next::Open => self.open_in_tier(writer),
             Next::Write(chunk) => {
                 self.digest_upload(writer, &chunk);
-                let op = self.operation(Pending::Lane(writer));
+                let op = self.cx.operation(Pending::Lane(writer));
                 self.open_lane(writer).on_asked_to_write(op, chunk.size());
-                self.effect(Effect::Write { op, tier, writer, chunk });
+                self.cx.effect(Effect::Write { op, tier, writer, chunk });
                 self.watch(writer);
             }
             Next::Commit(record) => {
-                let op = self.operation(Pending::Lane(writer));
+                let op = self.cx.operation(Pending::Lane(writer));
                 self.open_lane(writer).on_asked_to_commit(op);
                 // Nobody waits for it, and to give it up would leave in doubt what the tier holds: no stall is counted.
-                self.effect(Effect::Commit { op, tier, writer, record });
+                self.cx.effect(Effect::Commit { op, tier, writer, record });
             }
         }
     }
@@ -256,21 +258,21 @@ impl<C: Chunk> Engine<C> {
     /// The tier is to begin the record.
     pub(super) fn open_in_tier(&mut self, writer: WriterId) {
         let tier = self.open_lane(writer).tier;
-        let Some(held) = self.admit_tier(tier, TierOperation::Write) else {
+        let Some(held) = self.cx.admit_tier(tier, TierOperation::Write) else {
             return self.drop_lane(writer, LaneEnd::TierSkipped);
         };
-        let op = self.operation_with(Pending::Lane(writer), Some(held));
+        let op = self.cx.operation_with(Pending::Lane(writer), Some(held));
         let lane = self.open_lane(writer);
         lane.on_asked_to_open(op);
         let (tier, name) = (lane.tier, lane.name);
         let key = self.lanes[&writer].at;
-        self.effect(Effect::Open { op, tier, writer, key, name });
+        self.cx.effect(Effect::Open { op, tier, writer, key, name });
         self.watch(writer);
     }
 
     /// Begins to count how long the tier takes.
     pub(super) fn watch(&mut self, writer: WriterId) {
-        self.stalls.set(writer, self.now.after(self.config.lane_stall_max));
+        self.stalls.set(writer, self.cx.now.after(self.cx.config.lane_stall_max));
     }
 
     pub(super) fn unwatch(&mut self, writer: WriterId) {

@@ -5,11 +5,9 @@
 //! walk goes on and the origin is asked. While a purge of the key is under way no byte tier is asked: it may
 //! still hold what is being removed.
 
-use super::{
-    Engine, OpenRecord, Pending, banning::Banned, caring::Waiter, freshening::Copying, marking,
-    purging::BIRTH_ROUNDING,
-};
+use super::{Engine, OpenRecord, Pending, caring::Waiter, feed_lease::Trust, freshening::Copying, marking};
 use crate::{
+    bans::Banned,
     care::deadline::Phase,
     chunk::Chunk,
     config::{ByteTier, IndexKeeper},
@@ -23,7 +21,7 @@ use crate::{
     reason::{Late, MissReason, OriginFailure, Refusal},
     record::Record,
     rules::{Staleness, reuse},
-    selector::SelectorKind,
+    time::BIRTH_ROUNDING,
 };
 use alloc::{sync::Arc, vec::Vec};
 use core::time::Duration;
@@ -37,27 +35,27 @@ impl<C: Chunk> Engine<C> {
         waiters: Vec<RequestId>,
         from: usize,
     ) {
-        let is_purging = self.purges.values().any(|purge| purge.what == SelectorKind::Key(errand.target));
-        let tiers = if is_purging { self.config.tiers.len() } else { from };
-        for place in tiers..self.config.tiers.len() {
-            let tier = self.config.tiers[place];
+        let is_purging = self.purging.is_purging(errand.target);
+        let tiers = if is_purging { self.cx.config.tiers.len() } else { from };
+        for place in tiers..self.cx.config.tiers.len() {
+            let tier = self.cx.config.tiers[place];
             // An entry of L3 is of one key, and a purge of its target would not reach a variant's: none is kept there.
             if self.is_durable(tier.id) && errand.at().is_variant() {
                 continue;
             }
-            if self.joining.contains(&tier.id) && !self.config.is_planted(Fault::X82) {
+            if self.joining.contains(&tier.id) && !self.cx.config.is_planted(Fault::X82) {
                 errand.reason = MissReason::TierFailed;
                 continue;
             }
-            let record = RecordId(self.ids.mint());
+            let record = RecordId(self.cx.ids.mint());
             let (op, phase) = match tier.index {
                 IndexKeeper::Tier => {
-                    let Some(held) = self.admit_tier(tier.id, TierOperation::Lookup) else {
+                    let Some(held) = self.cx.admit_tier(tier.id, TierOperation::Lookup) else {
                         errand.reason = MissReason::TierFailed;
                         continue;
                     };
-                    let op = self.operation_with(Pending::Lookup(fill_id), Some(held));
-                    self.effect(Effect::Lookup { op, tier: tier.id, record, key: errand.at() });
+                    let op = self.cx.operation_with(Pending::Lookup(fill_id), Some(held));
+                    self.cx.effect(Effect::Lookup { op, tier: tier.id, record, key: errand.at() });
                     (Some(op), Phase::Lookup)
                 }
                 IndexKeeper::Durable { .. } => {
@@ -67,8 +65,8 @@ impl<C: Chunk> Engine<C> {
             };
             let stage = Stage::Looking { waiters, op, tier, record };
             self.fills.insert(fill_id, Fill { errand, stage });
-            self.answer_by(fill_id);
-            self.caring.deadlines.enter(self.now, Waiter::Fill(fill_id), phase);
+            self.cx.answer_by(fill_id);
+            self.cx.caring.deadlines.enter(self.cx.now, Waiter::Fill(fill_id), phase);
             return;
         }
         self.end_walk(fill_id, errand, waiters);
@@ -76,11 +74,11 @@ impl<C: Chunk> Engine<C> {
 
     pub(super) fn on_found(&mut self, fill_id: FillId, record: Record, body: Option<C>) {
         let (errand, Looked { waiters, tier, record: record_id, .. }) = self.take_lookup(fill_id);
-        let mut freshness = record.freshness.to_live(self.now, self.wall());
-        if self.config.is_planted(Fault::X26) {
+        let mut freshness = record.freshness.to_live(self.cx.now, self.cx.wall());
+        if self.cx.config.is_planted(Fault::X26) {
             freshness.age_then = Duration::ZERO;
         }
-        let is_its = record.stored_key() == errand.at() || self.config.is_planted(Fault::T13);
+        let is_its = record.stored_key() == errand.at() || self.cx.config.is_planted(Fault::T13);
         let agrees = is_its
             && body.as_ref().is_none_or(|body| body.size() == record.length.0)
             && match record.head.length() {
@@ -92,12 +90,16 @@ impl<C: Chunk> Engine<C> {
             self.delete_record(tier.id, errand.at(), record.name);
             return self.look_further(fill_id, errand, waiters, tier.id);
         }
-        if self.is_purged(errand.target, freshness.born(self.now, self.wall())) {
+        if self.purging.is_purged(
+            errand.target,
+            freshness.born(self.cx.now, self.cx.wall()),
+            self.cx.config.plant,
+        ) {
             self.release(tier.id, record_id);
             return self.look_further(fill_id, errand, waiters, tier.id);
         }
-        let (now, plant) = ((self.now, self.wall()), self.config.plant);
-        match self.bans.judge(errand.target, &errand.place, &record.head, &freshness, now, plant) {
+        let (now, plant) = ((self.cx.now, self.cx.wall()), self.cx.config.plant);
+        match self.purging.banned(errand.target, &errand.place, &record.head, &freshness, now, plant) {
             Banned::No => {}
             Banned::Stale(lifetime) => freshness.lifetime = lifetime,
             Banned::Gone => {
@@ -106,7 +108,9 @@ impl<C: Chunk> Engine<C> {
                 return self.look_further(fill_id, errand, waiters, tier.id);
             }
         }
-        if let Some(names) = marking::names_in(&record.head).filter(|_| !self.config.is_planted(Fault::X83)) {
+        if let Some(names) =
+            marking::names_in(&record.head).filter(|_| !self.cx.config.is_planted(Fault::X83))
+        {
             self.release(tier.id, record_id);
             // A fill that was closed meanwhile learns nothing from what is older than that.
             return if errand.sharing == Sharing::Open && !names.is_empty() {
@@ -115,7 +119,7 @@ impl<C: Chunk> Engine<C> {
                 self.look_further(fill_id, errand, waiters, tier.id)
             };
         }
-        let (tier_id, staleness) = (tier.id, Staleness::of(&self.config.policy, &record.head));
+        let (tier_id, staleness) = (tier.id, Staleness::of(&self.cx.config.policy, &record.head));
         let open = OpenRecord { tier: tier.id, at: record.stored_key(), name: record.name, holders: 1 };
         self.records.insert(record_id, open);
         let kept = Arc::new(Kept { tier, id: record_id, record, body, freshness, staleness });
@@ -125,10 +129,11 @@ impl<C: Chunk> Engine<C> {
         for request in served {
             self.serve_record(&kept, errand.target, request, Outcome::Hit { tier: tier_id }, copies);
         }
-        let is_usable = kept.staleness.is_usable(&kept.freshness, self.now) && self.has_lease();
+        let is_usable = kept.staleness.is_usable(&kept.freshness, self.cx.now)
+            && self.purging.trust(self.cx.now) == Trust::Lifetime;
         if is_usable && others.is_empty() {
             self.end_flight(errand.key, fill_id);
-            self.caring.deadlines.end(Waiter::Fill(fill_id));
+            self.cx.caring.deadlines.end(Waiter::Fill(fill_id));
             self.let_go(errand.stored);
             return self.close_reader(kept.id);
         }
@@ -138,8 +143,8 @@ impl<C: Chunk> Engine<C> {
 
     /// How a waiting request may be answered from a record.
     fn use_for(&self, kept: &Kept<C>, request: RequestId) -> reuse::Use {
-        let stored = self.under_lease(kept.stored(self.now));
-        reuse::usable(&self.config.policy, &self.requests[&request].ask.fields, &stored)
+        let stored = self.purging.trust(self.cx.now).in_stored(kept.stored(self.cx.now));
+        reuse::usable(&self.cx.config.policy, &self.requests[&request].ask.fields, &stored)
     }
 
     /// Keeps an open record that may not be used as it is while the walk goes on. A slower tier may still have a fresh
@@ -148,7 +153,8 @@ impl<C: Chunk> Engine<C> {
         errand.reason = MissReason::Stale;
         let helps = kept.staleness.helps_when_stale(&kept.record.head);
         let is_younger = errand.stored.as_ref().is_none_or(|stored| {
-            kept.freshness.age(self.now).saturating_add(BIRTH_ROUNDING) < stored.freshness().age(self.now)
+            kept.freshness.age(self.cx.now).saturating_add(BIRTH_ROUNDING)
+                < stored.freshness().age(self.cx.now)
         });
         let kept = Stored::Record(kept);
         let left = if helps && is_younger { errand.stored.replace(kept) } else { Some(kept) };
@@ -180,7 +186,7 @@ impl<C: Chunk> Engine<C> {
     /// Answers with a stale record while it is revalidated.
     pub(super) fn serve_meanwhile(&mut self, kept: &Kept<C>, target: CacheKey, request: RequestId) {
         let outcome = Outcome::Stale { tier: kept.tier.id, why: StaleUse::WhileRevalidate };
-        let copying = if self.config.is_planted(Fault::X78) { Copying::IntoFaster } else { Copying::No };
+        let copying = if self.cx.config.is_planted(Fault::X78) { Copying::IntoFaster } else { Copying::No };
         self.serve_record(kept, target, request, outcome, copying);
     }
 
@@ -192,8 +198,8 @@ impl<C: Chunk> Engine<C> {
         else {
             return None;
         };
-        let stored = self.under_lease(kept.stored(self.now));
-        let found = reuse::usable(&self.config.policy, &ask.fields, &stored);
+        let stored = self.purging.trust(self.cx.now).in_stored(kept.stored(self.cx.now));
+        let found = reuse::usable(&self.cx.config.policy, &ask.fields, &stored);
         (found == reuse::Use::ServeAndRevalidate).then(|| Arc::clone(kept))
     }
 
@@ -204,10 +210,10 @@ impl<C: Chunk> Engine<C> {
 
     pub(super) fn on_lookup_failed(&mut self, fill_id: FillId) {
         let (errand, looked) = self.take_lookup(fill_id);
-        self.event(Event::TierFailed { tier: looked.tier.id, operation: TierOperation::Lookup });
+        self.cx.event(Event::TierFailed { tier: looked.tier.id, operation: TierOperation::Lookup });
         let errand = Errand { reason: MissReason::TierFailed, ..errand };
         let mut waiters = looked.waiters;
-        if self.config.is_planted(Fault::R1) {
+        if self.cx.config.is_planted(Fault::R1) {
             for request in waiters.drain(..) {
                 self.refuse(request, Refusal::Origin(OriginFailure::Unreachable));
             }
@@ -219,7 +225,7 @@ impl<C: Chunk> Engine<C> {
     /// driver passes that on once the lookup is over.
     pub(super) fn on_lookup_late(&mut self, fill_id: FillId) {
         let (errand, waiters, tier) = self.give_up_lookup(fill_id);
-        self.event(Event::DeadlineMissed { key: errand.target, what: Late::Lookup(tier) });
+        self.cx.event(Event::DeadlineMissed { key: errand.target, what: Late::Lookup(tier) });
         let errand = Errand { reason: MissReason::TierFailed, ..errand };
         self.look_further(fill_id, errand, waiters, tier);
     }
@@ -228,15 +234,15 @@ impl<C: Chunk> Engine<C> {
     pub(super) fn give_up_lookup(&mut self, fill_id: FillId) -> (Errand<C>, Vec<RequestId>, TierId) {
         let (errand, Looked { waiters, op, tier, record, .. }) = self.take_lookup(fill_id);
         // L3's lookup is several operations, and none of them has a deadline yet.
-        self.give_up(op.expect("a lookup that has a deadline is one operation"));
-        if !self.config.is_planted(Fault::X81) {
-            self.effect(Effect::Release { tier: tier.id, record });
+        self.cx.give_up(op.expect("a lookup that has a deadline is one operation"));
+        if !self.cx.config.is_planted(Fault::X81) {
+            self.cx.effect(Effect::Release { tier: tier.id, record });
         }
         (errand, waiters, tier.id)
     }
 
     fn look_further(&mut self, fill_id: FillId, errand: Errand<C>, waiters: Vec<RequestId>, after: TierId) {
-        let asked = self.config.tiers.iter().position(|tier| tier.id == after);
+        let asked = self.cx.config.tiers.iter().position(|tier| tier.id == after);
         self.look(fill_id, errand, waiters, asked.map_or(0, |asked| asked + 1));
     }
 

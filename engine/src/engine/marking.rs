@@ -70,8 +70,8 @@ impl<C: Chunk> Engine<C> {
         if !is_variant || self.is_durable(tier) {
             return;
         }
-        let Some(names) = self.variants.names_to_mark(target, tier, self.now) else { return };
-        let (writer, name) = (WriterId(self.ids.mint()), RecordName(self.names.wide_bits()));
+        let Some(names) = self.residence.variants.names_to_mark(target, tier, self.cx.now) else { return };
+        let (writer, name) = (WriterId(self.cx.ids.mint()), RecordName(self.cx.names.wide_bits()));
         let mut freshness = variant.freshness;
         freshness.lifetime = LIFETIME;
         let head = Arc::new(head_of(&names));
@@ -94,7 +94,7 @@ impl<C: Chunk> Engine<C> {
     /// A marker will not be there: the next variant that is stored brings another.
     pub(super) fn on_marker_lost(&mut self, writer: WriterId) {
         let OpenLane { lane, at, .. } = &self.lanes[&writer];
-        self.variants.on_unmarked(at.target, lane.tier);
+        self.residence.variants.on_unmarked(at.target, lane.tier);
     }
 
     /// Forgets a marker that was published or given up.
@@ -135,14 +135,14 @@ impl<C: Chunk> Engine<C> {
         names: &[Box<str>],
     ) {
         let target = errand.target;
-        self.variants.learn_names(target, names);
-        self.variants.on_marked(target, names, tier, self.now);
+        self.residence.variants.learn_names(target, names);
+        self.residence.variants.on_marked(target, names, tier, self.cx.now);
         self.end_flight(errand.key, fill_id);
         let stored = errand.stored.take();
         self.let_go(stored);
         let mut gathered = self.gather(target, waiters).into_iter();
         let Some((variant, first)) = gathered.next() else {
-            return self.caring.deadlines.end(Waiter::Fill(fill_id));
+            return self.cx.caring.deadlines.end(Waiter::Fill(fill_id));
         };
         let place = errand.place.clone();
         let alike =
@@ -150,7 +150,7 @@ impl<C: Chunk> Engine<C> {
         let others: Vec<_> = gathered.map(|(variant, requests)| (alike(variant), requests)).collect();
         self.look_for_variant(fill_id, alike(variant), first);
         for (errand, requests) in others {
-            let next = FillId(self.ids.mint());
+            let next = FillId(self.cx.ids.mint());
             self.look_for_variant(next, errand, requests);
         }
     }
@@ -159,7 +159,7 @@ impl<C: Chunk> Engine<C> {
     fn look_for_variant(&mut self, fill_id: FillId, errand: Errand<C>, requests: Vec<RequestId>) {
         let other = self.flights.get(&errand.key).copied().filter(|other| !self.is_spent(*other));
         if let Some(other) = other {
-            self.caring.deadlines.end(Waiter::Fill(fill_id));
+            self.cx.caring.deadlines.end(Waiter::Fill(fill_id));
             return self.attach_all(other, requests);
         }
         debug_assert!(errand.sharing == Sharing::Open, "only an open fill follows a marker");

@@ -8,68 +8,70 @@
 mod arriving;
 mod asking;
 mod auditing;
-mod banning;
 mod caring;
+mod context;
 mod copying;
 mod durable;
+mod feed_lease;
 mod fetching;
 mod freshening;
 mod grouping;
-mod hearing;
 mod lanes;
 mod looking;
 mod marking;
 mod promoting;
+mod purge_flow;
 mod purging;
 mod racing;
 mod reading;
+mod residence;
 mod resident;
 mod serving;
 mod storing;
 mod trying;
 mod uncacheable;
 mod variants;
+mod watermarks;
 
 pub use auditing::Audit;
 
 use crate::{
     agenda::Agenda,
-    bans::Bans,
-    care::hedge::Race,
+    care::{deadline::Due, hedge::Race},
     chunk::Chunk,
     config::Config,
-    effect::Effect,
+    effect::{Effect, PurgeOutcome},
     event::Event,
     fill::Fill,
     head::{Method, RequestHead},
     hits::Hits,
-    id::{FillId, Minter, OpId, OriginId, PromotionId, PurgeId, RecordId, RequestId, TierId, WriterId},
+    id::{FillId, OpId, OriginId, PromotionId, RecordId, RequestId, TierId, WriterId},
     input::Input,
     key::CacheKey,
     memory::Resident,
     plant::Fault,
-    random::{Random, Seed},
-    rules::{self, Piece},
-    space::Space,
+    random::Seed,
+    rules::Piece,
     table::Table,
-    time::{Instant, WallTime},
+    time::Instant,
 };
 use alloc::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     sync::Arc,
     vec::Vec,
 };
-use caring::{Caring, Held};
+use caring::{Held, Waiter};
+use context::Context;
 use durable::{Durable, Work};
+use feed_lease::Trust;
 use freshening::Freshen;
-use hearing::Hearing;
 use lanes::OpenLane;
 use marking::Marker;
 use promoting::Promoting;
-use purging::{Deletion, Floors, Purge};
+use purging::{Deletion, Purging};
 use reading::OpenRecord;
+use residence::Residence;
 use uncacheable::Uncacheable;
-use variants::Variants;
 
 /// Why the engine wants to be woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,18 +97,10 @@ pub enum WakeReason {
 /// **The drain rule.** One [`Engine::handle`], then [`Engine::poll_effect`] and [`Engine::poll_event`] until both are
 /// empty, then the next `handle`. **The answer rule.** Each effect with an `op` is answered once.
 pub struct Engine<C: Chunk> {
-    config: Config,
-    now: Instant,
-    /// What the calendar said at some instant.
-    calendar: (Instant, WallTime),
-    /// Draws the names of records.
-    names: Random,
-    /// Draws what stands between the parts of multipart answers.
-    boundaries: Random,
-    ids: Minter,
+    cx: Context<C>,
 
     /// L0.
-    memory: Option<Space<Arc<Resident<C>>>>,
+    residence: Residence<C>,
     /// Local tiers that are not ready yet.
     joining: Vec<TierId>,
 
@@ -127,22 +121,11 @@ pub struct Engine<C: Chunk> {
     promoted: Table<CacheKey, PromotionId>,
     /// Hits below L0.
     hits: Hits,
-    variants: Variants,
     /// Keys whose requests share no fetch.
     uncacheable: Uncacheable,
     /// L3, if there is one.
     durable: Option<Durable<C>>,
-    purges: BTreeMap<PurgeId, Purge>,
-    floors: Floors,
-    bans: Bans,
-    /// What is known of purges elsewhere, if there is a feed.
-    hearing: Option<Hearing>,
-
-    caring: Caring,
-
-    pending: Table<OpId, Open>,
-    effects: VecDeque<Effect<C>>,
-    events: VecDeque<Event>,
+    purging: Purging,
 }
 
 /// A client's request that has not ended.
@@ -219,19 +202,13 @@ impl<C: Chunk> Engine<C> {
     /// An empty engine. `seed` decides the names it gives to records: two engines that share a tier need two seeds.
     pub fn new(config: Config, seed: Seed, now: Instant) -> Self {
         let mut salts = seed.split("salt");
-        let memory = config.l0.map(|l0| Space::new(l0.capacity, l0.eviction, l0.objective, &mut salts));
+        let residence = Residence::new(config.l0, &mut salts);
         let durable = Durable::of(&config, now);
         Self {
-            caring: Caring::new(&config, seed, now),
-            hearing: Hearing::of(&config),
+            purging: Purging::new(&config),
             joining: config.local_tiers().collect(),
-            config,
-            now,
-            calendar: (now, WallTime::default()),
-            names: seed.split("record names"),
-            boundaries: seed.split("multipart boundaries"),
-            ids: Minter::default(),
-            memory,
+            cx: Context::new(config, seed, now),
+            residence,
             requests: Table::default(),
             flights: Table::salted(salts.wide_bits()),
             fills: Table::default(),
@@ -243,15 +220,8 @@ impl<C: Chunk> Engine<C> {
             promotions: Table::default(),
             promoted: Table::salted(salts.wide_bits()),
             hits: Hits::default(),
-            variants: Variants::default(),
             uncacheable: Uncacheable::default(),
             durable,
-            purges: BTreeMap::new(),
-            floors: Floors::default(),
-            bans: Bans::default(),
-            pending: Table::default(),
-            effects: VecDeque::new(),
-            events: VecDeque::new(),
         }
     }
 
@@ -261,12 +231,12 @@ impl<C: Chunk> Engine<C> {
     /// When the driver broke the drain rule or the answer rule.
     pub fn handle(&mut self, now: Instant, input: Input<C>) {
         assert!(
-            self.effects.is_empty() && self.events.is_empty(),
+            self.cx.effects.is_empty() && self.cx.events.is_empty(),
             "the drain rule: {} effects and {} events were left before {input:?}",
-            self.effects.len(),
-            self.events.len(),
+            self.cx.effects.len(),
+            self.cx.events.len(),
         );
-        self.now = self.now.max(now);
+        self.cx.now = self.cx.now.max(now);
         match input {
             Input::Request { request, key, origin, head } => self.on_request(request, key, origin, head),
             Input::Demand { request } => self.on_demand(request),
@@ -274,10 +244,10 @@ impl<C: Chunk> Engine<C> {
             Input::Purge { purge, selector, mode } => self.on_purge(purge, selector, mode),
             Input::PurgeHeard { notice } => self.on_purge_heard(notice),
             Input::PurgesMissed { through } => self.on_purges_missed(through),
-            Input::LeaseHeld { until } => self.on_lease_held(until),
+            Input::LeaseHeld { until } => self.purging.on_lease_held(until),
             Input::Recovered { tier, bans } => self.on_recovered(tier, bans),
             Input::TierJoined { tier, objects, bytes } => self.on_tier_joined(tier, objects, bytes),
-            Input::WallClock { wall } => self.calendar = (self.now, wall),
+            Input::WallClock { wall } => self.cx.set_wall(wall),
             Input::Wake => {
                 self.wake_durable();
                 self.on_lanes_stalled();
@@ -301,12 +271,12 @@ impl<C: Chunk> Engine<C> {
             | Input::WriteFailed { op }
             | Input::Deleted { op, .. }
             | Input::DeleteFailed { op }
-            | Input::DurableTold { op, .. } => match self.pending.remove(&op) {
+            | Input::DurableTold { op, .. } => match self.cx.pending.remove(&op) {
                 Some(Open { pending, held }) => {
-                    self.judge_answer(held, &input);
+                    self.cx.judge_answer(held, &input);
                     self.on_answer(pending, input);
                 }
-                None => self.events.push_back(Event::LateAnswer { op }),
+                None => self.cx.events.push_back(Event::LateAnswer { op }),
             },
         }
     }
@@ -333,11 +303,17 @@ impl<C: Chunk> Engine<C> {
             }
             (Pending::Freshen(freshen), Input::WriteFailed { .. }) => self.on_freshen_failed(freshen),
             (Pending::Delete(deletion), Input::Deleted { op, existed }) => {
-                self.on_deleted(op, deletion, existed)
+                self.purging.on_deleted(&mut self.cx, op, deletion, existed)
             }
-            (Pending::Delete(deletion), Input::DeleteFailed { op }) => self.on_delete_failed(op, deletion),
-            (Pending::StoreBan(tier), Input::BanStored { op }) => self.on_ban_stored(op, tier),
-            (Pending::StoreBan(tier), Input::WriteFailed { op }) => self.on_store_ban_failed(op, tier),
+            (Pending::Delete(deletion), Input::DeleteFailed { op }) => {
+                self.purging.on_delete_failed(&mut self.cx, op, deletion)
+            }
+            (Pending::StoreBan(tier), Input::BanStored { op }) => {
+                self.purging.report_answer(&mut self.cx, op, tier, PurgeOutcome::Barred)
+            }
+            (Pending::StoreBan(tier), Input::WriteFailed { op }) => {
+                self.purging.on_ban_not_stored(&mut self.cx, op, tier)
+            }
             (Pending::Durable(work), Input::DurableTold { told, .. }) => self.on_durable_told(work, told),
             (pending, input) => panic!("the answer rule: {input:?} does not answer {pending:?}"),
         }
@@ -345,20 +321,20 @@ impl<C: Chunk> Engine<C> {
 
     /// The next piece of work for the driver.
     pub fn poll_effect(&mut self) -> Option<Effect<C>> {
-        self.effects.pop_front()
+        self.cx.effects.pop_front()
     }
 
     /// The next fact for whoever watches.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        self.cx.events.pop_front()
     }
 
     /// When to call [`Engine::handle`] with [`Input::Wake`], and why.
     pub fn poll_wake(&self) -> Option<(Instant, WakeReason)> {
         let stall = self.stalls.first().map(|(at, _)| (at, WakeReason::LaneStall));
-        let stall = stall.filter(|_| !self.config.is_planted(Fault::X17));
+        let stall = stall.filter(|_| !self.cx.config.is_planted(Fault::X17));
         let durable = self.durable.as_ref().and_then(Durable::wake);
-        [stall, durable, self.caring.poll_wake(self.config.plant)]
+        [stall, durable, self.cx.caring.poll_wake(self.cx.config.plant)]
             .into_iter()
             .flatten()
             .min_by_key(|(at, _)| *at)
@@ -374,40 +350,31 @@ impl<C: Chunk> Engine<C> {
         method: Method,
         fields: impl Iterator<Item = (&'f str, &'f [u8])>,
     ) -> Option<&Arc<Resident<C>>> {
-        let is_current =
-            Hearing::is_current(self.hearing.as_ref(), now) || self.config.is_planted(Fault::X23);
-        if !rules::may_use_door(method, fields) || !is_current {
+        let is_current = self.purging.trust(now) == Trust::Lifetime || self.cx.config.is_planted(Fault::X23);
+        if !is_current {
             return None;
         }
-        let memory = self.memory.as_mut()?;
-        let slot = memory.find(key)?;
-        let resident = memory.value(slot);
-        if !resident.staleness.is_usable(&resident.freshness, now) && !self.config.is_planted(Fault::X72) {
-            return None;
+        self.residence.fresh(now, key, method, fields, self.cx.config.plant)
+    }
+
+    /// Does what has become due: breakers that resolve, reads that are late, fills that ask again, waits that were too long.
+    fn on_care_due(&mut self) {
+        self.cx.resolve_breakers();
+        while let Some((_, request)) = self.cx.caring.late_reads.pop_due(self.cx.now) {
+            self.read_twice(request);
         }
-        memory.on_used(slot);
-        Some(memory.value(slot))
-    }
-
-    /// A new operation, and who waits for its answer.
-    fn operation(&mut self, pending: Pending) -> OpId {
-        self.operation_with(pending, None)
-    }
-
-    fn wall(&self) -> WallTime {
-        let (at, wall) = self.calendar;
-        if self.config.is_planted(Fault::X12) {
-            return wall;
+        while let Some((_, fill)) = self.cx.caring.retries.pop_due(self.cx.now) {
+            self.ask_again(fill);
         }
-        wall.after(self.now.since(at))
-    }
-
-    fn effect(&mut self, effect: Effect<C>) {
-        self.effects.push_back(effect);
-    }
-
-    fn event(&mut self, event: Event) {
-        self.events.push_back(event);
+        while let Some((waiter, due)) = self.cx.caring.deadlines.poll_due(self.cx.now) {
+            match waiter {
+                Waiter::Fill(fill) => self.on_fill_late(fill, due),
+                Waiter::Reader(request) => {
+                    assert!(due == Due::Chunk, "{request:?} only reads, but {due:?} is due");
+                    self.on_read_late(request);
+                }
+            }
+        }
     }
 }
 

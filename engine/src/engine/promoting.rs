@@ -57,22 +57,24 @@ impl<C: Chunk> Engine<C> {
             return None;
         }
         let wants = |promotion: &Promotion, hits: u32| match promotion {
-            Promotion::Never => self.config.is_planted(Fault::X40),
+            Promotion::Never => self.cx.config.is_planted(Fault::X40),
             Promotion::OnStreamCommitAtFinish => true,
             Promotion::NeverIfLengthUnknown => record.head.length() != Length::Unknown,
-            Promotion::AfterHits(wanted) => hits + u32::from(self.config.is_planted(Fault::X66)) >= *wanted,
+            Promotion::AfterHits(wanted) => {
+                hits + u32::from(self.cx.config.is_planted(Fault::X66)) >= *wanted
+            }
         };
         let counts = |edge: &(TierId, Promotion)| matches!(edge.1, Promotion::AfterHits(_));
         let hits = if tier.promotes.iter().flatten().any(counts) { self.hits.count(key) } else { 0 };
         let into = |wanted: TierId| {
             tier.promotes.iter().flatten().any(|(into, promotion)| *into == wanted && wants(promotion, hits))
         };
-        let l0 = self.config.l0.filter(|_| into(TierId::L0));
-        let tiers: Vec<_> = self.config.tiers.iter().filter(|tier| into(tier.id)).copied().collect();
+        let l0 = self.cx.config.l0.filter(|_| into(TierId::L0));
+        let tiers: Vec<_> = self.cx.config.tiers.iter().filter(|tier| into(tier.id)).copied().collect();
         if l0.is_none() && tiers.is_empty() {
             return None;
         }
-        let promotion = PromotionId(self.ids.mint());
+        let promotion = PromotionId(self.cx.ids.mint());
         let length = Length::Known(record.length);
         let copied = Copied { at, place: &place, head: &record.head, staleness, length };
         let source = Source { owner: Owner::Promotion(promotion), promotes: Some((tier.id, request)) };
@@ -112,8 +114,8 @@ impl<C: Chunk> Engine<C> {
         let (head, place) = (Arc::clone(&promoting.head), promoting.place.clone());
         let mut copies = core::mem::take(&mut promoting.copies);
         let copied = Copied { at, place: &place, head: &head, staleness, length: Length::Known(length) };
-        if self.config.is_planted(Fault::F4) {
-            (freshness.as_of, freshness.age_then) = (self.now, Duration::ZERO);
+        if self.cx.config.is_planted(Fault::F4) {
+            (freshness.as_of, freshness.age_then) = (self.cx.now, Duration::ZERO);
         }
         self.end_copies(copied, &mut copies, freshness, Some(from));
         self.promotion(promotion).copies = copies;

@@ -31,27 +31,27 @@ impl<C: Chunk> Engine<C> {
     /// A read for a client whose response has begun. No breaker keeps it from being made, for that would break off what
     /// may well be read on (O2); but one that lets it through hears how it went.
     pub(super) fn begin_read(&mut self, request: RequestId, tier: TierId) -> OpId {
-        let held = self.admit(Guarded::Tier(tier)).ok();
-        self.caring.deadlines.begin(self.now, Waiter::Reader(request));
-        self.caring.deadlines.enter(self.now, Waiter::Reader(request), Phase::Chunk);
-        self.operation_with(Pending::Read(request), held)
+        let held = self.cx.admit(Guarded::Tier(tier)).ok();
+        self.cx.caring.deadlines.begin(self.cx.now, Waiter::Reader(request));
+        self.cx.caring.deadlines.enter(self.cx.now, Waiter::Reader(request), Phase::Chunk);
+        self.cx.operation_with(Pending::Read(request), held)
     }
 
     pub(super) fn begin_race(&mut self, request: RequestId, tier: TierId, op: OpId) -> Race {
-        let now = self.now;
-        let race = match self.caring.hedging(tier) {
+        let now = self.cx.now;
+        let race = match self.cx.caring.hedging(tier) {
             Some(hedging) => hedging.begin(now, op),
             None => Race::Alone { op, since: now, late_at: None },
         };
         if let Some(at) = race.poll_wake() {
-            self.caring.late_reads.set(request, at);
+            self.cx.caring.late_reads.set(request, at);
         }
         race
     }
 
     /// A read is late: asks the same of the same record once more, if the budget and the breaker allow it.
     pub(super) fn read_twice(&mut self, request: RequestId) {
-        let now = self.now;
+        let now = self.cx.now;
         let reader = self.requests.get_mut(&request).expect("a race is forgotten with its request");
         let Progress::Reading { record, pieces, read: Some(race), .. } = &mut reader.progress else {
             unreachable!("{request:?} is late but is {:?}", reader.progress);
@@ -59,29 +59,29 @@ impl<C: Chunk> Engine<C> {
         let Some(Piece::Bytes { first, count }) = pieces.front() else {
             unreachable!("{request:?} reads bytes, but waits for {pieces:?}");
         };
-        let (mut offset, length_max) = (*first, self.config.read_size.min(*count));
-        offset += u64::from(self.config.is_planted(Fault::X80) && *count > 1);
+        let (mut offset, length_max) = (*first, self.cx.config.read_size.min(*count));
+        offset += u64::from(self.cx.config.is_planted(Fault::X80) && *count > 1);
         let (record, tier) = (*record, self.records[record].tier);
-        let hedging = self.caring.hedging(tier).expect("only hedged reads are late");
+        let hedging = self.cx.caring.hedging(tier).expect("only hedged reads are late");
         if !race.on_wake(now, hedging) {
             return;
         }
-        let Ok(held) = self.admit(Guarded::Tier(tier)) else {
+        let Ok(held) = self.cx.admit(Guarded::Tier(tier)) else {
             return;
         };
-        let op = self.operation_with(Pending::Read(request), Some(held));
+        let op = self.cx.operation_with(Pending::Read(request), Some(held));
         if let Some(Progress::Reading { read: Some(race), .. }) =
             self.requests.get_mut(&request).map(|reader| &mut reader.progress)
         {
             race.on_hedged(now, op);
         }
-        self.event(Event::Hedged { request, tier });
-        self.effect(Effect::Read { op, tier, source: ReadSource::Record(record), offset, length_max });
+        self.cx.event(Event::Hedged { request, tier });
+        self.cx.effect(Effect::Read { op, tier, source: ReadSource::Record(record), offset, length_max });
     }
 
     /// An operation of a reader's has ended.
     pub(super) fn on_read_answered(&mut self, request: RequestId, op: OpId, answer: Answer) -> ReadStep {
-        let now = self.now;
+        let now = self.cx.now;
         let reader = self.requests.get_mut(&request).expect("a read is forgotten with its request");
         let step = match &mut reader.progress {
             Progress::Waiting(_) => unreachable!("{request:?} reads before it was served"),
@@ -89,8 +89,8 @@ impl<C: Chunk> Engine<C> {
             Progress::Reading { record, read, .. } => {
                 let tier = self.records[record].tier;
                 let race = read.as_mut().expect("a reader's operations belong to its race");
-                self.caring.late_reads.remove(request);
-                let step = match (self.caring.hedging(tier), answer) {
+                self.cx.caring.late_reads.remove(request);
+                let step = match (self.cx.caring.hedging(tier), answer) {
                     (Some(hedging), answer) => race.on_answer(now, op, answer, hedging),
                     (None, Answer::Given) => RaceStep::Won { cancel: None },
                     (None, Answer::Failed) => RaceStep::Lost,
@@ -103,24 +103,24 @@ impl<C: Chunk> Engine<C> {
             }
         };
         match step {
-            RaceStep::Won { cancel: Some(_) } if self.config.is_planted(Fault::X52) => {}
-            RaceStep::Won { cancel } => cancel.into_iter().for_each(|op| self.forget(op)),
+            RaceStep::Won { cancel: Some(_) } if self.cx.config.is_planted(Fault::X52) => {}
+            RaceStep::Won { cancel } => cancel.into_iter().for_each(|op| self.cx.forget(op)),
             RaceStep::Lost => {}
             RaceStep::OtherRuns | RaceStep::Ignored => unreachable!("{op:?} of {request:?} is {step:?}"),
         }
-        self.caring.deadlines.end(Waiter::Reader(request));
+        self.cx.caring.deadlines.end(Waiter::Reader(request));
         ReadStep::Over
     }
 
     /// A reader has left: what still runs for it is of no interest.
     pub(super) fn forget_race(&mut self, request: RequestId, race: &Race) {
         self.stop_race(request);
-        race.running().into_iter().flatten().for_each(|op| self.forget(op));
+        race.running().into_iter().flatten().for_each(|op| self.cx.forget(op));
     }
 
     fn stop_race(&mut self, request: RequestId) {
-        self.caring.late_reads.remove(request);
-        self.caring.deadlines.end(Waiter::Reader(request));
+        self.cx.caring.late_reads.remove(request);
+        self.cx.caring.deadlines.end(Waiter::Reader(request));
     }
 
     /// The bytes did not come in time. What the tier has stays in its index: it is slow, not lost.
@@ -135,17 +135,17 @@ impl<C: Chunk> Engine<C> {
                 let lane = &mut self.lanes.get_mut(&writer).expect("a lane is open while it is read").lane;
                 lane.on_read_failed();
                 let tier = lane.tier;
-                self.caring.deadlines.end(Waiter::Reader(request));
-                self.give_up(op);
-                self.event(Event::DeadlineMissed { key, what: Late::Read(tier) });
+                self.cx.caring.deadlines.end(Waiter::Reader(request));
+                self.cx.give_up(op);
+                self.cx.event(Event::DeadlineMissed { key, what: Late::Read(tier) });
                 self.pump(fill);
             }
             Progress::Reading { record, read, .. } => {
                 let tier = self.records[record].tier;
                 let race = read.take().expect("a reader's deadline belongs to its race");
                 self.stop_race(request);
-                race.running().into_iter().flatten().for_each(|op| self.give_up(op));
-                self.event(Event::DeadlineMissed { key, what: Late::Read(tier) });
+                race.running().into_iter().flatten().for_each(|op| self.cx.give_up(op));
+                self.cx.event(Event::DeadlineMissed { key, what: Late::Read(tier) });
                 self.finish_reading(request, End::Aborted(AbortReason::TierRead(tier)));
             }
         }

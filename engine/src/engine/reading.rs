@@ -28,7 +28,7 @@ pub(super) struct OpenRecord {
 impl<C: Chunk> Engine<C> {
     /// Gives a reader the next of what it waits for, or asks the tier for it.
     pub(super) fn read_on(&mut self, request: RequestId) {
-        let read_size = self.config.read_size;
+        let read_size = self.cx.config.read_size;
         let reader = self.requests.get_mut(&request).expect("the caller found the request");
         let Progress::Reading { record, pieces, demand, .. } = &mut reader.progress else {
             unreachable!("{request:?} reads a record but is {:?}", reader.progress);
@@ -48,7 +48,7 @@ impl<C: Chunk> Engine<C> {
             }
             None => unreachable!("{request:?} has read all of it, and is finished"),
         };
-        let source = if self.config.is_planted(Fault::T9) { self.newest_of(source) } else { source };
+        let source = if self.cx.config.is_planted(Fault::T9) { self.newest_of(source) } else { source };
         let tier = self.records[&source].tier;
         let op = self.begin_read(request, tier);
         let race = self.begin_race(request, tier, op);
@@ -56,7 +56,7 @@ impl<C: Chunk> Engine<C> {
         if let Progress::Reading { read, .. } = &mut reader.progress {
             *read = Some(race);
         }
-        self.effect(Effect::Read { op, tier, source: ReadSource::Record(source), offset, length_max });
+        self.cx.effect(Effect::Read { op, tier, source: ReadSource::Record(source), offset, length_max });
     }
 
     /// The record of the same key in the same tier that was opened last: what a planted fault reads from.
@@ -85,14 +85,14 @@ impl<C: Chunk> Engine<C> {
             self.stream(fill_id).followers.remove(request);
             return self.finish(request, End::Aborted(AbortReason::TierRead(tier)));
         };
-        let length_max = self.config.read_size.min(readable.min(base) - position);
+        let length_max = self.cx.config.read_size.min(readable.min(base) - position);
         let op = self.begin_read(request, tier);
         let follower = self.requests.get_mut(&request).expect("followers are requests that have not ended");
         let Progress::Following { rereading, .. } = &mut follower.progress else {
             unreachable!("{request:?} follows {fill_id:?} but is {:?}", follower.progress);
         };
         *rereading = Some((op, writer));
-        self.effect(Effect::Read {
+        self.cx.effect(Effect::Read {
             op,
             tier,
             source: ReadSource::Writer(writer),
@@ -129,8 +129,8 @@ impl<C: Chunk> Engine<C> {
                     chunk.size()
                 );
                 let (record, promotion, piece) = (*record, *promotion, (*first, *count));
-                let is_planted = self.config.is_planted(Fault::T10);
-                let had = if is_planted { self.config.read_size.min(*count) } else { chunk.size() };
+                let is_planted = self.cx.config.is_planted(Fault::T10);
+                let had = if is_planted { self.cx.config.read_size.min(*count) } else { chunk.size() };
                 (*first, *count) = (*first + had, *count - had);
                 if *count == 0 {
                     pieces.pop_front();
@@ -157,7 +157,7 @@ impl<C: Chunk> Engine<C> {
             ReadFailure::Rotten => Event::FoundRotten { tier, key },
         };
         if let ReadStep::GoesOn(tier) = self.on_read_answered(request, op, Answer::Failed) {
-            return self.event(told(tier));
+            return self.cx.event(told(tier));
         }
         let reader = self.requests.get_mut(&request).expect("a read is forgotten with its request");
         match &mut reader.progress {
@@ -168,12 +168,12 @@ impl<C: Chunk> Engine<C> {
                 let lane = &mut self.lanes.get_mut(&writer).expect("a lane is open while it is read").lane;
                 lane.on_read_failed();
                 let tier = lane.tier;
-                self.event(told(tier));
+                self.cx.event(told(tier));
                 self.pump(fill);
             }
             Progress::Reading { record, .. } => {
                 let OpenRecord { tier, at, name, .. } = self.records[record];
-                self.event(told(tier));
+                self.cx.event(told(tier));
                 self.delete_record(tier, at, name);
                 self.finish_reading(request, End::Aborted(AbortReason::TierRead(tier)));
             }
@@ -187,7 +187,7 @@ impl<C: Chunk> Engine<C> {
             unreachable!("{request:?} reads a record but is {:?}", reader.progress);
         };
         self.forget_digest(request);
-        if let (Some(promotion), true) = (promotion, self.config.is_planted(Fault::X41)) {
+        if let (Some(promotion), true) = (promotion, self.cx.config.is_planted(Fault::X41)) {
             self.end_promotion(promotion);
             self.finish(request, end);
             return self.close_reader(record);
@@ -221,8 +221,8 @@ impl<C: Chunk> Engine<C> {
         match &mut follower.progress {
             Progress::Following { rereading, .. } => {
                 if let Some((op, _)) = rereading.take() {
-                    self.forget(op);
-                    self.caring.deadlines.end(Waiter::Reader(request));
+                    self.cx.forget(op);
+                    self.cx.caring.deadlines.end(Waiter::Reader(request));
                 }
             }
             Progress::Waiting(_) | Progress::Reading { .. } => {}

@@ -31,15 +31,15 @@ impl<C: Chunk> Engine<C> {
         waiters: Vec<RequestId>,
         tries: Tries,
     ) {
-        let held = match self.admit(Guarded::Origin(errand.origin)) {
+        let held = match self.cx.admit(Guarded::Origin(errand.origin)) {
             Ok(held) => held,
             Err(until) => {
-                let retry_after = until.since(self.now);
+                let retry_after = until.since(self.cx.now);
                 return self.fail(fill_id, errand, waiters, Refusal::BreakerOpen { retry_after });
             }
         };
         if tries.attempts.made() == 1 {
-            self.caring.budget.on_request(self.now);
+            self.cx.caring.budget.on_request(self.cx.now);
         }
         let leader = waiters.first().copied();
         let ask = leader.map(|leader| Arc::clone(&self.requests[&leader].ask));
@@ -48,14 +48,14 @@ impl<C: Chunk> Engine<C> {
             Sharing::Open | Sharing::Closed => Purpose::Shared,
             Sharing::Private => Purpose::Private,
         };
-        let op = self.operation_with(Pending::Fetch(fill_id), Some(held));
+        let op = self.cx.operation_with(Pending::Fetch(fill_id), Some(held));
         let (key, variant, origin) = (errand.target, errand.key, errand.origin);
-        self.event(Event::Fetched { fill: fill_id, key, variant, origin, purpose });
+        self.cx.event(Event::Fetched { fill: fill_id, key, variant, origin, purpose });
         let head = self.origin_request(&ask, errand.stored.as_ref().map(Stored::head));
-        self.effect(Effect::Fetch { op, fill: fill_id, head });
-        self.caring.deadlines.enter(self.now, Waiter::Fill(fill_id), Phase::Head);
+        self.cx.effect(Effect::Fetch { op, fill: fill_id, head });
+        self.cx.caring.deadlines.enter(self.cx.now, Waiter::Fill(fill_id), Phase::Head);
         let sent = Sent { leader, ask };
-        let stage = Stage::Asking { waiters, op, since: self.now, tries, sent };
+        let stage = Stage::Asking { waiters, op, since: self.cx.now, tries, sent };
         self.fills.insert(fill_id, Fill { errand, stage });
     }
 
@@ -70,24 +70,29 @@ impl<C: Chunk> Engine<C> {
     ) -> Option<Instant> {
         let why = if waiters.is_empty() && errand.behind.is_none() {
             GiveUp::NobodyWaits
-        } else if self.is_open(Guarded::Origin(errand.origin)) {
+        } else if self.cx.is_open(Guarded::Origin(errand.origin)) {
             GiveUp::BreakerOpen
         } else {
-            let mut policy = self.config.care.retry;
-            policy.attempts_max += u32::from(self.config.is_planted(Fault::X36));
-            let is_deaf = self.config.is_planted(Fault::X38) && matches!(failed, Failed::Deferred(_));
+            let mut policy = self.cx.config.care.retry;
+            policy.attempts_max += u32::from(self.cx.config.is_planted(Fault::X36));
+            let is_deaf = self.cx.config.is_planted(Fault::X38) && matches!(failed, Failed::Deferred(_));
             let failed = if is_deaf { Failed::Deferred(None) } else { failed };
-            let caring = &mut self.caring;
-            if self.config.is_planted(Fault::X37) {
-                caring.budget = Budget::new(Allowance { percent: 0, floor_per_s: 0, burst: 1 }, self.now);
+            let caring = &mut self.cx.caring;
+            if self.cx.config.is_planted(Fault::X37) {
+                caring.budget = Budget::new(Allowance { percent: 0, floor_per_s: 0, burst: 1 }, self.cx.now);
             }
-            match tries.attempts.on_failed(self.now, failed, &policy, &mut caring.budget, &mut caring.random)
-            {
+            match tries.attempts.on_failed(
+                self.cx.now,
+                failed,
+                &policy,
+                &mut caring.budget,
+                &mut caring.random,
+            ) {
                 Decision::Retry { at } => return Some(at),
                 Decision::GiveUp(why) => why,
             }
         };
-        self.event(Event::GaveUp { fill: fill_id, why });
+        self.cx.event(Event::GaveUp { fill: fill_id, why });
         None
     }
 
@@ -102,15 +107,15 @@ impl<C: Chunk> Engine<C> {
     ) {
         let next = self.rename(fill_id, &errand, &waiters);
         let attempt = tries.attempts.made();
-        self.event(Event::Retried { fill: fill_id, next, key: errand.target, attempt, at });
-        let at = if self.config.is_planted(Fault::R3) { self.now } else { at };
-        self.caring.retries.set(next, at);
+        self.cx.event(Event::Retried { fill: fill_id, next, key: errand.target, attempt, at });
+        let at = if self.cx.config.is_planted(Fault::R3) { self.cx.now } else { at };
+        self.cx.caring.retries.set(next, at);
         self.fills.insert(next, Fill { errand, stage: Stage::Resting { waiters, tries } });
     }
 
     /// Gives a fill that asks anew another name.
     pub(super) fn rename(&mut self, fill_id: FillId, errand: &Errand<C>, waiters: &[RequestId]) -> FillId {
-        let next = FillId(self.ids.mint());
+        let next = FillId(self.cx.ids.mint());
         if self.flights.get(&errand.key) == Some(&fill_id) {
             self.flights.insert(errand.key, next);
         }
@@ -118,11 +123,11 @@ impl<C: Chunk> Engine<C> {
             let waiting = self.requests.get_mut(request).expect("waiters are requests that have not ended");
             waiting.progress = Progress::Waiting(next);
         }
-        if self.config.is_planted(Fault::X68) {
-            self.caring.deadlines.end(Waiter::Fill(fill_id));
-            self.caring.deadlines.begin(self.now, Waiter::Fill(next));
+        if self.cx.config.is_planted(Fault::X68) {
+            self.cx.caring.deadlines.end(Waiter::Fill(fill_id));
+            self.cx.caring.deadlines.begin(self.cx.now, Waiter::Fill(next));
         } else {
-            self.caring.deadlines.hand_over(self.now, Waiter::Fill(fill_id), Waiter::Fill(next));
+            self.cx.caring.deadlines.hand_over(self.cx.now, Waiter::Fill(fill_id), Waiter::Fill(next));
         }
         next
     }
@@ -133,7 +138,7 @@ impl<C: Chunk> Engine<C> {
         let Stage::Resting { waiters, tries } = stage else { unreachable!("rested while {stage:?}") };
         let waiters = self.pass_partial(waiters);
         if waiters.is_empty() && errand.behind.is_none() {
-            self.event(Event::GaveUp { fill: fill_id, why: GiveUp::NobodyWaits });
+            self.cx.event(Event::GaveUp { fill: fill_id, why: GiveUp::NobodyWaits });
             self.end_asking(fill_id, &errand);
             return self.let_go(errand.stored);
         }
@@ -144,9 +149,9 @@ impl<C: Chunk> Engine<C> {
     /// about a fetch that the origin already works at.
     pub(super) fn end_resting(&mut self, fill_id: FillId, why: GiveUp) {
         let Fill { errand, .. } = self.fills.remove(&fill_id).expect("the caller found it");
-        let rested = self.caring.retries.remove(fill_id);
+        let rested = self.cx.caring.retries.remove(fill_id);
         assert!(rested.is_some(), "{fill_id:?} ends its rest but does not rest");
-        self.event(Event::GaveUp { fill: fill_id, why });
+        self.cx.event(Event::GaveUp { fill: fill_id, why });
         self.end_asking(fill_id, &errand);
         self.let_go(errand.stored);
     }
@@ -155,7 +160,7 @@ impl<C: Chunk> Engine<C> {
     pub(super) fn end_asking(&mut self, fill_id: FillId, errand: &Errand<C>) {
         self.fetches -= 1;
         self.end_flight(errand.key, fill_id);
-        self.caring.deadlines.end(Waiter::Fill(fill_id));
+        self.cx.caring.deadlines.end(Waiter::Fill(fill_id));
     }
 
     /// The origin gave nothing to serve: all who wait get what stands in for it, or else an error.
@@ -202,9 +207,9 @@ impl<C: Chunk> Engine<C> {
             },
             Stage::Looking { .. } | Stage::Resting { .. } => unreachable!("{fill_id:?} does not fetch"),
         };
-        self.event(Event::DeadlineMissed { key: fill.errand.target, what });
-        self.give_up(op);
-        self.effect(Effect::Cancel { fill: fill_id });
+        self.cx.event(Event::DeadlineMissed { key: fill.errand.target, what });
+        self.cx.give_up(op);
+        self.cx.effect(Effect::Cancel { fill: fill_id });
     }
 
     /// All that the fill had until its head is over: nothing more can be made of it, and nobody else leads.
@@ -213,10 +218,10 @@ impl<C: Chunk> Engine<C> {
         match &self.fills[&fill_id].stage {
             Stage::Looking { .. } => {
                 let (errand, waiters, _) = self.give_up_lookup(fill_id);
-                self.event(Event::DeadlineMissed { key: errand.target, what: Late::Answer });
+                self.cx.event(Event::DeadlineMissed { key: errand.target, what: Late::Answer });
                 for request in &waiters {
                     let (key, reason) = (errand.target, errand.reason);
-                    self.event(Event::Missed { request: *request, key, reason });
+                    self.cx.event(Event::Missed { request: *request, key, reason });
                 }
                 self.fetches += 1;
                 self.fail(fill_id, errand, waiters, refusal);
@@ -229,7 +234,7 @@ impl<C: Chunk> Engine<C> {
                 };
                 let end = FetchEnd::Failed(OriginFailure::TimedOut);
                 let (key, received) = (errand.target, ByteCount::ZERO);
-                self.event(Event::FetchEnded { fill: fill_id, key, received, end });
+                self.cx.event(Event::FetchEnded { fill: fill_id, key, received, end });
                 self.fail(fill_id, errand, waiters, refusal);
             }
             Stage::Resting { .. } => unreachable!("no attempt is put off beyond {fill_id:?}'s deadline"),

@@ -27,6 +27,7 @@ use crate::{
     time::Instant,
 };
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
+use core::time::Duration;
 
 /// One response on its way to those who wait for it.
 ///
@@ -164,6 +165,15 @@ pub(crate) enum Source {
 }
 
 impl<C> Stage<C> {
+    /// How long ago the origin was asked for what there is of the answer; not at all, while none is awaited.
+    pub(crate) fn asked_ago(&self, now: Instant) -> Duration {
+        match self {
+            Self::Looking { .. } | Self::Resting { .. } => Duration::ZERO,
+            Self::Asking { since, .. } => now.since(*since),
+            Self::Streaming(stream) => stream.freshness.age(now),
+        }
+    }
+
     /// How many clients this fill serves.
     pub(crate) fn crowd(&self) -> usize {
         match self {

@@ -44,13 +44,13 @@ impl<C: Chunk> Engine<C> {
         }
         let Some(digest) = durable.digests.get_mut(&request) else { return true };
         chunk.digest_into(digest);
-        let is_planted = self.config.is_planted(Fault::X60);
+        let is_planted = self.cx.config.is_planted(Fault::X60);
         if chunk.size() < count || is_planted || C::digest_of(digest) == opened.digest {
             return true;
         }
         let (key, name, repair) = (opened.seen.key, opened.name, opened.seen.repair());
-        self.event(Event::TierFailed { tier: TIER, operation: TierOperation::Read });
-        self.event(Event::Corrupt { key, name });
+        self.cx.event(Event::TierFailed { tier: TIER, operation: TierOperation::Read });
+        self.cx.event(Event::Corrupt { key, name });
         if let Some(ask) = repair {
             self.ask_durable(Work::Besides, ask);
         }

@@ -61,7 +61,7 @@ impl Collecting {
 impl<C: Chunk> Engine<C> {
     /// Purges a key in L3. The operation that is returned is over when the purge is.
     pub(in crate::engine) fn purge_durable(&mut self, key: CacheKey) -> OpId {
-        let token = OpId(self.ids.mint());
+        let token = OpId(self.cx.ids.mint());
         let (purge, ask) = DurablePurge::begin(key, self.durable().terms);
         self.durable().purges.insert(token, purge);
         self.ask_durable(Work::Purge(token), ask);
@@ -79,11 +79,11 @@ impl<C: Chunk> Engine<C> {
             PurgeEnd::Removed(length) => PurgeOutcome::Removed(length),
             PurgeEnd::Absent => PurgeOutcome::Absent,
             PurgeEnd::Failed => {
-                self.event(Event::TierFailed { tier: TIER, operation: TierOperation::Delete });
+                self.cx.event(Event::TierFailed { tier: TIER, operation: TierOperation::Delete });
                 PurgeOutcome::Failed
             }
         };
-        self.report_answer(token, TIER, outcome);
+        self.purging.report_answer(&mut self.cx, token, TIER, outcome);
     }
 
     /// A 304 made this of an open record: its manifest gets the new head, so that other edges need not ask as well. Who
@@ -94,7 +94,7 @@ impl<C: Chunk> Engine<C> {
         freshened: Arc<Record>,
         freshen: Freshen,
     ) {
-        let now = self.now;
+        let now = self.cx.now;
         let durable = self.durable();
         let opened = durable.opened.get(&record).expect("a record is open while it is kept");
         let ask = opened.seen.freshen(freshened, now.since(opened.at), &durable.terms);
@@ -119,7 +119,7 @@ impl<C: Chunk> Engine<C> {
 
     /// Begins a round of the collector, if one is due and the last one is over.
     pub(super) fn collect(&mut self) {
-        let now = self.now;
+        let now = self.cx.now;
         let Some(collecting) = &mut self.durable().collecting else { return };
         if now < collecting.due {
             return;
@@ -146,7 +146,7 @@ impl<C: Chunk> Engine<C> {
             }
             CollectStep::Ended(collected) => {
                 collecting.progress = Progress::Resting(None);
-                self.event(Event::Swept { collected });
+                self.cx.event(Event::Swept { collected });
             }
         }
     }

@@ -27,17 +27,17 @@ impl<C: Chunk> Engine<C> {
         let record = self.looked_for(fill_id);
         let mut told = told;
         if let Told::Entry { now, .. } = &mut told
-            && self.config.is_planted(Fault::X58)
+            && self.cx.config.is_planted(Fault::X58)
         {
-            *now = self.wall();
+            *now = self.cx.wall();
         }
         let was_opened = matches!(told, Told::Opened { .. });
         let terms = self.durable().terms;
         let lookup = self.durable().lookups.get_mut(&fill_id).expect("a lookup lasts until it is done");
         match lookup.on_told(told, &terms) {
             LookupStep::Ask(Ask::Open { blob }) => {
-                let op = self.operation(Pending::Durable(Work::Lookup(fill_id)));
-                self.effect(Effect::OpenBlob { op, record, blob });
+                let op = self.cx.operation(Pending::Durable(Work::Lookup(fill_id)));
+                self.cx.effect(Effect::OpenBlob { op, record, blob });
             }
             LookupStep::Ask(ask) => self.ask_durable(Work::Lookup(fill_id), ask),
             LookupStep::Done(looked) => {
@@ -53,7 +53,7 @@ impl<C: Chunk> Engine<C> {
         if let Some(ask) = besides {
             self.ask_durable(Work::Besides, ask);
         }
-        let at = self.now;
+        let at = self.cx.now;
         let fill = self.fills.get_mut(&fill_id).expect("a lookup's fill waits for its answer");
         let key = fill.errand.key;
         fill.errand.glimpse = seen.clone().map(|seen| Box::new(Glimpse { seen, at }));
@@ -69,7 +69,7 @@ impl<C: Chunk> Engine<C> {
                 if was_opened {
                     self.release(TIER, record_id);
                 }
-                self.event(Event::DurableMissed { key, why });
+                self.cx.event(Event::DurableMissed { key, why });
                 match why {
                     DurableMiss::IndexFailed | DurableMiss::BlobFailed => self.on_lookup_failed(fill_id),
                     DurableMiss::Absent | DurableMiss::Expired | DurableMiss::Lost | DurableMiss::Torn => {

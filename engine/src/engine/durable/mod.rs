@@ -119,13 +119,13 @@ impl<C: Chunk> Engine<C> {
     }
 
     fn ask_durable(&mut self, work: Work, ask: Ask) {
-        let op = self.operation(Pending::Durable(work));
-        self.effect(Effect::Durable { op, ask });
+        let op = self.cx.operation(Pending::Durable(work));
+        self.cx.effect(Effect::Durable { op, ask });
     }
 
     /// Closes an open record.
     pub(super) fn release(&mut self, tier: TierId, record: RecordId) {
-        self.effect(Effect::Release { tier, record });
+        self.cx.effect(Effect::Release { tier, record });
         if let Some(durable) = &mut self.durable {
             durable.opened.remove(&record);
         }

@@ -50,7 +50,7 @@ impl<C: Chunk> Engine<C> {
 
     /// The first chunk is here: asks for the lease. Until it is had, the lane waits as for a tier that opens.
     pub(in crate::engine) fn begin_upload(&mut self, writer: WriterId) {
-        let (key, now) = (self.lanes[&writer].at.key, self.now);
+        let (key, now) = (self.lanes[&writer].at.key, self.cx.now);
         let lane = self.open_lane(writer);
         lane.on_asked_to_lease();
         let name = lane.name;
@@ -60,7 +60,7 @@ impl<C: Chunk> Engine<C> {
             unreachable!("{writer:?} begins its upload once, and was prepared for it")
         };
         let ran_out = |stored: &Stored| stored.entry.manifest.is_some() && stored.expires <= seen.now;
-        if self.config.is_planted(Fault::F6) && seen.stored.as_ref().is_some_and(ran_out) {
+        if self.cx.config.is_planted(Fault::F6) && seen.stored.as_ref().is_some_and(ran_out) {
             return self.end_lane(writer, LaneEnd::Outrun);
         }
         let (publish, step) = Publish::begin(name, seen, now.since(at), terms);
@@ -94,7 +94,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     pub(super) fn on_upload_told(&mut self, writer: WriterId, told: Told) {
-        let is_lost = self.config.is_planted(Fault::X18) && told == Told::Unknown;
+        let is_lost = self.cx.config.is_planted(Fault::X18) && told == Told::Unknown;
         let told = if is_lost && self.publish(writer).0.is_swapping() { Told::Conflict } else { told };
         let step = self.publish(writer).0.on_told(told);
         let owner = self.lanes.get(&writer).map(|open| open.owner);
@@ -109,7 +109,7 @@ impl<C: Chunk> Engine<C> {
         let lane = self.open_lane(writer);
         if lane.was_opened() {
             lane.on_discarded();
-            self.effect(Effect::Discard { tier: TIER, writer });
+            self.cx.effect(Effect::Discard { tier: TIER, writer });
         }
         match self.durable().uploads.get_mut(&writer) {
             None => {}
@@ -122,7 +122,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     pub(super) fn renew_leases(&mut self) {
-        let (now, after) = (self.now, self.durable().terms.renew_after());
+        let (now, after) = (self.cx.now, self.durable().terms.renew_after());
         while let Some((at, writer)) = self.durable().renewals.first().copied().filter(|(at, _)| *at <= now) {
             self.durable().renewals.remove(&(at, writer));
             self.renew_at(writer, now.after(after));
@@ -140,7 +140,7 @@ impl<C: Chunk> Engine<C> {
                 if let Some(end) = self.publish(writer).0.ending() {
                     self.end_lane_of(writer, end);
                     if let (PublishEnd::Lost { winner }, Ask::Delete { blob }) = (end, &ask)
-                        && self.config.is_planted(Fault::T8)
+                        && self.cx.config.is_planted(Fault::T8)
                     {
                         ask = Ask::Delete { blob: BlobName { name: winner, ..*blob } };
                     }
@@ -148,7 +148,7 @@ impl<C: Chunk> Engine<C> {
                 self.ask_durable(Work::Upload(writer), ask);
             }
             PublishStep::Upload => {
-                let at = self.now.after(self.durable().terms.renew_after());
+                let at = self.cx.now.after(self.durable().terms.renew_after());
                 self.renew_at(writer, at);
                 self.open_in_tier(writer);
             }
@@ -163,9 +163,9 @@ impl<C: Chunk> Engine<C> {
         if let Some(at) = renewal {
             self.durable().renewals.remove(&(at, writer));
         }
-        self.event(Event::UploadEnded { key, name, end, blob });
+        self.cx.event(Event::UploadEnded { key, name, end, blob });
         if end == PublishEnd::IndexFailed {
-            self.event(Event::TierFailed { tier: TIER, operation: TierOperation::Write });
+            self.cx.event(Event::TierFailed { tier: TIER, operation: TierOperation::Write });
         }
         match end {
             PublishEnd::Won { .. } => self.on_lane_published(writer),

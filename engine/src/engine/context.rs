@@ -1,0 +1,89 @@
+//! What every machine is handed: the time, the configuration, chance, names, and the ways out of the engine.
+//!
+//! It decides nothing. A machine that asks the outside for something does so through [`Context::operation`]; who may be asked
+//! is in `caring`, whose breakers and deadlines are kept here with the operations that they watch.
+
+use super::{
+    Open, Pending,
+    caring::{Caring, Held},
+};
+use crate::{
+    chunk::Chunk,
+    config::Config,
+    effect::Effect,
+    event::Event,
+    id::{Minter, OpId},
+    plant::Fault,
+    random::{Random, Seed},
+    table::Table,
+    time::{Instant, WallTime},
+};
+use alloc::collections::VecDeque;
+
+/// One engine's surroundings.
+pub(super) struct Context<C: Chunk> {
+    pub(super) config: Config,
+    pub(super) now: Instant,
+    /// What the calendar said at some instant.
+    calendar: (Instant, WallTime),
+    /// Draws the names of records.
+    pub(super) names: Random,
+    /// Draws what stands between the parts of multipart answers.
+    pub(super) boundaries: Random,
+    pub(super) ids: Minter,
+    pub(super) caring: Caring,
+    pub(super) pending: Table<OpId, Open>,
+    pub(super) effects: VecDeque<Effect<C>>,
+    pub(super) events: VecDeque<Event>,
+}
+
+impl<C: Chunk> Context<C> {
+    pub(super) fn new(config: Config, seed: Seed, now: Instant) -> Self {
+        Self {
+            caring: Caring::new(&config, seed, now),
+            config,
+            now,
+            calendar: (now, WallTime::default()),
+            names: seed.split("record names"),
+            boundaries: seed.split("multipart boundaries"),
+            ids: Minter::default(),
+            pending: Table::default(),
+            effects: VecDeque::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// The calendar says this now.
+    pub(super) fn set_wall(&mut self, wall: WallTime) {
+        self.calendar = (self.now, wall);
+    }
+
+    /// What the calendar says now.
+    pub(super) fn wall(&self) -> WallTime {
+        let (at, wall) = self.calendar;
+        if self.config.is_planted(Fault::X12) {
+            return wall;
+        }
+        wall.after(self.now.since(at))
+    }
+
+    pub(super) fn effect(&mut self, effect: Effect<C>) {
+        self.effects.push_back(effect);
+    }
+
+    pub(super) fn event(&mut self, event: Event) {
+        self.events.push_back(event);
+    }
+
+    /// A new operation, and who waits for its answer.
+    pub(super) fn operation(&mut self, pending: Pending) -> OpId {
+        self.operation_with(pending, None)
+    }
+
+    /// The same with the permit of a breaker that was asked for it, if one was.
+    pub(super) fn operation_with(&mut self, pending: Pending, held: Option<Held>) -> OpId {
+        let op = OpId(self.ids.mint());
+        self.pending.insert(op, Open { pending, held });
+        op
+    }
+}

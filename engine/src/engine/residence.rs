@@ -1,0 +1,275 @@
+//! What is resident in L0, and under which keys a target's variants lie there. Every change is told, with the sum.
+//!
+//! It knows nothing of requests, fetches or purges under way: it is asked, told to keep, and told to take out.
+
+use super::{context::Context, feed_lease::Trust, variants::Variants};
+use crate::{
+    chunk::Chunk,
+    config::MemoryTier,
+    effect::PurgeOutcome,
+    event::Event,
+    head::{Method, RequestHead},
+    id::TierId,
+    key::{CacheKey, StoredKey},
+    memory::Resident,
+    plant::{Fault, Plant},
+    random::Random,
+    reason::{LaneEnd, Rejection, Removal},
+    record::Freshness,
+    rules::{self, reuse},
+    selector::{Place, PurgeMode, Selector},
+    space::{Left, Space},
+    time::{Instant, WallTime},
+    units::ByteCount,
+};
+use alloc::{sync::Arc, vec::Vec};
+use core::time::Duration;
+
+/// What L0 has for a request.
+pub(super) enum FromMemory<C> {
+    /// A response that may be used as it is.
+    Usable(Arc<Resident<C>>),
+    /// A stale one that may be used while it is revalidated behind the client's back.
+    UsableMeanwhile(Arc<Resident<C>>),
+    /// One that may be used if the origin agrees.
+    AskFirst(Arc<Resident<C>>),
+    /// Nothing.
+    Absent,
+}
+
+/// L0.
+pub(super) struct Residence<C> {
+    memory: Option<Space<Arc<Resident<C>>>>,
+    pub(super) variants: Variants,
+}
+
+impl<C: Chunk> Residence<C> {
+    pub(super) fn new(l0: Option<MemoryTier>, salts: &mut Random) -> Self {
+        let memory = l0.map(|l0| Space::new(l0.capacity, l0.eviction, l0.objective, salts));
+        Self { memory, variants: Variants::default() }
+    }
+
+    /// The fast door: a fresh response, without a copy. It counts as a use.
+    pub(super) fn fresh<'f>(
+        &mut self,
+        now: Instant,
+        key: CacheKey,
+        method: Method,
+        fields: impl Iterator<Item = (&'f str, &'f [u8])>,
+        plant: Plant,
+    ) -> Option<&Arc<Resident<C>>> {
+        if !rules::may_use_door(method, fields) {
+            return None;
+        }
+        let memory = self.memory.as_mut()?;
+        let slot = memory.find(key)?;
+        let resident = memory.value(slot);
+        if !resident.staleness.is_usable(&resident.freshness, now) && !plant.is(Fault::X72) {
+            return None;
+        }
+        memory.on_used(slot);
+        Some(memory.value(slot))
+    }
+
+    /// Looks in L0. An answer that is used counts as a use.
+    pub(super) fn look(
+        &mut self,
+        cx: &Context<C>,
+        trust: Trust,
+        key: CacheKey,
+        ask: &RequestHead,
+    ) -> FromMemory<C> {
+        let Some(memory) = &self.memory else { return FromMemory::Absent };
+        let Some(slot) = memory.find(key) else { return FromMemory::Absent };
+        let resident = Arc::clone(memory.value(slot));
+        let stored = resident.staleness.stored(&resident.freshness, cx.now);
+        let stored = trust.in_stored(misjudged(cx, stored, &resident.freshness));
+        let Some(memory) = &mut self.memory else { return FromMemory::Absent };
+        match reuse::usable(&cx.config.policy, &ask.fields, &stored) {
+            reuse::Use::Serve => {
+                memory.on_used(slot);
+                FromMemory::Usable(resident)
+            }
+            reuse::Use::ServeAndRevalidate => {
+                memory.on_used(slot);
+                FromMemory::UsableMeanwhile(resident)
+            }
+            reuse::Use::Revalidate => FromMemory::AskFirst(resident),
+        }
+    }
+
+    /// Makes a response visible in L0, in place of any older one.
+    pub(super) fn store(
+        &mut self,
+        cx: &mut Context<C>,
+        at: StoredKey,
+        resident: Resident<C>,
+        from: Option<TierId>,
+    ) {
+        let (key, tier) = (at.key, TierId::L0);
+        let (length, age) = (resident.length, resident.freshness.age(cx.now));
+        let size = cx.config.cost(length, &resident.head);
+        let Some(memory) = &mut self.memory else { return };
+        let now = cx.now;
+        let is_overtaken = memory
+            .find(key)
+            .is_some_and(|slot| memory.value(slot).freshness.age(now) < resident.freshness.age(now));
+        if is_overtaken && !cx.config.is_planted(Fault::F3) {
+            return cx.event(Event::LaneDropped { tier, key, name: None, why: LaneEnd::Superseded });
+        }
+        let plant = cx.config.plant;
+        if !fits(memory, key, size, plant) {
+            return cx.event(Event::Rejected { tier, key, why: Rejection::OverCapacity });
+        }
+        let (variants, events) = (&mut self.variants, &mut cx.events);
+        make_room(memory, key, size, plant, |left, why| {
+            variants.on_left(left.key);
+            events.push_back(Event::Removed { tier, key: left.key, size: left.size, why });
+        });
+        memory.insert(key, size, Arc::new(resident));
+        self.variants.on_stored(at);
+        cx.event(Event::Stored { tier, key, name: None, length, size, age, from });
+        self.tell_resident(cx);
+    }
+
+    /// Takes a key out of L0.
+    pub(super) fn remove(&mut self, cx: &mut Context<C>, key: CacheKey, why: Removal) -> Option<ByteCount> {
+        let left = self.memory.as_mut()?.remove(key)?;
+        self.variants.on_left(key);
+        cx.event(Event::Removed { tier: TierId::L0, key, size: left.size, why });
+        self.tell_resident(cx);
+        Some(left.size)
+    }
+
+    /// Takes a target out under every key that it has here, and says what that was; none, where there is no L0.
+    pub(super) fn purge(&mut self, cx: &mut Context<C>, target: CacheKey) -> Option<PurgeOutcome> {
+        let mut stored = self.variants.of(target);
+        if cx.config.is_planted(Fault::X46) {
+            stored.truncate(1);
+        }
+        self.memory.as_ref()?;
+        let sizes: Vec<_> =
+            stored.into_iter().filter_map(|key| self.remove(cx, key, Removal::Purged)).collect();
+        let sum = sizes.into_iter().reduce(|sum: ByteCount, size| sum.plus(size.0));
+        Some(sum.map_or(PurgeOutcome::Absent, PurgeOutcome::Removed))
+    }
+
+    /// Takes out what a target has here that was purged elsewhere, by when it was born.
+    pub(super) fn purge_born(
+        &mut self,
+        cx: &mut Context<C>,
+        target: CacheKey,
+        is_purged: impl Fn(WallTime) -> bool,
+    ) {
+        let (now, wall) = (cx.now, cx.wall());
+        for key in self.variants.of(target) {
+            let born = self
+                .memory
+                .as_ref()
+                .and_then(|memory| memory.find(key).map(|slot| memory.value(slot).freshness.born(now, wall)));
+            if born.is_some_and(&is_purged) {
+                self.remove(cx, key, Removal::Purged);
+            }
+        }
+    }
+
+    /// Does to everything in L0 that is covered what the purge says.
+    pub(super) fn sweep(
+        &mut self,
+        cx: &mut Context<C>,
+        selector: &Selector,
+        mode: PurgeMode,
+    ) -> Option<PurgeOutcome> {
+        let memory = self.memory.as_ref()?;
+        let covered = |(key, resident): &(CacheKey, &Arc<Resident<C>>)| {
+            let Place { authority, target } = &resident.place;
+            selector.covers(self.variants.at(*key).target, authority, target, &resident.head)
+        };
+        let keys: Vec<_> = memory.iter().filter(covered).map(|(key, _)| key).collect();
+        let mut sum: Option<ByteCount> = None;
+        for key in keys {
+            let size = match mode {
+                PurgeMode::Hard => self.remove(cx, key, Removal::Purged),
+                PurgeMode::Soft if cx.config.is_planted(Fault::X47) => None,
+                PurgeMode::Soft => self.stale(cx, key),
+            };
+            sum = size.map_or(sum, |size| Some(sum.unwrap_or(ByteCount::ZERO).plus(size.0)));
+        }
+        Some(match (sum, mode) {
+            (None, _) => PurgeOutcome::Absent,
+            (Some(sum), PurgeMode::Hard) => PurgeOutcome::Removed(sum),
+            (Some(sum), PurgeMode::Soft) => PurgeOutcome::Staled(sum),
+        })
+    }
+
+    /// Cuts the lifetime of a resident response to its age.
+    fn stale(&mut self, cx: &mut Context<C>, key: CacheKey) -> Option<ByteCount> {
+        let now = cx.now;
+        let memory = self.memory.as_mut()?;
+        let slot = memory.find(key)?;
+        let resident = Arc::make_mut(memory.value_mut(slot));
+        resident.freshness.lifetime = resident.freshness.lifetime.min(resident.freshness.age(now));
+        let size = cx.config.cost(resident.length, &resident.head);
+        cx.event(Event::Staled { tier: TierId::L0, key, size });
+        Some(size)
+    }
+    /// Is the sum that of the objects? A bug of ours, if not.
+    pub(super) fn audit(&self) {
+        if let Some(memory) = &self.memory {
+            assert_eq!(memory.recount(), memory.used(), "L0's sum is not that of its objects");
+        }
+    }
+
+    fn tell_resident(&self, cx: &mut Context<C>) {
+        let Some(memory) = &self.memory else { return };
+        let (bytes, objects, capacity) = (memory.used(), memory.len(), memory.capacity());
+        cx.event(Event::Resident { tier: TierId::L0, bytes, objects, capacity });
+    }
+}
+
+/// What planted faults make of a stored response's age and times.
+fn misjudged<C: Chunk>(cx: &Context<C>, mut stored: reuse::Stored, freshness: &Freshness) -> reuse::Stored {
+    let (plant, moment) = (cx.config.plant, Duration::from_nanos(1));
+    if plant.is(Fault::X4) {
+        stored.lifetime = stored.lifetime.saturating_add(moment);
+    }
+    if plant.is(Fault::X5) && !stored.windows.while_revalidate.is_zero() {
+        stored.windows.while_revalidate = stored.windows.while_revalidate.saturating_add(moment);
+    }
+    if plant.is(Fault::X13) {
+        let millis = |at: Instant| u64::from(u32::MAX) & (at.as_nanos() / 1_000_000);
+        let passed = millis(cx.now).saturating_sub(millis(freshness.as_of));
+        stored.age = freshness.age_then.saturating_add(Duration::from_millis(passed));
+    }
+    stored
+}
+
+/// Could an object of this size ever fit?
+fn fits<T>(space: &Space<T>, key: CacheKey, size: ByteCount, plant: Plant) -> bool {
+    if plant.is(Fault::A5) && space.find(key).is_none() && space.used().plus(size.0) > space.capacity() {
+        return false;
+    }
+    space.fits(size) || plant.is(Fault::A4)
+}
+
+/// Takes out what `key` had, and victims until an object of `size`, which fits the space as such, fits beside the rest.
+fn make_room<T>(
+    space: &mut Space<T>,
+    key: CacheKey,
+    size: ByteCount,
+    plant: Plant,
+    mut on_left: impl FnMut(Left, Removal),
+) {
+    if let Some(replaced) = space.remove_replaced(key) {
+        if plant.is(Fault::A1) {
+            space.misplace_more(replaced.size);
+        }
+        on_left(replaced, Removal::Replaced);
+    }
+    if plant.is(Fault::X42) && space.used().plus(size.0) == space.capacity().plus(1) {
+        return;
+    }
+    while let Some(victim) = space.evict_for(key, size) {
+        on_left(victim, Removal::Capacity);
+    }
+}

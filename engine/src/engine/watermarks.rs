@@ -1,0 +1,48 @@
+//! Purge watermarks: since when a key must have been fetched to be used (failures F1, F2).
+
+use crate::{
+    key::CacheKey,
+    time::{BIRTH_ROUNDING, WallTime},
+};
+use alloc::collections::{BTreeMap, BTreeSet};
+
+/// Purges remembered one by one; older ones count for every key.
+const KEYS_MAX: usize = 65_536;
+
+/// Before when a response must not have been made to be used.
+///
+/// Comparing births needs edges whose calendars agree; the purge feed of the shared index replaces it there.
+#[derive(Debug, Default)]
+pub(super) struct Watermarks {
+    by_key: BTreeMap<CacheKey, WallTime>,
+    by_age: BTreeSet<(WallTime, CacheKey)>,
+    everywhere: Option<WallTime>,
+}
+
+impl Watermarks {
+    /// What was purged later already stays so: one that another edge was asked for may be heard of late.
+    pub(super) fn raise(&mut self, key: CacheKey, at: WallTime) {
+        let before = self.by_key.get(&key).copied();
+        if before.is_some_and(|before| before >= at) {
+            return;
+        }
+        if let Some(before) = before {
+            self.by_age.remove(&(before, key));
+        }
+        self.by_key.insert(key, at);
+        self.by_age.insert((at, key));
+        if self.by_key.len() > KEYS_MAX
+            && let Some((oldest, key)) = self.by_age.pop_first()
+        {
+            self.by_key.remove(&key);
+            self.everywhere = self.everywhere.max(Some(oldest));
+        }
+    }
+
+    /// Was what was born then purged since? In doubt it was.
+    pub(super) fn covers(&self, key: CacheKey, born: WallTime) -> bool {
+        self.everywhere
+            .max(self.by_key.get(&key).copied())
+            .is_some_and(|watermark| born <= watermark.after(BIRTH_ROUNDING))
+    }
+}
