@@ -235,6 +235,11 @@ impl<C: Chunk> Lane<C> {
         }
     }
 
+    /// Was it published?
+    pub(crate) const fn is_committed(&self) -> bool {
+        matches!(self.state, State::Committed)
+    }
+
     /// Is the tier publishing it right now?
     pub(crate) const fn is_committing(&self) -> bool {
         matches!(self.state, State::Committing(_) | State::Naming)

@@ -11,7 +11,6 @@ use crate::{
     head::{Method, RequestHead},
     id::{FillId, OriginId, RequestId, TierId},
     key::CacheKey,
-    lane::Lane,
     plant::Fault,
     reason::{AbortReason, Bypass, End, Guarded, MissReason, Refusal},
     rules,
@@ -178,10 +177,10 @@ impl<C: Chunk> Engine<C> {
             }
             Stage::Looking { .. } | Stage::Asking { .. } | Stage::Resting { .. } => false,
             Stage::Streaming(stream) => {
-                let lanes = stream.copies.lanes.iter().map(|writer| &self.lanes[writer].lane);
                 let base = stream.window.base();
+                let dependable = self.copying.dependable(&stream.copies);
                 let is_whole = base == 0
-                    || lanes.map(Lane::dependable).max().is_some_and(|readable| base <= readable)
+                    || dependable.is_some_and(|readable| base <= readable)
                     || self.cx.config.is_planted(Fault::X67);
                 is_whole && stream.staleness.is_usable(&stream.freshness, self.cx.now)
             }
@@ -247,7 +246,7 @@ impl<C: Chunk> Engine<C> {
                 self.forget_digest(request);
                 match promotion {
                     Some(promotion) if self.cx.config.is_planted(Fault::T6) => self.end_promotion(promotion),
-                    Some(promotion) => self.abandon_promotion(promotion),
+                    Some(promotion) => self.copying.abandon_promotion(&mut self.cx, promotion),
                     None => {}
                 }
                 if !self.cx.config.is_planted(Fault::X73) {

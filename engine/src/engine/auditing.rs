@@ -1,6 +1,6 @@
 //! The engine counts itself: what is open, and whether every total is the sum of its parts.
 
-use super::{Engine, Progress, Request, caring::Waiter, durable::Durable};
+use super::{Engine, Progress, Request, caring::Waiter};
 use crate::{
     chunk::Chunk,
     fill::{Fill, Source, Stage, Stored},
@@ -105,16 +105,14 @@ impl<C: Chunk> Engine<C> {
             requests: self.requests.len(),
             operations: self.cx.pending.len(),
             fills: self.fills.len(),
-            promotions: self.promotions.len(),
-            writers: self.lanes.len(),
-            uploads: self.durable.as_ref().map_or(0, Durable::uploads),
+            promotions: self.copying.promotions(),
+            writers: self.copying.lanes(),
+            uploads: self.copying.uploads(),
             records: self.records.len(),
             purges: self.purging.under_way(),
             permits,
-            timers: self.stalls.len()
-                + self.cx.caring.timers()
-                + self.durable.as_ref().map_or(0, Durable::renewals),
-            lane_chunks_max: self.lanes.values().map(|open| open.lane.waiting()).max().unwrap_or(0),
+            timers: self.copying.timers() + self.cx.caring.timers(),
+            lane_chunks_max: self.copying.waiting_max(),
             ..of_fills
         }
     }

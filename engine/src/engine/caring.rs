@@ -28,6 +28,7 @@ use crate::{
 use alloc::{
     collections::{BTreeMap, BTreeSet},
     format,
+    vec::Vec,
 };
 
 /// Origins whose health is remembered though nothing is under way with them: enough for every bucket of an edge. One more
@@ -39,6 +40,8 @@ const ORIGINS_MAX: usize = 1_024;
 pub(super) struct Caring {
     care: Care,
     seed: Seed,
+    /// Local tiers that are not ready yet.
+    joining: Vec<TierId>,
     tiers: BTreeMap<TierId, TierCare>,
     origins: BTreeMap<OriginId, Breaker>,
     /// When time alone changes a breaker.
@@ -90,6 +93,7 @@ impl Caring {
             (tier, TierCare { breaker, hedging: care.hedge.map(|policy| Hedging::new(policy, now)) })
         });
         Self {
+            joining: config.local_tiers().collect(),
             tiers: tiers.collect(),
             origins: BTreeMap::new(),
             changes: BTreeSet::new(),
@@ -101,6 +105,16 @@ impl Caring {
             care,
             seed,
         }
+    }
+
+    /// Is it too early to ask this tier?
+    pub(super) fn is_joining(&self, tier: TierId) -> bool {
+        self.joining.contains(&tier)
+    }
+
+    pub(super) fn on_joined(&mut self, tier: TierId) {
+        let awaited = self.joining.iter().position(|other| *other == tier);
+        self.joining.remove(awaited.expect("the answer rule: a local tier joins once"));
     }
 
     fn breaker(&mut self, who: Guarded) -> &mut Breaker {

@@ -6,17 +6,20 @@
 use super::{
     Open, Pending,
     caring::{Caring, Held},
+    durable::Work,
 };
 use crate::{
     chunk::Chunk,
     config::Config,
+    durable::Ask,
     effect::Effect,
     event::Event,
-    id::{Minter, OpId},
+    id::{Minter, OpId, TierId},
     plant::Fault,
     random::{Random, Seed},
     table::Table,
     time::{Instant, WallTime},
+    units::ByteCount,
 };
 use alloc::collections::VecDeque;
 
@@ -73,6 +76,23 @@ impl<C: Chunk> Context<C> {
 
     pub(super) fn event(&mut self, event: Event) {
         self.events.push_back(event);
+    }
+
+    /// Is this the tier whose records are named by an index of its own?
+    pub(super) fn is_durable(&self, tier: TierId) -> bool {
+        tier == TierId::L3 && self.config.durable_terms().is_some()
+    }
+
+    /// Asks something of the durable tier's stores.
+    pub(super) fn ask_durable(&mut self, work: Work, ask: Ask) {
+        let op = self.operation(Pending::Durable(work));
+        self.effect(Effect::Durable { op, ask });
+    }
+
+    /// A local tier is ready.
+    pub(super) fn on_tier_joined(&mut self, tier: TierId, objects: u64, bytes: ByteCount) {
+        self.caring.on_joined(tier);
+        self.event(Event::TierJoined { tier, objects, bytes });
     }
 
     /// A new operation, and who waits for its answer.

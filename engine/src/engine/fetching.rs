@@ -1,7 +1,10 @@
 //! From the origin to those who read: head, chunks, end. Asking it stands in `asking`.
 
 use super::{
-    Demand, Engine, Pending, Progress, caring::Waiter, copying::Copied, grouping::Group, lanes, lanes::Owner,
+    Demand, Engine, Pending, Progress,
+    caring::Waiter,
+    copying::{self, Copied, Owner, collected},
+    grouping::Group,
     uncacheable,
 };
 use crate::{
@@ -10,14 +13,13 @@ use crate::{
         deadline::Phase,
     },
     chunk::Chunk,
-    config::{OnAbandon, OnFull},
+    config::OnAbandon,
     effect::Effect,
     event::{Event, FetchEnd},
     fill::{Copies, Errand, Fill, Followers, Sharing, Source, Stage, Stream, Window},
     head::{Head, Length, RequestHead},
     id::{FillId, RequestId},
     key::CacheKey,
-    lane::Lane,
     plant::Fault,
     reason::{AbortReason, End, LaneEnd, NotStorable, OriginFailure, Storable},
     record::Freshness,
@@ -203,8 +205,9 @@ impl<C: Chunk> Engine<C> {
             let copied = Copied { at, place: &errand.place, head, staleness: *staleness, length };
             let tiers = Arc::clone(&self.cx.config.tiers);
             let l0 = self.cx.config.l0;
-            let source = lanes::Source { owner: Owner::Fill(fill_id), promotes: None };
-            stream.copies = self.open_copies(source, copied, l0, &tiers, errand.glimpse.as_deref());
+            let source = copying::Source { owner: Owner::Fill(fill_id), promotes: None };
+            stream.copies =
+                self.copying.open_copies(&mut self.cx, source, copied, l0, &tiers, errand.glimpse.as_deref());
         }
         self.fetches -= usize::from(self.cx.config.is_planted(Fault::R11));
         // Who led has left, and those who waited cannot share it.
@@ -284,10 +287,11 @@ impl<C: Chunk> Engine<C> {
             return self.break_off(fill_id, OriginFailure::TooLong);
         }
         let is_over = is_too_long || self.stream(fill_id).length == Length::Known(ByteCount(received));
-        let mut copies = core::mem::take(&mut self.stream(fill_id).copies);
-        let at = self.fills[&fill_id].errand.at();
-        self.feed_copies(at, &mut copies, ByteCount(received), &chunk);
-        self.stream(fill_id).copies = copies;
+        let Some(Fill { errand, stage: Stage::Streaming(stream) }) = self.fills.get_mut(&fill_id) else {
+            unreachable!("{fill_id:?} streamed a moment ago")
+        };
+        let received = ByteCount(received);
+        self.copying.feed_copies(&mut self.cx, errand.at(), &mut stream.copies, received, &chunk);
         if is_over {
             // The last byte is the end. Whoever reads it may ask again at once, and shall find what was stored.
             self.cx.effect(Effect::Cancel { fill: fill_id });
@@ -316,18 +320,21 @@ impl<C: Chunk> Engine<C> {
     fn complete(&mut self, fill_id: FillId) {
         self.fetches -= usize::from(!self.cx.config.is_planted(Fault::R11));
         self.cx.caring.deadlines.end(Waiter::Fill(fill_id));
-        let stream = self.stream(fill_id);
+        let Some(Fill { errand, stage: Stage::Streaming(stream) }) = self.fills.get_mut(&fill_id) else {
+            unreachable!("{fill_id:?} streamed a moment ago")
+        };
         stream.source = Source::Ended;
         let received = ByteCount(stream.window.end());
-        let at = self.fills[&fill_id].errand.at();
-        self.cx.event(Event::FetchEnded { fill: fill_id, key: at.target, received, end: FetchEnd::Complete });
-        let stream = self.stream(fill_id);
-        let (head, freshness, staleness) = (Arc::clone(&stream.head), stream.freshness, stream.staleness);
-        let mut copies = core::mem::take(&mut stream.copies);
-        let place = self.fills[&fill_id].errand.place.clone();
-        let copied = Copied { at, place: &place, head: &head, staleness, length: Length::Known(received) };
-        self.end_copies(copied, &mut copies, freshness, None);
-        self.stream(fill_id).copies = copies;
+        let at = errand.at();
+        let end = FetchEnd::Complete;
+        self.cx.event(Event::FetchEnded { fill: fill_id, key: at.target, received, end });
+        let Stream { head, freshness, staleness, copies, .. } = stream;
+        let length = Length::Known(received);
+        let copied = Copied { at, place: &errand.place, head, staleness: *staleness, length };
+        if let Some(resident) = collected(&self.cx, copied, copies, *freshness) {
+            self.residence.store(&mut self.cx, at, resident, None);
+        }
+        self.copying.end_copies(&mut self.cx, copied, copies, *freshness, None);
         self.pump(fill_id);
     }
 
@@ -376,8 +383,8 @@ impl<C: Chunk> Engine<C> {
             end,
         });
         if let Stage::Streaming(mut stream) = stage {
-            self.abandon_copies(errand.at(), &mut stream.copies, LaneEnd::Abandoned);
-            self.close_lanes(&stream.copies.lanes);
+            self.copying.abandon_copies(&mut self.cx, errand.at(), &mut stream.copies, LaneEnd::Abandoned);
+            self.copying.close_lanes(&mut self.cx, &stream.copies.lanes);
             let mut last = None;
             while let Some(request) = stream.followers.after(last) {
                 self.forget_reread(request);
@@ -447,16 +454,12 @@ impl<C: Chunk> Engine<C> {
             return;
         };
         if stream.window.held() > room {
-            let lanes = stream.copies.lanes.iter().map(|writer| &self.lanes[writer].lane);
-            let readable = lanes.map(Lane::dependable).max();
+            let readable = self.copying.dependable(&stream.copies);
             let slowest = stream.followers.slowest().unwrap_or(stream.window.end());
             let slowest = if self.cx.config.is_planted(Fault::X56) { u64::MAX } else { slowest };
             stream.window.slide(readable.unwrap_or(0).max(slowest), room);
         }
-        let held_back =
-            stream.copies.lanes.iter().map(|writer| &self.lanes[writer]).any(|open| {
-                open.on_full == OnFull::Wait && open.lane.is_live() && open.lane.waiting() >= full
-            });
+        let held_back = self.copying.holds_back(&stream.copies, full);
         if stream.source == Source::Idle && stream.window.held() <= room && !held_back {
             let op = self.cx.operation(Pending::Pull(fill_id));
             self.stream(fill_id).source = Source::Pulling(op);
@@ -476,14 +479,14 @@ impl<C: Chunk> Engine<C> {
         let key = errand.key;
         let has_all = stream.length == Length::Known(ByteCount(stream.window.end()));
         let goes_on = has_all || errand.behind.is_some() || self.on_abandon() == OnAbandon::Finish;
-        let keeps = self.is_copying(&stream.copies) && (goes_on || stream.source == Source::Ended);
+        let keeps = self.copying.is_copying(&stream.copies) && (goes_on || stream.source == Source::Ended);
         match (stream.source, stream.followers.is_empty(), keeps) {
             (Source::Ended, true, false) => {
                 let Some(Fill { stage: Stage::Streaming(stream), .. }) = self.fills.remove(&fill_id) else {
                     return;
                 };
                 self.end_flight(key, fill_id);
-                self.close_lanes(&stream.copies.lanes);
+                self.copying.close_lanes(&mut self.cx, &stream.copies.lanes);
             }
             // What was not kept is not for those who come now: they shall look again.
             (Source::Ended, false, false) => self.end_flight(key, fill_id),

@@ -25,9 +25,9 @@ use alloc::{borrow::Cow, collections::VecDeque, sync::Arc, vec::Vec};
 
 /// Is what a reader reads copied into faster tiers?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Copying {
+pub(super) enum Promote {
     /// As the policies of the tier's edges say.
-    IntoFaster,
+    AsConfigured,
     /// It is not.
     No,
 }
@@ -92,14 +92,14 @@ impl<C: Chunk> Engine<C> {
         target: CacheKey,
         request: RequestId,
         outcome: Outcome,
-        copying: Copying,
+        promote: Promote,
     ) {
         self.tell_outcome(request, target, outcome);
         let ask = Arc::clone(&self.requests[&request].ask);
         let stored = &kept.record;
         let share = self.share_of(&ask, &stored.head, stored.length, kept.freshness);
         if let Some(body) = &kept.body {
-            return self.serve_at_once(kept, body, request, &ask, outcome, (copying, share));
+            return self.serve_at_once(kept, body, request, &ask, outcome, (promote, share));
         }
         let whole = Piece::Bytes { first: 0, count: stored.length.0 };
         let (head, mut pieces, is_whole) = match share {
@@ -114,18 +114,20 @@ impl<C: Chunk> Engine<C> {
             .effect(Effect::Serve { request, reply: Reply { head, length, age, fresh_for, outcome, body } });
         pieces.retain(|piece| piece.size() > 0);
         if ask.method == Method::Head
-            && copying == Copying::IntoFaster
+            && promote == Promote::AsConfigured
             && self.cx.config.is_planted(Fault::T7)
         {
-            let begun = self.begin_promotion(kept, request, Place::of(&ask));
+            let begun = self.copying.begin_promotion(&mut self.cx, kept, request, Place::of(&ask));
             begun.into_iter().for_each(|promotion| self.end_promotion(promotion));
         }
         if ask.method != Method::Get || pieces.is_empty() {
             return self.finish(request, End::Complete);
         }
-        let promotion = match copying {
-            Copying::IntoFaster if is_whole => self.begin_promotion(kept, request, Place::of(&ask)),
-            Copying::IntoFaster | Copying::No => None,
+        let promotion = match promote {
+            Promote::AsConfigured if is_whole => {
+                self.copying.begin_promotion(&mut self.cx, kept, request, Place::of(&ask))
+            }
+            Promote::AsConfigured | Promote::No => None,
         };
         self.records.get_mut(&kept.id).expect("a record is open while it is kept").holders += 1;
         let reading = self.requests.get_mut(&request).expect("waiters are requests that have not ended");
@@ -141,7 +143,7 @@ impl<C: Chunk> Engine<C> {
         request: RequestId,
         ask: &RequestHead,
         outcome: Outcome,
-        (copying, share): (Copying, Share),
+        (promote, share): (Promote, Share),
     ) {
         let Kept { record, freshness, staleness, .. } = kept;
         let resident = Arc::new(Resident {
@@ -152,15 +154,19 @@ impl<C: Chunk> Engine<C> {
             staleness: *staleness,
             place: Place::of(ask),
         });
-        let copies = match (copying, &share) {
-            (Copying::IntoFaster, Share::Whole) => ask.method == Method::Get && record.length.0 > 0,
-            (Copying::IntoFaster, Share::Pieces(..)) | (Copying::No, _) => false,
+        let copies = match (promote, &share) {
+            (Promote::AsConfigured, Share::Whole) => ask.method == Method::Get && record.length.0 > 0,
+            (Promote::AsConfigured, Share::Pieces(..)) | (Promote::No, _) => false,
         };
-        let promotion = if copies { self.begin_promotion(kept, request, Place::of(ask)) } else { None };
+        let promotion = if copies {
+            self.copying.begin_promotion(&mut self.cx, kept, request, Place::of(ask))
+        } else {
+            None
+        };
         let key = self.requests[&request].key;
         self.reply_at_once(request, key, &resident, outcome, share);
         if let Some(promotion) = promotion {
-            self.feed_promotion(promotion, record.length, body);
+            self.copying.feed_promotion(&mut self.cx, promotion, record.length, body);
             self.end_promotion(promotion);
         }
     }
@@ -203,7 +209,7 @@ impl<C: Chunk> Engine<C> {
             Stored::Record(kept) => {
                 let outcome = Outcome::Stale { tier: kept.tier.id, why: StaleUse::IfError };
                 for request in waiters {
-                    self.serve_record(&kept, errand.target, request, outcome, Copying::No);
+                    self.serve_record(&kept, errand.target, request, outcome, Promote::No);
                 }
             }
         }
@@ -267,7 +273,7 @@ impl<C: Chunk> Engine<C> {
                 length: record.length,
                 size: self.cx.config.cost(record.length, &record.head),
             };
-            if self.is_durable(tier.id) {
+            if self.cx.is_durable(tier.id) {
                 self.freshen_manifest(kept.id, record, pending);
             } else {
                 let op = self.cx.operation(Pending::Freshen(pending));
@@ -277,17 +283,17 @@ impl<C: Chunk> Engine<C> {
             self.keep_no_copy(at);
             self.delete_record(tier.id, at, kept.record.name);
         }
-        let copying = if may_stay { Copying::IntoFaster } else { Copying::No };
+        let promote = if may_stay { Promote::AsConfigured } else { Promote::No };
         for request in waiters {
             let outcome = Outcome::Revalidated { tier: tier.id };
-            self.serve_record(&freshened, errand.target, request, outcome, copying);
+            self.serve_record(&freshened, errand.target, request, outcome, promote);
         }
     }
 
     /// A 304 forbids to keep what is stored: nor is anything kept that is older and still on its way into a tier.
     pub(super) fn keep_no_copy(&mut self, at: StoredKey) {
         drop(self.close_fills(|fill| fill.errand.at() == at));
-        drop(self.close_promotions(|promoting| promoting.at == at));
+        drop(self.copying.close_promotions(&mut self.cx, |promoting| promoting.at == at));
     }
 
     pub(super) fn on_freshened(&mut self, freshen: Freshen, freshening: Freshening) {

@@ -5,7 +5,8 @@
 //! walk goes on and the origin is asked. While a purge of the key is under way no byte tier is asked: it may
 //! still hold what is being removed.
 
-use super::{Engine, OpenRecord, Pending, caring::Waiter, feed_lease::Trust, freshening::Copying, marking};
+use super::copying::names_in;
+use super::{Engine, OpenRecord, Pending, caring::Waiter, feed_lease::Trust, freshening::Promote};
 use crate::{
     bans::Banned,
     care::deadline::Phase,
@@ -40,10 +41,10 @@ impl<C: Chunk> Engine<C> {
         for place in tiers..self.cx.config.tiers.len() {
             let tier = self.cx.config.tiers[place];
             // An entry of L3 is of one key, and a purge of its target would not reach a variant's: none is kept there.
-            if self.is_durable(tier.id) && errand.at().is_variant() {
+            if self.cx.is_durable(tier.id) && errand.at().is_variant() {
                 continue;
             }
-            if self.joining.contains(&tier.id) && !self.cx.config.is_planted(Fault::X82) {
+            if self.cx.caring.is_joining(tier.id) && !self.cx.config.is_planted(Fault::X82) {
                 errand.reason = MissReason::TierFailed;
                 continue;
             }
@@ -108,9 +109,7 @@ impl<C: Chunk> Engine<C> {
                 return self.look_further(fill_id, errand, waiters, tier.id);
             }
         }
-        if let Some(names) =
-            marking::names_in(&record.head).filter(|_| !self.cx.config.is_planted(Fault::X83))
-        {
+        if let Some(names) = names_in(&record.head).filter(|_| !self.cx.config.is_planted(Fault::X83)) {
             self.release(tier.id, record_id);
             // A fill that was closed meanwhile learns nothing from what is older than that.
             return if errand.sharing == Sharing::Open && !names.is_empty() {
@@ -125,7 +124,7 @@ impl<C: Chunk> Engine<C> {
         let kept = Arc::new(Kept { tier, id: record_id, record, body, freshness, staleness });
         let (served, others): (Vec<_>, Vec<_>) =
             waiters.into_iter().partition(|request| self.use_for(&kept, *request) == reuse::Use::Serve);
-        let copies = if errand.sharing == Sharing::Open { Copying::IntoFaster } else { Copying::No };
+        let copies = if errand.sharing == Sharing::Open { Promote::AsConfigured } else { Promote::No };
         for request in served {
             self.serve_record(&kept, errand.target, request, Outcome::Hit { tier: tier_id }, copies);
         }
@@ -186,8 +185,8 @@ impl<C: Chunk> Engine<C> {
     /// Answers with a stale record while it is revalidated.
     pub(super) fn serve_meanwhile(&mut self, kept: &Kept<C>, target: CacheKey, request: RequestId) {
         let outcome = Outcome::Stale { tier: kept.tier.id, why: StaleUse::WhileRevalidate };
-        let copying = if self.cx.config.is_planted(Fault::X78) { Copying::IntoFaster } else { Copying::No };
-        self.serve_record(kept, target, request, outcome, copying);
+        let promote = if self.cx.config.is_planted(Fault::X78) { Promote::AsConfigured } else { Promote::No };
+        self.serve_record(kept, target, request, outcome, promote);
     }
 
     /// The record that a fill keeps while it asks the origin, if a request may be answered from it meanwhile.

@@ -10,16 +10,15 @@ mod asking;
 mod auditing;
 mod caring;
 mod context;
+mod copy_flow;
 mod copying;
 mod durable;
 mod feed_lease;
 mod fetching;
 mod freshening;
 mod grouping;
-mod lanes;
 mod looking;
 mod marking;
-mod promoting;
 mod purge_flow;
 mod purging;
 mod racing;
@@ -27,7 +26,6 @@ mod reading;
 mod residence;
 mod resident;
 mod serving;
-mod storing;
 mod trying;
 mod uncacheable;
 mod variants;
@@ -36,7 +34,6 @@ mod watermarks;
 pub use auditing::Audit;
 
 use crate::{
-    agenda::Agenda,
     care::{deadline::Due, hedge::Race},
     chunk::Chunk,
     config::Config,
@@ -44,7 +41,6 @@ use crate::{
     event::Event,
     fill::Fill,
     head::{Method, RequestHead},
-    hits::Hits,
     id::{FillId, OpId, OriginId, PromotionId, RecordId, RequestId, TierId, WriterId},
     input::Input,
     key::CacheKey,
@@ -55,19 +51,13 @@ use crate::{
     table::Table,
     time::Instant,
 };
-use alloc::{
-    collections::VecDeque,
-    sync::Arc,
-    vec::Vec,
-};
+use alloc::{collections::VecDeque, sync::Arc};
 use caring::{Held, Waiter};
 use context::Context;
+use copying::Copying;
 use durable::{Durable, Work};
 use feed_lease::Trust;
 use freshening::Freshen;
-use lanes::OpenLane;
-use marking::Marker;
-use promoting::Promoting;
 use purging::{Deletion, Purging};
 use reading::OpenRecord;
 use residence::Residence;
@@ -101,26 +91,14 @@ pub struct Engine<C: Chunk> {
 
     /// L0.
     residence: Residence<C>,
-    /// Local tiers that are not ready yet.
-    joining: Vec<TierId>,
-
     requests: Table<RequestId, Request>,
     /// The fill that a new request for a key joins.
     flights: Table<CacheKey, FillId>,
     fills: Table<FillId, Fill<C>>,
     /// How many fills have the origin at work.
     fetches: usize,
-    lanes: Table<WriterId, OpenLane<C>>,
-    /// Those lanes that write a marker.
-    markers: Table<WriterId, Marker>,
-    /// When each lane with an operation at its tier has stalled.
-    stalls: Agenda<WriterId>,
+    copying: Copying<C>,
     records: Table<RecordId, OpenRecord>,
-    promotions: Table<PromotionId, Promoting<C>>,
-    /// The promotion that is being read for, by key.
-    promoted: Table<CacheKey, PromotionId>,
-    /// Hits below L0.
-    hits: Hits,
     /// Keys whose requests share no fetch.
     uncacheable: Uncacheable,
     /// L3, if there is one.
@@ -203,23 +181,19 @@ impl<C: Chunk> Engine<C> {
     pub fn new(config: Config, seed: Seed, now: Instant) -> Self {
         let mut salts = seed.split("salt");
         let residence = Residence::new(config.l0, &mut salts);
+        let flights = Table::salted(salts.wide_bits());
+        let copying = Copying::new(&config, &mut salts);
         let durable = Durable::of(&config, now);
         Self {
             purging: Purging::new(&config),
-            joining: config.local_tiers().collect(),
             cx: Context::new(config, seed, now),
             residence,
             requests: Table::default(),
-            flights: Table::salted(salts.wide_bits()),
+            flights,
+            copying,
             fills: Table::default(),
             fetches: 0,
-            lanes: Table::default(),
-            markers: Table::default(),
-            stalls: Agenda::default(),
             records: Table::default(),
-            promotions: Table::default(),
-            promoted: Table::salted(salts.wide_bits()),
-            hits: Hits::default(),
             uncacheable: Uncacheable::default(),
             durable,
         }
@@ -246,7 +220,7 @@ impl<C: Chunk> Engine<C> {
             Input::PurgesMissed { through } => self.on_purges_missed(through),
             Input::LeaseHeld { until } => self.purging.on_lease_held(until),
             Input::Recovered { tier, bans } => self.on_recovered(tier, bans),
-            Input::TierJoined { tier, objects, bytes } => self.on_tier_joined(tier, objects, bytes),
+            Input::TierJoined { tier, objects, bytes } => self.cx.on_tier_joined(tier, objects, bytes),
             Input::WallClock { wall } => self.cx.set_wall(wall),
             Input::Wake => {
                 self.wake_durable();
@@ -294,10 +268,22 @@ impl<C: Chunk> Engine<C> {
             (Pending::Lookup(fill), Input::LookupFailed { .. }) => self.on_lookup_failed(fill),
             (Pending::Read(request), Input::BodyRead { op, chunk }) => self.on_body_read(request, op, chunk),
             (Pending::Read(request), Input::ReadFailed { op, why }) => self.on_read_failed(request, op, why),
-            (Pending::Lane(writer), Input::Opened { .. }) => self.on_lane_opened(writer),
-            (Pending::Lane(writer), Input::Written { .. }) => self.on_lane_written(writer),
-            (Pending::Lane(writer), Input::Committed { .. }) => self.on_lane_committed(writer),
-            (Pending::Lane(writer), Input::WriteFailed { .. }) => self.on_lane_failed(writer),
+            (Pending::Lane(writer), Input::Opened { .. }) => {
+                let moved = self.copying.on_lane_opened(&mut self.cx, writer);
+                self.on_moved(moved)
+            }
+            (Pending::Lane(writer), Input::Written { .. }) => {
+                let moved = self.copying.on_lane_written(&mut self.cx, writer);
+                self.on_moved(moved)
+            }
+            (Pending::Lane(writer), Input::Committed { .. }) => {
+                let moved = self.copying.on_lane_committed(&mut self.cx, writer);
+                self.on_moved(moved)
+            }
+            (Pending::Lane(writer), Input::WriteFailed { .. }) => {
+                let moved = self.copying.on_lane_failed(&mut self.cx, writer);
+                self.on_moved(moved)
+            }
             (Pending::Freshen(freshen), Input::Freshened { freshening, .. }) => {
                 self.on_freshened(freshen, freshening)
             }
@@ -331,10 +317,11 @@ impl<C: Chunk> Engine<C> {
 
     /// When to call [`Engine::handle`] with [`Input::Wake`], and why.
     pub fn poll_wake(&self) -> Option<(Instant, WakeReason)> {
-        let stall = self.stalls.first().map(|(at, _)| (at, WakeReason::LaneStall));
+        let stall = self.copying.stalls_at().map(|at| (at, WakeReason::LaneStall));
         let stall = stall.filter(|_| !self.cx.config.is_planted(Fault::X17));
-        let durable = self.durable.as_ref().and_then(Durable::wake);
-        [stall, durable, self.cx.caring.poll_wake(self.cx.config.plant)]
+        let renewal = self.copying.renewal_at().map(|at| (at, WakeReason::LeaseRenewal));
+        let round = self.durable.as_ref().and_then(Durable::wake);
+        [stall, renewal, round, self.cx.caring.poll_wake(self.cx.config.plant)]
             .into_iter()
             .flatten()
             .min_by_key(|(at, _)| *at)

@@ -16,7 +16,7 @@
 //! our own. Shared stores are left alone: who was asked has purged them, and what is published there too late is known by
 //! its birth. No tier keeps what is heard: after a restart it is read again.
 
-use super::{Engine, Pending, promoting::Promoting, purging::Purge};
+use super::{Engine, Pending, purging::Purge};
 use crate::{
     bans::Ban,
     chunk::Chunk,
@@ -25,7 +25,7 @@ use crate::{
     event::Event,
     feed::Notice,
     fill::{self, Fill, Sharing, Stage},
-    id::{OpId, PurgeId, RecordName, TierId, WriterId},
+    id::{OpId, PurgeId, TierId, WriterId},
     key::{CacheKey, StoredKey},
     plant::Fault,
     reason::LaneEnd,
@@ -60,9 +60,12 @@ impl<C: Chunk> Engine<C> {
             purge.commits = self.close_fills(|fill| fill.errand.target == key);
         }
         if !self.cx.config.is_planted(Fault::F1) && !self.cx.config.is_planted(Fault::X44) {
-            purge.commits.extend(self.close_promotions(|promoting| promoting.at.target == key));
+            purge
+                .commits
+                .extend(self.copying.close_promotions(&mut self.cx, |promoting| promoting.at.target == key));
         }
-        let markers = self.close_markers(key);
+        let (markers, lost) = self.copying.close_markers(&mut self.cx, key);
+        self.unmark(lost);
         if !self.cx.config.is_planted(Fault::X85) {
             purge.commits.extend(markers);
         }
@@ -99,9 +102,8 @@ impl<C: Chunk> Engine<C> {
             }
             let at = fill.errand.at();
             if let Stage::Streaming(stream) = &mut fill.stage {
-                let mut copies = core::mem::take(&mut stream.copies);
-                committing.extend(self.abandon_copies(at, &mut copies, LaneEnd::Superseded));
-                self.stream(fill_id).copies = copies;
+                let (copies, why) = (&mut stream.copies, LaneEnd::Superseded);
+                committing.extend(self.copying.abandon_copies(&mut self.cx, at, copies, why));
                 self.pump(fill_id);
             }
             if !self.cx.config.is_planted(Fault::X45) {
@@ -109,32 +111,6 @@ impl<C: Chunk> Engine<C> {
             }
         }
         committing
-    }
-
-    /// Stops these promotions, read or only being published.
-    pub(super) fn close_promotions(
-        &mut self,
-        is_meant: impl Fn(&Promoting<C>) -> bool,
-    ) -> BTreeSet<WriterId> {
-        let meant = self.promotions.names_of(is_meant);
-        let mut committing = BTreeSet::new();
-        for promotion in meant {
-            committing.extend(self.drop_promotion(promotion, LaneEnd::Superseded));
-            self.settle_promotion(promotion);
-        }
-        committing
-    }
-
-    /// A tier's commit was answered: delete the record, for every purge that waited for the answer.
-    pub(super) fn delete_for_purges(
-        &mut self,
-        writer: WriterId,
-        tier: TierId,
-        at: StoredKey,
-        name: RecordName,
-    ) {
-        let op = self.delete(tier, at, Some(name));
-        self.purging.await_deletion(writer, op);
     }
 
     /// A purge that no tier can be asked for by key, or that leaves what it covers where it is.
@@ -166,7 +142,7 @@ impl<C: Chunk> Engine<C> {
                     }
                 }
             });
-            purge.commits.extend(self.close_promotions(|promoting| {
+            purge.commits.extend(self.copying.close_promotions(&mut self.cx, |promoting| {
                 let Place { authority, target } = &promoting.place;
                 selector.covers(promoting.at.target, authority, target, &promoting.head)
             }));
@@ -228,9 +204,10 @@ impl<C: Chunk> Engine<C> {
         self.purging.raise(key, at);
         if !self.cx.config.is_planted(Fault::X24) {
             self.close_fills(|fill| fill.errand.target == key);
-            self.close_promotions(|promoting| promoting.at.target == key);
+            self.copying.close_promotions(&mut self.cx, |promoting| promoting.at.target == key);
         }
-        drop(self.close_markers(key));
+        let (_, lost) = self.copying.close_markers(&mut self.cx, key);
+        self.unmark(lost);
         self.uncacheable.forget(key);
         let (purging, plant) = (&self.purging, self.cx.config.plant);
         self.residence.purge_born(&mut self.cx, key, |born| purging.is_purged(key, born, plant));

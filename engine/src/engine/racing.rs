@@ -132,9 +132,7 @@ impl<C: Chunk> Engine<C> {
             Progress::Following { fill, rereading, .. } => {
                 let fill = *fill;
                 let (op, writer) = rereading.take().expect("a follower's read reads back");
-                let lane = &mut self.lanes.get_mut(&writer).expect("a lane is open while it is read").lane;
-                lane.on_read_failed();
-                let tier = lane.tier;
+                let tier = self.copying.on_read_back_failed(writer);
                 self.cx.caring.deadlines.end(Waiter::Reader(request));
                 self.cx.give_up(op);
                 self.cx.event(Event::DeadlineMissed { key, what: Late::Read(tier) });

@@ -72,16 +72,8 @@ impl<C: Chunk> Engine<C> {
             unreachable!("only streams have followers")
         };
         let base = stream.window.base();
-        let source = stream
-            .copies
-            .lanes
-            .iter()
-            .map(|writer| (self.lanes[writer].lane.readable(), *writer, self.lanes[writer].lane.tier))
-            .find(|(readable, ..)| *readable > position);
-        let Some((readable, writer, tier)) = source else {
-            let lanes = || stream.copies.lanes.iter().map(|writer| &self.lanes[writer].lane);
-            let failed = lanes().find(|lane| lane.acknowledged() > position).or_else(|| lanes().next());
-            let tier = failed.map_or(TierId::L0, |lane| lane.tier);
+        let Some((readable, writer, tier)) = self.copying.readable(&stream.copies, position) else {
+            let tier = self.copying.unreadable(&stream.copies, position);
             self.stream(fill_id).followers.remove(request);
             return self.finish(request, End::Aborted(AbortReason::TierRead(tier)));
         };
@@ -140,7 +132,7 @@ impl<C: Chunk> Engine<C> {
                     return self.finish_reading(request, End::Aborted(AbortReason::TierRead(TierId::L3)));
                 }
                 if let Some(promotion) = promotion {
-                    self.feed_promotion(promotion, ByteCount(position), &chunk);
+                    self.copying.feed_promotion(&mut self.cx, promotion, ByteCount(position), &chunk);
                 }
                 self.hand_over(request, chunk);
                 if is_end {
@@ -165,9 +157,7 @@ impl<C: Chunk> Engine<C> {
             Progress::Following { fill, rereading, .. } => {
                 let fill = *fill;
                 let (_, writer) = rereading.take().expect("a follower's read reads back");
-                let lane = &mut self.lanes.get_mut(&writer).expect("a lane is open while it is read").lane;
-                lane.on_read_failed();
-                let tier = lane.tier;
+                let tier = self.copying.on_read_back_failed(writer);
                 self.cx.event(told(tier));
                 self.pump(fill);
             }
@@ -196,7 +186,7 @@ impl<C: Chunk> Engine<C> {
         if let Some(promotion) = promotion {
             match end {
                 End::Complete => self.end_promotion(promotion),
-                End::Aborted(_) => self.abandon_promotion(promotion),
+                End::Aborted(_) => self.copying.abandon_promotion(&mut self.cx, promotion),
             }
         }
         self.close_reader(record);

@@ -35,7 +35,7 @@ impl<C: Chunk> Engine<C> {
         let Stage::Streaming(stream) = &fill.stage else {
             unreachable!("{request:?} follows before the head")
         };
-        let storing = self.is_copying(&stream.copies);
+        let storing = self.copying.is_copying(&stream.copies);
         let age = stream.freshness.age(self.cx.now);
         let following = self.requests.get_mut(&request).expect("the caller entered the request");
         following.progress = Progress::Following { fill: fill_id, demand: Demand::None, rereading: None };

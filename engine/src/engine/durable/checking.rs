@@ -52,7 +52,7 @@ impl<C: Chunk> Engine<C> {
         self.cx.event(Event::TierFailed { tier: TIER, operation: TierOperation::Read });
         self.cx.event(Event::Corrupt { key, name });
         if let Some(ask) = repair {
-            self.ask_durable(Work::Besides, ask);
+            self.cx.ask_durable(Work::Besides, ask);
         }
         false
     }

@@ -64,14 +64,14 @@ impl<C: Chunk> Engine<C> {
         let token = OpId(self.cx.ids.mint());
         let (purge, ask) = DurablePurge::begin(key, self.durable().terms);
         self.durable().purges.insert(token, purge);
-        self.ask_durable(Work::Purge(token), ask);
+        self.cx.ask_durable(Work::Purge(token), ask);
         token
     }
 
     pub(super) fn on_purge_told(&mut self, token: OpId, told: Told) {
         let purge = self.durable().purges.get_mut(&token).expect("a purge lasts until it has ended");
         let end = match purge.on_told(told) {
-            PurgeStep::Ask(ask) => return self.ask_durable(Work::Purge(token), ask),
+            PurgeStep::Ask(ask) => return self.cx.ask_durable(Work::Purge(token), ask),
             PurgeStep::Ended(end) => end,
         };
         self.durable().purges.remove(&token);
@@ -99,7 +99,7 @@ impl<C: Chunk> Engine<C> {
         let opened = durable.opened.get(&record).expect("a record is open while it is kept");
         let ask = opened.seen.freshen(freshened, now.since(opened.at), &durable.terms);
         if let Some(ask) = ask {
-            self.ask_durable(Work::Freshen(freshen), ask);
+            self.cx.ask_durable(Work::Freshen(freshen), ask);
         }
     }
 
@@ -128,7 +128,7 @@ impl<C: Chunk> Engine<C> {
         let Progress::Resting(next) = &mut collecting.progress else { return };
         let ask = next.take().unwrap_or_else(|| collecting.collector.begin());
         collecting.progress = Progress::Asked(1);
-        self.ask_durable(Work::Collect, ask);
+        self.cx.ask_durable(Work::Collect, ask);
     }
 
     pub(super) fn on_collector_told(&mut self, told: Told) {
@@ -142,7 +142,7 @@ impl<C: Chunk> Engine<C> {
             }
             CollectStep::Ask(ask) => {
                 collecting.progress = Progress::Asked(asked + 1);
-                self.ask_durable(Work::Collect, ask);
+                self.cx.ask_durable(Work::Collect, ask);
             }
             CollectStep::Ended(collected) => {
                 collecting.progress = Progress::Resting(None);

@@ -20,7 +20,7 @@ impl<C: Chunk> Engine<C> {
     pub(in crate::engine) fn look_in_durable(&mut self, fill_id: FillId, key: CacheKey) {
         let (lookup, ask) = Lookup::begin(key);
         self.durable().lookups.insert(fill_id, lookup);
-        self.ask_durable(Work::Lookup(fill_id), ask);
+        self.cx.ask_durable(Work::Lookup(fill_id), ask);
     }
 
     pub(super) fn on_lookup_told(&mut self, fill_id: FillId, told: Told) {
@@ -39,7 +39,7 @@ impl<C: Chunk> Engine<C> {
                 let op = self.cx.operation(Pending::Durable(Work::Lookup(fill_id)));
                 self.cx.effect(Effect::OpenBlob { op, record, blob });
             }
-            LookupStep::Ask(ask) => self.ask_durable(Work::Lookup(fill_id), ask),
+            LookupStep::Ask(ask) => self.cx.ask_durable(Work::Lookup(fill_id), ask),
             LookupStep::Done(looked) => {
                 self.durable().lookups.remove(&fill_id);
                 self.on_looked(fill_id, record, looked, was_opened);
@@ -51,7 +51,7 @@ impl<C: Chunk> Engine<C> {
     fn on_looked(&mut self, fill_id: FillId, record_id: RecordId, looked: Looked, was_opened: bool) {
         let Looked { outcome, seen, besides } = looked;
         if let Some(ask) = besides {
-            self.ask_durable(Work::Besides, ask);
+            self.cx.ask_durable(Work::Besides, ask);
         }
         let at = self.cx.now;
         let fill = self.fills.get_mut(&fill_id).expect("a lookup's fill waits for its answer");

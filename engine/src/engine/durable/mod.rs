@@ -1,7 +1,7 @@
 //! L3, the durable tier: each errand there is a machine of [`crate::durable`], and this runs them.
 //!
 //! L3 is a tier like the others, last in the walk; what differs is that its index is asked by compare-and-set and its
-//! bodies are blobs. `looking` is its part of the walk, `uploading` a lane's, `keeping` purges and the collector,
+//! bodies are blobs. `looking` is its part of the walk, `copying/uploads` a lane's, `keeping` purges and the collector,
 //! `checking` what is read from it. What a machine asks becomes [`Effect::Durable`] or [`Effect::OpenBlob`], and its
 //! answer comes back as `Input::DurableTold`.
 //!
@@ -13,30 +13,25 @@
 mod checking;
 mod keeping;
 mod looking;
-mod uploading;
 
-use super::{Engine, Pending, WakeReason, freshening::Freshen};
+use super::{Engine, WakeReason, freshening::Freshen};
 use crate::{
     chunk::Chunk,
     config::{Config, IndexKeeper},
-    durable::{Ask, Lookup, Terms, Told},
+    durable::{Lookup, Terms, Told},
     effect::Effect,
     id::{FillId, OpId, RecordId, RequestId, TierId, WriterId},
     time::Instant,
 };
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeMap;
 use checking::Opened;
 use keeping::{Collecting, Purging};
-use uploading::Upload;
 
 /// Everything under way in L3.
 #[derive(Debug)]
 pub(super) struct Durable<C: Chunk> {
     terms: Terms,
     lookups: BTreeMap<FillId, Lookup>,
-    uploads: BTreeMap<WriterId, Upload<C>>,
-    /// When each lease that is held is to be renewed.
-    renewals: BTreeSet<(Instant, WriterId)>,
     /// Purges, each under the operation by which the engine's purge waits for it.
     purges: BTreeMap<OpId, Purging>,
     collecting: Option<Collecting>,
@@ -70,8 +65,6 @@ impl<C: Chunk> Durable<C> {
             IndexKeeper::Durable { terms, collect_every } => Some(Self {
                 terms,
                 lookups: BTreeMap::new(),
-                uploads: BTreeMap::new(),
-                renewals: BTreeSet::new(),
                 purges: BTreeMap::new(),
                 collecting: collect_every.map(|every| Collecting::new(terms, every, now)),
                 opened: BTreeMap::new(),
@@ -81,29 +74,18 @@ impl<C: Chunk> Durable<C> {
     }
 
     pub(super) fn wake(&self) -> Option<(Instant, WakeReason)> {
-        let renewal = self.renewals.first().map(|(at, _)| (*at, WakeReason::LeaseRenewal));
-        let round = self.collecting.as_ref().map(|collecting| (collecting.due(), WakeReason::Collection));
-        [renewal, round].into_iter().flatten().min_by_key(|(at, _)| *at)
-    }
-
-    pub(super) fn renewals(&self) -> usize {
-        self.renewals.len()
-    }
-
-    pub(super) fn uploads(&self) -> usize {
-        self.uploads.len()
+        self.collecting.as_ref().map(|collecting| (collecting.due(), WakeReason::Collection))
     }
 }
 
 impl<C: Chunk> Engine<C> {
-    pub(super) fn is_durable(&self, tier: TierId) -> bool {
-        self.durable.is_some() && tier == TierId::L3
-    }
-
     pub(super) fn on_durable_told(&mut self, work: Work, told: Told) {
         match work {
             Work::Lookup(fill) => self.on_lookup_told(fill, told),
-            Work::Upload(writer) => self.on_upload_told(writer, told),
+            Work::Upload(writer) => {
+                let moved = self.copying.on_upload_told(&mut self.cx, writer, told);
+                moved.into_iter().for_each(|moved| self.on_moved(moved));
+            }
             Work::Purge(purge) => self.on_purge_told(purge, told),
             Work::Collect => self.on_collector_told(told),
             Work::Freshen(freshen) => self.on_freshen_told(freshen, told),
@@ -113,14 +95,9 @@ impl<C: Chunk> Engine<C> {
 
     pub(super) fn wake_durable(&mut self) {
         if self.durable.is_some() {
-            self.renew_leases();
+            self.copying.renew_leases(&mut self.cx);
             self.collect();
         }
-    }
-
-    fn ask_durable(&mut self, work: Work, ask: Ask) {
-        let op = self.cx.operation(Pending::Durable(work));
-        self.cx.effect(Effect::Durable { op, ask });
     }
 
     /// Closes an open record.
@@ -137,4 +114,4 @@ impl<C: Chunk> Engine<C> {
 }
 
 /// Which tier all of this is.
-const TIER: TierId = TierId::L3;
+pub(super) const TIER: TierId = TierId::L3;

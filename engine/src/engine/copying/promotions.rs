@@ -5,10 +5,10 @@
 //! holds its reader back (P2), and ends without a trace when the reader leaves (failure T6).
 
 use super::{
-    Engine,
-    copying::Copied,
+    Copied, Copying, collected,
     lanes::{Owner, Source},
 };
+use crate::engine::context::Context;
 use crate::{
     chunk::Chunk,
     config::Promotion,
@@ -16,6 +16,7 @@ use crate::{
     head::{Head, Length},
     id::{PromotionId, RequestId, TierId, WriterId},
     key::StoredKey,
+    memory::Resident,
     plant::Fault,
     reason::LaneEnd,
     record::Freshness,
@@ -23,29 +24,28 @@ use crate::{
     selector::Place,
     units::ByteCount,
 };
-use alloc::{sync::Arc, vec::Vec};
+use alloc::{collections::BTreeSet, sync::Arc, vec::Vec};
 use core::time::Duration;
 
 /// Copies being made of one record.
 #[derive(Debug)]
-pub(super) struct Promoting<C> {
-    pub(super) at: StoredKey,
+pub(in crate::engine) struct Promoting<C> {
+    pub(in crate::engine) at: StoredKey,
     from: TierId,
-    pub(super) place: Place,
-    pub(super) head: Arc<Head>,
+    pub(in crate::engine) place: Place,
+    pub(in crate::engine) head: Arc<Head>,
     length: ByteCount,
     freshness: Freshness,
     staleness: Staleness,
-    pub(super) copies: Copies<C>,
-    /// A purge came: nothing may be published any more.
-    pub(super) is_closed: bool,
+    copies: Copies<C>,
 }
 
-impl<C: Chunk> Engine<C> {
+impl<C: Chunk> Copying<C> {
     /// Begins to copy a record that is about to be read, as far as the policies of its edges ask for it. One reader of
     /// a key does so at a time.
-    pub(super) fn begin_promotion(
+    pub(in crate::engine) fn begin_promotion(
         &mut self,
+        cx: &mut Context<C>,
         kept: &Kept<C>,
         request: RequestId,
         place: Place,
@@ -57,101 +57,135 @@ impl<C: Chunk> Engine<C> {
             return None;
         }
         let wants = |promotion: &Promotion, hits: u32| match promotion {
-            Promotion::Never => self.cx.config.is_planted(Fault::X40),
+            Promotion::Never => cx.config.is_planted(Fault::X40),
             Promotion::OnStreamCommitAtFinish => true,
             Promotion::NeverIfLengthUnknown => record.head.length() != Length::Unknown,
-            Promotion::AfterHits(wanted) => {
-                hits + u32::from(self.cx.config.is_planted(Fault::X66)) >= *wanted
-            }
+            Promotion::AfterHits(wanted) => hits + u32::from(cx.config.is_planted(Fault::X66)) >= *wanted,
         };
         let counts = |edge: &(TierId, Promotion)| matches!(edge.1, Promotion::AfterHits(_));
         let hits = if tier.promotes.iter().flatten().any(counts) { self.hits.count(key) } else { 0 };
         let into = |wanted: TierId| {
             tier.promotes.iter().flatten().any(|(into, promotion)| *into == wanted && wants(promotion, hits))
         };
-        let l0 = self.cx.config.l0.filter(|_| into(TierId::L0));
-        let tiers: Vec<_> = self.cx.config.tiers.iter().filter(|tier| into(tier.id)).copied().collect();
+        let l0 = cx.config.l0.filter(|_| into(TierId::L0));
+        let tiers: Vec<_> = cx.config.tiers.iter().filter(|tier| into(tier.id)).copied().collect();
         if l0.is_none() && tiers.is_empty() {
             return None;
         }
-        let promotion = PromotionId(self.cx.ids.mint());
+        let promotion = PromotionId(cx.ids.mint());
         let length = Length::Known(record.length);
         let copied = Copied { at, place: &place, head: &record.head, staleness, length };
         let source = Source { owner: Owner::Promotion(promotion), promotes: Some((tier.id, request)) };
-        let copies = self.open_copies(source, copied, l0, &tiers, None);
+        let copies = self.open_copies(cx, source, copied, l0, &tiers, None);
         if copies.is_empty() {
             return None;
         }
         let head = Arc::clone(&record.head);
-        let promoting = Promoting {
-            at,
-            from: tier.id,
-            place,
-            head,
-            length: record.length,
-            freshness,
-            staleness,
-            copies,
-            is_closed: false,
-        };
+        let promoting =
+            Promoting { at, from: tier.id, place, head, length: record.length, freshness, staleness, copies };
         self.promotions.insert(promotion, promoting);
         self.promoted.insert(key, promotion);
         Some(promotion)
     }
 
     /// A chunk was read; with it, `read` bytes.
-    pub(super) fn feed_promotion(&mut self, promotion: PromotionId, read: ByteCount, chunk: &C) {
-        let promoting = self.promotions.get_mut(&promotion).expect("a promotion lasts while it is read for");
+    pub(in crate::engine) fn feed_promotion(
+        &mut self,
+        cx: &mut Context<C>,
+        promotion: PromotionId,
+        read: ByteCount,
+        chunk: &C,
+    ) {
+        let promoting = self.promotion(promotion);
         let (at, mut copies) = (promoting.at, core::mem::take(&mut promoting.copies));
-        self.feed_copies(at, &mut copies, read, chunk);
+        self.feed_copies(cx, at, &mut copies, read, chunk);
         self.promotion(promotion).copies = copies;
     }
 
-    /// The reader has read it all, and its response has ended (C2).
-    pub(super) fn end_promotion(&mut self, promotion: PromotionId) {
+    /// The reader has read it all, and its response has ended (C2): what L0 has collected, under which key, and from where.
+    pub(in crate::engine) fn take_collected(
+        &mut self,
+        cx: &Context<C>,
+        promotion: PromotionId,
+    ) -> Option<(StoredKey, Resident<C>, TierId)> {
         let promoting = self.promotion(promotion);
-        let Promoting { at, from, length, mut freshness, staleness, .. } = *promoting;
+        let Promoting { at, from, length, staleness, copies, head, place, .. } = promoting;
+        let length = Length::Known(*length);
+        let copied = Copied { at: *at, place, head, staleness: *staleness, length };
+        let freshness = restarted(cx, promoting.freshness);
+        collected(cx, copied, copies, freshness).map(|resident| (*at, resident, *from))
+    }
+
+    /// The same for the byte tiers, after L0.
+    pub(in crate::engine) fn end_promotion(&mut self, cx: &mut Context<C>, promotion: PromotionId) {
+        let promoting = self.promotion(promotion);
+        let Promoting { at, from, length, staleness, .. } = *promoting;
         let (head, place) = (Arc::clone(&promoting.head), promoting.place.clone());
-        let mut copies = core::mem::take(&mut promoting.copies);
+        let freshness = restarted(cx, promoting.freshness);
+        let copies = core::mem::take(&mut promoting.copies);
         let copied = Copied { at, place: &place, head: &head, staleness, length: Length::Known(length) };
-        if self.cx.config.is_planted(Fault::F4) {
-            (freshness.as_of, freshness.age_then) = (self.cx.now, Duration::ZERO);
-        }
-        self.end_copies(copied, &mut copies, freshness, Some(from));
+        self.end_copies(cx, copied, &copies, freshness, Some(from));
         self.promotion(promotion).copies = copies;
         self.promoted.remove(&at.key);
-        self.settle_promotion(promotion);
+        self.settle_promotion(cx, promotion);
     }
 
     /// The reader left, or could not read on.
-    pub(super) fn abandon_promotion(&mut self, promotion: PromotionId) {
-        self.drop_promotion(promotion, LaneEnd::Abandoned);
+    pub(in crate::engine) fn abandon_promotion(&mut self, cx: &mut Context<C>, promotion: PromotionId) {
+        self.drop_promotion(cx, promotion, LaneEnd::Abandoned);
         self.promoted.remove(&self.promotions[&promotion].at.key);
-        self.settle_promotion(promotion);
+        self.settle_promotion(cx, promotion);
     }
 
     /// Stops what must not be published. Says which tiers are just publishing it.
-    pub(super) fn drop_promotion(&mut self, promotion: PromotionId, why: LaneEnd) -> Vec<WriterId> {
+    pub(in crate::engine) fn drop_promotion(
+        &mut self,
+        cx: &mut Context<C>,
+        promotion: PromotionId,
+        why: LaneEnd,
+    ) -> Vec<WriterId> {
         let promoting = self.promotion(promotion);
-        promoting.is_closed = true;
         let (at, mut copies) = (promoting.at, core::mem::take(&mut promoting.copies));
-        let committing = self.abandon_copies(at, &mut copies, why);
+        let committing = self.abandon_copies(cx, at, &mut copies, why);
         self.promotion(promotion).copies = copies;
         committing
     }
 
     /// Ends a promotion whose copies are all made or given up, and whose reader is done.
-    pub(super) fn settle_promotion(&mut self, promotion: PromotionId) {
+    pub(in crate::engine) fn settle_promotion(&mut self, cx: &mut Context<C>, promotion: PromotionId) {
         let promoting = &self.promotions[&promotion];
         let is_read = self.promoted.get(&promoting.at.key) == Some(&promotion);
         if is_read || self.is_copying(&promoting.copies) {
             return;
         }
         let promoting = self.promotions.remove(&promotion).expect("it was found above");
-        self.close_lanes(&promoting.copies.lanes);
+        self.close_lanes(cx, &promoting.copies.lanes);
     }
 
     fn promotion(&mut self, promotion: PromotionId) -> &mut Promoting<C> {
         self.promotions.get_mut(&promotion).expect("a promotion lasts until it is settled")
     }
+
+    /// Stops these promotions, read or only being published. Says which tiers are just publishing one.
+    pub(in crate::engine) fn close_promotions(
+        &mut self,
+        cx: &mut Context<C>,
+        is_meant: impl Fn(&Promoting<C>) -> bool,
+    ) -> BTreeSet<WriterId> {
+        let meant = self.promotions.names_of(is_meant);
+        let mut committing = BTreeSet::new();
+        for promotion in meant {
+            committing.extend(self.drop_promotion(cx, promotion, LaneEnd::Superseded));
+            self.settle_promotion(cx, promotion);
+        }
+        committing
+    }
+}
+
+/// A promotion keeps the lifetime that its record has (failure F4).
+fn restarted<C: Chunk>(cx: &Context<C>, freshness: Freshness) -> Freshness {
+    if cx.config.is_planted(Fault::F4) {
+        return Freshness { as_of: cx.now, age_then: Duration::ZERO, ..freshness };
+    }
+    freshness
 }

@@ -1,0 +1,277 @@
+//! One lane and its tier: open, write, commit, and what comes of it.
+
+use super::{Came, Copying, Doomed, Moved};
+use crate::engine::{Pending, context::Context};
+use crate::{
+    chunk::Chunk,
+    config::OnFull,
+    effect::Effect,
+    event::{Event, FillVerdict, TierOperation},
+    id::{FillId, PromotionId, RequestId, TierId, WriterId},
+    key::{CacheKey, StoredKey},
+    lane::{Ended, Lane, Next},
+    plant::Fault,
+    reason::LaneEnd,
+    time::Instant,
+    units::ByteCount,
+};
+use alloc::vec::Vec;
+
+/// Whose copies they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine) enum Owner {
+    Fill(FillId),
+    Promotion(PromotionId),
+    /// Nobody's copy: a marker.
+    Marker,
+}
+
+/// Where copies come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::engine) struct Source {
+    pub(in crate::engine) owner: Owner,
+    /// The tier that is read, and whom that answers.
+    pub(in crate::engine) promotes: Option<(TierId, RequestId)>,
+}
+
+/// A lane and what it serves.
+#[derive(Debug)]
+pub(super) struct OpenLane<C> {
+    pub(super) lane: Lane<C>,
+    pub(in crate::engine) owner: Owner,
+    pub(in crate::engine) at: StoredKey,
+    pub(super) on_full: OnFull,
+    pub(super) gate: ByteCount,
+    /// A purge came while its tier published it: it is to be taken out again.
+    pub(super) is_superseded: bool,
+}
+
+impl<C> OpenLane<C> {
+    pub(super) const fn new(
+        lane: Lane<C>,
+        owner: Owner,
+        at: StoredKey,
+        on_full: OnFull,
+        gate: ByteCount,
+    ) -> Self {
+        Self { lane, owner, at, on_full, gate, is_superseded: false }
+    }
+}
+
+impl<C: Chunk> Copying<C> {
+    /// Closes lanes that nobody writes to or reads from any more.
+    pub(in crate::engine) fn close_lanes(&mut self, cx: &mut Context<C>, lanes: &[WriterId]) {
+        for writer in lanes {
+            let open = self.lanes.remove(writer).expect("lanes stay open until their owner closes them");
+            assert!(!open.lane.is_busy(), "{writer:?} is closed while its tier works: {:?}", open.lane);
+            if open.lane.was_opened() {
+                cx.effect(Effect::Discard { tier: open.lane.tier, writer: *writer });
+            }
+        }
+    }
+
+    /// Gives a lane up. It stays open for those who read back what its tier has acknowledged.
+    pub(super) fn drop_lane(&mut self, cx: &mut Context<C>, writer: WriterId, why: LaneEnd) {
+        let open = self.lanes.get_mut(&writer).expect("the caller found the lane");
+        if !open.lane.is_live() {
+            return;
+        }
+        assert!(!open.lane.is_committing(), "{writer:?} is given up while its tier publishes it");
+        self.end_lane(cx, writer, why);
+    }
+
+    /// A lane will never be published: says so, once.
+    pub(super) fn end_lane(&mut self, cx: &mut Context<C>, writer: WriterId, why: LaneEnd) {
+        self.unwatch(writer);
+        let open = self.lanes.get_mut(&writer).expect("the caller found the lane");
+        let (tier, key, name, owner) = (open.lane.tier, open.at.key, Some(open.lane.name), open.owner);
+        if matches!(why, LaneEnd::TierFailed | LaneEnd::Stalled) {
+            open.lane.on_tier_failed();
+        }
+        if let Some(op) = open.lane.drop_it() {
+            match why {
+                LaneEnd::Stalled => cx.give_up(op),
+                LaneEnd::OverGate
+                | LaneEnd::Full
+                | LaneEnd::TierFailed
+                | LaneEnd::TierSkipped
+                | LaneEnd::Abandoned
+                | LaneEnd::Superseded
+                | LaneEnd::Outrun
+                | LaneEnd::LeaseLost
+                | LaneEnd::TooLate
+                | LaneEnd::Crowded => cx.forget(op),
+            }
+        }
+        match owner {
+            Owner::Fill(_) | Owner::Promotion(_) => cx.event(Event::LaneDropped { tier, key, name, why }),
+            Owner::Marker => {
+                if why == LaneEnd::Stalled {
+                    cx.event(Event::TierFailed { tier, operation: TierOperation::Write });
+                }
+            }
+        }
+        pronounce(cx, owner, tier, key, FillVerdict::Dropped(why));
+        if cx.is_durable(tier) {
+            self.abandon_upload(cx, writer);
+        }
+    }
+
+    pub(in crate::engine) fn on_lane_opened(&mut self, cx: &mut Context<C>, writer: WriterId) -> Moved {
+        self.open_lane(writer).on_opened();
+        self.move_on(cx, writer)
+    }
+
+    pub(in crate::engine) fn on_lane_written(&mut self, cx: &mut Context<C>, writer: WriterId) -> Moved {
+        self.open_lane(writer).on_written();
+        self.move_on(cx, writer)
+    }
+
+    pub(in crate::engine) fn on_lane_committed(&mut self, cx: &mut Context<C>, writer: WriterId) -> Moved {
+        if cx.is_durable(self.lanes[&writer].lane.tier) {
+            return self.on_blob_whole(cx, writer);
+        }
+        self.on_lane_published(cx, writer)
+    }
+
+    /// The record can be looked up.
+    pub(super) fn on_lane_published(&mut self, cx: &mut Context<C>, writer: WriterId) -> Moved {
+        let lane = self.open_lane(writer);
+        let ended = lane.on_committed();
+        let (tier, name) = (lane.tier, lane.name);
+        let OpenLane { owner, at, is_superseded, .. } = self.lanes[&writer];
+        let is_durable = cx.is_durable(tier);
+        let doomed = (is_superseded && !is_durable).then_some(Doomed { tier, at, name });
+        let came = match (owner, is_superseded) {
+            (Owner::Marker, _) => doomed.map_or(Came::Nothing, Came::Doomed),
+            (Owner::Fill(_) | Owner::Promotion(_), false) => {
+                tell_stored(cx, tier, &ended);
+                pronounce(cx, owner, tier, at.key, FillVerdict::Stored);
+                Came::Stored(tier, ended.record)
+            }
+            (Owner::Fill(_) | Owner::Promotion(_), true) => {
+                // A purge came while the tier was publishing (failure F1). The durable one's index knows of it.
+                let why = LaneEnd::Superseded;
+                cx.event(Event::LaneDropped { tier, key: at.key, name: Some(name), why });
+                pronounce(cx, owner, tier, at.key, FillVerdict::Dropped(why));
+                doomed.map_or(Came::Nothing, Came::Doomed)
+            }
+        };
+        Moved { writer, owner, came }
+    }
+
+    pub(in crate::engine) fn on_lane_failed(&mut self, cx: &mut Context<C>, writer: WriterId) -> Moved {
+        let open = &self.lanes[&writer];
+        let (tier, at, name, owner) = (open.lane.tier, open.at, open.lane.name, open.owner);
+        let was_committing = open.lane.is_committing();
+        cx.event(Event::TierFailed { tier, operation: TierOperation::Write });
+        self.end_lane(cx, writer, LaneEnd::TierFailed);
+        // The answer may have been lost on the way, not the record.
+        let in_doubt = was_committing && !cx.is_durable(tier) && !cx.config.is_planted(Fault::X19);
+        let came = if in_doubt { Came::Doomed(Doomed { tier, at, name }) } else { Came::Nothing };
+        Moved { writer, owner, came }
+    }
+
+    /// Drops every lane whose tier has taken too long. Says whose they were.
+    pub(in crate::engine) fn on_lanes_stalled(&mut self, cx: &mut Context<C>) -> Vec<Moved> {
+        let mut stalled: Vec<Moved> = Vec::new();
+        while let Some((_, writer)) = self.stalls.first().filter(|(at, _)| *at <= cx.now) {
+            self.drop_lane(cx, writer, LaneEnd::Stalled);
+            let owner = self.lanes[&writer].owner;
+            // One that loses two lanes at once may be over after the first.
+            if owner == Owner::Marker || stalled.iter().all(|moved| moved.owner != owner) {
+                stalled.push(Moved { writer, owner, came: Came::Nothing });
+            }
+        }
+        stalled
+    }
+
+    /// When the next lane has stalled.
+    pub(in crate::engine) fn stalls_at(&self) -> Option<Instant> {
+        self.stalls.first().map(|(at, _)| at)
+    }
+
+    fn move_on(&mut self, cx: &mut Context<C>, writer: WriterId) -> Moved {
+        self.unwatch(writer);
+        self.advance(cx, writer);
+        Moved { writer, owner: self.lanes[&writer].owner, came: Came::Nothing }
+    }
+
+    /// Gives an idle tier its next piece of work. The tier hears of the lane with its first chunk, not before.
+    pub(super) fn advance(&mut self, cx: &mut Context<C>, writer: WriterId) {
+        let plant = cx.config.plant;
+        let lane = self.open_lane(writer);
+        let tier = lane.tier;
+        match lane.next(plant) {
+            Next::Nothing => {}
+            Next::Open if cx.is_durable(tier) => self.begin_upload(cx, writer),
+            Next::Open => self.open_in_tier(cx, writer),
+            Next::Write(chunk) => {
+                self.digest_upload(writer, &chunk);
+                let op = cx.operation(Pending::Lane(writer));
+                self.open_lane(writer).on_asked_to_write(op, chunk.size());
+                cx.effect(Effect::Write { op, tier, writer, chunk });
+                self.watch(cx, writer);
+            }
+            Next::Commit(record) => {
+                let op = cx.operation(Pending::Lane(writer));
+                self.open_lane(writer).on_asked_to_commit(op);
+                // Nobody waits for it, and to give it up would leave in doubt what the tier holds: no stall is counted.
+                cx.effect(Effect::Commit { op, tier, writer, record });
+            }
+        }
+    }
+
+    /// The tier is to begin the record.
+    pub(super) fn open_in_tier(&mut self, cx: &mut Context<C>, writer: WriterId) {
+        let tier = self.open_lane(writer).tier;
+        let Some(held) = cx.admit_tier(tier, TierOperation::Write) else {
+            return self.drop_lane(cx, writer, LaneEnd::TierSkipped);
+        };
+        let op = cx.operation_with(Pending::Lane(writer), Some(held));
+        let lane = self.open_lane(writer);
+        lane.on_asked_to_open(op);
+        let (tier, name) = (lane.tier, lane.name);
+        let key = self.lanes[&writer].at;
+        cx.effect(Effect::Open { op, tier, writer, key, name });
+        self.watch(cx, writer);
+    }
+
+    /// Begins to count how long the tier takes.
+    pub(super) fn watch(&mut self, cx: &Context<C>, writer: WriterId) {
+        self.stalls.set(writer, cx.now.after(cx.config.lane_stall_max));
+    }
+
+    pub(super) fn unwatch(&mut self, writer: WriterId) {
+        self.stalls.remove(writer);
+    }
+
+    pub(super) fn open_lane(&mut self, writer: WriterId) -> &mut Lane<C> {
+        &mut self.lanes.get_mut(&writer).expect("a lane is open until its tier has answered").lane
+    }
+}
+
+/// The tier that has the last word on fills has it (D1).
+pub(super) fn pronounce<C: Chunk>(
+    cx: &mut Context<C>,
+    owner: Owner,
+    tier: TierId,
+    key: CacheKey,
+    verdict: FillVerdict,
+) {
+    match owner {
+        Owner::Fill(fill) if cx.config.authoritative() == Some(tier) => {
+            cx.event(Event::Filled { fill, key, tier, verdict });
+        }
+        Owner::Fill(_) | Owner::Promotion(_) | Owner::Marker => {}
+    }
+}
+
+/// A tier has published a record.
+fn tell_stored<C: Chunk>(cx: &mut Context<C>, tier: TierId, ended: &Ended) {
+    let Ended { record, from } = ended;
+    let (key, name, length) = (record.key, Some(record.name), record.length);
+    let size = cx.config.cost(length, &record.head);
+    let age = record.freshness.to_live(cx.now, cx.wall()).age(cx.now);
+    cx.event(Event::Stored { tier, key, name, length, size, age, from: *from });
+}
