@@ -243,7 +243,9 @@ impl<C: Chunk> Engine<C> {
                 if let Some(race) = read {
                     self.forget_race(request, &race);
                 }
-                self.forget_digest(request);
+                if let Some(durable) = &mut self.durable {
+                    durable.forget_digest(request);
+                }
                 match promotion {
                     Some(promotion) if self.cx.config.is_planted(Fault::T6) => self.end_promotion(promotion),
                     Some(promotion) => self.copying.abandon_promotion(&mut self.cx, promotion),

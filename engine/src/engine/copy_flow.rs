@@ -84,7 +84,8 @@ impl<C: Chunk> Engine<C> {
                 name, None,
                 "the durable tier's records are deleted by who uploads them, and by its collector"
             );
-            return self.purge_durable(key.target);
+            let (durable, cx) = self.durable();
+            return durable.purge(cx, key.target);
         }
         let op = self.cx.operation(Pending::Delete(Deletion { tier }));
         self.cx.effect(Effect::Delete { op, tier, key, name });

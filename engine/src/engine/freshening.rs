@@ -274,7 +274,8 @@ impl<C: Chunk> Engine<C> {
                 size: self.cx.config.cost(record.length, &record.head),
             };
             if self.cx.is_durable(tier.id) {
-                self.freshen_manifest(kept.id, record, pending);
+                let (durable, cx) = self.durable();
+                durable.freshen_manifest(cx, kept.id, record, pending);
             } else {
                 let op = self.cx.operation(Pending::Freshen(pending));
                 self.cx.effect(Effect::Freshen { op, tier: tier.id, record });

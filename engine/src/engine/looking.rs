@@ -60,7 +60,8 @@ impl<C: Chunk> Engine<C> {
                     (Some(op), Phase::Lookup)
                 }
                 IndexKeeper::Durable { .. } => {
-                    self.look_in_durable(fill_id, errand.key);
+                    let (durable, cx) = self.durable();
+                    durable.look(cx, fill_id, errand.key);
                     (None, Phase::Paused)
                 }
             };

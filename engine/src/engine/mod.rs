@@ -13,6 +13,7 @@ mod context;
 mod copy_flow;
 mod copying;
 mod durable;
+mod durable_flow;
 mod feed_lease;
 mod fetching;
 mod freshening;

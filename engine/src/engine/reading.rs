@@ -128,7 +128,13 @@ impl<C: Chunk> Engine<C> {
                     pieces.pop_front();
                 }
                 let is_end = pieces.is_empty();
-                if !self.agrees_with_manifest(request, record, piece, &chunk) {
+                let is_true = match &mut self.durable {
+                    Some(durable) => {
+                        durable.agrees_with_manifest(&mut self.cx, request, record, piece, &chunk)
+                    }
+                    None => true,
+                };
+                if !is_true {
                     return self.finish_reading(request, End::Aborted(AbortReason::TierRead(TierId::L3)));
                 }
                 if let Some(promotion) = promotion {
@@ -176,7 +182,9 @@ impl<C: Chunk> Engine<C> {
         let Progress::Reading { record, promotion, .. } = reader.progress else {
             unreachable!("{request:?} reads a record but is {:?}", reader.progress);
         };
-        self.forget_digest(request);
+        if let Some(durable) = &mut self.durable {
+            durable.forget_digest(request);
+        }
         if let (Some(promotion), true) = (promotion, self.cx.config.is_planted(Fault::X41)) {
             self.end_promotion(promotion);
             self.finish(request, end);

@@ -4,7 +4,8 @@
 //! The last chunk is held back until the digest is known: a body that is not what was uploaded breaks off visibly, and
 //! no promotion of it is published.
 
-use super::{Engine, TIER, Work};
+use super::{Durable, TIER, Work};
+use crate::engine::context::Context;
 use crate::{
     chunk::Chunk,
     durable::{BodyDigest, Seen},
@@ -27,40 +28,43 @@ pub(super) struct Opened {
     pub(super) at: Instant,
 }
 
-impl<C: Chunk> Engine<C> {
+impl<C: Chunk> Durable<C> {
     /// Takes what was read of a piece (its first byte, and how many there are) into the reader's digest, if that piece is
     /// the whole. At its end: is the digest the manifest's?
     pub(in crate::engine) fn agrees_with_manifest(
         &mut self,
+        cx: &mut Context<C>,
         request: RequestId,
         record: RecordId,
         (first, count): (u64, u64),
         chunk: &C,
     ) -> bool {
-        let Some(durable) = &mut self.durable else { return true };
-        let Some(opened) = durable.opened.get(&record) else { return true };
+        let Some(opened) = self.opened.get(&record) else { return true };
         if (first, count) == (0, opened.length.0) {
-            durable.digests.insert(request, C::Digest::default());
+            self.digests.insert(request, C::Digest::default());
         }
-        let Some(digest) = durable.digests.get_mut(&request) else { return true };
+        let Some(digest) = self.digests.get_mut(&request) else { return true };
         chunk.digest_into(digest);
-        let is_planted = self.cx.config.is_planted(Fault::X60);
+        let is_planted = cx.config.is_planted(Fault::X60);
         if chunk.size() < count || is_planted || C::digest_of(digest) == opened.digest {
             return true;
         }
         let (key, name, repair) = (opened.seen.key, opened.name, opened.seen.repair());
-        self.cx.event(Event::TierFailed { tier: TIER, operation: TierOperation::Read });
-        self.cx.event(Event::Corrupt { key, name });
+        cx.event(Event::TierFailed { tier: TIER, operation: TierOperation::Read });
+        cx.event(Event::Corrupt { key, name });
         if let Some(ask) = repair {
-            self.cx.ask_durable(Work::Besides, ask);
+            cx.ask_durable(Work::Besides, ask);
         }
         false
     }
 
     /// A reader is done.
     pub(in crate::engine) fn forget_digest(&mut self, request: RequestId) {
-        if let Some(durable) = &mut self.durable {
-            durable.digests.remove(&request);
-        }
+        self.digests.remove(&request);
+    }
+
+    /// An open record was closed.
+    pub(in crate::engine) fn on_released(&mut self, record: RecordId) {
+        self.opened.remove(&record);
     }
 }

@@ -4,11 +4,12 @@
 //! does not finish goes on in the next. One engine of a process sweeps for all: see
 //! [`Config::without_collector`](crate::Config::without_collector).
 
-use super::{Engine, TIER, Work};
+use super::{Durable, TIER, Work};
+use crate::engine::context::Context;
 use crate::{
     chunk::Chunk,
     durable::{Ask, CollectStep, Collector, DurablePurge, PurgeEnd, PurgeStep, Terms, Told},
-    effect::{Freshening, PurgeOutcome},
+    effect::PurgeOutcome,
     engine::freshening::Freshen,
     event::{Event, TierOperation},
     id::{OpId, RecordId},
@@ -58,69 +59,62 @@ impl Collecting {
     }
 }
 
-impl<C: Chunk> Engine<C> {
+impl<C: Chunk> Durable<C> {
     /// Purges a key in L3. The operation that is returned is over when the purge is.
-    pub(in crate::engine) fn purge_durable(&mut self, key: CacheKey) -> OpId {
-        let token = OpId(self.cx.ids.mint());
-        let (purge, ask) = DurablePurge::begin(key, self.durable().terms);
-        self.durable().purges.insert(token, purge);
-        self.cx.ask_durable(Work::Purge(token), ask);
+    pub(in crate::engine) fn purge(&mut self, cx: &mut Context<C>, key: CacheKey) -> OpId {
+        let token = OpId(cx.ids.mint());
+        let (purge, ask) = DurablePurge::begin(key, self.terms);
+        self.purges.insert(token, purge);
+        cx.ask_durable(Work::Purge(token), ask);
         token
     }
 
-    pub(super) fn on_purge_told(&mut self, token: OpId, told: Told) {
-        let purge = self.durable().purges.get_mut(&token).expect("a purge lasts until it has ended");
+    /// The index has answered a purge's question. When that was its last, says what the purge came to.
+    pub(in crate::engine) fn on_purge_told(
+        &mut self,
+        cx: &mut Context<C>,
+        token: OpId,
+        told: Told,
+    ) -> Option<PurgeOutcome> {
+        let purge = self.purges.get_mut(&token).expect("a purge lasts until it has ended");
         let end = match purge.on_told(told) {
-            PurgeStep::Ask(ask) => return self.cx.ask_durable(Work::Purge(token), ask),
+            PurgeStep::Ask(ask) => {
+                cx.ask_durable(Work::Purge(token), ask);
+                return None;
+            }
             PurgeStep::Ended(end) => end,
         };
-        self.durable().purges.remove(&token);
-        let outcome = match end {
+        self.purges.remove(&token);
+        Some(match end {
             PurgeEnd::Removed(length) => PurgeOutcome::Removed(length),
             PurgeEnd::Absent => PurgeOutcome::Absent,
             PurgeEnd::Failed => {
-                self.cx.event(Event::TierFailed { tier: TIER, operation: TierOperation::Delete });
+                cx.event(Event::TierFailed { tier: TIER, operation: TierOperation::Delete });
                 PurgeOutcome::Failed
             }
-        };
-        self.purging.report_answer(&mut self.cx, token, TIER, outcome);
+        })
     }
 
     /// A 304 made this of an open record: its manifest gets the new head, so that other edges need not ask as well. Who
     /// changed the entry meanwhile was faster, and nothing comes of it.
     pub(in crate::engine) fn freshen_manifest(
         &mut self,
+        cx: &mut Context<C>,
         record: RecordId,
         freshened: Arc<Record>,
         freshen: Freshen,
     ) {
-        let now = self.cx.now;
-        let durable = self.durable();
-        let opened = durable.opened.get(&record).expect("a record is open while it is kept");
-        let ask = opened.seen.freshen(freshened, now.since(opened.at), &durable.terms);
+        let opened = self.opened.get(&record).expect("a record is open while it is kept");
+        let ask = opened.seen.freshen(freshened, cx.now.since(opened.at), &self.terms);
         if let Some(ask) = ask {
-            self.cx.ask_durable(Work::Freshen(freshen), ask);
-        }
-    }
-
-    pub(super) fn on_freshen_told(&mut self, freshen: Freshen, told: Told) {
-        match told {
-            Told::Swapped { now: _ } => self.on_freshened(freshen, Freshening::Done),
-            Told::Conflict => self.on_freshened(freshen, Freshening::Overtaken),
-            Told::Unknown => self.on_freshen_failed(freshen),
-            Told::Entry { .. }
-            | Told::Touched
-            | Told::Opened { .. }
-            | Told::NoBlob
-            | Told::Deleted
-            | Told::Listed { .. } => unreachable!("the answer to a swap was {told:?}"),
+            cx.ask_durable(Work::Freshen(freshen), ask);
         }
     }
 
     /// Begins a round of the collector, if one is due and the last one is over.
-    pub(super) fn collect(&mut self) {
-        let now = self.cx.now;
-        let Some(collecting) = &mut self.durable().collecting else { return };
+    pub(in crate::engine) fn collect(&mut self, cx: &mut Context<C>) {
+        let now = cx.now;
+        let Some(collecting) = &mut self.collecting else { return };
         if now < collecting.due {
             return;
         }
@@ -128,11 +122,11 @@ impl<C: Chunk> Engine<C> {
         let Progress::Resting(next) = &mut collecting.progress else { return };
         let ask = next.take().unwrap_or_else(|| collecting.collector.begin());
         collecting.progress = Progress::Asked(1);
-        self.cx.ask_durable(Work::Collect, ask);
+        cx.ask_durable(Work::Collect, ask);
     }
 
-    pub(super) fn on_collector_told(&mut self, told: Told) {
-        let collecting = self.durable().collecting.as_mut().expect("only a collector asks for this");
+    pub(in crate::engine) fn on_collector_told(&mut self, cx: &mut Context<C>, told: Told) {
+        let collecting = self.collecting.as_mut().expect("only a collector asks for this");
         let Progress::Asked(asked) = collecting.progress else {
             unreachable!("told while {:?}", collecting.progress)
         };
@@ -142,11 +136,11 @@ impl<C: Chunk> Engine<C> {
             }
             CollectStep::Ask(ask) => {
                 collecting.progress = Progress::Asked(asked + 1);
-                self.cx.ask_durable(Work::Collect, ask);
+                cx.ask_durable(Work::Collect, ask);
             }
             CollectStep::Ended(collected) => {
                 collecting.progress = Progress::Resting(None);
-                self.cx.event(Event::Swept { collected });
+                cx.event(Event::Swept { collected });
             }
         }
     }

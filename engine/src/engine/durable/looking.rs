@@ -1,13 +1,13 @@
 //! L3's part of the walk through the tiers.
 
-use super::{Engine, TIER, Work, checking::Opened};
+use super::{Durable, Work, checking::Opened};
+use crate::engine::context::Context;
 use crate::{
     chunk::Chunk,
     durable::{Ask, DurableMiss, Looked, LookedFor, Lookup, LookupStep, Told},
     effect::Effect,
     engine::Pending,
-    event::Event,
-    fill::{Glimpse, Stage},
+    fill::Glimpse,
     id::{FillId, RecordId},
     key::CacheKey,
     plant::Fault,
@@ -15,76 +15,86 @@ use crate::{
 };
 use alloc::boxed::Box;
 
-impl<C: Chunk> Engine<C> {
+impl<C: Chunk> Durable<C> {
     /// Asks L3's index for what a fill is about.
-    pub(in crate::engine) fn look_in_durable(&mut self, fill_id: FillId, key: CacheKey) {
+    pub(in crate::engine) fn look(&mut self, cx: &mut Context<C>, fill_id: FillId, key: CacheKey) {
         let (lookup, ask) = Lookup::begin(key);
-        self.durable().lookups.insert(fill_id, lookup);
-        self.cx.ask_durable(Work::Lookup(fill_id), ask);
+        self.lookups.insert(fill_id, lookup);
+        cx.ask_durable(Work::Lookup(fill_id), ask);
     }
 
-    pub(super) fn on_lookup_told(&mut self, fill_id: FillId, told: Told) {
-        let record = self.looked_for(fill_id);
+    /// The index or the blob store has answered a lookup that opens what it finds under `record`. When that was its last
+    /// question, says what it came to.
+    pub(in crate::engine) fn on_lookup_told(
+        &mut self,
+        cx: &mut Context<C>,
+        fill_id: FillId,
+        record: RecordId,
+        told: Told,
+    ) -> Option<Seen> {
         let mut told = told;
         if let Told::Entry { now, .. } = &mut told
-            && self.cx.config.is_planted(Fault::X58)
+            && cx.config.is_planted(Fault::X58)
         {
-            *now = self.cx.wall();
+            *now = cx.wall();
         }
         let was_opened = matches!(told, Told::Opened { .. });
-        let terms = self.durable().terms;
-        let lookup = self.durable().lookups.get_mut(&fill_id).expect("a lookup lasts until it is done");
-        match lookup.on_told(told, &terms) {
+        let lookup = self.lookups.get_mut(&fill_id).expect("a lookup lasts until it is done");
+        match lookup.on_told(told, &self.terms) {
             LookupStep::Ask(Ask::Open { blob }) => {
-                let op = self.cx.operation(Pending::Durable(Work::Lookup(fill_id)));
-                self.cx.effect(Effect::OpenBlob { op, record, blob });
+                let op = cx.operation(Pending::Durable(Work::Lookup(fill_id)));
+                cx.effect(Effect::OpenBlob { op, record, blob });
+                None
             }
-            LookupStep::Ask(ask) => self.cx.ask_durable(Work::Lookup(fill_id), ask),
+            LookupStep::Ask(ask) => {
+                cx.ask_durable(Work::Lookup(fill_id), ask);
+                None
+            }
             LookupStep::Done(looked) => {
-                self.durable().lookups.remove(&fill_id);
-                self.on_looked(fill_id, record, looked, was_opened);
+                self.lookups.remove(&fill_id);
+                Some(self.on_looked(cx, record, looked, was_opened))
             }
         }
     }
 
     /// A lookup is over. Whatever it found, a fill may go on from what it saw; what it asks besides holds nobody up.
-    fn on_looked(&mut self, fill_id: FillId, record_id: RecordId, looked: Looked, was_opened: bool) {
+    fn on_looked(
+        &mut self,
+        cx: &mut Context<C>,
+        record_id: RecordId,
+        looked: Looked,
+        was_opened: bool,
+    ) -> Seen {
         let Looked { outcome, seen, besides } = looked;
         if let Some(ask) = besides {
-            self.cx.ask_durable(Work::Besides, ask);
+            cx.ask_durable(Work::Besides, ask);
         }
-        let at = self.cx.now;
-        let fill = self.fills.get_mut(&fill_id).expect("a lookup's fill waits for its answer");
-        let key = fill.errand.key;
-        fill.errand.glimpse = seen.clone().map(|seen| Box::new(Glimpse { seen, at }));
-        match outcome {
+        let at = cx.now;
+        let glimpse = seen.clone().map(|seen| Box::new(Glimpse { seen, at }));
+        let found = match outcome {
             LookedFor::Hit(manifest) => {
                 let seen = seen.expect("a hit was seen");
                 let (name, length) = (manifest.record.name, manifest.record.length);
                 let opened = Opened { name, length, digest: manifest.digest, seen, at };
-                self.durable().opened.insert(record_id, opened);
-                self.on_found(fill_id, Record::clone(&manifest.record), None);
+                self.opened.insert(record_id, opened);
+                Found::Record(Record::clone(&manifest.record))
             }
-            LookedFor::Miss(why) => {
-                if was_opened {
-                    self.release(TIER, record_id);
-                }
-                self.cx.event(Event::DurableMissed { key, why });
-                match why {
-                    DurableMiss::IndexFailed | DurableMiss::BlobFailed => self.on_lookup_failed(fill_id),
-                    DurableMiss::Absent | DurableMiss::Expired | DurableMiss::Lost | DurableMiss::Torn => {
-                        self.on_absent(fill_id);
-                    }
-                }
-            }
-        }
+            LookedFor::Miss(why) => Found::Nothing { why, was_opened },
+        };
+        Seen { glimpse, found }
     }
+}
 
-    /// The name under which a fill's lookup opens what it finds.
-    fn looked_for(&self, fill_id: FillId) -> RecordId {
-        match self.fills.get(&fill_id).map(|fill| &fill.stage) {
-            Some(Stage::Looking { record, .. }) => *record,
-            other => unreachable!("{fill_id:?} should look in L3, but is {other:?}"),
-        }
-    }
+/// What a lookup came to.
+pub(in crate::engine) struct Seen {
+    /// What a fill that goes on may publish against.
+    pub(in crate::engine) glimpse: Option<Box<Glimpse>>,
+    pub(in crate::engine) found: Found,
+}
+
+pub(in crate::engine) enum Found {
+    /// A record, which is open.
+    Record(Record),
+    /// None; the blob may have been opened all the same.
+    Nothing { why: DurableMiss, was_opened: bool },
 }

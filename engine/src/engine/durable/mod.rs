@@ -14,12 +14,13 @@ mod checking;
 mod keeping;
 mod looking;
 
-use super::{Engine, WakeReason, freshening::Freshen};
+pub(super) use looking::{Found, Seen};
+
+use super::{WakeReason, freshening::Freshen};
 use crate::{
     chunk::Chunk,
     config::{Config, IndexKeeper},
-    durable::{Lookup, Terms, Told},
-    effect::Effect,
+    durable::{Lookup, Terms},
     id::{FillId, OpId, RecordId, RequestId, TierId, WriterId},
     time::Instant,
 };
@@ -75,41 +76,6 @@ impl<C: Chunk> Durable<C> {
 
     pub(super) fn wake(&self) -> Option<(Instant, WakeReason)> {
         self.collecting.as_ref().map(|collecting| (collecting.due(), WakeReason::Collection))
-    }
-}
-
-impl<C: Chunk> Engine<C> {
-    pub(super) fn on_durable_told(&mut self, work: Work, told: Told) {
-        match work {
-            Work::Lookup(fill) => self.on_lookup_told(fill, told),
-            Work::Upload(writer) => {
-                let moved = self.copying.on_upload_told(&mut self.cx, writer, told);
-                moved.into_iter().for_each(|moved| self.on_moved(moved));
-            }
-            Work::Purge(purge) => self.on_purge_told(purge, told),
-            Work::Collect => self.on_collector_told(told),
-            Work::Freshen(freshen) => self.on_freshen_told(freshen, told),
-            Work::Besides => {}
-        }
-    }
-
-    pub(super) fn wake_durable(&mut self) {
-        if self.durable.is_some() {
-            self.copying.renew_leases(&mut self.cx);
-            self.collect();
-        }
-    }
-
-    /// Closes an open record.
-    pub(super) fn release(&mut self, tier: TierId, record: RecordId) {
-        self.cx.effect(Effect::Release { tier, record });
-        if let Some(durable) = &mut self.durable {
-            durable.opened.remove(&record);
-        }
-    }
-
-    fn durable(&mut self) -> &mut Durable<C> {
-        self.durable.as_mut().expect("only L3's machines and effects of L3 come here, and L3 is configured")
     }
 }
 
