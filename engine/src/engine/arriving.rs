@@ -1,6 +1,11 @@
 //! Clients: they ask, take chunks, and leave.
 
-use super::{Demand, Engine, Progress, Request, caring::Waiter, residence::FromMemory};
+use super::{
+    Engine,
+    caring::Waiter,
+    clients::{Demand, Progress},
+    residence::FromMemory,
+};
 use crate::{
     care::attempts::GiveUp,
     chunk::Chunk,
@@ -30,10 +35,14 @@ impl<C: Chunk> Engine<C> {
     ) {
         self.cx.event(Event::Requested { request, key });
         if let Some(bypass) = rules::bypass(ask.method, ask.fields.iter()) {
-            return self.pass(request, bypass);
+            return self.clients.pass(&mut self.cx, request, bypass);
         }
         if self.cx.config.is_planted(Fault::R2) && self.cx.is_open(Guarded::Origin(origin)) {
-            return self.refuse(request, Refusal::BreakerOpen { retry_after: Duration::ZERO });
+            return self.clients.refuse(
+                &mut self.cx,
+                request,
+                Refusal::BreakerOpen { retry_after: Duration::ZERO },
+            );
         }
         let tier = TierId::L0;
         let variant = self.residence.variants.key_for(key, &ask.fields);
@@ -58,7 +67,7 @@ impl<C: Chunk> Engine<C> {
         };
         if let Some(fill) = self.flights.get(&variant).copied() {
             if let Some(kept) = self.usable_meanwhile(fill, &ask) {
-                self.wait(request, key, origin, &ask, fill);
+                self.clients.enter(request, key, origin, &ask, fill);
                 return self.serve_meanwhile(&kept, key, request);
             }
             if !self.is_spent(fill) {
@@ -68,7 +77,7 @@ impl<C: Chunk> Engine<C> {
         }
         let fill = FillId(self.cx.ids.mint());
         self.flights.insert(variant, fill);
-        self.wait(request, key, origin, &ask, fill);
+        self.clients.enter(request, key, origin, &ask, fill);
         let place = Place::of(&ask);
         let errand = Errand {
             key: variant,
@@ -90,10 +99,14 @@ impl<C: Chunk> Engine<C> {
         self.cx.event(Event::Missed { request, key, reason });
         if !rules::wants_whole(ask) {
             let is_get = ask.method == Method::Get;
-            return self.pass(request, if is_get { Bypass::Range } else { Bypass::Method });
+            return self.clients.pass(
+                &mut self.cx,
+                request,
+                if is_get { Bypass::Range } else { Bypass::Method },
+            );
         }
         let fill = FillId(self.cx.ids.mint());
-        self.wait(request, key, origin, ask, fill);
+        self.clients.enter(request, key, origin, ask, fill);
         self.fetch_privately(request, reason);
     }
 
@@ -107,27 +120,6 @@ impl<C: Chunk> Engine<C> {
         }
     }
 
-    /// Enters a request that waits for `fill`.
-    pub(super) fn wait(
-        &mut self,
-        request: RequestId,
-        key: CacheKey,
-        origin: OriginId,
-        ask: &Arc<RequestHead>,
-        fill: FillId,
-    ) {
-        let waiting = Request {
-            key,
-            origin,
-            ask: Arc::clone(ask),
-            collapsed: false,
-            sent: 0,
-            progress: Progress::Waiting(fill),
-        };
-        let before = self.requests.insert(request, waiting);
-        assert!(before.is_none(), "the driver used {request:?} twice");
-    }
-
     /// Joins a fill under way. Who wants a part has no use for one that is past the tiers.
     fn join(
         &mut self,
@@ -139,7 +131,7 @@ impl<C: Chunk> Engine<C> {
     ) {
         let is_looking = matches!(self.fills[&fill_id].stage, Stage::Looking { .. });
         if !is_looking && ask.method == Method::Get && !rules::wants_whole(&ask) {
-            return self.pass(request, Bypass::Range);
+            return self.clients.pass(&mut self.cx, request, Bypass::Range);
         }
         let fill = &self.fills[&fill_id];
         let reason = fill.errand.reason;
@@ -147,9 +139,9 @@ impl<C: Chunk> Engine<C> {
             >= self.cx.config.waiters_max + usize::from(self.cx.config.is_planted(Fault::X10))
         {
             self.cx.event(Event::Missed { request, key, reason });
-            return self.refuse(request, Refusal::TooManyWaiters);
+            return self.clients.refuse(&mut self.cx, request, Refusal::TooManyWaiters);
         }
-        self.wait(request, key, origin, &ask, fill_id);
+        self.clients.enter(request, key, origin, &ask, fill_id);
         if !is_looking {
             self.cx.event(Event::Missed { request, key, reason });
         }
@@ -158,7 +150,7 @@ impl<C: Chunk> Engine<C> {
 
     /// A request that waits is one of those whom a fill serves; or fetches for itself, if it came too late for that.
     pub(super) fn attach(&mut self, fill_id: FillId, request: RequestId) {
-        let joining = self.requests.get_mut(&request).expect("the caller has entered it");
+        let joining = self.clients.requests.get_mut(&request).expect("the caller has entered it");
         joining.progress = Progress::Waiting(fill_id);
         joining.collapsed = true;
         let key = joining.key;
@@ -196,7 +188,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     pub(super) fn on_demand(&mut self, request: RequestId) {
-        let Some(asking) = self.requests.get_mut(&request) else {
+        let Some(asking) = self.clients.requests.get_mut(&request) else {
             return;
         };
         match &mut asking.progress {
@@ -215,13 +207,15 @@ impl<C: Chunk> Engine<C> {
             Progress::Reading { demand, .. } => {
                 assert_eq!(*demand, Demand::None, "{request:?} demands twice");
                 *demand = Demand::Open;
-                self.read_on(request);
+                if self.clients.read_on(&mut self.cx, request) {
+                    self.finish_reading(request, End::Complete);
+                }
             }
         }
     }
 
     pub(super) fn on_leave(&mut self, request: RequestId) {
-        let Some(leaving) = self.requests.remove(&request) else {
+        let Some(leaving) = self.clients.requests.remove(&request) else {
             return;
         };
         self.cx.event(Event::Served {
@@ -241,7 +235,7 @@ impl<C: Chunk> Engine<C> {
             }
             Progress::Reading { record, read, promotion, .. } => {
                 if let Some(race) = read {
-                    self.forget_race(request, &race);
+                    self.clients.forget_race(&mut self.cx, request, &race);
                 }
                 if let Some(durable) = &mut self.durable {
                     durable.forget_digest(request);

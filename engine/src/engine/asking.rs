@@ -2,7 +2,7 @@
 //!
 //! How often one leader tries stands in `trying`, what comes of an answer in `fetching`.
 
-use super::{Engine, Progress, caring::Waiter};
+use super::{Engine, caring::Waiter, clients::Progress};
 use crate::{
     care::attempts::{Attempts, Failed, Repeatable},
     chunk::Chunk,
@@ -46,7 +46,7 @@ impl<C: Chunk> Engine<C> {
             self.cx.caring.deadlines.end(Waiter::Fill(fill_id));
             self.end_flight(errand.key, fill_id);
             for request in getters {
-                self.refuse(request, Refusal::TooManyFills);
+                self.clients.refuse(&mut self.cx, request, Refusal::TooManyFills);
             }
             return self.let_go(errand.stored);
         }
@@ -59,7 +59,7 @@ impl<C: Chunk> Engine<C> {
     pub(super) fn tell_missed(&mut self, errand: &Errand<C>, waiters: &[RequestId]) {
         for wants_whole in [false, true] {
             for request in waiters {
-                if rules::wants_whole(&self.requests[request].ask) == wants_whole {
+                if rules::wants_whole(self.clients.ask(*request)) == wants_whole {
                     let (request, key, reason) = (*request, errand.target, errand.reason);
                     self.cx.event(Event::Missed { request, key, reason });
                 }
@@ -70,10 +70,14 @@ impl<C: Chunk> Engine<C> {
     /// Sends those who do not wait for a whole body around the cache.
     pub(super) fn pass_partial(&mut self, mut waiters: Vec<RequestId>) -> Vec<RequestId> {
         waiters.retain(|request| {
-            let ask = &self.requests[request].ask;
+            let ask = self.clients.ask(*request);
             let (is_getter, is_get) = (rules::wants_whole(ask), ask.method == Method::Get);
             if !is_getter {
-                self.pass(*request, if is_get { Bypass::Range } else { Bypass::Method });
+                self.clients.pass(
+                    &mut self.cx,
+                    *request,
+                    if is_get { Bypass::Range } else { Bypass::Method },
+                );
             }
             is_getter
         });
@@ -83,7 +87,7 @@ impl<C: Chunk> Engine<C> {
     /// Fetches for one request alone.
     pub(super) fn fetch_privately(&mut self, request: RequestId, reason: MissReason) {
         let fill = FillId(self.cx.ids.mint());
-        let asking = self.requests.get_mut(&request).expect("the caller holds a request that waits");
+        let asking = self.clients.requests.get_mut(&request).expect("the caller holds a request that waits");
         asking.progress = Progress::Waiting(fill);
         let (key, origin, place) = (asking.key, asking.origin, Place::of(&asking.ask));
         let errand = Errand {
@@ -142,7 +146,7 @@ impl<C: Chunk> Engine<C> {
         }
         let leader = waiters.remove(0);
         if !self.cx.config.is_planted(Fault::X30) {
-            self.refuse(leader, Refusal::Origin(failure));
+            self.clients.refuse(&mut self.cx, leader, Refusal::Origin(failure));
         }
         let next = self.rename(fill_id, &errand, &waiters);
         self.cx.event(Event::LeaderReplaced { fill: fill_id, request: waiters[0] });

@@ -1,6 +1,10 @@
 //! The engine counts itself: what is open, and whether every total is the sum of its parts.
 
-use super::{Engine, Progress, Request, caring::Waiter};
+use super::{
+    Engine,
+    caring::Waiter,
+    clients::{Progress, Request},
+};
 use crate::{
     chunk::Chunk,
     fill::{Fill, Source, Stage, Stored},
@@ -84,13 +88,13 @@ impl<C: Chunk> Engine<C> {
         for waiter in self.cx.caring.deadlines.known() {
             let is_known = match waiter {
                 Waiter::Fill(fill) => self.fills.contains_key(&fill),
-                Waiter::Reader(request) => self.requests.contains_key(&request),
+                Waiter::Reader(request) => self.clients.requests.contains_key(&request),
             };
             assert!(is_known, "{waiter:?} has a deadline but does not exist");
         }
-        let holders: usize = self.records.values().map(|record| record.holders).sum();
+        let holders: usize = self.clients.records.values().map(|record| record.holders).sum();
         let reads = |request: &&Request| matches!(request.progress, Progress::Reading { .. });
-        let readers = self.requests.values().filter(reads).count();
+        let readers = self.clients.requests.values().filter(reads).count();
         let keeps = |fill: &&Fill<C>| matches!(fill.errand.stored, Some(Stored::Record(_)));
         let keepers = self.fills.values().filter(keeps).count();
         assert_eq!(
@@ -102,13 +106,13 @@ impl<C: Chunk> Engine<C> {
             assert!(self.fills.contains_key(fill), "{fill:?} can be joined but does not exist");
         }
         Audit {
-            requests: self.requests.len(),
+            requests: self.clients.requests.len(),
             operations: self.cx.pending.len(),
             fills: self.fills.len(),
             promotions: self.copying.promotions(),
             writers: self.copying.lanes(),
             uploads: self.copying.uploads(),
-            records: self.records.len(),
+            records: self.clients.records.len(),
             purges: self.purging.under_way(),
             permits,
             timers: self.copying.timers() + self.cx.caring.timers(),

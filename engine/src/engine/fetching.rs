@@ -1,8 +1,9 @@
 //! From the origin to those who read: head, chunks, end. Asking it stands in `asking`.
 
 use super::{
-    Demand, Engine, Pending, Progress,
+    Engine, Pending,
     caring::Waiter,
+    clients::{Demand, Progress},
     copying::{self, Copied, Owner, collected},
     grouping::Group,
     uncacheable,
@@ -251,7 +252,7 @@ impl<C: Chunk> Engine<C> {
                     self.flights.insert(errand.key, next);
                 }
                 for request in &waiters {
-                    let waiting = self.requests.get_mut(request).expect("waiters have not ended");
+                    let waiting = self.clients.requests.get_mut(request).expect("waiters have not ended");
                     waiting.progress = Progress::Waiting(next);
                 }
                 // Their misses were told when the origin was asked first.
@@ -390,7 +391,7 @@ impl<C: Chunk> Engine<C> {
                 self.forget_reread(request);
                 let end =
                     if self.cx.config.is_planted(Fault::T11) { End::Complete } else { End::Aborted(abort) };
-                self.finish(request, end);
+                self.clients.finish(&mut self.cx, request, end);
                 last = Some(request);
             }
         }
@@ -418,7 +419,8 @@ impl<C: Chunk> Engine<C> {
         else {
             unreachable!("only streams have followers");
         };
-        let follower = self.requests.get_mut(&request).expect("followers are requests that have not ended");
+        let follower =
+            self.clients.requests.get_mut(&request).expect("followers are requests that have not ended");
         if self.cx.config.is_planted(Fault::T4) {
             follower.sent = follower.sent.max(stream.window.base());
         }
@@ -428,7 +430,7 @@ impl<C: Chunk> Engine<C> {
         };
         if stream.source == Source::Ended && position == stream.window.end() {
             stream.followers.remove(request);
-            return self.finish(request, End::Complete);
+            return self.clients.finish(&mut self.cx, request, End::Complete);
         }
         if *demand == Demand::None || rereading.is_some() {
             return;
@@ -439,7 +441,7 @@ impl<C: Chunk> Engine<C> {
         if let Some(chunk) = stream.window.at(position) {
             *demand = Demand::None;
             stream.followers.move_to(request, position.saturating_add(chunk.size()));
-            self.hand_over(request, chunk);
+            self.clients.hand_over(&mut self.cx, request, chunk);
             // The end may already be known: then it need not wait for another demand.
             self.deliver(fill_id, request);
         }

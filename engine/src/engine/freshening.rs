@@ -3,7 +3,10 @@
 //! A stale record is served where a window allows it, stands in for an origin that fails, and after a 304 streams to all
 //! who wait under the merged head. The tier is then told to keep that head. What is stale is copied nowhere.
 
-use super::{Demand, Engine, Pending, Progress};
+use super::{
+    Engine, Pending,
+    clients::{Demand, Progress},
+};
 use crate::{
     chunk::Chunk,
     effect::{Effect, Freshening, Outcome, Reply, ReplyBody, StaleUse},
@@ -95,7 +98,7 @@ impl<C: Chunk> Engine<C> {
         promote: Promote,
     ) {
         self.tell_outcome(request, target, outcome);
-        let ask = Arc::clone(&self.requests[&request].ask);
+        let ask = Arc::clone(self.clients.ask(request));
         let stored = &kept.record;
         let share = self.share_of(&ask, &stored.head, stored.length, kept.freshness);
         if let Some(body) = &kept.body {
@@ -121,7 +124,7 @@ impl<C: Chunk> Engine<C> {
             begun.into_iter().for_each(|promotion| self.end_promotion(promotion));
         }
         if ask.method != Method::Get || pieces.is_empty() {
-            return self.finish(request, End::Complete);
+            return self.clients.finish(&mut self.cx, request, End::Complete);
         }
         let promotion = match promote {
             Promote::AsConfigured if is_whole => {
@@ -129,8 +132,9 @@ impl<C: Chunk> Engine<C> {
             }
             Promote::AsConfigured | Promote::No => None,
         };
-        self.records.get_mut(&kept.id).expect("a record is open while it is kept").holders += 1;
-        let reading = self.requests.get_mut(&request).expect("waiters are requests that have not ended");
+        self.clients.records.get_mut(&kept.id).expect("a record is open while it is kept").holders += 1;
+        let reading =
+            self.clients.requests.get_mut(&request).expect("waiters are requests that have not ended");
         let demand = Demand::None;
         reading.progress = Progress::Reading { record: kept.id, pieces, demand, read: None, promotion };
     }
@@ -163,8 +167,8 @@ impl<C: Chunk> Engine<C> {
         } else {
             None
         };
-        let key = self.requests[&request].key;
-        self.reply_at_once(request, key, &resident, outcome, share);
+        let key = self.clients.requests[&request].key;
+        self.clients.reply_at_once(&mut self.cx, request, key, &resident, outcome, share);
         if let Some(promotion) = promotion {
             self.copying.feed_promotion(&mut self.cx, promotion, record.length, body);
             self.end_promotion(promotion);

@@ -5,7 +5,7 @@
 //! joins the fill that is under way for its variant, or begins one. Each round serves at least the leader of each group,
 //! whatever the origin names next.
 
-use super::{Engine, Progress, caring::Waiter};
+use super::{Engine, caring::Waiter};
 use crate::{
     chunk::Chunk,
     fill::{Errand, Sent, Sharing, Stage},
@@ -53,7 +53,7 @@ impl<C: Chunk> Engine<C> {
         }
         let variant = variant_key(errand.target, names, &sent.ask.fields);
         let (same, others) = waiters.drain(..).partition(|request| {
-            variant_key(errand.target, names, &self.requests[request].ask.fields) == variant
+            variant_key(errand.target, names, &self.clients.ask(*request).fields) == variant
         });
         *waiters = same;
         others
@@ -116,7 +116,7 @@ impl<C: Chunk> Engine<C> {
     ) -> Vec<(CacheKey, Vec<RequestId>)> {
         let mut gathered: Vec<(CacheKey, Vec<RequestId>)> = Vec::new();
         for request in requests {
-            let variant = self.residence.variants.key_for(target, &self.requests[&request].ask.fields);
+            let variant = self.residence.variants.key_for(target, &self.clients.ask(request).fields);
             match gathered.iter_mut().find(|(key, _)| *key == variant) {
                 Some((_, requests)) => requests.push(request),
                 None => gathered.push((variant, Vec::from([request]))),
@@ -125,19 +125,11 @@ impl<C: Chunk> Engine<C> {
         gathered
     }
 
-    /// These wait for this fill from now on.
-    pub(super) fn wait_for(&mut self, fill: FillId, requests: &[RequestId]) {
-        for request in requests {
-            let waiting = self.requests.get_mut(request).expect("who waits has not ended");
-            waiting.progress = Progress::Waiting(fill);
-        }
-    }
-
     pub(super) fn attach_all(&mut self, fill: FillId, requests: Vec<RequestId>) {
         for request in requests {
             match self.fills.get(&fill) {
                 Some(joined) if joined.stage.crowd() >= self.cx.config.waiters_max => {
-                    self.refuse(request, Refusal::TooManyWaiters);
+                    self.clients.refuse(&mut self.cx, request, Refusal::TooManyWaiters);
                 }
                 Some(_) => self.attach(fill, request),
                 // Whoever joined before read it to its end at once.
@@ -150,7 +142,7 @@ impl<C: Chunk> Engine<C> {
     fn fetch_for(&mut self, group: &Group, variant: CacheKey, requests: Vec<RequestId>) {
         let fill = FillId(self.cx.ids.mint());
         self.flights.insert(variant, fill);
-        self.wait_for(fill, &requests);
+        self.clients.wait_for(fill, &requests);
         let errand = Errand {
             key: variant,
             target: group.target,

@@ -6,7 +6,7 @@
 //! still hold what is being removed.
 
 use super::copying::names_in;
-use super::{Engine, OpenRecord, Pending, caring::Waiter, feed_lease::Trust, freshening::Promote};
+use super::{Engine, Pending, caring::Waiter, clients::OpenRecord, feed_lease::Trust, freshening::Promote};
 use crate::{
     bans::Banned,
     care::deadline::Phase,
@@ -121,7 +121,7 @@ impl<C: Chunk> Engine<C> {
         }
         let (tier_id, staleness) = (tier.id, Staleness::of(&self.cx.config.policy, &record.head));
         let open = OpenRecord { tier: tier.id, at: record.stored_key(), name: record.name, holders: 1 };
-        self.records.insert(record_id, open);
+        self.clients.records.insert(record_id, open);
         let kept = Arc::new(Kept { tier, id: record_id, record, body, freshness, staleness });
         let (served, others): (Vec<_>, Vec<_>) =
             waiters.into_iter().partition(|request| self.use_for(&kept, *request) == reuse::Use::Serve);
@@ -144,7 +144,7 @@ impl<C: Chunk> Engine<C> {
     /// How a waiting request may be answered from a record.
     fn use_for(&self, kept: &Kept<C>, request: RequestId) -> reuse::Use {
         let stored = self.purging.trust(self.cx.now).in_stored(kept.stored(self.cx.now));
-        reuse::usable(&self.cx.config.policy, &self.requests[&request].ask.fields, &stored)
+        reuse::usable(&self.cx.config.policy, &self.clients.ask(request).fields, &stored)
     }
 
     /// Keeps an open record that may not be used as it is while the walk goes on. A slower tier may still have a fresh
@@ -175,7 +175,7 @@ impl<C: Chunk> Engine<C> {
         if let Some(first) = meanwhile.first()
             && errand.sharing == Sharing::Open
         {
-            errand.behind = Some(Arc::clone(&self.requests[first].ask));
+            errand.behind = Some(Arc::clone(self.clients.ask(*first)));
         }
         for request in meanwhile {
             self.serve_meanwhile(&kept, errand.target, request);
@@ -215,7 +215,7 @@ impl<C: Chunk> Engine<C> {
         let mut waiters = looked.waiters;
         if self.cx.config.is_planted(Fault::R1) {
             for request in waiters.drain(..) {
-                self.refuse(request, Refusal::Origin(OriginFailure::Unreachable));
+                self.clients.refuse(&mut self.cx, request, Refusal::Origin(OriginFailure::Unreachable));
             }
         }
         self.look_further(fill_id, errand, waiters, looked.tier.id);

@@ -57,7 +57,7 @@ impl<C: Chunk> Engine<C> {
         }
         debug_assert!(errand.sharing == Sharing::Open, "only an open fill follows a marker");
         self.flights.insert(errand.key, fill_id);
-        self.wait_for(fill_id, &requests);
+        self.clients.wait_for(fill_id, &requests);
         self.look(fill_id, errand, requests, 0);
     }
 }

@@ -9,6 +9,7 @@ mod arriving;
 mod asking;
 mod auditing;
 mod caring;
+mod clients;
 mod context;
 mod copy_flow;
 mod copying;
@@ -22,11 +23,9 @@ mod looking;
 mod marking;
 mod purge_flow;
 mod purging;
-mod racing;
 mod reading;
 mod residence;
 mod resident;
-mod serving;
 mod trying;
 mod uncacheable;
 mod variants;
@@ -35,32 +34,31 @@ mod watermarks;
 pub use auditing::Audit;
 
 use crate::{
-    care::{deadline::Due, hedge::Race},
+    care::deadline::Due,
     chunk::Chunk,
     config::Config,
     effect::{Effect, PurgeOutcome},
     event::Event,
     fill::Fill,
-    head::{Method, RequestHead},
-    id::{FillId, OpId, OriginId, PromotionId, RecordId, RequestId, TierId, WriterId},
+    head::Method,
+    id::{FillId, RequestId, TierId, WriterId},
     input::Input,
     key::CacheKey,
     memory::Resident,
     plant::Fault,
     random::Seed,
-    rules::Piece,
     table::Table,
     time::Instant,
 };
-use alloc::{collections::VecDeque, sync::Arc};
+use alloc::sync::Arc;
 use caring::{Held, Waiter};
+use clients::Clients;
 use context::Context;
 use copying::Copying;
 use durable::{Durable, Work};
 use feed_lease::Trust;
 use freshening::Freshen;
 use purging::{Deletion, Purging};
-use reading::OpenRecord;
 use residence::Residence;
 use uncacheable::Uncacheable;
 
@@ -92,67 +90,18 @@ pub struct Engine<C: Chunk> {
 
     /// L0.
     residence: Residence<C>,
-    requests: Table<RequestId, Request>,
+    clients: Clients,
     /// The fill that a new request for a key joins.
     flights: Table<CacheKey, FillId>,
     fills: Table<FillId, Fill<C>>,
     /// How many fills have the origin at work.
     fetches: usize,
     copying: Copying<C>,
-    records: Table<RecordId, OpenRecord>,
     /// Keys whose requests share no fetch.
     uncacheable: Uncacheable,
     /// L3, if there is one.
     durable: Option<Durable<C>>,
     purging: Purging,
-}
-
-/// A client's request that has not ended.
-#[derive(Debug)]
-struct Request {
-    key: CacheKey,
-    origin: OriginId,
-    ask: Arc<RequestHead>,
-    /// Did it join what another request had begun?
-    collapsed: bool,
-    /// Body bytes handed over.
-    sent: u64,
-    progress: Progress,
-}
-
-/// ```text
-/// Waiting ──head──▶ Following ──end──▶ done
-///    ╰────found───▶ Reading ────end──▶ done
-/// ```
-#[derive(Debug)]
-enum Progress {
-    /// For a tier's answer or the origin's head.
-    Waiting(FillId),
-    /// A body that is arriving.
-    Following {
-        fill: FillId,
-        demand: Demand,
-        /// Where it reads back what has left the window.
-        rereading: Option<(OpId, WriterId)>,
-    },
-    /// Pieces of a stored record.
-    Reading {
-        record: RecordId,
-        /// What is still to be sent, in order.
-        pieces: VecDeque<Piece>,
-        demand: Demand,
-        read: Option<Race>,
-        promotion: Option<PromotionId>,
-    },
-}
-
-/// Can the client take a chunk now?
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Demand {
-    /// It has not asked for one.
-    None,
-    /// It waits for one.
-    Open,
 }
 
 /// An operation without an answer.
@@ -189,12 +138,11 @@ impl<C: Chunk> Engine<C> {
             purging: Purging::new(&config),
             cx: Context::new(config, seed, now),
             residence,
-            requests: Table::default(),
+            clients: Clients::default(),
             flights,
             copying,
             fills: Table::default(),
             fetches: 0,
-            records: Table::default(),
             uncacheable: Uncacheable::default(),
             durable,
         }
@@ -349,7 +297,7 @@ impl<C: Chunk> Engine<C> {
     fn on_care_due(&mut self) {
         self.cx.resolve_breakers();
         while let Some((_, request)) = self.cx.caring.late_reads.pop_due(self.cx.now) {
-            self.read_twice(request);
+            self.clients.read_twice(&mut self.cx, request);
         }
         while let Some((_, fill)) = self.cx.caring.retries.pop_due(self.cx.now) {
             self.ask_again(fill);

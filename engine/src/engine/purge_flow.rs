@@ -37,7 +37,10 @@ use alloc::{collections::BTreeSet, sync::Arc, vec::Vec};
 impl<C: Chunk> Engine<C> {
     /// The bans of earlier processes count from the first request on.
     pub(super) fn on_recovered(&mut self, tier: TierId, bans: Vec<Ban>) {
-        assert!(self.requests.is_empty(), "the answer rule: {tier:?} was recovered after the first request");
+        assert!(
+            self.clients.requests.is_empty(),
+            "the answer rule: {tier:?} was recovered after the first request"
+        );
         let plant = self.cx.config.plant;
         for ban in bans.into_iter().filter(|_| !plant.is(Fault::X49)) {
             self.purging.ban(ban);

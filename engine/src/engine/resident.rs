@@ -3,16 +3,15 @@
 use super::{Engine, freshening::Lease};
 use crate::{
     chunk::Chunk,
-    effect::{Effect, Outcome, Reply, ReplyBody, StaleUse},
+    effect::{Outcome, StaleUse},
     event::Event,
     fill::{Errand, Sharing, Stored},
-    head::{Length, RequestHead},
+    head::RequestHead,
     id::{FillId, OriginId, RequestId, TierId},
     key::CacheKey,
     memory::Resident,
     plant::Fault,
-    reason::{End, MissReason, Removal, Storable},
-    rules::Share,
+    reason::{MissReason, Removal, Storable},
 };
 use alloc::{sync::Arc, vec::Vec};
 
@@ -27,35 +26,7 @@ impl<C: Chunk> Engine<C> {
         outcome: Outcome,
     ) {
         let share = self.share_of(ask, &resident.head, resident.length, resident.freshness);
-        self.reply_at_once(request, key, resident, outcome, share);
-    }
-
-    /// Answers one request with this share of a response whose body is at hand.
-    pub(super) fn reply_at_once(
-        &mut self,
-        request: RequestId,
-        key: CacheKey,
-        resident: &Arc<Resident<C>>,
-        outcome: Outcome,
-        share: Share,
-    ) {
-        let age = resident.freshness.age(self.cx.now);
-        let body = match share {
-            Share::Whole => Arc::clone(resident),
-            Share::Pieces(head, pieces) => Arc::new(resident.share(head, &pieces)),
-        };
-        let sent = body.length;
-        let reply = Reply {
-            head: Arc::clone(&body.head),
-            length: Length::Known(sent),
-            age,
-            fresh_for: resident.freshness.lifetime.saturating_sub(age),
-            outcome,
-            body: ReplyBody::Whole(body),
-        };
-        self.requests.remove(&request);
-        self.cx.effect(Effect::Serve { request, reply });
-        self.cx.event(Event::Served { request, key, sent, end: End::Complete });
+        self.clients.reply_at_once(&mut self.cx, request, key, resident, outcome, share);
     }
 
     /// Asks the origin about a stale response that has just been served, unless somebody does so already.
@@ -96,7 +67,7 @@ impl<C: Chunk> Engine<C> {
     ) {
         let (tier, why) = (TierId::L0, StaleUse::IfError);
         for request in waiters {
-            let ask = Arc::clone(&self.requests[&request].ask);
+            let ask = Arc::clone(self.clients.ask(request));
             self.cx.event(Event::ServedStale { request, key, tier, why });
             self.serve_resident(request, key, &ask, resident, Outcome::Stale { tier, why });
         }
@@ -126,7 +97,7 @@ impl<C: Chunk> Engine<C> {
             self.residence.remove(&mut self.cx, key, Removal::Forbidden);
         }
         for request in waiters {
-            let ask = Arc::clone(&self.requests[&request].ask);
+            let ask = Arc::clone(self.clients.ask(request));
             self.cx.event(Event::Revalidated { request, key: errand.target, tier });
             self.serve_resident(request, errand.target, &ask, &freshened, Outcome::Revalidated { tier });
         }

@@ -3,7 +3,7 @@
 //! An origin's breaker is asked just before it is, and not earlier: nothing that a tier has is hidden by it (failure R2).
 //! Each attempt is a fetch of its own, under its own name, so that nothing of an earlier one can be taken for its answer.
 
-use super::{Engine, Pending, Progress, caring::Waiter};
+use super::{Engine, Pending, caring::Waiter, clients::Progress};
 use crate::{
     care::{
         attempts::{Decision, Failed, GiveUp},
@@ -42,7 +42,7 @@ impl<C: Chunk> Engine<C> {
             self.cx.caring.budget.on_request(self.cx.now);
         }
         let leader = waiters.first().copied();
-        let ask = leader.map(|leader| Arc::clone(&self.requests[&leader].ask));
+        let ask = leader.map(|leader| Arc::clone(self.clients.ask(leader)));
         let ask = ask.or_else(|| errand.behind.clone()).expect("the caller looked that somebody leads");
         let purpose = match errand.sharing {
             Sharing::Open | Sharing::Closed => Purpose::Shared,
@@ -120,7 +120,8 @@ impl<C: Chunk> Engine<C> {
             self.flights.insert(errand.key, next);
         }
         for request in waiters {
-            let waiting = self.requests.get_mut(request).expect("waiters are requests that have not ended");
+            let waiting =
+                self.clients.requests.get_mut(request).expect("waiters are requests that have not ended");
             waiting.progress = Progress::Waiting(next);
         }
         if self.cx.config.is_planted(Fault::X68) {
@@ -174,7 +175,7 @@ impl<C: Chunk> Engine<C> {
         self.end_asking(fill_id, &errand);
         if let Err(waiters) = self.stand_in(&errand, waiters) {
             for request in waiters {
-                self.refuse(request, refusal);
+                self.clients.refuse(&mut self.cx, request, refusal);
             }
         }
         self.let_go(errand.stored);
