@@ -27,7 +27,7 @@ pub(super) struct Heard {
     read_at: Option<Instant>,
     /// What had been trimmed then.
     trimmed: Sequence,
-    /// When it did those whose answers are under way, and what had been trimmed by then.
+    /// When it did those whose answers may be under way, in that order, and what had been trimmed by then.
     under_way: Vec<(AskId, Instant, Sequence)>,
     /// When the purges of keys that it heard of were asked for.
     purged: BTreeMap<CacheKey, WallTime>,
@@ -47,7 +47,9 @@ impl Heard {
 
     /// The next entry that it should hear of.
     fn next<'l>(&self, log: &'l Log) -> Option<&'l FeedEntry<Notice>> {
-        log.history().iter().find(|entry| entry.sequence > self.through && entry.origin != self.origin)
+        let history = log.history();
+        let unheard = history.partition_point(|entry| entry.sequence <= self.through);
+        history[unheard..].iter().find(|entry| entry.origin != self.origin)
     }
 }
 
@@ -65,10 +67,11 @@ impl World {
     /// The answer to a reading came.
     pub(super) fn on_reading_told(&mut self, edge: u32, id: AskId) {
         if let Some(heard) = &mut self.edges[edge as usize].heard
-            && let Some(place) = heard.under_way.iter().position(|(read, ..)| *read == id)
+            && let Some(place) = heard.under_way.iter().rposition(|(read, ..)| *read == id)
         {
-            // One that was given up says nothing, when it comes after a later one.
-            let (_, read, trimmed) = heard.under_way.remove(place);
+            // Those that the log did before say nothing new any more, whether their answers come late or were lost.
+            let answered = heard.under_way.drain(..=place).next_back();
+            let (_, read, trimmed) = answered.expect("it was just found");
             (heard.read_at, heard.trimmed) = (heard.read_at.max(Some(read)), heard.trimmed.max(trimmed));
         }
     }

@@ -135,7 +135,6 @@ pub struct Failure {
     /// The rule, and what was seen.
     pub violation: Violation,
     pub(super) run: Run,
-    plan: String,
     recent: Vec<String>,
 }
 
@@ -164,7 +163,6 @@ pub fn run_seed(seed: u64, run: Run) -> Result<Passed, Box<Failure>> {
             seed,
             violation,
             run,
-            plan: format!("{:?}", world.plan),
             recent: world
                 .recent()
                 .map(|fact| format!("{:>14} {:?}", fact.at.as_nanos(), fact.what))
@@ -226,7 +224,6 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "plan {}", self.plan)?;
         writeln!(f, "the last facts:")?;
         for fact in &self.recent {
             writeln!(f, "  {fact}")?;
