@@ -27,7 +27,6 @@ mod chunk;
 mod config;
 pub mod durable;
 mod effect;
-mod engine;
 mod event;
 mod eviction;
 pub mod feed;
@@ -39,6 +38,7 @@ mod id;
 mod input;
 mod key;
 mod lane;
+mod machine;
 mod memory;
 mod plant;
 mod random;
@@ -65,7 +65,6 @@ pub use config::{
     RawDiskTier, RawDurableTier, RawEviction, RawFill, RawHttp, RawMemoryTier, RawPromotion, RawSharedTier,
 };
 pub use effect::{Effect, Freshening, Outcome, PurgeOutcome, ReadSource, Reply, ReplyBody, StaleUse};
-pub use engine::{Audit, Engine, WakeReason};
 pub use event::{Event, FetchEnd, FillVerdict, Purpose, TierOperation};
 pub use head::{Fields, Head, Length, Method, RequestHead};
 pub use id::{
@@ -73,6 +72,7 @@ pub use id::{
 };
 pub use input::Input;
 pub use key::{CacheKey, StoredKey};
+pub use machine::{Audit, Engine, WakeReason};
 pub use memory::Resident;
 pub use plant::Fault;
 pub use random::{Random, Seed};

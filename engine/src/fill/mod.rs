@@ -1,7 +1,7 @@
 //! A fill: the journey of one response from a miss to its readers and its tiers.
 //!
 //! This module holds the state and what can be computed from it alone; what happens at each input stands in
-//! `engine/asking.rs` and `engine/fetching.rs`.
+//! `machine/flows/asking.rs` and `machine/flows/fetching.rs`.
 
 mod collect;
 mod followers;

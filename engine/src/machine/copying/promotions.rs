@@ -8,7 +8,7 @@ use super::{
     Copied, Copying, collected,
     lanes::{Owner, Source},
 };
-use crate::engine::context::Context;
+use crate::machine::context::Context;
 use crate::{
     chunk::Chunk,
     config::Promotion,
@@ -29,11 +29,11 @@ use core::time::Duration;
 
 /// Copies being made of one record.
 #[derive(Debug)]
-pub(in crate::engine) struct Promoting<C> {
-    pub(in crate::engine) at: StoredKey,
+pub(in crate::machine) struct Promoting<C> {
+    pub(in crate::machine) at: StoredKey,
     from: TierId,
-    pub(in crate::engine) place: Place,
-    pub(in crate::engine) head: Arc<Head>,
+    pub(in crate::machine) place: Place,
+    pub(in crate::machine) head: Arc<Head>,
     length: ByteCount,
     freshness: Freshness,
     staleness: Staleness,
@@ -43,7 +43,7 @@ pub(in crate::engine) struct Promoting<C> {
 impl<C: Chunk> Copying<C> {
     /// Begins to copy a record that is about to be read, as far as the policies of its edges ask for it. One reader of
     /// a key does so at a time.
-    pub(in crate::engine) fn begin_promotion(
+    pub(in crate::machine) fn begin_promotion(
         &mut self,
         cx: &mut Context<C>,
         kept: &Kept<C>,
@@ -89,7 +89,7 @@ impl<C: Chunk> Copying<C> {
     }
 
     /// A chunk was read; with it, `read` bytes.
-    pub(in crate::engine) fn feed_promotion(
+    pub(in crate::machine) fn feed_promotion(
         &mut self,
         cx: &mut Context<C>,
         promotion: PromotionId,
@@ -103,7 +103,7 @@ impl<C: Chunk> Copying<C> {
     }
 
     /// The reader has read it all, and its response has ended (C2): what L0 has collected, under which key, and from where.
-    pub(in crate::engine) fn take_collected(
+    pub(in crate::machine) fn take_collected(
         &mut self,
         cx: &Context<C>,
         promotion: PromotionId,
@@ -117,7 +117,7 @@ impl<C: Chunk> Copying<C> {
     }
 
     /// The same for the byte tiers, after L0.
-    pub(in crate::engine) fn end_promotion(&mut self, cx: &mut Context<C>, promotion: PromotionId) {
+    pub(in crate::machine) fn end_promotion(&mut self, cx: &mut Context<C>, promotion: PromotionId) {
         let promoting = self.promotion(promotion);
         let Promoting { at, from, length, staleness, .. } = *promoting;
         let (head, place) = (Arc::clone(&promoting.head), promoting.place.clone());
@@ -131,14 +131,14 @@ impl<C: Chunk> Copying<C> {
     }
 
     /// The reader left, or could not read on.
-    pub(in crate::engine) fn abandon_promotion(&mut self, cx: &mut Context<C>, promotion: PromotionId) {
+    pub(in crate::machine) fn abandon_promotion(&mut self, cx: &mut Context<C>, promotion: PromotionId) {
         self.drop_promotion(cx, promotion, LaneEnd::Abandoned);
         self.promoted.remove(&self.promotions[&promotion].at.key);
         self.settle_promotion(cx, promotion);
     }
 
     /// Stops what must not be published. Says which tiers are just publishing it.
-    pub(in crate::engine) fn drop_promotion(
+    pub(in crate::machine) fn drop_promotion(
         &mut self,
         cx: &mut Context<C>,
         promotion: PromotionId,
@@ -152,7 +152,7 @@ impl<C: Chunk> Copying<C> {
     }
 
     /// Ends a promotion whose copies are all made or given up, and whose reader is done.
-    pub(in crate::engine) fn settle_promotion(&mut self, cx: &mut Context<C>, promotion: PromotionId) {
+    pub(in crate::machine) fn settle_promotion(&mut self, cx: &mut Context<C>, promotion: PromotionId) {
         let promoting = &self.promotions[&promotion];
         let is_read = self.promoted.get(&promoting.at.key) == Some(&promotion);
         if is_read || self.is_copying(&promoting.copies) {
@@ -167,7 +167,7 @@ impl<C: Chunk> Copying<C> {
     }
 
     /// Stops these promotions, read or only being published. Says which tiers are just publishing one.
-    pub(in crate::engine) fn close_promotions(
+    pub(in crate::machine) fn close_promotions(
         &mut self,
         cx: &mut Context<C>,
         is_meant: impl Fn(&Promoting<C>) -> bool,

@@ -12,7 +12,7 @@ use super::{
     Copying,
     lanes::{OpenLane, Owner},
 };
-use crate::engine::context::Context;
+use crate::machine::context::Context;
 use crate::{
     chunk::Chunk,
     config::OnFull,
@@ -36,13 +36,13 @@ const LIFETIME: Duration = Duration::from_secs(30 * 86_400);
 
 /// A target that is not marked in a tier, after all.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::engine) struct Lost {
-    pub(in crate::engine) target: CacheKey,
-    pub(in crate::engine) tier: TierId,
+pub(in crate::machine) struct Lost {
+    pub(in crate::machine) target: CacheKey,
+    pub(in crate::machine) tier: TierId,
 }
 
 /// What a marker says that a target's responses depend on; none, if the head is that of a response.
-pub(in crate::engine) fn names_in(head: &Head) -> Option<Vec<Box<str>>> {
+pub(in crate::machine) fn names_in(head: &Head) -> Option<Vec<Box<str>>> {
     if head.status != STATUS {
         return None;
     }
@@ -63,7 +63,7 @@ fn head_of(names: &[Box<str>]) -> Head {
 
 impl<C: Chunk> Copying<C> {
     /// A variant was stored in a tier: marks its target there, with these names. Says what [`Self::settle_marker`] does.
-    pub(in crate::engine) fn mark(
+    pub(in crate::machine) fn mark(
         &mut self,
         cx: &mut Context<C>,
         tier: TierId,
@@ -87,7 +87,11 @@ impl<C: Chunk> Copying<C> {
 
     /// Forgets a marker that was published or given up. Says which will not be there: the next variant that is stored
     /// brings another.
-    pub(in crate::engine) fn settle_marker(&mut self, cx: &mut Context<C>, writer: WriterId) -> Option<Lost> {
+    pub(in crate::machine) fn settle_marker(
+        &mut self,
+        cx: &mut Context<C>,
+        writer: WriterId,
+    ) -> Option<Lost> {
         let OpenLane { lane, at, is_superseded, .. } = &self.lanes[&writer];
         if lane.is_live() {
             return None;
@@ -99,7 +103,7 @@ impl<C: Chunk> Copying<C> {
     }
 
     /// Stops the markers of a target. Says which tiers are just publishing one, and which are given up.
-    pub(in crate::engine) fn close_markers(
+    pub(in crate::machine) fn close_markers(
         &mut self,
         cx: &mut Context<C>,
         target: CacheKey,

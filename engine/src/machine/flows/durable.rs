@@ -1,6 +1,6 @@
 //! The durable tier and who waits for it: what the answers of its stores mean for fills, lanes and purges.
 
-use super::{
+use crate::machine::{
     Engine,
     context::Context,
     durable::{Durable, Found, Seen, TIER, Work},
@@ -15,7 +15,7 @@ use crate::{
 };
 
 impl<C: Chunk> Engine<C> {
-    pub(super) fn on_durable_told(&mut self, work: Work, told: Told) {
+    pub(in crate::machine) fn on_durable_told(&mut self, work: Work, told: Told) {
         match work {
             Work::Lookup(fill) => self.on_lookup_told(fill, told),
             Work::Upload(writer) => {
@@ -47,7 +47,7 @@ impl<C: Chunk> Engine<C> {
         }
     }
 
-    pub(super) fn wake_durable(&mut self) {
+    pub(in crate::machine) fn wake_durable(&mut self) {
         if let Some(durable) = &mut self.durable {
             self.copying.renew_leases(&mut self.cx);
             durable.collect(&mut self.cx);
@@ -84,7 +84,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// Closes an open record.
-    pub(super) fn release(&mut self, tier: TierId, record: RecordId) {
+    pub(in crate::machine) fn release(&mut self, tier: TierId, record: RecordId) {
         self.cx.effect(Effect::Release { tier, record });
         if let Some(durable) = &mut self.durable {
             durable.on_released(record);
@@ -92,7 +92,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// The durable tier, and what its machines are handed.
-    pub(super) fn durable(&mut self) -> (&mut Durable<C>, &mut Context<C>) {
+    pub(in crate::machine) fn durable(&mut self) -> (&mut Durable<C>, &mut Context<C>) {
         let durable = self.durable.as_mut();
         let durable = durable.expect("only L3's machines and effects of L3 come here, and L3 is configured");
         (durable, &mut self.cx)

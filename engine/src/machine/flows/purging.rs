@@ -16,7 +16,7 @@
 //! our own. Shared stores are left alone: who was asked has purged them, and what is published there too late is known by
 //! its birth. No tier keeps what is heard: after a restart it is read again.
 
-use super::{Engine, Pending, purging::Purge};
+use crate::machine::{Engine, Pending, purging::Purge};
 use crate::{
     bans::Ban,
     chunk::Chunk,
@@ -36,7 +36,7 @@ use alloc::{collections::BTreeSet, sync::Arc, vec::Vec};
 
 impl<C: Chunk> Engine<C> {
     /// The bans of earlier processes count from the first request on.
-    pub(super) fn on_recovered(&mut self, tier: TierId, bans: Vec<Ban>) {
+    pub(in crate::machine) fn on_recovered(&mut self, tier: TierId, bans: Vec<Ban>) {
         assert!(
             self.clients.requests.is_empty(),
             "the answer rule: {tier:?} was recovered after the first request"
@@ -47,7 +47,7 @@ impl<C: Chunk> Engine<C> {
         }
     }
 
-    pub(super) fn on_purge(&mut self, purge_id: PurgeId, selector: Selector, mode: PurgeMode) {
+    pub(in crate::machine) fn on_purge(&mut self, purge_id: PurgeId, selector: Selector, mode: PurgeMode) {
         self.cx.event(Event::PurgeBegan { purge: purge_id, what: selector.kind(), mode });
         match (selector, mode) {
             (Selector::Key(key), PurgeMode::Hard) => self.purge_key(purge_id, key),
@@ -95,7 +95,10 @@ impl<C: Chunk> Engine<C> {
 
     /// Closes these fills: those who wait for one still get it, nothing keeps it. Says which tiers are just publishing
     /// one.
-    pub(super) fn close_fills(&mut self, is_meant: impl Fn(&Fill<C>) -> bool) -> BTreeSet<WriterId> {
+    pub(in crate::machine) fn close_fills(
+        &mut self,
+        is_meant: impl Fn(&Fill<C>) -> bool,
+    ) -> BTreeSet<WriterId> {
         let meant = self.fills.names_of(is_meant);
         let mut committing = BTreeSet::new();
         for fill_id in meant {
@@ -117,7 +120,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// A purge that no tier can be asked for by key, or that leaves what it covers where it is.
-    pub(super) fn ban(&mut self, purge_id: PurgeId, selector: Selector, mode: PurgeMode) {
+    pub(in crate::machine) fn ban(&mut self, purge_id: PurgeId, selector: Selector, mode: PurgeMode) {
         let ban = Ban { selector, mode, at: self.cx.wall() };
         let mut purge = self.impose(ban.clone());
         let stored = self.store_ban(&Arc::new(ban));
@@ -128,7 +131,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// Bans what was born until then, and closes what is under way.
-    pub(super) fn impose(&mut self, ban: Ban) -> Purge {
+    pub(in crate::machine) fn impose(&mut self, ban: Ban) -> Purge {
         let Ban { ref selector, mode, .. } = ban;
         let plant = self.cx.config.plant;
         let mut purge = Purge::new(selector.kind());
@@ -172,7 +175,7 @@ impl<C: Chunk> Engine<C> {
         local.into_iter().map(store).collect()
     }
 
-    pub(super) fn on_purge_heard(&mut self, notice: Notice) {
+    pub(in crate::machine) fn on_purge_heard(&mut self, notice: Notice) {
         let Notice { selector, mode, at } = notice;
         self.cx.event(Event::PurgeHeard { what: selector.kind(), mode });
         if self.cx.config.is_planted(Fault::F9) {
@@ -186,7 +189,7 @@ impl<C: Chunk> Engine<C> {
         self.distrust_closed();
     }
 
-    pub(super) fn on_purges_missed(&mut self, through: WallTime) {
+    pub(in crate::machine) fn on_purges_missed(&mut self, through: WallTime) {
         self.cx.event(Event::PurgesMissed);
         let at = self.purging.heard(through, self.cx.wall());
         drop(self.impose(Ban { selector: Selector::All, mode: PurgeMode::Hard, at }));

@@ -4,7 +4,7 @@
 //! it: then the upload goes on until its own blob is deleted or left to the collector, and ends exactly once.
 
 use super::{Came, Copying, Moved, lanes::OpenLane};
-use crate::engine::{
+use crate::machine::{
     context::Context,
     durable::{TIER, Work},
 };
@@ -82,12 +82,12 @@ impl<C: Chunk> Uploads<C> {
 
 impl<C: Chunk> Copying<C> {
     /// A lane into L3 was opened for a fill whose lookup saw this.
-    pub(in crate::engine) fn prepare_upload(&mut self, writer: WriterId, glimpse: Glimpse) {
+    pub(in crate::machine) fn prepare_upload(&mut self, writer: WriterId, glimpse: Glimpse) {
         self.uploads.by_writer.insert(writer, Upload::Prepared(glimpse));
     }
 
     /// The first chunk is here: asks for the lease. Until it is had, the lane waits as for a tier that opens.
-    pub(in crate::engine) fn begin_upload(&mut self, cx: &mut Context<C>, writer: WriterId) {
+    pub(in crate::machine) fn begin_upload(&mut self, cx: &mut Context<C>, writer: WriterId) {
         let (key, now) = (self.lanes[&writer].at.key, cx.now);
         let lane = self.open_lane(writer);
         lane.on_asked_to_lease();
@@ -108,7 +108,7 @@ impl<C: Chunk> Copying<C> {
     }
 
     /// A chunk is about to go up.
-    pub(in crate::engine) fn digest_upload(&mut self, writer: WriterId, chunk: &C) {
+    pub(in crate::machine) fn digest_upload(&mut self, writer: WriterId, chunk: &C) {
         if let Some(Upload::Begun { digest, .. }) = self.uploads.by_writer.get_mut(&writer) {
             chunk.digest_into(digest);
         }
@@ -129,7 +129,7 @@ impl<C: Chunk> Copying<C> {
     }
 
     /// The index has answered. What the lane was for may go on, if there is one still.
-    pub(in crate::engine) fn on_upload_told(
+    pub(in crate::machine) fn on_upload_told(
         &mut self,
         cx: &mut Context<C>,
         writer: WriterId,
@@ -144,7 +144,7 @@ impl<C: Chunk> Copying<C> {
     }
 
     /// A lane will never be whole, or is not wanted any more: first its writer is closed, then its upload ends.
-    pub(in crate::engine) fn abandon_upload(&mut self, cx: &mut Context<C>, writer: WriterId) {
+    pub(in crate::machine) fn abandon_upload(&mut self, cx: &mut Context<C>, writer: WriterId) {
         let lane = self.open_lane(writer);
         if lane.was_opened() {
             lane.on_discarded();
@@ -161,7 +161,7 @@ impl<C: Chunk> Copying<C> {
         }
     }
 
-    pub(in crate::engine) fn renew_leases(&mut self, cx: &mut Context<C>) {
+    pub(in crate::machine) fn renew_leases(&mut self, cx: &mut Context<C>) {
         let (now, after) = (cx.now, self.uploads.terms().renew_after());
         while let Some((at, writer)) = self.uploads.renewals.first().copied().filter(|(at, _)| *at <= now) {
             self.uploads.renewals.remove(&(at, writer));

@@ -5,15 +5,15 @@
 //! [`Config::without_collector`](crate::Config::without_collector).
 
 use super::{Durable, TIER, Work};
-use crate::engine::context::Context;
+use crate::machine::context::Context;
 use crate::{
     chunk::Chunk,
     durable::{Ask, CollectStep, Collector, DurablePurge, PurgeEnd, PurgeStep, Terms, Told},
     effect::PurgeOutcome,
-    engine::freshening::Freshen,
     event::{Event, TierOperation},
     id::{OpId, RecordId},
     key::CacheKey,
+    machine::flows::Freshen,
     record::Record,
     time::Instant,
 };
@@ -61,7 +61,7 @@ impl Collecting {
 
 impl<C: Chunk> Durable<C> {
     /// Purges a key in L3. The operation that is returned is over when the purge is.
-    pub(in crate::engine) fn purge(&mut self, cx: &mut Context<C>, key: CacheKey) -> OpId {
+    pub(in crate::machine) fn purge(&mut self, cx: &mut Context<C>, key: CacheKey) -> OpId {
         let token = OpId(cx.ids.mint());
         let (purge, ask) = DurablePurge::begin(key, self.terms);
         self.purges.insert(token, purge);
@@ -70,7 +70,7 @@ impl<C: Chunk> Durable<C> {
     }
 
     /// The index has answered a purge's question. When that was its last, says what the purge came to.
-    pub(in crate::engine) fn on_purge_told(
+    pub(in crate::machine) fn on_purge_told(
         &mut self,
         cx: &mut Context<C>,
         token: OpId,
@@ -97,7 +97,7 @@ impl<C: Chunk> Durable<C> {
 
     /// A 304 made this of an open record: its manifest gets the new head, so that other edges need not ask as well. Who
     /// changed the entry meanwhile was faster, and nothing comes of it.
-    pub(in crate::engine) fn freshen_manifest(
+    pub(in crate::machine) fn freshen_manifest(
         &mut self,
         cx: &mut Context<C>,
         record: RecordId,
@@ -112,7 +112,7 @@ impl<C: Chunk> Durable<C> {
     }
 
     /// Begins a round of the collector, if one is due and the last one is over.
-    pub(in crate::engine) fn collect(&mut self, cx: &mut Context<C>) {
+    pub(in crate::machine) fn collect(&mut self, cx: &mut Context<C>) {
         let now = cx.now;
         let Some(collecting) = &mut self.collecting else { return };
         if now < collecting.due {
@@ -125,7 +125,7 @@ impl<C: Chunk> Durable<C> {
         cx.ask_durable(Work::Collect, ask);
     }
 
-    pub(in crate::engine) fn on_collector_told(&mut self, cx: &mut Context<C>, told: Told) {
+    pub(in crate::machine) fn on_collector_told(&mut self, cx: &mut Context<C>, told: Told) {
         let collecting = self.collecting.as_mut().expect("only a collector asks for this");
         let Progress::Asked(asked) = collecting.progress else {
             unreachable!("told while {:?}", collecting.progress)

@@ -3,7 +3,7 @@
 //! An origin's breaker is asked just before it is, and not earlier: nothing that a tier has is hidden by it (failure R2).
 //! Each attempt is a fetch of its own, under its own name, so that nothing of an earlier one can be taken for its answer.
 
-use super::{Engine, Pending, caring::Waiter, clients::Progress};
+use crate::machine::{Engine, Pending, caring::Waiter, clients::Progress};
 use crate::{
     care::{
         attempts::{Decision, Failed, GiveUp},
@@ -24,7 +24,7 @@ use alloc::{sync::Arc, vec::Vec};
 
 impl<C: Chunk> Engine<C> {
     /// Asks the origin, if its breaker allows it. The caller has counted the fetch, and somebody leads.
-    pub(super) fn attempt(
+    pub(in crate::machine) fn attempt(
         &mut self,
         fill_id: FillId,
         errand: Errand<C>,
@@ -60,7 +60,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// An attempt failed: says when to make another, if one may be made.
-    pub(super) fn decide(
+    pub(in crate::machine) fn decide(
         &mut self,
         fill_id: FillId,
         errand: &Errand<C>,
@@ -97,7 +97,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// Waits for the next attempt's time, under the name that it will have. Whoever comes meanwhile joins.
-    pub(super) fn rest(
+    pub(in crate::machine) fn rest(
         &mut self,
         fill_id: FillId,
         errand: Errand<C>,
@@ -114,7 +114,12 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// Gives a fill that asks anew another name.
-    pub(super) fn rename(&mut self, fill_id: FillId, errand: &Errand<C>, waiters: &[RequestId]) -> FillId {
+    pub(in crate::machine) fn rename(
+        &mut self,
+        fill_id: FillId,
+        errand: &Errand<C>,
+        waiters: &[RequestId],
+    ) -> FillId {
         let next = FillId(self.cx.ids.mint());
         if self.flights.get(&errand.key) == Some(&fill_id) {
             self.flights.insert(errand.key, next);
@@ -134,7 +139,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// The next attempt's time has come.
-    pub(super) fn ask_again(&mut self, fill_id: FillId) {
+    pub(in crate::machine) fn ask_again(&mut self, fill_id: FillId) {
         let Fill { errand, stage } = self.fills.remove(&fill_id).expect("only what rests asks again");
         let Stage::Resting { waiters, tries } = stage else { unreachable!("rested while {stage:?}") };
         let waiters = self.pass_partial(waiters);
@@ -148,7 +153,7 @@ impl<C: Chunk> Engine<C> {
 
     /// Nobody waits for the next attempt any more. It is not made for the tiers' sake, whatever `on_abandon` says: that is
     /// about a fetch that the origin already works at.
-    pub(super) fn end_resting(&mut self, fill_id: FillId, why: GiveUp) {
+    pub(in crate::machine) fn end_resting(&mut self, fill_id: FillId, why: GiveUp) {
         let Fill { errand, .. } = self.fills.remove(&fill_id).expect("the caller found it");
         let rested = self.cx.caring.retries.remove(fill_id);
         assert!(rested.is_some(), "{fill_id:?} ends its rest but does not rest");
@@ -158,14 +163,14 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// No attempt is under way or will be made.
-    pub(super) fn end_asking(&mut self, fill_id: FillId, errand: &Errand<C>) {
+    pub(in crate::machine) fn end_asking(&mut self, fill_id: FillId, errand: &Errand<C>) {
         self.fetches -= 1;
         self.end_flight(errand.key, fill_id);
         self.cx.caring.deadlines.end(Waiter::Fill(fill_id));
     }
 
     /// The origin gave nothing to serve: all who wait get what stands in for it, or else an error.
-    pub(super) fn fail(
+    pub(in crate::machine) fn fail(
         &mut self,
         fill_id: FillId,
         errand: Errand<C>,
@@ -182,7 +187,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// Something that a fill waits for did not come in time.
-    pub(super) fn on_fill_late(&mut self, fill_id: FillId, due: Due) {
+    pub(in crate::machine) fn on_fill_late(&mut self, fill_id: FillId, due: Due) {
         match due {
             Due::Lookup => self.on_lookup_late(fill_id),
             Due::Head => {

@@ -3,7 +3,7 @@
 //! A stale record is served where a window allows it, stands in for an origin that fails, and after a 304 streams to all
 //! who wait under the merged head. The tier is then told to keep that head. What is stale is copied nowhere.
 
-use super::{
+use crate::machine::{
     Engine, Pending,
     clients::{Demand, Progress},
 };
@@ -28,7 +28,7 @@ use alloc::{borrow::Cow, collections::VecDeque, sync::Arc, vec::Vec};
 
 /// Is what a reader reads copied into faster tiers?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Promote {
+pub(in crate::machine) enum Promote {
     /// As the policies of the tier's edges say.
     AsConfigured,
     /// It is not.
@@ -37,17 +37,17 @@ pub(super) enum Promote {
 
 /// What a 304 makes of a stored response.
 #[derive(Clone, Debug)]
-pub(super) struct Lease {
-    pub(super) head: Arc<Head>,
-    pub(super) freshness: Freshness,
-    pub(super) staleness: Staleness,
+pub(in crate::machine) struct Lease {
+    pub(in crate::machine) head: Arc<Head>,
+    pub(in crate::machine) freshness: Freshness,
+    pub(in crate::machine) staleness: Staleness,
     /// May it stay stored?
-    pub(super) storable: Storable,
+    pub(in crate::machine) storable: Storable,
 }
 
 /// A freshening that is with a tier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Freshen {
+pub(in crate::machine) struct Freshen {
     tier: TierId,
     at: StoredKey,
     name: RecordName,
@@ -63,7 +63,7 @@ fn strengthened(fields: &Fields) -> Fields {
 
 impl<C: Chunk> Engine<C> {
     /// What a request gets of a stored response.
-    pub(super) fn share_of(
+    pub(in crate::machine) fn share_of(
         &mut self,
         ask: &RequestHead,
         head: &Head,
@@ -89,7 +89,7 @@ impl<C: Chunk> Engine<C> {
 
     /// Answers a waiting request from an open record: with all of it, or with what its method, conditions and ranges
     /// leave. Only what is sent is read, and only who reads the whole copies it (failure T7).
-    pub(super) fn serve_record(
+    pub(in crate::machine) fn serve_record(
         &mut self,
         kept: &Kept<C>,
         target: CacheKey,
@@ -185,7 +185,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// A fill is done with what it kept.
-    pub(super) fn let_go(&mut self, stored: Option<Stored<C>>) {
+    pub(in crate::machine) fn let_go(&mut self, stored: Option<Stored<C>>) {
         match stored {
             Some(Stored::Record(kept)) => self.close_reader(kept.id),
             Some(Stored::Resident(_)) | None => {}
@@ -194,7 +194,7 @@ impl<C: Chunk> Engine<C> {
 
     /// Answers all who wait with what is stored, because the origin failed, if a window allows it. Returns those whom it
     /// could not answer: all or none.
-    pub(super) fn stand_in(
+    pub(in crate::machine) fn stand_in(
         &mut self,
         errand: &Errand<C>,
         waiters: Vec<RequestId>,
@@ -222,7 +222,7 @@ impl<C: Chunk> Engine<C> {
 
     /// The origin said that what is stored still holds: it gets a new lease, and all who wait get it (RFC 9111 section
     /// 4.3.4).
-    pub(super) fn freshen(
+    pub(in crate::machine) fn freshen(
         &mut self,
         errand: Errand<C>,
         waiters: Vec<RequestId>,
@@ -296,12 +296,12 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// A 304 forbids to keep what is stored: nor is anything kept that is older and still on its way into a tier.
-    pub(super) fn keep_no_copy(&mut self, at: StoredKey) {
+    pub(in crate::machine) fn keep_no_copy(&mut self, at: StoredKey) {
         drop(self.close_fills(|fill| fill.errand.at() == at));
         drop(self.copying.close_promotions(&mut self.cx, |promoting| promoting.at == at));
     }
 
-    pub(super) fn on_freshened(&mut self, freshen: Freshen, freshening: Freshening) {
+    pub(in crate::machine) fn on_freshened(&mut self, freshen: Freshen, freshening: Freshening) {
         let Freshen { tier, at, name, freshness, length, size } = freshen;
         match freshening {
             Freshening::Done => {}
@@ -318,7 +318,7 @@ impl<C: Chunk> Engine<C> {
         self.cx.event(Event::Stored { tier, key, name: Some(name), length, size, age, from: Some(tier) });
     }
 
-    pub(super) fn on_freshen_failed(&mut self, freshen: Freshen) {
+    pub(in crate::machine) fn on_freshen_failed(&mut self, freshen: Freshen) {
         self.cx.event(Event::TierFailed { tier: freshen.tier, operation: TierOperation::Write });
     }
 }

@@ -5,7 +5,7 @@
 //! no promotion of it is published.
 
 use super::{Durable, TIER, Work};
-use crate::engine::context::Context;
+use crate::machine::context::Context;
 use crate::{
     chunk::Chunk,
     durable::{BodyDigest, Seen},
@@ -31,7 +31,7 @@ pub(super) struct Opened {
 impl<C: Chunk> Durable<C> {
     /// Takes what was read of a piece (its first byte, and how many there are) into the reader's digest, if that piece is
     /// the whole. At its end: is the digest the manifest's?
-    pub(in crate::engine) fn agrees_with_manifest(
+    pub(in crate::machine) fn agrees_with_manifest(
         &mut self,
         cx: &mut Context<C>,
         request: RequestId,
@@ -59,12 +59,12 @@ impl<C: Chunk> Durable<C> {
     }
 
     /// A reader is done.
-    pub(in crate::engine) fn forget_digest(&mut self, request: RequestId) {
+    pub(in crate::machine) fn forget_digest(&mut self, request: RequestId) {
         self.digests.remove(&request);
     }
 
     /// An open record was closed.
-    pub(in crate::engine) fn on_released(&mut self, record: RecordId) {
+    pub(in crate::machine) fn on_released(&mut self, record: RecordId) {
         self.opened.remove(&record);
     }
 }

@@ -1,32 +1,20 @@
 //! The engine: its face, its tables, and the dispatcher.
 //!
-//! Each machine has a module: `arriving` (requests, demands, leaving), `looking` (the walk through the tiers),
-//! `asking` (who leads, who asks the origin), `trying` (how often), `caring` (breakers and timers), `fetching` (origin to
-//! readers), `lanes` (origin to tiers), `reading` and `racing` (tier to readers), `resident` and `freshening` (what is
-//! stale), `storing` (what is resident), `marking` (which targets have variants), `purging`, `banning`, `hearing` (what other edges purged). This file only says which input goes where.
+//! Each machine owns its state, is handed the [`context`], calls no other, and says what came of a step: `clients` (requests,
+//! and what they read), `copying` (every way into a tier), `residence` (L0 and the variants in it), `purging` (purges under
+//! way, and what is remembered of them), `durable` (L3), `caring` (breakers and timers). What they mean for one another
+//! stands in `flows`, which hold no state of their own. This file only says which input goes where.
 
-mod arriving;
-mod asking;
 mod auditing;
 mod caring;
 mod clients;
 mod context;
-mod copy_flow;
 mod copying;
 mod durable;
-mod durable_flow;
 mod feed_lease;
-mod fetching;
-mod freshening;
-mod grouping;
-mod looking;
-mod marking;
-mod purge_flow;
+mod flows;
 mod purging;
-mod reading;
 mod residence;
-mod resident;
-mod trying;
 mod uncacheable;
 mod variants;
 mod watermarks;
@@ -57,7 +45,7 @@ use context::Context;
 use copying::Copying;
 use durable::{Durable, Work};
 use feed_lease::Trust;
-use freshening::Freshen;
+use flows::Freshen;
 use purging::{Deletion, Purging};
 use residence::Residence;
 use uncacheable::Uncacheable;

@@ -5,8 +5,9 @@
 //! walk goes on and the origin is asked. While a purge of the key is under way no byte tier is asked: it may
 //! still hold what is being removed.
 
-use super::copying::names_in;
-use super::{Engine, Pending, caring::Waiter, clients::OpenRecord, feed_lease::Trust, freshening::Promote};
+use super::freshening::Promote;
+use crate::machine::copying::names_in;
+use crate::machine::{Engine, Pending, caring::Waiter, clients::OpenRecord, feed_lease::Trust};
 use crate::{
     bans::Banned,
     care::deadline::Phase,
@@ -29,7 +30,7 @@ use core::time::Duration;
 
 impl<C: Chunk> Engine<C> {
     /// Asks the first tier from `from` on that may hold the key; the origin, when none is left.
-    pub(super) fn look(
+    pub(in crate::machine) fn look(
         &mut self,
         fill_id: FillId,
         mut errand: Errand<C>,
@@ -74,7 +75,7 @@ impl<C: Chunk> Engine<C> {
         self.end_walk(fill_id, errand, waiters);
     }
 
-    pub(super) fn on_found(&mut self, fill_id: FillId, record: Record, body: Option<C>) {
+    pub(in crate::machine) fn on_found(&mut self, fill_id: FillId, record: Record, body: Option<C>) {
         let (errand, Looked { waiters, tier, record: record_id, .. }) = self.take_lookup(fill_id);
         let mut freshness = record.freshness.to_live(self.cx.now, self.cx.wall());
         if self.cx.config.is_planted(Fault::X26) {
@@ -184,14 +185,23 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// Answers with a stale record while it is revalidated.
-    pub(super) fn serve_meanwhile(&mut self, kept: &Kept<C>, target: CacheKey, request: RequestId) {
+    pub(in crate::machine) fn serve_meanwhile(
+        &mut self,
+        kept: &Kept<C>,
+        target: CacheKey,
+        request: RequestId,
+    ) {
         let outcome = Outcome::Stale { tier: kept.tier.id, why: StaleUse::WhileRevalidate };
         let promote = if self.cx.config.is_planted(Fault::X78) { Promote::AsConfigured } else { Promote::No };
         self.serve_record(kept, target, request, outcome, promote);
     }
 
     /// The record that a fill keeps while it asks the origin, if a request may be answered from it meanwhile.
-    pub(super) fn usable_meanwhile(&self, fill_id: FillId, ask: &RequestHead) -> Option<Arc<Kept<C>>> {
+    pub(in crate::machine) fn usable_meanwhile(
+        &self,
+        fill_id: FillId,
+        ask: &RequestHead,
+    ) -> Option<Arc<Kept<C>>> {
         let fill = &self.fills[&fill_id];
         let (Stage::Asking { .. } | Stage::Resting { .. }, Some(Stored::Record(kept))) =
             (&fill.stage, &fill.errand.stored)
@@ -203,12 +213,12 @@ impl<C: Chunk> Engine<C> {
         (found == reuse::Use::ServeAndRevalidate).then(|| Arc::clone(kept))
     }
 
-    pub(super) fn on_absent(&mut self, fill_id: FillId) {
+    pub(in crate::machine) fn on_absent(&mut self, fill_id: FillId) {
         let (errand, looked) = self.take_lookup(fill_id);
         self.look_further(fill_id, errand, looked.waiters, looked.tier.id);
     }
 
-    pub(super) fn on_lookup_failed(&mut self, fill_id: FillId) {
+    pub(in crate::machine) fn on_lookup_failed(&mut self, fill_id: FillId) {
         let (errand, looked) = self.take_lookup(fill_id);
         self.cx.event(Event::TierFailed { tier: looked.tier.id, operation: TierOperation::Lookup });
         let errand = Errand { reason: MissReason::TierFailed, ..errand };
@@ -223,7 +233,7 @@ impl<C: Chunk> Engine<C> {
 
     /// A tier did not answer in time, and the walk goes on without it. The record that it may still open is released: the
     /// driver passes that on once the lookup is over.
-    pub(super) fn on_lookup_late(&mut self, fill_id: FillId) {
+    pub(in crate::machine) fn on_lookup_late(&mut self, fill_id: FillId) {
         let (errand, waiters, tier) = self.give_up_lookup(fill_id);
         self.cx.event(Event::DeadlineMissed { key: errand.target, what: Late::Lookup(tier) });
         let errand = Errand { reason: MissReason::TierFailed, ..errand };
@@ -231,7 +241,10 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// Stops waiting for a tier's answer to a lookup.
-    pub(super) fn give_up_lookup(&mut self, fill_id: FillId) -> (Errand<C>, Vec<RequestId>, TierId) {
+    pub(in crate::machine) fn give_up_lookup(
+        &mut self,
+        fill_id: FillId,
+    ) -> (Errand<C>, Vec<RequestId>, TierId) {
         let (errand, Looked { waiters, op, tier, record, .. }) = self.take_lookup(fill_id);
         // L3's lookup is several operations, and none of them has a deadline yet.
         self.cx.give_up(op.expect("a lookup that has a deadline is one operation"));

@@ -2,7 +2,7 @@
 //!
 //! How often one leader tries stands in `trying`, what comes of an answer in `fetching`.
 
-use super::{Engine, caring::Waiter, clients::Progress};
+use crate::machine::{Engine, caring::Waiter, clients::Progress};
 use crate::{
     care::attempts::{Attempts, Failed, Repeatable},
     chunk::Chunk,
@@ -26,7 +26,7 @@ const LEADERS_MAX: u32 = 2;
 impl<C: Chunk> Engine<C> {
     /// Asks the origin for all who wait for the whole. HEAD requests and those for parts go around: no part is ever
     /// fetched for others.
-    pub(super) fn ask_origin(
+    pub(in crate::machine) fn ask_origin(
         &mut self,
         fill_id: FillId,
         errand: Errand<C>,
@@ -56,7 +56,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// No tier could answer these.
-    pub(super) fn tell_missed(&mut self, errand: &Errand<C>, waiters: &[RequestId]) {
+    pub(in crate::machine) fn tell_missed(&mut self, errand: &Errand<C>, waiters: &[RequestId]) {
         for wants_whole in [false, true] {
             for request in waiters {
                 if rules::wants_whole(self.clients.ask(*request)) == wants_whole {
@@ -68,7 +68,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// Sends those who do not wait for a whole body around the cache.
-    pub(super) fn pass_partial(&mut self, mut waiters: Vec<RequestId>) -> Vec<RequestId> {
+    pub(in crate::machine) fn pass_partial(&mut self, mut waiters: Vec<RequestId>) -> Vec<RequestId> {
         waiters.retain(|request| {
             let ask = self.clients.ask(*request);
             let (is_getter, is_get) = (rules::wants_whole(ask), ask.method == Method::Get);
@@ -85,7 +85,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// Fetches for one request alone.
-    pub(super) fn fetch_privately(&mut self, request: RequestId, reason: MissReason) {
+    pub(in crate::machine) fn fetch_privately(&mut self, request: RequestId, reason: MissReason) {
         let fill = FillId(self.cx.ids.mint());
         let asking = self.clients.requests.get_mut(&request).expect("the caller holds a request that waits");
         asking.progress = Progress::Waiting(fill);
@@ -105,7 +105,7 @@ impl<C: Chunk> Engine<C> {
         self.ask_origin(fill, errand, Vec::from([request]), 1);
     }
 
-    pub(super) fn on_fetch_failed(&mut self, fill_id: FillId, failure: OriginFailure) {
+    pub(in crate::machine) fn on_fetch_failed(&mut self, fill_id: FillId, failure: OriginFailure) {
         let Fill { errand, stage } =
             self.fills.remove(&fill_id).expect("a fetch's fill waits for its answer");
         let Stage::Asking { waiters, mut tries, .. } = stage else { unreachable!("asked while {stage:?}") };
@@ -156,7 +156,7 @@ impl<C: Chunk> Engine<C> {
 
     /// The request as the origin is asked: whether what we have still holds, or for the whole; never with the leader's
     /// own conditions (failure T12).
-    pub(super) fn origin_request(
+    pub(in crate::machine) fn origin_request(
         &self,
         ask: &Arc<RequestHead>,
         stored: Option<&Arc<Head>>,
@@ -176,7 +176,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// Lets new requests for `key` begin anew, if it is this fill that they would join.
-    pub(super) fn end_flight(&mut self, key: CacheKey, fill_id: FillId) {
+    pub(in crate::machine) fn end_flight(&mut self, key: CacheKey, fill_id: FillId) {
         if self.flights.get(&key) == Some(&fill_id) {
             self.flights.remove(&key);
         }

@@ -1,11 +1,11 @@
 //! From the origin to those who read: head, chunks, end. Asking it stands in `asking`.
 
-use super::{
+use super::grouping::Group;
+use crate::machine::{
     Engine, Pending,
     caring::Waiter,
     clients::{Demand, Progress},
     copying::{self, Copied, Owner, collected},
-    grouping::Group,
     uncacheable,
 };
 use crate::{
@@ -35,7 +35,7 @@ use core::time::Duration;
 const FOR_EVER: Duration = Duration::from_secs(365 * 86_400);
 
 impl<C: Chunk> Engine<C> {
-    pub(super) fn on_head(&mut self, fill_id: FillId, head: Arc<Head>) {
+    pub(in crate::machine) fn on_head(&mut self, fill_id: FillId, head: Arc<Head>) {
         let Fill { mut errand, stage } =
             self.fills.remove(&fill_id).expect("a fetch's fill waits for its answer");
         let Stage::Asking { mut waiters, since, mut tries, sent, .. } = stage else {
@@ -274,7 +274,7 @@ impl<C: Chunk> Engine<C> {
         self.cx.event(Event::FetchEnded { fill: fill_id, key, received, end: FetchEnd::Complete });
     }
 
-    pub(super) fn on_pulled(&mut self, fill_id: FillId, chunk: C) {
+    pub(in crate::machine) fn on_pulled(&mut self, fill_id: FillId, chunk: C) {
         assert!(chunk.size() > 0, "the answer rule: an empty chunk for {fill_id:?}");
         self.cx.caring.deadlines.enter(self.cx.now, Waiter::Fill(fill_id), Phase::Paused);
         let stream = self.stream(fill_id);
@@ -301,7 +301,7 @@ impl<C: Chunk> Engine<C> {
         self.pump(fill_id);
     }
 
-    pub(super) fn on_pull_ended(&mut self, fill_id: FillId) {
+    pub(in crate::machine) fn on_pull_ended(&mut self, fill_id: FillId) {
         let stream = self.stream(fill_id);
         match stream.check_end(stream.window.end()) {
             Ok(()) => self.complete(fill_id),
@@ -310,7 +310,7 @@ impl<C: Chunk> Engine<C> {
         }
     }
 
-    pub(super) fn on_pull_failed(&mut self, fill_id: FillId, failure: OriginFailure) {
+    pub(in crate::machine) fn on_pull_failed(&mut self, fill_id: FillId, failure: OriginFailure) {
         if self.cx.config.is_planted(Fault::T3) {
             return self.complete(fill_id);
         }
@@ -340,12 +340,12 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// The body broke off: nothing of it is kept, and whoever reads it must see it break (failures T3, T11).
-    pub(super) fn break_off(&mut self, fill_id: FillId, failure: OriginFailure) {
+    pub(in crate::machine) fn break_off(&mut self, fill_id: FillId, failure: OriginFailure) {
         self.end_fetch(fill_id, FetchEnd::Failed(failure), AbortReason::Origin(failure));
     }
 
     /// Nobody wants it any more.
-    pub(super) fn cancel(&mut self, fill_id: FillId) {
+    pub(in crate::machine) fn cancel(&mut self, fill_id: FillId) {
         let Some(fill) = self.fills.get(&fill_id) else {
             return;
         };
@@ -398,7 +398,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// Moves everything that can move: chunks to readers, the window forward, the origin on; and closes what is over.
-    pub(super) fn pump(&mut self, fill_id: FillId) {
+    pub(in crate::machine) fn pump(&mut self, fill_id: FillId) {
         let mut last = None;
         loop {
             let next = match self.fills.get(&fill_id).map(|fill| &fill.stage) {
@@ -414,7 +414,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// Gives one follower what it waits for, if it is here.
-    pub(super) fn deliver(&mut self, fill_id: FillId, request: RequestId) {
+    pub(in crate::machine) fn deliver(&mut self, fill_id: FillId, request: RequestId) {
         let Stage::Streaming(stream) = &mut self.fills.get_mut(&fill_id).expect("the caller pumps it").stage
         else {
             unreachable!("only streams have followers");
@@ -448,7 +448,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// Makes room in the window, and asks the origin for more if there is room everywhere.
-    pub(super) fn pull(&mut self, fill_id: FillId) {
+    pub(in crate::machine) fn pull(&mut self, fill_id: FillId) {
         let is_boundless = self.cx.config.is_planted(Fault::A8);
         let room = if is_boundless { u64::MAX } else { self.cx.config.window.saturating_sub(1) };
         let full = self.cx.config.lane_chunks_max;
@@ -474,7 +474,7 @@ impl<C: Chunk> Engine<C> {
 
     /// Ends a fill that has nothing left to do, and one that nobody has any use for: no tier that it may go on for, and no
     /// client, also because their own responses broke off (O1).
-    pub(super) fn settle(&mut self, fill_id: FillId) {
+    pub(in crate::machine) fn settle(&mut self, fill_id: FillId) {
         let Some(Fill { errand, stage: Stage::Streaming(stream) }) = self.fills.get(&fill_id) else {
             return;
         };
@@ -497,7 +497,7 @@ impl<C: Chunk> Engine<C> {
         }
     }
 
-    pub(super) fn stream(&mut self, fill_id: FillId) -> &mut Stream<C> {
+    pub(in crate::machine) fn stream(&mut self, fill_id: FillId) -> &mut Stream<C> {
         match self.fills.get_mut(&fill_id).map(|fill| &mut fill.stage) {
             Some(Stage::Streaming(stream)) => stream,
             other => unreachable!("{fill_id:?} should stream, but is {other:?}"),

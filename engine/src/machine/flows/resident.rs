@@ -1,6 +1,7 @@
 //! Answers from L0: fresh ones, stale ones where a window allows it, and ones that the origin has agreed to.
 
-use super::{Engine, freshening::Lease};
+use super::freshening::Lease;
+use crate::machine::Engine;
 use crate::{
     chunk::Chunk,
     effect::{Outcome, StaleUse},
@@ -17,7 +18,7 @@ use alloc::{sync::Arc, vec::Vec};
 
 impl<C: Chunk> Engine<C> {
     /// Answers one request from a resident response: with all of it, or with what its conditions and ranges leave.
-    pub(super) fn serve_resident(
+    pub(in crate::machine) fn serve_resident(
         &mut self,
         request: RequestId,
         key: CacheKey,
@@ -30,7 +31,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// Asks the origin about a stale response that has just been served, unless somebody does so already.
-    pub(super) fn revalidate_behind(
+    pub(in crate::machine) fn revalidate_behind(
         &mut self,
         key: CacheKey,
         target: CacheKey,
@@ -59,7 +60,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// Answers all who wait with a stale resident response, because the origin failed.
-    pub(super) fn serve_resident_instead(
+    pub(in crate::machine) fn serve_resident_instead(
         &mut self,
         key: CacheKey,
         waiters: Vec<RequestId>,
@@ -75,7 +76,7 @@ impl<C: Chunk> Engine<C> {
 
     /// The origin said that what L0 has still holds: it gets a new lease, and all who wait get it. A fill that a purge
     /// has closed freshens nothing: those who wait get what they asked for before.
-    pub(super) fn freshen_resident(
+    pub(in crate::machine) fn freshen_resident(
         &mut self,
         errand: &Errand<C>,
         waiters: Vec<RequestId>,

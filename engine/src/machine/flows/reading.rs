@@ -1,6 +1,6 @@
 //! From a tier to those who read: stored records, and what has left a fill's window.
 
-use super::{
+use crate::machine::{
     Engine,
     caring::Waiter,
     clients::{Demand, OpenRecord, Progress, ReadStep, stop_race},
@@ -21,7 +21,7 @@ use alloc::sync::Arc;
 
 impl<C: Chunk> Engine<C> {
     /// Reads back, for a follower that fell behind, what a tier has acknowledged.
-    pub(super) fn reread(&mut self, fill_id: FillId, request: RequestId, position: u64) {
+    pub(in crate::machine) fn reread(&mut self, fill_id: FillId, request: RequestId, position: u64) {
         let Stage::Streaming(stream) = &self.fills[&fill_id].stage else {
             unreachable!("only streams have followers")
         };
@@ -48,7 +48,7 @@ impl<C: Chunk> Engine<C> {
         });
     }
 
-    pub(super) fn on_body_read(&mut self, request: RequestId, op: OpId, chunk: C) {
+    pub(in crate::machine) fn on_body_read(&mut self, request: RequestId, op: OpId, chunk: C) {
         assert!(chunk.size() > 0, "the answer rule: an empty read for {request:?}");
         let step = self.clients.on_read_answered(&mut self.cx, request, op, Answer::Given);
         assert!(step == ReadStep::Over, "an answer decides a read, but {request:?}'s goes on");
@@ -103,7 +103,7 @@ impl<C: Chunk> Engine<C> {
         }
     }
 
-    pub(super) fn on_read_failed(&mut self, request: RequestId, op: OpId, why: ReadFailure) {
+    pub(in crate::machine) fn on_read_failed(&mut self, request: RequestId, op: OpId, why: ReadFailure) {
         let key = self.clients.requests[&request].key;
         let told = |tier| match why {
             ReadFailure::Unavailable => Event::TierFailed { tier, operation: TierOperation::Read },
@@ -134,7 +134,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// A reader is done: the client's response ends first, then its promotion commits (C2).
-    pub(super) fn finish_reading(&mut self, request: RequestId, end: End) {
+    pub(in crate::machine) fn finish_reading(&mut self, request: RequestId, end: End) {
         let reader = self.clients.requests.get_mut(&request).expect("the caller found the request");
         let Progress::Reading { record, promotion, .. } = reader.progress else {
             unreachable!("{request:?} reads a record but is {:?}", reader.progress);
@@ -158,7 +158,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// One holder fewer; the last one closes the record.
-    pub(super) fn close_reader(&mut self, record: RecordId) {
+    pub(in crate::machine) fn close_reader(&mut self, record: RecordId) {
         let open = self.clients.records.get_mut(&record).expect("a record is open while it is held");
         open.holders -= 1;
         if open.holders == 0 {
@@ -169,7 +169,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// A follower's fill is over: the answer to its read is of no interest any more.
-    pub(super) fn forget_reread(&mut self, request: RequestId) {
+    pub(in crate::machine) fn forget_reread(&mut self, request: RequestId) {
         let Some(follower) = self.clients.requests.get_mut(&request) else {
             return;
         };
@@ -185,7 +185,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// Lets a waiting request follow a stream from its first byte.
-    pub(super) fn follow(&mut self, fill_id: FillId, request: RequestId) {
+    pub(in crate::machine) fn follow(&mut self, fill_id: FillId, request: RequestId) {
         self.stream(fill_id).followers.insert(request);
         let fill = &self.fills[&fill_id];
         let Stage::Streaming(stream) = &fill.stage else {
@@ -207,7 +207,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// The bytes did not come in time. What the tier has stays in its index: it is slow, not lost.
-    pub(super) fn on_read_late(&mut self, request: RequestId) {
+    pub(in crate::machine) fn on_read_late(&mut self, request: RequestId) {
         let reader =
             self.clients.requests.get_mut(&request).expect("a deadline is forgotten with its request");
         let key = reader.key;

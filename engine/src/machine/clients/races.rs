@@ -11,9 +11,9 @@ use crate::{
     },
     chunk::Chunk,
     effect::{Effect, ReadSource},
-    engine::{Pending, caring::Waiter, context::Context},
     event::Event,
     id::{OpId, RequestId, TierId},
+    machine::{Pending, caring::Waiter, context::Context},
     plant::Fault,
     reason::Guarded,
     rules::Piece,
@@ -21,7 +21,7 @@ use crate::{
 
 /// What the end of an operation means for the read that it was made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine) enum ReadStep {
+pub(in crate::machine) enum ReadStep {
     /// It is the read's end.
     Over,
     /// Another one runs, at this tier.
@@ -31,7 +31,7 @@ pub(in crate::engine) enum ReadStep {
 impl Clients {
     /// A read for a client whose response has begun. No breaker keeps it from being made, for that would break off what
     /// may well be read on (O2); but one that lets it through hears how it went.
-    pub(in crate::engine) fn begin_read<C: Chunk>(
+    pub(in crate::machine) fn begin_read<C: Chunk>(
         &mut self,
         cx: &mut Context<C>,
         request: RequestId,
@@ -43,7 +43,7 @@ impl Clients {
         cx.operation_with(Pending::Read(request), held)
     }
 
-    pub(in crate::engine) fn begin_race<C: Chunk>(
+    pub(in crate::machine) fn begin_race<C: Chunk>(
         &mut self,
         cx: &mut Context<C>,
         request: RequestId,
@@ -62,7 +62,7 @@ impl Clients {
     }
 
     /// A read is late: asks the same of the same record once more, if the budget and the breaker allow it.
-    pub(in crate::engine) fn read_twice<C: Chunk>(&mut self, cx: &mut Context<C>, request: RequestId) {
+    pub(in crate::machine) fn read_twice<C: Chunk>(&mut self, cx: &mut Context<C>, request: RequestId) {
         let now = cx.now;
         let reader = self.requests.get_mut(&request).expect("a race is forgotten with its request");
         let Progress::Reading { record, pieces, read: Some(race), .. } = &mut reader.progress else {
@@ -92,7 +92,7 @@ impl Clients {
     }
 
     /// An operation of a reader's has ended.
-    pub(in crate::engine) fn on_read_answered<C: Chunk>(
+    pub(in crate::machine) fn on_read_answered<C: Chunk>(
         &mut self,
         cx: &mut Context<C>,
         request: RequestId,
@@ -131,7 +131,7 @@ impl Clients {
     }
 
     /// A reader has left: what still runs for it is of no interest.
-    pub(in crate::engine) fn forget_race<C: Chunk>(
+    pub(in crate::machine) fn forget_race<C: Chunk>(
         &mut self,
         cx: &mut Context<C>,
         request: RequestId,
@@ -143,7 +143,7 @@ impl Clients {
 }
 
 /// Nobody waits for a reader's bytes any more.
-pub(in crate::engine) fn stop_race<C: Chunk>(cx: &mut Context<C>, request: RequestId) {
+pub(in crate::machine) fn stop_race<C: Chunk>(cx: &mut Context<C>, request: RequestId) {
     cx.caring.late_reads.remove(request);
     cx.caring.deadlines.end(Waiter::Reader(request));
 }

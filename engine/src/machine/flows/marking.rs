@@ -8,7 +8,7 @@
 //! One is written when a variant was stored, unless the tier is known to have one with these names. L3 has none, for no
 //! variant is kept there.
 
-use super::{Engine, caring::Waiter};
+use crate::machine::{Engine, caring::Waiter};
 use crate::{
     chunk::Chunk,
     fill::{Errand, Sharing},
@@ -19,7 +19,7 @@ use alloc::{boxed::Box, vec::Vec};
 impl<C: Chunk> Engine<C> {
     /// A lookup of the target found a marker: each who waits is answered under the key that its own fields make. The tiers are
     /// asked again from the first on, which may have the variant though it has no marker.
-    pub(super) fn follow_marker(
+    pub(in crate::machine) fn follow_marker(
         &mut self,
         fill_id: FillId,
         mut errand: Errand<C>,

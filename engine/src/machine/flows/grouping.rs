@@ -5,7 +5,7 @@
 //! joins the fill that is under way for its variant, or begins one. Each round serves at least the leader of each group,
 //! whatever the origin names next.
 
-use super::{Engine, caring::Waiter};
+use crate::machine::{Engine, caring::Waiter};
 use crate::{
     chunk::Chunk,
     fill::{Errand, Sent, Sharing, Stage},
@@ -23,7 +23,7 @@ use crate::{
 use alloc::vec::Vec;
 
 /// What a crowd waited for.
-pub(super) struct Group {
+pub(in crate::machine) struct Group {
     target: CacheKey,
     place: Place,
     origin: OriginId,
@@ -31,7 +31,7 @@ pub(super) struct Group {
 }
 
 impl Group {
-    pub(super) fn of<C>(errand: &Errand<C>) -> Self {
+    pub(in crate::machine) fn of<C>(errand: &Errand<C>) -> Self {
         let Errand { target, place, origin, reason, .. } = errand;
         Self { target: *target, place: place.clone(), origin: *origin, reason: *reason }
     }
@@ -40,7 +40,7 @@ impl Group {
 impl<C: Chunk> Engine<C> {
     /// Takes those from `waiters` whom the response to `sent` does not answer. What may not be stored answers nobody but
     /// its leader, and parts nobody here.
-    pub(super) fn part_from(
+    pub(in crate::machine) fn part_from(
         &self,
         errand: &Errand<C>,
         sent: &Sent,
@@ -61,7 +61,11 @@ impl<C: Chunk> Engine<C> {
 
     /// Is the response that a 304 is about filed under what the 304 says it depends on? If not, it is no answer to all who
     /// wait under that key.
-    pub(super) fn stays_filed(errand: &Errand<C>, ask: &RequestHead, not_modified: &Head) -> bool {
+    pub(in crate::machine) fn stays_filed(
+        errand: &Errand<C>,
+        ask: &RequestHead,
+        not_modified: &Head,
+    ) -> bool {
         match Vary::of(not_modified) {
             Vary::Nothing => true,
             Vary::Fields(names) => variant_key(errand.target, &names, &ask.fields) == errand.key,
@@ -71,7 +75,7 @@ impl<C: Chunk> Engine<C> {
 
     /// Makes this the fill that new requests for a variant join, unless one is past the tiers already. One that still looks
     /// joins it, if it finds nothing: see [`Engine::ask_or_join`].
-    pub(super) fn lead_flight(&mut self, variant: CacheKey, fill_id: FillId) -> Option<FillId> {
+    pub(in crate::machine) fn lead_flight(&mut self, variant: CacheKey, fill_id: FillId) -> Option<FillId> {
         let other = self.flights.get(&variant).copied().filter(|other| {
             let is_looking =
                 matches!(self.fills.get(other).map(|fill| &fill.stage), Some(Stage::Looking { .. }));
@@ -85,7 +89,12 @@ impl<C: Chunk> Engine<C> {
 
     /// A walk through the tiers is over. Meanwhile a fetch for another variant can have turned out to be for this one: then
     /// it is joined.
-    pub(super) fn ask_or_join(&mut self, fill_id: FillId, errand: Errand<C>, waiters: Vec<RequestId>) {
+    pub(in crate::machine) fn ask_or_join(
+        &mut self,
+        fill_id: FillId,
+        errand: Errand<C>,
+        waiters: Vec<RequestId>,
+    ) {
         let other = match errand.sharing {
             Sharing::Open => self.lead_flight(errand.key, fill_id),
             Sharing::Closed | Sharing::Private => None,
@@ -99,7 +108,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// Gathers those who were parted from what they waited for. Their misses were told when they came.
-    pub(super) fn regroup(&mut self, group: &Group, others: Vec<RequestId>) {
+    pub(in crate::machine) fn regroup(&mut self, group: &Group, others: Vec<RequestId>) {
         for (variant, requests) in self.gather(group.target, others) {
             match self.flights.get(&variant).copied().filter(|fill| !self.is_spent(*fill)) {
                 Some(fill) => self.attach_all(fill, requests),
@@ -109,7 +118,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// Puts together those who want the same variant of a target, in the order in which they came.
-    pub(super) fn gather(
+    pub(in crate::machine) fn gather(
         &self,
         target: CacheKey,
         requests: Vec<RequestId>,
@@ -125,7 +134,7 @@ impl<C: Chunk> Engine<C> {
         gathered
     }
 
-    pub(super) fn attach_all(&mut self, fill: FillId, requests: Vec<RequestId>) {
+    pub(in crate::machine) fn attach_all(&mut self, fill: FillId, requests: Vec<RequestId>) {
         for request in requests {
             match self.fills.get(&fill) {
                 Some(joined) if joined.stage.crowd() >= self.cx.config.waiters_max => {

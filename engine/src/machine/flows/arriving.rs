@@ -1,6 +1,6 @@
 //! Clients: they ask, take chunks, and leave.
 
-use super::{
+use crate::machine::{
     Engine,
     caring::Waiter,
     clients::{Demand, Progress},
@@ -26,7 +26,7 @@ use alloc::{sync::Arc, vec::Vec};
 use core::time::Duration;
 
 impl<C: Chunk> Engine<C> {
-    pub(super) fn on_request(
+    pub(in crate::machine) fn on_request(
         &mut self,
         request: RequestId,
         key: CacheKey,
@@ -111,7 +111,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// Has the origin done its part, and what it sent gone stale since? Then it is no answer for those who come now.
-    pub(super) fn is_spent(&self, fill_id: FillId) -> bool {
+    pub(in crate::machine) fn is_spent(&self, fill_id: FillId) -> bool {
         match &self.fills[&fill_id].stage {
             Stage::Looking { .. } | Stage::Asking { .. } | Stage::Resting { .. } => false,
             Stage::Streaming(stream) => {
@@ -149,7 +149,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// A request that waits is one of those whom a fill serves; or fetches for itself, if it came too late for that.
-    pub(super) fn attach(&mut self, fill_id: FillId, request: RequestId) {
+    pub(in crate::machine) fn attach(&mut self, fill_id: FillId, request: RequestId) {
         let joining = self.clients.requests.get_mut(&request).expect("the caller has entered it");
         joining.progress = Progress::Waiting(fill_id);
         joining.collapsed = true;
@@ -187,7 +187,7 @@ impl<C: Chunk> Engine<C> {
         }
     }
 
-    pub(super) fn on_demand(&mut self, request: RequestId) {
+    pub(in crate::machine) fn on_demand(&mut self, request: RequestId) {
         let Some(asking) = self.clients.requests.get_mut(&request) else {
             return;
         };
@@ -214,7 +214,7 @@ impl<C: Chunk> Engine<C> {
         }
     }
 
-    pub(super) fn on_leave(&mut self, request: RequestId) {
+    pub(in crate::machine) fn on_leave(&mut self, request: RequestId) {
         let Some(leaving) = self.clients.requests.remove(&request) else {
             return;
         };
@@ -253,7 +253,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// What becomes of a fetch that nobody waits for any more.
-    pub(super) fn on_abandon(&self) -> OnAbandon {
+    pub(in crate::machine) fn on_abandon(&self) -> OnAbandon {
         if self.cx.config.is_planted(Fault::X32) { OnAbandon::Finish } else { self.cx.config.on_abandon }
     }
 

@@ -1,15 +1,15 @@
 //! L3's part of the walk through the tiers.
 
 use super::{Durable, Work, checking::Opened};
-use crate::engine::context::Context;
+use crate::machine::context::Context;
 use crate::{
     chunk::Chunk,
     durable::{Ask, DurableMiss, Looked, LookedFor, Lookup, LookupStep, Told},
     effect::Effect,
-    engine::Pending,
     fill::Glimpse,
     id::{FillId, RecordId},
     key::CacheKey,
+    machine::Pending,
     plant::Fault,
     record::Record,
 };
@@ -17,7 +17,7 @@ use alloc::boxed::Box;
 
 impl<C: Chunk> Durable<C> {
     /// Asks L3's index for what a fill is about.
-    pub(in crate::engine) fn look(&mut self, cx: &mut Context<C>, fill_id: FillId, key: CacheKey) {
+    pub(in crate::machine) fn look(&mut self, cx: &mut Context<C>, fill_id: FillId, key: CacheKey) {
         let (lookup, ask) = Lookup::begin(key);
         self.lookups.insert(fill_id, lookup);
         cx.ask_durable(Work::Lookup(fill_id), ask);
@@ -25,7 +25,7 @@ impl<C: Chunk> Durable<C> {
 
     /// The index or the blob store has answered a lookup that opens what it finds under `record`. When that was its last
     /// question, says what it came to.
-    pub(in crate::engine) fn on_lookup_told(
+    pub(in crate::machine) fn on_lookup_told(
         &mut self,
         cx: &mut Context<C>,
         fill_id: FillId,
@@ -86,13 +86,13 @@ impl<C: Chunk> Durable<C> {
 }
 
 /// What a lookup came to.
-pub(in crate::engine) struct Seen {
+pub(in crate::machine) struct Seen {
     /// What a fill that goes on may publish against.
-    pub(in crate::engine) glimpse: Option<Box<Glimpse>>,
-    pub(in crate::engine) found: Found,
+    pub(in crate::machine) glimpse: Option<Box<Glimpse>>,
+    pub(in crate::machine) found: Found,
 }
 
-pub(in crate::engine) enum Found {
+pub(in crate::machine) enum Found {
     /// A record, which is open.
     Record(Record),
     /// None; the blob may have been opened all the same.

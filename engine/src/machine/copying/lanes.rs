@@ -1,7 +1,7 @@
 //! One lane and its tier: open, write, commit, and what comes of it.
 
 use super::{Came, Copying, Doomed, Moved};
-use crate::engine::{Pending, context::Context};
+use crate::machine::{Pending, context::Context};
 use crate::{
     chunk::Chunk,
     config::OnFull,
@@ -19,7 +19,7 @@ use alloc::vec::Vec;
 
 /// Whose copies they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine) enum Owner {
+pub(in crate::machine) enum Owner {
     Fill(FillId),
     Promotion(PromotionId),
     /// Nobody's copy: a marker.
@@ -28,18 +28,18 @@ pub(in crate::engine) enum Owner {
 
 /// Where copies come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::engine) struct Source {
-    pub(in crate::engine) owner: Owner,
+pub(in crate::machine) struct Source {
+    pub(in crate::machine) owner: Owner,
     /// The tier that is read, and whom that answers.
-    pub(in crate::engine) promotes: Option<(TierId, RequestId)>,
+    pub(in crate::machine) promotes: Option<(TierId, RequestId)>,
 }
 
 /// A lane and what it serves.
 #[derive(Debug)]
 pub(super) struct OpenLane<C> {
     pub(super) lane: Lane<C>,
-    pub(in crate::engine) owner: Owner,
-    pub(in crate::engine) at: StoredKey,
+    pub(in crate::machine) owner: Owner,
+    pub(in crate::machine) at: StoredKey,
     pub(super) on_full: OnFull,
     pub(super) gate: ByteCount,
     /// A purge came while its tier published it: it is to be taken out again.
@@ -60,7 +60,7 @@ impl<C> OpenLane<C> {
 
 impl<C: Chunk> Copying<C> {
     /// Closes lanes that nobody writes to or reads from any more.
-    pub(in crate::engine) fn close_lanes(&mut self, cx: &mut Context<C>, lanes: &[WriterId]) {
+    pub(in crate::machine) fn close_lanes(&mut self, cx: &mut Context<C>, lanes: &[WriterId]) {
         for writer in lanes {
             let open = self.lanes.remove(writer).expect("lanes stay open until their owner closes them");
             assert!(!open.lane.is_busy(), "{writer:?} is closed while its tier works: {:?}", open.lane);
@@ -117,17 +117,17 @@ impl<C: Chunk> Copying<C> {
         }
     }
 
-    pub(in crate::engine) fn on_lane_opened(&mut self, cx: &mut Context<C>, writer: WriterId) -> Moved {
+    pub(in crate::machine) fn on_lane_opened(&mut self, cx: &mut Context<C>, writer: WriterId) -> Moved {
         self.open_lane(writer).on_opened();
         self.move_on(cx, writer)
     }
 
-    pub(in crate::engine) fn on_lane_written(&mut self, cx: &mut Context<C>, writer: WriterId) -> Moved {
+    pub(in crate::machine) fn on_lane_written(&mut self, cx: &mut Context<C>, writer: WriterId) -> Moved {
         self.open_lane(writer).on_written();
         self.move_on(cx, writer)
     }
 
-    pub(in crate::engine) fn on_lane_committed(&mut self, cx: &mut Context<C>, writer: WriterId) -> Moved {
+    pub(in crate::machine) fn on_lane_committed(&mut self, cx: &mut Context<C>, writer: WriterId) -> Moved {
         if cx.is_durable(self.lanes[&writer].lane.tier) {
             return self.on_blob_whole(cx, writer);
         }
@@ -160,7 +160,7 @@ impl<C: Chunk> Copying<C> {
         Moved { writer, owner, came }
     }
 
-    pub(in crate::engine) fn on_lane_failed(&mut self, cx: &mut Context<C>, writer: WriterId) -> Moved {
+    pub(in crate::machine) fn on_lane_failed(&mut self, cx: &mut Context<C>, writer: WriterId) -> Moved {
         let open = &self.lanes[&writer];
         let (tier, at, name, owner) = (open.lane.tier, open.at, open.lane.name, open.owner);
         let was_committing = open.lane.is_committing();
@@ -173,7 +173,7 @@ impl<C: Chunk> Copying<C> {
     }
 
     /// Drops every lane whose tier has taken too long. Says whose they were.
-    pub(in crate::engine) fn on_lanes_stalled(&mut self, cx: &mut Context<C>) -> Vec<Moved> {
+    pub(in crate::machine) fn on_lanes_stalled(&mut self, cx: &mut Context<C>) -> Vec<Moved> {
         let mut stalled: Vec<Moved> = Vec::new();
         while let Some((_, writer)) = self.stalls.first().filter(|(at, _)| *at <= cx.now) {
             self.drop_lane(cx, writer, LaneEnd::Stalled);
@@ -187,7 +187,7 @@ impl<C: Chunk> Copying<C> {
     }
 
     /// When the next lane has stalled.
-    pub(in crate::engine) fn stalls_at(&self) -> Option<Instant> {
+    pub(in crate::machine) fn stalls_at(&self) -> Option<Instant> {
         self.stalls.first().map(|(at, _)| at)
     }
 

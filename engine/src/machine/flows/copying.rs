@@ -1,6 +1,6 @@
 //! Copies and who they are for: what a lane's step means for the fill, the promotion or the target that it belongs to.
 
-use super::{
+use crate::machine::{
     Deletion, Engine, Pending,
     copying::{Came, Lost, Moved, Owner},
 };
@@ -15,7 +15,7 @@ use alloc::sync::Arc;
 
 impl<C: Chunk> Engine<C> {
     /// A lane has done a step: its owner goes on.
-    pub(super) fn on_moved(&mut self, moved: Moved) {
+    pub(in crate::machine) fn on_moved(&mut self, moved: Moved) {
         let Moved { writer, owner, came } = moved;
         if let Came::Doomed(doomed) = &came {
             self.delete_for_purges(writer, doomed.tier, doomed.at, doomed.name);
@@ -33,7 +33,7 @@ impl<C: Chunk> Engine<C> {
         }
     }
 
-    pub(super) fn on_lanes_stalled(&mut self) {
+    pub(in crate::machine) fn on_lanes_stalled(&mut self) {
         for moved in self.copying.on_lanes_stalled(&mut self.cx) {
             self.on_moved(moved);
         }
@@ -51,14 +51,14 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// These markers will not be there.
-    pub(super) fn unmark(&mut self, lost: impl IntoIterator<Item = Lost>) {
+    pub(in crate::machine) fn unmark(&mut self, lost: impl IntoIterator<Item = Lost>) {
         for Lost { target, tier } in lost {
             self.residence.variants.on_unmarked(target, tier);
         }
     }
 
     /// The reader has read it all, and its response has ended (C2).
-    pub(super) fn end_promotion(&mut self, promotion: PromotionId) {
+    pub(in crate::machine) fn end_promotion(&mut self, promotion: PromotionId) {
         if let Some((at, resident, from)) = self.copying.take_collected(&self.cx, promotion) {
             self.residence.store(&mut self.cx, at, resident, Some(from));
         }
@@ -72,13 +72,18 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// Takes a record off its tier, if it is still the one of that name.
-    pub(super) fn delete_record(&mut self, tier: TierId, at: StoredKey, name: RecordName) {
+    pub(in crate::machine) fn delete_record(&mut self, tier: TierId, at: StoredKey, name: RecordName) {
         if !self.cx.is_durable(tier) {
             self.delete(tier, at, Some(name));
         }
     }
 
-    pub(super) fn delete(&mut self, tier: TierId, key: StoredKey, name: Option<RecordName>) -> OpId {
+    pub(in crate::machine) fn delete(
+        &mut self,
+        tier: TierId,
+        key: StoredKey,
+        name: Option<RecordName>,
+    ) -> OpId {
         if self.cx.is_durable(tier) {
             assert_eq!(
                 name, None,
