@@ -21,11 +21,11 @@ use crate::{
     key::CacheKey,
     plant::Fault,
     reason::{Late, MissReason, OriginFailure, Refusal},
-    record::Record,
+    record::{Freshness, Record},
     rules::{Staleness, reuse},
     time::BIRTH_ROUNDING,
 };
-use alloc::{sync::Arc, vec::Vec};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::time::Duration;
 
 impl<C: Chunk> Engine<C> {
@@ -77,49 +77,19 @@ impl<C: Chunk> Engine<C> {
 
     pub(in crate::machine) fn on_found(&mut self, fill_id: FillId, record: Record, body: Option<C>) {
         let (errand, Looked { waiters, tier, record: record_id, .. }) = self.take_lookup(fill_id);
-        let mut freshness = record.freshness.to_live(self.cx.now, self.cx.wall());
-        if self.cx.config.is_planted(Fault::X26) {
-            freshness.age_then = Duration::ZERO;
-        }
-        let is_its = record.stored_key() == errand.at() || self.cx.config.is_planted(Fault::T13);
-        let agrees = is_its
-            && body.as_ref().is_none_or(|body| body.size() == record.length.0)
-            && match record.head.length() {
-                Length::Known(length) => length == record.length,
-                Length::Unknown => true,
-            };
-        if !agrees {
+        let worth = self.worth_of(&errand, &record, body.as_ref());
+        if !matches!(worth, Worth::Usable(_)) {
             self.release(tier.id, record_id);
-            self.delete_record(tier.id, errand.at(), record.name);
-            return self.look_further(fill_id, errand, waiters, tier.id);
         }
-        if self.purging.is_purged(
-            errand.target,
-            freshness.born(self.cx.now, self.cx.wall()),
-            self.cx.config.plant,
-        ) {
-            self.release(tier.id, record_id);
-            return self.look_further(fill_id, errand, waiters, tier.id);
-        }
-        let (now, plant) = ((self.cx.now, self.cx.wall()), self.cx.config.plant);
-        match self.purging.banned(errand.target, &errand.place, &record.head, &freshness, now, plant) {
-            Banned::No => {}
-            Banned::Stale(lifetime) => freshness.lifetime = lifetime,
-            Banned::Gone => {
-                self.release(tier.id, record_id);
+        let freshness = match worth {
+            Worth::Usable(freshness) => freshness,
+            Worth::Nothing => return self.look_further(fill_id, errand, waiters, tier.id),
+            Worth::ToDelete => {
                 self.delete_record(tier.id, errand.at(), record.name);
                 return self.look_further(fill_id, errand, waiters, tier.id);
             }
-        }
-        if let Some(names) = names_in(&record.head).filter(|_| !self.cx.config.is_planted(Fault::X83)) {
-            self.release(tier.id, record_id);
-            // A fill that was closed meanwhile learns nothing from what is older than that.
-            return if errand.sharing == Sharing::Open && !names.is_empty() {
-                self.follow_marker(fill_id, errand, waiters, tier.id, &names)
-            } else {
-                self.look_further(fill_id, errand, waiters, tier.id)
-            };
-        }
+            Worth::Names(names) => return self.follow_marker(fill_id, errand, waiters, tier.id, &names),
+        };
         let (tier_id, staleness) = (tier.id, Staleness::of(&self.cx.config.policy, &record.head));
         let open = OpenRecord { tier: tier.id, at: record.stored_key(), name: record.name, holders: 1 };
         self.clients.records.insert(record_id, open);
@@ -140,6 +110,40 @@ impl<C: Chunk> Engine<C> {
         }
         let errand = self.keep(errand, kept);
         self.look_further(fill_id, errand, others, tier_id);
+    }
+
+    /// What a record is worth that a tier has found for a fill.
+    fn worth_of(&self, errand: &Errand<C>, record: &Record, body: Option<&C>) -> Worth {
+        let (config, now) = (&self.cx.config, (self.cx.now, self.cx.wall()));
+        let mut freshness = record.freshness.to_live(now.0, now.1);
+        if config.is_planted(Fault::X26) {
+            freshness.age_then = Duration::ZERO;
+        }
+        let is_its = record.stored_key() == errand.at() || config.is_planted(Fault::T13);
+        let agrees = is_its
+            && body.is_none_or(|body| body.size() == record.length.0)
+            && match record.head.length() {
+                Length::Known(length) => length == record.length,
+                Length::Unknown => true,
+            };
+        if !agrees {
+            return Worth::ToDelete;
+        }
+        let (target, born) = (errand.target, freshness.born(now.0, now.1));
+        if self.purging.is_purged(target, born, config.plant) {
+            return Worth::Nothing;
+        }
+        match self.purging.banned(target, &errand.place, &record.head, &freshness, now, config.plant) {
+            Banned::No => {}
+            Banned::Stale(lifetime) => freshness.lifetime = lifetime,
+            Banned::Gone => return Worth::ToDelete,
+        }
+        match names_in(&record.head).filter(|_| !config.is_planted(Fault::X83)) {
+            None => Worth::Usable(freshness),
+            // A fill that was closed meanwhile learns nothing from what is older than that.
+            Some(names) if errand.sharing == Sharing::Open && !names.is_empty() => Worth::Names(names),
+            Some(_) => Worth::Nothing,
+        }
     }
 
     /// How a waiting request may be answered from a record.
@@ -278,4 +282,16 @@ struct Looked {
     op: Option<OpId>,
     tier: ByteTier,
     record: RecordId,
+}
+
+/// What a record is worth that was found.
+enum Worth {
+    /// It is the fill's, with this lifetime.
+    Usable(Freshness),
+    /// It tells what the target's responses depend on.
+    Names(Vec<Box<str>>),
+    /// It was purged, and is taken for absent.
+    Nothing,
+    /// The same, and its tier shall not keep it.
+    ToDelete,
 }
