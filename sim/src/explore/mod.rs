@@ -1,57 +1,27 @@
 //! Explore: the engine in a world without a network, as many histories as the time allows.
 //!
-//! Each seed draws its own configuration, workload and faults ([`plan`]), runs through trouble, heals, and must come to
+//! Each seed draws its own configuration, workload and faults ([`world::plan`]), runs through trouble, heals, and must come to
 //! an end; every rule watches every fact. A broken rule is printed with the command that shows it again. Start at
 //! [`world`]. No socket, no task and no wall clock takes part, so a seed is the whole of a run.
 
-mod attempts;
-mod body;
 mod campaign;
 mod case;
-mod cases;
-mod choices;
-mod client;
-mod climate;
-mod decay;
-mod draws;
-mod edge;
-mod felt;
-mod flat;
-mod form;
-mod fresh;
-mod heard;
-mod history;
-mod hub;
-mod index;
-mod marks;
-mod operation;
-mod origin;
-mod plan;
-mod prove;
-mod queue;
-mod run;
-mod shrink;
-mod speed;
-mod story;
-mod tally;
-mod tier;
-mod variety;
-mod vault;
-mod words;
+mod checks;
+mod telling;
 mod world;
 
+pub use campaign::prove::{ProveArgs, prove};
+pub use campaign::run::{Drain, Failure, Passed, Run, Watch, run_seed};
+pub use case::cases::{ReplayCaseArgs, ShrinkArgs, replay_case, shrink_case};
+pub use case::shrink::{Budget, Progress, Shrunk, shrink};
 pub use case::{Case, CaseError, Divergence};
-pub use cases::{ReplayCaseArgs, ShrinkArgs, replay_case, shrink_case};
-pub use climate::{Climate, Disabled};
-pub use prove::{ProveArgs, prove};
-pub use run::{Drain, Failure, Passed, Run, Watch, run_seed};
-pub use shrink::{Budget, Progress, Shrunk, shrink};
+pub use world::climate::{Climate, Disabled};
 
 pub(crate) use campaign::cpu_time;
+use campaign::speed::Speed;
 use campaign::{Campaign, Limits};
-use plan::Shape;
-use speed::Speed;
 use std::{path::PathBuf, process::ExitCode, time::Duration};
+use world::plan::Shape;
 
 /// `tiergate-sim explore`.
 #[derive(Clone, Debug, clap::Args)]
@@ -117,7 +87,7 @@ pub fn run(args: ExploreArgs) -> ExitCode {
     let mut failed = false;
     while let Some(failure) = campaign.run(on_passed) {
         if !std::mem::replace(&mut failed, true) {
-            cases::keep(&args.case, &failure);
+            case::cases::keep(&args.case, &failure);
         }
         if !args.keep_going {
             print!("{}", campaign.report(args.marks));

@@ -1,0 +1,72 @@
+//! Which troubles an engine felt: what came of them reached it, or it said what only comes of them.
+
+use crate::explore::{
+    campaign::marks::Mark,
+    campaign::tally::{Tally, Trouble},
+    world::plan::PerMille,
+    world::{Life, World},
+};
+use tiergate_engine::{
+    AbortReason, Effect, End, Event, FetchEnd, Freshening, Input, Late, OriginFailure, ReadSource, Symbol,
+    durable::DurableMiss,
+};
+
+impl World {
+    /// What a trouble brings arrives; an edge that is down, or began anew since, feels nothing.
+    pub(in crate::explore) fn feel(&mut self, to: Life, brings: Option<Trouble>) {
+        let is_there = self.life(to.edge) == to && self.edges[to.edge as usize].engine.is_some();
+        if let Some(trouble) = brings.filter(|_| is_there) {
+            self.tally.count(trouble).felt += 1;
+        }
+    }
+
+    /// An engine says something.
+    pub(in crate::explore) fn feel_event(&mut self, event: &Event) {
+        self.tally.saw(event);
+        let trouble = match event {
+            Event::PurgeBegan { .. } => Trouble::Purged,
+            Event::DeadlineMissed { what: Late::Head | Late::Answer | Late::Chunk, .. }
+                if self.plan.faults.origin_hangs != PerMille(0) =>
+            {
+                Trouble::OriginHung
+            }
+            Event::DeadlineMissed { what: Late::Head | Late::Answer | Late::Chunk, .. } => {
+                Trouble::OriginStalled
+            }
+            Event::FetchEnded {
+                end: FetchEnd::Failed(OriginFailure::TooShort | OriginFailure::TooLong),
+                ..
+            } => Trouble::OriginLied,
+            Event::DeadlineMissed { what: Late::Lookup(_) | Late::Read(_), .. } => Trouble::TierSlow,
+            Event::DurableMissed { why: DurableMiss::Lost, .. } => Trouble::TierLost,
+            Event::DurableMissed { why: DurableMiss::Torn, .. } | Event::Corrupt { .. } => {
+                Trouble::TierRotted
+            }
+            Event::Served { request, end: End::Aborted(AbortReason::ClientLeft), .. } => {
+                self.why_it_left(*request)
+            }
+            _ => return,
+        };
+        self.tally.count(trouble).felt += 1;
+    }
+}
+
+impl Tally {
+    /// What an engine is told, and no event tells.
+    pub(in crate::explore) fn heard(&mut self, input: &Input<Symbol>) {
+        match input {
+            Input::Freshened { freshening: Freshening::Overtaken, .. } => self.mark(Mark::Overtaken),
+            Input::Freshened { freshening: Freshening::Absent, .. } => self.mark(Mark::FreshenedNothing),
+            Input::Found { record, .. } if record.head.status < 100 => self.mark(Mark::FoundMarker),
+            Input::Found { body: Some(_), .. } => self.mark(Mark::BodyAlong),
+            _ => {}
+        }
+    }
+
+    /// What an engine asks for, and no event tells.
+    pub(in crate::explore) fn asked(&mut self, effect: &Effect<Symbol>) {
+        if let Effect::Read { source: ReadSource::Writer(_), .. } = effect {
+            self.mark(Mark::ReadBehind);
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! A run in words: as a story, and each fact for itself.
+
+pub(super) mod story;
+pub(super) mod words;
