@@ -5,6 +5,7 @@ mod healing;
 mod memory;
 mod opening;
 mod syncing;
+mod writing;
 
 use super::*;
 use crate::conformance::{KeepsBans, bans_conformance, conformance};
