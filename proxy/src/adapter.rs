@@ -1,13 +1,9 @@
-//! The one place that knows pingora-cache: a [`Storage`] whose contents are the driver's answers.
+//! The one place that knows pingora-cache: a [`Storage`] for a Pingora server that does not use our front.
 //!
-//! pingora-cache is the path by which streamed responses reach clients; it decides nothing. Its API changes with each
-//! release, so no other file names it. The front asks the driver first and puts the answer into the key that Pingora
-//! looks up ([`Tiers::key`]): a key carries extensions for just this, so no table of pending requests is needed, and an
-//! answer that is never looked up is dropped with its request, which tells the engine that the client left.
-//!
-//! A Pingora server that uses this storage without our front gets reads of fresh L0 objects, and purges. It cannot
-//! store: the engine stores only what it fetched itself (a caller that dies looks like a body's end: failures T3, T6),
-//! so [`Storage::get_miss_handler`] refuses, and Pingora goes on uncached.
+//! Our own server never enters pingora-cache: its front writes the driver's answers itself. A server that uses this storage gets
+//! reads of fresh L0 objects, and purges. It cannot store: the engine stores only what it fetched itself (a caller that
+//! dies looks like a body's end: failures T3, T6), so [`Storage::get_miss_handler`] refuses, and Pingora goes on
+//! uncached. pingora-cache's API changes with each release, so no other file names it.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -23,18 +19,16 @@ use pingora::{
 };
 use std::{
     any::Any,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
-use tiergate_driver::{Body, Driver, World};
-use tiergate_engine::{AbortReason, CacheKey, Method, PurgeOutcome, Resident};
+use tiergate_driver::{Driver, World};
+use tiergate_engine::{CacheKey, Method, PurgeOutcome, Resident};
 
 use crate::response;
 
 /// Why this storage does not take what Pingora wants to store.
 pub const NOT_FED: ErrorType = ErrorType::Custom("TiergateStoresOnlyWhatItFetched");
-/// The body broke off. Pingora then closes the client's connection before the body's end.
-pub const BODY_ABORTED: ErrorType = ErrorType::Custom("TiergateBodyAborted");
 /// A tier could not say what a purge did there.
 pub const PURGE_FAILED: ErrorType = ErrorType::Custom("TiergatePurgeFailed");
 
@@ -45,42 +39,13 @@ pub struct Tiers<W: World> {
     driver: Driver<W>,
 }
 
-/// A response that waits to be looked up.
-pub struct Ready<W: World> {
-    /// The head, complete but for what the front adds on the way out.
-    pub header: ResponseHeader,
-    /// Its age.
-    pub age: Duration,
-    /// How long it stays fresh.
-    pub fresh_for: Duration,
-    /// The body.
-    pub body: Body<W>,
-}
-
-/// What the front puts into a key. Taken once.
-struct Ticket<W: World>(Arc<Mutex<Option<Ready<W>>>>);
-
-impl<W: World> Clone for Ticket<W> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
 impl<W: World> Tiers<W> {
     /// A storage that lives as long as the process, as Pingora demands. Call it once for each server.
     pub fn leak(driver: Driver<W>) -> &'static Self {
         Box::leak(Box::new(Self { driver }))
     }
 
-    /// The key under which exactly this response is found, once.
-    pub fn key(key: CacheKey, ready: Ready<W>) -> PingoraKey {
-        let mut pingora_key = PingoraKey::new(Vec::new(), String::new());
-        pingora_key.set_primary_bin_override(key.0.to_be_bytes());
-        pingora_key.extensions.insert(Ticket(Arc::new(Mutex::new(Some(ready)))));
-        pingora_key
-    }
-
-    /// Without our front: a fresh L0 object, whole.
+    /// A fresh L0 object, whole.
     fn resident(&self, key: CacheKey) -> Result<Option<(CacheMeta, HitHandler)>> {
         let Some((resident, age)) = self.driver.fresh_hit(key, Method::Get, std::iter::empty()) else {
             return Ok(None);
@@ -98,7 +63,7 @@ fn engine_key(primary: HashBinary) -> CacheKey {
     CacheKey(u128::from_be_bytes(primary))
 }
 
-/// What Pingora wants to know of a stored response. It never uses the times: the front answers `ForceFresh`.
+/// What Pingora wants to know of a stored response.
 fn meta(header: ResponseHeader, age: Duration, fresh_for: Duration) -> CacheMeta {
     let now = SystemTime::now();
     let fresh_until = now.checked_add(fresh_for).unwrap_or(now);
@@ -114,15 +79,7 @@ impl<W: World> Storage for Tiers<W> {
         key: &PingoraKey,
         _trace: &SpanHandle,
     ) -> Result<Option<(CacheMeta, HitHandler)>> {
-        let Some(Ticket(ready)) = key.extensions.get::<Ticket<W>>() else {
-            return self.resident(engine_key(key.combined_bin()));
-        };
-        let ready = ready.lock().unwrap_or_else(PoisonError::into_inner).take();
-        Ok(ready.map(|ready| {
-            let Ready { header, age, fresh_for, body } = ready;
-            let streamed: HitHandler = Box::new(Streamed { body: Mutex::new(body) });
-            (meta(header, age, fresh_for), streamed)
-        }))
+        self.resident(engine_key(key.combined_bin()))
     }
 
     /// No write ever carries a tag of ours, so none is found.
@@ -185,40 +142,6 @@ impl<W: World> Storage for Tiers<W> {
     }
 
     fn as_any(&self) -> &(dyn Any + Send + Sync + 'static) {
-        self
-    }
-}
-
-/// A body that is pulled from the driver chunk by chunk.
-struct Streamed<W: World> {
-    /// Pingora wants handlers that threads could share; only its owner ever locks, and never waits.
-    body: Mutex<Body<W>>,
-}
-
-#[async_trait]
-impl<W: World> HandleHit for Streamed<W> {
-    async fn read_body(&mut self) -> Result<Option<Bytes>> {
-        let body = self.body.get_mut().unwrap_or_else(PoisonError::into_inner);
-        body.next().await.map_err(|reason: AbortReason| {
-            Error::explain(BODY_ABORTED, format!("the body broke off: {reason:?}"))
-        })
-    }
-
-    /// Dropping a body that is not at its end tells the engine that the client left.
-    async fn finish(
-        self: Box<Self>,
-        _storage: &'static (dyn Storage + Sync),
-        _key: &PingoraKey,
-        _trace: &SpanHandle,
-    ) -> Result<()> {
-        Ok(())
-    }
-
-    fn as_any(&self) -> &(dyn Any + Send + Sync) {
-        self
-    }
-
-    fn as_any_mut(&mut self) -> &mut (dyn Any + Send + Sync) {
         self
     }
 }

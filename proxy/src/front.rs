@@ -1,17 +1,17 @@
 //! The HTTP front: translates between Pingora and the driver, and obeys.
 //!
-//! A request takes one of four ways. What is in memory whole is written from there, before pingora-cache is entered, which
-//! halves its cost: a fresh L0 hit, which the fast door answers without the engine's work, and every other answer whose
-//! body came along. What the engine serves otherwise flows through pingora-cache ([`crate::adapter`]). What it passes is
-//! proxied by Pingora, uncached. What it refuses gets an error page. `PURGE` is answered here as well. Which way a request takes
-//! is the engine's word. Start at [`Front::request_filter`](ProxyHttp::request_filter).
+//! A request takes one of three ways. What the engine serves is written to the client from here (`writing`): a fresh L0
+//! hit, which the fast door answers without the engine's work, every other answer whose body came along, and bodies that
+//! come piece by piece. What the engine passes is proxied by Pingora, uncached. What it refuses gets an error page. `PURGE`
+//! is answered here as well. Which way a request takes is the engine's word. pingora-cache is never entered: its machine
+//! costs as much as the rest of a small request. Start at [`Front::request_filter`](ProxyHttp::request_filter).
 
 mod log;
 mod proxied;
 mod purge;
+mod writing;
 
 use crate::{
-    adapter::{Ready, Tiers},
     config::OriginAddress,
     response::{self, Account, ErrorPage},
 };
@@ -19,8 +19,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use pingora::{
     Error, ErrorSource, ErrorType, Result,
-    cache::{CacheKey as PingoraKey, CacheMeta, ForcedFreshness, storage::HitHandler},
     http::{RequestHeader, ResponseHeader},
+    modules::http::HttpModules,
     proxy::{FailToProxy, ProxyHttp, Session},
     upstreams::peer::HttpPeer,
 };
@@ -30,15 +30,14 @@ use std::{
     time::{Duration, Instant},
 };
 use tiergate_driver::{Answer, Driver, Served, World};
-use tiergate_engine::{CacheKey, Head, Method, Outcome, RequestHead, Resident, TierId};
+use tiergate_engine::{CacheKey, Head, Length, Method, Outcome, RequestHead, Resident, TierId};
 use tiergate_tiers::http_head;
 use tokio::sync::mpsc;
+use writing::{send_short, send_streamed, send_whole};
 
 /// How long a client may take to accept one write. One that stopped reading would hold its body, and a body that no
 /// tier keeps would wait for it.
 const CLIENT_WRITE_TIME_MAX: Duration = Duration::from_secs(60);
-/// The bytes of one write from memory at most, so that slow clients are given that time for each.
-const WRITE_BYTES_MAX: usize = 256 << 10;
 
 /// Whether each request is logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +51,6 @@ pub enum AccessLog {
 /// The front of one cache.
 pub struct Front<W: World> {
     driver: Driver<W>,
-    tiers: &'static Tiers<W>,
     origin: OriginAddress,
     access_log: AccessLog,
     /// Lives as long as any connection: whoever holds the other end learns when the last one is gone.
@@ -64,8 +62,6 @@ pub struct Exchange {
     began: Instant,
     /// Set once it is known how the request is answered.
     account: Option<Account>,
-    /// The driver's answer, on its way to pingora-cache.
-    key: Option<PingoraKey>,
     /// What the engine passed: its answer may make stored responses stale.
     passed: Option<Arc<RequestHead>>,
 }
@@ -88,7 +84,7 @@ impl<W: World> Front<W> {
         access_log: AccessLog,
         open: mpsc::Sender<Infallible>,
     ) -> Self {
-        Self { tiers: Tiers::leak(driver.clone()), driver, origin, access_log, _open: open }
+        Self { driver, origin, access_log, _open: open }
     }
 
     /// Asks the engine, unless the client goes away before it answers: dropping the question tells the engine.
@@ -124,27 +120,18 @@ impl<W: World> Front<W> {
         }
     }
 
-    /// A response of the engine's: written from memory, or made ready for pingora-cache to find.
-    async fn serve(
-        &self,
-        session: &mut Session,
-        exchange: &mut Exchange,
-        key: CacheKey,
-        served: Served<W>,
-    ) -> Result<bool> {
+    /// A response of the engine's.
+    async fn serve(&self, session: &mut Session, exchange: &mut Exchange, served: Served<W>) -> Result<bool> {
         let Served { head, length, age, fresh_for, outcome, body } = served;
-        let Ok(header) = response::header(&head, length) else {
-            return self
-                .answer_error(session, exchange, ErrorPage::OURS, Account::own("bad-stored-head"))
-                .await;
-        };
         let account = Account::served(outcome, age, fresh_for);
-        if let Some(resident) = body.whole() {
-            return self.write_whole(session, exchange, header, account, resident).await;
+        let Some(header) = self.served_header(session, exchange, &head, length, account).await? else {
+            return Ok(true);
+        };
+        match body.whole() {
+            Some(resident) => send_whole(session, header, resident).await?,
+            None => send_streamed(session, header, body).await?,
         }
-        exchange.account = Some(account);
-        exchange.key = Some(Tiers::key(key, Ready { header, age, fresh_for, body }));
-        Ok(false)
+        Ok(true)
     }
 
     /// The fast door's answer.
@@ -157,38 +144,32 @@ impl<W: World> Front<W> {
     ) -> Result<bool> {
         let fresh_for = resident.freshness.lifetime.saturating_sub(age);
         let account = Account::served(Outcome::Hit { tier: TierId::L0 }, age, fresh_for);
-        let Ok(header) = response::header(&resident.head, response::exactly(resident.length)) else {
-            return self
-                .answer_error(session, exchange, ErrorPage::OURS, Account::own("bad-stored-head"))
-                .await;
-        };
-        self.write_whole(session, exchange, header, account, resident).await
+        let length = response::exactly(resident.length);
+        let header = self.served_header(session, exchange, &resident.head, length, account).await?;
+        if let Some(header) = header {
+            send_whole(session, header, resident).await?;
+        }
+        Ok(true)
     }
 
-    /// A whole response, straight from memory.
-    async fn write_whole(
+    /// The head of a response that is served, for the client. One that HTTP cannot carry is answered with an error page,
+    /// and there is none.
+    async fn served_header(
         &self,
         session: &mut Session,
         exchange: &mut Exchange,
-        mut header: ResponseHeader,
+        head: &Head,
+        length: Length,
         account: Account,
-        resident: &Resident<Bytes>,
-    ) -> Result<bool> {
+    ) -> Result<Option<ResponseHeader>> {
+        let Ok(mut header) = response::header(head, length) else {
+            let account = Account::own("bad-stored-head");
+            self.answer_error(session, exchange, ErrorPage::OURS, account).await?;
+            return Ok(None);
+        };
         account.write(&mut header)?;
         exchange.account = Some(account);
-        let bodiless = session.req_header().method == http::Method::HEAD || resident.chunks.is_empty();
-        send_header(session, header, bodiless).await?;
-        if bodiless {
-            return Ok(true);
-        }
-        for chunk in &resident.chunks {
-            for start in (0..chunk.len()).step_by(WRITE_BYTES_MAX) {
-                let piece = chunk.slice(start..chunk.len().min(start + WRITE_BYTES_MAX));
-                send_body(session, Some(piece), false).await?;
-            }
-        }
-        send_body(session, None, true).await?;
-        Ok(true)
+        Ok(Some(header))
     }
 
     /// An error page. The connection can be used again.
@@ -201,26 +182,9 @@ impl<W: World> Front<W> {
     ) -> Result<bool> {
         let header = page.header(&account)?;
         exchange.account = Some(account);
-        send_short(session, header, Bytes::from_static(page.text.as_bytes())).await
+        send_short(session, header, Bytes::from_static(page.text.as_bytes())).await?;
+        Ok(true)
     }
-}
-
-/// Writes a whole short answer and says that the request was answered.
-async fn send_short(session: &mut Session, header: ResponseHeader, body: Bytes) -> Result<bool> {
-    let bodiless = session.req_header().method == http::Method::HEAD;
-    send_header(session, header, bodiless).await?;
-    if !bodiless {
-        send_body(session, Some(body), true).await?;
-    }
-    Ok(true)
-}
-
-async fn send_header(session: &mut Session, header: ResponseHeader, end: bool) -> Result<()> {
-    session.write_response_header(Box::new(header), end).await.map_err(Error::into_down)
-}
-
-async fn send_body(session: &mut Session, piece: Option<Bytes>, end: bool) -> Result<()> {
-    session.write_response_body(piece, end).await.map_err(Error::into_down)
 }
 
 /// The engine's view of a request. A `GET` that brings a body or wants another protocol is no question to a cache:
@@ -240,8 +204,11 @@ impl<W: World> ProxyHttp for Front<W> {
     type CTX = Exchange;
 
     fn new_ctx(&self) -> Exchange {
-        Exchange { began: Instant::now(), account: None, key: None, passed: None }
+        Exchange { began: Instant::now(), account: None, passed: None }
     }
+
+    /// None. Pingora's default is one that compresses, and is off.
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
 
     async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
         session.as_downstream_mut().set_pipelining_enabled(true);
@@ -269,7 +236,7 @@ impl<W: World> ProxyHttp for Front<W> {
         }
         let head = Arc::new(head);
         match self.ask(session, key, Arc::clone(&head)).await? {
-            Answer::Serve(served) => self.serve(session, exchange, key, served).await,
+            Answer::Serve(served) => self.serve(session, exchange, served).await,
             Answer::Pass(bypass) => {
                 exchange.account = Some(Account::passed(bypass));
                 exchange.passed = Some(head);
@@ -280,33 +247,6 @@ impl<W: World> ProxyHttp for Front<W> {
                 self.answer_error(session, exchange, ErrorPage::of(refusal), account).await
             }
         }
-    }
-
-    /// Only what the engine serves enters pingora-cache.
-    fn request_cache_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<()> {
-        if exchange.key.is_some() {
-            session.cache.enable(self.tiers, None, None, None, None);
-        }
-        Ok(())
-    }
-
-    fn cache_key_callback(&self, _session: &Session, exchange: &mut Exchange) -> Result<PingoraKey> {
-        exchange
-            .key
-            .take()
-            .ok_or_else(|| Error::explain(ErrorType::InternalError, "the cache is on without an answer"))
-    }
-
-    /// Freshness is the engine's word, and it was said.
-    async fn cache_hit_filter(
-        &self,
-        _session: &mut Session,
-        _meta: &CacheMeta,
-        _hit_handler: &mut HitHandler,
-        _is_fresh: bool,
-        _exchange: &mut Exchange,
-    ) -> Result<Option<ForcedFreshness>> {
-        Ok(Some(ForcedFreshness::ForceFresh))
     }
 
     async fn upstream_peer(&self, _session: &mut Session, _exchange: &mut Exchange) -> Result<Box<HttpPeer>> {

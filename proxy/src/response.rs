@@ -83,7 +83,7 @@ impl Account {
     pub(crate) fn write(&self, response: &mut ResponseHeader) -> pingora::Result<()> {
         match self.age {
             Age::Is(age) => response.insert_header(header::AGE, http_head::age(age))?,
-            // Pingora puts one on everything that comes through its cache.
+            // The origin may have said 0.
             Age::New => drop(response.remove_header(&header::AGE)),
             Age::Untouched => {}
         }

@@ -4,7 +4,7 @@
 //! prefix` means everything under the path, `X-Purge: all` everything. `Soft-Purge: 1` (or Fastly's name for it) makes
 //! stale what else would go.
 
-use super::{Exchange, Front, send_short};
+use super::{Exchange, Front, writing::send_short};
 use crate::response::{self, Account, ErrorPage};
 use bytes::Bytes;
 use pingora::{Result, http::RequestHeader, proxy::Session};
@@ -58,7 +58,8 @@ impl<W: World> Front<W> {
         let account = Account::own("purge");
         account.write(&mut header)?;
         exchange.account = Some(account);
-        send_short(session, header, Bytes::from(body)).await
+        send_short(session, header, Bytes::from(body)).await?;
+        Ok(true)
     }
 }
 

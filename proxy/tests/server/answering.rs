@@ -150,6 +150,25 @@ fn a_body_of_unknown_length_is_stored_whole() {
     assert_eq!(origin.targets(), ["/a"]);
 }
 
+/// A client of HTTP/1.0 knows no chunks: the bytes of a body of unknown length come as they are, and the connection ends.
+#[test]
+fn a_client_of_1_0_gets_no_chunks() {
+    let body = pattern(300_000);
+    let sent = body.clone();
+    let origin = Origin::start(move |_, stream| {
+        use std::io::Write;
+        let head = b"HTTP/1.1 200 OK\r\nConnection: close\r\nCache-Control: max-age=60\r\n\r\n";
+        stream.write_all(head).and_then(|()| stream.write_all(&sent)).expect("the server reads");
+    });
+    let site = Site::new();
+    let server = site.serve(origin.address, "");
+    let (head, came) = server.get_in_1_0("/a");
+    let head = head.to_ascii_lowercase();
+    assert!(head.contains("cache-status: tiergate; fwd=uri-miss; stored"), "{head}");
+    assert!(!head.contains("transfer-encoding") && !head.contains("content-length"), "{head}");
+    assert!(came == body);
+}
+
 /// A purge says what each tier held, and the next request goes to the origin again.
 #[test]
 fn a_purge_is_answered_with_what_was_seen() {

@@ -42,6 +42,25 @@ fn parts_heads_and_conditions_are_answered_from_the_disk() {
     assert_eq!(origin.targets(), ["/a"]);
 }
 
+/// A connection serves the next request after a body that came in pieces, and after a head whose body nobody read.
+#[test]
+fn a_connection_outlives_what_came_in_pieces() {
+    let whole = pattern(SIZE);
+    let origin = Origin::fixed("Cache-Control: max-age=600\r\n", whole.clone());
+    let site = Site::new();
+    let server = only_on_disk(&site, &origin);
+    let next = |method| format!("\r\n{method} /a HTTP/1.1\r\nHost: site.example\r\n");
+    let mut exchange = server.send("GET", "/a", &format!("{}{}\r\n", next("HEAD"), next("GET")));
+    assert_eq!(exchange.head("GET").field("connection"), "keep-alive");
+    assert!(exchange.first_bytes(SIZE) == whole);
+    assert_eq!(exchange.head("HEAD").field("content-length"), "700000");
+    let last = exchange.head("GET");
+    assert!(last.field("cache-status").ends_with("detail=l2"), "{last:?}");
+    let last = exchange.finish(last);
+    assert!(last.end == End::Whole && last.body == whole);
+    assert_eq!(origin.targets(), ["/a"]);
+}
+
 /// What must be asked about before each use is read from the disk once the origin has agreed.
 #[test]
 fn a_304_of_the_origin_serves_what_the_disk_has() {

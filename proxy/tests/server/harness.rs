@@ -175,6 +175,19 @@ impl Server {
         exchange.finish(head)
     }
 
+    /// A `GET` in HTTP/1.0: all that comes until the connection ends, head and body.
+    pub(crate) fn get_in_1_0(&self, target: &str) -> (String, Vec<u8>) {
+        let mut stream = TcpStream::connect(self.address).expect("the server listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time that is not zero");
+        let text = format!("GET {target} HTTP/1.0\r\nHost: site.example\r\n\r\n");
+        stream.write_all(text.as_bytes()).expect("the server reads");
+        let mut came = Vec::new();
+        refuse_silence(&stream.read_to_end(&mut came));
+        let head = came.windows(4).position(|four| four == b"\r\n\r\n").expect("a whole head");
+        let body = came.split_off(head + 4);
+        (String::from_utf8(came).expect("a head is text"), body)
+    }
+
     /// The same, of a server that may be killed meanwhile: `None` if no whole head came.
     pub(crate) fn try_request(&self, method: &str, target: &str, more: &str) -> Option<Response> {
         let stream = TcpStream::connect(self.address).ok()?;

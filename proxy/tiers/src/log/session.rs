@@ -2,12 +2,14 @@
 //!
 //! The lock is held for steps of the store alone: hashes, copies and the device come outside of it. Reads
 //! that the device has at hand are made by whoever asks, so that most questions are answered within the first
-//! poll; every other effect is a task of its own, which goes on when whoever asked has left. A session ends
+//! poll. Other reads and syncs are tasks of their own, writes are for a few writers (`writes`), which are tasks
+//! too: all of these go on when whoever asked has left. A session ends
 //! for good when the store stops writing; it is given up once the device has answered everything, and another
 //! one takes its place (`volume`).
 
 mod machine;
 mod open;
+mod writes;
 
 pub(super) use open::{OpenRecord, OpenWriter};
 
@@ -16,18 +18,20 @@ use bytes::Bytes;
 use machine::{Machine, Outcome, Recovered, Standing, Unreadable, Waiter};
 use std::{
     collections::VecDeque,
+    future::Future,
     io,
     sync::{
-        Arc, Mutex, MutexGuard,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 use tiergate_driver::{Contents, TierError};
 use tiergate_engine::{
     Freshening, Record, Seed,
-    store::{Effect, Failure, Geometry, Input, Op, RawGeometry, Reader, Store, Writer},
+    store::{Check, Effect, Failure, Geometry, Input, Io, Op, RawGeometry, Reader, Store, Writer},
 };
 use tokio::sync::{Notify, oneshot};
+use writes::{Write, Writes};
 
 /// What a sync of the store does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +48,8 @@ pub(super) struct Session<D: Device> {
     geometry: RawGeometry,
     syncs: Syncs,
     machine: Mutex<Machine>,
+    /// Its lock is never held together with the machine's.
+    writes: Mutex<Writes>,
     /// Told when it has ended, and when the last operation of the device is over after that.
     changed: Notify,
     /// Has something been committed since this was last asked?
@@ -79,14 +85,6 @@ impl Drop for Release {
     }
 }
 
-/// Can the device be relied on after an operation?
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum Verdict {
-    Sound,
-    /// Why not.
-    Unsound(String),
-}
-
 /// When an answer came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Arrival {
@@ -105,6 +103,7 @@ impl<D: Device> Session<D> {
             geometry: geometry.raw(),
             syncs,
             machine: Mutex::new(machine),
+            writes: Mutex::default(),
             changed: Notify::new(),
             has_news: AtomicBool::new(false),
             operations: AtomicU64::new(0),
@@ -324,71 +323,92 @@ impl<D: Device> Session<D> {
                         Some(self.answer(Input::ReadDone { io, checked }))
                     }
                     None => {
-                        self.spawn(Effect::Read { io, segment, offset, length, check });
+                        let session = Arc::clone(self);
+                        self.spawn(async move { session.read(io, at, size, check).await });
                         None
-                    }
-                }
-            }
-            Effect::Sync { io } if self.syncs == Syncs::Nothing => Some(self.answer(Input::Done { io })),
-            Effect::Write { .. } | Effect::Sync { .. } => {
-                self.spawn(effect);
-                None
-            }
-        }
-    }
-
-    fn spawn(self: &Arc<Self>, effect: Effect) {
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            // A record was closed after the runtime's end: nothing is served or stored any more.
-            return self.machine().end("the process is shutting down");
-        };
-        let session = Arc::clone(self);
-        drop(runtime.spawn(async move {
-            let (input, verdict) = session.run(effect).await;
-            let outcome = session.answer(input);
-            session.follow(outcome);
-            match verdict {
-                Verdict::Sound => {}
-                // Where and what it has written, nobody knows.
-                Verdict::Unsound(why) => session.end(&why),
-            }
-        }));
-    }
-
-    /// Has the device do it, however long that takes.
-    async fn run(&self, effect: Effect) -> (Input, Verdict) {
-        let (io, doing, done) = match effect {
-            Effect::Read { io, segment, offset, length, check } => {
-                let at = place(&self.geometry, segment, offset);
-                let size = usize::try_from(length).unwrap_or(usize::MAX);
-                match self.device.read(at, size).await {
-                    Ok(bytes) => {
-                        self.operations.fetch_add(1, Ordering::Relaxed);
-                        return (Input::ReadDone { io, checked: check.run(bytes) }, Verdict::Sound);
-                    }
-                    // It may be this place alone.
-                    Err(error) => {
-                        self.complain("reading", &error);
-                        if !self.has_said.swap(true, Ordering::Relaxed) {
-                            tracing::warn!(%error, "L2 cannot read a place of its disk; others are not told of");
-                        }
-                        return (Input::Failed { io }, Verdict::Sound);
                     }
                 }
             }
             Effect::Write { io, segment, offset, blocks } => {
                 let at = place(&self.geometry, segment, offset);
-                (io, "writing", self.device.write(at, blocks.seal()).await)
+                self.write(Write { io, at, blocks });
+                None
             }
-            Effect::Sync { io } => (io, "syncing", self.device.sync().await),
-        };
-        self.operations.fetch_add(1, Ordering::Relaxed);
-        match done {
-            Ok(()) => (Input::Done { io }, Verdict::Sound),
+            Effect::Sync { io } if self.syncs == Syncs::Nothing => Some(self.answer(Input::Done { io })),
+            Effect::Sync { io } => {
+                let session = Arc::clone(self);
+                self.spawn(async move {
+                    let synced = session.device.sync().await;
+                    session.conclude([io], "syncing", synced);
+                });
+                None
+            }
+        }
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(task)),
+            // A record was closed after the runtime's end: nothing is served or stored any more.
+            Err(_) => self.machine().end("the process is shutting down"),
+        }
+    }
+
+    /// Has the device read, however long that takes.
+    async fn read(self: &Arc<Self>, io: Io, at: u64, size: usize, check: Check) {
+        let input = match self.device.read(at, size).await {
+            Ok(bytes) => {
+                self.operations.fetch_add(1, Ordering::Relaxed);
+                Input::ReadDone { io, checked: check.run(bytes) }
+            }
+            // It may be this place alone.
             Err(error) => {
-                let why = self.complain(doing, &error);
-                (Input::Failed { io }, Verdict::Unsound(why))
+                self.complain("reading", &error);
+                if !self.has_said.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(%error, "L2 cannot read a place of its disk; others are not told of");
+                }
+                Input::Failed { io }
             }
+        };
+        let outcome = self.answer(input);
+        self.follow(outcome);
+    }
+
+    /// Has a block written, soon and perhaps together with others.
+    fn write(self: &Arc<Self>, write: Write) {
+        let writer = self.writes().push(write);
+        match writer {
+            writes::Writer::Busy => {}
+            writes::Writer::Needed => {
+                let session = Arc::clone(self);
+                self.spawn(async move { session.write_all().await });
+            }
+        }
+    }
+
+    /// The life of a writer: it writes until nothing waits.
+    async fn write_all(self: &Arc<Self>) {
+        loop {
+            // The lock is not held for longer than this line.
+            let next = self.writes().next();
+            let Some(writes) = next else { return };
+            let written = self.device.write(writes[0].at, writes::seal(&writes)).await;
+            self.conclude(writes.into_iter().map(|write| write.io), "writing", written);
+        }
+    }
+
+    /// Tells the store how writes or a sync ended.
+    fn conclude(self: &Arc<Self>, ios: impl IntoIterator<Item = Io>, doing: &str, done: io::Result<()>) {
+        self.operations.fetch_add(1, Ordering::Relaxed);
+        let failure = done.err().map(|error| self.complain(doing, &error));
+        for io in ios {
+            let input = if failure.is_none() { Input::Done { io } } else { Input::Failed { io } };
+            let outcome = self.answer(input);
+            self.follow(outcome);
+        }
+        if let Some(why) = failure {
+            // Where and what it has written, nobody knows.
+            self.end(&why);
         }
     }
 
@@ -422,6 +442,10 @@ impl<D: Device> Session<D> {
     #[cfg(test)]
     pub(super) fn released(&self) -> u64 {
         self.machine().released
+    }
+
+    fn writes(&self) -> MutexGuard<'_, Writes> {
+        self.writes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A store that panicked is not asked again.

@@ -7,6 +7,7 @@ mod opening;
 mod power;
 mod shrinking;
 mod syncing;
+mod writing;
 
 use super::*;
 use crate::conformance::{KeepsBans, bans_conformance, conformance};

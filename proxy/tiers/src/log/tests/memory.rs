@@ -34,6 +34,7 @@ struct Disk {
     bytes: u64,
     trouble: Trouble,
     boot: u8,
+    writes: u32,
     syncs: u32,
     openings: u32,
 }
@@ -95,6 +96,10 @@ impl MemoryMedium {
         self.disk().boot += 1;
     }
 
+    pub(super) fn writes(&self) -> u32 {
+        self.disk().writes
+    }
+
     pub(super) fn syncs(&self) -> u32 {
         self.disk().syncs
     }
@@ -145,6 +150,7 @@ impl MemoryMedium {
 
     fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let mut disk = self.disk();
+        disk.writes += 1;
         match disk.trouble {
             Trouble::None | Trouble::Unsyncable => {}
             Trouble::Full => return Err(io::Error::from_raw_os_error(28)),
