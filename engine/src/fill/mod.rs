@@ -73,6 +73,18 @@ pub(crate) struct Glimpse {
 }
 
 impl<C> Errand<C> {
+    /// One that has found nothing yet, and that somebody waits for.
+    pub(crate) const fn new(
+        at: StoredKey,
+        place: Place,
+        origin: OriginId,
+        sharing: Sharing,
+        reason: MissReason,
+    ) -> Self {
+        let StoredKey { target, key } = at;
+        Self { key, target, place, origin, sharing, reason, stored: None, behind: None, glimpse: None }
+    }
+
     /// Where its response is stored.
     pub(crate) const fn at(&self) -> StoredKey {
         StoredKey { target: self.target, key: self.key }

@@ -46,7 +46,7 @@ use copying::Copying;
 use durable::{Durable, Work};
 use feed_lease::Trust;
 use flows::Freshen;
-use purging::{Deletion, Purging};
+use purging::{Awaited, Deletion, Purging};
 use residence::Residence;
 use uncacheable::Uncacheable;
 
@@ -232,7 +232,7 @@ impl<C: Chunk> Engine<C> {
                 self.purging.on_delete_failed(&mut self.cx, op, deletion)
             }
             (Pending::StoreBan(tier), Input::BanStored { op }) => {
-                self.purging.report_answer(&mut self.cx, op, tier, PurgeOutcome::Barred)
+                self.purging.report_answer(&mut self.cx, Awaited::Operation(op), tier, PurgeOutcome::Barred)
             }
             (Pending::StoreBan(tier), Input::WriteFailed { op }) => {
                 self.purging.on_ban_not_stored(&mut self.cx, op, tier)

@@ -6,6 +6,7 @@
 
 use super::{
     context::Context,
+    durable::DurablePurgeId,
     feed_lease::{FeedLease, Trust},
     watermarks::Watermarks,
 };
@@ -33,8 +34,8 @@ use core::time::Duration;
 #[derive(Debug)]
 pub(super) struct Purge {
     pub(super) what: SelectorKind,
-    /// Operations whose answers it waits for.
-    pub(super) awaited: BTreeSet<OpId>,
+    /// What it waits for.
+    pub(super) awaited: BTreeSet<Awaited>,
     /// Tiers that were publishing the key when the purge came.
     pub(super) commits: BTreeSet<WriterId>,
     pub(super) report: BTreeMap<TierId, PurgeOutcome>,
@@ -44,6 +45,15 @@ impl Purge {
     pub(super) const fn new(what: SelectorKind) -> Self {
         Self { what, awaited: BTreeSet::new(), commits: BTreeSet::new(), report: BTreeMap::new() }
     }
+}
+
+/// What a purge waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Awaited {
+    /// One operation's answer.
+    Operation(OpId),
+    /// The end of the durable tier's purge, which is several.
+    Durable(DurablePurgeId),
 }
 
 /// A delete that is with a tier.
@@ -132,12 +142,12 @@ impl Purging {
         self.under_way.insert(purge_id, purge);
     }
 
-    /// A tier's commit was answered, and `op` deletes what it published: every purge that waited for that answer waits for
+    /// A tier's commit was answered, and `deletion` deletes what it published: every purge that waited for that answer waits for
     /// this one.
-    pub(super) fn await_deletion(&mut self, writer: WriterId, op: OpId) {
+    pub(super) fn await_deletion(&mut self, writer: WriterId, deletion: Awaited) {
         for purge in self.under_way.values_mut() {
             if purge.commits.remove(&writer) {
-                purge.awaited.insert(op);
+                purge.awaited.insert(deletion);
             }
         }
     }
@@ -151,25 +161,26 @@ impl Purging {
     ) {
         let existed = existed || cx.config.is_planted(Fault::R10);
         let outcome = if existed { PurgeOutcome::RemovedUnseen } else { PurgeOutcome::Absent };
-        self.report_answer(cx, op, deletion.tier, outcome);
+        self.report_answer(cx, Awaited::Operation(op), deletion.tier, outcome);
     }
 
     pub(super) fn on_delete_failed<C: Chunk>(&mut self, cx: &mut Context<C>, op: OpId, deletion: Deletion) {
         cx.event(Event::TierFailed { tier: deletion.tier, operation: TierOperation::Delete });
         let is_planted = cx.config.is_planted(Fault::X51);
         let outcome = if is_planted { PurgeOutcome::Absent } else { PurgeOutcome::Failed };
-        self.report_answer(cx, op, deletion.tier, outcome);
+        self.report_answer(cx, Awaited::Operation(op), deletion.tier, outcome);
     }
 
+    /// What a purge waited for has ended: this came of it in a tier.
     pub(super) fn report_answer<C: Chunk>(
         &mut self,
         cx: &mut Context<C>,
-        op: OpId,
+        awaited: Awaited,
         tier: TierId,
         outcome: PurgeOutcome,
     ) {
         for purge in self.under_way.values_mut() {
-            if purge.awaited.remove(&op) {
+            if purge.awaited.remove(&awaited) {
                 // Of two answers from one tier the graver one is told.
                 let told = purge.report.entry(tier).or_insert(outcome);
                 *told = (*told).max(outcome);
@@ -181,7 +192,7 @@ impl Purging {
     /// A ban counts until this process ends, and may be forgotten then.
     pub(super) fn on_ban_not_stored<C: Chunk>(&mut self, cx: &mut Context<C>, op: OpId, tier: TierId) {
         cx.event(Event::TierFailed { tier, operation: TierOperation::Write });
-        self.report_answer(cx, op, tier, PurgeOutcome::Failed);
+        self.report_answer(cx, Awaited::Operation(op), tier, PurgeOutcome::Failed);
     }
 
     /// Ends every purge that waits for nothing any more.

@@ -4,14 +4,14 @@
 //! does not finish goes on in the next. One engine of a process sweeps for all: see
 //! [`Config::without_collector`](crate::Config::without_collector).
 
-use super::{Durable, TIER, Work};
+use super::{Durable, DurablePurgeId, TIER, Work};
 use crate::machine::context::Context;
 use crate::{
     chunk::Chunk,
     durable::{Ask, CollectStep, Collector, DurablePurge, PurgeEnd, PurgeStep, Terms, Told},
     effect::PurgeOutcome,
     event::{Event, TierOperation},
-    id::{OpId, RecordId},
+    id::RecordId,
     key::CacheKey,
     machine::flows::Freshen,
     record::Record,
@@ -60,31 +60,31 @@ impl Collecting {
 }
 
 impl<C: Chunk> Durable<C> {
-    /// Purges a key in L3. The operation that is returned is over when the purge is.
-    pub(in crate::machine) fn purge(&mut self, cx: &mut Context<C>, key: CacheKey) -> OpId {
-        let token = OpId(cx.ids.mint());
+    /// Begins to purge a key in L3.
+    pub(in crate::machine) fn purge(&mut self, cx: &mut Context<C>, key: CacheKey) -> DurablePurgeId {
+        let id = DurablePurgeId(cx.ids.mint());
         let (purge, ask) = DurablePurge::begin(key, self.terms);
-        self.purges.insert(token, purge);
-        cx.ask_durable(Work::Purge(token), ask);
-        token
+        self.purges.insert(id, purge);
+        cx.ask_durable(Work::Purge(id), ask);
+        id
     }
 
     /// The index has answered a purge's question. When that was its last, says what the purge came to.
     pub(in crate::machine) fn on_purge_told(
         &mut self,
         cx: &mut Context<C>,
-        token: OpId,
+        id: DurablePurgeId,
         told: Told,
     ) -> Option<PurgeOutcome> {
-        let purge = self.purges.get_mut(&token).expect("a purge lasts until it has ended");
+        let purge = self.purges.get_mut(&id).expect("a purge lasts until it has ended");
         let end = match purge.on_told(told) {
             PurgeStep::Ask(ask) => {
-                cx.ask_durable(Work::Purge(token), ask);
+                cx.ask_durable(Work::Purge(id), ask);
                 return None;
             }
             PurgeStep::Ended(end) => end,
         };
-        self.purges.remove(&token);
+        self.purges.remove(&id);
         Some(match end {
             PurgeEnd::Removed(length) => PurgeOutcome::Removed(length),
             PurgeEnd::Absent => PurgeOutcome::Absent,

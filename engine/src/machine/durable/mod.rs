@@ -21,20 +21,23 @@ use crate::{
     chunk::Chunk,
     config::{Config, IndexKeeper},
     durable::{Lookup, Terms},
-    id::{FillId, OpId, RecordId, RequestId, TierId, WriterId},
+    id::{FillId, RecordId, RequestId, TierId, WriterId},
     time::Instant,
 };
 use alloc::collections::BTreeMap;
 use checking::Opened;
 use keeping::{Collecting, Purging};
 
+/// One purge of a key in L3, for which a purge of the engine waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct DurablePurgeId(u64);
+
 /// Everything under way in L3.
 #[derive(Debug)]
 pub(super) struct Durable<C: Chunk> {
     terms: Terms,
     lookups: BTreeMap<FillId, Lookup>,
-    /// Purges, each under the operation by which the engine's purge waits for it.
-    purges: BTreeMap<OpId, Purging>,
+    purges: BTreeMap<DurablePurgeId, Purging>,
     collecting: Option<Collecting>,
     /// What the open records must turn out to be.
     opened: BTreeMap<RecordId, Opened>,
@@ -50,7 +53,7 @@ pub(super) enum Work {
     /// The upload of a lane.
     Upload(WriterId),
     /// A purge.
-    Purge(OpId),
+    Purge(DurablePurgeId),
     /// The collector.
     Collect,
     /// What a 304 made of a manifest.

@@ -15,7 +15,7 @@ use crate::{
     fill::{Errand, Sharing, Source, Stage, Stored},
     head::{Method, RequestHead},
     id::{FillId, OriginId, RequestId, TierId},
-    key::CacheKey,
+    key::{CacheKey, StoredKey},
     plant::Fault,
     reason::{AbortReason, Bypass, End, Guarded, MissReason, Refusal},
     rules,
@@ -78,18 +78,9 @@ impl<C: Chunk> Engine<C> {
         let fill = FillId(self.cx.ids.mint());
         self.flights.insert(variant, fill);
         self.clients.enter(request, key, origin, &ask, fill);
-        let place = Place::of(&ask);
-        let errand = Errand {
-            key: variant,
-            target: key,
-            place,
-            origin,
-            sharing: Sharing::Open,
-            reason,
-            stored,
-            behind: None,
-            glimpse: None,
-        };
+        let at = StoredKey { target: key, key: variant };
+        let errand = Errand::new(at, Place::of(&ask), origin, Sharing::Open, reason);
+        let errand = Errand { stored, ..errand };
         self.look(fill, errand, Vec::from([request]), 0);
     }
 

@@ -10,7 +10,7 @@ use crate::{
     fill::{Errand, Fill, Sharing, Stage, Tries},
     head::{Head, Method, RequestHead},
     id::{FillId, RequestId},
-    key::CacheKey,
+    key::{CacheKey, StoredKey},
     plant::Fault,
     reason::{Bypass, MissReason, OriginFailure, Refusal},
     rules::{self, conditional, revalidate},
@@ -90,17 +90,7 @@ impl<C: Chunk> Engine<C> {
         let asking = self.clients.requests.get_mut(&request).expect("the caller holds a request that waits");
         asking.progress = Progress::Waiting(fill);
         let (key, origin, place) = (asking.key, asking.origin, Place::of(&asking.ask));
-        let errand = Errand {
-            key,
-            target: key,
-            place,
-            origin,
-            sharing: Sharing::Private,
-            reason,
-            stored: None,
-            behind: None,
-            glimpse: None,
-        };
+        let errand = Errand::new(StoredKey::plain(key), place, origin, Sharing::Private, reason);
         // Its miss was told when it came to share.
         self.ask_origin(fill, errand, Vec::from([request]), 1);
     }

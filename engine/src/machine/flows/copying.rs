@@ -3,11 +3,12 @@
 use crate::machine::{
     Deletion, Engine, Pending,
     copying::{Came, Lost, Moved, Owner},
+    purging::Awaited,
 };
 use crate::{
     chunk::Chunk,
     effect::Effect,
-    id::{OpId, PromotionId, RecordName, TierId, WriterId},
+    id::{PromotionId, RecordName, TierId, WriterId},
     key::StoredKey,
     record::Record,
 };
@@ -67,8 +68,8 @@ impl<C: Chunk> Engine<C> {
 
     /// A tier's commit was answered: delete the record, for every purge that waited for the answer.
     fn delete_for_purges(&mut self, writer: WriterId, tier: TierId, at: StoredKey, name: RecordName) {
-        let op = self.delete(tier, at, Some(name));
-        self.purging.await_deletion(writer, op);
+        let deletion = self.delete(tier, at, Some(name));
+        self.purging.await_deletion(writer, deletion);
     }
 
     /// Takes a record off its tier, if it is still the one of that name.
@@ -83,17 +84,17 @@ impl<C: Chunk> Engine<C> {
         tier: TierId,
         key: StoredKey,
         name: Option<RecordName>,
-    ) -> OpId {
+    ) -> Awaited {
         if self.cx.is_durable(tier) {
             assert_eq!(
                 name, None,
                 "the durable tier's records are deleted by who uploads them, and by its collector"
             );
             let (durable, cx) = self.durable();
-            return durable.purge(cx, key.target);
+            return Awaited::Durable(durable.purge(cx, key.target));
         }
         let op = self.cx.operation(Pending::Delete(Deletion { tier }));
         self.cx.effect(Effect::Delete { op, tier, key, name });
-        op
+        Awaited::Operation(op)
     }
 }

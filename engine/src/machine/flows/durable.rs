@@ -4,6 +4,7 @@ use crate::machine::{
     Engine,
     context::Context,
     durable::{Durable, Found, Seen, TIER, Work},
+    purging::Awaited,
 };
 use crate::{
     chunk::Chunk,
@@ -25,7 +26,7 @@ impl<C: Chunk> Engine<C> {
             Work::Purge(purge) => {
                 let (durable, cx) = self.durable();
                 if let Some(outcome) = durable.on_purge_told(cx, purge, told) {
-                    self.purging.report_answer(&mut self.cx, purge, TIER, outcome);
+                    self.purging.report_answer(&mut self.cx, Awaited::Durable(purge), TIER, outcome);
                 }
             }
             Work::Collect => {

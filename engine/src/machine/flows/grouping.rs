@@ -11,7 +11,7 @@ use crate::{
     fill::{Errand, Sent, Sharing, Stage},
     head::{Head, RequestHead},
     id::{FillId, OriginId, RequestId},
-    key::CacheKey,
+    key::{CacheKey, StoredKey},
     plant::Fault,
     reason::{MissReason, Refusal, Storable},
     rules::{
@@ -152,17 +152,8 @@ impl<C: Chunk> Engine<C> {
         let fill = FillId(self.cx.ids.mint());
         self.flights.insert(variant, fill);
         self.clients.wait_for(fill, &requests);
-        let errand = Errand {
-            key: variant,
-            target: group.target,
-            place: group.place.clone(),
-            origin: group.origin,
-            sharing: Sharing::Open,
-            reason: group.reason,
-            stored: None,
-            behind: None,
-            glimpse: None,
-        };
+        let at = StoredKey { target: group.target, key: variant };
+        let errand = Errand::new(at, group.place.clone(), group.origin, Sharing::Open, group.reason);
         self.ask_origin(fill, errand, requests, 1);
     }
 }

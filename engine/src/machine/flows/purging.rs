@@ -16,7 +16,10 @@
 //! our own. Shared stores are left alone: who was asked has purged them, and what is published there too late is known by
 //! its birth. No tier keeps what is heard: after a restart it is read again.
 
-use crate::machine::{Engine, Pending, purging::Purge};
+use crate::machine::{
+    Engine, Pending,
+    purging::{Awaited, Purge},
+};
 use crate::{
     bans::Ban,
     chunk::Chunk,
@@ -25,7 +28,7 @@ use crate::{
     event::Event,
     feed::Notice,
     fill::{self, Fill, Sharing, Stage},
-    id::{OpId, PurgeId, TierId, WriterId},
+    id::{PurgeId, TierId, WriterId},
     key::{CacheKey, StoredKey},
     plant::Fault,
     reason::LaneEnd,
@@ -165,12 +168,12 @@ impl<C: Chunk> Engine<C> {
 
     /// Has the ban kept where it outlives this process: by the local tiers, whose records do so too. What is in another
     /// tier is judged by it as well.
-    fn store_ban(&mut self, ban: &Arc<Ban>) -> Vec<OpId> {
+    fn store_ban(&mut self, ban: &Arc<Ban>) -> Vec<Awaited> {
         let local: Vec<TierId> = self.cx.config.local_tiers().collect();
         let store = |tier| {
             let op = self.cx.operation(Pending::StoreBan(tier));
             self.cx.effect(Effect::StoreBan { op, tier, ban: Arc::clone(ban) });
-            op
+            Awaited::Operation(op)
         };
         local.into_iter().map(store).collect()
     }

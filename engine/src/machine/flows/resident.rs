@@ -9,7 +9,7 @@ use crate::{
     fill::{Errand, Sharing, Stored},
     head::RequestHead,
     id::{FillId, OriginId, RequestId, TierId},
-    key::CacheKey,
+    key::{CacheKey, StoredKey},
     memory::Resident,
     plant::Fault,
     reason::{MissReason, Removal, Storable},
@@ -45,17 +45,9 @@ impl<C: Chunk> Engine<C> {
         }
         let fill = FillId(self.cx.ids.mint());
         self.flights.insert(key, fill);
-        let errand = Errand {
-            key,
-            target,
-            place: stored.place.clone(),
-            origin,
-            sharing: Sharing::Open,
-            reason: MissReason::Stale,
-            stored: Some(Stored::Resident(stored)),
-            behind: Some(ask),
-            glimpse: None,
-        };
+        let (at, place) = (StoredKey { target, key }, stored.place.clone());
+        let errand = Errand::new(at, place, origin, Sharing::Open, MissReason::Stale);
+        let errand = Errand { stored: Some(Stored::Resident(stored)), behind: Some(ask), ..errand };
         self.ask_origin(fill, errand, Vec::new(), 0);
     }
 
