@@ -69,7 +69,7 @@ mod tests {
             lane_opened_as(Some(3), L1, Some((TierId::L2, 2))),
             copied_as(Some(1), L1, Some(TierId::L2)),
         ] {
-            assert_eq!(history.event(event.clone()), Ok(()), "{event:?}");
+            assert_eq!(history.event(event), Ok(()), "{event:?}");
         }
         assert_eq!(
             history.event(copied_as(Some(3), L1, Some(TierId::L2))),

@@ -18,18 +18,21 @@ pub(crate) enum Fault {
     ForgetsPull,
     /// The timer reads what it is to sleep for, and then marks as seen whatever was set meanwhile.
     LateAlarm,
+    /// What an engine tells is shown when its shard's lock is free again, by whoever comes to it.
+    ShowsLate,
 }
 
 #[cfg(all(test, any(loom, shuttle)))]
 impl Fault {
     /// Every fault that can be planted.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::LooksTwice,
         Self::LateMailbox,
         Self::LateWaker,
         Self::ClosesAtOnce,
         Self::ForgetsPull,
         Self::LateAlarm,
+        Self::ShowsLate,
     ];
 }
 

@@ -374,6 +374,11 @@ impl<W: World> Turn<'_, W> {
             self.on_effect(effect);
         }
         while let Some(event) = self.shard.engine.poll_event() {
+            if is_planted(Fault::ShowsLate) {
+                let (shared, number) = (Arc::clone(self.shared), self.number);
+                self.shared.spawn(async move { shared.parts.observer.observe(number, now, &event) });
+                continue;
+            }
             self.shared.parts.observer.observe(self.number, now, &event);
         }
     }

@@ -72,6 +72,11 @@ fn an_alarm_that_is_seen_late() {
     finds(Fault::LateAlarm, "timer::a_deadline_is_kept", "deadlock");
 }
 
+#[test]
+fn events_that_are_shown_late() {
+    finds(Fault::ShowsLate, "handover::each_pull_is_answered", "I6");
+}
+
 #[cfg(not(loom))]
 mod among_eight_threads {
     use super::{Fault, finds};

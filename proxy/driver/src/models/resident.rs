@@ -14,7 +14,7 @@ use tiergate_engine::{ByteCount, RawConfig, RawMemoryTier};
 /// purge `/a`.
 fn read_evict_purge() {
     let l0 = RawMemoryTier { capacity: ByteCount::kib(200), ..RawMemoryTier::default() };
-    let rig = Rig::new(RawConfig { l0: Some(l0), ..RawConfig::default() }, 1);
+    let rig = Rig::unrecorded(RawConfig { l0: Some(l0), ..RawConfig::default() });
     assert_eq!(rig.crew.run(rig.read("/a")), 1);
     let purged = Arc::new(AtomicBool::new(false));
     let reader = spawn({

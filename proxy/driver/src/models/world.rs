@@ -3,8 +3,8 @@
 
 use super::crew::{Crew, yield_now};
 use crate::{
-    Answer, Body, ByteTier, Clock, Contents, Driver, Found, Handle, NoStore, Observer, Origin, OriginBody,
-    Parts, TierError, World, shard::Shared, sync::Mutex, timer,
+    Answer, Beginning, Body, ByteTier, Clock, Contents, Driver, Found, Handle, NoStore, Observer, Origin,
+    OriginBody, Parts, Recorder, TierError, World, shard::Shared, sync::Mutex, timer,
 };
 use bytes::Bytes;
 use std::{
@@ -18,10 +18,11 @@ use std::{
     task::{Poll, Waker},
 };
 use tiergate_engine::{
-    AbortReason, Audit, Ban, CacheKey, Config, Event, Fields, Freshening, Head, Input, Instant, Method,
-    OriginFailure, RawConfig, ReadSource, Record, RecordId, RecordName, RequestHead, Resident, Seed,
+    AbortReason, Audit, Ban, CacheKey, Config, Effect, Event, Fields, Freshening, Head, Input, Instant,
+    Method, OriginFailure, RawConfig, ReadSource, Record, RecordId, RecordName, RequestHead, Resident, Seed,
     StoredKey, TierId, WallTime, WriterId,
 };
+use tiergate_invariants::{Contract, Edge, Fact, Invariants, Violation, What};
 
 /// Bytes of each chunk: as many as the smallest window holds.
 pub(super) const CHUNK: usize = 64 << 10;
@@ -42,7 +43,7 @@ impl World for Model {
     type Blobs = NoStore;
     type Index = NoStore;
     type Feed = NoStore;
-    type Observer = Deaf;
+    type Observer = Watching;
 }
 
 /// A clock whose hands are moved.
@@ -206,13 +207,90 @@ impl ByteTier for Ledger {
     }
 }
 
-/// Hears nothing.
-pub(super) struct Deaf;
+/// The rules that need no more than an edge's own events.
+const RULES: [&str; 9] = ["C2", "C4", "CON5", "CON6", "I6", "I15", "M4", "M5", "O2"];
 
-impl Observer for Deaf {
-    fn observe(&self, _: u32, _: Instant, _: &Event) {}
+/// The models' one edge.
+const EDGE: Edge = Edge(0);
+
+/// Shows the rules what the engines tell, in the order in which the driver shows it, and holds the driver and each engine to
+/// their contract. Its locks are never held across anything that the checker needs to see.
+#[derive(Clone)]
+pub(super) struct Watching {
+    rules: Arc<std::sync::Mutex<Invariants>>,
+    contracts: Arc<std::sync::Mutex<Vec<Watched>>>,
+    contract: Held,
+}
+
+/// Is the driver held to the contract? Then it records, which takes the fast door another way.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Held {
+    ToContract,
+    ToRules,
+}
+
+type Watched = Arc<std::sync::Mutex<Contract>>;
+
+impl Watching {
+    fn new(contract: Held) -> Self {
+        let rules = Invariants::only(&RULES.map(str::to_owned)).expect("these rules are in the catalogue");
+        Self { rules: Arc::new(std::sync::Mutex::new(rules)), contracts: Arc::default(), contract }
+    }
+
+    fn show(&self, at: Instant, what: What) {
+        let fact = Fact { at, what };
+        let mut rules = self.rules.lock().expect("a broken rule ends the model");
+        if let Err(broken) = rules.observe(&fact) {
+            drop(rules);
+            panic!("{broken}, by {fact:?}");
+        }
+    }
+
+    /// Nothing is open any more.
+    fn settle(&self, at: Instant, open: Audit) {
+        self.show(at, What::Settled { edge: EDGE, open });
+        for contract in self.contracts.lock().expect("a broken contract ends the model").iter() {
+            keeps(contract.lock().expect("a broken contract ends the model").on_end());
+        }
+    }
+}
+
+impl Observer for Watching {
+    fn observe(&self, shard: u32, now: Instant, event: &Event) {
+        self.show(now, What::Engine { edge: EDGE, shard, event: *event });
+    }
 
     fn tier_failed(&self, _: TierId, _: &TierError) {}
+
+    fn recorder(&self, _: &Beginning<'_>) -> Option<Box<dyn Recorder>> {
+        if self.contract == Held::ToRules {
+            return None;
+        }
+        let contract = Watched::default();
+        self.contracts.lock().expect("a broken contract ends the model").push(Arc::clone(&contract));
+        Some(Box::new(Contracted(contract)))
+    }
+}
+
+/// One shard's contract.
+struct Contracted(Watched);
+
+impl Recorder for Contracted {
+    fn told(&mut self, now: Instant, input: &Input<Bytes>) {
+        let mut contract = self.0.lock().expect("a broken contract ends the model");
+        contract.on_drained();
+        keeps(contract.on_input(now, input));
+    }
+
+    fn asked(&mut self, effect: &Effect<Bytes>) {
+        keeps(self.0.lock().expect("a broken contract ends the model").on_effect(effect));
+    }
+
+    fn looked(&mut self, _: Instant, _: CacheKey, _: Method, _: &Fields, _: bool) {}
+}
+
+fn keeps(checked: Result<(), Violation>) {
+    checked.unwrap_or_else(|broken| panic!("{broken}"));
 }
 
 /// A driver, and what the models see of its world.
@@ -222,25 +300,32 @@ pub(super) struct Rig {
     pub(super) crew: Crew,
     pub(super) clock: Hands,
     pub(super) tier: Ledger,
+    watching: Watching,
     fetches: Arc<AtomicU8>,
 }
 
 impl Rig {
     /// Without timers: nothing here is ever late.
     pub(super) fn new(raw: RawConfig, shards: u32) -> Self {
-        Self::build(raw, shards, Timers::Off)
+        Self::build(raw, shards, Timers::Off, Held::ToContract)
+    }
+
+    /// The same with the fast door as production has it.
+    pub(super) fn unrecorded(raw: RawConfig) -> Self {
+        Self::build(raw, 1, Timers::Off, Held::ToRules)
     }
 
     pub(super) fn with_timers(raw: RawConfig) -> Self {
-        Self::build(raw, 1, Timers::On)
+        Self::build(raw, 1, Timers::On, Held::ToContract)
     }
 
-    fn build(raw: RawConfig, shards: u32, timers: Timers) -> Self {
+    fn build(raw: RawConfig, shards: u32, timers: Timers, contract: Held) -> Self {
         let config = Config::try_from(raw).expect("the models' configurations are within bounds");
         let crew = Crew::new();
         let clock = Hands { nanos: Arc::new(AtomicU64::new(1)), sleepers: Arc::new(Mutex::new(Vec::new())) };
         let tier = Ledger::default();
         let fetches = Arc::new(AtomicU8::new(0));
+        let watching = Watching::new(contract);
         let parts = Parts {
             clock: clock.clone(),
             spawn: crew.clone(),
@@ -248,7 +333,7 @@ impl Rig {
             tiers: vec![(TierId::L2, tier.clone())],
             durable: None,
             feed: None,
-            observer: Deaf,
+            observer: watching.clone(),
         };
         let shards = NonZeroU32::new(shards).expect("the models use at least one shard");
         let (shared, alarms, _) = Shared::new(parts, &config, Seed(7), shards);
@@ -263,7 +348,7 @@ impl Rig {
                 }
             }
         }
-        Self { driver: Driver { shared }, crew, clock, tier, fetches }
+        Self { driver: Driver { shared }, crew, clock, tier, watching, fetches }
     }
 
     /// How often the origin has answered.
@@ -296,7 +381,9 @@ impl Rig {
     /// Lets all that is under way end, and requires that nothing is open.
     pub(super) fn settle(&self) {
         self.crew.work_off();
-        assert_eq!(self.driver.audit(), Audit::default(), "the engine was not told of an end");
+        let open = self.driver.audit();
+        assert_eq!(open, Audit::default(), "the engine was not told of an end");
+        self.watching.settle(self.clock.now(), open);
         assert_eq!(self.tier.open(), 0, "a writer was not closed");
     }
 }
