@@ -31,6 +31,9 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
+/// How much of a value is shown that may not be used.
+const VALUE_CHARS_MAX: usize = 120;
+
 /// What is wrong, before the file's name is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Problem {
@@ -53,6 +56,11 @@ impl Problem {
 
     /// With a key's value.
     pub(super) fn value(key: impl Into<String>, value: impl fmt::Display, bound: &str) -> Self {
+        let value = value.to_string();
+        let value = match value.char_indices().nth(VALUE_CHARS_MAX) {
+            Some((end, _)) => format!("{}…", &value[..end]),
+            None => value,
+        };
         Self::field(key, format!("is {value}, but must be {bound}"))
     }
 
@@ -85,10 +93,15 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.key {
-            Some(key) => write!(f, "`{key}` {}", self.text),
-            None => f.write_str(&self.text),
+            Some(key) => write!(f, "`{}` {}", in_one_line(key), in_one_line(&self.text)),
+            None => f.write_str(&in_one_line(&self.text)),
         }
     }
+}
+
+/// What somebody wrote may have line breaks in it.
+fn in_one_line(text: &str) -> String {
+    text.replace(char::is_control, " ")
 }
 
 /// The reader speaks to programmers in a few places.

@@ -89,6 +89,10 @@ fn errors_say_where_and_what() {
             "origin: http://a:0\n",
             "t.yaml:1: `origin` is http://a:0, but must be a URL with a port from 1 to 65535",
         ),
+        (
+            "origin: \"a\n\n  b\"\n",
+            "t.yaml:1: `origin` is a b, but must be a URL such as http://127.0.0.1:9000",
+        ),
         ("origin: http://a\nshards: 0\n", "t.yaml:2: `shards` is 0, but must be from 1 to 4096"),
         (
             "origin: http://a\ndrain_seconds: 86401\n",
