@@ -15,56 +15,59 @@ use tiergate_engine::{CacheKey, Event, FillId, MissReason, Purpose, RequestId, S
 /// Fetches that a purge overtook and that are remembered: far more than are ever under way at once.
 const OVERTAKEN_MAX: usize = 65_536;
 
+/// One engine: an edge's, and which of its shards it has. Names of requests and fetches are its own.
+type Shard = (Edge, u32);
+
 /// The rule.
 #[derive(Debug, Default)]
 pub struct OneFetch {
     /// Shared fetches that later requests may join, by variant, and whose variant it is.
-    current: BTreeMap<(Edge, CacheKey), (FillId, CacheKey)>,
+    current: BTreeMap<(Shard, CacheKey), (FillId, CacheKey)>,
     /// When each request came that is still to be answered, counted in events, and for what.
-    requested: BTreeMap<(Edge, RequestId), (u64, CacheKey)>,
+    requested: BTreeMap<(Shard, RequestId), (u64, CacheKey)>,
     /// When a key was last purged, counted in events.
-    purged: BTreeMap<(Edge, CacheKey), u64>,
+    purged: BTreeMap<(Shard, CacheKey), u64>,
     /// When many keys were last purged at once, counted in events.
-    banned: BTreeMap<Edge, u64>,
+    banned: BTreeMap<Shard, u64>,
     /// Fetches that a purge overtook, and the attempts that follow them: for requests from before it.
-    overtaken: BTreeSet<(Edge, FillId)>,
+    overtaken: BTreeSet<(Shard, FillId)>,
     /// Current fetches whose head has told their variant.
-    filed: BTreeSet<(Edge, FillId)>,
+    filed: BTreeSet<(Shard, FillId)>,
     /// Attempts that are put off.
-    resting: BTreeMap<(Edge, FillId), CacheKey>,
+    resting: BTreeMap<(Shard, FillId), CacheKey>,
     /// The requests that missed and whose fetch has not begun, and when they came.
-    missed: BTreeMap<(Edge, CacheKey), Vec<(RequestId, u64)>>,
+    missed: BTreeMap<(Shard, CacheKey), Vec<(RequestId, u64)>>,
     /// Requests that took over from a leader.
-    leaders: BTreeSet<(Edge, RequestId)>,
-    /// Was the last event a refusal of one of these?
-    was_leader_refused: bool,
+    leaders: BTreeSet<(Shard, RequestId)>,
+    /// Engines whose last event was a refusal of one of these.
+    refused_leader: BTreeSet<Shard>,
     events: u64,
 }
 
 impl OneFetch {
     fn on_fetched(
         &mut self,
-        edge: Edge,
+        shard: Shard,
         (key, variant): (CacheKey, CacheKey),
         fill: FillId,
         has_rested: bool,
     ) -> Result<(), Violation> {
-        let missed = self.missed.remove(&(edge, key)).unwrap_or_default();
-        let purged = self.purged.get(&(edge, key)).max(self.banned.get(&edge)).copied().unwrap_or(0);
+        let missed = self.missed.remove(&(shard, key)).unwrap_or_default();
+        let purged = self.purged.get(&(shard, key)).max(self.banned.get(&shard)).copied().unwrap_or(0);
         let is_late = !missed.is_empty() && missed.iter().all(|(_, came)| *came < purged);
-        if is_late || self.overtaken.contains(&(edge, fill)) {
-            self.overtake(edge, fill);
+        if is_late || self.overtaken.contains(&(shard, fill)) {
+            self.overtake(shard, fill);
             return Ok(());
         }
-        match self.current.insert((edge, variant), (fill, key)) {
+        match self.current.insert((shard, variant), (fill, key)) {
             None => Ok(()),
             // It turned out to be of this variant while the other one rested.
-            Some((other, _)) if has_rested && self.filed.contains(&(edge, other)) => Ok(()),
+            Some((other, _)) if has_rested && self.filed.contains(&(shard, other)) => Ok(()),
             Some((other, _)) => Err(Violation {
                 rule: "CON5",
                 detail: format!(
                     "edge {} fetches {key} (variant {variant}) as fill {} while fill {} is under way",
-                    edge.0, fill.0, other.0
+                    shard.0.0, fill.0, other.0
                 ),
             }),
         }
@@ -72,89 +75,91 @@ impl OneFetch {
 
     /// The head says which variant the fetch is of. Another one may be under way for it already, begun when that was not
     /// known.
-    fn on_filed(&mut self, edge: Edge, key: CacheKey, variant: CacheKey, fill: FillId) {
-        if self.on_closed(edge, fill) {
-            self.filed.insert((edge, fill));
-            self.current.entry((edge, variant)).or_insert((fill, key));
+    fn on_filed(&mut self, shard: Shard, key: CacheKey, variant: CacheKey, fill: FillId) {
+        if self.on_closed(shard, fill) {
+            self.filed.insert((shard, fill));
+            self.current.entry((shard, variant)).or_insert((fill, key));
         }
     }
 
-    fn overtake(&mut self, edge: Edge, fill: FillId) {
-        self.overtaken.insert((edge, fill));
+    fn overtake(&mut self, shard: Shard, fill: FillId) {
+        self.overtaken.insert((shard, fill));
         if self.overtaken.len() > OVERTAKEN_MAX {
             self.overtaken.pop_first();
         }
     }
 
     /// Another attempt is for the same requests as the one that failed.
-    fn on_retried(&mut self, edge: Edge, key: CacheKey, fill: FillId, next: FillId) {
-        if self.overtaken.contains(&(edge, fill)) {
-            self.overtake(edge, next);
+    fn on_retried(&mut self, shard: Shard, key: CacheKey, fill: FillId, next: FillId) {
+        if self.overtaken.contains(&(shard, fill)) {
+            self.overtake(shard, next);
         } else {
-            self.resting.insert((edge, next), key);
+            self.resting.insert((shard, next), key);
         }
     }
 
     /// No later request joins this fetch.
-    fn on_closed(&mut self, edge: Edge, fill: FillId) -> bool {
-        self.filed.remove(&(edge, fill));
+    fn on_closed(&mut self, shard: Shard, fill: FillId) -> bool {
+        self.filed.remove(&(shard, fill));
         let before = self.current.len();
-        self.current.retain(|(other, _), (current, _)| *other != edge || *current != fill);
+        self.current.retain(|(other, _), (current, _)| *other != shard || *current != fill);
         self.current.len() < before
     }
 
     /// The request waits for no fetch of its own to begin, so its miss says nothing of one that does.
-    fn on_placed(&mut self, edge: Edge, request: RequestId) {
-        if let Some((_, key)) = self.requested.get(&(edge, request))
-            && let Some(missed) = self.missed.get_mut(&(edge, *key))
+    fn on_placed(&mut self, shard: Shard, request: RequestId) {
+        if let Some((_, key)) = self.requested.get(&(shard, request))
+            && let Some(missed) = self.missed.get_mut(&(shard, *key))
         {
             missed.retain(|(other, _)| *other != request);
         }
     }
 
-    fn on_event(&mut self, edge: Edge, event: &Event) -> Result<(), Violation> {
+    fn on_event(&mut self, shard: Shard, event: &Event) -> Result<(), Violation> {
         self.events += 1;
-        let was_leader_refused = std::mem::take(&mut self.was_leader_refused);
+        let was_leader_refused = self.refused_leader.remove(&shard);
         match event {
             Event::LeaderReplaced { request, .. } => {
-                self.leaders.insert((edge, *request));
+                self.leaders.insert((shard, *request));
                 if was_leader_refused {
-                    let detail = format!("edge {} lets {request:?} lead, after two who failed", edge.0);
+                    let detail = format!("edge {} lets {request:?} lead, after two who failed", shard.0.0);
                     return Err(Violation { rule: "CON5", detail });
                 }
             }
             Event::Requested { request, key } => {
-                self.requested.insert((edge, *request), (self.events, *key));
+                self.requested.insert((shard, *request), (self.events, *key));
             }
             // It asks for itself at once.
             Event::Missed { reason: MissReason::Uncacheable, .. } => {}
             Event::Missed { request, key, .. } => {
-                let known = self.requested.get(&(edge, *request));
+                let known = self.requested.get(&(shard, *request));
                 let came = known.map_or(self.events, |(came, _)| *came);
-                self.missed.entry((edge, *key)).or_default().push((*request, came));
+                self.missed.entry((shard, *key)).or_default().push((*request, came));
             }
             Event::Collapsed { request, .. } | Event::AttachRefused { request, .. } => {
-                self.on_placed(edge, *request);
+                self.on_placed(shard, *request);
             }
             Event::Passed { request, .. }
             | Event::Refused { request, .. }
             | Event::Served { request, .. } => {
-                self.on_placed(edge, *request);
-                self.requested.remove(&(edge, *request));
-                let was_leader = self.leaders.remove(&(edge, *request));
-                self.was_leader_refused = was_leader && matches!(event, Event::Refused { .. });
+                self.on_placed(shard, *request);
+                self.requested.remove(&(shard, *request));
+                let was_leader = self.leaders.remove(&(shard, *request));
+                if was_leader && matches!(event, Event::Refused { .. }) {
+                    self.refused_leader.insert(shard);
+                }
             }
             Event::Fetched { fill, key, variant, purpose: Purpose::Shared, .. } => {
-                let has_rested = self.resting.remove(&(edge, *fill)).is_some();
-                return self.on_fetched(edge, (*key, *variant), *fill, has_rested);
+                let has_rested = self.resting.remove(&(shard, *fill)).is_some();
+                return self.on_fetched(shard, (*key, *variant), *fill, has_rested);
             }
             Event::FetchEnded { fill, .. } | Event::HeadArrived { fill, storable: Storable::No(_), .. } => {
-                self.on_closed(edge, *fill);
+                self.on_closed(shard, *fill);
             }
             Event::HeadArrived { fill, key, variant, storable: Storable::Yes, .. } => {
-                self.on_filed(edge, *key, *variant, *fill);
+                self.on_filed(shard, *key, *variant, *fill);
             }
-            // What a purge of many keys covers only the edge can tell: in doubt it overtakes.
+            // What a purge of many keys covers only the shard can tell: in doubt it overtakes.
             Event::PurgesMissed
             | Event::PurgeBegan {
                 what: SelectorKind::Tag | SelectorKind::Prefix | SelectorKind::All, ..
@@ -162,32 +167,32 @@ impl OneFetch {
             | Event::PurgeHeard {
                 what: SelectorKind::Tag | SelectorKind::Prefix | SelectorKind::All, ..
             } => {
-                self.banned.insert(edge, self.events);
+                self.banned.insert(shard, self.events);
                 let current =
-                    self.current.extract_if(.., |(other, _), _| *other == edge).map(|(_, (fill, _))| fill);
+                    self.current.extract_if(.., |(other, _), _| *other == shard).map(|(_, (fill, _))| fill);
                 let resting =
-                    self.resting.extract_if(.., |(other, _), _| *other == edge).map(|((_, fill), _)| fill);
+                    self.resting.extract_if(.., |(other, _), _| *other == shard).map(|((_, fill), _)| fill);
                 let all: Vec<_> = current.chain(resting).collect();
-                all.into_iter().for_each(|fill| self.overtake(edge, fill));
+                all.into_iter().for_each(|fill| self.overtake(shard, fill));
             }
             Event::PurgeBegan { what: SelectorKind::Key(key), .. }
             | Event::PurgeHeard { what: SelectorKind::Key(key), .. } => {
-                self.purged.insert((edge, *key), self.events);
+                self.purged.insert((shard, *key), self.events);
                 let current: Vec<_> = self
                     .current
-                    .extract_if(.., |(other, _), (_, of)| *other == edge && of == key)
+                    .extract_if(.., |(other, _), (_, of)| *other == shard && of == key)
                     .map(|(_, (fill, _))| fill)
                     .collect();
                 let resting: Vec<_> = self
                     .resting
-                    .extract_if(.., |(other, _), of| *other == edge && of == key)
+                    .extract_if(.., |(other, _), of| *other == shard && of == key)
                     .map(|((_, fill), _)| fill)
                     .collect();
-                current.into_iter().chain(resting).for_each(|fill| self.overtake(edge, fill));
+                current.into_iter().chain(resting).for_each(|fill| self.overtake(shard, fill));
             }
-            Event::Retried { fill, next, key, .. } => self.on_retried(edge, *key, *fill, *next),
+            Event::Retried { fill, next, key, .. } => self.on_retried(shard, *key, *fill, *next),
             Event::Fetched { fill, purpose: Purpose::Private, .. } | Event::GaveUp { fill, .. } => {
-                self.resting.remove(&(edge, *fill));
+                self.resting.remove(&(shard, *fill));
             }
             Event::Hit { .. }
             | Event::ServedStale { .. }
@@ -227,17 +232,17 @@ impl Invariant for OneFetch {
 
     fn observe(&mut self, fact: &Fact) -> Result<(), Violation> {
         match &fact.what {
-            What::Engine { edge, event, .. } => self.on_event(*edge, event),
+            What::Engine { edge, shard, event } => self.on_event((*edge, *shard), event),
             What::EdgeStarted { edge } | What::EdgeCrashed { edge } => {
-                self.current.retain(|(other, _), _| other != edge);
-                self.requested.retain(|(other, _), _| other != edge);
-                self.purged.retain(|(other, _), _| other != edge);
-                self.banned.remove(edge);
-                self.missed.retain(|(other, _), _| other != edge);
-                self.leaders.retain(|(other, _)| other != edge);
-                self.filed.retain(|(other, _)| other != edge);
-                self.overtaken.retain(|(other, _)| other != edge);
-                self.resting.retain(|(other, _), _| other != edge);
+                self.current.retain(|(other, _), _| other.0 != *edge);
+                self.requested.retain(|(other, _), _| other.0 != *edge);
+                self.purged.retain(|(other, _), _| other.0 != *edge);
+                self.banned.retain(|other, _| other.0 != *edge);
+                self.missed.retain(|(other, _), _| other.0 != *edge);
+                self.leaders.retain(|(other, _)| other.0 != *edge);
+                self.filed.retain(|(other, _)| other.0 != *edge);
+                self.overtaken.retain(|(other, _)| other.0 != *edge);
+                self.resting.retain(|(other, _), _| other.0 != *edge);
                 Ok(())
             }
             What::Published { .. }
@@ -256,10 +261,33 @@ impl Invariant for OneFetch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::{History, KEY, OTHER, fetch_ended, fetched};
+    use crate::history::{History, KEY, OTHER, fetch_ended, fetched, requested};
     use tiergate_engine::{
         Instant, Length, MissReason, NotStorable, OriginFailure, PurgeId, PurgeMode, Refusal,
     };
+
+    /// Two shards of one edge name their requests and fetches alike, and know nothing of each other's.
+    #[test]
+    fn shards_have_names_of_their_own() {
+        let mut history = History::of(OneFetch::default());
+        let of = |shard, event| What::Engine { edge: Edge(0), shard, event };
+        let begun = PurgeMode::Hard;
+        for what in [
+            of(0, requested(1)),
+            of(1, Event::Requested { request: RequestId(1), key: OTHER }),
+            of(0, Event::PurgeBegan { purge: PurgeId(1), what: SelectorKind::All, mode: begun }),
+            of(0, Event::Missed { request: RequestId(1), key: KEY, reason: MissReason::Absent }),
+            of(0, requested(2)),
+            of(0, Event::Missed { request: RequestId(2), key: KEY, reason: MissReason::Absent }),
+            of(0, fetched(5, KEY, Purpose::Shared)),
+            of(1, fetched(5, OTHER, Purpose::Shared)),
+            of(1, fetch_ended(5, OTHER)),
+        ] {
+            assert_eq!(history.show(what.clone()), Ok(()), "{what:?}");
+        }
+        let again = of(0, fetched(6, KEY, Purpose::Shared));
+        assert_eq!(history.show(again), Err("CON5"), "the other shard's fetch ended, not this one's");
+    }
 
     /// One after the other, side by side for two keys, private ones, after a purge and after a crash: all pass.
     #[test]
