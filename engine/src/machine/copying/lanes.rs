@@ -38,8 +38,8 @@ pub(in crate::machine) struct Source {
 #[derive(Debug)]
 pub(super) struct OpenLane<C> {
     pub(super) lane: Lane<C>,
-    pub(in crate::machine) owner: Owner,
-    pub(in crate::machine) at: StoredKey,
+    pub(super) owner: Owner,
+    pub(super) at: StoredKey,
     pub(super) on_full: OnFull,
     pub(super) gate: ByteCount,
     /// A purge came while its tier published it: it is to be taken out again.

@@ -298,7 +298,7 @@ impl<C: Chunk> Copying<C> {
             cx.event(Event::LaneDropped { tier: TierId::L0, key: at.key, name: None, why });
         }
         let mut committing = Vec::new();
-        for writer in copies.lanes.clone() {
+        for writer in copies.lanes.iter().copied() {
             let open = self.lanes.get_mut(&writer).expect("lanes stay open until their owner closes them");
             if !open.lane.is_committing() {
                 self.drop_lane(cx, writer, why);
