@@ -254,6 +254,13 @@ pub(crate) struct ByteTier {
     pub promotes: [Option<(TierId, Promotion)>; 3],
 }
 
+impl ByteTier {
+    /// Are its records named by an index of their own?
+    pub(crate) const fn is_durable(&self) -> bool {
+        matches!(self.index, IndexKeeper::Durable { .. })
+    }
+}
+
 /// What a fill does when a tier takes its chunks more slowly than the origin sends them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -30,7 +30,6 @@ mod effect;
 mod event;
 mod eviction;
 pub mod feed;
-mod fill;
 pub mod format;
 mod head;
 mod hits;

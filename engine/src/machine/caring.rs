@@ -53,7 +53,7 @@ pub(super) struct Caring {
     pub(super) retries: Agenda<FillId>,
     /// When each read of a record is late.
     pub(super) late_reads: Agenda<RequestId>,
-    pub(super) deadlines: Deadlines<Waiter>,
+    pub(super) deadlines: Deadlines<Timed>,
 }
 
 #[derive(Debug)]
@@ -62,16 +62,16 @@ struct TierCare {
     hedging: Option<Hedging>,
 }
 
-/// Who waits for the outside.
+/// Who waits for the outside, and for how long at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Waiter {
+pub(super) enum Timed {
     /// A lookup, a head, or the next chunk of a body.
     Fill(FillId),
     /// The next bytes of a record.
     Reader(RequestId),
 }
 
-impl Name for Waiter {
+impl Name for Timed {
     fn hash(self, salt: u128) -> u64 {
         // The same number may name both a fill and a request.
         match self {
@@ -255,7 +255,7 @@ impl<C: Chunk> Context<C> {
 
     /// By when the fill must have its head.
     pub(super) fn answer_by(&mut self, fill: FillId) -> Instant {
-        let waiter = Waiter::Fill(fill);
+        let waiter = Timed::Fill(fill);
         match self.caring.deadlines.answer_by(waiter) {
             Some(at) => at,
             None => self.caring.deadlines.begin(self.now, waiter),

@@ -4,19 +4,21 @@
 //! is in `caring`, whose breakers and deadlines are kept here with the operations that they watch.
 
 use super::{
-    Open, Pending,
+    Audit, Open, Pending,
     caring::{Caring, Held},
     durable::Work,
+    feed_lease::Trust,
 };
 use crate::{
     chunk::Chunk,
-    config::Config,
+    config::{Config, OnAbandon},
     durable::Ask,
     effect::Effect,
     event::Event,
-    id::{Minter, OpId, TierId},
+    id::{Minter, OpId, RequestId, TierId},
     plant::Fault,
     random::{Random, Seed},
+    reason::{Bypass, Refusal},
     table::Table,
     time::{Instant, WallTime},
     units::ByteCount,
@@ -27,6 +29,8 @@ use alloc::collections::VecDeque;
 pub(super) struct Context<C: Chunk> {
     pub(super) config: Config,
     pub(super) now: Instant,
+    /// May what is stored be used as its lifetime says, as far as purges elsewhere go?
+    pub(super) trust: Trust,
     /// What the calendar said at some instant.
     calendar: (Instant, WallTime),
     /// Draws the names of records.
@@ -46,6 +50,7 @@ impl<C: Chunk> Context<C> {
             caring: Caring::new(&config, seed, now),
             config,
             now,
+            trust: Trust::Origin,
             calendar: (now, WallTime::default()),
             names: seed.split("record names"),
             boundaries: seed.split("multipart boundaries"),
@@ -78,9 +83,34 @@ impl<C: Chunk> Context<C> {
         self.events.push_back(event);
     }
 
+    /// Sends a request around the cache.
+    pub(super) fn pass(&mut self, request: RequestId, bypass: Bypass) {
+        self.event(Event::Passed { request, bypass });
+        self.effect(Effect::Pass { request, bypass });
+    }
+
+    /// Answers a request with an error.
+    pub(super) fn refuse(&mut self, request: RequestId, refusal: Refusal) {
+        self.event(Event::Refused { request, refusal });
+        self.effect(Effect::Refuse { request, refusal });
+    }
+
+    /// What becomes of a fetch that nobody waits for any more.
+    pub(super) fn on_abandon(&self) -> OnAbandon {
+        if self.config.is_planted(Fault::X32) { OnAbandon::Finish } else { self.config.on_abandon }
+    }
+
     /// Is this the tier whose records are named by an index of its own?
     pub(super) fn is_durable(&self, tier: TierId) -> bool {
         tier == TierId::L3 && self.config.durable_terms().is_some()
+    }
+
+    /// Counts what is open, and asserts that the permits that are out are those of the open operations.
+    pub(super) fn audit(&self) -> Audit {
+        let permits = self.caring.permits();
+        let held = self.pending.values().filter(|open| open.held.is_some()).count();
+        assert_eq!(permits, held as u64, "the permits that are out are not those of the open operations");
+        Audit { operations: self.pending.len(), permits, timers: self.caring.timers(), ..Audit::default() }
     }
 
     /// Asks something of the durable tier's stores.

@@ -12,10 +12,12 @@ mod context;
 mod copying;
 mod durable;
 mod feed_lease;
+mod fetching;
 mod flows;
+mod freshening;
 mod purging;
 mod residence;
-mod uncacheable;
+mod stored;
 mod variants;
 mod watermarks;
 
@@ -27,7 +29,6 @@ use crate::{
     config::Config,
     effect::{Effect, PurgeOutcome},
     event::Event,
-    fill::Fill,
     head::Method,
     id::{FillId, RequestId, TierId, WriterId},
     input::Input,
@@ -35,20 +36,20 @@ use crate::{
     memory::Resident,
     plant::Fault,
     random::Seed,
-    table::Table,
+    reason::{Late, OriginFailure},
     time::Instant,
 };
 use alloc::sync::Arc;
-use caring::{Held, Waiter};
+use caring::{Held, Timed};
 use clients::Clients;
 use context::Context;
 use copying::Copying;
 use durable::{Durable, Work};
 use feed_lease::Trust;
-use flows::Freshen;
+use fetching::Fetching;
+use freshening::Freshen;
 use purging::{Awaited, Deletion, Purging};
 use residence::Residence;
-use uncacheable::Uncacheable;
 
 /// Why the engine wants to be woken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,14 +80,8 @@ pub struct Engine<C: Chunk> {
     /// L0.
     residence: Residence<C>,
     clients: Clients,
-    /// The fill that a new request for a key joins.
-    flights: Table<CacheKey, FillId>,
-    fills: Table<FillId, Fill<C>>,
-    /// How many fills have the origin at work.
-    fetches: usize,
+    fetching: Fetching<C>,
     copying: Copying<C>,
-    /// Keys whose requests share no fetch.
-    uncacheable: Uncacheable,
     /// L3, if there is one.
     durable: Option<Durable<C>>,
     purging: Purging,
@@ -119,21 +114,12 @@ impl<C: Chunk> Engine<C> {
     pub fn new(config: Config, seed: Seed, now: Instant) -> Self {
         let mut salts = seed.split("salt");
         let residence = Residence::new(config.l0, &mut salts);
-        let flights = Table::salted(salts.wide_bits());
+        let fetching = Fetching::new(&mut salts);
         let copying = Copying::new(&config, &mut salts);
         let durable = Durable::of(&config, now);
-        Self {
-            purging: Purging::new(&config),
-            cx: Context::new(config, seed, now),
-            residence,
-            clients: Clients::default(),
-            flights,
-            copying,
-            fills: Table::default(),
-            fetches: 0,
-            uncacheable: Uncacheable::default(),
-            durable,
-        }
+        let purging = Purging::new(&config);
+        let (clients, cx) = (Clients::default(), Context::new(config, seed, now));
+        Self { cx, residence, clients, fetching, copying, durable, purging }
     }
 
     /// The only way in.
@@ -148,6 +134,7 @@ impl<C: Chunk> Engine<C> {
             self.cx.events.len(),
         );
         self.cx.now = self.cx.now.max(now);
+        self.cx.trust = self.purging.trust(self.cx.now);
         match input {
             Input::Request { request, key, origin, head } => self.on_request(request, key, origin, head),
             Input::Demand { request } => self.on_demand(request),
@@ -160,8 +147,13 @@ impl<C: Chunk> Engine<C> {
             Input::TierJoined { tier, objects, bytes } => self.cx.on_tier_joined(tier, objects, bytes),
             Input::WallClock { wall } => self.cx.set_wall(wall),
             Input::Wake => {
-                self.wake_durable();
-                self.on_lanes_stalled();
+                if let Some(durable) = &mut self.durable {
+                    self.copying.renew_leases(&mut self.cx);
+                    durable.collect(&mut self.cx);
+                }
+                for moved in self.copying.on_lanes_stalled(&mut self.cx) {
+                    self.on_moved(moved);
+                }
                 self.on_care_due();
             }
             Input::Head { op, .. }
@@ -224,7 +216,7 @@ impl<C: Chunk> Engine<C> {
             (Pending::Freshen(freshen), Input::Freshened { freshening, .. }) => {
                 self.on_freshened(freshen, freshening)
             }
-            (Pending::Freshen(freshen), Input::WriteFailed { .. }) => self.on_freshen_failed(freshen),
+            (Pending::Freshen(freshen), Input::WriteFailed { .. }) => freshen.fail(&mut self.cx),
             (Pending::Delete(deletion), Input::Deleted { op, existed }) => {
                 self.purging.on_deleted(&mut self.cx, op, deletion, existed)
             }
@@ -288,17 +280,59 @@ impl<C: Chunk> Engine<C> {
             self.clients.read_twice(&mut self.cx, request);
         }
         while let Some((_, fill)) = self.cx.caring.retries.pop_due(self.cx.now) {
-            self.ask_again(fill);
+            let over = self.fetching.ask_again(&mut self.cx, fill);
+            self.end(over);
         }
         while let Some((waiter, due)) = self.cx.caring.deadlines.poll_due(self.cx.now) {
             match waiter {
-                Waiter::Fill(fill) => self.on_fill_late(fill, due),
-                Waiter::Reader(request) => {
+                Timed::Fill(fill) => self.on_fill_late(fill, due),
+                Timed::Reader(request) => {
                     assert!(due == Due::Chunk, "{request:?} only reads, but {due:?} is due");
                     self.on_read_late(request);
                 }
             }
         }
+    }
+
+    /// Something that a fill waits for did not come in time.
+    fn on_fill_late(&mut self, fill: FillId, due: Due) {
+        match due {
+            Due::Lookup => self.on_lookup_late(fill),
+            Due::Head => {
+                let over = self.fetching.on_head_late(&mut self.cx, fill);
+                self.end(over);
+            }
+            Due::Answer => {
+                let over = self.fetching.on_answer_late(&mut self.cx, fill);
+                self.end(Some(over));
+            }
+            Due::Chunk => {
+                self.fetching.give_up_fetch(&mut self.cx, fill, Late::Chunk);
+                self.break_off(fill, OriginFailure::TimedOut);
+            }
+        }
+    }
+
+    /// What is open now, counted from the tables themselves.
+    ///
+    /// # Panics
+    /// When a total does not equal the sum of its parts: a bug of ours.
+    pub fn audit(&self) -> Audit {
+        self.residence.audit();
+        for timed in self.cx.caring.deadlines.known() {
+            let is_known = match timed {
+                Timed::Fill(fill) => self.fetching.contains(fill),
+                Timed::Reader(request) => self.clients.contains(request),
+            };
+            assert!(is_known, "{timed:?} has a deadline but does not exist");
+        }
+        let open = self.fetching.audit().plus(self.clients.audit());
+        assert_eq!(
+            open.holders,
+            open.readers + open.keepers,
+            "records are held by others than say so: {open:?}"
+        );
+        open.plus(self.copying.audit()).plus(self.cx.audit()).plus(self.purging.audit())
     }
 }
 

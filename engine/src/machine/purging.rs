@@ -5,6 +5,7 @@
 //! stopped: that is for whoever has it.
 
 use super::{
+    Audit,
     context::Context,
     durable::DurablePurgeId,
     feed_lease::{FeedLease, Trust},
@@ -16,11 +17,10 @@ use crate::{
     config::Config,
     effect::{Effect, PurgeOutcome},
     event::{Event, TierOperation},
-    head::Head,
     id::{OpId, PurgeId, TierId, WriterId},
     key::CacheKey,
     plant::{Fault, Plant},
-    record::Freshness,
+    record::{Freshness, Record},
     selector::{Place, SelectorKind},
     time::{Instant, WallTime},
 };
@@ -62,6 +62,16 @@ pub(super) struct Deletion {
     pub(super) tier: TierId,
 }
 
+/// What purges leave of a record that a tier has.
+pub(super) enum Verdict {
+    /// It counts, with this lifetime.
+    Stands(Freshness),
+    /// Its key was purged after it was made.
+    Purged,
+    /// A ban covers it.
+    Gone,
+}
+
 /// All that is known of purges.
 #[derive(Debug)]
 pub(super) struct Purging {
@@ -81,9 +91,9 @@ impl Purging {
         }
     }
 
-    /// Purges that have not ended.
-    pub(super) fn under_way(&self) -> usize {
-        self.under_way.len()
+    /// Counts what is open.
+    pub(super) fn audit(&self) -> Audit {
+        Audit { purges: self.under_way.len(), ..Audit::default() }
     }
 
     /// Is a purge of just this key under way? Then a byte tier may still hold what is being removed.
@@ -120,17 +130,28 @@ impl Purging {
         self.watermarks.covers(key, born) && !plant.is(Fault::X8)
     }
 
-    /// What the bans say of a response that a tier has under `target`, and that was asked for at `place`.
-    pub(super) fn banned(
+    /// What purges leave of a record that a tier has under `target`, and that was asked for at `place`.
+    pub(super) fn judge<C: Chunk>(
         &self,
+        cx: &Context<C>,
         target: CacheKey,
         place: &Place,
-        head: &Head,
-        freshness: &Freshness,
-        now: (Instant, WallTime),
-        plant: Plant,
-    ) -> Banned {
-        self.bans.judge(target, place, head, freshness, now, plant)
+        record: &Record,
+    ) -> Verdict {
+        let (now, plant) = ((cx.now, cx.wall()), cx.config.plant);
+        let mut freshness = record.freshness.to_live(now.0, now.1);
+        if cx.config.is_planted(Fault::X26) {
+            freshness.age_then = Duration::ZERO;
+        }
+        if self.is_purged(target, freshness.born(now.0, now.1), plant) {
+            return Verdict::Purged;
+        }
+        match self.bans.judge(target, place, &record.head, &freshness, now, plant) {
+            Banned::No => {}
+            Banned::Stale(lifetime) => freshness.lifetime = lifetime,
+            Banned::Gone => return Verdict::Gone,
+        }
+        Verdict::Stands(freshness)
     }
 
     pub(super) fn ban(&mut self, ban: Ban) {

@@ -2,7 +2,7 @@
 //!
 //! It knows nothing of requests, fetches or purges under way: it is asked, told to keep, and told to take out.
 
-use super::{context::Context, feed_lease::Trust, variants::Variants};
+use super::{context::Context, variants::Variants};
 use crate::{
     chunk::Chunk,
     config::MemoryTier,
@@ -22,7 +22,7 @@ use crate::{
     time::{Instant, WallTime},
     units::ByteCount,
 };
-use alloc::{sync::Arc, vec::Vec};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::time::Duration;
 
 /// What L0 has for a request.
@@ -40,13 +40,55 @@ pub(super) enum FromMemory<C> {
 /// L0.
 pub(super) struct Residence<C> {
     memory: Option<Space<Arc<Resident<C>>>>,
-    pub(super) variants: Variants,
+    variants: Variants,
 }
 
 impl<C: Chunk> Residence<C> {
     pub(super) fn new(l0: Option<MemoryTier>, salts: &mut Random) -> Self {
         let memory = l0.map(|l0| Space::new(l0.capacity, l0.eviction, l0.objective, salts));
         Self { memory, variants: Variants::default() }
+    }
+
+    /// The key under which a request for `target` with these fields is answered.
+    pub(super) fn key_for(&self, target: CacheKey, ask: &RequestHead) -> CacheKey {
+        self.variants.key_for(target, &ask.fields)
+    }
+
+    /// A response for `target` depends on these names; `ask` is the request that it answers. Says under which key it may be
+    /// stored, if there is room for one more variant.
+    pub(super) fn file(
+        &mut self,
+        target: CacheKey,
+        names: &[Box<str>],
+        ask: &RequestHead,
+    ) -> Option<CacheKey> {
+        self.variants.learn(target, names, &ask.fields)
+    }
+
+    /// A tier has a marker that says on which names responses for `target` depend.
+    pub(super) fn on_marker(&mut self, target: CacheKey, names: &[Box<str>], tier: TierId, now: Instant) {
+        self.variants.learn_names(target, names);
+        self.variants.on_marked(target, names, tier, now);
+    }
+
+    /// The names with which a target is to be marked in a tier, if it may not be marked there yet.
+    pub(super) fn names_to_mark(
+        &mut self,
+        target: CacheKey,
+        tier: TierId,
+        now: Instant,
+    ) -> Option<Vec<Box<str>>> {
+        self.variants.names_to_mark(target, tier, now)
+    }
+
+    /// A marker will not be there.
+    pub(super) fn on_unmarked(&mut self, target: CacheKey, tier: TierId) {
+        self.variants.on_unmarked(target, tier);
+    }
+
+    /// A purged target: nothing is known of what its responses depend on.
+    pub(super) fn forget_variants(&mut self, target: CacheKey) {
+        self.variants.forget(target);
     }
 
     /// The fast door: a fresh response, without a copy. It counts as a use.
@@ -72,18 +114,12 @@ impl<C: Chunk> Residence<C> {
     }
 
     /// Looks in L0. An answer that is used counts as a use.
-    pub(super) fn look(
-        &mut self,
-        cx: &Context<C>,
-        trust: Trust,
-        key: CacheKey,
-        ask: &RequestHead,
-    ) -> FromMemory<C> {
+    pub(super) fn look(&mut self, cx: &Context<C>, key: CacheKey, ask: &RequestHead) -> FromMemory<C> {
         let Some(memory) = &self.memory else { return FromMemory::Absent };
         let Some(slot) = memory.find(key) else { return FromMemory::Absent };
         let resident = Arc::clone(memory.value(slot));
         let stored = resident.staleness.stored(&resident.freshness, cx.now);
-        let stored = trust.in_stored(misjudged(cx, stored, &resident.freshness));
+        let stored = cx.trust.in_stored(misjudged(cx, stored, &resident.freshness));
         let Some(memory) = &mut self.memory else { return FromMemory::Absent };
         match reuse::usable(&cx.config.policy, &ask.fields, &stored) {
             reuse::Use::Serve => {

@@ -1,176 +1,110 @@
-//! Clients: what each request waits for or reads, and which stored records are open for them.
+//! Clients: what each request that is being answered reads, and which stored records are open for them.
 //!
-//! A client is told a response, its chunks and its end, or why there is none. What a request waits for is named here, and
-//! known elsewhere.
+//! A client is told a response, its chunks and its end. A request that still waits for an answer is in `fetching`; it comes here
+//! with its response head. `replies` says what a request gets of a stored response, `reading` reads records for it.
 
 mod races;
+mod reading;
+mod replies;
 
-pub(super) use races::{ReadStep, stop_race};
+pub(super) use reading::{
+    BodyRead, Demanded, Left, ReadEnded, ReadFailed, give_up_read_back, read_back, told,
+};
+pub(super) use replies::{Portion, serve_resident};
 
+use super::{Audit, context::Context, stored::Kept};
 use crate::{
-    care::hedge::Race,
     chunk::Chunk,
-    effect::{Effect, Outcome, ReadSource, Reply, ReplyBody},
+    effect::{Effect, Reply},
     event::Event,
-    head::{Length, RequestHead},
-    id::{FillId, OpId, OriginId, PromotionId, RecordId, RecordName, RequestId, TierId, WriterId},
+    id::{FillId, RecordId, RecordName, RequestId, TierId},
     key::{CacheKey, StoredKey},
-    machine::context::Context,
-    memory::Resident,
     plant::Fault,
-    reason::{Bypass, End, Refusal},
-    rules::{Piece, Share},
+    reason::End,
     table::Table,
     units::ByteCount,
 };
-use alloc::{collections::VecDeque, sync::Arc};
+use reading::Reading;
 
-/// A client's request that has not ended.
+/// A client's request that is being answered.
 #[derive(Debug)]
-pub(super) struct Request {
-    pub(super) key: CacheKey,
-    pub(super) origin: OriginId,
-    pub(super) ask: Arc<RequestHead>,
-    /// Did it join what another request had begun?
-    pub(super) collapsed: bool,
+struct Request {
+    key: CacheKey,
     /// Body bytes handed over.
-    pub(super) sent: u64,
-    pub(super) progress: Progress,
+    sent: u64,
+    source: Source,
 }
 
 /// ```text
-/// Waiting ──head──▶ Following ──end──▶ done
-///    ╰────found───▶ Reading ────end──▶ done
+/// Following ──end──▶ done        Reading ──end──▶ done
 /// ```
 #[derive(Debug)]
-pub(super) enum Progress {
-    /// For a tier's answer or the origin's head.
-    Waiting(FillId),
+enum Source {
     /// A body that is arriving.
-    Following {
-        fill: FillId,
-        demand: Demand,
-        /// Where it reads back what has left the window.
-        rereading: Option<(OpId, WriterId)>,
-    },
+    Following(FillId),
     /// Pieces of a stored record.
-    Reading {
-        record: RecordId,
-        /// What is still to be sent, in order.
-        pieces: VecDeque<Piece>,
-        demand: Demand,
-        read: Option<Race>,
-        promotion: Option<PromotionId>,
-    },
-}
-
-/// Can the client take a chunk now?
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Demand {
-    /// It has not asked for one.
-    None,
-    /// It waits for one.
-    Open,
+    Reading(Reading),
 }
 
 /// A stored record that is open for reading.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct OpenRecord {
-    pub(super) tier: TierId,
-    pub(super) at: StoredKey,
-    pub(super) name: RecordName,
+struct OpenRecord {
+    tier: TierId,
+    at: StoredKey,
+    name: RecordName,
     /// How many hold it: requests that read it, and a fill that keeps it while the origin is asked.
-    pub(super) holders: usize,
+    holders: usize,
 }
 
-/// Every request that has not ended, and every record that is open.
+/// Every request that is being answered, and every record that is open.
 #[derive(Debug, Default)]
 pub(super) struct Clients {
-    pub(super) requests: Table<RequestId, Request>,
-    pub(super) records: Table<RecordId, OpenRecord>,
+    requests: Table<RequestId, Request>,
+    records: Table<RecordId, OpenRecord>,
 }
 
 impl Clients {
-    /// How a request was asked.
-    pub(super) fn ask(&self, request: RequestId) -> &Arc<RequestHead> {
-        &self.requests[&request].ask
+    /// Is nobody being answered?
+    pub(super) fn is_idle(&self) -> bool {
+        self.requests.is_empty()
     }
 
-    /// Enters a request that waits for `fill`.
-    pub(super) fn enter(
-        &mut self,
-        request: RequestId,
-        key: CacheKey,
-        origin: OriginId,
-        ask: &Arc<RequestHead>,
-        fill: FillId,
-    ) {
-        let waiting = Request {
-            key,
-            origin,
-            ask: Arc::clone(ask),
-            collapsed: false,
-            sent: 0,
-            progress: Progress::Waiting(fill),
-        };
-        let before = self.requests.insert(request, waiting);
-        assert!(before.is_none(), "the driver used {request:?} twice");
+    pub(super) fn contains(&self, request: RequestId) -> bool {
+        self.requests.contains_key(&request)
     }
 
-    /// These wait for this fill from now on.
-    pub(super) fn wait_for(&mut self, fill: FillId, requests: &[RequestId]) {
-        for request in requests {
-            let waiting = self.requests.get_mut(request).expect("who waits has not ended");
-            waiting.progress = Progress::Waiting(fill);
+    /// A fill keeps this record open.
+    pub(super) fn open<C>(&mut self, kept: &Kept<C>) {
+        let Kept { tier, id, record, .. } = kept;
+        let open = OpenRecord { tier: tier.id, at: record.stored_key(), name: record.name, holders: 1 };
+        self.records.insert(*id, open);
+    }
+
+    /// One holder fewer. If that was the last, its tier is to close the record.
+    pub(super) fn close(&mut self, record: RecordId) -> Option<TierId> {
+        let open = self.records.get_mut(&record).expect("a record is open while it is held");
+        open.holders -= 1;
+        if open.holders > 0 {
+            return None;
         }
+        self.records.remove(&record).map(|open| open.tier)
     }
 
-    /// Sends a request around the cache.
-    pub(super) fn pass<C: Chunk>(&mut self, cx: &mut Context<C>, request: RequestId, bypass: Bypass) {
-        self.requests.remove(&request);
-        cx.event(Event::Passed { request, bypass });
-        cx.effect(Effect::Pass { request, bypass });
-    }
-
-    /// Answers a request with an error.
-    pub(super) fn refuse<C: Chunk>(&mut self, cx: &mut Context<C>, request: RequestId, refusal: Refusal) {
-        self.requests.remove(&request);
-        cx.event(Event::Refused { request, refusal });
-        cx.effect(Effect::Refuse { request, refusal });
-    }
-
-    /// Answers one request with this share of a response whose body is at hand.
-    pub(super) fn reply_at_once<C: Chunk>(
+    /// Answers a request with a body that is arriving.
+    pub(super) fn follow<C: Chunk>(
         &mut self,
         cx: &mut Context<C>,
-        request: RequestId,
-        key: CacheKey,
-        resident: &Arc<Resident<C>>,
-        outcome: Outcome,
-        share: Share,
+        (request, key): (RequestId, CacheKey),
+        fill: FillId,
+        reply: Reply<C>,
     ) {
-        let age = resident.freshness.age(cx.now);
-        let body = match share {
-            Share::Whole => Arc::clone(resident),
-            Share::Pieces(head, pieces) => Arc::new(resident.share(head, &pieces)),
-        };
-        let sent = body.length;
-        let reply = Reply {
-            head: Arc::clone(&body.head),
-            length: Length::Known(sent),
-            age,
-            fresh_for: resident.freshness.lifetime.saturating_sub(age),
-            outcome,
-            body: ReplyBody::Whole(body),
-        };
-        self.requests.remove(&request);
+        self.requests.insert(request, Request { key, sent: 0, source: Source::Following(fill) });
         cx.effect(Effect::Serve { request, reply });
-        cx.event(Event::Served { request, key, sent, end: End::Complete });
     }
 
     /// Hands a chunk to a client that waits for one. The caller has closed the demand.
     pub(super) fn hand_over<C: Chunk>(&mut self, cx: &mut Context<C>, request: RequestId, chunk: C) {
-        let served = self.requests.get_mut(&request).expect("the caller found the request");
+        let served = self.request(request);
         served.sent = served.sent.saturating_add(chunk.size());
         cx.effect(Effect::Body { request, chunk });
     }
@@ -183,41 +117,21 @@ impl Clients {
         cx.effect(Effect::Finish { request, end });
     }
 
-    /// Gives a reader the next of what it waits for, or asks the tier for it. Says whether that was the last.
-    pub(super) fn read_on<C: Chunk>(&mut self, cx: &mut Context<C>, request: RequestId) -> bool {
-        let read_size = cx.config.read_size;
-        let reader = self.requests.get_mut(&request).expect("the caller found the request");
-        let Progress::Reading { record, pieces, demand, .. } = &mut reader.progress else {
-            unreachable!("{request:?} reads a record but is {:?}", reader.progress);
-        };
-        let (source, offset, length_max) = match pieces.front() {
-            Some(Piece::Bytes { first, count }) => (*record, *first, read_size.min(*count)),
-            Some(Piece::Text(text)) => {
-                let chunk = C::text(text);
-                pieces.pop_front();
-                *demand = Demand::None;
-                let is_end = pieces.is_empty();
-                self.hand_over(cx, request, chunk);
-                return is_end;
-            }
-            None => unreachable!("{request:?} has read all of it, and is finished"),
-        };
-        let source = if cx.config.is_planted(Fault::T9) { self.newest_of(source) } else { source };
-        let tier = self.records[&source].tier;
-        let op = self.begin_read(cx, request, tier);
-        let race = self.begin_race(cx, request, tier, op);
-        let reader = self.requests.get_mut(&request).expect("it was found above");
-        if let Progress::Reading { read, .. } = &mut reader.progress {
-            *read = Some(race);
+    /// Counts what is open.
+    pub(super) fn audit(&self) -> Audit {
+        let holders = self.records.values().map(|record| record.holders).sum();
+        let reads = |request: &&Request| matches!(request.source, Source::Reading(_));
+        let readers = self.requests.values().filter(reads).count();
+        Audit {
+            requests: self.requests.len(),
+            records: self.records.len(),
+            holders,
+            readers,
+            ..Audit::default()
         }
-        cx.effect(Effect::Read { op, tier, source: ReadSource::Record(source), offset, length_max });
-        false
     }
 
-    /// The record of the same key in the same tier that was opened last: what a planted fault reads from.
-    fn newest_of(&self, source: RecordId) -> RecordId {
-        let own = self.records[&source];
-        let alike = self.records.names_of(|open| (open.tier, open.at) == (own.tier, own.at));
-        alike.last().copied().unwrap_or(source)
+    fn request(&mut self, request: RequestId) -> &mut Request {
+        self.requests.get_mut(&request).unwrap_or_else(|| panic!("{request:?} ended before its last step"))
     }
 }

@@ -1,6 +1,6 @@
 //! One lane and its tier: open, write, commit, and what comes of it.
 
-use super::{Came, Copying, Doomed, Moved};
+use super::{Came, Copies, Copying, Doomed, Moved};
 use crate::machine::{Pending, context::Context};
 use crate::{
     chunk::Chunk,
@@ -59,8 +59,12 @@ impl<C> OpenLane<C> {
 }
 
 impl<C: Chunk> Copying<C> {
-    /// Closes lanes that nobody writes to or reads from any more.
-    pub(in crate::machine) fn close_lanes(&mut self, cx: &mut Context<C>, lanes: &[WriterId]) {
+    /// Closes the lanes of copies that nobody writes to or reads from any more.
+    pub(in crate::machine) fn close_copies(&mut self, cx: &mut Context<C>, copies: Copies<C>) {
+        self.close_lanes(cx, &copies.lanes);
+    }
+
+    pub(super) fn close_lanes(&mut self, cx: &mut Context<C>, lanes: &[WriterId]) {
         for writer in lanes {
             let open = self.lanes.remove(writer).expect("lanes stay open until their owner closes them");
             assert!(!open.lane.is_busy(), "{writer:?} is closed while its tier works: {:?}", open.lane);

@@ -2,6 +2,7 @@
 //!
 //! L0's copy is collected in step with the body; a byte tier's goes through a lane.
 
+mod collect;
 mod lanes;
 mod markers;
 mod promotions;
@@ -11,13 +12,12 @@ pub(super) use lanes::{Owner, Source};
 pub(super) use markers::{Lost, names_in};
 pub(super) use promotions::Promoting;
 
-use super::context::Context;
+use super::{Audit, context::Context, fetching::Glimpse};
 use crate::{
     agenda::Agenda,
     chunk::Chunk,
     config::{ByteTier, Config, IndexKeeper, MemoryTier, OnFull},
     event::{Event, FillVerdict},
-    fill::{Collect, Collected, Copies, Glimpse},
     head::{Head, Length},
     hits::Hits,
     id::{PromotionId, RecordName, TierId, WriterId},
@@ -35,6 +35,7 @@ use crate::{
     units::ByteCount,
 };
 use alloc::{sync::Arc, vec::Vec};
+use collect::{Collect, Collected};
 use lanes::{OpenLane, pronounce};
 use uploads::Uploads;
 
@@ -46,6 +47,29 @@ pub(super) struct Copied<'r> {
     pub(super) head: &'r Arc<Head>,
     pub(super) staleness: Staleness,
     pub(super) length: Length,
+    /// What the durable tier's index said before it was fetched.
+    pub(super) seen: Option<&'r Glimpse>,
+}
+
+/// Copies being made of one body.
+#[derive(Debug)]
+pub(super) struct Copies<C> {
+    /// For L0.
+    memory: Option<Collect<C>>,
+    /// For byte tiers, fastest first.
+    lanes: Vec<WriterId>,
+}
+
+impl<C> Default for Copies<C> {
+    fn default() -> Self {
+        Self { memory: None, lanes: Vec::new() }
+    }
+}
+
+impl<C> Copies<C> {
+    fn is_empty(&self) -> bool {
+        self.memory.is_none() && self.lanes.is_empty()
+    }
 }
 
 /// Every copy under way, and the lanes on which they go.
@@ -101,24 +125,16 @@ impl<C: Chunk> Copying<C> {
         }
     }
 
-    /// Lanes that are open.
-    pub(super) fn lanes(&self) -> usize {
-        self.lanes.len()
-    }
-
-    /// The most chunks that wait for one tier.
-    pub(super) fn waiting_max(&self) -> usize {
-        self.lanes.values().map(|open| open.lane.waiting()).max().unwrap_or(0)
-    }
-
-    /// Promotions whose copies are being made.
-    pub(super) fn promotions(&self) -> usize {
-        self.promotions.len()
-    }
-
-    /// Timers that are set.
-    pub(super) fn timers(&self) -> usize {
-        self.stalls.len() + self.uploads.renewals()
+    /// Counts what is open.
+    pub(super) fn audit(&self) -> Audit {
+        Audit {
+            writers: self.lanes.len(),
+            promotions: self.promotions.len(),
+            uploads: self.uploads.len(),
+            timers: self.stalls.len() + self.uploads.renewals(),
+            lane_chunks_max: self.lanes.values().map(|open| open.lane.waiting()).max().unwrap_or(0),
+            ..Audit::default()
+        }
     }
 
     /// How far from its first byte on a body can be read back, and from where; for whoever has to.
@@ -161,11 +177,6 @@ impl<C: Chunk> Copying<C> {
         self.uploads.renewal_at()
     }
 
-    /// Uploads that have not ended.
-    pub(super) fn uploads(&self) -> usize {
-        self.uploads.len()
-    }
-
     /// Opens a way into each of these tiers that may take a body of this length.
     pub(super) fn open_copies(
         &mut self,
@@ -174,7 +185,6 @@ impl<C: Chunk> Copying<C> {
         copied: Copied<'_>,
         l0: Option<MemoryTier>,
         tiers: &[ByteTier],
-        glimpse: Option<&Glimpse>,
     ) -> Copies<C> {
         let (at, key) = (copied.at, copied.at.key);
         let mut copies = Copies::default();
@@ -189,7 +199,7 @@ impl<C: Chunk> Copying<C> {
             }
         }
         for tier in tiers {
-            let glimpse = glimpse.filter(|glimpse| cx.is_durable(tier.id) && glimpse.seen.key == key);
+            let glimpse = copied.seen.filter(|glimpse| cx.is_durable(tier.id) && glimpse.seen.key == key);
             let unseen = (cx.is_durable(tier.id) && glimpse.is_none()).then_some(Rejection::Unseen);
             let away = cx.caring.is_joining(tier.id).then_some(Rejection::NotJoined);
             let refused = || refusal(cx, copied, tier.gate.plus(more), tier.capacity);
@@ -349,7 +359,7 @@ pub(super) fn collected<C: Chunk>(
     copies: &mut Copies<C>,
     freshness: Freshness,
 ) -> Option<Resident<C>> {
-    let Copied { at, place, head, staleness, length } = copied;
+    let Copied { at, place, head, staleness, length, .. } = copied;
     let collect = copies.memory.take()?;
     let size = collect.size();
     assert!(

@@ -5,14 +5,13 @@
 //! holds its reader back (P2), and ends without a trace when the reader leaves (failure T6).
 
 use super::{
-    Copied, Copying, collected,
+    Copied, Copies, Copying, collected,
     lanes::{Owner, Source},
 };
-use crate::machine::context::Context;
+use crate::machine::{context::Context, stored::Kept};
 use crate::{
     chunk::Chunk,
     config::Promotion,
-    fill::{Copies, Kept},
     head::{Head, Length},
     id::{PromotionId, RequestId, TierId, WriterId},
     key::StoredKey,
@@ -74,9 +73,9 @@ impl<C: Chunk> Copying<C> {
         }
         let promotion = PromotionId(cx.ids.mint());
         let length = Length::Known(record.length);
-        let copied = Copied { at, place: &place, head: &record.head, staleness, length };
+        let copied = Copied { at, place: &place, head: &record.head, staleness, length, seen: None };
         let source = Source { owner: Owner::Promotion(promotion), promotes: Some((tier.id, request)) };
-        let copies = self.open_copies(cx, source, copied, l0, &tiers, None);
+        let copies = self.open_copies(cx, source, copied, l0, &tiers);
         if copies.is_empty() {
             return None;
         }
@@ -111,7 +110,7 @@ impl<C: Chunk> Copying<C> {
         let promoting = self.promotion(promotion);
         let Promoting { at, from, length, staleness, copies, head, place, .. } = promoting;
         let length = Length::Known(*length);
-        let copied = Copied { at: *at, place, head, staleness: *staleness, length };
+        let copied = Copied { at: *at, place, head, staleness: *staleness, length, seen: None };
         let freshness = restarted(cx, promoting.freshness);
         collected(cx, copied, copies, freshness).map(|resident| (*at, resident, *from))
     }
@@ -123,7 +122,8 @@ impl<C: Chunk> Copying<C> {
         let (head, place) = (Arc::clone(&promoting.head), promoting.place.clone());
         let freshness = restarted(cx, promoting.freshness);
         let copies = core::mem::take(&mut promoting.copies);
-        let copied = Copied { at, place: &place, head: &head, staleness, length: Length::Known(length) };
+        let copied =
+            Copied { at, place: &place, head: &head, staleness, length: Length::Known(length), seen: None };
         self.end_copies(cx, copied, &copies, freshness, Some(from));
         self.promotion(promotion).copies = copies;
         self.promoted.remove(&at.key);

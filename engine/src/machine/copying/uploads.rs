@@ -7,6 +7,7 @@ use super::{Came, Copying, Moved, lanes::OpenLane};
 use crate::machine::{
     context::Context,
     durable::{TIER, Work},
+    fetching::Glimpse,
 };
 use crate::{
     chunk::Chunk,
@@ -14,7 +15,6 @@ use crate::{
     durable::{Ask, BlobFate, BlobName, Completed, Publish, PublishEnd, PublishStep, Stored, Terms, Told},
     effect::Effect,
     event::{Event, TierOperation},
-    fill::Glimpse,
     id::{RecordName, WriterId},
     key::CacheKey,
     plant::Fault,

@@ -13,7 +13,7 @@ use crate::{
     event::{Event, TierOperation},
     id::RecordId,
     key::CacheKey,
-    machine::flows::Freshen,
+    machine::freshening::Freshen,
     record::Record,
     time::Instant,
 };

@@ -1,12 +1,11 @@
 //! L3's part of the walk through the tiers.
 
 use super::{Durable, Work, checking::Opened};
-use crate::machine::context::Context;
+use crate::machine::{context::Context, fetching::Glimpse};
 use crate::{
     chunk::Chunk,
     durable::{Ask, DurableMiss, Looked, LookedFor, Lookup, LookupStep, Told},
     effect::Effect,
-    fill::Glimpse,
     id::{FillId, RecordId},
     key::CacheKey,
     machine::Pending,

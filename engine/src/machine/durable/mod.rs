@@ -16,7 +16,7 @@ mod looking;
 
 pub(super) use looking::{Found, Seen};
 
-use super::{WakeReason, flows::Freshen};
+use super::{WakeReason, freshening::Freshen};
 use crate::{
     chunk::Chunk,
     config::{Config, IndexKeeper},

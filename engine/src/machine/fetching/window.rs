@@ -5,7 +5,7 @@ use alloc::collections::VecDeque;
 
 /// Chunks from `base` to `end`, in order and without gaps.
 #[derive(Debug)]
-pub(crate) struct Window<C> {
+pub(super) struct Window<C> {
     /// All but the newest.
     older: VecDeque<(u64, C)>,
     /// Beside the others, for most small bodies have no other.
@@ -15,38 +15,38 @@ pub(crate) struct Window<C> {
 }
 
 impl<C: Chunk> Window<C> {
-    pub(crate) const fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self { older: VecDeque::new(), newest: None, base: 0, end: 0 }
     }
 
     /// The first byte still here.
-    pub(crate) const fn base(&self) -> u64 {
+    pub(super) const fn base(&self) -> u64 {
         self.base
     }
 
     /// How many bytes have come in all.
-    pub(crate) const fn end(&self) -> u64 {
+    pub(super) const fn end(&self) -> u64 {
         self.end
     }
 
     /// Bytes held.
-    pub(crate) const fn held(&self) -> u64 {
+    pub(super) const fn held(&self) -> u64 {
         self.end - self.base
     }
 
     /// Bytes held without those of the last chunk.
-    pub(crate) fn held_before_last(&self) -> u64 {
+    pub(super) fn held_before_last(&self) -> u64 {
         self.newest.as_ref().map_or(0, |(start, _)| start.saturating_sub(self.base))
     }
 
-    pub(crate) fn push(&mut self, chunk: C) {
+    pub(super) fn push(&mut self, chunk: C) {
         let size = chunk.size();
         self.older.extend(self.newest.replace((self.end, chunk)));
         self.end = self.end.saturating_add(size);
     }
 
     /// The bytes from `position` on, as far as one chunk reaches. `None` before the base and at the end.
-    pub(crate) fn at(&self, position: u64) -> Option<C> {
+    pub(super) fn at(&self, position: u64) -> Option<C> {
         if position < self.base || position >= self.end {
             return None;
         }
@@ -59,7 +59,7 @@ impl<C: Chunk> Window<C> {
     }
 
     /// Lets go of whole chunks that end at or before `limit`, until at most `room` bytes are held.
-    pub(crate) fn slide(&mut self, limit: u64, room: u64) {
+    pub(super) fn slide(&mut self, limit: u64, room: u64) {
         while self.held() > room {
             let oldest = self.older.front().or(self.newest.as_ref());
             match oldest.map(|(start, chunk)| start.saturating_add(chunk.size())) {

@@ -3,7 +3,7 @@
 use crate::{
     config::ByteTier,
     head::Head,
-    id::RecordId,
+    id::{RecordId, TierId},
     memory::Resident,
     record::{Freshness, Record},
     rules::{Staleness, reuse},
@@ -13,7 +13,7 @@ use alloc::sync::Arc;
 
 /// The stored response that the origin is asked about, and that stands in for it.
 #[derive(Clone, Debug)]
-pub(crate) enum Stored<C> {
+pub(super) enum Stored<C> {
     /// L0 has it.
     Resident(Arc<Resident<C>>),
     /// A byte tier has it, and holds it open.
@@ -22,26 +22,26 @@ pub(crate) enum Stored<C> {
 
 /// A record that is open, and how it may be used. The fill that keeps it counts among its holders.
 #[derive(Clone, Debug)]
-pub(crate) struct Kept<C> {
-    pub(crate) tier: ByteTier,
-    pub(crate) id: RecordId,
-    pub(crate) record: Record,
+pub(super) struct Kept<C> {
+    pub(super) tier: ByteTier,
+    pub(super) id: RecordId,
+    pub(super) record: Record,
     /// All of the body, if the tier brought it along.
-    pub(crate) body: Option<C>,
-    pub(crate) freshness: Freshness,
-    pub(crate) staleness: Staleness,
+    pub(super) body: Option<C>,
+    pub(super) freshness: Freshness,
+    pub(super) staleness: Staleness,
 }
 
 impl<C> Kept<C> {
     /// All that decides over its use at `now`.
-    pub(crate) fn stored(&self, now: Instant) -> reuse::Stored {
+    pub(super) fn stored(&self, now: Instant) -> reuse::Stored {
         self.staleness.stored(&self.freshness, now)
     }
 }
 
 impl<C: Clone> Stored<C> {
     /// The same, but for use with the origin's word only.
-    pub(crate) fn after_revalidation(self) -> Self {
+    pub(super) fn after_revalidation(self) -> Self {
         match self {
             Self::Resident(resident) => {
                 let staleness = resident.staleness.after_revalidation();
@@ -56,14 +56,22 @@ impl<C: Clone> Stored<C> {
 }
 
 impl<C> Stored<C> {
-    pub(crate) fn head(&self) -> &Arc<Head> {
+    /// Where it is.
+    pub(super) fn tier(&self) -> TierId {
+        match self {
+            Self::Resident(_) => TierId::L0,
+            Self::Record(kept) => kept.tier.id,
+        }
+    }
+
+    pub(super) fn head(&self) -> &Arc<Head> {
         match self {
             Self::Resident(resident) => &resident.head,
             Self::Record(kept) => &kept.record.head,
         }
     }
 
-    pub(crate) fn freshness(&self) -> &Freshness {
+    pub(super) fn freshness(&self) -> &Freshness {
         match self {
             Self::Resident(resident) => &resident.freshness,
             Self::Record(kept) => &kept.freshness,
@@ -71,7 +79,7 @@ impl<C> Stored<C> {
     }
 
     /// All that decides over its use at `now`.
-    pub(crate) fn stored(&self, now: Instant) -> reuse::Stored {
+    pub(super) fn stored(&self, now: Instant) -> reuse::Stored {
         match self {
             Self::Resident(resident) => resident.staleness.stored(&resident.freshness, now),
             Self::Record(kept) => kept.stored(now),

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 /// A body being collected, under the gate.
 #[derive(Debug)]
-pub(crate) struct Collect<C> {
+pub(super) struct Collect<C> {
     chunks: Vec<C>,
     size: ByteCount,
     gate: ByteCount,
@@ -13,7 +13,7 @@ pub(crate) struct Collect<C> {
 
 /// What became of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Collected {
+pub(super) enum Collected {
     /// It is kept.
     Kept,
     /// The body has grown past the gate; nothing of it will be kept.
@@ -21,11 +21,11 @@ pub(crate) enum Collected {
 }
 
 impl<C: Chunk> Collect<C> {
-    pub(crate) const fn new(gate: ByteCount) -> Self {
+    pub(super) const fn new(gate: ByteCount) -> Self {
         Self { chunks: Vec::new(), size: ByteCount::ZERO, gate }
     }
 
-    pub(crate) fn push(&mut self, chunk: &C) -> Collected {
+    pub(super) fn push(&mut self, chunk: &C) -> Collected {
         let size = self.size.plus(chunk.size());
         if size > self.gate {
             return Collected::OverGate;
@@ -39,11 +39,11 @@ impl<C: Chunk> Collect<C> {
         Collected::Kept
     }
 
-    pub(crate) const fn size(&self) -> ByteCount {
+    pub(super) const fn size(&self) -> ByteCount {
         self.size
     }
 
-    pub(crate) fn into_body(self) -> Vec<C> {
+    pub(super) fn into_body(self) -> Vec<C> {
         C::compact(self.chunks)
     }
 }

@@ -1,25 +1,16 @@
 //! A fill: the journey of one response from a miss to its readers and its tiers.
 //!
-//! This module holds the state and what can be computed from it alone; what happens at each input stands in
-//! `machine/flows/asking.rs` and `machine/flows/fetching.rs`.
+//! Only the state, and what can be computed from it alone. The steps stand beside it: `looking`, `asking`, `heads`, `streams`.
 
-mod collect;
-mod followers;
-mod stored;
-mod window;
-
-pub(crate) use collect::{Collect, Collected};
-pub(crate) use followers::Followers;
-pub(crate) use stored::{Kept, Stored};
-pub(crate) use window::Window;
-
+use super::{followers::Followers, slots::Slot, window::Window};
 use crate::{
     care::attempts::Attempts,
     config::ByteTier,
     durable::Seen,
     head::{Head, Length, RequestHead},
-    id::{OpId, OriginId, RecordId, RequestId, WriterId},
+    id::{OpId, OriginId, RecordId, RequestId},
     key::{CacheKey, StoredKey},
+    machine::{copying::Copies, stored::Stored},
     reason::{MissReason, OriginFailure},
     record::Freshness,
     rules::Staleness,
@@ -38,43 +29,43 @@ use core::time::Duration;
 ///                                                                              ╰──failed for good──▶ one waiter leads anew
 /// ```
 #[derive(Debug)]
-pub(crate) struct Fill<C> {
-    pub(crate) errand: Errand<C>,
-    pub(crate) stage: Stage<C>,
+pub(in crate::machine) struct Fill<C> {
+    pub(in crate::machine) errand: Errand<C>,
+    pub(in crate::machine) stage: Stage<C>,
 }
 
 /// What a fill is for, whatever its stage.
 #[derive(Debug)]
-pub(crate) struct Errand<C> {
-    /// Whom it is for: the target, or one variant of it.
-    pub(crate) key: CacheKey,
+pub(in crate::machine) struct Errand<C> {
+    /// What is asked for: the target, or one variant of it.
+    pub(in crate::machine) key: CacheKey,
     /// What was asked for, whichever variant it is.
-    pub(crate) target: CacheKey,
+    pub(in crate::machine) target: CacheKey,
     /// Where that is.
-    pub(crate) place: Place,
+    pub(in crate::machine) place: Place,
     /// Who is asked when no tier can answer.
-    pub(crate) origin: OriginId,
-    pub(crate) sharing: Sharing,
+    pub(in crate::machine) origin: OriginId,
+    pub(in crate::machine) sharing: Sharing,
     /// Why no tier could answer, as far as they were asked.
-    pub(crate) reason: MissReason,
+    pub(in crate::machine) reason: MissReason,
     /// What a tier has under the key, but may not be used without the origin's word.
-    pub(crate) stored: Option<Stored<C>>,
+    pub(in crate::machine) stored: Option<Stored<C>>,
     /// The request of a fill that goes on though nobody waits for it: a revalidation behind a client's back.
-    pub(crate) behind: Option<Arc<RequestHead>>,
+    pub(in crate::machine) behind: Option<Arc<RequestHead>>,
     /// What the durable tier's index said before the fetch. Without it nothing is stored there.
-    pub(crate) glimpse: Option<Box<Glimpse>>,
+    pub(in crate::machine) glimpse: Option<Box<Glimpse>>,
 }
 
 /// What a durable lookup saw, and when.
 #[derive(Clone, Debug)]
-pub(crate) struct Glimpse {
-    pub(crate) seen: Seen,
-    pub(crate) at: Instant,
+pub(in crate::machine) struct Glimpse {
+    pub(in crate::machine) seen: Seen,
+    pub(in crate::machine) at: Instant,
 }
 
 impl<C> Errand<C> {
     /// One that has found nothing yet, and that somebody waits for.
-    pub(crate) const fn new(
+    pub(in crate::machine) const fn new(
         at: StoredKey,
         place: Place,
         origin: OriginId,
@@ -85,15 +76,21 @@ impl<C> Errand<C> {
         Self { key, target, place, origin, sharing, reason, stored: None, behind: None, glimpse: None }
     }
 
+    /// The same for a variant of the target, of which nothing is known yet.
+    pub(in crate::machine) fn alike(&self, variant: CacheKey) -> Self {
+        let at = StoredKey { target: self.target, key: variant };
+        Self::new(at, self.place.clone(), self.origin, self.sharing, self.reason)
+    }
+
     /// Where its response is stored.
-    pub(crate) const fn at(&self) -> StoredKey {
+    pub(in crate::machine) const fn at(&self) -> StoredKey {
         StoredKey { target: self.target, key: self.key }
     }
 }
 
 /// Who may join a fill, and whether it may be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sharing {
+pub(in crate::machine) enum Sharing {
     /// Whoever asks for the key joins; tiers may keep the response.
     Open,
     /// Nobody joins any more, nothing of it is kept: a purge came, or the response may not be shared.
@@ -103,71 +100,63 @@ pub(crate) enum Sharing {
 }
 
 #[derive(Debug)]
-pub(crate) enum Stage<C> {
+pub(in crate::machine) enum Stage<C> {
     /// A byte tier was asked; by one operation, but for L3.
     Looking { waiters: Vec<RequestId>, op: Option<OpId>, tier: ByteTier, record: RecordId },
     /// The origin was asked.
-    Asking { waiters: Vec<RequestId>, op: OpId, since: Instant, tries: Tries, sent: Sent },
+    Asking(Asked),
     /// The origin failed, and is asked again when the agenda of retries says.
     Resting { waiters: Vec<RequestId>, tries: Tries },
     /// The origin's body is arriving, or has arrived and is not yet with everybody.
     Streaming(Stream<C>),
 }
 
+/// One attempt at the origin whose head has not come.
+#[derive(Debug)]
+pub(in crate::machine) struct Asked {
+    pub(super) waiters: Vec<RequestId>,
+    pub(super) op: OpId,
+    pub(super) since: Instant,
+    pub(super) tries: Tries,
+    pub(super) sent: Sent,
+}
+
 /// Whose request the origin was sent: its answer is to that one, whoever waits by the time it comes.
 #[derive(Clone, Debug)]
-pub(crate) struct Sent {
+pub(in crate::machine) struct Sent {
     /// Who leads; nobody does when the fill goes on behind a client's back.
-    pub(crate) leader: Option<RequestId>,
-    pub(crate) ask: Arc<RequestHead>,
+    pub(super) leader: Option<RequestId>,
+    pub(super) ask: Arc<RequestHead>,
 }
 
 /// How often the origin was asked for one fill.
 #[derive(Debug)]
-pub(crate) struct Tries {
+pub(in crate::machine) struct Tries {
     /// By whoever leads now.
-    pub(crate) attempts: Attempts,
+    pub(super) attempts: Attempts,
     /// Leaders that were given up before.
-    pub(crate) leaders_failed: u32,
+    pub(super) leaders_failed: u32,
+    pub(super) slot: Slot,
 }
 
 /// A body on its way.
 #[derive(Debug)]
-pub(crate) struct Stream<C> {
-    pub(crate) head: Arc<Head>,
-    pub(crate) length: Length,
-    pub(crate) freshness: Freshness,
-    pub(crate) staleness: Staleness,
-    pub(crate) source: Source,
-    pub(crate) window: Window<C>,
-    pub(crate) followers: Followers,
-    pub(crate) copies: Copies<C>,
-}
-
-/// Copies being made of one body.
-#[derive(Debug)]
-pub(crate) struct Copies<C> {
-    /// For L0.
-    pub(crate) memory: Option<Collect<C>>,
-    /// For byte tiers, fastest first.
-    pub(crate) lanes: Vec<WriterId>,
-}
-
-impl<C> Default for Copies<C> {
-    fn default() -> Self {
-        Self { memory: None, lanes: Vec::new() }
-    }
-}
-
-impl<C> Copies<C> {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.memory.is_none() && self.lanes.is_empty()
-    }
+pub(in crate::machine) struct Stream<C> {
+    pub(in crate::machine) head: Arc<Head>,
+    pub(super) length: Length,
+    pub(super) freshness: Freshness,
+    pub(super) staleness: Staleness,
+    pub(super) source: Source,
+    /// Held until the origin has said everything.
+    pub(super) slot: Option<Slot>,
+    pub(super) window: Window<C>,
+    pub(super) followers: Followers,
+    pub(super) copies: Copies<C>,
 }
 
 /// The origin's side of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
+pub(super) enum Source {
     /// It waits to be asked for more.
     Idle,
     /// It was asked for more.
@@ -178,28 +167,38 @@ pub(crate) enum Source {
 
 impl<C> Stage<C> {
     /// How long ago the origin was asked for what there is of the answer; not at all, while none is awaited.
-    pub(crate) fn asked_ago(&self, now: Instant) -> Duration {
+    pub(super) fn asked_ago(&self, now: Instant) -> Duration {
         match self {
             Self::Looking { .. } | Self::Resting { .. } => Duration::ZERO,
-            Self::Asking { since, .. } => now.since(*since),
+            Self::Asking(Asked { since, .. }) => now.since(*since),
             Self::Streaming(stream) => stream.freshness.age(now),
         }
     }
 
     /// How many clients this fill serves.
-    pub(crate) fn crowd(&self) -> usize {
+    pub(super) fn crowd(&self) -> usize {
         match self {
-            Self::Looking { waiters, .. } | Self::Asking { waiters, .. } | Self::Resting { waiters, .. } => {
-                waiters.len()
-            }
+            Self::Looking { waiters, .. }
+            | Self::Asking(Asked { waiters, .. })
+            | Self::Resting { waiters, .. } => waiters.len(),
             Self::Streaming(stream) => stream.followers.len(),
+        }
+    }
+
+    /// Has the origin done its part, and what it sent gone stale since? Then it is no answer for those who come now.
+    pub(super) fn is_spent(&self, now: Instant) -> bool {
+        match self {
+            Self::Looking { .. } | Self::Asking(_) | Self::Resting { .. } => false,
+            Self::Streaming(stream) => {
+                stream.source == Source::Ended && !stream.staleness.is_usable(&stream.freshness, now)
+            }
         }
     }
 }
 
 impl<C> Stream<C> {
     /// Does the number of bytes that came agree with what the head promised?
-    pub(crate) fn check_end(&self, received: u64) -> Result<(), OriginFailure> {
+    pub(super) fn check_end(&self, received: u64) -> Result<(), OriginFailure> {
         match self.length {
             Length::Known(promised) if received < promised.0 => Err(OriginFailure::TooShort),
             Length::Known(promised) if received > promised.0 => Err(OriginFailure::TooLong),

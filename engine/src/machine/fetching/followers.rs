@@ -1,6 +1,6 @@
-//! Who reads a stream, and where each of them is.
+//! Who reads a stream, where each of them is, and what each of them waits for.
 
-use crate::id::RequestId;
+use crate::id::{OpId, RequestId, WriterId};
 use alloc::{
     boxed::Box,
     collections::{BTreeMap, BTreeSet},
@@ -12,24 +12,35 @@ const FEW: usize = 3;
 
 /// Readers and their positions.
 #[derive(Debug)]
-pub(crate) enum Followers {
+pub(super) enum Followers {
     /// In no order.
     Few([Option<Follower>; FEW]),
     /// There were more than a few at some time.
     Crowd(Box<Crowd>),
 }
 
+/// One reader of a body that is arriving.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Follower {
+pub(super) struct Follower {
     request: RequestId,
     /// It was handed everything before this.
     position: u64,
+    /// Can it take a chunk now?
+    pub(super) demands: bool,
+    /// Where it reads back what has left the window.
+    pub(super) rereading: Option<(OpId, WriterId)>,
+}
+
+impl Follower {
+    pub(super) const fn position(&self) -> u64 {
+        self.position
+    }
 }
 
 /// The slowest of a crowd is found at once, however many there are.
 #[derive(Debug, Default)]
-pub(crate) struct Crowd {
-    positions: BTreeMap<RequestId, u64>,
+pub(super) struct Crowd {
+    followers: BTreeMap<RequestId, Follower>,
     by_position: BTreeSet<(u64, RequestId)>,
 }
 
@@ -41,67 +52,78 @@ impl Default for Followers {
 
 impl Followers {
     /// Takes in a reader, at the first byte.
-    pub(crate) fn insert(&mut self, request: RequestId) {
-        let follower = Follower { request, position: 0 };
+    pub(super) fn insert(&mut self, request: RequestId) {
+        let follower = Follower { request, position: 0, demands: false, rereading: None };
         match self {
-            Self::Crowd(crowd) => crowd.set(follower),
+            Self::Crowd(crowd) => crowd.insert(follower),
             Self::Few(few) => match few.iter_mut().find(|place| place.is_none()) {
                 Some(place) => *place = Some(follower),
                 None => {
                     let mut crowd = Box::<Crowd>::default();
-                    few.iter().flatten().chain([&follower]).for_each(|follower| crowd.set(*follower));
+                    few.iter().flatten().chain([&follower]).for_each(|follower| crowd.insert(*follower));
                     *self = Self::Crowd(crowd);
                 }
             },
         }
     }
 
-    pub(crate) fn remove(&mut self, request: RequestId) {
+    /// Takes a reader out, if it is here.
+    pub(super) fn remove(&mut self, request: RequestId) -> Option<Follower> {
         match self {
             Self::Crowd(crowd) => crowd.remove(request),
-            Self::Few(few) => {
-                let place = few.iter_mut().find(|place| place.is_some_and(|known| known.request == request));
-                place.map(Option::take);
-            }
+            Self::Few(few) => few
+                .iter_mut()
+                .find(|place| place.is_some_and(|known| known.request == request))
+                .and_then(Option::take),
         }
     }
 
-    /// A reader was handed everything before `position`.
-    pub(crate) fn move_to(&mut self, request: RequestId, position: u64) {
-        match self {
-            Self::Crowd(crowd) => crowd.set(Follower { request, position }),
-            Self::Few(few) => {
-                let moved = few.iter_mut().flatten().find(|known| known.request == request);
-                moved.expect("who reads a stream is known to it").position = position;
-            }
+    /// One of them.
+    pub(super) fn get_mut(&mut self, request: RequestId) -> &mut Follower {
+        let known = match self {
+            Self::Crowd(crowd) => crowd.followers.get_mut(&request),
+            Self::Few(few) => few.iter_mut().flatten().find(|known| known.request == request),
+        };
+        known.unwrap_or_else(|| panic!("{request:?} follows a stream that does not know it"))
+    }
+
+    /// A reader was handed this many bytes more.
+    pub(super) fn advance(&mut self, request: RequestId, size: u64) {
+        let follower = self.get_mut(request);
+        let before = follower.position;
+        follower.position = before.saturating_add(size);
+        let position = follower.position;
+        if let Self::Crowd(crowd) = self {
+            crowd.by_position.remove(&(before, request));
+            crowd.by_position.insert((position, request));
         }
     }
 
     /// Where the slowest reader is.
-    pub(crate) fn slowest(&self) -> Option<u64> {
+    pub(super) fn slowest(&self) -> Option<u64> {
         match self {
             Self::Crowd(crowd) => crowd.by_position.first().map(|(position, _)| *position),
             Self::Few(few) => few.iter().flatten().map(|known| known.position).min(),
         }
     }
 
-    pub(crate) fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match self {
-            Self::Crowd(crowd) => crowd.positions.len(),
+            Self::Crowd(crowd) => crowd.followers.len(),
             Self::Few(few) => few.iter().flatten().count(),
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
     /// Who asked next after `last`; first of all, after nobody. So all can be gone through while some leave.
-    pub(crate) fn after(&self, last: Option<RequestId>) -> Option<RequestId> {
+    pub(super) fn after(&self, last: Option<RequestId>) -> Option<RequestId> {
         match self {
             Self::Crowd(crowd) => {
-                let behind = (last.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
-                crowd.positions.range(behind).next().map(|(request, _)| *request)
+                let later = (last.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+                crowd.followers.range(later).next().map(|(request, _)| *request)
             }
             Self::Few(few) => {
                 let requests = few.iter().flatten().map(|known| known.request);
@@ -112,18 +134,15 @@ impl Followers {
 }
 
 impl Crowd {
-    fn set(&mut self, follower: Follower) {
-        let Follower { request, position } = follower;
-        if let Some(before) = self.positions.insert(request, position) {
-            self.by_position.remove(&(before, request));
-        }
-        self.by_position.insert((position, request));
+    fn insert(&mut self, follower: Follower) {
+        self.by_position.insert((follower.position, follower.request));
+        self.followers.insert(follower.request, follower);
     }
 
-    fn remove(&mut self, request: RequestId) {
-        if let Some(position) = self.positions.remove(&request) {
-            self.by_position.remove(&(position, request));
-        }
+    fn remove(&mut self, request: RequestId) -> Option<Follower> {
+        let follower = self.followers.remove(&request)?;
+        self.by_position.remove(&(follower.position, request));
+        Some(follower)
     }
 }
 
@@ -147,11 +166,11 @@ mod tests {
                     }
                     (Some(position), 0..3) => {
                         *position += distance;
-                        followers.move_to(request, *position);
+                        followers.advance(request, distance);
                     }
                     (_, _) => {
-                        followers.remove(request);
-                        model.remove(&request);
+                        let left = followers.remove(request).map(|follower| follower.position());
+                        prop_assert_eq!(left, model.remove(&request));
                     }
                 }
                 let all = core::iter::successors(followers.after(None), |last| followers.after(Some(*last)));

@@ -1,0 +1,294 @@
+//! Reading an open record for a client, piece by piece.
+
+use super::{Clients, OpenRecord, Source, races};
+use crate::machine::{caring::Timed, context::Context};
+use crate::{
+    care::hedge::{Answer, Race},
+    chunk::Chunk,
+    effect::{Effect, ReadSource},
+    event::{Event, TierOperation},
+    id::{FillId, OpId, PromotionId, RecordId, RecordName, RequestId, TierId, WriterId},
+    key::{CacheKey, StoredKey},
+    plant::Fault,
+    reason::{AbortReason, End, Late, ReadFailure},
+    rules::Piece,
+    units::ByteCount,
+};
+use alloc::collections::VecDeque;
+
+/// What a client reads of an open record.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) record: RecordId,
+    /// What is still to be sent, in order.
+    pub(super) pieces: VecDeque<Piece>,
+    /// Does the client wait for a chunk?
+    demands: bool,
+    pub(super) read: Option<Race>,
+    promotion: Option<PromotionId>,
+}
+
+impl Reading {
+    pub(super) const fn new(
+        record: RecordId,
+        pieces: VecDeque<Piece>,
+        promotion: Option<PromotionId>,
+    ) -> Self {
+        Self { record, pieces, demands: false, read: None, promotion }
+    }
+}
+
+/// Who demanded a chunk.
+pub(in crate::machine) enum Demanded {
+    /// Nobody: its response has ended.
+    Nobody,
+    /// A follower of this fill.
+    Follower(FillId),
+    /// A reader of a record, which waits for the tier.
+    Reader,
+    /// A reader of a record who was handed the last of it.
+    Last,
+}
+
+/// Who left.
+pub(in crate::machine) enum Left {
+    Follower(FillId),
+    Reader(ReadEnded),
+}
+
+/// What a reader that is done leaves behind.
+pub(in crate::machine) struct ReadEnded {
+    pub(in crate::machine) record: RecordId,
+    pub(in crate::machine) promotion: Option<PromotionId>,
+}
+
+/// Whose bytes came.
+pub(in crate::machine) enum BodyRead {
+    /// A follower's that reads back what has left the window.
+    Follower(FillId),
+    /// A reader's of a record.
+    Reader {
+        record: RecordId,
+        promotion: Option<PromotionId>,
+        /// The piece that they belong to: its first byte that was not read yet, and how many there were.
+        piece: (u64, u64),
+        /// Body bytes read so far.
+        read: ByteCount,
+        /// Was this the last of it?
+        is_end: bool,
+    },
+}
+
+/// Whose bytes did not come.
+pub(in crate::machine) enum ReadFailed {
+    /// Nobody's yet: another read runs.
+    GoesOn,
+    Follower(FillId, CacheKey),
+    /// A reader of this record.
+    Reader {
+        tier: TierId,
+        at: StoredKey,
+        name: RecordName,
+    },
+}
+
+impl Clients {
+    /// A client can take a chunk.
+    pub(in crate::machine) fn on_demand<C: Chunk>(
+        &mut self,
+        cx: &mut Context<C>,
+        request: RequestId,
+    ) -> Demanded {
+        match self.requests.get_mut(&request).map(|known| &mut known.source) {
+            None => Demanded::Nobody,
+            Some(Source::Following(fill)) => Demanded::Follower(*fill),
+            Some(Source::Reading(reading)) => {
+                assert!(!reading.demands, "{request:?} demands twice");
+                reading.demands = true;
+                if self.read_on(cx, request) { Demanded::Last } else { Demanded::Reader }
+            }
+        }
+    }
+
+    /// A client left.
+    pub(in crate::machine) fn leave<C: Chunk>(
+        &mut self,
+        cx: &mut Context<C>,
+        request: RequestId,
+    ) -> Option<Left> {
+        let leaving = self.requests.remove(&request)?;
+        let (key, sent) = (leaving.key, ByteCount(leaving.sent));
+        cx.event(Event::Served { request, key, sent, end: End::Aborted(AbortReason::ClientLeft) });
+        Some(match leaving.source {
+            Source::Following(fill) => Left::Follower(fill),
+            Source::Reading(Reading { record, read, promotion, .. }) => {
+                if let Some(race) = read {
+                    races::forget(cx, request, &race);
+                }
+                Left::Reader(ReadEnded { record, promotion })
+            }
+        })
+    }
+
+    /// A reader is done: ends its response.
+    pub(in crate::machine) fn end_reading<C: Chunk>(
+        &mut self,
+        cx: &mut Context<C>,
+        request: RequestId,
+        end: End,
+    ) -> ReadEnded {
+        let Reading { record, promotion, .. } = *self.reading(request);
+        self.finish(cx, request, end);
+        ReadEnded { record, promotion }
+    }
+
+    /// Gives a reader the next of what it waits for, or asks the tier for it. Says whether that was the last.
+    fn read_on<C: Chunk>(&mut self, cx: &mut Context<C>, request: RequestId) -> bool {
+        let read_size = cx.config.read_size;
+        let Reading { record, pieces, demands, .. } = self.reading(request);
+        let (source, offset, length_max) = match pieces.front() {
+            Some(Piece::Bytes { first, count }) => (*record, *first, read_size.min(*count)),
+            Some(Piece::Text(text)) => {
+                let chunk = C::text(text);
+                pieces.pop_front();
+                *demands = false;
+                let is_end = pieces.is_empty();
+                self.hand_over(cx, request, chunk);
+                return is_end;
+            }
+            None => unreachable!("{request:?} has read all of it, and is finished"),
+        };
+        let source = if cx.config.is_planted(Fault::T9) { self.newest_of(source) } else { source };
+        let tier = self.records[&source].tier;
+        let op = races::begin_read(cx, request, tier);
+        self.reading(request).read = Some(races::begin(cx, request, tier, op));
+        cx.effect(Effect::Read { op, tier, source: ReadSource::Record(source), offset, length_max });
+        false
+    }
+
+    /// The record of the same key in the same tier that was opened last: what a planted fault reads from.
+    fn newest_of(&self, source: RecordId) -> RecordId {
+        let own = self.records[&source];
+        let alike = self.records.names_of(|open| (open.tier, open.at) == (own.tier, own.at));
+        alike.last().copied().unwrap_or(source)
+    }
+
+    /// Bytes were read for a client.
+    pub(in crate::machine) fn on_body_read<C: Chunk>(
+        &mut self,
+        cx: &mut Context<C>,
+        request: RequestId,
+        op: OpId,
+        chunk: &C,
+    ) -> BodyRead {
+        let size = chunk.size();
+        assert!(size > 0, "the answer rule: an empty read for {request:?}");
+        let other = self.on_read_answered(cx, request, op, Answer::Given);
+        assert!(other.is_none(), "an answer decides a read, but {request:?}'s goes on");
+        let reader = self.request(request);
+        let reading = match &mut reader.source {
+            Source::Following(fill) => return BodyRead::Follower(*fill),
+            Source::Reading(reading) => reading,
+        };
+        reading.demands = false;
+        let Some(Piece::Bytes { first, count }) = reading.pieces.front_mut() else {
+            unreachable!("bytes were read for {request:?}, which waits for {:?}", reading.pieces)
+        };
+        let piece = (*first, *count);
+        assert!(
+            size <= *count,
+            "the answer rule: {size} bytes were read for {request:?}, and {count} wanted"
+        );
+        let is_planted = cx.config.is_planted(Fault::T10);
+        let had = if is_planted { cx.config.read_size.min(*count) } else { size };
+        (*first, *count) = (*first + had, *count - had);
+        if *count == 0 {
+            reading.pieces.pop_front();
+        }
+        let (record, promotion, is_end) = (reading.record, reading.promotion, reading.pieces.is_empty());
+        BodyRead::Reader { record, promotion, piece, read: ByteCount(reader.sent + size), is_end }
+    }
+
+    /// Bytes cannot be had for a client.
+    pub(in crate::machine) fn on_read_failed<C: Chunk>(
+        &mut self,
+        cx: &mut Context<C>,
+        request: RequestId,
+        op: OpId,
+        why: ReadFailure,
+    ) -> ReadFailed {
+        let key = self.request(request).key;
+        if let Some(tier) = self.on_read_answered(cx, request, op, Answer::Failed) {
+            cx.event(told(tier, key, why));
+            return ReadFailed::GoesOn;
+        }
+        let record = match &self.request(request).source {
+            Source::Following(fill) => return ReadFailed::Follower(*fill, key),
+            Source::Reading(reading) => reading.record,
+        };
+        let OpenRecord { tier, at, name, .. } = self.records[&record];
+        cx.event(told(tier, key, why));
+        ReadFailed::Reader { tier, at, name }
+    }
+
+    /// The bytes did not come in time. What the tier has stays in its index: it is slow, not lost. Says whose they were: a
+    /// follower's, or a reader's of this tier, which is given up.
+    pub(in crate::machine) fn on_read_late<C: Chunk>(
+        &mut self,
+        cx: &mut Context<C>,
+        request: RequestId,
+    ) -> Result<TierId, (FillId, CacheKey)> {
+        let reader = self.request(request);
+        let key = reader.key;
+        let (record, race) = match &mut reader.source {
+            Source::Following(fill) => return Err((*fill, key)),
+            Source::Reading(Reading { record, read, .. }) => (*record, read.take()),
+        };
+        let race = race.expect("a reader's deadline belongs to its race");
+        let tier = self.records[&record].tier;
+        races::stop(cx, request);
+        race.running().into_iter().flatten().for_each(|op| cx.give_up(op));
+        cx.event(Event::DeadlineMissed { key, what: Late::Read(tier) });
+        Ok(tier)
+    }
+
+    pub(super) fn reading(&mut self, request: RequestId) -> &mut Reading {
+        match &mut self.request(request).source {
+            Source::Reading(reading) => reading,
+            Source::Following(fill) => unreachable!("{request:?} reads no record, but follows {fill:?}"),
+        }
+    }
+}
+
+/// Reads back, for a follower that fell behind, what a writer's tier has acknowledged.
+pub(in crate::machine) fn read_back<C: Chunk>(
+    cx: &mut Context<C>,
+    request: RequestId,
+    (tier, writer): (TierId, WriterId),
+    offset: u64,
+    length_max: u64,
+) -> OpId {
+    let op = races::begin_read(cx, request, tier);
+    cx.effect(Effect::Read { op, tier, source: ReadSource::Writer(writer), offset, length_max });
+    op
+}
+
+/// A follower's read back did not end in time.
+pub(in crate::machine) fn give_up_read_back<C: Chunk>(
+    cx: &mut Context<C>,
+    (request, key): (RequestId, CacheKey),
+    op: OpId,
+    tier: TierId,
+) {
+    cx.caring.deadlines.end(Timed::Reader(request));
+    cx.give_up(op);
+    cx.event(Event::DeadlineMissed { key, what: Late::Read(tier) });
+}
+
+/// What a failed read says of its tier.
+pub(in crate::machine) const fn told(tier: TierId, key: CacheKey, why: ReadFailure) -> Event {
+    match why {
+        ReadFailure::Unavailable => Event::TierFailed { tier, operation: TierOperation::Read },
+        ReadFailure::Rotten => Event::FoundRotten { tier, key },
+    }
+}

@@ -1,0 +1,415 @@
+//! Asking the origin: who leads, how often, and who leads next.
+//!
+//! One leader's tries are an attempt, a rest, another attempt, until one succeeds or none may be made. An origin's breaker is
+//! asked just before it is, and not earlier: nothing that a tier has is hidden by it (failure R2). Each attempt is a fetch of
+//! its own, under its own name, so that nothing of an earlier one can be taken for its answer.
+
+use super::{
+    Errand, Fetching, Fill, Over, Sharing, Stage, Tries,
+    fill::{Asked, Sent, Source},
+    part_of,
+};
+use crate::machine::{Pending, caring::Timed, context::Context, stored::Stored};
+use crate::{
+    care::{
+        attempts::{Attempts, Decision, Failed, GiveUp, Repeatable},
+        budget::{Allowance, Budget},
+        deadline::Phase,
+    },
+    chunk::Chunk,
+    effect::Effect,
+    event::{Event, FetchEnd, Purpose},
+    head::{Head, RequestHead},
+    id::{FillId, RequestId},
+    key::StoredKey,
+    plant::Fault,
+    reason::{Guarded, Late, MissReason, OriginFailure, Refusal},
+    rules::{self, conditional, reuse, revalidate},
+    selector::Place,
+    time::Instant,
+    units::ByteCount,
+};
+use alloc::{sync::Arc, vec::Vec};
+
+/// How many leaders may fail, each as often as `care.retry` lets it, before their followers are told. The second try spares a
+/// crowd the bad luck of one; more would make five hundred clients of a dead origin wait for one another.
+const LEADERS_MAX: u32 = 2;
+
+impl<C: Chunk> Fetching<C> {
+    /// Asks the origin for all who wait for the whole. HEAD requests and those for parts go around: no part is ever
+    /// fetched for others. `failed` leaders have asked before; who waited for them was told of its miss.
+    pub(in crate::machine) fn ask_origin(
+        &mut self,
+        cx: &mut Context<C>,
+        fill: FillId,
+        errand: Errand<C>,
+        waiters: Vec<RequestId>,
+        failed: u32,
+    ) -> Option<Over<C>> {
+        if failed == 0 {
+            self.tell_missed(cx, &errand, &waiters);
+        }
+        let getters = self.pass_partial(cx, waiters);
+        if getters.is_empty() && errand.behind.is_none() {
+            return Some(self.end_unasked(cx, fill, errand));
+        }
+        let most = cx.config.fills_max + usize::from(cx.config.is_planted(Fault::X11));
+        let Some(slot) = self.slots.take(most) else {
+            for request in getters {
+                self.refuse(cx, request, Refusal::TooManyFills);
+            }
+            return Some(self.end_unasked(cx, fill, errand));
+        };
+        let attempts = Attempts::new(Repeatable::Idempotent, cx.answer_by(fill));
+        self.attempt(cx, fill, errand, getters, Tries { attempts, leaders_failed: failed, slot })
+    }
+
+    /// A fill is over before the origin was asked.
+    fn end_unasked(&mut self, cx: &mut Context<C>, fill: FillId, errand: Errand<C>) -> Over<C> {
+        self.end_asking(cx, fill, &errand);
+        Over { stored: errand.stored, instead: Vec::new() }
+    }
+
+    /// No tier could answer these.
+    pub(super) fn tell_missed(&self, cx: &mut Context<C>, errand: &Errand<C>, waiters: &[RequestId]) {
+        for wants_whole in [false, true] {
+            for request in waiters {
+                if rules::wants_whole(self.ask(*request)) == wants_whole {
+                    let (request, key, reason) = (*request, errand.target, errand.reason);
+                    cx.event(Event::Missed { request, key, reason });
+                }
+            }
+        }
+    }
+
+    /// Sends those who do not wait for a whole body around the cache.
+    pub(super) fn pass_partial(
+        &mut self,
+        cx: &mut Context<C>,
+        mut waiters: Vec<RequestId>,
+    ) -> Vec<RequestId> {
+        waiters.retain(|request| {
+            let ask = self.ask(*request);
+            let wants_whole = rules::wants_whole(ask);
+            if !wants_whole {
+                let bypass = part_of(ask);
+                self.waiting.remove(request);
+                cx.pass(*request, bypass);
+            }
+            wants_whole
+        });
+        waiters
+    }
+
+    /// Fetches for one request alone, whose miss was told when it came to share.
+    pub(in crate::machine) fn fetch_alone(
+        &mut self,
+        cx: &mut Context<C>,
+        request: RequestId,
+        reason: MissReason,
+    ) -> Option<Over<C>> {
+        let fill = FillId(cx.ids.mint());
+        self.wait_for(fill, &[request]);
+        let waiter = &self.waiting[&request].1;
+        let (at, place) = (StoredKey::plain(waiter.key), Place::of(&waiter.ask));
+        let errand = Errand::new(at, place, waiter.origin, Sharing::Private, reason);
+        self.ask_origin(cx, fill, errand, Vec::from([request]), 1)
+    }
+
+    /// Asks the origin, if its breaker allows it. Somebody leads.
+    fn attempt(
+        &mut self,
+        cx: &mut Context<C>,
+        fill: FillId,
+        errand: Errand<C>,
+        waiters: Vec<RequestId>,
+        tries: Tries,
+    ) -> Option<Over<C>> {
+        let held = match cx.admit(Guarded::Origin(errand.origin)) {
+            Ok(held) => held,
+            Err(until) => {
+                let retry_after = until.since(cx.now);
+                return Some(self.fail(cx, fill, errand, waiters, Refusal::BreakerOpen { retry_after }));
+            }
+        };
+        if tries.attempts.made() == 1 {
+            cx.caring.budget.on_request(cx.now);
+        }
+        let leader = waiters.first().copied();
+        let ask = match (leader, &errand.behind) {
+            (Some(leader), _) => Arc::clone(self.ask(leader)),
+            (None, Some(behind)) => Arc::clone(behind),
+            (None, None) => unreachable!("nobody leads {fill:?}, and it is not asked for its own sake"),
+        };
+        let purpose = match errand.sharing {
+            Sharing::Open | Sharing::Closed => Purpose::Shared,
+            Sharing::Private => Purpose::Private,
+        };
+        let op = cx.operation_with(Pending::Fetch(fill), Some(held));
+        let (key, variant, origin) = (errand.target, errand.key, errand.origin);
+        cx.event(Event::Fetched { fill, key, variant, origin, purpose });
+        let head = origin_request(cx, &ask, errand.stored.as_ref().map(Stored::head));
+        cx.effect(Effect::Fetch { op, fill, head });
+        cx.caring.deadlines.enter(cx.now, Timed::Fill(fill), Phase::Head);
+        let asked = Asked { waiters, op, since: cx.now, tries, sent: Sent { leader, ask } };
+        self.fills.insert(fill, Fill { errand, stage: Stage::Asking(asked) });
+        None
+    }
+
+    /// A fetch whose head is awaited, and which is over now.
+    pub(super) fn take_asked(&mut self, fill: FillId) -> (Errand<C>, Asked) {
+        let Fill { errand, stage } = self.take_fill(fill);
+        match stage {
+            Stage::Asking(asked) => (errand, asked),
+            Stage::Looking { .. } | Stage::Resting { .. } | Stage::Streaming(_) => {
+                unreachable!("{fill:?} does not wait for a head")
+            }
+        }
+    }
+
+    pub(in crate::machine) fn on_fetch_failed(
+        &mut self,
+        cx: &mut Context<C>,
+        fill: FillId,
+        failure: OriginFailure,
+    ) -> Option<Over<C>> {
+        let (errand, Asked { waiters, mut tries, .. }) = self.take_asked(fill);
+        let (received, end) = (ByteCount::ZERO, FetchEnd::Failed(failure));
+        cx.event(Event::FetchEnded { fill, key: errand.target, received, end });
+        if cx.config.is_planted(Fault::A3) {
+            core::mem::forget(self.slots.take(usize::MAX));
+        }
+        if stands_in(cx, &errand) {
+            return Some(self.fail(cx, fill, errand, waiters, Refusal::Origin(failure)));
+        }
+        match decide(cx, fill, &errand, &waiters, &mut tries, Failed::of_failure(failure)) {
+            Some(at) => {
+                self.rest(cx, fill, errand, waiters, tries, at);
+                None
+            }
+            None => self.replace_leader(cx, fill, errand, waiters, tries, failure),
+        }
+    }
+
+    /// The leader has tried as often as it may: it is told, and one waiter leads anew, once.
+    fn replace_leader(
+        &mut self,
+        cx: &mut Context<C>,
+        fill: FillId,
+        errand: Errand<C>,
+        mut waiters: Vec<RequestId>,
+        tries: Tries,
+        failure: OriginFailure,
+    ) -> Option<Over<C>> {
+        let failed = tries.leaders_failed + 1;
+        let is_spent = failed >= LEADERS_MAX && !cx.config.is_planted(Fault::X29);
+        if is_spent || errand.sharing != Sharing::Open || waiters.len() < 2 {
+            return Some(self.fail(cx, fill, errand, waiters, Refusal::Origin(failure)));
+        }
+        let leader = waiters.remove(0);
+        if !cx.config.is_planted(Fault::X30) {
+            self.refuse(cx, leader, Refusal::Origin(failure));
+        }
+        let next = self.rename(cx, fill, &errand, &waiters);
+        cx.event(Event::LeaderReplaced { fill, request: waiters[0] });
+        drop(tries);
+        self.ask_origin(cx, next, errand, waiters, failed)
+    }
+
+    /// Waits for the next attempt's time, under the name that it will have. Whoever comes meanwhile joins.
+    pub(super) fn rest(
+        &mut self,
+        cx: &mut Context<C>,
+        fill: FillId,
+        errand: Errand<C>,
+        waiters: Vec<RequestId>,
+        tries: Tries,
+        at: Instant,
+    ) {
+        let next = self.rename(cx, fill, &errand, &waiters);
+        let attempt = tries.attempts.made();
+        cx.event(Event::Retried { fill, next, key: errand.target, attempt, at });
+        let at = if cx.config.is_planted(Fault::R3) { cx.now } else { at };
+        cx.caring.retries.set(next, at);
+        self.fills.insert(next, Fill { errand, stage: Stage::Resting { waiters, tries } });
+    }
+
+    /// Gives a fill that asks anew another name.
+    fn rename(
+        &mut self,
+        cx: &mut Context<C>,
+        fill: FillId,
+        errand: &Errand<C>,
+        waiters: &[RequestId],
+    ) -> FillId {
+        let next = FillId(cx.ids.mint());
+        if self.flights.get(&errand.key) == Some(&fill) {
+            self.flights.insert(errand.key, next);
+        }
+        self.wait_for(next, waiters);
+        let (now, deadlines) = (cx.now, &mut cx.caring.deadlines);
+        if cx.config.is_planted(Fault::X68) {
+            deadlines.end(Timed::Fill(fill));
+            deadlines.begin(now, Timed::Fill(next));
+        } else {
+            deadlines.hand_over(now, Timed::Fill(fill), Timed::Fill(next));
+        }
+        next
+    }
+
+    /// The next attempt's time has come.
+    pub(in crate::machine) fn ask_again(&mut self, cx: &mut Context<C>, fill: FillId) -> Option<Over<C>> {
+        let (errand, waiters, tries) = self.take_resting(fill);
+        let waiters = self.pass_partial(cx, waiters);
+        if waiters.is_empty() && errand.behind.is_none() {
+            cx.event(Event::GaveUp { fill, why: GiveUp::NobodyWaits });
+            return Some(self.end_unasked(cx, fill, errand));
+        }
+        self.attempt(cx, fill, errand, waiters, tries)
+    }
+
+    /// Nobody waits for the next attempt any more. It is not made for the tiers' sake, whatever `on_abandon` says: that is
+    /// about a fetch that the origin already works at.
+    pub(super) fn end_resting(&mut self, cx: &mut Context<C>, fill: FillId) -> Over<C> {
+        let (errand, ..) = self.take_resting(fill);
+        let rested = cx.caring.retries.remove(fill);
+        assert!(rested.is_some(), "{fill:?} ends its rest but does not rest");
+        cx.event(Event::GaveUp { fill, why: GiveUp::NobodyWaits });
+        self.end_unasked(cx, fill, errand)
+    }
+
+    fn take_resting(&mut self, fill: FillId) -> (Errand<C>, Vec<RequestId>, Tries) {
+        let Fill { errand, stage } = self.take_fill(fill);
+        match stage {
+            Stage::Resting { waiters, tries } => (errand, waiters, tries),
+            Stage::Looking { .. } | Stage::Asking(_) | Stage::Streaming(_) => {
+                unreachable!("{fill:?} does not rest")
+            }
+        }
+    }
+
+    /// No attempt is under way or will be made.
+    pub(super) fn end_asking(&mut self, cx: &mut Context<C>, fill: FillId, errand: &Errand<C>) {
+        self.end_flight(errand.key, fill);
+        cx.caring.deadlines.end(Timed::Fill(fill));
+    }
+
+    /// The origin gave nothing to serve: all who wait get what stands in for it, or else an error.
+    pub(super) fn fail(
+        &mut self,
+        cx: &mut Context<C>,
+        fill: FillId,
+        errand: Errand<C>,
+        waiters: Vec<RequestId>,
+        refusal: Refusal,
+    ) -> Over<C> {
+        self.end_asking(cx, fill, &errand);
+        if stands_in(cx, &errand) {
+            return Over { stored: errand.stored, instead: self.take_waiters(waiters) };
+        }
+        for request in waiters {
+            self.refuse(cx, request, refusal);
+        }
+        Over { stored: errand.stored, instead: Vec::new() }
+    }
+
+    /// The head did not come in time.
+    pub(in crate::machine) fn on_head_late(&mut self, cx: &mut Context<C>, fill: FillId) -> Option<Over<C>> {
+        self.give_up_fetch(cx, fill, Late::Head);
+        self.on_fetch_failed(cx, fill, OriginFailure::TimedOut)
+    }
+
+    /// Stops the fetch of a fill that has waited too long for it.
+    pub(in crate::machine) fn give_up_fetch(&mut self, cx: &mut Context<C>, fill: FillId, what: Late) {
+        let Fill { errand, stage } = &self.fills[&fill];
+        let op = match stage {
+            Stage::Asking(Asked { op, .. }) => *op,
+            Stage::Streaming(stream) => match stream.source {
+                Source::Pulling(op) => op,
+                Source::Idle | Source::Ended => unreachable!("{fill:?} waits for no chunk"),
+            },
+            Stage::Looking { .. } | Stage::Resting { .. } => unreachable!("{fill:?} does not fetch"),
+        };
+        cx.event(Event::DeadlineMissed { key: errand.target, what });
+        cx.give_up(op);
+        cx.effect(Effect::Cancel { fill });
+    }
+
+    /// All the time that the fill had until its head is over: nothing more can be made of it, and nobody else leads.
+    pub(in crate::machine) fn on_answer_late(&mut self, cx: &mut Context<C>, fill: FillId) -> Over<C> {
+        let refusal = Refusal::Origin(OriginFailure::TimedOut);
+        if matches!(self.fills[&fill].stage, Stage::Looking { .. }) {
+            let looked = self.give_up_lookup(cx, fill);
+            cx.event(Event::DeadlineMissed { key: looked.errand.target, what: Late::Answer });
+            for request in &looked.waiters {
+                let (key, reason) = (looked.errand.target, looked.errand.reason);
+                cx.event(Event::Missed { request: *request, key, reason });
+            }
+            return self.fail(cx, fill, looked.errand, looked.waiters, refusal);
+        }
+        self.give_up_fetch(cx, fill, Late::Answer);
+        let (errand, asked) = self.take_asked(fill);
+        let (received, end) = (ByteCount::ZERO, FetchEnd::Failed(OriginFailure::TimedOut));
+        cx.event(Event::FetchEnded { fill, key: errand.target, received, end });
+        self.fail(cx, fill, errand, asked.waiters, refusal)
+    }
+}
+
+/// May what a fill has found be served because the origin failed?
+pub(super) fn stands_in<C: Chunk>(cx: &Context<C>, errand: &Errand<C>) -> bool {
+    errand.stored.as_ref().is_some_and(|stored| {
+        cx.config.is_planted(Fault::X6) || reuse::usable_on_error(&cx.trust.in_stored(stored.stored(cx.now)))
+    })
+}
+
+/// An attempt failed: says when to make another, if one may be made.
+pub(super) fn decide<C: Chunk>(
+    cx: &mut Context<C>,
+    fill: FillId,
+    errand: &Errand<C>,
+    waiters: &[RequestId],
+    tries: &mut Tries,
+    failed: Failed,
+) -> Option<Instant> {
+    let why = if waiters.is_empty() && errand.behind.is_none() {
+        GiveUp::NobodyWaits
+    } else if cx.is_open(Guarded::Origin(errand.origin)) {
+        GiveUp::BreakerOpen
+    } else {
+        let mut policy = cx.config.care.retry;
+        policy.attempts_max += u32::from(cx.config.is_planted(Fault::X36));
+        let is_deaf = cx.config.is_planted(Fault::X38) && matches!(failed, Failed::Deferred(_));
+        let failed = if is_deaf { Failed::Deferred(None) } else { failed };
+        let caring = &mut cx.caring;
+        if cx.config.is_planted(Fault::X37) {
+            caring.budget = Budget::new(Allowance { percent: 0, floor_per_s: 0, burst: 1 }, cx.now);
+        }
+        let (budget, random) = (&mut caring.budget, &mut caring.random);
+        match tries.attempts.on_failed(cx.now, failed, &policy, budget, random) {
+            Decision::Retry { at } => return Some(at),
+            Decision::GiveUp(why) => why,
+        }
+    };
+    cx.event(Event::GaveUp { fill, why });
+    None
+}
+
+/// The request as the origin is asked: whether what we have still holds, or for the whole; never with the leader's own
+/// conditions (failure T12).
+fn origin_request<C: Chunk>(
+    cx: &Context<C>,
+    ask: &Arc<RequestHead>,
+    stored: Option<&Arc<Head>>,
+) -> Arc<RequestHead> {
+    let conditional = stored.and_then(|stored| revalidate::revalidation(&ask.fields, stored, cx.wall()));
+    if let Some(fields) = conditional {
+        return Arc::new(RequestHead { fields, ..RequestHead::clone(ask) });
+    }
+    let has_conditions = ask.fields.iter().any(|(name, _)| conditional::is_condition(name));
+    if !has_conditions || cx.config.is_planted(Fault::T12) {
+        return Arc::clone(ask);
+    }
+    let mut asked = RequestHead::clone(ask);
+    conditional::remove_conditions(&mut asked.fields);
+    Arc::new(asked)
+}

@@ -1,0 +1,386 @@
+//! The origin's answer: what it is worth for those who wait, and for what is stored.
+
+use super::{
+    Errand, Fetching, Fill, Over, Sharing, Stage, Waiter, Window,
+    asking::{decide, stands_in},
+    fill::{Asked, Sent, Source, Stream},
+    followers::Followers,
+    uncacheable,
+};
+use crate::machine::{caring::Timed, context::Context, copying::Copies, stored::Stored};
+use crate::{
+    care::{attempts::Failed, deadline::Phase},
+    chunk::Chunk,
+    config::OnAbandon,
+    effect::Effect,
+    event::{Event, FetchEnd},
+    head::{Head, RequestHead},
+    id::{FillId, OriginId, RequestId},
+    key::{CacheKey, StoredKey},
+    plant::Fault,
+    reason::{MissReason, NotStorable, Storable},
+    record::Freshness,
+    rules::{
+        self, Judgement, retry_after, reuse, revalidate,
+        vary::{Vary, variant_key},
+    },
+    selector::Place,
+    time::{Instant, WallTime},
+    units::ByteCount,
+};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
+use core::time::Duration;
+
+/// What a planted fault takes for a lifetime without an end.
+const FOR_EVER: Duration = Duration::from_secs(365 * 86_400);
+
+/// A response head, and what the rules make of it.
+pub(in crate::machine) struct Judged {
+    pub(in crate::machine) head: Arc<Head>,
+    /// The request that it answers.
+    ask: Arc<RequestHead>,
+    pub(in crate::machine) target: CacheKey,
+    /// What was asked for: the target, or a variant.
+    key: CacheKey,
+    /// When the request was sent, on the calendar.
+    sent_at: WallTime,
+    judgement: Judgement,
+}
+
+/// What a head has come to.
+pub(in crate::machine) enum HeadStep<C> {
+    /// The body is about to come.
+    Streams(Begun<C>),
+    /// Another attempt will be made.
+    Waits,
+    /// The origin failed, and what is stored answers all who wait instead. Then the fetch is stopped, for its body is not wanted.
+    Stale(CacheKey, Over<C>),
+    /// What is stored still holds, and answers all who wait.
+    Freshens(NotModified<C>),
+    /// The answer is about something that is not stored any more: the origin is asked again, without conditions.
+    AsksAgain(Errand<C>, Vec<RequestId>),
+}
+
+/// A 304 to our own condition.
+pub(in crate::machine) struct NotModified<C> {
+    pub(in crate::machine) errand: Errand<C>,
+    pub(in crate::machine) waiters: Vec<Waiter>,
+    pub(in crate::machine) stored: Stored<C>,
+    pub(in crate::machine) judged: Judged,
+}
+
+/// A fill whose body is about to come.
+pub(in crate::machine) struct Begun<C> {
+    /// What the response takes the place of.
+    pub(in crate::machine) replaced: Option<Stored<C>>,
+    /// May tiers keep it?
+    pub(in crate::machine) is_open: bool,
+    /// Nobody has any use for it.
+    pub(in crate::machine) is_unread: bool,
+    /// Who reads it.
+    pub(in crate::machine) readers: Vec<RequestId>,
+    /// Who fetches alone, because it may not be shared.
+    pub(in crate::machine) alone: Vec<RequestId>,
+    pub(in crate::machine) reason: MissReason,
+    /// Who waited for another variant, and for what.
+    pub(in crate::machine) others: Option<(Group, Vec<RequestId>)>,
+}
+
+/// What those wait for who were parted from a fill.
+pub(in crate::machine) struct Group {
+    pub(in crate::machine) target: CacheKey,
+    place: Place,
+    origin: OriginId,
+    reason: MissReason,
+}
+
+impl Group {
+    fn of<C>(errand: &Errand<C>) -> Self {
+        let Errand { target, place, origin, reason, .. } = errand;
+        Self { target: *target, place: place.clone(), origin: *origin, reason: *reason }
+    }
+}
+
+impl Judged {
+    /// The names in `Vary`, and the request's fields, where a response is to be filed by them.
+    pub(in crate::machine) fn varies(&self) -> Option<(&[Box<str>], &RequestHead)> {
+        match &self.judgement.vary {
+            Vary::Fields(names) if self.judgement.storable == Storable::Yes && self.head.status != 304 => {
+                Some((names, &self.ask))
+            }
+            Vary::Nothing | Vary::Fields(_) | Vary::Anything => None,
+        }
+    }
+
+    /// A stored head with what this 304 changes of it, and what the rules make of that (RFC 9111 section 4.3.4).
+    pub(in crate::machine) fn merge<C: Chunk>(
+        &self,
+        cx: &Context<C>,
+        stored: &Head,
+    ) -> (Arc<Head>, Judgement) {
+        let received = cx.wall();
+        let head = Arc::new(revalidate::merge(stored, &self.head, received));
+        let judgement = rules::judge(&cx.config.policy, &self.ask, &head, self.sent_at, received);
+        let head = if cx.config.is_planted(Fault::X71) { Arc::new(stored.clone()) } else { head };
+        (head, judgement)
+    }
+}
+
+impl<C: Chunk> Fetching<C> {
+    /// Judges the head that a fill has waited for.
+    pub(in crate::machine) fn judge(&self, cx: &Context<C>, fill: FillId, head: Arc<Head>) -> Judged {
+        let Fill { errand, stage: Stage::Asking(Asked { since, sent, .. }) } = &self.fills[&fill] else {
+            unreachable!("{fill:?} does not wait for a head")
+        };
+        let sent_at = sent_at(cx, *since);
+        let ask = Arc::clone(&sent.ask);
+        let judgement = rules::judge(&cx.config.policy, &ask, &head, sent_at, cx.wall());
+        Judged { head, ask, target: errand.target, key: errand.key, sent_at, judgement }
+    }
+
+    /// A head came. `variant` is the key under which it is filed by what it varies on, if there is room for one.
+    pub(in crate::machine) fn on_head(
+        &mut self,
+        cx: &mut Context<C>,
+        fill: FillId,
+        mut judged: Judged,
+        variant: Option<CacheKey>,
+    ) -> HeadStep<C> {
+        let (mut errand, Asked { mut waiters, mut tries, sent, .. }) = self.take_asked(fill);
+        cx.caring.deadlines.enter(cx.now, Timed::Fill(fill), Phase::Paused);
+        let status = judged.head.status;
+        if variant.is_none()
+            && judged.judgement.vary != Vary::Nothing
+            && judged.judgement.storable == Storable::Yes
+        {
+            judged.judgement.storable = Storable::No(NotStorable::Vary);
+        }
+        let (key, variant) = (judged.target, variant.unwrap_or(judged.key));
+        let (length, storable) = (judged.head.length(), judged.judgement.storable);
+        cx.event(Event::HeadArrived { fill, key, variant, status, length, storable });
+        self.learn_of_storing(cx, key, status, storable);
+        if errand.stored.is_some() && status == 304 {
+            return self.on_not_modified(cx, fill, errand, waiters, judged);
+        }
+        if reuse::is_error(status) && stands_in(cx, &errand) {
+            let stored = errand.stored.take();
+            let instead = self.take_waiters(waiters);
+            self.end_asking(cx, fill, &errand);
+            return HeadStep::Stale(key, Over { stored, instead });
+        }
+        if let Some(failed) = Failed::of_status(status, retry_after(&judged.head.fields, cx.wall()))
+            && let Some(at) = decide(cx, fill, &errand, &waiters, &mut tries, failed)
+        {
+            stop_bodiless(cx, fill, key);
+            self.rest(cx, fill, errand, waiters, tries, at);
+            return HeadStep::Waits;
+        }
+        let replaced = errand.stored.take();
+        let errand = self.file_under(cx, fill, errand, variant);
+        let others = self.part_from(cx, &errand, &sent, &judged.judgement, &mut waiters);
+        let others = if others.is_empty() { None } else { Some((Group::of(&errand), others)) };
+        let stream = Stream {
+            freshness: freshness_of(cx, &judged.judgement),
+            staleness: judged.judgement.staleness,
+            head: judged.head,
+            length,
+            source: Source::Idle,
+            slot: Some(tries.slot).filter(|_| !cx.config.is_planted(Fault::R11)),
+            window: Window::new(),
+            followers: Followers::default(),
+            copies: Copies::default(),
+        };
+        let begun = self.begin_stream(cx, fill, errand, stream, storable, waiters, sent.leader);
+        HeadStep::Streams(Begun { replaced, others, ..begun })
+    }
+
+    /// Remembers a key whose answers cannot be stored, and forgets one whose answer can.
+    fn learn_of_storing(&mut self, cx: &mut Context<C>, target: CacheKey, status: u16, storable: Storable) {
+        if storable == Storable::Yes {
+            return self.uncacheable.forget(target);
+        }
+        let Some(why) = uncacheable::says_so(status, storable, cx.config.plant) else { return };
+        if cx.config.uncacheable.is_zero() {
+            return;
+        }
+        if !self.uncacheable.holds(target, cx.now) {
+            cx.event(Event::FoundUncacheable { key: target, why });
+        }
+        let span = if cx.config.is_planted(Fault::X75) { FOR_EVER } else { cx.config.uncacheable };
+        self.uncacheable.remember(target, cx.now.after(span));
+    }
+
+    /// A response turned out to be one variant of its target: it is filed under that one's key.
+    fn file_under(
+        &mut self,
+        cx: &Context<C>,
+        fill: FillId,
+        errand: Errand<C>,
+        variant: CacheKey,
+    ) -> Errand<C> {
+        if variant == errand.key || errand.sharing == Sharing::Private {
+            return errand;
+        }
+        self.end_flight(errand.key, fill);
+        if errand.sharing == Sharing::Open {
+            // One that has its whole body gives way: it may be gone before this one is, and then nobody would lead.
+            if let Some(other) = self.flights.get(&variant).copied()
+                && self.has_ended(other)
+            {
+                self.end_flight(variant, other);
+            }
+            self.lead_flight(variant, fill, cx.now);
+        }
+        Errand { key: variant, ..errand }
+    }
+
+    fn has_ended(&self, fill: FillId) -> bool {
+        match self.fills.get(&fill).map(|fill| &fill.stage) {
+            Some(Stage::Streaming(stream)) => stream.source == Source::Ended,
+            Some(Stage::Looking { .. } | Stage::Asking(_) | Stage::Resting { .. }) | None => false,
+        }
+    }
+
+    /// Takes those from `waiters` whom the response to `sent` does not answer (failure T12). What may not be stored answers
+    /// nobody but its leader, and parts nobody here.
+    fn part_from(
+        &self,
+        cx: &Context<C>,
+        errand: &Errand<C>,
+        sent: &Sent,
+        judged: &Judgement,
+        waiters: &mut Vec<RequestId>,
+    ) -> Vec<RequestId> {
+        let (Vary::Fields(names), Storable::Yes) = (&judged.vary, judged.storable) else { return Vec::new() };
+        if cx.config.is_planted(Fault::X28) {
+            return Vec::new();
+        }
+        let variant = |ask: &RequestHead| variant_key(errand.target, names, &ask.fields);
+        let served = variant(&sent.ask);
+        waiters.extract_if(.., |request| variant(self.ask(*request)) != served).collect()
+    }
+
+    /// The body is about to come: to all who wait and into all tiers if it may be shared, to the leader otherwise.
+    fn begin_stream(
+        &mut self,
+        cx: &Context<C>,
+        fill: FillId,
+        mut errand: Errand<C>,
+        stream: Stream<C>,
+        storable: Storable,
+        mut readers: Vec<RequestId>,
+        leader: Option<RequestId>,
+    ) -> Begun<C> {
+        let is_usable = stream.staleness.is_usable(&stream.freshness, cx.now);
+        let mut alone = Vec::new();
+        let is_shared = cx.config.is_planted(Fault::X54);
+        if (storable != Storable::Yes || !is_usable) && !is_shared {
+            // What may not be used without the origin's word may not be shared: all but who led, if that one is still
+            // here, ask for themselves.
+            let leads = leader.is_some() && readers.first() == leader.as_ref();
+            alone = readers.split_off(usize::from(leads));
+        }
+        let is_kept = storable == Storable::Yes || cx.config.is_planted(Fault::X55);
+        if !is_kept && errand.sharing == Sharing::Open {
+            self.end_flight(errand.key, fill);
+            errand.sharing = Sharing::Closed;
+        }
+        // Who led has left, and those who waited cannot share it.
+        let goes_on = errand.behind.is_some() || cx.config.on_abandon == OnAbandon::Finish;
+        let is_unread = readers.is_empty() && !goes_on;
+        let (is_open, reason) = (errand.sharing == Sharing::Open, errand.reason);
+        self.fills.insert(fill, Fill { errand, stage: Stage::Streaming(stream) });
+        Begun { replaced: None, is_open, is_unread, readers, alone, reason, others: None }
+    }
+
+    /// A 304 to our own condition: it freshens what is stored, or, if it is about something else, we ask without one.
+    fn on_not_modified(
+        &mut self,
+        cx: &mut Context<C>,
+        fill: FillId,
+        mut errand: Errand<C>,
+        waiters: Vec<RequestId>,
+        judged: Judged,
+    ) -> HeadStep<C> {
+        let stored = errand.stored.take();
+        self.end_asking(cx, fill, &errand);
+        stop_bodiless(cx, fill, errand.target);
+        let updates = |stored: &Stored<C>| {
+            let rule = cx.config.policy.changed_validator;
+            stays_filed(&errand, &judged)
+                && revalidate::selects(rule, stored.head(), &judged.head) == revalidate::Selection::Updates
+        };
+        match stored {
+            Some(stored) if updates(&stored) => {
+                let waiters = self.take_waiters(waiters);
+                HeadStep::Freshens(NotModified { errand, waiters, stored, judged })
+            }
+            stored => HeadStep::AsksAgain(Errand { stored, ..errand }, waiters),
+        }
+    }
+
+    /// Asks for the whole what a 304 was no answer about. The misses of those who wait were told when the origin was asked
+    /// first.
+    pub(in crate::machine) fn ask_without_condition(
+        &mut self,
+        cx: &mut Context<C>,
+        errand: Errand<C>,
+        waiters: Vec<RequestId>,
+    ) -> Option<Over<C>> {
+        let next = FillId(cx.ids.mint());
+        if errand.sharing == Sharing::Open {
+            self.flights.insert(errand.key, next);
+        }
+        self.wait_for(next, &waiters);
+        self.ask_origin(cx, next, errand, waiters, 1)
+    }
+
+    /// One fetch for all of these, who wait for one variant, whom later requests join. Their misses were told when they came.
+    pub(in crate::machine) fn fetch_for(
+        &mut self,
+        cx: &mut Context<C>,
+        group: &Group,
+        variant: CacheKey,
+        requests: Vec<RequestId>,
+    ) -> Option<Over<C>> {
+        let fill = self.lead(cx, variant, &requests);
+        let at = StoredKey { target: group.target, key: variant };
+        let errand = Errand::new(at, group.place.clone(), group.origin, Sharing::Open, group.reason);
+        self.ask_origin(cx, fill, errand, requests, 1)
+    }
+}
+
+/// Stops a fetch with its head: its body is not wanted.
+pub(in crate::machine) fn stop_bodiless<C: Chunk>(cx: &mut Context<C>, fill: FillId, key: CacheKey) {
+    cx.effect(Effect::Cancel { fill });
+    let received = ByteCount::ZERO;
+    cx.event(Event::FetchEnded { fill, key, received, end: FetchEnd::Complete });
+}
+
+/// Is the response that a 304 is about filed under what the 304 says it depends on? If not, it is no answer to all who wait
+/// under that key.
+fn stays_filed<C>(errand: &Errand<C>, not_modified: &Judged) -> bool {
+    match Vary::of(&not_modified.head) {
+        Vary::Nothing => true,
+        Vary::Fields(names) => variant_key(errand.target, &names, &not_modified.ask.fields) == errand.key,
+        Vary::Anything => false,
+    }
+}
+
+/// When a request that was made at `since` was sent, on the calendar.
+fn sent_at<C: Chunk>(cx: &Context<C>, since: Instant) -> WallTime {
+    let since = if cx.config.is_planted(Fault::X14) { cx.now } else { since };
+    cx.wall().before(cx.now.since(since))
+}
+
+fn freshness_of<C: Chunk>(cx: &Context<C>, judged: &Judgement) -> Freshness {
+    let mut freshness =
+        Freshness { as_of: cx.now, age_then: judged.initial_age, lifetime: judged.lifetime.span() };
+    if freshness.lifetime.is_zero() && cx.config.is_planted(Fault::F5) {
+        freshness.lifetime = FOR_EVER;
+    }
+    if cx.config.is_planted(Fault::X70) {
+        freshness.age_then = Duration::ZERO;
+    }
+    freshness
+}

@@ -1,0 +1,325 @@
+//! The walk through the byte tiers, fastest first.
+//!
+//! Every tier keeps its own index, and is asked. A local one is skipped until it has joined, and a tier that fails is
+//! skipped, too (C1). A record that is stale, or needs the origin's word, is kept open while the walk goes on and the origin is
+//! asked. While a purge of the key is under way no byte tier is asked: it may still hold what is being removed.
+
+use super::{Errand, Fetching, Fill, Glimpse, Over, Sharing, Stage, Waiter, fill_in};
+use crate::machine::{
+    Pending,
+    caring::Timed,
+    context::Context,
+    copying::names_in,
+    feed_lease::Trust,
+    purging::Verdict,
+    stored::{Kept, Stored},
+};
+use crate::{
+    care::deadline::Phase,
+    chunk::Chunk,
+    config::{ByteTier, IndexKeeper},
+    effect::Effect,
+    event::{Event, TierOperation},
+    head::Length,
+    id::{FillId, OpId, RecordId, RequestId, TierId},
+    key::CacheKey,
+    plant::Fault,
+    reason::{Late, MissReason, OriginFailure, Refusal},
+    record::{Freshness, Record},
+    rules::reuse,
+    time::BIRTH_ROUNDING,
+};
+use alloc::{boxed::Box, sync::Arc, vec::Vec};
+
+/// How a walk goes on.
+pub(in crate::machine) enum Look<C> {
+    /// A tier was asked.
+    Asked,
+    /// L3 is to be asked for this.
+    InDurable(CacheKey),
+    /// No tier is left, and none had what may be used as it is.
+    Over(Errand<C>, Vec<RequestId>),
+}
+
+/// A lookup that is over, and what it was for.
+pub(in crate::machine) struct Looked<C> {
+    pub(in crate::machine) errand: Errand<C>,
+    pub(in crate::machine) waiters: Vec<RequestId>,
+    pub(in crate::machine) tier: ByteTier,
+    /// Under which name the tier has opened what it found.
+    pub(in crate::machine) record: RecordId,
+    op: Option<OpId>,
+}
+
+/// What a record is worth that was found.
+pub(in crate::machine) enum Worth {
+    /// It is the fill's, with this lifetime.
+    Usable(Freshness),
+    /// It tells what the target's responses depend on.
+    Names(Vec<Box<str>>),
+    /// It was purged, and is taken for absent.
+    Nothing,
+    /// The same, and its tier shall not keep it.
+    ToDelete,
+}
+
+/// How a fill goes on that has found what may be used.
+pub(in crate::machine) enum AfterFound<C> {
+    /// It is over: all who waited were answered.
+    Over(Option<Stored<C>>),
+    /// It looks further, and has no use for this.
+    Further(Option<Stored<C>>),
+}
+
+/// Who waits when no tier is left to be asked.
+pub(in crate::machine) enum AfterWalk<C> {
+    /// Some are answered by a stale record, while it is revalidated behind them.
+    Stale(Arc<Kept<C>>, Vec<Waiter>),
+    /// Nothing that was found may be used.
+    Nothing,
+}
+
+/// What becomes of those whom no tier could answer.
+pub(in crate::machine) enum Unanswered<C> {
+    /// The origin was asked, or is not to be.
+    Asked(Option<Over<C>>),
+    /// They join a fill that turned out to be for the same, and what was found is of no use.
+    Join(FillId, Vec<RequestId>, Option<Stored<C>>),
+}
+
+impl<C: Chunk> Looked<C> {
+    /// What is a record worth that was found, which the purges so far leave or do not?
+    pub(in crate::machine) fn worth(
+        &self,
+        cx: &Context<C>,
+        record: &Record,
+        body: Option<&C>,
+        verdict: Verdict,
+    ) -> Worth {
+        let errand = &self.errand;
+        let is_its = record.stored_key() == errand.at() || cx.config.is_planted(Fault::T13);
+        let agrees = is_its
+            && body.is_none_or(|body| body.size() == record.length.0)
+            && match record.head.length() {
+                Length::Known(length) => length == record.length,
+                Length::Unknown => true,
+            };
+        let freshness = match verdict {
+            _ if !agrees => return Worth::ToDelete,
+            Verdict::Gone => return Worth::ToDelete,
+            Verdict::Purged => return Worth::Nothing,
+            Verdict::Stands(freshness) => freshness,
+        };
+        match names_in(&record.head).filter(|_| !cx.config.is_planted(Fault::X83)) {
+            None => Worth::Usable(freshness),
+            // A fill that was closed meanwhile learns nothing from what is older than that.
+            Some(names) if errand.sharing == Sharing::Open && !names.is_empty() => Worth::Names(names),
+            Some(_) => Worth::Nothing,
+        }
+    }
+}
+
+impl<C: Chunk> Fetching<C> {
+    /// Asks the first tier from `from` on that may hold the key.
+    pub(in crate::machine) fn look(
+        &mut self,
+        cx: &mut Context<C>,
+        fill: FillId,
+        mut errand: Errand<C>,
+        waiters: Vec<RequestId>,
+        from: usize,
+    ) -> Look<C> {
+        for place in from..cx.config.tiers.len() {
+            let tier = cx.config.tiers[place];
+            // An entry of L3 is of one key, and a purge of its target would not reach a variant's: none is kept there.
+            if tier.is_durable() && errand.at().is_variant() {
+                continue;
+            }
+            if cx.caring.is_joining(tier.id) && !cx.config.is_planted(Fault::X82) {
+                errand.reason = MissReason::TierFailed;
+                continue;
+            }
+            let record = RecordId(cx.ids.mint());
+            let (key, at) = (errand.key, errand.at());
+            let (op, phase, look) = match tier.index {
+                IndexKeeper::Tier => {
+                    let Some(held) = cx.admit_tier(tier.id, TierOperation::Lookup) else {
+                        errand.reason = MissReason::TierFailed;
+                        continue;
+                    };
+                    let op = cx.operation_with(Pending::Lookup(fill), Some(held));
+                    cx.effect(Effect::Lookup { op, tier: tier.id, record, key: at });
+                    (Some(op), Phase::Lookup, Look::Asked)
+                }
+                IndexKeeper::Durable { .. } => (None, Phase::Paused, Look::InDurable(key)),
+            };
+            let stage = Stage::Looking { waiters, op, tier, record };
+            self.fills.insert(fill, Fill { errand, stage });
+            cx.answer_by(fill);
+            cx.caring.deadlines.enter(cx.now, Timed::Fill(fill), phase);
+            return look;
+        }
+        Look::Over(errand, waiters)
+    }
+
+    /// The record that a lookup in L3 opens what it finds under.
+    pub(in crate::machine) fn looks_for(&self, fill: FillId) -> RecordId {
+        match self.fills[&fill].stage {
+            Stage::Looking { record, .. } => record,
+            Stage::Asking(_) | Stage::Resting { .. } | Stage::Streaming(_) => {
+                unreachable!("{fill:?} does not look in L3")
+            }
+        }
+    }
+
+    /// A lookup is over.
+    pub(in crate::machine) fn take_lookup(&mut self, fill: FillId) -> Looked<C> {
+        let Fill { errand, stage } = self.take_fill(fill);
+        match stage {
+            Stage::Looking { waiters, op, tier, record } => Looked { errand, waiters, op, tier, record },
+            Stage::Asking(_) | Stage::Resting { .. } | Stage::Streaming(_) => {
+                unreachable!("{fill:?} does not look any more")
+            }
+        }
+    }
+
+    /// Takes those who wait that this record answers as it is.
+    pub(in crate::machine) fn take_answered(
+        &mut self,
+        cx: &Context<C>,
+        looked: &mut Looked<C>,
+        kept: &Kept<C>,
+    ) -> Vec<Waiter> {
+        let uses = |request: &mut RequestId| Self::use_of(cx, kept, self.ask(*request)) == reuse::Use::Serve;
+        let answered = looked.waiters.extract_if(.., uses).collect();
+        self.take_waiters(answered)
+    }
+
+    /// All whom the record answers were answered. It is kept, if that is of use for others.
+    pub(in crate::machine) fn after_found(
+        &mut self,
+        cx: &mut Context<C>,
+        fill: FillId,
+        looked: &mut Looked<C>,
+        kept: &Arc<Kept<C>>,
+    ) -> AfterFound<C> {
+        let Looked { errand, waiters, .. } = looked;
+        let is_usable = kept.staleness.is_usable(&kept.freshness, cx.now) && cx.trust == Trust::Lifetime;
+        if is_usable && waiters.is_empty() {
+            self.end_asking(cx, fill, errand);
+            return AfterFound::Over(errand.stored.take());
+        }
+        AfterFound::Further(keep(cx, errand, Arc::clone(kept)))
+    }
+
+    /// The walk is over. What is stale is served where its window allows it, and revalidated behind.
+    pub(in crate::machine) fn after_walk(
+        &mut self,
+        cx: &Context<C>,
+        errand: &mut Errand<C>,
+        waiters: &mut Vec<RequestId>,
+    ) -> AfterWalk<C> {
+        let Some(Stored::Record(kept)) = &errand.stored else { return AfterWalk::Nothing };
+        let kept = Arc::clone(kept);
+        let uses = |request: &mut RequestId| {
+            Self::use_of(cx, &kept, self.ask(*request)) == reuse::Use::ServeAndRevalidate
+        };
+        let meanwhile = waiters.extract_if(.., uses).collect();
+        let meanwhile = self.take_waiters(meanwhile);
+        if let Some(first) = meanwhile.first()
+            && errand.sharing == Sharing::Open
+        {
+            errand.behind = Some(Arc::clone(&first.ask));
+        }
+        AfterWalk::Stale(kept, meanwhile)
+    }
+
+    /// Nothing that the tiers have may be used for these: the origin is asked. While they looked, a fetch for another variant can
+    /// have turned out to be for this one: then it is joined.
+    pub(in crate::machine) fn ask_or_join(
+        &mut self,
+        cx: &mut Context<C>,
+        fill: FillId,
+        errand: Errand<C>,
+        waiters: Vec<RequestId>,
+    ) -> Unanswered<C> {
+        let other = match errand.sharing {
+            Sharing::Open => self.lead_flight(errand.key, fill, cx.now),
+            Sharing::Closed | Sharing::Private => None,
+        };
+        let Some(other) = other else {
+            return Unanswered::Asked(self.ask_origin(cx, fill, errand, waiters, 0));
+        };
+        cx.caring.deadlines.end(Timed::Fill(fill));
+        self.tell_missed(cx, &errand, &waiters);
+        let getters = self.pass_partial(cx, waiters);
+        Unanswered::Join(other, getters, errand.stored)
+    }
+
+    pub(in crate::machine) fn on_lookup_failed(&mut self, cx: &mut Context<C>, fill: FillId) -> Looked<C> {
+        let mut looked = self.take_lookup(fill);
+        cx.event(Event::TierFailed { tier: looked.tier.id, operation: TierOperation::Lookup });
+        looked.errand.reason = MissReason::TierFailed;
+        if cx.config.is_planted(Fault::R1) {
+            for request in looked.waiters.drain(..) {
+                self.refuse(cx, request, Refusal::Origin(OriginFailure::Unreachable));
+            }
+        }
+        looked
+    }
+
+    /// A tier did not answer in time, and the walk goes on without it.
+    pub(in crate::machine) fn on_lookup_late(&mut self, cx: &mut Context<C>, fill: FillId) -> Looked<C> {
+        let mut looked = self.give_up_lookup(cx, fill);
+        let what = Late::Lookup(looked.tier.id);
+        cx.event(Event::DeadlineMissed { key: looked.errand.target, what });
+        looked.errand.reason = MissReason::TierFailed;
+        looked
+    }
+
+    /// Stops waiting for a tier's answer to a lookup. The record that it may still open is released: the driver passes that on
+    /// once the lookup is over.
+    pub(super) fn give_up_lookup(&mut self, cx: &mut Context<C>, fill: FillId) -> Looked<C> {
+        let looked = self.take_lookup(fill);
+        // L3's lookup is several operations, and none of them has a deadline yet.
+        cx.give_up(looked.op.expect("a lookup that has a deadline is one operation"));
+        if !cx.config.is_planted(Fault::X81) {
+            cx.effect(Effect::Release { tier: looked.tier.id, record: looked.record });
+        }
+        looked
+    }
+
+    /// A fill for a target ends, for who waits looks for a variant now. What it has found is of no use.
+    pub(in crate::machine) fn end_for_variants(
+        &mut self,
+        errand: &mut Errand<C>,
+        fill: FillId,
+    ) -> Option<Stored<C>> {
+        self.end_flight(errand.key, fill);
+        errand.stored.take()
+    }
+
+    /// What a fill has seen in L3's index. Says under which key.
+    pub(in crate::machine) fn note_seen(&mut self, fill: FillId, seen: Option<Box<Glimpse>>) -> CacheKey {
+        let errand = &mut fill_in(&mut self.fills, fill).errand;
+        errand.glimpse = seen;
+        errand.key
+    }
+}
+
+/// Keeps an open record that may not be used as it is while the walk goes on. A slower tier may still have a fresh one, which
+/// serves; of two stale ones the younger is kept, and of two of one age the one in the faster tier. Returns what is not.
+fn keep<C: Chunk>(cx: &Context<C>, errand: &mut Errand<C>, kept: Arc<Kept<C>>) -> Option<Stored<C>> {
+    errand.reason = MissReason::Stale;
+    let helps = kept.staleness.helps_when_stale(&kept.record.head);
+    let is_younger = errand.stored.as_ref().is_none_or(|stored| {
+        kept.freshness.age(cx.now).saturating_add(BIRTH_ROUNDING) < stored.freshness().age(cx.now)
+    });
+    let kept = Stored::Record(kept);
+    if helps && is_younger { errand.stored.replace(kept) } else { Some(kept) }
+}
+
+/// Where the walk goes on after this tier.
+pub(in crate::machine) fn after_tier<C: Chunk>(cx: &Context<C>, tier: TierId) -> usize {
+    cx.config.tiers.iter().position(|other| other.id == tier).map_or(0, |asked| asked + 1)
+}

@@ -1,0 +1,495 @@
+//! Fetching: every fill, who waits for it, and which one a new request joins.
+//!
+//! A request that waits is known here and nowhere else; once it is served it belongs to `clients`. What is stored is not known
+//! here but for what a fill has found: whether a tier may be used, and what a step means for tiers and readers, is for whoever
+//! calls. `looking` walks through the tiers, `asking` asks the origin, `heads` judges its answer, `streams` passes its body on.
+
+mod asking;
+mod fill;
+mod followers;
+mod heads;
+mod looking;
+mod slots;
+mod streams;
+mod uncacheable;
+mod window;
+
+pub(super) use fill::{Errand, Fill, Glimpse, Sharing, Stage};
+pub(super) use heads::{Begun, HeadStep, Judged, NotModified, stop_bodiless};
+pub(super) use looking::{AfterFound, AfterWalk, Look, Looked, Unanswered, Worth, after_tier};
+pub(super) use streams::{Broken, Cancelled, Delivery, Ended, Settled, end_reread};
+
+use super::{
+    Audit,
+    context::Context,
+    copying::Copies,
+    stored::{Kept, Stored},
+};
+use crate::{
+    chunk::Chunk,
+    config::OnAbandon,
+    event::Event,
+    head::{Method, RequestHead},
+    id::{FillId, OriginId, RequestId},
+    key::{CacheKey, StoredKey},
+    memory::Resident,
+    plant::Fault,
+    random::Random,
+    reason::{AbortReason, Bypass, End, MissReason, Refusal},
+    rules::{self, reuse},
+    table::Table,
+    time::Instant,
+    units::ByteCount,
+};
+use alloc::{sync::Arc, vec::Vec};
+use core::time::Duration;
+use fill::{Asked, Source, Stream, Tries};
+use slots::Slots;
+use uncacheable::Uncacheable;
+use window::Window;
+
+/// Every fill under way.
+pub(super) struct Fetching<C> {
+    fills: Table<FillId, Fill<C>>,
+    /// The fill that a new request for a key joins.
+    flights: Table<CacheKey, FillId>,
+    /// Every request that has not been answered, and the fill that it waits for.
+    waiting: Table<RequestId, (FillId, Waiter)>,
+    slots: Slots,
+    uncacheable: Uncacheable,
+}
+
+/// A request that waits to be answered.
+#[derive(Clone, Debug)]
+pub(super) struct Waiter {
+    pub(super) request: RequestId,
+    pub(super) key: CacheKey,
+    pub(super) origin: OriginId,
+    pub(super) ask: Arc<RequestHead>,
+    /// Did it join what another request had begun?
+    pub(super) collapsed: bool,
+}
+
+/// What a request has come to that L0 could not answer.
+pub(super) enum Arrival<C> {
+    /// It leads a new fill.
+    Leads(FillId),
+    /// A fill under way has found what answers it, though it is stale.
+    Stale(Arc<Kept<C>>, Waiter),
+    /// It may join this fill.
+    Joins(FillId),
+    /// It was told that it cannot wait.
+    Over,
+}
+
+/// What became of a request that wanted to join a fill.
+pub(super) enum Attached {
+    /// It waits with the others.
+    Waits,
+    /// It reads the body from its first byte on.
+    Follows,
+    /// It came too late, and fetches for itself.
+    Alone(MissReason),
+}
+
+/// A fill that is over without a response of its own.
+pub(super) struct Over<C> {
+    /// What it had found: it is served to these, because the origin failed, and is of no use any more.
+    pub(super) stored: Option<Stored<C>>,
+    pub(super) instead: Vec<Waiter>,
+}
+
+impl<C: Chunk> Fetching<C> {
+    pub(super) fn new(salts: &mut Random) -> Self {
+        Self {
+            fills: Table::default(),
+            flights: Table::salted(salts.wide_bits()),
+            waiting: Table::default(),
+            slots: Slots::default(),
+            uncacheable: Uncacheable::default(),
+        }
+    }
+
+    /// Is nothing asked for?
+    pub(super) fn is_idle(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    pub(super) fn is_uncacheable(&self, target: CacheKey, now: Instant) -> bool {
+        self.uncacheable.holds(target, now)
+    }
+
+    /// A purge came: the next response may be one that can be stored.
+    pub(super) fn forget_uncacheable(&mut self, target: CacheKey) {
+        self.uncacheable.forget(target);
+    }
+
+    /// L0 has nothing that may be used for this request: it joins the fill under way for its variant, or leads one.
+    pub(super) fn arrive(&mut self, cx: &mut Context<C>, variant: CacheKey, waiter: Waiter) -> Arrival<C> {
+        if let Some(fill) = self.flights.get(&variant).copied() {
+            if let Some(kept) = self.usable_meanwhile(cx, fill, &waiter.ask) {
+                return Arrival::Stale(kept, waiter);
+            }
+            if !self.fills[&fill].stage.is_spent(cx.now) {
+                return self.join(cx, fill, waiter);
+            }
+            self.end_flight(variant, fill);
+        }
+        let fill = FillId(cx.ids.mint());
+        self.flights.insert(variant, fill);
+        self.enter(fill, waiter);
+        Arrival::Leads(fill)
+    }
+
+    /// Joins a fill under way, if there is room. Who wants a part has no use for one that is past the tiers.
+    fn join(&mut self, cx: &mut Context<C>, fill_id: FillId, waiter: Waiter) -> Arrival<C> {
+        let (request, key) = (waiter.request, waiter.key);
+        let Fill { errand, stage } = &self.fills[&fill_id];
+        let is_looking = matches!(stage, Stage::Looking { .. });
+        if !is_looking && waiter.ask.method == Method::Get && !rules::wants_whole(&waiter.ask) {
+            cx.pass(request, Bypass::Range);
+            return Arrival::Over;
+        }
+        let reason = errand.reason;
+        if stage.crowd() >= cx.config.waiters_max + usize::from(cx.config.is_planted(Fault::X10)) {
+            cx.event(Event::Missed { request, key, reason });
+            cx.refuse(request, Refusal::TooManyWaiters);
+            return Arrival::Over;
+        }
+        self.enter(fill_id, waiter);
+        if !is_looking {
+            cx.event(Event::Missed { request, key, reason });
+        }
+        Arrival::Joins(fill_id)
+    }
+
+    /// A request that shares its fetch with nobody, and whose miss has not been told.
+    pub(super) fn arrive_alone(&mut self, cx: &mut Context<C>, waiter: Waiter) -> Option<Over<C>> {
+        let (request, reason) = (waiter.request, MissReason::Uncacheable);
+        cx.event(Event::Missed { request, key: waiter.key, reason });
+        if !rules::wants_whole(&waiter.ask) {
+            cx.pass(request, part_of(&waiter.ask));
+            return None;
+        }
+        self.enter(FillId(cx.ids.mint()), waiter);
+        self.fetch_alone(cx, request, reason)
+    }
+
+    fn enter(&mut self, fill: FillId, waiter: Waiter) {
+        let request = waiter.request;
+        let before = self.waiting.insert(request, (fill, waiter));
+        assert!(before.is_none(), "the driver used {request:?} twice");
+    }
+
+    /// How long ago the origin was asked for what there is of a fill's answer.
+    pub(super) fn asked_ago(&self, fill: FillId, now: Instant) -> Duration {
+        self.fills[&fill].stage.asked_ago(now)
+    }
+
+    /// Is there room for one more in this fill? If there is none, the request is told so. Nothing, where the fill is over.
+    pub(super) fn has_room(&mut self, cx: &mut Context<C>, fill: FillId, request: RequestId) -> Option<bool> {
+        let has_room = self.fills.get(&fill)?.stage.crowd() < cx.config.waiters_max;
+        if !has_room {
+            self.refuse(cx, request, Refusal::TooManyWaiters);
+        }
+        Some(has_room)
+    }
+
+    /// A request that waits becomes one of those whom a fill serves, if that is young enough (`may_join`). `dependable` is how
+    /// far from its first byte on the body can be read back.
+    pub(super) fn attach(
+        &mut self,
+        cx: &mut Context<C>,
+        fill_id: FillId,
+        request: RequestId,
+        may_join: bool,
+        dependable: Option<u64>,
+    ) -> Attached {
+        let Fill { errand, stage } = fill_in(&mut self.fills, fill_id);
+        let (waits_for, joining) = waiting_in(&mut self.waiting, request);
+        *waits_for = fill_id;
+        joining.collapsed = true;
+        let key = joining.key;
+        let attached = match stage {
+            Stage::Looking { waiters, .. }
+            | Stage::Asking(Asked { waiters, .. })
+            | Stage::Resting { waiters, .. } => {
+                if may_join {
+                    waiters.push(request);
+                }
+                Attached::Waits
+            }
+            Stage::Streaming(stream) => {
+                let base = stream.window.base();
+                let is_whole = base == 0
+                    || dependable.is_some_and(|readable| base <= readable)
+                    || cx.config.is_planted(Fault::X67);
+                if is_whole && stream.staleness.is_usable(&stream.freshness, cx.now) {
+                    Attached::Follows
+                } else {
+                    Attached::Alone(errand.reason)
+                }
+            }
+        };
+        let attached = if may_join { attached } else { Attached::Alone(errand.reason) };
+        cx.event(match attached {
+            Attached::Waits | Attached::Follows => Event::Collapsed { request, key },
+            Attached::Alone(_) => Event::AttachRefused { request, fill: fill_id },
+        });
+        attached
+    }
+
+    /// Who waits for this one's answer is answered now.
+    pub(super) fn take_waiter(&mut self, request: RequestId) -> Waiter {
+        self.waiting.remove(&request).expect("who is answered has waited").1
+    }
+
+    fn take_waiters(&mut self, requests: Vec<RequestId>) -> Vec<Waiter> {
+        requests.into_iter().map(|request| self.take_waiter(request)).collect()
+    }
+
+    fn ask(&self, request: RequestId) -> &Arc<RequestHead> {
+        &self.waiting[&request].1.ask
+    }
+
+    /// These wait for this fill from now on.
+    fn wait_for(&mut self, fill: FillId, requests: &[RequestId]) {
+        for request in requests {
+            waiting_in(&mut self.waiting, *request).0 = fill;
+        }
+    }
+
+    /// A request that waits cannot be answered.
+    fn refuse(&mut self, cx: &mut Context<C>, request: RequestId, refusal: Refusal) {
+        self.waiting.remove(&request);
+        cx.refuse(request, refusal);
+    }
+
+    /// Lets new requests for `key` begin anew, if it is this fill that they would join.
+    fn end_flight(&mut self, key: CacheKey, fill: FillId) {
+        if self.flights.get(&key) == Some(&fill) {
+            self.flights.remove(&key);
+        }
+    }
+
+    /// Makes this the fill that new requests for a variant join, unless one is past the tiers already. One that still looks
+    /// joins it, if it finds nothing.
+    fn lead_flight(&mut self, variant: CacheKey, fill_id: FillId, now: Instant) -> Option<FillId> {
+        let other = self.flights.get(&variant).copied().filter(|other| {
+            let stage = self.fills.get(other).map(|fill| &fill.stage);
+            let is_over =
+                stage.is_none_or(|stage| matches!(stage, Stage::Looking { .. }) || stage.is_spent(now));
+            *other != fill_id && !is_over
+        });
+        if other.is_none() {
+            self.flights.insert(variant, fill_id);
+        }
+        other
+    }
+
+    /// The fill that requests for this variant can join now.
+    pub(super) fn joinable(&self, variant: CacheKey, now: Instant) -> Option<FillId> {
+        self.flights.get(&variant).copied().filter(|fill| !self.fills[fill].stage.is_spent(now))
+    }
+
+    /// A fill for those who wait for a variant that nobody looks for.
+    pub(super) fn lead(&mut self, cx: &mut Context<C>, variant: CacheKey, requests: &[RequestId]) -> FillId {
+        let fill = FillId(cx.ids.mint());
+        self.lead_as(fill, variant, requests);
+        fill
+    }
+
+    /// The same under a name that there is already.
+    pub(super) fn lead_as(&mut self, fill: FillId, variant: CacheKey, requests: &[RequestId]) {
+        self.flights.insert(variant, fill);
+        self.wait_for(fill, requests);
+    }
+
+    /// Asks the origin about a stale response that has just been served, unless somebody does so already.
+    pub(super) fn revalidate_behind(
+        &mut self,
+        cx: &mut Context<C>,
+        at: StoredKey,
+        waiter: &Waiter,
+        stored: Arc<Resident<C>>,
+    ) -> Option<Over<C>> {
+        let is_under_way = self.flights.contains_key(&at.key) && !cx.config.is_planted(Fault::X74);
+        if is_under_way || self.slots.taken() >= cx.config.fills_max {
+            return None;
+        }
+        let fill = self.lead(cx, at.key, &[]);
+        let place = stored.place.clone();
+        let errand = Errand::new(at, place, waiter.origin, Sharing::Open, MissReason::Stale);
+        let (stored, behind) = (Some(Stored::Resident(stored)), Some(Arc::clone(&waiter.ask)));
+        self.ask_origin(cx, fill, Errand { stored, behind, ..errand }, Vec::new(), 0)
+    }
+
+    /// Puts together those who want the same variant of a target, in the order in which they came.
+    pub(super) fn gather(
+        &self,
+        requests: Vec<RequestId>,
+        variant_of: impl Fn(&RequestHead) -> CacheKey,
+    ) -> Vec<(CacheKey, Vec<RequestId>)> {
+        let mut gathered: Vec<(CacheKey, Vec<RequestId>)> = Vec::new();
+        for request in requests {
+            let variant = variant_of(self.ask(request));
+            match gathered.iter_mut().find(|(key, _)| *key == variant) {
+                Some((_, requests)) => requests.push(request),
+                None => gathered.push((variant, Vec::from([request]))),
+            }
+        }
+        gathered
+    }
+
+    /// How a stored response may be used for a request that waits.
+    fn use_of(cx: &Context<C>, kept: &Kept<C>, ask: &RequestHead) -> reuse::Use {
+        let stored = cx.trust.in_stored(kept.stored(cx.now));
+        reuse::usable(&cx.config.policy, &ask.fields, &stored)
+    }
+
+    /// The record that a fill keeps while it asks the origin, if a request may be answered from it meanwhile.
+    fn usable_meanwhile(&self, cx: &Context<C>, fill: FillId, ask: &RequestHead) -> Option<Arc<Kept<C>>> {
+        let fill = &self.fills[&fill];
+        let (Stage::Asking(_) | Stage::Resting { .. }, Some(Stored::Record(kept))) =
+            (&fill.stage, &fill.errand.stored)
+        else {
+            return None;
+        };
+        (Self::use_of(cx, kept, ask) == reuse::Use::ServeAndRevalidate).then(|| Arc::clone(kept))
+    }
+
+    /// Does this request wait for an answer?
+    pub(super) fn awaits(&self, request: RequestId) -> bool {
+        self.waiting.contains_key(&request)
+    }
+
+    /// A client left. Says for which fill it was waiting, if it was.
+    pub(super) fn leave(&mut self, cx: &mut Context<C>, request: RequestId) -> Option<FillId> {
+        let (fill, Waiter { key, .. }) = self.waiting.remove(&request)?;
+        let (sent, end) = (ByteCount::ZERO, End::Aborted(AbortReason::ClientLeft));
+        cx.event(Event::Served { request, key, sent, end });
+        Some(fill)
+    }
+
+    /// Takes who has left off a fill. Is there nobody left whom it should go on for (O1)?
+    pub(super) fn leave_fill(&mut self, cx: &Context<C>, fill: FillId, request: RequestId) -> bool {
+        let Some(Fill { errand, stage }) = self.fills.get_mut(&fill) else { return false };
+        match stage {
+            Stage::Looking { waiters, .. } => {
+                waiters.retain(|waiter| *waiter != request);
+                false
+            }
+            Stage::Asking(Asked { waiters, .. }) => {
+                waiters.retain(|waiter| *waiter != request);
+                let goes_on = errand.sharing == Sharing::Open && cx.on_abandon() == OnAbandon::Finish;
+                waiters.is_empty() && !goes_on
+            }
+            Stage::Resting { waiters, .. } => {
+                waiters.retain(|waiter| *waiter != request);
+                waiters.is_empty() && errand.behind.is_none()
+            }
+            Stage::Streaming(_) => unreachable!("{request:?} waited for {fill:?}, whose head has come"),
+        }
+    }
+
+    /// Fills that `is_meant` accepts.
+    pub(super) fn names_of(&self, is_meant: impl Fn(&Fill<C>) -> bool) -> Vec<FillId> {
+        self.fills.names_of(is_meant)
+    }
+
+    /// Closes a fill: those who wait for it still get it, nobody joins it, and nothing is to keep it. Has it copies?
+    pub(super) fn close(&mut self, cx: &Context<C>, fill: FillId) -> bool {
+        let Fill { errand, stage } = fill_in(&mut self.fills, fill);
+        if errand.sharing == Sharing::Open {
+            errand.sharing = Sharing::Closed;
+        }
+        let (key, has_copies) = (errand.key, matches!(stage, Stage::Streaming(_)));
+        if !cx.config.is_planted(Fault::X45) {
+            self.end_flight(key, fill);
+        }
+        has_copies
+    }
+
+    /// Who waits for a fill that was closed may have come when this purge counted already, and without a lease: what the fill
+    /// has found is of no use any more without the origin's word, lease or not.
+    pub(super) fn distrust_closed(&mut self) {
+        for fill in self.fills.names_of(|fill| fill.errand.sharing == Sharing::Closed) {
+            let errand = &mut fill_in(&mut self.fills, fill).errand;
+            errand.stored = errand.stored.take().map(Stored::after_revalidation);
+        }
+    }
+
+    /// Counts what is open, and asserts that every total is the sum of its parts.
+    pub(super) fn audit(&self) -> Audit {
+        let mut audit = Audit { requests: self.waiting.len(), fills: self.fills.len(), ..Audit::default() };
+        for fill in self.fills.values() {
+            audit.crowd_max = fill.stage.crowd().max(audit.crowd_max);
+            audit.keepers += usize::from(matches!(fill.errand.stored, Some(Stored::Record(_))));
+            match &fill.stage {
+                Stage::Looking { .. } => {}
+                Stage::Asking(_) | Stage::Resting { .. } => audit.fetches += 1,
+                Stage::Streaming(stream) => {
+                    audit.fetches += usize::from(stream.source != Source::Ended);
+                    audit.window_bytes += stream.window.held();
+                    audit.window_bytes_max = stream.window.held_before_last().max(audit.window_bytes_max);
+                }
+            }
+        }
+        assert_eq!(audit.fetches, self.slots.taken(), "the slots that are taken are not those of the fills");
+        for fill in self.flights.values() {
+            assert!(self.fills.contains_key(fill), "{fill:?} can be joined but does not exist");
+        }
+        for (fill, waiter) in self.waiting.values() {
+            assert!(
+                self.fills.contains_key(fill),
+                "{:?} waits for {fill:?}, which does not exist",
+                waiter.request
+            );
+        }
+        audit
+    }
+
+    pub(super) fn contains(&self, fill: FillId) -> bool {
+        self.fills.contains_key(&fill)
+    }
+
+    /// A fill's copies, while its body is on its way.
+    pub(super) fn copies(&self, fill: FillId) -> Option<&Copies<C>> {
+        match &self.fills.get(&fill)?.stage {
+            Stage::Streaming(stream) => Some(&stream.copies),
+            Stage::Looking { .. } | Stage::Asking(_) | Stage::Resting { .. } => None,
+        }
+    }
+
+    fn stream(&mut self, fill: FillId) -> &mut Stream<C> {
+        stream_in(&mut self.fills, fill).1
+    }
+
+    fn take_fill(&mut self, fill: FillId) -> Fill<C> {
+        self.fills.remove(&fill).unwrap_or_else(|| panic!("{fill:?} ended before its last step"))
+    }
+}
+
+/// A fill's state, by its name: free functions, so that the other tables can be used beside it.
+fn fill_in<C>(fills: &mut Table<FillId, Fill<C>>, fill: FillId) -> &mut Fill<C> {
+    fills.get_mut(&fill).unwrap_or_else(|| panic!("{fill:?} ended before its last step"))
+}
+
+fn stream_in<C>(fills: &mut Table<FillId, Fill<C>>, fill: FillId) -> (&Errand<C>, &mut Stream<C>) {
+    let Fill { errand, stage } = fill_in(fills, fill);
+    match stage {
+        Stage::Streaming(stream) => (errand, stream),
+        Stage::Looking { .. } | Stage::Asking(_) | Stage::Resting { .. } => {
+            unreachable!("{fill:?} has no body yet")
+        }
+    }
+}
+
+fn waiting_in(waiting: &mut Table<RequestId, (FillId, Waiter)>, request: RequestId) -> &mut (FillId, Waiter) {
+    waiting.get_mut(&request).unwrap_or_else(|| panic!("{request:?} does not wait any more"))
+}
+
+/// Why a request that wants no whole body goes around the cache.
+fn part_of(ask: &RequestHead) -> Bypass {
+    if ask.method == Method::Get { Bypass::Range } else { Bypass::Method }
+}

@@ -1,0 +1,390 @@
+//! From the origin to those who read: chunks, and the end.
+
+use super::{
+    Fetching, Fill, Over, Stage, Waiter,
+    fill::{Asked, Source, Stream},
+    stream_in,
+};
+use crate::machine::{
+    Pending,
+    caring::Timed,
+    context::Context,
+    copying::{Copied, Copies},
+    stored::Stored,
+};
+use crate::{
+    care::deadline::Phase,
+    chunk::Chunk,
+    config::OnAbandon,
+    effect::{Effect, Outcome, Reply, ReplyBody},
+    event::{Event, FetchEnd},
+    head::Length,
+    id::{FillId, OpId, RequestId, WriterId},
+    key::StoredKey,
+    plant::Fault,
+    reason::{AbortReason, End, OriginFailure},
+    record::Freshness,
+    units::ByteCount,
+};
+use alloc::{sync::Arc, vec::Vec};
+
+/// What a follower gets next.
+pub(in crate::machine) enum Delivery<C> {
+    /// Nothing: it does not ask, or what it asks for is not here.
+    Nothing,
+    Chunk(C),
+    /// What it asks for has left the window, which begins at `base`.
+    Behind {
+        position: u64,
+        base: u64,
+    },
+    /// It has had everything.
+    Over,
+}
+
+/// How a body has ended, as the origin says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::machine) enum Ended {
+    /// The whole body is here.
+    Whole,
+    BrokenOff(OriginFailure),
+}
+
+/// What becomes of a fill after a step.
+pub(in crate::machine) enum Settled<C> {
+    GoesOn,
+    /// Nothing is left to do; these are to be closed.
+    Over(Copies<C>),
+    /// Nobody has any use for it.
+    Unwanted,
+}
+
+/// A fetch that is over before its end.
+pub(in crate::machine) struct Broken<C> {
+    /// What the fill had found, and where its own response would have been stored.
+    pub(in crate::machine) stored: Option<Stored<C>>,
+    pub(in crate::machine) at: StoredKey,
+    pub(in crate::machine) copies: Copies<C>,
+    /// Who was reading it, by which operation if it was reading back, and how that ends.
+    pub(in crate::machine) readers: Vec<(RequestId, Option<OpId>)>,
+    pub(in crate::machine) end: End,
+}
+
+/// What a fill that nobody wants was doing.
+pub(in crate::machine) enum Cancelled<C> {
+    /// What cannot be stopped, or was over.
+    Nothing,
+    /// It rested.
+    Resting(Over<C>),
+    /// The origin was at work.
+    Fetching(Broken<C>),
+}
+
+impl<C: Chunk> Fetching<C> {
+    /// What is to be copied of a body, on what terms, and the copies being made.
+    pub(in crate::machine) fn to_copy(&mut self, fill: FillId) -> (Copied<'_>, Freshness, &mut Copies<C>) {
+        let (errand, stream) = stream_in(&mut self.fills, fill);
+        let Stream { head, length, freshness, staleness, source, window, copies, .. } = stream;
+        let length = match source {
+            Source::Ended => Length::Known(ByteCount(window.end())),
+            Source::Idle | Source::Pulling(_) => *length,
+        };
+        let seen = errand.glimpse.as_deref();
+        let copied =
+            Copied { at: errand.at(), place: &errand.place, head, staleness: *staleness, length, seen };
+        (copied, *freshness, copies)
+    }
+
+    /// Lets a waiting request follow a stream from its first byte. `storing` says whether a tier takes it.
+    pub(in crate::machine) fn follow(
+        &mut self,
+        cx: &Context<C>,
+        fill: FillId,
+        request: RequestId,
+        storing: bool,
+    ) -> (Waiter, Reply<C>) {
+        let waiter = self.take_waiter(request);
+        let (errand, stream) = stream_in(&mut self.fills, fill);
+        stream.followers.insert(request);
+        let age = stream.freshness.age(cx.now);
+        let reply = Reply {
+            head: Arc::clone(&stream.head),
+            length: stream.length,
+            age,
+            fresh_for: stream.freshness.lifetime.saturating_sub(age),
+            outcome: Outcome::Miss { reason: errand.reason, collapsed: waiter.collapsed, storing },
+            body: ReplyBody::Streamed,
+        };
+        (waiter, reply)
+    }
+
+    /// A chunk came.
+    pub(in crate::machine) fn on_pulled(&mut self, cx: &mut Context<C>, fill: FillId, chunk: C) -> ByteCount {
+        assert!(chunk.size() > 0, "the answer rule: an empty chunk for {fill:?}");
+        cx.caring.deadlines.enter(cx.now, Timed::Fill(fill), Phase::Paused);
+        let stream = self.stream(fill);
+        stream.source = Source::Idle;
+        stream.window.push(chunk);
+        ByteCount(stream.window.end())
+    }
+
+    /// Has more come than was promised?
+    pub(in crate::machine) fn is_too_long(&mut self, cx: &Context<C>, fill: FillId) -> bool {
+        let stream = self.stream(fill);
+        let is_known = stream.length != Length::Unknown;
+        let is_too_long = is_known && stream.check_end(stream.window.end()) == Err(OriginFailure::TooLong);
+        is_too_long && !cx.config.is_planted(Fault::X63)
+    }
+
+    /// Is the last byte here? It is the end: whoever reads it may ask again at once, and shall find what was stored.
+    pub(in crate::machine) fn has_all(&self, fill: FillId) -> bool {
+        match &self.fills[&fill].stage {
+            Stage::Streaming(stream) => match stream.length {
+                Length::Known(promised) => promised.0 <= stream.window.end(),
+                Length::Unknown => false,
+            },
+            Stage::Looking { .. } | Stage::Asking(_) | Stage::Resting { .. } => false,
+        }
+    }
+
+    /// The origin says that this was all.
+    pub(in crate::machine) fn on_pull_ended(&mut self, cx: &Context<C>, fill: FillId) -> Ended {
+        let stream = self.stream(fill);
+        match stream.check_end(stream.window.end()) {
+            Ok(()) => Ended::Whole,
+            Err(_) if cx.config.is_planted(Fault::X62) => Ended::Whole,
+            Err(failure) => Ended::BrokenOff(failure),
+        }
+    }
+
+    /// The whole body is here.
+    pub(in crate::machine) fn complete(&mut self, cx: &mut Context<C>, fill: FillId) {
+        cx.caring.deadlines.end(Timed::Fill(fill));
+        let (errand, stream) = stream_in(&mut self.fills, fill);
+        (stream.source, stream.slot) = (Source::Ended, None);
+        let (key, received) = (errand.target, ByteCount(stream.window.end()));
+        cx.event(Event::FetchEnded { fill, key, received, end: FetchEnd::Complete });
+    }
+
+    /// The body broke off: nothing of it is kept, and whoever reads it must see it break (failures T3, T11).
+    pub(in crate::machine) fn break_off(
+        &mut self,
+        cx: &mut Context<C>,
+        fill: FillId,
+        failure: OriginFailure,
+    ) -> Broken<C> {
+        self.end_fetch(cx, fill, FetchEnd::Failed(failure), AbortReason::Origin(failure))
+    }
+
+    /// Nobody wants it any more.
+    pub(in crate::machine) fn cancel(&mut self, cx: &mut Context<C>, fill: FillId) -> Cancelled<C> {
+        let op = match self.fills.get(&fill).map(|fill| &fill.stage) {
+            None | Some(Stage::Looking { .. }) => return Cancelled::Nothing,
+            Some(Stage::Asking(Asked { op, .. })) => Some(*op),
+            Some(Stage::Resting { .. }) => return Cancelled::Resting(self.end_resting(cx, fill)),
+            Some(Stage::Streaming(stream)) => match stream.source {
+                Source::Idle => None,
+                Source::Pulling(op) => Some(op),
+                Source::Ended => return Cancelled::Nothing,
+            },
+        };
+        if let Some(op) = op {
+            cx.forget(op);
+        }
+        if !cx.config.is_planted(Fault::X31) {
+            cx.effect(Effect::Cancel { fill });
+        }
+        Cancelled::Fetching(self.end_fetch(cx, fill, FetchEnd::Cancelled, AbortReason::ClientLeft))
+    }
+
+    fn end_fetch(
+        &mut self,
+        cx: &mut Context<C>,
+        fill: FillId,
+        end: FetchEnd,
+        abort: AbortReason,
+    ) -> Broken<C> {
+        let Fill { errand, stage } = self.take_fill(fill);
+        self.end_asking(cx, fill, &errand);
+        let (received, copies, followers) = match stage {
+            Stage::Streaming(stream) => (stream.window.end(), stream.copies, Some(stream.followers)),
+            Stage::Looking { .. } | Stage::Asking(_) | Stage::Resting { .. } => (0, Copies::default(), None),
+        };
+        let (key, received) = (errand.target, ByteCount(received));
+        cx.event(Event::FetchEnded { fill, key, received, end });
+        let mut readers = Vec::new();
+        if let Some(mut followers) = followers {
+            while let Some(request) = followers.after(readers.last().map(|(request, _)| *request)) {
+                readers.push((request, followers.get_mut(request).rereading.map(|(op, _)| op)));
+            }
+        }
+        let end = if cx.config.is_planted(Fault::T11) { End::Complete } else { End::Aborted(abort) };
+        Broken { at: errand.at(), stored: errand.stored, copies, readers, end }
+    }
+
+    /// Who reads after `last`, if the fill has a body.
+    pub(in crate::machine) fn follower_after(
+        &self,
+        fill: FillId,
+        last: Option<RequestId>,
+    ) -> Option<RequestId> {
+        match &self.fills.get(&fill)?.stage {
+            Stage::Streaming(stream) => stream.followers.after(last),
+            Stage::Looking { .. } | Stage::Asking(_) | Stage::Resting { .. } => None,
+        }
+    }
+
+    /// A follower can take a chunk.
+    pub(in crate::machine) fn on_demand(&mut self, fill: FillId, request: RequestId) {
+        let follower = self.stream(fill).followers.get_mut(request);
+        assert!(!follower.demands, "{request:?} demands twice");
+        follower.demands = true;
+    }
+
+    /// What a follower waits for, if it is here. It counts as handed over.
+    pub(in crate::machine) fn deliver(
+        &mut self,
+        cx: &Context<C>,
+        fill: FillId,
+        request: RequestId,
+    ) -> Delivery<C> {
+        let stream = self.stream(fill);
+        let base = stream.window.base();
+        let follower = stream.followers.get_mut(request);
+        let position = follower.position();
+        if cx.config.is_planted(Fault::T4) && position < base {
+            stream.followers.advance(request, base - position);
+            return self.deliver(cx, fill, request);
+        }
+        let (demands, is_rereading) = (follower.demands, follower.rereading.is_some());
+        if stream.source == Source::Ended && position == stream.window.end() {
+            stream.followers.remove(request);
+            return Delivery::Over;
+        }
+        if !demands || is_rereading {
+            return Delivery::Nothing;
+        }
+        if position < base {
+            return Delivery::Behind { position, base };
+        }
+        match stream.window.at(position) {
+            None => Delivery::Nothing,
+            Some(chunk) => {
+                stream.followers.get_mut(request).demands = false;
+                stream.followers.advance(request, chunk.size());
+                Delivery::Chunk(chunk)
+            }
+        }
+    }
+
+    /// A follower reads back what a writer's tier has acknowledged.
+    pub(in crate::machine) fn on_reread(
+        &mut self,
+        fill: FillId,
+        request: RequestId,
+        op: OpId,
+        writer: WriterId,
+    ) {
+        self.stream(fill).followers.get_mut(request).rereading = Some((op, writer));
+    }
+
+    /// A follower was handed what it has read back.
+    pub(in crate::machine) fn on_read_back(&mut self, fill: FillId, request: RequestId, size: u64) {
+        let followers = &mut self.stream(fill).followers;
+        let follower = followers.get_mut(request);
+        (follower.demands, follower.rereading) = (false, None);
+        followers.advance(request, size);
+    }
+
+    /// What a follower was reading back cannot be had: says by which operation, and from where.
+    pub(in crate::machine) fn on_read_back_failed(
+        &mut self,
+        fill: FillId,
+        request: RequestId,
+    ) -> (OpId, WriterId) {
+        let rereading = self.stream(fill).followers.get_mut(request).rereading.take();
+        rereading.unwrap_or_else(|| panic!("{request:?} reads nothing back"))
+    }
+
+    /// A follower is here no more.
+    pub(in crate::machine) fn unfollow(&mut self, cx: &mut Context<C>, fill: FillId, request: RequestId) {
+        let follower = self.stream(fill).followers.remove(request);
+        if let Some((op, _)) = follower.and_then(|follower| follower.rereading) {
+            end_reread(cx, request, op);
+        }
+    }
+
+    /// Does the window hold more than it may?
+    pub(in crate::machine) fn is_full(&self, cx: &Context<C>, fill: FillId) -> bool {
+        match self.fills.get(&fill).map(|fill| &fill.stage) {
+            Some(Stage::Streaming(stream)) => stream.window.held() > room(cx),
+            Some(Stage::Looking { .. } | Stage::Asking(_) | Stage::Resting { .. }) | None => false,
+        }
+    }
+
+    /// Makes room in the window: what all have read, and what can be read back from a tier (`readable`), may go.
+    pub(in crate::machine) fn slide(&mut self, cx: &Context<C>, fill: FillId, readable: Option<u64>) {
+        let room = room(cx);
+        let stream = self.stream(fill);
+        let slowest = stream.followers.slowest().unwrap_or(stream.window.end());
+        let slowest = if cx.config.is_planted(Fault::X56) { u64::MAX } else { slowest };
+        stream.window.slide(readable.unwrap_or(0).max(slowest), room);
+    }
+
+    /// Asks the origin for more, if it waits for that and there is room.
+    pub(in crate::machine) fn pull(&mut self, cx: &mut Context<C>, fill: FillId) {
+        let (_, stream) = stream_in(&mut self.fills, fill);
+        if stream.source != Source::Idle || stream.window.held() > room(cx) {
+            return;
+        }
+        let op = cx.operation(Pending::Pull(fill));
+        stream.source = Source::Pulling(op);
+        cx.effect(Effect::Pull { op, fill });
+        if !cx.config.is_planted(Fault::X65) {
+            cx.caring.deadlines.enter(cx.now, Timed::Fill(fill), Phase::Chunk);
+        }
+    }
+
+    /// Ends a fill that has nothing left to do, and one that nobody has any use for: no tier that it may go on for, and no
+    /// client, also because their own responses broke off (O1).
+    pub(in crate::machine) fn settle(
+        &mut self,
+        cx: &Context<C>,
+        fill: FillId,
+        is_copying: bool,
+    ) -> Settled<C> {
+        let Some(Fill { errand, stage: Stage::Streaming(stream) }) = self.fills.get(&fill) else {
+            return Settled::GoesOn;
+        };
+        let key = errand.key;
+        let has_all = stream.length == Length::Known(ByteCount(stream.window.end()));
+        let goes_on = has_all || errand.behind.is_some() || cx.on_abandon() == OnAbandon::Finish;
+        let keeps = is_copying && (goes_on || stream.source == Source::Ended);
+        match (stream.source, stream.followers.is_empty(), keeps) {
+            (Source::Ended, true, false) => {
+                self.end_flight(key, fill);
+                let copies = core::mem::take(&mut self.stream(fill).copies);
+                self.fills.remove(&fill);
+                Settled::Over(copies)
+            }
+            // What was not kept is not for those who come now: they shall look again.
+            (Source::Ended, false, false) => {
+                self.end_flight(key, fill);
+                Settled::GoesOn
+            }
+            (Source::Idle | Source::Pulling(_), true, false) => Settled::Unwanted,
+            (_, _, true) | (Source::Idle | Source::Pulling(_), false, false) => Settled::GoesOn,
+        }
+    }
+}
+
+/// Bytes that a window may hold before the next chunk comes.
+fn room<C: Chunk>(cx: &Context<C>) -> u64 {
+    if cx.config.is_planted(Fault::A8) { u64::MAX } else { cx.config.window.saturating_sub(1) }
+}
+
+/// Nobody waits for what a follower reads back.
+pub(in crate::machine) fn end_reread<C: Chunk>(cx: &mut Context<C>, request: RequestId, op: OpId) {
+    cx.forget(op);
+    cx.caring.deadlines.end(Timed::Reader(request));
+}

@@ -1,0 +1,999 @@
+//! What a step of one machine means for the others: every way from a request, an answer or a purge through the machines.
+//!
+//! It keeps nothing, and decides nothing that one of them could. First requests, then the walk through the tiers, the origin's
+//! answer, bodies on their way, reads of records, copies, purges.
+
+use super::{
+    Engine, Pending,
+    caring::Timed,
+    clients::{
+        BodyRead, Demanded, Left, Portion, ReadEnded, ReadFailed, give_up_read_back, read_back,
+        serve_resident, told,
+    },
+    context::Context,
+    copying::{self, Came, Lost, Moved, Owner, collected},
+    durable::{Durable, Found, Seen, TIER, Work},
+    fetching::{
+        AfterFound, AfterWalk, Arrival, Attached, Begun, Broken, Cancelled, Delivery, Ended, Errand, Fill,
+        HeadStep, Look, Looked, NotModified, Over, Settled, Sharing, Stage, Unanswered, Waiter, Worth,
+        after_tier, end_reread, stop_bodiless,
+    },
+    freshening::Freshen,
+    purging::{Awaited, Deletion, Purge},
+    residence::FromMemory,
+    stored::{Kept, Stored},
+};
+use crate::{
+    bans::Ban,
+    chunk::Chunk,
+    config::Reach,
+    durable::{DurableMiss, Told},
+    effect::{Effect, Freshening, Outcome, PurgeOutcome, StaleUse},
+    event::Event,
+    feed::Notice,
+    head::{Head, RequestHead},
+    id::{FillId, OpId, OriginId, PromotionId, PurgeId, RecordId, RecordName, RequestId, TierId, WriterId},
+    key::{CacheKey, StoredKey},
+    memory::Resident,
+    plant::Fault,
+    reason::{AbortReason, End, Guarded, LaneEnd, MissReason, OriginFailure, ReadFailure, Refusal, Removal},
+    record::Record,
+    rules,
+    selector::{Place, PurgeMode, Selector, SelectorKind},
+    time::WallTime,
+};
+use alloc::{collections::BTreeSet, sync::Arc, vec::Vec};
+use core::time::Duration;
+
+/// Is what a reader reads copied into faster tiers?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Promote {
+    /// As the policies of the tier's edges say.
+    AsConfigured,
+    No,
+}
+
+impl<C: Chunk> Engine<C> {
+    pub(super) fn on_request(
+        &mut self,
+        request: RequestId,
+        key: CacheKey,
+        origin: OriginId,
+        ask: Arc<RequestHead>,
+    ) {
+        let cx = &mut self.cx;
+        cx.event(Event::Requested { request, key });
+        if let Some(bypass) = rules::bypass(ask.method, ask.fields.iter()) {
+            return cx.pass(request, bypass);
+        }
+        if cx.config.is_planted(Fault::R2) && cx.is_open(Guarded::Origin(origin)) {
+            return cx.refuse(request, Refusal::BreakerOpen { retry_after: Duration::ZERO });
+        }
+        let variant = self.residence.key_for(key, &ask);
+        let variant = if cx.config.is_planted(Fault::X27) { key } else { variant };
+        let found = self.residence.look(cx, variant, &ask);
+        let waiter = Waiter { request, key, origin, ask, collapsed: false };
+        let (reason, stored) = match found {
+            FromMemory::Usable(resident) => {
+                return serve_resident(cx, &waiter, &resident, Outcome::Hit { tier: TierId::L0 });
+            }
+            FromMemory::UsableMeanwhile(resident) => {
+                let outcome = Outcome::Stale { tier: TierId::L0, why: StaleUse::WhileRevalidate };
+                serve_resident(cx, &waiter, &resident, outcome);
+                let at = StoredKey { target: key, key: variant };
+                let over = self.fetching.revalidate_behind(cx, at, &waiter, resident);
+                return self.end(over);
+            }
+            FromMemory::AskFirst(resident) => (MissReason::Stale, Some(Stored::Resident(resident))),
+            FromMemory::Absent if self.fetching.is_uncacheable(key, cx.now) => {
+                let over = self.fetching.arrive_alone(cx, waiter);
+                return self.end(over);
+            }
+            FromMemory::Absent => (MissReason::Absent, None),
+        };
+        let place = Place::of(&waiter.ask);
+        match self.fetching.arrive(cx, variant, waiter) {
+            Arrival::Leads(fill) => {
+                let at = StoredKey { target: key, key: variant };
+                let errand = Errand::new(at, place, origin, Sharing::Open, reason);
+                self.look(fill, Errand { stored, ..errand }, Vec::from([request]), 0);
+            }
+            Arrival::Stale(kept, waiter) => self.serve_meanwhile(&kept, &waiter),
+            Arrival::Joins(fill) => self.attach(fill, request),
+            Arrival::Over => {}
+        }
+    }
+
+    pub(super) fn on_demand(&mut self, request: RequestId) {
+        assert!(!self.fetching.awaits(request), "the answer rule: {request:?} demands before it was served");
+        match self.clients.on_demand(&mut self.cx, request) {
+            Demanded::Nobody | Demanded::Reader => {}
+            Demanded::Last => self.finish_reading(request, End::Complete),
+            Demanded::Follower(fill) => {
+                self.fetching.on_demand(fill, request);
+                self.deliver(fill, request);
+                // Only a reader that moved or ended can have made room, or have been the last.
+                self.pull(fill);
+                self.settle(fill);
+            }
+        }
+    }
+
+    pub(super) fn on_leave(&mut self, request: RequestId) {
+        if let Some(fill) = self.fetching.leave(&mut self.cx, request) {
+            if self.fetching.leave_fill(&self.cx, fill, request) {
+                self.cancel(fill);
+            }
+            return;
+        }
+        match self.clients.leave(&mut self.cx, request) {
+            None => {}
+            Some(Left::Follower(fill)) => {
+                self.fetching.unfollow(&mut self.cx, fill, request);
+                // Before the origin is asked for more: it may be for nobody now.
+                self.settle(fill);
+                self.pump(fill);
+            }
+            Some(Left::Reader(ReadEnded { record, promotion })) => {
+                self.forget_digest(request);
+                match promotion {
+                    Some(promotion) if self.cx.config.is_planted(Fault::T6) => self.end_promotion(promotion),
+                    Some(promotion) => self.copying.abandon_promotion(&mut self.cx, promotion),
+                    None => {}
+                }
+                if !self.cx.config.is_planted(Fault::X73) {
+                    self.close_record(record);
+                }
+            }
+        }
+    }
+
+    /// A request that waits is one of those whom a fill serves; or fetches for itself, if it came too late for that.
+    fn attach(&mut self, fill: FillId, request: RequestId) {
+        let asked_ago = self.fetching.asked_ago(fill, self.cx.now);
+        let may_join = self.purging.may_join(self.cx.now, asked_ago, self.cx.config.plant);
+        let dependable = self.fetching.copies(fill).and_then(|copies| self.copying.dependable(copies));
+        match self.fetching.attach(&mut self.cx, fill, request, may_join, dependable) {
+            Attached::Waits => {}
+            Attached::Follows => {
+                self.follow(fill, request);
+                self.pump(fill);
+            }
+            Attached::Alone(reason) => self.fetch_alone(request, reason),
+        }
+    }
+
+    fn attach_all(&mut self, fill: FillId, requests: Vec<RequestId>) {
+        for request in requests {
+            match self.fetching.has_room(&mut self.cx, fill, request) {
+                Some(true) => self.attach(fill, request),
+                Some(false) => {}
+                // Whoever joined before read it to its end at once.
+                None => self.fetch_alone(request, MissReason::Absent),
+            }
+        }
+    }
+
+    fn fetch_alone(&mut self, request: RequestId, reason: MissReason) {
+        let over = self.fetching.fetch_alone(&mut self.cx, request, reason);
+        self.end(over);
+    }
+
+    fn follow(&mut self, fill: FillId, request: RequestId) {
+        let storing = self.fetching.copies(fill).is_some_and(|copies| self.copying.is_copying(copies));
+        let (waiter, reply) = self.fetching.follow(&self.cx, fill, request, storing);
+        self.clients.follow(&mut self.cx, (request, waiter.key), fill, reply);
+    }
+
+    /// A fill is over without a response of its own.
+    pub(super) fn end(&mut self, over: Option<Over<C>>) {
+        if let Some(over) = over {
+            self.serve_instead(&over);
+            self.release_stored(over.stored);
+        }
+    }
+
+    /// Answers with what is stored, because the origin failed.
+    fn serve_instead(&mut self, over: &Over<C>) {
+        for waiter in &over.instead {
+            match &over.stored {
+                Some(stored) => {
+                    let outcome = Outcome::Stale { tier: stored.tier(), why: StaleUse::IfError };
+                    self.serve_stored(stored, waiter, outcome, Promote::No);
+                }
+                None => unreachable!("{waiter:?} is answered with what is stored, and nothing is"),
+            }
+        }
+    }
+
+    fn serve_stored(&mut self, stored: &Stored<C>, waiter: &Waiter, outcome: Outcome, promote: Promote) {
+        match stored {
+            Stored::Resident(resident) => serve_resident(&mut self.cx, waiter, resident, outcome),
+            Stored::Record(kept) => self.serve_record(kept, waiter, outcome, promote),
+        }
+    }
+
+    /// Answers a request from an open record. Only who reads the whole copies it (failure T7).
+    fn serve_record(&mut self, kept: &Kept<C>, waiter: &Waiter, outcome: Outcome, promote: Promote) {
+        let cx = &mut self.cx;
+        let portion = Portion::of(cx, kept, waiter, outcome);
+        let copies = promote == Promote::AsConfigured && portion.is_read_whole(cx, kept, &waiter.ask);
+        let promotion = if copies {
+            self.copying.begin_promotion(cx, kept, waiter.request, Place::of(&waiter.ask))
+        } else {
+            None
+        };
+        let is_over = self.clients.serve_record(cx, kept, waiter, outcome, portion, promotion);
+        if let (Some(promotion), true) = (promotion, is_over) {
+            if let Some(body) = &kept.body {
+                self.copying.feed_promotion(cx, promotion, kept.record.length, body);
+            }
+            self.end_promotion(promotion);
+        }
+    }
+
+    /// Answers with a stale record while it is revalidated.
+    fn serve_meanwhile(&mut self, kept: &Kept<C>, waiter: &Waiter) {
+        let outcome = Outcome::Stale { tier: kept.tier.id, why: StaleUse::WhileRevalidate };
+        let promote = if self.cx.config.is_planted(Fault::X78) { Promote::AsConfigured } else { Promote::No };
+        self.serve_record(kept, waiter, outcome, promote);
+    }
+
+    /// Asks the first tier from `from` on that may hold what a fill is for; the origin, when none is left.
+    fn look(&mut self, fill: FillId, errand: Errand<C>, waiters: Vec<RequestId>, from: usize) {
+        let is_purging = self.purging.is_purging(errand.target);
+        let from = if is_purging { self.cx.config.tiers.len() } else { from };
+        match self.fetching.look(&mut self.cx, fill, errand, waiters, from) {
+            Look::Asked => {}
+            Look::InDurable(key) => {
+                let (durable, cx) = self.durable();
+                durable.look(cx, fill, key);
+            }
+            Look::Over(errand, waiters) => self.end_walk(fill, errand, waiters),
+        }
+    }
+
+    fn look_further(&mut self, fill: FillId, looked: Looked<C>) {
+        let Looked { errand, waiters, tier, .. } = looked;
+        self.look(fill, errand, waiters, after_tier(&self.cx, tier.id));
+    }
+
+    pub(super) fn on_found(&mut self, fill: FillId, record: Record, body: Option<C>) {
+        let mut looked = self.fetching.take_lookup(fill);
+        let (tier, errand) = (looked.tier, &looked.errand);
+        let verdict = self.purging.judge(&self.cx, errand.target, &errand.place, &record);
+        let worth = looked.worth(&self.cx, &record, body.as_ref(), verdict);
+        if !matches!(worth, Worth::Usable(_)) {
+            self.release(tier.id, looked.record);
+        }
+        let freshness = match worth {
+            Worth::Usable(freshness) => freshness,
+            Worth::Nothing => return self.look_further(fill, looked),
+            Worth::ToDelete => {
+                self.delete_record(tier.id, looked.errand.at(), record.name);
+                return self.look_further(fill, looked);
+            }
+            Worth::Names(names) => {
+                self.residence.on_marker(looked.errand.target, &names, tier.id, self.cx.now);
+                return self.look_for_variants(fill, looked);
+            }
+        };
+        let staleness = rules::Staleness::of(&self.cx.config.policy, &record.head);
+        let kept = Arc::new(Kept { tier, id: looked.record, record, body, freshness, staleness });
+        self.clients.open(&kept);
+        let is_open = looked.errand.sharing == Sharing::Open;
+        let promote = if is_open { Promote::AsConfigured } else { Promote::No };
+        for waiter in self.fetching.take_answered(&self.cx, &mut looked, &kept) {
+            self.serve_record(&kept, &waiter, Outcome::Hit { tier: tier.id }, promote);
+        }
+        match self.fetching.after_found(&mut self.cx, fill, &mut looked, &kept) {
+            AfterFound::Over(stored) => {
+                self.release_stored(stored);
+                self.close_record(kept.id);
+            }
+            AfterFound::Further(left) => {
+                self.release_stored(left);
+                self.look_further(fill, looked);
+            }
+        }
+    }
+
+    /// The names are known on which a target's responses depend: each who waits is answered under the key that its own fields
+    /// make. The tiers are asked again from the first on, which may have the variant though it has no marker.
+    fn look_for_variants(&mut self, fill: FillId, looked: Looked<C>) {
+        let Looked { mut errand, waiters, .. } = looked;
+        let stored = self.fetching.end_for_variants(&mut errand, fill);
+        self.release_stored(stored);
+        let mut own_name = Some(fill);
+        for (variant, requests) in self.gather(errand.target, waiters) {
+            let name = own_name.take().unwrap_or_else(|| FillId(self.cx.ids.mint()));
+            match self.fetching.joinable(variant, self.cx.now) {
+                Some(other) => {
+                    self.cx.caring.deadlines.end(Timed::Fill(name));
+                    self.attach_all(other, requests);
+                }
+                None => {
+                    self.fetching.lead_as(name, variant, &requests);
+                    self.look(name, errand.alike(variant), requests, 0);
+                }
+            }
+        }
+        if let Some(fill) = own_name {
+            self.cx.caring.deadlines.end(Timed::Fill(fill));
+        }
+    }
+
+    fn gather(&self, target: CacheKey, requests: Vec<RequestId>) -> Vec<(CacheKey, Vec<RequestId>)> {
+        self.fetching.gather(requests, |ask| self.residence.key_for(target, ask))
+    }
+
+    pub(super) fn on_absent(&mut self, fill: FillId) {
+        let looked = self.fetching.take_lookup(fill);
+        self.look_further(fill, looked);
+    }
+
+    pub(super) fn on_lookup_failed(&mut self, fill: FillId) {
+        let looked = self.fetching.on_lookup_failed(&mut self.cx, fill);
+        self.look_further(fill, looked);
+    }
+
+    pub(super) fn on_lookup_late(&mut self, fill: FillId) {
+        let looked = self.fetching.on_lookup_late(&mut self.cx, fill);
+        self.look_further(fill, looked);
+    }
+
+    /// The walk is over, and no tier had what may be used as it is.
+    fn end_walk(&mut self, fill: FillId, mut errand: Errand<C>, mut waiters: Vec<RequestId>) {
+        if let AfterWalk::Stale(kept, meanwhile) =
+            self.fetching.after_walk(&self.cx, &mut errand, &mut waiters)
+        {
+            for waiter in meanwhile {
+                self.serve_meanwhile(&kept, &waiter);
+            }
+        }
+        match self.fetching.ask_or_join(&mut self.cx, fill, errand, waiters) {
+            Unanswered::Asked(over) => self.end(over),
+            Unanswered::Join(other, requests, stored) => {
+                self.attach_all(other, requests);
+                self.release_stored(stored);
+            }
+        }
+    }
+
+    pub(super) fn on_head(&mut self, fill: FillId, head: Arc<Head>) {
+        let judged = self.fetching.judge(&self.cx, fill, head);
+        let file = |(names, ask): (&_, &_)| self.residence.file(judged.target, names, ask);
+        let variant = judged.varies().and_then(file);
+        match self.fetching.on_head(&mut self.cx, fill, judged, variant) {
+            HeadStep::Streams(begun) => self.begin_stream(fill, begun),
+            HeadStep::Waits => {}
+            HeadStep::Stale(key, over) => {
+                self.serve_instead(&over);
+                stop_bodiless(&mut self.cx, fill, key);
+                self.release_stored(over.stored);
+            }
+            HeadStep::Freshens(not_modified) => self.freshen(not_modified),
+            HeadStep::AsksAgain(mut errand, waiters) => {
+                self.release_stored(errand.stored.take());
+                let over = self.fetching.ask_without_condition(&mut self.cx, errand, waiters);
+                self.end(over);
+            }
+        }
+    }
+
+    /// The body is about to come: to all who may share it, and into all tiers that may keep it.
+    fn begin_stream(&mut self, fill: FillId, begun: Begun<C>) {
+        self.release_stored(begun.replaced);
+        if begun.is_open {
+            let (copied, _, copies) = self.fetching.to_copy(fill);
+            let (tiers, l0) = (Arc::clone(&self.cx.config.tiers), self.cx.config.l0);
+            let source = copying::Source { owner: Owner::Fill(fill), promotes: None };
+            *copies = self.copying.open_copies(&mut self.cx, source, copied, l0, &tiers);
+        }
+        if begun.is_unread {
+            self.cancel(fill);
+        }
+        for request in begun.readers {
+            self.follow(fill, request);
+        }
+        self.pump(fill);
+        for request in begun.alone {
+            self.fetch_alone(request, begun.reason);
+        }
+        let Some((group, others)) = begun.others else { return };
+        for (variant, requests) in self.gather(group.target, others) {
+            match self.fetching.joinable(variant, self.cx.now) {
+                Some(fill) => self.attach_all(fill, requests),
+                None => {
+                    let over = self.fetching.fetch_for(&mut self.cx, &group, variant, requests);
+                    self.end(over);
+                }
+            }
+        }
+    }
+
+    /// What is stored still holds: all who wait get it under its new head, and its tier is told of that. A fill that a purge
+    /// has closed freshens nothing: those who wait get what they asked for before.
+    fn freshen(&mut self, not_modified: NotModified<C>) {
+        let NotModified { errand, waiters, stored, judged } = not_modified;
+        let freshened = judged.freshen(&self.cx, &stored);
+        let (at, tier) = (errand.at(), stored.tier());
+        let is_open = errand.sharing == Sharing::Open;
+        match &freshened.stored {
+            Stored::Resident(resident) => {
+                let is_kept = is_open || self.cx.config.is_planted(Fault::X48);
+                if freshened.may_stay && is_kept {
+                    self.cx.event(Event::Freshened { tier, key: at.key });
+                    self.residence.store(&mut self.cx, at, Resident::clone(resident), Some(tier));
+                } else if is_open {
+                    self.keep_no_copy(at);
+                    self.residence.remove(&mut self.cx, at.key, Removal::Forbidden);
+                }
+            }
+            Stored::Record(kept) => {
+                if freshened.may_stay && is_open {
+                    self.freshen_record(kept);
+                } else if is_open {
+                    self.keep_no_copy(kept.record.stored_key());
+                    self.delete_record(tier, kept.record.stored_key(), kept.record.name);
+                }
+            }
+        }
+        let promote = if freshened.may_stay && is_open { Promote::AsConfigured } else { Promote::No };
+        for waiter in waiters {
+            self.serve_stored(&freshened.stored, &waiter, Outcome::Revalidated { tier }, promote);
+        }
+        self.release_stored(Some(stored));
+    }
+
+    /// A tier is to give a record its new head.
+    fn freshen_record(&mut self, kept: &Kept<C>) {
+        let record = Arc::new(kept.record.clone());
+        let pending = Freshen::of(&self.cx.config, kept);
+        if kept.tier.is_durable() {
+            let (durable, cx) = self.durable();
+            durable.freshen_manifest(cx, kept.id, record, pending);
+        } else {
+            let op = self.cx.operation(Pending::Freshen(pending));
+            self.cx.effect(Effect::Freshen { op, tier: kept.tier.id, record });
+        }
+    }
+
+    /// A 304 forbids to keep what is stored: nor is anything kept that is older and still on its way into a tier.
+    fn keep_no_copy(&mut self, at: StoredKey) {
+        drop(self.close_fills(|fill| fill.errand.at() == at));
+        drop(self.copying.close_promotions(&mut self.cx, |promoting| promoting.at == at));
+    }
+
+    pub(super) fn on_freshened(&mut self, freshen: Freshen, freshening: Freshening) {
+        match freshening {
+            Freshening::Done => {}
+            // Whoever looks it up next finds what is there.
+            Freshening::Overtaken | Freshening::Absent => return,
+        }
+        let born = freshen.freshness.born(self.cx.now, self.cx.wall());
+        // Purged while the tier freshened it: whoever finds it, if it is there at all, takes it for absent by its birth.
+        if !self.purging.is_purged(freshen.at.target, born, self.cx.config.plant) {
+            freshen.tell(&mut self.cx);
+        }
+    }
+
+    pub(super) fn on_fetch_failed(&mut self, fill: FillId, failure: OriginFailure) {
+        let over = self.fetching.on_fetch_failed(&mut self.cx, fill, failure);
+        self.end(over);
+    }
+
+    pub(super) fn on_pulled(&mut self, fill: FillId, chunk: C) {
+        let received = self.fetching.on_pulled(&mut self.cx, fill, chunk.clone());
+        if self.fetching.is_too_long(&self.cx, fill) {
+            self.cx.effect(Effect::Cancel { fill });
+            return self.break_off(fill, OriginFailure::TooLong);
+        }
+        let (copied, _, copies) = self.fetching.to_copy(fill);
+        let at = copied.at;
+        self.copying.feed_copies(&mut self.cx, at, copies, received, &chunk);
+        if self.fetching.has_all(fill) {
+            // The last byte is the end. Whoever reads it may ask again at once, and shall find what was stored.
+            self.cx.effect(Effect::Cancel { fill });
+            return self.complete(fill);
+        }
+        self.pump(fill);
+    }
+
+    pub(super) fn on_pull_ended(&mut self, fill: FillId) {
+        match self.fetching.on_pull_ended(&self.cx, fill) {
+            Ended::Whole => self.complete(fill),
+            Ended::BrokenOff(failure) => self.break_off(fill, failure),
+        }
+    }
+
+    pub(super) fn on_pull_failed(&mut self, fill: FillId, failure: OriginFailure) {
+        if self.cx.config.is_planted(Fault::T3) {
+            return self.complete(fill);
+        }
+        self.break_off(fill, failure);
+    }
+
+    /// The whole body is here.
+    fn complete(&mut self, fill: FillId) {
+        self.fetching.complete(&mut self.cx, fill);
+        let (copied, freshness, copies) = self.fetching.to_copy(fill);
+        if let Some(resident) = collected(&self.cx, copied, copies, freshness) {
+            self.residence.store(&mut self.cx, copied.at, resident, None);
+        }
+        self.copying.end_copies(&mut self.cx, copied, copies, freshness, None);
+        self.pump(fill);
+    }
+
+    /// The body broke off: nothing of it is kept, and whoever reads it must see it break (failures T3, T11).
+    pub(super) fn break_off(&mut self, fill: FillId, failure: OriginFailure) {
+        let broken = self.fetching.break_off(&mut self.cx, fill, failure);
+        self.end_broken(broken);
+    }
+
+    /// Nobody wants it any more.
+    fn cancel(&mut self, fill: FillId) {
+        match self.fetching.cancel(&mut self.cx, fill) {
+            Cancelled::Nothing => {}
+            Cancelled::Resting(over) => self.end(Some(over)),
+            Cancelled::Fetching(broken) => self.end_broken(broken),
+        }
+    }
+
+    fn end_broken(&mut self, broken: Broken<C>) {
+        let Broken { stored, at, mut copies, readers, end } = broken;
+        self.release_stored(stored);
+        self.copying.abandon_copies(&mut self.cx, at, &mut copies, LaneEnd::Abandoned);
+        self.copying.close_copies(&mut self.cx, copies);
+        for (request, rereading) in readers {
+            if let Some(op) = rereading {
+                end_reread(&mut self.cx, request, op);
+            }
+            self.clients.finish(&mut self.cx, request, end);
+        }
+    }
+
+    /// Moves everything that can move: chunks to readers, the window forward, the origin on; and closes what is over.
+    fn pump(&mut self, fill: FillId) {
+        let mut last = None;
+        while let Some(request) = self.fetching.follower_after(fill, last) {
+            self.deliver(fill, request);
+            last = Some(request);
+        }
+        self.pull(fill);
+        self.settle(fill);
+    }
+
+    /// Gives one follower what it waits for, if it is here.
+    fn deliver(&mut self, fill: FillId, request: RequestId) {
+        loop {
+            match self.fetching.deliver(&self.cx, fill, request) {
+                Delivery::Nothing => return,
+                // The end may already be known: then it need not wait for another demand.
+                Delivery::Chunk(chunk) => self.clients.hand_over(&mut self.cx, request, chunk),
+                Delivery::Over => return self.clients.finish(&mut self.cx, request, End::Complete),
+                Delivery::Behind { position, base } => return self.reread(fill, request, position, base),
+            }
+        }
+    }
+
+    /// Reads back, for a follower that fell behind, what a tier has acknowledged.
+    fn reread(&mut self, fill: FillId, request: RequestId, position: u64, base: u64) {
+        let Some(copies) = self.fetching.copies(fill) else { return };
+        let Some((readable, writer, tier)) = self.copying.readable(copies, position) else {
+            let tier = self.copying.unreadable(copies, position);
+            self.fetching.unfollow(&mut self.cx, fill, request);
+            return self.clients.finish(&mut self.cx, request, End::Aborted(AbortReason::TierRead(tier)));
+        };
+        let length_max = self.cx.config.read_size.min(readable.min(base) - position);
+        let op = read_back(&mut self.cx, request, (tier, writer), position, length_max);
+        self.fetching.on_reread(fill, request, op, writer);
+    }
+
+    /// Makes room in the window, and asks the origin for more if there is room everywhere.
+    fn pull(&mut self, fill: FillId) {
+        let Some(copies) = self.fetching.copies(fill) else { return };
+        let held_back = self.copying.holds_back(copies, self.cx.config.lane_chunks_max);
+        if self.fetching.is_full(&self.cx, fill) {
+            let readable = self.fetching.copies(fill).and_then(|copies| self.copying.dependable(copies));
+            self.fetching.slide(&self.cx, fill, readable);
+        }
+        if !held_back {
+            self.fetching.pull(&mut self.cx, fill);
+        }
+    }
+
+    /// Ends a fill that has nothing left to do, or that nobody has any use for.
+    fn settle(&mut self, fill: FillId) {
+        let is_copying = self.fetching.copies(fill).is_some_and(|copies| self.copying.is_copying(copies));
+        match self.fetching.settle(&self.cx, fill, is_copying) {
+            Settled::GoesOn => {}
+            Settled::Over(copies) => self.copying.close_copies(&mut self.cx, copies),
+            Settled::Unwanted => self.cancel(fill),
+        }
+    }
+
+    pub(super) fn on_body_read(&mut self, request: RequestId, op: OpId, chunk: C) {
+        let read = self.clients.on_body_read(&mut self.cx, request, op, &chunk);
+        let (record, promotion, piece, read, is_end) = match read {
+            BodyRead::Follower(fill) => {
+                self.fetching.on_read_back(fill, request, chunk.size());
+                self.clients.hand_over(&mut self.cx, request, chunk);
+                return self.pump(fill);
+            }
+            BodyRead::Reader { record, promotion, piece, read, is_end } => {
+                (record, promotion, piece, read, is_end)
+            }
+        };
+        if let Some(durable) = &mut self.durable
+            && !durable.agrees_with_manifest(&mut self.cx, request, record, piece, &chunk)
+        {
+            return self.finish_reading(request, End::Aborted(AbortReason::TierRead(TIER)));
+        }
+        if let Some(promotion) = promotion {
+            self.copying.feed_promotion(&mut self.cx, promotion, read, &chunk);
+        }
+        self.clients.hand_over(&mut self.cx, request, chunk);
+        if is_end {
+            self.finish_reading(request, End::Complete);
+        }
+    }
+
+    pub(super) fn on_read_failed(&mut self, request: RequestId, op: OpId, why: ReadFailure) {
+        match self.clients.on_read_failed(&mut self.cx, request, op, why) {
+            ReadFailed::GoesOn => {}
+            ReadFailed::Follower(fill, key) => {
+                let (_, writer) = self.fetching.on_read_back_failed(fill, request);
+                let tier = self.copying.on_read_back_failed(writer);
+                self.cx.event(told(tier, key, why));
+                self.pump(fill);
+            }
+            ReadFailed::Reader { tier, at, name } => {
+                self.delete_record(tier, at, name);
+                self.finish_reading(request, End::Aborted(AbortReason::TierRead(tier)));
+            }
+        }
+    }
+
+    pub(super) fn on_read_late(&mut self, request: RequestId) {
+        match self.clients.on_read_late(&mut self.cx, request) {
+            Ok(tier) => self.finish_reading(request, End::Aborted(AbortReason::TierRead(tier))),
+            Err((fill, key)) => {
+                let (op, writer) = self.fetching.on_read_back_failed(fill, request);
+                let tier = self.copying.on_read_back_failed(writer);
+                give_up_read_back(&mut self.cx, (request, key), op, tier);
+                self.pump(fill);
+            }
+        }
+    }
+
+    /// A reader is done: the client's response ends first, then its promotion commits (C2).
+    fn finish_reading(&mut self, request: RequestId, end: End) {
+        self.forget_digest(request);
+        let ReadEnded { record, promotion } = self.clients.end_reading(&mut self.cx, request, end);
+        match (promotion, end) {
+            (Some(promotion), End::Complete) => self.end_promotion(promotion),
+            (Some(promotion), End::Aborted(_)) => self.copying.abandon_promotion(&mut self.cx, promotion),
+            (None, _) => {}
+        }
+        self.close_record(record);
+    }
+
+    fn forget_digest(&mut self, request: RequestId) {
+        if let Some(durable) = &mut self.durable {
+            durable.forget_digest(request);
+        }
+    }
+
+    /// One holder fewer; the last one closes the record.
+    fn close_record(&mut self, record: RecordId) {
+        if let Some(tier) = self.clients.close(record) {
+            self.release(tier, record);
+        }
+    }
+
+    /// A fill is done with what it kept.
+    fn release_stored(&mut self, stored: Option<Stored<C>>) {
+        if let Some(Stored::Record(kept)) = stored {
+            self.close_record(kept.id);
+        }
+    }
+
+    /// Closes an open record.
+    fn release(&mut self, tier: TierId, record: RecordId) {
+        self.cx.effect(Effect::Release { tier, record });
+        if let Some(durable) = &mut self.durable {
+            durable.on_released(record);
+        }
+    }
+
+    /// A lane has done a step: its owner goes on.
+    pub(super) fn on_moved(&mut self, moved: Moved) {
+        let Moved { writer, owner, came } = moved;
+        if let Came::Doomed(doomed) = &came {
+            let deletion = self.delete(doomed.tier, doomed.at, Some(doomed.name));
+            self.purging.await_deletion(writer, deletion);
+        }
+        match owner {
+            Owner::Fill(fill) => self.pump(fill),
+            Owner::Promotion(promotion) => self.copying.settle_promotion(&mut self.cx, promotion),
+            Owner::Marker => {
+                let lost = self.copying.settle_marker(&mut self.cx, writer);
+                self.unmark(lost);
+            }
+        }
+        if let Came::Stored(tier, record) = came {
+            self.mark(tier, &record);
+        }
+    }
+
+    /// A response was stored in a tier: if it is a variant, its target is marked there, if it may not be marked yet.
+    fn mark(&mut self, tier: TierId, stored: &Arc<Record>) {
+        if !stored.stored_key().is_variant() || self.cx.is_durable(tier) {
+            return;
+        }
+        if let Some(names) = self.residence.names_to_mark(stored.target, tier, self.cx.now) {
+            let lost = self.copying.mark(&mut self.cx, tier, stored, &names);
+            self.unmark(lost);
+        }
+    }
+
+    /// These markers will not be there.
+    fn unmark(&mut self, lost: impl IntoIterator<Item = Lost>) {
+        for Lost { target, tier } in lost {
+            self.residence.on_unmarked(target, tier);
+        }
+    }
+
+    /// The reader has read it all, and its response has ended (C2).
+    fn end_promotion(&mut self, promotion: PromotionId) {
+        if let Some((at, resident, from)) = self.copying.take_collected(&self.cx, promotion) {
+            self.residence.store(&mut self.cx, at, resident, Some(from));
+        }
+        self.copying.end_promotion(&mut self.cx, promotion);
+    }
+
+    /// Takes a record off its tier, if it is still the one of that name.
+    fn delete_record(&mut self, tier: TierId, at: StoredKey, name: RecordName) {
+        if !self.cx.is_durable(tier) {
+            self.delete(tier, at, Some(name));
+        }
+    }
+
+    fn delete(&mut self, tier: TierId, key: StoredKey, name: Option<RecordName>) -> Awaited {
+        if self.cx.is_durable(tier) {
+            assert_eq!(name, None, "L3's records are deleted by who uploads them, and by its collector");
+            let (durable, cx) = self.durable();
+            return Awaited::Durable(durable.purge(cx, key.target));
+        }
+        let op = self.cx.operation(Pending::Delete(Deletion { tier }));
+        self.cx.effect(Effect::Delete { op, tier, key, name });
+        Awaited::Operation(op)
+    }
+
+    pub(super) fn on_durable_told(&mut self, work: Work, told: Told) {
+        match work {
+            Work::Lookup(fill) => self.on_lookup_told(fill, told),
+            Work::Upload(writer) => {
+                let moved = self.copying.on_upload_told(&mut self.cx, writer, told);
+                moved.into_iter().for_each(|moved| self.on_moved(moved));
+            }
+            Work::Purge(purge) => {
+                let (durable, cx) = self.durable();
+                if let Some(outcome) = durable.on_purge_told(cx, purge, told) {
+                    self.purging.report_answer(&mut self.cx, Awaited::Durable(purge), TIER, outcome);
+                }
+            }
+            Work::Collect => {
+                let (durable, cx) = self.durable();
+                durable.on_collector_told(cx, told);
+            }
+            Work::Freshen(freshen) => match told {
+                Told::Swapped { now: _ } => self.on_freshened(freshen, Freshening::Done),
+                Told::Conflict => self.on_freshened(freshen, Freshening::Overtaken),
+                Told::Unknown => freshen.fail(&mut self.cx),
+                Told::Entry { .. }
+                | Told::Touched
+                | Told::Opened { .. }
+                | Told::NoBlob
+                | Told::Deleted
+                | Told::Listed { .. } => unreachable!("the answer to a swap was {told:?}"),
+            },
+            Work::Besides => {}
+        }
+    }
+
+    fn on_lookup_told(&mut self, fill: FillId, told: Told) {
+        let record_id = self.fetching.looks_for(fill);
+        let (durable, cx) = self.durable();
+        let Some(Seen { glimpse, found }) = durable.on_lookup_told(cx, fill, record_id, told) else {
+            return;
+        };
+        let key = self.fetching.note_seen(fill, glimpse);
+        match found {
+            Found::Record(record) => self.on_found(fill, record, None),
+            Found::Nothing { why, was_opened } => {
+                if was_opened {
+                    self.release(TIER, record_id);
+                }
+                self.cx.event(Event::DurableMissed { key, why });
+                match why {
+                    DurableMiss::IndexFailed | DurableMiss::BlobFailed => self.on_lookup_failed(fill),
+                    DurableMiss::Absent | DurableMiss::Expired | DurableMiss::Lost | DurableMiss::Torn => {
+                        self.on_absent(fill);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The durable tier, and what its machines are handed.
+    fn durable(&mut self) -> (&mut Durable<C>, &mut Context<C>) {
+        let durable = self.durable.as_mut();
+        let durable = durable.expect("only L3's machines and effects of L3 come here, and L3 is configured");
+        (durable, &mut self.cx)
+    }
+
+    /// The bans of earlier processes count from the first request on.
+    pub(super) fn on_recovered(&mut self, tier: TierId, bans: Vec<Ban>) {
+        let is_idle = self.clients.is_idle() && self.fetching.is_idle();
+        assert!(is_idle, "the answer rule: {tier:?} was recovered after the first request");
+        let plant = self.cx.config.plant;
+        for ban in bans.into_iter().filter(|_| !plant.is(Fault::X49)) {
+            self.purging.ban(ban);
+        }
+    }
+
+    pub(super) fn on_purge(&mut self, purge_id: PurgeId, selector: Selector, mode: PurgeMode) {
+        self.cx.event(Event::PurgeBegan { purge: purge_id, what: selector.kind(), mode });
+        let purge = match (selector, mode) {
+            (Selector::Key(key), PurgeMode::Hard) => self.purge_key(key),
+            (selector, mode) => self.ban(selector, mode),
+        };
+        self.purging.begin(purge_id, purge);
+        self.purging.end_done(&mut self.cx);
+    }
+
+    /// A purge closes the fill under way for its key, so that nobody joins it and no tier keeps it; stops promotions; removes
+    /// the key from L0; deletes it in every byte tier, and once more where a tier was just publishing it. Until every tier has
+    /// answered, lookups of the key skip the byte tiers (failures F1, F2, R10).
+    fn purge_key(&mut self, key: CacheKey) -> Purge {
+        let mut purge = Purge::new(SelectorKind::Key(key));
+        if !self.cx.config.is_planted(Fault::F1) {
+            self.purging.raise(key, self.cx.wall());
+            purge.commits = self.close_fills(|fill| fill.errand.target == key);
+        }
+        if !self.cx.config.is_planted(Fault::F1) && !self.cx.config.is_planted(Fault::X44) {
+            purge
+                .commits
+                .extend(self.copying.close_promotions(&mut self.cx, |promoting| promoting.at.target == key));
+        }
+        let (markers, lost) = self.copying.close_markers(&mut self.cx, key);
+        self.unmark(lost);
+        if !self.cx.config.is_planted(Fault::X85) {
+            purge.commits.extend(markers);
+        }
+        if self.cx.config.is_planted(Fault::X77) {
+            purge.commits.clear();
+        }
+        self.fetching.forget_uncacheable(key);
+        if let Some(outcome) = self.residence.purge(&mut self.cx, key) {
+            purge.report.insert(TierId::L0, outcome);
+        }
+        for tier in Arc::clone(&self.cx.config.tiers).iter() {
+            // Whatever the tier has of the target, also what it failed to delete before, and would bring back after a
+            // restart (failure F2).
+            if self.cx.config.is_planted(Fault::F2) && tier.reach == Reach::Local {
+                continue;
+            }
+            purge.awaited.insert(self.delete(tier.id, StoredKey::plain(key), None));
+        }
+        if !self.cx.config.is_planted(Fault::X46) {
+            self.residence.forget_variants(key);
+        }
+        purge
+    }
+
+    /// Closes these fills: those who wait for one still get it, nothing keeps it. Says which tiers are just publishing one.
+    fn close_fills(&mut self, is_meant: impl Fn(&Fill<C>) -> bool) -> BTreeSet<WriterId> {
+        let mut committing = BTreeSet::new();
+        for fill in self.fetching.names_of(is_meant) {
+            if self.fetching.close(&self.cx, fill) {
+                let (copied, _, copies) = self.fetching.to_copy(fill);
+                let (at, why) = (copied.at, LaneEnd::Superseded);
+                committing.extend(self.copying.abandon_copies(&mut self.cx, at, copies, why));
+                self.pump(fill);
+            }
+        }
+        committing
+    }
+
+    /// A purge that no tier can be asked for by key, or that leaves what it covers where it is. A local tier keeps it over a
+    /// restart, and it is done only when that has; what is in another tier is judged by it as well.
+    fn ban(&mut self, selector: Selector, mode: PurgeMode) -> Purge {
+        let ban = Ban { selector, mode, at: self.cx.wall() };
+        let mut purge = self.impose(ban.clone());
+        let ban = Arc::new(ban);
+        let local: Vec<TierId> = self.cx.config.local_tiers().collect();
+        for tier in local {
+            let op = self.cx.operation(Pending::StoreBan(tier));
+            self.cx.effect(Effect::StoreBan { op, tier, ban: Arc::clone(&ban) });
+            if !self.cx.config.is_planted(Fault::X50) {
+                purge.awaited.insert(Awaited::Operation(op));
+            }
+        }
+        purge
+    }
+
+    /// Bans what was born until then, and closes what is under way as a purge of its key would. Where a head has not come and a
+    /// tag cannot be judged, in doubt it is covered. What is fetched afterwards is newer, so nothing that becomes resident later
+    /// needs a look.
+    fn impose(&mut self, ban: Ban) -> Purge {
+        let Ban { ref selector, mode, .. } = ban;
+        let plant = self.cx.config.plant;
+        let mut purge = Purge::new(selector.kind());
+        if !self.cx.config.is_planted(Fault::F1) {
+            purge.commits = self.close_fills(|fill| {
+                let errand = &fill.errand;
+                match &fill.stage {
+                    Stage::Streaming(stream) => {
+                        let Place { authority, target } = &errand.place;
+                        selector.covers(errand.target, authority, target, &stream.head)
+                    }
+                    Stage::Looking { .. } | Stage::Asking(_) | Stage::Resting { .. } => {
+                        selector.may_cover(errand.target, &errand.place) && !plant.is(Fault::X79)
+                    }
+                }
+            });
+            purge.commits.extend(self.copying.close_promotions(&mut self.cx, |promoting| {
+                let Place { authority, target } = &promoting.place;
+                selector.covers(promoting.at.target, authority, target, &promoting.head)
+            }));
+        }
+        if let Some(outcome) = self.residence.sweep(&mut self.cx, selector, mode) {
+            purge.report.insert(TierId::L0, outcome);
+        }
+        for tier in self.cx.config.tiers.iter() {
+            purge.report.insert(tier.id, PurgeOutcome::Barred);
+        }
+        self.purging.ban(ban);
+        purge
+    }
+
+    /// Another edge was asked to purge. Shared stores are left alone: it has purged them, and what is published there too late is
+    /// known by its birth. No tier keeps what is heard: after a restart it is read again.
+    pub(super) fn on_purge_heard(&mut self, notice: Notice) {
+        let Notice { selector, mode, at } = notice;
+        self.cx.event(Event::PurgeHeard { what: selector.kind(), mode });
+        if self.cx.config.is_planted(Fault::F9) {
+            return;
+        }
+        let at = self.purging.heard(at, self.cx.wall());
+        match (selector, mode) {
+            (Selector::Key(key), PurgeMode::Hard) => self.purge_heard(key, at),
+            (selector, mode) => drop(self.impose(Ban { selector, mode, at })),
+        }
+        self.fetching.distrust_closed();
+    }
+
+    pub(super) fn on_purges_missed(&mut self, through: WallTime) {
+        self.cx.event(Event::PurgesMissed);
+        let at = self.purging.heard(through, self.cx.wall());
+        drop(self.impose(Ban { selector: Selector::All, mode: PurgeMode::Hard, at }));
+        self.fetching.distrust_closed();
+    }
+
+    /// A key was purged elsewhere. Tiers that are publishing it delete it once they have; nobody waits for that.
+    fn purge_heard(&mut self, key: CacheKey, at: WallTime) {
+        self.purging.raise(key, at);
+        if !self.cx.config.is_planted(Fault::X24) {
+            self.close_fills(|fill| fill.errand.target == key);
+            self.copying.close_promotions(&mut self.cx, |promoting| promoting.at.target == key);
+        }
+        let (_, lost) = self.copying.close_markers(&mut self.cx, key);
+        self.unmark(lost);
+        self.fetching.forget_uncacheable(key);
+        let (purging, plant) = (&self.purging, self.cx.config.plant);
+        self.residence.purge_born(&mut self.cx, key, |born| purging.is_purged(key, born, plant));
+    }
+}
