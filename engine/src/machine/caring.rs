@@ -4,7 +4,10 @@
 //! says (O2, failure R2). Each operation that a breaker was asked for keeps its permit beside it until it is answered, is
 //! given up or is forgotten, so none is lost and none is returned twice (CON6).
 
-use super::{Open, WakeReason, context::Context};
+use super::{
+    WakeReason,
+    context::{Context, Open},
+};
 use crate::{
     agenda::Agenda,
     care::{

@@ -4,10 +4,12 @@
 //! is in `caring`, whose breakers and deadlines are kept here with the operations that they watch.
 
 use super::{
-    Audit, Open, Pending,
+    Audit,
     caring::{Caring, Held},
     durable::Work,
     feed_lease::Trust,
+    freshening::Freshen,
+    purging::Deletion,
 };
 use crate::{
     chunk::Chunk,
@@ -15,7 +17,7 @@ use crate::{
     durable::Ask,
     effect::Effect,
     event::Event,
-    id::{Minter, OpId, RequestId, TierId},
+    id::{FillId, Minter, OpId, RequestId, TierId, WriterId},
     plant::Fault,
     random::{Random, Seed},
     reason::{Bypass, Refusal},
@@ -136,4 +138,26 @@ impl<C: Chunk> Context<C> {
         self.pending.insert(op, Open { pending, held });
         op
     }
+}
+
+/// An operation without an answer.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub(super) pending: Pending,
+    /// What it was allowed by.
+    pub(super) held: Option<Held>,
+}
+
+/// Who waits for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pending {
+    Fetch(FillId),
+    Pull(FillId),
+    Lookup(FillId),
+    Read(RequestId),
+    Lane(WriterId),
+    Freshen(Freshen),
+    Delete(Deletion),
+    StoreBan(TierId),
+    Durable(Work),
 }

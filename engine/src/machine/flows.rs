@@ -4,22 +4,22 @@
 //! answer, bodies on their way, reads of records, copies, purges.
 
 use super::{
-    Engine, Pending,
+    Engine,
     caring::Timed,
     clients::{
         BodyRead, Demanded, Left, Portion, ReadEnded, ReadFailed, give_up_read_back, read_back,
         serve_resident, told,
     },
-    context::Context,
+    context::{Context, Pending},
     copying::{self, Came, Lost, Moved, Owner, collected},
-    durable::{Durable, Found, Seen, TIER, Work},
+    durable::{Durable, Found, Opened, Seen, TIER, Work},
     fetching::{
         AfterFound, AfterWalk, Arrival, Attached, Begun, Broken, Cancelled, Delivery, Ended, Errand, Fill,
-        HeadStep, Look, Looked, NotModified, Over, Settled, Sharing, Stage, Unanswered, Waiter, Worth,
-        after_tier, end_reread, stop_bodiless,
+        HeadStep, Look, Looked, NotModified, Over, Settled, Sharing, Unanswered, Waiter, Worth, after_tier,
+        end_reread, stop_bodiless,
     },
-    freshening::Freshen,
-    purging::{Awaited, Deletion, Purge},
+    freshening::{Freshen, freshening_of},
+    purging::{Awaited, Deletion, Purge, Scope},
     residence::FromMemory,
     stored::{Kept, Stored},
 };
@@ -27,12 +27,12 @@ use crate::{
     bans::Ban,
     chunk::Chunk,
     config::Reach,
-    durable::{DurableMiss, Told},
+    durable::Told,
     effect::{Effect, Freshening, Outcome, PurgeOutcome, StaleUse},
     event::Event,
     feed::Notice,
     head::{Head, RequestHead},
-    id::{FillId, OpId, OriginId, PromotionId, PurgeId, RecordId, RecordName, RequestId, TierId, WriterId},
+    id::{FillId, OpId, OriginId, PromotionId, PurgeId, RecordName, RequestId, TierId, WriterId},
     key::{CacheKey, StoredKey},
     memory::Resident,
     plant::Fault,
@@ -135,14 +135,13 @@ impl<C: Chunk> Engine<C> {
                 self.pump(fill);
             }
             Some(Left::Reader(ReadEnded { record, promotion })) => {
-                self.forget_digest(request);
                 match promotion {
                     Some(promotion) if self.cx.config.is_planted(Fault::T6) => self.end_promotion(promotion),
                     Some(promotion) => self.copying.abandon_promotion(&mut self.cx, promotion),
                     None => {}
                 }
                 if !self.cx.config.is_planted(Fault::X73) {
-                    self.close_record(record);
+                    self.clients.close(&mut self.cx, record);
                 }
             }
         }
@@ -189,7 +188,7 @@ impl<C: Chunk> Engine<C> {
     pub(super) fn end(&mut self, over: Option<Over<C>>) {
         if let Some(over) = over {
             self.serve_instead(&over);
-            self.release_stored(over.stored);
+            self.clients.release(&mut self.cx, over.stored);
         }
     }
 
@@ -253,18 +252,24 @@ impl<C: Chunk> Engine<C> {
         }
     }
 
-    fn look_further(&mut self, fill: FillId, looked: Looked<C>) {
+    pub(super) fn look_further(&mut self, fill: FillId, looked: Looked<C>) {
         let Looked { errand, waiters, tier, .. } = looked;
         self.look(fill, errand, waiters, after_tier(&self.cx, tier.id));
     }
 
-    pub(super) fn on_found(&mut self, fill: FillId, record: Record, body: Option<C>) {
+    pub(super) fn on_found(
+        &mut self,
+        fill: FillId,
+        record: Record,
+        body: Option<C>,
+        opened: Option<Arc<Opened>>,
+    ) {
         let mut looked = self.fetching.take_lookup(fill);
         let (tier, errand) = (looked.tier, &looked.errand);
         let verdict = self.purging.judge(&self.cx, errand.target, &errand.place, &record);
         let worth = looked.worth(&self.cx, &record, body.as_ref(), verdict);
         if !matches!(worth, Worth::Usable(_)) {
-            self.release(tier.id, looked.record);
+            self.cx.effect(Effect::Release { tier: tier.id, record: looked.record });
         }
         let freshness = match worth {
             Worth::Usable(freshness) => freshness,
@@ -279,7 +284,7 @@ impl<C: Chunk> Engine<C> {
             }
         };
         let staleness = rules::Staleness::of(&self.cx.config.policy, &record.head);
-        let kept = Arc::new(Kept { tier, id: looked.record, record, body, freshness, staleness });
+        let kept = Arc::new(Kept { tier, id: looked.record, record, body, freshness, staleness, opened });
         self.clients.open(&kept);
         let is_open = looked.errand.sharing == Sharing::Open;
         let promote = if is_open { Promote::AsConfigured } else { Promote::No };
@@ -288,11 +293,11 @@ impl<C: Chunk> Engine<C> {
         }
         match self.fetching.after_found(&mut self.cx, fill, &mut looked, &kept) {
             AfterFound::Over(stored) => {
-                self.release_stored(stored);
-                self.close_record(kept.id);
+                self.clients.release(&mut self.cx, stored);
+                self.clients.close(&mut self.cx, kept.id);
             }
             AfterFound::Further(left) => {
-                self.release_stored(left);
+                self.clients.release(&mut self.cx, left);
                 self.look_further(fill, looked);
             }
         }
@@ -303,7 +308,7 @@ impl<C: Chunk> Engine<C> {
     fn look_for_variants(&mut self, fill: FillId, looked: Looked<C>) {
         let Looked { mut errand, waiters, .. } = looked;
         let stored = self.fetching.end_for_variants(&mut errand, fill);
-        self.release_stored(stored);
+        self.clients.release(&mut self.cx, stored);
         let mut own_name = Some(fill);
         for (variant, requests) in self.gather(errand.target, waiters) {
             let name = own_name.take().unwrap_or_else(|| FillId(self.cx.ids.mint()));
@@ -327,21 +332,6 @@ impl<C: Chunk> Engine<C> {
         self.fetching.gather(requests, |ask| self.residence.key_for(target, ask))
     }
 
-    pub(super) fn on_absent(&mut self, fill: FillId) {
-        let looked = self.fetching.take_lookup(fill);
-        self.look_further(fill, looked);
-    }
-
-    pub(super) fn on_lookup_failed(&mut self, fill: FillId) {
-        let looked = self.fetching.on_lookup_failed(&mut self.cx, fill);
-        self.look_further(fill, looked);
-    }
-
-    pub(super) fn on_lookup_late(&mut self, fill: FillId) {
-        let looked = self.fetching.on_lookup_late(&mut self.cx, fill);
-        self.look_further(fill, looked);
-    }
-
     /// The walk is over, and no tier had what may be used as it is.
     fn end_walk(&mut self, fill: FillId, mut errand: Errand<C>, mut waiters: Vec<RequestId>) {
         if let AfterWalk::Stale(kept, meanwhile) =
@@ -355,7 +345,7 @@ impl<C: Chunk> Engine<C> {
             Unanswered::Asked(over) => self.end(over),
             Unanswered::Join(other, requests, stored) => {
                 self.attach_all(other, requests);
-                self.release_stored(stored);
+                self.clients.release(&mut self.cx, stored);
             }
         }
     }
@@ -370,11 +360,11 @@ impl<C: Chunk> Engine<C> {
             HeadStep::Stale(key, over) => {
                 self.serve_instead(&over);
                 stop_bodiless(&mut self.cx, fill, key);
-                self.release_stored(over.stored);
+                self.clients.release(&mut self.cx, over.stored);
             }
             HeadStep::Freshens(not_modified) => self.freshen(not_modified),
             HeadStep::AsksAgain(mut errand, waiters) => {
-                self.release_stored(errand.stored.take());
+                self.clients.release(&mut self.cx, errand.stored.take());
                 let over = self.fetching.ask_without_condition(&mut self.cx, errand, waiters);
                 self.end(over);
             }
@@ -383,7 +373,7 @@ impl<C: Chunk> Engine<C> {
 
     /// The body is about to come: to all who may share it, and into all tiers that may keep it.
     fn begin_stream(&mut self, fill: FillId, begun: Begun<C>) {
-        self.release_stored(begun.replaced);
+        self.clients.release(&mut self.cx, begun.replaced);
         if begun.is_open {
             let (copied, _, copies) = self.fetching.to_copy(fill);
             let (tiers, l0) = (Arc::clone(&self.cx.config.tiers), self.cx.config.l0);
@@ -426,7 +416,7 @@ impl<C: Chunk> Engine<C> {
                     self.cx.event(Event::Freshened { tier, key: at.key });
                     self.residence.store(&mut self.cx, at, Resident::clone(resident), Some(tier));
                 } else if is_open {
-                    self.keep_no_copy(at);
+                    self.stop(Scope::Stored(at));
                     self.residence.remove(&mut self.cx, at.key, Removal::Forbidden);
                 }
             }
@@ -434,7 +424,7 @@ impl<C: Chunk> Engine<C> {
                 if freshened.may_stay && is_open {
                     self.freshen_record(kept);
                 } else if is_open {
-                    self.keep_no_copy(kept.record.stored_key());
+                    self.stop(Scope::Stored(kept.record.stored_key()));
                     self.delete_record(tier, kept.record.stored_key(), kept.record.name);
                 }
             }
@@ -443,26 +433,19 @@ impl<C: Chunk> Engine<C> {
         for waiter in waiters {
             self.serve_stored(&freshened.stored, &waiter, Outcome::Revalidated { tier }, promote);
         }
-        self.release_stored(Some(stored));
+        self.clients.release(&mut self.cx, Some(stored));
     }
 
     /// A tier is to give a record its new head.
     fn freshen_record(&mut self, kept: &Kept<C>) {
         let record = Arc::new(kept.record.clone());
         let pending = Freshen::of(&self.cx.config, kept);
-        if kept.tier.is_durable() {
+        if let Some(opened) = &kept.opened {
             let (durable, cx) = self.durable();
-            durable.freshen_manifest(cx, kept.id, record, pending);
-        } else {
-            let op = self.cx.operation(Pending::Freshen(pending));
-            self.cx.effect(Effect::Freshen { op, tier: kept.tier.id, record });
+            return durable.freshen_manifest(cx, opened, record, pending);
         }
-    }
-
-    /// A 304 forbids to keep what is stored: nor is anything kept that is older and still on its way into a tier.
-    fn keep_no_copy(&mut self, at: StoredKey) {
-        drop(self.close_fills(|fill| fill.errand.at() == at));
-        drop(self.copying.close_promotions(&mut self.cx, |promoting| promoting.at == at));
+        let op = self.cx.operation(Pending::Freshen(pending));
+        self.cx.effect(Effect::Freshen { op, tier: kept.tier.id, record });
     }
 
     pub(super) fn on_freshened(&mut self, freshen: Freshen, freshening: Freshening) {
@@ -542,7 +525,7 @@ impl<C: Chunk> Engine<C> {
 
     fn end_broken(&mut self, broken: Broken<C>) {
         let Broken { stored, at, mut copies, readers, end } = broken;
-        self.release_stored(stored);
+        self.clients.release(&mut self.cx, stored);
         self.copying.abandon_copies(&mut self.cx, at, &mut copies, LaneEnd::Abandoned);
         self.copying.close_copies(&mut self.cx, copies);
         for (request, rereading) in readers {
@@ -615,21 +598,17 @@ impl<C: Chunk> Engine<C> {
 
     pub(super) fn on_body_read(&mut self, request: RequestId, op: OpId, chunk: C) {
         let read = self.clients.on_body_read(&mut self.cx, request, op, &chunk);
-        let (record, promotion, piece, read, is_end) = match read {
+        let (promotion, read, is_end) = match read {
             BodyRead::Follower(fill) => {
                 self.fetching.on_read_back(fill, request, chunk.size());
                 self.clients.hand_over(&mut self.cx, request, chunk);
                 return self.pump(fill);
             }
-            BodyRead::Reader { record, promotion, piece, read, is_end } => {
-                (record, promotion, piece, read, is_end)
+            BodyRead::Corrupt => {
+                return self.finish_reading(request, End::Aborted(AbortReason::TierRead(TIER)));
             }
+            BodyRead::Reader { promotion, read, is_end } => (promotion, read, is_end),
         };
-        if let Some(durable) = &mut self.durable
-            && !durable.agrees_with_manifest(&mut self.cx, request, record, piece, &chunk)
-        {
-            return self.finish_reading(request, End::Aborted(AbortReason::TierRead(TIER)));
-        }
         if let Some(promotion) = promotion {
             self.copying.feed_promotion(&mut self.cx, promotion, read, &chunk);
         }
@@ -669,42 +648,13 @@ impl<C: Chunk> Engine<C> {
 
     /// A reader is done: the client's response ends first, then its promotion commits (C2).
     fn finish_reading(&mut self, request: RequestId, end: End) {
-        self.forget_digest(request);
         let ReadEnded { record, promotion } = self.clients.end_reading(&mut self.cx, request, end);
         match (promotion, end) {
             (Some(promotion), End::Complete) => self.end_promotion(promotion),
             (Some(promotion), End::Aborted(_)) => self.copying.abandon_promotion(&mut self.cx, promotion),
             (None, _) => {}
         }
-        self.close_record(record);
-    }
-
-    fn forget_digest(&mut self, request: RequestId) {
-        if let Some(durable) = &mut self.durable {
-            durable.forget_digest(request);
-        }
-    }
-
-    /// One holder fewer; the last one closes the record.
-    fn close_record(&mut self, record: RecordId) {
-        if let Some(tier) = self.clients.close(record) {
-            self.release(tier, record);
-        }
-    }
-
-    /// A fill is done with what it kept.
-    fn release_stored(&mut self, stored: Option<Stored<C>>) {
-        if let Some(Stored::Record(kept)) = stored {
-            self.close_record(kept.id);
-        }
-    }
-
-    /// Closes an open record.
-    fn release(&mut self, tier: TierId, record: RecordId) {
-        self.cx.effect(Effect::Release { tier, record });
-        if let Some(durable) = &mut self.durable {
-            durable.on_released(record);
-        }
+        self.clients.close(&mut self.cx, record);
     }
 
     /// A lane has done a step: its owner goes on.
@@ -788,47 +738,34 @@ impl<C: Chunk> Engine<C> {
                 let (durable, cx) = self.durable();
                 durable.on_collector_told(cx, told);
             }
-            Work::Freshen(freshen) => match told {
-                Told::Swapped { now: _ } => self.on_freshened(freshen, Freshening::Done),
-                Told::Conflict => self.on_freshened(freshen, Freshening::Overtaken),
-                Told::Unknown => freshen.fail(&mut self.cx),
-                Told::Entry { .. }
-                | Told::Touched
-                | Told::Opened { .. }
-                | Told::NoBlob
-                | Told::Deleted
-                | Told::Listed { .. } => unreachable!("the answer to a swap was {told:?}"),
+            Work::Freshen(freshen) => match freshening_of(told) {
+                Some(freshening) => self.on_freshened(freshen, freshening),
+                None => freshen.fail(&mut self.cx),
             },
             Work::Besides => {}
         }
     }
 
     fn on_lookup_told(&mut self, fill: FillId, told: Told) {
-        let record_id = self.fetching.looks_for(fill);
+        let record = self.fetching.looks_for(fill);
         let (durable, cx) = self.durable();
-        let Some(Seen { glimpse, found }) = durable.on_lookup_told(cx, fill, record_id, told) else {
-            return;
-        };
+        let Some(Seen { glimpse, found }) = durable.on_lookup_told(cx, fill, record, told) else { return };
         let key = self.fetching.note_seen(fill, glimpse);
         match found {
-            Found::Record(record) => self.on_found(fill, record, None),
+            Found::Record(record, opened) => self.on_found(fill, record, None, Some(opened)),
             Found::Nothing { why, was_opened } => {
                 if was_opened {
-                    self.release(TIER, record_id);
+                    self.cx.effect(Effect::Release { tier: TIER, record });
                 }
                 self.cx.event(Event::DurableMissed { key, why });
-                match why {
-                    DurableMiss::IndexFailed | DurableMiss::BlobFailed => self.on_lookup_failed(fill),
-                    DurableMiss::Absent | DurableMiss::Expired | DurableMiss::Lost | DurableMiss::Torn => {
-                        self.on_absent(fill);
-                    }
-                }
+                let looked = self.fetching.on_durable_missed(&mut self.cx, fill, why);
+                self.look_further(fill, looked);
             }
         }
     }
 
     /// The durable tier, and what its machines are handed.
-    fn durable(&mut self) -> (&mut Durable<C>, &mut Context<C>) {
+    fn durable(&mut self) -> (&mut Durable, &mut Context<C>) {
         let durable = self.durable.as_mut();
         let durable = durable.expect("only L3's machines and effects of L3 come here, and L3 is configured");
         (durable, &mut self.cx)
@@ -861,12 +798,7 @@ impl<C: Chunk> Engine<C> {
         let mut purge = Purge::new(SelectorKind::Key(key));
         if !self.cx.config.is_planted(Fault::F1) {
             self.purging.raise(key, self.cx.wall());
-            purge.commits = self.close_fills(|fill| fill.errand.target == key);
-        }
-        if !self.cx.config.is_planted(Fault::F1) && !self.cx.config.is_planted(Fault::X44) {
-            purge
-                .commits
-                .extend(self.copying.close_promotions(&mut self.cx, |promoting| promoting.at.target == key));
+            purge.commits = self.stop(Scope::Target(key));
         }
         let (markers, lost) = self.copying.close_markers(&mut self.cx, key);
         self.unmark(lost);
@@ -894,16 +826,24 @@ impl<C: Chunk> Engine<C> {
         purge
     }
 
-    /// Closes these fills: those who wait for one still get it, nothing keeps it. Says which tiers are just publishing one.
-    fn close_fills(&mut self, is_meant: impl Fn(&Fill<C>) -> bool) -> BTreeSet<WriterId> {
+    /// What is on its way and covered arrives nowhere: fills go on for those who wait for them, and nothing keeps them;
+    /// promotions end. Says which tiers are just publishing one.
+    fn stop(&mut self, scope: Scope<'_>) -> BTreeSet<WriterId> {
+        let plant = self.cx.config.plant;
         let mut committing = BTreeSet::new();
-        for fill in self.fetching.names_of(is_meant) {
+        let covers = |fill: &Fill<C>| scope.covers(fill.errand.at(), &fill.errand.place, fill.head(), plant);
+        for fill in self.fetching.names_of(covers) {
             if self.fetching.close(&self.cx, fill) {
                 let (copied, _, copies) = self.fetching.to_copy(fill);
                 let (at, why) = (copied.at, LaneEnd::Superseded);
                 committing.extend(self.copying.abandon_copies(&mut self.cx, at, copies, why));
                 self.pump(fill);
             }
+        }
+        if !plant.is(Fault::X44) {
+            committing.extend(self.copying.close_promotions(&mut self.cx, |promoting| {
+                scope.covers(promoting.at, &promoting.place, Some(&promoting.head), plant)
+            }));
         }
         committing
     }
@@ -925,30 +865,13 @@ impl<C: Chunk> Engine<C> {
         purge
     }
 
-    /// Bans what was born until then, and closes what is under way as a purge of its key would. Where a head has not come and a
-    /// tag cannot be judged, in doubt it is covered. What is fetched afterwards is newer, so nothing that becomes resident later
+    /// Bans what was born until then, and closes what is under way as a purge of its key would. What is fetched afterwards is newer, so nothing that becomes resident later
     /// needs a look.
     fn impose(&mut self, ban: Ban) -> Purge {
         let Ban { ref selector, mode, .. } = ban;
-        let plant = self.cx.config.plant;
         let mut purge = Purge::new(selector.kind());
         if !self.cx.config.is_planted(Fault::F1) {
-            purge.commits = self.close_fills(|fill| {
-                let errand = &fill.errand;
-                match &fill.stage {
-                    Stage::Streaming(stream) => {
-                        let Place { authority, target } = &errand.place;
-                        selector.covers(errand.target, authority, target, &stream.head)
-                    }
-                    Stage::Looking { .. } | Stage::Asking(_) | Stage::Resting { .. } => {
-                        selector.may_cover(errand.target, &errand.place) && !plant.is(Fault::X79)
-                    }
-                }
-            });
-            purge.commits.extend(self.copying.close_promotions(&mut self.cx, |promoting| {
-                let Place { authority, target } = &promoting.place;
-                selector.covers(promoting.at.target, authority, target, &promoting.head)
-            }));
+            purge.commits = self.stop(Scope::Ban(selector));
         }
         if let Some(outcome) = self.residence.sweep(&mut self.cx, selector, mode) {
             purge.report.insert(TierId::L0, outcome);
@@ -987,8 +910,7 @@ impl<C: Chunk> Engine<C> {
     fn purge_heard(&mut self, key: CacheKey, at: WallTime) {
         self.purging.raise(key, at);
         if !self.cx.config.is_planted(Fault::X24) {
-            self.close_fills(|fill| fill.errand.target == key);
-            self.copying.close_promotions(&mut self.cx, |promoting| promoting.at.target == key);
+            self.stop(Scope::Target(key));
         }
         let (_, lost) = self.copying.close_markers(&mut self.cx, key);
         self.unmark(lost);

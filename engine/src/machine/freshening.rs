@@ -8,6 +8,8 @@ use super::{
 use crate::{
     chunk::Chunk,
     config::Config,
+    durable::Told,
+    effect::Freshening,
     event::{Event, TierOperation},
     id::{RecordName, TierId},
     key::StoredKey,
@@ -54,6 +56,21 @@ impl Freshen {
     /// The tier could not.
     pub(super) fn fail<C: Chunk>(self, cx: &mut Context<C>) {
         cx.event(Event::TierFailed { tier: self.tier, operation: TierOperation::Write });
+    }
+}
+
+/// What the durable tier's answer says of a freshening there; nothing, where it could not be done.
+pub(super) fn freshening_of(told: Told) -> Option<Freshening> {
+    match told {
+        Told::Swapped { now: _ } => Some(Freshening::Done),
+        Told::Conflict => Some(Freshening::Overtaken),
+        Told::Unknown => None,
+        Told::Entry { .. }
+        | Told::Touched
+        | Told::Opened { .. }
+        | Told::NoBlob
+        | Told::Deleted
+        | Told::Listed { .. } => unreachable!("the answer to a swap was {told:?}"),
     }
 }
 

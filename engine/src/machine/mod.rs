@@ -19,9 +19,11 @@ mod purging;
 mod residence;
 mod stored;
 mod variants;
+mod waking;
 mod watermarks;
 
 pub use auditing::Audit;
+pub use waking::WakeReason;
 
 use crate::{
     care::deadline::Due,
@@ -30,7 +32,7 @@ use crate::{
     effect::{Effect, PurgeOutcome},
     event::Event,
     head::Method,
-    id::{FillId, RequestId, TierId, WriterId},
+    id::FillId,
     input::Input,
     key::CacheKey,
     memory::Resident,
@@ -40,35 +42,15 @@ use crate::{
     time::Instant,
 };
 use alloc::sync::Arc;
-use caring::{Held, Timed};
+use caring::Timed;
 use clients::Clients;
-use context::Context;
+use context::{Context, Open, Pending};
 use copying::Copying;
-use durable::{Durable, Work};
+use durable::Durable;
 use feed_lease::Trust;
 use fetching::Fetching;
-use freshening::Freshen;
-use purging::{Awaited, Deletion, Purging};
+use purging::{Awaited, Purging};
 use residence::Residence;
-
-/// Why the engine wants to be woken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WakeReason {
-    /// A lane may have stalled.
-    LaneStall,
-    /// A fill asks the origin again.
-    Retry,
-    /// A wait on the outside is too long.
-    Deadline,
-    /// A breaker resolves.
-    Breaker,
-    /// A read of a record is late, and may be asked for twice.
-    LateRead,
-    /// The lease of an upload into the durable tier is to be renewed.
-    LeaseRenewal,
-    /// It is time for a round of the durable tier's collector.
-    Collection,
-}
 
 /// One slice of the key space: every decision about it.
 ///
@@ -79,34 +61,12 @@ pub struct Engine<C: Chunk> {
 
     /// L0.
     residence: Residence<C>,
-    clients: Clients,
+    clients: Clients<C>,
     fetching: Fetching<C>,
     copying: Copying<C>,
     /// L3, if there is one.
-    durable: Option<Durable<C>>,
+    durable: Option<Durable>,
     purging: Purging,
-}
-
-/// An operation without an answer.
-#[derive(Debug)]
-struct Open {
-    pending: Pending,
-    /// What it was allowed by.
-    held: Option<Held>,
-}
-
-/// Who waits for an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Pending {
-    Fetch(FillId),
-    Pull(FillId),
-    Lookup(FillId),
-    Read(RequestId),
-    Lane(WriterId),
-    Freshen(Freshen),
-    Delete(Deletion),
-    StoreBan(TierId),
-    Durable(Work),
 }
 
 impl<C: Chunk> Engine<C> {
@@ -192,9 +152,17 @@ impl<C: Chunk> Engine<C> {
             (Pending::Pull(fill), Input::Pulled { chunk, .. }) => self.on_pulled(fill, chunk),
             (Pending::Pull(fill), Input::PullEnded { .. }) => self.on_pull_ended(fill),
             (Pending::Pull(fill), Input::PullFailed { failure, .. }) => self.on_pull_failed(fill, failure),
-            (Pending::Lookup(fill), Input::Found { record, body, .. }) => self.on_found(fill, record, body),
-            (Pending::Lookup(fill), Input::Absent { .. }) => self.on_absent(fill),
-            (Pending::Lookup(fill), Input::LookupFailed { .. }) => self.on_lookup_failed(fill),
+            (Pending::Lookup(fill), Input::Found { record, body, .. }) => {
+                self.on_found(fill, record, body, None)
+            }
+            (Pending::Lookup(fill), Input::Absent { .. }) => {
+                let looked = self.fetching.take_lookup(fill);
+                self.look_further(fill, looked)
+            }
+            (Pending::Lookup(fill), Input::LookupFailed { .. }) => {
+                let looked = self.fetching.on_lookup_failed(&mut self.cx, fill);
+                self.look_further(fill, looked)
+            }
             (Pending::Read(request), Input::BodyRead { op, chunk }) => self.on_body_read(request, op, chunk),
             (Pending::Read(request), Input::ReadFailed { op, why }) => self.on_read_failed(request, op, why),
             (Pending::Lane(writer), Input::Opened { .. }) => {
@@ -297,7 +265,10 @@ impl<C: Chunk> Engine<C> {
     /// Something that a fill waits for did not come in time.
     fn on_fill_late(&mut self, fill: FillId, due: Due) {
         match due {
-            Due::Lookup => self.on_lookup_late(fill),
+            Due::Lookup => {
+                let looked = self.fetching.on_lookup_late(&mut self.cx, fill);
+                self.look_further(fill, looked);
+            }
             Due::Head => {
                 let over = self.fetching.on_head_late(&mut self.cx, fill);
                 self.end(over);

@@ -17,11 +17,12 @@ use crate::{
     config::Config,
     effect::{Effect, PurgeOutcome},
     event::{Event, TierOperation},
+    head::Head,
     id::{OpId, PurgeId, TierId, WriterId},
-    key::CacheKey,
+    key::{CacheKey, StoredKey},
     plant::{Fault, Plant},
     record::{Freshness, Record},
-    selector::{Place, SelectorKind},
+    selector::{Place, Selector, SelectorKind},
     time::{Instant, WallTime},
 };
 use alloc::{
@@ -60,6 +61,31 @@ pub(super) enum Awaited {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Deletion {
     pub(super) tier: TierId,
+}
+
+/// What is no longer to arrive anywhere.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Scope<'s> {
+    /// Whatever answers this target.
+    Target(CacheKey),
+    /// One stored response of it.
+    Stored(StoredKey),
+    /// What a ban covers. Where a head has not come and a tag cannot be judged, in doubt it does.
+    Ban(&'s Selector),
+}
+
+impl Scope<'_> {
+    /// Does it cover a response that is on its way, and of which `head` is known?
+    pub(super) fn covers(&self, at: StoredKey, place: &Place, head: Option<&Head>, plant: Plant) -> bool {
+        match (self, head) {
+            (Self::Target(target), _) => at.target == *target,
+            (Self::Stored(stored), _) => at == *stored,
+            (Self::Ban(selector), Some(head)) => {
+                selector.covers(at.target, &place.authority, &place.target, head)
+            }
+            (Self::Ban(selector), None) => selector.may_cover(at.target, place) && !plant.is(Fault::X79),
+        }
+    }
 }
 
 /// What purges leave of a record that a tier has.

@@ -1,5 +1,6 @@
 //! What a tier has that is stale, or needs the origin's word, while a fill is under way for its key.
 
+use super::durable::Opened;
 use crate::{
     config::ByteTier,
     head::Head,
@@ -30,6 +31,8 @@ pub(super) struct Kept<C> {
     pub(super) body: Option<C>,
     pub(super) freshness: Freshness,
     pub(super) staleness: Staleness,
+    /// What it must turn out to be, if L3 has it.
+    pub(super) opened: Option<Arc<Opened>>,
 }
 
 impl<C> Kept<C> {

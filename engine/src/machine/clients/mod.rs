@@ -12,7 +12,12 @@ pub(super) use reading::{
 };
 pub(super) use replies::{Portion, serve_resident};
 
-use super::{Audit, context::Context, stored::Kept};
+use super::{
+    Audit,
+    context::Context,
+    durable::Opened,
+    stored::{Kept, Stored},
+};
 use crate::{
     chunk::Chunk,
     effect::{Effect, Reply},
@@ -24,46 +29,54 @@ use crate::{
     table::Table,
     units::ByteCount,
 };
+use alloc::sync::Arc;
 use reading::Reading;
 
 /// A client's request that is being answered.
 #[derive(Debug)]
-struct Request {
+struct Request<C: Chunk> {
     key: CacheKey,
     /// Body bytes handed over.
     sent: u64,
-    source: Source,
+    source: Source<C>,
 }
 
 /// ```text
 /// Following ──end──▶ done        Reading ──end──▶ done
 /// ```
 #[derive(Debug)]
-enum Source {
+enum Source<C: Chunk> {
     /// A body that is arriving.
     Following(FillId),
     /// Pieces of a stored record.
-    Reading(Reading),
+    Reading(Reading<C>),
 }
 
 /// A stored record that is open for reading.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct OpenRecord {
     tier: TierId,
     at: StoredKey,
     name: RecordName,
     /// How many hold it: requests that read it, and a fill that keeps it while the origin is asked.
     holders: usize,
+    opened: Option<Arc<Opened>>,
 }
 
 /// Every request that is being answered, and every record that is open.
-#[derive(Debug, Default)]
-pub(super) struct Clients {
-    requests: Table<RequestId, Request>,
+#[derive(Debug)]
+pub(super) struct Clients<C: Chunk> {
+    requests: Table<RequestId, Request<C>>,
     records: Table<RecordId, OpenRecord>,
 }
 
-impl Clients {
+impl<C: Chunk> Default for Clients<C> {
+    fn default() -> Self {
+        Self { requests: Table::default(), records: Table::default() }
+    }
+}
+
+impl<C: Chunk> Clients<C> {
     /// Is nobody being answered?
     pub(super) fn is_idle(&self) -> bool {
         self.requests.is_empty()
@@ -74,24 +87,35 @@ impl Clients {
     }
 
     /// A fill keeps this record open.
-    pub(super) fn open<C>(&mut self, kept: &Kept<C>) {
-        let Kept { tier, id, record, .. } = kept;
-        let open = OpenRecord { tier: tier.id, at: record.stored_key(), name: record.name, holders: 1 };
+    pub(super) fn open(&mut self, kept: &Kept<C>) {
+        let Kept { tier, id, record, opened, .. } = kept;
+        let opened = opened.clone();
+        let open =
+            OpenRecord { tier: tier.id, at: record.stored_key(), name: record.name, holders: 1, opened };
         self.records.insert(*id, open);
     }
 
     /// One holder fewer. If that was the last, its tier is to close the record.
-    pub(super) fn close(&mut self, record: RecordId) -> Option<TierId> {
+    pub(super) fn close(&mut self, cx: &mut Context<C>, record: RecordId) {
         let open = self.records.get_mut(&record).expect("a record is open while it is held");
         open.holders -= 1;
-        if open.holders > 0 {
-            return None;
+        if open.holders == 0 {
+            let tier = open.tier;
+            self.records.remove(&record);
+            cx.effect(Effect::Release { tier, record });
         }
-        self.records.remove(&record).map(|open| open.tier)
+    }
+
+    /// A fill is done with what it has found.
+    pub(super) fn release(&mut self, cx: &mut Context<C>, stored: Option<Stored<C>>) {
+        match stored {
+            Some(Stored::Record(kept)) => self.close(cx, kept.id),
+            Some(Stored::Resident(_)) | None => {}
+        }
     }
 
     /// Answers a request with a body that is arriving.
-    pub(super) fn follow<C: Chunk>(
+    pub(super) fn follow(
         &mut self,
         cx: &mut Context<C>,
         (request, key): (RequestId, CacheKey),
@@ -103,14 +127,14 @@ impl Clients {
     }
 
     /// Hands a chunk to a client that waits for one. The caller has closed the demand.
-    pub(super) fn hand_over<C: Chunk>(&mut self, cx: &mut Context<C>, request: RequestId, chunk: C) {
+    pub(super) fn hand_over(&mut self, cx: &mut Context<C>, request: RequestId, chunk: C) {
         let served = self.request(request);
         served.sent = served.sent.saturating_add(chunk.size());
         cx.effect(Effect::Body { request, chunk });
     }
 
     /// Ends a client's response and forgets the request.
-    pub(super) fn finish<C: Chunk>(&mut self, cx: &mut Context<C>, request: RequestId, end: End) {
+    pub(super) fn finish(&mut self, cx: &mut Context<C>, request: RequestId, end: End) {
         let finished = self.requests.remove(&request).expect("a request ends once");
         let sent = if cx.config.is_planted(Fault::X64) { 0 } else { finished.sent };
         cx.event(Event::Served { request, key: finished.key, sent: ByteCount(sent), end });
@@ -120,7 +144,7 @@ impl Clients {
     /// Counts what is open.
     pub(super) fn audit(&self) -> Audit {
         let holders = self.records.values().map(|record| record.holders).sum();
-        let reads = |request: &&Request| matches!(request.source, Source::Reading(_));
+        let reads = |request: &&Request<C>| matches!(request.source, Source::Reading(_));
         let readers = self.requests.values().filter(reads).count();
         Audit {
             requests: self.requests.len(),
@@ -131,7 +155,7 @@ impl Clients {
         }
     }
 
-    fn request(&mut self, request: RequestId) -> &mut Request {
+    fn request(&mut self, request: RequestId) -> &mut Request<C> {
         self.requests.get_mut(&request).unwrap_or_else(|| panic!("{request:?} ended before its last step"))
     }
 }

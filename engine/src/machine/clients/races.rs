@@ -13,7 +13,10 @@ use crate::{
     effect::{Effect, ReadSource},
     event::Event,
     id::{OpId, RequestId, TierId},
-    machine::{Pending, caring::Timed, context::Context},
+    machine::{
+        caring::Timed,
+        context::{Context, Pending},
+    },
     plant::Fault,
     reason::Guarded,
     rules::Piece,
@@ -53,9 +56,9 @@ pub(super) fn stop<C: Chunk>(cx: &mut Context<C>, request: RequestId) {
     cx.caring.deadlines.end(Timed::Reader(request));
 }
 
-impl Clients {
+impl<C: Chunk> Clients<C> {
     /// A read is late: asks the same of the same record once more, if the budget and the breaker allow it.
-    pub(in crate::machine) fn read_twice<C: Chunk>(&mut self, cx: &mut Context<C>, request: RequestId) {
+    pub(in crate::machine) fn read_twice(&mut self, cx: &mut Context<C>, request: RequestId) {
         let now = cx.now;
         let tier = self.tier_read_by(request);
         let Reading { record, pieces, read, .. } = self.reading(request);
@@ -78,7 +81,7 @@ impl Clients {
 
     /// An operation of a reader's has ended, and with it the read that it was made for; but not where another one runs, at the
     /// tier that is returned.
-    pub(super) fn on_read_answered<C: Chunk>(
+    pub(super) fn on_read_answered(
         &mut self,
         cx: &mut Context<C>,
         request: RequestId,

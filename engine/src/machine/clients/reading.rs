@@ -18,7 +18,7 @@ use alloc::collections::VecDeque;
 
 /// What a client reads of an open record.
 #[derive(Debug)]
-pub(super) struct Reading {
+pub(super) struct Reading<C: Chunk> {
     pub(super) record: RecordId,
     /// What is still to be sent, in order.
     pub(super) pieces: VecDeque<Piece>,
@@ -26,15 +26,17 @@ pub(super) struct Reading {
     demands: bool,
     pub(super) read: Option<Race>,
     promotion: Option<PromotionId>,
+    /// What was read so far from the first byte on, where that is to be checked.
+    digest: Option<C::Digest>,
 }
 
-impl Reading {
+impl<C: Chunk> Reading<C> {
     pub(super) const fn new(
         record: RecordId,
         pieces: VecDeque<Piece>,
         promotion: Option<PromotionId>,
     ) -> Self {
-        Self { record, pieces, demands: false, read: None, promotion }
+        Self { record, pieces, demands: false, read: None, promotion, digest: None }
     }
 }
 
@@ -68,15 +70,14 @@ pub(in crate::machine) enum BodyRead {
     Follower(FillId),
     /// A reader's of a record.
     Reader {
-        record: RecordId,
         promotion: Option<PromotionId>,
-        /// The piece that they belong to: its first byte that was not read yet, and how many there were.
-        piece: (u64, u64),
         /// Body bytes read so far.
         read: ByteCount,
         /// Was this the last of it?
         is_end: bool,
     },
+    /// A reader's of what is not what was uploaded into L3.
+    Corrupt,
 }
 
 /// Whose bytes did not come.
@@ -92,13 +93,9 @@ pub(in crate::machine) enum ReadFailed {
     },
 }
 
-impl Clients {
+impl<C: Chunk> Clients<C> {
     /// A client can take a chunk.
-    pub(in crate::machine) fn on_demand<C: Chunk>(
-        &mut self,
-        cx: &mut Context<C>,
-        request: RequestId,
-    ) -> Demanded {
+    pub(in crate::machine) fn on_demand(&mut self, cx: &mut Context<C>, request: RequestId) -> Demanded {
         match self.requests.get_mut(&request).map(|known| &mut known.source) {
             None => Demanded::Nobody,
             Some(Source::Following(fill)) => Demanded::Follower(*fill),
@@ -111,11 +108,7 @@ impl Clients {
     }
 
     /// A client left.
-    pub(in crate::machine) fn leave<C: Chunk>(
-        &mut self,
-        cx: &mut Context<C>,
-        request: RequestId,
-    ) -> Option<Left> {
+    pub(in crate::machine) fn leave(&mut self, cx: &mut Context<C>, request: RequestId) -> Option<Left> {
         let leaving = self.requests.remove(&request)?;
         let (key, sent) = (leaving.key, ByteCount(leaving.sent));
         cx.event(Event::Served { request, key, sent, end: End::Aborted(AbortReason::ClientLeft) });
@@ -131,19 +124,20 @@ impl Clients {
     }
 
     /// A reader is done: ends its response.
-    pub(in crate::machine) fn end_reading<C: Chunk>(
+    pub(in crate::machine) fn end_reading(
         &mut self,
         cx: &mut Context<C>,
         request: RequestId,
         end: End,
     ) -> ReadEnded {
-        let Reading { record, promotion, .. } = *self.reading(request);
+        let Reading { record, promotion, .. } = self.reading(request);
+        let (record, promotion) = (*record, *promotion);
         self.finish(cx, request, end);
         ReadEnded { record, promotion }
     }
 
     /// Gives a reader the next of what it waits for, or asks the tier for it. Says whether that was the last.
-    fn read_on<C: Chunk>(&mut self, cx: &mut Context<C>, request: RequestId) -> bool {
+    fn read_on(&mut self, cx: &mut Context<C>, request: RequestId) -> bool {
         let read_size = cx.config.read_size;
         let Reading { record, pieces, demands, .. } = self.reading(request);
         let (source, offset, length_max) = match pieces.front() {
@@ -168,13 +162,13 @@ impl Clients {
 
     /// The record of the same key in the same tier that was opened last: what a planted fault reads from.
     fn newest_of(&self, source: RecordId) -> RecordId {
-        let own = self.records[&source];
+        let own = &self.records[&source];
         let alike = self.records.names_of(|open| (open.tier, open.at) == (own.tier, own.at));
         alike.last().copied().unwrap_or(source)
     }
 
     /// Bytes were read for a client.
-    pub(in crate::machine) fn on_body_read<C: Chunk>(
+    pub(in crate::machine) fn on_body_read(
         &mut self,
         cx: &mut Context<C>,
         request: RequestId,
@@ -185,7 +179,7 @@ impl Clients {
         assert!(size > 0, "the answer rule: an empty read for {request:?}");
         let other = self.on_read_answered(cx, request, op, Answer::Given);
         assert!(other.is_none(), "an answer decides a read, but {request:?}'s goes on");
-        let reader = self.request(request);
+        let reader = self.requests.get_mut(&request).expect("its read was answered");
         let reading = match &mut reader.source {
             Source::Following(fill) => return BodyRead::Follower(*fill),
             Source::Reading(reading) => reading,
@@ -205,12 +199,18 @@ impl Clients {
         if *count == 0 {
             reading.pieces.pop_front();
         }
-        let (record, promotion, is_end) = (reading.record, reading.promotion, reading.pieces.is_empty());
-        BodyRead::Reader { record, promotion, piece, read: ByteCount(reader.sent + size), is_end }
+        let Reading { record, promotion, digest, .. } = reading;
+        let (promotion, is_end, read) =
+            (*promotion, reading.pieces.is_empty(), ByteCount(reader.sent + size));
+        let opened = self.records.get(record).and_then(|open| open.opened.as_deref());
+        if opened.is_some_and(|opened| !opened.agrees(cx, digest, piece, chunk)) {
+            return BodyRead::Corrupt;
+        }
+        BodyRead::Reader { promotion, read, is_end }
     }
 
     /// Bytes cannot be had for a client.
-    pub(in crate::machine) fn on_read_failed<C: Chunk>(
+    pub(in crate::machine) fn on_read_failed(
         &mut self,
         cx: &mut Context<C>,
         request: RequestId,
@@ -233,7 +233,7 @@ impl Clients {
 
     /// The bytes did not come in time. What the tier has stays in its index: it is slow, not lost. Says whose they were: a
     /// follower's, or a reader's of this tier, which is given up.
-    pub(in crate::machine) fn on_read_late<C: Chunk>(
+    pub(in crate::machine) fn on_read_late(
         &mut self,
         cx: &mut Context<C>,
         request: RequestId,
@@ -252,7 +252,7 @@ impl Clients {
         Ok(tier)
     }
 
-    pub(super) fn reading(&mut self, request: RequestId) -> &mut Reading {
+    pub(super) fn reading(&mut self, request: RequestId) -> &mut Reading<C> {
         match &mut self.request(request).source {
             Source::Reading(reading) => reading,
             Source::Following(fill) => unreachable!("{request:?} reads no record, but follows {fill:?}"),

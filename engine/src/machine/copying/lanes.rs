@@ -1,7 +1,7 @@
 //! One lane and its tier: open, write, commit, and what comes of it.
 
 use super::{Came, Copies, Copying, Doomed, Moved};
-use crate::machine::{Pending, context::Context};
+use crate::machine::context::{Context, Pending};
 use crate::{
     chunk::Chunk,
     config::OnFull,

@@ -4,14 +4,13 @@
 //! does not finish goes on in the next. One engine of a process sweeps for all: see
 //! [`Config::without_collector`](crate::Config::without_collector).
 
-use super::{Durable, DurablePurgeId, TIER, Work};
+use super::{Durable, DurablePurgeId, Opened, TIER, Work};
 use crate::machine::context::Context;
 use crate::{
     chunk::Chunk,
     durable::{Ask, CollectStep, Collector, DurablePurge, PurgeEnd, PurgeStep, Terms, Told},
     effect::PurgeOutcome,
     event::{Event, TierOperation},
-    id::RecordId,
     key::CacheKey,
     machine::freshening::Freshen,
     record::Record,
@@ -59,9 +58,13 @@ impl Collecting {
     }
 }
 
-impl<C: Chunk> Durable<C> {
+impl Durable {
     /// Begins to purge a key in L3.
-    pub(in crate::machine) fn purge(&mut self, cx: &mut Context<C>, key: CacheKey) -> DurablePurgeId {
+    pub(in crate::machine) fn purge<C: Chunk>(
+        &mut self,
+        cx: &mut Context<C>,
+        key: CacheKey,
+    ) -> DurablePurgeId {
         let id = DurablePurgeId(cx.ids.mint());
         let (purge, ask) = DurablePurge::begin(key, self.terms);
         self.purges.insert(id, purge);
@@ -70,7 +73,7 @@ impl<C: Chunk> Durable<C> {
     }
 
     /// The index has answered a purge's question. When that was its last, says what the purge came to.
-    pub(in crate::machine) fn on_purge_told(
+    pub(in crate::machine) fn on_purge_told<C: Chunk>(
         &mut self,
         cx: &mut Context<C>,
         id: DurablePurgeId,
@@ -97,14 +100,13 @@ impl<C: Chunk> Durable<C> {
 
     /// A 304 made this of an open record: its manifest gets the new head, so that other edges need not ask as well. Who
     /// changed the entry meanwhile was faster, and nothing comes of it.
-    pub(in crate::machine) fn freshen_manifest(
-        &mut self,
+    pub(in crate::machine) fn freshen_manifest<C: Chunk>(
+        &self,
         cx: &mut Context<C>,
-        record: RecordId,
+        opened: &Opened,
         freshened: Arc<Record>,
         freshen: Freshen,
     ) {
-        let opened = self.opened.get(&record).expect("a record is open while it is kept");
         let ask = opened.seen.freshen(freshened, cx.now.since(opened.at), &self.terms);
         if let Some(ask) = ask {
             cx.ask_durable(Work::Freshen(freshen), ask);
@@ -112,7 +114,7 @@ impl<C: Chunk> Durable<C> {
     }
 
     /// Begins a round of the collector, if one is due and the last one is over.
-    pub(in crate::machine) fn collect(&mut self, cx: &mut Context<C>) {
+    pub(in crate::machine) fn collect<C: Chunk>(&mut self, cx: &mut Context<C>) {
         let now = cx.now;
         let Some(collecting) = &mut self.collecting else { return };
         if now < collecting.due {
@@ -125,7 +127,7 @@ impl<C: Chunk> Durable<C> {
         cx.ask_durable(Work::Collect, ask);
     }
 
-    pub(in crate::machine) fn on_collector_told(&mut self, cx: &mut Context<C>, told: Told) {
+    pub(in crate::machine) fn on_collector_told<C: Chunk>(&mut self, cx: &mut Context<C>, told: Told) {
         let collecting = self.collecting.as_mut().expect("only a collector asks for this");
         let Progress::Asked(asked) = collecting.progress else {
             unreachable!("told while {:?}", collecting.progress)

@@ -1,6 +1,6 @@
 //! L3's part of the walk through the tiers.
 
-use super::{Durable, Work, checking::Opened};
+use super::{Durable, Opened, Work};
 use crate::machine::{context::Context, fetching::Glimpse};
 use crate::{
     chunk::Chunk,
@@ -12,11 +12,11 @@ use crate::{
     plant::Fault,
     record::Record,
 };
-use alloc::boxed::Box;
+use alloc::{boxed::Box, sync::Arc};
 
-impl<C: Chunk> Durable<C> {
+impl Durable {
     /// Asks L3's index for what a fill is about.
-    pub(in crate::machine) fn look(&mut self, cx: &mut Context<C>, fill_id: FillId, key: CacheKey) {
+    pub(in crate::machine) fn look<C: Chunk>(&mut self, cx: &mut Context<C>, fill_id: FillId, key: CacheKey) {
         let (lookup, ask) = Lookup::begin(key);
         self.lookups.insert(fill_id, lookup);
         cx.ask_durable(Work::Lookup(fill_id), ask);
@@ -24,7 +24,7 @@ impl<C: Chunk> Durable<C> {
 
     /// The index or the blob store has answered a lookup that opens what it finds under `record`. When that was its last
     /// question, says what it came to.
-    pub(in crate::machine) fn on_lookup_told(
+    pub(in crate::machine) fn on_lookup_told<C: Chunk>(
         &mut self,
         cx: &mut Context<C>,
         fill_id: FillId,
@@ -51,37 +51,30 @@ impl<C: Chunk> Durable<C> {
             }
             LookupStep::Done(looked) => {
                 self.lookups.remove(&fill_id);
-                Some(self.on_looked(cx, record, looked, was_opened))
+                Some(on_looked(cx, looked, was_opened))
             }
         }
     }
+}
 
-    /// A lookup is over. Whatever it found, a fill may go on from what it saw; what it asks besides holds nobody up.
-    fn on_looked(
-        &mut self,
-        cx: &mut Context<C>,
-        record_id: RecordId,
-        looked: Looked,
-        was_opened: bool,
-    ) -> Seen {
-        let Looked { outcome, seen, besides } = looked;
-        if let Some(ask) = besides {
-            cx.ask_durable(Work::Besides, ask);
-        }
-        let at = cx.now;
-        let glimpse = seen.clone().map(|seen| Box::new(Glimpse { seen, at }));
-        let found = match outcome {
-            LookedFor::Hit(manifest) => {
-                let seen = seen.expect("a hit was seen");
-                let (name, length) = (manifest.record.name, manifest.record.length);
-                let opened = Opened { name, length, digest: manifest.digest, seen, at };
-                self.opened.insert(record_id, opened);
-                Found::Record(Record::clone(&manifest.record))
-            }
-            LookedFor::Miss(why) => Found::Nothing { why, was_opened },
-        };
-        Seen { glimpse, found }
+/// A lookup is over. Whatever it found, a fill may go on from what it saw; what it asks besides holds nobody up.
+fn on_looked<C: Chunk>(cx: &mut Context<C>, looked: Looked, was_opened: bool) -> Seen {
+    let Looked { outcome, seen, besides } = looked;
+    if let Some(ask) = besides {
+        cx.ask_durable(Work::Besides, ask);
     }
+    let at = cx.now;
+    let glimpse = seen.clone().map(|seen| Box::new(Glimpse { seen, at }));
+    let found = match outcome {
+        LookedFor::Hit(manifest) => {
+            let seen = seen.expect("a hit was seen");
+            let (name, length) = (manifest.record.name, manifest.record.length);
+            let opened = Opened { name, length, digest: manifest.digest, seen, at };
+            Found::Record(Record::clone(&manifest.record), Arc::new(opened))
+        }
+        LookedFor::Miss(why) => Found::Nothing { why, was_opened },
+    };
+    Seen { glimpse, found }
 }
 
 /// What a lookup came to.
@@ -93,7 +86,7 @@ pub(in crate::machine) struct Seen {
 
 pub(in crate::machine) enum Found {
     /// A record, which is open.
-    Record(Record),
+    Record(Record, Arc<Opened>),
     /// None; the blob may have been opened all the same.
     Nothing { why: DurableMiss, was_opened: bool },
 }

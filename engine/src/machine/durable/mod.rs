@@ -2,7 +2,7 @@
 //!
 //! L3 is a tier like the others, last in the walk; what differs is that its index is asked by compare-and-set and its
 //! bodies are blobs. `looking` is its part of the walk, `copying/uploads` a lane's, `keeping` purges and the collector,
-//! `checking` what is read from it. What a machine asks becomes [`Effect::Durable`] or [`Effect::OpenBlob`], and its
+//! `opened` what is read from it. What a machine asks becomes [`Effect::Durable`] or [`Effect::OpenBlob`], and its
 //! answer comes back as `Input::DurableTold`.
 //!
 //! **D1, the authoritative tier.** Where L3 is configured, what a fill comes to is what came of it there: it has
@@ -10,22 +10,21 @@
 //! may go at any time. Being authoritative gives L3 the last word on what is *stored*, never on what a client gets: no
 //! client waits for a lease, an upload or a manifest, and none fails because L3 does (C1).
 
-mod checking;
 mod keeping;
 mod looking;
+mod opened;
 
 pub(super) use looking::{Found, Seen};
+pub(super) use opened::Opened;
 
 use super::{WakeReason, freshening::Freshen};
 use crate::{
-    chunk::Chunk,
     config::{Config, IndexKeeper},
     durable::{Lookup, Terms},
-    id::{FillId, RecordId, RequestId, TierId, WriterId},
+    id::{FillId, TierId, WriterId},
     time::Instant,
 };
 use alloc::collections::BTreeMap;
-use checking::Opened;
 use keeping::{Collecting, Purging};
 
 /// One purge of a key in L3, for which a purge of the engine waits.
@@ -34,15 +33,11 @@ pub(super) struct DurablePurgeId(u64);
 
 /// Everything under way in L3.
 #[derive(Debug)]
-pub(super) struct Durable<C: Chunk> {
+pub(super) struct Durable {
     terms: Terms,
     lookups: BTreeMap<FillId, Lookup>,
     purges: BTreeMap<DurablePurgeId, Purging>,
     collecting: Option<Collecting>,
-    /// What the open records must turn out to be.
-    opened: BTreeMap<RecordId, Opened>,
-    /// What each reader has read so far from its first byte on.
-    digests: BTreeMap<RequestId, C::Digest>,
 }
 
 /// Which machine an answer is for.
@@ -62,7 +57,7 @@ pub(super) enum Work {
     Besides,
 }
 
-impl<C: Chunk> Durable<C> {
+impl Durable {
     pub(super) fn of(config: &Config, now: Instant) -> Option<Self> {
         config.tiers.iter().find_map(|tier| match tier.index {
             IndexKeeper::Tier => None,
@@ -71,8 +66,6 @@ impl<C: Chunk> Durable<C> {
                 lookups: BTreeMap::new(),
                 purges: BTreeMap::new(),
                 collecting: collect_every.map(|every| Collecting::new(terms, every, now)),
-                opened: BTreeMap::new(),
-                digests: BTreeMap::new(),
             }),
         })
     }

@@ -9,7 +9,11 @@ use super::{
     fill::{Asked, Sent, Source},
     part_of,
 };
-use crate::machine::{Pending, caring::Timed, context::Context, stored::Stored};
+use crate::machine::{
+    caring::Timed,
+    context::{Context, Pending},
+    stored::Stored,
+};
 use crate::{
     care::{
         attempts::{Attempts, Decision, Failed, GiveUp, Repeatable},

@@ -34,6 +34,16 @@ pub(in crate::machine) struct Fill<C> {
     pub(in crate::machine) stage: Stage<C>,
 }
 
+impl<C> Fill<C> {
+    /// The response's head, once it has come.
+    pub(in crate::machine) fn head(&self) -> Option<&Head> {
+        match &self.stage {
+            Stage::Streaming(stream) => Some(&stream.head),
+            Stage::Looking { .. } | Stage::Asking(_) | Stage::Resting { .. } => None,
+        }
+    }
+}
+
 /// What a fill is for, whatever its stage.
 #[derive(Debug)]
 pub(in crate::machine) struct Errand<C> {

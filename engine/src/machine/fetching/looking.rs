@@ -6,9 +6,8 @@
 
 use super::{Errand, Fetching, Fill, Glimpse, Over, Sharing, Stage, Waiter, fill_in};
 use crate::machine::{
-    Pending,
     caring::Timed,
-    context::Context,
+    context::{Context, Pending},
     copying::names_in,
     feed_lease::Trust,
     purging::Verdict,
@@ -18,6 +17,7 @@ use crate::{
     care::deadline::Phase,
     chunk::Chunk,
     config::{ByteTier, IndexKeeper},
+    durable::DurableMiss,
     effect::Effect,
     event::{Event, TierOperation},
     head::Length,
@@ -266,6 +266,21 @@ impl<C: Chunk> Fetching<C> {
             }
         }
         looked
+    }
+
+    /// L3 has nothing for a fill, or could not say.
+    pub(in crate::machine) fn on_durable_missed(
+        &mut self,
+        cx: &mut Context<C>,
+        fill: FillId,
+        why: DurableMiss,
+    ) -> Looked<C> {
+        match why {
+            DurableMiss::IndexFailed | DurableMiss::BlobFailed => self.on_lookup_failed(cx, fill),
+            DurableMiss::Absent | DurableMiss::Expired | DurableMiss::Lost | DurableMiss::Torn => {
+                self.take_lookup(fill)
+            }
+        }
     }
 
     /// A tier did not answer in time, and the walk goes on without it.

@@ -6,9 +6,8 @@ use super::{
     stream_in,
 };
 use crate::machine::{
-    Pending,
     caring::Timed,
-    context::Context,
+    context::{Context, Pending},
     copying::{Copied, Copies},
     stored::Stored,
 };

@@ -4,13 +4,13 @@
 //! The last chunk is held back until the digest is known: a body that is not what was uploaded breaks off visibly, and
 //! no promotion of it is published.
 
-use super::{Durable, TIER, Work};
+use super::{TIER, Work};
 use crate::machine::context::Context;
 use crate::{
     chunk::Chunk,
     durable::{BodyDigest, Seen},
     event::{Event, TierOperation},
-    id::{RecordId, RecordName, RequestId},
+    id::RecordName,
     plant::Fault,
     time::Instant,
     units::ByteCount,
@@ -18,7 +18,7 @@ use crate::{
 
 /// What an open record must turn out to be.
 #[derive(Clone, Debug)]
-pub(super) struct Opened {
+pub(in crate::machine) struct Opened {
     pub(super) name: RecordName,
     pub(super) length: ByteCount,
     pub(super) digest: BodyDigest,
@@ -28,43 +28,31 @@ pub(super) struct Opened {
     pub(super) at: Instant,
 }
 
-impl<C: Chunk> Durable<C> {
-    /// Takes what was read of a piece (its first byte, and how many there are) into the reader's digest, if that piece is
-    /// the whole. At its end: is the digest the manifest's?
-    pub(in crate::machine) fn agrees_with_manifest(
-        &mut self,
+impl Opened {
+    /// Takes what was read of a piece (its first byte, and how many there are) into a reader's digest, if that piece is the
+    /// whole. At its end: is the digest the manifest's? The manifest of what is not is taken back.
+    pub(in crate::machine) fn agrees<C: Chunk>(
+        &self,
         cx: &mut Context<C>,
-        request: RequestId,
-        record: RecordId,
+        reader: &mut Option<C::Digest>,
         (first, count): (u64, u64),
         chunk: &C,
     ) -> bool {
-        let Some(opened) = self.opened.get(&record) else { return true };
-        if (first, count) == (0, opened.length.0) {
-            self.digests.insert(request, C::Digest::default());
+        if (first, count) == (0, self.length.0) {
+            *reader = Some(C::Digest::default());
         }
-        let Some(digest) = self.digests.get_mut(&request) else { return true };
+        let Some(digest) = reader else { return true };
         chunk.digest_into(digest);
         let is_planted = cx.config.is_planted(Fault::X60);
-        if chunk.size() < count || is_planted || C::digest_of(digest) == opened.digest {
+        if chunk.size() < count || is_planted || C::digest_of(digest) == self.digest {
             return true;
         }
-        let (key, name, repair) = (opened.seen.key, opened.name, opened.seen.repair());
+        let (key, name) = (self.seen.key, self.name);
         cx.event(Event::TierFailed { tier: TIER, operation: TierOperation::Read });
         cx.event(Event::Corrupt { key, name });
-        if let Some(ask) = repair {
+        if let Some(ask) = self.seen.repair() {
             cx.ask_durable(Work::Besides, ask);
         }
         false
-    }
-
-    /// A reader is done.
-    pub(in crate::machine) fn forget_digest(&mut self, request: RequestId) {
-        self.digests.remove(&request);
-    }
-
-    /// An open record was closed.
-    pub(in crate::machine) fn on_released(&mut self, record: RecordId) {
-        self.opened.remove(&record);
     }
 }
