@@ -151,7 +151,7 @@ impl<C: Chunk> Engine<C> {
     fn attach(&mut self, fill: FillId, request: RequestId) {
         let asked_ago = self.fetching.asked_ago(fill, self.cx.now);
         let may_join = self.purging.may_join(self.cx.now, asked_ago, self.cx.config.plant);
-        let dependable = self.fetching.copies(fill).and_then(|copies| self.copying.dependable(copies));
+        let dependable = self.fetching.copies(fill).and_then(|copies| self.copying.lanes.dependable(copies));
         match self.fetching.attach(&mut self.cx, fill, request, may_join, dependable) {
             Attached::Waits => {}
             Attached::Follows => {
@@ -179,7 +179,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     fn follow(&mut self, fill: FillId, request: RequestId) {
-        let storing = self.fetching.copies(fill).is_some_and(|copies| self.copying.is_copying(copies));
+        let storing = self.fetching.copies(fill).is_some_and(|copies| self.copying.lanes.is_copying(copies));
         let (waiter, reply) = self.fetching.follow(&self.cx, fill, request, storing);
         self.clients.follow(&mut self.cx, (request, waiter.key), fill, reply);
     }
@@ -378,7 +378,7 @@ impl<C: Chunk> Engine<C> {
             let (copied, _, copies) = self.fetching.to_copy(fill);
             let (tiers, l0) = (Arc::clone(&self.cx.config.tiers), self.cx.config.l0);
             let source = copying::Source { owner: Owner::Fill(fill), promotes: None };
-            *copies = self.copying.open_copies(&mut self.cx, source, copied, l0, &tiers);
+            *copies = self.copying.lanes.open_copies(&mut self.cx, source, copied, l0, &tiers);
         }
         if begun.is_unread {
             self.cancel(fill);
@@ -474,7 +474,7 @@ impl<C: Chunk> Engine<C> {
         }
         let (copied, _, copies) = self.fetching.to_copy(fill);
         let at = copied.at;
-        self.copying.feed_copies(&mut self.cx, at, copies, received, &chunk);
+        self.copying.lanes.feed_copies(&mut self.cx, at, copies, received, &chunk);
         if self.fetching.has_all(fill) {
             // The last byte is the end. Whoever reads it may ask again at once, and shall find what was stored.
             self.cx.effect(Effect::Cancel { fill });
@@ -504,7 +504,7 @@ impl<C: Chunk> Engine<C> {
         if let Some(resident) = collected(&self.cx, copied, copies, freshness) {
             self.residence.store(&mut self.cx, copied.at, resident, None);
         }
-        self.copying.end_copies(&mut self.cx, copied, copies, freshness, None);
+        self.copying.lanes.end_copies(&mut self.cx, copied, copies, freshness, None);
         self.pump(fill);
     }
 
@@ -526,8 +526,8 @@ impl<C: Chunk> Engine<C> {
     fn end_broken(&mut self, broken: Broken<C>) {
         let Broken { stored, at, mut copies, readers, end } = broken;
         self.clients.release(&mut self.cx, stored);
-        self.copying.abandon_copies(&mut self.cx, at, &mut copies, LaneEnd::Abandoned);
-        self.copying.close_copies(&mut self.cx, copies);
+        self.copying.lanes.abandon_copies(&mut self.cx, at, &mut copies, LaneEnd::Abandoned);
+        self.copying.lanes.close_copies(&mut self.cx, copies);
         for (request, rereading) in readers {
             if let Some(op) = rereading {
                 end_reread(&mut self.cx, request, op);
@@ -563,8 +563,8 @@ impl<C: Chunk> Engine<C> {
     /// Reads back, for a follower that fell behind, what a tier has acknowledged.
     fn reread(&mut self, fill: FillId, request: RequestId, position: u64, base: u64) {
         let Some(copies) = self.fetching.copies(fill) else { return };
-        let Some((readable, writer, tier)) = self.copying.readable(copies, position) else {
-            let tier = self.copying.unreadable(copies, position);
+        let Some((readable, writer, tier)) = self.copying.lanes.readable(copies, position) else {
+            let tier = self.copying.lanes.unreadable(copies, position);
             self.fetching.unfollow(&mut self.cx, fill, request);
             return self.clients.finish(&mut self.cx, request, End::Aborted(AbortReason::TierRead(tier)));
         };
@@ -576,9 +576,10 @@ impl<C: Chunk> Engine<C> {
     /// Makes room in the window, and asks the origin for more if there is room everywhere.
     fn pull(&mut self, fill: FillId) {
         let Some(copies) = self.fetching.copies(fill) else { return };
-        let held_back = self.copying.holds_back(copies, self.cx.config.lane_chunks_max);
+        let held_back = self.copying.lanes.holds_back(copies, self.cx.config.lane_chunks_max);
         if self.fetching.is_full(&self.cx, fill) {
-            let readable = self.fetching.copies(fill).and_then(|copies| self.copying.dependable(copies));
+            let readable =
+                self.fetching.copies(fill).and_then(|copies| self.copying.lanes.dependable(copies));
             self.fetching.slide(&self.cx, fill, readable);
         }
         if !held_back {
@@ -588,10 +589,11 @@ impl<C: Chunk> Engine<C> {
 
     /// Ends a fill that has nothing left to do, or that nobody has any use for.
     fn settle(&mut self, fill: FillId) {
-        let is_copying = self.fetching.copies(fill).is_some_and(|copies| self.copying.is_copying(copies));
+        let is_copying =
+            self.fetching.copies(fill).is_some_and(|copies| self.copying.lanes.is_copying(copies));
         match self.fetching.settle(&self.cx, fill, is_copying) {
             Settled::GoesOn => {}
-            Settled::Over(copies) => self.copying.close_copies(&mut self.cx, copies),
+            Settled::Over(copies) => self.copying.lanes.close_copies(&mut self.cx, copies),
             Settled::Unwanted => self.cancel(fill),
         }
     }
@@ -623,7 +625,7 @@ impl<C: Chunk> Engine<C> {
             ReadFailed::GoesOn => {}
             ReadFailed::Follower(fill, key) => {
                 let (_, writer) = self.fetching.on_read_back_failed(fill, request);
-                let tier = self.copying.on_read_back_failed(writer);
+                let tier = self.copying.lanes.on_read_back_failed(writer);
                 self.cx.event(told(tier, key, why));
                 self.pump(fill);
             }
@@ -639,7 +641,7 @@ impl<C: Chunk> Engine<C> {
             Ok(tier) => self.finish_reading(request, End::Aborted(AbortReason::TierRead(tier))),
             Err((fill, key)) => {
                 let (op, writer) = self.fetching.on_read_back_failed(fill, request);
-                let tier = self.copying.on_read_back_failed(writer);
+                let tier = self.copying.lanes.on_read_back_failed(writer);
                 give_up_read_back(&mut self.cx, (request, key), op, tier);
                 self.pump(fill);
             }
@@ -668,7 +670,7 @@ impl<C: Chunk> Engine<C> {
             Owner::Fill(fill) => self.pump(fill),
             Owner::Promotion(promotion) => self.copying.settle_promotion(&mut self.cx, promotion),
             Owner::Marker => {
-                let lost = self.copying.settle_marker(&mut self.cx, writer);
+                let lost = self.copying.lanes.settle_marker(&mut self.cx, writer);
                 self.unmark(lost);
             }
         }
@@ -683,7 +685,7 @@ impl<C: Chunk> Engine<C> {
             return;
         }
         if let Some(names) = self.residence.names_to_mark(stored.target, tier, self.cx.now) {
-            let lost = self.copying.mark(&mut self.cx, tier, stored, &names);
+            let lost = self.copying.lanes.mark(&mut self.cx, tier, stored, &names);
             self.unmark(lost);
         }
     }
@@ -725,7 +727,7 @@ impl<C: Chunk> Engine<C> {
         match work {
             Work::Lookup(fill) => self.on_lookup_told(fill, told),
             Work::Upload(writer) => {
-                let moved = self.copying.on_upload_told(&mut self.cx, writer, told);
+                let moved = self.copying.lanes.on_upload_told(&mut self.cx, writer, told);
                 moved.into_iter().for_each(|moved| self.on_moved(moved));
             }
             Work::Purge(purge) => {
@@ -800,7 +802,7 @@ impl<C: Chunk> Engine<C> {
             self.purging.raise(key, self.cx.wall());
             purge.commits = self.stop(Scope::Target(key));
         }
-        let (markers, lost) = self.copying.close_markers(&mut self.cx, key);
+        let (markers, lost) = self.copying.lanes.close_markers(&mut self.cx, key);
         self.unmark(lost);
         if !self.cx.config.is_planted(Fault::X85) {
             purge.commits.extend(markers);
@@ -836,13 +838,13 @@ impl<C: Chunk> Engine<C> {
             if self.fetching.close(&self.cx, fill) {
                 let (copied, _, copies) = self.fetching.to_copy(fill);
                 let (at, why) = (copied.at, LaneEnd::Superseded);
-                committing.extend(self.copying.abandon_copies(&mut self.cx, at, copies, why));
+                committing.extend(self.copying.lanes.abandon_copies(&mut self.cx, at, copies, why));
                 self.pump(fill);
             }
         }
         if !plant.is(Fault::X44) {
-            committing.extend(self.copying.close_promotions(&mut self.cx, |promoting| {
-                scope.covers(promoting.at, &promoting.place, Some(&promoting.head), plant)
+            committing.extend(self.copying.close_promotions(&mut self.cx, |at, place, head| {
+                scope.covers(at, place, Some(head), plant)
             }));
         }
         committing
@@ -912,7 +914,7 @@ impl<C: Chunk> Engine<C> {
         if !self.cx.config.is_planted(Fault::X24) {
             self.stop(Scope::Target(key));
         }
-        let (_, lost) = self.copying.close_markers(&mut self.cx, key);
+        let (_, lost) = self.copying.lanes.close_markers(&mut self.cx, key);
         self.unmark(lost);
         self.fetching.forget_uncacheable(key);
         let (purging, plant) = (&self.purging, self.cx.config.plant);

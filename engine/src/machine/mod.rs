@@ -108,10 +108,10 @@ impl<C: Chunk> Engine<C> {
             Input::WallClock { wall } => self.cx.set_wall(wall),
             Input::Wake => {
                 if let Some(durable) = &mut self.durable {
-                    self.copying.renew_leases(&mut self.cx);
+                    self.copying.lanes.renew_leases(&mut self.cx);
                     durable.collect(&mut self.cx);
                 }
-                for moved in self.copying.on_lanes_stalled(&mut self.cx) {
+                for moved in self.copying.lanes.on_lanes_stalled(&mut self.cx) {
                     self.on_moved(moved);
                 }
                 self.on_care_due();
@@ -166,19 +166,19 @@ impl<C: Chunk> Engine<C> {
             (Pending::Read(request), Input::BodyRead { op, chunk }) => self.on_body_read(request, op, chunk),
             (Pending::Read(request), Input::ReadFailed { op, why }) => self.on_read_failed(request, op, why),
             (Pending::Lane(writer), Input::Opened { .. }) => {
-                let moved = self.copying.on_lane_opened(&mut self.cx, writer);
+                let moved = self.copying.lanes.on_lane_opened(&mut self.cx, writer);
                 self.on_moved(moved)
             }
             (Pending::Lane(writer), Input::Written { .. }) => {
-                let moved = self.copying.on_lane_written(&mut self.cx, writer);
+                let moved = self.copying.lanes.on_lane_written(&mut self.cx, writer);
                 self.on_moved(moved)
             }
             (Pending::Lane(writer), Input::Committed { .. }) => {
-                let moved = self.copying.on_lane_committed(&mut self.cx, writer);
+                let moved = self.copying.lanes.on_lane_committed(&mut self.cx, writer);
                 self.on_moved(moved)
             }
             (Pending::Lane(writer), Input::WriteFailed { .. }) => {
-                let moved = self.copying.on_lane_failed(&mut self.cx, writer);
+                let moved = self.copying.lanes.on_lane_failed(&mut self.cx, writer);
                 self.on_moved(moved)
             }
             (Pending::Freshen(freshen), Input::Freshened { freshening, .. }) => {
@@ -214,9 +214,9 @@ impl<C: Chunk> Engine<C> {
 
     /// When to call [`Engine::handle`] with [`Input::Wake`], and why.
     pub fn poll_wake(&self) -> Option<(Instant, WakeReason)> {
-        let stall = self.copying.stalls_at().map(|at| (at, WakeReason::LaneStall));
+        let stall = self.copying.lanes.stalls_at().map(|at| (at, WakeReason::LaneStall));
         let stall = stall.filter(|_| !self.cx.config.is_planted(Fault::X17));
-        let renewal = self.copying.renewal_at().map(|at| (at, WakeReason::LeaseRenewal));
+        let renewal = self.copying.lanes.renewal_at().map(|at| (at, WakeReason::LeaseRenewal));
         let round = self.durable.as_ref().and_then(Durable::wake);
         [stall, renewal, round, self.cx.caring.poll_wake(self.cx.config.plant)]
             .into_iter()

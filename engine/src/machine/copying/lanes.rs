@@ -1,10 +1,14 @@
 //! One lane and its tier: open, write, commit, and what comes of it.
 
-use super::{Came, Copies, Copying, Doomed, Moved};
-use crate::machine::context::{Context, Pending};
+use super::{Came, Copies, Doomed, Moved, uploads::Uploads};
+use crate::machine::{
+    Audit,
+    context::{Context, Pending},
+};
 use crate::{
+    agenda::Agenda,
     chunk::Chunk,
-    config::OnFull,
+    config::{Config, OnFull},
     effect::Effect,
     event::{Event, FillVerdict, TierOperation},
     id::{FillId, PromotionId, RequestId, TierId, WriterId},
@@ -12,6 +16,7 @@ use crate::{
     lane::{Ended, Lane, Next},
     plant::Fault,
     reason::LaneEnd,
+    table::Table,
     time::Instant,
     units::ByteCount,
 };
@@ -58,7 +63,30 @@ impl<C> OpenLane<C> {
     }
 }
 
-impl<C: Chunk> Copying<C> {
+/// Every lane that is open.
+pub(in crate::machine) struct Lanes<C: Chunk> {
+    pub(super) lanes: Table<WriterId, OpenLane<C>>,
+    /// When each lane with an operation at its tier has stalled.
+    stalls: Agenda<WriterId>,
+    pub(super) uploads: Uploads<C>,
+}
+
+impl<C: Chunk> Lanes<C> {
+    pub(super) fn new(config: &Config) -> Self {
+        Self { lanes: Table::default(), stalls: Agenda::default(), uploads: Uploads::of(config) }
+    }
+
+    /// Counts what is open.
+    pub(super) fn audit(&self) -> Audit {
+        Audit {
+            writers: self.lanes.len(),
+            uploads: self.uploads.len(),
+            timers: self.stalls.len() + self.uploads.renewals(),
+            lane_chunks_max: self.lanes.values().map(|open| open.lane.waiting()).max().unwrap_or(0),
+            ..Audit::default()
+        }
+    }
+
     /// Closes the lanes of copies that nobody writes to or reads from any more.
     pub(in crate::machine) fn close_copies(&mut self, cx: &mut Context<C>, copies: Copies<C>) {
         self.close_lanes(cx, &copies.lanes);
@@ -188,6 +216,11 @@ impl<C: Chunk> Copying<C> {
             }
         }
         stalled
+    }
+
+    /// When each upload's lease is to be renewed next.
+    pub(in crate::machine) fn renewal_at(&self) -> Option<Instant> {
+        self.uploads.renewal_at()
     }
 
     /// When the next lane has stalled.

@@ -8,10 +8,7 @@
 //! One is written when a variant was stored, unless the tier is known to have one with these names. L3 has none, for no
 //! variant is kept there.
 
-use super::{
-    Copying,
-    lanes::{OpenLane, Owner},
-};
+use super::lanes::{Lanes, OpenLane, Owner};
 use crate::machine::context::Context;
 use crate::{
     chunk::Chunk,
@@ -61,7 +58,7 @@ fn head_of(names: &[Box<str>]) -> Head {
     Head { status: STATUS, fields }
 }
 
-impl<C: Chunk> Copying<C> {
+impl<C: Chunk> Lanes<C> {
     /// A variant was stored in a tier: marks its target there, with these names. Says what [`Self::settle_marker`] does.
     pub(in crate::machine) fn mark(
         &mut self,

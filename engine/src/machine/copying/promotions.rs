@@ -21,6 +21,7 @@ use crate::{
     record::Freshness,
     rules::Staleness,
     selector::Place,
+    table::Table,
     units::ByteCount,
 };
 use alloc::{collections::BTreeSet, sync::Arc, vec::Vec};
@@ -28,15 +29,36 @@ use core::time::Duration;
 
 /// Copies being made of one record.
 #[derive(Debug)]
-pub(in crate::machine) struct Promoting<C> {
-    pub(in crate::machine) at: StoredKey,
+pub(super) struct Promoting<C> {
+    pub(super) at: StoredKey,
     from: TierId,
-    pub(in crate::machine) place: Place,
-    pub(in crate::machine) head: Arc<Head>,
+    pub(super) whole: Whole,
+    copies: Copies<C>,
+}
+
+/// What is copied.
+#[derive(Debug)]
+pub(super) struct Whole {
+    pub(super) place: Place,
+    pub(super) head: Arc<Head>,
     length: ByteCount,
     freshness: Freshness,
     staleness: Staleness,
-    copies: Copies<C>,
+}
+
+impl Whole {
+    fn copied(&self, at: StoredKey) -> Copied<'_> {
+        let Self { place, head, staleness, length, .. } = self;
+        Copied { at, place, head, staleness: *staleness, length: Length::Known(*length), seen: None }
+    }
+
+    /// A promotion keeps the lifetime that its record has (failure F4).
+    fn lifetime<C: Chunk>(&self, cx: &Context<C>) -> Freshness {
+        if cx.config.is_planted(Fault::F4) {
+            return Freshness { as_of: cx.now, age_then: Duration::ZERO, ..self.freshness };
+        }
+        self.freshness
+    }
 }
 
 impl<C: Chunk> Copying<C> {
@@ -72,16 +94,14 @@ impl<C: Chunk> Copying<C> {
             return None;
         }
         let promotion = PromotionId(cx.ids.mint());
-        let length = Length::Known(record.length);
-        let copied = Copied { at, place: &place, head: &record.head, staleness, length, seen: None };
+        let head = Arc::clone(&record.head);
+        let whole = Whole { place, head, length: record.length, freshness, staleness };
         let source = Source { owner: Owner::Promotion(promotion), promotes: Some((tier.id, request)) };
-        let copies = self.open_copies(cx, source, copied, l0, &tiers);
+        let copies = self.lanes.open_copies(cx, source, whole.copied(at), l0, &tiers);
         if copies.is_empty() {
             return None;
         }
-        let head = Arc::clone(&record.head);
-        let promoting =
-            Promoting { at, from: tier.id, place, head, length: record.length, freshness, staleness, copies };
+        let promoting = Promoting { at, from: tier.id, whole, copies };
         self.promotions.insert(promotion, promoting);
         self.promoted.insert(key, promotion);
         Some(promotion)
@@ -95,10 +115,9 @@ impl<C: Chunk> Copying<C> {
         read: ByteCount,
         chunk: &C,
     ) {
-        let promoting = self.promotion(promotion);
-        let (at, mut copies) = (promoting.at, core::mem::take(&mut promoting.copies));
-        self.feed_copies(cx, at, &mut copies, read, chunk);
-        self.promotion(promotion).copies = copies;
+        let promoting = promotion_in(&mut self.promotions, promotion);
+        let (at, copies) = (promoting.at, &mut promoting.copies);
+        self.lanes.feed_copies(cx, at, copies, read, chunk);
     }
 
     /// The reader has read it all, and its response has ended (C2): what L0 has collected, under which key, and from where.
@@ -107,85 +126,68 @@ impl<C: Chunk> Copying<C> {
         cx: &Context<C>,
         promotion: PromotionId,
     ) -> Option<(StoredKey, Resident<C>, TierId)> {
-        let promoting = self.promotion(promotion);
-        let Promoting { at, from, length, staleness, copies, head, place, .. } = promoting;
-        let length = Length::Known(*length);
-        let copied = Copied { at: *at, place, head, staleness: *staleness, length, seen: None };
-        let freshness = restarted(cx, promoting.freshness);
-        collected(cx, copied, copies, freshness).map(|resident| (*at, resident, *from))
+        let Promoting { at, from, copies, whole, .. } = promotion_in(&mut self.promotions, promotion);
+        collected(cx, whole.copied(*at), copies, whole.lifetime(cx)).map(|resident| (*at, resident, *from))
     }
 
     /// The same for the byte tiers, after L0.
     pub(in crate::machine) fn end_promotion(&mut self, cx: &mut Context<C>, promotion: PromotionId) {
-        let promoting = self.promotion(promotion);
-        let Promoting { at, from, length, staleness, .. } = *promoting;
-        let (head, place) = (Arc::clone(&promoting.head), promoting.place.clone());
-        let freshness = restarted(cx, promoting.freshness);
-        let copies = core::mem::take(&mut promoting.copies);
-        let copied =
-            Copied { at, place: &place, head: &head, staleness, length: Length::Known(length), seen: None };
-        self.end_copies(cx, copied, &copies, freshness, Some(from));
-        self.promotion(promotion).copies = copies;
+        let Promoting { at, from, copies, whole } = promotion_in(&mut self.promotions, promotion);
+        let freshness = whole.lifetime(cx);
+        self.lanes.end_copies(cx, whole.copied(*at), copies, freshness, Some(*from));
         self.promoted.remove(&at.key);
         self.settle_promotion(cx, promotion);
     }
 
     /// The reader left, or could not read on.
     pub(in crate::machine) fn abandon_promotion(&mut self, cx: &mut Context<C>, promotion: PromotionId) {
-        self.drop_promotion(cx, promotion, LaneEnd::Abandoned);
-        self.promoted.remove(&self.promotions[&promotion].at.key);
+        let at = self.drop_promotion(cx, promotion, LaneEnd::Abandoned).0;
+        self.promoted.remove(&at.key);
         self.settle_promotion(cx, promotion);
     }
 
-    /// Stops what must not be published. Says which tiers are just publishing it.
-    pub(in crate::machine) fn drop_promotion(
+    /// Stops what must not be published. Says what it was, and which tiers are just publishing it.
+    fn drop_promotion(
         &mut self,
         cx: &mut Context<C>,
         promotion: PromotionId,
         why: LaneEnd,
-    ) -> Vec<WriterId> {
-        let promoting = self.promotion(promotion);
-        let (at, mut copies) = (promoting.at, core::mem::take(&mut promoting.copies));
-        let committing = self.abandon_copies(cx, at, &mut copies, why);
-        self.promotion(promotion).copies = copies;
-        committing
+    ) -> (StoredKey, Vec<WriterId>) {
+        let Promoting { at, copies, .. } = promotion_in(&mut self.promotions, promotion);
+        (*at, self.lanes.abandon_copies(cx, *at, copies, why))
     }
 
     /// Ends a promotion whose copies are all made or given up, and whose reader is done.
     pub(in crate::machine) fn settle_promotion(&mut self, cx: &mut Context<C>, promotion: PromotionId) {
-        let promoting = &self.promotions[&promotion];
-        let is_read = self.promoted.get(&promoting.at.key) == Some(&promotion);
-        if is_read || self.is_copying(&promoting.copies) {
+        let Promoting { at, copies, .. } = &self.promotions[&promotion];
+        let is_read = self.promoted.get(&at.key) == Some(&promotion);
+        if is_read || self.lanes.is_copying(copies) {
             return;
         }
-        let promoting = self.promotions.remove(&promotion).expect("it was found above");
-        self.close_lanes(cx, &promoting.copies.lanes);
-    }
-
-    fn promotion(&mut self, promotion: PromotionId) -> &mut Promoting<C> {
-        self.promotions.get_mut(&promotion).expect("a promotion lasts until it is settled")
+        self.lanes.close_lanes(cx, &copies.lanes);
+        self.promotions.remove(&promotion);
     }
 
     /// Stops these promotions, read or only being published. Says which tiers are just publishing one.
     pub(in crate::machine) fn close_promotions(
         &mut self,
         cx: &mut Context<C>,
-        is_meant: impl Fn(&Promoting<C>) -> bool,
+        is_meant: impl Fn(StoredKey, &Place, &Head) -> bool,
     ) -> BTreeSet<WriterId> {
-        let meant = self.promotions.names_of(is_meant);
+        let meant =
+            self.promotions.names_of(|Promoting { at, whole, .. }| is_meant(*at, &whole.place, &whole.head));
         let mut committing = BTreeSet::new();
         for promotion in meant {
-            committing.extend(self.drop_promotion(cx, promotion, LaneEnd::Superseded));
+            committing.extend(self.drop_promotion(cx, promotion, LaneEnd::Superseded).1);
             self.settle_promotion(cx, promotion);
         }
         committing
     }
 }
 
-/// A promotion keeps the lifetime that its record has (failure F4).
-fn restarted<C: Chunk>(cx: &Context<C>, freshness: Freshness) -> Freshness {
-    if cx.config.is_planted(Fault::F4) {
-        return Freshness { as_of: cx.now, age_then: Duration::ZERO, ..freshness };
-    }
-    freshness
+fn promotion_in<C>(
+    promotions: &mut Table<PromotionId, Promoting<C>>,
+    promotion: PromotionId,
+) -> &mut Promoting<C> {
+    promotions.get_mut(&promotion).expect("a promotion lasts until it is settled")
 }

@@ -3,7 +3,10 @@
 //! The lane carries the bytes and [`Publish`] the protocol. The lane ends when its upload has come to an end, or before
 //! it: then the upload goes on until its own blob is deleted or left to the collector, and ends exactly once.
 
-use super::{Came, Copying, Moved, lanes::OpenLane};
+use super::{
+    Came, Moved,
+    lanes::{Lanes, OpenLane},
+};
 use crate::machine::{
     context::Context,
     durable::{TIER, Work},
@@ -80,7 +83,7 @@ impl<C: Chunk> Uploads<C> {
     }
 }
 
-impl<C: Chunk> Copying<C> {
+impl<C: Chunk> Lanes<C> {
     /// A lane into L3 was opened for a fill whose lookup saw this.
     pub(in crate::machine) fn prepare_upload(&mut self, writer: WriterId, glimpse: Glimpse) {
         self.uploads.by_writer.insert(writer, Upload::Prepared(glimpse));

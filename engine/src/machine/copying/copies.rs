@@ -1,0 +1,297 @@
+//! Copies of one body into the tiers that take it: for a fill into all of them, for a promotion into the faster ones.
+//!
+//! L0's copy is collected in step with the body; a byte tier's goes through a lane.
+
+use super::{
+    collect::{Collect, Collected},
+    lanes::{Lanes, OpenLane, Source, pronounce},
+};
+use crate::machine::{context::Context, fetching::Glimpse};
+use crate::{
+    chunk::Chunk,
+    config::{ByteTier, IndexKeeper, MemoryTier, OnFull},
+    event::{Event, FillVerdict},
+    head::{Head, Length},
+    id::{RecordName, TierId, WriterId},
+    key::StoredKey,
+    lane::{Ended, Lane},
+    memory::Resident,
+    plant::{Fault, Plant},
+    reason::{LaneEnd, Rejection},
+    record::{Freshness, Record},
+    rules::Staleness,
+    selector::Place,
+    units::ByteCount,
+};
+use alloc::{sync::Arc, vec::Vec};
+
+/// A response whose body is about to be copied.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::machine) struct Copied<'r> {
+    pub(in crate::machine) at: StoredKey,
+    pub(in crate::machine) place: &'r Place,
+    pub(in crate::machine) head: &'r Arc<Head>,
+    pub(in crate::machine) staleness: Staleness,
+    pub(in crate::machine) length: Length,
+    /// What the durable tier's index said before it was fetched.
+    pub(in crate::machine) seen: Option<&'r Glimpse>,
+}
+
+/// Copies being made of one body.
+#[derive(Debug)]
+pub(in crate::machine) struct Copies<C> {
+    /// For L0.
+    pub(super) memory: Option<Collect<C>>,
+    /// For byte tiers, fastest first.
+    pub(super) lanes: Vec<WriterId>,
+}
+
+impl<C> Default for Copies<C> {
+    fn default() -> Self {
+        Self { memory: None, lanes: Vec::new() }
+    }
+}
+
+impl<C> Copies<C> {
+    pub(super) fn is_empty(&self) -> bool {
+        self.memory.is_none() && self.lanes.is_empty()
+    }
+}
+
+impl<C: Chunk> Lanes<C> {
+    /// How far from its first byte on a body can be read back, and from where; for whoever has to.
+    pub(in crate::machine) fn readable(
+        &self,
+        copies: &Copies<C>,
+        position: u64,
+    ) -> Option<(u64, WriterId, TierId)> {
+        let lanes = copies.lanes.iter().map(|writer| (*writer, &self.lanes[writer].lane));
+        let mut readable = lanes.map(|(writer, lane)| (lane.readable(), writer, lane.tier));
+        readable.find(|(readable, ..)| *readable > position)
+    }
+
+    /// The same for whoever need not read back yet.
+    pub(in crate::machine) fn dependable(&self, copies: &Copies<C>) -> Option<u64> {
+        copies.lanes.iter().map(|writer| self.lanes[writer].lane.dependable()).max()
+    }
+
+    /// The tier that took what is at `position`, and cannot give it back.
+    pub(in crate::machine) fn unreadable(&self, copies: &Copies<C>, position: u64) -> TierId {
+        let lanes = || copies.lanes.iter().map(|writer| &self.lanes[writer].lane);
+        let failed = lanes().find(|lane| lane.acknowledged() > position).or_else(|| lanes().next());
+        failed.map_or(TierId::L0, |lane| lane.tier)
+    }
+
+    /// What a lane has taken cannot be read back. Says which tier that is.
+    pub(in crate::machine) fn on_read_back_failed(&mut self, writer: WriterId) -> TierId {
+        let lane = self.open_lane(writer);
+        lane.on_read_failed();
+        lane.tier
+    }
+
+    /// Does a tier that must not be left behind have as much waiting as it may?
+    pub(in crate::machine) fn holds_back(&self, copies: &Copies<C>, full: usize) -> bool {
+        copies
+            .lanes
+            .iter()
+            .map(|writer| &self.lanes[writer])
+            .any(|open| open.on_full == OnFull::Wait && open.lane.is_live() && open.lane.waiting() >= full)
+    }
+
+    /// Opens a way into each of these tiers that may take a body of this length.
+    pub(in crate::machine) fn open_copies(
+        &mut self,
+        cx: &mut Context<C>,
+        Source { owner, promotes }: Source,
+        copied: Copied<'_>,
+        l0: Option<MemoryTier>,
+        tiers: &[ByteTier],
+    ) -> Copies<C> {
+        let (at, key) = (copied.at, copied.at.key);
+        let mut copies = Copies::default();
+        let more = u64::from(cx.config.is_planted(Fault::X1));
+        if let Some(l0) = l0 {
+            match refusal(cx, copied, l0.gate.plus(more), l0.capacity) {
+                Some(why) => cx.event(Event::Rejected { tier: TierId::L0, key, why }),
+                None => {
+                    copies.memory = Some(Collect::new(total_max(cx, l0.gate.plus(more), l0.capacity)));
+                    cx.event(Event::LaneOpened { tier: TierId::L0, key, name: None, promotes });
+                }
+            }
+        }
+        for tier in tiers {
+            let glimpse = copied.seen.filter(|glimpse| cx.is_durable(tier.id) && glimpse.seen.key == key);
+            let unseen = (cx.is_durable(tier.id) && glimpse.is_none()).then_some(Rejection::Unseen);
+            let away = cx.caring.is_joining(tier.id).then_some(Rejection::NotJoined);
+            let refused = || refusal(cx, copied, tier.gate.plus(more), tier.capacity);
+            if let Some(why) = unseen.or(away).or_else(refused) {
+                cx.event(Event::Rejected { tier: tier.id, key, why });
+                pronounce(cx, owner, tier.id, key, FillVerdict::Rejected(why));
+                continue;
+            }
+            let writer = WriterId(cx.ids.mint());
+            let name = RecordName(cx.names.wide_bits());
+            let name = if cx.config.is_planted(Fault::T2) { RecordName(key.0) } else { name };
+            cx.event(Event::LaneOpened { tier: tier.id, key, name: Some(name), promotes });
+            let lane = match tier.index {
+                IndexKeeper::Tier => Lane::new(tier.id, name),
+                IndexKeeper::Durable { .. } => Lane::write_only(tier.id, name),
+            };
+            let gate = total_max(cx, tier.gate.plus(more), tier.capacity);
+            self.lanes.insert(writer, OpenLane::new(lane, owner, at, tier.on_full, gate));
+            if let Some(glimpse) = glimpse {
+                self.prepare_upload(writer, glimpse.clone());
+            }
+            copies.lanes.push(writer);
+        }
+        copies
+    }
+
+    /// Offers a chunk to every copy that is still being made; with it, `received` bytes have come.
+    pub(in crate::machine) fn feed_copies(
+        &mut self,
+        cx: &mut Context<C>,
+        at: StoredKey,
+        copies: &mut Copies<C>,
+        received: ByteCount,
+        chunk: &C,
+    ) {
+        if copies.memory.as_mut().map(|collect| collect.push(chunk)) == Some(Collected::OverGate) {
+            copies.memory = None;
+            cx.event(Event::LaneDropped {
+                tier: TierId::L0,
+                key: at.key,
+                name: None,
+                why: LaneEnd::OverGate,
+            });
+        }
+        let full = cx.config.lane_chunks_max + usize::from(cx.config.is_planted(Fault::X9));
+        for writer in &copies.lanes {
+            let open = self.lanes.get_mut(writer).expect("lanes stay open until their owner closes them");
+            if !open.lane.is_live() {
+                continue;
+            }
+            let is_full = open.lane.waiting() >= full;
+            if received > open.gate {
+                self.drop_lane(cx, *writer, LaneEnd::OverGate);
+            } else if !is_full {
+                open.lane.push(chunk.clone());
+                self.advance(cx, *writer);
+            } else if !cx.config.is_planted(Fault::T5) {
+                self.drop_lane(cx, *writer, LaneEnd::Full);
+            }
+        }
+    }
+
+    /// The body has ended whole: each lane that still has all of it is to publish it.
+    pub(in crate::machine) fn end_copies(
+        &mut self,
+        cx: &mut Context<C>,
+        copied: Copied<'_>,
+        copies: &Copies<C>,
+        freshness: Freshness,
+        from: Option<TierId>,
+    ) {
+        let Copied { at, head, length, .. } = copied;
+        let stored = freshness.to_stored(cx.now, cx.wall());
+        for writer in &copies.lanes {
+            let open = self.lanes.get_mut(writer).expect("lanes stay open until their owner closes them");
+            if !open.lane.is_live() {
+                continue;
+            }
+            let taken = ByteCount(open.lane.taken());
+            assert!(
+                Length::Known(taken) == length || is_short(cx.config.plant),
+                "{writer:?} took {taken} of {length:?} of {at}"
+            );
+            let name = open.lane.name;
+            let StoredKey { target, key } = at;
+            let mut head = Arc::clone(head);
+            if cx.config.is_planted(Fault::T14) {
+                Arc::make_mut(&mut head).fields.remove(|name| name == "content-encoding");
+            }
+            let record = Record { key, target, name, head, length: taken, freshness: stored };
+            open.lane.end(Ended { record: Arc::new(record), from });
+            self.advance(cx, *writer);
+        }
+    }
+
+    /// The body is over before its end, or was superseded: nothing of it may be published. A lane that its tier is
+    /// just publishing is left to its answer; those are returned, but for the durable tier's, whose index decides.
+    pub(in crate::machine) fn abandon_copies(
+        &mut self,
+        cx: &mut Context<C>,
+        at: StoredKey,
+        copies: &mut Copies<C>,
+        why: LaneEnd,
+    ) -> Vec<WriterId> {
+        if copies.memory.take().is_some() {
+            cx.event(Event::LaneDropped { tier: TierId::L0, key: at.key, name: None, why });
+        }
+        let mut committing = Vec::new();
+        for writer in copies.lanes.iter().copied() {
+            let open = self.lanes.get_mut(&writer).expect("lanes stay open until their owner closes them");
+            if !open.lane.is_committing() {
+                self.drop_lane(cx, writer, why);
+                continue;
+            }
+            open.is_superseded = true;
+            if !cx.is_durable(open.lane.tier) {
+                committing.push(writer);
+            }
+        }
+        committing
+    }
+
+    /// Is any copy still being made?
+    pub(in crate::machine) fn is_copying(&self, copies: &Copies<C>) -> bool {
+        copies.memory.is_some() || copies.lanes.iter().any(|writer| self.lanes[writer].lane.is_live())
+    }
+}
+
+fn refusal<C: Chunk>(
+    cx: &Context<C>,
+    copied: Copied<'_>,
+    gate: ByteCount,
+    capacity: ByteCount,
+) -> Option<Rejection> {
+    match copied.length {
+        Length::Known(length) if length > gate => Some(Rejection::OverGate),
+        Length::Known(length) if length == gate && cx.config.is_planted(Fault::X2) => {
+            Some(Rejection::OverGate)
+        }
+        Length::Known(_) if cx.config.is_planted(Fault::A4) => None,
+        Length::Known(length) if cx.config.cost(length, copied.head) > capacity => {
+            Some(Rejection::OverCapacity)
+        }
+        Length::Known(_) | Length::Unknown => None,
+    }
+}
+
+/// What the running total of a body is held against.
+fn total_max<C: Chunk>(cx: &Context<C>, gate: ByteCount, capacity: ByteCount) -> ByteCount {
+    if cx.config.is_planted(Fault::X3) { ByteCount::UNLIMITED } else { gate.min(capacity) }
+}
+
+/// What L0 has collected of a body that has ended whole, if it collected it.
+pub(in crate::machine) fn collected<C: Chunk>(
+    cx: &Context<C>,
+    copied: Copied<'_>,
+    copies: &mut Copies<C>,
+    freshness: Freshness,
+) -> Option<Resident<C>> {
+    let Copied { at, place, head, staleness, length, .. } = copied;
+    let collect = copies.memory.take()?;
+    let size = collect.size();
+    assert!(
+        Length::Known(size) == length || is_short(cx.config.plant),
+        "L0 collected {size} of {length:?} of {at}"
+    );
+    let (head, chunks, place) = (Arc::clone(head), collect.into_body(), place.clone());
+    Some(Resident { head, chunks, length: size, freshness, staleness, place })
+}
+
+/// Planted faults that lose a part of a body on its way.
+fn is_short(plant: Plant) -> bool {
+    [Fault::T5, Fault::T6, Fault::T7].iter().any(|fault| plant.is(*fault))
+}
