@@ -30,6 +30,16 @@ pub(crate) struct Lane<C> {
     unreadable: bool,
     /// Did its tier fail it, or fall silent?
     failed: bool,
+    publisher: Publisher,
+}
+
+/// Who makes what a lane has written visible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Publisher {
+    /// Its tier, with the commit.
+    Tier,
+    /// The durable tier's index, once its blob store has all of it.
+    Index,
 }
 
 /// A body that has ended whole.
@@ -97,12 +107,17 @@ impl<C: Chunk> Lane<C> {
             was_opened: false,
             unreadable: false,
             failed: false,
+            publisher: Publisher::Tier,
         }
     }
 
-    /// A lane into a tier that gives nothing back before all of it is there.
-    pub(crate) fn write_only(tier: TierId, name: RecordName) -> Self {
-        Self { unreadable: true, ..Self::new(tier, name) }
+    /// A lane into the durable tier, which gives nothing back before all of it is there.
+    pub(crate) fn into_blob(tier: TierId, name: RecordName) -> Self {
+        Self { unreadable: true, publisher: Publisher::Index, ..Self::new(tier, name) }
+    }
+
+    pub(crate) const fn publisher(&self) -> Publisher {
+        self.publisher
     }
 
     /// Takes a chunk into the queue. The caller has looked at [`Lane::waiting`].

@@ -102,11 +102,6 @@ impl<C: Chunk> Context<C> {
         if self.config.is_planted(Fault::X32) { OnAbandon::Finish } else { self.config.on_abandon }
     }
 
-    /// Is this the tier whose records are named by an index of its own?
-    pub(super) fn is_durable(&self, tier: TierId) -> bool {
-        tier == TierId::L3 && self.config.durable_terms().is_some()
-    }
-
     /// Counts what is open, and asserts that the permits that are out are those of the open operations.
     pub(super) fn audit(&self) -> Audit {
         let permits = self.caring.permits();

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     bans::Ban,
     chunk::Chunk,
-    config::Reach,
+    config::{ByteTier, Reach},
     durable::Told,
     effect::{Effect, Freshening, Outcome, PurgeOutcome, StaleUse},
     event::Event,
@@ -275,7 +275,7 @@ impl<C: Chunk> Engine<C> {
             Worth::Usable(freshness) => freshness,
             Worth::Nothing => return self.look_further(fill, looked),
             Worth::ToDelete => {
-                self.delete_record(tier.id, looked.errand.at(), record.name);
+                self.delete_record(tier, looked.errand.at(), record.name);
                 return self.look_further(fill, looked);
             }
             Worth::Names(names) => {
@@ -425,7 +425,7 @@ impl<C: Chunk> Engine<C> {
                     self.freshen_record(kept);
                 } else if is_open {
                     self.stop(Scope::Stored(kept.record.stored_key()));
-                    self.delete_record(tier, kept.record.stored_key(), kept.record.name);
+                    self.delete_record(kept.tier, kept.record.stored_key(), kept.record.name);
                 }
             }
         }
@@ -631,7 +631,7 @@ impl<C: Chunk> Engine<C> {
             }
             ReadFailed::Reader { tier, at, name } => {
                 self.delete_record(tier, at, name);
-                self.finish_reading(request, End::Aborted(AbortReason::TierRead(tier)));
+                self.finish_reading(request, End::Aborted(AbortReason::TierRead(tier.id)));
             }
         }
     }
@@ -681,7 +681,7 @@ impl<C: Chunk> Engine<C> {
 
     /// A response was stored in a tier: if it is a variant, its target is marked there, if it may not be marked yet.
     fn mark(&mut self, tier: TierId, stored: &Arc<Record>) {
-        if !stored.stored_key().is_variant() || self.cx.is_durable(tier) {
+        if !stored.stored_key().is_variant() {
             return;
         }
         if let Some(names) = self.residence.names_to_mark(stored.target, tier, self.cx.now) {
@@ -705,19 +705,15 @@ impl<C: Chunk> Engine<C> {
         self.copying.end_promotion(&mut self.cx, promotion);
     }
 
-    /// Takes a record off its tier, if it is still the one of that name.
-    fn delete_record(&mut self, tier: TierId, at: StoredKey, name: RecordName) {
-        if !self.cx.is_durable(tier) {
-            self.delete(tier, at, Some(name));
+    /// Takes a record off its tier, if it is still the one of that name. L3's are deleted by who uploads them, and by its
+    /// collector.
+    fn delete_record(&mut self, tier: ByteTier, at: StoredKey, name: RecordName) {
+        if !tier.is_durable() {
+            self.delete(tier.id, at, Some(name));
         }
     }
 
     fn delete(&mut self, tier: TierId, key: StoredKey, name: Option<RecordName>) -> Awaited {
-        if self.cx.is_durable(tier) {
-            assert_eq!(name, None, "L3's records are deleted by who uploads them, and by its collector");
-            let (durable, cx) = self.durable();
-            return Awaited::Durable(durable.purge(cx, key.target));
-        }
         let op = self.cx.operation(Pending::Delete(Deletion { tier }));
         self.cx.effect(Effect::Delete { op, tier, key, name });
         Awaited::Operation(op)
@@ -820,7 +816,12 @@ impl<C: Chunk> Engine<C> {
             if self.cx.config.is_planted(Fault::F2) && tier.reach == Reach::Local {
                 continue;
             }
-            purge.awaited.insert(self.delete(tier.id, StoredKey::plain(key), None));
+            purge.awaited.insert(if tier.is_durable() {
+                let (durable, cx) = self.durable();
+                Awaited::Durable(durable.purge(cx, key))
+            } else {
+                self.delete(tier.id, StoredKey::plain(key), None)
+            });
         }
         if !self.cx.config.is_planted(Fault::X46) {
             self.residence.forget_variants(key);

@@ -20,9 +20,10 @@ use super::{
 };
 use crate::{
     chunk::Chunk,
+    config::ByteTier,
     effect::{Effect, Reply},
     event::Event,
-    id::{FillId, RecordId, RecordName, RequestId, TierId},
+    id::{FillId, RecordId, RecordName, RequestId},
     key::{CacheKey, StoredKey},
     plant::Fault,
     reason::End,
@@ -55,7 +56,7 @@ enum Source<C: Chunk> {
 /// A stored record that is open for reading.
 #[derive(Debug)]
 struct OpenRecord {
-    tier: TierId,
+    tier: ByteTier,
     at: StoredKey,
     name: RecordName,
     /// How many hold it: requests that read it, and a fill that keeps it while the origin is asked.
@@ -90,8 +91,7 @@ impl<C: Chunk> Clients<C> {
     pub(super) fn open(&mut self, kept: &Kept<C>) {
         let Kept { tier, id, record, opened, .. } = kept;
         let opened = opened.clone();
-        let open =
-            OpenRecord { tier: tier.id, at: record.stored_key(), name: record.name, holders: 1, opened };
+        let open = OpenRecord { tier: *tier, at: record.stored_key(), name: record.name, holders: 1, opened };
         self.records.insert(*id, open);
     }
 
@@ -100,7 +100,7 @@ impl<C: Chunk> Clients<C> {
         let open = self.records.get_mut(&record).expect("a record is open while it is held");
         open.holders -= 1;
         if open.holders == 0 {
-            let tier = open.tier;
+            let tier = open.tier.id;
             self.records.remove(&record);
             cx.effect(Effect::Release { tier, record });
         }

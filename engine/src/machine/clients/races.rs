@@ -115,6 +115,6 @@ impl<C: Chunk> Clients<C> {
     /// The tier whose record a request reads.
     fn tier_read_by(&mut self, request: RequestId) -> TierId {
         let record = self.reading(request).record;
-        self.records[&record].tier
+        self.records[&record].tier.id
     }
 }

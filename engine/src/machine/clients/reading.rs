@@ -5,6 +5,7 @@ use crate::machine::{caring::Timed, context::Context};
 use crate::{
     care::hedge::{Answer, Race},
     chunk::Chunk,
+    config::ByteTier,
     effect::{Effect, ReadSource},
     event::{Event, TierOperation},
     id::{FillId, OpId, PromotionId, RecordId, RecordName, RequestId, TierId, WriterId},
@@ -87,7 +88,7 @@ pub(in crate::machine) enum ReadFailed {
     Follower(FillId, CacheKey),
     /// A reader of this record.
     Reader {
-        tier: TierId,
+        tier: ByteTier,
         at: StoredKey,
         name: RecordName,
     },
@@ -153,7 +154,7 @@ impl<C: Chunk> Clients<C> {
             None => unreachable!("{request:?} has read all of it, and is finished"),
         };
         let source = if cx.config.is_planted(Fault::T9) { self.newest_of(source) } else { source };
-        let tier = self.records[&source].tier;
+        let tier = self.records[&source].tier.id;
         let op = races::begin_read(cx, request, tier);
         self.reading(request).read = Some(races::begin(cx, request, tier, op));
         cx.effect(Effect::Read { op, tier, source: ReadSource::Record(source), offset, length_max });
@@ -163,7 +164,7 @@ impl<C: Chunk> Clients<C> {
     /// The record of the same key in the same tier that was opened last: what a planted fault reads from.
     fn newest_of(&self, source: RecordId) -> RecordId {
         let own = &self.records[&source];
-        let alike = self.records.names_of(|open| (open.tier, open.at) == (own.tier, own.at));
+        let alike = self.records.names_of(|open| (open.tier.id, open.at) == (own.tier.id, own.at));
         alike.last().copied().unwrap_or(source)
     }
 
@@ -227,7 +228,7 @@ impl<C: Chunk> Clients<C> {
             Source::Reading(reading) => reading.record,
         };
         let OpenRecord { tier, at, name, .. } = self.records[&record];
-        cx.event(told(tier, key, why));
+        cx.event(told(tier.id, key, why));
         ReadFailed::Reader { tier, at, name }
     }
 
@@ -245,7 +246,7 @@ impl<C: Chunk> Clients<C> {
             Source::Reading(Reading { record, read, .. }) => (*record, read.take()),
         };
         let race = race.expect("a reader's deadline belongs to its race");
-        let tier = self.records[&record].tier;
+        let tier = self.records[&record].tier.id;
         races::stop(cx, request);
         race.running().into_iter().flatten().for_each(|op| cx.give_up(op));
         cx.event(Event::DeadlineMissed { key, what: Late::Read(tier) });

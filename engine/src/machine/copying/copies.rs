@@ -14,7 +14,7 @@ use crate::{
     head::{Head, Length},
     id::{RecordName, TierId, WriterId},
     key::StoredKey,
-    lane::{Ended, Lane},
+    lane::{Ended, Lane, Publisher},
     memory::Resident,
     plant::{Fault, Plant},
     reason::{LaneEnd, Rejection},
@@ -120,8 +120,8 @@ impl<C: Chunk> Lanes<C> {
             }
         }
         for tier in tiers {
-            let glimpse = copied.seen.filter(|glimpse| cx.is_durable(tier.id) && glimpse.seen.key == key);
-            let unseen = (cx.is_durable(tier.id) && glimpse.is_none()).then_some(Rejection::Unseen);
+            let glimpse = copied.seen.filter(|glimpse| tier.is_durable() && glimpse.seen.key == key);
+            let unseen = (tier.is_durable() && glimpse.is_none()).then_some(Rejection::Unseen);
             let away = cx.caring.is_joining(tier.id).then_some(Rejection::NotJoined);
             let refused = || refusal(cx, copied, tier.gate.plus(more), tier.capacity);
             if let Some(why) = unseen.or(away).or_else(refused) {
@@ -135,7 +135,7 @@ impl<C: Chunk> Lanes<C> {
             cx.event(Event::LaneOpened { tier: tier.id, key, name: Some(name), promotes });
             let lane = match tier.index {
                 IndexKeeper::Tier => Lane::new(tier.id, name),
-                IndexKeeper::Durable { .. } => Lane::write_only(tier.id, name),
+                IndexKeeper::Durable { .. } => Lane::into_blob(tier.id, name),
             };
             let gate = total_max(cx, tier.gate.plus(more), tier.capacity);
             self.lanes.insert(writer, OpenLane::new(lane, owner, at, tier.on_full, gate));
@@ -236,7 +236,7 @@ impl<C: Chunk> Lanes<C> {
                 continue;
             }
             open.is_superseded = true;
-            if !cx.is_durable(open.lane.tier) {
+            if open.lane.publisher() == Publisher::Tier {
                 committing.push(writer);
             }
         }

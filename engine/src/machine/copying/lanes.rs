@@ -13,7 +13,7 @@ use crate::{
     event::{Event, FillVerdict, TierOperation},
     id::{FillId, PromotionId, RequestId, TierId, WriterId},
     key::{CacheKey, StoredKey},
-    lane::{Ended, Lane, Next},
+    lane::{Ended, Lane, Next, Publisher},
     plant::Fault,
     reason::LaneEnd,
     table::Table,
@@ -117,6 +117,7 @@ impl<C: Chunk> Lanes<C> {
         self.unwatch(writer);
         let open = self.lanes.get_mut(&writer).expect("the caller found the lane");
         let (tier, key, name, owner) = (open.lane.tier, open.at.key, Some(open.lane.name), open.owner);
+        let publisher = open.lane.publisher();
         if matches!(why, LaneEnd::TierFailed | LaneEnd::Stalled) {
             open.lane.on_tier_failed();
         }
@@ -144,7 +145,7 @@ impl<C: Chunk> Lanes<C> {
             }
         }
         pronounce(cx, owner, tier, key, FillVerdict::Dropped(why));
-        if cx.is_durable(tier) {
+        if publisher == Publisher::Index {
             self.abandon_upload(cx, writer);
         }
     }
@@ -160,20 +161,19 @@ impl<C: Chunk> Lanes<C> {
     }
 
     pub(in crate::machine) fn on_lane_committed(&mut self, cx: &mut Context<C>, writer: WriterId) -> Moved {
-        if cx.is_durable(self.lanes[&writer].lane.tier) {
-            return self.on_blob_whole(cx, writer);
+        match self.open_lane(writer).publisher() {
+            Publisher::Tier => self.on_lane_published(cx, writer),
+            Publisher::Index => self.on_blob_whole(cx, writer),
         }
-        self.on_lane_published(cx, writer)
     }
 
     /// The record can be looked up.
     pub(super) fn on_lane_published(&mut self, cx: &mut Context<C>, writer: WriterId) -> Moved {
         let lane = self.open_lane(writer);
         let ended = lane.on_committed();
-        let (tier, name) = (lane.tier, lane.name);
+        let (tier, name, publisher) = (lane.tier, lane.name, lane.publisher());
         let OpenLane { owner, at, is_superseded, .. } = self.lanes[&writer];
-        let is_durable = cx.is_durable(tier);
-        let doomed = (is_superseded && !is_durable).then_some(Doomed { tier, at, name });
+        let doomed = (is_superseded && publisher == Publisher::Tier).then_some(Doomed { tier, at, name });
         let came = match (owner, is_superseded) {
             (Owner::Marker, _) => doomed.map_or(Came::Nothing, Came::Doomed),
             (Owner::Fill(_) | Owner::Promotion(_), false) => {
@@ -195,11 +195,11 @@ impl<C: Chunk> Lanes<C> {
     pub(in crate::machine) fn on_lane_failed(&mut self, cx: &mut Context<C>, writer: WriterId) -> Moved {
         let open = &self.lanes[&writer];
         let (tier, at, name, owner) = (open.lane.tier, open.at, open.lane.name, open.owner);
-        let was_committing = open.lane.is_committing();
+        let (was_committing, publisher) = (open.lane.is_committing(), open.lane.publisher());
         cx.event(Event::TierFailed { tier, operation: TierOperation::Write });
         self.end_lane(cx, writer, LaneEnd::TierFailed);
         // The answer may have been lost on the way, not the record.
-        let in_doubt = was_committing && !cx.is_durable(tier) && !cx.config.is_planted(Fault::X19);
+        let in_doubt = was_committing && publisher == Publisher::Tier && !cx.config.is_planted(Fault::X19);
         let came = if in_doubt { Came::Doomed(Doomed { tier, at, name }) } else { Came::Nothing };
         Moved { writer, owner, came }
     }
@@ -238,11 +238,13 @@ impl<C: Chunk> Lanes<C> {
     pub(super) fn advance(&mut self, cx: &mut Context<C>, writer: WriterId) {
         let plant = cx.config.plant;
         let lane = self.open_lane(writer);
-        let tier = lane.tier;
+        let (tier, publisher) = (lane.tier, lane.publisher());
         match lane.next(plant) {
             Next::Nothing => {}
-            Next::Open if cx.is_durable(tier) => self.begin_upload(cx, writer),
-            Next::Open => self.open_in_tier(cx, writer),
+            Next::Open => match publisher {
+                Publisher::Tier => self.open_in_tier(cx, writer),
+                Publisher::Index => self.begin_upload(cx, writer),
+            },
             Next::Write(chunk) => {
                 self.digest_upload(writer, &chunk);
                 let op = cx.operation(Pending::Lane(writer));
