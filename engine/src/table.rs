@@ -4,7 +4,10 @@
 //! A table's own order depends on how it has grown and must never show: [`Table::values`] is for counting, and whoever
 //! acts on several entries takes their names from [`Table::names_of`], which sorts them.
 
-use core::{fmt::Debug, ops::Index};
+use core::{
+    fmt::Debug,
+    ops::{Index, IndexMut},
+};
 
 use alloc::vec::Vec;
 use hashbrown::{HashTable, hash_table::Entry};
@@ -56,6 +59,11 @@ impl<K: Name, V> Table<K, V> {
         Some(value)
     }
 
+    /// Takes out a value that is there.
+    pub(crate) fn take(&mut self, name: &K) -> V {
+        self.remove(name).unwrap_or_else(|| panic!("{name:?} is not in the table"))
+    }
+
     pub(crate) fn get_mut(&mut self, name: &K) -> Option<&mut V> {
         self.entries.find_mut(name.hash(self.salt), |(other, _)| other == name).map(|(_, value)| value)
     }
@@ -100,6 +108,12 @@ impl<K: Name, V> Index<&K> for Table<K, V> {
 
     fn index(&self, name: &K) -> &V {
         self.get(name).unwrap_or_else(|| panic!("{name:?} is not in the table"))
+    }
+}
+
+impl<K: Name, V> IndexMut<&K> for Table<K, V> {
+    fn index_mut(&mut self, name: &K) -> &mut V {
+        self.get_mut(name).unwrap_or_else(|| panic!("{name:?} is not in the table"))
     }
 }
 

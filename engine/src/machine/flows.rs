@@ -186,22 +186,22 @@ impl<C: Chunk> Engine<C> {
 
     /// A fill is over without a response of its own.
     pub(super) fn end(&mut self, over: Option<Over<C>>) {
-        if let Some(over) = over {
-            self.serve_instead(&over);
-            self.clients.release(&mut self.cx, over.stored);
-        }
+        let stored = match over {
+            None => return,
+            Some(Over::Unanswered(stored)) => stored,
+            Some(Over::Stale(stored, waiters)) => {
+                self.serve_instead(&stored, &waiters);
+                Some(stored)
+            }
+        };
+        self.clients.release(&mut self.cx, stored);
     }
 
     /// Answers with what is stored, because the origin failed.
-    fn serve_instead(&mut self, over: &Over<C>) {
-        for waiter in &over.instead {
-            match &over.stored {
-                Some(stored) => {
-                    let outcome = Outcome::Stale { tier: stored.tier(), why: StaleUse::IfError };
-                    self.serve_stored(stored, waiter, outcome, Promote::No);
-                }
-                None => unreachable!("{waiter:?} is answered with what is stored, and nothing is"),
-            }
+    fn serve_instead(&mut self, stored: &Stored<C>, waiters: &[Waiter]) {
+        let outcome = Outcome::Stale { tier: stored.tier(), why: StaleUse::IfError };
+        for waiter in waiters {
+            self.serve_stored(stored, waiter, outcome, Promote::No);
         }
     }
 
@@ -244,9 +244,9 @@ impl<C: Chunk> Engine<C> {
         let from = if is_purging { self.cx.config.tiers.len() } else { from };
         match self.fetching.look(&mut self.cx, fill, errand, waiters, from) {
             Look::Asked => {}
-            Look::InDurable(key) => {
+            Look::InDurable(key, record) => {
                 let (durable, cx) = self.durable();
-                durable.look(cx, fill, key);
+                durable.look(cx, fill, key, record);
             }
             Look::Over(errand, waiters) => self.end_walk(fill, errand, waiters),
         }
@@ -351,16 +351,17 @@ impl<C: Chunk> Engine<C> {
     }
 
     pub(super) fn on_head(&mut self, fill: FillId, head: Arc<Head>) {
-        let judged = self.fetching.judge(&self.cx, fill, head);
+        let (errand, asked) = self.fetching.take_asked(fill);
+        let judged = asked.judge(&self.cx, &errand, head);
         let file = |(names, ask): (&_, &_)| self.residence.file(judged.target, names, ask);
         let variant = judged.varies().and_then(file);
-        match self.fetching.on_head(&mut self.cx, fill, judged, variant) {
+        match self.fetching.on_head(&mut self.cx, fill, (errand, asked), judged, variant) {
             HeadStep::Streams(begun) => self.begin_stream(fill, begun),
             HeadStep::Waits => {}
-            HeadStep::Stale(key, over) => {
-                self.serve_instead(&over);
+            HeadStep::Stale(key, stored, waiters) => {
+                self.serve_instead(&stored, &waiters);
                 stop_bodiless(&mut self.cx, fill, key);
-                self.clients.release(&mut self.cx, over.stored);
+                self.clients.release(&mut self.cx, Some(stored));
             }
             HeadStep::Freshens(not_modified) => self.freshen(not_modified),
             HeadStep::AsksAgain(mut errand, waiters) => {
@@ -745,16 +746,12 @@ impl<C: Chunk> Engine<C> {
     }
 
     fn on_lookup_told(&mut self, fill: FillId, told: Told) {
-        let record = self.fetching.looks_for(fill);
         let (durable, cx) = self.durable();
-        let Some(Seen { glimpse, found }) = durable.on_lookup_told(cx, fill, record, told) else { return };
+        let Some(Seen { glimpse, found }) = durable.on_lookup_told(cx, fill, told) else { return };
         let key = self.fetching.note_seen(fill, glimpse);
         match found {
             Found::Record(record, opened) => self.on_found(fill, record, None, Some(opened)),
-            Found::Nothing { why, was_opened } => {
-                if was_opened {
-                    self.cx.effect(Effect::Release { tier: TIER, record });
-                }
+            Found::Nothing(why) => {
                 self.cx.event(Event::DurableMissed { key, why });
                 let looked = self.fetching.on_durable_missed(&mut self.cx, fill, why);
                 self.look_further(fill, looked);

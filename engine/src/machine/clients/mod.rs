@@ -97,7 +97,7 @@ impl<C: Chunk> Clients<C> {
 
     /// One holder fewer. If that was the last, its tier is to close the record.
     pub(super) fn close(&mut self, cx: &mut Context<C>, record: RecordId) {
-        let open = self.records.get_mut(&record).expect("a record is open while it is held");
+        let open = &mut self.records[&record];
         open.holders -= 1;
         if open.holders == 0 {
             let tier = open.tier.id;
@@ -128,14 +128,14 @@ impl<C: Chunk> Clients<C> {
 
     /// Hands a chunk to a client that waits for one. The caller has closed the demand.
     pub(super) fn hand_over(&mut self, cx: &mut Context<C>, request: RequestId, chunk: C) {
-        let served = self.request(request);
+        let served = &mut self.requests[&request];
         served.sent = served.sent.saturating_add(chunk.size());
         cx.effect(Effect::Body { request, chunk });
     }
 
     /// Ends a client's response and forgets the request.
     pub(super) fn finish(&mut self, cx: &mut Context<C>, request: RequestId, end: End) {
-        let finished = self.requests.remove(&request).expect("a request ends once");
+        let finished = self.requests.take(&request);
         let sent = if cx.config.is_planted(Fault::X64) { 0 } else { finished.sent };
         cx.event(Event::Served { request, key: finished.key, sent: ByteCount(sent), end });
         cx.effect(Effect::Finish { request, end });
@@ -153,9 +153,5 @@ impl<C: Chunk> Clients<C> {
             readers,
             ..Audit::default()
         }
-    }
-
-    fn request(&mut self, request: RequestId) -> &mut Request<C> {
-        self.requests.get_mut(&request).unwrap_or_else(|| panic!("{request:?} ended before its last step"))
     }
 }

@@ -89,7 +89,7 @@ impl<C: Chunk> Clients<C> {
         answer: Answer,
     ) -> Option<TierId> {
         let now = cx.now;
-        if let Source::Reading(_) = self.request(request).source {
+        if let Source::Reading(_) = self.requests[&request].source {
             let tier = self.tier_read_by(request);
             let read = &mut self.reading(request).read;
             let race = read.as_mut().expect("a reader's operations belong to its race");

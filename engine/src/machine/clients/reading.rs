@@ -180,7 +180,7 @@ impl<C: Chunk> Clients<C> {
         assert!(size > 0, "the answer rule: an empty read for {request:?}");
         let other = self.on_read_answered(cx, request, op, Answer::Given);
         assert!(other.is_none(), "an answer decides a read, but {request:?}'s goes on");
-        let reader = self.requests.get_mut(&request).expect("its read was answered");
+        let reader = &mut self.requests[&request];
         let reading = match &mut reader.source {
             Source::Following(fill) => return BodyRead::Follower(*fill),
             Source::Reading(reading) => reading,
@@ -218,12 +218,12 @@ impl<C: Chunk> Clients<C> {
         op: OpId,
         why: ReadFailure,
     ) -> ReadFailed {
-        let key = self.request(request).key;
+        let key = self.requests[&request].key;
         if let Some(tier) = self.on_read_answered(cx, request, op, Answer::Failed) {
             cx.event(told(tier, key, why));
             return ReadFailed::GoesOn;
         }
-        let record = match &self.request(request).source {
+        let record = match &self.requests[&request].source {
             Source::Following(fill) => return ReadFailed::Follower(*fill, key),
             Source::Reading(reading) => reading.record,
         };
@@ -239,7 +239,7 @@ impl<C: Chunk> Clients<C> {
         cx: &mut Context<C>,
         request: RequestId,
     ) -> Result<TierId, (FillId, CacheKey)> {
-        let reader = self.request(request);
+        let reader = &mut self.requests[&request];
         let key = reader.key;
         let (record, race) = match &mut reader.source {
             Source::Following(fill) => return Err((*fill, key)),
@@ -254,7 +254,7 @@ impl<C: Chunk> Clients<C> {
     }
 
     pub(super) fn reading(&mut self, request: RequestId) -> &mut Reading<C> {
-        match &mut self.request(request).source {
+        match &mut self.requests[&request].source {
             Source::Reading(reading) => reading,
             Source::Following(fill) => unreachable!("{request:?} reads no record, but follows {fill:?}"),
         }

@@ -1,6 +1,6 @@
 //! What a request gets of a stored response: all of it, or what its method, conditions and ranges leave.
 
-use super::{Clients, OpenRecord, Request, Source, reading::Reading};
+use super::{Clients, Request, Source, reading::Reading};
 use crate::machine::{context::Context, fetching::Waiter, stored::Kept};
 use crate::{
     chunk::Chunk,
@@ -172,9 +172,7 @@ impl<C: Chunk> Clients<C> {
             cx.effect(Effect::Finish { request, end: End::Complete });
             return true;
         }
-        let OpenRecord { holders, .. } =
-            self.records.get_mut(&kept.id).expect("a record is open while a fill keeps it");
-        *holders += 1;
+        self.records[&kept.id].holders += 1;
         let reading = Reading::new(kept.id, pieces, promotion);
         self.requests.insert(request, Request { key, sent: 0, source: Source::Reading(reading) });
         false

@@ -167,7 +167,7 @@ impl<C: Chunk> Lanes<C> {
         }
         let full = cx.config.lane_chunks_max + usize::from(cx.config.is_planted(Fault::X9));
         for writer in &copies.lanes {
-            let open = self.lanes.get_mut(writer).expect("lanes stay open until their owner closes them");
+            let open = &mut self.lanes[writer];
             if !open.lane.is_live() {
                 continue;
             }
@@ -195,7 +195,7 @@ impl<C: Chunk> Lanes<C> {
         let Copied { at, head, length, .. } = copied;
         let stored = freshness.to_stored(cx.now, cx.wall());
         for writer in &copies.lanes {
-            let open = self.lanes.get_mut(writer).expect("lanes stay open until their owner closes them");
+            let open = &mut self.lanes[writer];
             if !open.lane.is_live() {
                 continue;
             }
@@ -230,7 +230,7 @@ impl<C: Chunk> Lanes<C> {
         }
         let mut committing = Vec::new();
         for writer in copies.lanes.iter().copied() {
-            let open = self.lanes.get_mut(&writer).expect("lanes stay open until their owner closes them");
+            let open = &mut self.lanes[&writer];
             if !open.lane.is_committing() {
                 self.drop_lane(cx, writer, why);
                 continue;

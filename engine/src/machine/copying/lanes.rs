@@ -94,7 +94,7 @@ impl<C: Chunk> Lanes<C> {
 
     pub(super) fn close_lanes(&mut self, cx: &mut Context<C>, lanes: &[WriterId]) {
         for writer in lanes {
-            let open = self.lanes.remove(writer).expect("lanes stay open until their owner closes them");
+            let open = self.lanes.take(writer);
             assert!(!open.lane.is_busy(), "{writer:?} is closed while its tier works: {:?}", open.lane);
             if open.lane.was_opened() {
                 cx.effect(Effect::Discard { tier: open.lane.tier, writer: *writer });
@@ -104,7 +104,7 @@ impl<C: Chunk> Lanes<C> {
 
     /// Gives a lane up. It stays open for those who read back what its tier has acknowledged.
     pub(super) fn drop_lane(&mut self, cx: &mut Context<C>, writer: WriterId, why: LaneEnd) {
-        let open = self.lanes.get_mut(&writer).expect("the caller found the lane");
+        let open = &mut self.lanes[&writer];
         if !open.lane.is_live() {
             return;
         }
@@ -115,7 +115,7 @@ impl<C: Chunk> Lanes<C> {
     /// A lane will never be published: says so, once.
     pub(super) fn end_lane(&mut self, cx: &mut Context<C>, writer: WriterId, why: LaneEnd) {
         self.unwatch(writer);
-        let open = self.lanes.get_mut(&writer).expect("the caller found the lane");
+        let open = &mut self.lanes[&writer];
         let (tier, key, name, owner) = (open.lane.tier, open.at.key, Some(open.lane.name), open.owner);
         let publisher = open.lane.publisher();
         if matches!(why, LaneEnd::TierFailed | LaneEnd::Stalled) {
@@ -286,7 +286,7 @@ impl<C: Chunk> Lanes<C> {
     }
 
     pub(super) fn open_lane(&mut self, writer: WriterId) -> &mut Lane<C> {
-        &mut self.lanes.get_mut(&writer).expect("a lane is open until its tier has answered").lane
+        &mut self.lanes[&writer].lane
     }
 }
 

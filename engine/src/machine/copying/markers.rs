@@ -108,7 +108,7 @@ impl<C: Chunk> Lanes<C> {
         let (mut committing, mut lost) = (BTreeSet::new(), Vec::new());
         let is_its = |open: &OpenLane<C>| open.owner == Owner::Marker && open.at.target == target;
         for writer in self.lanes.names_of(is_its) {
-            let open = self.lanes.get_mut(&writer).expect("it was just found");
+            let open = &mut self.lanes[&writer];
             if open.lane.is_committing() {
                 open.is_superseded = true;
                 committing.insert(writer);

@@ -21,7 +21,6 @@ use crate::{
     record::Freshness,
     rules::Staleness,
     selector::Place,
-    table::Table,
     units::ByteCount,
 };
 use alloc::{collections::BTreeSet, sync::Arc, vec::Vec};
@@ -115,7 +114,7 @@ impl<C: Chunk> Copying<C> {
         read: ByteCount,
         chunk: &C,
     ) {
-        let promoting = promotion_in(&mut self.promotions, promotion);
+        let promoting = &mut self.promotions[&promotion];
         let (at, copies) = (promoting.at, &mut promoting.copies);
         self.lanes.feed_copies(cx, at, copies, read, chunk);
     }
@@ -126,13 +125,13 @@ impl<C: Chunk> Copying<C> {
         cx: &Context<C>,
         promotion: PromotionId,
     ) -> Option<(StoredKey, Resident<C>, TierId)> {
-        let Promoting { at, from, copies, whole, .. } = promotion_in(&mut self.promotions, promotion);
+        let Promoting { at, from, copies, whole, .. } = &mut self.promotions[&promotion];
         collected(cx, whole.copied(*at), copies, whole.lifetime(cx)).map(|resident| (*at, resident, *from))
     }
 
     /// The same for the byte tiers, after L0.
     pub(in crate::machine) fn end_promotion(&mut self, cx: &mut Context<C>, promotion: PromotionId) {
-        let Promoting { at, from, copies, whole } = promotion_in(&mut self.promotions, promotion);
+        let Promoting { at, from, copies, whole } = &mut self.promotions[&promotion];
         let freshness = whole.lifetime(cx);
         self.lanes.end_copies(cx, whole.copied(*at), copies, freshness, Some(*from));
         self.promoted.remove(&at.key);
@@ -153,7 +152,7 @@ impl<C: Chunk> Copying<C> {
         promotion: PromotionId,
         why: LaneEnd,
     ) -> (StoredKey, Vec<WriterId>) {
-        let Promoting { at, copies, .. } = promotion_in(&mut self.promotions, promotion);
+        let Promoting { at, copies, .. } = &mut self.promotions[&promotion];
         (*at, self.lanes.abandon_copies(cx, *at, copies, why))
     }
 
@@ -183,11 +182,4 @@ impl<C: Chunk> Copying<C> {
         }
         committing
     }
-}
-
-fn promotion_in<C>(
-    promotions: &mut Table<PromotionId, Promoting<C>>,
-    promotion: PromotionId,
-) -> &mut Promoting<C> {
-    promotions.get_mut(&promotion).expect("a promotion lasts until it is settled")
 }

@@ -79,7 +79,7 @@ impl Durable {
         id: DurablePurgeId,
         told: Told,
     ) -> Option<PurgeOutcome> {
-        let purge = self.purges.get_mut(&id).expect("a purge lasts until it has ended");
+        let purge = &mut self.purges[&id];
         let end = match purge.on_told(told) {
             PurgeStep::Ask(ask) => {
                 cx.ask_durable(Work::Purge(id), ask);

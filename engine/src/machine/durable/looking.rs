@@ -1,6 +1,6 @@
 //! L3's part of the walk through the tiers.
 
-use super::{Durable, Opened, Work};
+use super::{Durable, Opened, TIER, Work};
 use crate::machine::{context::Context, fetching::Glimpse};
 use crate::{
     chunk::Chunk,
@@ -15,30 +15,34 @@ use crate::{
 use alloc::{boxed::Box, sync::Arc};
 
 impl Durable {
-    /// Asks L3's index for what a fill is about.
-    pub(in crate::machine) fn look<C: Chunk>(&mut self, cx: &mut Context<C>, fill_id: FillId, key: CacheKey) {
+    /// Asks L3's index for what a fill is about. What it has is opened under `record`.
+    pub(in crate::machine) fn look<C: Chunk>(
+        &mut self,
+        cx: &mut Context<C>,
+        fill_id: FillId,
+        key: CacheKey,
+        record: RecordId,
+    ) {
         let (lookup, ask) = Lookup::begin(key);
-        self.lookups.insert(fill_id, lookup);
+        self.lookups.insert(fill_id, (lookup, record));
         cx.ask_durable(Work::Lookup(fill_id), ask);
     }
 
-    /// The index or the blob store has answered a lookup that opens what it finds under `record`. When that was its last
-    /// question, says what it came to.
+    /// The index or the blob store has answered a lookup. When that was its last question, says what it came to.
     pub(in crate::machine) fn on_lookup_told<C: Chunk>(
         &mut self,
         cx: &mut Context<C>,
         fill_id: FillId,
-        record: RecordId,
-        told: Told,
+        mut told: Told,
     ) -> Option<Seen> {
-        let mut told = told;
         if let Told::Entry { now, .. } = &mut told
             && cx.config.is_planted(Fault::X58)
         {
             *now = cx.wall();
         }
         let was_opened = matches!(told, Told::Opened { .. });
-        let lookup = self.lookups.get_mut(&fill_id).expect("a lookup lasts until it is done");
+        let (lookup, record) = &mut self.lookups[&fill_id];
+        let record = *record;
         match lookup.on_told(told, &self.terms) {
             LookupStep::Ask(Ask::Open { blob }) => {
                 let op = cx.operation(Pending::Durable(Work::Lookup(fill_id)));
@@ -51,14 +55,18 @@ impl Durable {
             }
             LookupStep::Done(looked) => {
                 self.lookups.remove(&fill_id);
-                Some(on_looked(cx, looked, was_opened))
+                let seen = on_looked(cx, looked);
+                if was_opened && matches!(seen.found, Found::Nothing(_)) {
+                    cx.effect(Effect::Release { tier: TIER, record });
+                }
+                Some(seen)
             }
         }
     }
 }
 
 /// A lookup is over. Whatever it found, a fill may go on from what it saw; what it asks besides holds nobody up.
-fn on_looked<C: Chunk>(cx: &mut Context<C>, looked: Looked, was_opened: bool) -> Seen {
+fn on_looked<C: Chunk>(cx: &mut Context<C>, looked: Looked) -> Seen {
     let Looked { outcome, seen, besides } = looked;
     if let Some(ask) = besides {
         cx.ask_durable(Work::Besides, ask);
@@ -72,7 +80,7 @@ fn on_looked<C: Chunk>(cx: &mut Context<C>, looked: Looked, was_opened: bool) ->
             let opened = Opened { name, length, digest: manifest.digest, seen, at };
             Found::Record(Record::clone(&manifest.record), Arc::new(opened))
         }
-        LookedFor::Miss(why) => Found::Nothing { why, was_opened },
+        LookedFor::Miss(why) => Found::Nothing(why),
     };
     Seen { glimpse, found }
 }
@@ -87,6 +95,5 @@ pub(in crate::machine) struct Seen {
 pub(in crate::machine) enum Found {
     /// A record, which is open.
     Record(Record, Arc<Opened>),
-    /// None; the blob may have been opened all the same.
-    Nothing { why: DurableMiss, was_opened: bool },
+    Nothing(DurableMiss),
 }

@@ -21,22 +21,29 @@ use super::{WakeReason, freshening::Freshen};
 use crate::{
     config::{Config, IndexKeeper},
     durable::{Lookup, Terms},
-    id::{FillId, TierId, WriterId},
+    id::{FillId, RecordId, TierId, WriterId},
+    table::{Name, Table, spread},
     time::Instant,
 };
-use alloc::collections::BTreeMap;
 use keeping::{Collecting, Purging};
 
 /// One purge of a key in L3, for which a purge of the engine waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct DurablePurgeId(u64);
 
+impl Name for DurablePurgeId {
+    fn hash(self, _: u128) -> u64 {
+        spread(self.0)
+    }
+}
+
 /// Everything under way in L3.
 #[derive(Debug)]
 pub(super) struct Durable {
     terms: Terms,
-    lookups: BTreeMap<FillId, Lookup>,
-    purges: BTreeMap<DurablePurgeId, Purging>,
+    /// Each with the name under which it opens what it finds.
+    lookups: Table<FillId, (Lookup, RecordId)>,
+    purges: Table<DurablePurgeId, Purging>,
     collecting: Option<Collecting>,
 }
 
@@ -63,8 +70,8 @@ impl Durable {
             IndexKeeper::Tier => None,
             IndexKeeper::Durable { terms, collect_every } => Some(Self {
                 terms,
-                lookups: BTreeMap::new(),
-                purges: BTreeMap::new(),
+                lookups: Table::default(),
+                purges: Table::default(),
                 collecting: collect_every.map(|every| Collecting::new(terms, every, now)),
             }),
         })

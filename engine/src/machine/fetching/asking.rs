@@ -71,7 +71,7 @@ impl<C: Chunk> Fetching<C> {
     /// A fill is over before the origin was asked.
     fn end_unasked(&mut self, cx: &mut Context<C>, fill: FillId, errand: Errand<C>) -> Over<C> {
         self.end_asking(cx, fill, &errand);
-        Over { stored: errand.stored, instead: Vec::new() }
+        Over::Unanswered(errand.stored)
     }
 
     /// No tier could answer these.
@@ -161,8 +161,8 @@ impl<C: Chunk> Fetching<C> {
     }
 
     /// A fetch whose head is awaited, and which is over now.
-    pub(super) fn take_asked(&mut self, fill: FillId) -> (Errand<C>, Asked) {
-        let Fill { errand, stage } = self.take_fill(fill);
+    pub(in crate::machine) fn take_asked(&mut self, fill: FillId) -> (Errand<C>, Asked) {
+        let Fill { errand, stage } = self.fills.take(&fill);
         match stage {
             Stage::Asking(asked) => (errand, asked),
             Stage::Looking { .. } | Stage::Resting { .. } | Stage::Streaming(_) => {
@@ -177,14 +177,15 @@ impl<C: Chunk> Fetching<C> {
         fill: FillId,
         failure: OriginFailure,
     ) -> Option<Over<C>> {
-        let (errand, Asked { waiters, mut tries, .. }) = self.take_asked(fill);
+        let (mut errand, Asked { waiters, mut tries, .. }) = self.take_asked(fill);
         let (received, end) = (ByteCount::ZERO, FetchEnd::Failed(failure));
         cx.event(Event::FetchEnded { fill, key: errand.target, received, end });
         if cx.config.is_planted(Fault::A3) {
             core::mem::forget(self.slots.take(usize::MAX));
         }
-        if stands_in(cx, &errand) {
-            return Some(self.fail(cx, fill, errand, waiters, Refusal::Origin(failure)));
+        if let Some(stored) = stand_in(cx, &mut errand) {
+            self.end_asking(cx, fill, &errand);
+            return Some(Over::Stale(stored, self.take_waiters(waiters)));
         }
         match decide(cx, fill, &errand, &waiters, &mut tries, Failed::of_failure(failure)) {
             Some(at) => {
@@ -283,7 +284,7 @@ impl<C: Chunk> Fetching<C> {
     }
 
     fn take_resting(&mut self, fill: FillId) -> (Errand<C>, Vec<RequestId>, Tries) {
-        let Fill { errand, stage } = self.take_fill(fill);
+        let Fill { errand, stage } = self.fills.take(&fill);
         match stage {
             Stage::Resting { waiters, tries } => (errand, waiters, tries),
             Stage::Looking { .. } | Stage::Asking(_) | Stage::Streaming(_) => {
@@ -303,18 +304,18 @@ impl<C: Chunk> Fetching<C> {
         &mut self,
         cx: &mut Context<C>,
         fill: FillId,
-        errand: Errand<C>,
+        mut errand: Errand<C>,
         waiters: Vec<RequestId>,
         refusal: Refusal,
     ) -> Over<C> {
         self.end_asking(cx, fill, &errand);
-        if stands_in(cx, &errand) {
-            return Over { stored: errand.stored, instead: self.take_waiters(waiters) };
+        if let Some(stored) = stand_in(cx, &mut errand) {
+            return Over::Stale(stored, self.take_waiters(waiters));
         }
         for request in waiters {
             self.refuse(cx, request, refusal);
         }
-        Over { stored: errand.stored, instead: Vec::new() }
+        Over::Unanswered(errand.stored)
     }
 
     /// The head did not come in time.
@@ -359,9 +360,9 @@ impl<C: Chunk> Fetching<C> {
     }
 }
 
-/// May what a fill has found be served because the origin failed?
-pub(super) fn stands_in<C: Chunk>(cx: &Context<C>, errand: &Errand<C>) -> bool {
-    errand.stored.as_ref().is_some_and(|stored| {
+/// What a fill has found, if it may be served because the origin failed.
+pub(super) fn stand_in<C: Chunk>(cx: &Context<C>, errand: &mut Errand<C>) -> Option<Stored<C>> {
+    errand.stored.take_if(|stored| {
         cx.config.is_planted(Fault::X6) || reuse::usable_on_error(&cx.trust.in_stored(stored.stored(cx.now)))
     })
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Errand, Fetching, Fill, Over, Sharing, Stage, Waiter, Window,
-    asking::{decide, stands_in},
+    asking::{decide, stand_in},
     fill::{Asked, Sent, Source, Stream},
     followers::Followers,
     uncacheable,
@@ -54,7 +54,7 @@ pub(in crate::machine) enum HeadStep<C> {
     /// Another attempt will be made.
     Waits,
     /// The origin failed, and what is stored answers all who wait instead. Then the fetch is stopped, for its body is not wanted.
-    Stale(CacheKey, Over<C>),
+    Stale(CacheKey, Stored<C>, Vec<Waiter>),
     /// What is stored still holds, and answers all who wait.
     Freshens(NotModified<C>),
     /// The answer is about something that is not stored any more: the origin is asked again, without conditions.
@@ -126,27 +126,32 @@ impl Judged {
     }
 }
 
-impl<C: Chunk> Fetching<C> {
-    /// Judges the head that a fill has waited for.
-    pub(in crate::machine) fn judge(&self, cx: &Context<C>, fill: FillId, head: Arc<Head>) -> Judged {
-        let Fill { errand, stage: Stage::Asking(Asked { since, sent, .. }) } = &self.fills[&fill] else {
-            unreachable!("{fill:?} does not wait for a head")
-        };
-        let sent_at = sent_at(cx, *since);
-        let ask = Arc::clone(&sent.ask);
+impl Asked {
+    /// Judges the head that was waited for.
+    pub(in crate::machine) fn judge<C: Chunk>(
+        &self,
+        cx: &Context<C>,
+        errand: &Errand<C>,
+        head: Arc<Head>,
+    ) -> Judged {
+        let sent_at = sent_at(cx, self.since);
+        let ask = Arc::clone(&self.sent.ask);
         let judgement = rules::judge(&cx.config.policy, &ask, &head, sent_at, cx.wall());
         Judged { head, ask, target: errand.target, key: errand.key, sent_at, judgement }
     }
+}
 
+impl<C: Chunk> Fetching<C> {
     /// A head came. `variant` is the key under which it is filed by what it varies on, if there is room for one.
     pub(in crate::machine) fn on_head(
         &mut self,
         cx: &mut Context<C>,
         fill: FillId,
+        (mut errand, asked): (Errand<C>, Asked),
         mut judged: Judged,
         variant: Option<CacheKey>,
     ) -> HeadStep<C> {
-        let (mut errand, Asked { mut waiters, mut tries, sent, .. }) = self.take_asked(fill);
+        let Asked { mut waiters, mut tries, sent, .. } = asked;
         cx.caring.deadlines.enter(cx.now, Timed::Fill(fill), Phase::Paused);
         let status = judged.head.status;
         if variant.is_none()
@@ -162,11 +167,11 @@ impl<C: Chunk> Fetching<C> {
         if errand.stored.is_some() && status == 304 {
             return self.on_not_modified(cx, fill, errand, waiters, judged);
         }
-        if reuse::is_error(status) && stands_in(cx, &errand) {
-            let stored = errand.stored.take();
-            let instead = self.take_waiters(waiters);
+        if reuse::is_error(status)
+            && let Some(stored) = stand_in(cx, &mut errand)
+        {
             self.end_asking(cx, fill, &errand);
-            return HeadStep::Stale(key, Over { stored, instead });
+            return HeadStep::Stale(key, stored, self.take_waiters(waiters));
         }
         if let Some(failed) = Failed::of_status(status, retry_after(&judged.head.fields, cx.wall()))
             && let Some(at) = decide(cx, fill, &errand, &waiters, &mut tries, failed)

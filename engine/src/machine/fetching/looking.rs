@@ -4,7 +4,7 @@
 //! skipped, too (C1). A record that is stale, or needs the origin's word, is kept open while the walk goes on and the origin is
 //! asked. While a purge of the key is under way no byte tier is asked: it may still hold what is being removed.
 
-use super::{Errand, Fetching, Fill, Glimpse, Over, Sharing, Stage, Waiter, fill_in};
+use super::{Errand, Fetching, Fill, Glimpse, Over, Sharing, Stage, Waiter};
 use crate::machine::{
     caring::Timed,
     context::{Context, Pending},
@@ -35,8 +35,8 @@ use alloc::{boxed::Box, sync::Arc, vec::Vec};
 pub(in crate::machine) enum Look<C> {
     /// A tier was asked.
     Asked,
-    /// L3 is to be asked for this.
-    InDurable(CacheKey),
+    /// L3 is to be asked for this, and opens what it has under that name.
+    InDurable(CacheKey, RecordId),
     /// No tier is left, and none had what may be used as it is.
     Over(Errand<C>, Vec<RequestId>),
 }
@@ -151,7 +151,7 @@ impl<C: Chunk> Fetching<C> {
                     cx.effect(Effect::Lookup { op, tier: tier.id, record, key: at });
                     (Some(op), Phase::Lookup, Look::Asked)
                 }
-                IndexKeeper::Durable { .. } => (None, Phase::Paused, Look::InDurable(key)),
+                IndexKeeper::Durable { .. } => (None, Phase::Paused, Look::InDurable(key, record)),
             };
             let stage = Stage::Looking { waiters, op, tier, record };
             self.fills.insert(fill, Fill { errand, stage });
@@ -162,19 +162,9 @@ impl<C: Chunk> Fetching<C> {
         Look::Over(errand, waiters)
     }
 
-    /// The record that a lookup in L3 opens what it finds under.
-    pub(in crate::machine) fn looks_for(&self, fill: FillId) -> RecordId {
-        match self.fills[&fill].stage {
-            Stage::Looking { record, .. } => record,
-            Stage::Asking(_) | Stage::Resting { .. } | Stage::Streaming(_) => {
-                unreachable!("{fill:?} does not look in L3")
-            }
-        }
-    }
-
     /// A lookup is over.
     pub(in crate::machine) fn take_lookup(&mut self, fill: FillId) -> Looked<C> {
-        let Fill { errand, stage } = self.take_fill(fill);
+        let Fill { errand, stage } = self.fills.take(&fill);
         match stage {
             Stage::Looking { waiters, op, tier, record } => Looked { errand, waiters, op, tier, record },
             Stage::Asking(_) | Stage::Resting { .. } | Stage::Streaming(_) => {
@@ -316,7 +306,7 @@ impl<C: Chunk> Fetching<C> {
 
     /// What a fill has seen in L3's index. Says under which key.
     pub(in crate::machine) fn note_seen(&mut self, fill: FillId, seen: Option<Box<Glimpse>>) -> CacheKey {
-        let errand = &mut fill_in(&mut self.fills, fill).errand;
+        let errand = &mut self.fills[&fill].errand;
         errand.glimpse = seen;
         errand.key
     }

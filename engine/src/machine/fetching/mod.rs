@@ -93,10 +93,11 @@ pub(super) enum Attached {
 }
 
 /// A fill that is over without a response of its own.
-pub(super) struct Over<C> {
-    /// What it had found: it is served to these, because the origin failed, and is of no use any more.
-    pub(super) stored: Option<Stored<C>>,
-    pub(super) instead: Vec<Waiter>,
+pub(super) enum Over<C> {
+    /// What it had found is served to these, because the origin failed.
+    Stale(Stored<C>, Vec<Waiter>),
+    /// Nobody waits any more, and what it had found is of no use.
+    Unanswered(Option<Stored<C>>),
 }
 
 impl<C: Chunk> Fetching<C> {
@@ -205,8 +206,8 @@ impl<C: Chunk> Fetching<C> {
         may_join: bool,
         dependable: Option<u64>,
     ) -> Attached {
-        let Fill { errand, stage } = fill_in(&mut self.fills, fill_id);
-        let (waits_for, joining) = waiting_in(&mut self.waiting, request);
+        let Fill { errand, stage } = &mut self.fills[&fill_id];
+        let (waits_for, joining) = &mut self.waiting[&request];
         *waits_for = fill_id;
         joining.collapsed = true;
         let key = joining.key;
@@ -241,7 +242,7 @@ impl<C: Chunk> Fetching<C> {
 
     /// Who waits for this one's answer is answered now.
     pub(super) fn take_waiter(&mut self, request: RequestId) -> Waiter {
-        self.waiting.remove(&request).expect("who is answered has waited").1
+        self.waiting.take(&request).1
     }
 
     fn take_waiters(&mut self, requests: Vec<RequestId>) -> Vec<Waiter> {
@@ -255,7 +256,7 @@ impl<C: Chunk> Fetching<C> {
     /// These wait for this fill from now on.
     fn wait_for(&mut self, fill: FillId, requests: &[RequestId]) {
         for request in requests {
-            waiting_in(&mut self.waiting, *request).0 = fill;
+            self.waiting[request].0 = fill;
         }
     }
 
@@ -399,7 +400,7 @@ impl<C: Chunk> Fetching<C> {
 
     /// Closes a fill: those who wait for it still get it, nobody joins it, and nothing is to keep it. Has it copies?
     pub(super) fn close(&mut self, cx: &Context<C>, fill: FillId) -> bool {
-        let Fill { errand, stage } = fill_in(&mut self.fills, fill);
+        let Fill { errand, stage } = &mut self.fills[&fill];
         if errand.sharing == Sharing::Open {
             errand.sharing = Sharing::Closed;
         }
@@ -414,7 +415,7 @@ impl<C: Chunk> Fetching<C> {
     /// has found is of no use any more without the origin's word, lease or not.
     pub(super) fn distrust_closed(&mut self) {
         for fill in self.fills.names_of(|fill| fill.errand.sharing == Sharing::Closed) {
-            let errand = &mut fill_in(&mut self.fills, fill).errand;
+            let errand = &mut self.fills[&fill].errand;
             errand.stored = errand.stored.take().map(Stored::after_revalidation);
         }
     }
@@ -464,29 +465,16 @@ impl<C: Chunk> Fetching<C> {
     fn stream(&mut self, fill: FillId) -> &mut Stream<C> {
         stream_in(&mut self.fills, fill).1
     }
-
-    fn take_fill(&mut self, fill: FillId) -> Fill<C> {
-        self.fills.remove(&fill).unwrap_or_else(|| panic!("{fill:?} ended before its last step"))
-    }
-}
-
-/// A fill's state, by its name: free functions, so that the other tables can be used beside it.
-fn fill_in<C>(fills: &mut Table<FillId, Fill<C>>, fill: FillId) -> &mut Fill<C> {
-    fills.get_mut(&fill).unwrap_or_else(|| panic!("{fill:?} ended before its last step"))
 }
 
 fn stream_in<C>(fills: &mut Table<FillId, Fill<C>>, fill: FillId) -> (&Errand<C>, &mut Stream<C>) {
-    let Fill { errand, stage } = fill_in(fills, fill);
+    let Fill { errand, stage } = &mut fills[&fill];
     match stage {
         Stage::Streaming(stream) => (errand, stream),
         Stage::Looking { .. } | Stage::Asking(_) | Stage::Resting { .. } => {
             unreachable!("{fill:?} has no body yet")
         }
     }
-}
-
-fn waiting_in(waiting: &mut Table<RequestId, (FillId, Waiter)>, request: RequestId) -> &mut (FillId, Waiter) {
-    waiting.get_mut(&request).unwrap_or_else(|| panic!("{request:?} does not wait any more"))
 }
 
 /// Why a request that wants no whole body goes around the cache.

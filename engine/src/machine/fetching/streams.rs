@@ -203,7 +203,7 @@ impl<C: Chunk> Fetching<C> {
         end: FetchEnd,
         abort: AbortReason,
     ) -> Broken<C> {
-        let Fill { errand, stage } = self.take_fill(fill);
+        let Fill { errand, stage } = self.fills.take(&fill);
         self.end_asking(cx, fill, &errand);
         let (received, copies, followers) = match stage {
             Stage::Streaming(stream) => (stream.window.end(), stream.copies, Some(stream.followers)),
@@ -302,7 +302,7 @@ impl<C: Chunk> Fetching<C> {
         request: RequestId,
     ) -> (OpId, WriterId) {
         let rereading = self.stream(fill).followers.get_mut(request).rereading.take();
-        rereading.unwrap_or_else(|| panic!("{request:?} reads nothing back"))
+        rereading.expect("a follower's read reads back")
     }
 
     /// A follower is here no more.
