@@ -10,39 +10,35 @@ use super::{
         BodyRead, Demanded, Left, Portion, ReadEnded, ReadFailed, give_up_read_back, read_back,
         serve_resident, told,
     },
-    context::{Context, Pending},
+    context::Pending,
     copying::{self, Came, Lost, Moved, Owner, collected},
-    durable::{Durable, Found, Opened, Seen, TIER, Work},
+    durable::{Opened, TIER},
     fetching::{
-        AfterFound, AfterWalk, Arrival, Attached, Begun, Broken, Cancelled, Delivery, Ended, Errand, Fill,
+        AfterFound, AfterWalk, Arrival, Attached, Begun, Broken, Cancelled, Delivery, Ended, Errand,
         HeadStep, Look, Looked, NotModified, Over, Settled, Sharing, Unanswered, Waiter, Worth, after_tier,
         end_reread, stop_bodiless,
     },
-    freshening::{Freshen, freshening_of},
-    purging::{Awaited, Deletion, Purge, Scope},
+    freshening::Freshen,
+    purging::{Awaited, Deletion, Scope},
     residence::FromMemory,
     stored::{Kept, Stored},
 };
 use crate::{
-    bans::Ban,
     chunk::Chunk,
-    config::{ByteTier, Reach},
-    durable::Told,
-    effect::{Effect, Freshening, Outcome, PurgeOutcome, StaleUse},
+    config::ByteTier,
+    effect::{Effect, Freshening, Outcome, StaleUse},
     event::Event,
-    feed::Notice,
     head::{Head, RequestHead},
-    id::{FillId, OpId, OriginId, PromotionId, PurgeId, RecordName, RequestId, TierId, WriterId},
+    id::{FillId, OpId, OriginId, PromotionId, RecordName, RequestId, TierId},
     key::{CacheKey, StoredKey},
     memory::Resident,
     plant::Fault,
     reason::{AbortReason, End, Guarded, LaneEnd, MissReason, OriginFailure, ReadFailure, Refusal, Removal},
     record::Record,
     rules,
-    selector::{Place, PurgeMode, Selector, SelectorKind},
-    time::WallTime,
+    selector::Place,
 };
-use alloc::{collections::BTreeSet, sync::Arc, vec::Vec};
+use alloc::{sync::Arc, vec::Vec};
 use core::time::Duration;
 
 /// Is what a reader reads copied into faster tiers?
@@ -538,7 +534,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// Moves everything that can move: chunks to readers, the window forward, the origin on; and closes what is over.
-    fn pump(&mut self, fill: FillId) {
+    pub(super) fn pump(&mut self, fill: FillId) {
         let mut last = None;
         while let Some(request) = self.fetching.follower_after(fill, last) {
             self.deliver(fill, request);
@@ -692,7 +688,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// These markers will not be there.
-    fn unmark(&mut self, lost: impl IntoIterator<Item = Lost>) {
+    pub(super) fn unmark(&mut self, lost: impl IntoIterator<Item = Lost>) {
         for Lost { target, tier } in lost {
             self.residence.on_unmarked(target, tier);
         }
@@ -714,208 +710,9 @@ impl<C: Chunk> Engine<C> {
         }
     }
 
-    fn delete(&mut self, tier: TierId, key: StoredKey, name: Option<RecordName>) -> Awaited {
+    pub(super) fn delete(&mut self, tier: TierId, key: StoredKey, name: Option<RecordName>) -> Awaited {
         let op = self.cx.operation(Pending::Delete(Deletion { tier }));
         self.cx.effect(Effect::Delete { op, tier, key, name });
         Awaited::Operation(op)
-    }
-
-    pub(super) fn on_durable_told(&mut self, work: Work, told: Told) {
-        match work {
-            Work::Lookup(fill) => self.on_lookup_told(fill, told),
-            Work::Upload(writer) => {
-                let moved = self.copying.lanes.on_upload_told(&mut self.cx, writer, told);
-                moved.into_iter().for_each(|moved| self.on_moved(moved));
-            }
-            Work::Purge(purge) => {
-                let (durable, cx) = self.durable();
-                if let Some(outcome) = durable.on_purge_told(cx, purge, told) {
-                    self.purging.report_answer(&mut self.cx, Awaited::Durable(purge), TIER, outcome);
-                }
-            }
-            Work::Collect => {
-                let (durable, cx) = self.durable();
-                durable.on_collector_told(cx, told);
-            }
-            Work::Freshen(freshen) => match freshening_of(told) {
-                Some(freshening) => self.on_freshened(freshen, freshening),
-                None => freshen.fail(&mut self.cx),
-            },
-            Work::Besides => {}
-        }
-    }
-
-    fn on_lookup_told(&mut self, fill: FillId, told: Told) {
-        let (durable, cx) = self.durable();
-        let Some(Seen { glimpse, found }) = durable.on_lookup_told(cx, fill, told) else { return };
-        let key = self.fetching.note_seen(fill, glimpse);
-        match found {
-            Found::Record(record, opened) => self.on_found(fill, record, None, Some(opened)),
-            Found::Nothing(why) => {
-                self.cx.event(Event::DurableMissed { key, why });
-                let looked = self.fetching.on_durable_missed(&mut self.cx, fill, why);
-                self.look_further(fill, looked);
-            }
-        }
-    }
-
-    /// The durable tier, and what its machines are handed.
-    fn durable(&mut self) -> (&mut Durable, &mut Context<C>) {
-        let durable = self.durable.as_mut();
-        let durable = durable.expect("only L3's machines and effects of L3 come here, and L3 is configured");
-        (durable, &mut self.cx)
-    }
-
-    /// The bans of earlier processes count from the first request on.
-    pub(super) fn on_recovered(&mut self, tier: TierId, bans: Vec<Ban>) {
-        let is_idle = self.clients.is_idle() && self.fetching.is_idle();
-        assert!(is_idle, "the answer rule: {tier:?} was recovered after the first request");
-        let plant = self.cx.config.plant;
-        for ban in bans.into_iter().filter(|_| !plant.is(Fault::X49)) {
-            self.purging.ban(ban);
-        }
-    }
-
-    pub(super) fn on_purge(&mut self, purge_id: PurgeId, selector: Selector, mode: PurgeMode) {
-        self.cx.event(Event::PurgeBegan { purge: purge_id, what: selector.kind(), mode });
-        let purge = match (selector, mode) {
-            (Selector::Key(key), PurgeMode::Hard) => self.purge_key(key),
-            (selector, mode) => self.ban(selector, mode),
-        };
-        self.purging.begin(purge_id, purge);
-        self.purging.end_done(&mut self.cx);
-    }
-
-    /// A purge closes the fill under way for its key, so that nobody joins it and no tier keeps it; stops promotions; removes
-    /// the key from L0; deletes it in every byte tier, and once more where a tier was just publishing it. Until every tier has
-    /// answered, lookups of the key skip the byte tiers (failures F1, F2, R10).
-    fn purge_key(&mut self, key: CacheKey) -> Purge {
-        let mut purge = Purge::new(SelectorKind::Key(key));
-        if !self.cx.config.is_planted(Fault::F1) {
-            self.purging.raise(key, self.cx.wall());
-            purge.commits = self.stop(Scope::Target(key));
-        }
-        let (markers, lost) = self.copying.lanes.close_markers(&mut self.cx, key);
-        self.unmark(lost);
-        if !self.cx.config.is_planted(Fault::X85) {
-            purge.commits.extend(markers);
-        }
-        if self.cx.config.is_planted(Fault::X77) {
-            purge.commits.clear();
-        }
-        self.fetching.forget_uncacheable(key);
-        if let Some(outcome) = self.residence.purge(&mut self.cx, key) {
-            purge.report.insert(TierId::L0, outcome);
-        }
-        for tier in Arc::clone(&self.cx.config.tiers).iter() {
-            // Whatever the tier has of the target, also what it failed to delete before, and would bring back after a
-            // restart (failure F2).
-            if self.cx.config.is_planted(Fault::F2) && tier.reach == Reach::Local {
-                continue;
-            }
-            purge.awaited.insert(if tier.is_durable() {
-                let (durable, cx) = self.durable();
-                Awaited::Durable(durable.purge(cx, key))
-            } else {
-                self.delete(tier.id, StoredKey::plain(key), None)
-            });
-        }
-        if !self.cx.config.is_planted(Fault::X46) {
-            self.residence.forget_variants(key);
-        }
-        purge
-    }
-
-    /// What is on its way and covered arrives nowhere: fills go on for those who wait for them, and nothing keeps them;
-    /// promotions end. Says which tiers are just publishing one.
-    fn stop(&mut self, scope: Scope<'_>) -> BTreeSet<WriterId> {
-        let plant = self.cx.config.plant;
-        let mut committing = BTreeSet::new();
-        let covers = |fill: &Fill<C>| scope.covers(fill.errand.at(), &fill.errand.place, fill.head(), plant);
-        for fill in self.fetching.names_of(covers) {
-            if self.fetching.close(&self.cx, fill) {
-                let (copied, _, copies) = self.fetching.to_copy(fill);
-                let (at, why) = (copied.at, LaneEnd::Superseded);
-                committing.extend(self.copying.lanes.abandon_copies(&mut self.cx, at, copies, why));
-                self.pump(fill);
-            }
-        }
-        if !plant.is(Fault::X44) {
-            committing.extend(self.copying.close_promotions(&mut self.cx, |at, place, head| {
-                scope.covers(at, place, Some(head), plant)
-            }));
-        }
-        committing
-    }
-
-    /// A purge that no tier can be asked for by key, or that leaves what it covers where it is. A local tier keeps it over a
-    /// restart, and it is done only when that has; what is in another tier is judged by it as well.
-    fn ban(&mut self, selector: Selector, mode: PurgeMode) -> Purge {
-        let ban = Ban { selector, mode, at: self.cx.wall() };
-        let mut purge = self.impose(ban.clone());
-        let ban = Arc::new(ban);
-        let local: Vec<TierId> = self.cx.config.local_tiers().collect();
-        for tier in local {
-            let op = self.cx.operation(Pending::StoreBan(tier));
-            self.cx.effect(Effect::StoreBan { op, tier, ban: Arc::clone(&ban) });
-            if !self.cx.config.is_planted(Fault::X50) {
-                purge.awaited.insert(Awaited::Operation(op));
-            }
-        }
-        purge
-    }
-
-    /// Bans what was born until then, and closes what is under way as a purge of its key would. What is fetched afterwards is newer, so nothing that becomes resident later
-    /// needs a look.
-    fn impose(&mut self, ban: Ban) -> Purge {
-        let Ban { ref selector, mode, .. } = ban;
-        let mut purge = Purge::new(selector.kind());
-        if !self.cx.config.is_planted(Fault::F1) {
-            purge.commits = self.stop(Scope::Ban(selector));
-        }
-        if let Some(outcome) = self.residence.sweep(&mut self.cx, selector, mode) {
-            purge.report.insert(TierId::L0, outcome);
-        }
-        for tier in self.cx.config.tiers.iter() {
-            purge.report.insert(tier.id, PurgeOutcome::Barred);
-        }
-        self.purging.ban(ban);
-        purge
-    }
-
-    /// Another edge was asked to purge. Shared stores are left alone: it has purged them, and what is published there too late is
-    /// known by its birth. No tier keeps what is heard: after a restart it is read again.
-    pub(super) fn on_purge_heard(&mut self, notice: Notice) {
-        let Notice { selector, mode, at } = notice;
-        self.cx.event(Event::PurgeHeard { what: selector.kind(), mode });
-        if self.cx.config.is_planted(Fault::F9) {
-            return;
-        }
-        let at = self.purging.heard(at, self.cx.wall());
-        match (selector, mode) {
-            (Selector::Key(key), PurgeMode::Hard) => self.purge_heard(key, at),
-            (selector, mode) => drop(self.impose(Ban { selector, mode, at })),
-        }
-        self.fetching.distrust_closed();
-    }
-
-    pub(super) fn on_purges_missed(&mut self, through: WallTime) {
-        self.cx.event(Event::PurgesMissed);
-        let at = self.purging.heard(through, self.cx.wall());
-        drop(self.impose(Ban { selector: Selector::All, mode: PurgeMode::Hard, at }));
-        self.fetching.distrust_closed();
-    }
-
-    /// A key was purged elsewhere. Tiers that are publishing it delete it once they have; nobody waits for that.
-    fn purge_heard(&mut self, key: CacheKey, at: WallTime) {
-        self.purging.raise(key, at);
-        if !self.cx.config.is_planted(Fault::X24) {
-            self.stop(Scope::Target(key));
-        }
-        let (_, lost) = self.copying.lanes.close_markers(&mut self.cx, key);
-        self.unmark(lost);
-        self.fetching.forget_uncacheable(key);
-        let (purging, plant) = (&self.purging, self.cx.config.plant);
-        self.residence.purge_born(&mut self.cx, key, |born| purging.is_purged(key, born, plant));
     }
 }

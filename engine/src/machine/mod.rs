@@ -1,9 +1,10 @@
 //! The engine: its face, its tables, and the dispatcher.
 //!
-//! Each machine owns its state, is handed the [`context`], calls no other, and says what came of a step: `clients` (requests,
-//! and what they read), `copying` (every way into a tier), `residence` (L0 and the variants in it), `purging` (purges under
-//! way, and what is remembered of them), `durable` (L3), `caring` (breakers and timers). What they mean for one another
-//! stands in `flows`, which hold no state of their own. This file only says which input goes where.
+//! Each machine owns its state, is handed the [`context`], calls no other, and says what came of a step: `residence` (L0 and
+//! the variants in it), `fetching` (fills, and who waits for them), `clients` (who is answered, and what they read), `copying`
+//! (every way into a tier), `purging` (purges under way, and what is remembered of them), `durable` (L3), `caring` (breakers and
+//! timers). Only this file and `flows` know them all. Here stand the engine's face, which answer goes where, timers, and purges,
+//! which reach everything; in `flows`, the way of a request and of a body.
 
 mod auditing;
 mod caring;
@@ -26,30 +27,35 @@ pub use auditing::Audit;
 pub use waking::WakeReason;
 
 use crate::{
+    bans::Ban,
     care::deadline::Due,
     chunk::Chunk,
-    config::Config,
+    config::{Config, Reach},
+    durable::Told,
     effect::{Effect, PurgeOutcome},
     event::Event,
+    feed::Notice,
     head::Method,
-    id::FillId,
+    id::{FillId, PurgeId, TierId, WriterId},
     input::Input,
-    key::CacheKey,
+    key::{CacheKey, StoredKey},
     memory::Resident,
     plant::Fault,
     random::Seed,
-    reason::{Late, OriginFailure},
-    time::Instant,
+    reason::{LaneEnd, Late, OriginFailure},
+    selector::{PurgeMode, Selector, SelectorKind},
+    time::{Instant, WallTime},
 };
-use alloc::sync::Arc;
+use alloc::{collections::BTreeSet, sync::Arc, vec::Vec};
 use caring::Timed;
 use clients::Clients;
 use context::{Context, Open, Pending};
 use copying::Copying;
-use durable::Durable;
+use durable::{Durable, Found, Seen, TIER, Work};
 use feed_lease::Trust;
-use fetching::Fetching;
-use purging::{Awaited, Purging};
+use fetching::{Fetching, Fill};
+use freshening::freshening_of;
+use purging::{Awaited, Purge, Purging, Scope};
 use residence::Residence;
 
 /// One slice of the key space: every decision about it.
@@ -239,6 +245,205 @@ impl<C: Chunk> Engine<C> {
             return None;
         }
         self.residence.fresh(now, key, method, fields, self.cx.config.plant)
+    }
+
+    fn on_durable_told(&mut self, work: Work, told: Told) {
+        match work {
+            Work::Lookup(fill) => self.on_lookup_told(fill, told),
+            Work::Upload(writer) => {
+                let moved = self.copying.lanes.on_upload_told(&mut self.cx, writer, told);
+                moved.into_iter().for_each(|moved| self.on_moved(moved));
+            }
+            Work::Purge(purge) => {
+                let (durable, cx) = self.durable();
+                if let Some(outcome) = durable.on_purge_told(cx, purge, told) {
+                    self.purging.report_answer(&mut self.cx, Awaited::Durable(purge), TIER, outcome);
+                }
+            }
+            Work::Collect => {
+                let (durable, cx) = self.durable();
+                durable.on_collector_told(cx, told);
+            }
+            Work::Freshen(freshen) => match freshening_of(told) {
+                Some(freshening) => self.on_freshened(freshen, freshening),
+                None => freshen.fail(&mut self.cx),
+            },
+            Work::Besides => {}
+        }
+    }
+
+    fn on_lookup_told(&mut self, fill: FillId, told: Told) {
+        let (durable, cx) = self.durable();
+        let Some(Seen { glimpse, found }) = durable.on_lookup_told(cx, fill, told) else { return };
+        let key = self.fetching.note_seen(fill, glimpse);
+        match found {
+            Found::Record(record, opened) => self.on_found(fill, record, None, Some(opened)),
+            Found::Nothing(why) => {
+                self.cx.event(Event::DurableMissed { key, why });
+                let looked = self.fetching.on_durable_missed(&mut self.cx, fill, why);
+                self.look_further(fill, looked);
+            }
+        }
+    }
+
+    /// The durable tier, and what its machines are handed.
+    fn durable(&mut self) -> (&mut Durable, &mut Context<C>) {
+        let durable = self.durable.as_mut();
+        let durable = durable.expect("only L3's machines and effects of L3 come here, and L3 is configured");
+        (durable, &mut self.cx)
+    }
+
+    /// The bans of earlier processes count from the first request on.
+    fn on_recovered(&mut self, tier: TierId, bans: Vec<Ban>) {
+        let is_idle = self.clients.is_idle() && self.fetching.is_idle();
+        assert!(is_idle, "the answer rule: {tier:?} was recovered after the first request");
+        let plant = self.cx.config.plant;
+        for ban in bans.into_iter().filter(|_| !plant.is(Fault::X49)) {
+            self.purging.ban(ban);
+        }
+    }
+
+    fn on_purge(&mut self, purge_id: PurgeId, selector: Selector, mode: PurgeMode) {
+        self.cx.event(Event::PurgeBegan { purge: purge_id, what: selector.kind(), mode });
+        let purge = match (selector, mode) {
+            (Selector::Key(key), PurgeMode::Hard) => self.purge_key(key),
+            (selector, mode) => self.ban(selector, mode),
+        };
+        self.purging.begin(purge_id, purge);
+        self.purging.end_done(&mut self.cx);
+    }
+
+    /// A purge closes the fill under way for its key, so that nobody joins it and no tier keeps it; stops promotions; removes
+    /// the key from L0; deletes it in every byte tier, and once more where a tier was just publishing it. Until every tier has
+    /// answered, lookups of the key skip the byte tiers (failures F1, F2, R10).
+    fn purge_key(&mut self, key: CacheKey) -> Purge {
+        let mut purge = Purge::new(SelectorKind::Key(key));
+        if !self.cx.config.is_planted(Fault::F1) {
+            self.purging.raise(key, self.cx.wall());
+            purge.commits = self.stop(Scope::Target(key));
+        }
+        let (markers, lost) = self.copying.lanes.close_markers(&mut self.cx, key);
+        self.unmark(lost);
+        if !self.cx.config.is_planted(Fault::X85) {
+            purge.commits.extend(markers);
+        }
+        if self.cx.config.is_planted(Fault::X77) {
+            purge.commits.clear();
+        }
+        self.fetching.forget_uncacheable(key);
+        if let Some(outcome) = self.residence.purge(&mut self.cx, key) {
+            purge.report.insert(TierId::L0, outcome);
+        }
+        for tier in Arc::clone(&self.cx.config.tiers).iter() {
+            // Whatever the tier has of the target, also what it failed to delete before, and would bring back after a
+            // restart (failure F2).
+            if self.cx.config.is_planted(Fault::F2) && tier.reach == Reach::Local {
+                continue;
+            }
+            purge.awaited.insert(if tier.is_durable() {
+                let (durable, cx) = self.durable();
+                Awaited::Durable(durable.purge(cx, key))
+            } else {
+                self.delete(tier.id, StoredKey::plain(key), None)
+            });
+        }
+        if !self.cx.config.is_planted(Fault::X46) {
+            self.residence.forget_variants(key);
+        }
+        purge
+    }
+
+    /// What is on its way and covered arrives nowhere: fills go on for those who wait for them, and nothing keeps them;
+    /// promotions end. Says which tiers are just publishing one.
+    fn stop(&mut self, scope: Scope<'_>) -> BTreeSet<WriterId> {
+        let plant = self.cx.config.plant;
+        let mut committing = BTreeSet::new();
+        let covers = |fill: &Fill<C>| scope.covers(fill.errand.at(), &fill.errand.place, fill.head(), plant);
+        for fill in self.fetching.names_of(covers) {
+            if self.fetching.close(&self.cx, fill) {
+                let (copied, _, copies) = self.fetching.to_copy(fill);
+                let (at, why) = (copied.at, LaneEnd::Superseded);
+                committing.extend(self.copying.lanes.abandon_copies(&mut self.cx, at, copies, why));
+                self.pump(fill);
+            }
+        }
+        if !plant.is(Fault::X44) {
+            committing.extend(self.copying.close_promotions(&mut self.cx, |at, place, head| {
+                scope.covers(at, place, Some(head), plant)
+            }));
+        }
+        committing
+    }
+
+    /// A purge that no tier can be asked for by key, or that leaves what it covers where it is. A local tier keeps it over a
+    /// restart, and it is done only when that has; what is in another tier is judged by it as well.
+    fn ban(&mut self, selector: Selector, mode: PurgeMode) -> Purge {
+        let ban = Ban { selector, mode, at: self.cx.wall() };
+        let mut purge = self.impose(ban.clone());
+        let ban = Arc::new(ban);
+        let local: Vec<TierId> = self.cx.config.local_tiers().collect();
+        for tier in local {
+            let op = self.cx.operation(Pending::StoreBan(tier));
+            self.cx.effect(Effect::StoreBan { op, tier, ban: Arc::clone(&ban) });
+            if !self.cx.config.is_planted(Fault::X50) {
+                purge.awaited.insert(Awaited::Operation(op));
+            }
+        }
+        purge
+    }
+
+    /// Bans what was born until then, and closes what is under way as a purge of its key would. What is fetched afterwards is newer, so nothing that becomes resident later
+    /// needs a look.
+    fn impose(&mut self, ban: Ban) -> Purge {
+        let Ban { ref selector, mode, .. } = ban;
+        let mut purge = Purge::new(selector.kind());
+        if !self.cx.config.is_planted(Fault::F1) {
+            purge.commits = self.stop(Scope::Ban(selector));
+        }
+        if let Some(outcome) = self.residence.sweep(&mut self.cx, selector, mode) {
+            purge.report.insert(TierId::L0, outcome);
+        }
+        for tier in self.cx.config.tiers.iter() {
+            purge.report.insert(tier.id, PurgeOutcome::Barred);
+        }
+        self.purging.ban(ban);
+        purge
+    }
+
+    /// Another edge was asked to purge. Shared stores are left alone: it has purged them, and what is published there too late is
+    /// known by its birth. No tier keeps what is heard: after a restart it is read again.
+    fn on_purge_heard(&mut self, notice: Notice) {
+        let Notice { selector, mode, at } = notice;
+        self.cx.event(Event::PurgeHeard { what: selector.kind(), mode });
+        if self.cx.config.is_planted(Fault::F9) {
+            return;
+        }
+        let at = self.purging.heard(at, self.cx.wall());
+        match (selector, mode) {
+            (Selector::Key(key), PurgeMode::Hard) => self.purge_heard(key, at),
+            (selector, mode) => drop(self.impose(Ban { selector, mode, at })),
+        }
+        self.fetching.distrust_closed();
+    }
+
+    fn on_purges_missed(&mut self, through: WallTime) {
+        self.cx.event(Event::PurgesMissed);
+        let at = self.purging.heard(through, self.cx.wall());
+        drop(self.impose(Ban { selector: Selector::All, mode: PurgeMode::Hard, at }));
+        self.fetching.distrust_closed();
+    }
+
+    /// A key was purged elsewhere. Tiers that are publishing it delete it once they have; nobody waits for that.
+    fn purge_heard(&mut self, key: CacheKey, at: WallTime) {
+        self.purging.raise(key, at);
+        if !self.cx.config.is_planted(Fault::X24) {
+            self.stop(Scope::Target(key));
+        }
+        let (_, lost) = self.copying.lanes.close_markers(&mut self.cx, key);
+        self.unmark(lost);
+        self.fetching.forget_uncacheable(key);
+        let (purging, plant) = (&self.purging, self.cx.config.plant);
+        self.residence.purge_born(&mut self.cx, key, |born| purging.is_purged(key, born, plant));
     }
 
     /// Does what has become due: breakers that resolve, reads that are late, fills that ask again, waits that were too long.
