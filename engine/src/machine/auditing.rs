@@ -33,10 +33,6 @@ pub struct Audit {
     pub crowd_max: usize,
     /// The most chunks that wait for one tier.
     pub lane_chunks_max: usize,
-    /// How often open records are held: by requests that read them, and by fills that may still need them.
-    pub(crate) holders: usize,
-    pub(crate) readers: usize,
-    pub(crate) keepers: usize,
 }
 
 impl Audit {
@@ -63,9 +59,6 @@ impl Audit {
             fetches: self.fetches + other.fetches,
             crowd_max: self.crowd_max.max(other.crowd_max),
             lane_chunks_max: self.lane_chunks_max.max(other.lane_chunks_max),
-            holders: self.holders + other.holders,
-            readers: self.readers + other.readers,
-            keepers: self.keepers + other.keepers,
         }
     }
 }

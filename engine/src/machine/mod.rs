@@ -502,12 +502,7 @@ impl<C: Chunk> Engine<C> {
             };
             assert!(is_known, "{timed:?} has a deadline but does not exist");
         }
-        let open = self.fetching.audit().plus(self.clients.audit());
-        assert_eq!(
-            open.holders,
-            open.readers + open.keepers,
-            "records are held by others than say so: {open:?}"
-        );
+        let open = self.fetching.audit().plus(self.clients.audit(self.fetching.keepers()));
         open.plus(self.copying.audit()).plus(self.cx.audit()).plus(self.purging.audit())
     }
 }

@@ -141,17 +141,16 @@ impl<C: Chunk> Clients<C> {
         cx.effect(Effect::Finish { request, end });
     }
 
-    /// Counts what is open.
-    pub(super) fn audit(&self) -> Audit {
-        let holders = self.records.values().map(|record| record.holders).sum();
+    /// Counts what is open, and asserts that records are held by who reads them, and by as many fills as keep one.
+    pub(super) fn audit(&self, keepers: usize) -> Audit {
+        let holders: usize = self.records.values().map(|record| record.holders).sum();
         let reads = |request: &&Request<C>| matches!(request.source, Source::Reading(_));
         let readers = self.requests.values().filter(reads).count();
-        Audit {
-            requests: self.requests.len(),
-            records: self.records.len(),
+        assert_eq!(
             holders,
-            readers,
-            ..Audit::default()
-        }
+            readers + keepers,
+            "records are held {readers} times by readers and {keepers} by fills"
+        );
+        Audit { requests: self.requests.len(), records: self.records.len(), ..Audit::default() }
     }
 }

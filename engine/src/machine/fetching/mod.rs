@@ -425,7 +425,6 @@ impl<C: Chunk> Fetching<C> {
         let mut audit = Audit { requests: self.waiting.len(), fills: self.fills.len(), ..Audit::default() };
         for fill in self.fills.values() {
             audit.crowd_max = fill.stage.crowd().max(audit.crowd_max);
-            audit.keepers += usize::from(matches!(fill.errand.stored, Some(Stored::Record(_))));
             match &fill.stage {
                 Stage::Looking { .. } => {}
                 Stage::Asking(_) | Stage::Resting { .. } => audit.fetches += 1,
@@ -448,6 +447,12 @@ impl<C: Chunk> Fetching<C> {
             );
         }
         audit
+    }
+
+    /// Fills that keep a record open.
+    pub(super) fn keepers(&self) -> usize {
+        let keeps = |fill: &&Fill<C>| matches!(fill.errand.stored, Some(Stored::Record(_)));
+        self.fills.values().filter(keeps).count()
     }
 
     pub(super) fn contains(&self, fill: FillId) -> bool {
