@@ -14,7 +14,7 @@ use crate::{
 };
 use alloc::{sync::Arc, vec::Vec};
 use core::time::Duration;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// One piece of work. Those with an `op` want exactly one answer; the others want none.
 #[derive(Clone, Debug, Serialize)]
@@ -300,7 +300,7 @@ pub enum StaleUse {
 #[serde(bound(serialize = "C: Chunk"))]
 pub enum ReplyBody<C> {
     /// All at once: the request is over for the engine.
-    Whole(#[serde(serialize_with = "crate::recording::length")] Arc<Resident<C>>),
+    Whole(#[serde(serialize_with = "length")] Arc<Resident<C>>),
     /// Chunk by chunk, on demand, until `Finish`.
     Streamed,
 }
@@ -332,4 +332,9 @@ impl PurgeOutcome {
             (one, two) => one.max(two),
         }
     }
+}
+
+/// A resident body, as how many bytes it has.
+fn length<C: Chunk, S: Serializer>(resident: &Arc<Resident<C>>, serializer: S) -> Result<S::Ok, S::Error> {
+    resident.length.serialize(serializer)
 }

@@ -2,7 +2,7 @@
 //!
 //! Numbers that name things are written as the logs write them, field values as text, and of a body only its sizes.
 
-use crate::{chunk::Chunk, memory::Resident};
+use crate::chunk::Chunk;
 use alloc::{string::String, sync::Arc, vec::Vec};
 use core::fmt::Write;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
@@ -67,14 +67,6 @@ pub(crate) mod optional_size {
     ) -> Result<Option<C>, D::Error> {
         Option::<u64>::deserialize(deserializer).map(|size| size.map(C::from))
     }
-}
-
-/// A resident body, as how many bytes it has.
-pub(crate) fn length<C: Chunk, S: Serializer>(
-    resident: &Arc<Resident<C>>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    resident.length.serialize(serializer)
 }
 
 /// Bytes as text: printable ASCII as it is, a backslash doubled, anything else as `\x` and two digits.

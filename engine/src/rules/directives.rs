@@ -1,5 +1,4 @@
-//! `Cache-Control`, of responses and of requests (RFC 9111 section 5.2), `Pragma` (section 5.4), and which field of a
-//! response speaks to us (RFC 9213).
+//! `Cache-Control`, of responses and of requests (RFC 9111 section 5.2), and `Pragma` (section 5.4).
 //!
 //! Directives that permit are read strictly, and what is wrong with them means "stale", as section 4.2.1 encourages;
 //! directives that forbid are read wherever they can be recognised.
@@ -7,7 +6,6 @@
 use super::{
     list::{members, number},
     policy::NamedFields,
-    structured,
 };
 use crate::head::Fields;
 use alloc::{borrow::Cow, boxed::Box, string::String, vec::Vec};
@@ -79,16 +77,8 @@ pub(crate) enum Source {
 }
 
 impl ResponseDirectives {
-    /// The directives that a response has for us.
-    pub(crate) fn of(fields: &Fields) -> (Self, Source) {
-        match structured::targeted(fields) {
-            Some(directives) => (directives, Source::Targeted),
-            None => (Self::untargeted(fields), Source::Untargeted),
-        }
-    }
-
     /// All `Cache-Control` lines, as one list.
-    fn untargeted(fields: &Fields) -> Self {
+    pub(super) fn untargeted(fields: &Fields) -> Self {
         let mut found = Self::default();
         for line in fields.all("cache-control") {
             for member in members(line) {

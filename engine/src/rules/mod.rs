@@ -30,6 +30,7 @@ mod storable;
 mod structured;
 pub(crate) mod surrogate;
 mod target;
+mod targeted;
 mod validator;
 pub(crate) mod vary;
 

@@ -1,16 +1,12 @@
-//! `CDN-Cache-Control` (RFC 9213): response directives as a structured dictionary, and the parser for it (RFC 9651).
+//! A parser for dictionaries in structured fields (RFC 9651).
 //!
-//! The parser knows dictionaries of all bare types, with parameters and inner lists, because a member that we do not
-//! use must still be valid. What it cannot read, or a directive of the wrong type, voids the whole field.
+//! It knows all bare types, with parameters and inner lists, because a member that we do not use must still be valid.
 
-use super::directives::{ResponseDirectives, SECONDS_MAX, Scope, keep_smaller};
-use crate::head::Fields;
 use alloc::{string::String, vec::Vec};
-use core::time::Duration;
 
 /// A member's value, as far as directives need it told apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Value {
+pub(super) enum Value {
     Integer(i64),
     Boolean(bool),
     String(String),
@@ -18,82 +14,14 @@ enum Value {
     Other,
 }
 
-/// The directives of a `CDN-Cache-Control` that is there, valid and not empty. Where there is one, neither
-/// `Cache-Control` nor `Expires` counts (RFC 9213 section 2.2).
-pub(super) fn targeted(fields: &Fields) -> Option<ResponseDirectives> {
-    if !fields.contains("cdn-cache-control") {
-        return None;
-    }
-    let lines: Vec<&[u8]> = fields.all("cdn-cache-control").collect();
-    // RFC 9651 section 4.2: several lines are one list.
-    let members = Parser::dictionary(&lines.join(&b","[..]))?;
-    if members.is_empty() {
-        return None;
-    }
-    let mut found = ResponseDirectives::default();
-    for (name, value) in &members {
-        take(&mut found, name, value)?;
-    }
-    Some(found)
-}
-
-/// `None` when the value is not of the directive's type (RFC 9213 section 2.1).
-fn take(found: &mut ResponseDirectives, name: &str, value: &Value) -> Option<()> {
-    match name {
-        "no-store" => found.no_store = flag(value)?,
-        "no-cache" => found.no_cache = scope(value)?,
-        "private" => found.private = scope(value)?,
-        "public" => found.public = flag(value)?,
-        "must-revalidate" => found.must_revalidate = flag(value)?,
-        "proxy-revalidate" => found.proxy_revalidate = flag(value)?,
-        "must-understand" => found.must_understand = flag(value)?,
-        "no-transform" => found.no_transform = flag(value)?,
-        "immutable" => found.immutable = flag(value)?,
-        "max-age" => keep_smaller(&mut found.max_age, seconds(value)?),
-        "s-maxage" => keep_smaller(&mut found.s_maxage, seconds(value)?),
-        "stale-while-revalidate" => keep_smaller(&mut found.stale_while_revalidate, seconds(value)?),
-        "stale-if-error" => keep_smaller(&mut found.stale_if_error, seconds(value)?),
-        // RFC 9111 section 5.2.3: an unknown directive is ignored.
-        _ => {}
-    }
-    Some(())
-}
-
-const fn flag(value: &Value) -> Option<bool> {
-    match value {
-        Value::Boolean(set) => Some(*set),
-        Value::Integer(_) | Value::String(_) | Value::Other => None,
-    }
-}
-
-fn scope(value: &Value) -> Option<Scope> {
-    match value {
-        Value::Boolean(true) => Some(Scope::Whole),
-        Value::Boolean(false) => Some(Scope::Absent),
-        Value::String(names) => Some(Scope::of_text(Some(names.as_bytes()))),
-        Value::Integer(_) | Value::Other => None,
-    }
-}
-
-/// Delta-seconds; a negative number is stale at once, as an invalid one is elsewhere.
-fn seconds(value: &Value) -> Option<Duration> {
-    match value {
-        Value::Integer(seconds) => {
-            let seconds = u64::try_from(*seconds).unwrap_or(0);
-            Some(Duration::from_secs(seconds.min(SECONDS_MAX)))
-        }
-        Value::Boolean(_) | Value::String(_) | Value::Other => None,
-    }
-}
-
 /// What is left to read (RFC 9651 section 4.2). Each method takes what it names from the front, or fails.
-struct Parser<'t> {
+pub(super) struct Parser<'t> {
     rest: &'t [u8],
 }
 
 impl<'t> Parser<'t> {
     /// Section 4.2.2. A later member of the same name replaces an earlier one.
-    fn dictionary(text: &'t [u8]) -> Option<Vec<(String, Value)>> {
+    pub(super) fn dictionary(text: &'t [u8]) -> Option<Vec<(String, Value)>> {
         let mut parser = Self { rest: text };
         let mut members: Vec<(String, Value)> = Vec::new();
         parser.skip(|byte| byte == b' ');
@@ -287,6 +215,3 @@ const fn hex(digit: u8) -> Option<u8> {
         _ => None,
     }
 }
-
-#[cfg(test)]
-mod tests;
