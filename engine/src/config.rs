@@ -4,17 +4,19 @@
 //! every bound, so whoever holds a `Config` need not check again. Both a proxy's configuration and a scenario contain
 //! this same section: what is simulated is what is deployed.
 
+mod care;
 mod conversion;
 mod eviction;
 mod http;
 mod l3;
 
+pub(crate) use care::Care;
+pub use care::{RawBreaker, RawCare, RawDeadline, RawHedge, RawRetry};
 pub use eviction::{Eviction, Objective, RawEviction};
 pub use http::RawHttp;
 pub use l3::RawDurableTier;
 
 use crate::{
-    care::config::{Care, RawCare},
     durable::Terms,
     feed::{FeedPolicy, RawFeed},
     head::Head,

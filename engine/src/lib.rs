@@ -53,15 +53,12 @@ mod time;
 mod units;
 
 pub use bans::{BANS_MAX, Ban, Bans};
-pub use care::{
-    attempts::GiveUp,
-    breaker::Standing,
-    config::{RawBreaker, RawCare, RawDeadline, RawHedge, RawRetry},
-};
+pub use care::{attempts::GiveUp, breaker::Standing};
 pub use chunk::{Blank, BytesDigest, Chunk, Symbol, SymbolDigest};
 pub use config::{
-    Config, ConfigError, Eviction, Objective, OnAbandon, OnFull, Promotion, RawCollapse, RawConfig,
-    RawDiskTier, RawDurableTier, RawEviction, RawFill, RawHttp, RawMemoryTier, RawPromotion, RawSharedTier,
+    Config, ConfigError, Eviction, Objective, OnAbandon, OnFull, Promotion, RawBreaker, RawCare, RawCollapse,
+    RawConfig, RawDeadline, RawDiskTier, RawDurableTier, RawEviction, RawFill, RawHedge, RawHttp,
+    RawMemoryTier, RawPromotion, RawRetry, RawSharedTier,
 };
 pub use effect::{Effect, Freshening, Outcome, PurgeOutcome, ReadSource, Reply, ReplyBody, StaleUse};
 pub use event::{Event, FetchEnd, FillVerdict, Purpose, TierOperation};

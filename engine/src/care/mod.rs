@@ -2,7 +2,7 @@
 //!
 //! Small machines, each of its own: a [`breaker`] per tier and per origin, [`backoff`] and [`budget`] for those who ask
 //! again, [`attempts`] for one call's way through both, [`hedge`] for a second read when the first is slow,
-//! [`deadline`] for what must happen by when, and [`config`] for what an operator may choose. None of them does the
+//! [`deadline`] for what must happen by when. What an operator may choose stands in `config/care`. None of them does the
 //! asking, knows of a tier by name, or reads a clock: whoever holds them passes `now` in and keeps `poll_wake`. Start at
 //! [`breaker::Breaker`].
 //!
@@ -13,7 +13,6 @@ pub(crate) mod attempts;
 pub(crate) mod backoff;
 pub(crate) mod breaker;
 pub(crate) mod budget;
-pub(crate) mod config;
 pub(crate) mod deadline;
 pub(crate) mod hedge;
 

@@ -4,8 +4,8 @@ use super::{
     attempts::{Attempts, Decision, Failed, Repeatable},
     breaker::{Admit, Breaker, Permit, Standing, Verdict},
     budget::Budget,
-    config::{Care, RawCare},
 };
+use crate::config::{Care, RawCare};
 use crate::{
     random::{Random, Seed},
     time::Instant,

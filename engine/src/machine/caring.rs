@@ -13,12 +13,11 @@ use crate::{
     care::{
         breaker::{Admit, Breaker, Permit, Standing, Verdict},
         budget::Budget,
-        config::Care,
         deadline::Deadlines,
         hedge::Hedging,
     },
     chunk::Chunk,
-    config::Config,
+    config::{Care, Config},
     event::{Event, TierOperation},
     id::{FillId, OpId, OriginId, RequestId, TierId},
     input::Input,

@@ -2,16 +2,14 @@
 //!
 //! [`RawCare`] is the `care` section as a file says it, [`Care`] the policies as the machines take them, checked.
 
-use crate::{
-    care::{
-        attempts::RetryPolicy,
-        backoff::{Backoff, Jitter},
-        breaker::BreakerPolicy,
-        budget::Allowance,
-        deadline::DeadlinePolicy,
-        hedge::HedgePolicy,
-    },
-    config::{ConfigError, check, within},
+use super::{ConfigError, check, within};
+use crate::care::{
+    attempts::RetryPolicy,
+    backoff::{Backoff, Jitter},
+    breaker::BreakerPolicy,
+    budget::Allowance,
+    deadline::DeadlinePolicy,
+    hedge::HedgePolicy,
 };
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
