@@ -5,8 +5,9 @@
 
 use crate::{
     Clock, StoreError, World,
+    plant::{Fault, is_planted},
     shard::Shared,
-    sync::{Mutex, oneshot, watch},
+    sync::{Mutex, MutexGuard, oneshot, watch},
 };
 use std::{collections::BTreeMap, future::Future, sync::Arc};
 use tiergate_engine::{
@@ -124,8 +125,7 @@ impl<W: World> Shared<W> {
 
     /// One visit to the feed: what it then wants asked is asked, and what it then says is done.
     fn hub_turn(self: &Arc<Self>, work: impl FnOnce(&mut Hub, Instant)) {
-        let hub = self.hub.as_ref().expect("only a configured feed is visited");
-        let mut hub = hub.lock().expect("a feed that panicked has lost its state");
+        let mut hub = self.lock_hub();
         let now = self.parts.clock.now();
         work(&mut hub, now);
         while let Some((id, ask)) = hub.feed.poll_ask(now) {
@@ -136,6 +136,10 @@ impl<W: World> Shared<W> {
             });
         }
         while let Some(step) = hub.feed.poll_step() {
+            if is_planted(Fault::TellsUnlocked) {
+                drop(hub);
+                hub = self.lock_hub();
+            }
             self.do_step(&mut hub, step);
         }
         if let Some(until) = hub.feed.lease_until() {
@@ -143,6 +147,11 @@ impl<W: World> Shared<W> {
         }
         let wanted = Some(hub.feed.poll_wake());
         hub.alarm.send_if_modified(|armed| std::mem::replace(armed, wanted) != wanted);
+    }
+
+    fn lock_hub(&self) -> MutexGuard<'_, Hub> {
+        let hub = self.hub.as_ref().expect("only a configured feed is visited");
+        hub.lock().expect("a feed that panicked has lost its state")
     }
 
     fn on_log_told(self: &Arc<Self>, id: AskId, told: FeedTold<Notice>) {

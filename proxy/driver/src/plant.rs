@@ -20,12 +20,14 @@ pub(crate) enum Fault {
     LateAlarm,
     /// What an engine tells is shown when its shard's lock is free again, by whoever comes to it.
     ShowsLate,
+    /// The feed's lock is free between taking a step out of the feed and telling the shards of it.
+    TellsUnlocked,
 }
 
 #[cfg(all(test, any(loom, shuttle)))]
 impl Fault {
     /// Every fault that can be planted.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::LooksTwice,
         Self::LateMailbox,
         Self::LateWaker,
@@ -33,6 +35,7 @@ impl Fault {
         Self::ForgetsPull,
         Self::LateAlarm,
         Self::ShowsLate,
+        Self::TellsUnlocked,
     ];
 }
 

@@ -59,14 +59,26 @@ impl Crew {
         }
     }
 
-    /// Runs `future` to its end on this thread, with every task that it waits for.
+    /// Polls one task, if one is ready.
+    pub(super) fn work_one(&self) {
+        if let Some(task) = self.0.next() {
+            task.poll();
+        }
+    }
+
+    /// Runs `future` to its end on this thread, with every task that is ready meanwhile. Waits where the next step is that
+    /// of a task which another thread has in hand.
     pub(super) fn run<T>(&self, future: impl Future<Output = T>) -> T {
         let mut future = Box::pin(future);
+        let caller = Arc::new(Caller { crew: Arc::downgrade(&self.0), is_woken: AtomicBool::new(false) });
+        let waker = Waker::from(Arc::clone(&caller));
         loop {
-            if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
                 return output;
             }
-            self.work_off();
+            while let Some(task) = self.0.wait_for(&caller) {
+                task.poll();
+            }
         }
     }
 
@@ -125,9 +137,39 @@ impl Inner {
         }
     }
 
+    /// The next task; `None` when none is ready and the caller's own future is.
+    fn wait_for(&self, caller: &Caller) -> Option<Arc<Task>> {
+        let mut work = self.work.lock().expect("the checkers know of no poison");
+        loop {
+            let task = work.ready.pop_front();
+            if task.is_some() || caller.is_woken.swap(false, Ordering::SeqCst) {
+                return task;
+            }
+            work = self.more.wait(work).expect("the checkers know of no poison");
+        }
+    }
+
     fn tasks(&self) -> Vec<Arc<Task>> {
         let work = self.work.lock().expect("the checkers know of no poison");
         work.tasks.iter().filter_map(Weak::upgrade).collect()
+    }
+}
+
+/// Who runs a future of its own beside the tasks.
+struct Caller {
+    crew: Weak<Inner>,
+    /// Was its future woken? Changes under the lock of the crew's work alone, which the checker sees.
+    is_woken: AtomicBool,
+}
+
+impl Wake for Caller {
+    fn wake(self: Arc<Self>) {
+        let Some(crew) = self.crew.upgrade() else { return };
+        let work = crew.work.lock().expect("the checkers know of no poison");
+        self.is_woken.store(true, Ordering::SeqCst);
+        drop(work);
+        // Everybody: one who waits for tasks alone would not pass it on.
+        crew.more.notify_all();
     }
 }
 

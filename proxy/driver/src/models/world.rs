@@ -3,8 +3,8 @@
 
 use super::crew::{Crew, yield_now};
 use crate::{
-    Answer, Beginning, Body, ByteTier, Clock, Contents, Driver, Found, Handle, NoStore, Observer, Origin,
-    OriginBody, Parts, Recorder, TierError, World, shard::Shared, sync::Mutex, timer,
+    Answer, Beginning, Body, ByteTier, Clock, Contents, Driver, Found, Handle, MemoryFeed, NoStore, Observer,
+    Origin, OriginBody, Parts, PurgeFeed, Recorder, TierError, World, shard::Shared, sync::Mutex, timer,
 };
 use bytes::Bytes;
 use std::{
@@ -19,8 +19,9 @@ use std::{
 };
 use tiergate_engine::{
     AbortReason, Audit, Ban, CacheKey, Config, Effect, Event, Fields, Freshening, Head, Input, Instant,
-    Method, OriginFailure, RawConfig, ReadSource, Record, RecordId, RecordName, RequestHead, Resident, Seed,
-    StoredKey, TierId, WallTime, WriterId,
+    Method, OriginFailure, PurgeMode, RawConfig, ReadSource, Record, RecordId, RecordName, RequestHead,
+    Resident, Seed, Selector, StoredKey, TierId, WallTime, WriterId,
+    feed::{FeedOrigin, Notice, Ticket},
 };
 use tiergate_invariants::{Contract, Edge, Fact, Invariants, Violation, What};
 
@@ -42,7 +43,7 @@ impl World for Model {
     type Tier = Ledger;
     type Blobs = NoStore;
     type Index = NoStore;
-    type Feed = NoStore;
+    type Feed = MemoryFeed;
     type Observer = Watching;
 }
 
@@ -213,6 +214,9 @@ const RULES: [&str; 9] = ["C2", "C4", "CON5", "CON6", "I6", "I15", "M4", "M5", "
 /// The models' one edge.
 const EDGE: Edge = Edge(0);
 
+/// Who else appends to its log of purges.
+const OTHER_EDGE: FeedOrigin = FeedOrigin(1);
+
 /// Shows the rules what the engines tell, in the order in which the driver shows it, and holds the driver and each engine to
 /// their contract. Its locks are never held across anything that the checker needs to see.
 #[derive(Clone)]
@@ -332,7 +336,7 @@ impl Rig {
             origin: Counting(Arc::clone(&fetches)),
             tiers: vec![(TierId::L2, tier.clone())],
             durable: None,
-            feed: None,
+            feed: config.feed_policy().map(|_| MemoryFeed::default()),
             observer: watching.clone(),
         };
         let shards = NonZeroU32::new(shards).expect("the models use at least one shard");
@@ -376,6 +380,20 @@ impl Rig {
         let fields = std::iter::empty::<(&str, &[u8])>();
         let (resident, _) = self.driver.fresh_hit(key(target), Method::Get, fields)?;
         Some(number(&concat(&resident)))
+    }
+
+    /// Another edge purges `target`: its notice is in the log, for who reads that.
+    pub(super) fn purge_elsewhere(&self, target: &str) {
+        let log = self.driver.shared.parts.feed.as_ref().expect("this model has a feed");
+        let selector = Selector::Key(key(target));
+        let notice = Notice { selector, mode: PurgeMode::Hard, at: self.clock.wall() };
+        let appended = self.crew.run(log.append(OTHER_EDGE, Ticket(1), notice));
+        appended.expect("this log is never away");
+    }
+
+    /// Reads the log of purges, as the feed's timer does: a task asks it, and tells the shards what it says.
+    pub(super) fn read_log(&self) {
+        self.driver.shared.wake_hub();
     }
 
     /// Lets all that is under way end, and requires that nothing is open.
