@@ -81,7 +81,7 @@ impl<W: World> Turn<'_, W> {
         let handle = self.handle_of(record);
         let part = Part::Handle(Held::Record(record));
         self.ask(tier, part, Input::LookupFailed { op }, |shared| async move {
-            Ok(match shared.tier(tier).lookup(handle, key).await {
+            Ok(match shared.byte_tier(tier).lookup(handle, key).await {
                 Ok(Some(Found { record, body })) => Input::Found { op, record, body },
                 Ok(None) => Input::Absent { op },
                 Err(error @ TierError::Rotten(_)) => {
@@ -98,7 +98,7 @@ impl<W: World> Turn<'_, W> {
         let part = Part::Handle(Held::from(source));
         let lost = Input::ReadFailed { op, why: ReadFailure::Unavailable };
         self.ask(tier, part, lost, |shared| async move {
-            Ok(match shared.read(tier, handle, offset, length_max).await {
+            Ok(match shared.tier(tier).read(handle, offset, length_max).await {
                 Ok(chunk) => Input::BodyRead { op, chunk },
                 Err(error @ TierError::Rotten(_)) => {
                     shared.parts.observer.tier_failed(tier, &error);
@@ -113,7 +113,7 @@ impl<W: World> Turn<'_, W> {
         let handle = self.handle_of(writer);
         let part = Part::Handle(Held::Writer(writer));
         self.ask(tier, part, Input::WriteFailed { op }, |shared| async move {
-            shared.open(tier, handle, key, name).await?;
+            shared.tier(tier).open(handle, key, name).await?;
             Ok(Input::Opened { op })
         });
     }
@@ -122,7 +122,7 @@ impl<W: World> Turn<'_, W> {
         let handle = self.handle_of(writer);
         let part = Part::Handle(Held::Writer(writer));
         self.ask(tier, part, Input::WriteFailed { op }, |shared| async move {
-            shared.write(tier, handle, chunk).await?;
+            shared.tier(tier).write(handle, chunk).await?;
             Ok(Input::Written { op })
         });
     }
@@ -131,28 +131,28 @@ impl<W: World> Turn<'_, W> {
         let handle = self.handle_of(writer);
         let part = Part::Handle(Held::Writer(writer));
         self.ask(tier, part, Input::WriteFailed { op }, |shared| async move {
-            shared.commit(tier, handle, record).await?;
+            shared.tier(tier).commit(handle, record).await?;
             Ok(Input::Committed { op })
         });
     }
 
     fn freshen(&mut self, op: OpId, tier: TierId, record: Arc<Record>) {
         self.ask(tier, Part::Alone, Input::WriteFailed { op }, |shared| async move {
-            let freshening = shared.tier(tier).freshen(record).await?;
+            let freshening = shared.byte_tier(tier).freshen(record).await?;
             Ok(Input::Freshened { op, freshening })
         });
     }
 
     fn delete(&mut self, op: OpId, tier: TierId, key: StoredKey, name: Option<RecordName>) {
         self.ask(tier, Part::Alone, Input::DeleteFailed { op }, |shared| async move {
-            let existed = shared.tier(tier).delete(key, name).await?;
+            let existed = shared.byte_tier(tier).delete(key, name).await?;
             Ok(Input::Deleted { op, existed })
         });
     }
 
     fn store_ban(&mut self, op: OpId, tier: TierId, ban: Arc<Ban>) {
         self.ask(tier, Part::Alone, Input::WriteFailed { op }, |shared| async move {
-            shared.tier(tier).store_ban(ban).await?;
+            shared.byte_tier(tier).store_ban(ban).await?;
             Ok(Input::BanStored { op })
         });
     }

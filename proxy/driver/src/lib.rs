@@ -1,8 +1,8 @@
 //! Runs the engine's effects and feeds back the answers.
 //!
 //! The driver is the same in production and in simulation: it is generic over its [`World`]. It decides nothing. Start
-//! at [`Driver`]; `shard` has the one lock, `effects` what each effect becomes, `client`, `fetch`, `call` and `timer`
-//! the tasks and futures around it.
+//! at [`Driver`]; `shard` has the one lock, `effects` what each effect becomes, `tier_calls` and `durable` what tiers are
+//! asked, `client`, `fetch`, `call` and `timer` the tasks and futures around it.
 
 mod call;
 mod client;
@@ -18,6 +18,7 @@ mod recorder;
 mod shard;
 mod stores;
 mod sync;
+mod tier_calls;
 mod timer;
 mod traits;
 
@@ -113,7 +114,7 @@ impl<W: World> Driver<W> {
         }
         let (shared, alarms, hub_alarm) = Shared::new(parts, config, seed, shards);
         for tier in config.local_tiers() {
-            let bans = shared.tier(tier).recover_bans().await?;
+            let bans = shared.byte_tier(tier).recover_bans().await?;
             for shard in shared.shards() {
                 let bans =
                     bans.iter().filter(|ban| shared.has_some_of(shard, &ban.selector)).cloned().collect();

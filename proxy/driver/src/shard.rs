@@ -164,15 +164,15 @@ impl<W: World> Shared<W> {
         }
     }
 
-    /// A tier that the configuration names.
-    pub(crate) fn tier(&self, id: TierId) -> &W::Tier {
+    /// A byte tier that the configuration names.
+    pub(crate) fn byte_tier(&self, id: TierId) -> &W::Tier {
         let named = self.parts.tiers.iter().find(|(tier, _)| *tier == id);
         &named.expect("`Driver::start` found every configured tier").1
     }
 
     /// Waits until a local tier can be asked, and tells every engine.
     pub(crate) async fn join(self: Arc<Self>, tier: TierId) {
-        let Contents { objects, bytes } = self.tier(tier).join().await;
+        let Contents { objects, bytes } = self.byte_tier(tier).join().await;
         for shard in self.shards() {
             self.feed(shard, Input::TierJoined { tier, objects, bytes });
         }
@@ -233,13 +233,6 @@ impl<W: World> Shared<W> {
         match sync::nested(CALLS_WITHIN_MAX, || is_over(sync::contained(&mut poll))) {
             Some(true) => {}
             Some(false) | None => self.spawn(task),
-        }
-    }
-
-    fn close(&self, tier: TierId, Handle { shard, id }: Handle<Held>) {
-        match id {
-            Held::Record(id) => self.release(tier, Handle { shard, id }),
-            Held::Writer(id) => self.discard(tier, Handle { shard, id }),
         }
     }
 
@@ -417,10 +410,10 @@ impl<W: World> Errand<W> {
                 Place::Tasks => shared.spawn(task),
             },
             Self::Close(tier, held) => match place {
-                Place::Here => shared.close(tier, held),
+                Place::Here => shared.tier(tier).close(held),
                 Place::Tasks => {
                     let shared = Arc::clone(shared);
-                    shared.clone().spawn(async move { shared.close(tier, held) });
+                    shared.clone().spawn(async move { shared.tier(tier).close(held) });
                 }
             },
             // A pull that nobody takes comes back in the error and is dropped, which answers it. There is always room:
