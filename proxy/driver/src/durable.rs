@@ -1,11 +1,11 @@
-//! What only the durable tier is asked: each question of the engine is one call of a store, and each answer one input to the
-//! engine. The calls that it shares with the other tiers are in `tier_calls`.
+//! What only the durable tier is asked: each question of the engine is one call of a store, and each answer
+//! one input to the engine. The calls that it shares with the other tiers are in `tier_calls`.
 //!
 //! What a store could not do, or did not say, is told as `Unknown`, for the engine decides what that means.
 
 use crate::{
     BlobStore, FoundRow, IndexStore, Row, StoreError, TierError, World, Written,
-    call::{Held, Part},
+    call::{HandleId, Owner},
     shard::{Shared, Turn},
 };
 use bytes::Bytes;
@@ -25,15 +25,15 @@ pub struct DurableParts<W: World> {
 
 impl<W: World> Turn<'_, W> {
     pub(crate) fn ask_durable(&mut self, op: OpId, ask: Ask) {
-        self.ask(TierId::L3, Part::Alone, unknown(op), move |shared| async move {
+        self.ask(TierId::L3, Owner::Nobody, unknown(op), move |shared| async move {
             Ok(Input::DurableTold { op, told: shared.told(ask).await? })
         });
     }
 
     pub(crate) fn open_blob(&mut self, op: OpId, record: RecordId, blob: BlobName) {
         let handle = self.handle_of(record);
-        let part = Part::Handle(Held::Record(record));
-        self.ask(TierId::L3, part, unknown(op), move |shared| async move {
+        let owner = Owner::Handle(HandleId::Record(record));
+        self.ask(TierId::L3, owner, unknown(op), move |shared| async move {
             let told = match shared.durable().blobs.open(handle, blob).await? {
                 Some(length) => Told::Opened { length },
                 None => Told::NoBlob,

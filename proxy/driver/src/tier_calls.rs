@@ -1,9 +1,10 @@
-//! The calls that every tier has, whether it is a byte tier or the durable one: to read what is stored, to write, to close.
+//! The calls that every tier has, whether it is a byte tier or the durable one: to read what is stored, to
+//! write, to close.
 //!
-//! What only byte tiers are asked (to look up, to freshen, to delete, to keep a ban) goes to [`ByteTier`] directly; what only the
-//! durable tier is asked is in `durable`.
+//! What only byte tiers are asked (to look up, to freshen, to delete, to keep a ban) goes to [`ByteTier`]
+//! directly; what only the durable tier is asked is in `durable`.
 
-use crate::{BlobStore, ByteTier, Handle, TierError, World, call::Held, shard::Shared};
+use crate::{BlobStore, ByteTier, Handle, TierError, World, call::HandleId, shard::Shared};
 use bytes::Bytes;
 use std::sync::Arc;
 use tiergate_engine::{
@@ -73,10 +74,10 @@ impl<W: World> Tier<'_, W> {
     }
 
     /// Closes a record or a writer.
-    pub(crate) fn close(self, Handle { shard, id }: Handle<Held>) {
+    pub(crate) fn close(self, Handle { shard, id }: Handle<HandleId>) {
         match id {
-            Held::Record(id) => self.release(Handle { shard, id }),
-            Held::Writer(id) => self.discard(Handle { shard, id }),
+            HandleId::Record(id) => self.release(Handle { shard, id }),
+            HandleId::Writer(id) => self.discard(Handle { shard, id }),
         }
     }
 

@@ -1,5 +1,5 @@
-//! The checkers: [`holds`] runs a model under whichever the build is for, and [`holds_in_every_order`] one that is small
-//! enough for all of its orders.
+//! The checkers: [`holds`] runs a model under whichever the build is for, and [`holds_in_every_order`] one
+//! that is small enough for all of its orders.
 
 use std::panic::resume_unwind;
 

@@ -21,8 +21,8 @@ pub(super) fn plant() {
     PLANTED.set(Fault::ALL.into_iter().find(|fault| named == Some(format!("{fault:?}"))));
 }
 
-/// With this fault planted, the test `models::…` fails, and `how` is part of what it says. It runs in a process of its own,
-/// for a checker that found something may abort where it drops what its threads hold.
+/// With this fault planted, the test `models::…` fails, and `how` is part of what it says. It runs in a
+/// process of its own, for a checker that found something may abort where it drops what its threads hold.
 fn finds(fault: Fault, test: &str, how: &str) {
     let this = env::current_exe().expect("a test is a file");
     let output = Command::new(this)
@@ -39,13 +39,13 @@ fn finds(fault: Fault, test: &str, how: &str) {
 }
 
 #[test]
-fn a_door_that_looks_twice() {
+fn a_fast_path_that_looks_twice() {
     finds(Fault::LooksTwice, "resident::a_resident_body_outlives_its_place", "it was there a moment ago");
 }
 
 #[test]
-fn a_mailbox_that_opens_late() {
-    finds(Fault::LateMailbox, "clients::two_clients_share_one_fetch", "panicked");
+fn an_inbox_that_opens_late() {
+    finds(Fault::LateInbox, "clients::two_clients_share_one_fetch", "panicked");
 }
 
 #[test]
@@ -92,7 +92,7 @@ mod in_every_order {
     use super::{Fault, finds};
 
     #[test]
-    fn a_door_that_looks_twice() {
+    fn a_fast_path_that_looks_twice() {
         finds(
             Fault::LooksTwice,
             "exhaustive::a_hit_is_whole_or_purged_in_every_order",
@@ -132,7 +132,7 @@ mod among_eight_threads {
     }
 
     #[test]
-    fn a_door_that_looks_twice() {
+    fn a_fast_path_that_looks_twice() {
         finds(Fault::LooksTwice, TEST, "it was there a moment ago");
     }
 }

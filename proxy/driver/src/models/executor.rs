@@ -1,4 +1,4 @@
-//! An executor for tasks: [`Crew`] keeps those that are ready, and a thread of the model works on them.
+//! An executor for tasks: [`Executor`] keeps those that are ready, and a thread of the model works on them.
 
 use super::checker::Condvar;
 use crate::{Spawn, sync::Mutex};
@@ -13,11 +13,11 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
-type Future_ = Pin<Box<dyn Future<Output = ()> + Send>>;
+type BoxedFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Tasks that are ready, and who waits for one.
+/// Tasks that are ready, and the threads that wait for one.
 #[derive(Clone)]
-pub(super) struct Crew(Arc<Inner>);
+pub(super) struct Executor(Arc<Inner>);
 
 struct Inner {
     work: Mutex<Work>,
@@ -32,14 +32,14 @@ struct Work {
 }
 
 struct Task {
-    crew: Weak<Inner>,
+    executor: Weak<Inner>,
     /// `None` once it has ended or was dropped.
-    future: Mutex<Option<Future_>>,
+    future: Mutex<Option<BoxedFuture>>,
     /// Is it among the ready ones? Only spares polls, so the checker need not see it.
     is_ready: AtomicBool,
 }
 
-impl Crew {
+impl Executor {
     pub(super) fn new() -> Self {
         let work = Work { ready: VecDeque::new(), tasks: Vec::new(), is_over: false };
         Self(Arc::new(Inner { work: Mutex::new(work), more: Condvar::new() }))
@@ -66,11 +66,11 @@ impl Crew {
         }
     }
 
-    /// Runs `future` to its end on this thread, with every task that is ready meanwhile. Waits where the next step is that
-    /// of a task which another thread has in hand.
+    /// Runs `future` to its end on this thread, with every task that is ready meanwhile. Waits where the next
+    /// step is that of a task which another thread has in hand.
     pub(super) fn run<T>(&self, future: impl Future<Output = T>) -> T {
         let mut future = Box::pin(future);
-        let caller = Arc::new(Caller { crew: Arc::downgrade(&self.0), is_woken: AtomicBool::new(false) });
+        let caller = Arc::new(Caller { executor: Arc::downgrade(&self.0), is_woken: AtomicBool::new(false) });
         let waker = Waker::from(Arc::clone(&caller));
         loop {
             if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
@@ -82,7 +82,7 @@ impl Crew {
         }
     }
 
-    /// Lets who works go home.
+    /// Ends the work: a thread in [`work`](Self::work) returns once nothing is ready.
     pub(super) fn end(&self) {
         self.0.work.lock().expect("the checkers know of no poison").is_over = true;
         self.0.more.notify_all();
@@ -106,10 +106,10 @@ impl Crew {
     }
 }
 
-impl Spawn for Crew {
+impl Spawn for Executor {
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let task = Arc::new(Task {
-            crew: Arc::downgrade(&self.0),
+            executor: Arc::downgrade(&self.0),
             future: Mutex::new(Some(Box::pin(task))),
             is_ready: AtomicBool::new(true),
         });
@@ -157,19 +157,19 @@ impl Inner {
 
 /// Who runs a future of its own beside the tasks.
 struct Caller {
-    crew: Weak<Inner>,
-    /// Was its future woken? Changes under the lock of the crew's work alone, which the checker sees.
+    executor: Weak<Inner>,
+    /// Was its future woken? Changes under the lock of the executor's work alone, which the checker sees.
     is_woken: AtomicBool,
 }
 
 impl Wake for Caller {
     fn wake(self: Arc<Self>) {
-        let Some(crew) = self.crew.upgrade() else { return };
-        let work = crew.work.lock().expect("the checkers know of no poison");
+        let Some(executor) = self.executor.upgrade() else { return };
+        let work = executor.work.lock().expect("the checkers know of no poison");
         self.is_woken.store(true, Ordering::SeqCst);
         drop(work);
         // Everybody: one who waits for tasks alone would not pass it on.
-        crew.more.notify_all();
+        executor.more.notify_all();
     }
 }
 
@@ -187,10 +187,10 @@ impl Task {
 
 impl Wake for Task {
     fn wake(self: Arc<Self>) {
-        let Some(crew) = self.crew.upgrade() else { return };
+        let Some(executor) = self.executor.upgrade() else { return };
         if !self.is_ready.swap(true, Ordering::SeqCst) {
-            crew.work.lock().expect("the checkers know of no poison").ready.push_back(self);
-            crew.more.notify_one();
+            executor.work.lock().expect("the checkers know of no poison").ready.push_back(self);
+            executor.more.notify_one();
         }
     }
 }
