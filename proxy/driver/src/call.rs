@@ -8,50 +8,50 @@ use bytes::Bytes;
 use std::{mem, sync::Arc};
 use tiergate_engine::{FillId, Input, ReadSource, RecordId, TierId, WriterId};
 
-/// One effect that waits for its answer. Dropped without one, it answers that the work failed: a task that panics or is
-/// taken down never looks like one that ended well (failures T3, T6).
+/// One effect that waits for its answer. Dropped without one, it answers that the work failed: a task that
+/// panics or is taken down never looks like one that ended well (failures T3, T6).
 ///
-/// It is made when its task first runs, not before. A runtime that shuts down drops the tasks it is given at once, and if
-/// those answered, each answer would start the next one, as deep as there are clients waiting.
+/// It is made when its task first runs, not before. A runtime that shuts down drops the tasks it is given at
+/// once, and if those answered, each answer would start the next one, as deep as there are clients waiting.
 pub(crate) struct Call<W: World> {
     shared: Arc<Shared<W>>,
     shard: u32,
-    part: Part,
-    state: State,
+    owner: Owner,
+    state: CallState,
 }
 
-/// What a call belongs to, and what its end ends.
+/// What a call belongs to, and what ends with it.
 #[derive(Clone, Copy)]
-pub(crate) enum Part {
-    /// Nothing that outlives it.
-    Alone,
+pub(crate) enum Owner {
+    /// Itself alone.
+    Nobody,
     /// The calls for one writer or record.
-    Handle(Held),
+    Handle(HandleId),
     /// A fetch, which is over when this call fails or is the last.
     Fetch(FillId),
 }
 
-enum State {
+enum CallState {
     /// Unanswered; this is what goes in if nothing better comes.
     Open(Input<Bytes>),
     Answered,
 }
 
 impl<W: World> Call<W> {
-    pub(crate) fn new(shared: Arc<Shared<W>>, shard: u32, part: Part, lost: Input<Bytes>) -> Self {
-        Self { shared, shard, part, state: State::Open(lost) }
+    pub(crate) fn new(shared: Arc<Shared<W>>, shard: u32, owner: Owner, lost: Input<Bytes>) -> Self {
+        Self { shared, shard, owner, state: CallState::Open(lost) }
     }
 
     /// Feeds the answer.
     pub(crate) fn answer(mut self, input: Input<Bytes>) {
-        self.state = State::Answered;
-        let part = self.part;
-        self.shared.turn(self.shard, |turn| turn.settle(part, input));
+        self.state = CallState::Answered;
+        let owner = self.owner;
+        self.shared.turn(self.shard, |turn| turn.settle(owner, input));
     }
 
     /// Feeds the answer; the fetch that it is part of goes on.
     pub(crate) fn answer_and_go_on(mut self, input: Input<Bytes>) {
-        self.part = Part::Alone;
+        self.owner = Owner::Nobody;
         self.answer(input);
     }
 
@@ -59,7 +59,7 @@ impl<W: World> Call<W> {
     pub(crate) fn fail(self, tier: TierId, error: &TierError) {
         self.shared.parts.observer.tier_failed(tier, error);
         let mut call = self;
-        if let State::Open(lost) = mem::replace(&mut call.state, State::Answered) {
+        if let CallState::Open(lost) = mem::replace(&mut call.state, CallState::Answered) {
             call.answer(lost);
         }
     }
@@ -67,12 +67,12 @@ impl<W: World> Call<W> {
 
 impl<W: World> Turn<'_, W> {
     /// A call is over, and this is its answer.
-    fn settle(&mut self, part: Part, input: Input<Bytes>) {
-        match part {
-            Part::Alone => {}
+    fn settle(&mut self, owner: Owner, input: Input<Bytes>) {
+        match owner {
+            Owner::Nobody => {}
             // First, so that the next call of the same writer finds it idle.
-            Part::Handle(held) => self.end_call(held),
-            Part::Fetch(fill) => self.let_go(fill),
+            Owner::Handle(id) => self.end_call(id),
+            Owner::Fetch(fill) => self.release_fetch(fill),
         }
         self.handle(input);
     }
@@ -80,23 +80,23 @@ impl<W: World> Turn<'_, W> {
 
 impl<W: World> Drop for Call<W> {
     fn drop(&mut self) {
-        if let State::Open(lost) = mem::replace(&mut self.state, State::Answered)
+        if let CallState::Open(lost) = mem::replace(&mut self.state, CallState::Answered)
             && !self.shared.is_lost(self.shard)
         {
-            let part = self.part;
-            self.shared.turn_with_tasks(self.shard, |turn| turn.settle(part, lost));
+            let owner = self.owner;
+            self.shared.turn_with_tasks(self.shard, |turn| turn.settle(owner, lost));
         }
     }
 }
 
 /// What a tier holds open for one engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Held {
+pub(crate) enum HandleId {
     Record(RecordId),
     Writer(WriterId),
 }
 
-impl From<ReadSource> for Held {
+impl From<ReadSource> for HandleId {
     fn from(source: ReadSource) -> Self {
         match source {
             ReadSource::Record(record) => Self::Record(record),
@@ -105,8 +105,8 @@ impl From<ReadSource> for Held {
     }
 }
 
-/// Tier calls under way for one writer or record. The engine closes it without waiting for them; the tier is told only
-/// after the last, so that it never sees an open or a read come after the close.
+/// Tier calls under way for one writer or record. The engine closes it without waiting for them; the tier is
+/// told only after the last, so that it never sees an open or a read come after the close.
 #[derive(Debug, Default)]
 pub(crate) struct InUse {
     calls: usize,

@@ -1,7 +1,7 @@
-//! The client's side: a [`Mailbox`] where the engine's answers wait, and the futures that empty it.
+//! The client's side: an [`Inbox`] where the engine's answers wait, and the futures that empty it.
 //!
-//! A mailbox never holds more than two letters (the engine tells one thing for each request or demand, and an end), and
-//! only its own client is woken by what comes in.
+//! An inbox never holds more than two messages (the engine tells one thing for each request or demand, and an
+//! end), and only its own client is woken by what comes in.
 
 use crate::{
     World,
@@ -70,7 +70,8 @@ enum BodyState<W: World> {
 }
 
 impl<W: World> Body<W> {
-    /// All of it, if it is here: then the request is over for the engine. What was handed out already is in it again.
+    /// All of it, if it is here: then the request is over for the engine. What was handed out already is in
+    /// it again.
     pub fn whole(&self) -> Option<&Arc<Resident<Bytes>>> {
         match &self.state {
             BodyState::Whole { resident, .. } => Some(resident),
@@ -78,8 +79,8 @@ impl<W: World> Body<W> {
         }
     }
 
-    /// The next chunk; `None` at the end. After an error the client's connection must be broken. Once it is over it
-    /// stays over, and the same answer comes again. Dropping the future loses nothing.
+    /// The next chunk; `None` at the end. After an error the client's connection must be broken. Once it is
+    /// over it stays over, and the same answer comes again. Dropping the future loses nothing.
     ///
     /// # Errors
     /// Why the body broke off.
@@ -117,13 +118,13 @@ enum ClientState {
     Idle,
     /// A chunk or the end was asked for, and the engine works on it.
     Demanded,
-    /// The last letter was taken, and the mailbox is gone.
+    /// The last message was taken, and the inbox is gone.
     Over,
 }
 
-/// What a client wants of its mailbox.
+/// What a client waits for at its inbox.
 #[derive(Clone, Copy)]
-enum Wish {
+enum Awaited {
     /// The answer to its request, which is under way.
     Answer,
     /// A chunk, which must be demanded.
@@ -131,7 +132,7 @@ enum Wish {
 }
 
 impl<W: World> Client<W> {
-    /// Opens a mailbox and tells the engine of the request.
+    /// Opens an inbox and tells the engine of the request.
     pub(crate) fn enter(
         shared: &Arc<Shared<W>>,
         key: CacheKey,
@@ -140,27 +141,27 @@ impl<W: World> Client<W> {
     ) -> Self {
         let shard = shared.shard_of(key);
         let request = shared.turn(shard, |turn| {
-            let request = turn.open_mailbox();
+            let request = turn.open_inbox();
             turn.handle(Input::Request { request, key, origin, head });
-            if is_planted(Fault::LateMailbox) {
-                turn.shard.mailboxes.remove(&request);
+            if is_planted(Fault::LateInbox) {
+                turn.shard.inboxes.remove(&request);
             }
             request
         });
-        if is_planted(Fault::LateMailbox) {
-            shared.turn(shard, |turn| turn.shard.mailboxes.insert(request, Mailbox::default()));
+        if is_planted(Fault::LateInbox) {
+            shared.turn(shard, |turn| turn.shard.inboxes.insert(request, Inbox::default()));
         }
         Self { shared: Arc::clone(shared), shard, request, state: ClientState::Idle }
     }
 
     /// The answer to the request.
     pub(crate) async fn answer(mut self) -> Answer<W> {
-        let reply = match self.letter(Wish::Answer).await {
-            Letter::Serve(reply) => reply,
-            Letter::Pass(bypass) => return Answer::Pass(bypass),
-            Letter::Refuse(refusal) => return Answer::Refuse(refusal),
-            letter @ (Letter::Body(_) | Letter::Finish(_)) => {
-                unreachable!("{letter:?} came before the answer to request {:?}", self.request)
+        let reply = match self.message(Awaited::Answer).await {
+            Message::Serve(reply) => reply,
+            Message::Pass(bypass) => return Answer::Pass(bypass),
+            Message::Refuse(refusal) => return Answer::Refuse(refusal),
+            message @ (Message::Body(_) | Message::Finish(_)) => {
+                unreachable!("{message:?} came before the answer to request {:?}", self.request)
             }
         };
         let state = match reply.body {
@@ -179,55 +180,56 @@ impl<W: World> Client<W> {
 
     /// The next chunk, or how the body ended.
     async fn chunk(&mut self) -> Result<Bytes, End> {
-        match self.letter(Wish::Chunk).await {
-            Letter::Body(chunk) => Ok(chunk),
-            Letter::Finish(end) => Err(end),
-            letter @ (Letter::Serve(_) | Letter::Pass(_) | Letter::Refuse(_)) => {
-                unreachable!("{letter:?} answered a demand of request {:?}", self.request)
+        match self.message(Awaited::Chunk).await {
+            Message::Body(chunk) => Ok(chunk),
+            Message::Finish(end) => Err(end),
+            message @ (Message::Serve(_) | Message::Pass(_) | Message::Refuse(_)) => {
+                unreachable!("{message:?} answered a demand of request {:?}", self.request)
             }
         }
     }
 
-    async fn letter(&mut self, wish: Wish) -> Letter {
-        poll_fn(|context| self.poll_letter(context, wish)).await
+    async fn message(&mut self, awaited: Awaited) -> Message {
+        poll_fn(|context| self.poll_message(context, awaited)).await
     }
 
-    fn poll_letter(&mut self, context: &Context<'_>, wish: Wish) -> Poll<Letter> {
-        // Dropped after the turn: an executor may drop a whole task with its last waker, and a body in it takes a turn.
+    fn poll_message(&mut self, context: &Context<'_>, awaited: Awaited) -> Poll<Message> {
+        // Dropped after the turn: an executor may drop a whole task with its last waker, and a body in it
+        // takes a turn.
         let mut stale = None;
         let (request, state) = (self.request, &mut self.state);
-        let letter = self.shared.turn(self.shard, |turn| {
-            let waiting = turn.shard.mailboxes.get(&request);
-            let is_empty = waiting.is_none_or(|mailbox| mailbox.letters.is_empty());
+        let message = self.shared.turn(self.shard, |turn| {
+            let waiting = turn.shard.inboxes.get(&request);
+            let is_empty = waiting.is_none_or(|inbox| inbox.messages.is_empty());
             // An end may wait that nobody demanded; after it the engine takes no demand.
-            if is_empty && matches!((wish, &*state), (Wish::Chunk, ClientState::Idle)) {
+            if is_empty && matches!((awaited, &*state), (Awaited::Chunk, ClientState::Idle)) {
                 *state = ClientState::Demanded;
                 turn.handle(Input::Demand { request });
             }
-            let mailboxes = &mut turn.shard.mailboxes;
-            let mailbox = mailboxes.get_mut(&request).expect(
-                "a mailbox stays until its last letter is taken, and no letter is wished for after that",
+            let inboxes = &mut turn.shard.inboxes;
+            let inbox = inboxes.get_mut(&request).expect(
+                "an inbox stays until its last message is taken, and no message is awaited after that",
             );
-            let Some(letter) = mailbox.letters.pop_front() else {
+            let Some(message) = inbox.messages.pop_front() else {
                 if !is_planted(Fault::LateWaker) {
-                    stale = mailbox.waker.replace(context.waker().clone());
+                    stale = inbox.waker.replace(context.waker().clone());
                 }
                 return Poll::Pending;
             };
             *state = ClientState::Idle;
-            if letter.is_last() {
+            if message.is_last() {
                 *state = ClientState::Over;
-                mailboxes.remove(&request);
+                inboxes.remove(&request);
             }
-            Poll::Ready(letter)
+            Poll::Ready(message)
         });
-        if letter.is_pending() && is_planted(Fault::LateWaker) {
+        if message.is_pending() && is_planted(Fault::LateWaker) {
             self.shared.turn(self.shard, |turn| {
-                let mailbox = turn.shard.mailboxes.get_mut(&request).expect("nothing was taken out of it");
-                mailbox.waker = Some(context.waker().clone());
+                let inbox = turn.shard.inboxes.get_mut(&request).expect("nothing was taken out of it");
+                inbox.waker = Some(context.waker().clone());
             });
         }
-        letter
+        message
     }
 }
 
@@ -238,20 +240,20 @@ impl<W: World> Drop for Client<W> {
             ClientState::Over => false,
         };
         if leaves {
-            let mailbox = self.shared.turn_with_tasks(self.shard, |turn| {
-                let mailbox = turn.shard.mailboxes.remove(&self.request);
+            let inbox = self.shared.turn_with_tasks(self.shard, |turn| {
+                let inbox = turn.shard.inboxes.remove(&self.request);
                 turn.handle(Input::Leave { request: self.request });
-                mailbox
+                inbox
             });
-            // Its waker goes after the turn, for the same reason as in `poll_letter`.
-            drop(mailbox);
+            // Its waker goes after the turn, for the same reason as in `poll_message`.
+            drop(inbox);
         }
     }
 }
 
 /// What the engine tells a client.
 #[derive(Debug)]
-pub(crate) enum Letter {
+pub(crate) enum Message {
     Serve(Reply<Bytes>),
     Pass(Bypass),
     Refuse(Refusal),
@@ -259,7 +261,7 @@ pub(crate) enum Letter {
     Finish(End),
 }
 
-impl Letter {
+impl Message {
     /// Is the request over for the engine after this?
     fn is_last(&self) -> bool {
         match self {
@@ -273,17 +275,17 @@ impl Letter {
     }
 }
 
-/// Where a client's letters wait, under its shard's lock.
+/// Where a client's messages wait, under its shard's lock.
 #[derive(Debug, Default)]
-pub(crate) struct Mailbox {
-    letters: VecDeque<Letter>,
+pub(crate) struct Inbox {
+    messages: VecDeque<Message>,
     waker: Option<Waker>,
 }
 
-impl Mailbox {
-    /// Puts a letter in; hands out whom to wake for it.
-    pub(crate) fn post(&mut self, letter: Letter) -> Option<Waker> {
-        self.letters.push_back(letter);
+impl Inbox {
+    /// Puts a message in; hands out the waker to call for it.
+    pub(crate) fn post(&mut self, message: Message) -> Option<Waker> {
+        self.messages.push_back(message);
         self.waker.take()
     }
 }

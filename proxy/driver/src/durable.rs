@@ -1,16 +1,17 @@
-//! The durable tier's calls: each question of the engine is one call of a store, and each answer one word to the engine.
+//! What only the durable tier is asked: each question of the engine is one call of a store, and each answer
+//! one input to the engine. The calls that it shares with the other tiers are in `tier_calls`.
 //!
 //! What a store could not do, or did not say, is told as `Unknown`, for the engine decides what that means.
 
 use crate::{
-    BlobStore, ByteTier, FoundRow, Handle, IndexStore, Row, StoreError, TierError, World, Written,
-    call::{Held, Part},
+    BlobStore, FoundRow, IndexStore, Row, StoreError, TierError, World, Written,
+    call::{HandleId, Owner},
     shard::{Shared, Turn},
 };
 use bytes::Bytes;
 use std::sync::Arc;
 use tiergate_engine::{
-    CacheKey, Input, OpId, ReadSource, Record, RecordId, RecordName, StoredKey, TierId, WriterId,
+    CacheKey, Input, OpId, RecordId, TierId,
     durable::{Ask, BlobName, Stored, Terms, Told, Version, decode, encode},
 };
 
@@ -24,15 +25,15 @@ pub struct DurableParts<W: World> {
 
 impl<W: World> Turn<'_, W> {
     pub(crate) fn ask_durable(&mut self, op: OpId, ask: Ask) {
-        self.ask(TierId::L3, Part::Alone, unknown(op), move |shared| async move {
+        self.ask(TierId::L3, Owner::Nobody, unknown(op), move |shared| async move {
             Ok(Input::DurableTold { op, told: shared.told(ask).await? })
         });
     }
 
     pub(crate) fn open_blob(&mut self, op: OpId, record: RecordId, blob: BlobName) {
         let handle = self.handle_of(record);
-        let part = Part::Handle(Held::Record(record));
-        self.ask(TierId::L3, part, unknown(op), move |shared| async move {
+        let owner = Owner::Handle(HandleId::Record(record));
+        self.ask(TierId::L3, owner, unknown(op), move |shared| async move {
             let told = match shared.durable().blobs.open(handle, blob).await? {
                 Some(length) => Told::Opened { length },
                 None => Told::NoBlob,
@@ -47,7 +48,7 @@ fn unknown(op: OpId) -> Input<Bytes> {
 }
 
 impl<W: World> Shared<W> {
-    fn durable(&self) -> &DurableParts<W> {
+    pub(crate) fn durable(&self) -> &DurableParts<W> {
         self.parts.durable.as_ref().expect("`Driver::start` found the stores of the configured durable tier")
     }
 
@@ -94,78 +95,6 @@ impl<W: World> Shared<W> {
             Written::Done { now } => Told::Swapped { now },
             Written::Refused => Told::Conflict,
         })
-    }
-
-    /// The calls that every tier has, for whichever this one is.
-    pub(crate) async fn read(
-        &self,
-        tier: TierId,
-        source: Handle<ReadSource>,
-        offset: u64,
-        length_max: u64,
-    ) -> Result<Bytes, TierError> {
-        match (tier, source.id) {
-            (TierId::L3, ReadSource::Record(id)) => {
-                self.durable().blobs.read(Handle { shard: source.shard, id }, offset, length_max).await
-            }
-            (TierId::L3, ReadSource::Writer(writer)) => {
-                unreachable!("{writer:?} uploads, and nothing is read back from an upload")
-            }
-            (TierId::L0 | TierId::L1 | TierId::L2, _) => {
-                self.tier(tier).read(source, offset, length_max).await
-            }
-        }
-    }
-
-    pub(crate) async fn open(
-        &self,
-        tier: TierId,
-        handle: Handle<WriterId>,
-        key: StoredKey,
-        name: RecordName,
-    ) -> Result<(), TierError> {
-        match tier {
-            TierId::L3 => self.durable().blobs.begin(handle, BlobName { key: key.key, name }).await,
-            TierId::L0 | TierId::L1 | TierId::L2 => self.tier(tier).open(handle, key, name).await,
-        }
-    }
-
-    pub(crate) async fn write(
-        &self,
-        tier: TierId,
-        handle: Handle<WriterId>,
-        chunk: Bytes,
-    ) -> Result<(), TierError> {
-        match tier {
-            TierId::L3 => self.durable().blobs.append(handle, chunk).await,
-            TierId::L0 | TierId::L1 | TierId::L2 => self.tier(tier).write(handle, chunk).await,
-        }
-    }
-
-    pub(crate) async fn commit(
-        &self,
-        tier: TierId,
-        handle: Handle<WriterId>,
-        record: Arc<Record>,
-    ) -> Result<(), TierError> {
-        match tier {
-            TierId::L3 => self.durable().blobs.finish(handle, record.length).await,
-            TierId::L0 | TierId::L1 | TierId::L2 => self.tier(tier).commit(handle, record).await,
-        }
-    }
-
-    pub(crate) fn release(&self, tier: TierId, handle: Handle<RecordId>) {
-        match tier {
-            TierId::L3 => self.durable().blobs.release(handle),
-            TierId::L0 | TierId::L1 | TierId::L2 => self.tier(tier).release(handle),
-        }
-    }
-
-    pub(crate) fn discard(&self, tier: TierId, handle: Handle<WriterId>) {
-        match tier {
-            TierId::L3 => self.durable().blobs.abort(handle),
-            TierId::L0 | TierId::L1 | TierId::L2 => self.tier(tier).discard(handle),
-        }
     }
 }
 

@@ -1,12 +1,12 @@
-//! What each effect becomes: a letter to a client, a message to a fetch, or a tier call.
+//! What each effect becomes: a message to a client, a pull for a fetch, or a tier call.
 
 use crate::{
     ByteTier, Found, Observer, TierError, World,
-    call::{Call, Held, InUse, Part},
-    client::Letter,
+    call::{Call, HandleId, InUse, Owner},
+    client::Message,
     fetch::{self, Pull},
     plant::{Fault, is_planted},
-    shard::{Errand, Shared, Turn},
+    shard::{Deferred, Shared, Turn},
     sync::mpsc,
 };
 use bytes::Bytes;
@@ -20,40 +20,40 @@ impl<W: World> Turn<'_, W> {
     /// Runs one effect, as far as that can be done under the lock.
     pub(crate) fn on_effect(&mut self, effect: Effect<Bytes>) {
         match effect {
-            Effect::Serve { request, reply } => self.post(request, Letter::Serve(reply)),
-            Effect::Body { request, chunk } => self.post(request, Letter::Body(chunk)),
-            Effect::Finish { request, end } => self.post(request, Letter::Finish(end)),
-            Effect::Pass { request, bypass } => self.post(request, Letter::Pass(bypass)),
-            Effect::Refuse { request, refusal } => self.post(request, Letter::Refuse(refusal)),
+            Effect::Serve { request, reply } => self.post(request, Message::Serve(reply)),
+            Effect::Body { request, chunk } => self.post(request, Message::Body(chunk)),
+            Effect::Finish { request, end } => self.post(request, Message::Finish(end)),
+            Effect::Pass { request, bypass } => self.post(request, Message::Pass(bypass)),
+            Effect::Refuse { request, refusal } => self.post(request, Message::Refuse(refusal)),
             Effect::PurgeDone { purge, report } => {
                 let waiting = self.shard.purges.remove(&purge);
-                self.errands.extend(waiting.map(|waiting| Errand::Report(waiting, report)));
+                self.deferred.extend(waiting.map(|waiting| Deferred::Report(waiting, report)));
             }
             Effect::Fetch { op, fill, head } => self.fetch(op, fill, head),
             Effect::Pull { op, fill } => self.pull(op, fill),
-            Effect::Cancel { fill } => self.let_go(fill),
+            Effect::Cancel { fill } => self.release_fetch(fill),
             Effect::Durable { op, ask } => self.ask_durable(op, ask),
             Effect::OpenBlob { op, record, blob } => self.open_blob(op, record, blob),
             Effect::Lookup { op, tier, record, key } => self.lookup(op, tier, record, key),
             Effect::Read { op, tier, source, offset, length_max } => {
                 self.read(op, tier, source, offset, length_max)
             }
-            Effect::Release { tier, record } => self.close(Held::Record(record), tier),
+            Effect::Release { tier, record } => self.close(HandleId::Record(record), tier),
             Effect::Open { op, tier, writer, key, name } => self.open(op, tier, writer, key, name),
             Effect::Write { op, tier, writer, chunk } => self.write(op, tier, writer, chunk),
             Effect::Commit { op, tier, writer, record } => self.commit(op, tier, writer, record),
-            Effect::Discard { tier, writer } => self.close(Held::Writer(writer), tier),
+            Effect::Discard { tier, writer } => self.close(HandleId::Writer(writer), tier),
             Effect::Freshen { op, tier, record } => self.freshen(op, tier, record),
             Effect::Delete { op, tier, key, name } => self.delete(op, tier, key, name),
             Effect::StoreBan { op, tier, ban } => self.store_ban(op, tier, ban),
         }
     }
 
-    /// Leaves a letter for a client. One who left has no mailbox and misses nothing.
-    fn post(&mut self, request: RequestId, letter: Letter) {
-        if let Some(mailbox) = self.shard.mailboxes.get_mut(&request) {
-            let waker = mailbox.post(letter);
-            self.errands.extend(waker.map(Errand::Wake));
+    /// Leaves a message for a client. A client that left has no inbox, and misses nothing.
+    fn post(&mut self, request: RequestId, message: Message) {
+        if let Some(inbox) = self.shard.inboxes.get_mut(&request) {
+            let waker = inbox.post(message);
+            self.deferred.extend(waker.map(Deferred::Wake));
         }
     }
 
@@ -61,27 +61,27 @@ impl<W: World> Turn<'_, W> {
         let (sender, pulls) = mpsc::channel(fetch::PULLS_MAX);
         self.shard.fetches.insert(fill, sender);
         let task = fetch::run(Arc::clone(self.shared), self.number, fill, op, head, pulls);
-        self.errands.push(Errand::Spawn(Box::pin(task)));
+        self.deferred.push(Deferred::Spawn(Box::pin(task)));
     }
 
     fn pull(&mut self, op: OpId, fill: FillId) {
         let fetch = self.shard.fetches.get(&fill).cloned();
         let lost = Input::PullFailed { op, failure: OriginFailure::Abandoned };
-        let call = Call::new(Arc::clone(self.shared), self.number, Part::Fetch(fill), lost);
-        self.errands.push(Errand::Pull(fetch, Pull { op, call }));
+        let call = Call::new(Arc::clone(self.shared), self.number, Owner::Fetch(fill), lost);
+        self.deferred.push(Deferred::Pull(fetch, Pull { op, call }));
     }
 
-    /// Forgets a fetch. Unless its task has ended already, this cancels it.
-    pub(crate) fn let_go(&mut self, fill: FillId) {
+    /// Releases a fetch. Unless its task has ended already, this cancels it.
+    pub(crate) fn release_fetch(&mut self, fill: FillId) {
         let fetch = self.shard.fetches.remove(&fill);
-        self.errands.extend(fetch.map(Errand::LetGo));
+        self.deferred.extend(fetch.map(Deferred::ReleaseFetch));
     }
 
     fn lookup(&mut self, op: OpId, tier: TierId, record: RecordId, key: StoredKey) {
         let handle = self.handle_of(record);
-        let part = Part::Handle(Held::Record(record));
-        self.ask(tier, part, Input::LookupFailed { op }, |shared| async move {
-            Ok(match shared.tier(tier).lookup(handle, key).await {
+        let owner = Owner::Handle(HandleId::Record(record));
+        self.ask(tier, owner, Input::LookupFailed { op }, |shared| async move {
+            Ok(match shared.byte_tier(tier).lookup(handle, key).await {
                 Ok(Some(Found { record, body })) => Input::Found { op, record, body },
                 Ok(None) => Input::Absent { op },
                 Err(error @ TierError::Rotten(_)) => {
@@ -95,10 +95,10 @@ impl<W: World> Turn<'_, W> {
 
     fn read(&mut self, op: OpId, tier: TierId, source: ReadSource, offset: u64, length_max: u64) {
         let handle = self.handle_of(source);
-        let part = Part::Handle(Held::from(source));
+        let owner = Owner::Handle(HandleId::from(source));
         let lost = Input::ReadFailed { op, why: ReadFailure::Unavailable };
-        self.ask(tier, part, lost, |shared| async move {
-            Ok(match shared.read(tier, handle, offset, length_max).await {
+        self.ask(tier, owner, lost, |shared| async move {
+            Ok(match shared.tier(tier).read(handle, offset, length_max).await {
                 Ok(chunk) => Input::BodyRead { op, chunk },
                 Err(error @ TierError::Rotten(_)) => {
                     shared.parts.observer.tier_failed(tier, &error);
@@ -111,48 +111,48 @@ impl<W: World> Turn<'_, W> {
 
     fn open(&mut self, op: OpId, tier: TierId, writer: WriterId, key: StoredKey, name: RecordName) {
         let handle = self.handle_of(writer);
-        let part = Part::Handle(Held::Writer(writer));
-        self.ask(tier, part, Input::WriteFailed { op }, |shared| async move {
-            shared.open(tier, handle, key, name).await?;
+        let owner = Owner::Handle(HandleId::Writer(writer));
+        self.ask(tier, owner, Input::WriteFailed { op }, |shared| async move {
+            shared.tier(tier).open(handle, key, name).await?;
             Ok(Input::Opened { op })
         });
     }
 
     fn write(&mut self, op: OpId, tier: TierId, writer: WriterId, chunk: Bytes) {
         let handle = self.handle_of(writer);
-        let part = Part::Handle(Held::Writer(writer));
-        self.ask(tier, part, Input::WriteFailed { op }, |shared| async move {
-            shared.write(tier, handle, chunk).await?;
+        let owner = Owner::Handle(HandleId::Writer(writer));
+        self.ask(tier, owner, Input::WriteFailed { op }, |shared| async move {
+            shared.tier(tier).write(handle, chunk).await?;
             Ok(Input::Written { op })
         });
     }
 
     fn commit(&mut self, op: OpId, tier: TierId, writer: WriterId, record: Arc<Record>) {
         let handle = self.handle_of(writer);
-        let part = Part::Handle(Held::Writer(writer));
-        self.ask(tier, part, Input::WriteFailed { op }, |shared| async move {
-            shared.commit(tier, handle, record).await?;
+        let owner = Owner::Handle(HandleId::Writer(writer));
+        self.ask(tier, owner, Input::WriteFailed { op }, |shared| async move {
+            shared.tier(tier).commit(handle, record).await?;
             Ok(Input::Committed { op })
         });
     }
 
     fn freshen(&mut self, op: OpId, tier: TierId, record: Arc<Record>) {
-        self.ask(tier, Part::Alone, Input::WriteFailed { op }, |shared| async move {
-            let freshening = shared.tier(tier).freshen(record).await?;
+        self.ask(tier, Owner::Nobody, Input::WriteFailed { op }, |shared| async move {
+            let freshening = shared.byte_tier(tier).freshen(record).await?;
             Ok(Input::Freshened { op, freshening })
         });
     }
 
     fn delete(&mut self, op: OpId, tier: TierId, key: StoredKey, name: Option<RecordName>) {
-        self.ask(tier, Part::Alone, Input::DeleteFailed { op }, |shared| async move {
-            let existed = shared.tier(tier).delete(key, name).await?;
+        self.ask(tier, Owner::Nobody, Input::DeleteFailed { op }, |shared| async move {
+            let existed = shared.byte_tier(tier).delete(key, name).await?;
             Ok(Input::Deleted { op, existed })
         });
     }
 
     fn store_ban(&mut self, op: OpId, tier: TierId, ban: Arc<Ban>) {
-        self.ask(tier, Part::Alone, Input::WriteFailed { op }, |shared| async move {
-            shared.tier(tier).store_ban(ban).await?;
+        self.ask(tier, Owner::Nobody, Input::WriteFailed { op }, |shared| async move {
+            shared.byte_tier(tier).store_ban(ban).await?;
             Ok(Input::BanStored { op })
         });
     }
@@ -161,20 +161,20 @@ impl<W: World> Turn<'_, W> {
     pub(crate) fn ask<F>(
         &mut self,
         tier: TierId,
-        part: Part,
+        owner: Owner,
         failure: Input<Bytes>,
         call: impl FnOnce(Arc<Shared<W>>) -> F,
     ) where
         F: Future<Output = Result<Input<Bytes>, TierError>> + Send + 'static,
     {
-        if let Part::Handle(held) = part {
-            self.shard.in_use.entry(held).or_default().begin();
+        if let Owner::Handle(id) = owner {
+            self.shard.in_use.entry(id).or_default().begin();
         }
         let shared = Arc::clone(self.shared);
         let answer = call(Arc::clone(self.shared));
         let shard = self.number;
-        self.errands.push(Errand::Call(Box::pin(async move {
-            let call = Call::new(shared, shard, part, failure);
+        self.deferred.push(Deferred::Call(Box::pin(async move {
+            let call = Call::new(shared, shard, owner, failure);
             match answer.await {
                 Ok(input) => call.answer(input),
                 Err(error) => call.fail(tier, &error),
@@ -183,27 +183,27 @@ impl<W: World> Turn<'_, W> {
     }
 
     /// Closes a writer or record, after the last call that is under way for it.
-    fn close(&mut self, held: Held, tier: TierId) {
-        match self.shard.in_use.get_mut(&held) {
+    fn close(&mut self, id: HandleId, tier: TierId) {
+        match self.shard.in_use.get_mut(&id) {
             Some(in_use) if !is_planted(Fault::ClosesAtOnce) => in_use.close_afterwards(tier),
-            Some(_) | None => self.close_now(held, tier),
+            Some(_) | None => self.close_now(id, tier),
         }
     }
 
-    /// A tier call for `held` is over.
-    pub(crate) fn end_call(&mut self, held: Held) {
-        let in_use = self.shard.in_use.get_mut(&held);
+    /// A tier call for `id` is over.
+    pub(crate) fn end_call(&mut self, id: HandleId) {
+        let in_use = self.shard.in_use.get_mut(&id);
         let in_use = in_use.expect("an entry stays until its last call is over");
         if in_use.end() {
-            let closing = self.shard.in_use.remove(&held).and_then(InUse::closing);
+            let closing = self.shard.in_use.remove(&id).and_then(InUse::closing);
             if let Some(tier) = closing {
-                self.close_now(held, tier);
+                self.close_now(id, tier);
             }
         }
     }
 
-    fn close_now(&mut self, held: Held, tier: TierId) {
-        let handle = self.handle_of(held);
-        self.errands.push(Errand::Close(tier, handle));
+    fn close_now(&mut self, id: HandleId, tier: TierId) {
+        let handle = self.handle_of(id);
+        self.deferred.push(Deferred::Close(tier, handle));
     }
 }

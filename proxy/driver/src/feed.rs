@@ -1,12 +1,15 @@
-//! The purge feed of a process, beside its shards: it asks the log that edges share, and tells every shard what it says.
+//! The purge feed of a process, beside its shards: it asks the log that edges share, and tells every shard
+//! what it says.
 //!
-//! Its lock is taken before any shard's and held while they are told, so that each shard hears all that was read before
-//! the lease that counts from the same reading. Nothing that runs under a shard's lock takes it.
+//! Its lock is taken before any shard's and held while they are told. So each shard is told of every purge
+//! that was read before it is told of the lease that counts from the same reading. Nothing that runs under a
+//! shard's lock takes the feed's.
 
 use crate::{
     Clock, StoreError, World,
+    plant::{Fault, is_planted},
     shard::Shared,
-    sync::{Mutex, oneshot, watch},
+    sync::{Mutex, MutexGuard, oneshot, watch},
 };
 use std::{collections::BTreeMap, future::Future, sync::Arc};
 use tiergate_engine::{
@@ -17,10 +20,11 @@ use tiergate_engine::{
     },
 };
 
-/// The log that edges share. What it does not say for certain is a [`StoreError`]; the engine then asks again.
+/// The log that edges share. What it does not say for certain is a [`StoreError`]; the engine then asks
+/// again.
 pub trait PurgeFeed: Send + Sync + 'static {
-    /// Adds an entry behind all others, unless one of this origin and ticket is there, and says where it lies. It must not
-    /// become visible before entries with smaller sequences.
+    /// Adds an entry behind all others, unless one of this origin and ticket is there, and says where it
+    /// lies. It must not become visible before entries with smaller sequences.
     fn append(
         &self,
         origin: FeedOrigin,
@@ -28,8 +32,8 @@ pub trait PurgeFeed: Send + Sync + 'static {
         notice: Notice,
     ) -> impl Future<Output = Result<Sequence, StoreError>> + Send;
 
-    /// The entries behind `after` in their order, at most as many as fit one answer, as the log is now: a replica that may
-    /// lag is not good enough.
+    /// The entries behind `after` in their order, at most as many as fit one answer, as the log is now: a
+    /// replica that may lag is not good enough.
     fn read(&self, after: Sequence) -> impl Future<Output = Result<FeedPage, StoreError>> + Send;
 }
 
@@ -83,15 +87,16 @@ pub enum Elsewhere {
     Failed,
 }
 
-/// The feed and who waits for it.
-pub(crate) struct Hub {
+/// The feed's machine, and the purges whose appends were not answered yet.
+pub(crate) struct FeedClient {
     feed: Feed<Notice>,
     open: BTreeMap<Ticket, oneshot::Sender<Elsewhere>>,
     alarm: watch::Sender<Option<Instant>>,
 }
 
-impl Hub {
-    /// The hub of a process that begins its life, and what its timer sleeps for. The seed must be new with every life.
+impl FeedClient {
+    /// The client of a process that begins its life, and what its timer sleeps for. The seed must be new with
+    /// every life.
     pub(crate) fn new(policy: FeedPolicy, seed: Seed) -> (Mutex<Self>, watch::Receiver<Option<Instant>>) {
         let origin = FeedOrigin(seed.split("feed origin").wide_bits());
         let (alarm, armed) = watch::channel(None);
@@ -101,67 +106,75 @@ impl Hub {
 }
 
 impl<W: World> Shared<W> {
-    /// Tells the others of a purge that the shards have begun.
+    /// Tells the other edges of a purge that the shards have begun.
     pub(crate) fn tell_others(
         self: &Arc<Self>,
         selector: Selector,
         mode: PurgeMode,
     ) -> Option<oneshot::Receiver<Elsewhere>> {
-        self.hub.as_ref()?;
+        self.feed_client.as_ref()?;
         let notice = Notice { selector, mode, at: self.parts.clock.wall() };
         let (sender, told) = oneshot::channel();
-        self.hub_turn(|hub, now| {
-            let ticket = hub.feed.append(now, notice);
-            hub.open.insert(ticket, sender);
+        self.feed_turn(|client, now| {
+            let ticket = client.feed.append(now, notice);
+            client.open.insert(ticket, sender);
         });
         Some(told)
     }
 
     /// Does what time alone demands of the feed.
-    pub(crate) fn wake_hub(self: &Arc<Self>) {
-        self.hub_turn(|hub, now| hub.feed.on_wake(now));
+    pub(crate) fn wake_feed(self: &Arc<Self>) {
+        self.feed_turn(|client, now| client.feed.on_wake(now));
     }
 
-    /// One visit to the feed: what it then wants asked is asked, and what it then says is done.
-    fn hub_turn(self: &Arc<Self>, work: impl FnOnce(&mut Hub, Instant)) {
-        let hub = self.hub.as_ref().expect("only a configured feed is visited");
-        let mut hub = hub.lock().expect("a feed that panicked has lost its state");
+    /// One visit to the feed, under its lock: its questions go to the log, and its steps are done.
+    fn feed_turn(self: &Arc<Self>, work: impl FnOnce(&mut FeedClient, Instant)) {
+        let mut client = self.lock_feed();
         let now = self.parts.clock.now();
-        work(&mut hub, now);
-        while let Some((id, ask)) = hub.feed.poll_ask(now) {
+        work(&mut client, now);
+        while let Some((id, ask)) = client.feed.poll_ask(now) {
             let shared = Arc::clone(self);
             self.spawn(async move {
                 let told = shared.ask_log(ask).await;
                 shared.on_log_told(id, told);
             });
         }
-        while let Some(step) = hub.feed.poll_step() {
-            self.do_step(&mut hub, step);
+        while let Some(step) = client.feed.poll_step() {
+            if is_planted(Fault::TellsUnlocked) {
+                drop(client);
+                client = self.lock_feed();
+            }
+            self.do_step(&mut client, step);
         }
-        if let Some(until) = hub.feed.lease_until() {
+        if let Some(until) = client.feed.lease_until() {
             self.tell_shards(|| Input::LeaseHeld { until });
         }
-        let wanted = Some(hub.feed.poll_wake());
-        hub.alarm.send_if_modified(|armed| std::mem::replace(armed, wanted) != wanted);
+        let wanted = Some(client.feed.poll_wake());
+        client.alarm.send_if_modified(|armed| std::mem::replace(armed, wanted) != wanted);
+    }
+
+    fn lock_feed(&self) -> MutexGuard<'_, FeedClient> {
+        let client = self.feed_client.as_ref().expect("only a configured feed is visited");
+        client.lock().expect("a feed that panicked has lost its state")
     }
 
     fn on_log_told(self: &Arc<Self>, id: AskId, told: FeedTold<Notice>) {
-        self.hub_turn(|hub, now| hub.feed.on_told(now, id, told));
+        self.feed_turn(|client, now| client.feed.on_told(now, id, told));
     }
 
-    fn do_step(self: &Arc<Self>, hub: &mut Hub, step: FeedStep<Notice>) {
+    fn do_step(self: &Arc<Self>, client: &mut FeedClient, step: FeedStep<Notice>) {
         match step {
             FeedStep::Apply(notice) => match notice.selector {
                 Selector::Key(key) => {
-                    self.feed_under_lock(self.shard_of(key), Input::PurgeHeard { notice });
+                    self.tell_under_lock(self.shard_of(key), Input::PurgeHeard { notice });
                 }
                 Selector::Tag(_) | Selector::Prefix(_) | Selector::All => {
                     self.tell_shards(|| Input::PurgeHeard { notice: notice.clone() });
                 }
             },
             FeedStep::Gap { through } => self.tell_shards(|| Input::PurgesMissed { through }),
-            FeedStep::Appended { ticket, .. } => answer(hub, ticket, Elsewhere::Told),
-            FeedStep::AppendFailed { ticket } => answer(hub, ticket, Elsewhere::Failed),
+            FeedStep::Appended { ticket, .. } => answer(client, ticket, Elsewhere::Told),
+            FeedStep::AppendFailed { ticket } => answer(client, ticket, Elsewhere::Failed),
             // Every shard was told until when the lease holds.
             FeedStep::LeaseGained | FeedStep::LeaseLost => {}
         }
@@ -169,7 +182,7 @@ impl<W: World> Shared<W> {
 
     fn tell_shards(self: &Arc<Self>, input: impl Fn() -> Input<bytes::Bytes>) {
         for shard in self.shards() {
-            self.feed_under_lock(shard, input());
+            self.tell_under_lock(shard, input());
         }
     }
 
@@ -189,8 +202,8 @@ impl<W: World> Shared<W> {
     }
 }
 
-fn answer(hub: &mut Hub, ticket: Ticket, elsewhere: Elsewhere) {
-    if let Some(waiting) = hub.open.remove(&ticket) {
+fn answer(client: &mut FeedClient, ticket: Ticket, elsewhere: Elsewhere) {
+    if let Some(waiting) = client.open.remove(&ticket) {
         // Whoever asked for the purge may have left; it was told all the same.
         let _ = waiting.send(elsewhere);
     }

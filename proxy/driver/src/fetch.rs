@@ -1,8 +1,9 @@
-//! One task for each fetch: it owns the origin's body, hands over a chunk for each pull, and stops when it is cancelled.
+//! One task for each fetch: it owns the origin's body, hands over a chunk for each pull, and stops when it is
+//! cancelled.
 
 use crate::{
     Origin, OriginBody, World,
-    call::{Call, Part},
+    call::{Call, Owner},
     shard::Shared,
     sync::mpsc,
 };
@@ -18,8 +19,9 @@ pub(crate) struct Pull<W: World> {
     pub(crate) call: Call<W>,
 }
 
-/// Asks the origin, answers `op`, and then each pull until the body's end. When the sender of `pulls` goes, the fetch is
-/// cancelled: the origin's future or body is dropped, and whatever is open is answered as abandoned.
+/// Asks the origin, answers `op`, and then each pull until the body's end. When the sender of `pulls` goes,
+/// the fetch is cancelled: the origin's future or body is dropped, and whatever is open is answered as
+/// abandoned.
 pub(crate) async fn run<W: World>(
     shared: Arc<Shared<W>>,
     shard: u32,
@@ -29,7 +31,7 @@ pub(crate) async fn run<W: World>(
     mut pulls: mpsc::Receiver<Pull<W>>,
 ) {
     let lost = Input::FetchFailed { op, failure: OriginFailure::Abandoned };
-    let call = Call::new(Arc::clone(&shared), shard, Part::Fetch(fill), lost);
+    let call = Call::new(Arc::clone(&shared), shard, Owner::Fetch(fill), lost);
     let answer = tokio::select! {
         biased;
         () = cancelled(&mut pulls) => return,
@@ -57,7 +59,7 @@ pub(crate) async fn run<W: World>(
     }
 }
 
-/// Returns when the engine has let go of the fetch.
+/// Returns when the engine has released the fetch.
 async fn cancelled<W: World>(pulls: &mut mpsc::Receiver<Pull<W>>) {
     if pulls.recv().await.is_some() {
         unreachable!("the engine pulls once at a time, and not before the head came");

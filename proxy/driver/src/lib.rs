@@ -1,8 +1,8 @@
 //! Runs the engine's effects and feeds back the answers.
 //!
-//! The driver is the same in production and in simulation: it is generic over its [`World`]. It decides nothing. Start
-//! at [`Driver`]; `shard` has the one lock, `effects` what each effect becomes, `client`, `fetch`, `call` and `timer`
-//! the tasks and futures around it.
+//! The driver is the same in production and in simulation: it is generic over its [`World`]. It decides
+//! nothing. Start at [`Driver`]; `shard` has the one lock, `effects` what each effect becomes, `tier_calls`
+//! and `durable` what tiers are asked, `client`, `fetch`, `call` and `timer` the tasks and futures around it.
 
 mod call;
 mod client;
@@ -18,6 +18,7 @@ mod recorder;
 mod shard;
 mod stores;
 mod sync;
+mod tier_calls;
 mod timer;
 mod traits;
 
@@ -57,14 +58,14 @@ pub struct Parts<W: World> {
     pub durable: Option<DurableParts<W>>,
     /// The log that edges share, if the configuration names a feed.
     pub feed: Option<W::Feed>,
-    /// Who watches.
+    /// Is shown every event, and each failure of a tier.
     pub observer: W::Observer,
 }
 
 /// What came of a purge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Purged {
-    /// What was seen in each tier.
+    /// What the purge met in each tier.
     pub tiers: Vec<(TierId, PurgeOutcome)>,
     /// Were the other edges told?
     pub elsewhere: Elsewhere,
@@ -72,8 +73,8 @@ pub struct Purged {
 
 /// One cache: engines behind short locks, and the tasks that do what they ask. Cloning shares it.
 ///
-/// Dropping the last clone does not cut anything short: bodies and fetches under way keep what they need, as does a tier
-/// that has not joined yet, and the timers end with the last of them.
+/// Dropping the last clone does not cut anything short: bodies and fetches under way keep what they need, as
+/// does a tier that has not joined yet, and the timers end with the last of them.
 pub struct Driver<W: World> {
     shared: Arc<Shared<W>>,
 }
@@ -85,8 +86,8 @@ impl<W: World> Clone for Driver<W> {
 }
 
 impl<W: World> Driver<W> {
-    /// Builds the engines and takes in the bans that local tiers hold. The tiers join meanwhile: until one has, requests are
-    /// served without it.
+    /// Builds the engines and takes in the bans that local tiers hold. The tiers join meanwhile: until one
+    /// has, requests are served without it.
     ///
     /// # Errors
     /// A tier that the configuration names is missing among the parts, or could not say which bans it holds.
@@ -111,23 +112,23 @@ impl<W: World> Driver<W> {
             let why = "the configuration names a feed, but the driver was given no log for it";
             return Err(TierError::Failed(why.to_owned()));
         }
-        let (shared, alarms, hub_alarm) = Shared::new(parts, config, seed, shards);
+        let (shared, alarms, feed_alarm) = Shared::new(parts, config, seed, shards);
         for tier in config.local_tiers() {
-            let bans = shared.tier(tier).recover_bans().await?;
+            let bans = shared.byte_tier(tier).recover_bans().await?;
             for shard in shared.shards() {
                 let bans =
                     bans.iter().filter(|ban| shared.has_some_of(shard, &ban.selector)).cloned().collect();
-                shared.feed(shard, Input::Recovered { tier, bans });
+                shared.tell(shard, Input::Recovered { tier, bans });
             }
         }
         for (shard, alarm) in shared.shards().zip(alarms) {
             // An engine may want to be woken before anybody asks it anything.
-            shared.feed(shard, Input::Wake);
-            shared.spawn(timer::run(&shared, alarm, move |shared| shared.feed(shard, Input::Wake)));
+            shared.tell(shard, Input::Wake);
+            shared.spawn(timer::run(&shared, alarm, move |shared| shared.tell(shard, Input::Wake)));
         }
-        if let Some(alarm) = hub_alarm {
-            shared.wake_hub();
-            shared.spawn(timer::run(&shared, alarm, Shared::wake_hub));
+        if let Some(alarm) = feed_alarm {
+            shared.wake_feed();
+            shared.spawn(timer::run(&shared, alarm, Shared::wake_feed));
         }
         for tier in config.local_tiers() {
             // One that is ready already joins before the first request.
@@ -136,9 +137,10 @@ impl<W: World> Driver<W> {
         Ok(Self { shared })
     }
 
-    /// The fast door: a fresh L0 hit and its age, without a task, a queue or a copy. `fields` have lower-case names.
+    /// The fast path: a fresh L0 hit and its age, without a task, a queue or a copy. `fields` have lower-case
+    /// names.
     ///
-    /// The observer does not hear of it: whoever takes this door counts its hits.
+    /// The observer is not shown it: whoever takes the fast path counts its hits.
     pub fn fresh_hit<'f>(
         &self,
         key: CacheKey,
@@ -148,19 +150,20 @@ impl<W: World> Driver<W> {
         self.shared.fresh_hit(key, method, fields)
     }
 
-    /// Asks the engine. `key` is what [`CacheKey::of`] makes of the head. Dropping the future tells it that the client left.
+    /// Asks the engine. `key` is what [`CacheKey::of`] makes of the head. Dropping the future tells it that
+    /// the client left.
     pub async fn request(&self, key: CacheKey, head: Arc<RequestHead>) -> Answer<W> {
         Client::enter(&self.shared, key, ORIGIN, head).answer().await
     }
 
-    /// Removes `key` from every tier; returns when every tier has answered, and the feed that tells the other edges, with
-    /// what was seen. Dropping the future does not stop the purge.
+    /// Removes `key` from every tier; returns when every tier has answered, and the feed that tells the other
+    /// edges, with what was seen. Dropping the future does not stop the purge.
     pub async fn purge(&self, key: CacheKey) -> Purged {
         self.purge_selected(&Selector::Key(key), PurgeMode::Hard).await
     }
 
-    /// The same for all that the selector covers, in every shard that may have some of it. What the shards saw in one tier
-    /// is added up.
+    /// The same for all that the selector covers, in every shard that may have some of it. What the shards
+    /// saw in one tier is added up.
     pub async fn purge_selected(&self, selector: &Selector, mode: PurgeMode) -> Purged {
         // All begin before the first is waited for: from now on no shard serves what is covered.
         let shards = self.shared.shards().filter(|shard| self.shared.has_some_of(*shard, selector));
@@ -184,9 +187,9 @@ impl<W: World> Driver<W> {
         Purged { tiers: seen.into_iter().collect(), elsewhere }
     }
 
-    /// A request that the engine had passed was answered with this head. What that makes stale (RFC 9111 section 4.4) is
-    /// purged: from now on no older response is served, though the tiers may still be at work. Other edges are not told:
-    /// the request did not pass through them.
+    /// A request that the engine had passed was answered with this head. What that makes stale (RFC 9111
+    /// section 4.4) is purged: from now on no older response is served, though the tiers may still be at
+    /// work. Other edges are not told: the request did not pass through them.
     pub fn answered_around(&self, request: &RequestHead, response: &Head) {
         for key in invalidated_keys(request, response) {
             // Nobody waits for the report; the purge is done all the same.
@@ -197,8 +200,8 @@ impl<W: World> Driver<W> {
         }
     }
 
-    /// What is open now, over all shards. When nothing is, no client waits and every tier call whose answer matters has
-    /// come back.
+    /// What is open now, over all shards. When nothing is, no client waits and every tier call whose answer
+    /// matters has come back.
     ///
     /// # Panics
     /// When the engines' counts do not add up, or the driver still holds what they have forgotten.

@@ -47,11 +47,11 @@ impl Clock for TokioClock {
     }
 }
 
-/// Spawns on the runtime that the caller runs on; where there is none, as in a `Drop` after a runtime's end, on the one
-/// that this was made on.
+/// Spawns on the runtime that the caller runs on; where there is none, as in a `Drop` after a runtime's end,
+/// on the one that this was made on.
 ///
-/// Where several runtimes share a driver, none may stop while others go on: the fetches that it runs may serve clients
-/// elsewhere, and they would see them break off.
+/// Where several runtimes share a driver, none may stop while others go on: the fetches that it runs may
+/// serve clients elsewhere, and they would see them break off.
 #[derive(Clone, Debug)]
 pub struct TokioSpawn {
     home: Handle,

@@ -1,16 +1,16 @@
 //! Faults that can be put into the driver on purpose, to see that the model checkers find them.
 //!
-//! Each is a plausible mistake about what another thread does meanwhile; on one thread none of them shows. They do
-//! nothing outside of `models`.
+//! Each is a plausible mistake about what another thread does meanwhile; on one thread none of them shows.
+//! They do nothing outside of `models`.
 
 /// A way to get the shared memory wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// The fast door looks under the lock, and takes what it saw under the lock again.
+    /// The fast path looks under the lock, and takes what it saw under the lock again.
     LooksTwice,
-    /// A client opens its mailbox after the engine heard of its request.
-    LateMailbox,
-    /// A client finds its mailbox empty in one turn and leaves its waker in the next.
+    /// A client opens its inbox after the engine was told of its request.
+    LateInbox,
+    /// A client finds its inbox empty in one turn and leaves its waker in the next.
     LateWaker,
     /// A writer or record is closed while a tier call for it is under way.
     ClosesAtOnce,
@@ -20,19 +20,22 @@ pub(crate) enum Fault {
     LateAlarm,
     /// What an engine tells is shown when its shard's lock is free again, by whoever comes to it.
     ShowsLate,
+    /// The feed's lock is free between taking a step out of the feed and telling the shards of it.
+    TellsUnlocked,
 }
 
 #[cfg(all(test, any(loom, shuttle)))]
 impl Fault {
     /// Every fault that can be planted.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::LooksTwice,
-        Self::LateMailbox,
+        Self::LateInbox,
         Self::LateWaker,
         Self::ClosesAtOnce,
         Self::ForgetsPull,
         Self::LateAlarm,
         Self::ShowsLate,
+        Self::TellsUnlocked,
     ];
 }
 

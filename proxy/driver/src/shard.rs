@@ -1,14 +1,14 @@
 //! The engines behind their locks: [`Shared`] owns the shards, and a [`Turn`] is one visit to one of them.
 //!
-//! A turn never waits. What its effects ask for becomes errands, and those are run once the lock is free: wakers, spawns,
+//! A turn never waits. What its effects ask for is deferred until the lock is free: wakers, spawns,
 //! and tier calls as far as they come without waiting. A turn that is taken from a `Drop`, or under the
 //! feed's lock, leaves tier calls to tasks. What an effect becomes is in `effects`.
 
 use crate::{
     Beginning, ByteTier, Clock, Contents, Handle, Observer, Parts, Recorder, Spawn, World,
-    call::{Held, InUse},
-    client::Mailbox,
-    feed::Hub,
+    call::{HandleId, InUse},
+    client::Inbox,
+    feed::FeedClient,
     fetch::Pull,
     plant::{Fault, is_planted},
     sync::{self, Mutex, MutexGuard, mpsc, oneshot, watch},
@@ -28,8 +28,8 @@ use tiergate_engine::{
     PurgeOutcome, RequestId, Resident, Seed, Selector, TierId, durable::Terms,
 };
 
-/// The calendar has jumped when it and the monotonic clock have moved apart by more than this. Freshness counts whole
-/// seconds, and ordinary slewing stays far below it between two inputs.
+/// The calendar has jumped when it and the monotonic clock have moved apart by more than this. Freshness
+/// counts whole seconds, and ordinary slewing stays far below it between two inputs.
 const CALENDAR_DRIFT_MAX_MS: u64 = 500;
 
 /// What a timer sleeps for.
@@ -38,17 +38,19 @@ type Alarm = watch::Receiver<Option<Instant>>;
 /// What runs beside the caller.
 pub(crate) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Tier calls that are made within one another, each by the answer to the one before; one more becomes a task. It bounds
-/// the stack, and is more than a hit from a tier needs: a lookup, a read, and a chunk for the lane of each faster tier.
+/// Tier calls that are made within one another, each by the answer to the one before; one more becomes a
+/// task. It bounds the stack, and is more than a hit from a tier needs: a lookup, a read, and a chunk for the
+/// lane of each faster tier.
 const CALLS_WITHIN_MAX: u32 = 8;
 
-/// Where what a turn leaves to do is done.
+/// Where the tier calls that a turn defers are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    /// Here, as far as it needs no waiting.
-    Here,
-    /// In tasks: the caller is being dropped, perhaps with its whole world, or holds another lock.
-    Tasks,
+enum TierCalls {
+    /// At once, on the caller's thread, as far as they come without waiting.
+    Inline,
+    /// In tasks of their own: the caller is being dropped, perhaps with its whole world, or holds another
+    /// lock.
+    Spawned,
 }
 
 /// A purge's report.
@@ -57,26 +59,26 @@ pub(crate) type Report = Vec<(TierId, PurgeOutcome)>;
 /// The parts of the world and the shards. Tasks and bodies under way keep it alive.
 pub(crate) struct Shared<W: World> {
     pub(crate) parts: Parts<W>,
-    /// Of the durable tier.
+    /// The durable tier's, if the configuration names it.
     pub(crate) terms: Option<Terms>,
     shards: Vec<Mutex<Shard<W>>>,
-    /// The purge feed, if there is one. Its lock comes before the shards'.
-    pub(crate) hub: Option<Mutex<Hub>>,
+    /// The purge feed's client, if there is a feed. Its lock comes before the shards'.
+    pub(crate) feed_client: Option<Mutex<FeedClient>>,
 }
 
-/// One engine, and who waits for what it tells.
+/// One engine, with the clients, purges and fetches that wait for its effects.
 pub(crate) struct Shard<W: World> {
     engine: Engine<Bytes>,
-    /// Writes down what the engine is told and asks for, if somebody wants to live it again.
+    /// Writes down what the engine is told and asks for, if somebody wants to replay it.
     recorder: Option<Box<dyn Recorder>>,
-    /// One mailbox for each request whose last letter was not taken yet.
-    pub(crate) mailboxes: BTreeMap<RequestId, Mailbox>,
-    /// Who waits for a purge's report.
+    /// One inbox for each request whose last message was not taken yet.
+    pub(crate) inboxes: BTreeMap<RequestId, Inbox>,
+    /// Where each open purge's report goes.
     pub(crate) purges: BTreeMap<PurgeId, oneshot::Sender<Report>>,
     /// Where each fetch's task takes its pulls. Dropping the sender cancels the fetch.
     pub(crate) fetches: BTreeMap<FillId, mpsc::Sender<Pull<W>>>,
     /// Writers and records with tier calls under way.
-    pub(crate) in_use: BTreeMap<Held, InUse>,
+    pub(crate) in_use: BTreeMap<HandleId, InUse>,
     requests_minted: u64,
     purges_minted: u64,
     calendar: Option<Calendar>,
@@ -84,25 +86,25 @@ pub(crate) struct Shard<W: World> {
     alarm: watch::Sender<Option<Instant>>,
 }
 
-/// How the calendar and the monotonic clock stood to each other when the engine was told: calendar time at the
-/// monotonic clock's origin, in milliseconds.
+/// How the calendar and the monotonic clock stood to each other when the engine was told: calendar time at
+/// the monotonic clock's origin, in milliseconds.
 #[derive(Clone, Copy)]
 struct Calendar(i128);
 
 /// What is left to do when a turn is over and the lock is free.
-pub(crate) enum Errand<W: World> {
-    /// Wakes a client whose mailbox was empty.
+pub(crate) enum Deferred<W: World> {
+    /// Wakes a client whose inbox was empty.
     Wake(Waker),
     /// Starts a task.
     Spawn(Task),
     /// Makes a tier call: at once as far as it comes without waiting, and in a task from there on.
     Call(Task),
     /// Closes a record or writer of a tier.
-    Close(TierId, Handle<Held>),
-    /// Hands a pull to its fetch. Without a fetch it is dropped, and so answers itself.
+    Close(TierId, Handle<HandleId>),
+    /// Gives a pull to its fetch. Without a fetch it is dropped, and so answers itself.
     Pull(Option<mpsc::Sender<Pull<W>>>, Pull<W>),
-    /// Lets go of a fetch, which cancels it.
-    LetGo(mpsc::Sender<Pull<W>>),
+    /// Releases a fetch, which cancels it.
+    ReleaseFetch(mpsc::Sender<Pull<W>>),
     /// Hands over a purge's report.
     Report(oneshot::Sender<Report>, Report),
 }
@@ -112,7 +114,7 @@ pub(crate) struct Turn<'t, W: World> {
     pub(crate) shared: &'t Arc<Shared<W>>,
     pub(crate) number: u32,
     pub(crate) shard: &'t mut Shard<W>,
-    pub(crate) errands: &'t mut Vec<Errand<W>>,
+    pub(crate) deferred: &'t mut Vec<Deferred<W>>,
 }
 
 impl<W: World> Shared<W> {
@@ -136,8 +138,9 @@ impl<W: World> Shared<W> {
                 (Mutex::new(Shard::new(engine, recorder, alarm)), armed)
             })
             .unzip();
-        let (hub, hub_alarm) = config.feed_policy().map(|policy| Hub::new(policy, seed)).unzip();
-        (Arc::new(Self { parts, terms: config.durable_terms(), shards, hub }), alarms, hub_alarm)
+        let (feed_client, feed_alarm) =
+            config.feed_policy().map(|policy| FeedClient::new(policy, seed)).unzip();
+        (Arc::new(Self { parts, terms: config.durable_terms(), shards, feed_client }), alarms, feed_alarm)
     }
 
     /// The shards' numbers.
@@ -164,17 +167,17 @@ impl<W: World> Shared<W> {
         }
     }
 
-    /// A tier that the configuration names.
-    pub(crate) fn tier(&self, id: TierId) -> &W::Tier {
+    /// A byte tier that the configuration names.
+    pub(crate) fn byte_tier(&self, id: TierId) -> &W::Tier {
         let named = self.parts.tiers.iter().find(|(tier, _)| *tier == id);
         &named.expect("`Driver::start` found every configured tier").1
     }
 
     /// Waits until a local tier can be asked, and tells every engine.
     pub(crate) async fn join(self: Arc<Self>, tier: TierId) {
-        let Contents { objects, bytes } = self.tier(tier).join().await;
+        let Contents { objects, bytes } = self.byte_tier(tier).join().await;
         for shard in self.shards() {
-            self.feed(shard, Input::TierJoined { tier, objects, bytes });
+            self.tell(shard, Input::TierJoined { tier, objects, bytes });
         }
     }
 
@@ -183,44 +186,44 @@ impl<W: World> Shared<W> {
     }
 
     /// Tells one engine one thing, and does what it asks.
-    pub(crate) fn feed(self: &Arc<Self>, shard: u32, input: Input<Bytes>) {
+    pub(crate) fn tell(self: &Arc<Self>, shard: u32, input: Input<Bytes>) {
         self.turn(shard, |turn| turn.handle(input));
     }
 
     /// The same under another lock, which no tier shall prolong.
-    pub(crate) fn feed_under_lock(self: &Arc<Self>, shard: u32, input: Input<Bytes>) {
+    pub(crate) fn tell_under_lock(self: &Arc<Self>, shard: u32, input: Input<Bytes>) {
         self.turn_with_tasks(shard, |turn| turn.handle(input));
     }
 
-    /// Takes the shard's lock for `work`, and runs the errands after it.
+    /// Takes the shard's lock for `work`, and runs what was deferred after it.
     pub(crate) fn turn<R>(self: &Arc<Self>, number: u32, work: impl FnOnce(&mut Turn<'_, W>) -> R) -> R {
-        self.turn_at(number, Place::Here, work)
+        self.turn_at(number, TierCalls::Inline, work)
     }
 
-    /// The same, but tier calls are left to tasks: from a `Drop`, for a world that is torn down drops its tasks and so touches
-    /// no tier; and under another lock, which no tier shall prolong.
+    /// The same, but tier calls are left to tasks: from a `Drop`, for a world that is torn down drops its
+    /// tasks and so touches no tier; and under another lock, which no tier shall prolong.
     pub(crate) fn turn_with_tasks<R>(
         self: &Arc<Self>,
         number: u32,
         work: impl FnOnce(&mut Turn<'_, W>) -> R,
     ) -> R {
-        self.turn_at(number, Place::Tasks, work)
+        self.turn_at(number, TierCalls::Spawned, work)
     }
 
     fn turn_at<R>(
         self: &Arc<Self>,
         number: u32,
-        place: Place,
+        calls: TierCalls,
         work: impl FnOnce(&mut Turn<'_, W>) -> R,
     ) -> R {
-        // Declared before the lock is taken: after a panic, the lock is free when calls among the errands are dropped.
-        let mut errands = Vec::new();
+        // Declared before the lock is taken: after a panic, the lock is free when deferred calls are dropped.
+        let mut deferred = Vec::new();
         let result = {
             let mut shard = self.lock(number);
-            work(&mut Turn { shared: self, number, shard: &mut shard, errands: &mut errands })
+            work(&mut Turn { shared: self, number, shard: &mut shard, deferred: &mut deferred })
         };
-        for errand in errands {
-            errand.run(self, place);
+        for action in deferred {
+            action.run(self, calls);
         }
         result
     }
@@ -233,13 +236,6 @@ impl<W: World> Shared<W> {
         match sync::nested(CALLS_WITHIN_MAX, || is_over(sync::contained(&mut poll))) {
             Some(true) => {}
             Some(false) | None => self.spawn(task),
-        }
-    }
-
-    fn close(&self, tier: TierId, Handle { shard, id }: Handle<Held>) {
-        match id {
-            Held::Record(id) => self.release(tier, Handle { shard, id }),
-            Held::Writer(id) => self.discard(tier, Handle { shard, id }),
         }
     }
 
@@ -308,7 +304,7 @@ impl<W: World> Shard<W> {
         Self {
             engine,
             recorder,
-            mailboxes: BTreeMap::new(),
+            inboxes: BTreeMap::new(),
             purges: BTreeMap::new(),
             fetches: BTreeMap::new(),
             in_use: BTreeMap::new(),
@@ -321,11 +317,11 @@ impl<W: World> Shard<W> {
 }
 
 impl<W: World> Turn<'_, W> {
-    /// A request id, with an empty mailbox under it.
-    pub(crate) fn open_mailbox(&mut self) -> RequestId {
+    /// A request id, with an empty inbox under it.
+    pub(crate) fn open_inbox(&mut self) -> RequestId {
         self.shard.requests_minted += 1;
         let request = RequestId(self.shard.requests_minted);
-        self.shard.mailboxes.insert(request, Mailbox::default());
+        self.shard.inboxes.insert(request, Inbox::default());
         request
     }
 
@@ -339,7 +335,8 @@ impl<W: World> Turn<'_, W> {
         report
     }
 
-    /// Tells the engine one thing. The clock is read under the lock, so that an engine's time never runs backwards.
+    /// Tells the engine one thing. The clock is read under the lock, so that an engine's time never runs
+    /// backwards.
     pub(crate) fn handle(&mut self, input: Input<Bytes>) {
         let now = self.shared.parts.clock.now();
         self.tell_calendar(now);
@@ -383,8 +380,8 @@ impl<W: World> Turn<'_, W> {
         }
     }
 
-    /// Sets the timer. Only an earlier wake-up disturbs it: one that comes too early is harmless, and most are put off
-    /// again and again before they are due.
+    /// Sets the timer. Only an earlier wake-up disturbs it: one that comes too early is harmless, and most
+    /// are put off again and again before they are due.
     fn arm(&mut self, now: Instant) {
         let wanted = self.shard.engine.poll_wake().map(|(at, _)| at);
         self.shard.alarm.send_if_modified(|armed| {
@@ -407,30 +404,30 @@ impl<W: World> Turn<'_, W> {
     }
 }
 
-impl<W: World> Errand<W> {
-    fn run(self, shared: &Arc<Shared<W>>, place: Place) {
+impl<W: World> Deferred<W> {
+    fn run(self, shared: &Arc<Shared<W>>, calls: TierCalls) {
         match self {
             Self::Wake(waker) => waker.wake(),
             Self::Spawn(task) => shared.spawn(task),
-            Self::Call(task) => match place {
-                Place::Here => shared.call(task),
-                Place::Tasks => shared.spawn(task),
+            Self::Call(task) => match calls {
+                TierCalls::Inline => shared.call(task),
+                TierCalls::Spawned => shared.spawn(task),
             },
-            Self::Close(tier, held) => match place {
-                Place::Here => shared.close(tier, held),
-                Place::Tasks => {
+            Self::Close(tier, handle) => match calls {
+                TierCalls::Inline => shared.tier(tier).close(handle),
+                TierCalls::Spawned => {
                     let shared = Arc::clone(shared);
-                    shared.clone().spawn(async move { shared.close(tier, held) });
+                    shared.clone().spawn(async move { shared.tier(tier).close(handle) });
                 }
             },
-            // A pull that nobody takes comes back in the error and is dropped, which answers it. There is always room:
-            // the engine has one pull open for each fetch.
+            // A pull that nobody takes comes back in the error and is dropped, which answers it. There is
+            // always room: the engine has one pull open for each fetch.
             Self::Pull(Some(fetch), pull) if is_planted(Fault::ForgetsPull) => {
                 std::mem::forget(fetch.try_send(pull));
             }
             Self::Pull(Some(fetch), pull) => drop(fetch.try_send(pull)),
             Self::Pull(None, pull) => drop(pull),
-            Self::LetGo(fetch) => drop(fetch),
+            Self::ReleaseFetch(fetch) => drop(fetch),
             // Whoever asked for the purge may have left; it was done all the same.
             Self::Report(waiting, report) => drop(waiting.send(report)),
         }

@@ -1,8 +1,10 @@
-//! What the durable tier is made of: a store of blobs and an index, each behind a trait of its own, in any combination.
+//! What the durable tier is made of: a store of blobs and an index, each behind a trait of its own, in any
+//! combination.
 //!
-//! Every failure is told as [`StoreError`]: the engine then takes it that what was asked was done, was not done, or is
-//! done later, and finds out. So a client need not know which it was, and must not guess: `Ok` only after the store has
-//! confirmed. Retries after a pause are the engine's; a client may send one request twice, for each is safe to repeat.
+//! Every failure is told as [`StoreError`]: the engine then takes it that what was asked was done, was not
+//! done, or is done later, and finds out. So a client need not know which it was, and must not guess: `Ok`
+//! only after the store has confirmed. Retries after a pause are the engine's; a client may send one request
+//! twice, for each is safe to repeat.
 
 use crate::{FeedPage, Handle, PurgeFeed, TierError};
 use bytes::Bytes;
@@ -16,11 +18,13 @@ use tiergate_engine::{
 /// What a store did not do, or may not have done. Why is for the log.
 pub type StoreError = TierError;
 
-/// Holds blobs: bodies under names that are used once. One call at a time for each handle, but for reads, which may run
-/// beside each other; `release` and `abort` come last, never while another call for the handle is under way.
+/// Holds blobs: bodies under names that are used once. One call at a time for each handle, but for reads,
+/// which may run beside each other; `release` and `abort` come last, never while another call for the handle
+/// is under way.
 pub trait BlobStore: Send + Sync + 'static {
-    /// Opens a blob for reading under `handle` and says how long it is; `None` when the store is sure that there is
-    /// none, and nothing is open then. Who has it open reads it to its end, should it be deleted meanwhile, or is told.
+    /// Opens a blob for reading under `handle` and says how long it is; `None` when the store is sure that
+    /// there is none, and nothing is open then. Who has it open reads it to its end, should it be deleted
+    /// meanwhile, or is told.
     fn open(
         &self,
         handle: Handle<RecordId>,
@@ -59,20 +63,21 @@ pub trait BlobStore: Send + Sync + 'static {
         length: ByteCount,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Closes an upload; what was not finished leaves nothing behind. Also called for a handle whose `begin` failed or
-    /// never ran. Starts what takes long and returns.
+    /// Closes an upload; what was not finished leaves nothing behind. Also called for a handle whose `begin`
+    /// failed or never ran. Starts what takes long and returns.
     fn abort(&self, handle: Handle<WriterId>);
 
     /// Removes a blob; one that is not there is fine.
     fn delete(&self, blob: BlobName) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Blobs behind `after` in the order of their names, key first, at most as many as fit one answer; none when there
-    /// are no more.
+    /// Blobs behind `after` in the order of their names, key first, at most as many as fit one answer; none
+    /// when there are no more.
     fn list(&self, after: Option<BlobName>)
     -> impl Future<Output = Result<Vec<BlobName>, StoreError>> + Send;
 }
 
-/// One row of an index. `value` is the engine's affair; the other columns are what the store compares and forgets by.
+/// One row of an index. `value` is the engine's affair; the other columns are what the store compares and
+/// forgets by.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     /// Raised with every change but a touch.
@@ -131,8 +136,8 @@ pub trait IndexStore: Send + Sync + 'static {
         droppable: WallTime,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Drops the row of exactly this version, if it is droppable. For who keeps a store that does not forget by itself;
-    /// the driver never asks for it.
+    /// Drops the row of exactly this version, if it is droppable. For who keeps a store that does not forget
+    /// by itself; the driver never asks for it.
     fn delete(&self, key: CacheKey, version: Version) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 

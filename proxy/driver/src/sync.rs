@@ -1,5 +1,6 @@
-//! What threads share memory through. In production that is a mutex of `std` and the channels of tokio; under a model
-//! checker it is the checker's mutex, and [`channels`] built on it, so that the checker sees every step.
+//! What threads share memory through. In production that is a mutex of `std` and the channels of tokio; under
+//! a model checker it is the checker's mutex, and [`channels`] built on it, so that the checker sees every
+//! step.
 //!
 //! The driver names no other primitive: whatever threads of it share is checked by `models`.
 
@@ -26,7 +27,8 @@ shuttle::thread_local! { static NESTED: Cell<u32> = Cell::new(0); }
 #[cfg(not(all(test, any(loom, shuttle))))]
 thread_local! { static NESTED: Cell<u32> = const { Cell::new(0) }; }
 
-/// Runs `work`, which does not unwind; unless it would be the `max`th but one that this thread runs within one another.
+/// Runs `work`, which does not unwind; unless it would be the `max`th but one that this thread runs within
+/// one another.
 pub(crate) fn nested<R>(max: u32, work: impl FnOnce() -> R) -> Option<R> {
     let outside = NESTED.with(Cell::get);
     if outside >= max {
@@ -56,7 +58,8 @@ pub(crate) fn is_poisoned<T>(mutex: &Mutex<T>) -> bool {
     mutex.is_poisoned()
 }
 
-/// The checkers' mutexes know of no poison: there a panic ends the run, and what is dropped on the way out touches nothing.
+/// The checkers' mutexes know of no poison: there a panic ends the run, and what is dropped on the way out
+/// touches nothing.
 #[cfg(all(test, any(loom, shuttle)))]
 pub(crate) fn is_poisoned<T>(_: &Mutex<T>) -> bool {
     std::thread::panicking()

@@ -9,7 +9,8 @@ use crate::{
 use std::{future::Future, sync::Arc};
 use tiergate_engine::Instant;
 
-/// Sleeps until what `alarm` says and wakes, again and again. Ends when the machine is gone, and does not keep it.
+/// Sleeps until what `alarm` says and wakes, again and again. Ends when the machine is gone, and does not
+/// keep it.
 pub(crate) fn run<W: World, F: Fn(&Arc<Shared<W>>) + Send>(
     shared: &Arc<Shared<W>>,
     mut alarm: watch::Receiver<Option<Instant>>,

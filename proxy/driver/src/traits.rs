@@ -42,8 +42,8 @@ pub trait Clock: Clone + Send + Sync + 'static {
 
 /// Starts tasks that end by themselves.
 pub trait Spawn: Clone + Send + Sync + 'static {
-    /// Runs `task` to its end beside the caller, and not within this call. A task may be dropped only when the world it
-    /// runs in is torn down: one that never ran leaves its effect without an answer.
+    /// Runs `task` to its end beside the caller, and not within this call. A task may be dropped only when
+    /// the world it runs in is torn down: one that never ran leaves its effect without an answer.
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static);
 }
 
@@ -69,7 +69,8 @@ pub trait OriginBody: Send + 'static {
 pub enum TierError {
     /// It is not well: this counts against its breaker, and the engine does without it (C1).
     Failed(String),
-    /// What it holds is not, or not wholly, what was written. The tier is well all the same; nobody is served what is rotten.
+    /// What it holds is not, or not wholly, what was written. The tier is well all the same; nobody is served
+    /// what is rotten.
     Rotten(String),
 }
 
@@ -86,9 +87,9 @@ impl std::error::Error for TierError {}
 /// Names a writer or an open record: engines number their own, so the shard is part of the name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Handle<I> {
-    /// Which engine's.
+    /// The number of the engine's shard.
     pub shard: u32,
-    /// Its id there.
+    /// The engine's own id.
     pub id: I,
 }
 
@@ -104,27 +105,29 @@ pub struct Found {
 /// What a tier holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Contents {
-    /// How many records.
+    /// The number of records.
     pub objects: u64,
-    /// What they take up.
+    /// The room that they take up.
     pub bytes: ByteCount,
 }
 
-/// Holds records below L0, and keeps its own index of them. The engine opens, writes, commits and discards each record in order, one call at a time for
-/// each handle; calls for different handles run at once. Reads of one handle may also run beside each other and beside
-/// a write to it. `release` and `discard` come last: never while another call for the handle is under way.
+/// Holds records below L0, and keeps its own index of them. The engine opens, writes, commits and discards
+/// each record in order, one call at a time for each handle; calls for different handles run at once. Reads
+/// of one handle may also run beside each other and beside a write to it. `release` and `discard` come last:
+/// never while another call for the handle is under way.
 pub trait ByteTier: Send + Sync + 'static {
-    /// Returns once the tier can be asked, with what it holds: everything whole that an earlier process left. Runs beside
-    /// requests, which are served meanwhile without this tier. Never gives up by itself. Only local tiers are asked, once;
-    /// until it has returned, they get no calls but `recover_bans`, `store_ban` and `delete`.
+    /// Returns once the tier can be asked, with what it holds: everything whole that an earlier process left.
+    /// Runs beside requests, which are served meanwhile without this tier. Never gives up by itself. Only
+    /// local tiers are asked, once; until it has returned, they get no calls but `recover_bans`, `store_ban`
+    /// and `delete`.
     fn join(&self) -> impl Future<Output = Contents> + Send;
 
-    /// The bans that earlier processes stored and that are still in force, oldest first. Quick: nothing is served before it
-    /// has returned. Only local tiers are asked.
+    /// The bans that earlier processes stored and that are still in force, oldest first. Quick: nothing is
+    /// served before it has returned. Only local tiers are asked.
     fn recover_bans(&self) -> impl Future<Output = Result<Vec<Ban>, TierError>> + Send;
 
-    /// Keeps a ban for [`recover_bans`](ByteTier::recover_bans); once this returns, no crash takes it away. What is kept is
-    /// bounded as [`Bans`](tiergate_engine::Bans) are. Only local tiers are asked.
+    /// Keeps a ban for [`recover_bans`](ByteTier::recover_bans); once this returns, no crash takes it away.
+    /// What is kept is bounded as [`Bans`](tiergate_engine::Bans) are. Only local tiers are asked.
     fn store_ban(&self, ban: Arc<Ban>) -> impl Future<Output = Result<(), TierError>> + Send;
 
     /// Opens the current record of `key` for reading under `handle`. What is found to be rotten is not found.
@@ -134,9 +137,10 @@ pub trait ByteTier: Send + Sync + 'static {
         key: StoredKey,
     ) -> impl Future<Output = Result<Option<Found>, TierError>> + Send;
 
-    /// At least one and at most `length_max` bytes from `offset` on, checked against what was written. An open record
-    /// stays the same from first to last byte, whatever happens to its key meanwhile. Of a writer's record, the bytes
-    /// whose write was acknowledged can be read until it is discarded, committed or not, even after a write failed.
+    /// At least one and at most `length_max` bytes from `offset` on, checked against what was written. An
+    /// open record stays the same from first to last byte, whatever happens to its key meanwhile. Of a
+    /// writer's record, the bytes whose write was acknowledged can be read until it is discarded, committed
+    /// or not, even after a write failed.
     fn read(
         &self,
         source: Handle<ReadSource>,
@@ -144,7 +148,8 @@ pub trait ByteTier: Send + Sync + 'static {
         length_max: u64,
     ) -> impl Future<Output = Result<Bytes, TierError>> + Send;
 
-    /// Closes an open record. Also called for a handle whose `lookup` found nothing. Starts what takes long and returns.
+    /// Closes an open record. Also called for a handle whose `lookup` found nothing. Starts what takes long
+    /// and returns.
     fn release(&self, handle: Handle<RecordId>);
 
     /// Begins a record under a name that nobody else uses.
@@ -162,28 +167,29 @@ pub trait ByteTier: Send + Sync + 'static {
         chunk: Bytes,
     ) -> impl Future<Output = Result<(), TierError>> + Send;
 
-    /// Makes it visible, at once and whole, in place of any older record of its key. The handle stays readable. A writer
-    /// that was opened before a purge of its target (`delete(key, None)`) was acknowledged publishes nothing after that:
-    /// its commit fails, whoever of those that share the tier asked for the purge (C7).
+    /// Makes it visible, at once and whole, in place of any older record of its key. The handle stays
+    /// readable. A writer that was opened before a purge of its target (`delete(key, None)`) was acknowledged
+    /// publishes nothing after that: its commit fails, whoever of those that share the tier asked for the
+    /// purge (C7).
     fn commit(
         &self,
         handle: Handle<WriterId>,
         record: Arc<Record>,
     ) -> impl Future<Output = Result<(), TierError>> + Send;
 
-    /// Closes a writer; what was not committed is gone. Also called for a handle whose `open` failed or never ran.
-    /// Starts what takes long and returns.
+    /// Closes a writer; what was not committed is gone. Also called for a handle whose `open` failed or never
+    /// ran. Starts what takes long and returns.
     fn discard(&self, handle: Handle<WriterId>);
 
-    /// Replaces head and freshness beside the body of exactly the record that `record` names, at once and whole or not at
-    /// all. It makes no record and brings none back, and it takes nothing from one that was made later (failure F3). Who
-    /// has the record open keeps what they found.
+    /// Replaces head and freshness beside the body of exactly the record that `record` names, at once and
+    /// whole or not at all. It makes no record and brings none back, and it takes nothing from one that was
+    /// made later (failure F3). Who has the record open keeps what they found.
     fn freshen(&self, record: Arc<Record>) -> impl Future<Output = Result<Freshening, TierError>> + Send;
 
-    /// Removes the record called `name`; or, without one, every record of the target, current or not, every variant of it
-    /// included, whoever of those that share the tier stored it. None of them is found again, by this process or a later
-    /// one, however it ends: a local tier returns when that is durable. Says whether there was one, as far as the tier can
-    /// see. A tier that has not joined yet answers once it can.
+    /// Removes the record called `name`; or, without one, every record of the target, current or not, every
+    /// variant of it included, whoever of those that share the tier stored it. None of them is found again,
+    /// by this process or a later one, however it ends: a local tier returns when that is durable. Says
+    /// whether there was one, as far as the tier can see. A tier that has not joined yet answers once it can.
     fn delete(
         &self,
         key: StoredKey,
@@ -197,8 +203,8 @@ pub trait Observer: Send + Sync + 'static {
     fn observe(&self, shard: u32, now: Instant, event: &Event);
     /// A tier call failed; the engine was told, this is for the log.
     fn tier_failed(&self, tier: TierId, error: &TierError);
-    /// Called once for each shard, before its engine is told anything. Whoever wants to live again what it decides gives
-    /// a recorder.
+    /// Called once for each shard, before its engine is told anything. Whoever wants to replay what it
+    /// decides gives a recorder.
     fn recorder(&self, _beginning: &Beginning<'_>) -> Option<Box<dyn Recorder>> {
         None
     }

@@ -1,16 +1,36 @@
-//! The checkers: [`holds`] runs a model under whichever the build is for.
+//! The checkers: [`holds`] runs a model under whichever the build is for, and [`holds_in_every_order`] one
+//! that is small enough for all of its orders.
 
 use std::panic::resume_unwind;
 
+/// How many of a model's orders loom tries. The other checkers try as many as they were told, of every model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Orders {
+    /// Those with at most `LOOM_MAX_PREEMPTIONS` preemptions.
+    Bounded,
+    /// Every one, whatever the environment says.
+    All,
+}
+
 /// The model holds in every order that the checker tries.
 pub(super) fn holds(model: fn()) {
+    check(model, Orders::Bounded);
+}
+
+/// The same, and under loom that is every order there is.
+pub(super) fn holds_in_every_order(model: fn()) {
+    check(model, Orders::All);
+}
+
+fn check(model: fn(), orders: Orders) {
     #[cfg(any(loom, shuttle))]
     super::planted::plant();
-    run(model);
+    run(model, orders);
 }
 
 #[cfg(loom)]
 mod run {
+    use super::Orders;
     use std::sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -22,20 +42,24 @@ mod run {
     /// Turns at which threads can meet, in one order.
     const BRANCHES_MAX: usize = 20_000;
 
-    pub(in super::super) fn run(model: fn()) {
+    pub(super) fn run(model: fn(), orders: Orders) {
+        // Its bound is what `LOOM_MAX_PREEMPTIONS` says, if anything.
         let mut builder = loom::model::Builder::new();
         builder.max_branches = BRANCHES_MAX;
-        let orders = Arc::new(AtomicU64::new(0));
-        let tried = Arc::clone(&orders);
+        if orders == Orders::All {
+            builder.preemption_bound = None;
+        }
+        let tried = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&tried);
         builder.check(move || {
-            orders.fetch_add(1, Ordering::Relaxed);
+            counted.fetch_add(1, Ordering::Relaxed);
             super::join(spawn(model));
         });
-        println!(
-            "{} orders, preemptions bounded by {:?}",
-            tried.load(Ordering::Relaxed),
-            builder.preemption_bound
-        );
+        let tried = tried.load(Ordering::Relaxed);
+        match builder.preemption_bound {
+            Some(bound) => println!("{tried} orders: those with at most {bound} preemptions"),
+            None => println!("{tried} orders: every one"),
+        }
     }
 
     pub(in super::super) type Thread<T> = loom::thread::JoinHandle<T>;
@@ -50,6 +74,7 @@ mod run {
 
 #[cfg(all(shuttle, not(loom)))]
 mod run {
+    use super::Orders;
     use shuttle::{
         Config, Runner,
         scheduler::{PctScheduler, RandomScheduler, ReplayScheduler},
@@ -67,7 +92,7 @@ mod run {
     /// Not of the host's choosing: a failure here is a failure everywhere.
     const SEED: u64 = 0x7165_7267_6174_6531;
 
-    pub(in super::super) fn run(model: fn()) {
+    pub(super) fn run(model: fn(), _: Orders) {
         let mut config = Config::new();
         config.stack_size = STACK_BYTES;
         if let Ok(schedule) = env::var("SHUTTLE_REPLAY") {
@@ -93,7 +118,7 @@ mod run {
     /// In whatever order the host brings about.
     const RUNS: usize = 20;
 
-    pub(in super::super) fn run(model: fn()) {
+    pub(super) fn run(model: fn(), _: super::Orders) {
         for _ in 0..RUNS {
             model();
         }
@@ -114,7 +139,8 @@ mod run {
     pub(in super::super) use std::sync::Condvar;
 }
 
-pub(super) use run::{Condvar, Thread, block_on, run, spawn};
+use run::run;
+pub(super) use run::{Condvar, Thread, block_on, spawn};
 
 pub(super) fn join<T>(thread: Thread<T>) -> T {
     thread.join().unwrap_or_else(|failure| resume_unwind(failure))

@@ -1,4 +1,5 @@
-//! Eight threads on one driver with two shards, a fast tier and a slow one: more than every order of, so many by chance.
+//! Eight threads on one driver with two shards, a fast tier and a slow one: too many for every order, so many
+//! orders by chance.
 
 use super::{
     checker::{Thread, block_on, holds, join, spawn},
@@ -12,8 +13,9 @@ use tiergate_engine::{OnAbandon, PurgeMode, RawConfig, RawDiskTier, RawFill, Sel
 
 const TARGETS: [&str; 2] = ["/a", "/b"];
 
-/// Three threads ask and read, one asks and leaves, one knocks at the fast door, one purges, and two run the tasks. Each
-/// body is whole and of one answer, and who asks after a purge gets an answer that the origin gave after it began.
+/// Three threads ask and read, one asks and leaves, one asks the fast path, one purges, and two run the
+/// tasks. Each body is whole and of one answer, and who asks after a purge gets an answer that the origin
+/// gave after it began.
 fn eight_threads() {
     let fill = RawFill { on_abandon: OnAbandon::Cancel, ..RawFill::default() };
     let l2 = Some(RawDiskTier::default());
@@ -22,8 +24,8 @@ fn eight_threads() {
     let purged = Arc::new(AtomicU8::new(0));
     let workers: Vec<Thread<()>> = (0..2)
         .map(|_| {
-            let crew = rig.crew.clone();
-            spawn(move || crew.work())
+            let executor = rig.executor.clone();
+            spawn(move || executor.work())
         })
         .collect();
     let mut clients: Vec<Thread<()>> = (0..3)
@@ -65,7 +67,7 @@ fn eight_threads() {
     purged.fetch_max(floor, Ordering::SeqCst);
     block_on(rig.driver.purge(key("/a")));
     clients.into_iter().for_each(join);
-    rig.crew.end();
+    rig.executor.end();
     workers.into_iter().for_each(join);
     rig.settle();
 }

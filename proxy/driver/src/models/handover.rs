@@ -1,4 +1,5 @@
-//! Completions: each effect is answered once, also when its task is dropped while the next effect is on its way to it.
+//! Completions: each effect is answered once, also when its task is dropped while the next effect is on its
+//! way to it.
 
 use super::{
     checker::{block_on, holds, join, spawn},
@@ -11,21 +12,21 @@ fn take_down_while_reading() {
     // Room for one chunk: the next is pulled when the client has asked for it.
     let fill = RawFill { window: ByteCount(CHUNK as u64), ..RawFill::default() };
     let rig = Rig::new(RawConfig { l0: None, fill, ..RawConfig::default() }, 1);
-    let mut body = rig.crew.run(rig.ask("/a"));
+    let mut body = rig.executor.run(rig.ask("/a"));
     let worker = spawn({
-        let crew = rig.crew.clone();
-        move || crew.work()
+        let executor = rig.executor.clone();
+        move || executor.work()
     });
     let end = spawn({
-        let crew = rig.crew.clone();
-        move || crew.take_down()
+        let executor = rig.executor.clone();
+        move || executor.take_down()
     });
     match block_on(read_on(&mut body)) {
         Ok(read) => assert_eq!(read, [1; CHUNK * CHUNKS]),
         Err(why) => assert_eq!(why, AbortReason::Origin(OriginFailure::Abandoned)),
     }
     join(end);
-    rig.crew.end();
+    rig.executor.end();
     join(worker);
     rig.settle();
 }

@@ -6,19 +6,20 @@ use super::{
 };
 use tiergate_engine::{OnAbandon, RawConfig, RawDiskTier, RawFill};
 
-/// A client leaves after the first chunk, which cancels the fetch and drops the lane, while another thread writes.
+/// A client leaves after the first chunk, which cancels the fetch and drops the lane, while another thread
+/// writes.
 fn leave_while_writing() {
     let fill = RawFill { on_abandon: OnAbandon::Cancel, ..RawFill::default() };
     let l2 = Some(RawDiskTier::default());
     let rig = Rig::new(RawConfig { l0: None, l2, fill, ..RawConfig::default() }, 1);
     let worker = spawn({
-        let crew = rig.crew.clone();
-        move || crew.work()
+        let executor = rig.executor.clone();
+        move || executor.work()
     });
     let mut body = block_on(rig.ask("/a"));
     assert!(block_on(body.next()).expect("nothing breaks off here").is_some());
     drop(body);
-    rig.crew.end();
+    rig.executor.end();
     join(worker);
     rig.settle();
 }

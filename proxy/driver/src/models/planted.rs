@@ -21,8 +21,8 @@ pub(super) fn plant() {
     PLANTED.set(Fault::ALL.into_iter().find(|fault| named == Some(format!("{fault:?}"))));
 }
 
-/// With this fault planted, the test `models::…` fails, and `how` is part of what it says. It runs in a process of its own,
-/// for a checker that found something may abort where it drops what its threads hold.
+/// With this fault planted, the test `models::…` fails, and `how` is part of what it says. It runs in a
+/// process of its own, for a checker that found something may abort where it drops what its threads hold.
 fn finds(fault: Fault, test: &str, how: &str) {
     let this = env::current_exe().expect("a test is a file");
     let output = Command::new(this)
@@ -39,13 +39,13 @@ fn finds(fault: Fault, test: &str, how: &str) {
 }
 
 #[test]
-fn a_door_that_looks_twice() {
+fn a_fast_path_that_looks_twice() {
     finds(Fault::LooksTwice, "resident::a_resident_body_outlives_its_place", "it was there a moment ago");
 }
 
 #[test]
-fn a_mailbox_that_opens_late() {
-    finds(Fault::LateMailbox, "clients::two_clients_share_one_fetch", "panicked");
+fn an_inbox_that_opens_late() {
+    finds(Fault::LateInbox, "clients::two_clients_share_one_fetch", "panicked");
 }
 
 #[test]
@@ -77,6 +77,44 @@ fn events_that_are_shown_late() {
     finds(Fault::ShowsLate, "handover::each_pull_is_answered", "I6");
 }
 
+#[test]
+fn a_lease_that_is_told_before_its_purges() {
+    finds(
+        Fault::TellsUnlocked,
+        "feed::a_lease_comes_after_the_purges_that_it_counts_on",
+        "purged elsewhere, and served",
+    );
+}
+
+/// The models whose orders are all tried can fail too. Chance need not find in them what every order does.
+#[cfg(loom)]
+mod in_every_order {
+    use super::{Fault, finds};
+
+    #[test]
+    fn a_fast_path_that_looks_twice() {
+        finds(
+            Fault::LooksTwice,
+            "exhaustive::a_hit_is_whole_or_purged_in_every_order",
+            "it was there a moment ago",
+        );
+    }
+
+    #[test]
+    fn a_waker_that_comes_late() {
+        finds(Fault::LateWaker, "exhaustive::a_request_meets_a_purge_in_every_order", "deadlock");
+    }
+
+    #[test]
+    fn a_lease_that_is_told_before_its_purges() {
+        finds(
+            Fault::TellsUnlocked,
+            "exhaustive::a_lease_comes_after_its_purges_in_every_order",
+            "purged elsewhere, and served",
+        );
+    }
+}
+
 #[cfg(not(loom))]
 mod among_eight_threads {
     use super::{Fault, finds};
@@ -94,7 +132,7 @@ mod among_eight_threads {
     }
 
     #[test]
-    fn a_door_that_looks_twice() {
+    fn a_fast_path_that_looks_twice() {
         finds(Fault::LooksTwice, TEST, "it was there a moment ago");
     }
 }

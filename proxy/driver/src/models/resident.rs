@@ -1,4 +1,5 @@
-//! The fast door against eviction and purge: a body that was handed out stays whole, whatever becomes of its place.
+//! The fast path against eviction and purge: a body that was handed out stays whole, whatever becomes of its
+//! entry in L0.
 
 use super::{
     checker::{block_on, holds, join, spawn},
@@ -10,12 +11,12 @@ use std::sync::{
 };
 use tiergate_engine::{ByteCount, RawConfig, RawMemoryTier};
 
-/// One thread reads `/a` through the fast door, while others fill `/b`, for which there is room only in its place, and
-/// purge `/a`.
+/// One thread reads `/a` through the fast path, while others fill `/b`, for which there is room only once
+/// `/a` is evicted, and purge `/a`.
 fn read_evict_purge() {
     let l0 = RawMemoryTier { capacity: ByteCount::kib(200), ..RawMemoryTier::default() };
     let rig = Rig::unrecorded(RawConfig { l0: Some(l0), ..RawConfig::default() });
-    assert_eq!(rig.crew.run(rig.read("/a")), 1);
+    assert_eq!(rig.executor.run(rig.read("/a")), 1);
     let purged = Arc::new(AtomicBool::new(false));
     let reader = spawn({
         let (rig, purged) = (rig.clone(), Arc::clone(&purged));
@@ -32,7 +33,7 @@ fn read_evict_purge() {
             purged.store(true, Ordering::SeqCst);
         }
     });
-    assert_eq!(rig.crew.run(rig.read("/b")), 2);
+    assert_eq!(rig.executor.run(rig.read("/b")), 2);
     join(reader);
     join(purger);
     assert_eq!((rig.fresh_hit("/a"), rig.fresh_hit("/b")), (None, Some(2)));

@@ -10,15 +10,15 @@ use tiergate_engine::{
     Fields, Instant, Method, OriginFailure, RawCare, RawConfig, RawRetry, Refusal, RequestHead,
 };
 
-/// A client asks an origin that says nothing, and time passes. Meanwhile another thread runs the timer, which may not have
-/// begun to sleep.
+/// A client asks an origin that says nothing, and time passes. Meanwhile another thread runs the timer, which
+/// may not have begun to sleep.
 fn wait_for_a_deadline() {
     let retry = RawRetry { attempts_max: 1, ..RawRetry::default() };
     let care = RawCare { retry, ..RawCare::default() };
     let rig = Rig::with_timers(RawConfig { care, ..RawConfig::default() });
     let worker = spawn({
-        let crew = rig.crew.clone();
-        move || crew.work()
+        let executor = rig.executor.clone();
+        move || executor.work()
     });
     let head = RequestHead {
         method: Method::Get,
@@ -43,11 +43,11 @@ fn wait_for_a_deadline() {
         Answer::Refuse(why) => assert_eq!(why, Refusal::Origin(OriginFailure::TimedOut)),
         Answer::Serve(_) | Answer::Pass(_) => panic!("the origin said nothing"),
     }
-    let crew = rig.crew.clone();
+    let executor = rig.executor.clone();
     drop(rig);
-    crew.end();
+    executor.end();
     join(worker);
-    assert_eq!(crew.unfinished(), 0, "the timer, or the fetch, outlived the shard");
+    assert_eq!(executor.unfinished(), 0, "the timer, or the fetch, outlived the shard");
 }
 
 #[test]

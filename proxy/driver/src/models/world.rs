@@ -1,10 +1,10 @@
-//! The models' world: an origin that tells its answers apart, a tier that knows the order of its calls, a clock that is
-//! moved by hand. Start at [`Rig`].
+//! The models' world: an origin that tells its answers apart, a tier that knows the order of its calls, a
+//! clock that is moved by hand. Start at [`Rig`].
 
-use super::crew::{Crew, yield_now};
+use super::executor::{Executor, yield_now};
 use crate::{
-    Answer, Beginning, Body, ByteTier, Clock, Contents, Driver, Found, Handle, NoStore, Observer, Origin,
-    OriginBody, Parts, Recorder, TierError, World, shard::Shared, sync::Mutex, timer,
+    Answer, Beginning, Body, ByteTier, Clock, Contents, Driver, Found, Handle, MemoryFeed, NoStore, Observer,
+    Origin, OriginBody, Parts, PurgeFeed, Recorder, TierError, World, shard::Shared, sync::Mutex, timer,
 };
 use bytes::Bytes;
 use std::{
@@ -19,8 +19,9 @@ use std::{
 };
 use tiergate_engine::{
     AbortReason, Audit, Ban, CacheKey, Config, Effect, Event, Fields, Freshening, Head, Input, Instant,
-    Method, OriginFailure, RawConfig, ReadSource, Record, RecordId, RecordName, RequestHead, Resident, Seed,
-    StoredKey, TierId, WallTime, WriterId,
+    Method, OriginFailure, PurgeMode, RawConfig, ReadSource, Record, RecordId, RecordName, RequestHead,
+    Resident, Seed, Selector, StoredKey, TierId, WallTime, WriterId,
+    feed::{FeedOrigin, Notice, Ticket},
 };
 use tiergate_invariants::{Contract, Edge, Fact, Invariants, Violation, What};
 
@@ -36,24 +37,24 @@ pub(super) const SILENT: &str = "/silent";
 pub(super) struct Model;
 
 impl World for Model {
-    type Clock = Hands;
-    type Spawn = Crew;
-    type Origin = Counting;
-    type Tier = Ledger;
+    type Clock = ManualClock;
+    type Spawn = Executor;
+    type Origin = NumberingOrigin;
+    type Tier = CheckedTier;
     type Blobs = NoStore;
     type Index = NoStore;
-    type Feed = NoStore;
-    type Observer = Watching;
+    type Feed = MemoryFeed;
+    type Observer = Rules;
 }
 
-/// A clock whose hands are moved.
+/// A clock that stands still until it is moved.
 #[derive(Clone)]
-pub(super) struct Hands {
+pub(super) struct ManualClock {
     nanos: Arc<AtomicU64>,
     sleepers: Arc<Mutex<Vec<Waker>>>,
 }
 
-impl Hands {
+impl ManualClock {
     pub(super) fn move_to(&self, at: Instant) {
         self.nanos.store(at.as_nanos(), Ordering::SeqCst);
         let sleepers = std::mem::take(&mut *self.sleepers.lock().expect("the checkers know of no poison"));
@@ -61,7 +62,7 @@ impl Hands {
     }
 }
 
-impl Clock for Hands {
+impl Clock for ManualClock {
     fn now(&self) -> Instant {
         Instant::from_nanos(self.nanos.load(Ordering::SeqCst))
     }
@@ -84,14 +85,14 @@ impl Clock for Hands {
 }
 
 /// Answers with a body whose every byte is the number of the answer.
-pub(super) struct Counting(Arc<AtomicU8>);
+pub(super) struct NumberingOrigin(Arc<AtomicU8>);
 
 pub(super) struct Numbered {
     number: u8,
     left: usize,
 }
 
-impl Origin for Counting {
+impl Origin for NumberingOrigin {
     type Body = Numbered;
 
     async fn fetch(&self, head: Arc<RequestHead>) -> Result<(Head, Numbered), OriginFailure> {
@@ -117,22 +118,22 @@ impl OriginBody for Numbered {
 
 /// A byte tier that stores nothing for long, and panics when its calls break the contract of [`ByteTier`].
 #[derive(Clone, Default)]
-pub(super) struct Ledger(Arc<std::sync::Mutex<BTreeMap<Handle<WriterId>, Entry>>>);
+pub(super) struct CheckedTier(Arc<std::sync::Mutex<BTreeMap<Handle<WriterId>, OpenWriter>>>);
 
 #[derive(Default)]
-struct Entry {
+struct OpenWriter {
     is_busy: bool,
     written: Vec<u8>,
 }
 
-impl Ledger {
+impl CheckedTier {
     /// Writers that were not closed.
     pub(super) fn open(&self) -> usize {
         self.entries().len()
     }
 
     /// Never held across an await, so the checker need not see it.
-    fn entries(&self) -> std::sync::MutexGuard<'_, BTreeMap<Handle<WriterId>, Entry>> {
+    fn entries(&self) -> std::sync::MutexGuard<'_, BTreeMap<Handle<WriterId>, OpenWriter>> {
         self.0.lock().expect("a violated contract ends the model")
     }
 
@@ -153,7 +154,7 @@ impl Ledger {
     }
 }
 
-impl ByteTier for Ledger {
+impl ByteTier for CheckedTier {
     async fn join(&self) -> Contents {
         Contents::default()
     }
@@ -213,28 +214,32 @@ const RULES: [&str; 9] = ["C2", "C4", "CON5", "CON6", "I6", "I15", "M4", "M5", "
 /// The models' one edge.
 const EDGE: Edge = Edge(0);
 
-/// Shows the rules what the engines tell, in the order in which the driver shows it, and holds the driver and each engine to
-/// their contract. Its locks are never held across anything that the checker needs to see.
+/// Who else appends to its log of purges.
+const OTHER_EDGE: FeedOrigin = FeedOrigin(1);
+
+/// Shows the rules what the engines tell, in the order in which the driver shows it, and holds the driver and
+/// each engine to their contract. Its locks are never held across anything that the checker needs to see.
 #[derive(Clone)]
-pub(super) struct Watching {
+pub(super) struct Rules {
     rules: Arc<std::sync::Mutex<Invariants>>,
-    contracts: Arc<std::sync::Mutex<Vec<Watched>>>,
-    contract: Held,
+    contracts: Arc<std::sync::Mutex<Vec<SharedContract>>>,
+    recording: Recording,
 }
 
-/// Is the driver held to the contract? Then it records, which takes the fast door another way.
+/// Is what the engines are told and ask for recorded, and so held to the contract? The fast path then takes
+/// another way.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Held {
-    ToContract,
-    ToRules,
+pub(super) enum Recording {
+    On,
+    Off,
 }
 
-type Watched = Arc<std::sync::Mutex<Contract>>;
+type SharedContract = Arc<std::sync::Mutex<Contract>>;
 
-impl Watching {
-    fn new(contract: Held) -> Self {
+impl Rules {
+    fn new(recording: Recording) -> Self {
         let rules = Invariants::only(&RULES.map(str::to_owned)).expect("these rules are in the catalogue");
-        Self { rules: Arc::new(std::sync::Mutex::new(rules)), contracts: Arc::default(), contract }
+        Self { rules: Arc::new(std::sync::Mutex::new(rules)), contracts: Arc::default(), recording }
     }
 
     fn show(&self, at: Instant, what: What) {
@@ -255,7 +260,7 @@ impl Watching {
     }
 }
 
-impl Observer for Watching {
+impl Observer for Rules {
     fn observe(&self, shard: u32, now: Instant, event: &Event) {
         self.show(now, What::Engine { edge: EDGE, shard, event: *event });
     }
@@ -263,17 +268,17 @@ impl Observer for Watching {
     fn tier_failed(&self, _: TierId, _: &TierError) {}
 
     fn recorder(&self, _: &Beginning<'_>) -> Option<Box<dyn Recorder>> {
-        if self.contract == Held::ToRules {
+        if self.recording == Recording::Off {
             return None;
         }
-        let contract = Watched::default();
+        let contract = SharedContract::default();
         self.contracts.lock().expect("a broken contract ends the model").push(Arc::clone(&contract));
         Some(Box::new(Contracted(contract)))
     }
 }
 
 /// One shard's contract.
-struct Contracted(Watched);
+struct Contracted(SharedContract);
 
 impl Recorder for Contracted {
     fn told(&mut self, now: Instant, input: &Input<Bytes>) {
@@ -297,43 +302,44 @@ fn keeps(checked: Result<(), Violation>) {
 #[derive(Clone)]
 pub(super) struct Rig {
     pub(super) driver: Driver<Model>,
-    pub(super) crew: Crew,
-    pub(super) clock: Hands,
-    pub(super) tier: Ledger,
-    watching: Watching,
+    pub(super) executor: Executor,
+    pub(super) clock: ManualClock,
+    pub(super) tier: CheckedTier,
+    rules: Rules,
     fetches: Arc<AtomicU8>,
 }
 
 impl Rig {
     /// Without timers: nothing here is ever late.
     pub(super) fn new(raw: RawConfig, shards: u32) -> Self {
-        Self::build(raw, shards, Timers::Off, Held::ToContract)
+        Self::build(raw, shards, Timers::Off, Recording::On)
     }
 
-    /// The same with the fast door as production has it.
+    /// The same with the fast path as production has it.
     pub(super) fn unrecorded(raw: RawConfig) -> Self {
-        Self::build(raw, 1, Timers::Off, Held::ToRules)
+        Self::build(raw, 1, Timers::Off, Recording::Off)
     }
 
     pub(super) fn with_timers(raw: RawConfig) -> Self {
-        Self::build(raw, 1, Timers::On, Held::ToContract)
+        Self::build(raw, 1, Timers::On, Recording::On)
     }
 
-    fn build(raw: RawConfig, shards: u32, timers: Timers, contract: Held) -> Self {
+    fn build(raw: RawConfig, shards: u32, timers: Timers, recording: Recording) -> Self {
         let config = Config::try_from(raw).expect("the models' configurations are within bounds");
-        let crew = Crew::new();
-        let clock = Hands { nanos: Arc::new(AtomicU64::new(1)), sleepers: Arc::new(Mutex::new(Vec::new())) };
-        let tier = Ledger::default();
+        let executor = Executor::new();
+        let clock =
+            ManualClock { nanos: Arc::new(AtomicU64::new(1)), sleepers: Arc::new(Mutex::new(Vec::new())) };
+        let tier = CheckedTier::default();
         let fetches = Arc::new(AtomicU8::new(0));
-        let watching = Watching::new(contract);
+        let rules = Rules::new(recording);
         let parts = Parts {
             clock: clock.clone(),
-            spawn: crew.clone(),
-            origin: Counting(Arc::clone(&fetches)),
+            spawn: executor.clone(),
+            origin: NumberingOrigin(Arc::clone(&fetches)),
             tiers: vec![(TierId::L2, tier.clone())],
             durable: None,
-            feed: None,
-            observer: watching.clone(),
+            feed: config.feed_policy().map(|_| MemoryFeed::default()),
+            observer: rules.clone(),
         };
         let shards = NonZeroU32::new(shards).expect("the models use at least one shard");
         let (shared, alarms, _) = Shared::new(parts, &config, Seed(7), shards);
@@ -344,11 +350,11 @@ impl Rig {
             Timers::Off => drop(alarms),
             Timers::On => {
                 for (shard, alarm) in shared.shards().zip(alarms) {
-                    shared.spawn(timer::run(&shared, alarm, move |shared| shared.feed(shard, Input::Wake)));
+                    shared.spawn(timer::run(&shared, alarm, move |shared| shared.tell(shard, Input::Wake)));
                 }
             }
         }
-        Self { driver: Driver { shared }, crew, clock, tier, watching, fetches }
+        Self { driver: Driver { shared }, executor, clock, tier, rules, fetches }
     }
 
     /// How often the origin has answered.
@@ -365,7 +371,8 @@ impl Rig {
         }
     }
 
-    /// Asks for `target` and reads to the end. The body is whole and of one answer of the origin: the one returned.
+    /// Asks for `target` and reads to the end. The body is whole and of one answer of the origin: the one
+    /// returned.
     pub(super) async fn read(&self, target: &str) -> u8 {
         let mut body = self.ask(target).await;
         number(&read_on(&mut body).await.expect("nothing breaks off here"))
@@ -378,12 +385,26 @@ impl Rig {
         Some(number(&concat(&resident)))
     }
 
+    /// Another edge purges `target`: its notice is in the log, for who reads that.
+    pub(super) fn purge_elsewhere(&self, target: &str) {
+        let log = self.driver.shared.parts.feed.as_ref().expect("this model has a feed");
+        let selector = Selector::Key(key(target));
+        let notice = Notice { selector, mode: PurgeMode::Hard, at: self.clock.wall() };
+        let appended = self.executor.run(log.append(OTHER_EDGE, Ticket(1), notice));
+        appended.expect("this log is never away");
+    }
+
+    /// Reads the log of purges, as the feed's timer does: a task asks it, and tells the shards what it says.
+    pub(super) fn read_log(&self) {
+        self.driver.shared.wake_feed();
+    }
+
     /// Lets all that is under way end, and requires that nothing is open.
     pub(super) fn settle(&self) {
-        self.crew.work_off();
+        self.executor.work_off();
         let open = self.driver.audit();
         assert_eq!(open, Audit::default(), "the engine was not told of an end");
-        self.watching.settle(self.clock.now(), open);
+        self.rules.settle(self.clock.now(), open);
         assert_eq!(self.tier.open(), 0, "a writer was not closed");
     }
 }

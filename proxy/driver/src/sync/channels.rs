@@ -1,7 +1,8 @@
-//! The channels of tokio as far as the driver uses them, each one mutex, so that a checker can look into them.
+//! The channels of tokio as far as the driver uses them, each one mutex, so that a checker can look into
+//! them.
 //!
-//! They keep tokio's promises: a waker is called when the lock is free, and what nobody will receive comes back to its
-//! sender or is dropped.
+//! They keep tokio's promises: a waker is called when the lock is free, and what nobody will receive comes
+//! back to its sender or is dropped.
 
 use super::Mutex;
 use std::{

@@ -1,6 +1,7 @@
-//! What the driver does with the durable tier's stores: their answers as they are, their failures as not knowing.
+//! What the driver does with the durable tier's stores: their answers as they are, their failures as not
+//! knowing.
 
-use crate::map_vault::{MapVault, Mood};
+use crate::map_stores::{MapStores, Mood};
 use crate::world::{Rig, Script, key, locked, parts_without_tiers, read};
 use bytes::Bytes;
 use std::{num::NonZeroU32, time::Duration};
@@ -11,11 +12,12 @@ fn durable_only() -> RawConfig {
     RawConfig { l0: None, l3: Some(RawDurableTier::default()), ..RawConfig::default() }
 }
 
-/// What one driver stores, another finds, byte for byte, and has in memory from then on; a purge takes it from both.
+/// What one driver stores, another finds, byte for byte, and has in memory from then on; a purge takes it
+/// from both.
 #[tokio::test(start_paused = true)]
 async fn drivers_share_the_durable_tier() {
-    let vault = MapVault::new();
-    let first = Rig::beside(durable_only(), 1, &vault).await;
+    let stores = MapStores::new();
+    let first = Rig::beside(durable_only(), 1, &stores).await;
     let script = Script::chunks(7, 1000);
     first.script("/a", &script);
     let mut served = first.served("/a").await;
@@ -23,7 +25,7 @@ async fn drivers_share_the_durable_tier() {
     first.settle().await;
 
     let with_memory = RawConfig { l3: Some(RawDurableTier::default()), ..RawConfig::default() };
-    let second = Rig::beside(with_memory, 4, &vault).await;
+    let second = Rig::beside(with_memory, 4, &stores).await;
     let mut served = second.served("/a").await;
     assert_eq!(served.outcome, Outcome::Hit { tier: TierId::L3 });
     assert_eq!(read(&mut served.body).await, Ok(script.body()));
@@ -32,23 +34,24 @@ async fn drivers_share_the_durable_tier() {
 
     let report = second.driver.purge(key("/a")).await.tiers;
     assert!(report.iter().any(|told| matches!(told, (TierId::L3, PurgeOutcome::Removed(_)))), "{report:?}");
-    assert_eq!(vault.blobs(), 0);
+    assert_eq!(stores.blobs(), 0);
     second.settle().await;
-    assert_eq!(vault.held(), 0, "every upload and open blob was closed");
+    assert_eq!(stores.open_handles(), 0, "every upload and open blob was closed");
 }
 
-/// A change whose answer was lost is told as unknown, and found by reading back: it is stored once, and nothing twice.
+/// A change whose answer was lost is told as unknown, and found by reading back: it is stored once, and
+/// nothing twice.
 #[tokio::test(start_paused = true)]
 async fn lost_replies_are_found_out() {
     for lost in 1..4 {
-        let vault = MapVault::new();
-        let rig = Rig::beside(durable_only(), 1, &vault).await;
+        let stores = MapStores::new();
+        let rig = Rig::beside(durable_only(), 1, &stores).await;
         rig.script("/a", &Script::chunks(3, 1000));
-        *locked(&vault.mood) = Mood::LosesReplies(lost);
+        *locked(&stores.mood) = Mood::LosesReplies(lost);
         let mut served = rig.served("/a").await;
         assert!(read(&mut served.body).await.is_ok());
         rig.settle().await;
-        assert_eq!(vault.blobs(), 1);
+        assert_eq!(stores.blobs(), 1);
         let again = rig.served("/a").await;
         assert_eq!(again.outcome, Outcome::Hit { tier: TierId::L3 }, "with {lost} replies lost");
     }
@@ -57,44 +60,44 @@ async fn lost_replies_are_found_out() {
 /// Stores that fail cost a client nothing.
 #[tokio::test(start_paused = true)]
 async fn stores_that_fail_cost_nothing() {
-    let vault = MapVault::new();
-    let rig = Rig::beside(durable_only(), 1, &vault).await;
+    let stores = MapStores::new();
+    let rig = Rig::beside(durable_only(), 1, &stores).await;
     let script = Script::chunks(3, 1000);
     rig.script("/a", &script);
-    *locked(&vault.mood) = Mood::Fails;
+    *locked(&stores.mood) = Mood::Fails;
     let mut served = rig.served("/a").await;
-    *locked(&vault.mood) = Mood::Fine;
+    *locked(&stores.mood) = Mood::Fine;
     assert_eq!(read(&mut served.body).await, Ok(script.body()));
     rig.settle().await;
-    assert!(vault.rows().is_empty() && vault.blobs() == 0 && vault.held() == 0);
+    assert!(stores.rows().is_empty() && stores.blobs() == 0 && stores.open_handles() == 0);
 }
 
 /// A row that this build cannot read may be a newer one's: it is a miss, and stays as it is.
 #[tokio::test(start_paused = true)]
 async fn a_row_that_cannot_be_read_is_left_alone() {
-    let vault = MapVault::new();
-    let rig = Rig::beside(durable_only(), 1, &vault).await;
+    let stores = MapStores::new();
+    let rig = Rig::beside(durable_only(), 1, &stores).await;
     rig.script("/a", &Script::chunks(3, 1000));
     for round in 0..2 {
         let mut served = rig.served("/a").await;
         assert!(read(&mut served.body).await.is_ok());
         assert!(matches!(served.outcome, Outcome::Miss { .. }), "round {round}");
         rig.settle().await;
-        vault.overwrite(key("/a"), Bytes::from_static(b"of another build"));
+        stores.overwrite(key("/a"), Bytes::from_static(b"of another build"));
     }
-    let rows = vault.rows();
+    let rows = stores.rows();
     assert_eq!(rows[&key("/a")].value, Bytes::from_static(b"of another build"));
 }
 
 /// One engine of a driver sweeps for all, however many shards there are.
 #[tokio::test(start_paused = true)]
 async fn one_shard_sweeps_for_all() {
-    let vault = MapVault::new();
+    let stores = MapStores::new();
     let mut raw = durable_only();
     raw.l3 = Some(RawDurableTier { collect_s: 10, ..RawDurableTier::default() });
-    let rig = Rig::beside(raw, 4, &vault).await;
+    let rig = Rig::beside(raw, 4, &stores).await;
     tokio::time::sleep(Duration::from_secs(35)).await;
-    assert_eq!(vault.listings(), 3);
+    assert_eq!(stores.listings(), 3);
     rig.settle().await;
 }
 

@@ -12,7 +12,8 @@ fn cancelling(raw: RawConfig) -> RawConfig {
     RawConfig { fill: RawFill { on_abandon: OnAbandon::Cancel, ..raw.fill }, ..raw }
 }
 
-/// Thirty clients read a body that breaks off: each sees it broken, again and again, and no tier keeps any of it.
+/// Thirty clients read a body that breaks off: each sees it broken, again and again, and no tier keeps any of
+/// it.
 async fn check_broken(ending: Ending, failure: OriginFailure) {
     let rig = Rig::new(memory_and_disk()).await;
     let script = Script::chunks(4, 1000).field("content-length", "8000").ending(ending);
@@ -35,7 +36,7 @@ async fn check_broken(ending: Ending, failure: OriginFailure) {
     rig.settle().await;
     assert!(!rig.is_in_l0("/torn"));
     assert_eq!(rig.tier.stored(), []);
-    assert_eq!(rig.ear.count(|event| matches!(event, Event::Stored { .. })), 0);
+    assert_eq!(rig.events.count(|event| matches!(event, Event::Stored { .. })), 0);
 }
 
 /// The connection to the origin breaks.
@@ -67,7 +68,7 @@ async fn an_unreachable_origin_refuses() {
     rig.settle().await;
 }
 
-/// A client that leaves before the head came is told to the engine, which lets the fetch go.
+/// A client that leaves before the head came is told to the engine, which releases the fetch.
 #[tokio::test(start_paused = true)]
 async fn dropping_a_request_leaves() {
     let rig = Rig::new(cancelling(memory_and_disk())).await;
@@ -80,10 +81,11 @@ async fn dropping_a_request_leaves() {
     rig.settle().await;
     let left =
         |event: &Event| matches!(event, Event::Served { end: End::Aborted(AbortReason::ClientLeft), .. });
-    assert_eq!(rig.ear.count(left), 1);
+    assert_eq!(rig.events.count(left), 1);
 }
 
-/// A client that leaves in the middle of the body is told to the engine, which cancels the fetch and keeps nothing.
+/// A client that leaves in the middle of the body is told to the engine, which cancels the fetch and keeps
+/// nothing.
 #[tokio::test(start_paused = true)]
 async fn dropping_a_body_leaves_and_cancels() {
     let rig = Rig::new(cancelling(memory_and_disk())).await;
@@ -94,7 +96,7 @@ async fn dropping_a_body_leaves_and_cancels() {
     drop(served);
     rig.settle().await;
     let cancelled = |event: &Event| matches!(event, Event::FetchEnded { end: FetchEnd::Cancelled, .. });
-    assert_eq!(rig.ear.count(cancelled), 1);
+    assert_eq!(rig.events.count(cancelled), 1);
     assert!(!rig.is_in_l0("/a"));
     assert_eq!(rig.tier.stored(), []);
 }
@@ -125,13 +127,14 @@ async fn an_end_waits_for_a_busy_client() {
     rig.settle().await;
 }
 
-/// An engine that panics takes its shard along: who asks it panics with the reason, and who leaves it leaves quietly.
+/// An engine that panics takes its shard along: who asks it panics with the reason, and who leaves it leaves
+/// quietly.
 #[tokio::test(start_paused = true)]
 async fn a_panic_is_not_survived_by_its_shard() {
     let rig = Rig::new(memory_only()).await;
     rig.script("/a", &Script::chunks(100, 10));
     let (first, second) = (rig.served("/a").await, rig.served("/a").await);
-    rig.ear.dies.store(true, Ordering::Relaxed);
+    rig.events.dies.store(true, Ordering::Relaxed);
     let mut tasks = JoinSet::new();
     tasks.spawn(async move { drop(first) });
     let died = tasks.join_next().await.expect("one task was spawned");

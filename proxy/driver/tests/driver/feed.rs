@@ -1,5 +1,5 @@
-//! The purge feed: a purge that one driver acknowledged reaches the others, and a driver that cannot read the log does not
-//! use what it holds without asking.
+//! The purge feed: a purge that one driver acknowledged reaches the others, and a driver that cannot read the
+//! log does not use what it holds without asking.
 
 use crate::world::{Lent, Rig, Script, key, memory_and_disk};
 use std::{
@@ -69,7 +69,8 @@ async fn fill(rig: &Rig, targets: &[&str]) {
     tokio::time::sleep(Duration::from_millis(100)).await;
 }
 
-/// F9: whatever selects it, what one driver purged is fetched anew by the other, once a lease has passed at the latest.
+/// F9: whatever selects it, what one driver purged is fetched anew by the other, once a lease has passed at
+/// the latest.
 #[tokio::test(start_paused = true)]
 async fn f9_a_purge_reaches_the_other_edge() {
     for (selector, reached) in [(Selector::Key(key("/a")), [false, true]), (Selector::All, [false, false])] {

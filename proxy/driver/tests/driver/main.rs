@@ -1,11 +1,11 @@
-//! What the driver promises, on a scripted world with virtual time: `world` is that world, each other file a group of
-//! promises.
+//! What the driver promises, on a scripted world with virtual time: `world` is that world, each other file a
+//! group of promises.
 
 mod durable;
 mod endings;
 mod feed;
+mod map_stores;
 mod map_tier;
-mod map_vault;
 mod requests;
 mod schedules;
 mod tiers;

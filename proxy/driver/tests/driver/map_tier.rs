@@ -1,4 +1,5 @@
-//! A byte tier in a map, which keeps what is committed when a driver is gone, and sees when a handle is closed too early.
+//! A byte tier in a map, which keeps what is committed when a driver is gone, and sees when a handle is
+//! closed too early.
 
 use crate::world::{Lent, locked, pass};
 use bytes::Bytes;
@@ -7,7 +8,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
-use tiergate_driver::{ByteTier, Contents as Holdings, Found, Handle, TierError};
+use tiergate_driver::{ByteTier, Contents, Found, Handle, TierError};
 use tiergate_engine::{
     Ban, Bans, ByteCount, Freshening, ReadSource, Record, RecordId, RecordName, StoredKey, WriterId,
 };
@@ -26,11 +27,11 @@ pub(crate) enum Temper {
 /// The tier. Tests see it through an `Arc`, drivers through [`Lent`].
 pub(crate) struct MapTier {
     pub(crate) temper: Mutex<Temper>,
-    contents: Mutex<Contents>,
+    contents: Mutex<Records>,
 }
 
 #[derive(Default)]
-struct Contents {
+struct Records {
     bans: Bans,
     stored: Vec<(Record, Vec<u8>)>,
     open: BTreeMap<Handle<RecordId>, Vec<u8>>,
@@ -62,7 +63,7 @@ impl MapTier {
     }
 
     /// Handles that were not closed.
-    pub(crate) fn held(&self) -> usize {
+    pub(crate) fn open_handles(&self) -> usize {
         let contents = locked(&self.contents);
         contents.open.len() + contents.writing.len()
     }
@@ -90,7 +91,7 @@ impl MapTier {
         result
     }
 
-    fn close(&self, handle: impl std::fmt::Debug) -> MutexGuard<'_, Contents> {
+    fn close(&self, handle: impl std::fmt::Debug) -> MutexGuard<'_, Records> {
         let handle = format!("{handle:?}");
         let mut contents = locked(&self.contents);
         if contents.busy.get(&handle).is_some_and(|calls| *calls > 0) {
@@ -105,8 +106,8 @@ fn no_such_handle() -> TierError {
 }
 
 impl ByteTier for Lent<MapTier> {
-    async fn join(&self) -> Holdings {
-        Holdings { objects: self.stored().len() as u64, bytes: ByteCount::ZERO }
+    async fn join(&self) -> Contents {
+        Contents { objects: self.stored().len() as u64, bytes: ByteCount::ZERO }
     }
 
     async fn recover_bans(&self) -> Result<Vec<Ban>, TierError> {

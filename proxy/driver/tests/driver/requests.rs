@@ -44,7 +44,8 @@ async fn after_the_end_comes_the_end() {
     rig.settle().await;
 }
 
-/// A hundred clients want one absent object: one fetch, and each gets all of it. Twenty objects, on four shards.
+/// A hundred clients want one absent object: one fetch, and each gets all of it. Twenty objects, on four
+/// shards.
 #[tokio::test(start_paused = true)]
 async fn concurrent_requests_share_one_fetch() {
     let rig = Rig::with_shards(memory_and_disk(), 4).await;
@@ -68,15 +69,16 @@ async fn concurrent_requests_share_one_fetch() {
         assert_eq!(body, Ok(script.body()));
     }
     assert_eq!(rig.origin.asked().len(), 20);
-    assert_eq!(rig.ear.count(|event| matches!(event, Event::Collapsed { .. })), 20 * 99);
+    assert_eq!(rig.events.count(|event| matches!(event, Event::Collapsed { .. })), 20 * 99);
     let requested = |event: &Event| matches!(event, Event::Requested { .. });
-    assert_eq!(rig.ear.shards(requested), [0, 1, 2, 3].into());
+    assert_eq!(rig.events.shards(requested), [0, 1, 2, 3].into());
     rig.settle().await;
     let names: BTreeSet<RecordName> = rig.tier.stored().iter().map(|record| record.name).collect();
     assert_eq!(names.len(), 20, "shards draw their names from seeds of their own");
 }
 
-/// The origin runs no further ahead of a reader than the window, however long the body is, and the reader still gets all of it.
+/// The origin runs no further ahead of a reader than the window, however long the body is, and the reader
+/// still gets all of it.
 #[tokio::test(start_paused = true)]
 async fn a_slow_reader_holds_the_origin_back() {
     let window = ByteCount::kib(64);

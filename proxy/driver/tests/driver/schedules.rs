@@ -7,7 +7,8 @@ use tiergate_driver::{Answer, Driver};
 use tiergate_engine::{Event, Instant};
 use tokio::{sync::Barrier, task::JoinSet};
 
-/// Some clients read on, some leave, some objects break: all of it again gives the same events at the same times.
+/// Some clients read on, some leave, some objects break: all of it again gives the same events at the same
+/// times.
 #[test]
 fn the_same_world_gives_the_same_events() {
     let log = || {
@@ -42,11 +43,11 @@ async fn mixed_fates() -> Vec<(u32, Instant, Event)> {
     }
     clients.join_all().await;
     rig.settle().await;
-    rig.ear.log()
+    rig.events.log()
 }
 
-/// Four threads, each with a runtime of its own, ask one driver for the same objects: every body is right, and at the
-/// end nothing is open.
+/// Four threads, each with a runtime of its own, ask one driver for the same objects: every body is right,
+/// and at the end nothing is open.
 #[test]
 fn threads_share_a_driver() {
     const THREADS: usize = 4;

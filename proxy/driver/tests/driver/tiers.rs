@@ -1,4 +1,4 @@
-//! What the driver does with tiers: calls in order, failures that nobody feels, purges, recovery, time.
+//! What the driver does with tiers: calls in order, failures that no client observes, purges, recovery, time.
 
 use crate::map_tier::Temper;
 use crate::world::{Rig, Script, disk_only, key, memory_and_disk, parts_without_tiers, read};
@@ -35,7 +35,8 @@ async fn a_restart_finds_what_was_stored() {
     again.settle().await;
 }
 
-/// Clients leave at every stage of a read from a slow tier: each handle is closed once its calls are over, and not before.
+/// Clients leave at every stage of a read from a slow tier: each handle is closed once its calls are over,
+/// and not before.
 #[tokio::test(start_paused = true)]
 async fn handles_are_closed_after_their_last_call() {
     let rig = Rig::new(disk_only()).await;
@@ -60,8 +61,8 @@ async fn handles_are_closed_after_their_last_call() {
     rig.settle().await;
 }
 
-/// A lookup takes longer than the engine waits: the client is served from the origin, and what the lookup still opens is
-/// closed when it is over, and not before.
+/// A lookup takes longer than the engine waits: the client is served from the origin, and what the lookup
+/// still opens is closed when it is over, and not before.
 #[tokio::test(start_paused = true)]
 async fn what_a_late_lookup_opens_is_closed() {
     let rig = Rig::new(disk_only()).await;
@@ -76,7 +77,7 @@ async fn what_a_late_lookup_opens_is_closed() {
     assert_eq!(read(&mut served.body).await, Ok(script.body()));
     assert_eq!(rig.origin.asked().len(), 2);
     rig.settle().await;
-    let late = rig.ear.count(|event| matches!(event, Event::LateAnswer { .. }));
+    let late = rig.events.count(|event| matches!(event, Event::LateAnswer { .. }));
     assert_eq!(late, 2, "the lookup's, and that of the copy which stalled");
 }
 
@@ -104,7 +105,7 @@ async fn writers_are_closed_after_their_last_call() {
 
 /// A tier that refuses everything costs the client nothing, and is reported.
 #[tokio::test(start_paused = true)]
-async fn a_failing_tier_is_not_felt() {
+async fn a_failing_tier_is_not_observed() {
     let rig = Rig::new(memory_and_disk()).await;
     rig.temper(Temper::Fails);
     let script = Script::chunks(10, 1000);
@@ -112,11 +113,12 @@ async fn a_failing_tier_is_not_felt() {
     let mut served = rig.served("/a").await;
     assert_eq!(read(&mut served.body).await, Ok(script.body()));
     rig.settle().await;
-    assert!(rig.ear.tier_failures() > 0);
+    assert!(rig.events.tier_failures() > 0);
     assert!(rig.is_in_l0("/a"));
 }
 
-/// A tier that never answers a write is left behind when the engine's timer rings, and the client gets all of it.
+/// A tier that never answers a write is left behind when the engine's timer rings, and the client gets all of
+/// it.
 #[tokio::test(start_paused = true)]
 async fn the_timer_wakes_the_engine() {
     let mut raw = disk_only();
@@ -133,7 +135,7 @@ async fn the_timer_wakes_the_engine() {
     let left_behind = |event: &Event| {
         matches!(event, Event::LaneDropped { tier: TierId::L2, why: LaneEnd::Stalled | LaneEnd::Full, .. })
     };
-    assert_eq!(rig.ear.count(left_behind), 1);
+    assert_eq!(rig.events.count(left_behind), 1);
 }
 
 /// A purge reaches L0 and the disk, and says what it saw there; a second one finds nothing.
@@ -193,7 +195,7 @@ async fn f2_a_purge_by_tag_reaches_every_shard() {
 
 /// When the calendar jumps, what is stored from then on bears the new date.
 #[tokio::test(start_paused = true)]
-async fn the_engine_hears_of_a_calendar_that_jumped() {
+async fn the_engine_is_told_of_a_calendar_that_jumped() {
     let rig = Rig::new(disk_only()).await;
     rig.script("/a", &Script::chunks(1, 10));
     let before = rig.calendar_ms.fetch_add(3_600_000, Ordering::Relaxed);

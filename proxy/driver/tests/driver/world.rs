@@ -1,9 +1,9 @@
-//! A world in memory: an origin that follows a script, a calendar that can be moved, an ear for every event, and the tier
-//! from `map_tier`. Start at [`Rig`].
+//! A world in memory: an origin that follows a script, a calendar that can be moved, a log of every event,
+//! and the tier from `map_tier`. Start at [`Rig`].
 
 use crate::feed::Log;
+use crate::map_stores::MapStores;
 use crate::map_tier::{MapTier, Temper};
-use crate::map_vault::MapVault;
 use bytes::Bytes;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -38,10 +38,10 @@ impl World for Scripted {
     type Spawn = CountingSpawn;
     type Origin = Lent<ScriptedOrigin>;
     type Tier = Lent<MapTier>;
-    type Blobs = Lent<MapVault>;
-    type Index = Lent<MapVault>;
+    type Blobs = Lent<MapStores>;
+    type Index = Lent<MapStores>;
     type Feed = Lent<Log>;
-    type Observer = Lent<Ear>;
+    type Observer = Lent<EventLog>;
 }
 
 /// A part of the world that the driver owns and the test still sees.
@@ -220,16 +220,16 @@ pub(crate) async fn pass(pace: Duration) {
     }
 }
 
-/// Hears every event.
+/// Keeps every event.
 #[derive(Default)]
-pub(crate) struct Ear {
+pub(crate) struct EventLog {
     events: Mutex<Vec<(u32, Instant, Event)>>,
     tier_failures: AtomicUsize,
     /// Panics at the next event, as an engine would, under the lock.
     pub(crate) dies: AtomicBool,
 }
 
-impl Ear {
+impl EventLog {
     pub(crate) fn count(&self, is_meant: impl Fn(&Event) -> bool) -> usize {
         let events = locked(&self.events);
         events.iter().filter(|(_, _, event)| is_meant(event)).count()
@@ -252,7 +252,7 @@ impl Ear {
     }
 }
 
-impl Observer for Lent<Ear> {
+impl Observer for Lent<EventLog> {
     fn observe(&self, shard: u32, now: Instant, event: &Event) {
         assert!(!self.dies.load(Ordering::Relaxed), "the script says that this shard dies");
         locked(&self.events).push((shard, now, *event));
@@ -272,7 +272,7 @@ pub(crate) struct Rig {
     pub(crate) driver: Driver<Scripted>,
     pub(crate) origin: Arc<ScriptedOrigin>,
     pub(crate) tier: Arc<MapTier>,
-    pub(crate) ear: Arc<Ear>,
+    pub(crate) events: Arc<EventLog>,
     pub(crate) calendar_ms: Arc<AtomicU64>,
     pub(crate) tasks: Arc<AtomicUsize>,
 }
@@ -292,19 +292,19 @@ impl Rig {
     }
 
     /// A driver on a durable tier that others share.
-    pub(crate) async fn beside(raw: RawConfig, shards: u32, vault: &Arc<MapVault>) -> Self {
-        Self::with_stores(raw, shards, MapTier::new(), Some(vault)).await
+    pub(crate) async fn beside(raw: RawConfig, shards: u32, stores: &Arc<MapStores>) -> Self {
+        Self::with_stores(raw, shards, MapTier::new(), Some(stores)).await
     }
 
     async fn with_stores(
         raw: RawConfig,
         shards: u32,
         tier: Arc<MapTier>,
-        vault: Option<&Arc<MapVault>>,
+        stores: Option<&Arc<MapStores>>,
     ) -> Self {
         let config = Config::try_from(raw).expect("the tests' configurations are within bounds");
-        let lent = |vault: &Arc<MapVault>| Lent(Arc::clone(vault));
-        let durable = vault.map(|vault| DurableParts { blobs: lent(vault), index: lent(vault) });
+        let lent = |stores: &Arc<MapStores>| Lent(Arc::clone(stores));
+        let durable = stores.map(|stores| DurableParts { blobs: lent(stores), index: lent(stores) });
         let tiers = vec![(TierId::L2, Lent(Arc::clone(&tier)))];
         let parts = Parts { tiers, durable, ..parts_without_tiers() };
         Self::start(parts, &config, shards, tier, Seed(7)).await
@@ -327,14 +327,14 @@ impl Rig {
         seed: Seed,
     ) -> Self {
         let origin = Arc::clone(&parts.origin.0);
-        let ear = Arc::clone(&parts.observer.0);
+        let events = Arc::clone(&parts.observer.0);
         let calendar_ms = Arc::clone(&parts.clock.calendar_ms);
         let tasks = Arc::clone(&parts.spawn.alive);
         let shards = NonZeroU32::new(shards).expect("the tests use at least one shard");
         let driver = Driver::start(parts, config, seed, shards)
             .await
             .expect("the configured tier is here and recovers");
-        Self { driver, origin, tier, ear, calendar_ms, tasks }
+        Self { driver, origin, tier, events, calendar_ms, tasks }
     }
 
     pub(crate) fn script(&self, target: &str, script: &Script) {
@@ -365,9 +365,9 @@ impl Rig {
     pub(crate) async fn settle(&self) {
         tokio::time::sleep(Duration::from_secs(20)).await;
         assert_eq!(self.driver.audit(), tiergate_engine::Audit::default());
-        assert_eq!(self.tier.held(), 0, "every writer and record was closed");
+        assert_eq!(self.tier.open_handles(), 0, "every writer and record was closed");
         assert_eq!(self.tier.closed_while_busy(), Vec::<String>::new());
-        assert_eq!(self.origin.open.load(Ordering::Relaxed), 0, "every fetch was let go");
+        assert_eq!(self.origin.open.load(Ordering::Relaxed), 0, "every fetch was released");
     }
 }
 

@@ -1,4 +1,4 @@
-//! An executor for tasks: [`Crew`] keeps those that are ready, and a thread of the model works on them.
+//! An executor for tasks: [`Executor`] keeps those that are ready, and a thread of the model works on them.
 
 use super::checker::Condvar;
 use crate::{Spawn, sync::Mutex};
@@ -13,11 +13,11 @@ use std::{
     task::{Context, Poll, Wake, Waker},
 };
 
-type Future_ = Pin<Box<dyn Future<Output = ()> + Send>>;
+type BoxedFuture = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Tasks that are ready, and who waits for one.
+/// Tasks that are ready, and the threads that wait for one.
 #[derive(Clone)]
-pub(super) struct Crew(Arc<Inner>);
+pub(super) struct Executor(Arc<Inner>);
 
 struct Inner {
     work: Mutex<Work>,
@@ -32,14 +32,14 @@ struct Work {
 }
 
 struct Task {
-    crew: Weak<Inner>,
+    executor: Weak<Inner>,
     /// `None` once it has ended or was dropped.
-    future: Mutex<Option<Future_>>,
+    future: Mutex<Option<BoxedFuture>>,
     /// Is it among the ready ones? Only spares polls, so the checker need not see it.
     is_ready: AtomicBool,
 }
 
-impl Crew {
+impl Executor {
     pub(super) fn new() -> Self {
         let work = Work { ready: VecDeque::new(), tasks: Vec::new(), is_over: false };
         Self(Arc::new(Inner { work: Mutex::new(work), more: Condvar::new() }))
@@ -59,18 +59,30 @@ impl Crew {
         }
     }
 
-    /// Runs `future` to its end on this thread, with every task that it waits for.
-    pub(super) fn run<T>(&self, future: impl Future<Output = T>) -> T {
-        let mut future = Box::pin(future);
-        loop {
-            if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-                return output;
-            }
-            self.work_off();
+    /// Polls one task, if one is ready.
+    pub(super) fn work_one(&self) {
+        if let Some(task) = self.0.next() {
+            task.poll();
         }
     }
 
-    /// Lets who works go home.
+    /// Runs `future` to its end on this thread, with every task that is ready meanwhile. Waits where the next
+    /// step is that of a task which another thread has in hand.
+    pub(super) fn run<T>(&self, future: impl Future<Output = T>) -> T {
+        let mut future = Box::pin(future);
+        let caller = Arc::new(Caller { executor: Arc::downgrade(&self.0), is_woken: AtomicBool::new(false) });
+        let waker = Waker::from(Arc::clone(&caller));
+        loop {
+            if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+                return output;
+            }
+            while let Some(task) = self.0.wait_for(&caller) {
+                task.poll();
+            }
+        }
+    }
+
+    /// Ends the work: a thread in [`work`](Self::work) returns once nothing is ready.
     pub(super) fn end(&self) {
         self.0.work.lock().expect("the checkers know of no poison").is_over = true;
         self.0.more.notify_all();
@@ -94,10 +106,10 @@ impl Crew {
     }
 }
 
-impl Spawn for Crew {
+impl Spawn for Executor {
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let task = Arc::new(Task {
-            crew: Arc::downgrade(&self.0),
+            executor: Arc::downgrade(&self.0),
             future: Mutex::new(Some(Box::pin(task))),
             is_ready: AtomicBool::new(true),
         });
@@ -125,9 +137,39 @@ impl Inner {
         }
     }
 
+    /// The next task; `None` when none is ready and the caller's own future is.
+    fn wait_for(&self, caller: &Caller) -> Option<Arc<Task>> {
+        let mut work = self.work.lock().expect("the checkers know of no poison");
+        loop {
+            let task = work.ready.pop_front();
+            if task.is_some() || caller.is_woken.swap(false, Ordering::SeqCst) {
+                return task;
+            }
+            work = self.more.wait(work).expect("the checkers know of no poison");
+        }
+    }
+
     fn tasks(&self) -> Vec<Arc<Task>> {
         let work = self.work.lock().expect("the checkers know of no poison");
         work.tasks.iter().filter_map(Weak::upgrade).collect()
+    }
+}
+
+/// Who runs a future of its own beside the tasks.
+struct Caller {
+    executor: Weak<Inner>,
+    /// Was its future woken? Changes under the lock of the executor's work alone, which the checker sees.
+    is_woken: AtomicBool,
+}
+
+impl Wake for Caller {
+    fn wake(self: Arc<Self>) {
+        let Some(executor) = self.executor.upgrade() else { return };
+        let work = executor.work.lock().expect("the checkers know of no poison");
+        self.is_woken.store(true, Ordering::SeqCst);
+        drop(work);
+        // Everybody: one who waits for tasks alone would not pass it on.
+        executor.more.notify_all();
     }
 }
 
@@ -145,10 +187,10 @@ impl Task {
 
 impl Wake for Task {
     fn wake(self: Arc<Self>) {
-        let Some(crew) = self.crew.upgrade() else { return };
+        let Some(executor) = self.executor.upgrade() else { return };
         if !self.is_ready.swap(true, Ordering::SeqCst) {
-            crew.work.lock().expect("the checkers know of no poison").ready.push_back(self);
-            crew.more.notify_one();
+            executor.work.lock().expect("the checkers know of no poison").ready.push_back(self);
+            executor.more.notify_one();
         }
     }
 }

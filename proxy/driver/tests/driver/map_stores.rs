@@ -26,14 +26,14 @@ pub(crate) enum Mood {
 }
 
 /// The stores. Tests see them through an `Arc`, drivers through [`Lent`].
-pub(crate) struct MapVault {
+pub(crate) struct MapStores {
     pub(crate) mood: Mutex<Mood>,
-    contents: Mutex<Contents>,
+    contents: Mutex<RowsAndBlobs>,
     began: Instant,
 }
 
 #[derive(Default)]
-struct Contents {
+struct RowsAndBlobs {
     rows: BTreeMap<CacheKey, Row>,
     blobs: BTreeMap<BlobName, Vec<u8>>,
     open: BTreeMap<Handle<RecordId>, Vec<u8>>,
@@ -41,7 +41,7 @@ struct Contents {
     listings: usize,
 }
 
-impl MapVault {
+impl MapStores {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self { mood: Mutex::new(Mood::Fine), contents: Mutex::default(), began: Instant::now() })
     }
@@ -64,12 +64,12 @@ impl MapVault {
     }
 
     /// Handles that were not closed.
-    pub(crate) fn held(&self) -> usize {
+    pub(crate) fn open_handles(&self) -> usize {
         let contents = self.contents();
         contents.open.len() + contents.uploads.len()
     }
 
-    fn contents(&self) -> MutexGuard<'_, Contents> {
+    fn contents(&self) -> MutexGuard<'_, RowsAndBlobs> {
         locked(&self.contents)
     }
 
@@ -111,7 +111,7 @@ fn missing() -> StoreError {
     TierError::Failed("no such handle".to_owned())
 }
 
-impl BlobStore for Lent<MapVault> {
+impl BlobStore for Lent<MapStores> {
     async fn open(&self, handle: Handle<RecordId>, blob: BlobName) -> Result<Option<ByteCount>, StoreError> {
         self.act().await?;
         let mut contents = self.contents();
@@ -179,7 +179,7 @@ impl BlobStore for Lent<MapVault> {
     }
 }
 
-impl IndexStore for Lent<MapVault> {
+impl IndexStore for Lent<MapStores> {
     async fn get(&self, key: CacheKey) -> Result<FoundRow, StoreError> {
         self.act().await?;
         Ok(FoundRow { row: self.contents().rows.get(&key).cloned(), now: self.now() })
