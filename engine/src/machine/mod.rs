@@ -33,7 +33,7 @@ use crate::{
     input::Input,
     key::CacheKey,
     memory::Resident,
-    plant::Fault,
+    plant::Face,
     random::Seed,
     table::Table,
     time::Instant,
@@ -90,6 +90,8 @@ pub struct Engine<C: Chunk> {
     /// L3, if there is one.
     durable: Option<Durable<C>>,
     purging: Purging,
+    /// Where a fault that is planted alters what passes.
+    face: Face<C>,
 }
 
 /// An operation without an answer.
@@ -117,6 +119,8 @@ enum Pending {
 impl<C: Chunk> Engine<C> {
     /// An empty engine. `seed` decides the names it gives to records: two engines that share a tier need two seeds.
     pub fn new(config: Config, seed: Seed, now: Instant) -> Self {
+        let face = Face::new(&config);
+        let config = config.plant.bounds(config);
         let mut salts = seed.split("salt");
         let residence = Residence::new(config.l0, &mut salts);
         let flights = Table::salted(salts.wide_bits());
@@ -133,6 +137,7 @@ impl<C: Chunk> Engine<C> {
             fetches: 0,
             uncacheable: Uncacheable::default(),
             durable,
+            face,
         }
     }
 
@@ -148,6 +153,14 @@ impl<C: Chunk> Engine<C> {
             self.cx.events.len(),
         );
         self.cx.now = self.cx.now.max(now);
+        let mut told = self.face.enter(self.cx.now, input, self.cx.out());
+        while let Some(input) = told {
+            self.step(input);
+            told = self.face.leave(self.cx.out());
+        }
+    }
+
+    fn step(&mut self, input: Input<C>) {
         match input {
             Input::Request { request, key, origin, head } => self.on_request(request, key, origin, head),
             Input::Demand { request } => self.on_demand(request),
@@ -255,13 +268,10 @@ impl<C: Chunk> Engine<C> {
     /// When to call [`Engine::handle`] with [`Input::Wake`], and why.
     pub fn poll_wake(&self) -> Option<(Instant, WakeReason)> {
         let stall = self.copying.stalls_at().map(|at| (at, WakeReason::LaneStall));
-        let stall = stall.filter(|_| !self.cx.config.is_planted(Fault::X17));
         let renewal = self.copying.renewal_at().map(|at| (at, WakeReason::LeaseRenewal));
         let round = self.durable.as_ref().and_then(Durable::wake);
-        [stall, renewal, round, self.cx.caring.poll_wake(self.cx.config.plant)]
-            .into_iter()
-            .flatten()
-            .min_by_key(|(at, _)| *at)
+        let wakes = [stall, renewal, round].into_iter().chain(self.cx.caring.wakes()).flatten();
+        wakes.filter(|(_, reason)| self.face.wakes(*reason)).min_by_key(|(at, _)| *at)
     }
 
     /// The fast door: a fresh L0 hit. It queues nothing, allocates nothing and copies nothing; it counts as a use.
@@ -274,11 +284,11 @@ impl<C: Chunk> Engine<C> {
         method: Method,
         fields: impl Iterator<Item = (&'f str, &'f [u8])>,
     ) -> Option<&Arc<Resident<C>>> {
-        let is_current = self.purging.trust(now) == Trust::Lifetime || self.cx.config.is_planted(Fault::X23);
-        if !is_current {
+        let now = self.face.fast_path_at(now);
+        if self.purging.trust(now) != Trust::Lifetime {
             return None;
         }
-        self.residence.fresh(now, key, method, fields, self.cx.config.plant)
+        self.residence.fresh(now, key, method, fields)
     }
 
     /// Does what has become due: breakers that resolve, reads that are late, fills that ask again, waits that were too long.

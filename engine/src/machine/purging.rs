@@ -19,7 +19,7 @@ use crate::{
     head::Head,
     id::{OpId, PurgeId, TierId, WriterId},
     key::CacheKey,
-    plant::{Fault, Plant},
+    plant::Plant,
     record::Freshness,
     selector::{Place, SelectorKind},
     time::{Instant, WallTime},
@@ -106,8 +106,8 @@ impl Purging {
     }
 
     /// May a request join what was asked for so long ago?
-    pub(super) fn may_join(&self, now: Instant, asked_ago: Duration, plant: Plant) -> bool {
-        self.lease.covers(now, asked_ago) || plant.is(Fault::X25)
+    pub(super) fn may_join(&self, now: Instant, asked_ago: Duration) -> bool {
+        self.lease.covers(now, asked_ago)
     }
 
     /// What `key` had until then is purged.
@@ -116,8 +116,8 @@ impl Purging {
     }
 
     /// Was what is stored for `key` and was born then purged since?
-    pub(super) fn is_purged(&self, key: CacheKey, born: WallTime, plant: Plant) -> bool {
-        self.watermarks.covers(key, born) && !plant.is(Fault::X8)
+    pub(super) fn is_purged(&self, key: CacheKey, born: WallTime) -> bool {
+        self.watermarks.covers(key, born)
     }
 
     /// What the bans say of a response that a tier has under `target`, and that was asked for at `place`.
@@ -159,16 +159,13 @@ impl Purging {
         deletion: Deletion,
         existed: bool,
     ) {
-        let existed = existed || cx.config.is_planted(Fault::R10);
         let outcome = if existed { PurgeOutcome::RemovedUnseen } else { PurgeOutcome::Absent };
         self.report_answer(cx, Awaited::Operation(op), deletion.tier, outcome);
     }
 
     pub(super) fn on_delete_failed<C: Chunk>(&mut self, cx: &mut Context<C>, op: OpId, deletion: Deletion) {
         cx.event(Event::TierFailed { tier: deletion.tier, operation: TierOperation::Delete });
-        let is_planted = cx.config.is_planted(Fault::X51);
-        let outcome = if is_planted { PurgeOutcome::Absent } else { PurgeOutcome::Failed };
-        self.report_answer(cx, Awaited::Operation(op), deletion.tier, outcome);
+        self.report_answer(cx, Awaited::Operation(op), deletion.tier, PurgeOutcome::Failed);
     }
 
     /// What a purge waited for has ended: this came of it in a tier.

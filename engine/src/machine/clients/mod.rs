@@ -17,7 +17,6 @@ use crate::{
     key::{CacheKey, StoredKey},
     machine::context::Context,
     memory::Resident,
-    plant::Fault,
     reason::{Bypass, End, Refusal},
     rules::{Piece, Share},
     table::Table,
@@ -178,8 +177,7 @@ impl Clients {
     /// Ends a client's response and forgets the request.
     pub(super) fn finish<C: Chunk>(&mut self, cx: &mut Context<C>, request: RequestId, end: End) {
         let finished = self.requests.remove(&request).expect("a request ends once");
-        let sent = if cx.config.is_planted(Fault::X64) { 0 } else { finished.sent };
-        cx.event(Event::Served { request, key: finished.key, sent: ByteCount(sent), end });
+        cx.event(Event::Served { request, key: finished.key, sent: ByteCount(finished.sent), end });
         cx.effect(Effect::Finish { request, end });
     }
 
@@ -202,7 +200,6 @@ impl Clients {
             }
             None => unreachable!("{request:?} has read all of it, and is finished"),
         };
-        let source = if cx.config.is_planted(Fault::T9) { self.newest_of(source) } else { source };
         let tier = self.records[&source].tier;
         let op = self.begin_read(cx, request, tier);
         let race = self.begin_race(cx, request, tier, op);
@@ -212,12 +209,5 @@ impl Clients {
         }
         cx.effect(Effect::Read { op, tier, source: ReadSource::Record(source), offset, length_max });
         false
-    }
-
-    /// The record of the same key in the same tier that was opened last: what a planted fault reads from.
-    fn newest_of(&self, source: RecordId) -> RecordId {
-        let own = self.records[&source];
-        let alike = self.records.names_of(|open| (open.tier, open.at) == (own.tier, own.at));
-        alike.last().copied().unwrap_or(source)
     }
 }

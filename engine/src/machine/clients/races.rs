@@ -14,7 +14,6 @@ use crate::{
     event::Event,
     id::{OpId, RequestId, TierId},
     machine::{Pending, caring::Waiter, context::Context},
-    plant::Fault,
     reason::Guarded,
     rules::Piece,
 };
@@ -71,8 +70,7 @@ impl Clients {
         let Some(Piece::Bytes { first, count }) = pieces.front() else {
             unreachable!("{request:?} reads bytes, but waits for {pieces:?}");
         };
-        let (mut offset, length_max) = (*first, cx.config.read_size.min(*count));
-        offset += u64::from(cx.config.is_planted(Fault::X80) && *count > 1);
+        let (offset, length_max) = (*first, cx.config.read_size.min(*count));
         let (record, tier) = (*record, self.records[record].tier);
         let hedging = cx.caring.hedging(tier).expect("only hedged reads are late");
         if !race.on_wake(now, hedging) {
@@ -121,7 +119,6 @@ impl Clients {
             }
         };
         match step {
-            RaceStep::Won { cancel: Some(_) } if cx.config.is_planted(Fault::X52) => {}
             RaceStep::Won { cancel } => cancel.into_iter().for_each(|op| cx.forget(op)),
             RaceStep::Lost => {}
             RaceStep::OtherRuns | RaceStep::Ignored => unreachable!("{op:?} of {request:?} is {step:?}"),

@@ -10,7 +10,6 @@ use crate::{
     id::{FillId, PromotionId, RequestId, TierId, WriterId},
     key::{CacheKey, StoredKey},
     lane::{Ended, Lane, Next},
-    plant::Fault,
     reason::LaneEnd,
     time::Instant,
     units::ByteCount,
@@ -167,7 +166,7 @@ impl<C: Chunk> Copying<C> {
         cx.event(Event::TierFailed { tier, operation: TierOperation::Write });
         self.end_lane(cx, writer, LaneEnd::TierFailed);
         // The answer may have been lost on the way, not the record.
-        let in_doubt = was_committing && !cx.is_durable(tier) && !cx.config.is_planted(Fault::X19);
+        let in_doubt = was_committing && !cx.is_durable(tier);
         let came = if in_doubt { Came::Doomed(Doomed { tier, at, name }) } else { Came::Nothing };
         Moved { writer, owner, came }
     }
@@ -199,10 +198,9 @@ impl<C: Chunk> Copying<C> {
 
     /// Gives an idle tier its next piece of work. The tier hears of the lane with its first chunk, not before.
     pub(super) fn advance(&mut self, cx: &mut Context<C>, writer: WriterId) {
-        let plant = cx.config.plant;
         let lane = self.open_lane(writer);
         let tier = lane.tier;
-        match lane.next(plant) {
+        match lane.next() {
             Next::Nothing => {}
             Next::Open if cx.is_durable(tier) => self.begin_upload(cx, writer),
             Next::Open => self.open_in_tier(cx, writer),

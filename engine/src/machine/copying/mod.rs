@@ -24,7 +24,6 @@ use crate::{
     key::{CacheKey, StoredKey},
     lane::{Ended, Lane},
     memory::Resident,
-    plant::{Fault, Plant},
     random::Random,
     reason::{LaneEnd, Rejection},
     record::{Freshness, Record},
@@ -178,12 +177,11 @@ impl<C: Chunk> Copying<C> {
     ) -> Copies<C> {
         let (at, key) = (copied.at, copied.at.key);
         let mut copies = Copies::default();
-        let more = u64::from(cx.config.is_planted(Fault::X1));
         if let Some(l0) = l0 {
-            match refusal(cx, copied, l0.gate.plus(more), l0.capacity) {
+            match refusal(cx, copied, l0.gate, l0.capacity) {
                 Some(why) => cx.event(Event::Rejected { tier: TierId::L0, key, why }),
                 None => {
-                    copies.memory = Some(Collect::new(total_max(cx, l0.gate.plus(more), l0.capacity)));
+                    copies.memory = Some(Collect::new(l0.gate.min(l0.capacity)));
                     cx.event(Event::LaneOpened { tier: TierId::L0, key, name: None, promotes });
                 }
             }
@@ -192,7 +190,7 @@ impl<C: Chunk> Copying<C> {
             let glimpse = glimpse.filter(|glimpse| cx.is_durable(tier.id) && glimpse.seen.key == key);
             let unseen = (cx.is_durable(tier.id) && glimpse.is_none()).then_some(Rejection::Unseen);
             let away = cx.caring.is_joining(tier.id).then_some(Rejection::NotJoined);
-            let refused = || refusal(cx, copied, tier.gate.plus(more), tier.capacity);
+            let refused = || refusal(cx, copied, tier.gate, tier.capacity);
             if let Some(why) = unseen.or(away).or_else(refused) {
                 cx.event(Event::Rejected { tier: tier.id, key, why });
                 pronounce(cx, owner, tier.id, key, FillVerdict::Rejected(why));
@@ -200,13 +198,12 @@ impl<C: Chunk> Copying<C> {
             }
             let writer = WriterId(cx.ids.mint());
             let name = RecordName(cx.names.wide_bits());
-            let name = if cx.config.is_planted(Fault::T2) { RecordName(key.0) } else { name };
             cx.event(Event::LaneOpened { tier: tier.id, key, name: Some(name), promotes });
             let lane = match tier.index {
                 IndexKeeper::Tier => Lane::new(tier.id, name),
                 IndexKeeper::Durable { .. } => Lane::write_only(tier.id, name),
             };
-            let gate = total_max(cx, tier.gate.plus(more), tier.capacity);
+            let gate = tier.gate.min(tier.capacity);
             self.lanes.insert(writer, OpenLane::new(lane, owner, at, tier.on_full, gate));
             if let Some(glimpse) = glimpse {
                 self.prepare_upload(writer, glimpse.clone());
@@ -234,7 +231,7 @@ impl<C: Chunk> Copying<C> {
                 why: LaneEnd::OverGate,
             });
         }
-        let full = cx.config.lane_chunks_max + usize::from(cx.config.is_planted(Fault::X9));
+        let full = cx.config.lane_chunks_max;
         for writer in &copies.lanes {
             let open = self.lanes.get_mut(writer).expect("lanes stay open until their owner closes them");
             if !open.lane.is_live() {
@@ -246,7 +243,7 @@ impl<C: Chunk> Copying<C> {
             } else if !is_full {
                 open.lane.push(chunk.clone());
                 self.advance(cx, *writer);
-            } else if !cx.config.is_planted(Fault::T5) {
+            } else {
                 self.drop_lane(cx, *writer, LaneEnd::Full);
             }
         }
@@ -269,16 +266,10 @@ impl<C: Chunk> Copying<C> {
                 continue;
             }
             let taken = ByteCount(open.lane.taken());
-            assert!(
-                Length::Known(taken) == length || is_short(cx.config.plant),
-                "{writer:?} took {taken} of {length:?} of {at}"
-            );
+            assert!(Length::Known(taken) == length, "{writer:?} took {taken} of {length:?} of {at}");
             let name = open.lane.name;
             let StoredKey { target, key } = at;
-            let mut head = Arc::clone(head);
-            if cx.config.is_planted(Fault::T14) {
-                Arc::make_mut(&mut head).fields.remove(|name| name == "content-encoding");
-            }
+            let head = Arc::clone(head);
             let record = Record { key, target, name, head, length: taken, freshness: stored };
             open.lane.end(Ended { record: Arc::new(record), from });
             self.advance(cx, *writer);
@@ -326,10 +317,6 @@ fn refusal<C: Chunk>(
 ) -> Option<Rejection> {
     match copied.length {
         Length::Known(length) if length > gate => Some(Rejection::OverGate),
-        Length::Known(length) if length == gate && cx.config.is_planted(Fault::X2) => {
-            Some(Rejection::OverGate)
-        }
-        Length::Known(_) if cx.config.is_planted(Fault::A4) => None,
         Length::Known(length) if cx.config.cost(length, copied.head) > capacity => {
             Some(Rejection::OverCapacity)
         }
@@ -337,14 +324,8 @@ fn refusal<C: Chunk>(
     }
 }
 
-/// What the running total of a body is held against.
-fn total_max<C: Chunk>(cx: &Context<C>, gate: ByteCount, capacity: ByteCount) -> ByteCount {
-    if cx.config.is_planted(Fault::X3) { ByteCount::UNLIMITED } else { gate.min(capacity) }
-}
-
 /// What L0 has collected of a body that has ended whole, if it collected it.
 pub(super) fn collected<C: Chunk>(
-    cx: &Context<C>,
     copied: Copied<'_>,
     copies: &mut Copies<C>,
     freshness: Freshness,
@@ -352,15 +333,7 @@ pub(super) fn collected<C: Chunk>(
     let Copied { at, place, head, staleness, length } = copied;
     let collect = copies.memory.take()?;
     let size = collect.size();
-    assert!(
-        Length::Known(size) == length || is_short(cx.config.plant),
-        "L0 collected {size} of {length:?} of {at}"
-    );
+    assert!(Length::Known(size) == length, "L0 collected {size} of {length:?} of {at}");
     let (head, chunks, place) = (Arc::clone(head), collect.into_body(), place.clone());
     Some(Resident { head, chunks, length: size, freshness, staleness, place })
-}
-
-/// Planted faults that lose a part of a body on its way.
-fn is_short(plant: Plant) -> bool {
-    [Fault::T5, Fault::T6, Fault::T7].iter().any(|fault| plant.is(*fault))
 }

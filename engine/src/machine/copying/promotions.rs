@@ -17,7 +17,6 @@ use crate::{
     id::{PromotionId, RequestId, TierId, WriterId},
     key::StoredKey,
     memory::Resident,
-    plant::Fault,
     reason::LaneEnd,
     record::Freshness,
     rules::Staleness,
@@ -25,7 +24,6 @@ use crate::{
     units::ByteCount,
 };
 use alloc::{collections::BTreeSet, sync::Arc, vec::Vec};
-use core::time::Duration;
 
 /// Copies being made of one record.
 #[derive(Debug)]
@@ -57,10 +55,10 @@ impl<C: Chunk> Copying<C> {
             return None;
         }
         let wants = |promotion: &Promotion, hits: u32| match promotion {
-            Promotion::Never => cx.config.is_planted(Fault::X40),
+            Promotion::Never => false,
             Promotion::OnStreamCommitAtFinish => true,
             Promotion::NeverIfLengthUnknown => record.head.length() != Length::Unknown,
-            Promotion::AfterHits(wanted) => hits + u32::from(cx.config.is_planted(Fault::X66)) >= *wanted,
+            Promotion::AfterHits(wanted) => hits >= *wanted,
         };
         let counts = |edge: &(TierId, Promotion)| matches!(edge.1, Promotion::AfterHits(_));
         let hits = if tier.promotes.iter().flatten().any(counts) { self.hits.count(key) } else { 0 };
@@ -105,15 +103,13 @@ impl<C: Chunk> Copying<C> {
     /// The reader has read it all, and its response has ended (C2): what L0 has collected, under which key, and from where.
     pub(in crate::machine) fn take_collected(
         &mut self,
-        cx: &Context<C>,
         promotion: PromotionId,
     ) -> Option<(StoredKey, Resident<C>, TierId)> {
         let promoting = self.promotion(promotion);
         let Promoting { at, from, length, staleness, copies, head, place, .. } = promoting;
         let length = Length::Known(*length);
         let copied = Copied { at: *at, place, head, staleness: *staleness, length };
-        let freshness = restarted(cx, promoting.freshness);
-        collected(cx, copied, copies, freshness).map(|resident| (*at, resident, *from))
+        collected(copied, copies, promoting.freshness).map(|resident| (*at, resident, *from))
     }
 
     /// The same for the byte tiers, after L0.
@@ -121,7 +117,7 @@ impl<C: Chunk> Copying<C> {
         let promoting = self.promotion(promotion);
         let Promoting { at, from, length, staleness, .. } = *promoting;
         let (head, place) = (Arc::clone(&promoting.head), promoting.place.clone());
-        let freshness = restarted(cx, promoting.freshness);
+        let freshness = promoting.freshness;
         let copies = core::mem::take(&mut promoting.copies);
         let copied = Copied { at, place: &place, head: &head, staleness, length: Length::Known(length) };
         self.end_copies(cx, copied, &copies, freshness, Some(from));
@@ -180,12 +176,4 @@ impl<C: Chunk> Copying<C> {
         }
         committing
     }
-}
-
-/// A promotion keeps the lifetime that its record has (failure F4).
-fn restarted<C: Chunk>(cx: &Context<C>, freshness: Freshness) -> Freshness {
-    if cx.config.is_planted(Fault::F4) {
-        return Freshness { as_of: cx.now, age_then: Duration::ZERO, ..freshness };
-    }
-    freshness
 }

@@ -10,7 +10,6 @@ use crate::{
     id::{FillId, RecordId},
     key::CacheKey,
     machine::Pending,
-    plant::Fault,
     record::Record,
 };
 use alloc::boxed::Box;
@@ -32,12 +31,6 @@ impl<C: Chunk> Durable<C> {
         record: RecordId,
         told: Told,
     ) -> Option<Seen> {
-        let mut told = told;
-        if let Told::Entry { now, .. } = &mut told
-            && cx.config.is_planted(Fault::X58)
-        {
-            *now = cx.wall();
-        }
         let was_opened = matches!(told, Told::Opened { .. });
         let lookup = self.lookups.get_mut(&fill_id).expect("a lookup lasts until it is done");
         match lookup.on_told(told, &self.terms) {

@@ -16,14 +16,12 @@ use crate::{
     head::{Method, RequestHead},
     id::{FillId, OriginId, RequestId, TierId},
     key::{CacheKey, StoredKey},
-    plant::Fault,
-    reason::{AbortReason, Bypass, End, Guarded, MissReason, Refusal},
+    reason::{AbortReason, Bypass, End, MissReason, Refusal},
     rules,
     selector::Place,
     units::ByteCount,
 };
 use alloc::{sync::Arc, vec::Vec};
-use core::time::Duration;
 
 impl<C: Chunk> Engine<C> {
     pub(in crate::machine) fn on_request(
@@ -37,16 +35,8 @@ impl<C: Chunk> Engine<C> {
         if let Some(bypass) = rules::bypass(ask.method, ask.fields.iter()) {
             return self.clients.pass(&mut self.cx, request, bypass);
         }
-        if self.cx.config.is_planted(Fault::R2) && self.cx.is_open(Guarded::Origin(origin)) {
-            return self.clients.refuse(
-                &mut self.cx,
-                request,
-                Refusal::BreakerOpen { retry_after: Duration::ZERO },
-            );
-        }
         let tier = TierId::L0;
         let variant = self.residence.variants.key_for(key, &ask.fields);
-        let variant = if self.cx.config.is_planted(Fault::X27) { key } else { variant };
         let trust = self.purging.trust(self.cx.now);
         let (reason, stored) = match self.residence.look(&self.cx, trust, variant, &ask) {
             FromMemory::Usable(resident) => {
@@ -126,9 +116,7 @@ impl<C: Chunk> Engine<C> {
         }
         let fill = &self.fills[&fill_id];
         let reason = fill.errand.reason;
-        if fill.stage.crowd()
-            >= self.cx.config.waiters_max + usize::from(self.cx.config.is_planted(Fault::X10))
-        {
+        if fill.stage.crowd() >= self.cx.config.waiters_max {
             self.cx.event(Event::Missed { request, key, reason });
             return self.clients.refuse(&mut self.cx, request, Refusal::TooManyWaiters);
         }
@@ -146,7 +134,7 @@ impl<C: Chunk> Engine<C> {
         joining.collapsed = true;
         let key = joining.key;
         let asked_ago = self.fills[&fill_id].stage.asked_ago(self.cx.now);
-        let may_join = self.purging.may_join(self.cx.now, asked_ago, self.cx.config.plant);
+        let may_join = self.purging.may_join(self.cx.now, asked_ago);
         let fill = self.fills.get_mut(&fill_id).expect("flights name fills that exist");
         let reason = fill.errand.reason;
         let is_readable = match &mut fill.stage {
@@ -162,9 +150,7 @@ impl<C: Chunk> Engine<C> {
             Stage::Streaming(stream) => {
                 let base = stream.window.base();
                 let dependable = self.copying.dependable(&stream.copies);
-                let is_whole = base == 0
-                    || dependable.is_some_and(|readable| base <= readable)
-                    || self.cx.config.is_planted(Fault::X67);
+                let is_whole = base == 0 || dependable.is_some_and(|readable| base <= readable);
                 is_whole && stream.staleness.is_usable(&stream.freshness, self.cx.now)
             }
         };
@@ -232,20 +218,17 @@ impl<C: Chunk> Engine<C> {
                     durable.forget_digest(request);
                 }
                 match promotion {
-                    Some(promotion) if self.cx.config.is_planted(Fault::T6) => self.end_promotion(promotion),
                     Some(promotion) => self.copying.abandon_promotion(&mut self.cx, promotion),
                     None => {}
                 }
-                if !self.cx.config.is_planted(Fault::X73) {
-                    self.close_reader(record);
-                }
+                self.close_reader(record);
             }
         }
     }
 
     /// What becomes of a fetch that nobody waits for any more.
     pub(in crate::machine) fn on_abandon(&self) -> OnAbandon {
-        if self.cx.config.is_planted(Fault::X32) { OnAbandon::Finish } else { self.cx.config.on_abandon }
+        self.cx.config.on_abandon
     }
 
     /// Takes a client off a fill, and gives the fill up when nobody is left whom it should go on for (O1).

@@ -11,7 +11,6 @@ use crate::{
     head::{Head, Method, RequestHead},
     id::{FillId, RequestId},
     key::{CacheKey, StoredKey},
-    plant::Fault,
     reason::{Bypass, MissReason, OriginFailure, Refusal},
     rules::{self, conditional, revalidate},
     selector::Place,
@@ -42,7 +41,7 @@ impl<C: Chunk> Engine<C> {
             self.end_flight(errand.key, fill_id);
             return self.let_go(errand.stored);
         }
-        if self.fetches >= self.cx.config.fills_max + usize::from(self.cx.config.is_planted(Fault::X11)) {
+        if self.fetches >= self.cx.config.fills_max {
             self.cx.caring.deadlines.end(Waiter::Fill(fill_id));
             self.end_flight(errand.key, fill_id);
             for request in getters {
@@ -106,7 +105,6 @@ impl<C: Chunk> Engine<C> {
             received: ByteCount::ZERO,
             end,
         });
-        self.fetches -= usize::from(self.cx.config.is_planted(Fault::A3));
         let waiters = match self.stand_in(&errand, waiters) {
             Ok(()) => {
                 self.end_asking(fill_id, &errand);
@@ -130,14 +128,11 @@ impl<C: Chunk> Engine<C> {
         failed: u32,
         failure: OriginFailure,
     ) {
-        let is_spent = failed >= LEADERS_MAX && !self.cx.config.is_planted(Fault::X29);
-        if is_spent || errand.sharing != Sharing::Open || waiters.len() < 2 {
+        if failed >= LEADERS_MAX || errand.sharing != Sharing::Open || waiters.len() < 2 {
             return self.fail(fill_id, errand, waiters, Refusal::Origin(failure));
         }
         let leader = waiters.remove(0);
-        if !self.cx.config.is_planted(Fault::X30) {
-            self.clients.refuse(&mut self.cx, leader, Refusal::Origin(failure));
-        }
+        self.clients.refuse(&mut self.cx, leader, Refusal::Origin(failure));
         let next = self.rename(fill_id, &errand, &waiters);
         self.cx.event(Event::LeaderReplaced { fill: fill_id, request: waiters[0] });
         self.fetches -= 1;
@@ -157,7 +152,7 @@ impl<C: Chunk> Engine<C> {
             return Arc::new(RequestHead { fields, ..RequestHead::clone(ask) });
         }
         let has_conditions = ask.fields.iter().any(|(name, _)| conditional::is_condition(name));
-        if !has_conditions || self.cx.config.is_planted(Fault::T12) {
+        if !has_conditions {
             return Arc::clone(ask);
         }
         let mut asked = RequestHead::clone(ask);

@@ -60,7 +60,7 @@ impl<C: Chunk> Engine<C> {
 
     /// The reader has read it all, and its response has ended (C2).
     pub(in crate::machine) fn end_promotion(&mut self, promotion: PromotionId) {
-        if let Some((at, resident, from)) = self.copying.take_collected(&self.cx, promotion) {
+        if let Some((at, resident, from)) = self.copying.take_collected(promotion) {
             self.residence.store(&mut self.cx, at, resident, Some(from));
         }
         self.copying.end_promotion(&mut self.cx, promotion);

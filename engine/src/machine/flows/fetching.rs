@@ -29,10 +29,6 @@ use crate::{
     units::ByteCount,
 };
 use alloc::{sync::Arc, vec::Vec};
-use core::time::Duration;
-
-/// What a planted fault takes for a lifetime without an end.
-const FOR_EVER: Duration = Duration::from_secs(365 * 86_400);
 
 impl<C: Chunk> Engine<C> {
     pub(in crate::machine) fn on_head(&mut self, fill_id: FillId, head: Arc<Head>) {
@@ -101,15 +97,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     fn freshness_of(&self, judged: &rules::Judgement) -> Freshness {
-        let mut freshness =
-            Freshness { as_of: self.cx.now, age_then: judged.initial_age, lifetime: judged.lifetime.span() };
-        if freshness.lifetime.is_zero() && self.cx.config.is_planted(Fault::F5) {
-            freshness.lifetime = FOR_EVER;
-        }
-        if self.cx.config.is_planted(Fault::X70) {
-            freshness.age_then = Duration::ZERO;
-        }
-        freshness
+        Freshness { as_of: self.cx.now, age_then: judged.initial_age, lifetime: judged.lifetime.span() }
     }
 
     /// The key under which a response is filed, if it can be told; what cannot be told may not be stored.
@@ -145,8 +133,7 @@ impl<C: Chunk> Engine<C> {
         if !self.uncacheable.holds(target, self.cx.now) {
             self.cx.event(Event::FoundUncacheable { key: target, why });
         }
-        let span = if self.cx.config.is_planted(Fault::X75) { FOR_EVER } else { self.cx.config.uncacheable };
-        self.uncacheable.remember(target, self.cx.now.after(span));
+        self.uncacheable.remember(target, self.cx.now.after(self.cx.config.uncacheable));
     }
 
     /// A response turned out to be one variant of its target: it is filed under that one's key.
@@ -187,17 +174,13 @@ impl<C: Chunk> Engine<C> {
         let (at, reason, length) = (errand.at(), errand.reason, stream.length);
         let is_usable = stream.staleness.is_usable(&stream.freshness, self.cx.now);
         let mut refetching = Vec::new();
-        let is_shared = self.cx.config.is_planted(Fault::X54);
-        if (storable != Storable::Yes || !is_usable) && !is_shared {
+        if storable != Storable::Yes || !is_usable {
             // What may not be used without the origin's word may not be shared: all but who led, if that one is still
             // here, ask for themselves.
             let leads = leader.is_some() && waiters.first() == leader.as_ref();
             refetching = waiters.split_off(usize::from(leads));
         }
-        if storable != Storable::Yes
-            && errand.sharing == Sharing::Open
-            && !self.cx.config.is_planted(Fault::X55)
-        {
+        if storable != Storable::Yes && errand.sharing == Sharing::Open {
             self.end_flight(at.key, fill_id);
             errand.sharing = Sharing::Closed;
         }
@@ -210,7 +193,6 @@ impl<C: Chunk> Engine<C> {
             stream.copies =
                 self.copying.open_copies(&mut self.cx, source, copied, l0, &tiers, errand.glimpse.as_deref());
         }
-        self.fetches -= usize::from(self.cx.config.is_planted(Fault::R11));
         // Who led has left, and those who waited cannot share it.
         let goes_on = errand.behind.is_some() || self.cx.config.on_abandon == OnAbandon::Finish;
         let is_unread = waiters.is_empty() && !goes_on;
@@ -283,11 +265,11 @@ impl<C: Chunk> Engine<C> {
         let received = stream.window.end();
         let is_too_long =
             stream.length != Length::Unknown && stream.check_end(received) == Err(OriginFailure::TooLong);
-        if is_too_long && !self.cx.config.is_planted(Fault::X63) {
+        if is_too_long {
             self.cx.effect(Effect::Cancel { fill: fill_id });
             return self.break_off(fill_id, OriginFailure::TooLong);
         }
-        let is_over = is_too_long || self.stream(fill_id).length == Length::Known(ByteCount(received));
+        let is_over = self.stream(fill_id).length == Length::Known(ByteCount(received));
         let Some(Fill { errand, stage: Stage::Streaming(stream) }) = self.fills.get_mut(&fill_id) else {
             unreachable!("{fill_id:?} streamed a moment ago")
         };
@@ -305,21 +287,17 @@ impl<C: Chunk> Engine<C> {
         let stream = self.stream(fill_id);
         match stream.check_end(stream.window.end()) {
             Ok(()) => self.complete(fill_id),
-            Err(_) if self.cx.config.is_planted(Fault::X62) => self.complete(fill_id),
             Err(failure) => self.break_off(fill_id, failure),
         }
     }
 
     pub(in crate::machine) fn on_pull_failed(&mut self, fill_id: FillId, failure: OriginFailure) {
-        if self.cx.config.is_planted(Fault::T3) {
-            return self.complete(fill_id);
-        }
         self.break_off(fill_id, failure);
     }
 
     /// The whole body is here.
     fn complete(&mut self, fill_id: FillId) {
-        self.fetches -= usize::from(!self.cx.config.is_planted(Fault::R11));
+        self.fetches -= 1;
         self.cx.caring.deadlines.end(Waiter::Fill(fill_id));
         let Some(Fill { errand, stage: Stage::Streaming(stream) }) = self.fills.get_mut(&fill_id) else {
             unreachable!("{fill_id:?} streamed a moment ago")
@@ -332,7 +310,7 @@ impl<C: Chunk> Engine<C> {
         let Stream { head, freshness, staleness, copies, .. } = stream;
         let length = Length::Known(received);
         let copied = Copied { at, place: &errand.place, head, staleness: *staleness, length };
-        if let Some(resident) = collected(&self.cx, copied, copies, *freshness) {
+        if let Some(resident) = collected(copied, copies, *freshness) {
             self.residence.store(&mut self.cx, at, resident, None);
         }
         self.copying.end_copies(&mut self.cx, copied, copies, *freshness, None);
@@ -362,9 +340,7 @@ impl<C: Chunk> Engine<C> {
         if let Some(op) = op {
             self.cx.forget(op);
         }
-        if !self.cx.config.is_planted(Fault::X31) {
-            self.cx.effect(Effect::Cancel { fill: fill_id });
-        }
+        self.cx.effect(Effect::Cancel { fill: fill_id });
         self.end_fetch(fill_id, FetchEnd::Cancelled, AbortReason::ClientLeft);
     }
 
@@ -389,9 +365,7 @@ impl<C: Chunk> Engine<C> {
             let mut last = None;
             while let Some(request) = stream.followers.after(last) {
                 self.forget_reread(request);
-                let end =
-                    if self.cx.config.is_planted(Fault::T11) { End::Complete } else { End::Aborted(abort) };
-                self.clients.finish(&mut self.cx, request, end);
+                self.clients.finish(&mut self.cx, request, End::Aborted(abort));
                 last = Some(request);
             }
         }
@@ -421,9 +395,6 @@ impl<C: Chunk> Engine<C> {
         };
         let follower =
             self.clients.requests.get_mut(&request).expect("followers are requests that have not ended");
-        if self.cx.config.is_planted(Fault::T4) {
-            follower.sent = follower.sent.max(stream.window.base());
-        }
         let position = follower.sent;
         let Progress::Following { demand, rereading, .. } = &mut follower.progress else {
             unreachable!("{request:?} follows {fill_id:?} but is {:?}", follower.progress);
@@ -449,8 +420,7 @@ impl<C: Chunk> Engine<C> {
 
     /// Makes room in the window, and asks the origin for more if there is room everywhere.
     pub(in crate::machine) fn pull(&mut self, fill_id: FillId) {
-        let is_boundless = self.cx.config.is_planted(Fault::A8);
-        let room = if is_boundless { u64::MAX } else { self.cx.config.window.saturating_sub(1) };
+        let room = self.cx.config.window.saturating_sub(1);
         let full = self.cx.config.lane_chunks_max;
         let Some(Stage::Streaming(stream)) = self.fills.get_mut(&fill_id).map(|fill| &mut fill.stage) else {
             return;
@@ -458,7 +428,6 @@ impl<C: Chunk> Engine<C> {
         if stream.window.held() > room {
             let readable = self.copying.dependable(&stream.copies);
             let slowest = stream.followers.slowest().unwrap_or(stream.window.end());
-            let slowest = if self.cx.config.is_planted(Fault::X56) { u64::MAX } else { slowest };
             stream.window.slide(readable.unwrap_or(0).max(slowest), room);
         }
         let held_back = self.copying.holds_back(&stream.copies, full);
@@ -466,9 +435,7 @@ impl<C: Chunk> Engine<C> {
             let op = self.cx.operation(Pending::Pull(fill_id));
             self.stream(fill_id).source = Source::Pulling(op);
             self.cx.effect(Effect::Pull { op, fill: fill_id });
-            if !self.cx.config.is_planted(Fault::X65) {
-                self.cx.caring.deadlines.enter(self.cx.now, Waiter::Fill(fill_id), Phase::Chunk);
-            }
+            self.cx.caring.deadlines.enter(self.cx.now, Waiter::Fill(fill_id), Phase::Chunk);
         }
     }
 

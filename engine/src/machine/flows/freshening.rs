@@ -12,11 +12,10 @@ use crate::{
     effect::{Effect, Freshening, Outcome, Reply, ReplyBody, StaleUse},
     event::{Event, TierOperation},
     fill::{Errand, Kept, Sharing, Stored},
-    head::{Fields, Head, Length, Method, RequestHead},
+    head::{Head, Length, Method, RequestHead},
     id::{RecordName, RequestId, TierId},
     key::{CacheKey, StoredKey},
     memory::Resident,
-    plant::Fault,
     reason::{End, Storable},
     record::{Freshness, Record},
     rules::{self, Piece, Share, Staleness, reuse, revalidate},
@@ -24,7 +23,7 @@ use crate::{
     time::WallTime,
     units::ByteCount,
 };
-use alloc::{borrow::Cow, collections::VecDeque, sync::Arc, vec::Vec};
+use alloc::{collections::VecDeque, sync::Arc, vec::Vec};
 
 /// Is what a reader reads copied into faster tiers?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,11 +55,6 @@ pub(in crate::machine) struct Freshen {
     size: ByteCount,
 }
 
-/// Validators as a planted fault compares them: as if all were strong.
-fn strengthened(fields: &Fields) -> Fields {
-    fields.iter().map(|(name, value)| (name, value.strip_prefix(b"W/").unwrap_or(value))).collect()
-}
-
 impl<C: Chunk> Engine<C> {
     /// What a request gets of a stored response.
     pub(in crate::machine) fn share_of(
@@ -72,19 +66,7 @@ impl<C: Chunk> Engine<C> {
     ) -> Share {
         let now = self.cx.wall();
         let received = now.before(self.cx.now.since(freshness.as_of));
-        let (mut ask, mut head) = (Cow::Borrowed(ask), Cow::Borrowed(head));
-        if self.cx.config.is_planted(Fault::F7) {
-            ask.to_mut().fields = strengthened(&ask.fields);
-            head.to_mut().fields = strengthened(&head.fields);
-        }
-        let mut share = rules::share(&ask, &head, length.0, received, now, || self.cx.boundaries.wide_bits());
-        if self.cx.config.is_planted(Fault::X53)
-            && let Share::Pieces(_, pieces) = &mut share
-            && let Some(Piece::Bytes { count: count @ 2.., .. }) = pieces.first_mut()
-        {
-            *count -= 1;
-        }
-        share
+        rules::share(ask, head, length.0, received, now, || self.cx.boundaries.wide_bits())
     }
 
     /// Answers a waiting request from an open record: with all of it, or with what its method, conditions and ranges
@@ -116,13 +98,6 @@ impl<C: Chunk> Engine<C> {
         self.cx
             .effect(Effect::Serve { request, reply: Reply { head, length, age, fresh_for, outcome, body } });
         pieces.retain(|piece| piece.size() > 0);
-        if ask.method == Method::Head
-            && promote == Promote::AsConfigured
-            && self.cx.config.is_planted(Fault::T7)
-        {
-            let begun = self.copying.begin_promotion(&mut self.cx, kept, request, Place::of(&ask));
-            begun.into_iter().for_each(|promotion| self.end_promotion(promotion));
-        }
         if ask.method != Method::Get || pieces.is_empty() {
             return self.clients.finish(&mut self.cx, request, End::Complete);
         }
@@ -200,11 +175,7 @@ impl<C: Chunk> Engine<C> {
         waiters: Vec<RequestId>,
     ) -> Result<(), Vec<RequestId>> {
         let Some(stored) = errand.stored.clone().filter(|stored| {
-            let is_planted = self.cx.config.is_planted(Fault::X6);
-            is_planted
-                || reuse::usable_on_error(
-                    &self.purging.trust(self.cx.now).in_stored(stored.stored(self.cx.now)),
-                )
+            reuse::usable_on_error(&self.purging.trust(self.cx.now).in_stored(stored.stored(self.cx.now)))
         }) else {
             return Err(waiters);
         };
@@ -245,7 +216,6 @@ impl<C: Chunk> Engine<C> {
         let received = self.cx.wall();
         let head = Arc::new(revalidate::merge(stored, not_modified, received));
         let judged = rules::judge(&self.cx.config.policy, ask, &head, sent, received);
-        let head = if self.cx.config.is_planted(Fault::X71) { Arc::new(stored.clone()) } else { head };
         Lease {
             staleness: judged.staleness,
             freshness: Freshness {
@@ -310,7 +280,7 @@ impl<C: Chunk> Engine<C> {
         }
         let (key, now) = (at.key, self.cx.now);
         // Purged while the tier freshened it: whoever finds it, if it is there at all, takes it for absent by its birth.
-        if self.purging.is_purged(at.target, freshness.born(now, self.cx.wall()), self.cx.config.plant) {
+        if self.purging.is_purged(at.target, freshness.born(now, self.cx.wall())) {
             return;
         }
         self.cx.event(Event::Freshened { tier, key });

@@ -12,7 +12,6 @@ use crate::{
     head::{Head, RequestHead},
     id::{FillId, OriginId, RequestId},
     key::{CacheKey, StoredKey},
-    plant::Fault,
     reason::{MissReason, Refusal, Storable},
     rules::{
         Judgement,
@@ -48,9 +47,6 @@ impl<C: Chunk> Engine<C> {
         waiters: &mut Vec<RequestId>,
     ) -> Vec<RequestId> {
         let (Vary::Fields(names), Storable::Yes) = (&judged.vary, judged.storable) else { return Vec::new() };
-        if self.cx.config.is_planted(Fault::X28) {
-            return Vec::new();
-        }
         let variant = variant_key(errand.target, names, &sent.ask.fields);
         let (same, others) = waiters.drain(..).partition(|request| {
             variant_key(errand.target, names, &self.clients.ask(*request).fields) == variant

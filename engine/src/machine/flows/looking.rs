@@ -19,14 +19,12 @@ use crate::{
     head::{Length, RequestHead},
     id::{FillId, OpId, RecordId, RequestId, TierId},
     key::CacheKey,
-    plant::Fault,
-    reason::{Late, MissReason, OriginFailure, Refusal},
+    reason::{Late, MissReason},
     record::{Freshness, Record},
     rules::{Staleness, reuse},
     time::BIRTH_ROUNDING,
 };
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
-use core::time::Duration;
 
 impl<C: Chunk> Engine<C> {
     /// Asks the first tier from `from` on that may hold the key; the origin, when none is left.
@@ -45,7 +43,7 @@ impl<C: Chunk> Engine<C> {
             if self.cx.is_durable(tier.id) && errand.at().is_variant() {
                 continue;
             }
-            if self.cx.caring.is_joining(tier.id) && !self.cx.config.is_planted(Fault::X82) {
+            if self.cx.caring.is_joining(tier.id) {
                 errand.reason = MissReason::TierFailed;
                 continue;
             }
@@ -114,13 +112,9 @@ impl<C: Chunk> Engine<C> {
 
     /// What a record is worth that a tier has found for a fill.
     fn worth_of(&self, errand: &Errand<C>, record: &Record, body: Option<&C>) -> Worth {
-        let (config, now) = (&self.cx.config, (self.cx.now, self.cx.wall()));
+        let now = (self.cx.now, self.cx.wall());
         let mut freshness = record.freshness.to_live(now.0, now.1);
-        if config.is_planted(Fault::X26) {
-            freshness.age_then = Duration::ZERO;
-        }
-        let is_its = record.stored_key() == errand.at() || config.is_planted(Fault::T13);
-        let agrees = is_its
+        let agrees = record.stored_key() == errand.at()
             && body.is_none_or(|body| body.size() == record.length.0)
             && match record.head.length() {
                 Length::Known(length) => length == record.length,
@@ -130,15 +124,16 @@ impl<C: Chunk> Engine<C> {
             return Worth::ToDelete;
         }
         let (target, born) = (errand.target, freshness.born(now.0, now.1));
-        if self.purging.is_purged(target, born, config.plant) {
+        if self.purging.is_purged(target, born) {
             return Worth::Nothing;
         }
-        match self.purging.banned(target, &errand.place, &record.head, &freshness, now, config.plant) {
+        match self.purging.banned(target, &errand.place, &record.head, &freshness, now, self.cx.config.plant)
+        {
             Banned::No => {}
             Banned::Stale(lifetime) => freshness.lifetime = lifetime,
             Banned::Gone => return Worth::ToDelete,
         }
-        match names_in(&record.head).filter(|_| !config.is_planted(Fault::X83)) {
+        match names_in(&record.head) {
             None => Worth::Usable(freshness),
             // A fill that was closed meanwhile learns nothing from what is older than that.
             Some(names) if errand.sharing == Sharing::Open && !names.is_empty() => Worth::Names(names),
@@ -196,8 +191,7 @@ impl<C: Chunk> Engine<C> {
         request: RequestId,
     ) {
         let outcome = Outcome::Stale { tier: kept.tier.id, why: StaleUse::WhileRevalidate };
-        let promote = if self.cx.config.is_planted(Fault::X78) { Promote::AsConfigured } else { Promote::No };
-        self.serve_record(kept, target, request, outcome, promote);
+        self.serve_record(kept, target, request, outcome, Promote::No);
     }
 
     /// The record that a fill keeps while it asks the origin, if a request may be answered from it meanwhile.
@@ -226,13 +220,7 @@ impl<C: Chunk> Engine<C> {
         let (errand, looked) = self.take_lookup(fill_id);
         self.cx.event(Event::TierFailed { tier: looked.tier.id, operation: TierOperation::Lookup });
         let errand = Errand { reason: MissReason::TierFailed, ..errand };
-        let mut waiters = looked.waiters;
-        if self.cx.config.is_planted(Fault::R1) {
-            for request in waiters.drain(..) {
-                self.clients.refuse(&mut self.cx, request, Refusal::Origin(OriginFailure::Unreachable));
-            }
-        }
-        self.look_further(fill_id, errand, waiters, looked.tier.id);
+        self.look_further(fill_id, errand, looked.waiters, looked.tier.id);
     }
 
     /// A tier did not answer in time, and the walk goes on without it. The record that it may still open is released: the
@@ -252,9 +240,7 @@ impl<C: Chunk> Engine<C> {
         let (errand, Looked { waiters, op, tier, record, .. }) = self.take_lookup(fill_id);
         // L3's lookup is several operations, and none of them has a deadline yet.
         self.cx.give_up(op.expect("a lookup that has a deadline is one operation"));
-        if !self.cx.config.is_planted(Fault::X81) {
-            self.cx.effect(Effect::Release { tier: tier.id, record });
-        }
+        self.cx.effect(Effect::Release { tier: tier.id, record });
         (errand, waiters, tier.id)
     }
 

@@ -23,14 +23,12 @@ use crate::machine::{
 use crate::{
     bans::Ban,
     chunk::Chunk,
-    config::Reach,
     effect::{Effect, PurgeOutcome},
     event::Event,
     feed::Notice,
     fill::{self, Fill, Sharing, Stage},
     id::{PurgeId, TierId, WriterId},
     key::{CacheKey, StoredKey},
-    plant::Fault,
     reason::LaneEnd,
     selector::{Place, PurgeMode, Selector, SelectorKind},
     time::WallTime,
@@ -44,8 +42,7 @@ impl<C: Chunk> Engine<C> {
             self.clients.requests.is_empty(),
             "the answer rule: {tier:?} was recovered after the first request"
         );
-        let plant = self.cx.config.plant;
-        for ban in bans.into_iter().filter(|_| !plant.is(Fault::X49)) {
+        for ban in bans {
             self.purging.ban(ban);
         }
     }
@@ -61,23 +58,14 @@ impl<C: Chunk> Engine<C> {
 
     fn purge_key(&mut self, purge_id: PurgeId, key: CacheKey) {
         let mut purge = Purge::new(SelectorKind::Key(key));
-        if !self.cx.config.is_planted(Fault::F1) {
-            self.purging.raise(key, self.cx.wall());
-            purge.commits = self.close_fills(|fill| fill.errand.target == key);
-        }
-        if !self.cx.config.is_planted(Fault::F1) && !self.cx.config.is_planted(Fault::X44) {
-            purge
-                .commits
-                .extend(self.copying.close_promotions(&mut self.cx, |promoting| promoting.at.target == key));
-        }
+        self.purging.raise(key, self.cx.wall());
+        purge.commits = self.close_fills(|fill| fill.errand.target == key);
+        purge
+            .commits
+            .extend(self.copying.close_promotions(&mut self.cx, |promoting| promoting.at.target == key));
         let (markers, lost) = self.copying.close_markers(&mut self.cx, key);
         self.unmark(lost);
-        if !self.cx.config.is_planted(Fault::X85) {
-            purge.commits.extend(markers);
-        }
-        if self.cx.config.is_planted(Fault::X77) {
-            purge.commits.clear();
-        }
+        purge.commits.extend(markers);
         self.uncacheable.forget(key);
         if let Some(outcome) = self.residence.purge(&mut self.cx, key) {
             purge.report.insert(TierId::L0, outcome);
@@ -85,14 +73,9 @@ impl<C: Chunk> Engine<C> {
         for tier in Arc::clone(&self.cx.config.tiers).iter() {
             // Whatever the tier has of the target, also what it failed to delete before, and would bring back after a
             // restart (failure F2).
-            if self.cx.config.is_planted(Fault::F2) && tier.reach == Reach::Local {
-                continue;
-            }
             purge.awaited.insert(self.delete(tier.id, StoredKey::plain(key), None));
         }
-        if !self.cx.config.is_planted(Fault::X46) {
-            self.residence.variants.forget(key);
-        }
+        self.residence.variants.forget(key);
         self.purging.begin(purge_id, purge);
     }
 
@@ -115,9 +98,7 @@ impl<C: Chunk> Engine<C> {
                 committing.extend(self.copying.abandon_copies(&mut self.cx, at, copies, why));
                 self.pump(fill_id);
             }
-            if !self.cx.config.is_planted(Fault::X45) {
-                self.end_flight(at.key, fill_id);
-            }
+            self.end_flight(at.key, fill_id);
         }
         committing
     }
@@ -127,35 +108,30 @@ impl<C: Chunk> Engine<C> {
         let ban = Ban { selector, mode, at: self.cx.wall() };
         let mut purge = self.impose(ban.clone());
         let stored = self.store_ban(&Arc::new(ban));
-        if !self.cx.config.is_planted(Fault::X50) {
-            purge.awaited.extend(stored);
-        }
+        purge.awaited.extend(stored);
         self.purging.begin(purge_id, purge);
     }
 
     /// Bans what was born until then, and closes what is under way.
     pub(in crate::machine) fn impose(&mut self, ban: Ban) -> Purge {
         let Ban { ref selector, mode, .. } = ban;
-        let plant = self.cx.config.plant;
         let mut purge = Purge::new(selector.kind());
-        if !self.cx.config.is_planted(Fault::F1) {
-            purge.commits = self.close_fills(|fill| {
-                let errand = &fill.errand;
-                match &fill.stage {
-                    Stage::Streaming(stream) => {
-                        let Place { authority, target } = &errand.place;
-                        selector.covers(errand.target, authority, target, &stream.head)
-                    }
-                    Stage::Looking { .. } | Stage::Asking { .. } | Stage::Resting { .. } => {
-                        selector.may_cover(errand.target, &errand.place) && !plant.is(Fault::X79)
-                    }
+        purge.commits = self.close_fills(|fill| {
+            let errand = &fill.errand;
+            match &fill.stage {
+                Stage::Streaming(stream) => {
+                    let Place { authority, target } = &errand.place;
+                    selector.covers(errand.target, authority, target, &stream.head)
                 }
-            });
-            purge.commits.extend(self.copying.close_promotions(&mut self.cx, |promoting| {
-                let Place { authority, target } = &promoting.place;
-                selector.covers(promoting.at.target, authority, target, &promoting.head)
-            }));
-        }
+                Stage::Looking { .. } | Stage::Asking { .. } | Stage::Resting { .. } => {
+                    selector.may_cover(errand.target, &errand.place)
+                }
+            }
+        });
+        purge.commits.extend(self.copying.close_promotions(&mut self.cx, |promoting| {
+            let Place { authority, target } = &promoting.place;
+            selector.covers(promoting.at.target, authority, target, &promoting.head)
+        }));
         if let Some(outcome) = self.residence.sweep(&mut self.cx, selector, mode) {
             purge.report.insert(TierId::L0, outcome);
         }
@@ -181,9 +157,6 @@ impl<C: Chunk> Engine<C> {
     pub(in crate::machine) fn on_purge_heard(&mut self, notice: Notice) {
         let Notice { selector, mode, at } = notice;
         self.cx.event(Event::PurgeHeard { what: selector.kind(), mode });
-        if self.cx.config.is_planted(Fault::F9) {
-            return;
-        }
         let at = self.purging.heard(at, self.cx.wall());
         match (selector, mode) {
             (Selector::Key(key), PurgeMode::Hard) => self.purge_heard(key, at),
@@ -211,14 +184,12 @@ impl<C: Chunk> Engine<C> {
     /// A key was purged elsewhere. Tiers that are publishing it delete it once they have; nobody waits for that.
     fn purge_heard(&mut self, key: CacheKey, at: WallTime) {
         self.purging.raise(key, at);
-        if !self.cx.config.is_planted(Fault::X24) {
-            self.close_fills(|fill| fill.errand.target == key);
-            self.copying.close_promotions(&mut self.cx, |promoting| promoting.at.target == key);
-        }
+        self.close_fills(|fill| fill.errand.target == key);
+        self.copying.close_promotions(&mut self.cx, |promoting| promoting.at.target == key);
         let (_, lost) = self.copying.close_markers(&mut self.cx, key);
         self.unmark(lost);
         self.uncacheable.forget(key);
-        let (purging, plant) = (&self.purging, self.cx.config.plant);
-        self.residence.purge_born(&mut self.cx, key, |born| purging.is_purged(key, born, plant));
+        let purging = &self.purging;
+        self.residence.purge_born(&mut self.cx, key, |born| purging.is_purged(key, born));
     }
 }

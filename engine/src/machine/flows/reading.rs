@@ -12,7 +12,6 @@ use crate::{
     event::{Event, TierOperation},
     fill::Stage,
     id::{FillId, OpId, RecordId, RequestId, TierId},
-    plant::Fault,
     reason::{AbortReason, End, Late, ReadFailure},
     rules::Piece,
     units::ByteCount,
@@ -76,9 +75,7 @@ impl<C: Chunk> Engine<C> {
                     chunk.size()
                 );
                 let (record, promotion, piece) = (*record, *promotion, (*first, *count));
-                let is_planted = self.cx.config.is_planted(Fault::T10);
-                let had = if is_planted { self.cx.config.read_size.min(*count) } else { chunk.size() };
-                (*first, *count) = (*first + had, *count - had);
+                (*first, *count) = (*first + chunk.size(), *count - chunk.size());
                 if *count == 0 {
                     pieces.pop_front();
                 }
@@ -141,11 +138,6 @@ impl<C: Chunk> Engine<C> {
         };
         if let Some(durable) = &mut self.durable {
             durable.forget_digest(request);
-        }
-        if let (Some(promotion), true) = (promotion, self.cx.config.is_planted(Fault::X41)) {
-            self.end_promotion(promotion);
-            self.clients.finish(&mut self.cx, request, end);
-            return self.close_reader(record);
         }
         self.clients.finish(&mut self.cx, request, end);
         if let Some(promotion) = promotion {

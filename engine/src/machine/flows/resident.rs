@@ -11,7 +11,6 @@ use crate::{
     id::{FillId, OriginId, RequestId, TierId},
     key::{CacheKey, StoredKey},
     memory::Resident,
-    plant::Fault,
     reason::{MissReason, Removal, Storable},
 };
 use alloc::{sync::Arc, vec::Vec};
@@ -39,8 +38,7 @@ impl<C: Chunk> Engine<C> {
         ask: Arc<RequestHead>,
         stored: Arc<Resident<C>>,
     ) {
-        let is_under_way = self.flights.contains_key(&key) && !self.cx.config.is_planted(Fault::X74);
-        if is_under_way || self.fetches >= self.cx.config.fills_max {
+        if self.flights.contains_key(&key) || self.fetches >= self.cx.config.fills_max {
             return;
         }
         let fill = FillId(self.cx.ids.mint());
@@ -80,8 +78,7 @@ impl<C: Chunk> Engine<C> {
         let (chunks, length) = (stored.chunks.clone(), stored.length);
         let place = stored.place.clone();
         let freshened = Arc::new(Resident { head, chunks, length, freshness, staleness, place });
-        let is_open = errand.sharing == Sharing::Open || self.cx.config.is_planted(Fault::X48);
-        let may_stay = storable == Storable::Yes && is_open;
+        let may_stay = storable == Storable::Yes && errand.sharing == Sharing::Open;
         if may_stay {
             self.cx.event(Event::Freshened { tier, key });
             self.residence.store(&mut self.cx, errand.at(), Resident::clone(&freshened), Some(tier));

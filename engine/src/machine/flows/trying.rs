@@ -7,7 +7,6 @@ use crate::machine::{Engine, Pending, caring::Waiter, clients::Progress};
 use crate::{
     care::{
         attempts::{Decision, Failed, GiveUp},
-        budget::{Allowance, Budget},
         deadline::{Due, Phase},
     },
     chunk::Chunk,
@@ -15,7 +14,6 @@ use crate::{
     event::{Event, FetchEnd, Purpose},
     fill::{Errand, Fill, Sent, Sharing, Source, Stage, Stored, Tries},
     id::{FillId, RequestId},
-    plant::Fault,
     reason::{Guarded, Late, OriginFailure, Refusal},
     time::Instant,
     units::ByteCount,
@@ -73,14 +71,8 @@ impl<C: Chunk> Engine<C> {
         } else if self.cx.is_open(Guarded::Origin(errand.origin)) {
             GiveUp::BreakerOpen
         } else {
-            let mut policy = self.cx.config.care.retry;
-            policy.attempts_max += u32::from(self.cx.config.is_planted(Fault::X36));
-            let is_deaf = self.cx.config.is_planted(Fault::X38) && matches!(failed, Failed::Deferred(_));
-            let failed = if is_deaf { Failed::Deferred(None) } else { failed };
+            let policy = self.cx.config.care.retry;
             let caring = &mut self.cx.caring;
-            if self.cx.config.is_planted(Fault::X37) {
-                caring.budget = Budget::new(Allowance { percent: 0, floor_per_s: 0, burst: 1 }, self.cx.now);
-            }
             match tries.attempts.on_failed(
                 self.cx.now,
                 failed,
@@ -108,7 +100,6 @@ impl<C: Chunk> Engine<C> {
         let next = self.rename(fill_id, &errand, &waiters);
         let attempt = tries.attempts.made();
         self.cx.event(Event::Retried { fill: fill_id, next, key: errand.target, attempt, at });
-        let at = if self.cx.config.is_planted(Fault::R3) { self.cx.now } else { at };
         self.cx.caring.retries.set(next, at);
         self.fills.insert(next, Fill { errand, stage: Stage::Resting { waiters, tries } });
     }
@@ -129,12 +120,7 @@ impl<C: Chunk> Engine<C> {
                 self.clients.requests.get_mut(request).expect("waiters are requests that have not ended");
             waiting.progress = Progress::Waiting(next);
         }
-        if self.cx.config.is_planted(Fault::X68) {
-            self.cx.caring.deadlines.end(Waiter::Fill(fill_id));
-            self.cx.caring.deadlines.begin(self.cx.now, Waiter::Fill(next));
-        } else {
-            self.cx.caring.deadlines.hand_over(self.cx.now, Waiter::Fill(fill_id), Waiter::Fill(next));
-        }
+        self.cx.caring.deadlines.hand_over(self.cx.now, Waiter::Fill(fill_id), Waiter::Fill(next));
         next
     }
 
