@@ -217,9 +217,8 @@ impl<C: Chunk> Engine<C> {
                 if let Some(durable) = &mut self.durable {
                     durable.forget_digest(request);
                 }
-                match promotion {
-                    Some(promotion) => self.copying.abandon_promotion(&mut self.cx, promotion),
-                    None => {}
+                if let Some(promotion) = promotion {
+                    self.copying.abandon_promotion(&mut self.cx, promotion);
                 }
                 self.close_reader(record);
             }

@@ -49,6 +49,7 @@ impl<C: Chunk> Face<C> {
                 }
             }
             (Fault::X53, Effect::Serve { reply, .. }) => cut_short(reply),
+            (Fault::X88, Effect::Serve { .. }) => self.besides.push(effect.clone()),
             (Fault::X86, Effect::Body { chunk, .. }) if chunk.size() > 1 => {
                 *chunk = chunk.take(chunk.size() - 1);
             }

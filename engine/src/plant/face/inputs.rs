@@ -9,7 +9,6 @@ use crate::{
     durable::{Ask, Told},
     effect::{Effect, ReadSource},
     event::{Event, FetchEnd},
-    feed::Notice,
     id::{FillId, OpId, PurgeId, TierId},
     input::Input,
     key::CacheKey,
@@ -26,7 +25,7 @@ impl<C: Chunk> Face<C> {
     pub(super) fn alter_input(
         &mut self,
         fault: Fault,
-        mut input: Input<C>,
+        input: Input<C>,
         asked: Option<Effect<C>>,
         effects: &mut VecDeque<Effect<C>>,
         events: &mut VecDeque<Event>,
@@ -34,15 +33,41 @@ impl<C: Chunk> Face<C> {
         if self.is_own(&input, effects, events) {
             return;
         }
-        match (fault, &mut input, &asked) {
-            (Fault::X12, input, _) if !matches!(input, Input::WallClock { .. }) => {
-                self.told.extend(self.known.last_reading().map(|wall| Input::WallClock { wall }));
+        if fault == Fault::X12 && !matches!(input, Input::WallClock { .. }) {
+            self.told.extend(self.known.last_reading().map(|wall| Input::WallClock { wall }));
+        }
+        let told = match &asked {
+            None => self.alter_word(fault, input, effects, events),
+            Some(asked @ (Effect::Fetch { .. } | Effect::Pull { .. })) => {
+                Some(self.alter_answer_of_origin(fault, input, asked))
             }
-            (Fault::X25, Input::LeaseHeld { until }, _) => *until = until.after(self.known.lease),
-            (Fault::F7, Input::Request { head, .. }, _) => {
+            Some(Effect::Durable { ask, .. }) => Some(self.alter_answer_of_index(fault, input, ask)),
+            Some(asked) => {
+                if let (Fault::R1, Input::LookupFailed { .. }, Effect::Lookup { key, .. }) =
+                    (fault, &input, asked)
+                {
+                    self.refuse_all(key.target, effects, events);
+                }
+                Some(self.alter_answer_of_tier(fault, input, asked))
+            }
+        };
+        self.told.extend(told);
+    }
+
+    /// What the engine is told when it should be told this, which answers nothing.
+    fn alter_word(
+        &mut self,
+        fault: Fault,
+        mut input: Input<C>,
+        effects: &mut VecDeque<Effect<C>>,
+        events: &mut VecDeque<Event>,
+    ) -> Option<Input<C>> {
+        match (fault, &mut input) {
+            (Fault::X25, Input::LeaseHeld { until }) => *until = until.after(self.known.lease),
+            (Fault::F7, Input::Request { head, .. }) => {
                 heads::strengthen(&mut Arc::make_mut(head).fields);
             }
-            (Fault::R2, Input::Request { request, key, origin, .. }, _)
+            (Fault::R2, Input::Request { request, key, origin, .. })
                 if self.known.open.get(origin).is_some_and(|until| self.known.now < *until) =>
             {
                 let (request, key) = (*request, *key);
@@ -50,68 +75,82 @@ impl<C: Chunk> Face<C> {
                 self.known.waiting.remove(&request);
                 events.extend([Event::Requested { request, key }, Event::Refused { request, refusal }]);
                 effects.push_back(Effect::Refuse { request, refusal });
-                return;
+                return None;
             }
-            (_, Input::Purge { purge, selector, mode }, _) if self.loses_purge(fault, selector, *mode) => {
-                return end_purge(*purge, selector, *mode, effects, events);
+            (_, Input::Purge { purge, selector, mode }) if self.loses_purge(fault, selector, *mode) => {
+                end_purge(*purge, selector, *mode, effects, events);
+                return None;
             }
-            (Fault::X77 | Fault::X85, Input::Purge { selector, .. }, _) => {
+            (Fault::X77 | Fault::X85, Input::Purge { selector, .. }) => {
                 self.tell_committed(fault, selector);
             }
-            (Fault::F9, Input::PurgeHeard { notice }, _) => return events.push_back(heard(notice)),
-            (Fault::X24, Input::PurgeHeard { notice }, _) if self.known.is_fetching(&notice.selector) => {
-                return events.push_back(heard(notice));
+            (Fault::F9 | Fault::X24, Input::PurgeHeard { notice })
+                if fault == Fault::F9 || self.known.is_fetching(&notice.selector) =>
+            {
+                events.push_back(Event::PurgeHeard { what: notice.selector.kind(), mode: notice.mode });
+                return None;
             }
-            (Fault::X49, Input::Recovered { bans, .. }, _) => bans.clear(),
-            (Fault::X82, Input::Recovered { tier, .. }, _) => {
+            (Fault::X49, Input::Recovered { bans, .. }) => bans.clear(),
+            (Fault::X82, Input::Recovered { tier, .. }) => {
                 let joined = Input::TierJoined { tier: *tier, objects: 0, bytes: ByteCount::ZERO };
-                self.told.extend([input, joined]);
-                return;
+                self.told.push_back(input);
+                return Some(joined);
             }
-            (Fault::X82, Input::TierJoined { .. }, _) => return,
-            (_, Input::Head { head, .. }, Some(Effect::Fetch { fill, .. })) => {
+            (Fault::X82, Input::TierJoined { .. }) => return None,
+            _ => {}
+        }
+        Some(input)
+    }
+
+    fn alter_answer_of_origin(&mut self, fault: Fault, mut input: Input<C>, asked: &Effect<C>) -> Input<C> {
+        match (fault, &mut input, asked) {
+            (_, Input::Head { head, .. }, Effect::Fetch { fill, .. }) => {
                 self.alter_head(fault, Some(*fill), head);
             }
             (Fault::T3, Input::PullFailed { op, .. }, _) => input = Input::PullEnded { op: *op },
-            (Fault::X62, Input::Pulled { op, .. }, Some(Effect::Pull { fill, .. }))
+            (Fault::X62, Input::Pulled { op, .. }, Effect::Pull { fill, .. })
                 if self.received(*fill).is_some_and(|(promised, received)| received > promised) =>
             {
                 input = Input::PullFailed { op: *op, failure: OriginFailure::TooLong };
             }
-            (Fault::X63, Input::PullEnded { op }, Some(Effect::Pull { fill, .. }))
+            (Fault::X63, Input::PullEnded { op }, Effect::Pull { fill, .. })
                 if self.received(*fill).is_some_and(|(promised, received)| received < promised) =>
             {
                 input = Input::PullFailed { op: *op, failure: OriginFailure::TooShort };
             }
-            (_, Input::Found { record, .. }, Some(Effect::Lookup { key, .. })) => {
+            _ => {}
+        }
+        input
+    }
+
+    fn alter_answer_of_tier(&mut self, fault: Fault, mut input: Input<C>, asked: &Effect<C>) -> Input<C> {
+        match (fault, &mut input, asked) {
+            (_, Input::Found { record, .. }, Effect::Lookup { key, .. }) => {
                 if fault == Fault::T13 {
                     (record.key, record.target) = (key.key, key.target);
                 }
                 self.alter_found(fault, record);
             }
-            (Fault::X35, Input::Absent { op }, Some(Effect::Lookup { .. })) => {
+            (Fault::X35, Input::Absent { op }, _) => {
                 self.known.misread = Some(Misread::Absent);
                 input = Input::LookupFailed { op: *op };
-            }
-            (Fault::R1, Input::LookupFailed { .. }, Some(Effect::Lookup { key, .. })) => {
-                self.refuse_all(key.target, effects, events);
             }
             (
                 Fault::X84,
                 Input::ReadFailed { why: why @ ReadFailure::Rotten, .. },
-                Some(Effect::Read { source: ReadSource::Record(record), .. }),
+                Effect::Read { source: ReadSource::Record(record), .. },
             ) => {
                 let key = self.known.records.get(record).map(|(_, at)| at.key);
                 self.known.misread = key.map(Misread::Rotten);
                 *why = ReadFailure::Unavailable;
             }
-            (Fault::T10, Input::BodyRead { chunk, .. }, Some(Effect::Read { source, length_max, .. })) => {
+            (Fault::T10, Input::BodyRead { chunk, .. }, Effect::Read { source, length_max, .. }) => {
                 let missing = length_max.saturating_sub(chunk.size());
                 if missing > 0 {
                     self.known.missing.push((*source, missing));
                 }
             }
-            (Fault::X52, Input::BodyRead { op, chunk }, Some(read @ Effect::Read { .. })) => {
+            (Fault::X52, Input::BodyRead { op, chunk }, read @ Effect::Read { .. }) => {
                 let (op, chunk) = (*op, chunk.clone());
                 self.answer_for_another(op, chunk, read);
             }
@@ -119,25 +158,25 @@ impl<C: Chunk> Face<C> {
             (Fault::X51, Input::DeleteFailed { op }, _) => {
                 input = Input::Deleted { op: *op, existed: false };
             }
-            (
-                Fault::X18,
-                Input::DurableTold { told: told @ Told::Unknown, .. },
-                Some(Effect::Durable { ask: Ask::Swap { .. }, .. }),
-            ) => *told = Told::Conflict,
-            (
-                Fault::F6,
-                Input::DurableTold { told: Told::Entry { found: Some(stored), .. }, .. },
-                Some(Effect::Durable { ask: Ask::Read { key }, .. }),
-            ) if self.known.refused.remove(key) => {
+            _ => {}
+        }
+        input
+    }
+
+    fn alter_answer_of_index(&mut self, fault: Fault, mut input: Input<C>, ask: &Ask) -> Input<C> {
+        let Input::DurableTold { told, .. } = &mut input else { return input };
+        match (fault, told, ask) {
+            (Fault::X18, told @ Told::Unknown, Ask::Swap { .. }) => *told = Told::Conflict,
+            (Fault::F6, Told::Entry { found: Some(stored), .. }, Ask::Read { key })
+                if self.known.refused.remove(key) =>
+            {
                 // To whoever would replace it, it was purged meanwhile.
                 Arc::make_mut(&mut stored.entry).generation.0 += 1;
             }
-            (Fault::X58, Input::DurableTold { told: Told::Entry { now, .. }, .. }, _) => {
-                *now = self.known.wall();
-            }
+            (Fault::X58, Told::Entry { now, .. }, _) => *now = self.known.wall(),
             _ => {}
         }
-        self.told.push_back(input);
+        input
     }
 
     /// Takes an answer that the engine waits for in vain.
@@ -250,10 +289,6 @@ impl<C: Chunk> Face<C> {
             self.known.beaten.extend(twins.map(|(op, ..)| op));
         }
     }
-}
-
-fn heard(notice: &Notice) -> Event {
-    Event::PurgeHeard { what: notice.selector.kind(), mode: notice.mode }
 }
 
 /// Says that a purge is done which was not begun.
