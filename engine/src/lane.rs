@@ -7,7 +7,6 @@
 use crate::{
     chunk::Chunk,
     id::{OpId, RecordName, TierId},
-    plant::{Fault, Plant},
     record::Record,
 };
 use alloc::{collections::VecDeque, sync::Arc};
@@ -132,16 +131,7 @@ impl<C: Chunk> Lane<C> {
     }
 
     /// What to ask of an idle tier. The caller reports the operation with [`Lane::on_asked`].
-    pub(crate) fn next(&mut self, plant: Plant) -> Next<C> {
-        match (self.state, &self.ended) {
-            (State::Idle, Some(ended)) if plant.is(Fault::T1) => {
-                return Next::Commit(Arc::clone(&ended.record));
-            }
-            (State::Writing(..), Some(ended)) if plant.is(Fault::X39) && self.queue.is_empty() => {
-                return Next::Commit(Arc::clone(&ended.record));
-            }
-            _ => {}
-        }
+    pub(crate) fn next(&mut self) -> Next<C> {
         match self.state {
             State::Unopened if self.queue.is_empty() && self.ended.is_none() => Next::Nothing,
             State::Unopened => Next::Open,

@@ -146,11 +146,6 @@ impl<T> Space<T> {
         self.used
     }
 
-    /// So many bytes more are counted than there are, as a planted fault has it.
-    pub(crate) fn misplace_more(&mut self, bytes: ByteCount) {
-        self.used = self.used.plus(bytes.0);
-    }
-
     /// How many objects.
     pub(crate) fn len(&self) -> u64 {
         self.table.len() as u64

@@ -5,7 +5,7 @@
 //! reads them. A lookup deletes no blob.
 
 use super::{Ask, Manifest, Stored, Terms, Told};
-use crate::{key::CacheKey, plant::Fault, record::Record, time::WallTime};
+use crate::{key::CacheKey, record::Record, time::WallTime};
 use alloc::sync::Arc;
 use core::time::Duration;
 
@@ -170,9 +170,6 @@ fn touch(seen: &Seen, manifest: &Manifest, terms: &Terms) -> Option<Ask> {
 
 /// Until when an access at `now` lets a manifest stay.
 fn wanted(manifest: &Manifest, now: WallTime, terms: &Terms) -> WallTime {
-    if terms.is_planted(Fault::X61) {
-        return now.after(terms.idle());
-    }
     now.after(terms.idle()).min(manifest.stored_at.after(terms.total()))
 }
 

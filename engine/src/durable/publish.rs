@@ -230,17 +230,6 @@ impl Publish {
         }
     }
 
-    /// Was the last question a swap?
-    pub(crate) const fn is_swapping(&self) -> bool {
-        match &self.state {
-            State::Leasing(round)
-            | State::Renewing(round, _)
-            | State::Publishing(round)
-            | State::HandingBack(_, round) => matches!(round.asked, Asked::Swap { .. }),
-            State::Holding(_) | State::Deleting(..) | State::Ended => false,
-        }
-    }
-
     /// What it will have come to once its blob is deleted and its lease handed back, if that is all that is left to do.
     pub const fn ending(&self) -> Option<PublishEnd> {
         match &self.state {

@@ -5,7 +5,7 @@
 //! shows a generation that was raised since. Only then it deletes the blob of the manifest that it took.
 
 use super::{Ask, BlobName, Generation, Stored, Terms, Told};
-use crate::{key::CacheKey, plant::Fault, time::WallTime, units::ByteCount};
+use crate::{key::CacheKey, time::WallTime, units::ByteCount};
 
 /// One purge.
 ///
@@ -100,9 +100,6 @@ impl DurablePurge {
         }
         if let Some(manifest) = entry.and_then(|entry| entry.manifest.as_ref()) {
             self.taken = Some(Taken { blob: manifest.blob(), length: manifest.record.length });
-        }
-        if self.taken.is_none() && self.terms.is_planted(Fault::X59) {
-            return PurgeStep::Ended(PurgeEnd::Absent);
         }
         let expected = entry.map(|entry| entry.version);
         let expires = now.after(self.terms.fetch_max());

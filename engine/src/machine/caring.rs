@@ -21,7 +21,6 @@ use crate::{
     event::{Event, TierOperation},
     id::{FillId, OpId, OriginId, RequestId, TierId},
     input::Input,
-    plant::{Fault, Plant},
     random::{Random, Seed},
     reason::{Guarded, ReadFailure},
     table::Name,
@@ -167,18 +166,14 @@ impl Caring {
         self.changes.len() + self.retries.len() + self.late_reads.len() + self.deadlines.timers()
     }
 
-    /// The first of them, and what it is for.
-    pub(super) fn poll_wake(&self, plant: Plant) -> Option<(Instant, WakeReason)> {
-        let timers = [
-            self.retries.first().map(|(at, _)| (at, WakeReason::Retry)).filter(|_| !plant.is(Fault::X15)),
+    /// The first of each kind.
+    pub(super) fn wakes(&self) -> [Option<(Instant, WakeReason)>; 4] {
+        [
+            self.retries.first().map(|(at, _)| (at, WakeReason::Retry)),
             self.late_reads.first().map(|(at, _)| (at, WakeReason::LateRead)),
-            self.deadlines
-                .poll_wake()
-                .map(|(at, _)| (at, WakeReason::Deadline))
-                .filter(|_| !plant.is(Fault::X16)),
+            self.deadlines.poll_wake().map(|(at, _)| (at, WakeReason::Deadline)),
             self.changes.first().map(|(at, _)| (*at, WakeReason::Breaker)),
-        ];
-        timers.into_iter().flatten().min_by_key(|(at, _)| *at)
+        ]
     }
 }
 
@@ -237,9 +232,7 @@ impl<C: Chunk> Context<C> {
     }
 
     fn end_operation(&mut self, op: OpId, verdict: Verdict) {
-        if let Some(Open { held: Some((who, permit)), .. }) = self.pending.remove(&op)
-            && !self.config.is_planted(Fault::X33)
-        {
+        if let Some(Open { held: Some((who, permit)), .. }) = self.pending.remove(&op) {
             self.with_breaker(who, |breaker, now| breaker.on_outcome(now, permit, verdict));
         }
     }
@@ -247,11 +240,7 @@ impl<C: Chunk> Context<C> {
     /// An answer says how whoever gave it is.
     pub(super) fn judge_answer(&mut self, held: Option<Held>, input: &Input<C>) {
         if let Some((who, permit)) = held {
-            let is_absent = self.config.is_planted(Fault::X35) && matches!(input, Input::Absent { .. });
-            let is_rotten = self.config.is_planted(Fault::X84)
-                && matches!(input, Input::ReadFailed { why: ReadFailure::Rotten, .. });
-            let verdict = if is_absent || is_rotten { Verdict::Failing } else { verdict(input) };
-            self.with_breaker(who, |breaker, now| breaker.on_outcome(now, permit, verdict));
+            self.with_breaker(who, |breaker, now| breaker.on_outcome(now, permit, verdict(input)));
         }
     }
 
@@ -267,10 +256,6 @@ impl<C: Chunk> Context<C> {
     /// Lets breakers resolve whose time has come.
     pub(super) fn resolve_breakers(&mut self) {
         while let Some((_, who)) = self.caring.changes.first().copied().filter(|(at, _)| *at <= self.now) {
-            if self.config.is_planted(Fault::X34) {
-                self.caring.changes.pop_first();
-                continue;
-            }
             self.with_breaker(who, Breaker::on_wake);
         }
     }

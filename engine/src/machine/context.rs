@@ -13,12 +13,12 @@ use super::{
 };
 use crate::{
     chunk::Chunk,
-    config::{Config, OnAbandon},
+    config::Config,
     durable::Ask,
     effect::Effect,
     event::Event,
     id::{FillId, Minter, OpId, RequestId, TierId, WriterId},
-    plant::Fault,
+    plant::Out,
     random::{Random, Seed},
     reason::{Bypass, Refusal},
     table::Table,
@@ -71,10 +71,12 @@ impl<C: Chunk> Context<C> {
     /// What the calendar says now.
     pub(super) fn wall(&self) -> WallTime {
         let (at, wall) = self.calendar;
-        if self.config.is_planted(Fault::X12) {
-            return wall;
-        }
         wall.after(self.now.since(at))
+    }
+
+    /// The ways out.
+    pub(super) fn out(&mut self) -> Out<'_, C> {
+        Out { effects: &mut self.effects, events: &mut self.events, ids: &mut self.ids }
     }
 
     pub(super) fn effect(&mut self, effect: Effect<C>) {
@@ -95,11 +97,6 @@ impl<C: Chunk> Context<C> {
     pub(super) fn refuse(&mut self, request: RequestId, refusal: Refusal) {
         self.event(Event::Refused { request, refusal });
         self.effect(Effect::Refuse { request, refusal });
-    }
-
-    /// What becomes of a fetch that nobody waits for any more.
-    pub(super) fn on_abandon(&self) -> OnAbandon {
-        if self.config.is_planted(Fault::X32) { OnAbandon::Finish } else { self.config.on_abandon }
     }
 
     /// Counts what is open, and asserts that the permits that are out are those of the open operations.

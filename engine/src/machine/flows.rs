@@ -32,14 +32,12 @@ use crate::{
     id::{FillId, OpId, OriginId, PromotionId, RecordName, RequestId, TierId},
     key::{CacheKey, StoredKey},
     memory::Resident,
-    plant::Fault,
-    reason::{AbortReason, End, Guarded, LaneEnd, MissReason, OriginFailure, ReadFailure, Refusal, Removal},
+    reason::{AbortReason, End, LaneEnd, MissReason, OriginFailure, ReadFailure, Removal},
     record::Record,
     rules,
     selector::Place,
 };
 use alloc::{sync::Arc, vec::Vec};
-use core::time::Duration;
 
 /// Is what a reader reads copied into faster tiers?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,11 +60,7 @@ impl<C: Chunk> Engine<C> {
         if let Some(bypass) = rules::bypass(ask.method, ask.fields.iter()) {
             return cx.pass(request, bypass);
         }
-        if cx.config.is_planted(Fault::R2) && cx.is_open(Guarded::Origin(origin)) {
-            return cx.refuse(request, Refusal::BreakerOpen { retry_after: Duration::ZERO });
-        }
         let variant = self.residence.key_for(key, &ask);
-        let variant = if cx.config.is_planted(Fault::X27) { key } else { variant };
         let found = self.residence.look(cx, variant, &ask);
         let waiter = Waiter { request, key, origin, ask, collapsed: false };
         let (reason, stored) = match found {
@@ -131,14 +125,10 @@ impl<C: Chunk> Engine<C> {
                 self.pump(fill);
             }
             Some(Left::Reader(ReadEnded { record, promotion })) => {
-                match promotion {
-                    Some(promotion) if self.cx.config.is_planted(Fault::T6) => self.end_promotion(promotion),
-                    Some(promotion) => self.copying.abandon_promotion(&mut self.cx, promotion),
-                    None => {}
+                if let Some(promotion) = promotion {
+                    self.copying.abandon_promotion(&mut self.cx, promotion);
                 }
-                if !self.cx.config.is_planted(Fault::X73) {
-                    self.clients.close(&mut self.cx, record);
-                }
+                self.clients.close(&mut self.cx, record);
             }
         }
     }
@@ -146,7 +136,7 @@ impl<C: Chunk> Engine<C> {
     /// A request that waits is one of those whom a fill serves; or fetches for itself, if it came too late for that.
     fn attach(&mut self, fill: FillId, request: RequestId) {
         let asked_ago = self.fetching.asked_ago(fill, self.cx.now);
-        let may_join = self.purging.may_join(self.cx.now, asked_ago, self.cx.config.plant);
+        let may_join = self.purging.may_join(self.cx.now, asked_ago);
         let dependable = self.fetching.copies(fill).and_then(|copies| self.copying.lanes.dependable(copies));
         match self.fetching.attach(&mut self.cx, fill, request, may_join, dependable) {
             Attached::Waits => {}
@@ -212,7 +202,7 @@ impl<C: Chunk> Engine<C> {
     fn serve_record(&mut self, kept: &Kept<C>, waiter: &Waiter, outcome: Outcome, promote: Promote) {
         let cx = &mut self.cx;
         let portion = Portion::of(cx, kept, waiter, outcome);
-        let copies = promote == Promote::AsConfigured && portion.is_read_whole(cx, kept, &waiter.ask);
+        let copies = promote == Promote::AsConfigured && portion.is_read_whole(kept, &waiter.ask);
         let promotion = if copies {
             self.copying.begin_promotion(cx, kept, waiter.request, Place::of(&waiter.ask))
         } else {
@@ -230,8 +220,7 @@ impl<C: Chunk> Engine<C> {
     /// Answers with a stale record while it is revalidated.
     fn serve_meanwhile(&mut self, kept: &Kept<C>, waiter: &Waiter) {
         let outcome = Outcome::Stale { tier: kept.tier.id, why: StaleUse::WhileRevalidate };
-        let promote = if self.cx.config.is_planted(Fault::X78) { Promote::AsConfigured } else { Promote::No };
-        self.serve_record(kept, waiter, outcome, promote);
+        self.serve_record(kept, waiter, outcome, Promote::No);
     }
 
     /// Asks the first tier from `from` on that may hold what a fill is for; the origin, when none is left.
@@ -263,7 +252,7 @@ impl<C: Chunk> Engine<C> {
         let mut looked = self.fetching.take_lookup(fill);
         let (tier, errand) = (looked.tier, &looked.errand);
         let verdict = self.purging.judge(&self.cx, errand.target, &errand.place, &record);
-        let worth = looked.worth(&self.cx, &record, body.as_ref(), verdict);
+        let worth = looked.worth(&record, body.as_ref(), verdict);
         if !matches!(worth, Worth::Usable(_)) {
             self.cx.effect(Effect::Release { tier: tier.id, record: looked.record });
         }
@@ -408,8 +397,7 @@ impl<C: Chunk> Engine<C> {
         let is_open = errand.sharing == Sharing::Open;
         match &freshened.stored {
             Stored::Resident(resident) => {
-                let is_kept = is_open || self.cx.config.is_planted(Fault::X48);
-                if freshened.may_stay && is_kept {
+                if freshened.may_stay && is_open {
                     self.cx.event(Event::Freshened { tier, key: at.key });
                     self.residence.store(&mut self.cx, at, Resident::clone(resident), Some(tier));
                 } else if is_open {
@@ -453,7 +441,7 @@ impl<C: Chunk> Engine<C> {
         }
         let born = freshen.freshness.born(self.cx.now, self.cx.wall());
         // Purged while the tier freshened it: whoever finds it, if it is there at all, takes it for absent by its birth.
-        if !self.purging.is_purged(freshen.at.target, born, self.cx.config.plant) {
+        if !self.purging.is_purged(freshen.at.target, born) {
             freshen.tell(&mut self.cx);
         }
     }
@@ -465,7 +453,7 @@ impl<C: Chunk> Engine<C> {
 
     pub(super) fn on_pulled(&mut self, fill: FillId, chunk: C) {
         let received = self.fetching.on_pulled(&mut self.cx, fill, chunk.clone());
-        if self.fetching.is_too_long(&self.cx, fill) {
+        if self.fetching.is_too_long(fill) {
             self.cx.effect(Effect::Cancel { fill });
             return self.break_off(fill, OriginFailure::TooLong);
         }
@@ -481,16 +469,13 @@ impl<C: Chunk> Engine<C> {
     }
 
     pub(super) fn on_pull_ended(&mut self, fill: FillId) {
-        match self.fetching.on_pull_ended(&self.cx, fill) {
+        match self.fetching.on_pull_ended(fill) {
             Ended::Whole => self.complete(fill),
             Ended::BrokenOff(failure) => self.break_off(fill, failure),
         }
     }
 
     pub(super) fn on_pull_failed(&mut self, fill: FillId, failure: OriginFailure) {
-        if self.cx.config.is_planted(Fault::T3) {
-            return self.complete(fill);
-        }
         self.break_off(fill, failure);
     }
 
@@ -498,7 +483,7 @@ impl<C: Chunk> Engine<C> {
     fn complete(&mut self, fill: FillId) {
         self.fetching.complete(&mut self.cx, fill);
         let (copied, freshness, copies) = self.fetching.to_copy(fill);
-        if let Some(resident) = collected(&self.cx, copied, copies, freshness) {
+        if let Some(resident) = collected(copied, copies, freshness) {
             self.residence.store(&mut self.cx, copied.at, resident, None);
         }
         self.copying.lanes.end_copies(&mut self.cx, copied, copies, freshness, None);
@@ -547,7 +532,7 @@ impl<C: Chunk> Engine<C> {
     /// Gives one follower what it waits for, if it is here.
     fn deliver(&mut self, fill: FillId, request: RequestId) {
         loop {
-            match self.fetching.deliver(&self.cx, fill, request) {
+            match self.fetching.deliver(fill, request) {
                 Delivery::Nothing => return,
                 // The end may already be known: then it need not wait for another demand.
                 Delivery::Chunk(chunk) => self.clients.hand_over(&mut self.cx, request, chunk),
@@ -696,7 +681,7 @@ impl<C: Chunk> Engine<C> {
 
     /// The reader has read it all, and its response has ended (C2).
     fn end_promotion(&mut self, promotion: PromotionId) {
-        if let Some((at, resident, from)) = self.copying.take_collected(&self.cx, promotion) {
+        if let Some((at, resident, from)) = self.copying.take_collected(promotion) {
             self.residence.store(&mut self.cx, at, resident, Some(from));
         }
         self.copying.end_promotion(&mut self.cx, promotion);

@@ -30,7 +30,7 @@ use crate::{
     bans::Ban,
     care::deadline::Due,
     chunk::Chunk,
-    config::{Config, Reach},
+    config::Config,
     durable::Told,
     effect::{Effect, PurgeOutcome},
     event::Event,
@@ -40,7 +40,7 @@ use crate::{
     input::Input,
     key::{CacheKey, StoredKey},
     memory::Resident,
-    plant::Fault,
+    plant::Face,
     random::Seed,
     reason::{LaneEnd, Late, OriginFailure},
     selector::{PurgeMode, Selector, SelectorKind},
@@ -73,11 +73,15 @@ pub struct Engine<C: Chunk> {
     /// L3, if there is one.
     durable: Option<Durable>,
     purging: Purging,
+    /// Where a fault that is planted alters what passes.
+    face: Face<C>,
 }
 
 impl<C: Chunk> Engine<C> {
     /// An empty engine. `seed` decides the names it gives to records: two engines that share a tier need two seeds.
     pub fn new(config: Config, seed: Seed, now: Instant) -> Self {
+        let face = Face::new(&config);
+        let config = config.plant.bounds(config);
         let mut salts = seed.split("salt");
         let residence = Residence::new(config.l0, &mut salts);
         let fetching = Fetching::new(&mut salts);
@@ -85,7 +89,7 @@ impl<C: Chunk> Engine<C> {
         let durable = Durable::of(&config, now);
         let purging = Purging::new(&config);
         let (clients, cx) = (Clients::default(), Context::new(config, seed, now));
-        Self { cx, residence, clients, fetching, copying, durable, purging }
+        Self { cx, residence, clients, fetching, copying, durable, purging, face }
     }
 
     /// The only way in.
@@ -100,6 +104,14 @@ impl<C: Chunk> Engine<C> {
             self.cx.events.len(),
         );
         self.cx.now = self.cx.now.max(now);
+        let mut told = self.face.enter(self.cx.now, input, self.cx.out());
+        while let Some(input) = told {
+            self.step(input);
+            told = self.face.leave(self.cx.out());
+        }
+    }
+
+    fn step(&mut self, input: Input<C>) {
         self.cx.trust = self.purging.trust(self.cx.now);
         match input {
             Input::Request { request, key, origin, head } => self.on_request(request, key, origin, head),
@@ -221,13 +233,10 @@ impl<C: Chunk> Engine<C> {
     /// When to call [`Engine::handle`] with [`Input::Wake`], and why.
     pub fn poll_wake(&self) -> Option<(Instant, WakeReason)> {
         let stall = self.copying.lanes.stalls_at().map(|at| (at, WakeReason::LaneStall));
-        let stall = stall.filter(|_| !self.cx.config.is_planted(Fault::X17));
         let renewal = self.copying.lanes.renewal_at().map(|at| (at, WakeReason::LeaseRenewal));
         let round = self.durable.as_ref().and_then(Durable::wake);
-        [stall, renewal, round, self.cx.caring.poll_wake(self.cx.config.plant)]
-            .into_iter()
-            .flatten()
-            .min_by_key(|(at, _)| *at)
+        let wakes = [stall, renewal, round].into_iter().chain(self.cx.caring.wakes()).flatten();
+        wakes.filter(|(_, reason)| self.face.wakes(*reason)).min_by_key(|(at, _)| *at)
     }
 
     /// The fast door: a fresh L0 hit. It queues nothing, allocates nothing and copies nothing; it counts as a use.
@@ -240,11 +249,11 @@ impl<C: Chunk> Engine<C> {
         method: Method,
         fields: impl Iterator<Item = (&'f str, &'f [u8])>,
     ) -> Option<&Arc<Resident<C>>> {
-        let is_current = self.purging.trust(now) == Trust::Lifetime || self.cx.config.is_planted(Fault::X23);
-        if !is_current {
+        let now = self.face.fast_path_at(now);
+        if self.purging.trust(now) != Trust::Lifetime {
             return None;
         }
-        self.residence.fresh(now, key, method, fields, self.cx.config.plant)
+        self.residence.fresh(now, key, method, fields)
     }
 
     fn on_durable_told(&mut self, work: Work, told: Told) {
@@ -297,8 +306,7 @@ impl<C: Chunk> Engine<C> {
     fn on_recovered(&mut self, tier: TierId, bans: Vec<Ban>) {
         let is_idle = self.clients.is_idle() && self.fetching.is_idle();
         assert!(is_idle, "the answer rule: {tier:?} was recovered after the first request");
-        let plant = self.cx.config.plant;
-        for ban in bans.into_iter().filter(|_| !plant.is(Fault::X49)) {
+        for ban in bans {
             self.purging.ban(ban);
         }
     }
@@ -318,18 +326,11 @@ impl<C: Chunk> Engine<C> {
     /// answered, lookups of the key skip the byte tiers (failures F1, F2, R10).
     fn purge_key(&mut self, key: CacheKey) -> Purge {
         let mut purge = Purge::new(SelectorKind::Key(key));
-        if !self.cx.config.is_planted(Fault::F1) {
-            self.purging.raise(key, self.cx.wall());
-            purge.commits = self.stop(Scope::Target(key));
-        }
+        self.purging.raise(key, self.cx.wall());
+        purge.commits = self.stop(Scope::Target(key));
         let (markers, lost) = self.copying.lanes.close_markers(&mut self.cx, key);
         self.unmark(lost);
-        if !self.cx.config.is_planted(Fault::X85) {
-            purge.commits.extend(markers);
-        }
-        if self.cx.config.is_planted(Fault::X77) {
-            purge.commits.clear();
-        }
+        purge.commits.extend(markers);
         self.fetching.forget_uncacheable(key);
         if let Some(outcome) = self.residence.purge(&mut self.cx, key) {
             purge.report.insert(TierId::L0, outcome);
@@ -337,9 +338,6 @@ impl<C: Chunk> Engine<C> {
         for tier in Arc::clone(&self.cx.config.tiers).iter() {
             // Whatever the tier has of the target, also what it failed to delete before, and would bring back after a
             // restart (failure F2).
-            if self.cx.config.is_planted(Fault::F2) && tier.reach == Reach::Local {
-                continue;
-            }
             purge.awaited.insert(if tier.is_durable() {
                 let (durable, cx) = self.durable();
                 Awaited::Durable(durable.purge(cx, key))
@@ -347,31 +345,25 @@ impl<C: Chunk> Engine<C> {
                 self.delete(tier.id, StoredKey::plain(key), None)
             });
         }
-        if !self.cx.config.is_planted(Fault::X46) {
-            self.residence.forget_variants(key);
-        }
+        self.residence.forget_variants(key);
         purge
     }
 
     /// What is on its way and covered arrives nowhere: fills go on for those who wait for them, and nothing keeps them;
     /// promotions end. Says which tiers are just publishing one.
     fn stop(&mut self, scope: Scope<'_>) -> BTreeSet<WriterId> {
-        let plant = self.cx.config.plant;
         let mut committing = BTreeSet::new();
-        let covers = |fill: &Fill<C>| scope.covers(fill.errand.at(), &fill.errand.place, fill.head(), plant);
+        let covers = |fill: &Fill<C>| scope.covers(fill.errand.at(), &fill.errand.place, fill.head());
         for fill in self.fetching.names_of(covers) {
-            if self.fetching.close(&self.cx, fill) {
+            if self.fetching.close(fill) {
                 let (copied, _, copies) = self.fetching.to_copy(fill);
                 let (at, why) = (copied.at, LaneEnd::Superseded);
                 committing.extend(self.copying.lanes.abandon_copies(&mut self.cx, at, copies, why));
                 self.pump(fill);
             }
         }
-        if !plant.is(Fault::X44) {
-            committing.extend(self.copying.close_promotions(&mut self.cx, |at, place, head| {
-                scope.covers(at, place, Some(head), plant)
-            }));
-        }
+        let covers = |at, place: &_, head: &_| scope.covers(at, place, Some(head));
+        committing.extend(self.copying.close_promotions(&mut self.cx, covers));
         committing
     }
 
@@ -385,9 +377,7 @@ impl<C: Chunk> Engine<C> {
         for tier in local {
             let op = self.cx.operation(Pending::StoreBan(tier));
             self.cx.effect(Effect::StoreBan { op, tier, ban: Arc::clone(&ban) });
-            if !self.cx.config.is_planted(Fault::X50) {
-                purge.awaited.insert(Awaited::Operation(op));
-            }
+            purge.awaited.insert(Awaited::Operation(op));
         }
         purge
     }
@@ -397,9 +387,7 @@ impl<C: Chunk> Engine<C> {
     fn impose(&mut self, ban: Ban) -> Purge {
         let Ban { ref selector, mode, .. } = ban;
         let mut purge = Purge::new(selector.kind());
-        if !self.cx.config.is_planted(Fault::F1) {
-            purge.commits = self.stop(Scope::Ban(selector));
-        }
+        purge.commits = self.stop(Scope::Ban(selector));
         if let Some(outcome) = self.residence.sweep(&mut self.cx, selector, mode) {
             purge.report.insert(TierId::L0, outcome);
         }
@@ -415,9 +403,6 @@ impl<C: Chunk> Engine<C> {
     fn on_purge_heard(&mut self, notice: Notice) {
         let Notice { selector, mode, at } = notice;
         self.cx.event(Event::PurgeHeard { what: selector.kind(), mode });
-        if self.cx.config.is_planted(Fault::F9) {
-            return;
-        }
         let at = self.purging.heard(at, self.cx.wall());
         match (selector, mode) {
             (Selector::Key(key), PurgeMode::Hard) => self.purge_heard(key, at),
@@ -436,14 +421,12 @@ impl<C: Chunk> Engine<C> {
     /// A key was purged elsewhere. Tiers that are publishing it delete it once they have; nobody waits for that.
     fn purge_heard(&mut self, key: CacheKey, at: WallTime) {
         self.purging.raise(key, at);
-        if !self.cx.config.is_planted(Fault::X24) {
-            self.stop(Scope::Target(key));
-        }
+        self.stop(Scope::Target(key));
         let (_, lost) = self.copying.lanes.close_markers(&mut self.cx, key);
         self.unmark(lost);
         self.fetching.forget_uncacheable(key);
-        let (purging, plant) = (&self.purging, self.cx.config.plant);
-        self.residence.purge_born(&mut self.cx, key, |born| purging.is_purged(key, born, plant));
+        let purging = &self.purging;
+        self.residence.purge_born(&mut self.cx, key, |born| purging.is_purged(key, born));
     }
 
     /// Does what has become due: breakers that resolve, reads that are late, fills that ask again, waits that were too long.

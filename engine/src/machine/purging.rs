@@ -20,7 +20,6 @@ use crate::{
     head::Head,
     id::{OpId, PurgeId, TierId, WriterId},
     key::{CacheKey, StoredKey},
-    plant::{Fault, Plant},
     record::{Freshness, Record},
     selector::{Place, Selector, SelectorKind},
     time::{Instant, WallTime},
@@ -76,14 +75,14 @@ pub(super) enum Scope<'s> {
 
 impl Scope<'_> {
     /// Does it cover a response that is on its way, and of which `head` is known?
-    pub(super) fn covers(&self, at: StoredKey, place: &Place, head: Option<&Head>, plant: Plant) -> bool {
+    pub(super) fn covers(&self, at: StoredKey, place: &Place, head: Option<&Head>) -> bool {
         match (self, head) {
             (Self::Target(target), _) => at.target == *target,
             (Self::Stored(stored), _) => at == *stored,
             (Self::Ban(selector), Some(head)) => {
                 selector.covers(at.target, &place.authority, &place.target, head)
             }
-            (Self::Ban(selector), None) => selector.may_cover(at.target, place) && !plant.is(Fault::X79),
+            (Self::Ban(selector), None) => selector.may_cover(at.target, place),
         }
     }
 }
@@ -142,8 +141,8 @@ impl Purging {
     }
 
     /// May a request join what was asked for so long ago?
-    pub(super) fn may_join(&self, now: Instant, asked_ago: Duration, plant: Plant) -> bool {
-        self.lease.covers(now, asked_ago) || plant.is(Fault::X25)
+    pub(super) fn may_join(&self, now: Instant, asked_ago: Duration) -> bool {
+        self.lease.covers(now, asked_ago)
     }
 
     /// What `key` had until then is purged.
@@ -152,8 +151,8 @@ impl Purging {
     }
 
     /// Was what is stored for `key` and was born then purged since?
-    pub(super) fn is_purged(&self, key: CacheKey, born: WallTime, plant: Plant) -> bool {
-        self.watermarks.covers(key, born) && !plant.is(Fault::X8)
+    pub(super) fn is_purged(&self, key: CacheKey, born: WallTime) -> bool {
+        self.watermarks.covers(key, born)
     }
 
     /// What purges leave of a record that a tier has under `target`, and that was asked for at `place`.
@@ -166,10 +165,7 @@ impl Purging {
     ) -> Verdict {
         let (now, plant) = ((cx.now, cx.wall()), cx.config.plant);
         let mut freshness = record.freshness.to_live(now.0, now.1);
-        if cx.config.is_planted(Fault::X26) {
-            freshness.age_then = Duration::ZERO;
-        }
-        if self.is_purged(target, freshness.born(now.0, now.1), plant) {
+        if self.is_purged(target, freshness.born(now.0, now.1)) {
             return Verdict::Purged;
         }
         match self.bans.judge(target, place, &record.head, &freshness, now, plant) {
@@ -206,16 +202,13 @@ impl Purging {
         deletion: Deletion,
         existed: bool,
     ) {
-        let existed = existed || cx.config.is_planted(Fault::R10);
         let outcome = if existed { PurgeOutcome::RemovedUnseen } else { PurgeOutcome::Absent };
         self.report_answer(cx, Awaited::Operation(op), deletion.tier, outcome);
     }
 
     pub(super) fn on_delete_failed<C: Chunk>(&mut self, cx: &mut Context<C>, op: OpId, deletion: Deletion) {
         cx.event(Event::TierFailed { tier: deletion.tier, operation: TierOperation::Delete });
-        let is_planted = cx.config.is_planted(Fault::X51);
-        let outcome = if is_planted { PurgeOutcome::Absent } else { PurgeOutcome::Failed };
-        self.report_answer(cx, Awaited::Operation(op), deletion.tier, outcome);
+        self.report_answer(cx, Awaited::Operation(op), deletion.tier, PurgeOutcome::Failed);
     }
 
     /// What a purge waited for has ended: this came of it in a tier.

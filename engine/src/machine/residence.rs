@@ -15,7 +15,6 @@ use crate::{
     plant::{Fault, Plant},
     random::Random,
     reason::{LaneEnd, Rejection, Removal},
-    record::Freshness,
     rules::{self, reuse},
     selector::{Place, PurgeMode, Selector},
     space::{Left, Space},
@@ -23,7 +22,6 @@ use crate::{
     units::ByteCount,
 };
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
-use core::time::Duration;
 
 /// What L0 has for a request.
 pub(super) enum FromMemory<C> {
@@ -98,7 +96,6 @@ impl<C: Chunk> Residence<C> {
         key: CacheKey,
         method: Method,
         fields: impl Iterator<Item = (&'f str, &'f [u8])>,
-        plant: Plant,
     ) -> Option<&Arc<Resident<C>>> {
         if !rules::may_use_door(method, fields) {
             return None;
@@ -106,7 +103,7 @@ impl<C: Chunk> Residence<C> {
         let memory = self.memory.as_mut()?;
         let slot = memory.find(key)?;
         let resident = memory.value(slot);
-        if !resident.staleness.is_usable(&resident.freshness, now) && !plant.is(Fault::X72) {
+        if !resident.staleness.is_usable(&resident.freshness, now) {
             return None;
         }
         memory.on_used(slot);
@@ -119,7 +116,7 @@ impl<C: Chunk> Residence<C> {
         let Some(slot) = memory.find(key) else { return FromMemory::Absent };
         let resident = Arc::clone(memory.value(slot));
         let stored = resident.staleness.stored(&resident.freshness, cx.now);
-        let stored = cx.trust.in_stored(misjudged(cx, stored, &resident.freshness));
+        let stored = cx.trust.in_stored(cx.config.plant.misjudged(stored, &resident.freshness, cx.now));
         let Some(memory) = &mut self.memory else { return FromMemory::Absent };
         match reuse::usable(&cx.config.policy, &ask.fields, &stored) {
             reuse::Use::Serve => {
@@ -158,7 +155,7 @@ impl<C: Chunk> Residence<C> {
             return cx.event(Event::Rejected { tier, key, why: Rejection::OverCapacity });
         }
         let (variants, events) = (&mut self.variants, &mut cx.events);
-        make_room(memory, key, size, plant, |left, why| {
+        make_room(memory, key, size, |left, why| {
             variants.on_left(left.key);
             events.push_back(Event::Removed { tier, key: left.key, size: left.size, why });
         });
@@ -179,10 +176,7 @@ impl<C: Chunk> Residence<C> {
 
     /// Takes a target out under every key that it has here, and says what that was; none, where there is no L0.
     pub(super) fn purge(&mut self, cx: &mut Context<C>, target: CacheKey) -> Option<PurgeOutcome> {
-        let mut stored = self.variants.of(target);
-        if cx.config.is_planted(Fault::X46) {
-            stored.truncate(1);
-        }
+        let stored = self.variants.of(target);
         self.memory.as_ref()?;
         let sizes: Vec<_> =
             stored.into_iter().filter_map(|key| self.remove(cx, key, Removal::Purged)).collect();
@@ -226,7 +220,6 @@ impl<C: Chunk> Residence<C> {
         for key in keys {
             let size = match mode {
                 PurgeMode::Hard => self.remove(cx, key, Removal::Purged),
-                PurgeMode::Soft if cx.config.is_planted(Fault::X47) => None,
                 PurgeMode::Soft => self.stale(cx, key),
             };
             sum = size.map_or(sum, |size| Some(sum.unwrap_or(ByteCount::ZERO).plus(size.0)));
@@ -263,29 +256,12 @@ impl<C: Chunk> Residence<C> {
     }
 }
 
-/// What planted faults make of a stored response's age and times.
-fn misjudged<C: Chunk>(cx: &Context<C>, mut stored: reuse::Stored, freshness: &Freshness) -> reuse::Stored {
-    let (plant, moment) = (cx.config.plant, Duration::from_nanos(1));
-    if plant.is(Fault::X4) {
-        stored.lifetime = stored.lifetime.saturating_add(moment);
-    }
-    if plant.is(Fault::X5) && !stored.windows.while_revalidate.is_zero() {
-        stored.windows.while_revalidate = stored.windows.while_revalidate.saturating_add(moment);
-    }
-    if plant.is(Fault::X13) {
-        let millis = |at: Instant| u64::from(u32::MAX) & (at.as_nanos() / 1_000_000);
-        let passed = millis(cx.now).saturating_sub(millis(freshness.as_of));
-        stored.age = freshness.age_then.saturating_add(Duration::from_millis(passed));
-    }
-    stored
-}
-
 /// Could an object of this size ever fit?
 fn fits<T>(space: &Space<T>, key: CacheKey, size: ByteCount, plant: Plant) -> bool {
     if plant.is(Fault::A5) && space.find(key).is_none() && space.used().plus(size.0) > space.capacity() {
         return false;
     }
-    space.fits(size) || plant.is(Fault::A4)
+    space.fits(size)
 }
 
 /// Takes out what `key` had, and victims until an object of `size`, which fits the space as such, fits beside the rest.
@@ -293,17 +269,10 @@ fn make_room<T>(
     space: &mut Space<T>,
     key: CacheKey,
     size: ByteCount,
-    plant: Plant,
     mut on_left: impl FnMut(Left, Removal),
 ) {
     if let Some(replaced) = space.remove_replaced(key) {
-        if plant.is(Fault::A1) {
-            space.misplace_more(replaced.size);
-        }
         on_left(replaced, Removal::Replaced);
-    }
-    if plant.is(Fault::X42) && space.used().plus(size.0) == space.capacity().plus(1) {
-        return;
     }
     while let Some(victim) = space.evict_for(key, size) {
         on_left(victim, Removal::Capacity);

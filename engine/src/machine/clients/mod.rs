@@ -25,7 +25,6 @@ use crate::{
     event::Event,
     id::{FillId, RecordId, RecordName, RequestId},
     key::{CacheKey, StoredKey},
-    plant::Fault,
     reason::End,
     table::Table,
     units::ByteCount,
@@ -136,8 +135,7 @@ impl<C: Chunk> Clients<C> {
     /// Ends a client's response and forgets the request.
     pub(super) fn finish(&mut self, cx: &mut Context<C>, request: RequestId, end: End) {
         let finished = self.requests.take(&request);
-        let sent = if cx.config.is_planted(Fault::X64) { 0 } else { finished.sent };
-        cx.event(Event::Served { request, key: finished.key, sent: ByteCount(sent), end });
+        cx.event(Event::Served { request, key: finished.key, sent: ByteCount(finished.sent), end });
         cx.effect(Effect::Finish { request, end });
     }
 

@@ -17,7 +17,6 @@ use crate::{
         caring::Timed,
         context::{Context, Pending},
     },
-    plant::Fault,
     reason::Guarded,
     rules::Piece,
 };
@@ -66,8 +65,7 @@ impl<C: Chunk> Clients<C> {
         else {
             unreachable!("{request:?} is late, but reads nothing")
         };
-        let (mut offset, length_max) = (*first, cx.config.read_size.min(*count));
-        offset += u64::from(cx.config.is_planted(Fault::X80) && *count > 1);
+        let (offset, length_max) = (*first, cx.config.read_size.min(*count));
         let Some(hedging) = cx.caring.hedging(tier) else { return };
         if !race.on_wake(now, hedging) {
             return;
@@ -101,7 +99,6 @@ impl<C: Chunk> Clients<C> {
             };
             match step {
                 RaceStep::OtherRuns => return Some(tier),
-                RaceStep::Won { cancel: Some(_) } if cx.config.is_planted(Fault::X52) => {}
                 RaceStep::Won { cancel } => cancel.into_iter().for_each(|op| cx.forget(op)),
                 RaceStep::Lost => {}
                 RaceStep::Ignored => unreachable!("{op:?} belongs to no read of {request:?}"),

@@ -10,7 +10,6 @@ use crate::{
     event::{Event, TierOperation},
     id::{FillId, OpId, PromotionId, RecordId, RecordName, RequestId, TierId, WriterId},
     key::{CacheKey, StoredKey},
-    plant::Fault,
     reason::{AbortReason, End, Late, ReadFailure},
     rules::Piece,
     units::ByteCount,
@@ -153,19 +152,11 @@ impl<C: Chunk> Clients<C> {
             }
             None => unreachable!("{request:?} has read all of it, and is finished"),
         };
-        let source = if cx.config.is_planted(Fault::T9) { self.newest_of(source) } else { source };
         let tier = self.records[&source].tier.id;
         let op = races::begin_read(cx, request, tier);
         self.reading(request).read = Some(races::begin(cx, request, tier, op));
         cx.effect(Effect::Read { op, tier, source: ReadSource::Record(source), offset, length_max });
         false
-    }
-
-    /// The record of the same key in the same tier that was opened last: what a planted fault reads from.
-    fn newest_of(&self, source: RecordId) -> RecordId {
-        let own = &self.records[&source];
-        let alike = self.records.names_of(|open| (open.tier.id, open.at) == (own.tier.id, own.at));
-        alike.last().copied().unwrap_or(source)
     }
 
     /// Bytes were read for a client.
@@ -194,9 +185,7 @@ impl<C: Chunk> Clients<C> {
             size <= *count,
             "the answer rule: {size} bytes were read for {request:?}, and {count} wanted"
         );
-        let is_planted = cx.config.is_planted(Fault::T10);
-        let had = if is_planted { cx.config.read_size.min(*count) } else { size };
-        (*first, *count) = (*first + had, *count - had);
+        (*first, *count) = (*first + size, *count - size);
         if *count == 0 {
             reading.pieces.pop_front();
         }

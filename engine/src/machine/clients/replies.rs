@@ -6,23 +6,17 @@ use crate::{
     chunk::Chunk,
     effect::{Effect, Outcome, Reply, ReplyBody},
     event::Event,
-    head::{Fields, Head, Length, Method, RequestHead},
+    head::{Head, Length, Method, RequestHead},
     id::{PromotionId, RequestId},
     key::CacheKey,
     memory::Resident,
-    plant::Fault,
     reason::End,
     record::Freshness,
     rules::{self, Piece, Share},
     selector::Place,
     units::ByteCount,
 };
-use alloc::{borrow::Cow, collections::VecDeque, sync::Arc, vec::Vec};
-
-/// Validators as a planted fault compares them: as if all were strong.
-fn strengthened(fields: &Fields) -> Fields {
-    fields.iter().map(|(name, value)| (name, value.strip_prefix(b"W/").unwrap_or(value))).collect()
-}
+use alloc::{collections::VecDeque, sync::Arc, vec::Vec};
 
 /// What a request gets of a stored response.
 fn share_of<C: Chunk>(
@@ -34,19 +28,7 @@ fn share_of<C: Chunk>(
 ) -> Share {
     let now = cx.wall();
     let received = now.before(cx.now.since(freshness.as_of));
-    let (mut ask, mut head) = (Cow::Borrowed(ask), Cow::Borrowed(head));
-    if cx.config.is_planted(Fault::F7) {
-        ask.to_mut().fields = strengthened(&ask.fields);
-        head.to_mut().fields = strengthened(&head.fields);
-    }
-    let mut share = rules::share(&ask, &head, length.0, received, now, || cx.boundaries.wide_bits());
-    if cx.config.is_planted(Fault::X53)
-        && let Share::Pieces(_, pieces) = &mut share
-        && let Some(Piece::Bytes { count: count @ 2.., .. }) = pieces.first_mut()
-    {
-        *count -= 1;
-    }
-    share
+    rules::share(ask, head, length.0, received, now, || cx.boundaries.wide_bits())
 }
 
 /// Tells by which tier a request was answered, and why that was allowed.
@@ -116,15 +98,7 @@ impl Portion {
     }
 
     /// Is all of the record read, so that it can be copied on the way (failure T7)?
-    pub(in crate::machine) fn is_read_whole<C: Chunk>(
-        &self,
-        cx: &Context<C>,
-        kept: &Kept<C>,
-        ask: &RequestHead,
-    ) -> bool {
-        if ask.method == Method::Head && kept.body.is_none() && cx.config.is_planted(Fault::T7) {
-            return true;
-        }
+    pub(in crate::machine) fn is_read_whole<C>(&self, kept: &Kept<C>, ask: &RequestHead) -> bool {
         let is_whole = matches!(self.0, Share::Whole) && kept.record.length > ByteCount::ZERO;
         is_whole && ask.method == Method::Get
     }

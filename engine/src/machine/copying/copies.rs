@@ -16,7 +16,6 @@ use crate::{
     key::StoredKey,
     lane::{Ended, Lane, Publisher},
     memory::Resident,
-    plant::{Fault, Plant},
     reason::{LaneEnd, Rejection},
     record::{Freshness, Record},
     rules::Staleness,
@@ -109,12 +108,11 @@ impl<C: Chunk> Lanes<C> {
     ) -> Copies<C> {
         let (at, key) = (copied.at, copied.at.key);
         let mut copies = Copies::default();
-        let more = u64::from(cx.config.is_planted(Fault::X1));
         if let Some(l0) = l0 {
-            match refusal(cx, copied, l0.gate.plus(more), l0.capacity) {
+            match refusal(cx, copied, l0.gate, l0.capacity) {
                 Some(why) => cx.event(Event::Rejected { tier: TierId::L0, key, why }),
                 None => {
-                    copies.memory = Some(Collect::new(total_max(cx, l0.gate.plus(more), l0.capacity)));
+                    copies.memory = Some(Collect::new(l0.gate.min(l0.capacity)));
                     cx.event(Event::LaneOpened { tier: TierId::L0, key, name: None, promotes });
                 }
             }
@@ -123,7 +121,7 @@ impl<C: Chunk> Lanes<C> {
             let glimpse = copied.seen.filter(|glimpse| tier.is_durable() && glimpse.seen.key == key);
             let unseen = (tier.is_durable() && glimpse.is_none()).then_some(Rejection::Unseen);
             let away = cx.caring.is_joining(tier.id).then_some(Rejection::NotJoined);
-            let refused = || refusal(cx, copied, tier.gate.plus(more), tier.capacity);
+            let refused = || refusal(cx, copied, tier.gate, tier.capacity);
             if let Some(why) = unseen.or(away).or_else(refused) {
                 cx.event(Event::Rejected { tier: tier.id, key, why });
                 pronounce(cx, owner, tier.id, key, FillVerdict::Rejected(why));
@@ -131,13 +129,12 @@ impl<C: Chunk> Lanes<C> {
             }
             let writer = WriterId(cx.ids.mint());
             let name = RecordName(cx.names.wide_bits());
-            let name = if cx.config.is_planted(Fault::T2) { RecordName(key.0) } else { name };
             cx.event(Event::LaneOpened { tier: tier.id, key, name: Some(name), promotes });
             let lane = match tier.index {
                 IndexKeeper::Tier => Lane::new(tier.id, name),
                 IndexKeeper::Durable { .. } => Lane::into_blob(tier.id, name),
             };
-            let gate = total_max(cx, tier.gate.plus(more), tier.capacity);
+            let gate = tier.gate.min(tier.capacity);
             self.lanes.insert(writer, OpenLane::new(lane, owner, at, tier.on_full, gate));
             if let Some(glimpse) = glimpse {
                 self.prepare_upload(writer, glimpse.clone());
@@ -165,7 +162,7 @@ impl<C: Chunk> Lanes<C> {
                 why: LaneEnd::OverGate,
             });
         }
-        let full = cx.config.lane_chunks_max + usize::from(cx.config.is_planted(Fault::X9));
+        let full = cx.config.lane_chunks_max;
         for writer in &copies.lanes {
             let open = &mut self.lanes[writer];
             if !open.lane.is_live() {
@@ -177,7 +174,7 @@ impl<C: Chunk> Lanes<C> {
             } else if !is_full {
                 open.lane.push(chunk.clone());
                 self.advance(cx, *writer);
-            } else if !cx.config.is_planted(Fault::T5) {
+            } else {
                 self.drop_lane(cx, *writer, LaneEnd::Full);
             }
         }
@@ -200,16 +197,10 @@ impl<C: Chunk> Lanes<C> {
                 continue;
             }
             let taken = ByteCount(open.lane.taken());
-            assert!(
-                Length::Known(taken) == length || is_short(cx.config.plant),
-                "{writer:?} took {taken} of {length:?} of {at}"
-            );
+            assert!(Length::Known(taken) == length, "{writer:?} took {taken} of {length:?} of {at}");
             let name = open.lane.name;
             let StoredKey { target, key } = at;
-            let mut head = Arc::clone(head);
-            if cx.config.is_planted(Fault::T14) {
-                Arc::make_mut(&mut head).fields.remove(|name| name == "content-encoding");
-            }
+            let head = Arc::clone(head);
             let record = Record { key, target, name, head, length: taken, freshness: stored };
             open.lane.end(Ended { record: Arc::new(record), from });
             self.advance(cx, *writer);
@@ -257,10 +248,6 @@ fn refusal<C: Chunk>(
 ) -> Option<Rejection> {
     match copied.length {
         Length::Known(length) if length > gate => Some(Rejection::OverGate),
-        Length::Known(length) if length == gate && cx.config.is_planted(Fault::X2) => {
-            Some(Rejection::OverGate)
-        }
-        Length::Known(_) if cx.config.is_planted(Fault::A4) => None,
         Length::Known(length) if cx.config.cost(length, copied.head) > capacity => {
             Some(Rejection::OverCapacity)
         }
@@ -268,14 +255,8 @@ fn refusal<C: Chunk>(
     }
 }
 
-/// What the running total of a body is held against.
-fn total_max<C: Chunk>(cx: &Context<C>, gate: ByteCount, capacity: ByteCount) -> ByteCount {
-    if cx.config.is_planted(Fault::X3) { ByteCount::UNLIMITED } else { gate.min(capacity) }
-}
-
 /// What L0 has collected of a body that has ended whole, if it collected it.
 pub(in crate::machine) fn collected<C: Chunk>(
-    cx: &Context<C>,
     copied: Copied<'_>,
     copies: &mut Copies<C>,
     freshness: Freshness,
@@ -283,15 +264,7 @@ pub(in crate::machine) fn collected<C: Chunk>(
     let Copied { at, place, head, staleness, length, .. } = copied;
     let collect = copies.memory.take()?;
     let size = collect.size();
-    assert!(
-        Length::Known(size) == length || is_short(cx.config.plant),
-        "L0 collected {size} of {length:?} of {at}"
-    );
+    assert!(Length::Known(size) == length, "L0 collected {size} of {length:?} of {at}");
     let (head, chunks, place) = (Arc::clone(head), collect.into_body(), place.clone());
     Some(Resident { head, chunks, length: size, freshness, staleness, place })
-}
-
-/// Planted faults that lose a part of a body on its way.
-fn is_short(plant: Plant) -> bool {
-    [Fault::T5, Fault::T6, Fault::T7].iter().any(|fault| plant.is(*fault))
 }

@@ -14,7 +14,6 @@ use crate::{
     id::{FillId, PromotionId, RequestId, TierId, WriterId},
     key::{CacheKey, StoredKey},
     lane::{Ended, Lane, Next, Publisher},
-    plant::Fault,
     reason::LaneEnd,
     table::Table,
     time::Instant,
@@ -199,7 +198,7 @@ impl<C: Chunk> Lanes<C> {
         cx.event(Event::TierFailed { tier, operation: TierOperation::Write });
         self.end_lane(cx, writer, LaneEnd::TierFailed);
         // The answer may have been lost on the way, not the record.
-        let in_doubt = was_committing && publisher == Publisher::Tier && !cx.config.is_planted(Fault::X19);
+        let in_doubt = was_committing && publisher == Publisher::Tier;
         let came = if in_doubt { Came::Doomed(Doomed { tier, at, name }) } else { Came::Nothing };
         Moved { writer, owner, came }
     }
@@ -236,10 +235,9 @@ impl<C: Chunk> Lanes<C> {
 
     /// Gives an idle tier its next piece of work. The tier hears of the lane with its first chunk, not before.
     pub(super) fn advance(&mut self, cx: &mut Context<C>, writer: WriterId) {
-        let plant = cx.config.plant;
         let lane = self.open_lane(writer);
         let (tier, publisher) = (lane.tier, lane.publisher());
-        match lane.next(plant) {
+        match lane.next() {
             Next::Nothing => {}
             Next::Open => match publisher {
                 Publisher::Tier => self.open_in_tier(cx, writer),

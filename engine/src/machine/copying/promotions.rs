@@ -16,7 +16,6 @@ use crate::{
     id::{PromotionId, RequestId, TierId, WriterId},
     key::StoredKey,
     memory::Resident,
-    plant::Fault,
     reason::LaneEnd,
     record::Freshness,
     rules::Staleness,
@@ -24,7 +23,6 @@ use crate::{
     units::ByteCount,
 };
 use alloc::{collections::BTreeSet, sync::Arc, vec::Vec};
-use core::time::Duration;
 
 /// Copies being made of one record.
 #[derive(Debug)]
@@ -50,14 +48,6 @@ impl Whole {
         let Self { place, head, staleness, length, .. } = self;
         Copied { at, place, head, staleness: *staleness, length: Length::Known(*length), seen: None }
     }
-
-    /// A promotion keeps the lifetime that its record has (failure F4).
-    fn lifetime<C: Chunk>(&self, cx: &Context<C>) -> Freshness {
-        if cx.config.is_planted(Fault::F4) {
-            return Freshness { as_of: cx.now, age_then: Duration::ZERO, ..self.freshness };
-        }
-        self.freshness
-    }
 }
 
 impl<C: Chunk> Copying<C> {
@@ -77,10 +67,10 @@ impl<C: Chunk> Copying<C> {
             return None;
         }
         let wants = |promotion: &Promotion, hits: u32| match promotion {
-            Promotion::Never => cx.config.is_planted(Fault::X40),
+            Promotion::Never => false,
             Promotion::OnStreamCommitAtFinish => true,
             Promotion::NeverIfLengthUnknown => record.head.length() != Length::Unknown,
-            Promotion::AfterHits(wanted) => hits + u32::from(cx.config.is_planted(Fault::X66)) >= *wanted,
+            Promotion::AfterHits(wanted) => hits >= *wanted,
         };
         let counts = |edge: &(TierId, Promotion)| matches!(edge.1, Promotion::AfterHits(_));
         let hits = if tier.promotes.iter().flatten().any(counts) { self.hits.count(key) } else { 0 };
@@ -122,17 +112,16 @@ impl<C: Chunk> Copying<C> {
     /// The reader has read it all, and its response has ended (C2): what L0 has collected, under which key, and from where.
     pub(in crate::machine) fn take_collected(
         &mut self,
-        cx: &Context<C>,
         promotion: PromotionId,
     ) -> Option<(StoredKey, Resident<C>, TierId)> {
         let Promoting { at, from, copies, whole, .. } = &mut self.promotions[&promotion];
-        collected(cx, whole.copied(*at), copies, whole.lifetime(cx)).map(|resident| (*at, resident, *from))
+        collected(whole.copied(*at), copies, whole.freshness).map(|resident| (*at, resident, *from))
     }
 
     /// The same for the byte tiers, after L0.
     pub(in crate::machine) fn end_promotion(&mut self, cx: &mut Context<C>, promotion: PromotionId) {
         let Promoting { at, from, copies, whole } = &mut self.promotions[&promotion];
-        let freshness = whole.lifetime(cx);
+        let freshness = whole.freshness;
         self.lanes.end_copies(cx, whole.copied(*at), copies, freshness, Some(*from));
         self.promoted.remove(&at.key);
         self.settle_promotion(cx, promotion);

@@ -15,12 +15,11 @@ use crate::machine::{
 use crate::{
     chunk::Chunk,
     config::Config,
-    durable::{Ask, BlobFate, BlobName, Completed, Publish, PublishEnd, PublishStep, Stored, Terms, Told},
+    durable::{BlobFate, Completed, Publish, PublishEnd, PublishStep, Terms, Told},
     effect::Effect,
     event::{Event, TierOperation},
     id::{RecordName, WriterId},
     key::CacheKey,
-    plant::Fault,
     reason::LaneEnd,
     time::Instant,
 };
@@ -100,10 +99,6 @@ impl<C: Chunk> Lanes<C> {
         let Some(Upload::Prepared(Glimpse { seen, at })) = self.uploads.by_writer.remove(&writer) else {
             unreachable!("{writer:?} begins its upload once, and was prepared for it")
         };
-        let ran_out = |stored: &Stored| stored.entry.manifest.is_some() && stored.expires <= seen.now;
-        if cx.config.is_planted(Fault::F6) && seen.stored.as_ref().is_some_and(ran_out) {
-            return self.end_lane(cx, writer, LaneEnd::Outrun);
-        }
         let (publish, step) = Publish::begin(name, seen, now.since(at), terms);
         let upload = Upload::Begun { key, name, publish, digest: C::Digest::default(), renewal: None };
         self.uploads.by_writer.insert(writer, upload);
@@ -138,8 +133,6 @@ impl<C: Chunk> Lanes<C> {
         writer: WriterId,
         told: Told,
     ) -> Option<Moved> {
-        let is_lost = cx.config.is_planted(Fault::X18) && told == Told::Unknown;
-        let told = if is_lost && self.publish(writer).0.is_swapping() { Told::Conflict } else { told };
         let step = self.publish(writer).0.on_told(told);
         let moved = self.step_upload(cx, writer, step);
         let owner = self.lanes.get(&writer).map(|open| open.owner);
@@ -180,14 +173,8 @@ impl<C: Chunk> Lanes<C> {
         match step {
             PublishStep::Wait => None,
             PublishStep::Ask(ask) => {
-                let mut ask = ask;
                 if let Some(end) = self.publish(writer).0.ending() {
                     self.end_lane_of(cx, writer, end);
-                    if let (PublishEnd::Lost { winner }, Ask::Delete { blob }) = (end, &ask)
-                        && cx.config.is_planted(Fault::T8)
-                    {
-                        ask = Ask::Delete { blob: BlobName { name: winner, ..*blob } };
-                    }
                 }
                 cx.ask_durable(Work::Upload(writer), ask);
                 None

@@ -9,7 +9,6 @@ use crate::{
     id::{FillId, RecordId},
     key::CacheKey,
     machine::Pending,
-    plant::Fault,
     record::Record,
 };
 use alloc::{boxed::Box, sync::Arc};
@@ -33,13 +32,8 @@ impl Durable {
         &mut self,
         cx: &mut Context<C>,
         fill_id: FillId,
-        mut told: Told,
+        told: Told,
     ) -> Option<Seen> {
-        if let Told::Entry { now, .. } = &mut told
-            && cx.config.is_planted(Fault::X58)
-        {
-            *now = cx.wall();
-        }
         let was_opened = matches!(told, Told::Opened { .. });
         let (lookup, record) = &mut self.lookups[&fill_id];
         let record = *record;

@@ -17,7 +17,6 @@ use crate::machine::{
 use crate::{
     care::{
         attempts::{Attempts, Decision, Failed, GiveUp, Repeatable},
-        budget::{Allowance, Budget},
         deadline::Phase,
     },
     chunk::Chunk,
@@ -26,7 +25,6 @@ use crate::{
     head::{Head, RequestHead},
     id::{FillId, RequestId},
     key::StoredKey,
-    plant::Fault,
     reason::{Guarded, Late, MissReason, OriginFailure, Refusal},
     rules::{self, conditional, reuse, revalidate},
     selector::Place,
@@ -57,8 +55,7 @@ impl<C: Chunk> Fetching<C> {
         if getters.is_empty() && errand.behind.is_none() {
             return Some(self.end_unasked(cx, fill, errand));
         }
-        let most = cx.config.fills_max + usize::from(cx.config.is_planted(Fault::X11));
-        let Some(slot) = self.slots.take(most) else {
+        let Some(slot) = self.slots.take(cx.config.fills_max) else {
             for request in getters {
                 self.refuse(cx, request, Refusal::TooManyFills);
             }
@@ -180,9 +177,6 @@ impl<C: Chunk> Fetching<C> {
         let (mut errand, Asked { waiters, mut tries, .. }) = self.take_asked(fill);
         let (received, end) = (ByteCount::ZERO, FetchEnd::Failed(failure));
         cx.event(Event::FetchEnded { fill, key: errand.target, received, end });
-        if cx.config.is_planted(Fault::A3) {
-            core::mem::forget(self.slots.take(usize::MAX));
-        }
         if let Some(stored) = stand_in(cx, &mut errand) {
             self.end_asking(cx, fill, &errand);
             return Some(Over::Stale(stored, self.take_waiters(waiters)));
@@ -207,14 +201,11 @@ impl<C: Chunk> Fetching<C> {
         failure: OriginFailure,
     ) -> Option<Over<C>> {
         let failed = tries.leaders_failed + 1;
-        let is_spent = failed >= LEADERS_MAX && !cx.config.is_planted(Fault::X29);
-        if is_spent || errand.sharing != Sharing::Open || waiters.len() < 2 {
+        if failed >= LEADERS_MAX || errand.sharing != Sharing::Open || waiters.len() < 2 {
             return Some(self.fail(cx, fill, errand, waiters, Refusal::Origin(failure)));
         }
         let leader = waiters.remove(0);
-        if !cx.config.is_planted(Fault::X30) {
-            self.refuse(cx, leader, Refusal::Origin(failure));
-        }
+        self.refuse(cx, leader, Refusal::Origin(failure));
         let next = self.rename(cx, fill, &errand, &waiters);
         cx.event(Event::LeaderReplaced { fill, request: waiters[0] });
         drop(tries);
@@ -234,7 +225,6 @@ impl<C: Chunk> Fetching<C> {
         let next = self.rename(cx, fill, &errand, &waiters);
         let attempt = tries.attempts.made();
         cx.event(Event::Retried { fill, next, key: errand.target, attempt, at });
-        let at = if cx.config.is_planted(Fault::R3) { cx.now } else { at };
         cx.caring.retries.set(next, at);
         self.fills.insert(next, Fill { errand, stage: Stage::Resting { waiters, tries } });
     }
@@ -252,13 +242,7 @@ impl<C: Chunk> Fetching<C> {
             self.flights.insert(errand.key, next);
         }
         self.wait_for(next, waiters);
-        let (now, deadlines) = (cx.now, &mut cx.caring.deadlines);
-        if cx.config.is_planted(Fault::X68) {
-            deadlines.end(Timed::Fill(fill));
-            deadlines.begin(now, Timed::Fill(next));
-        } else {
-            deadlines.hand_over(now, Timed::Fill(fill), Timed::Fill(next));
-        }
+        cx.caring.deadlines.hand_over(cx.now, Timed::Fill(fill), Timed::Fill(next));
         next
     }
 
@@ -362,9 +346,7 @@ impl<C: Chunk> Fetching<C> {
 
 /// What a fill has found, if it may be served because the origin failed.
 pub(super) fn stand_in<C: Chunk>(cx: &Context<C>, errand: &mut Errand<C>) -> Option<Stored<C>> {
-    errand.stored.take_if(|stored| {
-        cx.config.is_planted(Fault::X6) || reuse::usable_on_error(&cx.trust.in_stored(stored.stored(cx.now)))
-    })
+    errand.stored.take_if(|stored| reuse::usable_on_error(&cx.trust.in_stored(stored.stored(cx.now))))
 }
 
 /// An attempt failed: says when to make another, if one may be made.
@@ -381,14 +363,8 @@ pub(super) fn decide<C: Chunk>(
     } else if cx.is_open(Guarded::Origin(errand.origin)) {
         GiveUp::BreakerOpen
     } else {
-        let mut policy = cx.config.care.retry;
-        policy.attempts_max += u32::from(cx.config.is_planted(Fault::X36));
-        let is_deaf = cx.config.is_planted(Fault::X38) && matches!(failed, Failed::Deferred(_));
-        let failed = if is_deaf { Failed::Deferred(None) } else { failed };
+        let policy = cx.config.care.retry;
         let caring = &mut cx.caring;
-        if cx.config.is_planted(Fault::X37) {
-            caring.budget = Budget::new(Allowance { percent: 0, floor_per_s: 0, burst: 1 }, cx.now);
-        }
         let (budget, random) = (&mut caring.budget, &mut caring.random);
         match tries.attempts.on_failed(cx.now, failed, &policy, budget, random) {
             Decision::Retry { at } => return Some(at),
@@ -411,7 +387,7 @@ fn origin_request<C: Chunk>(
         return Arc::new(RequestHead { fields, ..RequestHead::clone(ask) });
     }
     let has_conditions = ask.fields.iter().any(|(name, _)| conditional::is_condition(name));
-    if !has_conditions || cx.config.is_planted(Fault::T12) {
+    if !has_conditions {
         return Arc::clone(ask);
     }
     let mut asked = RequestHead::clone(ask);

@@ -29,10 +29,6 @@ use crate::{
     units::ByteCount,
 };
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
-use core::time::Duration;
-
-/// What a planted fault takes for a lifetime without an end.
-const FOR_EVER: Duration = Duration::from_secs(365 * 86_400);
 
 /// A response head, and what the rules make of it.
 pub(in crate::machine) struct Judged {
@@ -121,7 +117,6 @@ impl Judged {
         let received = cx.wall();
         let head = Arc::new(revalidate::merge(stored, &self.head, received));
         let judgement = rules::judge(&cx.config.policy, &self.ask, &head, self.sent_at, received);
-        let head = if cx.config.is_planted(Fault::X71) { Arc::new(stored.clone()) } else { head };
         (head, judgement)
     }
 }
@@ -182,15 +177,15 @@ impl<C: Chunk> Fetching<C> {
         }
         let replaced = errand.stored.take();
         let errand = self.file_under(cx, fill, errand, variant);
-        let others = self.part_from(cx, &errand, &sent, &judged.judgement, &mut waiters);
+        let others = self.part_from(&errand, &sent, &judged.judgement, &mut waiters);
         let others = if others.is_empty() { None } else { Some((Group::of(&errand), others)) };
         let stream = Stream {
-            freshness: freshness_of(cx, &judged.judgement),
+            freshness: freshness_of(cx.now, &judged.judgement),
             staleness: judged.judgement.staleness,
             head: judged.head,
             length,
             source: Source::Idle,
-            slot: Some(tries.slot).filter(|_| !cx.config.is_planted(Fault::R11)),
+            slot: Some(tries.slot),
             window: Window::new(),
             followers: Followers::default(),
             copies: Copies::default(),
@@ -211,8 +206,7 @@ impl<C: Chunk> Fetching<C> {
         if !self.uncacheable.holds(target, cx.now) {
             cx.event(Event::FoundUncacheable { key: target, why });
         }
-        let span = if cx.config.is_planted(Fault::X75) { FOR_EVER } else { cx.config.uncacheable };
-        self.uncacheable.remember(target, cx.now.after(span));
+        self.uncacheable.remember(target, cx.now.after(cx.config.uncacheable));
     }
 
     /// A response turned out to be one variant of its target: it is filed under that one's key.
@@ -250,16 +244,12 @@ impl<C: Chunk> Fetching<C> {
     /// nobody but its leader, and parts nobody here.
     fn part_from(
         &self,
-        cx: &Context<C>,
         errand: &Errand<C>,
         sent: &Sent,
         judged: &Judgement,
         waiters: &mut Vec<RequestId>,
     ) -> Vec<RequestId> {
         let (Vary::Fields(names), Storable::Yes) = (&judged.vary, judged.storable) else { return Vec::new() };
-        if cx.config.is_planted(Fault::X28) {
-            return Vec::new();
-        }
         let variant = |ask: &RequestHead| variant_key(errand.target, names, &ask.fields);
         let served = variant(&sent.ask);
         waiters.extract_if(.., |request| variant(self.ask(*request)) != served).collect()
@@ -278,15 +268,13 @@ impl<C: Chunk> Fetching<C> {
     ) -> Begun<C> {
         let is_usable = stream.staleness.is_usable(&stream.freshness, cx.now);
         let mut alone = Vec::new();
-        let is_shared = cx.config.is_planted(Fault::X54);
-        if (storable != Storable::Yes || !is_usable) && !is_shared {
+        if storable != Storable::Yes || !is_usable {
             // What may not be used without the origin's word may not be shared: all but who led, if that one is still
             // here, ask for themselves.
             let leads = leader.is_some() && readers.first() == leader.as_ref();
             alone = readers.split_off(usize::from(leads));
         }
-        let is_kept = storable == Storable::Yes || cx.config.is_planted(Fault::X55);
-        if !is_kept && errand.sharing == Sharing::Open {
+        if storable != Storable::Yes && errand.sharing == Sharing::Open {
             self.end_flight(errand.key, fill);
             errand.sharing = Sharing::Closed;
         }
@@ -378,14 +366,6 @@ fn sent_at<C: Chunk>(cx: &Context<C>, since: Instant) -> WallTime {
     cx.wall().before(cx.now.since(since))
 }
 
-fn freshness_of<C: Chunk>(cx: &Context<C>, judged: &Judgement) -> Freshness {
-    let mut freshness =
-        Freshness { as_of: cx.now, age_then: judged.initial_age, lifetime: judged.lifetime.span() };
-    if freshness.lifetime.is_zero() && cx.config.is_planted(Fault::F5) {
-        freshness.lifetime = FOR_EVER;
-    }
-    if cx.config.is_planted(Fault::X70) {
-        freshness.age_then = Duration::ZERO;
-    }
-    freshness
+fn freshness_of(now: Instant, judged: &Judgement) -> Freshness {
+    Freshness { as_of: now, age_then: judged.initial_age, lifetime: judged.lifetime.span() }
 }

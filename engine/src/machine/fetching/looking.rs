@@ -23,8 +23,7 @@ use crate::{
     head::Length,
     id::{FillId, OpId, RecordId, RequestId, TierId},
     key::CacheKey,
-    plant::Fault,
-    reason::{Late, MissReason, OriginFailure, Refusal},
+    reason::{Late, MissReason},
     record::{Freshness, Record},
     rules::reuse,
     time::BIRTH_ROUNDING,
@@ -89,16 +88,9 @@ pub(in crate::machine) enum Unanswered<C> {
 
 impl<C: Chunk> Looked<C> {
     /// What is a record worth that was found, which the purges so far leave or do not?
-    pub(in crate::machine) fn worth(
-        &self,
-        cx: &Context<C>,
-        record: &Record,
-        body: Option<&C>,
-        verdict: Verdict,
-    ) -> Worth {
+    pub(in crate::machine) fn worth(&self, record: &Record, body: Option<&C>, verdict: Verdict) -> Worth {
         let errand = &self.errand;
-        let is_its = record.stored_key() == errand.at() || cx.config.is_planted(Fault::T13);
-        let agrees = is_its
+        let agrees = record.stored_key() == errand.at()
             && body.is_none_or(|body| body.size() == record.length.0)
             && match record.head.length() {
                 Length::Known(length) => length == record.length,
@@ -110,7 +102,7 @@ impl<C: Chunk> Looked<C> {
             Verdict::Purged => return Worth::Nothing,
             Verdict::Stands(freshness) => freshness,
         };
-        match names_in(&record.head).filter(|_| !cx.config.is_planted(Fault::X83)) {
+        match names_in(&record.head) {
             None => Worth::Usable(freshness),
             // A fill that was closed meanwhile learns nothing from what is older than that.
             Some(names) if errand.sharing == Sharing::Open && !names.is_empty() => Worth::Names(names),
@@ -135,7 +127,7 @@ impl<C: Chunk> Fetching<C> {
             if tier.is_durable() && errand.at().is_variant() {
                 continue;
             }
-            if cx.caring.is_joining(tier.id) && !cx.config.is_planted(Fault::X82) {
+            if cx.caring.is_joining(tier.id) {
                 errand.reason = MissReason::TierFailed;
                 continue;
             }
@@ -250,11 +242,6 @@ impl<C: Chunk> Fetching<C> {
         let mut looked = self.take_lookup(fill);
         cx.event(Event::TierFailed { tier: looked.tier.id, operation: TierOperation::Lookup });
         looked.errand.reason = MissReason::TierFailed;
-        if cx.config.is_planted(Fault::R1) {
-            for request in looked.waiters.drain(..) {
-                self.refuse(cx, request, Refusal::Origin(OriginFailure::Unreachable));
-            }
-        }
         looked
     }
 
@@ -288,9 +275,7 @@ impl<C: Chunk> Fetching<C> {
         let looked = self.take_lookup(fill);
         // L3's lookup is several operations, and none of them has a deadline yet.
         cx.give_up(looked.op.expect("a lookup that has a deadline is one operation"));
-        if !cx.config.is_planted(Fault::X81) {
-            cx.effect(Effect::Release { tier: looked.tier.id, record: looked.record });
-        }
+        cx.effect(Effect::Release { tier: looked.tier.id, record: looked.record });
         looked
     }
 

@@ -33,7 +33,6 @@ use crate::{
     id::{FillId, OriginId, RequestId},
     key::{CacheKey, StoredKey},
     memory::Resident,
-    plant::Fault,
     random::Random,
     reason::{AbortReason, Bypass, End, MissReason, Refusal},
     rules::{self, reuse},
@@ -152,7 +151,7 @@ impl<C: Chunk> Fetching<C> {
             return Arrival::Over;
         }
         let reason = errand.reason;
-        if stage.crowd() >= cx.config.waiters_max + usize::from(cx.config.is_planted(Fault::X10)) {
+        if stage.crowd() >= cx.config.waiters_max {
             cx.event(Event::Missed { request, key, reason });
             cx.refuse(request, Refusal::TooManyWaiters);
             return Arrival::Over;
@@ -222,9 +221,7 @@ impl<C: Chunk> Fetching<C> {
             }
             Stage::Streaming(stream) => {
                 let base = stream.window.base();
-                let is_whole = base == 0
-                    || dependable.is_some_and(|readable| base <= readable)
-                    || cx.config.is_planted(Fault::X67);
+                let is_whole = base == 0 || dependable.is_some_and(|readable| base <= readable);
                 if is_whole && stream.staleness.is_usable(&stream.freshness, cx.now) {
                     Attached::Follows
                 } else {
@@ -314,8 +311,7 @@ impl<C: Chunk> Fetching<C> {
         waiter: &Waiter,
         stored: Arc<Resident<C>>,
     ) -> Option<Over<C>> {
-        let is_under_way = self.flights.contains_key(&at.key) && !cx.config.is_planted(Fault::X74);
-        if is_under_way || self.slots.taken() >= cx.config.fills_max {
+        if self.flights.contains_key(&at.key) || self.slots.taken() >= cx.config.fills_max {
             return None;
         }
         let fill = self.lead(cx, at.key, &[]);
@@ -382,7 +378,7 @@ impl<C: Chunk> Fetching<C> {
             }
             Stage::Asking(Asked { waiters, .. }) => {
                 waiters.retain(|waiter| *waiter != request);
-                let goes_on = errand.sharing == Sharing::Open && cx.on_abandon() == OnAbandon::Finish;
+                let goes_on = errand.sharing == Sharing::Open && cx.config.on_abandon == OnAbandon::Finish;
                 waiters.is_empty() && !goes_on
             }
             Stage::Resting { waiters, .. } => {
@@ -399,15 +395,13 @@ impl<C: Chunk> Fetching<C> {
     }
 
     /// Closes a fill: those who wait for it still get it, nobody joins it, and nothing is to keep it. Has it copies?
-    pub(super) fn close(&mut self, cx: &Context<C>, fill: FillId) -> bool {
+    pub(super) fn close(&mut self, fill: FillId) -> bool {
         let Fill { errand, stage } = &mut self.fills[&fill];
         if errand.sharing == Sharing::Open {
             errand.sharing = Sharing::Closed;
         }
         let (key, has_copies) = (errand.key, matches!(stage, Stage::Streaming(_)));
-        if !cx.config.is_planted(Fault::X45) {
-            self.end_flight(key, fill);
-        }
+        self.end_flight(key, fill);
         has_copies
     }
 

@@ -20,7 +20,6 @@ use crate::{
     head::Length,
     id::{FillId, OpId, RequestId, WriterId},
     key::StoredKey,
-    plant::Fault,
     reason::{AbortReason, End, OriginFailure},
     record::Freshness,
     units::ByteCount,
@@ -128,11 +127,10 @@ impl<C: Chunk> Fetching<C> {
     }
 
     /// Has more come than was promised?
-    pub(in crate::machine) fn is_too_long(&mut self, cx: &Context<C>, fill: FillId) -> bool {
+    pub(in crate::machine) fn is_too_long(&mut self, fill: FillId) -> bool {
         let stream = self.stream(fill);
         let is_known = stream.length != Length::Unknown;
-        let is_too_long = is_known && stream.check_end(stream.window.end()) == Err(OriginFailure::TooLong);
-        is_too_long && !cx.config.is_planted(Fault::X63)
+        is_known && stream.check_end(stream.window.end()) == Err(OriginFailure::TooLong)
     }
 
     /// Is the last byte here? It is the end: whoever reads it may ask again at once, and shall find what was stored.
@@ -147,11 +145,10 @@ impl<C: Chunk> Fetching<C> {
     }
 
     /// The origin says that this was all.
-    pub(in crate::machine) fn on_pull_ended(&mut self, cx: &Context<C>, fill: FillId) -> Ended {
+    pub(in crate::machine) fn on_pull_ended(&mut self, fill: FillId) -> Ended {
         let stream = self.stream(fill);
         match stream.check_end(stream.window.end()) {
             Ok(()) => Ended::Whole,
-            Err(_) if cx.config.is_planted(Fault::X62) => Ended::Whole,
             Err(failure) => Ended::BrokenOff(failure),
         }
     }
@@ -190,9 +187,7 @@ impl<C: Chunk> Fetching<C> {
         if let Some(op) = op {
             cx.forget(op);
         }
-        if !cx.config.is_planted(Fault::X31) {
-            cx.effect(Effect::Cancel { fill });
-        }
+        cx.effect(Effect::Cancel { fill });
         Cancelled::Fetching(self.end_fetch(cx, fill, FetchEnd::Cancelled, AbortReason::ClientLeft))
     }
 
@@ -217,7 +212,7 @@ impl<C: Chunk> Fetching<C> {
                 readers.push((request, followers.get_mut(request).rereading.map(|(op, _)| op)));
             }
         }
-        let end = if cx.config.is_planted(Fault::T11) { End::Complete } else { End::Aborted(abort) };
+        let end = End::Aborted(abort);
         Broken { at: errand.at(), stored: errand.stored, copies, readers, end }
     }
 
@@ -241,20 +236,11 @@ impl<C: Chunk> Fetching<C> {
     }
 
     /// What a follower waits for, if it is here. It counts as handed over.
-    pub(in crate::machine) fn deliver(
-        &mut self,
-        cx: &Context<C>,
-        fill: FillId,
-        request: RequestId,
-    ) -> Delivery<C> {
+    pub(in crate::machine) fn deliver(&mut self, fill: FillId, request: RequestId) -> Delivery<C> {
         let stream = self.stream(fill);
         let base = stream.window.base();
         let follower = stream.followers.get_mut(request);
         let position = follower.position();
-        if cx.config.is_planted(Fault::T4) && position < base {
-            stream.followers.advance(request, base - position);
-            return self.deliver(cx, fill, request);
-        }
         let (demands, is_rereading) = (follower.demands, follower.rereading.is_some());
         if stream.source == Source::Ended && position == stream.window.end() {
             stream.followers.remove(request);
@@ -326,7 +312,6 @@ impl<C: Chunk> Fetching<C> {
         let room = room(cx);
         let stream = self.stream(fill);
         let slowest = stream.followers.slowest().unwrap_or(stream.window.end());
-        let slowest = if cx.config.is_planted(Fault::X56) { u64::MAX } else { slowest };
         stream.window.slide(readable.unwrap_or(0).max(slowest), room);
     }
 
@@ -339,9 +324,7 @@ impl<C: Chunk> Fetching<C> {
         let op = cx.operation(Pending::Pull(fill));
         stream.source = Source::Pulling(op);
         cx.effect(Effect::Pull { op, fill });
-        if !cx.config.is_planted(Fault::X65) {
-            cx.caring.deadlines.enter(cx.now, Timed::Fill(fill), Phase::Chunk);
-        }
+        cx.caring.deadlines.enter(cx.now, Timed::Fill(fill), Phase::Chunk);
     }
 
     /// Ends a fill that has nothing left to do, and one that nobody has any use for: no tier that it may go on for, and no
@@ -357,7 +340,7 @@ impl<C: Chunk> Fetching<C> {
         };
         let key = errand.key;
         let has_all = stream.length == Length::Known(ByteCount(stream.window.end()));
-        let goes_on = has_all || errand.behind.is_some() || cx.on_abandon() == OnAbandon::Finish;
+        let goes_on = has_all || errand.behind.is_some() || cx.config.on_abandon == OnAbandon::Finish;
         let keeps = is_copying && (goes_on || stream.source == Source::Ended);
         match (stream.source, stream.followers.is_empty(), keeps) {
             (Source::Ended, true, false) => {
@@ -379,7 +362,7 @@ impl<C: Chunk> Fetching<C> {
 
 /// Bytes that a window may hold before the next chunk comes.
 fn room<C: Chunk>(cx: &Context<C>) -> u64 {
-    if cx.config.is_planted(Fault::A8) { u64::MAX } else { cx.config.window.saturating_sub(1) }
+    cx.config.window.saturating_sub(1)
 }
 
 /// Nobody waits for what a follower reads back.
