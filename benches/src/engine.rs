@@ -3,8 +3,8 @@
 use crate::clock;
 use std::sync::Arc;
 use tiergate_engine::{
-    ByteCount, CacheKey, Config, Effect, Engine, Eviction, Fields, Head, Input, Instant, Method, OpId,
-    OriginId, RawConfig, RequestHead, RequestId, Seed, Symbol,
+    Answer, ByteCount, CacheKey, Config, Effect, Engine, Eviction, Fields, Head, Input, Instant, Method,
+    OpId, OriginId, RawConfig, RequestHead, RequestId, Seed, Symbol,
 };
 
 /// Of each body.
@@ -88,7 +88,7 @@ impl Origin {
     /// What the world says to an effect.
     fn answer(&mut self, effect: Effect<Symbol>) -> Option<Input<Symbol>> {
         match effect {
-            Effect::Fetch { op, .. } => Some(Input::Head { op, head: Arc::clone(&self.head) }),
+            Effect::Fetch { op, .. } => Some(Answer::Head { head: Arc::clone(&self.head) }.to(op)),
             Effect::Pull { op, .. } => Some(self.pulled(op)),
             Effect::Serve { request, .. } | Effect::Body { request, .. } => Some(Input::Demand { request }),
             Effect::Finish { .. } | Effect::Cancel { .. } => None,
@@ -99,8 +99,8 @@ impl Origin {
     /// One chunk, then the end.
     fn pulled(&mut self, op: OpId) -> Input<Symbol> {
         if std::mem::replace(&mut self.is_pulled, true) {
-            return Input::PullEnded { op };
+            return Answer::PullEnded.to(op);
         }
-        Input::Pulled { op, chunk: Symbol { object: self.requests, version: 1, offset: 0, size: SIZE } }
+        Answer::Pulled { chunk: Symbol { object: self.requests, version: 1, offset: 0, size: SIZE } }.to(op)
     }
 }

@@ -4,7 +4,7 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 use tiergate_engine::{
-    CacheKey, Config, Effect, Engine, Head, Input, Instant, Method, OriginId, RawConfig, ReplyBody,
+    Answer, CacheKey, Config, Effect, Engine, Head, Input, Instant, Method, OriginId, RawConfig, ReplyBody,
     RequestHead, RequestId, Seed, Symbol, WallTime,
 };
 
@@ -53,14 +53,12 @@ fn execute(effect: Effect<Symbol>, chunks: &mut impl Iterator<Item = Symbol>) ->
     match effect {
         Effect::Fetch { op, .. } => {
             let fields = [("cache-control", "max-age=60"), ("content-length", "1000")];
-            Some(Input::Head {
-                op,
-                head: Arc::new(Head { status: 200, fields: fields.into_iter().collect() }),
-            })
+            let head = Head { status: 200, fields: fields.into_iter().collect() };
+            Some(Answer::Head { head: Arc::new(head) }.to(op))
         }
         Effect::Pull { op, .. } => Some(match chunks.next() {
-            Some(chunk) => Input::Pulled { op, chunk },
-            None => Input::PullEnded { op },
+            Some(chunk) => Answer::Pulled { chunk }.to(op),
+            None => Answer::PullEnded.to(op),
         }),
         Effect::Serve { request, reply } => match reply.body {
             ReplyBody::Whole(_) => None,

@@ -1,16 +1,13 @@
 //! What the world tells the engine.
 
 use crate::{
+    answer::Answer,
     bans::Ban,
     chunk::Chunk,
-    durable::Told,
-    effect::Freshening,
     feed::Notice,
-    head::{Head, RequestHead},
+    head::RequestHead,
     id::{OpId, OriginId, PurgeId, RequestId, TierId},
     key::CacheKey,
-    reason::{OriginFailure, ReadFailure},
-    record::Record,
     selector::{PurgeMode, Selector},
     time::{Instant, WallTime},
     units::ByteCount,
@@ -18,7 +15,7 @@ use crate::{
 use alloc::{sync::Arc, vec::Vec};
 use serde::{Deserialize, Serialize};
 
-/// One thing that happened. Those with an `op` answer the effect of that id; each effect is answered once.
+/// One thing that happened.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(bound(serialize = "C: Chunk", deserialize = "C: From<u64>"))]
 pub enum Input<C> {
@@ -91,128 +88,11 @@ pub enum Input<C> {
     },
     /// The time that [`Engine::poll_wake`](crate::Engine::poll_wake) named has come. Too early is harmless.
     Wake,
-
-    /// The origin's response head came. Answers `Fetch`.
-    Head {
-        /// The fetch.
+    /// The answer to an effect. Each effect with an `op` is answered once.
+    Answer {
+        /// The effect's.
         op: OpId,
-        /// The head.
-        head: Arc<Head>,
-    },
-    /// No head will come. Answers `Fetch`.
-    FetchFailed {
-        /// The fetch.
-        op: OpId,
-        /// Why.
-        failure: OriginFailure,
-    },
-    /// The next chunk of the origin's body. Answers `Pull`.
-    Pulled {
-        /// The pull.
-        op: OpId,
-        /// Not empty.
-        #[serde(with = "crate::recording::size")]
-        chunk: C,
-    },
-    /// The origin's body ended where it said it would. Answers `Pull`.
-    PullEnded {
-        /// The pull.
-        op: OpId,
-    },
-    /// The origin's body broke off. Answers `Pull`.
-    PullFailed {
-        /// The pull.
-        op: OpId,
-        /// Why.
-        failure: OriginFailure,
-    },
-
-    /// The tier holds the key; its record is open under the id that the effect named. Answers `Lookup`.
-    Found {
-        /// The lookup.
-        op: OpId,
-        /// What is stored.
-        record: Record,
-        /// The whole body, where the tier had it at hand: then no `Read` is needed.
-        #[serde(with = "crate::recording::optional_size")]
-        body: Option<C>,
-    },
-    /// The tier does not hold the key, or what it holds is rotten. Answers `Lookup`.
-    Absent {
-        /// The lookup.
-        op: OpId,
-    },
-    /// The tier did not answer. Answers `Lookup`.
-    LookupFailed {
-        /// The lookup.
-        op: OpId,
-    },
-    /// Bytes from a record or writer: at least one, at most as many as asked for. Answers `Read`.
-    BodyRead {
-        /// The read.
-        op: OpId,
-        /// Not empty.
-        #[serde(with = "crate::recording::size")]
-        chunk: C,
-    },
-    /// The bytes cannot be had. Answers `Read`.
-    ReadFailed {
-        /// The read.
-        op: OpId,
-        /// Why.
-        why: ReadFailure,
-    },
-    /// The tier is ready for the writer's first chunk. Answers `Open`.
-    Opened {
-        /// The open.
-        op: OpId,
-    },
-    /// The tier holds the chunk: it can be read back. Answers `Write`.
-    Written {
-        /// The write.
-        op: OpId,
-    },
-    /// The record is whole and can be looked up. Answers `Commit`.
-    Committed {
-        /// The commit.
-        op: OpId,
-    },
-    /// The tier has dealt with a new head. Answers `Freshen`.
-    Freshened {
-        /// The freshening.
-        op: OpId,
-        /// What became of it.
-        freshening: Freshening,
-    },
-    /// The ban is kept: whoever starts after a crash is told of it. Answers `StoreBan`.
-    BanStored {
-        /// The ban's.
-        op: OpId,
-    },
-    /// The tier refused. Answers `Open`, `Write`, `Commit`, `Freshen` or `StoreBan`.
-    WriteFailed {
-        /// Which.
-        op: OpId,
-    },
-    /// The tier no longer holds it. Answers `Delete`.
-    Deleted {
-        /// The delete.
-        op: OpId,
-        /// Was it there?
-        existed: bool,
-    },
-    /// The tier could not say. Answers `Delete`.
-    DeleteFailed {
-        /// The delete.
-        op: OpId,
-    },
-    /// What the durable tier's index or blob store said. Answers `Durable` and `OpenBlob`; a failure, or no answer, is
-    /// [`Told::Unknown`].
-    #[serde(skip)]
-    DurableTold {
-        /// Which.
-        op: OpId,
-        /// The answer.
-        told: Told,
+        /// What came of it.
+        answer: Answer<C>,
     },
 }

@@ -21,6 +21,7 @@ extern crate alloc;
 extern crate std;
 
 mod agenda;
+mod answer;
 mod bans;
 mod care;
 mod chunk;
@@ -52,6 +53,7 @@ mod table;
 mod time;
 mod units;
 
+pub use answer::Answer;
 pub use bans::{BANS_MAX, Ban, Bans};
 pub use care::{attempts::GiveUp, breaker::Standing};
 pub use chunk::{Blank, BytesDigest, Chunk, Symbol, SymbolDigest};

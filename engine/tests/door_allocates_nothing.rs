@@ -6,7 +6,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::sync::Arc;
 use tiergate_engine::{
-    CacheKey, Config, Effect, Engine, Eviction, Head, Input, Instant, Method, OriginId, RawConfig,
+    Answer, CacheKey, Config, Effect, Engine, Eviction, Head, Input, Instant, Method, OriginId, RawConfig,
     RequestHead, RequestId, Seed, Symbol,
 };
 
@@ -66,11 +66,11 @@ fn filled(eviction: Eviction) -> Engine<Symbol> {
                     Effect::Fetch { op, .. } => {
                         let fields = [("cache-control", "max-age=60"), ("content-length", "100")];
                         let head = Head { status: 200, fields: fields.into_iter().collect() };
-                        Some(Input::Head { op, head: Arc::new(head) })
+                        Some(Answer::Head { head: Arc::new(head) }.to(op))
                     }
                     Effect::Pull { op, .. } => Some(match chunk.take() {
-                        Some(chunk) => Input::Pulled { op, chunk },
-                        None => Input::PullEnded { op },
+                        Some(chunk) => Answer::Pulled { chunk }.to(op),
+                        None => Answer::PullEnded.to(op),
                     }),
                     Effect::Serve { request, .. } | Effect::Body { request, .. } => {
                         Some(Input::Demand { request })

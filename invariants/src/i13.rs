@@ -14,8 +14,8 @@
 use crate::Violation;
 use std::collections::{BTreeMap, BTreeSet};
 use tiergate_engine::{
-    CacheKey, Effect, FillId, Input, Instant, OpId, PurgeId, PurgeMode, PurgeOutcome, ReadSource, RecordId,
-    ReplyBody, RequestId, Selector, TierId, WriterId, durable,
+    Answer, CacheKey, Effect, FillId, Input, Instant, OpId, PurgeId, PurgeMode, PurgeOutcome, ReadSource,
+    RecordId, ReplyBody, RequestId, Selector, TierId, WriterId, durable,
 };
 
 /// The rule, for one engine.
@@ -198,39 +198,20 @@ impl Contract {
             | Input::PurgeHeard { .. }
             | Input::PurgesMissed { .. }
             | Input::LeaseHeld { .. } => Ok(()),
-            Input::Head { .. }
-            | Input::FetchFailed { .. }
-            | Input::Pulled { .. }
-            | Input::PullEnded { .. }
-            | Input::PullFailed { .. }
-            | Input::Found { .. }
-            | Input::Absent { .. }
-            | Input::LookupFailed { .. }
-            | Input::BodyRead { .. }
-            | Input::ReadFailed { .. }
-            | Input::Opened { .. }
-            | Input::Written { .. }
-            | Input::Committed { .. }
-            | Input::Freshened { .. }
-            | Input::WriteFailed { .. }
-            | Input::BanStored { .. }
-            | Input::Deleted { .. }
-            | Input::DeleteFailed { .. }
-            | Input::DurableTold { .. } => self.check_answer(input),
+            Input::Answer { op, answer } => self.check_answer(*op, answer),
         }
     }
 
-    fn check_answer<C>(&mut self, input: &Input<C>) -> Checked {
-        let Some(answer) = Answer::of(input) else { return Ok(()) };
-        let Answer { op, said, .. } = answer;
+    fn check_answer<C>(&mut self, op: OpId, answer: &Answer<C>) -> Checked {
+        let (said, came) = said(answer);
         let asked = self.open.remove(&op).ok_or_else(|| {
             format!("{said:?} answers {op:?}, which was never asked, or was answered before")
         })?;
-        require(answer.fits(asked), || format!("{said:?} does not answer {asked:?}"))?;
+        require(expected(asked).contains(&said), || format!("{said:?} does not answer {asked:?}"))?;
         match asked {
             Asked::Lookup(record) | Asked::OpenBlob(record) => {
                 // One that was released meanwhile stays so.
-                match (answer.came, self.records.get_mut(&record)) {
+                match (came, self.records.get_mut(&record)) {
                     (Came::Good, Some(handle)) => *handle = Handle::Open,
                     (Came::Bad, Some(_)) => drop(self.records.remove(&record)),
                     (_, None) => {}
@@ -240,7 +221,7 @@ impl Contract {
                 self.commits.remove(&op);
                 self.writing.remove(&writer);
                 if let Some(handle) = self.writers.get_mut(&writer) {
-                    *handle = match answer.came {
+                    *handle = match came {
                         Came::Good => Handle::Open,
                         Came::Bad => Handle::Failed,
                     };
@@ -248,11 +229,11 @@ impl Contract {
             }
             Asked::Delete(tier) => {
                 let told = self.told.entry(tier).or_default();
-                told.found += u64::from(matches!(input, Input::Deleted { existed: true, .. }));
-                told.deleted += u64::from(matches!(input, Input::Deleted { .. }));
+                told.found += u64::from(matches!(answer, Answer::Deleted { existed: true }));
+                told.deleted += u64::from(matches!(answer, Answer::Deleted { .. }));
             }
             Asked::StoreBan(tier) => {
-                let is_barred = matches!(input, Input::BanStored { .. });
+                let is_barred = matches!(answer, Answer::BanStored);
                 self.told.entry(tier).or_default().barred += u64::from(is_barred);
             }
             Asked::Fetch(_) | Asked::Pull(_) | Asked::Read(_) | Asked::Freshen | Asked::Durable => {}
@@ -395,7 +376,7 @@ enum Came {
     Bad,
 }
 
-/// The inputs that answer an effect.
+/// The answers, without what they bring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Said {
     Head,
@@ -419,69 +400,46 @@ enum Said {
     DurableTold,
 }
 
-/// What an input says in answer to an effect.
-struct Answer {
-    op: OpId,
-    said: Said,
-    came: Came,
+/// Which answer it is, and whether it brought what was asked for.
+const fn said<C>(answer: &Answer<C>) -> (Said, Came) {
+    match answer {
+        Answer::Head { .. } => (Said::Head, Came::Good),
+        Answer::FetchFailed { .. } => (Said::FetchFailed, Came::Bad),
+        Answer::Pulled { .. } => (Said::Pulled, Came::Good),
+        Answer::PullEnded => (Said::PullEnded, Came::Good),
+        Answer::PullFailed { .. } => (Said::PullFailed, Came::Bad),
+        Answer::Found { .. } => (Said::Found, Came::Good),
+        Answer::Absent => (Said::Absent, Came::Bad),
+        Answer::LookupFailed => (Said::LookupFailed, Came::Bad),
+        Answer::BodyRead { .. } => (Said::BodyRead, Came::Good),
+        Answer::ReadFailed { .. } => (Said::ReadFailed, Came::Bad),
+        Answer::Opened => (Said::Opened, Came::Good),
+        Answer::Written => (Said::Written, Came::Good),
+        Answer::Committed => (Said::Committed, Came::Good),
+        Answer::Freshened { .. } => (Said::Freshened, Came::Good),
+        Answer::WriteFailed => (Said::WriteFailed, Came::Bad),
+        Answer::BanStored => (Said::BanStored, Came::Good),
+        Answer::Deleted { .. } => (Said::Deleted, Came::Good),
+        Answer::DeleteFailed => (Said::DeleteFailed, Came::Bad),
+        Answer::DurableTold { told: durable::Told::Opened { .. } } => (Said::DurableTold, Came::Good),
+        Answer::DurableTold { .. } => (Said::DurableTold, Came::Bad),
+    }
 }
 
-impl Answer {
-    /// `None` for an input that answers nothing.
-    fn of<C>(input: &Input<C>) -> Option<Self> {
-        let (op, said, came) = match input {
-            Input::Head { op, .. } => (op, Said::Head, Came::Good),
-            Input::FetchFailed { op, .. } => (op, Said::FetchFailed, Came::Bad),
-            Input::Pulled { op, .. } => (op, Said::Pulled, Came::Good),
-            Input::PullEnded { op } => (op, Said::PullEnded, Came::Good),
-            Input::PullFailed { op, .. } => (op, Said::PullFailed, Came::Bad),
-            Input::Found { op, .. } => (op, Said::Found, Came::Good),
-            Input::Absent { op } => (op, Said::Absent, Came::Bad),
-            Input::LookupFailed { op } => (op, Said::LookupFailed, Came::Bad),
-            Input::BodyRead { op, .. } => (op, Said::BodyRead, Came::Good),
-            Input::ReadFailed { op, .. } => (op, Said::ReadFailed, Came::Bad),
-            Input::Opened { op } => (op, Said::Opened, Came::Good),
-            Input::Written { op } => (op, Said::Written, Came::Good),
-            Input::Committed { op } => (op, Said::Committed, Came::Good),
-            Input::Freshened { op, .. } => (op, Said::Freshened, Came::Good),
-            Input::WriteFailed { op } => (op, Said::WriteFailed, Came::Bad),
-            Input::BanStored { op } => (op, Said::BanStored, Came::Good),
-            Input::Deleted { op, .. } => (op, Said::Deleted, Came::Good),
-            Input::DeleteFailed { op } => (op, Said::DeleteFailed, Came::Bad),
-            Input::DurableTold { op, told: durable::Told::Opened { .. } } => {
-                (op, Said::DurableTold, Came::Good)
-            }
-            Input::DurableTold { op, .. } => (op, Said::DurableTold, Came::Bad),
-            Input::Request { .. }
-            | Input::Demand { .. }
-            | Input::Leave { .. }
-            | Input::Purge { .. }
-            | Input::Recovered { .. }
-            | Input::TierJoined { .. }
-            | Input::WallClock { .. }
-            | Input::PurgeHeard { .. }
-            | Input::PurgesMissed { .. }
-            | Input::LeaseHeld { .. }
-            | Input::Wake => return None,
-        };
-        Some(Self { op: *op, said, came })
-    }
-
-    fn fits(&self, asked: Asked) -> bool {
-        let fitting: &[Said] = match asked {
-            Asked::Fetch(_) => &[Said::Head, Said::FetchFailed],
-            Asked::Pull(_) => &[Said::Pulled, Said::PullEnded, Said::PullFailed],
-            Asked::Lookup(_) => &[Said::Found, Said::Absent, Said::LookupFailed],
-            Asked::Read(_) => &[Said::BodyRead, Said::ReadFailed],
-            Asked::Open(_) => &[Said::Opened, Said::WriteFailed],
-            Asked::Write(_) => &[Said::Written, Said::WriteFailed],
-            Asked::Commit(_) => &[Said::Committed, Said::WriteFailed],
-            Asked::Freshen => &[Said::Freshened, Said::WriteFailed],
-            Asked::Delete(_) => &[Said::Deleted, Said::DeleteFailed],
-            Asked::StoreBan(_) => &[Said::BanStored, Said::WriteFailed],
-            Asked::Durable | Asked::OpenBlob(_) => &[Said::DurableTold],
-        };
-        fitting.contains(&self.said)
+/// The answers that fit.
+const fn expected(asked: Asked) -> &'static [Said] {
+    match asked {
+        Asked::Fetch(_) => &[Said::Head, Said::FetchFailed],
+        Asked::Pull(_) => &[Said::Pulled, Said::PullEnded, Said::PullFailed],
+        Asked::Lookup(_) => &[Said::Found, Said::Absent, Said::LookupFailed],
+        Asked::Read(_) => &[Said::BodyRead, Said::ReadFailed],
+        Asked::Open(_) => &[Said::Opened, Said::WriteFailed],
+        Asked::Write(_) => &[Said::Written, Said::WriteFailed],
+        Asked::Commit(_) => &[Said::Committed, Said::WriteFailed],
+        Asked::Freshen => &[Said::Freshened, Said::WriteFailed],
+        Asked::Delete(_) => &[Said::Deleted, Said::DeleteFailed],
+        Asked::StoreBan(_) => &[Said::BanStored, Said::WriteFailed],
+        Asked::Durable | Asked::OpenBlob(_) => &[Said::DurableTold],
     }
 }
 

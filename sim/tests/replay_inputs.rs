@@ -69,8 +69,8 @@ fn what_differs_is_told() {
     for (text, expected) in [
         ("{}\n".to_owned(), "line 1: this is not the first line of a recording"),
         (
-            whole.replacen("\"tiergate_recording\":1", "\"tiergate_recording\":7", 1),
-            "line 1: `tiergate_recording` is 7, but this version reads 1",
+            whole.replacen("\"tiergate_recording\":2", "\"tiergate_recording\":7", 1),
+            "line 1: `tiergate_recording` is 7, but this version reads 2",
         ),
         (whole.replacen("\"told\"", "\"tell\"", 1), "line 2: unknown variant `tell`"),
         (whole.replacen("\"window\":", "\"window\":1,\"x\":", 1), "line 1: unknown field `x`"),

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     agenda::Agenda,
+    answer::Answer,
     care::{
         breaker::{Admit, Breaker, Permit, Standing, Verdict},
         budget::Budget,
@@ -20,7 +21,6 @@ use crate::{
     config::{Care, Config},
     event::{Event, TierOperation},
     id::{FillId, OpId, OriginId, RequestId, TierId},
-    input::Input,
     random::{Random, Seed},
     reason::{Guarded, ReadFailure},
     table::Name,
@@ -238,9 +238,9 @@ impl<C: Chunk> Context<C> {
     }
 
     /// An answer says how whoever gave it is.
-    pub(super) fn judge_answer(&mut self, held: Option<Held>, input: &Input<C>) {
+    pub(super) fn judge_answer(&mut self, held: Option<Held>, answer: &Answer<C>) {
         if let Some((who, permit)) = held {
-            self.with_breaker(who, |breaker, now| breaker.on_outcome(now, permit, verdict(input)));
+            self.with_breaker(who, |breaker, now| breaker.on_outcome(now, permit, verdict(answer)));
         }
     }
 
@@ -262,37 +262,24 @@ impl<C: Chunk> Context<C> {
 }
 
 /// What an answer says of whoever gave it. “Absent” is an answer like any other, and so are 404 and 304.
-fn verdict<C>(input: &Input<C>) -> Verdict {
-    match input {
-        Input::Head { head, .. } => Verdict::of_status(head.status),
-        Input::FetchFailed { failure, .. } => Verdict::of_failure(*failure),
-        Input::Found { .. } | Input::Absent { .. } | Input::BodyRead { .. } | Input::Opened { .. } => {
-            Verdict::Healthy
+fn verdict<C>(answer: &Answer<C>) -> Verdict {
+    match answer {
+        Answer::Head { head } => Verdict::of_status(head.status),
+        Answer::FetchFailed { failure } => Verdict::of_failure(*failure),
+        Answer::Found { .. } | Answer::Absent | Answer::BodyRead { .. } | Answer::Opened => Verdict::Healthy,
+        Answer::ReadFailed { why: ReadFailure::Rotten } => Verdict::Healthy,
+        Answer::LookupFailed | Answer::ReadFailed { why: ReadFailure::Unavailable } | Answer::WriteFailed => {
+            Verdict::Failing
         }
-        Input::ReadFailed { why: ReadFailure::Rotten, .. } => Verdict::Healthy,
-        Input::LookupFailed { .. }
-        | Input::ReadFailed { why: ReadFailure::Unavailable, .. }
-        | Input::WriteFailed { .. } => Verdict::Failing,
-        Input::Request { .. }
-        | Input::Demand { .. }
-        | Input::Leave { .. }
-        | Input::Purge { .. }
-        | Input::PurgeHeard { .. }
-        | Input::PurgesMissed { .. }
-        | Input::LeaseHeld { .. }
-        | Input::Recovered { .. }
-        | Input::TierJoined { .. }
-        | Input::WallClock { .. }
-        | Input::Wake
-        | Input::Pulled { .. }
-        | Input::PullEnded { .. }
-        | Input::PullFailed { .. }
-        | Input::Written { .. }
-        | Input::Committed { .. }
-        | Input::Freshened { .. }
-        | Input::BanStored { .. }
-        | Input::Deleted { .. }
-        | Input::DeleteFailed { .. }
-        | Input::DurableTold { .. } => Verdict::Untold,
+        Answer::Pulled { .. }
+        | Answer::PullEnded
+        | Answer::PullFailed { .. }
+        | Answer::Written
+        | Answer::Committed
+        | Answer::Freshened { .. }
+        | Answer::BanStored
+        | Answer::Deleted { .. }
+        | Answer::DeleteFailed
+        | Answer::DurableTold { .. } => Verdict::Untold,
     }
 }

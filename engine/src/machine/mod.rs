@@ -27,6 +27,7 @@ pub use auditing::Audit;
 pub use waking::WakeReason;
 
 use crate::{
+    answer::Answer,
     bans::Ban,
     care::deadline::Due,
     chunk::Chunk,
@@ -36,7 +37,7 @@ use crate::{
     event::Event,
     feed::Notice,
     head::Method,
-    id::{FillId, PurgeId, TierId, WriterId},
+    id::{FillId, OpId, PurgeId, TierId, WriterId},
     input::Input,
     key::{CacheKey, StoredKey},
     memory::Resident,
@@ -134,28 +135,10 @@ impl<C: Chunk> Engine<C> {
                 }
                 self.on_care_due();
             }
-            Input::Head { op, .. }
-            | Input::FetchFailed { op, .. }
-            | Input::Pulled { op, .. }
-            | Input::PullEnded { op }
-            | Input::PullFailed { op, .. }
-            | Input::Found { op, .. }
-            | Input::Absent { op }
-            | Input::LookupFailed { op }
-            | Input::BodyRead { op, .. }
-            | Input::ReadFailed { op, .. }
-            | Input::Opened { op }
-            | Input::Written { op }
-            | Input::Committed { op }
-            | Input::Freshened { op, .. }
-            | Input::BanStored { op }
-            | Input::WriteFailed { op }
-            | Input::Deleted { op, .. }
-            | Input::DeleteFailed { op }
-            | Input::DurableTold { op, .. } => match self.cx.pending.remove(&op) {
+            Input::Answer { op, answer } => match self.cx.pending.remove(&op) {
                 Some(Open { pending, held }) => {
-                    self.cx.judge_answer(held, &input);
-                    self.on_answer(pending, input);
+                    self.cx.judge_answer(held, &answer);
+                    self.on_answer(pending, op, answer);
                 }
                 None => self.cx.events.push_back(Event::LateAnswer { op }),
             },
@@ -163,60 +146,60 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// An answer to a live operation.
-    fn on_answer(&mut self, pending: Pending, input: Input<C>) {
-        match (pending, input) {
-            (Pending::Fetch(fill), Input::Head { head, .. }) => self.on_head(fill, head),
-            (Pending::Fetch(fill), Input::FetchFailed { failure, .. }) => self.on_fetch_failed(fill, failure),
-            (Pending::Pull(fill), Input::Pulled { chunk, .. }) => self.on_pulled(fill, chunk),
-            (Pending::Pull(fill), Input::PullEnded { .. }) => self.on_pull_ended(fill),
-            (Pending::Pull(fill), Input::PullFailed { failure, .. }) => self.on_pull_failed(fill, failure),
-            (Pending::Lookup(fill), Input::Found { record, body, .. }) => {
+    fn on_answer(&mut self, pending: Pending, op: OpId, answer: Answer<C>) {
+        match (pending, answer) {
+            (Pending::Fetch(fill), Answer::Head { head }) => self.on_head(fill, head),
+            (Pending::Fetch(fill), Answer::FetchFailed { failure }) => self.on_fetch_failed(fill, failure),
+            (Pending::Pull(fill), Answer::Pulled { chunk }) => self.on_pulled(fill, chunk),
+            (Pending::Pull(fill), Answer::PullEnded) => self.on_pull_ended(fill),
+            (Pending::Pull(fill), Answer::PullFailed { failure }) => self.on_pull_failed(fill, failure),
+            (Pending::Lookup(fill), Answer::Found { record, body }) => {
                 self.on_found(fill, record, body, None)
             }
-            (Pending::Lookup(fill), Input::Absent { .. }) => {
+            (Pending::Lookup(fill), Answer::Absent) => {
                 let looked = self.fetching.take_lookup(fill);
                 self.look_further(fill, looked)
             }
-            (Pending::Lookup(fill), Input::LookupFailed { .. }) => {
+            (Pending::Lookup(fill), Answer::LookupFailed) => {
                 let looked = self.fetching.on_lookup_failed(&mut self.cx, fill);
                 self.look_further(fill, looked)
             }
-            (Pending::Read(request), Input::BodyRead { op, chunk }) => self.on_body_read(request, op, chunk),
-            (Pending::Read(request), Input::ReadFailed { op, why }) => self.on_read_failed(request, op, why),
-            (Pending::Lane(writer), Input::Opened { .. }) => {
+            (Pending::Read(request), Answer::BodyRead { chunk }) => self.on_body_read(request, op, chunk),
+            (Pending::Read(request), Answer::ReadFailed { why }) => self.on_read_failed(request, op, why),
+            (Pending::Lane(writer), Answer::Opened) => {
                 let moved = self.copying.lanes.on_lane_opened(&mut self.cx, writer);
                 self.on_moved(moved)
             }
-            (Pending::Lane(writer), Input::Written { .. }) => {
+            (Pending::Lane(writer), Answer::Written) => {
                 let moved = self.copying.lanes.on_lane_written(&mut self.cx, writer);
                 self.on_moved(moved)
             }
-            (Pending::Lane(writer), Input::Committed { .. }) => {
+            (Pending::Lane(writer), Answer::Committed) => {
                 let moved = self.copying.lanes.on_lane_committed(&mut self.cx, writer);
                 self.on_moved(moved)
             }
-            (Pending::Lane(writer), Input::WriteFailed { .. }) => {
+            (Pending::Lane(writer), Answer::WriteFailed) => {
                 let moved = self.copying.lanes.on_lane_failed(&mut self.cx, writer);
                 self.on_moved(moved)
             }
-            (Pending::Freshen(freshen), Input::Freshened { freshening, .. }) => {
+            (Pending::Freshen(freshen), Answer::Freshened { freshening }) => {
                 self.on_freshened(freshen, freshening)
             }
-            (Pending::Freshen(freshen), Input::WriteFailed { .. }) => freshen.fail(&mut self.cx),
-            (Pending::Delete(deletion), Input::Deleted { op, existed }) => {
+            (Pending::Freshen(freshen), Answer::WriteFailed) => freshen.fail(&mut self.cx),
+            (Pending::Delete(deletion), Answer::Deleted { existed }) => {
                 self.purging.on_deleted(&mut self.cx, op, deletion, existed)
             }
-            (Pending::Delete(deletion), Input::DeleteFailed { op }) => {
+            (Pending::Delete(deletion), Answer::DeleteFailed) => {
                 self.purging.on_delete_failed(&mut self.cx, op, deletion)
             }
-            (Pending::StoreBan(tier), Input::BanStored { op }) => {
+            (Pending::StoreBan(tier), Answer::BanStored) => {
                 self.purging.report_answer(&mut self.cx, Awaited::Operation(op), tier, PurgeOutcome::Barred)
             }
-            (Pending::StoreBan(tier), Input::WriteFailed { op }) => {
+            (Pending::StoreBan(tier), Answer::WriteFailed) => {
                 self.purging.on_ban_not_stored(&mut self.cx, op, tier)
             }
-            (Pending::Durable(work), Input::DurableTold { told, .. }) => self.on_durable_told(work, told),
-            (pending, input) => panic!("the answer rule: {input:?} does not answer {pending:?}"),
+            (Pending::Durable(work), Answer::DurableTold { told }) => self.on_durable_told(work, told),
+            (pending, answer) => panic!("the answer rule: {answer:?} does not answer {pending:?}"),
         }
     }
 

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use tiergate_engine::durable::Told;
 use tiergate_engine::{
-    Ban, Bans, ByteCount, CacheKey, Chunk, Config, Effect, End, Engine, Event, Fields, FillId, Freshening,
-    Head, Input, Instant, Length, Method, OpId, OriginFailure, OriginId, PurgeId, PurgeMode, PurgeOutcome,
-    RawBreaker, RawCare, RawConfig, RawRetry, ReadFailure, ReadSource, Record, RecordId, RecordName, Refusal,
-    Reply, ReplyBody, RequestHead, RequestId, Seed, Selector, StoredKey, Symbol, TierId, WallTime, WriterId,
+    Answer, Ban, Bans, ByteCount, CacheKey, Chunk, Config, Effect, End, Engine, Event, Fields, FillId,
+    Freshening, Head, Input, Instant, Length, Method, OpId, OriginFailure, OriginId, PurgeId, PurgeMode,
+    PurgeOutcome, RawBreaker, RawCare, RawConfig, RawRetry, ReadFailure, ReadSource, Record, RecordId,
+    RecordName, Refusal, Reply, ReplyBody, RequestHead, RequestId, Seed, Selector, StoredKey, Symbol, TierId,
+    WallTime, WriterId,
 };
 
 /// What one client saw.
@@ -321,7 +322,7 @@ impl Rig {
             Length::Known(length) => Some(length.0),
             Length::Unknown => None,
         };
-        self.feed(Input::Head { op, head: Arc::new(head) });
+        self.feed(Answer::Head { head: Arc::new(head) }.to(op));
     }
 
     /// The origin answers with `length` fresh bytes in chunks of `step`, to the end.
@@ -393,7 +394,7 @@ impl Rig {
     pub(crate) fn refuse_of(&mut self, fill: FillId) {
         let op =
             self.fetches.remove(&fill).and_then(|fetch| fetch.asked).expect("the head has not been sent yet");
-        self.feed(Input::FetchFailed { op, failure: OriginFailure::Unreachable });
+        self.feed(Answer::FetchFailed { failure: OriginFailure::Unreachable }.to(op));
     }
 
     /// Lets a held tier answer everything that waits.
@@ -443,7 +444,7 @@ impl Rig {
     pub(crate) fn assert_idle_but_fetching(&mut self) {
         for (_, fetch) in std::mem::take(&mut self.fetches) {
             if let Some(op) = fetch.asked {
-                self.feed(Input::FetchFailed { op, failure: OriginFailure::Unreachable });
+                self.feed(Answer::FetchFailed { failure: OriginFailure::Unreachable }.to(op));
             }
         }
         self.assert_idle();
@@ -566,10 +567,11 @@ impl Rig {
     pub(crate) fn lose_reply(&mut self) {
         let effect = self.vault.held.pop_front().expect("something was asked");
         let now = WallTime::from_unix_millis(CALENDAR).after(self.now.since(Instant::ZERO));
-        let Some(Input::DurableTold { op, .. }) = self.vault.serve(&effect, now) else {
+        let Some(Input::Answer { op, answer: Answer::DurableTold { .. } }) = self.vault.serve(&effect, now)
+        else {
             panic!("{effect:?} has no such answer")
         };
-        self.feed(Input::DurableTold { op, told: Told::Unknown });
+        self.feed(Answer::DurableTold { told: Told::Unknown }.to(op));
     }
 
     /// The held durable store answers what it was asked first.
@@ -598,10 +600,10 @@ impl Rig {
             Step::Chunk(size) => {
                 let (object, version, offset) = (object(&fetch.target), fetch.version, fetch.sent);
                 fetch.sent += size;
-                Input::Pulled { op, chunk: Symbol { object, version, offset, size } }
+                Answer::Pulled { chunk: Symbol { object, version, offset, size } }.to(op)
             }
-            Step::End => Input::PullEnded { op },
-            Step::Fail(failure) => Input::PullFailed { op, failure },
+            Step::End => Answer::PullEnded.to(op),
+            Step::Fail(failure) => Answer::PullFailed { failure }.to(op),
         });
     }
 
@@ -616,14 +618,14 @@ impl Rig {
 
 fn refused(effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
     match effect {
-        Effect::Lookup { op, .. } => Some(Input::LookupFailed { op: *op }),
-        Effect::Read { op, .. } => Some(Input::ReadFailed { op: *op, why: ReadFailure::Unavailable }),
+        Effect::Lookup { op, .. } => Some(Answer::LookupFailed.to(*op)),
+        Effect::Read { op, .. } => Some(Answer::ReadFailed { why: ReadFailure::Unavailable }.to(*op)),
         Effect::Open { op, .. }
         | Effect::Write { op, .. }
         | Effect::Commit { op, .. }
         | Effect::StoreBan { op, .. }
-        | Effect::Freshen { op, .. } => Some(Input::WriteFailed { op: *op }),
-        Effect::Delete { op, .. } => Some(Input::DeleteFailed { op: *op }),
+        | Effect::Freshen { op, .. } => Some(Answer::WriteFailed.to(*op)),
+        Effect::Delete { op, .. } => Some(Answer::DeleteFailed.to(*op)),
         _ => None,
     }
 }
@@ -644,12 +646,12 @@ fn answered(tier: &mut Tier, effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
                     if !tier.released.contains(record) {
                         tier.open.insert(*record, (stored, body));
                     }
-                    Input::Found { op: *op, record: answer, body: whole }
+                    Answer::Found { record: answer, body: whole }.to(*op)
                 }
-                None => Input::Absent { op: *op },
+                None => Answer::Absent.to(*op),
             })
         }
-        Effect::Read { op, .. } if tier.rots => Some(Input::ReadFailed { op: *op, why: ReadFailure::Rotten }),
+        Effect::Read { op, .. } if tier.rots => Some(Answer::ReadFailed { why: ReadFailure::Rotten }.to(*op)),
         Effect::Read { op, source, offset, length_max, .. } => {
             let body = match source {
                 ReadSource::Record(record) => tier.open.get(record).map(|(_, body)| body),
@@ -657,7 +659,7 @@ fn answered(tier: &mut Tier, effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
             };
             // Its closing has overtaken a read that nobody waits for.
             let Some(body) = body else {
-                return Some(Input::ReadFailed { op: *op, why: ReadFailure::Unavailable });
+                return Some(Answer::ReadFailed { why: ReadFailure::Unavailable }.to(*op));
             };
             let mut start = 0;
             let piece = body.iter().find_map(|chunk| {
@@ -671,8 +673,8 @@ fn answered(tier: &mut Tier, effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
             });
             tier.read += piece.map_or(0, |chunk| chunk.size);
             Some(match piece {
-                Some(chunk) => Input::BodyRead { op: *op, chunk },
-                None => Input::ReadFailed { op: *op, why: ReadFailure::Unavailable },
+                Some(chunk) => Answer::BodyRead { chunk }.to(*op),
+                None => Answer::ReadFailed { why: ReadFailure::Unavailable }.to(*op),
             })
         }
         Effect::Release { record, .. } => {
@@ -681,22 +683,22 @@ fn answered(tier: &mut Tier, effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
             None
         }
         Effect::Open { op, writer, .. } if tier.discarded.contains(writer) => {
-            Some(Input::WriteFailed { op: *op })
+            Some(Answer::WriteFailed.to(*op))
         }
         Effect::Open { op, writer, key, name, .. } => {
             tier.writers.insert(*writer, (*key, *name, Vec::new()));
-            Some(Input::Opened { op: *op })
+            Some(Answer::Opened.to(*op))
         }
         Effect::Write { op, writer, chunk, .. } => Some(match tier.writers.get_mut(writer) {
             Some((_, _, body)) => {
                 body.push(*chunk);
-                Input::Written { op: *op }
+                Answer::Written.to(*op)
             }
-            None => Input::WriteFailed { op: *op },
+            None => Answer::WriteFailed.to(*op),
         }),
         Effect::Commit { op, writer, record, .. } => {
             let Some((_, name, body)) = tier.writers.get(writer).cloned() else {
-                return Some(Input::WriteFailed { op: *op });
+                return Some(Answer::WriteFailed.to(*op));
             };
             assert_eq!(
                 record.length.0,
@@ -706,7 +708,7 @@ fn answered(tier: &mut Tier, effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
             let superseded = tier.current.insert(record.key, name);
             tier.records.retain(|other, _| Some(*other) != superseded);
             tier.records.insert(name, (Arc::clone(record), body));
-            Some(Input::Committed { op: *op })
+            Some(Answer::Committed.to(*op))
         }
         Effect::Discard { writer, .. } => {
             tier.writers.remove(writer);
@@ -725,11 +727,11 @@ fn answered(tier: &mut Tier, effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
                     Freshening::Done
                 }
             };
-            Some(Input::Freshened { op: *op, freshening })
+            Some(Answer::Freshened { freshening }.to(*op))
         }
         Effect::StoreBan { op, ban, .. } => {
             tier.bans.push(Ban::clone(ban));
-            Some(Input::BanStored { op: *op })
+            Some(Answer::BanStored.to(*op))
         }
         Effect::Delete { op, key, name, .. } => {
             let before = tier.records.len();
@@ -742,7 +744,7 @@ fn answered(tier: &mut Tier, effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
             });
             let records = &tier.records;
             tier.current.retain(|_, current| records.contains_key(current));
-            Some(Input::Deleted { op: *op, existed: tier.records.len() < before })
+            Some(Answer::Deleted { existed: tier.records.len() < before }.to(*op))
         }
         _ => None,
     }

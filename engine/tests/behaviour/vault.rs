@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use tiergate_engine::{
-    ByteCount, CacheKey, Effect, Input, ReadSource, RecordId, Symbol, TierId, WallTime, WriterId,
+    Answer, ByteCount, CacheKey, Effect, Input, ReadSource, RecordId, Symbol, TierId, WallTime, WriterId,
     durable::{Ask, BlobName, Stored, Told},
 };
 
@@ -72,7 +72,7 @@ impl Vault {
                         Told::Unknown
                     }
                 };
-                Some(Input::DurableTold { op: *op, told })
+                Some(Answer::DurableTold { told }.to(*op))
             }
             Effect::OpenBlob { op, record, blob } => {
                 let body = self.store.borrow().blobs.get(blob).cloned();
@@ -85,7 +85,7 @@ impl Vault {
                     }
                     None => Told::NoBlob,
                 };
-                Some(Input::DurableTold { op: *op, told })
+                Some(Answer::DurableTold { told }.to(*op))
             }
             Effect::Read { op, source: ReadSource::Record(record), offset, length_max, .. } => {
                 let body = &self.open[record];
@@ -100,9 +100,9 @@ impl Vault {
                     })
                 });
                 Some(match piece {
-                    Some(chunk) if self.blobs == Fate::Fine => Input::BodyRead { op: *op, chunk },
+                    Some(chunk) if self.blobs == Fate::Fine => Answer::BodyRead { chunk }.to(*op),
                     Some(_) | None => {
-                        Input::ReadFailed { op: *op, why: tiergate_engine::ReadFailure::Unavailable }
+                        Answer::ReadFailed { why: tiergate_engine::ReadFailure::Unavailable }.to(*op)
                     }
                 })
             }
@@ -111,16 +111,16 @@ impl Vault {
                 None
             }
             Effect::Open { op, writer, key, name, .. } => Some(if self.blobs == Fate::Fails {
-                Input::WriteFailed { op: *op }
+                Answer::WriteFailed.to(*op)
             } else {
                 self.writers.insert(*writer, (BlobName { key: key.key, name: *name }, Vec::new()));
-                Input::Opened { op: *op }
+                Answer::Opened.to(*op)
             }),
             Effect::Write { op, writer, chunk, .. } => Some(if self.blobs == Fate::Fails {
-                Input::WriteFailed { op: *op }
+                Answer::WriteFailed.to(*op)
             } else {
                 self.writers.get_mut(writer).expect("writes follow opens").1.push(*chunk);
-                Input::Written { op: *op }
+                Answer::Written.to(*op)
             }),
             Effect::Commit { op, writer, record, .. } => {
                 let (blob, body) = self.writers[writer].clone();
@@ -133,8 +133,8 @@ impl Vault {
                     self.store.borrow_mut().blobs.insert(blob, body);
                 }
                 Some(match self.blobs {
-                    Fate::Fine => Input::Committed { op: *op },
-                    Fate::Fails | Fate::LosesReplies => Input::WriteFailed { op: *op },
+                    Fate::Fine => Answer::Committed.to(*op),
+                    Fate::Fails | Fate::LosesReplies => Answer::WriteFailed.to(*op),
                 })
             }
             Effect::Discard { writer, .. } => {

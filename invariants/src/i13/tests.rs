@@ -3,8 +3,8 @@
 use super::*;
 use std::sync::Arc;
 use tiergate_engine::{
-    ByteCount, End, Fields, Head, Length, Method, OriginFailure, OriginId, Outcome, Record, RecordName,
-    Refusal, Reply, RequestHead, StoredFreshness, StoredKey, Symbol, WallTime,
+    Answer, ByteCount, End, Fields, Head, Length, Method, OriginFailure, OriginId, Outcome, Record,
+    RecordName, Refusal, Reply, RequestHead, StoredFreshness, StoredKey, Symbol, WallTime,
 };
 
 const OP: OpId = OpId(1);
@@ -95,13 +95,13 @@ fn a_whole_exchange_passes() {
     let mut exchange = Exchange::new();
     exchange.tell(request()).unwrap();
     exchange.hear(lookup()).unwrap();
-    exchange.tell(Input::Absent { op: OP }).unwrap();
+    exchange.tell(Answer::Absent.to(OP)).unwrap();
     exchange.hear(streamed()).unwrap();
     exchange.tell(Input::Demand { request: REQUEST }).unwrap();
     exchange.hear(body()).unwrap();
     exchange.hear(Effect::Finish { request: REQUEST, end: End::Complete }).unwrap();
     exchange.hear(pull(LATER)).unwrap();
-    exchange.tell(Input::PullEnded { op: LATER }).unwrap();
+    exchange.tell(Answer::PullEnded.to(LATER)).unwrap();
     assert_eq!(exchange.0.on_end(), Ok(()));
 }
 
@@ -109,12 +109,12 @@ fn a_whole_exchange_passes() {
 #[test]
 fn each_effect_is_answered_once_and_fittingly() {
     let mut exchange = Exchange::new();
-    assert!(exchange.tell(Input::Absent { op: OP }).unwrap_err().contains("never asked"));
+    assert!(exchange.tell(Answer::Absent.to(OP)).unwrap_err().contains("never asked"));
     exchange.hear(pull(OP)).unwrap();
-    assert!(exchange.tell(Input::Absent { op: OP }).unwrap_err().contains("does not answer"));
+    assert!(exchange.tell(Answer::Absent.to(OP)).unwrap_err().contains("does not answer"));
     exchange.hear(pull(LATER)).unwrap();
-    exchange.tell(Input::PullEnded { op: LATER }).unwrap();
-    assert!(exchange.tell(Input::PullEnded { op: LATER }).unwrap_err().contains("answered before"));
+    exchange.tell(Answer::PullEnded.to(LATER)).unwrap();
+    assert!(exchange.tell(Answer::PullEnded.to(LATER)).unwrap_err().contains("answered before"));
 }
 
 /// An effect without an answer at the end, unless its fetch was cancelled.
@@ -188,13 +188,13 @@ fn writers_make_one_call_at_a_time() {
 
     let mut exchange = Exchange::new();
     exchange.hear(open()).unwrap();
-    exchange.tell(Input::Opened { op: OP }).unwrap();
+    exchange.tell(Answer::Opened.to(OP)).unwrap();
     exchange.hear(write(LATER)).unwrap();
     assert!(exchange.hear(write(OpId(3))).is_err(), "one is under way");
 
     let mut exchange = Exchange::new();
     exchange.hear(open()).unwrap();
-    exchange.tell(Input::WriteFailed { op: OP }).unwrap();
+    exchange.tell(Answer::WriteFailed.to(OP)).unwrap();
     assert!(exchange.hear(write(LATER)).is_err(), "it failed");
     assert!(exchange.0.on_end().unwrap_err().detail.contains("never discarded"));
     exchange.hear(Effect::Discard { tier: TIER, writer: WRITER }).unwrap();
@@ -208,7 +208,7 @@ fn records_are_read_while_they_are_open() {
     exchange.hear(lookup()).unwrap();
     assert!(exchange.hear(read()).is_err(), "not found yet");
     exchange.hear(Effect::Release { tier: TIER, record: RECORD }).unwrap();
-    exchange.tell(Input::LookupFailed { op: OP }).unwrap();
+    exchange.tell(Answer::LookupFailed.to(OP)).unwrap();
     assert!(exchange.hear(read()).is_err(), "released");
     assert!(exchange.hear(Effect::Release { tier: TIER, record: RECORD }).is_err(), "released twice");
 }
@@ -253,13 +253,13 @@ fn a_purge_that_does_not_wait_for_a_commit_is_named() {
     {
         let mut exchange = Exchange::new();
         exchange.hear(open()).unwrap();
-        exchange.tell(Input::Opened { op: OP }).unwrap();
+        exchange.tell(Answer::Opened.to(OP)).unwrap();
         let commit = Effect::Commit { op: LATER, tier: TIER, writer: WRITER, record: Arc::clone(&record) };
         exchange.hear(commit).unwrap();
         let (purge, mode) = (PurgeId(1), PurgeMode::Hard);
         exchange.tell(Input::Purge { purge, selector: Selector::Key(key), mode }).unwrap();
         if is_answered {
-            exchange.tell(Input::Committed { op: LATER }).unwrap();
+            exchange.tell(Answer::Committed.to(LATER)).unwrap();
         }
         let done = exchange.hear(Effect::PurgeDone { purge, report: Vec::new() });
         assert_eq!(done.is_ok(), passes, "{key} {is_answered}: {done:?}");

@@ -11,7 +11,7 @@ use crate::{
 use bytes::Bytes;
 use std::sync::Arc;
 use tiergate_engine::{
-    CacheKey, Input, OpId, RecordId, TierId,
+    Answer, CacheKey, Input, OpId, RecordId, TierId,
     durable::{Ask, BlobName, Stored, Terms, Told, Version, decode, encode},
 };
 
@@ -26,7 +26,7 @@ pub struct DurableParts<W: World> {
 impl<W: World> Turn<'_, W> {
     pub(crate) fn ask_durable(&mut self, op: OpId, ask: Ask) {
         self.ask(TierId::L3, Owner::Nobody, unknown(op), move |shared| async move {
-            Ok(Input::DurableTold { op, told: shared.told(ask).await? })
+            Ok(Answer::DurableTold { told: shared.told(ask).await? }.to(op))
         });
     }
 
@@ -38,13 +38,13 @@ impl<W: World> Turn<'_, W> {
                 Some(length) => Told::Opened { length },
                 None => Told::NoBlob,
             };
-            Ok(Input::DurableTold { op, told })
+            Ok(Answer::DurableTold { told }.to(op))
         });
     }
 }
 
 fn unknown(op: OpId) -> Input<Bytes> {
-    Input::DurableTold { op, told: Told::Unknown }
+    Answer::DurableTold { told: Told::Unknown }.to(op)
 }
 
 impl<W: World> Shared<W> {

@@ -12,8 +12,8 @@ use crate::{
 use bytes::Bytes;
 use std::{future::Future, sync::Arc};
 use tiergate_engine::{
-    Ban, Effect, FillId, Input, OpId, OriginFailure, ReadFailure, ReadSource, Record, RecordId, RecordName,
-    RequestHead, RequestId, StoredKey, TierId, WriterId,
+    Answer, Ban, Effect, FillId, Input, OpId, OriginFailure, ReadFailure, ReadSource, Record, RecordId,
+    RecordName, RequestHead, RequestId, StoredKey, TierId, WriterId,
 };
 
 impl<W: World> Turn<'_, W> {
@@ -66,7 +66,7 @@ impl<W: World> Turn<'_, W> {
 
     fn pull(&mut self, op: OpId, fill: FillId) {
         let fetch = self.shard.fetches.get(&fill).cloned();
-        let lost = Input::PullFailed { op, failure: OriginFailure::Abandoned };
+        let lost = Answer::PullFailed { failure: OriginFailure::Abandoned }.to(op);
         let call = Call::new(Arc::clone(self.shared), self.number, Owner::Fetch(fill), lost);
         self.deferred.push(Deferred::Pull(fetch, Pull { op, call }));
     }
@@ -80,13 +80,13 @@ impl<W: World> Turn<'_, W> {
     fn lookup(&mut self, op: OpId, tier: TierId, record: RecordId, key: StoredKey) {
         let handle = self.handle_of(record);
         let owner = Owner::Handle(HandleId::Record(record));
-        self.ask(tier, owner, Input::LookupFailed { op }, |shared| async move {
+        self.ask(tier, owner, Answer::LookupFailed.to(op), |shared| async move {
             Ok(match shared.byte_tier(tier).lookup(handle, key).await {
-                Ok(Some(Found { record, body })) => Input::Found { op, record, body },
-                Ok(None) => Input::Absent { op },
+                Ok(Some(Found { record, body })) => Answer::Found { record, body }.to(op),
+                Ok(None) => Answer::Absent.to(op),
                 Err(error @ TierError::Rotten(_)) => {
                     shared.parts.observer.tier_failed(tier, &error);
-                    Input::Absent { op }
+                    Answer::Absent.to(op)
                 }
                 Err(error @ TierError::Failed(_)) => return Err(error),
             })
@@ -96,13 +96,13 @@ impl<W: World> Turn<'_, W> {
     fn read(&mut self, op: OpId, tier: TierId, source: ReadSource, offset: u64, length_max: u64) {
         let handle = self.handle_of(source);
         let owner = Owner::Handle(HandleId::from(source));
-        let lost = Input::ReadFailed { op, why: ReadFailure::Unavailable };
+        let lost = Answer::ReadFailed { why: ReadFailure::Unavailable }.to(op);
         self.ask(tier, owner, lost, |shared| async move {
             Ok(match shared.tier(tier).read(handle, offset, length_max).await {
-                Ok(chunk) => Input::BodyRead { op, chunk },
+                Ok(chunk) => Answer::BodyRead { chunk }.to(op),
                 Err(error @ TierError::Rotten(_)) => {
                     shared.parts.observer.tier_failed(tier, &error);
-                    Input::ReadFailed { op, why: ReadFailure::Rotten }
+                    Answer::ReadFailed { why: ReadFailure::Rotten }.to(op)
                 }
                 Err(error @ TierError::Failed(_)) => return Err(error),
             })
@@ -112,48 +112,48 @@ impl<W: World> Turn<'_, W> {
     fn open(&mut self, op: OpId, tier: TierId, writer: WriterId, key: StoredKey, name: RecordName) {
         let handle = self.handle_of(writer);
         let owner = Owner::Handle(HandleId::Writer(writer));
-        self.ask(tier, owner, Input::WriteFailed { op }, |shared| async move {
+        self.ask(tier, owner, Answer::WriteFailed.to(op), |shared| async move {
             shared.tier(tier).open(handle, key, name).await?;
-            Ok(Input::Opened { op })
+            Ok(Answer::Opened.to(op))
         });
     }
 
     fn write(&mut self, op: OpId, tier: TierId, writer: WriterId, chunk: Bytes) {
         let handle = self.handle_of(writer);
         let owner = Owner::Handle(HandleId::Writer(writer));
-        self.ask(tier, owner, Input::WriteFailed { op }, |shared| async move {
+        self.ask(tier, owner, Answer::WriteFailed.to(op), |shared| async move {
             shared.tier(tier).write(handle, chunk).await?;
-            Ok(Input::Written { op })
+            Ok(Answer::Written.to(op))
         });
     }
 
     fn commit(&mut self, op: OpId, tier: TierId, writer: WriterId, record: Arc<Record>) {
         let handle = self.handle_of(writer);
         let owner = Owner::Handle(HandleId::Writer(writer));
-        self.ask(tier, owner, Input::WriteFailed { op }, |shared| async move {
+        self.ask(tier, owner, Answer::WriteFailed.to(op), |shared| async move {
             shared.tier(tier).commit(handle, record).await?;
-            Ok(Input::Committed { op })
+            Ok(Answer::Committed.to(op))
         });
     }
 
     fn freshen(&mut self, op: OpId, tier: TierId, record: Arc<Record>) {
-        self.ask(tier, Owner::Nobody, Input::WriteFailed { op }, |shared| async move {
+        self.ask(tier, Owner::Nobody, Answer::WriteFailed.to(op), |shared| async move {
             let freshening = shared.byte_tier(tier).freshen(record).await?;
-            Ok(Input::Freshened { op, freshening })
+            Ok(Answer::Freshened { freshening }.to(op))
         });
     }
 
     fn delete(&mut self, op: OpId, tier: TierId, key: StoredKey, name: Option<RecordName>) {
-        self.ask(tier, Owner::Nobody, Input::DeleteFailed { op }, |shared| async move {
+        self.ask(tier, Owner::Nobody, Answer::DeleteFailed.to(op), |shared| async move {
             let existed = shared.byte_tier(tier).delete(key, name).await?;
-            Ok(Input::Deleted { op, existed })
+            Ok(Answer::Deleted { existed }.to(op))
         });
     }
 
     fn store_ban(&mut self, op: OpId, tier: TierId, ban: Arc<Ban>) {
-        self.ask(tier, Owner::Nobody, Input::WriteFailed { op }, |shared| async move {
+        self.ask(tier, Owner::Nobody, Answer::WriteFailed.to(op), |shared| async move {
             shared.byte_tier(tier).store_ban(ban).await?;
-            Ok(Input::BanStored { op })
+            Ok(Answer::BanStored.to(op))
         });
     }
 

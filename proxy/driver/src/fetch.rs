@@ -8,7 +8,7 @@ use crate::{
     sync::mpsc,
 };
 use std::sync::Arc;
-use tiergate_engine::{FillId, Input, OpId, OriginFailure, RequestHead};
+use tiergate_engine::{Answer, FillId, OpId, OriginFailure, RequestHead};
 
 /// The engine has one pull open at a time for each fetch.
 pub(crate) const PULLS_MAX: usize = 1;
@@ -30,7 +30,7 @@ pub(crate) async fn run<W: World>(
     head: Arc<RequestHead>,
     mut pulls: mpsc::Receiver<Pull<W>>,
 ) {
-    let lost = Input::FetchFailed { op, failure: OriginFailure::Abandoned };
+    let lost = Answer::FetchFailed { failure: OriginFailure::Abandoned }.to(op);
     let call = Call::new(Arc::clone(&shared), shard, Owner::Fetch(fill), lost);
     let answer = tokio::select! {
         biased;
@@ -40,10 +40,10 @@ pub(crate) async fn run<W: World>(
     let mut body = match answer {
         Ok((head, body)) => {
             let head = Arc::new(head);
-            call.answer_and_go_on(Input::Head { op, head });
+            call.answer_and_go_on(Answer::Head { head }.to(op));
             body
         }
-        Err(failure) => return call.answer(Input::FetchFailed { op, failure }),
+        Err(failure) => return call.answer(Answer::FetchFailed { failure }.to(op)),
     };
     while let Some(Pull { op, call }) = pulls.recv().await {
         let next = tokio::select! {
@@ -52,9 +52,9 @@ pub(crate) async fn run<W: World>(
             next = body.next() => next,
         };
         match next {
-            Ok(Some(chunk)) => call.answer_and_go_on(Input::Pulled { op, chunk }),
-            Ok(None) => return call.answer(Input::PullEnded { op }),
-            Err(failure) => return call.answer(Input::PullFailed { op, failure }),
+            Ok(Some(chunk)) => call.answer_and_go_on(Answer::Pulled { chunk }.to(op)),
+            Ok(None) => return call.answer(Answer::PullEnded.to(op)),
+            Err(failure) => return call.answer(Answer::PullFailed { failure }.to(op)),
         }
     }
 }

@@ -9,7 +9,7 @@ use tiergate_engine::{
 };
 
 /// Which layout of lines this is. It changes when a reader of the old one would misread the new one.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// The first line: what the engine began with.
 #[derive(Clone, Debug, Serialize, Deserialize)]

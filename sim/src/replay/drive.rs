@@ -12,8 +12,8 @@ use super::{
 };
 use std::{collections::BTreeMap, collections::VecDeque, sync::Arc, time::Duration};
 use tiergate_engine::{
-    ByteCount, Chunk, Config, Effect, Engine, Event, Fields, FillId, Head, Input, Instant, Method, OpId,
-    OriginId, Outcome, Removal, ReplyBody, RequestHead, RequestId, Seed, Symbol, TierId, WallTime,
+    Answer, ByteCount, Chunk, Config, Effect, Engine, Event, Fields, FillId, Head, Input, Instant, Method,
+    OpId, OriginId, Outcome, Removal, ReplyBody, RequestHead, RequestId, Seed, Symbol, TierId, WallTime,
 };
 
 /// Any day will do: the trace's own times count from its first request.
@@ -221,18 +221,18 @@ impl Replay {
             self.heads.clear();
         }
         let head = self.heads.entry(size).or_insert_with(|| Arc::new(head_of(size)));
-        self.inputs.push_back(Input::Head { op, head: Arc::clone(head) });
+        self.inputs.push_back(Answer::Head { head: Arc::clone(head) }.to(op));
     }
 
     fn pull(&mut self, op: OpId, fill: FillId) {
         let body = self.fetches.get_mut(&fill).expect("only a fetch that has not ended is pulled");
         let input = if body.size == 0 {
             self.fetches.remove(&fill);
-            Input::PullEnded { op }
+            Answer::PullEnded.to(op)
         } else {
             let chunk = *body;
             *body = chunk.skip(chunk.size);
-            Input::Pulled { op, chunk }
+            Answer::Pulled { chunk }.to(op)
         };
         self.inputs.push_back(input);
     }

@@ -13,7 +13,7 @@ use super::{
 use hashbrown::HashTable;
 use std::{collections::BTreeMap, sync::Arc};
 use tiergate_engine::{
-    ByteCount, BytesWritten, CacheKey, Chunk, Effect, Input, LogIndex, ReadSource, Record, RecordId,
+    Answer, ByteCount, BytesWritten, CacheKey, Chunk, Effect, Input, LogIndex, ReadSource, Record, RecordId,
     RecordName, Seed, StoredKey, Symbol, TierId, WallTime, WriterId,
     durable::{Ask, BlobName, Stored, Told},
     format,
@@ -47,26 +47,23 @@ impl Stores {
     pub(super) fn answer(&mut self, effect: &Effect<Symbol>, now: WallTime) -> Option<Input<Symbol>> {
         match effect {
             Effect::Durable { op, ask } => {
-                Some(Input::DurableTold { op: *op, told: self.vault.tell(ask, now) })
+                Some(Answer::DurableTold { told: self.vault.tell(ask, now) }.to(*op))
             }
             Effect::OpenBlob { op, record, blob } => {
-                Some(Input::DurableTold { op: *op, told: self.vault.open(*record, *blob) })
+                Some(Answer::DurableTold { told: self.vault.open(*record, *blob) }.to(*op))
             }
             Effect::Lookup { op, tier, record, key } => {
                 let name =
                     if *tier == TierId::L1 { self.recency.use_of(*key) } else { self.log.use_of(*key) };
                 let found = name.and_then(|name| self.tier(*tier).open(*record, name));
-                Some(found.map_or(Input::Absent { op: *op }, |record| Input::Found {
-                    op: *op,
-                    record,
-                    body: None,
-                }))
+                let answer = found.map_or(Answer::Absent, |record| Answer::Found { record, body: None });
+                Some(answer.to(*op))
             }
             Effect::Read { tier, op, source: ReadSource::Record(record), offset, length_max } => {
                 let whole = self.opened(*tier, *record);
                 let mut chunk = whole.skip(*offset);
                 chunk.size = chunk.size.min(*length_max);
-                Some(Input::BodyRead { op: *op, chunk })
+                Some(Answer::BodyRead { chunk }.to(*op))
             }
             Effect::Read { source: ReadSource::Writer(_), .. } => {
                 unreachable!("who reads alone never falls behind: {effect:?}")
@@ -82,15 +79,15 @@ impl Stores {
                 let writers =
                     if *tier == TierId::L3 { &mut self.vault.uploads } else { &mut self.tier(*tier).writers };
                 writers.insert(*writer, Writing { blob, size: 0 });
-                Some(Input::Opened { op: *op })
+                Some(Answer::Opened.to(*op))
             }
             Effect::Write { op, tier, writer, chunk } => {
                 self.writing(*tier, *writer).size += chunk.size;
-                Some(Input::Written { op: *op })
+                Some(Answer::Written.to(*op))
             }
             Effect::Commit { op, tier, writer, record } => {
                 self.commit(*tier, *writer, record);
-                Some(Input::Committed { op: *op })
+                Some(Answer::Committed.to(*op))
             }
             Effect::Discard { tier, writer } => {
                 self.discard(*tier, *writer);
@@ -104,7 +101,7 @@ impl Stores {
                     TierId::L0 | TierId::L3 => unreachable!("{tier:?} is no byte tier"),
                 }
                 let existed = name.is_some_and(|name| self.tier(*tier).remove(name));
-                Some(Input::Deleted { op: *op, existed })
+                Some(Answer::Deleted { existed }.to(*op))
             }
             Effect::StoreBan { .. }
             | Effect::Fetch { .. }

@@ -3,7 +3,7 @@
 //! L3 is a tier like the others, last in the walk; what differs is that its index is asked by compare-and-set and its
 //! bodies are blobs. `looking` is its part of the walk, `copying/uploads` a lane's, `keeping` purges and the collector,
 //! `opened` what is read from it. What a machine asks becomes [`Effect::Durable`] or [`Effect::OpenBlob`], and its
-//! answer comes back as `Input::DurableTold`.
+//! answer comes back as `Answer::DurableTold`.
 //!
 //! **D1, the authoritative tier.** Where L3 is configured, what a fill comes to is what came of it there: it has
 //! succeeded when its manifest is published, and [`Event::Filled`] says so or why not. The faster tiers hold copies that

@@ -5,13 +5,13 @@ use super::{
     known::{Own, Writing},
 };
 use crate::{
+    answer::Answer,
     chunk::Chunk,
     durable::{Ask, BlobName, Stored, Told},
     effect::{Effect, Freshening, ReadSource, Reply, ReplyBody},
     event::{Event, FetchEnd},
     head::RequestHead,
     id::{FillId, Minter, OpId, RecordId, RecordName, TierId, WriterId},
-    input::Input,
     key::CacheKey,
     plant::bounds::FOR_EVER,
     reason::{AbortReason, End, Late, ReadFailure},
@@ -68,12 +68,12 @@ impl<C: Chunk> Face<C> {
                 Effect::Open { .. } | Effect::Write { .. } | Effect::Commit { .. } | Effect::Discard { .. },
             ) => return self.alter_writing(fault, effect, ids),
             (Fault::X93, Effect::Freshen { op, .. }) => {
-                self.told.push_back(Input::Freshened { op: *op, freshening: Freshening::Done });
+                self.told.push_back(Answer::Freshened { freshening: Freshening::Done }.to(*op));
                 return None;
             }
-            (Fault::X50, Effect::StoreBan { op, .. }) => self.told.push_back(Input::BanStored { op: *op }),
+            (Fault::X50, Effect::StoreBan { op, .. }) => self.told.push_back(Answer::BanStored.to(*op)),
             (Fault::F2, Effect::Delete { op, tier: TierId::L2, name: None, .. }) => {
-                self.told.push_back(Input::Deleted { op: *op, existed: false });
+                self.told.push_back(Answer::Deleted { existed: false }.to(*op));
                 return None;
             }
             (Fault::X19, Effect::Delete { op, tier, name: Some(name), .. })
@@ -106,7 +106,7 @@ impl<C: Chunk> Face<C> {
             }
             (Fault::X56, ReadSource::Writer(_)) => {
                 self.known.asked.remove(op);
-                self.told.push_back(Input::ReadFailed { op: *op, why: ReadFailure::Unavailable });
+                self.told.push_back(Answer::ReadFailed { why: ReadFailure::Unavailable }.to(*op));
                 return None;
             }
             (Fault::T9, ReadSource::Record(record)) => *source = ReadSource::Record(self.newest_of(record)),
@@ -176,7 +176,7 @@ impl<C: Chunk> Face<C> {
         };
         let Some(told) = told else { return Some(effect) };
         self.known.asked.remove(op);
-        self.told.push_back(Input::DurableTold { op: *op, told });
+        self.told.push_back(Answer::DurableTold { told }.to(*op));
         None
     }
 
@@ -204,15 +204,15 @@ impl<C: Chunk> Face<C> {
                 let (as_of, record) = (self.known.wall(), Arc::make_mut(record));
                 record.freshness = StoredFreshness { as_of, age_then: NEW, ..record.freshness };
             }
-            (Fault::X39, Effect::Write { op, .. }) => self.told.push_back(Input::Written { op: *op }),
+            (Fault::X39, Effect::Write { op, .. }) => self.told.push_back(Answer::Written.to(*op)),
             (Fault::X94, Effect::Commit { op, tier, .. }) if *tier != TierId::L3 => {
                 self.known.asked.remove(op);
-                self.told.push_back(Input::Committed { op: *op });
+                self.told.push_back(Answer::Committed.to(*op));
                 return None;
             }
             (Fault::T1 | Fault::T5, Effect::Write { op, writer, .. }) if self.loses_write(fault, *writer) => {
                 self.known.asked.remove(op);
-                self.told.push_back(Input::Written { op: *op });
+                self.told.push_back(Answer::Written.to(*op));
                 return None;
             }
             (Fault::T6, Effect::Discard { tier, writer }) => {

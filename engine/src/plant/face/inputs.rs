@@ -5,6 +5,7 @@ use super::{
     known::{Misread, Own, may_be, op_of},
 };
 use crate::{
+    answer::Answer,
     chunk::Chunk,
     durable::{Ask, Told},
     effect::{Effect, ReadSource},
@@ -43,8 +44,11 @@ impl<C: Chunk> Face<C> {
             }
             Some(Effect::Durable { ask, .. }) => Some(self.alter_answer_of_index(fault, input, ask)),
             Some(asked) => {
-                if let (Fault::R1, Input::LookupFailed { .. }, Effect::Lookup { key, .. }) =
-                    (fault, &input, asked)
+                if let (
+                    Fault::R1,
+                    Input::Answer { answer: Answer::LookupFailed, .. },
+                    Effect::Lookup { key, .. },
+                ) = (fault, &input, asked)
                 {
                     self.refuse_all(key.target, effects, events);
                 }
@@ -104,19 +108,21 @@ impl<C: Chunk> Face<C> {
 
     fn alter_answer_of_origin(&mut self, fault: Fault, mut input: Input<C>, asked: &Effect<C>) -> Input<C> {
         match (fault, &mut input, asked) {
-            (_, Input::Head { head, .. }, Effect::Fetch { fill, .. }) => {
+            (_, Input::Answer { answer: Answer::Head { head }, .. }, Effect::Fetch { fill, .. }) => {
                 self.alter_head(fault, Some(*fill), head);
             }
-            (Fault::T3, Input::PullFailed { op, .. }, _) => input = Input::PullEnded { op: *op },
-            (Fault::X62, Input::Pulled { op, .. }, Effect::Pull { fill, .. })
+            (Fault::T3, Input::Answer { op, answer: Answer::PullFailed { .. } }, _) => {
+                input = Answer::PullEnded.to(*op)
+            }
+            (Fault::X62, Input::Answer { op, answer: Answer::Pulled { .. } }, Effect::Pull { fill, .. })
                 if self.received(*fill).is_some_and(|(promised, received)| received > promised) =>
             {
-                input = Input::PullFailed { op: *op, failure: OriginFailure::TooLong };
+                input = Answer::PullFailed { failure: OriginFailure::TooLong }.to(*op);
             }
-            (Fault::X63, Input::PullEnded { op }, Effect::Pull { fill, .. })
+            (Fault::X63, Input::Answer { op, answer: Answer::PullEnded }, Effect::Pull { fill, .. })
                 if self.received(*fill).is_some_and(|(promised, received)| received < promised) =>
             {
-                input = Input::PullFailed { op: *op, failure: OriginFailure::TooShort };
+                input = Answer::PullFailed { failure: OriginFailure::TooShort }.to(*op);
             }
             _ => {}
         }
@@ -125,38 +131,46 @@ impl<C: Chunk> Face<C> {
 
     fn alter_answer_of_tier(&mut self, fault: Fault, mut input: Input<C>, asked: &Effect<C>) -> Input<C> {
         match (fault, &mut input, asked) {
-            (_, Input::Found { record, .. }, Effect::Lookup { key, .. }) => {
+            (_, Input::Answer { answer: Answer::Found { record, .. }, .. }, Effect::Lookup { key, .. }) => {
                 if fault == Fault::T13 {
                     (record.key, record.target) = (key.key, key.target);
                 }
                 self.alter_found(fault, record);
             }
-            (Fault::X35, Input::Absent { op }, _) => {
+            (Fault::X35, Input::Answer { op, answer: Answer::Absent }, _) => {
                 self.known.misread = Some(Misread::Absent);
-                input = Input::LookupFailed { op: *op };
+                input = Answer::LookupFailed.to(*op);
             }
             (
                 Fault::X84,
-                Input::ReadFailed { why: why @ ReadFailure::Rotten, .. },
+                Input::Answer { answer: Answer::ReadFailed { why: why @ ReadFailure::Rotten }, .. },
                 Effect::Read { source: ReadSource::Record(record), .. },
             ) => {
                 let key = self.known.records.get(record).map(|(_, at)| at.key);
                 self.known.misread = key.map(Misread::Rotten);
                 *why = ReadFailure::Unavailable;
             }
-            (Fault::T10, Input::BodyRead { chunk, .. }, Effect::Read { source, length_max, .. }) => {
+            (
+                Fault::T10,
+                Input::Answer { answer: Answer::BodyRead { chunk }, .. },
+                Effect::Read { source, length_max, .. },
+            ) => {
                 let missing = length_max.saturating_sub(chunk.size());
                 if missing > 0 {
                     self.known.missing.push((*source, missing));
                 }
             }
-            (Fault::X52, Input::BodyRead { op, chunk }, read @ Effect::Read { .. }) => {
+            (
+                Fault::X52,
+                Input::Answer { op, answer: Answer::BodyRead { chunk } },
+                read @ Effect::Read { .. },
+            ) => {
                 let (op, chunk) = (*op, chunk.clone());
                 self.answer_for_another(op, chunk, read);
             }
-            (Fault::R10, Input::Deleted { existed, .. }, _) => *existed = true,
-            (Fault::X51, Input::DeleteFailed { op }, _) => {
-                input = Input::Deleted { op: *op, existed: false };
+            (Fault::R10, Input::Answer { answer: Answer::Deleted { existed }, .. }, _) => *existed = true,
+            (Fault::X51, Input::Answer { op, answer: Answer::DeleteFailed }, _) => {
+                input = Answer::Deleted { existed: false }.to(*op);
             }
             _ => {}
         }
@@ -164,7 +178,7 @@ impl<C: Chunk> Face<C> {
     }
 
     fn alter_answer_of_index(&mut self, fault: Fault, mut input: Input<C>, ask: &Ask) -> Input<C> {
-        let Input::DurableTold { told, .. } = &mut input else { return input };
+        let Input::Answer { answer: Answer::DurableTold { told }, .. } = &mut input else { return input };
         match (fault, told, ask) {
             (Fault::X18, told @ Told::Unknown, Ask::Swap { .. }) => *told = Told::Conflict,
             (Fault::F6, Told::Entry { found: Some(stored), .. }, Ask::Read { key })
@@ -242,7 +256,7 @@ impl<C: Chunk> Face<C> {
                     && matches!(selector, Selector::Key(key) if *key == record.target)
                     && (fault == Fault::X77 || record.head.status == 0) =>
             {
-                Some(Input::Committed { op: *op })
+                Some(Answer::Committed.to(*op))
             }
             _ => None,
         });
@@ -282,7 +296,7 @@ impl<C: Chunk> Face<C> {
             let next = others.into_iter().find(|(op, ..)| !self.known.beaten.contains(op));
             if let Some((op, _, length_max)) = next {
                 let chunk = if chunk.size() > length_max { chunk.take(length_max) } else { chunk };
-                self.told.push_back(Input::BodyRead { op, chunk });
+                self.told.push_back(Answer::BodyRead { chunk }.to(op));
             }
         } else {
             let twins = others.into_iter().filter(|(_, other, _)| other == offset);

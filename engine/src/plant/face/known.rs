@@ -1,6 +1,7 @@
 //! What a planted fault knows of what has passed: enough to choose what to lose, to double and to alter.
 
 use crate::{
+    answer::Answer,
     care::breaker::Standing,
     chunk::Chunk,
     config::Config,
@@ -187,16 +188,19 @@ impl<C: Chunk> Known<C> {
         }
         let asked = op_of(input).and_then(|op| self.asked.remove(&op));
         match (input, &asked) {
-            (Input::Found { record: found, .. }, Some(Effect::Lookup { tier, record, key, .. })) => {
+            (
+                Input::Answer { answer: Answer::Found { record: found, .. }, .. },
+                Some(Effect::Lookup { tier, record, key, .. }),
+            ) => {
                 self.records.insert(*record, (*tier, *key));
                 self.found.insert(*key, found.clone());
             }
             (
-                Input::DurableTold { told: Told::Opened { .. }, .. },
+                Input::Answer { answer: Answer::DurableTold { told: Told::Opened { .. } }, .. },
                 Some(Effect::OpenBlob { record, blob, .. }),
             ) => drop(self.records.insert(*record, (TierId::L3, StoredKey::plain(blob.key)))),
             (
-                Input::DurableTold { told: Told::Entry { found, now }, .. },
+                Input::Answer { answer: Answer::DurableTold { told: Told::Entry { found, now } }, .. },
                 Some(Effect::Durable { ask: Ask::Read { key }, .. }),
             ) => {
                 self.index_now = *now;
@@ -205,15 +209,21 @@ impl<C: Chunk> Known<C> {
                     None => drop(self.entries.remove(key)),
                 }
             }
-            (Input::WriteFailed { .. }, Some(Effect::Commit { tier, record, .. })) => {
+            (
+                Input::Answer { answer: Answer::WriteFailed, .. },
+                Some(Effect::Commit { tier, record, .. }),
+            ) => {
                 self.failed.insert((*tier, record.name));
             }
-            (Input::WriteFailed { .. }, Some(Effect::Open { writer, .. } | Effect::Write { writer, .. })) => {
+            (
+                Input::Answer { answer: Answer::WriteFailed, .. },
+                Some(Effect::Open { writer, .. } | Effect::Write { writer, .. }),
+            ) => {
                 if let Some(writing) = self.writers.get_mut(writer) {
                     writing.is_over = true;
                 }
             }
-            (Input::Pulled { chunk, .. }, Some(Effect::Pull { fill, .. })) => {
+            (Input::Answer { answer: Answer::Pulled { chunk }, .. }, Some(Effect::Pull { fill, .. })) => {
                 if let Some(fetch) = self.fetches.get_mut(fill) {
                     fetch.received += chunk.size();
                 }
@@ -321,25 +331,7 @@ fn key_of(selector: &Selector) -> Option<CacheKey> {
 /// The operation that an input answers.
 pub(super) fn op_of<C>(input: &Input<C>) -> Option<OpId> {
     match input {
-        Input::Head { op, .. }
-        | Input::FetchFailed { op, .. }
-        | Input::Pulled { op, .. }
-        | Input::PullEnded { op }
-        | Input::PullFailed { op, .. }
-        | Input::Found { op, .. }
-        | Input::Absent { op }
-        | Input::LookupFailed { op }
-        | Input::BodyRead { op, .. }
-        | Input::ReadFailed { op, .. }
-        | Input::Opened { op }
-        | Input::Written { op }
-        | Input::Committed { op }
-        | Input::Freshened { op, .. }
-        | Input::BanStored { op }
-        | Input::WriteFailed { op }
-        | Input::Deleted { op, .. }
-        | Input::DeleteFailed { op }
-        | Input::DurableTold { op, .. } => Some(*op),
+        Input::Answer { op, .. } => Some(*op),
         Input::Request { .. }
         | Input::Demand { .. }
         | Input::Leave { .. }

@@ -7,8 +7,8 @@ use crate::explore::{
     world::{Life, World},
 };
 use tiergate_engine::{
-    AbortReason, Effect, End, Event, FetchEnd, Freshening, Input, Late, OriginFailure, ReadSource, Symbol,
-    durable::DurableMiss,
+    AbortReason, Answer, Effect, End, Event, FetchEnd, Freshening, Input, Late, OriginFailure, ReadSource,
+    Symbol, durable::DurableMiss,
 };
 
 impl World {
@@ -54,11 +54,12 @@ impl World {
 impl Tally {
     /// What an engine is told, and no event tells.
     pub(in crate::explore) fn heard(&mut self, input: &Input<Symbol>) {
-        match input {
-            Input::Freshened { freshening: Freshening::Overtaken, .. } => self.mark(Mark::Overtaken),
-            Input::Freshened { freshening: Freshening::Absent, .. } => self.mark(Mark::FreshenedNothing),
-            Input::Found { record, .. } if record.head.status < 100 => self.mark(Mark::FoundMarker),
-            Input::Found { body: Some(_), .. } => self.mark(Mark::BodyAlong),
+        let Input::Answer { answer, .. } = input else { return };
+        match answer {
+            Answer::Freshened { freshening: Freshening::Overtaken } => self.mark(Mark::Overtaken),
+            Answer::Freshened { freshening: Freshening::Absent } => self.mark(Mark::FreshenedNothing),
+            Answer::Found { record, .. } if record.head.status < 100 => self.mark(Mark::FoundMarker),
+            Answer::Found { body: Some(_), .. } => self.mark(Mark::BodyAlong),
             _ => {}
         }
     }

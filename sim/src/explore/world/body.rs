@@ -1,6 +1,6 @@
 //! A body on its way from the origin: whole, broken off, or of another length than its head says.
 
-use tiergate_engine::{Input, OpId, OriginFailure, Symbol};
+use tiergate_engine::{Answer, Input, OpId, OriginFailure, Symbol};
 use tiergate_invariants::Version;
 
 /// The object of what is no object's: an error page, the nothing of a 304.
@@ -59,8 +59,8 @@ impl Body {
     pub(in crate::explore) fn next(&mut self, op: OpId) -> (Input<Symbol>, bool) {
         let left = self.length - self.sent;
         match (left, self.end) {
-            (0, BodyEnd::Clean) => (Input::PullEnded { op }, true),
-            (0, BodyEnd::Failure(failure)) => (Input::PullFailed { op, failure }, true),
+            (0, BodyEnd::Clean) => (Answer::PullEnded.to(op), true),
+            (0, BodyEnd::Failure(failure)) => (Answer::PullFailed { failure }.to(op), true),
             (1.., _) => {
                 let chunk = Symbol {
                     object: self.object,
@@ -69,7 +69,7 @@ impl Body {
                     size: self.chunk.min(left),
                 };
                 self.sent += chunk.size;
-                (Input::Pulled { op, chunk }, false)
+                (Answer::Pulled { chunk }.to(op), false)
             }
         }
     }

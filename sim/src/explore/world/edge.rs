@@ -10,8 +10,8 @@ use crate::explore::{
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use tiergate_engine::{
-    Audit, CacheKey, Effect, Engine, Fields, Head, Input, Instant, Prefix, PurgeId, PurgeMode, PurgeOutcome,
-    Seed, Selector, Symbol, Tag, TierId, WakeReason,
+    Answer, Audit, CacheKey, Effect, Engine, Fields, Head, Input, Instant, Prefix, PurgeId, PurgeMode,
+    PurgeOutcome, Seed, Selector, Symbol, Tag, TierId, WakeReason,
     feed::{Feed, Notice, Ticket},
 };
 use tiergate_invariants::{Contract, Edge, Version, Violation, What};
@@ -348,7 +348,7 @@ impl World {
             self.tally.count(Trouble::JoinedLate).felt += u64::from(self.tiers[place].joins_at.is_some());
         }
         self.tally.heard(&input);
-        if let Input::Head { head, .. } = &input
+        if let Input::Answer { answer: Answer::Head { head }, .. } = &input
             && head.status == 304
         {
             *checked = head.fields.only(CHECKED).map(<[u8]>::to_vec);

@@ -1,6 +1,6 @@
 //! What an effect is to a store: for which it is, whether it changes anything, and which answer says that it failed.
 
-use tiergate_engine::{Effect, Input, ReadFailure, Symbol, TierId, durable::Told};
+use tiergate_engine::{Answer, Effect, Input, ReadFailure, Symbol, TierId, durable::Told};
 
 /// Which store is asked; none, if it is not a store.
 const fn store_of(effect: &Effect<Symbol>) -> Option<TierId> {
@@ -36,16 +36,16 @@ pub(in crate::explore) fn is_durable(effect: &Effect<Symbol>) -> bool {
 /// The answer that says an operation failed; none for what wants no answer.
 pub(in crate::explore) fn failure(effect: &Effect<Symbol>) -> Option<Input<Symbol>> {
     match effect {
-        Effect::Lookup { op, .. } => Some(Input::LookupFailed { op: *op }),
-        Effect::Read { op, .. } => Some(Input::ReadFailed { op: *op, why: ReadFailure::Unavailable }),
+        Effect::Lookup { op, .. } => Some(Answer::LookupFailed.to(*op)),
+        Effect::Read { op, .. } => Some(Answer::ReadFailed { why: ReadFailure::Unavailable }.to(*op)),
         Effect::Open { op, .. }
         | Effect::Write { op, .. }
         | Effect::Commit { op, .. }
         | Effect::StoreBan { op, .. }
-        | Effect::Freshen { op, .. } => Some(Input::WriteFailed { op: *op }),
-        Effect::Delete { op, .. } => Some(Input::DeleteFailed { op: *op }),
+        | Effect::Freshen { op, .. } => Some(Answer::WriteFailed.to(*op)),
+        Effect::Delete { op, .. } => Some(Answer::DeleteFailed.to(*op)),
         Effect::Durable { op, .. } | Effect::OpenBlob { op, .. } => {
-            Some(Input::DurableTold { op: *op, told: Told::Unknown })
+            Some(Answer::DurableTold { told: Told::Unknown }.to(*op))
         }
         Effect::Release { .. }
         | Effect::Discard { .. }

@@ -12,7 +12,7 @@ use crate::explore::{
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tiergate_engine::{
-    CacheKey, Fields, FillId, Head, Input, Instant, Method, OpId, OriginFailure, RequestHead, Symbol,
+    Answer, CacheKey, Fields, FillId, Head, Input, Instant, Method, OpId, OriginFailure, RequestHead, Symbol,
 };
 use tiergate_invariants::{Edge, Got, Span, Version, What};
 
@@ -278,7 +278,7 @@ impl World {
             ][place(self.chances.origin.below(4))];
             self.note(Party::Origin, || format!("fails before its head: {failure:?}"));
             let at = self.soon();
-            let input = Input::FetchFailed { op, failure };
+            let input = Answer::FetchFailed { failure }.to(op);
             let brings = Some(Trouble::OriginFailed);
             self.queue.schedule(at, Step::FromOrigin { to: from, fill, input, last: true, brings });
             return;
@@ -300,7 +300,7 @@ impl World {
             at = at.after(up_to(&mut self.chances.origin, HEAD_STALL_MAX));
             brings = Some(Trouble::OriginStalled);
         }
-        let input = Input::Head { op, head };
+        let input = Answer::Head { head }.to(op);
         self.queue.schedule(at, Step::FromOrigin { to: from, fill, input, last: false, brings });
     }
 
@@ -390,7 +390,7 @@ impl World {
         let (input, last) = match self.origin.streams.get_mut(&(from, fill)) {
             Some(Some(body)) => {
                 let next = body.next(op);
-                if let (Input::PullFailed { .. }, _) = next {
+                if let (Input::Answer { answer: Answer::PullFailed { .. }, .. }, _) = next {
                     brings = Some(Trouble::OriginCut);
                 }
                 next
@@ -398,7 +398,7 @@ impl World {
             Some(None) => {
                 return self.breaks("drain", format!("fill {} was pulled before its head came", fill.0));
             }
-            None => (Input::PullFailed { op, failure: OriginFailure::Broken }, true),
+            None => (Answer::PullFailed { failure: OriginFailure::Broken }.to(op), true),
         };
         self.on_from_origin(from, fill, input, last, brings);
     }

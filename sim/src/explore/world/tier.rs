@@ -19,8 +19,8 @@ use std::{
     time::Duration,
 };
 use tiergate_engine::{
-    Ban, Bans, ByteCount, CacheKey, Chunk, Effect, Freshening, Input, Instant, OpId, ReadFailure, ReadSource,
-    Record, RecordId, RecordName, Seed, StoredKey, Symbol, TierId, WriterId,
+    Answer, Ban, Bans, ByteCount, CacheKey, Chunk, Effect, Freshening, Input, Instant, OpId, ReadFailure,
+    ReadSource, Record, RecordId, RecordName, Seed, StoredKey, Symbol, TierId, WriterId,
 };
 
 /// The longest that an operation takes to reach a tier in trouble, and as long again for the way back.
@@ -210,20 +210,20 @@ impl Tier {
                 Outcome::Nothing
             }
             Effect::Open { op, writer, .. } if self.discarded.contains(&(from, *writer)) => {
-                Outcome::Answer(Input::WriteFailed { op: *op })
+                Outcome::Answer(Answer::WriteFailed.to(*op))
             }
             Effect::Open { op, writer, key, name, .. } => {
                 let body = Vec::new();
                 let writing = Writer { key: *key, name: *name, body, is_purged: false, begun: self.commits };
                 self.writers.insert((from, *writer), writing);
-                Outcome::Answer(Input::Opened { op: *op })
+                Outcome::Answer(Answer::Opened.to(*op))
             }
             Effect::Write { op, writer, chunk, .. } => match self.writers.get_mut(&(from, *writer)) {
                 Some(open) => {
                     open.body.push(*chunk);
-                    Outcome::Answer(Input::Written { op: *op })
+                    Outcome::Answer(Answer::Written.to(*op))
                 }
-                None => Outcome::Answer(Input::WriteFailed { op: *op }),
+                None => Outcome::Answer(Answer::WriteFailed.to(*op)),
             },
             Effect::Commit { op, writer, record, .. } => self.commit(from, *op, *writer, record),
             Effect::Discard { writer, .. } => {
@@ -234,14 +234,14 @@ impl Tier {
             Effect::Freshen { op, record, .. } => self.freshen(*op, record),
             Effect::StoreBan { op, ban, .. } => {
                 self.bans.push(Ban::clone(ban));
-                Outcome::Answer(Input::BanStored { op: *op })
+                Outcome::Answer(Answer::BanStored.to(*op))
             }
             Effect::Delete { op, key, name, .. } => {
                 let existed = match name {
                     Some(name) => self.remove(*name),
                     None => self.remove_every(key.target),
                 };
-                Outcome::Answer(Input::Deleted { op: *op, existed })
+                Outcome::Answer(Answer::Deleted { existed }.to(*op))
             }
             Effect::Durable { .. }
             | Effect::OpenBlob { .. }
@@ -259,19 +259,19 @@ impl Tier {
 
     fn freshen(&mut self, op: OpId, record: &Record) -> Outcome {
         let Some(stored) = self.records.get_mut(&record.name) else {
-            return Outcome::Answer(Input::Freshened { op, freshening: Freshening::Absent });
+            return Outcome::Answer(Answer::Freshened { freshening: Freshening::Absent }.to(op));
         };
         if (stored.record.stored_key(), stored.record.length) != (record.stored_key(), record.length) {
             let detail = format!("{:?} is not the head of {:?}", record, stored.record);
             return Outcome::Breach("F3", detail);
         }
         if stored.record.freshness.born() > record.freshness.born() {
-            return Outcome::Answer(Input::Freshened { op, freshening: Freshening::Overtaken });
+            return Outcome::Answer(Answer::Freshened { freshening: Freshening::Overtaken }.to(op));
         }
         // Who has it open keeps the old one.
         let body = stored.body.clone();
         *stored = Arc::new(Stored { record: record.clone(), body, order: stored.order });
-        Outcome::Answer(Input::Freshened { op, freshening: Freshening::Done })
+        Outcome::Answer(Answer::Freshened { freshening: Freshening::Done }.to(op))
     }
 
     fn lookup(&mut self, from: Life, op: OpId, id: RecordId, name: Option<RecordName>) -> Outcome {
@@ -285,9 +285,9 @@ impl Tier {
                     [whole] if self.brings_body => Some(whole),
                     [] | [_, ..] => None,
                 };
-                Outcome::Answer(Input::Found { op, record, body })
+                Outcome::Answer(Answer::Found { record, body }.to(op))
             }
-            None => Outcome::Answer(Input::Absent { op }),
+            None => Outcome::Answer(Answer::Absent.to(op)),
         }
     }
 
@@ -298,14 +298,14 @@ impl Tier {
         };
         let Some(body) = body else {
             // Its closing has overtaken the read.
-            return Outcome::Answer(Input::ReadFailed { op, why: ReadFailure::Unavailable });
+            return Outcome::Answer(Answer::ReadFailed { why: ReadFailure::Unavailable }.to(op));
         };
         let mut before = 0;
         for piece in body {
             if offset < before + piece.size() {
                 let mut chunk = piece.skip(offset - before);
                 chunk.size = chunk.size.min(length_max);
-                return Outcome::Answer(Input::BodyRead { op, chunk });
+                return Outcome::Answer(Answer::BodyRead { chunk }.to(op));
             }
             before += piece.size();
         }
@@ -314,7 +314,7 @@ impl Tier {
 
     fn commit(&mut self, from: Life, op: OpId, writer: WriterId, record: &Record) -> Outcome {
         let Some(open) = self.writers.get(&(from, writer)) else {
-            return Outcome::Answer(Input::WriteFailed { op });
+            return Outcome::Answer(Answer::WriteFailed.to(op));
         };
         let written = open.body.iter().map(Chunk::size).sum();
         if (record.length, record.stored_key(), record.name) != (ByteCount(written), open.key, open.name) {
@@ -332,11 +332,11 @@ impl Tier {
             );
         }
         if open.is_purged || self.is_superseded(open.begun, record) {
-            return Outcome::Answer(Input::WriteFailed { op });
+            return Outcome::Answer(Answer::WriteFailed.to(op));
         }
         let body = Symbol::compact(open.body.clone());
         let Ok(gone) = self.index.insert(record.stored_key(), record.length, record.name) else {
-            return Outcome::Answer(Input::WriteFailed { op });
+            return Outcome::Answer(Answer::WriteFailed.to(op));
         };
         for name in gone {
             self.records.remove(&name);
@@ -344,7 +344,7 @@ impl Tier {
         self.commits += 1;
         let stored = Stored { record: record.clone(), body, order: self.commits };
         self.records.insert(record.name, Arc::new(stored));
-        Outcome::Answer(Input::Committed { op })
+        Outcome::Answer(Answer::Committed.to(op))
     }
 }
 
@@ -432,7 +432,9 @@ impl World {
         match outcome {
             Outcome::Answer(input) => {
                 let misses_lost = match (&effect, &input) {
-                    (Effect::Lookup { key, .. }, Input::Absent { .. }) => self.tiers[place].lost.remove(key),
+                    (Effect::Lookup { key, .. }, Input::Answer { answer: Answer::Absent, .. }) => {
+                        self.tiers[place].lost.remove(key)
+                    }
                     _ => false,
                 };
                 let brings = if misses_lost { Some(Trouble::TierLost) } else { brings };

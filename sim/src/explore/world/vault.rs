@@ -18,8 +18,8 @@ use std::{
     time::Duration,
 };
 use tiergate_engine::{
-    ByteCount, CacheKey, Chunk, Effect, Event, FillVerdict, Input, LaneEnd, ReadFailure, ReadSource, Record,
-    RecordId, RecordName, Symbol, TierId, WallTime, WriterId,
+    Answer, ByteCount, CacheKey, Chunk, Effect, Event, FillVerdict, Input, LaneEnd, ReadFailure, ReadSource,
+    Record, RecordId, RecordName, Symbol, TierId, WallTime, WriterId,
     durable::{Ask, BlobName, Manifest, PublishEnd, Stored, Terms, Told, Version, decode, encode},
 };
 
@@ -103,22 +103,22 @@ impl Vault {
         match effect {
             Effect::Durable { op, ask } => {
                 let told = self.told(Some(from), ask, now)?;
-                Ok(Some(Input::DurableTold { op: *op, told }))
+                Ok(Some(Answer::DurableTold { told }.to(*op)))
             }
             Effect::OpenBlob { op, record, blob } => {
                 let told = self.open(from, *record, *blob, now)?;
-                Ok(Some(Input::DurableTold { op: *op, told }))
+                Ok(Some(Answer::DurableTold { told }.to(*op)))
             }
             Effect::Read { op, source: ReadSource::Record(record), offset, length_max, .. } => {
                 let Some(body) = self.open.get(&(from, *record)) else {
-                    return Ok(Some(Input::ReadFailed { op: *op, why: ReadFailure::Unavailable }));
+                    return Ok(Some(Answer::ReadFailed { why: ReadFailure::Unavailable }.to(*op)));
                 };
                 let mut before = 0;
                 for piece in body.iter() {
                     if *offset < before + piece.size() {
                         let mut chunk = piece.skip(offset - before);
                         chunk.size = chunk.size.min(*length_max);
-                        return Ok(Some(Input::BodyRead { op: *op, chunk }));
+                        return Ok(Some(Answer::BodyRead { chunk }.to(*op)));
                     }
                     before += piece.size();
                 }
@@ -132,7 +132,7 @@ impl Vault {
                 None => Err(("drain", format!("l3 {record:?} was released but is not open"))),
             },
             Effect::Open { op, writer, .. } if self.closed.contains(&(from, *writer)) => {
-                Ok(Some(Input::WriteFailed { op: *op }))
+                Ok(Some(Answer::WriteFailed.to(*op)))
             }
             Effect::Open { op, writer, key, name, .. } => {
                 let blob = BlobName { key: key.key, name: *name };
@@ -141,25 +141,25 @@ impl Vault {
                     return Err(("D2", format!("{blob:?} is uploaded without a lease")));
                 }
                 self.uploads.insert((from, *writer), (blob, Vec::new()));
-                Ok(Some(Input::Opened { op: *op }))
+                Ok(Some(Answer::Opened.to(*op)))
             }
             Effect::Write { op, writer, chunk, .. } => match self.uploads.get_mut(&(from, *writer)) {
                 Some((_, body)) => {
                     body.push(*chunk);
-                    Ok(Some(Input::Written { op: *op }))
+                    Ok(Some(Answer::Written.to(*op)))
                 }
-                None => Ok(Some(Input::WriteFailed { op: *op })),
+                None => Ok(Some(Answer::WriteFailed.to(*op))),
             },
             Effect::Commit { op, writer, record, .. } => {
                 let Some((blob, body)) = self.uploads.get(&(from, *writer)) else {
-                    return Ok(Some(Input::WriteFailed { op: *op }));
+                    return Ok(Some(Answer::WriteFailed.to(*op)));
                 };
                 let written = ByteCount(body.iter().map(Chunk::size).sum());
                 if (record.length, record.key, record.name) != (written, blob.key, blob.name) {
                     return Err(("M4", format!("{blob:?} of {written} was finished as {record:?}")));
                 }
                 self.blobs.insert(*blob, Arc::new(Symbol::compact(body.clone())));
-                Ok(Some(Input::Committed { op: *op }))
+                Ok(Some(Answer::Committed.to(*op)))
             }
             Effect::Discard { writer, .. } => {
                 self.uploads.remove(&(from, *writer));

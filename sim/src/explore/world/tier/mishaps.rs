@@ -2,7 +2,7 @@
 
 use super::{Fate, Life, Outcome, Step, Trouble, World, is_durable, is_published_by, tier_of};
 use crate::explore::telling::story::Party;
-use tiergate_engine::{Effect, Input, ReadFailure, ReadSource, Symbol, TierId};
+use tiergate_engine::{Answer, Effect, Input, ReadFailure, ReadSource, Symbol, TierId};
 
 impl World {
     /// What a read answers that finds rot; the tier drops the record.
@@ -23,7 +23,7 @@ impl World {
             self.tiers[place].remove(name);
         }
         self.note(Party::Tier(*tier), || "finds that what it is to read is rotten".to_owned());
-        Some(Input::ReadFailed { op: *op, why: ReadFailure::Rotten })
+        Some(Answer::ReadFailed { why: ReadFailure::Rotten }.to(*op))
     }
 
     /// A tier may open another record than it was asked for: its key tells (failure T13). And it may give less than it was
@@ -79,7 +79,7 @@ impl World {
             } else {
                 let place = self.tier_place(edge, tier_of(&effect));
                 let outcome = self.tiers[place].apply(from, &effect);
-                !matches!(outcome, Outcome::Answer(Input::WriteFailed { .. }))
+                !matches!(outcome, Outcome::Answer(Input::Answer { answer: Answer::WriteFailed, .. }))
             };
             let count = self.tally.count(Trouble::CrashedInCommit);
             count.fired += 1;

@@ -2,13 +2,14 @@
 
 use super::*;
 use tiergate_driver::TierError;
+use tiergate_engine::Answer;
 use tiergate_tiers::conformance::{KeepsBans, bans_conformance};
 
 impl KeepsBans for Tier {
     async fn store(&mut self, ban: &Ban) -> Result<(), TierError> {
         let effect = Effect::StoreBan { op: OpId(1), tier: self.id, ban: Arc::new(ban.clone()) };
         match self.apply(Life { edge: 0, life: 1 }, &effect) {
-            Outcome::Answer(Input::BanStored { op: OpId(1) }) => Ok(()),
+            Outcome::Answer(Input::Answer { op: OpId(1), answer: Answer::BanStored }) => Ok(()),
             Outcome::Answer(_) | Outcome::Nothing => Err(TierError::Failed("it was not stored".to_owned())),
             Outcome::Breach(rule, detail) => Err(TierError::Failed(format!("{rule}: {detail}"))),
         }
