@@ -63,7 +63,10 @@ pub use config::{
     RawMemoryTier, RawPromotion, RawRetry, RawSharedTier,
 };
 pub use effect::{Effect, Freshening, Outcome, PurgeOutcome, ReadSource, Reply, ReplyBody, StaleUse};
-pub use event::{Event, FetchEnd, FillVerdict, Purpose, TierOperation};
+pub use event::{
+    CopyEvent, DurableEvent, Event, FetchEnd, FetchEvent, FillVerdict, PurgeEvent, Purpose, RequestEvent,
+    ResidenceEvent, ResilienceEvent, TierOperation,
+};
 pub use head::{Fields, Head, Length, Method, RequestHead};
 pub use id::{
     FillId, OpId, OriginId, PromotionId, PurgeId, RecordId, RecordName, RequestId, TierId, WriterId,

@@ -10,7 +10,8 @@
 use crate::{Edge, Fact, Invariant, Violation, What};
 use std::collections::BTreeMap;
 use tiergate_engine::{
-    AbortReason, CacheKey, End, Event, FetchEnd, Late, Refusal, RequestId, TierId, TierOperation,
+    AbortReason, CacheKey, End, Event, FetchEnd, FetchEvent, Late, Refusal, RequestEvent, RequestId,
+    ResilienceEvent, TierId, TierOperation,
 };
 
 /// The rule.
@@ -30,26 +31,33 @@ impl NoTierFails {
         self.events += 1;
         let now = self.events;
         match event {
-            Event::Requested { request, key } => {
+            Event::Request(RequestEvent::Requested { request, key }) => {
                 self.taken.insert((edge, *request), (now, *key));
             }
-            Event::FetchEnded { key, end: FetchEnd::Failed(_), .. }
-            | Event::DeadlineMissed { key, what: Late::Answer | Late::Head | Late::Chunk } => {
+            Event::Fetch(FetchEvent::FetchEnded { key, end: FetchEnd::Failed(_), .. })
+            | Event::Resilience(ResilienceEvent::DeadlineMissed {
+                key,
+                what: Late::Answer | Late::Head | Late::Chunk,
+            }) => {
                 self.origin_failed.insert((edge, *key), now);
             }
-            Event::TierFailed { tier, operation: TierOperation::Read }
-            | Event::FoundRotten { tier, .. }
-            | Event::DeadlineMissed { what: Late::Read(tier), .. } => {
+            Event::Resilience(
+                ResilienceEvent::TierFailed { tier, operation: TierOperation::Read }
+                | ResilienceEvent::FoundRotten { tier, .. }
+                | ResilienceEvent::DeadlineMissed { what: Late::Read(tier), .. },
+            ) => {
                 self.read_failed.insert((edge, *tier), now);
             }
-            Event::Refused { request, refusal } => {
+            Event::Request(RequestEvent::Refused { request, refusal }) => {
                 let taken = self.taken.remove(&(edge, *request));
                 if let Refusal::Origin(failure) = refusal {
                     self.blame_origin(edge, taken, &format!("is refused for {failure:?}"))?;
                 }
             }
-            Event::Passed { request, .. } => drop(self.taken.remove(&(edge, *request))),
-            Event::Served { request, end, .. } => {
+            Event::Request(RequestEvent::Passed { request, .. }) => {
+                self.taken.remove(&(edge, *request));
+            }
+            Event::Request(RequestEvent::Served { request, end, .. }) => {
                 let taken = self.taken.remove(&(edge, *request));
                 match end {
                     End::Aborted(AbortReason::Origin(failure)) => {
@@ -110,15 +118,16 @@ mod tests {
 
     fn failed() -> Event {
         let (fill, key, received) = (FillId(1), KEY, ByteCount::ZERO);
-        Event::FetchEnded { fill, key, received, end: FetchEnd::Failed(OriginFailure::TimedOut) }
+        FetchEvent::FetchEnded { fill, key, received, end: FetchEnd::Failed(OriginFailure::TimedOut) }.into()
     }
 
     fn tier_failed(operation: TierOperation) -> Event {
-        Event::TierFailed { tier: TierId::L2, operation }
+        ResilienceEvent::TierFailed { tier: TierId::L2, operation }.into()
     }
 
     fn refused() -> Event {
-        Event::Refused { request: RequestId(1), refusal: Refusal::Origin(OriginFailure::TimedOut) }
+        RequestEvent::Refused { request: RequestId(1), refusal: Refusal::Origin(OriginFailure::TimedOut) }
+            .into()
     }
 
     fn after(before: &[Event], last: Event) -> Result<(), &'static str> {

@@ -35,7 +35,7 @@ impl Invariant for HitsFirst {
 mod tests {
     use super::*;
     use crate::history::{History, KEY, copied, copied_as, lane_opened, lane_opened_as, served};
-    use tiergate_engine::{End, Event, LaneEnd, RecordName, TierId};
+    use tiergate_engine::{CopyEvent, End, Event, LaneEnd, RecordName, TierId};
 
     const L1: TierId = TierId::L1;
 
@@ -59,8 +59,12 @@ mod tests {
     #[test]
     fn copies_are_told_apart_by_name() {
         let mut history = History::of(HitsFirst::default());
-        let dropped =
-            Event::LaneDropped { tier: L1, key: KEY, name: Some(RecordName(2)), why: LaneEnd::Abandoned };
+        let dropped = Event::Copy(CopyEvent::LaneDropped {
+            tier: L1,
+            key: KEY,
+            name: Some(RecordName(2)),
+            why: LaneEnd::Abandoned,
+        });
         for event in [
             lane_opened_as(Some(1), L1, Some((TierId::L2, 1))),
             lane_opened_as(Some(2), L1, None),

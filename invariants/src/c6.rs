@@ -11,7 +11,7 @@
 
 use crate::{Edge, Fact, Got, Invariant, Span, Version, Violation, What};
 use std::{collections::BTreeMap, time::Duration};
-use tiergate_engine::{CacheKey, Event, Instant};
+use tiergate_engine::{CacheKey, Event, FetchEvent, Instant};
 
 /// The rule.
 #[derive(Debug)]
@@ -41,52 +41,26 @@ impl Lifetimes {
 
     fn on_event(&mut self, edge: Edge, event: &Event) {
         match event {
-            Event::Fetched { key, .. } => *self.fetches.entry((edge, *key)).or_default() += 1,
-            Event::FetchEnded { key, .. } => {
+            Event::Fetch(FetchEvent::Fetched { key, .. }) => {
+                *self.fetches.entry((edge, *key)).or_default() += 1
+            }
+            Event::Fetch(FetchEvent::FetchEnded { key, .. }) => {
                 if let Some(count) = self.fetches.get_mut(&(edge, *key)) {
                     *count = count.saturating_sub(1);
                 }
             }
-            Event::Requested { .. }
-            | Event::Hit { .. }
-            | Event::ServedStale { .. }
-            | Event::Revalidated { .. }
-            | Event::Freshened { .. }
-            | Event::Missed { .. }
-            | Event::Collapsed { .. }
-            | Event::AttachRefused { .. }
-            | Event::Passed { .. }
-            | Event::Refused { .. }
-            | Event::Served { .. }
-            | Event::HeadArrived { .. }
-            | Event::LeaderReplaced { .. }
-            | Event::LaneOpened { .. }
-            | Event::LaneDropped { .. }
-            | Event::Rejected { .. }
-            | Event::Stored { .. }
-            | Event::Removed { .. }
-            | Event::Resident { .. }
-            | Event::TierJoined { .. }
-            | Event::FoundRotten { .. }
-            | Event::TierFailed { .. }
-            | Event::TierSkipped { .. }
-            | Event::BreakerChanged { .. }
-            | Event::Retried { .. }
-            | Event::GaveUp { .. }
-            | Event::DeadlineMissed { .. }
-            | Event::Hedged { .. }
-            | Event::PurgeBegan { .. }
-            | Event::PurgeHeard { .. }
-            | Event::PurgesMissed
-            | Event::PurgeEnded { .. }
-            | Event::Staled { .. }
-            | Event::FoundUncacheable { .. }
-            | Event::Filled { .. }
-            | Event::DurableMissed { .. }
-            | Event::UploadEnded { .. }
-            | Event::Corrupt { .. }
-            | Event::Swept { .. }
-            | Event::LateAnswer { .. } => {}
+            Event::Request(_)
+            | Event::Fetch(
+                FetchEvent::HeadArrived { .. }
+                | FetchEvent::Retried { .. }
+                | FetchEvent::GaveUp { .. }
+                | FetchEvent::FoundUncacheable { .. },
+            )
+            | Event::Copy(_)
+            | Event::Residence(_)
+            | Event::Resilience(_)
+            | Event::Purge(_)
+            | Event::Durable(_) => {}
         }
     }
 

@@ -8,7 +8,7 @@
 
 use crate::{Edge, Fact, Got, Invariant, Span, Version, Violation, What};
 use std::collections::{BTreeMap, BTreeSet};
-use tiergate_engine::{ByteCount, CacheKey, Event, TierId};
+use tiergate_engine::{ByteCount, CacheKey, Event, ResidenceEvent, TierId};
 
 /// The rule.
 #[derive(Debug, Default)]
@@ -88,9 +88,10 @@ impl Invariant for OnlyStorable {
                 self.versions.entry(*key).or_default().push(Known { length: *length, storable: *storable });
                 Ok(())
             }
-            What::Engine { event: Event::Stored { tier, key, length, .. }, .. } => {
-                self.on_stored(*tier, *key, *length)
-            }
+            What::Engine {
+                event: Event::Residence(ResidenceEvent::Stored { tier, key, length, .. }),
+                ..
+            } => self.on_stored(*tier, *key, *length),
             What::OriginAnswered { edge, key, version } => {
                 if self.unstorable.contains(&(*key, *version)) {
                     *self.answers.entry((*edge, *key, *version)).or_default() += 1;

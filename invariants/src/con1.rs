@@ -7,7 +7,7 @@
 use crate::{Fact, Invariant, Violation, What};
 use std::collections::{BTreeMap, BTreeSet};
 use tiergate_engine::{
-    CacheKey, Event, RecordName,
+    CacheKey, DurableEvent, Event, RecordName,
     durable::{BlobFate, PublishEnd, Version},
 };
 
@@ -63,7 +63,10 @@ impl Invariant for OneWinner {
     }
 
     fn observe(&mut self, fact: &Fact) -> Result<(), Violation> {
-        let What::Engine { event: Event::UploadEnded { key, name, end, blob }, .. } = &fact.what else {
+        let What::Engine {
+            event: Event::Durable(DurableEvent::UploadEnded { key, name, end, blob }), ..
+        } = &fact.what
+        else {
             return Ok(());
         };
         self.on_ended(*key, *name, *end, *blob).map_err(|detail| Violation { rule: "CON1", detail })
@@ -76,7 +79,7 @@ mod tests {
     use crate::history::{History, KEY, OTHER};
 
     fn ended(key: CacheKey, name: u128, end: PublishEnd, blob: BlobFate) -> Event {
-        Event::UploadEnded { key, name: RecordName(name), end, blob }
+        DurableEvent::UploadEnded { key, name: RecordName(name), end, blob }.into()
     }
 
     fn won(key: CacheKey, name: u128, version: u64) -> Event {

@@ -10,7 +10,10 @@
 
 use crate::{Edge, Fact, Invariant, Violation, What};
 use std::collections::{BTreeMap, BTreeSet};
-use tiergate_engine::{CacheKey, Event, FillId, MissReason, Purpose, RequestId, SelectorKind, Storable};
+use tiergate_engine::{
+    CacheKey, Event, FetchEvent, FillId, MissReason, PurgeEvent, Purpose, RequestEvent, RequestId,
+    SelectorKind, Storable,
+};
 
 /// Fetches that a purge overtook and that are remembered: far more than are ever under way at once.
 const OVERTAKEN_MAX: usize = 65_536;
@@ -119,109 +122,108 @@ impl OneFetch {
         self.events += 1;
         let was_leader_refused = self.refused_leader.remove(&shard);
         match event {
-            Event::LeaderReplaced { request, .. } => {
-                self.leaders.insert((shard, *request));
-                if was_leader_refused {
-                    let detail = format!("edge {} lets {request:?} lead, after two who failed", shard.0.0);
-                    return Err(Violation { rule: "CON5", detail });
-                }
+            Event::Request(RequestEvent::LeaderReplaced { request, .. }) if was_leader_refused => {
+                let detail = format!("edge {} lets {request:?} lead, after two who failed", shard.0.0);
+                return Err(Violation { rule: "CON5", detail });
             }
-            Event::Requested { request, key } => {
+            Event::Request(event) => self.on_request(shard, event),
+            Event::Fetch(event) => return self.on_fetch(shard, event),
+            Event::Purge(event) => self.on_purge(shard, event),
+            Event::Copy(_) | Event::Residence(_) | Event::Resilience(_) | Event::Durable(_) => {}
+        }
+        Ok(())
+    }
+
+    fn on_request(&mut self, shard: Shard, event: &RequestEvent) {
+        match event {
+            RequestEvent::Requested { request, key } => {
                 self.requested.insert((shard, *request), (self.events, *key));
             }
             // It asks for itself at once.
-            Event::Missed { reason: MissReason::Uncacheable, .. } => {}
-            Event::Missed { request, key, .. } => {
+            RequestEvent::Missed { reason: MissReason::Uncacheable, .. } => {}
+            RequestEvent::Missed { request, key, .. } => {
                 let known = self.requested.get(&(shard, *request));
                 let came = known.map_or(self.events, |(came, _)| *came);
                 self.missed.entry((shard, *key)).or_default().push((*request, came));
             }
-            Event::Collapsed { request, .. } | Event::AttachRefused { request, .. } => {
+            RequestEvent::Collapsed { request, .. } | RequestEvent::AttachRefused { request, .. } => {
                 self.on_placed(shard, *request);
             }
-            Event::Passed { request, .. }
-            | Event::Refused { request, .. }
-            | Event::Served { request, .. } => {
-                self.on_placed(shard, *request);
-                self.requested.remove(&(shard, *request));
-                let was_leader = self.leaders.remove(&(shard, *request));
-                if was_leader && matches!(event, Event::Refused { .. }) {
+            RequestEvent::LeaderReplaced { request, .. } => {
+                self.leaders.insert((shard, *request));
+            }
+            RequestEvent::Refused { request, .. } => {
+                if self.on_over(shard, *request) {
                     self.refused_leader.insert(shard);
                 }
             }
-            Event::Fetched { fill, key, variant, purpose: Purpose::Shared, .. } => {
+            RequestEvent::Passed { request, .. } | RequestEvent::Served { request, .. } => {
+                self.on_over(shard, *request);
+            }
+            RequestEvent::Hit { .. }
+            | RequestEvent::ServedStale { .. }
+            | RequestEvent::Revalidated { .. }
+            | RequestEvent::Hedged { .. } => {}
+        }
+    }
+
+    /// The request has ended. Was it one that took over from a leader?
+    fn on_over(&mut self, shard: Shard, request: RequestId) -> bool {
+        self.on_placed(shard, request);
+        self.requested.remove(&(shard, request));
+        self.leaders.remove(&(shard, request))
+    }
+
+    fn on_fetch(&mut self, shard: Shard, event: &FetchEvent) -> Result<(), Violation> {
+        match event {
+            FetchEvent::Fetched { fill, key, variant, purpose: Purpose::Shared, .. } => {
                 let has_rested = self.resting.remove(&(shard, *fill)).is_some();
                 return self.on_fetched(shard, (*key, *variant), *fill, has_rested);
             }
-            Event::FetchEnded { fill, .. } | Event::HeadArrived { fill, storable: Storable::No(_), .. } => {
-                self.on_closed(shard, *fill);
-            }
-            Event::HeadArrived { fill, key, variant, storable: Storable::Yes, .. } => {
-                self.on_filed(shard, *key, *variant, *fill);
-            }
-            // What a purge of many keys covers only the shard can tell: in doubt it overtakes.
-            Event::PurgesMissed
-            | Event::PurgeBegan {
-                what: SelectorKind::Tag | SelectorKind::Prefix | SelectorKind::All, ..
-            }
-            | Event::PurgeHeard {
-                what: SelectorKind::Tag | SelectorKind::Prefix | SelectorKind::All, ..
-            } => {
-                self.banned.insert(shard, self.events);
-                let current =
-                    self.current.extract_if(.., |(other, _), _| *other == shard).map(|(_, (fill, _))| fill);
-                let resting =
-                    self.resting.extract_if(.., |(other, _), _| *other == shard).map(|((_, fill), _)| fill);
-                let all: Vec<_> = current.chain(resting).collect();
-                all.into_iter().for_each(|fill| self.overtake(shard, fill));
-            }
-            Event::PurgeBegan { what: SelectorKind::Key(key), .. }
-            | Event::PurgeHeard { what: SelectorKind::Key(key), .. } => {
-                self.purged.insert((shard, *key), self.events);
-                let current: Vec<_> = self
-                    .current
-                    .extract_if(.., |(other, _), (_, of)| *other == shard && of == key)
-                    .map(|(_, (fill, _))| fill)
-                    .collect();
-                let resting: Vec<_> = self
-                    .resting
-                    .extract_if(.., |(other, _), of| *other == shard && of == key)
-                    .map(|((_, fill), _)| fill)
-                    .collect();
-                current.into_iter().chain(resting).for_each(|fill| self.overtake(shard, fill));
-            }
-            Event::Retried { fill, next, key, .. } => self.on_retried(shard, *key, *fill, *next),
-            Event::Fetched { fill, purpose: Purpose::Private, .. } | Event::GaveUp { fill, .. } => {
+            FetchEvent::Fetched { fill, purpose: Purpose::Private, .. } | FetchEvent::GaveUp { fill, .. } => {
                 self.resting.remove(&(shard, *fill));
             }
-            Event::Hit { .. }
-            | Event::ServedStale { .. }
-            | Event::Revalidated { .. }
-            | Event::Freshened { .. }
-            | Event::LaneOpened { .. }
-            | Event::LaneDropped { .. }
-            | Event::Rejected { .. }
-            | Event::Stored { .. }
-            | Event::Removed { .. }
-            | Event::Resident { .. }
-            | Event::TierJoined { .. }
-            | Event::FoundRotten { .. }
-            | Event::TierFailed { .. }
-            | Event::TierSkipped { .. }
-            | Event::BreakerChanged { .. }
-            | Event::DeadlineMissed { .. }
-            | Event::Hedged { .. }
-            | Event::PurgeEnded { .. }
-            | Event::Staled { .. }
-            | Event::FoundUncacheable { .. }
-            | Event::Filled { .. }
-            | Event::DurableMissed { .. }
-            | Event::UploadEnded { .. }
-            | Event::Corrupt { .. }
-            | Event::Swept { .. }
-            | Event::LateAnswer { .. } => {}
+            FetchEvent::FetchEnded { fill, .. }
+            | FetchEvent::HeadArrived { fill, storable: Storable::No(_), .. } => {
+                self.on_closed(shard, *fill);
+            }
+            FetchEvent::HeadArrived { fill, key, variant, storable: Storable::Yes, .. } => {
+                self.on_filed(shard, *key, *variant, *fill);
+            }
+            FetchEvent::Retried { fill, next, key, .. } => self.on_retried(shard, *key, *fill, *next),
+            FetchEvent::FoundUncacheable { .. } => {}
         }
         Ok(())
+    }
+
+    fn on_purge(&mut self, shard: Shard, event: &PurgeEvent) {
+        let what = match event {
+            PurgeEvent::PurgeBegan { what, .. } | PurgeEvent::PurgeHeard { what, .. } => *what,
+            PurgeEvent::PurgesMissed => SelectorKind::All,
+            PurgeEvent::PurgeEnded { .. } => return,
+        };
+        let covers = |of: CacheKey| match what {
+            SelectorKind::Key(key) => of == key,
+            // What a purge of many keys covers only the shard can tell: in doubt it overtakes.
+            SelectorKind::Tag | SelectorKind::Prefix | SelectorKind::All => true,
+        };
+        match what {
+            SelectorKind::Key(key) => self.purged.insert((shard, key), self.events),
+            SelectorKind::Tag | SelectorKind::Prefix | SelectorKind::All => {
+                self.banned.insert(shard, self.events)
+            }
+        };
+        let current: Vec<_> = self
+            .current
+            .extract_if(.., |(other, _), (_, of)| *other == shard && covers(*of))
+            .map(|(_, (fill, _))| fill)
+            .collect();
+        let resting: Vec<_> = self
+            .resting
+            .extract_if(.., |(other, _), of| *other == shard && covers(*of))
+            .map(|((_, fill), _)| fill)
+            .collect();
+        current.into_iter().chain(resting).for_each(|fill| self.overtake(shard, fill));
     }
 }
 
@@ -274,11 +276,32 @@ mod tests {
         let begun = PurgeMode::Hard;
         for what in [
             of(0, requested(1)),
-            of(1, Event::Requested { request: RequestId(1), key: OTHER }),
-            of(0, Event::PurgeBegan { purge: PurgeId(1), what: SelectorKind::All, mode: begun }),
-            of(0, Event::Missed { request: RequestId(1), key: KEY, reason: MissReason::Absent }),
+            of(1, Event::Request(RequestEvent::Requested { request: RequestId(1), key: OTHER })),
+            of(
+                0,
+                Event::Purge(PurgeEvent::PurgeBegan {
+                    purge: PurgeId(1),
+                    what: SelectorKind::All,
+                    mode: begun,
+                }),
+            ),
+            of(
+                0,
+                Event::Request(RequestEvent::Missed {
+                    request: RequestId(1),
+                    key: KEY,
+                    reason: MissReason::Absent,
+                }),
+            ),
             of(0, requested(2)),
-            of(0, Event::Missed { request: RequestId(2), key: KEY, reason: MissReason::Absent }),
+            of(
+                0,
+                Event::Request(RequestEvent::Missed {
+                    request: RequestId(2),
+                    key: KEY,
+                    reason: MissReason::Absent,
+                }),
+            ),
             of(0, fetched(5, KEY, Purpose::Shared)),
             of(1, fetched(5, OTHER, Purpose::Shared)),
             of(1, fetch_ended(5, OTHER)),
@@ -299,8 +322,11 @@ mod tests {
         assert_eq!(history.event(fetch_ended(3, KEY)), Ok(()));
         assert_eq!(history.event(fetch_ended(1, KEY)), Ok(()));
         assert_eq!(history.event(fetched(4, KEY, Purpose::Shared)), Ok(()));
-        let began =
-            Event::PurgeBegan { purge: PurgeId(1), what: SelectorKind::Key(KEY), mode: PurgeMode::Hard };
+        let began = Event::Purge(PurgeEvent::PurgeBegan {
+            purge: PurgeId(1),
+            what: SelectorKind::Key(KEY),
+            mode: PurgeMode::Hard,
+        });
         assert_eq!(history.event(began), Ok(()));
         assert_eq!(history.event(fetched(5, KEY, Purpose::Shared)), Ok(()));
         assert_eq!(history.event(fetch_ended(4, KEY)), Ok(()));
@@ -312,13 +338,15 @@ mod tests {
     #[test]
     fn after_a_head_that_may_not_be_stored_another_fetch_passes() {
         let mut history = History::of(OneFetch::default());
-        let head = |fill, storable| Event::HeadArrived {
-            fill: FillId(fill),
-            key: KEY,
-            variant: KEY,
-            status: 200,
-            length: Length::Unknown,
-            storable,
+        let head = |fill, storable| {
+            Event::Fetch(FetchEvent::HeadArrived {
+                fill: FillId(fill),
+                key: KEY,
+                variant: KEY,
+                status: 200,
+                length: Length::Unknown,
+                storable,
+            })
         };
         history.event(fetched(1, KEY, Purpose::Shared)).unwrap();
         history.event(head(1, Storable::No(NotStorable::NoStore))).unwrap();
@@ -333,8 +361,11 @@ mod tests {
     fn attempts_that_a_purge_overtook_pass() {
         for purged_at_rest in [true, false] {
             let mut history = History::of(OneFetch::default());
-            let began =
-                Event::PurgeBegan { purge: PurgeId(1), what: SelectorKind::Key(KEY), mode: PurgeMode::Hard };
+            let began = Event::Purge(PurgeEvent::PurgeBegan {
+                purge: PurgeId(1),
+                what: SelectorKind::Key(KEY),
+                mode: PurgeMode::Hard,
+            });
             let (at, attempt) = (Instant::ZERO, 2);
             history.event(fetched(1, KEY, Purpose::Shared)).unwrap();
             if !purged_at_rest {
@@ -342,7 +373,7 @@ mod tests {
             }
             history.event(fetch_ended(1, KEY)).unwrap();
             history
-                .event(Event::Retried { fill: FillId(1), next: FillId(2), key: KEY, attempt, at })
+                .event(FetchEvent::Retried { fill: FillId(1), next: FillId(2), key: KEY, attempt, at })
                 .unwrap();
             if purged_at_rest {
                 history.event(began).unwrap();
@@ -355,12 +386,12 @@ mod tests {
 
     fn request(history: &mut History, request: u64) {
         let request = RequestId(request);
-        history.event(Event::Requested { request, key: KEY }).unwrap();
+        history.event(RequestEvent::Requested { request, key: KEY }).unwrap();
     }
 
     fn miss(history: &mut History, request: u64) {
         let (request, reason) = (RequestId(request), MissReason::Absent);
-        history.event(Event::Missed { request, key: KEY, reason }).unwrap();
+        history.event(RequestEvent::Missed { request, key: KEY, reason }).unwrap();
     }
 
     /// A request that came before a purge and whose lookup ends after it does not share with those that came later.
@@ -369,7 +400,7 @@ mod tests {
         let mut history = History::of(OneFetch::default());
         request(&mut history, 1);
         history
-            .event(Event::PurgeBegan {
+            .event(PurgeEvent::PurgeBegan {
                 purge: PurgeId(1),
                 what: SelectorKind::Key(KEY),
                 mode: PurgeMode::Hard,
@@ -391,7 +422,7 @@ mod tests {
         let mut history = History::of(OneFetch::default());
         history.event(fetched(1, KEY, Purpose::Shared)).unwrap();
         history
-            .event(Event::PurgeBegan {
+            .event(PurgeEvent::PurgeBegan {
                 purge: PurgeId(1),
                 what: SelectorKind::Key(KEY),
                 mode: PurgeMode::Hard,
@@ -407,20 +438,24 @@ mod tests {
     /// Variants of one key are fetched side by side, each of them once: also one that showed only with its head.
     #[test]
     fn each_variant_is_fetched_for_itself() {
-        let fetched = |fill, variant| Event::Fetched {
-            fill: FillId(fill),
-            key: KEY,
-            variant: CacheKey(variant),
-            origin: tiergate_engine::OriginId(0),
-            purpose: Purpose::Shared,
+        let fetched = |fill, variant| {
+            Event::Fetch(FetchEvent::Fetched {
+                fill: FillId(fill),
+                key: KEY,
+                variant: CacheKey(variant),
+                origin: tiergate_engine::OriginId(0),
+                purpose: Purpose::Shared,
+            })
         };
-        let head = |fill, variant| Event::HeadArrived {
-            fill: FillId(fill),
-            key: KEY,
-            variant: CacheKey(variant),
-            status: 200,
-            length: Length::Unknown,
-            storable: Storable::Yes,
+        let head = |fill, variant| {
+            Event::Fetch(FetchEvent::HeadArrived {
+                fill: FillId(fill),
+                key: KEY,
+                variant: CacheKey(variant),
+                status: 200,
+                length: Length::Unknown,
+                storable: Storable::Yes,
+            })
         };
         let mut history = History::of(OneFetch::default());
         for event in [fetched(1, KEY.0), head(1, 71), fetched(2, 72), head(2, 72)] {
@@ -434,7 +469,9 @@ mod tests {
         let purge = PurgeId(1);
         let what = SelectorKind::Key(KEY);
         history.event(fetched(3, 72)).unwrap();
-        history.event(Event::PurgeBegan { purge, what, mode: tiergate_engine::PurgeMode::Hard }).unwrap();
+        history
+            .event(PurgeEvent::PurgeBegan { purge, what, mode: tiergate_engine::PurgeMode::Hard })
+            .unwrap();
         assert_eq!(history.event(fetched(4, 72)), Ok(()), "the purge overtook what was under way");
     }
 
@@ -444,10 +481,11 @@ mod tests {
         let mut history = History::of(OneFetch::default());
         let refused = |request| {
             let refusal = Refusal::Origin(OriginFailure::Unreachable);
-            Event::Refused { request: RequestId(request), refusal }
+            Event::Request(RequestEvent::Refused { request: RequestId(request), refusal })
         };
-        let replaced =
-            |fill, request| Event::LeaderReplaced { fill: FillId(fill), request: RequestId(request) };
+        let replaced = |fill, request| {
+            Event::Request(RequestEvent::LeaderReplaced { fill: FillId(fill), request: RequestId(request) })
+        };
         for event in [refused(1), replaced(1, 2), refused(2), refused(3)] {
             assert_eq!(history.event(event), Ok(()), "{event:?}");
         }

@@ -6,7 +6,10 @@
 
 use crate::{Edge, Fact, Invariant, Violation, What};
 use std::{collections::BTreeMap, time::Duration};
-use tiergate_engine::{CacheKey, Event, Instant, MissReason, PurgeMode, SelectorKind, Storable};
+use tiergate_engine::{
+    CacheKey, Event, FetchEvent, Instant, MissReason, PurgeEvent, PurgeMode, RequestEvent, SelectorKind,
+    Storable,
+};
 
 /// The rule.
 #[derive(Debug)]
@@ -24,7 +27,7 @@ impl AloneForAReason {
 
     fn on_event(&mut self, now: Instant, edge: Edge, event: &Event) -> Result<(), String> {
         match event {
-            Event::HeadArrived { key, status, storable, .. } => match (storable, status) {
+            Event::Fetch(FetchEvent::HeadArrived { key, status, storable, .. }) => match (storable, status) {
                 (Storable::Yes, _) => {
                     self.until.remove(&(edge, *key));
                 }
@@ -33,16 +36,18 @@ impl AloneForAReason {
                     self.until.insert((edge, *key), now.after(self.longest));
                 }
             },
-            Event::FoundUncacheable { key, .. }
-            | Event::Missed { key, reason: MissReason::Uncacheable, .. } => {
+            Event::Request(RequestEvent::Missed { key, reason: MissReason::Uncacheable, .. })
+            | Event::Fetch(FetchEvent::FoundUncacheable { key, .. }) => {
                 let until = self.until.get(&(edge, *key)).copied();
                 if until.is_none_or(|until| until <= now) {
                     return Err(format!("edge {}: {event:?}, and answers said so until {until:?}", edge.0));
                 }
             }
             // What a purge of many keys, or a soft one, says of it, only the edge can tell.
-            Event::PurgeBegan { what: SelectorKind::Key(key), mode: PurgeMode::Hard, .. }
-            | Event::PurgeHeard { what: SelectorKind::Key(key), mode: PurgeMode::Hard } => {
+            Event::Purge(
+                PurgeEvent::PurgeBegan { what: SelectorKind::Key(key), mode: PurgeMode::Hard, .. }
+                | PurgeEvent::PurgeHeard { what: SelectorKind::Key(key), mode: PurgeMode::Hard },
+            ) => {
                 self.until.remove(&(edge, *key));
             }
             _ => {}
@@ -84,13 +89,13 @@ mod tests {
 
     fn head(status: u16, storable: Storable) -> Event {
         let (fill, length) = (FillId(1), Length::Unknown);
-        Event::HeadArrived { fill, key: KEY, variant: KEY, status, length, storable }
+        FetchEvent::HeadArrived { fill, key: KEY, variant: KEY, status, length, storable }.into()
     }
 
     const NO_STORE: Storable = Storable::No(NotStorable::NoStore);
 
     fn alone() -> Event {
-        Event::Missed { request: RequestId(1), key: KEY, reason: MissReason::Uncacheable }
+        RequestEvent::Missed { request: RequestId(1), key: KEY, reason: MissReason::Uncacheable }.into()
     }
 
     fn history() -> History {
@@ -103,7 +108,7 @@ mod tests {
         let mut history = history();
         assert_eq!(history.event(alone()), Err("CON7"));
         history.event(head(200, NO_STORE)).unwrap();
-        let found = Event::FoundUncacheable { key: KEY, why: NotStorable::NoStore };
+        let found = Event::Fetch(FetchEvent::FoundUncacheable { key: KEY, why: NotStorable::NoStore });
         assert_eq!(history.event(found), Ok(()));
         history.at(9);
         assert_eq!(history.event(alone()), Ok(()));
@@ -120,7 +125,7 @@ mod tests {
             assert_eq!(history.event(alone()), Err("CON7"), "{status}");
         }
         let (purge, what, mode) = (PurgeId(1), SelectorKind::Key(KEY), PurgeMode::Hard);
-        for event in [head(200, Storable::Yes), Event::PurgeBegan { purge, what, mode }] {
+        for event in [head(200, Storable::Yes), Event::Purge(PurgeEvent::PurgeBegan { purge, what, mode })] {
             let mut history = history();
             history.event(head(200, NO_STORE)).unwrap();
             history.event(event).unwrap();

@@ -3,8 +3,8 @@
 use crate::{Edge, Fact, Got, Invariant, Span, Version, What};
 use std::time::Duration;
 use tiergate_engine::{
-    Audit, ByteCount, CacheKey, End, Event, FetchEnd, FillId, Instant, OriginId, Purpose, RecordName,
-    Removal, RequestId, TierId,
+    Audit, ByteCount, CacheKey, CopyEvent, End, Event, FetchEnd, FetchEvent, FillId, Instant, OriginId,
+    Purpose, RecordName, Removal, RequestEvent, RequestId, ResidenceEvent, TierId,
 };
 
 pub(crate) const KEY: CacheKey = CacheKey(1);
@@ -31,8 +31,8 @@ impl History {
         self.rule.observe(&Fact { at: self.now, what }).map_err(|violation| violation.rule)
     }
 
-    pub(crate) fn event(&mut self, event: Event) -> Result<(), &'static str> {
-        self.show(What::Engine { edge: EDGE, shard: 0, event })
+    pub(crate) fn event(&mut self, event: impl Into<Event>) -> Result<(), &'static str> {
+        self.show(What::Engine { edge: EDGE, shard: 0, event: event.into() })
     }
 
     pub(crate) fn published(
@@ -94,7 +94,7 @@ pub(crate) fn span(key: CacheKey, version: u32, offset: u64, length: u64) -> Spa
 }
 
 pub(crate) fn stored(tier: TierId, key: CacheKey, length: u64, size: u64) -> Event {
-    Event::Stored {
+    ResidenceEvent::Stored {
         tier,
         key,
         name: None,
@@ -103,30 +103,32 @@ pub(crate) fn stored(tier: TierId, key: CacheKey, length: u64, size: u64) -> Eve
         age: Duration::ZERO,
         from: None,
     }
+    .into()
 }
 
 pub(crate) fn removed(tier: TierId, key: CacheKey, size: u64) -> Event {
-    Event::Removed { tier, key, size: ByteCount(size), why: Removal::Capacity }
+    ResidenceEvent::Removed { tier, key, size: ByteCount(size), why: Removal::Capacity }.into()
 }
 
 pub(crate) fn resident(tier: TierId, bytes: u64, objects: u64, capacity: u64) -> Event {
-    Event::Resident { tier, bytes: ByteCount(bytes), objects, capacity: ByteCount(capacity) }
+    ResidenceEvent::Resident { tier, bytes: ByteCount(bytes), objects, capacity: ByteCount(capacity) }.into()
 }
 
 pub(crate) fn fetched(fill: u64, key: CacheKey, purpose: Purpose) -> Event {
-    Event::Fetched { fill: FillId(fill), key, variant: key, origin: OriginId(0), purpose }
+    FetchEvent::Fetched { fill: FillId(fill), key, variant: key, origin: OriginId(0), purpose }.into()
 }
 
 pub(crate) fn fetch_ended(fill: u64, key: CacheKey) -> Event {
-    Event::FetchEnded { fill: FillId(fill), key, received: ByteCount::ZERO, end: FetchEnd::Complete }
+    FetchEvent::FetchEnded { fill: FillId(fill), key, received: ByteCount::ZERO, end: FetchEnd::Complete }
+        .into()
 }
 
 pub(crate) fn requested(request: u64) -> Event {
-    Event::Requested { request: RequestId(request), key: KEY }
+    RequestEvent::Requested { request: RequestId(request), key: KEY }.into()
 }
 
 pub(crate) fn served(request: u64, sent: u64, end: End) -> Event {
-    Event::Served { request: RequestId(request), key: KEY, sent: ByteCount(sent), end }
+    RequestEvent::Served { request: RequestId(request), key: KEY, sent: ByteCount(sent), end }.into()
 }
 
 /// A copy that began; from a tier and for a request, if they are given.
@@ -137,7 +139,7 @@ pub(crate) fn lane_opened(tier: TierId, from: Option<(TierId, u64)>) -> Event {
 /// The same under a name.
 pub(crate) fn lane_opened_as(name: Option<u128>, tier: TierId, from: Option<(TierId, u64)>) -> Event {
     let promotes = from.map(|(from, request)| (from, RequestId(request)));
-    Event::LaneOpened { tier, key: KEY, name: name.map(RecordName), promotes }
+    CopyEvent::LaneOpened { tier, key: KEY, name: name.map(RecordName), promotes }.into()
 }
 
 /// A copy that is visible now; from a tier, if one is named.
@@ -148,7 +150,7 @@ pub(crate) fn copied(tier: TierId, from: Option<TierId>) -> Event {
 /// The same under a name.
 pub(crate) fn copied_as(name: Option<u128>, tier: TierId, from: Option<TierId>) -> Event {
     let (length, size, age) = (ByteCount(9), ByteCount(9), Duration::ZERO);
-    Event::Stored { tier, key: KEY, name: name.map(RecordName), length, size, age, from }
+    ResidenceEvent::Stored { tier, key: KEY, name: name.map(RecordName), length, size, age, from }.into()
 }
 
 pub(crate) fn audited(open: Audit) -> What {

@@ -8,7 +8,7 @@
 
 use crate::{Edge, Fact, Invariant, Violation, What};
 use std::{collections::BTreeMap, time::Duration};
-use tiergate_engine::{CacheKey, Event, Instant, Removal, TierId};
+use tiergate_engine::{CacheKey, Event, Instant, Removal, ResidenceEvent, TierId};
 
 /// What a way over the calendar and back may add to an age, each time.
 const ROUNDING: Duration = Duration::from_millis(2);
@@ -32,7 +32,11 @@ impl Invariant for NewerStays {
 
     fn observe(&mut self, fact: &Fact) -> Result<(), Violation> {
         match &fact.what {
-            What::Engine { edge, shard, event: Event::Stored { tier: tier @ TierId::L0, key, age, .. } } => {
+            What::Engine {
+                edge,
+                shard,
+                event: Event::Residence(ResidenceEvent::Stored { tier: tier @ TierId::L0, key, age, .. }),
+            } => {
                 let now = made(fact.at, *age);
                 let before = self.made.insert((*edge, *shard, *tier, *key), now);
                 match before {
@@ -47,9 +51,11 @@ impl Invariant for NewerStays {
                     Some(_) | None => Ok(()),
                 }
             }
-            What::Engine { edge, shard, event: Event::Removed { tier, key, why, .. } }
-                if !matches!(why, Removal::Replaced | Removal::Forbidden) =>
-            {
+            What::Engine {
+                edge,
+                shard,
+                event: Event::Residence(ResidenceEvent::Removed { tier, key, why, .. }),
+            } if !matches!(why, Removal::Replaced | Removal::Forbidden) => {
                 self.made.remove(&(*edge, *shard, *tier, *key));
                 Ok(())
             }
@@ -74,7 +80,7 @@ mod tests {
 
     fn stored(age: Duration) -> Event {
         let (tier, length, size) = (TierId::L0, ByteCount(9), ByteCount(9));
-        Event::Stored { tier, key: KEY, name: None, length, size, age, from: None }
+        ResidenceEvent::Stored { tier, key: KEY, name: None, length, size, age, from: None }.into()
     }
 
     /// A younger one takes the place of an older one, and what was evicted may come back older.
@@ -94,7 +100,7 @@ mod tests {
         let mut history = History::of(NewerStays::default());
         history.event(stored(Duration::ZERO)).unwrap();
         let (tier, size, why) = (TierId::L0, ByteCount(9), Removal::Forbidden);
-        history.event(Event::Removed { tier, key: KEY, size, why }).unwrap();
+        history.event(ResidenceEvent::Removed { tier, key: KEY, size, why }).unwrap();
         assert_eq!(history.event(stored(Duration::from_secs(1))), Err("I11"));
     }
 

@@ -7,7 +7,9 @@
 
 use crate::{Edge, Fact, Invariant, Violation, What};
 use std::collections::{BTreeMap, BTreeSet};
-use tiergate_engine::{ByteCount, CacheKey, End, Event, FetchEnd, RequestId, TierId};
+use tiergate_engine::{
+    ByteCount, CacheKey, End, Event, FetchEnd, FetchEvent, RequestEvent, RequestId, TierId,
+};
 
 /// Lengths of whole bodies that are remembered for each key: more than are ever published while one is on its way.
 const LENGTHS_MAX: usize = 4_096;
@@ -46,35 +48,42 @@ impl Accounting {
     fn on_event(&mut self, edge: Edge, event: &Event) -> Result<(), String> {
         let counts = self.counts.entry(edge).or_default();
         match event {
-            Event::Requested { request, .. } => {
+            Event::Request(RequestEvent::Requested { request, .. }) => {
                 counts.requests += 1;
                 self.open.insert((edge, *request), None);
             }
-            Event::Hit { request, tier, .. } => return self.place(edge, *request, Source::Tier(*tier)),
-            Event::ServedStale { request, tier, .. } | Event::Revalidated { request, tier, .. } => {
+            Event::Request(RequestEvent::Hit { request, tier, .. }) => {
+                return self.place(edge, *request, Source::Tier(*tier));
+            }
+            Event::Request(
+                RequestEvent::ServedStale { request, tier, .. }
+                | RequestEvent::Revalidated { request, tier, .. },
+            ) => {
                 return self.place(edge, *request, Source::Stale(*tier));
             }
-            Event::Missed { request, .. } => return self.place(edge, *request, Source::Origin),
-            Event::FetchEnded { key, received, end: FetchEnd::Complete, .. } => {
+            Event::Request(RequestEvent::Missed { request, .. }) => {
+                return self.place(edge, *request, Source::Origin);
+            }
+            Event::Fetch(FetchEvent::FetchEnded { key, received, end: FetchEnd::Complete, .. }) => {
                 let lengths = self.received.entry((edge, *key)).or_default();
                 lengths.insert(*received);
                 if lengths.len() > LENGTHS_MAX {
                     lengths.pop_first();
                 }
             }
-            Event::Passed { request, .. } => {
+            Event::Request(RequestEvent::Passed { request, .. }) => {
                 counts.passed += 1;
                 self.open.remove(&(edge, *request));
             }
-            Event::Refused { request, .. } => {
+            Event::Request(RequestEvent::Refused { request, .. }) => {
                 counts.refused += 1;
                 self.open.remove(&(edge, *request));
             }
-            Event::Served { request, end: End::Aborted(_), .. } => {
+            Event::Request(RequestEvent::Served { request, end: End::Aborted(_), .. }) => {
                 counts.aborted += 1;
                 self.open.remove(&(edge, *request));
             }
-            Event::Served { request, key, sent, end: End::Complete } => {
+            Event::Request(RequestEvent::Served { request, key, sent, end: End::Complete }) => {
                 match self.open.remove(&(edge, *request)).flatten() {
                     None => return Err(format!("{request:?} was answered, and nothing says from where")),
                     Some(Source::Tier(_) | Source::Stale(_)) => counts.tiers += 1,
@@ -146,15 +155,15 @@ mod tests {
     use tiergate_engine::{Audit, MissReason};
 
     fn hit(request: u64) -> Event {
-        Event::Hit { request: RequestId(request), key: KEY, tier: TierId::L1 }
+        RequestEvent::Hit { request: RequestId(request), key: KEY, tier: TierId::L1 }.into()
     }
 
     fn missed(request: u64) -> Event {
-        Event::Missed { request: RequestId(request), key: KEY, reason: MissReason::Absent }
+        RequestEvent::Missed { request: RequestId(request), key: KEY, reason: MissReason::Absent }.into()
     }
 
     fn revalidated(request: u64) -> Event {
-        Event::Revalidated { request: RequestId(request), key: KEY, tier: TierId::L1 }
+        RequestEvent::Revalidated { request: RequestId(request), key: KEY, tier: TierId::L1 }.into()
     }
 
     fn show(events: &[Event]) -> Result<(), &'static str> {

@@ -6,7 +6,7 @@
 
 use crate::{Edge, Fact, Invariant, Violation, What};
 use std::collections::BTreeMap;
-use tiergate_engine::{Event, FillId, Instant, RawRetry};
+use tiergate_engine::{Event, FetchEvent, FillId, Instant, RawRetry};
 
 /// Attempts that rest, or that may yet fail, and are remembered: far more than are ever under way at once.
 const ATTEMPTS_MAX: usize = 65_536;
@@ -107,12 +107,14 @@ impl Invariant for Retries {
 
     fn observe(&mut self, fact: &Fact) -> Result<(), Violation> {
         match &fact.what {
-            What::Engine { edge, shard, event: Event::Fetched { fill, .. } } => {
+            What::Engine { edge, shard, event: Event::Fetch(FetchEvent::Fetched { fill, .. }) } => {
                 self.on_fetched(fact.at, *edge, *shard, *fill)
             }
-            What::Engine { edge, shard, event: Event::Retried { fill, next, attempt, at, .. } } => {
-                self.on_retried(fact.at, (*edge, *shard), (*fill, *next), (*attempt, *at))
-            }
+            What::Engine {
+                edge,
+                shard,
+                event: Event::Fetch(FetchEvent::Retried { fill, next, attempt, at, .. }),
+            } => self.on_retried(fact.at, (*edge, *shard), (*fill, *next), (*attempt, *at)),
             What::EdgeStarted { edge } => {
                 self.began.insert(*edge, fact.at);
                 self.counts.retain(|(other, _), _| other != edge);
@@ -152,7 +154,7 @@ mod tests {
 
     fn retried(fill: u64, next: u64, attempt: u32, at: u64) -> Event {
         let (fill, next, at) = (FillId(fill), FillId(next), Instant::from_nanos(at));
-        Event::Retried { fill, next, key: KEY, attempt, at }
+        FetchEvent::Retried { fill, next, key: KEY, attempt, at }.into()
     }
 
     fn first(history: &mut History, fill: u64) {

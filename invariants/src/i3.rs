@@ -7,7 +7,9 @@
 
 use crate::{Edge, Fact, Invariant, Violation, What};
 use std::{collections::BTreeMap, time::Duration};
-use tiergate_engine::{CacheKey, Event, Instant, PurgeMode, SelectorKind, TierId};
+use tiergate_engine::{
+    CacheKey, Event, FetchEvent, Instant, PurgeEvent, PurgeMode, ResidenceEvent, SelectorKind, TierId,
+};
 
 /// What the ways over the calendar may take from an age.
 const ROUNDING: Duration = Duration::from_millis(5);
@@ -28,15 +30,20 @@ impl Invariant for PurgedForGood {
     fn observe(&mut self, fact: &Fact) -> Result<(), Violation> {
         match &fact.what {
             What::Engine { edge, event, .. } => match event {
-                Event::PurgeBegan { what: SelectorKind::Key(key), mode: PurgeMode::Hard, .. } => {
+                Event::Purge(PurgeEvent::PurgeBegan {
+                    what: SelectorKind::Key(key),
+                    mode: PurgeMode::Hard,
+                    ..
+                }) => {
                     self.purged.insert((*edge, *key), fact.at);
                 }
-                Event::HeadArrived { key, variant, .. } if key != variant => {
+                Event::Fetch(FetchEvent::HeadArrived { key, variant, .. }) if key != variant => {
                     self.targets.insert(*variant, *key);
                 }
                 // What a shared tier says that it has freshened, the purge's delete finds there.
-                Event::Stored { tier, from: Some(from), .. } if tier == from && *tier != TierId::L0 => {}
-                Event::Stored { tier, key, age, .. } => {
+                Event::Residence(ResidenceEvent::Stored { tier, from: Some(from), .. })
+                    if tier == from && *tier != TierId::L0 => {}
+                Event::Residence(ResidenceEvent::Stored { tier, key, age, .. }) => {
                     let target = self.targets.get(key).unwrap_or(key);
                     if let Some(purged) = self.purged.get(&(*edge, *target))
                         && *age > fact.at.since(*purged).saturating_add(ROUNDING)
@@ -67,7 +74,7 @@ mod tests {
 
     fn stored(age: Duration) -> Event {
         let (tier, length, size) = (TierId::L1, ByteCount(9), ByteCount(9));
-        Event::Stored { tier, key: KEY, name: None, length, size, age, from: None }
+        ResidenceEvent::Stored { tier, key: KEY, name: None, length, size, age, from: None }.into()
     }
 
     /// What was made after the purge passes, and what is older than it is named, until a restart.
@@ -76,7 +83,7 @@ mod tests {
         let mut history = History::of(PurgedForGood::default());
         history.at(7_000_000_000);
         let (purge, what, mode) = (PurgeId(1), SelectorKind::Key(KEY), PurgeMode::Hard);
-        history.event(Event::PurgeBegan { purge, what, mode }).unwrap();
+        history.event(PurgeEvent::PurgeBegan { purge, what, mode }).unwrap();
         history.at(8_000_000_000);
         let second = Duration::from_secs(1);
         assert_eq!(history.event(stored(second + ROUNDING)), Ok(()));

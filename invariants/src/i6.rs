@@ -6,7 +6,7 @@
 
 use crate::{Edge, Fact, Invariant, Violation, What};
 use std::collections::BTreeSet;
-use tiergate_engine::{Event, RequestId};
+use tiergate_engine::{Event, RequestEvent, RequestId};
 
 /// The rule.
 #[derive(Debug, Default)]
@@ -22,50 +22,32 @@ enum Said {
 }
 
 fn said(event: &Event) -> Option<(RequestId, Said)> {
-    Some(match event {
-        Event::Requested { request, .. } => (*request, Said::Begins),
-        Event::Hit { request, .. }
-        | Event::ServedStale { request, .. }
-        | Event::Revalidated { request, .. }
-        | Event::Missed { request, .. }
-        | Event::Collapsed { request, .. }
-        | Event::AttachRefused { request, .. }
-        | Event::LeaderReplaced { request, .. }
-        | Event::Hedged { request, .. } => (*request, Said::GoesOn),
-        Event::Passed { request, .. } | Event::Refused { request, .. } | Event::Served { request, .. } => {
-            (*request, Said::Ends)
-        }
-        Event::Freshened { .. }
-        | Event::Fetched { .. }
-        | Event::HeadArrived { .. }
-        | Event::FoundUncacheable { .. }
-        | Event::FetchEnded { .. }
-        | Event::LaneOpened { .. }
-        | Event::LaneDropped { .. }
-        | Event::Filled { .. }
-        | Event::Rejected { .. }
-        | Event::Stored { .. }
-        | Event::Removed { .. }
-        | Event::Resident { .. }
-        | Event::TierJoined { .. }
-        | Event::FoundRotten { .. }
-        | Event::TierFailed { .. }
-        | Event::TierSkipped { .. }
-        | Event::BreakerChanged { .. }
-        | Event::Retried { .. }
-        | Event::GaveUp { .. }
-        | Event::DeadlineMissed { .. }
-        | Event::PurgeBegan { .. }
-        | Event::PurgeHeard { .. }
-        | Event::PurgesMissed
-        | Event::Staled { .. }
-        | Event::PurgeEnded { .. }
-        | Event::DurableMissed { .. }
-        | Event::UploadEnded { .. }
-        | Event::Corrupt { .. }
-        | Event::Swept { .. }
-        | Event::LateAnswer { .. } => return None,
-    })
+    match event {
+        Event::Request(event) => Some(said_of_request(event)),
+        Event::Fetch(_)
+        | Event::Copy(_)
+        | Event::Residence(_)
+        | Event::Resilience(_)
+        | Event::Purge(_)
+        | Event::Durable(_) => None,
+    }
+}
+
+const fn said_of_request(event: &RequestEvent) -> (RequestId, Said) {
+    match event {
+        RequestEvent::Requested { request, .. } => (*request, Said::Begins),
+        RequestEvent::Hit { request, .. }
+        | RequestEvent::ServedStale { request, .. }
+        | RequestEvent::Revalidated { request, .. }
+        | RequestEvent::Missed { request, .. }
+        | RequestEvent::Collapsed { request, .. }
+        | RequestEvent::AttachRefused { request, .. }
+        | RequestEvent::LeaderReplaced { request, .. }
+        | RequestEvent::Hedged { request, .. } => (*request, Said::GoesOn),
+        RequestEvent::Passed { request, .. }
+        | RequestEvent::Refused { request, .. }
+        | RequestEvent::Served { request, .. } => (*request, Said::Ends),
+    }
 }
 
 impl Invariant for OneVerdict {
@@ -116,7 +98,7 @@ mod tests {
     use tiergate_engine::{Audit, End, TierId};
 
     fn hit(request: u64) -> Event {
-        Event::Hit { request: RequestId(request), key: KEY, tier: TierId::L0 }
+        RequestEvent::Hit { request: RequestId(request), key: KEY, tier: TierId::L0 }.into()
     }
 
     /// Taken, answered and ended, one after the other under one name.

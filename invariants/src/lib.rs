@@ -202,10 +202,10 @@ impl Invariants {
 mod tests {
     use super::*;
     use std::time::Duration;
-    use tiergate_engine::{ByteCount, CacheKey, Event, Instant, TierId};
+    use tiergate_engine::{ByteCount, CacheKey, Event, Instant, ResidenceEvent, TierId};
 
     fn stored(length: u64) -> Fact {
-        let event = Event::Stored {
+        let event = Event::Residence(ResidenceEvent::Stored {
             tier: TierId::L1,
             key: CacheKey(1),
             name: None,
@@ -213,7 +213,7 @@ mod tests {
             size: ByteCount(length),
             age: Duration::ZERO,
             from: None,
-        };
+        });
         let what = What::Engine { edge: Edge(0), shard: 0, event };
         Fact { at: Instant::ZERO, what }
     }

@@ -4,7 +4,7 @@
 //! unknown length may be written up to the gate before it is dropped. Without gates (the default) it allows everything.
 
 use crate::{Fact, Invariant, Violation, What};
-use tiergate_engine::{ByteCount, Event, TierId};
+use tiergate_engine::{ByteCount, Event, ResidenceEvent, TierId};
 
 /// The largest body that each tier may hold.
 #[derive(Clone, Copy, Debug)]
@@ -38,7 +38,10 @@ impl Invariant for UnderGate {
     }
 
     fn observe(&mut self, fact: &Fact) -> Result<(), Violation> {
-        let What::Engine { event: Event::Stored { tier, key, length, .. }, .. } = &fact.what else {
+        let What::Engine {
+            event: Event::Residence(ResidenceEvent::Stored { tier, key, length, .. }), ..
+        } = &fact.what
+        else {
             return Ok(());
         };
         let gate = match tier {

@@ -7,7 +7,7 @@
 
 use crate::{Edge, Fact, Invariant, Violation, What};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use tiergate_engine::{CacheKey, Event, RecordName, TierId};
+use tiergate_engine::{CacheKey, CopyEvent, Event, RecordName, RequestEvent, ResidenceEvent, TierId};
 
 /// Names that are remembered: far more than are ever written under at once.
 const NAMES_MAX: usize = 65_536;
@@ -68,25 +68,33 @@ impl Invariant for DroppedLanes {
     fn observe(&mut self, fact: &Fact) -> Result<(), Violation> {
         match &fact.what {
             // What a 304 freshened is stored anew, without a lane: its body is there already.
-            What::Engine { edge, event: Event::Freshened { tier, key }, .. } => {
+            What::Engine {
+                edge, event: Event::Residence(ResidenceEvent::Freshened { tier, key }), ..
+            } => {
                 *self.open.entry((*edge, *tier, *key)).or_default() += 1;
                 Ok(())
             }
-            What::Engine { edge, event: Event::LaneOpened { tier, key, name, .. }, .. } => {
+            What::Engine {
+                edge, event: Event::Copy(CopyEvent::LaneOpened { tier, key, name, .. }), ..
+            } => {
                 *self.open.entry((*edge, *tier, *key)).or_default() += 1;
                 name.map_or(Ok(()), |name| self.on_named(*edge, name))
             }
-            What::Engine { edge, event: Event::LaneDropped { tier, key, .. }, .. } => {
+            What::Engine { edge, event: Event::Copy(CopyEvent::LaneDropped { tier, key, .. }), .. } => {
                 self.close(*edge, *tier, *key, "dropped")
             }
-            What::Engine { edge, event: Event::Requested { .. }, .. } => {
+            What::Engine { edge, event: Event::Request(RequestEvent::Requested { .. }), .. } => {
                 self.starting.remove(edge);
                 Ok(())
             }
-            What::Engine { edge, event: Event::Stored { .. }, .. } if self.starting.contains(edge) => Ok(()),
-            What::Engine { edge, event: Event::Stored { tier, key, .. }, .. } => {
-                self.close(*edge, *tier, *key, "stored")
+            What::Engine { edge, event: Event::Residence(ResidenceEvent::Stored { .. }), .. }
+                if self.starting.contains(edge) =>
+            {
+                Ok(())
             }
+            What::Engine {
+                edge, event: Event::Residence(ResidenceEvent::Stored { tier, key, .. }), ..
+            } => self.close(*edge, *tier, *key, "stored"),
             What::EdgeStarted { edge } => {
                 self.open.retain(|(other, _, _), _| other != edge);
                 self.starting.insert(*edge);
@@ -116,11 +124,11 @@ mod tests {
     const L2: TierId = TierId::L2;
 
     fn opened() -> Event {
-        Event::LaneOpened { tier: L2, key: KEY, name: None, promotes: None }
+        CopyEvent::LaneOpened { tier: L2, key: KEY, name: None, promotes: None }.into()
     }
 
     fn dropped() -> Event {
-        Event::LaneDropped { tier: L2, key: KEY, name: None, why: LaneEnd::Full }
+        CopyEvent::LaneDropped { tier: L2, key: KEY, name: None, why: LaneEnd::Full }.into()
     }
 
     /// Opened and stored, opened and dropped, and opened anew.
@@ -144,7 +152,7 @@ mod tests {
         history.show(What::EdgeStarted { edge: Edge(0) }).unwrap();
         assert_eq!(history.event(stored(L2, KEY, 9, 9)), Ok(()), "found by recovery");
         let request = RequestId(1);
-        history.event(Event::Requested { request, key: KEY }).unwrap();
+        history.event(RequestEvent::Requested { request, key: KEY }).unwrap();
         assert_eq!(history.event(stored(L2, KEY, 9, 9)), Err("M4"));
     }
 
@@ -154,7 +162,7 @@ mod tests {
         let mut history = History::of(DroppedLanes::default());
         let named = |name| {
             let name = Some(RecordName(name));
-            Event::LaneOpened { tier: L2, key: KEY, name, promotes: None }
+            Event::Copy(CopyEvent::LaneOpened { tier: L2, key: KEY, name, promotes: None })
         };
         assert_eq!([1, 2, 1].map(|name| history.event(named(name))), [Ok(()), Ok(()), Err("M4")]);
     }

@@ -10,12 +10,12 @@
 
 use crate::{Edge, Fact, Invariant, Violation, What};
 use std::collections::BTreeMap;
-use tiergate_engine::{ByteCount, CacheKey, Event, TierId};
+use tiergate_engine::{ByteCount, CacheKey, Event, ResidenceEvent, TierId};
 
 /// The rule.
 #[derive(Debug, Default)]
 pub struct ExactAccounts {
-    accounts: BTreeMap<(Edge, u32, TierId), Account>,
+    accounts: BTreeMap<(Edge, u32), Account>,
     only_sums: bool,
 }
 
@@ -80,67 +80,39 @@ impl Account {
 
 impl ExactAccounts {
     fn on_event(&mut self, edge: Edge, shard: u32, event: &Event) -> Result<(), Violation> {
-        let tier = match event {
-            Event::Stored { tier, .. } | Event::Removed { tier, .. } | Event::Resident { tier, .. } => *tier,
-            Event::Requested { .. }
-            | Event::Hit { .. }
-            | Event::ServedStale { .. }
-            | Event::Revalidated { .. }
-            | Event::Freshened { .. }
-            | Event::Missed { .. }
-            | Event::Collapsed { .. }
-            | Event::AttachRefused { .. }
-            | Event::Passed { .. }
-            | Event::Refused { .. }
-            | Event::Served { .. }
-            | Event::Fetched { .. }
-            | Event::HeadArrived { .. }
-            | Event::FetchEnded { .. }
-            | Event::LeaderReplaced { .. }
-            | Event::LaneOpened { .. }
-            | Event::LaneDropped { .. }
-            | Event::Rejected { .. }
-            | Event::TierJoined { .. }
-            | Event::FoundRotten { .. }
-            | Event::TierFailed { .. }
-            | Event::TierSkipped { .. }
-            | Event::BreakerChanged { .. }
-            | Event::Retried { .. }
-            | Event::GaveUp { .. }
-            | Event::DeadlineMissed { .. }
-            | Event::Hedged { .. }
-            | Event::PurgeBegan { .. }
-            | Event::PurgeHeard { .. }
-            | Event::PurgesMissed
-            | Event::PurgeEnded { .. }
-            | Event::Staled { .. }
-            | Event::FoundUncacheable { .. }
-            | Event::Filled { .. }
-            | Event::DurableMissed { .. }
-            | Event::UploadEnded { .. }
-            | Event::Corrupt { .. }
-            | Event::Swept { .. }
-            | Event::LateAnswer { .. } => return Ok(()),
-        };
-        if tier != TierId::L0 {
-            return Ok(());
+        match event {
+            Event::Residence(event) => self.on_residence(edge, shard, event).map_err(|detail| Violation {
+                rule: "M5",
+                detail: format!("edge {} shard {shard} {} {detail}", edge.0, TierId::L0.as_str()),
+            }),
+            Event::Request(_)
+            | Event::Fetch(_)
+            | Event::Copy(_)
+            | Event::Resilience(_)
+            | Event::Purge(_)
+            | Event::Durable(_) => Ok(()),
         }
-        let account = self.accounts.entry((edge, shard, tier)).or_default();
-        let checked = match event {
-            Event::Stored { key, size, .. } => {
+    }
+
+    fn on_residence(&mut self, edge: Edge, shard: u32, event: &ResidenceEvent) -> Result<(), String> {
+        let account = self.accounts.entry((edge, shard)).or_default();
+        match event {
+            ResidenceEvent::Stored { tier: TierId::L0, key, size, .. } => {
                 account.on_stored(*key, *size, self.only_sums);
                 Ok(())
             }
-            Event::Removed { key, size, .. } => account.on_removed(*key, *size, self.only_sums),
-            Event::Resident { bytes, objects, capacity, .. } => {
+            ResidenceEvent::Removed { tier: TierId::L0, key, size, .. } => {
+                account.on_removed(*key, *size, self.only_sums)
+            }
+            ResidenceEvent::Resident { tier: TierId::L0, bytes, objects, capacity } => {
                 account.on_resident(*bytes, *objects, *capacity)
             }
-            other => unreachable!("{other:?} names no tier whose accounts are kept; it was returned above"),
-        };
-        checked.map_err(|detail| Violation {
-            rule: "M5",
-            detail: format!("edge {} shard {shard} {} {detail}", edge.0, tier.as_str()),
-        })
+            ResidenceEvent::Stored { .. }
+            | ResidenceEvent::Removed { .. }
+            | ResidenceEvent::Resident { .. }
+            | ResidenceEvent::Freshened { .. }
+            | ResidenceEvent::Staled { .. } => Ok(()),
+        }
     }
 }
 
@@ -153,7 +125,7 @@ impl Invariant for ExactAccounts {
         match &fact.what {
             What::Engine { edge, shard, event } => self.on_event(*edge, *shard, event),
             What::EdgeStarted { edge } => {
-                self.accounts.retain(|(other, _, _), _| other != edge);
+                self.accounts.retain(|(other, _), _| other != edge);
                 Ok(())
             }
             What::EdgeCrashed { .. }

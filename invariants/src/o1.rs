@@ -8,7 +8,8 @@
 use crate::{Edge, Fact, Invariant, Violation, What};
 use std::collections::{BTreeMap, BTreeSet};
 use tiergate_engine::{
-    ByteCount, CacheKey, End, Event, FillId, Instant, Length, OnAbandon, RequestId, StaleUse,
+    ByteCount, CacheKey, End, Event, FetchEvent, FillId, Instant, Length, OnAbandon, RequestEvent, RequestId,
+    StaleUse,
 };
 
 /// The rule.
@@ -44,42 +45,44 @@ impl Abandoned {
 
     fn on_event(&mut self, at: Instant, edge: Edge, event: &Event) {
         match event {
-            Event::Requested { request, key } => {
+            Event::Request(RequestEvent::Requested { request, key }) => {
                 self.open.insert((edge, *request), *key);
             }
-            Event::ServedStale { key, why: StaleUse::WhileRevalidate, .. } => {
+            Event::Request(RequestEvent::ServedStale { key, why: StaleUse::WhileRevalidate, .. }) => {
                 self.served_stale.insert((edge, *key), at);
             }
-            Event::Fetched { fill, key, .. } => {
+            Event::Fetch(FetchEvent::Fetched { fill, key, .. }) => {
                 let is_behind = self.behind.remove(&(edge, *fill))
                     || self.served_stale.get(&(edge, *key)).is_some_and(|since| *since == at);
                 self.fetches.insert((edge, *fill), (*key, is_behind));
             }
             // The attempts that follow are for the same clients.
-            Event::Retried { fill, next, .. } => {
+            Event::Fetch(FetchEvent::Retried { fill, next, .. }) => {
                 let ended = self.ended_behind.take_if(|ended| *ended == (edge, *fill));
                 if ended.is_some() || self.is_over(edge, *fill) {
                     self.behind.insert((edge, *next));
                 }
             }
             // All of it is here.
-            Event::HeadArrived { fill, length: Length::Known(ByteCount::ZERO), .. } => {
+            Event::Fetch(FetchEvent::HeadArrived {
+                fill, length: Length::Known(ByteCount::ZERO), ..
+            }) => {
                 self.fetches.remove(&(edge, *fill));
             }
-            Event::FetchEnded { fill, .. } => {
+            Event::Fetch(FetchEvent::FetchEnded { fill, .. }) => {
                 let is_behind = self.is_over(edge, *fill);
                 self.ended_behind = is_behind.then_some((edge, *fill));
             }
-            Event::GaveUp { fill, .. } => {
+            Event::Fetch(FetchEvent::GaveUp { fill, .. }) => {
                 self.fetches.remove(&(edge, *fill));
             }
-            Event::Served { request, key, end, .. } => {
+            Event::Request(RequestEvent::Served { request, key, end, .. }) => {
                 self.open.remove(&(edge, *request));
                 if matches!(end, End::Aborted(_)) {
                     self.left = Some((at, edge, *key));
                 }
             }
-            Event::Passed { request, .. } | Event::Refused { request, .. } => {
+            Event::Request(RequestEvent::Passed { request, .. } | RequestEvent::Refused { request, .. }) => {
                 self.open.remove(&(edge, *request));
             }
             _ => {}
@@ -160,12 +163,12 @@ mod tests {
     #[test]
     fn what_has_a_reason_passes() {
         let fetch = fetched(1, KEY, Purpose::Shared);
-        let behind = Event::ServedStale {
+        let behind = Event::Request(RequestEvent::ServedStale {
             request: RequestId(1),
             key: KEY,
             tier: TierId::L0,
             why: StaleUse::WhileRevalidate,
-        };
+        });
         for events in [
             vec![requested(1), fetch, served(1, 0, LEFT), fetch_ended(1, KEY)],
             vec![requested(1), requested(2), fetch, served(1, 0, LEFT)],
@@ -180,9 +183,15 @@ mod tests {
     fn a_retry_behind_a_clients_back_passes() {
         let mut history = History::of(Abandoned::new(OnAbandon::Cancel));
         let (request, tier, why) = (RequestId(1), TierId::L0, StaleUse::WhileRevalidate);
-        let stale = Event::ServedStale { request, key: KEY, tier, why };
+        let stale = Event::Request(RequestEvent::ServedStale { request, key: KEY, tier, why });
         let (fill, next) = (FillId(1), FillId(2));
-        let retried = Event::Retried { fill, key: KEY, next, attempt: 2, at: Instant::from_nanos(1) };
+        let retried = Event::Fetch(FetchEvent::Retried {
+            fill,
+            key: KEY,
+            next,
+            attempt: 2,
+            at: Instant::from_nanos(1),
+        });
         let fetch = |fill| fetched(fill, KEY, Purpose::Shared);
         for event in [requested(1), stale, fetch(1)] {
             assert_eq!(history.event(event), Ok(()));

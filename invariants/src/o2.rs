@@ -12,7 +12,8 @@ use std::{
     time::Duration,
 };
 use tiergate_engine::{
-    Event, Guarded, Instant, LaneEnd, Late, Refusal, RequestId, Standing, TierId, TierOperation,
+    CopyEvent, Event, FetchEvent, Guarded, Instant, LaneEnd, Late, Refusal, RequestEvent, RequestId,
+    ResilienceEvent, Standing, TierId, TierOperation,
 };
 
 /// The rule.
@@ -59,10 +60,10 @@ impl Breakers {
             }
         }
         match event {
-            Event::BreakerChanged { who, standing: Standing::Closed } => {
+            Event::Resilience(ResilienceEvent::BreakerChanged { who, standing: Standing::Closed }) => {
                 self.failed.remove(&(edge, shard, *who));
             }
-            Event::BreakerChanged { who, standing: Standing::Open { .. } } => {
+            Event::Resilience(ResilienceEvent::BreakerChanged { who, standing: Standing::Open { .. } }) => {
                 let is_told = match who {
                     Guarded::Tier(_) => self.failed.contains(&(edge, shard, *who)),
                     // Which origin a fetch was from is not told with its end.
@@ -79,36 +80,37 @@ impl Breakers {
 
     fn on_event(&mut self, at: Instant, edge: Edge, shard: u32, event: &Event) -> Result<(), Violation> {
         match event {
-            Event::BreakerChanged { who, standing } => {
-                match standing {
-                    Standing::Closed => self.standing.remove(&(edge, shard, *who)),
-                    Standing::Open { .. } | Standing::HalfOpen => {
-                        self.standing.insert((edge, shard, *who), (at, *standing))
-                    }
-                };
-            }
-            Event::Fetched { fill, origin, .. } => {
-                if let Some((_, Standing::Open { until })) =
-                    self.standing.get(&(edge, shard, Guarded::Origin(*origin)))
-                {
-                    return broken(format!(
+            Event::Request(event) => self.on_request(edge, shard, event),
+            Event::Resilience(event) => self.on_resilience(at, edge, shard, event),
+            Event::Fetch(FetchEvent::Fetched { fill, origin, .. }) => {
+                match self.standing.get(&(edge, shard, Guarded::Origin(*origin))) {
+                    Some((_, Standing::Open { until })) => broken(format!(
                         "edge {} fetches as fill {} though its origin's breaker is open until {until:?}",
                         edge.0, fill.0
-                    ));
+                    )),
+                    Some((_, Standing::Closed | Standing::HalfOpen)) | None => Ok(()),
                 }
             }
-            Event::TierSkipped { tier, operation, .. } => {
-                if *operation == TierOperation::Delete {
-                    return broken(format!("edge {} skips a delete in {tier:?}", edge.0));
-                }
-                if !self.standing.contains_key(&(edge, shard, Guarded::Tier(*tier))) {
-                    return broken(format!("edge {} skips {tier:?} though its breaker is closed", edge.0));
-                }
-            }
-            Event::Missed { request, .. } => {
+            Event::Fetch(
+                FetchEvent::HeadArrived { .. }
+                | FetchEvent::FoundUncacheable { .. }
+                | FetchEvent::FetchEnded { .. }
+                | FetchEvent::Retried { .. }
+                | FetchEvent::GaveUp { .. },
+            )
+            | Event::Copy(_)
+            | Event::Residence(_)
+            | Event::Purge(_)
+            | Event::Durable(_) => Ok(()),
+        }
+    }
+
+    fn on_request(&mut self, edge: Edge, shard: u32, event: &RequestEvent) -> Result<(), Violation> {
+        match event {
+            RequestEvent::Missed { request, .. } => {
                 self.missed.insert((edge, shard, *request));
             }
-            Event::Refused { request, refusal } => {
+            RequestEvent::Refused { request, refusal } => {
                 let missed = self.missed.remove(&(edge, shard, *request));
                 match refusal {
                     Refusal::BreakerOpen { .. } if !missed => {
@@ -123,46 +125,53 @@ impl Breakers {
                     | Refusal::TooManyWaiters => {}
                 }
             }
-            Event::Served { request, .. } | Event::Passed { request, .. } => {
+            RequestEvent::Served { request, .. } | RequestEvent::Passed { request, .. } => {
                 self.missed.remove(&(edge, shard, *request));
             }
-            Event::Requested { .. }
-            | Event::Hit { .. }
-            | Event::ServedStale { .. }
-            | Event::Revalidated { .. }
-            | Event::Freshened { .. }
-            | Event::Collapsed { .. }
-            | Event::AttachRefused { .. }
-            | Event::HeadArrived { .. }
-            | Event::FetchEnded { .. }
-            | Event::LeaderReplaced { .. }
-            | Event::LaneOpened { .. }
-            | Event::LaneDropped { .. }
-            | Event::Rejected { .. }
-            | Event::Stored { .. }
-            | Event::Removed { .. }
-            | Event::Resident { .. }
-            | Event::TierJoined { .. }
-            | Event::FoundRotten { .. }
-            | Event::TierFailed { .. }
-            | Event::Retried { .. }
-            | Event::GaveUp { .. }
-            | Event::DeadlineMissed { .. }
-            | Event::Hedged { .. }
-            | Event::PurgeBegan { .. }
-            | Event::PurgeHeard { .. }
-            | Event::PurgesMissed
-            | Event::PurgeEnded { .. }
-            | Event::Staled { .. }
-            | Event::Filled { .. }
-            | Event::DurableMissed { .. }
-            | Event::UploadEnded { .. }
-            | Event::Corrupt { .. }
-            | Event::Swept { .. }
-            | Event::FoundUncacheable { .. }
-            | Event::LateAnswer { .. } => {}
+            RequestEvent::Requested { .. }
+            | RequestEvent::Hit { .. }
+            | RequestEvent::ServedStale { .. }
+            | RequestEvent::Revalidated { .. }
+            | RequestEvent::Collapsed { .. }
+            | RequestEvent::AttachRefused { .. }
+            | RequestEvent::LeaderReplaced { .. }
+            | RequestEvent::Hedged { .. } => {}
         }
         Ok(())
+    }
+
+    fn on_resilience(
+        &mut self,
+        at: Instant,
+        edge: Edge,
+        shard: u32,
+        event: &ResilienceEvent,
+    ) -> Result<(), Violation> {
+        match event {
+            ResilienceEvent::BreakerChanged { who, standing } => {
+                match standing {
+                    Standing::Closed => self.standing.remove(&(edge, shard, *who)),
+                    Standing::Open { .. } | Standing::HalfOpen => {
+                        self.standing.insert((edge, shard, *who), (at, *standing))
+                    }
+                };
+                Ok(())
+            }
+            ResilienceEvent::TierSkipped { tier, operation: TierOperation::Delete, .. } => {
+                broken(format!("edge {} skips a delete in {tier:?}", edge.0))
+            }
+            ResilienceEvent::TierSkipped { tier, .. } => {
+                if self.standing.contains_key(&(edge, shard, Guarded::Tier(*tier))) {
+                    return Ok(());
+                }
+                broken(format!("edge {} skips {tier:?} though its breaker is closed", edge.0))
+            }
+            ResilienceEvent::TierJoined { .. }
+            | ResilienceEvent::TierFailed { .. }
+            | ResilienceEvent::FoundRotten { .. }
+            | ResilienceEvent::DeadlineMissed { .. }
+            | ResilienceEvent::LateAnswer { .. } => Ok(()),
+        }
     }
 
     fn is_resolved(&self, at: Instant, edge: Edge, longest: Duration) -> Result<(), Violation> {
@@ -192,10 +201,12 @@ fn broken(detail: String) -> Result<(), Violation> {
 fn has_failed(event: &Event, who: Guarded) -> bool {
     let failed = match event {
         // A lookup was given up with everything else.
-        Event::DeadlineMissed { what: Late::Answer, .. } => return true,
-        Event::TierFailed { tier, .. }
-        | Event::DeadlineMissed { what: Late::Lookup(tier) | Late::Read(tier), .. }
-        | Event::LaneDropped { tier, why: LaneEnd::Stalled, .. } => *tier,
+        Event::Resilience(ResilienceEvent::DeadlineMissed { what: Late::Answer, .. }) => return true,
+        Event::Copy(CopyEvent::LaneDropped { tier, why: LaneEnd::Stalled, .. })
+        | Event::Resilience(
+            ResilienceEvent::TierFailed { tier, .. }
+            | ResilienceEvent::DeadlineMissed { what: Late::Lookup(tier) | Late::Read(tier), .. },
+        ) => *tier,
         _ => return false,
     };
     who == Guarded::Tier(failed)
@@ -253,7 +264,7 @@ mod tests {
     const ORIGIN: Guarded = Guarded::Origin(OriginId(0));
 
     fn stands(who: Guarded, standing: Standing) -> Event {
-        Event::BreakerChanged { who, standing }
+        ResilienceEvent::BreakerChanged { who, standing }.into()
     }
 
     fn open() -> Standing {
@@ -261,11 +272,11 @@ mod tests {
     }
 
     fn skipped(operation: TierOperation) -> Event {
-        Event::TierSkipped { tier: TierId::L1, operation, until: Instant::ZERO }
+        ResilienceEvent::TierSkipped { tier: TierId::L1, operation, until: Instant::ZERO }.into()
     }
 
     fn failed() -> Event {
-        Event::TierFailed { tier: TierId::L1, operation: TierOperation::Lookup }
+        ResilienceEvent::TierFailed { tier: TierId::L1, operation: TierOperation::Lookup }.into()
     }
 
     /// Fetches before it opens and after it has gone half-open pass; one in between is named.
@@ -285,9 +296,9 @@ mod tests {
         let mut history = History::of(Breakers::default());
         let request = RequestId(1);
         let refusal = Refusal::BreakerOpen { retry_after: Duration::ZERO };
-        history.event(Event::Missed { request, key: KEY, reason: MissReason::Absent }).unwrap();
-        assert_eq!(history.event(Event::Refused { request, refusal }), Ok(()));
-        assert_eq!(history.event(Event::Refused { request: RequestId(2), refusal }), Err("O2"));
+        history.event(RequestEvent::Missed { request, key: KEY, reason: MissReason::Absent }).unwrap();
+        assert_eq!(history.event(RequestEvent::Refused { request, refusal }), Ok(()));
+        assert_eq!(history.event(RequestEvent::Refused { request: RequestId(2), refusal }), Err("O2"));
     }
 
     /// A tier is skipped while its breaker is not closed, but never for a delete.

@@ -6,7 +6,7 @@
 
 use crate::{Edge, Fact, Invariant, Violation, What};
 use std::collections::BTreeMap;
-use tiergate_engine::{CacheKey, Event, Promotion, RequestId, TierId};
+use tiergate_engine::{CacheKey, CopyEvent, Event, Promotion, RequestEvent, RequestId, TierId};
 
 /// The rule.
 #[derive(Debug, Default)]
@@ -26,14 +26,16 @@ impl WantedCopies {
 
     fn on_event(&mut self, edge: Edge, event: &Event) -> Result<(), String> {
         match event {
-            Event::Hit { request, key, tier } | Event::Revalidated { request, key, tier }
-                if *tier != TierId::L0 =>
-            {
+            Event::Request(
+                RequestEvent::Hit { request, key, tier } | RequestEvent::Revalidated { request, key, tier },
+            ) if *tier != TierId::L0 => {
                 *self.hits.entry((edge, *key)).or_default() += 1;
                 self.asked.insert((edge, *request), *key);
             }
-            Event::Served { request, .. } => drop(self.asked.remove(&(edge, *request))),
-            Event::LaneOpened { tier: into, promotes: Some((from, request)), .. } => {
+            Event::Request(RequestEvent::Served { request, .. }) => {
+                self.asked.remove(&(edge, *request));
+            }
+            Event::Copy(CopyEvent::LaneOpened { tier: into, promotes: Some((from, request)), .. }) => {
                 let target = self.asked.get(&(edge, *request));
                 let hits = target.and_then(|key| self.hits.get(&(edge, *key))).copied().unwrap_or(0);
                 let is_wanted = match self.policies.get(&(*from, *into)) {
@@ -87,7 +89,7 @@ mod tests {
     }
 
     fn hit(request: u64) -> Event {
-        Event::Hit { request: RequestId(request), key: KEY, tier: TierId::L2 }
+        RequestEvent::Hit { request: RequestId(request), key: KEY, tier: TierId::L2 }.into()
     }
 
     /// An edge without such a policy passes, and one that waits for the second hit passes at the second.

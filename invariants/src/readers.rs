@@ -4,7 +4,9 @@
 
 use crate::{Edge, Fact, What};
 use std::collections::BTreeMap;
-use tiergate_engine::{CacheKey, End, Event, RecordName, RequestId, TierId};
+use tiergate_engine::{
+    CacheKey, CopyEvent, End, Event, RecordName, RequestEvent, RequestId, ResidenceEvent, TierId,
+};
 
 /// How far the one is whom a promotion reads for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,11 +43,11 @@ impl Readers {
 
     fn on_event(&mut self, edge: Edge, shard: u32, event: &Event) -> Option<(CacheKey, TierId, Reader)> {
         match event {
-            Event::LaneOpened { tier, key, name, promotes: Some((_, request)) } => {
+            Event::Copy(CopyEvent::LaneOpened { tier, key, name, promotes: Some((_, request)) }) => {
                 let readers = self.copies.entry((edge, shard, *tier, *key, *name)).or_default();
                 readers.push(Reader::Reading(*request));
             }
-            Event::Served { request, end, .. } => {
+            Event::Request(RequestEvent::Served { request, end, .. }) => {
                 let now = match end {
                     End::Complete => Reader::Whole,
                     End::Aborted(_) => Reader::Dropped,
@@ -56,7 +58,7 @@ impl Readers {
                     .filter(|reader| **reader == Reader::Reading(*request))
                     .for_each(|reader| *reader = now);
             }
-            Event::LaneDropped { tier, key, name, .. } => {
+            Event::Copy(CopyEvent::LaneDropped { tier, key, name, .. }) => {
                 // Of those that have no name one is taken that accuses nobody, for it may be another's.
                 self.take((edge, shard, *tier, *key, *name), |reader| match reader {
                     Reader::Dropped => 0,
@@ -64,7 +66,9 @@ impl Readers {
                     Reader::Whole => 2,
                 });
             }
-            Event::Stored { tier, key, name, from: Some(from), .. } if from != tier => {
+            Event::Residence(ResidenceEvent::Stored { tier, key, name, from: Some(from), .. })
+                if from != tier =>
+            {
                 let reader = self.take((edge, shard, *tier, *key, *name), |reader| match reader {
                     Reader::Whole => 0,
                     Reader::Dropped => 1,

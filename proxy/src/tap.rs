@@ -15,7 +15,7 @@ use std::{
     thread,
     time::Duration,
 };
-use tiergate_engine::{ByteCount, Event, Instant, RawConfig};
+use tiergate_engine::{ByteCount, Event, Instant, RawConfig, RequestEvent};
 use tiergate_invariants::{
     Breakers, DroppedLanes, Edge, ExactAccounts, Fact, Gates, Invariant, Retries, UnderGate, What,
 };
@@ -89,7 +89,7 @@ impl Tap {
         if shard != self.shard || self.counts.is_blind() {
             return;
         }
-        if matches!(event, Event::Requested { .. }) {
+        if matches!(event, Event::Request(RequestEvent::Requested { .. })) {
             self.has_begun.store(true, Ordering::Relaxed);
         }
         let seen = if self.has_begun.load(Ordering::Relaxed) {
@@ -167,13 +167,22 @@ impl Check {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tiergate_engine::{CacheKey, RequestId, TierId};
+    use tiergate_engine::{CacheKey, RequestId, ResidenceEvent, TierId};
 
     const KEY: CacheKey = CacheKey(1);
 
     fn stored(tier: TierId, length: u64) -> Event {
         let length = ByteCount(length);
-        Event::Stored { tier, key: KEY, name: None, length, size: length, age: Duration::ZERO, from: None }
+        ResidenceEvent::Stored {
+            tier,
+            key: KEY,
+            name: None,
+            length,
+            size: length,
+            age: Duration::ZERO,
+            from: None,
+        }
+        .into()
     }
 
     /// Shows events to a tap of a small L0, and lets it check them all.
@@ -192,15 +201,15 @@ mod tests {
     /// What holds is counted; what does not is counted by its rule, once, and the other rules go on.
     #[test]
     fn a_broken_rule_is_counted_and_the_others_go_on() {
-        let asked = Event::Requested { request: RequestId(1), key: KEY };
+        let asked = Event::Request(RequestEvent::Requested { request: RequestId(1), key: KEY });
         assert_eq!(watch(&[stored(TierId::L0, 5), asked]), (2, BTreeMap::new()));
         let huge = stored(TierId::L0, 3 << 20);
-        let resident = Event::Resident {
+        let resident = Event::Residence(ResidenceEvent::Resident {
             tier: TierId::L0,
             bytes: ByteCount(1),
             objects: 1,
             capacity: ByteCount::UNLIMITED,
-        };
+        });
         let (checked, broken) = watch(&[huge, huge, asked, huge, resident]);
         assert_eq!((checked, broken), (5, BTreeMap::from([("M1", 1), ("M4", 1), ("M5", 1)])));
     }
@@ -209,7 +218,7 @@ mod tests {
     #[test]
     fn a_tap_that_falls_behind_ends() {
         let (tap, check, waiting) = Tap::new(0, &RawConfig::default(), 1);
-        let asked = Event::Requested { request: RequestId(1), key: KEY };
+        let asked = Event::Request(RequestEvent::Requested { request: RequestId(1), key: KEY });
         tap.show(0, Instant::ZERO, &asked);
         assert!(!tap.counts().is_blind());
         tap.show(0, Instant::ZERO, &asked);

@@ -12,7 +12,7 @@ use std::{
     time::{Duration, Instant as Moment},
 };
 use tiergate_driver::{Beginning, NoStore, Observer, Recorder, TierError, TokioClock, TokioSpawn, World};
-use tiergate_engine::{ByteCount, Event, Instant, TierId};
+use tiergate_engine::{ByteCount, Event, Instant, ResilienceEvent, TierId};
 use tiergate_recording::JsonRecorder;
 use tiergate_tiers::{AnyTier, HttpOrigin, TcpConnect};
 
@@ -92,7 +92,7 @@ impl Journal {
 
 impl Observer for Journal {
     fn observe(&self, shard: u32, now: Instant, event: &Event) {
-        if let Event::TierJoined { tier, objects, bytes } = event
+        if let Event::Resilience(ResilienceEvent::TierJoined { tier, objects, bytes }) = event
             && self.joined.fetch_add(1, Ordering::Relaxed) + 1 == self.shards
         {
             tracing::info!(tier = tier.as_str(), objects, bytes = bytes.0, "a tier has joined");

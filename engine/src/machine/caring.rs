@@ -19,7 +19,7 @@ use crate::{
     },
     chunk::Chunk,
     config::{Care, Config},
-    event::{Event, TierOperation},
+    event::{ResilienceEvent, TierOperation},
     id::{FillId, OpId, OriginId, RequestId, TierId},
     random::{Random, Seed},
     reason::{Guarded, ReadFailure},
@@ -191,7 +191,7 @@ impl<C: Chunk> Context<C> {
         match self.admit(Guarded::Tier(tier)) {
             Ok(held) => Some(held),
             Err(until) => {
-                self.event(Event::TierSkipped { tier, operation, until });
+                self.event(ResilienceEvent::TierSkipped { tier, operation, until });
                 None
             }
         }
@@ -216,7 +216,7 @@ impl<C: Chunk> Context<C> {
             self.caring.changes.extend(wakes.map(|at| (at, who)));
         }
         if standing != before {
-            self.event(Event::BreakerChanged { who, standing });
+            self.event(ResilienceEvent::BreakerChanged { who, standing });
         }
         result
     }

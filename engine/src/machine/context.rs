@@ -16,7 +16,7 @@ use crate::{
     config::Config,
     durable::Ask,
     effect::Effect,
-    event::Event,
+    event::{Event, RequestEvent, ResilienceEvent},
     id::{FillId, Minter, OpId, RequestId, TierId, WriterId},
     plant::Out,
     random::{Random, Seed},
@@ -83,19 +83,19 @@ impl<C: Chunk> Context<C> {
         self.effects.push_back(effect);
     }
 
-    pub(super) fn event(&mut self, event: Event) {
-        self.events.push_back(event);
+    pub(super) fn event(&mut self, event: impl Into<Event>) {
+        self.events.push_back(event.into());
     }
 
     /// Sends a request around the cache.
     pub(super) fn pass(&mut self, request: RequestId, bypass: Bypass) {
-        self.event(Event::Passed { request, bypass });
+        self.event(RequestEvent::Passed { request, bypass });
         self.effect(Effect::Pass { request, bypass });
     }
 
     /// Answers a request with an error.
     pub(super) fn refuse(&mut self, request: RequestId, refusal: Refusal) {
-        self.event(Event::Refused { request, refusal });
+        self.event(RequestEvent::Refused { request, refusal });
         self.effect(Effect::Refuse { request, refusal });
     }
 
@@ -116,7 +116,7 @@ impl<C: Chunk> Context<C> {
     /// A local tier is ready.
     pub(super) fn on_tier_joined(&mut self, tier: TierId, objects: u64, bytes: ByteCount) {
         self.caring.on_joined(tier);
-        self.event(Event::TierJoined { tier, objects, bytes });
+        self.event(ResilienceEvent::TierJoined { tier, objects, bytes });
     }
 
     /// A new operation, and who waits for its answer.

@@ -27,7 +27,7 @@ use crate::{
     chunk::Chunk,
     config::ByteTier,
     effect::{Effect, Freshening, Outcome, StaleUse},
-    event::Event,
+    event::{RequestEvent, ResidenceEvent},
     head::{Head, RequestHead},
     id::{FillId, OpId, OriginId, PromotionId, RecordName, RequestId, TierId},
     key::{CacheKey, StoredKey},
@@ -56,7 +56,7 @@ impl<C: Chunk> Engine<C> {
         ask: Arc<RequestHead>,
     ) {
         let cx = &mut self.cx;
-        cx.event(Event::Requested { request, key });
+        cx.event(RequestEvent::Requested { request, key });
         if let Some(bypass) = rules::bypass(ask.method, ask.fields.iter()) {
             return cx.pass(request, bypass);
         }
@@ -398,7 +398,7 @@ impl<C: Chunk> Engine<C> {
         match &freshened.stored {
             Stored::Resident(resident) => {
                 if freshened.may_stay && is_open {
-                    self.cx.event(Event::Freshened { tier, key: at.key });
+                    self.cx.event(ResidenceEvent::Freshened { tier, key: at.key });
                     self.residence.store(&mut self.cx, at, Resident::clone(resident), Some(tier));
                 } else if is_open {
                     self.stop(Scope::Stored(at));

@@ -10,7 +10,7 @@ use crate::{
     config::Config,
     durable::Told,
     effect::Freshening,
-    event::{Event, TierOperation},
+    event::{ResidenceEvent, ResilienceEvent, TierOperation},
     id::{RecordName, TierId},
     key::StoredKey,
     memory::Resident,
@@ -49,13 +49,13 @@ impl Freshen {
     pub(super) fn tell<C: Chunk>(self, cx: &mut Context<C>) {
         let Self { tier, at, name, freshness, length, size } = self;
         let (key, age) = (at.key, freshness.age(cx.now));
-        cx.event(Event::Freshened { tier, key });
-        cx.event(Event::Stored { tier, key, name: Some(name), length, size, age, from: Some(tier) });
+        cx.event(ResidenceEvent::Freshened { tier, key });
+        cx.event(ResidenceEvent::Stored { tier, key, name: Some(name), length, size, age, from: Some(tier) });
     }
 
     /// The tier could not.
     pub(super) fn fail<C: Chunk>(self, cx: &mut Context<C>) {
-        cx.event(Event::TierFailed { tier: self.tier, operation: TierOperation::Write });
+        cx.event(ResilienceEvent::TierFailed { tier: self.tier, operation: TierOperation::Write });
     }
 }
 

@@ -34,7 +34,7 @@ use crate::{
     config::Config,
     durable::Told,
     effect::{Effect, PurgeOutcome},
-    event::Event,
+    event::{DurableEvent, Event, PurgeEvent, ResilienceEvent},
     feed::Notice,
     head::Method,
     id::{FillId, OpId, PurgeId, TierId, WriterId},
@@ -140,7 +140,7 @@ impl<C: Chunk> Engine<C> {
                     self.cx.judge_answer(held, &answer);
                     self.on_answer(pending, op, answer);
                 }
-                None => self.cx.events.push_back(Event::LateAnswer { op }),
+                None => self.cx.events.push_back(Event::Resilience(ResilienceEvent::LateAnswer { op })),
             },
         }
     }
@@ -271,7 +271,7 @@ impl<C: Chunk> Engine<C> {
         match found {
             Found::Record(record, opened) => self.on_found(fill, record, None, Some(opened)),
             Found::Nothing(why) => {
-                self.cx.event(Event::DurableMissed { key, why });
+                self.cx.event(DurableEvent::DurableMissed { key, why });
                 let looked = self.fetching.on_durable_missed(&mut self.cx, fill, why);
                 self.look_further(fill, looked);
             }
@@ -295,7 +295,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     fn on_purge(&mut self, purge_id: PurgeId, selector: Selector, mode: PurgeMode) {
-        self.cx.event(Event::PurgeBegan { purge: purge_id, what: selector.kind(), mode });
+        self.cx.event(PurgeEvent::PurgeBegan { purge: purge_id, what: selector.kind(), mode });
         let purge = match (selector, mode) {
             (Selector::Key(key), PurgeMode::Hard) => self.purge_key(key),
             (selector, mode) => self.ban(selector, mode),
@@ -385,7 +385,7 @@ impl<C: Chunk> Engine<C> {
     /// known by its birth. No tier keeps what is heard: after a restart it is read again.
     fn on_purge_heard(&mut self, notice: Notice) {
         let Notice { selector, mode, at } = notice;
-        self.cx.event(Event::PurgeHeard { what: selector.kind(), mode });
+        self.cx.event(PurgeEvent::PurgeHeard { what: selector.kind(), mode });
         let at = self.purging.heard(at, self.cx.wall());
         match (selector, mode) {
             (Selector::Key(key), PurgeMode::Hard) => self.purge_heard(key, at),
@@ -395,7 +395,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     fn on_purges_missed(&mut self, through: WallTime) {
-        self.cx.event(Event::PurgesMissed);
+        self.cx.event(PurgeEvent::PurgesMissed);
         let at = self.purging.heard(through, self.cx.wall());
         drop(self.impose(Ban { selector: Selector::All, mode: PurgeMode::Hard, at }));
         self.fetching.distrust_closed();

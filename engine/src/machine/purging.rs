@@ -16,7 +16,7 @@ use crate::{
     chunk::Chunk,
     config::Config,
     effect::{Effect, PurgeOutcome},
-    event::{Event, TierOperation},
+    event::{PurgeEvent, ResilienceEvent, TierOperation},
     head::Head,
     id::{OpId, PurgeId, TierId, WriterId},
     key::{CacheKey, StoredKey},
@@ -207,7 +207,7 @@ impl Purging {
     }
 
     pub(super) fn on_delete_failed<C: Chunk>(&mut self, cx: &mut Context<C>, op: OpId, deletion: Deletion) {
-        cx.event(Event::TierFailed { tier: deletion.tier, operation: TierOperation::Delete });
+        cx.event(ResilienceEvent::TierFailed { tier: deletion.tier, operation: TierOperation::Delete });
         self.report_answer(cx, Awaited::Operation(op), deletion.tier, PurgeOutcome::Failed);
     }
 
@@ -231,7 +231,7 @@ impl Purging {
 
     /// A ban counts until this process ends, and may be forgotten then.
     pub(super) fn on_ban_not_stored<C: Chunk>(&mut self, cx: &mut Context<C>, op: OpId, tier: TierId) {
-        cx.event(Event::TierFailed { tier, operation: TierOperation::Write });
+        cx.event(ResilienceEvent::TierFailed { tier, operation: TierOperation::Write });
         self.report_answer(cx, Awaited::Operation(op), tier, PurgeOutcome::Failed);
     }
 
@@ -241,7 +241,7 @@ impl Purging {
             self.under_way.extract_if(.., |_, purge| purge.awaited.is_empty() && purge.commits.is_empty());
         for (purge_id, purge) in done.collect::<Vec<_>>() {
             let confirmed = purge.report.values().all(|outcome| *outcome != PurgeOutcome::Failed);
-            cx.event(Event::PurgeEnded { purge: purge_id, what: purge.what, confirmed });
+            cx.event(PurgeEvent::PurgeEnded { purge: purge_id, what: purge.what, confirmed });
             cx.effect(Effect::PurgeDone { purge: purge_id, report: purge.report.into_iter().collect() });
         }
     }

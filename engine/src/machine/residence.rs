@@ -7,7 +7,7 @@ use crate::{
     chunk::Chunk,
     config::MemoryTier,
     effect::PurgeOutcome,
-    event::Event,
+    event::{CopyEvent, Event, ResidenceEvent},
     head::{Method, RequestHead},
     id::TierId,
     key::{CacheKey, StoredKey},
@@ -148,20 +148,25 @@ impl<C: Chunk> Residence<C> {
             .find(key)
             .is_some_and(|slot| memory.value(slot).freshness.age(now) < resident.freshness.age(now));
         if is_overtaken && !cx.config.is_planted(Fault::F3) {
-            return cx.event(Event::LaneDropped { tier, key, name: None, why: LaneEnd::Superseded });
+            return cx.event(CopyEvent::LaneDropped { tier, key, name: None, why: LaneEnd::Superseded });
         }
         let plant = cx.config.plant;
         if !fits(memory, key, size, plant) {
-            return cx.event(Event::Rejected { tier, key, why: Rejection::OverCapacity });
+            return cx.event(CopyEvent::Rejected { tier, key, why: Rejection::OverCapacity });
         }
         let (variants, events) = (&mut self.variants, &mut cx.events);
         make_room(memory, key, size, |left, why| {
             variants.on_left(left.key);
-            events.push_back(Event::Removed { tier, key: left.key, size: left.size, why });
+            events.push_back(Event::Residence(ResidenceEvent::Removed {
+                tier,
+                key: left.key,
+                size: left.size,
+                why,
+            }));
         });
         memory.insert(key, size, Arc::new(resident));
         self.variants.on_stored(at);
-        cx.event(Event::Stored { tier, key, name: None, length, size, age, from });
+        cx.event(ResidenceEvent::Stored { tier, key, name: None, length, size, age, from });
         self.tell_resident(cx);
     }
 
@@ -169,7 +174,7 @@ impl<C: Chunk> Residence<C> {
     pub(super) fn remove(&mut self, cx: &mut Context<C>, key: CacheKey, why: Removal) -> Option<ByteCount> {
         let left = self.memory.as_mut()?.remove(key)?;
         self.variants.on_left(key);
-        cx.event(Event::Removed { tier: TierId::L0, key, size: left.size, why });
+        cx.event(ResidenceEvent::Removed { tier: TierId::L0, key, size: left.size, why });
         self.tell_resident(cx);
         Some(left.size)
     }
@@ -239,7 +244,7 @@ impl<C: Chunk> Residence<C> {
         let resident = Arc::make_mut(memory.value_mut(slot));
         resident.freshness.lifetime = resident.freshness.lifetime.min(resident.freshness.age(now));
         let size = cx.config.cost(resident.length, &resident.head);
-        cx.event(Event::Staled { tier: TierId::L0, key, size });
+        cx.event(ResidenceEvent::Staled { tier: TierId::L0, key, size });
         Some(size)
     }
     /// Is the sum that of the objects? A bug of ours, if not.
@@ -252,7 +257,7 @@ impl<C: Chunk> Residence<C> {
     fn tell_resident(&self, cx: &mut Context<C>) {
         let Some(memory) = &self.memory else { return };
         let (bytes, objects, capacity) = (memory.used(), memory.len(), memory.capacity());
-        cx.event(Event::Resident { tier: TierId::L0, bytes, objects, capacity });
+        cx.event(ResidenceEvent::Resident { tier: TierId::L0, bytes, objects, capacity });
     }
 }
 

@@ -3,7 +3,8 @@
 use crate::rig::{Rig, l0_only, object, with_disk};
 use std::time::Duration;
 use tiergate_engine::{
-    AbortReason, ByteCount, End, Event, LaneEnd, OnAbandon, RawConfig, RawFill, RawSharedTier, Symbol, TierId,
+    AbortReason, ByteCount, CopyEvent, End, Event, LaneEnd, OnAbandon, RawConfig, RawFill, RawSharedTier,
+    RequestEvent, ResidenceEvent, Symbol, TierId,
 };
 
 const WINDOW: u64 = 64 << 10;
@@ -78,7 +79,7 @@ fn a_disk_that_fails_in_the_middle_changes_no_response() {
     for client in [fast, slow] {
         assert_eq!(rig.client(client).span(), whole(8 * WINDOW + (8 << 10)));
     }
-    assert_eq!(rig.count(|event| matches!(event, Event::Stored { .. })), 0);
+    assert_eq!(rig.count(|event| matches!(event, Event::Residence(ResidenceEvent::Stored { .. }))), 0);
     rig.assert_idle();
 }
 
@@ -91,7 +92,7 @@ fn too_late_to_attach_means_a_fetch_of_ones_own() {
     rig.send("/big", 4 * WINDOW, 8 << 10);
     let late = rig.get("/big");
     assert_eq!(rig.asked.len(), 2);
-    assert_eq!(rig.count(|event| matches!(event, Event::AttachRefused { .. })), 1);
+    assert_eq!(rig.count(|event| matches!(event, Event::Request(RequestEvent::AttachRefused { .. }))), 1);
     rig.head("/big", 200, &[("cache-control", "max-age=60"), ("content-length", "5")]);
     rig.send("/big", 5, 5);
     rig.end("/big");
@@ -115,7 +116,7 @@ fn nobody_joins_a_fill_whose_disk_has_failed() {
     rig.tiers.get_mut(&TierId::L2).expect("configured").fails = true;
     rig.send("/big", 8 << 10, 8 << 10);
     let late = rig.get("/big");
-    assert_eq!(rig.count(|event| matches!(event, Event::AttachRefused { .. })), 1);
+    assert_eq!(rig.count(|event| matches!(event, Event::Request(RequestEvent::AttachRefused { .. }))), 1);
     rig.head("/big", 200, &[("cache-control", "max-age=60"), ("content-length", "5")]);
     rig.send("/big", 5, 5);
     rig.end("/big");
@@ -136,10 +137,13 @@ fn o1_an_abandoned_fill_obeys_the_policy() {
         assert_eq!(rig.cancelled.len(), cancelled);
         if policy == OnAbandon::Finish {
             rig.end("/big");
-            assert_eq!(rig.count(|event| matches!(event, Event::Stored { .. })), 2);
+            assert_eq!(
+                rig.count(|event| matches!(event, Event::Residence(ResidenceEvent::Stored { .. }))),
+                2
+            );
         } else {
             assert_eq!(
-                rig.count(|event| matches!(event, Event::Stored { .. })),
+                rig.count(|event| matches!(event, Event::Residence(ResidenceEvent::Stored { .. }))),
                 0,
                 "T6: nothing partial is kept"
             );
@@ -190,7 +194,10 @@ fn o1_a_fill_whose_last_reader_broke_off_obeys_the_policy() {
         if policy == OnAbandon::Finish {
             rig.end("/big");
         }
-        assert_eq!(rig.count(|event| matches!(event, Event::Stored { .. })), 1 - cancelled);
+        assert_eq!(
+            rig.count(|event| matches!(event, Event::Residence(ResidenceEvent::Stored { .. }))),
+            1 - cancelled
+        );
         rig.assert_idle();
     }
 }
@@ -237,7 +244,10 @@ fn a_stalled_disk_is_left_behind() {
     assert_eq!(rig.client(client).end, None);
     rig.pass_time(Duration::from_millis(1));
     assert_eq!(rig.client(client).span(), whole(10 * WINDOW));
-    assert_eq!(rig.count(|event| matches!(event, Event::LaneDropped { why: LaneEnd::Stalled, .. })), 1);
+    assert_eq!(
+        rig.count(|event| matches!(event, Event::Copy(CopyEvent::LaneDropped { why: LaneEnd::Stalled, .. }))),
+        1
+    );
     rig.release_tier(TierId::L2);
     assert!(rig.tiers[&TierId::L2].current.is_empty(), "a lane that was dropped never commits");
     rig.assert_idle();
@@ -255,7 +265,10 @@ fn a_slow_commit_is_not_a_stall() {
     assert_eq!(rig.client(client).end, Some(End::Complete));
     rig.pass_time(Duration::from_secs(60));
     rig.release_tier(TierId::L2);
-    assert_eq!(rig.count(|event| matches!(event, Event::Stored { tier: TierId::L2, .. })), 1);
+    assert_eq!(
+        rig.count(|event| matches!(event, Event::Residence(ResidenceEvent::Stored { tier: TierId::L2, .. }))),
+        1
+    );
     rig.assert_idle();
 }
 

@@ -4,7 +4,8 @@
 use crate::rig::{Rig, key, l0_only, with_disk, with_shared};
 use std::time::Duration;
 use tiergate_engine::{
-    End, Event, LaneEnd, Prefix, PurgeMode, PurgeOutcome, RawConfig, Selector, SelectorKind, Tag, TierId,
+    CopyEvent, End, Event, LaneEnd, Prefix, PurgeEvent, PurgeMode, PurgeOutcome, RawConfig, ResidenceEvent,
+    Selector, SelectorKind, Tag, TierId,
 };
 
 const HARD: PurgeMode = PurgeMode::Hard;
@@ -91,8 +92,9 @@ fn r10_a_ban_tells_what_it_saw() {
         "{:?}",
         rig.purged[&there]
     );
-    let began =
-        |event: &Event| matches!(event, Event::PurgeBegan { what: SelectorKind::Tag, mode: HARD, .. });
+    let began = |event: &Event| {
+        matches!(event, Event::Purge(PurgeEvent::PurgeBegan { what: SelectorKind::Tag, mode: HARD, .. }))
+    };
     assert_eq!(rig.count(began), 2);
 }
 
@@ -119,7 +121,11 @@ fn f1_a_ban_during_a_fill_is_not_undone() {
                 rig.send("/a", 30, 10);
                 rig.end("/a");
                 assert_eq!(rig.client(before).end, Some(End::Complete));
-                assert_eq!(rig.count(|event| matches!(event, Event::Stored { .. })), 0, "{selector:?}");
+                assert_eq!(
+                    rig.count(|event| matches!(event, Event::Residence(ResidenceEvent::Stored { .. }))),
+                    0,
+                    "{selector:?}"
+                );
                 assert_eq!(asked_again(&mut rig, &["/a"]), [true], "{selector:?}");
                 rig.answer("/a", 70, 30);
                 assert_eq!(asked_again(&mut rig, &["/a"]), [false], "{selector:?}");
@@ -178,7 +184,13 @@ fn f1_a_ban_during_a_promotion_stops_it() {
         rig.demand(reader);
     }
     assert_eq!(rig.client(reader).end, Some(End::Complete), "the record stays open for its reader");
-    assert_eq!(rig.count(|event| matches!(event, Event::LaneDropped { why: LaneEnd::Superseded, .. })), 1);
+    assert_eq!(
+        rig.count(|event| matches!(
+            event,
+            Event::Copy(CopyEvent::LaneDropped { why: LaneEnd::Superseded, .. })
+        )),
+        1
+    );
     assert_eq!(asked_again(&mut rig, &["/a"]), [true]);
 }
 
@@ -271,7 +283,8 @@ fn f2_a_ban_is_kept_before_it_is_acknowledged() {
         rig.tiers.get_mut(&TierId::L2).expect("configured").fails = true;
         let failed = rig.purge_all_of(selector, mode);
         assert_eq!(rig.purged[&failed][1], (TierId::L2, PurgeOutcome::Failed));
-        let confirmed = |event: &Event| matches!(event, Event::PurgeEnded { confirmed: true, .. });
+        let confirmed =
+            |event: &Event| matches!(event, Event::Purge(PurgeEvent::PurgeEnded { confirmed: true, .. }));
         assert_eq!(rig.count(confirmed), 1);
         rig.tiers.get_mut(&TierId::L2).expect("configured").fails = false;
         rig.pass_time(Duration::from_millis(5));

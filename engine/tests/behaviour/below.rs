@@ -3,8 +3,8 @@
 use crate::rig::{Rig, object, with_disk, with_shared};
 use std::{sync::Arc, time::Duration};
 use tiergate_engine::{
-    ByteCount, Effect, Event, Head, Method, MissReason, OnAbandon, Outcome, RawConfig, RawFill, RawHttp,
-    Record, Reply, RequestId, StaleUse, Symbol, TierId,
+    ByteCount, CopyEvent, Effect, Event, Head, Method, MissReason, OnAbandon, Outcome, RawConfig, RawFill,
+    RawHttp, Record, Reply, RequestId, ResidenceEvent, StaleUse, Symbol, TierId,
 };
 
 /// Nothing but one byte tier, shared or local.
@@ -43,7 +43,7 @@ fn kept_head(rig: &Rig) -> &Head {
 }
 
 fn freshened(rig: &Rig) -> usize {
-    rig.count(|event| matches!(event, Event::Freshened { .. }))
+    rig.count(|event| matches!(event, Event::Residence(ResidenceEvent::Freshened { .. })))
 }
 
 /// RFC 9111 section 4.3: what only a byte tier has is asked about with its validator; a 304 streams it to all who wait
@@ -237,7 +237,12 @@ fn f4_a_freshened_record_is_promoted_with_its_new_lease() {
         rig.pass_time(Duration::from_secs(65));
         rig.events.clear();
         let promoted = |rig: &Rig| {
-            rig.count(|event| matches!(event, Event::Stored { tier: TierId::L0, from: Some(_), .. }))
+            rig.count(|event| {
+                matches!(
+                    event,
+                    Event::Residence(ResidenceEvent::Stored { tier: TierId::L0, from: Some(_), .. })
+                )
+            })
         };
         rig.get("/a");
         rig.refuse("/a");
@@ -339,7 +344,7 @@ fn t7_a_part_of_a_record_is_read_alone_and_promotes_nothing() {
             assert_eq!(rig.tiers[&tier].read - before, size, "{field:?}");
             assert!(rig.client(client).end.is_some());
         }
-        assert_eq!(rig.count(|event| matches!(event, Event::LaneOpened { .. })), 0);
+        assert_eq!(rig.count(|event| matches!(event, Event::Copy(CopyEvent::LaneOpened { .. }))), 0);
         assert_eq!(rig.asked, ["/a", "/b"]);
         rig.assert_idle();
     }

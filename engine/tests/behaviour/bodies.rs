@@ -2,7 +2,9 @@
 
 use crate::rig::{Rig, key, l0_only, object, with_disk, with_shared};
 use std::{collections::BTreeSet, time::Duration};
-use tiergate_engine::{AbortReason, ByteCount, End, Event, OriginFailure, RawConfig, Symbol, TierId};
+use tiergate_engine::{
+    AbortReason, ByteCount, CopyEvent, End, Event, OriginFailure, RawConfig, Symbol, TierId,
+};
 
 /// Everything below L0, so that each answer is read from a tier.
 fn without_memory(raw: RawConfig) -> RawConfig {
@@ -28,7 +30,7 @@ fn t2_two_fills_of_one_key_never_share_a_name() {
         .events
         .iter()
         .filter_map(|event| match event {
-            Event::LaneOpened { tier: TierId::L2, name, .. } => *name,
+            Event::Copy(CopyEvent::LaneOpened { tier: TierId::L2, name, .. }) => *name,
             _ => None,
         })
         .collect();

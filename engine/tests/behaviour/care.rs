@@ -3,9 +3,9 @@
 use crate::rig::{Rig, key, l0_only, with_disk, with_shared};
 use std::time::Duration;
 use tiergate_engine::{
-    AbortReason, End, Event, FetchEnd, GiveUp, Guarded, LaneEnd, Late, MissReason, OriginFailure, OriginId,
-    Outcome, RawBreaker, RawCare, RawConfig, RawDeadline, RawFill, RawHedge, RawRetry, Refusal, StaleUse,
-    Standing, TierId, TierOperation,
+    AbortReason, CopyEvent, End, Event, FetchEnd, FetchEvent, GiveUp, Guarded, LaneEnd, Late, MissReason,
+    OriginFailure, OriginId, Outcome, RawBreaker, RawCare, RawConfig, RawDeadline, RawFill, RawHedge,
+    RawRetry, Refusal, RequestEvent, ResilienceEvent, StaleUse, Standing, TierId, TierOperation,
 };
 
 /// One failure opens it for at least half and at most the whole of a second; one probe closes it.
@@ -35,12 +35,15 @@ fn millis(millis: u64) -> Duration {
 }
 
 fn is_skipped(wanted: TierOperation) -> impl Fn(&Event) -> bool {
-    move |event| matches!(event, Event::TierSkipped { operation, .. } if *operation == wanted)
+    move |event| matches!(event, Event::Resilience(ResilienceEvent::TierSkipped { operation, .. }) if *operation == wanted)
 }
 
 fn origin_stands(event: &Event) -> Option<Standing> {
     match event {
-        Event::BreakerChanged { who: Guarded::Origin(OriginId(0)), standing } => Some(*standing),
+        Event::Resilience(ResilienceEvent::BreakerChanged {
+            who: Guarded::Origin(OriginId(0)),
+            standing,
+        }) => Some(*standing),
         _ => None,
     }
 }
@@ -154,7 +157,7 @@ fn all_who_wait_are_refused_once_when_the_breaker_opens_meanwhile() {
     }
     assert!(rig.client(other).refusal.is_none(), "it was asked before");
     assert_eq!(rig.asked, ["/a", "/dead"], "no second leader asks an origin that is left alone");
-    let refused = |event: &Event| matches!(event, Event::Refused { .. });
+    let refused = |event: &Event| matches!(event, Event::Request(RequestEvent::Refused { .. }));
     assert_eq!(rig.count(refused), 5);
     rig.refuse("/dead");
     rig.assert_idle();
@@ -174,7 +177,7 @@ fn r3_a_failed_attempt_is_made_again_after_a_rest() {
     for client in [first, joined] {
         assert_eq!(rig.client(client).received(), 100);
     }
-    let retried = |event: &Event| matches!(event, Event::Retried { attempt: 2, .. });
+    let retried = |event: &Event| matches!(event, Event::Fetch(FetchEvent::Retried { attempt: 2, .. }));
     assert_eq!(rig.count(retried), 1);
     rig.assert_idle();
 }
@@ -192,7 +195,8 @@ fn r3_attempts_end() {
     for client in clients {
         assert_eq!(rig.client(client).refusal, Some(Refusal::Origin(OriginFailure::Unreachable)));
     }
-    let spent = |event: &Event| matches!(event, Event::GaveUp { why: GiveUp::AttemptsSpent, .. });
+    let spent =
+        |event: &Event| matches!(event, Event::Fetch(FetchEvent::GaveUp { why: GiveUp::AttemptsSpent, .. }));
     assert_eq!(rig.count(spent), 2);
     rig.assert_idle();
 }
@@ -210,7 +214,8 @@ fn r3_retries_have_a_budget_for_all() {
     assert_eq!(rig.client(second).refusal, Some(Refusal::Origin(OriginFailure::Unreachable)));
     rig.pass_time(millis(11));
     rig.answer("/a", 10, 10);
-    let spent = |event: &Event| matches!(event, Event::GaveUp { why: GiveUp::BudgetSpent, .. });
+    let spent =
+        |event: &Event| matches!(event, Event::Fetch(FetchEvent::GaveUp { why: GiveUp::BudgetSpent, .. }));
     assert_eq!((rig.asked.len(), rig.count(spent)), (3, 1));
     rig.assert_idle();
 }
@@ -282,8 +287,19 @@ fn c1_a_lookup_that_is_late_is_given_up_and_released_once() {
     let reply = rig.client(client).reply.as_ref().expect("it is answered");
     let miss = Outcome::Miss { reason: MissReason::TierFailed, collapsed: false, storing: true };
     assert_eq!((reply.outcome, rig.client(client).received()), (miss, 10));
-    let late = |event: &Event| matches!(event, Event::DeadlineMissed { what: Late::Lookup(TierId::L1), .. });
-    assert_eq!((rig.count(late), rig.count(|event| matches!(event, Event::LateAnswer { .. }))), (1, 1));
+    let late = |event: &Event| {
+        matches!(
+            event,
+            Event::Resilience(ResilienceEvent::DeadlineMissed { what: Late::Lookup(TierId::L1), .. })
+        )
+    };
+    assert_eq!(
+        (
+            rig.count(late),
+            rig.count(|event| matches!(event, Event::Resilience(ResilienceEvent::LateAnswer { .. })))
+        ),
+        (1, 1)
+    );
     assert_eq!(rig.tiers[&TierId::L1].open_records(), 0, "the late record was released");
     rig.assert_idle();
 }
@@ -314,7 +330,9 @@ fn all_attempts_together_have_one_deadline() {
     }
     assert_eq!(rig.client(client).refusal, Some(Refusal::Origin(OriginFailure::TimedOut)));
     assert_eq!(rig.asked.len(), 3);
-    let late = |event: &Event| matches!(event, Event::DeadlineMissed { what: Late::Answer, .. });
+    let late = |event: &Event| {
+        matches!(event, Event::Resilience(ResilienceEvent::DeadlineMissed { what: Late::Answer, .. }))
+    };
     assert_eq!(rig.count(late), 1);
     rig.assert_idle();
 }
@@ -331,7 +349,10 @@ fn a_chunk_that_is_late_breaks_the_body_off() {
     rig.pass_time(millis(1));
     assert_eq!(rig.client(client).end, Some(End::Aborted(AbortReason::Origin(OriginFailure::TimedOut))));
     let ended = |event: &Event| {
-        matches!(event, Event::FetchEnded { end: FetchEnd::Failed(OriginFailure::TimedOut), .. })
+        matches!(
+            event,
+            Event::Fetch(FetchEvent::FetchEnded { end: FetchEnd::Failed(OriginFailure::TimedOut), .. })
+        )
     };
     assert_eq!((rig.count(ended), rig.cancelled.len()), (1, 1));
     rig.assert_idle();
@@ -379,13 +400,24 @@ fn a_tier_that_keeps_failing_is_skipped_but_always_purged() {
     let client = rig.get("/b");
     rig.answer("/b", 10, 10);
     assert_eq!(rig.client(client).received(), 10);
-    assert_eq!(rig.count(|event| matches!(event, Event::TierFailed { .. })), 1, "only the first was asked");
+    assert_eq!(
+        rig.count(|event| matches!(event, Event::Resilience(ResilienceEvent::TierFailed { .. }))),
+        1,
+        "only the first was asked"
+    );
     assert_eq!(rig.count(is_skipped(TierOperation::Lookup)), 1);
     assert_eq!(rig.count(is_skipped(TierOperation::Write)), 2);
-    let dropped = |event: &Event| matches!(event, Event::LaneDropped { why: LaneEnd::TierSkipped, .. });
+    let dropped = |event: &Event| {
+        matches!(event, Event::Copy(CopyEvent::LaneDropped { why: LaneEnd::TierSkipped, .. }))
+    };
     assert_eq!(rig.count(dropped), 2);
     rig.purge("/a");
-    let failed = |event: &Event| matches!(event, Event::TierFailed { operation: TierOperation::Delete, .. });
+    let failed = |event: &Event| {
+        matches!(
+            event,
+            Event::Resilience(ResilienceEvent::TierFailed { operation: TierOperation::Delete, .. })
+        )
+    };
     assert_eq!(rig.count(failed), 1);
     rig.assert_idle();
 }
@@ -409,7 +441,10 @@ fn an_open_record_is_read_on_while_its_tiers_breaker_is_open() {
     let opened = |event: &Event| {
         matches!(
             event,
-            Event::BreakerChanged { who: Guarded::Tier(TierId::L2), standing: Standing::Open { .. } }
+            Event::Resilience(ResilienceEvent::BreakerChanged {
+                who: Guarded::Tier(TierId::L2),
+                standing: Standing::Open { .. }
+            })
         )
     };
     assert_eq!(rig.count(opened), 1);
@@ -433,12 +468,12 @@ fn a9_a_read_that_is_later_than_most_is_asked_twice_and_used_once() {
     rig.tiers.get_mut(&TierId::L2).expect("it is configured").is_held = true;
     rig.demand(client);
     rig.pass_time(millis(4));
-    assert_eq!(rig.count(|event| matches!(event, Event::Hedged { .. })), 0);
+    assert_eq!(rig.count(|event| matches!(event, Event::Request(RequestEvent::Hedged { .. }))), 0);
     rig.pass_time(millis(1));
-    assert_eq!(rig.count(|event| matches!(event, Event::Hedged { .. })), 1);
+    assert_eq!(rig.count(|event| matches!(event, Event::Request(RequestEvent::Hedged { .. }))), 1);
     rig.release_tier(TierId::L2);
     assert_eq!((rig.client(client).received(), rig.client(client).end), (10, Some(End::Complete)));
-    assert_eq!(rig.count(|event| matches!(event, Event::LateAnswer { .. })), 1);
+    assert_eq!(rig.count(|event| matches!(event, Event::Resilience(ResilienceEvent::LateAnswer { .. }))), 1);
     rig.assert_idle();
 }
 
@@ -456,7 +491,7 @@ fn reads_are_not_asked_twice_unless_told_so() {
     rig.pass_time(millis(400));
     rig.release_tier(TierId::L2);
     assert_eq!(rig.client(client).received(), 10);
-    assert_eq!(rig.count(|event| matches!(event, Event::Hedged { .. })), 0);
+    assert_eq!(rig.count(|event| matches!(event, Event::Request(RequestEvent::Hedged { .. }))), 0);
 }
 
 /// An origin's breaker knows its own origin only.

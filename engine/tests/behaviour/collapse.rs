@@ -3,7 +3,7 @@
 use crate::rig::{Rig, l0_only, object};
 use tiergate_engine::{
     AbortReason, End, Event, Method, MissReason, OriginFailure, Outcome, RawCollapse, RawConfig, Refusal,
-    Symbol,
+    RequestEvent, ResidenceEvent, Symbol,
 };
 
 fn whole(target: &str, version: u32, size: u64) -> Option<Symbol> {
@@ -21,7 +21,7 @@ fn concurrent_misses_collapse_into_one_fetch() {
         assert_eq!(rig.client(client).span(), whole("/logo", 1, 1000));
         assert_eq!(rig.client(client).end, Some(End::Complete));
     }
-    assert_eq!(rig.count(|event| matches!(event, Event::Collapsed { .. })), 9);
+    assert_eq!(rig.count(|event| matches!(event, Event::Request(RequestEvent::Collapsed { .. }))), 9);
     assert_eq!(rig.asked.len(), 1);
     rig.assert_idle();
 }
@@ -106,7 +106,7 @@ fn what_may_not_be_stored_is_not_shared() {
     rig.send("/me", 7, 7);
     rig.end("/me");
     assert_eq!(rig.client(leader).span(), whole("/me", 1, 7));
-    assert_eq!(rig.count(|event| matches!(event, Event::Stored { .. })), 0);
+    assert_eq!(rig.count(|event| matches!(event, Event::Residence(ResidenceEvent::Stored { .. }))), 0);
     rig.get("/me");
     assert_eq!(rig.asked.len(), 3, "nothing was stored");
 }
@@ -148,7 +148,7 @@ fn t1_the_promised_length_is_kept() {
             rig.end("/big");
         }
         assert_eq!(rig.client(client).end, Some(End::Aborted(AbortReason::Origin(failure))));
-        assert_eq!(rig.count(|event| matches!(event, Event::Stored { .. })), 0);
+        assert_eq!(rig.count(|event| matches!(event, Event::Residence(ResidenceEvent::Stored { .. }))), 0);
         rig.assert_idle();
     }
 }

@@ -5,8 +5,8 @@ use crate::vault::Fate;
 use std::time::Duration;
 use tiergate_engine::durable::{Ask, BlobFate, DurableMiss, PublishEnd, UPLOADS_MAX};
 use tiergate_engine::{
-    AbortReason, ByteCount, Effect, End, Event, FillVerdict, LaneEnd, Outcome, Promotion, PurgeOutcome,
-    RawConfig, Rejection, TierId,
+    AbortReason, ByteCount, CopyEvent, DurableEvent, Effect, End, Event, FillVerdict, LaneEnd, Outcome,
+    Promotion, PurgeOutcome, RawConfig, Rejection, RequestEvent, ResidenceEvent, TierId,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -31,7 +31,7 @@ fn with_terms(lease_ms: u32, idle_s: u32, grace_s: u32, collect_s: u32) -> RawCo
 
 fn verdicts(rig: &Rig) -> Vec<FillVerdict> {
     let verdict = |event: &Event| match event {
-        Event::Filled { tier: TierId::L3, verdict, .. } => Some(*verdict),
+        Event::Copy(CopyEvent::Filled { tier: TierId::L3, verdict, .. }) => Some(*verdict),
         _ => None,
     };
     rig.events.iter().filter_map(verdict).collect()
@@ -39,7 +39,7 @@ fn verdicts(rig: &Rig) -> Vec<FillVerdict> {
 
 fn ends(rig: &Rig) -> Vec<(PublishEnd, BlobFate)> {
     let end = |event: &Event| match event {
-        Event::UploadEnded { end, blob, .. } => Some((*end, *blob)),
+        Event::Durable(DurableEvent::UploadEnded { end, blob, .. }) => Some((*end, *blob)),
         _ => None,
     };
     rig.events.iter().filter_map(end).collect()
@@ -47,7 +47,7 @@ fn ends(rig: &Rig) -> Vec<(PublishEnd, BlobFate)> {
 
 fn misses(rig: &Rig) -> Vec<DurableMiss> {
     let miss = |event: &Event| match event {
-        Event::DurableMissed { why, .. } => Some(*why),
+        Event::Durable(DurableEvent::DurableMissed { why, .. }) => Some(*why),
         _ => None,
     };
     rig.events.iter().filter_map(miss).collect()
@@ -110,7 +110,7 @@ fn each_promotion_from_the_durable_tier_obeys_its_policy() {
         rig.get("/a");
         for tier in [TierId::L0, TierId::L1, TierId::L2] {
             let stored =
-                rig.count(|event| matches!(event, Event::Stored { tier: into, .. } if *into == tier));
+                rig.count(|event| matches!(event, Event::Residence(ResidenceEvent::Stored { tier: into, .. }) if *into == tier));
             assert_eq!(stored, usize::from(tier != never), "{tier:?} when {never:?} never");
         }
         assert_idle(&rig);
@@ -159,8 +159,9 @@ fn d1_the_lowest_tier_is_authoritative() {
     let mut rig = Rig::new(crate::rig::with_disk());
     rig.get("/a");
     rig.answer("/a", 100, 30);
-    let stored =
-        |event: &Event| matches!(event, Event::Filled { tier: TierId::L2, verdict: FillVerdict::Stored, .. });
+    let stored = |event: &Event| {
+        matches!(event, Event::Copy(CopyEvent::Filled { tier: TierId::L2, verdict: FillVerdict::Stored, .. }))
+    };
     assert_eq!(rig.count(stored), 1);
     rig.tiers.get_mut(&TierId::L2).expect("configured").fails = true;
     let client = rig.get("/b");
@@ -168,7 +169,9 @@ fn d1_the_lowest_tier_is_authoritative() {
     assert_whole(&rig, client, 100);
     let verdict = FillVerdict::Dropped(LaneEnd::TierFailed);
     assert_eq!(
-        rig.count(|event| matches!(event, Event::Filled { verdict: told, .. } if *told == verdict)),
+        rig.count(
+            |event| matches!(event, Event::Copy(CopyEvent::Filled { verdict: told, .. }) if *told == verdict)
+        ),
         1
     );
 }
@@ -230,8 +233,8 @@ fn a_body_with_another_digest_breaks_off_and_is_promoted_nowhere() {
     let reader = other.get("/a");
     assert_eq!(other.client(reader).end, Some(End::Aborted(AbortReason::TierRead(TierId::L3))));
     assert!(other.client(reader).received() < 100, "the last chunk is held back");
-    assert_eq!(other.count(|event| matches!(event, Event::Stored { .. })), 0);
-    assert_eq!(other.count(|event| matches!(event, Event::Corrupt { .. })), 1);
+    assert_eq!(other.count(|event| matches!(event, Event::Residence(ResidenceEvent::Stored { .. }))), 0);
+    assert_eq!(other.count(|event| matches!(event, Event::Durable(DurableEvent::Corrupt { .. }))), 1);
     other.get("/a");
     assert_eq!(other.asked.len(), 1, "the manifest is gone");
     other.answer("/a", 100, 30);
@@ -507,7 +510,7 @@ fn an_upload_is_not_read_back_by_those_who_come_late() {
     rig.head("/a", 200, &[("cache-control", "max-age=60")]);
     rig.send("/a", 200 << 10, 16 << 10);
     rig.get("/a");
-    assert_eq!(rig.count(|event| matches!(event, Event::AttachRefused { .. })), 1);
+    assert_eq!(rig.count(|event| matches!(event, Event::Request(RequestEvent::AttachRefused { .. }))), 1);
     assert_eq!(rig.asked.len(), 2);
 }
 
@@ -544,7 +547,7 @@ fn d2_the_collector_removes_orphans_and_nothing_else() {
         left.push(blobs(&rig));
     }
     assert_eq!(left, [2, 2, 2, 2, 2, 2, 1, 1, 1, 1]);
-    assert!(rig.count(|event| matches!(event, Event::Swept { .. })) >= 9);
+    assert!(rig.count(|event| matches!(event, Event::Durable(DurableEvent::Swept { .. }))) >= 9);
     let manifest = rig.vault.store.borrow().rows[&key("/kept")].entry.manifest.clone().expect("stored");
     assert!(rig.vault.store.borrow().blobs.contains_key(&manifest.blob()));
     assert_idle(&rig);
@@ -580,7 +583,8 @@ fn promotions_into_two_tiers_may_stall_at_once() {
     }
     assert_whole(&rig, reader, 100);
     rig.pass_time(3 * SECOND);
-    let stalled = |event: &Event| matches!(event, Event::LaneDropped { why: LaneEnd::Stalled, .. });
+    let stalled =
+        |event: &Event| matches!(event, Event::Copy(CopyEvent::LaneDropped { why: LaneEnd::Stalled, .. }));
     assert_eq!(rig.count(stalled), 2);
     for tier in [TierId::L1, TierId::L2] {
         rig.release_tier(tier);
@@ -608,7 +612,8 @@ fn a_304_freshens_the_manifest_for_every_edge() {
     let asked = first.get("/a");
     first.head("/a", 304, &AGREES);
     assert_whole(&first, asked, 100);
-    let freshened = |event: &Event| matches!(event, Event::Freshened { tier: TierId::L3, .. });
+    let freshened =
+        |event: &Event| matches!(event, Event::Residence(ResidenceEvent::Freshened { tier: TierId::L3, .. }));
     assert_eq!((first.count(freshened), blobs(&first)), (1, 1));
     let mut second = Rig::beside(&first, alone(), 8);
     second.pass_time(61 * SECOND + 30 * SECOND);
@@ -638,7 +643,7 @@ fn f1_a_304_that_comes_after_a_purge_brings_nothing_back() {
     second.purge("/a");
     first.head("/a", 304, &AGREES);
     assert_whole(&first, asked, 100);
-    assert_eq!(first.count(|event| matches!(event, Event::Freshened { .. })), 0);
+    assert_eq!(first.count(|event| matches!(event, Event::Residence(ResidenceEvent::Freshened { .. }))), 0);
     assert!(first.vault.store.borrow().rows[&key("/a")].entry.manifest.is_none(), "it stays purged");
     let again = second.get("/a");
     assert_eq!(second.asked, ["/a"]);

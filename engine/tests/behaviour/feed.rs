@@ -4,7 +4,8 @@
 use crate::rig::{Rig, key, l0_only, with_disk, with_durable, with_shared};
 use std::time::Duration;
 use tiergate_engine::{
-    Config, Event, Input, Instant, Method, PurgeMode, RawConfig, Selector, Tag, TierId, WallTime,
+    Config, Event, Input, Instant, Method, PurgeMode, RawConfig, ResidenceEvent, Selector, Tag, TierId,
+    WallTime,
     feed::{Notice, RawFeed},
 };
 
@@ -147,7 +148,7 @@ fn f9_a_freshening_that_a_purge_overtook_counts_for_nothing() {
     let heard = notice(&rig, Selector::Key(key("/a")), PurgeMode::Hard);
     rig.feed(heard);
     rig.release_tier(TierId::L1);
-    assert_eq!(rig.count(|event| matches!(event, Event::Freshened { .. })), 0);
+    assert_eq!(rig.count(|event| matches!(event, Event::Residence(ResidenceEvent::Freshened { .. }))), 0);
     assert!(asks(&mut rig, "/a"));
 }
 

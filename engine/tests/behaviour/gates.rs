@@ -1,7 +1,9 @@
 //! Byte gates and lanes: no tier takes what is too large for it, and a lane that lost anything never commits.
 
 use crate::rig::{Rig, object, with_disk, with_shared};
-use tiergate_engine::{ByteCount, End, Event, LaneEnd, RawConfig, Rejection, Symbol, TierId};
+use tiergate_engine::{
+    ByteCount, CopyEvent, End, Event, LaneEnd, RawConfig, Rejection, ResidenceEvent, Symbol, TierId,
+};
 
 fn gated(l0_gate: u64, l2_gate: u64) -> RawConfig {
     let mut raw = with_disk();
@@ -11,7 +13,9 @@ fn gated(l0_gate: u64, l2_gate: u64) -> RawConfig {
 }
 
 fn stored(rig: &Rig, wanted: TierId) -> usize {
-    rig.count(|event| matches!(event, Event::Stored { tier, .. } if *tier == wanted))
+    rig.count(
+        |event| matches!(event, Event::Residence(ResidenceEvent::Stored { tier, .. }) if *tier == wanted),
+    )
 }
 
 /// M1: a known length at the gate is admitted, one byte more builds no lane at all.
@@ -26,9 +30,11 @@ fn m1_a_known_length_is_checked_before_the_first_byte() {
             (into_l0, into_l2),
             "{length} bytes"
         );
-        let rejected = |event: &Event| matches!(event, Event::Rejected { why: Rejection::OverGate, .. });
+        let rejected = |event: &Event| {
+            matches!(event, Event::Copy(CopyEvent::Rejected { why: Rejection::OverGate, .. }))
+        };
         assert_eq!(rig.count(rejected), 2 - into_l0 - into_l2, "{length} bytes");
-        assert_eq!(rig.count(|event| matches!(event, Event::LaneDropped { .. })), 0);
+        assert_eq!(rig.count(|event| matches!(event, Event::Copy(CopyEvent::LaneDropped { .. }))), 0);
         assert_eq!(rig.client(client).received(), length);
         rig.assert_idle();
     }
@@ -46,7 +52,9 @@ fn m2_an_unknown_length_is_checked_as_it_grows() {
             (into_l0, into_l2),
             "{length} bytes"
         );
-        let dropped = |event: &Event| matches!(event, Event::LaneDropped { why: LaneEnd::OverGate, .. });
+        let dropped = |event: &Event| {
+            matches!(event, Event::Copy(CopyEvent::LaneDropped { why: LaneEnd::OverGate, .. }))
+        };
         assert_eq!(rig.count(dropped), 2 - into_l0 - into_l2, "{length} bytes");
         assert_eq!(rig.client(client).received(), length);
         rig.assert_idle();
@@ -66,9 +74,16 @@ fn t5_a_lane_that_lost_a_chunk_never_commits() {
     rig.tiers.get_mut(&TierId::L1).expect("configured").is_held = true;
     rig.head("/a", 200, &[("cache-control", "max-age=60")]);
     rig.send("/a", 30, 10);
-    assert_eq!(rig.count(|event| matches!(event, Event::LaneDropped { .. })), 0, "three may wait");
+    assert_eq!(
+        rig.count(|event| matches!(event, Event::Copy(CopyEvent::LaneDropped { .. }))),
+        0,
+        "three may wait"
+    );
     rig.send("/a", 10, 10);
-    assert_eq!(rig.count(|event| matches!(event, Event::LaneDropped { why: LaneEnd::Full, .. })), 1);
+    assert_eq!(
+        rig.count(|event| matches!(event, Event::Copy(CopyEvent::LaneDropped { why: LaneEnd::Full, .. }))),
+        1
+    );
     rig.send("/a", 60, 10);
     rig.end("/a");
     assert_eq!(

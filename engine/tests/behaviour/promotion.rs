@@ -3,8 +3,9 @@
 use crate::rig::{Rig, key, object, with_disk, with_shared};
 use std::time::Duration;
 use tiergate_engine::{
-    AbortReason, ByteCount, End, Event, LaneEnd, Method, MissReason, Outcome, Promotion, RawBreaker,
-    RawConfig, Rejection, ReplyBody, Standing, Symbol, TierId,
+    AbortReason, ByteCount, CopyEvent, End, Event, LaneEnd, Method, MissReason, Outcome, Promotion,
+    RawBreaker, RawConfig, Rejection, ReplyBody, RequestEvent, ResidenceEvent, ResilienceEvent, Standing,
+    Symbol, TierId,
 };
 
 /// A disk that holds `/a` (100 bytes), under an L0 that has lost it to `/b`.
@@ -21,7 +22,9 @@ fn only_on_disk(mut raw: RawConfig) -> Rig {
 }
 
 fn promoted(rig: &Rig) -> usize {
-    rig.count(|event| matches!(event, Event::Stored { tier: TierId::L0, from: Some(_), .. }))
+    rig.count(|event| {
+        matches!(event, Event::Residence(ResidenceEvent::Stored { tier: TierId::L0, from: Some(_), .. }))
+    })
 }
 
 /// A hit in a lower tier is served whole and then answers from L0; C2: the response ends before the copy is visible.
@@ -38,8 +41,8 @@ fn c2_a_hit_below_is_promoted_once_it_was_read() {
         assert_eq!(promoted(&rig), 1);
         let at = |wanted: fn(&Event) -> bool| rig.events.iter().position(wanted).expect("it happened");
         assert!(
-            at(|event| matches!(event, Event::Served { .. }))
-                < at(|event| matches!(event, Event::Stored { .. }))
+            at(|event| matches!(event, Event::Request(RequestEvent::Served { .. })))
+                < at(|event| matches!(event, Event::Residence(ResidenceEvent::Stored { .. })))
         );
         let again = rig.get("/a");
         assert_eq!(
@@ -76,7 +79,13 @@ fn t6_a_reader_that_leaves_promotes_nothing() {
     rig.demand(client);
     rig.leave(client);
     assert_eq!(promoted(&rig), 0);
-    assert_eq!(rig.count(|event| matches!(event, Event::LaneDropped { why: LaneEnd::Abandoned, .. })), 1);
+    assert_eq!(
+        rig.count(|event| matches!(
+            event,
+            Event::Copy(CopyEvent::LaneDropped { why: LaneEnd::Abandoned, .. })
+        )),
+        1
+    );
     rig.assert_idle();
 }
 
@@ -87,7 +96,7 @@ fn t7_nothing_read_means_nothing_promoted() {
     let head = rig.ask(tiergate_engine::Method::Head, "/a", &[], true);
     rig.leave(head);
     assert_eq!(promoted(&rig), 0);
-    assert_eq!(rig.count(|event| matches!(event, Event::LaneOpened { .. })), 0);
+    assert_eq!(rig.count(|event| matches!(event, Event::Copy(CopyEvent::LaneOpened { .. }))), 0);
     rig.assert_idle();
 }
 
@@ -98,14 +107,23 @@ fn promotion_obeys_policy_and_gate() {
     never.promotion.l2_to_l0 = Promotion::Never;
     let mut rig = only_on_disk(never);
     rig.get("/a");
-    assert_eq!(rig.count(|event| matches!(event, Event::LaneOpened { .. } | Event::Rejected { .. })), 0);
+    assert_eq!(
+        rig.count(|event| matches!(
+            event,
+            Event::Copy(CopyEvent::LaneOpened { .. } | CopyEvent::Rejected { .. })
+        )),
+        0
+    );
 
     let mut gated = with_disk();
     gated.l0.as_mut().expect("L0 is on by default").gate = ByteCount(99);
     let mut rig = only_on_disk(gated);
     rig.get("/a");
     assert_eq!(promoted(&rig), 0);
-    assert_eq!(rig.count(|event| matches!(event, Event::Rejected { why: Rejection::OverGate, .. })), 1);
+    assert_eq!(
+        rig.count(|event| matches!(event, Event::Copy(CopyEvent::Rejected { why: Rejection::OverGate, .. }))),
+        1
+    );
 }
 
 /// Two readers at once copy once.
@@ -157,10 +175,16 @@ fn a_failed_read_is_seen_and_not_repeated() {
         rig.release_tier(TierId::L2);
         assert_eq!(rig.client(client).end, Some(End::Aborted(AbortReason::TierRead(TierId::L2))));
         assert!(rig.tiers[&TierId::L2].records.values().all(|(record, _)| record.key != key("/a")));
-        let told = |event: &Event| matches!(event, Event::FoundRotten { tier: TierId::L2, .. });
-        let failed = |event: &Event| matches!(event, Event::TierFailed { .. });
-        let opened =
-            |event: &Event| matches!(event, Event::BreakerChanged { standing: Standing::Open { .. }, .. });
+        let told = |event: &Event| {
+            matches!(event, Event::Resilience(ResilienceEvent::FoundRotten { tier: TierId::L2, .. }))
+        };
+        let failed = |event: &Event| matches!(event, Event::Resilience(ResilienceEvent::TierFailed { .. }));
+        let opened = |event: &Event| {
+            matches!(
+                event,
+                Event::Resilience(ResilienceEvent::BreakerChanged { standing: Standing::Open { .. }, .. })
+            )
+        };
         let seen = (rig.count(told), rig.count(failed), rig.count(opened));
         assert_eq!(seen, if rots { (1, 0, 0) } else { (0, 1, 1) });
         rig.get("/a");
@@ -192,8 +216,11 @@ fn a_body_that_comes_along_is_not_read() {
             assert_eq!((rig.tiers[&tier].read, rig.tiers[&tier].open_records()), (0, 0));
             assert_eq!(promoted(&rig), copies, "{method:?} {fields:?}");
             let at = |wanted: fn(&Event) -> bool| rig.events.iter().position(wanted);
-            let served = at(|event| matches!(event, Event::Served { .. }));
-            assert!(served < at(|event| matches!(event, Event::Stored { .. })) || copies == 0);
+            let served = at(|event| matches!(event, Event::Request(RequestEvent::Served { .. })));
+            assert!(
+                served < at(|event| matches!(event, Event::Residence(ResidenceEvent::Stored { .. })))
+                    || copies == 0
+            );
             rig.assert_idle();
         }
     }
@@ -224,6 +251,9 @@ fn lookups_collapse() {
     for client in clients {
         assert_eq!(rig.client(client).received(), 100);
     }
-    assert_eq!(rig.count(|event| matches!(event, Event::Hit { tier: TierId::L2, .. })), 5);
+    assert_eq!(
+        rig.count(|event| matches!(event, Event::Request(RequestEvent::Hit { tier: TierId::L2, .. }))),
+        5
+    );
     rig.assert_idle();
 }

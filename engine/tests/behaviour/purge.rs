@@ -2,10 +2,12 @@
 
 use crate::rig::{Rig, l0_only, with_disk, with_shared};
 use std::time::Duration;
-use tiergate_engine::{ByteCount, End, Event, LaneEnd, PurgeOutcome, TierId};
+use tiergate_engine::{
+    ByteCount, CopyEvent, End, Event, LaneEnd, PurgeEvent, PurgeOutcome, ResidenceEvent, TierId,
+};
 
 fn stored(rig: &Rig) -> usize {
-    rig.count(|event| matches!(event, Event::Stored { .. }))
+    rig.count(|event| matches!(event, Event::Residence(ResidenceEvent::Stored { .. })))
 }
 
 /// F2, R10: it reaches every tier and says what it saw there.
@@ -100,7 +102,13 @@ fn f1_a_purge_during_a_promotion_stops_it() {
         rig.demand(reader);
     }
     assert_eq!(rig.client(reader).end, Some(End::Complete), "the record stays open for its reader");
-    assert_eq!(rig.count(|event| matches!(event, Event::LaneDropped { why: LaneEnd::Superseded, .. })), 1);
+    assert_eq!(
+        rig.count(|event| matches!(
+            event,
+            Event::Copy(CopyEvent::LaneDropped { why: LaneEnd::Superseded, .. })
+        )),
+        1
+    );
     rig.get("/a");
     assert_eq!(rig.asked.len(), 3);
 }
@@ -143,7 +151,10 @@ fn a_purge_that_a_tier_fails_is_not_confirmed() {
     rig.tiers.get_mut(&TierId::L1).expect("configured").fails = true;
     let purge = rig.purge("/a");
     assert_eq!(rig.purged[&purge], [(TierId::L0, PurgeOutcome::Absent), (TierId::L1, PurgeOutcome::Failed)]);
-    assert_eq!(rig.count(|event| matches!(event, Event::PurgeEnded { confirmed: false, .. })), 1);
+    assert_eq!(
+        rig.count(|event| matches!(event, Event::Purge(PurgeEvent::PurgeEnded { confirmed: false, .. }))),
+        1
+    );
 }
 
 /// F2: a record whose delete failed is out of the index but not off the disk; the next purge removes it for good.

@@ -5,13 +5,15 @@ use crate::rig::{Rig, key, object, with_disk};
 use std::sync::Arc;
 use std::time::Duration;
 use tiergate_engine::{
-    ByteCount, Event, Eviction, Head, PurgeOutcome, RawConfig, Record, RecordName, Rejection, Removal,
-    StoredFreshness, Symbol, TierId, WallTime,
+    ByteCount, CopyEvent, Event, Eviction, FetchEvent, Head, PurgeOutcome, RawConfig, Record, RecordName,
+    Rejection, Removal, ResidenceEvent, ResilienceEvent, StoredFreshness, Symbol, TierId, WallTime,
 };
 
 fn resident(rig: &Rig, wanted: TierId) -> (u64, u64) {
     let last = rig.events.iter().rev().find_map(|event| match event {
-        Event::Resident { tier, bytes, objects, .. } if *tier == wanted => Some((bytes.0, *objects)),
+        Event::Residence(ResidenceEvent::Resident { tier, bytes, objects, .. }) if *tier == wanted => {
+            Some((bytes.0, *objects))
+        }
         _ => None,
     });
     last.unwrap_or((0, 0))
@@ -49,9 +51,15 @@ fn a1_an_overwrite_is_not_counted_twice() {
             assert_eq!(resident(&rig, TierId::L0), (length + HEAD, 1), "{eviction:?}");
             rig.pass_time(Duration::from_secs(61));
         }
-        let replaced = rig.count(|event| matches!(event, Event::Removed { why: Removal::Replaced, .. }));
+        let replaced = rig.count(|event| {
+            matches!(event, Event::Residence(ResidenceEvent::Removed { why: Removal::Replaced, .. }))
+        });
         assert_eq!(replaced, 2, "{eviction:?}");
-        assert_eq!(rig.count(|event| matches!(event, Event::Removed { .. })), replaced, "{eviction:?}");
+        assert_eq!(
+            rig.count(|event| matches!(event, Event::Residence(ResidenceEvent::Removed { .. }))),
+            replaced,
+            "{eviction:?}"
+        );
         rig.assert_idle();
     }
 }
@@ -85,10 +93,17 @@ fn a4_what_cannot_fit_evicts_nobody() {
         rig.answer("/c", too_large, 500);
         assert_eq!(resident(&rig, TierId::L0), (OBJECT, 1), "{eviction:?}");
         let rejected = |event: &Event| {
-            matches!(event, Event::Rejected { tier: TierId::L0, why: Rejection::OverCapacity, .. })
+            matches!(
+                event,
+                Event::Copy(CopyEvent::Rejected { tier: TierId::L0, why: Rejection::OverCapacity, .. })
+            )
         };
         assert_eq!(rig.count(rejected), 2, "{eviction:?}");
-        assert_eq!(rig.count(|event| matches!(event, Event::Removed { .. })), 0, "{eviction:?}");
+        assert_eq!(
+            rig.count(|event| matches!(event, Event::Residence(ResidenceEvent::Removed { .. }))),
+            0,
+            "{eviction:?}"
+        );
         rig.assert_idle();
     }
 }
@@ -143,15 +158,18 @@ fn a_local_tier_is_asked_once_it_has_joined() {
     let purge = rig.purge("/c");
     assert_eq!(rig.purged[&purge], [(TierId::L2, PurgeOutcome::RemovedUnseen)]);
     assert_eq!((rig.asked.as_slice(), rig.tiers[&TierId::L2].lookups), (&["/a".to_owned()][..], 0));
-    let rejected = rig
-        .count(|event| matches!(event, Event::Rejected { tier: TierId::L2, why: Rejection::NotJoined, .. }));
+    let rejected = rig.count(|event| {
+        matches!(event, Event::Copy(CopyEvent::Rejected { tier: TierId::L2, why: Rejection::NotJoined, .. }))
+    });
     assert_eq!(rejected, 1);
     rig.join();
     let found = rig.get("/b");
     assert_eq!(rig.client(found).reply.as_ref().expect("it is served").age, Duration::from_secs(20));
     rig.get("/c");
     assert_eq!(rig.asked, ["/a", "/c"]);
-    let joined = |event: &Event| matches!(event, Event::TierJoined { tier: TierId::L2, objects: 2, .. });
+    let joined = |event: &Event| {
+        matches!(event, Event::Resilience(ResilienceEvent::TierJoined { tier: TierId::L2, objects: 2, .. }))
+    };
     assert_eq!(rig.count(joined), 1);
 }
 
@@ -184,7 +202,8 @@ fn a3_failures_leave_every_count_right() {
             rig.tiers.get_mut(&TierId::L1).expect("configured").fails = round % 3 == fails_after % 3;
             rig.get(["/a", "/b", "/c"][round % 3]);
             if let Some((_, fetch)) = rig.fetches.iter().next_back()
-                && rig.asked.len() > rig.count(|event| matches!(event, Event::HeadArrived { .. }))
+                && rig.asked.len()
+                    > rig.count(|event| matches!(event, Event::Fetch(FetchEvent::HeadArrived { .. })))
             {
                 let target = fetch.target.clone();
                 rig.answer_chunked(&target, 100, 30);

@@ -3,7 +3,8 @@
 use crate::rig::{Rig, l0_only, object};
 use std::time::Duration;
 use tiergate_engine::{
-    Event, Method, MissReason, Outcome, RawConfig, RawHttp, RequestId, StaleUse, Symbol, TierId,
+    Event, Method, MissReason, Outcome, RawConfig, RawHttp, RequestEvent, RequestId, ResidenceEvent,
+    StaleUse, Symbol, TierId,
 };
 
 const L0: TierId = TierId::L0;
@@ -72,7 +73,7 @@ fn f1_a_purge_during_a_revalidation_is_not_undone() {
     assert_eq!(rig.client(before).span(), first_version(), "who asked before is answered");
     rig.get("/a");
     assert_eq!(rig.asked.len(), 3, "and nothing is stored");
-    assert_eq!(rig.count(|event| matches!(event, Event::Freshened { .. })), 0);
+    assert_eq!(rig.count(|event| matches!(event, Event::Residence(ResidenceEvent::Freshened { .. }))), 0);
 }
 
 /// `no-cache`: stored, and asked about before each use, however young it is.
@@ -196,7 +197,11 @@ fn what_must_be_asked_about_is_not_shared() {
     assert_eq!(rig.asked.len(), 3, "each asks for itself");
     assert!(rig.client(leader).reply.is_some());
     assert!(rig.client(other).reply.is_none() && rig.client(late).reply.is_none());
-    assert_eq!(rig.count(|event| matches!(event, Event::Collapsed { .. })), 1, "until the head has come");
+    assert_eq!(
+        rig.count(|event| matches!(event, Event::Request(RequestEvent::Collapsed { .. }))),
+        1,
+        "until the head has come"
+    );
 }
 
 /// F5: a lifetime of zero is over at once: with a stale window it is served as stale and asked about, without one it is
@@ -213,5 +218,5 @@ fn f5_a_lifetime_of_zero_is_never_a_hit() {
     let mut rig = stored(l0_only(), &[("cache-control", "max-age=0")], 0);
     rig.get("/a");
     assert_eq!(rig.asked.len(), 2);
-    assert_eq!(rig.count(|event| matches!(event, Event::Hit { .. })), 0);
+    assert_eq!(rig.count(|event| matches!(event, Event::Request(RequestEvent::Hit { .. }))), 0);
 }

@@ -2,7 +2,9 @@
 
 use crate::rig::{Rig, l0_only, with_disk, with_shared};
 use std::time::Duration;
-use tiergate_engine::{Config, Event, Method, MissReason, Outcome, Purpose, RawCollapse, RawConfig};
+use tiergate_engine::{
+    Config, Event, FetchEvent, Method, MissReason, Outcome, Purpose, RawCollapse, RawConfig, RequestEvent,
+};
 
 /// `/a` was found uncacheable.
 fn found(raw: RawConfig) -> Rig {
@@ -20,7 +22,7 @@ fn no_store(rig: &mut Rig) {
 }
 
 fn shared(rig: &Rig) -> usize {
-    rig.count(|event| matches!(event, Event::Fetched { purpose: Purpose::Shared, .. }))
+    rig.count(|event| matches!(event, Event::Fetch(FetchEvent::Fetched { purpose: Purpose::Shared, .. })))
 }
 
 /// Who asks while one such answer is under way asks at once, and no tier is looked in.
@@ -31,7 +33,7 @@ fn an_uncacheable_key_does_not_collapse() {
         let lookups: usize = rig.tiers.values().map(|tier| tier.lookups).sum();
         let clients = [rig.get("/a"), rig.get("/a"), rig.get("/a")];
         assert_eq!(rig.asked.len(), 4, "nobody waits");
-        assert_eq!(rig.count(|event| matches!(event, Event::Collapsed { .. })), 0);
+        assert_eq!(rig.count(|event| matches!(event, Event::Request(RequestEvent::Collapsed { .. }))), 0);
         assert_eq!(rig.tiers.values().map(|tier| tier.lookups).sum::<usize>(), lookups);
         no_store(&mut rig);
         let expected = Outcome::Miss { reason: MissReason::Uncacheable, collapsed: false, storing: false };
@@ -79,7 +81,7 @@ fn an_error_is_not_remembered() {
     rig.end("/a");
     rig.get("/a");
     assert_eq!(shared(&rig), 2);
-    assert_eq!(rig.count(|event| matches!(event, Event::FoundUncacheable { .. })), 0);
+    assert_eq!(rig.count(|event| matches!(event, Event::Fetch(FetchEvent::FoundUncacheable { .. }))), 0);
 }
 
 /// `collapse.uncacheable_s`: how long; 0 is never, and more than its bound is refused.

@@ -2,7 +2,7 @@
 
 use crate::rig::{Rig, key, l0_only, object, with_disk, with_shared};
 use std::time::Duration;
-use tiergate_engine::{Effect, Event, Method, Outcome, RawConfig, RequestId, Symbol, TierId};
+use tiergate_engine::{Effect, Event, Method, Outcome, RawConfig, RequestId, ResidenceEvent, Symbol, TierId};
 
 const VARIES: [(&str, &str); 3] =
     [("cache-control", "max-age=60"), ("vary", "Accept-Language"), ("content-length", "50")];
@@ -207,7 +207,7 @@ fn vary_star_is_not_stored() {
         rig.end("/a");
         assert_eq!(rig.asked.len(), asked);
     }
-    assert_eq!(rig.count(|event| matches!(event, Event::Stored { .. })), 0);
+    assert_eq!(rig.count(|event| matches!(event, Event::Residence(ResidenceEvent::Stored { .. }))), 0);
 }
 
 /// A purge reaches every variant, and what was under way for one of them.
@@ -241,7 +241,8 @@ fn variants_are_found_again_after_a_restart() {
         ask(&mut before, language);
         answer(&mut before);
     }
-    let stored = before.count(|event| matches!(event, Event::Stored { tier: TierId::L2, .. }));
+    let stored = before
+        .count(|event| matches!(event, Event::Residence(ResidenceEvent::Stored { tier: TierId::L2, .. })));
     assert_eq!((stored, before.tiers[&TierId::L2].records.len()), (3, 4), "the marker is told to nobody");
     let mut rig = Rig::restarted(before, with_disk());
     for (language, expected) in [("de", 1), ("en", 2)] {

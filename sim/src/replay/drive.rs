@@ -13,7 +13,8 @@ use super::{
 use std::{collections::BTreeMap, collections::VecDeque, sync::Arc, time::Duration};
 use tiergate_engine::{
     Answer, ByteCount, Chunk, Config, Effect, Engine, Event, Fields, FillId, Head, Input, Instant, Method,
-    OpId, OriginId, Outcome, Removal, ReplyBody, RequestHead, RequestId, Seed, Symbol, TierId, WallTime,
+    OpId, OriginId, Outcome, Removal, ReplyBody, RequestHead, RequestId, ResidenceEvent, Seed, Symbol,
+    TierId, WallTime,
 };
 
 /// Any day will do: the trace's own times count from its first request.
@@ -150,7 +151,7 @@ impl Replay {
 
     fn count(&mut self, event: &Event) {
         match event {
-            Event::Stored { tier, length, from, .. } => {
+            Event::Residence(ResidenceEvent::Stored { tier, length, from, .. }) => {
                 let totals = &mut self.tiers[place(*tier)];
                 totals.stored.add(*length);
                 if from.is_some() {
@@ -158,10 +159,10 @@ impl Replay {
                 }
             }
             // Heads cost nothing, so what an object costs is the size of its body.
-            Event::Removed { tier, why: Removal::Capacity, size, .. } => {
+            Event::Residence(ResidenceEvent::Removed { tier, why: Removal::Capacity, size, .. }) => {
                 self.tiers[place(*tier)].evicted.add(*size);
             }
-            Event::Resident { tier, bytes, objects, .. } => {
+            Event::Residence(ResidenceEvent::Resident { tier, bytes, objects, .. }) => {
                 self.tiers[place(*tier)].resident = Count { requests: *objects, bytes: bytes.0 };
             }
             _ => {}

@@ -1,7 +1,7 @@
 //! What the figures of a scenario's `expect` come to: counted from facts, and from what clients say of their answers.
 
 use std::collections::{BTreeMap, BTreeSet};
-use tiergate_engine::{CacheKey, Event, Instant, TierId};
+use tiergate_engine::{CacheKey, CopyEvent, Event, Instant, ResidenceEvent, TierId};
 use tiergate_invariants::{Edge, Fact, Got, What};
 use tiergate_scenarios::{Expectations, Figure, Scope};
 
@@ -180,14 +180,14 @@ impl Census {
     }
 
     fn on_event(&mut self, edge: Edge, event: &Event) {
-        if let Event::LaneOpened { tier: TierId::L2, key, .. } = event {
+        if let Event::Copy(CopyEvent::LaneOpened { tier: TierId::L2, key, .. }) = event {
             self.ever_in_l2.insert((edge, *key));
             *self.copies.entry((edge, *key)).or_default() += 1;
         }
-        if let Event::LaneDropped { tier: TierId::L2, key, .. } = event {
+        if let Event::Copy(CopyEvent::LaneDropped { tier: TierId::L2, key, .. }) = event {
             self.end_copy(edge, *key);
         }
-        if let Event::Stored { tier: TierId::L2, key, .. } = event {
+        if let Event::Residence(ResidenceEvent::Stored { tier: TierId::L2, key, .. }) = event {
             self.end_copy(edge, *key);
             let stored = Stored { life: self.life(edge), is_healed: self.is_healed };
             self.stored.insert((edge, *key), stored);

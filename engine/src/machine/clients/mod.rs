@@ -22,7 +22,7 @@ use crate::{
     chunk::Chunk,
     config::ByteTier,
     effect::{Effect, Reply},
-    event::Event,
+    event::RequestEvent,
     id::{FillId, RecordId, RecordName, RequestId},
     key::{CacheKey, StoredKey},
     reason::End,
@@ -135,7 +135,7 @@ impl<C: Chunk> Clients<C> {
     /// Ends a client's response and forgets the request.
     pub(super) fn finish(&mut self, cx: &mut Context<C>, request: RequestId, end: End) {
         let finished = self.requests.take(&request);
-        cx.event(Event::Served { request, key: finished.key, sent: ByteCount(finished.sent), end });
+        cx.event(RequestEvent::Served { request, key: finished.key, sent: ByteCount(finished.sent), end });
         cx.effect(Effect::Finish { request, end });
     }
 

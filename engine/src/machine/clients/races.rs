@@ -11,7 +11,7 @@ use crate::{
     },
     chunk::Chunk,
     effect::{Effect, ReadSource},
-    event::Event,
+    event::RequestEvent,
     id::{OpId, RequestId, TierId},
     machine::{
         caring::Timed,
@@ -73,7 +73,7 @@ impl<C: Chunk> Clients<C> {
         let Ok(held) = cx.admit(Guarded::Tier(tier)) else { return };
         let op = cx.operation_with(Pending::Read(request), Some(held));
         race.on_hedged(now, op);
-        cx.event(Event::Hedged { request, tier });
+        cx.event(RequestEvent::Hedged { request, tier });
         cx.effect(Effect::Read { op, tier, source: ReadSource::Record(record), offset, length_max });
     }
 

@@ -7,7 +7,7 @@ use crate::{
     chunk::Chunk,
     config::ByteTier,
     effect::{Effect, ReadSource},
-    event::{Event, TierOperation},
+    event::{Event, RequestEvent, ResilienceEvent, TierOperation},
     id::{FillId, OpId, PromotionId, RecordId, RecordName, RequestId, TierId, WriterId},
     key::{CacheKey, StoredKey},
     reason::{AbortReason, End, Late, ReadFailure},
@@ -111,7 +111,7 @@ impl<C: Chunk> Clients<C> {
     pub(in crate::machine) fn leave(&mut self, cx: &mut Context<C>, request: RequestId) -> Option<Left> {
         let leaving = self.requests.remove(&request)?;
         let (key, sent) = (leaving.key, ByteCount(leaving.sent));
-        cx.event(Event::Served { request, key, sent, end: End::Aborted(AbortReason::ClientLeft) });
+        cx.event(RequestEvent::Served { request, key, sent, end: End::Aborted(AbortReason::ClientLeft) });
         Some(match leaving.source {
             Source::Following(fill) => Left::Follower(fill),
             Source::Reading(Reading { record, read, promotion, .. }) => {
@@ -238,7 +238,7 @@ impl<C: Chunk> Clients<C> {
         let tier = self.records[&record].tier.id;
         races::stop(cx, request);
         race.running().into_iter().flatten().for_each(|op| cx.give_up(op));
-        cx.event(Event::DeadlineMissed { key, what: Late::Read(tier) });
+        cx.event(ResilienceEvent::DeadlineMissed { key, what: Late::Read(tier) });
         Ok(tier)
     }
 
@@ -272,13 +272,15 @@ pub(in crate::machine) fn give_up_read_back<C: Chunk>(
 ) {
     cx.caring.deadlines.end(Timed::Reader(request));
     cx.give_up(op);
-    cx.event(Event::DeadlineMissed { key, what: Late::Read(tier) });
+    cx.event(ResilienceEvent::DeadlineMissed { key, what: Late::Read(tier) });
 }
 
 /// What a failed read says of its tier.
 pub(in crate::machine) const fn told(tier: TierId, key: CacheKey, why: ReadFailure) -> Event {
     match why {
-        ReadFailure::Unavailable => Event::TierFailed { tier, operation: TierOperation::Read },
-        ReadFailure::Rotten => Event::FoundRotten { tier, key },
+        ReadFailure::Unavailable => {
+            Event::Resilience(ResilienceEvent::TierFailed { tier, operation: TierOperation::Read })
+        }
+        ReadFailure::Rotten => Event::Resilience(ResilienceEvent::FoundRotten { tier, key }),
     }
 }

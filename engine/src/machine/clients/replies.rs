@@ -5,7 +5,7 @@ use crate::machine::{context::Context, fetching::Waiter, stored::Kept};
 use crate::{
     chunk::Chunk,
     effect::{Effect, Outcome, Reply, ReplyBody},
-    event::Event,
+    event::{Event, RequestEvent},
     head::{Head, Length, Method, RequestHead},
     id::{PromotionId, RequestId},
     key::CacheKey,
@@ -34,9 +34,9 @@ fn share_of<C: Chunk>(
 /// Tells by which tier a request was answered, and why that was allowed.
 fn tell_outcome<C: Chunk>(cx: &mut Context<C>, request: RequestId, key: CacheKey, outcome: Outcome) {
     cx.event(match outcome {
-        Outcome::Hit { tier } => Event::Hit { request, key, tier },
-        Outcome::Stale { tier, why } => Event::ServedStale { request, key, tier, why },
-        Outcome::Revalidated { tier } => Event::Revalidated { request, key, tier },
+        Outcome::Hit { tier } => Event::Request(RequestEvent::Hit { request, key, tier }),
+        Outcome::Stale { tier, why } => Event::Request(RequestEvent::ServedStale { request, key, tier, why }),
+        Outcome::Revalidated { tier } => Event::Request(RequestEvent::Revalidated { request, key, tier }),
         Outcome::Miss { .. } => unreachable!("a record that answers is no miss"),
     });
 }
@@ -78,7 +78,7 @@ fn reply_at_once<C: Chunk>(
         body: ReplyBody::Whole(body),
     };
     cx.effect(Effect::Serve { request, reply });
-    cx.event(Event::Served { request, key, sent, end: End::Complete });
+    cx.event(RequestEvent::Served { request, key, sent, end: End::Complete });
 }
 
 /// What a request gets of a record, before it gets it.
@@ -142,7 +142,7 @@ impl<C: Chunk> Clients<C> {
         cx.effect(Effect::Serve { request, reply: Reply { head, length, age, fresh_for, outcome, body } });
         pieces.retain(|piece| piece.size() > 0);
         if ask.method != Method::Get || pieces.is_empty() {
-            cx.event(Event::Served { request, key, sent: ByteCount::ZERO, end: End::Complete });
+            cx.event(RequestEvent::Served { request, key, sent: ByteCount::ZERO, end: End::Complete });
             cx.effect(Effect::Finish { request, end: End::Complete });
             return true;
         }

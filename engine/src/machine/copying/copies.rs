@@ -10,7 +10,7 @@ use crate::machine::{context::Context, fetching::Glimpse};
 use crate::{
     chunk::Chunk,
     config::{ByteTier, IndexKeeper, MemoryTier, OnFull},
-    event::{Event, FillVerdict},
+    event::{CopyEvent, FillVerdict},
     head::{Head, Length},
     id::{RecordName, TierId, WriterId},
     key::StoredKey,
@@ -110,10 +110,10 @@ impl<C: Chunk> Lanes<C> {
         let mut copies = Copies::default();
         if let Some(l0) = l0 {
             match refusal(cx, copied, l0.gate, l0.capacity) {
-                Some(why) => cx.event(Event::Rejected { tier: TierId::L0, key, why }),
+                Some(why) => cx.event(CopyEvent::Rejected { tier: TierId::L0, key, why }),
                 None => {
                     copies.memory = Some(Collect::new(l0.gate.min(l0.capacity)));
-                    cx.event(Event::LaneOpened { tier: TierId::L0, key, name: None, promotes });
+                    cx.event(CopyEvent::LaneOpened { tier: TierId::L0, key, name: None, promotes });
                 }
             }
         }
@@ -123,13 +123,13 @@ impl<C: Chunk> Lanes<C> {
             let away = cx.caring.is_joining(tier.id).then_some(Rejection::NotJoined);
             let refused = || refusal(cx, copied, tier.gate, tier.capacity);
             if let Some(why) = unseen.or(away).or_else(refused) {
-                cx.event(Event::Rejected { tier: tier.id, key, why });
+                cx.event(CopyEvent::Rejected { tier: tier.id, key, why });
                 pronounce(cx, owner, tier.id, key, FillVerdict::Rejected(why));
                 continue;
             }
             let writer = WriterId(cx.ids.mint());
             let name = RecordName(cx.names.wide_bits());
-            cx.event(Event::LaneOpened { tier: tier.id, key, name: Some(name), promotes });
+            cx.event(CopyEvent::LaneOpened { tier: tier.id, key, name: Some(name), promotes });
             let lane = match tier.index {
                 IndexKeeper::Tier => Lane::new(tier.id, name),
                 IndexKeeper::Durable { .. } => Lane::into_blob(tier.id, name),
@@ -155,7 +155,7 @@ impl<C: Chunk> Lanes<C> {
     ) {
         if copies.memory.as_mut().map(|collect| collect.push(chunk)) == Some(Collected::OverGate) {
             copies.memory = None;
-            cx.event(Event::LaneDropped {
+            cx.event(CopyEvent::LaneDropped {
                 tier: TierId::L0,
                 key: at.key,
                 name: None,
@@ -217,7 +217,7 @@ impl<C: Chunk> Lanes<C> {
         why: LaneEnd,
     ) -> Vec<WriterId> {
         if copies.memory.take().is_some() {
-            cx.event(Event::LaneDropped { tier: TierId::L0, key: at.key, name: None, why });
+            cx.event(CopyEvent::LaneDropped { tier: TierId::L0, key: at.key, name: None, why });
         }
         let mut committing = Vec::new();
         for writer in copies.lanes.iter().copied() {

@@ -10,7 +10,7 @@ use crate::{
     chunk::Chunk,
     config::{Config, OnFull},
     effect::Effect,
-    event::{Event, FillVerdict, TierOperation},
+    event::{CopyEvent, FillVerdict, ResidenceEvent, ResilienceEvent, TierOperation},
     id::{FillId, PromotionId, RequestId, TierId, WriterId},
     key::{CacheKey, StoredKey},
     lane::{Ended, Lane, Next, Publisher},
@@ -136,10 +136,10 @@ impl<C: Chunk> Lanes<C> {
             }
         }
         match owner {
-            Owner::Fill(_) | Owner::Promotion(_) => cx.event(Event::LaneDropped { tier, key, name, why }),
+            Owner::Fill(_) | Owner::Promotion(_) => cx.event(CopyEvent::LaneDropped { tier, key, name, why }),
             Owner::Marker => {
                 if why == LaneEnd::Stalled {
-                    cx.event(Event::TierFailed { tier, operation: TierOperation::Write });
+                    cx.event(ResilienceEvent::TierFailed { tier, operation: TierOperation::Write });
                 }
             }
         }
@@ -183,7 +183,7 @@ impl<C: Chunk> Lanes<C> {
             (Owner::Fill(_) | Owner::Promotion(_), true) => {
                 // A purge came while the tier was publishing (failure F1). The durable one's index knows of it.
                 let why = LaneEnd::Superseded;
-                cx.event(Event::LaneDropped { tier, key: at.key, name: Some(name), why });
+                cx.event(CopyEvent::LaneDropped { tier, key: at.key, name: Some(name), why });
                 pronounce(cx, owner, tier, at.key, FillVerdict::Dropped(why));
                 doomed.map_or(Came::Nothing, Came::Doomed)
             }
@@ -195,7 +195,7 @@ impl<C: Chunk> Lanes<C> {
         let open = &self.lanes[&writer];
         let (tier, at, name, owner) = (open.lane.tier, open.at, open.lane.name, open.owner);
         let (was_committing, publisher) = (open.lane.is_committing(), open.lane.publisher());
-        cx.event(Event::TierFailed { tier, operation: TierOperation::Write });
+        cx.event(ResilienceEvent::TierFailed { tier, operation: TierOperation::Write });
         self.end_lane(cx, writer, LaneEnd::TierFailed);
         // The answer may have been lost on the way, not the record.
         let in_doubt = was_committing && publisher == Publisher::Tier;
@@ -298,7 +298,7 @@ pub(super) fn pronounce<C: Chunk>(
 ) {
     match owner {
         Owner::Fill(fill) if cx.config.authoritative() == Some(tier) => {
-            cx.event(Event::Filled { fill, key, tier, verdict });
+            cx.event(CopyEvent::Filled { fill, key, tier, verdict });
         }
         Owner::Fill(_) | Owner::Promotion(_) | Owner::Marker => {}
     }
@@ -310,5 +310,5 @@ fn tell_stored<C: Chunk>(cx: &mut Context<C>, tier: TierId, ended: &Ended) {
     let (key, name, length) = (record.key, Some(record.name), record.length);
     let size = cx.config.cost(length, &record.head);
     let age = record.freshness.to_live(cx.now, cx.wall()).age(cx.now);
-    cx.event(Event::Stored { tier, key, name, length, size, age, from: *from });
+    cx.event(ResidenceEvent::Stored { tier, key, name, length, size, age, from: *from });
 }

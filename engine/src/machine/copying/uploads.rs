@@ -17,7 +17,7 @@ use crate::{
     config::Config,
     durable::{BlobFate, Completed, Publish, PublishEnd, PublishStep, Terms, Told},
     effect::Effect,
-    event::{Event, TierOperation},
+    event::{DurableEvent, ResilienceEvent, TierOperation},
     id::{RecordName, WriterId},
     key::CacheKey,
     reason::LaneEnd,
@@ -202,9 +202,9 @@ impl<C: Chunk> Lanes<C> {
         if let Some(at) = renewal {
             self.uploads.renewals.remove(&(at, writer));
         }
-        cx.event(Event::UploadEnded { key, name, end, blob });
+        cx.event(DurableEvent::UploadEnded { key, name, end, blob });
         if end == PublishEnd::IndexFailed {
-            cx.event(Event::TierFailed { tier: TIER, operation: TierOperation::Write });
+            cx.event(ResilienceEvent::TierFailed { tier: TIER, operation: TierOperation::Write });
         }
         match end {
             PublishEnd::Won { .. } => Some(self.on_lane_published(cx, writer)),

@@ -10,7 +10,7 @@ use crate::{
     chunk::Chunk,
     durable::{Ask, CollectStep, Collector, DurablePurge, PurgeEnd, PurgeStep, Terms, Told},
     effect::PurgeOutcome,
-    event::{Event, TierOperation},
+    event::{DurableEvent, ResilienceEvent, TierOperation},
     key::CacheKey,
     machine::freshening::Freshen,
     record::Record,
@@ -92,7 +92,7 @@ impl Durable {
             PurgeEnd::Removed(length) => PurgeOutcome::Removed(length),
             PurgeEnd::Absent => PurgeOutcome::Absent,
             PurgeEnd::Failed => {
-                cx.event(Event::TierFailed { tier: TIER, operation: TierOperation::Delete });
+                cx.event(ResilienceEvent::TierFailed { tier: TIER, operation: TierOperation::Delete });
                 PurgeOutcome::Failed
             }
         })
@@ -142,7 +142,7 @@ impl Durable {
             }
             CollectStep::Ended(collected) => {
                 collecting.progress = Progress::Resting(None);
-                cx.event(Event::Swept { collected });
+                cx.event(DurableEvent::Swept { collected });
             }
         }
     }

@@ -6,7 +6,7 @@
 //! answer comes back as `Answer::DurableTold`.
 //!
 //! **D1, the authoritative tier.** Where L3 is configured, what a fill comes to is what came of it there: it has
-//! succeeded when its manifest is published, and [`Event::Filled`] says so or why not. The faster tiers hold copies that
+//! succeeded when its manifest is published, and [`CopyEvent::Filled`] says so or why not. The faster tiers hold copies that
 //! may go at any time. Being authoritative gives L3 the last word on what is *stored*, never on what a client gets: no
 //! client waits for a lease, an upload or a manifest, and none fails because L3 does (C1).
 

@@ -9,7 +9,7 @@ use crate::machine::context::Context;
 use crate::{
     chunk::Chunk,
     durable::{BodyDigest, Seen},
-    event::{Event, TierOperation},
+    event::{DurableEvent, ResilienceEvent, TierOperation},
     id::RecordName,
     plant::Fault,
     time::Instant,
@@ -48,8 +48,8 @@ impl Opened {
             return true;
         }
         let (key, name) = (self.seen.key, self.name);
-        cx.event(Event::TierFailed { tier: TIER, operation: TierOperation::Read });
-        cx.event(Event::Corrupt { key, name });
+        cx.event(ResilienceEvent::TierFailed { tier: TIER, operation: TierOperation::Read });
+        cx.event(DurableEvent::Corrupt { key, name });
         if let Some(ask) = self.seen.repair() {
             cx.ask_durable(Work::Besides, ask);
         }

@@ -21,7 +21,7 @@ use crate::{
     },
     chunk::Chunk,
     effect::Effect,
-    event::{Event, FetchEnd, Purpose},
+    event::{FetchEnd, FetchEvent, Purpose, RequestEvent, ResilienceEvent},
     head::{Head, RequestHead},
     id::{FillId, RequestId},
     key::StoredKey,
@@ -77,7 +77,7 @@ impl<C: Chunk> Fetching<C> {
             for request in waiters {
                 if rules::wants_whole(self.ask(*request)) == wants_whole {
                     let (request, key, reason) = (*request, errand.target, errand.reason);
-                    cx.event(Event::Missed { request, key, reason });
+                    cx.event(RequestEvent::Missed { request, key, reason });
                 }
             }
         }
@@ -148,7 +148,7 @@ impl<C: Chunk> Fetching<C> {
         };
         let op = cx.operation_with(Pending::Fetch(fill), Some(held));
         let (key, variant, origin) = (errand.target, errand.key, errand.origin);
-        cx.event(Event::Fetched { fill, key, variant, origin, purpose });
+        cx.event(FetchEvent::Fetched { fill, key, variant, origin, purpose });
         let head = origin_request(cx, &ask, errand.stored.as_ref().map(Stored::head));
         cx.effect(Effect::Fetch { op, fill, head });
         cx.caring.deadlines.enter(cx.now, Timed::Fill(fill), Phase::Head);
@@ -176,7 +176,7 @@ impl<C: Chunk> Fetching<C> {
     ) -> Option<Over<C>> {
         let (mut errand, Asked { waiters, mut tries, .. }) = self.take_asked(fill);
         let (received, end) = (ByteCount::ZERO, FetchEnd::Failed(failure));
-        cx.event(Event::FetchEnded { fill, key: errand.target, received, end });
+        cx.event(FetchEvent::FetchEnded { fill, key: errand.target, received, end });
         if let Some(stored) = stand_in(cx, &mut errand) {
             self.end_asking(cx, fill, &errand);
             return Some(Over::Stale(stored, self.take_waiters(waiters)));
@@ -207,7 +207,7 @@ impl<C: Chunk> Fetching<C> {
         let leader = waiters.remove(0);
         self.refuse(cx, leader, Refusal::Origin(failure));
         let next = self.rename(cx, fill, &errand, &waiters);
-        cx.event(Event::LeaderReplaced { fill, request: waiters[0] });
+        cx.event(RequestEvent::LeaderReplaced { fill, request: waiters[0] });
         drop(tries);
         self.ask_origin(cx, next, errand, waiters, failed)
     }
@@ -224,7 +224,7 @@ impl<C: Chunk> Fetching<C> {
     ) {
         let next = self.rename(cx, fill, &errand, &waiters);
         let attempt = tries.attempts.made();
-        cx.event(Event::Retried { fill, next, key: errand.target, attempt, at });
+        cx.event(FetchEvent::Retried { fill, next, key: errand.target, attempt, at });
         cx.caring.retries.set(next, at);
         self.fills.insert(next, Fill { errand, stage: Stage::Resting { waiters, tries } });
     }
@@ -251,7 +251,7 @@ impl<C: Chunk> Fetching<C> {
         let (errand, waiters, tries) = self.take_resting(fill);
         let waiters = self.pass_partial(cx, waiters);
         if waiters.is_empty() && errand.behind.is_none() {
-            cx.event(Event::GaveUp { fill, why: GiveUp::NobodyWaits });
+            cx.event(FetchEvent::GaveUp { fill, why: GiveUp::NobodyWaits });
             return Some(self.end_unasked(cx, fill, errand));
         }
         self.attempt(cx, fill, errand, waiters, tries)
@@ -263,7 +263,7 @@ impl<C: Chunk> Fetching<C> {
         let (errand, ..) = self.take_resting(fill);
         let rested = cx.caring.retries.remove(fill);
         assert!(rested.is_some(), "{fill:?} ends its rest but does not rest");
-        cx.event(Event::GaveUp { fill, why: GiveUp::NobodyWaits });
+        cx.event(FetchEvent::GaveUp { fill, why: GiveUp::NobodyWaits });
         self.end_unasked(cx, fill, errand)
     }
 
@@ -319,7 +319,7 @@ impl<C: Chunk> Fetching<C> {
             },
             Stage::Looking { .. } | Stage::Resting { .. } => unreachable!("{fill:?} does not fetch"),
         };
-        cx.event(Event::DeadlineMissed { key: errand.target, what });
+        cx.event(ResilienceEvent::DeadlineMissed { key: errand.target, what });
         cx.give_up(op);
         cx.effect(Effect::Cancel { fill });
     }
@@ -329,17 +329,17 @@ impl<C: Chunk> Fetching<C> {
         let refusal = Refusal::Origin(OriginFailure::TimedOut);
         if matches!(self.fills[&fill].stage, Stage::Looking { .. }) {
             let looked = self.give_up_lookup(cx, fill);
-            cx.event(Event::DeadlineMissed { key: looked.errand.target, what: Late::Answer });
+            cx.event(ResilienceEvent::DeadlineMissed { key: looked.errand.target, what: Late::Answer });
             for request in &looked.waiters {
                 let (key, reason) = (looked.errand.target, looked.errand.reason);
-                cx.event(Event::Missed { request: *request, key, reason });
+                cx.event(RequestEvent::Missed { request: *request, key, reason });
             }
             return self.fail(cx, fill, looked.errand, looked.waiters, refusal);
         }
         self.give_up_fetch(cx, fill, Late::Answer);
         let (errand, asked) = self.take_asked(fill);
         let (received, end) = (ByteCount::ZERO, FetchEnd::Failed(OriginFailure::TimedOut));
-        cx.event(Event::FetchEnded { fill, key: errand.target, received, end });
+        cx.event(FetchEvent::FetchEnded { fill, key: errand.target, received, end });
         self.fail(cx, fill, errand, asked.waiters, refusal)
     }
 }
@@ -371,7 +371,7 @@ pub(super) fn decide<C: Chunk>(
             Decision::GiveUp(why) => why,
         }
     };
-    cx.event(Event::GaveUp { fill, why });
+    cx.event(FetchEvent::GaveUp { fill, why });
     None
 }
 

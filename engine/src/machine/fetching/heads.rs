@@ -13,7 +13,7 @@ use crate::{
     chunk::Chunk,
     config::OnAbandon,
     effect::Effect,
-    event::{Event, FetchEnd},
+    event::{FetchEnd, FetchEvent},
     head::{Head, RequestHead},
     id::{FillId, OriginId, RequestId},
     key::{CacheKey, StoredKey},
@@ -157,7 +157,7 @@ impl<C: Chunk> Fetching<C> {
         }
         let (key, variant) = (judged.target, variant.unwrap_or(judged.key));
         let (length, storable) = (judged.head.length(), judged.judgement.storable);
-        cx.event(Event::HeadArrived { fill, key, variant, status, length, storable });
+        cx.event(FetchEvent::HeadArrived { fill, key, variant, status, length, storable });
         self.learn_of_storing(cx, key, status, storable);
         if errand.stored.is_some() && status == 304 {
             return self.on_not_modified(cx, fill, errand, waiters, judged);
@@ -204,7 +204,7 @@ impl<C: Chunk> Fetching<C> {
             return;
         }
         if !self.uncacheable.holds(target, cx.now) {
-            cx.event(Event::FoundUncacheable { key: target, why });
+            cx.event(FetchEvent::FoundUncacheable { key: target, why });
         }
         self.uncacheable.remember(target, cx.now.after(cx.config.uncacheable));
     }
@@ -347,7 +347,7 @@ impl<C: Chunk> Fetching<C> {
 pub(in crate::machine) fn stop_bodiless<C: Chunk>(cx: &mut Context<C>, fill: FillId, key: CacheKey) {
     cx.effect(Effect::Cancel { fill });
     let received = ByteCount::ZERO;
-    cx.event(Event::FetchEnded { fill, key, received, end: FetchEnd::Complete });
+    cx.event(FetchEvent::FetchEnded { fill, key, received, end: FetchEnd::Complete });
 }
 
 /// Is the response that a 304 is about filed under what the 304 says it depends on? If not, it is no answer to all who wait

@@ -19,7 +19,7 @@ use crate::{
     config::{ByteTier, IndexKeeper},
     durable::DurableMiss,
     effect::Effect,
-    event::{Event, TierOperation},
+    event::{ResilienceEvent, TierOperation},
     head::Length,
     id::{FillId, OpId, RecordId, RequestId, TierId},
     key::CacheKey,
@@ -240,7 +240,7 @@ impl<C: Chunk> Fetching<C> {
 
     pub(in crate::machine) fn on_lookup_failed(&mut self, cx: &mut Context<C>, fill: FillId) -> Looked<C> {
         let mut looked = self.take_lookup(fill);
-        cx.event(Event::TierFailed { tier: looked.tier.id, operation: TierOperation::Lookup });
+        cx.event(ResilienceEvent::TierFailed { tier: looked.tier.id, operation: TierOperation::Lookup });
         looked.errand.reason = MissReason::TierFailed;
         looked
     }
@@ -264,7 +264,7 @@ impl<C: Chunk> Fetching<C> {
     pub(in crate::machine) fn on_lookup_late(&mut self, cx: &mut Context<C>, fill: FillId) -> Looked<C> {
         let mut looked = self.give_up_lookup(cx, fill);
         let what = Late::Lookup(looked.tier.id);
-        cx.event(Event::DeadlineMissed { key: looked.errand.target, what });
+        cx.event(ResilienceEvent::DeadlineMissed { key: looked.errand.target, what });
         looked.errand.reason = MissReason::TierFailed;
         looked
     }

@@ -28,7 +28,7 @@ use super::{
 use crate::{
     chunk::Chunk,
     config::OnAbandon,
-    event::Event,
+    event::{Event, RequestEvent},
     head::{Method, RequestHead},
     id::{FillId, OriginId, RequestId},
     key::{CacheKey, StoredKey},
@@ -152,13 +152,13 @@ impl<C: Chunk> Fetching<C> {
         }
         let reason = errand.reason;
         if stage.crowd() >= cx.config.waiters_max {
-            cx.event(Event::Missed { request, key, reason });
+            cx.event(RequestEvent::Missed { request, key, reason });
             cx.refuse(request, Refusal::TooManyWaiters);
             return Arrival::Over;
         }
         self.enter(fill_id, waiter);
         if !is_looking {
-            cx.event(Event::Missed { request, key, reason });
+            cx.event(RequestEvent::Missed { request, key, reason });
         }
         Arrival::Joins(fill_id)
     }
@@ -166,7 +166,7 @@ impl<C: Chunk> Fetching<C> {
     /// A request that shares its fetch with nobody, and whose miss has not been told.
     pub(super) fn arrive_alone(&mut self, cx: &mut Context<C>, waiter: Waiter) -> Option<Over<C>> {
         let (request, reason) = (waiter.request, MissReason::Uncacheable);
-        cx.event(Event::Missed { request, key: waiter.key, reason });
+        cx.event(RequestEvent::Missed { request, key: waiter.key, reason });
         if !rules::wants_whole(&waiter.ask) {
             cx.pass(request, part_of(&waiter.ask));
             return None;
@@ -231,8 +231,8 @@ impl<C: Chunk> Fetching<C> {
         };
         let attached = if may_join { attached } else { Attached::Alone(errand.reason) };
         cx.event(match attached {
-            Attached::Waits | Attached::Follows => Event::Collapsed { request, key },
-            Attached::Alone(_) => Event::AttachRefused { request, fill: fill_id },
+            Attached::Waits | Attached::Follows => Event::Request(RequestEvent::Collapsed { request, key }),
+            Attached::Alone(_) => Event::Request(RequestEvent::AttachRefused { request, fill: fill_id }),
         });
         attached
     }
@@ -364,7 +364,7 @@ impl<C: Chunk> Fetching<C> {
     pub(super) fn leave(&mut self, cx: &mut Context<C>, request: RequestId) -> Option<FillId> {
         let (fill, Waiter { key, .. }) = self.waiting.remove(&request)?;
         let (sent, end) = (ByteCount::ZERO, End::Aborted(AbortReason::ClientLeft));
-        cx.event(Event::Served { request, key, sent, end });
+        cx.event(RequestEvent::Served { request, key, sent, end });
         Some(fill)
     }
 

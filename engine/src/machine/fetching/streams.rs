@@ -16,7 +16,7 @@ use crate::{
     chunk::Chunk,
     config::OnAbandon,
     effect::{Effect, Outcome, Reply, ReplyBody},
-    event::{Event, FetchEnd},
+    event::{FetchEnd, FetchEvent},
     head::Length,
     id::{FillId, OpId, RequestId, WriterId},
     key::StoredKey,
@@ -159,7 +159,7 @@ impl<C: Chunk> Fetching<C> {
         let (errand, stream) = stream_in(&mut self.fills, fill);
         (stream.source, stream.slot) = (Source::Ended, None);
         let (key, received) = (errand.target, ByteCount(stream.window.end()));
-        cx.event(Event::FetchEnded { fill, key, received, end: FetchEnd::Complete });
+        cx.event(FetchEvent::FetchEnded { fill, key, received, end: FetchEnd::Complete });
     }
 
     /// The body broke off: nothing of it is kept, and whoever reads it must see it break (failures T3, T11).
@@ -205,7 +205,7 @@ impl<C: Chunk> Fetching<C> {
             Stage::Looking { .. } | Stage::Asking(_) | Stage::Resting { .. } => (0, Copies::default(), None),
         };
         let (key, received) = (errand.target, ByteCount(received));
-        cx.event(Event::FetchEnded { fill, key, received, end });
+        cx.event(FetchEvent::FetchEnded { fill, key, received, end });
         let mut readers = Vec::new();
         if let Some(mut followers) = followers {
             while let Some(request) = followers.after(readers.last().map(|(request, _)| *request)) {

@@ -9,7 +9,7 @@ use crate::{
     chunk::Chunk,
     durable::{Ask, BlobName, Stored, Told},
     effect::{Effect, Freshening, ReadSource, Reply, ReplyBody},
-    event::{Event, FetchEnd},
+    event::{Event, FetchEnd, FetchEvent, RequestEvent, ResilienceEvent},
     head::RequestHead,
     id::{FillId, Minter, OpId, RecordId, RecordName, TierId, WriterId},
     key::CacheKey,
@@ -34,9 +34,11 @@ impl<C: Chunk> Face<C> {
             (Fault::T12, Effect::Fetch { fill, head, .. }) => self.restore_conditions(*fill, head),
             (Fault::X31, Effect::Cancel { fill }) if was_cancelled(events, *fill) => return None,
             (Fault::X30, Effect::Refuse { request, .. }) => {
-                let is_led_anew = events.iter().any(|event| matches!(event, Event::LeaderReplaced { .. }));
+                let is_led_anew = events
+                    .iter()
+                    .any(|event| matches!(event, Event::Request(RequestEvent::LeaderReplaced { .. })));
                 let is_first = events.iter().find_map(|event| match event {
-                    Event::Refused { request, .. } => Some(*request),
+                    Event::Request(RequestEvent::Refused { request, .. }) => Some(*request),
                     _ => None,
                 });
                 if is_led_anew && is_first == Some(*request) {
@@ -257,13 +259,16 @@ impl<C: Chunk> Face<C> {
 fn was_cancelled(events: &VecDeque<Event>, of: FillId) -> bool {
     events
         .iter()
-        .any(|event| matches!(event, Event::FetchEnded { fill, end: FetchEnd::Cancelled, .. } if *fill == of))
+        .any(|event| matches!(event, Event::Fetch(FetchEvent::FetchEnded { fill, end: FetchEnd::Cancelled, .. }) if *fill == of))
 }
 
 fn has_looked_too_long(events: &VecDeque<Event>) -> bool {
-    events
-        .iter()
-        .any(|event| matches!(event, Event::DeadlineMissed { what: Late::Lookup(_) | Late::Answer, .. }))
+    events.iter().any(|event| {
+        matches!(
+            event,
+            Event::Resilience(ResilienceEvent::DeadlineMissed { what: Late::Lookup(_) | Late::Answer, .. })
+        )
+    })
 }
 
 /// A part that is at hand loses its last byte.

@@ -7,7 +7,9 @@ use super::{
 use crate::{
     chunk::Chunk,
     effect::{Effect, StaleUse},
-    event::{Event, Purpose, TierOperation},
+    event::{
+        CopyEvent, Event, FetchEvent, Purpose, RequestEvent, ResidenceEvent, ResilienceEvent, TierOperation,
+    },
     id::{FillId, Minter, OpId, RecordName, TierId},
     reason::Removal,
     units::ByteCount,
@@ -21,17 +23,31 @@ impl<C: Chunk> Face<C> {
             match (fault, event) {
                 (
                     Fault::T2,
-                    Event::LaneOpened { tier, key, name: Some(name), .. }
-                    | Event::LaneDropped { tier, key, name: Some(name), .. }
-                    | Event::Stored { tier, key, name: Some(name), .. },
+                    Event::Copy(
+                        CopyEvent::LaneOpened { tier, key, name: Some(name), .. }
+                        | CopyEvent::LaneDropped { tier, key, name: Some(name), .. },
+                    )
+                    | Event::Residence(ResidenceEvent::Stored { tier, key, name: Some(name), .. }),
                 ) if *tier != TierId::L3 => *name = RecordName(key.0),
-                (Fault::X64, Event::Served { sent, .. }) => *sent = ByteCount::ZERO,
-                (Fault::R3, Event::Retried { at, .. }) => *at = at.after(Duration::from_millis(1)),
-                (Fault::A1, Event::Removed { tier: TierId::L0, size, why: Removal::Replaced, .. }) => {
+                (Fault::X64, Event::Request(RequestEvent::Served { sent, .. })) => *sent = ByteCount::ZERO,
+                (Fault::R3, Event::Fetch(FetchEvent::Retried { at, .. })) => {
+                    *at = at.after(Duration::from_millis(1))
+                }
+                (
+                    Fault::A1,
+                    Event::Residence(ResidenceEvent::Removed {
+                        tier: TierId::L0,
+                        size,
+                        why: Removal::Replaced,
+                        ..
+                    }),
+                ) => {
                     self.known.replaced += size.0;
                 }
-                (Fault::A1, Event::Resident { bytes, .. }) => *bytes = bytes.plus(self.known.replaced),
-                (Fault::A4 | Fault::X42, Event::Resident { capacity, .. }) => {
+                (Fault::A1, Event::Residence(ResidenceEvent::Resident { bytes, .. })) => {
+                    *bytes = bytes.plus(self.known.replaced)
+                }
+                (Fault::A4 | Fault::X42, Event::Residence(ResidenceEvent::Resident { capacity, .. })) => {
                     *capacity = self.known.capacity.unwrap_or(*capacity);
                 }
                 _ => {}
@@ -39,12 +55,17 @@ impl<C: Chunk> Face<C> {
         }
         match (fault, self.known.misread) {
             (Fault::X35, Some(Misread::Absent)) => {
-                events.retain(|event| !matches!(event, Event::TierFailed { .. }));
+                events
+                    .retain(|event| !matches!(event, Event::Resilience(ResilienceEvent::TierFailed { .. })));
             }
             (Fault::X84, Some(Misread::Rotten(key))) => {
                 for event in events.iter_mut() {
-                    if let Event::TierFailed { tier, operation: TierOperation::Read } = *event {
-                        *event = Event::FoundRotten { tier, key };
+                    if let Event::Resilience(ResilienceEvent::TierFailed {
+                        tier,
+                        operation: TierOperation::Read,
+                    }) = *event
+                    {
+                        *event = Event::Resilience(ResilienceEvent::FoundRotten { tier, key });
                     }
                 }
             }
@@ -66,7 +87,12 @@ impl<C: Chunk> Face<C> {
             return;
         }
         let stale = events.iter().find_map(|event| match event {
-            Event::ServedStale { request, key, why: StaleUse::WhileRevalidate, .. } => Some((*request, *key)),
+            Event::Request(RequestEvent::ServedStale {
+                request,
+                key,
+                why: StaleUse::WhileRevalidate,
+                ..
+            }) => Some((*request, *key)),
             _ => None,
         });
         let Some((request, key)) = stale else { return };
@@ -76,15 +102,17 @@ impl<C: Chunk> Face<C> {
         let head = Arc::clone(&asking.head);
         let (op, fill) = (OpId(ids.mint()), FillId(ids.mint()));
         self.known.own.insert(op, Own::Fetch(fill, key));
-        events.push_back(Event::Fetched { fill, key, variant, origin, purpose });
+        events.push_back(Event::Fetch(FetchEvent::Fetched { fill, key, variant, origin, purpose }));
         self.besides.push(Effect::Fetch { op, fill, head });
     }
 }
 
 /// Moves what says that a promotion is visible before what says that its reader's response has ended.
 fn show_early(events: &mut VecDeque<Event>) {
-    let served = events.iter().position(|event| matches!(event, Event::Served { .. }));
-    let stored = events.iter().position(|event| matches!(event, Event::Stored { from: Some(_), .. }));
+    let served = events.iter().position(|event| matches!(event, Event::Request(RequestEvent::Served { .. })));
+    let stored = events
+        .iter()
+        .position(|event| matches!(event, Event::Residence(ResidenceEvent::Stored { from: Some(_), .. })));
     if let (Some(served), Some(stored)) = (served, stored)
         && served < stored
         && let Some(event) = events.remove(stored)

@@ -9,7 +9,7 @@ use crate::{
     chunk::Chunk,
     durable::{Ask, Told},
     effect::{Effect, ReadSource},
-    event::{Event, FetchEnd},
+    event::{Event, FetchEnd, FetchEvent, PurgeEvent, RequestEvent},
     id::{FillId, OpId, PurgeId, TierId},
     input::Input,
     key::CacheKey,
@@ -77,7 +77,10 @@ impl<C: Chunk> Face<C> {
                 let (request, key) = (*request, *key);
                 let refusal = Refusal::BreakerOpen { retry_after: Duration::ZERO };
                 self.known.waiting.remove(&request);
-                events.extend([Event::Requested { request, key }, Event::Refused { request, refusal }]);
+                events.extend([
+                    Event::Request(RequestEvent::Requested { request, key }),
+                    Event::Request(RequestEvent::Refused { request, refusal }),
+                ]);
                 effects.push_back(Effect::Refuse { request, refusal });
                 return None;
             }
@@ -91,7 +94,10 @@ impl<C: Chunk> Face<C> {
             (Fault::F9 | Fault::X24, Input::PurgeHeard { notice })
                 if fault == Fault::F9 || self.known.is_fetching(&notice.selector) =>
             {
-                events.push_back(Event::PurgeHeard { what: notice.selector.kind(), mode: notice.mode });
+                events.push_back(Event::Purge(PurgeEvent::PurgeHeard {
+                    what: notice.selector.kind(),
+                    mode: notice.mode,
+                }));
                 return None;
             }
             (Fault::X49, Input::Recovered { bans, .. }) => bans.clear(),
@@ -206,7 +212,7 @@ impl<C: Chunk> Face<C> {
             Some(Own::Fetch(fill, key)) => {
                 effects.push_back(Effect::Cancel { fill });
                 let (received, end) = (ByteCount::ZERO, FetchEnd::Cancelled);
-                events.push_back(Event::FetchEnded { fill, key, received, end });
+                events.push_back(Event::Fetch(FetchEvent::FetchEnded { fill, key, received, end }));
             }
             Some(Own::Commit(tier, writer)) => effects.push_back(Effect::Discard { tier, writer }),
         }
@@ -275,7 +281,7 @@ impl<C: Chunk> Face<C> {
         for request in waiting.map(|(request, _)| *request).collect::<Vec<_>>() {
             self.known.waiting.remove(&request);
             self.told.push_back(Input::Leave { request });
-            events.push_back(Event::Refused { request, refusal });
+            events.push_back(Event::Request(RequestEvent::Refused { request, refusal }));
             effects.push_back(Effect::Refuse { request, refusal });
         }
     }
@@ -314,7 +320,7 @@ fn end_purge<C>(
     events: &mut VecDeque<Event>,
 ) {
     let what = selector.kind();
-    events.push_back(Event::PurgeBegan { purge, what, mode });
-    events.push_back(Event::PurgeEnded { purge, what, confirmed: true });
+    events.push_back(Event::Purge(PurgeEvent::PurgeBegan { purge, what, mode }));
+    events.push_back(Event::Purge(PurgeEvent::PurgeEnded { purge, what, confirmed: true }));
     effects.push_back(Effect::PurgeDone { purge, report: Vec::new() });
 }

@@ -7,7 +7,7 @@ use crate::{
     config::Config,
     durable::{Ask, Stored, Told},
     effect::{Effect, ReadSource},
-    event::Event,
+    event::{CopyEvent, Event, FetchEvent, RequestEvent, ResidenceEvent, ResilienceEvent},
     head::{Length, RequestHead},
     id::{FillId, OpId, OriginId, RecordId, RecordName, RequestId, TierId, WriterId},
     input::Input,
@@ -235,12 +235,12 @@ impl<C: Chunk> Known<C> {
 
     pub(super) fn on_event(&mut self, event: &Event) {
         match *event {
-            Event::Fetched { fill, key, variant, origin, .. } => {
+            Event::Fetch(FetchEvent::Fetched { fill, key, variant, origin, .. }) => {
                 let (awaits_head, promised, received) = (true, None, 0);
                 let fetch = Fetching { key, variant, origin, awaits_head, promised, received };
                 self.fetches.insert(fill, fetch);
             }
-            Event::HeadArrived { fill, key, variant, length, .. } => {
+            Event::Fetch(FetchEvent::HeadArrived { fill, key, variant, length, .. }) => {
                 match length {
                     Length::Known(length) => drop(self.lengths.insert(variant, length.0)),
                     Length::Unknown => drop(self.lengths.remove(&variant)),
@@ -250,22 +250,25 @@ impl<C: Chunk> Known<C> {
                 }
                 self.collapsed.remove(&key);
             }
-            Event::FetchEnded { fill, key, .. } => {
+            Event::Fetch(FetchEvent::FetchEnded { fill, key, .. }) => {
                 self.fetches.remove(&fill);
                 self.collapsed.remove(&key);
             }
-            Event::FoundUncacheable { key, .. } => drop(self.uncacheable.insert(key)),
-            Event::Collapsed { key, .. } => drop(self.collapsed.insert(key)),
-            Event::LaneOpened { tier, key, name, promotes: Some(_) } => {
+            Event::Fetch(FetchEvent::FoundUncacheable { key, .. }) => drop(self.uncacheable.insert(key)),
+            Event::Request(RequestEvent::Collapsed { key, .. }) => drop(self.collapsed.insert(key)),
+            Event::Copy(CopyEvent::LaneOpened { tier, key, name, promotes: Some(_) }) => {
                 self.promoting.insert((tier, key, name));
             }
-            Event::LaneDropped { tier, key, name, .. } | Event::Stored { tier, key, name, .. } => {
+            Event::Copy(CopyEvent::LaneDropped { tier, key, name, .. })
+            | Event::Residence(ResidenceEvent::Stored { tier, key, name, .. }) => {
                 self.promoting.remove(&(tier, key, name));
             }
-            Event::BreakerChanged { who: Guarded::Origin(origin), standing } => match standing {
-                Standing::Open { until } => drop(self.open.insert(origin, until)),
-                Standing::Closed | Standing::HalfOpen => drop(self.open.remove(&origin)),
-            },
+            Event::Resilience(ResilienceEvent::BreakerChanged { who: Guarded::Origin(origin), standing }) => {
+                match standing {
+                    Standing::Open { until } => drop(self.open.insert(origin, until)),
+                    Standing::Closed | Standing::HalfOpen => drop(self.open.remove(&origin)),
+                }
+            }
             _ => {}
         }
     }

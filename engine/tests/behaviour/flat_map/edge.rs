@@ -10,8 +10,8 @@ use proptest::sample::Index;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tiergate_engine::{
-    ByteCount, CacheKey, End, Event, FillId, Instant, Method, PurgeId, PurgeMode, PurgeOutcome, RawConfig,
-    RawFill, RawHttp, RequestId, Selector, TierId,
+    ByteCount, CacheKey, End, Event, FetchEvent, FillId, Instant, Method, PurgeId, PurgeMode, PurgeOutcome,
+    RawConfig, RawFill, RawHttp, RequestId, Selector, TierId,
 };
 
 /// Turns after which everything must have come to an end.
@@ -243,8 +243,8 @@ impl Edge {
         }
         for event in &self.rig.events[self.seen..] {
             match event {
-                Event::Fetched { fill, key, .. } => drop(self.fetches.insert(*fill, *key)),
-                Event::FetchEnded { fill, .. } => drop(self.fetches.remove(fill)),
+                Event::Fetch(FetchEvent::Fetched { fill, key, .. }) => drop(self.fetches.insert(*fill, *key)),
+                Event::Fetch(FetchEvent::FetchEnded { fill, .. }) => drop(self.fetches.remove(fill)),
                 _ => {}
             }
         }

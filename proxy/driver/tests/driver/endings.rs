@@ -4,7 +4,8 @@ use crate::world::{Ending, Rig, Script, get, memory_and_disk, memory_only, read}
 use std::{sync::atomic::Ordering, time::Duration};
 use tiergate_driver::Answer;
 use tiergate_engine::{
-    AbortReason, End, Event, FetchEnd, OnAbandon, OriginFailure, RawConfig, RawFill, Refusal,
+    AbortReason, End, Event, FetchEnd, FetchEvent, OnAbandon, OriginFailure, RawConfig, RawFill, Refusal,
+    RequestEvent, ResidenceEvent,
 };
 use tokio::task::JoinSet;
 
@@ -36,7 +37,7 @@ async fn check_broken(ending: Ending, failure: OriginFailure) {
     rig.settle().await;
     assert!(!rig.is_in_l0("/torn"));
     assert_eq!(rig.tier.stored(), []);
-    assert_eq!(rig.events.count(|event| matches!(event, Event::Stored { .. })), 0);
+    assert_eq!(rig.events.count(|event| matches!(event, Event::Residence(ResidenceEvent::Stored { .. }))), 0);
 }
 
 /// The connection to the origin breaks.
@@ -79,8 +80,12 @@ async fn dropping_a_request_leaves() {
     assert!(waited.is_err(), "the head takes an hour");
     assert_eq!(rig.origin.asked(), ["/slow"]);
     rig.settle().await;
-    let left =
-        |event: &Event| matches!(event, Event::Served { end: End::Aborted(AbortReason::ClientLeft), .. });
+    let left = |event: &Event| {
+        matches!(
+            event,
+            Event::Request(RequestEvent::Served { end: End::Aborted(AbortReason::ClientLeft), .. })
+        )
+    };
     assert_eq!(rig.events.count(left), 1);
 }
 
@@ -95,7 +100,9 @@ async fn dropping_a_body_leaves_and_cancels() {
     assert_eq!(rig.origin.open.load(Ordering::Relaxed), 1);
     drop(served);
     rig.settle().await;
-    let cancelled = |event: &Event| matches!(event, Event::FetchEnded { end: FetchEnd::Cancelled, .. });
+    let cancelled = |event: &Event| {
+        matches!(event, Event::Fetch(FetchEvent::FetchEnded { end: FetchEnd::Cancelled, .. }))
+    };
     assert_eq!(rig.events.count(cancelled), 1);
     assert!(!rig.is_in_l0("/a"));
     assert_eq!(rig.tier.stored(), []);

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 use tiergate_driver::Answer;
-use tiergate_engine::{ByteCount, Event, MissReason, Outcome, RawFill, RecordName, TierId};
+use tiergate_engine::{ByteCount, Event, MissReason, Outcome, RawFill, RecordName, RequestEvent, TierId};
 use tokio::task::JoinSet;
 
 /// The second request for an object is answered from memory; the origin is asked once.
@@ -69,8 +69,11 @@ async fn concurrent_requests_share_one_fetch() {
         assert_eq!(body, Ok(script.body()));
     }
     assert_eq!(rig.origin.asked().len(), 20);
-    assert_eq!(rig.events.count(|event| matches!(event, Event::Collapsed { .. })), 20 * 99);
-    let requested = |event: &Event| matches!(event, Event::Requested { .. });
+    assert_eq!(
+        rig.events.count(|event| matches!(event, Event::Request(RequestEvent::Collapsed { .. }))),
+        20 * 99
+    );
+    let requested = |event: &Event| matches!(event, Event::Request(RequestEvent::Requested { .. }));
     assert_eq!(rig.events.shards(requested), [0, 1, 2, 3].into());
     rig.settle().await;
     let names: BTreeSet<RecordName> = rig.tier.stored().iter().map(|record| record.name).collect();

@@ -9,7 +9,8 @@ use std::{
 };
 use tiergate_driver::Driver;
 use tiergate_engine::{
-    ByteCount, Config, Event, LaneEnd, Outcome, PurgeMode, PurgeOutcome, Seed, Selector, Tag, TierId,
+    ByteCount, Config, CopyEvent, Event, LaneEnd, Outcome, PurgeMode, PurgeOutcome, ResilienceEvent, Seed,
+    Selector, Tag, TierId,
 };
 
 /// What one driver stored, the next one finds, whatever the number of shards.
@@ -77,7 +78,8 @@ async fn what_a_late_lookup_opens_is_closed() {
     assert_eq!(read(&mut served.body).await, Ok(script.body()));
     assert_eq!(rig.origin.asked().len(), 2);
     rig.settle().await;
-    let late = rig.events.count(|event| matches!(event, Event::LateAnswer { .. }));
+    let late =
+        rig.events.count(|event| matches!(event, Event::Resilience(ResilienceEvent::LateAnswer { .. })));
     assert_eq!(late, 2, "the lookup's, and that of the copy which stalled");
 }
 
@@ -133,7 +135,14 @@ async fn the_timer_wakes_the_engine() {
     assert!(read(&mut served.body).await == Ok(script.body()));
     assert!(begun.elapsed() < Duration::from_secs(10));
     let left_behind = |event: &Event| {
-        matches!(event, Event::LaneDropped { tier: TierId::L2, why: LaneEnd::Stalled | LaneEnd::Full, .. })
+        matches!(
+            event,
+            Event::Copy(CopyEvent::LaneDropped {
+                tier: TierId::L2,
+                why: LaneEnd::Stalled | LaneEnd::Full,
+                ..
+            })
+        )
     };
     assert_eq!(rig.events.count(left_behind), 1);
 }

@@ -5,32 +5,33 @@
 //! fires is a path that nothing was proved about, and the campaign fails; but for those in [`RARE`], with the reason.
 
 use tiergate_engine::{
-    AbortReason, Bypass, End, Event, FetchEnd, FillVerdict, GiveUp, Guarded, LaneEnd, Late, MissReason,
-    NotStorable, PurgeMode, Purpose, Refusal, Rejection, Removal, SelectorKind, StaleUse, Standing, Storable,
+    AbortReason, Bypass, CopyEvent, DurableEvent, End, Event, FetchEnd, FetchEvent, FillVerdict, GiveUp,
+    Guarded, LaneEnd, Late, MissReason, NotStorable, PurgeEvent, PurgeMode, Purpose, Refusal, Rejection,
+    Removal, RequestEvent, ResidenceEvent, ResilienceEvent, SelectorKind, StaleUse, Standing, Storable,
     TierId, TierOperation,
     durable::{DurableMiss, PublishEnd},
 };
 
 macro_rules! marks {
     (
-        events { $($name:ident $text:literal = $pattern:pat,)* }
+        events { $($group:ident { $($name:ident $text:literal = $pattern:pat,)* })* }
         beside { $($other:ident $other_text:literal,)* }
     ) => {
         /// Something that must happen sometimes.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub(in crate::explore) enum Mark {
-            $($name,)*
+            $($($name,)*)*
             $($other,)*
         }
 
         impl Mark {
             /// Every mark.
-            pub(in crate::explore) const ALL: &[Self] = &[$(Self::$name,)* $(Self::$other,)*];
+            pub(in crate::explore) const ALL: &[Self] = &[$($(Self::$name,)*)* $(Self::$other,)*];
 
             /// What a table calls it.
             pub(in crate::explore) const fn as_str(self) -> &'static str {
                 match self {
-                    $(Self::$name => $text,)*
+                    $($(Self::$name => $text,)*)*
                     $(Self::$other => $other_text,)*
                 }
             }
@@ -38,7 +39,9 @@ macro_rules! marks {
             /// The mark of an event.
             pub(in crate::explore) const fn of(event: &Event) -> Self {
                 match event {
-                    $($pattern => Self::$name,)*
+                    $(Event::$group(event) => match event {
+                        $($pattern => Self::$name,)*
+                    },)*
                 }
             }
         }
@@ -47,154 +50,192 @@ macro_rules! marks {
 
 marks! {
     events {
-        Requested "requested" = Event::Requested { .. },
-        HitL0 "hit l0" = Event::Hit { tier: TierId::L0, .. },
-        HitL1 "hit l1" = Event::Hit { tier: TierId::L1, .. },
-        HitL2 "hit l2" = Event::Hit { tier: TierId::L2, .. },
-        HitL3 "hit l3" = Event::Hit { tier: TierId::L3, .. },
-        StaleMeanwhile "served stale: while it is revalidated" =
-            Event::ServedStale { why: StaleUse::WhileRevalidate, .. },
-        StaleIfError "served stale: the origin failed" = Event::ServedStale { why: StaleUse::IfError, .. },
-        RevalidatedL0 "revalidated l0" = Event::Revalidated { tier: TierId::L0, .. },
-        RevalidatedL1 "revalidated l1" = Event::Revalidated { tier: TierId::L1, .. },
-        RevalidatedL2 "revalidated l2" = Event::Revalidated { tier: TierId::L2, .. },
-        RevalidatedL3 "revalidated l3" = Event::Revalidated { tier: TierId::L3, .. },
-        FreshenedL0 "freshened l0" = Event::Freshened { tier: TierId::L0, .. },
-        FreshenedL1 "freshened l1" = Event::Freshened { tier: TierId::L1, .. },
-        FreshenedL2 "freshened l2" = Event::Freshened { tier: TierId::L2, .. },
-        FreshenedL3 "freshened l3" = Event::Freshened { tier: TierId::L3, .. },
-        MissedAbsent "missed: absent" = Event::Missed { reason: MissReason::Absent, .. },
-        MissedStale "missed: stale" = Event::Missed { reason: MissReason::Stale, .. },
-        MissedTierFailed "missed: a tier failed" = Event::Missed { reason: MissReason::TierFailed, .. },
-        MissedUncacheable "missed: known to be uncacheable" =
-            Event::Missed { reason: MissReason::Uncacheable, .. },
-        MissedBypass "missed: bypass" = Event::Missed { reason: MissReason::Bypass(_), .. },
-        Collapsed "collapsed" = Event::Collapsed { .. },
-        AttachRefused "attach refused" = Event::AttachRefused { .. },
-        PassedMethod "passed: method" = Event::Passed { bypass: Bypass::Method, .. },
-        PassedRange "passed: range" = Event::Passed { bypass: Bypass::Range, .. },
-        PassedAuthorization "passed: authorization" = Event::Passed { bypass: Bypass::Authorization, .. },
-        PassedPrecondition "passed: precondition" = Event::Passed { bypass: Bypass::Precondition, .. },
-        RefusedOrigin "refused: the origin failed" = Event::Refused { refusal: Refusal::Origin(_), .. },
-        RefusedBreaker "refused: the breaker is open" =
-            Event::Refused { refusal: Refusal::BreakerOpen { .. }, .. },
-        RefusedFills "refused: too many fills" = Event::Refused { refusal: Refusal::TooManyFills, .. },
-        RefusedWaiters "refused: too many waiters" = Event::Refused { refusal: Refusal::TooManyWaiters, .. },
-        ServedWhole "served whole" = Event::Served { end: End::Complete, .. },
-        ServedOrigin "broke off: the origin failed" =
-            Event::Served { end: End::Aborted(AbortReason::Origin(_)), .. },
-        ServedTier "broke off: a tier could not read" =
-            Event::Served { end: End::Aborted(AbortReason::TierRead(_)), .. },
-        ServedLeft "broke off: the client left" =
-            Event::Served { end: End::Aborted(AbortReason::ClientLeft), .. },
-        FetchedShared "fetched for all" = Event::Fetched { purpose: Purpose::Shared, .. },
-        FetchedPrivate "fetched for one" = Event::Fetched { purpose: Purpose::Private, .. },
-        HeadStorable "head: storable" = Event::HeadArrived { storable: Storable::Yes, .. },
-        HeadNot "head: not storable" = Event::HeadArrived { storable: Storable::No(_), .. },
-        UncacheableVary "uncacheable: vary" = Event::FoundUncacheable { why: NotStorable::Vary, .. },
-        Uncacheable "uncacheable" = Event::FoundUncacheable { .. },
-        FetchWhole "fetch ended" = Event::FetchEnded { end: FetchEnd::Complete, .. },
-        FetchFailed "fetch failed" = Event::FetchEnded { end: FetchEnd::Failed(_), .. },
-        FetchCancelled "fetch cancelled" = Event::FetchEnded { end: FetchEnd::Cancelled, .. },
-        LeaderReplaced "leader replaced" = Event::LeaderReplaced { .. },
-        LaneL0 "lane opened: l0" = Event::LaneOpened { tier: TierId::L0, .. },
-        LaneL1 "lane opened: l1" = Event::LaneOpened { tier: TierId::L1, .. },
-        LaneL2 "lane opened: l2" = Event::LaneOpened { tier: TierId::L2, .. },
-        LaneL3 "lane opened: l3" = Event::LaneOpened { tier: TierId::L3, .. },
-        DroppedGate "lane dropped: over the gate" = Event::LaneDropped { why: LaneEnd::OverGate, .. },
-        DroppedFull "lane dropped: full" = Event::LaneDropped { why: LaneEnd::Full, .. },
-        DroppedStalled "lane dropped: stalled" = Event::LaneDropped { why: LaneEnd::Stalled, .. },
-        DroppedFailed "lane dropped: the tier failed" = Event::LaneDropped { why: LaneEnd::TierFailed, .. },
-        DroppedSkipped "lane dropped: the tier is skipped" =
-            Event::LaneDropped { why: LaneEnd::TierSkipped, .. },
-        DroppedAbandoned "lane dropped: abandoned" = Event::LaneDropped { why: LaneEnd::Abandoned, .. },
-        DroppedSuperseded "lane dropped: superseded" = Event::LaneDropped { why: LaneEnd::Superseded, .. },
-        DroppedOutrun "lane dropped: outrun" = Event::LaneDropped { why: LaneEnd::Outrun, .. },
-        DroppedLease "lane dropped: the lease was lost" = Event::LaneDropped { why: LaneEnd::LeaseLost, .. },
-        DroppedLate "lane dropped: too late" = Event::LaneDropped { why: LaneEnd::TooLate, .. },
-        DroppedCrowded "lane dropped: crowded" = Event::LaneDropped { why: LaneEnd::Crowded, .. },
-        Filled "filled" = Event::Filled { verdict: FillVerdict::Stored, .. },
-        FilledRejected "filled: rejected" = Event::Filled { verdict: FillVerdict::Rejected(_), .. },
-        FilledDropped "filled: dropped" = Event::Filled { verdict: FillVerdict::Dropped(_), .. },
-        RejectedGate "rejected: over the gate" = Event::Rejected { why: Rejection::OverGate, .. },
-        RejectedCapacity "rejected: over the capacity" = Event::Rejected { why: Rejection::OverCapacity, .. },
-        RejectedPolicy "rejected: policy" = Event::Rejected { why: Rejection::Policy, .. },
-        RejectedUnseen "rejected: unseen" = Event::Rejected { why: Rejection::Unseen, .. },
-        RejectedJoining "rejected: not joined" = Event::Rejected { why: Rejection::NotJoined, .. },
-        FilledL0 "stored l0" = Event::Stored { tier: TierId::L0, from: None, .. },
-        FilledL1 "stored l1" = Event::Stored { tier: TierId::L1, from: None, .. },
-        FilledL2 "stored l2" = Event::Stored { tier: TierId::L2, from: None, .. },
-        PromotedL0 "promoted into l0" = Event::Stored { tier: TierId::L0, from: Some(_), .. },
-        PromotedL1 "promoted into l1" = Event::Stored { tier: TierId::L1, from: Some(_), .. },
-        PromotedL2 "promoted into l2" = Event::Stored { tier: TierId::L2, from: Some(_), .. },
-        StoredL3 "stored l3" = Event::Stored { tier: TierId::L3, .. },
-        Evicted "removed: to make room" = Event::Removed { why: Removal::Capacity, .. },
-        Replaced "removed: replaced" = Event::Removed { why: Removal::Replaced, .. },
-        ForbiddenAway "removed: may not be kept" = Event::Removed { why: Removal::Forbidden, .. },
-        PurgedAway "removed: purged" = Event::Removed { why: Removal::Purged, .. },
-        Resident "resident" = Event::Resident { .. },
-        Joined "tier joined" = Event::TierJoined { .. },
-        FoundRotten "found rotten" = Event::FoundRotten { .. },
-        LookupFailed "tier failed: lookup" = Event::TierFailed { operation: TierOperation::Lookup, .. },
-        ReadFailed "tier failed: read" = Event::TierFailed { operation: TierOperation::Read, .. },
-        WriteFailed "tier failed: write" = Event::TierFailed { operation: TierOperation::Write, .. },
-        DeleteFailed "tier failed: delete" = Event::TierFailed { operation: TierOperation::Delete, .. },
-        TierSkipped "tier skipped" = Event::TierSkipped { .. },
-        TierOpened "breaker of a tier: open" =
-            Event::BreakerChanged { who: Guarded::Tier(_), standing: Standing::Open { .. } },
-        TierHalf "breaker of a tier: half open" =
-            Event::BreakerChanged { who: Guarded::Tier(_), standing: Standing::HalfOpen },
-        TierClosed "breaker of a tier: closed" =
-            Event::BreakerChanged { who: Guarded::Tier(_), standing: Standing::Closed },
-        OriginOpened "breaker of the origin: open" =
-            Event::BreakerChanged { who: Guarded::Origin(_), standing: Standing::Open { .. } },
-        OriginHalf "breaker of the origin: half open" =
-            Event::BreakerChanged { who: Guarded::Origin(_), standing: Standing::HalfOpen },
-        OriginClosed "breaker of the origin: closed" =
-            Event::BreakerChanged { who: Guarded::Origin(_), standing: Standing::Closed },
-        Retried "retried" = Event::Retried { .. },
-        GaveUpFinal "gave up: final" = Event::GaveUp { why: GiveUp::Final, .. },
-        GaveUpDone "gave up: may be done" = Event::GaveUp { why: GiveUp::MayBeDone, .. },
-        GaveUpAttempts "gave up: attempts spent" = Event::GaveUp { why: GiveUp::AttemptsSpent, .. },
-        GaveUpRetryAfter "gave up: Retry-After is too long" =
-            Event::GaveUp { why: GiveUp::RetryAfterTooLong, .. },
-        GaveUpDeadline "gave up: the deadline is too near" =
-            Event::GaveUp { why: GiveUp::DeadlineTooNear, .. },
-        GaveUpBudget "gave up: the budget is spent" = Event::GaveUp { why: GiveUp::BudgetSpent, .. },
-        GaveUpBreaker "gave up: the breaker is open" = Event::GaveUp { why: GiveUp::BreakerOpen, .. },
-        GaveUpNobody "gave up: nobody waits" = Event::GaveUp { why: GiveUp::NobodyWaits, .. },
-        LateLookup "late: a lookup" = Event::DeadlineMissed { what: Late::Lookup(_), .. },
-        LateHead "late: a head" = Event::DeadlineMissed { what: Late::Head, .. },
-        LateAnswer "late: all attempts together" = Event::DeadlineMissed { what: Late::Answer, .. },
-        LateChunk "late: a chunk" = Event::DeadlineMissed { what: Late::Chunk, .. },
-        LateRead "late: a read" = Event::DeadlineMissed { what: Late::Read(_), .. },
-        Hedged "hedged" = Event::Hedged { .. },
-        PurgeHard "purge of a key" =
-            Event::PurgeBegan { what: SelectorKind::Key(_), mode: PurgeMode::Hard, .. },
-        PurgeSoft "soft purge" = Event::PurgeBegan { mode: PurgeMode::Soft, .. },
-        Banned "ban" = Event::PurgeBegan { .. },
-        PurgeHeard "purge heard" = Event::PurgeHeard { .. },
-        PurgesMissed "purges missed" = Event::PurgesMissed,
-        PurgeConfirmed "purge ended: confirmed" = Event::PurgeEnded { confirmed: true, .. },
-        PurgeUnconfirmed "purge ended: not confirmed" = Event::PurgeEnded { confirmed: false, .. },
-        Staled "staled" = Event::Staled { .. },
-        MissL3Absent "l3 miss: absent" = Event::DurableMissed { why: DurableMiss::Absent, .. },
-        MissL3Expired "l3 miss: expired" = Event::DurableMissed { why: DurableMiss::Expired, .. },
-        MissL3Lost "l3 miss: lost" = Event::DurableMissed { why: DurableMiss::Lost, .. },
-        MissL3Torn "l3 miss: torn" = Event::DurableMissed { why: DurableMiss::Torn, .. },
-        MissL3Index "l3 miss: the index failed" = Event::DurableMissed { why: DurableMiss::IndexFailed, .. },
-        MissL3Blob "l3 miss: the blob failed" = Event::DurableMissed { why: DurableMiss::BlobFailed, .. },
-        UploadWon "upload: won" = Event::UploadEnded { end: PublishEnd::Won { .. }, .. },
-        UploadLost "upload: lost" = Event::UploadEnded { end: PublishEnd::Lost { .. }, .. },
-        UploadPurged "upload: purged" = Event::UploadEnded { end: PublishEnd::Purged, .. },
-        UploadLease "upload: the lease was lost" = Event::UploadEnded { end: PublishEnd::LeaseLost, .. },
-        UploadLate "upload: too late" = Event::UploadEnded { end: PublishEnd::TooLate, .. },
-        UploadCrowded "upload: crowded out" = Event::UploadEnded { end: PublishEnd::Crowded, .. },
-        UploadIndex "upload: the index failed" = Event::UploadEnded { end: PublishEnd::IndexFailed, .. },
-        UploadAbandoned "upload: abandoned" = Event::UploadEnded { end: PublishEnd::Abandoned, .. },
-        Corrupt "l3 corrupt" = Event::Corrupt { .. },
-        Swept "l3 swept" = Event::Swept { .. },
-        LateForNobody "answer for nobody" = Event::LateAnswer { .. },
+        Request {
+            Requested "requested" = RequestEvent::Requested { .. },
+            HitL0 "hit l0" = RequestEvent::Hit { tier: TierId::L0, .. },
+            HitL1 "hit l1" = RequestEvent::Hit { tier: TierId::L1, .. },
+            HitL2 "hit l2" = RequestEvent::Hit { tier: TierId::L2, .. },
+            HitL3 "hit l3" = RequestEvent::Hit { tier: TierId::L3, .. },
+            StaleMeanwhile "served stale: while it is revalidated" =
+                RequestEvent::ServedStale { why: StaleUse::WhileRevalidate, .. },
+            StaleIfError "served stale: the origin failed" =
+                RequestEvent::ServedStale { why: StaleUse::IfError, .. },
+            RevalidatedL0 "revalidated l0" = RequestEvent::Revalidated { tier: TierId::L0, .. },
+            RevalidatedL1 "revalidated l1" = RequestEvent::Revalidated { tier: TierId::L1, .. },
+            RevalidatedL2 "revalidated l2" = RequestEvent::Revalidated { tier: TierId::L2, .. },
+            RevalidatedL3 "revalidated l3" = RequestEvent::Revalidated { tier: TierId::L3, .. },
+            MissedAbsent "missed: absent" = RequestEvent::Missed { reason: MissReason::Absent, .. },
+            MissedStale "missed: stale" = RequestEvent::Missed { reason: MissReason::Stale, .. },
+            MissedTierFailed "missed: a tier failed" =
+                RequestEvent::Missed { reason: MissReason::TierFailed, .. },
+            MissedUncacheable "missed: known to be uncacheable" =
+                RequestEvent::Missed { reason: MissReason::Uncacheable, .. },
+            MissedBypass "missed: bypass" = RequestEvent::Missed { reason: MissReason::Bypass(_), .. },
+            Collapsed "collapsed" = RequestEvent::Collapsed { .. },
+            AttachRefused "attach refused" = RequestEvent::AttachRefused { .. },
+            PassedMethod "passed: method" = RequestEvent::Passed { bypass: Bypass::Method, .. },
+            PassedRange "passed: range" = RequestEvent::Passed { bypass: Bypass::Range, .. },
+            PassedAuthorization "passed: authorization" =
+                RequestEvent::Passed { bypass: Bypass::Authorization, .. },
+            PassedPrecondition "passed: precondition" =
+                RequestEvent::Passed { bypass: Bypass::Precondition, .. },
+            RefusedOrigin "refused: the origin failed" =
+                RequestEvent::Refused { refusal: Refusal::Origin(_), .. },
+            RefusedBreaker "refused: the breaker is open" =
+                RequestEvent::Refused { refusal: Refusal::BreakerOpen { .. }, .. },
+            RefusedFills "refused: too many fills" =
+                RequestEvent::Refused { refusal: Refusal::TooManyFills, .. },
+            RefusedWaiters "refused: too many waiters" =
+                RequestEvent::Refused { refusal: Refusal::TooManyWaiters, .. },
+            ServedWhole "served whole" = RequestEvent::Served { end: End::Complete, .. },
+            ServedOrigin "broke off: the origin failed" =
+                RequestEvent::Served { end: End::Aborted(AbortReason::Origin(_)), .. },
+            ServedTier "broke off: a tier could not read" =
+                RequestEvent::Served { end: End::Aborted(AbortReason::TierRead(_)), .. },
+            ServedLeft "broke off: the client left" =
+                RequestEvent::Served { end: End::Aborted(AbortReason::ClientLeft), .. },
+            LeaderReplaced "leader replaced" = RequestEvent::LeaderReplaced { .. },
+            Hedged "hedged" = RequestEvent::Hedged { .. },
+        }
+        Fetch {
+            FetchedShared "fetched for all" = FetchEvent::Fetched { purpose: Purpose::Shared, .. },
+            FetchedPrivate "fetched for one" = FetchEvent::Fetched { purpose: Purpose::Private, .. },
+            HeadStorable "head: storable" = FetchEvent::HeadArrived { storable: Storable::Yes, .. },
+            HeadNot "head: not storable" = FetchEvent::HeadArrived { storable: Storable::No(_), .. },
+            UncacheableVary "uncacheable: vary" = FetchEvent::FoundUncacheable { why: NotStorable::Vary, .. },
+            Uncacheable "uncacheable" = FetchEvent::FoundUncacheable { .. },
+            FetchWhole "fetch ended" = FetchEvent::FetchEnded { end: FetchEnd::Complete, .. },
+            FetchFailed "fetch failed" = FetchEvent::FetchEnded { end: FetchEnd::Failed(_), .. },
+            FetchCancelled "fetch cancelled" = FetchEvent::FetchEnded { end: FetchEnd::Cancelled, .. },
+            Retried "retried" = FetchEvent::Retried { .. },
+            GaveUpFinal "gave up: final" = FetchEvent::GaveUp { why: GiveUp::Final, .. },
+            GaveUpDone "gave up: may be done" = FetchEvent::GaveUp { why: GiveUp::MayBeDone, .. },
+            GaveUpAttempts "gave up: attempts spent" = FetchEvent::GaveUp { why: GiveUp::AttemptsSpent, .. },
+            GaveUpRetryAfter "gave up: Retry-After is too long" =
+                FetchEvent::GaveUp { why: GiveUp::RetryAfterTooLong, .. },
+            GaveUpDeadline "gave up: the deadline is too near" =
+                FetchEvent::GaveUp { why: GiveUp::DeadlineTooNear, .. },
+            GaveUpBudget "gave up: the budget is spent" = FetchEvent::GaveUp { why: GiveUp::BudgetSpent, .. },
+            GaveUpBreaker "gave up: the breaker is open" =
+                FetchEvent::GaveUp { why: GiveUp::BreakerOpen, .. },
+            GaveUpNobody "gave up: nobody waits" = FetchEvent::GaveUp { why: GiveUp::NobodyWaits, .. },
+        }
+        Copy {
+            LaneL0 "lane opened: l0" = CopyEvent::LaneOpened { tier: TierId::L0, .. },
+            LaneL1 "lane opened: l1" = CopyEvent::LaneOpened { tier: TierId::L1, .. },
+            LaneL2 "lane opened: l2" = CopyEvent::LaneOpened { tier: TierId::L2, .. },
+            LaneL3 "lane opened: l3" = CopyEvent::LaneOpened { tier: TierId::L3, .. },
+            DroppedGate "lane dropped: over the gate" = CopyEvent::LaneDropped { why: LaneEnd::OverGate, .. },
+            DroppedFull "lane dropped: full" = CopyEvent::LaneDropped { why: LaneEnd::Full, .. },
+            DroppedStalled "lane dropped: stalled" = CopyEvent::LaneDropped { why: LaneEnd::Stalled, .. },
+            DroppedFailed "lane dropped: the tier failed" =
+                CopyEvent::LaneDropped { why: LaneEnd::TierFailed, .. },
+            DroppedSkipped "lane dropped: the tier is skipped" =
+                CopyEvent::LaneDropped { why: LaneEnd::TierSkipped, .. },
+            DroppedAbandoned "lane dropped: abandoned" =
+                CopyEvent::LaneDropped { why: LaneEnd::Abandoned, .. },
+            DroppedSuperseded "lane dropped: superseded" =
+                CopyEvent::LaneDropped { why: LaneEnd::Superseded, .. },
+            DroppedOutrun "lane dropped: outrun" = CopyEvent::LaneDropped { why: LaneEnd::Outrun, .. },
+            DroppedLease "lane dropped: the lease was lost" =
+                CopyEvent::LaneDropped { why: LaneEnd::LeaseLost, .. },
+            DroppedLate "lane dropped: too late" = CopyEvent::LaneDropped { why: LaneEnd::TooLate, .. },
+            DroppedCrowded "lane dropped: crowded" = CopyEvent::LaneDropped { why: LaneEnd::Crowded, .. },
+            Filled "filled" = CopyEvent::Filled { verdict: FillVerdict::Stored, .. },
+            FilledRejected "filled: rejected" = CopyEvent::Filled { verdict: FillVerdict::Rejected(_), .. },
+            FilledDropped "filled: dropped" = CopyEvent::Filled { verdict: FillVerdict::Dropped(_), .. },
+            RejectedGate "rejected: over the gate" = CopyEvent::Rejected { why: Rejection::OverGate, .. },
+            RejectedCapacity "rejected: over the capacity" =
+                CopyEvent::Rejected { why: Rejection::OverCapacity, .. },
+            RejectedPolicy "rejected: policy" = CopyEvent::Rejected { why: Rejection::Policy, .. },
+            RejectedUnseen "rejected: unseen" = CopyEvent::Rejected { why: Rejection::Unseen, .. },
+            RejectedJoining "rejected: not joined" = CopyEvent::Rejected { why: Rejection::NotJoined, .. },
+        }
+        Residence {
+            FreshenedL0 "freshened l0" = ResidenceEvent::Freshened { tier: TierId::L0, .. },
+            FreshenedL1 "freshened l1" = ResidenceEvent::Freshened { tier: TierId::L1, .. },
+            FreshenedL2 "freshened l2" = ResidenceEvent::Freshened { tier: TierId::L2, .. },
+            FreshenedL3 "freshened l3" = ResidenceEvent::Freshened { tier: TierId::L3, .. },
+            FilledL0 "stored l0" = ResidenceEvent::Stored { tier: TierId::L0, from: None, .. },
+            FilledL1 "stored l1" = ResidenceEvent::Stored { tier: TierId::L1, from: None, .. },
+            FilledL2 "stored l2" = ResidenceEvent::Stored { tier: TierId::L2, from: None, .. },
+            PromotedL0 "promoted into l0" = ResidenceEvent::Stored { tier: TierId::L0, from: Some(_), .. },
+            PromotedL1 "promoted into l1" = ResidenceEvent::Stored { tier: TierId::L1, from: Some(_), .. },
+            PromotedL2 "promoted into l2" = ResidenceEvent::Stored { tier: TierId::L2, from: Some(_), .. },
+            StoredL3 "stored l3" = ResidenceEvent::Stored { tier: TierId::L3, .. },
+            Evicted "removed: to make room" = ResidenceEvent::Removed { why: Removal::Capacity, .. },
+            Replaced "removed: replaced" = ResidenceEvent::Removed { why: Removal::Replaced, .. },
+            ForbiddenAway "removed: may not be kept" =
+                ResidenceEvent::Removed { why: Removal::Forbidden, .. },
+            PurgedAway "removed: purged" = ResidenceEvent::Removed { why: Removal::Purged, .. },
+            Resident "resident" = ResidenceEvent::Resident { .. },
+            Staled "staled" = ResidenceEvent::Staled { .. },
+        }
+        Resilience {
+            Joined "tier joined" = ResilienceEvent::TierJoined { .. },
+            FoundRotten "found rotten" = ResilienceEvent::FoundRotten { .. },
+            LookupFailed "tier failed: lookup" =
+                ResilienceEvent::TierFailed { operation: TierOperation::Lookup, .. },
+            ReadFailed "tier failed: read" =
+                ResilienceEvent::TierFailed { operation: TierOperation::Read, .. },
+            WriteFailed "tier failed: write" =
+                ResilienceEvent::TierFailed { operation: TierOperation::Write, .. },
+            DeleteFailed "tier failed: delete" =
+                ResilienceEvent::TierFailed { operation: TierOperation::Delete, .. },
+            TierSkipped "tier skipped" = ResilienceEvent::TierSkipped { .. },
+            TierOpened "breaker of a tier: open" =
+                ResilienceEvent::BreakerChanged { who: Guarded::Tier(_), standing: Standing::Open { .. } },
+            TierHalf "breaker of a tier: half open" =
+                ResilienceEvent::BreakerChanged { who: Guarded::Tier(_), standing: Standing::HalfOpen },
+            TierClosed "breaker of a tier: closed" =
+                ResilienceEvent::BreakerChanged { who: Guarded::Tier(_), standing: Standing::Closed },
+            OriginOpened "breaker of the origin: open" =
+                ResilienceEvent::BreakerChanged { who: Guarded::Origin(_), standing: Standing::Open { .. } },
+            OriginHalf "breaker of the origin: half open" =
+                ResilienceEvent::BreakerChanged { who: Guarded::Origin(_), standing: Standing::HalfOpen },
+            OriginClosed "breaker of the origin: closed" =
+                ResilienceEvent::BreakerChanged { who: Guarded::Origin(_), standing: Standing::Closed },
+            LateLookup "late: a lookup" = ResilienceEvent::DeadlineMissed { what: Late::Lookup(_), .. },
+            LateHead "late: a head" = ResilienceEvent::DeadlineMissed { what: Late::Head, .. },
+            LateAnswer "late: all attempts together" =
+                ResilienceEvent::DeadlineMissed { what: Late::Answer, .. },
+            LateChunk "late: a chunk" = ResilienceEvent::DeadlineMissed { what: Late::Chunk, .. },
+            LateRead "late: a read" = ResilienceEvent::DeadlineMissed { what: Late::Read(_), .. },
+            LateForNobody "answer for nobody" = ResilienceEvent::LateAnswer { .. },
+        }
+        Purge {
+            PurgeHard "purge of a key" =
+                PurgeEvent::PurgeBegan { what: SelectorKind::Key(_), mode: PurgeMode::Hard, .. },
+            PurgeSoft "soft purge" = PurgeEvent::PurgeBegan { mode: PurgeMode::Soft, .. },
+            Banned "ban" = PurgeEvent::PurgeBegan { .. },
+            PurgeHeard "purge heard" = PurgeEvent::PurgeHeard { .. },
+            PurgesMissed "purges missed" = PurgeEvent::PurgesMissed,
+            PurgeConfirmed "purge ended: confirmed" = PurgeEvent::PurgeEnded { confirmed: true, .. },
+            PurgeUnconfirmed "purge ended: not confirmed" = PurgeEvent::PurgeEnded { confirmed: false, .. },
+        }
+        Durable {
+            MissL3Absent "l3 miss: absent" = DurableEvent::DurableMissed { why: DurableMiss::Absent, .. },
+            MissL3Expired "l3 miss: expired" = DurableEvent::DurableMissed { why: DurableMiss::Expired, .. },
+            MissL3Lost "l3 miss: lost" = DurableEvent::DurableMissed { why: DurableMiss::Lost, .. },
+            MissL3Torn "l3 miss: torn" = DurableEvent::DurableMissed { why: DurableMiss::Torn, .. },
+            MissL3Index "l3 miss: the index failed" =
+                DurableEvent::DurableMissed { why: DurableMiss::IndexFailed, .. },
+            MissL3Blob "l3 miss: the blob failed" =
+                DurableEvent::DurableMissed { why: DurableMiss::BlobFailed, .. },
+            UploadWon "upload: won" = DurableEvent::UploadEnded { end: PublishEnd::Won { .. }, .. },
+            UploadLost "upload: lost" = DurableEvent::UploadEnded { end: PublishEnd::Lost { .. }, .. },
+            UploadPurged "upload: purged" = DurableEvent::UploadEnded { end: PublishEnd::Purged, .. },
+            UploadLease "upload: the lease was lost" =
+                DurableEvent::UploadEnded { end: PublishEnd::LeaseLost, .. },
+            UploadLate "upload: too late" = DurableEvent::UploadEnded { end: PublishEnd::TooLate, .. },
+            UploadCrowded "upload: crowded out" = DurableEvent::UploadEnded { end: PublishEnd::Crowded, .. },
+            UploadIndex "upload: the index failed" =
+                DurableEvent::UploadEnded { end: PublishEnd::IndexFailed, .. },
+            UploadAbandoned "upload: abandoned" =
+                DurableEvent::UploadEnded { end: PublishEnd::Abandoned, .. },
+            Corrupt "l3 corrupt" = DurableEvent::Corrupt { .. },
+            Swept "l3 swept" = DurableEvent::Swept { .. },
+        }
     }
     beside {
         FastDoor "hit by the fast door",

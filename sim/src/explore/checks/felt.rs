@@ -7,8 +7,8 @@ use crate::explore::{
     world::{Life, World},
 };
 use tiergate_engine::{
-    AbortReason, Answer, Effect, End, Event, FetchEnd, Freshening, Input, Late, OriginFailure, ReadSource,
-    Symbol, durable::DurableMiss,
+    AbortReason, Answer, DurableEvent, Effect, End, Event, FetchEnd, FetchEvent, Freshening, Input, Late,
+    OriginFailure, PurgeEvent, ReadSource, RequestEvent, ResilienceEvent, Symbol, durable::DurableMiss,
 };
 
 impl World {
@@ -24,27 +24,32 @@ impl World {
     pub(in crate::explore) fn feel_event(&mut self, event: &Event) {
         self.tally.saw(event);
         let trouble = match event {
-            Event::PurgeBegan { .. } => Trouble::Purged,
-            Event::DeadlineMissed { what: Late::Head | Late::Answer | Late::Chunk, .. }
-                if self.plan.faults.origin_hangs != PerMille(0) =>
-            {
-                Trouble::OriginHung
-            }
-            Event::DeadlineMissed { what: Late::Head | Late::Answer | Late::Chunk, .. } => {
-                Trouble::OriginStalled
-            }
-            Event::FetchEnded {
+            Event::Purge(PurgeEvent::PurgeBegan { .. }) => Trouble::Purged,
+            Event::Resilience(ResilienceEvent::DeadlineMissed {
+                what: Late::Head | Late::Answer | Late::Chunk,
+                ..
+            }) if self.plan.faults.origin_hangs != PerMille(0) => Trouble::OriginHung,
+            Event::Resilience(ResilienceEvent::DeadlineMissed {
+                what: Late::Head | Late::Answer | Late::Chunk,
+                ..
+            }) => Trouble::OriginStalled,
+            Event::Fetch(FetchEvent::FetchEnded {
                 end: FetchEnd::Failed(OriginFailure::TooShort | OriginFailure::TooLong),
                 ..
-            } => Trouble::OriginLied,
-            Event::DeadlineMissed { what: Late::Lookup(_) | Late::Read(_), .. } => Trouble::TierSlow,
-            Event::DurableMissed { why: DurableMiss::Lost, .. } => Trouble::TierLost,
-            Event::DurableMissed { why: DurableMiss::Torn, .. } | Event::Corrupt { .. } => {
-                Trouble::TierRotted
-            }
-            Event::Served { request, end: End::Aborted(AbortReason::ClientLeft), .. } => {
-                self.why_it_left(*request)
-            }
+            }) => Trouble::OriginLied,
+            Event::Resilience(ResilienceEvent::DeadlineMissed {
+                what: Late::Lookup(_) | Late::Read(_),
+                ..
+            }) => Trouble::TierSlow,
+            Event::Durable(DurableEvent::DurableMissed { why: DurableMiss::Lost, .. }) => Trouble::TierLost,
+            Event::Durable(
+                DurableEvent::DurableMissed { why: DurableMiss::Torn, .. } | DurableEvent::Corrupt { .. },
+            ) => Trouble::TierRotted,
+            Event::Request(RequestEvent::Served {
+                request,
+                end: End::Aborted(AbortReason::ClientLeft),
+                ..
+            }) => self.why_it_left(*request),
             _ => return,
         };
         self.tally.count(trouble).felt += 1;

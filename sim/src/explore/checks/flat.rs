@@ -14,7 +14,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
-use tiergate_engine::{CacheKey, Event, Instant, MissReason, RequestId};
+use tiergate_engine::{CacheKey, Event, Instant, MissReason, RequestEvent, RequestId};
 use tiergate_invariants::{Fact, Got, Version, Violation, What};
 
 /// How exactly lifetimes are compared: a calm request takes far less, and stores count in milliseconds.
@@ -88,9 +88,12 @@ impl Flat {
                 let lifetime = storable.then_some(Duration::from_nanos(*lifetime_ns));
                 self.published.insert(*key, Published { version: *version, lifetime });
             }
-            What::Engine { event: Event::Passed { request, .. }, .. } => drop(self.passed.insert(*request)),
+            What::Engine { event: Event::Request(RequestEvent::Passed { request, .. }), .. } => {
+                self.passed.insert(*request);
+            }
             What::Engine {
-                event: Event::Missed { request, reason: MissReason::Uncacheable, .. }, ..
+                event: Event::Request(RequestEvent::Missed { request, reason: MissReason::Uncacheable, .. }),
+                ..
             } => {
                 self.alone.insert(*request);
             }
@@ -209,7 +212,7 @@ mod tests {
             let mut history = history(false);
             if is_alone {
                 let (request, reason) = (RequestId(history.1 + 1), MissReason::Uncacheable);
-                let event = Event::Missed { request, key: KEY, reason };
+                let event = Event::Request(RequestEvent::Missed { request, key: KEY, reason });
                 let what = What::Engine { edge: Edge(0), shard: 0, event };
                 assert_eq!(history.see(1, what), Ok(()));
             }

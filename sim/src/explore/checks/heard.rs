@@ -10,7 +10,7 @@ use crate::explore::{
 };
 use std::{collections::BTreeMap, time::Duration};
 use tiergate_engine::{
-    CacheKey, Event, Instant, PurgeMode, Selector, WallTime,
+    CacheKey, Event, Instant, PurgeMode, ResidenceEvent, Selector, WallTime,
     feed::{AskId, FeedEntry, FeedOrigin, Notice, Sequence},
 };
 
@@ -102,7 +102,7 @@ impl World {
 
     /// What was made before a purge that an edge has heard of does not become visible there after it.
     pub(in crate::explore) fn check_heard_of(&mut self, edge: u32, event: &Event) {
-        let Event::Stored { tier, key, age, .. } = event else { return };
+        let Event::Residence(ResidenceEvent::Stored { tier, key, age, .. }) = event else { return };
         let Some(heard) = &self.edges[edge as usize].heard else { return };
         let Some(purged) = heard.purged.get(key).copied() else { return };
         if self.wall().before(*age) < purged.before(ROUNDING) {

@@ -3,7 +3,8 @@
 use crate::explore::{telling::story::Party, world::World};
 use std::fmt::Debug;
 use tiergate_engine::{
-    CacheKey, Effect, End, Event, FetchEnd, FillVerdict, Length, MissReason, PurgeMode, Purpose, RequestId,
+    CacheKey, CopyEvent, DurableEvent, Effect, End, Event, FetchEnd, FetchEvent, FillVerdict, Length,
+    MissReason, PurgeEvent, PurgeMode, Purpose, RequestEvent, RequestId, ResidenceEvent, ResilienceEvent,
     SelectorKind, Standing, Storable, Symbol, TierId, durable::PublishEnd,
 };
 use tiergate_invariants::{Fact, Got, What};
@@ -80,20 +81,33 @@ fn of_answer(world: &World, key: CacheKey, got: &Got) -> String {
 }
 
 fn of_event(world: &World, event: &Event) -> Option<String> {
+    match event {
+        Event::Request(event) => of_request(world, event),
+        Event::Fetch(event) => Some(of_fetch(world, event)),
+        Event::Copy(event) => of_copy(world, event),
+        Event::Residence(event) => of_residence(world, event),
+        Event::Resilience(event) => of_resilience(world, event),
+        Event::Purge(event) => Some(of_purge(world, event)),
+        Event::Durable(event) => of_durable(world, event),
+    }
+}
+
+fn of_request(world: &World, event: &RequestEvent) -> Option<String> {
     let name = |key: &CacheKey| world.name_of(*key);
     let who = |request: &RequestId| client(request.0);
     Some(match event {
-        Event::Hit { request, key, tier } => {
+        // Bookkeeping, or said by another line.
+        RequestEvent::Requested { .. } => return None,
+        RequestEvent::Hit { request, key, tier } => {
             format!("finds {} in {} for {}", name(key), of(tier), who(request))
         }
-        Event::ServedStale { request, key, tier, why } => {
+        RequestEvent::ServedStale { request, key, tier, why } => {
             format!("gives {} the stale {} from {}: {}", who(request), name(key), of(tier), plain(why))
         }
-        Event::Revalidated { request, key, tier } => {
+        RequestEvent::Revalidated { request, key, tier } => {
             format!("the origin agrees, so {} gets {} from {}", who(request), name(key), of(tier))
         }
-        Event::Freshened { tier, key } => format!("{} in {} is fresh again", name(key), of(tier)),
-        Event::Missed { request, key, reason } => {
+        RequestEvent::Missed { request, key, reason } => {
             let why = match reason {
                 MissReason::Absent => "it has none".to_owned(),
                 MissReason::Stale => "what it has is stale".to_owned(),
@@ -103,27 +117,43 @@ fn of_event(world: &World, event: &Event) -> Option<String> {
             };
             format!("cannot answer {} from the cache with {}: {why}", who(request), name(key))
         }
-        Event::Collapsed { request, key } => {
+        RequestEvent::Collapsed { request, key } => {
             format!("lets {} wait for what another began for {}", who(request), name(key))
         }
-        Event::AttachRefused { request, .. } => format!("{} came too late to share a fetch", who(request)),
-        Event::Passed { request, .. } => format!("sends the request of {} past the cache", who(request)),
-        Event::Refused { request, refusal } => format!("refuses {}: {}", who(request), plain(refusal)),
-        Event::Served { request, key, sent, end } => {
+        RequestEvent::AttachRefused { request, .. } => {
+            format!("{} came too late to share a fetch", who(request))
+        }
+        RequestEvent::LeaderReplaced { request, .. } => {
+            format!("lets {} lead, whose leader failed", client(request.0))
+        }
+        RequestEvent::Hedged { request, tier } => {
+            format!("asks {} once more for {}, who has waited long", of(tier), client(request.0))
+        }
+        RequestEvent::Passed { request, .. } => {
+            format!("sends the request of {} past the cache", who(request))
+        }
+        RequestEvent::Refused { request, refusal } => format!("refuses {}: {}", who(request), plain(refusal)),
+        RequestEvent::Served { request, key, sent, end } => {
             let end = match end {
                 End::Complete => "which is complete".to_owned(),
                 End::Aborted(why) => format!("which breaks off: {}", plain(why)),
             };
             format!("has sent {} {} of {}, {end}", who(request), bytes(sent.0), name(key))
         }
-        Event::Fetched { key, purpose, .. } => {
+    })
+}
+
+fn of_fetch(world: &World, event: &FetchEvent) -> String {
+    let name = |key: &CacheKey| world.name_of(*key);
+    match event {
+        FetchEvent::Fetched { key, purpose, .. } => {
             let whom = match purpose {
                 Purpose::Shared => "",
                 Purpose::Private => ", for one client only",
             };
             format!("asks the origin for {}{whom}", name(key))
         }
-        Event::HeadArrived { key, status, length, storable, .. } => {
+        FetchEvent::HeadArrived { key, status, length, storable, .. } => {
             let length = match length {
                 Length::Known(length) => format!("{} announced", bytes(length.0)),
                 Length::Unknown => "no length announced".to_owned(),
@@ -134,7 +164,10 @@ fn of_event(world: &World, event: &Event) -> Option<String> {
             };
             format!("hears {status} for {}: {length}, {storable}", name(key))
         }
-        Event::FetchEnded { key, received, end, .. } => {
+        FetchEvent::FoundUncacheable { key, why } => {
+            format!("remembers that {} may not be stored: {}", name(key), plain(why))
+        }
+        FetchEvent::FetchEnded { key, received, end, .. } => {
             let end = match end {
                 FetchEnd::Complete => "and takes that for the whole body".to_owned(),
                 FetchEnd::Failed(failure) => format!("then the origin failed: {}", plain(failure)),
@@ -142,53 +175,27 @@ fn of_event(world: &World, event: &Event) -> Option<String> {
             };
             format!("has got {} of {} from the origin, {end}", bytes(received.0), name(key))
         }
-        Event::Requested { .. }
-        | Event::FoundUncacheable { .. }
-        | Event::LeaderReplaced { .. }
-        | Event::LaneOpened { .. }
-        | Event::LaneDropped { .. }
-        | Event::Filled { .. }
-        | Event::Rejected { .. }
-        | Event::Stored { .. }
-        | Event::Removed { .. }
-        | Event::Resident { .. }
-        | Event::TierJoined { .. }
-        | Event::FoundRotten { .. }
-        | Event::TierFailed { .. }
-        | Event::TierSkipped { .. }
-        | Event::BreakerChanged { .. }
-        | Event::Retried { .. }
-        | Event::GaveUp { .. }
-        | Event::DeadlineMissed { .. }
-        | Event::Hedged { .. }
-        | Event::PurgeBegan { .. }
-        | Event::Staled { .. }
-        | Event::PurgeHeard { .. }
-        | Event::PurgesMissed
-        | Event::PurgeEnded { .. }
-        | Event::DurableMissed { .. }
-        | Event::UploadEnded { .. }
-        | Event::Corrupt { .. }
-        | Event::Swept { .. }
-        | Event::LateAnswer { .. } => return of_store_event(world, event),
-    })
+        FetchEvent::Retried { key, attempt, at, .. } => {
+            format!(
+                "will ask for {} again, attempt {attempt}, at {:.6} ms",
+                name(key),
+                at.as_nanos() as f64 / 1e6
+            )
+        }
+        FetchEvent::GaveUp { why, .. } => format!("will not ask again: {}", plain(why)),
+    }
 }
 
-/// What happens in the tiers, and around; none for what [`of_event`] says.
-fn of_store_event(world: &World, event: &Event) -> Option<String> {
+fn of_copy(world: &World, event: &CopyEvent) -> Option<String> {
     let name = |key: &CacheKey| world.name_of(*key);
     Some(match event {
-        Event::FoundUncacheable { key, why } => {
-            format!("remembers that {} may not be stored: {}", name(key), plain(why))
+        CopyEvent::LaneOpened { tier, key, .. } => {
+            format!("begins a copy of {} into {}", name(key), of(tier))
         }
-        Event::LeaderReplaced { request, .. } => {
-            format!("lets {} lead, whose leader failed", client(request.0))
-        }
-        Event::LaneOpened { tier, key, .. } => format!("begins a copy of {} into {}", name(key), of(tier)),
-        Event::LaneDropped { tier, key, why, .. } => {
+        CopyEvent::LaneDropped { tier, key, why, .. } => {
             format!("gives up the copy of {} into {}: {}", name(key), of(tier), plain(why))
         }
-        Event::Filled { tier, key, verdict, .. } => match verdict {
+        CopyEvent::Filled { tier, key, verdict, .. } => match verdict {
             FillVerdict::Stored => return None,
             FillVerdict::Rejected(why) => {
                 format!("{} does not go into {}: {}", name(key), of(tier), plain(why))
@@ -197,61 +204,82 @@ fn of_store_event(world: &World, event: &Event) -> Option<String> {
                 format!("{} did not get into {}: {}", name(key), of(tier), plain(why))
             }
         },
-        Event::Rejected { tier, key, why } => {
+        CopyEvent::Rejected { tier, key, why } => {
             format!("does not put {} into {}: {}", name(key), of(tier), plain(why))
         }
-        Event::Stored { tier, key, length, from, .. } => {
+    })
+}
+
+fn of_residence(world: &World, event: &ResidenceEvent) -> Option<String> {
+    let name = |key: &CacheKey| world.name_of(*key);
+    Some(match event {
+        ResidenceEvent::Stored { tier, key, length, from, .. } => {
             let from = from.map_or(String::new(), |from| format!(", copied from {}", of(&from)));
             format!("{} is in {} now, {}{from}", name(key), of(tier), bytes(length.0))
         }
-        Event::Removed { tier, key, why, .. } => {
+        ResidenceEvent::Freshened { tier, key } => format!("{} in {} is fresh again", name(key), of(tier)),
+        ResidenceEvent::Staled { tier, key, .. } => format!("{} in {} is stale now", name(key), of(tier)),
+        ResidenceEvent::Removed { tier, key, why, .. } => {
             format!("{} is no longer in {}: {}", name(key), of(tier), plain(why))
         }
-        Event::TierJoined { tier, objects, .. } => {
+        // Bookkeeping, or said by another line.
+        ResidenceEvent::Resident { .. } => return None,
+    })
+}
+
+fn of_resilience(world: &World, event: &ResilienceEvent) -> Option<String> {
+    let name = |key: &CacheKey| world.name_of(*key);
+    Some(match event {
+        ResilienceEvent::TierJoined { tier, objects, .. } => {
             format!("can ask {} from now on, with {objects} objects in it", of(tier))
         }
-        Event::FoundRotten { tier, key } => {
-            format!("hears that what {} has of {} is rotten", of(tier), name(key))
-        }
-        Event::TierFailed { tier, operation } => {
+        ResilienceEvent::TierFailed { tier, operation } => {
             format!("hears that {} failed a {}", of(tier), plain(operation))
         }
-        Event::TierSkipped { tier, .. } => format!("does not ask {}, which failed too often", of(tier)),
-        Event::BreakerChanged { who, standing } => match standing {
+        ResilienceEvent::TierSkipped { tier, .. } => {
+            format!("does not ask {}, which failed too often", of(tier))
+        }
+        ResilienceEvent::FoundRotten { tier, key } => {
+            format!("hears that what {} has of {} is rotten", of(tier), name(key))
+        }
+        ResilienceEvent::BreakerChanged { who, standing } => match standing {
             Standing::Closed => format!("trusts {} again", plain(who)),
             Standing::Open { until } => {
                 format!("stops asking {} until {:.6} ms", plain(who), until.as_nanos() as f64 / 1e6)
             }
             Standing::HalfOpen => format!("tries {} again", plain(who)),
         },
-        Event::Retried { key, attempt, at, .. } => {
-            format!(
-                "will ask for {} again, attempt {attempt}, at {:.6} ms",
-                name(key),
-                at.as_nanos() as f64 / 1e6
-            )
-        }
-        Event::GaveUp { why, .. } => format!("will not ask again: {}", plain(why)),
-        Event::DeadlineMissed { key, what } => {
+        ResilienceEvent::DeadlineMissed { key, what } => {
             format!("waits no longer for {}: {} is late", name(key), plain(what))
         }
-        Event::Hedged { request, tier } => {
-            format!("asks {} once more for {}, who has waited long", of(tier), client(request.0))
+        // Bookkeeping, or said by another line.
+        ResilienceEvent::LateAnswer { .. } => return None,
+    })
+}
+
+fn of_purge(world: &World, event: &PurgeEvent) -> String {
+    match event {
+        PurgeEvent::PurgeBegan { what, mode, .. } => {
+            format!("begins to {} {}", mode_of(*mode), whom(world, what))
         }
-        Event::PurgeBegan { what, mode, .. } => format!("begins to {} {}", mode_of(*mode), whom(world, what)),
-        Event::PurgeHeard { what, mode } => {
+        PurgeEvent::PurgeHeard { what, mode } => {
             format!("hears from another edge that it must {} {}", mode_of(*mode), whom(world, what))
         }
-        Event::PurgesMissed => {
+        PurgeEvent::PurgesMissed => {
             "cannot know what other edges purged, and uses nothing older any more".to_owned()
         }
-        Event::PurgeEnded { what, confirmed, .. } => {
+        PurgeEvent::PurgeEnded { what, confirmed, .. } => {
             let end = if *confirmed { "in every tier" } else { "but a tier did not confirm it" };
             format!("has purged {}, {end}", whom(world, what))
         }
-        Event::Staled { tier, key, .. } => format!("{} in {} is stale now", name(key), of(tier)),
-        Event::DurableMissed { key, why } => format!("L3 has no {}: {}", name(key), plain(why)),
-        Event::UploadEnded { key, end, .. } => {
+    }
+}
+
+fn of_durable(world: &World, event: &DurableEvent) -> Option<String> {
+    let name = |key: &CacheKey| world.name_of(*key);
+    Some(match event {
+        DurableEvent::DurableMissed { key, why } => format!("L3 has no {}: {}", name(key), plain(why)),
+        DurableEvent::UploadEnded { key, end, .. } => {
             let end = match end {
                 PublishEnd::Won { .. } => "is what L3 has now".to_owned(),
                 PublishEnd::Lost { .. } => "lost to another's".to_owned(),
@@ -259,27 +287,11 @@ fn of_store_event(world: &World, event: &Event) -> Option<String> {
             };
             format!("its upload of {} {end}", name(key))
         }
-        Event::Corrupt { key, .. } => format!("finds {} in L3 corrupt", name(key)),
-        Event::Swept { collected } => match collected.deleted {
+        DurableEvent::Corrupt { key, .. } => format!("finds {} in L3 corrupt", name(key)),
+        DurableEvent::Swept { collected } => match collected.deleted {
             0 => return None,
             deleted => format!("has swept L3: {deleted} blobs deleted"),
         },
-        // Bookkeeping, or said by another line.
-        Event::Requested { .. } | Event::Resident { .. } | Event::LateAnswer { .. } => return None,
-        // Said above.
-        Event::Hit { .. }
-        | Event::ServedStale { .. }
-        | Event::Revalidated { .. }
-        | Event::Freshened { .. }
-        | Event::Missed { .. }
-        | Event::Collapsed { .. }
-        | Event::AttachRefused { .. }
-        | Event::Passed { .. }
-        | Event::Refused { .. }
-        | Event::Served { .. }
-        | Event::Fetched { .. }
-        | Event::HeadArrived { .. }
-        | Event::FetchEnded { .. } => return None,
     })
 }
 

@@ -18,8 +18,8 @@ use std::{
     time::Duration,
 };
 use tiergate_engine::{
-    Answer, ByteCount, CacheKey, Chunk, Effect, Event, FillVerdict, Input, LaneEnd, ReadFailure, ReadSource,
-    Record, RecordId, RecordName, Symbol, TierId, WallTime, WriterId,
+    Answer, ByteCount, CacheKey, Chunk, CopyEvent, DurableEvent, Effect, Event, FillVerdict, Input, LaneEnd,
+    ReadFailure, ReadSource, Record, RecordId, RecordName, Symbol, TierId, WallTime, WriterId,
     durable::{Ask, BlobName, Manifest, PublishEnd, Stored, Terms, Told, Version, decode, encode},
 };
 
@@ -388,22 +388,26 @@ impl World {
     pub(in crate::explore) fn check_durable(&mut self, of: Life, event: &Event) {
         let Some(vault) = &mut self.vault else { return };
         let broken = match event {
-            Event::LaneOpened { tier: TierId::L3, key, name: Some(name), .. } => {
+            Event::Copy(CopyEvent::LaneOpened { tier: TierId::L3, key, name: Some(name), .. }) => {
                 let blob = BlobName { key: *key, name: *name };
                 let is_used = vault.owners.insert(blob, of).is_some();
                 is_used.then(|| ("CON1", format!("{blob:?} is used twice")))
             }
-            Event::UploadEnded { name, end: PublishEnd::Won { version }, .. } => (vault.published.get(name)
-                != Some(version))
-            .then(|| ("CON1", format!("{name:?} was told that it won with {version:?}"))),
-            Event::UploadEnded { name, end: PublishEnd::Lost { winner }, .. } => {
+            Event::Durable(DurableEvent::UploadEnded { name, end: PublishEnd::Won { version }, .. }) => {
+                (vault.published.get(name) != Some(version))
+                    .then(|| ("CON1", format!("{name:?} was told that it won with {version:?}")))
+            }
+            Event::Durable(DurableEvent::UploadEnded { name, end: PublishEnd::Lost { winner }, .. }) => {
                 (!vault.published.contains_key(winner) || winner == name)
                     .then(|| ("CON1", format!("{name:?} was told that {winner:?} won")))
             }
             // One after the other, and no trouble: nothing is left that could come in between (F6, D1).
-            Event::Filled { tier: TierId::L3, key, verdict: FillVerdict::Dropped(why), .. }
-                if self.is_asking_in_turn && is_strange(*why) && !vault.forgotten.contains(key) =>
-            {
+            Event::Copy(CopyEvent::Filled {
+                tier: TierId::L3,
+                key,
+                verdict: FillVerdict::Dropped(why),
+                ..
+            }) if self.is_asking_in_turn && is_strange(*why) && !vault.forgotten.contains(key) => {
                 Some(("D1", format!("{key} was not stored in l3, though nothing was in its way: {why:?}")))
             }
             _ => None,
