@@ -4,17 +4,17 @@
 //! every bound, so whoever holds a `Config` need not check again. Both a proxy's configuration and a scenario contain
 //! this same section: what is simulated is what is deployed.
 
-mod care;
 mod conversion;
 mod eviction;
 mod http;
 mod l3;
+mod resilience;
 
-pub(crate) use care::Care;
-pub use care::{RawBreaker, RawCare, RawDeadline, RawHedge, RawRetry};
 pub use eviction::{Eviction, Objective, RawEviction};
 pub use http::RawHttp;
 pub use l3::RawDurableTier;
+pub(crate) use resilience::ResiliencePolicy;
+pub use resilience::{RawBreaker, RawDeadline, RawHedge, RawResilience, RawRetry};
 
 use crate::{
     durable::Terms,
@@ -50,7 +50,7 @@ pub struct RawConfig {
     /// What the HTTP caching rules leave open.
     pub http: RawHttp,
     /// What is done about tiers and origins that fail or are slow.
-    pub care: RawCare,
+    pub resilience: RawResilience,
     /// How a purge reaches the other edges, through a log that they share. Default: not at all.
     pub feed: Option<RawFeed>,
 }
@@ -66,7 +66,7 @@ impl Default for RawConfig {
             collapse: RawCollapse::default(),
             fill: RawFill::default(),
             http: RawHttp::default(),
-            care: RawCare::default(),
+            resilience: RawResilience::default(),
             feed: None,
         }
     }
@@ -227,7 +227,7 @@ pub struct Config {
     pub(crate) on_abandon: OnAbandon,
     heads: Heads,
     pub(crate) policy: Policy,
-    pub(crate) care: Care,
+    pub(crate) resilience: ResiliencePolicy,
     pub(crate) feed: Option<FeedPolicy>,
     pub(crate) plant: Plant,
     written: Arc<RawConfig>,
@@ -348,7 +348,7 @@ impl Config {
         if let Some(l0) = &mut config.l0 {
             l0.capacity = share(l0.capacity);
         }
-        config.care = config.care.for_shard(shards);
+        config.resilience = config.resilience.for_shard(shards);
         config
     }
 

@@ -50,7 +50,7 @@ pub enum Input<C> {
         mode: PurgeMode,
     },
     /// Another edge purged, as the feed has it. What is in the stores that edges share, it has purged there itself.
-    PurgeHeard {
+    RemotePurge {
         /// What.
         notice: Notice,
     },

@@ -23,7 +23,6 @@ extern crate std;
 mod agenda;
 mod answer;
 mod bans;
-mod care;
 mod chunk;
 mod config;
 pub mod durable;
@@ -45,6 +44,7 @@ mod random;
 mod reason;
 mod record;
 mod recording;
+mod resilience;
 mod rules;
 mod selector;
 mod space;
@@ -55,12 +55,11 @@ mod units;
 
 pub use answer::Answer;
 pub use bans::{BANS_MAX, Ban, Bans};
-pub use care::{attempts::GiveUp, breaker::Standing};
 pub use chunk::{Blank, BytesDigest, Chunk, Symbol, SymbolDigest};
 pub use config::{
-    Config, ConfigError, Eviction, Objective, OnAbandon, OnFull, Promotion, RawBreaker, RawCare, RawCollapse,
+    Config, ConfigError, Eviction, Objective, OnAbandon, OnFull, Promotion, RawBreaker, RawCollapse,
     RawConfig, RawDeadline, RawDiskTier, RawDurableTier, RawEviction, RawFill, RawHedge, RawHttp,
-    RawMemoryTier, RawPromotion, RawRetry, RawSharedTier,
+    RawMemoryTier, RawPromotion, RawResilience, RawRetry, RawSharedTier,
 };
 pub use effect::{Effect, Freshening, Outcome, PurgeOutcome, ReadSource, Reply, ReplyBody, StaleUse};
 pub use event::{
@@ -78,10 +77,11 @@ pub use memory::Resident;
 pub use plant::Fault;
 pub use random::{Random, Seed};
 pub use reason::{
-    AbortReason, Bypass, End, Guarded, LaneEnd, Late, MissReason, NotStorable, OriginFailure, ReadFailure,
+    AbortReason, Bypass, Dependency, End, LaneEnd, Late, MissReason, NotStorable, OriginFailure, ReadFailure,
     Refusal, Rejection, Removal, Storable,
 };
 pub use record::{Freshness, Record, StoredFreshness};
+pub use resilience::{attempts::GiveUp, breaker::BreakerState};
 pub use rules::{
     ChangedValidator, ClientDirectives, Heuristic, NamedFields, Policy, SetCookie, hop, http_date,
     invalidated_keys,

@@ -116,7 +116,7 @@ pub enum ReadFailure {
 
 /// Who is left alone while they fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Guarded {
+pub enum Dependency {
     /// A byte tier.
     Tier(TierId),
     /// An origin.

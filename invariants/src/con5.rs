@@ -198,7 +198,7 @@ impl OneFetch {
 
     fn on_purge(&mut self, shard: Shard, event: &PurgeEvent) {
         let what = match event {
-            PurgeEvent::PurgeBegan { what, .. } | PurgeEvent::PurgeHeard { what, .. } => *what,
+            PurgeEvent::PurgeBegan { what, .. } | PurgeEvent::RemotePurged { what, .. } => *what,
             PurgeEvent::PurgesMissed => SelectorKind::All,
             PurgeEvent::PurgeEnded { .. } => return,
         };

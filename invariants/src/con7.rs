@@ -46,7 +46,7 @@ impl AloneForAReason {
             // What a purge of many keys, or a soft one, says of it, only the edge can tell.
             Event::Purge(
                 PurgeEvent::PurgeBegan { what: SelectorKind::Key(key), mode: PurgeMode::Hard, .. }
-                | PurgeEvent::PurgeHeard { what: SelectorKind::Key(key), mode: PurgeMode::Hard },
+                | PurgeEvent::RemotePurged { what: SelectorKind::Key(key), mode: PurgeMode::Hard },
             ) => {
                 self.until.remove(&(edge, *key));
             }

@@ -195,7 +195,7 @@ impl Contract {
             }
             Input::WallClock { .. }
             | Input::Wake
-            | Input::PurgeHeard { .. }
+            | Input::RemotePurge { .. }
             | Input::PurgesMissed { .. }
             | Input::LeaseHeld { .. } => Ok(()),
             Input::Answer { op, answer } => self.check_answer(*op, answer),

@@ -37,7 +37,7 @@ impl Invariant for Limits {
         };
         let counts = [
             (open.fetches, self.fills_max, "fetches at a time"),
-            (open.crowd_max, self.waiters_max, "clients of one fetch"),
+            (open.clients_max, self.waiters_max, "clients of one fetch"),
         ];
         match counts.into_iter().find(|(is, most, _)| is > most) {
             None => Ok(()),
@@ -59,7 +59,7 @@ mod tests {
     #[test]
     fn one_too_many_is_named() {
         let mut history = History::of(Limits::new(2, 3));
-        let audit = |fetches, crowd_max| audited(Audit { fetches, crowd_max, ..Audit::default() });
+        let audit = |fetches, clients_max| audited(Audit { fetches, clients_max, ..Audit::default() });
         assert_eq!(history.show(audit(2, 3)), Ok(()));
         assert_eq!(history.show(audit(3, 0)), Err("I7"));
         assert_eq!(history.show(audit(0, 4)), Err("I7"));

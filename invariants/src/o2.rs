@@ -12,8 +12,8 @@ use std::{
     time::Duration,
 };
 use tiergate_engine::{
-    CopyEvent, Event, FetchEvent, Guarded, Instant, LaneEnd, Late, Refusal, RequestEvent, RequestId,
-    ResilienceEvent, Standing, TierId, TierOperation,
+    BreakerState, CopyEvent, Dependency, Event, FetchEvent, Instant, LaneEnd, Late, Refusal, RequestEvent,
+    RequestId, ResilienceEvent, TierId, TierOperation,
 };
 
 /// The rule.
@@ -21,17 +21,17 @@ use tiergate_engine::{
 pub struct Breakers {
     half_open_max: Duration,
     /// Where each breaker that is not closed stands, and since when.
-    standing: BTreeMap<(Edge, u32, Guarded), (Instant, Standing)>,
+    standing: BTreeMap<(Edge, u32, Dependency), (Instant, BreakerState)>,
     /// Requests that missed and are not over.
     missed: BTreeSet<(Edge, u32, RequestId)>,
     /// Who has failed since its breaker was closed.
-    failed: BTreeSet<(Edge, u32, Guarded)>,
+    failed: BTreeSet<(Edge, u32, Dependency)>,
     /// A breaker that opened, and when: the failure is told at the same moment.
-    unexplained: Option<(Instant, (Edge, u32, Guarded))>,
+    unexplained: Option<(Instant, (Edge, u32, Dependency))>,
 }
 
 impl Breakers {
-    /// With the longest that a breaker may be half-open: twice `care.breaker.probe_ms_max`, and what timers are late by.
+    /// With the longest that a breaker may be half-open: twice `resilience.breaker.probe_ms_max`, and what timers are late by.
     pub fn new(half_open_max: Duration) -> Self {
         Self {
             half_open_max,
@@ -54,20 +54,20 @@ impl Breakers {
                 ));
             }
         }
-        for who in [TierId::L1, TierId::L2, TierId::L3].map(Guarded::Tier) {
+        for who in [TierId::L1, TierId::L2, TierId::L3].map(Dependency::Tier) {
             if has_failed(event, who) {
                 self.failed.insert((edge, shard, who));
             }
         }
         match event {
-            Event::Resilience(ResilienceEvent::BreakerChanged { who, standing: Standing::Closed }) => {
+            Event::Resilience(ResilienceEvent::BreakerChanged { who, state: BreakerState::Closed }) => {
                 self.failed.remove(&(edge, shard, *who));
             }
-            Event::Resilience(ResilienceEvent::BreakerChanged { who, standing: Standing::Open { .. } }) => {
+            Event::Resilience(ResilienceEvent::BreakerChanged { who, state: BreakerState::Open { .. } }) => {
                 let is_told = match who {
-                    Guarded::Tier(_) => self.failed.contains(&(edge, shard, *who)),
+                    Dependency::Tier(_) => self.failed.contains(&(edge, shard, *who)),
                     // Which origin a fetch was from is not told with its end.
-                    Guarded::Origin(_) => true,
+                    Dependency::Origin(_) => true,
                 };
                 if !is_told {
                     self.unexplained = Some((at, (edge, shard, *who)));
@@ -83,12 +83,12 @@ impl Breakers {
             Event::Request(event) => self.on_request(edge, shard, event),
             Event::Resilience(event) => self.on_resilience(at, edge, shard, event),
             Event::Fetch(FetchEvent::Fetched { fill, origin, .. }) => {
-                match self.standing.get(&(edge, shard, Guarded::Origin(*origin))) {
-                    Some((_, Standing::Open { until })) => broken(format!(
+                match self.standing.get(&(edge, shard, Dependency::Origin(*origin))) {
+                    Some((_, BreakerState::Open { until })) => broken(format!(
                         "edge {} fetches as fill {} though its origin's breaker is open until {until:?}",
                         edge.0, fill.0
                     )),
-                    Some((_, Standing::Closed | Standing::HalfOpen)) | None => Ok(()),
+                    Some((_, BreakerState::Closed | BreakerState::HalfOpen)) | None => Ok(()),
                 }
             }
             Event::Fetch(
@@ -148,10 +148,10 @@ impl Breakers {
         event: &ResilienceEvent,
     ) -> Result<(), Violation> {
         match event {
-            ResilienceEvent::BreakerChanged { who, standing } => {
+            ResilienceEvent::BreakerChanged { who, state } => {
                 match standing {
-                    Standing::Closed => self.standing.remove(&(edge, shard, *who)),
-                    Standing::Open { .. } | Standing::HalfOpen => {
+                    BreakerState::Closed => self.standing.remove(&(edge, shard, *who)),
+                    BreakerState::Open { .. } | BreakerState::HalfOpen => {
                         self.standing.insert((edge, shard, *who), (at, *standing))
                     }
                 };
@@ -161,7 +161,7 @@ impl Breakers {
                 broken(format!("edge {} skips a delete in {tier:?}", edge.0))
             }
             ResilienceEvent::TierSkipped { tier, .. } => {
-                if self.standing.contains_key(&(edge, shard, Guarded::Tier(*tier))) {
+                if self.standing.contains_key(&(edge, shard, Dependency::Tier(*tier))) {
                     return Ok(());
                 }
                 broken(format!("edge {} skips {tier:?} though its breaker is closed", edge.0))
@@ -176,7 +176,7 @@ impl Breakers {
 
     fn is_resolved(&self, at: Instant, edge: Edge, longest: Duration) -> Result<(), Violation> {
         let stuck = self.standing.iter().find(|((other, ..), (since, standing))| {
-            *other == edge && *standing == Standing::HalfOpen && at.since(*since) > longest
+            *other == edge && *standing == BreakerState::HalfOpen && at.since(*since) > longest
         });
         match stuck {
             Some(((_, _, who), (since, _))) => {
@@ -198,7 +198,7 @@ fn broken(detail: String) -> Result<(), Violation> {
 }
 
 /// Does this event say that a tier has failed?
-fn has_failed(event: &Event, who: Guarded) -> bool {
+fn has_failed(event: &Event, who: Dependency) -> bool {
     let failed = match event {
         // A lookup was given up with everything else.
         Event::Resilience(ResilienceEvent::DeadlineMissed { what: Late::Answer, .. }) => return true,
@@ -209,7 +209,7 @@ fn has_failed(event: &Event, who: Guarded) -> bool {
         ) => *tier,
         _ => return false,
     };
-    who == Guarded::Tier(failed)
+    who == Dependency::Tier(failed)
 }
 
 impl Invariant for Breakers {
@@ -232,10 +232,9 @@ impl Invariant for Breakers {
                 Ok(())
             }
             What::Settled { edge, .. } => {
-                let stuck = self
-                    .standing
-                    .iter()
-                    .find(|((other, ..), (_, standing))| other == edge && *standing == Standing::HalfOpen);
+                let stuck = self.standing.iter().find(|((other, ..), (_, standing))| {
+                    other == edge && *standing == BreakerState::HalfOpen
+                });
                 match stuck {
                     Some(((_, _, who), _)) => {
                         broken(format!("edge {}: the breaker of {who:?} never resolved", edge.0))
@@ -261,14 +260,14 @@ mod tests {
     use crate::history::{History, KEY, fetched};
     use tiergate_engine::{Audit, MissReason, OriginId, Purpose};
 
-    const ORIGIN: Guarded = Guarded::Origin(OriginId(0));
+    const ORIGIN: Dependency = Dependency::Origin(OriginId(0));
 
-    fn stands(who: Guarded, standing: Standing) -> Event {
-        ResilienceEvent::BreakerChanged { who, standing }.into()
+    fn stands(who: Dependency, state: BreakerState) -> Event {
+        ResilienceEvent::BreakerChanged { who, state }.into()
     }
 
-    fn open() -> Standing {
-        Standing::Open { until: Instant::from_nanos(100) }
+    fn open() -> BreakerState {
+        BreakerState::Open { until: Instant::from_nanos(100) }
     }
 
     fn skipped(operation: TierOperation) -> Event {
@@ -286,7 +285,7 @@ mod tests {
         assert_eq!(history.event(fetched(1, KEY, Purpose::Shared)), Ok(()));
         history.event(stands(ORIGIN, open())).unwrap();
         assert_eq!(history.event(fetched(2, KEY, Purpose::Shared)), Err("O2"));
-        history.event(stands(ORIGIN, Standing::HalfOpen)).unwrap();
+        history.event(stands(ORIGIN, BreakerState::HalfOpen)).unwrap();
         assert_eq!(history.event(fetched(3, KEY, Purpose::Shared)), Ok(()));
     }
 
@@ -307,7 +306,7 @@ mod tests {
         let mut history = History::of(Breakers::default());
         assert_eq!(history.event(skipped(TierOperation::Lookup)), Err("O2"));
         history.event(failed()).unwrap();
-        history.event(stands(Guarded::Tier(TierId::L1), open())).unwrap();
+        history.event(stands(Dependency::Tier(TierId::L1), open())).unwrap();
         assert_eq!(history.event(skipped(TierOperation::Lookup)), Ok(()));
         assert_eq!(history.event(skipped(TierOperation::Delete)), Err("O2"));
     }
@@ -317,20 +316,20 @@ mod tests {
     fn a_half_open_breaker_that_does_not_resolve_is_named() {
         let mut history = History::of(Breakers::new(Duration::from_nanos(10)));
         let settled = || What::Settled { edge: Edge(0), open: Audit::default() };
-        history.event(stands(ORIGIN, Standing::HalfOpen)).unwrap();
+        history.event(stands(ORIGIN, BreakerState::HalfOpen)).unwrap();
         history.at(10);
         assert_eq!(history.event(fetched(1, KEY, Purpose::Shared)), Ok(()));
         assert_eq!(history.show(settled()), Err("O2"));
         history.at(11);
         assert_eq!(history.event(fetched(1, KEY, Purpose::Shared)), Err("O2"));
-        history.event(stands(ORIGIN, Standing::Closed)).unwrap();
+        history.event(stands(ORIGIN, BreakerState::Closed)).unwrap();
         assert_eq!(history.show(settled()), Ok(()));
     }
 
     /// A tier's breaker opens after a failure, or with one; without any it is named.
     #[test]
     fn a_breaker_that_opens_for_nothing_is_named() {
-        let tier = Guarded::Tier(TierId::L1);
+        let tier = Dependency::Tier(TierId::L1);
         for (is_told, expected) in [(true, Ok(())), (false, Err("O2"))] {
             let mut history = History::of(Breakers::default());
             history.event(stands(tier, open())).unwrap();
@@ -338,7 +337,7 @@ mod tests {
                 history.event(failed()).unwrap();
             }
             history.at(1);
-            assert_eq!(history.event(stands(tier, Standing::HalfOpen)), expected);
+            assert_eq!(history.event(stands(tier, BreakerState::HalfOpen)), expected);
         }
     }
 }

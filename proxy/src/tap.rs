@@ -124,13 +124,13 @@ impl Check {
         let l0 = config.l0.as_ref().map_or(ByteCount::ZERO, |tier| tier.gate);
         let l1 = config.l1.as_ref().map_or(ByteCount::ZERO, |tier| tier.gate);
         let half_open_max =
-            Duration::from_millis(config.care.breaker.probe_ms_max.into()) * 2 + TIMER_LATE_MAX;
+            Duration::from_millis(config.resilience.breaker.probe_ms_max.into()) * 2 + TIMER_LATE_MAX;
         let rules: Vec<Box<dyn Invariant>> = vec![
             Box::new(UnderGate::new(Gates { l0, l1 })),
             Box::new(DroppedLanes::default()),
             Box::new(ExactAccounts::of_sums()),
             Box::new(Breakers::new(half_open_max)),
-            Box::new(Retries::new(config.care.retry)),
+            Box::new(Retries::new(config.resilience.retry)),
         ];
         let mut check = Self { shard, rules, counts };
         check.observe(&Fact { at: Instant::ZERO, what: What::EdgeStarted { edge: Edge(0) } });

@@ -14,7 +14,7 @@ impl TryFrom<RawConfig> for Config {
 
     fn try_from(raw: RawConfig) -> Result<Self, ConfigError> {
         let written = Arc::new(raw.clone());
-        let RawConfig { l0, l1, l2, l3, promotion, collapse, fill, http, care, feed } = raw;
+        let RawConfig { l0, l1, l2, l3, promotion, collapse, fill, http, resilience, feed } = raw;
         check_capacities(l0.as_ref(), l2.as_ref())?;
         check_collapse(&collapse)?;
         check_fill(&fill)?;
@@ -37,7 +37,7 @@ impl TryFrom<RawConfig> for Config {
             on_abandon: fill.on_abandon,
             heads: Heads::Counted,
             policy: http.into_policy()?,
-            care: care.try_into()?,
+            resilience: resilience.try_into()?,
             feed: feed.map(TryInto::try_into).transpose()?,
             plant: Plant::default(),
             written,

@@ -2,11 +2,11 @@
 
 use super::Event;
 use crate::{
-    care::attempts::GiveUp,
     head::Length,
     id::{FillId, OriginId},
     key::CacheKey,
     reason::{NotStorable, OriginFailure, Storable},
+    resilience::attempts::GiveUp,
     time::Instant,
     units::ByteCount,
 };

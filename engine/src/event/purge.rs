@@ -13,7 +13,7 @@ pub enum PurgeEvent {
     /// A purge began: from now on nothing older is served here as if it were fresh, or published.
     PurgeBegan { purge: PurgeId, what: SelectorKind, mode: PurgeMode },
     /// Another edge purged: from now on nothing older is served here as if it were fresh, or published.
-    PurgeHeard { what: SelectorKind, mode: PurgeMode },
+    RemotePurged { what: SelectorKind, mode: PurgeMode },
     /// It cannot be known what other edges purged: nothing older is used any more.
     PurgesMissed,
     /// A purge has reached every tier.

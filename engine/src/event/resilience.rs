@@ -2,10 +2,10 @@
 
 use super::Event;
 use crate::{
-    care::breaker::Standing,
     id::{OpId, TierId},
     key::CacheKey,
-    reason::{Guarded, Late},
+    reason::{Dependency, Late},
+    resilience::breaker::BreakerState,
     time::Instant,
     units::ByteCount,
 };
@@ -29,7 +29,7 @@ pub enum ResilienceEvent {
     /// What a tier holds turned out not to be what was written.
     FoundRotten { tier: TierId, key: CacheKey },
     /// A tier or origin is asked more or less than before.
-    BreakerChanged { who: Guarded, standing: Standing },
+    BreakerChanged { who: Dependency, state: BreakerState },
     /// The outside did not answer in time; what it may still say is ignored.
     DeadlineMissed { key: CacheKey, what: Late },
     /// An answer came for an operation that was no longer of interest.

@@ -23,14 +23,14 @@ pub struct Audit {
     pub permits: u64,
     /// Timers that are set.
     pub timers: usize,
-    /// Bytes of bodies in progress held in memory.
+    /// Bytes of bodies in progress permit in memory.
     pub window_bytes: u64,
     /// The most of them for one body, without the chunk that came last.
     pub window_bytes_max: u64,
     /// Fetches that the origin works at, or that are about to be made again.
     pub fetches: usize,
     /// The most clients that one fill serves.
-    pub crowd_max: usize,
+    pub clients_max: usize,
     /// The most chunks that wait for one tier.
     pub lane_chunks_max: usize,
 }
@@ -57,7 +57,7 @@ impl Audit {
             window_bytes: self.window_bytes + other.window_bytes,
             window_bytes_max: self.window_bytes_max.max(other.window_bytes_max),
             fetches: self.fetches + other.fetches,
-            crowd_max: self.crowd_max.max(other.crowd_max),
+            clients_max: self.clients_max.max(other.clients_max),
             lane_chunks_max: self.lane_chunks_max.max(other.lane_chunks_max),
         }
     }

@@ -1,15 +1,15 @@
 //! What every machine is handed: the time, the configuration, chance, names, and the ways out of the engine.
 //!
 //! It decides nothing. A machine that asks the outside for something does so through [`Context::operation`]; who may be asked
-//! is in `caring`, whose breakers and deadlines are kept here with the operations that they watch.
+//! is in `resilience`, whose breakers and deadlines are kept here with the operations that they watch.
 
 use super::{
     Audit,
-    caring::{Caring, Held},
     durable::Work,
     feed_lease::Trust,
     freshening::Freshen,
     purging::Deletion,
+    resilience::{HeldPermit, Resilience},
 };
 use crate::{
     chunk::Chunk,
@@ -40,7 +40,7 @@ pub(super) struct Context<C: Chunk> {
     /// Draws what stands between the parts of multipart answers.
     pub(super) boundaries: Random,
     pub(super) ids: Minter,
-    pub(super) caring: Caring,
+    pub(super) resilience: Resilience,
     pub(super) pending: Table<OpId, Open>,
     pub(super) effects: VecDeque<Effect<C>>,
     pub(super) events: VecDeque<Event>,
@@ -49,7 +49,7 @@ pub(super) struct Context<C: Chunk> {
 impl<C: Chunk> Context<C> {
     pub(super) fn new(config: Config, seed: Seed, now: Instant) -> Self {
         Self {
-            caring: Caring::new(&config, seed, now),
+            resilience: Resilience::new(&config, seed, now),
             config,
             now,
             trust: Trust::Origin,
@@ -101,10 +101,15 @@ impl<C: Chunk> Context<C> {
 
     /// Counts what is open, and asserts that the permits that are out are those of the open operations.
     pub(super) fn audit(&self) -> Audit {
-        let permits = self.caring.permits();
-        let held = self.pending.values().filter(|open| open.held.is_some()).count();
-        assert_eq!(permits, held as u64, "the permits that are out are not those of the open operations");
-        Audit { operations: self.pending.len(), permits, timers: self.caring.timers(), ..Audit::default() }
+        let permits = self.resilience.permits();
+        let permit = self.pending.values().filter(|open| open.permit.is_some()).count();
+        assert_eq!(permits, permit as u64, "the permits that are out are not those of the open operations");
+        Audit {
+            operations: self.pending.len(),
+            permits,
+            timers: self.resilience.timers(),
+            ..Audit::default()
+        }
     }
 
     /// Asks something of the durable tier's stores.
@@ -115,7 +120,7 @@ impl<C: Chunk> Context<C> {
 
     /// A local tier is ready.
     pub(super) fn on_tier_joined(&mut self, tier: TierId, objects: u64, bytes: ByteCount) {
-        self.caring.on_joined(tier);
+        self.resilience.on_joined(tier);
         self.event(ResilienceEvent::TierJoined { tier, objects, bytes });
     }
 
@@ -125,9 +130,9 @@ impl<C: Chunk> Context<C> {
     }
 
     /// The same with the permit of a breaker that was asked for it, if one was.
-    pub(super) fn operation_with(&mut self, pending: Pending, held: Option<Held>) -> OpId {
+    pub(super) fn operation_with(&mut self, pending: Pending, permit: Option<HeldPermit>) -> OpId {
         let op = OpId(self.ids.mint());
-        self.pending.insert(op, Open { pending, held });
+        self.pending.insert(op, Open { pending, permit });
         op
     }
 }
@@ -137,7 +142,7 @@ impl<C: Chunk> Context<C> {
 pub(super) struct Open {
     pub(super) pending: Pending,
     /// What it was allowed by.
-    pub(super) held: Option<Held>,
+    pub(super) permit: Option<HeldPermit>,
 }
 
 /// Who waits for an answer.

@@ -64,7 +64,7 @@ impl FeedLease {
 
     /// What was born until then, on a calendar that says `wall`, is older than a purge that was asked for at `at` on another:
     /// calendars need to agree no better than the lease is long. What is fetched from now on is newer.
-    pub(super) fn heard(&self, at: WallTime, wall: WallTime) -> WallTime {
+    pub(super) fn remote_purge_counts_until(&self, at: WallTime, wall: WallTime) -> WallTime {
         wall.min(at.after(self.span()))
     }
 

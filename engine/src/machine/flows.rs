@@ -5,7 +5,6 @@
 
 use super::{
     Engine,
-    caring::Timed,
     clients::{
         BodyRead, Demanded, Left, Portion, ReadEnded, ReadFailed, give_up_read_back, read_back,
         serve_resident, told,
@@ -14,13 +13,14 @@ use super::{
     copying::{self, Came, Lost, Moved, Owner, collected},
     durable::{Opened, TIER},
     fetching::{
-        AfterFound, AfterWalk, Arrival, Attached, Begun, Broken, Cancelled, Delivery, Ended, Errand,
+        AfterFound, AfterWalk, Arrival, Attached, Begun, Broken, Cancelled, Delivery, Ended, FetchContext,
         HeadStep, Look, Looked, NotModified, Over, Settled, Sharing, Unanswered, Waiter, Worth, after_tier,
         end_reread, stop_bodiless,
     },
     freshening::Freshen,
     purging::{Awaited, Deletion, Scope},
     residence::FromMemory,
+    resilience::Timed,
     stored::{Kept, Stored},
 };
 use crate::{
@@ -71,7 +71,7 @@ impl<C: Chunk> Engine<C> {
                 let outcome = Outcome::Stale { tier: TierId::L0, why: StaleUse::WhileRevalidate };
                 serve_resident(cx, &waiter, &resident, outcome);
                 let at = StoredKey { target: key, key: variant };
-                let over = self.fetching.revalidate_behind(cx, at, &waiter, resident);
+                let over = self.fetching.revalidate_in_background(cx, at, &waiter, resident);
                 return self.end(over);
             }
             FromMemory::AskFirst(resident) => (MissReason::Stale, Some(Stored::Resident(resident))),
@@ -85,8 +85,8 @@ impl<C: Chunk> Engine<C> {
         match self.fetching.arrive(cx, variant, waiter) {
             Arrival::Leads(fill) => {
                 let at = StoredKey { target: key, key: variant };
-                let errand = Errand::new(at, place, origin, Sharing::Open, reason);
-                self.look(fill, Errand { stored, ..errand }, Vec::from([request]), 0);
+                let context = FetchContext::new(at, place, origin, Sharing::Open, reason);
+                self.look(fill, FetchContext { stored, ..context }, Vec::from([request]), 0);
             }
             Arrival::Stale(kept, waiter) => self.serve_meanwhile(&kept, &waiter),
             Arrival::Joins(fill) => self.attach(fill, request),
@@ -224,22 +224,22 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// Asks the first tier from `from` on that may hold what a fill is for; the origin, when none is left.
-    fn look(&mut self, fill: FillId, errand: Errand<C>, waiters: Vec<RequestId>, from: usize) {
-        let is_purging = self.purging.is_purging(errand.target);
+    fn look(&mut self, fill: FillId, context: FetchContext<C>, waiters: Vec<RequestId>, from: usize) {
+        let is_purging = self.purging.is_purging(context.target);
         let from = if is_purging { self.cx.config.tiers.len() } else { from };
-        match self.fetching.look(&mut self.cx, fill, errand, waiters, from) {
+        match self.fetching.look(&mut self.cx, fill, context, waiters, from) {
             Look::Asked => {}
             Look::InDurable(key, record) => {
                 let (durable, cx) = self.durable();
                 durable.look(cx, fill, key, record);
             }
-            Look::Over(errand, waiters) => self.end_walk(fill, errand, waiters),
+            Look::Over(context, waiters) => self.end_walk(fill, context, waiters),
         }
     }
 
     pub(super) fn look_further(&mut self, fill: FillId, looked: Looked<C>) {
-        let Looked { errand, waiters, tier, .. } = looked;
-        self.look(fill, errand, waiters, after_tier(&self.cx, tier.id));
+        let Looked { context, waiters, tier, .. } = looked;
+        self.look(fill, context, waiters, after_tier(&self.cx, tier.id));
     }
 
     pub(super) fn on_found(
@@ -250,8 +250,8 @@ impl<C: Chunk> Engine<C> {
         opened: Option<Arc<Opened>>,
     ) {
         let mut looked = self.fetching.take_lookup(fill);
-        let (tier, errand) = (looked.tier, &looked.errand);
-        let verdict = self.purging.judge(&self.cx, errand.target, &errand.place, &record);
+        let (tier, context) = (looked.tier, &looked.context);
+        let verdict = self.purging.judge(&self.cx, context.target, &context.place, &record);
         let worth = looked.worth(&record, body.as_ref(), verdict);
         if !matches!(worth, Worth::Usable(_)) {
             self.cx.effect(Effect::Release { tier: tier.id, record: looked.record });
@@ -260,18 +260,18 @@ impl<C: Chunk> Engine<C> {
             Worth::Usable(freshness) => freshness,
             Worth::Nothing => return self.look_further(fill, looked),
             Worth::ToDelete => {
-                self.delete_record(tier, looked.errand.at(), record.name);
+                self.delete_record(tier, looked.context.at(), record.name);
                 return self.look_further(fill, looked);
             }
             Worth::Names(names) => {
-                self.residence.on_marker(looked.errand.target, &names, tier.id, self.cx.now);
+                self.residence.on_marker(looked.context.target, &names, tier.id, self.cx.now);
                 return self.look_for_variants(fill, looked);
             }
         };
         let staleness = rules::Staleness::of(&self.cx.config.policy, &record.head);
         let kept = Arc::new(Kept { tier, id: looked.record, record, body, freshness, staleness, opened });
         self.clients.open(&kept);
-        let is_open = looked.errand.sharing == Sharing::Open;
+        let is_open = looked.context.sharing == Sharing::Open;
         let promote = if is_open { Promote::AsConfigured } else { Promote::No };
         for waiter in self.fetching.take_answered(&self.cx, &mut looked, &kept) {
             self.serve_record(&kept, &waiter, Outcome::Hit { tier: tier.id }, promote);
@@ -291,25 +291,25 @@ impl<C: Chunk> Engine<C> {
     /// The names are known on which a target's responses depend: each who waits is answered under the key that its own fields
     /// make. The tiers are asked again from the first on, which may have the variant though it has no marker.
     fn look_for_variants(&mut self, fill: FillId, looked: Looked<C>) {
-        let Looked { mut errand, waiters, .. } = looked;
-        let stored = self.fetching.end_for_variants(&mut errand, fill);
+        let Looked { mut context, waiters, .. } = looked;
+        let stored = self.fetching.end_for_variants(&mut context, fill);
         self.clients.release(&mut self.cx, stored);
         let mut own_name = Some(fill);
-        for (variant, requests) in self.gather(errand.target, waiters) {
+        for (variant, requests) in self.gather(context.target, waiters) {
             let name = own_name.take().unwrap_or_else(|| FillId(self.cx.ids.mint()));
             match self.fetching.joinable(variant, self.cx.now) {
                 Some(other) => {
-                    self.cx.caring.deadlines.end(Timed::Fill(name));
+                    self.cx.resilience.deadlines.end(Timed::Fill(name));
                     self.attach_all(other, requests);
                 }
                 None => {
                     self.fetching.lead_as(name, variant, &requests);
-                    self.look(name, errand.alike(variant), requests, 0);
+                    self.look(name, context.alike(variant), requests, 0);
                 }
             }
         }
         if let Some(fill) = own_name {
-            self.cx.caring.deadlines.end(Timed::Fill(fill));
+            self.cx.resilience.deadlines.end(Timed::Fill(fill));
         }
     }
 
@@ -318,15 +318,15 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// The walk is over, and no tier had what may be used as it is.
-    fn end_walk(&mut self, fill: FillId, mut errand: Errand<C>, mut waiters: Vec<RequestId>) {
+    fn end_walk(&mut self, fill: FillId, mut context: FetchContext<C>, mut waiters: Vec<RequestId>) {
         if let AfterWalk::Stale(kept, meanwhile) =
-            self.fetching.after_walk(&self.cx, &mut errand, &mut waiters)
+            self.fetching.after_walk(&self.cx, &mut context, &mut waiters)
         {
             for waiter in meanwhile {
                 self.serve_meanwhile(&kept, &waiter);
             }
         }
-        match self.fetching.ask_or_join(&mut self.cx, fill, errand, waiters) {
+        match self.fetching.ask_or_join(&mut self.cx, fill, context, waiters) {
             Unanswered::Asked(over) => self.end(over),
             Unanswered::Join(other, requests, stored) => {
                 self.attach_all(other, requests);
@@ -336,11 +336,11 @@ impl<C: Chunk> Engine<C> {
     }
 
     pub(super) fn on_head(&mut self, fill: FillId, head: Arc<Head>) {
-        let (errand, asked) = self.fetching.take_asked(fill);
-        let judged = asked.judge(&self.cx, &errand, head);
+        let (context, asked) = self.fetching.take_asked(fill);
+        let judged = asked.judge(&self.cx, &context, head);
         let file = |(names, ask): (&_, &_)| self.residence.file(judged.target, names, ask);
         let variant = judged.varies().and_then(file);
-        match self.fetching.on_head(&mut self.cx, fill, (errand, asked), judged, variant) {
+        match self.fetching.on_head(&mut self.cx, fill, (context, asked), judged, variant) {
             HeadStep::Streams(begun) => self.begin_stream(fill, begun),
             HeadStep::Waits => {}
             HeadStep::Stale(key, stored, waiters) => {
@@ -349,9 +349,9 @@ impl<C: Chunk> Engine<C> {
                 self.clients.release(&mut self.cx, Some(stored));
             }
             HeadStep::Freshens(not_modified) => self.freshen(not_modified),
-            HeadStep::AsksAgain(mut errand, waiters) => {
-                self.clients.release(&mut self.cx, errand.stored.take());
-                let over = self.fetching.ask_without_condition(&mut self.cx, errand, waiters);
+            HeadStep::AsksAgain(mut context, waiters) => {
+                self.clients.release(&mut self.cx, context.stored.take());
+                let over = self.fetching.ask_without_condition(&mut self.cx, context, waiters);
                 self.end(over);
             }
         }
@@ -391,10 +391,10 @@ impl<C: Chunk> Engine<C> {
     /// What is stored still holds: all who wait get it under its new head, and its tier is told of that. A fill that a purge
     /// has closed freshens nothing: those who wait get what they asked for before.
     fn freshen(&mut self, not_modified: NotModified<C>) {
-        let NotModified { errand, waiters, stored, judged } = not_modified;
+        let NotModified { context, waiters, stored, judged } = not_modified;
         let freshened = judged.freshen(&self.cx, &stored);
-        let (at, tier) = (errand.at(), stored.tier());
-        let is_open = errand.sharing == Sharing::Open;
+        let (at, tier) = (context.at(), stored.tier());
+        let is_open = context.sharing == Sharing::Open;
         match &freshened.stored {
             Stored::Resident(resident) => {
                 if freshened.may_stay && is_open {
@@ -542,7 +542,7 @@ impl<C: Chunk> Engine<C> {
         }
     }
 
-    /// Reads back, for a follower that fell behind, what a tier has acknowledged.
+    /// Reads back, for a follower that fell background, what a tier has acknowledged.
     fn reread(&mut self, fill: FillId, request: RequestId, position: u64, base: u64) {
         let Some(copies) = self.fetching.copies(fill) else { return };
         let Some((readable, writer, tier)) = self.copying.lanes.readable(copies, position) else {

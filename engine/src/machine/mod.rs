@@ -2,12 +2,11 @@
 //!
 //! Each machine owns its state, is handed the [`context`], calls no other, and says what came of a step: `residence` (L0 and
 //! the variants in it), `fetching` (fills, and who waits for them), `clients` (who is answered, and what they read), `copying`
-//! (every way into a tier), `purging` (purges under way, and what is remembered of them), `durable` (L3), `caring` (breakers and
+//! (every way into a tier), `purging` (purges under way, and what is remembered of them), `durable` (L3), `resilience` (breakers and
 //! timers). Only this file and `flows` know them all. Here stand the engine's face, which answer goes where, timers, and purges,
 //! which reach everything; in `flows`, the way of a request and of a body.
 
 mod auditing;
-mod caring;
 mod clients;
 mod context;
 mod copying;
@@ -18,6 +17,7 @@ mod flows;
 mod freshening;
 mod purging;
 mod residence;
+mod resilience;
 mod stored;
 mod variants;
 mod waking;
@@ -29,7 +29,6 @@ pub use waking::WakeReason;
 use crate::{
     answer::Answer,
     bans::Ban,
-    care::deadline::Due,
     chunk::Chunk,
     config::Config,
     durable::Told,
@@ -44,11 +43,11 @@ use crate::{
     plant::Face,
     random::Seed,
     reason::{LaneEnd, Late, OriginFailure},
+    resilience::deadline::Due,
     selector::{PurgeMode, Selector, SelectorKind},
     time::{Instant, WallTime},
 };
 use alloc::{collections::BTreeSet, sync::Arc, vec::Vec};
-use caring::Timed;
 use clients::Clients;
 use context::{Context, Open, Pending};
 use copying::Copying;
@@ -58,6 +57,7 @@ use fetching::{Fetching, Fill};
 use freshening::freshening_of;
 use purging::{Awaited, Purge, Purging, Scope};
 use residence::Residence;
+use resilience::Timed;
 
 /// One slice of the key space: every decision about it.
 ///
@@ -119,7 +119,7 @@ impl<C: Chunk> Engine<C> {
             Input::Demand { request } => self.on_demand(request),
             Input::Leave { request } => self.on_leave(request),
             Input::Purge { purge, selector, mode } => self.on_purge(purge, selector, mode),
-            Input::PurgeHeard { notice } => self.on_purge_heard(notice),
+            Input::RemotePurge { notice } => self.on_remote_purge(notice),
             Input::PurgesMissed { through } => self.on_purges_missed(through),
             Input::LeaseHeld { until } => self.purging.on_lease_held(until),
             Input::Recovered { tier, bans } => self.on_recovered(tier, bans),
@@ -136,8 +136,8 @@ impl<C: Chunk> Engine<C> {
                 self.on_care_due();
             }
             Input::Answer { op, answer } => match self.cx.pending.remove(&op) {
-                Some(Open { pending, held }) => {
-                    self.cx.judge_answer(held, &answer);
+                Some(Open { pending, permit }) => {
+                    self.cx.judge_answer(permit, &answer);
                     self.on_answer(pending, op, answer);
                 }
                 None => self.cx.events.push_back(Event::Resilience(ResilienceEvent::LateAnswer { op })),
@@ -218,7 +218,7 @@ impl<C: Chunk> Engine<C> {
         let stall = self.copying.lanes.stalls_at().map(|at| (at, WakeReason::LaneStall));
         let renewal = self.copying.lanes.renewal_at().map(|at| (at, WakeReason::LeaseRenewal));
         let round = self.durable.as_ref().and_then(Durable::wake);
-        let wakes = [stall, renewal, round].into_iter().chain(self.cx.caring.wakes()).flatten();
+        let wakes = [stall, renewal, round].into_iter().chain(self.cx.resilience.wakes()).flatten();
         wakes.filter(|(_, reason)| self.face.wakes(*reason)).min_by_key(|(at, _)| *at)
     }
 
@@ -266,8 +266,8 @@ impl<C: Chunk> Engine<C> {
 
     fn on_lookup_told(&mut self, fill: FillId, told: Told) {
         let (durable, cx) = self.durable();
-        let Some(Seen { glimpse, found }) = durable.on_lookup_told(cx, fill, told) else { return };
-        let key = self.fetching.note_seen(fill, glimpse);
+        let Some(Seen { snapshot, found }) = durable.on_lookup_told(cx, fill, told) else { return };
+        let key = self.fetching.note_seen(fill, snapshot);
         match found {
             Found::Record(record, opened) => self.on_found(fill, record, None, Some(opened)),
             Found::Nothing(why) => {
@@ -336,7 +336,7 @@ impl<C: Chunk> Engine<C> {
     /// promotions end. Says which tiers are just publishing one.
     fn stop(&mut self, scope: Scope<'_>) -> BTreeSet<WriterId> {
         let mut committing = BTreeSet::new();
-        let covers = |fill: &Fill<C>| scope.covers(fill.errand.at(), &fill.errand.place, fill.head());
+        let covers = |fill: &Fill<C>| scope.covers(fill.context.at(), &fill.context.place, fill.head());
         for fill in self.fetching.names_of(covers) {
             if self.fetching.close(fill) {
                 let (copied, _, copies) = self.fetching.to_copy(fill);
@@ -383,12 +383,12 @@ impl<C: Chunk> Engine<C> {
 
     /// Another edge was asked to purge. Shared stores are left alone: it has purged them, and what is published there too late is
     /// known by its birth. No tier keeps what is heard: after a restart it is read again.
-    fn on_purge_heard(&mut self, notice: Notice) {
+    fn on_remote_purge(&mut self, notice: Notice) {
         let Notice { selector, mode, at } = notice;
-        self.cx.event(PurgeEvent::PurgeHeard { what: selector.kind(), mode });
-        let at = self.purging.heard(at, self.cx.wall());
+        self.cx.event(PurgeEvent::RemotePurged { what: selector.kind(), mode });
+        let at = self.purging.remote_purge_counts_until(at, self.cx.wall());
         match (selector, mode) {
-            (Selector::Key(key), PurgeMode::Hard) => self.purge_heard(key, at),
+            (Selector::Key(key), PurgeMode::Hard) => self.purge_remotely(key, at),
             (selector, mode) => drop(self.impose(Ban { selector, mode, at })),
         }
         self.fetching.distrust_closed();
@@ -396,13 +396,13 @@ impl<C: Chunk> Engine<C> {
 
     fn on_purges_missed(&mut self, through: WallTime) {
         self.cx.event(PurgeEvent::PurgesMissed);
-        let at = self.purging.heard(through, self.cx.wall());
+        let at = self.purging.remote_purge_counts_until(through, self.cx.wall());
         drop(self.impose(Ban { selector: Selector::All, mode: PurgeMode::Hard, at }));
         self.fetching.distrust_closed();
     }
 
     /// A key was purged elsewhere. Tiers that are publishing it delete it once they have; nobody waits for that.
-    fn purge_heard(&mut self, key: CacheKey, at: WallTime) {
+    fn purge_remotely(&mut self, key: CacheKey, at: WallTime) {
         self.purging.raise(key, at);
         self.stop(Scope::Target(key));
         let (_, lost) = self.copying.lanes.close_markers(&mut self.cx, key);
@@ -415,14 +415,14 @@ impl<C: Chunk> Engine<C> {
     /// Does what has become due: breakers that resolve, reads that are late, fills that ask again, waits that were too long.
     fn on_care_due(&mut self) {
         self.cx.resolve_breakers();
-        while let Some((_, request)) = self.cx.caring.late_reads.pop_due(self.cx.now) {
+        while let Some((_, request)) = self.cx.resilience.late_reads.pop_due(self.cx.now) {
             self.clients.read_twice(&mut self.cx, request);
         }
-        while let Some((_, fill)) = self.cx.caring.retries.pop_due(self.cx.now) {
+        while let Some((_, fill)) = self.cx.resilience.retries.pop_due(self.cx.now) {
             let over = self.fetching.ask_again(&mut self.cx, fill);
             self.end(over);
         }
-        while let Some((waiter, due)) = self.cx.caring.deadlines.poll_due(self.cx.now) {
+        while let Some((waiter, due)) = self.cx.resilience.deadlines.poll_due(self.cx.now) {
             match waiter {
                 Timed::Fill(fill) => self.on_fill_late(fill, due),
                 Timed::Reader(request) => {
@@ -461,7 +461,7 @@ impl<C: Chunk> Engine<C> {
     /// When a total does not equal the sum of its parts: a bug of ours.
     pub fn audit(&self) -> Audit {
         self.residence.audit();
-        for timed in self.cx.caring.deadlines.known() {
+        for timed in self.cx.resilience.deadlines.known() {
             let is_known = match timed {
                 Timed::Fill(fill) => self.fetching.contains(fill),
                 Timed::Reader(request) => self.clients.contains(request),

@@ -136,8 +136,8 @@ impl Purging {
     }
 
     /// When a purge that was asked for elsewhere counts from, here.
-    pub(super) fn heard(&self, at: WallTime, wall: WallTime) -> WallTime {
-        self.lease.heard(at, wall)
+    pub(super) fn remote_purge_counts_until(&self, at: WallTime, wall: WallTime) -> WallTime {
+        self.lease.remote_purge_counts_until(at, wall)
     }
 
     /// May a request join what was asked for so long ago?

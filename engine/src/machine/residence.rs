@@ -27,7 +27,7 @@ use alloc::{boxed::Box, sync::Arc, vec::Vec};
 pub(super) enum FromMemory<C> {
     /// A response that may be used as it is.
     Usable(Arc<Resident<C>>),
-    /// A stale one that may be used while it is revalidated behind the client's back.
+    /// A stale one that may be used while it is revalidated background the client's back.
     UsableMeanwhile(Arc<Resident<C>>),
     /// One that may be used if the origin agrees.
     AskFirst(Arc<Resident<C>>),
@@ -97,7 +97,7 @@ impl<C: Chunk> Residence<C> {
         method: Method,
         fields: impl Iterator<Item = (&'f str, &'f [u8])>,
     ) -> Option<&Arc<Resident<C>>> {
-        if !rules::may_use_door(method, fields) {
+        if !rules::may_use_fast_path(method, fields) {
             return None;
         }
         let memory = self.memory.as_mut()?;

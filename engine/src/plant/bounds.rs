@@ -4,8 +4,8 @@
 
 use super::Fault;
 use crate::{
-    care::budget::Allowance,
     config::{Config, OnAbandon, Promotion},
+    resilience::budget::Allowance,
     units::ByteCount,
 };
 use alloc::sync::Arc;
@@ -31,10 +31,10 @@ pub(super) fn of(fault: Fault, mut config: Config) -> Config {
         Fault::X10 => config.waiters_max += 1,
         Fault::X11 => config.fills_max += 1,
         Fault::X32 => config.on_abandon = OnAbandon::Finish,
-        Fault::X36 => config.care.retry.attempts_max += 1,
-        Fault::X37 => config.care.retry_allowance = BOUNDLESS,
-        Fault::X65 => config.care.deadline.chunk_max = FOR_EVER,
-        Fault::X68 => config.care.deadline.answer_max = FOR_EVER,
+        Fault::X36 => config.resilience.retry.attempts_max += 1,
+        Fault::X37 => config.resilience.retry_allowance = BOUNDLESS,
+        Fault::X65 => config.resilience.deadline.chunk_max = FOR_EVER,
+        Fault::X68 => config.resilience.deadline.answer_max = FOR_EVER,
         Fault::X6 => config.policy.stale_if_error = FOR_EVER,
         Fault::X75 if !config.uncacheable.is_zero() => config.uncacheable = FOR_EVER,
         Fault::X40 => set_promotions(&mut config, |promotion| match promotion {

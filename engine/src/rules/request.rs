@@ -30,7 +30,10 @@ pub(crate) fn wants_whole(request: &RequestHead) -> bool {
 
 /// May this request use the fast door? Parts, and conditions that the cache itself can judge, are left to the proper way
 /// in.
-pub(crate) fn may_use_door<'f>(method: Method, fields: impl Iterator<Item = (&'f str, &'f [u8])>) -> bool {
+pub(crate) fn may_use_fast_path<'f>(
+    method: Method,
+    fields: impl Iterator<Item = (&'f str, &'f [u8])>,
+) -> bool {
     let mut special = false;
     let bypass = bypass(
         method,

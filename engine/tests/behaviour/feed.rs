@@ -50,7 +50,7 @@ fn wall(rig: &Rig) -> WallTime {
 }
 
 fn notice(rig: &Rig, selector: Selector, mode: PurgeMode) -> Input<tiergate_engine::Symbol> {
-    Input::PurgeHeard { notice: Notice { selector, mode, at: wall(rig) } }
+    Input::RemotePurge { notice: Notice { selector, mode, at: wall(rig) } }
 }
 
 fn tag() -> Selector {
@@ -166,7 +166,7 @@ fn f9_an_older_purge_that_is_heard_late_changes_nothing() {
     let shared = rig.tiers.get_mut(&TierId::L1).expect("configured");
     (shared.records, shared.current) = (records, current);
     let notice = Notice { selector: Selector::Key(key("/a")), mode: PurgeMode::Hard, at };
-    rig.feed(Input::PurgeHeard { notice });
+    rig.feed(Input::RemotePurge { notice });
     assert!(asks(&mut rig, "/a"));
 }
 

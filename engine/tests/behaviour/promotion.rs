@@ -3,8 +3,8 @@
 use crate::rig::{Rig, key, object, with_disk, with_shared};
 use std::time::Duration;
 use tiergate_engine::{
-    AbortReason, ByteCount, CopyEvent, End, Event, LaneEnd, Method, MissReason, Outcome, Promotion,
-    RawBreaker, RawConfig, Rejection, ReplyBody, RequestEvent, ResidenceEvent, ResilienceEvent, Standing,
+    AbortReason, BreakerState, ByteCount, CopyEvent, End, Event, LaneEnd, Method, MissReason, Outcome,
+    Promotion, RawBreaker, RawConfig, Rejection, ReplyBody, RequestEvent, ResidenceEvent, ResilienceEvent,
     Symbol, TierId,
 };
 
@@ -161,7 +161,7 @@ fn r1_a_lost_record_is_a_miss() {
 fn a_failed_read_is_seen_and_not_repeated() {
     for rots in [false, true] {
         let mut raw = with_disk();
-        raw.care.breaker = RawBreaker { failures_in_a_row: 1, ..RawBreaker::default() };
+        raw.resilience.breaker = RawBreaker { failures_in_a_row: 1, ..RawBreaker::default() };
         let mut rig = only_on_disk(raw);
         let client = rig.get_slowly("/a");
         rig.demand(client);
@@ -182,7 +182,7 @@ fn a_failed_read_is_seen_and_not_repeated() {
         let opened = |event: &Event| {
             matches!(
                 event,
-                Event::Resilience(ResilienceEvent::BreakerChanged { standing: Standing::Open { .. }, .. })
+                Event::Resilience(ResilienceEvent::BreakerChanged { state: BreakerState::Open { .. }, .. })
             )
         };
         let seen = (rig.count(told), rig.count(failed), rig.count(opened));

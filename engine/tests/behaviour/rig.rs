@@ -9,7 +9,7 @@ use tiergate_engine::durable::Told;
 use tiergate_engine::{
     Answer, Ban, Bans, ByteCount, CacheKey, Chunk, Config, Effect, End, Engine, Event, Fields, FillId,
     Freshening, Head, Input, Instant, Length, Method, OpId, OriginFailure, OriginId, PurgeId, PurgeMode,
-    PurgeOutcome, RawBreaker, RawCare, RawConfig, RawRetry, ReadFailure, ReadSource, Record, RecordId,
+    PurgeOutcome, RawBreaker, RawConfig, RawResilience, RawRetry, ReadFailure, ReadSource, Record, RecordId,
     RecordName, Refusal, Reply, ReplyBody, RequestHead, RequestId, Seed, Selector, StoredKey, Symbol, TierId,
     WallTime, WriterId,
 };
@@ -124,16 +124,16 @@ pub(crate) fn object(target: &str) -> u64 {
 }
 
 /// No retries, and breakers that stay closed: for tests that are about something else.
-fn careless() -> RawCare {
-    RawCare {
+fn careless() -> RawResilience {
+    RawResilience {
         breaker: RawBreaker { calls_min: 1_000_000, failures_in_a_row: 1_000, ..RawBreaker::default() },
         retry: RawRetry { attempts_max: 1, ..RawRetry::default() },
-        ..RawCare::default()
+        ..RawResilience::default()
     }
 }
 
 pub(crate) fn l0_only() -> RawConfig {
-    RawConfig { care: careless(), ..RawConfig::default() }
+    RawConfig { resilience: careless(), ..RawConfig::default() }
 }
 
 /// L0 over a local disk.

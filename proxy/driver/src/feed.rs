@@ -166,10 +166,10 @@ impl<W: World> Shared<W> {
         match step {
             FeedStep::Apply(notice) => match notice.selector {
                 Selector::Key(key) => {
-                    self.tell_under_lock(self.shard_of(key), Input::PurgeHeard { notice });
+                    self.tell_under_lock(self.shard_of(key), Input::RemotePurge { notice });
                 }
                 Selector::Tag(_) | Selector::Prefix(_) | Selector::All => {
-                    self.tell_shards(|| Input::PurgeHeard { notice: notice.clone() });
+                    self.tell_shards(|| Input::RemotePurge { notice: notice.clone() });
                 }
             },
             FeedStep::Gap { through } => self.tell_shards(|| Input::PurgesMissed { through }),

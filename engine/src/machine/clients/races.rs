@@ -5,40 +5,40 @@
 
 use super::{Clients, Source, reading::Reading};
 use crate::{
-    care::{
-        deadline::Phase,
-        hedge::{Answer, Race, RaceStep},
-    },
     chunk::Chunk,
     effect::{Effect, ReadSource},
     event::RequestEvent,
     id::{OpId, RequestId, TierId},
     machine::{
-        caring::Timed,
         context::{Context, Pending},
+        resilience::Timed,
     },
-    reason::Guarded,
+    reason::Dependency,
+    resilience::{
+        deadline::Phase,
+        hedge::{Answer, Race, RaceStep},
+    },
     rules::Piece,
 };
 
 /// A read for a client whose response has begun. No breaker keeps it from being made, for that would break off what may well be
 /// read on (O2); but one that lets it through hears how it went.
 pub(super) fn begin_read<C: Chunk>(cx: &mut Context<C>, request: RequestId, tier: TierId) -> OpId {
-    let held = cx.admit(Guarded::Tier(tier)).ok();
-    cx.caring.deadlines.begin(cx.now, Timed::Reader(request));
-    cx.caring.deadlines.enter(cx.now, Timed::Reader(request), Phase::Chunk);
-    cx.operation_with(Pending::Read(request), held)
+    let permit = cx.admit(Dependency::Tier(tier)).ok();
+    cx.resilience.deadlines.begin(cx.now, Timed::Reader(request));
+    cx.resilience.deadlines.enter(cx.now, Timed::Reader(request), Phase::Chunk);
+    cx.operation_with(Pending::Read(request), permit)
 }
 
 /// The first read of a race.
 pub(super) fn begin<C: Chunk>(cx: &mut Context<C>, request: RequestId, tier: TierId, op: OpId) -> Race {
     let now = cx.now;
-    let race = match cx.caring.hedging(tier) {
+    let race = match cx.resilience.hedging(tier) {
         Some(hedging) => hedging.begin(now, op),
         None => Race::Alone { op, since: now, late_at: None },
     };
     if let Some(at) = race.poll_wake() {
-        cx.caring.late_reads.set(request, at);
+        cx.resilience.late_reads.set(request, at);
     }
     race
 }
@@ -51,8 +51,8 @@ pub(super) fn forget<C: Chunk>(cx: &mut Context<C>, request: RequestId, race: &R
 
 /// Nobody waits for a reader's bytes any more.
 pub(super) fn stop<C: Chunk>(cx: &mut Context<C>, request: RequestId) {
-    cx.caring.late_reads.remove(request);
-    cx.caring.deadlines.end(Timed::Reader(request));
+    cx.resilience.late_reads.remove(request);
+    cx.resilience.deadlines.end(Timed::Reader(request));
 }
 
 impl<C: Chunk> Clients<C> {
@@ -66,12 +66,12 @@ impl<C: Chunk> Clients<C> {
             unreachable!("{request:?} is late, but reads nothing")
         };
         let (offset, length_max) = (*first, cx.config.read_size.min(*count));
-        let Some(hedging) = cx.caring.hedging(tier) else { return };
+        let Some(hedging) = cx.resilience.hedging(tier) else { return };
         if !race.on_wake(now, hedging) {
             return;
         }
-        let Ok(held) = cx.admit(Guarded::Tier(tier)) else { return };
-        let op = cx.operation_with(Pending::Read(request), Some(held));
+        let Ok(permit) = cx.admit(Dependency::Tier(tier)) else { return };
+        let op = cx.operation_with(Pending::Read(request), Some(permit));
         race.on_hedged(now, op);
         cx.event(RequestEvent::Hedged { request, tier });
         cx.effect(Effect::Read { op, tier, source: ReadSource::Record(record), offset, length_max });
@@ -91,8 +91,8 @@ impl<C: Chunk> Clients<C> {
             let tier = self.tier_read_by(request);
             let read = &mut self.reading(request).read;
             let race = read.as_mut().expect("a reader's operations belong to its race");
-            cx.caring.late_reads.remove(request);
-            let step = match (cx.caring.hedging(tier), answer) {
+            cx.resilience.late_reads.remove(request);
+            let step = match (cx.resilience.hedging(tier), answer) {
                 (Some(hedging), answer) => race.on_answer(now, op, answer, hedging),
                 (None, Answer::Given) => RaceStep::Won { cancel: None },
                 (None, Answer::Failed) => RaceStep::Lost,
@@ -105,7 +105,7 @@ impl<C: Chunk> Clients<C> {
             }
             self.reading(request).read = None;
         }
-        cx.caring.deadlines.end(Timed::Reader(request));
+        cx.resilience.deadlines.end(Timed::Reader(request));
         None
     }
 

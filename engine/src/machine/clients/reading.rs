@@ -1,9 +1,8 @@
 //! Reading an open record for a client, piece by piece.
 
 use super::{Clients, OpenRecord, Source, races};
-use crate::machine::{caring::Timed, context::Context};
+use crate::machine::{context::Context, resilience::Timed};
 use crate::{
-    care::hedge::{Answer, Race},
     chunk::Chunk,
     config::ByteTier,
     effect::{Effect, ReadSource},
@@ -11,6 +10,7 @@ use crate::{
     id::{FillId, OpId, PromotionId, RecordId, RecordName, RequestId, TierId, WriterId},
     key::{CacheKey, StoredKey},
     reason::{AbortReason, End, Late, ReadFailure},
+    resilience::hedge::{Answer, Race},
     rules::Piece,
     units::ByteCount,
 };
@@ -58,7 +58,7 @@ pub(in crate::machine) enum Left {
     Reader(ReadEnded),
 }
 
-/// What a reader that is done leaves behind.
+/// What a reader that is done leaves background.
 pub(in crate::machine) struct ReadEnded {
     pub(in crate::machine) record: RecordId,
     pub(in crate::machine) promotion: Option<PromotionId>,
@@ -250,7 +250,7 @@ impl<C: Chunk> Clients<C> {
     }
 }
 
-/// Reads back, for a follower that fell behind, what a writer's tier has acknowledged.
+/// Reads back, for a follower that fell background, what a writer's tier has acknowledged.
 pub(in crate::machine) fn read_back<C: Chunk>(
     cx: &mut Context<C>,
     request: RequestId,
@@ -270,7 +270,7 @@ pub(in crate::machine) fn give_up_read_back<C: Chunk>(
     op: OpId,
     tier: TierId,
 ) {
-    cx.caring.deadlines.end(Timed::Reader(request));
+    cx.resilience.deadlines.end(Timed::Reader(request));
     cx.give_up(op);
     cx.event(ResilienceEvent::DeadlineMissed { key, what: Late::Read(tier) });
 }

@@ -4,9 +4,9 @@
 
 use super::{
     collect::{Collect, Collected},
-    lanes::{Lanes, OpenLane, Source, pronounce},
+    lanes::{Lanes, OpenLane, Source, tell_verdict},
 };
-use crate::machine::{context::Context, fetching::Glimpse};
+use crate::machine::{context::Context, fetching::IndexSnapshot};
 use crate::{
     chunk::Chunk,
     config::{ByteTier, IndexKeeper, MemoryTier, OnFull},
@@ -33,7 +33,7 @@ pub(in crate::machine) struct Copied<'r> {
     pub(in crate::machine) staleness: Staleness,
     pub(in crate::machine) length: Length,
     /// What the durable tier's index said before it was fetched.
-    pub(in crate::machine) seen: Option<&'r Glimpse>,
+    pub(in crate::machine) seen: Option<&'r IndexSnapshot>,
 }
 
 /// Copies being made of one body.
@@ -88,7 +88,7 @@ impl<C: Chunk> Lanes<C> {
         lane.tier
     }
 
-    /// Does a tier that must not be left behind have as much waiting as it may?
+    /// Does a tier that must not be left background have as much waiting as it may?
     pub(in crate::machine) fn holds_back(&self, copies: &Copies<C>, full: usize) -> bool {
         copies
             .lanes
@@ -118,13 +118,13 @@ impl<C: Chunk> Lanes<C> {
             }
         }
         for tier in tiers {
-            let glimpse = copied.seen.filter(|glimpse| tier.is_durable() && glimpse.seen.key == key);
-            let unseen = (tier.is_durable() && glimpse.is_none()).then_some(Rejection::Unseen);
-            let away = cx.caring.is_joining(tier.id).then_some(Rejection::NotJoined);
+            let snapshot = copied.seen.filter(|snapshot| tier.is_durable() && snapshot.seen.key == key);
+            let unseen = (tier.is_durable() && snapshot.is_none()).then_some(Rejection::Unseen);
+            let away = cx.resilience.is_joining(tier.id).then_some(Rejection::NotJoined);
             let refused = || refusal(cx, copied, tier.gate, tier.capacity);
             if let Some(why) = unseen.or(away).or_else(refused) {
                 cx.event(CopyEvent::Rejected { tier: tier.id, key, why });
-                pronounce(cx, owner, tier.id, key, FillVerdict::Rejected(why));
+                tell_verdict(cx, owner, tier.id, key, FillVerdict::Rejected(why));
                 continue;
             }
             let writer = WriterId(cx.ids.mint());
@@ -136,8 +136,8 @@ impl<C: Chunk> Lanes<C> {
             };
             let gate = tier.gate.min(tier.capacity);
             self.lanes.insert(writer, OpenLane::new(lane, owner, at, tier.on_full, gate));
-            if let Some(glimpse) = glimpse {
-                self.prepare_upload(writer, glimpse.clone());
+            if let Some(snapshot) = snapshot {
+                self.prepare_upload(writer, snapshot.clone());
             }
             copies.lanes.push(writer);
         }

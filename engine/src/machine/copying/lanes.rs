@@ -143,7 +143,7 @@ impl<C: Chunk> Lanes<C> {
                 }
             }
         }
-        pronounce(cx, owner, tier, key, FillVerdict::Dropped(why));
+        tell_verdict(cx, owner, tier, key, FillVerdict::Dropped(why));
         if publisher == Publisher::Index {
             self.abandon_upload(cx, writer);
         }
@@ -177,14 +177,14 @@ impl<C: Chunk> Lanes<C> {
             (Owner::Marker, _) => doomed.map_or(Came::Nothing, Came::Doomed),
             (Owner::Fill(_) | Owner::Promotion(_), false) => {
                 tell_stored(cx, tier, &ended);
-                pronounce(cx, owner, tier, at.key, FillVerdict::Stored);
+                tell_verdict(cx, owner, tier, at.key, FillVerdict::Stored);
                 Came::Stored(tier, ended.record)
             }
             (Owner::Fill(_) | Owner::Promotion(_), true) => {
                 // A purge came while the tier was publishing (failure F1). The durable one's index knows of it.
                 let why = LaneEnd::Superseded;
                 cx.event(CopyEvent::LaneDropped { tier, key: at.key, name: Some(name), why });
-                pronounce(cx, owner, tier, at.key, FillVerdict::Dropped(why));
+                tell_verdict(cx, owner, tier, at.key, FillVerdict::Dropped(why));
                 doomed.map_or(Came::Nothing, Came::Doomed)
             }
         };
@@ -262,10 +262,10 @@ impl<C: Chunk> Lanes<C> {
     /// The tier is to begin the record.
     pub(super) fn open_in_tier(&mut self, cx: &mut Context<C>, writer: WriterId) {
         let tier = self.open_lane(writer).tier;
-        let Some(held) = cx.admit_tier(tier, TierOperation::Write) else {
+        let Some(permit) = cx.admit_tier(tier, TierOperation::Write) else {
             return self.drop_lane(cx, writer, LaneEnd::TierSkipped);
         };
-        let op = cx.operation_with(Pending::Lane(writer), Some(held));
+        let op = cx.operation_with(Pending::Lane(writer), Some(permit));
         let lane = self.open_lane(writer);
         lane.on_asked_to_open(op);
         let (tier, name) = (lane.tier, lane.name);
@@ -289,7 +289,7 @@ impl<C: Chunk> Lanes<C> {
 }
 
 /// The tier that has the last word on fills has it (D1).
-pub(super) fn pronounce<C: Chunk>(
+pub(super) fn tell_verdict<C: Chunk>(
     cx: &mut Context<C>,
     owner: Owner,
     tier: TierId,

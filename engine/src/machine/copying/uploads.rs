@@ -10,7 +10,7 @@ use super::{
 use crate::machine::{
     context::Context,
     durable::{TIER, Work},
-    fetching::Glimpse,
+    fetching::IndexSnapshot,
 };
 use crate::{
     chunk::Chunk,
@@ -38,7 +38,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 )]
 pub(super) enum Upload<C: Chunk> {
     /// No byte has come.
-    Prepared(Glimpse),
+    Prepared(IndexSnapshot),
     /// The index knows, or will know, of it.
     Begun {
         key: CacheKey,
@@ -56,7 +56,7 @@ pub(super) struct Uploads<C: Chunk> {
     /// None, where no tier is durable.
     terms: Option<Terms>,
     by_writer: BTreeMap<WriterId, Upload<C>>,
-    /// When each lease that is held is to be renewed.
+    /// When each lease that is permit is to be renewed.
     renewals: BTreeSet<(Instant, WriterId)>,
 }
 
@@ -84,8 +84,8 @@ impl<C: Chunk> Uploads<C> {
 
 impl<C: Chunk> Lanes<C> {
     /// A lane into L3 was opened for a fill whose lookup saw this.
-    pub(in crate::machine) fn prepare_upload(&mut self, writer: WriterId, glimpse: Glimpse) {
-        self.uploads.by_writer.insert(writer, Upload::Prepared(glimpse));
+    pub(in crate::machine) fn prepare_upload(&mut self, writer: WriterId, snapshot: IndexSnapshot) {
+        self.uploads.by_writer.insert(writer, Upload::Prepared(snapshot));
     }
 
     /// The first chunk is here: asks for the lease. Until it is had, the lane waits as for a tier that opens.
@@ -96,7 +96,8 @@ impl<C: Chunk> Lanes<C> {
         let name = lane.name;
         self.watch(cx, writer);
         let terms = self.uploads.terms();
-        let Some(Upload::Prepared(Glimpse { seen, at })) = self.uploads.by_writer.remove(&writer) else {
+        let Some(Upload::Prepared(IndexSnapshot { seen, at })) = self.uploads.by_writer.remove(&writer)
+        else {
             unreachable!("{writer:?} begins its upload once, and was prepared for it")
         };
         let (publish, step) = Publish::begin(name, seen, now.since(at), terms);

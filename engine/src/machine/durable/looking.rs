@@ -1,7 +1,7 @@
 //! L3's part of the walk through the tiers.
 
 use super::{Durable, Opened, TIER, Work};
-use crate::machine::{context::Context, fetching::Glimpse};
+use crate::machine::{context::Context, fetching::IndexSnapshot};
 use crate::{
     chunk::Chunk,
     durable::{Ask, DurableMiss, Looked, LookedFor, Lookup, LookupStep, Told},
@@ -66,7 +66,7 @@ fn on_looked<C: Chunk>(cx: &mut Context<C>, looked: Looked) -> Seen {
         cx.ask_durable(Work::Besides, ask);
     }
     let at = cx.now;
-    let glimpse = seen.clone().map(|seen| Box::new(Glimpse { seen, at }));
+    let snapshot = seen.clone().map(|seen| Box::new(IndexSnapshot { seen, at }));
     let found = match outcome {
         LookedFor::Hit(manifest) => {
             let seen = seen.expect("a hit was seen");
@@ -76,13 +76,13 @@ fn on_looked<C: Chunk>(cx: &mut Context<C>, looked: Looked) -> Seen {
         }
         LookedFor::Miss(why) => Found::Nothing(why),
     };
-    Seen { glimpse, found }
+    Seen { snapshot, found }
 }
 
 /// What a lookup came to.
 pub(in crate::machine) struct Seen {
     /// What a fill that goes on may publish against.
-    pub(in crate::machine) glimpse: Option<Box<Glimpse>>,
+    pub(in crate::machine) snapshot: Option<Box<IndexSnapshot>>,
     pub(in crate::machine) found: Found,
 }
 

@@ -1,4 +1,4 @@
-//! L3, the durable tier: each errand there is a machine of [`crate::durable`], and this runs them.
+//! L3, the durable tier: each context there is a machine of [`crate::durable`], and this runs them.
 //!
 //! L3 is a tier like the others, last in the walk; what differs is that its index is asked by compare-and-set and its
 //! bodies are blobs. `looking` is its part of the walk, `copying/uploads` a lane's, `keeping` purges and the collector,

@@ -5,27 +5,27 @@
 //! its own, under its own name, so that nothing of an earlier one can be taken for its answer.
 
 use super::{
-    Errand, Fetching, Fill, Over, Sharing, Stage, Tries,
+    FetchContext, Fetching, Fill, Over, Sharing, Stage, Tries,
     fill::{Asked, Sent, Source},
     part_of,
 };
 use crate::machine::{
-    caring::Timed,
     context::{Context, Pending},
+    resilience::Timed,
     stored::Stored,
 };
 use crate::{
-    care::{
-        attempts::{Attempts, Decision, Failed, GiveUp, Repeatable},
-        deadline::Phase,
-    },
     chunk::Chunk,
     effect::Effect,
     event::{FetchEnd, FetchEvent, Purpose, RequestEvent, ResilienceEvent},
     head::{Head, RequestHead},
     id::{FillId, RequestId},
     key::StoredKey,
-    reason::{Guarded, Late, MissReason, OriginFailure, Refusal},
+    reason::{Dependency, Late, MissReason, OriginFailure, Refusal},
+    resilience::{
+        attempts::{Attempts, Decision, Failed, GiveUp, Repeatable},
+        deadline::Phase,
+    },
     rules::{self, conditional, reuse, revalidate},
     selector::Place,
     time::Instant,
@@ -33,7 +33,7 @@ use crate::{
 };
 use alloc::{sync::Arc, vec::Vec};
 
-/// How many leaders may fail, each as often as `care.retry` lets it, before their followers are told. The second try spares a
+/// How many leaders may fail, each as often as `resilience.retry` lets it, before their followers are told. The second try spares a
 /// crowd the bad luck of one; more would make five hundred clients of a dead origin wait for one another.
 const LEADERS_MAX: u32 = 2;
 
@@ -44,39 +44,39 @@ impl<C: Chunk> Fetching<C> {
         &mut self,
         cx: &mut Context<C>,
         fill: FillId,
-        errand: Errand<C>,
+        context: FetchContext<C>,
         waiters: Vec<RequestId>,
         failed: u32,
     ) -> Option<Over<C>> {
         if failed == 0 {
-            self.tell_missed(cx, &errand, &waiters);
+            self.tell_missed(cx, &context, &waiters);
         }
         let getters = self.pass_partial(cx, waiters);
-        if getters.is_empty() && errand.behind.is_none() {
-            return Some(self.end_unasked(cx, fill, errand));
+        if getters.is_empty() && context.background.is_none() {
+            return Some(self.end_unasked(cx, fill, context));
         }
         let Some(slot) = self.slots.take(cx.config.fills_max) else {
             for request in getters {
                 self.refuse(cx, request, Refusal::TooManyFills);
             }
-            return Some(self.end_unasked(cx, fill, errand));
+            return Some(self.end_unasked(cx, fill, context));
         };
         let attempts = Attempts::new(Repeatable::Idempotent, cx.answer_by(fill));
-        self.attempt(cx, fill, errand, getters, Tries { attempts, leaders_failed: failed, slot })
+        self.attempt(cx, fill, context, getters, Tries { attempts, leaders_failed: failed, slot })
     }
 
     /// A fill is over before the origin was asked.
-    fn end_unasked(&mut self, cx: &mut Context<C>, fill: FillId, errand: Errand<C>) -> Over<C> {
-        self.end_asking(cx, fill, &errand);
-        Over::Unanswered(errand.stored)
+    fn end_unasked(&mut self, cx: &mut Context<C>, fill: FillId, context: FetchContext<C>) -> Over<C> {
+        self.end_asking(cx, fill, &context);
+        Over::Unanswered(context.stored)
     }
 
     /// No tier could answer these.
-    pub(super) fn tell_missed(&self, cx: &mut Context<C>, errand: &Errand<C>, waiters: &[RequestId]) {
+    pub(super) fn tell_missed(&self, cx: &mut Context<C>, context: &FetchContext<C>, waiters: &[RequestId]) {
         for wants_whole in [false, true] {
             for request in waiters {
                 if rules::wants_whole(self.ask(*request)) == wants_whole {
-                    let (request, key, reason) = (*request, errand.target, errand.reason);
+                    let (request, key, reason) = (*request, context.target, context.reason);
                     cx.event(RequestEvent::Missed { request, key, reason });
                 }
             }
@@ -113,8 +113,8 @@ impl<C: Chunk> Fetching<C> {
         self.wait_for(fill, &[request]);
         let waiter = &self.waiting[&request].1;
         let (at, place) = (StoredKey::plain(waiter.key), Place::of(&waiter.ask));
-        let errand = Errand::new(at, place, waiter.origin, Sharing::Private, reason);
-        self.ask_origin(cx, fill, errand, Vec::from([request]), 1)
+        let context = FetchContext::new(at, place, waiter.origin, Sharing::Private, reason);
+        self.ask_origin(cx, fill, context, Vec::from([request]), 1)
     }
 
     /// Asks the origin, if its breaker allows it. Somebody leads.
@@ -122,46 +122,46 @@ impl<C: Chunk> Fetching<C> {
         &mut self,
         cx: &mut Context<C>,
         fill: FillId,
-        errand: Errand<C>,
+        context: FetchContext<C>,
         waiters: Vec<RequestId>,
         tries: Tries,
     ) -> Option<Over<C>> {
-        let held = match cx.admit(Guarded::Origin(errand.origin)) {
-            Ok(held) => held,
+        let permit = match cx.admit(Dependency::Origin(context.origin)) {
+            Ok(permit) => permit,
             Err(until) => {
                 let retry_after = until.since(cx.now);
-                return Some(self.fail(cx, fill, errand, waiters, Refusal::BreakerOpen { retry_after }));
+                return Some(self.fail(cx, fill, context, waiters, Refusal::BreakerOpen { retry_after }));
             }
         };
         if tries.attempts.made() == 1 {
-            cx.caring.budget.on_request(cx.now);
+            cx.resilience.budget.on_request(cx.now);
         }
         let leader = waiters.first().copied();
-        let ask = match (leader, &errand.behind) {
+        let ask = match (leader, &context.background) {
             (Some(leader), _) => Arc::clone(self.ask(leader)),
-            (None, Some(behind)) => Arc::clone(behind),
+            (None, Some(background)) => Arc::clone(background),
             (None, None) => unreachable!("nobody leads {fill:?}, and it is not asked for its own sake"),
         };
-        let purpose = match errand.sharing {
+        let purpose = match context.sharing {
             Sharing::Open | Sharing::Closed => Purpose::Shared,
             Sharing::Private => Purpose::Private,
         };
-        let op = cx.operation_with(Pending::Fetch(fill), Some(held));
-        let (key, variant, origin) = (errand.target, errand.key, errand.origin);
+        let op = cx.operation_with(Pending::Fetch(fill), Some(permit));
+        let (key, variant, origin) = (context.target, context.key, context.origin);
         cx.event(FetchEvent::Fetched { fill, key, variant, origin, purpose });
-        let head = origin_request(cx, &ask, errand.stored.as_ref().map(Stored::head));
+        let head = origin_request(cx, &ask, context.stored.as_ref().map(Stored::head));
         cx.effect(Effect::Fetch { op, fill, head });
-        cx.caring.deadlines.enter(cx.now, Timed::Fill(fill), Phase::Head);
+        cx.resilience.deadlines.enter(cx.now, Timed::Fill(fill), Phase::Head);
         let asked = Asked { waiters, op, since: cx.now, tries, sent: Sent { leader, ask } };
-        self.fills.insert(fill, Fill { errand, stage: Stage::Asking(asked) });
+        self.fills.insert(fill, Fill { context, stage: Stage::Asking(asked) });
         None
     }
 
     /// A fetch whose head is awaited, and which is over now.
-    pub(in crate::machine) fn take_asked(&mut self, fill: FillId) -> (Errand<C>, Asked) {
-        let Fill { errand, stage } = self.fills.take(&fill);
+    pub(in crate::machine) fn take_asked(&mut self, fill: FillId) -> (FetchContext<C>, Asked) {
+        let Fill { context, stage } = self.fills.take(&fill);
         match stage {
-            Stage::Asking(asked) => (errand, asked),
+            Stage::Asking(asked) => (context, asked),
             Stage::Looking { .. } | Stage::Resting { .. } | Stage::Streaming(_) => {
                 unreachable!("{fill:?} does not wait for a head")
             }
@@ -174,19 +174,19 @@ impl<C: Chunk> Fetching<C> {
         fill: FillId,
         failure: OriginFailure,
     ) -> Option<Over<C>> {
-        let (mut errand, Asked { waiters, mut tries, .. }) = self.take_asked(fill);
+        let (mut context, Asked { waiters, mut tries, .. }) = self.take_asked(fill);
         let (received, end) = (ByteCount::ZERO, FetchEnd::Failed(failure));
-        cx.event(FetchEvent::FetchEnded { fill, key: errand.target, received, end });
-        if let Some(stored) = stand_in(cx, &mut errand) {
-            self.end_asking(cx, fill, &errand);
+        cx.event(FetchEvent::FetchEnded { fill, key: context.target, received, end });
+        if let Some(stored) = stand_in(cx, &mut context) {
+            self.end_asking(cx, fill, &context);
             return Some(Over::Stale(stored, self.take_waiters(waiters)));
         }
-        match decide(cx, fill, &errand, &waiters, &mut tries, Failed::of_failure(failure)) {
+        match decide(cx, fill, &context, &waiters, &mut tries, Failed::of_failure(failure)) {
             Some(at) => {
-                self.rest(cx, fill, errand, waiters, tries, at);
+                self.rest(cx, fill, context, waiters, tries, at);
                 None
             }
-            None => self.replace_leader(cx, fill, errand, waiters, tries, failure),
+            None => self.replace_leader(cx, fill, context, waiters, tries, failure),
         }
     }
 
@@ -195,21 +195,21 @@ impl<C: Chunk> Fetching<C> {
         &mut self,
         cx: &mut Context<C>,
         fill: FillId,
-        errand: Errand<C>,
+        context: FetchContext<C>,
         mut waiters: Vec<RequestId>,
         tries: Tries,
         failure: OriginFailure,
     ) -> Option<Over<C>> {
         let failed = tries.leaders_failed + 1;
-        if failed >= LEADERS_MAX || errand.sharing != Sharing::Open || waiters.len() < 2 {
-            return Some(self.fail(cx, fill, errand, waiters, Refusal::Origin(failure)));
+        if failed >= LEADERS_MAX || context.sharing != Sharing::Open || waiters.len() < 2 {
+            return Some(self.fail(cx, fill, context, waiters, Refusal::Origin(failure)));
         }
         let leader = waiters.remove(0);
         self.refuse(cx, leader, Refusal::Origin(failure));
-        let next = self.rename(cx, fill, &errand, &waiters);
+        let next = self.rename(cx, fill, &context, &waiters);
         cx.event(RequestEvent::LeaderReplaced { fill, request: waiters[0] });
         drop(tries);
-        self.ask_origin(cx, next, errand, waiters, failed)
+        self.ask_origin(cx, next, context, waiters, failed)
     }
 
     /// Waits for the next attempt's time, under the name that it will have. Whoever comes meanwhile joins.
@@ -217,16 +217,16 @@ impl<C: Chunk> Fetching<C> {
         &mut self,
         cx: &mut Context<C>,
         fill: FillId,
-        errand: Errand<C>,
+        context: FetchContext<C>,
         waiters: Vec<RequestId>,
         tries: Tries,
         at: Instant,
     ) {
-        let next = self.rename(cx, fill, &errand, &waiters);
+        let next = self.rename(cx, fill, &context, &waiters);
         let attempt = tries.attempts.made();
-        cx.event(FetchEvent::Retried { fill, next, key: errand.target, attempt, at });
-        cx.caring.retries.set(next, at);
-        self.fills.insert(next, Fill { errand, stage: Stage::Resting { waiters, tries } });
+        cx.event(FetchEvent::Retried { fill, next, key: context.target, attempt, at });
+        cx.resilience.retries.set(next, at);
+        self.fills.insert(next, Fill { context, stage: Stage::Resting { waiters, tries } });
     }
 
     /// Gives a fill that asks anew another name.
@@ -234,43 +234,43 @@ impl<C: Chunk> Fetching<C> {
         &mut self,
         cx: &mut Context<C>,
         fill: FillId,
-        errand: &Errand<C>,
+        context: &FetchContext<C>,
         waiters: &[RequestId],
     ) -> FillId {
         let next = FillId(cx.ids.mint());
-        if self.flights.get(&errand.key) == Some(&fill) {
-            self.flights.insert(errand.key, next);
+        if self.flights.get(&context.key) == Some(&fill) {
+            self.flights.insert(context.key, next);
         }
         self.wait_for(next, waiters);
-        cx.caring.deadlines.hand_over(cx.now, Timed::Fill(fill), Timed::Fill(next));
+        cx.resilience.deadlines.hand_over(cx.now, Timed::Fill(fill), Timed::Fill(next));
         next
     }
 
     /// The next attempt's time has come.
     pub(in crate::machine) fn ask_again(&mut self, cx: &mut Context<C>, fill: FillId) -> Option<Over<C>> {
-        let (errand, waiters, tries) = self.take_resting(fill);
+        let (context, waiters, tries) = self.take_resting(fill);
         let waiters = self.pass_partial(cx, waiters);
-        if waiters.is_empty() && errand.behind.is_none() {
+        if waiters.is_empty() && context.background.is_none() {
             cx.event(FetchEvent::GaveUp { fill, why: GiveUp::NobodyWaits });
-            return Some(self.end_unasked(cx, fill, errand));
+            return Some(self.end_unasked(cx, fill, context));
         }
-        self.attempt(cx, fill, errand, waiters, tries)
+        self.attempt(cx, fill, context, waiters, tries)
     }
 
     /// Nobody waits for the next attempt any more. It is not made for the tiers' sake, whatever `on_abandon` says: that is
     /// about a fetch that the origin already works at.
     pub(super) fn end_resting(&mut self, cx: &mut Context<C>, fill: FillId) -> Over<C> {
-        let (errand, ..) = self.take_resting(fill);
-        let rested = cx.caring.retries.remove(fill);
+        let (context, ..) = self.take_resting(fill);
+        let rested = cx.resilience.retries.remove(fill);
         assert!(rested.is_some(), "{fill:?} ends its rest but does not rest");
         cx.event(FetchEvent::GaveUp { fill, why: GiveUp::NobodyWaits });
-        self.end_unasked(cx, fill, errand)
+        self.end_unasked(cx, fill, context)
     }
 
-    fn take_resting(&mut self, fill: FillId) -> (Errand<C>, Vec<RequestId>, Tries) {
-        let Fill { errand, stage } = self.fills.take(&fill);
+    fn take_resting(&mut self, fill: FillId) -> (FetchContext<C>, Vec<RequestId>, Tries) {
+        let Fill { context, stage } = self.fills.take(&fill);
         match stage {
-            Stage::Resting { waiters, tries } => (errand, waiters, tries),
+            Stage::Resting { waiters, tries } => (context, waiters, tries),
             Stage::Looking { .. } | Stage::Asking(_) | Stage::Streaming(_) => {
                 unreachable!("{fill:?} does not rest")
             }
@@ -278,9 +278,9 @@ impl<C: Chunk> Fetching<C> {
     }
 
     /// No attempt is under way or will be made.
-    pub(super) fn end_asking(&mut self, cx: &mut Context<C>, fill: FillId, errand: &Errand<C>) {
-        self.end_flight(errand.key, fill);
-        cx.caring.deadlines.end(Timed::Fill(fill));
+    pub(super) fn end_asking(&mut self, cx: &mut Context<C>, fill: FillId, context: &FetchContext<C>) {
+        self.end_flight(context.key, fill);
+        cx.resilience.deadlines.end(Timed::Fill(fill));
     }
 
     /// The origin gave nothing to serve: all who wait get what stands in for it, or else an error.
@@ -288,18 +288,18 @@ impl<C: Chunk> Fetching<C> {
         &mut self,
         cx: &mut Context<C>,
         fill: FillId,
-        mut errand: Errand<C>,
+        mut context: FetchContext<C>,
         waiters: Vec<RequestId>,
         refusal: Refusal,
     ) -> Over<C> {
-        self.end_asking(cx, fill, &errand);
-        if let Some(stored) = stand_in(cx, &mut errand) {
+        self.end_asking(cx, fill, &context);
+        if let Some(stored) = stand_in(cx, &mut context) {
             return Over::Stale(stored, self.take_waiters(waiters));
         }
         for request in waiters {
             self.refuse(cx, request, refusal);
         }
-        Over::Unanswered(errand.stored)
+        Over::Unanswered(context.stored)
     }
 
     /// The head did not come in time.
@@ -310,7 +310,7 @@ impl<C: Chunk> Fetching<C> {
 
     /// Stops the fetch of a fill that has waited too long for it.
     pub(in crate::machine) fn give_up_fetch(&mut self, cx: &mut Context<C>, fill: FillId, what: Late) {
-        let Fill { errand, stage } = &self.fills[&fill];
+        let Fill { context, stage } = &self.fills[&fill];
         let op = match stage {
             Stage::Asking(Asked { op, .. }) => *op,
             Stage::Streaming(stream) => match stream.source {
@@ -319,7 +319,7 @@ impl<C: Chunk> Fetching<C> {
             },
             Stage::Looking { .. } | Stage::Resting { .. } => unreachable!("{fill:?} does not fetch"),
         };
-        cx.event(ResilienceEvent::DeadlineMissed { key: errand.target, what });
+        cx.event(ResilienceEvent::DeadlineMissed { key: context.target, what });
         cx.give_up(op);
         cx.effect(Effect::Cancel { fill });
     }
@@ -329,43 +329,43 @@ impl<C: Chunk> Fetching<C> {
         let refusal = Refusal::Origin(OriginFailure::TimedOut);
         if matches!(self.fills[&fill].stage, Stage::Looking { .. }) {
             let looked = self.give_up_lookup(cx, fill);
-            cx.event(ResilienceEvent::DeadlineMissed { key: looked.errand.target, what: Late::Answer });
+            cx.event(ResilienceEvent::DeadlineMissed { key: looked.context.target, what: Late::Answer });
             for request in &looked.waiters {
-                let (key, reason) = (looked.errand.target, looked.errand.reason);
+                let (key, reason) = (looked.context.target, looked.context.reason);
                 cx.event(RequestEvent::Missed { request: *request, key, reason });
             }
-            return self.fail(cx, fill, looked.errand, looked.waiters, refusal);
+            return self.fail(cx, fill, looked.context, looked.waiters, refusal);
         }
         self.give_up_fetch(cx, fill, Late::Answer);
-        let (errand, asked) = self.take_asked(fill);
+        let (context, asked) = self.take_asked(fill);
         let (received, end) = (ByteCount::ZERO, FetchEnd::Failed(OriginFailure::TimedOut));
-        cx.event(FetchEvent::FetchEnded { fill, key: errand.target, received, end });
-        self.fail(cx, fill, errand, asked.waiters, refusal)
+        cx.event(FetchEvent::FetchEnded { fill, key: context.target, received, end });
+        self.fail(cx, fill, context, asked.waiters, refusal)
     }
 }
 
 /// What a fill has found, if it may be served because the origin failed.
-pub(super) fn stand_in<C: Chunk>(cx: &Context<C>, errand: &mut Errand<C>) -> Option<Stored<C>> {
-    errand.stored.take_if(|stored| reuse::usable_on_error(&cx.trust.in_stored(stored.stored(cx.now))))
+pub(super) fn stand_in<C: Chunk>(cx: &Context<C>, context: &mut FetchContext<C>) -> Option<Stored<C>> {
+    context.stored.take_if(|stored| reuse::usable_on_error(&cx.trust.in_stored(stored.stored(cx.now))))
 }
 
 /// An attempt failed: says when to make another, if one may be made.
 pub(super) fn decide<C: Chunk>(
     cx: &mut Context<C>,
     fill: FillId,
-    errand: &Errand<C>,
+    context: &FetchContext<C>,
     waiters: &[RequestId],
     tries: &mut Tries,
     failed: Failed,
 ) -> Option<Instant> {
-    let why = if waiters.is_empty() && errand.behind.is_none() {
+    let why = if waiters.is_empty() && context.background.is_none() {
         GiveUp::NobodyWaits
-    } else if cx.is_open(Guarded::Origin(errand.origin)) {
+    } else if cx.is_open(Dependency::Origin(context.origin)) {
         GiveUp::BreakerOpen
     } else {
-        let policy = cx.config.care.retry;
-        let caring = &mut cx.caring;
-        let (budget, random) = (&mut caring.budget, &mut caring.random);
+        let policy = cx.config.resilience.retry;
+        let resilience = &mut cx.resilience;
+        let (budget, random) = (&mut resilience.budget, &mut resilience.random);
         match tries.attempts.on_failed(cx.now, failed, &policy, budget, random) {
             Decision::Retry { at } => return Some(at),
             Decision::GiveUp(why) => why,

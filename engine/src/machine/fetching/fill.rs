@@ -4,7 +4,6 @@
 
 use super::{followers::Followers, slots::Slot, window::Window};
 use crate::{
-    care::attempts::Attempts,
     config::ByteTier,
     durable::Seen,
     head::{Head, Length, RequestHead},
@@ -13,6 +12,7 @@ use crate::{
     machine::{copying::Copies, stored::Stored},
     reason::{MissReason, OriginFailure},
     record::Freshness,
+    resilience::attempts::Attempts,
     rules::Staleness,
     selector::Place,
     time::Instant,
@@ -30,7 +30,7 @@ use core::time::Duration;
 /// ```
 #[derive(Debug)]
 pub(in crate::machine) struct Fill<C> {
-    pub(in crate::machine) errand: Errand<C>,
+    pub(in crate::machine) context: FetchContext<C>,
     pub(in crate::machine) stage: Stage<C>,
 }
 
@@ -46,7 +46,7 @@ impl<C> Fill<C> {
 
 /// What a fill is for, whatever its stage.
 #[derive(Debug)]
-pub(in crate::machine) struct Errand<C> {
+pub(in crate::machine) struct FetchContext<C> {
     /// What is asked for: the target, or one variant of it.
     pub(in crate::machine) key: CacheKey,
     /// What was asked for, whichever variant it is.
@@ -60,20 +60,20 @@ pub(in crate::machine) struct Errand<C> {
     pub(in crate::machine) reason: MissReason,
     /// What a tier has under the key, but may not be used without the origin's word.
     pub(in crate::machine) stored: Option<Stored<C>>,
-    /// The request of a fill that goes on though nobody waits for it: a revalidation behind a client's back.
-    pub(in crate::machine) behind: Option<Arc<RequestHead>>,
+    /// The request of a fill that goes on though nobody waits for it: a revalidation background a client's back.
+    pub(in crate::machine) background: Option<Arc<RequestHead>>,
     /// What the durable tier's index said before the fetch. Without it nothing is stored there.
-    pub(in crate::machine) glimpse: Option<Box<Glimpse>>,
+    pub(in crate::machine) snapshot: Option<Box<IndexSnapshot>>,
 }
 
 /// What a durable lookup saw, and when.
 #[derive(Clone, Debug)]
-pub(in crate::machine) struct Glimpse {
+pub(in crate::machine) struct IndexSnapshot {
     pub(in crate::machine) seen: Seen,
     pub(in crate::machine) at: Instant,
 }
 
-impl<C> Errand<C> {
+impl<C> FetchContext<C> {
     /// One that has found nothing yet, and that somebody waits for.
     pub(in crate::machine) const fn new(
         at: StoredKey,
@@ -83,7 +83,7 @@ impl<C> Errand<C> {
         reason: MissReason,
     ) -> Self {
         let StoredKey { target, key } = at;
-        Self { key, target, place, origin, sharing, reason, stored: None, behind: None, glimpse: None }
+        Self { key, target, place, origin, sharing, reason, stored: None, background: None, snapshot: None }
     }
 
     /// The same for a variant of the target, of which nothing is known yet.
@@ -134,7 +134,7 @@ pub(in crate::machine) struct Asked {
 /// Whose request the origin was sent: its answer is to that one, whoever waits by the time it comes.
 #[derive(Clone, Debug)]
 pub(in crate::machine) struct Sent {
-    /// Who leads; nobody does when the fill goes on behind a client's back.
+    /// Who leads; nobody does when the fill goes on background a client's back.
     pub(super) leader: Option<RequestId>,
     pub(super) ask: Arc<RequestHead>,
 }
@@ -157,7 +157,7 @@ pub(in crate::machine) struct Stream<C> {
     pub(super) freshness: Freshness,
     pub(super) staleness: Staleness,
     pub(super) source: Source,
-    /// Held until the origin has said everything.
+    /// HeldPermit until the origin has said everything.
     pub(super) slot: Option<Slot>,
     pub(super) window: Window<C>,
     pub(super) followers: Followers,
@@ -186,7 +186,7 @@ impl<C> Stage<C> {
     }
 
     /// How many clients this fill serves.
-    pub(super) fn crowd(&self) -> usize {
+    pub(super) fn clients(&self) -> usize {
         match self {
             Self::Looking { waiters, .. }
             | Self::Asking(Asked { waiters, .. })

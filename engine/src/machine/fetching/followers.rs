@@ -16,7 +16,7 @@ pub(super) enum Followers {
     /// In no order.
     Few([Option<Follower>; FEW]),
     /// There were more than a few at some time.
-    Crowd(Box<Crowd>),
+    Many(Box<Many>),
 }
 
 /// One reader of a body that is arriving.
@@ -37,9 +37,9 @@ impl Follower {
     }
 }
 
-/// The slowest of a crowd is found at once, however many there are.
+/// The slowest of a many is found at once, however many there are.
 #[derive(Debug, Default)]
-pub(super) struct Crowd {
+pub(super) struct Many {
     followers: BTreeMap<RequestId, Follower>,
     by_position: BTreeSet<(u64, RequestId)>,
 }
@@ -55,13 +55,13 @@ impl Followers {
     pub(super) fn insert(&mut self, request: RequestId) {
         let follower = Follower { request, position: 0, demands: false, rereading: None };
         match self {
-            Self::Crowd(crowd) => crowd.insert(follower),
+            Self::Many(many) => many.insert(follower),
             Self::Few(few) => match few.iter_mut().find(|place| place.is_none()) {
                 Some(place) => *place = Some(follower),
                 None => {
-                    let mut crowd = Box::<Crowd>::default();
-                    few.iter().flatten().chain([&follower]).for_each(|follower| crowd.insert(*follower));
-                    *self = Self::Crowd(crowd);
+                    let mut many = Box::<Many>::default();
+                    few.iter().flatten().chain([&follower]).for_each(|follower| many.insert(*follower));
+                    *self = Self::Many(many);
                 }
             },
         }
@@ -70,7 +70,7 @@ impl Followers {
     /// Takes a reader out, if it is here.
     pub(super) fn remove(&mut self, request: RequestId) -> Option<Follower> {
         match self {
-            Self::Crowd(crowd) => crowd.remove(request),
+            Self::Many(many) => many.remove(request),
             Self::Few(few) => few
                 .iter_mut()
                 .find(|place| place.is_some_and(|known| known.request == request))
@@ -81,7 +81,7 @@ impl Followers {
     /// One of them.
     pub(super) fn get_mut(&mut self, request: RequestId) -> &mut Follower {
         let known = match self {
-            Self::Crowd(crowd) => crowd.followers.get_mut(&request),
+            Self::Many(many) => many.followers.get_mut(&request),
             Self::Few(few) => few.iter_mut().flatten().find(|known| known.request == request),
         };
         known.unwrap_or_else(|| panic!("{request:?} follows a stream that does not know it"))
@@ -93,23 +93,23 @@ impl Followers {
         let before = follower.position;
         follower.position = before.saturating_add(size);
         let position = follower.position;
-        if let Self::Crowd(crowd) = self {
-            crowd.by_position.remove(&(before, request));
-            crowd.by_position.insert((position, request));
+        if let Self::Many(many) = self {
+            many.by_position.remove(&(before, request));
+            many.by_position.insert((position, request));
         }
     }
 
     /// Where the slowest reader is.
     pub(super) fn slowest(&self) -> Option<u64> {
         match self {
-            Self::Crowd(crowd) => crowd.by_position.first().map(|(position, _)| *position),
+            Self::Many(many) => many.by_position.first().map(|(position, _)| *position),
             Self::Few(few) => few.iter().flatten().map(|known| known.position).min(),
         }
     }
 
     pub(super) fn len(&self) -> usize {
         match self {
-            Self::Crowd(crowd) => crowd.followers.len(),
+            Self::Many(many) => many.followers.len(),
             Self::Few(few) => few.iter().flatten().count(),
         }
     }
@@ -121,9 +121,9 @@ impl Followers {
     /// Who asked next after `last`; first of all, after nobody. So all can be gone through while some leave.
     pub(super) fn after(&self, last: Option<RequestId>) -> Option<RequestId> {
         match self {
-            Self::Crowd(crowd) => {
+            Self::Many(many) => {
                 let later = (last.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
-                crowd.followers.range(later).next().map(|(request, _)| *request)
+                many.followers.range(later).next().map(|(request, _)| *request)
             }
             Self::Few(few) => {
                 let requests = few.iter().flatten().map(|known| known.request);
@@ -133,7 +133,7 @@ impl Followers {
     }
 }
 
-impl Crowd {
+impl Many {
     fn insert(&mut self, follower: Follower) {
         self.by_position.insert((follower.position, follower.request));
         self.followers.insert(follower.request, follower);

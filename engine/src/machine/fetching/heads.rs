@@ -1,15 +1,14 @@
 //! The origin's answer: what it is worth for those who wait, and for what is stored.
 
 use super::{
-    Errand, Fetching, Fill, Over, Sharing, Stage, Waiter, Window,
+    FetchContext, Fetching, Fill, Over, Sharing, Stage, Waiter, Window,
     asking::{decide, stand_in},
     fill::{Asked, Sent, Source, Stream},
     followers::Followers,
     uncacheable,
 };
-use crate::machine::{caring::Timed, context::Context, copying::Copies, stored::Stored};
+use crate::machine::{context::Context, copying::Copies, resilience::Timed, stored::Stored};
 use crate::{
-    care::{attempts::Failed, deadline::Phase},
     chunk::Chunk,
     config::OnAbandon,
     effect::Effect,
@@ -20,6 +19,7 @@ use crate::{
     plant::Fault,
     reason::{MissReason, NotStorable, Storable},
     record::Freshness,
+    resilience::{attempts::Failed, deadline::Phase},
     rules::{
         self, Judgement, retry_after, reuse, revalidate,
         vary::{Vary, variant_key},
@@ -54,12 +54,12 @@ pub(in crate::machine) enum HeadStep<C> {
     /// What is stored still holds, and answers all who wait.
     Freshens(NotModified<C>),
     /// The answer is about something that is not stored any more: the origin is asked again, without conditions.
-    AsksAgain(Errand<C>, Vec<RequestId>),
+    AsksAgain(FetchContext<C>, Vec<RequestId>),
 }
 
 /// A 304 to our own condition.
 pub(in crate::machine) struct NotModified<C> {
-    pub(in crate::machine) errand: Errand<C>,
+    pub(in crate::machine) context: FetchContext<C>,
     pub(in crate::machine) waiters: Vec<Waiter>,
     pub(in crate::machine) stored: Stored<C>,
     pub(in crate::machine) judged: Judged,
@@ -91,8 +91,8 @@ pub(in crate::machine) struct Group {
 }
 
 impl Group {
-    fn of<C>(errand: &Errand<C>) -> Self {
-        let Errand { target, place, origin, reason, .. } = errand;
+    fn of<C>(context: &FetchContext<C>) -> Self {
+        let FetchContext { target, place, origin, reason, .. } = context;
         Self { target: *target, place: place.clone(), origin: *origin, reason: *reason }
     }
 }
@@ -126,13 +126,13 @@ impl Asked {
     pub(in crate::machine) fn judge<C: Chunk>(
         &self,
         cx: &Context<C>,
-        errand: &Errand<C>,
+        context: &FetchContext<C>,
         head: Arc<Head>,
     ) -> Judged {
         let sent_at = sent_at(cx, self.since);
         let ask = Arc::clone(&self.sent.ask);
         let judgement = rules::judge(&cx.config.policy, &ask, &head, sent_at, cx.wall());
-        Judged { head, ask, target: errand.target, key: errand.key, sent_at, judgement }
+        Judged { head, ask, target: context.target, key: context.key, sent_at, judgement }
     }
 }
 
@@ -142,12 +142,12 @@ impl<C: Chunk> Fetching<C> {
         &mut self,
         cx: &mut Context<C>,
         fill: FillId,
-        (mut errand, asked): (Errand<C>, Asked),
+        (mut context, asked): (FetchContext<C>, Asked),
         mut judged: Judged,
         variant: Option<CacheKey>,
     ) -> HeadStep<C> {
         let Asked { mut waiters, mut tries, sent, .. } = asked;
-        cx.caring.deadlines.enter(cx.now, Timed::Fill(fill), Phase::Paused);
+        cx.resilience.deadlines.enter(cx.now, Timed::Fill(fill), Phase::Paused);
         let status = judged.head.status;
         if variant.is_none()
             && judged.judgement.vary != Vary::Nothing
@@ -159,26 +159,26 @@ impl<C: Chunk> Fetching<C> {
         let (length, storable) = (judged.head.length(), judged.judgement.storable);
         cx.event(FetchEvent::HeadArrived { fill, key, variant, status, length, storable });
         self.learn_of_storing(cx, key, status, storable);
-        if errand.stored.is_some() && status == 304 {
-            return self.on_not_modified(cx, fill, errand, waiters, judged);
+        if context.stored.is_some() && status == 304 {
+            return self.on_not_modified(cx, fill, context, waiters, judged);
         }
         if reuse::is_error(status)
-            && let Some(stored) = stand_in(cx, &mut errand)
+            && let Some(stored) = stand_in(cx, &mut context)
         {
-            self.end_asking(cx, fill, &errand);
+            self.end_asking(cx, fill, &context);
             return HeadStep::Stale(key, stored, self.take_waiters(waiters));
         }
         if let Some(failed) = Failed::of_status(status, retry_after(&judged.head.fields, cx.wall()))
-            && let Some(at) = decide(cx, fill, &errand, &waiters, &mut tries, failed)
+            && let Some(at) = decide(cx, fill, &context, &waiters, &mut tries, failed)
         {
             stop_bodiless(cx, fill, key);
-            self.rest(cx, fill, errand, waiters, tries, at);
+            self.rest(cx, fill, context, waiters, tries, at);
             return HeadStep::Waits;
         }
-        let replaced = errand.stored.take();
-        let errand = self.file_under(cx, fill, errand, variant);
-        let others = self.part_from(&errand, &sent, &judged.judgement, &mut waiters);
-        let others = if others.is_empty() { None } else { Some((Group::of(&errand), others)) };
+        let replaced = context.stored.take();
+        let context = self.file_under(cx, fill, context, variant);
+        let others = self.part_from(&context, &sent, &judged.judgement, &mut waiters);
+        let others = if others.is_empty() { None } else { Some((Group::of(&context), others)) };
         let stream = Stream {
             freshness: freshness_of(cx.now, &judged.judgement),
             staleness: judged.judgement.staleness,
@@ -190,7 +190,7 @@ impl<C: Chunk> Fetching<C> {
             followers: Followers::default(),
             copies: Copies::default(),
         };
-        let begun = self.begin_stream(cx, fill, errand, stream, storable, waiters, sent.leader);
+        let begun = self.begin_stream(cx, fill, context, stream, storable, waiters, sent.leader);
         HeadStep::Streams(Begun { replaced, others, ..begun })
     }
 
@@ -214,14 +214,14 @@ impl<C: Chunk> Fetching<C> {
         &mut self,
         cx: &Context<C>,
         fill: FillId,
-        errand: Errand<C>,
+        context: FetchContext<C>,
         variant: CacheKey,
-    ) -> Errand<C> {
-        if variant == errand.key || errand.sharing == Sharing::Private {
-            return errand;
+    ) -> FetchContext<C> {
+        if variant == context.key || context.sharing == Sharing::Private {
+            return context;
         }
-        self.end_flight(errand.key, fill);
-        if errand.sharing == Sharing::Open {
+        self.end_flight(context.key, fill);
+        if context.sharing == Sharing::Open {
             // One that has its whole body gives way: it may be gone before this one is, and then nobody would lead.
             if let Some(other) = self.flights.get(&variant).copied()
                 && self.has_ended(other)
@@ -230,7 +230,7 @@ impl<C: Chunk> Fetching<C> {
             }
             self.lead_flight(variant, fill, cx.now);
         }
-        Errand { key: variant, ..errand }
+        FetchContext { key: variant, ..context }
     }
 
     fn has_ended(&self, fill: FillId) -> bool {
@@ -244,13 +244,13 @@ impl<C: Chunk> Fetching<C> {
     /// nobody but its leader, and parts nobody here.
     fn part_from(
         &self,
-        errand: &Errand<C>,
+        context: &FetchContext<C>,
         sent: &Sent,
         judged: &Judgement,
         waiters: &mut Vec<RequestId>,
     ) -> Vec<RequestId> {
         let (Vary::Fields(names), Storable::Yes) = (&judged.vary, judged.storable) else { return Vec::new() };
-        let variant = |ask: &RequestHead| variant_key(errand.target, names, &ask.fields);
+        let variant = |ask: &RequestHead| variant_key(context.target, names, &ask.fields);
         let served = variant(&sent.ask);
         waiters.extract_if(.., |request| variant(self.ask(*request)) != served).collect()
     }
@@ -260,7 +260,7 @@ impl<C: Chunk> Fetching<C> {
         &mut self,
         cx: &Context<C>,
         fill: FillId,
-        mut errand: Errand<C>,
+        mut context: FetchContext<C>,
         stream: Stream<C>,
         storable: Storable,
         mut readers: Vec<RequestId>,
@@ -274,15 +274,15 @@ impl<C: Chunk> Fetching<C> {
             let leads = leader.is_some() && readers.first() == leader.as_ref();
             alone = readers.split_off(usize::from(leads));
         }
-        if storable != Storable::Yes && errand.sharing == Sharing::Open {
-            self.end_flight(errand.key, fill);
-            errand.sharing = Sharing::Closed;
+        if storable != Storable::Yes && context.sharing == Sharing::Open {
+            self.end_flight(context.key, fill);
+            context.sharing = Sharing::Closed;
         }
         // Who led has left, and those who waited cannot share it.
-        let goes_on = errand.behind.is_some() || cx.config.on_abandon == OnAbandon::Finish;
+        let goes_on = context.background.is_some() || cx.config.on_abandon == OnAbandon::Finish;
         let is_unread = readers.is_empty() && !goes_on;
-        let (is_open, reason) = (errand.sharing == Sharing::Open, errand.reason);
-        self.fills.insert(fill, Fill { errand, stage: Stage::Streaming(stream) });
+        let (is_open, reason) = (context.sharing == Sharing::Open, context.reason);
+        self.fills.insert(fill, Fill { context, stage: Stage::Streaming(stream) });
         Begun { replaced: None, is_open, is_unread, readers, alone, reason, others: None }
     }
 
@@ -291,24 +291,24 @@ impl<C: Chunk> Fetching<C> {
         &mut self,
         cx: &mut Context<C>,
         fill: FillId,
-        mut errand: Errand<C>,
+        mut context: FetchContext<C>,
         waiters: Vec<RequestId>,
         judged: Judged,
     ) -> HeadStep<C> {
-        let stored = errand.stored.take();
-        self.end_asking(cx, fill, &errand);
-        stop_bodiless(cx, fill, errand.target);
+        let stored = context.stored.take();
+        self.end_asking(cx, fill, &context);
+        stop_bodiless(cx, fill, context.target);
         let updates = |stored: &Stored<C>| {
             let rule = cx.config.policy.changed_validator;
-            stays_filed(&errand, &judged)
+            stays_filed(&context, &judged)
                 && revalidate::selects(rule, stored.head(), &judged.head) == revalidate::Selection::Updates
         };
         match stored {
             Some(stored) if updates(&stored) => {
                 let waiters = self.take_waiters(waiters);
-                HeadStep::Freshens(NotModified { errand, waiters, stored, judged })
+                HeadStep::Freshens(NotModified { context, waiters, stored, judged })
             }
-            stored => HeadStep::AsksAgain(Errand { stored, ..errand }, waiters),
+            stored => HeadStep::AsksAgain(FetchContext { stored, ..context }, waiters),
         }
     }
 
@@ -317,15 +317,15 @@ impl<C: Chunk> Fetching<C> {
     pub(in crate::machine) fn ask_without_condition(
         &mut self,
         cx: &mut Context<C>,
-        errand: Errand<C>,
+        context: FetchContext<C>,
         waiters: Vec<RequestId>,
     ) -> Option<Over<C>> {
         let next = FillId(cx.ids.mint());
-        if errand.sharing == Sharing::Open {
-            self.flights.insert(errand.key, next);
+        if context.sharing == Sharing::Open {
+            self.flights.insert(context.key, next);
         }
         self.wait_for(next, &waiters);
-        self.ask_origin(cx, next, errand, waiters, 1)
+        self.ask_origin(cx, next, context, waiters, 1)
     }
 
     /// One fetch for all of these, who wait for one variant, whom later requests join. Their misses were told when they came.
@@ -338,8 +338,8 @@ impl<C: Chunk> Fetching<C> {
     ) -> Option<Over<C>> {
         let fill = self.lead(cx, variant, &requests);
         let at = StoredKey { target: group.target, key: variant };
-        let errand = Errand::new(at, group.place.clone(), group.origin, Sharing::Open, group.reason);
-        self.ask_origin(cx, fill, errand, requests, 1)
+        let context = FetchContext::new(at, group.place.clone(), group.origin, Sharing::Open, group.reason);
+        self.ask_origin(cx, fill, context, requests, 1)
     }
 }
 
@@ -352,10 +352,10 @@ pub(in crate::machine) fn stop_bodiless<C: Chunk>(cx: &mut Context<C>, fill: Fil
 
 /// Is the response that a 304 is about filed under what the 304 says it depends on? If not, it is no answer to all who wait
 /// under that key.
-fn stays_filed<C>(errand: &Errand<C>, not_modified: &Judged) -> bool {
+fn stays_filed<C>(context: &FetchContext<C>, not_modified: &Judged) -> bool {
     match Vary::of(&not_modified.head) {
         Vary::Nothing => true,
-        Vary::Fields(names) => variant_key(errand.target, &names, &not_modified.ask.fields) == errand.key,
+        Vary::Fields(names) => variant_key(context.target, &names, &not_modified.ask.fields) == context.key,
         Vary::Anything => false,
     }
 }

@@ -4,17 +4,16 @@
 //! skipped, too (C1). A record that is stale, or needs the origin's word, is kept open while the walk goes on and the origin is
 //! asked. While a purge of the key is under way no byte tier is asked: it may still hold what is being removed.
 
-use super::{Errand, Fetching, Fill, Glimpse, Over, Sharing, Stage, Waiter};
+use super::{FetchContext, Fetching, Fill, IndexSnapshot, Over, Sharing, Stage, Waiter};
 use crate::machine::{
-    caring::Timed,
     context::{Context, Pending},
     copying::names_in,
     feed_lease::Trust,
     purging::Verdict,
+    resilience::Timed,
     stored::{Kept, Stored},
 };
 use crate::{
-    care::deadline::Phase,
     chunk::Chunk,
     config::{ByteTier, IndexKeeper},
     durable::DurableMiss,
@@ -25,6 +24,7 @@ use crate::{
     key::CacheKey,
     reason::{Late, MissReason},
     record::{Freshness, Record},
+    resilience::deadline::Phase,
     rules::reuse,
     time::BIRTH_ROUNDING,
 };
@@ -37,12 +37,12 @@ pub(in crate::machine) enum Look<C> {
     /// L3 is to be asked for this, and opens what it has under that name.
     InDurable(CacheKey, RecordId),
     /// No tier is left, and none had what may be used as it is.
-    Over(Errand<C>, Vec<RequestId>),
+    Over(FetchContext<C>, Vec<RequestId>),
 }
 
 /// A lookup that is over, and what it was for.
 pub(in crate::machine) struct Looked<C> {
-    pub(in crate::machine) errand: Errand<C>,
+    pub(in crate::machine) context: FetchContext<C>,
     pub(in crate::machine) waiters: Vec<RequestId>,
     pub(in crate::machine) tier: ByteTier,
     /// Under which name the tier has opened what it found.
@@ -72,7 +72,7 @@ pub(in crate::machine) enum AfterFound<C> {
 
 /// Who waits when no tier is left to be asked.
 pub(in crate::machine) enum AfterWalk<C> {
-    /// Some are answered by a stale record, while it is revalidated behind them.
+    /// Some are answered by a stale record, while it is revalidated background them.
     Stale(Arc<Kept<C>>, Vec<Waiter>),
     /// Nothing that was found may be used.
     Nothing,
@@ -89,8 +89,8 @@ pub(in crate::machine) enum Unanswered<C> {
 impl<C: Chunk> Looked<C> {
     /// What is a record worth that was found, which the purges so far leave or do not?
     pub(in crate::machine) fn worth(&self, record: &Record, body: Option<&C>, verdict: Verdict) -> Worth {
-        let errand = &self.errand;
-        let agrees = record.stored_key() == errand.at()
+        let context = &self.context;
+        let agrees = record.stored_key() == context.at()
             && body.is_none_or(|body| body.size() == record.length.0)
             && match record.head.length() {
                 Length::Known(length) => length == record.length,
@@ -105,7 +105,7 @@ impl<C: Chunk> Looked<C> {
         match names_in(&record.head) {
             None => Worth::Usable(freshness),
             // A fill that was closed meanwhile learns nothing from what is older than that.
-            Some(names) if errand.sharing == Sharing::Open && !names.is_empty() => Worth::Names(names),
+            Some(names) if context.sharing == Sharing::Open && !names.is_empty() => Worth::Names(names),
             Some(_) => Worth::Nothing,
         }
     }
@@ -117,48 +117,48 @@ impl<C: Chunk> Fetching<C> {
         &mut self,
         cx: &mut Context<C>,
         fill: FillId,
-        mut errand: Errand<C>,
+        mut context: FetchContext<C>,
         waiters: Vec<RequestId>,
         from: usize,
     ) -> Look<C> {
         for place in from..cx.config.tiers.len() {
             let tier = cx.config.tiers[place];
             // An entry of L3 is of one key, and a purge of its target would not reach a variant's: none is kept there.
-            if tier.is_durable() && errand.at().is_variant() {
+            if tier.is_durable() && context.at().is_variant() {
                 continue;
             }
-            if cx.caring.is_joining(tier.id) {
-                errand.reason = MissReason::TierFailed;
+            if cx.resilience.is_joining(tier.id) {
+                context.reason = MissReason::TierFailed;
                 continue;
             }
             let record = RecordId(cx.ids.mint());
-            let (key, at) = (errand.key, errand.at());
+            let (key, at) = (context.key, context.at());
             let (op, phase, look) = match tier.index {
                 IndexKeeper::Tier => {
-                    let Some(held) = cx.admit_tier(tier.id, TierOperation::Lookup) else {
-                        errand.reason = MissReason::TierFailed;
+                    let Some(permit) = cx.admit_tier(tier.id, TierOperation::Lookup) else {
+                        context.reason = MissReason::TierFailed;
                         continue;
                     };
-                    let op = cx.operation_with(Pending::Lookup(fill), Some(held));
+                    let op = cx.operation_with(Pending::Lookup(fill), Some(permit));
                     cx.effect(Effect::Lookup { op, tier: tier.id, record, key: at });
                     (Some(op), Phase::Lookup, Look::Asked)
                 }
                 IndexKeeper::Durable { .. } => (None, Phase::Paused, Look::InDurable(key, record)),
             };
             let stage = Stage::Looking { waiters, op, tier, record };
-            self.fills.insert(fill, Fill { errand, stage });
+            self.fills.insert(fill, Fill { context, stage });
             cx.answer_by(fill);
-            cx.caring.deadlines.enter(cx.now, Timed::Fill(fill), phase);
+            cx.resilience.deadlines.enter(cx.now, Timed::Fill(fill), phase);
             return look;
         }
-        Look::Over(errand, waiters)
+        Look::Over(context, waiters)
     }
 
     /// A lookup is over.
     pub(in crate::machine) fn take_lookup(&mut self, fill: FillId) -> Looked<C> {
-        let Fill { errand, stage } = self.fills.take(&fill);
+        let Fill { context, stage } = self.fills.take(&fill);
         match stage {
-            Stage::Looking { waiters, op, tier, record } => Looked { errand, waiters, op, tier, record },
+            Stage::Looking { waiters, op, tier, record } => Looked { context, waiters, op, tier, record },
             Stage::Asking(_) | Stage::Resting { .. } | Stage::Streaming(_) => {
                 unreachable!("{fill:?} does not look any more")
             }
@@ -185,23 +185,23 @@ impl<C: Chunk> Fetching<C> {
         looked: &mut Looked<C>,
         kept: &Arc<Kept<C>>,
     ) -> AfterFound<C> {
-        let Looked { errand, waiters, .. } = looked;
+        let Looked { context, waiters, .. } = looked;
         let is_usable = kept.staleness.is_usable(&kept.freshness, cx.now) && cx.trust == Trust::Lifetime;
         if is_usable && waiters.is_empty() {
-            self.end_asking(cx, fill, errand);
-            return AfterFound::Over(errand.stored.take());
+            self.end_asking(cx, fill, context);
+            return AfterFound::Over(context.stored.take());
         }
-        AfterFound::Further(keep(cx, errand, Arc::clone(kept)))
+        AfterFound::Further(keep(cx, context, Arc::clone(kept)))
     }
 
-    /// The walk is over. What is stale is served where its window allows it, and revalidated behind.
+    /// The walk is over. What is stale is served where its window allows it, and revalidated background.
     pub(in crate::machine) fn after_walk(
         &mut self,
         cx: &Context<C>,
-        errand: &mut Errand<C>,
+        context: &mut FetchContext<C>,
         waiters: &mut Vec<RequestId>,
     ) -> AfterWalk<C> {
-        let Some(Stored::Record(kept)) = &errand.stored else { return AfterWalk::Nothing };
+        let Some(Stored::Record(kept)) = &context.stored else { return AfterWalk::Nothing };
         let kept = Arc::clone(kept);
         let uses = |request: &mut RequestId| {
             Self::use_of(cx, &kept, self.ask(*request)) == reuse::Use::ServeAndRevalidate
@@ -209,9 +209,9 @@ impl<C: Chunk> Fetching<C> {
         let meanwhile = waiters.extract_if(.., uses).collect();
         let meanwhile = self.take_waiters(meanwhile);
         if let Some(first) = meanwhile.first()
-            && errand.sharing == Sharing::Open
+            && context.sharing == Sharing::Open
         {
-            errand.behind = Some(Arc::clone(&first.ask));
+            context.background = Some(Arc::clone(&first.ask));
         }
         AfterWalk::Stale(kept, meanwhile)
     }
@@ -222,26 +222,26 @@ impl<C: Chunk> Fetching<C> {
         &mut self,
         cx: &mut Context<C>,
         fill: FillId,
-        errand: Errand<C>,
+        context: FetchContext<C>,
         waiters: Vec<RequestId>,
     ) -> Unanswered<C> {
-        let other = match errand.sharing {
-            Sharing::Open => self.lead_flight(errand.key, fill, cx.now),
+        let other = match context.sharing {
+            Sharing::Open => self.lead_flight(context.key, fill, cx.now),
             Sharing::Closed | Sharing::Private => None,
         };
         let Some(other) = other else {
-            return Unanswered::Asked(self.ask_origin(cx, fill, errand, waiters, 0));
+            return Unanswered::Asked(self.ask_origin(cx, fill, context, waiters, 0));
         };
-        cx.caring.deadlines.end(Timed::Fill(fill));
-        self.tell_missed(cx, &errand, &waiters);
+        cx.resilience.deadlines.end(Timed::Fill(fill));
+        self.tell_missed(cx, &context, &waiters);
         let getters = self.pass_partial(cx, waiters);
-        Unanswered::Join(other, getters, errand.stored)
+        Unanswered::Join(other, getters, context.stored)
     }
 
     pub(in crate::machine) fn on_lookup_failed(&mut self, cx: &mut Context<C>, fill: FillId) -> Looked<C> {
         let mut looked = self.take_lookup(fill);
         cx.event(ResilienceEvent::TierFailed { tier: looked.tier.id, operation: TierOperation::Lookup });
-        looked.errand.reason = MissReason::TierFailed;
+        looked.context.reason = MissReason::TierFailed;
         looked
     }
 
@@ -264,8 +264,8 @@ impl<C: Chunk> Fetching<C> {
     pub(in crate::machine) fn on_lookup_late(&mut self, cx: &mut Context<C>, fill: FillId) -> Looked<C> {
         let mut looked = self.give_up_lookup(cx, fill);
         let what = Late::Lookup(looked.tier.id);
-        cx.event(ResilienceEvent::DeadlineMissed { key: looked.errand.target, what });
-        looked.errand.reason = MissReason::TierFailed;
+        cx.event(ResilienceEvent::DeadlineMissed { key: looked.context.target, what });
+        looked.context.reason = MissReason::TierFailed;
         looked
     }
 
@@ -282,31 +282,35 @@ impl<C: Chunk> Fetching<C> {
     /// A fill for a target ends, for who waits looks for a variant now. What it has found is of no use.
     pub(in crate::machine) fn end_for_variants(
         &mut self,
-        errand: &mut Errand<C>,
+        context: &mut FetchContext<C>,
         fill: FillId,
     ) -> Option<Stored<C>> {
-        self.end_flight(errand.key, fill);
-        errand.stored.take()
+        self.end_flight(context.key, fill);
+        context.stored.take()
     }
 
     /// What a fill has seen in L3's index. Says under which key.
-    pub(in crate::machine) fn note_seen(&mut self, fill: FillId, seen: Option<Box<Glimpse>>) -> CacheKey {
-        let errand = &mut self.fills[&fill].errand;
-        errand.glimpse = seen;
-        errand.key
+    pub(in crate::machine) fn note_seen(
+        &mut self,
+        fill: FillId,
+        seen: Option<Box<IndexSnapshot>>,
+    ) -> CacheKey {
+        let context = &mut self.fills[&fill].context;
+        context.snapshot = seen;
+        context.key
     }
 }
 
 /// Keeps an open record that may not be used as it is while the walk goes on. A slower tier may still have a fresh one, which
 /// serves; of two stale ones the younger is kept, and of two of one age the one in the faster tier. Returns what is not.
-fn keep<C: Chunk>(cx: &Context<C>, errand: &mut Errand<C>, kept: Arc<Kept<C>>) -> Option<Stored<C>> {
-    errand.reason = MissReason::Stale;
+fn keep<C: Chunk>(cx: &Context<C>, context: &mut FetchContext<C>, kept: Arc<Kept<C>>) -> Option<Stored<C>> {
+    context.reason = MissReason::Stale;
     let helps = kept.staleness.helps_when_stale(&kept.record.head);
-    let is_younger = errand.stored.as_ref().is_none_or(|stored| {
+    let is_younger = context.stored.as_ref().is_none_or(|stored| {
         kept.freshness.age(cx.now).saturating_add(BIRTH_ROUNDING) < stored.freshness().age(cx.now)
     });
     let kept = Stored::Record(kept);
-    if helps && is_younger { errand.stored.replace(kept) } else { Some(kept) }
+    if helps && is_younger { context.stored.replace(kept) } else { Some(kept) }
 }
 
 /// Where the walk goes on after this tier.

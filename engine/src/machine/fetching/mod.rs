@@ -14,7 +14,7 @@ mod streams;
 mod uncacheable;
 mod window;
 
-pub(super) use fill::{Errand, Fill, Glimpse, Sharing, Stage};
+pub(super) use fill::{FetchContext, Fill, IndexSnapshot, Sharing, Stage};
 pub(super) use heads::{Begun, HeadStep, Judged, NotModified, stop_bodiless};
 pub(super) use looking::{AfterFound, AfterWalk, Look, Looked, Unanswered, Worth, after_tier};
 pub(super) use streams::{Broken, Cancelled, Delivery, Ended, Settled, end_reread};
@@ -144,14 +144,14 @@ impl<C: Chunk> Fetching<C> {
     /// Joins a fill under way, if there is room. Who wants a part has no use for one that is past the tiers.
     fn join(&mut self, cx: &mut Context<C>, fill_id: FillId, waiter: Waiter) -> Arrival<C> {
         let (request, key) = (waiter.request, waiter.key);
-        let Fill { errand, stage } = &self.fills[&fill_id];
+        let Fill { context, stage } = &self.fills[&fill_id];
         let is_looking = matches!(stage, Stage::Looking { .. });
         if !is_looking && waiter.ask.method == Method::Get && !rules::wants_whole(&waiter.ask) {
             cx.pass(request, Bypass::Range);
             return Arrival::Over;
         }
-        let reason = errand.reason;
-        if stage.crowd() >= cx.config.waiters_max {
+        let reason = context.reason;
+        if stage.clients() >= cx.config.waiters_max {
             cx.event(RequestEvent::Missed { request, key, reason });
             cx.refuse(request, Refusal::TooManyWaiters);
             return Arrival::Over;
@@ -188,7 +188,7 @@ impl<C: Chunk> Fetching<C> {
 
     /// Is there room for one more in this fill? If there is none, the request is told so. Nothing, where the fill is over.
     pub(super) fn has_room(&mut self, cx: &mut Context<C>, fill: FillId, request: RequestId) -> Option<bool> {
-        let has_room = self.fills.get(&fill)?.stage.crowd() < cx.config.waiters_max;
+        let has_room = self.fills.get(&fill)?.stage.clients() < cx.config.waiters_max;
         if !has_room {
             self.refuse(cx, request, Refusal::TooManyWaiters);
         }
@@ -205,7 +205,7 @@ impl<C: Chunk> Fetching<C> {
         may_join: bool,
         dependable: Option<u64>,
     ) -> Attached {
-        let Fill { errand, stage } = &mut self.fills[&fill_id];
+        let Fill { context, stage } = &mut self.fills[&fill_id];
         let (waits_for, joining) = &mut self.waiting[&request];
         *waits_for = fill_id;
         joining.collapsed = true;
@@ -225,11 +225,11 @@ impl<C: Chunk> Fetching<C> {
                 if is_whole && stream.staleness.is_usable(&stream.freshness, cx.now) {
                     Attached::Follows
                 } else {
-                    Attached::Alone(errand.reason)
+                    Attached::Alone(context.reason)
                 }
             }
         };
-        let attached = if may_join { attached } else { Attached::Alone(errand.reason) };
+        let attached = if may_join { attached } else { Attached::Alone(context.reason) };
         cx.event(match attached {
             Attached::Waits | Attached::Follows => Event::Request(RequestEvent::Collapsed { request, key }),
             Attached::Alone(_) => Event::Request(RequestEvent::AttachRefused { request, fill: fill_id }),
@@ -304,7 +304,7 @@ impl<C: Chunk> Fetching<C> {
     }
 
     /// Asks the origin about a stale response that has just been served, unless somebody does so already.
-    pub(super) fn revalidate_behind(
+    pub(super) fn revalidate_in_background(
         &mut self,
         cx: &mut Context<C>,
         at: StoredKey,
@@ -316,9 +316,9 @@ impl<C: Chunk> Fetching<C> {
         }
         let fill = self.lead(cx, at.key, &[]);
         let place = stored.place.clone();
-        let errand = Errand::new(at, place, waiter.origin, Sharing::Open, MissReason::Stale);
-        let (stored, behind) = (Some(Stored::Resident(stored)), Some(Arc::clone(&waiter.ask)));
-        self.ask_origin(cx, fill, Errand { stored, behind, ..errand }, Vec::new(), 0)
+        let context = FetchContext::new(at, place, waiter.origin, Sharing::Open, MissReason::Stale);
+        let (stored, background) = (Some(Stored::Resident(stored)), Some(Arc::clone(&waiter.ask)));
+        self.ask_origin(cx, fill, FetchContext { stored, background, ..context }, Vec::new(), 0)
     }
 
     /// Puts together those who want the same variant of a target, in the order in which they came.
@@ -348,7 +348,7 @@ impl<C: Chunk> Fetching<C> {
     fn usable_meanwhile(&self, cx: &Context<C>, fill: FillId, ask: &RequestHead) -> Option<Arc<Kept<C>>> {
         let fill = &self.fills[&fill];
         let (Stage::Asking(_) | Stage::Resting { .. }, Some(Stored::Record(kept))) =
-            (&fill.stage, &fill.errand.stored)
+            (&fill.stage, &fill.context.stored)
         else {
             return None;
         };
@@ -370,7 +370,7 @@ impl<C: Chunk> Fetching<C> {
 
     /// Takes who has left off a fill. Is there nobody left whom it should go on for (O1)?
     pub(super) fn leave_fill(&mut self, cx: &Context<C>, fill: FillId, request: RequestId) -> bool {
-        let Some(Fill { errand, stage }) = self.fills.get_mut(&fill) else { return false };
+        let Some(Fill { context, stage }) = self.fills.get_mut(&fill) else { return false };
         match stage {
             Stage::Looking { waiters, .. } => {
                 waiters.retain(|waiter| *waiter != request);
@@ -378,12 +378,12 @@ impl<C: Chunk> Fetching<C> {
             }
             Stage::Asking(Asked { waiters, .. }) => {
                 waiters.retain(|waiter| *waiter != request);
-                let goes_on = errand.sharing == Sharing::Open && cx.config.on_abandon == OnAbandon::Finish;
+                let goes_on = context.sharing == Sharing::Open && cx.config.on_abandon == OnAbandon::Finish;
                 waiters.is_empty() && !goes_on
             }
             Stage::Resting { waiters, .. } => {
                 waiters.retain(|waiter| *waiter != request);
-                waiters.is_empty() && errand.behind.is_none()
+                waiters.is_empty() && context.background.is_none()
             }
             Stage::Streaming(_) => unreachable!("{request:?} waited for {fill:?}, whose head has come"),
         }
@@ -396,11 +396,11 @@ impl<C: Chunk> Fetching<C> {
 
     /// Closes a fill: those who wait for it still get it, nobody joins it, and nothing is to keep it. Has it copies?
     pub(super) fn close(&mut self, fill: FillId) -> bool {
-        let Fill { errand, stage } = &mut self.fills[&fill];
-        if errand.sharing == Sharing::Open {
-            errand.sharing = Sharing::Closed;
+        let Fill { context, stage } = &mut self.fills[&fill];
+        if context.sharing == Sharing::Open {
+            context.sharing = Sharing::Closed;
         }
-        let (key, has_copies) = (errand.key, matches!(stage, Stage::Streaming(_)));
+        let (key, has_copies) = (context.key, matches!(stage, Stage::Streaming(_)));
         self.end_flight(key, fill);
         has_copies
     }
@@ -408,9 +408,9 @@ impl<C: Chunk> Fetching<C> {
     /// Who waits for a fill that was closed may have come when this purge counted already, and without a lease: what the fill
     /// has found is of no use any more without the origin's word, lease or not.
     pub(super) fn distrust_closed(&mut self) {
-        for fill in self.fills.names_of(|fill| fill.errand.sharing == Sharing::Closed) {
-            let errand = &mut self.fills[&fill].errand;
-            errand.stored = errand.stored.take().map(Stored::after_revalidation);
+        for fill in self.fills.names_of(|fill| fill.context.sharing == Sharing::Closed) {
+            let context = &mut self.fills[&fill].context;
+            context.stored = context.stored.take().map(Stored::after_revalidation);
         }
     }
 
@@ -418,7 +418,7 @@ impl<C: Chunk> Fetching<C> {
     pub(super) fn audit(&self) -> Audit {
         let mut audit = Audit { requests: self.waiting.len(), fills: self.fills.len(), ..Audit::default() };
         for fill in self.fills.values() {
-            audit.crowd_max = fill.stage.crowd().max(audit.crowd_max);
+            audit.clients_max = fill.stage.clients().max(audit.clients_max);
             match &fill.stage {
                 Stage::Looking { .. } => {}
                 Stage::Asking(_) | Stage::Resting { .. } => audit.fetches += 1,
@@ -445,7 +445,7 @@ impl<C: Chunk> Fetching<C> {
 
     /// Fills that keep a record open.
     pub(super) fn keepers(&self) -> usize {
-        let keeps = |fill: &&Fill<C>| matches!(fill.errand.stored, Some(Stored::Record(_)));
+        let keeps = |fill: &&Fill<C>| matches!(fill.context.stored, Some(Stored::Record(_)));
         self.fills.values().filter(keeps).count()
     }
 
@@ -466,10 +466,10 @@ impl<C: Chunk> Fetching<C> {
     }
 }
 
-fn stream_in<C>(fills: &mut Table<FillId, Fill<C>>, fill: FillId) -> (&Errand<C>, &mut Stream<C>) {
-    let Fill { errand, stage } = &mut fills[&fill];
+fn stream_in<C>(fills: &mut Table<FillId, Fill<C>>, fill: FillId) -> (&FetchContext<C>, &mut Stream<C>) {
+    let Fill { context, stage } = &mut fills[&fill];
     match stage {
-        Stage::Streaming(stream) => (errand, stream),
+        Stage::Streaming(stream) => (context, stream),
         Stage::Looking { .. } | Stage::Asking(_) | Stage::Resting { .. } => {
             unreachable!("{fill:?} has no body yet")
         }

@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 
-/// Counts the slots that are held.
+/// Counts the slots that are permit.
 #[derive(Debug, Default)]
 pub(super) struct Slots(Arc<()>);
 

@@ -6,13 +6,12 @@ use super::{
     stream_in,
 };
 use crate::machine::{
-    caring::Timed,
     context::{Context, Pending},
     copying::{Copied, Copies},
+    resilience::Timed,
     stored::Stored,
 };
 use crate::{
-    care::deadline::Phase,
     chunk::Chunk,
     config::OnAbandon,
     effect::{Effect, Outcome, Reply, ReplyBody},
@@ -22,6 +21,7 @@ use crate::{
     key::StoredKey,
     reason::{AbortReason, End, OriginFailure},
     record::Freshness,
+    resilience::deadline::Phase,
     units::ByteCount,
 };
 use alloc::{sync::Arc, vec::Vec};
@@ -81,15 +81,15 @@ pub(in crate::machine) enum Cancelled<C> {
 impl<C: Chunk> Fetching<C> {
     /// What is to be copied of a body, on what terms, and the copies being made.
     pub(in crate::machine) fn to_copy(&mut self, fill: FillId) -> (Copied<'_>, Freshness, &mut Copies<C>) {
-        let (errand, stream) = stream_in(&mut self.fills, fill);
+        let (context, stream) = stream_in(&mut self.fills, fill);
         let Stream { head, length, freshness, staleness, source, window, copies, .. } = stream;
         let length = match source {
             Source::Ended => Length::Known(ByteCount(window.end())),
             Source::Idle | Source::Pulling(_) => *length,
         };
-        let seen = errand.glimpse.as_deref();
+        let seen = context.snapshot.as_deref();
         let copied =
-            Copied { at: errand.at(), place: &errand.place, head, staleness: *staleness, length, seen };
+            Copied { at: context.at(), place: &context.place, head, staleness: *staleness, length, seen };
         (copied, *freshness, copies)
     }
 
@@ -102,7 +102,7 @@ impl<C: Chunk> Fetching<C> {
         storing: bool,
     ) -> (Waiter, Reply<C>) {
         let waiter = self.take_waiter(request);
-        let (errand, stream) = stream_in(&mut self.fills, fill);
+        let (context, stream) = stream_in(&mut self.fills, fill);
         stream.followers.insert(request);
         let age = stream.freshness.age(cx.now);
         let reply = Reply {
@@ -110,7 +110,7 @@ impl<C: Chunk> Fetching<C> {
             length: stream.length,
             age,
             fresh_for: stream.freshness.lifetime.saturating_sub(age),
-            outcome: Outcome::Miss { reason: errand.reason, collapsed: waiter.collapsed, storing },
+            outcome: Outcome::Miss { reason: context.reason, collapsed: waiter.collapsed, storing },
             body: ReplyBody::Streamed,
         };
         (waiter, reply)
@@ -119,7 +119,7 @@ impl<C: Chunk> Fetching<C> {
     /// A chunk came.
     pub(in crate::machine) fn on_pulled(&mut self, cx: &mut Context<C>, fill: FillId, chunk: C) -> ByteCount {
         assert!(chunk.size() > 0, "the answer rule: an empty chunk for {fill:?}");
-        cx.caring.deadlines.enter(cx.now, Timed::Fill(fill), Phase::Paused);
+        cx.resilience.deadlines.enter(cx.now, Timed::Fill(fill), Phase::Paused);
         let stream = self.stream(fill);
         stream.source = Source::Idle;
         stream.window.push(chunk);
@@ -155,10 +155,10 @@ impl<C: Chunk> Fetching<C> {
 
     /// The whole body is here.
     pub(in crate::machine) fn complete(&mut self, cx: &mut Context<C>, fill: FillId) {
-        cx.caring.deadlines.end(Timed::Fill(fill));
-        let (errand, stream) = stream_in(&mut self.fills, fill);
+        cx.resilience.deadlines.end(Timed::Fill(fill));
+        let (context, stream) = stream_in(&mut self.fills, fill);
         (stream.source, stream.slot) = (Source::Ended, None);
-        let (key, received) = (errand.target, ByteCount(stream.window.end()));
+        let (key, received) = (context.target, ByteCount(stream.window.end()));
         cx.event(FetchEvent::FetchEnded { fill, key, received, end: FetchEnd::Complete });
     }
 
@@ -198,13 +198,13 @@ impl<C: Chunk> Fetching<C> {
         end: FetchEnd,
         abort: AbortReason,
     ) -> Broken<C> {
-        let Fill { errand, stage } = self.fills.take(&fill);
-        self.end_asking(cx, fill, &errand);
+        let Fill { context, stage } = self.fills.take(&fill);
+        self.end_asking(cx, fill, &context);
         let (received, copies, followers) = match stage {
             Stage::Streaming(stream) => (stream.window.end(), stream.copies, Some(stream.followers)),
             Stage::Looking { .. } | Stage::Asking(_) | Stage::Resting { .. } => (0, Copies::default(), None),
         };
-        let (key, received) = (errand.target, ByteCount(received));
+        let (key, received) = (context.target, ByteCount(received));
         cx.event(FetchEvent::FetchEnded { fill, key, received, end });
         let mut readers = Vec::new();
         if let Some(mut followers) = followers {
@@ -213,7 +213,7 @@ impl<C: Chunk> Fetching<C> {
             }
         }
         let end = End::Aborted(abort);
-        Broken { at: errand.at(), stored: errand.stored, copies, readers, end }
+        Broken { at: context.at(), stored: context.stored, copies, readers, end }
     }
 
     /// Who reads after `last`, if the fill has a body.
@@ -324,7 +324,7 @@ impl<C: Chunk> Fetching<C> {
         let op = cx.operation(Pending::Pull(fill));
         stream.source = Source::Pulling(op);
         cx.effect(Effect::Pull { op, fill });
-        cx.caring.deadlines.enter(cx.now, Timed::Fill(fill), Phase::Chunk);
+        cx.resilience.deadlines.enter(cx.now, Timed::Fill(fill), Phase::Chunk);
     }
 
     /// Ends a fill that has nothing left to do, and one that nobody has any use for: no tier that it may go on for, and no
@@ -335,12 +335,12 @@ impl<C: Chunk> Fetching<C> {
         fill: FillId,
         is_copying: bool,
     ) -> Settled<C> {
-        let Some(Fill { errand, stage: Stage::Streaming(stream) }) = self.fills.get(&fill) else {
+        let Some(Fill { context, stage: Stage::Streaming(stream) }) = self.fills.get(&fill) else {
             return Settled::GoesOn;
         };
-        let key = errand.key;
+        let key = context.key;
         let has_all = stream.length == Length::Known(ByteCount(stream.window.end()));
-        let goes_on = has_all || errand.behind.is_some() || cx.config.on_abandon == OnAbandon::Finish;
+        let goes_on = has_all || context.background.is_some() || cx.config.on_abandon == OnAbandon::Finish;
         let keeps = is_copying && (goes_on || stream.source == Source::Ended);
         match (stream.source, stream.followers.is_empty(), keeps) {
             (Source::Ended, true, false) => {
@@ -368,5 +368,5 @@ fn room<C: Chunk>(cx: &Context<C>) -> u64 {
 /// Nobody waits for what a follower reads back.
 pub(in crate::machine) fn end_reread<C: Chunk>(cx: &mut Context<C>, request: RequestId, op: OpId) {
     cx.forget(op);
-    cx.caring.deadlines.end(Timed::Reader(request));
+    cx.resilience.deadlines.end(Timed::Reader(request));
 }

@@ -91,10 +91,10 @@ impl<C: Chunk> Face<C> {
             (Fault::X77 | Fault::X85, Input::Purge { selector, .. }) => {
                 self.tell_committed(fault, selector);
             }
-            (Fault::F9 | Fault::X24, Input::PurgeHeard { notice })
+            (Fault::F9 | Fault::X24, Input::RemotePurge { notice })
                 if fault == Fault::F9 || self.known.is_fetching(&notice.selector) =>
             {
-                events.push_back(Event::Purge(PurgeEvent::PurgeHeard {
+                events.push_back(Event::Purge(PurgeEvent::RemotePurged {
                     what: notice.selector.kind(),
                     mode: notice.mode,
                 }));

@@ -2,7 +2,6 @@
 
 use crate::{
     answer::Answer,
-    care::breaker::Standing,
     chunk::Chunk,
     config::Config,
     durable::{Ask, Stored, Told},
@@ -12,8 +11,9 @@ use crate::{
     id::{FillId, OpId, OriginId, RecordId, RecordName, RequestId, TierId, WriterId},
     input::Input,
     key::{CacheKey, StoredKey},
-    reason::Guarded,
+    reason::Dependency,
     record::Record,
+    resilience::breaker::BreakerState,
     selector::Selector,
     time::{Instant, WallTime},
     units::ByteCount,
@@ -183,7 +183,7 @@ impl<C: Chunk> Known<C> {
             }
             Input::Leave { request } => drop(self.waiting.remove(request)),
             Input::Purge { selector, .. } => self.purged.extend(key_of(selector)),
-            Input::PurgeHeard { notice } => self.purged.extend(key_of(&notice.selector)),
+            Input::RemotePurge { notice } => self.purged.extend(key_of(&notice.selector)),
             _ => {}
         }
         let asked = op_of(input).and_then(|op| self.asked.remove(&op));
@@ -263,10 +263,10 @@ impl<C: Chunk> Known<C> {
             | Event::Residence(ResidenceEvent::Stored { tier, key, name, .. }) => {
                 self.promoting.remove(&(tier, key, name));
             }
-            Event::Resilience(ResilienceEvent::BreakerChanged { who: Guarded::Origin(origin), standing }) => {
-                match standing {
-                    Standing::Open { until } => drop(self.open.insert(origin, until)),
-                    Standing::Closed | Standing::HalfOpen => drop(self.open.remove(&origin)),
+            Event::Resilience(ResilienceEvent::BreakerChanged { who: Dependency::Origin(origin), state }) => {
+                match state {
+                    BreakerState::Open { until } => drop(self.open.insert(origin, until)),
+                    BreakerState::Closed | BreakerState::HalfOpen => drop(self.open.remove(&origin)),
                 }
             }
             _ => {}
@@ -339,7 +339,7 @@ pub(super) fn op_of<C>(input: &Input<C>) -> Option<OpId> {
         | Input::Demand { .. }
         | Input::Leave { .. }
         | Input::Purge { .. }
-        | Input::PurgeHeard { .. }
+        | Input::RemotePurge { .. }
         | Input::PurgesMissed { .. }
         | Input::LeaseHeld { .. }
         | Input::Recovered { .. }

@@ -7,15 +7,15 @@ use super::{
 use crate::Answer;
 use std::{future::Future, pin::pin, sync::Arc, time::Duration};
 use tiergate_engine::{
-    Fields, Instant, Method, OriginFailure, RawCare, RawConfig, RawRetry, Refusal, RequestHead,
+    Fields, Instant, Method, OriginFailure, RawConfig, RawResilience, RawRetry, Refusal, RequestHead,
 };
 
 /// A client asks an origin that says nothing, and time passes. Meanwhile another thread runs the timer, which
 /// may not have begun to sleep.
 fn wait_for_a_deadline() {
     let retry = RawRetry { attempts_max: 1, ..RawRetry::default() };
-    let care = RawCare { retry, ..RawCare::default() };
-    let rig = Rig::with_timers(RawConfig { care, ..RawConfig::default() });
+    let care = RawResilience { retry, ..RawResilience::default() };
+    let rig = Rig::with_timers(RawConfig { resilience, ..RawConfig::default() });
     let worker = spawn({
         let executor = rig.executor.clone();
         move || executor.work()

@@ -5,9 +5,9 @@
 //! fires is a path that nothing was proved about, and the campaign fails; but for those in [`RARE`], with the reason.
 
 use tiergate_engine::{
-    AbortReason, Bypass, CopyEvent, DurableEvent, End, Event, FetchEnd, FetchEvent, FillVerdict, GiveUp,
-    Guarded, LaneEnd, Late, MissReason, NotStorable, PurgeEvent, PurgeMode, Purpose, Refusal, Rejection,
-    Removal, RequestEvent, ResidenceEvent, ResilienceEvent, SelectorKind, StaleUse, Standing, Storable,
+    AbortReason, BreakerState, Bypass, CopyEvent, Dependency, DurableEvent, End, Event, FetchEnd, FetchEvent,
+    FillVerdict, GiveUp, LaneEnd, Late, MissReason, NotStorable, PurgeEvent, PurgeMode, Purpose, Refusal,
+    Rejection, Removal, RequestEvent, ResidenceEvent, ResilienceEvent, SelectorKind, StaleUse, Storable,
     TierId, TierOperation,
     durable::{DurableMiss, PublishEnd},
 };
@@ -184,17 +184,17 @@ marks! {
                 ResilienceEvent::TierFailed { operation: TierOperation::Delete, .. },
             TierSkipped "tier skipped" = ResilienceEvent::TierSkipped { .. },
             TierOpened "breaker of a tier: open" =
-                ResilienceEvent::BreakerChanged { who: Guarded::Tier(_), standing: Standing::Open { .. } },
+                ResilienceEvent::BreakerChanged { who: Dependency::Tier(_), state: BreakerState::Open { .. } },
             TierHalf "breaker of a tier: half open" =
-                ResilienceEvent::BreakerChanged { who: Guarded::Tier(_), standing: Standing::HalfOpen },
+                ResilienceEvent::BreakerChanged { who: Dependency::Tier(_), state: BreakerState::HalfOpen },
             TierClosed "breaker of a tier: closed" =
-                ResilienceEvent::BreakerChanged { who: Guarded::Tier(_), standing: Standing::Closed },
+                ResilienceEvent::BreakerChanged { who: Dependency::Tier(_), state: BreakerState::Closed },
             OriginOpened "breaker of the origin: open" =
-                ResilienceEvent::BreakerChanged { who: Guarded::Origin(_), standing: Standing::Open { .. } },
+                ResilienceEvent::BreakerChanged { who: Dependency::Origin(_), state: BreakerState::Open { .. } },
             OriginHalf "breaker of the origin: half open" =
-                ResilienceEvent::BreakerChanged { who: Guarded::Origin(_), standing: Standing::HalfOpen },
+                ResilienceEvent::BreakerChanged { who: Dependency::Origin(_), state: BreakerState::HalfOpen },
             OriginClosed "breaker of the origin: closed" =
-                ResilienceEvent::BreakerChanged { who: Guarded::Origin(_), standing: Standing::Closed },
+                ResilienceEvent::BreakerChanged { who: Dependency::Origin(_), state: BreakerState::Closed },
             LateLookup "late: a lookup" = ResilienceEvent::DeadlineMissed { what: Late::Lookup(_), .. },
             LateHead "late: a head" = ResilienceEvent::DeadlineMissed { what: Late::Head, .. },
             LateAnswer "late: all attempts together" =
@@ -208,7 +208,7 @@ marks! {
                 PurgeEvent::PurgeBegan { what: SelectorKind::Key(_), mode: PurgeMode::Hard, .. },
             PurgeSoft "soft purge" = PurgeEvent::PurgeBegan { mode: PurgeMode::Soft, .. },
             Banned "ban" = PurgeEvent::PurgeBegan { .. },
-            PurgeHeard "purge heard" = PurgeEvent::PurgeHeard { .. },
+            RemotePurged "purge heard" = PurgeEvent::RemotePurged { .. },
             PurgesMissed "purges missed" = PurgeEvent::PurgesMissed,
             PurgeConfirmed "purge ended: confirmed" = PurgeEvent::PurgeEnded { confirmed: true, .. },
             PurgeUnconfirmed "purge ended: not confirmed" = PurgeEvent::PurgeEnded { confirmed: false, .. },

@@ -27,9 +27,9 @@ impl World {
         }
     }
 
-    /// All attempts of one fetch have `care.deadline.answer_ms_max` together until a head comes (CON6).
+    /// All attempts of one fetch have `resilience.deadline.answer_ms_max` together until a head comes (CON6).
     fn check_answer_by(&mut self, of: Life, event: &Event) {
-        let longest = Duration::from_millis(self.plan.raw.care.deadline.answer_ms_max.into());
+        let longest = Duration::from_millis(self.plan.raw.resilience.deadline.answer_ms_max.into());
         let begun = &mut self.origin.begun;
         let began = match event {
             Event::Fetch(FetchEvent::Fetched { fill, .. }) => {

@@ -3,9 +3,9 @@
 use crate::explore::{telling::story::Party, world::World};
 use std::fmt::Debug;
 use tiergate_engine::{
-    CacheKey, CopyEvent, DurableEvent, Effect, End, Event, FetchEnd, FetchEvent, FillVerdict, Length,
-    MissReason, PurgeEvent, PurgeMode, Purpose, RequestEvent, RequestId, ResidenceEvent, ResilienceEvent,
-    SelectorKind, Standing, Storable, Symbol, TierId, durable::PublishEnd,
+    BreakerState, CacheKey, CopyEvent, DurableEvent, Effect, End, Event, FetchEnd, FetchEvent, FillVerdict,
+    Length, MissReason, PurgeEvent, PurgeMode, Purpose, RequestEvent, RequestId, ResidenceEvent,
+    ResilienceEvent, SelectorKind, Storable, Symbol, TierId, durable::PublishEnd,
 };
 use tiergate_invariants::{Fact, Got, What};
 
@@ -242,12 +242,12 @@ fn of_resilience(world: &World, event: &ResilienceEvent) -> Option<String> {
         ResilienceEvent::FoundRotten { tier, key } => {
             format!("hears that what {} has of {} is rotten", of(tier), name(key))
         }
-        ResilienceEvent::BreakerChanged { who, standing } => match standing {
-            Standing::Closed => format!("trusts {} again", plain(who)),
-            Standing::Open { until } => {
+        ResilienceEvent::BreakerChanged { who, state } => match standing {
+            BreakerState::Closed => format!("trusts {} again", plain(who)),
+            BreakerState::Open { until } => {
                 format!("stops asking {} until {:.6} ms", plain(who), until.as_nanos() as f64 / 1e6)
             }
-            Standing::HalfOpen => format!("tries {} again", plain(who)),
+            BreakerState::HalfOpen => format!("tries {} again", plain(who)),
         },
         ResilienceEvent::DeadlineMissed { key, what } => {
             format!("waits no longer for {}: {} is late", name(key), plain(what))
@@ -262,7 +262,7 @@ fn of_purge(world: &World, event: &PurgeEvent) -> String {
         PurgeEvent::PurgeBegan { what, mode, .. } => {
             format!("begins to {} {}", mode_of(*mode), whom(world, what))
         }
-        PurgeEvent::PurgeHeard { what, mode } => {
+        PurgeEvent::RemotePurged { what, mode } => {
             format!("hears from another edge that it must {} {}", mode_of(*mode), whom(world, what))
         }
         PurgeEvent::PurgesMissed => {

@@ -189,7 +189,7 @@ impl World {
         match step {
             FeedStep::Apply(notice) => {
                 self.on_notice(to.edge, &notice);
-                self.feed(to, Input::PurgeHeard { notice });
+                self.feed(to, Input::RemotePurge { notice });
             }
             FeedStep::Gap { through } => {
                 self.on_gap(to.edge);

@@ -246,8 +246,8 @@ pub(in crate::explore) struct World {
 
 /// Every rule, told what it must know of this world.
 fn rules(plan: &Plan) -> Invariants {
-    let RawConfig { fill, collapse, care, promotion, .. } = &plan.raw;
-    let half_open_max = Duration::from_millis(care.breaker.probe_ms_max.into()) * 2;
+    let RawConfig { fill, collapse, resilience, promotion, .. } = &plan.raw;
+    let half_open_max = Duration::from_millis(resilience.breaker.probe_ms_max.into()) * 2;
     let count = |count: u32| usize::try_from(count).expect("32 bits fit");
     let edges = [
         ((TierId::L1, TierId::L0), promotion.l1_to_l0),
@@ -264,7 +264,7 @@ fn rules(plan: &Plan) -> Invariants {
         .with(Lifetimes::new(AGE_ROUNDING, STALE_MAX))
         .with(NoResurrection::within(plan.config.feed_policy().map(|policy| policy.lease()), sharing))
         .with(Breakers::new(half_open_max))
-        .with(Retries::new(care.retry))
+        .with(Retries::new(resilience.retry))
         .with(BoundedLanes::new(count(fill.lane_chunks_max)))
         .with(BoundedStreams::new(fill.window.0))
         .with(Limits::new(count(collapse.fills_max), count(collapse.waiters_max)))
@@ -326,7 +326,8 @@ impl World {
         let hurt = if self.plan.calm.is_some() { 0 } else { self.plan.edges };
         for edge in 0..hurt {
             // Whatever is left alone when the world heals is asked again after this.
-            self.now = self.now.after(Duration::from_millis(self.plan.raw.care.breaker.open_ms_max.into()));
+            self.now =
+                self.now.after(Duration::from_millis(self.plan.raw.resilience.breaker.open_ms_max.into()));
             if let Some(policy) = self.plan.config.feed_policy() {
                 self.now = self.now.after(policy.lease());
                 self.visit_hub(edge);

@@ -10,9 +10,9 @@ use crate::explore::{
 };
 use std::time::Duration;
 use tiergate_engine::{
-    ByteCount, Config, Eviction, Objective, OnAbandon, OnFull, Promotion, RawBreaker, RawCare, RawCollapse,
-    RawConfig, RawDeadline, RawDiskTier, RawDurableTier, RawEviction, RawFill, RawHedge, RawHttp,
-    RawMemoryTier, RawPromotion, RawRetry, RawSharedTier, Seed, feed::RawFeed,
+    ByteCount, Config, Eviction, Objective, OnAbandon, OnFull, Promotion, RawBreaker, RawCollapse, RawConfig,
+    RawDeadline, RawDiskTier, RawDurableTier, RawEviction, RawFill, RawHedge, RawHttp, RawMemoryTier,
+    RawPromotion, RawResilience, RawRetry, RawSharedTier, Seed, feed::RawFeed,
 };
 use tiergate_invariants::Gates;
 
@@ -302,7 +302,7 @@ fn raw_config(draw: &Draw, work: &Work, has_l1: bool, has_l2: bool, has_l3: bool
             stale_while_revalidate_s: draw.of("http.stale_while_revalidate_s", &[0, 0, 2]),
             ..RawHttp::default()
         },
-        care: raw_care(draw, latency),
+        resilience: raw_care(draw, latency),
         feed: None,
         fill: RawFill {
             window: draw.of("fill.window", &[ByteCount::mib(4), ByteCount::kib(128), ByteCount::kib(64)]),
@@ -314,14 +314,14 @@ fn raw_config(draw: &Draw, work: &Work, has_l1: bool, has_l2: bool, has_l3: bool
     }
 }
 
-/// Patient care and hasty care, each knob by itself; but never so hasty that a healthy world is too slow for it.
-fn raw_care(draw: &Draw, latency: Duration) -> RawCare {
+/// Patient care and hasty resilience, each knob by itself; but never so hasty that a healthy world is too slow for it.
+fn raw_care(draw: &Draw, latency: Duration) -> RawResilience {
     let way_back = 1 + 2 * u32::try_from(latency.as_millis()).expect("latencies are drawn from short ones");
     let open_ms_max = draw.of("care.breaker.open_ms_max", &[1, 50, 1_000, 5_000]);
     let delay_ms_max = draw.of("care.retry.delay_ms_max", &[0, 10, 1_000]);
     let head_ms_max = draw.of("care.deadline.head_ms_max", &[10_000, 1_000, way_back]);
     let lookup_ms_max = draw.of("care.deadline.lookup_ms_max", &[10_000, 500, way_back]);
-    RawCare {
+    RawResilience {
         breaker: RawBreaker {
             window_ms: draw.of("care.breaker.window_ms", &[100, 10_000]),
             calls_min: draw.of("care.breaker.calls_min", &[1_000, 20, 1]),

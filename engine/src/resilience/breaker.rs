@@ -6,7 +6,7 @@
 //! does not judge answers beyond [`Verdict`]. What it decides depends on what happened when, not on when it is looked
 //! at.
 
-use crate::{care::backoff::Backoff, random::Random, reason::OriginFailure, time::Instant};
+use crate::{random::Random, reason::OriginFailure, resilience::backoff::Backoff, time::Instant};
 use alloc::vec::Vec;
 use core::time::Duration;
 
@@ -88,7 +88,7 @@ pub(crate) struct Permit {
 
 /// Where a breaker stands, for events and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum BreakerState {
     /// All calls are made.
     Closed,
     /// None is before `until`; from then on the next one is a probe.
@@ -239,11 +239,11 @@ impl Breaker {
     }
 
     /// Where it stands.
-    pub(crate) const fn standing(&self) -> Standing {
+    pub(crate) const fn state(&self) -> BreakerState {
         match &self.state {
-            State::Closed { .. } => Standing::Closed,
-            State::Open { until, .. } => Standing::Open { until: *until },
-            State::HalfOpen { .. } => Standing::HalfOpen,
+            State::Closed { .. } => BreakerState::Closed,
+            State::Open { until, .. } => BreakerState::Open { until: *until },
+            State::HalfOpen { .. } => BreakerState::HalfOpen,
         }
     }
 

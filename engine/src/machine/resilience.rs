@@ -1,6 +1,6 @@
-//! Care, as the engine uses it: who may be asked, what an answer says of whoever gave it, what is due and when.
+//! ResiliencePolicy, as the engine uses it: who may be asked, what an answer says of whoever gave it, what is due and when.
 //!
-//! It stands behind the cache, never before it: what L0 has is served, and an open record is read on, whatever a breaker
+//! It stands background the cache, never before it: what L0 has is served, and an open record is read on, whatever a breaker
 //! says (O2, failure R2). Each operation that a breaker was asked for keeps its permit beside it until it is answered, is
 //! given up or is forgotten, so none is lost and none is returned twice (CON6).
 
@@ -11,18 +11,18 @@ use super::{
 use crate::{
     agenda::Agenda,
     answer::Answer,
-    care::{
-        breaker::{Admit, Breaker, Permit, Standing, Verdict},
+    chunk::Chunk,
+    config::{Config, ResiliencePolicy},
+    event::{ResilienceEvent, TierOperation},
+    id::{FillId, OpId, OriginId, RequestId, TierId},
+    random::{Random, Seed},
+    reason::{Dependency, ReadFailure},
+    resilience::{
+        breaker::{Admit, Breaker, BreakerState, Permit, Verdict},
         budget::Budget,
         deadline::Deadlines,
         hedge::Hedging,
     },
-    chunk::Chunk,
-    config::{Care, Config},
-    event::{ResilienceEvent, TierOperation},
-    id::{FillId, OpId, OriginId, RequestId, TierId},
-    random::{Random, Seed},
-    reason::{Guarded, ReadFailure},
     table::Name,
     time::Instant,
 };
@@ -36,17 +36,17 @@ use alloc::{
 /// takes the place of one that is well.
 const ORIGINS_MAX: usize = 1_024;
 
-/// Every machine of care, and their timers.
+/// Every machine of resilience, and their timers.
 #[derive(Debug)]
-pub(super) struct Caring {
-    care: Care,
+pub(super) struct Resilience {
+    resilience: ResiliencePolicy,
     seed: Seed,
     /// Local tiers that are not ready yet.
     joining: Vec<TierId>,
     tiers: BTreeMap<TierId, TierCare>,
     origins: BTreeMap<OriginId, Breaker>,
     /// When time alone changes a breaker.
-    changes: BTreeSet<(Instant, Guarded)>,
+    changes: BTreeSet<(Instant, Dependency)>,
     /// For asking the origin again.
     pub(super) budget: Budget,
     pub(super) random: Random,
@@ -83,27 +83,27 @@ impl Name for Timed {
 }
 
 /// The right to one operation, and whose breaker gave it.
-pub(super) type Held = (Guarded, Permit);
+pub(super) type HeldPermit = (Dependency, Permit);
 
-impl Caring {
+impl Resilience {
     pub(super) fn new(config: &Config, seed: Seed, now: Instant) -> Self {
-        let care = config.care;
+        let resilience = config.resilience;
         let tiers = config.byte_tiers().map(|tier| {
             let random = seed.split(&format!("breaker of {}", tier.as_str()));
-            let breaker = Breaker::new(care.breaker, random);
-            (tier, TierCare { breaker, hedging: care.hedge.map(|policy| Hedging::new(policy, now)) })
+            let breaker = Breaker::new(resilience.breaker, random);
+            (tier, TierCare { breaker, hedging: resilience.hedge.map(|policy| Hedging::new(policy, now)) })
         });
         Self {
             joining: config.local_tiers().collect(),
             tiers: tiers.collect(),
             origins: BTreeMap::new(),
             changes: BTreeSet::new(),
-            budget: Budget::new(care.retry_allowance, now),
+            budget: Budget::new(resilience.retry_allowance, now),
             random: seed.split("retries"),
             retries: Agenda::default(),
             late_reads: Agenda::default(),
-            deadlines: Deadlines::new(care.deadline),
-            care,
+            deadlines: Deadlines::new(resilience.deadline),
+            resilience,
             seed,
         }
     }
@@ -118,18 +118,18 @@ impl Caring {
         self.joining.remove(awaited.expect("the answer rule: a local tier joins once"));
     }
 
-    fn breaker(&mut self, who: Guarded) -> &mut Breaker {
+    fn breaker(&mut self, who: Dependency) -> &mut Breaker {
         match who {
-            Guarded::Tier(tier) => {
+            Dependency::Tier(tier) => {
                 &mut self.tiers.get_mut(&tier).expect("effects name configured tiers").breaker
             }
-            Guarded::Origin(origin) => {
+            Dependency::Origin(origin) => {
                 if !self.origins.contains_key(&origin) {
                     self.make_room();
                 }
-                let (care, seed) = (&self.care, self.seed);
+                let (resilience, seed) = (&self.resilience, self.seed);
                 self.origins.entry(origin).or_insert_with(|| {
-                    Breaker::new(care.breaker, seed.split(&format!("breaker of origin {}", origin.0)))
+                    Breaker::new(resilience.breaker, seed.split(&format!("breaker of origin {}", origin.0)))
                 })
             }
         }
@@ -142,12 +142,12 @@ impl Caring {
             return;
         }
         let idle = || self.origins.iter().filter(|(_, breaker)| breaker.permits_out() == 0);
-        let well = idle().find(|(_, breaker)| breaker.standing() == Standing::Closed);
+        let well = idle().find(|(_, breaker)| breaker.state() == BreakerState::Closed);
         let forgotten = well.or_else(|| idle().next()).map(|(origin, _)| *origin);
         if let Some(breaker) = forgotten.and_then(|origin| self.origins.remove(&origin))
             && let (Some(at), Some(origin)) = (breaker.poll_wake(), forgotten)
         {
-            self.changes.remove(&(at, Guarded::Origin(origin)));
+            self.changes.remove(&(at, Dependency::Origin(origin)));
         }
     }
 
@@ -179,7 +179,7 @@ impl Caring {
 
 impl<C: Chunk> Context<C> {
     /// May `who` be asked now? If not, not before the moment that is returned.
-    pub(super) fn admit(&mut self, who: Guarded) -> Result<Held, Instant> {
+    pub(super) fn admit(&mut self, who: Dependency) -> Result<HeldPermit, Instant> {
         match self.with_breaker(who, |breaker, now| breaker.admit(now)) {
             Admit::Yes(permit) => Ok((who, permit)),
             Admit::No { until } => Err(until),
@@ -187,9 +187,9 @@ impl<C: Chunk> Context<C> {
     }
 
     /// The same for a tier; when not, the event says what is skipped.
-    pub(super) fn admit_tier(&mut self, tier: TierId, operation: TierOperation) -> Option<Held> {
-        match self.admit(Guarded::Tier(tier)) {
-            Ok(held) => Some(held),
+    pub(super) fn admit_tier(&mut self, tier: TierId, operation: TierOperation) -> Option<HeldPermit> {
+        match self.admit(Dependency::Tier(tier)) {
+            Ok(permit) => Some(permit),
             Err(until) => {
                 self.event(ResilienceEvent::TierSkipped { tier, operation, until });
                 None
@@ -198,25 +198,25 @@ impl<C: Chunk> Context<C> {
     }
 
     /// Does this one's breaker let nobody through?
-    pub(super) fn is_open(&mut self, who: Guarded) -> bool {
-        match self.caring.breaker(who).standing() {
-            Standing::Open { until } => self.now < until,
-            Standing::Closed | Standing::HalfOpen => false,
+    pub(super) fn is_open(&mut self, who: Dependency) -> bool {
+        match self.resilience.breaker(who).state() {
+            BreakerState::Open { until } => self.now < until,
+            BreakerState::Closed | BreakerState::HalfOpen => false,
         }
     }
 
-    fn with_breaker<R>(&mut self, who: Guarded, step: impl FnOnce(&mut Breaker, Instant) -> R) -> R {
+    fn with_breaker<R>(&mut self, who: Dependency, step: impl FnOnce(&mut Breaker, Instant) -> R) -> R {
         let now = self.now;
-        let breaker = self.caring.breaker(who);
-        let (before, woken) = (breaker.standing(), breaker.poll_wake());
+        let breaker = self.resilience.breaker(who);
+        let (before, woken) = (breaker.state(), breaker.poll_wake());
         let result = step(breaker, now);
-        let (standing, wakes) = (breaker.standing(), breaker.poll_wake());
+        let (state, wakes) = (breaker.state(), breaker.poll_wake());
         if woken != wakes {
-            woken.map(|at| self.caring.changes.remove(&(at, who)));
-            self.caring.changes.extend(wakes.map(|at| (at, who)));
+            woken.map(|at| self.resilience.changes.remove(&(at, who)));
+            self.resilience.changes.extend(wakes.map(|at| (at, who)));
         }
-        if standing != before {
-            self.event(ResilienceEvent::BreakerChanged { who, standing });
+        if state != before {
+            self.event(ResilienceEvent::BreakerChanged { who, state });
         }
         result
     }
@@ -232,14 +232,14 @@ impl<C: Chunk> Context<C> {
     }
 
     fn end_operation(&mut self, op: OpId, verdict: Verdict) {
-        if let Some(Open { held: Some((who, permit)), .. }) = self.pending.remove(&op) {
+        if let Some(Open { permit: Some((who, permit)), .. }) = self.pending.remove(&op) {
             self.with_breaker(who, |breaker, now| breaker.on_outcome(now, permit, verdict));
         }
     }
 
     /// An answer says how whoever gave it is.
-    pub(super) fn judge_answer(&mut self, held: Option<Held>, answer: &Answer<C>) {
-        if let Some((who, permit)) = held {
+    pub(super) fn judge_answer(&mut self, permit: Option<HeldPermit>, answer: &Answer<C>) {
+        if let Some((who, permit)) = permit {
             self.with_breaker(who, |breaker, now| breaker.on_outcome(now, permit, verdict(answer)));
         }
     }
@@ -247,15 +247,16 @@ impl<C: Chunk> Context<C> {
     /// By when the fill must have its head.
     pub(super) fn answer_by(&mut self, fill: FillId) -> Instant {
         let waiter = Timed::Fill(fill);
-        match self.caring.deadlines.answer_by(waiter) {
+        match self.resilience.deadlines.answer_by(waiter) {
             Some(at) => at,
-            None => self.caring.deadlines.begin(self.now, waiter),
+            None => self.resilience.deadlines.begin(self.now, waiter),
         }
     }
 
     /// Lets breakers resolve whose time has come.
     pub(super) fn resolve_breakers(&mut self) {
-        while let Some((_, who)) = self.caring.changes.first().copied().filter(|(at, _)| *at <= self.now) {
+        while let Some((_, who)) = self.resilience.changes.first().copied().filter(|(at, _)| *at <= self.now)
+        {
             self.with_breaker(who, Breaker::on_wake);
         }
     }

@@ -1,9 +1,9 @@
-//! What an operator may choose about care, and within which bounds.
+//! What an operator may choose about resilience, and within which bounds.
 //!
-//! [`RawCare`] is the `care` section as a file says it, [`Care`] the policies as the machines take them, checked.
+//! [`RawResilience`] is the `resilience` section as a file says it, [`ResiliencePolicy`] the policies as the machines take them, checked.
 
 use super::{ConfigError, check, within};
-use crate::care::{
+use crate::resilience::{
     attempts::RetryPolicy,
     backoff::{Backoff, Jitter},
     breaker::BreakerPolicy,
@@ -14,10 +14,10 @@ use crate::care::{
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
-/// `care`. Every key may be left out; unknown keys are errors.
+/// `resilience`. Every key may be left out; unknown keys are errors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct RawCare {
+pub struct RawResilience {
     /// When a tier or origin that fails is left alone. One breaker each, all with these settings.
     pub breaker: RawBreaker,
     /// When a fetch is asked for again.
@@ -28,7 +28,7 @@ pub struct RawCare {
     pub deadline: RawDeadline,
 }
 
-/// `care.breaker`.
+/// `resilience.breaker`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawBreaker {
@@ -68,7 +68,7 @@ impl Default for RawBreaker {
     }
 }
 
-/// `care.retry`.
+/// `resilience.retry`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawRetry {
@@ -105,7 +105,7 @@ impl Default for RawRetry {
     }
 }
 
-/// `care.hedge`.
+/// `resilience.hedge`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawHedge {
@@ -125,7 +125,7 @@ impl Default for RawHedge {
     }
 }
 
-/// `care.deadline`.
+/// `resilience.deadline`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawDeadline {
@@ -148,7 +148,7 @@ impl Default for RawDeadline {
 
 /// Policies that hold together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Care {
+pub(crate) struct ResiliencePolicy {
     pub(crate) breaker: BreakerPolicy,
     pub(crate) retry: RetryPolicy,
     pub(crate) retry_allowance: Allowance,
@@ -156,18 +156,18 @@ pub(crate) struct Care {
     pub(crate) deadline: DeadlinePolicy,
 }
 
-impl TryFrom<RawCare> for Care {
+impl TryFrom<RawResilience> for ResiliencePolicy {
     type Error = ConfigError;
 
-    fn try_from(raw: RawCare) -> Result<Self, ConfigError> {
+    fn try_from(raw: RawResilience) -> Result<Self, ConfigError> {
         let deadline = deadline(raw.deadline)?;
         let breaker = breaker(raw.breaker)?;
         let wait = raw.deadline.head_ms_max.max(raw.deadline.lookup_ms_max);
         check(
             raw.breaker.probe_ms_max >= wait,
-            "care.breaker.probe_ms_max",
+            "resilience.breaker.probe_ms_max",
             raw.breaker.probe_ms_max,
-            "at least care.deadline.head_ms_max and care.deadline.lookup_ms_max",
+            "at least resilience.deadline.head_ms_max and resilience.deadline.lookup_ms_max",
         )?;
         let (retry, retry_allowance) = retry(raw.retry)?;
         let hedge = raw.hedge.map(hedge).transpose()?;
@@ -175,7 +175,7 @@ impl TryFrom<RawCare> for Care {
     }
 }
 
-impl Care {
+impl ResiliencePolicy {
     /// These policies for one of `shards` engines: what is allowed in all is divided, but never to nothing. Breakers are
     /// not divided: what each shard sees of an origin is a fair sample.
     pub(crate) fn for_shard(self, shards: u32) -> Self {
@@ -190,19 +190,19 @@ impl Care {
 }
 
 fn breaker(raw: RawBreaker) -> Result<BreakerPolicy, ConfigError> {
-    within(raw.window_ms, 100..=600_000, "care.breaker.window_ms", "100 to 600000")?;
-    within(raw.calls_min, 1..=1_000_000, "care.breaker.calls_min", "1 to 1000000")?;
-    within(raw.failure_percent, 1..=100, "care.breaker.failure_percent", "1 to 100")?;
-    within(raw.failures_in_a_row, 1..=1_000, "care.breaker.failures_in_a_row", "1 to 1000")?;
-    within(raw.open_ms_max, 1..=3_600_000, "care.breaker.open_ms_max", "1 to 3600000")?;
+    within(raw.window_ms, 100..=600_000, "resilience.breaker.window_ms", "100 to 600000")?;
+    within(raw.calls_min, 1..=1_000_000, "resilience.breaker.calls_min", "1 to 1000000")?;
+    within(raw.failure_percent, 1..=100, "resilience.breaker.failure_percent", "1 to 100")?;
+    within(raw.failures_in_a_row, 1..=1_000, "resilience.breaker.failures_in_a_row", "1 to 1000")?;
+    within(raw.open_ms_max, 1..=3_600_000, "resilience.breaker.open_ms_max", "1 to 3600000")?;
     within(
         raw.open_ms_first,
         1..=raw.open_ms_max,
-        "care.breaker.open_ms_first",
-        "1 to care.breaker.open_ms_max",
+        "resilience.breaker.open_ms_first",
+        "1 to resilience.breaker.open_ms_max",
     )?;
-    within(raw.probes, 1..=100, "care.breaker.probes", "1 to 100")?;
-    within(raw.probe_ms_max, 1..=600_000, "care.breaker.probe_ms_max", "1 to 600000")?;
+    within(raw.probes, 1..=100, "resilience.breaker.probes", "1 to 100")?;
+    within(raw.probe_ms_max, 1..=600_000, "resilience.breaker.probe_ms_max", "1 to 600000")?;
     Ok(BreakerPolicy {
         window: millis(raw.window_ms),
         calls_min: raw.calls_min,
@@ -219,18 +219,18 @@ fn breaker(raw: RawBreaker) -> Result<BreakerPolicy, ConfigError> {
 }
 
 fn retry(raw: RawRetry) -> Result<(RetryPolicy, Allowance), ConfigError> {
-    within(raw.attempts_max, 1..=10, "care.retry.attempts_max", "1 to 10")?;
-    within(raw.delay_ms_max, 0..=60_000, "care.retry.delay_ms_max", "0 to 60000")?;
+    within(raw.attempts_max, 1..=10, "resilience.retry.attempts_max", "1 to 10")?;
+    within(raw.delay_ms_max, 0..=60_000, "resilience.retry.delay_ms_max", "0 to 60000")?;
     within(
         raw.delay_ms_first,
         0..=raw.delay_ms_max,
-        "care.retry.delay_ms_first",
-        "0 to care.retry.delay_ms_max",
+        "resilience.retry.delay_ms_first",
+        "0 to resilience.retry.delay_ms_max",
     )?;
-    within(raw.retry_after_ms_max, 0..=600_000, "care.retry.retry_after_ms_max", "0 to 600000")?;
-    within(raw.budget_percent, 0..=100, "care.retry.budget_percent", "0 to 100")?;
-    within(raw.budget_floor_per_s, 0..=1_000, "care.retry.budget_floor_per_s", "0 to 1000")?;
-    within(raw.budget_burst, 1..=10_000, "care.retry.budget_burst", "1 to 10000")?;
+    within(raw.retry_after_ms_max, 0..=600_000, "resilience.retry.retry_after_ms_max", "0 to 600000")?;
+    within(raw.budget_percent, 0..=100, "resilience.retry.budget_percent", "0 to 100")?;
+    within(raw.budget_floor_per_s, 0..=1_000, "resilience.retry.budget_floor_per_s", "0 to 1000")?;
+    within(raw.budget_burst, 1..=10_000, "resilience.retry.budget_burst", "1 to 10000")?;
     let policy = RetryPolicy {
         attempts_max: raw.attempts_max,
         backoff: Backoff {
@@ -249,10 +249,10 @@ fn retry(raw: RawRetry) -> Result<(RetryPolicy, Allowance), ConfigError> {
 }
 
 fn hedge(raw: RawHedge) -> Result<HedgePolicy, ConfigError> {
-    within(raw.quantile_percent, 50..=100, "care.hedge.quantile_percent", "50 to 100")?;
-    within(raw.delay_ms_min, 1..=60_000, "care.hedge.delay_ms_min", "1 to 60000")?;
-    within(raw.budget_percent, 0..=100, "care.hedge.budget_percent", "0 to 100")?;
-    within(raw.budget_burst, 1..=10_000, "care.hedge.budget_burst", "1 to 10000")?;
+    within(raw.quantile_percent, 50..=100, "resilience.hedge.quantile_percent", "50 to 100")?;
+    within(raw.delay_ms_min, 1..=60_000, "resilience.hedge.delay_ms_min", "1 to 60000")?;
+    within(raw.budget_percent, 0..=100, "resilience.hedge.budget_percent", "0 to 100")?;
+    within(raw.budget_burst, 1..=10_000, "resilience.hedge.budget_burst", "1 to 10000")?;
     Ok(HedgePolicy {
         quantile_percent: raw.quantile_percent,
         delay_min: millis(raw.delay_ms_min),
@@ -262,15 +262,15 @@ fn hedge(raw: RawHedge) -> Result<HedgePolicy, ConfigError> {
 }
 
 fn deadline(raw: RawDeadline) -> Result<DeadlinePolicy, ConfigError> {
-    within(raw.lookup_ms_max, 1..=600_000, "care.deadline.lookup_ms_max", "1 to 600000")?;
-    within(raw.head_ms_max, 1..=600_000, "care.deadline.head_ms_max", "1 to 600000")?;
+    within(raw.lookup_ms_max, 1..=600_000, "resilience.deadline.lookup_ms_max", "1 to 600000")?;
+    within(raw.head_ms_max, 1..=600_000, "resilience.deadline.head_ms_max", "1 to 600000")?;
     within(
         raw.answer_ms_max,
         raw.head_ms_max..=600_000,
-        "care.deadline.answer_ms_max",
-        "care.deadline.head_ms_max to 600000",
+        "resilience.deadline.answer_ms_max",
+        "resilience.deadline.head_ms_max to 600000",
     )?;
-    within(raw.chunk_ms_max, 1..=600_000, "care.deadline.chunk_ms_max", "1 to 600000")?;
+    within(raw.chunk_ms_max, 1..=600_000, "resilience.deadline.chunk_ms_max", "1 to 600000")?;
     Ok(DeadlinePolicy {
         lookup_max: millis(raw.lookup_ms_max),
         head_max: millis(raw.head_ms_max),
@@ -291,33 +291,36 @@ mod tests {
         string::{String, ToString},
     };
 
-    fn read(text: &str) -> Result<Care, String> {
-        let raw: RawCare = toml::from_str(text).map_err(|error| error.message().to_string())?;
-        Care::try_from(raw).map_err(|error| error.to_string())
+    fn read(text: &str) -> Result<ResiliencePolicy, String> {
+        let raw: RawResilience = toml::from_str(text).map_err(|error| error.message().to_string())?;
+        ResiliencePolicy::try_from(raw).map_err(|error| error.to_string())
     }
 
     /// An empty file means the documented defaults.
     #[test]
     fn defaults_hold_together() {
-        let care = read("").expect("the defaults are within their bounds");
-        assert_eq!(care, Care::try_from(RawCare::default()).expect("the same"));
-        assert_eq!((care.hedge, care.breaker.failures_in_a_row, care.retry.attempts_max), (None, 5, 3));
-        assert_eq!(care.retry_allowance, Allowance { percent: 20, floor_per_s: 1, burst: 10 });
-        assert_eq!(care.deadline.lookup_max, Duration::from_millis(500));
+        let resilience = read("").expect("the defaults are within their bounds");
+        assert_eq!(resilience, ResiliencePolicy::try_from(RawResilience::default()).expect("the same"));
+        assert_eq!(
+            (resilience.hedge, resilience.breaker.failures_in_a_row, resilience.retry.attempts_max),
+            (None, 5, 3)
+        );
+        assert_eq!(resilience.retry_allowance, Allowance { percent: 20, floor_per_s: 1, burst: 10 });
+        assert_eq!(resilience.deadline.lookup_max, Duration::from_millis(500));
     }
 
     /// Shards divide what all may do together, and none of them is left with nothing.
     #[test]
     fn shards_share_the_allowances() {
-        let raw = RawCare { hedge: Some(RawHedge::default()), ..RawCare::default() };
-        let care = Care::try_from(raw).expect("the defaults are within their bounds");
+        let raw = RawResilience { hedge: Some(RawHedge::default()), ..RawResilience::default() };
+        let resilience = ResiliencePolicy::try_from(raw).expect("the defaults are within their bounds");
         for (shards, burst) in [(0, 10), (1, 10), (3, 4), (64, 1)] {
-            let share = care.for_shard(shards);
+            let share = resilience.for_shard(shards);
             assert_eq!(share.retry_allowance, Allowance { percent: 20, floor_per_s: 1, burst });
             assert_eq!(share.hedge.expect("it is on").allowance.burst, burst);
             assert_eq!(
                 (share.breaker, share.retry, share.deadline),
-                (care.breaker, care.retry, care.deadline)
+                (resilience.breaker, resilience.retry, resilience.deadline)
             );
         }
     }
@@ -357,7 +360,7 @@ mod tests {
             assert_ne!(low, high, "{section}.{key} changes nothing");
             for beyond in least.checked_sub(1).into_iter().chain([most + 1]) {
                 let error = with(beyond).expect_err("one beyond the bound");
-                assert!(error.contains(&format!("`care.{section}.")), "{error}");
+                assert!(error.contains(&format!("`resilience.{section}.")), "{error}");
             }
         }
         let deadline = |key: &str, value: u32| {
@@ -371,7 +374,7 @@ mod tests {
             for beyond in [0, 600_001] {
                 let error = deadline(key, beyond).expect_err("one beyond the bound");
                 assert!(
-                    error.starts_with(&format!("`care.deadline.{key}` is {beyond}, but must be")),
+                    error.starts_with(&format!("`resilience.deadline.{key}` is {beyond}, but must be")),
                     "{error}"
                 );
             }
@@ -382,9 +385,12 @@ mod tests {
     #[test]
     fn probes_outlive_their_deadlines() {
         let error = read("[breaker]\nprobe_ms_max = 9999").expect_err("heads may take 10000");
-        assert!(error.starts_with("`care.breaker.probe_ms_max` is 9999, but must be at least"), "{error}");
+        assert!(
+            error.starts_with("`resilience.breaker.probe_ms_max` is 9999, but must be at least"),
+            "{error}"
+        );
         let error = read("[deadline]\nlookup_ms_max = 10001").expect_err("probes may take 10000");
-        assert!(error.starts_with("`care.breaker.probe_ms_max` is 10000"), "{error}");
+        assert!(error.starts_with("`resilience.breaker.probe_ms_max` is 10000"), "{error}");
     }
 
     /// Unknown keys, in every section, are errors that name them.

@@ -1,11 +1,12 @@
-//! Care: breakers, retries, deadlines and second reads, and that none of them stands before the cache.
+//! ResiliencePolicy: breakers, retries, deadlines and second reads, and that none of them stands before the cache.
 
 use crate::rig::{Rig, key, l0_only, with_disk, with_shared};
 use std::time::Duration;
 use tiergate_engine::{
-    AbortReason, CopyEvent, End, Event, FetchEnd, FetchEvent, GiveUp, Guarded, LaneEnd, Late, MissReason,
-    OriginFailure, OriginId, Outcome, RawBreaker, RawCare, RawConfig, RawDeadline, RawFill, RawHedge,
-    RawRetry, Refusal, RequestEvent, ResilienceEvent, StaleUse, Standing, TierId, TierOperation,
+    AbortReason, BreakerState, CopyEvent, Dependency, End, Event, FetchEnd, FetchEvent, GiveUp, LaneEnd,
+    Late, MissReason, OriginFailure, OriginId, Outcome, RawBreaker, RawConfig, RawDeadline, RawFill,
+    RawHedge, RawResilience, RawRetry, Refusal, RequestEvent, ResilienceEvent, StaleUse, TierId,
+    TierOperation,
 };
 
 /// One failure opens it for at least half and at most the whole of a second; one probe closes it.
@@ -21,13 +22,13 @@ const HASTY: RawBreaker = RawBreaker {
 };
 
 fn hasty(raw: RawConfig) -> RawConfig {
-    RawConfig { care: RawCare { breaker: HASTY, ..raw.care }, ..raw }
+    RawConfig { resilience: RawResilience { breaker: HASTY, ..raw.resilience }, ..raw }
 }
 
 /// Three attempts, of which each rests for at most ten milliseconds.
 fn retrying(raw: RawConfig) -> RawConfig {
     let retry = RawRetry { attempts_max: 3, delay_ms_first: 10, delay_ms_max: 10, ..RawRetry::default() };
-    RawConfig { care: RawCare { retry, ..raw.care }, ..raw }
+    RawConfig { resilience: RawResilience { retry, ..raw.resilience }, ..raw }
 }
 
 fn millis(millis: u64) -> Duration {
@@ -38,12 +39,12 @@ fn is_skipped(wanted: TierOperation) -> impl Fn(&Event) -> bool {
     move |event| matches!(event, Event::Resilience(ResilienceEvent::TierSkipped { operation, .. }) if *operation == wanted)
 }
 
-fn origin_stands(event: &Event) -> Option<Standing> {
+fn origin_stands(event: &Event) -> Option<BreakerState> {
     match event {
         Event::Resilience(ResilienceEvent::BreakerChanged {
-            who: Guarded::Origin(OriginId(0)),
-            standing,
-        }) => Some(*standing),
+            who: Dependency::Origin(OriginId(0)),
+            state,
+        }) => Some(*state),
         _ => None,
     }
 }
@@ -93,7 +94,10 @@ fn r2_a_probe_that_is_answered_404_closes_the_breaker() {
     rig.head("/none", 404, &[("content-length", "0")]);
     rig.end("/none");
     let stood: Vec<_> = rig.events.iter().filter_map(origin_stands).collect();
-    assert!(matches!(stood[..], [Standing::Open { .. }, Standing::HalfOpen, Standing::Closed]), "{stood:?}");
+    assert!(
+        matches!(stood[..], [BreakerState::Open { .. }, BreakerState::HalfOpen, BreakerState::Closed]),
+        "{stood:?}"
+    );
     rig.assert_idle();
 }
 
@@ -116,7 +120,7 @@ fn r2_a_half_open_breaker_resolves_whatever_becomes_of_its_probe() {
         rig.get("/after");
         rig.answer("/after", 10, 10);
         let last = rig.events.iter().filter_map(origin_stands).next_back();
-        assert_eq!(last, Some(Standing::Closed), "a client that leaves: {leaves}");
+        assert_eq!(last, Some(BreakerState::Closed), "a client that leaves: {leaves}");
         rig.assert_idle();
     }
 }
@@ -205,7 +209,8 @@ fn r3_attempts_end() {
 #[test]
 fn r3_retries_have_a_budget_for_all() {
     let mut raw = retrying(l0_only());
-    raw.care.retry = RawRetry { budget_burst: 1, budget_percent: 0, budget_floor_per_s: 0, ..raw.care.retry };
+    raw.resilience.retry =
+        RawRetry { budget_burst: 1, budget_percent: 0, budget_floor_per_s: 0, ..raw.resilience.retry };
     let mut rig = Rig::new(raw);
     rig.get("/a");
     let second = rig.get("/b");
@@ -321,8 +326,9 @@ fn a_head_that_is_late_is_a_failed_attempt() {
 #[test]
 fn all_attempts_together_have_one_deadline() {
     let mut raw = retrying(l0_only());
-    raw.care.retry.attempts_max = 10;
-    raw.care.deadline = RawDeadline { head_ms_max: 400, answer_ms_max: 1_000, ..RawDeadline::default() };
+    raw.resilience.retry.attempts_max = 10;
+    raw.resilience.deadline =
+        RawDeadline { head_ms_max: 400, answer_ms_max: 1_000, ..RawDeadline::default() };
     let mut rig = Rig::new(raw);
     let client = rig.get("/a");
     for _ in 0..100 {
@@ -442,8 +448,8 @@ fn an_open_record_is_read_on_while_its_tiers_breaker_is_open() {
         matches!(
             event,
             Event::Resilience(ResilienceEvent::BreakerChanged {
-                who: Guarded::Tier(TierId::L2),
-                standing: Standing::Open { .. }
+                who: Dependency::Tier(TierId::L2),
+                state: BreakerState::Open { .. }
             })
         )
     };
@@ -457,7 +463,7 @@ fn an_open_record_is_read_on_while_its_tiers_breaker_is_open() {
 #[test]
 fn a9_a_read_that_is_later_than_most_is_asked_twice_and_used_once() {
     let mut raw = RawConfig { l0: None, ..with_disk() };
-    raw.care.hedge = Some(RawHedge { delay_ms_min: 5, ..RawHedge::default() });
+    raw.resilience.hedge = Some(RawHedge { delay_ms_min: 5, ..RawHedge::default() });
     let mut rig = Rig::new(raw);
     rig.get("/a");
     rig.answer("/a", 10, 10);
@@ -477,7 +483,7 @@ fn a9_a_read_that_is_later_than_most_is_asked_twice_and_used_once() {
     rig.assert_idle();
 }
 
-/// Without `care.hedge`, nothing is asked twice however late it is.
+/// Without `resilience.hedge`, nothing is asked twice however late it is.
 #[test]
 fn reads_are_not_asked_twice_unless_told_so() {
     let mut rig = Rig::new(RawConfig { l0: None, ..with_disk() });

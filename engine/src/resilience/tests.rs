@@ -2,10 +2,10 @@
 
 use super::{
     attempts::{Attempts, Decision, Failed, Repeatable},
-    breaker::{Admit, Breaker, Permit, Standing, Verdict},
+    breaker::{Admit, Breaker, BreakerState, Permit, Verdict},
     budget::Budget,
 };
-use crate::config::{Care, RawCare};
+use crate::config::{RawResilience, ResiliencePolicy};
 use crate::{
     random::{Random, Seed},
     time::Instant,
@@ -23,7 +23,7 @@ enum Step {
 
 /// A crowd that asks one origin with the default configuration.
 struct Crowd {
-    care: Care,
+    resilience: ResiliencePolicy,
     breaker: Breaker,
     budget: Budget,
     random: Random,
@@ -40,11 +40,12 @@ struct Crowd {
 
 impl Crowd {
     fn new(seed: u64, is_up: fn(Instant) -> bool) -> Self {
-        let care = Care::try_from(RawCare::default()).expect("the defaults are within their bounds");
+        let resilience = ResiliencePolicy::try_from(RawResilience::default())
+            .expect("the defaults are within their bounds");
         Self {
-            care,
-            breaker: Breaker::new(care.breaker, Seed(seed).split("origin breaker")),
-            budget: Budget::new(care.retry_allowance, Instant::ZERO),
+            resilience,
+            breaker: Breaker::new(resilience.breaker, Seed(seed).split("origin breaker")),
+            budget: Budget::new(resilience.retry_allowance, Instant::ZERO),
             random: Seed(seed).split("origin retries"),
             plan: BTreeMap::new(),
             planned: 0,
@@ -64,7 +65,7 @@ impl Crowd {
     fn run(&mut self, seconds: u64) {
         for n in 0..seconds * 100 {
             let at = millis(n * 10);
-            let call = Attempts::new(Repeatable::Idempotent, at.after(self.care.deadline.answer_max));
+            let call = Attempts::new(Repeatable::Idempotent, at.after(self.resilience.deadline.answer_max));
             self.plan(at, Step::Ask(call));
         }
         while let Some(((now, _), step)) = self.plan.pop_first() {
@@ -73,7 +74,7 @@ impl Crowd {
                 Step::Answer(_, permit, true) => self.breaker.on_outcome(now, permit, Verdict::Healthy),
                 Step::Answer(mut call, permit, false) => {
                     self.breaker.on_outcome(now, permit, Verdict::Failing);
-                    let retry = &self.care.retry;
+                    let retry = &self.resilience.retry;
                     match call.on_failed(now, Failed::Unanswered, retry, &mut self.budget, &mut self.random) {
                         Decision::Retry { at } => self.plan(at, Step::Ask(call)),
                         Decision::GiveUp(_) => self.failed += 1,
@@ -129,7 +130,7 @@ fn an_outage_is_neither_amplified_nor_followed_by_a_storm() {
             1_900,
             "seed {seed}: all, and once"
         );
-        assert_eq!((crowd.breaker.standing(), crowd.breaker.permits_out()), (Standing::Closed, 0));
+        assert_eq!((crowd.breaker.state(), crowd.breaker.permits_out()), (BreakerState::Closed, 0));
     }
 }
 
@@ -138,7 +139,7 @@ fn an_outage_is_neither_amplified_nor_followed_by_a_storm() {
 fn ordinary_failures_are_retried_and_not_punished() {
     let mut crowd = Crowd::new(7, |at| at.as_nanos() / 10_000_000 % 8 != 0);
     crowd.run(60);
-    assert_eq!((crowd.calls, crowd.breaker.standing()), (6_000, Standing::Closed));
+    assert_eq!((crowd.calls, crowd.breaker.state()), (6_000, BreakerState::Closed));
     let retries = crowd.asked.len() - crowd.calls;
     assert!(retries > 750 && retries <= 6_000 / 5 + 60 + 10, "{retries}");
     assert!(crowd.failed < 10, "{} of 750 that failed at first", crowd.failed);

@@ -9,8 +9,8 @@
 //! (failure A9).
 
 use crate::{
-    care::budget::{Allowance, Budget},
     id::OpId,
+    resilience::budget::{Allowance, Budget},
     time::Instant,
 };
 use core::time::Duration;

@@ -1,7 +1,7 @@
 //! The breaker on virtual time: each arrow of its diagram, and that it always resolves.
 
 use super::*;
-use crate::{care::backoff::Jitter, random::Seed};
+use crate::{random::Seed, resilience::backoff::Jitter};
 use proptest::prelude::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -48,9 +48,11 @@ fn trip(breaker: &mut Breaker, now: Instant) -> Instant {
     for _ in 0..5 {
         call(breaker, now, Verdict::Failing);
     }
-    match breaker.standing() {
-        Standing::Open { until } => until,
-        Standing::Closed | Standing::HalfOpen => unreachable!("five in a row did not open it: {breaker:?}"),
+    match breaker.state() {
+        BreakerState::Open { until } => until,
+        BreakerState::Closed | BreakerState::HalfOpen => {
+            unreachable!("five in a row did not open it: {breaker:?}")
+        }
     }
 }
 
@@ -82,7 +84,7 @@ fn it_opens_at_a_share_or_a_row_of_failures() {
                 call(&mut breaker, at(*millis), *verdict);
             }
         }
-        assert_eq!(matches!(breaker.standing(), Standing::Open { .. }), opens, "{name}: {breaker:?}");
+        assert_eq!(matches!(breaker.state(), BreakerState::Open { .. }), opens, "{name}: {breaker:?}");
     }
 }
 
@@ -108,14 +110,14 @@ fn it_opens_probes_and_closes() {
     let just_before = Instant::from_nanos(until.as_nanos() - 1);
     assert_eq!(refused_until(&mut breaker, just_before), until);
     let (first, second) = (permit(&mut breaker, until), permit(&mut breaker, until));
-    assert_eq!(breaker.standing(), Standing::HalfOpen);
+    assert_eq!(breaker.state(), BreakerState::HalfOpen);
     assert_eq!(refused_until(&mut breaker, until), until.after(3 * SECOND), "no third probe beside the two");
     breaker.on_outcome(until.after(SECOND), first, Verdict::of_status(404));
-    assert_eq!(breaker.standing(), Standing::HalfOpen, "one of two");
+    assert_eq!(breaker.state(), BreakerState::HalfOpen, "one of two");
     breaker.on_outcome(until.after(SECOND), second, Verdict::of_status(304));
-    assert_eq!((breaker.standing(), breaker.permits_out()), (Standing::Closed, 0));
+    assert_eq!((breaker.state(), breaker.permits_out()), (BreakerState::Closed, 0));
     call(&mut breaker, until.after(SECOND), Verdict::Failing);
-    assert_eq!(breaker.standing(), Standing::Closed, "the old row is forgotten");
+    assert_eq!(breaker.state(), BreakerState::Closed, "the old row is forgotten");
 }
 
 /// Each failed probe keeps it open longer, in the upper half of 2, 4, 8, 16, 16 seconds; closing forgets that.
@@ -132,7 +134,7 @@ fn each_reopening_lasts_longer_up_to_the_bound() {
     }
     call(&mut breaker, until, Verdict::Healthy);
     call(&mut breaker, until, Verdict::Healthy);
-    assert_eq!(breaker.standing(), Standing::Closed);
+    assert_eq!(breaker.state(), BreakerState::Closed);
     assert!(trip(&mut breaker, until).since(until) <= 2 * SECOND);
 }
 
@@ -146,14 +148,14 @@ fn a_lost_probe_opens_it_again() {
         let lost = permit(&mut breaker, began);
         assert_eq!(breaker.poll_wake(), Some(began.after(3 * SECOND)));
         breaker.on_wake(began.after(2 * SECOND));
-        assert_eq!(breaker.standing(), Standing::HalfOpen, "its time is not over");
+        assert_eq!(breaker.state(), BreakerState::HalfOpen, "its time is not over");
         breaker.on_wake(began.after(looks_after * SECOND));
-        let Standing::Open { until } = breaker.standing() else { unreachable!("{breaker:?}") };
+        let BreakerState::Open { until } = breaker.state() else { unreachable!("{breaker:?}") };
         let lasts = until.since(began.after(3 * SECOND));
         assert!(lasts >= 2 * SECOND && lasts <= 4 * SECOND, "{lasts:?}, looked at after {looks_after} s");
         assert_eq!((breaker.poll_wake(), breaker.permits_out()), (None, 1));
         breaker.on_outcome(until, lost, Verdict::Healthy);
-        assert_eq!((breaker.standing(), breaker.permits_out()), (Standing::Open { until }, 0), "too late");
+        assert_eq!((breaker.state(), breaker.permits_out()), (BreakerState::Open { until }, 0), "too late");
     }
 }
 
@@ -166,11 +168,11 @@ fn untold_probes_neither_stick_nor_punish() {
         call(&mut breaker, began.after(Duration::from_millis(millis)), Verdict::Untold);
     }
     assert_eq!(
-        (breaker.standing(), breaker.poll_wake()),
-        (Standing::HalfOpen, Some(began.after(3 * SECOND)))
+        (breaker.state(), breaker.poll_wake()),
+        (BreakerState::HalfOpen, Some(began.after(3 * SECOND)))
     );
     breaker.on_wake(began.after(3 * SECOND));
-    assert_eq!(breaker.standing(), Standing::Open { until: began.after(3 * SECOND) });
+    assert_eq!(breaker.state(), BreakerState::Open { until: began.after(3 * SECOND) });
     call(&mut breaker, began.after(3 * SECOND), Verdict::Failing);
     let reopened = refused_until(&mut breaker, began.after(3 * SECOND)).since(began.after(3 * SECOND));
     assert!(reopened <= 4 * SECOND, "it was punished for what nobody saw: {reopened:?}");
@@ -188,7 +190,7 @@ fn grants_end() {
     assert_eq!(refused_until(&mut breaker, began.after(3 * SECOND)), began.after(5 * SECOND));
     assert_eq!(breaker.poll_wake(), Some(began.after(5 * SECOND)), "the second is lost then");
     breaker.on_outcome(began.after(4 * SECOND), second, Verdict::Untold);
-    assert_eq!(breaker.standing(), Standing::Open { until: began.after(3 * SECOND) });
+    assert_eq!(breaker.state(), BreakerState::Open { until: began.after(3 * SECOND) });
     assert!(matches!(breaker.admit(began.after(4 * SECOND)), Admit::Yes(_)), "and the next call may try");
 }
 
@@ -199,11 +201,11 @@ fn one_healthy_probe_closes_it_when_no_other_call_comes() {
     let began = trip(&mut breaker, at(0));
     call(&mut breaker, began, Verdict::Healthy);
     assert_eq!(
-        (breaker.standing(), breaker.poll_wake()),
-        (Standing::HalfOpen, Some(began.after(3 * SECOND)))
+        (breaker.state(), breaker.poll_wake()),
+        (BreakerState::HalfOpen, Some(began.after(3 * SECOND)))
     );
     breaker.on_wake(began.after(3 * SECOND));
-    assert_eq!((breaker.standing(), breaker.poll_wake()), (Standing::Closed, None));
+    assert_eq!((breaker.state(), breaker.poll_wake()), (BreakerState::Closed, None));
 }
 
 /// Calls from before it opened answer while it is open, half-open, closed again: they decide nothing.
@@ -217,15 +219,15 @@ fn answers_to_an_earlier_state_are_ignored() {
     };
     let until = trip(&mut breaker, at(0));
     answer(&mut breaker, at(1), Verdict::Healthy);
-    assert_eq!(breaker.standing(), Standing::Open { until });
+    assert_eq!(breaker.state(), BreakerState::Open { until });
     let probe = permit(&mut breaker, until);
     answer(&mut breaker, until, Verdict::Failing);
-    assert_eq!(breaker.standing(), Standing::HalfOpen);
+    assert_eq!(breaker.state(), BreakerState::HalfOpen);
     breaker.on_outcome(until, probe, Verdict::Healthy);
     call(&mut breaker, until, Verdict::Healthy);
-    assert_eq!(breaker.standing(), Standing::Closed);
+    assert_eq!(breaker.state(), BreakerState::Closed);
     answer(&mut breaker, until, Verdict::Failing);
-    assert_eq!((breaker.standing(), breaker.permits_out()), (Standing::Closed, 0));
+    assert_eq!((breaker.state(), breaker.permits_out()), (BreakerState::Closed, 0));
 }
 
 /// What the world does next.
@@ -300,7 +302,7 @@ proptest! {
                 breaker.on_outcome(now, permit, Verdict::Healthy);
             }
         }
-        prop_assert_eq!(breaker.standing(), Standing::Closed);
+        prop_assert_eq!(breaker.state(), BreakerState::Closed);
     }
 
     /// Driven by nothing but its own wakes, with no call ever again, it leaves half-open and asks for no more wakes.
@@ -330,6 +332,6 @@ proptest! {
             wakes += 1;
             prop_assert!(wakes <= 2, "{:?}", breaker);
         }
-        prop_assert!(breaker.standing() != Standing::HalfOpen);
+        prop_assert!(breaker.state() != BreakerState::HalfOpen);
     }
 }

@@ -4,9 +4,9 @@
 //! has begun to reach a client is never asked for again here, for its reader has seen its bytes.
 
 use crate::{
-    care::{backoff::Backoff, budget::Budget},
     random::Random,
     reason::OriginFailure,
+    resilience::{backoff::Backoff, budget::Budget},
     time::Instant,
 };
 use core::time::Duration;
@@ -164,8 +164,8 @@ impl Attempts {
 mod tests {
     use super::*;
     use crate::{
-        care::{backoff::Jitter, budget::Allowance},
         random::Seed,
+        resilience::{backoff::Jitter, budget::Allowance},
     };
     use proptest::prelude::*;
 
