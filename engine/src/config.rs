@@ -19,11 +19,9 @@ pub use resilience::{RawBreaker, RawDeadline, RawHedge, RawResilience, RawRetry}
 use crate::{
     durable::Terms,
     feed::{FeedPolicy, RawFeed},
-    head::Head,
-    id::TierId,
+    language::{head::Head, id::TierId, units::ByteCount},
     plant::{Fault, Plant},
     rules::Policy,
-    units::ByteCount,
 };
 use alloc::{format, string::String, sync::Arc};
 use core::{fmt, ops::RangeInclusive, time::Duration};

@@ -25,7 +25,7 @@ mod bans;
 
 pub use bans::{BanError, BanField, BanLog, LogEnding, decode_ban, decode_bans, encode_ban};
 
-use crate::{
+use crate::language::{
     head::{Fields, Head},
     id::RecordName,
     key::CacheKey,

@@ -5,7 +5,10 @@ use super::{
     RawConfig, RawDiskTier, RawDurableTier, RawFill, RawMemoryTier, RawPromotion, RawSharedTier, Reach,
     check, within,
 };
-use crate::{id::TierId, plant::Plant, units::ByteCount};
+use crate::{
+    language::{id::TierId, units::ByteCount},
+    plant::Plant,
+};
 use alloc::{sync::Arc, vec::Vec};
 use core::time::Duration;
 

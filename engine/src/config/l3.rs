@@ -3,7 +3,7 @@
 use super::{ConfigError, IndexKeeper, OnFull, check};
 use crate::{
     durable::{RawTerms, Terms},
-    units::ByteCount,
+    language::units::ByteCount,
 };
 use core::time::Duration;
 use serde::{Deserialize, Serialize};

@@ -5,7 +5,7 @@
 //! for the next sweep. What nothing names it leaves for `grace`, for those who are still reading it.
 
 use super::{Ask, BlobName, Stored, Terms, Told, Version};
-use crate::{plant::Fault, time::WallTime};
+use crate::{language::time::WallTime, plant::Fault};
 use alloc::{collections::BTreeMap, vec::Vec};
 
 /// Orphans whose grace is running. More wait for a later sweep: a grace costs memory, a late deletion only space.

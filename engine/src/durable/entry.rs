@@ -23,10 +23,7 @@
 use super::BlobName;
 use crate::{
     format::{self, CHECKSUM, Cursor, RecordError, checksum},
-    id::RecordName,
-    key::CacheKey,
-    record::Record,
-    time::WallTime,
+    language::{id::RecordName, key::CacheKey, record::Record, time::WallTime},
 };
 use alloc::{sync::Arc, vec::Vec};
 use core::fmt;

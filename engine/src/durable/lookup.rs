@@ -5,7 +5,7 @@
 //! reads them. A lookup deletes no blob.
 
 use super::{Ask, Manifest, Stored, Terms, Told};
-use crate::{key::CacheKey, record::Record, time::WallTime};
+use crate::language::{key::CacheKey, record::Record, time::WallTime};
 use alloc::sync::Arc;
 use core::time::Duration;
 

@@ -44,7 +44,7 @@ pub use publish::{BlobFate, Completed, Publish, PublishEnd, PublishStep};
 pub use purge::{DurablePurge, PurgeEnd, PurgeStep};
 pub use terms::{RawTerms, Terms, TermsError};
 
-use crate::{id::RecordName, key::CacheKey, time::WallTime, units::ByteCount};
+use crate::language::{id::RecordName, key::CacheKey, time::WallTime, units::ByteCount};
 use alloc::vec::Vec;
 
 /// What names one blob in the store: the key leads from a blob found there to the entry that may name it.

@@ -8,7 +8,7 @@
 mod round;
 
 use super::{Ask, BlobName, BodyDigest, Entry, Generation, Lease, Seen, Stored, Terms, Told, Version};
-use crate::{id::RecordName, record::Record, time::WallTime};
+use crate::language::{id::RecordName, record::Record, time::WallTime};
 use alloc::sync::Arc;
 use core::time::Duration;
 use round::{Asked, Heard, Known, Round};

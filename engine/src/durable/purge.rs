@@ -5,7 +5,7 @@
 //! shows a generation that was raised since. Only then it deletes the blob of the manifest that it took.
 
 use super::{Ask, BlobName, Generation, Stored, Terms, Told};
-use crate::{key::CacheKey, time::WallTime, units::ByteCount};
+use crate::language::{key::CacheKey, time::WallTime, units::ByteCount};
 
 /// One purge.
 ///

@@ -1,8 +1,8 @@
 //! How long things last in the durable tier, and how often its machines try.
 
 use crate::{
+    language::time::WallTime,
     plant::{Fault, Plant},
-    time::WallTime,
 };
 use core::{fmt, time::Duration};
 

@@ -1,7 +1,7 @@
 //! What the machines' own tests share: one key, names, times and entries.
 
 use super::*;
-use crate::{
+use crate::language::{
     head::{Fields, Head},
     record::{Record, StoredFreshness},
 };

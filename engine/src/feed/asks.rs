@@ -1,6 +1,6 @@
 //! What the feed asks of the log that edges share, and what it is told.
 
-use crate::time::WallTime;
+use crate::language::time::WallTime;
 use alloc::vec::Vec;
 
 /// A place in the log. They rise and may leave places out.

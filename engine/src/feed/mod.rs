@@ -39,9 +39,9 @@ pub use notice::Notice;
 pub use policy::{FeedPolicy, RawFeed};
 
 use crate::{
+    language::time::{Instant, WallTime},
+    parts::random::{Random, Seed},
     plant::Fault,
-    random::{Random, Seed},
-    time::{Instant, WallTime},
 };
 use alloc::{collections::VecDeque, vec::Vec};
 use core::time::Duration;

@@ -1,6 +1,6 @@
 //! What edges tell each other of a purge.
 
-use crate::{
+use crate::language::{
     selector::{PurgeMode, Selector},
     time::WallTime,
 };

@@ -17,10 +17,12 @@
 
 use super::{CHECKSUM, checksum};
 use crate::{
-    bans::Ban,
-    key::CacheKey,
-    selector::{Prefix, PurgeMode, Selector, Tag},
-    time::WallTime,
+    language::{
+        key::CacheKey,
+        selector::{Prefix, PurgeMode, Selector, Tag},
+        time::WallTime,
+    },
+    parts::bans::Ban,
 };
 use alloc::vec::Vec;
 use core::fmt;

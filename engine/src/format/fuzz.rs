@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::{
-    bans::Ban,
     durable::{self, UPLOADS_MAX},
-    selector::{Prefix, PurgeMode, Selector, Tag},
+    language::selector::{Prefix, PurgeMode, Selector, Tag},
+    parts::bans::Ban,
 };
 
 /// The bytes, and the bytes as the content of a sealed whole: what is wrong behind a checksum is seen too.

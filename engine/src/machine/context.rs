@@ -12,18 +12,22 @@ use super::{
     resilience::{HeldPermit, Resilience},
 };
 use crate::{
-    chunk::Chunk,
     config::Config,
     durable::Ask,
-    effect::Effect,
-    event::{Event, RequestEvent, ResilienceEvent},
-    id::{FillId, Minter, OpId, RequestId, TierId, WriterId},
+    language::{
+        chunk::Chunk,
+        effect::Effect,
+        event::{Event, RequestEvent, ResilienceEvent},
+        id::{FillId, Minter, OpId, RequestId, TierId, WriterId},
+        reason::{Bypass, Refusal},
+        time::{Instant, WallTime},
+        units::ByteCount,
+    },
+    parts::{
+        random::{Random, Seed},
+        table::Table,
+    },
     plant::Out,
-    random::{Random, Seed},
-    reason::{Bypass, Refusal},
-    table::Table,
-    time::{Instant, WallTime},
-    units::ByteCount,
 };
 use alloc::collections::VecDeque;
 

@@ -6,8 +6,8 @@
 
 use crate::{
     config::Config,
+    language::time::{BIRTH_ROUNDING, Instant, WallTime},
     rules::reuse::{Reuse, Stored},
-    time::{BIRTH_ROUNDING, Instant, WallTime},
 };
 use core::time::Duration;
 

@@ -24,18 +24,20 @@ use super::{
     stored::{Kept, Stored},
 };
 use crate::{
-    chunk::Chunk,
     config::ByteTier,
-    effect::{Effect, Freshening, Outcome, StaleUse},
-    event::{RequestEvent, ResidenceEvent},
-    head::{Head, RequestHead},
-    id::{FillId, OpId, OriginId, PromotionId, RecordName, RequestId, TierId},
-    key::{CacheKey, StoredKey},
-    memory::Resident,
-    reason::{AbortReason, End, LaneEnd, MissReason, OriginFailure, ReadFailure, Removal},
-    record::Record,
+    language::{
+        chunk::Chunk,
+        effect::{Effect, Freshening, Outcome, StaleUse},
+        event::{RequestEvent, ResidenceEvent},
+        head::{Head, RequestHead},
+        id::{FillId, OpId, OriginId, PromotionId, RecordName, RequestId, TierId},
+        key::{CacheKey, StoredKey},
+        reason::{AbortReason, End, LaneEnd, MissReason, OriginFailure, ReadFailure, Removal},
+        record::Record,
+        resident::Resident,
+        selector::Place,
+    },
     rules,
-    selector::Place,
 };
 use alloc::{sync::Arc, vec::Vec};
 

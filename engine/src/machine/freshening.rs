@@ -6,17 +6,19 @@ use super::{
     stored::{Kept, Stored},
 };
 use crate::{
-    chunk::Chunk,
     config::Config,
     durable::Told,
-    effect::Freshening,
-    event::{ResidenceEvent, ResilienceEvent, TierOperation},
-    id::{RecordName, TierId},
-    key::StoredKey,
-    memory::Resident,
-    reason::Storable,
-    record::{Freshness, Record},
-    units::ByteCount,
+    language::{
+        chunk::Chunk,
+        effect::Freshening,
+        event::{ResidenceEvent, ResilienceEvent, TierOperation},
+        id::{RecordName, TierId},
+        key::StoredKey,
+        reason::Storable,
+        record::{Freshness, Record},
+        resident::Resident,
+        units::ByteCount,
+    },
 };
 use alloc::sync::Arc;
 

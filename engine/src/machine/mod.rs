@@ -27,25 +27,26 @@ pub use auditing::Audit;
 pub use waking::WakeReason;
 
 use crate::{
-    answer::Answer,
-    bans::Ban,
-    chunk::Chunk,
     config::Config,
     durable::Told,
-    effect::{Effect, PurgeOutcome},
-    event::{DurableEvent, Event, PurgeEvent, ResilienceEvent},
     feed::Notice,
-    head::Method,
-    id::{FillId, OpId, PurgeId, TierId, WriterId},
-    input::Input,
-    key::{CacheKey, StoredKey},
-    memory::Resident,
+    language::{
+        answer::Answer,
+        chunk::Chunk,
+        effect::{Effect, PurgeOutcome},
+        event::{DurableEvent, Event, PurgeEvent, ResilienceEvent},
+        head::Method,
+        id::{FillId, OpId, PurgeId, TierId, WriterId},
+        input::Input,
+        key::{CacheKey, StoredKey},
+        reason::{LaneEnd, Late, OriginFailure},
+        resident::Resident,
+        selector::{PurgeMode, Selector, SelectorKind},
+        time::{Instant, WallTime},
+    },
+    parts::{bans::Ban, random::Seed},
     plant::Face,
-    random::Seed,
-    reason::{LaneEnd, Late, OriginFailure},
     resilience::deadline::Due,
-    selector::{PurgeMode, Selector, SelectorKind},
-    time::{Instant, WallTime},
 };
 use alloc::{collections::BTreeSet, sync::Arc, vec::Vec};
 use clients::Clients;

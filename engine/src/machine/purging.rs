@@ -12,17 +12,19 @@ use super::{
     watermarks::Watermarks,
 };
 use crate::{
-    bans::{Ban, Banned, Bans},
-    chunk::Chunk,
     config::Config,
-    effect::{Effect, PurgeOutcome},
-    event::{PurgeEvent, ResilienceEvent, TierOperation},
-    head::Head,
-    id::{OpId, PurgeId, TierId, WriterId},
-    key::{CacheKey, StoredKey},
-    record::{Freshness, Record},
-    selector::{Place, Selector, SelectorKind},
-    time::{Instant, WallTime},
+    language::{
+        chunk::Chunk,
+        effect::{Effect, PurgeOutcome},
+        event::{PurgeEvent, ResilienceEvent, TierOperation},
+        head::Head,
+        id::{OpId, PurgeId, TierId, WriterId},
+        key::{CacheKey, StoredKey},
+        record::{Freshness, Record},
+        selector::{Place, Selector, SelectorKind},
+        time::{Instant, WallTime},
+    },
+    parts::bans::{Ban, Banned, Bans},
 };
 use alloc::{
     collections::{BTreeMap, BTreeSet},

@@ -4,22 +4,26 @@
 
 use super::{context::Context, variants::Variants};
 use crate::{
-    chunk::Chunk,
     config::MemoryTier,
-    effect::PurgeOutcome,
-    event::{CopyEvent, Event, ResidenceEvent},
-    head::{Method, RequestHead},
-    id::TierId,
-    key::{CacheKey, StoredKey},
-    memory::Resident,
+    language::{
+        chunk::Chunk,
+        effect::PurgeOutcome,
+        event::{CopyEvent, Event, ResidenceEvent},
+        head::{Method, RequestHead},
+        id::TierId,
+        key::{CacheKey, StoredKey},
+        reason::{LaneEnd, Rejection, Removal},
+        resident::Resident,
+        selector::{Place, PurgeMode, Selector},
+        time::{Instant, WallTime},
+        units::ByteCount,
+    },
+    parts::{
+        random::Random,
+        space::{Left, Space},
+    },
     plant::{Fault, Plant},
-    random::Random,
-    reason::{LaneEnd, Rejection, Removal},
     rules::{self, reuse},
-    selector::{Place, PurgeMode, Selector},
-    space::{Left, Space},
-    time::{Instant, WallTime},
-    units::ByteCount,
 };
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 

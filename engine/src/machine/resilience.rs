@@ -9,22 +9,26 @@ use super::{
     context::{Context, Open},
 };
 use crate::{
-    agenda::Agenda,
-    answer::Answer,
-    chunk::Chunk,
     config::{Config, ResiliencePolicy},
-    event::{ResilienceEvent, TierOperation},
-    id::{FillId, OpId, OriginId, RequestId, TierId},
-    random::{Random, Seed},
-    reason::{Dependency, ReadFailure},
+    language::{
+        answer::Answer,
+        chunk::Chunk,
+        event::{ResilienceEvent, TierOperation},
+        id::{FillId, OpId, OriginId, RequestId, TierId},
+        reason::{Dependency, ReadFailure},
+        time::Instant,
+    },
+    parts::{
+        agenda::Agenda,
+        random::{Random, Seed},
+        table::Name,
+    },
     resilience::{
         breaker::{Admit, Breaker, BreakerState, Permit, Verdict},
         budget::Budget,
         deadline::Deadlines,
         hedge::Hedging,
     },
-    table::Name,
-    time::Instant,
 };
 use alloc::{
     collections::{BTreeMap, BTreeSet},

@@ -3,12 +3,14 @@
 use super::durable::Opened;
 use crate::{
     config::ByteTier,
-    head::Head,
-    id::{RecordId, TierId},
-    memory::Resident,
-    record::{Freshness, Record},
+    language::{
+        head::Head,
+        id::{RecordId, TierId},
+        record::{Freshness, Record},
+        resident::Resident,
+        time::Instant,
+    },
     rules::{Staleness, reuse},
-    time::Instant,
 };
 use alloc::sync::Arc;
 

@@ -6,11 +6,13 @@
 //! target finds all of these by its key; the tiers below find what they have of it by themselves.
 
 use crate::{
-    head::Fields,
-    id::TierId,
-    key::{CacheKey, StoredKey},
+    language::{
+        head::Fields,
+        id::TierId,
+        key::{CacheKey, StoredKey},
+        time::Instant,
+    },
     rules::vary::variant_key,
-    time::Instant,
 };
 use alloc::{
     boxed::Box,

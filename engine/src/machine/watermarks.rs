@@ -1,6 +1,6 @@
 //! Purge watermarks: since when a key must have been fetched to be used (failures F1, F2).
 
-use crate::{
+use crate::language::{
     key::CacheKey,
     time::{BIRTH_ROUNDING, WallTime},
 };

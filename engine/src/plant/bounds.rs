@@ -5,8 +5,8 @@
 use super::Fault;
 use crate::{
     config::{Config, OnAbandon, Promotion},
+    language::units::ByteCount,
     resilience::budget::Allowance,
-    units::ByteCount,
 };
 use alloc::sync::Arc;
 use core::time::Duration;

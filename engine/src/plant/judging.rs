@@ -1,7 +1,10 @@
 //! Faults of a clock: what they make of a stored response's age and times.
 
 use super::Fault;
-use crate::{record::Freshness, rules::reuse, time::Instant};
+use crate::{
+    language::{record::Freshness, time::Instant},
+    rules::reuse,
+};
 use core::time::Duration;
 
 pub(super) fn of(

@@ -18,7 +18,11 @@ mod judging;
 
 pub(crate) use face::{Face, Out};
 
-use crate::{config::Config, record::Freshness, rules::reuse, time::Instant};
+use crate::{
+    config::Config,
+    language::{record::Freshness, time::Instant},
+    rules::reuse,
+};
 
 /// One table: a fault's name, and what goes wrong when it is planted.
 macro_rules! faults {

@@ -4,10 +4,9 @@
 //! has begun to reach a client is never asked for again here, for its reader has seen its bytes.
 
 use crate::{
-    random::Random,
-    reason::OriginFailure,
+    language::{reason::OriginFailure, time::Instant},
+    parts::random::Random,
     resilience::{backoff::Backoff, budget::Budget},
-    time::Instant,
 };
 use core::time::Duration;
 
@@ -164,7 +163,7 @@ impl Attempts {
 mod tests {
     use super::*;
     use crate::{
-        random::Seed,
+        parts::random::Seed,
         resilience::{backoff::Jitter, budget::Allowance},
     };
     use proptest::prelude::*;

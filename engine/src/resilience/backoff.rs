@@ -3,7 +3,7 @@
 //! The ceiling doubles with each try up to a bound; the wait is drawn below it, so that those who failed together do
 //! not come back together. It counts nothing: whoever waits knows the number of the try.
 
-use crate::random::Random;
+use crate::parts::random::Random;
 use core::time::Duration;
 
 /// Waits that grow.
@@ -51,7 +51,7 @@ fn nanos(span: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::Seed;
+    use crate::parts::random::Seed;
     use proptest::prelude::*;
     use std::{collections::BTreeSet, vec::Vec};
 

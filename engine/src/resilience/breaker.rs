@@ -6,7 +6,11 @@
 //! does not judge answers beyond [`Verdict`]. What it decides depends on what happened when, not on when it is looked
 //! at.
 
-use crate::{random::Random, reason::OriginFailure, resilience::backoff::Backoff, time::Instant};
+use crate::{
+    language::{reason::OriginFailure, time::Instant},
+    parts::random::Random,
+    resilience::backoff::Backoff,
+};
 use alloc::vec::Vec;
 use core::time::Duration;
 

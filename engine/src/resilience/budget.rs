@@ -5,7 +5,7 @@
 //! like. The shape is Finagle's, but the balance is capped by `burst` where Finagle lets deposits expire: a cap needs no
 //! memory of when each came. It does not know what an extra is: a retry here, a hedge there.
 
-use crate::time::Instant;
+use crate::language::time::Instant;
 
 /// What a budget allows: over any stretch of time, extras ≤ `burst` + `percent` of the requests + `floor_per_s` × seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,9 +8,11 @@
 //! It keeps the table and one wake for all. It cancels nothing: who is due is handed out, and the caller acts.
 
 use crate::{
-    agenda::Agenda,
-    table::{Name, Table},
-    time::Instant,
+    language::time::Instant,
+    parts::{
+        agenda::Agenda,
+        table::{Name, Table},
+    },
 };
 use core::time::Duration;
 
@@ -168,7 +170,7 @@ impl<K: Name> Deadlines<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::id::RequestId;
+    use crate::language::id::RequestId;
     use proptest::prelude::*;
     use std::vec::Vec;
 

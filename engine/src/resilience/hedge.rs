@@ -9,9 +9,8 @@
 //! (failure A9).
 
 use crate::{
-    id::OpId,
+    language::{id::OpId, time::Instant},
     resilience::budget::{Allowance, Budget},
-    time::Instant,
 };
 use core::time::Duration;
 

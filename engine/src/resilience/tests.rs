@@ -7,8 +7,8 @@ use super::{
 };
 use crate::config::{RawResilience, ResiliencePolicy};
 use crate::{
-    random::{Random, Seed},
-    time::Instant,
+    language::time::Instant,
+    parts::random::{Random, Seed},
 };
 use core::time::Duration;
 use std::{collections::BTreeMap, vec::Vec};

@@ -1,7 +1,7 @@
 //! Conditions in requests, judged against a stored response (RFC 9110 section 13, RFC 9111 section 4.3.2).
 
 use super::{http_date, list::entity_tags, validator::EntityTag};
-use crate::{
+use crate::language::{
     head::{Fields, Head, RequestHead},
     time::WallTime,
 };

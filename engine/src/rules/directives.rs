@@ -7,7 +7,7 @@ use super::{
     list::{members, number},
     policy::NamedFields,
 };
-use crate::head::Fields;
+use crate::language::head::Fields;
 use alloc::{borrow::Cow, boxed::Box, string::String, vec::Vec};
 use core::time::Duration;
 

@@ -7,7 +7,7 @@ use super::{
     list::{members, number},
     policy::{Heuristic, Policy},
 };
-use crate::{head::Head, time::WallTime};
+use crate::language::{head::Head, time::WallTime};
 use core::time::Duration;
 
 /// A freshness lifetime, and where it is from.

@@ -10,7 +10,7 @@ use super::{
     validator::EntityTag,
     vary::{Vary, variant_key},
 };
-use crate::{
+use crate::language::{
     head::{Fields, Head, Method, RequestHead},
     key::CacheKey,
     time::WallTime,

@@ -1,7 +1,7 @@
 //! Fields that belong to one connection and go no further (RFC 9110 section 7.6.1).
 
 use super::list::members;
-use crate::head::Fields;
+use crate::language::head::Fields;
 use alloc::{string::String, vec::Vec};
 
 /// Is `name` (lower case) a field of the connection, whether `Connection` names it or not?

@@ -3,7 +3,7 @@
 //! Names may be in any case, and the weekday need not fit the date, for origins get both wrong. Everything else is
 //! exact: the digits' count, the single spaces, `GMT` and no other zone.
 
-use crate::{head::Fields, time::WallTime};
+use crate::language::{head::Fields, time::WallTime};
 use alloc::{format, string::String};
 
 const DAYS: [&str; 7] = ["Thursday", "Friday", "Saturday", "Sunday", "Monday", "Tuesday", "Wednesday"];

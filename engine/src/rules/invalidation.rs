@@ -1,7 +1,7 @@
 //! What an unsafe request makes stale (RFC 9111 section 4.4).
 
 use super::target;
-use crate::{
+use crate::language::{
     head::{Head, RequestHead},
     key::CacheKey,
 };
@@ -38,7 +38,7 @@ fn invalidated(request: &RequestHead, response: &Head) -> Vec<(Arc<str>, Arc<str
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::head::{Fields, Method};
+    use crate::language::head::{Fields, Method};
     use std::string::String;
 
     fn after(method: Method, status: u16, fields: &[(&str, &str)]) -> Vec<String> {

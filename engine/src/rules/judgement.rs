@@ -8,7 +8,7 @@ use super::{
     storable::storable,
     vary::Vary,
 };
-use crate::{
+use crate::language::{
     head::{Head, RequestHead},
     reason::Storable,
     time::WallTime,

@@ -7,7 +7,7 @@ use super::{
     list::{members, number},
     validator::{EntityTag, strong_last_modified},
 };
-use crate::{
+use crate::language::{
     head::{Fields, Head, Method, RequestHead},
     time::WallTime,
 };

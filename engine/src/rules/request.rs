@@ -1,6 +1,6 @@
 //! Which requests the cache answers at all.
 
-use crate::{
+use crate::language::{
     head::{Method, RequestHead},
     reason::Bypass,
 };

@@ -1,6 +1,9 @@
 //! `Retry-After` (RFC 9110 section 10.2.3): how long an origin asks to be left alone.
 
-use crate::{head::Fields, rules::http_date, time::WallTime};
+use crate::{
+    language::{head::Fields, time::WallTime},
+    rules::http_date,
+};
 use core::time::Duration;
 
 /// What the one line of the field says: whole seconds, or a date, which counts from `now` and is no wait once past.

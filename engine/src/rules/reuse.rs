@@ -5,7 +5,7 @@ use super::{
     freshness::StaleWindows,
     policy::{ClientDirectives, Policy},
 };
-use crate::head::Fields;
+use crate::language::head::Fields;
 use core::time::Duration;
 
 /// Must the origin agree to each use of a stored response (`no-cache`, RFC 9111 section 5.2.2.4)?

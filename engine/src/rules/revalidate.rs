@@ -5,7 +5,7 @@ use super::{
     conditional::remove_conditions, hop::is_hop_by_hop, http_date, policy::ChangedValidator,
     validator::EntityTag,
 };
-use crate::{
+use crate::language::{
     head::{Fields, Head},
     time::WallTime,
 };

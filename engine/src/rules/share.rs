@@ -1,7 +1,7 @@
 //! What a request gets of a stored response: conditions count first, then ranges (RFC 9110 section 13.2.2).
 
 use super::{conditional, range};
-use crate::{
+use crate::language::{
     head::{Head, RequestHead},
     time::WallTime,
 };
@@ -77,7 +77,7 @@ pub(crate) fn share(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::head::Method;
+    use crate::language::head::Method;
 
     const NOW: WallTime = WallTime::from_unix_millis(1_795_219_200_000);
 

@@ -6,7 +6,7 @@ use super::{
     policy::Policy,
     reuse::{Reuse, Stored, WhenStale},
 };
-use crate::{head::Head, record::Freshness, time::Instant};
+use crate::language::{head::Head, record::Freshness, time::Instant};
 
 /// How a stored response may be used, whatever its age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

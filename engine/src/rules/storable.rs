@@ -7,7 +7,7 @@ use super::{
     target,
     vary::Vary,
 };
-use crate::{
+use crate::language::{
     head::{Head, Length, Method, RequestHead},
     reason::{NotStorable, Storable},
 };

@@ -5,7 +5,7 @@
 //! the two separators, so both separate in all three. Letter case does not count: some of those caches compare with it
 //! and some without, and one purge too many costs a fetch where one too few costs a stale page.
 
-use crate::head::Fields;
+use crate::language::head::Fields;
 
 /// The fields, in lower case.
 const FIELDS: [&str; 3] = ["surrogate-key", "cache-tag", "xkey"];

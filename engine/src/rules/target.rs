@@ -1,6 +1,6 @@
 //! References in a response to other resources, resolved against the request (RFC 3986 section 5).
 
-use crate::head::RequestHead;
+use crate::language::head::RequestHead;
 use alloc::{boxed::Box, string::String, vec::Vec};
 
 /// Authority, in lower case, and target of what `reference` means in a response to `request`. `None` when it is not
@@ -108,7 +108,7 @@ fn without_dots(target: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::head::{Fields, Method};
+    use crate::language::head::{Fields, Method};
     use proptest::prelude::*;
 
     fn request() -> RequestHead {

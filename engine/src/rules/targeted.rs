@@ -6,7 +6,7 @@ use super::{
     directives::{ResponseDirectives, SECONDS_MAX, Scope, Source, keep_smaller},
     structured::{Parser, Value},
 };
-use crate::head::Fields;
+use crate::language::head::Fields;
 use alloc::vec::Vec;
 use core::time::Duration;
 

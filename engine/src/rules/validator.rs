@@ -1,7 +1,7 @@
 //! Validators and how they are compared (RFC 9110 section 8.8).
 
 use super::http_date;
-use crate::{head::Fields, time::WallTime};
+use crate::language::{head::Fields, time::WallTime};
 use core::time::Duration;
 
 /// An entity-tag as it was sent. What is not of the RFC's form is compared byte by byte, as a strong one: origins that

@@ -5,7 +5,7 @@
 //! the same variant. A `Content-Language` finds no variant: whoever asks for the same language in other words fetches.
 
 use super::list::{members, number};
-use crate::{
+use crate::language::{
     head::{Fields, Head},
     key::CacheKey,
 };

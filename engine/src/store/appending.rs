@@ -12,7 +12,7 @@ use super::{
     publishing::{Cause, Draft, Flight, Publication},
     syncing::Waiter,
 };
-use crate::{id::RecordName, key::StoredKey};
+use crate::language::{id::RecordName, key::StoredKey};
 use alloc::{boxed::Box, vec, vec::Vec};
 use bytes::Bytes;
 

@@ -9,7 +9,7 @@ use super::{
     geometry::Geometry,
     plant::{Planted, StoreFault},
 };
-use crate::{
+use crate::language::{
     id::RecordName,
     key::{CacheKey, StoredKey},
 };

@@ -10,7 +10,7 @@ use super::{
     rope::part_of,
     writing::Piece,
 };
-use crate::{id::RecordName, key::StoredKey, record::Record};
+use crate::language::{id::RecordName, key::StoredKey, record::Record};
 use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 use bytes::Bytes;
 

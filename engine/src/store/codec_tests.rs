@@ -13,7 +13,7 @@ use super::{
     policy::Stream,
     walk::walk,
 };
-use crate::{
+use crate::language::{
     head::{Fields, Head},
     id::RecordName,
     key::{CacheKey, StoredKey},

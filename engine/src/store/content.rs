@@ -19,8 +19,10 @@ use super::{
 };
 use crate::{
     format,
-    key::{CacheKey, StoredKey},
-    record::Record,
+    language::{
+        key::{CacheKey, StoredKey},
+        record::Record,
+    },
 };
 use alloc::vec::Vec;
 use bytes::Bytes;

@@ -9,7 +9,7 @@ use super::{
     publishing::Ended,
     reading::Want,
 };
-use crate::{
+use crate::language::{
     id::RecordName,
     key::{CacheKey, StoredKey},
 };

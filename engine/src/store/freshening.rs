@@ -10,7 +10,7 @@ use super::{
     publishing::Draft,
     reading::{Load, Loader},
 };
-use crate::{effect::Freshening, record::Record};
+use crate::language::{effect::Freshening, record::Record};
 use alloc::sync::Arc;
 
 impl Store {

@@ -8,7 +8,7 @@ use super::{
     plant::Planted,
     walk::{Walked, walk},
 };
-use crate::key::StoredKey;
+use crate::language::key::StoredKey;
 use alloc::{boxed::Box, vec::Vec};
 use bytes::Bytes;
 use std::vec;

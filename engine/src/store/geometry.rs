@@ -1,7 +1,7 @@
 //! How a device is cut up: segments of one size, sectors within them, blocks of whole sectors.
 
 use super::block::HEADER_BYTES;
-use crate::units::ByteCount;
+use crate::language::units::ByteCount;
 use core::fmt;
 
 /// The parts of a device as an operator or a driver asks for them.

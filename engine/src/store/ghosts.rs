@@ -8,7 +8,10 @@
 //! restart there are no ghosts.
 
 use super::index::fold;
-use crate::{key::StoredKey, random::Seed, units::ByteCount};
+use crate::{
+    language::{key::StoredKey, units::ByteCount},
+    parts::random::Seed,
+};
 use alloc::{vec, vec::Vec};
 
 /// The shelves, told apart by the print's first byte.
@@ -167,7 +170,7 @@ const fn mix(mut z: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::key::CacheKey;
+    use crate::language::key::CacheKey;
 
     fn key(number: u64) -> StoredKey {
         StoredKey::plain(CacheKey(u128::from(number) << 3))

@@ -5,7 +5,7 @@
 //! lies at its home or behind it, in the order of prints, so a search ends where a greater print begins.
 
 use super::{block::Place, policy::USES_MAX};
-use crate::{
+use crate::language::{
     key::{CacheKey, StoredKey},
     units::ByteCount,
 };
@@ -330,10 +330,10 @@ impl Shelf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::random::Seed;
+    use crate::parts::random::Seed;
     use std::collections::BTreeMap;
 
-    fn key(random: &mut crate::random::Random, targets: u64) -> StoredKey {
+    fn key(random: &mut crate::parts::random::Random, targets: u64) -> StoredKey {
         let target = CacheKey(u128::from(random.below(targets)) << 64);
         let key = if random.chance(1, 2) { target } else { CacheKey(random.below(4).into()) };
         StoredKey { target, key }

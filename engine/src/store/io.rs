@@ -5,7 +5,7 @@ use super::{
     check::{Check, Checked},
     geometry::Geometry,
 };
-use crate::{
+use crate::language::{
     effect::Freshening,
     id::{RecordName, ids},
     key::StoredKey,

@@ -6,7 +6,7 @@ use super::{
     geometry::{Geometry, MARKS},
     log::{TOMBSTONE_COPIES, spare_sectors, summary_sectors},
 };
-use crate::units::ByteCount;
+use crate::language::units::ByteCount;
 
 /// What sizes are counted in, and what lies around bodies.
 #[derive(Clone, Copy, Debug)]

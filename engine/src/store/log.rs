@@ -6,7 +6,7 @@ use super::{
     geometry::{Geometry, MARKS},
     policy::{self, Stream},
 };
-use crate::key::CacheKey;
+use crate::language::key::CacheKey;
 use alloc::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     vec::Vec,

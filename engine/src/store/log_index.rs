@@ -19,9 +19,11 @@ use super::{
     policy::{self, FREE_SEGMENTS, Replaced, Stream, USES_MAX},
 };
 use crate::{
-    key::{CacheKey, StoredKey},
-    random::Seed,
-    units::ByteCount,
+    language::{
+        key::{CacheKey, StoredKey},
+        units::ByteCount,
+    },
+    parts::random::Seed,
 };
 use alloc::vec::{Drain, Vec};
 use hashbrown::HashTable;

@@ -15,7 +15,7 @@ use super::{
     recovering::Found,
     walk::Walked,
 };
-use crate::key::{CacheKey, StoredKey};
+use crate::language::key::{CacheKey, StoredKey};
 use alloc::{collections::BTreeMap, vec::Vec};
 
 /// What is left to take in, and what was deleted.

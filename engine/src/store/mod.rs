@@ -63,9 +63,8 @@ pub use log_index::{BytesWritten, LogIndex, TooLarge};
 pub use plant::StoreFault;
 
 use crate::{
-    key::StoredKey,
-    random::{Random, Seed},
-    units::ByteCount,
+    language::{key::StoredKey, units::ByteCount},
+    parts::random::{Random, Seed},
 };
 use alloc::{
     boxed::Box,

@@ -18,7 +18,7 @@ use super::{
     reclaiming::Step,
     turning::KEPT_OF_MOVES,
 };
-use crate::{id::RecordName, key::StoredKey};
+use crate::language::{id::RecordName, key::StoredKey};
 use alloc::{boxed::Box, collections::BTreeMap, vec, vec::Vec};
 use bytes::Bytes;
 

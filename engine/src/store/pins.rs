@@ -5,7 +5,7 @@ use super::{
     content::Extent,
     io::{Reader, Source, Writer},
 };
-use crate::key::StoredKey;
+use crate::language::key::StoredKey;
 use alloc::{collections::BTreeSet, vec::Vec};
 
 /// Open readers and writers by the segments in which pieces of theirs lie.

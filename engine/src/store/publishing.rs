@@ -8,7 +8,7 @@ use super::{
     plant::StoreFault,
     policy::Stream,
 };
-use crate::{
+use crate::language::{
     effect::Freshening,
     id::RecordName,
     key::{CacheKey, StoredKey},

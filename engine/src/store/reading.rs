@@ -9,7 +9,7 @@ use super::{
     deleting::Deletion,
     recovering::Part,
 };
-use crate::{id::RecordName, key::StoredKey, record::Record};
+use crate::language::{id::RecordName, key::StoredKey, record::Record};
 use alloc::{boxed::Box, collections::BTreeMap, sync::Arc};
 use bytes::Bytes;
 

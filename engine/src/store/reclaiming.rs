@@ -23,7 +23,7 @@ use super::{
     reading::{Load, Loader, Want},
     turning::KEPT_OF_MOVES,
 };
-use crate::key::{CacheKey, StoredKey};
+use crate::language::key::{CacheKey, StoredKey};
 use alloc::{
     boxed::Box,
     collections::{BTreeMap, BTreeSet},

@@ -15,7 +15,7 @@ use super::{
     reading::Want,
     walk::Walked,
 };
-use crate::id::RecordName;
+use crate::language::id::RecordName;
 use alloc::{boxed::Box, collections::BTreeMap, vec::Vec};
 
 /// Headers and footers that are read at once.

@@ -8,7 +8,7 @@ use super::{
     content::{Content, Entry, Extent, Tombstone, What},
     geometry::Geometry,
 };
-use crate::id::RecordName;
+use crate::language::id::RecordName;
 use alloc::vec::Vec;
 use bytes::Bytes;
 

@@ -16,10 +16,12 @@ use super::{
 };
 use crate::{
     format,
-    id::RecordName,
-    key::{CacheKey, StoredKey},
-    record::Record,
-    time::WallTime,
+    language::{
+        id::RecordName,
+        key::{CacheKey, StoredKey},
+        record::Record,
+        time::WallTime,
+    },
 };
 use alloc::{sync::Arc, vec::Vec};
 use bytes::Bytes;

@@ -2,7 +2,7 @@ use super::{
     super::tests::{OLD, OTHER, OURS, READ, blob, found, nothing, swap, swapped, terms, vacant},
     *,
 };
-use crate::id::RecordName;
+use crate::language::id::RecordName;
 use std::vec;
 
 /// One sweep: each question with its answer, and what it came to.

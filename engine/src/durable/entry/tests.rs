@@ -1,5 +1,5 @@
 use super::*;
-use crate::{
+use crate::language::{
     head::{Fields, Head},
     record::StoredFreshness,
     units::ByteCount,

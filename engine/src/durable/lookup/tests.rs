@@ -2,7 +2,7 @@ use super::{
     super::tests::{LENGTH, NOW, OLD, READ, at, blob, found, nothing, swap, terms, vacant},
     *,
 };
-use crate::{durable::Version, units::ByteCount};
+use crate::{durable::Version, language::units::ByteCount};
 use alloc::vec::Vec;
 use std::vec;
 

@@ -1,7 +1,7 @@
 //! One context of an upload with the index: a swap, and what its answer comes to.
 
 use super::{Ask, Stored, Told, Version};
-use crate::{key::CacheKey, time::WallTime};
+use crate::language::{key::CacheKey, time::WallTime};
 
 /// The entry as the index last told it, and its clock then.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

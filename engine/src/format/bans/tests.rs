@@ -1,5 +1,5 @@
 use super::*;
-use crate::bans::Bans;
+use crate::parts::bans::Bans;
 use proptest::prelude::*;
 use std::{string::String, vec};
 
@@ -184,6 +184,6 @@ proptest! {
         for ban in decode_bans(&log(&bans)).expect("it is of this version").bans {
             taken.push(ban);
         }
-        prop_assert!(taken.iter().count() <= crate::bans::BANS_MAX + 2);
+        prop_assert!(taken.iter().count() <= crate::parts::bans::BANS_MAX + 2);
     }
 }

@@ -19,15 +19,17 @@ use super::{
     stored::{Kept, Stored},
 };
 use crate::{
-    chunk::Chunk,
     config::ByteTier,
-    effect::{Effect, Reply},
-    event::RequestEvent,
-    id::{FillId, RecordId, RecordName, RequestId},
-    key::{CacheKey, StoredKey},
-    reason::End,
-    table::Table,
-    units::ByteCount,
+    language::{
+        chunk::Chunk,
+        effect::{Effect, Reply},
+        event::RequestEvent,
+        id::{FillId, RecordId, RecordName, RequestId},
+        key::{CacheKey, StoredKey},
+        reason::End,
+        units::ByteCount,
+    },
+    parts::table::Table,
 };
 use alloc::sync::Arc;
 use reading::Reading;

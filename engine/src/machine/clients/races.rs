@@ -5,15 +5,17 @@
 
 use super::{Clients, Source, reading::Reading};
 use crate::{
-    chunk::Chunk,
-    effect::{Effect, ReadSource},
-    event::RequestEvent,
-    id::{OpId, RequestId, TierId},
+    language::{
+        chunk::Chunk,
+        effect::{Effect, ReadSource},
+        event::RequestEvent,
+        id::{OpId, RequestId, TierId},
+        reason::Dependency,
+    },
     machine::{
         context::{Context, Pending},
         resilience::Timed,
     },
-    reason::Dependency,
     resilience::{
         deadline::Phase,
         hedge::{Answer, Race, RaceStep},

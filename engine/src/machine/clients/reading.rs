@@ -3,16 +3,18 @@
 use super::{Clients, OpenRecord, Source, races};
 use crate::machine::{context::Context, resilience::Timed};
 use crate::{
-    chunk::Chunk,
     config::ByteTier,
-    effect::{Effect, ReadSource},
-    event::{Event, RequestEvent, ResilienceEvent, TierOperation},
-    id::{FillId, OpId, PromotionId, RecordId, RecordName, RequestId, TierId, WriterId},
-    key::{CacheKey, StoredKey},
-    reason::{AbortReason, End, Late, ReadFailure},
+    language::{
+        chunk::Chunk,
+        effect::{Effect, ReadSource},
+        event::{Event, RequestEvent, ResilienceEvent, TierOperation},
+        id::{FillId, OpId, PromotionId, RecordId, RecordName, RequestId, TierId, WriterId},
+        key::{CacheKey, StoredKey},
+        reason::{AbortReason, End, Late, ReadFailure},
+        units::ByteCount,
+    },
     resilience::hedge::{Answer, Race},
     rules::Piece,
-    units::ByteCount,
 };
 use alloc::collections::VecDeque;
 

@@ -3,18 +3,20 @@
 use super::{Clients, Request, Source, reading::Reading};
 use crate::machine::{context::Context, fetching::Waiter, stored::Kept};
 use crate::{
-    chunk::Chunk,
-    effect::{Effect, Outcome, Reply, ReplyBody},
-    event::{Event, RequestEvent},
-    head::{Head, Length, Method, RequestHead},
-    id::{PromotionId, RequestId},
-    key::CacheKey,
-    memory::Resident,
-    reason::End,
-    record::Freshness,
+    language::{
+        chunk::Chunk,
+        effect::{Effect, Outcome, Reply, ReplyBody},
+        event::{Event, RequestEvent},
+        head::{Head, Length, Method, RequestHead},
+        id::{PromotionId, RequestId},
+        key::CacheKey,
+        reason::End,
+        record::Freshness,
+        resident::Resident,
+        selector::Place,
+        units::ByteCount,
+    },
     rules::{self, Piece, Share},
-    selector::Place,
-    units::ByteCount,
 };
 use alloc::{collections::VecDeque, sync::Arc, vec::Vec};
 

@@ -1,6 +1,6 @@
 //! The synchronous lane into L0: chunks are kept as they pass, and become resident all at once at the end.
 
-use crate::{chunk::Chunk, units::ByteCount};
+use crate::language::{chunk::Chunk, units::ByteCount};
 use alloc::vec::Vec;
 
 /// A body being collected, under the gate.

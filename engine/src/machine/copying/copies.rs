@@ -8,19 +8,21 @@ use super::{
 };
 use crate::machine::{context::Context, fetching::IndexSnapshot};
 use crate::{
-    chunk::Chunk,
     config::{ByteTier, IndexKeeper, MemoryTier, OnFull},
-    event::{CopyEvent, FillVerdict},
-    head::{Head, Length},
-    id::{RecordName, TierId, WriterId},
-    key::StoredKey,
-    lane::{Ended, Lane, Publisher},
-    memory::Resident,
-    reason::{LaneEnd, Rejection},
-    record::{Freshness, Record},
+    language::{
+        chunk::Chunk,
+        event::{CopyEvent, FillVerdict},
+        head::{Head, Length},
+        id::{RecordName, TierId, WriterId},
+        key::StoredKey,
+        reason::{LaneEnd, Rejection},
+        record::{Freshness, Record},
+        resident::Resident,
+        selector::Place,
+        units::ByteCount,
+    },
+    parts::lane::{Ended, Lane, Publisher},
     rules::Staleness,
-    selector::Place,
-    units::ByteCount,
 };
 use alloc::{sync::Arc, vec::Vec};
 

@@ -6,18 +6,22 @@ use crate::machine::{
     context::{Context, Pending},
 };
 use crate::{
-    agenda::Agenda,
-    chunk::Chunk,
     config::{Config, OnFull},
-    effect::Effect,
-    event::{CopyEvent, FillVerdict, ResidenceEvent, ResilienceEvent, TierOperation},
-    id::{FillId, PromotionId, RequestId, TierId, WriterId},
-    key::{CacheKey, StoredKey},
-    lane::{Ended, Lane, Next, Publisher},
-    reason::LaneEnd,
-    table::Table,
-    time::Instant,
-    units::ByteCount,
+    language::{
+        chunk::Chunk,
+        effect::Effect,
+        event::{CopyEvent, FillVerdict, ResidenceEvent, ResilienceEvent, TierOperation},
+        id::{FillId, PromotionId, RequestId, TierId, WriterId},
+        key::{CacheKey, StoredKey},
+        reason::LaneEnd,
+        time::Instant,
+        units::ByteCount,
+    },
+    parts::{
+        agenda::Agenda,
+        lane::{Ended, Lane, Next, Publisher},
+        table::Table,
+    },
 };
 use alloc::vec::Vec;
 

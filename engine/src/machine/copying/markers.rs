@@ -11,16 +11,18 @@
 use super::lanes::{Lanes, OpenLane, Owner};
 use crate::machine::context::Context;
 use crate::{
-    chunk::Chunk,
     config::OnFull,
-    head::{Fields, Head},
-    id::{RecordName, TierId, WriterId},
-    key::{CacheKey, StoredKey},
-    lane::{Ended, Lane},
-    reason::LaneEnd,
-    record::Record,
+    language::{
+        chunk::Chunk,
+        head::{Fields, Head},
+        id::{RecordName, TierId, WriterId},
+        key::{CacheKey, StoredKey},
+        reason::LaneEnd,
+        record::Record,
+        units::ByteCount,
+    },
+    parts::lane::{Ended, Lane},
     rules::vary::Vary,
-    units::ByteCount,
 };
 use alloc::{boxed::Box, collections::BTreeSet, sync::Arc, vec::Vec};
 use core::time::Duration;

@@ -13,14 +13,14 @@ pub(super) use markers::{Lost, names_in};
 
 use super::Audit;
 use crate::{
-    chunk::Chunk,
     config::Config,
-    hits::Hits,
-    id::{PromotionId, RecordName, TierId, WriterId},
-    key::{CacheKey, StoredKey},
-    random::Random,
-    record::Record,
-    table::Table,
+    language::{
+        chunk::Chunk,
+        id::{PromotionId, RecordName, TierId, WriterId},
+        key::{CacheKey, StoredKey},
+        record::Record,
+    },
+    parts::{hits::Hits, random::Random, table::Table},
 };
 use alloc::sync::Arc;
 use lanes::Lanes;

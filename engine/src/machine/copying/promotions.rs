@@ -10,17 +10,19 @@ use super::{
 };
 use crate::machine::{context::Context, stored::Kept};
 use crate::{
-    chunk::Chunk,
     config::Promotion,
-    head::{Head, Length},
-    id::{PromotionId, RequestId, TierId, WriterId},
-    key::StoredKey,
-    memory::Resident,
-    reason::LaneEnd,
-    record::Freshness,
+    language::{
+        chunk::Chunk,
+        head::{Head, Length},
+        id::{PromotionId, RequestId, TierId, WriterId},
+        key::StoredKey,
+        reason::LaneEnd,
+        record::Freshness,
+        resident::Resident,
+        selector::Place,
+        units::ByteCount,
+    },
     rules::Staleness,
-    selector::Place,
-    units::ByteCount,
 };
 use alloc::{collections::BTreeSet, sync::Arc, vec::Vec};
 

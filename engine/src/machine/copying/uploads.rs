@@ -13,15 +13,17 @@ use crate::machine::{
     fetching::IndexSnapshot,
 };
 use crate::{
-    chunk::Chunk,
     config::Config,
     durable::{BlobFate, Completed, Publish, PublishEnd, PublishStep, Terms, Told},
-    effect::Effect,
-    event::{DurableEvent, ResilienceEvent, TierOperation},
-    id::{RecordName, WriterId},
-    key::CacheKey,
-    reason::LaneEnd,
-    time::Instant,
+    language::{
+        chunk::Chunk,
+        effect::Effect,
+        event::{DurableEvent, ResilienceEvent, TierOperation},
+        id::{RecordName, WriterId},
+        key::CacheKey,
+        reason::LaneEnd,
+        time::Instant,
+    },
 };
 use alloc::collections::{BTreeMap, BTreeSet};
 

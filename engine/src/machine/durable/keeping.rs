@@ -7,14 +7,16 @@
 use super::{Durable, DurablePurgeId, Opened, TIER, Work};
 use crate::machine::context::Context;
 use crate::{
-    chunk::Chunk,
     durable::{Ask, CollectStep, Collector, DurablePurge, PurgeEnd, PurgeStep, Terms, Told},
-    effect::PurgeOutcome,
-    event::{DurableEvent, ResilienceEvent, TierOperation},
-    key::CacheKey,
+    language::{
+        chunk::Chunk,
+        effect::PurgeOutcome,
+        event::{DurableEvent, ResilienceEvent, TierOperation},
+        key::CacheKey,
+        record::Record,
+        time::Instant,
+    },
     machine::freshening::Freshen,
-    record::Record,
-    time::Instant,
 };
 use alloc::sync::Arc;
 use core::time::Duration;

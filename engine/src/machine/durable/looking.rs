@@ -3,13 +3,15 @@
 use super::{Durable, Opened, TIER, Work};
 use crate::machine::{context::Context, fetching::IndexSnapshot};
 use crate::{
-    chunk::Chunk,
     durable::{Ask, DurableMiss, Looked, LookedFor, Lookup, LookupStep, Told},
-    effect::Effect,
-    id::{FillId, RecordId},
-    key::CacheKey,
+    language::{
+        chunk::Chunk,
+        effect::Effect,
+        id::{FillId, RecordId},
+        key::CacheKey,
+        record::Record,
+    },
     machine::Pending,
-    record::Record,
 };
 use alloc::{boxed::Box, sync::Arc};
 

@@ -21,9 +21,11 @@ use super::{WakeReason, freshening::Freshen};
 use crate::{
     config::{Config, IndexKeeper},
     durable::{Lookup, Terms},
-    id::{FillId, RecordId, TierId, WriterId},
-    table::{Name, Table, spread},
-    time::Instant,
+    language::{
+        id::{FillId, RecordId, TierId, WriterId},
+        time::Instant,
+    },
+    parts::table::{Name, Table, spread},
 };
 use keeping::{Collecting, Purging};
 

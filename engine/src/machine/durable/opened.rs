@@ -7,13 +7,15 @@
 use super::{TIER, Work};
 use crate::machine::context::Context;
 use crate::{
-    chunk::Chunk,
     durable::{BodyDigest, Seen},
-    event::{DurableEvent, ResilienceEvent, TierOperation},
-    id::RecordName,
+    language::{
+        chunk::Chunk,
+        event::{DurableEvent, ResilienceEvent, TierOperation},
+        id::RecordName,
+        time::Instant,
+        units::ByteCount,
+    },
     plant::Fault,
-    time::Instant,
-    units::ByteCount,
 };
 
 /// What an open record must turn out to be.

@@ -15,21 +15,23 @@ use crate::machine::{
     stored::Stored,
 };
 use crate::{
-    chunk::Chunk,
-    effect::Effect,
-    event::{FetchEnd, FetchEvent, Purpose, RequestEvent, ResilienceEvent},
-    head::{Head, RequestHead},
-    id::{FillId, RequestId},
-    key::StoredKey,
-    reason::{Dependency, Late, MissReason, OriginFailure, Refusal},
+    language::{
+        chunk::Chunk,
+        effect::Effect,
+        event::{FetchEnd, FetchEvent, Purpose, RequestEvent, ResilienceEvent},
+        head::{Head, RequestHead},
+        id::{FillId, RequestId},
+        key::StoredKey,
+        reason::{Dependency, Late, MissReason, OriginFailure, Refusal},
+        selector::Place,
+        time::Instant,
+        units::ByteCount,
+    },
     resilience::{
         attempts::{Attempts, Decision, Failed, GiveUp, Repeatable},
         deadline::Phase,
     },
     rules::{self, conditional, reuse, revalidate},
-    selector::Place,
-    time::Instant,
-    units::ByteCount,
 };
 use alloc::{sync::Arc, vec::Vec};
 

@@ -6,16 +6,18 @@ use super::{followers::Followers, slots::Slot, window::Window};
 use crate::{
     config::ByteTier,
     durable::Seen,
-    head::{Head, Length, RequestHead},
-    id::{OpId, OriginId, RecordId, RequestId},
-    key::{CacheKey, StoredKey},
+    language::{
+        head::{Head, Length, RequestHead},
+        id::{OpId, OriginId, RecordId, RequestId},
+        key::{CacheKey, StoredKey},
+        reason::{MissReason, OriginFailure},
+        record::Freshness,
+        selector::Place,
+        time::Instant,
+    },
     machine::{copying::Copies, stored::Stored},
-    reason::{MissReason, OriginFailure},
-    record::Freshness,
     resilience::attempts::Attempts,
     rules::Staleness,
-    selector::Place,
-    time::Instant,
 };
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::time::Duration;

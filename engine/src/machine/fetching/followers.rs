@@ -1,6 +1,6 @@
 //! Who reads a stream, where each of them is, and what each of them waits for.
 
-use crate::id::{OpId, RequestId, WriterId};
+use crate::language::id::{OpId, RequestId, WriterId};
 use alloc::{
     boxed::Box,
     collections::{BTreeMap, BTreeSet},

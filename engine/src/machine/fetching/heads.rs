@@ -9,24 +9,26 @@ use super::{
 };
 use crate::machine::{context::Context, copying::Copies, resilience::Timed, stored::Stored};
 use crate::{
-    chunk::Chunk,
     config::OnAbandon,
-    effect::Effect,
-    event::{FetchEnd, FetchEvent},
-    head::{Head, RequestHead},
-    id::{FillId, OriginId, RequestId},
-    key::{CacheKey, StoredKey},
+    language::{
+        chunk::Chunk,
+        effect::Effect,
+        event::{FetchEnd, FetchEvent},
+        head::{Head, RequestHead},
+        id::{FillId, OriginId, RequestId},
+        key::{CacheKey, StoredKey},
+        reason::{MissReason, NotStorable, Storable},
+        record::Freshness,
+        selector::Place,
+        time::{Instant, WallTime},
+        units::ByteCount,
+    },
     plant::Fault,
-    reason::{MissReason, NotStorable, Storable},
-    record::Freshness,
     resilience::{attempts::Failed, deadline::Phase},
     rules::{
         self, Judgement, retry_after, reuse, revalidate,
         vary::{Vary, variant_key},
     },
-    selector::Place,
-    time::{Instant, WallTime},
-    units::ByteCount,
 };
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 

@@ -14,19 +14,21 @@ use crate::machine::{
     stored::{Kept, Stored},
 };
 use crate::{
-    chunk::Chunk,
     config::{ByteTier, IndexKeeper},
     durable::DurableMiss,
-    effect::Effect,
-    event::{ResilienceEvent, TierOperation},
-    head::Length,
-    id::{FillId, OpId, RecordId, RequestId, TierId},
-    key::CacheKey,
-    reason::{Late, MissReason},
-    record::{Freshness, Record},
+    language::{
+        chunk::Chunk,
+        effect::Effect,
+        event::{ResilienceEvent, TierOperation},
+        head::Length,
+        id::{FillId, OpId, RecordId, RequestId, TierId},
+        key::CacheKey,
+        reason::{Late, MissReason},
+        record::{Freshness, Record},
+        time::BIRTH_ROUNDING,
+    },
     resilience::deadline::Phase,
     rules::reuse,
-    time::BIRTH_ROUNDING,
 };
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 

@@ -26,19 +26,20 @@ use super::{
     stored::{Kept, Stored},
 };
 use crate::{
-    chunk::Chunk,
     config::OnAbandon,
-    event::{Event, RequestEvent},
-    head::{Method, RequestHead},
-    id::{FillId, OriginId, RequestId},
-    key::{CacheKey, StoredKey},
-    memory::Resident,
-    random::Random,
-    reason::{AbortReason, Bypass, End, MissReason, Refusal},
+    language::{
+        chunk::Chunk,
+        event::{Event, RequestEvent},
+        head::{Method, RequestHead},
+        id::{FillId, OriginId, RequestId},
+        key::{CacheKey, StoredKey},
+        reason::{AbortReason, Bypass, End, MissReason, Refusal},
+        resident::Resident,
+        time::Instant,
+        units::ByteCount,
+    },
+    parts::{random::Random, table::Table},
     rules::{self, reuse},
-    table::Table,
-    time::Instant,
-    units::ByteCount,
 };
 use alloc::{sync::Arc, vec::Vec};
 use core::time::Duration;

@@ -12,17 +12,19 @@ use crate::machine::{
     stored::Stored,
 };
 use crate::{
-    chunk::Chunk,
     config::OnAbandon,
-    effect::{Effect, Outcome, Reply, ReplyBody},
-    event::{FetchEnd, FetchEvent},
-    head::Length,
-    id::{FillId, OpId, RequestId, WriterId},
-    key::StoredKey,
-    reason::{AbortReason, End, OriginFailure},
-    record::Freshness,
+    language::{
+        chunk::Chunk,
+        effect::{Effect, Outcome, Reply, ReplyBody},
+        event::{FetchEnd, FetchEvent},
+        head::Length,
+        id::{FillId, OpId, RequestId, WriterId},
+        key::StoredKey,
+        reason::{AbortReason, End, OriginFailure},
+        record::Freshness,
+        units::ByteCount,
+    },
     resilience::deadline::Phase,
-    units::ByteCount,
 };
 use alloc::{sync::Arc, vec::Vec};
 

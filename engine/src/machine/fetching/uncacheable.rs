@@ -4,11 +4,13 @@
 //! response, or a purge, ends that, and the request after it is for everybody again.
 
 use crate::{
-    key::CacheKey,
+    language::{
+        key::CacheKey,
+        reason::{NotStorable, Storable},
+        time::Instant,
+    },
     plant::{Fault, Plant},
-    reason::{NotStorable, Storable},
     rules::reuse,
-    time::Instant,
 };
 use alloc::collections::{BTreeMap, BTreeSet};
 

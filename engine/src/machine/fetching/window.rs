@@ -1,6 +1,6 @@
 //! The part of an arriving body that is permit in memory for its readers.
 
-use crate::chunk::Chunk;
+use crate::language::chunk::Chunk;
 use alloc::collections::VecDeque;
 
 /// Chunks from `base` to `end`, in order and without gaps.

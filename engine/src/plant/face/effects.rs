@@ -5,19 +5,21 @@ use super::{
     known::{Own, Writing},
 };
 use crate::{
-    answer::Answer,
-    chunk::Chunk,
     durable::{Ask, BlobName, Stored, Told},
-    effect::{Effect, Freshening, ReadSource, Reply, ReplyBody},
-    event::{Event, FetchEnd, FetchEvent, RequestEvent, ResilienceEvent},
-    head::RequestHead,
-    id::{FillId, Minter, OpId, RecordId, RecordName, TierId, WriterId},
-    key::CacheKey,
+    language::{
+        answer::Answer,
+        chunk::Chunk,
+        effect::{Effect, Freshening, ReadSource, Reply, ReplyBody},
+        event::{Event, FetchEnd, FetchEvent, RequestEvent, ResilienceEvent},
+        head::RequestHead,
+        id::{FillId, Minter, OpId, RecordId, RecordName, TierId, WriterId},
+        key::CacheKey,
+        reason::{AbortReason, End, Late, ReadFailure},
+        record::{Record, StoredFreshness},
+        units::ByteCount,
+    },
     plant::bounds::FOR_EVER,
-    reason::{AbortReason, End, Late, ReadFailure},
-    record::{Record, StoredFreshness},
     rules::conditional,
-    units::ByteCount,
 };
 use alloc::{collections::VecDeque, sync::Arc};
 

@@ -4,7 +4,7 @@ use super::{
     Face, Fault,
     known::{Misread, Own},
 };
-use crate::{
+use crate::language::{
     chunk::Chunk,
     effect::{Effect, StaleUse},
     event::{

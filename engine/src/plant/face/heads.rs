@@ -1,7 +1,7 @@
 //! What faults make of heads on their way into the engine.
 
 use super::{Face, Fault};
-use crate::{
+use crate::language::{
     chunk::Chunk,
     head::{Fields, Head, Length},
     id::FillId,

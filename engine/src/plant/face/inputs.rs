@@ -5,18 +5,20 @@ use super::{
     known::{Misread, Own, may_be, op_of},
 };
 use crate::{
-    answer::Answer,
-    chunk::Chunk,
     durable::{Ask, Told},
-    effect::{Effect, ReadSource},
-    event::{Event, FetchEnd, FetchEvent, PurgeEvent, RequestEvent},
-    id::{FillId, OpId, PurgeId, TierId},
-    input::Input,
-    key::CacheKey,
-    reason::{OriginFailure, ReadFailure, Refusal},
-    record::{Record, StoredFreshness},
-    selector::{PurgeMode, Selector},
-    units::ByteCount,
+    language::{
+        answer::Answer,
+        chunk::Chunk,
+        effect::{Effect, ReadSource},
+        event::{Event, FetchEnd, FetchEvent, PurgeEvent, RequestEvent},
+        id::{FillId, OpId, PurgeId, TierId},
+        input::Input,
+        key::CacheKey,
+        reason::{OriginFailure, ReadFailure, Refusal},
+        record::{Record, StoredFreshness},
+        selector::{PurgeMode, Selector},
+        units::ByteCount,
+    },
 };
 use alloc::{collections::VecDeque, sync::Arc, vec::Vec};
 use core::time::Duration;

@@ -1,22 +1,24 @@
 //! What a planted fault knows of what has passed: enough to choose what to lose, to double and to alter.
 
 use crate::{
-    answer::Answer,
-    chunk::Chunk,
     config::Config,
     durable::{Ask, Stored, Told},
-    effect::{Effect, ReadSource},
-    event::{CopyEvent, Event, FetchEvent, RequestEvent, ResidenceEvent, ResilienceEvent},
-    head::{Length, RequestHead},
-    id::{FillId, OpId, OriginId, RecordId, RecordName, RequestId, TierId, WriterId},
-    input::Input,
-    key::{CacheKey, StoredKey},
-    reason::Dependency,
-    record::Record,
+    language::{
+        answer::Answer,
+        chunk::Chunk,
+        effect::{Effect, ReadSource},
+        event::{CopyEvent, Event, FetchEvent, RequestEvent, ResidenceEvent, ResilienceEvent},
+        head::{Length, RequestHead},
+        id::{FillId, OpId, OriginId, RecordId, RecordName, RequestId, TierId, WriterId},
+        input::Input,
+        key::{CacheKey, StoredKey},
+        reason::Dependency,
+        record::Record,
+        selector::Selector,
+        time::{Instant, WallTime},
+        units::ByteCount,
+    },
     resilience::breaker::BreakerState,
-    selector::Selector,
-    time::{Instant, WallTime},
-    units::ByteCount,
 };
 use alloc::{
     collections::{BTreeMap, BTreeSet},

@@ -21,8 +21,9 @@ mod inputs;
 mod known;
 
 use crate::{
-    config::Config, effect::Effect, event::Event, id::Minter, input::Input, machine::WakeReason,
-    time::Instant,
+    config::Config,
+    language::{effect::Effect, event::Event, id::Minter, input::Input, time::Instant},
+    machine::WakeReason,
 };
 use alloc::collections::VecDeque;
 
@@ -71,7 +72,7 @@ impl<C> Face<C> {
 #[cfg(feature = "plant")]
 use super::Fault;
 #[cfg(feature = "plant")]
-use crate::chunk::Chunk;
+use crate::language::chunk::Chunk;
 #[cfg(feature = "plant")]
 use alloc::vec::Vec;
 #[cfg(feature = "plant")]

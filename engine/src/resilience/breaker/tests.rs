@@ -1,7 +1,7 @@
 //! The breaker on virtual time: each arrow of its diagram, and that it always resolves.
 
 use super::*;
-use crate::{random::Seed, resilience::backoff::Jitter};
+use crate::{parts::random::Seed, resilience::backoff::Jitter};
 use proptest::prelude::*;
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -1,7 +1,7 @@
 //! Conditions as tables.
 
 use super::*;
-use crate::head::Method;
+use crate::language::head::Method;
 use proptest::prelude::*;
 use std::{format, string::String, vec::Vec};
 

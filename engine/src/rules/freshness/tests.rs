@@ -1,7 +1,7 @@
 //! Lifetimes, ages and windows, as tables around one moment.
 
 use super::*;
-use crate::head::Fields;
+use crate::language::head::Fields;
 use proptest::prelude::*;
 use std::{string::String, vec::Vec};
 

@@ -2,8 +2,10 @@
 
 use super::*;
 use crate::{
-    head::{Fields, Method},
-    reason::NotStorable,
+    language::{
+        head::{Fields, Method},
+        reason::NotStorable,
+    },
     rules::{
         freshness::StaleWindows,
         http_date,

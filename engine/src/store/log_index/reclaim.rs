@@ -9,7 +9,7 @@ use super::{
     LogIndex,
     segments::{Block, Segments},
 };
-use crate::key::CacheKey;
+use crate::language::key::CacheKey;
 use alloc::collections::{BTreeMap, BTreeSet};
 
 /// Free segments that a turn leaves, if it is for a reclaim or a tombstone.

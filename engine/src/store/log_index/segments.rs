@@ -8,7 +8,7 @@ use super::super::{
     layout::Layout,
     policy::{Segments as Extent, Stream},
 };
-use crate::key::{CacheKey, StoredKey};
+use crate::language::key::{CacheKey, StoredKey};
 use alloc::{
     collections::{BTreeSet, VecDeque},
     vec,

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{random::Random, store::RawGeometry};
+use crate::{parts::random::Random, store::RawGeometry};
 use std::{collections::BTreeMap, vec};
 
 fn geometry(segments: u32) -> Geometry {

@@ -1,0 +1,37 @@
+//! What only the durable tier does.
+
+use super::Event;
+use crate::{
+    durable::{BlobFate, Collected, DurableMiss, PublishEnd},
+    language::{id::RecordName, key::CacheKey},
+};
+
+/// What only the durable tier does.
+#[expect(missing_docs, reason = "a field without a line is what its name and type say")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DurableEvent {
+    /// The durable tier has nothing to read for a key.
+    DurableMissed { key: CacheKey, why: DurableMiss },
+    /// An upload into the durable tier is over.
+    UploadEnded {
+        key: CacheKey,
+        /// Its blob's.
+        name: RecordName,
+        end: PublishEnd,
+        blob: BlobFate,
+    },
+    /// The durable tier was found to hold other bytes than were uploaded; its manifest is taken back.
+    Corrupt {
+        key: CacheKey,
+        /// The blob's.
+        name: RecordName,
+    },
+    /// A sweep of the collector is over.
+    Swept { collected: Collected },
+}
+
+impl From<DurableEvent> for Event {
+    fn from(event: DurableEvent) -> Self {
+        Self::Durable(event)
+    }
+}
