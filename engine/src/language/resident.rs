@@ -1,7 +1,7 @@
 //! What L0 holds.
 
 use crate::{
-    language::{chunk::Chunk, head::Head, record::Freshness, selector::Place, units::ByteCount},
+    language::{chunk::Chunk, head::Head, record::Freshness, selector::TargetUri, units::ByteCount},
     rules::{Piece, Staleness},
 };
 use alloc::{sync::Arc, vec::Vec};
@@ -21,7 +21,7 @@ pub struct Resident<C> {
     /// And how, when that is over.
     pub(crate) staleness: Staleness,
     /// Where it was asked for.
-    pub(crate) place: Place,
+    pub(crate) uri: TargetUri,
 }
 
 impl<C: Chunk> Resident<C> {
@@ -36,8 +36,8 @@ impl<C: Chunk> Resident<C> {
         }
         let length = ByteCount(pieces.iter().fold(0, |sum, piece| sum + piece.size()));
         let (freshness, staleness) = (self.freshness, self.staleness);
-        let place = self.place.clone();
-        Self { head: Arc::new(head), chunks, length, freshness, staleness, place }
+        let uri = self.uri.clone();
+        Self { head: Arc::new(head), chunks, length, freshness, staleness, uri }
     }
 
     /// Adds `count` bytes of the body, from `first` on, to `chunks`.

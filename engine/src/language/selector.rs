@@ -74,12 +74,12 @@ pub enum SelectorKind {
 
 /// Where a response was asked for: what a prefix is compared with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
+pub(crate) struct TargetUri {
     pub(crate) authority: Arc<str>,
     pub(crate) target: Arc<str>,
 }
 
-impl Place {
+impl TargetUri {
     /// Where the request asks.
     pub(crate) fn of(ask: &RequestHead) -> Self {
         Self { authority: Arc::clone(&ask.authority), target: Arc::clone(&ask.target) }
@@ -118,10 +118,10 @@ impl Selector {
     }
 
     /// Is a response covered whose head has not come? In doubt it is.
-    pub(crate) fn may_cover(&self, key: CacheKey, place: &Place) -> bool {
+    pub(crate) fn may_cover(&self, key: CacheKey, uri: &TargetUri) -> bool {
         match self {
             Self::Key(own) => *own == key,
-            Self::Prefix(prefix) => prefix.holds(&place.authority, &place.target),
+            Self::Prefix(prefix) => prefix.holds(&uri.authority, &uri.target),
             Self::Tag(_) | Self::All => true,
         }
     }

@@ -11,7 +11,7 @@ use super::{
     },
     context::Pending,
     copying::{self, Came, Lost, Moved, Owner, collected},
-    durable::{Opened, TIER},
+    durable::{OpenedManifest, TIER},
     fetching::{
         AfterFound, AfterWalk, Arrival, Attached, Begun, Broken, Cancelled, Delivery, Ended, FetchContext,
         HeadStep, Look, Looked, NotModified, Over, Settled, Sharing, Unanswered, Waiter, Worth, after_tier,
@@ -21,7 +21,7 @@ use super::{
     purging::{Awaited, Deletion, Scope},
     residence::FromMemory,
     resilience::Timed,
-    stored::{Kept, Stored},
+    stored::{OpenRecord, Stored},
 };
 use crate::{
     config::ByteTier,
@@ -35,7 +35,7 @@ use crate::{
         reason::{AbortReason, End, LaneEnd, MissReason, OriginFailure, ReadFailure, Removal},
         record::Record,
         resident::Resident,
-        selector::Place,
+        selector::TargetUri,
     },
     rules,
 };
@@ -83,11 +83,11 @@ impl<C: Chunk> Engine<C> {
             }
             FromMemory::Absent => (MissReason::Absent, None),
         };
-        let place = Place::of(&waiter.ask);
+        let uri = TargetUri::of(&waiter.ask);
         match self.fetching.arrive(cx, variant, waiter) {
             Arrival::Leads(fill) => {
                 let at = StoredKey { target: key, key: variant };
-                let context = FetchContext::new(at, place, origin, Sharing::Open, reason);
+                let context = FetchContext::new(at, uri, origin, Sharing::Open, reason);
                 self.look(fill, FetchContext { stored, ..context }, Vec::from([request]), 0);
             }
             Arrival::Stale(kept, waiter) => self.serve_meanwhile(&kept, &waiter),
@@ -201,12 +201,12 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// Answers a request from an open record. Only who reads the whole copies it (failure T7).
-    fn serve_record(&mut self, kept: &Kept<C>, waiter: &Waiter, outcome: Outcome, promote: Promote) {
+    fn serve_record(&mut self, kept: &OpenRecord<C>, waiter: &Waiter, outcome: Outcome, promote: Promote) {
         let cx = &mut self.cx;
         let portion = Portion::of(cx, kept, waiter, outcome);
         let copies = promote == Promote::AsConfigured && portion.is_read_whole(kept, &waiter.ask);
         let promotion = if copies {
-            self.copying.begin_promotion(cx, kept, waiter.request, Place::of(&waiter.ask))
+            self.copying.begin_promotion(cx, kept, waiter.request, TargetUri::of(&waiter.ask))
         } else {
             None
         };
@@ -220,7 +220,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// Answers with a stale record while it is revalidated.
-    fn serve_meanwhile(&mut self, kept: &Kept<C>, waiter: &Waiter) {
+    fn serve_meanwhile(&mut self, kept: &OpenRecord<C>, waiter: &Waiter) {
         let outcome = Outcome::Stale { tier: kept.tier.id, why: StaleUse::WhileRevalidate };
         self.serve_record(kept, waiter, outcome, Promote::No);
     }
@@ -249,11 +249,11 @@ impl<C: Chunk> Engine<C> {
         fill: FillId,
         record: Record,
         body: Option<C>,
-        opened: Option<Arc<Opened>>,
+        manifest: Option<Arc<OpenedManifest>>,
     ) {
         let mut looked = self.fetching.take_lookup(fill);
         let (tier, context) = (looked.tier, &looked.context);
-        let verdict = self.purging.judge(&self.cx, context.target, &context.place, &record);
+        let verdict = self.purging.judge(&self.cx, context.target, &context.uri, &record);
         let worth = looked.worth(&record, body.as_ref(), verdict);
         if !matches!(worth, Worth::Usable(_)) {
             self.cx.effect(Effect::Release { tier: tier.id, record: looked.record });
@@ -271,7 +271,7 @@ impl<C: Chunk> Engine<C> {
             }
         };
         let staleness = rules::Staleness::of(&self.cx.config.policy, &record.head);
-        let kept = Arc::new(Kept { tier, id: looked.record, record, body, freshness, staleness, opened });
+        let kept = Arc::new(OpenRecord { tier, id: looked.record, record, body, freshness, staleness, manifest });
         self.clients.open(&kept);
         let is_open = looked.context.sharing == Sharing::Open;
         let promote = if is_open { Promote::AsConfigured } else { Promote::No };
@@ -424,12 +424,12 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// A tier is to give a record its new head.
-    fn freshen_record(&mut self, kept: &Kept<C>) {
+    fn freshen_record(&mut self, kept: &OpenRecord<C>) {
         let record = Arc::new(kept.record.clone());
         let pending = Freshen::of(&self.cx.config, kept);
-        if let Some(opened) = &kept.opened {
+        if let Some(manifest) = &kept.manifest {
             let (durable, cx) = self.durable();
-            return durable.freshen_manifest(cx, opened, record, pending);
+            return durable.freshen_manifest(cx, manifest, record, pending);
         }
         let op = self.cx.operation(Pending::Freshen(pending));
         self.cx.effect(Effect::Freshen { op, tier: kept.tier.id, record });

@@ -3,7 +3,7 @@
 use super::{
     context::Context,
     fetching::Judged,
-    stored::{Kept, Stored},
+    stored::{OpenRecord, Stored},
 };
 use crate::{
     config::Config,
@@ -35,8 +35,8 @@ pub(super) struct Freshen {
 
 impl Freshen {
     /// An open record gets this head and lifetime.
-    pub(super) fn of<C>(config: &Config, kept: &Kept<C>) -> Self {
-        let Kept { tier, record, freshness, .. } = kept;
+    pub(super) fn of<C>(config: &Config, kept: &OpenRecord<C>) -> Self {
+        let OpenRecord { tier, record, freshness, .. } = kept;
         Self {
             tier: tier.id,
             at: record.stored_key(),
@@ -96,10 +96,10 @@ impl Judged {
                 Stored::Resident(Arc::new(Resident { head, freshness, staleness, ..resident }))
             }
             Stored::Record(kept) => {
-                let kept = Kept::clone(kept);
+                let kept = OpenRecord::clone(kept);
                 let stored_freshness = freshness.to_stored(cx.now, cx.wall());
                 let record = Record { head, freshness: stored_freshness, ..kept.record };
-                Stored::Record(Arc::new(Kept { record, freshness, staleness, ..kept }))
+                Stored::Record(Arc::new(OpenRecord { record, freshness, staleness, ..kept }))
             }
         };
         Freshened { stored, may_stay: judgement.storable == Storable::Yes }

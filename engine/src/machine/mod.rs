@@ -337,7 +337,7 @@ impl<C: Chunk> Engine<C> {
     /// promotions end. Says which tiers are just publishing one.
     fn stop(&mut self, scope: Scope<'_>) -> BTreeSet<WriterId> {
         let mut committing = BTreeSet::new();
-        let covers = |fill: &Fill<C>| scope.covers(fill.context.at(), &fill.context.place, fill.head());
+        let covers = |fill: &Fill<C>| scope.covers(fill.context.at(), &fill.context.uri, fill.head());
         for fill in self.fetching.names_of(covers) {
             if self.fetching.close(fill) {
                 let (copied, _, copies) = self.fetching.to_copy(fill);
@@ -346,7 +346,7 @@ impl<C: Chunk> Engine<C> {
                 self.pump(fill);
             }
         }
-        let covers = |at, place: &_, head: &_| scope.covers(at, place, Some(head));
+        let covers = |at, uri: &_, head: &_| scope.covers(at, uri, Some(head));
         committing.extend(self.copying.close_promotions(&mut self.cx, covers));
         committing
     }

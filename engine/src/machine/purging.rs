@@ -21,7 +21,7 @@ use crate::{
         id::{OpId, PurgeId, TierId, WriterId},
         key::{CacheKey, StoredKey},
         record::{Freshness, Record},
-        selector::{Place, Selector, SelectorKind},
+        selector::{TargetUri, Selector, SelectorKind},
         time::{Instant, WallTime},
     },
     parts::bans::{Ban, Banned, Bans},
@@ -77,14 +77,14 @@ pub(super) enum Scope<'s> {
 
 impl Scope<'_> {
     /// Does it cover a response that is on its way, and of which `head` is known?
-    pub(super) fn covers(&self, at: StoredKey, place: &Place, head: Option<&Head>) -> bool {
+    pub(super) fn covers(&self, at: StoredKey, uri: &TargetUri, head: Option<&Head>) -> bool {
         match (self, head) {
             (Self::Target(target), _) => at.target == *target,
             (Self::Stored(stored), _) => at == *stored,
             (Self::Ban(selector), Some(head)) => {
-                selector.covers(at.target, &place.authority, &place.target, head)
+                selector.covers(at.target, &uri.authority, &uri.target, head)
             }
-            (Self::Ban(selector), None) => selector.may_cover(at.target, place),
+            (Self::Ban(selector), None) => selector.may_cover(at.target, uri),
         }
     }
 }
@@ -157,12 +157,12 @@ impl Purging {
         self.watermarks.covers(key, born)
     }
 
-    /// What purges leave of a record that a tier has under `target`, and that was asked for at `place`.
+    /// What purges leave of a record that a tier has under `target`, and that was asked for at `uri`.
     pub(super) fn judge<C: Chunk>(
         &self,
         cx: &Context<C>,
         target: CacheKey,
-        place: &Place,
+        uri: &TargetUri,
         record: &Record,
     ) -> Verdict {
         let (now, plant) = ((cx.now, cx.wall()), cx.config.plant);
@@ -170,7 +170,7 @@ impl Purging {
         if self.is_purged(target, freshness.born(now.0, now.1)) {
             return Verdict::Purged;
         }
-        match self.bans.judge(target, place, &record.head, &freshness, now, plant) {
+        match self.bans.judge(target, uri, &record.head, &freshness, now, plant) {
             Banned::No => {}
             Banned::Stale(lifetime) => freshness.lifetime = lifetime,
             Banned::Gone => return Verdict::Gone,

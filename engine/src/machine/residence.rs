@@ -14,7 +14,7 @@ use crate::{
         key::{CacheKey, StoredKey},
         reason::{LaneEnd, Rejection, Removal},
         resident::Resident,
-        selector::{Place, PurgeMode, Selector},
+        selector::{TargetUri, PurgeMode, Selector},
         time::{Instant, WallTime},
         units::ByteCount,
     },
@@ -221,7 +221,7 @@ impl<C: Chunk> Residence<C> {
     ) -> Option<PurgeOutcome> {
         let memory = self.memory.as_ref()?;
         let covered = |(key, resident): &(CacheKey, &Arc<Resident<C>>)| {
-            let Place { authority, target } = &resident.place;
+            let TargetUri { authority, target } = &resident.uri;
             selector.covers(self.variants.at(*key).target, authority, target, &resident.head)
         };
         let keys: Vec<_> = memory.iter().filter(covered).map(|(key, _)| key).collect();

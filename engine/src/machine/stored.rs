@@ -1,6 +1,6 @@
 //! What a tier has that is stale, or needs the origin's word, while a fill is under way for its key.
 
-use super::durable::Opened;
+use super::durable::OpenedManifest;
 use crate::{
     config::ByteTier,
     language::{
@@ -20,12 +20,12 @@ pub(super) enum Stored<C> {
     /// L0 has it.
     Resident(Arc<Resident<C>>),
     /// A byte tier has it, and holds it open.
-    Record(Arc<Kept<C>>),
+    Record(Arc<OpenRecord<C>>),
 }
 
 /// A record that is open, and how it may be used. The fill that keeps it counts among its holders.
 #[derive(Clone, Debug)]
-pub(super) struct Kept<C> {
+pub(super) struct OpenRecord<C> {
     pub(super) tier: ByteTier,
     pub(super) id: RecordId,
     pub(super) record: Record,
@@ -34,10 +34,10 @@ pub(super) struct Kept<C> {
     pub(super) freshness: Freshness,
     pub(super) staleness: Staleness,
     /// What it must turn out to be, if L3 has it.
-    pub(super) opened: Option<Arc<Opened>>,
+    pub(super) manifest: Option<Arc<OpenedManifest>>,
 }
 
-impl<C> Kept<C> {
+impl<C> OpenRecord<C> {
     /// All that decides over its use at `now`.
     pub(super) fn stored(&self, now: Instant) -> reuse::Stored {
         self.staleness.stored(&self.freshness, now)
@@ -54,7 +54,7 @@ impl<C: Clone> Stored<C> {
             }
             Self::Record(kept) => {
                 let staleness = kept.staleness.after_revalidation();
-                Self::Record(Arc::new(Kept { staleness, ..Kept::clone(&kept) }))
+                Self::Record(Arc::new(OpenRecord { staleness, ..OpenRecord::clone(&kept) }))
             }
         }
     }

@@ -8,7 +8,7 @@ use crate::{
         head::Head,
         key::CacheKey,
         record::Freshness,
-        selector::{Place, PurgeMode, Selector},
+        selector::{TargetUri, PurgeMode, Selector},
         time::{BIRTH_ROUNDING, Instant, WallTime},
     },
     plant::{Fault, Plant},
@@ -52,11 +52,11 @@ pub struct Bans {
 }
 
 impl Bans {
-    /// What they say of a response that a tier has under `target`, and that was asked for at `place`.
+    /// What they say of a response that a tier has under `target`, and that was asked for at `uri`.
     pub(crate) fn judge(
         &self,
         target: CacheKey,
-        place: &Place,
+        uri: &TargetUri,
         head: &Head,
         freshness: &Freshness,
         (now, wall): (Instant, WallTime),
@@ -66,7 +66,7 @@ impl Bans {
         let rounding = if plant.is(Fault::X7) { Duration::ZERO } else { BIRTH_ROUNDING };
         let covering = (self.iter())
             .filter(|ban| born <= ban.at.after(rounding))
-            .filter(|ban| ban.selector.covers(target, &place.authority, &place.target, head));
+            .filter(|ban| ban.selector.covers(target, &uri.authority, &uri.target, head));
         let mut banned = Banned::No;
         for ban in covering.take(if plant.is(Fault::X69) { 1 } else { usize::MAX }) {
             match ban.mode {
@@ -126,7 +126,7 @@ mod tests {
         Ban { selector: Selector::Key(CacheKey(number.into())), mode, at: WallTime::from_unix_millis(at) }
     }
 
-    /// A newer ban of the same takes the older one's place; another mode, or an older time, does not.
+    /// A newer ban of the same takes the older one's uri; another mode, or an older time, does not.
     #[test]
     fn the_newer_of_two_about_the_same_stays() {
         let mut bans = Bans::default();

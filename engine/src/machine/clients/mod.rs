@@ -15,8 +15,8 @@ pub(super) use replies::{Portion, serve_resident};
 use super::{
     Audit,
     context::Context,
-    durable::Opened,
-    stored::{Kept, Stored},
+    durable::OpenedManifest,
+    stored::{OpenRecord, Stored},
 };
 use crate::{
     config::ByteTier,
@@ -56,20 +56,20 @@ enum Source<C: Chunk> {
 
 /// A stored record that is open for reading.
 #[derive(Debug)]
-struct OpenRecord {
+struct Holding {
     tier: ByteTier,
     at: StoredKey,
     name: RecordName,
     /// How many hold it: requests that read it, and a fill that keeps it while the origin is asked.
     holders: usize,
-    opened: Option<Arc<Opened>>,
+    manifest: Option<Arc<OpenedManifest>>,
 }
 
 /// Every request that is being answered, and every record that is open.
 #[derive(Debug)]
 pub(super) struct Clients<C: Chunk> {
     requests: Table<RequestId, Request<C>>,
-    records: Table<RecordId, OpenRecord>,
+    records: Table<RecordId, Holding>,
 }
 
 impl<C: Chunk> Default for Clients<C> {
@@ -89,10 +89,10 @@ impl<C: Chunk> Clients<C> {
     }
 
     /// A fill keeps this record open.
-    pub(super) fn open(&mut self, kept: &Kept<C>) {
-        let Kept { tier, id, record, opened, .. } = kept;
-        let opened = opened.clone();
-        let open = OpenRecord { tier: *tier, at: record.stored_key(), name: record.name, holders: 1, opened };
+    pub(super) fn open(&mut self, kept: &OpenRecord<C>) {
+        let OpenRecord { tier, id, record, manifest, .. } = kept;
+        let manifest = manifest.clone();
+        let open = Holding { tier: *tier, at: record.stored_key(), name: record.name, holders: 1, manifest };
         self.records.insert(*id, open);
     }
 

@@ -1,6 +1,6 @@
 //! Reading an open record for a client, piece by piece.
 
-use super::{Clients, OpenRecord, Source, races};
+use super::{Clients, Holding, Source, races};
 use crate::machine::{context::Context, resilience::Timed};
 use crate::{
     config::ByteTier,
@@ -194,8 +194,8 @@ impl<C: Chunk> Clients<C> {
         let Reading { record, promotion, digest, .. } = reading;
         let (promotion, is_end, read) =
             (*promotion, reading.pieces.is_empty(), ByteCount(reader.sent + size));
-        let opened = self.records.get(record).and_then(|open| open.opened.as_deref());
-        if opened.is_some_and(|opened| !opened.agrees(cx, digest, piece, chunk)) {
+        let manifest = self.records.get(record).and_then(|open| open.manifest.as_deref());
+        if manifest.is_some_and(|manifest| !manifest.agrees(cx, digest, piece, chunk)) {
             return BodyRead::Corrupt;
         }
         BodyRead::Reader { promotion, read, is_end }
@@ -218,7 +218,7 @@ impl<C: Chunk> Clients<C> {
             Source::Following(fill) => return ReadFailed::Follower(*fill, key),
             Source::Reading(reading) => reading.record,
         };
-        let OpenRecord { tier, at, name, .. } = self.records[&record];
+        let Holding { tier, at, name, .. } = self.records[&record];
         cx.event(told(tier.id, key, why));
         ReadFailed::Reader { tier, at, name }
     }

@@ -1,7 +1,7 @@
 //! What a request gets of a stored response: all of it, or what its method, conditions and ranges leave.
 
 use super::{Clients, Request, Source, reading::Reading};
-use crate::machine::{context::Context, fetching::Waiter, stored::Kept};
+use crate::machine::{context::Context, fetching::Waiter, stored::OpenRecord};
 use crate::{
     language::{
         chunk::Chunk,
@@ -13,7 +13,7 @@ use crate::{
         reason::End,
         record::Freshness,
         resident::Resident,
-        selector::Place,
+        selector::TargetUri,
         units::ByteCount,
     },
     rules::{self, Piece, Share},
@@ -90,7 +90,7 @@ impl Portion {
     /// Tells that an open record answers a request, and cuts out what it gets.
     pub(in crate::machine) fn of<C: Chunk>(
         cx: &mut Context<C>,
-        kept: &Kept<C>,
+        kept: &OpenRecord<C>,
         waiter: &Waiter,
         outcome: Outcome,
     ) -> Self {
@@ -100,7 +100,7 @@ impl Portion {
     }
 
     /// Is all of the record read, so that it can be copied on the way (failure T7)?
-    pub(in crate::machine) fn is_read_whole<C>(&self, kept: &Kept<C>, ask: &RequestHead) -> bool {
+    pub(in crate::machine) fn is_read_whole<C>(&self, kept: &OpenRecord<C>, ask: &RequestHead) -> bool {
         let is_whole = matches!(self.0, Share::Whole) && kept.record.length > ByteCount::ZERO;
         is_whole && ask.method == Method::Get
     }
@@ -112,7 +112,7 @@ impl<C: Chunk> Clients<C> {
     pub(in crate::machine) fn serve_record(
         &mut self,
         cx: &mut Context<C>,
-        kept: &Kept<C>,
+        kept: &OpenRecord<C>,
         waiter: &Waiter,
         outcome: Outcome,
         Portion(share): Portion,
@@ -127,7 +127,7 @@ impl<C: Chunk> Clients<C> {
                 length: stored.length,
                 freshness: kept.freshness,
                 staleness: kept.staleness,
-                place: Place::of(ask),
+                uri: TargetUri::of(ask),
             });
             reply_at_once(cx, request, key, &resident, outcome, share);
             return true;

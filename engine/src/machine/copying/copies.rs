@@ -18,7 +18,7 @@ use crate::{
         reason::{LaneEnd, Rejection},
         record::{Freshness, Record},
         resident::Resident,
-        selector::Place,
+        selector::TargetUri,
         units::ByteCount,
     },
     parts::lane::{Ended, Lane, Publisher},
@@ -30,7 +30,7 @@ use alloc::{sync::Arc, vec::Vec};
 #[derive(Clone, Copy, Debug)]
 pub(in crate::machine) struct Copied<'r> {
     pub(in crate::machine) at: StoredKey,
-    pub(in crate::machine) place: &'r Place,
+    pub(in crate::machine) uri: &'r TargetUri,
     pub(in crate::machine) head: &'r Arc<Head>,
     pub(in crate::machine) staleness: Staleness,
     pub(in crate::machine) length: Length,
@@ -263,10 +263,10 @@ pub(in crate::machine) fn collected<C: Chunk>(
     copies: &mut Copies<C>,
     freshness: Freshness,
 ) -> Option<Resident<C>> {
-    let Copied { at, place, head, staleness, length, .. } = copied;
+    let Copied { at, uri, head, staleness, length, .. } = copied;
     let collect = copies.memory.take()?;
     let size = collect.size();
     assert!(Length::Known(size) == length, "L0 collected {size} of {length:?} of {at}");
-    let (head, chunks, place) = (Arc::clone(head), collect.into_body(), place.clone());
-    Some(Resident { head, chunks, length: size, freshness, staleness, place })
+    let (head, chunks, uri) = (Arc::clone(head), collect.into_body(), uri.clone());
+    Some(Resident { head, chunks, length: size, freshness, staleness, uri })
 }

@@ -8,7 +8,7 @@ use super::{
     Copied, Copies, Copying, collected,
     lanes::{Owner, Source},
 };
-use crate::machine::{context::Context, stored::Kept};
+use crate::machine::{context::Context, stored::OpenRecord};
 use crate::{
     config::Promotion,
     language::{
@@ -19,7 +19,7 @@ use crate::{
         reason::LaneEnd,
         record::Freshness,
         resident::Resident,
-        selector::Place,
+        selector::TargetUri,
         units::ByteCount,
     },
     rules::Staleness,
@@ -38,7 +38,7 @@ pub(super) struct Promoting<C> {
 /// What is copied.
 #[derive(Debug)]
 pub(super) struct Whole {
-    pub(super) place: Place,
+    pub(super) uri: TargetUri,
     pub(super) head: Arc<Head>,
     length: ByteCount,
     freshness: Freshness,
@@ -47,8 +47,8 @@ pub(super) struct Whole {
 
 impl Whole {
     fn copied(&self, at: StoredKey) -> Copied<'_> {
-        let Self { place, head, staleness, length, .. } = self;
-        Copied { at, place, head, staleness: *staleness, length: Length::Known(*length), seen: None }
+        let Self { uri, head, staleness, length, .. } = self;
+        Copied { at, uri, head, staleness: *staleness, length: Length::Known(*length), seen: None }
     }
 }
 
@@ -58,11 +58,11 @@ impl<C: Chunk> Copying<C> {
     pub(in crate::machine) fn begin_promotion(
         &mut self,
         cx: &mut Context<C>,
-        kept: &Kept<C>,
+        kept: &OpenRecord<C>,
         request: RequestId,
-        place: Place,
+        uri: TargetUri,
     ) -> Option<PromotionId> {
-        let Kept { tier, record, freshness, staleness, .. } = kept;
+        let OpenRecord { tier, record, freshness, staleness, .. } = kept;
         let (freshness, staleness) = (*freshness, *staleness);
         let (at, key) = (record.stored_key(), record.key);
         if self.promoted.contains_key(&key) {
@@ -86,7 +86,7 @@ impl<C: Chunk> Copying<C> {
         }
         let promotion = PromotionId(cx.ids.mint());
         let head = Arc::clone(&record.head);
-        let whole = Whole { place, head, length: record.length, freshness, staleness };
+        let whole = Whole { uri, head, length: record.length, freshness, staleness };
         let source = Source { owner: Owner::Promotion(promotion), promotes: Some((tier.id, request)) };
         let copies = self.lanes.open_copies(cx, source, whole.copied(at), l0, &tiers);
         if copies.is_empty() {
@@ -162,10 +162,10 @@ impl<C: Chunk> Copying<C> {
     pub(in crate::machine) fn close_promotions(
         &mut self,
         cx: &mut Context<C>,
-        is_meant: impl Fn(StoredKey, &Place, &Head) -> bool,
+        is_meant: impl Fn(StoredKey, &TargetUri, &Head) -> bool,
     ) -> BTreeSet<WriterId> {
         let meant =
-            self.promotions.names_of(|Promoting { at, whole, .. }| is_meant(*at, &whole.place, &whole.head));
+            self.promotions.names_of(|Promoting { at, whole, .. }| is_meant(*at, &whole.uri, &whole.head));
         let mut committing = BTreeSet::new();
         for promotion in meant {
             committing.extend(self.drop_promotion(cx, promotion, LaneEnd::Superseded).1);

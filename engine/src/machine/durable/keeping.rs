@@ -4,7 +4,7 @@
 //! does not finish goes on in the next. One engine of a process sweeps for all: see
 //! [`Config::without_collector`](crate::Config::without_collector).
 
-use super::{Durable, DurablePurgeId, Opened, TIER, Work};
+use super::{Durable, DurablePurgeId, OpenedManifest, TIER, Work};
 use crate::machine::context::Context;
 use crate::{
     durable::{Ask, CollectStep, Collector, DurablePurge, PurgeEnd, PurgeStep, Terms, Told},
@@ -105,11 +105,11 @@ impl Durable {
     pub(in crate::machine) fn freshen_manifest<C: Chunk>(
         &self,
         cx: &mut Context<C>,
-        opened: &Opened,
+        manifest: &OpenedManifest,
         freshened: Arc<Record>,
         freshen: Freshen,
     ) {
-        let ask = opened.seen.freshen(freshened, cx.now.since(opened.at), &self.terms);
+        let ask = manifest.seen.freshen(freshened, cx.now.since(manifest.at), &self.terms);
         if let Some(ask) = ask {
             cx.ask_durable(Work::Freshen(freshen), ask);
         }

@@ -1,6 +1,6 @@
 //! L3's part of the walk through the tiers.
 
-use super::{Durable, Opened, TIER, Work};
+use super::{Durable, OpenedManifest, TIER, Work};
 use crate::machine::{context::Context, fetching::IndexSnapshot};
 use crate::{
     durable::{Ask, DurableMiss, Looked, LookedFor, Lookup, LookupStep, Told},
@@ -73,7 +73,7 @@ fn on_looked<C: Chunk>(cx: &mut Context<C>, looked: Looked) -> Seen {
         LookedFor::Hit(manifest) => {
             let seen = seen.expect("a hit was seen");
             let (name, length) = (manifest.record.name, manifest.record.length);
-            let opened = Opened { name, length, digest: manifest.digest, seen, at };
+            let opened = OpenedManifest { name, length, digest: manifest.digest, seen, at };
             Found::Record(Record::clone(&manifest.record), Arc::new(opened))
         }
         LookedFor::Miss(why) => Found::Nothing(why),
@@ -90,6 +90,6 @@ pub(in crate::machine) struct Seen {
 
 pub(in crate::machine) enum Found {
     /// A record, which is open.
-    Record(Record, Arc<Opened>),
+    Record(Record, Arc<OpenedManifest>),
     Nothing(DurableMiss),
 }

@@ -15,7 +15,7 @@ mod looking;
 mod opened;
 
 pub(super) use looking::{Found, Seen};
-pub(super) use opened::Opened;
+pub(super) use opened::OpenedManifest;
 
 use super::{WakeReason, freshening::Freshen};
 use crate::{

@@ -20,7 +20,7 @@ use crate::{
 
 /// What an open record must turn out to be.
 #[derive(Clone, Debug)]
-pub(in crate::machine) struct Opened {
+pub(in crate::machine) struct OpenedManifest {
     pub(super) name: RecordName,
     pub(super) length: ByteCount,
     pub(super) digest: BodyDigest,
@@ -30,7 +30,7 @@ pub(in crate::machine) struct Opened {
     pub(super) at: Instant,
 }
 
-impl Opened {
+impl OpenedManifest {
     /// Takes what was read of a piece (its first byte, and how many there are) into a reader's digest, if that piece is the
     /// whole. At its end: is the digest the manifest's? The manifest of what is not is taken back.
     pub(in crate::machine) fn agrees<C: Chunk>(

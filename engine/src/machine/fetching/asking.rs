@@ -23,7 +23,7 @@ use crate::{
         id::{FillId, RequestId},
         key::StoredKey,
         reason::{Dependency, Late, MissReason, OriginFailure, Refusal},
-        selector::Place,
+        selector::TargetUri,
         time::Instant,
         units::ByteCount,
     },
@@ -114,8 +114,8 @@ impl<C: Chunk> Fetching<C> {
         let fill = FillId(cx.ids.mint());
         self.wait_for(fill, &[request]);
         let waiter = &self.waiting[&request].1;
-        let (at, place) = (StoredKey::plain(waiter.key), Place::of(&waiter.ask));
-        let context = FetchContext::new(at, place, waiter.origin, Sharing::Private, reason);
+        let (at, uri) = (StoredKey::plain(waiter.key), TargetUri::of(&waiter.ask));
+        let context = FetchContext::new(at, uri, waiter.origin, Sharing::Private, reason);
         self.ask_origin(cx, fill, context, Vec::from([request]), 1)
     }
 

@@ -12,7 +12,7 @@ use crate::{
         key::{CacheKey, StoredKey},
         reason::{MissReason, OriginFailure},
         record::Freshness,
-        selector::Place,
+        selector::TargetUri,
         time::Instant,
     },
     machine::{copying::Copies, stored::Stored},
@@ -54,7 +54,7 @@ pub(in crate::machine) struct FetchContext<C> {
     /// What was asked for, whichever variant it is.
     pub(in crate::machine) target: CacheKey,
     /// Where that is.
-    pub(in crate::machine) place: Place,
+    pub(in crate::machine) uri: TargetUri,
     /// Who is asked when no tier can answer.
     pub(in crate::machine) origin: OriginId,
     pub(in crate::machine) sharing: Sharing,
@@ -79,19 +79,19 @@ impl<C> FetchContext<C> {
     /// One that has found nothing yet, and that somebody waits for.
     pub(in crate::machine) const fn new(
         at: StoredKey,
-        place: Place,
+        uri: TargetUri,
         origin: OriginId,
         sharing: Sharing,
         reason: MissReason,
     ) -> Self {
         let StoredKey { target, key } = at;
-        Self { key, target, place, origin, sharing, reason, stored: None, background: None, snapshot: None }
+        Self { key, target, uri, origin, sharing, reason, stored: None, background: None, snapshot: None }
     }
 
     /// The same for a variant of the target, of which nothing is known yet.
     pub(in crate::machine) fn alike(&self, variant: CacheKey) -> Self {
         let at = StoredKey { target: self.target, key: variant };
-        Self::new(at, self.place.clone(), self.origin, self.sharing, self.reason)
+        Self::new(at, self.uri.clone(), self.origin, self.sharing, self.reason)
     }
 
     /// Where its response is stored.

@@ -19,7 +19,7 @@ use crate::{
         key::{CacheKey, StoredKey},
         reason::{MissReason, NotStorable, Storable},
         record::Freshness,
-        selector::Place,
+        selector::TargetUri,
         time::{Instant, WallTime},
         units::ByteCount,
     },
@@ -87,15 +87,15 @@ pub(in crate::machine) struct Begun<C> {
 /// What those wait for who were parted from a fill.
 pub(in crate::machine) struct Group {
     pub(in crate::machine) target: CacheKey,
-    place: Place,
+    uri: TargetUri,
     origin: OriginId,
     reason: MissReason,
 }
 
 impl Group {
     fn of<C>(context: &FetchContext<C>) -> Self {
-        let FetchContext { target, place, origin, reason, .. } = context;
-        Self { target: *target, place: place.clone(), origin: *origin, reason: *reason }
+        let FetchContext { target, uri, origin, reason, .. } = context;
+        Self { target: *target, uri: uri.clone(), origin: *origin, reason: *reason }
     }
 }
 
@@ -340,7 +340,7 @@ impl<C: Chunk> Fetching<C> {
     ) -> Option<Over<C>> {
         let fill = self.lead(cx, variant, &requests);
         let at = StoredKey { target: group.target, key: variant };
-        let context = FetchContext::new(at, group.place.clone(), group.origin, Sharing::Open, group.reason);
+        let context = FetchContext::new(at, group.uri.clone(), group.origin, Sharing::Open, group.reason);
         self.ask_origin(cx, fill, context, requests, 1)
     }
 }

@@ -11,7 +11,7 @@ use crate::machine::{
     feed_lease::Trust,
     purging::Verdict,
     resilience::Timed,
-    stored::{Kept, Stored},
+    stored::{OpenRecord, Stored},
 };
 use crate::{
     config::{ByteTier, IndexKeeper},
@@ -75,7 +75,7 @@ pub(in crate::machine) enum AfterFound<C> {
 /// Who waits when no tier is left to be asked.
 pub(in crate::machine) enum AfterWalk<C> {
     /// Some are answered by a stale record, while it is revalidated background them.
-    Stale(Arc<Kept<C>>, Vec<Waiter>),
+    Stale(Arc<OpenRecord<C>>, Vec<Waiter>),
     /// Nothing that was found may be used.
     Nothing,
 }
@@ -172,7 +172,7 @@ impl<C: Chunk> Fetching<C> {
         &mut self,
         cx: &Context<C>,
         looked: &mut Looked<C>,
-        kept: &Kept<C>,
+        kept: &OpenRecord<C>,
     ) -> Vec<Waiter> {
         let uses = |request: &mut RequestId| Self::use_of(cx, kept, self.ask(*request)) == reuse::Use::Serve;
         let answered = looked.waiters.extract_if(.., uses).collect();
@@ -185,7 +185,7 @@ impl<C: Chunk> Fetching<C> {
         cx: &mut Context<C>,
         fill: FillId,
         looked: &mut Looked<C>,
-        kept: &Arc<Kept<C>>,
+        kept: &Arc<OpenRecord<C>>,
     ) -> AfterFound<C> {
         let Looked { context, waiters, .. } = looked;
         let is_usable = kept.staleness.is_usable(&kept.freshness, cx.now) && cx.trust == Trust::Lifetime;
@@ -305,7 +305,7 @@ impl<C: Chunk> Fetching<C> {
 
 /// Keeps an open record that may not be used as it is while the walk goes on. A slower tier may still have a fresh one, which
 /// serves; of two stale ones the younger is kept, and of two of one age the one in the faster tier. Returns what is not.
-fn keep<C: Chunk>(cx: &Context<C>, context: &mut FetchContext<C>, kept: Arc<Kept<C>>) -> Option<Stored<C>> {
+fn keep<C: Chunk>(cx: &Context<C>, context: &mut FetchContext<C>, kept: Arc<OpenRecord<C>>) -> Option<Stored<C>> {
     context.reason = MissReason::Stale;
     let helps = kept.staleness.helps_when_stale(&kept.record.head);
     let is_younger = context.stored.as_ref().is_none_or(|stored| {

@@ -23,7 +23,7 @@ use super::{
     Audit,
     context::Context,
     copying::Copies,
-    stored::{Kept, Stored},
+    stored::{OpenRecord, Stored},
 };
 use crate::{
     config::OnAbandon,
@@ -75,7 +75,7 @@ pub(super) enum Arrival<C> {
     /// It leads a new fill.
     Leads(FillId),
     /// A fill under way has found what answers it, though it is stale.
-    Stale(Arc<Kept<C>>, Waiter),
+    Stale(Arc<OpenRecord<C>>, Waiter),
     /// It may join this fill.
     Joins(FillId),
     /// It was told that it cannot wait.
@@ -316,8 +316,8 @@ impl<C: Chunk> Fetching<C> {
             return None;
         }
         let fill = self.lead(cx, at.key, &[]);
-        let place = stored.place.clone();
-        let context = FetchContext::new(at, place, waiter.origin, Sharing::Open, MissReason::Stale);
+        let uri = stored.uri.clone();
+        let context = FetchContext::new(at, uri, waiter.origin, Sharing::Open, MissReason::Stale);
         let (stored, background) = (Some(Stored::Resident(stored)), Some(Arc::clone(&waiter.ask)));
         self.ask_origin(cx, fill, FetchContext { stored, background, ..context }, Vec::new(), 0)
     }
@@ -340,13 +340,13 @@ impl<C: Chunk> Fetching<C> {
     }
 
     /// How a stored response may be used for a request that waits.
-    fn use_of(cx: &Context<C>, kept: &Kept<C>, ask: &RequestHead) -> reuse::Use {
+    fn use_of(cx: &Context<C>, kept: &OpenRecord<C>, ask: &RequestHead) -> reuse::Use {
         let stored = cx.trust.in_stored(kept.stored(cx.now));
         reuse::usable(&cx.config.policy, &ask.fields, &stored)
     }
 
     /// The record that a fill keeps while it asks the origin, if a request may be answered from it meanwhile.
-    fn usable_meanwhile(&self, cx: &Context<C>, fill: FillId, ask: &RequestHead) -> Option<Arc<Kept<C>>> {
+    fn usable_meanwhile(&self, cx: &Context<C>, fill: FillId, ask: &RequestHead) -> Option<Arc<OpenRecord<C>>> {
         let fill = &self.fills[&fill];
         let (Stage::Asking(_) | Stage::Resting { .. }, Some(Stored::Record(kept))) =
             (&fill.stage, &fill.context.stored)

@@ -91,7 +91,7 @@ impl<C: Chunk> Fetching<C> {
         };
         let seen = context.snapshot.as_deref();
         let copied =
-            Copied { at: context.at(), place: &context.place, head, staleness: *staleness, length, seen };
+            Copied { at: context.at(), uri: &context.uri, head, staleness: *staleness, length, seen };
         (copied, *freshness, copies)
     }
 
