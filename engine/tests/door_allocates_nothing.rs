@@ -1,4 +1,4 @@
-//! P1: the fast door allocates nothing for a fresh L0 hit, whichever eviction keeps count of the use.
+//! P1: the fast path allocates nothing for a fresh L0 hit, whichever eviction keeps count of the use.
 //!
 //! The allocator counts what the thread of the test asks for; other threads do not disturb it.
 

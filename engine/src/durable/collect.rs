@@ -25,11 +25,11 @@ pub struct Collector {
     /// Since when each was seen without a name.
     suspects: BTreeMap<BlobName, WallTime>,
     collected: Collected,
-    state: State,
+    state: CollectorState,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum State {
+enum CollectorState {
     /// No sweep.
     Idle,
     /// The store was asked for the blobs behind this one.
@@ -87,33 +87,38 @@ impl Collector {
     /// Nothing is known of any orphan.
     pub const fn new(terms: Terms) -> Self {
         let collected = Collected { seen: 0, deleted: 0, in_grace: 0, failed: 0 };
-        Self { terms, suspects: BTreeMap::new(), collected, state: State::Idle }
+        Self { terms, suspects: BTreeMap::new(), collected, state: CollectorState::Idle }
     }
 
     /// Begins a sweep. The one before has ended.
     pub fn begin(&mut self) -> Ask {
-        assert_eq!(self.state, State::Idle, "one sweep at a time");
+        assert_eq!(self.state, CollectorState::Idle, "one sweep at a time");
         self.collected = Collected::default();
-        self.state = State::Listing(None);
+        self.state = CollectorState::Listing(None);
         Ask::List { after: None }
     }
 
     /// Takes the answer to the last question.
     pub fn on_told(&mut self, told: Told) -> CollectStep {
-        match (core::mem::replace(&mut self.state, State::Idle), told) {
-            (State::Listing(after), Told::Listed { blobs }) => self.on_listed(after, blobs),
-            (State::Listing(_), Told::Unknown) => {
+        match (core::mem::replace(&mut self.state, CollectorState::Idle), told) {
+            (CollectorState::Listing(after), Told::Listed { blobs }) => self.on_listed(after, blobs),
+            (CollectorState::Listing(_), Told::Unknown) => {
                 self.collected.failed += 1;
                 CollectStep::Ended(self.collected)
             }
-            (State::Reading(page), Told::Entry { found, now }) => self.on_entry(page, found.as_ref(), now),
-            (State::Taking(page), Told::Swapped { now }) => self.on_orphan(page, now),
-            (State::Taking(page), Told::Conflict)
-            | (State::Reading(page) | State::Taking(page) | State::Deleting(page), Told::Unknown) => {
+            (CollectorState::Reading(page), Told::Entry { found, now }) => {
+                self.on_entry(page, found.as_ref(), now)
+            }
+            (CollectorState::Taking(page), Told::Swapped { now }) => self.on_orphan(page, now),
+            (CollectorState::Taking(page), Told::Conflict)
+            | (
+                CollectorState::Reading(page) | CollectorState::Taking(page) | CollectorState::Deleting(page),
+                Told::Unknown,
+            ) => {
                 self.collected.failed += 1;
                 self.next(page)
             }
-            (State::Deleting(page), Told::Deleted) => {
+            (CollectorState::Deleting(page), Told::Deleted) => {
                 self.suspects.remove(&page.blob);
                 self.collected.deleted += 1;
                 self.next(page)
@@ -138,7 +143,7 @@ impl Collector {
     fn read(&mut self, page: Page) -> CollectStep {
         self.collected.seen += 1;
         let key = page.blob.key;
-        self.state = State::Reading(page);
+        self.state = CollectorState::Reading(page);
         CollectStep::Ask(Ask::Read { key })
     }
 
@@ -146,7 +151,7 @@ impl Collector {
         match rest.pop() {
             Some(blob) => self.read(Page { blob, rest }),
             None => {
-                self.state = State::Listing(Some(blob));
+                self.state = CollectorState::Listing(Some(blob));
                 CollectStep::Ask(Ask::List { after: Some(blob) })
             }
         }
@@ -166,7 +171,7 @@ impl Collector {
                 self.next(page)
             }
             Verdict::RanOut(version) => {
-                self.state = State::Taking(page);
+                self.state = CollectorState::Taking(page);
                 CollectStep::Ask(Ask::Swap { expected: Some(version), stored: stored.swept(now) })
             }
             Verdict::Orphan => self.on_orphan(page, now),
@@ -180,7 +185,7 @@ impl Collector {
         if is_known || self.suspects.len() < SUSPECTS_MAX {
             let since = *self.suspects.entry(blob).or_insert(now);
             if self.terms.grace() <= now.since(since) {
-                self.state = State::Deleting(page);
+                self.state = CollectorState::Deleting(page);
                 return CollectStep::Ask(Ask::Delete { blob });
             }
         }

@@ -18,11 +18,11 @@ use core::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Lookup {
     key: CacheKey,
-    state: State,
+    state: LookupState,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum State {
+enum LookupState {
     /// The index was asked for the entry.
     Reading,
     /// The store was asked for the blob that the manifest names.
@@ -110,23 +110,25 @@ pub enum DurableMiss {
 impl Lookup {
     /// Begins.
     pub const fn begin(key: CacheKey) -> (Self, Ask) {
-        (Self { key, state: State::Reading }, Ask::Read { key })
+        (Self { key, state: LookupState::Reading }, Ask::Read { key })
     }
 
     /// Takes the answer to the last question.
     pub fn on_told(&mut self, told: Told, terms: &Terms) -> LookupStep {
-        match (core::mem::replace(&mut self.state, State::Reading), told) {
-            (State::Reading, Told::Entry { found, now }) => self.on_entry(found, now),
-            (State::Reading, Told::Unknown) => miss(DurableMiss::IndexFailed, None, None),
-            (State::Opening { seen, manifest }, Told::Opened { length })
+        match (core::mem::replace(&mut self.state, LookupState::Reading), told) {
+            (LookupState::Reading, Told::Entry { found, now }) => self.on_entry(found, now),
+            (LookupState::Reading, Told::Unknown) => miss(DurableMiss::IndexFailed, None, None),
+            (LookupState::Opening { seen, manifest }, Told::Opened { length })
                 if length == manifest.record.length =>
             {
                 let besides = touch(&seen, &manifest, terms);
                 LookupStep::Done(Looked { outcome: LookedFor::Hit(manifest), seen: Some(seen), besides })
             }
-            (State::Opening { seen, .. }, Told::Opened { .. }) => lost(DurableMiss::Torn, seen),
-            (State::Opening { seen, .. }, Told::NoBlob) => lost(DurableMiss::Lost, seen),
-            (State::Opening { seen, .. }, Told::Unknown) => miss(DurableMiss::BlobFailed, Some(seen), None),
+            (LookupState::Opening { seen, .. }, Told::Opened { .. }) => lost(DurableMiss::Torn, seen),
+            (LookupState::Opening { seen, .. }, Told::NoBlob) => lost(DurableMiss::Lost, seen),
+            (LookupState::Opening { seen, .. }, Told::Unknown) => {
+                miss(DurableMiss::BlobFailed, Some(seen), None)
+            }
             (state, told) => unreachable!("a lookup that is {state:?} was told {told:?}"),
         }
     }
@@ -142,7 +144,7 @@ impl Lookup {
             Some(_) if *expires <= now => miss(DurableMiss::Expired, Some(seen), None),
             Some(manifest) => {
                 let blob = manifest.blob();
-                self.state = State::Opening { seen, manifest };
+                self.state = LookupState::Opening { seen, manifest };
                 LookupStep::Ask(Ask::Open { blob })
             }
         }

@@ -38,7 +38,7 @@ pub struct Publish {
     goal: Goal,
     /// A swap to our manifest that may still happen: the version that it waits for.
     doubt: Option<Version>,
-    state: State,
+    state: PublishState,
 }
 
 /// What the upload has come to.
@@ -53,7 +53,7 @@ enum Goal {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum State {
+enum PublishState {
     /// No byte was uploaded.
     Leasing(Round),
     /// The lease is had. The upload goes on.
@@ -156,7 +156,7 @@ impl Publish {
             deadline: seen.now.after(terms.fetch_max()),
             goal: Goal::Hold,
             doubt: None,
-            state: State::Ended,
+            state: PublishState::Ended,
         };
         let step = publish.lease(Known { stored: seen.stored, now: seen.now.after(elapsed) }, 0);
         (publish, step)
@@ -179,14 +179,14 @@ impl Publish {
 
     /// It is time to renew the lease.
     pub fn on_renewal_due(&mut self) -> PublishStep {
-        match core::mem::replace(&mut self.state, State::Ended) {
-            State::Holding(known) => self.renew(known, 0),
-            state @ (State::Leasing(_)
-            | State::Renewing(..)
-            | State::Publishing(_)
-            | State::Deleting(..)
-            | State::HandingBack(..)
-            | State::Ended) => {
+        match core::mem::replace(&mut self.state, PublishState::Ended) {
+            PublishState::Holding(known) => self.renew(known, 0),
+            state @ (PublishState::Leasing(_)
+            | PublishState::Renewing(..)
+            | PublishState::Publishing(_)
+            | PublishState::Deleting(..)
+            | PublishState::HandingBack(..)
+            | PublishState::Ended) => {
                 self.state = state;
                 PublishStep::Wait
             }
@@ -195,12 +195,12 @@ impl Publish {
 
     /// Takes the answer to the last question.
     pub fn on_told(&mut self, told: Told) -> PublishStep {
-        match core::mem::replace(&mut self.state, State::Ended) {
-            State::Leasing(round) => self.on_leasing(round, told),
-            State::Renewing(round, known) => self.on_renewing(round, known, told),
-            State::Publishing(round) => self.on_publishing(round, told),
-            State::HandingBack(fate, round) => self.on_handing_back(fate, &round, told),
-            State::Deleting(end, lease) => match told {
+        match core::mem::replace(&mut self.state, PublishState::Ended) {
+            PublishState::Leasing(round) => self.on_leasing(round, told),
+            PublishState::Renewing(round, known) => self.on_renewing(round, known, told),
+            PublishState::Publishing(round) => self.on_publishing(round, told),
+            PublishState::HandingBack(fate, round) => self.on_handing_back(fate, &round, told),
+            PublishState::Deleting(end, lease) => match told {
                 Told::Deleted => match lease {
                     Some(known) => self.hand_back(BlobFate::Deleted, &known, 0),
                     None => PublishStep::Ended(end, BlobFate::Deleted),
@@ -214,7 +214,7 @@ impl Publish {
                 | Told::NoBlob
                 | Told::Listed { .. }) => unreachable!("an upload that deletes its blob was told {told:?}"),
             },
-            state @ (State::Holding(_) | State::Ended) => {
+            state @ (PublishState::Holding(_) | PublishState::Ended) => {
                 unreachable!("an upload that asked nothing was told {told:?}: {state:?}")
             }
         }
@@ -223,36 +223,37 @@ impl Publish {
     /// Can its bytes still become visible? If not, and it has not ended: discard its writer, then do what it asks.
     pub const fn is_wanted(&self) -> bool {
         match self.state {
-            State::Leasing(_) | State::Holding(_) | State::Renewing(..) | State::Publishing(_) => {
-                !matches!(self.goal, Goal::Abandon)
-            }
-            State::Deleting(..) | State::HandingBack(..) | State::Ended => false,
+            PublishState::Leasing(_)
+            | PublishState::Holding(_)
+            | PublishState::Renewing(..)
+            | PublishState::Publishing(_) => !matches!(self.goal, Goal::Abandon),
+            PublishState::Deleting(..) | PublishState::HandingBack(..) | PublishState::Ended => false,
         }
     }
 
     /// What it will have come to once its blob is deleted and its lease handed back, if that is all that is left to do.
     pub const fn ending(&self) -> Option<PublishEnd> {
         match &self.state {
-            State::Deleting(end, _) => Some(*end),
-            State::HandingBack(..) => Some(PublishEnd::Abandoned),
-            State::Leasing(_)
-            | State::Holding(_)
-            | State::Renewing(..)
-            | State::Publishing(_)
-            | State::Ended => None,
+            PublishState::Deleting(end, _) => Some(*end),
+            PublishState::HandingBack(..) => Some(PublishEnd::Abandoned),
+            PublishState::Leasing(_)
+            | PublishState::Holding(_)
+            | PublishState::Renewing(..)
+            | PublishState::Publishing(_)
+            | PublishState::Ended => None,
         }
     }
 
     fn on_goal(&mut self) -> PublishStep {
-        match core::mem::replace(&mut self.state, State::Ended) {
-            State::Holding(known) => self.go_on(known),
+        match core::mem::replace(&mut self.state, PublishState::Ended) {
+            PublishState::Holding(known) => self.go_on(known),
             // The answer under way comes first.
-            state @ (State::Leasing(_)
-            | State::Renewing(..)
-            | State::Publishing(_)
-            | State::Deleting(..)
-            | State::HandingBack(..)
-            | State::Ended) => {
+            state @ (PublishState::Leasing(_)
+            | PublishState::Renewing(..)
+            | PublishState::Publishing(_)
+            | PublishState::Deleting(..)
+            | PublishState::HandingBack(..)
+            | PublishState::Ended) => {
                 self.state = state;
                 PublishStep::Wait
             }
@@ -263,7 +264,7 @@ impl Publish {
     fn go_on(&mut self, known: Known) -> PublishStep {
         match &self.goal {
             Goal::Hold => {
-                self.state = State::Holding(known);
+                self.state = PublishState::Holding(known);
                 PublishStep::Wait
             }
             Goal::Publish(completed) => {
@@ -280,7 +281,7 @@ impl Publish {
             Heard::Known(known) => known,
             Heard::Failed(failures) => {
                 return match self.read_again(failures) {
-                    Some(round) => self.ask(round, State::Leasing),
+                    Some(round) => self.ask(round, PublishState::Leasing),
                     None => self.end(PublishEnd::IndexFailed, BlobFate::NotBegun),
                 };
             }
@@ -300,7 +301,7 @@ impl Publish {
         }
         match self.goal {
             Goal::Hold => {
-                self.state = State::Holding(known);
+                self.state = PublishState::Holding(known);
                 PublishStep::Upload
             }
             Goal::Abandon => self.hand_back(BlobFate::NotBegun, &known, 0),
@@ -314,7 +315,7 @@ impl Publish {
             Heard::Known(known) => known,
             Heard::Failed(failures) => {
                 return match self.read_again(failures) {
-                    Some(round) => self.ask(round, |round| State::Renewing(round, before)),
+                    Some(round) => self.ask(round, |round| PublishState::Renewing(round, before)),
                     // The lease may last until the next renewal; only the collector can take it, and we would see that.
                     None => self.go_on(before),
                 };
@@ -339,7 +340,7 @@ impl Publish {
                     self.doubt = *expected;
                 }
                 return match self.read_again(failures) {
-                    Some(round) => self.ask(round, State::Publishing),
+                    Some(round) => self.ask(round, PublishState::Publishing),
                     None => self.give_up(PublishEnd::IndexFailed),
                 };
             }
@@ -392,14 +393,14 @@ impl Publish {
             return self.end(PublishEnd::TooLate, BlobFate::NotBegun);
         }
         match self.leased(&known) {
-            Some(sent) => self.ask(Round::swap(&known, sent, failures), State::Leasing),
+            Some(sent) => self.ask(Round::swap(&known, sent, failures), PublishState::Leasing),
             None => self.end(PublishEnd::Crowded, BlobFate::NotBegun),
         }
     }
 
     fn renew(&mut self, known: Known, failures: u32) -> PublishStep {
         let sent = self.leased(&known).expect("a renewed lease takes its own place");
-        self.ask(Round::swap(&known, sent, failures), |round| State::Renewing(round, known))
+        self.ask(Round::swap(&known, sent, failures), |round| PublishState::Renewing(round, known))
     }
 
     fn leased(&self, known: &Known) -> Option<Stored> {
@@ -411,7 +412,7 @@ impl Publish {
         let before = known.stored.as_ref().expect("a lease is in an entry");
         let expires = known.now.after(self.terms.idle());
         let sent = before.published(Arc::clone(&completed.record), completed.digest, known.now, expires);
-        self.ask(Round::swap(known, sent, failures), State::Publishing)
+        self.ask(Round::swap(known, sent, failures), PublishState::Publishing)
     }
 
     fn won(&mut self, known: Known) -> PublishStep {
@@ -423,7 +424,7 @@ impl Publish {
         (failures < self.terms.tries_max()).then_some(Round { failures, asked: Asked::Read })
     }
 
-    fn ask(&mut self, round: Round, state: impl FnOnce(Round) -> State) -> PublishStep {
+    fn ask(&mut self, round: Round, state: impl FnOnce(Round) -> PublishState) -> PublishStep {
         let ask = round.ask(self.blob.key);
         self.state = state(round);
         PublishStep::Ask(ask)
@@ -435,7 +436,7 @@ impl Publish {
         match leased {
             Some(stored) => {
                 let sent = stored.unleased(self.blob.name, known.now);
-                self.ask(Round::swap(known, sent, failures), |round| State::HandingBack(fate, round))
+                self.ask(Round::swap(known, sent, failures), |round| PublishState::HandingBack(fate, round))
             }
             None => self.end(PublishEnd::Abandoned, fate),
         }
@@ -446,7 +447,7 @@ impl Publish {
             Heard::Swapped(_) => self.end(PublishEnd::Abandoned, fate),
             Heard::Known(known) => self.hand_back(fate, &known, round.failures),
             Heard::Failed(failures) => match self.read_again(failures) {
-                Some(round) => self.ask(round, |round| State::HandingBack(fate, round)),
+                Some(round) => self.ask(round, |round| PublishState::HandingBack(fate, round)),
                 None => self.end(PublishEnd::Abandoned, fate),
             },
         }
@@ -455,7 +456,7 @@ impl Publish {
     /// Gives up an upload whose lease stands.
     fn call_off(&mut self, known: Known) -> PublishStep {
         let step = self.give_up(PublishEnd::Abandoned);
-        if let State::Deleting(_, lease) = &mut self.state {
+        if let PublishState::Deleting(_, lease) = &mut self.state {
             *lease = Some(known);
         }
         step
@@ -466,12 +467,12 @@ impl Publish {
         if self.doubt.is_some() {
             return self.end(end, BlobFate::Left);
         }
-        self.state = State::Deleting(end, None);
+        self.state = PublishState::Deleting(end, None);
         PublishStep::Ask(Ask::Delete { blob: self.blob })
     }
 
     fn end(&mut self, end: PublishEnd, fate: BlobFate) -> PublishStep {
-        self.state = State::Ended;
+        self.state = PublishState::Ended;
         PublishStep::Ended(end, fate)
     }
 }

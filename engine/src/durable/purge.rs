@@ -23,7 +23,7 @@ pub struct DurablePurge {
     began_at: Option<Generation>,
     /// What was last seen published. Once the generation is raised, nothing names it any more.
     taken: Option<Taken>,
-    state: State,
+    state: PurgeState,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,7 +33,7 @@ struct Taken {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum State {
+enum PurgeState {
     /// The index was asked for the entry.
     Reading,
     /// The index was asked to change it.
@@ -67,24 +67,25 @@ pub enum PurgeEnd {
 impl DurablePurge {
     /// Begins.
     pub const fn begin(key: CacheKey, terms: Terms) -> (Self, Ask) {
-        let purge = Self { key, terms, failures: 0, began_at: None, taken: None, state: State::Reading };
+        let purge = Self { key, terms, failures: 0, began_at: None, taken: None, state: PurgeState::Reading };
         (purge, Ask::Read { key })
     }
 
     /// Takes the answer to the last question.
     pub fn on_told(&mut self, told: Told) -> PurgeStep {
-        match (core::mem::replace(&mut self.state, State::Ended), told) {
-            (State::Reading, Told::Entry { found, now }) => self.on_entry(found, now),
-            (State::Swapping, Told::Swapped { now: _ }) => self.on_raised(),
-            (State::Swapping, Told::Conflict) | (State::Reading | State::Swapping, Told::Unknown) => {
+        match (core::mem::replace(&mut self.state, PurgeState::Ended), told) {
+            (PurgeState::Reading, Told::Entry { found, now }) => self.on_entry(found, now),
+            (PurgeState::Swapping, Told::Swapped { now: _ }) => self.on_raised(),
+            (PurgeState::Swapping, Told::Conflict)
+            | (PurgeState::Reading | PurgeState::Swapping, Told::Unknown) => {
                 self.failures += 1;
                 if self.failures >= self.terms.tries_max() {
                     return PurgeStep::Ended(PurgeEnd::Failed);
                 }
-                self.state = State::Reading;
+                self.state = PurgeState::Reading;
                 PurgeStep::Ask(Ask::Read { key: self.key })
             }
-            (State::Deleting(taken), Told::Deleted | Told::Unknown) => {
+            (PurgeState::Deleting(taken), Told::Deleted | Told::Unknown) => {
                 PurgeStep::Ended(PurgeEnd::Removed(taken.length))
             }
             (state, told) => unreachable!("a purge that is {state:?} was told {told:?}"),
@@ -104,7 +105,7 @@ impl DurablePurge {
         let expected = entry.map(|entry| entry.version);
         let expires = now.after(self.terms.fetch_max());
         let stored = Stored::purged(found.as_ref(), self.key, now, expires);
-        self.state = State::Swapping;
+        self.state = PurgeState::Swapping;
         PurgeStep::Ask(Ask::Swap { expected, stored })
     }
 
@@ -112,7 +113,7 @@ impl DurablePurge {
         let Some(taken) = self.taken else {
             return PurgeStep::Ended(PurgeEnd::Absent);
         };
-        self.state = State::Deleting(taken);
+        self.state = PurgeState::Deleting(taken);
         PurgeStep::Ask(Ask::Delete { blob: taken.blob })
     }
 }

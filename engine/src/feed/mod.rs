@@ -258,7 +258,7 @@ impl<N: Clone> Feed<N> {
         [append, lease].into_iter().flatten().fold(read, Instant::min)
     }
 
-    /// Does the lease hold? For the fast door: it looks at one number, whether or not the lease's end was told.
+    /// Does the lease hold? For the fast path: it looks at one number, whether or not the lease's end was told.
     pub const fn is_current(&self, now: Instant) -> bool {
         match self.lease {
             Lease::Out => false,

@@ -90,7 +90,7 @@ impl<C: Chunk> Engine<C> {
                 let context = FetchContext::new(at, uri, origin, Sharing::Open, reason);
                 self.look(fill, FetchContext { stored, ..context }, Vec::from([request]), 0);
             }
-            Arrival::Stale(kept, waiter) => self.serve_meanwhile(&kept, &waiter),
+            Arrival::Stale(open, waiter) => self.serve_meanwhile(&open, &waiter),
             Arrival::Joins(fill) => self.attach(fill, request),
             Arrival::Over => {}
         }
@@ -196,33 +196,33 @@ impl<C: Chunk> Engine<C> {
     fn serve_stored(&mut self, stored: &Stored<C>, waiter: &Waiter, outcome: Outcome, promote: Promote) {
         match stored {
             Stored::Resident(resident) => serve_resident(&mut self.cx, waiter, resident, outcome),
-            Stored::Record(kept) => self.serve_record(kept, waiter, outcome, promote),
+            Stored::Record(open) => self.serve_record(open, waiter, outcome, promote),
         }
     }
 
     /// Answers a request from an open record. Only who reads the whole copies it (failure T7).
-    fn serve_record(&mut self, kept: &OpenRecord<C>, waiter: &Waiter, outcome: Outcome, promote: Promote) {
+    fn serve_record(&mut self, open: &OpenRecord<C>, waiter: &Waiter, outcome: Outcome, promote: Promote) {
         let cx = &mut self.cx;
-        let portion = Portion::of(cx, kept, waiter, outcome);
-        let copies = promote == Promote::AsConfigured && portion.is_read_whole(kept, &waiter.ask);
+        let portion = Portion::of(cx, open, waiter, outcome);
+        let copies = promote == Promote::AsConfigured && portion.is_read_whole(open, &waiter.ask);
         let promotion = if copies {
-            self.copying.begin_promotion(cx, kept, waiter.request, TargetUri::of(&waiter.ask))
+            self.copying.begin_promotion(cx, open, waiter.request, TargetUri::of(&waiter.ask))
         } else {
             None
         };
-        let is_over = self.clients.serve_record(cx, kept, waiter, outcome, portion, promotion);
+        let is_over = self.clients.serve_record(cx, open, waiter, outcome, portion, promotion);
         if let (Some(promotion), true) = (promotion, is_over) {
-            if let Some(body) = &kept.body {
-                self.copying.feed_promotion(cx, promotion, kept.record.length, body);
+            if let Some(body) = &open.body {
+                self.copying.feed_promotion(cx, promotion, open.record.length, body);
             }
             self.end_promotion(promotion);
         }
     }
 
     /// Answers with a stale record while it is revalidated.
-    fn serve_meanwhile(&mut self, kept: &OpenRecord<C>, waiter: &Waiter) {
-        let outcome = Outcome::Stale { tier: kept.tier.id, why: StaleUse::WhileRevalidate };
-        self.serve_record(kept, waiter, outcome, Promote::No);
+    fn serve_meanwhile(&mut self, open: &OpenRecord<C>, waiter: &Waiter) {
+        let outcome = Outcome::Stale { tier: open.tier.id, why: StaleUse::WhileRevalidate };
+        self.serve_record(open, waiter, outcome, Promote::No);
     }
 
     /// Asks the first tier from `from` on that may hold what a fill is for; the origin, when none is left.
@@ -271,17 +271,18 @@ impl<C: Chunk> Engine<C> {
             }
         };
         let staleness = rules::Staleness::of(&self.cx.config.policy, &record.head);
-        let kept = Arc::new(OpenRecord { tier, id: looked.record, record, body, freshness, staleness, manifest });
-        self.clients.open(&kept);
+        let open =
+            Arc::new(OpenRecord { tier, id: looked.record, record, body, freshness, staleness, manifest });
+        self.clients.open(&open);
         let is_open = looked.context.sharing == Sharing::Open;
         let promote = if is_open { Promote::AsConfigured } else { Promote::No };
-        for waiter in self.fetching.take_answered(&self.cx, &mut looked, &kept) {
-            self.serve_record(&kept, &waiter, Outcome::Hit { tier: tier.id }, promote);
+        for waiter in self.fetching.take_answered(&self.cx, &mut looked, &open) {
+            self.serve_record(&open, &waiter, Outcome::Hit { tier: tier.id }, promote);
         }
-        match self.fetching.after_found(&mut self.cx, fill, &mut looked, &kept) {
+        match self.fetching.after_found(&mut self.cx, fill, &mut looked, &open) {
             AfterFound::Over(stored) => {
                 self.clients.release(&mut self.cx, stored);
-                self.clients.close(&mut self.cx, kept.id);
+                self.clients.close(&mut self.cx, open.id);
             }
             AfterFound::Further(left) => {
                 self.clients.release(&mut self.cx, left);
@@ -321,11 +322,11 @@ impl<C: Chunk> Engine<C> {
 
     /// The walk is over, and no tier had what may be used as it is.
     fn end_walk(&mut self, fill: FillId, mut context: FetchContext<C>, mut waiters: Vec<RequestId>) {
-        if let AfterWalk::Stale(kept, meanwhile) =
+        if let AfterWalk::Stale(open, meanwhile) =
             self.fetching.after_walk(&self.cx, &mut context, &mut waiters)
         {
             for waiter in meanwhile {
-                self.serve_meanwhile(&kept, &waiter);
+                self.serve_meanwhile(&open, &waiter);
             }
         }
         match self.fetching.ask_or_join(&mut self.cx, fill, context, waiters) {
@@ -365,7 +366,7 @@ impl<C: Chunk> Engine<C> {
         if begun.is_open {
             let (copied, _, copies) = self.fetching.to_copy(fill);
             let (tiers, l0) = (Arc::clone(&self.cx.config.tiers), self.cx.config.l0);
-            let source = copying::Source { owner: Owner::Fill(fill), promotes: None };
+            let source = copying::CopySource { owner: Owner::Fill(fill), promotes: None };
             *copies = self.copying.lanes.open_copies(&mut self.cx, source, copied, l0, &tiers);
         }
         if begun.is_unread {
@@ -407,12 +408,12 @@ impl<C: Chunk> Engine<C> {
                     self.residence.remove(&mut self.cx, at.key, Removal::Forbidden);
                 }
             }
-            Stored::Record(kept) => {
+            Stored::Record(open) => {
                 if freshened.may_stay && is_open {
-                    self.freshen_record(kept);
+                    self.freshen_record(open);
                 } else if is_open {
-                    self.stop(Scope::Stored(kept.record.stored_key()));
-                    self.delete_record(kept.tier, kept.record.stored_key(), kept.record.name);
+                    self.stop(Scope::Stored(open.record.stored_key()));
+                    self.delete_record(open.tier, open.record.stored_key(), open.record.name);
                 }
             }
         }
@@ -424,15 +425,15 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// A tier is to give a record its new head.
-    fn freshen_record(&mut self, kept: &OpenRecord<C>) {
-        let record = Arc::new(kept.record.clone());
-        let pending = Freshen::of(&self.cx.config, kept);
-        if let Some(manifest) = &kept.manifest {
+    fn freshen_record(&mut self, open: &OpenRecord<C>) {
+        let record = Arc::new(open.record.clone());
+        let pending = Freshen::of(&self.cx.config, open);
+        if let Some(manifest) = &open.manifest {
             let (durable, cx) = self.durable();
             return durable.freshen_manifest(cx, manifest, record, pending);
         }
         let op = self.cx.operation(Pending::Freshen(pending));
-        self.cx.effect(Effect::Freshen { op, tier: kept.tier.id, record });
+        self.cx.effect(Effect::Freshen { op, tier: open.tier.id, record });
     }
 
     pub(super) fn on_freshened(&mut self, freshen: Freshen, freshening: Freshening) {

@@ -35,8 +35,8 @@ pub(super) struct Freshen {
 
 impl Freshen {
     /// An open record gets this head and lifetime.
-    pub(super) fn of<C>(config: &Config, kept: &OpenRecord<C>) -> Self {
-        let OpenRecord { tier, record, freshness, .. } = kept;
+    pub(super) fn of<C>(config: &Config, open: &OpenRecord<C>) -> Self {
+        let OpenRecord { tier, record, freshness, .. } = open;
         Self {
             tier: tier.id,
             at: record.stored_key(),
@@ -95,11 +95,11 @@ impl Judged {
                 let resident = Resident::clone(resident);
                 Stored::Resident(Arc::new(Resident { head, freshness, staleness, ..resident }))
             }
-            Stored::Record(kept) => {
-                let kept = OpenRecord::clone(kept);
+            Stored::Record(open) => {
+                let open = OpenRecord::clone(open);
                 let stored_freshness = freshness.to_stored(cx.now, cx.wall());
-                let record = Record { head, freshness: stored_freshness, ..kept.record };
-                Stored::Record(Arc::new(OpenRecord { record, freshness, staleness, ..kept }))
+                let record = Record { head, freshness: stored_freshness, ..open.record };
+                Stored::Record(Arc::new(OpenRecord { record, freshness, staleness, ..open }))
             }
         };
         Freshened { stored, may_stay: judgement.storable == Storable::Yes }

@@ -223,7 +223,7 @@ impl<C: Chunk> Engine<C> {
         wakes.filter(|(_, reason)| self.face.wakes(*reason)).min_by_key(|(at, _)| *at)
     }
 
-    /// The fast door: a fresh L0 hit. It queues nothing, allocates nothing and copies nothing; it counts as a use.
+    /// The fast path: a fresh L0 hit. It queues nothing, allocates nothing and copies nothing; it counts as a use.
     ///
     /// `None` means "ask properly", with [`Input::Request`]. `fields` are the request's, with names in lower case.
     pub fn fresh_hit<'f>(

@@ -21,7 +21,7 @@ use crate::{
         id::{OpId, PurgeId, TierId, WriterId},
         key::{CacheKey, StoredKey},
         record::{Freshness, Record},
-        selector::{TargetUri, Selector, SelectorKind},
+        selector::{Selector, SelectorKind, TargetUri},
         time::{Instant, WallTime},
     },
     parts::bans::{Ban, Banned, Bans},

@@ -14,7 +14,7 @@ use crate::{
         key::{CacheKey, StoredKey},
         reason::{LaneEnd, Rejection, Removal},
         resident::Resident,
-        selector::{TargetUri, PurgeMode, Selector},
+        selector::{PurgeMode, Selector, TargetUri},
         time::{Instant, WallTime},
         units::ByteCount,
     },
@@ -93,7 +93,7 @@ impl<C: Chunk> Residence<C> {
         self.variants.forget(target);
     }
 
-    /// The fast door: a fresh response, without a copy. It counts as a use.
+    /// The fast path: a fresh response, without a copy. It counts as a use.
     pub(super) fn fresh<'f>(
         &mut self,
         now: Instant,

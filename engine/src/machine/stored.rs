@@ -52,9 +52,9 @@ impl<C: Clone> Stored<C> {
                 let staleness = resident.staleness.after_revalidation();
                 Self::Resident(Arc::new(Resident { staleness, ..Resident::clone(&resident) }))
             }
-            Self::Record(kept) => {
-                let staleness = kept.staleness.after_revalidation();
-                Self::Record(Arc::new(OpenRecord { staleness, ..OpenRecord::clone(&kept) }))
+            Self::Record(open) => {
+                let staleness = open.staleness.after_revalidation();
+                Self::Record(Arc::new(OpenRecord { staleness, ..OpenRecord::clone(&open) }))
             }
         }
     }
@@ -65,21 +65,21 @@ impl<C> Stored<C> {
     pub(super) fn tier(&self) -> TierId {
         match self {
             Self::Resident(_) => TierId::L0,
-            Self::Record(kept) => kept.tier.id,
+            Self::Record(open) => open.tier.id,
         }
     }
 
     pub(super) fn head(&self) -> &Arc<Head> {
         match self {
             Self::Resident(resident) => &resident.head,
-            Self::Record(kept) => &kept.record.head,
+            Self::Record(open) => &open.record.head,
         }
     }
 
     pub(super) fn freshness(&self) -> &Freshness {
         match self {
             Self::Resident(resident) => &resident.freshness,
-            Self::Record(kept) => &kept.freshness,
+            Self::Record(open) => &open.freshness,
         }
     }
 
@@ -87,7 +87,7 @@ impl<C> Stored<C> {
     pub(super) fn stored(&self, now: Instant) -> reuse::Stored {
         match self {
             Self::Resident(resident) => resident.staleness.stored(&resident.freshness, now),
-            Self::Record(kept) => kept.stored(now),
+            Self::Record(open) => open.stored(now),
         }
     }
 }

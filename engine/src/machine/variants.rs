@@ -1,7 +1,7 @@
 //! Which targets have variants, which of them are stored here, and under which keys (RFC 9111 section 4.1).
 //!
 //! The origin's `Vary` names what a target depends on; from then on a request is answered under the key that its own
-//! fields make, which is never the target's own: what is stored there is for everybody, and the fast door needs to look
+//! fields make, which is never the target's own: what is stored there is for everybody, and the fast path needs to look
 //! nowhere else. The names are known for as long as a variant is in L0, and for a while longer. A purge of the
 //! target finds all of these by its key; the tiers below find what they have of it by themselves.
 

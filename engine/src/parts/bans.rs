@@ -8,7 +8,7 @@ use crate::{
         head::Head,
         key::CacheKey,
         record::Freshness,
-        selector::{TargetUri, PurgeMode, Selector},
+        selector::{PurgeMode, Selector, TargetUri},
         time::{BIRTH_ROUNDING, Instant, WallTime},
     },
     plant::{Fault, Plant},

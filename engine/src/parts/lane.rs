@@ -23,7 +23,7 @@ pub(crate) struct Lane<C> {
     acknowledged: u64,
     /// Set once the body ended: what to commit when the queue is empty.
     ended: Option<Ended>,
-    state: State,
+    state: LaneState,
     was_opened: bool,
     /// Did a read of what was acknowledged fail?
     unreadable: bool,
@@ -59,7 +59,7 @@ pub(crate) struct Ended {
 /// any but Committed ──failed, full, stalled, abandoned, superseded──▶ Dropped
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum LaneState {
     /// The tier does not know of it yet: a lane starts with its first chunk (CON2).
     Unopened,
     /// The durable tier's index was asked for a lease.
@@ -102,7 +102,7 @@ impl<C: Chunk> Lane<C> {
             taken: 0,
             acknowledged: 0,
             ended: None,
-            state: State::Unopened,
+            state: LaneState::Unopened,
             was_opened: false,
             unreadable: false,
             failed: false,
@@ -133,82 +133,82 @@ impl<C: Chunk> Lane<C> {
     /// What to ask of an idle tier. The caller reports the operation with [`Lane::on_asked`].
     pub(crate) fn next(&mut self) -> Next<C> {
         match self.state {
-            State::Unopened if self.queue.is_empty() && self.ended.is_none() => Next::Nothing,
-            State::Unopened => Next::Open,
-            State::Idle => match (self.queue.pop_front(), &self.ended) {
+            LaneState::Unopened if self.queue.is_empty() && self.ended.is_none() => Next::Nothing,
+            LaneState::Unopened => Next::Open,
+            LaneState::Idle => match (self.queue.pop_front(), &self.ended) {
                 (Some(chunk), _) => Next::Write(chunk),
                 (None, Some(ended)) => Next::Commit(Arc::clone(&ended.record)),
                 (None, None) => Next::Nothing,
             },
-            State::Leasing
-            | State::Opening(_)
-            | State::Writing(..)
-            | State::Committing(_)
-            | State::Naming
-            | State::Committed
-            | State::Dropped => Next::Nothing,
+            LaneState::Leasing
+            | LaneState::Opening(_)
+            | LaneState::Writing(..)
+            | LaneState::Committing(_)
+            | LaneState::Naming
+            | LaneState::Committed
+            | LaneState::Dropped => Next::Nothing,
         }
     }
 
     pub(crate) fn on_asked_to_lease(&mut self) {
-        let State::Unopened = self.state else { unreachable!("leased while {:?}", self.state) };
-        self.state = State::Leasing;
+        let LaneState::Unopened = self.state else { unreachable!("leased while {:?}", self.state) };
+        self.state = LaneState::Leasing;
     }
 
     /// The blob is whole: this is what to name it by.
     pub(crate) fn on_blob_whole(&mut self) -> Arc<Record> {
-        let State::Committing(_) = self.state else { unreachable!("whole while {:?}", self.state) };
-        self.state = State::Naming;
+        let LaneState::Committing(_) = self.state else { unreachable!("whole while {:?}", self.state) };
+        self.state = LaneState::Naming;
         let ended = self.ended.as_ref().expect("a lane commits the record that it was given");
         Arc::clone(&ended.record)
     }
 
     pub(crate) fn on_asked_to_open(&mut self, op: OpId) {
-        self.state = State::Opening(op);
+        self.state = LaneState::Opening(op);
         self.was_opened = true;
     }
 
     pub(crate) fn on_asked_to_write(&mut self, op: OpId, size: u64) {
-        self.state = State::Writing(op, size);
+        self.state = LaneState::Writing(op, size);
     }
 
     pub(crate) fn on_asked_to_commit(&mut self, op: OpId) {
-        self.state = State::Committing(op);
+        self.state = LaneState::Committing(op);
     }
 
     pub(crate) fn on_opened(&mut self) {
-        let State::Opening(_) = self.state else { unreachable!("opened while {:?}", self.state) };
-        self.state = State::Idle;
+        let LaneState::Opening(_) = self.state else { unreachable!("opened while {:?}", self.state) };
+        self.state = LaneState::Idle;
     }
 
     pub(crate) fn on_written(&mut self) {
-        let State::Writing(_, size) = self.state else { unreachable!("written while {:?}", self.state) };
+        let LaneState::Writing(_, size) = self.state else { unreachable!("written while {:?}", self.state) };
         self.acknowledged = self.acknowledged.saturating_add(size);
-        self.state = State::Idle;
+        self.state = LaneState::Idle;
     }
 
     /// Says what was published.
     pub(crate) fn on_committed(&mut self) -> Ended {
-        let (State::Committing(_) | State::Naming) = self.state else {
+        let (LaneState::Committing(_) | LaneState::Naming) = self.state else {
             unreachable!("committed while {:?}", self.state)
         };
-        self.state = State::Committed;
+        self.state = LaneState::Committed;
         self.ended.clone().expect("a lane commits the record that it was given")
     }
 
     /// Gives up. Says which operation is still with the tier and of no interest any more.
     pub(crate) fn drop_it(&mut self) -> Option<OpId> {
         let op = match self.state {
-            State::Opening(op) | State::Writing(op, _) | State::Committing(op) => Some(op),
-            State::Unopened
-            | State::Leasing
-            | State::Idle
-            | State::Naming
-            | State::Committed
-            | State::Dropped => None,
+            LaneState::Opening(op) | LaneState::Writing(op, _) | LaneState::Committing(op) => Some(op),
+            LaneState::Unopened
+            | LaneState::Leasing
+            | LaneState::Idle
+            | LaneState::Naming
+            | LaneState::Committed
+            | LaneState::Dropped => None,
         };
         self.queue.clear();
-        self.state = State::Dropped;
+        self.state = LaneState::Dropped;
         op
     }
 
@@ -229,25 +229,25 @@ impl<C: Chunk> Lane<C> {
     /// May it still be published?
     pub(crate) const fn is_live(&self) -> bool {
         match self.state {
-            State::Unopened
-            | State::Leasing
-            | State::Opening(_)
-            | State::Idle
-            | State::Writing(..)
-            | State::Committing(_)
-            | State::Naming => true,
-            State::Committed | State::Dropped => false,
+            LaneState::Unopened
+            | LaneState::Leasing
+            | LaneState::Opening(_)
+            | LaneState::Idle
+            | LaneState::Writing(..)
+            | LaneState::Committing(_)
+            | LaneState::Naming => true,
+            LaneState::Committed | LaneState::Dropped => false,
         }
     }
 
     /// Was it published?
     pub(crate) const fn is_committed(&self) -> bool {
-        matches!(self.state, State::Committed)
+        matches!(self.state, LaneState::Committed)
     }
 
     /// Is the tier publishing it right now?
     pub(crate) const fn is_committing(&self) -> bool {
-        matches!(self.state, State::Committing(_) | State::Naming)
+        matches!(self.state, LaneState::Committing(_) | LaneState::Naming)
     }
 
     /// Does the tier know of it?
@@ -264,7 +264,11 @@ impl<C: Chunk> Lane<C> {
     pub(crate) const fn is_busy(&self) -> bool {
         matches!(
             self.state,
-            State::Leasing | State::Opening(_) | State::Writing(..) | State::Committing(_) | State::Naming
+            LaneState::Leasing
+                | LaneState::Opening(_)
+                | LaneState::Writing(..)
+                | LaneState::Committing(_)
+                | LaneState::Naming
         )
     }
 

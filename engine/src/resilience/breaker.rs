@@ -109,7 +109,7 @@ pub enum BreakerState {
 pub(crate) struct Breaker {
     policy: BreakerPolicy,
     random: Random,
-    state: State,
+    state: BreakerInner,
     /// Grows with each change of state, so that permits of an earlier one are known.
     era: u64,
     /// Permits given so far.
@@ -126,7 +126,7 @@ pub(crate) struct Breaker {
 ///    ╰──enough probes healthy, or grants over and those out were healthy───╯
 /// ```
 #[derive(Debug)]
-enum State {
+enum BreakerInner {
     /// All may ask. `row` are the failures since the last healthy answer.
     Closed { window: Window, row: u32 },
     /// Nobody may. `trips` are the times it opened since it was closed.
@@ -148,7 +148,7 @@ impl Breaker {
         Self {
             policy,
             random,
-            state: State::Closed { window: Window::new(), row: 0 },
+            state: BreakerInner::Closed { window: Window::new(), row: 0 },
             era: 0,
             given: 0,
             out: 0,
@@ -159,13 +159,13 @@ impl Breaker {
     pub(crate) fn admit(&mut self, now: Instant) -> Admit {
         self.on_wake(now);
         match &mut self.state {
-            State::Closed { .. } => {}
-            State::Open { until, .. } if now < *until => return Admit::No { until: *until },
-            State::Open { trips, .. } => {
+            BreakerInner::Closed { .. } => {}
+            BreakerInner::Open { until, .. } if now < *until => return Admit::No { until: *until },
+            BreakerInner::Open { trips, .. } => {
                 let (trips, grants_until) = (*trips, now.after(self.policy.probe_max));
-                self.enter(State::HalfOpen { out: Vec::new(), healthy: 0, grants_until, trips });
+                self.enter(BreakerInner::HalfOpen { out: Vec::new(), healthy: 0, grants_until, trips });
             }
-            State::HalfOpen { out, healthy, grants_until, .. } => {
+            BreakerInner::HalfOpen { out, healthy, grants_until, .. } => {
                 let enough = out.len() >= (self.policy.probes - *healthy) as usize;
                 if enough || now >= *grants_until {
                     let first = out.first().expect("half-open without a probe out is resolved or grants one");
@@ -176,7 +176,7 @@ impl Breaker {
         self.given += 1;
         self.out += 1;
         let serial = self.given;
-        if let State::HalfOpen { out, .. } = &mut self.state {
+        if let BreakerInner::HalfOpen { out, .. } = &mut self.state {
             out.push(Probe { serial, lost_at: now.after(self.policy.probe_max) });
         }
         Admit::Yes(Permit { era: self.era, serial })
@@ -190,14 +190,16 @@ impl Breaker {
             return;
         }
         match &mut self.state {
-            State::Closed { window, row } => {
+            BreakerInner::Closed { window, row } => {
                 let opens = window.judge(now, verdict, row, &self.policy);
                 if opens {
                     self.open(now, 0);
                 }
             }
-            State::Open { .. } => unreachable!("an open breaker gives no permits: {permit:?}, {self:?}"),
-            State::HalfOpen { out, healthy, trips, .. } => {
+            BreakerInner::Open { .. } => {
+                unreachable!("an open breaker gives no permits: {permit:?}, {self:?}")
+            }
+            BreakerInner::HalfOpen { out, healthy, trips, .. } => {
                 let trips = *trips;
                 out.retain(|probe| probe.serial != permit.serial);
                 match verdict {
@@ -218,7 +220,7 @@ impl Breaker {
 
     /// Does what time alone demands. [`Breaker::admit`] and [`Breaker::on_outcome`] do it too.
     pub(crate) fn on_wake(&mut self, now: Instant) {
-        let State::HalfOpen { out, healthy, grants_until, trips } = &self.state else {
+        let BreakerInner::HalfOpen { out, healthy, grants_until, trips } = &self.state else {
             return;
         };
         let (healthy, grants_until, trips) = (*healthy, *grants_until, *trips);
@@ -228,15 +230,15 @@ impl Breaker {
             None if now < grants_until => {}
             None if healthy > 0 => self.close(),
             // Every probe was called off: the next call may try, and nobody waits longer for it.
-            None => self.enter(State::Open { until: grants_until, trips }),
+            None => self.enter(BreakerInner::Open { until: grants_until, trips }),
         }
     }
 
     /// When time alone changes something.
     pub(crate) fn poll_wake(&self) -> Option<Instant> {
         match &self.state {
-            State::Closed { .. } | State::Open { .. } => None,
-            State::HalfOpen { out, grants_until, .. } => {
+            BreakerInner::Closed { .. } | BreakerInner::Open { .. } => None,
+            BreakerInner::HalfOpen { out, grants_until, .. } => {
                 Some(out.first().map_or(*grants_until, |probe| probe.lost_at))
             }
         }
@@ -245,9 +247,9 @@ impl Breaker {
     /// Where it stands.
     pub(crate) const fn state(&self) -> BreakerState {
         match &self.state {
-            State::Closed { .. } => BreakerState::Closed,
-            State::Open { until, .. } => BreakerState::Open { until: *until },
-            State::HalfOpen { .. } => BreakerState::HalfOpen,
+            BreakerInner::Closed { .. } => BreakerState::Closed,
+            BreakerInner::Open { until, .. } => BreakerState::Open { until: *until },
+            BreakerInner::HalfOpen { .. } => BreakerState::HalfOpen,
         }
     }
 
@@ -258,14 +260,14 @@ impl Breaker {
 
     fn open(&mut self, at: Instant, trips: u32) {
         let until = at.after(self.policy.open.delay(trips, &mut self.random));
-        self.enter(State::Open { until, trips: trips.saturating_add(1) });
+        self.enter(BreakerInner::Open { until, trips: trips.saturating_add(1) });
     }
 
     fn close(&mut self) {
-        self.enter(State::Closed { window: Window::new(), row: 0 });
+        self.enter(BreakerInner::Closed { window: Window::new(), row: 0 });
     }
 
-    fn enter(&mut self, state: State) {
+    fn enter(&mut self, state: BreakerInner) {
         self.state = state;
         self.era += 1;
     }

@@ -1,4 +1,4 @@
-//! The machines together, on virtual time: a crowd of calls, an origin that fails and heals.
+//! The machines together, on virtual time: many calls, an origin that fails and heals.
 
 use super::{
     attempts::{Attempts, Decision, Failed, Repeatable},

@@ -69,7 +69,7 @@ pub(crate) struct ResponseDirectives {
 
 /// Which field the directives came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
+pub(crate) enum DirectiveSource {
     /// `CDN-Cache-Control`: neither `Cache-Control` nor `Expires` counts (RFC 9213 section 2.2).
     Targeted,
     /// `Cache-Control`, which may be absent.

@@ -2,7 +2,7 @@
 //! 4.2 and 4.2.4, RFC 5861).
 
 use super::{
-    directives::{ResponseDirectives, SECONDS_MAX, Source},
+    directives::{DirectiveSource, ResponseDirectives, SECONDS_MAX},
     http_date,
     list::{members, number},
     policy::{Heuristic, Policy},
@@ -25,7 +25,7 @@ impl Lifetime {
     /// RFC 9111 section 4.2.1. `received` stands in for a `Date` that is missing or none.
     pub(crate) fn of(
         policy: &Policy,
-        (directives, source): (&ResponseDirectives, Source),
+        (directives, source): (&ResponseDirectives, DirectiveSource),
         head: &Head,
         received: WallTime,
     ) -> Self {
@@ -33,7 +33,7 @@ impl Lifetime {
             return Self::Explicit(said);
         }
         let date = http_date::field(&head.fields, "date", received).unwrap_or(received);
-        if source == Source::Untargeted && head.fields.contains("expires") {
+        if source == DirectiveSource::Untargeted && head.fields.contains("expires") {
             // Section 5.3: what is no date, several lines among it, has expired.
             let expires = http_date::field(&head.fields, "expires", received);
             return Self::Explicit(expires.map_or(Duration::ZERO, |expires| cap(expires.since(date))));
@@ -81,7 +81,7 @@ pub(super) fn age_field(head: &Head) -> Duration {
 /// How long past its lifetime a response may be served.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct StaleWindows {
-    /// While it is revalidated behind the client's back (RFC 5861 section 3).
+    /// While it is revalidated in the background (RFC 5861 section 3).
     pub while_revalidate: Duration,
     /// In place of an error (RFC 5861 section 4).
     pub if_error: Duration,

@@ -2,7 +2,7 @@
 
 use super::{
     conditional::{self, Answer, Precondition},
-    directives::{RequestDirectives, ResponseDirectives, SECONDS_MAX, Source},
+    directives::{DirectiveSource, RequestDirectives, ResponseDirectives, SECONDS_MAX},
     hop, http_date,
     list::{entity_tags, members},
     range::{ByteRange, Portion, portion},
@@ -46,7 +46,7 @@ tiergate_fuzz::target!(
     |bytes: &[u8]| {
         let fields = one("cache-control", bytes);
         let (response, source) = ResponseDirectives::of(&fields);
-        assert_eq!(source, Source::Untargeted);
+        assert_eq!(source, DirectiveSource::Untargeted);
         check_spans(&response);
         let lines: Fields = members(bytes).map(|member| ("cache-control", member)).collect();
         assert_eq!(ResponseDirectives::of(&lines).0, response);
@@ -73,8 +73,8 @@ tiergate_fuzz::target!(
         let (again, again_source) = ResponseDirectives::of(&one("cdn-cache-control", &spaced));
         assert_eq!(again_source, source);
         match source {
-            Source::Targeted => assert_eq!(again, found),
-            Source::Untargeted => assert!(found.no_store, "the other field counts"),
+            DirectiveSource::Targeted => assert_eq!(again, found),
+            DirectiveSource::Untargeted => assert!(found.no_store, "the other field counts"),
         }
     }
 );

@@ -28,7 +28,7 @@ pub(crate) fn wants_whole(request: &RequestHead) -> bool {
     request.method == Method::Get && !request.fields.contains("range")
 }
 
-/// May this request use the fast door? Parts, and conditions that the cache itself can judge, are left to the proper way
+/// May this request use the fast path? Parts, and conditions that the cache itself can judge, are left to the proper way
 /// in.
 pub(crate) fn may_use_fast_path<'f>(
     method: Method,

@@ -3,7 +3,7 @@
 //! What is no dictionary, or has a directive of the wrong type, voids the whole `CDN-Cache-Control`.
 
 use super::{
-    directives::{ResponseDirectives, SECONDS_MAX, Scope, Source, keep_smaller},
+    directives::{DirectiveSource, ResponseDirectives, SECONDS_MAX, Scope, keep_smaller},
     structured::{Parser, Value},
 };
 use crate::language::head::Fields;
@@ -12,10 +12,10 @@ use core::time::Duration;
 
 impl ResponseDirectives {
     /// The directives that a response has for us.
-    pub(crate) fn of(fields: &Fields) -> (Self, Source) {
+    pub(crate) fn of(fields: &Fields) -> (Self, DirectiveSource) {
         match targeted(fields) {
-            Some(directives) => (directives, Source::Targeted),
-            None => (Self::untargeted(fields), Source::Untargeted),
+            Some(directives) => (directives, DirectiveSource::Targeted),
+            None => (Self::untargeted(fields), DirectiveSource::Untargeted),
         }
     }
 }

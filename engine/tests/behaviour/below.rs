@@ -144,7 +144,7 @@ fn stale_while_revalidate_serves_a_record_at_once() {
     }
 }
 
-/// RFC 5861 section 4: a record stands in for an origin that fails, within its window and not past it.
+/// RFC 5861 section 4: a record is served instead of an origin that fails, within its window and not past it.
 #[test]
 fn stale_if_error_serves_a_record() {
     for raw in alone() {

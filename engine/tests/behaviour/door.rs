@@ -1,4 +1,4 @@
-//! The fast door: fresh L0 hits only, and only for requests that may be answered so.
+//! The fast path: fresh L0 hits only, and only for requests that may be answered so.
 
 use crate::rig::{Rig, key, l0_only};
 use std::time::Duration;

@@ -353,7 +353,7 @@ fn a_purge_takes_along_a_marker_that_is_being_written() {
     rig.assert_idle();
 }
 
-/// The fast door does not know a request's variant and leaves it to the proper way in.
+/// The fast path does not know a request's variant and leaves it to the proper way in.
 #[test]
 fn the_door_is_closed_to_variants() {
     let mut rig = Rig::new(l0_only());

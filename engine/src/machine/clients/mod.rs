@@ -40,14 +40,14 @@ struct Request<C: Chunk> {
     key: CacheKey,
     /// Body bytes handed over.
     sent: u64,
-    source: Source<C>,
+    source: BodySource<C>,
 }
 
 /// ```text
 /// Following ──end──▶ done        Reading ──end──▶ done
 /// ```
 #[derive(Debug)]
-enum Source<C: Chunk> {
+enum BodySource<C: Chunk> {
     /// A body that is arriving.
     Following(FillId),
     /// Pieces of a stored record.
@@ -89,8 +89,8 @@ impl<C: Chunk> Clients<C> {
     }
 
     /// A fill keeps this record open.
-    pub(super) fn open(&mut self, kept: &OpenRecord<C>) {
-        let OpenRecord { tier, id, record, manifest, .. } = kept;
+    pub(super) fn open(&mut self, open: &OpenRecord<C>) {
+        let OpenRecord { tier, id, record, manifest, .. } = open;
         let manifest = manifest.clone();
         let open = Holding { tier: *tier, at: record.stored_key(), name: record.name, holders: 1, manifest };
         self.records.insert(*id, open);
@@ -110,7 +110,7 @@ impl<C: Chunk> Clients<C> {
     /// A fill is done with what it has found.
     pub(super) fn release(&mut self, cx: &mut Context<C>, stored: Option<Stored<C>>) {
         match stored {
-            Some(Stored::Record(kept)) => self.close(cx, kept.id),
+            Some(Stored::Record(open)) => self.close(cx, open.id),
             Some(Stored::Resident(_)) | None => {}
         }
     }
@@ -123,7 +123,7 @@ impl<C: Chunk> Clients<C> {
         fill: FillId,
         reply: Reply<C>,
     ) {
-        self.requests.insert(request, Request { key, sent: 0, source: Source::Following(fill) });
+        self.requests.insert(request, Request { key, sent: 0, source: BodySource::Following(fill) });
         cx.effect(Effect::Serve { request, reply });
     }
 
@@ -144,7 +144,7 @@ impl<C: Chunk> Clients<C> {
     /// Counts what is open, and asserts that records are permit by who reads them, and by as many fills as keep one.
     pub(super) fn audit(&self, keepers: usize) -> Audit {
         let holders: usize = self.records.values().map(|record| record.holders).sum();
-        let reads = |request: &&Request<C>| matches!(request.source, Source::Reading(_));
+        let reads = |request: &&Request<C>| matches!(request.source, BodySource::Reading(_));
         let readers = self.requests.values().filter(reads).count();
         assert_eq!(
             holders,

@@ -3,7 +3,7 @@
 //! Both go to the record that is open: what it holds is the same from its first byte to its last, so whichever answers
 //! first may be used. A follower's read back from a lane is not asked for twice.
 
-use super::{Clients, Source, reading::Reading};
+use super::{BodySource, Clients, reading::Reading};
 use crate::{
     language::{
         chunk::Chunk,
@@ -89,7 +89,7 @@ impl<C: Chunk> Clients<C> {
         answer: Answer,
     ) -> Option<TierId> {
         let now = cx.now;
-        if let Source::Reading(_) = self.requests[&request].source {
+        if let BodySource::Reading(_) = self.requests[&request].source {
             let tier = self.tier_read_by(request);
             let read = &mut self.reading(request).read;
             let race = read.as_mut().expect("a reader's operations belong to its race");

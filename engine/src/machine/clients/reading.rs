@@ -1,6 +1,6 @@
 //! Reading an open record for a client, piece by piece.
 
-use super::{Clients, Holding, Source, races};
+use super::{BodySource, Clients, Holding, races};
 use crate::machine::{context::Context, resilience::Timed};
 use crate::{
     config::ByteTier,
@@ -100,8 +100,8 @@ impl<C: Chunk> Clients<C> {
     pub(in crate::machine) fn on_demand(&mut self, cx: &mut Context<C>, request: RequestId) -> Demanded {
         match self.requests.get_mut(&request).map(|known| &mut known.source) {
             None => Demanded::Nobody,
-            Some(Source::Following(fill)) => Demanded::Follower(*fill),
-            Some(Source::Reading(reading)) => {
+            Some(BodySource::Following(fill)) => Demanded::Follower(*fill),
+            Some(BodySource::Reading(reading)) => {
                 assert!(!reading.demands, "{request:?} demands twice");
                 reading.demands = true;
                 if self.read_on(cx, request) { Demanded::Last } else { Demanded::Reader }
@@ -115,8 +115,8 @@ impl<C: Chunk> Clients<C> {
         let (key, sent) = (leaving.key, ByteCount(leaving.sent));
         cx.event(RequestEvent::Served { request, key, sent, end: End::Aborted(AbortReason::ClientLeft) });
         Some(match leaving.source {
-            Source::Following(fill) => Left::Follower(fill),
-            Source::Reading(Reading { record, read, promotion, .. }) => {
+            BodySource::Following(fill) => Left::Follower(fill),
+            BodySource::Reading(Reading { record, read, promotion, .. }) => {
                 if let Some(race) = read {
                     races::forget(cx, request, &race);
                 }
@@ -175,8 +175,8 @@ impl<C: Chunk> Clients<C> {
         assert!(other.is_none(), "an answer decides a read, but {request:?}'s goes on");
         let reader = &mut self.requests[&request];
         let reading = match &mut reader.source {
-            Source::Following(fill) => return BodyRead::Follower(*fill),
-            Source::Reading(reading) => reading,
+            BodySource::Following(fill) => return BodyRead::Follower(*fill),
+            BodySource::Reading(reading) => reading,
         };
         reading.demands = false;
         let Some(Piece::Bytes { first, count }) = reading.pieces.front_mut() else {
@@ -215,8 +215,8 @@ impl<C: Chunk> Clients<C> {
             return ReadFailed::GoesOn;
         }
         let record = match &self.requests[&request].source {
-            Source::Following(fill) => return ReadFailed::Follower(*fill, key),
-            Source::Reading(reading) => reading.record,
+            BodySource::Following(fill) => return ReadFailed::Follower(*fill, key),
+            BodySource::Reading(reading) => reading.record,
         };
         let Holding { tier, at, name, .. } = self.records[&record];
         cx.event(told(tier.id, key, why));
@@ -233,8 +233,8 @@ impl<C: Chunk> Clients<C> {
         let reader = &mut self.requests[&request];
         let key = reader.key;
         let (record, race) = match &mut reader.source {
-            Source::Following(fill) => return Err((*fill, key)),
-            Source::Reading(Reading { record, read, .. }) => (*record, read.take()),
+            BodySource::Following(fill) => return Err((*fill, key)),
+            BodySource::Reading(Reading { record, read, .. }) => (*record, read.take()),
         };
         let race = race.expect("a reader's deadline belongs to its race");
         let tier = self.records[&record].tier.id;
@@ -246,8 +246,8 @@ impl<C: Chunk> Clients<C> {
 
     pub(super) fn reading(&mut self, request: RequestId) -> &mut Reading<C> {
         match &mut self.requests[&request].source {
-            Source::Reading(reading) => reading,
-            Source::Following(fill) => unreachable!("{request:?} reads no record, but follows {fill:?}"),
+            BodySource::Reading(reading) => reading,
+            BodySource::Following(fill) => unreachable!("{request:?} reads no record, but follows {fill:?}"),
         }
     }
 }

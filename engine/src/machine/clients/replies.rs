@@ -1,6 +1,6 @@
 //! What a request gets of a stored response: all of it, or what its method, conditions and ranges leave.
 
-use super::{Clients, Request, Source, reading::Reading};
+use super::{BodySource, Clients, Request, reading::Reading};
 use crate::machine::{context::Context, fetching::Waiter, stored::OpenRecord};
 use crate::{
     language::{
@@ -90,18 +90,18 @@ impl Portion {
     /// Tells that an open record answers a request, and cuts out what it gets.
     pub(in crate::machine) fn of<C: Chunk>(
         cx: &mut Context<C>,
-        kept: &OpenRecord<C>,
+        open: &OpenRecord<C>,
         waiter: &Waiter,
         outcome: Outcome,
     ) -> Self {
         tell_outcome(cx, waiter.request, waiter.key, outcome);
-        let stored = &kept.record;
-        Self(share_of(cx, &waiter.ask, &stored.head, stored.length, kept.freshness))
+        let stored = &open.record;
+        Self(share_of(cx, &waiter.ask, &stored.head, stored.length, open.freshness))
     }
 
     /// Is all of the record read, so that it can be copied on the way (failure T7)?
-    pub(in crate::machine) fn is_read_whole<C>(&self, kept: &OpenRecord<C>, ask: &RequestHead) -> bool {
-        let is_whole = matches!(self.0, Share::Whole) && kept.record.length > ByteCount::ZERO;
+    pub(in crate::machine) fn is_read_whole<C>(&self, open: &OpenRecord<C>, ask: &RequestHead) -> bool {
+        let is_whole = matches!(self.0, Share::Whole) && open.record.length > ByteCount::ZERO;
         is_whole && ask.method == Method::Get
     }
 }
@@ -112,21 +112,21 @@ impl<C: Chunk> Clients<C> {
     pub(in crate::machine) fn serve_record(
         &mut self,
         cx: &mut Context<C>,
-        kept: &OpenRecord<C>,
+        open: &OpenRecord<C>,
         waiter: &Waiter,
         outcome: Outcome,
         Portion(share): Portion,
         promotion: Option<PromotionId>,
     ) -> bool {
         let Waiter { request, key, ref ask, .. } = *waiter;
-        let stored = &kept.record;
-        if let Some(body) = &kept.body {
+        let stored = &open.record;
+        if let Some(body) = &open.body {
             let resident = Arc::new(Resident {
                 head: Arc::clone(&stored.head),
                 chunks: if stored.length.0 > 0 { Vec::from([body.clone()]) } else { Vec::new() },
                 length: stored.length,
-                freshness: kept.freshness,
-                staleness: kept.staleness,
+                freshness: open.freshness,
+                staleness: open.staleness,
                 uri: TargetUri::of(ask),
             });
             reply_at_once(cx, request, key, &resident, outcome, share);
@@ -138,8 +138,8 @@ impl<C: Chunk> Clients<C> {
             Share::Pieces(head, pieces) => (Arc::new(head), VecDeque::from(pieces)),
         };
         let length = pieces.iter().fold(0, |sum, piece| sum + piece.size());
-        let age = kept.freshness.age(cx.now);
-        let fresh_for = kept.freshness.lifetime.saturating_sub(age);
+        let age = open.freshness.age(cx.now);
+        let fresh_for = open.freshness.lifetime.saturating_sub(age);
         let (length, body) = (Length::Known(ByteCount(length)), ReplyBody::Streamed);
         cx.effect(Effect::Serve { request, reply: Reply { head, length, age, fresh_for, outcome, body } });
         pieces.retain(|piece| piece.size() > 0);
@@ -148,9 +148,9 @@ impl<C: Chunk> Clients<C> {
             cx.effect(Effect::Finish { request, end: End::Complete });
             return true;
         }
-        self.records[&kept.id].holders += 1;
-        let reading = Reading::new(kept.id, pieces, promotion);
-        self.requests.insert(request, Request { key, sent: 0, source: Source::Reading(reading) });
+        self.records[&open.id].holders += 1;
+        let reading = Reading::new(open.id, pieces, promotion);
+        self.requests.insert(request, Request { key, sent: 0, source: BodySource::Reading(reading) });
         false
     }
 }

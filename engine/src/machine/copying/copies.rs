@@ -4,7 +4,7 @@
 
 use super::{
     collect::{Collect, Collected},
-    lanes::{Lanes, OpenLane, Source, tell_verdict},
+    lanes::{CopySource, Lanes, OpenLane, tell_verdict},
 };
 use crate::machine::{context::Context, fetching::IndexSnapshot};
 use crate::{
@@ -103,7 +103,7 @@ impl<C: Chunk> Lanes<C> {
     pub(in crate::machine) fn open_copies(
         &mut self,
         cx: &mut Context<C>,
-        Source { owner, promotes }: Source,
+        CopySource { owner, promotes }: CopySource,
         copied: Copied<'_>,
         l0: Option<MemoryTier>,
         tiers: &[ByteTier],

@@ -36,7 +36,7 @@ pub(in crate::machine) enum Owner {
 
 /// Where copies come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::machine) struct Source {
+pub(in crate::machine) struct CopySource {
     pub(in crate::machine) owner: Owner,
     /// The tier that is read, and whom that answers.
     pub(in crate::machine) promotes: Option<(TierId, RequestId)>,

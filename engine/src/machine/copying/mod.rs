@@ -8,7 +8,7 @@ mod promotions;
 mod uploads;
 
 pub(super) use copies::{Copied, Copies, collected};
-pub(super) use lanes::{Owner, Source};
+pub(super) use lanes::{CopySource, Owner};
 pub(super) use markers::{Lost, names_in};
 
 use super::Audit;

@@ -6,7 +6,7 @@
 
 use super::{
     Copied, Copies, Copying, collected,
-    lanes::{Owner, Source},
+    lanes::{CopySource, Owner},
 };
 use crate::machine::{context::Context, stored::OpenRecord};
 use crate::{
@@ -58,11 +58,11 @@ impl<C: Chunk> Copying<C> {
     pub(in crate::machine) fn begin_promotion(
         &mut self,
         cx: &mut Context<C>,
-        kept: &OpenRecord<C>,
+        open: &OpenRecord<C>,
         request: RequestId,
         uri: TargetUri,
     ) -> Option<PromotionId> {
-        let OpenRecord { tier, record, freshness, staleness, .. } = kept;
+        let OpenRecord { tier, record, freshness, staleness, .. } = open;
         let (freshness, staleness) = (*freshness, *staleness);
         let (at, key) = (record.stored_key(), record.key);
         if self.promoted.contains_key(&key) {
@@ -87,7 +87,7 @@ impl<C: Chunk> Copying<C> {
         let promotion = PromotionId(cx.ids.mint());
         let head = Arc::clone(&record.head);
         let whole = Whole { uri, head, length: record.length, freshness, staleness };
-        let source = Source { owner: Owner::Promotion(promotion), promotes: Some((tier.id, request)) };
+        let source = CopySource { owner: Owner::Promotion(promotion), promotes: Some((tier.id, request)) };
         let copies = self.lanes.open_copies(cx, source, whole.copied(at), l0, &tiers);
         if copies.is_empty() {
             return None;

@@ -25,7 +25,7 @@ use core::time::Duration;
 /// blobs is swept in some days, which only costs room.
 const ROUND_MAX: u32 = 16_384;
 
-pub(super) type Purging = DurablePurge;
+pub(super) type DurablePurging = DurablePurge;
 
 /// The collector and its rounds.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! L3, the durable tier: each context there is a machine of [`crate::durable`], and this runs them.
+//! L3, the durable tier: each piece of work there is a machine of [`crate::durable`], and this runs them.
 //!
 //! L3 is a tier like the others, last in the walk; what differs is that its index is asked by compare-and-set and its
 //! bodies are blobs. `looking` is its part of the walk, `copying/uploads` a lane's, `keeping` purges and the collector,
@@ -27,7 +27,7 @@ use crate::{
     },
     parts::table::{Name, Table, spread},
 };
-use keeping::{Collecting, Purging};
+use keeping::{Collecting, DurablePurging};
 
 /// One purge of a key in L3, for which a purge of the engine waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -45,7 +45,7 @@ pub(super) struct Durable {
     terms: Terms,
     /// Each with the name under which it opens what it finds.
     lookups: Table<FillId, (Lookup, RecordId)>,
-    purges: Table<DurablePurgeId, Purging>,
+    purges: Table<DurablePurgeId, DurablePurging>,
     collecting: Option<Collecting>,
 }
 

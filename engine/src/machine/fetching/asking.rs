@@ -6,7 +6,7 @@
 
 use super::{
     FetchContext, Fetching, Fill, Over, Sharing, Stage, Tries,
-    fill::{Asked, Sent, Source},
+    fill::{Asked, OriginSide, Sent},
     part_of,
 };
 use crate::machine::{
@@ -285,7 +285,7 @@ impl<C: Chunk> Fetching<C> {
         cx.resilience.deadlines.end(Timed::Fill(fill));
     }
 
-    /// The origin gave nothing to serve: all who wait get what stands in for it, or else an error.
+    /// The origin gave nothing to serve: all who wait get what is stored instead of it, or else an error.
     pub(super) fn fail(
         &mut self,
         cx: &mut Context<C>,
@@ -316,8 +316,8 @@ impl<C: Chunk> Fetching<C> {
         let op = match stage {
             Stage::Asking(Asked { op, .. }) => *op,
             Stage::Streaming(stream) => match stream.source {
-                Source::Pulling(op) => op,
-                Source::Idle | Source::Ended => unreachable!("{fill:?} waits for no chunk"),
+                OriginSide::Pulling(op) => op,
+                OriginSide::Idle | OriginSide::Ended => unreachable!("{fill:?} waits for no chunk"),
             },
             Stage::Looking { .. } | Stage::Resting { .. } => unreachable!("{fill:?} does not fetch"),
         };

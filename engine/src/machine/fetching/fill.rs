@@ -158,7 +158,7 @@ pub(in crate::machine) struct Stream<C> {
     pub(super) length: Length,
     pub(super) freshness: Freshness,
     pub(super) staleness: Staleness,
-    pub(super) source: Source,
+    pub(super) source: OriginSide,
     /// HeldPermit until the origin has said everything.
     pub(super) slot: Option<Slot>,
     pub(super) window: Window<C>,
@@ -168,7 +168,7 @@ pub(in crate::machine) struct Stream<C> {
 
 /// The origin's side of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Source {
+pub(super) enum OriginSide {
     /// It waits to be asked for more.
     Idle,
     /// It was asked for more.
@@ -202,7 +202,7 @@ impl<C> Stage<C> {
         match self {
             Self::Looking { .. } | Self::Asking(_) | Self::Resting { .. } => false,
             Self::Streaming(stream) => {
-                stream.source == Source::Ended && !stream.staleness.is_usable(&stream.freshness, now)
+                stream.source == OriginSide::Ended && !stream.staleness.is_usable(&stream.freshness, now)
             }
         }
     }

@@ -3,7 +3,7 @@
 use super::{
     FetchContext, Fetching, Fill, Over, Sharing, Stage, Waiter, Window,
     asking::{decide, stand_in},
-    fill::{Asked, Sent, Source, Stream},
+    fill::{Asked, OriginSide, Sent, Stream},
     followers::Followers,
     uncacheable,
 };
@@ -186,7 +186,7 @@ impl<C: Chunk> Fetching<C> {
             staleness: judged.judgement.staleness,
             head: judged.head,
             length,
-            source: Source::Idle,
+            source: OriginSide::Idle,
             slot: Some(tries.slot),
             window: Window::new(),
             followers: Followers::default(),
@@ -237,7 +237,7 @@ impl<C: Chunk> Fetching<C> {
 
     fn has_ended(&self, fill: FillId) -> bool {
         match self.fills.get(&fill).map(|fill| &fill.stage) {
-            Some(Stage::Streaming(stream)) => stream.source == Source::Ended,
+            Some(Stage::Streaming(stream)) => stream.source == OriginSide::Ended,
             Some(Stage::Looking { .. } | Stage::Asking(_) | Stage::Resting { .. }) | None => false,
         }
     }

@@ -172,9 +172,9 @@ impl<C: Chunk> Fetching<C> {
         &mut self,
         cx: &Context<C>,
         looked: &mut Looked<C>,
-        kept: &OpenRecord<C>,
+        open: &OpenRecord<C>,
     ) -> Vec<Waiter> {
-        let uses = |request: &mut RequestId| Self::use_of(cx, kept, self.ask(*request)) == reuse::Use::Serve;
+        let uses = |request: &mut RequestId| Self::use_of(cx, open, self.ask(*request)) == reuse::Use::Serve;
         let answered = looked.waiters.extract_if(.., uses).collect();
         self.take_waiters(answered)
     }
@@ -185,15 +185,15 @@ impl<C: Chunk> Fetching<C> {
         cx: &mut Context<C>,
         fill: FillId,
         looked: &mut Looked<C>,
-        kept: &Arc<OpenRecord<C>>,
+        open: &Arc<OpenRecord<C>>,
     ) -> AfterFound<C> {
         let Looked { context, waiters, .. } = looked;
-        let is_usable = kept.staleness.is_usable(&kept.freshness, cx.now) && cx.trust == Trust::Lifetime;
+        let is_usable = open.staleness.is_usable(&open.freshness, cx.now) && cx.trust == Trust::Lifetime;
         if is_usable && waiters.is_empty() {
             self.end_asking(cx, fill, context);
             return AfterFound::Over(context.stored.take());
         }
-        AfterFound::Further(keep(cx, context, Arc::clone(kept)))
+        AfterFound::Further(keep(cx, context, Arc::clone(open)))
     }
 
     /// The walk is over. What is stale is served where its window allows it, and revalidated background.
@@ -203,10 +203,10 @@ impl<C: Chunk> Fetching<C> {
         context: &mut FetchContext<C>,
         waiters: &mut Vec<RequestId>,
     ) -> AfterWalk<C> {
-        let Some(Stored::Record(kept)) = &context.stored else { return AfterWalk::Nothing };
-        let kept = Arc::clone(kept);
+        let Some(Stored::Record(open)) = &context.stored else { return AfterWalk::Nothing };
+        let open = Arc::clone(open);
         let uses = |request: &mut RequestId| {
-            Self::use_of(cx, &kept, self.ask(*request)) == reuse::Use::ServeAndRevalidate
+            Self::use_of(cx, &open, self.ask(*request)) == reuse::Use::ServeAndRevalidate
         };
         let meanwhile = waiters.extract_if(.., uses).collect();
         let meanwhile = self.take_waiters(meanwhile);
@@ -215,7 +215,7 @@ impl<C: Chunk> Fetching<C> {
         {
             context.background = Some(Arc::clone(&first.ask));
         }
-        AfterWalk::Stale(kept, meanwhile)
+        AfterWalk::Stale(open, meanwhile)
     }
 
     /// Nothing that the tiers have may be used for these: the origin is asked. While they looked, a fetch for another variant can
@@ -305,14 +305,18 @@ impl<C: Chunk> Fetching<C> {
 
 /// Keeps an open record that may not be used as it is while the walk goes on. A slower tier may still have a fresh one, which
 /// serves; of two stale ones the younger is kept, and of two of one age the one in the faster tier. Returns what is not.
-fn keep<C: Chunk>(cx: &Context<C>, context: &mut FetchContext<C>, kept: Arc<OpenRecord<C>>) -> Option<Stored<C>> {
+fn keep<C: Chunk>(
+    cx: &Context<C>,
+    context: &mut FetchContext<C>,
+    open: Arc<OpenRecord<C>>,
+) -> Option<Stored<C>> {
     context.reason = MissReason::Stale;
-    let helps = kept.staleness.helps_when_stale(&kept.record.head);
+    let helps = open.staleness.helps_when_stale(&open.record.head);
     let is_younger = context.stored.as_ref().is_none_or(|stored| {
-        kept.freshness.age(cx.now).saturating_add(BIRTH_ROUNDING) < stored.freshness().age(cx.now)
+        open.freshness.age(cx.now).saturating_add(BIRTH_ROUNDING) < stored.freshness().age(cx.now)
     });
-    let kept = Stored::Record(kept);
-    if helps && is_younger { context.stored.replace(kept) } else { Some(kept) }
+    let open = Stored::Record(open);
+    if helps && is_younger { context.stored.replace(open) } else { Some(open) }
 }
 
 /// Where the walk goes on after this tier.

@@ -43,7 +43,7 @@ use crate::{
 };
 use alloc::{sync::Arc, vec::Vec};
 use core::time::Duration;
-use fill::{Asked, Source, Stream, Tries};
+use fill::{Asked, OriginSide, Stream, Tries};
 use slots::Slots;
 use uncacheable::Uncacheable;
 use window::Window;
@@ -128,8 +128,8 @@ impl<C: Chunk> Fetching<C> {
     /// L0 has nothing that may be used for this request: it joins the fill under way for its variant, or leads one.
     pub(super) fn arrive(&mut self, cx: &mut Context<C>, variant: CacheKey, waiter: Waiter) -> Arrival<C> {
         if let Some(fill) = self.flights.get(&variant).copied() {
-            if let Some(kept) = self.usable_meanwhile(cx, fill, &waiter.ask) {
-                return Arrival::Stale(kept, waiter);
+            if let Some(open) = self.usable_meanwhile(cx, fill, &waiter.ask) {
+                return Arrival::Stale(open, waiter);
             }
             if !self.fills[&fill].stage.is_spent(cx.now) {
                 return self.join(cx, fill, waiter);
@@ -340,20 +340,25 @@ impl<C: Chunk> Fetching<C> {
     }
 
     /// How a stored response may be used for a request that waits.
-    fn use_of(cx: &Context<C>, kept: &OpenRecord<C>, ask: &RequestHead) -> reuse::Use {
-        let stored = cx.trust.in_stored(kept.stored(cx.now));
+    fn use_of(cx: &Context<C>, open: &OpenRecord<C>, ask: &RequestHead) -> reuse::Use {
+        let stored = cx.trust.in_stored(open.stored(cx.now));
         reuse::usable(&cx.config.policy, &ask.fields, &stored)
     }
 
     /// The record that a fill keeps while it asks the origin, if a request may be answered from it meanwhile.
-    fn usable_meanwhile(&self, cx: &Context<C>, fill: FillId, ask: &RequestHead) -> Option<Arc<OpenRecord<C>>> {
+    fn usable_meanwhile(
+        &self,
+        cx: &Context<C>,
+        fill: FillId,
+        ask: &RequestHead,
+    ) -> Option<Arc<OpenRecord<C>>> {
         let fill = &self.fills[&fill];
-        let (Stage::Asking(_) | Stage::Resting { .. }, Some(Stored::Record(kept))) =
+        let (Stage::Asking(_) | Stage::Resting { .. }, Some(Stored::Record(open))) =
             (&fill.stage, &fill.context.stored)
         else {
             return None;
         };
-        (Self::use_of(cx, kept, ask) == reuse::Use::ServeAndRevalidate).then(|| Arc::clone(kept))
+        (Self::use_of(cx, open, ask) == reuse::Use::ServeAndRevalidate).then(|| Arc::clone(open))
     }
 
     /// Does this request wait for an answer?
@@ -424,7 +429,7 @@ impl<C: Chunk> Fetching<C> {
                 Stage::Looking { .. } => {}
                 Stage::Asking(_) | Stage::Resting { .. } => audit.fetches += 1,
                 Stage::Streaming(stream) => {
-                    audit.fetches += usize::from(stream.source != Source::Ended);
+                    audit.fetches += usize::from(stream.source != OriginSide::Ended);
                     audit.window_bytes += stream.window.held();
                     audit.window_bytes_max = stream.window.held_before_last().max(audit.window_bytes_max);
                 }

@@ -2,7 +2,7 @@
 
 use super::{
     Fetching, Fill, Over, Stage, Waiter,
-    fill::{Asked, Source, Stream},
+    fill::{Asked, OriginSide, Stream},
     stream_in,
 };
 use crate::machine::{
@@ -86,8 +86,8 @@ impl<C: Chunk> Fetching<C> {
         let (context, stream) = stream_in(&mut self.fills, fill);
         let Stream { head, length, freshness, staleness, source, window, copies, .. } = stream;
         let length = match source {
-            Source::Ended => Length::Known(ByteCount(window.end())),
-            Source::Idle | Source::Pulling(_) => *length,
+            OriginSide::Ended => Length::Known(ByteCount(window.end())),
+            OriginSide::Idle | OriginSide::Pulling(_) => *length,
         };
         let seen = context.snapshot.as_deref();
         let copied =
@@ -123,7 +123,7 @@ impl<C: Chunk> Fetching<C> {
         assert!(chunk.size() > 0, "the answer rule: an empty chunk for {fill:?}");
         cx.resilience.deadlines.enter(cx.now, Timed::Fill(fill), Phase::Paused);
         let stream = self.stream(fill);
-        stream.source = Source::Idle;
+        stream.source = OriginSide::Idle;
         stream.window.push(chunk);
         ByteCount(stream.window.end())
     }
@@ -159,7 +159,7 @@ impl<C: Chunk> Fetching<C> {
     pub(in crate::machine) fn complete(&mut self, cx: &mut Context<C>, fill: FillId) {
         cx.resilience.deadlines.end(Timed::Fill(fill));
         let (context, stream) = stream_in(&mut self.fills, fill);
-        (stream.source, stream.slot) = (Source::Ended, None);
+        (stream.source, stream.slot) = (OriginSide::Ended, None);
         let (key, received) = (context.target, ByteCount(stream.window.end()));
         cx.event(FetchEvent::FetchEnded { fill, key, received, end: FetchEnd::Complete });
     }
@@ -181,9 +181,9 @@ impl<C: Chunk> Fetching<C> {
             Some(Stage::Asking(Asked { op, .. })) => Some(*op),
             Some(Stage::Resting { .. }) => return Cancelled::Resting(self.end_resting(cx, fill)),
             Some(Stage::Streaming(stream)) => match stream.source {
-                Source::Idle => None,
-                Source::Pulling(op) => Some(op),
-                Source::Ended => return Cancelled::Nothing,
+                OriginSide::Idle => None,
+                OriginSide::Pulling(op) => Some(op),
+                OriginSide::Ended => return Cancelled::Nothing,
             },
         };
         if let Some(op) = op {
@@ -244,7 +244,7 @@ impl<C: Chunk> Fetching<C> {
         let follower = stream.followers.get_mut(request);
         let position = follower.position();
         let (demands, is_rereading) = (follower.demands, follower.rereading.is_some());
-        if stream.source == Source::Ended && position == stream.window.end() {
+        if stream.source == OriginSide::Ended && position == stream.window.end() {
             stream.followers.remove(request);
             return Delivery::Over;
         }
@@ -320,11 +320,11 @@ impl<C: Chunk> Fetching<C> {
     /// Asks the origin for more, if it waits for that and there is room.
     pub(in crate::machine) fn pull(&mut self, cx: &mut Context<C>, fill: FillId) {
         let (_, stream) = stream_in(&mut self.fills, fill);
-        if stream.source != Source::Idle || stream.window.held() > room(cx) {
+        if stream.source != OriginSide::Idle || stream.window.held() > room(cx) {
             return;
         }
         let op = cx.operation(Pending::Pull(fill));
-        stream.source = Source::Pulling(op);
+        stream.source = OriginSide::Pulling(op);
         cx.effect(Effect::Pull { op, fill });
         cx.resilience.deadlines.enter(cx.now, Timed::Fill(fill), Phase::Chunk);
     }
@@ -343,21 +343,21 @@ impl<C: Chunk> Fetching<C> {
         let key = context.key;
         let has_all = stream.length == Length::Known(ByteCount(stream.window.end()));
         let goes_on = has_all || context.background.is_some() || cx.config.on_abandon == OnAbandon::Finish;
-        let keeps = is_copying && (goes_on || stream.source == Source::Ended);
+        let keeps = is_copying && (goes_on || stream.source == OriginSide::Ended);
         match (stream.source, stream.followers.is_empty(), keeps) {
-            (Source::Ended, true, false) => {
+            (OriginSide::Ended, true, false) => {
                 self.end_flight(key, fill);
                 let copies = core::mem::take(&mut self.stream(fill).copies);
                 self.fills.remove(&fill);
                 Settled::Over(copies)
             }
             // What was not kept is not for those who come now: they shall look again.
-            (Source::Ended, false, false) => {
+            (OriginSide::Ended, false, false) => {
                 self.end_flight(key, fill);
                 Settled::GoesOn
             }
-            (Source::Idle | Source::Pulling(_), true, false) => Settled::Unwanted,
-            (_, _, true) | (Source::Idle | Source::Pulling(_), false, false) => Settled::GoesOn,
+            (OriginSide::Idle | OriginSide::Pulling(_), true, false) => Settled::Unwanted,
+            (_, _, true) | (OriginSide::Idle | OriginSide::Pulling(_), false, false) => Settled::GoesOn,
         }
     }
 }

@@ -283,7 +283,7 @@ proptest! {
             }
             prop_assert_eq!(breaker.permits_out(), out.len() as u64 + lost);
             match &breaker.state {
-                State::HalfOpen { out, .. } => {
+                BreakerInner::HalfOpen { out, .. } => {
                     prop_assert!(out.len() <= probes as usize);
                     let (era, since) = *half_open_since.get_or_insert((breaker.era, now));
                     if era != breaker.era {
@@ -292,7 +292,7 @@ proptest! {
                         prop_assert!(now.since(since) < 2 * policy.probe_max, "{:?}", breaker);
                     }
                 }
-                State::Closed { .. } | State::Open { .. } => half_open_since = None,
+                BreakerInner::Closed { .. } | BreakerInner::Open { .. } => half_open_since = None,
             }
         }
         // Now the faults stop: the permits that are out are lost, calls come once a second and are healthy.

@@ -7,7 +7,7 @@ use std::{format, vec};
 fn response(lines: &[&str]) -> ResponseDirectives {
     let fields: Fields = lines.iter().map(|line| ("cache-control", *line)).collect();
     let (directives, source) = ResponseDirectives::of(&fields);
-    assert_eq!(source, Source::Untargeted);
+    assert_eq!(source, DirectiveSource::Untargeted);
     directives
 }
 

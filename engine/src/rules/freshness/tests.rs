@@ -81,7 +81,10 @@ fn guessed_lifetimes() {
     assert_eq!(lifetime(&targeted), Lifetime::Heuristic(secs(10)));
     let off = Policy { heuristic: Heuristic::Off, ..Policy::DEFAULT };
     let directives = ResponseDirectives::default();
-    assert_eq!(Lifetime::of(&off, (&directives, Source::Untargeted), &public, NOW), Lifetime::Unknown);
+    assert_eq!(
+        Lifetime::of(&off, (&directives, DirectiveSource::Untargeted), &public, NOW),
+        Lifetime::Unknown
+    );
 }
 
 /// The larger of what `Date` shows and what `Age` says, the journey counted with the latter.
@@ -164,7 +167,7 @@ proptest! {
         let policy = Policy { heuristic: Heuristic::Tenth { longest: secs(longest) }, ..Policy::DEFAULT };
         let (date, modified) = (at(0), at(changed));
         let head = head(200, &[("date", &date), ("last-modified", &modified)]);
-        let guess = Lifetime::of(&policy, (&ResponseDirectives::default(), Source::Untargeted), &head, NOW).span();
+        let guess = Lifetime::of(&policy, (&ResponseDirectives::default(), DirectiveSource::Untargeted), &head, NOW).span();
         prop_assert!(guess <= secs(longest));
         prop_assert!(guess * 10 <= secs(changed.min(0).unsigned_abs()));
     }
