@@ -1,8 +1,8 @@
 //! What an operator may choose, and within which bounds.
 //!
-//! [`RawConfig`] is what a file says; [`Config`] is what the engine runs on. The one conversion between them checks
-//! every bound, so whoever holds a `Config` need not check again. Both a proxy's configuration and a scenario contain
-//! this same section: what is simulated is what is deployed.
+//! [`RawConfig`] is what a file says; [`Config`] is what the engine runs on. The one conversion between them
+//! checks every bound, so whoever holds a `Config` need not check again. Both a proxy's configuration and a
+//! scenario contain this same section: what is simulated is what is deployed.
 
 mod conversion;
 mod eviction;
@@ -159,8 +159,8 @@ pub struct RawCollapse {
     pub waiters_max: u32,
     /// Fetches under way at a time, per shard; one more is refused. Default 1024; 1 to 1000000.
     pub fills_max: u32,
-    /// Seconds for which a key whose response could not be stored is remembered: its requests do not wait for one another
-    /// meanwhile, and look in no tier below L0. 0 remembers none. Default 60; 0 to 120.
+    /// Seconds for which a key whose response could not be stored is remembered: its requests do not wait for
+    /// one another meanwhile, and look in no tier below L0. 0 remembers none. Default 60; 0 to 120.
     pub uncacheable_s: u32,
 }
 
@@ -350,8 +350,8 @@ impl Config {
         config
     }
 
-    /// This configuration without the collector of orphans. A sweep covers the whole store, so one of the engines of a
-    /// process does it for all.
+    /// This configuration without the collector of orphans. A sweep covers the whole store, so one of the
+    /// engines of a process does it for all.
     pub fn without_collector(mut self) -> Self {
         for tier in Arc::make_mut(&mut self.tiers) {
             if let IndexKeeper::Durable { collect_every, .. } = &mut tier.index {

@@ -1,8 +1,9 @@
-//! The byte layout of a stored [`Record`], the same in every tier that outlives this process; that of bans is in `bans`.
+//! The byte layout of a stored [`Record`], the same in every tier that outlives this process; that of bans is
+//! in `bans`.
 //!
-//! [`encode`] and [`decode`] do no I/O and know of no body: where that lies is the tier's business. Whatever bytes come
-//! in, `decode` answers with a record that [`encode`] could have written or says what is wrong; it never panics, and it
-//! allocates no more than the input holds.
+//! [`encode`] and [`decode`] do no I/O and know of no body: where that lies is the tier's business. Whatever
+//! bytes come in, `decode` answers with a record that [`encode`] could have written or says what is wrong; it
+//! never panics, and it allocates no more than the input holds.
 //!
 //! ```text
 //! offset  size  field                          all numbers little endian
@@ -48,6 +49,7 @@ const SHORTEST: usize = 100 + CHECKSUM;
 const NANOS: u32 = 1_000_000_000;
 
 /// Why bytes are no record. The reader treats what they were to describe as absent.
+#[expect(missing_docs, reason = "a field without a line is what its name and type say")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordError {
     /// They end before the record does.
@@ -58,17 +60,11 @@ pub enum RecordError {
     /// They begin otherwise than records do.
     Magic,
     /// They are of a version that this build does not read.
-    Version {
-        /// Which.
-        found: u16,
-    },
+    Version { found: u16 },
     /// They are not what was written.
     Checksum,
     /// A field has a value that no record has.
-    Field {
-        /// Which.
-        field: RecordField,
-    },
+    Field { field: RecordField },
     /// They go on after the record's end.
     TooLong {
         /// How many bytes too many.

@@ -1,8 +1,8 @@
 //! Every caching decision of Tiergate, as one state machine without I/O.
 //!
-//! Start at [`Engine`]: inputs go in through one door, effects and events come out of two. The engine reads no clock, no
-//! socket and no chance but its seed; same configuration, seed and inputs give the same effects and events, to the
-//! byte. `examples/drive.rs` is a whole driver on one page.
+//! Start at [`Engine`]: inputs go in one way, effects and events come out two ways. The engine reads
+//! no clock, no socket and no chance but its seed; same configuration, seed and inputs give the same effects
+//! and events, to the byte. `examples/drive.rs` is a whole driver on one page.
 
 #![no_std]
 #![forbid(unsafe_code)]

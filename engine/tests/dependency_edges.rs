@@ -1,8 +1,8 @@
 //! Reads every manifest and fails on a dependency that the architecture forbids.
 //!
-//! The table below is the rule; `ARCHITECTURE.md` tells it in words. It stands with the engine because the engine's row
-//! is the strictest and these tests are the quickest to build. It does not look at versions, licences or features:
-//! `deny.toml` and `scripts/no-std` do.
+//! The table below is the rule; `ARCHITECTURE.md` tells it in words. It stands with the engine because the
+//! engine's row is the strictest and these tests are the quickest to build. It does not look at versions,
+//! licences or features: `deny.toml` and `scripts/no-std` do.
 
 use std::{collections::BTreeSet, fmt, fs, path::Path};
 use toml::{Table, Value};
@@ -73,7 +73,8 @@ const RULES: [Rule; 10] = [
         others: Others::Only(&["bytes", "serde", "serde_json", "tracing"]),
     },
     Rule {
-        // The server and the simulator meet in one place: a feature that puts the real front under simulation.
+        // The server and the simulator meet in one place: a feature that puts the real front under
+        // simulation.
         krate: "tiergate-sim",
         ours: BELOW_THE_SIMULATOR,
         ours_optional: &["tiergate"],
@@ -106,7 +107,8 @@ const BELOW_THE_SIMULATOR: &[&str] = &[
 /// Nothing depends on these, not even a test, except where a rule says so by name.
 const ROOTS: [&str; 3] = ["tiergate", "tiergate-sim", "tiergate-benches"];
 
-/// Crates of other people, told by how their names begin, and the only crates of ours that may use them, tests included.
+/// Crates of other people, told by how their names begin, and the only crates of ours that may use them,
+/// tests included.
 const CONFINED: [(&str, &[&str]); 2] =
     [("turmoil", &["tiergate-sim"]), ("pingora", &["tiergate", "tiergate-benches"])];
 
@@ -153,7 +155,8 @@ struct Edge {
     is_optional: bool,
 }
 
-/// Everything that a manifest, or its table for one target, depends on. `shared` is the workspace's table of versions.
+/// Everything that a manifest, or its table for one target, depends on. `shared` is the workspace's table of
+/// versions.
 fn edges(table: &Table, shared: &Table) -> Vec<Edge> {
     let sections = [
         ("dependencies", Use::Shipped),
@@ -256,7 +259,8 @@ fn check(krate: &str, manifest: &str, expected: &[&str]) {
     assert_eq!(found, expected);
 }
 
-/// The check goes red for each kind of bad manifest, wherever in it the edge is written; so it can fail at all.
+/// The check goes red for each kind of bad manifest, wherever in it the edge is written; so it can fail at
+/// all.
 #[test]
 fn each_kind_of_forbidden_edge_is_found() {
     check("tiergate-engine", "[dependencies]\nbytes = '1'", &[]);

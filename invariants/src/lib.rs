@@ -23,7 +23,7 @@
 //! | CON5, I5 | `con5.rs` |
 //! | CON6, I12, L1, L2 | `con6.rs`, and what the world of `explore` still holds in the end |
 //! | CON7 | `con7.rs` |
-//! | P1 | `engine/tests/door_allocates_nothing.rs` |
+//! | P1 | `engine/tests/fast_path_allocates_nothing.rs` |
 //! | P2 | behaviour `promotion.rs`, `gates.rs` |
 //! | P3 | `p3.rs` |
 //! | D1, D2, D3, I9 | the stores of `explore`, `durable_model`, behaviour `durable.rs` |

@@ -15,13 +15,15 @@ pub enum Eviction {
     Lru,
     /// SIEVE (NSDI 2024): the oldest that was not used since the hand last passed.
     Sieve,
-    /// S3-FIFO (SOSP 2023): newcomers, unless they are used twice. Admits nothing larger than a tenth of the capacity.
+    /// S3-FIFO (SOSP 2023): newcomers, unless they are used twice. Admits nothing larger than a tenth of the
+    /// capacity.
     #[serde(rename = "s3fifo")]
     S3Fifo,
     /// W-TinyLFU (TOS 2017): newcomers, unless they were seen more often than whoever would go for them.
     #[serde(rename = "wtinylfu")]
     WTinyLfu,
-    /// Greedy-Dual-Size-Frequency (HPL-98-69R1): whoever was used least, per byte if requests are to be spared.
+    /// Greedy-Dual-Size-Frequency (HPL-98-69R1): whoever was used least, per byte if requests are to be
+    /// spared.
     Gdsf,
     /// The same with a memory of what left, and a queue for newcomers if bytes are to be spared.
     #[default]

@@ -9,13 +9,15 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawHttp {
-    /// Seconds that a stale response may stand in for an origin that fails, where the response itself says nothing. It
-    /// never does for one that forbids it. Default 3600; 0 to 31536000.
+    /// Seconds that a stale response may stand in for an origin that fails, where the response itself says
+    /// nothing. It never does for one that forbids it. Default 3600; 0 to 31536000.
     pub stale_if_error_s: u32,
-    /// Seconds that a stale response may be served while it is revalidated, where it says nothing. Default 0; to 31536000.
+    /// Seconds that a stale response may be served while it is revalidated, where it says nothing. Default 0;
+    /// to 31536000.
     pub stale_while_revalidate_s: u32,
-    /// The longest lifetime guessed for a response that has `Last-Modified` but no explicit lifetime, in seconds: a tenth
-    /// of what it has lasted, and no more than this. 0 guesses nothing. Default 86400; to 31536000.
+    /// The longest lifetime guessed for a response that has `Last-Modified` but no explicit lifetime, in
+    /// seconds: a tenth of what it has lasted, and no more than this. 0 guesses nothing. Default 86400; to
+    /// 31536000.
     pub heuristic_s_max: u32,
     /// Do clients' own `Cache-Control` and `Pragma` count? Default `ignore`.
     pub client_directives: ClientDirectives,

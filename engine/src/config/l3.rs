@@ -8,34 +8,38 @@ use crate::{
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
-/// `l3`. Every edge that shares the store must use the same `idle_s`, `total_s`, `fetch_ms_max` and `linger_ms`.
+/// `l3`. Every edge that shares the store must use the same `idle_s`, `total_s`, `fetch_ms_max` and
+/// `linger_ms`.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawDurableTier {
     /// The largest body admitted. Default unlimited.
     pub gate: ByteCount,
-    /// What a fill does when uploads are slower than the origin. Default `drop`: no client ever waits for this tier.
+    /// What a fill does when uploads are slower than the origin. Default `drop`: no client ever waits for
+    /// this tier.
     pub on_full: OnFull,
-    /// How long an upload lease holds without renewal. Too short costs uploads, too long keeps orphans of edges that
-    /// crashed. Default 60000; 1 to 86400000.
+    /// How long an upload lease holds without renewal. Too short costs uploads, too long keeps orphans of
+    /// edges that crashed. Default 60000; 1 to 86400000.
     pub lease_ms: u32,
-    /// The longest time from a lookup to the beginning of the upload that it leads to. What takes longer is not stored;
-    /// a purge is remembered for as long. Default 600000; 1 to 86400000.
+    /// The longest time from a lookup to the beginning of the upload that it leads to. What takes longer is
+    /// not stored; a purge is remembered for as long. Default 600000; 1 to 86400000.
     pub fetch_ms_max: u32,
-    /// How long an object stays that nobody asks for. Default 2592000, which is 30 days; 1 to 315360000, and at least
-    /// `fetch_ms_max`.
+    /// How long an object stays that nobody asks for. Default 2592000, which is 30 days; 1 to 315360000, and
+    /// at least `fetch_ms_max`.
     pub idle_s: u32,
-    /// How long an object stays at most, however often it is asked for. Default 31536000, a year; `idle_s` to 315360000.
+    /// How long an object stays at most, however often it is asked for. Default 31536000, a year; `idle_s` to
+    /// 315360000.
     pub total_s: u32,
-    /// How long the collector leaves a blob that nothing names, for those who still read it. Default 3600; 0 to 31536000.
+    /// How long the collector leaves a blob that nothing names, for those who still read it. Default 3600; 0
+    /// to 31536000.
     pub grace_s: u32,
-    /// How long the index keeps an entry behind its end: longer than any request to the index may be under way. Default
-    /// 60000; 1 to 86400000.
+    /// How long the index keeps an entry behind its end: longer than any request to the index may be under
+    /// way. Default 60000; 1 to 86400000.
     pub linger_ms: u32,
     /// How often one context with the index is tried. Default 5; 1 to 100.
     pub tries_max: u32,
-    /// Time between two rounds of the collector of orphans; 0 switches it off, as all but one of the edges that share
-    /// a store may do. Default 3600; to 31536000.
+    /// Time between two rounds of the collector of orphans; 0 switches it off, as all but one of the edges
+    /// that share a store may do. Default 3600; to 31536000.
     pub collect_s: u32,
 }
 

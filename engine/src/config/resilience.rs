@@ -1,6 +1,7 @@
 //! What an operator may choose about resilience, and within which bounds.
 //!
-//! [`RawResilience`] is the `resilience` section as a file says it, [`ResiliencePolicy`] the policies as the machines take them, checked.
+//! [`RawResilience`] is the `resilience` section as a file says it, [`ResiliencePolicy`] the policies as the
+//! machines take them, checked.
 
 use super::{ConfigError, check, within};
 use crate::resilience::{
@@ -36,20 +37,23 @@ pub struct RawBreaker {
     pub window_ms: u32,
     /// Answers in the window below which their share of failures says nothing. Default 20; 1 to 1000000.
     pub calls_min: u32,
-    /// The share of failures in the window that opens it. Default 50; 1 to 100. A small one opens it on ordinary noise.
+    /// The share of failures in the window that opens it. Default 50; 1 to 100. A small one opens it on
+    /// ordinary noise.
     pub failure_percent: u32,
-    /// Failures with no other answer between them that open it, however few calls there are. Default 5; 1 to 1000. With 1,
-    /// one lost packet takes a tier away.
+    /// Failures with no other answer between them that open it, however few calls there are. Default 5; 1 to
+    /// 1000. With 1, one lost packet takes a tier away.
     pub failures_in_a_row: u32,
-    /// How long it stays open the first time at most; at least half of it. Doubles each time a probe fails. Default 1000;
-    /// 1 to 3600000, not above `open_ms_max`.
+    /// How long it stays open the first time at most; at least half of it. Doubles each time a probe fails.
+    /// Default 1000; 1 to 3600000, not above `open_ms_max`.
     pub open_ms_first: u32,
-    /// How long it ever stays open. Default 30000; 1 to 3600000. This is how long a recovered origin may go unnoticed.
+    /// How long it ever stays open. Default 30000; 1 to 3600000. This is how long a recovered origin may go
+    /// unnoticed.
     pub open_ms_max: u32,
     /// Calls that are let through to see, and must succeed to close it. Default 3; 1 to 100.
     pub probes: u32,
     /// When such a call that has not answered counts as failed. Default 10000; 1 to 600000, not below
-    /// `deadline.head_ms_max` and `deadline.lookup_ms_max`, or calls that are within their deadline would count as failed.
+    /// `deadline.head_ms_max` and `deadline.lookup_ms_max`, or calls that are within their deadline would
+    /// count as failed.
     pub probe_ms_max: u32,
 }
 
@@ -72,22 +76,24 @@ impl Default for RawBreaker {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawRetry {
-    /// How often the origin is asked for one fetch, the first time included. Default 3; 1 to 10. 1 is never again.
+    /// How often the origin is asked for one fetch, the first time included. Default 3; 1 to 10. 1 is never
+    /// again.
     pub attempts_max: u32,
-    /// Within how many milliseconds the first retry begins. Doubles each time. Default 50; 0 to 60000, not above
-    /// `delay_ms_max`.
+    /// Within how many milliseconds the first retry begins. Doubles each time. Default 50; 0 to 60000, not
+    /// above `delay_ms_max`.
     pub delay_ms_first: u32,
     /// Within how many any retry begins. Default 1000; 0 to 60000.
     pub delay_ms_max: u32,
-    /// The longest `Retry-After` that is waited for; a longer one is passed on at once. Default 2000; 0 to 600000. Clients
-    /// wait as long.
+    /// The longest `Retry-After` that is waited for; a longer one is passed on at once. Default 2000; 0 to
+    /// 600000. Clients wait as long.
     pub retry_after_ms_max: u32,
     /// Retries per hundred fetches. Default 20; 0 to 100. This is how much an outage is made worse.
     pub budget_percent: u32,
-    /// Retries per second that are allowed however few fetches there are; each shard has its part, rounded up. Default 1;
-    /// 0 to 1000.
+    /// Retries per second that are allowed however few fetches there are; each shard has its part, rounded
+    /// up. Default 1; 0 to 1000.
     pub budget_floor_per_s: u32,
-    /// Retries that quiet times may save up; each shard of a cache has its part, and at least one. Default 10; 1 to 10000.
+    /// Retries that quiet times may save up; each shard of a cache has its part, and at least one. Default
+    /// 10; 1 to 10000.
     pub budget_burst: u32,
 }
 
@@ -115,7 +121,8 @@ pub struct RawHedge {
     pub delay_ms_min: u32,
     /// Second reads per hundred. Default 5; 0 to 100.
     pub budget_percent: u32,
-    /// Second reads of a tier that quiet times may save up; each shard has its part, and at least one. Default 10; 1 to 10000.
+    /// Second reads of a tier that quiet times may save up; each shard has its part, and at least one.
+    /// Default 10; 1 to 10000.
     pub budget_burst: u32,
 }
 
@@ -129,12 +136,13 @@ impl Default for RawHedge {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawDeadline {
-    /// How long a tier may take to answer a lookup before it counts as failed and the next is asked. Default 500; 1 to
-    /// 600000.
+    /// How long a tier may take to answer a lookup before it counts as failed and the next is asked. Default
+    /// 500; 1 to 600000.
     pub lookup_ms_max: u32,
     /// How long the origin may take to its head, each time it is asked. Default 10000; 1 to 600000.
     pub head_ms_max: u32,
-    /// How long all tiers and attempts together may take to a head. Default 30000; 1 to 600000, not below `head_ms_max`.
+    /// How long all tiers and attempts together may take to a head. Default 30000; 1 to 600000, not below
+    /// `head_ms_max`.
     pub answer_ms_max: u32,
     /// How long the next chunk of a body may take once it was asked for. Default 30000; 1 to 600000.
     pub chunk_ms_max: u32,
@@ -176,8 +184,8 @@ impl TryFrom<RawResilience> for ResiliencePolicy {
 }
 
 impl ResiliencePolicy {
-    /// These policies for one of `shards` engines: what is allowed in all is divided, but never to nothing. Breakers are
-    /// not divided: what each shard sees of an origin is a fair sample.
+    /// These policies for one of `shards` engines: what is allowed in all is divided, but never to nothing.
+    /// Breakers are not divided: what each shard sees of an origin is a fair sample.
     pub(crate) fn for_shard(self, shards: u32) -> Self {
         let share = |allowance: Allowance| Allowance {
             percent: allowance.percent,
@@ -325,7 +333,8 @@ mod tests {
         }
     }
 
-    /// Each key, at each end of its bounds and one beyond: (section, key, least, most, what else the section says).
+    /// Each key, at each end of its bounds and one beyond: (section, key, least, most, what else the section
+    /// says).
     #[test]
     fn each_bound_is_checked() {
         let table: [(&str, &str, u32, u32, &str); 23] = [

@@ -1,18 +1,20 @@
 //! The collector of orphans: blobs that nothing names.
 //!
-//! It takes a lease that ran out before it deletes the blob, by a swap on the entry, so that a slow upload finds its
-//! lease gone instead of publishing what is deleted. What is live it leaves alone, and what it cannot find out it leaves
-//! for the next sweep. What nothing names it leaves for `grace`, for those who are still reading it.
+//! It takes a lease that ran out before it deletes the blob, by a swap on the entry, so that a slow upload
+//! finds its lease gone instead of publishing what is deleted. What is live it leaves alone, and what it
+//! cannot find out it leaves for the next sweep. What nothing names it leaves for `grace`, for those who are
+//! still reading it.
 
 use super::{Ask, BlobName, Stored, Terms, Told, Version};
 use crate::{language::time::WallTime, plant::Fault};
 use alloc::{collections::BTreeMap, vec::Vec};
 
-/// Orphans whose grace is running. More wait for a later sweep: a grace costs memory, a late deletion only space.
+/// Orphans whose grace is running. More wait for a later sweep: a grace costs memory, a late deletion only
+/// space.
 pub const SUSPECTS_MAX: usize = 65_536;
 
-/// The collector: sweep after sweep, one blob at a time. What it remembers between sweeps may be lost: then a grace
-/// begins anew.
+/// The collector: sweep after sweep, one blob at a time. What it remembers between sweeps may be lost: then a
+/// grace begins anew.
 ///
 /// ```text
 /// Idle ──begin──▶ Listing ──page──▶ Reading ──named, leased, in grace, failed──▶ next blob

@@ -1,7 +1,8 @@
 //! What the index holds for one key, and its byte layout.
 //!
-//! Here are all the changes that an [`Entry`] can undergo, each a pure function to the next one; which of them to ask
-//! the index for is the machines' business. The layout builds on the record's: see [`crate::format`].
+//! Here are all the changes that an [`Entry`] can undergo, each a pure function to the next one; which of
+//! them to ask the index for is the machines' business. The layout builds on the record's: see
+//! [`crate::format`].
 //!
 //! ```text
 //! offset  size  field                          all numbers little endian
@@ -35,8 +36,8 @@ const LAYOUT: u16 = 1;
 /// The shortest entry: no lease, no manifest.
 const SHORTEST: usize = 40 + CHECKSUM;
 
-/// Uploads of one key at a time, over all edges that share the index. Collapse leaves one per edge; more than a few edges
-/// that store the same object at once only cost the loser's traffic.
+/// Uploads of one key at a time, over all edges that share the index. Collapse leaves one per edge; more than
+/// a few edges that store the same object at once only cost the loser's traffic.
 pub const UPLOADS_MAX: usize = 8;
 
 /// Raised with every change of an entry, and what a swap compares. Never used twice for one key.
@@ -44,16 +45,16 @@ pub const UPLOADS_MAX: usize = 8;
 pub struct Version(pub u64);
 
 impl Version {
-    /// The version after `before`. The index's clock counts too, so that a key whose entry expired and was dropped does
-    /// not begin anew with versions that somebody still remembers.
+    /// The version after `before`. The index's clock counts too, so that a key whose entry expired and was
+    /// dropped does not begin anew with versions that somebody still remembers.
     fn next(before: Option<Self>, now: WallTime) -> Self {
         let after = before.map_or(0, |version| version.0.saturating_add(1));
         Self(after.max(now.as_unix_millis()))
     }
 }
 
-/// Raised by every purge of a key. Zero for a key that was never purged, or so long ago that no fetch from before is
-/// still under way.
+/// Raised by every purge of a key. Zero for a key that was never purged, or so long ago that no fetch from
+/// before is still under way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Generation(pub u64);
 
@@ -61,7 +62,8 @@ pub struct Generation(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct BodyDigest(pub u128);
 
-/// The permission to upload a blob and to publish it later. While an entry holds it, nobody else deletes the blob.
+/// The permission to upload a blob and to publish it later. While an entry holds it, nobody else deletes the
+/// blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Lease {
     /// The blob's name.
@@ -70,7 +72,8 @@ pub struct Lease {
     pub until: WallTime,
 }
 
-/// The durable record of one stored response. It makes its blob real: the blob is the one of the record's name.
+/// The durable record of one stored response. It makes its blob real: the blob is the one of the record's
+/// name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Manifest {
     /// The response without its body.
@@ -91,9 +94,9 @@ impl Manifest {
 }
 
 /// All that the index holds for one key.
+#[expect(missing_docs, reason = "a field without a line is what its name and type say")]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Entry {
-    /// Whose.
     pub key: CacheKey,
     /// Which of all that there were.
     pub version: Version,
@@ -137,8 +140,8 @@ impl Entry {
         next
     }
 
-    /// With its expiry, when it holds nothing new: a manifest keeps the time that it had (D3), and an entry without one
-    /// stays for its leases, and for what it remembers of a purge.
+    /// With its expiry, when it holds nothing new: a manifest keeps the time that it had (D3), and an entry
+    /// without one stays for its leases, and for what it remembers of a purge.
     fn kept(self, before: Option<&Stored>) -> Stored {
         let expires = before.map(|stored| stored.expires);
         let leased = self.leases.iter().map(|lease| lease.until).filter(|_| self.manifest.is_none());
@@ -149,13 +152,14 @@ impl Entry {
 
 /// An entry with the time from which on the index counts it as gone.
 ///
-/// That time is no part of the entry: a touch moves it and raises no version, so that readers never make a writer's
-/// swap fail.
+/// That time is no part of the entry: a touch moves it and raises no version, so that readers never make a
+/// writer's swap fail.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Stored {
     /// The entry.
     pub entry: Arc<Entry>,
-    /// From then on readers count what it names as absent. The index keeps it for [`Terms::droppable_at`](super::Terms::droppable_at), at least.
+    /// From then on readers count what it names as absent. The index keeps it for
+    /// [`Terms::droppable_at`](super::Terms::droppable_at), at least.
     pub expires: WallTime,
 }
 
@@ -168,7 +172,8 @@ impl Stored {
         (next.leases.len() <= UPLOADS_MAX).then(|| next.kept(before))
     }
 
-    /// With what was leased published until `expires`, in place of the lease and of what was published before.
+    /// With what was leased published until `expires`, in place of the lease and of what was published
+    /// before.
     pub(super) fn published(
         &self,
         record: Arc<Record>,
@@ -183,7 +188,8 @@ impl Stored {
         Self { entry: Arc::new(next), expires }
     }
 
-    /// With another head beside the same blob, until `expires`. `None` when its time is up, or nothing is published.
+    /// With another head beside the same blob, until `expires`. `None` when its time is up, or nothing is
+    /// published.
     pub(super) fn freshened(&self, record: Arc<Record>, now: WallTime, expires: WallTime) -> Option<Self> {
         let mut next = Entry::after(Some(self), self.entry.key, now);
         let manifest = next.manifest.as_mut()?;
@@ -222,7 +228,9 @@ impl Stored {
     }
 }
 
-/// Why bytes are no entry. The reader counts it as an index that failed: an entry of a newer build is not overwritten.
+/// Why bytes are no entry. The reader counts it as an index that failed: an entry of a newer build is not
+/// overwritten.
+#[expect(missing_docs, reason = "a field without a line is what its name and type say")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryError {
     /// They end before the entry does.
@@ -233,10 +241,7 @@ pub enum EntryError {
     /// They begin otherwise than entries do.
     Magic,
     /// They are of a layout that this build does not read.
-    Layout {
-        /// Which.
-        found: u16,
-    },
+    Layout { found: u16 },
     /// They are not what was written.
     Checksum,
     /// More leases than an entry has.

@@ -1,8 +1,8 @@
 //! Asking the durable tier for a response.
 //!
-//! The index decides: a manifest whose time is up is a miss, and so is one whose blob is not there as it says, which is
-//! repaired on the way (failure R1). Whether a response is still fresh is not judged here; its bytes are checked by who
-//! reads them. A lookup deletes no blob.
+//! The index decides: a manifest whose time is up is a miss, and so is one whose blob is not there as it
+//! says, which is repaired on the way (failure R1). Whether a response is still fresh is not judged here; its
+//! bytes are checked by who reads them. A lookup deletes no blob.
 
 use super::{Ask, Manifest, Stored, Terms, Told};
 use crate::language::{key::CacheKey, record::Record, time::WallTime};
@@ -29,11 +29,11 @@ enum LookupState {
     Opening { seen: Seen, manifest: Manifest },
 }
 
-/// What a lookup saw: from here a later [`Publish`](super::Publish) goes on. Take it before the fetch begins, not after:
-/// it is what tells an upload that a purge came in between (failure F1).
+/// What a lookup saw: from here a later [`Publish`](super::Publish) goes on. Take it before the fetch begins,
+/// not after: it is what tells an upload that a purge came in between (failure F1).
+#[expect(missing_docs, reason = "a field without a line is what its name and type say")]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Seen {
-    /// Whose.
     pub key: CacheKey,
     /// The entry, if there was one.
     pub stored: Option<Stored>,
@@ -42,15 +42,15 @@ pub struct Seen {
 }
 
 impl Seen {
-    /// To take back the manifest that was seen, because its blob is not what it says. The rest of the entry stays: it
-    /// knows of purges and leases.
+    /// To take back the manifest that was seen, because its blob is not what it says. The rest of the entry
+    /// stays: it knows of purges and leases.
     pub fn repair(&self) -> Option<Ask> {
         let before = self.stored.as_ref()?;
         Some(Ask::Swap { expected: Some(before.entry.version), stored: before.emptied(self.now) })
     }
 
-    /// To give the manifest that was seen, `elapsed` ago, the head that a 304 has made of its own. It counts as an access.
-    /// Whoever changed the entry since, in whatever way, knows better.
+    /// To give the manifest that was seen, `elapsed` ago, the head that a 304 has made of its own. It counts
+    /// as an access. Whoever changed the entry since, in whatever way, knows better.
     pub fn freshen(&self, record: Arc<Record>, elapsed: Duration, terms: &Terms) -> Option<Ask> {
         let before = self.stored.as_ref()?;
         let manifest = before.entry.manifest.as_ref()?;

@@ -1,8 +1,8 @@
 //! The durable tier's protocol: whose response the index names, and when a blob may go.
 //!
-//! Each key has one [`Entry`] in the index, and every change of it is one compare-and-set on its version: a lease before
-//! an upload begins, the manifest when the blob is whole, a purge, a repair, a freshening, a collection. There is no second row that
-//! could disagree, and no change that could be applied in part.
+//! Each key has one [`Entry`] in the index, and every change of it is one compare-and-set on its version: a
+//! lease before an upload begins, the manifest when the blob is whole, a purge, a repair, a freshening, a
+//! collection. There is no second row that could disagree, and no change that could be applied in part.
 //!
 //! ```text
 //!  lookup ──seen──▶ fetch ──▶ lease ──▶ upload the blob ──▶ manifest, in place of the lease ──▶ visible
@@ -12,19 +12,21 @@
 //! ```
 //!
 //! Four facts carry the proof, which `tests/durable_model.rs` tries on every interleaving:
-//! - A manifest is only ever written in place of its own lease, and a name is leased once. So a blob that no manifest
-//!   and no lease names will never be named again: whoever sees that may delete it. A 304 changes the head beside the same
-//!   blob, and an upload that is called off takes its own lease away, once its blob is gone: neither names anything new.
-//! - Versions only rise. So a swap whose fate is unknown can still happen as long as its expected version stands, and
-//!   never again once another version is seen.
+//! - A manifest is only ever written in place of its own lease, and a name is leased once. So a blob that no
+//!   manifest and no lease names will never be named again: whoever sees that may delete it. A 304 changes
+//!   the head beside the same blob, and an upload that is called off takes its own lease away, once its blob
+//!   is gone: neither names anything new.
+//! - Versions only rise. So a swap whose fate is unknown can still happen as long as its expected version
+//!   stands, and never again once another version is seen.
 //! - A purge leaves its generation behind for as long as a fetch may take that began before it.
-//! - An entry outlives every request about it (`linger`), so that none brings it back after the index dropped it. This
-//!   one is an assumption on clocks and networks; the others are not. Where it fails, a manifest may name a blob that
-//!   is gone, which is a miss and is repaired.
+//! - An entry outlives every request about it (`linger`), so that none brings it back after the index dropped
+//!   it. This one is an assumption on clocks and networks; the others are not. Where it fails, a manifest may
+//!   name a blob that is gone, which is a miss and is repaired.
 //!
-//! The machines do no I/O and read no clock: they hand out an [`Ask`], want one [`Told`] for it, and time is what the
-//! index tells with its answers (D3). They know nothing of the wire, of retries after a delay or of the body: the bytes
-//! go through a lane, which tells [`Publish`] how that ended. Start at [`Lookup`], then [`Publish`].
+//! The machines do no I/O and read no clock: they hand out an [`Ask`], want one [`Told`] for it, and time is
+//! what the index tells with its answers (D3). They know nothing of the wire, of retries after a delay or of
+//! the body: the bytes go through a lane, which tells [`Publish`] how that ended. Start at [`Lookup`], then
+//! [`Publish`].
 
 mod collect;
 mod entry;
@@ -57,13 +59,12 @@ pub struct BlobName {
 }
 
 /// What a machine wants done. Each is answered with exactly one [`Told`].
+#[expect(missing_docs, reason = "a field without a line is what its name and type say")]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Ask {
-    /// Read the entry of a key as it is now; a replica that may lag is not good enough. Answer `Entry` or `Unknown`.
-    Read {
-        /// Whose.
-        key: CacheKey,
-    },
+    /// Read the entry of a key as it is now; a replica that may lag is not good enough. Answer `Entry` or
+    /// `Unknown`.
+    Read { key: CacheKey },
     /// Write the entry if the index holds exactly `expected`. Answer `Swapped`, `Conflict` or `Unknown`.
     Swap {
         /// The version it replaces; when absent, there must be no entry.
@@ -73,7 +74,6 @@ pub enum Ask {
     },
     /// Move an entry's expiry if the index holds exactly `version`. Answer `Touched`, whatever came of it.
     Touch {
-        /// Whose.
         key: CacheKey,
         /// Only this one.
         version: Version,
@@ -81,16 +81,11 @@ pub enum Ask {
         expires: WallTime,
     },
     /// Open a blob for reading. Answer `Opened`, `NoBlob` or `Unknown`.
-    Open {
-        /// Which.
-        blob: BlobName,
-    },
+    Open { blob: BlobName },
     /// Delete a blob. One that is not there counts as deleted. Answer `Deleted` or `Unknown`.
-    Delete {
-        /// Which.
-        blob: BlobName,
-    },
-    /// List blobs in the order of their names, at most as many as fit one answer. Answer `Listed` or `Unknown`.
+    Delete { blob: BlobName },
+    /// List blobs in the order of their names, at most as many as fit one answer. Answer `Listed` or
+    /// `Unknown`.
     List {
         /// Begin behind this one.
         after: Option<BlobName>,

@@ -1,9 +1,9 @@
 //! One upload into the durable tier, from its lease to its manifest.
 //!
-//! It is the only one that ever names its blob, and it names it only in place of its lease; so it knows when nobody can:
-//! then it deletes the blob. While a swap's fate is open it does not, and leaves the blob to the collector. It never
-//! deletes another's (failure T8). Called off, it hands its lease back once its blob is gone, so that the key is not crowded
-//! by uploads that broke off. The bytes are not its business.
+//! It is the only one that ever names its blob, and it names it only in place of its lease; so it knows when
+//! nobody can: then it deletes the blob. While a swap's fate is open it does not, and leaves the blob to the
+//! collector. It never deletes another's (failure T8). Called off, it hands its lease back once its blob is
+//! gone, so that the key is not crowded by uploads that broke off. The bytes are not its business.
 
 mod round;
 
@@ -24,7 +24,8 @@ use round::{Asked, Heard, Known, Round};
 ///    ├──abandoned─────▶ HandingBack ◀───╯ ╰──▶ Ended
 ///    ╰──not leased──▶ Ended ◀──╯
 /// ```
-/// `Leasing`, `Renewing`, `Publishing` and `HandingBack` each go round: swap, and after a conflict or a lost answer read and judge.
+/// `Leasing`, `Renewing`, `Publishing` and `HandingBack` each go round: swap, and after a conflict or a lost
+/// answer read and judge.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Publish {
     blob: BlobName,
@@ -33,7 +34,8 @@ pub struct Publish {
     generation: Generation,
     /// What was stored before the fetch began: it may be replaced.
     replaces: Option<RecordName>,
-    /// When a purge from before the fetch may be forgotten, by the index's clock: the lease must be had before.
+    /// When a purge from before the fetch may be forgotten, by the index's clock: the lease must be had
+    /// before.
     deadline: WallTime,
     goal: Goal,
     /// A swap to our manifest that may still happen: the version that it waits for.
@@ -86,7 +88,8 @@ pub enum PublishStep {
     Wait,
     /// One question. It may be to delete the blob in the middle of its upload: see [`Publish::is_wanted`].
     Ask(Ask),
-    /// The lease is had: begin the upload. Call [`Publish::on_renewal_due`] every [`Terms::renew_after`] from here on.
+    /// The lease is had: begin the upload. Call [`Publish::on_renewal_due`] every [`Terms::renew_after`] from
+    /// here on.
     Upload,
     /// It is over.
     Ended(PublishEnd, BlobFate),
@@ -171,7 +174,8 @@ impl Publish {
         self.on_goal()
     }
 
-    /// The upload broke off and its writer is discarded, or nobody wants it any more. It may have been published already.
+    /// The upload broke off and its writer is discarded, or nobody wants it any more. It may have been
+    /// published already.
     pub fn on_abandoned(&mut self) -> PublishStep {
         self.goal = Goal::Abandon;
         self.on_goal()
@@ -220,7 +224,8 @@ impl Publish {
         }
     }
 
-    /// Can its bytes still become visible? If not, and it has not ended: discard its writer, then do what it asks.
+    /// Can its bytes still become visible? If not, and it has not ended: discard its writer, then do what it
+    /// asks.
     pub const fn is_wanted(&self) -> bool {
         match self.state {
             PublishState::Leasing(_)
@@ -231,7 +236,8 @@ impl Publish {
         }
     }
 
-    /// What it will have come to once its blob is deleted and its lease handed back, if that is all that is left to do.
+    /// What it will have come to once its blob is deleted and its lease handed back, if that is all that is
+    /// left to do.
     pub const fn ending(&self) -> Option<PublishEnd> {
         match &self.state {
             PublishState::Deleting(end, _) => Some(*end),
@@ -316,7 +322,8 @@ impl Publish {
             Heard::Failed(failures) => {
                 return match self.read_again(failures) {
                     Some(round) => self.ask(round, |round| PublishState::Renewing(round, before)),
-                    // The lease may last until the next renewal; only the collector can take it, and we would see that.
+                    // The lease may last until the next renewal; only the collector can take it, and we would
+                    // see that.
                     None => self.go_on(before),
                 };
             }

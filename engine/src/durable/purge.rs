@@ -1,8 +1,9 @@
 //! A purge of one key in the durable tier.
 //!
-//! It raises the generation, and with it takes the manifest and every lease, in one swap; so what began before can
-//! never be published after (failure F1), on whichever edge it runs. It is confirmed when the index confirms it, or
-//! shows a generation that was raised since. Only then it deletes the blob of the manifest that it took.
+//! It raises the generation, and with it takes the manifest and every lease, in one swap; so what began
+//! before can never be published after (failure F1), on whichever edge it runs. It is confirmed when the
+//! index confirms it, or shows a generation that was raised since. Only then it deletes the blob of the
+//! manifest that it took.
 
 use super::{Ask, BlobName, Generation, Stored, Terms, Told};
 use crate::language::{key::CacheKey, time::WallTime, units::ByteCount};
@@ -56,7 +57,8 @@ pub enum PurgeStep {
 /// What a purge saw (failure R10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PurgeEnd {
-    /// It was stored, this long, and is not visible any more. If its blob could not be deleted, the collector does it.
+    /// It was stored, this long, and is not visible any more. If its blob could not be deleted, the collector
+    /// does it.
     Removed(ByteCount),
     /// Nothing was stored. What began before cannot be stored any more.
     Absent,

@@ -11,8 +11,8 @@ use core::{fmt, time::Duration};
 pub struct RawTerms {
     /// How long an upload lease holds without renewal. Too short costs uploads, too long keeps orphans.
     pub lease: Duration,
-    /// The longest time from a lookup's answer to the lease of the fill that it led to. A purge's generation is
-    /// remembered for as long; later fills are not stored.
+    /// The longest time from a lookup's answer to the lease of the fill that it led to. A purge's generation
+    /// is remembered for as long; later fills are not stored.
     pub fetch_max: Duration,
     /// How long an object stays that nobody asks for. At least `fetch_max`.
     pub idle: Duration,
@@ -20,8 +20,9 @@ pub struct RawTerms {
     pub total: Duration,
     /// How long the collector leaves a blob that nothing names any more, so that who reads it can finish.
     pub grace: Duration,
-    /// How long the index keeps an entry behind its expiry. Longer than any request to the index takes from being asked
-    /// to being done, answered or not: a request from an entry's life that is done after its end could bring it back.
+    /// How long the index keeps an entry behind its expiry. Longer than any request to the index takes from
+    /// being asked to being done, answered or not: a request from an entry's life that is done after its end
+    /// could bring it back.
     pub linger: Duration,
     /// How often one context with the index is tried before it is given up. At least 1.
     pub tries_max: u32,
@@ -34,7 +35,8 @@ pub struct Terms(RawTerms, Plant);
 /// Why terms cannot be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TermsError {
-    /// `idle` is shorter than `fetch_max`: a stored object could expire and take the memory of a purge with it.
+    /// `idle` is shorter than `fetch_max`: a stored object could expire and take the memory of a purge with
+    /// it.
     IdleBelowFetch {
         /// The value.
         idle: Duration,
@@ -152,7 +154,8 @@ mod tests {
         Duration::from_secs(n)
     }
 
-    /// Terms under which a purge could be forgotten too early, or nothing could be stored, are refused by name.
+    /// Terms under which a purge could be forgotten too early, or nothing could be stored, are refused by
+    /// name.
     #[test]
     fn terms_that_cannot_be_kept_are_refused() {
         let good = RawTerms {

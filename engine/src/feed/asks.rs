@@ -25,20 +25,20 @@ pub struct Ticket(pub u64);
 pub struct AskId(pub u64);
 
 /// What the feed wants done. Each is answered with exactly one [`FeedTold`].
+#[expect(missing_docs, reason = "a field without a line is what its name and type say")]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum FeedAsk<N> {
-    /// Add an entry behind all others, unless one of this origin and ticket is there. It must not become visible before
-    /// entries with smaller sequences. Answer `Appended` or `Failed`.
+    /// Add an entry behind all others, unless one of this origin and ticket is there. It must not become
+    /// visible before entries with smaller sequences. Answer `Appended` or `Failed`.
     Append {
-        /// Whose.
         origin: FeedOrigin,
         /// Which of theirs.
         ticket: Ticket,
         /// What to tell the others.
         notice: N,
     },
-    /// Read entries in their order, as the log is now: a replica that may lag is not good enough. Answer `Entries`, at
-    /// most as many as fit one answer, or `Failed`.
+    /// Read entries in their order, as the log is now: a replica that may lag is not good enough. Answer
+    /// `Entries`, at most as many as fit one answer, or `Failed`.
     Read {
         /// Begin behind this one.
         after: Sequence,
@@ -46,16 +46,15 @@ pub enum FeedAsk<N> {
 }
 
 /// The answer to a [`FeedAsk`].
+#[expect(missing_docs, reason = "a field without a line is what its name and type say")]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum FeedTold<N> {
     /// The entry lies in the log, by this ask or an earlier one.
-    Appended {
-        /// Where.
-        sequence: Sequence,
-    },
+    Appended { sequence: Sequence },
     /// What the log holds.
     Entries {
-        /// What it holds no more, if anything. A log that was lost goes on above the sequences it had, trimmed.
+        /// What it holds no more, if anything. A log that was lost goes on above the sequences it had,
+        /// trimmed.
         trimmed: Option<Trimmed>,
         /// The next entries, oldest first; all of them, or at least one.
         entries: Vec<FeedEntry<N>>,

@@ -1,13 +1,14 @@
 //! The purge feed: how a purge reaches the other edges, and how an edge knows that it missed none.
 //!
-//! Edges share one log. A purge is acknowledged when its notice lies in the log; every edge reads the log and applies
-//! what it finds. An edge that has read the log to its end holds a lease, counted from when that read was *sent*:
-//! what is appended later cannot have been in the answer, what was appended earlier was. So
+//! Edges share one log. A purge is acknowledged when its notice lies in the log; every edge reads the log and
+//! applies what it finds. An edge that has read the log to its end holds a lease, counted from when that read
+//! was *sent*: what is appended later cannot have been in the answer, what was appended earlier was. So
 //!
 //! > an edge whose lease holds lacks no notice that was appended a lease ago or longer,
 //!
-//! and an edge that cannot read loses its lease, after which it must not answer from what only it knows to be fresh (L0
-//! and L2). Nothing here compares the clocks of two edges: a lease is measured on the clock of who holds it.
+//! and an edge that cannot read loses its lease, after which it must not answer from what only it knows to be
+//! fresh (L0 and L2). Nothing here compares the clocks of two edges: a lease is measured on the clock of who
+//! holds it.
 //!
 //! ```text
 //! lease     Out ──the log was read to its end──▶ Had ──until is over──▶ Out
@@ -20,13 +21,14 @@
 //!              ╰──not known to be there after a lease──▶ AppendFailed
 //! ```
 //!
-//! A notice of our own is applied by who appends it, whatever becomes of it, and recognised by origin and ticket when it is
-//! read back; so each notice is applied once in the life of an edge, others' in the order of the log. When the log was
-//! trimmed behind what we have read, nobody can say what was purged: [`FeedStep::Gap`] bars all that is older.
+//! A notice of our own is applied by who appends it, whatever becomes of it, and recognised by origin and
+//! ticket when it is read back; so each notice is applied once in the life of an edge, others' in the order
+//! of the log. When the log was trimmed behind what we have read, nobody can say what was purged:
+//! [`FeedStep::Gap`] bars all that is older.
 //!
-//! It does no I/O and reads no clock. It knows nothing of selectors: a notice is whatever the caller purges by, a
-//! [`Notice`] for the engines. There is one feed a process: its driver keeps it beside the engines, and tells each of them
-//! what it says. Start at [`Feed`].
+//! It does no I/O and reads no clock. It knows nothing of selectors: a notice is whatever the caller purges
+//! by, a [`Notice`] for the engines. There is one feed a process: its driver keeps it beside the engines, and
+//! tells each of them what it says. Start at [`Feed`].
 
 mod asks;
 mod notice;
@@ -46,27 +48,25 @@ use crate::{
 use alloc::{collections::VecDeque, vec::Vec};
 use core::time::Duration;
 
-/// Notices that may wait to be appended. A purge comes from an operator or a deployment; who has so many waiting has a
-/// log that does not answer, and hears that at once instead of a lease later.
+/// Notices that may wait to be appended. A purge comes from an operator or a deployment; who has so many
+/// waiting has a log that does not answer, and hears that at once instead of a lease later.
 pub const APPENDS_MAX: usize = 256;
 
-/// What follows from an answer, a purge or the time. The caller acts on each, in order, before it says anything else.
+/// What follows from an answer, a purge or the time. The caller acts on each, in order, before it says
+/// anything else.
+#[expect(missing_docs, reason = "a field without a line is what its name and type say")]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum FeedStep<N> {
     /// Another edge, or an earlier life of this one, purged by this: purge by it here.
     Apply(N),
     /// The notice lies in the log: its purge may be acknowledged.
     Appended {
-        /// Whose.
         ticket: Ticket,
         /// Where it lies, and so after which others.
         sequence: Sequence,
     },
     /// It is not known to lie there, and is not tried any more. It may still get there late. Purge again.
-    AppendFailed {
-        /// Whose.
-        ticket: Ticket,
-    },
+    AppendFailed { ticket: Ticket },
     /// Notices were trimmed before we read them. Bar everything that was born then or earlier.
     Gap {
         /// No notice that was missed is later.
@@ -88,7 +88,8 @@ pub struct Feed<N> {
     applied: Sequence,
     lease: Lease,
     reading: Reading,
-    /// In the order in which they came. Only the first is asked for, so that they lie in the log in that order.
+    /// In the order in which they came. Only the first is asked for, so that they lie in the log in that
+    /// order.
     appends: VecDeque<Append<N>>,
     appending: Appending,
     steps: VecDeque<FeedStep<N>>,
@@ -130,8 +131,9 @@ struct Append<N> {
 }
 
 impl<N: Clone> Feed<N> {
-    /// The feed of an edge that begins its life. `origin` must be new with every life; `applied` is how far into the log
-    /// all was applied to whatever the edge still holds, [`Sequence::START`] if that is not known.
+    /// The feed of an edge that begins its life. `origin` must be new with every life; `applied` is how far
+    /// into the log all was applied to whatever the edge still holds, [`Sequence::START`] if that is not
+    /// known.
     pub fn new(policy: FeedPolicy, origin: FeedOrigin, applied: Sequence, seed: Seed) -> Self {
         Self {
             policy,
@@ -148,8 +150,8 @@ impl<N: Clone> Feed<N> {
         }
     }
 
-    /// A purge of our own, which the caller has applied: it is on its way to the others. Its ticket is told as appended or
-    /// failed once, at the latest a lease from now.
+    /// A purge of our own, which the caller has applied: it is on its way to the others. Its ticket is told
+    /// as appended or failed once, at the latest a lease from now.
     pub fn append(&mut self, now: Instant, notice: N) -> Ticket {
         self.on_wake(now);
         self.tickets += 1;
@@ -258,7 +260,8 @@ impl<N: Clone> Feed<N> {
         [append, lease].into_iter().flatten().fold(read, Instant::min)
     }
 
-    /// Does the lease hold? For the fast path: it looks at one number, whether or not the lease's end was told.
+    /// Does the lease hold? For the fast path: it looks at one number, whether or not the lease's end was
+    /// told.
     pub const fn is_current(&self, now: Instant) -> bool {
         match self.lease {
             Lease::Out => false,
@@ -266,7 +269,8 @@ impl<N: Clone> Feed<N> {
         }
     }
 
-    /// Until when the lease holds, once it was had: every engine is told, after the steps that are due before it.
+    /// Until when the lease holds, once it was had: every engine is told, after the steps that are due before
+    /// it.
     pub const fn lease_until(&self) -> Option<Instant> {
         match self.lease {
             Lease::Out => None,
@@ -274,8 +278,8 @@ impl<N: Clone> Feed<N> {
         }
     }
 
-    /// How far into the log all is applied: what a later life of this edge may begin with, once it is safe on disk that
-    /// the steps so far were done.
+    /// How far into the log all is applied: what a later life of this edge may begin with, once it is safe on
+    /// disk that the steps so far were done.
     pub const fn applied(&self) -> Sequence {
         self.applied
     }
@@ -349,7 +353,8 @@ impl<N: Clone> Feed<N> {
         AskId(self.asks)
     }
 
-    /// The span, or up to a quarter less in whole milliseconds, so that edges that began together do not ask together.
+    /// The span, or up to a quarter less in whole milliseconds, so that edges that began together do not ask
+    /// together.
     fn spread(&mut self, span: Duration) -> Duration {
         let quarter = u64::try_from(span.as_millis() / 4).unwrap_or(u64::MAX - 1);
         if quarter == 0 {

@@ -7,16 +7,17 @@ use crate::{
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
-/// `feed` as written. Every edge that shares the log should use the same `lease_ms`: the longest is the bound.
+/// `feed` as written. Every edge that shares the log should use the same `lease_ms`: the longest is the
+/// bound.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawFeed {
-    /// Milliseconds between two reads of the log; each is up to a quarter shorter by chance. Less costs the index store
-    /// more reads. Default 1000; 1 to 600000.
+    /// Milliseconds between two reads of the log; each is up to a quarter shorter by chance. Less costs the
+    /// index store more reads. Default 1000; 1 to 600000.
     pub poll_ms: u32,
-    /// Milliseconds for which an edge may serve what it holds without having read the log. A purge that was acknowledged is
-    /// applied everywhere, or nothing of it served, after as long. Less makes a shorter outage of the index store felt.
-    /// Default 5000; twice `poll_ms` to 3600000.
+    /// Milliseconds for which an edge may serve what it holds without having read the log. A purge that was
+    /// acknowledged is applied everywhere, or nothing of it served, after as long. Less makes a shorter
+    /// outage of the index store felt. Default 5000; twice `poll_ms` to 3600000.
     pub lease_ms: u32,
 }
 
@@ -59,8 +60,8 @@ impl FeedPolicy {
         self.lease
     }
 
-    /// An ask that has no answer by then is given up and made again. At least one poll, and short enough that an answer
-    /// in time always leaves some of the lease.
+    /// An ask that has no answer by then is given up and made again. At least one poll, and short enough that
+    /// an answer in time always leaves some of the lease.
     pub(super) fn ask_max(&self) -> Duration {
         self.lease / 2
     }

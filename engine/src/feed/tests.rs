@@ -1,4 +1,5 @@
-//! The feed alone, answer by answer; then several edges against a naive log that loses, delays, repeats and trims.
+//! The feed alone, answer by answer; then several edges against a naive log that loses, delays, repeats and
+//! trims.
 
 use super::*;
 use proptest::prelude::*;
@@ -78,8 +79,8 @@ fn a_page_that_is_not_the_last_gives_no_lease() {
     assert!(feed.poll_wake() > at(8) && feed.poll_wake() <= at(11), "{:?}", feed.poll_wake());
 }
 
-/// An own notice is applied by who appends it; the lost answer to its append is made up for by reading it back, and a second
-/// sighting of it changes nothing.
+/// An own notice is applied by who appends it; the lost answer to its append is made up for by reading it
+/// back, and a second sighting of it changes nothing.
 #[test]
 fn an_own_notice_is_recognised_when_it_is_read_back() {
     let mut feed = feed();
@@ -96,7 +97,8 @@ fn an_own_notice_is_recognised_when_it_is_read_back() {
     assert_eq!(feed.appends_waiting(), 0);
 }
 
-/// Nobody hears “appended” who is not: after a lease of failures, and when too many wait, they hear that it failed.
+/// Nobody hears “appended” who is not: after a lease of failures, and when too many wait, they hear that it
+/// failed.
 #[test]
 fn an_append_that_is_not_known_to_be_there_fails() {
     let mut feed = feed();
@@ -436,9 +438,9 @@ fn op() -> impl Strategy<Value = Op> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
-    /// The stated bound: no edge that serves lacks what was appended a lease ago; each notice is applied once in a life and
-    /// in order; who is acknowledged is in the log; every purge is answered within a lease. Once the faults end, all
-    /// edges serve and have everything.
+    /// The stated bound: no edge that serves lacks what was appended a lease ago; each notice is applied once
+    /// in a life and in order; who is acknowledged is in the log; every purge is answered within a lease.
+    /// Once the faults end, all edges serve and have everything.
     #[test]
     fn no_edge_serves_without_what_was_appended_a_lease_ago(ops in proptest::collection::vec(op(), 1..120)) {
         let mut world = World::new();

@@ -12,8 +12,8 @@
 //!   last     8  the first 8 bytes of BLAKE3 over all before
 //! ```
 //!
-//! Magic, size and checksum stand where they stand in every version, so that a whole ban of another version is not taken
-//! for a torn one: what it purged would be served again.
+//! Magic, size and checksum stand where they stand in every version, so that a whole ban of another version
+//! is not taken for a torn one: what it purged would be served again.
 
 use super::{CHECKSUM, checksum};
 use crate::{
@@ -35,6 +35,7 @@ const VERSION: u16 = 1;
 const PREAMBLE: usize = 10;
 
 /// Why bytes do not begin with a ban.
+#[expect(missing_docs, reason = "a field without a line is what its name and type say")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BanError {
     /// They end before the ban does.
@@ -46,15 +47,9 @@ pub enum BanError {
     /// They are not what was written.
     Checksum,
     /// They are a whole ban of a version that this build does not read. Start the build that wrote it.
-    Version {
-        /// Which.
-        found: u16,
-    },
+    Version { found: u16 },
     /// A field of a whole ban has a value that no ban has.
-    Field {
-        /// Which.
-        field: BanField,
-    },
+    Field { field: BanField },
 }
 
 /// A field of a stored ban that can hold more than is meant.
@@ -194,8 +189,9 @@ fn selector(kind: u8, mut rest: &[u8]) -> Result<Option<Selector>, BanError> {
     })
 }
 
-/// The bans of a log. What a crash left of the last one was never acknowledged, and is passed over. Where something else
-/// is no ban, one that was acknowledged is lost, and everything counts as purged until the last that is left.
+/// The bans of a log. What a crash left of the last one was never acknowledged, and is passed over. Where
+/// something else is no ban, one that was acknowledged is lost, and everything counts as purged until the
+/// last that is left.
 ///
 /// # Errors
 /// A whole ban is one that this build does not read.

@@ -60,7 +60,8 @@ fn entries() -> [Vec<u8>; 2] {
 }
 
 tiergate_fuzz::target!(
-    /// Bytes that are an entry are the bytes that are written for it; it is of one key, with no more leases than can be.
+    /// Bytes that are an entry are the bytes that are written for it; it is of one key, with no more leases
+    /// than can be.
     entry_bytes,
     entries(),
     |bytes: &[u8]| each_way(bytes, |bytes| {
@@ -83,8 +84,8 @@ fn bans() -> Vec<u8> {
 }
 
 tiergate_fuzz::target!(
-    /// A log that ends clean is the bytes that are written for its bans. Of any other, each ban stands in it as it is
-    /// written, but for the one that covers what was lost.
+    /// A log that ends clean is the bytes that are written for its bans. Of any other, each ban stands in it
+    /// as it is written, but for the one that covers what was lost.
     ban_bytes,
     [bans()],
     |bytes: &[u8]| {

@@ -1,7 +1,7 @@
 //! What streams through the engine: [`Chunk`], and its two forms.
 //!
-//! Production runs on [`Bytes`]. Simulation and replay run on [`Symbol`], which stands for a span of one version of one
-//! object: a simulated gigabyte costs nothing, and a single byte out of place is still seen.
+//! Production runs on [`Bytes`]. Simulation and replay run on [`Symbol`], which stands for a span of one
+//! version of one object: a simulated gigabyte costs nothing, and a single byte out of place is still seen.
 
 use crate::durable::BodyDigest;
 use alloc::{boxed::Box, vec::Vec};
@@ -25,8 +25,8 @@ pub trait Chunk: Clone + Debug {
     /// Bytes that the engine itself wrote: what stands between the parts of a multipart answer.
     fn text(text: &str) -> Self;
 
-    /// The same bytes in as few pieces and as little memory as this kind of chunk can. Called once, when a body
-    /// becomes resident in L0.
+    /// The same bytes in as few pieces and as little memory as this kind of chunk can. Called once, when a
+    /// body becomes resident in L0.
     fn compact(pieces: Vec<Self>) -> Vec<Self>;
 
     /// Takes these bytes into the digest of a body, in order. Where they are cut makes no difference.
@@ -60,7 +60,8 @@ impl Chunk for Bytes {
         Self::copy_from_slice(text.as_bytes())
     }
 
-    /// Copies into buffers of the exact size, so that a small resident body never holds a large receive buffer.
+    /// Copies into buffers of the exact size, so that a small resident body never holds a large receive
+    /// buffer.
     fn compact(pieces: Vec<Self>) -> Vec<Self> {
         let total = pieces.iter().map(Bytes::len).sum();
         let mut whole = Vec::with_capacity(total);
@@ -208,7 +209,8 @@ impl Chunk for Blank {
 
     fn digest_into(&self, (): &mut ()) {}
 
-    /// The same for every body: nothing is recorded of a durable tier, the one place where digests are compared.
+    /// The same for every body: nothing is recorded of a durable tier, the one place where digests are
+    /// compared.
     fn digest_of((): &()) -> BodyDigest {
         BodyDigest(0)
     }
@@ -227,7 +229,8 @@ mod tests {
         C::digest_of(&digest)
     }
 
-    /// A digest is that of the body, however it was cut; another body, or the same in another order, has another.
+    /// A digest is that of the body, however it was cut; another body, or the same in another order, has
+    /// another.
     #[test]
     fn a_digest_depends_on_bytes_and_not_on_cuts() {
         let whole = Symbol { object: 3, version: 1, offset: 0, size: 100 };

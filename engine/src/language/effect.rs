@@ -19,12 +19,12 @@ use core::time::Duration;
 use serde::{Deserialize, Serialize, Serializer};
 
 /// One piece of work. Those with an `op` want exactly one answer; the others want none.
+#[expect(missing_docs, reason = "a field without a line is what its name and type say")]
 #[derive(Clone, Debug, Serialize)]
 #[serde(bound(serialize = "C: Chunk"))]
 pub enum Effect<C> {
     /// Ask the origin. Answer `Head` or `FetchFailed`.
     Fetch {
-        /// To be answered.
         op: OpId,
         /// Names the stream of this fetch from now on.
         fill: FillId,
@@ -32,37 +32,23 @@ pub enum Effect<C> {
         head: Arc<RequestHead>,
     },
     /// Hand over the next chunk of a fetch. Answer `Pulled`, `PullEnded` or `PullFailed`.
-    Pull {
-        /// To be answered.
-        op: OpId,
-        /// Whose.
-        fill: FillId,
-    },
-    /// Stop a fetch and forget it: nobody wants it any more, or all of its body is here. An answer to its open operation may
-    /// still come; the engine ignores it.
-    Cancel {
-        /// Whose.
-        fill: FillId,
-    },
+    Pull { op: OpId, fill: FillId },
+    /// Stop a fetch and forget it: nobody wants it any more, or all of its body is here. An answer to its
+    /// open operation may still come; the engine ignores it.
+    Cancel { fill: FillId },
 
     /// Open what the tier holds under the key as `record`. Answer `Found`, `Absent` or `LookupFailed`.
     Lookup {
-        /// To be answered.
         op: OpId,
-        /// Where.
         tier: TierId,
         /// The engine's name for the open record, if there is one.
         record: RecordId,
-        /// What.
         key: StoredKey,
     },
     /// Read from an open record, or from what a writer has acknowledged. Answer `BodyRead` or `ReadFailed`.
     Read {
-        /// To be answered.
         op: OpId,
-        /// Where.
         tier: TierId,
-        /// What.
         source: ReadSource,
         /// The first byte.
         offset: u64,
@@ -70,18 +56,11 @@ pub enum Effect<C> {
         length_max: u64,
     },
     /// Close an open record.
-    Release {
-        /// Where.
-        tier: TierId,
-        /// What.
-        record: RecordId,
-    },
+    Release { tier: TierId, record: RecordId },
 
     /// Begin a record. Answer `Opened` or `WriteFailed`.
     Open {
-        /// To be answered.
         op: OpId,
-        /// Where.
         tier: TierId,
         /// The engine's name for it while it is written.
         writer: WriterId,
@@ -92,9 +71,7 @@ pub enum Effect<C> {
     },
     /// Append a chunk. Answer `Written` or `WriteFailed`.
     Write {
-        /// To be answered.
         op: OpId,
-        /// Where.
         tier: TierId,
         /// Which record.
         writer: WriterId,
@@ -102,11 +79,10 @@ pub enum Effect<C> {
         #[serde(with = "crate::language::recording::size")]
         chunk: C,
     },
-    /// Make the record visible, at once and whole, in place of any older one of its key. Answer `Committed` or `WriteFailed`.
+    /// Make the record visible, at once and whole, in place of any older one of its key. Answer `Committed`
+    /// or `WriteFailed`.
     Commit {
-        /// To be answered.
         op: OpId,
-        /// Where.
         tier: TierId,
         /// Which record.
         writer: WriterId,
@@ -115,75 +91,55 @@ pub enum Effect<C> {
     },
     /// Close a writer. A record that was not committed is gone for good.
     Discard {
-        /// Where.
         tier: TierId,
         /// Which record.
         writer: WriterId,
     },
-    /// Replace head and freshness beside the body of exactly the record that `record` names, whole or not at all; the body
-    /// stays. Never makes a record, and never brings one back. Answer `Freshened` or `WriteFailed`.
+    /// Replace head and freshness beside the body of exactly the record that `record` names, whole or not at
+    /// all; the body stays. Never makes a record, and never brings one back. Answer `Freshened` or
+    /// `WriteFailed`.
     Freshen {
-        /// To be answered.
         op: OpId,
-        /// Where.
         tier: TierId,
         /// What to keep beside the body from now on. Key, name and length are those of the stored record.
         record: Arc<Record>,
     },
-    /// Remove a record, or all that a target has, every variant of it too. Answer `Deleted` or `DeleteFailed`.
+    /// Remove a record, or all that a target has, every variant of it too. Answer `Deleted` or
+    /// `DeleteFailed`.
     Delete {
-        /// To be answered.
         op: OpId,
-        /// Where.
         tier: TierId,
-        /// Whose.
         key: StoredKey,
-        /// Exactly this record. When absent: every record of the target, current, superseded or half deleted, and what
-        /// was opened for it before may not be committed after.
+        /// Exactly this record. When absent: every record of the target, current, superseded or half deleted,
+        /// and what was opened for it before may not be committed after.
         name: Option<RecordName>,
     },
 
     /// Keep a ban over a restart, for a local tier. Answer `BanStored` or `WriteFailed`.
-    StoreBan {
-        /// To be answered.
-        op: OpId,
-        /// Where.
-        tier: TierId,
-        /// What.
-        ban: Arc<Ban>,
-    },
+    StoreBan { op: OpId, tier: TierId, ban: Arc<Ban> },
 
-    /// Ask the durable tier's index, or its blob store about a whole blob. Answer `DurableTold`. Never [`Ask::Open`]:
-    /// that is `OpenBlob`.
+    /// Ask the durable tier's index, or its blob store about a whole blob. Answer `DurableTold`. Never
+    /// [`Ask::Open`]: that is `OpenBlob`.
     #[serde(skip)]
-    Durable {
-        /// To be answered.
-        op: OpId,
-        /// What.
-        ask: Ask,
-    },
-    /// Open a blob for reading, as `record` of L3. Answer `DurableTold`; only after [`Told::Opened`](crate::durable::Told::Opened) it is
-    /// open.
+    Durable { op: OpId, ask: Ask },
+    /// Open a blob for reading, as `record` of L3. Answer `DurableTold`; only after
+    /// [`Told::Opened`](crate::durable::Told::Opened) it is open.
     #[serde(skip)]
     OpenBlob {
-        /// To be answered.
         op: OpId,
         /// The engine's name for it while it is open.
         record: RecordId,
-        /// Which.
         blob: BlobName,
     },
 
     /// Begin a client's response.
     Serve {
-        /// Whose.
         request: RequestId,
         /// The response.
         reply: Reply<C>,
     },
     /// The next chunk of a client's response, one for each demand.
     Body {
-        /// Whose.
         request: RequestId,
         /// Not empty.
         #[serde(with = "crate::language::recording::size")]
@@ -191,28 +147,16 @@ pub enum Effect<C> {
     },
     /// A client's response is over.
     Finish {
-        /// Whose.
         request: RequestId,
         /// How.
         end: End,
     },
     /// The request is not the cache's business: proxy it, store nothing.
-    Pass {
-        /// Whose.
-        request: RequestId,
-        /// Why.
-        bypass: Bypass,
-    },
+    Pass { request: RequestId, bypass: Bypass },
     /// The client gets an error.
-    Refuse {
-        /// Whose.
-        request: RequestId,
-        /// Why.
-        refusal: Refusal,
-    },
+    Refuse { request: RequestId, refusal: Refusal },
     /// A purge has reached every tier.
     PurgeDone {
-        /// Whose.
         purge: PurgeId,
         /// What was seen in each tier.
         report: Vec<(TierId, PurgeOutcome)>,
@@ -258,25 +202,19 @@ pub struct Reply<C> {
 }
 
 /// Where a response comes from.
+#[expect(missing_docs, reason = "a field without a line is what its name and type say")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Outcome {
     /// A tier.
-    Hit {
-        /// Which.
-        tier: TierId,
-    },
+    Hit { tier: TierId },
     /// A tier, past its lifetime.
     Stale {
-        /// Which.
         tier: TierId,
         /// What allows it.
         why: StaleUse,
     },
     /// A tier, after the origin agreed.
-    Revalidated {
-        /// Which.
-        tier: TierId,
-    },
+    Revalidated { tier: TierId },
     /// The origin.
     Miss {
         /// Why the cache could not answer.

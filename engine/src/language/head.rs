@@ -7,7 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 /// Header fields in the order they came. Names are lower case; a name may occur several times.
 ///
-/// All lines share three allocations, however many they are: a head is made, copied and dropped with each request.
+/// All lines share three allocations, however many they are: a head is made, copied and dropped with each
+/// request.
 #[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Fields {
     /// All names, one after the other.
@@ -132,12 +133,13 @@ pub enum Method {
     Get,
     /// Its head only.
     Head,
-    /// Its data processed by the target. Never answered from the cache, though an answer may be stored (RFC 9110
-    /// section 9.3.3).
+    /// Its data processed by the target. Never answered from the cache, though an answer may be stored (RFC
+    /// 9110 section 9.3.3).
     Post,
     /// `OPTIONS` or `TRACE`, which change nothing (RFC 9110 section 9.2.1). Never answered from the cache.
     OtherSafe,
-    /// Anything else, unknown methods with it: it may change what is stored, and is never answered from the cache.
+    /// Anything else, unknown methods with it: it may change what is stored, and is never answered from the
+    /// cache.
     Other,
 }
 
@@ -193,9 +195,9 @@ pub enum Length {
 }
 
 impl Head {
-    /// What the head says of the body's length (RFC 9112 section 6.3): no body for 204 and 304, `Content-Length`
-    /// otherwise. Several lengths that differ, or one that is no number, count as unknown; the origin client has
-    /// refused such a response before.
+    /// What the head says of the body's length (RFC 9112 section 6.3): no body for 204 and 304,
+    /// `Content-Length` otherwise. Several lengths that differ, or one that is no number, count as unknown;
+    /// the origin client has refused such a response before.
     pub fn length(&self) -> Length {
         if matches!(self.status, 204 | 304) {
             return Length::Known(ByteCount::ZERO);

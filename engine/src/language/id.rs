@@ -1,8 +1,8 @@
 //! Names for the things that inputs, effects and events speak of.
 //!
-//! Every id is minted by the engine, but for [`RequestId`], [`PurgeId`] and [`OriginId`], which the driver mints; none is used twice
-//! by one engine. A [`RecordName`] is drawn at random from the engine's seed, so that two processes that share a tier
-//! never write to one place.
+//! Every id is minted by the engine, but for [`RequestId`], [`PurgeId`] and [`OriginId`], which the driver
+//! mints; none is used twice by one engine. A [`RecordName`] is drawn at random from the engine's seed, so
+//! that two processes that share a tier never write to one place.
 
 use serde::{Deserialize, Serialize};
 
@@ -39,7 +39,8 @@ ids! {
     RecordId,
 }
 
-/// What names one stored record in every tier: unique to the fill or promotion that wrote it, across processes.
+/// What names one stored record in every tier: unique to the fill or promotion that wrote it, across
+/// processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RecordName(#[serde(with = "crate::language::recording::hex")] pub u128);
 

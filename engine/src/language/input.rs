@@ -18,6 +18,7 @@ use alloc::{sync::Arc, vec::Vec};
 use serde::{Deserialize, Serialize};
 
 /// One thing that happened.
+#[expect(missing_docs, reason = "a field without a line is what its name and type say")]
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(bound(serialize = "C: Chunk", deserialize = "C: From<u64>"))]
 pub enum Input<C> {
@@ -33,16 +34,11 @@ pub enum Input<C> {
         head: Arc<RequestHead>,
     },
     /// A client whose response is streamed can take one more chunk. At most one demand is open at a time.
-    Demand {
-        /// Whose.
-        request: RequestId,
-    },
+    Demand { request: RequestId },
     /// A client left, or read to the end. Unknown and finished requests are ignored.
-    Leave {
-        /// Whose.
-        request: RequestId,
-    },
-    /// Remove what `selector` covers, or count it as stale, everywhere, and let nothing that began before publish.
+    Leave { request: RequestId },
+    /// Remove what `selector` covers, or count it as stale, everywhere, and let nothing that began before
+    /// publish.
     Purge {
         /// The driver's name for it.
         purge: PurgeId,
@@ -51,17 +47,16 @@ pub enum Input<C> {
         /// What happens to that.
         mode: PurgeMode,
     },
-    /// Another edge purged, as the feed has it. What is in the stores that edges share, it has purged there itself.
-    RemotePurge {
-        /// What.
-        notice: Notice,
-    },
+    /// Another edge purged, as the feed has it. What is in the stores that edges share, it has purged there
+    /// itself.
+    RemotePurge { notice: Notice },
     /// The feed no longer has what other edges purged until then.
     PurgesMissed {
         /// When the last of those purges was asked for.
         through: WallTime,
     },
-    /// The feed was read to its end: all that was purged elsewhere is known here, but for what is younger than the lease.
+    /// The feed was read to its end: all that was purged elsewhere is known here, but for what is younger
+    /// than the lease.
     LeaseHeld {
         /// Until then what is stored may be used as it is.
         until: Instant,
@@ -73,8 +68,8 @@ pub enum Input<C> {
         /// The bans, oldest first.
         bans: Vec<Ban>,
     },
-    /// A local tier can be asked from now on. Once in the life of an engine; until then nothing is looked up or stored
-    /// there, but deletes are sent to it.
+    /// A local tier can be asked from now on. Once in the life of an engine; until then nothing is looked up
+    /// or stored there, but deletes are sent to it.
     TierJoined {
         /// Which tier.
         tier: TierId,

@@ -1,7 +1,8 @@
 //! The one function that names stored responses.
 //!
-//! Lookups, fills, purges and prewarming all come through here (failure F8: objects stored under keys that no lookup
-//! used). A key has 128 bits and travels inside every stored record, so that a collision is seen, not served (T13).
+//! Lookups, fills, purges and prewarming all come through here (failure F8: objects stored under keys that no
+//! lookup used). A key has 128 bits and travels inside every stored record, so that a collision is seen, not
+//! served (T13).
 
 use crate::parts::table::{Name, fold};
 use core::fmt;
@@ -12,7 +13,8 @@ use serde::{Deserialize, Serialize};
 pub struct CacheKey(#[serde(with = "crate::language::recording::hex")] pub u128);
 
 impl CacheKey {
-    /// The key of the representation at `authority` (host and port, in lower case) and `target` (path and query).
+    /// The key of the representation at `authority` (host and port, in lower case) and `target` (path and
+    /// query).
     ///
     /// Each part goes in with its length before it, so that no two pairs of parts read alike.
     pub fn of(authority: &str, target: &str) -> Self {

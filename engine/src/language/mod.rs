@@ -1,4 +1,5 @@
-//! What the engine is told, asks for and says, and the words of that: requests, heads, keys, names, reasons, times, sizes.
+//! What the engine is told, asks for and says, and the words of that: requests, heads, keys, names, reasons,
+//! times, sizes.
 //!
 //! It decides nothing. Start at [`input`], [`effect`] and [`event`].
 

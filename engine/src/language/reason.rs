@@ -11,9 +11,11 @@ pub enum MissReason {
     Absent,
     /// What is stored is past its lifetime.
     Stale,
-    /// A tier that might hold it failed, has failed too often of late to be asked, or is not ready yet after a start.
+    /// A tier that might hold it failed, has failed too often of late to be asked, or is not ready yet after
+    /// a start.
     TierFailed,
-    /// The key's last response could not be stored, a short while ago: no tier was asked, and no fetch is shared.
+    /// The key's last response could not be stored, a short while ago: no tier was asked, and no fetch is
+    /// shared.
     Uncacheable,
     /// The request asks for something the cache does not answer.
     Bypass(Bypass),
@@ -56,7 +58,8 @@ pub enum NotStorable {
     NoLifetime,
     /// It depends on request fields in a way that no request can be known to match.
     Vary,
-    /// It answers a method whose responses are not stored, or a POST that does not say that it is what a GET would get.
+    /// It answers a method whose responses are not stored, or a POST that does not say that it is what a GET
+    /// would get.
     Method,
     /// The request carried credentials, and the response does not say that others may have it.
     Authorization,

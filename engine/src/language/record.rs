@@ -13,7 +13,8 @@ use serde::{Deserialize, Serialize};
 
 /// How old a response was when we last knew, and how long it stays fresh (RFC 9111 section 4.2).
 ///
-/// It travels with the response from tier to tier, so that a promotion never restarts a lifetime (failure F4).
+/// It travels with the response from tier to tier, so that a promotion never restarts a lifetime (failure
+/// F4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Freshness {
     /// When `age_then` was true, on the monotonic clock.
@@ -68,7 +69,8 @@ impl StoredFreshness {
         self.as_of.before(self.age_then)
     }
 
-    /// Back on the monotonic clock. A calendar that was set back does not make a response younger than it was.
+    /// Back on the monotonic clock. A calendar that was set back does not make a response younger than it
+    /// was.
     pub(crate) fn to_live(self, now: Instant, wall: WallTime) -> Freshness {
         let age_then = self.age_then.saturating_add(wall.since(self.as_of));
         Freshness { as_of: now, age_then, lifetime: self.lifetime }

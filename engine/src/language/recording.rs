@@ -1,6 +1,7 @@
 //! How inputs and effects are written down, so that a recording of one engine can be read, and lived again.
 //!
-//! Numbers that name things are written as the logs write them, field values as text, and of a body only its sizes.
+//! Numbers that name things are written as the logs write them, field values as text, and of a body only its
+//! sizes.
 
 use crate::language::chunk::Chunk;
 use alloc::{string::String, sync::Arc, vec::Vec};

@@ -6,8 +6,8 @@ use crate::{
 };
 use alloc::{sync::Arc, vec::Vec};
 
-/// One response in memory, whole. Shared by the tier and by everybody who is sending it: eviction takes it out of the
-/// tier, not out of their hands (failure T9).
+/// One response in memory, whole. Shared by the tier and by everybody who is sending it: eviction takes it
+/// out of the tier, not out of their hands (failure T9).
 #[derive(Clone, Debug)]
 pub struct Resident<C> {
     /// The head.

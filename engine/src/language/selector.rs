@@ -1,7 +1,8 @@
 //! What a purge names: one key, a surrogate key, everything under a path, or all there is.
 //!
-//! A selector is checked where it is made, so that whatever holds one may use it. Whether it covers a response is a pure
-//! function of what every stored record has at hand: its key, its request's authority and target, its response's head.
+//! A selector is checked where it is made, so that whatever holds one may use it. Whether it covers a
+//! response is a pure function of what every stored record has at hand: its key, its request's authority and
+//! target, its response's head.
 
 use crate::{
     language::{
@@ -17,7 +18,8 @@ use serde::{Deserialize, Serialize};
 /// Bytes of one surrogate key. What purges by it has to be remembered, so it must be short.
 pub const TAG_BYTES_MAX: usize = 1024;
 
-/// Bytes of a prefix's authority and path together, for the same reason. More than a server's longest target helps nobody.
+/// Bytes of a prefix's authority and path together, for the same reason. More than a server's longest target
+/// helps nobody.
 pub const PREFIX_BYTES_MAX: usize = 8192;
 
 /// A tag longer than a response's tags may be could only be carried in doubt.
@@ -41,7 +43,8 @@ pub enum Selector {
 #[serde(try_from = "Box<str>", into = "Box<str>")]
 pub struct Tag(Box<str>);
 
-/// The authority, in lower case, and what the target begins with, byte by byte: `/a` covers `/ab` and `/a?b` too.
+/// The authority, in lower case, and what the target begins with, byte by byte: `/a` covers `/ab` and `/a?b`
+/// too.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "(Box<str>, Box<str>)", into = "(Box<str>, Box<str>)")]
 pub struct Prefix {
@@ -54,8 +57,8 @@ pub struct Prefix {
 pub enum PurgeMode {
     /// It is gone: never served again.
     Hard,
-    /// It is stale: the origin is asked before it is used, unless a window for stale responses, counted from the purge,
-    /// is open. A 304 revives it.
+    /// It is stale: the origin is asked before it is used, unless a window for stale responses, counted from
+    /// the purge, is open. A 304 revives it.
     Soft,
 }
 
@@ -106,8 +109,8 @@ pub enum SelectorError {
 }
 
 impl Selector {
-    /// Is the response covered that is stored under `key` (its target's, for a variant) for a request to `authority`
-    /// and `target`?
+    /// Is the response covered that is stored under `key` (its target's, for a variant) for a request to
+    /// `authority` and `target`?
     pub fn covers(&self, key: CacheKey, authority: &str, target: &str, head: &Head) -> bool {
         match self {
             Self::Key(own) => *own == key,

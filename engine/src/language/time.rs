@@ -1,14 +1,14 @@
 //! The engine's two clocks, as plain numbers.
 //!
-//! [`Instant`] never runs backwards and orders everything the engine does. [`WallTime`] is what calendars and HTTP
-//! dates speak; it may jump, so it is used only where a time must outlive this process or cross to another one.
-//! Neither reads a clock: both arrive from the driver.
+//! [`Instant`] never runs backwards and orders everything the engine does. [`WallTime`] is what calendars and
+//! HTTP dates speak; it may jump, so it is used only where a time must outlive this process or cross to
+//! another one. Neither reads a clock: both arrive from the driver.
 
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
-/// How much later than it was a birth may seem: the calendar is cut to milliseconds when a record is written and again
-/// when it is read.
+/// How much later than it was a birth may seem: the calendar is cut to milliseconds when a record is written
+/// and again when it is read.
 pub(crate) const BIRTH_ROUNDING: Duration = Duration::from_millis(2);
 
 /// Nanoseconds on the driver's monotonic clock, from an origin of its choosing.

@@ -1,7 +1,8 @@
 //! What every machine is handed: the time, the configuration, chance, names, and the ways out of the engine.
 //!
-//! It decides nothing. A machine that asks the outside for something does so through [`Context::operation`]; who may be asked
-//! is in `resilience`, whose breakers and deadlines are kept here with the operations that they watch.
+//! It decides nothing. A machine that asks the outside for something does so through [`Context::operation`];
+//! who may be asked is in `resilience`, whose breakers and deadlines are kept here with the operations that
+//! they watch.
 
 use super::{
     Audit,

@@ -1,8 +1,9 @@
-//! The lease under which the purge feed is read: until when an engine can be sure to have heard of every purge elsewhere.
+//! The lease under which the purge feed is read: until when an engine can be sure to have heard of every
+//! purge elsewhere.
 //!
-//! Without it, nothing that is stored may be used before the origin has agreed to it, in whatever tier it lies: a purge that
-//! was asked for elsewhere is in no store, but for that of a key in L3. Nor does anybody join a fetch that is older than
-//! the lease: it asks for itself.
+//! Without it, nothing that is stored may be used before the origin has agreed to it, in whatever tier it
+//! lies: a purge that was asked for elsewhere is in no store, but for that of a key in L3. Nor does anybody
+//! join a fetch that is older than the lease: it asks for itself.
 
 use crate::{
     config::Config,
@@ -62,13 +63,15 @@ impl FeedLease {
         }
     }
 
-    /// What was born until then, on a calendar that says `wall`, is older than a purge that was asked for at `at` on another:
-    /// calendars need to agree no better than the lease is long. What is fetched from now on is newer.
+    /// What was born until then, on a calendar that says `wall`, is older than a purge that was asked for at
+    /// `at` on another: calendars need to agree no better than the lease is long. What is fetched from now on
+    /// is newer.
     pub(super) fn remote_purge_counts_until(&self, at: WallTime, wall: WallTime) -> WallTime {
         wall.min(at.after(self.span()))
     }
 
-    /// May a request join what was asked for so long ago? A purge that it has missed must be younger than the lease.
+    /// May a request join what was asked for so long ago? A purge that it has missed must be younger than the
+    /// lease.
     pub(super) fn covers(&self, now: Instant, asked_ago: Duration) -> bool {
         self.trust(now) == Trust::Lifetime || asked_ago.saturating_add(BIRTH_ROUNDING) < self.span()
     }

@@ -1,7 +1,8 @@
-//! What a step of one machine means for the others: every way from a request, an answer or a purge through the machines.
+//! What a step of one machine means for the others: every way from a request, an answer or a purge through
+//! the machines.
 //!
-//! It keeps nothing, and decides nothing that one of them could. First requests, then the walk through the tiers, the origin's
-//! answer, bodies on their way, reads of records, copies, purges.
+//! It keeps nothing, and decides nothing that one of them could. First requests, then the walk through the
+//! tiers, the origin's answer, bodies on their way, reads of records, copies, purges.
 
 use super::{
     Engine,
@@ -135,7 +136,8 @@ impl<C: Chunk> Engine<C> {
         }
     }
 
-    /// A request that waits is one of those whom a fill serves; or fetches for itself, if it came too late for that.
+    /// A request that waits is one of those whom a fill serves; or fetches for itself, if it came too late
+    /// for that.
     fn attach(&mut self, fill: FillId, request: RequestId) {
         let asked_ago = self.fetching.asked_ago(fill, self.cx.now);
         let may_join = self.purging.may_join(self.cx.now, asked_ago);
@@ -291,8 +293,9 @@ impl<C: Chunk> Engine<C> {
         }
     }
 
-    /// The names are known on which a target's responses depend: each who waits is answered under the key that its own fields
-    /// make. The tiers are asked again from the first on, which may have the variant though it has no marker.
+    /// The names are known on which a target's responses depend: each who waits is answered under the key
+    /// that its own fields make. The tiers are asked again from the first on, which may have the variant
+    /// though it has no marker.
     fn look_for_variants(&mut self, fill: FillId, looked: Looked<C>) {
         let Looked { mut context, waiters, .. } = looked;
         let stored = self.fetching.end_for_variants(&mut context, fill);
@@ -364,7 +367,7 @@ impl<C: Chunk> Engine<C> {
     fn begin_stream(&mut self, fill: FillId, begun: Begun<C>) {
         self.clients.release(&mut self.cx, begun.replaced);
         if begun.is_open {
-            let (copied, _, copies) = self.fetching.to_copy(fill);
+            let (copied, _, copies) = self.fetching.copied_of(fill);
             let (tiers, l0) = (Arc::clone(&self.cx.config.tiers), self.cx.config.l0);
             let source = copying::CopySource { owner: Owner::Fill(fill), promotes: None };
             *copies = self.copying.lanes.open_copies(&mut self.cx, source, copied, l0, &tiers);
@@ -391,8 +394,8 @@ impl<C: Chunk> Engine<C> {
         }
     }
 
-    /// What is stored still holds: all who wait get it under its new head, and its tier is told of that. A fill that a purge
-    /// has closed freshens nothing: those who wait get what they asked for before.
+    /// What is stored still holds: all who wait get it under its new head, and its tier is told of that. A
+    /// fill that a purge has closed freshens nothing: those who wait get what they asked for before.
     fn freshen(&mut self, not_modified: NotModified<C>) {
         let NotModified { context, waiters, stored, judged } = not_modified;
         let freshened = judged.freshen(&self.cx, &stored);
@@ -443,7 +446,8 @@ impl<C: Chunk> Engine<C> {
             Freshening::Overtaken | Freshening::Absent => return,
         }
         let born = freshen.freshness.born(self.cx.now, self.cx.wall());
-        // Purged while the tier freshened it: whoever finds it, if it is there at all, takes it for absent by its birth.
+        // Purged while the tier freshened it: whoever finds it, if it is there at all, takes it for absent by
+        // its birth.
         if !self.purging.is_purged(freshen.at.target, born) {
             freshen.tell(&mut self.cx);
         }
@@ -460,11 +464,12 @@ impl<C: Chunk> Engine<C> {
             self.cx.effect(Effect::Cancel { fill });
             return self.break_off(fill, OriginFailure::TooLong);
         }
-        let (copied, _, copies) = self.fetching.to_copy(fill);
+        let (copied, _, copies) = self.fetching.copied_of(fill);
         let at = copied.at;
         self.copying.lanes.feed_copies(&mut self.cx, at, copies, received, &chunk);
         if self.fetching.has_all(fill) {
-            // The last byte is the end. Whoever reads it may ask again at once, and shall find what was stored.
+            // The last byte is the end. Whoever reads it may ask again at once, and shall find what was
+            // stored.
             self.cx.effect(Effect::Cancel { fill });
             return self.complete(fill);
         }
@@ -485,7 +490,7 @@ impl<C: Chunk> Engine<C> {
     /// The whole body is here.
     fn complete(&mut self, fill: FillId) {
         self.fetching.complete(&mut self.cx, fill);
-        let (copied, freshness, copies) = self.fetching.to_copy(fill);
+        let (copied, freshness, copies) = self.fetching.copied_of(fill);
         if let Some(resident) = collected(copied, copies, freshness) {
             self.residence.store(&mut self.cx, copied.at, resident, None);
         }
@@ -521,7 +526,8 @@ impl<C: Chunk> Engine<C> {
         }
     }
 
-    /// Moves everything that can move: chunks to readers, the window forward, the origin on; and closes what is over.
+    /// Moves everything that can move: chunks to readers, the window forward, the origin on; and closes what
+    /// is over.
     pub(super) fn pump(&mut self, fill: FillId) {
         let mut last = None;
         while let Some(request) = self.fetching.follower_after(fill, last) {
@@ -664,7 +670,8 @@ impl<C: Chunk> Engine<C> {
         }
     }
 
-    /// A response was stored in a tier: if it is a variant, its target is marked there, if it may not be marked yet.
+    /// A response was stored in a tier: if it is a variant, its target is marked there, if it may not be
+    /// marked yet.
     fn mark(&mut self, tier: TierId, stored: &Arc<Record>) {
         if !stored.stored_key().is_variant() {
             return;
@@ -690,8 +697,8 @@ impl<C: Chunk> Engine<C> {
         self.copying.end_promotion(&mut self.cx, promotion);
     }
 
-    /// Takes a record off its tier, if it is still the one of that name. L3's are deleted by who uploads them, and by its
-    /// collector.
+    /// Takes a record off its tier, if it is still the one of that name. L3's are deleted by who uploads
+    /// them, and by its collector.
     fn delete_record(&mut self, tier: ByteTier, at: StoredKey, name: RecordName) {
         if !tier.is_durable() {
             self.delete(tier.id, at, Some(name));

@@ -1,10 +1,11 @@
 //! The engine: its face, its tables, and the dispatcher.
 //!
-//! Each machine owns its state, is handed the [`context`], calls no other, and says what came of a step: `residence` (L0 and
-//! the variants in it), `fetching` (fills, and who waits for them), `clients` (who is answered, and what they read), `copying`
-//! (every way into a tier), `purging` (purges under way, and what is remembered of them), `durable` (L3), `resilience` (breakers and
-//! timers). Only this file and `flows` know them all. Here stand the engine's face, which answer goes where, timers, and purges,
-//! which reach everything; in `flows`, the way of a request and of a body.
+//! Each machine owns its state, is handed the [`context`], calls no other, and says what came of a step:
+//! `residence` (L0 and the variants in it), `fetching` (fills, and who waits for them), `clients` (who is
+//! answered, and what they read), `copying` (every way into a tier), `purging` (purges under way, and what is
+//! remembered of them), `durable` (L3), `resilience` (breakers and timers). Only this file and `flows` know
+//! them all. Here stand the engine's face, which answer goes where, timers, and purges, which reach
+//! everything; in `flows`, the way of a request and of a body.
 
 mod auditing;
 mod clients;
@@ -62,8 +63,8 @@ use resilience::Timed;
 
 /// One slice of the key space: every decision about it.
 ///
-/// **The drain rule.** One [`Engine::handle`], then [`Engine::poll_effect`] and [`Engine::poll_event`] until both are
-/// empty, then the next `handle`. **The answer rule.** Each effect with an `op` is answered once.
+/// **The drain rule.** One [`Engine::handle`], then [`Engine::poll_effect`] and [`Engine::poll_event`] until
+/// both are empty, then the next `handle`. **The answer rule.** Each effect with an `op` is answered once.
 pub struct Engine<C: Chunk> {
     cx: Context<C>,
 
@@ -80,7 +81,8 @@ pub struct Engine<C: Chunk> {
 }
 
 impl<C: Chunk> Engine<C> {
-    /// An empty engine. `seed` decides the names it gives to records: two engines that share a tier need two seeds.
+    /// An empty engine. `seed` decides the names it gives to records: two engines that share a tier need two
+    /// seeds.
     pub fn new(config: Config, seed: Seed, now: Instant) -> Self {
         let face = Face::new(&config);
         let config = config.plant.bounds(config);
@@ -223,9 +225,11 @@ impl<C: Chunk> Engine<C> {
         wakes.filter(|(_, reason)| self.face.wakes(*reason)).min_by_key(|(at, _)| *at)
     }
 
-    /// The fast path: a fresh L0 hit. It queues nothing, allocates nothing and copies nothing; it counts as a use.
+    /// The fast path: a fresh L0 hit. It queues nothing, allocates nothing and copies nothing; it counts as a
+    /// use.
     ///
-    /// `None` means "ask properly", with [`Input::Request`]. `fields` are the request's, with names in lower case.
+    /// `None` means "ask properly", with [`Input::Request`]. `fields` are the request's, with names in lower
+    /// case.
     pub fn fresh_hit<'f>(
         &mut self,
         now: Instant,
@@ -305,9 +309,10 @@ impl<C: Chunk> Engine<C> {
         self.purging.end_done(&mut self.cx);
     }
 
-    /// A purge closes the fill under way for its key, so that nobody joins it and no tier keeps it; stops promotions; removes
-    /// the key from L0; deletes it in every byte tier, and once more where a tier was just publishing it. Until every tier has
-    /// answered, lookups of the key skip the byte tiers (failures F1, F2, R10).
+    /// A purge closes the fill under way for its key, so that nobody joins it and no tier keeps it; stops
+    /// promotions; removes the key from L0; deletes it in every byte tier, and once more where a tier was
+    /// just publishing it. Until every tier has answered, lookups of the key skip the byte tiers (failures
+    /// F1, F2, R10).
     fn purge_key(&mut self, key: CacheKey) -> Purge {
         let mut purge = Purge::new(SelectorKind::Key(key));
         self.purging.raise(key, self.cx.wall());
@@ -320,8 +325,8 @@ impl<C: Chunk> Engine<C> {
             purge.report.insert(TierId::L0, outcome);
         }
         for tier in Arc::clone(&self.cx.config.tiers).iter() {
-            // Whatever the tier has of the target, also what it failed to delete before, and would bring back after a
-            // restart (failure F2).
+            // Whatever the tier has of the target, also what it failed to delete before, and would bring back
+            // after a restart (failure F2).
             purge.awaited.insert(if tier.is_durable() {
                 let (durable, cx) = self.durable();
                 Awaited::Durable(durable.purge(cx, key))
@@ -333,14 +338,14 @@ impl<C: Chunk> Engine<C> {
         purge
     }
 
-    /// What is on its way and covered arrives nowhere: fills go on for those who wait for them, and nothing keeps them;
-    /// promotions end. Says which tiers are just publishing one.
+    /// What is on its way and covered arrives nowhere: fills go on for those who wait for them, and nothing
+    /// keeps them; promotions end. Says which tiers are just publishing one.
     fn stop(&mut self, scope: Scope<'_>) -> BTreeSet<WriterId> {
         let mut committing = BTreeSet::new();
         let covers = |fill: &Fill<C>| scope.covers(fill.context.at(), &fill.context.uri, fill.head());
         for fill in self.fetching.names_of(covers) {
             if self.fetching.close(fill) {
-                let (copied, _, copies) = self.fetching.to_copy(fill);
+                let (copied, _, copies) = self.fetching.copied_of(fill);
                 let (at, why) = (copied.at, LaneEnd::Superseded);
                 committing.extend(self.copying.lanes.abandon_copies(&mut self.cx, at, copies, why));
                 self.pump(fill);
@@ -351,8 +356,9 @@ impl<C: Chunk> Engine<C> {
         committing
     }
 
-    /// A purge that no tier can be asked for by key, or that leaves what it covers where it is. A local tier keeps it over a
-    /// restart, and it is done only when that has; what is in another tier is judged by it as well.
+    /// A purge that no tier can be asked for by key, or that leaves what it covers where it is. A local tier
+    /// keeps it over a restart, and it is done only when that has; what is in another tier is judged by it as
+    /// well.
     fn ban(&mut self, selector: Selector, mode: PurgeMode) -> Purge {
         let ban = Ban { selector, mode, at: self.cx.wall() };
         let mut purge = self.impose(ban.clone());
@@ -366,8 +372,8 @@ impl<C: Chunk> Engine<C> {
         purge
     }
 
-    /// Bans what was born until then, and closes what is under way as a purge of its key would. What is fetched afterwards is newer, so nothing that becomes resident later
-    /// needs a look.
+    /// Bans what was born until then, and closes what is under way as a purge of its key would. What is
+    /// fetched afterwards is newer, so nothing that becomes resident later needs a look.
     fn impose(&mut self, ban: Ban) -> Purge {
         let Ban { ref selector, mode, .. } = ban;
         let mut purge = Purge::new(selector.kind());
@@ -382,8 +388,9 @@ impl<C: Chunk> Engine<C> {
         purge
     }
 
-    /// Another edge was asked to purge. Shared stores are left alone: it has purged them, and what is published there too late is
-    /// known by its birth. No tier keeps what is heard: after a restart it is read again.
+    /// Another edge was asked to purge. Shared stores are left alone: it has purged them, and what is
+    /// published there too late is known by its birth. No tier keeps what is heard: after a restart it is
+    /// read again.
     fn on_remote_purge(&mut self, notice: Notice) {
         let Notice { selector, mode, at } = notice;
         self.cx.event(PurgeEvent::RemotePurged { what: selector.kind(), mode });
@@ -402,7 +409,8 @@ impl<C: Chunk> Engine<C> {
         self.fetching.distrust_closed();
     }
 
-    /// A key was purged elsewhere. Tiers that are publishing it delete it once they have; nobody waits for that.
+    /// A key was purged elsewhere. Tiers that are publishing it delete it once they have; nobody waits for
+    /// that.
     fn purge_remotely(&mut self, key: CacheKey, at: WallTime) {
         self.purging.raise(key, at);
         self.stop(Scope::Target(key));
@@ -413,7 +421,8 @@ impl<C: Chunk> Engine<C> {
         self.residence.purge_born(&mut self.cx, key, |born| purging.is_purged(key, born));
     }
 
-    /// Does what has become due: breakers that resolve, reads that are late, fills that ask again, waits that were too long.
+    /// Does what has become due: breakers that resolve, reads that are late, fills that ask again, waits that
+    /// were too long.
     fn on_care_due(&mut self) {
         self.cx.resolve_breakers();
         while let Some((_, request)) = self.cx.resilience.late_reads.pop_due(self.cx.now) {

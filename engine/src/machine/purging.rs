@@ -1,8 +1,8 @@
 //! Purges: which of them have not reached every tier yet, and what is remembered of all of them.
 //!
-//! A purge is done when every tier has answered. What began before it is known later by its birth: of a purge of one key by
-//! its watermark, of the others by their bans, of those elsewhere by the feed. Nothing is taken out here, and nothing is
-//! stopped: that is for whoever has it.
+//! A purge is done when every tier has answered. What began before it is known later by its birth: of a purge
+//! of one key by its watermark, of the others by their bans, of those elsewhere by the feed. Nothing is taken
+//! out here, and nothing is stopped: that is for whoever has it.
 
 use super::{
     Audit,
@@ -187,8 +187,8 @@ impl Purging {
         self.under_way.insert(purge_id, purge);
     }
 
-    /// A tier's commit was answered, and `deletion` deletes what it published: every purge that waited for that answer waits for
-    /// this one.
+    /// A tier's commit was answered, and `deletion` deletes what it published: every purge that waited for
+    /// that answer waits for this one.
     pub(super) fn await_deletion(&mut self, writer: WriterId, deletion: Awaited) {
         for purge in self.under_way.values_mut() {
             if purge.commits.remove(&writer) {

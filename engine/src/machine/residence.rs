@@ -1,6 +1,8 @@
-//! What is resident in L0, and under which keys a target's variants lie there. Every change is told, with the sum.
+//! What is resident in L0, and under which keys a target's variants lie there. Every change is told, with the
+//! sum.
 //!
-//! It knows nothing of requests, fetches or purges under way: it is asked, told to keep, and told to take out.
+//! It knows nothing of requests, fetches or purges under way: it is asked, told to keep, and told to take
+//! out.
 
 use super::{context::Context, variants::Variants};
 use crate::{
@@ -56,8 +58,8 @@ impl<C: Chunk> Residence<C> {
         self.variants.key_for(target, &ask.fields)
     }
 
-    /// A response for `target` depends on these names; `ask` is the request that it answers. Says under which key it may be
-    /// stored, if there is room for one more variant.
+    /// A response for `target` depends on these names; `ask` is the request that it answers. Says under which
+    /// key it may be stored, if there is room for one more variant.
     pub(super) fn file(
         &mut self,
         target: CacheKey,
@@ -183,7 +185,8 @@ impl<C: Chunk> Residence<C> {
         Some(left.size)
     }
 
-    /// Takes a target out under every key that it has here, and says what that was; none, where there is no L0.
+    /// Takes a target out under every key that it has here, and says what that was; none, where there is no
+    /// L0.
     pub(super) fn purge(&mut self, cx: &mut Context<C>, target: CacheKey) -> Option<PurgeOutcome> {
         let stored = self.variants.of(target);
         self.memory.as_ref()?;
@@ -273,7 +276,8 @@ fn fits<T>(space: &Space<T>, key: CacheKey, size: ByteCount, plant: Plant) -> bo
     space.fits(size)
 }
 
-/// Takes out what `key` had, and victims until an object of `size`, which fits the space as such, fits beside the rest.
+/// Takes out what `key` had, and victims until an object of `size`, which fits the space as such, fits beside
+/// the rest.
 fn make_room<T>(
     space: &mut Space<T>,
     key: CacheKey,

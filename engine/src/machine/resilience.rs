@@ -1,8 +1,10 @@
-//! ResiliencePolicy, as the engine uses it: who may be asked, what an answer says of whoever gave it, what is due and when.
+//! ResiliencePolicy, as the engine uses it: who may be asked, what an answer says of whoever gave it, what is
+//! due and when.
 //!
-//! It stands background the cache, never before it: what L0 has is served, and an open record is read on, whatever a breaker
-//! says (O2, failure R2). Each operation that a breaker was asked for keeps its permit beside it until it is answered, is
-//! given up or is forgotten, so none is lost and none is returned twice (CON6).
+//! It stands background the cache, never before it: what L0 has is served, and an open record is read on,
+//! whatever a breaker says (O2, failure R2). Each operation that a breaker was asked for keeps its permit
+//! beside it until it is answered, is given up or is forgotten, so none is lost and none is returned twice
+//! (CON6).
 
 use super::{
     WakeReason,
@@ -36,8 +38,8 @@ use alloc::{
     vec::Vec,
 };
 
-/// Origins whose health is remembered though nothing is under way with them: enough for every bucket of an edge. One more
-/// takes the place of one that is well.
+/// Origins whose health is remembered though nothing is under way with them: enough for every bucket of an
+/// edge. One more takes the place of one that is well.
 const ORIGINS_MAX: usize = 1_024;
 
 /// Every machine of resilience, and their timers.
@@ -139,8 +141,8 @@ impl Resilience {
         }
     }
 
-    /// Forgets an origin if there are too many: one that is well, or else any that nothing is under way with. Those with
-    /// something under way are bounded by `collapse.fills_max`.
+    /// Forgets an origin if there are too many: one that is well, or else any that nothing is under way with.
+    /// Those with something under way are bounded by `collapse.fills_max`.
     fn make_room(&mut self) {
         if self.origins.len() < ORIGINS_MAX {
             return;

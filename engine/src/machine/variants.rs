@@ -1,9 +1,10 @@
 //! Which targets have variants, which of them are stored here, and under which keys (RFC 9111 section 4.1).
 //!
-//! The origin's `Vary` names what a target depends on; from then on a request is answered under the key that its own
-//! fields make, which is never the target's own: what is stored there is for everybody, and the fast path needs to look
-//! nowhere else. The names are known for as long as a variant is in L0, and for a while longer. A purge of the
-//! target finds all of these by its key; the tiers below find what they have of it by themselves.
+//! The origin's `Vary` names what a target depends on; from then on a request is answered under the key that
+//! its own fields make, which is never the target's own: what is stored there is for everybody, and the fast
+//! path needs to look nowhere else. The names are known for as long as a variant is in L0, and for a while
+//! longer. A purge of the target finds all of these by its key; the tiers below find what they have of it by
+//! themselves.
 
 use crate::{
     language::{
@@ -21,14 +22,15 @@ use alloc::{
 };
 use core::time::Duration;
 
-/// Targets whose names are remembered though none of their variants is stored here. Forgetting one costs a lookup of its
-/// names, or a fetch, when it is next asked for.
+/// Targets whose names are remembered though none of their variants is stored here. Forgetting one costs a
+/// lookup of its names, or a fetch, when it is next asked for.
 const IDLE_MAX: usize = 16_384;
-/// Variants of one target that are in L0; another one is stored nowhere. A field with more values than this is no good to
-/// vary on, and would push everything else out.
+/// Variants of one target that are in L0; another one is stored nowhere. A field with more values than this
+/// is no good to vary on, and would push everything else out.
 const VARIANTS_MAX: usize = 256;
 
-/// How long a tier is taken to have kept a marker. It may have evicted it meanwhile, for nobody here looks for it.
+/// How long a tier is taken to have kept a marker. It may have evicted it meanwhile, for nobody here looks
+/// for it.
 const MARKED_FOR: Duration = Duration::from_secs(3_600);
 
 /// What is known of variants.
@@ -61,8 +63,8 @@ impl Variants {
         self.targets.get(&target).map_or(target, |varying| variant_key(target, &varying.names, fields))
     }
 
-    /// A response for `target` depends on these names; the request that it answers has these fields. Says under which
-    /// key it may be stored, if there is room for one more.
+    /// A response for `target` depends on these names; the request that it answers has these fields. Says
+    /// under which key it may be stored, if there is room for one more.
     pub(super) fn learn(
         &mut self,
         target: CacheKey,
@@ -87,8 +89,8 @@ impl Variants {
         }
     }
 
-    /// The names with which a target is to be marked in a tier; none, where it is marked as far as is known. From now on it
-    /// counts as marked.
+    /// The names with which a target is to be marked in a tier; none, where it is marked as far as is known.
+    /// From now on it counts as marked.
     pub(super) fn names_to_mark(
         &mut self,
         target: CacheKey,

@@ -1,7 +1,8 @@
 //! What is due when: each name once, the earliest first.
 //!
-//! A binary heap that knows where each name is, so that an entry can be moved or taken out wherever it stands. Of two that
-//! are due together the lesser name comes first, so the order says nothing of how the heap has grown.
+//! A binary heap that knows where each name is, so that an entry can be moved or taken out wherever it
+//! stands. Of two that are due together the lesser name comes first, so the order says nothing of how the
+//! heap has grown.
 
 use crate::{
     language::time::Instant,

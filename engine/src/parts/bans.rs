@@ -1,7 +1,8 @@
-//! What purges leave to be remembered: a [`Ban`] says what was purged and when, and [`Bans`] are those in force.
+//! What purges leave to be remembered: a [`Ban`] says what was purged and when, and [`Bans`] are those in
+//! force.
 //!
-//! No byte tier can be asked what a tag or a prefix covers, so what a tier finds later is judged by its birth. The same
-//! list is kept by the engine and, over a restart, by a local tier.
+//! No byte tier can be asked what a tag or a prefix covers, so what a tier finds later is judged by its
+//! birth. The same list is kept by the engine and, over a restart, by a local tier.
 
 use crate::{
     language::{
@@ -17,8 +18,9 @@ use alloc::{collections::VecDeque, vec::Vec};
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
-/// Bans remembered one by one; older ones count for everything. Each lookup in a byte tier that finds something reads them
-/// all, and a site that purges more often than this within the life of its objects has little to gain from a cache.
+/// Bans remembered one by one; older ones count for everything. Each lookup in a byte tier that finds
+/// something reads them all, and a site that purges more often than this within the life of its objects has
+/// little to gain from a cache.
 pub const BANS_MAX: usize = 256;
 
 /// What was made before `at`, and is covered, is not used as it is any more.
@@ -140,7 +142,8 @@ mod tests {
         assert!(!bans.say(&ban(2, PurgeMode::Hard, 1)));
     }
 
-    /// What does not fit counts for everything, in its mode, until its time; taking in what is in force changes nothing.
+    /// What does not fit counts for everything, in its mode, until its time; taking in what is in force
+    /// changes nothing.
     #[test]
     fn the_oldest_count_for_everything() {
         let mut bans = Bans::default();

@@ -1,8 +1,8 @@
 //! A lane: the bounded way of one body into one byte tier.
 //!
-//! Chunks wait in a queue with a bound; one operation is with the tier at a time. A lane that loses a chunk, fails,
-//! stalls or is abandoned is dropped and can never commit (M3, M4; failures T5, T6). What a tier has acknowledged stays
-//! readable until the lane is closed, dropped or not: readers that fell behind live on it.
+//! Chunks wait in a queue with a bound; one operation is with the tier at a time. A lane that loses a chunk,
+//! fails, stalls or is abandoned is dropped and can never commit (M3, M4; failures T5, T6). What a tier has
+//! acknowledged stays readable until the lane is closed, dropped or not: readers that fell behind live on it.
 
 use crate::language::{
     chunk::Chunk,

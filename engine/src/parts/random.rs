@@ -1,7 +1,7 @@
 //! Chance, from one seed.
 //!
-//! Each user of chance has a generator of its own, split from the seed by name, so that a new draw in one place moves
-//! nothing in another.
+//! Each user of chance has a generator of its own, split from the seed by name, so that a new draw in one
+//! place moves nothing in another.
 
 /// What all chance in one engine, world or workload comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +34,8 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    /// A number below `bound`, evenly drawn (Lemire's multiplication; the bias is below 2⁻³² for bounds below 2³²).
+    /// A number below `bound`, evenly drawn (Lemire's multiplication; the bias is below 2⁻³² for bounds below
+    /// 2³²).
     ///
     /// # Panics
     /// When `bound` is zero: there is nothing to draw.

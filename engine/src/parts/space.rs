@@ -1,7 +1,7 @@
 //! The bytes of one tier: who is in, what each costs, and who leaves.
 //!
-//! [`Space`] is used for L0, with bodies as values. It answers lookups in constant time, never iterates in table order,
-//! and its sum is exact after every call (M5).
+//! [`Space`] is used for L0, with bodies as values. It answers lookups in constant time, never iterates in
+//! table order, and its sum is exact after every call (M5).
 
 use crate::{
     config::{Eviction, Objective},
@@ -93,7 +93,8 @@ impl<T> Space<T> {
         size <= self.capacity && self.order.admits(size.0)
     }
 
-    /// Takes out one victim, if an object of `size` would not fit beside what is here. It comes under `key`, next.
+    /// Takes out one victim, if an object of `size` would not fit beside what is here. It comes under `key`,
+    /// next.
     pub(crate) fn evict_for(&mut self, key: CacheKey, size: ByteCount) -> Option<Left> {
         if self.used.plus(size.0) <= self.capacity {
             return None;

@@ -1,8 +1,8 @@
-//! What is under way, each by its name: found in constant time, and without an allocation for each that comes and goes,
-//! as a tree's node would be.
+//! What is under way, each by its name: found in constant time, and without an allocation for each that comes
+//! and goes, as a tree's node would be.
 //!
-//! A table's own order depends on how it has grown and must never show: [`Table::values`] is for counting, and whoever
-//! acts on several entries takes their names from [`Table::names_of`], which sorts them.
+//! A table's own order depends on how it has grown and must never show: [`Table::values`] is for counting,
+//! and whoever acts on several entries takes their names from [`Table::names_of`], which sorts them.
 
 use core::{
     fmt::Debug,
@@ -14,7 +14,8 @@ use hashbrown::{HashTable, hash_table::Entry};
 
 /// What an entry is found by.
 pub(crate) trait Name: Copy + Ord + Debug {
-    /// `salt` is for names that somebody outside has a part in, and keeps them from choosing ones that collide.
+    /// `salt` is for names that somebody outside has a part in, and keeps them from choosing ones that
+    /// collide.
     fn hash(self, salt: u128) -> u64;
 }
 
@@ -117,7 +118,8 @@ impl<K: Name, V> IndexMut<&K> for Table<K, V> {
     }
 }
 
-/// The hash of a name that is one number: a multiplication by 2⁶⁴ over the golden ratio, both halves folded together.
+/// The hash of a name that is one number: a multiplication by 2⁶⁴ over the golden ratio, both halves folded
+/// together.
 pub(crate) fn spread(number: u64) -> u64 {
     fold(number, 0x9e37_79b9_7f4a_7c15)
 }

@@ -1,12 +1,13 @@
 //! Faults that can be put into the engine on purpose, to see that the net catches them.
 //!
-//! Those named T, F, A and R are rows of `docs/failures.md`; those named X were found nowhere yet, and are listed there,
-//! too. They do nothing unless the crate is built with the feature `plant`, which only the simulator's `prove` and its
-//! tests ask for.
+//! Those named T, F, A and R are rows of `docs/failures.md`; those named X were found nowhere yet, and are
+//! listed there, too. They do nothing unless the crate is built with the feature `plant`, which only the
+//! simulator's `prove` and its tests ask for.
 //!
-//! Most of them sit at a seam: a bound in the engine's configuration (`bounds`), or what passes its face (`face`). A few
-//! sit in a leaf, which asks [`Plant::is`]. A fault that would stand between two lines of a decision is none of these:
-//! a test of the engine's behaviour holds it, and `docs/failures.md` names the test.
+//! Most of them sit at a seam: a bound in the engine's configuration (`bounds`), or what passes its face
+//! (`face`). A few sit in a leaf, which asks [`Plant::is`]. A fault that would stand between two lines of a
+//! decision is none of these: a test of the engine's behaviour holds it, and `docs/failures.md` names the
+//! test.
 
 #[cfg(feature = "plant")]
 #[expect(clippy::wildcard_enum_match_arm, reason = "most faults are none of a bound")]

@@ -1,7 +1,7 @@
 //! One call's policy: ask again, and when, or give up, and why.
 //!
-//! It decides after each failed attempt. It does not know the breaker: whoever asks again asks that first. A body that
-//! has begun to reach a client is never asked for again here, for its reader has seen its bytes.
+//! It decides after each failed attempt. It does not know the breaker: whoever asks again asks that first. A
+//! body that has begun to reach a client is never asked for again here, for its reader has seen its bytes.
 
 use crate::{
     language::{reason::OriginFailure, time::Instant},
@@ -56,8 +56,8 @@ impl Failed {
         }
     }
 
-    /// What a response head means; `None` when it is not a failure to be asked about again. 500 is not: it is what
-    /// this origin makes of this request, as nginx holds too.
+    /// What a response head means; `None` when it is not a failure to be asked about again. 500 is not: it is
+    /// what this origin makes of this request, as nginx holds too.
     pub(crate) const fn of_status(status: u16, retry_after: Option<Duration>) -> Option<Self> {
         match status {
             429 | 502 | 503 | 504 => Some(Self::Deferred(retry_after)),
@@ -114,7 +114,8 @@ impl Attempts {
         Self { repeatable, deadline, made: 1 }
     }
 
-    /// An attempt failed. The budget is asked last, so that nobody pays for a retry that something else forbids.
+    /// An attempt failed. The budget is asked last, so that nobody pays for a retry that something else
+    /// forbids.
     pub(crate) fn on_failed(
         &mut self,
         now: Instant,
@@ -140,7 +141,8 @@ impl Attempts {
         if told > policy.retry_after_max {
             return Decision::GiveUp(GiveUp::RetryAfterTooLong);
         }
-        // On top of what was told, not instead: all who were told the same would come back at the same moment.
+        // On top of what was told, not instead: all who were told the same would come back at the same
+        // moment.
         let wait = policy.backoff.delay(self.made - 1, random);
         let at = now.after(told.saturating_add(wait));
         if at >= self.deadline {
@@ -266,7 +268,8 @@ mod tests {
         assert_eq!(call.made(), 3);
     }
 
-    /// One retry in the budget, two calls: the second gives up. A call that the deadline forbids pays nothing.
+    /// One retry in the budget, two calls: the second gives up. A call that the deadline forbids pays
+    /// nothing.
     #[test]
     fn the_budget_is_shared_and_asked_last() {
         let (mut budget, mut random) = (budget(1), Seed(7).split("retries"));
@@ -280,7 +283,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever fails when and however: each retry lies ahead, before the deadline, and there are never too many.
+        /// Whatever fails when and however: each retry lies ahead, before the deadline, and there are never
+        /// too many.
         #[test]
         fn retries_lie_ahead_and_before_the_deadline(
             deadline in 0_u64..5_000, seed in any::<u64>(), burst in 0_u32..4,

@@ -1,7 +1,7 @@
 //! How long to wait before asking again.
 //!
-//! The ceiling doubles with each try up to a bound; the wait is drawn below it, so that those who failed together do
-//! not come back together. It counts nothing: whoever waits knows the number of the try.
+//! The ceiling doubles with each try up to a bound; the wait is drawn below it, so that those who failed
+//! together do not come back together. It counts nothing: whoever waits knows the number of the try.
 
 use crate::parts::random::Random;
 use core::time::Duration;
@@ -82,7 +82,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the bounds and the seed: each wait lies between its floor and its ceiling, and no ceiling falls.
+        /// Whatever the bounds and the seed: each wait lies between its floor and its ceiling, and no ceiling
+        /// falls.
         #[test]
         fn waits_stay_within_bounds(
             first in any::<u64>(), more in any::<u64>(), nth in 0_u32..80, seed in any::<u64>(), half in any::<bool>(),

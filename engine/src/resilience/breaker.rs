@@ -1,10 +1,10 @@
 //! A circuit breaker: stops asking whoever keeps failing, and finds out when they are well again.
 //!
-//! One for each tier and each origin. It stands behind the cache: what is stored is served whatever it says (O2). A
-//! half-open breaker always resolves, whatever becomes of its probes, at the latest two `probe_max` after it began:
-//! answers resolve it, and a probe that never answers is lost and counts as a failure (failure R2). It does not ask, and it
-//! does not judge answers beyond [`Verdict`]. What it decides depends on what happened when, not on when it is looked
-//! at.
+//! One for each tier and each origin. It stands behind the cache: what is stored is served whatever it says
+//! (O2). A half-open breaker always resolves, whatever becomes of its probes, at the latest two `probe_max`
+//! after it began: answers resolve it, and a probe that never answers is lost and counts as a failure
+//! (failure R2). It does not ask, and it does not judge answers beyond [`Verdict`]. What it decides depends
+//! on what happened when, not on when it is looked at.
 
 use crate::{
     language::{reason::OriginFailure, time::Instant},

@@ -1,13 +1,15 @@
 //! A budget for asking more often than one was asked.
 //!
-//! Each request pays in a share of one extra, time pays in a little more, and an extra takes a whole one out. So an
-//! outage is answered with at most `percent` more load and not with a multiple of it (I15), whatever each call would
-//! like. The shape is Finagle's, but the balance is capped by `burst` where Finagle lets deposits expire: a cap needs no
-//! memory of when each came. It does not know what an extra is: a retry here, a hedge there.
+//! Each request pays in a share of one extra, time pays in a little more, and an extra takes a whole one out.
+//! So an outage is answered with at most `percent` more load and not with a multiple of it (I15), whatever
+//! each call would like. The shape is Finagle's, but the balance is capped by `burst` where Finagle lets
+//! deposits expire: a cap needs no memory of when each came. It does not know what an extra is: a retry here,
+//! a hedge there.
 
 use crate::language::time::Instant;
 
-/// What a budget allows: over any stretch of time, extras ≤ `burst` + `percent` of the requests + `floor_per_s` × seconds.
+/// What a budget allows: over any stretch of time, extras ≤ `burst` + `percent` of the requests +
+/// `floor_per_s` × seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Allowance {
     /// Extras per hundred requests.
@@ -18,8 +20,8 @@ pub(crate) struct Allowance {
     pub(crate) burst: u32,
 }
 
-/// One extra, in the budget's unit. A nanosecond of a floor of 1 per second pays in exactly `NANOSECOND`, one percent
-/// of one request exactly `PERCENT`, so nothing is ever rounded.
+/// One extra, in the budget's unit. A nanosecond of a floor of 1 per second pays in exactly `NANOSECOND`, one
+/// percent of one request exactly `PERCENT`, so nothing is ever rounded.
 const EXTRA: u64 = 100 * PERCENT;
 const PERCENT: u64 = 1_000_000_000;
 const NANOSECOND: u64 = EXTRA / 1_000_000_000;
@@ -46,7 +48,8 @@ impl Budget {
         self.pay_in(u64::from(self.allowance.percent).saturating_mul(PERCENT));
     }
 
-    /// Takes one extra out, if there is one. What is taken stays taken, even if the extra is not asked in the end.
+    /// Takes one extra out, if there is one. What is taken stays taken, even if the extra is not asked in the
+    /// end.
     #[must_use]
     pub(crate) fn spend(&mut self, now: Instant) -> bool {
         self.accrue(now);
@@ -87,7 +90,8 @@ mod tests {
         (0..tries).map(|_| u32::from(budget.spend(now))).sum()
     }
 
-    /// A dead origin and a thousand requests, each of which would like three more: it gets a fifth more, and the burst.
+    /// A dead origin and a thousand requests, each of which would like three more: it gets a fifth more, and
+    /// the burst.
     #[test]
     fn an_outage_is_not_amplified() {
         let mut budget = Budget::new(Allowance { percent: 20, floor_per_s: 0, burst: 10 }, at(0));
@@ -99,7 +103,8 @@ mod tests {
         assert_eq!(extras, 10 + 200 - 1, "the first request finds the budget full, so its fifth is lost");
     }
 
-    /// One request an hour is retried: the floor pays for it. Many quiet hours save up no more than the burst.
+    /// One request an hour is retried: the floor pays for it. Many quiet hours save up no more than the
+    /// burst.
     #[test]
     fn quiet_times_have_a_floor_and_save_no_more_than_the_burst() {
         let mut budget = Budget::new(Allowance { percent: 20, floor_per_s: 1, burst: 3 }, at(0));
@@ -139,7 +144,8 @@ mod tests {
                     let stretch = &log[from..=to];
                     let requests: u64 = stretch.iter().map(|(_, requests, _)| u64::from(*requests)).sum();
                     let extras: u64 = stretch.iter().map(|(_, _, extras)| u64::from(*extras)).sum();
-                    // The stretch begins just before its first step, and the pause before that has paid in up to the burst.
+                    // The stretch begins just before its first step, and the pause before that has paid in up
+                    // to the burst.
                     let millis = log[to].0 - log[from].0;
                     let allowed = u64::from(burst) * 100_000
                         + requests * u64::from(percent) * 1_000
@@ -149,7 +155,8 @@ mod tests {
             }
         }
 
-        /// And it gives what it promises: with no burst in the way, a steady flow gets its share, rounded down.
+        /// And it gives what it promises: with no burst in the way, a steady flow gets its share, rounded
+        /// down.
         #[test]
         fn a_steady_flow_gets_its_share(percent in 0_u32..=100, requests in 1_u32..2_000) {
             let mut budget = Budget::new(Allowance { percent, floor_per_s: 0, burst: 2 }, at(0));

@@ -1,11 +1,13 @@
 //! What of a request must happen by when.
 //!
-//! A request waits for one thing at a time: a tier's lookup, the origin's head, the next chunk of a body. Each wait has
-//! its own deadline, and all of them until the head share one more, however many tiers and attempts they go through.
-//! While the request waits for its own reader, nothing is due: a slow client is not the origin's fault, and is bounded
-//! elsewhere. A body as a whole has no deadline, or long downloads would break.
+//! A request waits for one thing at a time: a tier's lookup, the origin's head, the next chunk of a body.
+//! Each wait has its own deadline, and all of them until the head share one more, however many tiers and
+//! attempts they go through. While the request waits for its own reader, nothing is due: a slow client is not
+//! the origin's fault, and is bounded elsewhere. A body as a whole has no deadline, or long downloads would
+//! break.
 //!
-//! It keeps the table and one wake for all. It cancels nothing: who is due is handed out, and the caller acts.
+//! It keeps the table and one wake for all. It cancels nothing: who is due is handed out, and the caller
+//! acts.
 
 use crate::{
     language::time::Instant,
@@ -93,8 +95,8 @@ impl<K: Name> Deadlines<K> {
         answer_by
     }
 
-    /// It waits for something else now; the deadline of what it waited for is off. Entering the same phase again begins its
-    /// wait anew.
+    /// It waits for something else now; the deadline of what it waited for is off. Entering the same phase
+    /// again begins its wait anew.
     pub(crate) fn enter(&mut self, now: Instant, key: K, phase: Phase) {
         let policy = self.policy;
         let wait = self.waits.get_mut(&key).unwrap_or_else(|| unreachable!("{key:?} waits before it begins"));
@@ -141,8 +143,8 @@ impl<K: Name> Deadlines<K> {
         }
     }
 
-    /// The next request whose wait was too long. It is handed out once and then waits for nothing: the caller ends it,
-    /// or has it enter another phase.
+    /// The next request whose wait was too long. It is handed out once and then waits for nothing: the caller
+    /// ends it, or has it enter another phase.
     pub(crate) fn poll_due(&mut self, now: Instant) -> Option<(K, Due)> {
         let (_, key) = self.agenda.pop_due(now)?;
         let wait = self.waits.get_mut(&key).expect("the agenda names requests that wait");
@@ -233,7 +235,8 @@ mod tests {
     type Known = (RequestId, Instant, Option<(Instant, Due)>);
 
     proptest! {
-        /// Many requests: each wake is kept exactly, in order, nobody is due who was not asked for, and ends leave nothing.
+        /// Many requests: each wake is kept exactly, in order, nobody is due who was not asked for, and ends
+        /// leave nothing.
         #[test]
         fn the_agenda_is_exact(
             steps in proptest::collection::vec((0_u64..6, 0_u8..7, 0_u64..300), 1..120),

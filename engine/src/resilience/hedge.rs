@@ -1,12 +1,13 @@
 //! A second read from a tier when the first is slower than most.
 //!
-//! [`Hedging`] belongs to a tier: it learns how long reads take and says when one is late, and it holds the budget that
-//! bounds how many are asked twice. [`Race`] belongs to one read: the first answer wins, the other is cancelled and
-//! ignored. For reads only: who asks twice must not mind being served twice. It does not say where the second goes.
+//! [`Hedging`] belongs to a tier: it learns how long reads take and says when one is late, and it holds the
+//! budget that bounds how many are asked twice. [`Race`] belongs to one read: the first answer wins, the
+//! other is cancelled and ignored. For reads only: who asks twice must not mind being served twice. It does
+//! not say where the second goes.
 //!
-//! The estimator is a logarithmic histogram: sixteen steps for each doubling, from 1 µs to 67 s, counts halved when
-//! there are many, so the recent weigh most. It answers at most 1/16 above the true quantile, in 1.5 KiB, whatever comes
-//! (failure A9).
+//! The estimator is a logarithmic histogram: sixteen steps for each doubling, from 1 µs to 67 s, counts
+//! halved when there are many, so the recent weigh most. It answers at most 1/16 above the true quantile, in
+//! 1.5 KiB, whatever comes (failure A9).
 
 use crate::{
     language::{id::OpId, time::Instant},
@@ -92,8 +93,8 @@ pub(crate) enum RaceStep {
 }
 
 impl Race {
-    /// Is it time for a second read, and may there be one? `true` at most once: the caller then begins one and reports it
-    /// with [`Race::on_hedged`].
+    /// Is it time for a second read, and may there be one? `true` at most once: the caller then begins one
+    /// and reports it with [`Race::on_hedged`].
     #[must_use]
     pub(crate) fn on_wake(&mut self, now: Instant, hedging: &mut Hedging) -> bool {
         match self {
@@ -131,8 +132,8 @@ impl Race {
             (Answer::Given, other) => {
                 hedging.latencies.record(now.since(ended));
                 if let Some((_, since)) = other {
-                    // The loser took at least this long. Without it, only the quick would be counted, and the measure
-                    // of “late” would sink with each hedge.
+                    // The loser took at least this long. Without it, only the quick would be counted, and the
+                    // measure of “late” would sink with each hedge.
                     hedging.latencies.record(now.since(since));
                 }
                 *self = Self::Over;

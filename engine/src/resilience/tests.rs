@@ -21,8 +21,8 @@ enum Step {
     Answer(Attempts, Permit, bool),
 }
 
-/// A crowd that asks one origin with the default configuration.
-struct Crowd {
+/// A callers that asks one origin with the default configuration.
+struct Callers {
     resilience: ResiliencePolicy,
     breaker: Breaker,
     budget: Budget,
@@ -38,7 +38,7 @@ struct Crowd {
     is_up: fn(Instant) -> bool,
 }
 
-impl Crowd {
+impl Callers {
     fn new(seed: u64, is_up: fn(Instant) -> bool) -> Self {
         let resilience = ResiliencePolicy::try_from(RawResilience::default())
             .expect("the defaults are within their bounds");
@@ -61,7 +61,8 @@ impl Crowd {
         self.plan.insert((at, self.planned), step);
     }
 
-    /// One call every ten milliseconds, for so many seconds; answers take five. Then all that is planned is done.
+    /// One call every ten milliseconds, for so many seconds; answers take five. Then all that is planned is
+    /// done.
     fn run(&mut self, seconds: u64) {
         for n in 0..seconds * 100 {
             let at = millis(n * 10);
@@ -108,39 +109,40 @@ fn millis(millis: u64) -> Instant {
     Instant::ZERO.after(Duration::from_millis(millis))
 }
 
-/// Down from the 10th to the 70th second: the breaker spares the origin all but probes, and once it is back, no second sees
-/// more than its own requests, a fifth and the burst. The breaker ends closed, and the longest it can have missed the
-/// recovery is `open_ms_max` (L4).
+/// Down from the 10th to the 70th second: the breaker spares the origin all but probes, and once it is back,
+/// no second sees more than its own requests, a fifth and the burst. The breaker ends closed, and the longest
+/// it can have missed the recovery is `open_ms_max` (L4).
 #[test]
 fn an_outage_is_neither_amplified_nor_followed_by_a_storm() {
     for seed in 0..20 {
-        let mut crowd = Crowd::new(seed, |at| at < millis(10_000) || at >= millis(70_000));
-        crowd.run(120);
+        let mut callers = Callers::new(seed, |at| at < millis(10_000) || at >= millis(70_000));
+        callers.run(120);
         assert!(
-            crowd.asked_between(millis(11_000), millis(70_000)) < 40,
+            callers.asked_between(millis(11_000), millis(70_000)) < 40,
             "seed {seed}: {}",
-            crowd.asked.len()
+            callers.asked.len()
         );
         for second in 0..120 {
-            let asked = crowd.asked_between(millis(second * 1_000), millis(second * 1_000 + 1_000));
+            let asked = callers.asked_between(millis(second * 1_000), millis(second * 1_000 + 1_000));
             assert!(asked <= 100 + 20 + 10 + 1, "seed {seed}: {asked} in second {second}");
         }
         assert_eq!(
-            crowd.asked_between(millis(101_000), millis(120_000)),
+            callers.asked_between(millis(101_000), millis(120_000)),
             1_900,
             "seed {seed}: all, and once"
         );
-        assert_eq!((crowd.breaker.state(), crowd.breaker.permits_out()), (BreakerState::Closed, 0));
+        assert_eq!((callers.breaker.state(), callers.breaker.permits_out()), (BreakerState::Closed, 0));
     }
 }
 
-/// An origin that fails one time in eight keeps its breaker closed, and each call is retried within the budget.
+/// An origin that fails one time in eight keeps its breaker closed, and each call is retried within the
+/// budget.
 #[test]
 fn ordinary_failures_are_retried_and_not_punished() {
-    let mut crowd = Crowd::new(7, |at| at.as_nanos() / 10_000_000 % 8 != 0);
-    crowd.run(60);
-    assert_eq!((crowd.calls, crowd.breaker.state()), (6_000, BreakerState::Closed));
-    let retries = crowd.asked.len() - crowd.calls;
+    let mut callers = Callers::new(7, |at| at.as_nanos() / 10_000_000 % 8 != 0);
+    callers.run(60);
+    assert_eq!((callers.calls, callers.breaker.state()), (6_000, BreakerState::Closed));
+    let retries = callers.asked.len() - callers.calls;
     assert!(retries > 750 && retries <= 6_000 / 5 + 60 + 10, "{retries}");
-    assert!(crowd.failed < 10, "{} of 750 that failed at first", crowd.failed);
+    assert!(callers.failed < 10, "{} of 750 that failed at first", callers.failed);
 }

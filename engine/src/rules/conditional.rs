@@ -17,7 +17,8 @@ pub(crate) enum Answer {
 
 /// Judges `If-None-Match`, or without one `If-Modified-Since`. `received` is when the stored response came.
 ///
-/// `If-Match` and `If-Unmodified-Since` do not count here: they are the origin's to judge (RFC 9111 section 4.3.2).
+/// `If-Match` and `If-Unmodified-Since` do not count here: they are the origin's to judge (RFC 9111 section
+/// 4.3.2).
 pub(crate) fn answer(request: &RequestHead, stored: &Head, received: WallTime, now: WallTime) -> Answer {
     // RFC 9110 section 13.2.1: a condition says nothing about an answer that is no success.
     if !request.method.is_lookup() || !matches!(stored.status, 200..=299) {
@@ -43,8 +44,8 @@ pub(crate) enum Precondition {
     Failed,
 }
 
-/// Judges `If-Match`, or without one `If-Unmodified-Since` (RFC 9110 sections 13.1.1 and 13.1.4), for a place that
-/// answers as the origin does. A cache before an origin leaves them to it.
+/// Judges `If-Match`, or without one `If-Unmodified-Since` (RFC 9110 sections 13.1.1 and 13.1.4), for a place
+/// that answers as the origin does. A cache before an origin leaves them to it.
 pub(crate) fn precondition(request: &Fields, stored: &Head, now: WallTime) -> Precondition {
     let holds = if request.contains("if-match") {
         matches_any(request, "if-match", stored, EntityTag::is_same)
@@ -75,8 +76,8 @@ fn matches_any<'h>(
         .any(|tag| tag == b"*" || own.is_some_and(|own| compare(own, EntityTag::of(tag))))
 }
 
-/// When the stored response changed last, as far as is known: else when it was made, else when it came (RFC 9111
-/// section 4.3.2). `None` for a date that cannot be read.
+/// When the stored response changed last, as far as is known: else when it was made, else when it came (RFC
+/// 9111 section 4.3.2). `None` for a date that cannot be read.
 fn last_modified(stored: &Head, received: WallTime, now: WallTime) -> Option<WallTime> {
     if stored.fields.contains("last-modified") {
         return http_date::field(&stored.fields, "last-modified", now);
@@ -84,8 +85,8 @@ fn last_modified(stored: &Head, received: WallTime, now: WallTime) -> Option<Wal
     Some(http_date::field(&stored.fields, "date", now).unwrap_or(received))
 }
 
-/// The head of the 304 that stands for `stored` (RFC 9110 section 15.4.5): without what describes the body that is not
-/// sent, but for `ETag` and `Content-Location`, and for `Last-Modified` where there is no `ETag`.
+/// The head of the 304 that stands for `stored` (RFC 9110 section 15.4.5): without what describes the body
+/// that is not sent, but for `ETag` and `Content-Location`, and for `Last-Modified` where there is no `ETag`.
 pub(crate) fn not_modified_head(stored: &Head) -> Head {
     let mut fields = stored.fields.clone();
     let has_tag = fields.contains("etag");

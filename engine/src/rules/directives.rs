@@ -1,7 +1,7 @@
 //! `Cache-Control`, of responses and of requests (RFC 9111 section 5.2), and `Pragma` (section 5.4).
 //!
-//! Directives that permit are read strictly, and what is wrong with them means "stale", as section 4.2.1 encourages;
-//! directives that forbid are read wherever they can be recognised.
+//! Directives that permit are read strictly, and what is wrong with them means "stale", as section 4.2.1
+//! encourages; directives that forbid are read wherever they can be recognised.
 
 use super::{
     list::{members, number},
@@ -110,8 +110,8 @@ impl ResponseDirectives {
         }
     }
 
-    /// The same where the policy takes named fields for the whole response. After it only fields that are to be left
-    /// out are still named.
+    /// The same where the policy takes named fields for the whole response. After it only fields that are to
+    /// be left out are still named.
     pub(crate) fn with(mut self, named_fields: NamedFields) -> Self {
         for scope in [&mut self.no_cache, &mut self.private] {
             match (named_fields, &*scope) {
@@ -122,7 +122,8 @@ impl ResponseDirectives {
         self
     }
 
-    /// The lifetime that these directives give, which for a shared cache is `s-maxage` before `max-age` (section 4.2.1).
+    /// The lifetime that these directives give, which for a shared cache is `s-maxage` before `max-age`
+    /// (section 4.2.1).
     pub(crate) fn lifetime(&self) -> Option<Duration> {
         self.s_maxage.or(self.max_age)
     }

@@ -1,5 +1,5 @@
-//! How long a response is fresh, how old it was when it came, and how long it may be served stale (RFC 9111 sections
-//! 4.2 and 4.2.4, RFC 5861).
+//! How long a response is fresh, how old it was when it came, and how long it may be served stale (RFC 9111
+//! sections 4.2 and 4.2.4, RFC 5861).
 
 use super::{
     directives::{DirectiveSource, ResponseDirectives, SECONDS_MAX},
@@ -58,7 +58,8 @@ impl Lifetime {
     }
 }
 
-/// Statuses that may be stored without an explicit lifetime (RFC 9110 section 15.1), but for 206, which is a part.
+/// Statuses that may be stored without an explicit lifetime (RFC 9110 section 15.1), but for 206, which is a
+/// part.
 pub(crate) const fn is_heuristically_cacheable(status: u16) -> bool {
     matches!(status, 200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501)
 }

@@ -62,7 +62,8 @@ fn check_spans(found: &ResponseDirectives) {
 }
 
 tiergate_fuzz::target!(
-    /// A field that is valid is so with spaces around it, and voids `Cache-Control`; one that is not counts for nothing.
+    /// A field that is valid is so with spaces around it, and voids `Cache-Control`; one that is not counts
+    /// for nothing.
     cdn_cache_control,
     NONE,
     |bytes: &[u8]| {
@@ -80,7 +81,8 @@ tiergate_fuzz::target!(
 );
 
 tiergate_fuzz::target!(
-    /// Each part lies within the body, together they are no more than it, and a part that is asked for again is the same.
+    /// Each part lies within the body, together they are no more than it, and a part that is asked for again
+    /// is the same.
     range,
     NONE,
     |bytes: &[u8]| {
@@ -107,7 +109,8 @@ tiergate_fuzz::target!(
 );
 
 tiergate_fuzz::target!(
-    /// A date that was read is written as one that is read as the same time, and as the end of a wait is that time.
+    /// A date that was read is written as one that is read as the same time, and as the end of a wait is that
+    /// time.
     date,
     NONE,
     |bytes: &[u8]| {
@@ -120,8 +123,8 @@ tiergate_fuzz::target!(
 );
 
 tiergate_fuzz::target!(
-    /// Tags that are the same are alike; a condition that lists a response's own tag matches; what Connection names is
-    /// in lower case.
+    /// Tags that are the same are alike; a condition that lists a response's own tag matches; what Connection
+    /// names is in lower case.
     validators,
     NONE,
     |bytes: &[u8]| {
@@ -148,8 +151,8 @@ tiergate_fuzz::target!(
 );
 
 tiergate_fuzz::target!(
-    /// The names come sorted, each once, and as a list of their own are the same. A request has one key, and another
-    /// only where its fields differ.
+    /// The names come sorted, each once, and as a list of their own are the same. A request has one key, and
+    /// another only where its fields differ.
     vary,
     NONE,
     |bytes: &[u8]| {
@@ -176,8 +179,8 @@ tiergate_fuzz::target!(
 );
 
 tiergate_fuzz::target!(
-    /// What a reference means has a host in lower case and a path from the root, without a fragment; and as a reference
-    /// means the same again.
+    /// What a reference means has a host in lower case and a path from the root, without a fragment; and as a
+    /// reference means the same again.
     reference,
     NONE,
     |bytes: &[u8]| {

@@ -23,8 +23,8 @@ pub fn is_hop_by_hop(name: &str) -> bool {
 
 /// What all `Connection` lines name, in lower case, but for the fields that are meant for everybody.
 ///
-/// Section 7.6.1 forbids to nominate those. A nomination that were obeyed would take the `no-store` from a response, or
-/// the credentials from a request, without the sender's knowledge.
+/// Section 7.6.1 forbids to nominate those. A nomination that were obeyed would take the `no-store` from a
+/// response, or the credentials from a request, without the sender's knowledge.
 pub fn nominated<'v>(connection: impl Iterator<Item = &'v [u8]>) -> Vec<String> {
     connection
         .flat_map(members)

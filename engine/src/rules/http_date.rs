@@ -1,7 +1,7 @@
 //! HTTP dates (RFC 9110 section 5.6.7): three formats read, one written.
 //!
-//! Names may be in any case, and the weekday need not fit the date, for origins get both wrong. Everything else is
-//! exact: the digits' count, the single spaces, `GMT` and no other zone.
+//! Names may be in any case, and the weekday need not fit the date, for origins get both wrong. Everything
+//! else is exact: the digits' count, the single spaces, `GMT` and no other zone.
 
 use crate::language::{head::Fields, time::WallTime};
 use alloc::{format, string::String};
@@ -127,8 +127,8 @@ fn date(year: i64, month: usize, day: i64, second: i64) -> Option<WallTime> {
     Some(WallTime::from_unix_millis(seconds * 1000))
 }
 
-/// Days from 1970-01-01 to a date of the Gregorian calendar. Years begin in March here, so that a leap day is their
-/// last, and come in eras of 400.
+/// Days from 1970-01-01 to a date of the Gregorian calendar. Years begin in March here, so that a leap day is
+/// their last, and come in eras of 400.
 fn days_since_1970(year: i64, month: usize, day: i64) -> i64 {
     let month = i64::try_from(month).expect("twelve at most");
     let year = if month <= 2 { year - 1 } else { year };

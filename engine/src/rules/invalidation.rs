@@ -7,16 +7,16 @@ use crate::language::{
 };
 use alloc::{sync::Arc, vec::Vec};
 
-/// The keys of what the answer to a request that went around the cache makes stale. The driver purges them: they may
-/// belong to any shard.
+/// The keys of what the answer to a request that went around the cache makes stale. The driver purges them:
+/// they may belong to any shard.
 pub fn invalidated_keys(request: &RequestHead, response: &Head) -> Vec<CacheKey> {
     let named = invalidated(request, response);
     named.iter().map(|(authority, target)| CacheKey::of(authority, target)).collect()
 }
 
-/// Authority and target of every stored response that the answer to this request invalidates, each once: none unless
-/// the method is unsafe and the answer no error; then the request's own, and what `Location` and `Content-Location`
-/// name on the same host. Another host's would let one site empty another one's cache.
+/// Authority and target of every stored response that the answer to this request invalidates, each once: none
+/// unless the method is unsafe and the answer no error; then the request's own, and what `Location` and
+/// `Content-Location` name on the same host. Another host's would let one site empty another one's cache.
 fn invalidated(request: &RequestHead, response: &Head) -> Vec<(Arc<str>, Arc<str>)> {
     if request.method.is_safe() || !matches!(response.status, 200..=399) {
         return Vec::new();

@@ -33,8 +33,8 @@ pub(crate) struct Judgement {
     pub left_out: Vec<Box<str>>,
 }
 
-/// Judges a response that was asked for at `sent` and whose head came at `received`. After a 304, `response` is the
-/// merged head and the times are those of the revalidation.
+/// Judges a response that was asked for at `sent` and whose head came at `received`. After a 304, `response`
+/// is the merged head and the times are those of the revalidation.
 pub(crate) fn judge(
     policy: &Policy,
     request: &RequestHead,

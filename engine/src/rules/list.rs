@@ -73,7 +73,8 @@ mod tests {
     use proptest::prelude::*;
     use std::vec::Vec;
 
-    /// Quotes keep commas together; an open one does not; entity-tags end at the next quote whatever stands before it.
+    /// Quotes keep commas together; an open one does not; entity-tags end at the next quote whatever stands
+    /// before it.
     #[test]
     fn members_are_what_stands_between_commas() {
         let cases: &[(&str, &[&str], &[&str])] = &[

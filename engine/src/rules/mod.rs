@@ -1,9 +1,10 @@
 //! HTTP caching rules (RFC 9110, 9111, 9213, 5861) as pure functions over heads and times.
 //!
-//! [`judge`] says everything of a response that has come, [`reuse`] whether a stored one may be used, [`conditional`] and
-//! [`range`] what of it a request gets, [`revalidate`] how the origin is asked and what its 304 changes, [`vary`] which
-//! variant answers whom, [`retry_after()`] when to ask again, [`invalidation`] what an unsafe request makes stale,
-//! [`surrogate`] the tags that a response is purged by. What the rules leave open is a [`Policy`].
+//! [`judge`] says everything of a response that has come, [`reuse`] whether a stored one may be used,
+//! [`conditional`] and [`range`] what of it a request gets, [`revalidate`] how the origin is asked and what
+//! its 304 changes, [`vary`] which variant answers whom, [`retry_after()`] when to ask again,
+//! [`invalidation`] what an unsafe request makes stale, [`surrogate`] the tags that a response is purged by.
+//! What the rules leave open is a [`Policy`].
 //!
 //! Nothing here reads a clock or keeps anything: two calls with the same arguments give the same answer.
 #![cfg_attr(not(test), expect(dead_code, reason = "the engine's flows call the rules as they learn them"))]

@@ -1,7 +1,7 @@
 //! What an operator may choose about HTTP caching.
 //!
-//! The defaults follow RFC 9111 where it decides, and an edge's interest where it leaves a choice. How a choice is
-//! written in a file, and its bounds, are no matter of this module.
+//! The defaults follow RFC 9111 where it decides, and an edge's interest where it leaves a choice. How a
+//! choice is written in a file, and its bounds, are no matter of this module.
 
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
@@ -15,12 +15,14 @@ pub struct Policy {
     pub set_cookie: SetCookie,
     /// What `private` and `no-cache` with field names mean. Default: the same as without.
     pub named_fields: NamedFields,
-    /// How long a response without an explicit lifetime is fresh. Default: a tenth of what it has lasted, at most a day.
+    /// How long a response without an explicit lifetime is fresh. Default: a tenth of what it has lasted, at
+    /// most a day.
     pub heuristic: Heuristic,
-    /// How long a stale response is served in place of an error when the origin did not say. Default: one hour; zero
-    /// keeps to what the origin says. A response that forbids it is never served so.
+    /// How long a stale response is served in place of an error when the origin did not say. Default: one
+    /// hour; zero keeps to what the origin says. A response that forbids it is never served so.
     pub stale_if_error: Duration,
-    /// How long a stale response is served while it is revalidated when the origin did not say. Default: zero.
+    /// How long a stale response is served while it is revalidated when the origin did not say. Default:
+    /// zero.
     pub stale_while_revalidate: Duration,
     /// What a 304 with another validator than the stored response's does. Default: it updates.
     pub changed_validator: ChangedValidator,
@@ -49,7 +51,8 @@ impl Default for Policy {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClientDirectives {
-    /// No. An edge answers for its origin, and a client that could say `no-cache` could send load there at will.
+    /// No. An edge answers for its origin, and a client that could say `no-cache` could send load there at
+    /// will.
     Ignore,
     /// Yes, all of them; and `Pragma: no-cache` where there is no `Cache-Control` (section 5.4).
     Obey,
@@ -59,7 +62,8 @@ pub enum ClientDirectives {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SetCookie {
-    /// Stored and replayed, cookies included, when the origin gave an explicit lifetime; not stored otherwise.
+    /// Stored and replayed, cookies included, when the origin gave an explicit lifetime; not stored
+    /// otherwise.
     FollowLifetime,
     /// Never stored.
     Refuse,
@@ -92,7 +96,8 @@ pub enum Heuristic {
 /// What a 304 does whose validator is not that of the response we asked about (RFC 9111 section 4.3.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChangedValidator {
-    /// It updates the stored response, its validator too: the origin answered a condition on that very response.
+    /// It updates the stored response, its validator too: the origin answered a condition on that very
+    /// response.
     Update,
     /// It is not used, and the response is fetched again without a condition: the letter of the RFC.
     FetchAgain,

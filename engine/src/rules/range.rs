@@ -1,4 +1,5 @@
-//! Parts of a stored response (RFC 9110 section 14): which are asked for, and the heads and texts they travel with.
+//! Parts of a stored response (RFC 9110 section 14): which are asked for, and the heads and texts they travel
+//! with.
 //!
 //! The response is held whole, and its length is known. Nothing here stores or joins parts.
 
@@ -55,8 +56,8 @@ pub(crate) enum Portion {
     Unsatisfiable,
 }
 
-/// More ranges than this are answered with the whole: section 14.2 leaves that open, for ranges are cheap to ask for
-/// and dear to answer.
+/// More ranges than this are answered with the whole: section 14.2 leaves that open, for ranges are cheap to
+/// ask for and dear to answer.
 const RANGES_MAX: usize = 16;
 
 /// What `request` gets of `stored`, whose body has `length` bytes.
@@ -128,8 +129,8 @@ impl Asked {
     }
 }
 
-/// The ranges of a `Range` in bytes. `None`, and so the whole, for another unit, for a mistake anywhere (section 14.2),
-/// and for more than [`RANGES_MAX`].
+/// The ranges of a `Range` in bytes. `None`, and so the whole, for another unit, for a mistake anywhere
+/// (section 14.2), and for more than [`RANGES_MAX`].
 fn asked_for(value: &[u8]) -> Option<Vec<Asked>> {
     let equals = value.iter().position(|byte| *byte == b'=')?;
     if !value[..equals].trim_ascii().eq_ignore_ascii_case(b"bytes") {
@@ -140,8 +141,8 @@ fn asked_for(value: &[u8]) -> Option<Vec<Asked>> {
     matches!(asked.len(), 1..=RANGES_MAX).then_some(asked)
 }
 
-/// Is the stored response the one that the client has a part of (section 13.1.5)? Only a strong tag or a strong date can
-/// tell, and the date must be the very same. Without `If-Range` it is.
+/// Is the stored response the one that the client has a part of (section 13.1.5)? Only a strong tag or a
+/// strong date can tell, and the date must be the very same. Without `If-Range` it is.
 fn if_range_holds(request: &Fields, stored: &Head, now: WallTime) -> bool {
     if !request.contains("if-range") {
         return true;
@@ -171,7 +172,8 @@ pub(crate) fn unsatisfiable_head(complete: u64) -> Head {
     Head { status: 416, fields: fields.into_iter().collect() }
 }
 
-/// A 206 with several parts (section 14.6): its head, and what stands before, between and behind the parts' bytes.
+/// A 206 with several parts (section 14.6): its head, and what stands before, between and behind the parts'
+/// bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Multipart {
     /// The head, `Content-Length` included.
@@ -206,8 +208,8 @@ pub(crate) fn multipart(stored: &Head, ranges: &[ByteRange], complete: u64, boun
     Multipart { head: Head { status: 206, fields }, parts, close }
 }
 
-/// The stored fields, but for what says how much of the representation follows. A digest of the content was one of the
-/// whole (RFC 9530 section 2).
+/// The stored fields, but for what says how much of the representation follows. A digest of the content was
+/// one of the whole (RFC 9530 section 2).
 fn without_length(stored: &Head) -> Fields {
     let mut fields = stored.fields.clone();
     fields

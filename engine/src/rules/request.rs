@@ -22,14 +22,14 @@ pub(crate) fn bypass<'f>(
     })
 }
 
-/// Does it ask for all of the response, so that its answer can be fetched for everybody? A part is given of what is
-/// stored whole; no part is ever fetched into the cache (failure T12).
+/// Does it ask for all of the response, so that its answer can be fetched for everybody? A part is given of
+/// what is stored whole; no part is ever fetched into the cache (failure T12).
 pub(crate) fn wants_whole(request: &RequestHead) -> bool {
     request.method == Method::Get && !request.fields.contains("range")
 }
 
-/// May this request use the fast path? Parts, and conditions that the cache itself can judge, are left to the proper way
-/// in.
+/// May this request use the fast path? Parts, and conditions that the cache itself can judge, are left to the
+/// proper way in.
 pub(crate) fn may_use_fast_path<'f>(
     method: Method,
     fields: impl Iterator<Item = (&'f str, &'f [u8])>,

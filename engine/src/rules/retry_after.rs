@@ -6,8 +6,8 @@ use crate::{
 };
 use core::time::Duration;
 
-/// What the one line of the field says: whole seconds, or a date, which counts from `now` and is no wait once past.
-/// Several lines, or anything else, say nothing.
+/// What the one line of the field says: whole seconds, or a date, which counts from `now` and is no wait once
+/// past. Several lines, or anything else, say nothing.
 pub(crate) fn retry_after(fields: &Fields, now: WallTime) -> Option<Duration> {
     let text = fields.only("retry-after")?.trim_ascii();
     if !text.is_empty() && text.iter().all(u8::is_ascii_digit) {

@@ -1,4 +1,5 @@
-//! May a stored response answer a request now (RFC 9111 section 4), and may it in place of an error (section 4.2.4)?
+//! May a stored response answer a request now (RFC 9111 section 4), and may it in place of an error (section
+//! 4.2.4)?
 
 use super::{
     directives::{MaxStale, RequestDirectives},

@@ -1,5 +1,5 @@
-//! Asking the origin whether a stored response still holds, and what its 304 changes (RFC 9111 sections 4.3.1, 4.3.3,
-//! 4.3.4 and 3.2).
+//! Asking the origin whether a stored response still holds, and what its 304 changes (RFC 9111 sections
+//! 4.3.1, 4.3.3, 4.3.4 and 3.2).
 
 use super::{
     conditional::remove_conditions, hop::is_hop_by_hop, http_date, policy::ChangedValidator,
@@ -10,8 +10,8 @@ use crate::language::{
     time::WallTime,
 };
 
-/// The fields of the request that revalidates `stored`: the client's, with the conditions exchanged for ours. `None`
-/// when there is no validator to ask with.
+/// The fields of the request that revalidates `stored`: the client's, with the conditions exchanged for ours.
+/// `None` when there is no validator to ask with.
 pub(crate) fn revalidation(request: &Fields, stored: &Head, now: WallTime) -> Option<Fields> {
     let tag = stored.fields.only("etag");
     // What is no date would be ignored, and the answer taken for one to our condition.
@@ -40,8 +40,8 @@ pub(crate) enum Selection {
     FetchAgain,
 }
 
-/// Is the 304 about the stored response (RFC 9111 section 4.3.4)? Without a validator it is about the one that we asked
-/// for; with the same one too, and with another one the policy decides.
+/// Is the 304 about the stored response (RFC 9111 section 4.3.4)? Without a validator it is about the one
+/// that we asked for; with the same one too, and with another one the policy decides.
 pub(crate) fn selects(policy: ChangedValidator, stored: &Head, not_modified: &Head) -> Selection {
     let (old, new) = (&stored.fields, &not_modified.fields);
     let is_same = match EntityTag::of_response(new) {
@@ -56,11 +56,12 @@ pub(crate) fn selects(policy: ChangedValidator, stored: &Head, not_modified: &He
     }
 }
 
-/// The stored head as a 304 that came at `received` leaves it (RFC 9111 section 3.2): every field of the 304 takes the
-/// place of all lines of its name, but for those that describe the stored bytes or the connection, and `Vary`, under
-/// which the response is filed.
+/// The stored head as a 304 that came at `received` leaves it (RFC 9111 section 3.2): every field of the 304
+/// takes the place of all lines of its name, but for those that describe the stored bytes or the connection,
+/// and `Vary`, under which the response is filed.
 ///
-/// `Age` and `Date` are the 304's, or none and `received`: a stored `Age` would make the freshened response old.
+/// `Age` and `Date` are the 304's, or none and `received`: a stored `Age` would make the freshened response
+/// old.
 pub(crate) fn merge(stored: &Head, not_modified: &Head, received: WallTime) -> Head {
     let updates = |name: &str| {
         !is_hop_by_hop(name)
@@ -191,7 +192,8 @@ mod tests {
     }
 
     proptest! {
-        /// Merging the same 304 twice is merging it once; no field of the stored head is lost without a replacement.
+        /// Merging the same 304 twice is merging it once; no field of the stored head is lost without a
+        /// replacement.
         #[test]
         fn merging_again_changes_nothing(old in prop::collection::vec(("[a-e]", "[0-9]"), 0..6), new in prop::collection::vec(("[c-g]", "[0-9]"), 0..6)) {
             let stored = Head { status: 200, fields: old.into_iter().collect() };

@@ -40,8 +40,8 @@ impl Piece {
     }
 }
 
-/// What `request` gets of `stored`, which came at `received` and whose body has `length` bytes. `boundary` is a random
-/// number, for an answer of several parts.
+/// What `request` gets of `stored`, which came at `received` and whose body has `length` bytes. `boundary` is
+/// a random number, for an answer of several parts.
 pub(crate) fn share(
     request: &RequestHead,
     stored: &Head,

@@ -1,4 +1,5 @@
-//! What a stored head says of its use beside its lifetime. It follows from the head alone, so no tier stores it.
+//! What a stored head says of its use beside its lifetime. It follows from the head alone, so no tier stores
+//! it.
 
 use super::{
     directives::{ResponseDirectives, Scope},

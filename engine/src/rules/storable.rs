@@ -55,13 +55,14 @@ pub(super) fn storable(
     refusal.map_or(Storable::Yes, Storable::No)
 }
 
-/// A part (206) is not the whole, a 304 is no representation, and before 200 nothing is final (sections 3, 3.3, 3.4).
+/// A part (206) is not the whole, a 304 is no representation, and before 200 nothing is final (sections 3,
+/// 3.3, 3.4).
 const fn is_whole_and_final(status: u16) -> bool {
     matches!(status, 200..=999) && !matches!(status, 206 | 304)
 }
 
-/// Is it what a GET would get? A HEAD brings no body; a POST must say so, with an explicit lifetime (RFC 9110 section
-/// 9.3.3).
+/// Is it what a GET would get? A HEAD brings no body; a POST must say so, with an explicit lifetime (RFC 9110
+/// section 9.3.3).
 fn answers_a_get(request: &RequestHead, head: &Head, explicit: bool) -> bool {
     match request.method {
         Method::Get => true,
@@ -77,7 +78,8 @@ fn answers_a_get(request: &RequestHead, head: &Head, explicit: bool) -> bool {
     }
 }
 
-/// Final statuses whose caching needs no more than what this cache does (RFC 9110 section 15, RFC 6585, RFC 7725).
+/// Final statuses whose caching needs no more than what this cache does (RFC 9110 section 15, RFC 6585, RFC
+/// 7725).
 pub(super) const fn is_understood(status: u16) -> bool {
     matches!(
         status,
@@ -97,8 +99,9 @@ pub(super) fn has_validator(head: &Head) -> bool {
 
 /// Will it ever be of use: fresh, or freshened, or stale with the origin's leave?
 ///
-/// The policy's own window for errors does not count, or everything would be stored for the case of one. Nor does a
-/// validator count for a server's error: stored to be revalidated, it would be what stale-if-error serves.
+/// The policy's own window for errors does not count, or everything would be stored for the case of one. Nor
+/// does a validator count for a server's error: stored to be revalidated, it would be what stale-if-error
+/// serves.
 fn is_useful(head: &Head, directives: &ResponseDirectives, lifetime: Lifetime) -> bool {
     if !lifetime.span().is_zero() {
         return true;

@@ -1,6 +1,7 @@
 //! A parser for dictionaries in structured fields (RFC 9651).
 //!
-//! It knows all bare types, with parameters and inner lists, because a member that we do not use must still be valid.
+//! It knows all bare types, with parameters and inner lists, because a member that we do not use must still
+//! be valid.
 
 use alloc::{string::String, vec::Vec};
 

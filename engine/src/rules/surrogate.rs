@@ -1,17 +1,18 @@
 //! The surrogate keys that an origin puts on a response, to purge it together with others.
 //!
-//! Three fields are read, each by the custom of those who use it: `Surrogate-Key` (Fastly; between spaces), `Cache-Tag`
-//! (Cloudflare, Akamai; between commas), `xkey` (Varnish's vmod of that name; either). No RFC names them, and origins mix
-//! the two separators, so both separate in all three. Letter case does not count: some of those caches compare with it
-//! and some without, and one purge too many costs a fetch where one too few costs a stale page.
+//! Three fields are read, each by the custom of those who use it: `Surrogate-Key` (Fastly; between spaces),
+//! `Cache-Tag` (Cloudflare, Akamai; between commas), `xkey` (Varnish's vmod of that name; either). No RFC
+//! names them, and origins mix the two separators, so both separate in all three. Letter case does not count:
+//! some of those caches compare with it and some without, and one purge too many costs a fetch where one too
+//! few costs a stale page.
 
 use crate::language::head::Fields;
 
 /// The fields, in lower case.
 const FIELDS: [&str; 3] = ["surrogate-key", "cache-tag", "xkey"];
 
-/// Bytes of these fields that are read. A response with more counts as carrying every surrogate key: in doubt it is
-/// purged. Heads of this size already exceed what the fields' own caches take.
+/// Bytes of these fields that are read. A response with more counts as carrying every surrogate key: in doubt
+/// it is purged. Heads of this size already exceed what the fields' own caches take.
 pub(crate) const SURROGATE_BYTES_MAX: usize = 16_384;
 
 /// Does the response carry the surrogate key `tag`?

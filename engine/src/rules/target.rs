@@ -3,8 +3,8 @@
 use crate::language::head::RequestHead;
 use alloc::{boxed::Box, string::String, vec::Vec};
 
-/// Authority, in lower case, and target of what `reference` means in a response to `request`. `None` when it is not
-/// HTTP, not text without spaces, or names a user.
+/// Authority, in lower case, and target of what `reference` means in a response to `request`. `None` when it
+/// is not HTTP, not text without spaces, or names a user.
 pub(super) fn resolve(request: &RequestHead, reference: &[u8]) -> Option<(Box<str>, Box<str>)> {
     let text = core::str::from_utf8(reference.trim_ascii()).ok()?;
     let text = text.split('#').next().unwrap_or_default();

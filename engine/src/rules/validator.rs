@@ -4,8 +4,8 @@ use super::http_date;
 use crate::language::{head::Fields, time::WallTime};
 use core::time::Duration;
 
-/// An entity-tag as it was sent. What is not of the RFC's form is compared byte by byte, as a strong one: origins that
-/// send such tags expect them back.
+/// An entity-tag as it was sent. What is not of the RFC's form is compared byte by byte, as a strong one:
+/// origins that send such tags expect them back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct EntityTag<'t> {
     opaque: &'t [u8],
@@ -47,8 +47,8 @@ impl<'t> EntityTag<'t> {
     }
 }
 
-/// `Last-Modified`, where it is as good as a strong entity-tag (section 8.8.2.2): at least a second older than `Date`,
-/// so that there was no second change within its second.
+/// `Last-Modified`, where it is as good as a strong entity-tag (section 8.8.2.2): at least a second older
+/// than `Date`, so that there was no second change within its second.
 pub(super) fn strong_last_modified(fields: &Fields, now: WallTime) -> Option<WallTime> {
     let modified = http_date::field(fields, "last-modified", now)?;
     let date = http_date::field(fields, "date", now)?;

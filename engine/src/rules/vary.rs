@@ -1,8 +1,9 @@
 //! `Vary`: which stored response answers which request (RFC 9111 section 4.1).
 //!
-//! A variant has a key of its own, made from the key of its target and from the request fields that `Vary` names. Their
-//! values are normalised first, in ways that the fields' definitions allow, so that requests which mean the same find
-//! the same variant. A `Content-Language` finds no variant: whoever asks for the same language in other words fetches.
+//! A variant has a key of its own, made from the key of its target and from the request fields that `Vary`
+//! names. Their values are normalised first, in ways that the fields' definitions allow, so that requests
+//! which mean the same find the same variant. A `Content-Language` finds no variant: whoever asks for the
+//! same language in other words fetches.
 
 use super::list::{members, number};
 use crate::language::{
@@ -67,7 +68,8 @@ const fn is_token(byte: u8) -> bool {
         )
 }
 
-/// The key of the variant of `target` that a request with these fields wants, when responses depend on `names`.
+/// The key of the variant of `target` that a request with these fields wants, when responses depend on
+/// `names`.
 pub(crate) fn variant_key(target: CacheKey, names: &[Box<str>], request: &Fields) -> CacheKey {
     if names.is_empty() {
         return target;
@@ -94,8 +96,8 @@ pub(crate) fn variant_key(target: CacheKey, names: &[Box<str>], request: &Fields
     CacheKey(u128::from_le_bytes(*first))
 }
 
-/// What a request says in field `name`, in the one form that all values of the same meaning share; `None` when it does
-/// not have the field.
+/// What a request says in field `name`, in the one form that all values of the same meaning share; `None`
+/// when it does not have the field.
 fn normalised(name: &str, request: &Fields) -> Option<Vec<u8>> {
     if !request.contains(name) {
         return None;
@@ -127,8 +129,8 @@ fn languages(request: &Fields) -> Vec<(String, u64)> {
     weighted(request, "accept-language")
 }
 
-/// The content codings that a request accepts, as a set: what an origin may choose from. Weights above zero only say
-/// what is liked better (RFC 9110 section 12.5.3), so they do not make a variant of their own.
+/// The content codings that a request accepts, as a set: what an origin may choose from. Weights above zero
+/// only say what is liked better (RFC 9110 section 12.5.3), so they do not make a variant of their own.
 fn encodings(request: &Fields) -> Vec<String> {
     let members = weighted(request, "accept-encoding");
     let weight_of = |wanted: &str| {
@@ -164,8 +166,8 @@ fn same_coding(coding: &str) -> &str {
     }
 }
 
-/// The members of a field with weights (RFC 9110 section 12.4.2), in lower case and without blanks. What is no weight
-/// stays part of the member.
+/// The members of a field with weights (RFC 9110 section 12.4.2), in lower case and without blanks. What is
+/// no weight stays part of the member.
 fn weighted(request: &Fields, name: &str) -> Vec<(String, u64)> {
     let members = request.all(name).flat_map(members);
     members

@@ -75,7 +75,8 @@ impl Store {
         self.jobs[stream].push_back(job);
     }
 
-    /// Writes the next block of a stream, if there is room. Else its turn comes first. Says whether anything changed.
+    /// Writes the next block of a stream, if there is room. Else its turn comes first. Says whether anything
+    /// changed.
     pub(super) fn run_job(&mut self, stream: Stream) -> bool {
         let Some(job) = self.jobs[stream].front() else { return false };
         let sectors = self.sectors_of_job(job);
@@ -143,7 +144,8 @@ impl Store {
         TOMBSTONE_COPIES * self.geometry.sectors_for(super::content::TOMBSTONE_BYTES * tombstones)
     }
 
-    /// Writes a block of tombstones, and its copy. There is room in the main stream. Says how many bytes that is.
+    /// Writes a block of tombstones, and its copy. There is room in the main stream. Says how many bytes that
+    /// is.
     pub(super) fn append_tombstones(&mut self, tombstones: Vec<Tombstone>, written: Written) -> u64 {
         let sectors = self.tombstone_sectors(tombstones.len());
         let taken = self.log.take(Stream::Main, sectors, |sector, _, entries| {
@@ -180,8 +182,8 @@ impl Store {
         self.write(stream, taken.place, blocks, written(taken.position))
     }
 
-    /// Gives a record its place, and writes it. There is room. `sectors` of the content are those of its pieces; the
-    /// record's own are added. Says how many bytes that is.
+    /// Gives a record its place, and writes it. There is room. `sectors` of the content are those of its
+    /// pieces; the record's own are added. Says how many bytes that is.
     pub(super) fn append_record(
         &mut self,
         stream: Stream,
@@ -236,7 +238,8 @@ impl Store {
         }
     }
 
-    /// What the device could not write once it may not be able to write again, and what it holds now nobody knows.
+    /// What the device could not write once it may not be able to write again, and what it holds now nobody
+    /// knows.
     pub(super) fn on_write_failed(&mut self, stream: Stream, written: Written) {
         self.log.streams[stream].writes -= 1;
         self.end_writes();

@@ -1,9 +1,9 @@
 //! One block: a header that says what it is and where it belongs, a payload, and zeros up to the next sector.
 //!
-//! A block is valid in one place and in one life of its segment only: the header names both, and its checksum is keyed
-//! with a number that is the store's own, so that no body can contain a block, nor another store's blocks pass for ours.
-//! The payload's checksum need not be keyed, for the header binds it: it is a cheap one that finds what rots.
-//! `docs/format.md` has the picture. Nothing here does I/O.
+//! A block is valid in one place and in one life of its segment only: the header names both, and its checksum
+//! is keyed with a number that is the store's own, so that no body can contain a block, nor another store's
+//! blocks pass for ours. The payload's checksum need not be keyed, for the header binds it: it is a cheap one
+//! that finds what rots. `docs/format.md` has the picture. Nothing here does I/O.
 
 use super::{
     geometry::Geometry,
@@ -80,7 +80,8 @@ pub(super) struct Label {
     pub(super) place: Place,
     /// The segment's sequence at the time.
     pub(super) sequence: u64,
-    /// Counts blocks as they get their places, in all segments: of two records of a key, the greater is the newer.
+    /// Counts blocks as they get their places, in all segments: of two records of a key, the greater is the
+    /// newer.
     pub(super) stamp: u64,
     pub(super) key: StoredKey,
     pub(super) name: RecordName,
@@ -146,8 +147,8 @@ impl Checksums {
         *digest.as_bytes().first_chunk().expect("a digest has 32 bytes, of which 8 are taken")
     }
 
-    /// Makes a block of what lies in `bytes` from `begin` on: room for a header, and a payload. It is filled up to the end
-    /// of its last sector.
+    /// Makes a block of what lies in `bytes` from `begin` on: room for a header, and a payload. It is filled
+    /// up to the end of its last sector.
     pub(super) fn seal(&self, bytes: &mut Vec<u8>, begin: usize, geometry: &Geometry, label: &Label) {
         let size = bytes.len() - begin - HEADER_BYTES;
         let payload = u32::try_from(size).expect("a block lies in a segment, which is below 4 GiB");

@@ -1,4 +1,5 @@
-//! Blocks on their way to the device. They are sealed outside of the store and so outside of any lock around it.
+//! Blocks on their way to the device. They are sealed outside of the store and so outside of any lock around
+//! it.
 
 use super::{
     block::{Checksums, HEADER_BYTES, Label},
@@ -8,8 +9,8 @@ use super::{
 use alloc::{boxed::Box, vec::Vec};
 use bytes::Bytes;
 
-/// What a write brings to the device: one block or several, side by side. Their bodies are the slices that came in; nothing
-/// is copied, encoded or hashed before [`Blocks::seal`].
+/// What a write brings to the device: one block or several, side by side. Their bodies are the slices that
+/// came in; nothing is copied, encoded or hashed before [`Blocks::seal`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blocks {
     geometry: Geometry,
@@ -83,7 +84,8 @@ impl Blocks {
         self
     }
 
-    /// The bytes to write, whole sectors: heads are encoded and sums computed here. Twice gives the same twice.
+    /// The bytes to write, whole sectors: heads are encoded and sums computed here. Twice gives the same
+    /// twice.
     pub fn seal(&self) -> Bytes {
         let mut bytes = Vec::with_capacity(usize::try_from(self.len()).unwrap_or(0));
         for Block { checksums, label, payload } in &self.blocks {

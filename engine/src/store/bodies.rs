@@ -1,4 +1,5 @@
-//! Reading bodies, of open records and of those being written. A body stays what it was, wherever its pieces are moved.
+//! Reading bodies, of open records and of those being written. A body stays what it was, wherever its pieces
+//! are moved.
 
 use super::{
     Event, Failure, Op, Reader, Source, Store, Writer,

@@ -1,7 +1,7 @@
 //! What a read of the device must be, checked outside of the store and so outside of any lock around it.
 //!
-//! A [`Check`] goes out with each read and takes what the device gave; [`Checked`] comes back with the answer. Nothing
-//! here knows the store's state, and nothing does I/O.
+//! A [`Check`] goes out with each read and takes what the device gave; [`Checked`] comes back with the
+//! answer. Nothing here knows the store's state, and nothing does I/O.
 
 use super::{
     block::{Checksums, HEADER_BYTES, Header, Kind, Place, Unfit},
@@ -83,8 +83,8 @@ pub(super) struct Loaded {
 }
 
 impl Check {
-    /// Verifies what was read, from the offset that the effect named on. Fewer bytes than it named are a short read, which
-    /// the store asks on for.
+    /// Verifies what was read, from the offset that the effect named on. Fewer bytes than it named are a
+    /// short read, which the store asks on for.
     pub fn run(self, bytes: Bytes) -> Checked {
         let left = self.length - self.got.len();
         let bytes = if bytes.len() < left && self.checksums.planted().is(StoreFault::FillsUp) {

@@ -261,7 +261,8 @@ fn a_walk_finds_what_is_whole() {
     let at = |sector| Label { place: Place { segment: 2, sector }, ..label(Kind::Body) };
     let mut bytes = vec![0xa5; 16_384];
     let mut put = |sector: usize, block: &[u8]| bytes[512 * sector..][..block.len()].copy_from_slice(block);
-    // A body that contains a block of another place, and one as it would have to be, but for the store's number.
+    // A body that contains a block of another place, and one as it would have to be, but for the store's
+    // number.
     let inner = Label { place: Place { segment: 2, sector: 3 }, ..label(Kind::Tombstone) };
     let forged = sealed_by(STORE + 1, &inner, Payload::Tombstones(tombstones().to_vec()));
     put(2, &sealed(&at(2), &[&[0; 512 - HEADER_BYTES], &forged[..]].concat()));
@@ -301,7 +302,8 @@ fn short_reads_add_up() {
     assert_eq!(check_of(expected, 2).run(Bytes::new()).0, Outcome::Short(Bytes::new()));
 }
 
-/// A record that goes on behind what was read says how far; what is no record, or under another label, is none.
+/// A record that goes on behind what was read says how far; what is no record, or under another label, is
+/// none.
 #[test]
 fn a_record_is_read_to_its_end() {
     let long = vec![Bytes::from(vec![1; 915])];
@@ -339,7 +341,8 @@ fn impossible_geometries_are_refused() {
     assert_eq!(refused(RawGeometry { block_bytes: 4_096, ..good }), Err(("block_bytes", 4_096)));
 }
 
-/// A capacity is cut into powers of two, at least 64 of them where that leaves them a MiB; a larger one keeps the parts.
+/// A capacity is cut into powers of two, at least 64 of them where that leaves them a MiB; a larger one keeps
+/// the parts.
 #[test]
 fn capacities_are_cut_up() {
     let parts = |bytes: u64| Geometry::for_capacity(bytes).map(|it| (it.segments, it.segment_bytes()));

@@ -38,7 +38,8 @@ pub(super) struct Extent {
 pub(super) const EXTENT_BYTES: usize = 16;
 pub(super) const RECORD_FIXED: usize = 16;
 
-/// The payload of a record's block, but for the end of the body, which may be in several slices and lies behind it.
+/// The payload of a record's block, but for the end of the body, which may be in several slices and lies
+/// behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Content {
     pub(super) record: Record,

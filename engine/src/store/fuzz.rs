@@ -25,8 +25,8 @@ fn payloads() -> Vec<Vec<u8>> {
 }
 
 tiergate_fuzz::target!(
-    /// A payload that decodes says nothing that its bytes do not: written again, it reads the same, and a record's pieces
-    /// and end are as long as its body.
+    /// A payload that decodes says nothing that its bytes do not: written again, it reads the same, and a
+    /// record's pieces and end are as long as its body.
     store_payloads,
     payloads(),
     |bytes: &[u8]| {
@@ -55,8 +55,8 @@ tiergate_fuzz::target!(
 );
 
 tiergate_fuzz::target!(
-    /// A segment in which anything stands where blocks are looked for: what is found lies in the segment, block after block,
-    /// and a block whose checksums hold counts only if its payload adds up.
+    /// A segment in which anything stands where blocks are looked for: what is found lies in the segment,
+    /// block after block, and a block whose checksums hold counts only if its payload adds up.
     store_segments,
     payloads(),
     |bytes: &[u8]| {

@@ -9,9 +9,11 @@ use core::fmt;
 pub struct RawGeometry {
     /// How many segments. At least 6: two take appends, three are free, one holds something.
     pub segments: u32,
-    /// The bytes of one. It is the grain of reclaim, and the largest read that recovery makes. A few dozen MiB is usual.
+    /// The bytes of one. It is the grain of reclaim, and the largest read that recovery makes. A few dozen
+    /// MiB is usual.
     pub segment_bytes: u64,
-    /// What the device writes at once or not at all, and the alignment of every read and write: 512 or 4096 for direct I/O.
+    /// What the device writes at once or not at all, and the alignment of every read and write: 512 or 4096
+    /// for direct I/O.
     pub sector_bytes: u32,
     /// The bytes of a full block of a body, and so the grain of its reads. 64 KiB is usual.
     pub block_bytes: u32,
@@ -95,8 +97,8 @@ const SEGMENT_MAX: u64 = 64 << 20;
 const SEGMENTS_WANTED: u64 = 64;
 
 impl Geometry {
-    /// The usual parts of a device of so many bytes: sectors of 4 KiB, blocks of 256 KiB, and at least 64 segments of 1 to
-    /// 64 MiB, or at least 16 where there is less room. What is left over is not used.
+    /// The usual parts of a device of so many bytes: sectors of 4 KiB, blocks of 256 KiB, and at least 64
+    /// segments of 1 to 64 MiB, or at least 16 where there is less room. What is left over is not used.
     ///
     /// # Errors
     /// It is below 16 MiB, or beyond what can be indexed.

@@ -1,8 +1,9 @@
 //! Where each object's record is: 24 bytes an entry, at most 32 an object with what the table keeps free.
 //!
-//! An entry has a 96-bit print of its key; the key itself is compared on the disk. All of a target lie side by side, so
-//! that a purge finds its variants. The table is cut into shelves that grow by an eighth, each on its own; an entry
-//! lies at its home or behind it, in the order of prints, so a search ends where a greater print begins.
+//! An entry has a 96-bit print of its key; the key itself is compared on the disk. All of a target lie side
+//! by side, so that a purge finds its variants. The table is cut into shelves that grow by an eighth, each on
+//! its own; an entry lies at its home or behind it, in the order of prints, so a search ends where a greater
+//! print begins.
 
 use super::{block::Place, policy::USES_MAX};
 use crate::language::{
@@ -62,7 +63,8 @@ pub(super) struct Indexed {
     pub(super) sectors: u32,
     /// Since it was written; at most three are counted.
     pub(super) uses: u32,
-    /// May an older record of its key be on the device, that would be found after a crash if this one were not?
+    /// May an older record of its key be on the device, that would be found after a crash if this one were
+    /// not?
     pub(super) hides: bool,
 }
 
@@ -428,7 +430,8 @@ mod tests {
         assert_eq!((index.len(), index.sectors()), (2, 3));
     }
 
-    /// Grown entry by entry, the table takes at most 32 bytes an object at any number above a few thousand a shelf.
+    /// Grown entry by entry, the table takes at most 32 bytes an object at any number above a few thousand a
+    /// shelf.
     #[test]
     fn an_object_takes_at_most_32_bytes() {
         let mut random = Seed(3).split("bytes");

@@ -35,8 +35,9 @@ pub enum Source {
     Writer(Writer),
 }
 
-/// What the caller says. For one writer, one reader or one key it may not be said before the last was answered, as far as
-/// `ByteTier` in the driver demands that; everything else may be under way at once.
+/// What the caller says. For one writer, one reader or one key it may not be said before the last was
+/// answered, as far as `ByteTier` in the driver demands that; everything else may be under way at once.
+#[expect(missing_docs, reason = "a field without a line is what its name and type say")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     /// Find out what the device holds. Comes first, once; again after [`Event::RecoveryFailed`].
@@ -56,7 +57,6 @@ pub enum Input {
         op: Op,
         /// To which record.
         writer: Writer,
-        /// What.
         chunk: Bytes,
     },
     /// Make a record visible, at once and whole, in place of any older one of its key: [`Event::Committed`].
@@ -69,10 +69,7 @@ pub enum Input {
         record: Arc<Record>,
     },
     /// Close a writer. What it has not committed is gone. There is no answer.
-    Discard {
-        /// Which.
-        writer: Writer,
-    },
+    Discard { writer: Writer },
     /// Open the record of a key: [`Event::Found`] or [`Event::Absent`].
     Lookup {
         /// Which question.
@@ -94,10 +91,7 @@ pub enum Input {
         length_max: u64,
     },
     /// Close an open record, whether or not its lookup found one. There is no answer.
-    Release {
-        /// Whose.
-        reader: Reader,
-    },
+    Release { reader: Reader },
     /// Give a record another head: [`Event::Freshened`].
     Freshen {
         /// Which question.
@@ -105,11 +99,11 @@ pub enum Input {
         /// The record, with the new head.
         record: Arc<Record>,
     },
-    /// Take away the record of this name, or all that is stored for the target: [`Event::Deleted`], once that is durable.
+    /// Take away the record of this name, or all that is stored for the target: [`Event::Deleted`], once that
+    /// is durable.
     Delete {
         /// Which question.
         op: Op,
-        /// Whose.
         key: StoredKey,
         /// The one of this name; without one, all of the target, and all that is being written for it.
         name: Option<RecordName>,
@@ -119,9 +113,9 @@ pub enum Input {
         /// Which question.
         op: Op,
     },
-    /// The device is to have fewer segments, and is cut up as before otherwise: empty those beyond, and see that nothing is
-    /// found there again. Comes before any other question: [`Event::Shrunk`]. From now on the store takes no more than has
-    /// room on the smaller device; everything else may be asked meanwhile.
+    /// The device is to have fewer segments, and is cut up as before otherwise: empty those beyond, and see
+    /// that nothing is found there again. Comes before any other question: [`Event::Shrunk`]. From now on the
+    /// store takes no more than has room on the smaller device; everything else may be asked meanwhile.
     Shrink {
         /// Which question.
         op: Op,
@@ -130,21 +124,15 @@ pub enum Input {
     },
     /// A read of the device is over, and what it gave was checked by the effect's own [`Check`].
     ReadDone {
-        /// Which.
         io: Io,
         /// What came of it.
         checked: Checked,
     },
     /// A write or a sync of the device is over.
-    Done {
-        /// Which.
-        io: Io,
-    },
-    /// An operation of the device failed. A write that failed may have changed the bytes it was to change, and no others.
-    Failed {
-        /// Which.
-        io: Io,
-    },
+    Done { io: Io },
+    /// An operation of the device failed. A write that failed may have changed the bytes it was to change,
+    /// and no others.
+    Failed { io: Io },
 }
 
 /// What the device is to do. Each is answered once. Nothing orders two that are under way at once.
@@ -174,7 +162,8 @@ pub enum Effect {
         /// What. It is sealed wherever that is convenient: it needs no store.
         blocks: Blocks,
     },
-    /// Make durable what was written by every write that is over. Must not be said to be done if it is not sure.
+    /// Make durable what was written by every write that is over. Must not be said to be done if it is not
+    /// sure.
     Sync {
         /// Which operation.
         io: Io,
@@ -188,11 +177,13 @@ pub enum Failure {
     Device,
     /// What was read is not what was written. The object is dropped.
     Rotten,
-    /// It was in a segment that was reclaimed, and there was no room to move it for its writer, or it could not be read.
+    /// It was in a segment that was reclaimed, and there was no room to move it for its writer, or it could
+    /// not be read.
     Reclaimed,
     /// The target was purged since the writer began.
     Purged,
-    /// A record of its key that is younger was committed since the writer began, or one that is newer was deleted meanwhile.
+    /// A record of its key that is younger was committed since the writer began, or one that is newer was
+    /// deleted meanwhile.
     Superseded,
     /// Its record fits no segment, or its body is larger than a quarter of the device.
     TooLarge,
@@ -202,7 +193,8 @@ pub enum Failure {
     NotOpen,
     /// There is no byte at this offset.
     Beyond,
-    /// A write or a sync failed, so nothing that is written from then on can be relied on; see [`Event::WritesEnded`].
+    /// A write or a sync failed, so nothing that is written from then on can be relied on; see
+    /// [`Event::WritesEnded`].
     ReadOnly,
 }
 
@@ -225,6 +217,7 @@ pub enum Listing {
 }
 
 /// Answers, and facts.
+#[expect(missing_docs, reason = "a field without a line is what its name and type say")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// All is found that the device holds; everything else may be asked now.
@@ -274,7 +267,6 @@ pub enum Event {
     Freshened {
         /// Whose answer.
         op: Op,
-        /// What.
         freshening: Freshening,
     },
     /// It is gone, and stays so.
@@ -289,8 +281,8 @@ pub enum Event {
         /// Whose answer.
         op: Op,
     },
-    /// Nothing lies beyond the new end of the device, durably: it may end there from now on. A store that recovers it may be
-    /// told of either size.
+    /// Nothing lies beyond the new end of the device, durably: it may end there from now on. A store that
+    /// recovers it may be told of either size.
     Shrunk {
         /// Whose answer.
         op: Op,
@@ -299,25 +291,18 @@ pub enum Event {
     Failed {
         /// Whose answer.
         op: Op,
-        /// Why.
         why: Failure,
     },
     /// An object is gone that nobody deleted.
-    Dropped {
-        /// Whose.
-        key: StoredKey,
-        /// Why.
-        why: Loss,
-    },
+    Dropped { key: StoredKey, why: Loss },
     /// A segment can be written to again.
     Reclaimed {
-        /// Which.
         segment: u32,
         /// Were all told of that were dropped?
         listing: Listing,
     },
-    /// A write or a sync failed: which of the writes before it are durable, nobody knows. Reads go on; nothing is written any
-    /// more, until another store recovers what is there.
+    /// A write or a sync failed: which of the writes before it are durable, nobody knows. Reads go on;
+    /// nothing is written any more, until another store recovers what is there.
     WritesEnded,
 }
 
@@ -342,7 +327,8 @@ pub struct Counts {
     pub main_reclaims: u64,
     /// Tombstones written again when their segment was reclaimed.
     pub tombstones_carried: u64,
-    /// Tombstones written for objects that reclaim dropped and that hid an older one, or lay in other segments, too.
+    /// Tombstones written for objects that reclaim dropped and that hid an older one, or lay in other
+    /// segments, too.
     pub tombstones_of_dropped: u64,
     /// Pieces of open records that were read elsewhere after a reclaim.
     pub readers_repointed: u64,

@@ -163,7 +163,8 @@ impl Log {
         left.saturating_add(self.sectors_max().saturating_mul(u32::try_from(turns).unwrap_or(u32::MAX)))
     }
 
-    /// Gives a block of so many sectors its place. There is room. It has the entries that are made of its sector and stamp.
+    /// Gives a block of so many sectors its place. There is room. It has the entries that are made of its
+    /// sector and stamp.
     pub(super) fn take(
         &mut self,
         stream: Stream,
@@ -237,8 +238,8 @@ impl Log {
         Both { newcomer: floor(Stream::Newcomer), main: floor(Stream::Main) }
     }
 
-    /// May a recovery find a block with a stamp of at most `stamp` in a segment other than this one, and those that take
-    /// appends?
+    /// May a recovery find a block with a stamp of at most `stamp` in a segment other than this one, and
+    /// those that take appends?
     pub(super) fn may_be_found(&self, stamp: u64, but: u32) -> bool {
         (0..).zip(&self.segments).any(|(number, segment)| {
             let is_found = match segment.standing {
@@ -279,7 +280,8 @@ pub(super) fn summary_sectors(geometry: &Geometry, entries: usize) -> u32 {
     sectors_of(geometry, HEADER_BYTES + ENTRY_BYTES * entries)
 }
 
-/// What a reclaim may need for tombstones, one for each block of the segment, and for their entries in the summary.
+/// What a reclaim may need for tombstones, one for each block of the segment, and for their entries in the
+/// summary.
 pub(super) fn spare_sectors(geometry: &Geometry) -> u32 {
     let blocks = (geometry.sectors - MARKS) as usize;
     TOMBSTONE_COPIES * geometry.sectors_for(TOMBSTONE_BYTES * blocks)

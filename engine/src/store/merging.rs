@@ -1,9 +1,9 @@
 //! Puts together what the segments hold, from the newest record to the oldest.
 //!
-//! In each stream, what lies in a later segment, or later in one, has the greater stamp. So the two streams are gone
-//! through backwards side by side, always where the greater stamp is. The first record of a key is the one, or none if a
-//! tombstone takes it away. A record whose body is not all there counts for nothing: the older one stands. One whose body
-//! was reclaimed counts for nothing either, but hides the older one.
+//! In each stream, what lies in a later segment, or later in one, has the greater stamp. So the two streams
+//! are gone through backwards side by side, always where the greater stamp is. The first record of a key is
+//! the one, or none if a tombstone takes it away. A record whose body is not all there counts for nothing:
+//! the older one stands. One whose body was reclaimed counts for nothing either, but hides the older one.
 
 use super::{
     Store,

@@ -1,10 +1,11 @@
 //! L2's store: append-only logs of fixed segments on a device, and an index in memory.
 //!
-//! A record is appended as blocks: pieces of its body as they fill, from several writers in turn, and in the end a block
-//! with its head, the places of the pieces and the rest of the body, which makes the whole visible. What is superseded
-//! or deleted stays where it is until its segment is reclaimed. There are two streams of segments, newcomers and main,
-//! and `policy.rs` says who is moved to the end of the main one and who leaves. `docs/format.md` has the layout and argues
-//! crash by crash that a key is found absent, old or new, never a mix, and that what was deleted stays away.
+//! A record is appended as blocks: pieces of its body as they fill, from several writers in turn, and in the
+//! end a block with its head, the places of the pieces and the rest of the body, which makes the whole
+//! visible. What is superseded or deleted stays where it is until its segment is reclaimed. There are two
+//! streams of segments, newcomers and main, and `policy.rs` says who is moved to the end of the main one and
+//! who leaves. `docs/format.md` has the layout and argues crash by crash that a key is found absent, old or
+//! new, never a mix, and that what was deleted stays away.
 //!
 //! ```text
 //!             Append, Commit, Delete, …          Lookup, Read
@@ -15,10 +16,11 @@
 //!      ╰─yes─▶ write                       ╰─few are free─▶ reclaim the oldest of a stream
 //! ```
 //!
-//! The same rules as for the engine: it does no I/O and reads no clock. One [`Store::handle`], then effects and events to
-//! `None`; each effect is answered once. Nothing here hashes or copies bodies: that is done by [`Check::run`] and
-//! [`Blocks::seal`], outside of any lock around the store. When to sync is the caller's policy: the store asks for it where
-//! a deletion, the turn to another segment or a device that gets smaller needs it, [`Input::Sync`] asks for more. Start at [`Store`].
+//! The same rules as for the engine: it does no I/O and reads no clock. One [`Store::handle`], then effects
+//! and events to `None`; each effect is answered once. Nothing here hashes or copies bodies: that is done by
+//! [`Check::run`] and [`Blocks::seal`], outside of any lock around the store. When to sync is the caller's
+//! policy: the store asks for it where a deletion, the turn to another segment or a device that gets smaller
+//! needs it, [`Input::Sync`] asks for more. Start at [`Store`].
 
 mod appending;
 mod block;

@@ -1,7 +1,7 @@
 //! What a reclaim writes again: objects that the policy keeps, and pieces that somebody has open.
 //!
-//! Both go to the end of the main stream, whose turn they wait for. Where that has no segment left, an object leaves, and
-//! readers keep the pieces in memory.
+//! Both go to the end of the main stream, whose turn they wait for. Where that has no segment left, an object
+//! leaves, and readers keep the pieces in memory.
 
 use super::{
     Source, Store,

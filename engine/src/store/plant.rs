@@ -1,6 +1,7 @@
 //! Faults that can be put into the store on purpose, to see that its tests catch them.
 //!
-//! They do nothing unless the crate is built with the feature `plant`, which only the simulator's `prove` and its tests ask for.
+//! They do nothing unless the crate is built with the feature `plant`, which only the simulator's `prove` and
+//! its tests ask for.
 
 macro_rules! faults {
     ($($(#[doc = $doc:literal])+ $name:ident = $row:literal),* $(,)?) => {

@@ -32,8 +32,8 @@ const NEWCOMERS_ONE_IN: u32 = 10;
 const NEWCOMERS_MIN: u32 = 2;
 
 /// Segments that are free when nothing is to be reclaimed: one for the next turn of either stream, one for
-/// what a reclaim moves, and one that only a recovery takes, which must have where to write before it can empty
-/// anything. An append that needs a segment waits while only the last two are free.
+/// what a reclaim moves, and one that only a recovery takes, which must have where to write before it can
+/// empty anything. An append that needs a segment waits while only the last two are free.
 pub(crate) const FREE_SEGMENTS: u32 = 3;
 
 /// An object of a key that is being written, as it stands on the device.

@@ -221,8 +221,8 @@ impl Store {
         }
     }
 
-    /// A record was written and does not count, for what it was made of is gone. It must not come back. Says whether another
-    /// has taken its place.
+    /// A record was written and does not count, for what it was made of is gone. It must not come back. Says
+    /// whether another has taken its place.
     pub(super) fn on_left_behind(&mut self, key: StoredKey, stamp: u64) -> bool {
         let is_hidden = self.index.find(key).is_some();
         if is_hidden {

@@ -226,7 +226,8 @@ impl Store {
         if is_it { Ok(body) } else { Err(Unfit::Unexpected) }
     }
 
-    /// What an object's bytes should be, they are not. Whatever lies there of its key stays away, for it may be read again.
+    /// What an object's bytes should be, they are not. Whatever lies there of its key stays away, for it may
+    /// be read again.
     pub(super) fn drop_rotten(&mut self, key: StoredKey, place: Place) {
         if self.index.remove_at(key, place).is_some() {
             self.counts.objects_rotten += 1;

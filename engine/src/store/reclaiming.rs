@@ -1,9 +1,10 @@
-//! Reclaim: the oldest segment of a stream is emptied. The policy says which stream's, and who moves and who leaves.
+//! Reclaim: the oldest segment of a stream is emptied. The policy says which stream's, and who moves and who
+//! leaves.
 //!
-//! First the objects whose record lies there, then those that have a piece there and their record elsewhere: both move, or
-//! leave, as a whole (`moving.rs`). Then the pieces that somebody has open. Then the tombstones that are still needed:
-//! those that lay here, and one for each object that left and would bring back an older one, or would be found in part.
-//! Room for these is always kept. Then the segment is free.
+//! First the objects whose record lies there, then those that have a piece there and their record elsewhere:
+//! both move, or leave, as a whole (`moving.rs`). Then the pieces that somebody has open. Then the tombstones
+//! that are still needed: those that lay here, and one for each object that left and would bring back an
+//! older one, or would be found in part. Room for these is always kept. Then the segment is free.
 //!
 //! ```text
 //! Waiting ──no record on its way refers to it──▶ Listing ──▶ Sifting ⇄ Loading, Moving ──▶ Keeping ──▶ Burying ──▶ Ending
@@ -137,8 +138,8 @@ impl Store {
         }
     }
 
-    /// Begins where both streams have settled and the main one has room for what must be written. Says whether anything
-    /// changed.
+    /// Begins where both streams have settled and the main one has room for what must be written. Says
+    /// whether anything changed.
     pub(super) fn begin_reclaim(&mut self) -> bool {
         if self.is_turning(Stream::Newcomer) || self.is_turning(Stream::Main) {
             return false;
@@ -149,7 +150,8 @@ impl Store {
         };
         let segments = self.segments_marked();
         if self.reclaims_in_vain >= segments {
-            // All that is left is open or tombstones; these are needed for what lies in older segments of newcomers.
+            // All that is left is open or tombstones; these are needed for what lies in older segments of
+            // newcomers.
             let is_wanted = self.is_queued() || self.is_emptying();
             let is_awaited = is_wanted && self.reclaims_in_vain < 3 * segments;
             if !is_awaited {
@@ -199,7 +201,8 @@ impl Store {
         }
     }
 
-    /// What becomes of an object that has a part in the segment and of which so many sectors would be written again.
+    /// What becomes of an object that has a part in the segment and of which so many sectors would be written
+    /// again.
     fn fate(&self, uses: u32, sectors: u32) -> Fate {
         let reclaim = self.reclaim.as_ref().expect("the caller reclaims");
         let has_room = sectors <= reclaim.budget;
@@ -255,7 +258,8 @@ impl Store {
             // Its tombstones are needed, and cannot be read.
             (_, Listing::Walk) => return self.end_writes(),
         };
-        // Records come first, in the log's order: after them, whatever has pieces here has its record elsewhere.
+        // Records come first, in the log's order: after them, whatever has pieces here has its record
+        // elsewhere.
         todo.reverse();
         todo.sort_by_key(|entry| matches!(entry.what, What::Record { .. }));
         (reclaim.todo, reclaim.step) = (todo, Step::Sifting);
@@ -348,7 +352,8 @@ impl Store {
         }
     }
 
-    /// An object leaves. If its record lies elsewhere, or hides an older one, a recovery must not find either.
+    /// An object leaves. If its record lies elsewhere, or hides an older one, a recovery must not find
+    /// either.
     pub(super) fn drop_reclaimed(&mut self, key: StoredKey, place: Place, stamp: u64, fate: Fate) {
         let Some(indexed) = self.index.remove_at(key, place) else { return };
         self.counts.objects_dropped += 1;
@@ -374,7 +379,8 @@ impl Store {
             || self.log.may_be_found(tombstone.through, reclaim.segment)
     }
 
-    /// Writes the tombstones that are needed, as many in a block as there is room for. Says whether anything changed.
+    /// Writes the tombstones that are needed, as many in a block as there is room for. Says whether anything
+    /// changed.
     fn bury_on(&mut self) -> bool {
         let reclaim = self.reclaim.as_mut().expect("the caller reclaims");
         let Step::Burying { writes } = &mut reclaim.step else { unreachable!("the caller buries") };

@@ -1,7 +1,7 @@
 //! Finding out what the device holds. Nothing is written, so a crash in between changes nothing.
 //!
-//! First the headers and footers of all segments; then whole segments that were not sealed, block by block; then what
-//! each segment holds, which `merging.rs` puts together.
+//! First the headers and footers of all segments; then whole segments that were not sealed, block by block;
+//! then what each segment holds, which `merging.rs` puts together.
 
 use super::{
     Event, Phase, Store,

@@ -1,18 +1,18 @@
 //! A device gets smaller: the segments beyond its new end are emptied, and what marks them is overwritten.
 //!
-//! What lies there moves to the segments that stay, as a reclaim moves it. Where these have no room, the policy makes some,
-//! as it always does. No new block gets its place beyond the new end, unless there are fewer free segments before it than a
-//! reclaim needs.
+//! What lies there moves to the segments that stay, as a reclaim moves it. Where these have no room, the
+//! policy makes some, as it always does. No new block gets its place beyond the new end, unless there are
+//! fewer free segments before it than a reclaim needs.
 //!
 //! ```text
 //! Emptying ──▶ Syncing ──▶ Erasing ──▶ Emptying …, segment by segment
 //!     ╰──nothing lies there──▶ Turning ──▶ Clearing ──▶ Settling ──▶ done
 //! ```
 //!
-//! The headers of a segment are overwritten when all is durable that was moved out of it, and before another segment is
-//! reclaimed: so it is not found again once something is overwritten that hid what it held. When nothing lies beyond the new
-//! end, a header is written that has the new number of segments, so that what is left can be recovered without the rest.
-//! `docs/format.md` argues crash by crash.
+//! The headers of a segment are overwritten when all is durable that was moved out of it, and before another
+//! segment is reclaimed: so it is not found again once something is overwritten that hid what it held. When
+//! nothing lies beyond the new end, a header is written that has the new number of segments, so that what is
+//! left can be recovered without the rest. `docs/format.md` argues crash by crash.
 
 use super::{
     Event, Op, Store,
@@ -69,7 +69,8 @@ impl Store {
         self.geometry = geometry;
         let step = Step::Emptying;
         self.shrinking = Some(Shrinking { op, before: now.segments, fewest: now.segments, step });
-        // Those before the new end are taken first; nothing in any of these can be found, so their order is free.
+        // Those before the new end are taken first; nothing in any of these can be found, so their order is
+        // free.
         self.log.free.make_contiguous().sort_unstable();
         self.retire_free();
     }
@@ -183,7 +184,8 @@ impl Store {
         self.want_sync(Waiter::Shrinking);
     }
 
-    /// Free segments beyond the end are lent as long as there are not enough before it: without any, none can be emptied.
+    /// Free segments beyond the end are lent as long as there are not enough before it: without any, none can
+    /// be emptied.
     fn retire_free(&mut self) {
         let end = self.geometry.segments;
         let staying = self.log.free.iter().filter(|segment| **segment < end).count();

@@ -1,7 +1,8 @@
 //! Making durable what was written: one sync at a time, each for all who wanted one before it began.
 //!
-//! Whoever waits has seen its writes end, so a sync that begins afterwards covers them. A sync or a write that fails ends
-//! all writing: the system may forget what it could not write and call the next sync a success.
+//! Whoever waits has seen its writes end, so a sync that begins afterwards covers them. A sync or a write
+//! that fails ends all writing: the system may forget what it could not write and call the next sync a
+//! success.
 
 use super::{Effect, Event, Failure, Op, Pending, Phase, Store, plant::StoreFault, policy::Stream};
 use alloc::vec::Vec;

@@ -1,8 +1,9 @@
 //! The turn of a stream from its full segment to the next.
 //!
-//! A segment is overwritten only when all is durable that was written before, and takes blocks only when its own header
-//! is: two syncs a segment. The streams turn one after the other, and segments are overwritten in the order in which
-//! they were freed. So whatever a freed segment held is never needed again: `docs/format.md` says why.
+//! A segment is overwritten only when all is durable that was written before, and takes blocks only when its
+//! own header is: two syncs a segment. The streams turn one after the other, and segments are overwritten in
+//! the order in which they were freed. So whatever a freed segment held is never needed again:
+//! `docs/format.md` says why.
 
 use super::{
     Store,
@@ -16,9 +17,11 @@ use super::{
     syncing::Waiter,
 };
 
-/// Free segments that a turn leaves, if it is for what clients append: with the next one, a reclaim has where to move.
+/// Free segments that a turn leaves, if it is for what clients append: with the next one, a reclaim has where
+/// to move.
 pub(super) const KEPT_OF_APPENDS: usize = 2;
-/// Free segments that a turn leaves, if it is for a reclaim or a tombstone: a recovery needs one to begin with.
+/// Free segments that a turn leaves, if it is for a reclaim or a tombstone: a recovery needs one to begin
+/// with.
 pub(super) const KEPT_OF_MOVES: usize = 1;
 
 /// ```text
@@ -49,8 +52,8 @@ pub(super) struct Next {
 }
 
 impl Store {
-    /// There is no room in the open segment of a stream. Its turn begins if it leaves so many free segments. Says whether
-    /// it began.
+    /// There is no room in the open segment of a stream. Its turn begins if it leaves so many free segments.
+    /// Says whether it began.
     pub(super) fn want_turn(&mut self, stream: Stream, kept: usize) -> bool {
         let Turn::Idle = self.turns[stream] else { return false };
         let has_none = stream == Stream::Main && self.log.streams[stream].open.is_none();

@@ -1,7 +1,7 @@
 //! Finds the blocks of a segment that has no summary, by their headers.
 //!
-//! A block whose checksums hold is followed by the next; where none is, every further sector is tried. So whatever was
-//! lost, torn or put somewhere else costs that block and no other.
+//! A block whose checksums hold is followed by the next; where none is, every further sector is tried. So
+//! whatever was lost, torn or put somewhere else costs that block and no other.
 
 use super::{
     block::{Checksums, HEADER_BYTES, Kind, Place},

@@ -1,7 +1,7 @@
 //! Writers: bodies of unknown length, cut into pieces as they come.
 //!
-//! What is not written yet is kept here and can be read, also after a write has failed. Nothing is copied: a body is the
-//! slices that came.
+//! What is not written yet is kept here and can be read, also after a write has failed. Nothing is copied: a
+//! body is the slices that came.
 
 use super::{
     Event, Failure, Op, Source, Store, Writer,

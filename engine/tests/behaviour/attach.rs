@@ -60,7 +60,8 @@ fn t4_late_and_slow_readers_read_back_from_the_disk() {
     rig.assert_idle();
 }
 
-/// A disk that fails in the middle costs nobody a byte: what it had stays readable, the rest stays in the window.
+/// A disk that fails in the middle costs nobody a byte: what it had stays readable, the rest stays in the
+/// window.
 #[test]
 fn a_disk_that_fails_in_the_middle_changes_no_response() {
     let mut rig = Rig::new(narrow(with_disk()));
@@ -103,8 +104,9 @@ fn too_late_to_attach_means_a_fetch_of_ones_own() {
     assert_eq!(rig.client(first).end, None);
 }
 
-/// Who comes when the disk has failed the fill's copy does not count on what it took (`full-disk-heals`, seed 179): a disk that
-/// cannot be written may not be read either, and whoever began to read there would break off.
+/// Who comes when the disk has failed the fill's copy does not count on what it took (`full-disk-heals`, seed
+/// 179): a disk that cannot be written may not be read either, and whoever began to read there would break
+/// off.
 #[test]
 fn nobody_joins_a_fill_whose_disk_has_failed() {
     let mut rig = Rig::new(narrow(with_disk()));
@@ -123,7 +125,8 @@ fn nobody_joins_a_fill_whose_disk_has_failed() {
     assert_eq!(rig.client(late).end, Some(End::Complete));
 }
 
-/// O1: when the last reader leaves, a fill goes on for the tier that keeps it, or is cancelled where the operator says so.
+/// O1: when the last reader leaves, a fill goes on for the tier that keeps it, or is cancelled where the
+/// operator says so.
 #[test]
 fn o1_an_abandoned_fill_obeys_the_policy() {
     for (policy, cancelled) in [(OnAbandon::Finish, 0), (OnAbandon::Cancel, 1)] {
@@ -152,7 +155,8 @@ fn o1_an_abandoned_fill_obeys_the_policy() {
     }
 }
 
-/// O1: an answer that its leader has left, and that none of those who waited may share, goes on or not as the policy says.
+/// O1: an answer that its leader has left, and that none of those who waited may share, goes on or not as the
+/// policy says.
 #[test]
 fn o1_an_answer_for_nobody_obeys_the_policy() {
     for (policy, cancelled) in [(OnAbandon::Finish, 0), (OnAbandon::Cancel, 1)] {
@@ -175,8 +179,8 @@ fn o1_an_answer_for_nobody_obeys_the_policy() {
     }
 }
 
-/// O1 (seed 120341 of explore): the last reader's response breaks off, for it cannot be read back: the fill goes on or not as
-/// when it had left.
+/// O1 (seed 120341 of explore): the last reader's response breaks off, for it cannot be read back: the fill
+/// goes on or not as when it had left.
 #[test]
 fn o1_a_fill_whose_last_reader_broke_off_obeys_the_policy() {
     for (policy, cancelled) in [(OnAbandon::Finish, 0), (OnAbandon::Cancel, 1)] {
@@ -202,7 +206,8 @@ fn o1_a_fill_whose_last_reader_broke_off_obeys_the_policy() {
     }
 }
 
-/// A reader that could not read back what had left the window is told which tier failed, whichever tiers were left before.
+/// A reader that could not read back what had left the window is told which tier failed, whichever tiers were
+/// left before.
 #[test]
 fn a_reader_is_told_which_tier_could_not_be_read() {
     let mut raw = narrow(with_disk());
@@ -272,7 +277,8 @@ fn a_slow_commit_is_not_a_stall() {
     rig.assert_idle();
 }
 
-/// C6: who comes when a fill's response has gone stale does not get it, though its tier has not finished with it.
+/// C6: who comes when a fill's response has gone stale does not get it, though its tier has not finished with
+/// it.
 #[test]
 fn c6_a_fill_that_went_stale_is_not_joined() {
     let mut rig = Rig::new(RawConfig { l0: None, ..with_disk() });

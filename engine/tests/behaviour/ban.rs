@@ -1,5 +1,5 @@
-//! Purges by tag, by prefix and of everything, and soft ones: what they cover is not used, wherever it is stored, and
-//! nothing else is touched.
+//! Purges by tag, by prefix and of everything, and soft ones: what they cover is not used, wherever it is
+//! stored, and nothing else is touched.
 
 use crate::rig::{Rig, key, l0_only, with_disk, with_shared};
 use std::time::Duration;
@@ -267,7 +267,8 @@ fn f2_bans_that_are_forgotten_count_for_everything() {
     rig.pass_time(Duration::from_millis(5));
 }
 
-/// F2: a purge is done only when the local tier keeps its ban; a tier that cannot says so, and the ban counts all the same.
+/// F2: a purge is done only when the local tier keeps its ban; a tier that cannot says so, and the ban counts
+/// all the same.
 #[test]
 fn f2_a_ban_is_kept_before_it_is_acknowledged() {
     for (selector, mode) in [(tag("one"), HARD), (Selector::Key(key("/a")), PurgeMode::Soft)] {
@@ -305,8 +306,8 @@ fn f2_only_a_local_tier_keeps_bans() {
     assert_eq!(rig.tiers[&TierId::L1].bans.iter().count(), 0);
 }
 
-/// F2, C7: what was purged before a crash is not served after it, from the disk nor from a shared tier; the rest is, and
-/// what is fetched anew stays.
+/// F2, C7: what was purged before a crash is not served after it, from the disk nor from a shared tier; the
+/// rest is, and what is fetched anew stays.
 #[test]
 fn f2_a_ban_outlives_the_process() {
     let cases = [(tag("one"), [true, false]), (prefix("/b"), [false, true]), (Selector::All, [true, true])];

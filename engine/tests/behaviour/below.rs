@@ -46,8 +46,8 @@ fn freshened(rig: &Rig) -> usize {
     rig.count(|event| matches!(event, Event::Residence(ResidenceEvent::Freshened { .. })))
 }
 
-/// RFC 9111 section 4.3: what only a byte tier has is asked about with its validator; a 304 streams it to all who wait
-/// under the merged head, which the tier keeps from then on.
+/// RFC 9111 section 4.3: what only a byte tier has is asked about with its validator; a 304 streams it to all
+/// who wait under the merged head, which the tier keeps from then on.
 #[test]
 fn f3_a_304_freshens_a_record_where_it_lies() {
     for raw in alone() {
@@ -74,8 +74,8 @@ fn f3_a_304_freshens_a_record_where_it_lies() {
     }
 }
 
-/// I11 (seed 7905 of explore): a 304 forbids to keep what is stored while an older copy is on its way into the same tier: that
-/// one is not kept either.
+/// I11 (seed 7905 of explore): a 304 forbids to keep what is stored while an older copy is on its way into
+/// the same tier: that one is not kept either.
 #[test]
 fn a_304_that_forbids_to_keep_closes_what_is_older() {
     let mut rig = stored(RawConfig { l0: None, ..with_disk() }, &TAGGED, 60);
@@ -121,8 +121,8 @@ fn a_200_replaces_a_stale_record() {
     }
 }
 
-/// RFC 5861 section 3: within its window a stale record is served at once, to those too who come while it is being
-/// revalidated, and one revalidation goes on behind.
+/// RFC 5861 section 3: within its window a stale record is served at once, to those too who come while it is
+/// being revalidated, and one revalidation goes on behind.
 #[test]
 fn stale_while_revalidate_serves_a_record_at_once() {
     for raw in alone() {
@@ -170,8 +170,8 @@ fn stale_if_error_serves_a_record() {
     }
 }
 
-/// A tier that did not confirm the new head is not believed to have it: the next request asks again. Who waited for the
-/// 304 is served all the same (C1).
+/// A tier that did not confirm the new head is not believed to have it: the next request asks again. Who
+/// waited for the 304 is served all the same (C1).
 #[test]
 fn f3_what_the_tier_did_not_confirm_does_not_count() {
     for raw in alone() {
@@ -194,8 +194,8 @@ fn f3_what_the_tier_did_not_confirm_does_not_count() {
     }
 }
 
-/// F1: a purge while the origin is asked about a record lets the answer freshen nothing, nor does one while the freshening
-/// is with its tier bring the record back.
+/// F1: a purge while the origin is asked about a record lets the answer freshen nothing, nor does one while
+/// the freshening is with its tier bring the record back.
 #[test]
 fn f1_a_purge_during_a_records_revalidation_is_not_undone() {
     for raw in alone() {
@@ -224,7 +224,8 @@ fn f1_a_purge_during_a_records_revalidation_is_not_undone() {
     }
 }
 
-/// F4: what is promoted after a 304 has the lifetime that the 304 gave, and no more; stale uses promote nothing.
+/// F4: what is promoted after a 304 has the lifetime that the 304 gave, and no more; stale uses promote
+/// nothing.
 #[test]
 fn f4_a_freshened_record_is_promoted_with_its_new_lease() {
     for raw in [with_disk(), with_shared()] {
@@ -261,7 +262,8 @@ fn f4_a_freshened_record_is_promoted_with_its_new_lease() {
     }
 }
 
-/// A stale record in a faster tier does not hide a fresh one in a slower: that one serves, and the other is closed.
+/// A stale record in a faster tier does not hide a fresh one in a slower: that one serves, and the other is
+/// closed.
 #[test]
 fn a_fresh_record_in_a_slower_tier_serves() {
     let raw = RawConfig { l0: None, l1: Some(Default::default()), ..with_disk() };
@@ -283,7 +285,8 @@ fn a_fresh_record_in_a_slower_tier_serves() {
     rig.assert_idle();
 }
 
-/// What can be of no use any more is not kept open while the origin is asked: it has neither validator nor window.
+/// What can be of no use any more is not kept open while the origin is asked: it has neither validator nor
+/// window.
 #[test]
 fn a_stale_record_of_no_use_is_closed() {
     let http = RawHttp { stale_if_error_s: 0, ..RawHttp::default() };
@@ -315,8 +318,8 @@ fn t6_leaving_a_revalidation_closes_the_record() {
     }
 }
 
-/// RFC 9110 section 14: a range of a stored record reads exactly its bytes; HEAD, 304 and 416 read nothing. T7: none of
-/// them is promoted.
+/// RFC 9110 section 14: a range of a stored record reads exactly its bytes; HEAD, 304 and 416 read nothing.
+/// T7: none of them is promoted.
 #[test]
 fn t7_a_part_of_a_record_is_read_alone_and_promotes_nothing() {
     for raw in [with_disk(), with_shared()] {
@@ -362,8 +365,8 @@ fn if_range_is_judged_against_a_record() {
     }
 }
 
-/// T12: a range of a stale record is served where a window allows it, and goes around where the origin must be asked;
-/// the question that follows is for the whole.
+/// T12: a range of a stale record is served where a window allows it, and goes around where the origin must
+/// be asked; the question that follows is for the whole.
 #[test]
 fn t12_a_range_of_a_stale_record() {
     for raw in alone() {

@@ -63,7 +63,8 @@ fn t9_a_reader_stays_with_the_record_that_it_opened() {
     rig.assert_idle();
 }
 
-/// T10: a tier that hands over less than was asked for is asked on from there, and what is copied from it is whole.
+/// T10: a tier that hands over less than was asked for is asked on from there, and what is copied from it is
+/// whole.
 #[test]
 fn t10_a_short_read_is_read_on() {
     let mut raw = with_disk();
@@ -83,7 +84,8 @@ fn t10_a_short_read_is_read_on() {
     rig.assert_idle();
 }
 
-/// T11: after its head a client gets bytes of that body or the end of it, and an error is an end that it can see.
+/// T11: after its head a client gets bytes of that body or the end of it, and an error is an end that it can
+/// see.
 #[test]
 fn t11_after_the_head_an_error_only_breaks_off() {
     let mut rig = Rig::new(l0_only());
@@ -150,8 +152,8 @@ fn t14_the_whole_head_comes_back_from_every_tier() {
     }
 }
 
-/// The last byte that was promised is the end: who reads it and asks again at once finds what was stored, and nothing more
-/// is asked of the origin.
+/// The last byte that was promised is the end: who reads it and asks again at once finds what was stored, and
+/// nothing more is asked of the origin.
 #[test]
 fn the_last_byte_that_was_promised_is_the_end() {
     let mut rig = Rig::new(l0_only());

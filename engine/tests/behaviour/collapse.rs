@@ -111,7 +111,8 @@ fn what_may_not_be_stored_is_not_shared() {
     assert_eq!(rig.asked.len(), 3, "nothing was stored");
 }
 
-/// T3, T11: a body that breaks off ends visibly for everybody, and nothing of it is stored, length known or not.
+/// T3, T11: a body that breaks off ends visibly for everybody, and nothing of it is stored, length known or
+/// not.
 #[test]
 fn t3_a_broken_fetch_is_seen_and_not_stored() {
     for fields in [
@@ -170,7 +171,8 @@ fn limits_refuse_clearly() {
     rig.assert_idle();
 }
 
-/// T7, T12: HEAD is answered from what is stored, otherwise goes around; it never begins or joins a fetch of its own.
+/// T7, T12: HEAD is answered from what is stored, otherwise goes around; it never begins or joins a fetch of
+/// its own.
 #[test]
 fn head_requests_do_not_fetch() {
     let mut rig = Rig::new(l0_only());

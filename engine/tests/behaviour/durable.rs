@@ -1,4 +1,5 @@
-//! The durable tier: what is stored there is whole, is found by every edge that shares it, and is nobody's to break.
+//! The durable tier: what is stored there is whole, is found by every edge that shares it, and is nobody's to
+//! break.
 
 use crate::rig::{Rig, key, with_durable};
 use crate::vault::Fate;
@@ -117,7 +118,8 @@ fn each_promotion_from_the_durable_tier_obeys_its_policy() {
     }
 }
 
-/// D2: nothing is visible before the blob is whole, and the manifest comes last. (The store asserts the order, too.)
+/// D2: nothing is visible before the blob is whole, and the manifest comes last. (The store asserts the
+/// order, too.)
 #[test]
 fn d2_the_manifest_comes_after_the_whole_blob() {
     let mut rig = Rig::new(alone());
@@ -176,7 +178,8 @@ fn d1_the_lowest_tier_is_authoritative() {
     );
 }
 
-/// R1: an index that does not answer costs the client nothing, and nothing is stored past a purge that it may have hidden.
+/// R1: an index that does not answer costs the client nothing, and nothing is stored past a purge that it may
+/// have hidden.
 #[test]
 fn r1_an_index_that_fails_is_a_miss_and_the_fill_stores_nothing_there() {
     let mut rig = Rig::new(alone());
@@ -191,7 +194,8 @@ fn r1_an_index_that_fails_is_a_miss_and_the_fill_stores_nothing_there() {
     assert_idle(&rig);
 }
 
-/// R1: a manifest whose blob is gone, or has another length, is a miss; the fill that follows takes its place.
+/// R1: a manifest whose blob is gone, or has another length, is a miss; the fill that follows takes its
+/// place.
 #[test]
 fn r1_a_manifest_without_its_blob_is_a_miss_and_is_repaired() {
     for is_torn in [false, true] {
@@ -220,7 +224,8 @@ fn r1_a_manifest_without_its_blob_is_a_miss_and_is_repaired() {
     }
 }
 
-/// Bytes that are not what was uploaded break off visibly before their end, are promoted nowhere, and lose their manifest.
+/// Bytes that are not what was uploaded break off visibly before their end, are promoted nowhere, and lose
+/// their manifest.
 #[test]
 fn a_body_with_another_digest_breaks_off_and_is_promoted_nowhere() {
     let mut rig = Rig::new(alone());
@@ -242,7 +247,8 @@ fn a_body_with_another_digest_breaks_off_and_is_promoted_nowhere() {
     assert_idle(&other);
 }
 
-/// CON1, T8: of two edges that store a key at once one wins; the loser deletes its own blob, and the winner's is read.
+/// CON1, T8: of two edges that store a key at once one wins; the loser deletes its own blob, and the winner's
+/// is read.
 #[test]
 fn t8_con1_the_loser_deletes_its_own_blob_only() {
     let mut first = Rig::new(alone());
@@ -298,7 +304,8 @@ fn t8_con1_the_loser_of_a_close_race_deletes_its_own_blob_only() {
     assert_idle(&second);
 }
 
-/// A manifest that was written while its answer was lost is found by reading back: it has won, and nothing is deleted.
+/// A manifest that was written while its answer was lost is found by reading back: it has won, and nothing is
+/// deleted.
 #[test]
 fn a_lost_answer_to_the_manifest_is_resolved_by_reading_back() {
     let mut rig = Rig::new(alone());
@@ -331,7 +338,8 @@ fn f6_an_expired_manifest_is_a_miss_and_is_replaced() {
     assert_idle(&rig);
 }
 
-/// D3: the index says when an object's time is up. A use moves it, up to `total_s`, and nobody waits for that.
+/// D3: the index says when an object's time is up. A use moves it, up to `total_s`, and nobody waits for
+/// that.
 #[test]
 fn d3_access_touches_and_holds_nobody_up() {
     let mut rig = Rig::new(with_terms(1_000, 10, 0, 0));
@@ -368,7 +376,8 @@ fn d3_access_touches_and_holds_nobody_up() {
     rig.assert_idle_but_fetching();
 }
 
-/// F1: a purge takes the lease, so that the upload it overtakes is never published; both say what came of them.
+/// F1: a purge takes the lease, so that the upload it overtakes is never published; both say what came of
+/// them.
 #[test]
 fn f1_a_purge_during_an_upload_is_not_undone() {
     let mut rig = Rig::new(alone());
@@ -392,7 +401,8 @@ fn f1_a_purge_during_an_upload_is_not_undone() {
     };
 }
 
-/// A purge of what is stored removes it for every edge, and says so; one that the index does not confirm says that.
+/// A purge of what is stored removes it for every edge, and says so; one that the index does not confirm says
+/// that.
 #[test]
 fn f2_a_purge_reaches_the_durable_tier_and_tells_what_it_saw() {
     let mut rig = Rig::new(alone());
@@ -431,7 +441,8 @@ fn a_lease_is_renewed_while_its_upload_takes() {
     assert_eq!(rig.engine.poll_wake(), None);
 }
 
-/// Every way out of an upload ends it once, with nothing left behind: a broken body, a gate, a stall, a store that fails.
+/// Every way out of an upload ends it once, with nothing left behind: a broken body, a gate, a stall, a store
+/// that fails.
 #[test]
 fn every_way_out_of_an_upload_ends_it_once() {
     type Out = fn(&mut Rig);
@@ -500,7 +511,8 @@ fn nothing_is_uploaded_before_the_lease_is_had() {
     assert_idle(&rig);
 }
 
-/// A reader that comes too late for the window reads nothing back from an upload: it is refused and fetches for itself.
+/// A reader that comes too late for the window reads nothing back from an upload: it is refused and fetches
+/// for itself.
 #[test]
 fn an_upload_is_not_read_back_by_those_who_come_late() {
     let mut raw = alone();
@@ -526,7 +538,8 @@ fn a_fetch_that_outlasts_the_memory_of_purges_is_not_stored() {
     assert_idle(&rig);
 }
 
-/// The collector comes round: what an edge that crashed left goes once its lease and its grace are over; what is named stays.
+/// The collector comes round: what an edge that crashed left goes once its lease and its grace are over; what
+/// is named stays.
 #[test]
 fn d2_the_collector_removes_orphans_and_nothing_else() {
     let mut crashed = Rig::new(with_terms(2_000, 600, 5, 0));
@@ -632,7 +645,8 @@ fn a_304_freshens_the_manifest_for_every_edge() {
     }
 }
 
-/// F1, F3: a purge, or another change of the entry, that comes between the lookup and the 304 is not undone by it.
+/// F1, F3: a purge, or another change of the entry, that comes between the lookup and the 304 is not undone
+/// by it.
 #[test]
 fn f1_a_304_that_comes_after_a_purge_brings_nothing_back() {
     let mut first = Rig::new(alone());
@@ -652,8 +666,8 @@ fn f1_a_304_that_comes_after_a_purge_brings_nothing_back() {
     assert_idle(&first);
 }
 
-/// A body that breaks off again and again does not crowd its key: each upload hands its lease back, and the one that comes to
-/// its end is stored.
+/// A body that breaks off again and again does not crowd its key: each upload hands its lease back, and the
+/// one that comes to its end is stored.
 #[test]
 fn uploads_that_break_off_leave_no_lease() {
     let mut rig = Rig::new(alone());

@@ -1,5 +1,5 @@
-//! The purge feed in the engine: what other edges purged is not used here, and without the lease nothing stored is used
-//! before the origin has agreed (failure F9).
+//! The purge feed in the engine: what other edges purged is not used here, and without the lease nothing
+//! stored is used before the origin has agreed (failure F9).
 
 use crate::rig::{Rig, key, l0_only, with_disk, with_durable, with_shared};
 use std::time::Duration;
@@ -87,8 +87,8 @@ fn f9_what_is_heard_counts_in_every_tier() {
                 rig.end("/a");
                 store(&mut rig, "/b");
                 assert!(!asks(&mut rig, "/a"));
-                let heard = notice(&rig, selector.clone(), mode);
-                rig.feed(heard);
+                let remote = notice(&rig, selector.clone(), mode);
+                rig.feed(remote);
                 rig.pass_time(Duration::from_millis(5));
                 assert!(!door_opens(&mut rig, "/a"), "{selector:?} {mode:?}");
                 let is_l3 = raw.l3.is_some() && raw.l0.is_none() && selector == Selector::Key(key("/a"));
@@ -101,8 +101,8 @@ fn f9_what_is_heard_counts_in_every_tier() {
     }
 }
 
-/// F9: who came without a lease does not get what was found before a purge was heard, though the lease comes back and the
-/// origin fails.
+/// F9: who came without a lease does not get what was found before a purge was heard, though the lease comes
+/// back and the origin fails.
 #[test]
 fn f9_what_was_found_before_a_purge_stands_in_for_nothing() {
     for raw in configs() {
@@ -111,8 +111,8 @@ fn f9_what_was_found_before_a_purge_stands_in_for_nothing() {
             store(&mut rig, "/a");
             rig.pass_time(Duration::from_secs(61));
             let client = rig.get("/a");
-            let heard = notice(&rig, selector, PurgeMode::Hard);
-            rig.feed(heard);
+            let remote = notice(&rig, selector, PurgeMode::Hard);
+            rig.feed(remote);
             rig.feed(Input::LeaseHeld { until: rig.now.after(Duration::from_secs(60)) });
             rig.refuse("/a");
             assert!(rig.client(client).reply.is_none(), "{raw:?}");
@@ -121,21 +121,22 @@ fn f9_what_was_found_before_a_purge_stands_in_for_nothing() {
     }
 }
 
-/// F9, F1: a fill that began before a purge was heard reaches its readers and no tier, and nobody joins it any more.
+/// F9, F1: a fill that began before a purge was heard reaches its readers and no tier, and nobody joins it
+/// any more.
 #[test]
 fn f9_what_is_under_way_is_closed() {
     for raw in configs() {
         let mut rig = current(raw);
         rig.get("/a");
-        let heard = notice(&rig, Selector::Key(key("/a")), PurgeMode::Hard);
-        rig.feed(heard);
+        let remote = notice(&rig, Selector::Key(key("/a")), PurgeMode::Hard);
+        rig.feed(remote);
         rig.pass_time(Duration::from_millis(5));
         assert!(asks(&mut rig, "/a"), "nobody joins what began before");
     }
 }
 
-/// F9 (seed 61200 of explore): a purge is heard of while a shared tier freshens what it covers: the tier's answer counts for
-/// nothing.
+/// F9 (seed 61200 of explore): a purge is heard of while a shared tier freshens what it covers: the tier's
+/// answer counts for nothing.
 #[test]
 fn f9_a_freshening_that_a_purge_overtook_counts_for_nothing() {
     let mut rig = current(with_feed(RawConfig { l0: None, ..with_shared() }));
@@ -145,15 +146,15 @@ fn f9_a_freshening_that_a_purge_overtook_counts_for_nothing() {
     rig.get("/a");
     rig.tiers.get_mut(&TierId::L1).expect("configured").is_held = true;
     rig.head("/a", 304, &[("cache-control", "max-age=60"), ("etag", "\"e\"")]);
-    let heard = notice(&rig, Selector::Key(key("/a")), PurgeMode::Hard);
-    rig.feed(heard);
+    let remote = notice(&rig, Selector::Key(key("/a")), PurgeMode::Hard);
+    rig.feed(remote);
     rig.release_tier(TierId::L1);
     assert_eq!(rig.count(|event| matches!(event, Event::Residence(ResidenceEvent::Freshened { .. }))), 0);
     assert!(asks(&mut rig, "/a"));
 }
 
-/// F9: a purge of our own counts on when one that another edge was asked for earlier is heard of after it: what comes back
-/// into a shared tier from before ours is not used.
+/// F9: a purge of our own counts on when one that another edge was asked for earlier is heard of after it:
+/// what comes back into a shared tier from before ours is not used.
 #[test]
 fn f9_an_older_purge_that_is_heard_late_changes_nothing() {
     let mut rig = current(with_feed(RawConfig { l0: None, ..with_shared() }));
@@ -192,18 +193,18 @@ fn an_old_notice_spares_what_is_younger() {
     for raw in [with_feed(with_disk()), with_feed(RawConfig { l0: None, ..with_disk() })] {
         for selector in [Selector::Key(key("/a")), tag()] {
             let mut rig = current(raw.clone());
-            let heard = notice(&rig, selector.clone(), PurgeMode::Hard);
+            let remote = notice(&rig, selector.clone(), PurgeMode::Hard);
             rig.pass_time(LEASE + Duration::from_secs(1));
             store(&mut rig, "/a");
-            rig.feed(heard);
+            rig.feed(remote);
             let is_swept = raw.l0.is_some() && selector == tag();
             assert!(!asks(&mut rig, "/a"), "{selector:?}, swept from L0: {is_swept}");
         }
     }
 }
 
-/// Before the lease is had, and once it is lost, the door is closed and the origin has to agree first, whatever windows
-/// for stale responses are open; when it is had again, all is as before.
+/// Before the lease is had, and once it is lost, the fast path is closed and the origin has to agree first,
+/// whatever windows for stale responses are open; when it is had again, all is as before.
 #[test]
 fn f9_without_the_lease_everything_is_revalidated() {
     for raw in configs() {

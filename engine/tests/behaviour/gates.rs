@@ -61,7 +61,8 @@ fn m2_an_unknown_length_is_checked_as_it_grows() {
     }
 }
 
-/// M3, T5: a shared store that does not keep up loses its copy at the first chunk too many; nobody waits for it.
+/// M3, T5: a shared store that does not keep up loses its copy at the first chunk too many; nobody waits for
+/// it.
 #[test]
 fn t5_a_lane_that_lost_a_chunk_never_commits() {
     let mut raw = with_shared();

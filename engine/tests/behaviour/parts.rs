@@ -51,7 +51,8 @@ fn t12_a_range_of_what_is_not_stored_goes_around() {
     }
 }
 
-/// T12: a range does not wait for a whole that is being fetched, and a fetch for everybody never asks for a part.
+/// T12: a range does not wait for a whole that is being fetched, and a fetch for everybody never asks for a
+/// part.
 #[test]
 fn t12_no_fetch_asks_for_a_part() {
     for raw in [l0_only(), with_disk()] {
@@ -67,8 +68,9 @@ fn t12_no_fetch_asks_for_a_part() {
     }
 }
 
-/// RFC 9110 section 14.6: several ranges come as parts of exactly their bytes, in the order asked for, from any tier; and
-/// ranges that come to more than the whole, or too many of them, come as the whole (section 14.2).
+/// RFC 9110 section 14.6: several ranges come as parts of exactly their bytes, in the order asked for, from
+/// any tier; and ranges that come to more than the whole, or too many of them, come as the whole (section
+/// 14.2).
 #[test]
 fn several_ranges_are_parts_of_one_answer() {
     let below = |raw: RawConfig| RawConfig { l0: None, ..raw };

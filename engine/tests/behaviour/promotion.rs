@@ -27,7 +27,8 @@ fn promoted(rig: &Rig) -> usize {
     })
 }
 
-/// A hit in a lower tier is served whole and then answers from L0; C2: the response ends before the copy is visible.
+/// A hit in a lower tier is served whole and then answers from L0; C2: the response ends before the copy is
+/// visible.
 #[test]
 fn c2_a_hit_below_is_promoted_once_it_was_read() {
     for (raw, tier) in [(with_disk(), TierId::L2), (with_shared(), TierId::L1)] {
@@ -155,8 +156,8 @@ fn r1_a_lost_record_is_a_miss() {
     rig.assert_idle();
 }
 
-/// A read that fails in the middle breaks the response visibly, and the record is deleted, so that nobody else comes to
-/// it. Rot is told as such, and says nothing against the tier.
+/// A read that fails in the middle breaks the response visibly, and the record is deleted, so that nobody
+/// else comes to it. Rot is told as such, and says nothing against the tier.
 #[test]
 fn a_failed_read_is_seen_and_not_repeated() {
     for rots in [false, true] {
@@ -193,8 +194,8 @@ fn a_failed_read_is_seen_and_not_repeated() {
     }
 }
 
-/// A body that comes along with the lookup is served at once, and read by nobody: the whole to whom asks for it, a part, and
-/// the head alone. C2: the response ends before the copy into L0 is visible.
+/// A body that comes along with the lookup is served at once, and read by nobody: the whole to whom asks for
+/// it, a part, and the head alone. C2: the response ends before the copy into L0 is visible.
 #[test]
 fn a_body_that_comes_along_is_not_read() {
     let body = Symbol { object: object("/a"), version: 1, offset: 0, size: 100 };
@@ -226,7 +227,8 @@ fn a_body_that_comes_along_is_not_read() {
     }
 }
 
-/// A body along that is shorter than its record says is not the record's: it is not served, and the record goes.
+/// A body along that is shorter than its record says is not the record's: it is not served, and the record
+/// goes.
 #[test]
 fn a_body_of_another_length_is_not_served() {
     let mut rig = only_on_disk(with_disk());

@@ -113,7 +113,8 @@ fn f1_a_purge_during_a_promotion_stops_it() {
     assert_eq!(rig.asked.len(), 3);
 }
 
-/// A record from before a purge that somebody else publishes into the shared store afterwards is known by its birth.
+/// A record from before a purge that somebody else publishes into the shared store afterwards is known by its
+/// birth.
 #[test]
 fn what_others_publish_late_is_not_used() {
     let mut rig = Rig::new(with_shared());
@@ -157,7 +158,8 @@ fn a_purge_that_a_tier_fails_is_not_confirmed() {
     );
 }
 
-/// F2: a record whose delete failed is out of the index but not off the disk; the next purge removes it for good.
+/// F2: a record whose delete failed is out of the index but not off the disk; the next purge removes it for
+/// good.
 #[test]
 fn f2_a_purge_reaches_what_the_index_has_forgotten() {
     let mut rig = Rig::new(with_disk());
@@ -175,8 +177,8 @@ fn f2_a_purge_reaches_what_the_index_has_forgotten() {
     assert!(rig.tiers[&TierId::L2].records.is_empty());
 }
 
-/// The calendar is cut to milliseconds when a record is written and when it is read, which can make it look younger than
-/// the purge that came after it. In doubt it was purged.
+/// The calendar is cut to milliseconds when a record is written and when it is read, which can make it look
+/// younger than the purge that came after it. In doubt it was purged.
 #[test]
 fn a_birth_that_rounding_made_younger_counts_as_purged() {
     let mut other_edge = Rig::new(with_shared());

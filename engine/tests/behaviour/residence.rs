@@ -1,5 +1,5 @@
-//! What is resident in L0, byte for byte, whoever decides who leaves: overwrites, evictions, and what is too large; and when a
-//! local tier is asked after a start.
+//! What is resident in L0, byte for byte, whoever decides who leaves: overwrites, evictions, and what is too
+//! large; and when a local tier is asked after a start.
 
 use crate::rig::{Rig, key, object, with_disk};
 use std::sync::Arc;
@@ -27,8 +27,8 @@ fn fill(rig: &mut Rig, target: &str, length: u64) {
 /// What the head of [`fill`]'s responses costs: `cache-control` and `max-age=60`.
 const HEAD: u64 = 13 + 10;
 
-/// What an object of [`fill`] with 100 bytes costs, and how many of them L0 of [`small`] holds. So many, because
-/// S3-FIFO admits nothing larger than a tenth of a tier.
+/// What an object of [`fill`] with 100 bytes costs, and how many of them L0 of [`small`] holds. So many,
+/// because S3-FIFO admits nothing larger than a tenth of a tier.
 const OBJECT: u64 = 100 + HEAD;
 const OBJECTS_MAX: u64 = 20;
 
@@ -141,8 +141,8 @@ fn record(target: &str, name: u128, length: u64, age_s: u64) -> Record {
     }
 }
 
-/// A local tier is neither looked up nor written to before it has joined; a purge reaches it all the same. Afterwards it
-/// answers with what it has kept, whose ages have gone on.
+/// A local tier is neither looked up nor written to before it has joined; a purge reaches it all the same.
+/// Afterwards it answers with what it has kept, whose ages have gone on.
 #[test]
 fn a_local_tier_is_asked_once_it_has_joined() {
     let raw = RawConfig { l0: None, ..with_disk() };

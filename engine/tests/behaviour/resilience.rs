@@ -1,4 +1,5 @@
-//! ResiliencePolicy: breakers, retries, deadlines and second reads, and that none of them stands before the cache.
+//! ResiliencePolicy: breakers, retries, deadlines and second reads, and that none of them stands before the
+//! cache.
 
 use crate::rig::{Rig, key, l0_only, with_disk, with_shared};
 use std::time::Duration;
@@ -378,7 +379,8 @@ fn a_client_that_does_not_read_misses_no_deadline() {
     rig.assert_idle();
 }
 
-/// Bytes of a record that do not come break the response off; the tier keeps what it has, and the record is closed.
+/// Bytes of a record that do not come break the response off; the tier keeps what it has, and the record is
+/// closed.
 #[test]
 fn a_read_that_is_late_breaks_the_response_off() {
     let mut rig = Rig::new(RawConfig { l0: None, ..with_disk() });
@@ -396,7 +398,8 @@ fn a_read_that_is_late_breaks_the_response_off() {
     rig.assert_idle();
 }
 
-/// A tier that keeps failing is not asked: lookups go past it, copies into it are not begun, deletes always reach it.
+/// A tier that keeps failing is not asked: lookups go past it, copies into it are not begun, deletes always
+/// reach it.
 #[test]
 fn a_tier_that_keeps_failing_is_skipped_but_always_purged() {
     let mut rig = Rig::new(hasty(with_shared()));
@@ -459,7 +462,8 @@ fn an_open_record_is_read_on_while_its_tiers_breaker_is_open() {
     rig.assert_idle();
 }
 
-/// A hundred quick reads, and one that is late: it is asked twice, the first answer is used, the other one ignored.
+/// A hundred quick reads, and one that is late: it is asked twice, the first answer is used, the other one
+/// ignored.
 #[test]
 fn a9_a_read_that_is_later_than_most_is_asked_twice_and_used_once() {
     let mut raw = RawConfig { l0: None, ..with_disk() };

@@ -28,8 +28,8 @@ fn first_version() -> Option<Symbol> {
     Some(Symbol { object: object("/a"), version: 1, offset: 0, size: 100 })
 }
 
-/// RFC 9111 section 4.3: a stale response is asked about with its validator, and a 304 gives it a new lease: one more
-/// body is not sent. All who wait get it, and who comes next has a hit.
+/// RFC 9111 section 4.3: a stale response is asked about with its validator, and a 304 gives it a new lease:
+/// one more body is not sent. All who wait get it, and who comes next has a hit.
 #[test]
 fn a_304_freshens_what_is_stored() {
     let mut rig = stored(l0_only(), &[("cache-control", "max-age=60"), ("etag", "\"v1\"")], 60);
@@ -92,7 +92,8 @@ fn no_cache_is_asked_about_each_time() {
     );
 }
 
-/// RFC 5861 section 3: within its window a stale response is served at once, and one revalidation goes on behind.
+/// RFC 5861 section 3: within its window a stale response is served at once, and one revalidation goes on
+/// behind.
 #[test]
 fn stale_while_revalidate_serves_at_once() {
     let fields = [("cache-control", "max-age=60, stale-while-revalidate=10"), ("etag", "\"v1\"")];
@@ -123,7 +124,8 @@ fn past_its_window_a_stale_response_waits_for_the_origin() {
     assert_eq!(outcome(&rig, client), expected);
 }
 
-/// RFC 5861 section 4: an origin that cannot be reached, or answers with an error, is stood in for, within the window.
+/// RFC 5861 section 4: an origin that cannot be reached, or answers with an error, is stood in for, within
+/// the window.
 #[test]
 fn stale_if_error_stands_in_for_the_origin() {
     let instead = Outcome::Stale { tier: L0, why: StaleUse::IfError };
@@ -204,8 +206,8 @@ fn what_must_be_asked_about_is_not_shared() {
     );
 }
 
-/// F5: a lifetime of zero is over at once: with a stale window it is served as stale and asked about, without one it is
-/// asked for each time, and past the window it is not used at all.
+/// F5: a lifetime of zero is over at once: with a stale window it is served as stale and asked about, without
+/// one it is asked for each time, and past the window it is not used at all.
 #[test]
 fn f5_a_lifetime_of_zero_is_never_a_hit() {
     let mut rig = stored(l0_only(), &[("cache-control", "max-age=0, stale-while-revalidate=10")], 0);

@@ -1,5 +1,5 @@
-//! The rig for behaviour tests: the real engine, an origin that answers when told to, tiers that answer at once unless
-//! held, clients that read to the end unless told to be slow, and virtual time.
+//! The rig for behaviour tests: the real engine, an origin that answers when told to, tiers that answer at
+//! once unless held, clients that read to the end unless told to be slow, and virtual time.
 
 use crate::vault::{Vault, is_durable};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

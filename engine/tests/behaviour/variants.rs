@@ -64,7 +64,8 @@ fn got(rig: &Rig, clients: &[RequestId]) -> Vec<Option<u32>> {
     clients.iter().map(|client| rig.client(*client).span().map(|span| span.version)).collect()
 }
 
-/// T12: a crowd for a target that nobody knows to vary: each variant is fetched once, and each client gets its own.
+/// T12: a crowd for a target that nobody knows to vary: each variant is fetched once, and each client gets
+/// its own.
 #[test]
 fn t12_a_herd_of_two_variants_is_two_fetches() {
     let mut rig = Rig::new(l0_only());
@@ -103,7 +104,8 @@ fn t12_a_purge_in_between_mixes_no_variants() {
     rig.assert_idle();
 }
 
-/// T12: the leader has left before its head came. The response is to its request, not to that of whoever is first now.
+/// T12: the leader has left before its head came. The response is to its request, not to that of whoever is
+/// first now.
 #[test]
 fn t12_a_leader_that_left_takes_its_variant_along() {
     let mut rig = Rig::new(l0_only());
@@ -155,8 +157,8 @@ fn a_vary_that_changes_ends() {
     rig.assert_idle();
 }
 
-/// A 304 may say that the stored response depends on more than it is filed under: then it holds only for who asked, and
-/// the response is fetched anew.
+/// A 304 may say that the stored response depends on more than it is filed under: then it holds only for who
+/// asked, and the response is fetched anew.
 #[test]
 fn a_304_that_names_other_fields_does_not_freshen() {
     let mut rig = Rig::new(l0_only());
@@ -173,8 +175,9 @@ fn a_304_that_names_other_fields_does_not_freshen() {
     rig.assert_idle();
 }
 
-/// CON5 (seed 66590 of explore): a fetch turns out to be of a variant of which another has its whole body, and its tier has
-/// yet to publish it. Those who come later join the one that still streams, also when the tier fails the other.
+/// CON5 (seed 66590 of explore): a fetch turns out to be of a variant of which another has its whole body,
+/// and its tier has yet to publish it. Those who come later join the one that still streams, also when the
+/// tier fails the other.
 #[test]
 fn a_fetch_that_streams_leads_before_one_that_has_ended() {
     let by_agent = [("cache-control", "max-age=60"), ("vary", "User-Agent"), ("content-length", "50")];
@@ -232,8 +235,9 @@ fn a_purge_reaches_every_variant() {
     rig.assert_idle();
 }
 
-/// The disk keeps variants, and a marker that says what the target depends on: after a restart each is a hit without a
-/// question to the origin, and a purge takes all of them along, the marker too, and those that nobody has asked for since.
+/// The disk keeps variants, and a marker that says what the target depends on: after a restart each is a hit
+/// without a question to the origin, and a purge takes all of them along, the marker too, and those that
+/// nobody has asked for since.
 #[test]
 fn variants_are_found_again_after_a_restart() {
     let mut before = Rig::new(with_disk());
@@ -260,7 +264,8 @@ fn variants_are_found_again_after_a_restart() {
     rig.assert_idle_but_fetching();
 }
 
-/// Those who wait for the marker want different variants: each gets its own, and one lookup of the target serves all.
+/// Those who wait for the marker want different variants: each gets its own, and one lookup of the target
+/// serves all.
 #[test]
 fn who_waits_for_a_marker_gets_each_its_own() {
     let mut before = Rig::new(with_disk());
@@ -279,8 +284,8 @@ fn who_waits_for_a_marker_gets_each_its_own() {
     rig.assert_idle();
 }
 
-/// In a shared tier one edge finds the variants that another stored without asking the origin, though it has never seen
-/// the target.
+/// In a shared tier one edge finds the variants that another stored without asking the origin, though it has
+/// never seen the target.
 #[test]
 fn a_shared_tier_has_variants_for_every_edge() {
     let mut one = Rig::new(with_shared());

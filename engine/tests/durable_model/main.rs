@@ -1,9 +1,10 @@
 //! The durable tier's protocol on every interleaving of a few actors.
 //!
-//! The machines are the real ones of `engine/src/durable`; imitated are the index, the blob store and the network
-//! between: answers get lost, requests are done later or twice, actors crash, the clock ticks, the index drops what
-//! expired. One key, few actors, small budgets: what is proven is proven for these. Start at `World`, then at the
-//! rules in `properties`. The last tests plant faults and want them found, so that the net is known to hold.
+//! The machines are the real ones of `engine/src/durable`; imitated are the index, the blob store and the
+//! network between: answers get lost, requests are done later or twice, actors crash, the clock ticks, the
+//! index drops what expired. One key, few actors, small budgets: what is proven is proven for these. Start at
+//! `World`, then at the rules in `properties`. The last tests plant faults and want them found, so that the
+//! net is known to hold.
 
 mod world;
 
@@ -330,8 +331,8 @@ fn purges_beside_each_other_are_final() {
     holds(Setup { writers: 2, purgers: 2, ..ALONE });
 }
 
-/// A reader gives what it found another head while a purge or another writer takes its place, and while its time runs out:
-/// it stays the manifest that it was, or is gone.
+/// A reader gives what it found another head while a purge or another writer takes its place, and while its
+/// time runs out: it stays the manifest that it was, or is gone.
 #[test]
 fn a_freshened_manifest_is_the_same_one() {
     let losing = Budget { losses: 1, ticks: 3, ..CALM };

@@ -1,6 +1,6 @@
-//! Everything that there is: the index, the blob store and the network, imitated, and the actors, which are the real
-//! machines with what they asked last. A [`World`] steps only when it is told to; which steps there are, and what must
-//! hold after each, stands in `main.rs`.
+//! Everything that there is: the index, the blob store and the network, imitated, and the actors, which are
+//! the real machines with what they asked last. A [`World`] steps only when it is told to; which steps there
+//! are, and what must hold after each, stands in `main.rs`.
 
 use crate::{Budget, Plant, Setup};
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
@@ -85,7 +85,8 @@ pub(crate) enum Sweeper {
 /// A rule that was broken by a step, rather than by a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Broken {
-    /// Two manifests under one version, a version that did not rise, a name published twice, or one that came back.
+    /// Two manifests under one version, a version that did not rise, a name published twice, or one that came
+    /// back.
     Winners,
     /// A writer deleted another's blob, or anybody one that is named or leased to an upload.
     Deleted,
@@ -332,7 +333,8 @@ impl World {
     }
 
     pub(crate) fn delete(&mut self, who: Option<Who>, blob: RecordName) {
-        // A delayed request was judged when it was made; only its writer asks for a blob that is still leased.
+        // A delayed request was judged when it was made; only its writer asks for a blob that is still
+        // leased.
         let is_own = who.is_none_or(|who| matches!(who, Who::Writer(n) if name(n) == blob));
         let is_live = |entry: &Entry| {
             entry.names(blob) || entry.lease(blob).is_some_and(|lease| !is_own && self.now() < lease.until)

@@ -1,9 +1,9 @@
 //! The purge feed on every interleaving of two edges and a few purges.
 //!
-//! The feeds are the real ones of `engine/src/feed`; imitated are the log and the network between: answers get lost,
-//! appends are done late or twice, edges crash, the log is trimmed, the clock ticks between any two steps. Small budgets:
-//! what is proven is proven for these; `engine/src/feed/tests.rs` draws longer stories at random. The last test plants
-//! faults and wants them found, so that the net is known to hold.
+//! The feeds are the real ones of `engine/src/feed`; imitated are the log and the network between: answers
+//! get lost, appends are done late or twice, edges crash, the log is trimmed, the clock ticks between any two
+//! steps. Small budgets: what is proven is proven for these; `engine/src/feed/tests.rs` draws longer stories
+//! at random. The last test plants faults and wants them found, so that the net is known to hold.
 
 mod world;
 
@@ -34,7 +34,8 @@ struct Budget {
 /// A fault put between the feeds and their world. None needs a switch in the feeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Plant {
-    /// A read shows the log as it was a lease before, as would a lease that is counted from long after the read.
+    /// A read shows the log as it was a lease before, as would a lease that is counted from long after the
+    /// read.
     ReadsLag,
     /// An edge that is told of a gap does nothing about it.
     GapIsIgnored,

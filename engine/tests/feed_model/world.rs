@@ -1,5 +1,6 @@
-//! The log and the network, imitated, and the edges, which are the real feeds with what they told. A [`World`] steps only
-//! when it is told to; which steps there are, and what must hold after each, stands in `main.rs`.
+//! The log and the network, imitated, and the edges, which are the real feeds with what they told. A
+//! [`World`] steps only when it is told to; which steps there are, and what must hold after each, stands in
+//! `main.rs`.
 
 use crate::{Budget, Plant, Setup};
 use std::{collections::BTreeMap, time::Duration};

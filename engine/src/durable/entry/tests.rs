@@ -177,7 +177,8 @@ fn versions_only_rise() {
     }
 }
 
-/// A lease keeps what is stored and its time; beyond its time what was stored is gone, and the lease does not bring it back.
+/// A lease keeps what is stored and its time; beyond its time what was stored is gone, and the lease does not
+/// bring it back.
 #[test]
 fn a_lease_never_prolongs_a_manifest() {
     let before = stored(Entry { leases: Vec::new(), ..entry() }, 100);
@@ -226,7 +227,8 @@ fn nothing_is_published_without_its_lease() {
     stored(entry(), 100).published(Arc::new(record()), BodyDigest(1), at(8), at(300));
 }
 
-/// A purge takes what is stored and every lease, and raises the generation; a repair and a sweep leave the generation.
+/// A purge takes what is stored and every lease, and raises the generation; a repair and a sweep leave the
+/// generation.
 #[test]
 fn only_a_purge_raises_the_generation() {
     let before = stored(entry(), 100);

@@ -86,8 +86,8 @@ fn a_hit_touches_within_bounds() {
     }
 }
 
-/// A 304 changes the head of what was seen, keeps all else, and counts as an access (D3); what has expired since, is not there,
-/// or was never seen is not freshened.
+/// A 304 changes the head of what was seen, keeps all else, and counts as an access (D3); what has expired
+/// since, is not there, or was never seen is not freshened.
 #[test]
 fn a_freshening_changes_the_head_alone() {
     let seen = |stored| Seen { key: KEY, stored, now: at(1_100) };

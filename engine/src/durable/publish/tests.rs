@@ -111,7 +111,8 @@ fn a_lost_answer_is_read_back() {
     ]);
 }
 
-/// While a swap may still happen the blob is left alone; once another version is seen, or none was asked, it is deleted.
+/// While a swap may still happen the blob is left alone; once another version is seen, or none was asked, it
+/// is deleted.
 #[test]
 fn a_blob_in_doubt_is_left() {
     let unknown = || (T(Told::Unknown), ask(READ));
@@ -149,8 +150,8 @@ fn publish_on(stored: Stored, now: u64) -> Ask {
     swap(Some(stored.entry.version.0), sent)
 }
 
-/// Whatever took its place, an upload that cannot be published ends with that reason and deletes its own blob, no other
-/// (failures T8, F1).
+/// Whatever took its place, an upload that cannot be published ends with that reason and deletes its own
+/// blob, no other (failures T8, F1).
 #[test]
 fn who_cannot_publish_deletes_its_own() {
     let other = || vacant(1_001, 0).leasing(OURS, 1_030).naming(OTHER);
@@ -188,14 +189,14 @@ fn old_and_expired_manifests_are_replaced() {
     let (publish, first) = Publish::begin(OURS, seen(Some(before)), Duration::ZERO, terms());
     let leased = vacant(1_000, 2).naming_at(OLD, 5).leasing(OURS, 1_030).until(1_200);
     assert_eq!(first, ask(swap(Some(5), leased.clone())));
-    let crowd = vacant(1_003, 2).naming_at(OLD, 5).leasing(OURS, 1_030).leasing(OTHER, 1_030).until(1_200);
+    let full = vacant(1_003, 2).naming_at(OLD, 5).leasing(OURS, 1_030).leasing(OTHER, 1_030).until(1_200);
     check_on(
         publish,
         vec![
             uploading(),
             (Complete, ask(publish_on(leased, 1_001))),
             (T(Told::Conflict), ask(READ)),
-            (T(found(crowd.clone(), 1_004)), ask(publish_on(crowd, 1_004))),
+            (T(found(full.clone(), 1_004)), ask(publish_on(full, 1_004))),
         ],
     );
     let expired = vacant(1_003, 0).leasing(OURS, 1_030).naming(OTHER).until(1_004);
@@ -291,8 +292,8 @@ fn unleased(version: u64, now: u64) -> Ask {
     swap(Some(version), vacant(now.max(version + 1), 0).until(1_030))
 }
 
-/// An upload that breaks off deletes its blob, whatever is under way, and then hands its lease back; one that was published
-/// before stays.
+/// An upload that breaks off deletes its blob, whatever is under way, and then hands its lease back; one that
+/// was published before stays.
 #[test]
 fn an_abandoned_upload_deletes_its_blob() {
     let gone = |step| (T(Told::Deleted), step);
@@ -326,8 +327,8 @@ fn an_abandoned_upload_deletes_its_blob() {
     check(vec![uploading(), whole(), called_off(), conflict, (T(found(leased(), 1_004)), delete()), back]);
 }
 
-/// A lease that cannot be handed back at once is looked for again, as often as the terms say, and then runs out; one that
-/// is gone already, or whose blob may still be there, is left.
+/// A lease that cannot be handed back at once is looked for again, as often as the terms say, and then runs
+/// out; one that is gone already, or whose blob may still be there, is left.
 #[test]
 fn a_lease_is_handed_back_or_runs_out() {
     let over = || ended(PublishEnd::Abandoned, BlobFate::Deleted);
@@ -338,14 +339,10 @@ fn a_lease_is_handed_back_or_runs_out() {
     };
     for answer in [Told::Conflict, Told::Unknown] {
         let again = || (T(answer.clone()), ask(READ));
-        let crowd = vacant(1_003, 0).leasing(OURS, 1_030).leasing(OTHER, 1_040).until(1_040);
+        let full = vacant(1_003, 0).leasing(OURS, 1_030).leasing(OTHER, 1_040).until(1_040);
         let kept = swap(Some(1_003), vacant(1_004, 0).leasing(OTHER, 1_040).until(1_040));
-        begun(vec![
-            again(),
-            (T(found(crowd.clone(), 1_004)), ask(kept.clone())),
-            (T(swapped(1_005)), over()),
-        ]);
-        begun(vec![again(), (T(found(crowd, 1_004)), ask(kept)), (T(answer.clone()), over())]);
+        begun(vec![again(), (T(found(full.clone(), 1_004)), ask(kept.clone())), (T(swapped(1_005)), over())]);
+        begun(vec![again(), (T(found(full, 1_004)), ask(kept)), (T(answer.clone()), over())]);
         begun(vec![again(), (T(found(vacant(1_003, 1).until(1_100), 1_004)), over())]);
         begun(vec![again(), (T(nothing(1_004)), over())]);
         begun(vec![again(), (T(Told::Unknown), over())]);

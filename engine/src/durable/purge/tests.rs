@@ -41,7 +41,8 @@ fn what_is_not_stored_is_purged_too() {
     check(vec![nothing(1_000), swapped(1_001)], vec![swap(None, remembered)], PurgeEnd::Absent);
 }
 
-/// After a conflict or a lost answer it reads again; a generation raised since counts as its own, nothing less does.
+/// After a conflict or a lost answer it reads again; a generation raised since counts as its own, nothing
+/// less does.
 #[test]
 fn a_purge_is_confirmed_by_the_index_only() {
     let stored = || vacant(5, 2).naming(OLD).until(1_400);

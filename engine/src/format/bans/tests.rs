@@ -93,8 +93,8 @@ fn every_flipped_bit_and_every_cut_of_a_ban_is_refused() {
     }
 }
 
-/// Whatever bit of a log turns over: what it purged stays purged, but for the last ban, which cannot be told from a torn
-/// one.
+/// Whatever bit of a log turns over: what it purged stays purged, but for the last ban, which cannot be told
+/// from a torn one.
 #[test]
 fn every_flipped_bit_of_a_log_loses_at_most_the_last_ban() {
     let bans = [all_kinds(), all_kinds()].concat();
@@ -114,8 +114,8 @@ fn every_flipped_bit_of_a_log_loses_at_most_the_last_ban() {
     }
 }
 
-/// Values that no ban has are refused by name, although the checksum fits, and so is a whole ban of another version; a log
-/// with one is not read at all.
+/// Values that no ban has are refused by name, although the checksum fits, and so is a whole ban of another
+/// version; a log with one is not read at all.
 #[test]
 fn impossible_values_are_refused() {
     let with = |ban: usize, at: usize, bytes: &[u8]| {

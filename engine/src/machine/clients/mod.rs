@@ -1,7 +1,8 @@
 //! Clients: what each request that is being answered reads, and which stored records are open for them.
 //!
-//! A client is told a response, its chunks and its end. A request that still waits for an answer is in `fetching`; it comes here
-//! with its response head. `replies` says what a request gets of a stored response, `reading` reads records for it.
+//! A client is told a response, its chunks and its end. A request that still waits for an answer is in
+//! `fetching`; it comes here with its response head. `replies` says what a request gets of a stored response,
+//! `reading` reads records for it.
 
 mod races;
 mod reading;
@@ -141,7 +142,8 @@ impl<C: Chunk> Clients<C> {
         cx.effect(Effect::Finish { request, end });
     }
 
-    /// Counts what is open, and asserts that records are permit by who reads them, and by as many fills as keep one.
+    /// Counts what is open, and asserts that records are permit by who reads them, and by as many fills as
+    /// keep one.
     pub(super) fn audit(&self, keepers: usize) -> Audit {
         let holders: usize = self.records.values().map(|record| record.holders).sum();
         let reads = |request: &&Request<C>| matches!(request.source, BodySource::Reading(_));

@@ -1,7 +1,8 @@
-//! Reads of a record for one reader: the deadline of each, and a second one when the first is later than most.
+//! Reads of a record for one reader: the deadline of each, and a second one when the first is later than
+//! most.
 //!
-//! Both go to the record that is open: what it holds is the same from its first byte to its last, so whichever answers
-//! first may be used. A follower's read back from a lane is not asked for twice.
+//! Both go to the record that is open: what it holds is the same from its first byte to its last, so
+//! whichever answers first may be used. A follower's read back from a lane is not asked for twice.
 
 use super::{BodySource, Clients, reading::Reading};
 use crate::{
@@ -23,8 +24,8 @@ use crate::{
     rules::Piece,
 };
 
-/// A read for a client whose response has begun. No breaker keeps it from being made, for that would break off what may well be
-/// read on (O2); but one that lets it through hears how it went.
+/// A read for a client whose response has begun. No breaker keeps it from being made, for that would break
+/// off what may well be read on (O2); but one that lets it through hears how it went.
 pub(super) fn begin_read<C: Chunk>(cx: &mut Context<C>, request: RequestId, tier: TierId) -> OpId {
     let permit = cx.admit(Dependency::Tier(tier)).ok();
     cx.resilience.deadlines.begin(cx.now, Timed::Reader(request));
@@ -79,8 +80,8 @@ impl<C: Chunk> Clients<C> {
         cx.effect(Effect::Read { op, tier, source: ReadSource::Record(record), offset, length_max });
     }
 
-    /// An operation of a reader's has ended, and with it the read that it was made for; but not where another one runs, at the
-    /// tier that is returned.
+    /// An operation of a reader's has ended, and with it the read that it was made for; but not where another
+    /// one runs, at the tier that is returned.
     pub(super) fn on_read_answered(
         &mut self,
         cx: &mut Context<C>,

@@ -223,8 +223,8 @@ impl<C: Chunk> Clients<C> {
         ReadFailed::Reader { tier, at, name }
     }
 
-    /// The bytes did not come in time. What the tier has stays in its index: it is slow, not lost. Says whose they were: a
-    /// follower's, or a reader's of this tier, which is given up.
+    /// The bytes did not come in time. What the tier has stays in its index: it is slow, not lost. Says whose
+    /// they were: a follower's, or a reader's of this tier, which is given up.
     pub(in crate::machine) fn on_read_late(
         &mut self,
         cx: &mut Context<C>,

@@ -107,8 +107,8 @@ impl Portion {
 }
 
 impl<C: Chunk> Clients<C> {
-    /// Answers a waiting request from an open record. Only what is sent is read; `promotion` is fed by who reads it. Is the
-    /// answer complete already?
+    /// Answers a waiting request from an open record. Only what is sent is read; `promotion` is fed by who
+    /// reads it. Is the answer complete already?
     pub(in crate::machine) fn serve_record(
         &mut self,
         cx: &mut Context<C>,

@@ -1,4 +1,5 @@
-//! Copies of one body into the tiers that take it: for a fill into all of them, for a promotion into the faster ones.
+//! Copies of one body into the tiers that take it: for a fill into all of them, for a promotion into the
+//! faster ones.
 //!
 //! L0's copy is collected in step with the body; a byte tier's goes through a lane.
 
@@ -209,8 +210,9 @@ impl<C: Chunk> Lanes<C> {
         }
     }
 
-    /// The body is over before its end, or was superseded: nothing of it may be published. A lane that its tier is
-    /// just publishing is left to its answer; those are returned, but for the durable tier's, whose index decides.
+    /// The body is over before its end, or was superseded: nothing of it may be published. A lane that its
+    /// tier is just publishing is left to its answer; those are returned, but for the durable tier's, whose
+    /// index decides.
     pub(in crate::machine) fn abandon_copies(
         &mut self,
         cx: &mut Context<C>,

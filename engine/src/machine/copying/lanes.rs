@@ -185,7 +185,8 @@ impl<C: Chunk> Lanes<C> {
                 Came::Stored(tier, ended.record)
             }
             (Owner::Fill(_) | Owner::Promotion(_), true) => {
-                // A purge came while the tier was publishing (failure F1). The durable one's index knows of it.
+                // A purge came while the tier was publishing (failure F1). The durable one's index knows of
+                // it.
                 let why = LaneEnd::Superseded;
                 cx.event(CopyEvent::LaneDropped { tier, key: at.key, name: Some(name), why });
                 tell_verdict(cx, owner, tier, at.key, FillVerdict::Dropped(why));
@@ -237,7 +238,8 @@ impl<C: Chunk> Lanes<C> {
         Moved { writer, owner: self.lanes[&writer].owner, came: Came::Nothing }
     }
 
-    /// Gives an idle tier its next piece of work. The tier hears of the lane with its first chunk, not before.
+    /// Gives an idle tier its next piece of work. The tier hears of the lane with its first chunk, not
+    /// before.
     pub(super) fn advance(&mut self, cx: &mut Context<C>, writer: WriterId) {
         let lane = self.open_lane(writer);
         let (tier, publisher) = (lane.tier, lane.publisher());
@@ -257,7 +259,8 @@ impl<C: Chunk> Lanes<C> {
             Next::Commit(record) => {
                 let op = cx.operation(Pending::Lane(writer));
                 self.open_lane(writer).on_asked_to_commit(op);
-                // Nobody waits for it, and to give it up would leave in doubt what the tier holds: no stall is counted.
+                // Nobody waits for it, and to give it up would leave in doubt what the tier holds: no stall
+                // is counted.
                 cx.effect(Effect::Commit { op, tier, writer, record });
             }
         }

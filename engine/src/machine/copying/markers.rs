@@ -1,12 +1,13 @@
 //! Markers: what a target's responses depend on, kept in byte tiers beside its variants.
 //!
-//! A variant is found under a key that the names in `Vary` make. Who does not know them, because it has just started or has
-//! never fetched the target, finds a marker under the target's own key, learns the names from it, and looks again. A marker is a
-//! record like any other to its tier: a purge of the target takes it along, and it is judged by its birth, which is that of
-//! the variant it was written for. It has no body, it is served to nobody, and no event counts it as stored.
+//! A variant is found under a key that the names in `Vary` make. Who does not know them, because it has just
+//! started or has never fetched the target, finds a marker under the target's own key, learns the names from
+//! it, and looks again. A marker is a record like any other to its tier: a purge of the target takes it
+//! along, and it is judged by its birth, which is that of the variant it was written for. It has no body, it
+//! is served to nobody, and no event counts it as stored.
 //!
-//! One is written when a variant was stored, unless the tier is known to have one with these names. L3 has none, for no
-//! variant is kept there.
+//! One is written when a variant was stored, unless the tier is known to have one with these names. L3 has
+//! none, for no variant is kept there.
 
 use super::lanes::{Lanes, OpenLane, Owner};
 use crate::machine::context::Context;
@@ -30,7 +31,8 @@ use core::time::Duration;
 /// The status in a marker's head. No response has it.
 const STATUS: u16 = 0;
 
-/// How long a marker is kept by tiers that look at lifetimes. What it says does not grow stale: at worst it costs a lookup.
+/// How long a marker is kept by tiers that look at lifetimes. What it says does not grow stale: at worst it
+/// costs a lookup.
 const LIFETIME: Duration = Duration::from_secs(30 * 86_400);
 
 /// A target that is not marked in a tier, after all.
@@ -61,7 +63,8 @@ fn head_of(names: &[Box<str>]) -> Head {
 }
 
 impl<C: Chunk> Lanes<C> {
-    /// A variant was stored in a tier: marks its target there, with these names. Says what [`Self::settle_marker`] does.
+    /// A variant was stored in a tier: marks its target there, with these names. Says what
+    /// [`Self::settle_marker`] does.
     pub(in crate::machine) fn mark(
         &mut self,
         cx: &mut Context<C>,
@@ -84,8 +87,8 @@ impl<C: Chunk> Lanes<C> {
         self.settle_marker(cx, writer)
     }
 
-    /// Forgets a marker that was published or given up. Says which will not be there: the next variant that is stored
-    /// brings another.
+    /// Forgets a marker that was published or given up. Says which will not be there: the next variant that
+    /// is stored brings another.
     pub(in crate::machine) fn settle_marker(
         &mut self,
         cx: &mut Context<C>,

@@ -1,8 +1,9 @@
 //! Promotions: what a hit in one tier copies into faster ones while it streams.
 //!
-//! The copy into L0 is made in step with the reader and becomes visible when the whole record was read. Copies into
-//! byte tiers go through lanes, which outlive the reader. A promotion never restarts a lifetime (failure F4), never
-//! holds its reader back (P2), and ends without a trace when the reader leaves (failure T6).
+//! The copy into L0 is made in step with the reader and becomes visible when the whole record was read.
+//! Copies into byte tiers go through lanes, which outlive the reader. A promotion never restarts a lifetime
+//! (failure F4), never holds its reader back (P2), and ends without a trace when the reader leaves (failure
+//! T6).
 
 use super::{
     Copied, Copies, Copying, collected,
@@ -53,8 +54,8 @@ impl Whole {
 }
 
 impl<C: Chunk> Copying<C> {
-    /// Begins to copy a record that is about to be read, as far as the policies of its edges ask for it. One reader of
-    /// a key does so at a time.
+    /// Begins to copy a record that is about to be read, as far as the policies of its edges ask for it. One
+    /// reader of a key does so at a time.
     pub(in crate::machine) fn begin_promotion(
         &mut self,
         cx: &mut Context<C>,
@@ -111,7 +112,8 @@ impl<C: Chunk> Copying<C> {
         self.lanes.feed_copies(cx, at, copies, read, chunk);
     }
 
-    /// The reader has read it all, and its response has ended (C2): what L0 has collected, under which key, and from where.
+    /// The reader has read it all, and its response has ended (C2): what L0 has collected, under which key,
+    /// and from where.
     pub(in crate::machine) fn take_collected(
         &mut self,
         promotion: PromotionId,

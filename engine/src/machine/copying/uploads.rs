@@ -1,7 +1,8 @@
 //! A lane's way into L3: a lease first, then the blob, then the manifest in place of the lease.
 //!
-//! The lane carries the bytes and [`Publish`] the protocol. The lane ends when its upload has come to an end, or before
-//! it: then the upload goes on until its own blob is deleted or left to the collector, and ends exactly once.
+//! The lane carries the bytes and [`Publish`] the protocol. The lane ends when its upload has come to an end,
+//! or before it: then the upload goes on until its own blob is deleted or left to the collector, and ends
+//! exactly once.
 
 use super::{
     Came, Moved,
@@ -142,7 +143,8 @@ impl<C: Chunk> Lanes<C> {
         moved.or(owner.map(|owner| Moved { writer, owner, came: Came::Nothing }))
     }
 
-    /// A lane will never be whole, or is not wanted any more: first its writer is closed, then its upload ends.
+    /// A lane will never be whole, or is not wanted any more: first its writer is closed, then its upload
+    /// ends.
     pub(in crate::machine) fn abandon_upload(&mut self, cx: &mut Context<C>, writer: WriterId) {
         let lane = self.open_lane(writer);
         if lane.was_opened() {

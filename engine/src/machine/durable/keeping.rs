@@ -1,7 +1,7 @@
 //! Keeping L3 in order: purges of a key, what a 304 freshened, and the collector of orphans.
 //!
-//! The collector runs in rounds, one question at a time, so that it never competes with requests. A sweep that a round
-//! does not finish goes on in the next. One engine of a process sweeps for all: see
+//! The collector runs in rounds, one question at a time, so that it never competes with requests. A sweep
+//! that a round does not finish goes on in the next. One engine of a process sweeps for all: see
 //! [`Config::without_collector`](crate::Config::without_collector).
 
 use super::{Durable, DurablePurgeId, OpenedManifest, TIER, Work};
@@ -21,8 +21,8 @@ use crate::{
 use alloc::sync::Arc;
 use core::time::Duration;
 
-/// Questions of one round. At a millisecond each, a round takes seconds; with a round an hour, a store of a million
-/// blobs is swept in some days, which only costs room.
+/// Questions of one round. At a millisecond each, a round takes seconds; with a round an hour, a store of a
+/// million blobs is swept in some days, which only costs room.
 const ROUND_MAX: u32 = 16_384;
 
 pub(super) type DurablePurging = DurablePurge;
@@ -100,8 +100,8 @@ impl Durable {
         })
     }
 
-    /// A 304 made this of an open record: its manifest gets the new head, so that other edges need not ask as well. Who
-    /// changed the entry meanwhile was faster, and nothing comes of it.
+    /// A 304 made this of an open record: its manifest gets the new head, so that other edges need not ask as
+    /// well. Who changed the entry meanwhile was faster, and nothing comes of it.
     pub(in crate::machine) fn freshen_manifest<C: Chunk>(
         &self,
         cx: &mut Context<C>,

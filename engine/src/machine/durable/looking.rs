@@ -29,7 +29,8 @@ impl Durable {
         cx.ask_durable(Work::Lookup(fill_id), ask);
     }
 
-    /// The index or the blob store has answered a lookup. When that was its last question, says what it came to.
+    /// The index or the blob store has answered a lookup. When that was its last question, says what it came
+    /// to.
     pub(in crate::machine) fn on_lookup_told<C: Chunk>(
         &mut self,
         cx: &mut Context<C>,
@@ -61,7 +62,8 @@ impl Durable {
     }
 }
 
-/// A lookup is over. Whatever it found, a fill may go on from what it saw; what it asks besides holds nobody up.
+/// A lookup is over. Whatever it found, a fill may go on from what it saw; what it asks besides holds nobody
+/// up.
 fn on_looked<C: Chunk>(cx: &mut Context<C>, looked: Looked) -> Seen {
     let Looked { outcome, seen, besides } = looked;
     if let Some(ask) = besides {

@@ -1,14 +1,15 @@
 //! L3, the durable tier: each piece of work there is a machine of [`crate::durable`], and this runs them.
 //!
-//! L3 is a tier like the others, last in the walk; what differs is that its index is asked by compare-and-set and its
-//! bodies are blobs. `looking` is its part of the walk, `copying/uploads` a lane's, `keeping` purges and the collector,
-//! `opened` what is read from it. What a machine asks becomes [`Effect::Durable`] or [`Effect::OpenBlob`], and its
-//! answer comes back as `Answer::DurableTold`.
+//! L3 is a tier like the others, last in the walk; what differs is that its index is asked by compare-and-set
+//! and its bodies are blobs. `looking` is its part of the walk, `copying/uploads` a lane's, `keeping` purges
+//! and the collector, `opened` what is read from it. What a machine asks becomes [`Effect::Durable`] or
+//! [`Effect::OpenBlob`], and its answer comes back as `Answer::DurableTold`.
 //!
-//! **D1, the authoritative tier.** Where L3 is configured, what a fill comes to is what came of it there: it has
-//! succeeded when its manifest is published, and [`CopyEvent::Filled`] says so or why not. The faster tiers hold copies that
-//! may go at any time. Being authoritative gives L3 the last word on what is *stored*, never on what a client gets: no
-//! client waits for a lease, an upload or a manifest, and none fails because L3 does (C1).
+//! **D1, the authoritative tier.** Where L3 is configured, what a fill comes to is what came of it there: it
+//! has succeeded when its manifest is published, and [`CopyEvent::Filled`] says so or why not. The faster
+//! tiers hold copies that may go at any time. Being authoritative gives L3 the last word on what is *stored*,
+//! never on what a client gets: no client waits for a lease, an upload or a manifest, and none fails because
+//! L3 does (C1).
 
 mod keeping;
 mod looking;

@@ -1,8 +1,8 @@
-//! The bytes that come out of L3 are checked by who reads them: the digest of what was read whole must be the one in the
-//! manifest. Each reader makes its own, as its bytes pass; parts cannot be checked.
+//! The bytes that come out of L3 are checked by who reads them: the digest of what was read whole must be the
+//! one in the manifest. Each reader makes its own, as its bytes pass; parts cannot be checked.
 //!
-//! The last chunk is permit back until the digest is known: a body that is not what was uploaded breaks off visibly, and
-//! no promotion of it is published.
+//! The last chunk is permit back until the digest is known: a body that is not what was uploaded breaks off
+//! visibly, and no promotion of it is published.
 
 use super::{TIER, Work};
 use crate::machine::context::Context;
@@ -31,8 +31,9 @@ pub(in crate::machine) struct OpenedManifest {
 }
 
 impl OpenedManifest {
-    /// Takes what was read of a piece (its first byte, and how many there are) into a reader's digest, if that piece is the
-    /// whole. At its end: is the digest the manifest's? The manifest of what is not is taken back.
+    /// Takes what was read of a piece (its first byte, and how many there are) into a reader's digest, if
+    /// that piece is the whole. At its end: is the digest the manifest's? The manifest of what is not is
+    /// taken back.
     pub(in crate::machine) fn agrees<C: Chunk>(
         &self,
         cx: &mut Context<C>,

@@ -1,8 +1,9 @@
 //! Asking the origin: who leads, how often, and who leads next.
 //!
-//! One leader's tries are an attempt, a rest, another attempt, until one succeeds or none may be made. An origin's breaker is
-//! asked just before it is, and not earlier: nothing that a tier has is hidden by it (failure R2). Each attempt is a fetch of
-//! its own, under its own name, so that nothing of an earlier one can be taken for its answer.
+//! One leader's tries are an attempt, a rest, another attempt, until one succeeds or none may be made. An
+//! origin's breaker is asked just before it is, and not earlier: nothing that a tier has is hidden by it
+//! (failure R2). Each attempt is a fetch of its own, under its own name, so that nothing of an earlier one
+//! can be taken for its answer.
 
 use super::{
     FetchContext, Fetching, Fill, Over, Sharing, Stage, Tries,
@@ -35,13 +36,15 @@ use crate::{
 };
 use alloc::{sync::Arc, vec::Vec};
 
-/// How many leaders may fail, each as often as `resilience.retry` lets it, before their followers are told. The second try spares a
-/// crowd the bad luck of one; more would make five hundred clients of a dead origin wait for one another.
+/// How many leaders may fail, each as often as `resilience.retry` lets it, before their followers are told.
+/// The second try spares a crowd the bad luck of one; more would make five hundred clients of a dead origin
+/// wait for one another.
 const LEADERS_MAX: u32 = 2;
 
 impl<C: Chunk> Fetching<C> {
-    /// Asks the origin for all who wait for the whole. HEAD requests and those for parts go around: no part is ever
-    /// fetched for others. `failed` leaders have asked before; who waited for them was told of its miss.
+    /// Asks the origin for all who wait for the whole. HEAD requests and those for parts go around: no part
+    /// is ever fetched for others. `failed` leaders have asked before; who waited for them was told of its
+    /// miss.
     pub(in crate::machine) fn ask_origin(
         &mut self,
         cx: &mut Context<C>,
@@ -259,8 +262,8 @@ impl<C: Chunk> Fetching<C> {
         self.attempt(cx, fill, context, waiters, tries)
     }
 
-    /// Nobody waits for the next attempt any more. It is not made for the tiers' sake, whatever `on_abandon` says: that is
-    /// about a fetch that the origin already works at.
+    /// Nobody waits for the next attempt any more. It is not made for the tiers' sake, whatever `on_abandon`
+    /// says: that is about a fetch that the origin already works at.
     pub(super) fn end_resting(&mut self, cx: &mut Context<C>, fill: FillId) -> Over<C> {
         let (context, ..) = self.take_resting(fill);
         let rested = cx.resilience.retries.remove(fill);
@@ -326,7 +329,8 @@ impl<C: Chunk> Fetching<C> {
         cx.effect(Effect::Cancel { fill });
     }
 
-    /// All the time that the fill had until its head is over: nothing more can be made of it, and nobody else leads.
+    /// All the time that the fill had until its head is over: nothing more can be made of it, and nobody else
+    /// leads.
     pub(in crate::machine) fn on_answer_late(&mut self, cx: &mut Context<C>, fill: FillId) -> Over<C> {
         let refusal = Refusal::Origin(OriginFailure::TimedOut);
         if matches!(self.fills[&fill].stage, Stage::Looking { .. }) {
@@ -377,8 +381,8 @@ pub(super) fn decide<C: Chunk>(
     None
 }
 
-/// The request as the origin is asked: whether what we have still holds, or for the whole; never with the leader's own
-/// conditions (failure T12).
+/// The request as the origin is asked: whether what we have still holds, or for the whole; never with the
+/// leader's own conditions (failure T12).
 fn origin_request<C: Chunk>(
     cx: &Context<C>,
     ask: &Arc<RequestHead>,

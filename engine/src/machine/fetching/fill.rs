@@ -1,6 +1,7 @@
 //! A fill: the journey of one response from a miss to its readers and its tiers.
 //!
-//! Only the state, and what can be computed from it alone. The steps stand beside it: `looking`, `asking`, `heads`, `streams`.
+//! Only the state, and what can be computed from it alone. The steps stand beside it: `looking`, `asking`,
+//! `heads`, `streams`.
 
 use super::{followers::Followers, slots::Slot, window::Window};
 use crate::{
@@ -62,7 +63,8 @@ pub(in crate::machine) struct FetchContext<C> {
     pub(in crate::machine) reason: MissReason,
     /// What a tier has under the key, but may not be used without the origin's word.
     pub(in crate::machine) stored: Option<Stored<C>>,
-    /// The request of a fill that goes on though nobody waits for it: a revalidation background a client's back.
+    /// The request of a fill that goes on though nobody waits for it: a revalidation background a client's
+    /// back.
     pub(in crate::machine) background: Option<Arc<RequestHead>>,
     /// What the durable tier's index said before the fetch. Without it nothing is stored there.
     pub(in crate::machine) snapshot: Option<Box<IndexSnapshot>>,
@@ -197,7 +199,8 @@ impl<C> Stage<C> {
         }
     }
 
-    /// Has the origin done its part, and what it sent gone stale since? Then it is no answer for those who come now.
+    /// Has the origin done its part, and what it sent gone stale since? Then it is no answer for those who
+    /// come now.
     pub(super) fn is_spent(&self, now: Instant) -> bool {
         match self {
             Self::Looking { .. } | Self::Asking(_) | Self::Resting { .. } => false,

@@ -7,7 +7,8 @@ use alloc::{
 };
 use core::ops::Bound;
 
-/// Readers that are kept without an allocation. Most bodies have one, and a few more are still found fast one by one.
+/// Readers that are kept without an allocation. Most bodies have one, and a few more are still found fast one
+/// by one.
 const FEW: usize = 3;
 
 /// Readers and their positions.

@@ -51,11 +51,13 @@ pub(in crate::machine) enum HeadStep<C> {
     Streams(Begun<C>),
     /// Another attempt will be made.
     Waits,
-    /// The origin failed, and what is stored answers all who wait instead. Then the fetch is stopped, for its body is not wanted.
+    /// The origin failed, and what is stored answers all who wait instead. Then the fetch is stopped, for its
+    /// body is not wanted.
     Stale(CacheKey, Stored<C>, Vec<Waiter>),
     /// What is stored still holds, and answers all who wait.
     Freshens(NotModified<C>),
-    /// The answer is about something that is not stored any more: the origin is asked again, without conditions.
+    /// The answer is about something that is not stored any more: the origin is asked again, without
+    /// conditions.
     AsksAgain(FetchContext<C>, Vec<RequestId>),
 }
 
@@ -110,7 +112,8 @@ impl Judged {
         }
     }
 
-    /// A stored head with what this 304 changes of it, and what the rules make of that (RFC 9111 section 4.3.4).
+    /// A stored head with what this 304 changes of it, and what the rules make of that (RFC 9111 section
+    /// 4.3.4).
     pub(in crate::machine) fn merge<C: Chunk>(
         &self,
         cx: &Context<C>,
@@ -139,7 +142,8 @@ impl Asked {
 }
 
 impl<C: Chunk> Fetching<C> {
-    /// A head came. `variant` is the key under which it is filed by what it varies on, if there is room for one.
+    /// A head came. `variant` is the key under which it is filed by what it varies on, if there is room for
+    /// one.
     pub(in crate::machine) fn on_head(
         &mut self,
         cx: &mut Context<C>,
@@ -192,7 +196,7 @@ impl<C: Chunk> Fetching<C> {
             followers: Followers::default(),
             copies: Copies::default(),
         };
-        let begun = self.begin_stream(cx, fill, context, stream, storable, waiters, sent.leader);
+        let begun = self.begin_stream(cx, fill, context, stream, storable, (waiters, sent.leader));
         HeadStep::Streams(Begun { replaced, others, ..begun })
     }
 
@@ -224,7 +228,8 @@ impl<C: Chunk> Fetching<C> {
         }
         self.end_flight(context.key, fill);
         if context.sharing == Sharing::Open {
-            // One that has its whole body gives way: it may be gone before this one is, and then nobody would lead.
+            // One that has its whole body gives way: it may be gone before this one is, and then nobody would
+            // lead.
             if let Some(other) = self.flights.get(&variant).copied()
                 && self.has_ended(other)
             {
@@ -242,8 +247,8 @@ impl<C: Chunk> Fetching<C> {
         }
     }
 
-    /// Takes those from `waiters` whom the response to `sent` does not answer (failure T12). What may not be stored answers
-    /// nobody but its leader, and parts nobody here.
+    /// Takes those from `waiters` whom the response to `sent` does not answer (failure T12). What may not be
+    /// stored answers nobody but its leader, and parts nobody here.
     fn part_from(
         &self,
         context: &FetchContext<C>,
@@ -257,7 +262,8 @@ impl<C: Chunk> Fetching<C> {
         waiters.extract_if(.., |request| variant(self.ask(*request)) != served).collect()
     }
 
-    /// The body is about to come: to all who wait and into all tiers if it may be shared, to the leader otherwise.
+    /// The body is about to come: to all who wait and into all tiers if it may be shared, to the leader
+    /// otherwise.
     fn begin_stream(
         &mut self,
         cx: &Context<C>,
@@ -265,14 +271,13 @@ impl<C: Chunk> Fetching<C> {
         mut context: FetchContext<C>,
         stream: Stream<C>,
         storable: Storable,
-        mut readers: Vec<RequestId>,
-        leader: Option<RequestId>,
+        (mut readers, leader): (Vec<RequestId>, Option<RequestId>),
     ) -> Begun<C> {
         let is_usable = stream.staleness.is_usable(&stream.freshness, cx.now);
         let mut alone = Vec::new();
         if storable != Storable::Yes || !is_usable {
-            // What may not be used without the origin's word may not be shared: all but who led, if that one is still
-            // here, ask for themselves.
+            // What may not be used without the origin's word may not be shared: all but who led, if that one
+            // is still here, ask for themselves.
             let leads = leader.is_some() && readers.first() == leader.as_ref();
             alone = readers.split_off(usize::from(leads));
         }
@@ -288,7 +293,8 @@ impl<C: Chunk> Fetching<C> {
         Begun { replaced: None, is_open, is_unread, readers, alone, reason, others: None }
     }
 
-    /// A 304 to our own condition: it freshens what is stored, or, if it is about something else, we ask without one.
+    /// A 304 to our own condition: it freshens what is stored, or, if it is about something else, we ask
+    /// without one.
     fn on_not_modified(
         &mut self,
         cx: &mut Context<C>,
@@ -314,8 +320,8 @@ impl<C: Chunk> Fetching<C> {
         }
     }
 
-    /// Asks for the whole what a 304 was no answer about. The misses of those who wait were told when the origin was asked
-    /// first.
+    /// Asks for the whole what a 304 was no answer about. The misses of those who wait were told when the
+    /// origin was asked first.
     pub(in crate::machine) fn ask_without_condition(
         &mut self,
         cx: &mut Context<C>,
@@ -330,7 +336,8 @@ impl<C: Chunk> Fetching<C> {
         self.ask_origin(cx, next, context, waiters, 1)
     }
 
-    /// One fetch for all of these, who wait for one variant, whom later requests join. Their misses were told when they came.
+    /// One fetch for all of these, who wait for one variant, whom later requests join. Their misses were told
+    /// when they came.
     pub(in crate::machine) fn fetch_for(
         &mut self,
         cx: &mut Context<C>,
@@ -352,8 +359,8 @@ pub(in crate::machine) fn stop_bodiless<C: Chunk>(cx: &mut Context<C>, fill: Fil
     cx.event(FetchEvent::FetchEnded { fill, key, received, end: FetchEnd::Complete });
 }
 
-/// Is the response that a 304 is about filed under what the 304 says it depends on? If not, it is no answer to all who wait
-/// under that key.
+/// Is the response that a 304 is about filed under what the 304 says it depends on? If not, it is no answer
+/// to all who wait under that key.
 fn stays_filed<C>(context: &FetchContext<C>, not_modified: &Judged) -> bool {
     match Vary::of(&not_modified.head) {
         Vary::Nothing => true,

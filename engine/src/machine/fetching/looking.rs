@@ -1,8 +1,9 @@
 //! The walk through the byte tiers, fastest first.
 //!
-//! Every tier keeps its own index, and is asked. A local one is skipped until it has joined, and a tier that fails is
-//! skipped, too (C1). A record that is stale, or needs the origin's word, is kept open while the walk goes on and the origin is
-//! asked. While a purge of the key is under way no byte tier is asked: it may still hold what is being removed.
+//! Every tier keeps its own index, and is asked. A local one is skipped until it has joined, and a tier that
+//! fails is skipped, too (C1). A record that is stale, or needs the origin's word, is kept open while the
+//! walk goes on and the origin is asked. While a purge of the key is under way no byte tier is asked: it may
+//! still hold what is being removed.
 
 use super::{FetchContext, Fetching, Fill, IndexSnapshot, Over, Sharing, Stage, Waiter};
 use crate::machine::{
@@ -125,7 +126,8 @@ impl<C: Chunk> Fetching<C> {
     ) -> Look<C> {
         for place in from..cx.config.tiers.len() {
             let tier = cx.config.tiers[place];
-            // An entry of L3 is of one key, and a purge of its target would not reach a variant's: none is kept there.
+            // An entry of L3 is of one key, and a purge of its target would not reach a variant's: none is
+            // kept there.
             if tier.is_durable() && context.at().is_variant() {
                 continue;
             }
@@ -218,8 +220,8 @@ impl<C: Chunk> Fetching<C> {
         AfterWalk::Stale(open, meanwhile)
     }
 
-    /// Nothing that the tiers have may be used for these: the origin is asked. While they looked, a fetch for another variant can
-    /// have turned out to be for this one: then it is joined.
+    /// Nothing that the tiers have may be used for these: the origin is asked. While they looked, a fetch for
+    /// another variant can have turned out to be for this one: then it is joined.
     pub(in crate::machine) fn ask_or_join(
         &mut self,
         cx: &mut Context<C>,
@@ -271,8 +273,8 @@ impl<C: Chunk> Fetching<C> {
         looked
     }
 
-    /// Stops waiting for a tier's answer to a lookup. The record that it may still open is released: the driver passes that on
-    /// once the lookup is over.
+    /// Stops waiting for a tier's answer to a lookup. The record that it may still open is released: the
+    /// driver passes that on once the lookup is over.
     pub(super) fn give_up_lookup(&mut self, cx: &mut Context<C>, fill: FillId) -> Looked<C> {
         let looked = self.take_lookup(fill);
         // L3's lookup is several operations, and none of them has a deadline yet.
@@ -303,8 +305,9 @@ impl<C: Chunk> Fetching<C> {
     }
 }
 
-/// Keeps an open record that may not be used as it is while the walk goes on. A slower tier may still have a fresh one, which
-/// serves; of two stale ones the younger is kept, and of two of one age the one in the faster tier. Returns what is not.
+/// Keeps an open record that may not be used as it is while the walk goes on. A slower tier may still have a
+/// fresh one, which serves; of two stale ones the younger is kept, and of two of one age the one in the
+/// faster tier. Returns what is not.
 fn keep<C: Chunk>(
     cx: &Context<C>,
     context: &mut FetchContext<C>,

@@ -1,8 +1,9 @@
 //! Fetching: every fill, who waits for it, and which one a new request joins.
 //!
-//! A request that waits is known here and nowhere else; once it is served it belongs to `clients`. What is stored is not known
-//! here but for what a fill has found: whether a tier may be used, and what a step means for tiers and readers, is for whoever
-//! calls. `looking` walks through the tiers, `asking` asks the origin, `heads` judges its answer, `streams` passes its body on.
+//! A request that waits is known here and nowhere else; once it is served it belongs to `clients`. What is
+//! stored is not known here but for what a fill has found: whether a tier may be used, and what a step means
+//! for tiers and readers, is for whoever calls. `looking` walks through the tiers, `asking` asks the origin,
+//! `heads` judges its answer, `streams` passes its body on.
 
 mod asking;
 mod fill;
@@ -125,7 +126,8 @@ impl<C: Chunk> Fetching<C> {
         self.uncacheable.forget(target);
     }
 
-    /// L0 has nothing that may be used for this request: it joins the fill under way for its variant, or leads one.
+    /// L0 has nothing that may be used for this request: it joins the fill under way for its variant, or
+    /// leads one.
     pub(super) fn arrive(&mut self, cx: &mut Context<C>, variant: CacheKey, waiter: Waiter) -> Arrival<C> {
         if let Some(fill) = self.flights.get(&variant).copied() {
             if let Some(open) = self.usable_meanwhile(cx, fill, &waiter.ask) {
@@ -187,7 +189,8 @@ impl<C: Chunk> Fetching<C> {
         self.fills[&fill].stage.asked_ago(now)
     }
 
-    /// Is there room for one more in this fill? If there is none, the request is told so. Nothing, where the fill is over.
+    /// Is there room for one more in this fill? If there is none, the request is told so. Nothing, where the
+    /// fill is over.
     pub(super) fn has_room(&mut self, cx: &mut Context<C>, fill: FillId, request: RequestId) -> Option<bool> {
         let has_room = self.fills.get(&fill)?.stage.clients() < cx.config.waiters_max;
         if !has_room {
@@ -196,8 +199,8 @@ impl<C: Chunk> Fetching<C> {
         Some(has_room)
     }
 
-    /// A request that waits becomes one of those whom a fill serves, if that is young enough (`may_join`). `dependable` is how
-    /// far from its first byte on the body can be read back.
+    /// A request that waits becomes one of those whom a fill serves, if that is young enough (`may_join`).
+    /// `dependable` is how far from its first byte on the body can be read back.
     pub(super) fn attach(
         &mut self,
         cx: &mut Context<C>,
@@ -271,8 +274,8 @@ impl<C: Chunk> Fetching<C> {
         }
     }
 
-    /// Makes this the fill that new requests for a variant join, unless one is past the tiers already. One that still looks
-    /// joins it, if it finds nothing.
+    /// Makes this the fill that new requests for a variant join, unless one is past the tiers already. One
+    /// that still looks joins it, if it finds nothing.
     fn lead_flight(&mut self, variant: CacheKey, fill_id: FillId, now: Instant) -> Option<FillId> {
         let other = self.flights.get(&variant).copied().filter(|other| {
             let stage = self.fills.get(other).map(|fill| &fill.stage);
@@ -400,7 +403,8 @@ impl<C: Chunk> Fetching<C> {
         self.fills.names_of(is_meant)
     }
 
-    /// Closes a fill: those who wait for it still get it, nobody joins it, and nothing is to keep it. Has it copies?
+    /// Closes a fill: those who wait for it still get it, nobody joins it, and nothing is to keep it. Has it
+    /// copies?
     pub(super) fn close(&mut self, fill: FillId) -> bool {
         let Fill { context, stage } = &mut self.fills[&fill];
         if context.sharing == Sharing::Open {
@@ -411,8 +415,8 @@ impl<C: Chunk> Fetching<C> {
         has_copies
     }
 
-    /// Who waits for a fill that was closed may have come when this purge counted already, and without a lease: what the fill
-    /// has found is of no use any more without the origin's word, lease or not.
+    /// Who waits for a fill that was closed may have come when this purge counted already, and without a
+    /// lease: what the fill has found is of no use any more without the origin's word, lease or not.
     pub(super) fn distrust_closed(&mut self) {
         for fill in self.fills.names_of(|fill| fill.context.sharing == Sharing::Closed) {
             let context = &mut self.fills[&fill].context;

@@ -1,4 +1,5 @@
-//! How many fetches the origin works at, or is about to be asked for again: one slot each, for as long as the slot lives.
+//! How many fetches the origin works at, or is about to be asked for again: one slot each, for as long as the
+//! slot lives.
 
 use alloc::sync::Arc;
 

@@ -82,7 +82,7 @@ pub(in crate::machine) enum Cancelled<C> {
 
 impl<C: Chunk> Fetching<C> {
     /// What is to be copied of a body, on what terms, and the copies being made.
-    pub(in crate::machine) fn to_copy(&mut self, fill: FillId) -> (Copied<'_>, Freshness, &mut Copies<C>) {
+    pub(in crate::machine) fn copied_of(&mut self, fill: FillId) -> (Copied<'_>, Freshness, &mut Copies<C>) {
         let (context, stream) = stream_in(&mut self.fills, fill);
         let Stream { head, length, freshness, staleness, source, window, copies, .. } = stream;
         let length = match source {
@@ -135,7 +135,8 @@ impl<C: Chunk> Fetching<C> {
         is_known && stream.check_end(stream.window.end()) == Err(OriginFailure::TooLong)
     }
 
-    /// Is the last byte here? It is the end: whoever reads it may ask again at once, and shall find what was stored.
+    /// Is the last byte here? It is the end: whoever reads it may ask again at once, and shall find what was
+    /// stored.
     pub(in crate::machine) fn has_all(&self, fill: FillId) -> bool {
         match &self.fills[&fill].stage {
             Stage::Streaming(stream) => match stream.length {
@@ -309,7 +310,8 @@ impl<C: Chunk> Fetching<C> {
         }
     }
 
-    /// Makes room in the window: what all have read, and what can be read back from a tier (`readable`), may go.
+    /// Makes room in the window: what all have read, and what can be read back from a tier (`readable`), may
+    /// go.
     pub(in crate::machine) fn slide(&mut self, cx: &Context<C>, fill: FillId, readable: Option<u64>) {
         let room = room(cx);
         let stream = self.stream(fill);
@@ -329,8 +331,8 @@ impl<C: Chunk> Fetching<C> {
         cx.resilience.deadlines.enter(cx.now, Timed::Fill(fill), Phase::Chunk);
     }
 
-    /// Ends a fill that has nothing left to do, and one that nobody has any use for: no tier that it may go on for, and no
-    /// client, also because their own responses broke off (O1).
+    /// Ends a fill that has nothing left to do, and one that nobody has any use for: no tier that it may go
+    /// on for, and no client, also because their own responses broke off (O1).
     pub(in crate::machine) fn settle(
         &mut self,
         cx: &Context<C>,

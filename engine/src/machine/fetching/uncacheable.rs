@@ -1,7 +1,8 @@
-//! Keys whose response could not be stored: who asks for one next waits for nobody, because nobody's answer would serve.
+//! Keys whose response could not be stored: who asks for one next waits for nobody, because nobody's answer
+//! would serve.
 //!
-//! Such a key is remembered for a while. Its requests look in no tier below L0 and share no fetch; the first storable
-//! response, or a purge, ends that, and the request after it is for everybody again.
+//! Such a key is remembered for a while. Its requests look in no tier below L0 and share no fetch; the first
+//! storable response, or a purge, ends that, and the request after it is for everybody again.
 
 use crate::{
     language::{
@@ -48,8 +49,8 @@ impl Uncacheable {
     }
 }
 
-/// Does this answer say of its key that the next one cannot be stored either? A failure of the origin says nothing, and
-/// neither does what was the matter with one request.
+/// Does this answer say of its key that the next one cannot be stored either? A failure of the origin says
+/// nothing, and neither does what was the matter with one request.
 pub(super) fn says_so(status: u16, storable: Storable, plant: Plant) -> Option<NotStorable> {
     let Storable::No(why) = storable else { return None };
     let is_lasting = match why {

@@ -1,8 +1,8 @@
 //! Greedy-Dual-Size-Frequency (L. Cherkasova, HP Labs Technical Report HPL-98-69R1, 1998).
 //!
-//! An object's priority is `floor + uses × worth`; the lowest leaves, and the floor rises to its priority, so that what
-//! was popular long ago ages out. For requests the worth is one per byte of size, which keeps many small objects rather
-//! than few large ones; for bytes it is one, which makes this LFU with dynamic aging.
+//! An object's priority is `floor + uses × worth`; the lowest leaves, and the floor rises to its priority, so
+//! that what was popular long ago ages out. For requests the worth is one per byte of size, which keeps many
+//! small objects rather than few large ones; for bytes it is one, which makes this LFU with dynamic aging.
 
 use super::{Object, Slot, heap::Heap, worth};
 use crate::config::Objective;

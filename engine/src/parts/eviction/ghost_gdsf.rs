@@ -1,11 +1,12 @@
 //! GDSF whose counts outlive eviction, whose uses only mark, and which loops do not wear out: ours.
 //!
-//! Five things differ from [`Gdsf`](super::gdsf::Gdsf). What leaves is remembered as a ghost, with its count, so that an
-//! object which comes back is worth what it was (as in TinyLFU, and in LFU with perfect history). A use only counts; the
-//! object is ranked anew, above the floor of that moment, when it would leave otherwise (as in CLOCK and S3-FIFO). Who is
-//! new ranks a little lower than its one use is worth. What comes back in even steps ranks last ([`Rhythm`]). And where bytes are
-//! to be spared, what was not seen lately waits in a queue of its own, from which it leaves unless it is used (as in
-//! S3-FIFO): sizes do not keep scans out there, so the queue must.
+//! Five things differ from [`Gdsf`](super::gdsf::Gdsf). What leaves is remembered as a ghost, with its count,
+//! so that an object which comes back is worth what it was (as in TinyLFU, and in LFU with perfect history).
+//! A use only counts; the object is ranked anew, above the floor of that moment, when it would leave
+//! otherwise (as in CLOCK and S3-FIFO). Who is new ranks a little lower than its one use is worth. What comes
+//! back in even steps ranks last ([`Rhythm`]). And where bytes are to be spared, what was not seen lately
+//! waits in a queue of its own, from which it leaves unless it is used (as in S3-FIFO): sizes do not keep
+//! scans out there, so the queue must.
 
 use super::{
     Object, Slot,
@@ -22,7 +23,8 @@ use alloc::vec::Vec;
 const NEWCOMERS_DIVISOR: u64 = 5;
 /// Ghosts for each object that is in.
 const GHOSTS_PER_OBJECT: u64 = 2;
-/// What an object's first use is worth. Less than a use that was a hit, so that of two the one that proved itself stays.
+/// What an object's first use is worth. Less than a use that was a hit, so that of two the one that proved
+/// itself stays.
 const FIRST_USE: f64 = 0.9;
 
 #[derive(Clone, Copy, Debug)]
@@ -87,7 +89,8 @@ impl GhostGdsf {
             }
             None => Memory { uses: 1, rhythm: Rhythm::new(self.clock) },
         };
-        // Recently is: fewer objects left since than the tier holds, so a tier twice as large would still have it.
+        // Recently is: fewer objects left since than the tier holds, so a tier twice as large would still
+        // have it.
         let is_recent = ghost.is_some_and(|ghost| self.ghosts.since(&ghost) <= self.objects);
         let place = match self.objective {
             Objective::Bytes if !is_recent => Place::Newcomers,
@@ -131,7 +134,8 @@ impl GhostGdsf {
         Some(victim)
     }
 
-    /// The oldest newcomer that was not used, while newcomers have more than their part. Those that were are ranked.
+    /// The oldest newcomer that was not used, while newcomers have more than their part. Those that were are
+    /// ranked.
     fn evict_newcomer(&mut self, incoming: u64, object: impl Fn(Slot) -> Object) -> Option<Slot> {
         while self.newcomers.bytes + incoming > self.newcomers_max || self.ranked.first().is_none() {
             let slot = self.newcomers.oldest()?;

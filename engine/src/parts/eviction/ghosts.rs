@@ -20,7 +20,8 @@ pub(super) struct Ghost<M> {
     pub(super) turn: u64,
 }
 
-/// A queue of ghosts, found by fingerprint. Two keys of one fingerprint, which is 64 salted bits, are one ghost.
+/// A queue of ghosts, found by fingerprint. Two keys of one fingerprint, which is 64 salted bits, are one
+/// ghost.
 #[derive(Debug)]
 pub(super) struct Ghosts<M> {
     table: HashTable<Slot>,
@@ -43,7 +44,8 @@ impl<M: Copy + Debug> Ghosts<M> {
         }
     }
 
-    /// Remembers an object that leaves. It weighs 1 at least, so that `limit` bounds the number of ghosts too.
+    /// Remembers an object that leaves. It weighs 1 at least, so that `limit` bounds the number of ghosts
+    /// too.
     pub(super) fn push(&mut self, fingerprint: u64, weight: u64, memory: M, limit: u64) {
         self.remove(fingerprint);
         let ghost = Ghost { fingerprint, weight: weight.max(1), memory, turn: self.turn };

@@ -89,7 +89,8 @@ impl Heap {
         self.put(place, item);
     }
 
-    /// Moves the item at `place` towards the leaves while a child leaves before it; says where it came to stand.
+    /// Moves the item at `place` towards the leaves while a child leaves before it; says where it came to
+    /// stand.
     fn sink(&mut self, mut place: usize) -> usize {
         let item = self.items[place];
         loop {

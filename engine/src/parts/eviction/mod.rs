@@ -1,7 +1,8 @@
 //! Who leaves a tier when room is needed.
 //!
-//! A policy orders slots; it never sees keys, bodies or time, and it holds no bytes to account. [`Space`](crate::parts::space::Space)
-//! tells it what came, was used and went, and asks it for a victim. `docs/eviction.md` says what each is good for.
+//! A policy orders slots; it never sees keys, bodies or time, and it holds no bytes to account.
+//! [`Space`](crate::parts::space::Space) tells it what came, was used and went, and asks it for a victim.
+//! `docs/eviction.md` says what each is good for.
 
 mod gdsf;
 mod ghost_gdsf;
@@ -47,7 +48,8 @@ pub(crate) struct Object {
 #[cfg(test)]
 pub(crate) type Dump = Vec<(&'static str, Vec<Slot>)>;
 
-/// One policy's order over the slots in use. Where a method takes `object`, it says what is in any slot in use.
+/// One policy's order over the slots in use. Where a method takes `object`, it says what is in any slot in
+/// use.
 #[derive(Debug)]
 pub(crate) enum Order {
     Lru(Lru),

@@ -1,7 +1,7 @@
 //! Does an object come in even steps? So does whatever is read round and round.
 //!
-//! Where more goes round than fits, whoever came last has the longest to wait: to keep it keeps nobody until its turn
-//! comes, and to let it go keeps those who are in.
+//! Where more goes round than fits, whoever came last has the longest to wait: to keep it keeps nobody until
+//! its turn comes, and to let it go keeps those who are in.
 
 /// How much a step may differ from the one before, as a divisor of it.
 const TOLERANCE_DIVISOR: u32 = 16;

@@ -1,9 +1,10 @@
-//! S3-FIFO (Yang, Zhang, Qiu, Yue, Rashmi: SOSP 2023): a small queue on probation, a main one, and ghosts of the small.
+//! S3-FIFO (Yang, Zhang, Qiu, Yue, Rashmi: SOSP 2023): a small queue on probation, a main one, and ghosts of
+//! the small.
 //!
-//! A use counts and moves nothing. What leaves the small queue with fewer than two uses leaves the tier and becomes a
-//! ghost; a ghost that is asked for again comes into the main queue, where a use is good for one more round. Shares and
-//! thresholds are those of libCacheSim, with which the miss ratios agree. Like there, an object that would fill the whole
-//! small queue is not admitted.
+//! A use counts and moves nothing. What leaves the small queue with fewer than two uses leaves the tier and
+//! becomes a ghost; a ghost that is asked for again comes into the main queue, where a use is good for one
+//! more round. Shares and thresholds are those of libCacheSim, with which the miss ratios agree. Like there,
+//! an object that would fill the whole small queue is not admitted.
 
 use super::{
     Object, Slot,
@@ -68,7 +69,8 @@ impl S3Fifo {
     pub(super) fn on_admitted(&mut self, slot: Slot, object: Object) {
         let is_ghost = self.ghosts.remove(object.fingerprint).is_some();
         let is_awaited = self.awaited.take() == Some(object.fingerprint);
-        // Nothing is probed before anybody has to leave: what the small queue has no room for fills the main one.
+        // Nothing is probed before anybody has to leave: what the small queue has no room for fills the main
+        // one.
         let is_overflow = !self.has_evicted && self.small.bytes >= self.small_max;
         let place = if is_ghost || is_awaited || is_overflow { Place::Main } else { Place::Small };
         self.enter(slot, place, object.size);

@@ -1,7 +1,7 @@
 //! SIEVE (Zhang, Yang, Yue, Vigfusson, Rashmi: NSDI 2024): one queue in the order of arrival, and a hand.
 //!
-//! A use marks its object and moves nothing. The hand walks from the oldest to the newest and round again: it takes marks
-//! off, and evicts the first object that has none, where the next walk goes on.
+//! A use marks its object and moves nothing. The hand walks from the oldest to the newest and round again: it
+//! takes marks off, and evicts the first object that has none, where the next walk goes on.
 
 use super::{
     Object, Slot,

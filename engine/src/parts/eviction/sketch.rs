@@ -1,5 +1,5 @@
-//! How often keys were seen of late: a count-min sketch of four-bit counters that are halved now and then (TinyLFU:
-//! Einziger, Friedman, Manes, ACM Transactions on Storage 2017).
+//! How often keys were seen of late: a count-min sketch of four-bit counters that are halved now and then
+//! (TinyLFU: Einziger, Friedman, Manes, ACM Transactions on Storage 2017).
 
 use alloc::{vec, vec::Vec};
 

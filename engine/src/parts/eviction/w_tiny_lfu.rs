@@ -1,5 +1,6 @@
-//! W-TinyLFU (Einziger, Friedman, Manes: ACM Transactions on Storage 2017): a small window in the order of use, behind it
-//! a segmented LRU, and a sketch of how often keys were seen that decides between what leaves the one and the other.
+//! W-TinyLFU (Einziger, Friedman, Manes: ACM Transactions on Storage 2017): a small window in the order of
+//! use, behind it a segmented LRU, and a sketch of how often keys were seen that decides between what leaves
+//! the one and the other.
 
 use super::{
     Object, Slot,

@@ -89,8 +89,8 @@ fn sieve_evicts_where_the_hand_finds_no_mark() {
     assert_eq!(play(&mut space, "8 9"), [4]);
 }
 
-/// S3-FIFO: two uses lead from the small queue to the main one, fewer lead out; a ghost comes back into the main one, and
-/// a use is worth one more round there.
+/// S3-FIFO: two uses lead from the small queue to the main one, fewer lead out; a ghost comes back into the
+/// main one, and a use is worth one more round there.
 #[test]
 fn s3_fifo_sends_newcomers_out_and_ghosts_to_the_main_queue() {
     let mut space = space(200, Eviction::S3Fifo);
@@ -113,7 +113,8 @@ fn s3_fifo_has_no_room_for_a_tenth() {
     assert!(!space.fits(ByteCount(20)));
 }
 
-/// W-TinyLFU: what leaves the window goes unless it was seen more often than the oldest on probation; a use protects.
+/// W-TinyLFU: what leaves the window goes unless it was seen more often than the oldest on probation; a use
+/// protects.
 #[test]
 fn w_tiny_lfu_compares_newcomers_with_who_would_go_for_them() {
     let mut space = space(1_000, Eviction::WTinyLfu);
@@ -201,7 +202,8 @@ fn gdsf_lets_old_favourites_go() {
     }
 }
 
-/// Ghost-GDSF for requests: a use ranks nothing until its object would leave; who comes back has its count again.
+/// Ghost-GDSF for requests: a use ranks nothing until its object would leave; who comes back has its count
+/// again.
 #[test]
 fn ghost_gdsf_ranks_late_and_remembers() {
     let mut space = space(30, Eviction::GhostGdsf);
@@ -214,8 +216,8 @@ fn ghost_gdsf_ranks_late_and_remembers() {
     assert_eq!(dump(&space), "newcomers:; ranked: 5 2 6");
 }
 
-/// Ghost-GDSF: of what goes round and round, and is more than fits, a part stays from the fourth round on, for the rest
-/// ranks last.
+/// Ghost-GDSF: of what goes round and round, and is more than fits, a part stays from the fourth round on,
+/// for the rest ranks last.
 #[test]
 fn ghost_gdsf_keeps_a_part_of_a_loop() {
     for objective in [Objective::Requests, Objective::Bytes] {
@@ -243,7 +245,8 @@ fn ghost_gdsf_takes_no_replacement_for_a_loop() {
     assert_eq!(dump(&space), "newcomers:; ranked: 2 3 4 5 6 7 1");
 }
 
-/// Ghost-GDSF for bytes: newcomers leave first, oldest first, unless they were used; who comes back soon is none.
+/// Ghost-GDSF for bytes: newcomers leave first, oldest first, unless they were used; who comes back soon is
+/// none.
 #[test]
 fn ghost_gdsf_for_bytes_has_a_queue_for_newcomers() {
     let mut space = space_for(100, Eviction::GhostGdsf, Objective::Bytes);
@@ -277,8 +280,8 @@ fn policies() -> impl Strategy<Value = (Eviction, Objective)> {
 }
 
 proptest! {
-    /// After any history the sum equals the sizes present, stays within capacity, and lookups agree with a map. The queues
-    /// hold each object once. What could not fit is not asked to, and so evicts nobody.
+    /// After any history the sum equals the sizes present, stays within capacity, and lookups agree with a
+    /// map. The queues hold each object once. What could not fit is not asked to, and so evicts nobody.
     #[test]
     fn accounting_is_exact(
         steps in proptest::collection::vec((0_u64..40, 0_u64..60, 0_u8..4), 1..300),

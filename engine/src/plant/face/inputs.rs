@@ -24,7 +24,8 @@ use alloc::{collections::VecDeque, sync::Arc, vec::Vec};
 use core::time::Duration;
 
 impl<C: Chunk> Face<C> {
-    /// Queues what the engine is told when it should be told this, which answers `asked` if it answers anything.
+    /// Queues what the engine is told when it should be told this, which answers `asked` if it answers
+    /// anything.
     pub(super) fn alter_input(
         &mut self,
         fault: Fault,

@@ -1,8 +1,9 @@
 //! Faults at the engine's face: what passes it is lost, doubled or altered.
 //!
-//! [`Face::enter`] sees each input before the engine does, [`Face::leave`] each effect and event before anybody else. An
-//! operation that is kept from the driver is answered here, and one that was answered here early is answered late by the
-//! driver, which the engine bears. Without the feature `plant` everything passes, and no state is kept.
+//! [`Face::enter`] sees each input before the engine does, [`Face::leave`] each effect and event before
+//! anybody else. An operation that is kept from the driver is answered here, and one that was answered here
+//! early is answered late by the driver, which the engine bears. Without the feature `plant` everything
+//! passes, and no state is kept.
 
 #[cfg(feature = "plant")]
 #[expect(clippy::wildcard_enum_match_arm, reason = "a fault meets few of all that pass")]

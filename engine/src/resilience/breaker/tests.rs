@@ -120,7 +120,8 @@ fn it_opens_probes_and_closes() {
     assert_eq!(breaker.state(), BreakerState::Closed, "the old row is forgotten");
 }
 
-/// Each failed probe keeps it open longer, in the upper half of 2, 4, 8, 16, 16 seconds; closing forgets that.
+/// Each failed probe keeps it open longer, in the upper half of 2, 4, 8, 16, 16 seconds; closing forgets
+/// that.
 #[test]
 fn each_reopening_lasts_longer_up_to_the_bound() {
     let mut breaker = breaker(POLICY);
@@ -138,8 +139,8 @@ fn each_reopening_lasts_longer_up_to_the_bound() {
     assert!(trip(&mut breaker, until).since(until) <= 2 * SECOND);
 }
 
-/// A probe that never answers is lost when its time is over, and counts as a failure (failure R2). The state does not
-/// depend on when somebody looks.
+/// A probe that never answers is lost when its time is over, and counts as a failure (failure R2). The state
+/// does not depend on when somebody looks.
 #[test]
 fn a_lost_probe_opens_it_again() {
     for looks_after in [3, 60] {
@@ -178,8 +179,8 @@ fn untold_probes_neither_stick_nor_punish() {
     assert!(reopened <= 4 * SECOND, "it was punished for what nobody saw: {reopened:?}");
 }
 
-/// Probes that are called off one after the other, so that one is always out, do not keep it half-open: no probe is granted
-/// after `probe_max`, and the last one out resolves it.
+/// Probes that are called off one after the other, so that one is always out, do not keep it half-open: no
+/// probe is granted after `probe_max`, and the last one out resolves it.
 #[test]
 fn grants_end() {
     let mut breaker = breaker(POLICY);
@@ -255,8 +256,8 @@ fn turns() -> impl Strategy<Value = Vec<Turn>> {
 }
 
 proptest! {
-    /// Whatever answers come, late, or never: permits are conserved, probes out stay within their bound, no half-open
-    /// state outlives two `probe_max`, and once the world is well, it closes.
+    /// Whatever answers come, late, or never: permits are conserved, probes out stay within their bound, no
+    /// half-open state outlives two `probe_max`, and once the world is well, it closes.
     #[test]
     fn half_open_always_resolves(seed in any::<u64>(), probes in 1_u32..4, row in 1_u32..4, turns in turns()) {
         let policy = BreakerPolicy { probes, failures_in_a_row: row, ..POLICY };
@@ -305,7 +306,8 @@ proptest! {
         prop_assert_eq!(breaker.state(), BreakerState::Closed);
     }
 
-    /// Driven by nothing but its own wakes, with no call ever again, it leaves half-open and asks for no more wakes.
+    /// Driven by nothing but its own wakes, with no call ever again, it leaves half-open and asks for no more
+    /// wakes.
     #[test]
     fn wakes_alone_resolve_it(seed in any::<u64>(), turns in turns()) {
         let policy = BreakerPolicy { failures_in_a_row: 1, ..POLICY };

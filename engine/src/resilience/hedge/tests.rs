@@ -131,7 +131,8 @@ proptest! {
         prop_assert!(estimate > truth && estimate <= truth + truth / 16 + 1, "{estimate} for {truth}");
     }
 
-    /// Whatever order answers come in: exactly one end, at most two operations, and all are answered or cancelled.
+    /// Whatever order answers come in: exactly one end, at most two operations, and all are answered or
+    /// cancelled.
     #[test]
     fn a_race_ends_once(hedges in any::<bool>(), answers in proptest::collection::vec((1_u64..4, any::<bool>()), 0..8)) {
         let mut tier = hedging(POLICY);

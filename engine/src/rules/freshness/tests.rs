@@ -27,7 +27,8 @@ fn lifetime(head: &Head) -> Lifetime {
     Lifetime::of(&Policy::DEFAULT, (&directives, source), head, NOW)
 }
 
-/// `max-age` before `Expires`, `Expires` against `Date` and not against our clock, several or wrong ones expired.
+/// `max-age` before `Expires`, `Expires` against `Date` and not against our clock, several or wrong ones
+/// expired.
 #[test]
 fn explicit_lifetimes() {
     let (past, now, soon, later) = (&*at(-100), &*at(0), &*at(300), &*at(400));
@@ -53,7 +54,8 @@ fn explicit_lifetimes() {
     }
 }
 
-/// A tenth of the time since the last change, for the statuses of RFC 9110 section 15.1 or with `public`, at most a day.
+/// A tenth of the time since the last change, for the statuses of RFC 9110 section 15.1 or with `public`, at
+/// most a day.
 #[test]
 fn guessed_lifetimes() {
     let changed = |offset| [("date", at(0)), ("last-modified", at(offset))];
@@ -148,8 +150,8 @@ fn stale_windows() {
 }
 
 proptest! {
-    /// A response is never younger than `Age` says, nor than its journey was long; and a longer journey never makes it
-    /// younger.
+    /// A response is never younger than `Age` says, nor than its journey was long; and a longer journey never
+    /// makes it younger.
     #[test]
     fn age_never_shrinks(age in 0_u64..100_000, date in -10_000_i64..10_000, delay in 0_u64..100_000, more in 0_u64..1000) {
         let (age_text, date) = (std::format!("{age}"), at(date));

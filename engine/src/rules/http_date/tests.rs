@@ -11,7 +11,8 @@ fn seconds(text: &str) -> Option<u64> {
     parse(text.as_bytes(), NOW).map(|time| time.as_unix_millis() / 1000)
 }
 
-/// The RFC's own example in its three formats, names in any case, a wrong weekday, a leap second, the far future.
+/// The RFC's own example in its three formats, names in any case, a wrong weekday, a leap second, the far
+/// future.
 #[test]
 fn three_formats_are_read() {
     let cases: &[(&str, u64)] = &[

@@ -63,8 +63,8 @@ fn any_whole_response_with_a_lifetime_is_stored() {
     }
 }
 
-/// Without an explicit lifetime: a guess or a validator, and a status that allows it; never a server's error for its
-/// validator alone.
+/// Without an explicit lifetime: a guess or a validator, and a status that allows it; never a server's error
+/// for its validator alone.
 #[test]
 fn without_a_lifetime_little_is_stored() {
     let modified = &*yesterday();
@@ -193,7 +193,8 @@ fn named_fields_may_be_left_out() {
     assert_eq!(whole.storable, Storable::No(NotStorable::Private));
 }
 
-/// A POST's answer is what a GET would get only when it says so, and says for how long; other methods' never are.
+/// A POST's answer is what a GET would get only when it says so, and says for how long; other methods' never
+/// are.
 #[test]
 fn post_must_name_its_own_target() {
     let post = |status, fields: &[(&str, &str)]| {
@@ -290,7 +291,8 @@ const LINES: [&str; 14] = [
 ];
 
 proptest! {
-    /// In any mixture: a prohibition holds, what forbids staleness leaves no window, and what is stored is of use.
+    /// In any mixture: a prohibition holds, what forbids staleness leaves no window, and what is stored is of
+    /// use.
     #[test]
     fn mixtures_keep_their_prohibitions(
         picked in prop::collection::vec(prop::sample::select(&LINES[..]), 0..6),

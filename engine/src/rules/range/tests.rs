@@ -186,7 +186,8 @@ fn multipart_pieces_fit_together() {
 }
 
 proptest! {
-    /// Whatever is asked of whatever length, every part lies within it, and together they are no more than it.
+    /// Whatever is asked of whatever length, every part lies within it, and together they are no more than
+    /// it.
     #[test]
     fn parts_lie_within(specs in prop::collection::vec("[0-9]{0,3}-[0-9]{0,3}", 1..20), length in 0_u64..1000) {
         let portion = of(&format!("bytes={}", specs.join(", ")), length);

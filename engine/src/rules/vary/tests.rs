@@ -129,7 +129,8 @@ fn values_are_normalised() {
 }
 
 proptest! {
-    /// Without commas, quotes and blanks there is nothing to normalise: two values share a key only if they are equal.
+    /// Without commas, quotes and blanks there is nothing to normalise: two values share a key only if they
+    /// are equal.
     #[test]
     fn different_values_have_different_keys(one in "[a-zA-Z0-9=;/]{1,12}", other in "[a-zA-Z0-9=;/]{1,12}") {
         let same = key_of(&["foo"], &[("foo", &one)]) == key_of(&["foo"], &[("foo", &other)]);

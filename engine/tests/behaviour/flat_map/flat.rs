@@ -1,9 +1,9 @@
-//! The reference: what a cache is to its clients. A map from a target to a version and until when it is fresh; what is not
-//! fresh there is whatever the origin publishes now.
+//! The reference: what a cache is to its clients. A map from a target to a version and until when it is
+//! fresh; what is not fresh there is whatever the origin publishes now.
 //!
-//! In a calm world, where every effect is answered at once, that says which version each request gets. In a troubled one
-//! the map may have forgotten anything, and the origin may have been asked at any time: then it says which versions are
-//! allowed.
+//! In a calm world, where every effect is answered at once, that says which version each request gets. In a
+//! troubled one the map may have forgotten anything, and the origin may have been asked at any time: then it
+//! says which versions are allowed.
 
 use super::Step;
 use proptest::prelude::*;
@@ -83,7 +83,8 @@ impl Flat {
         self.targets[target].editions[version].1
     }
 
-    /// May a request of `asked_ms` that ends now get this version, if nothing from before `floor_ms` may be used?
+    /// May a request of `asked_ms` that ends now get this version, if nothing from before `floor_ms` may be
+    /// used?
     pub(super) fn allows(&self, target: usize, version: usize, asked_ms: u64, floor_ms: u64) -> bool {
         let editions = &self.targets[target].editions;
         let (from, edition) = editions[version];
@@ -94,7 +95,8 @@ impl Flat {
         answered >= floor_ms && (answered >= asked_ms || is_fresh)
     }
 
-    /// A request in a calm world: the version that is fresh, or what the origin publishes now, which is then kept.
+    /// A request in a calm world: the version that is fresh, or what the origin publishes now, which is then
+    /// kept.
     fn ask(&mut self, target: usize) {
         let (now, newest, has_l0, has_below) =
             (self.now_ms, self.newest(target), self.shape.l0, self.shape.l1 || self.shape.l2);

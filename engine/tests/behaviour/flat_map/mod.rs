@@ -1,8 +1,9 @@
-//! The engine against a naive map: random requests, versions, purges, restarts and troubles, and every whole answer is one
-//! that the map allows; in a calm world, the one that it has. When all is over, nothing is open.
+//! The engine against a naive map: random requests, versions, purges, restarts and troubles, and every whole
+//! answer is one that the map allows; in a calm world, the one that it has. When all is over, nothing is
+//! open.
 //!
-//! The map is in `flat`, the engine with the world around it in `edge`. What it does not check: which tier answers, and how
-//! often the origin is asked.
+//! The map is in `flat`, the engine with the world around it in `edge`. What it does not check: which tier
+//! answers, and how often the origin is asked.
 
 mod edge;
 mod flat;

@@ -17,8 +17,8 @@ thread_local! {
 
 struct Counting;
 
-// Safety: every call is handed to the system's allocator as it came, which keeps the promises of `GlobalAlloc`; beside
-// that a counter of this thread is raised, which allocates nothing and cannot panic.
+// Safety: every call is handed to the system's allocator as it came, which keeps the promises of
+// `GlobalAlloc`; beside that a counter of this thread is raised, which allocates nothing and cannot panic.
 #[expect(unsafe_code, reason = "an allocator that counts can be written in no other way")]
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -86,7 +86,7 @@ fn filled(eviction: Eviction) -> Engine<Symbol> {
 }
 
 #[test]
-fn p1_the_fast_door_allocates_nothing() {
+fn p1_the_fast_path_allocates_nothing() {
     for eviction in Eviction::ALL {
         let mut engine = filled(eviction);
         let keys: Vec<_> = (0..1_000).map(|number| CacheKey::of("example", &target(number))).collect();
