@@ -149,10 +149,10 @@ impl Breakers {
     ) -> Result<(), Violation> {
         match event {
             ResilienceEvent::BreakerChanged { who, state } => {
-                match standing {
+                match state {
                     BreakerState::Closed => self.standing.remove(&(edge, shard, *who)),
                     BreakerState::Open { .. } | BreakerState::HalfOpen => {
-                        self.standing.insert((edge, shard, *who), (at, *standing))
+                        self.standing.insert((edge, shard, *who), (at, *state))
                     }
                 };
                 Ok(())

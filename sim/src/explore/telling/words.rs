@@ -242,7 +242,7 @@ fn of_resilience(world: &World, event: &ResilienceEvent) -> Option<String> {
         ResilienceEvent::FoundRotten { tier, key } => {
             format!("hears that what {} has of {} is rotten", of(tier), name(key))
         }
-        ResilienceEvent::BreakerChanged { who, state } => match standing {
+        ResilienceEvent::BreakerChanged { who, state } => match state {
             BreakerState::Closed => format!("trusts {} again", plain(who)),
             BreakerState::Open { until } => {
                 format!("stops asking {} until {:.6} ms", plain(who), until.as_nanos() as f64 / 1e6)
