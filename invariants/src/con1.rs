@@ -51,7 +51,7 @@ impl OneWinner {
                 self.losers.insert(name);
                 Ok(())
             }
-            // A swap whose answer was lost may still be done: these may win without hearing of it.
+            // A swap whose answer was lost may still be done: these may win without learning of it.
             PublishEnd::IndexFailed | PublishEnd::Abandoned => Ok(()),
         }
     }

@@ -12,11 +12,11 @@
 //! | M6 | `m6.rs`; one chunk for each demand: `i13.rs` |
 //! | C1 | `c1.rs`; that everything is answered after healing: the clients of `explore` |
 //! | C2 | `c2.rs` |
-//! | C3 | the stores of `explore` (`vault.rs`), `durable_model` |
+//! | C3 | the stores of `explore` (`simulated_l3.rs`), `durable_model` |
 //! | C4 | `c4.rs` |
 //! | C5, I1, I2 | `c5.rs`; heads, parts and variants: the clients of `explore` |
 //! | C6, I4 | `c6.rs`; each window to its last moment: the clients of `explore` (`fresh.rs`) |
-//! | C7, I3 | `c7.rs`, `i3.rs`; soft purges: the clients of `explore` (`fresh.rs`); the feed: `heard.rs` there |
+//! | C7, I3 | `c7.rs`, `i3.rs`; soft purges: the clients of `explore` (`fresh.rs`); the feed: `remote_purges.rs` there |
 //! | C8 | `c8.rs` |
 //! | CON1 | `con1.rs`, the stores of `explore`, `durable_model` |
 //! | CON2, CON3, CON4 | behaviour `residence.rs`, `bodies.rs`, `promotion.rs` |

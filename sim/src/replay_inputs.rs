@@ -11,7 +11,7 @@ use std::{
 };
 use tiergate_engine::{Effect, Input, Instant, Outcome};
 use tiergate_invariants::{Contract, Edge, Fact, Invariants, What};
-use tiergate_recording::{Header, Heard, Life, Lived, Reader, Step};
+use tiergate_recording::{Header, Incoming, Life, Lived, Reader, Step};
 
 /// `tiergate-sim replay-inputs`.
 #[derive(Clone, Debug, clap::Args)]
@@ -104,11 +104,11 @@ impl Replay {
     /// It decides otherwise than was recorded, panics, or breaks a rule: what is to be said of it.
     fn step(&mut self, step: &Step) -> Result<Lived, String> {
         let at_line = |what: String| format!("line {}: {what}", step.line);
-        let lived = catch_unwind(AssertUnwindSafe(|| self.life.live(&step.heard)));
+        let lived = catch_unwind(AssertUnwindSafe(|| self.life.live(&step.incoming)));
         let lived = lived.map_err(|panic| {
             let why = panic.downcast_ref::<String>().map(String::as_str);
             let why = why.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a word");
-            at_line(format!("the engine panics: {why}\n  told: {:?}", step.heard))
+            at_line(format!("the engine panics: {why}\n  told: {:?}", step.incoming))
         })?;
         step.compare(&lived).map_err(|difference| difference.to_string())?;
         self.watch(step, &lived).map_err(|violation| at_line(format!("a rule is broken: {violation}")))?;
@@ -117,7 +117,7 @@ impl Replay {
     }
 
     fn watch(&mut self, step: &Step, lived: &Lived) -> Result<(), tiergate_invariants::Violation> {
-        let Heard::Told { at, input } = &step.heard else { return Ok(()) };
+        let Incoming::Told { at, input } = &step.incoming else { return Ok(()) };
         self.contract.on_input(*at, input)?;
         lived.asked.iter().try_for_each(|effect| self.contract.on_effect(effect))?;
         self.contract.on_drained();
@@ -147,12 +147,12 @@ impl Counts {
     fn add(&mut self, step: &Step, lived: &Lived) {
         self.steps += 1;
         self.effects += lived.asked.len() as u64;
-        match &step.heard {
-            Heard::Looked(_) => {
+        match &step.incoming {
+            Incoming::Looked(_) => {
                 self.looks += 1;
                 self.hits += u64::from(lived.found);
             }
-            Heard::Told { input, .. } => {
+            Incoming::Told { input, .. } => {
                 self.requests += u64::from(matches!(input, Input::Request { .. }));
             }
         }
@@ -183,9 +183,9 @@ fn answer<C>(effect: &Effect<C>) -> Option<&'static str> {
 fn tell(step: &Step, lived: &Lived) -> String {
     let mut text = String::new();
     let seconds = |at: Instant| at.as_nanos() as f64 / 1e9;
-    let _ = match &step.heard {
-        Heard::Told { at, input } => writeln!(text, "{:>14.6}  {input:?}", seconds(*at)),
-        Heard::Looked(look) => {
+    let _ = match &step.incoming {
+        Incoming::Told { at, input } => writeln!(text, "{:>14.6}  {input:?}", seconds(*at)),
+        Incoming::Looked(look) => {
             let found = if lived.found { "a fresh hit" } else { "nothing" };
             writeln!(text, "{:>14.6}  a look for {}: {found}", seconds(look.at), look.key)
         }

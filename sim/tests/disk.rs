@@ -257,15 +257,15 @@ fn every_truncation_is_seen_or_harmless() {
 #[test]
 fn a_device_that_misbehaves_serves_nothing_wrong() {
     for fault in Fault::ALL {
-        let (mut fired, mut read, mut troubled) = (0, 0, 0);
+        let (mut fired, mut read, mut failed) = (0, 0, 0);
         for seed in 3_000..3_040 {
             let (history, _) = misbehave(Plan::small(seed), fault);
             fired += history.device.fired().get(&fault).copied().unwrap_or(0);
             read += history.seen.get("read whole").copied().unwrap_or(0);
-            let troubles = ["fill failed", "read failed", "deletion failed", "dropped"];
-            troubled += troubles.iter().filter_map(|trouble| history.seen.get(trouble)).sum::<u64>();
+            let failures = ["fill failed", "read failed", "deletion failed", "dropped"];
+            failed += failures.iter().filter_map(|failure| history.seen.get(failure)).sum::<u64>();
         }
-        println!("{fault:?}: hit {fired} times, {read} bodies read whole, {troubled} troubles told");
-        assert!(fired >= 10 && read >= 40 && troubled > 0, "{fault:?} hit {fired} times, {read} read");
+        println!("{fault:?}: hit {fired} times, {read} bodies read whole, {failed} failures told");
+        assert!(fired >= 10 && read >= 40 && failed > 0, "{fault:?} hit {fired} times, {read} read");
     }
 }

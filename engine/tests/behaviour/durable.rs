@@ -1,7 +1,7 @@
 //! The durable tier: what is stored there is whole, is found by every edge that shares it, and is nobody's to break.
 
 use crate::rig::{Rig, key, with_durable};
-use crate::vault::Fate;
+use crate::simulated_l3::Fate;
 use std::time::Duration;
 use tiergate_engine::durable::{Ask, BlobFate, DurableMiss, PublishEnd, UPLOADS_MAX};
 use tiergate_engine::{

@@ -13,6 +13,6 @@ mod recorder;
 mod relive;
 
 pub use line::{FORMAT, Header, Look};
-pub use reader::{Heard, ReadError, Reader, Step};
+pub use reader::{Incoming, ReadError, Reader, Step};
 pub use recorder::JsonRecorder;
 pub use relive::{Difference, Life, Lived};

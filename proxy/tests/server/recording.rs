@@ -10,7 +10,7 @@ fn relive(text: &[u8]) -> Result<Result<usize, Difference>, ReadError> {
     let mut life = Life::begin(&header).expect("a server ran on this configuration");
     let mut effects = 0;
     while let Some(step) = reader.step()? {
-        let lived = life.live(&step.heard);
+        let lived = life.live(&step.incoming);
         if let Err(difference) = step.compare(&lived) {
             return Ok(Err(difference));
         }

@@ -28,7 +28,7 @@
 //! expired, evicted by Redis, lost in a restart), those who remember it cannot publish any more, and no later one can be
 //! mistaken for it. So losing one costs a store and never undoes a purge, and its time to live needs no margin: a fill that
 //! takes longer than [`GENERATION_TIME`] is not stored, and variants whose generation was lost are absent. What this does not cover: a Redis that fails over to a replica
-//! which had not heard of the purge yet has the head back as well. And a writer counts from its `open`, not from when the
+//! which had not learned of the purge yet has the head back as well. And a writer counts from its `open`, not from when the
 //! origin was asked: of what is opened after the purge, the tier cannot know that it was fetched before.
 //!
 //! **A freshening** exchanges the head for one with a longer lifetime by a script ([`FRESHEN_SCRIPT`]) that does so only

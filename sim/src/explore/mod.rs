@@ -1,6 +1,6 @@
 //! Explore: the engine in a world without a network, as many histories as the time allows.
 //!
-//! Each seed draws its own configuration, workload and faults ([`world::plan`]), runs through trouble, heals, and must come to
+//! Each seed draws its own configuration, workload and faults ([`world::plan`]), runs through faults, heals, and must come to
 //! an end; every rule watches every fact. A broken rule is printed with the command that shows it again. Start at
 //! [`world`]. No socket, no task and no wall clock takes part, so a seed is the whole of a run.
 
@@ -15,7 +15,7 @@ pub use campaign::run::{Drain, Failure, Passed, Run, Watch, run_seed};
 pub use case::cases::{ReplayCaseArgs, ShrinkArgs, replay_case, shrink_case};
 pub use case::shrink::{Budget, Progress, Shrunk, shrink};
 pub use case::{Case, CaseError, Divergence};
-pub use world::climate::{Climate, Disabled};
+pub use world::profile::{Disabled, Profile};
 
 pub(crate) use campaign::cpu_time;
 use campaign::speed::Speed;

@@ -75,7 +75,7 @@ impl World {
             catalogue,
             healed: AtomicBool::new(false),
             shared_tier_delay_ms: AtomicU64::new(0),
-            shared_tier_slowness_felt: AtomicBool::new(false),
+            shared_tier_slowness_observed: AtomicBool::new(false),
             shared_tier_keys: AtomicU64::new(0),
             disks,
             edges: (0..scenario.topology.edges).map(|_| EdgeSlot::default()).collect(),
@@ -174,7 +174,7 @@ impl World {
             Act::Slow { delay_ms } => {
                 self.shared_tier_slow += 1;
                 self.stage.log.arm(FaultKind::SharedTierSlow);
-                self.stage.shared_tier_slowness_felt.store(false, Ordering::Relaxed);
+                self.stage.shared_tier_slowness_observed.store(false, Ordering::Relaxed);
                 self.stage.shared_tier_delay_ms.store(delay_ms, Ordering::Relaxed);
             }
             Act::Quicken => {

@@ -51,7 +51,7 @@ trait Pace: Send + Sync + 'static {
 impl Pace for Arc<Stage> {
     fn delay(&self) -> Duration {
         let delay_ms = self.shared_tier_delay_ms.load(Ordering::Relaxed);
-        if delay_ms > 0 && !self.shared_tier_slowness_felt.swap(true, Ordering::Relaxed) {
+        if delay_ms > 0 && !self.shared_tier_slowness_observed.swap(true, Ordering::Relaxed) {
             self.log.fire(FaultKind::SharedTierSlow);
         }
         Duration::from_millis(delay_ms)

@@ -52,7 +52,7 @@ pub(crate) struct Stage {
     /// How late the shared tier answers.
     pub shared_tier_delay_ms: AtomicU64,
     /// Has an answer come late in its present spell of slowness?
-    pub shared_tier_slowness_felt: AtomicBool,
+    pub shared_tier_slowness_observed: AtomicBool,
     /// How many keys the shared tier holds.
     pub shared_tier_keys: AtomicU64,
     /// The edges.

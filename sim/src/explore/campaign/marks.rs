@@ -208,7 +208,7 @@ marks! {
                 PurgeEvent::PurgeBegan { what: SelectorKind::Key(_), mode: PurgeMode::Hard, .. },
             PurgeSoft "soft purge" = PurgeEvent::PurgeBegan { mode: PurgeMode::Soft, .. },
             Banned "ban" = PurgeEvent::PurgeBegan { .. },
-            RemotePurged "purge heard" = PurgeEvent::RemotePurged { .. },
+            RemotePurged "remote purge" = PurgeEvent::RemotePurged { .. },
             PurgesMissed "purges missed" = PurgeEvent::PurgesMissed,
             PurgeConfirmed "purge ended: confirmed" = PurgeEvent::PurgeEnded { confirmed: true, .. },
             PurgeUnconfirmed "purge ended: not confirmed" = PurgeEvent::PurgeEnded { confirmed: false, .. },

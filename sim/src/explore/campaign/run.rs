@@ -3,9 +3,9 @@
 use crate::explore::{
     campaign::tally::Tally,
     case::choices::Choices,
-    world::climate::Climate,
     world::draws::{Draw, Keep, Source},
     world::plan::{Plan, Shape},
+    world::profile::Profile,
     world::{Chances, World},
 };
 use std::{
@@ -26,7 +26,7 @@ pub struct Run {
     /// Requests for each seed.
     pub requests: u32,
     /// What kind of life.
-    pub climate: Climate,
+    pub profile: Profile,
     /// A fault to plant, in a build that can.
     pub fault: Option<Fault>,
     /// Facts that a failure shows.
@@ -44,7 +44,7 @@ impl Run {
     pub const fn of(requests: u32) -> Self {
         Self {
             requests,
-            climate: Climate::Troubled,
+            profile: Profile::Faulty,
             fault: None,
             facts_kept: 60,
             digest: false,
@@ -57,8 +57,8 @@ impl Run {
     pub fn lives_of(self, seed: u64) -> impl Iterator<Item = Self> {
         let is_calm_too = seed.is_multiple_of(SEEDS_FOR_CALM);
         let requests = self.requests.min(CALM_REQUESTS_MAX);
-        let calm = Climate::calm().filter(move |_| is_calm_too);
-        iter::once(self).chain(calm.map(move |climate| Self { climate, requests, ..self }))
+        let calm = Profile::calm().filter(move |_| is_calm_too);
+        iter::once(self).chain(calm.map(move |profile| Self { profile, requests, ..self }))
     }
 }
 
@@ -174,7 +174,7 @@ pub fn run_seed(seed: u64, run: Run) -> Result<Passed, Box<Failure>> {
 /// What kind of workload a seed is about.
 pub(in crate::explore) fn shape_of(seed: u64, requests: u32) -> Shape {
     let draw = Draw::new(&Source::Seed { seed, requests, keep: Keep::Nothing });
-    Plan::of(&draw, Seed(seed), requests, Climate::Troubled).work.shape
+    Plan::of(&draw, Seed(seed), requests, Profile::Faulty).work.shape
 }
 
 /// Lives one run to its end, or to the first broken rule.
@@ -187,8 +187,8 @@ pub(in crate::explore) fn live(source: &Source, run: Run) -> Lived {
         }
     };
     let draw = Draw::new(source);
-    let climate = run.climate.told(&draw);
-    let mut plan = Plan::of(&draw, Seed(seed), requests, climate);
+    let profile = run.profile.told(&draw);
+    let mut plan = Plan::of(&draw, Seed(seed), requests, profile);
     if let Some(fault) = run.fault {
         plan.config = planted(plan.config, fault);
     }

@@ -1,4 +1,4 @@
-//! Shrink: the same broken rule, with fewer requests, less trouble and smaller numbers.
+//! Shrink: the same broken rule, with fewer requests, fewer faults and smaller numbers.
 //!
 //! A candidate is a list of choices with something left out or lowered. It is run; if the same rule breaks, and what was
 //! then really chosen is less, it is the new best. Passes follow one another until none finds anything, so the end is a

@@ -9,9 +9,9 @@ impl World {
     pub(in crate::explore) fn check_retry(&mut self, of: Life, event: &Event) {
         self.check_answer_by(of, event);
         if let Event::Fetch(FetchEvent::HeadArrived { fill, .. }) = event
-            && let Some((_, is_heard)) = self.origin.told_to_wait.get_mut(&(of, *fill))
+            && let Some((_, is_received)) = self.origin.told_to_wait.get_mut(&(of, *fill))
         {
-            *is_heard = true;
+            *is_received = true;
         }
         if let Event::Fetch(FetchEvent::Fetched { fill, .. }) = event
             && let Some(due) = self.origin.due.remove(&(of, *fill))

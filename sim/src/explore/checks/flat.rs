@@ -5,7 +5,7 @@
 //! disabled. The map knows nothing of tiers, and the workload of a seed is the same whichever there are: so disabling any of
 //! them changes counters, never bytes.
 //!
-//! It holds in a calm world only: one edge, no trouble, messages that take no time, and between a request and the next
+//! It holds in a calm world only: one edge, no faults, messages that take no time, and between a request and the next
 //! publication or purge a pause in which all is settled. Where tiers are too small for everything the cache may have
 //! forgotten, and then what is published now is as good as what is fresh; but it never goes back to an older version, and
 //! never gets to one that was not fetched; but what a client gets alone, its key being remembered as uncacheable, is not stored. What it does not check: answers without a byte of a version.

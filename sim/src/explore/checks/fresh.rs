@@ -137,7 +137,7 @@ impl World {
     /// A request has come to its edge.
     pub(in crate::explore) fn on_come(&mut self, ask: usize) {
         let host = &self.edges[self.clients.asks[ask].edge as usize];
-        let is_current = host.hub.as_ref().is_none_or(|hub| hub.is_current(self.now));
+        let is_current = host.feed_client.as_ref().is_none_or(|feed_client| feed_client.is_current(self.now));
         self.clients.asks[ask].told.unleased_at = (!is_current).then_some(self.now);
     }
 
@@ -145,7 +145,10 @@ impl World {
     fn check_lease(&mut self, ask: usize, outcome: Outcome, age: Duration) {
         let Some(policy) = self.plan.config.feed_policy() else { return };
         let edge = self.clients.asks[ask].edge;
-        let is_current = self.edges[edge as usize].hub.as_ref().is_some_and(|hub| hub.is_current(self.now));
+        let is_current = self.edges[edge as usize]
+            .feed_client
+            .as_ref()
+            .is_some_and(|feed_client| feed_client.is_current(self.now));
         if matches!(outcome, Outcome::Hit { .. } | Outcome::Stale { .. }) && !is_current {
             self.breaks("F9", format!("ask {ask} got {outcome:?} at edge {edge}, which has no lease"));
         }
@@ -281,7 +284,9 @@ impl World {
     /// What the client before was told to be in L0 is there.
     fn check_kept(&mut self, ask: usize, outcome: Outcome) {
         let told = self.clients.asks[ask].told;
-        let has_lease = |host: &EdgeHost| host.hub.as_ref().is_none_or(|hub| hub.is_current(self.now));
+        let has_lease = |host: &EdgeHost| {
+            host.feed_client.as_ref().is_none_or(|feed_client| feed_client.is_current(self.now))
+        };
         let is_in_memory = matches!(outcome, Outcome::Hit { tier: TierId::L0 });
         let is_expected = self.clients.asks[ask].after_healing
             && told.asks_again == 0

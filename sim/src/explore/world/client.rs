@@ -2,14 +2,14 @@
 
 use crate::explore::{
     campaign::marks::Mark,
-    campaign::tally::Trouble,
+    campaign::tally::WorldFault,
     checks::fresh::Told,
     telling::story::Party,
     telling::words::client,
-    world::climate::CALM_PAUSE,
     world::draws::Draws,
     world::form::Form,
     world::plan::Work,
+    world::profile::CALM_PAUSE,
     world::variety::{Wish, object_of},
     world::{Chances, Life, Step, World, up_to},
 };
@@ -99,7 +99,7 @@ impl World {
             if publishes {
                 self.queue.schedule(at.after(aside), Step::Publish(object));
             }
-            if self.is_meant(self.plan.faults.purges, Trouble::Purged, Chances::request) {
+            if self.is_meant(self.plan.faults.purges, WorldFault::Purged, Chances::request) {
                 // People purge because they have just published.
                 let purge_at = at.after(pause / 2).after(up_to(self.chances.request(), work.latency * 6));
                 if self.chances.request().chance(1, 2) {
@@ -166,13 +166,13 @@ impl World {
         let ask = self.clients.asks.len();
         let mut pace = Pace::Within(latency);
         let mut leaves = None;
-        if self.is_meant(faults.client_leaves, Trouble::ClientLeft, Chances::request) {
+        if self.is_meant(faults.client_leaves, WorldFault::ClientLeft, Chances::request) {
             leaves = Some(latency * 8);
         }
-        if self.is_meant(faults.client_slow, Trouble::ClientSlow, Chances::request) {
+        if self.is_meant(faults.client_slow, WorldFault::ClientSlow, Chances::request) {
             pace = Pace::Within(SLOW);
         }
-        if self.is_meant(faults.client_stuck, Trouble::ClientStuck, Chances::request) {
+        if self.is_meant(faults.client_stuck, WorldFault::ClientStuck, Chances::request) {
             pace = Pace::Never;
             leaves = Some(Duration::from_secs(20));
         }
@@ -295,11 +295,11 @@ impl World {
     fn schedule_demand(&mut self, ask: usize) {
         match self.clients.asks[ask].pace {
             Pace::Within(longest) => {
-                self.tally.count(Trouble::ClientSlow).fired += u64::from(longest == SLOW);
+                self.tally.count(WorldFault::ClientSlow).fired += u64::from(longest == SLOW);
                 let at = self.now.after(up_to(&mut self.chances.client, longest));
                 self.queue.schedule(at, Step::Demand(ask));
             }
-            Pace::Never => self.tally.count(Trouble::ClientStuck).fired += 1,
+            Pace::Never => self.tally.count(WorldFault::ClientStuck).fired += 1,
         }
     }
 
@@ -308,7 +308,7 @@ impl World {
             reading.demanded = true;
             let life = *life;
             if let Pace::Within(SLOW) = self.clients.asks[ask].pace {
-                self.feel(life, Some(Trouble::ClientSlow));
+                self.observe_fault(life, Some(WorldFault::ClientSlow));
             }
             self.feed(life, Input::Demand { request: request_of(ask) });
         }
@@ -406,7 +406,7 @@ impl World {
             Stage::Over => return,
         };
         if let Pace::Within(_) = self.clients.asks[ask].pace {
-            self.tally.count(Trouble::ClientLeft).fired += 1;
+            self.tally.count(WorldFault::ClientLeft).fired += 1;
         }
         if let Some(life) = life {
             let at = self.soon();
@@ -416,10 +416,10 @@ impl World {
     }
 
     /// Why a client left that left before its response was over.
-    pub(in crate::explore) fn why_it_left(&self, request: RequestId) -> Trouble {
+    pub(in crate::explore) fn why_it_left(&self, request: RequestId) -> WorldFault {
         match self.clients.asks[ask_of(request)].pace {
-            Pace::Within(_) => Trouble::ClientLeft,
-            Pace::Never => Trouble::ClientStuck,
+            Pace::Within(_) => WorldFault::ClientLeft,
+            Pace::Never => WorldFault::ClientStuck,
         }
     }
 

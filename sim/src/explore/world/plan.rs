@@ -5,8 +5,8 @@
 //! Of several values the first is the simplest: the one that a shrunk case falls back to.
 
 use crate::explore::{
-    world::climate::{Calm, Climate, calmed_faults, calmed_work},
     world::draws::Draw,
+    world::profile::{Calm, Profile, calmed_faults, calmed_work},
 };
 use std::time::Duration;
 use tiergate_engine::{
@@ -86,7 +86,7 @@ pub(in crate::explore) struct Work {
     pub exact: PerMille,
 }
 
-/// How likely each kind of trouble is, wherever it can occur.
+/// How likely each kind of fault is, wherever it can occur.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::explore) struct Faults {
     pub origin_fails: PerMille,
@@ -119,7 +119,7 @@ pub(in crate::explore) struct Faults {
     pub feed: FeedFaults,
 }
 
-/// The trouble with the purge feed, where there is one.
+/// The faults of the purge feed, where there is one.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::explore) struct FeedFaults {
     pub fails: PerMille,
@@ -160,8 +160,8 @@ pub(in crate::explore) struct Style {
 }
 
 impl Plan {
-    pub(in crate::explore) fn of(draw: &Draw, seed: Seed, requests: u32, climate: Climate) -> Self {
-        let is_calm = climate != Climate::Troubled;
+    pub(in crate::explore) fn of(draw: &Draw, seed: Seed, requests: u32, profile: Profile) -> Self {
+        let is_calm = profile != Profile::Faulty;
         let size_max = draw.of("work.size", &[40, 5_000, 100_000, 300_000, 1_000_000]);
         let has = |name, per_mille| draw.coin(name, per_mille) || is_calm;
         let (has_l1, has_l2, has_l3) = (has("config.l1", 500), has("config.l2", 600), has("config.l3", 400));
@@ -177,7 +177,7 @@ impl Plan {
             (l0.capacity, l0.gate) = (ByteCount(size_max * 50 + 9_000), ByteCount::UNLIMITED);
         }
         let mut calm = None;
-        if let Climate::Calm(disabled) = climate {
+        if let Profile::Calm(disabled) = profile {
             let (calmed, how) = disabled.calmed(draw, raw, &work);
             (raw, calm) = (calmed, Some(how));
         }
@@ -477,7 +477,7 @@ mod tests {
 
     fn plan(seed: u64) -> Plan {
         let draw = Draw::new(&Source::Seed { seed, requests: 50, keep: Keep::Nothing });
-        Plan::of(&draw, Seed(seed), 50, Climate::Troubled)
+        Plan::of(&draw, Seed(seed), 50, Profile::Faulty)
     }
 
     /// One seed, one plan; and over some seeds, every fault is both off and on.

@@ -2,7 +2,7 @@
 
 use super::{
     layout::SEGMENTS_BEGIN,
-    memory::{MemoryMedium, Now, Trouble},
+    memory::{MediumFault, MemoryMedium, Now},
     power::{Left, PoweredMedium},
     *,
 };
@@ -140,12 +140,12 @@ async fn a_disk_that_failed_becomes_smaller_when_it_is_well() {
     let medium = MemoryMedium::new(Now::Never);
     fill(&medium, 32 * MIB, 80, |number| number > 60).await;
     let tier = open(&medium, 16 * MIB).await;
-    medium.suffer(Trouble::Full);
+    medium.suffer(MediumFault::Full);
     while tier.volumes[0].session().is_ok() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert!(medium.bytes() > SEGMENTS_BEGIN + 16 * MIB);
-    medium.suffer(Trouble::None);
+    medium.suffer(MediumFault::None);
     while tier.volumes[0].session().is_err() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

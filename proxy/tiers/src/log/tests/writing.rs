@@ -1,7 +1,7 @@
 //! Small blocks that wait at the same time become one write, and stay what they are otherwise.
 
 use super::{
-    memory::{Gate, MemoryMedium, Now, Trouble},
+    memory::{Gate, MediumFault, MemoryMedium, Now},
     *,
 };
 use tokio::task::JoinSet;
@@ -71,7 +71,7 @@ async fn large_blocks_are_written_alone() {
 async fn a_joined_write_that_fails_fails_for_all() {
     let (medium, tier) = before_a_shut_gate().await;
     let stored = store_all(&tier, 2..32, 1_000).await;
-    medium.suffer(Trouble::Full);
+    medium.suffer(MediumFault::Full);
     medium.set_gate(Gate::Open);
     assert!(stored.join_all().await.iter().all(Result::is_err));
 }
