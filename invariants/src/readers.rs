@@ -20,12 +20,12 @@ pub(crate) enum Reader {
 }
 
 /// Where a copy goes: the edge, its shard, the tier, the key, and the copy's name there.
-type Place = (Edge, u32, TierId, CacheKey, Option<RecordName>);
+type CopyPlace = (Edge, u32, TierId, CacheKey, Option<RecordName>);
 
 /// Each copy's reader.
 #[derive(Debug, Default)]
 pub(crate) struct Readers {
-    copies: BTreeMap<Place, Vec<Reader>>,
+    copies: BTreeMap<CopyPlace, Vec<Reader>>,
 }
 
 impl Readers {
@@ -82,7 +82,7 @@ impl Readers {
     }
 
     /// Takes a copy out: the one that ranks first.
-    fn take(&mut self, place: Place, rank: impl Fn(&Reader) -> u8) -> Option<Reader> {
+    fn take(&mut self, place: CopyPlace, rank: impl Fn(&Reader) -> u8) -> Option<Reader> {
         let readers = self.copies.get_mut(&place)?;
         let (first, _) = readers.iter().enumerate().min_by_key(|(_, reader)| rank(reader))?;
         let taken = readers.remove(first);

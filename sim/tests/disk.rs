@@ -7,7 +7,7 @@ use tiergate_engine::{
 };
 use tiergate_sim::disk::{
     crash::{Enumerated, Lives, check_sums, enumerate, live_again, read_all, recovered, run},
-    device::{Device, Fault},
+    device::{Device, DeviceFault},
     history::History,
     misbehaving::misbehave,
     objects::{Version, key},
@@ -256,7 +256,7 @@ fn every_truncation_is_seen_or_harmless() {
 /// device is honest, a crash leaves no more than it may.
 #[test]
 fn a_device_that_misbehaves_serves_nothing_wrong() {
-    for fault in Fault::ALL {
+    for fault in DeviceFault::ALL {
         let (mut fired, mut read, mut failed) = (0, 0, 0);
         for seed in 3_000..3_040 {
             let (history, _) = misbehave(Plan::small(seed), fault);

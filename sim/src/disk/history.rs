@@ -2,7 +2,7 @@
 
 use super::{
     answers::Answer,
-    device::{Device, Fault},
+    device::{Device, DeviceFault},
     known::{Known, Standing},
     objects::{Version, key},
     plan::Plan,
@@ -120,7 +120,7 @@ impl History {
     }
 
     /// Plans faults from here on.
-    pub fn plan_faults(&mut self, faults: &[(Fault, u64)]) {
+    pub fn plan_faults(&mut self, faults: &[(DeviceFault, u64)]) {
         self.device.plan(faults);
         self.is_faulty = true;
     }

@@ -2,7 +2,7 @@
 
 use super::{
     crash::{Enumerated, Lives, check_sums, enumerate, live_again},
-    device::Fault,
+    device::DeviceFault,
     history::History,
     misbehaving::misbehave,
     plan::Plan,
@@ -41,7 +41,7 @@ pub fn hunt(fault: Option<StoreFault>, mut seeds: Range<u64>) -> Option<Caught> 
             "life after life",
             Box::new(move || live_again(Plan { tasks: 30, ..plan }, &mut Lives::default())),
         ));
-        for device_fault in Fault::ALL {
+        for device_fault in DeviceFault::ALL {
             checks.push(("a device that misbehaves", Box::new(move || drop(misbehave(plan, device_fault)))));
         }
         let crash = move || enumerate(plan, &mut Enumerated::default());
@@ -96,7 +96,7 @@ fn live_slowly(plan: Plan) {
     while !history.seen.contains_key("recovered") {
         history.step();
     }
-    history.plan_faults(&[(Fault::Slow, 3)]);
+    history.plan_faults(&[(DeviceFault::Slow, 3)]);
     while history.step() {}
     check_sums(&history);
 }

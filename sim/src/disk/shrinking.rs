@@ -4,7 +4,7 @@
 //! until the store has said that nothing lies beyond the new end.
 
 use super::{
-    crash::{Held, check_sums, read_all, recovered, run},
+    crash::{Recovered, check_sums, read_all, recovered, run},
     device::{Crash, Device},
     history::History,
     plan::Plan,
@@ -81,7 +81,7 @@ pub fn enumerate_shrinking(plan: Plan, segments: u32, tasks: u32, total: &mut Sh
 }
 
 /// Goes on from what a crash has left, and asks for nothing else. What is there then was there before.
-fn shrink_alone(plan: Plan, smaller: Plan, mut device: Device, before: &Held, total: &mut Shrunk) {
+fn shrink_alone(plan: Plan, smaller: Plan, mut device: Device, before: &Recovered, total: &mut Shrunk) {
     let seed = plan.seed;
     let geometry = Geometry::try_from(smaller.geometry).expect("the plan's geometry holds together");
     let mut store = plan.store();
@@ -102,7 +102,7 @@ fn shrink_alone(plan: Plan, smaller: Plan, mut device: Device, before: &Held, to
     total.left += (before.objects.len() - after.objects.len()) as u64;
 }
 
-fn expect_allowed(history: &History, held: &Held, what: &str) {
+fn expect_allowed(history: &History, held: &Recovered, what: &str) {
     assert!(!held.is_formatted, "{what}: one crash leaves room to go on");
     for (key, known) in history.known() {
         let state = held.objects.get(key).copied();

@@ -3,7 +3,7 @@
 use crate::explore::{
     campaign::tally::Tally,
     case::choices::Choices,
-    world::draws::{Draw, Keep, Source},
+    world::draws::{Draw, DrawSource, Keep},
     world::plan::{Plan, Shape},
     world::profile::Profile,
     world::{Chances, World},
@@ -152,7 +152,7 @@ pub(in crate::explore) struct Lived {
 /// The rule that was broken. A panic of the engine counts as one: it says that an assumption of its own was broken.
 pub fn run_seed(seed: u64, run: Run) -> Result<Passed, Box<Failure>> {
     let Lived { world, broke, .. } =
-        live(&Source::Seed { seed, requests: run.requests, keep: Keep::Nothing }, run);
+        live(&DrawSource::Seed { seed, requests: run.requests, keep: Keep::Nothing }, run);
     match broke {
         None => Ok(Passed {
             digest: world.history.as_ref().map(|history| history.digest()),
@@ -173,15 +173,15 @@ pub fn run_seed(seed: u64, run: Run) -> Result<Passed, Box<Failure>> {
 
 /// What kind of workload a seed is about.
 pub(in crate::explore) fn shape_of(seed: u64, requests: u32) -> Shape {
-    let draw = Draw::new(&Source::Seed { seed, requests, keep: Keep::Nothing });
+    let draw = Draw::new(&DrawSource::Seed { seed, requests, keep: Keep::Nothing });
     Plan::of(&draw, Seed(seed), requests, Profile::Faulty).work.shape
 }
 
 /// Lives one run to its end, or to the first broken rule.
-pub(in crate::explore) fn live(source: &Source, run: Run) -> Lived {
+pub(in crate::explore) fn live(source: &DrawSource, run: Run) -> Lived {
     let (seed, requests) = match source {
-        Source::Seed { seed, requests, .. } => (*seed, *requests),
-        Source::Given(choices) => {
+        DrawSource::Seed { seed, requests, .. } => (*seed, *requests),
+        DrawSource::Given(choices) => {
             let requests = u32::try_from(choices.requests.len());
             (choices.seed, requests.expect("more requests than u32 do not fit into memory"))
         }

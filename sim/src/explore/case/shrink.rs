@@ -8,7 +8,7 @@ use crate::explore::{
     campaign::run::{Lived, Run, live},
     case::Case,
     case::choices::{Choices, Outcome},
-    world::draws::Source,
+    world::draws::DrawSource,
 };
 use std::time::{Duration, Instant};
 use tiergate_engine::Fault;
@@ -145,7 +145,7 @@ impl<F: FnMut(&Progress)> Search<F> {
         }
         self.attempts += 1;
         let Lived { choices, broke, .. } =
-            live(&Source::Given(candidate), Run { fault: self.fault, facts_kept: 0, ..Run::of(0) });
+            live(&DrawSource::Given(candidate), Run { fault: self.fault, facts_kept: 0, ..Run::of(0) });
         let is_same = broke.is_some_and(|violation| {
             violation.rule == self.rule
                 && (violation.rule != "panic" || kind_of(&violation.detail) == self.kind)

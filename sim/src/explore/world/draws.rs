@@ -11,7 +11,7 @@ use tiergate_engine::{Random, Seed};
 
 /// Where a run's choices come from.
 #[derive(Clone, Debug)]
-pub(in crate::explore) enum Source {
+pub(in crate::explore) enum DrawSource {
     /// A seed, and so many requests.
     Seed { seed: u64, requests: u32, keep: Keep },
     /// An earlier run. What is really chosen is kept.
@@ -37,13 +37,13 @@ enum From {
 }
 
 impl Draws {
-    pub(in crate::explore) fn of(source: &Source, name: &str) -> Self {
+    pub(in crate::explore) fn of(source: &DrawSource, name: &str) -> Self {
         match source {
-            Source::Seed { seed, keep, .. } => Self {
+            DrawSource::Seed { seed, keep, .. } => Self {
                 from: From::Seed(Seed(*seed).split(name)),
                 kept: (*keep == Keep::Outcomes).then(Vec::new),
             },
-            Source::Given(choices) => {
+            DrawSource::Given(choices) => {
                 let given = choices.streams.get(name).cloned().unwrap_or_default();
                 Self { from: From::Given(given.into_iter()), kept: Some(Vec::new()) }
             }
@@ -108,10 +108,10 @@ pub(in crate::explore) struct Requests {
 }
 
 impl Requests {
-    pub(in crate::explore) fn of(source: &Source) -> Self {
+    pub(in crate::explore) fn of(source: &DrawSource) -> Self {
         let given = match source {
-            Source::Seed { .. } => Vec::new(),
-            Source::Given(choices) => choices.requests.clone(),
+            DrawSource::Seed { .. } => Vec::new(),
+            DrawSource::Given(choices) => choices.requests.clone(),
         };
         Self {
             draws: Draws::of(source, "requests"),
@@ -154,13 +154,13 @@ enum NamedFrom {
 }
 
 impl Draw {
-    pub(in crate::explore) fn new(source: &Source) -> Self {
+    pub(in crate::explore) fn new(source: &DrawSource) -> Self {
         match source {
-            Source::Seed { seed, keep, .. } => Self {
+            DrawSource::Seed { seed, keep, .. } => Self {
                 from: NamedFrom::Seed(Seed(*seed)),
                 kept: (*keep == Keep::Outcomes).then(RefCell::default),
             },
-            Source::Given(choices) => {
+            DrawSource::Given(choices) => {
                 Self { from: NamedFrom::Given(choices.plan.clone()), kept: Some(RefCell::default()) }
             }
         }
@@ -216,20 +216,20 @@ mod tests {
     fn given(values: &[u64]) -> Draws {
         let outcomes = values.iter().map(|value| Outcome { value: *value, bound: None }).collect();
         let choices = Choices { streams: [("a".to_owned(), outcomes)].into(), ..Choices::default() };
-        Draws::of(&Source::Given(choices), "a")
+        Draws::of(&DrawSource::Given(choices), "a")
     }
 
     /// A kept stream that is given again draws the same.
     #[test]
     fn what_was_kept_draws_the_same() {
-        let source = Source::Seed { seed: 7, requests: 0, keep: Keep::Outcomes };
+        let source = DrawSource::Seed { seed: 7, requests: 0, keep: Keep::Outcomes };
         let draw = |draws: &mut Draws| {
             (0..9).map(|n| (draws.below(n + 1), draws.chance(1, 3), draws.bits())).collect::<Vec<_>>()
         };
         let mut first = Draws::of(&source, "a");
         let drawn = draw(&mut first);
         let choices = Choices { streams: [("a".to_owned(), first.kept())].into(), ..Choices::default() };
-        let mut again = Draws::of(&Source::Given(choices.clone()), "a");
+        let mut again = Draws::of(&DrawSource::Given(choices.clone()), "a");
         assert_eq!(draw(&mut again), drawn);
         assert_eq!(again.kept(), choices.streams["a"]);
     }

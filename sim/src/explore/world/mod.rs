@@ -29,7 +29,7 @@ use crate::explore::{
     checks::flat::Flat,
     telling::story::Note,
     world::client::Clients,
-    world::draws::{Draws, Requests, Source},
+    world::draws::{DrawSource, Draws, Requests},
     world::edge::EdgeHost,
     world::feed_log::{AskFate, CutOff, Log},
     world::origin::Origin,
@@ -159,7 +159,7 @@ pub(in crate::explore) struct Chances {
 }
 
 impl Chances {
-    pub(in crate::explore) fn of(source: &Source) -> Self {
+    pub(in crate::explore) fn of(source: &DrawSource) -> Self {
         let stream = |name| Draws::of(source, name);
         Self {
             requests: Requests::of(source),

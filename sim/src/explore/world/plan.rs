@@ -473,10 +473,10 @@ fn faults(draw: &Draw) -> Faults {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::explore::world::draws::{Keep, Source};
+    use crate::explore::world::draws::{DrawSource, Keep};
 
     fn plan(seed: u64) -> Plan {
-        let draw = Draw::new(&Source::Seed { seed, requests: 50, keep: Keep::Nothing });
+        let draw = Draw::new(&DrawSource::Seed { seed, requests: 50, keep: Keep::Nothing });
         Plan::of(&draw, Seed(seed), 50, Profile::Faulty)
     }
 

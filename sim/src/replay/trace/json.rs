@@ -3,7 +3,7 @@
 use super::{
     columns::{COLUMNS, Cells, Column, Columns},
     error::Malformed,
-    lines::Entry,
+    lines::TraceEntry,
 };
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -30,7 +30,7 @@ impl Json {
         }
     }
 
-    pub(super) fn entry(&mut self, line: &[u8]) -> Result<Entry<'_>, Malformed> {
+    pub(super) fn entry(&mut self, line: &[u8]) -> Result<TraceEntry<'_>, Malformed> {
         self.object = serde_json::from_slice(line)
             .map_err(|_| Malformed::new("line", Some(line), "one JSON object"))?;
         let mut cells = Cells::default();

@@ -17,7 +17,7 @@ pub use columns::Columns;
 pub use error::TraceError;
 pub use lines::LeftOut;
 
-use error::Fault;
+use error::TraceFault;
 use indicatif::ProgressBar;
 use lines::{Lines, Parser};
 use oracle::Oracle;
@@ -106,12 +106,15 @@ impl Trace {
     /// The file cannot be opened or read, or lacks a column that is needed.
     pub fn open(path: &Path, reading: &Reading, progress: &ProgressBar) -> Result<Self, TraceError> {
         let at = |fault| TraceError::new(path, fault);
-        let (beginning, bytes) = plain(path, progress).map_err(|error| at(Fault::Unreadable { error }))?;
+        let (beginning, bytes) =
+            plain(path, progress).map_err(|error| at(TraceFault::Unreadable { error }))?;
         let format = reading.format.or_else(|| by_name(path)).or_else(|| by_content(&beginning));
-        let format = format.ok_or_else(|| at(Fault::UnknownFormat))?;
+        let format = format.ok_or_else(|| at(TraceFault::UnknownFormat))?;
         let parser = match format {
-            Format::OracleGeneral if !reading.columns.is_empty() => return Err(at(Fault::NoColumns(format))),
-            Format::Combined if !reading.columns.is_empty() => return Err(at(Fault::NoColumns(format))),
+            Format::OracleGeneral if !reading.columns.is_empty() => {
+                return Err(at(TraceFault::NoColumns(format)));
+            }
+            Format::Combined if !reading.columns.is_empty() => return Err(at(TraceFault::NoColumns(format))),
             Format::OracleGeneral => {
                 let requests = Requests::Oracle(Oracle::new(bytes));
                 return Ok(Self { path: path.to_owned(), format, requests });
