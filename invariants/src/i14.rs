@@ -1,9 +1,10 @@
 //! I14: every request is answered from one place, and bytes that are said to be sent have come from there.
 //!
-//! It checks of each response that ended whole that it was told to be a hit, stale, revalidated or a miss; that what a
-//! tier answered is told once; that what came from the origin alone is as long as a fetch of that key which ended whole; and, when
-//! an edge has settled, that requests are the sum of what they came to. It does not see the fast door, nor check the
-//! length of what a tier gave, which C5 sees, nor bytes of responses that broke off.
+//! It checks of each response that ended whole that it was told to be a hit, stale, revalidated or a miss;
+//! that what a tier answered is told once; that what came from the origin alone is as long as a fetch of that
+//! key which ended whole; and, when an edge has settled, that requests are the sum of what they came to. It
+//! does not see the fast path, nor check the length of what a tier gave, which C5 sees, nor bytes of
+//! responses that broke off.
 
 use crate::{Edge, Fact, Invariant, Violation, What};
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +12,8 @@ use tiergate_engine::{
     ByteCount, CacheKey, End, Event, FetchEnd, FetchEvent, RequestEvent, RequestId, TierId,
 };
 
-/// Lengths of whole bodies that are remembered for each key: more than are ever published while one is on its way.
+/// Lengths of whole bodies that are remembered for each key: more than are ever published while one is on its
+/// way.
 const LENGTHS_MAX: usize = 4_096;
 
 /// The rule.

@@ -1,6 +1,8 @@
-//! The copies under way that are made while a tier answers somebody: what C2 and C4 both look at. It judges nothing.
+//! The copies under way that are made while a tier answers somebody: what C2 and C4 both look at. It judges
+//! nothing.
 //!
-//! Copies into byte tiers are told apart by their names. Those into L0 have none: there a key's copies are all alike.
+//! Copies into byte tiers are told apart by their names. Those into L0 have none: there a key's copies are
+//! all alike.
 
 use crate::{Edge, Fact, What};
 use std::collections::BTreeMap;
@@ -29,7 +31,8 @@ pub(crate) struct Readers {
 }
 
 impl Readers {
-    /// Takes a fact in. When a copy that was made for a reader becomes visible: how the best of those is that it can be.
+    /// Takes a fact in. When a copy that was made for a reader becomes visible: how the best of those is that
+    /// it can be.
     pub(crate) fn observe(&mut self, fact: &Fact) -> Option<(CacheKey, TierId, Reader)> {
         match &fact.what {
             What::Engine { edge, shard, event } => self.on_event(*edge, *shard, event),

@@ -1,4 +1,5 @@
-//! `tiergate-sim replay-inputs`: lives again what a recorded shard was told, and says whether it decides the same.
+//! `tiergate-sim replay-inputs`: lives again what a recorded shard was told, and says whether it decides the
+//! same.
 
 use std::{
     collections::BTreeMap,
@@ -130,7 +131,7 @@ impl Replay {
     fn summary(&self) -> String {
         let Counts { steps, effects, looks, hits, requests, answers } = &self.counts;
         let mut text = format!("the same decisions: {effects} effects of {steps} steps\n");
-        let _ = writeln!(text, "  fast door  {looks} looks, {hits} of them fresh hits");
+        let _ = writeln!(text, "  fast path  {looks} looks, {hits} of them fresh hits");
         let _ = write!(text, "  requests   {requests}");
         for (from, count) in answers {
             let _ = write!(text, ", {count} {from}");

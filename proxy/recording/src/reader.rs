@@ -27,12 +27,12 @@ pub struct Step {
 pub enum Incoming {
     /// An input.
     Told {
-        /// When.
+        /// The engine's time of the call.
         at: Instant,
-        /// What.
+        /// The input itself, without bytes.
         input: Input<Blank>,
     },
-    /// A look through the fast door.
+    /// A look through the fast path.
     Looked(Look),
 }
 

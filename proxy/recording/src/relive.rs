@@ -20,7 +20,7 @@ pub struct Lived {
     pub asked: Vec<Effect<Blank>>,
     /// What it told.
     pub events: Vec<Event>,
-    /// Did a look through the fast door find something?
+    /// Did a look through the fast path find something?
     pub found: bool,
 }
 

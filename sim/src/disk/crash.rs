@@ -78,14 +78,14 @@ pub fn enumerate(plan: Plan, total: &mut Enumerated) {
 /// What many lives have seen.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Lives {
-    /// How many.
+    /// The number of lives.
     pub lives: u64,
     /// Those that found no room to go on with what was there, and began anew.
     pub formatted: u64,
 }
 
-/// Lives eight lives on one device, each ended by a crash, some in the middle of something, some while they recover; and a
-/// last one to its end.
+/// Lives eight lives on one device, each ended by a crash, some in the middle of something, some while they
+/// recover; and a last one to its end.
 ///
 /// # Panics
 /// Something was found that may not be.

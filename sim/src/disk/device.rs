@@ -1,7 +1,8 @@
 //! A device of sectors: what was written can be read at once, and survives a crash once it was synced.
 //!
-//! A write that is not synced, or is under way, is kept, lost or cut by a crash, sector by sector and in any order;
-//! sectors may also come to hold garbage. Beside that the device can be told to misbehave while it runs: see [`DeviceFault`].
+//! A write that is not synced, or is under way, is kept, lost or cut by a crash, sector by sector and in any
+//! order; sectors may also come to hold garbage. Beside that the device can be told to misbehave while it
+//! runs: see [`DeviceFault`].
 
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -19,7 +20,8 @@ pub enum DeviceFault {
     ShortRead,
     /// A write fails and changes nothing.
     WriteFails,
-    /// A write fails because the device is full: so do all others until somebody makes room, which nobody does.
+    /// A write fails because the device is full: so do all others until somebody makes room, which nobody
+    /// does.
     Full,
     /// A write fails after some of its sectors were written.
     TornWrite,

@@ -21,8 +21,8 @@ const HONEST: [DeviceFault; 7] = [
 /// Lives it to its end. What is left of it can be looked at.
 ///
 /// # Panics
-/// A body is served that is not its version's, what was deleted is found, or an honest device is left with what may not
-/// be.
+/// A body is served that is not its version's, what was deleted is found, or an honest device is left with
+/// what may not be.
 pub fn misbehave(plan: Plan, fault: DeviceFault) -> (History, Recovered) {
     let mut history = History::new(plan);
     while !history.seen.contains_key("recovered") {

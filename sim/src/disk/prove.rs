@@ -21,9 +21,9 @@ type Check = (&'static str, Box<dyn Fn()>);
 /// What a catch looks like.
 #[derive(Clone, Debug)]
 pub struct Caught {
-    /// By what.
+    /// The rule that caught it.
     pub by: &'static str,
-    /// Of which seed.
+    /// The seed that showed it.
     pub seed: u64,
     /// What it said.
     pub why: String,
@@ -57,8 +57,8 @@ pub fn hunt(fault: Option<StoreFault>, mut seeds: Range<u64>) -> Option<Caught> 
 /// Seeds after which a fault is uncaught.
 const SEEDS_MAX: u64 = 40;
 
-/// Plants each of these faults, tells what catches it, and then lets as many seeds pass without one. How many were not
-/// caught, or complained about nothing, and the time on a processor.
+/// Plants each of these faults, tells what catches it, and then lets as many seeds pass without one. How many
+/// were not caught, or complained about nothing, and the time on a processor.
 pub fn prove(faults: &[StoreFault]) -> (usize, Duration) {
     let mut spent = Duration::ZERO;
     let mut hunt = |fault, seeds| {

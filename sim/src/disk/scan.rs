@@ -1,8 +1,8 @@
 //! What is on a device, read by somebody who knows `docs/format.md` and nothing of the store.
 //!
-//! Slow and simple: every sector of every segment that holds something, in any order, without summaries; of each key the
-//! newest record by its stamp, unless a tombstone takes it away. What the store says it holds after recovery must be this,
-//! to the sector.
+//! Slow and simple: every sector of every segment that holds something, in any order, without summaries; of
+//! each key the newest record by its stamp, unless a tombstone takes it away. What the store says it holds
+//! after recovery must be this, to the sector.
 
 use std::collections::{BTreeMap, BTreeSet};
 use tiergate_engine::{CacheKey, Record, RecordName, StoredKey, format};

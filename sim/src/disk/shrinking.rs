@@ -1,7 +1,7 @@
 //! A device gets smaller while its store is asked as ever, and its power fails.
 //!
-//! What a driver must know stands here as one number, the size that it would read in front of the segments: that of before
-//! until the store has said that nothing lies beyond the new end.
+//! What a driver must know stands here as one number, the size that it would read in front of the segments:
+//! that of before until the store has said that nothing lies beyond the new end.
 
 use super::{
     crash::{Recovered, check_sums, read_all, recovered, run},
@@ -39,8 +39,8 @@ pub fn with_segments(plan: Plan, segments: u32) -> Plan {
     Plan { geometry: RawGeometry { segments, ..plan.geometry }, ..plan }
 }
 
-/// Fills a device, and makes it smaller while a few more tasks run. The power fails after each step, in every way: what is
-/// found is allowed, and the device can be made smaller from there.
+/// Fills a device, and makes it smaller while a few more tasks run. The power fails after each step, in every
+/// way: what is found is allowed, and the device can be made smaller from there.
 ///
 /// # Panics
 /// Something was found that may not be, or the device did not become smaller.
@@ -110,8 +110,9 @@ fn expect_allowed(history: &History, held: &Recovered, what: &str) {
     }
 }
 
-/// Lives many lives on one device, which has another size in each; each is ended by a crash, whether or not the device has
-/// become as small as it was to be. Where it has, it is cut off there, or not, as if it were a disk.
+/// Lives many lives on one device, which has another size in each; each is ended by a crash, whether or not
+/// the device has become as small as it was to be. Where it has, it is cut off there, or not, as if it were a
+/// disk.
 ///
 /// # Panics
 /// Something was found that may not be.

@@ -1,8 +1,9 @@
 //! Explore: the engine in a world without a network, as many histories as the time allows.
 //!
-//! Each seed draws its own configuration, workload and faults ([`world::plan`]), runs through faults, heals, and must come to
-//! an end; every rule watches every fact. A broken rule is printed with the command that shows it again. Start at
-//! [`world`]. No socket, no task and no wall clock takes part, so a seed is the whole of a run.
+//! Each seed draws its own configuration, workload and faults ([`world::plan`]), runs through faults, heals,
+//! and must come to an end; every rule watches every fact. A broken rule is printed with the command that
+//! shows it again. Start at [`world`]. No socket, no task and no wall clock takes part, so a seed is the
+//! whole of a run.
 
 mod campaign;
 mod case;
@@ -61,8 +62,8 @@ pub struct ExploreArgs {
     case: PathBuf,
 }
 
-/// Runs seeds until one fails, all are done, or the time is over. 0: all passed, 1: a rule was broken, or what should
-/// have been tested was not.
+/// Runs seeds until one fails, all are done, or the time is over. 0: all passed, 1: a rule was broken, or
+/// what should have been tested was not.
 pub fn run(args: ExploreArgs) -> ExitCode {
     let limits = Limits {
         first: args.seed,

@@ -1,4 +1,5 @@
-//! What a person reads after a run: one row for each scenario, and for a broken rule all it takes to see it again.
+//! What a person reads after a run: one row for each scenario, and for a broken rule all it takes to see it
+//! again.
 
 use super::Tested;
 use crate::world::Record;

@@ -1,8 +1,9 @@
-//! The disks: one for each edge, beside its host, so that a loss of power changes what it holds and does not end it.
+//! The disks: one for each edge, beside its host, so that a loss of power changes what it holds and does not
+//! end it.
 //!
-//! A disk is late, gives less than asked for, fails, is full, rots and cannot sync as the scenario and its seed say. When
-//! its edge loses its power, what was not synced is lost, torn, reordered or spoiled, sector by sector
-//! ([`Sectors`]). Start at [`Disk`].
+//! A disk is late, gives less than asked for, fails, is full, rots and cannot sync as the scenario and its
+//! seed say. When its edge loses its power, what was not synced is lost, torn, reordered or spoiled, sector
+//! by sector ([`Sectors`]). Start at [`Disk`].
 
 use super::{catalogue::between, log::Log};
 use crate::disk::{
@@ -24,10 +25,7 @@ use tokio::time::sleep;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DiskFault {
     /// Every operation takes this much longer.
-    Slow {
-        /// How much.
-        delay_ms: u64,
-    },
+    Slow { delay_ms: u64 },
     /// Reads and writes fail.
     Errors {
         /// How many of a hundred.

@@ -1,4 +1,5 @@
-//! One world from its beginning to its end: faults until the scenario says so, then healing, then everything must finish.
+//! One world from its beginning to its end: faults until the scenario says so, then healing, then everything
+//! must finish.
 
 use super::{
     Order,
@@ -214,7 +215,8 @@ impl World {
         }
     }
 
-    /// Power loss: first nobody hears the edge any more, so that what its remains send while they are torn down is lost.
+    /// Power loss: first nobody hears the edge any more, so that what its remains send while they are torn
+    /// down is lost.
     fn stop_edge(&mut self, edge: u32) {
         let outages = self.edges_down.entry(edge).or_default();
         *outages += 1;

@@ -1,7 +1,7 @@
 //! Connections of the simulated network, and the links that are cut between hosts.
 //!
-//! The network itself drops what is sent over a cut link; here it is only seen that somebody tried, because a partition
-//! that nobody observes proves nothing.
+//! The network itself drops what is sent over a cut link; here it is only seen that somebody tried, because a
+//! partition that nobody observes proves nothing.
 
 use super::log::Log;
 use std::{
@@ -86,7 +86,6 @@ impl Cuts {
 /// Connects over one link of the simulated network.
 #[derive(Clone, Debug)]
 pub(crate) struct Wire {
-    /// Which.
     pub link: Link,
     /// Where cuts are noticed.
     pub cuts: Arc<Cuts>,

@@ -69,7 +69,7 @@ pub(super) enum VolumeState<D: Device> {
     /// What it holds is being found out; then it may have to become smaller.
     Recovering(Arc<Session<D>>, Option<Smaller>),
     Up(Arc<Session<D>>, Contents),
-    /// Why.
+    /// With the reason, for people.
     Down(Arc<str>),
 }
 
@@ -236,8 +236,8 @@ impl<M: Medium> Volume<M> {
         }
     }
 
-    /// Has the store empty what lies beyond the new end, if there is one, before anything else is asked of it; the log goes on
-    /// meanwhile. What this returns waits for it, and then makes the device end there.
+    /// Has the store empty what lies beyond the new end, if there is one, before anything else is asked of
+    /// it; the log goes on meanwhile. What this returns waits for it, and then makes the device end there.
     fn shrink(
         self: &Arc<Self>,
         session: &Arc<Session<M::Device>>,
@@ -275,7 +275,8 @@ impl<M: Medium> Volume<M> {
     /// The device ends there from now on.
     async fn end_there(self: &Arc<Self>, session: Arc<Session<M::Device>>, smaller: Smaller) {
         let volume = Arc::clone(self);
-        // A task of its own: it must not end in the middle because the session does. It holds up the next opening.
+        // A task of its own: it must not end in the middle because the session does. It holds up the next
+        // opening.
         let settling = tokio::spawn(async move {
             let _bans = volume.bans.lock().await;
             let (directory, capacity) = (volume.medium.name(), smaller.geometry.capacity().0);

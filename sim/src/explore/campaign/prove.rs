@@ -1,7 +1,8 @@
-//! Prove: plants each fault that the engine knows, and its store, and sees which rule catches it, and how soon.
+//! Prove: plants each fault that the engine knows, and its store, and sees which rule catches it, and how
+//! soon.
 //!
-//! A net is worth what it has caught. The canary comes last: without a planted fault as many seeds break nothing, so that what
-//! was caught was the fault.
+//! A net is worth what it has caught. The canary comes last: without a planted fault as many seeds break
+//! nothing, so that what was caught was the fault.
 
 use crate::disk;
 use crate::explore::{

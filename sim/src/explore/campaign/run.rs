@@ -35,7 +35,7 @@ pub struct Run {
     pub digest: bool,
     /// How engines are drained: it changes nothing, and this is how that is tested.
     pub drain: Drain,
-    /// Who watches.
+    /// The rules that watch the run.
     pub watch: Watch,
 }
 
@@ -149,7 +149,8 @@ pub(in crate::explore) struct Lived {
 /// Runs one seed, with a fault planted if one is named.
 ///
 /// # Errors
-/// The rule that was broken. A panic of the engine counts as one: it says that an assumption of its own was broken.
+/// The rule that was broken. A panic of the engine counts as one: it says that an assumption of its own was
+/// broken.
 pub fn run_seed(seed: u64, run: Run) -> Result<Passed, Box<Failure>> {
     let Lived { world, broke, .. } =
         live(&DrawSource::Seed { seed, requests: run.requests, keep: Keep::Nothing }, run);

@@ -1,6 +1,8 @@
-//! What happened in a run, counted: each kind of fault from its plan to what the engine observed of it, and each mark.
+//! What happened in a run, counted: each kind of fault from its plan to what the engine observed of it, and
+//! each mark.
 //!
-//! A campaign in which a planned fault never hit, or hit and was never observed, has proved nothing about it, and fails.
+//! A campaign in which a planned fault never hit, or hit and was never observed, has proved nothing about it,
+//! and fails.
 
 use crate::explore::{campaign::marks::Mark, world::plan::PerMille, world::plan::Plan};
 use tiergate_engine::Event;

@@ -1,5 +1,5 @@
-//! A case: one run as a file. It holds all that was chosen, the rule that broke, and marks of all that happened, so it
-//! replays to the byte, and where it does not any more it says since when.
+//! A case: one run as a file. It holds all that was chosen, the rule that broke, and marks of all that
+//! happened, so it replays to the byte, and where it does not any more it says since when.
 
 pub(in crate::explore) mod cases;
 pub(in crate::explore) mod choices;
@@ -53,7 +53,7 @@ pub enum CaseError {
     Format(u32),
     /// One field has an impossible value.
     Field {
-        /// Which.
+        /// The name of the field.
         field: String,
         /// Its value, and what it must be.
         why: String,

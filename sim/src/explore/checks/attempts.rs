@@ -1,11 +1,13 @@
-//! When an edge asks the origin again, held against what it was told and what it said, and all attempts against their deadline.
+//! When an edge asks the origin again, held against what it was told and what it said, and all attempts
+//! against their deadline.
 
 use crate::explore::world::{Life, World};
 use std::time::Duration;
 use tiergate_engine::{Event, FetchEvent};
 
 impl World {
-    /// Whoever was told to wait waits as long before it asks again (I15, failure R3), and not longer than it says (L2).
+    /// Whoever was told to wait waits as long before it asks again (I15, failure R3), and not longer than it
+    /// says (L2).
     pub(in crate::explore) fn check_retry(&mut self, of: Life, event: &Event) {
         self.check_answer_by(of, event);
         if let Event::Fetch(FetchEvent::HeadArrived { fill, .. }) = event

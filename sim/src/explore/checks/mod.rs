@@ -1,4 +1,5 @@
-//! What is held against a run beside the rules over facts: each knows something of the world that an engine must agree with.
+//! What is held against a run beside the rules over facts: each knows something of the world that an engine
+//! must agree with.
 
 pub(super) mod attempts;
 pub(super) mod flat;

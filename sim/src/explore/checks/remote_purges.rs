@@ -1,8 +1,8 @@
 //! The remote purges that an edge applies from the purge feed, held against the log itself (failure F9).
 //!
-//! Each notice of another edge is applied once, in the order of the log, but for those behind a gap that was told; what counts as
-//! read was applied; and no lease lasts longer than a reading that found the end of the log allows, counted from when the log
-//! was read. What purges do then is C7's.
+//! Each notice of another edge is applied once, in the order of the log, but for those behind a gap that was
+//! told; what counts as read was applied; and no lease lasts longer than a reading that found the end of the
+//! log allows, counted from when the log was read. What purges do then is C7's.
 
 use crate::explore::{
     world::feed_log::Log,
@@ -69,7 +69,8 @@ impl World {
         if let Some(remote) = &mut self.edges[edge as usize].remote_purges
             && let Some(place) = remote.under_way.iter().rposition(|(read, ..)| *read == id)
         {
-            // Those that the log did before say nothing new any more, whether their answers come late or were lost.
+            // Those that the log did before say nothing new any more, whether their answers come late or were
+            // lost.
             let answered = remote.under_way.drain(..=place).next_back();
             let (_, read, trimmed) = answered.expect("it was just found");
             (remote.read_at, remote.trimmed) = (remote.read_at.max(Some(read)), remote.trimmed.max(trimmed));

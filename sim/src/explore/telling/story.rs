@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, fmt::Write as _};
 use tiergate_engine::{CacheKey, Effect, Instant, Symbol, TierId};
 use tiergate_invariants::{Version, promise};
 
-/// How far apart the columns begin. A text runs on into those to its right, for only one party speaks in a line.
+/// How far apart the columns begin. A text runs on into those to its right, for only one party speaks in a
+/// line.
 const COLUMN: usize = 11;
 
 /// Who acts, in the order of the columns.

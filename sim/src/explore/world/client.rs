@@ -75,8 +75,8 @@ struct Reading {
 }
 
 impl World {
-    /// Draws every request, with the purges and new versions around it. Returns when the last of them is over and the
-    /// world may heal.
+    /// Draws every request, with the purges and new versions around it. Returns when the last of them is over
+    /// and the world may heal.
     pub(in crate::explore) fn plan_asks(&mut self) -> Instant {
         let work = self.plan.work;
         let pause = self.plan.calm.map_or(Duration::ZERO, |_| CALM_PAUSE);
@@ -236,7 +236,7 @@ impl World {
         let Some(engine) = self.edges[edge as usize].engine.as_mut() else {
             return self.end(ask, Got::Nothing);
         };
-        if self.plan.style.fast_door
+        if self.plan.style.fast_path
             && matches!(head.method, Method::Get)
             && let Some(resident) = engine.fresh_hit(self.now, key, head.method, head.fields.iter())
         {
@@ -245,7 +245,7 @@ impl World {
             self.on_told(ask, &resident.head, Outcome::Hit { tier: TierId::L0 }, times);
             self.check_softened(ask, &resident.chunks);
             self.check_head(object_place, &resident.head, &resident.chunks);
-            self.tally.mark(Mark::FastDoor);
+            self.tally.mark(Mark::FastPath);
             let age = resident.freshness.age(self.now).as_secs();
             self.check_variant(ask, &resident.chunks);
             let got = self.whole(resident.head.status, age, resident.chunks.clone());

@@ -28,7 +28,8 @@ impl SimulatedL3 {
         true
     }
 
-    /// Tears a blob, or lets it rot: it is shorter then, or as long with other bytes. Who has it open keeps it as it was.
+    /// Tears a blob, or lets it rot: it is shorter then, or as long with other bytes. Who has it open keeps
+    /// it as it was.
     fn rot(&mut self, choice: u64, may_keep_length: bool) -> bool {
         let at = place(choice % self.blobs.len().max(1) as u64);
         let Some((name, body)) = self.blobs.iter_mut().nth(at) else { return false };

@@ -1,9 +1,10 @@
 //! Chance, as choices that can be kept, given again and made smaller.
 //!
-//! All chance of a run comes from named streams. A stream is drawn from the seed, or given: then its outcomes are those of
-//! an earlier run, and zero once they are used up. Every use of a draw is arranged so that zero is the simplest outcome:
-//! no fault, the shortest wait, the smallest size. So any shortened or lowered list of choices is a run of its own, and
-//! often a simpler one (internal test-case reduction: MacIver and Donaldson, ECOOP 2020).
+//! All chance of a run comes from named streams. A stream is drawn from the seed, or given: then its outcomes
+//! are those of an earlier run, and zero once they are used up. Every use of a draw is arranged so that zero
+//! is the simplest outcome: no fault, the shortest wait, the smallest size. So any shortened or lowered list
+//! of choices is a run of its own, and often a simpler one (internal test-case reduction: MacIver and
+//! Donaldson, ECOOP 2020).
 
 use crate::explore::case::choices::{Choices, Outcome};
 use std::{cell::RefCell, collections::BTreeMap, num::NonZeroU64, vec};
@@ -99,7 +100,8 @@ impl Draws {
     }
 }
 
-/// The stream of the requests: each has its own part, so that one can be left out and the others stay as they are.
+/// The stream of the requests: each has its own part, so that one can be left out and the others stay as they
+/// are.
 pub(in crate::explore) struct Requests {
     pub draws: Draws,
     given: vec::IntoIter<Vec<Outcome>>,
@@ -234,8 +236,8 @@ mod tests {
         assert_eq!(again.kept(), choices.streams["a"]);
     }
 
-    /// Outcomes are cut to what is possible, zero when there are none left, and never say that the certain or the
-    /// impossible happened otherwise.
+    /// Outcomes are cut to what is possible, zero when there are none left, and never say that the certain or
+    /// the impossible happened otherwise.
     #[test]
     fn what_is_given_is_bounded() {
         let mut draws = given(&[9, 9, 1, 0]);

@@ -44,8 +44,8 @@ pub(in crate::explore) struct EdgeHost {
     pub remote_purges: Option<RemotePurges>,
     purges: BTreeMap<PurgeId, Purge>,
     purges_asked: u64,
-    /// The last soft purge of each object that it has confirmed and remembers: when it was asked for, and the newest
-    /// version then.
+    /// The last soft purge of each object that it has confirmed and remembers: when it was asked for, and the
+    /// newest version then.
     pub softened: BTreeMap<usize, (Instant, Version)>,
     /// What was last purged, over its lives.
     pub purged: VecDeque<usize>,
@@ -54,7 +54,8 @@ pub(in crate::explore) struct EdgeHost {
 /// A purge that is not over.
 struct Purge {
     mode: PurgeMode,
-    /// What must be gone, or stale, once it is confirmed, and the newest version of each when it was asked for.
+    /// What must be gone, or stale, once it is confirmed, and the newest version of each when it was asked
+    /// for.
     covered: Vec<(usize, Version)>,
     asked_at: Instant,
     /// Its notice, while that is on its way to the other edges.
@@ -126,7 +127,8 @@ impl World {
         self.feed(life, Input::TierJoined { tier, objects, bytes });
     }
 
-    /// An edge may crash while a tier is about to publish or to remove something for it, for that is where much is in doubt.
+    /// An edge may crash while a tier is about to publish or to remove something for it, for that is where
+    /// much is in doubt.
     fn crash_sharply(&mut self, from: Life, effect: &Effect<Symbol>) {
         let matters =
             matches!(effect, Effect::Commit { .. } | Effect::StoreBan { .. } | Effect::Delete { .. });
@@ -193,8 +195,8 @@ impl World {
         self.drive_feed(edge);
     }
 
-    /// A purge that is about this object, too. An edge without a disk forgets all but those of one key when it crashes, unless
-    /// the feed tells it anew.
+    /// A purge that is about this object, too. An edge without a disk forgets all but those of one key when
+    /// it crashes, unless the feed tells it anew.
     fn draw_selector(&mut self, object: usize) -> (Selector, PurgeMode) {
         let shares = self.plan.has_l1 || self.simulated_l3.is_some();
         let forgets = self.plan.faults.crashes != 0
@@ -367,7 +369,8 @@ impl World {
             contract.on_drained();
         }
         let wake = engine.poll_wake();
-        // Counting from the tables checks every total against its parts; now and then is enough to find who broke one.
+        // Counting from the tables checks every total against its parts; now and then is enough to find who
+        // broke one.
         let audit = (is_watched && self.tally.steps.is_multiple_of(16)).then(|| engine.audit());
         if let Err(Violation { rule, detail }) = kept {
             self.breaks(rule, detail);

@@ -1,7 +1,7 @@
 //! The purge feed: the log that the edges share, and what the driver does between it and an engine.
 //!
-//! Questions fail, are done though their answer is lost, never answered, or done late; for a while the log is away, or one
-//! edge alone is cut off from it; and it is trimmed behind who has not read it.
+//! Questions fail, are done though their answer is lost, never answered, or done late; for a while the log is
+//! away, or one edge alone is cut off from it; and it is trimmed behind who has not read it.
 
 use crate::explore::{
     campaign::marks::Mark,

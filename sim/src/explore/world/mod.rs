@@ -1,8 +1,9 @@
 //! The world around the engines: time, the order of steps, chance, and the rules that watch.
 //!
-//! A request's sending and arrival, an operation's effect and its answer, an answer's sending and arrival are steps of
-//! their own, because most races live in between (an origin samples its version when it answers, not when the answer
-//! arrives). Start at [`World::run`]. What the steps do is in `client`, `origin`, `tier` and `edge`.
+//! A request's sending and arrival, an operation's effect and its answer, an answer's sending and arrival are
+//! steps of their own, because most races live in between (an origin samples its version when it answers, not
+//! when the answer arrives). Start at [`World::run`]. What the steps do is in `client`, `origin`, `tier` and
+//! `edge`.
 
 pub(in crate::explore) mod body;
 pub(in crate::explore) mod client;
@@ -53,8 +54,8 @@ use tiergate_invariants::{
     Lifetimes, Limits, NoResurrection, Retries, Sharing, UnderGate, Violation, WantedCopies, What,
 };
 
-/// Steps that one request may cause, on average, before the run counts as one that never ends. A body of 20 chunks into
-/// two tiers, read by a client chunk by chunk, is about 200.
+/// Steps that one request may cause, on average, before the run counts as one that never ends. A body of 20
+/// chunks into two tiers, read by a client chunk by chunk, is about 200.
 const STEPS_PER_REQUEST_MAX: u64 = 3_000;
 /// The longest that anything is served past its lifetime: an object's own windows, or the configuration's.
 pub(in crate::explore) const STALE_MAX: Duration = Duration::from_secs(3);
@@ -62,7 +63,8 @@ pub(in crate::explore) const STALE_MAX: Duration = Duration::from_secs(3);
 pub(in crate::explore) const HEAD_STALL_MAX: Duration = Duration::from_secs(2);
 /// So many objects are asked for more than once in the end, to see what is kept.
 const KEPT_OBJECTS: usize = 3;
-/// By what an age may be too low: each way over the calendar, into a tier and out of it, loses up to a millisecond.
+/// By what an age may be too low: each way over the calendar, into a tier and out of it, loses up to a
+/// millisecond.
 const AGE_ROUNDING: Duration = Duration::from_millis(10);
 
 /// One run of one edge process: an answer meant for an earlier one is for nobody.
@@ -72,8 +74,8 @@ pub(in crate::explore) struct Life {
     pub life: u32,
 }
 
-/// One thing that happens at one instant. Numbers are places in the tables of asks and objects. What comes of a fault
-/// says which it `brings`.
+/// One thing that happens at one instant. Numbers are places in the tables of asks and objects. What comes of
+/// a fault says which it `brings`.
 #[derive(Debug)]
 pub(in crate::explore) enum Step {
     Ask(usize),
@@ -334,7 +336,8 @@ impl World {
                 self.run_out()?;
             }
             for object in 0..self.origin.objects.len() {
-                // The first answer may teach the edge what it stores of the second, and the third is what it stored.
+                // The first answer may teach the edge what it stores of the second, and the third is what it
+                // stored.
                 let turns: &[u32] = if object < KEPT_OBJECTS { &[0, 1] } else { &[0] };
                 for asks_again in turns {
                     if let Some(simulated_l3) = &mut self.simulated_l3 {

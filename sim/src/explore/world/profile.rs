@@ -1,7 +1,8 @@
 //! The profile of a seed: one full of faults, or a calm one with some of the tiers disabled.
 //!
-//! A calm life draws its workload, and how its tiers are made, from the same seed; it has every tier but those that are
-//! disabled, one edge, no faults, and messages that take no time. What must hold there is in `flat`.
+//! A calm life draws its workload, and how its tiers are made, from the same seed; it has every tier but
+//! those that are disabled, one edge, no faults, and messages that take no time. What must hold there is in
+//! `flat`.
 
 use crate::explore::{
     world::draws::Draw,
@@ -45,7 +46,8 @@ impl Profile {
         (0..(1 << TIERS) - 1).map(|bits| Self::Calm(Disabled(bits)))
     }
 
-    /// This one, unless another was given. The faulty one is the simplest: a case of it does not name its profile.
+    /// This one, unless another was given. The faulty one is the simplest: a case of it does not name its
+    /// profile.
     pub(in crate::explore) fn told(self, draw: &Draw) -> Self {
         let number = match self {
             Self::Faulty => 0,

@@ -1,9 +1,11 @@
-//! The durable tier: an index and a blob store that the edges share, and what must hold there after every step.
+//! The durable tier: an index and a blob store that the edges share, and what must hold there after every
+//! step.
 //!
-//! The index has a clock of its own. Questions fail, or are done though their answer is lost, or are done late or twice;
-//! blobs get lost, torn or rotten. What is checked at each change: one manifest wins and names its own blob (CON1), it is visible only
-//! when that is whole, and nobody deletes what is named or leased to another (D2, T8), a change touches nothing else (C3),
-//! and the index's time for an object is what counts (D3). At the end, what nothing names must go.
+//! The index has a clock of its own. Questions fail, or are done though their answer is lost, or are done
+//! late or twice; blobs get lost, torn or rotten. What is checked at each change: one manifest wins and names
+//! its own blob (CON1), it is visible only when that is whole, and nobody deletes what is named or leased to
+//! another (D2, T8), a change touches nothing else (C3), and the index's time for an object is what counts
+//! (D3). At the end, what nothing names must go.
 
 use crate::explore::{
     campaign::tally::WorldFault,
@@ -82,8 +84,8 @@ impl SimulatedL3 {
         })
     }
 
-    /// Nothing is under way, and one object is asked for. An upload whose row goes between its look and its lease cannot
-    /// know whether a purge went with it, and gives up.
+    /// Nothing is under way, and one object is asked for. An upload whose row goes between its look and its
+    /// lease cannot know whether a purge went with it, and gives up.
     pub(in crate::explore) fn begin_turn(&mut self) {
         self.forgotten.clear();
     }
@@ -452,9 +454,9 @@ impl World {
     }
 }
 
-/// Can this not be explained by the body, the gate or the pace of a healthy tier? Leases of uploads that were given up
-/// hold until they run out, so a key may be crowded for a while after the faults; and who tries once only may fail for
-/// the collector's sake.
+/// Can this not be explained by the body, the gate or the pace of a healthy tier? Leases of uploads that were
+/// given up hold until they run out, so a key may be crowded for a while after the faults; and who tries once
+/// only may fail for the collector's sake.
 const fn is_strange(why: LaneEnd) -> bool {
     match why {
         LaneEnd::OverGate

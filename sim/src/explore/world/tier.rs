@@ -1,8 +1,9 @@
-//! The byte tiers: records that appear whole or not at all, readers pinned to what they opened, writers in between.
+//! The byte tiers: records that appear whole or not at all, readers pinned to what they opened, writers in
+//! between.
 //!
-//! An operation is asked for, takes effect, and is answered at three different times. It may fail before it takes
-//! effect, or afterwards so that only the answer is lost; it never takes effect after it was said to have failed. A
-//! lost chunk is always a failed operation. What a tier loses by itself it loses whole.
+//! An operation is asked for, takes effect, and is answered at three different times. It may fail before it
+//! takes effect, or afterwards so that only the answer is lost; it never takes effect after it was said to
+//! have failed. A lost chunk is always a failed operation. What a tier loses by itself it loses whole.
 
 mod mishaps;
 
@@ -149,7 +150,8 @@ impl Tier {
         })
     }
 
-    /// A local tier does not put an older response in the place of a younger one that came while it was written (failure F3).
+    /// A local tier does not put an older response in the place of a younger one that came while it was
+    /// written (failure F3).
     fn is_superseded(&self, begun: u64, record: &Record) -> bool {
         let current = self.index.get(record.stored_key()).and_then(|name| self.records.get(&name));
         self.id == TierId::L2
@@ -358,7 +360,8 @@ impl World {
         }
     }
 
-    /// An effect is on its way to a tier. Closing a handle may overtake what is under way on it, or come after.
+    /// An effect is on its way to a tier. Closing a handle may overtake what is under way on it, or come
+    /// after.
     pub(in crate::explore) fn ask_tier(&mut self, from: Life, effect: Effect<Symbol>) {
         let fate = if failure(&effect).is_none() { Fate::Fine } else { self.fate() };
         let (at, slow) = self.tier_delay();

@@ -123,7 +123,8 @@ impl Columns {
         self.0.iter().find(|(other, _)| *other == column).map(|(_, name)| name.as_str())
     }
 
-    /// Where each column stands when all were given by number, counted from 1: then there is no line of names.
+    /// Where each column stands when all were given by number, counted from 1: then there is no line of
+    /// names.
     pub(super) fn positions(&self) -> Option<Vec<(Column, usize)>> {
         let position = |(column, name): &(Column, String)| {
             let number: usize = name.parse().ok()?;

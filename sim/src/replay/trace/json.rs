@@ -56,8 +56,8 @@ fn value<'o>(object: &'o Map<String, Value>, name: &str) -> Option<&'o Value> {
     })
 }
 
-/// A string or number as text. Anything else is not what was looked for: Caddy's `request` is an object, nginx's a
-/// line.
+/// A string or number as text. Anything else is not what was looked for: Caddy's `request` is an object,
+/// nginx's a line.
 fn text(column: Column, value: &Value) -> Option<Cow<'_, str>> {
     match value {
         Value::String(text) => Some(Cow::Borrowed(text)),

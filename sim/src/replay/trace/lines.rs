@@ -18,7 +18,8 @@ const LINE_BYTES_MAX: u64 = 1 << 20;
 const EXAMPLES_MAX: usize = 5;
 /// When so many lines at the beginning are all malformed, the rest is not read.
 const HOPELESS_LINES: u64 = 1_000;
-/// Statuses that a cache may store without being told to (RFC 9110 section 15.1), and the one that says that it has.
+/// Statuses that a cache may store without being told to (RFC 9110 section 15.1), and the one that says that
+/// it has.
 const REPLAYED: [u16; 13] = [200, 203, 204, 206, 300, 301, 304, 308, 404, 405, 410, 414, 501];
 const PARTIAL_CONTENT: u16 = 206;
 const NOT_MODIFIED: u16 = 304;
@@ -194,8 +195,8 @@ fn skip_line(bytes: &mut dyn BufRead) -> io::Result<()> {
 
 /// The request to replay for a line, if there is one.
 ///
-/// Whatever was asked for, the object is replayed whole: HEAD and 304 carry no body, 206 carries a part, so for these
-/// the object has the largest size that was seen of it.
+/// Whatever was asked for, the object is replayed whole: HEAD and 304 carry no body, 206 carries a part, so
+/// for these the object has the largest size that was seen of it.
 fn judge(
     entry: &TraceEntry<'_>,
     sizes: &mut BTreeMap<CacheKey, u64>,

@@ -1,7 +1,7 @@
 //! libCacheSim's `oracleGeneral` format.
 //!
-//! A record has 24 bytes, little-endian: `u32 time_s, u64 object_id, u32 size_bytes, i64 next_access_vtime` (-1: never
-//! again).
+//! A record has 24 bytes, little-endian: `u32 time_s, u64 object_id, u32 size_bytes, i64 next_access_vtime`
+//! (-1: never again).
 
 use super::{
     Request,
@@ -68,7 +68,8 @@ impl Oracle {
     }
 }
 
-/// The key of a trace's object. The format has numbers instead of targets, so its objects have no key but this.
+/// The key of a trace's object. The format has numbers instead of targets, so its objects have no key but
+/// this.
 fn key_of(object: u64) -> CacheKey {
     CacheKey(u128::from(object).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835))
 }

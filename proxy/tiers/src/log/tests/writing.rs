@@ -15,7 +15,8 @@ async fn before_a_shut_gate() -> (MemoryMedium, Arc<LogTier<MemoryMedium>>) {
     (medium, tier)
 }
 
-/// Stores objects of this length, all at the same time, and waits until every one of them waits for the device.
+/// Stores objects of this length, all at the same time, and waits until every one of them waits for the
+/// device.
 async fn store_all(
     tier: &Arc<LogTier<MemoryMedium>>,
     numbers: std::ops::Range<u128>,
@@ -34,7 +35,8 @@ async fn store_all(
     stored
 }
 
-/// Small blocks that wait lie side by side and become few writes. Each object is found whole, by the next process too.
+/// Small blocks that wait lie side by side and become few writes. Each object is found whole, by the next
+/// process too.
 #[tokio::test]
 async fn small_blocks_that_wait_are_written_together() {
     let (medium, tier) = before_a_shut_gate().await;

@@ -26,8 +26,8 @@ impl World {
         Some(Answer::ReadFailed { why: ReadFailure::Rotten }.to(*op))
     }
 
-    /// A tier may open another record than it was asked for: its key tells (failure T13). And it may give less than it was
-    /// asked for (failure T10).
+    /// A tier may open another record than it was asked for: its key tells (failure T13). And it may give
+    /// less than it was asked for (failure T10).
     pub(in crate::explore) fn mixed_up(
         &mut self,
         place: usize,
