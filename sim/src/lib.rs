@@ -4,6 +4,9 @@
 //! Each subcommand of `tiergate-sim` is a module with its arguments and one function. Start at [`run`], which
 //! lives scenarios on a simulated network.
 
+#[macro_use]
+mod output;
+
 pub mod args;
 pub mod disk;
 pub mod explore;

@@ -46,15 +46,15 @@ pub fn run(args: ReplayInputsArgs) -> ExitCode {
             }
         };
         match replay.step(&step) {
-            Ok(lived) if args.show => print!("{}", tell(&step, &lived)),
+            Ok(lived) if args.show => out!("{}", tell(&step, &lived)),
             Ok(_) => {}
             Err(why) => {
-                println!("{why}");
+                outln!("{why}");
                 return ExitCode::FAILURE;
             }
         }
     }
-    println!("{}", replay.summary());
+    outln!("{}", replay.summary());
     ExitCode::SUCCESS
 }
 
@@ -62,9 +62,9 @@ fn open(path: &Path) -> Result<(Reader<BufReader<File>>, Replay), String> {
     let file = File::open(path).map_err(|error| format!("cannot be read: {error}"))?;
     let (header, reader) = Reader::open(BufReader::new(file)).map_err(|error| error.to_string())?;
     let life = Life::begin(&header).map_err(|error| format!("line 1: cache: {error}"))?;
-    println!("shard {} of {}, recorded by tiergate {}", header.shard, header.shards, header.version);
+    outln!("shard {} of {}, recorded by tiergate {}", header.shard, header.shards, header.version);
     if header.version != env!("CARGO_PKG_VERSION") {
-        println!("note: this is {}, and may decide otherwise", env!("CARGO_PKG_VERSION"));
+        outln!("note: this is {}, and may decide otherwise", env!("CARGO_PKG_VERSION"));
     }
     Ok((reader, Replay::of(&header, life)))
 }

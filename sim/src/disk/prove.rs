@@ -75,17 +75,17 @@ pub fn prove(faults: &[StoreFault]) -> (usize, Duration) {
                 let seeds = seed + 1;
                 needed = needed.max(seeds);
                 let (row, what) = (fault.as_str(), fault.describe());
-                println!("{row:<4} caught by {by} after {seeds} seeds and {took:.3} CPU-s: {what}");
+                outln!("{row:<4} caught by {by} after {seeds} seeds and {took:.3} CPU-s: {what}");
             }
             (None, _) => {
                 uncaught += 1;
-                println!("{:<4} UNCAUGHT after {SEEDS_MAX} seeds: {}", fault.as_str(), fault.describe());
+                outln!("{:<4} UNCAUGHT after {SEEDS_MAX} seeds: {}", fault.as_str(), fault.describe());
             }
         }
     }
     if let (Some(Caught { by, why, .. }), _) = hunt(None, needed) {
         uncaught += 1;
-        println!("none in the store, and yet {by} says: {why}");
+        outln!("none in the store, and yet {by} says: {why}");
     }
     (uncaught, spent)
 }

@@ -82,7 +82,7 @@ pub fn run(args: ExploreArgs) -> ExitCode {
     let mut campaign = Campaign::new(limits);
     let on_passed = |seed: u64, passed: &Passed| {
         if let Some(digest) = passed.digest {
-            println!("seed {seed} digest {digest:016x}");
+            outln!("seed {seed} digest {digest:016x}");
         }
     };
     let mut failed = false;
@@ -91,16 +91,16 @@ pub fn run(args: ExploreArgs) -> ExitCode {
             case::cases::keep(&args.case, &failure);
         }
         if !args.keep_going {
-            print!("{}", campaign.report(args.marks));
-            println!("{failure}");
+            out!("{}", campaign.report(args.marks));
+            outln!("{failure}");
             return ExitCode::FAILURE;
         }
-        println!("seed {} broke {}", failure.seed, failure.violation);
+        outln!("seed {} broke {}", failure.seed, failure.violation);
     }
-    print!("{}", campaign.report(args.marks));
+    out!("{}", campaign.report(args.marks));
     for hole in campaign.holes() {
         failed = true;
-        println!("VACUOUS {hole}: nothing was proved about it");
+        outln!("VACUOUS {hole}: nothing was proved about it");
     }
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
@@ -108,7 +108,7 @@ pub fn run(args: ExploreArgs) -> ExitCode {
 fn tell_speed(seeds: impl Iterator<Item = u64>, run: Run) -> ExitCode {
     match Speed::of(seeds, run) {
         Ok(speed) => {
-            println!("{speed}");
+            outln!("{speed}");
             ExitCode::SUCCESS
         }
         Err(wrong) => {
