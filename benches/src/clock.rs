@@ -1,6 +1,7 @@
 //! Time that this thread has had a processor.
 //!
-//! On a machine that others use too, elapsed time says more of them than of us. Waits for a lock are not in it.
+//! On a machine that others use too, elapsed time says more of them than of us. Waits for a lock are not in
+//! it.
 
 use std::{fs, sync::LazyLock, time::Instant};
 

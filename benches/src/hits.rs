@@ -1,8 +1,8 @@
 //! A fresh hit, beside two caches that are known to be fast.
 //!
-//! All hold every object, in as many shards as they like, and are asked by the same Zipf trace for the same keys. Ours is
-//! what the driver keeps: engines behind short locks, entered by the fast door, which judges freshness and counts the use.
-//! The peers have no lifetimes. Everybody hands out a reference-counted value.
+//! All hold every object, in as many shards as they like, and are asked by the same Zipf trace for the same
+//! keys. Ours is what the driver keeps: engines behind short locks, entered by the fast path, which judges
+//! freshness and counts the use. The peers have no lifetimes. Everybody hands out a reference-counted value.
 
 use crate::{clock, engine, zipf};
 use std::{

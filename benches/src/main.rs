@@ -1,9 +1,10 @@
 //! What L0 costs: `cargo run --release -p tiergate-benches`, and `-- memory OBJECTS`.
 //!
-//! The first prints a table of times: a fresh hit through the fast door beside the same lookup in `moka` and
-//! `quick_cache`, and a whole miss, from the request to the stored object. All run in one process and interleaved, and count
-//! time on a processor, because on a shared machine only ratios mean anything. The second says how much memory L0 takes for each object. Nothing here
-//! measures HTTP, the driver or other tiers.
+//! The first prints a table of times: a fresh hit through the fast path beside the same lookup in `moka` and
+//! `quick_cache`, and a whole miss, from the request to the stored object. All run in one process and
+//! interleaved, and count time on a processor, because on a shared machine only ratios mean anything. The
+//! second says how much memory L0 takes for each object. Nothing here measures HTTP, the driver or other
+//! tiers.
 
 mod clock;
 mod engine;

@@ -1,7 +1,7 @@
 //! What L0 takes of the machine's memory for each object, beside its body and head.
 //!
-//! The figure is the growth of the process as the system counts it, so what the allocator rounds up is in it. Bodies
-//! are symbols of a few bytes and all objects share one head; both would come on top.
+//! The figure is the growth of the process as the system counts it, so what the allocator rounds up is in it.
+//! Bodies are symbols of a few bytes and all objects share one head; both would come on top.
 
 use crate::engine::Origin;
 use std::{fs, process::ExitCode};

@@ -2,8 +2,8 @@
 
 use tiergate_engine::Seed;
 
-/// As on the web: the n-th most popular object is asked for in proportion to n to the power of minus this (Breslau et
-/// al., INFOCOM 1999).
+/// As on the web: the n-th most popular object is asked for in proportion to n to the power of minus this
+/// (Breslau et al., INFOCOM 1999).
 const EXPONENT: f64 = 0.9;
 
 /// `count` draws among `objects`, the same for each seed. Popularity has nothing to do with order.

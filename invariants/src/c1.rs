@@ -1,11 +1,13 @@
-//! C1: no client is refused, and no response breaks off, for a failure of anything that it does not depend on.
+//! C1: no client is refused, and no response breaks off, for a failure of anything that it does not depend
+//! on.
 //!
-//! A refusal for the origin's sake needs a fetch of that key which failed, or a wait for it that was too long, since the
-//! request was taken; so does a response that breaks off for its sake. One that breaks off for a tier's sake needs a read that failed, or found rot, since then,
-//! and one in that tier: a tier that fails a lookup or a copy changes nothing for a client.
+//! A refusal for the origin's sake needs a fetch of that key which failed, or a wait for it that was too
+//! long, since the request was taken; so does a response that breaks off for its sake. One that breaks off
+//! for a tier's sake needs a read that failed, or found rot, since then, and one in that tier: a tier that
+//! fails a lookup or a copy changes nothing for a client.
 //!
-//! It does not check whether the request could have been served otherwise, nor what was sent until then (C5), nor
-//! refusals for a breaker (O2) or a limit, nor a request that is taken twice.
+//! It does not check whether the request could have been served otherwise, nor what was sent until then (C5),
+//! nor refusals for a breaker (O2) or a limit, nor a request that is taken twice.
 
 use crate::{Edge, Fact, Invariant, Violation, What};
 use std::collections::BTreeMap;

@@ -1,8 +1,9 @@
 //! C2: a copy that a hit makes on its way becomes visible after the hit's response has ended, not before.
 //!
-//! It checks each `Stored` that came from another tier: one of those for whom such a copy was being made has had all of
-//! the response, or has left (C4 says that a copy must not be visible then). It does not check that a copy is whole (C5), nor that it was
-//! wanted (P3), and not copies of what the origin sends, which their readers follow.
+//! It checks each `Stored` that came from another tier: one of those for whom such a copy was being made has
+//! had all of the response, or has left (C4 says that a copy must not be visible then). It does not check
+//! that a copy is whole (C5), nor that it was wanted (P3), and not copies of what the origin sends, which
+//! their readers follow.
 
 use crate::{
     Fact, Invariant, Violation,
@@ -39,7 +40,8 @@ mod tests {
 
     const L1: TierId = TierId::L1;
 
-    /// Visible after the reader's end passes, however many copies are made, and one that the origin sent is no matter.
+    /// Visible after the reader's end passes, however many copies are made, and one that the origin sent is
+    /// no matter.
     #[test]
     fn after_the_end_passes() {
         let mut history = History::of(HitsFirst::default());

@@ -1,9 +1,9 @@
 //! C4: a copy whose reader left, or could not read on, never becomes visible.
 //!
-//! It checks each `Stored` that came from another tier: one of those for whom such a copy was being made has had all of
-//! the response. Copies of one key into L0 are not told apart, so there a reader who has had all of it excuses another. It
-//! does not check copies of what the origin sends, which may go on without readers; that a fetch which broke off is
-//! not kept is C5's.
+//! It checks each `Stored` that came from another tier: one of those for whom such a copy was being made has
+//! had all of the response. Copies of one key into L0 are not told apart, so there a reader who has had all
+//! of it excuses another. It does not check copies of what the origin sends, which may go on without readers;
+//! that a fetch which broke off is not kept is C5's.
 
 use crate::{
     Fact, Invariant, Violation,

@@ -1,8 +1,10 @@
-//! C5: every completed body equals one version that the origin published under that key, from its first byte to its last.
+//! C5: every completed body equals one version that the origin published under that key, from its first byte
+//! to its last.
 //!
-//! It checks each response that ended as its framing announced: one version, of the key that was asked for, whole. Of
-//! a 206 it checks that all bytes come from one version of the key and lie within it; whether they are those that were asked
-//! for is the world's to say, which knows the request. It does not check responses that broke off visibly, nor error pages that carry no version's bytes, nor 304s, which carry none at all.
+//! It checks each response that ended as its framing announced: one version, of the key that was asked for,
+//! whole. Of a 206 it checks that all bytes come from one version of the key and lie within it; whether they
+//! are those that were asked for is the world's to say, which knows the request. It does not check responses
+//! that broke off visibly, nor error pages that carry no version's bytes, nor 304s, which carry none at all.
 //! A world must not report a HEAD's answer as whole.
 
 use crate::{Fact, Got, Invariant, Span, Version, Violation, What};
@@ -22,7 +24,8 @@ impl WholeBodies {
             304 => Ok(()),
             206 => self.parts(key, spans),
             200 => self.whole(key, spans),
-            // An error page has no version; but an error that carries a version's bytes must carry them whole.
+            // An error page has no version; but an error that carries a version's bytes must carry them
+            // whole.
             _ if spans.iter().all(|span| span.of.is_none()) => Ok(()),
             _ => self.whole(key, spans),
         }

@@ -1,13 +1,14 @@
 //! C6: nothing is served past its lifetime, and no response says it is younger than it is.
 //!
-//! The true age of a version is the time since the origin last answered with it, to anybody. Of each whole response it
-//! checks, as of the moment it was asked for, that this age is within the lifetime and that the `Age` it carried is not
-//! below it. Both with `slack`: the longest that an answer's head travels, for a cache counts from when it arrives.
+//! The true age of a version is the time since the origin last answered with it, to anybody. Of each whole
+//! response it checks, as of the moment it was asked for, that this age is within the lifetime and that the
+//! `Age` it carried is not below it. Both with `slack`: the longest that an answer's head travels, for a
+//! cache counts from when it arrives.
 //!
-//! It does not check a request that came while a fetch of its key was under way at its edge: sharing that answer is
-//! right however long it takes. It must not be used where a calendar may be set back, which makes stored responses
-//! look younger (so it is not among the rules of every world). Of stale windows it knows the longest that its world
-//! allows, not which response may be served in which.
+//! It does not check a request that came while a fetch of its key was under way at its edge: sharing that
+//! answer is right however long it takes. It must not be used where a calendar may be set back, which makes
+//! stored responses look younger (so it is not among the rules of every world). Of stale windows it knows the
+//! longest that its world allows, not which response may be served in which.
 
 use crate::{Edge, Fact, Got, Invariant, Span, Version, Violation, What};
 use std::{collections::BTreeMap, time::Duration};
@@ -26,8 +27,8 @@ pub struct Lifetimes {
 }
 
 impl Lifetimes {
-    /// The rule for a world in which no answer's head travels longer than `slack`, and none is served longer past its
-    /// lifetime than `stale_window`.
+    /// The rule for a world in which no answer's head travels longer than `slack`, and none is served longer
+    /// past its lifetime than `stale_window`.
     pub fn new(slack: Duration, stale_window: Duration) -> Self {
         Self {
             slack,

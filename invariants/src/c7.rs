@@ -1,16 +1,18 @@
-//! C7: an edge that confirmed a purge serves nothing that it could only have had from before the purge was asked.
+//! C7: an edge that confirmed a purge serves nothing that it could only have had from before the purge was
+//! asked.
 //!
-//! A purge makes stale what the origin answered before it was asked. An answer that the origin gave at or after that
-//! moment is newer than the purge, even with the same version: if the origin still publishes what was purged, fetching
-//! it again is right. So a response breaks the rule when it was asked for after the confirmation, at the edge that
-//! confirmed, and carries a version that the origin last answered, to anybody, before the purge was asked; or to that edge,
-//! where edges share no tier.
+//! A purge makes stale what the origin answered before it was asked. An answer that the origin gave at or
+//! after that moment is newer than the purge, even with the same version: if the origin still publishes what
+//! was purged, fetching it again is right. So a response breaks the rule when it was asked for after the
+//! confirmation, at the edge that confirmed, and carries a version that the origin last answered, to anybody,
+//! before the purge was asked; or to that edge, where edges share no tier.
 //!
-//! Where edges tell each other of purges within a bound, the same counts at every edge for what was asked for when the
-//! bound has passed since the confirmation.
+//! Where edges tell each other of purges within a bound, the same counts at every edge for what was asked for
+//! when the bound has passed since the confirmation.
 //!
-//! It does not check responses asked for between a purge and its confirmation, responses that broke off, other edges
-//! before the bound has passed or where there is none, nor purges that a tier or the feed did not confirm.
+//! It does not check responses asked for between a purge and its confirmation, responses that broke off,
+//! other edges before the bound has passed or where there is none, nor purges that a tier or the feed did not
+//! confirm.
 
 use crate::{Edge, Fact, Got, Invariant, Span, Version, Violation, What};
 use std::{collections::BTreeMap, time::Duration};
@@ -187,7 +189,8 @@ mod tests {
         assert_eq!(history.whole(1, KEY, 200, None, vec![span(KEY, 1, 0, 100)]), Ok(()));
     }
 
-    /// What one edge confirmed counts at another once the bound has passed, and not before; without a bound, never.
+    /// What one edge confirmed counts at another once the bound has passed, and not before; without a bound,
+    /// never.
     #[test]
     fn a_purge_counts_elsewhere_after_the_bound() {
         let cases = [(Some(5), 34, Ok(())), (Some(5), 35, Err("C7")), (None, 1_000, Ok(()))];

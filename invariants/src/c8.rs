@@ -1,10 +1,10 @@
 //! C8: what may not be stored is not stored, nor given to anybody but whom the origin answered.
 //!
-//! It checks each `Stored` against what the world says of the key's versions: when a version with the stored length
-//! exists, one of that length must be storable; when none has it, some version must be. And of a version that may not be
-//! stored, no edge has more whole answers for its clients than the origin gave it. It does not know which version
-//! was stored, so it cannot tell two of one length apart; it cannot tell whose an empty body is; and it says nothing of
-//! keys that the world never published.
+//! It checks each `Stored` against what the world says of the key's versions: when a version with the stored
+//! length exists, one of that length must be storable; when none has it, some version must be. And of a
+//! version that may not be stored, no edge has more whole answers for its clients than the origin gave it. It
+//! does not know which version was stored, so it cannot tell two of one length apart; it cannot tell whose an
+//! empty body is; and it says nothing of keys that the world never published.
 
 use crate::{Edge, Fact, Got, Invariant, Span, Version, Violation, What};
 use std::collections::{BTreeMap, BTreeSet};
@@ -141,7 +141,8 @@ mod tests {
         assert_eq!(history.event(stored(TierId::L0, KEY, 100, 110)), Err("C8"));
     }
 
-    /// Each client has an answer of its own; a second one for one answer is named, and what may be stored is shared.
+    /// Each client has an answer of its own; a second one for one answer is named, and what may be stored is
+    /// shared.
     #[test]
     fn an_answer_for_one_is_not_shared() {
         let mut history = History::of(OnlyStorable::default());

@@ -1,12 +1,13 @@
 //! CON5: at most one origin fetch per key, variant, edge and time is for everybody.
 //!
-//! It counts `Fetched` with purpose `Shared` against `FetchEnded`. A purge overtakes what is under way: requests after it
-//! must not join a fetch from before it, so that fetch no longer counts. Nor does one whose head says that its response
-//! may not be stored: it is one request's alone from then on. Which variant a fetch is of may show only with its head:
-//! then another of the same may be under way. And a fetch that begins after a purge, but only for requests
-//! that came before it, is beside the one that later requests share. Whoever takes over from a leader that failed, and fails
-//! too, is the last. It does not count private fetches, and it does
-//! not say that a fetch was needed. What an edge had under way is forgotten when it crashes or starts.
+//! It counts `Fetched` with purpose `Shared` against `FetchEnded`. A purge overtakes what is under way:
+//! requests after it must not join a fetch from before it, so that fetch no longer counts. Nor does one whose
+//! head says that its response may not be stored: it is one request's alone from then on. Which variant a
+//! fetch is of may show only with its head: then another of the same may be under way. And a fetch that
+//! begins after a purge, but only for requests that came before it, is beside the one that later requests
+//! share. Whoever takes over from a leader that failed, and fails too, is the last. It does not count private
+//! fetches, and it does not say that a fetch was needed. What an edge had under way is forgotten when it
+//! crashes or starts.
 
 use crate::{Edge, Fact, Invariant, Violation, What};
 use std::collections::{BTreeMap, BTreeSet};
@@ -76,8 +77,8 @@ impl OneFetch {
         }
     }
 
-    /// The head says which variant the fetch is of. Another one may be under way for it already, begun when that was not
-    /// known.
+    /// The head says which variant the fetch is of. Another one may be under way for it already, begun when
+    /// that was not known.
     fn on_filed(&mut self, shard: Shard, key: CacheKey, variant: CacheKey, fill: FillId) {
         if self.on_closed(shard, fill) {
             self.filed.insert((shard, fill));
@@ -312,7 +313,8 @@ mod tests {
         assert_eq!(history.show(again), Err("CON5"), "the other shard's fetch ended, not this one's");
     }
 
-    /// One after the other, side by side for two keys, private ones, after a purge and after a crash: all pass.
+    /// One after the other, side by side for two keys, private ones, after a purge and after a crash: all
+    /// pass.
     #[test]
     fn one_at_a_time_passes() {
         let mut history = History::of(OneFetch::default());
@@ -355,8 +357,8 @@ mod tests {
         assert_eq!(history.event(fetched(3, KEY, Purpose::Shared)), Err("CON5"));
     }
 
-    /// A purge overtakes a fetch, or its rest: the attempts that follow are for those from before it, and later requests
-    /// fetch beside them. Without the purge they would have to wait.
+    /// A purge overtakes a fetch, or its rest: the attempts that follow are for those from before it, and
+    /// later requests fetch beside them. Without the purge they would have to wait.
     #[test]
     fn attempts_that_a_purge_overtook_pass() {
         for purged_at_rest in [true, false] {
@@ -394,7 +396,8 @@ mod tests {
         history.event(RequestEvent::Missed { request, key: KEY, reason }).unwrap();
     }
 
-    /// A request that came before a purge and whose lookup ends after it does not share with those that came later.
+    /// A request that came before a purge and whose lookup ends after it does not share with those that came
+    /// later.
     #[test]
     fn those_from_before_a_purge_fetch_beside_those_from_after_it() {
         let mut history = History::of(OneFetch::default());
@@ -435,7 +438,8 @@ mod tests {
         assert_eq!(history.event(fetched(4, KEY, Purpose::Shared)), Err("CON5"));
     }
 
-    /// Variants of one key are fetched side by side, each of them once: also one that showed only with its head.
+    /// Variants of one key are fetched side by side, each of them once: also one that showed only with its
+    /// head.
     #[test]
     fn each_variant_is_fetched_for_itself() {
         let fetched = |fill, variant| {

@@ -1,8 +1,8 @@
 //! CON6: once the faults have healed, every request ends, once, and nothing is held open.
 //!
-//! It checks that no ask ends twice or without having begun; and, when an edge has settled, that none of its asks is
-//! still open and that its audit is all zeros. It does not measure how long an end took; a world does that by when it
-//! declares an edge settled.
+//! It checks that no ask ends twice or without having begun; and, when an edge has settled, that none of its
+//! asks is still open and that its audit is all zeros. It does not measure how long an end took; a world does
+//! that by when it declares an edge settled.
 
 use crate::{Edge, Fact, Invariant, Violation, What};
 use std::collections::BTreeMap;

@@ -1,8 +1,9 @@
 //! CON7: who asks the origin alone, past those who wait for the same, does so because of an answer.
 //!
-//! A key counts as uncacheable only after an answer to it that may not be stored, for as long as the configuration says, and no
-//! longer than until one that may be stored, or a hard purge of the key. A failure of the origin, or a 304, says nothing of it. The
-//! rule does not judge why an answer may not be stored, nor that such a key is remembered at all.
+//! A key counts as uncacheable only after an answer to it that may not be stored, for as long as the
+//! configuration says, and no longer than until one that may be stored, or a hard purge of the key. A failure
+//! of the origin, or a 304, says nothing of it. The rule does not judge why an answer may not be stored, nor
+//! that such a key is remembered at all.
 
 use crate::{Edge, Fact, Invariant, Violation, What};
 use std::{collections::BTreeMap, time::Duration};

@@ -1,7 +1,7 @@
 //! What a checker is shown: the engine's events, and what the world outside it did and saw.
 //!
-//! Whoever drives an engine makes the facts; checkers never look inside. A simulated world knows more than any cache
-//! could: which versions its origin served, and which bytes its clients got.
+//! Whoever drives an engine makes the facts; checkers never look inside. A simulated world knows more than
+//! any cache could: which versions its origin served, and which bytes its clients got.
 
 use tiergate_engine::{Audit, CacheKey, Event, Instant, PurgeId, RequestId};
 
@@ -10,7 +10,7 @@ use tiergate_engine::{Audit, CacheKey, Event, Instant, PurgeId, RequestId};
 pub struct Fact {
     /// When, on the world's clock.
     pub at: Instant,
-    /// What.
+    /// What happened.
     pub what: What,
 }
 
@@ -27,28 +27,29 @@ pub struct Version(pub u32);
 pub enum What {
     /// An engine did something.
     Engine {
-        /// Whose engine.
+        /// The edge whose engine it is.
         edge: Edge,
-        /// Which of its shards.
+        /// The shard of that edge, from 0.
         shard: u32,
-        /// What.
+        /// The event that the engine emitted.
         event: Event,
     },
-    /// An edge started, for the first time or again; whatever it held in memory is gone, its open requests ended.
+    /// An edge started, for the first time or again; whatever it held in memory is gone, its open requests
+    /// ended.
     EdgeStarted {
-        /// Which.
+        /// The edge.
         edge: Edge,
     },
     /// An edge stopped without warning.
     EdgeCrashed {
-        /// Which.
+        /// The edge.
         edge: Edge,
     },
     /// The origin will serve this version of a key from now on.
     Published {
-        /// Whose.
+        /// The key.
         key: CacheKey,
-        /// Which.
+        /// Its new version.
         version: Version,
         /// The length of its body.
         length: u64,
@@ -59,59 +60,59 @@ pub enum What {
     },
     /// The origin began to answer a request with this version.
     OriginAnswered {
-        /// Whom.
+        /// The edge that asked.
         edge: Edge,
-        /// For what.
+        /// The key that was asked for.
         key: CacheKey,
-        /// With what.
+        /// The version that the answer carries.
         version: Version,
     },
     /// A client sent a request.
     ClientAsked {
         /// The world's number for it, unlike any other.
         ask: u64,
-        /// Which edge it asked.
+        /// The edge that was asked.
         edge: Edge,
-        /// For what.
+        /// The key that was asked for.
         key: CacheKey,
         /// The engine's name for it, where the world knows it.
         request: Option<RequestId>,
     },
     /// A client's request ended.
     ClientGot {
-        /// Which.
+        /// The world's number of the request.
         ask: u64,
-        /// Which edge it asked.
+        /// The edge that was asked.
         edge: Edge,
-        /// For what.
+        /// The key that was asked for.
         key: CacheKey,
         /// How it ended, as the client saw it.
         got: Got,
     },
     /// A client asked an edge to purge a key.
     PurgeAsked {
-        /// Which edge.
+        /// The edge that was asked.
         edge: Edge,
         /// The driver's name for it, where the world knows it.
         purge: Option<PurgeId>,
-        /// What.
+        /// The key that is purged.
         key: CacheKey,
     },
     /// The edge said that the purge is done and every tier confirmed.
     PurgeConfirmed {
-        /// Which edge.
+        /// The edge that was asked.
         edge: Edge,
-        /// What.
+        /// The key that is purged.
         key: CacheKey,
-        /// The newest version that the origin had published when the purge was *asked*: only what is older than the
-        /// next one can be stale because of this purge.
+        /// The newest version that the origin had published when the purge was *asked*: only what is older
+        /// than the next one can be stale because of this purge.
         newest_when_asked: Version,
         /// When it was asked.
         asked_at: Instant,
     },
     /// What an edge holds open at the moment.
     Audited {
-        /// Which edge.
+        /// The edge that was asked.
         edge: Edge,
         /// What it holds.
         open: Audit,
@@ -120,7 +121,7 @@ pub enum What {
     Healed,
     /// The run is over; this is what an edge still holds open.
     Settled {
-        /// Which edge.
+        /// The edge that was asked.
         edge: Edge,
         /// What it holds.
         open: Audit,
@@ -154,6 +155,6 @@ pub struct Span {
     pub of: Option<(CacheKey, Version)>,
     /// Where in that version they stand.
     pub offset: u64,
-    /// How many.
+    /// The number of bytes.
     pub length: u64,
 }

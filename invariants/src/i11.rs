@@ -2,9 +2,9 @@
 //!
 //! It checks L0: while a key is there, whatever takes its place was made no earlier;
 //! nor does anything older come back after a 304 that forbade to keep what was there.
-//! Ages are compared as they are told; they differ by what the calendar is rounded by. It does not check what comes after
-//! a removal for another reason, nor the tiers below, which keep their
-//! own index: that L2 does not let an older response follow a younger one is its store's to keep (`sim/tests/disk.rs`).
+//! Ages are compared as they are told; they differ by what the calendar is rounded by. It does not check what
+//! comes after a removal for another reason, nor the tiers below, which keep their own index: that L2 does
+//! not let an older response follow a younger one is its store's to keep (`sim/tests/disk.rs`).
 
 use crate::{Edge, Fact, Invariant, Violation, What};
 use std::{collections::BTreeMap, time::Duration};
@@ -16,7 +16,8 @@ const ROUNDING: Duration = Duration::from_millis(2);
 /// The rule.
 #[derive(Debug, Default)]
 pub struct NewerStays {
-    /// When what is visible was made, in nanoseconds of the world's clock; below zero for what is older than that.
+    /// When what is visible was made, in nanoseconds of the world's clock; below zero for what is older than
+    /// that.
     made: BTreeMap<(Edge, u32, TierId, CacheKey), i128>,
 }
 

@@ -1,15 +1,17 @@
 //! I13: engine and driver keep to their contract with each other.
 //!
-//! Of the driver it checks that time does not go back, that effects and events are drained before the next input, that each
-//! effect with an `op` is answered once and with an answer that fits, that no two open requests or purges have one name, that a
-//! client demands one chunk at a time, and that recovery comes before the first request. Of the engine it checks that
-//! no id is minted twice, that a response begins once, gives one chunk for each demand and ends once, that nothing
-//! follows its end or its client's leaving, and that records and writers are opened, used one call at a time, and
-//! closed last; that a purge claims of a byte tier only what a delete or a stored ban there has told, and of one key is not done before
-//! what was just being published then is; and that the local tier gets no lookup and no record before it has joined. When everything has ended, nothing may be open.
+//! Of the driver it checks that time does not go back, that effects and events are drained before the next
+//! input, that each effect with an `op` is answered once and with an answer that fits, that no two open
+//! requests or purges have one name, that a client demands one chunk at a time, and that recovery comes
+//! before the first request. Of the engine it checks that no id is minted twice, that a response begins once,
+//! gives one chunk for each demand and ends once, that nothing follows its end or its client's leaving, and
+//! that records and writers are opened, used one call at a time, and closed last; that a purge claims of a
+//! byte tier only what a delete or a stored ban there has told, and of one key is not done before what was
+//! just being published then is; and that the local tier gets no lookup and no record before it has joined.
+//! When everything has ended, nothing may be open.
 //!
-//! It does not judge what is decided, nor look into bodies and records; it forgets an edge that crashes with its checker.
-//! An operation of a fetch that was cancelled may stay without an answer.
+//! It does not judge what is decided, nor look into bodies and records; it forgets an edge that crashes with
+//! its checker. An operation of a fetch that was cancelled may stay without an answer.
 
 use crate::Violation;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,9 +1,10 @@
 //! I14: every request is answered from one place, and bytes that are said to be sent have come from there.
 //!
-//! It checks of each response that ended whole that it was told to be a hit, stale, revalidated or a miss; that what a
-//! tier answered is told once; that what came from the origin alone is as long as a fetch of that key which ended whole; and, when
-//! an edge has settled, that requests are the sum of what they came to. It does not see the fast door, nor check the
-//! length of what a tier gave, which C5 sees, nor bytes of responses that broke off.
+//! It checks of each response that ended whole that it was told to be a hit, stale, revalidated or a miss;
+//! that what a tier answered is told once; that what came from the origin alone is as long as a fetch of that
+//! key which ended whole; and, when an edge has settled, that requests are the sum of what they came to. It
+//! does not see the fast path, nor check the length of what a tier gave, which C5 sees, nor bytes of
+//! responses that broke off.
 
 use crate::{Edge, Fact, Invariant, Violation, What};
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,13 +12,14 @@ use tiergate_engine::{
     ByteCount, CacheKey, End, Event, FetchEnd, FetchEvent, RequestEvent, RequestId, TierId,
 };
 
-/// Lengths of whole bodies that are remembered for each key: more than are ever published while one is on its way.
+/// Lengths of whole bodies that are remembered for each key: more than are ever published while one is on its
+/// way.
 const LENGTHS_MAX: usize = 4_096;
 
 /// The rule.
 #[derive(Debug, Default)]
 pub struct Accounting {
-    open: BTreeMap<(Edge, RequestId), Option<Source>>,
+    open: BTreeMap<(Edge, RequestId), Option<AnswerSource>>,
     /// How long the bodies were that came whole from the origin.
     received: BTreeMap<(Edge, CacheKey), BTreeSet<ByteCount>>,
     counts: BTreeMap<Edge, Counts>,
@@ -25,7 +27,7 @@ pub struct Accounting {
 
 /// Where an answer came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
+enum AnswerSource {
     Tier(TierId),
     /// A tier, past its lifetime or with the origin's word.
     Stale(TierId),
@@ -53,16 +55,16 @@ impl Accounting {
                 self.open.insert((edge, *request), None);
             }
             Event::Request(RequestEvent::Hit { request, tier, .. }) => {
-                return self.place(edge, *request, Source::Tier(*tier));
+                return self.place(edge, *request, AnswerSource::Tier(*tier));
             }
             Event::Request(
                 RequestEvent::ServedStale { request, tier, .. }
                 | RequestEvent::Revalidated { request, tier, .. },
             ) => {
-                return self.place(edge, *request, Source::Stale(*tier));
+                return self.place(edge, *request, AnswerSource::Stale(*tier));
             }
             Event::Request(RequestEvent::Missed { request, .. }) => {
-                return self.place(edge, *request, Source::Origin);
+                return self.place(edge, *request, AnswerSource::Origin);
             }
             Event::Fetch(FetchEvent::FetchEnded { key, received, end: FetchEnd::Complete, .. }) => {
                 let lengths = self.received.entry((edge, *key)).or_default();
@@ -86,8 +88,8 @@ impl Accounting {
             Event::Request(RequestEvent::Served { request, key, sent, end: End::Complete }) => {
                 match self.open.remove(&(edge, *request)).flatten() {
                     None => return Err(format!("{request:?} was answered, and nothing says from where")),
-                    Some(Source::Tier(_) | Source::Stale(_)) => counts.tiers += 1,
-                    Some(Source::Origin) => {
+                    Some(AnswerSource::Tier(_) | AnswerSource::Stale(_)) => counts.tiers += 1,
+                    Some(AnswerSource::Origin) => {
                         counts.origin += 1;
                         let lengths = self.received.get(&(edge, *key));
                         if lengths.is_none_or(|lengths| !lengths.contains(sent)) {
@@ -103,14 +105,14 @@ impl Accounting {
         Ok(())
     }
 
-    fn place(&mut self, edge: Edge, request: RequestId, source: Source) -> Result<(), String> {
+    fn place(&mut self, edge: Edge, request: RequestId, source: AnswerSource) -> Result<(), String> {
         let Some(before) = self.open.get_mut(&(edge, request)) else { return Ok(()) };
         match *before {
-            Some(before @ (Source::Tier(_) | Source::Stale(_))) => {
+            Some(before @ (AnswerSource::Tier(_) | AnswerSource::Stale(_))) => {
                 Err(format!("{request:?} was {before:?}, and now {source:?}"))
             }
             // Who was parted from a leader may join a lookup.
-            None | Some(Source::Origin) => {
+            None | Some(AnswerSource::Origin) => {
                 *before = Some(source);
                 Ok(())
             }

@@ -1,8 +1,9 @@
 //! I15: an origin that fails is not asked much more often than one that does not.
 //!
-//! For each engine, attempts beyond the first are counted against what `resilience.retry` allows since it began: the burst, a
-//! share of the first attempts, and so many a second. No fetch has more attempts than `attempts_max`, they are counted one
-//! by one, and none begins before its rest is over. It does not say that a retry was worth making.
+//! For each engine, attempts beyond the first are counted against what `resilience.retry` allows since it
+//! began: the burst, a share of the first attempts, and so many a second. No fetch has more attempts than
+//! `attempts_max`, they are counted one by one, and none begins before its rest is over. It does not say that
+//! a retry was worth making.
 
 use crate::{Edge, Fact, Invariant, Violation, What};
 use std::collections::BTreeMap;

@@ -1,8 +1,9 @@
 //! I6: each request that an engine takes has exactly one end, and nothing is told of it afterwards.
 //!
-//! An end is `Served`, `Passed` or `Refused`. It checks that no request is taken twice at a time, that each end and whatever
-//! else is told of a request belongs to one that is open, and that none is open when its edge has settled. It does not see
-//! the fast door, which tells nothing. What clients see of it is CON6's, and what the driver sees I13's.
+//! An end is `Served`, `Passed` or `Refused`. It checks that no request is taken twice at a time, that each
+//! end and whatever else is told of a request belongs to one that is open, and that none is open when its
+//! edge has settled. It does not see the fast path, which tells nothing. What clients see of it is CON6's,
+//! and what the driver sees I13's.
 
 use crate::{Edge, Fact, Invariant, Violation, What};
 use std::collections::BTreeSet;

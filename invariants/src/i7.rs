@@ -1,8 +1,8 @@
 //! I7: no more fetches are under way, and no more clients share one, than the configuration allows.
 //!
-//! It checks each audit of an edge against `collapse.fills_max` and `collapse.waiters_max`, for worlds with one shard an edge.
-//! Without limits (the default) it allows everything. That each permit is given back is CON6's, and the limits on bytes are
-//! M1, M3, M5 and M6.
+//! It checks each audit of an edge against `collapse.fills_max` and `collapse.waiters_max`, for worlds with
+//! one shard an edge. Without limits (the default) it allows everything. That each permit is given back is
+//! CON6's, and the limits on bytes are M1, M3, M5 and M6.
 
 use crate::{Fact, Invariant, Violation, What};
 

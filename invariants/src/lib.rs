@@ -1,7 +1,9 @@
-//! The rules of Tiergate, one small file each, checked against facts that anybody outside the engine could see.
+//! The rules of Tiergate, one small file each, checked against facts that anybody outside the engine could
+//! see.
 //!
-//! Start at [`Invariants`]: it holds every rule and shows each [`Fact`] to all of them. Rules that `tiergate-sim` names and no
-//! file here holds are checked by the world of `explore` itself, which knows what no event tells.
+//! Start at [`Invariants`]: it holds every rule and shows each [`Fact`] to all of them. Rules that
+//! `tiergate-sim` names and no file here holds are checked by the world of `explore` itself, which knows what
+//! no event tells.
 //!
 //! | id | where it is held |
 //! |---|---|
@@ -12,11 +14,11 @@
 //! | M6 | `m6.rs`; one chunk for each demand: `i13.rs` |
 //! | C1 | `c1.rs`; that everything is answered after healing: the clients of `explore` |
 //! | C2 | `c2.rs` |
-//! | C3 | the stores of `explore` (`vault.rs`), `durable_model` |
+//! | C3 | the stores of `explore` (`simulated_l3.rs`), `durable_model` |
 //! | C4 | `c4.rs` |
 //! | C5, I1, I2 | `c5.rs`; heads, parts and variants: the clients of `explore` |
 //! | C6, I4 | `c6.rs`; each window to its last moment: the clients of `explore` (`fresh.rs`) |
-//! | C7, I3 | `c7.rs`, `i3.rs`; soft purges: the clients of `explore` (`fresh.rs`); the feed: `heard.rs` there |
+//! | C7, I3 | `c7.rs`, `i3.rs`; soft purges: clients of `explore` (`fresh.rs`); feed: `remote_purges.rs` |
 //! | C8 | `c8.rs` |
 //! | CON1 | `con1.rs`, the stores of `explore`, `durable_model` |
 //! | CON2, CON3, CON4 | behaviour `residence.rs`, `bodies.rs`, `promotion.rs` |
@@ -133,8 +135,8 @@ pub trait Invariant: Send {
 pub struct Invariants(Vec<Box<dyn Invariant>>);
 
 impl Invariants {
-    /// Every rule that holds in every world, with M1, M3, M6, I7, I15, CON7, O1, O2 and P3 allowing whatever any configuration
-    /// does until they are told theirs.
+    /// Every rule that holds in every world, with M1, M3, M6, I7, I15, CON7, O1, O2 and P3 allowing whatever
+    /// any configuration does until they are told theirs.
     pub fn all() -> Self {
         Self(vec![
             Box::new(NoTierFails::default()),
@@ -164,7 +166,8 @@ impl Invariants {
         ])
     }
 
-    /// These rules and one more, in place of any with its id: M1 with its gates, or C6 where the world knows its bound.
+    /// These rules and one more, in place of any with its id: M1 with its gates, or C6 where the world knows
+    /// its bound.
     pub fn with(mut self, rule: impl Invariant + 'static) -> Self {
         self.0.retain(|other| other.id() != rule.id());
         self.0.push(Box::new(rule));

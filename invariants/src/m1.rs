@@ -1,7 +1,8 @@
 //! M1: no object above its tier's byte gate is ever stored in L0 or L1.
 //!
-//! It checks the body's length in each `Stored`. It does not see bytes that were written and then discarded: a body of
-//! unknown length may be written up to the gate before it is dropped. Without gates (the default) it allows everything.
+//! It checks the body's length in each `Stored`. It does not see bytes that were written and then discarded:
+//! a body of unknown length may be written up to the gate before it is dropped. Without gates (the default)
+//! it allows everything.
 
 use crate::{Fact, Invariant, Violation, What};
 use tiergate_engine::{ByteCount, Event, ResidenceEvent, TierId};

@@ -1,8 +1,9 @@
 //! M3: what waits in a lane never exceeds its bound.
 //!
-//! It checks each audit of an edge against `fill.lane_chunks_max`. That a lane which is full is dropped and holds nobody
-//! back follows: what comes has to go somewhere. It does not see a lane between two audits, and not what has been handed
-//! to a tier. Without a bound (the default) it allows everything. That a dropped lane never commits is M4.
+//! It checks each audit of an edge against `fill.lane_chunks_max`. That a lane which is full is dropped and
+//! holds nobody back follows: what comes has to go somewhere. It does not see a lane between two audits, and
+//! not what has been handed to a tier. Without a bound (the default) it allows everything. That a dropped
+//! lane never commits is M4.
 
 use crate::{Fact, Invariant, Violation, What};
 

@@ -1,9 +1,9 @@
 //! M4: a lane that was dropped never commits, and no two lanes write under one name.
 //!
-//! It counts the lanes of each key into each tier: a `Stored` needs a lane that was opened and neither dropped nor
-//! stored before. Two lanes of one key are not told apart, so while one is open another's commit passes. It does not
-//! check what is stored before an edge's first request, for that is what recovery found; nor that a lane is bounded, nor
-//! what it wrote; C5 sees a wrong byte when it is served.
+//! It counts the lanes of each key into each tier: a `Stored` needs a lane that was opened and neither
+//! dropped nor stored before. Two lanes of one key are not told apart, so while one is open another's commit
+//! passes. It does not check what is stored before an edge's first request, for that is what recovery found;
+//! nor that a lane is bounded, nor what it wrote; C5 sees a wrong byte when it is served.
 
 use crate::{Edge, Fact, Invariant, Violation, What};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

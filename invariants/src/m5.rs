@@ -1,12 +1,13 @@
-//! M5: what a tier says it holds is the sum of what it stored and did not remove, and never more than its capacity.
+//! M5: what a tier says it holds is the sum of what it stored and did not remove, and never more than its
+//! capacity.
 //!
-//! It checks L0, each edge and shard on its own: every `Removed` must match a `Stored` of that key and size; at
-//! every `Resident` the bytes and objects must equal the sums, and the bytes must be within the capacity. A start
-//! empties an edge.
+//! It checks L0, each edge and shard on its own: every `Removed` must match a `Stored` of that key and size;
+//! at every `Resident` the bytes and objects must equal the sums, and the bytes must be within the capacity.
+//! A start empties an edge.
 //!
-//! Where memory is short it may be told to keep the sums alone: then it does not see that something was removed that was
-//! never stored. It does not check the tiers below, which keep their own accounts (L2's are checked with its
-//! store, in `sim/tests/disk.rs`), nor between a change and its `Resident`.
+//! Where memory is short it may be told to keep the sums alone: then it does not see that something was
+//! removed that was never stored. It does not check the tiers below, which keep their own accounts (L2's are
+//! checked with its store, in `sim/tests/disk.rs`), nor between a change and its `Resident`.
 
 use crate::{Edge, Fact, Invariant, Violation, What};
 use std::collections::BTreeMap;
@@ -31,7 +32,8 @@ impl ExactAccounts {
 struct Account {
     bytes: u64,
     objects: u64,
-    /// The sizes under each key that was seen to be stored. Usually one: a replacement may show before or after.
+    /// The sizes under each key that was seen to be stored. Usually one: a replacement may show before or
+    /// after.
     sizes: BTreeMap<CacheKey, Vec<u64>>,
 }
 

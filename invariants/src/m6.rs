@@ -1,8 +1,8 @@
 //! M6: of a body on its way less than the window is held in memory, and the chunk that filled it.
 //!
-//! It checks each audit of an edge, for the stream that holds most. It does not count what L0 collects, which is bounded by
-//! its gate, nor chunks that wait in lanes (M3). Without a bound (the default) it allows everything. That a client is sent
-//! one chunk for each demand is I13's.
+//! It checks each audit of an edge, for the stream that holds most. It does not count what L0 collects, which
+//! is bounded by its gate, nor chunks that wait in lanes (M3). Without a bound (the default) it allows
+//! everything. That a client is sent one chunk for each demand is I13's.
 
 use crate::{Fact, Invariant, Violation, What};
 

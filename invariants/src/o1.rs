@@ -1,9 +1,11 @@
-//! O1: once the last client has left, or its response has broken off, a fetch is given up where the policy says so.
+//! O1: once the last client has left, or its response has broken off, a fetch is given up where the policy
+//! says so.
 //!
-//! With `fill.on_abandon: cancel` no fetch is under way for a key for which no request is open, but one that revalidates
-//! behind the back of a client that was served. A response that ended whole leaves nothing to give up: the rest of its
-//! fetch is already here. It does not check the other policy, under which a fetch goes on as long as a tier keeps it; that
-//! no stream is left open at the origin in the end is for a world to see.
+//! With `fill.on_abandon: cancel` no fetch is under way for a key for which no request is open, but one that
+//! revalidates behind the back of a client that was served. A response that ended whole leaves nothing to
+//! give up: the rest of its fetch is already here. It does not check the other policy, under which a fetch
+//! goes on as long as a tier keeps it; that no stream is left open at the origin in the end is for a world to
+//! see.
 
 use crate::{Edge, Fact, Invariant, Violation, What};
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,13 +19,14 @@ use tiergate_engine::{
 pub struct Abandoned {
     policy: OnAbandon,
     open: BTreeMap<(Edge, RequestId), CacheKey>,
-    /// Fetches under way, and whether each was begun behind a client's back.
+    /// Fetches under way, and whether each is a background revalidation.
     fetches: BTreeMap<(Edge, FillId), (CacheKey, bool)>,
     /// Attempts that are put off, of such a one.
     behind: BTreeSet<(Edge, FillId)>,
     /// Such a one that ended last: it may be about to be tried again.
-    ended_behind: Option<(Edge, FillId)>,
-    /// Keys of which something stale was served a moment ago: the fetch that follows is behind a client's back.
+    ended_in_background: Option<(Edge, FillId)>,
+    /// Keys of which something stale was served a moment ago: the fetch that follows is a background
+    /// revalidation.
     served_stale: BTreeMap<(Edge, CacheKey), Instant>,
     /// A client left a fetch to nobody: it must be given up at the same moment.
     left: Option<(Instant, Edge, CacheKey)>,
@@ -37,7 +40,7 @@ impl Abandoned {
             open: BTreeMap::new(),
             fetches: BTreeMap::new(),
             behind: BTreeSet::new(),
-            ended_behind: None,
+            ended_in_background: None,
             served_stale: BTreeMap::new(),
             left: None,
         }
@@ -58,7 +61,7 @@ impl Abandoned {
             }
             // The attempts that follow are for the same clients.
             Event::Fetch(FetchEvent::Retried { fill, next, .. }) => {
-                let ended = self.ended_behind.take_if(|ended| *ended == (edge, *fill));
+                let ended = self.ended_in_background.take_if(|ended| *ended == (edge, *fill));
                 if ended.is_some() || self.is_over(edge, *fill) {
                     self.behind.insert((edge, *next));
                 }
@@ -71,7 +74,7 @@ impl Abandoned {
             }
             Event::Fetch(FetchEvent::FetchEnded { fill, .. }) => {
                 let is_behind = self.is_over(edge, *fill);
-                self.ended_behind = is_behind.then_some((edge, *fill));
+                self.ended_in_background = is_behind.then_some((edge, *fill));
             }
             Event::Fetch(FetchEvent::GaveUp { fill, .. }) => {
                 self.fetches.remove(&(edge, *fill));
@@ -89,7 +92,7 @@ impl Abandoned {
         }
     }
 
-    /// A fetch is no longer under way; was it behind a client's back?
+    /// A fetch is no longer under way; was it a background revalidation?
     fn is_over(&mut self, edge: Edge, fill: FillId) -> bool {
         matches!(self.fetches.remove(&(edge, fill)), Some((_, true)))
     }
@@ -178,9 +181,9 @@ mod tests {
         }
     }
 
-    /// What failed behind a client's back and is tried again is still for nobody (explore seed 27931).
+    /// A background revalidation that failed and is tried again is still for nobody (explore seed 27931).
     #[test]
-    fn a_retry_behind_a_clients_back_passes() {
+    fn a_retried_background_revalidation_passes() {
         let mut history = History::of(Abandoned::new(OnAbandon::Cancel));
         let (request, tier, why) = (RequestId(1), TierId::L0, StaleUse::WhileRevalidate);
         let stale = Event::Request(RequestEvent::ServedStale { request, key: KEY, tier, why });

@@ -1,10 +1,11 @@
 //! O2: a breaker that is open stops what goes out and nothing else, and one that is half-open resolves.
 //!
-//! It checks that an origin is not asked while its breaker is open; that whoever is refused for it had missed in the cache
-//! before, so that nothing stored is hidden (failure R2); that a tier is skipped only while its breaker is not closed, and
-//! never for a delete; that no breaker stays half-open for longer than its bound, or when everything has ended; and that one of a tier opens only if
-//! the tier has failed since it was closed: what it does not have is no failure. It
-//! does not check that a breaker opens when it should, and not the fast door, which shows no events.
+//! It checks that an origin is not asked while its breaker is open; that whoever is refused for it had missed
+//! in the cache before, so that nothing stored is hidden (failure R2); that a tier is skipped only while its
+//! breaker is not closed, and never for a delete; that no breaker stays half-open for longer than its bound,
+//! or when everything has ended; and that one of a tier opens only if the tier has failed since it was
+//! closed: what it does not have is no failure. It does not check that a breaker opens when it should, and
+//! not the fast path, which shows no events.
 
 use crate::{Edge, Fact, Invariant, Violation, What};
 use std::{
@@ -31,7 +32,8 @@ pub struct Breakers {
 }
 
 impl Breakers {
-    /// With the longest that a breaker may be half-open: twice `resilience.breaker.probe_ms_max`, and what timers are late by.
+    /// With the longest that a breaker may be half-open: twice `resilience.breaker.probe_ms_max`, and what
+    /// timers are late by.
     pub fn new(half_open_max: Duration) -> Self {
         Self {
             half_open_max,
@@ -149,10 +151,10 @@ impl Breakers {
     ) -> Result<(), Violation> {
         match event {
             ResilienceEvent::BreakerChanged { who, state } => {
-                match standing {
+                match state {
                     BreakerState::Closed => self.standing.remove(&(edge, shard, *who)),
                     BreakerState::Open { .. } | BreakerState::HalfOpen => {
-                        self.standing.insert((edge, shard, *who), (at, *standing))
+                        self.standing.insert((edge, shard, *who), (at, *state))
                     }
                 };
                 Ok(())

@@ -1,8 +1,9 @@
 //! P3: what is not to be promoted costs nothing: no copy is begun over an edge whose policy is `never`.
 //!
-//! It checks each copy that is begun while a tier answers somebody: not over an edge that is `never`, and over one that is
-//! `after_hits` only once the edge has had as many hits of that target below L0. It does not check `never_if_length_unknown`,
-//! which events do not show, nor that a copy is begun where one is wanted. Without policies (the default) it allows all.
+//! It checks each copy that is begun while a tier answers somebody: not over an edge that is `never`, and
+//! over one that is `after_hits` only once the edge has had as many hits of that target below L0. It does not
+//! check `never_if_length_unknown`, which events do not show, nor that a copy is begun where one is wanted.
+//! Without policies (the default) it allows all.
 
 use crate::{Edge, Fact, Invariant, Violation, What};
 use std::collections::BTreeMap;

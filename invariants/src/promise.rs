@@ -30,7 +30,8 @@ const FILES: [(&str, &str); 26] = [
     ("P3", include_str!("p3.rs")),
 ];
 
-/// What the rule with this id promises: the first sentence of its file. None for an id that no rule of this crate has.
+/// What the rule with this id promises: the first sentence of its file. None for an id that no rule of this
+/// crate has.
 pub fn promise(rule: &str) -> Option<&'static str> {
     let (_, file) = FILES.into_iter().find(|(id, _)| *id == rule)?;
     file.lines().next()?.strip_prefix("//! ")?.strip_prefix(rule)?.strip_prefix(": ")

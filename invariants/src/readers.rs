@@ -1,6 +1,8 @@
-//! The copies under way that are made while a tier answers somebody: what C2 and C4 both look at. It judges nothing.
+//! The copies under way that are made while a tier answers somebody: what C2 and C4 both look at. It judges
+//! nothing.
 //!
-//! Copies into byte tiers are told apart by their names. Those into L0 have none: there a key's copies are all alike.
+//! Copies into byte tiers are told apart by their names. Those into L0 have none: there a key's copies are
+//! all alike.
 
 use crate::{Edge, Fact, What};
 use std::collections::BTreeMap;
@@ -20,16 +22,17 @@ pub(crate) enum Reader {
 }
 
 /// Where a copy goes: the edge, its shard, the tier, the key, and the copy's name there.
-type Place = (Edge, u32, TierId, CacheKey, Option<RecordName>);
+type CopyPlace = (Edge, u32, TierId, CacheKey, Option<RecordName>);
 
 /// Each copy's reader.
 #[derive(Debug, Default)]
 pub(crate) struct Readers {
-    copies: BTreeMap<Place, Vec<Reader>>,
+    copies: BTreeMap<CopyPlace, Vec<Reader>>,
 }
 
 impl Readers {
-    /// Takes a fact in. When a copy that was made for a reader becomes visible: how the best of those is that it can be.
+    /// Takes a fact in. When a copy that was made for a reader becomes visible: how the best of those is that
+    /// it can be.
     pub(crate) fn observe(&mut self, fact: &Fact) -> Option<(CacheKey, TierId, Reader)> {
         match &fact.what {
             What::Engine { edge, shard, event } => self.on_event(*edge, *shard, event),
@@ -82,7 +85,7 @@ impl Readers {
     }
 
     /// Takes a copy out: the one that ranks first.
-    fn take(&mut self, place: Place, rank: impl Fn(&Reader) -> u8) -> Option<Reader> {
+    fn take(&mut self, place: CopyPlace, rank: impl Fn(&Reader) -> u8) -> Option<Reader> {
         let readers = self.copies.get_mut(&place)?;
         let (first, _) = readers.iter().enumerate().min_by_key(|(_, reader)| rank(reader))?;
         let taken = readers.remove(first);

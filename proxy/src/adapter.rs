@@ -1,9 +1,10 @@
 //! The one place that knows pingora-cache: a [`Storage`] for a Pingora server that does not use our front.
 //!
-//! Our own server never enters pingora-cache: its front writes the driver's answers itself. A server that uses this storage gets
-//! reads of fresh L0 objects, and purges. It cannot store: the engine stores only what it fetched itself (a caller that
-//! dies looks like a body's end: failures T3, T6), so [`Storage::get_miss_handler`] refuses, and Pingora goes on
-//! uncached. pingora-cache's API changes with each release, so no other file names it.
+//! Our own server never enters pingora-cache: its front writes the driver's answers itself. A server that
+//! uses this storage gets reads of fresh L0 objects, and purges. It cannot store: the engine stores only what
+//! it fetched itself (a caller that dies looks like a body's end: failures T3, T6), so
+//! [`Storage::get_miss_handler`] refuses, and Pingora goes on uncached. pingora-cache's API changes with each
+//! release, so no other file names it.
 
 use async_trait::async_trait;
 use bytes::Bytes;

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 /// A multi-tier HTTP cache in front of your origin.
 ///
-/// Without a configuration, `tiergate serve` shows what it does: it starts a small origin of its own, a cache in front
-/// of it, and prints what to try.
+/// Without a configuration, `tiergate serve` shows what it does: it starts a small origin of its own, a cache
+/// in front of it, and prints what to try.
 #[derive(Debug, Parser)]
 #[command(version, about, long_about, after_help = EXAMPLES)]
 pub struct Arguments {

@@ -1,8 +1,8 @@
 //! The configuration file: what it may say, and what is wrong with it.
 //!
-//! [`RawServerConfig`] is what a file says; [`ServerConfig`] is what the server runs on, and whoever holds one need not
-//! check again. The `cache` section is the engine's own: a scenario contains the same text. Nothing here opens a socket
-//! or a file other than the configuration itself. Start at [`load`].
+//! [`RawServerConfig`] is what a file says; [`ServerConfig`] is what the server runs on, and whoever holds
+//! one need not check again. The `cache` section is the engine's own: a scenario contains the same text.
+//! Nothing here opens a socket or a file other than the configuration itself. Start at [`load`].
 
 mod error;
 mod origin;
@@ -27,7 +27,8 @@ pub const LISTEN_DEFAULT: &str = "127.0.0.1:8080";
 const SHARDS_PER_CORE: usize = 4;
 /// More shards than this only divide the capacity further.
 const SHARDS_MAX: u32 = 4096;
-/// A shard of L0 holds at least this many objects of the largest size it admits, or it could not choose between them.
+/// A shard of L0 holds at least this many objects of the largest size it admits, or it could not choose
+/// between them.
 const GATES_PER_SHARD: u64 = 4;
 /// What a demonstration takes of a disk that nobody offered, and that may be memory.
 const DEMO_CAPACITY: ByteCount = ByteCount::mib(256);
@@ -117,8 +118,8 @@ pub struct Overrides {
 /// Reads and checks a configuration file.
 ///
 /// # Errors
-/// The file cannot be read or is no YAML, a key is unknown, a value is out of bounds, or two keys contradict each
-/// other. The error says where.
+/// The file cannot be read or is no YAML, a key is unknown, a value is out of bounds, or two keys contradict
+/// each other. The error says where.
 pub fn load(path: &Path, overrides: &Overrides) -> Result<ServerConfig, ConfigError> {
     check_overrides(overrides)?;
     let at = |problem: Problem| ConfigError::new(path, problem);
@@ -128,7 +129,8 @@ pub fn load(path: &Path, overrides: &Overrides) -> Result<ServerConfig, ConfigEr
     parse(&text, overrides).map_err(at)
 }
 
-/// What a server without a file runs on: defaults, and L2 in `directory`. Without an origin, the caller has its own.
+/// What a server without a file runs on: defaults, and L2 in `directory`. Without an origin, the caller has
+/// its own.
 ///
 /// # Errors
 /// An override is out of bounds.
@@ -232,8 +234,8 @@ fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
     })
 }
 
-/// As many as asked for; otherwise as many as the cores make use of, but not so many that a shard of L0 becomes too
-/// small for what the gate lets in.
+/// As many as asked for; otherwise as many as the cores make use of, but not so many that a shard of L0
+/// becomes too small for what the gate lets in.
 fn shard_count(asked: Option<u32>, cache: &RawConfig) -> Result<NonZeroU32, Problem> {
     if let Some(asked) = asked {
         return NonZeroU32::new(asked)

@@ -1,6 +1,7 @@
 //! A small origin on loopback, so that `tiergate serve` shows something without a configuration.
 //!
-//! Each path shows one behaviour of a cache. Bodies are made as they are sent, so that a large one costs no memory.
+//! Each path shows one behaviour of a cache. Bodies are made as they are sent, so that a large one costs no
+//! memory.
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};

@@ -1,10 +1,11 @@
 //! The HTTP front: translates between Pingora and the driver, and obeys.
 //!
-//! A request takes one of three ways. What the engine serves is written to the client from here (`writing`): a fresh L0
-//! hit, which the fast door answers without the engine's work, every other answer whose body came along, and bodies that
-//! come piece by piece. What the engine passes is proxied by Pingora, uncached. What it refuses gets an error page. `PURGE`
-//! is answered here as well. Which way a request takes is the engine's word. pingora-cache is never entered: its machine
-//! costs as much as the rest of a small request. Start at [`Front::request_filter`](ProxyHttp::request_filter).
+//! A request takes one of three ways. What the engine serves is written to the client from here (`writing`):
+//! a fresh L0 hit, which the fast path answers without the engine's work, every other answer whose body came
+//! along, and bodies that come piece by piece. What the engine passes is proxied by Pingora, uncached. What
+//! it refuses gets an error page. `PURGE` is answered here as well. Which way a request takes is the engine's
+//! word. pingora-cache is never entered: its machine costs as much as the rest of a small request. Start at
+//! [`Front::request_filter`](ProxyHttp::request_filter).
 
 mod log;
 mod proxied;
@@ -35,8 +36,8 @@ use tiergate_tiers::http_head;
 use tokio::sync::mpsc;
 use writing::{send_short, send_streamed, send_whole};
 
-/// How long a client may take to accept one write. One that stopped reading would hold its body, and a body that no
-/// tier keeps would wait for it.
+/// How long a client may take to accept one write. One that stopped reading would hold its body, and a body
+/// that no tier keeps would wait for it.
 const CLIENT_WRITE_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// Whether each request is logged.
@@ -87,7 +88,8 @@ impl<W: World> Front<W> {
         Self { driver, origin, access_log, _open: open }
     }
 
-    /// Asks the engine, unless the client goes away before it answers: dropping the question tells the engine.
+    /// Asks the engine, unless the client goes away before it answers: dropping the question tells the
+    /// engine.
     async fn ask(&self, session: &mut Session, key: CacheKey, head: Arc<RequestHead>) -> Result<Answer<W>> {
         let bodiless = head.method.is_lookup();
         let answer = self.driver.request(key, head);
@@ -105,7 +107,8 @@ impl<W: World> Front<W> {
         }
     }
 
-    /// A fresh L0 hit that can be told without copying the request's head: whether it was looked for, and what was found.
+    /// A fresh L0 hit that can be told without copying the request's head: whether it was looked for, and
+    /// what was found.
     fn look_at_once(&self, session: &mut Session) -> Looked {
         let downstream = session.as_downstream_mut();
         let is_get = downstream.req_header().method == http::Method::GET;
@@ -134,7 +137,7 @@ impl<W: World> Front<W> {
         Ok(true)
     }
 
-    /// The fast door's answer.
+    /// The fast path's answer.
     async fn serve_resident(
         &self,
         session: &mut Session,
@@ -152,8 +155,8 @@ impl<W: World> Front<W> {
         Ok(true)
     }
 
-    /// The head of a response that is served, for the client. One that HTTP cannot carry is answered with an error page,
-    /// and there is none.
+    /// The head of a response that is served, for the client. One that HTTP cannot carry is answered with an
+    /// error page, and there is none.
     async fn served_header(
         &self,
         session: &mut Session,
@@ -187,8 +190,8 @@ impl<W: World> Front<W> {
     }
 }
 
-/// The engine's view of a request. A `GET` that brings a body or wants another protocol is no question to a cache:
-/// as any other method, it is passed with all it brings.
+/// The engine's view of a request. A `GET` that brings a body or wants another protocol is no question to a
+/// cache: as any other method, it is passed with all it brings.
 fn engine_head(session: &mut Session) -> std::result::Result<RequestHead, http_head::HeadError> {
     let brings_more =
         !session.as_downstream_mut().is_body_empty() || session.as_downstream().is_upgrade_req();
@@ -290,8 +293,8 @@ impl<W: World> ProxyHttp for Front<W> {
             return Ok(());
         }
         if session.req_header().version == http::Version::HTTP_10 {
-            // A client of 1.0 does not know chunks: the end of the connection is the end of the body, and nothing tells
-            // that client when a body of unknown length broke off. HTTP/1.0 has no word for it.
+            // A client of 1.0 does not know chunks: the end of the connection is the end of the body, and
+            // nothing tells that client when a body of unknown length broke off. HTTP/1.0 has no word for it.
             response.remove_header(&http::header::TRANSFER_ENCODING);
         }
         if let Some(account) = &exchange.account {
@@ -300,7 +303,8 @@ impl<W: World> ProxyHttp for Front<W> {
         Ok(())
     }
 
-    /// Before the head was sent, an error page; after it, nothing but the end of the connection tells the truth.
+    /// Before the head was sent, an error page; after it, nothing but the end of the connection tells the
+    /// truth.
     async fn fail_to_proxy(
         &self,
         session: &mut Session,

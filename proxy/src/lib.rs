@@ -1,7 +1,7 @@
 //! The production server: Pingora in front, the driver and its tiers behind.
 //!
-//! It translates and obeys: every caching decision is the engine's. The binary calls [`run`]; `front` is what a request
-//! meets first; `adapter` is for Pingora servers without it; `serve` starts and stops it all.
+//! It translates and obeys: every caching decision is the engine's. The binary calls [`run`]; `front` is what
+//! a request meets first; `adapter` is for Pingora servers without it; `serve` starts and stops it all.
 
 pub mod adapter;
 pub mod args;

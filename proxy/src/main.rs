@@ -4,8 +4,8 @@ use clap::Parser;
 use std::process::ExitCode;
 use tikv_jemallocator::Jemalloc;
 
-/// A hit from L2 makes about 80 allocations, and bodies end on other threads than they began on: here both cost less than in
-/// the C library, and the process stays smaller.
+/// A hit from L2 makes about 80 allocations, and bodies end on other threads than they began on: here both
+/// cost less than in the C library, and the process stays smaller.
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 

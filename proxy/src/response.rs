@@ -122,7 +122,8 @@ impl ErrorPage {
         Self { status, text, retry_after_s: None }
     }
 
-    /// The origin is left alone, and whoever asks should come back when it is asked again. Whole seconds, never none.
+    /// The origin is left alone, and whoever asks should come back when it is asked again. Whole seconds,
+    /// never none.
     const fn origin_rests(retry_after: Duration) -> Self {
         let whole = retry_after.as_secs().saturating_add((retry_after.subsec_nanos() > 0) as u64);
         let retry_after_s = Some(if whole == 0 { 1 } else { whole });

@@ -1,9 +1,9 @@
 //! Starting and stopping: listener, tiers, driver, front, signals, drain.
 //!
-//! Pingora's own `Server` is not used. It binds only while it starts (a taken port is a panic after 30 tries), and on
-//! SIGTERM it sleeps a fixed time, whether or not anything is under way. Here the port is bound before anything else,
-//! and a drain ends with the last connection. Everything of Pingora's that serves requests is the same: its service,
-//! its listener, its proxy.
+//! Pingora's own `Server` is not used. It binds only while it starts (a taken port is a panic after 30
+//! tries), and on SIGTERM it sleeps a fixed time, whether or not anything is under way. Here the port is
+//! bound before anything else, and a drain ends with the last connection. Everything of Pingora's that serves
+//! requests is the same: its service, its listener, its proxy.
 
 mod demo;
 mod drain;
@@ -153,7 +153,8 @@ async fn run(prepared: Prepared) -> Result<(), StartError> {
     Ok(())
 }
 
-/// A service that accepts on a socket which is bound already, handed over as a socket of an earlier process would be.
+/// A service that accepts on a socket which is bound already, handed over as a socket of an earlier process
+/// would be.
 fn listening(
     front: Front<Production>,
     listener: TcpListener,
@@ -188,7 +189,8 @@ async fn start_driver(
     Driver::start(parts, &config.cache, seed, config.shards).await.map_err(StartError::Tier)
 }
 
-/// An origin that is not there yet is no reason not to start: it may come, and until then the tiers have what they have.
+/// An origin that is not there yet is no reason not to start: it may come, and until then the tiers have what
+/// they have.
 async fn probe_origin(origin: config::OriginAddress) {
     let connecting = tokio::net::TcpStream::connect(origin.authority().to_owned());
     let reason = match tokio::time::timeout(ORIGIN_PROBE_TIME_MAX, connecting).await {

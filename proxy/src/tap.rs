@@ -1,8 +1,9 @@
 //! The tap: one shard's events, shown to the rules of `invariants/` while the server runs.
 //!
-//! The rules that simulation checks in every world are checked here in the real one, as far as they need no more than
-//! events and bounded memory. They run on a thread of their own: a shard only puts a copy of each event into a bounded
-//! queue. A tap that cannot keep up has lost sight of its shard and ends; the server does not wait for it.
+//! The rules that simulation checks in every world are checked here in the real one, as far as they need no
+//! more than events and bounded memory. They run on a thread of their own: a shard only puts a copy of each
+//! event into a bounded queue. A tap that cannot keep up has lost sight of its shard and ends; the server
+//! does not wait for it.
 
 use std::{
     collections::BTreeMap,
@@ -23,8 +24,8 @@ use tiergate_invariants::{
 /// Events that may wait to be checked.
 const QUEUE_MAX: usize = 1 << 16;
 
-/// How long the rules rest once they have seen all there is. A thread that waited for each event would be woken for most
-/// of them, and waking it costs the shard more than the event.
+/// How long the rules rest once they have seen all there is. A thread that waited for each event would be
+/// woken for most of them, and waking it costs the shard more than the event.
 const REST: Duration = Duration::from_millis(10);
 
 /// How late a timer may be on a machine that is busy.
@@ -49,8 +50,8 @@ impl TapCounts {
         self.is_blind.load(Ordering::Relaxed)
     }
 
-    /// How often each rule was broken, by its id. A rule that was broken is not checked further: what it knows is no
-    /// longer so.
+    /// How often each rule was broken, by its id. A rule that was broken is not checked further: what it
+    /// knows is no longer so.
     pub fn broken(&self) -> BTreeMap<&'static str, u64> {
         self.broken.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -50,7 +50,7 @@ pub struct Journal {
 pub struct NewRecording {
     /// The file, empty.
     pub file: File,
-    /// Which shard.
+    /// The shard that is recorded, from 0.
     pub shard: u32,
     /// Where it ends.
     pub size_max: ByteCount,
@@ -125,7 +125,8 @@ impl Observer for Journal {
 mod tests {
     use super::*;
 
-    /// A tier that keeps failing is complained about once in each interval, with the number of failures kept back.
+    /// A tier that keeps failing is complained about once in each interval, with the number of failures kept
+    /// back.
     #[test]
     fn a_failing_tier_does_not_flood_the_log() {
         let journal = Journal::default();

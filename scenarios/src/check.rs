@@ -7,7 +7,8 @@ use crate::{
 use std::fmt::{self, Display};
 use tiergate_engine::{ByteCount, Config, TierId};
 
-/// A scenario that holds together; whoever has one need not check again. [`RawScenario`] documents the fields.
+/// A scenario that holds together; whoever has one need not check again. [`RawScenario`] documents the
+/// fields.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "each is documented at its namesake in `RawScenario`")]
 pub struct Scenario {

@@ -1,7 +1,7 @@
 //! What a scenario expects to come of it: figures that a run counts, and between which bounds they must be.
 //!
-//! The rules say what must never happen; these say what must have happened, so that a world in which nobody is served
-//! proves nothing. Start at [`Figure`].
+//! The rules say what must never happen; these say what must have happened, so that a world in which nobody
+//! is served proves nothing. Start at [`Figure`].
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -64,11 +64,12 @@ pub enum Figure {
     CutL2,
     /// Sectors of a disk that were written and not synced, and that a power loss took or spoiled.
     SectorsLost,
-    /// Whole responses for an object whose purge an edge confirmed before it lost its power, and that was asked of it since.
+    /// Whole responses for an object whose purge an edge confirmed before it lost its power, and that was
+    /// asked of it since.
     PurgedThenAsked,
-    /// How long a client that reads at once waited for the whole of a response that L2 had no part in, at most, in
-    /// milliseconds: what L0 answered, and what this edge's L2 never held. It asked an edge that was up: one that starts
-    /// reads from its disk what was purged before it answers anybody.
+    /// How long a client that reads at once waited for the whole of a response that L2 had no part in, at
+    /// most, in milliseconds: what L0 answered, and what this edge's L2 never held. It asked an edge that was
+    /// up: one that starts reads from its disk what was purged before it answers anybody.
     LatencyElsewhereMs,
     /// Of the same clients, those that asked while their edge's disk was slow.
     AskedWhileSlow,

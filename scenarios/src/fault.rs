@@ -18,8 +18,8 @@ pub struct Faults {
     pub partition_origin: Option<EpisodeFault>,
     /// One edge and the shared tier cannot reach each other.
     pub partition_shared_tier: Option<EpisodeFault>,
-    /// One edge loses its power and comes back. What its disk was told to write and not yet to sync is lost, torn or
-    /// reordered, or it is there after all.
+    /// One edge loses its power and comes back. What its disk was told to write and not yet to sync is lost,
+    /// torn or reordered, or it is there after all.
     pub edge_restarts: Option<EpisodeFault>,
     /// The shared tier is killed and comes back empty.
     pub shared_tier_restarts: Option<EpisodeFault>,
@@ -33,7 +33,8 @@ pub struct Faults {
     pub disk_full: Option<EpisodeFault>,
     /// Bits of what one edge's disk holds turn over, for good.
     pub disk_rot: Option<RotFault>,
-    /// A disk's sync fails, and what it was to make durable is lost with the power. How many of a hundred syncs.
+    /// A disk's sync fails, and what it was to make durable is lost with the power. How many of a hundred
+    /// syncs.
     pub disk_sync_fails: Option<SharedFault>,
     /// A disk's read gives fewer bytes than asked for. How many of a hundred reads.
     pub disk_short_reads: Option<SharedFault>,

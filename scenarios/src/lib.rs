@@ -1,4 +1,5 @@
-//! A scenario: a world, its configuration, its workload, its faults, and what must hold. Data, and the types that read it.
+//! A scenario: a world, its configuration, its workload, its faults, and what must hold. Data, and the types
+//! that read it.
 //!
 //! Nothing here runs anything. Start at [`Scenario`], which is what a checked file says; [`load`] reads one.
 
@@ -29,18 +30,18 @@ pub struct RawScenario {
     pub description: String,
     /// Which hosts there are.
     pub topology: Topology,
-    /// How long a message takes, in milliseconds of simulated time. Each seed draws its own range within this one.
-    /// Default 0 to 8; at most 1000.
+    /// How long a message takes, in milliseconds of simulated time. Each seed draws its own range within this
+    /// one. Default 0 to 8; at most 1000.
     #[serde(default = "default_latency")]
     pub latency_ms: Between<u64>,
-    /// The edges' configuration: the same section, of the same type, as in a proxy's file. Without `l3`; where `l2` is there,
-    /// its `capacity` is 16MiB to 256MiB.
+    /// The edges' configuration: the same section, of the same type, as in a proxy's file. Without `l3`;
+    /// where `l2` is there, its `capacity` is 16MiB to 256MiB.
     pub cache: RawConfig,
     /// What stands behind the tiers. Default: each with its defaults.
     #[serde(default)]
     pub storage: RawStorage,
-    /// How long an operation of a disk takes, in milliseconds of simulated time; at most 1000. Default 0 to 2. What is in
-    /// the page cache takes none.
+    /// How long an operation of a disk takes, in milliseconds of simulated time; at most 1000. Default 0
+    /// to 2. What is in the page cache takes none.
     #[serde(default = "default_disk_latency")]
     pub disk_latency_ms: Between<u64>,
     /// What the origin serves.
@@ -81,8 +82,8 @@ pub struct RawDisk {
     pub sync: DiskSync,
 }
 
-/// When what is written to a disk is made durable. What is not yet may be lost with the power, but never comes back
-/// wrong; a purge is durable before it is answered.
+/// When what is written to a disk is made durable. What is not yet may be lost with the power, but never
+/// comes back wrong; a purge is durable before it is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DiskSync {
@@ -154,7 +155,8 @@ pub struct Large {
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Workload {
-    /// Requests of one seed, purges included, spread over the time until `faults_until_ms` and a quarter more. 1 to 100000.
+    /// Requests of one seed, purges included, spread over the time until `faults_until_ms` and a quarter
+    /// more. 1 to 100000.
     pub requests: u32,
     /// Requests that one client host has under way at most. 1 to 64.
     pub streams: u32,
@@ -176,7 +178,8 @@ pub struct Workload {
     pub timeout_ms: u64,
 }
 
-/// How uneven the objects' popularity is. The shares need only exact arithmetic, so that every machine draws alike.
+/// How uneven the objects' popularity is. The shares need only exact arithmetic, so that every machine draws
+/// alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Popularity {
@@ -188,7 +191,8 @@ pub enum Popularity {
     Zipf,
 }
 
-/// Which of the faults and workload habits a seed has. Seeds that differ in shape find far more than seeds that are all alike.
+/// Which of the faults and workload habits a seed has. Seeds that differ in shape find far more than seeds
+/// that are all alike.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Swarm {

@@ -11,19 +11,19 @@ use std::{
 pub enum LoadError {
     /// The file or folder cannot be read.
     Unreadable {
-        /// Which.
+        /// The path that was given or found.
         path: PathBuf,
-        /// Why.
+        /// The system's reason.
         error: io::Error,
     },
     /// The folder holds no `.yaml` file.
     Nothing {
-        /// Which.
+        /// The path that was given or found.
         path: PathBuf,
     },
     /// The file is not a scenario: mend what the message points at.
     Malformed {
-        /// Which.
+        /// The path that was given or found.
         path: PathBuf,
         /// The line, from 1; 0 when it concerns the whole file.
         line: u64,
@@ -101,8 +101,8 @@ pub fn parse(path: &Path, text: &str) -> Result<Scenario, LoadError> {
     Scenario::try_from(raw).map_err(|wrong| malformed(line_of(text, &wrong.field), wrong.to_string()))
 }
 
-/// The reader's message, without the place that [`LoadError`] gives in the usual form, and with the line that it speaks of:
-/// the reader names neither field nor value when a value is of the wrong type.
+/// The reader's message, without the place that [`LoadError`] gives in the usual form, and with the line that
+/// it speaks of: the reader names neither field nor value when a value is of the wrong type.
 fn plain(error: &serde_saphyr::Error, text: &str, line: u64) -> String {
     let message = error.without_snippet().to_string();
     let message = message.split(" at line ").next().unwrap_or(&message);
@@ -112,8 +112,8 @@ fn plain(error: &serde_saphyr::Error, text: &str, line: u64) -> String {
     }
 }
 
-/// The line on which the key with this path stands; the nearest key above it when the file leaves it out or writes the
-/// section on one line.
+/// The line on which the key with this path stands; the nearest key above it when the file leaves it out or
+/// writes the section on one line.
 fn line_of(text: &str, path: &str) -> u64 {
     let mut found = 0;
     let mut keys = path.split('.').peekable();

@@ -123,7 +123,8 @@ expect:
   broken: {at_most: 0}
 ";
 
-/// Of a disk, of its faults and of what is expected, each mistake is named in the same way; without the mistakes, it is read.
+/// Of a disk, of its faults and of what is expected, each mistake is named in the same way; without the
+/// mistakes, it is read.
 #[test]
 fn mistakes_about_disks_and_expectations_are_named() {
     let scenario = parse(Path::new("s.yaml"), WITH_DISK).expect("it is a scenario");

@@ -1,4 +1,5 @@
-//! `tiergate-sim replay-inputs`: lives again what a recorded shard was told, and says whether it decides the same.
+//! `tiergate-sim replay-inputs`: lives again what a recorded shard was told, and says whether it decides the
+//! same.
 
 use std::{
     collections::BTreeMap,
@@ -11,7 +12,7 @@ use std::{
 };
 use tiergate_engine::{Effect, Input, Instant, Outcome};
 use tiergate_invariants::{Contract, Edge, Fact, Invariants, What};
-use tiergate_recording::{Header, Heard, Life, Lived, Reader, Step};
+use tiergate_recording::{Header, Incoming, Life, Lived, Reader, Step};
 
 /// `tiergate-sim replay-inputs`.
 #[derive(Clone, Debug, clap::Args)]
@@ -45,15 +46,15 @@ pub fn run(args: ReplayInputsArgs) -> ExitCode {
             }
         };
         match replay.step(&step) {
-            Ok(lived) if args.show => print!("{}", tell(&step, &lived)),
+            Ok(lived) if args.show => out!("{}", tell(&step, &lived)),
             Ok(_) => {}
             Err(why) => {
-                println!("{why}");
+                outln!("{why}");
                 return ExitCode::FAILURE;
             }
         }
     }
-    println!("{}", replay.summary());
+    outln!("{}", replay.summary());
     ExitCode::SUCCESS
 }
 
@@ -61,9 +62,9 @@ fn open(path: &Path) -> Result<(Reader<BufReader<File>>, Replay), String> {
     let file = File::open(path).map_err(|error| format!("cannot be read: {error}"))?;
     let (header, reader) = Reader::open(BufReader::new(file)).map_err(|error| error.to_string())?;
     let life = Life::begin(&header).map_err(|error| format!("line 1: cache: {error}"))?;
-    println!("shard {} of {}, recorded by tiergate {}", header.shard, header.shards, header.version);
+    outln!("shard {} of {}, recorded by tiergate {}", header.shard, header.shards, header.version);
     if header.version != env!("CARGO_PKG_VERSION") {
-        println!("note: this is {}, and may decide otherwise", env!("CARGO_PKG_VERSION"));
+        outln!("note: this is {}, and may decide otherwise", env!("CARGO_PKG_VERSION"));
     }
     Ok((reader, Replay::of(&header, life)))
 }
@@ -104,11 +105,11 @@ impl Replay {
     /// It decides otherwise than was recorded, panics, or breaks a rule: what is to be said of it.
     fn step(&mut self, step: &Step) -> Result<Lived, String> {
         let at_line = |what: String| format!("line {}: {what}", step.line);
-        let lived = catch_unwind(AssertUnwindSafe(|| self.life.live(&step.heard)));
+        let lived = catch_unwind(AssertUnwindSafe(|| self.life.live(&step.incoming)));
         let lived = lived.map_err(|panic| {
             let why = panic.downcast_ref::<String>().map(String::as_str);
             let why = why.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a word");
-            at_line(format!("the engine panics: {why}\n  told: {:?}", step.heard))
+            at_line(format!("the engine panics: {why}\n  told: {:?}", step.incoming))
         })?;
         step.compare(&lived).map_err(|difference| difference.to_string())?;
         self.watch(step, &lived).map_err(|violation| at_line(format!("a rule is broken: {violation}")))?;
@@ -117,7 +118,7 @@ impl Replay {
     }
 
     fn watch(&mut self, step: &Step, lived: &Lived) -> Result<(), tiergate_invariants::Violation> {
-        let Heard::Told { at, input } = &step.heard else { return Ok(()) };
+        let Incoming::Told { at, input } = &step.incoming else { return Ok(()) };
         self.contract.on_input(*at, input)?;
         lived.asked.iter().try_for_each(|effect| self.contract.on_effect(effect))?;
         self.contract.on_drained();
@@ -130,7 +131,7 @@ impl Replay {
     fn summary(&self) -> String {
         let Counts { steps, effects, looks, hits, requests, answers } = &self.counts;
         let mut text = format!("the same decisions: {effects} effects of {steps} steps\n");
-        let _ = writeln!(text, "  fast door  {looks} looks, {hits} of them fresh hits");
+        let _ = writeln!(text, "  fast path  {looks} looks, {hits} of them fresh hits");
         let _ = write!(text, "  requests   {requests}");
         for (from, count) in answers {
             let _ = write!(text, ", {count} {from}");
@@ -147,12 +148,12 @@ impl Counts {
     fn add(&mut self, step: &Step, lived: &Lived) {
         self.steps += 1;
         self.effects += lived.asked.len() as u64;
-        match &step.heard {
-            Heard::Looked(_) => {
+        match &step.incoming {
+            Incoming::Looked(_) => {
                 self.looks += 1;
                 self.hits += u64::from(lived.found);
             }
-            Heard::Told { input, .. } => {
+            Incoming::Told { input, .. } => {
                 self.requests += u64::from(matches!(input, Input::Request { .. }));
             }
         }
@@ -183,9 +184,9 @@ fn answer<C>(effect: &Effect<C>) -> Option<&'static str> {
 fn tell(step: &Step, lived: &Lived) -> String {
     let mut text = String::new();
     let seconds = |at: Instant| at.as_nanos() as f64 / 1e9;
-    let _ = match &step.heard {
-        Heard::Told { at, input } => writeln!(text, "{:>14.6}  {input:?}", seconds(*at)),
-        Heard::Looked(look) => {
+    let _ = match &step.incoming {
+        Incoming::Told { at, input } => writeln!(text, "{:>14.6}  {input:?}", seconds(*at)),
+        Incoming::Looked(look) => {
             let found = if lived.found { "a fresh hit" } else { "nothing" };
             writeln!(text, "{:>14.6}  a look for {}: {found}", seconds(look.at), look.key)
         }

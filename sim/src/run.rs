@@ -1,4 +1,5 @@
-//! `tiergate-sim run`: scenarios times seeds, on all cores; a table of what held, and for what did not, how to see it again.
+//! `tiergate-sim run`: scenarios times seeds, on all cores; a table of what held, and for what did not, how
+//! to see it again.
 
 mod pool;
 mod report;
@@ -35,7 +36,8 @@ pub struct RunArgs {
     /// How many seeds to live at a time. Default: one for each core.
     #[arg(long, value_name = "COUNT")]
     jobs: Option<NonZeroUsize>,
-    /// Puts a known fault into the engine, to see that a rule catches it. Needs a build with the feature `plant`.
+    /// Puts a known fault into the engine, to see that a rule catches it. Needs a build with the feature
+    /// `plant`.
     #[arg(long, value_name = "FAULT", value_parser = fault)]
     plant: Option<Fault>,
     /// How many of the last facts to show of a seed that broke a rule.

@@ -1,7 +1,8 @@
 //! The simulated world: hosts on turmoil's network, faults from a seed, facts for the rules.
 //!
-//! A run is a function of scenario and seed. [`simulate`] does one, on a thread of its own: some libraries keep chance in
-//! thread-local state. The world imitates what is outside of an edge; driver, engine and wire clients are the real ones.
+//! A run is a function of scenario and seed. [`simulate`] does one, on a thread of its own: some libraries
+//! keep chance in thread-local state. The world imitates what is outside of an edge; driver, engine and wire
+//! clients are the real ones.
 
 mod body;
 mod catalogue;

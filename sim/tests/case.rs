@@ -1,6 +1,6 @@
 //! A run is a file that replays to the byte, and says where it does not.
 
-use tiergate_sim::explore::{Case, CaseError, Climate, Run};
+use tiergate_sim::explore::{Case, CaseError, Profile, Run};
 
 const RUN: Run = Run::of(60);
 
@@ -21,14 +21,14 @@ fn a_seed_becomes_a_file_that_replays_to_the_byte() {
 #[test]
 fn a_calm_life_is_a_case_too() {
     let mut digests = Vec::new();
-    for climate in Climate::calm() {
-        let case = Case::of_seed(8, Run { climate, ..RUN });
+    for profile in Profile::calm() {
+        let case = Case::of_seed(8, Run { profile, ..RUN });
         let read = Case::of_text(&case.to_text()).expect("it was just written");
-        assert_eq!(read.replay(), Ok(()), "{climate:?}");
+        assert_eq!(read.replay(), Ok(()), "{profile:?}");
         digests.push(read.digest());
     }
-    let troubled = Case::of_seed(8, RUN).digest();
-    assert!(!digests.contains(&troubled));
+    let faulty = Case::of_seed(8, RUN).digest();
+    assert!(!digests.contains(&faulty));
     digests.sort_unstable();
     digests.dedup();
     assert_eq!(digests.len(), 15, "each set of tiers has a history of its own");

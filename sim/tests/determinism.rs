@@ -1,7 +1,8 @@
 //! One seed is one history: in two processes, in a debug and in a release build, today and tomorrow.
 //!
-//! `golden/` holds what some seeds come to, as a release build wrote it; these tests are a debug build. A change that is
-//! meant to change histories writes it anew with `scripts/golden`; one that is not has found its bug here.
+//! `golden/` holds what some seeds come to, as a release build wrote it; these tests are a debug build. A
+//! change that is meant to change histories writes it anew with `scripts/golden`; one that is not has found
+//! its bug here.
 
 use std::{
     fs,

@@ -1,4 +1,5 @@
-//! L2's store on the simulated device: crashes at every boundary, rot in every bit, and a device that misbehaves.
+//! L2's store on the simulated device: crashes at every boundary, rot in every bit, and a device that
+//! misbehaves.
 
 use std::collections::{BTreeMap, BTreeSet};
 use tiergate_engine::{
@@ -7,7 +8,7 @@ use tiergate_engine::{
 };
 use tiergate_sim::disk::{
     crash::{Enumerated, Lives, check_sums, enumerate, live_again, read_all, recovered, run},
-    device::{Device, Fault},
+    device::{Device, DeviceFault},
     history::History,
     misbehaving::misbehave,
     objects::{Version, key},
@@ -18,8 +19,8 @@ use tiergate_sim::disk::{
 /// Histories whose every boundary is a crash.
 const HISTORIES: u64 = 20;
 
-/// Wherever the power fails, each key is absent, old or new; what was acknowledged as durable is there, what was
-/// acknowledged as deleted is not; and the sums are those of what is on the device (D4, D5).
+/// Wherever the power fails, each key is absent, old or new; what was acknowledged as durable is there, what
+/// was acknowledged as deleted is not; and the sums are those of what is on the device (D4, D5).
 #[test]
 fn a_crash_at_any_boundary_leaves_absent_old_or_new() {
     let mut total = Enumerated::default();
@@ -50,8 +51,8 @@ fn a_crash_at_any_boundary_leaves_absent_old_or_new() {
     assert!(total.boundaries > 100 * HISTORIES && total.lost > 0 && total.found > total.crashes, "{total:?}");
 }
 
-/// Without a crash, the store holds what a map would, but for what it says that it dropped; and its sums are those of
-/// what is on the device.
+/// Without a crash, the store holds what a map would, but for what it says that it dropped; and its sums are
+/// those of what is on the device.
 #[test]
 fn a_store_holds_what_a_map_would() {
     let mut whole = 0;
@@ -75,8 +76,8 @@ fn many_lives_on_one_device() {
     assert!(total.formatted * 20 < total.lives, "{total:?}");
 }
 
-/// Whoever has a body open reads it to its end, whatever becomes of the object, and whoever writes one is not stopped.
-/// Hardly any piece has no room on a device as it is usual.
+/// Whoever has a body open reads it to its end, whatever becomes of the object, and whoever writes one is not
+/// stopped. Hardly any piece has no room on a device as it is usual.
 #[test]
 fn nobody_is_broken_off_by_a_reclaim() {
     let (mut read, mut in_memory) = (0, 0);
@@ -93,8 +94,8 @@ fn nobody_is_broken_off_by_a_reclaim() {
     assert!(read > 1_000 && in_memory * 20 < read, "{read} pieces were moved, {in_memory} kept in memory");
 }
 
-/// Of two records of a key whose writers were open at once, the younger response stays, whichever is committed last. One that
-/// began after the younger was committed replaces it.
+/// Of two records of a key whose writers were open at once, the younger response stays, whichever is
+/// committed last. One that began after the younger was committed replaces it.
 #[test]
 fn a_younger_record_is_not_replaced_by_one_that_was_begun_before() {
     let plan = Plan::small(0);
@@ -123,8 +124,8 @@ fn a_younger_record_is_not_replaced_by_one_that_was_begun_before() {
     assert_eq!(found(&mut store, &mut device, 2), Some(version(7).name()));
 }
 
-/// A device that has grown keeps all that it held, and uses the rest. One that has shrunk begins anew: what lay beyond may
-/// have deleted what lies here.
+/// A device that has grown keeps all that it held, and uses the rest. One that has shrunk begins anew: what
+/// lay beyond may have deleted what lies here.
 #[test]
 fn a_device_may_grow() {
     let plan = Plan::small(1);
@@ -147,8 +148,9 @@ fn a_device_may_grow() {
     assert!(shrunk.is_formatted && shrunk.objects.is_empty(), "{shrunk:?}");
 }
 
-/// A device gets smaller while its store is asked as ever. Wherever the power fails, each key is absent, old or new, and what
-/// was deleted stays away, with the old size until the store has said that it is smaller, and with either from then on.
+/// A device gets smaller while its store is asked as ever. Wherever the power fails, each key is absent, old
+/// or new, and what was deleted stays away, with the old size until the store has said that it is smaller,
+/// and with either from then on.
 #[test]
 fn a_crash_while_a_device_gets_smaller_leaves_absent_old_or_new() {
     let mut total = Shrunk::default();
@@ -163,8 +165,8 @@ fn a_crash_while_a_device_gets_smaller_leaves_absent_old_or_new() {
     assert!(total.shrunk == 10 && total.boundaries > 1_000 && total.kept > total.left, "{total:?}");
 }
 
-/// A device that has another size after each crash, and is often cut off before it has become as small as it was to be, goes
-/// on with what the last life left.
+/// A device that has another size after each crash, and is often cut off before it has become as small as it
+/// was to be, goes on with what the last life left.
 #[test]
 fn many_sizes_on_one_device() {
     let mut total = Shrunk::default();
@@ -177,8 +179,8 @@ fn many_sizes_on_one_device() {
     assert!(total.formatted * 20 < total.lives, "{total:?}");
 }
 
-/// A small store with a sealed segment and an open one, three objects or more, something that was deleted, and every
-/// version that its keys ever had.
+/// A small store with a sealed segment and an open one, three objects or more, something that was deleted,
+/// and every version that its keys ever had.
 fn small_store() -> (Plan, Device, BTreeMap<StoredKey, BTreeSet<Version>>, BTreeSet<StoredKey>) {
     let geometry = RawGeometry { segments: 6, segment_bytes: 8_192, sector_bytes: 512, block_bytes: 512 };
     for seed in 0.. {
@@ -211,8 +213,8 @@ fn written(plan: &Plan, device: &Device) -> Vec<usize> {
     sectors.filter(|(_, bytes)| bytes.iter().any(|byte| *byte != 0)).map(|(sector, _)| sector).collect()
 }
 
-/// Any bit of a store may turn over: what is found is a version that the key has had, to the byte, or nothing; and what
-/// was deleted stays away.
+/// Any bit of a store may turn over: what is found is a version that the key has had, to the byte, or
+/// nothing; and what was deleted stays away.
 #[test]
 fn every_flipped_bit_is_seen_or_harmless() {
     let (plan, device, versions, deleted) = small_store();
@@ -252,20 +254,20 @@ fn every_truncation_is_seen_or_harmless() {
     }
 }
 
-/// Each fault, planned and really hit: a body is its version's or breaks off, and what was deleted is not found. If the
-/// device is honest, a crash leaves no more than it may.
+/// Each fault, planned and really hit: a body is its version's or breaks off, and what was deleted is not
+/// found. If the device is honest, a crash leaves no more than it may.
 #[test]
 fn a_device_that_misbehaves_serves_nothing_wrong() {
-    for fault in Fault::ALL {
-        let (mut fired, mut read, mut troubled) = (0, 0, 0);
+    for fault in DeviceFault::ALL {
+        let (mut fired, mut read, mut failed) = (0, 0, 0);
         for seed in 3_000..3_040 {
             let (history, _) = misbehave(Plan::small(seed), fault);
             fired += history.device.fired().get(&fault).copied().unwrap_or(0);
             read += history.seen.get("read whole").copied().unwrap_or(0);
-            let troubles = ["fill failed", "read failed", "deletion failed", "dropped"];
-            troubled += troubles.iter().filter_map(|trouble| history.seen.get(trouble)).sum::<u64>();
+            let failures = ["fill failed", "read failed", "deletion failed", "dropped"];
+            failed += failures.iter().filter_map(|failure| history.seen.get(failure)).sum::<u64>();
         }
-        println!("{fault:?}: hit {fired} times, {read} bodies read whole, {troubled} troubles told");
-        assert!(fired >= 10 && read >= 40 && troubled > 0, "{fault:?} hit {fired} times, {read} read");
+        println!("{fault:?}: hit {fired} times, {read} bodies read whole, {failed} failures told");
+        assert!(fired >= 10 && read >= 40 && failed > 0, "{fault:?} hit {fired} times, {read} read");
     }
 }

@@ -1,4 +1,5 @@
-//! What each policy misses on one generated trace is pinned, so that a change of a policy shows, and is meant.
+//! What each policy misses on one generated trace is pinned, so that a change of a policy shows, and is
+//! meant.
 
 use std::fs;
 use tempfile::NamedTempFile;
@@ -10,8 +11,8 @@ use tiergate_engine::{
 };
 use tiergate_sim::replay::{Reading, replay};
 
-/// 4,000 requests: half for popular objects, a quarter round and round, a quarter for objects that come once. Sizes are from
-/// 100 bytes to 6,000, and do not go with popularity.
+/// 4,000 requests: half for popular objects, a quarter round and round, a quarter for objects that come once.
+/// Sizes are from 100 bytes to 6,000, and do not go with popularity.
 fn trace() -> NamedTempFile {
     let mut random = Seed(9).split("trace");
     let mut bytes = Vec::new();

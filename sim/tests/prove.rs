@@ -1,7 +1,7 @@
 //! The net catches what it was made for: faults planted in the engine on purpose.
 //!
-//! `tiergate-sim prove` finds the seeds. Here each fault is caught again by the seed that is kept for it, which takes seconds
-//! where the search takes minutes in a debug build.
+//! `tiergate-sim prove` finds the seeds. Here each fault is caught again by the seed that is kept for it,
+//! which takes seconds where the search takes minutes in a debug build.
 #![cfg(feature = "plant")]
 
 use std::collections::BTreeSet;
@@ -52,8 +52,8 @@ fn nothing_planted_nothing_caught() {
     }
 }
 
-/// Every fault that can be planted in the disk's store is caught by the histories of a seed that is kept for it, and without
-/// one these complain about nothing.
+/// Every fault that can be planted in the disk's store is caught by the histories of a seed that is kept for
+/// it, and without one these complain about nothing.
 #[test]
 fn every_fault_of_the_store_is_caught() {
     let mut seeds = BTreeSet::new();

@@ -1,4 +1,5 @@
-//! What a simulated edge records can be lived again, alone: the same driver tells the engine the same in both.
+//! What a simulated edge records can be lived again, alone: the same driver tells the engine the same in
+//! both.
 
 use std::{
     fs,
@@ -45,7 +46,8 @@ fn a_simulated_edge_is_lived_again() {
     assert!(text(&shown).contains("→ Fetch"), "{}", text(&shown));
 }
 
-/// A recording that was changed is lived until it differs, and what differs is told; what is no recording is refused.
+/// A recording that was changed is lived until it differs, and what differs is told; what is no recording is
+/// refused.
 #[test]
 fn what_differs_is_told() {
     let folder = tempfile::tempdir().expect("a temporary folder");

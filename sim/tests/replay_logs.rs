@@ -1,4 +1,5 @@
-//! Access logs and tables are read as they are written, what is no request is counted, and no bytes make a reader panic.
+//! Access logs and tables are read as they are written, what is no request is counted, and no bytes make a
+//! reader panic.
 
 use indicatif::ProgressBar;
 use proptest::prelude::*;
@@ -41,8 +42,8 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("bytes in memory can be compressed")
 }
 
-/// One log in three compressions: GET counts as it stands, HEAD and 304 as the whole that was seen before, 206 as the
-/// largest part; POST, errors and what was never seen whole are counted and left out.
+/// One log in three compressions: GET counts as it stands, HEAD and 304 as the whole that was seen before,
+/// 206 as the largest part; POST, errors and what was never seen whole are counted and left out.
 #[test]
 fn a_combined_log_is_read() {
     let log =
@@ -137,7 +138,8 @@ fn tables_are_read() {
     }
 }
 
-/// A bad line is counted and shown with line, column, value and bound; more of them than allowed are an error.
+/// A bad line is counted and shown with line, column, value and bound; more of them than allowed are an
+/// error.
 #[test]
 fn malformed_lines_are_counted() {
     let table = "time,key,size\n1,/a,7\nsoon,/a,7\n2,/a,many\n3,/a\n4,\"/a,7\n5,/a,8\n";
@@ -193,8 +195,8 @@ fn a_file_that_cannot_be_read_says_why() {
     }
 }
 
-/// Whatever L0 puts out is found in the store that is there, and every request is answered once, by one tier or by the
-/// origin, with each set of tiers.
+/// Whatever L0 puts out is found in the store that is there, and every request is answered once, by one tier
+/// or by the origin, with each set of tiers.
 #[test]
 fn any_set_of_tiers_answers() {
     let table: String = (0..400).fold("time,key,size\n".to_owned(), |table, at| {

@@ -1,4 +1,5 @@
-//! What `tiergate-sim run` promises: determinism, honest exit codes, and one command that shows a broken rule again.
+//! What `tiergate-sim run` promises: determinism, honest exit codes, and one command that shows a broken rule
+//! again.
 
 use std::{
     path::{Path, PathBuf},
@@ -47,8 +48,9 @@ fn changed_of(path: &Path, changes: &[(&str, &str)]) -> tempfile::NamedTempFile 
     file
 }
 
-/// Twenty seeds of the shipped scenario break no rule and each of its faults hits: exit code 0. Lived again, side by side
-/// in another process and in another order, each seed's log is the same to the byte; no two seeds are alike.
+/// Twenty seeds of the shipped scenario break no rule and each of its faults hits: exit code 0. Lived again,
+/// side by side in another process and in another order, each seed's log is the same to the byte; no two
+/// seeds are alike.
 #[test]
 fn twenty_seeds_hold_and_are_the_same_in_two_processes_and_side_by_side() {
     let one_by_one = run(&shipped(), &["--seeds", "20", "--hashes", "--jobs", "1"]);
@@ -75,12 +77,14 @@ fn one_seed_twice_in_one_process_has_one_hash() {
     assert_eq!(seen[0], seen[1]);
 }
 
-/// Seeds that once showed a broken rule hold, with what each showed. A later change to who sends what moves the moments at
-/// which a seed's faults hit, so each is a witness only until then; what they led to has tests of its own where it was mended.
+/// Seeds that once showed a broken rule hold, with what each showed. A later change to who sends what moves
+/// the moments at which a seed's faults hit, so each is a witness only until then; what they led to has tests
+/// of its own where it was mended.
 #[test]
 fn seeds_that_broke_a_rule_hold_now() {
-    // Edge 0 committed an old version to the shared tier after edge 1 had purged it, and edge 1, which a restart had made
-    // forget the purge, served it (C7). Mended in the tier: its conformance suite has the promise.
+    // Edge 0 committed an old version to the shared tier after edge 1 had purged it, and edge 1, which a
+    // restart had made forget the purge, served it (C7). Mended in the tier: its conformance suite has the
+    // promise.
     let found_it = "276";
     // The same, for commits that ask the shared tier about purges: it breaks C7 if the tier does not look.
     let shows_it_since = "465";
@@ -108,7 +112,8 @@ fn a_bad_file_starts_nothing() {
     assert_eq!(run(Path::new("no/such/file.yaml"), &[]).status.code(), Some(2));
 }
 
-/// A fault that the scenario asks for and that never hits fails it: here nobody asks while the shared tier is slow.
+/// A fault that the scenario asks for and that never hits fails it: here nobody asks while the shared tier is
+/// slow.
 #[test]
 fn a_scenario_whose_fault_never_hits_fails() {
     let file = changed("times: 3, for_ms: [50, 600]", "times: 1, for_ms: [1, 1]");
@@ -123,8 +128,9 @@ fn a_scenario_whose_fault_never_hits_fails() {
     );
 }
 
-/// What a scenario expects of all its seeds fails the run where it does not happen: a disk that is never synced begins empty
-/// after each loss of power, so nothing that was stored before is a hit. What it expects of each seed fails that seed.
+/// What a scenario expects of all its seeds fails the run where it does not happen: a disk that is never
+/// synced begins empty after each loss of power, so nothing that was stored before is a hit. What it expects
+/// of each seed fails that seed.
 #[test]
 fn a_scenario_whose_expectation_is_not_met_fails() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/hit-on-disk-after-a-restart.yaml");
@@ -145,8 +151,8 @@ fn a_scenario_whose_expectation_is_not_met_fails() {
     assert!(seen.contains("but at most 1 is expected"), "{seen}");
 }
 
-/// Each fault that can be planted in the engine is caught within some seeds, and the command that is printed shows the
-/// same rule broken again.
+/// Each fault that can be planted in the engine is caught within some seeds, and the command that is printed
+/// shows the same rule broken again.
 #[cfg(feature = "plant")]
 #[test]
 fn each_planted_fault_is_found_and_shown_again() {

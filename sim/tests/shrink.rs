@@ -18,8 +18,8 @@ fn failed(fault: Fault) -> Case {
     Case::of_seed(seed.unwrap_or_else(|| panic!("{fault:?} was not caught")), run)
 }
 
-/// What breaks with a planted fault breaks the same rule with at most six requests, replays from its file, and shrinks
-/// to the same case again.
+/// What breaks with a planted fault breaks the same rule with at most six requests, replays from its file,
+/// and shrinks to the same case again.
 #[test]
 fn planted_faults_shrink() {
     for fault in [Fault::T3, Fault::T5, Fault::F1] {

@@ -24,7 +24,8 @@ fn json(file: &Path, options: &[&str]) -> Value {
     serde_json::from_slice(&output.stdout).expect("what is printed is JSON")
 }
 
-/// A table of 2,000 requests for up to 200 objects, of 100 bytes and more, each always as large as it was first.
+/// A table of 2,000 requests for up to 200 objects, of 100 bytes and more, each always as large as it was
+/// first.
 fn trace() -> (NamedTempFile, u64) {
     let mut random = Seed(5).split("trace");
     let (mut text, mut sizes) = ("time_s,key,size\n".to_owned(), [0; 200]);
@@ -39,8 +40,8 @@ fn trace() -> (NamedTempFile, u64) {
     (file, sizes.iter().sum())
 }
 
-/// Each cell has the miss ratios of a replay of its own; a part of the bytes of all objects is what it says. What is said of
-/// the other tier and of the objective holds in every cell.
+/// Each cell has the miss ratios of a replay of its own; a part of the bytes of all objects is what it says.
+/// What is said of the other tier and of the objective holds in every cell.
 #[test]
 fn a_sweep_is_a_replay_of_each_cell() {
     let (file, bytes_of_objects) = trace();

@@ -1,9 +1,10 @@
 //! Small objects on a disk, by the log and by foyer's block engine:
 //! `cargo run --release --manifest-path benches/peers/Cargo.toml -- DIRECTORY`.
 //!
-//! Both keep 2 GiB in one file through the page cache and hold nothing in memory, so that every read is one of the disk
-//! engine. Rounds are interleaved, and timed by the clock and by the time on processors. Writes end when all that was
-//! stored can be read; nobody syncs. Nothing here measures HTTP, the driver or the engine.
+//! Both keep 2 GiB in one file through the page cache and hold nothing in memory, so that every read is one
+//! of the disk engine. Rounds are interleaved, and timed by the clock and by the time on processors. Writes
+//! end when all that was stored can be read; nobody syncs. Nothing here measures HTTP, the driver or the
+//! engine.
 
 #[path = "../../src/bin/l2/clock.rs"]
 mod clock;
@@ -34,14 +35,16 @@ const WRITTEN_BYTES: u64 = 128 << 20;
 const WRITTEN_MAX: u64 = 20_000;
 const READS: u64 = 40_000;
 const ROUNDS: u64 = 5;
-/// Objects under way for each writer: foyer takes them without an answer, and drops what does not fit into its queue.
+/// Objects under way for each writer: foyer takes them without an answer, and drops what does not fit into
+/// its queue.
 const BATCH: u64 = 256;
 /// Tasks at a time.
 const PARALLEL: u64 = 2;
 
 /// What both can do.
 trait Disk: Send + Sync + 'static {
-    /// Stores objects of one size under these numbers, [`BATCH`] of them at a time, and returns once they can be read.
+    /// Stores objects of one size under these numbers, [`BATCH`] of them at a time, and returns once they can
+    /// be read.
     fn store(
         self: Arc<Self>,
         numbers: Range<u64>,

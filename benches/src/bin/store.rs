@@ -1,8 +1,9 @@
-//! What L2's store takes in memory, and how fast it recovers: `cargo run --release -p tiergate-benches --bin store`.
+//! What L2's store takes in memory, and how fast it recovers:
+//! `cargo run --release -p tiergate-benches --bin store`.
 //!
-//! One-sector objects fill a device that keeps headers, summaries and footers of segments and forgets records, which
-//! recovery does not read. The index is measured as what it has taken from the allocator. Nothing here measures a disk:
-//! recovery's time is the processor's, beside one read of each summary.
+//! One-sector objects fill a device that keeps headers, summaries and footers of segments and forgets
+//! records, which recovery does not read. The index is measured as what it has taken from the allocator.
+//! Nothing here measures a disk: recovery's time is the processor's, beside one read of each summary.
 
 use bytes::Bytes;
 use std::{collections::BTreeMap, fs, sync::Arc};

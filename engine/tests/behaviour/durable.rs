@@ -2,7 +2,7 @@
 //! break.
 
 use crate::rig::{Rig, key, with_durable};
-use crate::vault::Fate;
+use crate::simulated_l3::Fate;
 use std::time::Duration;
 use tiergate_engine::durable::{Ask, BlobFate, DurableMiss, PublishEnd, UPLOADS_MAX};
 use tiergate_engine::{

@@ -17,6 +17,6 @@ mod residence;
 mod resilience;
 mod revalidation;
 mod rig;
+mod simulated_l3;
 mod uncacheable;
 mod variants;
-mod vault;

@@ -1,7 +1,7 @@
 //! The rig for behaviour tests: the real engine, an origin that answers when told to, tiers that answer at
 //! once unless held, clients that read to the end unless told to be slow, and virtual time.
 
-use crate::vault::{Vault, is_durable};
+use crate::simulated_l3::{SimulatedL3, is_durable};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,7 +102,7 @@ pub(crate) struct Rig {
     pub(crate) asked: Vec<String>,
     pub(crate) cancelled: Vec<String>,
     pub(crate) tiers: BTreeMap<TierId, Tier>,
-    pub(crate) vault: Vault,
+    pub(crate) vault: SimulatedL3,
     pub(crate) events: Vec<Event>,
     pub(crate) purged: BTreeMap<PurgeId, Vec<(TierId, PurgeOutcome)>>,
     next_request: u64,
@@ -219,7 +219,7 @@ impl Rig {
             asked: Vec::new(),
             cancelled: Vec::new(),
             tiers,
-            vault: Vault::default(),
+            vault: SimulatedL3::default(),
             events: Vec::new(),
             purged: BTreeMap::new(),
             next_request: 0,

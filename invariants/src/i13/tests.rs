@@ -89,7 +89,8 @@ fn read() -> Effect<Symbol> {
     Effect::Read { op: LATER, tier: TIER, source: ReadSource::Record(RECORD), offset: 0, length_max: 1 }
 }
 
-/// Asked, served, demanded, sent, finished; looked up, absent; opened, written, discarded: nothing is open then.
+/// Asked, served, demanded, sent, finished; looked up, absent; opened, written, discarded: nothing is open
+/// then.
 #[test]
 fn a_whole_exchange_passes() {
     let mut exchange = Exchange::new();
@@ -179,7 +180,8 @@ fn a_response_begins_and_ends_once() {
     assert!(exchange.hear(Effect::Finish { request: REQUEST, end: End::Complete }).is_err(), "it left");
 }
 
-/// A write before the open was answered, one beside another, one after a failure; and a writer that is left open.
+/// A write before the open was answered, one beside another, one after a failure; and a writer that is left
+/// open.
 #[test]
 fn writers_make_one_call_at_a_time() {
     let mut exchange = Exchange::new();

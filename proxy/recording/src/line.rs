@@ -80,16 +80,16 @@ pub(crate) enum LineToWrite<'l> {
     Asked(&'l Effect<Bytes>),
 }
 
-/// A look through the fast door.
+/// A look through the fast path.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Look {
-    /// When.
+    /// The engine's time of the call.
     pub at: Instant,
-    /// For what.
+    /// The cache key that was looked up.
     pub key: CacheKey,
-    /// How.
+    /// The request's method.
     pub method: Method,
-    /// With which fields.
+    /// The request's fields.
     pub fields: Fields,
     /// Was there a fresh hit?
     pub found: bool,

@@ -15,7 +15,7 @@ pub struct Step {
     /// Which line says what reached it, from 1.
     pub line: u64,
     /// What reached it.
-    pub heard: Heard,
+    pub incoming: Incoming,
     /// What it asked for, as recorded.
     pub asked: Vec<Value>,
     /// Does the recording end here? Then it may have been cut off among the effects.
@@ -24,15 +24,15 @@ pub struct Step {
 
 /// What reached an engine.
 #[derive(Clone, Debug)]
-pub enum Heard {
+pub enum Incoming {
     /// An input.
     Told {
-        /// When.
+        /// The engine's time of the call.
         at: Instant,
-        /// What.
+        /// The input itself, without bytes.
         input: Input<Blank>,
     },
-    /// A look through the fast door.
+    /// A look through the fast path.
     Looked(Look),
 }
 
@@ -60,7 +60,7 @@ pub struct Reader<R> {
     line: u64,
     text: Vec<u8>,
     /// What the next step begins with.
-    next: Option<(u64, Heard)>,
+    next: Option<(u64, Incoming)>,
 }
 
 impl<R: BufRead> Reader<R> {
@@ -89,7 +89,7 @@ impl<R: BufRead> Reader<R> {
             let why = format!("`shard` is {}, but must be below `shards`, {}", header.shard, header.shards);
             return Err(ReadError { line: 1, why });
         }
-        reader.next = reader.heard()?;
+        reader.next = reader.incoming()?;
         Ok((header, reader))
     }
 
@@ -98,30 +98,30 @@ impl<R: BufRead> Reader<R> {
     /// # Errors
     /// A line is not one of a recording.
     pub fn step(&mut self) -> Result<Option<Step>, ReadError> {
-        let Some((line, heard)) = self.next.take() else { return Ok(None) };
+        let Some((line, incoming)) = self.next.take() else { return Ok(None) };
         let mut asked = Vec::new();
         while self.advance()? {
             match self.parse()? {
                 Line::Asked(effect) => asked.push(effect),
-                Line::Told { at, input } => self.next = Some((self.line, Heard::Told { at, input })),
-                Line::Looked(look) => self.next = Some((self.line, Heard::Looked(look))),
+                Line::Told { at, input } => self.next = Some((self.line, Incoming::Told { at, input })),
+                Line::Looked(look) => self.next = Some((self.line, Incoming::Looked(look))),
             }
             if self.next.is_some() {
                 break;
             }
         }
         let is_last = self.next.is_none();
-        Ok(Some(Step { line, heard, asked, is_last }))
+        Ok(Some(Step { line, incoming, asked, is_last }))
     }
 
     /// What the first step begins with.
-    fn heard(&mut self) -> Result<Option<(u64, Heard)>, ReadError> {
+    fn incoming(&mut self) -> Result<Option<(u64, Incoming)>, ReadError> {
         if !self.advance()? {
             return Ok(None);
         }
         match self.parse()? {
-            Line::Told { at, input } => Ok(Some((self.line, Heard::Told { at, input }))),
-            Line::Looked(look) => Ok(Some((self.line, Heard::Looked(look)))),
+            Line::Told { at, input } => Ok(Some((self.line, Incoming::Told { at, input }))),
+            Line::Looked(look) => Ok(Some((self.line, Incoming::Looked(look)))),
             Line::Asked(_) => Err(self.wrong("something is asked for before anything was told".to_owned())),
         }
     }

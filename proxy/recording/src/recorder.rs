@@ -1,4 +1,4 @@
-//! Writing: one line for each input, each effect and each look through the fast door.
+//! Writing: one line for each input, each effect and each look through the fast path.
 
 use crate::line::{Header, LineToWrite, Look};
 use bytes::Bytes;
@@ -8,9 +8,9 @@ use tiergate_engine::{CacheKey, Effect, Fields, Input, Instant, Method};
 
 /// Records into a sink of bounded size.
 ///
-/// Every line is written at once and as a whole, so that what a process was told last is there also if it dies of it: give it
-/// a file, not a buffer. It ends before the first line that would not fit, or that cannot be written; then the log says so,
-/// and what was recorded stays good.
+/// Every line is written at once and as a whole, so that what a process was told last is there also if it
+/// dies of it: give it a file, not a buffer. It ends before the first line that would not fit, or that cannot
+/// be written; then the log says so, and what was recorded stays good.
 pub struct JsonRecorder<W> {
     /// None once it has ended.
     sink: Option<W>,

@@ -2,7 +2,7 @@
 
 use crate::{
     line::Header,
-    reader::{Heard, Step},
+    reader::{Incoming, Step},
 };
 use serde_json::Value;
 use std::fmt;
@@ -20,7 +20,7 @@ pub struct Lived {
     pub asked: Vec<Effect<Blank>>,
     /// What it told.
     pub events: Vec<Event>,
-    /// Did a look through the fast door find something?
+    /// Did a look through the fast path find something?
     pub found: bool,
 }
 
@@ -62,15 +62,15 @@ impl Life {
     ///
     /// # Panics
     /// As the engine does: it was recorded, or the recording was changed.
-    pub fn live(&mut self, heard: &Heard) -> Lived {
+    pub fn live(&mut self, incoming: &Incoming) -> Lived {
         let mut lived = Lived::default();
-        match heard {
-            Heard::Told { at, input } => {
+        match incoming {
+            Incoming::Told { at, input } => {
                 self.engine.handle(*at, input.clone());
                 lived.asked.extend(std::iter::from_fn(|| self.engine.poll_effect()));
                 lived.events.extend(std::iter::from_fn(|| self.engine.poll_event()));
             }
-            Heard::Looked(look) => {
+            Incoming::Looked(look) => {
                 let hit = self.engine.fresh_hit(look.at, look.key, look.method, look.fields.iter());
                 lived.found = hit.is_some();
             }
@@ -86,7 +86,7 @@ impl Step {
     /// The first difference.
     pub fn compare(&self, lived: &Lived) -> Result<(), Difference> {
         let differ = |recorded, now| Err(Difference { line: self.line, recorded, now });
-        if let Heard::Looked(look) = &self.heard
+        if let Incoming::Looked(look) = &self.incoming
             && look.found != lived.found
         {
             return differ(Some(look.found.into()), Some(lived.found.into()));

@@ -90,7 +90,8 @@ async fn a_foreign_server_reads_and_purges() {
     assert!(tiers.lookup(&foreign, &trace).await.expect("a lookup").is_none());
 }
 
-/// A server without our front cannot store: it is told so with an error of its own kind, and finds no write by a tag.
+/// A server without our front cannot store: it is told so with an error of its own kind, and finds no write
+/// by a tag.
 #[tokio::test]
 async fn a_foreign_server_cannot_store() {
     let driver = driver().await;

@@ -9,10 +9,10 @@ use std::{collections::BTreeMap, fmt};
 
 /// The place of every value, by the path of its key.
 #[derive(Debug, Default)]
-pub(super) struct Places(BTreeMap<String, Place>);
+pub(super) struct Places(BTreeMap<String, KeyPlace>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Place {
+struct KeyPlace {
     /// The key's line.
     line: u64,
     /// The value's line and column.
@@ -44,7 +44,7 @@ impl Places {
                 Tree::Scalar(text) => Some(text),
             };
             let line = key.referenced.line();
-            self.0.insert(path, Place { line, starts, scalar });
+            self.0.insert(path, KeyPlace { line, starts, scalar });
         }
     }
 

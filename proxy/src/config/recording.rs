@@ -12,9 +12,9 @@ const SIZE_MIN: ByteCount = ByteCount::kib(64);
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawRecording {
-    /// Where to. What is there already is kept beside it, with `.old` behind its name.
+    /// The file that is written. What is there already is kept beside it, with `.old` behind its name.
     pub file: PathBuf,
-    /// Which shard. Default 0; below `shards`.
+    /// The shard that is recorded, from 0. Default 0; below `shards`.
     #[serde(default)]
     pub shard: u32,
     /// Where the recording ends. Default 64MiB; at least 64KiB.
@@ -29,9 +29,9 @@ fn size_max_default() -> ByteCount {
 /// What is recorded.
 #[derive(Clone, Debug)]
 pub struct Recording {
-    /// Where to.
+    /// The file that is written.
     pub file: PathBuf,
-    /// Which shard.
+    /// The shard that is recorded, from 0.
     pub shard: u32,
     /// Bytes.
     pub size_max: ByteCount,

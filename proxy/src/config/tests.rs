@@ -28,7 +28,8 @@ fn the_example_loads_as_it_stands() {
     assert_eq!(config.log, Log::Warnings);
 }
 
-/// The readers' own lists of known keys, drawn out of them with a key that nobody has, are all in the example.
+/// The readers' own lists of known keys, drawn out of them with a key that nobody has, are all in the
+/// example.
 #[test]
 fn the_example_names_every_key() {
     let sections = [
@@ -165,7 +166,8 @@ fn overrides_take_the_place_of_what_the_file_says() {
     assert_eq!(config.origin.authority(), "b:2");
 }
 
-/// Without a number of shards, a small L0 is not divided until a shard cannot hold a few of its largest objects.
+/// Without a number of shards, a small L0 is not divided until a shard cannot hold a few of its largest
+/// objects.
 #[test]
 fn a_small_l0_is_divided_less() {
     let config =
@@ -179,8 +181,8 @@ fn disk(l2: &str, storage: &str) -> String {
     format!("origin: http://a\ncache:\n  l2: {l2}\nstorage:\n  l2: {storage}\n")
 }
 
-/// Directories are one or several, each way to ask the disk and to sync it has its word, and the gate is what the log can
-/// hold.
+/// Directories are one or several, each way to ask the disk and to sync it has its word, and the gate is what
+/// the log can hold.
 #[test]
 fn the_disk_is_what_the_file_says() {
     let read = |l2: &str, storage: &str| {

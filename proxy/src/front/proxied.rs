@@ -32,7 +32,8 @@ pub(super) async fn peer(origin: &OriginAddress) -> Result<Box<HttpPeer>> {
     Ok(Box::new(peer))
 }
 
-/// Pingora does this for requests only. The framing, and an upgrade that was agreed on, are Pingora's to speak of.
+/// Pingora does this for requests only. The framing, and an upgrade that was agreed on, are Pingora's to
+/// speak of.
 pub(super) fn strip_hop_by_hop(response: &mut ResponseHeader) {
     let kept = http_head::end_to_end(&response.headers);
     let upgraded = response.status == http::StatusCode::SWITCHING_PROTOCOLS;

@@ -1,8 +1,8 @@
 //! `PURGE /path`, from this machine only, answered with what was seen in each tier (failure R10).
 //!
-//! Without more it is about the path itself. `Surrogate-Key`, `Cache-Tag` or `xkey` name surrogate keys instead, `X-Purge:
-//! prefix` means everything under the path, `X-Purge: all` everything. `Soft-Purge: 1` (or Fastly's name for it) makes
-//! stale what else would go.
+//! Without more it is about the path itself. `Surrogate-Key`, `Cache-Tag` or `xkey` name surrogate keys
+//! instead, `X-Purge: prefix` means everything under the path, `X-Purge: all` everything. `Soft-Purge: 1` (or
+//! Fastly's name for it) makes stale what else would go.
 
 use super::{Exchange, Front, writing::send_short};
 use crate::response::{self, Account, ErrorPage};
@@ -20,7 +20,8 @@ pub(super) fn is_purge(request: &RequestHeader) -> bool {
 }
 
 impl<W: World> Front<W> {
-    /// 200 when every tier answered and the other edges were told, 502 when one of them may still hold the object.
+    /// 200 when every tier answered and the other edges were told, 502 when one of them may still hold the
+    /// object.
     pub(super) async fn purge(
         &self,
         session: &mut Session,

@@ -1,8 +1,8 @@
 //! Writing responses to the client: whole ones from memory, and bodies that come piece by piece.
 //!
-//! All errors are the client's but one: a body that broke off ([`BODY_ABORTED`]). After either the connection is closed, and
-//! that is how the client learns that the body is not whole. A body that is dropped before its end tells the
-//! engine that the client left.
+//! All errors are the client's but one: a body that broke off ([`BODY_ABORTED`]). After either the connection
+//! is closed, and that is how the client learns that the body is not whole. A body that is dropped before its
+//! end tells the engine that the client left.
 
 use bytes::Bytes;
 use pingora::{Error, ErrorType, Result, http::ResponseHeader, proxy::Session};
@@ -65,8 +65,9 @@ pub(super) async fn send_short(session: &mut Session, header: ResponseHeader, bo
     send_end(session).await
 }
 
-/// A body of unknown length goes in chunks (RFC 9112 section 7.1). A client of 1.0 does not know them: the end of the
-/// connection is the end of the body, and nothing tells that client when it broke off. HTTP/1.0 has no word for it.
+/// A body of unknown length goes in chunks (RFC 9112 section 7.1). A client of 1.0 does not know them: the
+/// end of the connection is the end of the body, and nothing tells that client when it broke off. HTTP/1.0
+/// has no word for it.
 fn frame(session: &Session, header: &mut ResponseHeader) -> Result<()> {
     let is_framed = header.headers.contains_key(http::header::CONTENT_LENGTH)
         || matches!(header.status, http::StatusCode::NO_CONTENT | http::StatusCode::NOT_MODIFIED);

@@ -1,4 +1,5 @@
-//! `tiergate serve` without a configuration: an origin of our own if none is named, L0, and L2 in a temporary directory.
+//! `tiergate serve` without a configuration: an origin of our own if none is named, L0, and L2 in a temporary
+//! directory.
 
 use super::{Prepared, StartError, bind};
 use crate::{

@@ -1,4 +1,5 @@
-//! Stopping: no new connections, transfers to their end or the deadline, what is being stored to its end (failure R9).
+//! Stopping: no new connections, transfers to their end or the deadline, what is being stored to its end
+//! (failure R9).
 
 use crate::world::Production;
 use std::{convert::Infallible, io, time::Duration};

@@ -8,8 +8,8 @@ use std::{
     os::unix::fs::OpenOptionsExt,
 };
 
-/// Makes the file, readable to nobody else: requests have credentials in them. An earlier recording may hold what somebody
-/// waits for, so it is kept as `.old`, in place of one before.
+/// Makes the file, readable to nobody else: requests have credentials in them. An earlier recording may hold
+/// what somebody waits for, so it is kept as `.old`, in place of one before.
 pub(super) fn create(recording: &Recording) -> Result<NewRecording, StartError> {
     let Recording { file: path, shard, size_max } = recording;
     let failed = |error| StartError::Recording { file: path.clone(), error };

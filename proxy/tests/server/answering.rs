@@ -4,7 +4,8 @@ use crate::harness::{End, Origin, Site, pattern, respond};
 
 const FRESH: &str = "Cache-Control: max-age=60\r\nETag: \"v1\"\r\nContent-Type: text/plain\r\n";
 
-/// The first request goes to the origin, the second is answered from memory with the same bytes, and both say so.
+/// The first request goes to the origin, the second is answered from memory with the same bytes, and both say
+/// so.
 #[test]
 fn a_miss_is_followed_by_a_hit() {
     let origin = Origin::fixed(FRESH, b"hello".to_vec());
@@ -102,8 +103,8 @@ fn no_store_is_not_stored() {
     assert_eq!(origin.targets().len(), 3);
 }
 
-/// Once stored, a HEAD is answered with the head alone, and a matching validator with 304, both without the origin. The
-/// object stays whole (failure T7).
+/// Once stored, a HEAD is answered with the head alone, and a matching validator with 304, both without the
+/// origin. The object stays whole (failure T7).
 #[test]
 fn a_stored_object_answers_head_and_conditions() {
     let origin = Origin::fixed(FRESH, b"hello".to_vec());
@@ -150,7 +151,8 @@ fn a_body_of_unknown_length_is_stored_whole() {
     assert_eq!(origin.targets(), ["/a"]);
 }
 
-/// A client of HTTP/1.0 knows no chunks: the bytes of a body of unknown length come as they are, and the connection ends.
+/// A client of HTTP/1.0 knows no chunks: the bytes of a body of unknown length come as they are, and the
+/// connection ends.
 #[test]
 fn a_client_of_1_0_gets_no_chunks() {
     let body = pattern(300_000);
@@ -186,7 +188,8 @@ fn a_purge_is_answered_with_what_was_seen() {
     assert_eq!(origin.targets(), ["/a", "/a"]);
 }
 
-/// An origin that is not there: 502 with a reason that a person and a program can read, and the connection stays.
+/// An origin that is not there: 502 with a reason that a person and a program can read, and the connection
+/// stays.
 #[test]
 fn an_unreachable_origin_is_a_502() {
     let gone = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -223,7 +226,8 @@ fn hop_by_hop_fields_stop_here() {
     }
 }
 
-/// A request that does not say which host it is for, or says it twice, is a bad one; the origin never sees it.
+/// A request that does not say which host it is for, or says it twice, is a bad one; the origin never sees
+/// it.
 #[test]
 fn a_request_without_one_host_is_refused() {
     let origin = Origin::fixed(FRESH, b"hello".to_vec());
@@ -267,8 +271,8 @@ fn a_redis_that_is_down_changes_no_answer() {
     assert_eq!(origin.targets(), ["/a"]);
 }
 
-/// A client that goes away while the origin thinks is noticed then, not when there is something to write: with
-/// `on_abandon: cancel` the origin sees its connection end (O1).
+/// A client that goes away while the origin thinks is noticed then, not when there is something to write:
+/// with `on_abandon: cancel` the origin sees its connection end (O1).
 #[test]
 fn a_client_that_leaves_cancels_a_fetch_without_a_head() {
     use std::{io::Read, sync::mpsc::channel};
@@ -332,8 +336,8 @@ fn a_304_of_the_origin_serves_what_is_stored() {
     assert_eq!(origin.targets().len(), 3);
 }
 
-/// RFC 9111 section 4.4: what an unsafe request changed is not served from the cache any more, in no tier; one that the
-/// origin refused changes nothing.
+/// RFC 9111 section 4.4: what an unsafe request changed is not served from the cache any more, in no tier;
+/// one that the origin refused changes nothing.
 #[test]
 fn an_unsafe_request_invalidates() {
     let origin = Origin::start(|asked, stream| {

@@ -15,7 +15,8 @@ fn only_on_disk(site: &Site, origin: &Origin) -> Server {
     site.serve(origin.address, config)
 }
 
-/// A part, several parts, a part that is not there, a head, and a condition that holds: all without the origin.
+/// A part, several parts, a part that is not there, a head, and a condition that holds: all without the
+/// origin.
 #[test]
 fn parts_heads_and_conditions_are_answered_from_the_disk() {
     let whole = pattern(SIZE);
@@ -42,7 +43,8 @@ fn parts_heads_and_conditions_are_answered_from_the_disk() {
     assert_eq!(origin.targets(), ["/a"]);
 }
 
-/// A connection serves the next request after a body that came in pieces, and after a head whose body nobody read.
+/// A connection serves the next request after a body that came in pieces, and after a head whose body nobody
+/// read.
 #[test]
 fn a_connection_outlives_what_came_in_pieces() {
     let whole = pattern(SIZE);
@@ -88,8 +90,8 @@ fn a_304_of_the_origin_serves_what_the_disk_has() {
     assert_eq!(origin.targets().len(), 2);
 }
 
-/// A purge by tag is kept: after a kill, a server on the same directory does not serve what it covered, and serves the
-/// rest; a second one neither.
+/// A purge by tag is kept: after a kill, a server on the same directory does not serve what it covered, and
+/// serves the rest; a second one neither.
 #[test]
 fn f2_a_purge_by_tag_outlives_the_process() {
     let origin = Origin::start(|asked, stream| {

@@ -33,7 +33,8 @@ fn half_dead(head: &'static str, frame: fn(&[u8]) -> Vec<u8>, last: &'static [u8
     (origin, move || die.send(()).expect("the origin waits"))
 }
 
-/// Clients read until the body is on its way to all of them, the origin dies, and each reads what else there is.
+/// Clients read until the body is on its way to all of them, the origin dies, and each reads what else there
+/// is.
 fn read_while_it_dies(server: &Server, die: impl Fn()) -> Vec<Response> {
     let (started, all_started) = channel();
     thread::scope(|scope| {

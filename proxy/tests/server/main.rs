@@ -1,7 +1,7 @@
 //! The server as its users meet it: the real program, real sockets, an origin that does what each test says.
 //!
-//! `harness` has the pieces. No test sleeps or fixes a port: readiness is the line that the program prints, and the order
-//! of events is made with channels.
+//! `harness` has the pieces. No test sleeps or fixes a port: readiness is the line that the program prints,
+//! and the order of events is made with channels.
 
 mod answering;
 mod below_memory;

@@ -10,7 +10,7 @@ fn relive(text: &[u8]) -> Result<Result<usize, Difference>, ReadError> {
     let mut life = Life::begin(&header).expect("a server ran on this configuration");
     let mut effects = 0;
     while let Some(step) = reader.step()? {
-        let lived = life.live(&step.heard);
+        let lived = life.live(&step.incoming);
         if let Err(difference) = step.compare(&lived) {
             return Ok(Err(difference));
         }
@@ -23,8 +23,8 @@ fn recorded(file: &Path) -> Vec<u8> {
     fs::read(file).expect("the server made it")
 }
 
-/// Misses, hits in memory and on disk, parts, heads, conditions, variants and purges: told the same, an engine of the
-/// same seed decides the same, without bodies, and without the files.
+/// Misses, hits in memory and on disk, parts, heads, conditions, variants and purges: told the same, an
+/// engine of the same seed decides the same, without bodies, and without the files.
 #[test]
 fn a_recorded_server_can_be_lived_again() {
     let fields = "Cache-Control: max-age=600\r\nETag: \"v1\"\r\nVary: accept-language\r\n";

@@ -11,8 +11,8 @@ const SIZE: usize = 50_000_000;
 /// The object fits in this many times; what 100 clients would take if each had a copy does not.
 const MEMORY_MAX: u64 = 400 << 20;
 
-/// A hundred clients want one large cold object at once: the origin is asked once, every client gets every byte, and
-/// memory does not grow with clients times size (M6).
+/// A hundred clients want one large cold object at once: the origin is asked once, every client gets every
+/// byte, and memory does not grow with clients times size (M6).
 #[test]
 fn a_hundred_clients_of_a_cold_object_are_one_request_to_the_origin() {
     let body = Arc::new(pattern(SIZE));

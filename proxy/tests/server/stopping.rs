@@ -72,7 +72,8 @@ fn a_drain_ends_at_its_deadline() {
     assert_eq!(server.wait().code(), Some(0));
 }
 
-/// A connection that waits for its next request does not hold up a drain: with a day to drain, it ends at once.
+/// A connection that waits for its next request does not hold up a drain: with a day to drain, it ends at
+/// once.
 #[test]
 fn an_idle_connection_does_not_hold_up_a_drain() {
     let origin = Origin::fixed("Cache-Control: max-age=60\r\n", b"hello".to_vec());

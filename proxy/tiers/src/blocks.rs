@@ -78,7 +78,8 @@ pub(crate) fn unseal(sealed: &[u8], size: usize) -> Result<&[u8], BlockError> {
     }
 }
 
-/// A body being written: full blocks are stored, and what is not stored yet is held here, where it can be read.
+/// A body being written: full blocks are stored, and what is not stored yet is held here, where it can be
+/// read.
 ///
 /// A failed write leaves everything that was acknowledged readable: bytes go only once they are stored.
 #[derive(Debug)]

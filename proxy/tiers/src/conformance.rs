@@ -1,8 +1,9 @@
-//! What every [`ByteTier`] promises, as one suite: run on the real tiers here, and on imitated ones by the simulator.
+//! What every [`ByteTier`] promises, as one suite: run on the real tiers here, and on imitated ones by the
+//! simulator.
 //!
-//! Start at [`conformance`]. Each promise is a function of its own; they use different keys, so they may run on one tier
-//! in any order. Failures (rot, crashes, an unreachable server) are each tier's own tests. What is kept over a restart
-//! beside records is in `bans`.
+//! Start at [`conformance`]. Each promise is a function of its own; they use different keys, so they may run
+//! on one tier in any order. Failures (rot, crashes, an unreachable server) are each tier's own tests. What
+//! is kept over a restart beside records is in `bans`.
 
 mod bans;
 
@@ -209,8 +210,8 @@ pub async fn an_uncommitted_record_is_invisible(tier: &impl ByteTier) {
     object.expect(tier).await;
 }
 
-/// A writer that is discarded leaves nothing to look up, and the record before it stays. Discarding what was never
-/// opened does nothing.
+/// A writer that is discarded leaves nothing to look up, and the record before it stays. Discarding what was
+/// never opened does nothing.
 pub async fn a_discarded_record_is_gone(tier: &impl ByteTier) {
     let kept = Object::new(30, 10);
     kept.store(tier).await;
@@ -223,8 +224,8 @@ pub async fn a_discarded_record_is_gone(tier: &impl ByteTier) {
     tier.discard(Object::new(32, 0).writer());
 }
 
-/// Bytes can be read from a writer as soon as their write was acknowledged, before the commit and after it, and not
-/// beyond them.
+/// Bytes can be read from a writer as soon as their write was acknowledged, before the commit and after it,
+/// and not beyond them.
 pub async fn a_writer_reads_what_was_acknowledged(tier: &impl ByteTier) {
     let object = Object::new(40, 700_000);
     assert_eq!(tier.open(object.writer(), object.key, object.name()).await, Ok(()));
@@ -244,7 +245,8 @@ pub async fn a_writer_reads_what_was_acknowledged(tier: &impl ByteTier) {
     object.expect(tier).await;
 }
 
-/// A record that is open stays the same to its last byte while a newer one takes its place and is deleted (failure T9).
+/// A record that is open stays the same to its last byte while a newer one takes its place and is deleted
+/// (failure T9).
 pub async fn an_open_record_stays_what_it_was(tier: &impl ByteTier) {
     let old = Object::new(50, 600_000);
     old.store(tier).await;
@@ -260,7 +262,8 @@ pub async fn an_open_record_stays_what_it_was(tier: &impl ByteTier) {
     tier.release(old.handle());
 }
 
-/// A delete by name removes that record only, a delete without one whatever is current; each says what it saw.
+/// A delete by name removes that record only, a delete without one whatever is current; each says what it
+/// saw.
 pub async fn a_delete_removes_what_it_names(tier: &impl ByteTier) {
     let object = Object::new(60, 100);
     assert_eq!(tier.delete(object.key, None).await, Ok(false));
@@ -283,9 +286,9 @@ pub async fn a_delete_removes_what_it_names(tier: &impl ByteTier) {
     last.expect(tier).await;
 }
 
-/// After a purge of its key, a writer that was opened before publishes nothing, whether it has written all, a part or
-/// nothing; what it wrote can still be read from it. A writer that is opened after the purge publishes, and so does one
-/// during which a record was deleted by name (failure F1).
+/// After a purge of its key, a writer that was opened before publishes nothing, whether it has written all, a
+/// part or nothing; what it wrote can still be read from it. A writer that is opened after the purge
+/// publishes, and so does one during which a record was deleted by name (failure F1).
 pub async fn a_purge_closes_the_writers_before_it(tier: &impl ByteTier) {
     let stored = Object::new(64, 100);
     stored.store(tier).await;
@@ -320,7 +323,8 @@ pub async fn a_purge_closes_the_writers_before_it(tier: &impl ByteTier) {
     newer.expect(tier).await;
 }
 
-/// Variants of a target, and what lies under its own key, are each stored, found, superseded and deleted by name alone.
+/// Variants of a target, and what lies under its own key, are each stored, found, superseded and deleted by
+/// name alone.
 pub async fn variants_are_stored_beside_each_other(tier: &impl ByteTier) {
     let plain = Object::new(200, 10);
     let (one, two) = (plain.variant(201, 300), plain.variant(202, 300_000));
@@ -342,8 +346,8 @@ pub async fn variants_are_stored_beside_each_other(tier: &impl ByteTier) {
     }
 }
 
-/// A purge of a target removes every variant of it, and nothing of a variant that was opened before it is published
-/// after it; other targets keep theirs (C7, F1).
+/// A purge of a target removes every variant of it, and nothing of a variant that was opened before it is
+/// published after it; other targets keep theirs (C7, F1).
 pub async fn a_purge_reaches_every_variant(tier: &impl ByteTier) {
     let plain = Object::new(210, 10);
     let (one, two) = (plain.variant(211, 300), plain.variant(212, 300_000));
@@ -395,7 +399,8 @@ pub async fn a_freshening_changes_the_head_alone(tier: &impl ByteTier) {
     }
 }
 
-/// What is not there, was deleted, purged or superseded is not freshened, and does not come back by it (failures F1, F2).
+/// What is not there, was deleted, purged or superseded is not freshened, and does not come back by it
+/// (failures F1, F2).
 pub async fn a_freshening_makes_nothing(tier: &impl ByteTier) {
     let never = Object::new(110, 100);
     assert_eq!(tier.freshen(never.freshened(1)).await, Ok(Freshening::Absent));
@@ -419,7 +424,8 @@ pub async fn a_freshening_makes_nothing(tier: &impl ByteTier) {
     newer.expect(tier).await;
 }
 
-/// A freshening that comes late takes nothing from a newer one (failure F3), and one of another body is refused.
+/// A freshening that comes late takes nothing from a newer one (failure F3), and one of another body is
+/// refused.
 pub async fn a_late_freshening_changes_nothing(tier: &impl ByteTier) {
     let object = Object::new(120, 1_000);
     object.store(tier).await;
@@ -460,7 +466,8 @@ pub async fn every_key_has_a_place_of_its_own(tier: &impl ByteTier) {
     }
 }
 
-/// A body of many blocks, written in odd chunks, can be read in odd pieces from any offset, and not past its end.
+/// A body of many blocks, written in odd chunks, can be read in odd pieces from any offset, and not past its
+/// end.
 pub async fn a_large_body_comes_back_from_every_offset(tier: &impl ByteTier) {
     let object = Object::new(80, (1 << 20) + 77);
     object.write(tier, 33_333).await;
@@ -489,8 +496,9 @@ pub async fn a_large_body_comes_back_from_every_offset(tier: &impl ByteTier) {
     tier.release(object.handle());
 }
 
-/// Writers of one key at once do not mix: each reads its own bytes, and the last commit wins whole (failure T2). One that
-/// began before, and whose record is older than what was committed meanwhile, may be refused (failure F3): then that stays.
+/// Writers of one key at once do not mix: each reads its own bytes, and the last commit wins whole (failure
+/// T2). One that began before, and whose record is older than what was committed meanwhile, may be refused
+/// (failure F3): then that stays.
 pub async fn writers_of_one_key_do_not_mix(tier: &impl ByteTier) {
     let one = Object::new(90, 400_000);
     let (late, two) = (one.version(89, 200), one.version(91, 400_000));
@@ -527,7 +535,8 @@ pub async fn writers_of_one_key_do_not_mix(tier: &impl ByteTier) {
     last.expect(tier).await;
 }
 
-/// A record that says another length than was written is not committed, and nothing of it is seen (failure T7).
+/// A record that says another length than was written is not committed, and nothing of it is seen (failure
+/// T7).
 pub async fn a_commit_must_fit_what_was_written(tier: &impl ByteTier) {
     let object = Object::new(95, 1_000);
     object.write(tier, 1_000).await;
@@ -538,7 +547,8 @@ pub async fn a_commit_must_fit_what_was_written(tier: &impl ByteTier) {
     object.expect_absent(tier).await;
 }
 
-/// Reading, writing and committing under a handle that is not open is an error, not a panic; releasing it is nothing.
+/// Reading, writing and committing under a handle that is not open is an error, not a panic; releasing it is
+/// nothing.
 pub async fn handles_that_are_not_open_are_refused(tier: &impl ByteTier) {
     let object = Object::new(99, 10);
     tier.release(object.handle());

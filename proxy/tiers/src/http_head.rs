@@ -1,8 +1,9 @@
-//! Heads between the `http` crate and the engine, and the two fields that a cache adds: `Age` and `Cache-Status`.
+//! Heads between the `http` crate and the engine, and the two fields that a cache adds: `Age` and
+//! `Cache-Status`.
 //!
-//! Every front and the origin client convert here, so hop-by-hop fields are dropped in one place, in both directions
-//! (RFC 9110 section 7.6.1; failure: an origin's `Keep-Alive` stored and sent to clients). Nothing here decides whether a
-//! response may be stored.
+//! Every front and the origin client convert here, so hop-by-hop fields are dropped in one place, in both
+//! directions (RFC 9110 section 7.6.1; failure: an origin's `Keep-Alive` stored and sent to clients). Nothing
+//! here decides whether a response may be stored.
 
 use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue, header, request, response};
@@ -16,8 +17,8 @@ use tiergate_engine::{
     StaleUse,
 };
 
-/// Fields about one connection, or to one proxy only: never stored, never forwarded (RFC 9110 section 7.6.1, RFC 9111
-/// section 3.1). `trailer` is among them because trailers are not carried.
+/// Fields about one connection, or to one proxy only: never stored, never forwarded (RFC 9110 section 7.6.1,
+/// RFC 9111 section 3.1). `trailer` is among them because trailers are not carried.
 const HOP_BY_HOP: [&str; 10] = [
     "connection",
     "keep-alive",
@@ -31,8 +32,8 @@ const HOP_BY_HOP: [&str; 10] = [
     "upgrade",
 ];
 
-/// Fields that say what a message is or who may keep it. `Connection` must not name them (RFC 9110 section 7.6.1); a peer
-/// that does so anyway could make a private response look public, so they stay.
+/// Fields that say what a message is or who may keep it. `Connection` must not name them (RFC 9110 section
+/// 7.6.1); a peer that does so anyway could make a private response look public, so they stay.
 const NEVER_NOMINATED: [&str; 10] = [
     "authorization",
     "cache-control",
@@ -51,8 +52,8 @@ const AGE_SECONDS_MAX: u64 = 1 << 31;
 
 /// As long as most values of `Cache-Status`; a longer one takes another allocation.
 const STATUS_BYTES: usize = 64;
-/// Field lines that a response gets on its way to a client at most: `Content-Length`, `Age`, `Cache-Status`, `Via`, `Date`,
-/// `Connection`.
+/// Field lines that a response gets on its way to a client at most: `Content-Length`, `Age`, `Cache-Status`,
+/// `Via`, `Date`, `Connection`.
 const FIELDS_ADDED: usize = 6;
 
 /// Why a head cannot be converted. The reader answers 400, or treats a stored head as lost.
@@ -101,9 +102,9 @@ pub fn request_head(parts: &request::Parts) -> Result<RequestHead, HeadError> {
     Ok(RequestHead { method, authority: authority(parts)?, target: target(parts).into(), fields })
 }
 
-/// The key of what a request is for, where that can be told without copying any of it: the authority is written as
-/// [`request_head`] would write it, a name in lower case or an IPv4 address, and a port if there is one. Nothing is said
-/// of any other request, which may be right or wrong.
+/// The key of what a request is for, where that can be told without copying any of it: the authority is
+/// written as [`request_head`] would write it, a name in lower case or an IPv4 address, and a port if there
+/// is one. Nothing is said of any other request, which may be right or wrong.
 pub fn plain_key(parts: &request::Parts) -> Option<CacheKey> {
     let mut hosts = parts.headers.get_all(header::HOST).iter();
     let host = hosts.next()?;
@@ -122,7 +123,8 @@ fn is_plain_authority(text: &[u8]) -> bool {
     !name.is_empty() && name.iter().all(is_name) && is_port
 }
 
-/// A request's field lines but `Host` and the hop-by-hop ones, borrowed. What `Connection` names is among them.
+/// A request's field lines but `Host` and the hop-by-hop ones, borrowed. What `Connection` names is among
+/// them.
 pub fn lines(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
     headers
         .iter()
@@ -159,8 +161,8 @@ pub fn response_head(parts: &response::Parts) -> Head {
     Head { status: parts.status.as_u16(), fields: end_to_end(&parts.headers) }
 }
 
-/// Every field but the hop-by-hop ones, in order. A `Content-Length` beside `Transfer-Encoding` goes too: the latter
-/// frames the body, and the former may not be forwarded (RFC 9112 section 6.3).
+/// Every field but the hop-by-hop ones, in order. A `Content-Length` beside `Transfer-Encoding` goes too: the
+/// latter frames the body, and the former may not be forwarded (RFC 9112 section 6.3).
 pub fn end_to_end(headers: &HeaderMap) -> Fields {
     let nominated: Vec<String> = headers
         .get_all(header::CONNECTION)
@@ -217,8 +219,8 @@ pub fn age(age: Duration) -> HeaderValue {
     HeaderValue::from(age.as_secs().min(AGE_SECONDS_MAX))
 }
 
-/// The value of `Cache-Status` (RFC 9211) for a response that the cache answered. `fresh_for` is what is left of its
-/// lifetime.
+/// The value of `Cache-Status` (RFC 9211) for a response that the cache answered. `fresh_for` is what is left
+/// of its lifetime.
 pub fn cache_status(outcome: Outcome, fresh_for: Duration) -> HeaderValue {
     match outcome {
         Outcome::Hit { tier } => {
@@ -259,7 +261,8 @@ pub fn cache_status_passed(bypass: Bypass) -> HeaderValue {
     }
 }
 
-/// The value of `Cache-Status` for a request that got an error. An origin that failed was asked; a limit was not.
+/// The value of `Cache-Status` for a request that got an error. An origin that failed was asked; a limit was
+/// not.
 pub fn cache_status_refused(refusal: Refusal) -> HeaderValue {
     let parameters = match refusal {
         Refusal::Origin(failure) => match failure {
@@ -278,7 +281,8 @@ pub fn cache_status_refused(refusal: Refusal) -> HeaderValue {
     status(format_args!("{parameters}"))
 }
 
-/// RFC 9211 section 2.2. A precondition is the request's own doing; what this cache never answers is a bypass.
+/// RFC 9211 section 2.2. A precondition is the request's own doing; what this cache never answers is a
+/// bypass.
 fn bypass_words(bypass: Bypass) -> (&'static str, Option<&'static str>) {
     match bypass {
         Bypass::Method => ("method", None),

@@ -1,7 +1,7 @@
 //! Wire clients and the disk: what stands behind the driver's traits, in production and in simulation alike.
 //!
-//! A client takes its connector ([`Connect`]): real TCP or the simulator's. Nothing here decides about caching, retries a
-//! tier, or draws chance. Start at [`HttpOrigin`].
+//! A client takes its connector ([`Connect`]): real TCP or the simulator's. Nothing here decides about
+//! caching, retries a tier, or draws chance. Start at [`HttpOrigin`].
 
 mod abort;
 mod any;

@@ -1,9 +1,10 @@
 //! The HTTP/1.1 client that answers fetches, over any connector.
 //!
-//! One [`HttpOrigin`] speaks to one `host:port`. It keeps a bounded number of idle connections, each only after a body was
-//! read to its end. It asks again in one case only: a connection that was idle breaks before a whole head came. All else
-//! is reported, once, as an [`OriginFailure`]; retries and breakers belong to the engine. It follows no redirect, sends no
-//! body, and adds no field but `Host`. Start at [`HttpOrigin::fetch`].
+//! One [`HttpOrigin`] speaks to one `host:port`. It keeps a bounded number of idle connections, each only
+//! after a body was read to its end. It asks again in one case only: a connection that was idle breaks before
+//! a whole head came. All else is reported, once, as an [`OriginFailure`]; retries and breakers belong to the
+//! engine. It follows no redirect, sends no body, and adds no field but `Host`. Start at
+//! [`HttpOrigin::fetch`].
 
 use crate::{abort::Task, connect::Connect, http_head};
 use bytes::Bytes;
@@ -25,7 +26,8 @@ use tiergate_driver::{Origin, OriginBody};
 use tiergate_engine::{Head, Length, Method, OriginFailure, RequestHead};
 use tokio::time::{Instant, timeout};
 
-/// The bytes of one connection read ahead at most. A head is refused within one more buffer of it, and no chunk is larger.
+/// The bytes of one connection read ahead at most. A head is refused within one more buffer of it, and no
+/// chunk is larger.
 const READ_AHEAD_MAX: usize = 64 << 10;
 /// The field lines of one response's head at most; one more is [`OriginFailure::Malformed`].
 const FIELD_LINES_MAX: usize = 256;
@@ -37,14 +39,16 @@ pub struct OriginOptions {
     pub host: HostField,
     /// How long a connection may take to come about. Default 2 s. Beyond it: [`OriginFailure::Unreachable`].
     pub connect_time_max: Duration,
-    /// How long the origin may take from the request to the end of its response's head. Default 30 s. Beyond it:
-    /// [`OriginFailure::TimedOut`].
+    /// How long the origin may take from the request to the end of its response's head. Default 30 s. Beyond
+    /// it: [`OriginFailure::TimedOut`].
     pub head_time_max: Duration,
-    /// How long it may take from one piece of a body to the next. Default 30 s. Beyond it: [`OriginFailure::TimedOut`].
+    /// How long it may take from one piece of a body to the next. Default 30 s. Beyond it:
+    /// [`OriginFailure::TimedOut`].
     pub chunk_time_max: Duration,
     /// Idle connections kept. Default 64. Each costs a socket here and at the origin.
     pub idle_connections_max: NonZeroUsize,
-    /// How long a connection is kept idle. Default 4 s, which is less than the 5 s after which common servers close.
+    /// How long a connection is kept idle. Default 4 s, which is less than the 5 s after which common servers
+    /// close.
     pub idle_time_max: Duration,
 }
 
@@ -89,13 +93,15 @@ impl<C: Connect> HttpOrigin<C> {
         Self { connector, authority: authority.into(), options, idle }
     }
 
-    /// Over an idle connection if one is left, and once more over a new one if that was closed under our hands.
+    /// Over an idle connection if one is left, and once more over a new one if that was closed under our
+    /// hands.
     async fn exchange(&self, head: &RequestHead) -> Result<(Response<Incoming>, Connection), OriginFailure> {
         if let Some(mut connection) = self.idle.take().await {
             let request = self.request(head)?;
             match timeout(self.options.head_time_max, connection.sender.send_request(request)).await {
                 Ok(Ok(response)) => return Ok((response, connection)),
-                // GET and HEAD are idempotent, and no part of a response was handed on (RFC 9110 section 9.2.2).
+                // GET and HEAD are idempotent, and no part of a response was handed on (RFC 9110 section
+                // 9.2.2).
                 Ok(Err(error)) if !error.is_parse() => {}
                 Ok(Err(_)) => return Err(OriginFailure::Malformed),
                 Err(_elapsed) => return Err(OriginFailure::TimedOut),
@@ -127,8 +133,8 @@ impl<C: Connect> HttpOrigin<C> {
         Ok(Connection { sender, _task: task })
     }
 
-    /// The request as it goes out. What cannot be written as HTTP/1.1 without a body is refused: the engine asks for
-    /// nothing but GET and HEAD.
+    /// The request as it goes out. What cannot be written as HTTP/1.1 without a body is refused: the engine
+    /// asks for nothing but GET and HEAD.
     fn request(&self, head: &RequestHead) -> Result<Request<Empty<Bytes>>, OriginFailure> {
         let method = match head.method {
             Method::Get => http::Method::GET,
@@ -270,7 +276,8 @@ struct IdleConnections {
 }
 
 impl IdleConnections {
-    /// The connection that was used last, if it is still open. The others are closed when their time has come.
+    /// The connection that was used last, if it is still open. The others are closed when their time has
+    /// come.
     async fn take(&self) -> Option<Connection> {
         loop {
             let mut connection = {
@@ -279,8 +286,9 @@ impl IdleConnections {
                 connections.retain(|(since, _)| now.duration_since(*since) < self.time_max);
                 connections.pop()?.1
             };
-            // Only a connection that has left the last exchange behind becomes ready; hyper refuses one that received
-            // bytes nobody asked for. Nothing of this waits for the origin; the time limit is for what we overlook.
+            // Only a connection that has left the last exchange behind becomes ready; hyper refuses one that
+            // received bytes nobody asked for. Nothing of this waits for the origin; the time limit is for
+            // what we overlook.
             if let Ok(Ok(())) = timeout(self.time_max, connection.sender.ready()).await {
                 return Some(connection);
             }

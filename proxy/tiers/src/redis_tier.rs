@@ -9,40 +9,43 @@
 //!                           removes it
 //! ```
 //!
-//! Parts lie under names that only their fill has, so nobody overwrites them. A commit stores the head beside them and then
-//! publishes it with a script ([`PUBLISH_SCRIPT`]), which Redis carries out all or not at all (C3). Everything expires:
-//! heads some time after the response's lifetime ([`STALE_TIME`]), and parts later, so that a reader who began in time can
-//! finish. Nothing deletes the parts of a record that was visible, since other edges may be reading it.
+//! Parts lie under names that only their fill has, so nobody overwrites them. A commit stores the head beside
+//! them and then publishes it with a script ([`PUBLISH_SCRIPT`]), which Redis carries out all or not at all
+//! (C3). Everything expires: heads some time after the response's lifetime ([`STALE_TIME`]), and parts later,
+//! so that a reader who began in time can finish. Nothing deletes the parts of a record that was visible,
+//! since other edges may be reading it.
 //!
-//! **A purge closes the writers of all edges.** The edge that purges does not know who else is filling for the target, so
-//! the generation tells them (C7). A writer that opens remembers the generation that it finds; if there is none, it first
-//! stores its own name as one. A purge removes the generation and then the head. The script renames only while the
-//! generation is the one remembered. So a commit that came before the purge is removed with the head, and one that comes
-//! after it is refused.
+//! **A purge closes the writers of all edges.** The edge that purges does not know who else is filling for
+//! the target, so the generation tells them (C7). A writer that opens remembers the generation that it finds;
+//! if there is none, it first stores its own name as one. A purge removes the generation and then the head.
+//! The script renames only while the generation is the one remembered. So a commit that came before the purge
+//! is removed with the head, and one that comes after it is refused.
 //!
-//! **A purge reaches the variants that other edges stored.** The edge that purges does not know them either. So a head
-//! carries the generation that it was published under, and one of a variant counts only while the target's generation is
-//! that one: a lookup reads both in one command. A commit prolongs the generation to the life of its head.
+//! **A purge reaches the variants that other edges stored.** The edge that purges does not know them either.
+//! So a head carries the generation that it was published under, and one of a variant counts only while the
+//! target's generation is that one: a lookup reads both in one command. A commit prolongs the generation to
+//! the life of its head.
 //!
-//! The generation is a fill's name and not a count because names are never used twice. However one goes away (purged,
-//! expired, evicted by Redis, lost in a restart), those who remember it cannot publish any more, and no later one can be
-//! mistaken for it. So losing one costs a store and never undoes a purge, and its time to live needs no margin: a fill that
-//! takes longer than [`GENERATION_TIME`] is not stored, and variants whose generation was lost are absent. What this does not cover: a Redis that fails over to a replica
-//! which had not heard of the purge yet has the head back as well. And a writer counts from its `open`, not from when the
-//! origin was asked: of what is opened after the purge, the tier cannot know that it was fetched before.
+//! The generation is a fill's name and not a count because names are never used twice. However one goes away
+//! (purged, expired, evicted by Redis, lost in a restart), those who remember it cannot publish any more, and
+//! no later one can be mistaken for it. So losing one costs a store and never undoes a purge, and its time to
+//! live needs no margin: a fill that takes longer than [`GENERATION_TIME`] is not stored, and variants whose
+//! generation was lost are absent. What this does not cover: a Redis that fails over to a replica which had
+//! not learned of the purge yet has the head back as well. And a writer counts from its `open`, not from when
+//! the origin was asked: of what is opened after the purge, the tier cannot know that it was fetched before.
 //!
-//! **A freshening** exchanges the head for one with a longer lifetime by a script ([`FRESHEN_SCRIPT`]) that does so only
-//! while the head is, to the byte, the one that was read before: after a purge, a newer record or another freshening it
-//! does nothing, however late it comes. The parts' time to live is lengthened first.
+//! **A freshening** exchanges the head for one with a longer lifetime by a script ([`FRESHEN_SCRIPT`]) that
+//! does so only while the head is, to the byte, the one that was read before: after a purge, a newer record
+//! or another freshening it does nothing, however late it comes. The parts' time to live is lengthened first.
 //!
-//! **A commit in doubt.** A script whose answer did not come may still be carried out, much later. A record that was said to
-//! have failed must not come back after a delete by its name, nor one that a purge removed (failure F1), so until the
-//! head-in-waiting is known to be gone, every delete for that target removes it first: a late script then finds nothing.
+//! **A commit in doubt.** A script whose answer did not come may still be carried out, much later. A record
+//! that was said to have failed must not come back after a delete by its name, nor one that a purge removed
+//! (failure F1), so until the head-in-waiting is known to be gone, every delete for that target removes it
+//! first: a late script then finds nothing.
 //!
-//! Commands used: `GET`, `MGET`, `SET … PX`, `PEXPIRE`, `DEL`, and `EVAL` of three scripts, which use `GET`, `SET … PX`,
-//! `PTTL`, `PEXPIRE` and `RENAME`.
-//! There are no retries and no waiting beyond one time limit for each command; after a failure the next command makes a new
-//! connection. Start at [`RedisTier`].
+//! Commands used: `GET`, `MGET`, `SET … PX`, `PEXPIRE`, `DEL`, and `EVAL` of three scripts, which use `GET`,
+//! `SET … PX`, `PTTL`, `PEXPIRE` and `RENAME`. There are no retries and no waiting beyond one time limit for
+//! each command; after a failure the next command makes a new connection. Start at [`RedisTier`].
 
 mod keys;
 mod link;
@@ -72,14 +75,14 @@ use tiergate_engine::{
 const PART_BYTES: u32 = 256 << 10;
 /// A head lives at most this long; Redis counts in 63 bits of milliseconds from 1970.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(366 * 24 * 3_600);
-/// How much longer than its lifetime a head lives: a stale response may still hold when the origin is asked, or stand in for
-/// an origin that fails.
+/// How much longer than its lifetime a head lives: a stale response may still hold when the origin is asked,
+/// or stand in for an origin that fails.
 const STALE_TIME: Duration = Duration::from_secs(3_600);
-/// How much longer than their head parts live, and how long they live before they have one. A reader or a writer that
-/// takes longer than this fails.
+/// How much longer than their head parts live, and how long they live before they have one. A reader or a
+/// writer that takes longer than this fails.
 const PART_TIME: Duration = Duration::from_secs(600);
-/// How long a generation lives at least after a writer last opened. A fill that takes longer is not stored; one of several parts
-/// would have lost its first one by then.
+/// How long a generation lives at least after a writer last opened. A fill that takes longer is not stored;
+/// one of several parts would have lost its first one by then.
 const GENERATION_TIME: Duration = PART_TIME;
 /// Keys named in one pipeline of commands at most.
 const PIPELINE_KEYS_MAX: usize = 128;
@@ -89,7 +92,8 @@ const DOUBTS_MAX: usize = 1_024;
 /// How to speak to a Redis.
 #[derive(Clone, Debug)]
 pub struct RedisOptions {
-    /// How long one command may take, with connecting if need be. Default 250 ms. A body is read and written by several.
+    /// How long one command may take, with connecting if need be. Default 250 ms. A body is read and written
+    /// by several.
     pub command_time_max: Duration,
 }
 
@@ -290,7 +294,8 @@ impl<C: Connect> Shared<C> {
         self.settle(&doubts).await
     }
 
-    /// Removes the heads-in-waiting of commits in doubt. Once they are gone, a script that is still on its way does nothing.
+    /// Removes the heads-in-waiting of commits in doubt. Once they are gone, a script that is still on its
+    /// way does nothing.
     async fn settle(&self, doubts: &[(StoredKey, RecordName)]) -> Result<(), TierError> {
         let waiting: Vec<String> =
             doubts.iter().map(|&(key, name)| Keys { key, name }.head_in_waiting()).collect();
@@ -304,7 +309,8 @@ impl<C: Connect> Shared<C> {
         Ok(())
     }
 
-    /// Takes back what a writer left that did not commit. Errors are no news: everything in Redis expires by itself.
+    /// Takes back what a writer left that did not commit. Errors are no news: everything in Redis expires by
+    /// itself.
     async fn take_back(&self, writer: &Writer) -> Result<(), TierError> {
         let Keys { key, name } = writer.keys;
         // First the head-in-waiting: once it is gone, a script that is still on its way does nothing.
@@ -333,7 +339,8 @@ impl<C: Connect> Shared<C> {
         self.settle(&doubts).await?;
         match name {
             None => self.link.purge(key.target).await,
-            // A newer head may take its place between the two commands and be deleted instead: that is one miss more.
+            // A newer head may take its place between the two commands and be deleted instead: that is one
+            // miss more.
             Some(name) => match self.head(key).await? {
                 Some(head) if head.record.name == name => {
                     Ok(self.link.delete(&[keys::current(key)]).await? > 0)

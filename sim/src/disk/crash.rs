@@ -78,14 +78,14 @@ pub fn enumerate(plan: Plan, total: &mut Enumerated) {
 /// What many lives have seen.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Lives {
-    /// How many.
+    /// The number of lives.
     pub lives: u64,
     /// Those that found no room to go on with what was there, and began anew.
     pub formatted: u64,
 }
 
-/// Lives eight lives on one device, each ended by a crash, some in the middle of something, some while they recover; and a
-/// last one to its end.
+/// Lives eight lives on one device, each ended by a crash, some in the middle of something, some while they
+/// recover; and a last one to its end.
 ///
 /// # Panics
 /// Something was found that may not be.
@@ -128,7 +128,7 @@ pub fn check_sums(history: &History) {
 
 /// What a store found on a device, read to the last byte.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct Recovered {
     /// Which version of each key.
     pub objects: BTreeMap<StoredKey, Version>,
     /// Objects of which it knows.
@@ -143,7 +143,7 @@ pub struct Held {
 ///
 /// # Panics
 /// The second recovery finds something else; the sums are not those of a scan; or bytes are not a version's.
-pub fn recovered(plan: Plan, device: &mut Device) -> Held {
+pub fn recovered(plan: Plan, device: &mut Device) -> Recovered {
     let held = read_all(plan, device);
     if held.is_formatted {
         assert_eq!(held.indexed, 0, "seed {}: what is left is not known", plan.seed);
@@ -173,7 +173,7 @@ pub fn recovered(plan: Plan, device: &mut Device) -> Held {
 ///
 /// # Panics
 /// Bytes are not those of the version whose record was found.
-pub fn read_all(plan: Plan, device: &mut Device) -> Held {
+pub fn read_all(plan: Plan, device: &mut Device) -> Recovered {
     let mut store = plan.store();
     run(&mut store, device, Input::Recover);
     let (indexed, used) = (store.objects(), store.used().0);
@@ -187,7 +187,7 @@ pub fn read_all(plan: Plan, device: &mut Device) -> Held {
             }
         }
     }
-    Held { objects, indexed, used, is_formatted }
+    Recovered { objects, indexed, used, is_formatted }
 }
 
 fn read_one(store: &mut Store, device: &mut Device, key: StoredKey) -> Option<Version> {

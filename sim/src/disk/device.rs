@@ -1,7 +1,8 @@
 //! A device of sectors: what was written can be read at once, and survives a crash once it was synced.
 //!
-//! A write that is not synced, or is under way, is kept, lost or cut by a crash, sector by sector and in any order;
-//! sectors may also come to hold garbage. Beside that the device can be told to misbehave while it runs: see [`Fault`].
+//! A write that is not synced, or is under way, is kept, lost or cut by a crash, sector by sector and in any
+//! order; sectors may also come to hold garbage. Beside that the device can be told to misbehave while it
+//! runs: see [`DeviceFault`].
 
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -12,14 +13,15 @@ use tiergate_engine::{
 
 /// How a device misbehaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fault {
+pub enum DeviceFault {
     /// A read fails.
     ReadFails,
     /// A read gives fewer bytes than asked for.
     ShortRead,
     /// A write fails and changes nothing.
     WriteFails,
-    /// A write fails because the device is full: so do all others until somebody makes room, which nobody does.
+    /// A write fails because the device is full: so do all others until somebody makes room, which nobody
+    /// does.
     Full,
     /// A write fails after some of its sectors were written.
     TornWrite,
@@ -35,7 +37,7 @@ pub enum Fault {
     Slow,
 }
 
-impl Fault {
+impl DeviceFault {
     /// All of them.
     pub const ALL: [Self; 10] = [
         Self::ReadFails,
@@ -93,7 +95,7 @@ struct Unsynced {
 #[derive(Clone, Debug)]
 struct UnderWay {
     effect: Effect,
-    fault: Option<Fault>,
+    fault: Option<DeviceFault>,
     /// Of a sync: how many of the unsynced writes it covers.
     covers: usize,
 }
@@ -111,9 +113,9 @@ pub struct Device {
     under_way: Vec<UnderWay>,
     chance: Random,
     /// One operation in so many is hit by a fault.
-    faults: Vec<(Fault, u64)>,
+    faults: Vec<(DeviceFault, u64)>,
     is_full: bool,
-    fired: BTreeMap<Fault, u64>,
+    fired: BTreeMap<DeviceFault, u64>,
 }
 
 impl Device {
@@ -135,18 +137,18 @@ impl Device {
     }
 
     /// Plans a fault for one in `one_in` operations that it can hit. None are planned with an empty list.
-    pub fn plan(&mut self, faults: &[(Fault, u64)]) {
+    pub fn plan(&mut self, faults: &[(DeviceFault, u64)]) {
         self.faults = faults.to_vec();
     }
 
     /// How often each fault really hit.
-    pub const fn fired(&self) -> &BTreeMap<Fault, u64> {
+    pub const fn fired(&self) -> &BTreeMap<DeviceFault, u64> {
         &self.fired
     }
 
     /// Has a sync failed, or is the device full?
     pub fn has_failed_for_good(&self) -> bool {
-        self.is_full || self.fired.contains_key(&Fault::SyncFails)
+        self.is_full || self.fired.contains_key(&DeviceFault::SyncFails)
     }
 
     /// What a read would give.
@@ -184,7 +186,7 @@ impl Device {
             }
         }
         if self.is_full && matches!(effect, Effect::Write { .. }) {
-            fault = Some(Fault::Full);
+            fault = Some(DeviceFault::Full);
         }
         self.under_way.push(UnderWay { effect, fault, covers: self.unsynced.len() });
     }
@@ -197,7 +199,7 @@ impl Device {
     /// Ends one of them and says what came of it. The slow ones are the last.
     pub fn complete(&mut self) -> Input {
         let ready: Vec<usize> = (0..self.under_way.len())
-            .filter(|place| self.under_way[*place].fault != Some(Fault::Slow))
+            .filter(|place| self.under_way[*place].fault != Some(DeviceFault::Slow))
             .collect();
         let among = if ready.is_empty() { (0..self.under_way.len()).collect() } else { ready };
         let place = among[usize::try_from(self.chance.below(among.len() as u64)).expect("a place in a list")];
@@ -205,7 +207,7 @@ impl Device {
         if let Some(fault) = fault {
             *self.fired.entry(fault).or_default() += 1;
         }
-        if fault == Some(Fault::Rot) {
+        if fault == Some(DeviceFault::Rot) {
             let bit = self.chance.below(8 * self.seen.len() as u64);
             self.flip(usize::try_from(bit).expect("a place in memory"));
         }
@@ -227,20 +229,20 @@ impl Device {
     }
 
     /// What it gives, if it does not fail.
-    fn read(&mut self, fault: Option<Fault>, segment: u32, offset: u64, length: u64) -> Option<Bytes> {
+    fn read(&mut self, fault: Option<DeviceFault>, segment: u32, offset: u64, length: u64) -> Option<Bytes> {
         let begin = self.place(segment, offset);
         let mut length = usize::try_from(length).expect("a length in memory");
         assert_eq!((begin % self.sector_bytes, length % self.sector_bytes), (0, 0), "a read off the sectors");
-        if fault == Some(Fault::ReadFails) {
+        if fault == Some(DeviceFault::ReadFails) {
             return None;
         }
-        if fault == Some(Fault::ShortRead) {
+        if fault == Some(DeviceFault::ShortRead) {
             length = usize::try_from(self.chance.below(length as u64)).expect("a length in memory");
         }
         Some(Bytes::copy_from_slice(&self.seen[begin..begin + length]))
     }
 
-    fn write(&mut self, io: Io, fault: Option<Fault>, begin: usize, bytes: &Bytes) -> Input {
+    fn write(&mut self, io: Io, fault: Option<DeviceFault>, begin: usize, bytes: &Bytes) -> Input {
         assert_eq!(
             (begin % self.sector_bytes, bytes.len() % self.sector_bytes),
             (0, 0),
@@ -251,23 +253,29 @@ impl Device {
         let mut at = begin;
         let mut answer = Input::Done { io };
         match fault {
-            Some(Fault::WriteFails) => return Input::Failed { io },
-            Some(Fault::Full) => {
+            Some(DeviceFault::WriteFails) => return Input::Failed { io },
+            Some(DeviceFault::Full) => {
                 self.is_full = true;
                 return Input::Failed { io };
             }
-            Some(Fault::TornWrite) => {
+            Some(DeviceFault::TornWrite) => {
                 let kept = usize::try_from(self.chance.below(sectors as u64)).expect("a length in memory");
                 part = bytes.slice(..kept * self.sector_bytes);
                 answer = Input::Failed { io };
             }
-            Some(Fault::PhantomWrite) => part = Bytes::new(),
-            Some(Fault::MisdirectedWrite) => {
+            Some(DeviceFault::PhantomWrite) => part = Bytes::new(),
+            Some(DeviceFault::MisdirectedWrite) => {
                 let places = (self.seen.len() - bytes.len()) / self.sector_bytes + 1;
                 let place = usize::try_from(self.chance.below(places as u64)).expect("a place in memory");
                 at = place * self.sector_bytes;
             }
-            Some(Fault::ReadFails | Fault::ShortRead | Fault::SyncFails | Fault::Rot | Fault::Slow)
+            Some(
+                DeviceFault::ReadFails
+                | DeviceFault::ShortRead
+                | DeviceFault::SyncFails
+                | DeviceFault::Rot
+                | DeviceFault::Slow,
+            )
             | None => {}
         }
         self.seen[at..at + part.len()].copy_from_slice(&part);
@@ -275,10 +283,10 @@ impl Device {
         answer
     }
 
-    fn sync(&mut self, io: Io, fault: Option<Fault>, covers: usize) -> Input {
+    fn sync(&mut self, io: Io, fault: Option<DeviceFault>, covers: usize) -> Input {
         let covers = covers.min(self.unsynced.len());
         let covered: Vec<Unsynced> = self.unsynced.drain(..covers).collect();
-        if fault == Some(Fault::SyncFails) {
+        if fault == Some(DeviceFault::SyncFails) {
             return Input::Failed { io };
         }
         for Unsynced { begin, bytes } in covered {

@@ -2,7 +2,7 @@
 
 use super::{
     answers::Answer,
-    device::{Device, Fault},
+    device::{Device, DeviceFault},
     known::{Known, Standing},
     objects::{Version, key},
     plan::Plan,
@@ -96,7 +96,8 @@ impl History {
         Self::on(plan, plan.device())
     }
 
-    /// A history on this device. With faults planned, what is there may be missing at any time; nothing else changes.
+    /// A history on this device. With faults planned, what is there may be missing at any time; nothing else
+    /// changes.
     pub fn on(plan: Plan, device: Device) -> Self {
         let mut history = Self {
             plan,
@@ -120,7 +121,7 @@ impl History {
     }
 
     /// Plans faults from here on.
-    pub fn plan_faults(&mut self, faults: &[(Fault, u64)]) {
+    pub fn plan_faults(&mut self, faults: &[(DeviceFault, u64)]) {
         self.device.plan(faults);
         self.is_faulty = true;
     }
@@ -142,7 +143,8 @@ impl History {
         }
     }
 
-    /// The power fails, and another life begins with what is found, which `state_of` tells and which must be allowed.
+    /// The power fails, and another life begins with what is found, which `state_of` tells and which must be
+    /// allowed.
     ///
     /// # Panics
     /// It is not.
@@ -222,7 +224,8 @@ impl History {
         true
     }
 
-    /// Another store takes the device over, as it is: nothing was lost, but who knows what the failed write has left.
+    /// Another store takes the device over, as it is: nothing was lost, but who knows what the failed write
+    /// has left.
     fn heal(&mut self) {
         self.left -= 1;
         let mut device = self.device.clone();
@@ -418,7 +421,8 @@ impl History {
                     self.plan.seed
                 );
                 self.saw("writes ended");
-                // What a failed sync has lost can still be read, and a full device stays full: only a restart helps.
+                // What a failed sync has lost can still be read, and a full device stays full: only a restart
+                // helps.
                 self.is_down = !self.device.has_failed_for_good();
             }
             Event::Appended { op } => self.on_answer(op, Answer::Done),

@@ -1,34 +1,34 @@
 //! A history on a device that misbehaves in one way, and then loses its power.
 
 use super::{
-    crash::{Held, read_all},
-    device::{Crash, Fault},
+    crash::{Recovered, read_all},
+    device::{Crash, DeviceFault},
     history::History,
     plan::Plan,
 };
 
 /// Faults of a device that tells of them: what a crash leaves is what it may leave without them.
-const HONEST: [Fault; 7] = [
-    Fault::ReadFails,
-    Fault::ShortRead,
-    Fault::WriteFails,
-    Fault::Full,
-    Fault::TornWrite,
-    Fault::SyncFails,
-    Fault::Slow,
+const HONEST: [DeviceFault; 7] = [
+    DeviceFault::ReadFails,
+    DeviceFault::ShortRead,
+    DeviceFault::WriteFails,
+    DeviceFault::Full,
+    DeviceFault::TornWrite,
+    DeviceFault::SyncFails,
+    DeviceFault::Slow,
 ];
 
 /// Lives it to its end. What is left of it can be looked at.
 ///
 /// # Panics
-/// A body is served that is not its version's, what was deleted is found, or an honest device is left with what may not
-/// be.
-pub fn misbehave(plan: Plan, fault: Fault) -> (History, Held) {
+/// A body is served that is not its version's, what was deleted is found, or an honest device is left with
+/// what may not be.
+pub fn misbehave(plan: Plan, fault: DeviceFault) -> (History, Recovered) {
     let mut history = History::new(plan);
     while !history.seen.contains_key("recovered") {
         history.step();
     }
-    let one_in = if matches!(fault, Fault::Full | Fault::SyncFails) { 60 } else { 12 };
+    let one_in = if matches!(fault, DeviceFault::Full | DeviceFault::SyncFails) { 60 } else { 12 };
     history.plan_faults(&[(fault, one_in)]);
     while history.step() {}
     history.device.plan(&[]);

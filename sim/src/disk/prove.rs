@@ -2,7 +2,7 @@
 
 use super::{
     crash::{Enumerated, Lives, check_sums, enumerate, live_again},
-    device::Fault,
+    device::DeviceFault,
     history::History,
     misbehaving::misbehave,
     plan::Plan,
@@ -21,9 +21,9 @@ type Check = (&'static str, Box<dyn Fn()>);
 /// What a catch looks like.
 #[derive(Clone, Debug)]
 pub struct Caught {
-    /// By what.
+    /// The rule that caught it.
     pub by: &'static str,
-    /// Of which seed.
+    /// The seed that showed it.
     pub seed: u64,
     /// What it said.
     pub why: String,
@@ -41,7 +41,7 @@ pub fn hunt(fault: Option<StoreFault>, mut seeds: Range<u64>) -> Option<Caught> 
             "life after life",
             Box::new(move || live_again(Plan { tasks: 30, ..plan }, &mut Lives::default())),
         ));
-        for device_fault in Fault::ALL {
+        for device_fault in DeviceFault::ALL {
             checks.push(("a device that misbehaves", Box::new(move || drop(misbehave(plan, device_fault)))));
         }
         let crash = move || enumerate(plan, &mut Enumerated::default());
@@ -57,8 +57,8 @@ pub fn hunt(fault: Option<StoreFault>, mut seeds: Range<u64>) -> Option<Caught> 
 /// Seeds after which a fault is uncaught.
 const SEEDS_MAX: u64 = 40;
 
-/// Plants each of these faults, tells what catches it, and then lets as many seeds pass without one. How many were not
-/// caught, or complained about nothing, and the time on a processor.
+/// Plants each of these faults, tells what catches it, and then lets as many seeds pass without one. How many
+/// were not caught, or complained about nothing, and the time on a processor.
 pub fn prove(faults: &[StoreFault]) -> (usize, Duration) {
     let mut spent = Duration::ZERO;
     let mut hunt = |fault, seeds| {
@@ -75,17 +75,17 @@ pub fn prove(faults: &[StoreFault]) -> (usize, Duration) {
                 let seeds = seed + 1;
                 needed = needed.max(seeds);
                 let (row, what) = (fault.as_str(), fault.describe());
-                println!("{row:<4} caught by {by} after {seeds} seeds and {took:.3} CPU-s: {what}");
+                outln!("{row:<4} caught by {by} after {seeds} seeds and {took:.3} CPU-s: {what}");
             }
             (None, _) => {
                 uncaught += 1;
-                println!("{:<4} UNCAUGHT after {SEEDS_MAX} seeds: {}", fault.as_str(), fault.describe());
+                outln!("{:<4} UNCAUGHT after {SEEDS_MAX} seeds: {}", fault.as_str(), fault.describe());
             }
         }
     }
     if let (Some(Caught { by, why, .. }), _) = hunt(None, needed) {
         uncaught += 1;
-        println!("none in the store, and yet {by} says: {why}");
+        outln!("none in the store, and yet {by} says: {why}");
     }
     (uncaught, spent)
 }
@@ -96,7 +96,7 @@ fn live_slowly(plan: Plan) {
     while !history.seen.contains_key("recovered") {
         history.step();
     }
-    history.plan_faults(&[(Fault::Slow, 3)]);
+    history.plan_faults(&[(DeviceFault::Slow, 3)]);
     while history.step() {}
     check_sums(&history);
 }

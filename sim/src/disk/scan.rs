@@ -1,8 +1,8 @@
 //! What is on a device, read by somebody who knows `docs/format.md` and nothing of the store.
 //!
-//! Slow and simple: every sector of every segment that holds something, in any order, without summaries; of each key the
-//! newest record by its stamp, unless a tombstone takes it away. What the store says it holds after recovery must be this,
-//! to the sector.
+//! Slow and simple: every sector of every segment that holds something, in any order, without summaries; of
+//! each key the newest record by its stamp, unless a tombstone takes it away. What the store says it holds
+//! after recovery must be this, to the sector.
 
 use std::collections::{BTreeMap, BTreeSet};
 use tiergate_engine::{CacheKey, Record, RecordName, StoredKey, format};
@@ -121,19 +121,19 @@ pub fn scan(image: &[u8], shape: Shape) -> BTreeMap<StoredKey, Scanned> {
     let secret = blake3::derive_key("tiergate l2 store, blocks", &store.to_le_bytes());
 
     let mut pieces: BTreeMap<(u64, u32), (RecordName, u64)> = BTreeMap::new();
-    let (mut records, mut graves) = (Vec::new(), Vec::new());
+    let (mut records, mut tombstones) = (Vec::new(), Vec::new());
     for head in &heads {
         let bytes = &image[head.segment * shape.segment_bytes..(head.segment + 1) * shape.segment_bytes];
         for (at, block) in blocks(bytes, shape, &secret, head) {
             match block.kind {
                 2 => drop(pieces.insert(at, (block.name, sectors(&block, shape) as u64))),
                 3 => records.push(block),
-                _ => graves.extend(block.payload.chunks(48).map(|grave| {
+                _ => tombstones.extend(block.payload.chunks(48).map(|tombstone| {
                     let key = StoredKey {
-                        key: CacheKey(number(grave, 16, 16)),
-                        target: CacheKey(number(grave, 32, 16)),
+                        key: CacheKey(number(tombstone, 16, 16)),
+                        target: CacheKey(number(tombstone, 32, 16)),
                     };
-                    (grave[0], long(grave, 8), key)
+                    (tombstone[0], long(tombstone, 8), key)
                 })),
             }
         }
@@ -145,7 +145,7 @@ pub fn scan(image: &[u8], shape: Shape) -> BTreeMap<StoredKey, Scanned> {
             let is_its = if *kind == 1 { *key == block.key } else { key.target == block.key.target };
             is_its && *through >= block.stamp
         };
-        if !graves.iter().any(is_meant) {
+        if !tombstones.iter().any(is_meant) {
             take_record(&mut objects, &pieces, &live, &block, sectors(&block, shape) as u64);
         }
     }

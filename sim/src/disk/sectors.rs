@@ -80,7 +80,8 @@ impl Sectors {
         self.unsynced.drain(..covered).collect()
     }
 
-    /// In about `percent` of a hundred sectors that hold something a bit turns over, for good. Returns how many.
+    /// In about `percent` of a hundred sectors that hold something a bit turns over, for good. Returns how
+    /// many.
     pub fn rot(&mut self, percent: u8, chance: &mut Random) -> u64 {
         let chosen: Vec<u64> =
             self.seen.keys().copied().filter(|_| chance.chance(percent.into(), 100)).collect();
@@ -98,8 +99,8 @@ impl Sectors {
         chosen.len() as u64
     }
 
-    /// The power fails while `under_way` is being written: writes with their offsets, in any order. Returns how many
-    /// sectors that were written and not synced are not there as they were written.
+    /// The power fails while `under_way` is being written: writes with their offsets, in any order. Returns
+    /// how many sectors that were written and not synced are not there as they were written.
     pub fn crash(&mut self, how: Crash, under_way: Vec<(u64, Bytes)>, chance: &mut Random) -> u64 {
         let mut lost = 0;
         let unsynced = self.covered(u64::MAX).into_iter().map(|written| (written.offset, written.bytes));
@@ -160,7 +161,8 @@ fn pieces(offset: u64, length: u64) -> impl Iterator<Item = Piece> {
     })
 }
 
-/// Puts bytes into an image, sector by sector as `keep` says of the place of each; returns those that were changed.
+/// Puts bytes into an image, sector by sector as `keep` says of the place of each; returns those that were
+/// changed.
 fn put(
     image: &mut BTreeMap<u64, Bytes>,
     offset: u64,
@@ -262,7 +264,8 @@ mod tests {
         assert_eq!(sectors.read(0, LENGTH), Bytes::from(vec![0; LENGTH]));
     }
 
-    /// Rot turns over one bit of a sector, outlives a loss of power, and ends where the sector is written anew.
+    /// Rot turns over one bit of a sector, outlives a loss of power, and ends where the sector is written
+    /// anew.
     #[test]
     fn rot_stays_until_it_is_written_over() {
         let mut sectors = Sectors::default();

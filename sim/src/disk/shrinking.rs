@@ -1,10 +1,10 @@
 //! A device gets smaller while its store is asked as ever, and its power fails.
 //!
-//! What a driver must know stands here as one number, the size that it would read in front of the segments: that of before
-//! until the store has said that nothing lies beyond the new end.
+//! What a driver must know stands here as one number, the size that it would read in front of the segments:
+//! that of before until the store has said that nothing lies beyond the new end.
 
 use super::{
-    crash::{Held, check_sums, read_all, recovered, run},
+    crash::{Recovered, check_sums, read_all, recovered, run},
     device::{Crash, Device},
     history::History,
     plan::Plan,
@@ -39,8 +39,8 @@ pub fn with_segments(plan: Plan, segments: u32) -> Plan {
     Plan { geometry: RawGeometry { segments, ..plan.geometry }, ..plan }
 }
 
-/// Fills a device, and makes it smaller while a few more tasks run. The power fails after each step, in every way: what is
-/// found is allowed, and the device can be made smaller from there.
+/// Fills a device, and makes it smaller while a few more tasks run. The power fails after each step, in every
+/// way: what is found is allowed, and the device can be made smaller from there.
 ///
 /// # Panics
 /// Something was found that may not be, or the device did not become smaller.
@@ -81,7 +81,7 @@ pub fn enumerate_shrinking(plan: Plan, segments: u32, tasks: u32, total: &mut Sh
 }
 
 /// Goes on from what a crash has left, and asks for nothing else. What is there then was there before.
-fn shrink_alone(plan: Plan, smaller: Plan, mut device: Device, before: &Held, total: &mut Shrunk) {
+fn shrink_alone(plan: Plan, smaller: Plan, mut device: Device, before: &Recovered, total: &mut Shrunk) {
     let seed = plan.seed;
     let geometry = Geometry::try_from(smaller.geometry).expect("the plan's geometry holds together");
     let mut store = plan.store();
@@ -102,7 +102,7 @@ fn shrink_alone(plan: Plan, smaller: Plan, mut device: Device, before: &Held, to
     total.left += (before.objects.len() - after.objects.len()) as u64;
 }
 
-fn expect_allowed(history: &History, held: &Held, what: &str) {
+fn expect_allowed(history: &History, held: &Recovered, what: &str) {
     assert!(!held.is_formatted, "{what}: one crash leaves room to go on");
     for (key, known) in history.known() {
         let state = held.objects.get(key).copied();
@@ -110,8 +110,9 @@ fn expect_allowed(history: &History, held: &Held, what: &str) {
     }
 }
 
-/// Lives many lives on one device, which has another size in each; each is ended by a crash, whether or not the device has
-/// become as small as it was to be. Where it has, it is cut off there, or not, as if it were a disk.
+/// Lives many lives on one device, which has another size in each; each is ended by a crash, whether or not
+/// the device has become as small as it was to be. Where it has, it is cut off there, or not, as if it were a
+/// disk.
 ///
 /// # Panics
 /// Something was found that may not be.

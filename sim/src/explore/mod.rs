@@ -1,8 +1,9 @@
 //! Explore: the engine in a world without a network, as many histories as the time allows.
 //!
-//! Each seed draws its own configuration, workload and faults ([`world::plan`]), runs through trouble, heals, and must come to
-//! an end; every rule watches every fact. A broken rule is printed with the command that shows it again. Start at
-//! [`world`]. No socket, no task and no wall clock takes part, so a seed is the whole of a run.
+//! Each seed draws its own configuration, workload and faults ([`world::plan`]), runs through faults, heals,
+//! and must come to an end; every rule watches every fact. A broken rule is printed with the command that
+//! shows it again. Start at [`world`]. No socket, no task and no wall clock takes part, so a seed is the
+//! whole of a run.
 
 mod campaign;
 mod case;
@@ -15,7 +16,7 @@ pub use campaign::run::{Drain, Failure, Passed, Run, Watch, run_seed};
 pub use case::cases::{ReplayCaseArgs, ShrinkArgs, replay_case, shrink_case};
 pub use case::shrink::{Budget, Progress, Shrunk, shrink};
 pub use case::{Case, CaseError, Divergence};
-pub use world::climate::{Climate, Disabled};
+pub use world::profile::{Disabled, Profile};
 
 pub(crate) use campaign::cpu_time;
 use campaign::speed::Speed;
@@ -61,8 +62,8 @@ pub struct ExploreArgs {
     case: PathBuf,
 }
 
-/// Runs seeds until one fails, all are done, or the time is over. 0: all passed, 1: a rule was broken, or what should
-/// have been tested was not.
+/// Runs seeds until one fails, all are done, or the time is over. 0: all passed, 1: a rule was broken, or
+/// what should have been tested was not.
 pub fn run(args: ExploreArgs) -> ExitCode {
     let limits = Limits {
         first: args.seed,
@@ -81,7 +82,7 @@ pub fn run(args: ExploreArgs) -> ExitCode {
     let mut campaign = Campaign::new(limits);
     let on_passed = |seed: u64, passed: &Passed| {
         if let Some(digest) = passed.digest {
-            println!("seed {seed} digest {digest:016x}");
+            outln!("seed {seed} digest {digest:016x}");
         }
     };
     let mut failed = false;
@@ -90,16 +91,16 @@ pub fn run(args: ExploreArgs) -> ExitCode {
             case::cases::keep(&args.case, &failure);
         }
         if !args.keep_going {
-            print!("{}", campaign.report(args.marks));
-            println!("{failure}");
+            out!("{}", campaign.report(args.marks));
+            outln!("{failure}");
             return ExitCode::FAILURE;
         }
-        println!("seed {} broke {}", failure.seed, failure.violation);
+        outln!("seed {} broke {}", failure.seed, failure.violation);
     }
-    print!("{}", campaign.report(args.marks));
+    out!("{}", campaign.report(args.marks));
     for hole in campaign.holes() {
         failed = true;
-        println!("VACUOUS {hole}: nothing was proved about it");
+        outln!("VACUOUS {hole}: nothing was proved about it");
     }
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
@@ -107,7 +108,7 @@ pub fn run(args: ExploreArgs) -> ExitCode {
 fn tell_speed(seeds: impl Iterator<Item = u64>, run: Run) -> ExitCode {
     match Speed::of(seeds, run) {
         Ok(speed) => {
-            println!("{speed}");
+            outln!("{speed}");
             ExitCode::SUCCESS
         }
         Err(wrong) => {

@@ -1,7 +1,7 @@
 //! Drives one engine through a trace: every effect is answered at once, so nothing ever overlaps.
 //!
-//! What a request finds is therefore the policies' doing alone. The origin has everything, in the size that the trace
-//! says, and lets it be stored for ever; tiers never fail. Nothing here decides anything.
+//! What a request finds is therefore the policies' doing alone. The origin has everything, in the size that
+//! the trace says, and lets it be stored for ever; tiers never fail. Nothing here decides anything.
 
 use super::{
     few::Few,
@@ -55,7 +55,8 @@ const fn place(tier: TierId) -> usize {
 }
 
 impl Replay {
-    /// An empty cache. Heads cost nothing but on the disk, as in every trace simulator, so that numbers compare.
+    /// An empty cache. Heads cost nothing but on the disk, as in every trace simulator, so that numbers
+    /// compare.
     pub fn new(config: Config, below: Below) -> Self {
         let present =
             config.has_memory().then_some(TierId::L0).into_iter().chain(config.byte_tiers()).collect();
@@ -109,7 +110,7 @@ impl Replay {
         totals
     }
 
-    /// Asks for one object, by the fast door first, as the proxy does.
+    /// Asks for one object, by the fast path first, as the proxy does.
     pub fn ask(&mut self, request: Request) {
         self.span_ms = request.time_ms - *self.began_ms.get_or_insert(request.time_ms);
         self.now = Instant::ZERO.after(Duration::from_millis(self.span_ms));

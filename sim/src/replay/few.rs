@@ -1,6 +1,7 @@
 //! What is under way, by name. In a replay nothing overlaps, so there is hardly ever more than one of a kind.
 
-/// Values by name, looked through one by one. Room is kept, so that one that comes and goes costs no allocation.
+/// Values by name, looked through one by one. Room is kept, so that one that comes and goes costs no
+/// allocation.
 pub(super) struct Few<K, V>(Vec<(K, V)>);
 
 impl<K, V> Default for Few<K, V> {

@@ -20,8 +20,8 @@ fn traces() -> Vec<Vec<u8>> {
 }
 
 tiergate_fuzz::target!(
-    /// Whatever the format is said to be: what is wrong is said, and a plain file has no more requests than lines, or
-    /// records.
+    /// Whatever the format is said to be: what is wrong is said, and a plain file has no more requests than
+    /// lines, or records.
     trace,
     traces(),
     |bytes: &[u8]| {

@@ -137,7 +137,7 @@ pub fn run(args: ReplayArgs) -> ExitCode {
         }),
     };
     match result {
-        Ok(text) => print!("{text}"),
+        Ok(text) => out!("{text}"),
         Err(wrong) => {
             eprintln!("{wrong}");
             return ExitCode::from(2);

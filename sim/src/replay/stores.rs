@@ -29,7 +29,7 @@ pub(super) fn body(key: CacheKey, size: ByteCount) -> Symbol {
 pub(super) struct Stores {
     l1: Tier,
     l2: Tier,
-    vault: Vault,
+    simulated_l3: SimulatedL3,
     /// What L1 keeps.
     recency: Recency,
     /// What L2 keeps.
@@ -40,17 +40,17 @@ impl Stores {
     /// Empty ones.
     pub(super) fn new(below: Below) -> Self {
         let (recency, log) = (Recency::new(below.l1), Log::new(below.l2));
-        Self { l1: Tier::default(), l2: Tier::default(), vault: Vault::default(), recency, log }
+        Self { l1: Tier::default(), l2: Tier::default(), simulated_l3: SimulatedL3::default(), recency, log }
     }
 
     /// Answers an effect about a tier. `now` is the clock of L3's index.
     pub(super) fn answer(&mut self, effect: &Effect<Symbol>, now: WallTime) -> Option<Input<Symbol>> {
         match effect {
             Effect::Durable { op, ask } => {
-                Some(Answer::DurableTold { told: self.vault.tell(ask, now) }.to(*op))
+                Some(Answer::DurableTold { told: self.simulated_l3.tell(ask, now) }.to(*op))
             }
             Effect::OpenBlob { op, record, blob } => {
-                Some(Answer::DurableTold { told: self.vault.open(*record, *blob) }.to(*op))
+                Some(Answer::DurableTold { told: self.simulated_l3.open(*record, *blob) }.to(*op))
             }
             Effect::Lookup { op, tier, record, key } => {
                 let name =
@@ -69,15 +69,21 @@ impl Stores {
                 unreachable!("who reads alone never falls behind: {effect:?}")
             }
             Effect::Release { tier, record } => {
-                let open =
-                    if *tier == TierId::L3 { &mut self.vault.open } else { &mut self.tier(*tier).open };
+                let open = if *tier == TierId::L3 {
+                    &mut self.simulated_l3.open
+                } else {
+                    &mut self.tier(*tier).open
+                };
                 open.remove(record);
                 None
             }
             Effect::Open { op, tier, writer, key, name } => {
                 let blob = BlobName { key: key.key, name: *name };
-                let writers =
-                    if *tier == TierId::L3 { &mut self.vault.uploads } else { &mut self.tier(*tier).writers };
+                let writers = if *tier == TierId::L3 {
+                    &mut self.simulated_l3.uploads
+                } else {
+                    &mut self.tier(*tier).writers
+                };
                 writers.insert(*writer, Writing { blob, size: 0 });
                 Some(Answer::Opened.to(*op))
             }
@@ -140,12 +146,13 @@ impl Stores {
     }
 
     fn opened(&mut self, tier: TierId, record: RecordId) -> Symbol {
-        let open = if tier == TierId::L3 { &self.vault.open } else { &self.tier(tier).open };
+        let open = if tier == TierId::L3 { &self.simulated_l3.open } else { &self.tier(tier).open };
         *open.get(&record).expect("only an open record is read")
     }
 
     fn writing(&mut self, tier: TierId, writer: WriterId) -> &mut Writing {
-        let writers = if tier == TierId::L3 { &mut self.vault.uploads } else { &mut self.tier(tier).writers };
+        let writers =
+            if tier == TierId::L3 { &mut self.simulated_l3.uploads } else { &mut self.tier(tier).writers };
         writers.get_mut(&writer).expect("only an open writer is written to")
     }
 
@@ -154,7 +161,7 @@ impl Stores {
         let (blob, size) = (written.blob, written.size);
         match tier {
             TierId::L3 => {
-                self.vault.blobs.insert(blob, ByteCount(size));
+                self.simulated_l3.blobs.insert(blob, ByteCount(size));
             }
             TierId::L2 => {
                 self.l2.writers.remove(&writer);
@@ -175,7 +182,8 @@ impl Stores {
     }
 
     fn discard(&mut self, tier: TierId, writer: WriterId) {
-        let writers = if tier == TierId::L3 { &mut self.vault.uploads } else { &mut self.tier(tier).writers };
+        let writers =
+            if tier == TierId::L3 { &mut self.simulated_l3.uploads } else { &mut self.tier(tier).writers };
         writers.remove(&writer);
     }
 }
@@ -342,14 +350,14 @@ impl Log {
 
 /// L3: an index and a blob store.
 #[derive(Default)]
-struct Vault {
+struct SimulatedL3 {
     rows: BTreeMap<CacheKey, Stored>,
     blobs: BTreeMap<BlobName, ByteCount>,
     open: Few<RecordId, Symbol>,
     uploads: Few<WriterId, Writing>,
 }
 
-impl Vault {
+impl SimulatedL3 {
     fn tell(&mut self, ask: &Ask, now: WallTime) -> Told {
         match ask {
             Ask::Read { key } => Told::Entry { found: self.rows.get(key).cloned(), now },

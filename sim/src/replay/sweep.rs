@@ -11,7 +11,8 @@ use tiergate_engine::{ByteCount, CacheKey, Eviction, TierId};
 /// Which tier a sweep is over, and over what.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct SweepArgs {
-    /// Replay once for each of --capacities of this tier, and for each of --policies if it is L0; print what each misses.
+    /// Replay once for each of --capacities of this tier, and for each of --policies if it is L0; print what
+    /// each misses.
     #[arg(long, value_name = "TIER")]
     pub(super) sweep: Option<Swept>,
     /// The policies of a sweep over L0. Default: all.

@@ -6,7 +6,7 @@ use tiergate_engine::{ByteCount, BytesWritten, TierId};
 /// Requests or objects, and their bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
-    /// How many.
+    /// The number of requests or objects.
     pub requests: u64,
     /// The sum of their sizes: for requests, as the trace has them; for objects, of their bodies.
     pub bytes: u64,
@@ -47,8 +47,8 @@ impl TierTotals {
         Some(device.sum() as f64 / self.stored.bytes as f64)
     }
 
-    /// Bytes written to the device for each byte written for objects that were taken in: what is the log's own doing, and
-    /// not that of sectors and heads. Nothing when nothing was taken in.
+    /// Bytes written to the device for each byte written for objects that were taken in: what is the log's
+    /// own doing, and not that of sectors and heads. Nothing when nothing was taken in.
     pub fn log_amplification(&self) -> Option<f64> {
         let device = self.device.filter(|device| device.appended > 0)?;
         Some(device.sum() as f64 / device.appended as f64)

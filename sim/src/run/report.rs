@@ -1,4 +1,5 @@
-//! What a person reads after a run: one row for each scenario, and for a broken rule all it takes to see it again.
+//! What a person reads after a run: one row for each scenario, and for a broken rule all it takes to see it
+//! again.
 
 use super::Tested;
 use crate::world::Record;
@@ -11,9 +12,15 @@ pub(super) struct Table;
 
 impl Table {
     pub(super) fn begin() -> Self {
-        println!(
+        outln!(
             "{:<28} {:>7} {:>7} {:>10} {:>7} {:>11} {:>9}",
-            "scenario", "seeds", "passed", "requests", "hits", "simulated", "seeds/s"
+            "scenario",
+            "seeds",
+            "passed",
+            "requests",
+            "hits",
+            "simulated",
+            "seeds/s"
         );
         Self
     }
@@ -21,7 +28,7 @@ impl Table {
     /// One scenario, and below it its faults.
     pub(super) fn row(&mut self, tested: &Tested) {
         let passed = tested.seeds - tested.failed.len() as u64;
-        println!(
+        outln!(
             "{:<28} {:>7} {:>7} {:>10} {:>6.1}% {:>11} {:>9.1}",
             tested.scenario.name,
             tested.seeds,
@@ -32,7 +39,7 @@ impl Table {
             tested.seeds as f64 / tested.took.as_secs_f64(),
         );
         for (kind, tally) in tested.faults.iter().filter(|(kind, _)| tested.scenario.faults.names(*kind)) {
-            println!(
+            outln!(
                 "  {:<26} planned {:>6}, armed {:>6}, hit {:>6}",
                 kind.as_str(),
                 tally.planned,
@@ -41,7 +48,7 @@ impl Table {
             );
         }
         for figure in tested.scenario.expect.keys() {
-            println!("  {:<26} {}", figure.as_str(), tested.figures.of(*figure));
+            outln!("  {:<26} {}", figure.as_str(), tested.figures.of(*figure));
         }
     }
 }
@@ -49,7 +56,7 @@ impl Table {
 /// What each seed's log comes to: two runs of one seed must agree.
 pub(super) fn hashes(tested: &Tested) {
     for (seed, (facts, hash)) in &tested.logs {
-        println!("  seed {seed}: {facts} facts, hash {}", hash.to_hex());
+        outln!("  seed {seed}: {facts} facts, hash {}", hash.to_hex());
     }
 }
 
@@ -58,17 +65,17 @@ pub(super) fn failure(tested: &Tested, seed: u64, record: &Record, plant: Option
     let Some(violation) = &record.violation else {
         return;
     };
-    println!("\nBROKEN {} by seed {seed} of {}", violation.rule, tested.scenario.name);
-    println!("  seen: {}", violation.detail);
-    println!("  the last {} facts:", record.recent.len());
+    outln!("\nBROKEN {} by seed {seed} of {}", violation.rule, tested.scenario.name);
+    outln!("  seen: {}", violation.detail);
+    outln!("  the last {} facts:", record.recent.len());
     for line in &record.recent {
-        println!("    {line}");
+        outln!("    {line}");
     }
     if tested.failed.len() > 1 {
-        println!("  {} seeds failed: {}", tested.failed.len(), some(&tested.failed));
+        outln!("  {} seeds failed: {}", tested.failed.len(), some(&tested.failed));
     }
     let plant = plant.map_or_else(String::new, |fault| format!(" --plant {}", fault.as_str()));
-    println!("  see it again: tiergate-sim run {} --seed {seed}{plant}\n", tested.path.display());
+    outln!("  see it again: tiergate-sim run {} --seed {seed}{plant}\n", tested.path.display());
 }
 
 /// The first few failed seeds with their rules.
@@ -85,7 +92,7 @@ fn some(failed: &[(u64, &str)]) -> String {
 /// A scenario that asks for a fault and never gets it proves nothing about it.
 pub(super) fn vacuous(tested: &Tested, kinds: &[FaultKind]) {
     for kind in kinds {
-        println!(
+        outln!(
             "\nVACUOUS {}: `faults.{}` hit in none of {} seeds; run more seeds, or make it hit\n",
             tested.scenario.name,
             kind.as_str(),
@@ -97,7 +104,7 @@ pub(super) fn vacuous(tested: &Tested, kinds: &[FaultKind]) {
 /// Nor does one in which what it expects did not happen.
 pub(super) fn unexpected(tested: &Tested, what: &[String]) {
     for what in what {
-        println!("\nUNEXPECTED {}: {what}, of {} seeds\n", tested.scenario.name, tested.seeds);
+        outln!("\nUNEXPECTED {}: {what}, of {} seeds\n", tested.scenario.name, tested.seeds);
     }
 }
 

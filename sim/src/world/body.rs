@@ -1,7 +1,7 @@
 //! Bodies that name themselves: every 16 bytes say which object, which version and which offset they are.
 //!
-//! A client that got bytes can so tell where each of them came from, however they were cut and spliced on the way. It
-//! does not judge: [`decode`] only reports spans. Start at [`bytes`] and [`decode`].
+//! A client that got bytes can so tell where each of them came from, however they were cut and spliced on the
+//! way. It does not judge: [`decode`] only reports spans. Start at [`bytes`] and [`decode`].
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -27,7 +27,7 @@ pub(crate) struct Run {
     pub of: Option<(u32, u32)>,
     /// Where in that body.
     pub offset: u64,
-    /// How many.
+    /// The number of bytes.
     pub length: u64,
 }
 
@@ -51,7 +51,8 @@ pub(crate) fn decode(body: &[u8]) -> Vec<Run> {
     while !rest.is_empty() {
         let expected = runs.last().and_then(|run| Some((run.of?, run.offset + run.length)));
         let going_on = expected.and_then(|(of, offset)| continued(rest, of, offset));
-        // A whole word names itself, so it tells more than the first bytes of a word that looks like what was expected.
+        // A whole word names itself, so it tells more than the first bytes of a word that looks like what was
+        // expected.
         let whole = going_on.filter(|run| (run.offset + run.length) % WORD == 0);
         let run =
             whole.or_else(|| begun(rest)).or(going_on).unwrap_or(Run { of: None, offset: 0, length: 1 });
@@ -68,7 +69,8 @@ fn touches(last: &Run, next: &Run) -> bool {
     last.of == next.of && (next.of.is_none() || last.offset + last.length == next.offset)
 }
 
-/// As much of `rest` as goes on with the body `of` from `offset`: its whole words, or where there is none, a part of one.
+/// As much of `rest` as goes on with the body `of` from `offset`: its whole words, or where there is none, a
+/// part of one.
 fn continued(rest: &[u8], of: (u32, u32), offset: u64) -> Option<Run> {
     if offset.is_multiple_of(WORD) {
         let mut length = 0;

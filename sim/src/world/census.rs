@@ -1,4 +1,5 @@
-//! What the figures of a scenario's `expect` come to: counted from facts, and from what clients say of their answers.
+//! What the figures of a scenario's `expect` come to: counted from facts, and from what clients say of their
+//! answers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use tiergate_engine::{CacheKey, CopyEvent, Event, Instant, ResidenceEvent, TierId};

@@ -1,7 +1,7 @@
 //! A client host: its requests, one after the other in each of its streams, and what it got.
 //!
-//! Each request has a connection of its own and a time limit: in this network a lost message never comes again, so
-//! whoever lost one has to give up.
+//! Each request has a connection of its own and a time limit: in this network a lost message never comes
+//! again, so whoever lost one has to give up.
 
 use super::{
     body,
@@ -103,7 +103,8 @@ async fn purge(stage: &Stage, job: Job) {
     drop(timeout(time_max, exchange(stage, job, "PURGE")).await);
 }
 
-/// Sends one request over a new connection. Dropping what is returned beside the response breaks the connection.
+/// Sends one request over a new connection. Dropping what is returned beside the response breaks the
+/// connection.
 async fn exchange(stage: &Stage, job: Job, method: &str) -> Option<(Response<Incoming>, Connection)> {
     let stream = TcpStream::connect((edge_name(job.edge), PORT)).await.ok()?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;

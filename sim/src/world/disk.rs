@@ -1,8 +1,9 @@
-//! The disks: one for each edge, beside its host, so that a loss of power changes what it holds and does not end it.
+//! The disks: one for each edge, beside its host, so that a loss of power changes what it holds and does not
+//! end it.
 //!
-//! A disk is late, gives less than asked for, fails, is full, rots and cannot sync as the scenario and its seed say. When
-//! its edge loses its power, what was not synced is lost, torn, reordered or spoiled, sector by sector
-//! ([`Sectors`]). Start at [`Disk`].
+//! A disk is late, gives less than asked for, fails, is full, rots and cannot sync as the scenario and its
+//! seed say. When its edge loses its power, what was not synced is lost, torn, reordered or spoiled, sector
+//! by sector ([`Sectors`]). Start at [`Disk`].
 
 use super::{catalogue::between, log::Log};
 use crate::disk::{
@@ -24,10 +25,7 @@ use tokio::time::sleep;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DiskFault {
     /// Every operation takes this much longer.
-    Slow {
-        /// How much.
-        delay_ms: u64,
-    },
+    Slow { delay_ms: u64 },
     /// Reads and writes fail.
     Errors {
         /// How many of a hundred.
@@ -89,21 +87,21 @@ enum Power {
 #[derive(Debug, Default)]
 struct Spell {
     depth: u32,
-    /// Of those, how many nobody has felt yet.
-    unfelt: u32,
+    /// Of those, how many nobody has observed yet.
+    unobserved: u32,
     amount: u64,
 }
 
 impl Spell {
     fn begin(&mut self, amount: u64) {
         self.depth += 1;
-        self.unfelt += 1;
+        self.unobserved += 1;
         self.amount = amount;
     }
 
     fn end(&mut self) {
         self.depth = self.depth.saturating_sub(1);
-        self.unfelt = self.unfelt.min(self.depth);
+        self.unobserved = self.unobserved.min(self.depth);
     }
 
     const fn is_on(&self) -> bool {
@@ -253,7 +251,7 @@ impl Disk {
             return None;
         }
         if inner.slow.is_on() {
-            self.feel(FaultKind::DiskSlow, &mut inner.slow);
+            self.observe_fault(FaultKind::DiskSlow, &mut inner.slow);
             return None;
         }
         (!inner.errors.is_on() && inner.pace.chance(1, 2)).then(|| self.get(&mut inner, offset, length))
@@ -316,7 +314,7 @@ impl Disk {
             let latency_ms = inner.latency_ms;
             let delay_ms = inner.slow.amount().unwrap_or(0);
             if delay_ms > 0 {
-                self.feel(FaultKind::DiskSlow, &mut inner.slow);
+                self.observe_fault(FaultKind::DiskSlow, &mut inner.slow);
             }
             between(&mut inner.pace, latency_ms) + delay_ms
         };
@@ -328,8 +326,8 @@ impl Disk {
             None => Fate::Done,
             Some((kind, error)) => {
                 match kind {
-                    FaultKind::DiskErrors => self.feel(kind, &mut inner.errors),
-                    FaultKind::DiskFull => self.feel(kind, &mut inner.full),
+                    FaultKind::DiskErrors => self.observe_fault(kind, &mut inner.errors),
+                    FaultKind::DiskFull => self.observe_fault(kind, &mut inner.full),
                     FaultKind::DiskSyncFails => self.befall(kind),
                     FaultKind::OriginStalls
                     | FaultKind::OriginTruncates
@@ -358,8 +356,8 @@ impl Disk {
     }
 
     /// Somebody notices that a spell lasts.
-    fn feel(&self, kind: FaultKind, spell: &mut Spell) {
-        for _ in 0..std::mem::take(&mut spell.unfelt) {
+    fn observe_fault(&self, kind: FaultKind, spell: &mut Spell) {
+        for _ in 0..std::mem::take(&mut spell.unobserved) {
             self.log.fire(kind);
         }
     }

@@ -1,7 +1,7 @@
 //! An edge: the real driver with the real wire clients, behind a plain HTTP front.
 //!
-//! The front translates between HTTP and the driver and decides nothing. It is not the production front; everything
-//! behind it is what production runs.
+//! The front translates between HTTP and the driver and decides nothing. It is not the production front;
+//! everything behind it is what production runs.
 
 use super::{
     medium::SimMedium,

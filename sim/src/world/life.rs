@@ -1,4 +1,5 @@
-//! One world from its beginning to its end: faults until the scenario says so, then healing, then everything must finish.
+//! One world from its beginning to its end: faults until the scenario says so, then healing, then everything
+//! must finish.
 
 use super::{
     Order,
@@ -75,7 +76,7 @@ impl World {
             catalogue,
             healed: AtomicBool::new(false),
             shared_tier_delay_ms: AtomicU64::new(0),
-            shared_tier_slowness_felt: AtomicBool::new(false),
+            shared_tier_slowness_observed: AtomicBool::new(false),
             shared_tier_keys: AtomicU64::new(0),
             disks,
             edges: (0..scenario.topology.edges).map(|_| EdgeSlot::default()).collect(),
@@ -174,7 +175,7 @@ impl World {
             Act::Slow { delay_ms } => {
                 self.shared_tier_slow += 1;
                 self.stage.log.arm(FaultKind::SharedTierSlow);
-                self.stage.shared_tier_slowness_felt.store(false, Ordering::Relaxed);
+                self.stage.shared_tier_slowness_observed.store(false, Ordering::Relaxed);
                 self.stage.shared_tier_delay_ms.store(delay_ms, Ordering::Relaxed);
             }
             Act::Quicken => {
@@ -214,7 +215,8 @@ impl World {
         }
     }
 
-    /// Power loss: first nobody hears the edge any more, so that what its remains send while they are torn down is lost.
+    /// Power loss: first nobody hears the edge any more, so that what its remains send while they are torn
+    /// down is lost.
     fn stop_edge(&mut self, edge: u32) {
         let outages = self.edges_down.entry(edge).or_default();
         *outages += 1;

@@ -1,7 +1,7 @@
 //! What happened in one run: facts in their order, a running hash over them, and the rules that watch.
 //!
-//! One thread runs one world, so the order in which hosts push facts is the order in which things happened. The lock is
-//! there because the driver asks its observer to be shareable, not because anybody waits for it.
+//! One thread runs one world, so the order in which hosts push facts is the order in which things happened.
+//! The lock is there because the driver asks its observer to be shareable, not because anybody waits for it.
 
 use super::{
     census::{Answerer, Census, Figures, Reading},
@@ -74,8 +74,8 @@ impl Log {
 
     /// Every fact from now on happened at `now`.
     ///
-    /// The world's time moves between ticks only: within one tick hosts run one after the other, and a host that runs later
-    /// may read an earlier time on its own clock.
+    /// The world's time moves between ticks only: within one tick hosts run one after the other, and a host
+    /// that runs later may read an earlier time on its own clock.
     pub(crate) fn set_now(&self, now: Duration) {
         let nanos = u64::try_from(now.as_nanos()).expect("a run is bounded to minutes");
         self.lock().now = Instant::from_nanos(nanos);

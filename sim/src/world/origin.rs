@@ -1,7 +1,7 @@
 //! The origin: a real HTTP server with versions that change and a bad temper.
 //!
-//! It decides which version it serves when a request arrives, and may deliver it much later: caches have been wrong in
-//! exactly that gap. What it does to each answer is drawn from its own stream of the seed.
+//! It decides which version it serves when a request arrives, and may deliver it much later: caches have been
+//! wrong in exactly that gap. What it does to each answer is drawn from its own stream of the seed.
 
 use super::{
     body,
@@ -252,7 +252,8 @@ impl Answer {
             for_ms += stalled_ms;
         }
         if self.temper.truncates_at == Some(self.sent) {
-            // What was sent before leaves the server's buffer meanwhile; otherwise nothing of it would ever arrive.
+            // What was sent before leaves the server's buffer meanwhile; otherwise nothing of it would ever
+            // arrive.
             for_ms += 1;
         }
         if for_ms > 0 {

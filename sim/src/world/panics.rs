@@ -1,4 +1,5 @@
-//! Panics in a simulated world are counted, not lost: a spawned task that panics may otherwise end without a trace.
+//! Panics in a simulated world are counted, not lost: a spawned task that panics may otherwise end without a
+//! trace.
 
 use std::{cell::RefCell, panic, sync::Once};
 

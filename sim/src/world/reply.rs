@@ -19,9 +19,9 @@ use tiergate_tiers::{HttpBody, http_head};
 pub(crate) const ANSWERED_BY: HeaderName = HeaderName::from_static("x-answered-by");
 
 /// A body. After an error the server breaks the connection, so the client sees that something is missing.
-pub(crate) struct Reply(State);
+pub(crate) struct Reply(ReplyState);
 
-enum State {
+enum ReplyState {
     /// Nothing (more) to send.
     Ended,
     /// Pieces in memory, the next one last.
@@ -31,17 +31,17 @@ enum State {
 }
 
 /// Gives the source back with its next piece.
-type Waiting = Pin<Box<dyn Future<Output = (Source, io::Result<Option<Bytes>>)> + Send>>;
+type Waiting = Pin<Box<dyn Future<Output = (BodySource, io::Result<Option<Bytes>>)> + Send>>;
 
 /// Where pieces come from.
-enum Source {
+enum BodySource {
     /// The driver.
     Driver(Body<EdgeWorld>),
     /// The origin, around the cache.
     Origin(HttpBody),
 }
 
-impl Source {
+impl BodySource {
     fn wait(mut self) -> Waiting {
         Box::pin(async move {
             let piece = match &mut self {
@@ -56,7 +56,7 @@ impl Source {
 impl Reply {
     /// A response without a body.
     pub(crate) fn empty(status: StatusCode) -> Response<Self> {
-        let mut response = Response::new(Self(State::Ended));
+        let mut response = Response::new(Self(ReplyState::Ended));
         *response.status_mut() = status;
         response
     }
@@ -64,7 +64,8 @@ impl Reply {
     /// A fresh hit in L0.
     pub(crate) fn whole(resident: &Resident<Bytes>, age: Duration) -> Response<Self> {
         let pieces = resident.chunks.iter().rev().cloned().collect();
-        let mut response = response(&resident.head, Length::Known(resident.length), State::Whole(pieces));
+        let mut response =
+            response(&resident.head, Length::Known(resident.length), ReplyState::Whole(pieces));
         sign(&mut response, Answerer::Tier(TierId::L0));
         response.headers_mut().insert(header::AGE, http_head::age(age));
         response
@@ -73,9 +74,9 @@ impl Reply {
     /// What the driver hands over, piece by piece; nothing of it for HEAD.
     pub(crate) fn streamed(served: Served<EdgeWorld>, method: Method) -> Response<Self> {
         let state = match method {
-            Method::Head => State::Ended,
+            Method::Head => ReplyState::Ended,
             Method::Get | Method::Post | Method::OtherSafe | Method::Other => {
-                State::Waiting(Source::Driver(served.body).wait())
+                ReplyState::Waiting(BodySource::Driver(served.body).wait())
             }
         };
         let mut response = response(&served.head, served.length, state);
@@ -92,13 +93,14 @@ impl Reply {
 
     /// What the origin sends, around the cache.
     pub(crate) fn passed(head: &Head, body: HttpBody) -> Response<Self> {
-        let mut response = response(head, head.length(), State::Waiting(Source::Origin(body).wait()));
+        let mut response =
+            response(head, head.length(), ReplyState::Waiting(BodySource::Origin(body).wait()));
         sign(&mut response, Answerer::Origin);
         response
     }
 }
 
-fn response(head: &Head, length: Length, state: State) -> Response<Reply> {
+fn response(head: &Head, length: Length, state: ReplyState) -> Response<Reply> {
     let response = http_head::response(head).expect("a head that came over HTTP goes out over HTTP");
     let mut response = response.map(|()| Reply(state));
     if let Length::Known(length) = length {
@@ -120,13 +122,13 @@ impl http_body::Body for Reply {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         match &mut self.0 {
-            State::Ended => Poll::Ready(None),
-            State::Whole(pieces) => Poll::Ready(pieces.pop().map(|piece| Ok(Frame::data(piece)))),
-            State::Waiting(waiting) => {
+            ReplyState::Ended => Poll::Ready(None),
+            ReplyState::Whole(pieces) => Poll::Ready(pieces.pop().map(|piece| Ok(Frame::data(piece)))),
+            ReplyState::Waiting(waiting) => {
                 let (source, piece) = ready!(waiting.as_mut().poll(context));
                 self.0 = match piece {
-                    Ok(Some(_)) => State::Waiting(source.wait()),
-                    Ok(None) | Err(_) => State::Ended,
+                    Ok(Some(_)) => ReplyState::Waiting(source.wait()),
+                    Ok(None) | Err(_) => ReplyState::Ended,
                 };
                 Poll::Ready(piece.transpose().map(|piece| piece.map(Frame::data)))
             }
@@ -135,18 +137,20 @@ impl http_body::Body for Reply {
 
     fn is_end_stream(&self) -> bool {
         match &self.0 {
-            State::Ended => true,
-            State::Whole(pieces) => pieces.is_empty(),
-            State::Waiting(_) => false,
+            ReplyState::Ended => true,
+            ReplyState::Whole(pieces) => pieces.is_empty(),
+            ReplyState::Waiting(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
-            State::Ended => SizeHint::with_exact(0),
-            State::Whole(pieces) => SizeHint::with_exact(pieces.iter().map(|piece| piece.len() as u64).sum()),
+            ReplyState::Ended => SizeHint::with_exact(0),
+            ReplyState::Whole(pieces) => {
+                SizeHint::with_exact(pieces.iter().map(|piece| piece.len() as u64).sum())
+            }
             // The head's `Content-Length`, where there is one, tells the server.
-            State::Waiting(_) => SizeHint::default(),
+            ReplyState::Waiting(_) => SizeHint::default(),
         }
     }
 }

@@ -22,10 +22,7 @@ pub(crate) enum Act {
     /// It comes back empty.
     StartSharedTier,
     /// It answers this much later.
-    Slow {
-        /// How much.
-        delay_ms: u64,
-    },
+    Slow { delay_ms: u64 },
     /// It answers at once again.
     Quicken,
     /// This edge's disk has a fault.

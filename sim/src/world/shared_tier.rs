@@ -1,7 +1,7 @@
 //! The shared tier's server: an imitation of Redis, proven by the same suite that a real one passes.
 //!
-//! It keeps everything in memory, so a restart comes back empty. While it is slow, it is late twice: before it carries a
-//! command out and before it says so, because a client that has given up cannot know which.
+//! It keeps everything in memory, so a restart comes back empty. While it is slow, it is late twice: before
+//! it carries a command out and before it says so, because a client that has given up cannot know which.
 
 mod resp;
 mod store;
@@ -33,9 +33,10 @@ pub(crate) async fn run(stage: Arc<Stage>) -> turmoil::Result {
         };
         let stream = stage.wire(FaultKind::PartitionSharedTier, edge).accepted(stream);
         let server = Arc::clone(&server);
-        // A connection that breaks is the client's to notice. The task is a local one because of what happens when this
-        // server is killed: tokio drops local tasks in their own order, but others by ids that all threads of the process
-        // count together, and each dropped connection says goodbye with a latency drawn from the seed.
+        // A connection that breaks is the client's to notice. The task is a local one because of what happens
+        // when this server is killed: tokio drops local tasks in their own order, but others by ids that all
+        // threads of the process count together, and each dropped connection says goodbye with a latency
+        // drawn from the seed.
         tokio::task::spawn_local(async move { drop(server.serve(stream).await) });
     }
 }
@@ -51,7 +52,7 @@ trait Pace: Send + Sync + 'static {
 impl Pace for Arc<Stage> {
     fn delay(&self) -> Duration {
         let delay_ms = self.shared_tier_delay_ms.load(Ordering::Relaxed);
-        if delay_ms > 0 && !self.shared_tier_slowness_felt.swap(true, Ordering::Relaxed) {
+        if delay_ms > 0 && !self.shared_tier_slowness_observed.swap(true, Ordering::Relaxed) {
             self.log.fire(FaultKind::SharedTierSlow);
         }
         Duration::from_millis(delay_ms)

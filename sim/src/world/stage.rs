@@ -26,7 +26,8 @@ pub(crate) const PORT: u16 = 80;
 pub(crate) const ORIGIN: &str = "origin";
 /// The shared tier's host name.
 pub(crate) const SHARED_TIER: &str = "shared-tier";
-/// The calendar at the world's beginning: 2026-01-01, 00:00 UTC. A fixed day, or runs would differ from day to day.
+/// The calendar at the world's beginning: 2026-01-01, 00:00 UTC. A fixed day, or runs would differ from day
+/// to day.
 pub(crate) const EPOCH_S: u64 = 1_767_225_600;
 
 /// What all hosts of one world share.
@@ -41,7 +42,6 @@ pub(crate) struct Stage {
     pub seed: Seed,
     /// What the origin serves.
     pub catalogue: Catalogue,
-    /// What happened.
     pub log: Arc<Log>,
     /// Which links are cut.
     pub cuts: Arc<Cuts>,
@@ -52,7 +52,7 @@ pub(crate) struct Stage {
     /// How late the shared tier answers.
     pub shared_tier_delay_ms: AtomicU64,
     /// Has an answer come late in its present spell of slowness?
-    pub shared_tier_slowness_felt: AtomicBool,
+    pub shared_tier_slowness_observed: AtomicBool,
     /// How many keys the shared tier holds.
     pub shared_tier_keys: AtomicU64,
     /// The edges.

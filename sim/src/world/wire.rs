@@ -1,7 +1,7 @@
 //! Connections of the simulated network, and the links that are cut between hosts.
 //!
-//! The network itself drops what is sent over a cut link; here it is only seen that somebody tried, because a partition
-//! that nobody feels proves nothing.
+//! The network itself drops what is sent over a cut link; here it is only seen that somebody tried, because a
+//! partition that nobody observes proves nothing.
 
 use super::log::Log;
 use std::{
@@ -36,8 +36,8 @@ pub(crate) struct Cuts {
 struct Cut {
     /// Partitions that overlap on this link.
     depth: u32,
-    /// Of those, how many nobody has felt yet.
-    unfelt: u32,
+    /// Of those, how many nobody has observed yet.
+    unobserved: u32,
 }
 
 impl Cuts {
@@ -51,7 +51,7 @@ impl Cuts {
         let mut cuts = self.lock();
         let cut = cuts.entry(link).or_default();
         cut.depth += 1;
-        cut.unfelt += 1;
+        cut.unobserved += 1;
         cut.depth == 1
     }
 
@@ -60,7 +60,7 @@ impl Cuts {
         let mut cuts = self.lock();
         let cut = cuts.entry(link).or_default();
         cut.depth = cut.depth.saturating_sub(1);
-        cut.unfelt = cut.unfelt.min(cut.depth);
+        cut.unobserved = cut.unobserved.min(cut.depth);
         cut.depth == 0
     }
 
@@ -70,9 +70,9 @@ impl Cuts {
     }
 
     /// Somebody sends over the link.
-    fn feel(&self, link: Link) {
+    fn observe_fault(&self, link: Link) {
         if let Some(cut) = self.lock().get_mut(&link) {
-            for _ in 0..std::mem::take(&mut cut.unfelt) {
+            for _ in 0..std::mem::take(&mut cut.unobserved) {
                 self.log.fire(link.kind);
             }
         }
@@ -86,7 +86,6 @@ impl Cuts {
 /// Connects over one link of the simulated network.
 #[derive(Clone, Debug)]
 pub(crate) struct Wire {
-    /// Which.
     pub link: Link,
     /// Where cuts are noticed.
     pub cuts: Arc<Cuts>,
@@ -103,7 +102,7 @@ impl Connect for Wire {
     type Stream = Watched;
 
     async fn connect(&self, authority: &str) -> io::Result<Watched> {
-        self.cuts.feel(self.link);
+        self.cuts.observe_fault(self.link);
         let stream = TcpStream::connect(authority.to_owned()).await?;
         Ok(self.clone().accepted(stream))
     }
@@ -132,7 +131,7 @@ impl AsyncWrite for Watched {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.wire.cuts.feel(self.wire.link);
+        self.wire.cuts.observe_fault(self.wire.link);
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 

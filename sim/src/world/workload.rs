@@ -9,9 +9,7 @@ use tiergate_scenarios::{Between, Popularity, Scenario, Workload};
 pub(crate) struct Job {
     /// Not before this time.
     pub at_ms: u64,
-    /// Of which edge.
     pub edge: u32,
-    /// For which object.
     pub object: u32,
     /// What the client is like.
     pub habit: Habit,
@@ -23,15 +21,9 @@ pub(crate) enum Habit {
     /// It reads all of it at once.
     Reads,
     /// It pauses this long before each piece.
-    ReadsSlowly {
-        /// How long.
-        pause_ms: u64,
-    },
+    ReadsSlowly { pause_ms: u64 },
     /// It goes away once it has this many bytes.
-    Leaves {
-        /// How many.
-        after_bytes: u64,
-    },
+    Leaves { after_bytes: u64 },
     /// It does not want the object but asks to purge it.
     Purges,
 }

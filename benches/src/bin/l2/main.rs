@@ -1,9 +1,9 @@
 //! The log on a disk beside fio: `cargo run --release -p tiergate-benches --bin l2 -- DIRECTORY`.
 //!
-//! Reads of whole objects that the page cache holds, in random order, and bodies streamed in and made durable; in
-//! interleaved rounds with fio, which reads the very same file in blocks of the objects' size, and writes one beside it. Both are
-//! timed by the clock and by the time on processors, because on a shared machine the clock says more of others. Nothing here
-//! measures HTTP, the driver or the engine.
+//! Reads of whole objects that the page cache holds, in random order, and bodies streamed in and made
+//! durable; in interleaved rounds with fio, which reads the very same file in blocks of the objects' size,
+//! and writes one beside it. Both are timed by the clock and by the time on processors, because on a shared
+//! machine the clock says more of others. Nothing here measures HTTP, the driver or the engine.
 
 mod clock;
 mod fio;

@@ -14,7 +14,7 @@ use tiergate_engine::{
 /// may not have begun to sleep.
 fn wait_for_a_deadline() {
     let retry = RawRetry { attempts_max: 1, ..RawRetry::default() };
-    let care = RawResilience { retry, ..RawResilience::default() };
+    let resilience = RawResilience { retry, ..RawResilience::default() };
     let rig = Rig::with_timers(RawConfig { resilience, ..RawConfig::default() });
     let worker = spawn({
         let executor = rig.executor.clone();

@@ -4,7 +4,8 @@ use super::*;
 use tiergate_engine::Method;
 
 tiergate_fuzz::target!(
-    /// A request that is understood wants at least one thing, at most as many as are remembered, and all of one kind.
+    /// A request that is understood wants at least one thing, at most as many as are remembered, and all of
+    /// one kind.
     purge_wish,
     [
         "surrogate-key:a b,c\nsoft-purge:1",

@@ -1,4 +1,5 @@
-//! What a tier promises that keeps bans over a restart: run on the real disk here, on the imitated one by the simulator.
+//! What a tier promises that keeps bans over a restart: run on the real disk here, on the imitated one by the
+//! simulator.
 
 use std::future::Future;
 use tiergate_driver::TierError;
@@ -32,7 +33,8 @@ fn tag(number: u64, mode: PurgeMode, millis: u64) -> Ban {
     Ban { selector: Selector::Tag(tag), mode, at: at(millis) }
 }
 
-/// Bans of every kind come back as they were, in their order, after one restart and after another, with more between them.
+/// Bans of every kind come back as they were, in their order, after one restart and after another, with more
+/// between them.
 async fn what_was_stored_is_found(tier: &mut impl KeepsBans) {
     let prefix = Prefix::new("conformance.example", "/a?\u{e9}").expect("a prefix");
     let selectors =
@@ -48,7 +50,8 @@ async fn what_was_stored_is_found(tier: &mut impl KeepsBans) {
     assert_eq!(tier.restart().await, stored);
 }
 
-/// A newer ban of the same in the same mode takes the older one's place, again and again; an older one changes no newer.
+/// A newer ban of the same in the same mode takes the older one's place, again and again; an older one
+/// changes no newer.
 async fn the_newer_of_two_counts(tier: &mut impl KeepsBans) {
     for millis in 10..30 {
         assert_eq!(tier.store(&tag(1, PurgeMode::Hard, millis)).await, Ok(()));

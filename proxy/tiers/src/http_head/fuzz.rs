@@ -20,8 +20,9 @@ fn lines(bytes: &[u8]) -> (&[u8], http::HeaderMap) {
 }
 
 tiergate_fuzz::target!(
-    /// A request has one host, in lower case and without a user, and no field that is about one connection; what is left
-    /// of its fields, and a response's, is the same after another hop. A key told without copying is the same key.
+    /// A request has one host, in lower case and without a user, and no field that is about one connection;
+    /// what is left of its fields, and a response's, is the same after another hop. A key told without
+    /// copying is the same key.
     http_head,
     ["/a?b\nHost: A.test:80\nConnection: x-a, Vary\nX-A: 1\nVary: accept\nTransfer-Encoding: chunked\nContent-Length: 1", "/\nHost: a-1.test:80"],
     |bytes: &[u8]| {

@@ -16,7 +16,8 @@ fn lines(fields: &Fields) -> Vec<(String, String)> {
         .collect()
 }
 
-/// A request in origin form becomes authority, target and fields; the authority is lower case, and `Host` no field.
+/// A request in origin form becomes authority, target and fields; the authority is lower case, and `Host` no
+/// field.
 #[test]
 fn a_request_is_named_by_its_host_and_target() {
     let head = request_head(&parts("/Logo?v=2", &[("Host", "Example.ORG:8080"), ("Accept", "*/*")]));
@@ -56,7 +57,8 @@ fn a_request_without_one_good_host_is_refused() {
     }
 }
 
-/// A key is told without copying where the host is plain, and then it is the key of the request; it is told of no other.
+/// A key is told without copying where the host is plain, and then it is the key of the request; it is told
+/// of no other.
 #[test]
 fn a_plain_host_is_enough_for_the_key() {
     for host in ["a", "a.example", "a-1.example:8080", "127.0.0.1:80"] {

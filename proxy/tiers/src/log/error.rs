@@ -30,14 +30,14 @@ pub enum OpenError {
         path: PathBuf,
         /// What was tried.
         doing: &'static str,
-        /// Why not.
+        /// The system's reason.
         error: io::Error,
     },
     /// A log does not work on a file system of this kind. Choose another directory.
     FileSystem {
         /// The directory.
         path: PathBuf,
-        /// Which kind.
+        /// The kind of its file system.
         kind: String,
         /// What it lacks.
         lacks: &'static str,
@@ -93,7 +93,7 @@ pub enum OpenError {
     },
     /// io_uring was asked for by name, and is refused here. Its error says why.
     NoIoUring {
-        /// Why.
+        /// The system's reason.
         error: io::Error,
     },
     /// The device failed.
@@ -102,7 +102,7 @@ pub enum OpenError {
         name: String,
         /// What was tried.
         doing: &'static str,
-        /// Why not.
+        /// The system's reason.
         error: io::Error,
     },
 }

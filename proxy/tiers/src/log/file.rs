@@ -81,12 +81,12 @@ pub struct FileMedium {
     directory: PathBuf,
     choice: IoChoice,
     inline: Inline,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<FileState>>,
 }
 
 /// What is kept from one opening to the next.
 #[derive(Debug, Default)]
-struct State {
+struct FileState {
     /// Held from the first opening on.
     lock: Option<Owner>,
     io: Option<Io>,
@@ -159,7 +159,7 @@ struct Taken {
 }
 
 /// Takes the directory for this process, and creates what is missing of it. Waits for the disk.
-fn take(directory: &Path, state: &Mutex<State>) -> Result<Taken, OpenError> {
+fn take(directory: &Path, state: &Mutex<FileState>) -> Result<Taken, OpenError> {
     let unusable = |doing: &'static str, path: &Path| {
         let path = path.to_owned();
         move |error| OpenError::Unusable { path, doing, error }
@@ -225,7 +225,7 @@ fn make(directory: &Path) -> Result<(), OpenError> {
 }
 
 /// The lock of this process on the directory: the one that it has, if that is still the one in the directory.
-fn lock(directory: &Path, state: &Mutex<State>) -> Result<Owner, OpenError> {
+fn lock(directory: &Path, state: &Mutex<FileState>) -> Result<Owner, OpenError> {
     let path = directory.join(LOCK);
     let failed = |error| OpenError::Unusable { path: path.clone(), doing: "opening", error };
     let mut options = File::options();

@@ -2,10 +2,10 @@
 //!
 //! The lock is held for steps of the store alone: hashes, copies and the device come outside of it. Reads
 //! that the device has at hand are made by whoever asks, so that most questions are answered within the first
-//! poll. Other reads and syncs are tasks of their own, writes are for a few writers (`writes`), which are tasks
-//! too: all of these go on when whoever asked has left. A session ends
-//! for good when the store stops writing; it is given up once the device has answered everything, and another
-//! one takes its place (`volume`).
+//! poll. Other reads and syncs are tasks of their own, writes are for a few writers (`writes`), which are
+//! tasks too: all of these go on when whoever asked has left. A session ends for good when the store stops
+//! writing; it is given up once the device has answered everything, and another one takes its place
+//! (`volume`).
 
 mod machine;
 mod open;
@@ -202,8 +202,8 @@ impl<D: Device> Session<D> {
         drop(self.ask(|op| Input::Sync { op }).await);
     }
 
-    /// Has the store empty what lies beyond the end of a smaller device. Comes right after its recovery. The answer comes when
-    /// nothing is left there.
+    /// Has the store empty what lies beyond the end of a smaller device. Comes right after its recovery. The
+    /// answer comes when nothing is left there.
     pub(super) fn begin_shrinking(
         self: &Arc<Self>,
         geometry: Geometry,

@@ -60,16 +60,16 @@ pub(super) struct Volume<M: Medium> {
     medium: M,
     settings: Settings,
     bans: Mutex<BanAreas>,
-    state: watch::Sender<State<M::Device>>,
+    state: watch::Sender<VolumeState<M::Device>>,
     /// Told when any volume of the tier has come up.
     risen: Arc<Notify>,
 }
 
-pub(super) enum State<D: Device> {
+pub(super) enum VolumeState<D: Device> {
     /// What it holds is being found out; then it may have to become smaller.
     Recovering(Arc<Session<D>>, Option<Smaller>),
     Up(Arc<Session<D>>, Contents),
-    /// Why.
+    /// With the reason, for people.
     Down(Arc<str>),
 }
 
@@ -90,7 +90,7 @@ impl<M: Medium> Volume<M> {
     ) -> Self {
         let Prepared { device, geometry, smaller, bans, seed } = prepared;
         let session = Session::new(device, geometry, settings.syncs(), seed);
-        let state = watch::Sender::new(State::Recovering(session, smaller));
+        let state = watch::Sender::new(VolumeState::Recovering(session, smaller));
         Self { medium, settings, bans: Mutex::new(bans), state, risen }
     }
 
@@ -101,18 +101,18 @@ impl<M: Medium> Volume<M> {
     /// The session that answers questions.
     pub(super) fn session(&self) -> Result<Arc<Session<M::Device>>, TierError> {
         match &*self.state.borrow() {
-            State::Up(session, _) => Ok(Arc::clone(session)),
-            State::Recovering(..) => Err(failed("what it holds is not known yet")),
-            State::Down(why) => Err(failed(&format!("it is down: {why}"))),
+            VolumeState::Up(session, _) => Ok(Arc::clone(session)),
+            VolumeState::Recovering(..) => Err(failed("what it holds is not known yet")),
+            VolumeState::Down(why) => Err(failed(&format!("it is down: {why}"))),
         }
     }
 
     /// The same, once recovery is over.
     pub(super) async fn recovered(&self) -> Result<Arc<Session<M::Device>>, TierError> {
         let mut state = self.state.subscribe();
-        let is_known = |state: &State<M::Device>| match state {
-            State::Recovering(..) => false,
-            State::Up(..) | State::Down(_) => true,
+        let is_known = |state: &VolumeState<M::Device>| match state {
+            VolumeState::Recovering(..) => false,
+            VolumeState::Up(..) | VolumeState::Down(_) => true,
         };
         // The sender is ours, so it is there.
         drop(state.wait_for(is_known).await);
@@ -124,8 +124,8 @@ impl<M: Medium> Volume<M> {
         // Why it failed is in the log.
         drop(self.recovered().await);
         match &*self.state.borrow() {
-            State::Up(_, contents) => Some(*contents),
-            State::Recovering(..) | State::Down(_) => None,
+            VolumeState::Up(_, contents) => Some(*contents),
+            VolumeState::Recovering(..) | VolumeState::Down(_) => None,
         }
     }
 
@@ -143,8 +143,8 @@ impl<M: Medium> Volume<M> {
             return Ok(());
         }
         let session = match &*self.state.borrow() {
-            State::Recovering(session, _) | State::Up(session, _) => Arc::clone(session),
-            State::Down(why) => return Err(failed(&format!("it is down: {why}"))),
+            VolumeState::Recovering(session, _) | VolumeState::Up(session, _) => Arc::clone(session),
+            VolumeState::Down(why) => return Err(failed(&format!("it is down: {why}"))),
         };
         let device = session.device();
         bans.store(device, || sync(device, self.settings.syncs())).await.map_err(|error| {
@@ -159,8 +159,10 @@ impl<M: Medium> Volume<M> {
         let (mut failures, mut said) = (0, Said::Nothing);
         loop {
             let (session, smaller) = match &*self.state.borrow() {
-                State::Recovering(session, smaller) => (Arc::clone(session), *smaller),
-                State::Up(..) | State::Down(_) => unreachable!("each round begins with a recovery"),
+                VolumeState::Recovering(session, smaller) => (Arc::clone(session), *smaller),
+                VolumeState::Up(..) | VolumeState::Down(_) => {
+                    unreachable!("each round begins with a recovery")
+                }
             };
             let recovered = self.recover(&session).await;
             let began = Instant::now();
@@ -172,7 +174,7 @@ impl<M: Medium> Volume<M> {
                         Said::Down => tracing::warn!(directory, objects, "L2 is back"),
                     }
                     let shrinking = self.shrink(&session, smaller);
-                    self.state.send_replace(State::Up(Arc::clone(&session), contents));
+                    self.state.send_replace(VolumeState::Up(Arc::clone(&session), contents));
                     self.risen.notify_waiters();
                     self.watch(&session, shrinking).await
                 }
@@ -186,7 +188,7 @@ impl<M: Medium> Volume<M> {
                 tracing::warn!(directory, %why, "L2 is down, and is tried again; requests go on without it");
                 said = Said::Down;
             }
-            self.state.send_replace(State::Down(why));
+            self.state.send_replace(VolumeState::Down(why));
             session.is_quiet().await;
             drop(session);
             self.rise(&mut failures).await;
@@ -204,7 +206,7 @@ impl<M: Medium> Volume<M> {
                 Ok(Prepared { device, geometry, smaller, bans, seed }) => {
                     *known = bans;
                     let session = Session::new(device, geometry, self.settings.syncs(), seed);
-                    self.state.send_replace(State::Recovering(session, smaller));
+                    self.state.send_replace(VolumeState::Recovering(session, smaller));
                     return;
                 }
                 Err(error) => tracing::debug!(directory = self.medium.name(), %error, "L2 is still down"),
@@ -234,8 +236,8 @@ impl<M: Medium> Volume<M> {
         }
     }
 
-    /// Has the store empty what lies beyond the new end, if there is one, before anything else is asked of it; the log goes on
-    /// meanwhile. What this returns waits for it, and then makes the device end there.
+    /// Has the store empty what lies beyond the new end, if there is one, before anything else is asked of
+    /// it; the log goes on meanwhile. What this returns waits for it, and then makes the device end there.
     fn shrink(
         self: &Arc<Self>,
         session: &Arc<Session<M::Device>>,
@@ -273,7 +275,8 @@ impl<M: Medium> Volume<M> {
     /// The device ends there from now on.
     async fn end_there(self: &Arc<Self>, session: Arc<Session<M::Device>>, smaller: Smaller) {
         let volume = Arc::clone(self);
-        // A task of its own: it must not end in the middle because the session does. It holds up the next opening.
+        // A task of its own: it must not end in the middle because the session does. It holds up the next
+        // opening.
         let settling = tokio::spawn(async move {
             let _bans = volume.bans.lock().await;
             let (directory, capacity) = (volume.medium.name(), smaller.geometry.capacity().0);

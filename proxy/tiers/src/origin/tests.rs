@@ -1,4 +1,5 @@
-//! The origin client against scripted peers in memory, on tokio's paused clock; and twice over real loopback sockets.
+//! The origin client against scripted peers in memory, on tokio's paused clock; and twice over real loopback
+//! sockets.
 
 use super::*;
 use crate::TcpConnect;
@@ -122,7 +123,8 @@ fn hello() -> Result<(u16, String, Result<(), OriginFailure>), OriginFailure> {
     Ok((200, "hello".to_owned(), Ok(())))
 }
 
-/// The request goes out with the client's authority as `Host`, in origin form, and with nothing that it did not say.
+/// The request goes out with the client's authority as `Host`, in origin form, and with nothing that it did
+/// not say.
 #[tokio::test(start_paused = true)]
 async fn a_request_goes_out_as_it_came_in() {
     let rig = Rig::new(&[&[Read, Send(OK)]]);
@@ -219,7 +221,8 @@ async fn a_connection_whose_answer_has_no_body_is_used_again() {
     }
 }
 
-/// An idle connection that closes on the next request, before any byte of an answer, costs one try on a new one.
+/// An idle connection that closes on the next request, before any byte of an answer, costs one try on a new
+/// one.
 #[tokio::test(start_paused = true)]
 async fn a_request_on_a_closed_idle_connection_is_sent_once_more() {
     let rig = Rig::new(&[&[Read, Send(OK), Read], &[Read, Send(OK)]]);

@@ -23,8 +23,8 @@ fn head() -> Vec<u8> {
 }
 
 tiergate_fuzz::target!(
-    /// Bytes that are a head are the bytes that are written for it, behind a checksum that fits too; a read of its parts
-    /// is bounded.
+    /// Bytes that are a head are the bytes that are written for it, behind a checksum that fits too; a read
+    /// of its parts is bounded.
     redis_head,
     [head()],
     |bytes: &[u8]| {

@@ -1,4 +1,5 @@
-//! One connection to Redis, made when it is needed and given up after a failure, and the few commands that use it.
+//! One connection to Redis, made when it is needed and given up after a failure, and the few commands that
+//! use it.
 
 use super::keys::{self, Generation, Keys};
 use crate::{abort::Task, connect::Connect};
@@ -18,23 +19,24 @@ use tiergate_driver::TierError;
 use tiergate_engine::{CacheKey, StoredKey};
 use tokio::{sync::Mutex, time::timeout};
 
-/// Joins the generation of a target. Key: the generation. Arguments: the name that becomes the generation if there is none,
-/// and for how many milliseconds it lives from now on at least. Answers the generation.
+/// Joins the generation of a target. Key: the generation. Arguments: the name that becomes the generation if
+/// there is none, and for how many milliseconds it lives from now on at least. Answers the generation.
 pub const JOIN_SCRIPT: &str = "if not redis.call('GET', KEYS[1]) then \
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2]) \
 elseif redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end \
 return redis.call('GET', KEYS[1])";
 
-/// Publishes a head, unless its target was purged since the writer was opened. Keys: the generation, the head-in-waiting,
-/// the head. Arguments: the generation that the writer found, and for how many milliseconds it lives from now on at
-/// least. Answers 1 if it published and 0 if the generation is another.
+/// Publishes a head, unless its target was purged since the writer was opened. Keys: the generation, the
+/// head-in-waiting, the head. Arguments: the generation that the writer found, and for how many milliseconds
+/// it lives from now on at least. Answers 1 if it published and 0 if the generation is another.
 pub const PUBLISH_SCRIPT: &str = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end \
 redis.call('RENAME', KEYS[2], KEYS[3]) \
 if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end \
 return 1";
 
-/// Exchanges a head for a newer one of the same record, if it is still what the caller read there. Key: the head. Arguments:
-/// what was read, the new head, and the milliseconds that it lives. Answers 1 if it did so and 0 if the head is another.
+/// Exchanges a head for a newer one of the same record, if it is still what the caller read there. Key: the
+/// head. Arguments: what was read, the new head, and the milliseconds that it lives. Answers 1 if it did so
+/// and 0 if the head is another.
 pub const FRESHEN_SCRIPT: &str = "if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end \
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3]) return 1";
 
@@ -126,8 +128,8 @@ impl<C: Connect> Link<C> {
         Ok(found.len() == keys.len() && found.iter().all(|found| *found == 1))
     }
 
-    /// The generation of a target, which lives for `time` at least; if it had none, the name of this fill is its generation
-    /// from now on.
+    /// The generation of a target, which lives for `time` at least; if it had none, the name of this fill is
+    /// its generation from now on.
     pub(super) async fn join_generation(&self, keys: Keys, time: Duration) -> Result<Generation, TierError> {
         let mut eval = redis::cmd("EVAL");
         eval.arg(JOIN_SCRIPT).arg(1);
@@ -138,7 +140,8 @@ impl<C: Connect> Link<C> {
         })
     }
 
-    /// Makes the head-in-waiting current if the generation is still the one given, which then lives for `time` at least.
+    /// Makes the head-in-waiting current if the generation is still the one given, which then lives for
+    /// `time` at least.
     pub(super) async fn publish(
         &self,
         keys: Keys,

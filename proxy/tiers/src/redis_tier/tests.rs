@@ -1,5 +1,5 @@
-//! The Redis tier against a real `redis-server`, which each test starts for itself on a socket in a directory of its own;
-//! and against peers that never answer, on paused time.
+//! The Redis tier against a real `redis-server`, which each test starts for itself on a socket in a directory
+//! of its own; and against peers that never answer, on paused time.
 
 use super::*;
 use crate::{AnyTier, conformance::conformance};
@@ -163,8 +163,8 @@ async fn edges_share_what_is_stored() {
     assert_eq!(one.lookup(RECORD, KEYS.key).await, Ok(None));
 }
 
-/// A purge that another edge asked for closes the writers that this one has open, and only those: what is opened after the
-/// purge is published (C7).
+/// A purge that another edge asked for closes the writers that this one has open, and only those: what is
+/// opened after the purge is published (C7).
 #[tokio::test]
 async fn a_purge_by_another_edge_closes_writers() {
     let server = Server::start();
@@ -195,8 +195,8 @@ async fn store_variant<C: Connect>(tier: &RedisTier<C>, body: &[u8]) {
     tier.discard(WRITER);
 }
 
-/// One edge purges a target whose variants another stored, and knows none of them: they are gone for both, also after the
-/// target has another generation (C7).
+/// One edge purges a target whose variants another stored, and knows none of them: they are gone for both,
+/// also after the target has another generation (C7).
 #[tokio::test]
 async fn a_purge_reaches_variants_of_another_edge() {
     let server = Server::start();
@@ -211,8 +211,8 @@ async fn a_purge_reaches_variants_of_another_edge() {
     assert_eq!(one.lookup(RECORD, key).await, Ok(None));
 }
 
-/// A generation lives as long as the longest of the heads that need it, and no writer shortens it; without it a variant is
-/// absent.
+/// A generation lives as long as the longest of the heads that need it, and no writer shortens it; without it
+/// a variant is absent.
 #[tokio::test]
 async fn a_variant_lives_with_its_generation() {
     let server = Server::start();
@@ -267,8 +267,8 @@ async fn a_generation_is_shared_and_prolonged() {
     assert!(left > GENERATION_TIME / 2 && left <= GENERATION_TIME, "{left:?}");
 }
 
-/// A head lives for a time after its response grew stale, and its parts longer; a writer's parts do not live for ever
-/// either. A freshening prolongs all of them.
+/// A head lives for a time after its response grew stale, and its parts longer; a writer's parts do not live
+/// for ever either. A freshening prolongs all of them.
 #[tokio::test]
 async fn everything_expires_and_parts_last() {
     let server = Server::start();
@@ -386,7 +386,8 @@ async fn a_commit_without_all_parts_fails() {
     assert_eq!(tier.lookup(RECORD, KEYS.key).await, Ok(None));
 }
 
-/// What a writer left that did not commit is taken back to the last key, but for the generation, which others may share.
+/// What a writer left that did not commit is taken back to the last key, but for the generation, which others
+/// may share.
 #[tokio::test]
 async fn a_discarded_writer_leaves_no_key() {
     let server = Server::start();
@@ -399,8 +400,8 @@ async fn a_discarded_writer_leaves_no_key() {
     assert_eq!(left, [keys::generation(KEYS.key.target)]);
 }
 
-/// While Redis is away every call fails; what was acknowledged and is still held can be read; when it is back, the next
-/// call works.
+/// While Redis is away every call fails; what was acknowledged and is still held can be read; when it is
+/// back, the next call works.
 #[tokio::test]
 async fn a_server_that_died_is_found_again() {
     let mut server = Server::start();
@@ -467,8 +468,8 @@ impl Connect for Silent {
     }
 }
 
-/// A command that gets no answer ends with its time limit, whether the connection does not come about or is silent, and
-/// the next one tries a new connection.
+/// A command that gets no answer ends with its time limit, whether the connection does not come about or is
+/// silent, and the next one tries a new connection.
 #[tokio::test(start_paused = true)]
 async fn a_silent_server_costs_one_time_limit() {
     for connects in [false, true] {
@@ -485,8 +486,8 @@ async fn a_silent_server_costs_one_time_limit() {
     }
 }
 
-/// Passes bytes on to a real server; while armed, holds back the first piece with an `EVAL` in it, and all after it,
-/// until told to go on.
+/// Passes bytes on to a real server; while armed, holds back the first piece with an `EVAL` in it, and all
+/// after it, until told to go on.
 struct Delaying {
     socket: PathBuf,
     delay: Arc<Delay>,
@@ -545,8 +546,8 @@ enum Then {
     Purges,
 }
 
-/// A script that arrives after its commit was given up, and after a purge, a delete by name or a discard was acknowledged,
-/// publishes nothing (F1).
+/// A script that arrives after its commit was given up, and after a purge, a delete by name or a discard was
+/// acknowledged, publishes nothing (F1).
 #[tokio::test]
 async fn a_late_commit_does_not_undo_a_delete() {
     for then in [Then::Discards, Then::DeletesByName, Then::Purges] {
@@ -563,7 +564,8 @@ async fn a_late_commit_does_not_undo_a_delete() {
                     tokio::task::yield_now().await;
                 }
             };
-            // The commit is given up once its script is under way: dropped, as a caller with less patience would.
+            // The commit is given up once its script is under way: dropped, as a caller with less patience
+            // would.
             tokio::select! {
                 biased;
                 () = held => {}

@@ -1,8 +1,10 @@
-//! Marks: what must happen sometimes. One for each kind of thing that an engine says, with the reason it gives.
+//! Marks: what must happen sometimes. One for each kind of thing that an engine says, with the reason it
+//! gives.
 //!
-//! A mark is a pattern over events, which the engine makes anyhow: marks cost nothing in production, and every event has
-//! exactly one. A few stand beside them for what only the world sees. In a campaign that is large enough, a mark that never
-//! fires is a path that nothing was proved about, and the campaign fails; but for those in [`RARE`], with the reason.
+//! A mark is a pattern over events, which the engine makes anyhow: marks cost nothing in production, and
+//! every event has exactly one. A few stand beside them for what only the world sees. In a campaign that is
+//! large enough, a mark that never fires is a path that nothing was proved about, and the campaign fails; but
+//! for those in [`RARE`], with the reason.
 
 use tiergate_engine::{
     AbortReason, BreakerState, Bypass, CopyEvent, Dependency, DurableEvent, End, Event, FetchEnd, FetchEvent,
@@ -208,7 +210,7 @@ marks! {
                 PurgeEvent::PurgeBegan { what: SelectorKind::Key(_), mode: PurgeMode::Hard, .. },
             PurgeSoft "soft purge" = PurgeEvent::PurgeBegan { mode: PurgeMode::Soft, .. },
             Banned "ban" = PurgeEvent::PurgeBegan { .. },
-            RemotePurged "purge heard" = PurgeEvent::RemotePurged { .. },
+            RemotePurged "remote purge" = PurgeEvent::RemotePurged { .. },
             PurgesMissed "purges missed" = PurgeEvent::PurgesMissed,
             PurgeConfirmed "purge ended: confirmed" = PurgeEvent::PurgeEnded { confirmed: true, .. },
             PurgeUnconfirmed "purge ended: not confirmed" = PurgeEvent::PurgeEnded { confirmed: false, .. },
@@ -238,7 +240,7 @@ marks! {
         }
     }
     beside {
-        FastDoor "hit by the fast door",
+        FastPath "hit by the fast path",
         AnsweredHead "answered HEAD",
         AnsweredPart "answered 206",
         AnsweredUnchanged "answered 206, if unchanged",

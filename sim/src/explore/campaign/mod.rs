@@ -18,8 +18,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Seeds after which every kind of trouble must have been planned, have hit and been felt.
-const SEEDS_FOR_TROUBLES: u64 = 500;
+/// Seeds after which every kind of fault must have been planned, have hit and been observed.
+const SEEDS_FOR_FAULTS: u64 = 500;
 /// Seeds of so many requests after which every mark must have fired.
 const SEEDS_FOR_MARKS: u64 = 2_000;
 const REQUESTS_FOR_MARKS: u32 = 200;
@@ -111,11 +111,11 @@ impl Campaign {
         if self.limits.shape.is_some() {
             return Vec::new();
         }
-        let troubles = self.total.troubles().filter(|_| self.done >= SEEDS_FOR_TROUBLES);
-        let vacuous = troubles.filter_map(|(trouble, count)| {
+        let faults = self.total.faults().filter(|_| self.done >= SEEDS_FOR_FAULTS);
+        let vacuous = faults.filter_map(|(fault, count)| {
             count
                 .is_vacuous()
-                .map(|why| format!("the trouble `{}` {why} in {} seeds", trouble.as_str(), self.done))
+                .map(|why| format!("the fault `{}` {why} in {} seeds", fault.as_str(), self.done))
         });
         let is_long = self.done >= SEEDS_FOR_MARKS && self.limits.run.requests >= REQUESTS_FOR_MARKS;
         let marks = self.total.marks().filter(|_| is_long);
@@ -148,12 +148,12 @@ impl Campaign {
         );
         let _ = writeln!(
             text,
-            "  trouble {:48} {:>9} {:>11} {:>9} {:>9}",
-            "", "planned", "armed", "fired", "felt"
+            "  fault {:50} {:>9} {:>11} {:>9} {:>9}",
+            "", "planned", "armed", "fired", "observed"
         );
-        for (trouble, Count { planned, armed, fired, felt }) in self.total.troubles() {
-            let name = trouble.as_str();
-            let _ = writeln!(text, "  {name:<56} {planned:>9} {armed:>11} {fired:>9} {felt:>9}");
+        for (fault, Count { planned, armed, fired, observed }) in self.total.faults() {
+            let name = fault.as_str();
+            let _ = writeln!(text, "  {name:<56} {planned:>9} {armed:>11} {fired:>9} {observed:>9}");
         }
         for (mark, count) in self.total.marks().filter(|_| has_marks) {
             let _ = writeln!(text, "  mark  {:<50} {count:>9}", mark.as_str());
@@ -172,15 +172,15 @@ pub(crate) fn cpu_time() -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::explore::campaign::tally::Trouble;
+    use crate::explore::campaign::tally::WorldFault;
 
-    /// A campaign of so many seeds in which everything was planned, hit, was felt, and was marked.
+    /// A campaign of so many seeds in which everything was planned, hit, was observed, and was marked.
     fn campaign(done: u64, requests: u32) -> Campaign {
         let mut campaign =
             Campaign::new(Limits { first: 0, seeds: 0, time: None, shape: None, run: Run::of(requests) });
         campaign.done = done;
-        for trouble in Trouble::ALL {
-            *campaign.total.count(trouble) = Count { planned: 1, armed: 1, fired: 1, felt: 1 };
+        for fault in WorldFault::ALL {
+            *campaign.total.count(fault) = Count { planned: 1, armed: 1, fired: 1, observed: 1 };
         }
         for mark in Mark::ALL {
             campaign.total.mark(*mark);
@@ -188,18 +188,18 @@ mod tests {
         campaign
     }
 
-    /// What was planned and never hit, or hit and was never felt, is named once there were seeds enough.
+    /// What was planned and never hit, or hit and was never observed, is named once there were seeds enough.
     #[test]
-    fn a_vacuous_trouble_is_named() {
-        assert_eq!(campaign(SEEDS_FOR_TROUBLES, 1).holes(), [""; 0]);
+    fn a_vacuous_fault_is_named() {
+        assert_eq!(campaign(SEEDS_FOR_FAULTS, 1).holes(), [""; 0]);
         for (count, why) in [
-            (Count { planned: 3, armed: 9, fired: 0, felt: 0 }, "was planned, and never hit"),
-            (Count { planned: 3, armed: 9, fired: 2, felt: 0 }, "hit, and was never felt"),
+            (Count { planned: 3, armed: 9, fired: 0, observed: 0 }, "was planned, and never hit"),
+            (Count { planned: 3, armed: 9, fired: 2, observed: 0 }, "hit, and was never observed"),
             (Count::default(), "was never planned"),
         ] {
-            let mut vacuous = campaign(SEEDS_FOR_TROUBLES, 1);
-            *vacuous.total.count(Trouble::TierLost) = count;
-            let hole = format!("the trouble `tier lost a record` {why} in {SEEDS_FOR_TROUBLES} seeds");
+            let mut vacuous = campaign(SEEDS_FOR_FAULTS, 1);
+            *vacuous.total.count(WorldFault::TierLost) = count;
+            let hole = format!("the fault `tier lost a record` {why} in {SEEDS_FOR_FAULTS} seeds");
             assert_eq!(vacuous.holes(), [hole]);
             vacuous.done -= 1;
             assert_eq!(vacuous.holes(), [""; 0]);
@@ -213,8 +213,8 @@ mod tests {
         assert_eq!(silent.holes(), [""; 0]);
         silent.total = Tally::new();
         silent.done = SEEDS_FOR_MARKS - 1;
-        let troubles = silent.holes().len();
+        let faults = silent.holes().len();
         silent.done = SEEDS_FOR_MARKS;
-        assert_eq!(silent.holes().len(), troubles + Mark::ALL.len() - RARE.len());
+        assert_eq!(silent.holes().len(), faults + Mark::ALL.len() - RARE.len());
     }
 }

@@ -1,7 +1,8 @@
-//! Prove: plants each fault that the engine knows, and its store, and sees which rule catches it, and how soon.
+//! Prove: plants each fault that the engine knows, and its store, and sees which rule catches it, and how
+//! soon.
 //!
-//! A net is worth what it has caught. The canary comes last: without a planted fault as many seeds break nothing, so that what
-//! was caught was the fault.
+//! A net is worth what it has caught. The canary comes last: without a planted fault as many seeds break
+//! nothing, so that what was caught was the fault.
 
 use crate::disk;
 use crate::explore::{
@@ -76,11 +77,11 @@ pub fn prove(args: ProveArgs) -> ExitCode {
                     cases::keep(file, &failure);
                 }
             }
-            None => println!("{:<4} UNCAUGHT after {done} seeds: {}", fault.as_str(), fault.describe()),
+            None => outln!("{:<4} UNCAUGHT after {done} seeds: {}", fault.as_str(), fault.describe()),
         }
     }
     if !faults.is_empty() {
-        println!("{caught} of {} caught, {seeds} seeds, {:.2} CPU-s", faults.len(), cpu.as_secs_f64());
+        outln!("{caught} of {} caught, {seeds} seeds, {:.2} CPU-s", faults.len(), cpu.as_secs_f64());
     }
     let (of_store_uncaught, of_store_cpu) = disk::prove::prove(&of_store);
     cpu += of_store_cpu;
@@ -90,13 +91,13 @@ pub fn prove(args: ProveArgs) -> ExitCode {
     }
     let (done, spent, failure) = hunt(&args, seeds_needed, None);
     match failure {
-        None => println!("none passed {done} seeds, {:.2} CPU-s", spent.as_secs_f64()),
+        None => outln!("none passed {done} seeds, {:.2} CPU-s", spent.as_secs_f64()),
         Some(failure) => {
             holes += 1;
-            println!("none, and yet:\n{failure}");
+            outln!("none, and yet:\n{failure}");
         }
     }
-    println!("{:.2} CPU-s in all", (cpu + spent).as_secs_f64());
+    outln!("{:.2} CPU-s in all", (cpu + spent).as_secs_f64());
     if holes == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
@@ -114,7 +115,7 @@ fn hunt(args: &ProveArgs, seeds: u64, fault: Option<Fault>) -> (u64, Duration, O
 }
 
 fn show(args: &ProveArgs, fault: Fault, done: u64, spent: Duration, failure: &Failure) {
-    println!(
+    outln!(
         "{:<4} caught by {:<5} at seed {:<4} after {done} seeds and {:.3} CPU-s: {}",
         fault.as_str(),
         failure.violation.rule,
@@ -123,6 +124,6 @@ fn show(args: &ProveArgs, fault: Fault, done: u64, spent: Duration, failure: &Fa
         fault.describe(),
     );
     if args.show {
-        println!("{failure}\n");
+        outln!("{failure}\n");
     }
 }

@@ -3,9 +3,9 @@
 use crate::explore::{
     campaign::tally::Tally,
     case::choices::Choices,
-    world::climate::Climate,
-    world::draws::{Draw, Keep, Source},
+    world::draws::{Draw, DrawSource, Keep},
     world::plan::{Plan, Shape},
+    world::profile::Profile,
     world::{Chances, World},
 };
 use std::{
@@ -26,7 +26,7 @@ pub struct Run {
     /// Requests for each seed.
     pub requests: u32,
     /// What kind of life.
-    pub climate: Climate,
+    pub profile: Profile,
     /// A fault to plant, in a build that can.
     pub fault: Option<Fault>,
     /// Facts that a failure shows.
@@ -35,7 +35,7 @@ pub struct Run {
     pub digest: bool,
     /// How engines are drained: it changes nothing, and this is how that is tested.
     pub drain: Drain,
-    /// Who watches.
+    /// The rules that watch the run.
     pub watch: Watch,
 }
 
@@ -44,7 +44,7 @@ impl Run {
     pub const fn of(requests: u32) -> Self {
         Self {
             requests,
-            climate: Climate::Troubled,
+            profile: Profile::Faulty,
             fault: None,
             facts_kept: 60,
             digest: false,
@@ -57,8 +57,8 @@ impl Run {
     pub fn lives_of(self, seed: u64) -> impl Iterator<Item = Self> {
         let is_calm_too = seed.is_multiple_of(SEEDS_FOR_CALM);
         let requests = self.requests.min(CALM_REQUESTS_MAX);
-        let calm = Climate::calm().filter(move |_| is_calm_too);
-        iter::once(self).chain(calm.map(move |climate| Self { climate, requests, ..self }))
+        let calm = Profile::calm().filter(move |_| is_calm_too);
+        iter::once(self).chain(calm.map(move |profile| Self { profile, requests, ..self }))
     }
 }
 
@@ -149,10 +149,11 @@ pub(in crate::explore) struct Lived {
 /// Runs one seed, with a fault planted if one is named.
 ///
 /// # Errors
-/// The rule that was broken. A panic of the engine counts as one: it says that an assumption of its own was broken.
+/// The rule that was broken. A panic of the engine counts as one: it says that an assumption of its own was
+/// broken.
 pub fn run_seed(seed: u64, run: Run) -> Result<Passed, Box<Failure>> {
     let Lived { world, broke, .. } =
-        live(&Source::Seed { seed, requests: run.requests, keep: Keep::Nothing }, run);
+        live(&DrawSource::Seed { seed, requests: run.requests, keep: Keep::Nothing }, run);
     match broke {
         None => Ok(Passed {
             digest: world.history.as_ref().map(|history| history.digest()),
@@ -173,22 +174,22 @@ pub fn run_seed(seed: u64, run: Run) -> Result<Passed, Box<Failure>> {
 
 /// What kind of workload a seed is about.
 pub(in crate::explore) fn shape_of(seed: u64, requests: u32) -> Shape {
-    let draw = Draw::new(&Source::Seed { seed, requests, keep: Keep::Nothing });
-    Plan::of(&draw, Seed(seed), requests, Climate::Troubled).work.shape
+    let draw = Draw::new(&DrawSource::Seed { seed, requests, keep: Keep::Nothing });
+    Plan::of(&draw, Seed(seed), requests, Profile::Faulty).work.shape
 }
 
 /// Lives one run to its end, or to the first broken rule.
-pub(in crate::explore) fn live(source: &Source, run: Run) -> Lived {
+pub(in crate::explore) fn live(source: &DrawSource, run: Run) -> Lived {
     let (seed, requests) = match source {
-        Source::Seed { seed, requests, .. } => (*seed, *requests),
-        Source::Given(choices) => {
+        DrawSource::Seed { seed, requests, .. } => (*seed, *requests),
+        DrawSource::Given(choices) => {
             let requests = u32::try_from(choices.requests.len());
             (choices.seed, requests.expect("more requests than u32 do not fit into memory"))
         }
     };
     let draw = Draw::new(source);
-    let climate = run.climate.told(&draw);
-    let mut plan = Plan::of(&draw, Seed(seed), requests, climate);
+    let profile = run.profile.told(&draw);
+    let mut plan = Plan::of(&draw, Seed(seed), requests, profile);
     if let Some(fault) = run.fault {
         plan.config = planted(plan.config, fault);
     }

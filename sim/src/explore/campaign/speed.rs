@@ -6,7 +6,8 @@ use crate::explore::{
 };
 use std::{fmt, time::Duration};
 
-/// Seeds that run one way before the same ones run the other way: often enough that both see the same machine.
+/// Seeds that run one way before the same ones run the other way: often enough that both see the same
+/// machine.
 const TURN: u64 = 8;
 
 /// What was measured.

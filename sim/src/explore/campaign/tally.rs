@@ -1,13 +1,15 @@
-//! What happened in a run, counted: each kind of trouble from its plan to what the engine felt of it, and each mark.
+//! What happened in a run, counted: each kind of fault from its plan to what the engine observed of it, and
+//! each mark.
 //!
-//! A campaign in which a planned trouble never hit, or hit and was never felt, has proved nothing about it, and fails.
+//! A campaign in which a planned fault never hit, or hit and was never observed, has proved nothing about it,
+//! and fails.
 
 use crate::explore::{campaign::marks::Mark, world::plan::PerMille, world::plan::Plan};
 use tiergate_engine::Event;
 
-/// A trouble.
+/// A fault of the imitated world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::explore) enum Trouble {
+pub(in crate::explore) enum WorldFault {
     OriginFailed,
     OriginErred,
     OriginCut,
@@ -37,7 +39,7 @@ pub(in crate::explore) enum Trouble {
     CrashedInCommit,
 }
 
-impl Trouble {
+impl WorldFault {
     pub(in crate::explore) const ALL: [Self; 27] = [
         Self::OriginFailed,
         Self::OriginErred,
@@ -139,7 +141,7 @@ impl Trouble {
     }
 }
 
-/// How far one kind of trouble came.
+/// How far one kind of fault came.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in crate::explore) struct Count {
     /// Seeds whose plan has it.
@@ -149,16 +151,16 @@ pub(in crate::explore) struct Count {
     /// It hit.
     pub fired: u64,
     /// The engine saw something of it: an answer that came of it, or an event.
-    pub felt: u64,
+    pub observed: u64,
 }
 
 impl Count {
     /// What there was none of, although there was some of what comes before it.
     pub(in crate::explore) fn is_vacuous(self) -> Option<&'static str> {
-        match (self.planned, self.fired, self.felt) {
+        match (self.planned, self.fired, self.observed) {
             (0, ..) => Some("was never planned"),
             (1.., 0, _) => Some("was planned, and never hit"),
-            (1.., 1.., 0) => Some("hit, and was never felt"),
+            (1.., 1.., 0) => Some("hit, and was never observed"),
             (1.., 1.., 1..) => None,
         }
     }
@@ -171,7 +173,7 @@ pub(in crate::explore) struct Tally {
     pub facts: u64,
     pub replies: u64,
     pub whole: u64,
-    troubles: [Count; Trouble::ALL.len()],
+    faults: [Count; WorldFault::ALL.len()],
     marks: [u64; Mark::ALL.len()],
 }
 
@@ -182,7 +184,7 @@ impl Tally {
             facts: 0,
             replies: 0,
             whole: 0,
-            troubles: [Count { planned: 0, armed: 0, fired: 0, felt: 0 }; Trouble::ALL.len()],
+            faults: [Count { planned: 0, armed: 0, fired: 0, observed: 0 }; WorldFault::ALL.len()],
             marks: [0; Mark::ALL.len()],
         }
     }
@@ -190,14 +192,14 @@ impl Tally {
     /// The tally of a run before its first step.
     pub(in crate::explore) fn of(plan: &Plan) -> Self {
         let mut tally = Self::new();
-        for trouble in Trouble::ALL.into_iter().filter(|trouble| trouble.is_planned(plan)) {
-            tally.count(trouble).planned += 1;
+        for fault in WorldFault::ALL.into_iter().filter(|fault| fault.is_planned(plan)) {
+            tally.count(fault).planned += 1;
         }
         tally
     }
 
-    pub(in crate::explore) fn count(&mut self, trouble: Trouble) -> &mut Count {
-        &mut self.troubles[trouble as usize]
+    pub(in crate::explore) fn count(&mut self, fault: WorldFault) -> &mut Count {
+        &mut self.faults[fault as usize]
     }
 
     pub(in crate::explore) fn mark(&mut self, mark: Mark) {
@@ -213,19 +215,19 @@ impl Tally {
         self.facts += other.facts;
         self.replies += other.replies;
         self.whole += other.whole;
-        for (sum, more) in self.troubles.iter_mut().zip(&other.troubles) {
+        for (sum, more) in self.faults.iter_mut().zip(&other.faults) {
             sum.planned += more.planned;
             sum.armed += more.armed;
             sum.fired += more.fired;
-            sum.felt += more.felt;
+            sum.observed += more.observed;
         }
         for (sum, more) in self.marks.iter_mut().zip(&other.marks) {
             *sum += more;
         }
     }
 
-    pub(in crate::explore) fn troubles(&self) -> impl Iterator<Item = (Trouble, Count)> {
-        Trouble::ALL.into_iter().zip(self.troubles)
+    pub(in crate::explore) fn faults(&self) -> impl Iterator<Item = (WorldFault, Count)> {
+        WorldFault::ALL.into_iter().zip(self.faults)
     }
 
     pub(in crate::explore) fn marks(&self) -> impl Iterator<Item = (Mark, u64)> {

@@ -51,16 +51,16 @@ pub fn replay_case(args: ReplayCaseArgs) -> ExitCode {
     quiet_panics();
     let (now, world) = case.again();
     if args.story {
-        print!("{}", story::tell(&now, &world));
+        out!("{}", story::tell(&now, &world));
     }
     match case.compare(&now) {
         Ok(()) => {
             let rule = case.rule().map_or("no rule is broken".to_owned(), |rule| format!("{rule} is broken"));
-            println!("the same {} steps, digest {:016x}; {rule}", case.steps(), case.digest());
+            outln!("the same {} steps, digest {:016x}; {rule}", case.steps(), case.digest());
             ExitCode::SUCCESS
         }
         Err(divergence) => {
-            print!("{divergence}");
+            out!("{divergence}");
             ExitCode::FAILURE
         }
     }
@@ -98,10 +98,10 @@ pub fn shrink_case(args: ShrinkArgs) -> ExitCode {
     }
     if args.story {
         let (now, world) = smaller.again();
-        print!("{}", story::tell(&now, &world));
+        out!("{}", story::tell(&now, &world));
     }
     let end = if is_cut_short { "the budget is spent" } else { "nothing is left to leave out" };
-    println!(
+    outln!(
         "{} requests and {} steps became {} and {} in {attempts} runs; {end}: {}",
         now.requests(),
         now.steps(),
@@ -118,7 +118,7 @@ pub(in crate::explore) fn keep(file: &Path, failure: &Failure) {
     let name = file.display();
     match write(file, &case) {
         Ok(()) => {
-            println!("kept as {name}; to make it small: tiergate-sim shrink {name} -o smaller.json --story")
+            outln!("kept as {name}; to make it small: tiergate-sim shrink {name} -o smaller.json --story")
         }
         Err(error) => eprintln!("error: the case is not kept: {error}"),
     }

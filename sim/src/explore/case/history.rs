@@ -1,4 +1,5 @@
-//! A digest of all that happens in a run, and of how it grew: to say whether two runs are the same, and if not, since when.
+//! A digest of all that happens in a run, and of how it grew: to say whether two runs are the same, and if
+//! not, since when.
 
 use std::fmt::{self, Debug, Write};
 use tiergate_engine::Instant;

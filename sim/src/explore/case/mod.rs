@@ -1,5 +1,5 @@
-//! A case: one run as a file. It holds all that was chosen, the rule that broke, and marks of all that happened, so it
-//! replays to the byte, and where it does not any more it says since when.
+//! A case: one run as a file. It holds all that was chosen, the rule that broke, and marks of all that
+//! happened, so it replays to the byte, and where it does not any more it says since when.
 
 pub(in crate::explore) mod cases;
 pub(in crate::explore) mod choices;
@@ -10,7 +10,7 @@ use crate::explore::{
     campaign::run::{Lived, Run, live},
     case::choices::{Choices, Difference, Outcome},
     world::World,
-    world::draws::{Keep, Source},
+    world::draws::{DrawSource, Keep},
 };
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt};
@@ -53,7 +53,7 @@ pub enum CaseError {
     Format(u32),
     /// One field has an impossible value.
     Field {
-        /// Which.
+        /// The name of the field.
         field: String,
         /// Its value, and what it must be.
         why: String,
@@ -98,18 +98,18 @@ struct RawCase {
 impl Case {
     /// What a seed comes to.
     pub fn of_seed(seed: u64, run: Run) -> Self {
-        Self::lived(&Source::Seed { seed, requests: run.requests, keep: Keep::Outcomes }, run).0
+        Self::lived(&DrawSource::Seed { seed, requests: run.requests, keep: Keep::Outcomes }, run).0
     }
 
     /// What these choices come to.
     pub(in crate::explore) fn of_choices(choices: Choices, fault: Option<Fault>) -> Self {
-        Self::lived(&Source::Given(choices), Run { fault, ..Run::of(0) }).0
+        Self::lived(&DrawSource::Given(choices), Run { fault, ..Run::of(0) }).0
     }
 
     /// The same choices, lived again: what comes of them now, and all that happened.
     pub(in crate::explore) fn again(&self) -> (Self, World) {
         let run = Run { fault: self.fault, facts_kept: usize::MAX, ..Run::of(0) };
-        Self::lived(&Source::Given(self.choices.clone()), run)
+        Self::lived(&DrawSource::Given(self.choices.clone()), run)
     }
 
     /// Lives the case again, and says whether all happened as it was recorded.
@@ -161,7 +161,7 @@ impl Case {
         self.marks.get(next.checked_sub(1)?).map(CaseMark::moment)
     }
 
-    fn lived(source: &Source, run: Run) -> (Self, World) {
+    fn lived(source: &DrawSource, run: Run) -> (Self, World) {
         let Lived { world, choices, broke } = live(source, Run { digest: true, ..run });
         let history = world.history.as_ref().expect("it was asked for");
         let case = Self {

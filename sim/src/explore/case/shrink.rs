@@ -1,14 +1,15 @@
-//! Shrink: the same broken rule, with fewer requests, less trouble and smaller numbers.
+//! Shrink: the same broken rule, with fewer requests, fewer faults and smaller numbers.
 //!
-//! A candidate is a list of choices with something left out or lowered. It is run; if the same rule breaks, and what was
-//! then really chosen is less, it is the new best. Passes follow one another until none finds anything, so the end is a
-//! function of the case alone unless the budget ends first. It is the least that these passes reach, not the least there is.
+//! A candidate is a list of choices with something left out or lowered. It is run; if the same rule breaks,
+//! and what was then really chosen is less, it is the new best. Passes follow one another until none finds
+//! anything, so the end is a function of the case alone unless the budget ends first. It is the least that
+//! these passes reach, not the least there is.
 
 use crate::explore::{
     campaign::run::{Lived, Run, live},
     case::Case,
     case::choices::{Choices, Outcome},
-    world::draws::Source,
+    world::draws::DrawSource,
 };
 use std::time::{Duration, Instant};
 use tiergate_engine::Fault;
@@ -145,7 +146,7 @@ impl<F: FnMut(&Progress)> Search<F> {
         }
         self.attempts += 1;
         let Lived { choices, broke, .. } =
-            live(&Source::Given(candidate), Run { fault: self.fault, facts_kept: 0, ..Run::of(0) });
+            live(&DrawSource::Given(candidate), Run { fault: self.fault, facts_kept: 0, ..Run::of(0) });
         let is_same = broke.is_some_and(|violation| {
             violation.rule == self.rule
                 && (violation.rule != "panic" || kind_of(&violation.detail) == self.kind)
@@ -182,8 +183,8 @@ impl<F: FnMut(&Progress)> Search<F> {
         }
     }
 
-    /// One request, and what keeps the others as they were: the next one waits that much longer, and the streams lose what
-    /// this one may have drawn before whatever else was chosen there.
+    /// One request, and what keeps the others as they were: the next one waits that much longer, and the
+    /// streams lose what this one may have drawn before whatever else was chosen there.
     fn drop_request(&mut self, number: usize) {
         let Some(dropped) = self.best.requests.get(number).cloned() else { return };
         let drop = |choices: &mut Choices, waits: bool| {

@@ -1,17 +1,19 @@
-//! When an edge asks the origin again, held against what it was told and what it said, and all attempts against their deadline.
+//! When an edge asks the origin again, held against what it was told and what it said, and all attempts
+//! against their deadline.
 
 use crate::explore::world::{Life, World};
 use std::time::Duration;
 use tiergate_engine::{Event, FetchEvent};
 
 impl World {
-    /// Whoever was told to wait waits as long before it asks again (I15, failure R3), and not longer than it says (L2).
+    /// Whoever was told to wait waits as long before it asks again (I15, failure R3), and not longer than it
+    /// says (L2).
     pub(in crate::explore) fn check_retry(&mut self, of: Life, event: &Event) {
         self.check_answer_by(of, event);
         if let Event::Fetch(FetchEvent::HeadArrived { fill, .. }) = event
-            && let Some((_, is_heard)) = self.origin.told_to_wait.get_mut(&(of, *fill))
+            && let Some((_, is_received)) = self.origin.told_to_wait.get_mut(&(of, *fill))
         {
-            *is_heard = true;
+            *is_received = true;
         }
         if let Event::Fetch(FetchEvent::Fetched { fill, .. }) = event
             && let Some(due) = self.origin.due.remove(&(of, *fill))

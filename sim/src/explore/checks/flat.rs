@@ -1,14 +1,16 @@
 //! MM1 and MM2: where nothing fails and nothing is late, a cache of any tiers is one flat map with lifetimes.
 //!
-//! The map holds, for each key and variant, which version was fetched and until when it is fresh. A request must get the version that is
-//! fresh there, or else what the origin publishes now. MM1 is that rule with every tier there is, MM2 with some of them
-//! disabled. The map knows nothing of tiers, and the workload of a seed is the same whichever there are: so disabling any of
-//! them changes counters, never bytes.
+//! The map holds, for each key and variant, which version was fetched and until when it is fresh. A request
+//! must get the version that is fresh there, or else what the origin publishes now. MM1 is that rule with
+//! every tier there is, MM2 with some of them disabled. The map knows nothing of tiers, and the workload of a
+//! seed is the same whichever there are: so disabling any of them changes counters, never bytes.
 //!
-//! It holds in a calm world only: one edge, no trouble, messages that take no time, and between a request and the next
-//! publication or purge a pause in which all is settled. Where tiers are too small for everything the cache may have
-//! forgotten, and then what is published now is as good as what is fresh; but it never goes back to an older version, and
-//! never gets to one that was not fetched; but what a client gets alone, its key being remembered as uncacheable, is not stored. What it does not check: answers without a byte of a version.
+//! It holds in a calm world only: one edge, no faults, messages that take no time, and between a request and
+//! the next publication or purge a pause in which all is settled. Where tiers are too small for everything
+//! the cache may have forgotten, and then what is published now is as good as what is fresh; but it never
+//! goes back to an older version, and never gets to one that was not fetched; but what a client gets alone,
+//! its key being remembered as uncacheable, is not stored. What it does not check: answers without a byte of
+//! a version.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -30,7 +32,8 @@ pub(in crate::explore) struct Flat {
     kept: BTreeMap<Variant, Vec<Kept>>,
     asks: BTreeMap<u64, Ask>,
     passed: BTreeSet<RequestId>,
-    /// Requests that found their key remembered as uncacheable: what they get is not stored, so what is older may be there.
+    /// Requests that found their key remembered as uncacheable: what they get is not stored, so what is older
+    /// may be there.
     alone: BTreeSet<RequestId>,
 }
 
@@ -205,7 +208,8 @@ mod tests {
         history
     }
 
-    /// What one client gets alone is not stored: an older version that is still fresh may follow it (explore seed 4384).
+    /// What one client gets alone is not stored: an older version that is still fresh may follow it (explore
+    /// seed 4384).
     #[test]
     fn who_asks_alone_leaves_what_is_stored() {
         for (is_alone, expected) in [(true, Ok(())), (false, Err("MM1"))] {

@@ -1,9 +1,10 @@
 //! What an answer says of its own age, and what may be expected of the next one.
 //!
-//! C6 sees how old a version is, to within what a calendar loses. Here each answer is held to the moment against what its own
-//! head allows: a hit is fresh, and a stale one is within the window that it was served for. Somebody asks at the very
-//! moment at which a lifetime or a window ends, for that is where a bound is off by one. After a soft purge that was
-//! confirmed, nothing older is a hit (C7). And when nothing is broken any more, what can be kept in L0 is kept (L4).
+//! C6 sees how old a version is, to within what a calendar loses. Here each answer is held to the moment
+//! against what its own head allows: a hit is fresh, and a stale one is within the window that it was served
+//! for. Somebody asks at the very moment at which a lifetime or a window ends, for that is where a bound is
+//! off by one. After a soft purge that was confirmed, nothing older is a hit (C7). And when nothing is broken
+//! any more, what can be kept in L0 is kept (L4).
 
 use crate::explore::{
     world::edge::EdgeHost,
@@ -137,7 +138,7 @@ impl World {
     /// A request has come to its edge.
     pub(in crate::explore) fn on_come(&mut self, ask: usize) {
         let host = &self.edges[self.clients.asks[ask].edge as usize];
-        let is_current = host.hub.as_ref().is_none_or(|hub| hub.is_current(self.now));
+        let is_current = host.feed_client.as_ref().is_none_or(|feed_client| feed_client.is_current(self.now));
         self.clients.asks[ask].told.unleased_at = (!is_current).then_some(self.now);
     }
 
@@ -145,7 +146,10 @@ impl World {
     fn check_lease(&mut self, ask: usize, outcome: Outcome, age: Duration) {
         let Some(policy) = self.plan.config.feed_policy() else { return };
         let edge = self.clients.asks[ask].edge;
-        let is_current = self.edges[edge as usize].hub.as_ref().is_some_and(|hub| hub.is_current(self.now));
+        let is_current = self.edges[edge as usize]
+            .feed_client
+            .as_ref()
+            .is_some_and(|feed_client| feed_client.is_current(self.now));
         if matches!(outcome, Outcome::Hit { .. } | Outcome::Stale { .. }) && !is_current {
             self.breaks("F9", format!("ask {ask} got {outcome:?} at edge {edge}, which has no lease"));
         }
@@ -181,7 +185,8 @@ impl World {
         self.check_kept(ask, outcome);
         let is_kept = match outcome {
             Outcome::Hit { tier } => tier == TierId::L0,
-            // Who asks alone for what was remembered as uncacheable stores nothing; the next one does (seed 66033).
+            // Who asks alone for what was remembered as uncacheable stores nothing; the next one does (seed
+            // 66033).
             Outcome::Miss { reason: MissReason::Uncacheable, .. } => false,
             Outcome::Miss { .. } => self.fits_memory(ask),
             Outcome::Stale { .. } | Outcome::Revalidated { .. } => false,
@@ -228,7 +233,8 @@ impl World {
         }
     }
 
-    /// A purge was confirmed. Somebody asks each other edge for what was purged, at the moment from which on it counts there.
+    /// A purge was confirmed. Somebody asks each other edge for what was purged, at the moment from which on
+    /// it counts there.
     pub(in crate::explore) fn on_purged(&mut self, edge: u32, object: usize) {
         let purged = &mut self.edges[edge as usize].purged;
         purged.retain(|other| *other != object);
@@ -249,8 +255,8 @@ impl World {
         }
     }
 
-    /// Somebody purges what the origin answered just now, where nothing is under way that the purge would stop: sooner than a
-    /// calendar can tell the one from the other.
+    /// Somebody purges what the origin answered just now, where nothing is under way that the purge would
+    /// stop: sooner than a calendar can tell the one from the other.
     pub(in crate::explore) fn purge_what_was_answered(&mut self, edge: u32, object: usize) {
         // Where that takes less than the calendar's step, it is worth more tries.
         let is_close = self.plan.has_l1 && self.plan.edges > 1 && self.plan.work.latency < CALENDAR_STEP / 4;
@@ -268,7 +274,8 @@ impl World {
         self.queue.schedule(at, Step::Purge { edge, object });
     }
 
-    /// The same again, when nothing is broken any more: the first may have taught the edge what the second stores.
+    /// The same again, when nothing is broken any more: the first may have taught the edge what the second
+    /// stores.
     pub(in crate::explore) fn ask_again(&mut self, ask: usize) {
         let told = self.clients.asks[ask].told;
         if told.asks_again > 0 && told.kept_until.is_some() {
@@ -281,7 +288,9 @@ impl World {
     /// What the client before was told to be in L0 is there.
     fn check_kept(&mut self, ask: usize, outcome: Outcome) {
         let told = self.clients.asks[ask].told;
-        let has_lease = |host: &EdgeHost| host.hub.as_ref().is_none_or(|hub| hub.is_current(self.now));
+        let has_lease = |host: &EdgeHost| {
+            host.feed_client.as_ref().is_none_or(|feed_client| feed_client.is_current(self.now))
+        };
         let is_in_memory = matches!(outcome, Outcome::Hit { tier: TierId::L0 });
         let is_expected = self.clients.asks[ask].after_healing
             && told.asks_again == 0

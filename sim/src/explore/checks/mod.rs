@@ -1,7 +1,8 @@
-//! What is held against a run beside the rules over facts: each knows something of the world that an engine must agree with.
+//! What is held against a run beside the rules over facts: each knows something of the world that an engine
+//! must agree with.
 
 pub(super) mod attempts;
-pub(super) mod felt;
 pub(super) mod flat;
 pub(super) mod fresh;
-pub(super) mod heard;
+pub(super) mod observed;
+pub(super) mod remote_purges;

@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, fmt::Write as _};
 use tiergate_engine::{CacheKey, Effect, Instant, Symbol, TierId};
 use tiergate_invariants::{Version, promise};
 
-/// How far apart the columns begin. A text runs on into those to its right, for only one party speaks in a line.
+/// How far apart the columns begin. A text runs on into those to its right, for only one party speaks in a
+/// line.
 const COLUMN: usize = 11;
 
 /// Who acts, in the order of the columns.
@@ -39,12 +40,12 @@ impl World {
     /// What becomes of an operation that a tier is asked for.
     pub(in crate::explore) fn note_fate(&mut self, effect: &Effect<Symbol>, fate: Fate) {
         let Some((tier, operation)) = words::operation(effect) else { return };
-        let trouble = match fate {
+        let fault = match fate {
             Fate::Fine => return,
             Fate::Fails => "fails",
             Fate::Ambiguous => "may do, though it says that it fails,",
         };
-        self.note(Party::Tier(tier), || format!("{trouble} {operation}"));
+        self.note(Party::Tier(tier), || format!("{fault} {operation}"));
     }
 
     /// When a tier was asked for this it lost something, or had nothing to lose.
@@ -104,7 +105,7 @@ fn setting(case: &Case, world: &World) -> String {
         (plan.config.has_memory(), "L0"),
         (plan.has_l1, "L1"),
         (plan.has_l2, "L2"),
-        (world.vault.is_some(), "L3"),
+        (world.simulated_l3.is_some(), "L3"),
     ];
     let tiers: Vec<&str> =
         tiers.into_iter().filter(|(is_there, _)| *is_there).map(|(_, name)| name).collect();
@@ -149,7 +150,7 @@ fn of_world(rule: &str) -> &'static str {
         "I15" => "an origin that fails is not asked much more often than one that does not.",
         "L2" => "who has timers wants to be woken.",
         "L4" => "what can be kept is kept.",
-        "F9" => "who holds a lease of the purge feed has heard of all that it says.",
+        "F9" => "an edge that holds a lease of the purge feed has applied every purge in it.",
         "F3" => "a freshened record keeps its body.",
         "MM1" | "MM2" => {
             "where all is calm, the cache is one flat map with lifetimes, whichever tiers there are."

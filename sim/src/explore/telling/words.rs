@@ -47,7 +47,7 @@ pub(in crate::explore) fn of_fact(world: &World, fact: &Fact) -> Option<(Party, 
                 newest_when_asked.0
             ),
         ),
-        What::Healed => (Party::Origin, "from here on there is no more trouble".to_owned()),
+        What::Healed => (Party::Origin, "from here on there are no more faults".to_owned()),
         What::Audited { .. } | What::Settled { .. } => return None,
     })
 }
@@ -162,7 +162,7 @@ fn of_fetch(world: &World, event: &FetchEvent) -> String {
                 Storable::Yes => "may be stored".to_owned(),
                 Storable::No(why) => format!("may not be stored ({})", plain(why)),
             };
-            format!("hears {status} for {}: {length}, {storable}", name(key))
+            format!("receives {status} for {}: {length}, {storable}", name(key))
         }
         FetchEvent::FoundUncacheable { key, why } => {
             format!("remembers that {} may not be stored: {}", name(key), plain(why))
@@ -234,15 +234,15 @@ fn of_resilience(world: &World, event: &ResilienceEvent) -> Option<String> {
             format!("can ask {} from now on, with {objects} objects in it", of(tier))
         }
         ResilienceEvent::TierFailed { tier, operation } => {
-            format!("hears that {} failed a {}", of(tier), plain(operation))
+            format!("learns that {} failed a {}", of(tier), plain(operation))
         }
         ResilienceEvent::TierSkipped { tier, .. } => {
             format!("does not ask {}, which failed too often", of(tier))
         }
         ResilienceEvent::FoundRotten { tier, key } => {
-            format!("hears that what {} has of {} is rotten", of(tier), name(key))
+            format!("learns that what {} has of {} is rotten", of(tier), name(key))
         }
-        ResilienceEvent::BreakerChanged { who, state } => match standing {
+        ResilienceEvent::BreakerChanged { who, state } => match state {
             BreakerState::Closed => format!("trusts {} again", plain(who)),
             BreakerState::Open { until } => {
                 format!("stops asking {} until {:.6} ms", plain(who), until.as_nanos() as f64 / 1e6)
@@ -263,7 +263,7 @@ fn of_purge(world: &World, event: &PurgeEvent) -> String {
             format!("begins to {} {}", mode_of(*mode), whom(world, what))
         }
         PurgeEvent::RemotePurged { what, mode } => {
-            format!("hears from another edge that it must {} {}", mode_of(*mode), whom(world, what))
+            format!("learns from another edge that it must {} {}", mode_of(*mode), whom(world, what))
         }
         PurgeEvent::PurgesMissed => {
             "cannot know what other edges purged, and uses nothing older any more".to_owned()

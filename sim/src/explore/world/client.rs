@@ -2,14 +2,14 @@
 
 use crate::explore::{
     campaign::marks::Mark,
-    campaign::tally::Trouble,
+    campaign::tally::WorldFault,
     checks::fresh::Told,
     telling::story::Party,
     telling::words::client,
-    world::climate::CALM_PAUSE,
     world::draws::Draws,
     world::form::Form,
     world::plan::Work,
+    world::profile::CALM_PAUSE,
     world::variety::{Wish, object_of},
     world::{Chances, Life, Step, World, up_to},
 };
@@ -75,8 +75,8 @@ struct Reading {
 }
 
 impl World {
-    /// Draws every request, with the purges and new versions around it. Returns when the last of them is over and the
-    /// world may heal.
+    /// Draws every request, with the purges and new versions around it. Returns when the last of them is over
+    /// and the world may heal.
     pub(in crate::explore) fn plan_asks(&mut self) -> Instant {
         let work = self.plan.work;
         let pause = self.plan.calm.map_or(Duration::ZERO, |_| CALM_PAUSE);
@@ -99,7 +99,7 @@ impl World {
             if publishes {
                 self.queue.schedule(at.after(aside), Step::Publish(object));
             }
-            if self.is_meant(self.plan.faults.purges, Trouble::Purged, Chances::request) {
+            if self.is_meant(self.plan.faults.purges, WorldFault::Purged, Chances::request) {
                 // People purge because they have just published.
                 let purge_at = at.after(pause / 2).after(up_to(self.chances.request(), work.latency * 6));
                 if self.chances.request().chance(1, 2) {
@@ -166,13 +166,13 @@ impl World {
         let ask = self.clients.asks.len();
         let mut pace = Pace::Within(latency);
         let mut leaves = None;
-        if self.is_meant(faults.client_leaves, Trouble::ClientLeft, Chances::request) {
+        if self.is_meant(faults.client_leaves, WorldFault::ClientLeft, Chances::request) {
             leaves = Some(latency * 8);
         }
-        if self.is_meant(faults.client_slow, Trouble::ClientSlow, Chances::request) {
+        if self.is_meant(faults.client_slow, WorldFault::ClientSlow, Chances::request) {
             pace = Pace::Within(SLOW);
         }
-        if self.is_meant(faults.client_stuck, Trouble::ClientStuck, Chances::request) {
+        if self.is_meant(faults.client_stuck, WorldFault::ClientStuck, Chances::request) {
             pace = Pace::Never;
             leaves = Some(Duration::from_secs(20));
         }
@@ -236,7 +236,7 @@ impl World {
         let Some(engine) = self.edges[edge as usize].engine.as_mut() else {
             return self.end(ask, Got::Nothing);
         };
-        if self.plan.style.fast_door
+        if self.plan.style.fast_path
             && matches!(head.method, Method::Get)
             && let Some(resident) = engine.fresh_hit(self.now, key, head.method, head.fields.iter())
         {
@@ -245,7 +245,7 @@ impl World {
             self.on_told(ask, &resident.head, Outcome::Hit { tier: TierId::L0 }, times);
             self.check_softened(ask, &resident.chunks);
             self.check_head(object_place, &resident.head, &resident.chunks);
-            self.tally.mark(Mark::FastDoor);
+            self.tally.mark(Mark::FastPath);
             let age = resident.freshness.age(self.now).as_secs();
             self.check_variant(ask, &resident.chunks);
             let got = self.whole(resident.head.status, age, resident.chunks.clone());
@@ -295,11 +295,11 @@ impl World {
     fn schedule_demand(&mut self, ask: usize) {
         match self.clients.asks[ask].pace {
             Pace::Within(longest) => {
-                self.tally.count(Trouble::ClientSlow).fired += u64::from(longest == SLOW);
+                self.tally.count(WorldFault::ClientSlow).fired += u64::from(longest == SLOW);
                 let at = self.now.after(up_to(&mut self.chances.client, longest));
                 self.queue.schedule(at, Step::Demand(ask));
             }
-            Pace::Never => self.tally.count(Trouble::ClientStuck).fired += 1,
+            Pace::Never => self.tally.count(WorldFault::ClientStuck).fired += 1,
         }
     }
 
@@ -308,7 +308,7 @@ impl World {
             reading.demanded = true;
             let life = *life;
             if let Pace::Within(SLOW) = self.clients.asks[ask].pace {
-                self.feel(life, Some(Trouble::ClientSlow));
+                self.observe_fault(life, Some(WorldFault::ClientSlow));
             }
             self.feed(life, Input::Demand { request: request_of(ask) });
         }
@@ -406,7 +406,7 @@ impl World {
             Stage::Over => return,
         };
         if let Pace::Within(_) = self.clients.asks[ask].pace {
-            self.tally.count(Trouble::ClientLeft).fired += 1;
+            self.tally.count(WorldFault::ClientLeft).fired += 1;
         }
         if let Some(life) = life {
             let at = self.soon();
@@ -416,10 +416,10 @@ impl World {
     }
 
     /// Why a client left that left before its response was over.
-    pub(in crate::explore) fn why_it_left(&self, request: RequestId) -> Trouble {
+    pub(in crate::explore) fn why_it_left(&self, request: RequestId) -> WorldFault {
         match self.clients.asks[ask_of(request)].pace {
-            Pace::Within(_) => Trouble::ClientLeft,
-            Pace::Never => Trouble::ClientStuck,
+            Pace::Within(_) => WorldFault::ClientLeft,
+            Pace::Never => WorldFault::ClientStuck,
         }
     }
 

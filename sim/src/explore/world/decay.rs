@@ -1,8 +1,8 @@
 //! What stores lose by themselves: records and blobs whole, and blobs that are torn or rot.
 
 use crate::explore::{
-    campaign::tally::Trouble, telling::story::Party, world::World, world::client::place, world::tier::Tier,
-    world::vault::Vault,
+    campaign::tally::WorldFault, telling::story::Party, world::World, world::client::place,
+    world::simulated_l3::SimulatedL3, world::tier::Tier,
 };
 use std::sync::Arc;
 use tiergate_engine::{Effect, Symbol, TierId};
@@ -18,7 +18,7 @@ impl Tier {
     }
 }
 
-impl Vault {
+impl SimulatedL3 {
     /// Loses one blob.
     fn lose(&mut self, choice: u64) -> bool {
         let at = place(choice % self.blobs.len().max(1) as u64);
@@ -28,7 +28,8 @@ impl Vault {
         true
     }
 
-    /// Tears a blob, or lets it rot: it is shorter then, or as long with other bytes. Who has it open keeps it as it was.
+    /// Tears a blob, or lets it rot: it is shorter then, or as long with other bytes. Who has it open keeps
+    /// it as it was.
     fn rot(&mut self, choice: u64, may_keep_length: bool) -> bool {
         let at = place(choice % self.blobs.len().max(1) as u64);
         let Some((name, body)) = self.blobs.iter_mut().nth(at) else { return false };
@@ -45,7 +46,7 @@ impl Vault {
         self.rotten.insert(*name)
     }
 
-    /// The trouble is over: the store gives nothing any more that it knows is not what was uploaded.
+    /// The faults are over: the store gives nothing any more that it knows is not what was uploaded.
     pub(in crate::explore) fn heal(&mut self) {
         for blob in std::mem::take(&mut self.rotten) {
             self.blobs.remove(&blob);
@@ -57,27 +58,30 @@ impl World {
     /// A tier is asked, and may have lost something by then.
     pub(in crate::explore) fn decay_tier(&mut self, place: usize, effect: &Effect<Symbol>) {
         let loses = self.plan.faults.tier_loses;
-        if self.is_meant(loses, Trouble::TierLost, |chances| &mut chances.tier) {
+        if self.is_meant(loses, WorldFault::TierLost, |chances| &mut chances.tier) {
             let is_lost = self.tiers[place].lose(self.chances.tier.bits());
-            self.tally.count(Trouble::TierLost).fired += u64::from(is_lost);
+            self.tally.count(WorldFault::TierLost).fired += u64::from(is_lost);
             self.note_loss(effect, is_lost);
         }
     }
 
     /// The same of the durable tier.
-    pub(in crate::explore) fn decay_vault(&mut self) {
+    pub(in crate::explore) fn decay_l3(&mut self) {
         let (loses, rots) = (self.plan.faults.tier_loses, self.plan.faults.tier_rots);
-        if self.is_meant(loses, Trouble::TierLost, |chances| &mut chances.tier) {
+        if self.is_meant(loses, WorldFault::TierLost, |chances| &mut chances.tier) {
             let choice = self.chances.tier.bits();
-            let is_lost = self.vault.as_mut().is_some_and(|vault| vault.lose(choice));
-            self.tally.count(Trouble::TierLost).fired += u64::from(is_lost);
+            let is_lost = self.simulated_l3.as_mut().is_some_and(|simulated_l3| simulated_l3.lose(choice));
+            self.tally.count(WorldFault::TierLost).fired += u64::from(is_lost);
         }
-        if self.is_meant(rots, Trouble::TierRotted, |chances| &mut chances.tier) {
+        if self.is_meant(rots, WorldFault::TierRotted, |chances| &mut chances.tier) {
             // Of a part nobody can say whether it is what was uploaded.
             let may_keep_length = self.plan.work.special.0 == 0;
             let choice = self.chances.tier.bits();
-            let is_rotted = self.vault.as_mut().is_some_and(|vault| vault.rot(choice, may_keep_length));
-            self.tally.count(Trouble::TierRotted).fired += u64::from(is_rotted);
+            let is_rotted = self
+                .simulated_l3
+                .as_mut()
+                .is_some_and(|simulated_l3| simulated_l3.rot(choice, may_keep_length));
+            self.tally.count(WorldFault::TierRotted).fired += u64::from(is_rotted);
             if is_rotted {
                 self.note(Party::Tier(TierId::L3), || "tears a blob, or lets it rot".to_owned());
             }

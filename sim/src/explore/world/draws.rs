@@ -1,9 +1,10 @@
 //! Chance, as choices that can be kept, given again and made smaller.
 //!
-//! All chance of a run comes from named streams. A stream is drawn from the seed, or given: then its outcomes are those of
-//! an earlier run, and zero once they are used up. Every use of a draw is arranged so that zero is the simplest outcome:
-//! no fault, the shortest wait, the smallest size. So any shortened or lowered list of choices is a run of its own, and
-//! often a simpler one (internal test-case reduction: MacIver and Donaldson, ECOOP 2020).
+//! All chance of a run comes from named streams. A stream is drawn from the seed, or given: then its outcomes
+//! are those of an earlier run, and zero once they are used up. Every use of a draw is arranged so that zero
+//! is the simplest outcome: no fault, the shortest wait, the smallest size. So any shortened or lowered list
+//! of choices is a run of its own, and often a simpler one (internal test-case reduction: MacIver and
+//! Donaldson, ECOOP 2020).
 
 use crate::explore::case::choices::{Choices, Outcome};
 use std::{cell::RefCell, collections::BTreeMap, num::NonZeroU64, vec};
@@ -11,7 +12,7 @@ use tiergate_engine::{Random, Seed};
 
 /// Where a run's choices come from.
 #[derive(Clone, Debug)]
-pub(in crate::explore) enum Source {
+pub(in crate::explore) enum DrawSource {
     /// A seed, and so many requests.
     Seed { seed: u64, requests: u32, keep: Keep },
     /// An earlier run. What is really chosen is kept.
@@ -37,13 +38,13 @@ enum From {
 }
 
 impl Draws {
-    pub(in crate::explore) fn of(source: &Source, name: &str) -> Self {
+    pub(in crate::explore) fn of(source: &DrawSource, name: &str) -> Self {
         match source {
-            Source::Seed { seed, keep, .. } => Self {
+            DrawSource::Seed { seed, keep, .. } => Self {
                 from: From::Seed(Seed(*seed).split(name)),
                 kept: (*keep == Keep::Outcomes).then(Vec::new),
             },
-            Source::Given(choices) => {
+            DrawSource::Given(choices) => {
                 let given = choices.streams.get(name).cloned().unwrap_or_default();
                 Self { from: From::Given(given.into_iter()), kept: Some(Vec::new()) }
             }
@@ -99,7 +100,8 @@ impl Draws {
     }
 }
 
-/// The stream of the requests: each has its own part, so that one can be left out and the others stay as they are.
+/// The stream of the requests: each has its own part, so that one can be left out and the others stay as they
+/// are.
 pub(in crate::explore) struct Requests {
     pub draws: Draws,
     given: vec::IntoIter<Vec<Outcome>>,
@@ -108,10 +110,10 @@ pub(in crate::explore) struct Requests {
 }
 
 impl Requests {
-    pub(in crate::explore) fn of(source: &Source) -> Self {
+    pub(in crate::explore) fn of(source: &DrawSource) -> Self {
         let given = match source {
-            Source::Seed { .. } => Vec::new(),
-            Source::Given(choices) => choices.requests.clone(),
+            DrawSource::Seed { .. } => Vec::new(),
+            DrawSource::Given(choices) => choices.requests.clone(),
         };
         Self {
             draws: Draws::of(source, "requests"),
@@ -154,13 +156,13 @@ enum NamedFrom {
 }
 
 impl Draw {
-    pub(in crate::explore) fn new(source: &Source) -> Self {
+    pub(in crate::explore) fn new(source: &DrawSource) -> Self {
         match source {
-            Source::Seed { seed, keep, .. } => Self {
+            DrawSource::Seed { seed, keep, .. } => Self {
                 from: NamedFrom::Seed(Seed(*seed)),
                 kept: (*keep == Keep::Outcomes).then(RefCell::default),
             },
-            Source::Given(choices) => {
+            DrawSource::Given(choices) => {
                 Self { from: NamedFrom::Given(choices.plan.clone()), kept: Some(RefCell::default()) }
             }
         }
@@ -216,26 +218,26 @@ mod tests {
     fn given(values: &[u64]) -> Draws {
         let outcomes = values.iter().map(|value| Outcome { value: *value, bound: None }).collect();
         let choices = Choices { streams: [("a".to_owned(), outcomes)].into(), ..Choices::default() };
-        Draws::of(&Source::Given(choices), "a")
+        Draws::of(&DrawSource::Given(choices), "a")
     }
 
     /// A kept stream that is given again draws the same.
     #[test]
     fn what_was_kept_draws_the_same() {
-        let source = Source::Seed { seed: 7, requests: 0, keep: Keep::Outcomes };
+        let source = DrawSource::Seed { seed: 7, requests: 0, keep: Keep::Outcomes };
         let draw = |draws: &mut Draws| {
             (0..9).map(|n| (draws.below(n + 1), draws.chance(1, 3), draws.bits())).collect::<Vec<_>>()
         };
         let mut first = Draws::of(&source, "a");
         let drawn = draw(&mut first);
         let choices = Choices { streams: [("a".to_owned(), first.kept())].into(), ..Choices::default() };
-        let mut again = Draws::of(&Source::Given(choices.clone()), "a");
+        let mut again = Draws::of(&DrawSource::Given(choices.clone()), "a");
         assert_eq!(draw(&mut again), drawn);
         assert_eq!(again.kept(), choices.streams["a"]);
     }
 
-    /// Outcomes are cut to what is possible, zero when there are none left, and never say that the certain or the
-    /// impossible happened otherwise.
+    /// Outcomes are cut to what is possible, zero when there are none left, and never say that the certain or
+    /// the impossible happened otherwise.
     #[test]
     fn what_is_given_is_bounded() {
         let mut draws = given(&[9, 9, 1, 0]);

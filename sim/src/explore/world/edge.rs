@@ -2,8 +2,8 @@
 
 use crate::explore::{
     campaign::run::Watch,
-    campaign::tally::Trouble,
-    checks::heard::Heard,
+    campaign::tally::WorldFault,
+    checks::remote_purges::RemotePurges,
     world::origin::{CHECKED, Object, group_tag, own_tag},
     world::{Life, Step, World, up_to, within},
 };
@@ -38,14 +38,14 @@ pub(in crate::explore) struct EdgeHost {
     /// When the next wake is scheduled.
     wake_at: Option<Instant>,
     /// Its view of the purge feed, and when that is to be woken.
-    pub hub: Option<Feed<Notice>>,
-    pub hub_wake_at: Option<Instant>,
-    /// What it heard from it.
-    pub heard: Option<Heard>,
+    pub feed_client: Option<Feed<Notice>>,
+    pub feed_wake_at: Option<Instant>,
+    /// What it applied of it.
+    pub remote_purges: Option<RemotePurges>,
     purges: BTreeMap<PurgeId, Purge>,
     purges_asked: u64,
-    /// The last soft purge of each object that it has confirmed and remembers: when it was asked for, and the newest
-    /// version then.
+    /// The last soft purge of each object that it has confirmed and remembers: when it was asked for, and the
+    /// newest version then.
     pub softened: BTreeMap<usize, (Instant, Version)>,
     /// What was last purged, over its lives.
     pub purged: VecDeque<usize>,
@@ -54,7 +54,8 @@ pub(in crate::explore) struct EdgeHost {
 /// A purge that is not over.
 struct Purge {
     mode: PurgeMode,
-    /// What must be gone, or stale, once it is confirmed, and the newest version of each when it was asked for.
+    /// What must be gone, or stale, once it is confirmed, and the newest version of each when it was asked
+    /// for.
     covered: Vec<(usize, Version)>,
     asked_at: Instant,
     /// Its notice, while that is on its way to the other edges.
@@ -90,8 +91,9 @@ impl World {
         host.engine = Some(Engine::new(self.plan.config.clone(), Seed(seed), self.now));
         host.contract = Contract::default();
         let life = self.life(edge);
-        let (hub, heard) = self.new_hub(Seed(seed)).unzip();
-        (self.edges[edge as usize].hub, self.edges[edge as usize].heard) = (hub, heard);
+        let (feed_client, remote_purges) = self.new_feed_client(Seed(seed)).unzip();
+        (self.edges[edge as usize].feed_client, self.edges[edge as usize].remote_purges) =
+            (feed_client, remote_purges);
         self.fact(What::EdgeStarted { edge: Edge(edge) });
         let wall = self.wall();
         self.feed(life, Input::WallClock { wall });
@@ -101,7 +103,7 @@ impl World {
             let bans = self.tiers[place].recover_bans();
             self.feed(life, Input::Recovered { tier, bans });
             let late = self.plan.faults.tier_joins_late;
-            if self.hits(late, Trouble::JoinedLate, |chances| &mut chances.edge) {
+            if self.hits(late, WorldFault::JoinedLate, |chances| &mut chances.edge) {
                 let at = self.now.after(up_to(&mut self.chances.edge, JOIN_MAX));
                 self.tiers[place].joins_at = Some(at);
                 self.queue.schedule(at, Step::Join(life));
@@ -109,7 +111,7 @@ impl World {
                 self.join_tier(life);
             }
         }
-        self.visit_hub(edge);
+        self.drive_feed(edge);
         self.ask_after_start(edge);
     }
 
@@ -125,7 +127,8 @@ impl World {
         self.feed(life, Input::TierJoined { tier, objects, bytes });
     }
 
-    /// An edge may crash while a tier is about to publish or to remove something for it, for that is where much is in doubt.
+    /// An edge may crash while a tier is about to publish or to remove something for it, for that is where
+    /// much is in doubt.
     fn crash_sharply(&mut self, from: Life, effect: &Effect<Symbol>) {
         let matters =
             matches!(effect, Effect::Commit { .. } | Effect::StoreBan { .. } | Effect::Delete { .. });
@@ -139,21 +142,21 @@ impl World {
     }
 
     pub(in crate::explore) fn crash_edge(&mut self, edge: u32) {
-        self.tally.count(Trouble::Crashed).armed += 1;
+        self.tally.count(WorldFault::Crashed).armed += 1;
         let host = &mut self.edges[edge as usize];
         let Some(engine) = host.engine.take() else {
             return; // It is down already.
         };
         host.wake_at = None;
-        (host.hub, host.heard) = (None, None);
-        host.hub_wake_at = None;
+        (host.feed_client, host.remote_purges) = (None, None);
+        host.feed_wake_at = None;
         host.purges.clear();
         if !self.plan.has_l2 {
             host.softened.clear();
         }
-        let count = self.tally.count(Trouble::Crashed);
+        let count = self.tally.count(WorldFault::Crashed);
         count.fired += 1;
-        count.felt += u64::from(!engine.audit().is_idle());
+        count.observed += u64::from(!engine.audit().is_idle());
         self.fact(What::EdgeCrashed { edge: Edge(edge) });
         self.break_clients(edge);
         self.drop_streams(edge);
@@ -169,7 +172,7 @@ impl World {
         }
         host.purges_asked += 1;
         let purge = PurgeId(host.purges_asked);
-        self.tally.count(Trouble::Purged).fired += 1;
+        self.tally.count(WorldFault::Purged).fired += 1;
         let (selector, mode) = self.draw_selector(object);
         let covered = self.covered(&selector);
         self.purge_flat(&selector);
@@ -189,13 +192,13 @@ impl World {
         self.edges[edge as usize].purges.insert(purge, open);
         let life = self.life(edge);
         self.feed(life, Input::Purge { purge, selector, mode });
-        self.visit_hub(edge);
+        self.drive_feed(edge);
     }
 
-    /// A purge that is about this object, too. An edge without a disk forgets all but those of one key when it crashes, unless
-    /// the feed tells it anew.
+    /// A purge that is about this object, too. An edge without a disk forgets all but those of one key when
+    /// it crashes, unless the feed tells it anew.
     fn draw_selector(&mut self, object: usize) -> (Selector, PurgeMode) {
-        let shares = self.plan.has_l1 || self.vault.is_some();
+        let shares = self.plan.has_l1 || self.simulated_l3.is_some();
         let forgets = self.plan.faults.crashes != 0
             && shares
             && !self.plan.has_l2
@@ -345,9 +348,10 @@ impl World {
         };
         if let (Input::Request { .. }, true) = (&input, self.plan.has_l2) {
             let place = usize::from(self.plan.has_l1) + to.edge as usize;
-            self.tally.count(Trouble::JoinedLate).felt += u64::from(self.tiers[place].joins_at.is_some());
+            self.tally.count(WorldFault::JoinedLate).observed +=
+                u64::from(self.tiers[place].joins_at.is_some());
         }
-        self.tally.heard(&input);
+        self.tally.received(&input);
         if let Input::Answer { answer: Answer::Head { head }, .. } = &input
             && head.status == 304
         {
@@ -365,7 +369,8 @@ impl World {
             contract.on_drained();
         }
         let wake = engine.poll_wake();
-        // Counting from the tables checks every total against its parts; now and then is enough to find who broke one.
+        // Counting from the tables checks every total against its parts; now and then is enough to find who
+        // broke one.
         let audit = (is_watched && self.tally.steps.is_multiple_of(16)).then(|| engine.audit());
         if let Err(Violation { rule, detail }) = kept {
             self.breaks(rule, detail);
@@ -374,7 +379,7 @@ impl World {
             self.feel_event(&event);
             self.check_durable(to, &event);
             self.check_retry(to, &event);
-            self.check_heard_of(to.edge, &event);
+            self.check_after_remote_purge(to.edge, &event);
             self.fact(What::Engine { edge: Edge(to.edge), shard: 0, event });
         }
         if let Some(open) = audit {

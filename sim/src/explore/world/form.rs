@@ -1,7 +1,7 @@
 //! What a client asks for beside a plain GET, and whether what it got is what it asked for.
 //!
-//! C5 sees that the bytes of an answer are of one version. Which bytes they had to be only the world can say, for it knows
-//! the request: exactly the ranges asked for, as far as the version has them.
+//! C5 sees that the bytes of an answer are of one version. Which bytes they had to be only the world can say,
+//! for it knows the request: exactly the ranges asked for, as far as the version has them.
 
 use crate::explore::{world::World, world::client::place, world::draws::Draws, world::variety::object_of};
 use std::sync::Arc;

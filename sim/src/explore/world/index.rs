@@ -1,6 +1,7 @@
 //! Which record a key stands for in a tier, and who leaves it.
 //!
-//! L1 evicts nothing by policy here: it loses what it likes. L2 decides as its log does, over the lengths of bodies.
+//! L1 evicts nothing by policy here: it loses what it likes. L2 decides as its log does, over the lengths of
+//! bodies.
 
 use std::collections::BTreeMap;
 use tiergate_engine::{ByteCount, CacheKey, LogIndex, RecordName, Seed, StoredKey};

@@ -1,43 +1,44 @@
 //! The world around the engines: time, the order of steps, chance, and the rules that watch.
 //!
-//! A request's sending and arrival, an operation's effect and its answer, an answer's sending and arrival are steps of
-//! their own, because most races live in between (an origin samples its version when it answers, not when the answer
-//! arrives). Start at [`World::run`]. What the steps do is in `client`, `origin`, `tier` and `edge`.
+//! A request's sending and arrival, an operation's effect and its answer, an answer's sending and arrival are
+//! steps of their own, because most races live in between (an origin samples its version when it answers, not
+//! when the answer arrives). Start at [`World::run`]. What the steps do is in `client`, `origin`, `tier` and
+//! `edge`.
 
 pub(in crate::explore) mod body;
 pub(in crate::explore) mod client;
-pub(in crate::explore) mod climate;
 pub(in crate::explore) mod decay;
 pub(in crate::explore) mod draws;
 pub(in crate::explore) mod edge;
+pub(in crate::explore) mod feed_log;
 pub(in crate::explore) mod form;
-pub(in crate::explore) mod hub;
 pub(in crate::explore) mod index;
 pub(in crate::explore) mod operation;
 pub(in crate::explore) mod origin;
 pub(in crate::explore) mod plan;
+pub(in crate::explore) mod profile;
 pub(in crate::explore) mod queue;
+pub(in crate::explore) mod simulated_l3;
 pub(in crate::explore) mod tier;
 pub(in crate::explore) mod variety;
-pub(in crate::explore) mod vault;
 
 use crate::explore::{
     campaign::run::{Drain, Drained, Run, Watch},
-    campaign::tally::{Tally, Trouble},
+    campaign::tally::{Tally, WorldFault},
     case::choices::Outcome,
     case::history::History,
     checks::flat::Flat,
     telling::story::Note,
     world::client::Clients,
-    world::draws::{Draws, Requests, Source},
+    world::draws::{DrawSource, Draws, Requests},
     world::edge::EdgeHost,
-    world::hub::{CutOff, Hearing, Log},
+    world::feed_log::{AskFate, CutOff, Log},
     world::origin::Origin,
     world::plan::{PerMille, Plan},
     world::queue::Queue,
+    world::simulated_l3::SimulatedL3,
     world::tier::{Fate, Tier},
     world::variety::Wish,
-    world::vault::Vault,
 };
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -53,8 +54,8 @@ use tiergate_invariants::{
     Lifetimes, Limits, NoResurrection, Retries, Sharing, UnderGate, Violation, WantedCopies, What,
 };
 
-/// Steps that one request may cause, on average, before the run counts as one that never ends. A body of 20 chunks into
-/// two tiers, read by a client chunk by chunk, is about 200.
+/// Steps that one request may cause, on average, before the run counts as one that never ends. A body of 20
+/// chunks into two tiers, read by a client chunk by chunk, is about 200.
 const STEPS_PER_REQUEST_MAX: u64 = 3_000;
 /// The longest that anything is served past its lifetime: an object's own windows, or the configuration's.
 pub(in crate::explore) const STALE_MAX: Duration = Duration::from_secs(3);
@@ -62,7 +63,8 @@ pub(in crate::explore) const STALE_MAX: Duration = Duration::from_secs(3);
 pub(in crate::explore) const HEAD_STALL_MAX: Duration = Duration::from_secs(2);
 /// So many objects are asked for more than once in the end, to see what is kept.
 const KEPT_OBJECTS: usize = 3;
-/// By what an age may be too low: each way over the calendar, into a tier and out of it, loses up to a millisecond.
+/// By what an age may be too low: each way over the calendar, into a tier and out of it, loses up to a
+/// millisecond.
 const AGE_ROUNDING: Duration = Duration::from_millis(10);
 
 /// One run of one edge process: an answer meant for an earlier one is for nobody.
@@ -72,8 +74,8 @@ pub(in crate::explore) struct Life {
     pub life: u32,
 }
 
-/// One thing that happens at one instant. Numbers are places in the tables of asks and objects. What comes of a trouble
-/// says which it `brings`.
+/// One thing that happens at one instant. Numbers are places in the tables of asks and objects. What comes of
+/// a fault says which it `brings`.
 #[derive(Debug)]
 pub(in crate::explore) enum Step {
     Ask(usize),
@@ -95,14 +97,14 @@ pub(in crate::explore) enum Step {
         from: Life,
         op: OpId,
         fill: FillId,
-        brings: Option<Trouble>,
+        brings: Option<WorldFault>,
     },
     FromOrigin {
         to: Life,
         fill: FillId,
         input: Input<Symbol>,
         last: bool,
-        brings: Option<Trouble>,
+        brings: Option<WorldFault>,
     },
     /// A question to the durable tier is done, and nobody waits for it.
     Late(Ask),
@@ -110,12 +112,12 @@ pub(in crate::explore) enum Step {
         from: Life,
         effect: Effect<Symbol>,
         fate: Fate,
-        brings: Option<Trouble>,
+        brings: Option<WorldFault>,
     },
     FromTier {
         to: Life,
         input: Input<Symbol>,
-        brings: Option<Trouble>,
+        brings: Option<WorldFault>,
     },
     Publish(usize),
     Purge {
@@ -123,19 +125,19 @@ pub(in crate::explore) enum Step {
         object: usize,
     },
     Wake(Life),
-    HubWake(Life),
+    FeedWake(Life),
     LogAsked {
         from: Life,
         id: AskId,
         ask: FeedAsk<Notice>,
-        hearing: Hearing,
+        fate: AskFate,
         is_slow: bool,
     },
     FromLog {
         to: Life,
         id: AskId,
         told: FeedTold<Notice>,
-        brings: Option<Trouble>,
+        brings: Option<WorldFault>,
     },
     LogLost(CutOff),
     LogFound(CutOff),
@@ -159,7 +161,7 @@ pub(in crate::explore) struct Chances {
 }
 
 impl Chances {
-    pub(in crate::explore) fn of(source: &Source) -> Self {
+    pub(in crate::explore) fn of(source: &DrawSource) -> Self {
         let stream = |name| Draws::of(source, name);
         Self {
             requests: Requests::of(source),
@@ -216,7 +218,7 @@ pub(in crate::explore) struct World {
     pub clients: Clients,
     pub tiers: Vec<Tier>,
     /// The durable tier.
-    pub vault: Option<Vault>,
+    pub simulated_l3: Option<SimulatedL3>,
     /// The log of the purge feed.
     pub log: Log,
     /// Until then the collector comes round, and the feed is read, by itself.
@@ -285,7 +287,7 @@ impl World {
             origin: Origin::default(),
             clients: Clients::default(),
             tiers: Tier::all(&plan),
-            vault: Vault::of(&plan),
+            simulated_l3: SimulatedL3::of(&plan),
             log: Log::default(),
             collect_until: Instant::ZERO,
             is_asking_in_turn: false,
@@ -306,7 +308,7 @@ impl World {
         }
     }
 
-    /// Trouble first, then healing, then the end of everything.
+    /// Faults first, then healing, then the end of everything.
     ///
     /// # Errors
     /// The first rule that was broken.
@@ -330,15 +332,16 @@ impl World {
                 self.now.after(Duration::from_millis(self.plan.raw.resilience.breaker.open_ms_max.into()));
             if let Some(policy) = self.plan.config.feed_policy() {
                 self.now = self.now.after(policy.lease());
-                self.visit_hub(edge);
+                self.drive_feed(edge);
                 self.run_out()?;
             }
             for object in 0..self.origin.objects.len() {
-                // The first answer may teach the edge what it stores of the second, and the third is what it stored.
+                // The first answer may teach the edge what it stores of the second, and the third is what it
+                // stored.
                 let turns: &[u32] = if object < KEPT_OBJECTS { &[0, 1] } else { &[0] };
                 for asks_again in turns {
-                    if let Some(vault) = &mut self.vault {
-                        vault.begin_turn();
+                    if let Some(simulated_l3) = &mut self.simulated_l3 {
+                        simulated_l3.begin_turn();
                     }
                     self.ask_after_healing(edge, object, *asks_again);
                     self.run_out()?;
@@ -346,7 +349,7 @@ impl World {
             }
         }
         self.is_asking_in_turn = false;
-        self.settle_vault()?;
+        self.settle_l3()?;
         self.settle();
         self.verdict()
     }
@@ -393,15 +396,15 @@ impl World {
             Step::Late(ask) => self.on_late(&ask),
             Step::TierAsked { from, effect, fate, brings } => self.on_tier_asked(from, effect, fate, brings),
             Step::FromTier { to, input, brings } => {
-                self.feel(to, brings);
+                self.observe_fault(to, brings);
                 self.feed(to, input);
             }
             Step::Publish(object) => self.publish(object),
             Step::Purge { edge, object } => self.on_purge(edge, object),
             Step::Wake(life) => self.on_wake(life),
-            Step::HubWake(life) => self.on_hub_wake(life),
-            Step::LogAsked { from, id, ask, hearing, is_slow } => {
-                self.on_log_asked(from, id, ask, hearing, is_slow);
+            Step::FeedWake(life) => self.on_feed_wake(life),
+            Step::LogAsked { from, id, ask, fate, is_slow } => {
+                self.on_log_asked(from, id, ask, fate, is_slow);
             }
             Step::FromLog { to, id, told, brings } => self.on_from_log(to, id, told, brings),
             Step::LogLost(whom) => self.on_log_lost(whom),
@@ -411,7 +414,7 @@ impl World {
             Step::Join(life) => self.join_tier(life),
             Step::Heal => {
                 self.healed = true;
-                self.vault.iter_mut().for_each(Vault::heal);
+                self.simulated_l3.iter_mut().for_each(SimulatedL3::heal);
                 self.fact(What::Healed);
             }
         }
@@ -423,12 +426,12 @@ impl World {
             self.check_contract(edge);
             self.fact(What::Settled { edge: Edge(edge), open });
         }
-        self.settle_hubs();
+        self.settle_feeds();
         let held: Vec<String> = self
             .tiers
             .iter()
             .filter_map(Tier::holds)
-            .chain(self.vault.as_ref().and_then(Vault::holds))
+            .chain(self.simulated_l3.as_ref().and_then(SimulatedL3::holds))
             .collect();
         if let Some(held) = held.first() {
             self.breaks("CON6", format!("a tier still holds {held}"));
@@ -478,15 +481,15 @@ impl World {
         self.now.after(span)
     }
 
-    /// Does this trouble hit here? Never once the world has healed.
+    /// Does this fault hit here? Never once the world has healed.
     pub(in crate::explore) fn hits(
         &mut self,
         rate: PerMille,
-        trouble: Trouble,
+        fault: WorldFault,
         chance: fn(&mut Chances) -> &mut Draws,
     ) -> bool {
-        let hit = self.is_meant(rate, trouble, chance);
-        self.tally.count(trouble).fired += u64::from(hit);
+        let hit = self.is_meant(rate, fault, chance);
+        self.tally.count(fault).fired += u64::from(hit);
         hit
     }
 
@@ -494,11 +497,11 @@ impl World {
     pub(in crate::explore) fn is_meant(
         &mut self,
         rate: PerMille,
-        trouble: Trouble,
+        fault: WorldFault,
         chance: fn(&mut Chances) -> &mut Draws,
     ) -> bool {
         let is_armed = !self.healed && rate.0 > 0;
-        self.tally.count(trouble).armed += u64::from(is_armed);
+        self.tally.count(fault).armed += u64::from(is_armed);
         is_armed && chance(&mut self.chances).chance(rate.0, 1_000)
     }
 }

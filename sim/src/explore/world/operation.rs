@@ -1,4 +1,5 @@
-//! What an effect is to a store: for which it is, whether it changes anything, and which answer says that it failed.
+//! What an effect is to a store: for which it is, whether it changes anything, and which answer says that it
+//! failed.
 
 use tiergate_engine::{Answer, Effect, Input, ReadFailure, Symbol, TierId, durable::Told};
 
@@ -73,7 +74,8 @@ pub(in crate::explore) const fn is_published_by(effect: &Effect<Symbol>) -> bool
     )
 }
 
-/// Does the operation change what the tier holds? Of one that does not, a lost answer is all there is to a failure.
+/// Does the operation change what the tier holds? Of one that does not, a lost answer is all there is to a
+/// failure.
 pub(in crate::explore) const fn changes(effect: &Effect<Symbol>) -> bool {
     matches!(
         effect,

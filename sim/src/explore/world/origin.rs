@@ -1,7 +1,7 @@
 //! The origin: objects with versions, and bodies that arrive in pieces, late, short, long or not at all.
 
 use crate::explore::{
-    campaign::tally::Trouble,
+    campaign::tally::WorldFault,
     telling::story::Party,
     telling::words::bytes,
     world::body::{Body, BodyEnd, NO_OBJECT},
@@ -39,7 +39,7 @@ pub(in crate::explore) struct Origin {
     pub begun: BTreeMap<(Life, FillId), Instant>,
     /// How many 304s it has sent.
     checks: u64,
-    /// How long whoever was sent an error was told to wait, and whether that was heard.
+    /// How long whoever was sent an error was told to wait, and whether that was received.
     pub told_to_wait: BTreeMap<(Life, FillId), (Duration, bool)>,
 }
 
@@ -269,7 +269,7 @@ impl World {
         known: Option<&[u8]>,
     ) {
         let faults = self.plan.faults;
-        if self.hits(faults.origin_fails, Trouble::OriginFailed, |chances| &mut chances.origin) {
+        if self.hits(faults.origin_fails, WorldFault::OriginFailed, |chances| &mut chances.origin) {
             let failure = [
                 OriginFailure::Unreachable,
                 OriginFailure::TimedOut,
@@ -279,14 +279,14 @@ impl World {
             self.note(Party::Origin, || format!("fails before its head: {failure:?}"));
             let at = self.soon();
             let input = Answer::FetchFailed { failure }.to(op);
-            let brings = Some(Trouble::OriginFailed);
+            let brings = Some(WorldFault::OriginFailed);
             self.queue.schedule(at, Step::FromOrigin { to: from, fill, input, last: true, brings });
             return;
         }
-        if self.hits(faults.origin_hangs, Trouble::OriginHung, |chances| &mut chances.origin) {
+        if self.hits(faults.origin_hangs, WorldFault::OriginHung, |chances| &mut chances.origin) {
             return self.note(Party::Origin, || "never answers".to_owned());
         }
-        let errs = self.hits(faults.origin_errs, Trouble::OriginErred, |chances| &mut chances.origin);
+        let errs = self.hits(faults.origin_errs, WorldFault::OriginErred, |chances| &mut chances.origin);
         if errs {
             self.note(Party::Origin, || "answers 503".to_owned());
         }
@@ -295,10 +295,10 @@ impl World {
             *stream = Some(body);
         }
         let mut at = self.soon();
-        let mut brings = errs.then_some(Trouble::OriginErred);
-        if self.hits(faults.origin_stalls, Trouble::OriginStalled, |chances| &mut chances.origin) {
+        let mut brings = errs.then_some(WorldFault::OriginErred);
+        if self.hits(faults.origin_stalls, WorldFault::OriginStalled, |chances| &mut chances.origin) {
             at = at.after(up_to(&mut self.chances.origin, HEAD_STALL_MAX));
-            brings = Some(Trouble::OriginStalled);
+            brings = Some(WorldFault::OriginStalled);
         }
         let input = Answer::Head { head }.to(op);
         self.queue.schedule(at, Step::FromOrigin { to: from, fill, input, last: false, brings });
@@ -342,19 +342,19 @@ impl World {
             end: BodyEnd::Clean,
             stalls_at: None,
         };
-        if self.hits(faults.origin_cuts, Trouble::OriginCut, |chances| &mut chances.origin) {
+        if self.hits(faults.origin_cuts, WorldFault::OriginCut, |chances| &mut chances.origin) {
             body.cut(announces_length, self.chances.origin.below(length + 1));
             self.note(Party::Origin, || format!("will break off after {} of {}", body.length, bytes(length)));
         }
         if announces_length
-            && self.hits(faults.origin_lies, Trouble::OriginLied, |chances| &mut chances.origin)
+            && self.hits(faults.origin_lies, WorldFault::OriginLied, |chances| &mut chances.origin)
         {
             body.lie(self.chances.origin.below(length + 1));
             self.note(Party::Origin, || {
                 format!("will end with {} of the {} that it promises", bytes(body.length), length)
             });
         }
-        if self.hits(faults.origin_stalls, Trouble::OriginStalled, |chances| &mut chances.origin) {
+        if self.hits(faults.origin_stalls, WorldFault::OriginStalled, |chances| &mut chances.origin) {
             let at = self.chances.origin.below(length + 1);
             body.stalls_at = Some(at);
             self.note(Party::Origin, || format!("will stall after {}", bytes(at)));
@@ -366,7 +366,7 @@ impl World {
         let mut at = self.soon();
         let mut brings = None;
         let faults = self.plan.faults;
-        if self.hits(faults.origin_hangs, Trouble::OriginHung, |chances| &mut chances.origin) {
+        if self.hits(faults.origin_hangs, WorldFault::OriginHung, |chances| &mut chances.origin) {
             return self.note(Party::Origin, || "sends nothing more".to_owned());
         }
         if let Some(Some(body)) = self.origin.streams.get_mut(&(from, fill))
@@ -374,7 +374,7 @@ impl World {
         {
             body.stalls_at = None;
             at = at.after(up_to(&mut self.chances.origin, BODY_STALL_MAX));
-            brings = Some(Trouble::OriginStalled);
+            brings = Some(WorldFault::OriginStalled);
         }
         self.queue.schedule(at, Step::OriginPulled { from, op, fill, brings });
     }
@@ -385,13 +385,13 @@ impl World {
         from: Life,
         op: OpId,
         fill: FillId,
-        mut brings: Option<Trouble>,
+        mut brings: Option<WorldFault>,
     ) {
         let (input, last) = match self.origin.streams.get_mut(&(from, fill)) {
             Some(Some(body)) => {
                 let next = body.next(op);
                 if let (Input::Answer { answer: Answer::PullFailed { .. }, .. }, _) = next {
-                    brings = Some(Trouble::OriginCut);
+                    brings = Some(WorldFault::OriginCut);
                 }
                 next
             }
@@ -409,7 +409,7 @@ impl World {
         fill: FillId,
         input: Input<Symbol>,
         last: bool,
-        brings: Option<Trouble>,
+        brings: Option<WorldFault>,
     ) {
         let wanted = if last {
             self.origin.streams.remove(&(to, fill)).is_some()
@@ -417,7 +417,7 @@ impl World {
             self.origin.streams.contains_key(&(to, fill))
         };
         if wanted {
-            self.feel(to, brings);
+            self.observe_fault(to, brings);
         }
         if wanted || self.plan.style.answers_after_cancel {
             self.feed(to, input);
@@ -426,7 +426,7 @@ impl World {
 
     /// An answer to a request that the edge only proxies.
     pub(in crate::explore) fn answer_directly(&mut self, from: Life, object: usize, wish: Wish) -> Got {
-        if self.hits(self.plan.faults.origin_fails, Trouble::OriginFailed, |chances| &mut chances.origin) {
+        if self.hits(self.plan.faults.origin_fails, WorldFault::OriginFailed, |chances| &mut chances.origin) {
             return Got::Nothing;
         }
         let (head, body) = self.answer(from, (object, wish), None);

@@ -1,12 +1,14 @@
-//! What one seed is about: configuration, workload and faults, each drawn from a pure hash of the seed and its name.
+//! What one seed is about: configuration, workload and faults, each drawn from a pure hash of the seed and
+//! its name.
 //!
-//! Swarm testing (Groce et al., ISSTA 2012): most seeds leave most faults out and push the others hard, which finds far
-//! more than every fault at a sensible rate in every run. Because each value has its own draw, a new one moves no other.
-//! Of several values the first is the simplest: the one that a shrunk case falls back to.
+//! Swarm testing (Groce et al., ISSTA 2012): most seeds leave most faults out and push the others hard, which
+//! finds far more than every fault at a sensible rate in every run. Because each value has its own draw, a
+//! new one moves no other. Of several values the first is the simplest: the one that a shrunk case falls back
+//! to.
 
 use crate::explore::{
-    world::climate::{Calm, Climate, calmed_faults, calmed_work},
     world::draws::Draw,
+    world::profile::{Calm, Profile, calmed_faults, calmed_work},
 };
 use std::time::Duration;
 use tiergate_engine::{
@@ -46,7 +48,8 @@ pub(in crate::explore) struct Plan {
 pub(in crate::explore) enum Shape {
     /// Each of its values is drawn by itself: what is rare elsewhere is common here.
     Mixed,
-    /// As a busy edge sees it: plain requests for objects that change seldom, may be stored, and have room in L0.
+    /// As a busy edge sees it: plain requests for objects that change seldom, may be stored, and have room in
+    /// L0.
     Busy,
 }
 
@@ -81,12 +84,12 @@ pub(in crate::explore) struct Work {
     pub chunked: PerMille,
     /// The longest lifetime.
     pub lifetime_max: Duration,
-    /// Lengths that are exactly, or just above, what a tier may take; and answers after which somebody asks at the very
-    /// moment from which on what was sent is stale.
+    /// Lengths that are exactly, or just above, what a tier may take; and answers after which somebody asks
+    /// at the very moment from which on what was sent is stale.
     pub exact: PerMille,
 }
 
-/// How likely each kind of trouble is, wherever it can occur.
+/// How likely each kind of fault is, wherever it can occur.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::explore) struct Faults {
     pub origin_fails: PerMille,
@@ -119,7 +122,7 @@ pub(in crate::explore) struct Faults {
     pub feed: FeedFaults,
 }
 
-/// The trouble with the purge feed, where there is one.
+/// The faults of the purge feed, where there is one.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in crate::explore) struct FeedFaults {
     pub fails: PerMille,
@@ -147,8 +150,8 @@ pub(in crate::explore) struct Durable {
 /// What a driver is free to do either way.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::explore) struct Style {
-    /// Is the fast door tried first?
-    pub fast_door: bool,
+    /// Is the fast path tried first?
+    pub fast_path: bool,
     /// Do answers still come for what was cancelled?
     pub answers_after_cancel: bool,
     /// Is a leave reported for responses that have ended, too?
@@ -160,8 +163,8 @@ pub(in crate::explore) struct Style {
 }
 
 impl Plan {
-    pub(in crate::explore) fn of(draw: &Draw, seed: Seed, requests: u32, climate: Climate) -> Self {
-        let is_calm = climate != Climate::Troubled;
+    pub(in crate::explore) fn of(draw: &Draw, seed: Seed, requests: u32, profile: Profile) -> Self {
+        let is_calm = profile != Profile::Faulty;
         let size_max = draw.of("work.size", &[40, 5_000, 100_000, 300_000, 1_000_000]);
         let has = |name, per_mille| draw.coin(name, per_mille) || is_calm;
         let (has_l1, has_l2, has_l3) = (has("config.l1", 500), has("config.l2", 600), has("config.l3", 400));
@@ -177,7 +180,7 @@ impl Plan {
             (l0.capacity, l0.gate) = (ByteCount(size_max * 50 + 9_000), ByteCount::UNLIMITED);
         }
         let mut calm = None;
-        if let Climate::Calm(disabled) = climate {
+        if let Profile::Calm(disabled) = profile {
             let (calmed, how) = disabled.calmed(draw, raw, &work);
             (raw, calm) = (calmed, Some(how));
         }
@@ -207,9 +210,9 @@ impl Plan {
         if work.shape == Shape::Busy {
             faults.purges = PerMille(faults.purges.0.min(20));
         }
-        // An edge knows by its birth what another publishes too late into a tier they share, but only as long as it
-        // remembers its purges, and only the feed tells it after a restart. So with two edges and no feed: purges or
-        // crashes. L3's index remembers them for all.
+        // An edge knows by its birth what another publishes too late into a tier they share, but only as long
+        // as it remembers its purges, and only the feed tells it after a restart. So with two edges and no
+        // feed: purges or crashes. L3's index remembers them for all.
         if edges > 1 && has_l1 && !has_feed && faults.purges != PerMille(0) {
             faults.crashes = 0;
         }
@@ -228,7 +231,7 @@ impl Plan {
             // Where a clock of 32 bits begins anew, and where one of 64 is far.
             clock: Duration::from_millis(draw.of("clock", &[0, (1 << 32) - 20_000, 1 << 43])),
             style: Style {
-                fast_door: draw.coin("style.fast_door", 500),
+                fast_path: draw.coin("style.fast_door", 500),
                 answers_after_cancel: draw.coin("style.answers_after_cancel", 500),
                 leaves_after_end: draw.coin("style.leaves_after_end", 500),
                 bodies_along: PerMille(draw.of("style.bodies_along", &[0, 0, 0, 500, 1_000])),
@@ -314,7 +317,8 @@ fn raw_config(draw: &Draw, work: &Work, has_l1: bool, has_l2: bool, has_l3: bool
     }
 }
 
-/// Patient care and hasty resilience, each knob by itself; but never so hasty that a healthy world is too slow for it.
+/// Patient care and hasty resilience, each knob by itself; but never so hasty that a healthy world is too
+/// slow for it.
 fn raw_care(draw: &Draw, latency: Duration) -> RawResilience {
     let way_back = 1 + 2 * u32::try_from(latency.as_millis()).expect("latencies are drawn from short ones");
     let open_ms_max = draw.of("care.breaker.open_ms_max", &[1, 50, 1_000, 5_000]);
@@ -473,11 +477,11 @@ fn faults(draw: &Draw) -> Faults {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::explore::world::draws::{Keep, Source};
+    use crate::explore::world::draws::{DrawSource, Keep};
 
     fn plan(seed: u64) -> Plan {
-        let draw = Draw::new(&Source::Seed { seed, requests: 50, keep: Keep::Nothing });
-        Plan::of(&draw, Seed(seed), 50, Climate::Troubled)
+        let draw = Draw::new(&DrawSource::Seed { seed, requests: 50, keep: Keep::Nothing });
+        Plan::of(&draw, Seed(seed), 50, Profile::Faulty)
     }
 
     /// One seed, one plan; and over some seeds, every fault is both off and on.

@@ -10,9 +10,9 @@ use tiergate_engine::Instant;
 #[derive(Debug)]
 pub(in crate::explore) struct Queue<T> {
     /// What was planned in its order. It would only make the heap deep.
-    planned: VecDeque<Entry>,
+    planned: VecDeque<QueueEntry>,
     /// Everything else.
-    heap: BinaryHeap<Entry>,
+    heap: BinaryHeap<QueueEntry>,
     /// Beside the heap, which moves its entries about.
     steps: Vec<Option<T>>,
     /// Places in `steps` that are empty.
@@ -21,7 +21,7 @@ pub(in crate::explore) struct Queue<T> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Entry {
+struct QueueEntry {
     at: Instant,
     order: u64,
     place: u32,
@@ -51,14 +51,14 @@ impl<T> Queue<T> {
         self.planned.push_back(entry);
     }
 
-    fn enter(&mut self, at: Instant, step: T) -> Entry {
+    fn enter(&mut self, at: Instant, step: T) -> QueueEntry {
         self.scheduled += 1;
         let place = self.free.pop().unwrap_or_else(|| {
             self.steps.push(None);
             u32::try_from(self.steps.len() - 1).expect("memory runs out before four billion steps")
         });
         self.steps[place as usize] = Some(step);
-        Entry { at, order: self.scheduled, place }
+        QueueEntry { at, order: self.scheduled, place }
     }
 
     /// The next step.
@@ -74,7 +74,7 @@ impl<T> Queue<T> {
 
     /// Takes out the steps that `wanted` accepts, in the order in which they would have happened.
     pub(in crate::explore) fn take(&mut self, wanted: impl Fn(&T) -> bool) -> Vec<T> {
-        let is_wanted = |entry: &Entry| self.steps[entry.place as usize].as_ref().is_some_and(&wanted);
+        let is_wanted = |entry: &QueueEntry| self.steps[entry.place as usize].as_ref().is_some_and(&wanted);
         let heap = std::mem::take(&mut self.heap).into_vec();
         let planned = std::mem::take(&mut self.planned);
         let (mut taken, rest): (Vec<_>, Vec<_>) = heap.into_iter().partition(is_wanted);
@@ -87,20 +87,20 @@ impl<T> Queue<T> {
         taken.into_iter().map(|entry| self.take_out(entry)).collect()
     }
 
-    fn take_out(&mut self, entry: Entry) -> T {
+    fn take_out(&mut self, entry: QueueEntry) -> T {
         self.free.push(entry.place);
         self.steps[entry.place as usize].take().expect("an entry of the heap has a step")
     }
 }
 
-impl PartialOrd for Entry {
+impl PartialOrd for QueueEntry {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
 }
 
 /// Reversed, for the heap hands out its greatest first.
-impl Ord for Entry {
+impl Ord for QueueEntry {
     fn cmp(&self, other: &Self) -> Ordering {
         (other.at, other.order).cmp(&(self.at, self.order))
     }

@@ -1,13 +1,14 @@
-//! The byte tiers: records that appear whole or not at all, readers pinned to what they opened, writers in between.
+//! The byte tiers: records that appear whole or not at all, readers pinned to what they opened, writers in
+//! between.
 //!
-//! An operation is asked for, takes effect, and is answered at three different times. It may fail before it takes
-//! effect, or afterwards so that only the answer is lost; it never takes effect after it was said to have failed. A
-//! lost chunk is always a failed operation. What a tier loses by itself it loses whole.
+//! An operation is asked for, takes effect, and is answered at three different times. It may fail before it
+//! takes effect, or afterwards so that only the answer is lost; it never takes effect after it was said to
+//! have failed. A lost chunk is always a failed operation. What a tier loses by itself it loses whole.
 
 mod mishaps;
 
 use crate::explore::{
-    campaign::tally::Trouble,
+    campaign::tally::WorldFault,
     world::index::Index,
     world::operation::{changes, failure, is_durable, is_published_by, tier_of},
     world::plan::Plan,
@@ -23,7 +24,7 @@ use tiergate_engine::{
     ReadSource, Record, RecordId, RecordName, Seed, StoredKey, Symbol, TierId, WriterId,
 };
 
-/// The longest that an operation takes to reach a tier in trouble, and as long again for the way back.
+/// The longest that an operation takes to reach a tier that has faults, and as long again for the way back.
 pub(in crate::explore) const SLOW_MAX: Duration = Duration::from_secs(3);
 
 /// What becomes of an operation.
@@ -149,7 +150,8 @@ impl Tier {
         })
     }
 
-    /// A local tier does not put an older response in the place of a younger one that came while it was written (failure F3).
+    /// A local tier does not put an older response in the place of a younger one that came while it was
+    /// written (failure F3).
     fn is_superseded(&self, begun: u64, record: &Record) -> bool {
         let current = self.index.get(record.stored_key()).and_then(|name| self.records.get(&name));
         self.id == TierId::L2
@@ -358,36 +360,37 @@ impl World {
         }
     }
 
-    /// An effect is on its way to a tier. Closing a handle may overtake what is under way on it, or come after.
+    /// An effect is on its way to a tier. Closing a handle may overtake what is under way on it, or come
+    /// after.
     pub(in crate::explore) fn ask_tier(&mut self, from: Life, effect: Effect<Symbol>) {
         let fate = if failure(&effect).is_none() { Fate::Fine } else { self.fate() };
         let (at, slow) = self.tier_delay();
         let brings = match fate {
             Fate::Fine => slow,
-            Fate::Fails => Some(Trouble::TierFailed),
-            Fate::Ambiguous => Some(Trouble::TierAmbiguous),
+            Fate::Fails => Some(WorldFault::TierFailed),
+            Fate::Ambiguous => Some(WorldFault::TierAmbiguous),
         };
         self.queue.schedule(at, Step::TierAsked { from, effect, fate, brings });
     }
 
     fn fate(&mut self) -> Fate {
         let faults = self.plan.faults;
-        if self.hits(faults.tier_fails, Trouble::TierFailed, |chances| &mut chances.tier) {
+        if self.hits(faults.tier_fails, WorldFault::TierFailed, |chances| &mut chances.tier) {
             Fate::Fails
-        } else if self.hits(faults.tier_ambiguous, Trouble::TierAmbiguous, |chances| &mut chances.tier) {
+        } else if self.hits(faults.tier_ambiguous, WorldFault::TierAmbiguous, |chances| &mut chances.tier) {
             Fate::Ambiguous
         } else {
             Fate::Fine
         }
     }
 
-    /// When a message arrives, and whether that is a trouble.
-    fn tier_delay(&mut self) -> (Instant, Option<Trouble>) {
+    /// When a message arrives, and whether that is a fault.
+    fn tier_delay(&mut self) -> (Instant, Option<WorldFault>) {
         let mut at = self.soon();
         let mut slow = None;
-        if self.hits(self.plan.faults.tier_slow, Trouble::TierSlow, |chances| &mut chances.tier) {
+        if self.hits(self.plan.faults.tier_slow, WorldFault::TierSlow, |chances| &mut chances.tier) {
             at = at.after(up_to(&mut self.chances.tier, SLOW_MAX));
-            slow = Some(Trouble::TierSlow);
+            slow = Some(WorldFault::TierSlow);
         }
         (at, slow)
     }
@@ -398,11 +401,11 @@ impl World {
         from: Life,
         effect: Effect<Symbol>,
         fate: Fate,
-        brings: Option<Trouble>,
+        brings: Option<WorldFault>,
     ) {
         self.note_fate(&effect, fate);
         if is_durable(&effect) {
-            if let Some(input) = self.on_vault_asked(from, &effect, fate) {
+            if let Some(input) = self.on_l3_asked(from, &effect, fate) {
                 self.answer_from_tier(from, input, brings);
             }
             return;
@@ -414,7 +417,7 @@ impl World {
         self.decay_tier(place, &effect);
         let (effect, mixed) = self.mixed_up(place, effect);
         let rotten = self.rotten_read(place, from, &effect, fate);
-        let brings = rotten.as_ref().map(|_| Trouble::RecordRotted).or(mixed).or(brings);
+        let brings = rotten.as_ref().map(|_| WorldFault::RecordRotted).or(mixed).or(brings);
         let outcome = match (fate, failure(&effect)) {
             (Fate::Fine, _) if rotten.is_some() => Outcome::Answer(rotten.expect("it was just looked at")),
             (Fate::Fails, Some(failed)) => Outcome::Answer(failed),
@@ -437,7 +440,7 @@ impl World {
                     }
                     _ => false,
                 };
-                let brings = if misses_lost { Some(Trouble::TierLost) } else { brings };
+                let brings = if misses_lost { Some(WorldFault::TierLost) } else { brings };
                 self.answer_from_tier(from, input, brings);
             }
             Outcome::Nothing => {}
@@ -445,7 +448,7 @@ impl World {
         }
     }
 
-    fn answer_from_tier(&mut self, to: Life, input: Input<Symbol>, brings: Option<Trouble>) {
+    fn answer_from_tier(&mut self, to: Life, input: Input<Symbol>, brings: Option<WorldFault>) {
         let (at, slow) = self.tier_delay();
         self.queue.schedule(at, Step::FromTier { to, input, brings: brings.or(slow) });
     }

@@ -1,8 +1,8 @@
 //! `Vary`: what a version of an object depends on, and which variant of it a client must get.
 //!
-//! The chunks of a variant name another object than those of the others, so that no rule takes one for another: an object's
-//! number has its variant in the bits above. That a body is of the variant that was asked for only the world can say, for it
-//! knows the request and what the version depends on.
+//! The chunks of a variant name another object than those of the others, so that no rule takes one for
+//! another: an object's number has its variant in the bits above. That a body is of the variant that was
+//! asked for only the world can say, for it knows the request and what the version depends on.
 
 use crate::explore::{world::World, world::client::place, world::draws::Draws};
 use std::sync::Arc;

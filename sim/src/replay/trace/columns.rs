@@ -1,6 +1,6 @@
 //! Which named column holds what.
 
-use super::{error::Malformed, lines::Entry, time};
+use super::{error::Malformed, lines::TraceEntry, time};
 use std::{borrow::Cow, fmt, str::FromStr};
 
 /// What a column may hold.
@@ -123,7 +123,8 @@ impl Columns {
         self.0.iter().find(|(other, _)| *other == column).map(|(_, name)| name.as_str())
     }
 
-    /// Where each column stands when all were given by number, counted from 1: then there is no line of names.
+    /// Where each column stands when all were given by number, counted from 1: then there is no line of
+    /// names.
     pub(super) fn positions(&self) -> Option<Vec<(Column, usize)>> {
         let position = |(column, name): &(Column, String)| {
             let number: usize = name.parse().ok()?;
@@ -168,7 +169,7 @@ impl<'l> Cells<'l> {
     }
 
     /// The request that the columns tell.
-    pub(super) fn entry(mut self) -> Result<Entry<'l>, Malformed> {
+    pub(super) fn entry(mut self) -> Result<TraceEntry<'l>, Malformed> {
         let [time, key, size, host, method, status, request] = &mut self.0;
         let (name, text) = time.as_ref().ok_or_else(|| missing(Column::Time, time::BOUND))?;
         let time_ms =
@@ -193,7 +194,7 @@ impl<'l> Cells<'l> {
             }
             (None, None) => return Err(missing(Column::Key, "what was asked for")),
         };
-        Ok(Entry { time_ms, host: host.take().map(|(_, host)| host), target, method, status, size })
+        Ok(TraceEntry { time_ms, host: host.take().map(|(_, host)| host), target, method, status, size })
     }
 }
 

@@ -9,7 +9,7 @@
 use super::{
     columns::{REQUEST_LINE_BOUND, SIZE_BOUND, request_line, size_of},
     error::Malformed,
-    lines::Entry,
+    lines::TraceEntry,
     time,
 };
 use std::borrow::Cow;
@@ -24,7 +24,7 @@ pub(super) fn looks_so(line: &[u8]) -> bool {
     line.contains(&b'[') && line.windows(3).any(|bytes| bytes == b"] \"")
 }
 
-pub(super) fn entry(line: &[u8]) -> Result<Entry<'_>, Malformed> {
+pub(super) fn entry(line: &[u8]) -> Result<TraceEntry<'_>, Malformed> {
     let text = std::str::from_utf8(line).map_err(|_| Malformed::new("line", Some(line), "UTF-8"))?;
     let malformed = || Malformed::new("line", Some(line), LINE_BOUND);
     let (before, rest) = text.split_once(" [").ok_or_else(malformed)?;
@@ -46,7 +46,7 @@ pub(super) fn entry(line: &[u8]) -> Result<Entry<'_>, Malformed> {
         None if status >= 400 => ("", request),
         None => return Err(wrong("request", request, REQUEST_LINE_BOUND)),
     };
-    Ok(Entry {
+    Ok(TraceEntry {
         time_ms,
         host: host(before).map(Cow::Borrowed),
         target: Cow::Borrowed(target),

@@ -2,8 +2,8 @@
 
 use super::{
     columns::{COLUMNS, Cells, Column, Columns},
-    error::{Fault, Malformed},
-    lines::Entry,
+    error::{Malformed, TraceFault},
+    lines::TraceEntry,
 };
 use csv_core::{ReadRecordResult, Reader, ReaderBuilder};
 use std::borrow::Cow;
@@ -35,14 +35,14 @@ impl Csv {
         self.places.is_empty()
     }
 
-    pub(super) fn read_header(&mut self, line: &[u8]) -> Result<(), Fault> {
+    pub(super) fn read_header(&mut self, line: &[u8]) -> Result<(), TraceFault> {
         let line = line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line);
         self.reader = ReaderBuilder::new().delimiter(delimiter(line)).build();
         let count = self.split(line).unwrap_or(0);
         let names: Vec<String> =
             (0..count).map(|at| String::from_utf8_lossy(self.field(at)).trim().to_owned()).collect();
         let place = |name: &str| names.iter().position(|other| other.eq_ignore_ascii_case(name));
-        let no_column = |column| Fault::NoColumn { column, header: names.join(", ") };
+        let no_column = |column| TraceFault::NoColumn { column, header: names.join(", ") };
         for column in COLUMNS {
             let at = match self.named.name(column) {
                 Some(name) => Some(place(name).ok_or_else(|| no_column(column))?),
@@ -58,7 +58,7 @@ impl Csv {
         missing.map_or(Ok(()), |column| Err(no_column(column)))
     }
 
-    pub(super) fn entry(&mut self, line: &[u8]) -> Result<Entry<'_>, Malformed> {
+    pub(super) fn entry(&mut self, line: &[u8]) -> Result<TraceEntry<'_>, Malformed> {
         const BOUND: &str = "fields between separators, each quote closed on its line";
         let Some(count) = self.split(line) else {
             return Err(Malformed::new("line", Some(line), BOUND));

@@ -14,15 +14,15 @@ const VALUE_CHARS_MAX: usize = 60;
 #[derive(Debug)]
 pub struct TraceError {
     path: PathBuf,
-    fault: Fault,
+    fault: TraceFault,
 }
 
 #[derive(Debug)]
-pub(super) enum Fault {
+pub(super) enum TraceFault {
     /// It cannot be opened, or its first bytes not read or decompressed.
     Unreadable { error: io::Error },
     /// It cannot be read or decompressed further.
-    Broken { place: Place, error: io::Error },
+    Broken { place: TracePlace, error: io::Error },
     /// Neither its name nor its beginning tells what it is.
     UnknownFormat,
     /// Nothing to replay.
@@ -41,12 +41,12 @@ pub(super) enum Fault {
 
 /// Where in a file, after decompression.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Place {
+pub(super) enum TracePlace {
     Record(u64),
     Line(u64),
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for TracePlace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             // Records are counted from 1, bytes from 0.
@@ -97,7 +97,7 @@ impl fmt::Display for Malformed {
 }
 
 impl TraceError {
-    pub(super) fn new(path: &Path, fault: Fault) -> Self {
+    pub(super) fn new(path: &Path, fault: TraceFault) -> Self {
         Self { path: path.to_owned(), fault }
     }
 }
@@ -106,30 +106,30 @@ impl fmt::Display for TraceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: ", self.path.display())?;
         match &self.fault {
-            Fault::Unreadable { error } => write!(f, "cannot be read: {error}"),
-            Fault::Broken { place, error } => write!(f, "{place}: cannot be read: {error}"),
-            Fault::UnknownFormat => f.write_str(
+            TraceFault::Unreadable { error } => write!(f, "cannot be read: {error}"),
+            TraceFault::Broken { place, error } => write!(f, "{place}: cannot be read: {error}"),
+            TraceFault::UnknownFormat => f.write_str(
                 "neither its name nor its first line tells its format: say --format oracle-general, csv, combined or json",
             ),
-            Fault::Empty(what) => write!(f, "holds 0 {what}, but must hold at least 1"),
-            Fault::Short { record, bytes } => write!(
+            TraceFault::Empty(what) => write!(f, "holds 0 {what}, but must hold at least 1"),
+            TraceFault::Short { record, bytes } => write!(
                 f,
                 "{}: the file ends after {bytes} bytes of this record, but a record has {}",
-                Place::Record(*record),
+                TracePlace::Record(*record),
                 super::oracle::RECORD_BYTES
             ),
-            Fault::Field { record, field, value, bound } => {
-                write!(f, "{}: `{field}` is {value}, but must be {bound}", Place::Record(*record))
+            TraceFault::Field { record, field, value, bound } => {
+                write!(f, "{}: `{field}` is {value}, but must be {bound}", TracePlace::Record(*record))
             }
-            Fault::NoColumn { column, header } => write!(
+            TraceFault::NoColumn { column, header } => write!(
                 f,
                 "line 1: no column is known to hold the {column}; the columns are {header}: say which with --columns {column}=NAME"
             ),
-            Fault::NoColumns(format) => write!(
+            TraceFault::NoColumns(format) => write!(
                 f,
                 "--columns is for CSV and JSON, but this is read as {format}: leave it out, or say --format"
             ),
-            Fault::Malformed { lines, malformed, percent_max, examples } => {
+            TraceFault::Malformed { lines, malformed, percent_max, examples } => {
                 write!(
                     f,
                     "{malformed} of {lines} lines are malformed, but at most {percent_max} % may be (--malformed-max)"

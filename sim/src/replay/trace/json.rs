@@ -3,7 +3,7 @@
 use super::{
     columns::{COLUMNS, Cells, Column, Columns},
     error::Malformed,
-    lines::Entry,
+    lines::TraceEntry,
 };
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -30,7 +30,7 @@ impl Json {
         }
     }
 
-    pub(super) fn entry(&mut self, line: &[u8]) -> Result<Entry<'_>, Malformed> {
+    pub(super) fn entry(&mut self, line: &[u8]) -> Result<TraceEntry<'_>, Malformed> {
         self.object = serde_json::from_slice(line)
             .map_err(|_| Malformed::new("line", Some(line), "one JSON object"))?;
         let mut cells = Cells::default();
@@ -56,8 +56,8 @@ fn value<'o>(object: &'o Map<String, Value>, name: &str) -> Option<&'o Value> {
     })
 }
 
-/// A string or number as text. Anything else is not what was looked for: Caddy's `request` is an object, nginx's a
-/// line.
+/// A string or number as text. Anything else is not what was looked for: Caddy's `request` is an object,
+/// nginx's a line.
 fn text(column: Column, value: &Value) -> Option<Cow<'_, str>> {
     match value {
         Value::String(text) => Some(Cow::Borrowed(text)),

@@ -2,7 +2,7 @@
 
 use super::{
     Request, combined, csv,
-    error::{Fault, Malformed, Place},
+    error::{Malformed, TraceFault, TracePlace},
     json,
 };
 use std::{
@@ -18,14 +18,15 @@ const LINE_BYTES_MAX: u64 = 1 << 20;
 const EXAMPLES_MAX: usize = 5;
 /// When so many lines at the beginning are all malformed, the rest is not read.
 const HOPELESS_LINES: u64 = 1_000;
-/// Statuses that a cache may store without being told to (RFC 9110 section 15.1), and the one that says that it has.
+/// Statuses that a cache may store without being told to (RFC 9110 section 15.1), and the one that says that
+/// it has.
 const REPLAYED: [u16; 13] = [200, 203, 204, 206, 300, 301, 304, 308, 404, 405, 410, 414, 501];
 const PARTIAL_CONTENT: u16 = 206;
 const NOT_MODIFIED: u16 = 304;
 
 /// What a line says.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Entry<'l> {
+pub(super) struct TraceEntry<'l> {
     pub(super) time_ms: u64,
     pub(super) host: Option<Cow<'l, str>>,
     /// A path with its query, a whole URL, or any other name.
@@ -97,7 +98,7 @@ impl Lines {
     }
 
     /// The next request to replay.
-    pub(super) fn read_request(&mut self) -> Result<Option<Request>, Fault> {
+    pub(super) fn read_request(&mut self) -> Result<Option<Request>, TraceFault> {
         while let Some(is_whole) = self.read_line()? {
             let line = self.line.trim_ascii();
             if line.is_empty() {
@@ -135,9 +136,9 @@ impl Lines {
     }
 
     /// Reads the next line, without what is beyond its longest. Says whether it is whole; nothing at the end.
-    fn read_line(&mut self) -> Result<Option<bool>, Fault> {
+    fn read_line(&mut self) -> Result<Option<bool>, TraceFault> {
         let line = self.number + 1;
-        let broken = |error| Fault::Broken { place: Place::Line(line), error };
+        let broken = |error| TraceFault::Broken { place: TracePlace::Line(line), error };
         self.line.clear();
         let mut bounded = (&mut self.bytes).take(LINE_BYTES_MAX);
         if bounded.read_until(b'\n', &mut self.line).map_err(broken)? == 0 {
@@ -151,7 +152,7 @@ impl Lines {
         Ok(Some(is_whole))
     }
 
-    fn note(&mut self, malformed: Malformed) -> Result<(), Fault> {
+    fn note(&mut self, malformed: Malformed) -> Result<(), TraceFault> {
         self.left_out.malformed += 1;
         if self.left_out.examples.len() < EXAMPLES_MAX {
             self.left_out.examples.push(Malformed { line: self.number, ..malformed });
@@ -161,20 +162,20 @@ impl Lines {
         if is_hopeless { Err(self.too_many_malformed()) } else { Ok(()) }
     }
 
-    fn check_end(&self) -> Result<(), Fault> {
+    fn check_end(&self) -> Result<(), TraceFault> {
         let LeftOut { lines, malformed, .. } = self.left_out;
         if malformed as f64 > lines as f64 * self.malformed_percent_max / 100.0 {
             return Err(self.too_many_malformed());
         }
         if self.requests == 0 {
-            return Err(Fault::Empty("requests that a cache could answer"));
+            return Err(TraceFault::Empty("requests that a cache could answer"));
         }
         Ok(())
     }
 
-    fn too_many_malformed(&self) -> Fault {
+    fn too_many_malformed(&self) -> TraceFault {
         let LeftOut { lines, malformed, examples, .. } = self.left_out.clone();
-        Fault::Malformed { lines, malformed, percent_max: self.malformed_percent_max, examples }
+        TraceFault::Malformed { lines, malformed, percent_max: self.malformed_percent_max, examples }
     }
 }
 
@@ -194,9 +195,13 @@ fn skip_line(bytes: &mut dyn BufRead) -> io::Result<()> {
 
 /// The request to replay for a line, if there is one.
 ///
-/// Whatever was asked for, the object is replayed whole: HEAD and 304 carry no body, 206 carries a part, so for these
-/// the object has the largest size that was seen of it.
-fn judge(entry: &Entry<'_>, sizes: &mut BTreeMap<CacheKey, u64>, left_out: &mut LeftOut) -> Option<Request> {
+/// Whatever was asked for, the object is replayed whole: HEAD and 304 carry no body, 206 carries a part, so
+/// for these the object has the largest size that was seen of it.
+fn judge(
+    entry: &TraceEntry<'_>,
+    sizes: &mut BTreeMap<CacheKey, u64>,
+    left_out: &mut LeftOut,
+) -> Option<Request> {
     let is_head = match entry.method.as_deref() {
         None | Some("GET") => false,
         Some("HEAD") => true,
@@ -238,7 +243,7 @@ fn largest(sizes: &mut BTreeMap<CacheKey, u64>, key: CacheKey, size: u64) -> u64
 }
 
 /// The key that a proxy would give it: of the host, in lower case, and of path and query.
-fn key_of(entry: &Entry<'_>) -> CacheKey {
+fn key_of(entry: &TraceEntry<'_>) -> CacheKey {
     let target = &*entry.target;
     let after_scheme = target.strip_prefix("http://").or_else(|| target.strip_prefix("https://"));
     let (host, target) = match after_scheme {

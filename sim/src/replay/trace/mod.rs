@@ -1,8 +1,8 @@
 //! Recorded traces and access logs, one request at a time.
 //!
-//! A file may be compressed with gzip or zstd, which its first bytes tell. Its format is told by its name or, where that
-//! says nothing, by how it begins. Memory does not grow with the number of requests. A file that cannot be read is an
-//! error that says where; no bytes make a reader panic. Start at [`Trace::open`].
+//! A file may be compressed with gzip or zstd, which its first bytes tell. Its format is told by its name or,
+//! where that says nothing, by how it begins. Memory does not grow with the number of requests. A file that
+//! cannot be read is an error that says where; no bytes make a reader panic. Start at [`Trace::open`].
 
 mod columns;
 mod combined;
@@ -17,7 +17,7 @@ pub use columns::Columns;
 pub use error::TraceError;
 pub use lines::LeftOut;
 
-use error::Fault;
+use error::TraceFault;
 use indicatif::ProgressBar;
 use lines::{Lines, Parser};
 use oracle::Oracle;
@@ -32,8 +32,9 @@ use tiergate_engine::{ByteCount, CacheKey};
 
 /// How a gzip file begins (RFC 1952 section 2.3.1).
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
-/// How a zstd frame begins (RFC 8878 section 3.1.1). Read as a time of an oracleGeneral record it would be 2023-05-30,
-/// but only with an object id that fits the rest of a frame's header; and no trace that is known begins so.
+/// How a zstd frame begins (RFC 8878 section 3.1.1). Read as a time of an oracleGeneral record it would be
+/// 2023-05-30, but only with an object id that fits the rest of a frame's header; and no trace that is known
+/// begins so.
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// Read ahead: large enough that neither the file nor the decompressor is asked for each request.
 const BUFFER_BYTES: usize = 128 << 10;
@@ -45,7 +46,7 @@ const BEGINNING_BYTES: u64 = 4096;
 pub struct Request {
     /// When, in milliseconds of the trace's own calendar. Never earlier than the request before.
     pub time_ms: u64,
-    /// For what.
+    /// The cache key of the object.
     pub key: CacheKey,
     /// How large it was then.
     pub size: ByteCount,
@@ -106,12 +107,15 @@ impl Trace {
     /// The file cannot be opened or read, or lacks a column that is needed.
     pub fn open(path: &Path, reading: &Reading, progress: &ProgressBar) -> Result<Self, TraceError> {
         let at = |fault| TraceError::new(path, fault);
-        let (beginning, bytes) = plain(path, progress).map_err(|error| at(Fault::Unreadable { error }))?;
+        let (beginning, bytes) =
+            plain(path, progress).map_err(|error| at(TraceFault::Unreadable { error }))?;
         let format = reading.format.or_else(|| by_name(path)).or_else(|| by_content(&beginning));
-        let format = format.ok_or_else(|| at(Fault::UnknownFormat))?;
+        let format = format.ok_or_else(|| at(TraceFault::UnknownFormat))?;
         let parser = match format {
-            Format::OracleGeneral if !reading.columns.is_empty() => return Err(at(Fault::NoColumns(format))),
-            Format::Combined if !reading.columns.is_empty() => return Err(at(Fault::NoColumns(format))),
+            Format::OracleGeneral if !reading.columns.is_empty() => {
+                return Err(at(TraceFault::NoColumns(format)));
+            }
+            Format::Combined if !reading.columns.is_empty() => return Err(at(TraceFault::NoColumns(format))),
             Format::OracleGeneral => {
                 let requests = Requests::Oracle(Oracle::new(bytes));
                 return Ok(Self { path: path.to_owned(), format, requests });

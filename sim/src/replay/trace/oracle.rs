@@ -1,11 +1,11 @@
 //! libCacheSim's `oracleGeneral` format.
 //!
-//! A record has 24 bytes, little-endian: `u32 time_s, u64 object_id, u32 size_bytes, i64 next_access_vtime` (-1: never
-//! again).
+//! A record has 24 bytes, little-endian: `u32 time_s, u64 object_id, u32 size_bytes, i64 next_access_vtime`
+//! (-1: never again).
 
 use super::{
     Request,
-    error::{Fault, Place},
+    error::{TraceFault, TracePlace},
 };
 use std::io::{self, BufRead, BufReader, Read};
 use tiergate_engine::{ByteCount, CacheKey};
@@ -26,7 +26,7 @@ impl Oracle {
         Self { bytes: BufReader::with_capacity(super::BUFFER_BYTES, bytes), records: 0, time_s: 0 }
     }
 
-    pub(super) fn read_record(&mut self) -> Result<Option<Request>, Fault> {
+    pub(super) fn read_record(&mut self) -> Result<Option<Request>, TraceFault> {
         let mut record = [0; RECORD_BYTES];
         let mut filled = 0;
         while filled < RECORD_BYTES {
@@ -34,18 +34,20 @@ impl Oracle {
                 Ok(0) => break,
                 Ok(bytes) => filled += bytes,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(Fault::Broken { place: Place::Record(self.records), error }),
+                Err(error) => {
+                    return Err(TraceFault::Broken { place: TracePlace::Record(self.records), error });
+                }
             }
         }
         match filled {
-            0 if self.records == 0 => Err(Fault::Empty("records")),
+            0 if self.records == 0 => Err(TraceFault::Empty("records")),
             0 => Ok(None),
             RECORD_BYTES => self.decode(&record).map(Some),
-            bytes => Err(Fault::Short { record: self.records, bytes }),
+            bytes => Err(TraceFault::Short { record: self.records, bytes }),
         }
     }
 
-    fn decode(&mut self, record: &[u8; RECORD_BYTES]) -> Result<Request, Fault> {
+    fn decode(&mut self, record: &[u8; RECORD_BYTES]) -> Result<Request, TraceFault> {
         let [t0, t1, t2, t3, o0, o1, o2, o3, o4, o5, o6, o7, s0, s1, s2, s3, next @ ..] = *record;
         let time_s = u32::from_le_bytes([t0, t1, t2, t3]);
         let object = u64::from_le_bytes([o0, o1, o2, o3, o4, o5, o6, o7]);
@@ -54,11 +56,11 @@ impl Oracle {
         let record = self.records;
         if time_s < self.time_s {
             let bound = format!("at least {}, as in the record before", self.time_s);
-            return Err(Fault::Field { record, field: "time_s", value: time_s.into(), bound });
+            return Err(TraceFault::Field { record, field: "time_s", value: time_s.into(), bound });
         }
         if next < -1 {
             let bound = "-1 or more".to_owned();
-            return Err(Fault::Field { record, field: "next_access_vtime", value: next, bound });
+            return Err(TraceFault::Field { record, field: "next_access_vtime", value: next, bound });
         }
         self.time_s = time_s;
         self.records += 1;
@@ -66,7 +68,8 @@ impl Oracle {
     }
 }
 
-/// The key of a trace's object. The format has numbers instead of targets, so its objects have no key but this.
+/// The key of a trace's object. The format has numbers instead of targets, so its objects have no key but
+/// this.
 fn key_of(object: u64) -> CacheKey {
     CacheKey(u128::from(object).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835))
 }

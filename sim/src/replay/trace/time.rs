@@ -21,8 +21,8 @@ const ISO_BASIC_OFFSET: &[BorrowedFormatItem<'_>] = format_description!(
 const ISO_BARE: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second][optional [.[subsecond]]]");
 
-/// Numbers below are seconds, from here on milliseconds, and so on in thousands: read as seconds, this is the year
-/// 5138; read as milliseconds, 1973.
+/// Numbers below are seconds, from here on milliseconds, and so on in thousands: read as seconds, this is the
+/// year 5138; read as milliseconds, 1973.
 const SECONDS_MAX: f64 = 1e11;
 
 /// The time in `[…]` of a common log.
@@ -30,7 +30,8 @@ pub(super) fn common(text: &str) -> Option<u64> {
     millis(OffsetDateTime::parse(text, COMMON).ok()?)
 }
 
-/// Any of the forms that [`BOUND`] tells. `column` is where it stands: a name that ends in a unit says which one.
+/// Any of the forms that [`BOUND`] tells. `column` is where it stands: a name that ends in a unit says which
+/// one.
 pub(super) fn any(column: &str, text: &str) -> Option<u64> {
     let text = text.trim();
     if let Ok(number) = text.parse::<f64>() {

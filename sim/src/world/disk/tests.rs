@@ -46,7 +46,8 @@ async fn a_slow_disk_is_late() {
     assert!((0..20).any(|_| disk.read_now(0, SECTOR).is_some()));
 }
 
-/// While it is full, writes fail and change nothing, and reads do not fail; while it fails, both do. Afterwards neither.
+/// While it is full, writes fail and change nothing, and reads do not fail; while it fails, both do.
+/// Afterwards neither.
 #[tokio::test(start_paused = true)]
 async fn a_full_disk_takes_nothing_and_a_broken_one_gives_nothing() {
     let (disk, log) = disk(&Faults::default());

@@ -1,4 +1,5 @@
-//! The log on a simulated disk keeps every promise of a byte tier, also on one that is late and gives less than asked for.
+//! The log on a simulated disk keeps every promise of a byte tier, also on one that is late and gives less
+//! than asked for.
 
 use super::SimMedium;
 use crate::world::{disk::Disk, log::Log};

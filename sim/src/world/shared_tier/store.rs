@@ -1,7 +1,7 @@
 //! What the imitated Redis keeps, and the commands that this project's client sends it.
 //!
-//! Each command is carried out whole, as in the real server, which runs one at a time. Anything else is refused as an
-//! unknown command. There is no memory bound and no eviction.
+//! Each command is carried out whole, as in the real server, which runs one at a time. Anything else is
+//! refused as an unknown command. There is no memory bound and no eviction.
 
 use super::resp::Reply;
 use bytes::Bytes;
@@ -209,8 +209,8 @@ mod tests {
         assert_eq!(run(&mut store, 14, "GET x y"), Reply::Error(wrong));
     }
 
-    /// The script renames while its first key holds what it expects, does nothing otherwise, and fails when there is nothing
-    /// to rename; no other script is known.
+    /// The script renames while its first key holds what it expects, does nothing otherwise, and fails when
+    /// there is nothing to rename; no other script is known.
     #[test]
     fn the_script_publishes_under_its_generation() {
         let mut store = Store::default();
@@ -231,7 +231,8 @@ mod tests {
         assert_eq!(eval(&mut store, "return 1", "b"), Reply::Error("ERR unknown script".to_owned()));
     }
 
-    /// The other script begins a generation where there is none, and prolongs one that is there, never shortens it.
+    /// The other script begins a generation where there is none, and prolongs one that is there, never
+    /// shortens it.
     #[test]
     fn the_other_script_joins_a_generation() {
         let mut store = Store::default();

@@ -1,9 +1,10 @@
 //! Writes on their way to the device. What lies side by side and waits goes as one write.
 //!
-//! The store hands out each block of a log as a write of its own, and the blocks of an open segment lie side by side. A few
-//! writers take them from here ([`Writes::next`]), so that while these are busy, small blocks gather. Nobody waits in
-//! order to gather more. To the store they stay what they were: each is answered, and the store orders no two writes
-//! that are under way, so a crash may keep, lose or tear each of them as before (`docs/format.md`).
+//! The store hands out each block of a log as a write of its own, and the blocks of an open segment lie side
+//! by side. A few writers take them from here ([`Writes::next`]), so that while these are busy, small blocks
+//! gather. Nobody waits in order to gather more. To the store they stay what they were: each is answered, and
+//! the store orders no two writes that are under way, so a crash may keep, lose or tear each of them as
+//! before (`docs/format.md`).
 
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -13,7 +14,8 @@ use tiergate_engine::store::{Blocks, Io};
 const WRITERS_MAX: usize = 2;
 /// The bytes of a joined write at most. Joining copies once more, which is worth it for small blocks alone.
 const JOINED_BYTES_MAX: u64 = 128 << 10;
-/// How many waiting writes are looked at for one that lies behind the last. Two streams are written in turn, so it is near.
+/// How many waiting writes are looked at for one that lies behind the last. Two streams are written in turn,
+/// so it is near.
 const LOOKED_AT_MAX: usize = 64;
 
 /// One write of the store's.

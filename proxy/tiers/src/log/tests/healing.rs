@@ -1,7 +1,7 @@
 //! Disks that fail, and are well again.
 
 use super::{
-    memory::{Gate, MemoryMedium, Now, Trouble},
+    memory::{Gate, MediumFault, MemoryMedium, Now},
     *,
 };
 use tiergate_engine::{PurgeMode, Selector, Tag};
@@ -29,22 +29,22 @@ async fn until_up(tier: &LogTier<MemoryMedium>) {
 /// with what was stored before. A purge that failed meanwhile said so.
 #[tokio::test(start_paused = true)]
 async fn a_disk_that_failed_heals() {
-    for trouble in [Trouble::Full, Trouble::Broken, Trouble::Unsyncable] {
+    for fault in [MediumFault::Full, MediumFault::Broken, MediumFault::Unsyncable] {
         let medium = MemoryMedium::new(Now::Always);
         let tier = start(&medium, SyncPolicy::Every(Duration::from_secs(1))).await;
         assert_eq!(store(&tier, 1, 1_000).await, Ok(()));
         assert_eq!(store(&tier, 2, 300_000).await, Ok(()));
-        medium.suffer(trouble);
+        medium.suffer(fault);
         // Whatever fails first: the write, or the sync that follows it.
-        assert!(is_down(tier.delete(key(2), None).await), "{trouble:?}");
+        assert!(is_down(tier.delete(key(2), None).await), "{fault:?}");
         expect_down(&tier).await;
         tokio::time::sleep(Duration::from_secs(100)).await;
         expect_down(&tier).await;
         let openings = medium.openings();
-        assert!((4..12).contains(&openings), "{openings} openings in 100 s: {trouble:?}");
-        medium.suffer(Trouble::None);
+        assert!((4..12).contains(&openings), "{openings} openings in 100 s: {fault:?}");
+        medium.suffer(MediumFault::None);
         until_up(&tier).await;
-        assert!(has(&tier, 1, 1_000).await, "{trouble:?}");
+        assert!(has(&tier, 1, 1_000).await, "{fault:?}");
         assert_eq!(store(&tier, 3, 70_000).await, Ok(()));
         assert!(has(&tier, 3, 70_000).await);
         assert_eq!(tier.delete(key(2), None).await.map(|_| ()), Ok(()));
@@ -58,11 +58,11 @@ async fn a_medium_that_is_gone_is_noticed() {
     let medium = MemoryMedium::new(Now::Always);
     let tier = start(&medium, SyncPolicy::OnSeal).await;
     assert_eq!(store(&tier, 1, 1_000).await, Ok(()));
-    medium.suffer(Trouble::Gone);
+    medium.suffer(MediumFault::Gone);
     tokio::time::sleep(Duration::from_secs(3)).await;
     expect_down(&tier).await;
     medium.wipe();
-    medium.suffer(Trouble::None);
+    medium.suffer(MediumFault::None);
     until_up(&tier).await;
     assert!(!has(&tier, 1, 1_000).await);
     assert_eq!(store(&tier, 1, 1_000).await, Ok(()));
@@ -81,7 +81,7 @@ async fn bans_are_written_when_the_disk_is_back() {
     let medium = MemoryMedium::new(Now::Always);
     let tier = start(&medium, SyncPolicy::OnSeal).await;
     assert_eq!(tier.store_ban(ban(1)).await, Ok(()));
-    medium.suffer(Trouble::Full);
+    medium.suffer(MediumFault::Full);
     assert!(is_down(tier.store_ban(ban(2)).await));
     // The same again is no success either, nor is another one while the disk is down.
     assert!(is_down(tier.store_ban(ban(2)).await));
@@ -89,7 +89,7 @@ async fn bans_are_written_when_the_disk_is_back() {
     tokio::time::sleep(Duration::from_millis(10)).await;
     assert!(is_down(tier.store_ban(ban(3)).await));
     medium.wipe();
-    medium.suffer(Trouble::None);
+    medium.suffer(MediumFault::None);
     until_up(&tier).await;
     drop(tier);
     let tier = start(&medium, SyncPolicy::OnSeal).await;
@@ -104,10 +104,10 @@ async fn a_late_write_does_not_hit_what_is_new() {
     let tier = start(&medium, SyncPolicy::OnSeal).await;
     medium.set_gate(Gate::Shut);
     assert!(poll_once(store(&tier, 1, 1_000)).is_pending());
-    medium.suffer(Trouble::Gone);
+    medium.suffer(MediumFault::Gone);
     tokio::time::sleep(Duration::from_secs(3)).await;
     expect_down(&tier).await;
-    medium.suffer(Trouble::None);
+    medium.suffer(MediumFault::None);
     let openings = medium.openings();
     tokio::time::sleep(Duration::from_secs(100)).await;
     assert_eq!(medium.openings(), openings, "a write is still under way");
@@ -125,10 +125,10 @@ async fn a_log_that_cannot_be_recovered_is_tried_again() {
         assert_eq!(store(&tier, 1, 1_000).await, Ok(()));
     }
     let tier = LogTier::open(vec![medium.clone()], options(SyncPolicy::OnSeal)).await.expect("it is well");
-    medium.suffer(Trouble::Broken);
+    medium.suffer(MediumFault::Broken);
     tokio::time::sleep(Duration::from_secs(10)).await;
     expect_down(&tier).await;
-    medium.suffer(Trouble::None);
+    medium.suffer(MediumFault::None);
     assert_eq!(tier.join().await.objects, 1);
     assert!(has(&tier, 1, 1_000).await);
 }

@@ -14,7 +14,7 @@ const PAGE: u64 = 4096;
 
 /// What is wrong with it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Trouble {
+pub(super) enum MediumFault {
     #[default]
     None,
     /// Writes find no room.
@@ -32,7 +32,7 @@ struct Disk {
     pages: BTreeMap<u64, Vec<u8>>,
     /// As it was made last.
     bytes: u64,
-    trouble: Trouble,
+    fault: MediumFault,
     boot: u8,
     writes: u32,
     syncs: u32,
@@ -83,8 +83,8 @@ impl MemoryMedium {
         self.disk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn suffer(&self, trouble: Trouble) {
-        self.disk().trouble = trouble;
+    pub(super) fn suffer(&self, fault: MediumFault) {
+        self.disk().fault = fault;
     }
 
     pub(super) fn set_gate(&self, gate: Gate) {
@@ -134,9 +134,9 @@ impl MemoryMedium {
 
     fn read(&self, offset: u64, length: usize) -> io::Result<Bytes> {
         let disk = self.disk();
-        match disk.trouble {
-            Trouble::None | Trouble::Full | Trouble::Unsyncable => {}
-            Trouble::Broken | Trouble::Gone => return Err(io::Error::from_raw_os_error(5)),
+        match disk.fault {
+            MediumFault::None | MediumFault::Full | MediumFault::Unsyncable => {}
+            MediumFault::Broken | MediumFault::Gone => return Err(io::Error::from_raw_os_error(5)),
         }
         let mut bytes = vec![0; length];
         for (page, from, part) in parts(offset, length) {
@@ -151,10 +151,10 @@ impl MemoryMedium {
     fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let mut disk = self.disk();
         disk.writes += 1;
-        match disk.trouble {
-            Trouble::None | Trouble::Unsyncable => {}
-            Trouble::Full => return Err(io::Error::from_raw_os_error(28)),
-            Trouble::Broken | Trouble::Gone => return Err(io::Error::from_raw_os_error(5)),
+        match disk.fault {
+            MediumFault::None | MediumFault::Unsyncable => {}
+            MediumFault::Full => return Err(io::Error::from_raw_os_error(28)),
+            MediumFault::Broken | MediumFault::Gone => return Err(io::Error::from_raw_os_error(5)),
         }
         for (page, from, part) in parts(offset, bytes.len()) {
             let held = disk.pages.entry(page).or_insert_with(|| vec![0; PAGE as usize]);
@@ -180,9 +180,9 @@ impl Medium for MemoryMedium {
     async fn open(&self) -> Result<Opened<MemoryMedium>, OpenError> {
         let mut disk = self.disk();
         disk.openings += 1;
-        match disk.trouble {
-            Trouble::Gone => Err(OpenError::NoLog { name: self.name() }),
-            Trouble::None | Trouble::Full | Trouble::Broken | Trouble::Unsyncable => {
+        match disk.fault {
+            MediumFault::Gone => Err(OpenError::NoLog { name: self.name() }),
+            MediumFault::None | MediumFault::Full | MediumFault::Broken | MediumFault::Unsyncable => {
                 Ok(Opened { device: self.clone(), boot: BootId([disk.boot; 16]) })
             }
         }
@@ -204,9 +204,11 @@ impl Device for MemoryMedium {
         self.pass().await;
         let mut disk = self.disk();
         disk.syncs += 1;
-        match disk.trouble {
-            Trouble::None | Trouble::Full => Ok(()),
-            Trouble::Broken | Trouble::Unsyncable | Trouble::Gone => Err(io::Error::from_raw_os_error(5)),
+        match disk.fault {
+            MediumFault::None | MediumFault::Full => Ok(()),
+            MediumFault::Broken | MediumFault::Unsyncable | MediumFault::Gone => {
+                Err(io::Error::from_raw_os_error(5))
+            }
         }
     }
 
@@ -225,9 +227,9 @@ impl Device for MemoryMedium {
     }
 
     async fn probe(&self) -> io::Result<()> {
-        match self.disk().trouble {
-            Trouble::Gone => Err(io::ErrorKind::NotFound.into()),
-            Trouble::None | Trouble::Full | Trouble::Broken | Trouble::Unsyncable => Ok(()),
+        match self.disk().fault {
+            MediumFault::Gone => Err(io::ErrorKind::NotFound.into()),
+            MediumFault::None | MediumFault::Full | MediumFault::Broken | MediumFault::Unsyncable => Ok(()),
         }
     }
 }

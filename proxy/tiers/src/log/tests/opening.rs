@@ -18,8 +18,8 @@ async fn complaint(medium: &MemoryMedium, capacity: u64) -> String {
     error.to_string()
 }
 
-/// A larger capacity keeps what is there; a smaller one what has room (`shrinking`); and what it gave up does not come back
-/// with another enlargement.
+/// A larger capacity keeps what is there; a smaller one what has room (`shrinking`); and what it gave up does
+/// not come back with another enlargement.
 #[tokio::test]
 async fn the_capacity_may_change() {
     let medium = MemoryMedium::new(Now::Always);

@@ -2,7 +2,7 @@
 
 use super::{
     layout::SEGMENTS_BEGIN,
-    memory::{MemoryMedium, Now, Trouble},
+    memory::{MediumFault, MemoryMedium, Now},
     power::{Left, PoweredMedium},
     *,
 };
@@ -60,8 +60,9 @@ async fn fill<M: Medium + Clone>(medium: &M, capacity: u64, all: u128, stays: im
     tier.volumes[0].session().expect("it is up").sync().await;
 }
 
-/// What lies beyond the new end moves before it, if there is room: nothing is lost, the log goes on meanwhile, and what was
-/// purged stays away, also after the next starts with the same capacity and with a larger one.
+/// What lies beyond the new end moves before it, if there is room: nothing is lost, the log goes on
+/// meanwhile, and what was purged stays away, also after the next starts with the same capacity and with a
+/// larger one.
 #[tokio::test(start_paused = true)]
 async fn all_is_kept_that_has_room() {
     let medium = MemoryMedium::new(Now::Always);
@@ -84,8 +85,8 @@ async fn all_is_kept_that_has_room() {
     }
 }
 
-/// A log that is full keeps what came last, as much as has room; what had to leave does not come back with a larger capacity,
-/// nor does what was purged.
+/// A log that is full keeps what came last, as much as has room; what had to leave does not come back with a
+/// larger capacity, nor does what was purged.
 #[tokio::test(start_paused = true)]
 async fn a_full_log_keeps_what_came_last() {
     let medium = MemoryMedium::new(Now::Always);
@@ -95,7 +96,8 @@ async fn a_full_log_keeps_what_came_last() {
     let tier = open(&medium, 16 * MIB).await;
     until_smaller(&medium, 16 * MIB).await;
     let after = held(&tier, 1..=140).await;
-    // Of 16 segments three are free, two take appends, and one has tombstones; before, 29 of 32 held something.
+    // Of 16 segments three are free, two take appends, and one has tombstones; before, 29 of 32 held
+    // something.
     assert!(after.len() * 3 >= before.len() && after.is_subset(&before), "{after:?} of {before:?}");
     assert!((118..=140).all(|number| number % 10 == 0 || after.contains(&number)), "{after:?}");
     drop(tier);
@@ -140,12 +142,12 @@ async fn a_disk_that_failed_becomes_smaller_when_it_is_well() {
     let medium = MemoryMedium::new(Now::Never);
     fill(&medium, 32 * MIB, 80, |number| number > 60).await;
     let tier = open(&medium, 16 * MIB).await;
-    medium.suffer(Trouble::Full);
+    medium.suffer(MediumFault::Full);
     while tier.volumes[0].session().is_ok() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     assert!(medium.bytes() > SEGMENTS_BEGIN + 16 * MIB);
-    medium.suffer(Trouble::None);
+    medium.suffer(MediumFault::None);
     while tier.volumes[0].session().is_err() {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
@@ -153,8 +155,8 @@ async fn a_disk_that_failed_becomes_smaller_when_it_is_well() {
     assert_eq!(held(&tier, 1..=80).await, (61..=80).collect());
 }
 
-/// Wherever the power fails while a log becomes smaller, the next start finds all that was durable and nothing that was
-/// purged, whichever capacity it has; and the log becomes as small as that one says.
+/// Wherever the power fails while a log becomes smaller, the next start finds all that was durable and
+/// nothing that was purged, whichever capacity it has; and the log becomes as small as that one says.
 #[tokio::test(start_paused = true)]
 async fn the_power_may_fail_while_it_becomes_smaller() {
     let filled = PoweredMedium::default();

@@ -1,7 +1,7 @@
 //! Small blocks that wait at the same time become one write, and stay what they are otherwise.
 
 use super::{
-    memory::{Gate, MemoryMedium, Now, Trouble},
+    memory::{Gate, MediumFault, MemoryMedium, Now},
     *,
 };
 use tokio::task::JoinSet;
@@ -15,7 +15,8 @@ async fn before_a_shut_gate() -> (MemoryMedium, Arc<LogTier<MemoryMedium>>) {
     (medium, tier)
 }
 
-/// Stores objects of this length, all at the same time, and waits until every one of them waits for the device.
+/// Stores objects of this length, all at the same time, and waits until every one of them waits for the
+/// device.
 async fn store_all(
     tier: &Arc<LogTier<MemoryMedium>>,
     numbers: std::ops::Range<u128>,
@@ -34,7 +35,8 @@ async fn store_all(
     stored
 }
 
-/// Small blocks that wait lie side by side and become few writes. Each object is found whole, by the next process too.
+/// Small blocks that wait lie side by side and become few writes. Each object is found whole, by the next
+/// process too.
 #[tokio::test]
 async fn small_blocks_that_wait_are_written_together() {
     let (medium, tier) = before_a_shut_gate().await;
@@ -71,7 +73,7 @@ async fn large_blocks_are_written_alone() {
 async fn a_joined_write_that_fails_fails_for_all() {
     let (medium, tier) = before_a_shut_gate().await;
     let stored = store_all(&tier, 2..32, 1_000).await;
-    medium.suffer(Trouble::Full);
+    medium.suffer(MediumFault::Full);
     medium.set_gate(Gate::Open);
     assert!(stored.join_all().await.iter().all(Result::is_err));
 }

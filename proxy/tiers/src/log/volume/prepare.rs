@@ -132,7 +132,8 @@ fn plan(
             if superblock.durability == Durability::Unsynced && superblock.boot != boot {
                 stored = Stored::Forgotten;
             }
-            // Segments that go may hold objects, and purges of what lies in those that stay: the store empties them first.
+            // Segments that go may hold objects, and purges of what lies in those that stay: the store
+            // empties them first.
             let there = Geometry::try_from(superblock.geometry).ok();
             let larger = there.filter(|there| there.capacity() > fitted.capacity());
             let (geometry, smaller) = match (stored, larger) {

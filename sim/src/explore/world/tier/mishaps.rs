@@ -1,6 +1,6 @@
 //! What befalls a byte tier beside failures and slowness: mix-ups, rot, and the crash of its edge.
 
-use super::{Fate, Life, Outcome, Step, Trouble, World, is_durable, is_published_by, tier_of};
+use super::{Fate, Life, Outcome, Step, World, WorldFault, is_durable, is_published_by, tier_of};
 use crate::explore::telling::story::Party;
 use tiergate_engine::{Answer, Effect, Input, ReadFailure, ReadSource, Symbol, TierId};
 
@@ -15,7 +15,7 @@ impl World {
     ) -> Option<Input<Symbol>> {
         let Effect::Read { op, tier, source: ReadSource::Record(record), .. } = effect else { return None };
         let rots = self.plan.faults.record_rots;
-        if fate != Fate::Fine || !self.hits(rots, Trouble::RecordRotted, |chances| &mut chances.tier) {
+        if fate != Fate::Fine || !self.hits(rots, WorldFault::RecordRotted, |chances| &mut chances.tier) {
             return None;
         }
         let name = self.tiers[place].open.get(&(from, *record)).map(|stored| stored.record.name);
@@ -26,13 +26,13 @@ impl World {
         Some(Answer::ReadFailed { why: ReadFailure::Rotten }.to(*op))
     }
 
-    /// A tier may open another record than it was asked for: its key tells (failure T13). And it may give less than it was
-    /// asked for (failure T10).
+    /// A tier may open another record than it was asked for: its key tells (failure T13). And it may give
+    /// less than it was asked for (failure T10).
     pub(in crate::explore) fn mixed_up(
         &mut self,
         place: usize,
         effect: Effect<Symbol>,
-    ) -> (Effect<Symbol>, Option<Trouble>) {
+    ) -> (Effect<Symbol>, Option<WorldFault>) {
         let faults = self.plan.faults;
         if let Effect::Lookup { .. } = effect {
             let per_mille = self.plan.style.bodies_along.0;
@@ -40,19 +40,19 @@ impl World {
         }
         match effect {
             Effect::Lookup { op, tier, record, key }
-                if self.hits(faults.tier_mixes, Trouble::TierMixed, |chances| &mut chances.tier) =>
+                if self.hits(faults.tier_mixes, WorldFault::TierMixed, |chances| &mut chances.tier) =>
             {
                 let choice = self.chances.tier.bits();
                 self.tiers[place].strays_to = self.tiers[place].any(choice);
                 self.note(Party::Tier(tier), || "opens another record than it was asked for".to_owned());
-                (Effect::Lookup { op, tier, record, key }, Some(Trouble::TierMixed))
+                (Effect::Lookup { op, tier, record, key }, Some(WorldFault::TierMixed))
             }
             Effect::Read { op, tier, source, offset, length_max }
-                if self.hits(faults.tier_shorts, Trouble::TierShort, |chances| &mut chances.tier) =>
+                if self.hits(faults.tier_shorts, WorldFault::TierShort, |chances| &mut chances.tier) =>
             {
                 let length_max = 1 + self.chances.tier.below(length_max);
                 self.note(Party::Tier(tier), || "gives less than it was asked for".to_owned());
-                (Effect::Read { op, tier, source, offset, length_max }, Some(Trouble::TierShort))
+                (Effect::Read { op, tier, source, offset, length_max }, Some(WorldFault::TierShort))
             }
             effect => (effect, None),
         }
@@ -69,21 +69,21 @@ impl World {
             if !is_published_by(&effect) {
                 continue;
             }
-            self.tally.count(Trouble::CrashedInCommit).armed += 1;
+            self.tally.count(WorldFault::CrashedInCommit).armed += 1;
             if !self.chances.edge.chance(1, 2) {
                 continue;
             }
             // Nobody is left to hear the answer; a breach would have shown without the crash, too.
             let is_done = if is_durable(&effect) {
-                self.crash_in_vault(from, &effect)
+                self.crash_in_l3(from, &effect)
             } else {
                 let place = self.tier_place(edge, tier_of(&effect));
                 let outcome = self.tiers[place].apply(from, &effect);
                 !matches!(outcome, Outcome::Answer(Input::Answer { answer: Answer::WriteFailed, .. }))
             };
-            let count = self.tally.count(Trouble::CrashedInCommit);
+            let count = self.tally.count(WorldFault::CrashedInCommit);
             count.fired += 1;
-            count.felt += u64::from(is_done);
+            count.observed += u64::from(is_done);
         }
         for tier in &mut self.tiers {
             tier.forget(edge);
@@ -92,8 +92,8 @@ impl World {
             let place = self.tier_place(edge, TierId::L2);
             self.tiers[place].index.restart();
         }
-        if let Some(vault) = &mut self.vault {
-            vault.forget(edge);
+        if let Some(simulated_l3) = &mut self.simulated_l3 {
+            simulated_l3.forget(edge);
         }
     }
 }

@@ -1,7 +1,8 @@
-//! What kind of life a seed lives: one full of trouble, or a calm one with some of the tiers disabled.
+//! The profile of a seed: one full of faults, or a calm one with some of the tiers disabled.
 //!
-//! A calm life draws its workload, and how its tiers are made, from the same seed; it has every tier but those that are
-//! disabled, one edge, no faults, and messages that take no time. What must hold there is in `flat`.
+//! A calm life draws its workload, and how its tiers are made, from the same seed; it has every tier but
+//! those that are disabled, one edge, no faults, and messages that take no time. What must hold there is in
+//! `flat`.
 
 use crate::explore::{
     world::draws::Draw,
@@ -17,11 +18,11 @@ pub(in crate::explore) const CALM_PAUSE: Duration = Duration::from_millis(10);
 /// Tiers, each a bit.
 const TIERS: u8 = 4;
 
-/// What kind of life a seed lives.
+/// The profile of a seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Climate {
+pub enum Profile {
     /// All that can befall a cache.
-    Troubled,
+    Faulty,
     /// Nothing does, and these tiers are disabled.
     Calm(Disabled),
 }
@@ -39,21 +40,22 @@ pub(in crate::explore) struct Calm {
     pub is_exact: bool,
 }
 
-impl Climate {
+impl Profile {
     /// Every calm life: with all tiers first, then with each other set of them.
     pub fn calm() -> impl Iterator<Item = Self> {
         (0..(1 << TIERS) - 1).map(|bits| Self::Calm(Disabled(bits)))
     }
 
-    /// This one, unless another was given. Trouble is the simplest, for a case of it does not say so.
+    /// This one, unless another was given. The faulty one is the simplest: a case of it does not name its
+    /// profile.
     pub(in crate::explore) fn told(self, draw: &Draw) -> Self {
         let number = match self {
-            Self::Troubled => 0,
+            Self::Faulty => 0,
             Self::Calm(Disabled(bits)) => 1 + u64::from(bits),
         };
         let number = draw.told("climate", number, 1 << TIERS);
         let bits = u8::try_from(number).expect("it is below its bound").checked_sub(1);
-        bits.map_or(Self::Troubled, |bits| Self::Calm(Disabled(bits)))
+        bits.map_or(Self::Faulty, |bits| Self::Calm(Disabled(bits)))
     }
 }
 
@@ -106,7 +108,7 @@ pub(in crate::explore) fn calmed_work(work: Work) -> Work {
     Work { latency: Duration::ZERO, exact: PerMille(0), ..work }
 }
 
-/// Purges are no trouble.
+/// Purges stay: they are no faults.
 pub(in crate::explore) fn calmed_faults(faults: Faults) -> Faults {
     Faults { purges: faults.purges, ..Faults::default() }
 }

@@ -1,8 +1,8 @@
-//! Which troubles an engine felt: what came of them reached it, or it said what only comes of them.
+//! Which faults an engine observed: what came of them reached it, or it said what only comes of them.
 
 use crate::explore::{
     campaign::marks::Mark,
-    campaign::tally::{Tally, Trouble},
+    campaign::tally::{Tally, WorldFault},
     world::plan::PerMille,
     world::{Life, World},
 };
@@ -12,39 +12,41 @@ use tiergate_engine::{
 };
 
 impl World {
-    /// What a trouble brings arrives; an edge that is down, or began anew since, feels nothing.
-    pub(in crate::explore) fn feel(&mut self, to: Life, brings: Option<Trouble>) {
+    /// What a fault brings arrives; an edge that is down, or began anew since, observes nothing.
+    pub(in crate::explore) fn observe_fault(&mut self, to: Life, brings: Option<WorldFault>) {
         let is_there = self.life(to.edge) == to && self.edges[to.edge as usize].engine.is_some();
-        if let Some(trouble) = brings.filter(|_| is_there) {
-            self.tally.count(trouble).felt += 1;
+        if let Some(fault) = brings.filter(|_| is_there) {
+            self.tally.count(fault).observed += 1;
         }
     }
 
     /// An engine says something.
     pub(in crate::explore) fn feel_event(&mut self, event: &Event) {
         self.tally.saw(event);
-        let trouble = match event {
-            Event::Purge(PurgeEvent::PurgeBegan { .. }) => Trouble::Purged,
+        let fault = match event {
+            Event::Purge(PurgeEvent::PurgeBegan { .. }) => WorldFault::Purged,
             Event::Resilience(ResilienceEvent::DeadlineMissed {
                 what: Late::Head | Late::Answer | Late::Chunk,
                 ..
-            }) if self.plan.faults.origin_hangs != PerMille(0) => Trouble::OriginHung,
+            }) if self.plan.faults.origin_hangs != PerMille(0) => WorldFault::OriginHung,
             Event::Resilience(ResilienceEvent::DeadlineMissed {
                 what: Late::Head | Late::Answer | Late::Chunk,
                 ..
-            }) => Trouble::OriginStalled,
+            }) => WorldFault::OriginStalled,
             Event::Fetch(FetchEvent::FetchEnded {
                 end: FetchEnd::Failed(OriginFailure::TooShort | OriginFailure::TooLong),
                 ..
-            }) => Trouble::OriginLied,
+            }) => WorldFault::OriginLied,
             Event::Resilience(ResilienceEvent::DeadlineMissed {
                 what: Late::Lookup(_) | Late::Read(_),
                 ..
-            }) => Trouble::TierSlow,
-            Event::Durable(DurableEvent::DurableMissed { why: DurableMiss::Lost, .. }) => Trouble::TierLost,
+            }) => WorldFault::TierSlow,
+            Event::Durable(DurableEvent::DurableMissed { why: DurableMiss::Lost, .. }) => {
+                WorldFault::TierLost
+            }
             Event::Durable(
                 DurableEvent::DurableMissed { why: DurableMiss::Torn, .. } | DurableEvent::Corrupt { .. },
-            ) => Trouble::TierRotted,
+            ) => WorldFault::TierRotted,
             Event::Request(RequestEvent::Served {
                 request,
                 end: End::Aborted(AbortReason::ClientLeft),
@@ -52,13 +54,13 @@ impl World {
             }) => self.why_it_left(*request),
             _ => return,
         };
-        self.tally.count(trouble).felt += 1;
+        self.tally.count(fault).observed += 1;
     }
 }
 
 impl Tally {
     /// What an engine is told, and no event tells.
-    pub(in crate::explore) fn heard(&mut self, input: &Input<Symbol>) {
+    pub(in crate::explore) fn received(&mut self, input: &Input<Symbol>) {
         let Input::Answer { answer, .. } = input else { return };
         match answer {
             Answer::Freshened { freshening: Freshening::Overtaken } => self.mark(Mark::Overtaken),

@@ -27,7 +27,7 @@ pub(crate) enum Fate {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Vault {
+pub(crate) struct SimulatedL3 {
     pub(crate) store: Rc<RefCell<Store>>,
     writers: BTreeMap<WriterId, (BlobName, Vec<Symbol>)>,
     open: BTreeMap<RecordId, Vec<Symbol>>,
@@ -55,7 +55,7 @@ pub(crate) fn is_durable(effect: &Effect<Symbol>) -> bool {
     }
 }
 
-impl Vault {
+impl SimulatedL3 {
     pub(crate) fn serve(&mut self, effect: &Effect<Symbol>, now: WallTime) -> Option<Input<Symbol>> {
         match effect {
             Effect::Durable { op, ask } => {

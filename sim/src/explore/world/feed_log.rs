@@ -1,12 +1,12 @@
 //! The purge feed: the log that the edges share, and what the driver does between it and an engine.
 //!
-//! Questions fail, are done though their answer is lost, never answered, or done late; for a while the log is away, or one
-//! edge alone is cut off from it; and it is trimmed behind who has not read it.
+//! Questions fail, are done though their answer is lost, never answered, or done late; for a while the log is
+//! away, or one edge alone is cut off from it; and it is trimmed behind who has not read it.
 
 use crate::explore::{
     campaign::marks::Mark,
-    campaign::tally::Trouble,
-    checks::heard::Heard,
+    campaign::tally::WorldFault,
+    checks::remote_purges::RemotePurges,
     world::{Life, Step, World, millis, up_to, within},
 };
 use std::{iter, time::Duration};
@@ -41,15 +41,15 @@ pub(in crate::explore) enum CutOff {
     One(u32),
 }
 
-/// What becomes of a question.
+/// What becomes of a question to the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::explore) enum Hearing {
+pub(in crate::explore) enum AskFate {
     /// It is done, and its answer comes.
     Fine,
     /// It is not done.
     Lost,
     /// It is done, and its answer does not come.
-    Unheard,
+    AnswerLost,
 }
 
 impl Log {
@@ -98,10 +98,10 @@ impl Log {
 
 impl World {
     /// A feed that begins a life, if one is configured.
-    pub(in crate::explore) fn new_hub(&self, seed: Seed) -> Option<(Feed<Notice>, Heard)> {
+    pub(in crate::explore) fn new_feed_client(&self, seed: Seed) -> Option<(Feed<Notice>, RemotePurges)> {
         let policy = self.plan.config.feed_policy()?;
         let origin = FeedOrigin(seed.split("feed origin").wide_bits());
-        Some((Feed::new(policy, origin, Sequence::START, seed), Heard::new(origin)))
+        Some((Feed::new(policy, origin, Sequence::START, seed), RemotePurges::new(origin)))
     }
 
     /// When the log is away, some times before `end`.
@@ -123,7 +123,7 @@ impl World {
     }
 
     pub(in crate::explore) fn on_log_lost(&mut self, whom: CutOff) {
-        let count = self.tally.count(Trouble::FeedDown);
+        let count = self.tally.count(WorldFault::FeedDown);
         (count.armed, count.fired) = (count.armed + 1, count.fired + 1);
         self.log.outages.push(whom);
     }
@@ -142,46 +142,46 @@ impl World {
         mode: PurgeMode,
     ) -> Option<Ticket> {
         let (now, at) = (self.now, self.wall());
-        let hub = self.edges[edge as usize].hub.as_mut()?;
-        let ticket = hub.append(now, Notice { selector, mode, at });
+        let feed_client = self.edges[edge as usize].feed_client.as_mut()?;
+        let ticket = feed_client.append(now, Notice { selector, mode, at });
         Some(ticket)
     }
 
     /// Lets the feed do what is due, asks what it wants asked, and does what it says.
-    pub(in crate::explore) fn visit_hub(&mut self, edge: u32) {
+    pub(in crate::explore) fn drive_feed(&mut self, edge: u32) {
         let (to, now) = (self.life(edge), self.now);
-        let Some(hub) = self.edges[edge as usize].hub.as_mut() else { return };
-        hub.on_wake(now);
-        let asks: Vec<_> = iter::from_fn(|| hub.poll_ask(now)).collect();
-        let steps: Vec<_> = iter::from_fn(|| hub.poll_step()).collect();
-        let (until, wake) = (hub.lease_until(), hub.poll_wake());
+        let Some(feed_client) = self.edges[edge as usize].feed_client.as_mut() else { return };
+        feed_client.on_wake(now);
+        let asks: Vec<_> = iter::from_fn(|| feed_client.poll_ask(now)).collect();
+        let steps: Vec<_> = iter::from_fn(|| feed_client.poll_step()).collect();
+        let (until, wake) = (feed_client.lease_until(), feed_client.poll_wake());
         // It reads on for ever; a run ends.
-        let is_behind = self.healed && hub.applied() != Sequence(self.log.newest);
-        let goes_on = wake < self.collect_until || hub.appends_waiting() > 0 || is_behind;
+        let is_behind = self.healed && feed_client.applied() != Sequence(self.log.newest);
+        let goes_on = wake < self.collect_until || feed_client.appends_waiting() > 0 || is_behind;
         for (id, ask) in asks {
             self.ask_log(to, id, ask);
         }
         for step in steps {
             self.do_step(to, step);
         }
-        self.check_heard(edge);
+        self.check_remote_purges(edge);
         if let Some(until) = until {
             self.feed(to, Input::LeaseHeld { until });
         }
         let host = &mut self.edges[edge as usize];
-        if goes_on && host.hub_wake_at.is_none_or(|at| wake < at) {
-            host.hub_wake_at = Some(wake);
-            self.queue.schedule(wake, Step::HubWake(to));
+        if goes_on && host.feed_wake_at.is_none_or(|at| wake < at) {
+            host.feed_wake_at = Some(wake);
+            self.queue.schedule(wake, Step::FeedWake(to));
         }
     }
 
-    pub(in crate::explore) fn on_hub_wake(&mut self, to: Life) {
+    pub(in crate::explore) fn on_feed_wake(&mut self, to: Life) {
         let host = &mut self.edges[to.edge as usize];
-        if host.hub_wake_at.is_some_and(|at| at <= self.now) {
-            host.hub_wake_at = None;
+        if host.feed_wake_at.is_some_and(|at| at <= self.now) {
+            host.feed_wake_at = None;
         }
         if self.life(to.edge) == to {
-            self.visit_hub(to.edge);
+            self.drive_feed(to.edge);
         }
     }
 
@@ -193,7 +193,7 @@ impl World {
             }
             FeedStep::Gap { through } => {
                 self.on_gap(to.edge);
-                self.feel(to, Some(Trouble::FeedTrimmed));
+                self.observe_fault(to, Some(WorldFault::FeedTrimmed));
                 self.feed(to, Input::PurgesMissed { through });
             }
             FeedStep::Appended { ticket, .. } => self.on_told_others(to.edge, ticket, true),
@@ -206,18 +206,18 @@ impl World {
     fn ask_log(&mut self, from: Life, id: AskId, ask: FeedAsk<Notice>) {
         let faults = self.plan.faults.feed;
         let mut at = self.soon();
-        let mut hearing = Hearing::Fine;
-        if self.hits(faults.fails, Trouble::FeedFailed, |chances| &mut chances.feed) {
-            hearing = Hearing::Lost;
-        } else if self.hits(faults.ambiguous, Trouble::FeedAmbiguous, |chances| &mut chances.feed) {
-            hearing = Hearing::Unheard;
+        let mut fate = AskFate::Fine;
+        if self.hits(faults.fails, WorldFault::FeedFailed, |chances| &mut chances.feed) {
+            fate = AskFate::Lost;
+        } else if self.hits(faults.ambiguous, WorldFault::FeedAmbiguous, |chances| &mut chances.feed) {
+            fate = AskFate::AnswerLost;
         }
-        let is_slow = self.hits(faults.slow, Trouble::FeedSlow, |chances| &mut chances.feed);
+        let is_slow = self.hits(faults.slow, WorldFault::FeedSlow, |chances| &mut chances.feed);
         if is_slow {
             let lease = self.plan.config.feed_policy().map_or(Duration::ZERO, |policy| policy.lease());
             at = at.after(up_to(&mut self.chances.feed, lease * 2));
         }
-        self.queue.schedule(at, Step::LogAsked { from, id, ask, hearing, is_slow });
+        self.queue.schedule(at, Step::LogAsked { from, id, ask, fate, is_slow });
     }
 
     pub(in crate::explore) fn on_log_asked(
@@ -225,7 +225,7 @@ impl World {
         from: Life,
         id: AskId,
         ask: FeedAsk<Notice>,
-        hearing: Hearing,
+        fate: AskFate,
         is_slow: bool,
     ) {
         let is_append = matches!(ask, FeedAsk::Append { .. });
@@ -234,23 +234,23 @@ impl World {
         }
         let meant = |outage: &CutOff| *outage == CutOff::All || *outage == CutOff::One(from.edge);
         let is_cut_off = !self.healed && self.log.outages.iter().any(meant);
-        let brings = match hearing {
-            Hearing::Lost => Some(Trouble::FeedFailed),
-            Hearing::Fine | Hearing::Unheard if is_cut_off => Some(Trouble::FeedDown),
-            Hearing::Unheard => Some(Trouble::FeedAmbiguous),
-            Hearing::Fine => is_slow.then_some(Trouble::FeedSlow),
+        let brings = match fate {
+            AskFate::Lost => Some(WorldFault::FeedFailed),
+            AskFate::Fine | AskFate::AnswerLost if is_cut_off => Some(WorldFault::FeedDown),
+            AskFate::AnswerLost => Some(WorldFault::FeedAmbiguous),
+            AskFate::Fine => is_slow.then_some(WorldFault::FeedSlow),
         };
-        let told = match hearing {
-            Hearing::Fine | Hearing::Unheard if !is_cut_off => self.log.execute(ask),
-            Hearing::Fine | Hearing::Unheard | Hearing::Lost => FeedTold::Failed,
+        let told = match fate {
+            AskFate::Fine | AskFate::AnswerLost if !is_cut_off => self.log.execute(ask),
+            AskFate::Fine | AskFate::AnswerLost | AskFate::Lost => FeedTold::Failed,
         };
         let trims = self.plan.faults.feed.trims;
-        if is_append && self.is_meant(trims, Trouble::FeedTrimmed, |chances| &mut chances.feed) {
+        if is_append && self.is_meant(trims, WorldFault::FeedTrimmed, |chances| &mut chances.feed) {
             let kept = self.chances.feed.below(KEPT_MAX);
             let is_trimmed = self.log.trim(usize::try_from(kept).expect("a few fit usize"));
-            self.tally.count(Trouble::FeedTrimmed).fired += u64::from(is_trimmed);
+            self.tally.count(WorldFault::FeedTrimmed).fired += u64::from(is_trimmed);
         }
-        let told = if hearing == Hearing::Unheard { FeedTold::Failed } else { told };
+        let told = if fate == AskFate::AnswerLost { FeedTold::Failed } else { told };
         // Half of the failures are never told.
         if told == FeedTold::Failed && self.chances.feed.chance(1, 2) {
             return;
@@ -264,28 +264,28 @@ impl World {
         to: Life,
         id: AskId,
         told: FeedTold<Notice>,
-        brings: Option<Trouble>,
+        brings: Option<WorldFault>,
     ) {
         if self.life(to.edge) != to {
             return;
         }
-        self.feel(to, brings);
+        self.observe_fault(to, brings);
         let now = self.now;
         if let FeedTold::Entries { .. } = told {
             self.on_reading_told(to.edge, id);
         }
-        if let Some(hub) = self.edges[to.edge as usize].hub.as_mut() {
-            hub.on_told(now, id, told);
-            self.visit_hub(to.edge);
+        if let Some(feed_client) = self.edges[to.edge as usize].feed_client.as_mut() {
+            feed_client.on_told(now, id, told);
+            self.drive_feed(to.edge);
         }
     }
 
     /// The run is over: has every edge read the log to its end?
-    pub(in crate::explore) fn settle_hubs(&mut self) {
+    pub(in crate::explore) fn settle_feeds(&mut self) {
         for edge in 0..self.plan.edges {
-            let Some(hub) = &self.edges[edge as usize].hub else { continue };
-            let (applied, newest) = (hub.applied(), Sequence(self.log.newest));
-            if applied != newest || hub.appends_waiting() > 0 {
+            let Some(feed_client) = &self.edges[edge as usize].feed_client else { continue };
+            let (applied, newest) = (feed_client.applied(), Sequence(self.log.newest));
+            if applied != newest || feed_client.appends_waiting() > 0 {
                 self.breaks("CON6", format!("edge {edge} has read until {applied:?} of {newest:?}"));
             }
         }

@@ -1,12 +1,14 @@
-//! The durable tier: an index and a blob store that the edges share, and what must hold there after every step.
+//! The durable tier: an index and a blob store that the edges share, and what must hold there after every
+//! step.
 //!
-//! The index has a clock of its own. Questions fail, or are done though their answer is lost, or are done late or twice;
-//! blobs get lost, torn or rotten. What is checked at each change: one manifest wins and names its own blob (CON1), it is visible only
-//! when that is whole, and nobody deletes what is named or leased to another (D2, T8), a change touches nothing else (C3),
-//! and the index's time for an object is what counts (D3). At the end, what nothing names must go.
+//! The index has a clock of its own. Questions fail, or are done though their answer is lost, or are done
+//! late or twice; blobs get lost, torn or rotten. What is checked at each change: one manifest wins and names
+//! its own blob (CON1), it is visible only when that is whole, and nobody deletes what is named or leased to
+//! another (D2, T8), a change touches nothing else (C3), and the index's time for an object is what counts
+//! (D3). At the end, what nothing names must go.
 
 use crate::explore::{
-    campaign::tally::Trouble,
+    campaign::tally::WorldFault,
     world::operation::failure,
     world::plan::Plan,
     world::tier::{Fate, SLOW_MAX},
@@ -29,7 +31,7 @@ const ROUNDING: Duration = Duration::from_millis(5);
 const PAGE: usize = 3;
 
 /// The index and the blob store.
-pub(in crate::explore) struct Vault {
+pub(in crate::explore) struct SimulatedL3 {
     terms: Terms,
     rows: BTreeMap<CacheKey, Stored>,
     pub(in crate::explore) blobs: BTreeMap<BlobName, Arc<Vec<Symbol>>>,
@@ -51,7 +53,7 @@ pub(in crate::explore) struct Vault {
     raised: BTreeMap<CacheKey, u64>,
     /// Does it forget rows when it may, or never?
     forgets: bool,
-    /// Whose rows it forgot since [`Vault::begin_turn`].
+    /// Whose rows it forgot since [`SimulatedL3::begin_turn`].
     forgotten: BTreeSet<CacheKey>,
     /// A question of an edge may take this long to be done.
     slack: Duration,
@@ -60,7 +62,7 @@ pub(in crate::explore) struct Vault {
 /// What an operation led to: an answer, or nothing.
 type Done = Result<Option<Input<Symbol>>, (&'static str, String)>;
 
-impl Vault {
+impl SimulatedL3 {
     pub(in crate::explore) fn of(plan: &Plan) -> Option<Self> {
         let terms = plan.config.durable_terms()?;
         Some(Self {
@@ -82,8 +84,8 @@ impl Vault {
         })
     }
 
-    /// Nothing is under way, and one object is asked for. An upload whose row goes between its look and its lease cannot
-    /// know whether a purge went with it, and gives up.
+    /// Nothing is under way, and one object is asked for. An upload whose row goes between its look and its
+    /// lease cannot know whether a purge went with it, and gives up.
     pub(in crate::explore) fn begin_turn(&mut self) {
         self.forgotten.clear();
     }
@@ -310,14 +312,14 @@ impl World {
     }
 
     /// A question, or a piece of an upload, reaches the stores.
-    pub(in crate::explore) fn on_vault_asked(
+    pub(in crate::explore) fn on_l3_asked(
         &mut self,
         from: Life,
         effect: &Effect<Symbol>,
         fate: Fate,
     ) -> Option<Input<Symbol>> {
         let now = self.index_now();
-        self.decay_vault();
+        self.decay_l3();
         let failed = failure(effect);
         let is_change = match effect {
             Effect::Durable { ask: Ask::Swap { .. } | Ask::Delete { .. } | Ask::Touch { .. }, .. } => true,
@@ -332,7 +334,7 @@ impl World {
             }
             (Fate::Fine | Fate::Fails | Fate::Ambiguous, _) => {}
         }
-        match self.vault.as_mut()?.apply(from, effect, now) {
+        match self.simulated_l3.as_mut()?.apply(from, effect, now) {
             Ok(answer) => answer,
             Err((rule, detail)) => {
                 self.breaks(rule, detail);
@@ -349,15 +351,15 @@ impl World {
             _ => (true, false),
         };
         if is_now
-            && let Some(vault) = &mut self.vault
-            && let Err((rule, detail)) = vault.apply(from, effect, now)
+            && let Some(simulated_l3) = &mut self.simulated_l3
+            && let Err((rule, detail)) = simulated_l3.apply(from, effect, now)
         {
             self.breaks(rule, detail);
         }
         if let Effect::Durable { ask, .. } = effect
             && is_late
         {
-            self.tally.count(Trouble::DurableLate).armed += 1;
+            self.tally.count(WorldFault::DurableLate).armed += 1;
             let at = self.now.after(up_to(&mut self.chances.tier, SLOW_MAX));
             self.queue.schedule(at, Step::Late(ask.clone()));
         }
@@ -366,48 +368,48 @@ impl World {
     /// A question is done that nobody waits for any more.
     pub(in crate::explore) fn on_late(&mut self, ask: &Ask) {
         let now = self.index_now();
-        let Some(vault) = &mut self.vault else { return };
-        let told = vault.told(None, ask, now);
-        let count = self.tally.count(Trouble::DurableLate);
+        let Some(simulated_l3) = &mut self.simulated_l3 else { return };
+        let told = simulated_l3.told(None, ask, now);
+        let count = self.tally.count(WorldFault::DurableLate);
         count.fired += 1;
         match told {
             // It changed what engines find there.
-            Ok(Told::Swapped { .. } | Told::Touched | Told::Deleted) => count.felt += 1,
+            Ok(Told::Swapped { .. } | Told::Touched | Told::Deleted) => count.observed += 1,
             Ok(_) => {}
             Err((rule, detail)) => self.breaks(rule, detail),
         }
     }
 
     /// An edge whose process crashed had this under way to the stores, and it is done all the same. Is it?
-    pub(in crate::explore) fn crash_in_vault(&mut self, from: Life, effect: &Effect<Symbol>) -> bool {
+    pub(in crate::explore) fn crash_in_l3(&mut self, from: Life, effect: &Effect<Symbol>) -> bool {
         let now = self.index_now();
-        self.vault.as_mut().is_some_and(|vault| vault.apply(from, effect, now).is_ok())
+        self.simulated_l3.as_mut().is_some_and(|simulated_l3| simulated_l3.apply(from, effect, now).is_ok())
     }
 
     /// What an engine says of the durable tier must be so.
     pub(in crate::explore) fn check_durable(&mut self, of: Life, event: &Event) {
-        let Some(vault) = &mut self.vault else { return };
+        let Some(simulated_l3) = &mut self.simulated_l3 else { return };
         let broken = match event {
             Event::Copy(CopyEvent::LaneOpened { tier: TierId::L3, key, name: Some(name), .. }) => {
                 let blob = BlobName { key: *key, name: *name };
-                let is_used = vault.owners.insert(blob, of).is_some();
+                let is_used = simulated_l3.owners.insert(blob, of).is_some();
                 is_used.then(|| ("CON1", format!("{blob:?} is used twice")))
             }
             Event::Durable(DurableEvent::UploadEnded { name, end: PublishEnd::Won { version }, .. }) => {
-                (vault.published.get(name) != Some(version))
+                (simulated_l3.published.get(name) != Some(version))
                     .then(|| ("CON1", format!("{name:?} was told that it won with {version:?}")))
             }
             Event::Durable(DurableEvent::UploadEnded { name, end: PublishEnd::Lost { winner }, .. }) => {
-                (!vault.published.contains_key(winner) || winner == name)
+                (!simulated_l3.published.contains_key(winner) || winner == name)
                     .then(|| ("CON1", format!("{name:?} was told that {winner:?} won")))
             }
-            // One after the other, and no trouble: nothing is left that could come in between (F6, D1).
+            // One after the other, and no faults: nothing is left that could come in between (F6, D1).
             Event::Copy(CopyEvent::Filled {
                 tier: TierId::L3,
                 key,
                 verdict: FillVerdict::Dropped(why),
                 ..
-            }) if self.is_asking_in_turn && is_strange(*why) && !vault.forgotten.contains(key) => {
+            }) if self.is_asking_in_turn && is_strange(*why) && !simulated_l3.forgotten.contains(key) => {
                 Some(("D1", format!("{key} was not stored in l3, though nothing was in its way: {why:?}")))
             }
             _ => None,
@@ -419,13 +421,16 @@ impl World {
 
     /// How often purges have taken what L3 has under a key.
     pub(in crate::explore) fn raised(&self, key: CacheKey) -> u64 {
-        self.vault.as_ref().and_then(|vault| vault.raised.get(&key).copied()).unwrap_or(0)
+        self.simulated_l3
+            .as_ref()
+            .and_then(|simulated_l3| simulated_l3.raised.get(&key).copied())
+            .unwrap_or(0)
     }
 
     /// Lets the collector come round until what nothing names must be gone.
-    pub(in crate::explore) fn settle_vault(&mut self) -> Result<(), tiergate_invariants::Violation> {
-        let Some(vault) = &self.vault else { return Ok(()) };
-        let (hollow, orphans) = (vault.hollow(), vault.unnamed());
+    pub(in crate::explore) fn settle_l3(&mut self) -> Result<(), tiergate_invariants::Violation> {
+        let Some(simulated_l3) = &self.simulated_l3 else { return Ok(()) };
+        let (hollow, orphans) = (simulated_l3.hollow(), simulated_l3.unnamed());
         if let Some(blob) = hollow {
             self.breaks("D2", format!("a manifest names {blob:?}, which is gone"));
         }
@@ -438,8 +443,10 @@ impl World {
             }
             self.run_out()?;
         }
-        let left =
-            self.vault.as_ref().and_then(|vault| vault.unnamed().intersection(&orphans).next().copied());
+        let left = self
+            .simulated_l3
+            .as_ref()
+            .and_then(|simulated_l3| simulated_l3.unnamed().intersection(&orphans).next().copied());
         if let Some(blob) = left {
             self.breaks("D2", format!("nothing names {blob:?}, and the collector left it"));
         }
@@ -447,9 +454,9 @@ impl World {
     }
 }
 
-/// Can this not be explained by the body, the gate or the pace of a healthy tier? Leases of uploads that were given up
-/// hold until they run out, so a key may be crowded for a while after the trouble; and who tries once only may fail for
-/// the collector's sake.
+/// Can this not be explained by the body, the gate or the pace of a healthy tier? Leases of uploads that were
+/// given up hold until they run out, so a key may be crowded for a while after the faults; and who tries once
+/// only may fail for the collector's sake.
 const fn is_strange(why: LaneEnd) -> bool {
     match why {
         LaneEnd::OverGate
