@@ -1,5 +1,4 @@
-//! C1: no client is refused, and no response breaks off, for a failure of anything that it does not depend
-//! on.
+//! C1: no client is refused, and no response breaks off, for the failure of what it does not depend on.
 //!
 //! A refusal for the origin's sake needs a fetch of that key which failed, or a wait for it that was too
 //! long, since the request was taken; so does a response that breaks off for its sake. One that breaks off

@@ -1,5 +1,4 @@
-//! C5: every completed body equals one version that the origin published under that key, from its first byte
-//! to its last.
+//! C5: every completed body equals one version that the origin published under that key, byte for byte.
 //!
 //! It checks each response that ended as its framing announced: one version, of the key that was asked for,
 //! whole. Of a 206 it checks that all bytes come from one version of the key and lie within it; whether they

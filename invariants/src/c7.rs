@@ -1,5 +1,4 @@
-//! C7: an edge that confirmed a purge serves nothing that it could only have had from before the purge was
-//! asked.
+//! C7: an edge that confirmed a purge serves nothing that it had only from before the purge was asked.
 //!
 //! A purge makes stale what the origin answered before it was asked. An answer that the origin gave at or
 //! after that moment is newer than the purge, even with the same version: if the origin still publishes what

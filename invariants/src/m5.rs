@@ -1,5 +1,4 @@
-//! M5: what a tier says it holds is the sum of what it stored and did not remove, and never more than its
-//! capacity.
+//! M5: what a tier says it holds is what it stored and did not remove, and never more than its capacity.
 //!
 //! It checks L0, each edge and shard on its own: every `Removed` must match a `Stored` of that key and size;
 //! at every `Resident` the bytes and objects must equal the sums, and the bytes must be within the capacity.

@@ -1,5 +1,4 @@
-//! O1: once the last client has left, or its response has broken off, a fetch is given up where the policy
-//! says so.
+//! O1: when the last client has left, or its response broke off, a fetch is given up where policy says so.
 //!
 //! With `fill.on_abandon: cancel` no fetch is under way for a key for which no request is open, but one that
 //! revalidates behind the back of a client that was served. A response that ended whole leaves nothing to
