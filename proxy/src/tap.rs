@@ -31,7 +31,7 @@ const REST: Duration = Duration::from_millis(10);
 /// How late a timer may be on a machine that is busy.
 const TIMER_LATE_MAX: Duration = Duration::from_secs(60);
 
-/// What a tap has seen, for metrics.
+/// What a tap has seen, for the log.
 #[derive(Debug, Default)]
 pub struct TapCounts {
     checked: AtomicU64,

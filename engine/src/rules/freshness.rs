@@ -1,5 +1,4 @@
-//! How long a response is fresh, how old it was when it came, and how long it may be served stale (RFC 9111
-//! sections 4.2 and 4.2.4, RFC 5861).
+//! How long a response is fresh, and how old it was when it came (RFC 9111 section 4.2).
 
 use super::{
     directives::{DirectiveSource, ResponseDirectives, SECONDS_MAX},
@@ -77,30 +76,6 @@ pub(crate) fn initial_age(head: &Head, sent: WallTime, received: WallTime) -> Du
 pub(super) fn age_field(head: &Head) -> Duration {
     let first = head.fields.all("age").next().and_then(|line| members(line).next());
     Duration::from_secs(first.and_then(|digits| number(digits, SECONDS_MAX)).unwrap_or(0))
-}
-
-/// How long past its lifetime a response may be served.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct StaleWindows {
-    /// While it is revalidated in the background (RFC 5861 section 3).
-    pub while_revalidate: Duration,
-    /// In place of an error (RFC 5861 section 4).
-    pub if_error: Duration,
-}
-
-impl StaleWindows {
-    /// The windows of a response with these directives and this status.
-    pub(crate) fn of(policy: &Policy, directives: &ResponseDirectives, status: u16) -> Self {
-        if directives.forbids_stale() {
-            return Self::default();
-        }
-        // A stored error is no better than the new one.
-        let if_error = if status < 500 { policy.stale_if_error } else { Duration::ZERO };
-        Self {
-            while_revalidate: directives.stale_while_revalidate.unwrap_or(policy.stale_while_revalidate),
-            if_error: directives.stale_if_error.unwrap_or(if_error),
-        }
-    }
 }
 
 /// What larger spans count as, so that sums of them stay far from any clock's end.

@@ -3,8 +3,8 @@
 
 use super::{
     directives::{MaxStale, RequestDirectives},
-    freshness::StaleWindows,
     policy::{ClientDirectives, Policy},
+    staleness::StaleWindows,
 };
 use crate::language::head::Fields;
 use core::time::Duration;

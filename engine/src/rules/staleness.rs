@@ -1,13 +1,13 @@
-//! What a stored head says of its use beside its lifetime. It follows from the head alone, so no tier stores
-//! it.
+//! What a stored head says of its use beside its lifetime, and how long it may be served stale (RFC 9111 section 4.2.4, RFC
+//! 5861). It follows from the head alone, so no tier stores it.
 
 use super::{
     directives::{ResponseDirectives, Scope},
-    freshness::StaleWindows,
     policy::Policy,
     reuse::{Reuse, Stored, WhenStale},
 };
 use crate::language::{head::Head, record::Freshness, time::Instant};
+use core::time::Duration;
 
 /// How a stored response may be used, whatever its age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +64,30 @@ impl Staleness {
             windows: self.windows,
             reuse: self.reuse,
             when_stale: self.when_stale,
+        }
+    }
+}
+
+/// How long past its lifetime a response may be served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct StaleWindows {
+    /// While it is revalidated in the background (RFC 5861 section 3).
+    pub while_revalidate: Duration,
+    /// In place of an error (RFC 5861 section 4).
+    pub if_error: Duration,
+}
+
+impl StaleWindows {
+    /// The windows of a response with these directives and this status.
+    pub(crate) fn of(policy: &Policy, directives: &ResponseDirectives, status: u16) -> Self {
+        if directives.forbids_stale() {
+            return Self::default();
+        }
+        // A stored error is no better than the new one.
+        let if_error = if status < 500 { policy.stale_if_error } else { Duration::ZERO };
+        Self {
+            while_revalidate: directives.stale_while_revalidate.unwrap_or(policy.stale_while_revalidate),
+            if_error: directives.stale_if_error.unwrap_or(if_error),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::language::head::Fields;
+use crate::rules::staleness::StaleWindows;
 use proptest::prelude::*;
 use std::{string::String, vec::Vec};
 

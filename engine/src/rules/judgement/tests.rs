@@ -7,10 +7,10 @@ use crate::{
         reason::NotStorable,
     },
     rules::{
-        freshness::StaleWindows,
         http_date,
         policy::{ClientDirectives, NamedFields},
         reuse::{Reuse, WhenStale},
+        staleness::StaleWindows,
     },
 };
 use proptest::prelude::*;
