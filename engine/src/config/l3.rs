@@ -36,7 +36,7 @@ pub struct RawDurableTier {
     /// How long the index keeps an entry behind its end: longer than any request to the index may be under
     /// way. Default 60000; 1 to 86400000.
     pub linger_ms: u32,
-    /// How often one context with the index is tried. Default 5; 1 to 100.
+    /// How often one exchange with the index is tried. Default 5; 1 to 100.
     pub tries_max: u32,
     /// Time between two rounds of the collector of orphans; 0 switches it off, as all but one of the edges
     /// that share a store may do. Default 3600; to 31536000.

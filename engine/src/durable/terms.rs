@@ -24,7 +24,7 @@ pub struct RawTerms {
     /// being asked to being done, answered or not: a request from an entry's life that is done after its end
     /// could bring it back.
     pub linger: Duration,
-    /// How often one context with the index is tried before it is given up. At least 1.
+    /// How often one exchange with the index is tried before it is given up. At least 1.
     pub tries_max: u32,
 }
 

@@ -23,7 +23,7 @@ pub struct Audit {
     pub permits: u64,
     /// Timers that are set.
     pub timers: usize,
-    /// Bytes of bodies in progress permit in memory.
+    /// Bytes of bodies in progress held in memory.
     pub window_bytes: u64,
     /// The most of them for one body, without the chunk that came last.
     pub window_bytes_max: u64,

@@ -551,7 +551,7 @@ impl<C: Chunk> Engine<C> {
         }
     }
 
-    /// Reads back, for a follower that fell background, what a tier has acknowledged.
+    /// Reads back, for a follower that fell behind, what a tier has acknowledged.
     fn reread(&mut self, fill: FillId, request: RequestId, position: u64, base: u64) {
         let Some(copies) = self.fetching.copies(fill) else { return };
         let Some((readable, writer, tier)) = self.copying.lanes.readable(copies, position) else {

@@ -33,7 +33,7 @@ use alloc::{boxed::Box, sync::Arc, vec::Vec};
 pub(super) enum FromMemory<C> {
     /// A response that may be used as it is.
     Usable(Arc<Resident<C>>),
-    /// A stale one that may be used while it is revalidated background the client's back.
+    /// A stale one that may be used while it is revalidated in the background.
     UsableMeanwhile(Arc<Resident<C>>),
     /// One that may be used if the origin agrees.
     AskFirst(Arc<Resident<C>>),

@@ -1,7 +1,7 @@
 //! ResiliencePolicy, as the engine uses it: who may be asked, what an answer says of whoever gave it, what is
 //! due and when.
 //!
-//! It stands background the cache, never before it: what L0 has is served, and an open record is read on,
+//! It stands behind the cache, never before it: what L0 has is served, and an open record is read on,
 //! whatever a breaker says (O2, failure R2). Each operation that a breaker was asked for keeps its permit
 //! beside it until it is answered, is given up or is forgotten, so none is lost and none is returned twice
 //! (CON6).

@@ -55,7 +55,7 @@ fn misses(rig: &Rig) -> Vec<DurableMiss> {
 }
 
 fn blobs(rig: &Rig) -> usize {
-    rig.vault.store.borrow().blobs.len()
+    rig.durable_tier.store.borrow().blobs.len()
 }
 
 #[track_caller]
@@ -69,7 +69,7 @@ fn assert_whole(rig: &Rig, request: tiergate_engine::RequestId, length: u64) {
 #[track_caller]
 fn assert_idle(rig: &Rig) {
     rig.assert_idle();
-    assert!(rig.vault.is_idle());
+    assert!(rig.durable_tier.is_idle());
 }
 
 /// What one edge stores, another finds, reads whole and promotes; from then on it has it in memory.
@@ -87,9 +87,9 @@ fn what_one_edge_stores_another_finds_and_promotes() {
     let outcome = second.client(reader).reply.as_ref().map(|reply| reply.outcome);
     assert_eq!(outcome, Some(Outcome::Hit { tier: TierId::L3 }));
     assert_whole(&second, reader, 100);
-    let asked = second.vault.asked.len();
+    let asked = second.durable_tier.asked.len();
     second.get("/a");
-    assert_eq!(second.vault.asked.len(), asked, "it is in L0 now");
+    assert_eq!(second.durable_tier.asked.len(), asked, "it is in L0 now");
     assert_idle(&second);
 }
 
@@ -127,15 +127,15 @@ fn d2_the_manifest_comes_after_the_whole_blob() {
     rig.head("/a", 200, &[("cache-control", "max-age=60"), ("content-length", "100")]);
     rig.send("/a", 90, 30);
     assert_eq!(blobs(&rig), 0, "its end has not come");
-    let manifest = |rig: &Rig| rig.vault.store.borrow().rows[&key("/a")].entry.manifest.is_some();
+    let manifest = |rig: &Rig| rig.durable_tier.store.borrow().rows[&key("/a")].entry.manifest.is_some();
     assert!(!manifest(&rig), "only leased");
-    rig.vault.is_held = true;
+    rig.durable_tier.is_held = true;
     rig.send("/a", 10, 10);
-    rig.answer_vault();
+    rig.answer_durable_tier();
     assert!(blobs(&rig) == 0 && !manifest(&rig), "written to its end, and not whole yet");
-    rig.answer_vault();
+    rig.answer_durable_tier();
     assert!(blobs(&rig) == 1 && !manifest(&rig));
-    rig.release_vault();
+    rig.release_durable_tier();
     assert!(manifest(&rig));
     assert_idle(&rig);
 }
@@ -145,11 +145,11 @@ fn d2_the_manifest_comes_after_the_whole_blob() {
 fn d1_the_durable_tier_has_the_last_word_and_no_client_waits_for_it() {
     let mut rig = Rig::new(with_durable());
     let client = rig.get("/a");
-    rig.vault.is_held = true;
+    rig.durable_tier.is_held = true;
     rig.answer("/a", 100, 30);
     assert_whole(&rig, client, 100);
     assert_eq!(verdicts(&rig), []);
-    rig.release_vault();
+    rig.release_durable_tier();
     assert_eq!(verdicts(&rig), [FillVerdict::Stored]);
     assert_eq!(ends(&rig).len(), 1);
     assert_idle(&rig);
@@ -183,14 +183,14 @@ fn d1_the_lowest_tier_is_authoritative() {
 #[test]
 fn r1_an_index_that_fails_is_a_miss_and_the_fill_stores_nothing_there() {
     let mut rig = Rig::new(alone());
-    rig.vault.index = Fate::Fails;
+    rig.durable_tier.index = Fate::Fails;
     let client = rig.get("/a");
-    rig.vault.index = Fate::Fine;
+    rig.durable_tier.index = Fate::Fine;
     rig.answer("/a", 100, 30);
     assert_whole(&rig, client, 100);
     assert_eq!(misses(&rig), [DurableMiss::IndexFailed]);
     assert_eq!(verdicts(&rig), [FillVerdict::Rejected(Rejection::Unseen)]);
-    assert!(rig.vault.store.borrow().rows.is_empty());
+    assert!(rig.durable_tier.store.borrow().rows.is_empty());
     assert_idle(&rig);
 }
 
@@ -202,17 +202,17 @@ fn r1_a_manifest_without_its_blob_is_a_miss_and_is_repaired() {
         let mut rig = Rig::new(alone());
         rig.get("/a");
         rig.answer("/a", 100, 30);
-        for body in rig.vault.store.borrow_mut().blobs.values_mut() {
+        for body in rig.durable_tier.store.borrow_mut().blobs.values_mut() {
             body.pop();
         }
         if !is_torn {
-            rig.vault.store.borrow_mut().blobs.clear();
+            rig.durable_tier.store.borrow_mut().blobs.clear();
         }
         let client = rig.get("/a");
         assert_eq!(rig.asked.len(), 2);
         let miss = if is_torn { DurableMiss::Torn } else { DurableMiss::Lost };
         assert_eq!(misses(&rig), [DurableMiss::Absent, miss]);
-        let emptied = rig.vault.store.borrow().rows[&key("/a")].entry.manifest.is_none();
+        let emptied = rig.durable_tier.store.borrow().rows[&key("/a")].entry.manifest.is_none();
         assert!(emptied, "the manifest that lied is taken back at once");
         rig.answer("/a", 70, 30);
         assert_whole(&rig, client, 70);
@@ -231,7 +231,7 @@ fn a_body_with_another_digest_breaks_off_and_is_promoted_nowhere() {
     let mut rig = Rig::new(alone());
     rig.get("/a");
     rig.answer("/a", 100, 30);
-    for body in rig.vault.store.borrow_mut().blobs.values_mut() {
+    for body in rig.durable_tier.store.borrow_mut().blobs.values_mut() {
         body[1].version += 1;
     }
     let mut other = Rig::beside(&rig, with_durable(), 8);
@@ -263,7 +263,7 @@ fn t8_con1_the_loser_deletes_its_own_blob_only() {
         panic!("{:?}", ends(&first))
     };
     let winner = {
-        let store = first.vault.store.borrow();
+        let store = first.durable_tier.store.borrow();
         let manifest = store.rows[&key("/a")].entry.manifest.clone().expect("published");
         assert_eq!(manifest.version, version);
         assert!(store.blobs.contains_key(&manifest.blob()));
@@ -290,12 +290,12 @@ fn t8_con1_the_loser_of_a_close_race_deletes_its_own_blob_only() {
         rig.head("/a", 200, &[("cache-control", "max-age=60")]);
         rig.send("/a", 50, 30);
     }
-    second.vault.is_held = true;
+    second.durable_tier.is_held = true;
     second.end("/a");
-    second.answer_vault();
+    second.answer_durable_tier();
     assert_eq!(blobs(&first), 1, "the second edge's is whole");
     first.end("/a");
-    second.release_vault();
+    second.release_durable_tier();
     assert_eq!(verdicts(&second), [FillVerdict::Dropped(LaneEnd::Outrun)]);
     assert!(matches!(ends(&second)[..], [(PublishEnd::Lost { .. }, BlobFate::Deleted)]));
     assert_eq!(blobs(&first), 1);
@@ -312,11 +312,11 @@ fn a_lost_answer_to_the_manifest_is_resolved_by_reading_back() {
     rig.get("/a");
     rig.head("/a", 200, &[("cache-control", "max-age=60")]);
     rig.send("/a", 50, 30);
-    rig.vault.is_held = true;
+    rig.durable_tier.is_held = true;
     rig.end("/a");
-    rig.answer_vault();
+    rig.answer_durable_tier();
     rig.lose_reply();
-    rig.release_vault();
+    rig.release_durable_tier();
     assert_eq!(verdicts(&rig), [FillVerdict::Stored]);
     assert!(matches!(ends(&rig)[..], [(PublishEnd::Won { .. }, BlobFate::Named)]));
     assert_idle(&rig);
@@ -347,22 +347,22 @@ fn d3_access_touches_and_holds_nobody_up() {
     rig.head("/a", 200, &[("cache-control", "max-age=600")]);
     rig.send("/a", 50, 30);
     rig.end("/a");
-    let expires = |rig: &Rig| rig.vault.store.borrow().rows[&key("/a")].expires;
+    let expires = |rig: &Rig| rig.durable_tier.store.borrow().rows[&key("/a")].expires;
     let first = expires(&rig);
     rig.pass_time(6 * SECOND);
-    rig.vault.is_held = true;
+    rig.durable_tier.is_held = true;
     let reader = rig.get("/a");
-    rig.answer_vault();
-    rig.answer_vault();
+    rig.answer_durable_tier();
+    rig.answer_durable_tier();
     let is_touch = |effect: &Effect<_>| matches!(effect, Effect::Durable { ask: Ask::Touch { .. }, .. });
-    let touch = rig.vault.held.iter().position(is_touch).expect("a use moves the expiry");
-    let touch = rig.vault.held.remove(touch).expect("it was just found");
-    while !rig.vault.held.is_empty() {
-        rig.answer_vault();
+    let touch = rig.durable_tier.held.iter().position(is_touch).expect("a use moves the expiry");
+    let touch = rig.durable_tier.held.remove(touch).expect("it was just found");
+    while !rig.durable_tier.held.is_empty() {
+        rig.answer_durable_tier();
     }
     assert_whole(&rig, reader, 50);
-    rig.vault.held.push_back(touch);
-    rig.release_vault();
+    rig.durable_tier.held.push_back(touch);
+    rig.release_durable_tier();
     assert_eq!(expires(&rig), first.after(6 * SECOND));
     for _ in 0..2 {
         rig.pass_time(6 * SECOND);
@@ -391,7 +391,7 @@ fn f1_a_purge_during_an_upload_is_not_undone() {
         assert_eq!(purging.purged[&purge], [(TierId::L3, PurgeOutcome::Absent)]);
         rig.end("/a");
         assert_eq!(blobs(&rig), 0);
-        assert!(rig.vault.store.borrow().rows[&key("/a")].entry.manifest.is_none());
+        assert!(rig.durable_tier.store.borrow().rows[&key("/a")].entry.manifest.is_none());
         assert_idle(&rig);
         assert_eq!(verdicts(&rig).last(), Some(&FillVerdict::Dropped(LaneEnd::Superseded)));
         rig.pass_time(SECOND);
@@ -409,10 +409,10 @@ fn f2_a_purge_reaches_the_durable_tier_and_tells_what_it_saw() {
     rig.get("/a");
     rig.answer("/a", 100, 30);
     let mut other = Rig::beside(&rig, alone(), 8);
-    other.vault.index = Fate::Fails;
+    other.durable_tier.index = Fate::Fails;
     let failed = other.purge("/a");
     assert_eq!(other.purged[&failed], [(TierId::L3, PurgeOutcome::Failed)]);
-    other.vault.index = Fate::Fine;
+    other.durable_tier.index = Fate::Fine;
     let purge = other.purge("/a");
     assert_eq!(other.purged[&purge], [(TierId::L3, PurgeOutcome::Removed(ByteCount(100)))]);
     assert_eq!(blobs(&rig), 0);
@@ -432,7 +432,7 @@ fn a_lease_is_renewed_while_its_upload_takes() {
     for _ in 0..10 {
         rig.pass_time(SECOND);
     }
-    let until = rig.vault.store.borrow().rows[&key("/a")].entry.leases[0].until;
+    let until = rig.durable_tier.store.borrow().rows[&key("/a")].entry.leases[0].until;
     let now = tiergate_engine::WallTime::from_unix_millis(1_000_000_010_000);
     assert!(until > now, "the lease still holds");
     rig.end("/a");
@@ -452,25 +452,25 @@ fn every_way_out_of_an_upload_ends_it_once() {
         rig.end("/a");
     };
     let failing: Out = |rig| {
-        rig.vault.blobs = Fate::Fails;
+        rig.durable_tier.blobs = Fate::Fails;
         rig.end("/a");
-        rig.vault.blobs = Fate::Fine;
+        rig.durable_tier.blobs = Fate::Fine;
         assert_eq!(blobs(rig), 0);
     };
     let ambiguous: Out = |rig| {
-        rig.vault.is_held = true;
+        rig.durable_tier.is_held = true;
         rig.end("/a");
-        rig.vault.blobs = Fate::LosesReplies;
-        rig.answer_vault();
-        rig.vault.blobs = Fate::Fine;
-        rig.release_vault();
+        rig.durable_tier.blobs = Fate::LosesReplies;
+        rig.answer_durable_tier();
+        rig.durable_tier.blobs = Fate::Fine;
+        rig.release_durable_tier();
         assert_eq!(blobs(rig), 0, "its own blob, which nobody names, is deleted");
     };
     let stalled: Out = |rig| {
-        rig.vault.is_held = true;
+        rig.durable_tier.is_held = true;
         rig.send("/a", 30, 30);
         rig.pass_time(3 * SECOND);
-        rig.release_vault();
+        rig.release_durable_tier();
         rig.end("/a");
     };
     let ways = [
@@ -502,11 +502,11 @@ fn nothing_is_uploaded_before_the_lease_is_had() {
     let mut rig = Rig::new(alone());
     rig.get("/a");
     rig.head("/a", 200, &[("cache-control", "max-age=60")]);
-    rig.vault.is_held = true;
+    rig.durable_tier.is_held = true;
     rig.send("/a", 100, 30);
-    assert_eq!(rig.vault.held.len(), 1, "the lease, and nothing else: {:?}", rig.vault.held);
+    assert_eq!(rig.durable_tier.held.len(), 1, "the lease, and nothing else: {:?}", rig.durable_tier.held);
     rig.break_off("/a");
-    rig.release_vault();
+    rig.release_durable_tier();
     assert_eq!(ends(&rig), [(PublishEnd::Abandoned, BlobFate::NotBegun)]);
     assert_idle(&rig);
 }
@@ -548,9 +548,9 @@ fn d2_the_collector_removes_orphans_and_nothing_else() {
     crashed.get("/orphan");
     crashed.head("/orphan", 200, &[("cache-control", "max-age=600")]);
     crashed.send("/orphan", 50, 30);
-    crashed.vault.is_held = true;
+    crashed.durable_tier.is_held = true;
     crashed.end("/orphan");
-    crashed.answer_vault();
+    crashed.answer_durable_tier();
     assert_eq!(blobs(&crashed), 2);
     let mut rig = Rig::beside(&crashed, with_terms(2_000, 600, 5, 1), 8);
     drop(crashed);
@@ -561,8 +561,9 @@ fn d2_the_collector_removes_orphans_and_nothing_else() {
     }
     assert_eq!(left, [2, 2, 2, 2, 2, 2, 1, 1, 1, 1]);
     assert!(rig.count(|event| matches!(event, Event::Durable(DurableEvent::Swept { .. }))) >= 9);
-    let manifest = rig.vault.store.borrow().rows[&key("/kept")].entry.manifest.clone().expect("stored");
-    assert!(rig.vault.store.borrow().blobs.contains_key(&manifest.blob()));
+    let manifest =
+        rig.durable_tier.store.borrow().rows[&key("/kept")].entry.manifest.clone().expect("stored");
+    assert!(rig.durable_tier.store.borrow().blobs.contains_key(&manifest.blob()));
     assert_idle(&rig);
 }
 
@@ -573,7 +574,7 @@ fn the_collector_can_be_switched_off() {
     for mut rig in [Rig::new(with_terms(2_000, 600, 5, 0)), Rig::with_config(config.without_collector())] {
         assert_eq!(rig.engine.poll_wake(), None);
         rig.pass_time(10 * SECOND);
-        assert!(rig.vault.asked.is_empty());
+        assert!(rig.durable_tier.asked.is_empty());
     }
 }
 
@@ -637,7 +638,7 @@ fn a_304_freshens_the_manifest_for_every_edge() {
     assert!(second.asked.is_empty());
     // It lives no longer than its first day here, however often it is freshened (D3).
     let total = Duration::from_secs(RawConfig::default().l3.unwrap_or_default().total_s.into());
-    let expires = first.vault.store.borrow().rows[&key("/a")].expires;
+    let expires = first.durable_tier.store.borrow().rows[&key("/a")].expires;
     let stored_at = tiergate_engine::WallTime::from_unix_millis(1_000_000_000_000);
     assert!(expires <= stored_at.after(total), "{expires:?}");
     for rig in [&first, &second] {
@@ -658,7 +659,7 @@ fn f1_a_304_that_comes_after_a_purge_brings_nothing_back() {
     first.head("/a", 304, &AGREES);
     assert_whole(&first, asked, 100);
     assert_eq!(first.count(|event| matches!(event, Event::Residence(ResidenceEvent::Freshened { .. }))), 0);
-    assert!(first.vault.store.borrow().rows[&key("/a")].entry.manifest.is_none(), "it stays purged");
+    assert!(first.durable_tier.store.borrow().rows[&key("/a")].entry.manifest.is_none(), "it stays purged");
     let again = second.get("/a");
     assert_eq!(second.asked, ["/a"]);
     second.answer("/a", 100, 30);
@@ -676,7 +677,7 @@ fn uploads_that_break_off_leave_no_lease() {
         rig.head("/a", 200, &[("cache-control", "max-age=60")]);
         rig.send("/a", 50, 10);
         rig.break_off("/a");
-        let entry = std::sync::Arc::clone(&rig.vault.store.borrow().rows[&key("/a")].entry);
+        let entry = std::sync::Arc::clone(&rig.durable_tier.store.borrow().rows[&key("/a")].entry);
         assert_eq!((entry.leases.len(), blobs(&rig)), (0, 0));
     }
     assert!(

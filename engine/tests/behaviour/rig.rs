@@ -102,7 +102,7 @@ pub(crate) struct Rig {
     pub(crate) asked: Vec<String>,
     pub(crate) cancelled: Vec<String>,
     pub(crate) tiers: BTreeMap<TierId, Tier>,
-    pub(crate) vault: SimulatedL3,
+    pub(crate) durable_tier: SimulatedL3,
     pub(crate) events: Vec<Event>,
     pub(crate) purged: BTreeMap<PurgeId, Vec<(TierId, PurgeOutcome)>>,
     next_request: u64,
@@ -166,19 +166,19 @@ impl Rig {
     pub(crate) fn beside(other: &Self, raw: RawConfig, seed: u64) -> Self {
         let config = Config::try_from(raw).expect("tests write sound configurations");
         let mut rig = Self::with_seed(config, seed);
-        rig.vault.store = std::rc::Rc::clone(&other.vault.store);
+        rig.durable_tier.store = std::rc::Rc::clone(&other.durable_tier.store);
         rig.join();
         rig
     }
 
     /// The edge after a crash: what its tiers hold is there, all else is gone, the clocks have gone on.
     pub(crate) fn restarted(before: Self, raw: RawConfig) -> Self {
-        let Self { now, tiers, vault, versions, next_request, .. } = before;
+        let Self { now, tiers, durable_tier, versions, next_request, .. } = before;
         let config = Config::try_from(raw).expect("tests write sound configurations");
         // Names of records are never used twice.
         let mut rig = Self::with_seed(config, 100 + next_request);
         (rig.versions, rig.next_request) = (versions, next_request);
-        rig.vault.store = vault.store;
+        rig.durable_tier.store = durable_tier.store;
         rig.pass_time(now.since(Instant::ZERO));
         for (id, tier) in tiers {
             let Tier { records, current, bans, .. } = tier;
@@ -219,7 +219,7 @@ impl Rig {
             asked: Vec::new(),
             cancelled: Vec::new(),
             tiers,
-            vault: SimulatedL3::default(),
+            durable_tier: SimulatedL3::default(),
             events: Vec::new(),
             purged: BTreeMap::new(),
             next_request: 0,
@@ -535,10 +535,10 @@ impl Rig {
             }
             Effect::PurgeDone { purge, report } => drop(self.purged.insert(purge, report)),
             effect if is_durable(&effect) => {
-                if self.vault.is_held {
-                    self.vault.held.push_back(effect);
+                if self.durable_tier.is_held {
+                    self.durable_tier.held.push_back(effect);
                 } else {
-                    self.serve_vault(&effect);
+                    self.serve_durable_tier(&effect);
                 }
             }
             Effect::Durable { .. } | Effect::OpenBlob { .. } => unreachable!("the durable store took it"),
@@ -558,16 +558,17 @@ impl Rig {
         }
     }
 
-    pub(crate) fn serve_vault(&mut self, effect: &Effect<Symbol>) {
+    pub(crate) fn serve_durable_tier(&mut self, effect: &Effect<Symbol>) {
         let now = WallTime::from_unix_millis(CALENDAR).after(self.now.since(Instant::ZERO));
-        self.inbox.extend(self.vault.serve(effect, now));
+        self.inbox.extend(self.durable_tier.serve(effect, now));
     }
 
     /// The held durable store does what it was asked first, and the answer is lost on the way.
     pub(crate) fn lose_reply(&mut self) {
-        let effect = self.vault.held.pop_front().expect("something was asked");
+        let effect = self.durable_tier.held.pop_front().expect("something was asked");
         let now = WallTime::from_unix_millis(CALENDAR).after(self.now.since(Instant::ZERO));
-        let Some(Input::Answer { op, answer: Answer::DurableTold { .. } }) = self.vault.serve(&effect, now)
+        let Some(Input::Answer { op, answer: Answer::DurableTold { .. } }) =
+            self.durable_tier.serve(&effect, now)
         else {
             panic!("{effect:?} has no such answer")
         };
@@ -575,17 +576,17 @@ impl Rig {
     }
 
     /// The held durable store answers what it was asked first.
-    pub(crate) fn answer_vault(&mut self) {
-        let effect = self.vault.held.pop_front().expect("something was asked");
-        self.serve_vault(&effect);
+    pub(crate) fn answer_durable_tier(&mut self) {
+        let effect = self.durable_tier.held.pop_front().expect("something was asked");
+        self.serve_durable_tier(&effect);
         self.run();
     }
 
     /// Lets the held durable store answer everything that waits.
-    pub(crate) fn release_vault(&mut self) {
-        self.vault.is_held = false;
-        while let Some(effect) = self.vault.held.pop_front() {
-            self.serve_vault(&effect);
+    pub(crate) fn release_durable_tier(&mut self) {
+        self.durable_tier.is_held = false;
+        while let Some(effect) = self.durable_tier.held.pop_front() {
+            self.serve_durable_tier(&effect);
             self.run();
         }
     }

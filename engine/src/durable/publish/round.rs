@@ -1,4 +1,4 @@
-//! One context of an upload with the index: a swap, and what its answer comes to.
+//! One exchange of an upload with the index: a swap, and what its answer comes to.
 
 use super::{Ask, Stored, Told, Version};
 use crate::language::{key::CacheKey, time::WallTime};
@@ -10,7 +10,7 @@ pub(super) struct Known {
     pub(super) now: WallTime,
 }
 
-/// One context with the index: how often it failed, and what was asked last.
+/// One exchange with the index: how often it failed, and what was asked last.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Round {
     pub(super) failures: u32,

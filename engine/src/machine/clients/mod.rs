@@ -142,7 +142,7 @@ impl<C: Chunk> Clients<C> {
         cx.effect(Effect::Finish { request, end });
     }
 
-    /// Counts what is open, and asserts that records are permit by who reads them, and by as many fills as
+    /// Counts what is open, and asserts that records are held by who reads them, and by as many fills as
     /// keep one.
     pub(super) fn audit(&self, keepers: usize) -> Audit {
         let holders: usize = self.records.values().map(|record| record.holders).sum();
@@ -151,7 +151,7 @@ impl<C: Chunk> Clients<C> {
         assert_eq!(
             holders,
             readers + keepers,
-            "records are permit {readers} times by readers and {keepers} by fills"
+            "records are held {readers} times by readers and {keepers} by fills"
         );
         Audit { requests: self.requests.len(), records: self.records.len(), ..Audit::default() }
     }

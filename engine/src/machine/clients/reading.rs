@@ -60,7 +60,7 @@ pub(in crate::machine) enum Left {
     Reader(ReadEnded),
 }
 
-/// What a reader that is done leaves background.
+/// What a reader that is done leaves behind.
 pub(in crate::machine) struct ReadEnded {
     pub(in crate::machine) record: RecordId,
     pub(in crate::machine) promotion: Option<PromotionId>,
@@ -252,7 +252,7 @@ impl<C: Chunk> Clients<C> {
     }
 }
 
-/// Reads back, for a follower that fell background, what a writer's tier has acknowledged.
+/// Reads back, for a follower that fell behind, what a writer's tier has acknowledged.
 pub(in crate::machine) fn read_back<C: Chunk>(
     cx: &mut Context<C>,
     request: RequestId,

@@ -91,7 +91,7 @@ impl<C: Chunk> Lanes<C> {
         lane.tier
     }
 
-    /// Does a tier that must not be left background have as much waiting as it may?
+    /// Does a tier that must not be left behind have as much waiting as it may?
     pub(in crate::machine) fn holds_back(&self, copies: &Copies<C>, full: usize) -> bool {
         copies
             .lanes

@@ -59,7 +59,7 @@ pub(super) struct Uploads<C: Chunk> {
     /// None, where no tier is durable.
     terms: Option<Terms>,
     by_writer: BTreeMap<WriterId, Upload<C>>,
-    /// When each lease that is permit is to be renewed.
+    /// When each lease that is held is to be renewed.
     renewals: BTreeSet<(Instant, WriterId)>,
 }
 

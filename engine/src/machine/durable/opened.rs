@@ -1,7 +1,7 @@
 //! The bytes that come out of L3 are checked by who reads them: the digest of what was read whole must be the
 //! one in the manifest. Each reader makes its own, as its bytes pass; parts cannot be checked.
 //!
-//! The last chunk is permit back until the digest is known: a body that is not what was uploaded breaks off
+//! The last chunk is held back until the digest is known: a body that is not what was uploaded breaks off
 //! visibly, and no promotion of it is published.
 
 use super::{TIER, Work};

@@ -63,8 +63,8 @@ pub(in crate::machine) struct FetchContext<C> {
     pub(in crate::machine) reason: MissReason,
     /// What a tier has under the key, but may not be used without the origin's word.
     pub(in crate::machine) stored: Option<Stored<C>>,
-    /// The request of a fill that goes on though nobody waits for it: a revalidation background a client's
-    /// back.
+    /// The request of a fill that goes on though nobody waits for it: a background
+    /// revalidation.
     pub(in crate::machine) background: Option<Arc<RequestHead>>,
     /// What the durable tier's index said before the fetch. Without it nothing is stored there.
     pub(in crate::machine) snapshot: Option<Box<IndexSnapshot>>,
@@ -138,7 +138,7 @@ pub(in crate::machine) struct Asked {
 /// Whose request the origin was sent: its answer is to that one, whoever waits by the time it comes.
 #[derive(Clone, Debug)]
 pub(in crate::machine) struct Sent {
-    /// Who leads; nobody does when the fill goes on background a client's back.
+    /// Who leads; nobody does when the fill goes on in the background.
     pub(super) leader: Option<RequestId>,
     pub(super) ask: Arc<RequestHead>,
 }

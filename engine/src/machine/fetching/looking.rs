@@ -75,7 +75,7 @@ pub(in crate::machine) enum AfterFound<C> {
 
 /// Who waits when no tier is left to be asked.
 pub(in crate::machine) enum AfterWalk<C> {
-    /// Some are answered by a stale record, while it is revalidated background them.
+    /// Some are answered by a stale record, while it is revalidated in the background.
     Stale(Arc<OpenRecord<C>>, Vec<Waiter>),
     /// Nothing that was found may be used.
     Nothing,
@@ -198,7 +198,7 @@ impl<C: Chunk> Fetching<C> {
         AfterFound::Further(keep(cx, context, Arc::clone(open)))
     }
 
-    /// The walk is over. What is stale is served where its window allows it, and revalidated background.
+    /// The walk is over. What is stale is served where its window allows it, and revalidated in the background.
     pub(in crate::machine) fn after_walk(
         &mut self,
         cx: &Context<C>,

@@ -3,7 +3,7 @@
 
 use alloc::sync::Arc;
 
-/// Counts the slots that are permit.
+/// Counts the slots that are held.
 #[derive(Debug, Default)]
 pub(super) struct Slots(Arc<()>);
 

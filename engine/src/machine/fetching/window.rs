@@ -1,4 +1,4 @@
-//! The part of an arriving body that is permit in memory for its readers.
+//! The part of an arriving body that is held in memory for its readers.
 
 use crate::language::chunk::Chunk;
 use alloc::collections::VecDeque;
@@ -29,12 +29,12 @@ impl<C: Chunk> Window<C> {
         self.end
     }
 
-    /// Bytes permit.
+    /// Bytes held.
     pub(super) const fn held(&self) -> u64 {
         self.end - self.base
     }
 
-    /// Bytes permit without those of the last chunk.
+    /// Bytes held without those of the last chunk.
     pub(super) fn held_before_last(&self) -> u64 {
         self.newest.as_ref().map_or(0, |(start, _)| start.saturating_sub(self.base))
     }
@@ -58,7 +58,7 @@ impl<C: Chunk> Window<C> {
         Some(if skip == 0 { chunk.clone() } else { chunk.skip(skip) })
     }
 
-    /// Lets go of whole chunks that end at or before `limit`, until at most `room` bytes are permit.
+    /// Lets go of whole chunks that end at or before `limit`, until at most `room` bytes are held.
     pub(super) fn slide(&mut self, limit: u64, room: u64) {
         while self.held() > room {
             let oldest = self.older.front().or(self.newest.as_ref());
