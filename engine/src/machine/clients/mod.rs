@@ -124,8 +124,14 @@ impl<C: Chunk> Clients<C> {
         fill: FillId,
         reply: Reply<C>,
     ) {
-        self.requests.insert(request, Request { key, sent: 0, source: BodySource::Following(fill) });
+        self.enter(request, key, BodySource::Following(fill));
         cx.effect(Effect::Serve { request, reply });
+    }
+
+    /// A request's response has begun.
+    fn enter(&mut self, request: RequestId, key: CacheKey, source: BodySource<C>) {
+        let before = self.requests.insert(request, Request { key, sent: 0, source });
+        assert!(before.is_none(), "the driver used {request:?} twice");
     }
 
     /// Hands a chunk to a client that waits for one. The caller has closed the demand.

@@ -1,6 +1,6 @@
 //! What a request gets of a stored response: all of it, or what its method, conditions and ranges leave.
 
-use super::{BodySource, Clients, Request, reading::Reading};
+use super::{BodySource, Clients, reading::Reading};
 use crate::machine::{context::Context, fetching::Waiter, stored::OpenRecord};
 use crate::{
     language::{
@@ -150,7 +150,7 @@ impl<C: Chunk> Clients<C> {
         }
         self.records[&open.id].holders += 1;
         let reading = Reading::new(open.id, pieces, promotion);
-        self.requests.insert(request, Request { key, sent: 0, source: BodySource::Reading(reading) });
+        self.enter(request, key, BodySource::Reading(reading));
         false
     }
 }
