@@ -620,9 +620,11 @@ impl<C: Chunk> Engine<C> {
                 self.cx.event(told(tier, key, why));
                 self.pump(fill);
             }
-            ReadFailed::Reader { tier, at, name } => {
-                self.delete_record(tier, at, name);
-                self.finish_reading(request, End::Aborted(AbortReason::TierRead(tier.id)));
+            ReadFailed::Reader { tier, doomed } => {
+                if let Some((at, name)) = doomed {
+                    self.delete(tier, at, Some(name));
+                }
+                self.finish_reading(request, End::Aborted(AbortReason::TierRead(tier)));
             }
         }
     }

@@ -3,7 +3,6 @@
 use super::{BodySource, Clients, Holding, races};
 use crate::machine::{context::Context, resilience::Timed};
 use crate::{
-    config::ByteTier,
     language::{
         chunk::Chunk,
         effect::{Effect, ReadSource},
@@ -87,11 +86,10 @@ pub(in crate::machine) enum ReadFailed {
     /// Nobody's yet: another read runs.
     GoesOn,
     Follower(FillId, CacheKey),
-    /// A reader of this record.
+    /// A reader's of this tier, which is to delete the record, unless it is L3.
     Reader {
-        tier: ByteTier,
-        at: StoredKey,
-        name: RecordName,
+        tier: TierId,
+        doomed: Option<(StoredKey, RecordName)>,
     },
 }
 
@@ -220,7 +218,8 @@ impl<C: Chunk> Clients<C> {
         };
         let Holding { tier, at, name, .. } = self.records[&record];
         cx.event(told(tier.id, key, why));
-        ReadFailed::Reader { tier, at, name }
+        let doomed = (!tier.is_durable()).then_some((at, name));
+        ReadFailed::Reader { tier: tier.id, doomed }
     }
 
     /// The bytes did not come in time. What the tier has stays in its index: it is slow, not lost. Says whose

@@ -189,21 +189,25 @@ impl<C: Chunk> Known<C> {
             _ => {}
         }
         let asked = op_of(input).and_then(|op| self.asked.remove(&op));
-        match (input, &asked) {
-            (
-                Input::Answer { answer: Answer::Found { record: found, .. }, .. },
-                Some(Effect::Lookup { tier, record, key, .. }),
-            ) => {
+        if let (Input::Answer { answer, .. }, Some(asked)) = (input, &asked) {
+            self.on_answer(answer, asked);
+        }
+        asked
+    }
+
+    /// An answer says what is stored where, or what came.
+    fn on_answer(&mut self, answer: &Answer<C>, asked: &Effect<C>) {
+        match (answer, asked) {
+            (Answer::Found { record: found, .. }, Effect::Lookup { tier, record, key, .. }) => {
                 self.records.insert(*record, (*tier, *key));
                 self.found.insert(*key, found.clone());
             }
+            (Answer::DurableTold { told: Told::Opened { .. } }, Effect::OpenBlob { record, blob, .. }) => {
+                self.records.insert(*record, (TierId::L3, StoredKey::plain(blob.key)));
+            }
             (
-                Input::Answer { answer: Answer::DurableTold { told: Told::Opened { .. } }, .. },
-                Some(Effect::OpenBlob { record, blob, .. }),
-            ) => drop(self.records.insert(*record, (TierId::L3, StoredKey::plain(blob.key)))),
-            (
-                Input::Answer { answer: Answer::DurableTold { told: Told::Entry { found, now } }, .. },
-                Some(Effect::Durable { ask: Ask::Read { key }, .. }),
+                Answer::DurableTold { told: Told::Entry { found, now } },
+                Effect::Durable { ask: Ask::Read { key }, .. },
             ) => {
                 self.index_now = *now;
                 match found {
@@ -211,28 +215,21 @@ impl<C: Chunk> Known<C> {
                     None => drop(self.entries.remove(key)),
                 }
             }
-            (
-                Input::Answer { answer: Answer::WriteFailed, .. },
-                Some(Effect::Commit { tier, record, .. }),
-            ) => {
+            (Answer::WriteFailed, Effect::Commit { tier, record, .. }) => {
                 self.failed.insert((*tier, record.name));
             }
-            (
-                Input::Answer { answer: Answer::WriteFailed, .. },
-                Some(Effect::Open { writer, .. } | Effect::Write { writer, .. }),
-            ) => {
+            (Answer::WriteFailed, Effect::Open { writer, .. } | Effect::Write { writer, .. }) => {
                 if let Some(writing) = self.writers.get_mut(writer) {
                     writing.is_over = true;
                 }
             }
-            (Input::Answer { answer: Answer::Pulled { chunk }, .. }, Some(Effect::Pull { fill, .. })) => {
+            (Answer::Pulled { chunk }, Effect::Pull { fill, .. }) => {
                 if let Some(fetch) = self.fetches.get_mut(fill) {
                     fetch.received += chunk.size();
                 }
             }
             _ => {}
         }
-        asked
     }
 
     pub(super) fn on_event(&mut self, event: &Event) {
