@@ -47,8 +47,7 @@ pub struct RawConfig {
     pub fill: RawFill,
     /// What the HTTP caching rules leave open.
     pub http: RawHttp,
-    /// What is done about tiers and origins that fail or are slow. Its key was `care`, which is still read.
-    #[serde(alias = "care")]
+    /// What is done about tiers and origins that fail or are slow.
     pub resilience: RawResilience,
     /// How a purge reaches the other edges, through a log that they share. Default: not at all.
     pub feed: Option<RawFeed>,

@@ -304,17 +304,6 @@ mod tests {
         ResiliencePolicy::try_from(raw).map_err(|error| error.to_string())
     }
 
-    /// A file from before the section got its name is read as it was.
-    #[test]
-    fn the_old_name_of_the_section_is_read() {
-        let read =
-            |name: &str| toml::from_str::<crate::RawConfig>(&format!("[{name}.retry]\nattempts_max = 7\n"));
-        for name in ["resilience", "care"] {
-            assert_eq!(read(name).map(|raw| raw.resilience.retry.attempts_max), Ok(7), "{name}");
-        }
-        assert!(read("cares").is_err());
-    }
-
     /// An empty file means the documented defaults.
     #[test]
     fn defaults_hold_together() {
