@@ -15,8 +15,8 @@ use super::{
     durable::{OpenedManifest, TIER},
     fetching::{
         AfterFound, AfterWalk, Arrival, Attached, Begun, Broken, Cancelled, Delivery, Ended, FetchContext,
-        HeadStep, Look, Looked, NotModified, Over, Settled, Sharing, Unanswered, Waiter, Worth, after_tier,
-        end_reread, stop_bodiless,
+        HeadStep, Look, Looked, NotModified, Over, Pulled, Settled, Sharing, Unanswered, Waiter, Worth,
+        after_tier, end_reread, stop_bodiless,
     },
     freshening::Freshen,
     purging::{Awaited, Deletion, Scope},
@@ -98,9 +98,12 @@ impl<C: Chunk> Engine<C> {
     }
 
     pub(super) fn on_demand(&mut self, request: RequestId) {
-        assert!(!self.fetching.awaits(request), "the answer rule: {request:?} demands before it was served");
         match self.clients.on_demand(&mut self.cx, request) {
-            Demanded::Nobody | Demanded::Reader => {}
+            Demanded::Nobody => {
+                let awaits = self.fetching.awaits(request);
+                assert!(!awaits, "the answer rule: {request:?} demands before it was served");
+            }
+            Demanded::Reader => {}
             Demanded::Last => self.finish_reading(request, End::Complete),
             Demanded::Follower(fill) => {
                 self.fetching.on_demand(fill, request);
@@ -459,17 +462,15 @@ impl<C: Chunk> Engine<C> {
     }
 
     pub(super) fn on_pulled(&mut self, fill: FillId, chunk: C) {
-        let received = self.fetching.on_pulled(&mut self.cx, fill, chunk.clone());
-        if self.fetching.is_too_long(fill) {
+        let (received, pulled) = self.fetching.on_pulled(&mut self.cx, fill, chunk.clone());
+        if pulled == Pulled::TooMuch {
             self.cx.effect(Effect::Cancel { fill });
             return self.break_off(fill, OriginFailure::TooLong);
         }
         let (copied, _, copies) = self.fetching.copied_of(fill);
         let at = copied.at;
         self.copying.lanes.feed_copies(&mut self.cx, at, copies, received, &chunk);
-        if self.fetching.has_all(fill) {
-            // The last byte is the end. Whoever reads it may ask again at once, and shall find what was
-            // stored.
+        if pulled == Pulled::Last {
             self.cx.effect(Effect::Cancel { fill });
             return self.complete(fill);
         }

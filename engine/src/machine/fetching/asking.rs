@@ -37,7 +37,7 @@ use crate::{
 use alloc::{sync::Arc, vec::Vec};
 
 /// How many leaders may fail, each as often as `resilience.retry` lets it, before their followers are told.
-/// The second try spares a crowd the bad luck of one; more would make five hundred clients of a dead origin
+/// The second try spares many clients the bad luck of one; more would make five hundred clients of a dead origin
 /// wait for one another.
 const LEADERS_MAX: u32 = 2;
 
@@ -182,7 +182,7 @@ impl<C: Chunk> Fetching<C> {
         let (mut context, Asked { waiters, mut tries, .. }) = self.take_asked(fill);
         let (received, end) = (ByteCount::ZERO, FetchEnd::Failed(failure));
         cx.event(FetchEvent::FetchEnded { fill, key: context.target, received, end });
-        if let Some(stored) = stand_in(cx, &mut context) {
+        if let Some(stored) = take_stale_on_error(cx, &mut context) {
             self.end_asking(cx, fill, &context);
             return Some(Over::Stale(stored, self.take_waiters(waiters)));
         }
@@ -298,7 +298,7 @@ impl<C: Chunk> Fetching<C> {
         refusal: Refusal,
     ) -> Over<C> {
         self.end_asking(cx, fill, &context);
-        if let Some(stored) = stand_in(cx, &mut context) {
+        if let Some(stored) = take_stale_on_error(cx, &mut context) {
             return Over::Stale(stored, self.take_waiters(waiters));
         }
         for request in waiters {
@@ -351,7 +351,10 @@ impl<C: Chunk> Fetching<C> {
 }
 
 /// What a fill has found, if it may be served because the origin failed.
-pub(super) fn stand_in<C: Chunk>(cx: &Context<C>, context: &mut FetchContext<C>) -> Option<Stored<C>> {
+pub(super) fn take_stale_on_error<C: Chunk>(
+    cx: &Context<C>,
+    context: &mut FetchContext<C>,
+) -> Option<Stored<C>> {
     context.stored.take_if(|stored| reuse::usable_on_error(&cx.trust.in_stored(stored.stored(cx.now))))
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     FetchContext, Fetching, Fill, Over, Sharing, Stage, Waiter, Window,
-    asking::{decide, stand_in},
+    asking::{decide, take_stale_on_error},
     fill::{Asked, OriginSide, Sent, Stream},
     followers::Followers,
     uncacheable,
@@ -169,7 +169,7 @@ impl<C: Chunk> Fetching<C> {
             return self.on_not_modified(cx, fill, context, waiters, judged);
         }
         if reuse::is_error(status)
-            && let Some(stored) = stand_in(cx, &mut context)
+            && let Some(stored) = take_stale_on_error(cx, &mut context)
         {
             self.end_asking(cx, fill, &context);
             return HeadStep::Stale(key, stored, self.take_waiters(waiters));

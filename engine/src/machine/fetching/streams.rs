@@ -42,6 +42,17 @@ pub(in crate::machine) enum Delivery<C> {
     Over,
 }
 
+/// How what has come of a body stands to what was promised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::machine) enum Pulled {
+    /// More may come.
+    More,
+    /// That was the last byte: whoever reads it may ask again at once, and shall find what was stored.
+    Last,
+    /// More than was promised.
+    TooMuch,
+}
+
 /// How a body has ended, as the origin says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::machine) enum Ended {
@@ -118,33 +129,25 @@ impl<C: Chunk> Fetching<C> {
         (waiter, reply)
     }
 
-    /// A chunk came.
-    pub(in crate::machine) fn on_pulled(&mut self, cx: &mut Context<C>, fill: FillId, chunk: C) -> ByteCount {
+    /// A chunk came. Says how many bytes that makes, and how they stand to what was promised.
+    pub(in crate::machine) fn on_pulled(
+        &mut self,
+        cx: &mut Context<C>,
+        fill: FillId,
+        chunk: C,
+    ) -> (ByteCount, Pulled) {
         assert!(chunk.size() > 0, "the answer rule: an empty chunk for {fill:?}");
         cx.resilience.deadlines.enter(cx.now, Timed::Fill(fill), Phase::Paused);
         let stream = self.stream(fill);
         stream.source = OriginSide::Idle;
         stream.window.push(chunk);
-        ByteCount(stream.window.end())
-    }
-
-    /// Has more come than was promised?
-    pub(in crate::machine) fn is_too_long(&mut self, fill: FillId) -> bool {
-        let stream = self.stream(fill);
-        let is_known = stream.length != Length::Unknown;
-        is_known && stream.check_end(stream.window.end()) == Err(OriginFailure::TooLong)
-    }
-
-    /// Is the last byte here? It is the end: whoever reads it may ask again at once, and shall find what was
-    /// stored.
-    pub(in crate::machine) fn has_all(&self, fill: FillId) -> bool {
-        match &self.fills[&fill].stage {
-            Stage::Streaming(stream) => match stream.length {
-                Length::Known(promised) => promised.0 <= stream.window.end(),
-                Length::Unknown => false,
-            },
-            Stage::Looking { .. } | Stage::Asking(_) | Stage::Resting { .. } => false,
-        }
+        let received = ByteCount(stream.window.end());
+        let pulled = match stream.length {
+            Length::Known(promised) if received > promised => Pulled::TooMuch,
+            Length::Known(promised) if received == promised => Pulled::Last,
+            Length::Known(_) | Length::Unknown => Pulled::More,
+        };
+        (received, pulled)
     }
 
     /// The origin says that this was all.
