@@ -19,7 +19,7 @@ pub(crate) struct Backoff {
 /// Where below its ceiling a wait is drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Jitter {
-    /// Anywhere: spreads a crowd best, at the least work for whom it asks. For retries.
+    /// Anywhere: spreads many best, at the least work for whom it asks. For retries.
     Full,
     /// In the upper half: never soon. For breakers, where a wait near zero would be none.
     Half,

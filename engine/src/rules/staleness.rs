@@ -1,5 +1,5 @@
-//! What a stored head says of its use beside its lifetime, and how long it may be served stale (RFC 9111 section 4.2.4, RFC
-//! 5861). It follows from the head alone, so no tier stores it.
+//! What a stored head says of its use beside its lifetime, and how long it may be served stale (RFC 9111
+//! section 4.2.4, RFC 5861). It follows from the head alone, so no tier stores it.
 
 use super::{
     directives::{ResponseDirectives, Scope},

@@ -64,7 +64,7 @@ fn got(rig: &Rig, clients: &[RequestId]) -> Vec<Option<u32>> {
     clients.iter().map(|client| rig.client(*client).span().map(|span| span.version)).collect()
 }
 
-/// T12: a crowd for a target that nobody knows to vary: each variant is fetched once, and each client gets
+/// T12: many ask for a target that nobody knows to vary: each variant is fetched once, and each client gets
 /// its own.
 #[test]
 fn t12_a_herd_of_two_variants_is_two_fetches() {
@@ -93,7 +93,7 @@ fn t12_a_group_is_joined_by_those_who_come_later() {
     rig.assert_idle();
 }
 
-/// T12: a purge while the crowd waits changes nothing of who gets what.
+/// T12: a purge while many wait changes nothing of who gets what.
 #[test]
 fn t12_a_purge_in_between_mixes_no_variants() {
     let mut rig = Rig::new(l0_only());

@@ -37,8 +37,8 @@ use crate::{
 use alloc::{sync::Arc, vec::Vec};
 
 /// How many leaders may fail, each as often as `resilience.retry` lets it, before their followers are told.
-/// The second try spares many clients the bad luck of one; more would make five hundred clients of a dead origin
-/// wait for one another.
+/// The second try spares many clients the bad luck of one; more would make five hundred clients of a dead
+/// origin wait for one another.
 const LEADERS_MAX: u32 = 2;
 
 impl<C: Chunk> Fetching<C> {

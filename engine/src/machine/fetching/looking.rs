@@ -198,7 +198,8 @@ impl<C: Chunk> Fetching<C> {
         AfterFound::Further(keep(cx, context, Arc::clone(open)))
     }
 
-    /// The walk is over. What is stale is served where its window allows it, and revalidated in the background.
+    /// The walk is over. What is stale is served where its window allows it, and revalidated in the
+    /// background.
     pub(in crate::machine) fn after_walk(
         &mut self,
         cx: &Context<C>,
