@@ -87,7 +87,15 @@ impl Fields {
 
     /// The values of `name` (lower case), in order.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-        self.iter().filter(move |(other, _)| *other == name).map(|(_, value)| value)
+        let mut start = Ends::default();
+        self.ends.iter().filter_map(move |end| {
+            let (from, to) = (start, *end);
+            start = *end;
+            // Most names differ in length already.
+            let is_meant = to.name - from.name == name.len()
+                && self.names.as_bytes()[from.name..to.name] == *name.as_bytes();
+            is_meant.then(|| &self.values[from.value..to.value])
+        })
     }
 
     /// Is there a line named `name` (lower case)?
@@ -202,20 +210,41 @@ impl Head {
         if matches!(self.status, 204 | 304) {
             return Length::Known(ByteCount::ZERO);
         }
-        let mut lengths = self
-            .fields
-            .all("content-length")
-            .map(|value| core::str::from_utf8(value).ok().and_then(|text| text.trim().parse::<u64>().ok()));
-        match (lengths.next().flatten(), lengths.next()) {
-            (Some(length), None) => Length::Known(ByteCount(length)),
-            (Some(_) | None, _) => Length::Unknown,
-        }
+        let length = self.fields.only("content-length").and_then(number);
+        length.map_or(Length::Unknown, |length| Length::Known(ByteCount(length)))
     }
+}
+
+/// A number in decimal digits and nothing else but the space around it.
+fn number(text: &[u8]) -> Option<u64> {
+    let digits = text.trim_ascii();
+    let number = digits.iter().try_fold(0_u64, |sum, digit| {
+        let digit = digit.is_ascii_digit().then(|| u64::from(digit - b'0'))?;
+        sum.checked_mul(10)?.checked_add(digit)
+    });
+    number.filter(|_| !digits.is_empty())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A length is digits and nothing else, once; all else is unknown (RFC 9110 section 8.6).
+    #[test]
+    fn a_length_is_digits() {
+        let head = |values: &[&str]| Head {
+            status: 200,
+            fields: values.iter().map(|value| ("content-length", *value)).collect(),
+        };
+        for (value, length) in [("0", 0), (" 7\t", 7), ("18446744073709551615", u64::MAX)] {
+            assert_eq!(head(&[value]).length(), Length::Known(ByteCount(length)), "{value:?}");
+        }
+        let unknown =
+            [&[][..], &[""], &["+5"], &["-1"], &["5 5"], &["0x5"], &["18446744073709551616"], &["5", "5"]];
+        for values in unknown {
+            assert_eq!(head(values).length(), Length::Unknown, "{values:?}");
+        }
+    }
 
     /// Lines keep their order, their repetitions and every byte of their values; names become lower case.
     #[test]

@@ -107,10 +107,11 @@ impl<C: Chunk> Engine<C> {
             Demanded::Last => self.finish_reading(request, End::Complete),
             Demanded::Follower(fill) => {
                 self.fetching.on_demand(fill, request);
-                self.deliver(fill, request);
+                if let Some(delivery) = self.fetching.deliver(fill, request) {
+                    self.hand_over(fill, request, delivery);
+                }
                 // Only a reader that moved or ended can have made room, or have been the last.
-                self.pull(fill);
-                self.settle(fill);
+                self.go_on(fill);
             }
         }
     }
@@ -172,8 +173,9 @@ impl<C: Chunk> Engine<C> {
     }
 
     fn follow(&mut self, fill: FillId, request: RequestId) {
-        let storing = self.fetching.copies(fill).is_some_and(|copies| self.copying.lanes.is_copying(copies));
-        let (waiter, reply) = self.fetching.follow(&self.cx, fill, request, storing);
+        let lanes = &self.copying.lanes;
+        let is_copying = |copies: &_| lanes.is_copying(copies);
+        let (waiter, reply) = self.fetching.follow(&self.cx, fill, request, is_copying);
         self.clients.follow(&mut self.cx, (request, waiter.key), fill, reply);
     }
 
@@ -531,24 +533,23 @@ impl<C: Chunk> Engine<C> {
     /// is over.
     pub(super) fn pump(&mut self, fill: FillId) {
         let mut last = None;
-        while let Some(request) = self.fetching.follower_after(fill, last) {
-            self.deliver(fill, request);
+        while let Some((request, delivery)) = self.fetching.deliver_after(fill, last) {
+            self.hand_over(fill, request, delivery);
             last = Some(request);
         }
-        self.pull(fill);
-        self.settle(fill);
+        self.go_on(fill);
     }
 
-    /// Gives one follower what it waits for, if it is here.
-    fn deliver(&mut self, fill: FillId, request: RequestId) {
-        loop {
-            match self.fetching.deliver(fill, request) {
-                Delivery::Nothing => return,
-                // The end may already be known: then it need not wait for another demand.
-                Delivery::Chunk(chunk) => self.clients.hand_over(&mut self.cx, request, chunk),
-                Delivery::Over => return self.clients.finish(&mut self.cx, request, End::Complete),
-                Delivery::Behind { position, base } => return self.reread(fill, request, position, base),
+    fn hand_over(&mut self, fill: FillId, request: RequestId, delivery: Delivery<C>) {
+        match delivery {
+            Delivery::Chunk { chunk, is_last } => {
+                self.clients.hand_over(&mut self.cx, request, chunk);
+                if is_last {
+                    self.clients.finish(&mut self.cx, request, End::Complete);
+                }
             }
+            Delivery::Over => self.clients.finish(&mut self.cx, request, End::Complete),
+            Delivery::Behind { position, base } => self.reread(fill, request, position, base),
         }
     }
 
@@ -565,25 +566,27 @@ impl<C: Chunk> Engine<C> {
         self.fetching.on_reread(fill, request, op, writer);
     }
 
-    /// Makes room in the window, and asks the origin for more if there is room everywhere.
-    fn pull(&mut self, fill: FillId) {
-        let Some(copies) = self.fetching.copies(fill) else { return };
-        let held_back = self.copying.lanes.holds_back(copies, self.cx.config.lane_chunks_max);
-        if self.fetching.is_full(&self.cx, fill) {
-            let readable =
-                self.fetching.copies(fill).and_then(|copies| self.copying.lanes.dependable(copies));
-            self.fetching.slide(&self.cx, fill, readable);
+    /// Makes room in the window, asks the origin for more if there is room everywhere, and closes what is
+    /// over.
+    fn go_on(&mut self, fill: FillId) {
+        let Some(stream) = self.fetching.streaming(fill) else { return };
+        let lanes = &self.copying.lanes;
+        let held_back = lanes.holds_back(&stream.copies, self.cx.config.lane_chunks_max);
+        if stream.is_full(&self.cx) {
+            stream.slide(&self.cx, lanes.dependable(&stream.copies));
         }
         if !held_back {
-            self.fetching.pull(&mut self.cx, fill);
+            stream.pull(&mut self.cx, fill);
+        }
+        if stream.may_end() {
+            self.settle(fill);
         }
     }
 
     /// Ends a fill that has nothing left to do, or that nobody has any use for.
     fn settle(&mut self, fill: FillId) {
-        let is_copying =
-            self.fetching.copies(fill).is_some_and(|copies| self.copying.lanes.is_copying(copies));
-        match self.fetching.settle(&self.cx, fill, is_copying) {
+        let lanes = &self.copying.lanes;
+        match self.fetching.settle(&self.cx, fill, |copies| lanes.is_copying(copies)) {
             Settled::GoesOn => {}
             Settled::Over(copies) => self.copying.lanes.close_copies(&mut self.cx, copies),
             Settled::Unwanted => self.cancel(fill),

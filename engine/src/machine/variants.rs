@@ -168,7 +168,7 @@ impl Variants {
 
     /// No variant of `target` is stored here: it is remembered until enough others are.
     fn rest(&mut self, target: CacheKey) {
-        let varying = self.targets.get_mut(&target).expect("the caller found the target");
+        let varying = self.targets.entry(target).or_default();
         if let Some(place) = varying.idle.take() {
             self.idle.remove(&place);
         }

@@ -7,7 +7,7 @@
 
 use super::{
     FetchContext, Fetching, Fill, Over, Sharing, Stage, Tries,
-    fill::{Asked, OriginSide, Sent},
+    fill::{Asked, OriginSide, Sent, Stream},
     part_of,
 };
 use crate::machine::{
@@ -317,12 +317,11 @@ impl<C: Chunk> Fetching<C> {
     pub(in crate::machine) fn give_up_fetch(&mut self, cx: &mut Context<C>, fill: FillId, what: Late) {
         let Fill { context, stage } = &self.fills[&fill];
         let op = match stage {
-            Stage::Asking(Asked { op, .. }) => *op,
-            Stage::Streaming(stream) => match stream.source {
-                OriginSide::Pulling(op) => op,
-                OriginSide::Idle | OriginSide::Ended => unreachable!("{fill:?} waits for no chunk"),
-            },
-            Stage::Looking { .. } | Stage::Resting { .. } => unreachable!("{fill:?} does not fetch"),
+            Stage::Asking(Asked { op, .. })
+            | Stage::Streaming(Stream { source: OriginSide::Pulling(op), .. }) => *op,
+            Stage::Looking { .. } | Stage::Resting { .. } | Stage::Streaming(_) => {
+                unreachable!("{fill:?} waits for nothing of the origin's")
+            }
         };
         cx.event(ResilienceEvent::DeadlineMissed { key: context.target, what });
         cx.give_up(op);

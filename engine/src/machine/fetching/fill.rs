@@ -165,7 +165,7 @@ pub(in crate::machine) struct Stream<C> {
     pub(super) slot: Option<Slot>,
     pub(super) window: Window<C>,
     pub(super) followers: Followers,
-    pub(super) copies: Copies<C>,
+    pub(in crate::machine) copies: Copies<C>,
 }
 
 /// The origin's side of a stream.

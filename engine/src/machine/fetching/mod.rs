@@ -471,6 +471,14 @@ impl<C: Chunk> Fetching<C> {
         }
     }
 
+    /// A fill's body on its way, if it has one.
+    pub(in crate::machine) fn streaming(&mut self, fill: FillId) -> Option<&mut Stream<C>> {
+        match &mut self.fills.get_mut(&fill)?.stage {
+            Stage::Streaming(stream) => Some(stream),
+            Stage::Looking { .. } | Stage::Asking(_) | Stage::Resting { .. } => None,
+        }
+    }
+
     fn stream(&mut self, fill: FillId) -> &mut Stream<C> {
         stream_in(&mut self.fills, fill).1
     }

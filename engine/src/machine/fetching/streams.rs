@@ -30,14 +30,10 @@ use alloc::{sync::Arc, vec::Vec};
 
 /// What a follower gets next.
 pub(in crate::machine) enum Delivery<C> {
-    /// Nothing: it does not ask, or what it asks for is not here.
-    Nothing,
-    Chunk(C),
+    /// A chunk; it may be the last, and then it has had everything.
+    Chunk { chunk: C, is_last: bool },
     /// What it asks for has left the window, which begins at `base`.
-    Behind {
-        position: u64,
-        base: u64,
-    },
+    Behind { position: u64, base: u64 },
     /// It has had everything.
     Over,
 }
@@ -106,17 +102,18 @@ impl<C: Chunk> Fetching<C> {
         (copied, *freshness, copies)
     }
 
-    /// Lets a waiting request follow a stream from its first byte. `storing` says whether a tier takes it.
+    /// Lets a waiting request follow a stream from its first byte. `is_copying` says whether a tier takes it.
     pub(in crate::machine) fn follow(
         &mut self,
         cx: &Context<C>,
         fill: FillId,
         request: RequestId,
-        storing: bool,
+        is_copying: impl FnOnce(&Copies<C>) -> bool,
     ) -> (Waiter, Reply<C>) {
         let waiter = self.take_waiter(request);
         let (context, stream) = stream_in(&mut self.fills, fill);
         stream.followers.insert(request);
+        let storing = is_copying(&stream.copies);
         let age = stream.freshness.age(cx.now);
         let reply = Reply {
             head: Arc::clone(&stream.head),
@@ -222,18 +219,6 @@ impl<C: Chunk> Fetching<C> {
         Broken { at: context.at(), stored: context.stored, copies, readers, end }
     }
 
-    /// Who reads after `last`, if the fill has a body.
-    pub(in crate::machine) fn follower_after(
-        &self,
-        fill: FillId,
-        last: Option<RequestId>,
-    ) -> Option<RequestId> {
-        match &self.fills.get(&fill)?.stage {
-            Stage::Streaming(stream) => stream.followers.after(last),
-            Stage::Looking { .. } | Stage::Asking(_) | Stage::Resting { .. } => None,
-        }
-    }
-
     /// A follower can take a chunk.
     pub(in crate::machine) fn on_demand(&mut self, fill: FillId, request: RequestId) {
         let follower = self.stream(fill).followers.get_mut(request);
@@ -242,29 +227,23 @@ impl<C: Chunk> Fetching<C> {
     }
 
     /// What a follower waits for, if it is here. It counts as handed over.
-    pub(in crate::machine) fn deliver(&mut self, fill: FillId, request: RequestId) -> Delivery<C> {
-        let stream = self.stream(fill);
-        let base = stream.window.base();
-        let follower = stream.followers.get_mut(request);
-        let position = follower.position();
-        let (demands, is_rereading) = (follower.demands, follower.rereading.is_some());
-        if stream.source == OriginSide::Ended && position == stream.window.end() {
-            stream.followers.remove(request);
-            return Delivery::Over;
-        }
-        if !demands || is_rereading {
-            return Delivery::Nothing;
-        }
-        if position < base {
-            return Delivery::Behind { position, base };
-        }
-        match stream.window.at(position) {
-            None => Delivery::Nothing,
-            Some(chunk) => {
-                stream.followers.get_mut(request).demands = false;
-                stream.followers.advance(request, chunk.size());
-                Delivery::Chunk(chunk)
+    pub(in crate::machine) fn deliver(&mut self, fill: FillId, request: RequestId) -> Option<Delivery<C>> {
+        self.stream(fill).deliver(request)
+    }
+
+    /// The first follower after `last` that gets what it waits for, and that. It counts as handed over.
+    pub(in crate::machine) fn deliver_after(
+        &mut self,
+        fill: FillId,
+        mut last: Option<RequestId>,
+    ) -> Option<(RequestId, Delivery<C>)> {
+        let stream = self.streaming(fill)?;
+        loop {
+            let request = stream.followers.after(last)?;
+            if let Some(delivery) = stream.deliver(request) {
+                return Some((request, delivery));
             }
+            last = Some(request);
         }
     }
 
@@ -305,54 +284,25 @@ impl<C: Chunk> Fetching<C> {
         }
     }
 
-    /// Does the window hold more than it may?
-    pub(in crate::machine) fn is_full(&self, cx: &Context<C>, fill: FillId) -> bool {
-        match self.fills.get(&fill).map(|fill| &fill.stage) {
-            Some(Stage::Streaming(stream)) => stream.window.held() > room(cx),
-            Some(Stage::Looking { .. } | Stage::Asking(_) | Stage::Resting { .. }) | None => false,
-        }
-    }
-
-    /// Makes room in the window: what all have read, and what can be read back from a tier (`readable`), may
-    /// go.
-    pub(in crate::machine) fn slide(&mut self, cx: &Context<C>, fill: FillId, readable: Option<u64>) {
-        let room = room(cx);
-        let stream = self.stream(fill);
-        let slowest = stream.followers.slowest().unwrap_or(stream.window.end());
-        stream.window.slide(readable.unwrap_or(0).max(slowest), room);
-    }
-
-    /// Asks the origin for more, if it waits for that and there is room.
-    pub(in crate::machine) fn pull(&mut self, cx: &mut Context<C>, fill: FillId) {
-        let (_, stream) = stream_in(&mut self.fills, fill);
-        if stream.source != OriginSide::Idle || stream.window.held() > room(cx) {
-            return;
-        }
-        let op = cx.operation(Pending::Pull(fill));
-        stream.source = OriginSide::Pulling(op);
-        cx.effect(Effect::Pull { op, fill });
-        cx.resilience.deadlines.enter(cx.now, Timed::Fill(fill), Phase::Chunk);
-    }
-
     /// Ends a fill that has nothing left to do, and one that nobody has any use for: no tier that it may go
     /// on for, and no client, also because their own responses broke off (O1).
     pub(in crate::machine) fn settle(
         &mut self,
         cx: &Context<C>,
         fill: FillId,
-        is_copying: bool,
+        is_copying: impl FnOnce(&Copies<C>) -> bool,
     ) -> Settled<C> {
-        let Some(Fill { context, stage: Stage::Streaming(stream) }) = self.fills.get(&fill) else {
+        let Some(Fill { context, stage: Stage::Streaming(stream) }) = self.fills.get_mut(&fill) else {
             return Settled::GoesOn;
         };
         let key = context.key;
         let has_all = stream.length == Length::Known(ByteCount(stream.window.end()));
         let goes_on = has_all || context.background.is_some() || cx.config.on_abandon == OnAbandon::Finish;
-        let keeps = is_copying && (goes_on || stream.source == OriginSide::Ended);
+        let keeps = is_copying(&stream.copies) && (goes_on || stream.source == OriginSide::Ended);
         match (stream.source, stream.followers.is_empty(), keeps) {
             (OriginSide::Ended, true, false) => {
+                let copies = core::mem::take(&mut stream.copies);
                 self.end_flight(key, fill);
-                let copies = core::mem::take(&mut self.stream(fill).copies);
                 self.fills.remove(&fill);
                 Settled::Over(copies)
             }
@@ -364,6 +314,64 @@ impl<C: Chunk> Fetching<C> {
             (OriginSide::Idle | OriginSide::Pulling(_), true, false) => Settled::Unwanted,
             (_, _, true) | (OriginSide::Idle | OriginSide::Pulling(_), false, false) => Settled::GoesOn,
         }
+    }
+}
+
+impl<C: Chunk> Stream<C> {
+    /// What a follower waits for, if it is here. It counts as handed over.
+    fn deliver(&mut self, request: RequestId) -> Option<Delivery<C>> {
+        let (base, end) = (self.window.base(), self.window.end());
+        let has_ended = self.source == OriginSide::Ended;
+        let follower = self.followers.get_mut(request);
+        let position = follower.position();
+        if has_ended && position == end {
+            self.followers.remove(request);
+            return Some(Delivery::Over);
+        }
+        if !follower.demands || follower.rereading.is_some() {
+            return None;
+        }
+        if position < base {
+            return Some(Delivery::Behind { position, base });
+        }
+        let chunk = self.window.at(position)?;
+        follower.demands = false;
+        let is_last = has_ended && position.saturating_add(chunk.size()) == end;
+        if is_last {
+            // The end is known already: it need not wait for another demand.
+            self.followers.remove(request);
+        } else {
+            self.followers.advance(request, chunk.size());
+        }
+        Some(Delivery::Chunk { chunk, is_last })
+    }
+
+    /// Has the origin done its part, or does nobody read? Else nothing of it can be over.
+    pub(in crate::machine) fn may_end(&self) -> bool {
+        self.source == OriginSide::Ended || self.followers.is_empty()
+    }
+
+    /// Does the window hold more than it may?
+    pub(in crate::machine) fn is_full(&self, cx: &Context<C>) -> bool {
+        self.window.held() > room(cx)
+    }
+
+    /// Makes room in the window: what all have read, and what can be read back from a tier (`readable`), may
+    /// go.
+    pub(in crate::machine) fn slide(&mut self, cx: &Context<C>, readable: Option<u64>) {
+        let slowest = self.followers.slowest().unwrap_or(self.window.end());
+        self.window.slide(readable.unwrap_or(0).max(slowest), room(cx));
+    }
+
+    /// Asks the origin for more, if it waits for that and there is room.
+    pub(in crate::machine) fn pull(&mut self, cx: &mut Context<C>, fill: FillId) {
+        if self.source != OriginSide::Idle || self.is_full(cx) {
+            return;
+        }
+        let op = cx.operation(Pending::Pull(fill));
+        self.source = OriginSide::Pulling(op);
+        cx.effect(Effect::Pull { op, fill });
+        cx.resilience.deadlines.enter(cx.now, Timed::Fill(fill), Phase::Chunk);
     }
 }
 
