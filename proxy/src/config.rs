@@ -4,17 +4,20 @@
 //! one need not check again. The `cache` section is the engine's own: a scenario contains the same text.
 //! Nothing here opens a socket or a file other than the configuration itself. Start at [`load`].
 
+mod clients;
 mod error;
 mod origin;
 mod places;
 mod recording;
 mod storage;
 
+pub use clients::{RawLimits, RawTimeouts};
 pub use error::ConfigError;
 pub use origin::OriginAddress;
 pub use recording::{RawRecording, Recording};
 pub use storage::{Disk, RawDirectories, RawDiskStorage, RawIo, RawSharedStorage, RawStorage, RawSync};
 
+use crate::front::{AccessLog, FrontOptions};
 use error::Problem;
 use places::Places;
 use serde::Deserialize;
@@ -49,6 +52,12 @@ pub struct RawServerConfig {
     /// What the tiers below L0 are.
     #[serde(default)]
     pub storage: RawStorage,
+    /// How large a request's head may be.
+    #[serde(default)]
+    pub limits: RawLimits,
+    /// How long a client is waited for.
+    #[serde(default)]
+    pub timeouts: RawTimeouts,
     /// Independent slices of the key space, each behind its own lock. Default: 4 for each core.
     pub shards: Option<u32>,
     /// How long transfers may go on after SIGTERM. Default 30; at most 86400.
@@ -94,6 +103,8 @@ pub struct ServerConfig {
     pub redis: Option<String>,
     /// The directories that are L2. There if and only if `cache` has an L2.
     pub disk: Option<Disk>,
+    /// How clients are treated; whether their requests are logged, `log` says.
+    pub front: FrontOptions,
     /// Engines.
     pub shards: NonZeroU32,
     /// How long transfers may go on after a signal.
@@ -145,6 +156,8 @@ pub(crate) fn for_demo(overrides: Overrides, directory: &Path) -> Result<ServerC
             ..RawConfig::default()
         },
         storage: RawStorage { l1: None, l2: Some(RawDiskStorage::in_directory(directory)) },
+        limits: RawLimits::default(),
+        timeouts: RawTimeouts::default(),
         shards: None,
         drain_seconds: None,
         log: Log::default(),
@@ -194,6 +207,8 @@ fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
         origin,
         mut cache,
         storage,
+        limits,
+        timeouts,
         shards,
         drain_seconds,
         log,
@@ -212,6 +227,14 @@ fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
         let bound = format!("below `shards`, which is {shards}, or null");
         return Err(Problem::value("tap_shard", shard, &bound));
     }
+    let front = FrontOptions {
+        head_limits: limits.check()?,
+        timeouts: timeouts.check()?,
+        access_log: match log {
+            Log::Warnings => AccessLog::Silent,
+            Log::Access | Log::Debug => AccessLog::Lines,
+        },
+    };
     let recording = recording.map(|recording| recording.check(shards)).transpose()?;
     let drain_seconds = drain_seconds.unwrap_or(DRAIN_SECONDS_DEFAULT);
     if drain_seconds > DRAIN_SECONDS_MAX {
@@ -226,6 +249,7 @@ fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
         cache,
         redis,
         disk,
+        front,
         shards,
         drain: Duration::from_secs(drain_seconds),
         log,

@@ -1,341 +1,122 @@
-//! The HTTP front: translates between Pingora and the driver, and obeys.
+//! The HTTP front: translates between clients and the driver, and obeys.
 //!
-//! A request takes one of three ways. What the engine serves is written to the client from here (`writing`):
-//! a fresh L0 hit, which the fast path answers without the engine's work, every other answer whose body came
-//! along, and bodies that come piece by piece. What the engine passes is proxied by Pingora, uncached. What
-//! it refuses gets an error page. `PURGE` is answered here as well. Which way a request takes is the engine's
-//! word. pingora-cache is never entered: its machine costs as much as the rest of a small request. Start at
-//! [`Front::request_filter`](ProxyHttp::request_filter).
+//! A connection of HTTP/1 is read, judged and answered here (`connection`): a fresh L0 hit by the fast path,
+//! without the engine's work; every other answer as the engine says. What the engine passes around the cache
+//! is proxied by Pingora (`pingora`), which answers HTTP/2 as well. What the engine refuses gets an error page.
+//! Which way a request takes is the engine's word. Start at `connection::serve`.
 
+mod connection;
+mod forwarding;
+mod handover;
 mod log;
+mod pingora;
 mod proxied;
 mod purge;
+mod request_head;
+mod response_head;
+mod wire;
 mod writing;
 
-use crate::{
-    config::OriginAddress,
-    response::{self, Account, ErrorPage},
-};
-use async_trait::async_trait;
-use bytes::Bytes;
-use pingora::{
-    Error, ErrorSource, ErrorType, Result,
-    http::{RequestHeader, ResponseHeader},
-    modules::http::HttpModules,
-    proxy::{FailToProxy, ProxyHttp, Session},
-    upstreams::peer::HttpPeer,
-};
-use std::{
-    convert::Infallible,
-    sync::Arc,
-    time::{Duration, Instant},
-};
-use tiergate_driver::{Answer, Driver, Served, World};
-use tiergate_engine::{CacheKey, Head, Length, Method, Outcome, RequestHead, Resident, TierId};
-use tiergate_tiers::http_head;
+pub(crate) use connection::serve;
+pub use log::AccessLog;
+pub use pingora::Proxying;
+pub(crate) use request_head::Fault;
+pub use request_head::{FIELD_LINES_MOST, HeadLimits};
+pub(crate) use wire::Wire;
+
+use crate::config::OriginAddress;
+use ::pingora::proxy::HttpProxy;
+use log::LoggedRequest;
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use tiergate_driver::{Driver, World};
+use tiergate_tiers::http_head::{Scheme, normal_authority};
 use tokio::sync::mpsc;
-use writing::{send_short, send_streamed, send_whole};
 
-/// How long a client may take to accept one write. One that stopped reading would hold its body, and a body
-/// that no tier keeps would wait for it.
-const CLIENT_WRITE_TIME_MAX: Duration = Duration::from_secs(60);
-
-/// Whether each request is logged.
+/// How long clients are waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AccessLog {
-    /// One line each.
-    Lines,
-    /// Not at all.
-    Silent,
+pub struct Timeouts {
+    /// For the next request on a connection.
+    pub idle: Duration,
+    /// From a head's first byte to its last.
+    pub head: Duration,
+    /// For a client to take some of what is written to it. One that stopped reading would hold its body, and
+    /// a body that no tier keeps would wait for it.
+    pub write: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { idle: Duration::from_secs(75), head: Duration::from_secs(30), write: Duration::from_secs(60) }
+    }
+}
+
+/// How a front treats its clients.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FrontOptions {
+    /// How large a head may be.
+    pub head_limits: HeadLimits,
+    /// How long a client is waited for.
+    pub timeouts: Timeouts,
+    /// Whether requests are logged.
+    pub access_log: AccessLog,
 }
 
 /// The front of one cache.
 pub struct Front<W: World> {
     driver: Driver<W>,
     origin: OriginAddress,
+    /// Whom a client of HTTP/1.0 asks that does not say.
+    default_authority: String,
+    head_limits: HeadLimits,
+    timeouts: Timeouts,
     access_log: AccessLog,
+    /// How a request that was here is known again (RFC 8586).
+    loop_id: String,
     /// Lives as long as any connection: whoever holds the other end learns when the last one is gone.
     _open: mpsc::Sender<Infallible>,
 }
 
-/// What is known of one request.
-pub struct Exchange {
-    began: Instant,
-    /// Set once it is known how the request is answered.
-    account: Option<Account>,
-    /// What the engine passed: its answer may make stored responses stale.
-    passed: Option<Arc<RequestHead>>,
-}
-
-/// What came of looking in memory before anything is copied.
-enum Looked {
-    /// There it is, and its age.
-    Hit(Arc<Resident<Bytes>>, Duration),
-    /// Memory has no fresh response of this key that could be used at once.
-    Absent(CacheKey),
-    /// Nobody looked: the request is not so simple.
-    NotYet,
-}
-
 impl<W: World> Front<W> {
-    /// A front before `driver`, which passes to `origin`. `open` is dropped with the last connection.
+    /// A front before `driver`, which passes to `origin`. `id` is what no other process has. `open` is dropped
+    /// with the last connection.
     pub fn new(
         driver: Driver<W>,
         origin: OriginAddress,
-        access_log: AccessLog,
+        options: FrontOptions,
+        id: u64,
         open: mpsc::Sender<Infallible>,
     ) -> Self {
-        Self { driver, origin, access_log, _open: open }
+        let FrontOptions { head_limits, timeouts, access_log } = options;
+        let default_authority = normal_authority(origin.authority(), Scheme::Http)
+            .map_or_else(|| origin.authority().to_owned(), |authority| authority.into_owned());
+        let loop_id = format!("tiergate; id={id:016x}");
+        Self { driver, origin, default_authority, head_limits, timeouts, access_log, loop_id, _open: open }
     }
 
-    /// Asks the engine, unless the client goes away before it answers: dropping the question tells the
-    /// engine.
-    async fn ask(&self, session: &mut Session, key: CacheKey, head: Arc<RequestHead>) -> Result<Answer<W>> {
-        let bodiless = head.method.is_lookup();
-        let answer = self.driver.request(key, head);
-        if !bodiless {
-            return Ok(answer.await);
-        }
-        tokio::select! {
-            biased;
-            answer = answer => Ok(answer),
-            // Pipelining is on, so bytes of a next request are kept and do not end the wait.
-            left = session.as_downstream_mut().read_body_or_idle(true) => match left {
-                Err(error) => Err(error.into_down()),
-                Ok(_) => Err(Error::new_down(ErrorType::ConnectionClosed)),
-            },
-        }
+    /// The front with Pingora behind it.
+    pub(crate) fn with_pingora(self) -> (Arc<Self>, Arc<HttpProxy<Proxying<W>>>) {
+        let front = Arc::new(self);
+        let proxy = pingora::proxy(Arc::clone(&front));
+        (front, Arc::new(proxy))
     }
 
-    /// A fresh L0 hit that can be told without copying the request's head: whether it was looked for, and
-    /// what was found.
-    fn look_at_once(&self, session: &mut Session) -> Looked {
-        let downstream = session.as_downstream_mut();
-        let is_get = downstream.req_header().method == http::Method::GET;
-        if !is_get || !downstream.is_body_empty() || downstream.is_upgrade_req() {
-            return Looked::NotYet;
-        }
-        let request = downstream.req_header();
-        let Some(key) = http_head::plain_key(request) else { return Looked::NotYet };
-        match self.driver.fresh_hit(key, Method::Get, http_head::lines(&request.headers)) {
-            Some((resident, age)) => Looked::Hit(resident, age),
-            None => Looked::Absent(key),
-        }
+    fn logs(&self) -> bool {
+        self.access_log == AccessLog::Lines
     }
 
-    /// A response of the engine's.
-    async fn serve(&self, session: &mut Session, exchange: &mut Exchange, served: Served<W>) -> Result<bool> {
-        let Served { head, length, age, fresh_for, outcome, body } = served;
-        let account = Account::served(outcome, age, fresh_for);
-        let Some(header) = self.served_header(session, exchange, &head, length, account).await? else {
-            return Ok(true);
-        };
-        match body.whole() {
-            Some(resident) => send_whole(session, header, resident).await?,
-            None => send_streamed(session, header, body).await?,
-        }
-        Ok(true)
-    }
-
-    /// The fast path's answer.
-    async fn serve_resident(
+    #[expect(clippy::too_many_arguments, reason = "a line of a log has this much in it")]
+    fn log(
         &self,
-        session: &mut Session,
-        exchange: &mut Exchange,
-        resident: &Resident<Bytes>,
-        age: Duration,
-    ) -> Result<bool> {
-        let fresh_for = resident.freshness.lifetime.saturating_sub(age);
-        let account = Account::served(Outcome::Hit { tier: TierId::L0 }, age, fresh_for);
-        let length = response::exactly(resident.length);
-        let header = self.served_header(session, exchange, &resident.head, length, account).await?;
-        if let Some(header) = header {
-            send_whole(session, header, resident).await?;
-        }
-        Ok(true)
-    }
-
-    /// The head of a response that is served, for the client. One that HTTP cannot carry is answered with an
-    /// error page, and there is none.
-    async fn served_header(
-        &self,
-        session: &mut Session,
-        exchange: &mut Exchange,
-        head: &Head,
-        length: Length,
-        account: Account,
-    ) -> Result<Option<ResponseHeader>> {
-        let Ok(mut header) = response::header(head, length) else {
-            let account = Account::own("bad-stored-head");
-            self.answer_error(session, exchange, ErrorPage::OURS, account).await?;
-            return Ok(None);
-        };
-        account.write(&mut header)?;
-        exchange.account = Some(account);
-        Ok(Some(header))
-    }
-
-    /// An error page. The connection can be used again.
-    async fn answer_error(
-        &self,
-        session: &mut Session,
-        exchange: &mut Exchange,
-        page: ErrorPage,
-        account: Account,
-    ) -> Result<bool> {
-        let header = page.header(&account)?;
-        exchange.account = Some(account);
-        send_short(session, header, Bytes::from_static(page.text.as_bytes())).await?;
-        Ok(true)
-    }
-}
-
-/// The engine's view of a request. A `GET` that brings a body or wants another protocol is no question to a
-/// cache: as any other method, it is passed with all it brings.
-fn engine_head(session: &mut Session) -> std::result::Result<RequestHead, http_head::HeadError> {
-    let brings_more =
-        !session.as_downstream_mut().is_body_empty() || session.as_downstream().is_upgrade_req();
-    let mut head = http_head::request_head(session.req_header())?;
-    if brings_more && head.method.is_lookup() {
-        head.method = Method::OtherSafe;
-    }
-    Ok(head)
-}
-
-#[async_trait]
-impl<W: World> ProxyHttp for Front<W> {
-    type CTX = Exchange;
-
-    fn new_ctx(&self) -> Exchange {
-        Exchange { began: Instant::now(), account: None, passed: None }
-    }
-
-    /// None. Pingora's default is one that compresses, and is off.
-    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
-
-    async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
-        session.as_downstream_mut().set_pipelining_enabled(true);
-        session.as_downstream_mut().set_write_timeout(Some(CLIENT_WRITE_TIME_MAX));
-        let looked = match self.look_at_once(session) {
-            Looked::Hit(resident, age) => {
-                return self.serve_resident(session, exchange, &resident, age).await;
-            }
-            Looked::Absent(key) => Some(key),
-            Looked::NotYet => None,
-        };
-        let Ok(head) = engine_head(session) else {
-            return self
-                .answer_error(session, exchange, ErrorPage::BAD_REQUEST, Account::own("bad-request"))
-                .await;
-        };
-        let key = looked.unwrap_or_else(|| CacheKey::of(&head.authority, &head.target));
-        if purge::is_purge(session.req_header()) {
-            return self.purge(session, exchange, key, &head).await;
-        }
-        if looked.is_none()
-            && let Some((resident, age)) = self.driver.fresh_hit(key, head.method, head.fields.iter())
-        {
-            return self.serve_resident(session, exchange, &resident, age).await;
-        }
-        let head = Arc::new(head);
-        match self.ask(session, key, Arc::clone(&head)).await? {
-            Answer::Serve(served) => self.serve(session, exchange, served).await,
-            Answer::Pass(bypass) => {
-                exchange.account = Some(Account::passed(bypass));
-                exchange.passed = Some(head);
-                Ok(false)
-            }
-            Answer::Refuse(refusal) => {
-                let account = Account::refused(refusal);
-                self.answer_error(session, exchange, ErrorPage::of(refusal), account).await
-            }
-        }
-    }
-
-    async fn upstream_peer(&self, _session: &mut Session, _exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
-        proxied::peer(&self.origin).await
-    }
-
-    async fn upstream_request_filter(
-        &self,
-        _session: &mut Session,
-        request: &mut RequestHeader,
-        _exchange: &mut Exchange,
-    ) -> Result<()> {
-        request.append_header(http::header::VIA, response::VIA)?;
-        Ok(())
-    }
-
-    async fn upstream_response_filter(
-        &self,
-        _session: &mut Session,
-        response: &mut ResponseHeader,
-        exchange: &mut Exchange,
-    ) -> Result<()> {
-        if let Some(request) = &exchange.passed
-            && !response.status.is_informational()
-        {
-            let fields = http_head::end_to_end(&response.headers);
-            self.driver.answered_around(request, &Head { status: response.status.as_u16(), fields });
-        }
-        proxied::strip_hop_by_hop(response);
-        Ok(())
-    }
-
-    /// On the way to the client, from wherever it came.
-    async fn response_filter(
-        &self,
-        session: &mut Session,
-        response: &mut ResponseHeader,
-        exchange: &mut Exchange,
-    ) -> Result<()> {
-        if response.status.is_informational() {
-            return Ok(());
-        }
-        if session.req_header().version == http::Version::HTTP_10 {
-            // A client of 1.0 does not know chunks: the end of the connection is the end of the body, and
-            // nothing tells that client when a body of unknown length broke off. HTTP/1.0 has no word for it.
-            response.remove_header(&http::header::TRANSFER_ENCODING);
-        }
-        if let Some(account) = &exchange.account {
-            account.write(response)?;
-        }
-        Ok(())
-    }
-
-    /// Before the head was sent, an error page; after it, nothing but the end of the connection tells the
-    /// truth.
-    async fn fail_to_proxy(
-        &self,
-        session: &mut Session,
-        error: &Error,
-        exchange: &mut Exchange,
-    ) -> FailToProxy {
-        let sent = session.response_written().is_some_and(|response| !response.status.is_informational());
-        let page = match proxied::page(error) {
-            Some(page) if !sent => page,
-            Some(_) | None => {
-                return FailToProxy { error_code: 0, can_reuse_downstream: false };
-            }
-        };
-        let account = match (&exchange.account, error.esource()) {
-            (Some(account), _) => account.clone(),
-            (None, ErrorSource::Upstream | ErrorSource::Internal | ErrorSource::Unset) => {
-                Account::own("internal-error")
-            }
-            (None, ErrorSource::Downstream) => Account::own("bad-request"),
-        };
-        session.set_keepalive(None);
-        if let Err(error) = self.answer_error(session, exchange, page, account).await {
-            tracing::debug!(%error, "the client did not take an error page");
-        }
-        FailToProxy { error_code: page.status, can_reuse_downstream: false }
-    }
-
-    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
-        match self.access_log {
-            AccessLog::Lines => log::access(session, exchange.began.elapsed(), error),
-            AccessLog::Silent => {}
+        request: &LoggedRequest,
+        client: SocketAddr,
+        status: u16,
+        bytes: u64,
+        took: Duration,
+        cache: &[u8],
+        broken: bool,
+    ) {
+        if self.logs() {
+            log::access(request, client, status, bytes, took, cache, broken);
         }
     }
 }

@@ -2,16 +2,19 @@
 //!
 //! The one place where outcomes become HTTP.
 
+use crate::front::Fault;
 use http::{HeaderName, HeaderValue, header};
 use pingora::http::ResponseHeader;
 use std::time::Duration;
-use tiergate_engine::{Bypass, ByteCount, Head, Length, OriginFailure, Outcome, Refusal};
+use tiergate_engine::{Bypass, ByteCount, Fields, Head, Length, OriginFailure, Outcome, Refusal};
 use tiergate_tiers::http_head::{self, HeadError};
 
 /// RFC 9211.
 pub(crate) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// RFC 9110 section 7.6.3.
-pub(crate) const VIA: HeaderValue = HeaderValue::from_static("1.1 tiergate");
+pub(crate) const VIA_TEXT: &str = "1.1 tiergate";
+/// The same as a value.
+pub(crate) const VIA: HeaderValue = HeaderValue::from_static(VIA_TEXT);
 
 /// A length that is known.
 pub(crate) fn exactly(length: ByteCount) -> Length {
@@ -36,6 +39,17 @@ pub(crate) fn header(head: &Head, length: Length) -> Result<ResponseHeader, Head
 pub(crate) struct Account {
     status: HeaderValue,
     age: Age,
+}
+
+/// What becomes of `Age`, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AgeLine {
+    /// It says this.
+    Is(u64),
+    /// What the origin says of it goes.
+    Removed,
+    /// The cache has no say.
+    Untouched,
 }
 
 /// What becomes of `Age`.
@@ -79,6 +93,20 @@ impl Account {
         Self { status, age: Age::Untouched }
     }
 
+    /// What `Cache-Status` says.
+    pub(crate) fn status(&self) -> &[u8] {
+        self.status.as_bytes()
+    }
+
+    /// What becomes of `Age`.
+    pub(crate) fn age(&self) -> AgeLine {
+        match self.age {
+            Age::Is(age) => AgeLine::Is(http_head::age_seconds(age)),
+            Age::New => AgeLine::Removed,
+            Age::Untouched => AgeLine::Untouched,
+        }
+    }
+
     /// Puts it into the head. Caches before us have their say first in each list.
     pub(crate) fn write(&self, response: &mut ResponseHeader) -> pingora::Result<()> {
         match self.age {
@@ -114,6 +142,8 @@ impl ErrorPage {
     };
     pub(crate) const BAD_REQUEST: Self =
         Self::new(400, "400 Bad Request: the request does not say clearly what it is for.\n");
+    pub(crate) const REQUEST_LATE: Self =
+        Self::new(408, "408 Request Timeout: the head did not come in time.\n");
     pub(crate) const PURGE_FORBIDDEN: Self =
         Self::new(403, "403 Forbidden: purges are taken from this machine only.\n");
     pub(crate) const OURS: Self = Self::new(500, "500 Internal Server Error: the cache failed.\n");
@@ -129,6 +159,25 @@ impl ErrorPage {
         let retry_after_s = Some(if whole == 0 { 1 } else { whole });
         let text = "503 Service Unavailable: the origin server has failed too often to be asked now.\n";
         Self { retry_after_s, ..Self::new(503, text) }
+    }
+
+    /// What a request is told that nobody could be asked about.
+    pub(crate) const fn of_fault(fault: Fault) -> Self {
+        Self::new(fault.status(), fault.text())
+    }
+
+    /// Its fields, but those of its length and of the cache.
+    pub(crate) fn fields(self) -> Fields {
+        let mut fields = Fields::new();
+        fields.push("content-type", b"text/plain; charset=utf-8");
+        fields.push("cache-control", b"no-store");
+        if let Some(seconds) = self.retry_after_s {
+            fields.push("retry-after", seconds.to_string().as_bytes());
+        }
+        if self.status == 405 {
+            fields.push("allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+        }
+        fields
     }
 
     /// What a refusal looks like.

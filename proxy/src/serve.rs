@@ -8,6 +8,7 @@
 mod demo;
 mod drain;
 mod error;
+mod listening;
 mod recording;
 mod storage;
 
@@ -17,20 +18,14 @@ use crate::{
     Failure,
     args::Serve,
     config::{self, Log, Overrides, ServerConfig},
-    front::{AccessLog, Front},
+    front::Front,
     tap::Tap,
     world::{Journal, Production},
-};
-use pingora::{
-    proxy::{HttpProxy, http_proxy_service_with_name},
-    server::{Fds, ListenFds, configuration::ServerConf},
-    services::{Service as _, listening::Service},
 };
 use std::{
     io::Write,
     net::{SocketAddr, TcpListener},
     num::NonZeroUsize,
-    os::fd::IntoRawFd,
     sync::Arc,
     time::Duration,
 };
@@ -125,14 +120,11 @@ async fn run(prepared: Prepared) -> Result<(), StartError> {
     let disk = storage.io().map_or("", Io::as_str);
     let driver = start_driver(&config, &mut storage, tap).await?;
     let (open, closed) = mpsc::channel(1);
-    let access_log = match config.log {
-        Log::Warnings => AccessLog::Silent,
-        Log::Access | Log::Debug => AccessLog::Lines,
-    };
-    let front = Front::new(driver.clone(), config.origin.clone(), access_log, open);
+    let id = getrandom::u64().map_err(StartError::Chance)?;
+    let front = Front::new(driver.clone(), config.origin.clone(), config.front, id, open);
     let (stop, stopping) = watch::channel(false);
-    let (mut service, sockets) = listening(front, listener, address);
-    let service = tokio::spawn(async move { service.start_service(Some(sockets), stopping, 1).await });
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(StartError::Runtime)?;
+    let service = tokio::spawn(listening::accept(front, listener, stopping));
 
     say(&match &demo {
         Some(demo) => demo.announcement(address, &config.origin, disk),
@@ -151,22 +143,6 @@ async fn run(prepared: Prepared) -> Result<(), StartError> {
         tracing::info!(checked, ?broken, "events of the tapped shard, and the rules that they broke");
     }
     Ok(())
-}
-
-/// A service that accepts on a socket which is bound already, handed over as a socket of an earlier process
-/// would be.
-fn listening(
-    front: Front<Production>,
-    listener: TcpListener,
-    address: SocketAddr,
-) -> (Service<HttpProxy<Front<Production>>>, ListenFds) {
-    let conf = Arc::new(ServerConf::default());
-    let mut service = http_proxy_service_with_name(&conf, front, "tiergate");
-    let name = address.to_string();
-    service.add_tcp(&name);
-    let mut sockets = Fds::new();
-    sockets.add(name, listener.into_raw_fd());
-    (service, ListenFds::new(sockets.into()))
 }
 
 async fn start_driver(

@@ -1,28 +1,48 @@
 //! One line for each request.
 
-use crate::response::CACHE_STATUS;
-use pingora::{Error, proxy::Session};
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
-pub(super) fn access(session: &Session, took: Duration, error: Option<&Error>) {
-    let request = session.req_header();
-    let written = session.response_written();
-    let status = written.map_or(0, |response| response.status.as_u16());
-    let cache = written
-        .and_then(|response| response.headers.get_all(CACHE_STATUS).iter().next_back())
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or("-");
-    let client = session.client_addr().map_or_else(|| "-".to_owned(), ToString::to_string);
-    let target = String::from_utf8_lossy(request.raw_path());
+/// Whether each request is logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AccessLog {
+    /// One line each.
+    Lines,
+    /// Not at all.
+    #[default]
+    Silent,
+}
+
+/// What a line says of the request.
+#[derive(Debug)]
+pub(super) struct LoggedRequest {
+    method: String,
+    target: String,
+}
+
+impl LoggedRequest {
+    pub(super) fn of(method: &str, target: &str) -> Self {
+        Self { method: method.to_owned(), target: target.to_owned() }
+    }
+}
+
+pub(super) fn access(
+    request: &LoggedRequest,
+    client: SocketAddr,
+    status: u16,
+    bytes: u64,
+    took: Duration,
+    cache: &[u8],
+    broken: bool,
+) {
     tracing::info!(
         target: "tiergate::access",
-        client,
-        method = %request.method,
-        target = %target.escape_debug(),
+        client = %client,
+        method = request.method,
+        target = %request.target.escape_debug(),
         status,
-        bytes = session.body_bytes_sent(),
+        bytes,
         took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-        cache,
-        broken = error.is_some(),
+        cache = %String::from_utf8_lossy(cache),
+        broken,
     );
 }

@@ -4,7 +4,10 @@
 //! instead, `X-Purge: prefix` means everything under the path, `X-Purge: all` everything. `Soft-Purge: 1` (or
 //! Fastly's name for it) makes stale what else would go.
 
-use super::{Exchange, Front, writing::send_short};
+use super::{
+    pingora::{Exchange, Proxying},
+    writing::send_short,
+};
 use crate::response::{self, Account, ErrorPage};
 use bytes::Bytes;
 use pingora::{Result, http::RequestHeader, proxy::Session};
@@ -19,7 +22,7 @@ pub(super) fn is_purge(request: &RequestHeader) -> bool {
     request.method.as_str() == "PURGE"
 }
 
-impl<W: World> Front<W> {
+impl<W: World> Proxying<W> {
     /// 200 when every tier answered and the other edges were told, 502 when one of them may still hold the
     /// object.
     pub(super) async fn purge(
@@ -44,7 +47,7 @@ impl<W: World> Front<W> {
         let mut seen: BTreeMap<TierId, PurgeOutcome> = BTreeMap::new();
         let mut elsewhere = Elsewhere::NoFeed;
         for selector in &wish.selectors {
-            let purged = self.driver.purge_selected(selector, wish.mode).await;
+            let purged = self.front.driver.purge_selected(selector, wish.mode).await;
             elsewhere = elsewhere.max(purged.elsewhere);
             for (tier, outcome) in purged.tiers {
                 seen.entry(tier).and_modify(|other| *other = other.with(outcome)).or_insert(outcome);

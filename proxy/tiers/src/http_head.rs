@@ -8,7 +8,9 @@
 use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue, header, request, response};
 use std::{
+    borrow::Cow,
     fmt::{self, Write as _},
+    net::Ipv6Addr,
     sync::Arc,
     time::Duration,
 };
@@ -89,7 +91,7 @@ impl std::error::Error for HeadError {}
 ///
 /// # Errors
 /// The request does not say, or contradicts itself about, which host it is for.
-pub fn request_head(parts: &request::Parts) -> Result<RequestHead, HeadError> {
+pub fn request_head(parts: &request::Parts, scheme: Scheme) -> Result<RequestHead, HeadError> {
     let method = match parts.method {
         http::Method::GET => Method::Get,
         http::Method::HEAD => Method::Head,
@@ -99,28 +101,84 @@ pub fn request_head(parts: &request::Parts) -> Result<RequestHead, HeadError> {
     };
     let mut fields = end_to_end(&parts.headers);
     fields.remove(|name| name == "host");
-    Ok(RequestHead { method, authority: authority(parts)?, target: target(parts).into(), fields })
+    Ok(RequestHead { method, authority: authority(parts, scheme)?, target: target(parts).into(), fields })
 }
 
-/// The key of what a request is for, where that can be told without copying any of it: the authority is
-/// written as [`request_head`] would write it, a name in lower case or an IPv4 address, and a port if there
-/// is one. Nothing is said of any other request, which may be right or wrong.
-pub fn plain_key(parts: &request::Parts) -> Option<CacheKey> {
+/// How a client reached us. Both are keyed apart: an origin often sends one to the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// In clear text. Port 80 is not written.
+    Http,
+    /// Over TLS. Port 443 is written, which keeps the two apart.
+    Https,
+}
+
+/// An authority in the one spelling that is keyed: lower case, no dot after the last label, no empty port, and
+/// the port of the scheme as [`Scheme`] says. `None` for what is no host with an optional port: user
+/// information, percent signs and other letters than those of a host name are refused, for they would give one
+/// host many keys.
+pub fn normal_authority(text: &str, scheme: Scheme) -> Option<Cow<'_, str>> {
+    let (host, port) = split_port(text)?;
+    let port = if port.is_empty() { None } else { Some(port.parse::<u16>().ok()?) };
+    let name = match host.strip_prefix('[') {
+        Some(literal) => {
+            let address: Ipv6Addr = literal.strip_suffix(']')?.parse().ok()?;
+            Cow::Owned(format!("[{address}]"))
+        }
+        None => normal_name(host)?,
+    };
+    let port = match (scheme, port) {
+        (Scheme::Http, None | Some(80)) => None,
+        (Scheme::Https, None) => Some(443),
+        (Scheme::Http | Scheme::Https, Some(port)) => Some(port),
+    };
+    match port {
+        None => Some(name),
+        Some(port) => {
+            let is_written = name.len() < text.len() && text[name.len() + 1..] == *port.to_string();
+            match name {
+                Cow::Borrowed(name) if is_written && text.starts_with(name) => Some(Cow::Borrowed(text)),
+                name => Some(Cow::Owned(format!("{name}:{port}"))),
+            }
+        }
+    }
+}
+
+/// A host and its port, which may be empty.
+fn split_port(text: &str) -> Option<(&str, &str)> {
+    let from = text.rfind(']').unwrap_or(0);
+    match text[from..].find(':') {
+        None => Some((text, "")),
+        Some(colon) => {
+            let port = &text[from + colon + 1..];
+            port.bytes().all(|byte| byte.is_ascii_digit()).then_some((&text[..from + colon], port))
+        }
+    }
+}
+
+fn normal_name(host: &str) -> Option<Cow<'_, str>> {
+    let name = host.strip_suffix('.').unwrap_or(host);
+    let is_label = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    let is_name = name.split('.').all(|label| !label.is_empty() && label.bytes().all(is_label));
+    if !is_name {
+        return None;
+    }
+    let has_upper = name.bytes().any(|byte| byte.is_ascii_uppercase());
+    Some(if has_upper { Cow::Owned(name.to_ascii_lowercase()) } else { Cow::Borrowed(name) })
+}
+
+/// The key of what a request is for, where that can be told without copying any of it. Nothing is said of any
+/// other request, which may be right or wrong.
+pub fn plain_key(parts: &request::Parts, scheme: Scheme) -> Option<CacheKey> {
     let mut hosts = parts.headers.get_all(header::HOST).iter();
     let host = hosts.next()?;
     if hosts.next().is_some() || parts.uri.authority().is_some() {
         return None;
     }
-    let host = host.to_str().ok().filter(|text| is_plain_authority(text.as_bytes()))?;
-    Some(CacheKey::of(host, target(parts)))
-}
-
-fn is_plain_authority(text: &[u8]) -> bool {
-    let colon = text.iter().position(|byte| *byte == b':');
-    let (name, port) = text.split_at(colon.unwrap_or(text.len()));
-    let is_name = |byte: &u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-');
-    let is_port = matches!(port, [] | [b':', _, ..]) && port.iter().skip(1).all(u8::is_ascii_digit);
-    !name.is_empty() && name.iter().all(is_name) && is_port
+    match normal_authority(host.to_str().ok()?, scheme)? {
+        Cow::Borrowed(host) => Some(CacheKey::of(host, target(parts))),
+        Cow::Owned(_) => None,
+    }
 }
 
 /// A request's field lines but `Host` and the hop-by-hop ones, borrowed. What `Connection` names is among
@@ -137,7 +195,7 @@ fn target(parts: &request::Parts) -> &str {
 }
 
 /// The target's authority wins over `Host` (RFC 9112 section 3.2.2), but there is never more than one `Host`.
-fn authority(parts: &request::Parts) -> Result<Arc<str>, HeadError> {
+fn authority(parts: &request::Parts, scheme: Scheme) -> Result<Arc<str>, HeadError> {
     let mut hosts = parts.headers.get_all(header::HOST).iter();
     let host = hosts.next();
     if hosts.next().is_some() {
@@ -148,12 +206,7 @@ fn authority(parts: &request::Parts) -> Result<Arc<str>, HeadError> {
         (None, Some(host)) => host.to_str().map_err(|_| HeadError::BadAuthority)?,
         (None, None) => return Err(HeadError::NoAuthority),
     };
-    let parsed: http::uri::Authority = text.parse().map_err(|_| HeadError::BadAuthority)?;
-    // User information in an authority is deprecated, and would give one resource many keys.
-    if text.contains('@') {
-        return Err(HeadError::BadAuthority);
-    }
-    Ok(parsed.as_str().to_ascii_lowercase().into())
+    Ok(normal_authority(text, scheme).ok_or(HeadError::BadAuthority)?.into())
 }
 
 /// The engine's view of a response's head.
@@ -164,22 +217,31 @@ pub fn response_head(parts: &response::Parts) -> Head {
 /// Every field but the hop-by-hop ones, in order. A `Content-Length` beside `Transfer-Encoding` goes too: the
 /// latter frames the body, and the former may not be forwarded (RFC 9112 section 6.3).
 pub fn end_to_end(headers: &HeaderMap) -> Fields {
-    let nominated: Vec<String> = headers
-        .get_all(header::CONNECTION)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|name| name.trim().to_ascii_lowercase())
-        .filter(|name| !NEVER_NOMINATED.contains(&name.as_str()))
-        .collect();
-    let coded = headers.contains_key(header::TRANSFER_ENCODING);
-    let mut fields = Fields::with_capacity(headers.len());
-    for (name, value) in headers {
-        let name = name.as_str();
+    end_to_end_lines(|| headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())))
+}
+
+/// The same of field lines whose names are in lower case.
+pub fn end_to_end_lines<'f, I: Iterator<Item = (&'f str, &'f [u8])>>(lines: impl Fn() -> I) -> Fields {
+    let (mut count, mut coded) = (0, false);
+    let mut nominated: Vec<String> = Vec::new();
+    for (name, value) in lines() {
+        count += 1;
+        match name {
+            "transfer-encoding" => coded = true,
+            "connection" => {
+                let names = std::str::from_utf8(value).into_iter().flat_map(|value| value.split(','));
+                let names = names.map(|name| name.trim().to_ascii_lowercase());
+                nominated.extend(names.filter(|name| !NEVER_NOMINATED.contains(&name.as_str())));
+            }
+            _ => {}
+        }
+    }
+    let mut fields = Fields::with_capacity(count);
+    for (name, value) in lines() {
         let is_length_overruled = coded && name == "content-length";
         let is_nominated = || nominated.iter().any(|other| other == name);
         if !HOP_BY_HOP.contains(&name) && !is_length_overruled && !is_nominated() {
-            fields.push(name, value.as_bytes());
+            fields.push(name, value);
         }
     }
     fields
@@ -216,7 +278,12 @@ pub fn response(head: &Head) -> Result<http::Response<()>, HeadError> {
 
 /// The value of `Age`: whole seconds, rounded down (RFC 9111 section 5.1).
 pub fn age(age: Duration) -> HeaderValue {
-    HeaderValue::from(age.as_secs().min(AGE_SECONDS_MAX))
+    HeaderValue::from(age_seconds(age))
+}
+
+/// The same as a number.
+pub fn age_seconds(age: Duration) -> u64 {
+    age.as_secs().min(AGE_SECONDS_MAX)
 }
 
 /// The value of `Cache-Status` (RFC 9211) for a response that the cache answered. `fresh_for` is what is left

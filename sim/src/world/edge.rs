@@ -145,7 +145,7 @@ async fn disk_tier(stage: &Stage, medium: SimMedium, seed: Seed) -> LogTier<SimM
 impl Front {
     async fn answer(&self, request: Request<Incoming>) -> Response<Reply> {
         let (parts, _) = request.into_parts();
-        let Ok(head) = http_head::request_head(&parts) else {
+        let Ok(head) = http_head::request_head(&parts, http_head::Scheme::Http) else {
             return Reply::empty(StatusCode::BAD_REQUEST);
         };
         let key = CacheKey::of(&head.authority, &head.target);

@@ -1,6 +1,6 @@
 //! Heads that arrive over HTTP, as anybody may send them.
 
-use super::{end_to_end, header_map, plain_key, request_head, response, response_head};
+use super::{Scheme, end_to_end, header_map, plain_key, request_head, response, response_head};
 use http::{HeaderName, HeaderValue};
 use tiergate_engine::CacheKey;
 
@@ -36,7 +36,7 @@ tiergate_fuzz::target!(
         if let Ok(mut request) = http::Request::builder().uri(target).body(()) {
             *request.headers_mut() = headers.clone();
             let (parts, ()) = request.into_parts();
-            let (plain, head) = (plain_key(&parts), request_head(&parts));
+            let (plain, head) = (plain_key(&parts, Scheme::Http), request_head(&parts, Scheme::Http));
             if let Some(key) = plain {
                 let head = head.as_ref().expect("a request with a plain key is right");
                 assert_eq!(key, CacheKey::of(&head.authority, &head.target));

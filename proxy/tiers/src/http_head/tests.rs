@@ -20,7 +20,8 @@ fn lines(fields: &Fields) -> Vec<(String, String)> {
 /// field.
 #[test]
 fn a_request_is_named_by_its_host_and_target() {
-    let head = request_head(&parts("/Logo?v=2", &[("Host", "Example.ORG:8080"), ("Accept", "*/*")]));
+    let head =
+        request_head(&parts("/Logo?v=2", &[("Host", "Example.ORG:8080"), ("Accept", "*/*")]), Scheme::Http);
     let fields = Fields::from_iter([("accept", "*/*")]);
     assert_eq!(
         head,
@@ -36,8 +37,8 @@ fn a_request_is_named_by_its_host_and_target() {
 /// The authority of an absolute target, or of HTTP/2, wins over `Host`; a target without a path asks for `/`.
 #[test]
 fn the_targets_authority_wins_over_host() {
-    let head =
-        request_head(&parts("http://a.example", &[("host", "b.example")])).expect("the request is valid");
+    let head = request_head(&parts("http://a.example", &[("host", "b.example")]), Scheme::Http)
+        .expect("the request is valid");
     assert_eq!((&*head.authority, &*head.target), ("a.example", "/"));
 }
 
@@ -53,7 +54,7 @@ fn a_request_without_one_good_host_is_refused() {
         (&[("host", "")], HeadError::BadAuthority),
         (&[("host", "a/b")], HeadError::BadAuthority),
     ] {
-        assert_eq!(request_head(&parts("/", fields)), Err(error), "{fields:?}");
+        assert_eq!(request_head(&parts("/", fields), Scheme::Http), Err(error), "{fields:?}");
     }
 }
 
@@ -63,16 +64,20 @@ fn a_request_without_one_good_host_is_refused() {
 fn a_plain_host_is_enough_for_the_key() {
     for host in ["a", "a.example", "a-1.example:8080", "127.0.0.1:80"] {
         let parts = parts("/x?y", &[("host", host)]);
-        let head = request_head(&parts).expect("the host is right");
-        assert_eq!(plain_key(&parts), Some(CacheKey::of(&head.authority, &head.target)), "{host}");
+        let head = request_head(&parts, Scheme::Http).expect("the host is right");
+        assert_eq!(
+            plain_key(&parts, Scheme::Http),
+            Some(CacheKey::of(&head.authority, &head.target)),
+            "{host}"
+        );
         assert_eq!(&*head.authority, host);
     }
     for host in ["A", "", ":80", "a:", "a:b", "a b", "[::1]", "user@a", "a/b", "a_b"] {
-        assert_eq!(plain_key(&parts("/", &[("host", host)])), None, "{host}");
+        assert_eq!(plain_key(&parts("/", &[("host", host)]), Scheme::Http), None, "{host}");
     }
-    assert_eq!(plain_key(&parts("/", &[])), None);
-    assert_eq!(plain_key(&parts("/", &[("host", "a"), ("host", "a")])), None);
-    assert_eq!(plain_key(&parts("http://a/", &[("host", "b")])), None);
+    assert_eq!(plain_key(&parts("/", &[]), Scheme::Http), None);
+    assert_eq!(plain_key(&parts("/", &[("host", "a"), ("host", "a")]), Scheme::Http), None);
+    assert_eq!(plain_key(&parts("http://a/", &[("host", "b")]), Scheme::Http), None);
 }
 
 /// What is borrowed of a request's fields is what is copied of them, but for what `Connection` names.
@@ -80,7 +85,7 @@ fn a_plain_host_is_enough_for_the_key() {
 fn borrowed_lines_are_the_copied_ones() {
     let fields = [("host", "a"), ("te", "x"), ("range", "bytes=0-"), ("accept", "*/*"), ("upgrade", "h2c")];
     let parts = parts("/", &fields);
-    let copied = request_head(&parts).expect("the request is valid").fields;
+    let copied = request_head(&parts, Scheme::Http).expect("the request is valid").fields;
     assert_eq!(super::lines(&parts.headers).collect::<Fields>(), copied);
     assert_eq!(copied, Fields::from_iter([("range", "bytes=0-"), ("accept", "*/*")]));
 }

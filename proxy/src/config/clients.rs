@@ -1,0 +1,77 @@
+//! `limits` and `timeouts`: how much a client may ask for, and how long it is waited for.
+
+use super::error::Problem;
+use crate::front::{FIELD_LINES_MOST, HeadLimits, Timeouts};
+use serde::Deserialize;
+use std::time::Duration;
+use tiergate_engine::ByteCount;
+
+/// No head is larger, whatever is configured.
+const HEAD_MOST: ByteCount = ByteCount::kib(1024);
+const HEAD_LEAST: ByteCount = ByteCount(256);
+const SECONDS_MOST: u64 = 3_600;
+
+/// How large a request's head may be.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawLimits {
+    /// Bytes of the whole head. Default 32KiB; from 256 to 1MiB. Beyond: 431.
+    pub head: Option<ByteCount>,
+    /// Bytes of its target. Default 8KiB; from 1 to `head`. Beyond: 414.
+    pub target: Option<ByteCount>,
+    /// Its field lines. Default 100; from 1 to 256. Beyond: 431.
+    pub fields: Option<usize>,
+}
+
+/// How long a client is waited for.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawTimeouts {
+    /// From the first byte of a head to its last, in seconds. Default 30; from 1 to 3600.
+    pub head_s: Option<u64>,
+    /// For the next request on a connection. Default 75.
+    pub idle_s: Option<u64>,
+    /// For some of what is written to be taken. Default 60.
+    pub write_s: Option<u64>,
+}
+
+impl RawLimits {
+    pub(super) fn check(&self) -> Result<HeadLimits, Problem> {
+        let default = HeadLimits::default();
+        let head = self.head.unwrap_or(ByteCount(default.head_bytes_max as u64));
+        if !(HEAD_LEAST..=HEAD_MOST).contains(&head) {
+            return Err(Problem::value("limits.head", head, "from 256 to 1MiB"));
+        }
+        let target = self.target.unwrap_or(ByteCount(default.target_bytes_max as u64).min(head));
+        if target == ByteCount::ZERO || target > head {
+            let bound = format!("from 1 to `limits.head`, which is {head}");
+            return Err(Problem::value("limits.target", target, &bound));
+        }
+        let fields = self.fields.unwrap_or(default.field_lines_max);
+        if !(1..=FIELD_LINES_MOST).contains(&fields) {
+            return Err(Problem::value("limits.fields", fields, "from 1 to 256"));
+        }
+        let bytes = |count: ByteCount| usize::try_from(count.0).unwrap_or(usize::MAX);
+        Ok(HeadLimits {
+            head_bytes_max: bytes(head),
+            target_bytes_max: bytes(target),
+            field_lines_max: fields,
+        })
+    }
+}
+
+impl RawTimeouts {
+    pub(super) fn check(&self) -> Result<Timeouts, Problem> {
+        let default = Timeouts::default();
+        let seconds = |key: &str, asked: Option<u64>, default: Duration| match asked {
+            None => Ok(default),
+            Some(seconds) if (1..=SECONDS_MOST).contains(&seconds) => Ok(Duration::from_secs(seconds)),
+            Some(seconds) => Err(Problem::value(format!("timeouts.{key}"), seconds, "from 1 to 3600")),
+        };
+        Ok(Timeouts {
+            idle: seconds("idle_s", self.idle_s, default.idle)?,
+            head: seconds("head_s", self.head_s, default.head)?,
+            write: seconds("write_s", self.write_s, default.write)?,
+        })
+    }
+}

@@ -1,0 +1,540 @@
+//! One HTTP/1 connection: requests are read, judged, answered, one after the other.
+//!
+//! What is fresh in memory is answered before anything is built: the key is made of the head's own text, and
+//! the response goes out in one write. Everything else is asked of the engine. What that passes around the
+//! cache is proxied by Pingora, which is lent the connection for that one request. Start at [`serve`].
+
+use super::{
+    Front, Timeouts,
+    forwarding::{self, Client},
+    handover::HandedOver,
+    log::LoggedRequest,
+    pingora::{Passed, Proxying},
+    request_head::{self, FIELD_LINES_MOST, Fault, Framing},
+    response_head::{self, BodyFraming, Persistence},
+    wire::{Wire, WireError},
+};
+use crate::response::{Account, ErrorPage};
+use bytes::{Bytes, BytesMut};
+use pingora::{apps::HttpServerApp, protocols::http::ServerSession, proxy::HttpProxy};
+use std::{mem::MaybeUninit, sync::Arc, time::Duration};
+use tiergate_driver::{Answer, Body, Served, World};
+use tiergate_engine::{CacheKey, Fields, Head, Length, Method, Outcome, RequestHead, Resident, TierId};
+use tokio::{sync::watch, time::Instant};
+
+/// A body up to this size goes out in the buffer of its head, as one piece.
+const COPIED_BYTES_MAX: usize = 16 << 10;
+/// Buffers that have grown beyond this are not kept while the client is idle.
+const KEPT_BYTES_MAX: usize = 16 << 10;
+/// What a client that is refused may still send before its connection is closed, and for how long: closed at
+/// once, it might lose what it was told.
+const LINGERING_BYTES_MAX: usize = 256 << 10;
+const LINGERING_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// Answers all requests of a connection. `stop` becomes true when the server drains.
+pub(crate) async fn serve<W: World>(
+    front: Arc<Front<W>>,
+    proxy: Arc<HttpProxy<Proxying<W>>>,
+    wire: Wire,
+    stop: watch::Receiver<bool>,
+) {
+    let mut connection = Connection { front, proxy, wire, stop, out: BytesMut::new(), lowered: Vec::new() };
+    loop {
+        match connection.exchange().await {
+            Next::Request => {}
+            Next::HandOver(handed) => match connection.hand_over(*handed).await {
+                Some(back) => connection = back,
+                None => return,
+            },
+            Next::Close => return,
+            Next::Linger => return connection.linger().await,
+            Next::Reset => return connection.wire.reset(),
+        }
+    }
+}
+
+struct Connection<W: World> {
+    front: Arc<Front<W>>,
+    proxy: Arc<HttpProxy<Proxying<W>>>,
+    wire: Wire,
+    stop: watch::Receiver<bool>,
+    /// What is written next.
+    out: BytesMut,
+    /// The head that is being answered, names in lower case.
+    lowered: Vec<u8>,
+}
+
+/// What comes after an exchange.
+enum Next {
+    /// Another request.
+    Request,
+    /// The same request, answered by Pingora.
+    HandOver(Box<Handed>),
+    /// The end of the connection.
+    Close,
+    /// The same, once the client has had time to read what it was told.
+    Linger,
+    /// The end that tells the client that something broke off.
+    Reset,
+}
+
+/// A request for Pingora.
+struct Handed {
+    head: Bytes,
+    framing: Framing,
+    upgrades: bool,
+    passed: Option<Passed>,
+}
+
+/// What a request asks of the connection.
+#[derive(Clone, Copy)]
+struct Manner {
+    is_head: bool,
+    is_http_10: bool,
+    keeps_open: bool,
+}
+
+/// A request that was read.
+enum Request {
+    /// It is in memory, and this old.
+    Hit(Arc<Resident<Bytes>>, Duration),
+    Ask(Box<Asked>),
+    /// Pingora's front answers it.
+    Other(Handed),
+}
+
+/// A question to the engine.
+struct Asked {
+    key: CacheKey,
+    head: Arc<RequestHead>,
+    /// The request in one spelling, for an origin that is asked around the cache.
+    written: Bytes,
+    framing: Framing,
+    upgrades: bool,
+}
+
+/// Why a response did not end well.
+enum Unsent {
+    /// The client is gone, or too slow.
+    Client,
+    /// The body broke off, which the end of the connection tells.
+    Told,
+    /// The body broke off, and the end of the connection would look like its own.
+    Untold,
+}
+
+impl From<WireError> for Unsent {
+    fn from(_: WireError) -> Self {
+        Self::Client
+    }
+}
+
+impl<W: World> Connection<W> {
+    /// One request and its answer.
+    async fn exchange(&mut self) -> Next {
+        let length = match self.read_head().await {
+            Ok(length) => length,
+            Err(next) => return next,
+        };
+        let began = std::time::Instant::now();
+        let (request, manner, logged) = match self.read_request(length) {
+            Ok(read) => read,
+            Err(fault) => return self.refuse_fault(fault).await,
+        };
+        let is_draining = *self.stop.borrow();
+        let manner = Manner { keeps_open: manner.keeps_open && !is_draining, ..manner };
+        match request {
+            Request::Hit(resident, age) => {
+                self.wire.consume(length);
+                self.serve_hit(&resident, age, manner, logged, began).await
+            }
+            Request::Ask(asked) => {
+                self.wire.consume(length);
+                self.ask(*asked, manner, logged, began).await
+            }
+            Request::Other(handed) => {
+                self.wire.consume(length);
+                Next::HandOver(Box::new(handed))
+            }
+        }
+    }
+
+    /// Waits for a whole head, and says how long it is.
+    async fn read_head(&mut self) -> Result<usize, Next> {
+        let Timeouts { idle, head, .. } = self.front.timeouts;
+        let mut searched = 0;
+        let mut until = None;
+        loop {
+            match request_head::find_end(&self.wire.read, searched, &self.front.head_limits) {
+                Ok(Some(length)) => return Ok(length),
+                Ok(None) => searched = self.wire.read.len(),
+                Err(fault) => return Err(self.refuse_fault(fault).await),
+            }
+            let is_idle = searched == 0;
+            if is_idle {
+                self.shrink();
+                if *self.stop.borrow() {
+                    return Err(Next::Close);
+                }
+            } else if until.is_none() {
+                until = Some(Instant::now() + head);
+            }
+            let more = if is_idle {
+                tokio::select! {
+                    biased;
+                    more = self.wire.read_more(Some(Instant::now() + idle)) => more,
+                    _ = self.stop.changed() => return Err(Next::Close),
+                }
+            } else {
+                self.wire.read_more(until).await
+            };
+            match more {
+                Ok(()) => {}
+                Err(WireError::Late) if !is_idle => {
+                    return Err(self
+                        .refuse(ErrorPage::REQUEST_LATE, Account::own("request-timed-out"))
+                        .await);
+                }
+                Err(WireError::Late | WireError::Closed) => return Err(Next::Close),
+            }
+        }
+    }
+
+    /// Judges the head that the first `length` bytes are, and looks for it in memory.
+    fn read_request(&mut self, length: usize) -> Result<(Request, Manner, Option<LoggedRequest>), Fault> {
+        let front = &*self.front;
+        let raw = &self.wire.read[..length];
+        self.lowered.clear();
+        self.lowered.extend_from_slice(raw);
+        request_head::lower_names(&mut self.lowered);
+        let mut places = [const { MaybeUninit::uninit() }; FIELD_LINES_MOST];
+        let parsed = request_head::parse(&self.lowered, self.wire.scheme, &front.head_limits, &mut places)?;
+        let authority = parsed.authority.as_deref().unwrap_or_else(|| &front.default_authority);
+        let key = CacheKey::of(authority, &parsed.target);
+        let method = parsed.engine_method();
+        let manner = Manner {
+            is_head: parsed.method == "HEAD",
+            is_http_10: parsed.is_http_10,
+            keeps_open: parsed.keeps_open,
+        };
+        let logged = front.logs().then(|| LoggedRequest::of(parsed.method, &parsed.target));
+        if method == Method::Get
+            && let Some((resident, age)) = front.driver.fresh_hit(key, method, parsed.lines())
+        {
+            return Ok((Request::Hit(resident, age), manner, logged));
+        }
+        let client = Client { address: self.wire.peer.ip(), scheme: self.wire.scheme };
+        let written = || Bytes::from(forwarding::written_anew(raw, &parsed, authority, client));
+        let (framing, upgrades) = (parsed.framing, parsed.upgrades);
+        if parsed.method == "PURGE" {
+            let handed = Handed { head: written(), framing, upgrades, passed: None };
+            return Ok((Request::Other(handed), manner, logged));
+        }
+        let mut head = parsed.engine_head(authority)?;
+        if forwarding::is_loop(parsed.lines(), &front.loop_id) {
+            return Err(Fault::Loop);
+        }
+        forwarding::tell_of_client(&mut head.fields, authority, client, &front.loop_id);
+        let asked = Asked { key, head: Arc::new(head), written: written(), framing, upgrades };
+        Ok((Request::Ask(Box::new(asked)), manner, logged))
+    }
+
+    /// Asks the engine, unless the client goes away before it answers: dropping the question tells the
+    /// engine.
+    async fn ask(
+        &mut self,
+        asked: Asked,
+        manner: Manner,
+        logged: Option<LoggedRequest>,
+        began: std::time::Instant,
+    ) -> Next {
+        let Asked { key, head, written, framing, upgrades } = asked;
+        let is_lookup = head.method.is_lookup();
+        let answer = self.front.driver.request(key, Arc::clone(&head));
+        let answer = if is_lookup {
+            tokio::select! {
+                biased;
+                answer = answer => answer,
+                () = self.wire.left() => return Next::Close,
+            }
+        } else {
+            answer.await
+        };
+        match answer {
+            Answer::Serve(served) => self.serve(served, manner, logged, began).await,
+            Answer::Refuse(refusal) => {
+                let (page, account) = (ErrorPage::of(refusal), Account::refused(refusal));
+                let sent = self.send_page(page, &account, manner).await;
+                self.end(sent, page.status, &account, manner, logged, began)
+            }
+            Answer::Pass(bypass) => {
+                let passed = Passed { account: Account::passed(bypass), head };
+                Next::HandOver(Box::new(Handed { head: written, framing, upgrades, passed: Some(passed) }))
+            }
+        }
+    }
+
+    /// A fresh response from memory.
+    async fn serve_hit(
+        &mut self,
+        resident: &Resident<Bytes>,
+        age: Duration,
+        manner: Manner,
+        logged: Option<LoggedRequest>,
+        began: std::time::Instant,
+    ) -> Next {
+        let fresh_for = resident.freshness.lifetime.saturating_sub(age);
+        let account = Account::served(Outcome::Hit { tier: TierId::L0 }, age, fresh_for);
+        let sent = self.send_whole(&resident.head, resident, &account, manner).await;
+        self.end(sent, resident.head.status, &account, manner, logged, began)
+    }
+
+    /// A response of the engine's.
+    async fn serve(
+        &mut self,
+        served: Served<W>,
+        manner: Manner,
+        logged: Option<LoggedRequest>,
+        began: std::time::Instant,
+    ) -> Next {
+        let Served { head, length, age, fresh_for, outcome, body } = served;
+        let account = Account::served(outcome, age, fresh_for);
+        let (manner, sent) = match body.whole().cloned() {
+            Some(resident) => (manner, self.send_whole(&head, &resident, &account, manner).await),
+            None => {
+                let framing = BodyFraming::of(head.status, length, manner.is_http_10);
+                let keeps_open = manner.keeps_open && framing != BodyFraming::UntilClose;
+                let manner = Manner { keeps_open, ..manner };
+                (manner, self.send_streamed(&head, framing, body, &account, manner).await)
+            }
+        };
+        self.end(sent, head.status, &account, manner, logged, began)
+    }
+
+    async fn send_whole(
+        &mut self,
+        head: &Head,
+        resident: &Resident<Bytes>,
+        account: &Account,
+        manner: Manner,
+    ) -> Result<u64, Unsent> {
+        let length = Length::Known(resident.length);
+        let framing = BodyFraming::of(head.status, length, manner.is_http_10);
+        self.put_head(head.status, &head.fields, framing, account, manner);
+        let has_body = !manner.is_head && framing != BodyFraming::Nothing;
+        let chunks = if has_body { &resident.chunks[..] } else { &[] };
+        let wait = self.front.timeouts.write;
+        if resident.length.0 <= COPIED_BYTES_MAX as u64 {
+            chunks.iter().for_each(|chunk| self.out.extend_from_slice(chunk));
+            self.wire.write_all::<Bytes>(&self.out, &[], wait).await?;
+        } else {
+            self.wire.write_all(&self.out, chunks, wait).await?;
+        }
+        self.wire.flush().await?;
+        Ok(if has_body { resident.length.0 } else { 0 })
+    }
+
+    /// A body that comes piece by piece. A `HEAD` reads nothing of it.
+    async fn send_streamed(
+        &mut self,
+        head: &Head,
+        framing: BodyFraming,
+        mut body: Body<W>,
+        account: &Account,
+        manner: Manner,
+    ) -> Result<u64, Unsent> {
+        self.put_head(head.status, &head.fields, framing, account, manner);
+        let wait = self.front.timeouts.write;
+        if manner.is_head || framing == BodyFraming::Nothing {
+            self.wire.write_all::<Bytes>(&self.out, &[], wait).await?;
+            self.wire.flush().await?;
+            return Ok(0);
+        }
+        let is_chunked = framing == BodyFraming::Chunked;
+        let mut sent = 0;
+        loop {
+            // The head goes out with the first piece, but does not wait for it.
+            let next = if self.out.is_empty() {
+                tokio::select! {
+                    biased;
+                    next = body.next() => next,
+                    () = self.wire.left() => return Err(Unsent::Client),
+                }
+            } else {
+                match at_once(body.next()).await {
+                    Some(next) => next,
+                    None => {
+                        self.wire.write_all::<Bytes>(&self.out, &[], wait).await?;
+                        self.wire.flush().await?;
+                        self.out.clear();
+                        continue;
+                    }
+                }
+            };
+            match next {
+                Ok(Some(chunk)) => {
+                    sent += chunk.len() as u64;
+                    if is_chunked {
+                        put_chunk_size(&mut self.out, chunk.len());
+                        self.wire.write_all(&self.out, &[&chunk[..], b"\r\n"], wait).await?;
+                    } else {
+                        self.wire.write_all(&self.out, &[chunk], wait).await?;
+                    }
+                    self.out.clear();
+                    self.wire.flush().await?;
+                }
+                Ok(None) => {
+                    if is_chunked {
+                        self.out.extend_from_slice(b"0\r\n\r\n");
+                    }
+                    self.wire.write_all::<Bytes>(&self.out, &[], wait).await?;
+                    self.wire.flush().await?;
+                    return Ok(sent);
+                }
+                Err(reason) => {
+                    tracing::debug!(?reason, "a body broke off");
+                    if !self.out.is_empty() {
+                        self.wire.write_all::<Bytes>(&self.out, &[], wait).await?;
+                        self.wire.flush().await?;
+                    }
+                    // A length that is not reached tells the client, and a last chunk that does not come;
+                    // without either, only a reset does.
+                    let tells = framing != BodyFraming::UntilClose;
+                    return Err(if tells { Unsent::Told } else { Unsent::Untold });
+                }
+            }
+        }
+    }
+
+    fn put_head(
+        &mut self,
+        status: u16,
+        fields: &Fields,
+        framing: BodyFraming,
+        account: &Account,
+        manner: Manner,
+    ) {
+        let persistence = match manner {
+            Manner { keeps_open: false, .. } => Persistence::Closes,
+            Manner { is_http_10: true, .. } => Persistence::StaysTold,
+            Manner { .. } => Persistence::Stays,
+        };
+        self.out.clear();
+        response_head::write(&mut self.out, status, fields, framing, account, persistence);
+    }
+
+    async fn send_page(&mut self, page: ErrorPage, account: &Account, manner: Manner) -> Result<u64, Unsent> {
+        let framing = BodyFraming::Length(page.text.len() as u64);
+        self.put_head(page.status, &page.fields(), framing, account, manner);
+        if !manner.is_head {
+            self.out.extend_from_slice(page.text.as_bytes());
+        }
+        self.wire.write_all::<Bytes>(&self.out, &[], self.front.timeouts.write).await?;
+        self.wire.flush().await?;
+        Ok(if manner.is_head { 0 } else { page.text.len() as u64 })
+    }
+
+    /// How an exchange ended.
+    fn end(
+        &self,
+        sent: Result<u64, Unsent>,
+        status: u16,
+        account: &Account,
+        manner: Manner,
+        logged: Option<LoggedRequest>,
+        began: std::time::Instant,
+    ) -> Next {
+        if let Some(logged) = logged {
+            let bytes = sent.as_ref().copied().unwrap_or(0);
+            self.front.log(
+                &logged,
+                self.wire.peer,
+                status,
+                bytes,
+                began.elapsed(),
+                account.status(),
+                sent.is_err(),
+            );
+        }
+        match sent {
+            Ok(_) if manner.keeps_open => Next::Request,
+            Ok(_) => Next::Linger,
+            Err(Unsent::Client | Unsent::Told) => Next::Close,
+            Err(Unsent::Untold) => Next::Reset,
+        }
+    }
+
+    /// Answers what is no request that anybody could be asked about.
+    async fn refuse_fault(&mut self, fault: Fault) -> Next {
+        let page = ErrorPage::of_fault(fault);
+        self.refuse(page, Account::own(fault.detail())).await
+    }
+
+    async fn refuse(&mut self, page: ErrorPage, account: Account) -> Next {
+        let manner = Manner { is_head: false, is_http_10: false, keeps_open: false };
+        let logged = self.front.logs().then(|| LoggedRequest::of("-", "-"));
+        let sent = self.send_page(page, &account, manner).await;
+        self.end(sent, page.status, &account, manner, logged, std::time::Instant::now())
+    }
+
+    /// Says that no more comes, and reads what the client had still to say, so that it reads what it was told.
+    async fn linger(&mut self) {
+        let until = Instant::now() + LINGERING_TIME_MAX;
+        let mut left = LINGERING_BYTES_MAX;
+        if self.wire.end().await.is_err() {
+            return;
+        }
+        loop {
+            left = left.saturating_sub(self.wire.read.len());
+            self.wire.read.clear();
+            if left == 0 || self.wire.read_more(Some(until)).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Lends the connection to Pingora. It comes back if another request may follow.
+    async fn hand_over(self, handed: Handed) -> Option<Self> {
+        let Self { front, proxy, wire, stop, out, lowered } = self;
+        let Handed { head, framing, upgrades, passed } = handed;
+        let handed = HandedOver::new(wire, head, framing, upgrades);
+        let mut session = ServerSession::new_http1(Box::new(handed));
+        let idle = if *stop.borrow() { None } else { Some(front.timeouts.idle.as_secs().max(1)) };
+        session.set_keepalive(idle);
+        if let Some(passed) = passed {
+            session.set_connection_user_context(Some(Box::new(passed)));
+        }
+        let reused = proxy.process_new_http(session, &stop).await?;
+        let (stream, _settings) = reused.consume();
+        let handed = stream.into_any().downcast::<HandedOver>().ok()?;
+        Some(Self { front, proxy, wire: handed.into_wire(), stop, out, lowered })
+    }
+
+    /// An idle connection keeps little.
+    fn shrink(&mut self) {
+        if self.out.capacity() > KEPT_BYTES_MAX {
+            self.out = BytesMut::new();
+        }
+        if self.lowered.capacity() > KEPT_BYTES_MAX {
+            self.lowered = Vec::new();
+        }
+        if self.wire.read.is_empty() && self.wire.read.capacity() > KEPT_BYTES_MAX {
+            self.wire.read = BytesMut::new();
+        }
+    }
+}
+
+/// The result of a future that is ready now. One that is not is dropped, which loses nothing here: a body's
+/// next piece stays where it waits.
+async fn at_once<T>(future: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        ready = future => Some(ready),
+        () = std::future::ready(()) => None,
+    }
+}
+
+fn put_chunk_size(out: &mut BytesMut, size: usize) {
+    use std::fmt::Write as _;
+    write!(out, "{size:x}\r\n").expect("a buffer that grows takes all text");
+}

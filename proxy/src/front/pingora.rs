@@ -1,0 +1,348 @@
+//! Pingora's part of the front: what goes around the cache, and HTTP/2.
+//!
+//! A request of HTTP/1 comes here when the engine has passed it, and is proxied. One of HTTP/2 has not been
+//! asked about yet: it is answered from here, by the same engine, through Pingora's session. pingora-cache is
+//! never entered: its machine costs as much as the rest of a small request. Start at
+//! [`Proxying::request_filter`](ProxyHttp::request_filter).
+
+use super::{
+    Front,
+    log::LoggedRequest,
+    proxied, purge,
+    writing::{send_short, send_streamed, send_whole},
+};
+use crate::response::{self, Account, CACHE_STATUS, ErrorPage};
+use async_trait::async_trait;
+use bytes::Bytes;
+use pingora::{
+    Error, ErrorSource, ErrorType, Result,
+    http::{RequestHeader, ResponseHeader},
+    modules::http::HttpModules,
+    proxy::{FailToProxy, HttpProxy, ProxyHttp, Session},
+    server::configuration::ServerConf,
+    upstreams::peer::HttpPeer,
+};
+use std::{
+    any::Any,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tiergate_driver::{Answer, Served, World};
+use tiergate_engine::{CacheKey, Head, Length, Method, Outcome, RequestHead, Resident, TierId};
+use tiergate_tiers::http_head::{self, Scheme};
+
+/// Pingora's server of a front.
+pub struct Proxying<W: World> {
+    pub(super) front: Arc<Front<W>>,
+}
+
+/// Pingora, which asks this front.
+pub(super) fn proxy<W: World>(front: Arc<Front<W>>) -> HttpProxy<Proxying<W>> {
+    let mut proxy = HttpProxy::new(Proxying { front }, Arc::new(ServerConf::default()));
+    proxy.handle_init_modules();
+    proxy
+}
+
+/// A request that the engine has passed.
+pub(super) struct Passed {
+    pub(super) account: Account,
+    pub(super) head: Arc<RequestHead>,
+}
+
+/// What is known of one request.
+pub struct Exchange {
+    began: Instant,
+    /// Set once it is known how the request is answered.
+    pub(super) account: Option<Account>,
+    /// What the engine passed: its answer may make stored responses stale.
+    passed: Option<Arc<RequestHead>>,
+}
+
+/// What came of looking in memory before anything is copied.
+enum Looked {
+    /// There it is, and its age.
+    Hit(Arc<Resident<Bytes>>, Duration),
+    /// Memory has no fresh response of this key that could be used at once.
+    Absent(CacheKey),
+    /// Nobody looked: the request is not so simple.
+    NotYet,
+}
+
+impl<W: World> Proxying<W> {
+    /// Asks the engine, unless the client goes away before it answers: dropping the question tells the
+    /// engine.
+    async fn ask(&self, session: &mut Session, key: CacheKey, head: Arc<RequestHead>) -> Result<Answer<W>> {
+        let bodiless = head.method.is_lookup();
+        let answer = self.front.driver.request(key, head);
+        if !bodiless {
+            return Ok(answer.await);
+        }
+        tokio::select! {
+            biased;
+            answer = answer => Ok(answer),
+            // Pipelining is on, so bytes of a next request are kept and do not end the wait.
+            left = session.as_downstream_mut().read_body_or_idle(true) => match left {
+                Err(error) => Err(error.into_down()),
+                Ok(_) => Err(Error::new_down(ErrorType::ConnectionClosed)),
+            },
+        }
+    }
+
+    /// A fresh L0 hit that can be told without copying the request's head: whether it was looked for, and
+    /// what was found.
+    fn look_at_once(&self, session: &mut Session) -> Looked {
+        let downstream = session.as_downstream_mut();
+        let is_get = downstream.req_header().method == http::Method::GET;
+        if !is_get || !downstream.is_body_empty() || downstream.is_upgrade_req() {
+            return Looked::NotYet;
+        }
+        let request = downstream.req_header();
+        let Some(key) = http_head::plain_key(request, Scheme::Http) else { return Looked::NotYet };
+        match self.front.driver.fresh_hit(key, Method::Get, http_head::lines(&request.headers)) {
+            Some((resident, age)) => Looked::Hit(resident, age),
+            None => Looked::Absent(key),
+        }
+    }
+
+    /// A response of the engine's.
+    async fn serve(&self, session: &mut Session, exchange: &mut Exchange, served: Served<W>) -> Result<bool> {
+        let Served { head, length, age, fresh_for, outcome, body } = served;
+        let account = Account::served(outcome, age, fresh_for);
+        let Some(header) = self.served_header(session, exchange, &head, length, account).await? else {
+            return Ok(true);
+        };
+        match body.whole() {
+            Some(resident) => send_whole(session, header, resident).await?,
+            None => send_streamed(session, header, body).await?,
+        }
+        Ok(true)
+    }
+
+    /// The fast path's answer.
+    async fn serve_resident(
+        &self,
+        session: &mut Session,
+        exchange: &mut Exchange,
+        resident: &Resident<Bytes>,
+        age: Duration,
+    ) -> Result<bool> {
+        let fresh_for = resident.freshness.lifetime.saturating_sub(age);
+        let account = Account::served(Outcome::Hit { tier: TierId::L0 }, age, fresh_for);
+        let length = response::exactly(resident.length);
+        let header = self.served_header(session, exchange, &resident.head, length, account).await?;
+        if let Some(header) = header {
+            send_whole(session, header, resident).await?;
+        }
+        Ok(true)
+    }
+
+    /// The head of a response that is served, for the client. One that HTTP cannot carry is answered with an
+    /// error page, and there is none.
+    async fn served_header(
+        &self,
+        session: &mut Session,
+        exchange: &mut Exchange,
+        head: &Head,
+        length: Length,
+        account: Account,
+    ) -> Result<Option<ResponseHeader>> {
+        let Ok(mut header) = response::header(head, length) else {
+            let account = Account::own("bad-stored-head");
+            self.answer_error(session, exchange, ErrorPage::OURS, account).await?;
+            return Ok(None);
+        };
+        account.write(&mut header)?;
+        exchange.account = Some(account);
+        Ok(Some(header))
+    }
+
+    /// An error page. The connection can be used again.
+    pub(super) async fn answer_error(
+        &self,
+        session: &mut Session,
+        exchange: &mut Exchange,
+        page: ErrorPage,
+        account: Account,
+    ) -> Result<bool> {
+        let header = page.header(&account)?;
+        exchange.account = Some(account);
+        send_short(session, header, Bytes::from_static(page.text.as_bytes())).await?;
+        Ok(true)
+    }
+}
+
+/// The engine's view of a request. A `GET` that brings a body or wants another protocol is no question to a
+/// cache: as any other method, it is passed with all it brings.
+fn engine_head(session: &mut Session) -> std::result::Result<RequestHead, http_head::HeadError> {
+    let brings_more =
+        !session.as_downstream_mut().is_body_empty() || session.as_downstream().is_upgrade_req();
+    let mut head = http_head::request_head(session.req_header(), Scheme::Http)?;
+    if brings_more && head.method.is_lookup() {
+        head.method = Method::OtherSafe;
+    }
+    Ok(head)
+}
+
+#[async_trait]
+impl<W: World> ProxyHttp for Proxying<W> {
+    type CTX = Exchange;
+
+    fn new_ctx(&self) -> Exchange {
+        Exchange { began: Instant::now(), account: None, passed: None }
+    }
+
+    /// None. Pingora's default is one that compresses, and is off.
+    fn init_downstream_modules(&self, _modules: &mut HttpModules) {}
+
+    /// The engine has passed this one already.
+    fn on_connection_reuse(
+        &self,
+        _session: &mut Session,
+        exchange: &mut Exchange,
+        passed: Box<dyn Any + Send + Sync>,
+    ) {
+        if let Ok(passed) = passed.downcast::<Passed>() {
+            let Passed { account, head } = *passed;
+            (exchange.account, exchange.passed) = (Some(account), Some(head));
+        }
+    }
+
+    async fn request_filter(&self, session: &mut Session, exchange: &mut Exchange) -> Result<bool> {
+        session.as_downstream_mut().set_write_timeout(Some(self.front.timeouts.write));
+        if exchange.passed.is_some() {
+            return Ok(false);
+        }
+        let looked = match self.look_at_once(session) {
+            Looked::Hit(resident, age) => {
+                return self.serve_resident(session, exchange, &resident, age).await;
+            }
+            Looked::Absent(key) => Some(key),
+            Looked::NotYet => None,
+        };
+        let Ok(head) = engine_head(session) else {
+            return self
+                .answer_error(session, exchange, ErrorPage::BAD_REQUEST, Account::own("bad-request"))
+                .await;
+        };
+        let key = looked.unwrap_or_else(|| CacheKey::of(&head.authority, &head.target));
+        if purge::is_purge(session.req_header()) {
+            return self.purge(session, exchange, key, &head).await;
+        }
+        if looked.is_none()
+            && let Some((resident, age)) = self.front.driver.fresh_hit(key, head.method, head.fields.iter())
+        {
+            return self.serve_resident(session, exchange, &resident, age).await;
+        }
+        let head = Arc::new(head);
+        match self.ask(session, key, Arc::clone(&head)).await? {
+            Answer::Serve(served) => self.serve(session, exchange, served).await,
+            Answer::Pass(bypass) => {
+                exchange.account = Some(Account::passed(bypass));
+                exchange.passed = Some(head);
+                Ok(false)
+            }
+            Answer::Refuse(refusal) => {
+                let account = Account::refused(refusal);
+                self.answer_error(session, exchange, ErrorPage::of(refusal), account).await
+            }
+        }
+    }
+
+    async fn upstream_peer(&self, _session: &mut Session, _exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
+        proxied::peer(&self.front.origin).await
+    }
+
+    async fn upstream_request_filter(
+        &self,
+        _session: &mut Session,
+        request: &mut RequestHeader,
+        _exchange: &mut Exchange,
+    ) -> Result<()> {
+        request.append_header(http::header::VIA, response::VIA)?;
+        Ok(())
+    }
+
+    async fn upstream_response_filter(
+        &self,
+        _session: &mut Session,
+        response: &mut ResponseHeader,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        if let Some(request) = &exchange.passed
+            && !response.status.is_informational()
+        {
+            let fields = http_head::end_to_end(&response.headers);
+            self.front.driver.answered_around(request, &Head { status: response.status.as_u16(), fields });
+        }
+        proxied::strip_hop_by_hop(response);
+        Ok(())
+    }
+
+    /// On the way to the client, from wherever it came.
+    async fn response_filter(
+        &self,
+        session: &mut Session,
+        response: &mut ResponseHeader,
+        exchange: &mut Exchange,
+    ) -> Result<()> {
+        if response.status.is_informational() {
+            return Ok(());
+        }
+        if session.req_header().version == http::Version::HTTP_10 {
+            // A client of 1.0 does not know chunks: the end of the connection is the end of the body, and
+            // nothing tells that client when a body of unknown length broke off. HTTP/1.0 has no word for it.
+            response.remove_header(&http::header::TRANSFER_ENCODING);
+        }
+        if let Some(account) = &exchange.account {
+            account.write(response)?;
+        }
+        Ok(())
+    }
+
+    /// Before the head was sent, an error page; after it, nothing but the end of the connection tells the
+    /// truth.
+    async fn fail_to_proxy(
+        &self,
+        session: &mut Session,
+        error: &Error,
+        exchange: &mut Exchange,
+    ) -> FailToProxy {
+        let sent = session.response_written().is_some_and(|response| !response.status.is_informational());
+        let page = match proxied::page(error) {
+            Some(page) if !sent => page,
+            Some(_) | None => {
+                return FailToProxy { error_code: 0, can_reuse_downstream: false };
+            }
+        };
+        let account = match (&exchange.account, error.esource()) {
+            (Some(account), _) => account.clone(),
+            (None, ErrorSource::Upstream | ErrorSource::Internal | ErrorSource::Unset) => {
+                Account::own("internal-error")
+            }
+            (None, ErrorSource::Downstream) => Account::own("bad-request"),
+        };
+        session.set_keepalive(None);
+        if let Err(error) = self.answer_error(session, exchange, page, account).await {
+            tracing::debug!(%error, "the client did not take an error page");
+        }
+        FailToProxy { error_code: page.status, can_reuse_downstream: false }
+    }
+
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
+        if !self.front.logs() {
+            return;
+        }
+        let request = session.req_header();
+        let logged = LoggedRequest::of(request.method.as_str(), &String::from_utf8_lossy(request.raw_path()));
+        let written = session.response_written();
+        let status = written.map_or(0, |response| response.status.as_u16());
+        let cache = written
+            .and_then(|response| response.headers.get_all(CACHE_STATUS).iter().next_back())
+            .map_or(&b"-"[..], http::HeaderValue::as_bytes);
+        let unknown = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
+        let client = session.client_addr().and_then(|address| address.as_inet()).copied().unwrap_or(unknown);
+        let (bytes, took) = (session.body_bytes_sent() as u64, exchange.began.elapsed());
+        self.front.log(&logged, client, status, bytes, took, cache, error.is_some());
+    }
+}
