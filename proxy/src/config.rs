@@ -10,12 +10,15 @@ mod origin;
 mod places;
 mod recording;
 mod storage;
+mod tls;
 
 pub use clients::{RawLimits, RawTimeouts};
 pub use error::ConfigError;
 pub use origin::OriginAddress;
 pub use recording::{RawRecording, Recording};
 pub use storage::{Disk, RawDirectories, RawDiskStorage, RawIo, RawSharedStorage, RawStorage, RawSync};
+
+pub use tls::{RawCertificate, RawTls, Tls};
 
 use crate::front::{AccessLog, FrontOptions};
 use error::Problem;
@@ -52,6 +55,8 @@ pub struct RawServerConfig {
     /// What the tiers below L0 are.
     #[serde(default)]
     pub storage: RawStorage,
+    /// TLS towards clients. Default: none.
+    pub tls: Option<RawTls>,
     /// How large a request's head may be.
     #[serde(default)]
     pub limits: RawLimits,
@@ -103,6 +108,8 @@ pub struct ServerConfig {
     pub redis: Option<String>,
     /// The directories that are L2. There if and only if `cache` has an L2.
     pub disk: Option<Disk>,
+    /// TLS towards clients, if there is any.
+    pub tls: Option<Tls>,
     /// How clients are treated; whether their requests are logged, `log` says.
     pub front: FrontOptions,
     /// Engines.
@@ -156,6 +163,7 @@ pub(crate) fn for_demo(overrides: Overrides, directory: &Path) -> Result<ServerC
             ..RawConfig::default()
         },
         storage: RawStorage { l1: None, l2: Some(RawDiskStorage::in_directory(directory)) },
+        tls: None,
         limits: RawLimits::default(),
         timeouts: RawTimeouts::default(),
         shards: None,
@@ -207,6 +215,7 @@ fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
         origin,
         mut cache,
         storage,
+        tls,
         limits,
         timeouts,
         shards,
@@ -227,6 +236,7 @@ fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
         let bound = format!("below `shards`, which is {shards}, or null");
         return Err(Problem::value("tap_shard", shard, &bound));
     }
+    let tls = tls.map(RawTls::check).transpose()?;
     let front = FrontOptions {
         head_limits: limits.check()?,
         timeouts: timeouts.check()?,
@@ -249,6 +259,7 @@ fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
         cache,
         redis,
         disk,
+        tls,
         front,
         shards,
         drain: Duration::from_secs(drain_seconds),

@@ -17,7 +17,6 @@ mod response_head;
 mod wire;
 mod writing;
 
-pub(crate) use connection::serve;
 pub use log::AccessLog;
 pub use pingora::Proxying;
 pub(crate) use request_head::Fault;
@@ -25,12 +24,13 @@ pub use request_head::{FIELD_LINES_MOST, HeadLimits};
 pub(crate) use wire::Wire;
 
 use crate::config::OriginAddress;
-use ::pingora::proxy::HttpProxy;
+use ::pingora::{apps::ServerApp, proxy::HttpProxy};
+use handover::HandedOver;
 use log::LoggedRequest;
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 use tiergate_driver::{Driver, World};
 use tiergate_tiers::http_head::{Scheme, normal_authority};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 /// How long clients are waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,13 +93,6 @@ impl<W: World> Front<W> {
         Self { driver, origin, default_authority, head_limits, timeouts, access_log, loop_id, _open: open }
     }
 
-    /// The front with Pingora behind it.
-    pub(crate) fn with_pingora(self) -> (Arc<Self>, Arc<HttpProxy<Proxying<W>>>) {
-        let front = Arc::new(self);
-        let proxy = pingora::proxy(Arc::clone(&front));
-        (front, Arc::new(proxy))
-    }
-
     fn logs(&self) -> bool {
         self.access_log == AccessLog::Lines
     }
@@ -118,5 +111,50 @@ impl<W: World> Front<W> {
         if self.logs() {
             log::access(request, client, status, bytes, took, cache, broken);
         }
+    }
+}
+
+/// Where connections come in: one front, with Pingora behind it for each scheme.
+pub(crate) struct Doors<W: World> {
+    front: Arc<Front<W>>,
+    clear: Arc<HttpProxy<Proxying<W>>>,
+    encrypted: Arc<HttpProxy<Proxying<W>>>,
+}
+
+impl<W: World> Clone for Doors<W> {
+    fn clone(&self) -> Self {
+        let Self { front, clear, encrypted } = self;
+        Self { front: Arc::clone(front), clear: Arc::clone(clear), encrypted: Arc::clone(encrypted) }
+    }
+}
+
+impl<W: World> Doors<W> {
+    pub(crate) fn new(front: Front<W>) -> Self {
+        let front = Arc::new(front);
+        let proxy = |scheme| Arc::new(pingora::proxy(Arc::clone(&front), scheme));
+        Self { clear: proxy(Scheme::Http), encrypted: proxy(Scheme::Https), front }
+    }
+
+    /// How long a client may take for its part of a TLS handshake.
+    pub(crate) fn handshake_time_max(&self) -> Duration {
+        self.front.timeouts.head
+    }
+
+    /// Answers all requests of a connection that speaks HTTP/1. `stop` becomes true when the server drains.
+    pub(crate) async fn serve(self, wire: Wire, stop: watch::Receiver<bool>) {
+        let proxy = match wire.scheme {
+            Scheme::Http => self.clear,
+            Scheme::Https => self.encrypted,
+        };
+        connection::serve(self.front, proxy, wire, stop).await;
+    }
+
+    /// The same of one that speaks HTTP/2.
+    pub(crate) async fn serve_h2(self, wire: Wire, stop: watch::Receiver<bool>) {
+        let proxy = match wire.scheme {
+            Scheme::Http => self.clear,
+            Scheme::Https => self.encrypted,
+        };
+        proxy.process_new(Box::new(HandedOver::h2(wire)), &stop).await;
     }
 }

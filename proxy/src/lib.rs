@@ -11,6 +11,7 @@ pub mod front;
 mod response;
 mod serve;
 pub mod tap;
+pub mod tls;
 mod world;
 
 pub use world::Production;

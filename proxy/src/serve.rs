@@ -18,11 +18,13 @@ use crate::{
     Failure,
     args::Serve,
     config::{self, Log, Overrides, ServerConfig},
-    front::Front,
+    front::{Doors, Front},
     tap::Tap,
+    tls::Certificates,
     world::{Journal, Production},
 };
 use std::{
+    fmt::Write as _,
     io::Write,
     net::{SocketAddr, TcpListener},
     num::NonZeroUsize,
@@ -33,7 +35,11 @@ use storage::Storage;
 use tiergate_driver::{Driver, Parts, TokioClock, TokioSpawn};
 use tiergate_engine::Seed;
 use tiergate_tiers::{HttpOrigin, Io, OriginOptions, TcpConnect};
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
+use tokio_rustls::TlsAcceptor;
 
 /// How long the origin may take to accept a connection at start, before a warning says that it does not.
 const ORIGIN_PROBE_TIME_MAX: Duration = Duration::from_secs(2);
@@ -110,6 +116,7 @@ fn start_log(log: Log) {
 async fn run(prepared: Prepared) -> Result<(), StartError> {
     let Prepared { mut config, listener, address, demo } = prepared;
     let signals = drain::Signals::new().map_err(StartError::Runtime)?;
+    let encrypted = config.tls.clone().map(Encrypted::open).transpose()?;
     if let Some(demo) = &demo {
         config.origin = demo.start_origin(config.origin).await?;
     }
@@ -123,26 +130,53 @@ async fn run(prepared: Prepared) -> Result<(), StartError> {
     let id = getrandom::u64().map_err(StartError::Chance)?;
     let front = Front::new(driver.clone(), config.origin.clone(), config.front, id, open);
     let (stop, stopping) = watch::channel(false);
+    let doors = Doors::new(front);
+    let mut services = JoinSet::new();
     let listener = tokio::net::TcpListener::from_std(listener).map_err(StartError::Runtime)?;
-    let service = tokio::spawn(listening::accept(front, listener, stopping));
+    services.spawn(listening::accept(listener, None, doors.clone(), stopping.clone()));
+    let mut listens = format!("http://{address}");
+    if let Some(Encrypted { listener, address, acceptor }) = encrypted {
+        let listener = tokio::net::TcpListener::from_std(listener).map_err(StartError::Runtime)?;
+        services.spawn(listening::accept(listener, Some(acceptor), doors, stopping));
+        write!(listens, ", https://{address}").expect("a String takes everything");
+    } else {
+        // The last connection shall be the last that holds the front.
+        drop(doors);
+    }
 
     say(&match &demo {
         Some(demo) => demo.announcement(address, &config.origin, disk),
         None if disk.is_empty() => {
-            format!("tiergate: listening on http://{address}, origin {}\n", config.origin)
+            format!("tiergate: listening on {listens}, origin {}\n", config.origin)
         }
         None => {
-            format!("tiergate: listening on http://{address}, origin {}, l2 through {disk}\n", config.origin)
+            format!("tiergate: listening on {listens}, origin {}, l2 through {disk}\n", config.origin)
         }
     });
     let probe = tokio::spawn(probe_origin(config.origin.clone()));
-    drain::until_told(drain::Running { signals, stop, service, closed, driver }, config.drain).await;
+    drain::until_told(drain::Running { signals, stop, services, closed, driver }, config.drain).await;
     probe.abort();
     if let Some(watched) = watched {
         let (checked, broken) = (watched.checked(), watched.broken());
         tracing::info!(checked, ?broken, "events of the tapped shard, and the rules that they broke");
     }
     Ok(())
+}
+
+/// A listener for TLS, and what it shakes hands with.
+struct Encrypted {
+    listener: TcpListener,
+    address: SocketAddr,
+    acceptor: TlsAcceptor,
+}
+
+impl Encrypted {
+    fn open(tls: config::Tls) -> Result<Self, StartError> {
+        let certificates = Certificates::load(tls.certificates).map_err(StartError::Certificate)?;
+        let (listener, address) = bind(tls.listen)?;
+        let acceptor = TlsAcceptor::from(Arc::new(certificates.server_config()));
+        Ok(Self { listener, address, acceptor })
+    }
 }
 
 async fn start_driver(

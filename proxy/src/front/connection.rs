@@ -32,7 +32,7 @@ const LINGERING_BYTES_MAX: usize = 256 << 10;
 const LINGERING_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// Answers all requests of a connection. `stop` becomes true when the server drains.
-pub(crate) async fn serve<W: World>(
+pub(super) async fn serve<W: World>(
     front: Arc<Front<W>>,
     proxy: Arc<HttpProxy<Proxying<W>>>,
     wire: Wire,
@@ -224,7 +224,7 @@ impl<W: World> Connection<W> {
             return Ok((Request::Hit(resident, age), manner, logged));
         }
         let client = Client { address: self.wire.peer.ip(), scheme: self.wire.scheme };
-        let written = || Bytes::from(forwarding::written_anew(raw, &parsed, authority, client));
+        let written = || Bytes::from(forwarding::written_anew(raw, &parsed, authority));
         let (framing, upgrades) = (parsed.framing, parsed.upgrades);
         if parsed.method == "PURGE" {
             let handed = Handed { head: written(), framing, upgrades, passed: None };

@@ -25,7 +25,7 @@ impl Client {
     }
 
     /// The fields that tell of it.
-    fn fields(self, authority: &str) -> [(&'static str, String); 3] {
+    pub(super) fn fields(self, authority: &str) -> [(&'static str, String); 3] {
         [
             ("x-forwarded-for", self.address.to_canonical().to_string()),
             ("x-forwarded-proto", self.proto().to_owned()),
@@ -51,14 +51,10 @@ pub(super) fn tell_of_client(fields: &mut Fields, authority: &str, client: Clien
     fields.push("cdn-loop", loop_id.as_bytes());
 }
 
-/// A request's head in one spelling, for Pingora: what was judged, and nothing that can be read otherwise.
+/// A request's head in one spelling, for Pingora: what was judged, and nothing that can be read otherwise. Who
+/// asks is added on the way to the origin.
 /// Names keep the letters that the client wrote.
-pub(super) fn written_anew(
-    raw: &[u8],
-    parsed: &ParsedHead<'_, '_>,
-    authority: &str,
-    client: Client,
-) -> Vec<u8> {
+pub(super) fn written_anew(raw: &[u8], parsed: &ParsedHead<'_, '_>, authority: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(raw.len() + 128);
     let version = if parsed.is_http_10 { "1.0" } else { "1.1" };
     out.extend_from_slice(
@@ -74,9 +70,6 @@ pub(super) fn written_anew(
         if !is_end && !is_upgrade && name != "host" && !is_client_telling(&name) {
             out.extend_from_slice(line);
         }
-    }
-    for (name, value) in client.fields(authority) {
-        out.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
     }
     out.extend_from_slice(b"\r\n");
     out

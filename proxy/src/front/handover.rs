@@ -8,7 +8,7 @@ use super::{request_head::Framing, wire::Wire};
 use async_trait::async_trait;
 use bytes::{Buf, Bytes};
 use pingora::protocols::{
-    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
+    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
     UniqueID, UniqueIDType, l4::socket::SocketAddr as PeerAddress, raw_connect::ProxyDigest,
 };
 use std::{
@@ -25,6 +25,8 @@ pub(super) struct HandedOver {
     wire: Wire,
     head: Bytes,
     left: Left,
+    /// What was agreed on beside HTTP/1.
+    alpn: Option<ALPN>,
 }
 
 /// What may still be read of the request.
@@ -45,7 +47,12 @@ impl HandedOver {
             Framing::Length(length) => Left::Bytes(length),
             Framing::Chunked => Left::Open,
         };
-        Self { wire, head, left }
+        Self { wire, head, left, alpn: None }
+    }
+
+    /// A whole connection of HTTP/2, for good.
+    pub(super) fn h2(wire: Wire) -> Self {
+        Self { wire, head: Bytes::new(), left: Left::Open, alpn: Some(ALPN::H2) }
     }
 
     /// The connection, which is where the next request begins.
@@ -60,7 +67,7 @@ impl AsyncRead for HandedOver {
         context: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { wire, head, left } = &mut *self;
+        let Self { wire, head, left, .. } = &mut *self;
         if !head.is_empty() {
             let count = head.len().min(into.remaining());
             into.put_slice(&head[..count]);
@@ -116,7 +123,11 @@ impl UniqueID for HandedOver {
     }
 }
 
-impl Ssl for HandedOver {}
+impl Ssl for HandedOver {
+    fn selected_alpn_proto(&self) -> Option<ALPN> {
+        self.alpn.clone()
+    }
+}
 
 impl Peek for HandedOver {}
 

@@ -6,9 +6,11 @@
 //! [`Proxying::request_filter`](ProxyHttp::request_filter).
 
 use super::{
-    Front,
+    Fault, Front,
+    forwarding::{self, Client},
     log::LoggedRequest,
     proxied, purge,
+    request_head::is_client_telling,
     writing::{send_short, send_streamed, send_whole},
 };
 use crate::response::{self, Account, CACHE_STATUS, ErrorPage};
@@ -16,8 +18,10 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use pingora::{
     Error, ErrorSource, ErrorType, Result,
+    apps::HttpServerOptions,
     http::{RequestHeader, ResponseHeader},
     modules::http::HttpModules,
+    protocols::http::v2::server::H2Options,
     proxy::{FailToProxy, HttpProxy, ProxyHttp, Session},
     server::configuration::ServerConf,
     upstreams::peer::HttpPeer,
@@ -32,14 +36,36 @@ use tiergate_driver::{Answer, Served, World};
 use tiergate_engine::{CacheKey, Head, Length, Method, Outcome, RequestHead, Resident, TierId};
 use tiergate_tiers::http_head::{self, Scheme};
 
+/// Streams of one HTTP/2 connection at a time; the default of nginx is 128.
+const STREAMS_MAX: u32 = 128;
+/// Streams that a client has reset and that are still known. More end the connection: nobody but an attacker
+/// opens streams only to reset them (CVE-2023-44487).
+const STREAMS_RESET_MAX: usize = 20;
+/// Streams that were reset for what the client did wrong; more end the connection (CVE-2025-8671).
+const STREAMS_ERRED_MAX: usize = 100;
+
 /// Pingora's server of a front.
 pub struct Proxying<W: World> {
     pub(super) front: Arc<Front<W>>,
+    /// How its clients reached us.
+    scheme: Scheme,
 }
 
 /// Pingora, which asks this front.
-pub(super) fn proxy<W: World>(front: Arc<Front<W>>) -> HttpProxy<Proxying<W>> {
-    let mut proxy = HttpProxy::new(Proxying { front }, Arc::new(ServerConf::default()));
+pub(super) fn proxy<W: World>(front: Arc<Front<W>>, scheme: Scheme) -> HttpProxy<Proxying<W>> {
+    let mut h2 = H2Options::default();
+    let head_bytes_max = u32::try_from(front.head_limits.head_bytes_max).unwrap_or(u32::MAX);
+    h2.max_header_list_size(head_bytes_max)
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_concurrent_reset_streams(STREAMS_RESET_MAX)
+        .max_pending_accept_reset_streams(STREAMS_RESET_MAX)
+        .max_local_error_reset_streams(Some(STREAMS_ERRED_MAX));
+    let idle = front.timeouts.idle;
+    let mut proxy = HttpProxy::new(Proxying { front, scheme }, Arc::new(ServerConf::default()));
+    proxy.h2_options = Some(h2);
+    let mut options = HttpServerOptions::default();
+    options.h2_idle_timeout = Some(idle);
+    proxy.server_options = Some(options);
     proxy.handle_init_modules();
     proxy
 }
@@ -98,11 +124,46 @@ impl<W: World> Proxying<W> {
             return Looked::NotYet;
         }
         let request = downstream.req_header();
-        let Some(key) = http_head::plain_key(request, Scheme::Http) else { return Looked::NotYet };
+        let Some(key) = http_head::plain_key(request, self.scheme) else { return Looked::NotYet };
         match self.front.driver.fresh_hit(key, Method::Get, http_head::lines(&request.headers)) {
             Some((resident, age)) => Looked::Hit(resident, age),
             None => Looked::Absent(key),
         }
+    }
+
+    /// The engine's view of a request. A `GET` that brings a body or wants another protocol is no question to
+    /// a cache: as any other method, it is passed with all it brings.
+    fn engine_head(&self, session: &mut Session) -> std::result::Result<RequestHead, Fault> {
+        let brings_more =
+            !session.as_downstream_mut().is_body_empty() || session.as_downstream().is_upgrade_req();
+        let request = session.req_header();
+        if matches!(request.method, http::Method::TRACE | http::Method::CONNECT) {
+            return Err(Fault::Method);
+        }
+        if request.headers.len() > self.front.head_limits.field_lines_max {
+            return Err(Fault::TooManyFields);
+        }
+        if request.uri.path().len() > self.front.head_limits.target_bytes_max {
+            return Err(Fault::TargetTooLong);
+        }
+        let lines = || request.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+        if forwarding::is_loop(lines(), &self.front.loop_id) {
+            return Err(Fault::Loop);
+        }
+        let mut head = http_head::request_head(request, self.scheme)?;
+        if brings_more && head.method.is_lookup() {
+            head.method = Method::OtherSafe;
+        }
+        head.fields.remove(is_client_telling);
+        let authority = Arc::clone(&head.authority);
+        forwarding::tell_of_client(&mut head.fields, &authority, self.client(session), &self.front.loop_id);
+        Ok(head)
+    }
+
+    fn client(&self, session: &Session) -> Client {
+        let unknown = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        let address = session.client_addr().and_then(|address| address.as_inet());
+        Client { address: address.map_or(unknown, SocketAddr::ip), scheme: self.scheme }
     }
 
     /// A response of the engine's.
@@ -172,18 +233,6 @@ impl<W: World> Proxying<W> {
     }
 }
 
-/// The engine's view of a request. A `GET` that brings a body or wants another protocol is no question to a
-/// cache: as any other method, it is passed with all it brings.
-fn engine_head(session: &mut Session) -> std::result::Result<RequestHead, http_head::HeadError> {
-    let brings_more =
-        !session.as_downstream_mut().is_body_empty() || session.as_downstream().is_upgrade_req();
-    let mut head = http_head::request_head(session.req_header(), Scheme::Http)?;
-    if brings_more && head.method.is_lookup() {
-        head.method = Method::OtherSafe;
-    }
-    Ok(head)
-}
-
 #[async_trait]
 impl<W: World> ProxyHttp for Proxying<W> {
     type CTX = Exchange;
@@ -220,10 +269,12 @@ impl<W: World> ProxyHttp for Proxying<W> {
             Looked::Absent(key) => Some(key),
             Looked::NotYet => None,
         };
-        let Ok(head) = engine_head(session) else {
-            return self
-                .answer_error(session, exchange, ErrorPage::BAD_REQUEST, Account::own("bad-request"))
-                .await;
+        let head = match self.engine_head(session) {
+            Ok(head) => head,
+            Err(fault) => {
+                let (page, account) = (ErrorPage::of_fault(fault), Account::own(fault.detail()));
+                return self.answer_error(session, exchange, page, account).await;
+            }
         };
         let key = looked.unwrap_or_else(|| CacheKey::of(&head.authority, &head.target));
         if purge::is_purge(session.req_header()) {
@@ -255,10 +306,20 @@ impl<W: World> ProxyHttp for Proxying<W> {
 
     async fn upstream_request_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         request: &mut RequestHeader,
-        _exchange: &mut Exchange,
+        exchange: &mut Exchange,
     ) -> Result<()> {
+        let strangers: Vec<_> =
+            request.headers.keys().filter(|name| is_client_telling(name.as_str())).cloned().collect();
+        for name in &strangers {
+            request.remove_header(name);
+        }
+        let authority = exchange.passed.as_ref().map_or("", |head| &*head.authority);
+        for (name, value) in self.client(session).fields(authority) {
+            request.insert_header(name, value)?;
+        }
+        request.append_header("cdn-loop", &self.front.loop_id)?;
         request.append_header(http::header::VIA, response::VIA)?;
         Ok(())
     }

@@ -8,7 +8,7 @@
 use http::uri::PathAndQuery;
 use std::{borrow::Cow, mem::MaybeUninit};
 use tiergate_engine::{Fields, Method, RequestHead};
-use tiergate_tiers::http_head::{self, Scheme};
+use tiergate_tiers::http_head::{self, HeadError, Scheme};
 
 /// How large a head may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +141,17 @@ impl Fault {
             Self::Method => "method-not-allowed",
             Self::Expectation => "unknown-expectation",
             Self::Loop => "loop-detected",
+        }
+    }
+}
+
+impl From<HeadError> for Fault {
+    fn from(error: HeadError) -> Self {
+        match error {
+            HeadError::NoAuthority => Self::NoHost,
+            HeadError::ManyAuthorities => Self::ManyHosts,
+            HeadError::BadAuthority => Self::BadHost,
+            HeadError::BadField | HeadError::BadStatus => Self::Field,
         }
     }
 }

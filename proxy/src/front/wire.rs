@@ -16,6 +16,7 @@ use tokio::{
     net::TcpStream,
     time::{Instant, Sleep},
 };
+use tokio_rustls::server::TlsStream;
 use tokio_util::io::poll_read_buf;
 
 /// Room for one read.
@@ -37,6 +38,12 @@ impl Transport for TcpStream {
         if let Err(error) = self.set_zero_linger() {
             tracing::debug!(%error, "a connection cannot be reset");
         }
+    }
+}
+
+impl Transport for TlsStream<TcpStream> {
+    fn reset_on_close(&self) {
+        self.get_ref().0.reset_on_close();
     }
 }
 

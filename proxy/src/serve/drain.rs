@@ -7,7 +7,7 @@ use tiergate_driver::Driver;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, watch},
-    task::JoinHandle,
+    task::JoinSet,
     time::{Instant, sleep, timeout_at},
 };
 
@@ -39,7 +39,7 @@ pub(super) struct Running {
     pub(super) signals: Signals,
     /// Turned to `true`, it ends the service, and every connection after its current response.
     pub(super) stop: watch::Sender<bool>,
-    pub(super) service: JoinHandle<()>,
+    pub(super) services: JoinSet<()>,
     /// Ends when the last connection does.
     pub(super) closed: mpsc::Receiver<Infallible>,
     pub(super) driver: Driver<Production>,
@@ -47,14 +47,14 @@ pub(super) struct Running {
 
 /// Waits for a signal, then drains for at most `drain_max`; a second signal cuts that short.
 pub(super) async fn until_told(running: Running, drain_max: Duration) {
-    let Running { mut signals, stop, service, mut closed, driver } = running;
+    let Running { mut signals, stop, mut services, mut closed, driver } = running;
     signals.next().await;
     tracing::info!(seconds_max = drain_max.as_secs(), "stopping: finishing what is under way");
     stop.send_replace(true);
     let deadline = Instant::now() + drain_max;
     let drained = async {
-        // A service that panicked has no listener any more, which is all that is waited for.
-        drop(service.await);
+        // One that panicked has no listener any more, which is all that is waited for.
+        while services.join_next().await.is_some() {}
         while closed.recv().await.is_some() {}
         while !driver.audit().is_idle() {
             sleep(LOOK_INTERVAL).await;

@@ -1,5 +1,6 @@
 //! Why a server with a good configuration cannot start, and what to do about it.
 
+use crate::tls::CertificateError;
 use std::{fmt, io, net::SocketAddr, path::PathBuf, process::ExitCode};
 use tiergate_driver::TierError;
 use tiergate_tiers::{About, OpenError};
@@ -17,6 +18,8 @@ pub(crate) enum StartError {
     Recording { file: PathBuf, error: io::Error },
     /// The demonstration could not be set up.
     Demo(io::Error),
+    /// A certificate or its key cannot be used.
+    Certificate(CertificateError),
     /// No threads, timers or signals.
     Runtime(io::Error),
     /// The system has no random numbers for us.
@@ -27,7 +30,7 @@ impl StartError {
     /// What the configuration says of the disk can only be seen by trying: it is wrong all the same.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Disk(_) => ExitCode::from(2),
+            Self::Disk(_) | Self::Certificate(_) => ExitCode::from(2),
             Self::Listen { .. }
             | Self::Tier(_)
             | Self::Recording { .. }
@@ -65,6 +68,7 @@ impl fmt::Display for StartError {
             Self::Demo(error) => {
                 write!(f, "cannot set up the demonstration: {error}; or give a configuration with -c")
             }
+            Self::Certificate(error) => write!(f, "`tls.certificates` {error}"),
             Self::Runtime(error) => write!(f, "cannot start: {error}"),
             Self::Chance(error) => write!(f, "cannot draw a random seed: {error}"),
         }

@@ -1,10 +1,14 @@
-//! The public listener: who may connect, and what happens when no more can.
+//! The public listeners: who may connect, and what happens when no more can.
 
-use crate::front::{self, Front, Wire};
-use std::{io, sync::Arc, time::Duration};
+use crate::front::{Doors, Wire};
+use std::{io, net::SocketAddr, time::Duration};
 use tiergate_driver::World;
 use tiergate_tiers::http_head::Scheme;
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+};
+use tokio_rustls::TlsAcceptor;
 
 /// How long nobody is accepted after the system had no room for a connection: it has more when one is closed,
 /// and trying at once would only burn time.
@@ -12,11 +16,11 @@ const REST: Duration = Duration::from_millis(50);
 
 /// Accepts connections until `stop` becomes true, and answers what comes over them.
 pub(super) async fn accept<W: World>(
-    front: Front<W>,
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    doors: Doors<W>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let (front, proxy) = front.with_pingora();
     let mut is_exhausted = false;
     loop {
         let accepted = tokio::select! {
@@ -33,8 +37,13 @@ pub(super) async fn accept<W: World>(
                     tracing::debug!(%error, "a connection is gone already");
                     continue;
                 }
-                let wire = Wire::new(stream, peer, Scheme::Http);
-                tokio::spawn(front::serve(Arc::clone(&front), Arc::clone(&proxy), wire, stop.clone()));
+                let (doors, stop) = (doors.clone(), stop.clone());
+                match &tls {
+                    None => drop(tokio::spawn(doors.serve(Wire::new(stream, peer, Scheme::Http), stop))),
+                    Some(acceptor) => {
+                        drop(tokio::spawn(shake_hands(acceptor.clone(), stream, peer, doors, stop)))
+                    }
+                }
             }
             Err(error) if is_connections_own(&error) => {}
             Err(error) => {
@@ -44,6 +53,25 @@ pub(super) async fn accept<W: World>(
                 tokio::time::sleep(REST).await;
             }
         }
+    }
+}
+
+/// A client has as long for its part of the handshake as for a head.
+async fn shake_hands<W: World>(
+    acceptor: TlsAcceptor,
+    stream: TcpStream,
+    peer: SocketAddr,
+    doors: Doors<W>,
+    stop: watch::Receiver<bool>,
+) {
+    match tokio::time::timeout(doors.handshake_time_max(), acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => {
+            let speaks_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            let wire = Wire::new(stream, peer, Scheme::Https);
+            if speaks_h2 { doors.serve_h2(wire, stop).await } else { doors.serve(wire, stop).await }
+        }
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "a handshake failed"),
+        Err(_elapsed) => tracing::debug!(%peer, "a handshake took too long"),
     }
 }
 

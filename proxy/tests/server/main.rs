@@ -4,6 +4,7 @@
 //! and the order of events is made with channels.
 
 mod answering;
+mod attacking;
 mod below_memory;
 mod breaking;
 mod disk;

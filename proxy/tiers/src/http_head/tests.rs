@@ -62,7 +62,7 @@ fn a_request_without_one_good_host_is_refused() {
 /// of no other.
 #[test]
 fn a_plain_host_is_enough_for_the_key() {
-    for host in ["a", "a.example", "a-1.example:8080", "127.0.0.1:80"] {
+    for host in ["a", "a.example", "a-1.example:8080", "127.0.0.1:81", "a_b"] {
         let parts = parts("/x?y", &[("host", host)]);
         let head = request_head(&parts, Scheme::Http).expect("the host is right");
         assert_eq!(
@@ -72,12 +72,34 @@ fn a_plain_host_is_enough_for_the_key() {
         );
         assert_eq!(&*head.authority, host);
     }
-    for host in ["A", "", ":80", "a:", "a:b", "a b", "[::1]", "user@a", "a/b", "a_b"] {
+    for host in ["A", "", ":80", "a:b", "a b", "[::1]", "user@a", "a/b"] {
         assert_eq!(plain_key(&parts("/", &[("host", host)]), Scheme::Http), None, "{host}");
     }
     assert_eq!(plain_key(&parts("/", &[]), Scheme::Http), None);
     assert_eq!(plain_key(&parts("/", &[("host", "a"), ("host", "a")]), Scheme::Http), None);
     assert_eq!(plain_key(&parts("http://a/", &[("host", "b")]), Scheme::Http), None);
+}
+
+/// One host has one spelling for each scheme, whatever of it is written, and nothing else is a host.
+#[test]
+fn a_host_has_one_spelling() {
+    let both = |text| {
+        [Scheme::Http, Scheme::Https].map(|scheme| normal_authority(text, scheme).map(Cow::into_owned))
+    };
+    let known = |http: &str, https: &str| [Some(http.to_owned()), Some(https.to_owned())];
+    for text in ["a", "A", "a.", "a:", "A.:"] {
+        assert_eq!(both(text), known("a", "a:443"), "{text:?}");
+    }
+    assert_eq!(both("a:80"), known("a", "a:80"));
+    assert_eq!(both("a:443"), known("a:443", "a:443"));
+    assert_eq!(both("a.b-c_d:08080"), known("a.b-c_d:8080", "a.b-c_d:8080"));
+    assert_eq!(both("[0::1]"), known("[::1]", "[::1]:443"));
+    for text in [
+        "", ".", ":80", "a..b", "a:b", "a:65536", "a:1:2", "a b", "a%41", "u@a", "a/b", "[::1", "[a]",
+        "[::1]x", "é",
+    ] {
+        assert_eq!(both(text), [None, None], "{text:?}");
+    }
 }
 
 /// What is borrowed of a request's fields is what is copied of them, but for what `Connection` names.

@@ -1,0 +1,50 @@
+//! `tls`: where clients connect over TLS, and with which certificates.
+
+use super::{check_listen, error::Problem};
+use crate::tls::CertificateFiles;
+use serde::Deserialize;
+use std::{net::SocketAddr, path::PathBuf};
+
+/// TLS towards clients, with HTTP/2.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawTls {
+    /// Where clients connect over TLS: an IP address and a port. Needed.
+    pub listen: String,
+    /// Which certificates they are shown, by the name they ask for; the first where none is for it. At least
+    /// one.
+    pub certificates: Vec<RawCertificate>,
+}
+
+/// A certificate's files, both PEM.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawCertificate {
+    /// The certificate, and those that lead to a root.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+}
+
+/// What TLS towards clients runs on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// Where clients connect.
+    pub listen: SocketAddr,
+    /// At least one.
+    pub certificates: Vec<CertificateFiles>,
+}
+
+impl RawTls {
+    pub(super) fn check(self) -> Result<Tls, Problem> {
+        let listen = check_listen("tls.listen", &self.listen)?;
+        if self.certificates.is_empty() {
+            return Err(Problem::field(
+                "tls.certificates",
+                "is empty: name at least one certificate and its key",
+            ));
+        }
+        let files = |RawCertificate { certificate, key }| CertificateFiles { certificate, key };
+        Ok(Tls { listen, certificates: self.certificates.into_iter().map(files).collect() })
+    }
+}
