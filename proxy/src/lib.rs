@@ -3,6 +3,7 @@
 //! It translates and obeys: every caching decision is the engine's. The binary calls [`run`]; `front` is what
 //! a request meets first; `adapter` is for Pingora servers without it; `serve` starts and stops it all.
 
+pub mod access_log;
 pub mod adapter;
 pub mod args;
 pub mod config;
