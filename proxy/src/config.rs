@@ -4,6 +4,8 @@
 //! one need not check again. The `cache` section is the engine's own: a scenario contains the same text.
 //! Nothing here opens a socket or a file other than the configuration itself. Start at [`load`].
 
+mod access_log;
+mod admin;
 mod clients;
 mod error;
 mod origin;
@@ -11,6 +13,8 @@ mod places;
 mod recording;
 mod storage;
 
+pub use access_log::{AccessLogPolicy, RawAccessLog, RawFormat};
+pub use admin::{ADMIN_LISTEN_DEFAULT, Access, Admin, RawAdmin, Token};
 pub use clients::{RawLimits, RawTimeouts};
 pub use error::ConfigError;
 pub use origin::OriginAddress;
@@ -62,6 +66,10 @@ pub struct RawServerConfig {
     pub shards: Option<u32>,
     /// How long transfers may go on after SIGTERM. Default 30; at most 86400.
     pub drain_seconds: Option<u64>,
+    /// Where operators ask about the server, and purge. Default: nowhere. `{}` is a loopback address.
+    pub admin: Option<RawAdmin>,
+    /// A line for each response. Default: none.
+    pub access_log: Option<RawAccessLog>,
     /// What is written to standard error. Default `warnings`.
     #[serde(default)]
     pub log: Log,
@@ -109,6 +117,10 @@ pub struct ServerConfig {
     pub shards: NonZeroU32,
     /// How long transfers may go on after a signal.
     pub drain: Duration,
+    /// Where operators ask.
+    pub admin: Option<Admin>,
+    /// Where responses are logged.
+    pub access_log: Option<AccessLogPolicy>,
     /// What to log.
     pub log: Log,
     /// What to record.
@@ -160,6 +172,9 @@ pub(crate) fn for_demo(overrides: Overrides, directory: &Path) -> Result<ServerC
         timeouts: RawTimeouts::default(),
         shards: None,
         drain_seconds: None,
+        // On a free port: a demonstration may run beside a server.
+        admin: Some(RawAdmin { listen: Some("127.0.0.1:0".to_owned()), ..RawAdmin::default() }),
+        access_log: None,
         log: Log::default(),
         recording: None,
         tap_shard: tap_default(),
@@ -211,6 +226,8 @@ fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
         timeouts,
         shards,
         drain_seconds,
+        admin,
+        access_log,
         log,
         recording,
         tap_shard,
@@ -240,6 +257,8 @@ fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
     if drain_seconds > DRAIN_SECONDS_MAX {
         return Err(Problem::value("drain_seconds", drain_seconds, "from 0 to 86400"));
     }
+    let admin = admin.map(|admin| admin.check(listen)).transpose()?;
+    let access_log = access_log.map(RawAccessLog::check).transpose()?;
     let (redis, disk) = storage::check(&mut cache, storage)?;
     let cache = Config::try_from(cache)
         .map_err(|error| Problem::value(format!("cache.{}", error.field), error.value, error.bound))?;
@@ -252,6 +271,8 @@ fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
         front,
         shards,
         drain: Duration::from_secs(drain_seconds),
+        admin,
+        access_log,
         log,
         recording,
         tap_shard,

@@ -5,6 +5,7 @@
 //! bound before anything else, and a drain ends with the last connection. Everything of Pingora's that serves
 //! requests is the same: its service, its listener, its proxy.
 
+mod admin;
 mod demo;
 mod drain;
 mod error;
@@ -16,9 +17,12 @@ pub(crate) use error::StartError;
 
 use crate::{
     Failure,
+    access_log::{AccessLog, Destination},
     args::Serve,
-    config::{self, Log, Overrides, ServerConfig},
+    config::{self, AccessLogPolicy, Log, Overrides, ServerConfig},
     front::Front,
+    metrics::{Metrics, Sources},
+    readiness::Readiness,
     tap::Tap,
     world::{Journal, Production},
 };
@@ -37,6 +41,9 @@ use tokio::sync::{mpsc, watch};
 
 /// How long the origin may take to accept a connection at start, before a warning says that it does not.
 const ORIGIN_PROBE_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// How long the access log may take to write its last lines.
+const LOG_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// `tiergate serve`.
 pub(crate) fn serve(arguments: Serve) -> Result<(), Failure> {
@@ -110,6 +117,9 @@ fn start_log(log: Log) {
 async fn run(prepared: Prepared) -> Result<(), StartError> {
     let Prepared { mut config, listener, address, demo } = prepared;
     let signals = drain::Signals::new().map_err(StartError::Runtime)?;
+    let admin = config.admin.as_ref().map(admin::Bound::new).transpose()?;
+    let admin_address = admin.as_ref().map(|admin| admin.address);
+    let access_log = config.access_log.as_ref().map(start_access_log).transpose()?.map(Arc::new);
     if let Some(demo) = &demo {
         config.origin = demo.start_origin(config.origin).await?;
     }
@@ -118,7 +128,11 @@ async fn run(prepared: Prepared) -> Result<(), StartError> {
     let watched = tap.as_ref().map(|tap| Arc::clone(tap.counts()));
     let mut storage = Storage::open(&config).await?;
     let disk = storage.io().map_or("", Io::as_str);
-    let driver = start_driver(&config, &mut storage, tap).await?;
+    let sources =
+        Sources { log: access_log.as_ref().map(|log| Arc::clone(log.counts())), tap: watched.clone() };
+    let observers = Observers::new(&config, sources);
+    let driver = start_driver(&config, &mut storage, &observers, tap).await?;
+    let admin = admin.map(|admin| admin.serve(&driver, &observers)).transpose()?;
     let (open, closed) = mpsc::channel(1);
     let id = getrandom::u64().map_err(StartError::Chance)?;
     let front = Front::new(driver.clone(), config.origin.clone(), config.front, id, open);
@@ -127,17 +141,23 @@ async fn run(prepared: Prepared) -> Result<(), StartError> {
     let service = tokio::spawn(listening::accept(front, listener, stopping));
 
     say(&match &demo {
-        Some(demo) => demo.announcement(address, &config.origin, disk),
-        None if disk.is_empty() => {
-            format!("tiergate: listening on http://{address}, origin {}\n", config.origin)
-        }
-        None => {
-            format!("tiergate: listening on http://{address}, origin {}, l2 through {disk}\n", config.origin)
-        }
+        Some(demo) => demo.announcement(address, &config.origin, disk, admin_address),
+        None => announcement(address, &config.origin, disk, admin_address),
     });
     let probe = tokio::spawn(probe_origin(config.origin.clone()));
-    drain::until_told(drain::Running { signals, stop, service, closed, driver }, config.drain).await;
+    let readiness = observers.readiness;
+    let log = access_log.clone();
+    let running = drain::Running { signals, stop, service, closed, driver, readiness, log };
+    drain::until_told(running, config.drain).await;
     probe.abort();
+    if let Some(admin) = admin {
+        admin.abort();
+    }
+    if let Some(log) = access_log
+        && !log.finish(LOG_TIME_MAX)
+    {
+        tracing::warn!("the access log could not be written to its end");
+    }
     if let Some(watched) = watched {
         let (checked, broken) = (watched.checked(), watched.broken());
         tracing::info!(checked, ?broken, "events of the tapped shard, and the rules that they broke");
@@ -145,9 +165,51 @@ async fn run(prepared: Prepared) -> Result<(), StartError> {
     Ok(())
 }
 
+/// Where everything is, in one line.
+fn announcement(
+    address: SocketAddr,
+    origin: &config::OriginAddress,
+    disk: &str,
+    admin: Option<SocketAddr>,
+) -> String {
+    let mut line = format!("tiergate: listening on http://{address}, origin {origin}");
+    if !disk.is_empty() {
+        line.push_str(&format!(", l2 through {disk}"));
+    }
+    if let Some(admin) = admin {
+        line.push_str(&format!(", admin on http://{admin}"));
+    }
+    line.push('\n');
+    line
+}
+
+/// Who watches the driver.
+struct Observers {
+    metrics: Arc<Metrics>,
+    readiness: Arc<Readiness>,
+}
+
+impl Observers {
+    fn new(config: &ServerConfig, sources: Sources) -> Self {
+        Self {
+            metrics: Arc::new(Metrics::new(&config.cache, config.shards, sources)),
+            readiness: Arc::new(Readiness::awaiting(config.cache.local_tiers(), config.shards.get())),
+        }
+    }
+}
+
+fn start_access_log(policy: &AccessLogPolicy) -> Result<AccessLog, StartError> {
+    let AccessLogPolicy { destination, format } = policy;
+    AccessLog::start(destination.clone(), *format).map_err(|error| match destination {
+        Destination::StandardError => StartError::Runtime(error),
+        Destination::File(file) => StartError::AccessLog { file: file.clone(), error },
+    })
+}
+
 async fn start_driver(
     config: &ServerConfig,
     storage: &mut Storage,
+    observers: &Observers,
     tap: Option<Tap>,
 ) -> Result<Driver<Production>, StartError> {
     let tiers = config.cache.byte_tiers().map(|tier| (tier, storage.take(tier))).collect();
@@ -159,7 +221,12 @@ async fn start_driver(
         tiers,
         durable: None,
         feed: None,
-        observer: Journal::new(config.shards, recording, tap),
+        observer: Journal::new(
+            Arc::clone(&observers.metrics),
+            Arc::clone(&observers.readiness),
+            recording,
+            tap,
+        ),
     };
     let seed = Seed(getrandom::u64().map_err(StartError::Chance)?);
     Driver::start(parts, &config.cache, seed, config.shards).await.map_err(StartError::Tier)

@@ -91,6 +91,15 @@ impl Site {
         std::fs::read_to_string(self.path().join("stderr")).unwrap_or_default()
     }
 
+    /// Waits until a server of this site has written this to standard error.
+    pub(crate) fn wait_for_log(&self, words: &str) {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        while !self.log().contains(words) {
+            assert!(std::time::Instant::now() < deadline, "no `{words}` in `{}`", self.log());
+            thread::yield_now();
+        }
+    }
+
     /// Starts a server with this configuration.
     pub(crate) fn start(&self, config: &str) -> Server {
         let file = self.path().join("tiergate.yaml");
@@ -132,6 +141,21 @@ impl Server {
             .and_then(|(_, rest)| rest.split(',').next()?.trim().parse().ok())
             .unwrap_or_else(|| panic!("no address in `{line}`"));
         Self { child, address, line }
+    }
+
+    /// Where operators ask. The configuration has an `admin` section.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        let admin = self.line.split_once("admin on http://").map(|(_, rest)| rest.trim().parse());
+        admin.unwrap_or_else(|| panic!("no admin listener in `{}`", self.line)).expect("an address")
+    }
+
+    /// What the admin listener answers to whoever is on this machine.
+    pub(crate) fn ask_admin(&self, method: &str, target: &str, more: &str) -> Response {
+        let stream = TcpStream::connect(self.admin()).expect("the admin listener listens");
+        let mut exchange =
+            Exchange::begin(stream, "localhost", method, target, more).expect("the listener reads");
+        let head = exchange.head(method);
+        exchange.finish(head)
     }
 
     pub(crate) fn signal(&self, name: &str) {
@@ -263,6 +287,11 @@ pub(crate) enum End {
 }
 
 impl Response {
+    /// A body that is text.
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("the body is text")
+    }
+
     pub(crate) fn cache_status(&self) -> String {
         self.head.field("cache-status")
     }
@@ -274,7 +303,13 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    fn begin(mut stream: TcpStream, host: &str, method: &str, target: &str, more: &str) -> io::Result<Self> {
+    pub(crate) fn begin(
+        mut stream: TcpStream,
+        host: &str,
+        method: &str,
+        target: &str,
+        more: &str,
+    ) -> io::Result<Self> {
         stream.set_read_timeout(Some(PATIENCE))?;
         let more = if more.contains("\r\n\r\n") { more.to_owned() } else { format!("{more}\r\n") };
         let text = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n{more}");
