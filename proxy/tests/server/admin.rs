@@ -1,6 +1,6 @@
 //! The admin listener as operators meet it: health, metrics, purges, and who may ask.
 
-use crate::harness::{Exchange, Origin, Response, Server, Site, pattern, respond, tiergate};
+use crate::harness::{Exchange, Origin, Refusing, Response, Server, Site, pattern, respond, tiergate};
 use std::{
     fs,
     io::{Read, Write},
@@ -116,9 +116,8 @@ fn requests_are_counted_by_outcome() {
 /// A breaker that opens is counted, shown, and told in the log once, and so is its closing.
 #[test]
 fn a_breaker_that_opens_is_told() {
-    let origin = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = origin.local_addr().expect("it is bound");
-    drop(origin);
+    let origin = Refusing::new();
+    let address = origin.address;
     let site = Site::new();
     let breaker = "cache: { resilience: { breaker: { failures_in_a_row: 1, open_ms_first: 3600000, open_ms_max: 3600000 }, retry: { attempts_max: 1 } } }";
     let server =
@@ -187,11 +186,10 @@ fn purges_take_what_they_name() {
 #[test]
 fn a_purge_that_a_tier_missed_is_no_success() {
     let origin = Origin::fixed(FRESH, b"hello".to_vec());
-    let nobody = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let redis = nobody.local_addr().expect("it is bound");
-    drop(nobody);
+    let redis = Refusing::new();
     let site = Site::new();
-    let tiers = format!("cache: {{ l1: {{}} }}\nstorage: {{ l1: {{ redis: \"{redis}\" }} }}\n{ADMIN}");
+    let tiers =
+        format!("cache: {{ l1: {{}} }}\nstorage: {{ l1: {{ redis: \"{}\" }} }}\n{ADMIN}", redis.address);
     let server = in_memory(&site, origin.address, &tiers);
     let (status, line) = purge(&server, "url=http://site.example/a");
     assert_eq!((status, line.contains("\"l1\":{\"outcome\":\"failed\"}")), (502, true), "{line}");

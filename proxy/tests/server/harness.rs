@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 use tempfile::TempDir;
+use tokio::net::TcpSocket;
 
 /// Far more than anything here takes: a test that hangs fails instead.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -34,6 +35,20 @@ pub(crate) fn tiergate(arguments: &[&str]) -> Output {
         .args(arguments)
         .output()
         .expect("the program was built for this test")
+}
+
+/// An address at which nobody listens, and nobody will: its port is taken while this lives.
+pub(crate) struct Refusing {
+    pub(crate) address: SocketAddr,
+    _bound: TcpSocket,
+}
+
+impl Refusing {
+    pub(crate) fn new() -> Self {
+        let bound = TcpSocket::new_v4().expect("a socket");
+        bound.bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
+        Self { address: bound.local_addr().expect("it is bound"), _bound: bound }
+    }
 }
 
 /// A directory for one test's configuration and L2.
