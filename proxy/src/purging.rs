@@ -51,7 +51,7 @@ impl fmt::Display for WishError {
             Self::UnknownName => "the names are url, tag, prefix, all and soft",
             Self::NotBoolean => "all and soft are true or false",
             Self::BadEncoding => "a value must be percent-encoded UTF-8",
-            Self::BadUrl => "a url or prefix must be as http://host/path, as clients ask for it",
+            Self::BadUrl => "a url or prefix must be as http://host/path, as it reaches the server",
             Self::TooManyTags => "at most 64 tags go into one purge",
             Self::BadSelector(error) => match error {
                 SelectorError::TagEmpty => "a tag must not be empty",
