@@ -22,7 +22,8 @@ Examples:
   tiergate serve -c tiergate.yaml                 as configured
   tiergate check -c tiergate.yaml                 is the configuration right?
 
-Signals: SIGTERM and SIGINT stop taking requests, let transfers finish, and exit with 0; a second one exits at once.
+Signals: SIGTERM, SIGINT and SIGQUIT stop taking requests, let transfers finish, and exit with 0; a second one exits
+at once. SIGUSR1 opens the access log anew. SIGHUP and SIGUSR2 do nothing: configuration is read at start only.
 Exit codes: 0 done, 1 could not run, 2 the configuration or the command line is wrong.";
 
 /// What to do.

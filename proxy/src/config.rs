@@ -4,6 +4,8 @@
 //! one need not check again. The `cache` section is the engine's own: a scenario contains the same text.
 //! Nothing here opens a socket or a file other than the configuration itself. Start at [`load`].
 
+mod access_log;
+mod admin;
 mod clients;
 mod error;
 mod origin;
@@ -12,6 +14,8 @@ mod recording;
 mod storage;
 mod tls;
 
+pub use access_log::{AccessLogPolicy, RawAccessLog, RawFormat};
+pub use admin::{ADMIN_LISTEN_DEFAULT, Access, Admin, RawAdmin, Token};
 pub use clients::{RawLimits, RawTimeouts};
 pub use error::ConfigError;
 pub use origin::OriginAddress;
@@ -20,7 +24,7 @@ pub use storage::{Disk, RawDirectories, RawDiskStorage, RawIo, RawSharedStorage,
 
 pub use tls::{RawCertificate, RawTls, Tls};
 
-use crate::front::{AccessLog, FrontOptions};
+use crate::front::FrontOptions;
 use error::Problem;
 use places::Places;
 use serde::Deserialize;
@@ -55,6 +59,8 @@ pub struct RawServerConfig {
     /// What the tiers below L0 are.
     #[serde(default)]
     pub storage: RawStorage,
+    /// What a `PURGE` at the clients' listener must know, as a bearer token. Default: none, and it is refused.
+    pub purge_token: Option<Token>,
     /// TLS towards clients. Default: none.
     pub tls: Option<RawTls>,
     /// How large a request's head may be.
@@ -67,6 +73,10 @@ pub struct RawServerConfig {
     pub shards: Option<u32>,
     /// How long transfers may go on after SIGTERM. Default 30; at most 86400.
     pub drain_seconds: Option<u64>,
+    /// Where operators ask about the server, and purge. Default: nowhere. `{}` is a loopback address.
+    pub admin: Option<RawAdmin>,
+    /// A line for each response. Default: none.
+    pub access_log: Option<RawAccessLog>,
     /// What is written to standard error. Default `warnings`.
     #[serde(default)]
     pub log: Log,
@@ -116,6 +126,10 @@ pub struct ServerConfig {
     pub shards: NonZeroU32,
     /// How long transfers may go on after a signal.
     pub drain: Duration,
+    /// Where operators ask.
+    pub admin: Option<Admin>,
+    /// Where responses are logged.
+    pub access_log: Option<AccessLogPolicy>,
     /// What to log.
     pub log: Log,
     /// What to record.
@@ -163,11 +177,15 @@ pub(crate) fn for_demo(overrides: Overrides, directory: &Path) -> Result<ServerC
             ..RawConfig::default()
         },
         storage: RawStorage { l1: None, l2: Some(RawDiskStorage::in_directory(directory)) },
+        purge_token: None,
         tls: None,
         limits: RawLimits::default(),
         timeouts: RawTimeouts::default(),
         shards: None,
         drain_seconds: None,
+        // On a free port: a demonstration may run beside a server.
+        admin: Some(RawAdmin { listen: Some("127.0.0.1:0".to_owned()), ..RawAdmin::default() }),
+        access_log: None,
         log: Log::default(),
         recording: None,
         tap_shard: tap_default(),
@@ -215,11 +233,14 @@ fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
         origin,
         mut cache,
         storage,
+        purge_token,
         tls,
         limits,
         timeouts,
         shards,
         drain_seconds,
+        admin,
+        access_log,
         log,
         recording,
         tap_shard,
@@ -240,9 +261,10 @@ fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
     let front = FrontOptions {
         head_limits: limits.check()?,
         timeouts: timeouts.check()?,
-        access_log: match log {
-            Log::Warnings => AccessLog::Silent,
-            Log::Access | Log::Debug => AccessLog::Lines,
+        purge_token: purge_token.map(|token| token.check("purge_token")).transpose()?,
+        traces: match log {
+            Log::Warnings => false,
+            Log::Access | Log::Debug => true,
         },
     };
     let recording = recording.map(|recording| recording.check(shards)).transpose()?;
@@ -250,6 +272,8 @@ fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
     if drain_seconds > DRAIN_SECONDS_MAX {
         return Err(Problem::value("drain_seconds", drain_seconds, "from 0 to 86400"));
     }
+    let admin = admin.map(|admin| admin.check(listen)).transpose()?;
+    let access_log = access_log.map(RawAccessLog::check).transpose()?;
     let (redis, disk) = storage::check(&mut cache, storage)?;
     let cache = Config::try_from(cache)
         .map_err(|error| Problem::value(format!("cache.{}", error.field), error.value, error.bound))?;
@@ -263,6 +287,8 @@ fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
         front,
         shards,
         drain: Duration::from_secs(drain_seconds),
+        admin,
+        access_log,
         log,
         recording,
         tap_shard,

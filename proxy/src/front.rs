@@ -17,17 +17,20 @@ mod response_head;
 mod wire;
 mod writing;
 
-pub use log::AccessLog;
 pub use pingora::Proxying;
 pub(crate) use request_head::Fault;
 pub use request_head::{FIELD_LINES_MOST, HeadLimits};
 pub(crate) use wire::Wire;
 
-use crate::config::OriginAddress;
+use crate::{
+    access_log::AccessLog,
+    config::{OriginAddress, Token},
+    metrics::{Connected, Metrics},
+};
 use ::pingora::{apps::ServerApp, proxy::HttpProxy};
 use handover::HandedOver;
-use log::LoggedRequest;
-use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+use log::{LoggedRequest, LoggedResponse};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 use tiergate_driver::{Driver, World};
 use tiergate_tiers::http_head::{Scheme, normal_authority};
 use tokio::sync::{mpsc, watch};
@@ -51,14 +54,24 @@ impl Default for Timeouts {
 }
 
 /// How a front treats its clients.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FrontOptions {
     /// How large a head may be.
     pub head_limits: HeadLimits,
     /// How long a client is waited for.
     pub timeouts: Timeouts,
-    /// Whether requests are logged.
-    pub access_log: AccessLog,
+    /// Who may purge at the clients' listener: whoever knows this. Without it, nobody may.
+    pub purge_token: Option<Token>,
+    /// Whether each request is told of in the server's own log.
+    pub traces: bool,
+}
+
+/// Who watches a front.
+pub struct Watchers {
+    /// Counts responses and connections.
+    pub metrics: Arc<Metrics>,
+    /// Has a line for each response, if there is one.
+    pub access_log: Option<Arc<AccessLog>>,
 }
 
 /// The front of one cache.
@@ -69,7 +82,9 @@ pub struct Front<W: World> {
     default_authority: String,
     head_limits: HeadLimits,
     timeouts: Timeouts,
-    access_log: AccessLog,
+    purge_token: Option<Token>,
+    traces: bool,
+    watchers: Watchers,
     /// How a request that was here is known again (RFC 8586).
     loop_id: String,
     /// Lives as long as any connection: whoever holds the other end learns when the last one is gone.
@@ -83,34 +98,48 @@ impl<W: World> Front<W> {
         driver: Driver<W>,
         origin: OriginAddress,
         options: FrontOptions,
+        watchers: Watchers,
         id: u64,
         open: mpsc::Sender<Infallible>,
     ) -> Self {
-        let FrontOptions { head_limits, timeouts, access_log } = options;
+        let FrontOptions { head_limits, timeouts, purge_token, traces } = options;
         let default_authority = normal_authority(origin.authority(), Scheme::Http)
             .map_or_else(|| origin.authority().to_owned(), |authority| authority.into_owned());
         let loop_id = format!("tiergate; id={id:016x}");
-        Self { driver, origin, default_authority, head_limits, timeouts, access_log, loop_id, _open: open }
-    }
-
-    fn logs(&self) -> bool {
-        self.access_log == AccessLog::Lines
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "a line of a log has this much in it")]
-    fn log(
-        &self,
-        request: &LoggedRequest,
-        client: SocketAddr,
-        status: u16,
-        bytes: u64,
-        took: Duration,
-        cache: &[u8],
-        broken: bool,
-    ) {
-        if self.logs() {
-            log::access(request, client, status, bytes, took, cache, broken);
+        Self {
+            driver,
+            origin,
+            default_authority,
+            head_limits,
+            timeouts,
+            purge_token,
+            traces,
+            watchers,
+            loop_id,
+            _open: open,
         }
+    }
+
+    /// Is anything written of each request?
+    fn logs(&self) -> bool {
+        self.traces || self.watchers.access_log.is_some()
+    }
+
+    /// A response has ended, or will not.
+    fn responded(&self, request: Option<&LoggedRequest>, response: &LoggedResponse<'_>) {
+        self.watchers.metrics.responded(response.status, response.bytes);
+        let Some(request) = request else { return };
+        if let Some(log) = &self.watchers.access_log {
+            log.line(&request.entry(response));
+        }
+        if self.traces {
+            log::trace(request, response);
+        }
+    }
+
+    /// Somebody connected; the guard is kept as long as the connection.
+    fn connected(&self) -> Connected {
+        self.watchers.metrics.connected()
     }
 }
 
@@ -146,6 +175,7 @@ impl<W: World> Doors<W> {
             Scheme::Http => self.clear,
             Scheme::Https => self.encrypted,
         };
+        let _connected = self.front.connected();
         connection::serve(self.front, proxy, wire, stop).await;
     }
 
@@ -155,6 +185,7 @@ impl<W: World> Doors<W> {
             Scheme::Http => self.clear,
             Scheme::Https => self.encrypted,
         };
+        let _connected = self.front.connected();
         proxy.process_new(Box::new(HandedOver::h2(wire)), &stop).await;
     }
 }

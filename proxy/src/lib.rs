@@ -1,13 +1,19 @@
 //! The production server: Pingora in front, the driver and its tiers behind.
 //!
 //! It translates and obeys: every caching decision is the engine's. The binary calls [`run`]; `front` is what
-//! a request meets first; `adapter` is for Pingora servers without it; `serve` starts and stops it all.
+//! a request meets first; `adapter` is for Pingora servers without it; `serve` starts and stops it all;
+//! `admin` is what operators ask.
 
+pub mod access_log;
 pub mod adapter;
+mod admin;
 pub mod args;
 pub mod config;
 mod demo_origin;
 pub mod front;
+pub mod metrics;
+mod purging;
+pub mod readiness;
 mod response;
 mod serve;
 pub mod tap;

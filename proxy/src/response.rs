@@ -144,8 +144,10 @@ impl ErrorPage {
         Self::new(400, "400 Bad Request: the request does not say clearly what it is for.\n");
     pub(crate) const REQUEST_LATE: Self =
         Self::new(408, "408 Request Timeout: the head did not come in time.\n");
-    pub(crate) const PURGE_FORBIDDEN: Self =
-        Self::new(403, "403 Forbidden: purges are taken from this machine only.\n");
+    pub(crate) const PURGE_FORBIDDEN: Self = Self::new(
+        403,
+        "403 Forbidden: purges are taken from who knows the token, or by the admin listener.\n",
+    );
     pub(crate) const OURS: Self = Self::new(500, "500 Internal Server Error: the cache failed.\n");
 
     const fn new(status: u16, text: &'static str) -> Self {

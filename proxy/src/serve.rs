@@ -5,6 +5,7 @@
 //! bound before anything else, and a drain ends with the last connection. Everything of Pingora's that serves
 //! requests is the same: its service, its listener, its proxy.
 
+mod admin;
 mod demo;
 mod drain;
 mod error;
@@ -16,9 +17,12 @@ pub(crate) use error::StartError;
 
 use crate::{
     Failure,
+    access_log::{AccessLog, Destination},
     args::Serve,
-    config::{self, Log, Overrides, ServerConfig},
-    front::{Doors, Front},
+    config::{self, AccessLogPolicy, Log, Overrides, ServerConfig},
+    front::{Doors, Front, Watchers},
+    metrics::{Metrics, Sources},
+    readiness::Readiness,
     tap::Tap,
     tls::Certificates,
     world::{Journal, Production},
@@ -43,6 +47,9 @@ use tokio_rustls::TlsAcceptor;
 
 /// How long the origin may take to accept a connection at start, before a warning says that it does not.
 const ORIGIN_PROBE_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// How long the access log may take to write its last lines.
+const LOG_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// `tiergate serve`.
 pub(crate) fn serve(arguments: Serve) -> Result<(), Failure> {
@@ -117,6 +124,9 @@ async fn run(prepared: Prepared) -> Result<(), StartError> {
     let Prepared { mut config, listener, address, demo } = prepared;
     let signals = drain::Signals::new().map_err(StartError::Runtime)?;
     let encrypted = config.tls.clone().map(Encrypted::open).transpose()?;
+    let admin = config.admin.as_ref().map(admin::Bound::new).transpose()?;
+    let admin_address = admin.as_ref().map(|admin| admin.address);
+    let access_log = config.access_log.as_ref().map(start_access_log).transpose()?.map(Arc::new);
     if let Some(demo) = &demo {
         config.origin = demo.start_origin(config.origin).await?;
     }
@@ -125,17 +135,23 @@ async fn run(prepared: Prepared) -> Result<(), StartError> {
     let watched = tap.as_ref().map(|tap| Arc::clone(tap.counts()));
     let mut storage = Storage::open(&config).await?;
     let disk = storage.io().map_or("", Io::as_str);
-    let driver = start_driver(&config, &mut storage, tap).await?;
+    let sources =
+        Sources { log: access_log.as_ref().map(|log| Arc::clone(log.counts())), tap: watched.clone() };
+    let observers = Observers::new(&config, sources);
+    let driver = start_driver(&config, &mut storage, &observers, tap).await?;
+    let admin = admin.map(|admin| admin.serve(&driver, &observers)).transpose()?;
     let (open, closed) = mpsc::channel(1);
     let id = getrandom::u64().map_err(StartError::Chance)?;
-    let front = Front::new(driver.clone(), config.origin.clone(), config.front, id, open);
+    let watchers = Watchers { metrics: Arc::clone(&observers.metrics), access_log: access_log.clone() };
+    let front = Front::new(driver.clone(), config.origin.clone(), config.front.clone(), watchers, id, open);
     let (stop, stopping) = watch::channel(false);
+    let certificates = encrypted.as_ref().map(|encrypted| Arc::clone(&encrypted.certificates));
     let doors = Doors::new(front);
     let mut services = JoinSet::new();
     let listener = tokio::net::TcpListener::from_std(listener).map_err(StartError::Runtime)?;
     services.spawn(listening::accept(listener, None, doors.clone(), stopping.clone()));
     let mut listens = format!("http://{address}");
-    if let Some(Encrypted { listener, address, acceptor }) = encrypted {
+    if let Some(Encrypted { listener, address, acceptor, .. }) = encrypted {
         let listener = tokio::net::TcpListener::from_std(listener).map_err(StartError::Runtime)?;
         services.spawn(listening::accept(listener, Some(acceptor), doors, stopping));
         write!(listens, ", https://{address}").expect("a String takes everything");
@@ -145,17 +161,23 @@ async fn run(prepared: Prepared) -> Result<(), StartError> {
     }
 
     say(&match &demo {
-        Some(demo) => demo.announcement(address, &config.origin, disk),
-        None if disk.is_empty() => {
-            format!("tiergate: listening on {listens}, origin {}\n", config.origin)
-        }
-        None => {
-            format!("tiergate: listening on {listens}, origin {}, l2 through {disk}\n", config.origin)
-        }
+        Some(demo) => demo.announcement(address, &config.origin, disk, admin_address),
+        None => announcement(&listens, &config.origin, disk, admin_address),
     });
     let probe = tokio::spawn(probe_origin(config.origin.clone()));
-    drain::until_told(drain::Running { signals, stop, services, closed, driver }, config.drain).await;
+    let readiness = observers.readiness;
+    let log = access_log.clone();
+    let running = drain::Running { signals, stop, services, closed, driver, readiness, log, certificates };
+    drain::until_told(running, config.drain).await;
     probe.abort();
+    if let Some(admin) = admin {
+        admin.abort();
+    }
+    if let Some(log) = access_log
+        && !log.finish(LOG_TIME_MAX)
+    {
+        tracing::warn!("the access log could not be written to its end");
+    }
     if let Some(watched) = watched {
         let (checked, broken) = (watched.checked(), watched.broken());
         tracing::info!(checked, ?broken, "events of the tapped shard, and the rules that they broke");
@@ -168,6 +190,7 @@ struct Encrypted {
     listener: TcpListener,
     address: SocketAddr,
     acceptor: TlsAcceptor,
+    certificates: Arc<Certificates>,
 }
 
 impl Encrypted {
@@ -175,13 +198,55 @@ impl Encrypted {
         let certificates = Certificates::load(tls.certificates).map_err(StartError::Certificate)?;
         let (listener, address) = bind(tls.listen)?;
         let acceptor = TlsAcceptor::from(Arc::new(certificates.server_config()));
-        Ok(Self { listener, address, acceptor })
+        Ok(Self { listener, address, acceptor, certificates })
     }
+}
+
+/// Where everything is, in one line.
+fn announcement(
+    listens: &str,
+    origin: &config::OriginAddress,
+    disk: &str,
+    admin: Option<SocketAddr>,
+) -> String {
+    let mut line = format!("tiergate: listening on {listens}, origin {origin}");
+    if !disk.is_empty() {
+        line.push_str(&format!(", l2 through {disk}"));
+    }
+    if let Some(admin) = admin {
+        line.push_str(&format!(", admin on http://{admin}"));
+    }
+    line.push('\n');
+    line
+}
+
+/// Who watches the driver.
+struct Observers {
+    metrics: Arc<Metrics>,
+    readiness: Arc<Readiness>,
+}
+
+impl Observers {
+    fn new(config: &ServerConfig, sources: Sources) -> Self {
+        Self {
+            metrics: Arc::new(Metrics::new(&config.cache, config.shards, sources)),
+            readiness: Arc::new(Readiness::awaiting(config.cache.local_tiers(), config.shards.get())),
+        }
+    }
+}
+
+fn start_access_log(policy: &AccessLogPolicy) -> Result<AccessLog, StartError> {
+    let AccessLogPolicy { destination, format } = policy;
+    AccessLog::start(destination.clone(), *format).map_err(|error| match destination {
+        Destination::StandardError => StartError::Runtime(error),
+        Destination::File(file) => StartError::AccessLog { file: file.clone(), error },
+    })
 }
 
 async fn start_driver(
     config: &ServerConfig,
     storage: &mut Storage,
+    observers: &Observers,
     tap: Option<Tap>,
 ) -> Result<Driver<Production>, StartError> {
     let tiers = config.cache.byte_tiers().map(|tier| (tier, storage.take(tier))).collect();
@@ -193,7 +258,12 @@ async fn start_driver(
         tiers,
         durable: None,
         feed: None,
-        observer: Journal::new(config.shards, recording, tap),
+        observer: Journal::new(
+            Arc::clone(&observers.metrics),
+            Arc::clone(&observers.readiness),
+            recording,
+            tap,
+        ),
     };
     let seed = Seed(getrandom::u64().map_err(StartError::Chance)?);
     Driver::start(parts, &config.cache, seed, config.shards).await.map_err(StartError::Tier)

@@ -1,18 +1,18 @@
 //! The real world, as the driver is given it in production.
 
-use crate::tap::Tap;
+use crate::{
+    metrics::{BreakerChange, BreakerStep, Metrics},
+    readiness::Readiness,
+    tap::Tap,
+};
 use std::{
     collections::BTreeMap,
     fs::File,
-    num::NonZeroU32,
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant as Moment},
 };
 use tiergate_driver::{Beginning, NoStore, Observer, Recorder, TierError, TokioClock, TokioSpawn, World};
-use tiergate_engine::{ByteCount, Event, Instant, ResilienceEvent, TierId};
+use tiergate_engine::{ByteCount, Dependency, Event, Instant, ResilienceEvent, TierId};
 use tiergate_recording::JsonRecorder;
 use tiergate_tiers::{AnyTier, HttpOrigin, TcpConnect};
 
@@ -33,16 +33,15 @@ impl World for Production {
     type Observer = Journal;
 }
 
-/// Writes events and tier failures to the log.
-#[derive(Debug, Default)]
+/// Counts events, and writes what somebody should know to the log.
+#[derive(Debug)]
 pub struct Journal {
-    complaints: Mutex<BTreeMap<TierId, Complaint>>,
+    complaints: Mutex<Complaints>,
     /// Until it is handed to the shard that is to be recorded.
     recording: Mutex<Option<NewRecording>>,
     tap: Option<Tap>,
-    /// How many shards there are, and how many of them the disk has joined.
-    shards: u32,
-    joined: AtomicU32,
+    metrics: Arc<Metrics>,
+    readiness: Arc<Readiness>,
 }
 
 /// A recording whose file is made, of a shard that has not begun.
@@ -56,6 +55,10 @@ pub struct NewRecording {
     pub size_max: ByteCount,
 }
 
+/// What was said last about each failing tier.
+#[derive(Debug, Default)]
+struct Complaints(BTreeMap<TierId, Complaint>);
+
 /// What was said last about a failing tier.
 #[derive(Debug)]
 struct Complaint {
@@ -64,15 +67,22 @@ struct Complaint {
 }
 
 impl Journal {
-    /// One for so many shards, that records and watches as well, if it is to.
-    pub fn new(shards: NonZeroU32, recording: Option<NewRecording>, tap: Option<Tap>) -> Self {
-        Self { recording: Mutex::new(recording), tap, shards: shards.get(), ..Self::default() }
+    /// One that records and watches as well, if it is to.
+    pub fn new(
+        metrics: Arc<Metrics>,
+        readiness: Arc<Readiness>,
+        recording: Option<NewRecording>,
+        tap: Option<Tap>,
+    ) -> Self {
+        let recording = Mutex::new(recording);
+        Self { complaints: Mutex::default(), recording, tap, metrics, readiness }
     }
+}
 
+impl Complaints {
     /// How many failures went unsaid since the last complaint, if it is time for another.
-    fn complain(&self, tier: TierId, now: Moment) -> Option<u64> {
-        let mut complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
-        match complaints.get_mut(&tier) {
+    fn complain(&mut self, tier: TierId, now: Moment) -> Option<u64> {
+        match self.0.get_mut(&tier) {
             Some(last) if now.duration_since(last.said) < COMPLAINT_INTERVAL => {
                 last.kept_back += 1;
                 None
@@ -83,7 +93,7 @@ impl Journal {
             }
             None => {
                 let first = Complaint { said: now, kept_back: 0 };
-                complaints.insert(tier, first);
+                self.0.insert(tier, first);
                 Some(0)
             }
         }
@@ -93,22 +103,41 @@ impl Journal {
 impl Observer for Journal {
     fn observe(&self, shard: u32, now: Instant, event: &Event) {
         if let Event::Resilience(ResilienceEvent::TierJoined { tier, objects, bytes }) = event
-            && self.joined.fetch_add(1, Ordering::Relaxed) + 1 == self.shards
+            && self.readiness.joined()
         {
             tracing::info!(tier = tier.as_str(), objects, bytes = bytes.0, "a tier has joined");
         }
         if let Some(tap) = &self.tap {
             tap.show(shard, now, event);
         }
+        match self.metrics.observe(shard, now, event) {
+            // The disk says itself when it is down, once, and when it is back.
+            Some(BreakerStep { of: Dependency::Tier(TierId::L2), .. }) | None => {}
+            Some(BreakerStep { of, change: BreakerChange::FirstOpened }) => {
+                tracing::warn!(
+                    ?of,
+                    "a breaker has opened: who it guards has failed too often to be asked as before"
+                );
+            }
+            Some(BreakerStep { of, change: BreakerChange::AllClosed }) => {
+                tracing::warn!(?of, "every breaker has closed again: who they guard is asked as before");
+            }
+        }
         tracing::debug!(shard, ?event);
     }
 
+    fn fresh_hit(&self, shard: u32) {
+        self.metrics.fresh_hit(shard);
+    }
+
     fn tier_failed(&self, tier: TierId, error: &TierError) {
-        // The disk says itself when it is down, once, and when it is back.
+        // As above.
         if tier == TierId::L2 {
             return tracing::debug!(%error, "L2 failed a call");
         }
-        if let Some(kept_back) = self.complain(tier, Moment::now()) {
+        let complaints = self.complaints.lock();
+        let due = complaints.unwrap_or_else(PoisonError::into_inner).complain(tier, Moment::now());
+        if let Some(kept_back) = due {
             tracing::warn!(tier = tier.as_str(), %error, kept_back, "a tier failed; requests go on without it");
         }
     }
@@ -129,12 +158,12 @@ mod tests {
     /// back.
     #[test]
     fn a_failing_tier_does_not_flood_the_log() {
-        let journal = Journal::default();
+        let mut complaints = Complaints::default();
         let start = Moment::now();
-        assert_eq!(journal.complain(TierId::L1, start), Some(0));
-        assert_eq!(journal.complain(TierId::L1, start), None);
-        assert_eq!(journal.complain(TierId::L1, start), None);
-        assert_eq!(journal.complain(TierId::L3, start), Some(0));
-        assert_eq!(journal.complain(TierId::L1, start + COMPLAINT_INTERVAL), Some(2));
+        assert_eq!(complaints.complain(TierId::L1, start), Some(0));
+        assert_eq!(complaints.complain(TierId::L1, start), None);
+        assert_eq!(complaints.complain(TierId::L1, start), None);
+        assert_eq!(complaints.complain(TierId::L3, start), Some(0));
+        assert_eq!(complaints.complain(TierId::L1, start + COMPLAINT_INTERVAL), Some(2));
     }
 }

@@ -140,7 +140,7 @@ impl<W: World> Driver<W> {
     /// The fast path: a fresh L0 hit and its age, without a task, a queue or a copy. `fields` have lower-case
     /// names.
     ///
-    /// The observer is not shown it: whoever takes the fast path counts its hits.
+    /// No event tells of it: the observer is told with [`Observer::fresh_hit`].
     pub fn fresh_hit<'f>(
         &self,
         key: CacheKey,

@@ -256,12 +256,13 @@ impl<W: World> Shared<W> {
         method: Method,
         fields: impl Iterator<Item = (&'f str, &'f [u8])>,
     ) -> Option<(Arc<Resident<Bytes>>, Duration)> {
-        let mut shard = self.lock(self.shard_of(key));
+        let number = self.shard_of(key);
+        let mut shard = self.lock(number);
         let now = self.parts.clock.now();
         if is_planted(Fault::LooksTwice) {
             shard.engine.fresh_hit(now, key, method, std::iter::empty())?;
             drop(shard);
-            shard = self.lock(self.shard_of(key));
+            shard = self.lock(number);
             let seen = shard.engine.fresh_hit(now, key, method, fields);
             return Some((Arc::clone(seen.expect("it was there a moment ago")), Duration::ZERO));
         }
@@ -275,6 +276,7 @@ impl<W: World> Shared<W> {
                 resident
             }
         }?;
+        self.parts.observer.fresh_hit(number);
         let age = resident.freshness.age(now);
         Some((resident, age))
     }

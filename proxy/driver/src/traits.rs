@@ -201,6 +201,9 @@ pub trait ByteTier: Send + Sync + 'static {
 pub trait Observer: Send + Sync + 'static {
     /// Called under the shard's lock: be quick, and do not call the driver.
     fn observe(&self, shard: u32, now: Instant, event: &Event);
+    /// The fast path found a fresh response, of which no event tells. Called under the shard's lock, for each
+    /// hit: be quicker still.
+    fn fresh_hit(&self, _shard: u32) {}
     /// A tier call failed; the engine was told, this is for the log.
     fn tier_failed(&self, tier: TierId, error: &TierError);
     /// Called once for each shard, before its engine is told anything. Whoever wants to replay what it

@@ -1,7 +1,10 @@
 use super::*;
-use crate::world::{Journal, Production};
+use crate::{
+    metrics::{Metrics, Sources},
+    world::{Journal, Production},
+};
 use pingora::cache::trace::Span;
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, sync::Arc};
 use tiergate_driver::{Answer, Parts, TokioClock, TokioSpawn};
 use tiergate_engine::{Config, Fields, RawConfig, RequestHead, Seed};
 use tiergate_tiers::{HttpOrigin, OriginOptions, TcpConnect};
@@ -22,6 +25,8 @@ async fn driver() -> Driver<Production> {
         let response = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nCache-Control: max-age=60\r\n\r\nhello";
         stream.write_all(response).await.expect("a reader");
     });
+    let config = Config::try_from(RawConfig::default()).expect("the defaults are right");
+    let metrics = Metrics::new(&config, NonZeroU32::MIN, Sources::default());
     let parts = Parts {
         clock: TokioClock::new(),
         spawn: TokioSpawn::current(),
@@ -29,9 +34,8 @@ async fn driver() -> Driver<Production> {
         tiers: Vec::new(),
         durable: None,
         feed: None,
-        observer: Journal::default(),
+        observer: Journal::new(Arc::new(metrics), Arc::default(), None, None),
     };
-    let config = Config::try_from(RawConfig::default()).expect("the defaults are right");
     Driver::start(parts, &config, Seed(1), NonZeroU32::MIN).await.expect("no tier can fail")
 }
 

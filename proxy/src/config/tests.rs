@@ -25,6 +25,8 @@ fn the_example_loads_as_it_stands() {
     assert_eq!(config.disk, Some(disk));
     assert_eq!(config.shards.get(), 8);
     assert_eq!(config.drain, Duration::from_secs(30));
+    assert_eq!(config.admin, None);
+    assert_eq!(config.access_log, None);
     assert_eq!(config.log, Log::Warnings);
 }
 
@@ -62,6 +64,23 @@ fn the_example_names_every_key() {
         for name in known {
             let path = if section.is_empty() { name.to_owned() } else { format!("{section}.{name}") };
             assert!(places.has(&path), "the example does not name `{path}`: {message}");
+        }
+    }
+}
+
+/// The sections that the example leaves out, written as comments, are right once they are no comments, and
+/// name every key of theirs.
+#[test]
+fn the_sections_that_the_example_leaves_out_are_right() {
+    for (section, keys) in [("admin", &["listen", "token_file"][..]), ("access_log", &["file", "format"])] {
+        let begin = format!("# {section}:");
+        let lines = EXAMPLE.lines().skip_while(|line| *line != begin);
+        let lines = lines.take_while(|line| line.starts_with("# ")).map(|line| &line[2..]);
+        let text = format!("origin: http://a\n{}\n", lines.collect::<Vec<_>>().join("\n"));
+        parse(&text, &Overrides::default()).unwrap_or_else(|problem| panic!("{problem}: {text}"));
+        let places = Places::of(&text);
+        for key in keys {
+            assert!(places.has(&format!("{section}.{key}")), "{key} in {text}");
         }
     }
 }
@@ -250,4 +269,80 @@ fn what_the_disk_cannot_be_is_refused() {
         let text = complaint(&disk("{}", storage));
         assert!(text.starts_with("t.yaml:5: ") && text.contains(word), "{text}");
     }
+}
+
+/// The admin listener is on loopback when nobody says otherwise, and any other address needs a token.
+#[test]
+fn the_admin_listener_is_what_the_file_says() {
+    let admin = |text: &str| {
+        let text = format!("origin: http://a\nadmin: {text}\n");
+        parse(&text, &Overrides::default()).expect("the configuration is right").admin.expect("it has one")
+    };
+    let (loopback, token) = (Access::Loopback, Token::new("0123456789abcdef").expect("long enough"));
+    assert_eq!(admin("{}"), Admin { listen: ([127, 0, 0, 1], 9080).into(), access: loopback.clone() });
+    assert_eq!(admin("{ listen: \"[::1]:0\" }").access, loopback);
+    assert_eq!(admin("{ listen: \"127.0.0.1:0\" }").listen.port(), 0);
+    assert_eq!(admin("{ token: 0123456789abcdef }").access, Access::Token(token));
+    let file = Access::TokenFile("/a".into());
+    let everywhere = Admin { listen: ([0, 0, 0, 0], 1).into(), access: file };
+    assert_eq!(admin("{ listen: \"0.0.0.0:1\", token_file: /a }"), everywhere);
+}
+
+/// An admin listener that anybody could use is refused, and a token is shown nowhere.
+#[test]
+fn an_admin_listener_that_is_open_to_all_is_refused() {
+    let cases = [
+        (
+            "listen: \"0.0.0.0:9080\"",
+            "t.yaml:3: `admin.listen` is 0.0.0.0:9080, but must be a loopback address, such as 127.0.0.1:9080, \
+             unless there is an `admin.token_file`: whoever reaches another address could purge everything",
+        ),
+        (
+            "listen: here",
+            "t.yaml:3: `admin.listen` is here, but must be an IP address and a port, such as 127.0.0.1:9080",
+        ),
+        (
+            "listen: 127.0.0.1:8080",
+            "t.yaml:3: `admin.listen` is 127.0.0.1:8080, but must be another address or port than `listen`, where \
+             clients connect",
+        ),
+        ("token: secret", "t.yaml:3: `admin.token` must be 16 to 1024 visible ASCII characters"),
+        ("token: [secret]", "t.yaml:3: `admin.token` must be 16 to 1024 visible ASCII characters"),
+        (
+            "token_file: \"\"",
+            "t.yaml:3: `admin.token_file` is empty, but must be a file, such as /etc/tiergate/admin.token",
+        ),
+        (
+            "token_file: /a\n  token: 0123456789abcdef",
+            "t.yaml:3: `admin.token_file` is given, and `admin.token` too: remove one of them",
+        ),
+    ];
+    for (text, message) in cases {
+        assert_eq!(complaint(&format!("origin: http://a\nadmin:\n  {text}\n")), message, "{text}");
+    }
+}
+
+/// The access log has a file, or standard error, and one of two formats.
+#[test]
+fn the_access_log_is_what_the_file_says() {
+    use crate::access_log::{Destination, Format};
+    let read = |text: &str| {
+        let text = format!("origin: http://a\naccess_log: {text}\n");
+        parse(&text, &Overrides::default())
+            .expect("the configuration is right")
+            .access_log
+            .expect("it has one")
+    };
+    let policy = |destination, format| AccessLogPolicy { destination, format };
+    assert_eq!(read("{ file: stderr }"), policy(Destination::StandardError, Format::Combined));
+    let file = Destination::File("./stderr".into());
+    assert_eq!(read("{ file: ./stderr, format: json }"), policy(file, Format::Json));
+    let refused = |text: &str| complaint(&format!("origin: http://a\naccess_log:\n  {text}\n"));
+    assert_eq!(
+        refused("file: \"\""),
+        "t.yaml:3: `access_log.file` is empty, but must be a file, such as /var/log/tiergate/access.log, or stderr"
+    );
+    assert!(refused("format: json").contains("file"), "{}", refused("format: json"));
+    let unknown = refused("file: a\n  format: xml");
+    assert!(unknown.starts_with("t.yaml:4: `access_log.format` ") && unknown.contains("xml"), "{unknown}");
 }

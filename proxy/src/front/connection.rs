@@ -8,7 +8,7 @@ use super::{
     Front, Timeouts,
     forwarding::{self, Client},
     handover::HandedOver,
-    log::LoggedRequest,
+    log::{LoggedRequest, LoggedResponse},
     pingora::{Passed, Proxying},
     request_head::{self, FIELD_LINES_MOST, Fault, Framing},
     response_head::{self, BodyFraming, Persistence},
@@ -217,7 +217,17 @@ impl<W: World> Connection<W> {
             is_http_10: parsed.is_http_10,
             keeps_open: parsed.keeps_open,
         };
-        let logged = front.logs().then(|| LoggedRequest::of(parsed.method, &parsed.target));
+        let logged = front.logs().then(|| {
+            let mut logged = LoggedRequest {
+                method: parsed.method.to_owned(),
+                host: authority.to_owned(),
+                target: parsed.target.to_string(),
+                protocol: if parsed.is_http_10 { "HTTP/1.0" } else { "HTTP/1.1" },
+                ..LoggedRequest::default()
+            };
+            logged.keep(parsed.lines());
+            logged
+        });
         if method == Method::Get
             && let Some((resident, age)) = front.driver.fresh_hit(key, method, parsed.lines())
         {
@@ -444,18 +454,15 @@ impl<W: World> Connection<W> {
         logged: Option<LoggedRequest>,
         began: std::time::Instant,
     ) -> Next {
-        if let Some(logged) = logged {
-            let bytes = sent.as_ref().copied().unwrap_or(0);
-            self.front.log(
-                &logged,
-                self.wire.peer,
-                status,
-                bytes,
-                began.elapsed(),
-                account.status(),
-                sent.is_err(),
-            );
-        }
+        let response = LoggedResponse {
+            client: self.wire.peer.ip(),
+            status,
+            bytes: sent.as_ref().copied().unwrap_or(0),
+            took: began.elapsed(),
+            cache_status: account.status(),
+            is_broken: sent.is_err(),
+        };
+        self.front.responded(logged.as_ref(), &response);
         match sent {
             Ok(_) if manner.keeps_open => Next::Request,
             Ok(_) => Next::Linger,
@@ -472,7 +479,7 @@ impl<W: World> Connection<W> {
 
     async fn refuse(&mut self, page: ErrorPage, account: Account) -> Next {
         let manner = Manner { is_head: false, is_http_10: false, keeps_open: false };
-        let logged = self.front.logs().then(|| LoggedRequest::of("-", "-"));
+        let logged = self.front.logs().then(LoggedRequest::unknown);
         let sent = self.send_page(page, &account, manner).await;
         self.end(sent, page.status, &account, manner, logged, std::time::Instant::now())
     }

@@ -8,7 +8,7 @@
 use super::{
     Fault, Front,
     forwarding::{self, Client},
-    log::LoggedRequest,
+    log::{LoggedRequest, LoggedResponse},
     proxied, purge,
     request_head::is_client_telling,
     writing::{send_short, send_streamed, send_whole},
@@ -391,19 +391,33 @@ impl<W: World> ProxyHttp for Proxying<W> {
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {
-        if !self.front.logs() {
-            return;
-        }
         let request = session.req_header();
-        let logged = LoggedRequest::of(request.method.as_str(), &String::from_utf8_lossy(request.raw_path()));
+        let logged = self.front.logs().then(|| {
+            let mut logged = LoggedRequest {
+                method: request.method.to_string(),
+                host: exchange.passed.as_ref().map_or_else(String::new, |head| head.authority.to_string()),
+                target: String::from_utf8_lossy(request.raw_path()).into_owned(),
+                protocol: match request.version {
+                    http::Version::HTTP_10 => "HTTP/1.0",
+                    http::Version::HTTP_2 => "HTTP/2.0",
+                    _ => "HTTP/1.1",
+                },
+                ..LoggedRequest::default()
+            };
+            logged.keep(request.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())));
+            logged
+        });
         let written = session.response_written();
-        let status = written.map_or(0, |response| response.status.as_u16());
-        let cache = written
-            .and_then(|response| response.headers.get_all(CACHE_STATUS).iter().next_back())
-            .map_or(&b"-"[..], http::HeaderValue::as_bytes);
-        let unknown = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-        let client = session.client_addr().and_then(|address| address.as_inet()).copied().unwrap_or(unknown);
-        let (bytes, took) = (session.body_bytes_sent() as u64, exchange.began.elapsed());
-        self.front.log(&logged, client, status, bytes, took, cache, error.is_some());
+        let response = LoggedResponse {
+            client: self.client(session).address,
+            status: written.map_or(0, |response| response.status.as_u16()),
+            bytes: session.body_bytes_sent() as u64,
+            took: exchange.began.elapsed(),
+            cache_status: written
+                .and_then(|response| response.headers.get_all(CACHE_STATUS).iter().next_back())
+                .map_or(&b"-"[..], http::HeaderValue::as_bytes),
+            is_broken: error.is_some(),
+        };
+        self.front.responded(logged.as_ref(), &response);
     }
 }

@@ -1,22 +1,21 @@
-//! `PURGE /path`, from this machine only, answered with what was seen in each tier (failure R10).
+//! `PURGE /path` at the clients' listener, from whoever knows its token (failure R10).
 //!
 //! Without more it is about the path itself. `Surrogate-Key`, `Cache-Tag` or `xkey` name surrogate keys
 //! instead, `X-Purge: prefix` means everything under the path, `X-Purge: all` everything. `Soft-Purge: 1` (or
-//! Fastly's name for it) makes stale what else would go.
+//! Fastly's name for it) makes stale what else would go. The admin listener takes purges, too (`admin`).
 
 use super::{
     pingora::{Exchange, Proxying},
     writing::send_short,
 };
-use crate::response::{self, Account, ErrorPage};
-use bytes::Bytes;
+use crate::{
+    config::Token,
+    purging::{self, TAGS_MAX, Wish},
+    response::{self, Account, ErrorPage},
+};
 use pingora::{Result, http::RequestHeader, proxy::Session};
-use std::{collections::BTreeMap, fmt::Write};
-use tiergate_driver::{Elsewhere, World};
-use tiergate_engine::{CacheKey, Prefix, PurgeMode, PurgeOutcome, RequestHead, Selector, Tag, TierId};
-
-/// Surrogate keys of one request: each is a ban that lookups read, and the engine remembers 256.
-const TAGS_MAX: usize = 64;
+use tiergate_driver::World;
+use tiergate_engine::{CacheKey, Prefix, PurgeMode, RequestHead, Selector, Tag};
 
 pub(super) fn is_purge(request: &RequestHeader) -> bool {
     request.method.as_str() == "PURGE"
@@ -32,104 +31,56 @@ impl<W: World> Proxying<W> {
         key: CacheKey,
         head: &RequestHead,
     ) -> Result<bool> {
-        let local = session
-            .client_addr()
-            .and_then(|address| address.as_inet())
-            .is_some_and(|address| address.ip().to_canonical().is_loopback());
-        if !local {
+        let given = session.req_header().headers.get(http::header::AUTHORIZATION);
+        let given = given.and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+        let is_known = |token: &Token| given.is_some_and(|given| token.is(given));
+        if !self.front.purge_token.as_ref().is_some_and(is_known) {
             let account = Account::own("purge-forbidden");
             return self.answer_error(session, exchange, ErrorPage::PURGE_FORBIDDEN, account).await;
         }
-        let Some(wish) = Wish::of(key, head) else {
+        let Some(wish) = wish(key, head) else {
             let account = Account::own("bad-request");
             return self.answer_error(session, exchange, ErrorPage::BAD_REQUEST, account).await;
         };
-        let mut seen: BTreeMap<TierId, PurgeOutcome> = BTreeMap::new();
-        let mut elsewhere = Elsewhere::NoFeed;
-        for selector in &wish.selectors {
-            let purged = self.front.driver.purge_selected(selector, wish.mode).await;
-            elsewhere = elsewhere.max(purged.elsewhere);
-            for (tier, outcome) in purged.tiers {
-                seen.entry(tier).and_modify(|other| *other = other.with(outcome)).or_insert(outcome);
-            }
-        }
-        let report: Vec<_> = seen.into_iter().collect();
-        let failed = elsewhere == Elsewhere::Failed
-            || report.iter().any(|(_, outcome)| matches!(outcome, PurgeOutcome::Failed));
-        let body = line(&wish.selectors, &report, elsewhere);
-        let status = if failed { 502 } else { 200 };
+        let report = purging::purge(&self.front.driver, &wish).await;
+        let body = report.line(&wish.selectors);
+        let status = if report.is_incomplete() { 502 } else { 200 };
         let mut header = response::plain(status, "application/json", body.len())?;
         let account = Account::own("purge");
         account.write(&mut header)?;
         exchange.account = Some(account);
-        send_short(session, header, Bytes::from(body)).await?;
+        send_short(session, header, body).await?;
         Ok(true)
     }
 }
 
-/// What one request wants purged.
-#[derive(Debug, PartialEq, Eq)]
-struct Wish {
-    selectors: Vec<Selector>,
-    mode: PurgeMode,
-}
-
-impl Wish {
-    /// Nothing, when the request contradicts itself, or names what nothing can be stored under.
-    fn of(key: CacheKey, head: &RequestHead) -> Option<Self> {
-        let is_soft = ["soft-purge", "fastly-soft-purge"]
-            .iter()
-            .flat_map(|name| head.fields.all(name))
-            .any(|value| value == b"1");
-        let mode = if is_soft { PurgeMode::Soft } else { PurgeMode::Hard };
-        let lines = || ["surrogate-key", "cache-tag", "xkey"].iter().flat_map(|name| head.fields.all(name));
-        let words = lines()
-            .flat_map(|line| line.split(|byte| matches!(byte, b' ' | b'\t' | b',')))
-            .filter(|word| !word.is_empty());
-        let mut tags = Vec::new();
-        for word in words {
-            tags.push(Selector::Tag(Tag::new(std::str::from_utf8(word).ok()?).ok()?));
+/// What a request wants purged. Nothing, when it contradicts itself, or names what nothing can be stored
+/// under.
+fn wish(key: CacheKey, head: &RequestHead) -> Option<Wish> {
+    let is_soft = ["soft-purge", "fastly-soft-purge"]
+        .iter()
+        .flat_map(|name| head.fields.all(name))
+        .any(|value| value == b"1");
+    let mode = if is_soft { PurgeMode::Soft } else { PurgeMode::Hard };
+    let lines = || ["surrogate-key", "cache-tag", "xkey"].iter().flat_map(|name| head.fields.all(name));
+    let words = lines()
+        .flat_map(|line| line.split(|byte| matches!(byte, b' ' | b'\t' | b',')))
+        .filter(|word| !word.is_empty());
+    let mut tags = Vec::new();
+    for word in words {
+        tags.push(Selector::Tag(Tag::new(std::str::from_utf8(word).ok()?).ok()?));
+    }
+    let mut wider = head.fields.all("x-purge");
+    let selectors = match (wider.next(), wider.next(), lines().next()) {
+        (None, _, None) => vec![Selector::Key(key)],
+        (None, _, Some(_)) if !tags.is_empty() && tags.len() <= TAGS_MAX => tags,
+        (Some(b"prefix"), None, None) => {
+            vec![Selector::Prefix(Prefix::new(&head.authority, &head.target).ok()?)]
         }
-        let mut wider = head.fields.all("x-purge");
-        let selectors = match (wider.next(), wider.next(), lines().next()) {
-            (None, _, None) => vec![Selector::Key(key)],
-            (None, _, Some(_)) if !tags.is_empty() && tags.len() <= TAGS_MAX => tags,
-            (Some(b"prefix"), None, None) => {
-                vec![Selector::Prefix(Prefix::new(&head.authority, &head.target).ok()?)]
-            }
-            (Some(b"all"), None, None) => vec![Selector::All],
-            (None | Some(_), _, _) => return None,
-        };
-        Some(Self { selectors, mode })
-    }
-}
-
-/// One line of JSON. Every word of it is ours, so nothing needs escaping.
-fn line(selectors: &[Selector], report: &[(TierId, PurgeOutcome)], elsewhere: Elsewhere) -> String {
-    let mut line = match selectors {
-        [Selector::Key(key)] => format!("{{\"key\":\"{key}\""),
-        [Selector::Prefix(_)] => "{\"purged\":\"prefix\"".to_owned(),
-        [Selector::All] => "{\"purged\":\"all\"".to_owned(),
-        tags => format!("{{\"purged\":\"tags\",\"tags\":{}", tags.len()),
+        (Some(b"all"), None, None) => vec![Selector::All],
+        (None | Some(_), _, _) => return None,
     };
-    for (tier, outcome) in report {
-        let seen = match outcome {
-            PurgeOutcome::Removed(bytes) => format!("{{\"outcome\":\"removed\",\"bytes\":{}}}", bytes.0),
-            PurgeOutcome::RemovedUnseen => "{\"outcome\":\"removed\"}".to_owned(),
-            PurgeOutcome::Staled(bytes) => format!("{{\"outcome\":\"staled\",\"bytes\":{}}}", bytes.0),
-            PurgeOutcome::Barred => "{\"outcome\":\"barred\"}".to_owned(),
-            PurgeOutcome::Absent => "{\"outcome\":\"absent\"}".to_owned(),
-            PurgeOutcome::Failed => "{\"outcome\":\"failed\"}".to_owned(),
-        };
-        write!(line, ",\"{}\":{seen}", tier.as_str()).expect("a String takes everything");
-    }
-    line.push_str(match elsewhere {
-        Elsewhere::NoFeed => "",
-        Elsewhere::Told => ",\"feed\":\"told\"",
-        Elsewhere::Failed => ",\"feed\":\"failed\"",
-    });
-    line.push_str("}\n");
-    line
+    Some(Wish { selectors, mode })
 }
 
 #[cfg(test)]
@@ -137,12 +88,12 @@ mod fuzz;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tiergate_engine::{ByteCount, Method};
+    use tiergate_engine::Method;
 
-    fn wish(fields: &[(&str, &str)]) -> Option<Wish> {
+    fn wished(fields: &[(&str, &str)]) -> Option<Wish> {
         let fields = fields.iter().copied().collect();
         let (authority, target) = ("host".into(), "/a".into());
-        Wish::of(CacheKey(1), &RequestHead { method: Method::Other, authority, target, fields })
+        wish(CacheKey(1), &RequestHead { method: Method::Other, authority, target, fields })
     }
 
     /// Each field asks for what it says, and what contradicts itself is refused.
@@ -151,38 +102,20 @@ mod tests {
         let tag = |text| Selector::Tag(Tag::new(text).expect("a tag"));
         let hard = |selectors| Some(Wish { selectors, mode: PurgeMode::Hard });
         let key = vec![Selector::Key(CacheKey(1))];
-        assert_eq!(wish(&[]), hard(key.clone()));
-        assert_eq!(wish(&[("soft-purge", "0")]), hard(key.clone()));
+        assert_eq!(wished(&[]), hard(key.clone()));
+        assert_eq!(wished(&[("soft-purge", "0")]), hard(key.clone()));
         for name in ["soft-purge", "fastly-soft-purge"] {
-            assert_eq!(wish(&[(name, "1")]), Some(Wish { selectors: key.clone(), mode: PurgeMode::Soft }));
+            assert_eq!(wished(&[(name, "1")]), Some(Wish { selectors: key.clone(), mode: PurgeMode::Soft }));
         }
         for name in ["surrogate-key", "cache-tag", "xkey"] {
-            assert_eq!(wish(&[(name, "a, b")]), hard(vec![tag("a"), tag("b")]));
+            assert_eq!(wished(&[(name, "a, b")]), hard(vec![tag("a"), tag("b")]));
         }
         let prefix = Prefix::new("host", "/a").expect("a prefix");
-        assert_eq!(wish(&[("x-purge", "prefix")]), hard(vec![Selector::Prefix(prefix)]));
-        assert_eq!(wish(&[("x-purge", "all")]), hard(vec![Selector::All]));
-        assert_eq!(wish(&[("x-purge", "everything")]), None);
-        assert_eq!(wish(&[("x-purge", "all"), ("xkey", "a")]), None);
-        assert_eq!(wish(&[("xkey", " ")]), None);
-        assert_eq!(wish(&[("xkey", &"a ".repeat(TAGS_MAX + 1))]), None);
-    }
-
-    /// Each outcome has its own word, and a size where one is known.
-    #[test]
-    fn a_report_says_what_each_tier_saw() {
-        let report = [
-            (TierId::L0, PurgeOutcome::Removed(ByteCount(12))),
-            (TierId::L1, PurgeOutcome::Failed),
-            (TierId::L2, PurgeOutcome::Absent),
-        ];
-        assert_eq!(
-            line(&[Selector::Key(CacheKey(0x1f))], &report, Elsewhere::NoFeed),
-            "{\"key\":\"0000000000000000000000000000001f\",\"l0\":{\"outcome\":\"removed\",\"bytes\":12},\
-             \"l1\":{\"outcome\":\"failed\"},\"l2\":{\"outcome\":\"absent\"}}\n"
-        );
-        let all = |elsewhere| line(&[Selector::All], &[], elsewhere);
-        assert_eq!(all(Elsewhere::Told), "{\"purged\":\"all\",\"feed\":\"told\"}\n");
-        assert_eq!(all(Elsewhere::Failed), "{\"purged\":\"all\",\"feed\":\"failed\"}\n");
+        assert_eq!(wished(&[("x-purge", "prefix")]), hard(vec![Selector::Prefix(prefix)]));
+        assert_eq!(wished(&[("x-purge", "all")]), hard(vec![Selector::All]));
+        assert_eq!(wished(&[("x-purge", "everything")]), None);
+        assert_eq!(wished(&[("x-purge", "all"), ("xkey", "a")]), None);
+        assert_eq!(wished(&[("xkey", " ")]), None);
+        assert_eq!(wished(&[("xkey", &"a ".repeat(TAGS_MAX + 1))]), None);
     }
 }

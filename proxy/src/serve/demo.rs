@@ -55,16 +55,23 @@ impl Demo {
     }
 
     /// What runs where, how the disk is asked, and what to try.
-    pub(super) fn announcement(&self, cache: SocketAddr, origin: &OriginAddress, disk: &str) -> String {
+    pub(super) fn announcement(
+        &self,
+        cache: SocketAddr,
+        origin: &OriginAddress,
+        disk: &str,
+        admin: Option<SocketAddr>,
+    ) -> String {
         let directory: &Path = self.directory.path();
         let (of, examples) = match self.origin {
             DemoOrigin::Named => ("", String::new()),
             DemoOrigin::BuiltIn => (" (a demonstration origin, built in)", examples(cache)),
         };
+        let operating = admin.map(operating).unwrap_or_default();
         format!(
             "tiergate: listening on http://{cache}, origin {origin}{of}\n\
              tiers: L0 in memory, L2 in {} through {disk} (removed at exit)\n\
-             {examples}\n\
+             {examples}{operating}\n\
              Stop with Ctrl-C. For a configuration of your own: tiergate serve --help\n",
             directory.display()
         )
@@ -80,5 +87,14 @@ fn examples(cache: SocketAddr) -> String {
          \x20 curl -i http://{cache}/slow               takes 3 s, once\n\
          \x20 curl -o /dev/null http://{cache}/big?mb=50  streamed; memory stays small\n\
          \x20 curl -X PURGE http://{cache}/hello        removes it from every tier\n"
+    )
+}
+
+fn operating(admin: SocketAddr) -> String {
+    format!(
+        "\n\
+         For operators, on this machine only:\n\
+         \x20 curl http://{admin}/metrics               for Prometheus; /healthz and /readyz for load balancers\n\
+         \x20 curl -X POST 'http://{admin}/purge?all=true'  removes everything from every tier\n"
     )
 }

@@ -10,6 +10,12 @@ use tiergate_tiers::{About, OpenError};
 pub(crate) enum StartError {
     /// The port is taken, or not ours to take.
     Listen { address: SocketAddr, error: io::Error },
+    /// The admin listener's port is taken, or not ours to take.
+    AdminListen { address: SocketAddr, error: io::Error },
+    /// The admin listener's token cannot be used.
+    AdminToken { file: PathBuf, why: String },
+    /// The access log's file cannot be opened.
+    AccessLog { file: PathBuf, error: io::Error },
     /// L2's directory cannot be used.
     Disk(OpenError),
     /// A tier could not say what it holds.
@@ -27,11 +33,13 @@ pub(crate) enum StartError {
 }
 
 impl StartError {
-    /// What the configuration says of the disk can only be seen by trying: it is wrong all the same.
+    /// What the configuration says of files can only be seen by trying: it is wrong all the same.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Disk(_) | Self::Certificate(_) => ExitCode::from(2),
+            Self::Disk(_) | Self::Certificate(_) | Self::AdminToken { .. } => ExitCode::from(2),
             Self::Listen { .. }
+            | Self::AdminListen { .. }
+            | Self::AccessLog { .. }
             | Self::Tier(_)
             | Self::Recording { .. }
             | Self::Demo(_)
@@ -44,14 +52,13 @@ impl StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Listen { address, error } => {
-                let advice = match error.kind() {
-                    io::ErrorKind::AddrInUse => "stop what uses the port, or choose another with `listen`",
-                    io::ErrorKind::PermissionDenied => "choose a port from 1024 on with `listen`",
-                    io::ErrorKind::AddrNotAvailable => "choose an address of this machine with `listen`",
-                    _ => "choose another address with `listen`",
-                };
-                write!(f, "cannot listen on {address}: {error}; {advice}")
+            Self::Listen { address, error } => cannot_listen(f, "listen", *address, error),
+            Self::AdminListen { address, error } => cannot_listen(f, "admin.listen", *address, error),
+            Self::AdminToken { file, why } => {
+                write!(f, "`admin.token_file` is {}, which {why}", file.display())
+            }
+            Self::AccessLog { file, error } => {
+                write!(f, "cannot write to {}: {error}; choose another `access_log.file`", file.display())
             }
             Self::Disk(error) => {
                 let key = match error.about() {
@@ -73,4 +80,19 @@ impl fmt::Display for StartError {
             Self::Chance(error) => write!(f, "cannot draw a random seed: {error}"),
         }
     }
+}
+
+fn cannot_listen(
+    f: &mut fmt::Formatter<'_>,
+    key: &str,
+    address: SocketAddr,
+    error: &io::Error,
+) -> fmt::Result {
+    let advice = match error.kind() {
+        io::ErrorKind::AddrInUse => "stop what uses the port, or choose another",
+        io::ErrorKind::PermissionDenied => "choose a port from 1024 on",
+        io::ErrorKind::AddrNotAvailable => "choose an address of this machine",
+        _ => "choose another address",
+    };
+    write!(f, "cannot listen on {address}: {error}; {advice} with `{key}`")
 }

@@ -1,6 +1,6 @@
 //! What a client gets, request by request.
 
-use crate::harness::{End, Origin, Site, pattern, respond};
+use crate::harness::{End, Origin, Refusing, Site, pattern, respond};
 
 const FRESH: &str = "Cache-Control: max-age=60\r\nETag: \"v1\"\r\nContent-Type: text/plain\r\n";
 
@@ -192,11 +192,9 @@ fn a_purge_is_answered_with_what_was_seen() {
 /// stays.
 #[test]
 fn an_unreachable_origin_is_a_502() {
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = gone.local_addr().expect("it is bound");
-    drop(gone);
+    let origin = Refusing::new();
     let site = Site::new();
-    let server = site.serve(address, "");
+    let server = site.serve(origin.address, "");
     let asked = server.get("/a");
     assert_eq!(asked.head.status, 502);
     assert_eq!(asked.cache_status(), "tiergate; fwd=miss; detail=origin-unreachable");
@@ -256,9 +254,8 @@ fn pipelined_requests_are_answered_in_order() {
 /// An L1 that is down costs nobody an answer (failure R1, C1).
 #[test]
 fn a_redis_that_is_down_changes_no_answer() {
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let redis = gone.local_addr().expect("it is bound");
-    drop(gone);
+    let gone = Refusing::new();
+    let redis = gone.address;
     let origin = Origin::fixed(FRESH, b"hello".to_vec());
     let site = Site::new();
     let server = site.start(&format!(

@@ -128,22 +128,10 @@ fn a_host_is_one_key_however_it_is_written() {
         assert_eq!(head.status, 200, "{host}");
     }
     let absolute = server.send_to("other.example", "GET", "http://site.example/a", "").head("GET");
-    assert_eq!(
-        absolute.field("cache-status"),
-        "tiergate; hit; ttl=59; detail=l0".replace("59", ttl(&absolute.field("cache-status")))
-    );
+    assert!(absolute.field("cache-status").contains("; hit; "), "{absolute:?}");
     let asked = origin.asked();
     assert_eq!(asked.len(), 1, "{asked:?}");
     assert!(asked[0].head.contains("host: site.example\r\n"), "{}", asked[0].head);
-}
-
-/// What is left of a lifetime, as it was told.
-fn ttl(status: &str) -> &str {
-    status
-        .split("ttl=")
-        .nth(1)
-        .and_then(|rest| rest.split(';').next())
-        .expect("a hit says how long it is fresh")
 }
 
 /// A client of HTTP/1.0 need not name a host; the origin's own is asked for.

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 use tempfile::TempDir;
+use tokio::net::TcpSocket;
 
 /// Far more than anything here takes: a test that hangs fails instead.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -34,6 +35,20 @@ pub(crate) fn tiergate(arguments: &[&str]) -> Output {
         .args(arguments)
         .output()
         .expect("the program was built for this test")
+}
+
+/// An address at which nobody listens, and nobody will: its port is taken while this lives.
+pub(crate) struct Refusing {
+    pub(crate) address: SocketAddr,
+    _bound: TcpSocket,
+}
+
+impl Refusing {
+    pub(crate) fn new() -> Self {
+        let bound = TcpSocket::new_v4().expect("a socket");
+        bound.bind((Ipv4Addr::LOCALHOST, 0).into()).expect("a free port");
+        Self { address: bound.local_addr().expect("it is bound"), _bound: bound }
+    }
 }
 
 /// A directory for one test's configuration and L2.
@@ -91,8 +106,18 @@ impl Site {
         std::fs::read_to_string(self.path().join("stderr")).unwrap_or_default()
     }
 
+    /// Waits until a server of this site has written this to standard error.
+    pub(crate) fn wait_for_log(&self, words: &str) {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        while !self.log().contains(words) {
+            assert!(std::time::Instant::now() < deadline, "no `{words}` in `{}`", self.log());
+            thread::yield_now();
+        }
+    }
+
     /// Starts a server with this configuration.
     pub(crate) fn start(&self, config: &str) -> Server {
+        let config = format!("{config}purge_token: purge-token-of-tests\n");
         let file = self.path().join("tiergate.yaml");
         std::fs::write(&file, config).expect("a file in a directory of ours");
         let log = File::options().create(true).append(true).open(self.path().join("stderr"));
@@ -132,6 +157,21 @@ impl Server {
             .and_then(|(_, rest)| rest.split(',').next()?.trim().parse().ok())
             .unwrap_or_else(|| panic!("no address in `{line}`"));
         Self { child, address, line }
+    }
+
+    /// Where operators ask. The configuration has an `admin` section.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        let admin = self.line.split_once("admin on http://").map(|(_, rest)| rest.trim().parse());
+        admin.unwrap_or_else(|| panic!("no admin listener in `{}`", self.line)).expect("an address")
+    }
+
+    /// What the admin listener answers to whoever is on this machine.
+    pub(crate) fn ask_admin(&self, method: &str, target: &str, more: &str) -> Response {
+        let stream = TcpStream::connect(self.admin()).expect("the admin listener listens");
+        let mut exchange =
+            Exchange::begin(stream, "localhost", method, target, more).expect("the listener reads");
+        let head = exchange.head(method);
+        exchange.finish(head)
     }
 
     pub(crate) fn signal(&self, name: &str) {
@@ -263,6 +303,11 @@ pub(crate) enum End {
 }
 
 impl Response {
+    /// A body that is text.
+    pub(crate) fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).expect("the body is text")
+    }
+
     pub(crate) fn cache_status(&self) -> String {
         self.head.field("cache-status")
     }
@@ -274,10 +319,17 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    fn begin(mut stream: TcpStream, host: &str, method: &str, target: &str, more: &str) -> io::Result<Self> {
+    pub(crate) fn begin(
+        mut stream: TcpStream,
+        host: &str,
+        method: &str,
+        target: &str,
+        more: &str,
+    ) -> io::Result<Self> {
         stream.set_read_timeout(Some(PATIENCE))?;
+        let known = if method == "PURGE" { "Authorization: Bearer purge-token-of-tests\r\n" } else { "" };
         let more = if more.contains("\r\n\r\n") { more.to_owned() } else { format!("{more}\r\n") };
-        let text = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n{more}");
+        let text = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\n{known}{more}");
         stream.write_all(text.as_bytes())?;
         Ok(Self { reader: BufReader::new(stream) })
     }

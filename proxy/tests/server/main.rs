@@ -3,6 +3,7 @@
 //! `harness` has the pieces. No test sleeps or fixes a port: readiness is the line that the program prints,
 //! and the order of events is made with channels.
 
+mod admin;
 mod answering;
 mod attacking;
 mod below_memory;

@@ -52,6 +52,12 @@ fn a_transfer_outlives_sigint() {
     finishes_a_transfer("INT", "GET", "");
 }
 
+/// SIGQUIT does the same, as nginx does at it.
+#[test]
+fn a_transfer_outlives_sigquit() {
+    finishes_a_transfer("QUIT", "GET", "");
+}
+
 /// So does a transfer of which the engine knows nothing, because it goes around the cache.
 #[test]
 fn a_passed_transfer_outlives_sigterm() {
@@ -105,4 +111,60 @@ fn l2_survives_a_restart() {
     assert!(response.cache_status().ends_with("detail=l2"), "{}", response.cache_status());
     assert_eq!(origin.targets(), ["/a"]);
     stop(server);
+}
+
+/// Signals that others reload, upgrade or rotate at end nothing: a transfer goes on, new clients are served,
+/// and the log says that nothing was done.
+#[test]
+fn other_signals_end_nothing() {
+    let (origin, go_on) = patient();
+    let site = Site::new();
+    let server = site.serve(origin.address, "");
+    let mut exchange = server.send("GET", "/a", "");
+    let head = exchange.head("GET");
+    for name in ["HUP", "USR1", "USR2"] {
+        server.signal(name);
+        site.wait_for_log(&format!("SIG{name}: "));
+    }
+    go_on.send(()).expect("the origin waits");
+    let response = exchange.finish(head);
+    assert!(response.end == End::Whole && response.body == pattern(SIZE));
+    assert_eq!(server.get("/a").body.len(), SIZE);
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+/// They are nothing to a server that drains either: it is no second signal to stop.
+#[test]
+fn other_signals_do_not_cut_a_drain_short() {
+    let (origin, go_on) = patient();
+    let site = Site::new();
+    let server = site.serve(origin.address, "");
+    let mut exchange = server.send("GET", "/a", "");
+    let head = exchange.head("GET");
+    server.signal("TERM");
+    server.wait_until_closed();
+    server.signal("HUP");
+    site.wait_for_log("SIGHUP: ");
+    go_on.send(()).expect("the origin waits");
+    let response = exchange.finish(head);
+    assert!(response.end == End::Whole && response.body == pattern(SIZE));
+    assert_eq!(server.wait().code(), Some(0));
+}
+
+/// After SIGUSR1 the access log is written to a file of its name, though the old one was moved away.
+#[test]
+fn the_access_log_is_opened_anew_at_sigusr1() {
+    let origin = Origin::fixed("Cache-Control: max-age=60\r\n", b"hello".to_vec());
+    let site = Site::new();
+    let (file, old) = (site.path().join("access.log"), site.path().join("access.log.1"));
+    let server = site.serve(origin.address, &format!("access_log: {{ file: {file:?} }}\n"));
+    std::fs::rename(&file, &old).expect("the server has made it");
+    server.signal("USR1");
+    while !file.exists() {
+        std::thread::yield_now();
+    }
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(0));
+    assert!(old.exists());
 }

@@ -30,6 +30,22 @@ async fn a_miss_is_followed_by_a_hit() {
     rig.settle().await;
 }
 
+/// A hit of the fast path has no event, and the observer is told of it by its shard; what the fast path does
+/// not find it is not told of.
+#[tokio::test(start_paused = true)]
+async fn the_observer_is_told_of_fresh_hits() {
+    let rig = Rig::with_shards(memory_and_disk(), 4).await;
+    rig.script("/a", &Script::chunks(1, 10));
+    assert!(!rig.is_in_l0("/a"));
+    assert_eq!(read(&mut rig.served("/a").await.body).await.map(|body| body.len()), Ok(10));
+    let before = rig.events.log().len();
+    assert!(rig.is_in_l0("/a") && rig.is_in_l0("/a") && !rig.is_in_l0("/b"));
+    let shards = rig.events.shards(|event| matches!(event, Event::Request(RequestEvent::Requested { .. })));
+    assert_eq!(rig.events.fresh_hits(), [*shards.first().expect("one was asked"); 2]);
+    assert_eq!(rig.events.log().len(), before);
+    rig.settle().await;
+}
+
 /// A body that was read to its end stays at its end, whole or streamed.
 #[tokio::test(start_paused = true)]
 async fn after_the_end_comes_the_end() {

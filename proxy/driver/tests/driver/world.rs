@@ -225,6 +225,7 @@ pub(crate) async fn pass(pace: Duration) {
 pub(crate) struct EventLog {
     events: Mutex<Vec<(u32, Instant, Event)>>,
     tier_failures: AtomicUsize,
+    fresh_hits: Mutex<Vec<u32>>,
     /// Panics at the next event, as an engine would, under the lock.
     pub(crate) dies: AtomicBool,
 }
@@ -247,6 +248,11 @@ impl EventLog {
         locked(&self.events).clone()
     }
 
+    /// The shard of each hit of the fast path, in order.
+    pub(crate) fn fresh_hits(&self) -> Vec<u32> {
+        locked(&self.fresh_hits).clone()
+    }
+
     pub(crate) fn tier_failures(&self) -> usize {
         self.tier_failures.load(Ordering::Relaxed)
     }
@@ -256,6 +262,10 @@ impl Observer for Lent<EventLog> {
     fn observe(&self, shard: u32, now: Instant, event: &Event) {
         assert!(!self.dies.load(Ordering::Relaxed), "the script says that this shard dies");
         locked(&self.events).push((shard, now, *event));
+    }
+
+    fn fresh_hit(&self, shard: u32) {
+        locked(&self.fresh_hits).push(shard);
     }
 
     fn tier_failed(&self, _tier: TierId, _error: &TierError) {

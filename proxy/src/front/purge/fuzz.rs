@@ -24,7 +24,7 @@ tiergate_fuzz::target!(
             target: "/a".into(),
             fields: fields.collect(),
         };
-        let Some(wish) = Wish::of(CacheKey(1), &head) else { return };
+        let Some(wish) = wish(CacheKey(1), &head) else { return };
         assert!((1..=TAGS_MAX).contains(&wish.selectors.len()));
         let are_tags = wish.selectors.iter().all(|selector| matches!(selector, Selector::Tag(_)));
         assert!(are_tags || wish.selectors.len() == 1);
