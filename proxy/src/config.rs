@@ -24,7 +24,7 @@ pub use storage::{Disk, RawDirectories, RawDiskStorage, RawIo, RawSharedStorage,
 
 pub use tls::{RawCertificate, RawTls, Tls};
 
-use crate::front::FrontOptions;
+use crate::front::{ConnectionLimits, FrontOptions};
 use error::Problem;
 use places::Places;
 use serde::Deserialize;
@@ -120,6 +120,8 @@ pub struct ServerConfig {
     pub disk: Option<Disk>,
     /// TLS towards clients, if there is any.
     pub tls: Option<Tls>,
+    /// How many clients there may be.
+    pub connections: ConnectionLimits,
     /// How clients are treated; whether their requests are logged, `log` says.
     pub front: FrontOptions,
     /// Engines.
@@ -258,6 +260,7 @@ fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
         return Err(Problem::value("tap_shard", shard, &bound));
     }
     let tls = tls.map(RawTls::check).transpose()?;
+    let connections = limits.check_connections()?;
     let front = FrontOptions {
         head_limits: limits.check()?,
         timeouts: timeouts.check()?,
@@ -284,6 +287,7 @@ fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
         redis,
         disk,
         tls,
+        connections,
         front,
         shards,
         drain: Duration::from_secs(drain_seconds),

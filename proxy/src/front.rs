@@ -53,6 +53,15 @@ impl Default for Timeouts {
     }
 }
 
+/// How many may be connected at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    /// In all.
+    pub connections_max: u32,
+    /// From one IPv4 address, or from one network of IPv6 (the first 64 bits, which one customer has).
+    pub per_address_max: u32,
+}
+
 /// How a front treats its clients.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FrontOptions {

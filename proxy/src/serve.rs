@@ -15,6 +15,8 @@ mod storage;
 
 pub(crate) use error::StartError;
 
+use listening::Admission;
+
 use crate::{
     Failure,
     access_log::{AccessLog, Destination},
@@ -149,11 +151,18 @@ async fn run(prepared: Prepared) -> Result<(), StartError> {
     let doors = Doors::new(front);
     let mut services = JoinSet::new();
     let listener = tokio::net::TcpListener::from_std(listener).map_err(StartError::Runtime)?;
-    services.spawn(listening::accept(listener, None, doors.clone(), stopping.clone()));
+    let admission = Admission::new(config.connections);
+    services.spawn(listening::accept(
+        listener,
+        None,
+        Arc::clone(&admission),
+        doors.clone(),
+        stopping.clone(),
+    ));
     let mut listens = format!("http://{address}");
     if let Some(Encrypted { listener, address, acceptor, .. }) = encrypted {
         let listener = tokio::net::TcpListener::from_std(listener).map_err(StartError::Runtime)?;
-        services.spawn(listening::accept(listener, Some(acceptor), doors, stopping));
+        services.spawn(listening::accept(listener, Some(acceptor), admission, doors, stopping));
         write!(listens, ", https://{address}").expect("a String takes everything");
     } else {
         // The last connection shall be the last that holds the front.

@@ -1,7 +1,7 @@
-//! `limits` and `timeouts`: how much a client may ask for, and how long it is waited for.
+//! `limits` and `timeouts`: how much clients may ask for, and how long it is waited for.
 
 use super::error::Problem;
-use crate::front::{FIELD_LINES_MOST, HeadLimits, Timeouts};
+use crate::front::{ConnectionLimits, FIELD_LINES_MOST, HeadLimits, Timeouts};
 use serde::Deserialize;
 use std::time::Duration;
 use tiergate_engine::ByteCount;
@@ -10,8 +10,10 @@ use tiergate_engine::ByteCount;
 const HEAD_MOST: ByteCount = ByteCount::kib(1024);
 const HEAD_LEAST: ByteCount = ByteCount(256);
 const SECONDS_MOST: u64 = 3_600;
+const CONNECTIONS_DEFAULT: u32 = 10_000;
+const CONNECTIONS_MOST: u32 = 1_000_000;
 
-/// How large a request's head may be.
+/// How large a request's head may be, and how many clients there may be.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawLimits {
@@ -21,6 +23,10 @@ pub struct RawLimits {
     pub target: Option<ByteCount>,
     /// Its field lines. Default 100; from 1 to 256. Beyond: 431.
     pub fields: Option<usize>,
+    /// Connections of clients at a time. Default 10000; from 1 to 1000000. Beyond: 503.
+    pub connections: Option<u32>,
+    /// The same from one address. Default: as many as in all.
+    pub connections_per_address: Option<u32>,
 }
 
 /// How long a client is waited for.
@@ -57,6 +63,22 @@ impl RawLimits {
             target_bytes_max: bytes(target),
             field_lines_max: fields,
         })
+    }
+}
+
+impl RawLimits {
+    pub(super) fn check_connections(&self) -> Result<ConnectionLimits, Problem> {
+        let bounds = 1..=CONNECTIONS_MOST;
+        let connections_max = self.connections.unwrap_or(CONNECTIONS_DEFAULT);
+        if !bounds.contains(&connections_max) {
+            return Err(Problem::value("limits.connections", connections_max, "from 1 to 1000000"));
+        }
+        let per_address_max = self.connections_per_address.unwrap_or(connections_max);
+        if !(1..=connections_max).contains(&per_address_max) {
+            let bound = format!("from 1 to `limits.connections`, which is {connections_max}");
+            return Err(Problem::value("limits.connections_per_address", per_address_max, &bound));
+        }
+        Ok(ConnectionLimits { connections_max, per_address_max })
     }
 }
 

@@ -1,7 +1,11 @@
 //! The public listeners: who may connect, and what happens when no more can.
 
+mod admission;
+
+pub(super) use admission::Admission;
+
 use crate::front::{Doors, Wire};
-use std::{io, net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tiergate_driver::World;
 use tiergate_tiers::http_head::Scheme;
 use tokio::{
@@ -18,6 +22,7 @@ const REST: Duration = Duration::from_millis(50);
 pub(super) async fn accept<W: World>(
     listener: TcpListener,
     tls: Option<TlsAcceptor>,
+    admission: Arc<Admission>,
     doors: Doors<W>,
     mut stop: watch::Receiver<bool>,
 ) {
@@ -37,13 +42,20 @@ pub(super) async fn accept<W: World>(
                     tracing::debug!(%error, "a connection is gone already");
                     continue;
                 }
-                let (doors, stop) = (doors.clone(), stop.clone());
-                match &tls {
-                    None => drop(tokio::spawn(doors.serve(Wire::new(stream, peer, Scheme::Http), stop))),
-                    Some(acceptor) => {
-                        drop(tokio::spawn(shake_hands(acceptor.clone(), stream, peer, doors, stop)))
+                let Some(admitted) = admission.admit(peer.ip()) else {
+                    if tls.is_none() {
+                        turn_away(&stream);
                     }
-                }
+                    continue;
+                };
+                let (doors, tls, stop) = (doors.clone(), tls.clone(), stop.clone());
+                tokio::spawn(async move {
+                    match tls {
+                        None => doors.serve(Wire::new(stream, peer, Scheme::Http), stop).await,
+                        Some(acceptor) => shake_hands(acceptor, stream, peer, doors, stop).await,
+                    }
+                    drop(admitted);
+                });
             }
             Err(error) if is_connections_own(&error) => {}
             Err(error) => {
@@ -53,6 +65,17 @@ pub(super) async fn accept<W: World>(
                 tokio::time::sleep(REST).await;
             }
         }
+    }
+}
+
+/// Tells a client that there is no place for it, as far as it can be told at once.
+fn turn_away(stream: &TcpStream) {
+    const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n\
+        Content-Length: 52\r\nCache-Control: no-store\r\nRetry-After: 1\r\n\
+        Cache-Status: tiergate; detail=too-many-connections\r\nConnection: close\r\n\r\n\
+        503 Service Unavailable: too many are connected now\n";
+    if let Err(error) = stream.try_write(FULL) {
+        tracing::debug!(%error, "a client was turned away without a word");
     }
 }
 

@@ -211,6 +211,29 @@ fn a_loop_is_found_out() {
     }
 }
 
+/// One more than may be connected is told so, and has a place once somebody has left.
+#[test]
+fn one_client_too_many_is_turned_away() {
+    let origin = Origin::fixed("Cache-Control: max-age=60\r\n", b"x".to_vec());
+    let site = Site::new();
+    let server = site.start(&format!(
+        "listen: 127.0.0.1:0\norigin: http://{}\nlimits: {{ connections: 2 }}\n",
+        origin.address
+    ));
+    let one = server.send("GET", "/a", "").into_idle();
+    let two = server.send("GET", "/a", "").into_idle();
+    let turned_away = exchange(&server, b"");
+    assert!(
+        turned_away.starts_with("HTTP/1.1 503 ") && turned_away.contains("Retry-After: 1\r\n"),
+        "{turned_away}"
+    );
+    let (head, body) = turned_away.split_once("\r\n\r\n").expect("a head");
+    assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{turned_away}");
+    drop((one, two));
+    let served = b"GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    while !exchange(&server, served).starts_with("HTTP/1.1 200 ") {}
+}
+
 /// A client that leaves before it is answered costs its origin nothing more, and the connection is not waited
 /// for.
 #[test]

@@ -369,6 +369,13 @@ impl Exchange {
         Response { head, body, end }
     }
 
+    /// Reads a response to a `GET`, and keeps the connection, on which nothing more happens.
+    pub(crate) fn into_idle(mut self) -> TcpStream {
+        let Framing::Length(length) = self.head("GET").framing else { panic!("a body of known length") };
+        self.first_bytes(length);
+        self.reader.into_inner()
+    }
+
     /// Reads the rest and compares it, without keeping it.
     pub(crate) fn matches(mut self, expected: &[u8]) -> bool {
         let mut buffer = vec![0; 64 << 10];

@@ -1,0 +1,108 @@
+//! How many may be connected at a time, in all and from one address.
+
+use crate::front::ConnectionLimits;
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+/// Who is connected.
+#[derive(Debug)]
+pub(in crate::serve) struct Admission {
+    limits: ConnectionLimits,
+    connected: Mutex<Connected>,
+}
+
+#[derive(Debug, Default)]
+struct Connected {
+    total: u32,
+    by_address: HashMap<IpAddr, u32>,
+}
+
+/// One connection. Its place is free again when this is dropped.
+#[derive(Debug)]
+pub(super) struct Admitted {
+    admission: Arc<Admission>,
+    address: IpAddr,
+}
+
+impl Admission {
+    pub(in crate::serve) fn new(limits: ConnectionLimits) -> Arc<Self> {
+        Arc::new(Self { limits, connected: Mutex::default() })
+    }
+
+    /// A place, if there is one.
+    pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Admitted> {
+        let address = counted(address);
+        let mut connected = self.lock();
+        let from_there = connected.by_address.get(&address).copied().unwrap_or(0);
+        if connected.total >= self.limits.connections_max || from_there >= self.limits.per_address_max {
+            return None;
+        }
+        connected.total += 1;
+        connected.by_address.insert(address, from_there + 1);
+        Some(Admitted { admission: Arc::clone(self), address })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connected> {
+        self.connected.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        let mut connected = self.admission.lock();
+        connected.total -= 1;
+        if let Some(count) = connected.by_address.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                connected.by_address.remove(&self.address);
+            }
+        }
+    }
+}
+
+/// Whose connections are counted together.
+fn counted(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => {
+            let network = u128::from(address) & !u128::from(u64::MAX);
+            IpAddr::V6(Ipv6Addr::from(network))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    /// A place is one for as long as it is held, in all and for each address, whatever it is written as.
+    #[test]
+    fn places_are_counted() {
+        let admission = Admission::new(ConnectionLimits { connections_max: 3, per_address_max: 2 });
+        let one = admission.admit(address("10.0.0.1")).expect("the first");
+        let two = admission.admit(address("::ffff:10.0.0.1")).expect("the second of that address");
+        assert!(admission.admit(address("10.0.0.1")).is_none());
+        let three = admission.admit(address("10.0.0.2")).expect("another address");
+        assert!(admission.admit(address("10.0.0.3")).is_none());
+        drop(one);
+        drop(admission.admit(address("10.0.0.1")).expect("its place is free"));
+        drop((two, three));
+        assert!(admission.lock().by_address.is_empty());
+    }
+
+    /// One network of IPv6 is one client.
+    #[test]
+    fn a_network_is_one_client() {
+        let admission = Admission::new(ConnectionLimits { connections_max: 9, per_address_max: 1 });
+        let _held = admission.admit(address("2001:db8::1")).expect("the first");
+        assert!(admission.admit(address("2001:db8::2")).is_none());
+        assert!(admission.admit(address("2001:db8:0:1::2")).is_some());
+    }
+}
