@@ -22,7 +22,7 @@ pub use origin::OriginAddress;
 pub use recording::{RawRecording, Recording};
 pub use storage::{Disk, RawDirectories, RawDiskStorage, RawIo, RawSharedStorage, RawStorage, RawSync};
 
-pub use tls::{RawCertificate, RawTls, Tls};
+pub use tls::{OriginTls, RawCertificate, RawTls, Tls};
 
 use crate::front::{ConnectionLimits, FrontOptions};
 use error::Problem;
@@ -30,6 +30,7 @@ use places::Places;
 use serde::Deserialize;
 use std::{fs, net::SocketAddr, num::NonZeroU32, path::Path, time::Duration};
 use tiergate_engine::{ByteCount, Config, RawConfig, RawDiskTier};
+use tiergate_tiers::http_head::{self, Scheme};
 
 /// Where the server listens when nobody says otherwise.
 pub const LISTEN_DEFAULT: &str = "127.0.0.1:8080";
@@ -53,6 +54,11 @@ pub struct RawServerConfig {
     pub listen: Option<String>,
     /// Where responses come from: `http://host:port`. Needed.
     pub origin: Option<String>,
+    /// What the origin is told in `Host`. Default: what the client asked for.
+    pub origin_host: Option<String>,
+    /// TLS towards the origin, where its URL says `https`.
+    #[serde(default)]
+    pub origin_tls: OriginTls,
     /// What to cache where. The engine's section.
     #[serde(default)]
     pub cache: RawConfig,
@@ -112,6 +118,8 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// Where responses come from.
     pub origin: OriginAddress,
+    /// TLS towards it.
+    pub origin_tls: OriginTls,
     /// What to cache where.
     pub cache: Config,
     /// `host:port` of the Redis server that is L1. There if and only if `cache` has an L1.
@@ -174,6 +182,8 @@ pub(crate) fn for_demo(overrides: Overrides, directory: &Path) -> Result<ServerC
     let raw = RawServerConfig {
         listen,
         origin: origin.or_else(|| Some(format!("http://{LISTEN_DEFAULT}"))),
+        origin_host: None,
+        origin_tls: OriginTls::default(),
         cache: RawConfig {
             l2: Some(RawDiskTier { capacity: DEMO_CAPACITY, ..RawDiskTier::default() }),
             ..RawConfig::default()
@@ -233,6 +243,8 @@ fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
     let RawServerConfig {
         listen,
         origin,
+        origin_host,
+        origin_tls,
         mut cache,
         storage,
         purge_token,
@@ -260,10 +272,16 @@ fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
         return Err(Problem::value("tap_shard", shard, &bound));
     }
     let tls = tls.map(RawTls::check).transpose()?;
+    if let Some(host) = &origin_host
+        && http_head::normal_authority(host, Scheme::Http).is_none()
+    {
+        return Err(Problem::value("origin_host", host, "a host name with an optional port"));
+    }
     let connections = limits.check_connections()?;
     let front = FrontOptions {
         head_limits: limits.check()?,
         timeouts: timeouts.check()?,
+        origin_host,
         purge_token: purge_token.map(|token| token.check("purge_token")).transpose()?,
         traces: match log {
             Log::Warnings => false,
@@ -283,6 +301,7 @@ fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
     Ok(ServerConfig {
         listen,
         origin,
+        origin_tls,
         cache,
         redis,
         disk,

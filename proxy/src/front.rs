@@ -30,7 +30,7 @@ use crate::{
 use ::pingora::{apps::ServerApp, proxy::HttpProxy};
 use handover::HandedOver;
 use log::{LoggedRequest, LoggedResponse};
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, path::Path, sync::Arc, time::Duration};
 use tiergate_driver::{Driver, World};
 use tiergate_tiers::http_head::{Scheme, normal_authority};
 use tokio::sync::{mpsc, watch};
@@ -69,6 +69,9 @@ pub struct FrontOptions {
     pub head_limits: HeadLimits,
     /// How long a client is waited for.
     pub timeouts: Timeouts,
+    /// What an origin is told in `Host` of a request that goes around the cache; by default what the client
+    /// asked for.
+    pub origin_host: Option<String>,
     /// Who may purge at the clients' listener: whoever knows this. Without it, nobody may.
     pub purge_token: Option<Token>,
     /// Whether each request is told of in the server's own log.
@@ -91,6 +94,7 @@ pub struct Front<W: World> {
     default_authority: String,
     head_limits: HeadLimits,
     timeouts: Timeouts,
+    origin_host: Option<String>,
     purge_token: Option<Token>,
     traces: bool,
     watchers: Watchers,
@@ -111,7 +115,7 @@ impl<W: World> Front<W> {
         id: u64,
         open: mpsc::Sender<Infallible>,
     ) -> Self {
-        let FrontOptions { head_limits, timeouts, purge_token, traces } = options;
+        let FrontOptions { head_limits, timeouts, origin_host, purge_token, traces } = options;
         let default_authority = normal_authority(origin.authority(), Scheme::Http)
             .map_or_else(|| origin.authority().to_owned(), |authority| authority.into_owned());
         let loop_id = format!("tiergate; id={id:016x}");
@@ -121,6 +125,7 @@ impl<W: World> Front<W> {
             default_authority,
             head_limits,
             timeouts,
+            origin_host,
             purge_token,
             traces,
             watchers,
@@ -167,9 +172,10 @@ impl<W: World> Clone for Doors<W> {
 }
 
 impl<W: World> Doors<W> {
-    pub(crate) fn new(front: Front<W>) -> Self {
+    /// `roots` is a file with the roots that the origin's certificate must lead to; the system's, without one.
+    pub(crate) fn new(front: Front<W>, roots: Option<&Path>) -> Self {
         let front = Arc::new(front);
-        let proxy = |scheme| Arc::new(pingora::proxy(Arc::clone(&front), scheme));
+        let proxy = |scheme| Arc::new(pingora::proxy(Arc::clone(&front), scheme, roots));
         Self { clear: proxy(Scheme::Http), encrypted: proxy(Scheme::Https), front }
     }
 

@@ -12,6 +12,7 @@ pub mod config;
 mod demo_origin;
 pub mod front;
 pub mod metrics;
+pub mod origin_connect;
 mod purging;
 pub mod readiness;
 mod response;

@@ -24,6 +24,7 @@ use crate::{
     config::{self, AccessLogPolicy, Log, Overrides, ServerConfig},
     front::{Doors, Front, Watchers},
     metrics::{Metrics, Sources},
+    origin_connect::OriginConnect,
     readiness::Readiness,
     tap::Tap,
     tls::Certificates,
@@ -40,7 +41,7 @@ use std::{
 use storage::Storage;
 use tiergate_driver::{Driver, Parts, TokioClock, TokioSpawn};
 use tiergate_engine::Seed;
-use tiergate_tiers::{HttpOrigin, Io, OriginOptions, TcpConnect};
+use tiergate_tiers::{HostField, HttpOrigin, Io, OriginOptions};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -148,7 +149,7 @@ async fn run(prepared: Prepared) -> Result<(), StartError> {
     let front = Front::new(driver.clone(), config.origin.clone(), config.front.clone(), watchers, id, open);
     let (stop, stopping) = watch::channel(false);
     let certificates = encrypted.as_ref().map(|encrypted| Arc::clone(&encrypted.certificates));
-    let doors = Doors::new(front);
+    let doors = Doors::new(front, config.origin_tls.ca_file.as_deref());
     let mut services = JoinSet::new();
     let listener = tokio::net::TcpListener::from_std(listener).map_err(StartError::Runtime)?;
     let admission = Admission::new(config.connections);
@@ -260,10 +261,13 @@ async fn start_driver(
 ) -> Result<Driver<Production>, StartError> {
     let tiers = config.cache.byte_tiers().map(|tier| (tier, storage.take(tier))).collect();
     let recording = config.recording.as_ref().map(recording::create).transpose()?;
+    let connect = OriginConnect::new(&config.origin, &config.origin_tls).map_err(StartError::Roots)?;
+    let host = config.front.origin_host.clone().map_or(HostField::Forwarded, HostField::Fixed);
+    let origin_options = OriginOptions { host, ..OriginOptions::default() };
     let parts = Parts {
         clock: TokioClock::new(),
         spawn: TokioSpawn::current(),
-        origin: HttpOrigin::new(TcpConnect, config.origin.authority(), OriginOptions::default()),
+        origin: HttpOrigin::new(connect, config.origin.authority(), origin_options),
         tiers,
         durable: None,
         feed: None,

@@ -1,5 +1,6 @@
 //! The real world, as the driver is given it in production.
 
+use crate::origin_connect::OriginConnect;
 use crate::{
     metrics::{BreakerChange, BreakerStep, Metrics},
     readiness::Readiness,
@@ -25,7 +26,7 @@ pub struct Production;
 impl World for Production {
     type Clock = TokioClock;
     type Spawn = TokioSpawn;
-    type Origin = HttpOrigin<TcpConnect>;
+    type Origin = HttpOrigin<OriginConnect>;
     type Tier = AnyTier<TcpConnect>;
     type Blobs = NoStore;
     type Index = NoStore;

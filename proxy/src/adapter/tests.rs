@@ -1,4 +1,5 @@
 use super::*;
+use crate::origin_connect::OriginConnect;
 use crate::{
     metrics::{Metrics, Sources},
     world::{Journal, Production},
@@ -7,7 +8,7 @@ use pingora::cache::trace::Span;
 use std::{num::NonZeroU32, sync::Arc};
 use tiergate_driver::{Answer, Parts, TokioClock, TokioSpawn};
 use tiergate_engine::{Config, Fields, RawConfig, RequestHead, Seed};
-use tiergate_tiers::{HttpOrigin, OriginOptions, TcpConnect};
+use tiergate_tiers::{HttpOrigin, OriginOptions};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -30,7 +31,7 @@ async fn driver() -> Driver<Production> {
     let parts = Parts {
         clock: TokioClock::new(),
         spawn: TokioSpawn::current(),
-        origin: HttpOrigin::new(TcpConnect, origin, OriginOptions::default()),
+        origin: HttpOrigin::new(OriginConnect::in_clear_text(), origin, OriginOptions::default()),
         tiers: Vec::new(),
         durable: None,
         feed: None,

@@ -1,9 +1,10 @@
 use super::*;
+use crate::origin_connect::OriginConnect;
 use crate::{metrics::Sources, world::Journal, world::Production};
 use std::{net::SocketAddr, num::NonZeroU32};
 use tiergate_driver::{Parts, TokioClock, TokioSpawn};
 use tiergate_engine::{Config, RawConfig, Seed};
-use tiergate_tiers::{HttpOrigin, OriginOptions, TcpConnect};
+use tiergate_tiers::{HttpOrigin, OriginOptions};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     task::JoinSet,
@@ -20,7 +21,7 @@ async fn listener() -> SocketAddr {
     let parts = Parts {
         clock: TokioClock::new(),
         spawn: TokioSpawn::current(),
-        origin: HttpOrigin::new(TcpConnect, "127.0.0.1:1", OriginOptions::default()),
+        origin: HttpOrigin::new(OriginConnect::in_clear_text(), "127.0.0.1:1", OriginOptions::default()),
         tiers: Vec::new(),
         durable: None,
         feed: None,

@@ -2,16 +2,30 @@
 
 use http::Uri;
 use std::{fmt, net::SocketAddr, str::FromStr};
+use tiergate_tiers::http_head::Scheme;
 
 const HTTP_PORT: u16 = 80;
+const HTTPS_PORT: u16 = 443;
 
 /// One HTTP server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OriginAddress {
+    scheme: Scheme,
+    host: String,
     authority: String,
 }
 
 impl OriginAddress {
+    /// How it is spoken to.
+    pub fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    /// Its name or address, without the brackets of IPv6: whom its certificate must be for.
+    pub fn host(&self) -> &str {
+        self.host.trim_start_matches('[').trim_end_matches(']')
+    }
+
     /// `host:port`.
     pub fn authority(&self) -> &str {
         &self.authority
@@ -20,13 +34,17 @@ impl OriginAddress {
 
 impl From<SocketAddr> for OriginAddress {
     fn from(address: SocketAddr) -> Self {
-        Self { authority: address.to_string() }
+        Self { scheme: Scheme::Http, host: address.ip().to_string(), authority: address.to_string() }
     }
 }
 
 impl fmt::Display for OriginAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}", self.authority)
+        let scheme = match self.scheme {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        };
+        write!(f, "{scheme}://{}", self.authority)
     }
 }
 
@@ -34,13 +52,14 @@ impl FromStr for OriginAddress {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const URL: &str = "a URL such as http://127.0.0.1:9000";
+        const URL: &str = "a URL such as http://127.0.0.1:9000 or https://www.example.com";
+        const PORT: &str = "a URL with a port from 1 to 65535";
         let uri: Uri = text.parse().map_err(|_| URL)?;
-        match uri.scheme_str() {
-            Some("http") => {}
-            Some("https") => return Err("http://host:port: TLS towards the origin is not there yet"),
+        let (scheme, default_port) = match uri.scheme_str() {
+            Some("http") => (Scheme::Http, HTTP_PORT),
+            Some("https") => (Scheme::Https, HTTPS_PORT),
             Some(_) | None => return Err(URL),
-        }
+        };
         if uri.path_and_query().is_some_and(|path| path.as_str() != "/") {
             return Err("a URL without path and query: a request's own path is used");
         }
@@ -48,12 +67,14 @@ impl FromStr for OriginAddress {
         if authority.as_str().contains('@') {
             return Err("a URL without user and password");
         }
-        match authority.port_u16() {
-            Some(0) => Err("a URL with a port from 1 to 65535"),
-            Some(port) => Ok(Self { authority: format!("{}:{port}", authority.host()) }),
-            None if authority.port().is_some() => Err("a URL with a port from 1 to 65535"),
-            None => Ok(Self { authority: format!("{}:{HTTP_PORT}", authority.host()) }),
-        }
+        let port = match authority.port_u16() {
+            Some(0) => return Err(PORT),
+            Some(port) => port,
+            None if authority.port().is_some() => return Err(PORT),
+            None => default_port,
+        };
+        let host = authority.host().to_owned();
+        Ok(Self { scheme, authority: format!("{host}:{port}"), host })
     }
 }
 

@@ -35,6 +35,14 @@ pub struct Tls {
     pub certificates: Vec<CertificateFiles>,
 }
 
+/// TLS towards the origin, where its URL says `https`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OriginTls {
+    /// PEM file with the roots to trust. Default: the system's.
+    pub ca_file: Option<PathBuf>,
+}
+
 impl RawTls {
     pub(super) fn check(self) -> Result<Tls, Problem> {
         let listen = check_listen("tls.listen", &self.listen)?;

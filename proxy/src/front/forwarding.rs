@@ -7,7 +7,7 @@ use super::request_head::{ParsedHead, is_client_telling};
 use crate::response::VIA_TEXT;
 use std::net::IpAddr;
 use tiergate_engine::Fields;
-use tiergate_tiers::http_head::Scheme;
+use tiergate_tiers::http_head::{self, Scheme};
 
 /// Who asks.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +29,7 @@ impl Client {
         [
             ("x-forwarded-for", self.address.to_canonical().to_string()),
             ("x-forwarded-proto", self.proto().to_owned()),
-            ("x-forwarded-host", authority.to_owned()),
+            ("x-forwarded-host", http_head::host_field(authority).to_owned()),
         ]
     }
 }
@@ -56,9 +56,10 @@ pub(super) fn tell_of_client(fields: &mut Fields, authority: &str, client: Clien
 /// Names keep the letters that the client wrote.
 pub(super) fn written_anew(raw: &[u8], parsed: &ParsedHead<'_, '_>, authority: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(raw.len() + 128);
+    let host = http_head::host_field(authority);
     let version = if parsed.is_http_10 { "1.0" } else { "1.1" };
     out.extend_from_slice(
-        format!("{} {} HTTP/{version}\r\nHost: {authority}\r\n", parsed.method, parsed.target).as_bytes(),
+        format!("{} {} HTTP/{version}\r\nHost: {host}\r\n", parsed.method, parsed.target).as_bytes(),
     );
     let raw = raw.strip_prefix(b"\r\n").unwrap_or(raw);
     for line in raw.split_inclusive(|byte| *byte == b'\n').skip(1) {

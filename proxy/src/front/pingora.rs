@@ -29,6 +29,7 @@ use pingora::{
 use std::{
     any::Any,
     net::{IpAddr, Ipv4Addr, SocketAddr},
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -52,7 +53,11 @@ pub struct Proxying<W: World> {
 }
 
 /// Pingora, which asks this front.
-pub(super) fn proxy<W: World>(front: Arc<Front<W>>, scheme: Scheme) -> HttpProxy<Proxying<W>> {
+pub(super) fn proxy<W: World>(
+    front: Arc<Front<W>>,
+    scheme: Scheme,
+    roots: Option<&Path>,
+) -> HttpProxy<Proxying<W>> {
     let mut h2 = H2Options::default();
     let head_bytes_max = u32::try_from(front.head_limits.head_bytes_max).unwrap_or(u32::MAX);
     h2.max_header_list_size(head_bytes_max)
@@ -61,7 +66,9 @@ pub(super) fn proxy<W: World>(front: Arc<Front<W>>, scheme: Scheme) -> HttpProxy
         .max_pending_accept_reset_streams(STREAMS_RESET_MAX)
         .max_local_error_reset_streams(Some(STREAMS_ERRED_MAX));
     let idle = front.timeouts.idle;
-    let mut proxy = HttpProxy::new(Proxying { front, scheme }, Arc::new(ServerConf::default()));
+    let ca_file = roots.map(|file| file.to_string_lossy().into_owned());
+    let conf = Arc::new(ServerConf { ca_file, ..ServerConf::default() });
+    let mut proxy = HttpProxy::new(Proxying { front, scheme }, conf);
     proxy.h2_options = Some(h2);
     let mut options = HttpServerOptions::default();
     options.h2_idle_timeout = Some(idle);
@@ -315,7 +322,10 @@ impl<W: World> ProxyHttp for Proxying<W> {
         for name in &strangers {
             request.remove_header(name);
         }
-        let authority = exchange.passed.as_ref().map_or("", |head| &*head.authority);
+        let authority = exchange.passed.as_ref().map_or("", |head| http_head::host_field(&head.authority));
+        if let Some(host) = &self.front.origin_host {
+            request.insert_header(http::header::HOST, host)?;
+        }
         for (name, value) in self.client(session).fields(authority) {
             request.insert_header(name, value)?;
         }

@@ -5,7 +5,7 @@ use pingora::{
     Error, ErrorSource, ErrorType, OrErr, Result, http::ResponseHeader, upstreams::peer::HttpPeer,
 };
 use std::time::Duration;
-use tiergate_tiers::http_head;
+use tiergate_tiers::http_head::{self, Scheme};
 
 /// How long a connection to the origin may take to come about.
 const CONNECT_TIME_MAX: Duration = Duration::from_secs(2);
@@ -24,7 +24,8 @@ pub(super) async fn peer(origin: &OriginAddress) -> Result<Box<HttpPeer>> {
         .map_err(Error::into_up)?
         .next()
         .ok_or_else(|| Error::new_up(ErrorType::ConnectError))?;
-    let mut peer = HttpPeer::new(address, false, String::new());
+    let is_encrypted = origin.scheme() == Scheme::Https;
+    let mut peer = HttpPeer::new(address, is_encrypted, origin.host().to_owned());
     peer.options.connection_timeout = Some(CONNECT_TIME_MAX);
     peer.options.read_timeout = Some(READ_TIME_MAX);
     peer.options.write_timeout = Some(WRITE_TIME_MAX);

@@ -1,6 +1,6 @@
 //! Why a server with a good configuration cannot start, and what to do about it.
 
-use crate::tls::CertificateError;
+use crate::{origin_connect::RootsError, tls::CertificateError};
 use std::{fmt, io, net::SocketAddr, path::PathBuf, process::ExitCode};
 use tiergate_driver::TierError;
 use tiergate_tiers::{About, OpenError};
@@ -26,6 +26,8 @@ pub(crate) enum StartError {
     Demo(io::Error),
     /// A certificate or its key cannot be used.
     Certificate(CertificateError),
+    /// Nobody can say that the origin is the one that is meant.
+    Roots(RootsError),
     /// No threads, timers or signals.
     Runtime(io::Error),
     /// The system has no random numbers for us.
@@ -36,7 +38,9 @@ impl StartError {
     /// What the configuration says of files can only be seen by trying: it is wrong all the same.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Disk(_) | Self::Certificate(_) | Self::AdminToken { .. } => ExitCode::from(2),
+            Self::Disk(_) | Self::Certificate(_) | Self::Roots(_) | Self::AdminToken { .. } => {
+                ExitCode::from(2)
+            }
             Self::Listen { .. }
             | Self::AdminListen { .. }
             | Self::AccessLog { .. }
@@ -75,6 +79,7 @@ impl fmt::Display for StartError {
             Self::Demo(error) => {
                 write!(f, "cannot set up the demonstration: {error}; or give a configuration with -c")
             }
+            Self::Roots(error) => write!(f, "{error}"),
             Self::Certificate(error) => write!(f, "`tls.certificates` {error}"),
             Self::Runtime(error) => write!(f, "cannot start: {error}"),
             Self::Chance(error) => write!(f, "cannot draw a random seed: {error}"),

@@ -9,6 +9,7 @@ mod attacking;
 mod below_memory;
 mod breaking;
 mod disk;
+mod encrypting;
 mod harness;
 mod killing;
 mod recording;

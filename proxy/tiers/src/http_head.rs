@@ -144,6 +144,11 @@ pub fn normal_authority(text: &str, scheme: Scheme) -> Option<Cow<'_, str>> {
     }
 }
 
+/// An authority as `Host` says it: without the port that tells our keys apart (see [`Scheme`]).
+pub fn host_field(authority: &str) -> &str {
+    authority.strip_suffix(":443").unwrap_or(authority)
+}
+
 /// A host and its port, which may be empty.
 fn split_port(text: &str) -> Option<(&str, &str)> {
     let from = text.rfind(']').unwrap_or(0);

@@ -142,7 +142,7 @@ impl<C: Connect> HttpOrigin<C> {
             Method::Post | Method::OtherSafe | Method::Other => return Err(OriginFailure::Malformed),
         };
         let host = match &self.options.host {
-            HostField::Forwarded => &*head.authority,
+            HostField::Forwarded => http_head::host_field(&head.authority),
             HostField::Fixed(host) => host,
         };
         let mut headers = http_head::header_map(&head.fields)?;
