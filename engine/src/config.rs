@@ -176,6 +176,10 @@ impl Default for RawCollapse {
 pub struct RawFill {
     /// Bytes of an arriving body kept in memory for its readers. Default 4MiB; at least 64KiB.
     pub window: ByteCount,
+    /// Bytes that all windows of a process may hold together beyond what a reader without company needs: when
+    /// they are used up, no window grows, and those that have grown shrink as their readers read. Shards have
+    /// equal shares. Default 256MiB.
+    pub memory: ByteCount,
     /// Chunks that may wait to be written into one tier. Default 64; 1 to 65536.
     pub lane_chunks_max: u32,
     /// How long the slowest tier may hold a fill back before it is left behind. Default 2000; 1 to 600000.
@@ -190,6 +194,7 @@ impl Default for RawFill {
     fn default() -> Self {
         Self {
             window: ByteCount::mib(4),
+            memory: ByteCount::mib(256),
             lane_chunks_max: 64,
             lane_stall_ms_max: 2_000,
             read_size: ByteCount::kib(256),
@@ -219,6 +224,7 @@ pub struct Config {
     pub(crate) fills_max: usize,
     pub(crate) uncacheable: Duration,
     pub(crate) window: u64,
+    pub(crate) windows_memory: ByteCount,
     pub(crate) lane_chunks_max: usize,
     pub(crate) lane_stall_max: Duration,
     pub(crate) read_size: u64,
@@ -346,6 +352,7 @@ impl Config {
         if let Some(l0) = &mut config.l0 {
             l0.capacity = share(l0.capacity);
         }
+        config.windows_memory = share(config.windows_memory);
         config.resilience = config.resilience.for_shard(shards);
         config
     }

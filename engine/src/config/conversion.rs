@@ -34,6 +34,7 @@ impl TryFrom<RawConfig> for Config {
             fills_max: collapse.fills_max as usize,
             uncacheable: Duration::from_secs(collapse.uncacheable_s.into()),
             window: fill.window.0,
+            windows_memory: fill.memory,
             lane_chunks_max: fill.lane_chunks_max as usize,
             lane_stall_max: Duration::from_millis(fill.lane_stall_ms_max.into()),
             read_size: fill.read_size.0,

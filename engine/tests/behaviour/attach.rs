@@ -38,6 +38,71 @@ fn the_slowest_reader_sets_the_pace_without_a_tier() {
     rig.assert_idle();
 }
 
+/// A reader without company has no more in memory than what is on its way, however slow it is; one that comes
+/// while the beginning is there makes the window grow, and its leaving makes it shrink again.
+#[test]
+fn a_window_grows_for_company_only() {
+    let mut raw = l0_only();
+    raw.fill = RawFill { window: ByteCount(4 * WINDOW), ..raw.fill };
+    raw.l0 = None;
+    let mut rig = Rig::new(raw);
+    let slow = rig.get_slowly("/big");
+    rig.head("/big", 200, &[("cache-control", "max-age=60")]);
+    rig.send("/big", 20 * WINDOW, 8 << 10);
+    assert_eq!(rig.engine.audit().window_bytes, WINDOW);
+    let fast = rig.get("/big");
+    rig.send("/big", 20 * WINDOW, 8 << 10);
+    assert_eq!(rig.client(fast).received(), 4 * WINDOW);
+    assert_eq!(rig.engine.audit().window_bytes, 4 * WINDOW);
+    rig.leave(fast);
+    while rig.client(slow).received() < 8 * WINDOW {
+        rig.demand(slow);
+    }
+    assert_eq!(rig.engine.audit().window_bytes, WINDOW);
+    rig.leave(slow);
+    rig.assert_idle();
+}
+
+/// All windows together have one budget. Beyond it nobody's grows, and nobody is stopped either.
+#[test]
+fn windows_share_a_budget() {
+    let mut raw = l0_only();
+    raw.fill = RawFill { window: ByteCount(16 * WINDOW), memory: ByteCount(6 * WINDOW), ..raw.fill };
+    raw.l0 = None;
+    let mut rig = Rig::new(raw);
+    let mut slow = Vec::new();
+    for target in ["/a", "/b"] {
+        rig.get(target);
+        slow.push(rig.get_slowly(target));
+        rig.head(target, 200, &[("cache-control", "max-age=60")]);
+        rig.send(target, 20 * WINDOW, 8 << 10);
+    }
+    let held = rig.engine.audit().window_bytes;
+    assert!((6 * WINDOW..=7 * WINDOW).contains(&held), "{held}");
+    for slow in slow {
+        while rig.client(slow).received() < 8 * WINDOW {
+            rig.demand(slow);
+        }
+        rig.leave(slow);
+    }
+}
+
+/// What L0 collects is in memory once, whoever reads it: who comes while it arrives need not fetch it again.
+#[test]
+fn what_memory_collects_can_still_be_joined() {
+    let mut raw = l0_only();
+    raw.fill = RawFill { window: ByteCount(16 * WINDOW), ..raw.fill };
+    let mut rig = Rig::new(raw);
+    rig.get("/big");
+    rig.head("/big", 200, &[("cache-control", "max-age=60")]);
+    rig.send("/big", 4 * WINDOW, 8 << 10);
+    let late = rig.get("/big");
+    assert_eq!(rig.client(late).received(), 4 * WINDOW);
+    assert_eq!(rig.asked.len(), 1);
+    rig.end("/big");
+    rig.assert_idle();
+}
+
 /// T4: with a disk below, a slow reader and one that comes late read from byte 0 what has left the window.
 #[test]
 fn t4_late_and_slow_readers_read_back_from_the_disk() {

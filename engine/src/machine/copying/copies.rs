@@ -55,6 +55,11 @@ impl<C> Default for Copies<C> {
 }
 
 impl<C> Copies<C> {
+    /// Does L0 collect the body as it comes? Then its bytes are in memory anyway.
+    pub(in crate::machine) const fn collects(&self) -> bool {
+        self.memory.is_some()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.memory.is_none() && self.lanes.is_empty()
     }

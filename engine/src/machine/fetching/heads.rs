@@ -192,7 +192,7 @@ impl<C: Chunk> Fetching<C> {
             length,
             source: OriginSide::Idle,
             slot: Some(tries.slot),
-            window: Window::new(),
+            window: Window::new(self.windows.clone()),
             followers: Followers::default(),
             copies: Copies::default(),
         };

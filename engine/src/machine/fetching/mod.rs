@@ -47,7 +47,7 @@ use core::time::Duration;
 use fill::{Asked, OriginSide, Stream, Tries};
 use slots::Slots;
 use uncacheable::Uncacheable;
-use window::Window;
+use window::{Window, WindowBytes};
 
 /// Every fill under way.
 pub(super) struct Fetching<C> {
@@ -57,6 +57,7 @@ pub(super) struct Fetching<C> {
     /// Every request that has not been answered, and the fill that it waits for.
     waiting: Table<RequestId, (FillId, Waiter)>,
     slots: Slots,
+    windows: WindowBytes,
     uncacheable: Uncacheable,
 }
 
@@ -108,6 +109,7 @@ impl<C: Chunk> Fetching<C> {
             flights: Table::salted(salts.wide_bits()),
             waiting: Table::default(),
             slots: Slots::default(),
+            windows: WindowBytes::default(),
             uncacheable: Uncacheable::default(),
         }
     }

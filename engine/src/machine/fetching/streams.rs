@@ -28,6 +28,9 @@ use crate::{
 };
 use alloc::{sync::Arc, vec::Vec};
 
+/// What a reader without company needs of a window, in bytes.
+const ALONE: u64 = 64 << 10;
+
 /// What a follower gets next.
 pub(in crate::machine) enum Delivery<C> {
     /// A chunk; it may be the last, and then it has had everything.
@@ -353,14 +356,26 @@ impl<C: Chunk> Stream<C> {
 
     /// Does the window hold more than it may?
     pub(in crate::machine) fn is_full(&self, cx: &Context<C>) -> bool {
-        self.window.held() > room(cx)
+        self.window.held() > self.room(cx)
+    }
+
+    /// Bytes that the window may hold before the next chunk comes. It is for readers at different places: one
+    /// alone needs no more than what is on its way, unless L0 holds the same bytes, and when all windows
+    /// together hold too much, nobody gets more.
+    fn room(&self, cx: &Context<C>) -> u64 {
+        let costs_nothing = self.copies.collects();
+        let has_company = self.followers.len() > 1;
+        let may_grow = has_company && self.window.held_by_all() < cx.config.windows_memory.0;
+        let most = if costs_nothing || may_grow { cx.config.window } else { cx.config.window.min(ALONE) };
+        most.saturating_sub(1)
     }
 
     /// Makes room in the window: what all have read, and what can be read back from a tier (`readable`), may
     /// go.
     pub(in crate::machine) fn slide(&mut self, cx: &Context<C>, readable: Option<u64>) {
         let slowest = self.followers.slowest().unwrap_or(self.window.end());
-        self.window.slide(readable.unwrap_or(0).max(slowest), room(cx));
+        let room = self.room(cx);
+        self.window.slide(readable.unwrap_or(0).max(slowest), room);
     }
 
     /// Asks the origin for more, if it waits for that and there is room.
@@ -373,11 +388,6 @@ impl<C: Chunk> Stream<C> {
         cx.effect(Effect::Pull { op, fill });
         cx.resilience.deadlines.enter(cx.now, Timed::Fill(fill), Phase::Chunk);
     }
-}
-
-/// Bytes that a window may hold before the next chunk comes.
-fn room<C: Chunk>(cx: &Context<C>) -> u64 {
-    cx.config.window.saturating_sub(1)
 }
 
 /// Nobody waits for what a follower reads back.

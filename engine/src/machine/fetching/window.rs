@@ -1,7 +1,28 @@
 //! The part of an arriving body that is held in memory for its readers.
 
 use crate::language::chunk::Chunk;
-use alloc::collections::VecDeque;
+use alloc::{collections::VecDeque, sync::Arc};
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// What all windows of an engine hold: each counts in it for as long as it lives. An engine is one thread's at a
+/// time, so no order of memory is asked for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct WindowBytes(Arc<AtomicU64>);
+
+impl WindowBytes {
+    /// Bytes that are held.
+    pub(super) fn held(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn add(&self, bytes: u64) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn take(&self, bytes: u64) {
+        self.0.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
 
 /// Chunks from `base` to `end`, in order and without gaps.
 #[derive(Debug)]
@@ -12,11 +33,24 @@ pub(super) struct Window<C> {
     newest: Option<(u64, C)>,
     base: u64,
     end: u64,
+    all: WindowBytes,
+}
+
+impl<C> Drop for Window<C> {
+    fn drop(&mut self) {
+        self.all.take(self.end - self.base);
+    }
 }
 
 impl<C: Chunk> Window<C> {
-    pub(super) const fn new() -> Self {
-        Self { older: VecDeque::new(), newest: None, base: 0, end: 0 }
+    /// An empty one, which counts in `all`.
+    pub(super) const fn new(all: WindowBytes) -> Self {
+        Self { older: VecDeque::new(), newest: None, base: 0, end: 0, all }
+    }
+
+    /// What all windows hold together.
+    pub(super) fn held_by_all(&self) -> u64 {
+        self.all.held()
     }
 
     /// The first byte still here.
@@ -43,6 +77,7 @@ impl<C: Chunk> Window<C> {
         let size = chunk.size();
         self.older.extend(self.newest.replace((self.end, chunk)));
         self.end = self.end.saturating_add(size);
+        self.all.add(size);
     }
 
     /// The bytes from `position` on, as far as one chunk reaches. `None` before the base and at the end.
@@ -64,6 +99,7 @@ impl<C: Chunk> Window<C> {
             let oldest = self.older.front().or(self.newest.as_ref());
             match oldest.map(|(start, chunk)| start.saturating_add(chunk.size())) {
                 Some(end) if end <= limit => {
+                    self.all.take(end - self.base);
                     self.base = end;
                     if self.older.pop_front().is_none() {
                         self.newest = None;

@@ -309,6 +309,7 @@ fn raw_config(draw: &Draw, work: &Work, has_l1: bool, has_l2: bool, has_l3: bool
         feed: None,
         fill: RawFill {
             window: draw.of("fill.window", &[ByteCount::mib(4), ByteCount::kib(128), ByteCount::kib(64)]),
+            memory: draw.of("fill.memory", &[ByteCount::mib(256), ByteCount::kib(256), ByteCount::ZERO]),
             lane_chunks_max: draw.of("fill.lane_chunks_max", &[64, 8, 2, 1]),
             lane_stall_ms_max: draw.of("fill.lane_stall_ms_max", &[2_000, 50, 1]),
             read_size: ByteCount(draw.of("fill.read_size", reads)),
