@@ -473,7 +473,7 @@ impl Rig {
 
     fn execute(&mut self, effect: Effect<Symbol>) {
         match effect {
-            Effect::Fetch { op, fill, head } => {
+            Effect::Fetch { op, fill, head, .. } => {
                 let target = head.target.to_string();
                 self.asked.push(target.clone());
                 let fetch = Fetch {

@@ -1,7 +1,7 @@
 //! The client's side: an [`Inbox`] where the engine's answers wait, and the futures that empty it.
 //!
 //! An inbox never holds more than two messages (the engine tells one thing for each request or demand, and an
-//! end), and only its own client is woken by what comes in.
+//! end) and a few interim responses, and only its own client is woken by what comes in.
 
 use crate::{
     World,
@@ -29,6 +29,49 @@ pub enum Answer<W: World> {
     Pass(Bypass),
     /// With an error.
     Refuse(Refusal),
+}
+
+/// A request that the engine works on. Dropping it tells the engine that the client left.
+pub struct Asking<W: World> {
+    client: Option<Client<W>>,
+}
+
+/// What a request hears.
+pub enum Heard<W: World> {
+    /// An interim response (1xx) of the origin's, which is for this request alone. More may come.
+    Interim(Head),
+    /// Its answer. Nothing comes after it.
+    Answer(Answer<W>),
+}
+
+impl<W: World> Asking<W> {
+    pub(crate) const fn new(client: Client<W>) -> Self {
+        Self { client: Some(client) }
+    }
+
+    /// What comes next. Dropping the future loses nothing.
+    ///
+    /// # Panics
+    /// After the answer.
+    pub async fn next(&mut self) -> Heard<W> {
+        let client = self.client.as_mut().expect("a request is answered once");
+        match client.message(Awaited::Answer).await {
+            Message::Interim(head) => Heard::Interim(head),
+            message => {
+                let client = self.client.take().expect("it was there a moment ago");
+                Heard::Answer(client.answered(message))
+            }
+        }
+    }
+
+    /// The answer, whatever comes before it.
+    pub async fn answer(mut self) -> Answer<W> {
+        loop {
+            if let Heard::Answer(answer) = self.next().await {
+                return answer;
+            }
+        }
+    }
 }
 
 /// A response.
@@ -154,13 +197,13 @@ impl<W: World> Client<W> {
         Self { shared: Arc::clone(shared), shard, request, state: ClientState::Idle }
     }
 
-    /// The answer to the request.
-    pub(crate) async fn answer(mut self) -> Answer<W> {
-        let reply = match self.message(Awaited::Answer).await {
+    /// The answer to the request, which this message is.
+    fn answered(self, message: Message) -> Answer<W> {
+        let reply = match message {
             Message::Serve(reply) => reply,
             Message::Pass(bypass) => return Answer::Pass(bypass),
             Message::Refuse(refusal) => return Answer::Refuse(refusal),
-            message @ (Message::Body(_) | Message::Finish(_)) => {
+            message @ (Message::Interim(_) | Message::Body(_) | Message::Finish(_)) => {
                 unreachable!("{message:?} came before the answer to request {:?}", self.request)
             }
         };
@@ -183,7 +226,7 @@ impl<W: World> Client<W> {
         match self.message(Awaited::Chunk).await {
             Message::Body(chunk) => Ok(chunk),
             Message::Finish(end) => Err(end),
-            message @ (Message::Serve(_) | Message::Pass(_) | Message::Refuse(_)) => {
+            message @ (Message::Interim(_) | Message::Serve(_) | Message::Pass(_) | Message::Refuse(_)) => {
                 unreachable!("{message:?} answered a demand of request {:?}", self.request)
             }
         }
@@ -200,7 +243,8 @@ impl<W: World> Client<W> {
         let (request, state) = (self.request, &mut self.state);
         let message = self.shared.turn(self.shard, |turn| {
             let waiting = turn.shard.inboxes.get(&request);
-            let is_empty = waiting.is_none_or(|inbox| inbox.messages.is_empty());
+            let is_interim = |message: &Message| matches!(message, Message::Interim(_));
+            let is_empty = waiting.is_none_or(|inbox| inbox.messages.iter().all(is_interim));
             // An end may wait that nobody demanded; after it the engine takes no demand.
             if is_empty && matches!((awaited, &*state), (Awaited::Chunk, ClientState::Idle)) {
                 *state = ClientState::Demanded;
@@ -210,6 +254,10 @@ impl<W: World> Client<W> {
             let inbox = inboxes.get_mut(&request).expect(
                 "an inbox stays until its last message is taken, and no message is awaited after that",
             );
+            // Who has its answer by now has no use for what was said before another one.
+            while matches!((awaited, inbox.messages.front()), (Awaited::Chunk, Some(Message::Interim(_)))) {
+                inbox.messages.pop_front();
+            }
             let Some(message) = inbox.messages.pop_front() else {
                 if !is_planted(Fault::LateWaker) {
                     stale = inbox.waker.replace(context.waker().clone());
@@ -254,6 +302,7 @@ impl<W: World> Drop for Client<W> {
 /// What the engine tells a client.
 #[derive(Debug)]
 pub(crate) enum Message {
+    Interim(Head),
     Serve(Reply<Bytes>),
     Pass(Bypass),
     Refuse(Refusal),
@@ -269,7 +318,7 @@ impl Message {
                 ReplyBody::Whole(_) => true,
                 ReplyBody::Streamed => false,
             },
-            Self::Body(_) => false,
+            Self::Interim(_) | Self::Body(_) => false,
             Self::Pass(_) | Self::Refuse(_) | Self::Finish(_) => true,
         }
     }

@@ -29,7 +29,7 @@ impl<W: World> Turn<'_, W> {
                 let waiting = self.shard.purges.remove(&purge);
                 self.deferred.extend(waiting.map(|waiting| Deferred::Report(waiting, report)));
             }
-            Effect::Fetch { op, fill, head } => self.fetch(op, fill, head),
+            Effect::Fetch { op, fill, head, leader } => self.fetch(op, fill, head, leader),
             Effect::Pull { op, fill } => self.pull(op, fill),
             Effect::Cancel { fill } => self.release_fetch(fill),
             Effect::Durable { op, ask } => self.ask_durable(op, ask),
@@ -50,17 +50,17 @@ impl<W: World> Turn<'_, W> {
     }
 
     /// Leaves a message for a client. A client that left has no inbox, and misses nothing.
-    fn post(&mut self, request: RequestId, message: Message) {
+    pub(crate) fn post(&mut self, request: RequestId, message: Message) {
         if let Some(inbox) = self.shard.inboxes.get_mut(&request) {
             let waker = inbox.post(message);
             self.deferred.extend(waker.map(Deferred::Wake));
         }
     }
 
-    fn fetch(&mut self, op: OpId, fill: FillId, head: Arc<RequestHead>) {
+    fn fetch(&mut self, op: OpId, fill: FillId, head: Arc<RequestHead>, leader: Option<RequestId>) {
         let (sender, pulls) = mpsc::channel(fetch::PULLS_MAX);
         self.shard.fetches.insert(fill, sender);
-        let task = fetch::run(Arc::clone(self.shared), self.number, fill, op, head, pulls);
+        let task = fetch::run(Arc::clone(self.shared), self.number, fill, op, (head, leader), pulls);
         self.deferred.push(Deferred::Spawn(Box::pin(task)));
     }
 

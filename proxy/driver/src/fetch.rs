@@ -4,14 +4,21 @@
 use crate::{
     Origin, OriginBody, World,
     call::{Call, Owner},
+    client::Message,
     shard::Shared,
     sync::mpsc,
 };
-use std::sync::Arc;
-use tiergate_engine::{Answer, FillId, OpId, OriginFailure, RequestHead};
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+use tiergate_engine::{Answer, FillId, Head, OpId, OriginFailure, RequestHead, RequestId};
 
 /// The engine has one pull open at a time for each fetch.
 pub(crate) const PULLS_MAX: usize = 1;
+
+/// Interim responses of one fetch that are passed on; an origin that says more is not listened to.
+const INTERIMS_MAX: usize = 8;
 
 /// A demand for a fetch's next chunk. One that its fetch never takes is dropped, and so answered.
 pub(crate) struct Pull<W: World> {
@@ -27,15 +34,16 @@ pub(crate) async fn run<W: World>(
     shard: u32,
     fill: FillId,
     op: OpId,
-    head: Arc<RequestHead>,
+    (head, leader): (Arc<RequestHead>, Option<RequestId>),
     mut pulls: mpsc::Receiver<Pull<W>>,
 ) {
     let lost = Answer::FetchFailed { failure: OriginFailure::Abandoned }.to(op);
     let call = Call::new(Arc::clone(&shared), shard, Owner::Fetch(fill), lost);
+    let interim = interim_to(Arc::clone(&shared), shard, leader);
     let answer = tokio::select! {
         biased;
         () = cancelled(&mut pulls) => return,
-        answer = shared.parts.origin.fetch(head) => answer,
+        answer = shared.parts.origin.fetch(head, interim) => answer,
     };
     let mut body = match answer {
         Ok((head, body)) => {
@@ -55,6 +63,22 @@ pub(crate) async fn run<W: World>(
             Ok(Some(chunk)) => call.answer_and_go_on(Answer::Pulled { chunk }.to(op)),
             Ok(None) => return call.answer(Answer::PullEnded.to(op)),
             Err(failure) => return call.answer(Answer::PullFailed { failure }.to(op)),
+        }
+    }
+}
+
+/// Passes on what an origin says before its response, to the one whose request it was sent (RFC 9110 section
+/// 15.2).
+fn interim_to<W: World>(
+    shared: Arc<Shared<W>>,
+    shard: u32,
+    leader: Option<RequestId>,
+) -> impl Fn(Head) + Send + Sync + 'static {
+    let left = AtomicUsize::new(INTERIMS_MAX);
+    move |head| {
+        let Some(leader) = leader else { return };
+        if left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok() {
+            shared.turn(shard, |turn| turn.post(leader, Message::Interim(head)));
         }
     }
 }

@@ -22,7 +22,7 @@ mod tier_calls;
 mod timer;
 mod traits;
 
-pub use client::{Answer, Body, Served};
+pub use client::{Answer, Asking, Body, Heard, Served};
 pub use durable::DurableParts;
 pub use feed::{Elsewhere, FeedPage, MemoryFeed, PurgeFeed};
 pub use on_tokio::{TokioClock, TokioSpawn};
@@ -153,7 +153,12 @@ impl<W: World> Driver<W> {
     /// Asks the engine. `key` is what [`CacheKey::of`] makes of the head. Dropping the future tells it that
     /// the client left.
     pub async fn request(&self, key: CacheKey, head: Arc<RequestHead>) -> Answer<W> {
-        Client::enter(&self.shared, key, ORIGIN, head).answer().await
+        self.ask(key, head).answer().await
+    }
+
+    /// The same for a client that hears interim responses, too. The engine is told of the request at once.
+    pub fn ask(&self, key: CacheKey, head: Arc<RequestHead>) -> Asking<W> {
+        Asking::new(Client::enter(&self.shared, key, ORIGIN, head))
     }
 
     /// Removes `key` from every tier; returns when every tier has answered, and the feed that tells the other

@@ -51,10 +51,12 @@ pub trait Spawn: Clone + Send + Sync + 'static {
 pub trait Origin: Send + Sync + 'static {
     /// A body on its way.
     type Body: OriginBody;
-    /// Asks the origin and returns once the response's head is here.
+    /// Asks the origin and returns once the response's head is here. `interim` is shown each interim response
+    /// (1xx) that comes before it.
     fn fetch(
         &self,
         head: Arc<RequestHead>,
+        interim: impl Fn(Head) + Send + Sync + 'static,
     ) -> impl Future<Output = Result<(Head, Self::Body), OriginFailure>> + Send;
 }
 

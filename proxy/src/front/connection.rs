@@ -18,7 +18,7 @@ use crate::response::{Account, ErrorPage};
 use bytes::{Bytes, BytesMut};
 use pingora::{apps::HttpServerApp, protocols::http::ServerSession, proxy::HttpProxy};
 use std::{mem::MaybeUninit, sync::Arc, time::Duration};
-use tiergate_driver::{Answer, Body, Served, World};
+use tiergate_driver::{Answer, Body, Heard, Served, World};
 use tiergate_engine::{CacheKey, Fields, Head, Length, Method, Outcome, RequestHead, Resident, TierId};
 use tokio::{sync::watch, time::Instant};
 
@@ -259,16 +259,26 @@ impl<W: World> Connection<W> {
         began: std::time::Instant,
     ) -> Next {
         let Asked { key, head, written, framing, upgrades } = asked;
-        let is_lookup = head.method.is_lookup();
-        let answer = self.front.driver.request(key, Arc::clone(&head));
-        let answer = if is_lookup {
-            tokio::select! {
+        let mut asking = self.front.driver.ask(key, Arc::clone(&head));
+        let answer = loop {
+            let heard = tokio::select! {
                 biased;
-                answer = answer => answer,
+                heard = asking.next() => heard,
                 () = self.wire.left() => return Next::Close,
+            };
+            match heard {
+                Heard::Answer(answer) => break answer,
+                // A client of HTTP/1.0 knows of none (RFC 9110 section 15.2).
+                Heard::Interim(_) if manner.is_http_10 => {}
+                Heard::Interim(interim) => {
+                    self.out.clear();
+                    response_head::write_interim(&mut self.out, &interim);
+                    let wait = self.front.timeouts.write;
+                    if self.wire.write_all::<Bytes>(&self.out, &[], wait).await.is_err() {
+                        return Next::Close;
+                    }
+                }
             }
-        } else {
-            answer.await
         };
         match answer {
             Answer::Serve(served) => self.serve(served, manner, logged, began).await,

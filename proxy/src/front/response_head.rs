@@ -7,7 +7,7 @@
 use crate::response::{Account, AgeLine, VIA_TEXT};
 use bytes::{BufMut, BytesMut};
 use std::time::SystemTime;
-use tiergate_engine::{ByteCount, Fields, Length};
+use tiergate_engine::{ByteCount, Fields, Head, Length};
 
 /// How the body after a head is framed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +86,16 @@ pub(super) fn write(
         Persistence::Stays => {}
         Persistence::StaysTold => line(out, "Connection", "keep-alive"),
         Persistence::Closes => line(out, "Connection", "close"),
+    }
+    out.put_slice(b"\r\n");
+}
+
+/// Writes an interim response (1xx), to which a cache has nothing to add.
+pub(super) fn write_interim(out: &mut BytesMut, head: &Head) {
+    status_line(out, head.status);
+    for (name, value) in head.fields.iter() {
+        put_name(out, name);
+        put_value(out, value);
     }
     out.put_slice(b"\r\n");
 }

@@ -358,3 +358,30 @@ fn an_unsafe_request_invalidates() {
         assert!(after.cache_status().contains(again), "{method} {target}: {after:?}");
     }
 }
+
+/// What an origin says before its response reaches the client whose request it is, at once, and is not stored:
+/// a hit has nothing before it.
+#[test]
+fn interim_responses_reach_the_client_before_the_response() {
+    let (go_on, told) = std::sync::mpsc::channel::<()>();
+    let told = std::sync::Mutex::new(told);
+    let origin = Origin::start(move |_, stream| {
+        let early = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n";
+        std::io::Write::write_all(stream, early).expect("the server reads");
+        told.lock().expect("no test panics with it").recv().expect("the test lives");
+        respond(stream, "Cache-Control: max-age=60\r\n", 5, b"hello");
+    });
+    let site = Site::new();
+    let server = site.serve_from_memory(origin.address);
+    let mut exchange = server.send("GET", "/a", "");
+    let early = exchange.head("HEAD");
+    assert_eq!((early.status, early.field("link").as_str()), (103, "</style.css>; rel=preload"));
+    assert_eq!(early.field("cache-status"), "");
+    go_on.send(()).expect("the origin waits");
+    let head = exchange.head("GET");
+    assert_eq!(head.status, 200);
+    assert_eq!(exchange.finish(head).body, b"hello");
+    let hit = server.get("/a");
+    assert_eq!(hit.head.status, 200);
+    assert!(hit.cache_status().contains("; hit; "), "{:?}", hit.head);
+}

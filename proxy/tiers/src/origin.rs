@@ -95,9 +95,13 @@ impl<C: Connect> HttpOrigin<C> {
 
     /// Over an idle connection if one is left, and once more over a new one if that was closed under our
     /// hands.
-    async fn exchange(&self, head: &RequestHead) -> Result<(Response<Incoming>, Connection), OriginFailure> {
+    async fn exchange<F: Fn(Head) + Send + Sync + 'static>(
+        &self,
+        head: &RequestHead,
+        interim: &Arc<F>,
+    ) -> Result<(Response<Incoming>, Connection), OriginFailure> {
         if let Some(mut connection) = self.idle.take().await {
-            let request = self.request(head)?;
+            let request = self.request(head, Arc::clone(interim))?;
             match timeout(self.options.head_time_max, connection.sender.send_request(request)).await {
                 Ok(Ok(response)) => return Ok((response, connection)),
                 // GET and HEAD are idempotent, and no part of a response was handed on (RFC 9110 section
@@ -108,7 +112,7 @@ impl<C: Connect> HttpOrigin<C> {
             }
         }
         let mut connection = self.connect().await?;
-        let request = self.request(head)?;
+        let request = self.request(head, Arc::clone(interim))?;
         match timeout(self.options.head_time_max, connection.sender.send_request(request)).await {
             Ok(Ok(response)) => Ok((response, connection)),
             Ok(Err(error)) if error.is_parse() => Err(OriginFailure::Malformed),
@@ -135,7 +139,11 @@ impl<C: Connect> HttpOrigin<C> {
 
     /// The request as it goes out. What cannot be written as HTTP/1.1 without a body is refused: the engine
     /// asks for nothing but GET and HEAD.
-    fn request(&self, head: &RequestHead) -> Result<Request<Empty<Bytes>>, OriginFailure> {
+    fn request<F: Fn(Head) + Send + Sync + 'static>(
+        &self,
+        head: &RequestHead,
+        interim: Arc<F>,
+    ) -> Result<Request<Empty<Bytes>>, OriginFailure> {
         let method = match head.method {
             Method::Get => http::Method::GET,
             Method::Head => http::Method::HEAD,
@@ -154,6 +162,10 @@ impl<C: Connect> HttpOrigin<C> {
         *request.method_mut() = method;
         *request.uri_mut() = head.target.parse().map_err(|_| OriginFailure::Malformed)?;
         *request.headers_mut() = headers;
+        hyper::ext::on_informational(&mut request, move |response| {
+            let fields = http_head::end_to_end(response.headers());
+            interim(Head { status: response.status().as_u16(), fields });
+        });
         Ok(request)
     }
 }
@@ -167,8 +179,12 @@ impl From<http_head::HeadError> for OriginFailure {
 impl<C: Connect> Origin for HttpOrigin<C> {
     type Body = HttpBody;
 
-    async fn fetch(&self, head: Arc<RequestHead>) -> Result<(Head, HttpBody), OriginFailure> {
-        let (response, connection) = self.exchange(&head).await?;
+    async fn fetch(
+        &self,
+        head: Arc<RequestHead>,
+        interim: impl Fn(Head) + Send + Sync + 'static,
+    ) -> Result<(Head, HttpBody), OriginFailure> {
+        let (response, connection) = self.exchange(&head, &Arc::new(interim)).await?;
         let (parts, incoming) = response.into_parts();
         // A coding other than `chunked` is still in the body, and the field that tells of it is not stored.
         let coded = parts

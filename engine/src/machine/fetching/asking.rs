@@ -155,7 +155,7 @@ impl<C: Chunk> Fetching<C> {
         let (key, variant, origin) = (context.target, context.key, context.origin);
         cx.event(FetchEvent::Fetched { fill, key, variant, origin, purpose });
         let head = origin_request(cx, &ask, context.stored.as_ref().map(Stored::head));
-        cx.effect(Effect::Fetch { op, fill, head });
+        cx.effect(Effect::Fetch { op, fill, head, leader });
         cx.resilience.deadlines.enter(cx.now, Timed::Fill(fill), Phase::Head);
         let asked = Asked { waiters, op, since: cx.now, tries, sent: Sent { leader, ask } };
         self.fills.insert(fill, Fill { context, stage: Stage::Asking(asked) });

@@ -103,7 +103,7 @@ impl<C: Chunk> Face<C> {
         let (op, fill) = (OpId(ids.mint()), FillId(ids.mint()));
         self.known.own.insert(op, Own::Fetch(fill, key));
         events.push_back(Event::Fetch(FetchEvent::Fetched { fill, key, variant, origin, purpose }));
-        self.besides.push(Effect::Fetch { op, fill, head });
+        self.besides.push(Effect::Fetch { op, fill, head, leader: None });
     }
 }
 

@@ -95,7 +95,11 @@ pub(super) struct Numbered {
 impl Origin for NumberingOrigin {
     type Body = Numbered;
 
-    async fn fetch(&self, head: Arc<RequestHead>) -> Result<(Head, Numbered), OriginFailure> {
+    async fn fetch(
+        &self,
+        head: Arc<RequestHead>,
+        _interim: impl Fn(Head) + Send + Sync + 'static,
+    ) -> Result<(Head, Numbered), OriginFailure> {
         if &*head.target == SILENT {
             return pending().await;
         }

@@ -1,12 +1,12 @@
 //! Requests that go well: hits, sharing, pace.
 
-use crate::world::{Rig, Script, get, memory_and_disk, memory_only, nothing_kept, read};
+use crate::world::{Rig, Script, get, head, key, memory_and_disk, memory_only, nothing_kept, read};
 use std::{
     collections::BTreeSet,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
-use tiergate_driver::Answer;
+use tiergate_driver::{Answer, Heard};
 use tiergate_engine::{ByteCount, Event, MissReason, Outcome, RawFill, RecordName, RequestEvent, TierId};
 use tokio::task::JoinSet;
 
@@ -43,6 +43,34 @@ async fn the_observer_is_told_of_fresh_hits() {
     let shards = rig.events.shards(|event| matches!(event, Event::Request(RequestEvent::Requested { .. })));
     assert_eq!(rig.events.fresh_hits(), [*shards.first().expect("one was asked"); 2]);
     assert_eq!(rig.events.log().len(), before);
+    rig.settle().await;
+}
+
+/// What the origin says before its response is for the one whose request it is, in order and only so much of
+/// it; who shares the fetch hears the response alone.
+#[tokio::test(start_paused = true)]
+async fn interim_responses_are_for_who_leads() {
+    let rig = Rig::new(memory_only()).await;
+    let script = Script { interims: 20, ..Script::chunks(2, 10) };
+    rig.script("/a", &script);
+    let ask = || rig.driver.ask(key("/a"), Arc::new(head("/a")));
+    let (mut leader, mut follower) = (ask(), ask());
+    let mut heard = Vec::new();
+    let answer = loop {
+        match leader.next().await {
+            Heard::Interim(head) => heard.push(head.status),
+            Heard::Answer(answer) => break answer,
+        }
+    };
+    assert_eq!(heard, (102..110).collect::<Vec<_>>());
+    let (Answer::Serve(mut first), Heard::Answer(Answer::Serve(mut second))) =
+        (answer, follower.next().await)
+    else {
+        panic!("both are served")
+    };
+    assert_eq!(read(&mut first.body).await, Ok(script.body()));
+    assert_eq!(read(&mut second.body).await, Ok(script.body()));
+    assert_eq!(rig.origin.asked(), ["/a"]);
     rig.settle().await;
 }
 

@@ -127,6 +127,8 @@ pub(crate) struct Script {
     pub(crate) ending: Ending,
     /// Before the head and before each chunk.
     pub(crate) pace: Duration,
+    /// Interim responses before the head.
+    pub(crate) interims: u16,
 }
 
 impl Script {
@@ -140,6 +142,7 @@ impl Script {
             chunks,
             ending: Ending::Complete,
             pace: Duration::from_millis(1),
+            interims: 0,
         }
     }
 
@@ -183,11 +186,18 @@ pub(crate) struct ScriptedBody {
 impl Origin for Lent<ScriptedOrigin> {
     type Body = ScriptedBody;
 
-    async fn fetch(&self, head: Arc<RequestHead>) -> Result<(Head, ScriptedBody), OriginFailure> {
+    async fn fetch(
+        &self,
+        head: Arc<RequestHead>,
+        interim: impl Fn(Head) + Send + Sync + 'static,
+    ) -> Result<(Head, ScriptedBody), OriginFailure> {
         let open = Counted::new(&self.open);
         locked(&self.asked).push(head.target.to_string());
         let script = locked(&self.scripts).get(&*head.target).cloned();
         let script = script.ok_or(OriginFailure::Unreachable)?;
+        (0..script.interims).for_each(|number| {
+            interim(Head { status: 102 + number, fields: tiergate_engine::Fields::new() })
+        });
         pass(script.pace).await;
         let head = Head { status: 200, fields: script.fields.iter().cloned().collect() };
         let body = ScriptedBody { origin: Arc::clone(&self.0), script, next: 0, _open: open };
@@ -404,7 +414,7 @@ pub(crate) fn key(target: &str) -> CacheKey {
     CacheKey::of("a.test", target)
 }
 
-fn head(target: &str) -> RequestHead {
+pub(crate) fn head(target: &str) -> RequestHead {
     RequestHead {
         method: Method::Get,
         authority: "a.test".into(),

@@ -418,7 +418,7 @@ impl World {
 
     fn run_effect(&mut self, from: Life, effect: Effect<Symbol>) {
         match effect {
-            Effect::Fetch { op, fill, head } => self.on_fetch(from, op, fill, &head),
+            Effect::Fetch { op, fill, head, .. } => self.on_fetch(from, op, fill, &head),
             Effect::Pull { op, fill } => self.on_pull(from, op, fill),
             Effect::Cancel { fill } => {
                 self.origin.streams.remove(&(from, fill));
