@@ -82,8 +82,10 @@ pub enum OriginFailure {
     TimedOut,
     /// The connection broke.
     Broken,
-    /// The head or the framing of the body was not HTTP.
+    /// The head or the framing of the body was not HTTP, or the head was larger than we take.
     Malformed,
+    /// Our request could not be written as HTTP, so the origin was not asked: what is wrong is the client's.
+    Unsendable,
     /// Fewer bytes than the head promised.
     TooShort,
     /// More bytes than the head promised.

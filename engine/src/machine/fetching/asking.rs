@@ -186,7 +186,8 @@ impl<C: Chunk> Fetching<C> {
             self.end_asking(cx, fill, &context);
             return Some(Over::Stale(stored, self.take_waiters(waiters)));
         }
-        match decide(cx, fill, &context, &waiters, &mut tries, Failed::of_failure(failure)) {
+        let failed = Failed::of_failure(cx.config.resilience.retry.when, failure);
+        match decide(cx, fill, &context, &waiters, &mut tries, failed) {
             Some(at) => {
                 self.rest(cx, fill, context, waiters, tries, at);
                 None

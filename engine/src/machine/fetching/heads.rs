@@ -174,7 +174,8 @@ impl<C: Chunk> Fetching<C> {
             self.end_asking(cx, fill, &context);
             return HeadStep::Stale(key, stored, self.take_waiters(waiters));
         }
-        if let Some(failed) = Failed::of_status(status, retry_after(&judged.head.fields, cx.wall()))
+        let (when, wall) = (cx.config.resilience.retry.when, cx.wall());
+        if let Some(failed) = Failed::of_status(when, status, retry_after(&judged.head.fields, wall))
             && let Some(at) = decide(cx, fill, &context, &waiters, &mut tries, failed)
         {
             stop_bodiless(cx, fill, key);
