@@ -72,7 +72,7 @@ pub use resilience::{
     breaker::{BreakerCount, BreakerState},
 };
 pub use rules::{
-    ChangedValidator, ClientDirectives, Heuristic, NamedFields, Policy, SetCookie, hop, http_date,
-    invalidated_keys,
+    ChangedValidator, ClientDirectives, CookieHeuristic, Heuristic, NamedFields, Policy, SetCookie, hop,
+    http_date, invalidated_keys,
 };
 pub use store::{BytesWritten, LogIndex};

@@ -65,6 +65,8 @@ pub enum NotStorable {
     Authorization,
     /// It sets a cookie.
     SetCookie,
+    /// The request bore a cookie, and the response has no explicit lifetime: it may be one user's.
+    Cookie,
     /// `must-understand`, with a status that this cache does not understand.
     NotUnderstood,
     /// The request said `no-store`, and requests are obeyed.

@@ -78,7 +78,7 @@ impl<C: Chunk> Engine<C> {
                 return self.end(over);
             }
             FromMemory::AskFirst(resident) => (MissReason::Stale, Some(Stored::Resident(resident))),
-            FromMemory::Absent if self.fetching.is_uncacheable(key, cx.now) => {
+            FromMemory::Absent if self.fetching.is_uncacheable(key, &waiter.ask, cx.now) => {
                 let over = self.fetching.arrive_alone(cx, waiter);
                 return self.end(over);
             }
@@ -399,11 +399,10 @@ impl<C: Chunk> Engine<C> {
         }
     }
 
-    /// What is stored still holds: all who wait get it under its new head, and its tier is told of that. A
+    /// What is stored still holds: all who may share it get it under its new head, and its tier is told of that. A
     /// fill that a purge has closed freshens nothing: those who wait get what they asked for before.
     fn freshen(&mut self, not_modified: NotModified<C>) {
-        let NotModified { context, waiters, stored, judged } = not_modified;
-        let freshened = judged.freshen(&self.cx, &stored);
+        let NotModified { context, waiters, alone, stored, freshened } = not_modified;
         let (at, tier) = (context.at(), stored.tier());
         let is_open = context.sharing == Sharing::Open;
         match &freshened.stored {
@@ -428,6 +427,9 @@ impl<C: Chunk> Engine<C> {
         let promote = if freshened.may_stay && is_open { Promote::AsConfigured } else { Promote::No };
         for waiter in waiters {
             self.serve_stored(&freshened.stored, &waiter, Outcome::Revalidated { tier }, promote);
+        }
+        for request in alone {
+            self.fetch_alone(request, context.reason);
         }
         self.clients.release(&mut self.cx, Some(stored));
     }

@@ -5,6 +5,21 @@ use crate::language::{
     reason::Bypass,
 };
 
+/// Does a request say who makes it? What such a one is answered says nothing of what others are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Caller {
+    Anonymous,
+    /// With credentials or a cookie.
+    Identified,
+}
+
+impl Caller {
+    pub(crate) fn of(request: &RequestHead) -> Self {
+        let is_identified = request.fields.contains("authorization") || request.fields.contains("cookie");
+        if is_identified { Self::Identified } else { Self::Anonymous }
+    }
+}
+
 /// Must this request go around the cache? `fields` have lower-case names.
 pub(crate) fn bypass<'f>(
     method: Method,

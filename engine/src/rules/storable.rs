@@ -3,7 +3,7 @@
 use super::{
     directives::{RequestDirectives, ResponseDirectives, Scope},
     freshness::{Lifetime, is_heuristically_cacheable},
-    policy::{ClientDirectives, Policy, SetCookie},
+    policy::{ClientDirectives, CookieHeuristic, Policy, SetCookie},
     target,
     vary::Vary,
 };
@@ -45,6 +45,14 @@ pub(super) fn storable(
                     SetCookie::LeaveOut => false,
                 },
             NotStorable::SetCookie,
+        ),
+        (
+            // A validator does not help: what it is stored for may be served in place of an error, to anybody.
+            policy.heuristic_with_cookie == CookieHeuristic::Refuse
+                && request.fields.contains("cookie")
+                && !explicit
+                && directives.no_cache != Scope::Whole,
+            NotStorable::Cookie,
         ),
         (*vary == Vary::Anything, NotStorable::Vary),
         (directives.no_cache == Scope::Whole && !has_validator(head), NotStorable::NoCache),

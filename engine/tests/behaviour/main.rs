@@ -5,6 +5,7 @@ mod ban;
 mod below;
 mod bodies;
 mod collapse;
+mod cookies;
 mod door;
 mod durable;
 mod feed;

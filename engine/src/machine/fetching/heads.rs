@@ -7,7 +7,9 @@ use super::{
     followers::Followers,
     uncacheable,
 };
-use crate::machine::{context::Context, copying::Copies, resilience::Timed, stored::Stored};
+use crate::machine::{
+    context::Context, copying::Copies, freshening::Freshened, resilience::Timed, stored::Stored,
+};
 use crate::{
     config::OnAbandon,
     language::{
@@ -26,7 +28,7 @@ use crate::{
     plant::Fault,
     resilience::{attempts::Failed, deadline::Phase},
     rules::{
-        self, Judgement, retry_after, reuse, revalidate,
+        self, Caller, CookieHeuristic, Judgement, Policy, retry_after, reuse, revalidate,
         vary::{Vary, variant_key},
     },
 };
@@ -65,8 +67,12 @@ pub(in crate::machine) enum HeadStep<C> {
 pub(in crate::machine) struct NotModified<C> {
     pub(in crate::machine) context: FetchContext<C>,
     pub(in crate::machine) waiters: Vec<Waiter>,
+    /// Who fetches alone, because the answer may not be shared.
+    pub(in crate::machine) alone: Vec<RequestId>,
+    /// What the condition was about.
     pub(in crate::machine) stored: Stored<C>,
-    pub(in crate::machine) judged: Judged,
+    /// The same under its new head.
+    pub(in crate::machine) freshened: Freshened<C>,
 }
 
 /// A fill whose body is about to come.
@@ -113,7 +119,7 @@ impl Judged {
     }
 
     /// A stored head with what this 304 changes of it, and what the rules make of that (RFC 9111 section
-    /// 4.3.4).
+    /// 4.3.4). A cookie with the condition is no reason not to guess: what is stored was not asked for with it.
     pub(in crate::machine) fn merge<C: Chunk>(
         &self,
         cx: &Context<C>,
@@ -121,7 +127,8 @@ impl Judged {
     ) -> (Arc<Head>, Judgement) {
         let received = cx.wall();
         let head = Arc::new(revalidate::merge(stored, &self.head, received));
-        let judgement = rules::judge(&cx.config.policy, &self.ask, &head, self.sent_at, received);
+        let policy = Policy { heuristic_with_cookie: CookieHeuristic::Allow, ..cx.config.policy };
+        let judgement = rules::judge(&policy, &self.ask, &head, self.sent_at, received);
         (head, judgement)
     }
 }
@@ -164,9 +171,9 @@ impl<C: Chunk> Fetching<C> {
         let (key, variant) = (judged.target, variant.unwrap_or(judged.key));
         let (length, storable) = (judged.head.length(), judged.judgement.storable);
         cx.event(FetchEvent::HeadArrived { fill, key, variant, status, length, storable });
-        self.learn_of_storing(cx, key, status, storable);
+        self.learn_of_storing(cx, (key, Caller::of(&sent.ask)), status, storable);
         if context.stored.is_some() && status == 304 {
-            return self.on_not_modified(cx, fill, context, waiters, judged);
+            return self.on_not_modified(cx, fill, context, (waiters, sent.leader), judged);
         }
         if reuse::is_error(status)
             && let Some(stored) = take_stale_on_error(cx, &mut context)
@@ -202,7 +209,13 @@ impl<C: Chunk> Fetching<C> {
     }
 
     /// Remembers a key whose answers cannot be stored, and forgets one whose answer can.
-    fn learn_of_storing(&mut self, cx: &mut Context<C>, target: CacheKey, status: u16, storable: Storable) {
+    fn learn_of_storing(
+        &mut self,
+        cx: &mut Context<C>,
+        (target, caller): (CacheKey, Caller),
+        status: u16,
+        storable: Storable,
+    ) {
         if storable == Storable::Yes {
             return self.uncacheable.forget(target);
         }
@@ -210,10 +223,10 @@ impl<C: Chunk> Fetching<C> {
         if cx.config.uncacheable.is_zero() {
             return;
         }
-        if !self.uncacheable.holds(target, cx.now) {
+        if !self.uncacheable.holds(target, caller, cx.now) {
             cx.event(FetchEvent::FoundUncacheable { key: target, why });
         }
-        self.uncacheable.remember(target, cx.now.after(cx.config.uncacheable));
+        self.uncacheable.remember(target, caller, cx.now.after(cx.config.uncacheable));
     }
 
     /// A response turned out to be one variant of its target: it is filed under that one's key.
@@ -301,7 +314,7 @@ impl<C: Chunk> Fetching<C> {
         cx: &mut Context<C>,
         fill: FillId,
         mut context: FetchContext<C>,
-        waiters: Vec<RequestId>,
+        (mut waiters, leader): (Vec<RequestId>, Option<RequestId>),
         judged: Judged,
     ) -> HeadStep<C> {
         let stored = context.stored.take();
@@ -314,8 +327,16 @@ impl<C: Chunk> Fetching<C> {
         };
         match stored {
             Some(stored) if updates(&stored) => {
+                let freshened = judged.freshen(cx, &stored);
+                // What may not be kept is no answer for others: all but who led ask for themselves.
+                let alone = if freshened.may_stay {
+                    Vec::new()
+                } else {
+                    let leads = leader.is_some() && waiters.first() == leader.as_ref();
+                    waiters.split_off(usize::from(leads))
+                };
                 let waiters = self.take_waiters(waiters);
-                HeadStep::Freshens(NotModified { context, waiters, stored, judged })
+                HeadStep::Freshens(NotModified { context, waiters, alone, stored, freshened })
             }
             stored => HeadStep::AsksAgain(FetchContext { stored, ..context }, waiters),
         }

@@ -40,7 +40,7 @@ use crate::{
         units::ByteCount,
     },
     parts::{random::Random, table::Table},
-    rules::{self, reuse},
+    rules::{self, Caller, reuse},
 };
 use alloc::{sync::Arc, vec::Vec};
 use core::time::Duration;
@@ -117,8 +117,9 @@ impl<C: Chunk> Fetching<C> {
         self.waiting.is_empty()
     }
 
-    pub(super) fn is_uncacheable(&self, target: CacheKey, now: Instant) -> bool {
-        self.uncacheable.holds(target, now)
+    /// Is this target's response one that cannot be stored, as far as is known of such requests?
+    pub(super) fn is_uncacheable(&self, target: CacheKey, ask: &RequestHead, now: Instant) -> bool {
+        self.uncacheable.holds(target, Caller::of(ask), now)
     }
 
     /// A purge came: the next response may be one that can be stored.
