@@ -30,7 +30,7 @@ pub enum Bypass {
     Range,
     /// It carries credentials (RFC 9111 section 3.5).
     Authorization,
-    /// It may be answered only if a condition holds that the origin must judge.
+    /// It may be answered only if a condition holds, and nothing is stored that could tell.
     Precondition,
 }
 

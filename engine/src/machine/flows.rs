@@ -60,7 +60,7 @@ impl<C: Chunk> Engine<C> {
     ) {
         let cx = &mut self.cx;
         cx.event(RequestEvent::Requested { request, key });
-        if let Some(bypass) = rules::bypass(ask.method, ask.fields.iter()) {
+        if let Some(bypass) = rules::bypass(ask.method) {
             return cx.pass(request, bypass);
         }
         let variant = self.residence.key_for(key, &ask);
@@ -143,6 +143,9 @@ impl<C: Chunk> Engine<C> {
     /// A request that waits is one of those whom a fill serves; or fetches for itself, if it came too late
     /// for that.
     fn attach(&mut self, fill: FillId, request: RequestId) {
+        if self.fetching.pass_unfit(&mut self.cx, fill, request) {
+            return;
+        }
         let asked_ago = self.fetching.asked_ago(fill, self.cx.now);
         let may_join = self.purging.may_join(self.cx.now, asked_ago);
         let dependable = self.fetching.copies(fill).and_then(|copies| self.copying.lanes.dependable(copies));

@@ -1,5 +1,6 @@
 //! Which requests the cache answers at all.
 
+use super::conditional;
 use crate::language::{
     head::{Method, RequestHead},
     reason::Bypass,
@@ -20,41 +21,32 @@ impl Caller {
     }
 }
 
-/// Must this request go around the cache? `fields` have lower-case names.
-pub(crate) fn bypass<'f>(
-    method: Method,
-    fields: impl Iterator<Item = (&'f str, &'f [u8])>,
-) -> Option<Bypass> {
-    if !method.is_lookup() {
+/// Must a request of this method go around the cache, whatever is stored?
+pub(crate) const fn bypass(method: Method) -> Option<Bypass> {
+    if method.is_lookup() { None } else { Some(Bypass::Method) }
+}
+
+/// Why a request goes around the cache where nothing is stored that answers it; `None` for one that wants all
+/// of the response, so that its answer can be fetched for everybody. A part is given of what is stored whole;
+/// no part is ever fetched into the cache (failure T12), and what a condition may forbid is the origin's to
+/// judge (RFC 9110 section 13.2.1).
+pub(crate) fn around(request: &RequestHead) -> Option<Bypass> {
+    let has = |name| request.fields.contains(name);
+    if has("if-match") || has("if-unmodified-since") {
+        return Some(Bypass::Precondition);
+    }
+    if request.method != Method::Get {
         return Some(Bypass::Method);
     }
-    fields.map(|(name, _)| name).find_map(|name| match name {
-        // RFC 9111 section 3.5: a response to it may be stored only with the origin's leave.
-        "authorization" => Some(Bypass::Authorization),
-        // RFC 9110 section 13.2.1: these two are the origin's to judge.
-        "if-match" | "if-unmodified-since" => Some(Bypass::Precondition),
-        _ => None,
-    })
+    has("range").then_some(Bypass::Range)
 }
 
-/// Does it ask for all of the response, so that its answer can be fetched for everybody? A part is given of
-/// what is stored whole; no part is ever fetched into the cache (failure T12).
-pub(crate) fn wants_whole(request: &RequestHead) -> bool {
-    request.method == Method::Get && !request.fields.contains("range")
-}
-
-/// May this request use the fast path? Parts, and conditions that the cache itself can judge, are left to the
-/// proper way in.
+/// May this request use the fast path? `fields` have lower-case names. Parts, conditions and credentials are
+/// left to the proper way in.
 pub(crate) fn may_use_fast_path<'f>(
     method: Method,
-    fields: impl Iterator<Item = (&'f str, &'f [u8])>,
+    mut fields: impl Iterator<Item = (&'f str, &'f [u8])>,
 ) -> bool {
-    let mut special = false;
-    let bypass = bypass(
-        method,
-        fields.inspect(|(name, _)| {
-            special |= matches!(*name, "if-none-match" | "if-modified-since" | "range" | "if-range");
-        }),
-    );
-    method == Method::Get && bypass.is_none() && !special
+    method == Method::Get
+        && !fields.any(|(name, _)| conditional::is_condition(name) || name == "authorization")
 }

@@ -12,6 +12,7 @@ mod feed;
 mod flat_map;
 mod gates;
 mod parts;
+mod preconditions;
 mod promotion;
 mod purge;
 mod residence;

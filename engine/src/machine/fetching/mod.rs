@@ -31,7 +31,7 @@ use crate::{
     language::{
         chunk::Chunk,
         event::{Event, RequestEvent},
-        head::{Method, RequestHead},
+        head::RequestHead,
         id::{FillId, OriginId, RequestId},
         key::{CacheKey, StoredKey},
         reason::{AbortReason, Bypass, End, MissReason, Refusal},
@@ -145,13 +145,14 @@ impl<C: Chunk> Fetching<C> {
         Arrival::Leads(fill)
     }
 
-    /// Joins a fill under way, if there is room. Who wants a part has no use for one that is past the tiers.
+    /// Joins a fill under way, if there is room. Who wants a part, or has a condition for it, has no use for
+    /// one that is past the tiers.
     fn join(&mut self, cx: &mut Context<C>, fill_id: FillId, waiter: Waiter) -> Arrival<C> {
         let (request, key) = (waiter.request, waiter.key);
         let Fill { context, stage } = &self.fills[&fill_id];
         let is_looking = matches!(stage, Stage::Looking { .. });
-        if !is_looking && waiter.ask.method == Method::Get && !rules::wants_whole(&waiter.ask) {
-            cx.pass(request, Bypass::Range);
+        if !is_looking && let Some(bypass) = no_follower(&waiter.ask) {
+            cx.pass(request, bypass);
             return Arrival::Over;
         }
         let reason = context.reason;
@@ -171,8 +172,8 @@ impl<C: Chunk> Fetching<C> {
     pub(super) fn arrive_alone(&mut self, cx: &mut Context<C>, waiter: Waiter) -> Option<Over<C>> {
         let (request, reason) = (waiter.request, MissReason::Uncacheable);
         cx.event(RequestEvent::Missed { request, key: waiter.key, reason });
-        if !rules::wants_whole(&waiter.ask) {
-            cx.pass(request, part_of(&waiter.ask));
+        if let Some(bypass) = rules::around(&waiter.ask) {
+            cx.pass(request, bypass);
             return None;
         }
         self.enter(FillId(cx.ids.mint()), waiter);
@@ -198,6 +199,17 @@ impl<C: Chunk> Fetching<C> {
             self.refuse(cx, request, Refusal::TooManyWaiters);
         }
         Some(has_room)
+    }
+
+    /// Sends a request that waits around the cache, if this fill's answer cannot be one for it. Is it gone?
+    pub(super) fn pass_unfit(&mut self, cx: &mut Context<C>, fill: FillId, request: RequestId) -> bool {
+        if matches!(self.fills[&fill].stage, Stage::Looking { .. }) {
+            return false;
+        }
+        let Some(bypass) = no_follower(self.ask(request)) else { return false };
+        self.waiting.remove(&request);
+        cx.pass(request, bypass);
+        true
     }
 
     /// A request that waits becomes one of those whom a fill serves, if that is young enough (`may_join`).
@@ -485,6 +497,11 @@ impl<C: Chunk> Fetching<C> {
     }
 }
 
+/// Why a request cannot be answered by the body on its way to others. A HEAD can: it has the head.
+fn no_follower(ask: &RequestHead) -> Option<Bypass> {
+    rules::around(ask).filter(|bypass| *bypass != Bypass::Method)
+}
+
 fn stream_in<C>(fills: &mut Table<FillId, Fill<C>>, fill: FillId) -> (&FetchContext<C>, &mut Stream<C>) {
     let Fill { context, stage } = &mut fills[&fill];
     match stage {
@@ -493,9 +510,4 @@ fn stream_in<C>(fills: &mut Table<FillId, Fill<C>>, fill: FillId) -> (&FetchCont
             unreachable!("{fill:?} has no body yet")
         }
     }
-}
-
-/// Why a request that wants no whole body goes around the cache.
-fn part_of(ask: &RequestHead) -> Bypass {
-    if ask.method == Method::Get { Bypass::Range } else { Bypass::Method }
 }
