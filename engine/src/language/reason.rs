@@ -28,7 +28,7 @@ pub enum Bypass {
     Method,
     /// Ranges are answered from stored objects only.
     Range,
-    /// It carries credentials (RFC 9111 section 3.5).
+    /// It carries credentials, and what is stored does not say that it is for such requests, too.
     Authorization,
     /// It may be answered only if a condition holds, and nothing is stored that could tell.
     Precondition,

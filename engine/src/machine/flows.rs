@@ -33,7 +33,7 @@ use crate::{
         head::{Head, RequestHead},
         id::{FillId, OpId, OriginId, PromotionId, RecordName, RequestId, TierId},
         key::{CacheKey, StoredKey},
-        reason::{AbortReason, End, LaneEnd, MissReason, OriginFailure, ReadFailure, Removal},
+        reason::{AbortReason, Bypass, End, LaneEnd, MissReason, OriginFailure, ReadFailure, Removal},
         record::Record,
         resident::Resident,
         selector::TargetUri,
@@ -77,6 +77,7 @@ impl<C: Chunk> Engine<C> {
                 let over = self.fetching.revalidate_in_background(cx, at, &waiter, resident);
                 return self.end(over);
             }
+            FromMemory::Withheld => return cx.pass(request, Bypass::Authorization),
             FromMemory::AskFirst(resident) => (MissReason::Stale, Some(Stored::Resident(resident))),
             FromMemory::Absent if self.fetching.is_uncacheable(key, &waiter.ask, cx.now) => {
                 let over = self.fetching.arrive_alone(cx, waiter);
@@ -286,6 +287,7 @@ impl<C: Chunk> Engine<C> {
         self.clients.open(&open);
         let is_open = looked.context.sharing == Sharing::Open;
         let promote = if is_open { Promote::AsConfigured } else { Promote::No };
+        self.fetching.pass_withheld(&mut self.cx, &mut looked, &open);
         for waiter in self.fetching.take_answered(&self.cx, &mut looked, &open) {
             self.serve_record(&open, &waiter, Outcome::Hit { tier: tier.id }, promote);
         }

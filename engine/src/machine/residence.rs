@@ -37,6 +37,8 @@ pub(super) enum FromMemory<C> {
     UsableMeanwhile(Arc<Resident<C>>),
     /// One that may be used if the origin agrees.
     AskFirst(Arc<Resident<C>>),
+    /// One that may not be used for requests with credentials, which this is.
+    Withheld,
     /// Nothing.
     Absent,
 }
@@ -134,6 +136,7 @@ impl<C: Chunk> Residence<C> {
                 FromMemory::UsableMeanwhile(resident)
             }
             reuse::Use::Revalidate => FromMemory::AskFirst(resident),
+            reuse::Use::Withheld => FromMemory::Withheld,
         }
     }
 

@@ -40,7 +40,7 @@ pub(crate) use judgement::{Judgement, judge};
 pub use policy::{
     ChangedValidator, ClientDirectives, CookieHeuristic, Heuristic, NamedFields, Policy, SetCookie,
 };
-pub(crate) use request::{Caller, around, bypass, may_use_fast_path};
+pub(crate) use request::{Caller, around, bypass, has_credentials, may_use_fast_path};
 pub(crate) use retry_after::retry_after;
 pub(crate) use share::{Piece, Share, share};
 pub(crate) use staleness::Staleness;

@@ -2,9 +2,14 @@
 
 use super::conditional;
 use crate::language::{
-    head::{Method, RequestHead},
+    head::{Fields, Method, RequestHead},
     reason::Bypass,
 };
+
+/// Does a request with these fields carry credentials (RFC 9111 section 3.5)?
+pub(crate) fn has_credentials(request: &Fields) -> bool {
+    request.contains("authorization")
+}
 
 /// Does a request say who makes it? What such a one is answered says nothing of what others are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,7 +21,7 @@ pub(crate) enum Caller {
 
 impl Caller {
     pub(crate) fn of(request: &RequestHead) -> Self {
-        let is_identified = request.fields.contains("authorization") || request.fields.contains("cookie");
+        let is_identified = has_credentials(&request.fields) || request.fields.contains("cookie");
         if is_identified { Self::Identified } else { Self::Anonymous }
     }
 }

@@ -6,6 +6,7 @@ mod below;
 mod bodies;
 mod collapse;
 mod cookies;
+mod credentials;
 mod door;
 mod durable;
 mod feed;

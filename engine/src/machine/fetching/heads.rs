@@ -28,7 +28,7 @@ use crate::{
     plant::Fault,
     resilience::{attempts::Failed, deadline::Phase},
     rules::{
-        self, Caller, CookieHeuristic, Judgement, Policy, retry_after, reuse, revalidate,
+        self, Caller, CookieHeuristic, Judgement, Policy, has_credentials, retry_after, reuse, revalidate,
         vary::{Vary, variant_key},
     },
 };
@@ -204,7 +204,7 @@ impl<C: Chunk> Fetching<C> {
             followers: Followers::default(),
             copies: Copies::default(),
         };
-        let begun = self.begin_stream(cx, fill, context, stream, storable, (waiters, sent.leader));
+        let begun = self.begin_stream(cx, fill, context, stream, storable, (waiters, &sent));
         HeadStep::Streams(Begun { replaced, others, ..begun })
     }
 
@@ -276,6 +276,25 @@ impl<C: Chunk> Fetching<C> {
         waiters.extract_if(.., |request| variant(self.ask(*request)) != served).collect()
     }
 
+    /// Takes those from `waiters` who ask for themselves, because they or who led have credentials, and the
+    /// answer is not one that the cache may give to all of them by itself (`is_shared`): the origin is to see
+    /// everybody's own (RFC 9111 section 3.5).
+    fn part_by_credentials(
+        &self,
+        (sent, leader): (&RequestHead, Option<RequestId>),
+        is_shared: bool,
+        waiters: &mut Vec<RequestId>,
+    ) -> Vec<RequestId> {
+        if is_shared {
+            return Vec::new();
+        }
+        let brought = has_credentials(&sent.fields);
+        let parts = |request: &mut RequestId| {
+            Some(*request) != leader && (brought || has_credentials(&self.ask(*request).fields))
+        };
+        waiters.extract_if(.., parts).collect()
+    }
+
     /// The body is about to come: to all who wait and into all tiers if it may be shared, to the leader
     /// otherwise.
     fn begin_stream(
@@ -285,16 +304,18 @@ impl<C: Chunk> Fetching<C> {
         mut context: FetchContext<C>,
         stream: Stream<C>,
         storable: Storable,
-        (mut readers, leader): (Vec<RequestId>, Option<RequestId>),
+        (mut readers, sent): (Vec<RequestId>, &Sent),
     ) -> Begun<C> {
+        let leader = sent.leader;
         let is_usable = stream.staleness.is_usable(&stream.freshness, cx.now);
-        let mut alone = Vec::new();
-        if storable != Storable::Yes || !is_usable {
+        let alone = if storable != Storable::Yes || !is_usable {
             // What may not be used without the origin's word may not be shared: all but who led, if that one
             // is still here, ask for themselves.
             let leads = leader.is_some() && readers.first() == leader.as_ref();
-            alone = readers.split_off(usize::from(leads));
-        }
+            readers.split_off(usize::from(leads))
+        } else {
+            self.part_by_credentials((&sent.ask, leader), stream.staleness.is_shared(), &mut readers)
+        };
         if storable != Storable::Yes && context.sharing == Sharing::Open {
             self.end_flight(context.key, fill);
             context.sharing = Sharing::Closed;
@@ -330,7 +351,9 @@ impl<C: Chunk> Fetching<C> {
                 let freshened = judged.freshen(cx, &stored);
                 // What may not be kept is no answer for others: all but who led ask for themselves.
                 let alone = if freshened.may_stay {
-                    Vec::new()
+                    let (staleness, freshness) = (freshened.stored.staleness(), freshened.stored.freshness());
+                    let is_shared = staleness.is_shared() && staleness.is_usable(freshness, cx.now);
+                    self.part_by_credentials((&judged.ask, leader), is_shared, &mut waiters)
                 } else {
                     let leads = leader.is_some() && waiters.first() == leader.as_ref();
                     waiters.split_off(usize::from(leads))

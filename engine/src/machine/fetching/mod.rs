@@ -203,10 +203,15 @@ impl<C: Chunk> Fetching<C> {
 
     /// Sends a request that waits around the cache, if this fill's answer cannot be one for it. Is it gone?
     pub(super) fn pass_unfit(&mut self, cx: &mut Context<C>, fill: FillId, request: RequestId) -> bool {
-        if matches!(self.fills[&fill].stage, Stage::Looking { .. }) {
-            return false;
-        }
-        let Some(bypass) = no_follower(self.ask(request)) else { return false };
+        let (Fill { context, stage }, ask) = (&self.fills[&fill], self.ask(request));
+        let is_looking = matches!(stage, Stage::Looking { .. });
+        let bypass = match &context.stored {
+            // What the fill has found would be its answer, if the origin agreed or failed.
+            Some(stored) if !stored.staleness().answers(&ask.fields) => Some(Bypass::Authorization),
+            Some(_) | None if is_looking => None,
+            Some(_) | None => no_follower(ask),
+        };
+        let Some(bypass) = bypass else { return false };
         self.waiting.remove(&request);
         cx.pass(request, bypass);
         true
@@ -239,7 +244,8 @@ impl<C: Chunk> Fetching<C> {
             Stage::Streaming(stream) => {
                 let base = stream.window.base();
                 let is_whole = base == 0 || dependable.is_some_and(|readable| base <= readable);
-                if is_whole && stream.staleness.is_usable(&stream.freshness, cx.now) {
+                let is_for_all = stream.staleness.answers(&joining.ask.fields);
+                if is_whole && is_for_all && stream.staleness.is_usable(&stream.freshness, cx.now) {
                     Attached::Follows
                 } else {
                     Attached::Alone(context.reason)

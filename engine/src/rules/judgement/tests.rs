@@ -9,7 +9,7 @@ use crate::{
     rules::{
         http_date,
         policy::{ClientDirectives, CookieHeuristic, NamedFields},
-        reuse::{Reuse, WhenStale},
+        reuse::{Credentials, Reuse, WhenStale},
         staleness::StaleWindows,
     },
 };
@@ -291,6 +291,7 @@ fn a_judgement_has_all_parts() {
             },
             reuse: Reuse::WhileFresh,
             when_stale: WhenStale::Allowed,
+            credentials: Credentials::Apart,
         },
         vary: Vary::Fields(["foo".into()].into()),
         left_out: std::vec::Vec::new(),
