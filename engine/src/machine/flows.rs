@@ -64,7 +64,8 @@ impl<C: Chunk> Engine<C> {
             return cx.pass(request, bypass);
         }
         let variant = self.residence.key_for(key, &ask);
-        let found = self.residence.look(cx, variant, &ask);
+        let at = StoredKey { target: key, key: variant };
+        let found = self.residence.look(cx, at, &ask);
         let waiter = Waiter { request, key, origin, ask, collapsed: false };
         let (reason, stored) = match found {
             FromMemory::Usable(resident) => {
@@ -73,7 +74,6 @@ impl<C: Chunk> Engine<C> {
             FromMemory::UsableMeanwhile(resident) => {
                 let outcome = Outcome::Stale { tier: TierId::L0, why: StaleUse::WhileRevalidate };
                 serve_resident(cx, &waiter, &resident, outcome);
-                let at = StoredKey { target: key, key: variant };
                 let over = self.fetching.revalidate_in_background(cx, at, &waiter, resident);
                 return self.end(over);
             }
@@ -88,7 +88,6 @@ impl<C: Chunk> Engine<C> {
         let uri = TargetUri::of(&waiter.ask);
         match self.fetching.arrive(cx, variant, waiter) {
             Arrival::Leads(fill) => {
-                let at = StoredKey { target: key, key: variant };
                 let context = FetchContext::new(at, uri, origin, Sharing::Open, reason);
                 self.look(fill, FetchContext { stored, ..context }, Vec::from([request]), 0);
             }
@@ -354,7 +353,7 @@ impl<C: Chunk> Engine<C> {
     pub(super) fn on_head(&mut self, fill: FillId, head: Arc<Head>) {
         let (context, asked) = self.fetching.take_asked(fill);
         let judged = asked.judge(&self.cx, &context, head);
-        let file = |(names, ask): (&_, &_)| self.residence.file(judged.target, names, ask);
+        let file = |(names, ask): (&_, &_)| self.residence.file(judged.target, names, ask, &judged.head);
         let variant = judged.varies().and_then(file);
         match self.fetching.on_head(&mut self.cx, fill, (context, asked), judged, variant) {
             HeadStep::Streams(begun) => self.begin_stream(fill, begun),
