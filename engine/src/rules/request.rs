@@ -11,6 +11,12 @@ pub(crate) fn has_credentials(request: &Fields) -> bool {
     request.contains("authorization")
 }
 
+/// Does a request with these fields depend on which representation there is (RFC 9110 sections 13.1.1 and
+/// 13.1.4)?
+pub(crate) fn has_precondition(request: &Fields) -> bool {
+    request.contains("if-match") || request.contains("if-unmodified-since")
+}
+
 /// Does a request say who makes it? What such a one is answered says nothing of what others are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Caller {
@@ -36,14 +42,13 @@ pub(crate) const fn bypass(method: Method) -> Option<Bypass> {
 /// no part is ever fetched into the cache (failure T12), and what a condition may forbid is the origin's to
 /// judge (RFC 9110 section 13.2.1).
 pub(crate) fn around(request: &RequestHead) -> Option<Bypass> {
-    let has = |name| request.fields.contains(name);
-    if has("if-match") || has("if-unmodified-since") {
+    if has_precondition(&request.fields) {
         return Some(Bypass::Precondition);
     }
     if request.method != Method::Get {
         return Some(Bypass::Method);
     }
-    has("range").then_some(Bypass::Range)
+    request.fields.contains("range").then_some(Bypass::Range)
 }
 
 /// May this request use the fast path? `fields` have lower-case names. Parts, conditions and credentials are

@@ -4,7 +4,7 @@
 use super::{
     directives::{MaxStale, RequestDirectives},
     policy::{ClientDirectives, Policy},
-    request::has_credentials,
+    request::{has_credentials, has_precondition},
     staleness::StaleWindows,
 };
 use crate::language::head::Fields;
@@ -88,8 +88,10 @@ pub(crate) fn usable(policy: &Policy, request: &Fields, stored: &Stored) -> Use 
     if wanted < stored.lifetime {
         return Use::Serve;
     }
-    // A client that wants it fresh for longer does not want it stale.
-    if stored.when_stale == WhenStale::Forbidden || asked.min_fresh.is_some() {
+    // A client that wants it fresh for longer does not want it stale, and what is stale says nothing of which
+    // representation the origin has now.
+    let wants_current = asked.min_fresh.is_some() || has_precondition(request);
+    if stored.when_stale == WhenStale::Forbidden || wants_current {
         return Use::Revalidate;
     }
     let staleness = stored.age.saturating_sub(stored.lifetime);
@@ -186,6 +188,16 @@ mod tests {
             let shared = Stored { credentials: Credentials::Shared, ..apart };
             let anybody = usable(&Policy::DEFAULT, &Fields::new(), &shared);
             assert_eq!(usable(&Policy::DEFAULT, &request, &shared), anybody, "{age}");
+        }
+    }
+
+    /// A precondition is judged by what is fresh, and by nothing that is stale.
+    #[test]
+    fn preconditions_want_what_is_current() {
+        for name in ["if-match", "if-unmodified-since"] {
+            let request: Fields = [(name, "x")].into_iter().collect();
+            let uses = [9, 10, 14].map(|age| usable(&Policy::DEFAULT, &request, &aged(age)));
+            assert_eq!(uses, [Use::Serve, Use::Revalidate, Use::Revalidate], "{name}");
         }
     }
 

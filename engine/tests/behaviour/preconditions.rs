@@ -67,6 +67,26 @@ fn the_origin_judges_what_is_not_stored() {
     }
 }
 
+/// What may be served stale does not tell which representation the origin has: it judges no precondition.
+#[test]
+fn what_is_stale_judges_no_precondition() {
+    for raw in [l0_only(), RawConfig { l0: None, ..with_disk() }] {
+        let mut rig = Rig::new(raw);
+        rig.get("/a");
+        let words = ("cache-control", "max-age=1, stale-while-revalidate=60");
+        rig.head("/a", 200, &[words, ("etag", "\"v1\""), ("content-length", "0")]);
+        rig.end("/a");
+        rig.pass_time(Duration::from_secs(2));
+        let newer = rig.ask(Method::Get, "/a", &[("if-match", "\"v2\"")], false);
+        assert!(rig.client(newer).is_passed);
+        assert_eq!(rig.asked.len(), 1);
+        let any = rig.get("/a");
+        assert_eq!(rig.client(any).reply.as_ref().map(|reply| reply.head.status), Some(200));
+        let late = rig.ask(Method::Get, "/a", &[("if-match", "\"v2\"")], false);
+        assert!(rig.client(late).is_passed, "while it is revalidated");
+    }
+}
+
 /// A fill under way answers nobody who has a precondition: its body is sent whatever that says.
 #[test]
 fn a_precondition_joins_no_fill() {
