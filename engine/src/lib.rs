@@ -67,9 +67,12 @@ pub use machine::{Audit, Engine, WakeReason};
 pub use parts::bans::{BANS_MAX, Ban, Bans};
 pub use parts::random::{Random, Seed};
 pub use plant::Fault;
-pub use resilience::{attempts::GiveUp, breaker::BreakerState};
+pub use resilience::{
+    attempts::{GiveUp, RetryWhen},
+    breaker::{BreakerCount, BreakerState},
+};
 pub use rules::{
-    ChangedValidator, ClientDirectives, Heuristic, NamedFields, Policy, SetCookie, hop, http_date,
-    invalidated_keys,
+    ChangedValidator, ClientDirectives, CookieHeuristic, Heuristic, NamedFields, Policy, SetCookie, hop,
+    http_date, invalidated_keys,
 };
 pub use store::{BytesWritten, LogIndex};

@@ -141,9 +141,10 @@ impl Invariant for Retries {
 mod tests {
     use super::*;
     use crate::history::{History, KEY, fetched};
-    use tiergate_engine::Purpose;
+    use tiergate_engine::{Purpose, RetryWhen};
 
     const ALLOWED: RawRetry = RawRetry {
+        when: RetryWhen::TemporaryErrors,
         attempts_max: 3,
         delay_ms_first: 0,
         delay_ms_max: 0,

@@ -188,6 +188,7 @@ impl ErrorPage {
             Refusal::Origin(failure) => match failure {
                 OriginFailure::Unreachable => Self::ORIGIN_UNREACHABLE,
                 OriginFailure::TimedOut => Self::ORIGIN_LATE,
+                OriginFailure::Unsendable => Self::BAD_REQUEST,
                 OriginFailure::Broken
                 | OriginFailure::Malformed
                 | OriginFailure::TooShort
@@ -232,5 +233,6 @@ mod tests {
         }
         assert_eq!(ErrorPage::of(Refusal::TooManyFills).retry_after_s, Some(1));
         assert_eq!(ErrorPage::of(Refusal::Origin(OriginFailure::TimedOut)).retry_after_s, None);
+        assert_eq!(ErrorPage::of(Refusal::Origin(OriginFailure::Unsendable)).status, 400);
     }
 }

@@ -1,7 +1,7 @@
 //! What the HTTP caching rules leave open.
 
 use super::{ConfigError, check};
-use crate::rules::{ClientDirectives, Heuristic, Policy, SetCookie};
+use crate::rules::{ClientDirectives, CookieHeuristic, Heuristic, Policy, SetCookie};
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
@@ -21,8 +21,12 @@ pub struct RawHttp {
     pub heuristic_s_max: u32,
     /// Do clients' own `Cache-Control` and `Pragma` count? Default `ignore`.
     pub client_directives: ClientDirectives,
-    /// What becomes of responses that set cookies. Default `follow_lifetime`.
+    /// What becomes of responses that set cookies: `refuse` stores none, `follow_lifetime` those with an
+    /// explicit lifetime, cookies included. Default `refuse`: what one user is given may name that user.
     pub set_cookie: SetCookie,
+    /// Is a lifetime guessed for the answer to a request with `Cookie`? `refuse` stores it only where it says
+    /// how long it is fresh, or `no-cache`. Default `refuse`: a page for one user often says nothing.
+    pub heuristic_with_cookie: CookieHeuristic,
 }
 
 impl Default for RawHttp {
@@ -32,7 +36,8 @@ impl Default for RawHttp {
             stale_while_revalidate_s: 0,
             heuristic_s_max: 86_400,
             client_directives: ClientDirectives::Ignore,
-            set_cookie: SetCookie::FollowLifetime,
+            set_cookie: SetCookie::Refuse,
+            heuristic_with_cookie: CookieHeuristic::Refuse,
         }
     }
 }
@@ -51,6 +56,7 @@ impl RawHttp {
         Ok(Policy {
             client_directives: self.client_directives,
             set_cookie: self.set_cookie,
+            heuristic_with_cookie: self.heuristic_with_cookie,
             heuristic: match self.heuristic_s_max {
                 0 => Heuristic::Off,
                 longest => Heuristic::Tenth { longest: seconds(longest) },

@@ -5,9 +5,9 @@
 
 use super::{ConfigError, check, within};
 use crate::resilience::{
-    attempts::RetryPolicy,
+    attempts::{RetryPolicy, RetryWhen},
     backoff::{Backoff, Jitter},
-    breaker::BreakerPolicy,
+    breaker::{BreakerCount, BreakerPolicy},
     budget::Allowance,
     deadline::DeadlinePolicy,
     hedge::HedgePolicy,
@@ -33,6 +33,10 @@ pub struct RawResilience {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawBreaker {
+    /// What counts against an origin: `no_answer` (no connection, one that broke before the head, a head that
+    /// was late) or `server_errors` (5xx but 501 and 505, and answers that are not HTTP, too). Default
+    /// `no_answer`. With `server_errors`, whoever finds URLs that fail can close the others.
+    pub count: BreakerCount,
     /// How far back answers count, in milliseconds. Default 10000; 100 to 600000.
     pub window_ms: u32,
     /// Answers in the window below which their share of failures says nothing. Default 20; 1 to 1000000.
@@ -60,6 +64,7 @@ pub struct RawBreaker {
 impl Default for RawBreaker {
     fn default() -> Self {
         Self {
+            count: BreakerCount::NoAnswer,
             window_ms: 10_000,
             calls_min: 20,
             failure_percent: 50,
@@ -76,6 +81,9 @@ impl Default for RawBreaker {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RawRetry {
+    /// After what it is asked again: `no_answer`, or `temporary_errors` (429, 502, 503, 504 and answers that
+    /// are not HTTP, too). Default `no_answer`. With `temporary_errors`, clients wait for what may come.
+    pub when: RetryWhen,
     /// How often the origin is asked for one fetch, the first time included. Default 3; 1 to 10. 1 is never
     /// again.
     pub attempts_max: u32,
@@ -84,8 +92,8 @@ pub struct RawRetry {
     pub delay_ms_first: u32,
     /// Within how many any retry begins. Default 1000; 0 to 60000.
     pub delay_ms_max: u32,
-    /// The longest `Retry-After` that is waited for; a longer one is passed on at once. Default 2000; 0 to
-    /// 600000. Clients wait as long.
+    /// The longest `Retry-After` that is waited for, where `when` is `temporary_errors`; a longer one is passed
+    /// on at once. Default 2000; 0 to 600000. Clients wait as long.
     pub retry_after_ms_max: u32,
     /// Retries per hundred fetches. Default 20; 0 to 100. This is how much an outage is made worse.
     pub budget_percent: u32,
@@ -100,6 +108,7 @@ pub struct RawRetry {
 impl Default for RawRetry {
     fn default() -> Self {
         Self {
+            when: RetryWhen::NoAnswer,
             attempts_max: 3,
             delay_ms_first: 50,
             delay_ms_max: 1_000,
@@ -212,6 +221,7 @@ fn breaker(raw: RawBreaker) -> Result<BreakerPolicy, ConfigError> {
     within(raw.probes, 1..=100, "resilience.breaker.probes", "1 to 100")?;
     within(raw.probe_ms_max, 1..=600_000, "resilience.breaker.probe_ms_max", "1 to 600000")?;
     Ok(BreakerPolicy {
+        count: raw.count,
         window: millis(raw.window_ms),
         calls_min: raw.calls_min,
         failure_percent: raw.failure_percent,
@@ -240,6 +250,7 @@ fn retry(raw: RawRetry) -> Result<(RetryPolicy, Allowance), ConfigError> {
     within(raw.budget_floor_per_s, 0..=1_000, "resilience.retry.budget_floor_per_s", "0 to 1000")?;
     within(raw.budget_burst, 1..=10_000, "resilience.retry.budget_burst", "1 to 10000")?;
     let policy = RetryPolicy {
+        when: raw.when,
         attempts_max: raw.attempts_max,
         backoff: Backoff {
             first: millis(raw.delay_ms_first),
@@ -315,6 +326,16 @@ mod tests {
         );
         assert_eq!(resilience.retry_allowance, Allowance { percent: 20, floor_per_s: 1, burst: 10 });
         assert_eq!(resilience.deadline.lookup_max, Duration::from_millis(500));
+    }
+
+    /// By default only silence counts, and only silence is asked about again; both can be widened.
+    #[test]
+    fn answers_count_by_choice() {
+        let read = |text| read(text).map(|found| (found.breaker.count, found.retry.when));
+        assert_eq!(read(""), Ok((BreakerCount::NoAnswer, RetryWhen::NoAnswer)));
+        let wide = "[breaker]\ncount = \"server_errors\"\n[retry]\nwhen = \"temporary_errors\"";
+        assert_eq!(read(wide), Ok((BreakerCount::ServerErrors, RetryWhen::TemporaryErrors)));
+        assert!(read("[retry]\nwhen = \"always\"").is_err());
     }
 
     /// Shards divide what all may do together, and none of them is left with nothing.

@@ -28,9 +28,9 @@ pub enum Bypass {
     Method,
     /// Ranges are answered from stored objects only.
     Range,
-    /// It carries credentials (RFC 9111 section 3.5).
+    /// It carries credentials, and what is stored does not say that it is for such requests, too.
     Authorization,
-    /// It may be answered only if a condition holds that the origin must judge.
+    /// It may be answered only if a condition holds, and nothing is stored that could tell.
     Precondition,
 }
 
@@ -65,6 +65,8 @@ pub enum NotStorable {
     Authorization,
     /// It sets a cookie.
     SetCookie,
+    /// The request bore a cookie, and the response has no explicit lifetime: it may be one user's.
+    Cookie,
     /// `must-understand`, with a status that this cache does not understand.
     NotUnderstood,
     /// The request said `no-store`, and requests are obeyed.
@@ -82,8 +84,10 @@ pub enum OriginFailure {
     TimedOut,
     /// The connection broke.
     Broken,
-    /// The head or the framing of the body was not HTTP.
+    /// The head or the framing of the body was not HTTP, or the head was larger than we take.
     Malformed,
+    /// Our request could not be written as HTTP, so the origin was not asked: what is wrong is the client's.
+    Unsendable,
     /// Fewer bytes than the head promised.
     TooShort,
     /// More bytes than the head promised.

@@ -33,7 +33,7 @@ use crate::{
         head::{Head, RequestHead},
         id::{FillId, OpId, OriginId, PromotionId, RecordName, RequestId, TierId},
         key::{CacheKey, StoredKey},
-        reason::{AbortReason, End, LaneEnd, MissReason, OriginFailure, ReadFailure, Removal},
+        reason::{AbortReason, Bypass, End, LaneEnd, MissReason, OriginFailure, ReadFailure, Removal},
         record::Record,
         resident::Resident,
         selector::TargetUri,
@@ -60,11 +60,12 @@ impl<C: Chunk> Engine<C> {
     ) {
         let cx = &mut self.cx;
         cx.event(RequestEvent::Requested { request, key });
-        if let Some(bypass) = rules::bypass(ask.method, ask.fields.iter()) {
+        if let Some(bypass) = rules::bypass(ask.method) {
             return cx.pass(request, bypass);
         }
         let variant = self.residence.key_for(key, &ask);
-        let found = self.residence.look(cx, variant, &ask);
+        let at = StoredKey { target: key, key: variant };
+        let found = self.residence.look(cx, at, &ask);
         let waiter = Waiter { request, key, origin, ask, collapsed: false };
         let (reason, stored) = match found {
             FromMemory::Usable(resident) => {
@@ -73,12 +74,12 @@ impl<C: Chunk> Engine<C> {
             FromMemory::UsableMeanwhile(resident) => {
                 let outcome = Outcome::Stale { tier: TierId::L0, why: StaleUse::WhileRevalidate };
                 serve_resident(cx, &waiter, &resident, outcome);
-                let at = StoredKey { target: key, key: variant };
                 let over = self.fetching.revalidate_in_background(cx, at, &waiter, resident);
                 return self.end(over);
             }
+            FromMemory::Withheld => return cx.pass(request, Bypass::Authorization),
             FromMemory::AskFirst(resident) => (MissReason::Stale, Some(Stored::Resident(resident))),
-            FromMemory::Absent if self.fetching.is_uncacheable(key, cx.now) => {
+            FromMemory::Absent if self.fetching.is_uncacheable(key, &waiter.ask, cx.now) => {
                 let over = self.fetching.arrive_alone(cx, waiter);
                 return self.end(over);
             }
@@ -87,7 +88,6 @@ impl<C: Chunk> Engine<C> {
         let uri = TargetUri::of(&waiter.ask);
         match self.fetching.arrive(cx, variant, waiter) {
             Arrival::Leads(fill) => {
-                let at = StoredKey { target: key, key: variant };
                 let context = FetchContext::new(at, uri, origin, Sharing::Open, reason);
                 self.look(fill, FetchContext { stored, ..context }, Vec::from([request]), 0);
             }
@@ -143,6 +143,9 @@ impl<C: Chunk> Engine<C> {
     /// A request that waits is one of those whom a fill serves; or fetches for itself, if it came too late
     /// for that.
     fn attach(&mut self, fill: FillId, request: RequestId) {
+        if self.fetching.pass_unfit(&mut self.cx, fill, request) {
+            return;
+        }
         let asked_ago = self.fetching.asked_ago(fill, self.cx.now);
         let may_join = self.purging.may_join(self.cx.now, asked_ago);
         let dependable = self.fetching.copies(fill).and_then(|copies| self.copying.lanes.dependable(copies));
@@ -283,6 +286,7 @@ impl<C: Chunk> Engine<C> {
         self.clients.open(&open);
         let is_open = looked.context.sharing == Sharing::Open;
         let promote = if is_open { Promote::AsConfigured } else { Promote::No };
+        self.fetching.pass_withheld(&mut self.cx, &mut looked, &open);
         for waiter in self.fetching.take_answered(&self.cx, &mut looked, &open) {
             self.serve_record(&open, &waiter, Outcome::Hit { tier: tier.id }, promote);
         }
@@ -349,7 +353,7 @@ impl<C: Chunk> Engine<C> {
     pub(super) fn on_head(&mut self, fill: FillId, head: Arc<Head>) {
         let (context, asked) = self.fetching.take_asked(fill);
         let judged = asked.judge(&self.cx, &context, head);
-        let file = |(names, ask): (&_, &_)| self.residence.file(judged.target, names, ask);
+        let file = |(names, ask): (&_, &_)| self.residence.file(judged.target, names, ask, &judged.head);
         let variant = judged.varies().and_then(file);
         match self.fetching.on_head(&mut self.cx, fill, (context, asked), judged, variant) {
             HeadStep::Streams(begun) => self.begin_stream(fill, begun),
@@ -399,11 +403,10 @@ impl<C: Chunk> Engine<C> {
         }
     }
 
-    /// What is stored still holds: all who wait get it under its new head, and its tier is told of that. A
+    /// What is stored still holds: all who may share it get it under its new head, and its tier is told of that. A
     /// fill that a purge has closed freshens nothing: those who wait get what they asked for before.
     fn freshen(&mut self, not_modified: NotModified<C>) {
-        let NotModified { context, waiters, stored, judged } = not_modified;
-        let freshened = judged.freshen(&self.cx, &stored);
+        let NotModified { context, waiters, alone, stored, freshened } = not_modified;
         let (at, tier) = (context.at(), stored.tier());
         let is_open = context.sharing == Sharing::Open;
         match &freshened.stored {
@@ -428,6 +431,9 @@ impl<C: Chunk> Engine<C> {
         let promote = if freshened.may_stay && is_open { Promote::AsConfigured } else { Promote::No };
         for waiter in waiters {
             self.serve_stored(&freshened.stored, &waiter, Outcome::Revalidated { tier }, promote);
+        }
+        for request in alone {
+            self.fetch_alone(request, context.reason);
         }
         self.clients.release(&mut self.cx, Some(stored));
     }

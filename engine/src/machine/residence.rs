@@ -11,7 +11,7 @@ use crate::{
         chunk::Chunk,
         effect::PurgeOutcome,
         event::{CopyEvent, Event, ResidenceEvent},
-        head::{Method, RequestHead},
+        head::{Head, Method, RequestHead},
         id::TierId,
         key::{CacheKey, StoredKey},
         reason::{LaneEnd, Rejection, Removal},
@@ -25,7 +25,7 @@ use crate::{
         space::{Left, Space},
     },
     plant::{Fault, Plant},
-    rules::{self, reuse},
+    rules::{self, reuse, vary},
 };
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 
@@ -37,6 +37,8 @@ pub(super) enum FromMemory<C> {
     UsableMeanwhile(Arc<Resident<C>>),
     /// One that may be used if the origin agrees.
     AskFirst(Arc<Resident<C>>),
+    /// One that may not be used for requests with credentials, which this is.
+    Withheld,
     /// Nothing.
     Absent,
 }
@@ -58,15 +60,16 @@ impl<C: Chunk> Residence<C> {
         self.variants.key_for(target, &ask.fields)
     }
 
-    /// A response for `target` depends on these names; `ask` is the request that it answers. Says under which
-    /// key it may be stored, if there is room for one more variant.
+    /// A response for `target` depends on these names; `ask` is the request that it answers, `head` its own.
+    /// Says under which key it may be stored, if there is room for one more variant.
     pub(super) fn file(
         &mut self,
         target: CacheKey,
         names: &[Box<str>],
         ask: &RequestHead,
+        head: &Head,
     ) -> Option<CacheKey> {
-        self.variants.learn(target, names, &ask.fields)
+        self.variants.learn(target, names, &ask.fields, head)
     }
 
     /// A tier has a marker that says on which names responses for `target` depend.
@@ -116,8 +119,38 @@ impl<C: Chunk> Residence<C> {
         Some(memory.value(slot))
     }
 
-    /// Looks in L0. An answer that is used counts as a use.
-    pub(super) fn look(&mut self, cx: &Context<C>, key: CacheKey, ask: &RequestHead) -> FromMemory<C> {
+    /// Looks in L0. An answer that is used counts as a use. Where nothing is stored in the very words of a
+    /// request, a fresh response in the language that it likes best will do.
+    pub(super) fn look(&mut self, cx: &Context<C>, at: StoredKey, ask: &RequestHead) -> FromMemory<C> {
+        match self.look_under(cx, at.key, ask) {
+            FromMemory::Absent => {}
+            found @ (FromMemory::Usable(_)
+            | FromMemory::UsableMeanwhile(_)
+            | FromMemory::AskFirst(_)
+            | FromMemory::Withheld) => return found,
+        }
+        match self.in_language(at.target, ask).map(|variant| self.look_under(cx, variant, ask)) {
+            Some(FromMemory::Usable(resident)) => FromMemory::Usable(resident),
+            // The origin is asked in the request's own words.
+            Some(
+                FromMemory::UsableMeanwhile(_)
+                | FromMemory::AskFirst(_)
+                | FromMemory::Withheld
+                | FromMemory::Absent,
+            )
+            | None => FromMemory::Absent,
+        }
+    }
+
+    /// The variant here that is in the language which this request likes best.
+    fn in_language(&self, target: CacheKey, ask: &RequestHead) -> Option<CacheKey> {
+        let (variant, language) = self.variants.in_language(target, &ask.fields)?;
+        let memory = self.memory.as_ref()?;
+        let head = &memory.value(memory.find(variant)?).head;
+        (vary::language_of(head) == Some(language)).then_some(variant)
+    }
+
+    fn look_under(&mut self, cx: &Context<C>, key: CacheKey, ask: &RequestHead) -> FromMemory<C> {
         let Some(memory) = &self.memory else { return FromMemory::Absent };
         let Some(slot) = memory.find(key) else { return FromMemory::Absent };
         let resident = Arc::clone(memory.value(slot));
@@ -134,6 +167,7 @@ impl<C: Chunk> Residence<C> {
                 FromMemory::UsableMeanwhile(resident)
             }
             reuse::Use::Revalidate => FromMemory::AskFirst(resident),
+            reuse::Use::Withheld => FromMemory::Withheld,
         }
     }
 

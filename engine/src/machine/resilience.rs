@@ -26,7 +26,7 @@ use crate::{
         table::Name,
     },
     resilience::{
-        breaker::{Admit, Breaker, BreakerState, Permit, Verdict},
+        breaker::{Admit, Breaker, BreakerCount, BreakerState, Permit, Verdict},
         budget::Budget,
         deadline::Deadlines,
         hedge::Hedging,
@@ -247,7 +247,8 @@ impl<C: Chunk> Context<C> {
     /// An answer says how whoever gave it is.
     pub(super) fn judge_answer(&mut self, permit: Option<HeldPermit>, answer: &Answer<C>) {
         if let Some((who, permit)) = permit {
-            self.with_breaker(who, |breaker, now| breaker.on_outcome(now, permit, verdict(answer)));
+            let verdict = verdict(self.config.resilience.breaker.count, answer);
+            self.with_breaker(who, |breaker, now| breaker.on_outcome(now, permit, verdict));
         }
     }
 
@@ -270,10 +271,10 @@ impl<C: Chunk> Context<C> {
 }
 
 /// What an answer says of whoever gave it. “Absent” is an answer like any other, and so are 404 and 304.
-fn verdict<C>(answer: &Answer<C>) -> Verdict {
+fn verdict<C>(count: BreakerCount, answer: &Answer<C>) -> Verdict {
     match answer {
-        Answer::Head { head } => Verdict::of_status(head.status),
-        Answer::FetchFailed { failure } => Verdict::of_failure(*failure),
+        Answer::Head { head } => Verdict::of_status(count, head.status),
+        Answer::FetchFailed { failure } => Verdict::of_failure(count, *failure),
         Answer::Found { .. } | Answer::Absent | Answer::BodyRead { .. } | Answer::Opened => Verdict::Healthy,
         Answer::ReadFailed { why: ReadFailure::Rotten } => Verdict::Healthy,
         Answer::LookupFailed | Answer::ReadFailed { why: ReadFailure::Unavailable } | Answer::WriteFailed => {

@@ -83,6 +83,13 @@ impl<C> Stored<C> {
         }
     }
 
+    pub(super) fn staleness(&self) -> &Staleness {
+        match self {
+            Self::Resident(resident) => &resident.staleness,
+            Self::Record(open) => &open.staleness,
+        }
+    }
+
     /// All that decides over its use at `now`.
     pub(super) fn stored(&self, now: Instant) -> reuse::Stored {
         match self {

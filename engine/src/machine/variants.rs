@@ -8,16 +8,17 @@
 
 use crate::{
     language::{
-        head::Fields,
+        head::{Fields, Head},
         id::TierId,
         key::{CacheKey, StoredKey},
         time::Instant,
     },
-    rules::vary::variant_key,
+    rules::vary::{language_key, language_of, liked_best, variant_key},
 };
 use alloc::{
     boxed::Box,
     collections::{BTreeMap, BTreeSet},
+    string::String,
     vec::Vec,
 };
 use core::time::Duration;
@@ -55,12 +56,24 @@ struct Varying {
     idle: Option<u64>,
     /// Tiers that have a marker with these names, as far as is known, and since when that is.
     marked: Vec<(TierId, Instant)>,
+    /// Variants that said in which language they are, by the key that their language makes. They may have left,
+    /// and what is under their keys now may say something else.
+    languages: BTreeMap<CacheKey, CacheKey>,
 }
 
 impl Variants {
     /// The key under which a request for `target` with these fields is answered.
     pub(super) fn key_for(&self, target: CacheKey, fields: &Fields) -> CacheKey {
         self.targets.get(&target).map_or(target, |varying| variant_key(target, &varying.names, fields))
+    }
+
+    /// The key of a variant in the language that this request likes best, if one may be here. What is there
+    /// must turn out to be in that language.
+    pub(super) fn in_language(&self, target: CacheKey, fields: &Fields) -> Option<(CacheKey, String)> {
+        let varying = self.targets.get(&target).filter(|varying| !varying.languages.is_empty())?;
+        let language = liked_best(fields)?;
+        let key = language_key(target, &varying.names, fields, &language)?;
+        varying.languages.get(&key).map(|variant| (*variant, language))
     }
 
     /// A response for `target` depends on these names; the request that it answers has these fields. Says
@@ -70,11 +83,24 @@ impl Variants {
         target: CacheKey,
         names: &[Box<str>],
         fields: &Fields,
+        head: &Head,
     ) -> Option<CacheKey> {
         let variant = variant_key(target, names, fields);
         self.learn_names(target, names);
-        let keys = &self.targets.get(&target)?.keys;
-        (keys.contains(&variant) || keys.len() < VARIANTS_MAX).then_some(variant)
+        let varying = self.targets.get_mut(&target)?;
+        if !varying.keys.contains(&variant) && varying.keys.len() >= VARIANTS_MAX {
+            return None;
+        }
+        let in_language =
+            language_of(head).and_then(|language| language_key(target, names, fields, &language));
+        if let Some(key) = in_language {
+            // What they name may have left long ago: nobody counts, and those that are of use come back.
+            if varying.languages.len() >= VARIANTS_MAX {
+                varying.languages.clear();
+            }
+            varying.languages.insert(key, variant);
+        }
+        Some(variant)
     }
 
     /// Responses for `target` depend on these names.
@@ -83,6 +109,7 @@ impl Variants {
         if *varying.names != *names {
             varying.names = names.to_vec();
             varying.marked.clear();
+            varying.languages.clear();
         }
         if varying.keys.is_empty() {
             self.rest(target);

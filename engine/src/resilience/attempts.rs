@@ -9,10 +9,22 @@ use crate::{
     resilience::{backoff::Backoff, budget::Budget},
 };
 use core::time::Duration;
+use serde::{Deserialize, Serialize};
+
+/// After what an origin is asked again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RetryWhen {
+    /// After no answer: no connection, one that broke before the head, or a head that was late.
+    NoAnswer,
+    /// After an answer that says “not now”, too: 429, 502, 503 or 504, and what is not HTTP.
+    TemporaryErrors,
+}
 
 /// How often to ask, and how far apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct RetryPolicy {
+    pub(crate) when: RetryWhen,
     /// Attempts in all, the first included.
     pub(crate) attempts_max: u32,
     pub(crate) backoff: Backoff,
@@ -47,21 +59,32 @@ pub(crate) enum Failed {
 }
 
 impl Failed {
-    /// What a failed fetch means for the next attempt.
-    pub(crate) const fn of_failure(failure: OriginFailure) -> Self {
+    /// What a failed fetch means for the next attempt. What was no HTTP was an answer, as a gateway's 502 is.
+    pub(crate) const fn of_failure(when: RetryWhen, failure: OriginFailure) -> Self {
         match failure {
             OriginFailure::Unreachable => Self::Unsent,
-            OriginFailure::TimedOut | OriginFailure::Broken | OriginFailure::Malformed => Self::Unanswered,
-            OriginFailure::TooShort | OriginFailure::TooLong | OriginFailure::Abandoned => Self::Final,
+            OriginFailure::TimedOut | OriginFailure::Broken => Self::Unanswered,
+            OriginFailure::Malformed => match when {
+                RetryWhen::NoAnswer => Self::Final,
+                RetryWhen::TemporaryErrors => Self::Deferred(None),
+            },
+            OriginFailure::Unsendable
+            | OriginFailure::TooShort
+            | OriginFailure::TooLong
+            | OriginFailure::Abandoned => Self::Final,
         }
     }
 
-    /// What a response head means; `None` when it is not a failure to be asked about again. 500 is not: it is
-    /// what this origin makes of this request, as nginx holds too.
-    pub(crate) const fn of_status(status: u16, retry_after: Option<Duration>) -> Option<Self> {
-        match status {
-            429 | 502 | 503 | 504 => Some(Self::Deferred(retry_after)),
-            _ => None,
+    /// What a response head means; `None` when it is not a failure to be asked about again. 500 never is: it
+    /// is what this origin makes of this request, as nginx holds too.
+    pub(crate) const fn of_status(
+        when: RetryWhen,
+        status: u16,
+        retry_after: Option<Duration>,
+    ) -> Option<Self> {
+        match (when, status) {
+            (RetryWhen::TemporaryErrors, 429 | 502 | 503 | 504) => Some(Self::Deferred(retry_after)),
+            (RetryWhen::NoAnswer | RetryWhen::TemporaryErrors, _) => None,
         }
     }
 }
@@ -171,6 +194,7 @@ mod tests {
     use proptest::prelude::*;
 
     const POLICY: RetryPolicy = RetryPolicy {
+        when: RetryWhen::TemporaryErrors,
         attempts_max: 3,
         backoff: Backoff {
             first: Duration::from_millis(100),
@@ -231,17 +255,26 @@ mod tests {
     /// What the origin's word or silence means for the next attempt.
     #[test]
     fn only_what_may_go_better_is_a_failure_to_ask_about_again() {
+        use RetryWhen::{NoAnswer, TemporaryErrors};
         for status in [200, 304, 404, 408, 500, 501, 505] {
-            assert_eq!(Failed::of_status(status, Some(Duration::ZERO)), None, "{status}");
+            assert_eq!(Failed::of_status(TemporaryErrors, status, Some(Duration::ZERO)), None, "{status}");
         }
         for status in [429, 502, 503, 504] {
             for told in [None, Some(Duration::from_secs(7))] {
-                assert_eq!(Failed::of_status(status, told), Some(Failed::Deferred(told)), "{status}");
+                let deferred = Some(Failed::Deferred(told));
+                assert_eq!(Failed::of_status(TemporaryErrors, status, told), deferred, "{status}");
+                assert_eq!(Failed::of_status(NoAnswer, status, told), None, "{status}");
             }
         }
-        assert_eq!(Failed::of_failure(OriginFailure::Unreachable), Failed::Unsent);
-        assert_eq!(Failed::of_failure(OriginFailure::TimedOut), Failed::Unanswered);
-        assert_eq!(Failed::of_failure(OriginFailure::TooShort), Failed::Final);
+        for when in [NoAnswer, TemporaryErrors] {
+            assert_eq!(Failed::of_failure(when, OriginFailure::Unreachable), Failed::Unsent);
+            assert_eq!(Failed::of_failure(when, OriginFailure::TimedOut), Failed::Unanswered);
+            assert_eq!(Failed::of_failure(when, OriginFailure::Broken), Failed::Unanswered);
+            assert_eq!(Failed::of_failure(when, OriginFailure::TooShort), Failed::Final);
+            assert_eq!(Failed::of_failure(when, OriginFailure::Unsendable), Failed::Final);
+        }
+        assert_eq!(Failed::of_failure(NoAnswer, OriginFailure::Malformed), Failed::Final);
+        assert_eq!(Failed::of_failure(TemporaryErrors, OriginFailure::Malformed), Failed::Deferred(None));
     }
 
     /// `Retry-After: 1` is waited for whole, and a little longer, so that those who were told so spread out.

@@ -13,10 +13,23 @@ use crate::{
 };
 use alloc::vec::Vec;
 use core::time::Duration;
+use serde::{Deserialize, Serialize};
+
+/// Which answers count against the origin that gave them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BreakerCount {
+    /// None: only that no answer came does. An answer of any status is proof that the origin lives.
+    NoAnswer,
+    /// Those that say that the origin failed, too: 5xx but 501 and 505, and what is not HTTP.
+    ServerErrors,
+}
 
 /// When to stop asking, and how to begin again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct BreakerPolicy {
+    /// What counts against an origin. A tier has no statuses.
+    pub(crate) count: BreakerCount,
     /// How far back answers count.
     pub(crate) window: Duration,
     /// Fewer answers than this in the window say nothing about a share.
@@ -40,30 +53,30 @@ pub(crate) enum Verdict {
     Healthy,
     /// They did not.
     Failing,
-    /// Nobody waited for the answer: nothing was learned, and a probe is free for another.
+    /// Nobody waited for the answer, or nobody was asked: nothing was learned, and a probe is free for
+    /// another.
     Untold,
 }
 
 impl Verdict {
     /// What a response head says. 429 is a healthy origin's word; 501 and 505 are about the request.
-    pub(crate) const fn of_status(status: u16) -> Self {
-        match status {
-            501 | 505 => Self::Healthy,
-            500..=599 => Self::Failing,
-            _ => Self::Healthy,
+    pub(crate) const fn of_status(count: BreakerCount, status: u16) -> Self {
+        match (count, status) {
+            (BreakerCount::NoAnswer, _) | (BreakerCount::ServerErrors, 501 | 505) => Self::Healthy,
+            (BreakerCount::ServerErrors, 500..=599) => Self::Failing,
+            (BreakerCount::ServerErrors, _) => Self::Healthy,
         }
     }
 
-    /// What a failed fetch says.
-    pub(crate) const fn of_failure(failure: OriginFailure) -> Self {
+    /// What a failed fetch says. What was no HTTP, or had the wrong length, was an answer all the same.
+    pub(crate) const fn of_failure(count: BreakerCount, failure: OriginFailure) -> Self {
         match failure {
-            OriginFailure::Unreachable
-            | OriginFailure::TimedOut
-            | OriginFailure::Broken
-            | OriginFailure::Malformed
-            | OriginFailure::TooShort
-            | OriginFailure::TooLong => Self::Failing,
-            OriginFailure::Abandoned => Self::Untold,
+            OriginFailure::Unreachable | OriginFailure::TimedOut | OriginFailure::Broken => Self::Failing,
+            OriginFailure::Malformed | OriginFailure::TooShort | OriginFailure::TooLong => match count {
+                BreakerCount::NoAnswer => Self::Healthy,
+                BreakerCount::ServerErrors => Self::Failing,
+            },
+            OriginFailure::Unsendable | OriginFailure::Abandoned => Self::Untold,
         }
     }
 }

@@ -13,16 +13,23 @@ pub(crate) enum Answer {
     Full,
     /// 304: the client has it already.
     NotModified,
+    /// 412: it is not the one that the client means.
+    Failed,
 }
 
-/// Judges `If-None-Match`, or without one `If-Modified-Since`. `received` is when the stored response came.
+/// Judges a request's conditions in the order of RFC 9110 section 13.2.2: `If-Match`, or without one
+/// `If-Unmodified-Since`, and where they hold `If-None-Match`, or without one `If-Modified-Since`. `received`
+/// is when the stored response came.
 ///
-/// `If-Match` and `If-Unmodified-Since` do not count here: they are the origin's to judge (RFC 9111 section
-/// 4.3.2).
+/// RFC 9110 section 13.1.1 lets a cache leave `If-Match` to the origin. What is fresh, or has just been agreed
+/// to, is what the origin would send, so it would say the same; stale responses are not judged by.
 pub(crate) fn answer(request: &RequestHead, stored: &Head, received: WallTime, now: WallTime) -> Answer {
     // RFC 9110 section 13.2.1: a condition says nothing about an answer that is no success.
     if !request.method.is_lookup() || !matches!(stored.status, 200..=299) {
         return Answer::Full;
+    }
+    if precondition(&request.fields, stored, now) == Precondition::Failed {
+        return Answer::Failed;
     }
     let holds = if request.fields.contains("if-none-match") {
         matches_any(&request.fields, "if-none-match", stored, EntityTag::is_like)
@@ -37,16 +44,15 @@ pub(crate) fn answer(request: &RequestHead, stored: &Head, received: WallTime, n
 
 /// What the conditions that protect a stored representation say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Precondition {
+enum Precondition {
     /// The request may go on.
     Holds,
     /// 412.
     Failed,
 }
 
-/// Judges `If-Match`, or without one `If-Unmodified-Since` (RFC 9110 sections 13.1.1 and 13.1.4), for a place
-/// that answers as the origin does. A cache before an origin leaves them to it.
-pub(crate) fn precondition(request: &Fields, stored: &Head, now: WallTime) -> Precondition {
+/// Judges `If-Match`, or without one `If-Unmodified-Since` (RFC 9110 sections 13.1.1 and 13.1.4).
+fn precondition(request: &Fields, stored: &Head, now: WallTime) -> Precondition {
     let holds = if request.contains("if-match") {
         matches_any(request, "if-match", stored, EntityTag::is_same)
     } else {
@@ -106,6 +112,11 @@ pub(crate) fn not_modified_head(stored: &Head) -> Head {
         _ => false,
     });
     Head { status: 304, fields }
+}
+
+/// The head of the 412 that says that a precondition failed (RFC 9110 section 15.5.13).
+pub(crate) fn failed_head() -> Head {
+    Head { status: 412, fields: [("content-length", "0")].into_iter().collect() }
 }
 
 /// Takes every condition and range out of a request that is to fetch the whole for everybody.

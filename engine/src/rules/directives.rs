@@ -128,6 +128,11 @@ impl ResponseDirectives {
         self.s_maxage.or(self.max_age)
     }
 
+    /// May the answer to a request with `Authorization` be shared (section 3.5)?
+    pub(crate) const fn shares_credentials(&self) -> bool {
+        self.public || self.must_revalidate || self.s_maxage.is_some()
+    }
+
     /// May the response never be served stale (section 4.2.4)? `s-maxage` forbids it too (section 5.2.2.10).
     pub(crate) fn forbids_stale(&self) -> bool {
         self.must_revalidate

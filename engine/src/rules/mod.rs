@@ -37,8 +37,10 @@ pub(crate) mod vary;
 
 pub use invalidation::invalidated_keys;
 pub(crate) use judgement::{Judgement, judge};
-pub use policy::{ChangedValidator, ClientDirectives, Heuristic, NamedFields, Policy, SetCookie};
-pub(crate) use request::{bypass, may_use_fast_path, wants_whole};
+pub use policy::{
+    ChangedValidator, ClientDirectives, CookieHeuristic, Heuristic, NamedFields, Policy, SetCookie,
+};
+pub(crate) use request::{Caller, around, bypass, has_credentials, may_use_fast_path};
 pub(crate) use retry_after::retry_after;
 pub(crate) use share::{Piece, Share, share};
 pub(crate) use staleness::Staleness;

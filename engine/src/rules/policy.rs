@@ -11,8 +11,10 @@ use serde::{Deserialize, Serialize};
 pub struct Policy {
     /// Do a client's `Cache-Control` and `Pragma` count? Default: ignored.
     pub client_directives: ClientDirectives,
-    /// What becomes of responses that set cookies. Default: stored when their lifetime is explicit.
+    /// What becomes of responses that set cookies. Default: they are not stored.
     pub set_cookie: SetCookie,
+    /// Is a lifetime guessed for what was asked for with a cookie? Default: no.
+    pub heuristic_with_cookie: CookieHeuristic,
     /// What `private` and `no-cache` with field names mean. Default: the same as without.
     pub named_fields: NamedFields,
     /// How long a response without an explicit lifetime is fresh. Default: a tenth of what it has lasted, at
@@ -32,7 +34,8 @@ impl Policy {
     /// The defaults.
     pub const DEFAULT: Self = Self {
         client_directives: ClientDirectives::Ignore,
-        set_cookie: SetCookie::FollowLifetime,
+        set_cookie: SetCookie::Refuse,
+        heuristic_with_cookie: CookieHeuristic::Refuse,
         named_fields: NamedFields::WholeResponse,
         heuristic: Heuristic::Tenth { longest: Duration::from_secs(24 * 60 * 60) },
         stale_if_error: Duration::from_secs(60 * 60),
@@ -70,6 +73,16 @@ pub enum SetCookie {
     /// Stored without `Set-Cookie`; who caused the fetch still gets the cookies.
     #[serde(skip)]
     LeaveOut,
+}
+
+/// What becomes of a response without an explicit lifetime to a request with `Cookie`: it may be one user's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CookieHeuristic {
+    /// It is not stored, unless it says `no-cache`: then the origin is asked at each use.
+    Refuse,
+    /// It is treated as if there were no cookie.
+    Allow,
 }
 
 /// What `private="…"` and `no-cache="…"` do (RFC 9111 sections 5.2.2.4 and 5.2.2.7).

@@ -1,45 +1,62 @@
 //! Which requests the cache answers at all.
 
+use super::conditional;
 use crate::language::{
-    head::{Method, RequestHead},
+    head::{Fields, Method, RequestHead},
     reason::Bypass,
 };
 
-/// Must this request go around the cache? `fields` have lower-case names.
-pub(crate) fn bypass<'f>(
-    method: Method,
-    fields: impl Iterator<Item = (&'f str, &'f [u8])>,
-) -> Option<Bypass> {
-    if !method.is_lookup() {
+/// Does a request with these fields carry credentials (RFC 9111 section 3.5)?
+pub(crate) fn has_credentials(request: &Fields) -> bool {
+    request.contains("authorization")
+}
+
+/// Does a request with these fields depend on which representation there is (RFC 9110 sections 13.1.1 and
+/// 13.1.4)?
+pub(crate) fn has_precondition(request: &Fields) -> bool {
+    request.contains("if-match") || request.contains("if-unmodified-since")
+}
+
+/// Does a request say who makes it? What such a one is answered says nothing of what others are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Caller {
+    Anonymous,
+    /// With credentials or a cookie.
+    Identified,
+}
+
+impl Caller {
+    pub(crate) fn of(request: &RequestHead) -> Self {
+        let is_identified = has_credentials(&request.fields) || request.fields.contains("cookie");
+        if is_identified { Self::Identified } else { Self::Anonymous }
+    }
+}
+
+/// Must a request of this method go around the cache, whatever is stored?
+pub(crate) const fn bypass(method: Method) -> Option<Bypass> {
+    if method.is_lookup() { None } else { Some(Bypass::Method) }
+}
+
+/// Why a request goes around the cache where nothing is stored that answers it; `None` for one that wants all
+/// of the response, so that its answer can be fetched for everybody. A part is given of what is stored whole;
+/// no part is ever fetched into the cache (failure T12), and what a condition may forbid is the origin's to
+/// judge (RFC 9110 section 13.2.1).
+pub(crate) fn around(request: &RequestHead) -> Option<Bypass> {
+    if has_precondition(&request.fields) {
+        return Some(Bypass::Precondition);
+    }
+    if request.method != Method::Get {
         return Some(Bypass::Method);
     }
-    fields.map(|(name, _)| name).find_map(|name| match name {
-        // RFC 9111 section 3.5: a response to it may be stored only with the origin's leave.
-        "authorization" => Some(Bypass::Authorization),
-        // RFC 9110 section 13.2.1: these two are the origin's to judge.
-        "if-match" | "if-unmodified-since" => Some(Bypass::Precondition),
-        _ => None,
-    })
+    request.fields.contains("range").then_some(Bypass::Range)
 }
 
-/// Does it ask for all of the response, so that its answer can be fetched for everybody? A part is given of
-/// what is stored whole; no part is ever fetched into the cache (failure T12).
-pub(crate) fn wants_whole(request: &RequestHead) -> bool {
-    request.method == Method::Get && !request.fields.contains("range")
-}
-
-/// May this request use the fast path? Parts, and conditions that the cache itself can judge, are left to the
-/// proper way in.
+/// May this request use the fast path? `fields` have lower-case names. Parts, conditions and credentials are
+/// left to the proper way in.
 pub(crate) fn may_use_fast_path<'f>(
     method: Method,
-    fields: impl Iterator<Item = (&'f str, &'f [u8])>,
+    mut fields: impl Iterator<Item = (&'f str, &'f [u8])>,
 ) -> bool {
-    let mut special = false;
-    let bypass = bypass(
-        method,
-        fields.inspect(|(name, _)| {
-            special |= matches!(*name, "if-none-match" | "if-modified-since" | "range" | "if-range");
-        }),
-    );
-    method == Method::Get && bypass.is_none() && !special
+    method == Method::Get
+        && !fields.any(|(name, _)| conditional::is_condition(name) || name == "authorization")
 }

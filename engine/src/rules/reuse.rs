@@ -4,6 +4,7 @@
 use super::{
     directives::{MaxStale, RequestDirectives},
     policy::{ClientDirectives, Policy},
+    request::{has_credentials, has_precondition},
     staleness::StaleWindows,
 };
 use crate::language::head::Fields;
@@ -27,6 +28,19 @@ pub(crate) enum WhenStale {
     Forbidden,
 }
 
+/// May a stored response answer requests with `Authorization`?
+///
+/// RFC 9111 section 3.5 asks this of what such a request brought. What another one brought may be used for it
+/// (section 4), but origins that answer by credentials often do not say so with `Vary`: only a response that is
+/// meant for both is used for both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Credentials {
+    /// Yes: `public`, `s-maxage` or `must-revalidate`.
+    Shared,
+    /// No: the origin answers them.
+    Apart,
+}
+
 /// What decides over the use of a stored response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stored {
@@ -40,6 +54,8 @@ pub(crate) struct Stored {
     pub reuse: Reuse,
     /// May it be used stale?
     pub when_stale: WhenStale,
+    /// May it be used for requests with credentials?
+    pub credentials: Credentials,
 }
 
 /// How a request is answered from a stored response.
@@ -51,10 +67,15 @@ pub(crate) enum Use {
     ServeAndRevalidate,
     /// The origin is asked first.
     Revalidate,
+    /// Not with it, even if the origin agrees: the request goes around the cache.
+    Withheld,
 }
 
 /// How a request with these fields is answered from `stored`.
 pub(crate) fn usable(policy: &Policy, request: &Fields, stored: &Stored) -> Use {
+    if stored.credentials == Credentials::Apart && has_credentials(request) {
+        return Use::Withheld;
+    }
     let asked = match policy.client_directives {
         ClientDirectives::Ignore => RequestDirectives::default(),
         ClientDirectives::Obey => RequestDirectives::of(request),
@@ -67,8 +88,10 @@ pub(crate) fn usable(policy: &Policy, request: &Fields, stored: &Stored) -> Use 
     if wanted < stored.lifetime {
         return Use::Serve;
     }
-    // A client that wants it fresh for longer does not want it stale.
-    if stored.when_stale == WhenStale::Forbidden || asked.min_fresh.is_some() {
+    // A client that wants it fresh for longer does not want it stale, and what is stale says nothing of which
+    // representation the origin has now.
+    let wants_current = asked.min_fresh.is_some() || has_precondition(request);
+    if stored.when_stale == WhenStale::Forbidden || wants_current {
         return Use::Revalidate;
     }
     let staleness = stored.age.saturating_sub(stored.lifetime);
@@ -119,6 +142,7 @@ mod tests {
             },
             reuse: Reuse::WhileFresh,
             when_stale: WhenStale::Allowed,
+            credentials: Credentials::Apart,
         }
     }
 
@@ -151,6 +175,30 @@ mod tests {
         assert_eq!(usable(&OBEY, &Fields::new(), &no_cache), Use::Revalidate);
         assert_eq!(asked(&OBEY, "max-stale", &no_cache), Use::Revalidate);
         assert!(!usable_on_error(&no_cache));
+    }
+
+    /// Credentials are answered with what is meant for them too, as anybody is, and with nothing else, however
+    /// fresh or stale.
+    #[test]
+    fn credentials_are_answered_with_what_is_shared() {
+        let request: Fields = [("authorization", "x")].into_iter().collect();
+        for age in [0, 9, 10, 15, 99] {
+            let apart = aged(age);
+            assert_eq!(usable(&Policy::DEFAULT, &request, &apart), Use::Withheld, "{age}");
+            let shared = Stored { credentials: Credentials::Shared, ..apart };
+            let anybody = usable(&Policy::DEFAULT, &Fields::new(), &shared);
+            assert_eq!(usable(&Policy::DEFAULT, &request, &shared), anybody, "{age}");
+        }
+    }
+
+    /// A precondition is judged by what is fresh, and by nothing that is stale.
+    #[test]
+    fn preconditions_want_what_is_current() {
+        for name in ["if-match", "if-unmodified-since"] {
+            let request: Fields = [(name, "x")].into_iter().collect();
+            let uses = [9, 10, 14].map(|age| usable(&Policy::DEFAULT, &request, &aged(age)));
+            assert_eq!(uses, [Use::Serve, Use::Revalidate, Use::Revalidate], "{name}");
+        }
     }
 
     /// A client's wishes count where the policy says so, and nowhere else.
@@ -196,6 +244,7 @@ mod tests {
                 Use::Serve => 0,
                 Use::ServeAndRevalidate => 1,
                 Use::Revalidate => 2,
+                Use::Withheld => 3,
             };
             let (young, old) = (aged(age), aged(age + more));
             prop_assert!(rank(asked(&OBEY, &line, &young)) <= rank(asked(&OBEY, &line, &old)));

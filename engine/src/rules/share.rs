@@ -12,7 +12,7 @@ use alloc::{boxed::Box, vec::Vec};
 pub(crate) enum Share {
     /// The stored head, and all of the body.
     Whole,
-    /// Another head, and these pieces: none for a 304 or 416, one for one range, several for several.
+    /// Another head, and these pieces: none for a 304, 412 or 416, one for one range, several for several.
     Pieces(Head, Vec<Piece>),
 }
 
@@ -55,6 +55,7 @@ pub(crate) fn share(
         conditional::Answer::NotModified => {
             return Share::Pieces(conditional::not_modified_head(stored), Vec::new());
         }
+        conditional::Answer::Failed => return Share::Pieces(conditional::failed_head(), Vec::new()),
     }
     let bytes = |part: range::ByteRange| Piece::Bytes { first: part.first(), count: part.length() };
     match range::portion(request, stored, length, now) {
@@ -104,7 +105,11 @@ mod tests {
         assert_eq!(shared(&[("range", "bytes=2-4"), ("if-none-match", "\"a\"")]), (304, Vec::new()));
         assert_eq!(shared(&[("range", "bytes=200-"), ("if-none-match", "\"a\"")]), (304, Vec::new()));
         assert_eq!(shared(&[("range", "bytes=200-")]), (416, Vec::new()));
-        assert_eq!(shared(&[("range", "bytes=2-4"), ("if-none-match", "\"b\"")]), (206, part));
+        assert_eq!(shared(&[("range", "bytes=2-4"), ("if-none-match", "\"b\"")]), (206, part.clone()));
+        assert_eq!(shared(&[("range", "bytes=2-4"), ("if-match", "\"a\"")]), (206, part));
+        assert_eq!(shared(&[("range", "bytes=2-4"), ("if-match", "\"b\"")]), (412, Vec::new()));
+        assert_eq!(shared(&[("if-none-match", "\"a\""), ("if-match", "\"b\"")]), (412, Vec::new()));
+        assert_eq!(shared(&[("if-none-match", "\"a\""), ("if-match", "\"a\"")]), (304, Vec::new()));
     }
 
     /// Several ranges come as parts between delimiters, and the length of all of it is announced.

@@ -4,9 +4,14 @@
 use super::{
     directives::{ResponseDirectives, Scope},
     policy::Policy,
-    reuse::{Reuse, Stored, WhenStale},
+    request::has_credentials,
+    reuse::{Credentials, Reuse, Stored, WhenStale},
 };
-use crate::language::{head::Head, record::Freshness, time::Instant};
+use crate::language::{
+    head::{Fields, Head},
+    record::Freshness,
+    time::Instant,
+};
 use core::time::Duration;
 
 /// How a stored response may be used, whatever its age.
@@ -18,6 +23,8 @@ pub(crate) struct Staleness {
     pub(super) reuse: Reuse,
     /// May it be used stale at all?
     pub(super) when_stale: WhenStale,
+    /// May it answer requests with credentials, and others when such a one brought it?
+    pub(super) credentials: Credentials,
 }
 
 impl Staleness {
@@ -35,7 +42,22 @@ impl Staleness {
                 Scope::Absent | Scope::Fields(_) => Reuse::WhileFresh,
             },
             when_stale: if directives.forbids_stale() { WhenStale::Forbidden } else { WhenStale::Allowed },
+            credentials: if directives.shares_credentials() {
+                Credentials::Shared
+            } else {
+                Credentials::Apart
+            },
         }
+    }
+
+    /// Is it meant for those with credentials and for those without?
+    pub(crate) fn is_shared(&self) -> bool {
+        self.credentials == Credentials::Shared
+    }
+
+    /// May it be used for a request with these fields, as far as credentials go?
+    pub(crate) fn answers(&self, request: &Fields) -> bool {
+        self.is_shared() || !has_credentials(request)
     }
 
     /// The same for a response to whose every use the origin must agree.
@@ -64,6 +86,7 @@ impl Staleness {
             windows: self.windows,
             reuse: self.reuse,
             when_stale: self.when_stale,
+            credentials: self.credentials,
         }
     }
 }

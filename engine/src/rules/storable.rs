@@ -3,7 +3,8 @@
 use super::{
     directives::{RequestDirectives, ResponseDirectives, Scope},
     freshness::{Lifetime, is_heuristically_cacheable},
-    policy::{ClientDirectives, Policy, SetCookie},
+    policy::{ClientDirectives, CookieHeuristic, Policy, SetCookie},
+    request::has_credentials,
     target,
     vary::Vary,
 };
@@ -33,10 +34,7 @@ pub(super) fn storable(
             NotStorable::RequestNoStore,
         ),
         (directives.private == Scope::Whole, NotStorable::Private),
-        (
-            request.fields.contains("authorization") && !may_share_with_credentials(directives),
-            NotStorable::Authorization,
-        ),
+        (has_credentials(&request.fields) && !directives.shares_credentials(), NotStorable::Authorization),
         (
             head.fields.contains("set-cookie")
                 && match policy.set_cookie {
@@ -45,6 +43,14 @@ pub(super) fn storable(
                     SetCookie::LeaveOut => false,
                 },
             NotStorable::SetCookie,
+        ),
+        (
+            // A validator does not help: what it is stored for may be served in place of an error, to anybody.
+            policy.heuristic_with_cookie == CookieHeuristic::Refuse
+                && request.fields.contains("cookie")
+                && !explicit
+                && directives.no_cache != Scope::Whole,
+            NotStorable::Cookie,
         ),
         (*vary == Vary::Anything, NotStorable::Vary),
         (directives.no_cache == Scope::Whole && !has_validator(head), NotStorable::NoCache),
@@ -85,11 +91,6 @@ pub(super) const fn is_understood(status: u16) -> bool {
         status,
         200..=205 | 300..=303 | 305 | 307 | 308 | 400..=417 | 421 | 422 | 426 | 428 | 429 | 431 | 451 | 500..=505 | 511
     )
-}
-
-/// Section 3.5.
-const fn may_share_with_credentials(directives: &ResponseDirectives) -> bool {
-    directives.public || directives.must_revalidate || directives.s_maxage.is_some()
 }
 
 /// Can the origin be asked whether it still holds (RFC 9110 section 8.8)?

@@ -2,8 +2,8 @@
 //!
 //! A variant has a key of its own, made from the key of its target and from the request fields that `Vary`
 //! names. Their values are normalised first, in ways that the fields' definitions allow, so that requests
-//! which mean the same find the same variant. A `Content-Language` finds no variant: whoever asks for the
-//! same language in other words fetches.
+//! which mean the same find the same variant. A response that says in which language it is may also be found
+//! by that: [`language_key`].
 
 use super::list::{members, number};
 use crate::language::{
@@ -22,6 +22,8 @@ pub(crate) enum Vary {
     /// Something that no request shows: `*`, or a name that is none, or more names than [`NAMES_MAX`].
     Anything,
 }
+
+const LANGUAGE: &str = "accept-language";
 
 /// More names than this are `*`: each costs every lookup. The longest lists of real origins have about ten.
 const NAMES_MAX: usize = 32;
@@ -71,6 +73,49 @@ const fn is_token(byte: u8) -> bool {
 /// The key of the variant of `target` that a request with these fields wants, when responses depend on
 /// `names`.
 pub(crate) fn variant_key(target: CacheKey, names: &[Box<str>], request: &Fields) -> CacheKey {
+    key_of(target, names, |name| match normalised(name, request) {
+        Some(value) => (b'v', value),
+        // Absent matches absent only.
+        None => (b'a', Vec::new()),
+    })
+}
+
+/// A key by which a response in `language` to a request with these fields is known, too, where responses depend
+/// on `Accept-Language`: whoever likes that language best, and says the same in all other fields, would be sent
+/// it by the origin, whatever other languages it names (RFC 9110 section 12.5.4).
+pub(crate) fn language_key(
+    target: CacheKey,
+    names: &[Box<str>],
+    request: &Fields,
+    language: &str,
+) -> Option<CacheKey> {
+    if !names.iter().any(|name| **name == *LANGUAGE) {
+        return None;
+    }
+    Some(key_of(target, names, |name| match name {
+        LANGUAGE => (b'l', language.as_bytes().to_vec()),
+        _ => normalised(name, request).map_or((b'a', Vec::new()), |value| (b'v', value)),
+    }))
+}
+
+/// The one language that a request likes better than all others; `None` where several are as good, or any.
+pub(crate) fn liked_best(request: &Fields) -> Option<String> {
+    let mut ranges = weighted(request, LANGUAGE);
+    ranges.sort_unstable();
+    ranges.dedup();
+    let (best, most) = ranges.iter().max_by_key(|(_, weight)| *weight)?;
+    let equals = ranges.iter().filter(|(_, weight)| weight == most).count();
+    (equals == 1 && *most > 0 && best != "*").then(|| best.clone())
+}
+
+/// The one language that a response says it is in.
+pub(crate) fn language_of(head: &Head) -> Option<String> {
+    let mut said = head.fields.all("content-language").flat_map(members);
+    let language = String::from_utf8_lossy(said.next()?).to_ascii_lowercase();
+    said.next().is_none().then_some(language)
+}
+
+fn key_of(target: CacheKey, names: &[Box<str>], value_of: impl Fn(&str) -> (u8, Vec<u8>)) -> CacheKey {
     if names.is_empty() {
         return target;
     }
@@ -84,11 +129,8 @@ pub(crate) fn variant_key(target: CacheKey, names: &[Box<str>], request: &Fields
     };
     for name in names {
         part(b'n', name.as_bytes());
-        match normalised(name, request) {
-            Some(value) => part(b'v', &value),
-            // Absent matches absent only.
-            None => part(b'a', b""),
-        }
+        let (tag, value) = value_of(name);
+        part(tag, &value);
     }
     let digest = hasher.finalize();
     let (first, _) =
@@ -103,8 +145,8 @@ fn normalised(name: &str, request: &Fields) -> Option<Vec<u8>> {
         return None;
     }
     Some(match name {
-        "accept-language" => {
-            let mut ranges = languages(request);
+        LANGUAGE => {
+            let mut ranges = weighted(request, LANGUAGE);
             // Their order among equals says nothing (RFC 9110 section 12.5.4).
             ranges.sort_by(|(one, one_weight), (other, other_weight)| {
                 other_weight.cmp(one_weight).then_with(|| one.cmp(other))
@@ -122,11 +164,6 @@ fn normalised(name: &str, request: &Fields) -> Option<Vec<u8>> {
 
 fn joined(members: impl IntoIterator<Item = String>) -> Vec<u8> {
     members.into_iter().collect::<Vec<_>>().join(",").into_bytes()
-}
-
-/// Language ranges in lower case, with their weights in thousandths.
-fn languages(request: &Fields) -> Vec<(String, u64)> {
-    weighted(request, "accept-language")
 }
 
 /// The content codings that a request accepts, as a set: what an origin may choose from. Weights above zero

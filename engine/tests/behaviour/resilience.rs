@@ -4,14 +4,15 @@
 use crate::rig::{Rig, key, l0_only, with_disk, with_shared};
 use std::time::Duration;
 use tiergate_engine::{
-    AbortReason, BreakerState, CopyEvent, Dependency, End, Event, FetchEnd, FetchEvent, GiveUp, LaneEnd,
-    Late, MissReason, OriginFailure, OriginId, Outcome, RawBreaker, RawConfig, RawDeadline, RawFill,
-    RawHedge, RawResilience, RawRetry, Refusal, RequestEvent, ResilienceEvent, StaleUse, TierId,
+    AbortReason, BreakerCount, BreakerState, CopyEvent, Dependency, End, Event, FetchEnd, FetchEvent, GiveUp,
+    LaneEnd, Late, MissReason, OriginFailure, OriginId, Outcome, RawBreaker, RawConfig, RawDeadline, RawFill,
+    RawHedge, RawResilience, RawRetry, Refusal, RequestEvent, ResilienceEvent, RetryWhen, StaleUse, TierId,
     TierOperation,
 };
 
 /// One failure opens it for at least half and at most the whole of a second; one probe closes it.
 const HASTY: RawBreaker = RawBreaker {
+    count: BreakerCount::NoAnswer,
     window_ms: 10_000,
     calls_min: 1_000,
     failure_percent: 100,
@@ -82,6 +83,90 @@ fn r2_a_tier_below_is_read_while_the_origins_breaker_is_open() {
     assert_eq!(rig.client(kept).reply.as_ref().map(|it| it.outcome), Some(Outcome::Hit { tier: TierId::L2 }));
     assert_eq!(rig.client(kept).received(), 100);
     rig.assert_idle();
+}
+
+/// An origin that answers is alive, whatever it answers: no number of URLs that fail takes the others away.
+/// Where its errors count, one does here.
+#[test]
+fn an_answer_of_any_status_counts_against_nobody_by_default() {
+    for (count, alive) in [(BreakerCount::NoAnswer, true), (BreakerCount::ServerErrors, false)] {
+        for status in [500, 502, 503, 504] {
+            let mut raw = hasty(l0_only());
+            raw.resilience.breaker.count = count;
+            let mut rig = Rig::new(raw);
+            let failed = rig.get("/fails");
+            rig.head("/fails", status, &[("content-length", "0")]);
+            rig.end("/fails");
+            let reply = rig.client(failed).reply.as_ref().expect("it is answered");
+            assert_eq!(reply.head.status, status, "the origin's own word is passed on");
+            let other = rig.get("/other");
+            assert_eq!(rig.client(other).refusal.is_none(), alive, "{count:?} {status}");
+            assert_eq!(rig.asked.len(), if alive { 2 } else { 1 }, "{count:?} {status}");
+        }
+    }
+}
+
+/// An answer that is no HTTP is an answer: it counts and is asked about again only where errors do.
+#[test]
+fn a_malformed_answer_is_an_answer() {
+    for (count, when, asked, alive) in [
+        (BreakerCount::NoAnswer, RetryWhen::NoAnswer, 1, true),
+        (BreakerCount::NoAnswer, RetryWhen::TemporaryErrors, 2, true),
+        (BreakerCount::ServerErrors, RetryWhen::NoAnswer, 1, false),
+    ] {
+        let mut raw = retrying(hasty(l0_only()));
+        (raw.resilience.breaker.count, raw.resilience.retry.when) = (count, when);
+        let mut rig = Rig::new(raw);
+        rig.get("/odd");
+        let fill = rig.fetch("/odd");
+        rig.fail_of(fill, OriginFailure::Malformed);
+        rig.pass_time(millis(11));
+        assert_eq!(rig.asked.len(), asked, "{when:?}");
+        let other = rig.get("/other");
+        assert_eq!(rig.client(other).refusal.is_none(), alive, "{count:?}");
+    }
+}
+
+/// A request that cannot be written says nothing of the origin, is not made again, and is no probe's answer:
+/// the next waiter leads with a request of its own.
+#[test]
+fn what_a_client_got_wrong_never_counts() {
+    let mut raw = retrying(hasty(l0_only()));
+    raw.resilience.breaker.count = BreakerCount::ServerErrors;
+    raw.resilience.retry.when = RetryWhen::TemporaryErrors;
+    let mut rig = Rig::new(raw);
+    for _ in 0..20 {
+        let client = rig.get("/odd");
+        let fill = rig.fetch("/odd");
+        rig.fail_of(fill, OriginFailure::Unsendable);
+        assert_eq!(rig.client(client).refusal, Some(Refusal::Origin(OriginFailure::Unsendable)));
+        rig.pass_time(millis(11));
+    }
+    assert_eq!(rig.asked.len(), 20, "none was tried again");
+    assert_eq!(rig.events.iter().filter_map(origin_stands).count(), 0);
+    let (odd, even) = (rig.get("/a"), rig.get("/a"));
+    let fill = rig.fetch("/a");
+    rig.fail_of(fill, OriginFailure::Unsendable);
+    rig.answer("/a", 10, 10);
+    assert!(rig.client(odd).refusal.is_some());
+    assert_eq!(rig.client(even).received(), 10);
+    rig.assert_idle();
+}
+
+/// A response that says “not now” is the client's to wait for: the origin is not asked again.
+#[test]
+fn an_answer_is_not_asked_about_again_by_default() {
+    for status in [429, 502, 503, 504] {
+        let mut rig = Rig::new(retrying(l0_only()));
+        let client = rig.get("/a");
+        rig.head("/a", status, &[("retry-after", "1"), ("content-length", "4")]);
+        rig.send("/a", 4, 4);
+        rig.end("/a");
+        assert_eq!(rig.client(client).received(), 4);
+        rig.pass_time(millis(5_000));
+        assert_eq!(rig.asked.len(), 1, "{status}");
+        rig.assert_idle();
+    }
 }
 
 /// 404 and 304 are a healthy origin's answers: a probe that gets one closes the breaker.
@@ -229,7 +314,9 @@ fn r3_retries_have_a_budget_for_all() {
 /// `Retry-After` is waited for where it is short, and the last response is passed on where it is long.
 #[test]
 fn r3_retry_after_is_honoured_or_passed_on() {
-    let mut rig = Rig::new(retrying(l0_only()));
+    let mut raw = retrying(l0_only());
+    raw.resilience.retry.when = RetryWhen::TemporaryErrors;
+    let mut rig = Rig::new(raw);
     let client = rig.get("/a");
     rig.head("/a", 503, &[("retry-after", "1"), ("content-length", "4")]);
     rig.pass_time(millis(999));

@@ -392,9 +392,14 @@ impl Rig {
 
     /// The same for one of several fetches of a target.
     pub(crate) fn refuse_of(&mut self, fill: FillId) {
+        self.fail_of(fill, OriginFailure::Unreachable);
+    }
+
+    /// The same for any failure before the head.
+    pub(crate) fn fail_of(&mut self, fill: FillId, failure: OriginFailure) {
         let op =
             self.fetches.remove(&fill).and_then(|fetch| fetch.asked).expect("the head has not been sent yet");
-        self.feed(Answer::FetchFailed { failure: OriginFailure::Unreachable }.to(op));
+        self.feed(Answer::FetchFailed { failure }.to(op));
     }
 
     /// Lets a held tier answer everything that waits.

@@ -40,6 +40,57 @@ fn each_variant_is_stored_for_itself() {
     rig.assert_idle();
 }
 
+/// A fresh response answers whoever likes its language best, in whatever other words; nobody else.
+#[test]
+fn a_language_is_found_by_who_likes_it_best() {
+    let german = [("content-language", "de"), ("vary", "Accept-Language, Foo"), VARIES[0], VARIES[2]];
+    let mut rig = Rig::new(l0_only());
+    ask(&mut rig, "en, de");
+    rig.head("/a", 200, &german);
+    rig.send("/a", 50, 25);
+    rig.end("/a");
+    for language in ["fr;q=0.5, de;q=1.0", "DE", "de, *;q=0.1", "de, en"] {
+        let client = ask(&mut rig, language);
+        assert_eq!(got(&rig, &[client]), [Some(1)], "{language}");
+    }
+    assert_eq!(rig.asked.len(), 1);
+    for (number, language) in ["en, de, fr", "de;q=0.5, fr", "de-CH", "*"].into_iter().enumerate() {
+        ask(&mut rig, language);
+        assert_eq!(rig.asked.len(), number + 2, "{language}");
+    }
+    rig.ask(Method::Get, "/a", &[("accept-language", "de"), ("foo", "1")], false);
+    assert_eq!(rig.asked.len(), 6, "all else must be the same");
+    rig.unanswered().into_iter().for_each(|fill| rig.refuse_of(fill));
+    rig.fetches.clear();
+    // Stale, it stands in for nobody else, and purged it is gone.
+    rig.pass_time(Duration::from_secs(60));
+    ask(&mut rig, "de, fr;q=0.5");
+    assert_eq!(rig.asked.len(), 7);
+    answer_all(&mut rig, &german);
+    let client = ask(&mut rig, "de, it;q=0.5");
+    assert_eq!(got(&rig, &[client]), [Some(2)]);
+    rig.purge("/a");
+    ask(&mut rig, "de, it;q=0.5");
+    assert_eq!(rig.asked.len(), 8);
+}
+
+/// What is filed by other words than it says itself is found by what it says.
+#[test]
+fn a_language_is_what_the_response_says_now() {
+    let said = |language| [("content-language", language), VARIES[1], VARIES[0], VARIES[2]];
+    let mut rig = Rig::new(l0_only());
+    ask(&mut rig, "en, de");
+    answer_all(&mut rig, &said("de"));
+    rig.pass_time(Duration::from_secs(60));
+    ask(&mut rig, "en, de");
+    answer_all(&mut rig, &said("en"));
+    let german = ask(&mut rig, "de, fr;q=0.5");
+    assert_eq!(got(&rig, &[german]), [None], "it is English now");
+    answer_all(&mut rig, &said("de"));
+    let english = ask(&mut rig, "en, fr;q=0.5");
+    assert_eq!(got(&rig, &[english]), [Some(2)]);
+}
+
 /// Answers the oldest fetch that is under way with this head and a body of its own.
 fn answer_oldest(rig: &mut Rig, head: &[(&str, &str)]) {
     let fill = *rig.fetches.keys().next().expect("a fetch is under way");

@@ -46,6 +46,9 @@ fn the_example_names_every_key() {
         "storage",
         "storage.l1",
         "storage.l2",
+        "limits",
+        "timeouts",
+        "origin_tls",
     ];
     let places = Places::of(EXAMPLE);
     for section in sections {
@@ -98,8 +101,8 @@ fn errors_say_where_and_what() {
             "t.yaml: `origin` is missing: name the server to cache, such as http://127.0.0.1:9000",
         ),
         (
-            "\norigin: https://a\n",
-            "t.yaml:2: `origin` is https://a, but must be http://host:port: TLS towards the origin is not there yet",
+            "\norigin: ftp://a\n",
+            "t.yaml:2: `origin` is ftp://a, but must be a URL such as http://127.0.0.1:9000 or https://www.example.com",
         ),
         (
             "origin: http://a/b\n",
@@ -111,7 +114,7 @@ fn errors_say_where_and_what() {
         ),
         (
             "origin: \"a\n\n  b\"\n",
-            "t.yaml:1: `origin` is a b, but must be a URL such as http://127.0.0.1:9000",
+            "t.yaml:1: `origin` is a b, but must be a URL such as http://127.0.0.1:9000 or https://www.example.com",
         ),
         ("origin: http://a\nshards: 0\n", "t.yaml:2: `shards` is 0, but must be from 1 to 4096"),
         (
@@ -144,6 +147,46 @@ fn errors_say_where_and_what() {
         (
             "origin: http://a\nstorage:\n  l1:\n    redis: b:1\n",
             "t.yaml:3: `storage.l1` is given, but `cache.l1` is not: write cache: { l1: {} }, or remove `storage.l1`",
+        ),
+        (
+            "origin: http://a\norigin_host: a b\n",
+            "t.yaml:2: `origin_host` is a b, but must be a host name with an optional port",
+        ),
+        (
+            "origin: http://a\nlimits: { head: 2MiB }\n",
+            "t.yaml:2: `limits.head` is 2MiB, but must be from 256 to 1MiB",
+        ),
+        (
+            "origin: http://a\nlimits: { head: 1KiB, target: 2KiB }\n",
+            "t.yaml:2: `limits.target` is 2KiB, but must be from 1 to `limits.head`, which is 1KiB",
+        ),
+        (
+            "origin: http://a\nlimits: { fields: 257 }\n",
+            "t.yaml:2: `limits.fields` is 257, but must be from 1 to 256",
+        ),
+        (
+            "origin: http://a\nlimits: { connections: 0 }\n",
+            "t.yaml:2: `limits.connections` is 0, but must be from 1 to 1000000",
+        ),
+        (
+            "origin: http://a\nlimits: { connections: 2, connections_per_address: 3 }\n",
+            "t.yaml:2: `limits.connections_per_address` is 3, but must be from 1 to `limits.connections`, which is 2",
+        ),
+        (
+            "origin: http://a\ntimeouts: { head_s: 0 }\n",
+            "t.yaml:2: `timeouts.head_s` is 0, but must be from 1 to 3600",
+        ),
+        (
+            "origin: http://a\ntls: { listen: a, certificates: [] }\n",
+            "t.yaml:2: `tls.listen` is a, but must be an IP address and a port, such as 127.0.0.1:8080",
+        ),
+        (
+            "origin: http://a\ntls: { listen: \"127.0.0.1:1\", certificates: [] }\n",
+            "t.yaml:2: `tls.certificates` is empty: name at least one certificate and its key",
+        ),
+        (
+            "origin: http://a\npurge_token: short\n",
+            "t.yaml:2: `purge_token` must be 16 to 1024 visible ASCII characters",
         ),
         (
             "origin: http://a\ncache: { l1: {} }\nstorage:\n  l1:\n    redis: b\n",

@@ -212,6 +212,7 @@ label!(Bypass {
     Self::Precondition => "precondition",
 });
 label!(Refusal {
+    Self::Origin(OriginFailure::Unsendable) => "request_unsendable",
     Self::Origin(OriginFailure::Unreachable) => "origin_unreachable",
     Self::Origin(OriginFailure::TimedOut) => "origin_timed_out",
     Self::Origin(OriginFailure::Broken) => "origin_broken",
@@ -254,6 +255,7 @@ label!(NotStorable {
     Self::Status => "status",
     Self::NoStore => "no_store",
     Self::Private => "private",
+    Self::Cookie => "cookie",
     Self::NoCache => "no_cache",
     Self::NoLifetime => "no_lifetime",
     Self::Vary => "vary",
@@ -267,6 +269,7 @@ label!(NotStorable {
 label!(Purpose { Self::Shared => "shared", Self::Private => "private" });
 label!(FetchEnd {
     Self::Complete => "complete",
+    Self::Failed(OriginFailure::Unsendable) => "unsendable",
     Self::Failed(OriginFailure::Unreachable) => "unreachable",
     Self::Failed(OriginFailure::TimedOut) => "timed_out",
     Self::Failed(OriginFailure::Broken) => "broken",

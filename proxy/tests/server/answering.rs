@@ -75,7 +75,7 @@ fn a_get_with_a_body_passes() {
     assert_eq!(origin.asked()[0].body, b"query");
 }
 
-/// Ranges and credentials go to the origin, each with its own words in `Cache-Status`.
+/// Ranges, and credentials that nothing stored is for, go to the origin, each with its own words in `Cache-Status`.
 #[test]
 fn ranges_and_credentials_pass() {
     let origin = Origin::fixed(FRESH, b"hello".to_vec());
@@ -83,10 +83,33 @@ fn ranges_and_credentials_pass() {
     let server = site.serve(origin.address, "");
     let range = server.request("GET", "/a", "Range: bytes=0-1\r\n");
     assert_eq!(range.cache_status(), "tiergate; fwd=bypass; detail=range");
-    let secret = server.request("GET", "/a", "Authorization: Basic eA==\r\n");
-    assert_eq!(secret.cache_status(), "tiergate; fwd=bypass; detail=authorization");
-    assert_eq!(origin.targets(), ["/a", "/a"]);
+    // What credentials brought is not stored without leave, and what others brought is not used for them.
+    let secret = || server.request("GET", "/a", "Authorization: Basic eA==\r\n");
+    assert_eq!(secret().cache_status(), "tiergate; fwd=uri-miss");
+    server.get("/a");
+    assert_eq!(secret().cache_status(), "tiergate; fwd=bypass; detail=authorization");
+    assert!(server.get("/a").cache_status().starts_with("tiergate; hit"));
+    assert_eq!(origin.targets(), ["/a"; 4]);
+    let shown = origin.asked().iter().map(|asked| asked.head.contains("Basic eA==")).collect::<Vec<_>>();
     assert!(origin.asked()[0].head.contains("bytes=0-1"));
+    assert_eq!(shown, [false, true, false, true]);
+}
+
+/// What says that it may be shared is stored whoever brought it, and serves all.
+#[test]
+fn shared_responses_are_served_to_credentials() {
+    let origin = Origin::fixed("Cache-Control: public, max-age=60\r\nETag: \"v1\"\r\n", b"hello".to_vec());
+    let site = Site::new();
+    let server = site.serve(origin.address, "");
+    let secret =
+        |fields: &str| server.request("GET", "/a", &format!("Authorization: Basic eA==\r\n{fields}"));
+    assert_eq!(secret("").body, b"hello");
+    for response in [server.get("/a"), secret("")] {
+        assert!(response.cache_status().starts_with("tiergate; hit"), "{response:?}");
+        assert_eq!(response.body, b"hello");
+    }
+    assert_eq!(secret("If-Match: \"v2\"\r\n").head.status, 412);
+    assert_eq!(origin.targets(), ["/a"]);
 }
 
 /// `no-store` means that every request reaches the origin; the cache remembers, and says so.

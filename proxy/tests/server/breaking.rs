@@ -89,3 +89,30 @@ fn a_chunked_body_that_breaks_off_has_no_last_chunk() {
     let (origin, die) = half_dead(head, frame, b"0\r\n\r\n");
     check(&origin, die);
 }
+
+/// URLs that fail take no others away: an origin that answers them at all, even with what is no HTTP, is asked
+/// for the rest; and it is asked once for each, not again.
+#[test]
+fn urls_that_fail_take_no_others_away() {
+    for bad in [
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n",
+        "HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n",
+        "what is this\r\n\r\n",
+    ] {
+        let origin = Origin::start(move |asked, stream| {
+            let text = if asked.target.starts_with("/bad") {
+                bad
+            } else {
+                "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nCache-Control: max-age=60\r\n\r\nok"
+            };
+            stream.write_all(text.as_bytes()).expect("the server reads");
+        });
+        let site = Site::new();
+        let server = site.serve(origin.address, "");
+        for number in 0..200 {
+            assert!(server.get(&format!("/bad{number}")).head.status >= 500);
+            assert_eq!(server.get(&format!("/good{number}")).body, b"ok", "{number} beside {bad:?}");
+        }
+        assert_eq!(origin.targets().len(), 400);
+    }
+}

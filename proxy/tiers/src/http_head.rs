@@ -333,8 +333,8 @@ pub fn cache_status_passed(bypass: Bypass) -> HeaderValue {
     }
 }
 
-/// The value of `Cache-Status` for a request that got an error. An origin that failed was asked; a limit was
-/// not.
+/// The value of `Cache-Status` for a request that got an error. An origin that failed was asked; behind a
+/// limit, or for a request that cannot be sent, it was not.
 pub fn cache_status_refused(refusal: Refusal) -> HeaderValue {
     let parameters = match refusal {
         Refusal::Origin(failure) => match failure {
@@ -342,6 +342,7 @@ pub fn cache_status_refused(refusal: Refusal) -> HeaderValue {
             OriginFailure::TimedOut => "fwd=miss; detail=origin-timed-out",
             OriginFailure::Broken => "fwd=miss; detail=origin-broken",
             OriginFailure::Malformed => "fwd=miss; detail=origin-malformed",
+            OriginFailure::Unsendable => "detail=request-unsendable",
             OriginFailure::TooShort => "fwd=miss; detail=origin-too-short",
             OriginFailure::TooLong => "fwd=miss; detail=origin-too-long",
             OriginFailure::Abandoned => "fwd=miss; detail=origin-abandoned",

@@ -100,19 +100,18 @@ impl<C: Connect> HttpOrigin<C> {
         head: &RequestHead,
         interim: &Arc<F>,
     ) -> Result<(Response<Incoming>, Connection), OriginFailure> {
+        let mut request = self.request(head, Arc::clone(interim))?;
         if let Some(mut connection) = self.idle.take().await {
-            let request = self.request(head, Arc::clone(interim))?;
             match timeout(self.options.head_time_max, connection.sender.send_request(request)).await {
                 Ok(Ok(response)) => return Ok((response, connection)),
                 // GET and HEAD are idempotent, and no part of a response was handed on (RFC 9110 section
                 // 9.2.2).
-                Ok(Err(error)) if !error.is_parse() => {}
+                Ok(Err(error)) if !error.is_parse() => request = self.request(head, Arc::clone(interim))?,
                 Ok(Err(_)) => return Err(OriginFailure::Malformed),
                 Err(_elapsed) => return Err(OriginFailure::TimedOut),
             }
         }
         let mut connection = self.connect().await?;
-        let request = self.request(head, Arc::clone(interim))?;
         match timeout(self.options.head_time_max, connection.sender.send_request(request)).await {
             Ok(Ok(response)) => Ok((response, connection)),
             Ok(Err(error)) if error.is_parse() => Err(OriginFailure::Malformed),
@@ -137,8 +136,8 @@ impl<C: Connect> HttpOrigin<C> {
         Ok(Connection { sender, _task: task })
     }
 
-    /// The request as it goes out. What cannot be written as HTTP/1.1 without a body is refused: the engine
-    /// asks for nothing but GET and HEAD.
+    /// The request as it goes out. What cannot be written as HTTP/1.1 without a body is refused before a
+    /// connection is made: the engine asks for nothing but GET and HEAD.
     fn request<F: Fn(Head) + Send + Sync + 'static>(
         &self,
         head: &RequestHead,
@@ -147,32 +146,26 @@ impl<C: Connect> HttpOrigin<C> {
         let method = match head.method {
             Method::Get => http::Method::GET,
             Method::Head => http::Method::HEAD,
-            Method::Post | Method::OtherSafe | Method::Other => return Err(OriginFailure::Malformed),
+            Method::Post | Method::OtherSafe | Method::Other => return Err(OriginFailure::Unsendable),
         };
         let host = match &self.options.host {
             HostField::Forwarded => http_head::host_field(&head.authority),
             HostField::Fixed(host) => host,
         };
-        let mut headers = http_head::header_map(&head.fields)?;
+        let mut headers = http_head::header_map(&head.fields).map_err(|_| OriginFailure::Unsendable)?;
         for unsent in [header::CONTENT_LENGTH, header::EXPECT] {
             headers.remove(unsent);
         }
-        headers.insert(header::HOST, host.parse().map_err(|_| OriginFailure::Malformed)?);
+        headers.insert(header::HOST, host.parse().map_err(|_| OriginFailure::Unsendable)?);
         let mut request = Request::new(Empty::new());
         *request.method_mut() = method;
-        *request.uri_mut() = head.target.parse().map_err(|_| OriginFailure::Malformed)?;
+        *request.uri_mut() = head.target.parse().map_err(|_| OriginFailure::Unsendable)?;
         *request.headers_mut() = headers;
         hyper::ext::on_informational(&mut request, move |response| {
             let fields = http_head::end_to_end(response.headers());
             interim(Head { status: response.status().as_u16(), fields });
         });
         Ok(request)
-    }
-}
-
-impl From<http_head::HeadError> for OriginFailure {
-    fn from(_: http_head::HeadError) -> Self {
-        Self::Malformed
     }
 }
 

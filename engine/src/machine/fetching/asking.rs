@@ -8,7 +8,6 @@
 use super::{
     FetchContext, Fetching, Fill, Over, Sharing, Stage, Tries,
     fill::{Asked, OriginSide, Sent, Stream},
-    part_of,
 };
 use crate::machine::{
     context::{Context, Pending},
@@ -80,7 +79,7 @@ impl<C: Chunk> Fetching<C> {
     pub(super) fn tell_missed(&self, cx: &mut Context<C>, context: &FetchContext<C>, waiters: &[RequestId]) {
         for wants_whole in [false, true] {
             for request in waiters {
-                if rules::wants_whole(self.ask(*request)) == wants_whole {
+                if rules::around(self.ask(*request)).is_none() == wants_whole {
                     let (request, key, reason) = (*request, context.target, context.reason);
                     cx.event(RequestEvent::Missed { request, key, reason });
                 }
@@ -95,14 +94,12 @@ impl<C: Chunk> Fetching<C> {
         mut waiters: Vec<RequestId>,
     ) -> Vec<RequestId> {
         waiters.retain(|request| {
-            let ask = self.ask(*request);
-            let wants_whole = rules::wants_whole(ask);
-            if !wants_whole {
-                let bypass = part_of(ask);
+            let around = rules::around(self.ask(*request));
+            if let Some(bypass) = around {
                 self.waiting.remove(request);
                 cx.pass(*request, bypass);
             }
-            wants_whole
+            around.is_none()
         });
         waiters
     }
@@ -186,7 +183,8 @@ impl<C: Chunk> Fetching<C> {
             self.end_asking(cx, fill, &context);
             return Some(Over::Stale(stored, self.take_waiters(waiters)));
         }
-        match decide(cx, fill, &context, &waiters, &mut tries, Failed::of_failure(failure)) {
+        let failed = Failed::of_failure(cx.config.resilience.retry.when, failure);
+        match decide(cx, fill, &context, &waiters, &mut tries, failed) {
             Some(at) => {
                 self.rest(cx, fill, context, waiters, tries, at);
                 None

@@ -7,7 +7,9 @@ use super::{
     followers::Followers,
     uncacheable,
 };
-use crate::machine::{context::Context, copying::Copies, resilience::Timed, stored::Stored};
+use crate::machine::{
+    context::Context, copying::Copies, freshening::Freshened, resilience::Timed, stored::Stored,
+};
 use crate::{
     config::OnAbandon,
     language::{
@@ -26,7 +28,7 @@ use crate::{
     plant::Fault,
     resilience::{attempts::Failed, deadline::Phase},
     rules::{
-        self, Judgement, retry_after, reuse, revalidate,
+        self, Caller, CookieHeuristic, Judgement, Policy, has_credentials, retry_after, reuse, revalidate,
         vary::{Vary, variant_key},
     },
 };
@@ -65,8 +67,12 @@ pub(in crate::machine) enum HeadStep<C> {
 pub(in crate::machine) struct NotModified<C> {
     pub(in crate::machine) context: FetchContext<C>,
     pub(in crate::machine) waiters: Vec<Waiter>,
+    /// Who fetches alone, because the answer may not be shared.
+    pub(in crate::machine) alone: Vec<RequestId>,
+    /// What the condition was about.
     pub(in crate::machine) stored: Stored<C>,
-    pub(in crate::machine) judged: Judged,
+    /// The same under its new head.
+    pub(in crate::machine) freshened: Freshened<C>,
 }
 
 /// A fill whose body is about to come.
@@ -113,7 +119,7 @@ impl Judged {
     }
 
     /// A stored head with what this 304 changes of it, and what the rules make of that (RFC 9111 section
-    /// 4.3.4).
+    /// 4.3.4). A cookie with the condition is no reason not to guess: what is stored was not asked for with it.
     pub(in crate::machine) fn merge<C: Chunk>(
         &self,
         cx: &Context<C>,
@@ -121,7 +127,8 @@ impl Judged {
     ) -> (Arc<Head>, Judgement) {
         let received = cx.wall();
         let head = Arc::new(revalidate::merge(stored, &self.head, received));
-        let judgement = rules::judge(&cx.config.policy, &self.ask, &head, self.sent_at, received);
+        let policy = Policy { heuristic_with_cookie: CookieHeuristic::Allow, ..cx.config.policy };
+        let judgement = rules::judge(&policy, &self.ask, &head, self.sent_at, received);
         (head, judgement)
     }
 }
@@ -164,9 +171,9 @@ impl<C: Chunk> Fetching<C> {
         let (key, variant) = (judged.target, variant.unwrap_or(judged.key));
         let (length, storable) = (judged.head.length(), judged.judgement.storable);
         cx.event(FetchEvent::HeadArrived { fill, key, variant, status, length, storable });
-        self.learn_of_storing(cx, key, status, storable);
+        self.learn_of_storing(cx, (key, Caller::of(&sent.ask)), status, storable);
         if context.stored.is_some() && status == 304 {
-            return self.on_not_modified(cx, fill, context, waiters, judged);
+            return self.on_not_modified(cx, fill, context, (waiters, sent.leader), judged);
         }
         if reuse::is_error(status)
             && let Some(stored) = take_stale_on_error(cx, &mut context)
@@ -174,7 +181,8 @@ impl<C: Chunk> Fetching<C> {
             self.end_asking(cx, fill, &context);
             return HeadStep::Stale(key, stored, self.take_waiters(waiters));
         }
-        if let Some(failed) = Failed::of_status(status, retry_after(&judged.head.fields, cx.wall()))
+        let (when, wall) = (cx.config.resilience.retry.when, cx.wall());
+        if let Some(failed) = Failed::of_status(when, status, retry_after(&judged.head.fields, wall))
             && let Some(at) = decide(cx, fill, &context, &waiters, &mut tries, failed)
         {
             stop_bodiless(cx, fill, key);
@@ -196,12 +204,18 @@ impl<C: Chunk> Fetching<C> {
             followers: Followers::default(),
             copies: Copies::default(),
         };
-        let begun = self.begin_stream(cx, fill, context, stream, storable, (waiters, sent.leader));
+        let begun = self.begin_stream(cx, fill, context, stream, storable, (waiters, &sent));
         HeadStep::Streams(Begun { replaced, others, ..begun })
     }
 
     /// Remembers a key whose answers cannot be stored, and forgets one whose answer can.
-    fn learn_of_storing(&mut self, cx: &mut Context<C>, target: CacheKey, status: u16, storable: Storable) {
+    fn learn_of_storing(
+        &mut self,
+        cx: &mut Context<C>,
+        (target, caller): (CacheKey, Caller),
+        status: u16,
+        storable: Storable,
+    ) {
         if storable == Storable::Yes {
             return self.uncacheable.forget(target);
         }
@@ -209,10 +223,10 @@ impl<C: Chunk> Fetching<C> {
         if cx.config.uncacheable.is_zero() {
             return;
         }
-        if !self.uncacheable.holds(target, cx.now) {
+        if !self.uncacheable.holds(target, caller, cx.now) {
             cx.event(FetchEvent::FoundUncacheable { key: target, why });
         }
-        self.uncacheable.remember(target, cx.now.after(cx.config.uncacheable));
+        self.uncacheable.remember(target, caller, cx.now.after(cx.config.uncacheable));
     }
 
     /// A response turned out to be one variant of its target: it is filed under that one's key.
@@ -262,6 +276,25 @@ impl<C: Chunk> Fetching<C> {
         waiters.extract_if(.., |request| variant(self.ask(*request)) != served).collect()
     }
 
+    /// Takes those from `waiters` who ask for themselves, because they or who led have credentials, and the
+    /// answer is not one that the cache may give to all of them by itself (`is_shared`): the origin is to see
+    /// everybody's own (RFC 9111 section 3.5).
+    fn part_by_credentials(
+        &self,
+        (sent, leader): (&RequestHead, Option<RequestId>),
+        is_shared: bool,
+        waiters: &mut Vec<RequestId>,
+    ) -> Vec<RequestId> {
+        if is_shared {
+            return Vec::new();
+        }
+        let brought = has_credentials(&sent.fields);
+        let parts = |request: &mut RequestId| {
+            Some(*request) != leader && (brought || has_credentials(&self.ask(*request).fields))
+        };
+        waiters.extract_if(.., parts).collect()
+    }
+
     /// The body is about to come: to all who wait and into all tiers if it may be shared, to the leader
     /// otherwise.
     fn begin_stream(
@@ -271,16 +304,18 @@ impl<C: Chunk> Fetching<C> {
         mut context: FetchContext<C>,
         stream: Stream<C>,
         storable: Storable,
-        (mut readers, leader): (Vec<RequestId>, Option<RequestId>),
+        (mut readers, sent): (Vec<RequestId>, &Sent),
     ) -> Begun<C> {
+        let leader = sent.leader;
         let is_usable = stream.staleness.is_usable(&stream.freshness, cx.now);
-        let mut alone = Vec::new();
-        if storable != Storable::Yes || !is_usable {
+        let alone = if storable != Storable::Yes || !is_usable {
             // What may not be used without the origin's word may not be shared: all but who led, if that one
             // is still here, ask for themselves.
             let leads = leader.is_some() && readers.first() == leader.as_ref();
-            alone = readers.split_off(usize::from(leads));
-        }
+            readers.split_off(usize::from(leads))
+        } else {
+            self.part_by_credentials((&sent.ask, leader), stream.staleness.is_shared(), &mut readers)
+        };
         if storable != Storable::Yes && context.sharing == Sharing::Open {
             self.end_flight(context.key, fill);
             context.sharing = Sharing::Closed;
@@ -300,7 +335,7 @@ impl<C: Chunk> Fetching<C> {
         cx: &mut Context<C>,
         fill: FillId,
         mut context: FetchContext<C>,
-        waiters: Vec<RequestId>,
+        (mut waiters, leader): (Vec<RequestId>, Option<RequestId>),
         judged: Judged,
     ) -> HeadStep<C> {
         let stored = context.stored.take();
@@ -313,8 +348,18 @@ impl<C: Chunk> Fetching<C> {
         };
         match stored {
             Some(stored) if updates(&stored) => {
+                let freshened = judged.freshen(cx, &stored);
+                // What may not be kept is no answer for others: all but who led ask for themselves.
+                let alone = if freshened.may_stay {
+                    let (staleness, freshness) = (freshened.stored.staleness(), freshened.stored.freshness());
+                    let is_shared = staleness.is_shared() && staleness.is_usable(freshness, cx.now);
+                    self.part_by_credentials((&judged.ask, leader), is_shared, &mut waiters)
+                } else {
+                    let leads = leader.is_some() && waiters.first() == leader.as_ref();
+                    waiters.split_off(usize::from(leads))
+                };
                 let waiters = self.take_waiters(waiters);
-                HeadStep::Freshens(NotModified { context, waiters, stored, judged })
+                HeadStep::Freshens(NotModified { context, waiters, alone, stored, freshened })
             }
             stored => HeadStep::AsksAgain(FetchContext { stored, ..context }, waiters),
         }

@@ -24,7 +24,7 @@ use crate::{
         head::Length,
         id::{FillId, OpId, RecordId, RequestId, TierId},
         key::CacheKey,
-        reason::{Late, MissReason},
+        reason::{Bypass, Late, MissReason},
         record::{Freshness, Record},
         time::BIRTH_ROUNDING,
     },
@@ -167,6 +167,24 @@ impl<C: Chunk> Fetching<C> {
                 unreachable!("{fill:?} does not look any more")
             }
         }
+    }
+
+    /// Sends those who wait around the cache that this record may not be used for, whatever the origin says of
+    /// it.
+    pub(in crate::machine) fn pass_withheld(
+        &mut self,
+        cx: &mut Context<C>,
+        looked: &mut Looked<C>,
+        open: &OpenRecord<C>,
+    ) {
+        looked.waiters.retain(|request| {
+            let is_withheld = Self::use_of(cx, open, self.ask(*request)) == reuse::Use::Withheld;
+            if is_withheld {
+                self.waiting.remove(request);
+                cx.pass(*request, Bypass::Authorization);
+            }
+            !is_withheld
+        });
     }
 
     /// Takes those who wait that this record answers as it is.

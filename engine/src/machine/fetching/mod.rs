@@ -31,7 +31,7 @@ use crate::{
     language::{
         chunk::Chunk,
         event::{Event, RequestEvent},
-        head::{Method, RequestHead},
+        head::RequestHead,
         id::{FillId, OriginId, RequestId},
         key::{CacheKey, StoredKey},
         reason::{AbortReason, Bypass, End, MissReason, Refusal},
@@ -40,7 +40,7 @@ use crate::{
         units::ByteCount,
     },
     parts::{random::Random, table::Table},
-    rules::{self, reuse},
+    rules::{self, Caller, reuse},
 };
 use alloc::{sync::Arc, vec::Vec};
 use core::time::Duration;
@@ -119,8 +119,9 @@ impl<C: Chunk> Fetching<C> {
         self.waiting.is_empty()
     }
 
-    pub(super) fn is_uncacheable(&self, target: CacheKey, now: Instant) -> bool {
-        self.uncacheable.holds(target, now)
+    /// Is this target's response one that cannot be stored, as far as is known of such requests?
+    pub(super) fn is_uncacheable(&self, target: CacheKey, ask: &RequestHead, now: Instant) -> bool {
+        self.uncacheable.holds(target, Caller::of(ask), now)
     }
 
     /// A purge came: the next response may be one that can be stored.
@@ -146,13 +147,14 @@ impl<C: Chunk> Fetching<C> {
         Arrival::Leads(fill)
     }
 
-    /// Joins a fill under way, if there is room. Who wants a part has no use for one that is past the tiers.
+    /// Joins a fill under way, if there is room. Who wants a part, or has a condition for it, has no use for
+    /// one that is past the tiers.
     fn join(&mut self, cx: &mut Context<C>, fill_id: FillId, waiter: Waiter) -> Arrival<C> {
         let (request, key) = (waiter.request, waiter.key);
         let Fill { context, stage } = &self.fills[&fill_id];
         let is_looking = matches!(stage, Stage::Looking { .. });
-        if !is_looking && waiter.ask.method == Method::Get && !rules::wants_whole(&waiter.ask) {
-            cx.pass(request, Bypass::Range);
+        if !is_looking && let Some(bypass) = no_follower(&waiter.ask) {
+            cx.pass(request, bypass);
             return Arrival::Over;
         }
         let reason = context.reason;
@@ -172,8 +174,8 @@ impl<C: Chunk> Fetching<C> {
     pub(super) fn arrive_alone(&mut self, cx: &mut Context<C>, waiter: Waiter) -> Option<Over<C>> {
         let (request, reason) = (waiter.request, MissReason::Uncacheable);
         cx.event(RequestEvent::Missed { request, key: waiter.key, reason });
-        if !rules::wants_whole(&waiter.ask) {
-            cx.pass(request, part_of(&waiter.ask));
+        if let Some(bypass) = rules::around(&waiter.ask) {
+            cx.pass(request, bypass);
             return None;
         }
         self.enter(FillId(cx.ids.mint()), waiter);
@@ -199,6 +201,22 @@ impl<C: Chunk> Fetching<C> {
             self.refuse(cx, request, Refusal::TooManyWaiters);
         }
         Some(has_room)
+    }
+
+    /// Sends a request that waits around the cache, if this fill's answer cannot be one for it. Is it gone?
+    pub(super) fn pass_unfit(&mut self, cx: &mut Context<C>, fill: FillId, request: RequestId) -> bool {
+        let (Fill { context, stage }, ask) = (&self.fills[&fill], self.ask(request));
+        let is_looking = matches!(stage, Stage::Looking { .. });
+        let bypass = match &context.stored {
+            // What the fill has found would be its answer, if the origin agreed or failed.
+            Some(stored) if !stored.staleness().answers(&ask.fields) => Some(Bypass::Authorization),
+            Some(_) | None if is_looking => None,
+            Some(_) | None => no_follower(ask),
+        };
+        let Some(bypass) = bypass else { return false };
+        self.waiting.remove(&request);
+        cx.pass(request, bypass);
+        true
     }
 
     /// A request that waits becomes one of those whom a fill serves, if that is young enough (`may_join`).
@@ -228,7 +246,8 @@ impl<C: Chunk> Fetching<C> {
             Stage::Streaming(stream) => {
                 let base = stream.window.base();
                 let is_whole = base == 0 || dependable.is_some_and(|readable| base <= readable);
-                if is_whole && stream.staleness.is_usable(&stream.freshness, cx.now) {
+                let is_for_all = stream.staleness.answers(&joining.ask.fields);
+                if is_whole && is_for_all && stream.staleness.is_usable(&stream.freshness, cx.now) {
                     Attached::Follows
                 } else {
                     Attached::Alone(context.reason)
@@ -486,6 +505,11 @@ impl<C: Chunk> Fetching<C> {
     }
 }
 
+/// Why a request cannot be answered by the body on its way to others. A HEAD can: it has the head.
+fn no_follower(ask: &RequestHead) -> Option<Bypass> {
+    rules::around(ask).filter(|bypass| *bypass != Bypass::Method)
+}
+
 fn stream_in<C>(fills: &mut Table<FillId, Fill<C>>, fill: FillId) -> (&FetchContext<C>, &mut Stream<C>) {
     let Fill { context, stage } = &mut fills[&fill];
     match stage {
@@ -494,9 +518,4 @@ fn stream_in<C>(fills: &mut Table<FillId, Fill<C>>, fill: FillId) -> (&FetchCont
             unreachable!("{fill:?} has no body yet")
         }
     }
-}
-
-/// Why a request that wants no whole body goes around the cache.
-fn part_of(ask: &RequestHead) -> Bypass {
-    if ask.method == Method::Get { Bypass::Range } else { Bypass::Method }
 }

@@ -2,7 +2,8 @@
 //! would serve.
 //!
 //! Such a key is remembered for a while. Its requests look in no tier below L0 and share no fetch; the first
-//! storable response, or a purge, ends that, and the request after it is for everybody again.
+//! storable response, or a purge, ends that, and the request after it is for everybody again. What those who
+//! say who they are get is remembered for them alone: others may get what can be stored.
 
 use crate::{
     language::{
@@ -11,7 +12,7 @@ use crate::{
         time::Instant,
     },
     plant::{Fault, Plant},
-    rules::reuse,
+    rules::{Caller, reuse},
 };
 use alloc::collections::{BTreeMap, BTreeSet};
 
@@ -21,36 +22,41 @@ const KEYS_MAX: usize = 65_536;
 /// What is remembered.
 #[derive(Debug, Default)]
 pub(super) struct Uncacheable {
-    until: BTreeMap<CacheKey, Instant>,
-    by_end: BTreeSet<(Instant, CacheKey)>,
+    until: BTreeMap<(CacheKey, Caller), Instant>,
+    by_end: BTreeSet<(Instant, CacheKey, Caller)>,
 }
 
 impl Uncacheable {
-    /// Is this key's response one that cannot be stored, as far as is known?
-    pub(super) fn holds(&self, key: CacheKey, now: Instant) -> bool {
-        self.until.get(&key).is_some_and(|until| now < *until)
+    /// Is this key's response one that cannot be stored, as far as is known of such callers?
+    pub(super) fn holds(&self, key: CacheKey, caller: Caller, now: Instant) -> bool {
+        self.until.get(&(key, caller)).is_some_and(|until| now < *until)
     }
 
-    pub(super) fn remember(&mut self, key: CacheKey, until: Instant) {
-        self.forget(key);
+    pub(super) fn remember(&mut self, key: CacheKey, caller: Caller, until: Instant) {
+        self.forget_one(key, caller);
         if self.until.len() >= KEYS_MAX
-            && let Some((_, first)) = self.by_end.pop_first()
+            && let Some((_, first, first_caller)) = self.by_end.pop_first()
         {
-            self.until.remove(&first);
+            self.until.remove(&(first, first_caller));
         }
-        self.until.insert(key, until);
-        self.by_end.insert((until, key));
+        self.until.insert((key, caller), until);
+        self.by_end.insert((until, key, caller));
     }
 
     pub(super) fn forget(&mut self, key: CacheKey) {
-        if let Some(until) = self.until.remove(&key) {
-            self.by_end.remove(&(until, key));
+        self.forget_one(key, Caller::Anonymous);
+        self.forget_one(key, Caller::Identified);
+    }
+
+    fn forget_one(&mut self, key: CacheKey, caller: Caller) {
+        if let Some(until) = self.until.remove(&(key, caller)) {
+            self.by_end.remove(&(until, key, caller));
         }
     }
 }
 
-/// Does this answer say of its key that the next one cannot be stored either? A failure of the origin says
-/// nothing, and neither does what was the matter with one request.
+/// Does this answer say of its key that the next one to such a caller cannot be stored either? A failure of
+/// the origin says nothing, and neither does what was the matter with one request.
 pub(super) fn says_so(status: u16, storable: Storable, plant: Plant) -> Option<NotStorable> {
     let Storable::No(why) = storable else { return None };
     let is_lasting = match why {
@@ -60,10 +66,12 @@ pub(super) fn says_so(status: u16, storable: Storable, plant: Plant) -> Option<N
         | NotStorable::NoCache
         | NotStorable::NoLifetime
         | NotStorable::Vary
+        | NotStorable::Authorization
         | NotStorable::SetCookie
+        | NotStorable::Cookie
         | NotStorable::NotUnderstood
         | NotStorable::Length => true,
-        NotStorable::Method | NotStorable::Authorization | NotStorable::RequestNoStore => false,
+        NotStorable::Method | NotStorable::RequestNoStore => false,
     };
     (is_lasting && status != 304 && (plant.is(Fault::X76) || !reuse::is_error(status))).then_some(why)
 }
@@ -77,16 +85,19 @@ mod tests {
     fn the_memory_is_bounded() {
         let mut memory = Uncacheable::default();
         let at = |n: usize| Instant::from_nanos(n as u64);
+        let (anyone, known) = (Caller::Anonymous, Caller::Identified);
         for n in 0..=KEYS_MAX {
-            memory.remember(CacheKey(n as u128), at(n + 10));
+            memory.remember(CacheKey(n as u128), anyone, at(n + 10));
         }
         assert_eq!((memory.until.len(), memory.by_end.len()), (KEYS_MAX, KEYS_MAX));
-        assert!(!memory.holds(CacheKey(0), at(0)));
-        assert!(memory.holds(CacheKey(1), at(10)) && !memory.holds(CacheKey(1), at(11)));
-        memory.remember(CacheKey(1), at(20));
-        assert!(memory.holds(CacheKey(1), at(19)));
+        assert!(!memory.holds(CacheKey(0), anyone, at(0)));
+        assert!(memory.holds(CacheKey(1), anyone, at(10)) && !memory.holds(CacheKey(1), anyone, at(11)));
+        memory.remember(CacheKey(1), anyone, at(20));
+        assert!(memory.holds(CacheKey(1), anyone, at(19)));
+        assert!(!memory.holds(CacheKey(1), known, at(19)), "what one is told is not what others are");
+        memory.remember(CacheKey(1), known, at(20));
         memory.forget(CacheKey(1));
-        assert!(!memory.holds(CacheKey(1), at(0)));
+        assert!(!memory.holds(CacheKey(1), anyone, at(0)) && !memory.holds(CacheKey(1), known, at(0)));
         assert_eq!(memory.until.len(), memory.by_end.len());
     }
 }

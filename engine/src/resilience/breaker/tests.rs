@@ -7,6 +7,7 @@ use proptest::prelude::*;
 const SECOND: Duration = Duration::from_secs(1);
 
 const POLICY: BreakerPolicy = BreakerPolicy {
+    count: BreakerCount::ServerErrors,
     window: Duration::from_secs(10),
     calls_min: 10,
     failure_percent: 50,
@@ -73,7 +74,10 @@ fn it_opens_at_a_share_or_a_row_of_failures() {
         ("what it still holds", &[(1_000, Failing, 4), (9_900, Healthy, 6), (9_900, Failing, 2)], true),
         (
             "nothing but 404 and 304",
-            &[(0, Verdict::of_status(404), 50), (0, Verdict::of_status(304), 50)],
+            &[
+                (0, Verdict::of_status(BreakerCount::ServerErrors, 404), 50),
+                (0, Verdict::of_status(BreakerCount::ServerErrors, 304), 50),
+            ],
             false,
         ),
     ];
@@ -88,17 +92,29 @@ fn it_opens_at_a_share_or_a_row_of_failures() {
     }
 }
 
-/// What the origin's word says about its health.
+/// What the origin's word says about its health, where its errors count and where only its silence does.
 #[test]
 fn only_the_servers_own_failures_count() {
+    use BreakerCount::{NoAnswer, ServerErrors};
     for status in [100, 200, 206, 301, 304, 400, 403, 404, 410, 416, 429, 451, 501, 505] {
-        assert_eq!(Verdict::of_status(status), Verdict::Healthy, "{status}");
+        assert_eq!(Verdict::of_status(ServerErrors, status), Verdict::Healthy, "{status}");
     }
     for status in [500, 502, 503, 504, 520, 599] {
-        assert_eq!(Verdict::of_status(status), Verdict::Failing, "{status}");
+        assert_eq!(Verdict::of_status(ServerErrors, status), Verdict::Failing, "{status}");
+        assert_eq!(Verdict::of_status(NoAnswer, status), Verdict::Healthy, "{status}");
     }
-    assert_eq!(Verdict::of_failure(OriginFailure::Abandoned), Verdict::Untold);
-    assert_eq!(Verdict::of_failure(OriginFailure::TimedOut), Verdict::Failing);
+    let table = [
+        (OriginFailure::Unreachable, Verdict::Failing, Verdict::Failing),
+        (OriginFailure::TimedOut, Verdict::Failing, Verdict::Failing),
+        (OriginFailure::Broken, Verdict::Failing, Verdict::Failing),
+        (OriginFailure::Malformed, Verdict::Healthy, Verdict::Failing),
+        (OriginFailure::Unsendable, Verdict::Untold, Verdict::Untold),
+        (OriginFailure::Abandoned, Verdict::Untold, Verdict::Untold),
+    ];
+    for (failure, silence, errors) in table {
+        let found = [NoAnswer, ServerErrors].map(|count| Verdict::of_failure(count, failure));
+        assert_eq!(found, [silence, errors], "{failure:?}");
+    }
 }
 
 /// Open refuses all until its time, the call after that is a probe; two healthy probes close it.
@@ -112,9 +128,9 @@ fn it_opens_probes_and_closes() {
     let (first, second) = (permit(&mut breaker, until), permit(&mut breaker, until));
     assert_eq!(breaker.state(), BreakerState::HalfOpen);
     assert_eq!(refused_until(&mut breaker, until), until.after(3 * SECOND), "no third probe beside the two");
-    breaker.on_outcome(until.after(SECOND), first, Verdict::of_status(404));
+    breaker.on_outcome(until.after(SECOND), first, Verdict::Healthy);
     assert_eq!(breaker.state(), BreakerState::HalfOpen, "one of two");
-    breaker.on_outcome(until.after(SECOND), second, Verdict::of_status(304));
+    breaker.on_outcome(until.after(SECOND), second, Verdict::Healthy);
     assert_eq!((breaker.state(), breaker.permits_out()), (BreakerState::Closed, 0));
     call(&mut breaker, until.after(SECOND), Verdict::Failing);
     assert_eq!(breaker.state(), BreakerState::Closed, "the old row is forgotten");

@@ -136,6 +136,24 @@ fn preconditions_compare_strongly() {
     }
 }
 
+/// A precondition counts before the others, and like them for successes and lookups only.
+#[test]
+fn preconditions_go_first() {
+    let cases = [
+        (Method::Get, 200, &[("if-match", "\"b\"")][..], Answer::Failed),
+        (Method::Head, 200, &[("if-match", "\"b\"")], Answer::Failed),
+        (Method::Get, 404, &[("if-match", "\"b\"")], Answer::Full),
+        (Method::Post, 200, &[("if-match", "\"b\"")], Answer::Full),
+        (Method::Get, 200, &[("if-match", "\"b\""), ("if-none-match", "\"a\"")], Answer::Failed),
+        (Method::Get, 200, &[("if-match", "\"a\""), ("if-none-match", "\"a\"")], Answer::NotModified),
+        (Method::Get, 200, &[("if-match", "\"a\""), ("if-none-match", "\"b\"")], Answer::Full),
+    ];
+    for (method, status, conditions, expected) in cases {
+        let found = answer(&ask(method, conditions), &stored(status, &[("etag", "\"a\"")]), NOW, NOW);
+        assert_eq!(found, expected, "{method:?} {status} {conditions:?}");
+    }
+}
+
 /// A 304 keeps what caches and browsers act on, and nothing that describes the body.
 #[test]
 fn a_304_describes_no_body() {

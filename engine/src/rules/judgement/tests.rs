@@ -8,8 +8,8 @@ use crate::{
     },
     rules::{
         http_date,
-        policy::{ClientDirectives, NamedFields},
-        reuse::{Reuse, WhenStale},
+        policy::{ClientDirectives, CookieHeuristic, NamedFields},
+        reuse::{Credentials, Reuse, WhenStale},
         staleness::StaleWindows,
     },
 };
@@ -173,11 +173,36 @@ fn cookies_follow_the_policy() {
     };
     let no = Storable::No(NotStorable::SetCookie);
     let all = std::vec::Vec::new;
+    assert_eq!(stored(200, &[FRESH, COOKIE]), no, "the default");
     assert_eq!(with(SetCookie::FollowLifetime, &[FRESH, COOKIE]), (Storable::Yes, all()));
     assert_eq!(with(SetCookie::FollowLifetime, &[TAG, COOKIE]), (no, all()));
     assert_eq!(with(SetCookie::Refuse, &[FRESH, COOKIE]), (no, all()));
     assert_eq!(with(SetCookie::Refuse, &[FRESH]), (Storable::Yes, all()));
     assert_eq!(with(SetCookie::LeaveOut, &[TAG, COOKIE]), (Storable::Yes, ["set-cookie".into()].into()));
+}
+
+/// What was asked for with a cookie is not guessed about, nor kept for the case of an error: it must say for
+/// how long it is fresh, or that the origin is to be asked each time.
+#[test]
+fn what_a_cookie_brought_is_not_guessed_about() {
+    let modified = &*yesterday();
+    let modified = ("last-modified", modified);
+    let with = |heuristic_with_cookie, fields: &[(&str, &str)]| {
+        let policy = Policy { heuristic_with_cookie, ..Policy::DEFAULT };
+        of(&policy, &ask(Method::Get, &[("cookie", "a=b")]), 200, fields).storable
+    };
+    let no = Storable::No(NotStorable::Cookie);
+    let public = ("cache-control", "public");
+    for fields in
+        [&[modified][..], &[TAG], &[modified, public], &[modified, ("cache-control", "must-revalidate")]]
+    {
+        assert_eq!(with(CookieHeuristic::Refuse, fields), no, "{fields:?}");
+        assert_eq!(with(CookieHeuristic::Allow, fields), Storable::Yes, "{fields:?}");
+        assert_eq!(stored(200, fields), Storable::Yes, "without a cookie: {fields:?}");
+    }
+    for fields in [&[FRESH][..], &[("expires", modified.1), TAG], &[("cache-control", "no-cache"), TAG]] {
+        assert_eq!(with(CookieHeuristic::Refuse, fields), Storable::Yes, "{fields:?}");
+    }
 }
 
 /// Named fields are left out where the policy reads names; the rest is stored.
@@ -266,6 +291,7 @@ fn a_judgement_has_all_parts() {
             },
             reuse: Reuse::WhileFresh,
             when_stale: WhenStale::Allowed,
+            credentials: Credentials::Apart,
         },
         vary: Vary::Fields(["foo".into()].into()),
         left_out: std::vec::Vec::new(),

@@ -128,6 +128,56 @@ fn values_are_normalised() {
     }
 }
 
+/// Which language a request likes best, if it is one.
+#[test]
+fn one_language_is_liked_best() {
+    let cases: &[(&[&str], Option<&str>)] = &[
+        (&["de"], Some("de")),
+        (&["fr;q=0.5, de;q=1.0"], Some("de")),
+        (&["fr;q=0.5", "DE"], Some("de")),
+        (&["de-CH, de;q=0.9, *;q=0.1"], Some("de-ch")),
+        (&["fr;q=0.2, de;q=0.3"], Some("de")),
+        (&["de, de"], Some("de")),
+        (&["en, de"], None),
+        (&["*, de;q=0.5"], None),
+        (&["*, de"], None),
+        (&["de;q=0"], None),
+        (&[""], None),
+        (&[], None),
+    ];
+    for (lines, expected) in cases {
+        let request: Fields = lines.iter().map(|line| ("accept-language", *line)).collect();
+        assert_eq!(liked_best(&request).as_deref(), *expected, "{lines:?}");
+    }
+    let said = |lines: &[&str]| {
+        let fields = lines.iter().map(|line| ("content-language", *line)).collect();
+        language_of(&Head { status: 200, fields })
+    };
+    assert_eq!(said(&["De"]).as_deref(), Some("de"));
+    for none in [&[][..], &[""], &["de, en"], &["de", "en"]] {
+        assert_eq!(said(none), None, "{none:?}");
+    }
+}
+
+/// A language's key is nobody's own, depends on all other fields, and is there only where languages count.
+#[test]
+fn a_language_has_a_key_of_its_own() {
+    let both = names(&["accept-language", "foo"]);
+    let key = |foo, language| {
+        let request = [("accept-language", "en, de"), ("foo", foo)].into_iter().collect();
+        language_key(TARGET, &both, &request, language).expect("languages count")
+    };
+    assert_eq!(key("1", "de"), key("1", "de"));
+    for other in [
+        key("2", "de"),
+        key("1", "en"),
+        key_of(&["accept-language", "foo"], &[("accept-language", "de"), ("foo", "1")]),
+    ] {
+        assert_ne!(key("1", "de"), other);
+    }
+    assert_eq!(language_key(TARGET, &names(&["foo"]), &Fields::new(), "de"), None);
+}
+
 proptest! {
     /// Without commas, quotes and blanks there is nothing to normalise: two values share a key only if they
     /// are equal.

@@ -233,6 +233,7 @@ fn cache_status_says_why_a_request_went_around() {
 fn cache_status_says_why_a_request_was_refused() {
     for (refusal, text) in [
         (Refusal::Origin(OriginFailure::TimedOut), "tiergate; fwd=miss; detail=origin-timed-out"),
+        (Refusal::Origin(OriginFailure::Unsendable), "tiergate; detail=request-unsendable"),
         (
             Refusal::BreakerOpen { retry_after: Duration::from_secs(3) },
             "tiergate; detail=origin-breaker-open",

@@ -406,8 +406,29 @@ async fn idle_connections_are_bounded() {
 async fn other_methods_are_not_sent() {
     let rig = Rig::new(&[&[Read, Send(OK)]]);
     let fetched = rig.origin.fetch(request(Method::Other, "/")).await;
-    assert_eq!(fetched.map(|_| ()), Err(OriginFailure::Malformed));
+    assert_eq!(fetched.map(|_| ()), Err(OriginFailure::Unsendable));
     assert_eq!(rig.asked(), 0);
+}
+
+/// What a client asked for and cannot be written as HTTP is the client's fault, not the origin's: no
+/// connection is made for it, and one that is idle is not lost.
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_written_is_not_sent() {
+    let rig = Rig::new(&[&[Read, Send(OK), Read, Send(OK)]]);
+    let odd = |target: &str, fields: Fields| {
+        let head =
+            RequestHead { target: target.into(), fields, ..RequestHead::clone(&request(Method::Get, "/")) };
+        rig.origin.fetch(Arc::new(head))
+    };
+    let bad = || odd("?q", Fields::new());
+    assert_eq!(bad().await.map(|_| ()), Err(OriginFailure::Unsendable));
+    assert_eq!(rig.asked(), 0);
+    assert_eq!(rig.ask("/").await, Ok((200, "hello".to_owned(), Ok(()))));
+    assert_eq!(bad().await.map(|_| ()), Err(OriginFailure::Unsendable));
+    let field = Fields::from_iter([("x", "a\nb")]);
+    assert_eq!(odd("/", field).await.map(|_| ()), Err(OriginFailure::Unsendable));
+    assert_eq!(rig.ask("/").await, Ok((200, "hello".to_owned(), Ok(()))));
+    assert_eq!(rig.unused_scripts(), 0);
 }
 
 /// Over a real loopback socket, a response comes; at a port that nobody listens on, none does.

@@ -9,8 +9,8 @@
 //! the next publication or purge a pause in which all is settled. Where tiers are too small for everything
 //! the cache may have forgotten, and then what is published now is as good as what is fresh; but it never
 //! goes back to an older version, and never gets to one that was not fetched; but what a client gets alone,
-//! its key being remembered as uncacheable, is not stored. What it does not check: answers without a byte of
-//! a version.
+//! its key being remembered as uncacheable, is not stored, and what credentials brought may not be. What it
+//! does not check: answers without a byte of a version.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -35,6 +35,8 @@ pub(in crate::explore) struct Flat {
     /// Requests that found their key remembered as uncacheable: what they get is not stored, so what is older
     /// may be there.
     alone: BTreeSet<RequestId>,
+    /// Requests with credentials: what they get is stored only where the origin says so.
+    credentials: BTreeSet<RequestId>,
 }
 
 /// What a key stands for, to those who say the same.
@@ -53,6 +55,8 @@ struct Published {
 struct Kept {
     version: Version,
     until: Instant,
+    /// Was it fetched without credentials, so that nothing kept it from being stored?
+    is_sure: bool,
 }
 
 /// An open request.
@@ -77,7 +81,13 @@ impl Flat {
             asks: BTreeMap::new(),
             passed: BTreeSet::new(),
             alone: BTreeSet::new(),
+            credentials: BTreeSet::new(),
         }
+    }
+
+    /// This request has credentials.
+    pub(in crate::explore) fn has_credentials(&mut self, request: RequestId) {
+        self.credentials.insert(request);
     }
 
     /// A purge covers the key: nothing from before is fresh.
@@ -119,7 +129,8 @@ impl Flat {
     pub(in crate::explore) fn ask(&mut self, now: Instant, ask: u64, variant: Variant, request: RequestId) {
         let kept = self.kept.entry(variant).or_default();
         kept.retain(|kept| kept.until.after(ROUNDING) > now);
-        let is_sure = self.is_exact && kept.iter().any(|kept| kept.until > now.after(ROUNDING));
+        let is_sure =
+            self.is_exact && kept.iter().any(|kept| kept.is_sure && kept.until > now.after(ROUNDING));
         let newest = self.published.get(&variant.0).copied();
         let allowed = kept.iter().map(|kept| kept.version);
         let published = newest.filter(|_| !is_sure).map(|newest| newest.version);
@@ -151,7 +162,8 @@ impl Flat {
         if is_passed {
             return Ok(());
         }
-        if let Some(version) = version.filter(|_| !self.alone.contains(&request)) {
+        let is_sure = !self.credentials.contains(&request);
+        if let Some(version) = version.filter(|_| is_sure && !self.alone.contains(&request)) {
             kept.retain(|kept| kept.version >= version);
         }
         if let Some(Published { version: newest, lifetime: Some(lifetime) }) = newest.filter(|_| may_ask)
@@ -159,8 +171,9 @@ impl Flat {
         {
             let until = asked_at.after(lifetime);
             match kept.iter_mut().find(|kept| kept.version == newest) {
-                Some(known) => known.until = known.until.max(until),
-                None => kept.push(Kept { version: newest, until }),
+                Some(known) if known.until < until => (known.until, known.is_sure) = (until, is_sure),
+                Some(_) => {}
+                None => kept.push(Kept { version: newest, until, is_sure }),
             }
         }
         Ok(())
@@ -222,6 +235,23 @@ mod tests {
             }
             assert_eq!(history.get(1, 2), Ok(()));
             assert_eq!(history.get(2, 1), expected);
+        }
+    }
+
+    /// What credentials brought may be stored or not: what is published now is as good.
+    #[test]
+    fn what_credentials_brought_may_be_stored() {
+        for (has_credentials, expected) in [(true, Ok(())), (false, Err("MM1"))] {
+            for (next, expected) in [(1, Ok(())), (2, expected)] {
+                let mut history = History(Flat::new("MM1", true), 0);
+                history.publish(1, 10);
+                if has_credentials {
+                    history.0.has_credentials(RequestId(history.1 + 1));
+                }
+                assert_eq!(history.get(0, 1), Ok(()));
+                history.publish(2, 10);
+                assert_eq!(history.get(1, next), expected, "{has_credentials}");
+            }
         }
     }
 

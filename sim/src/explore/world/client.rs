@@ -233,6 +233,9 @@ impl World {
             Form::Plain if wish == Wish::default() => Arc::clone(&object.usual),
             form => wish.added_to(&form.request(&object.plain, &object.around)),
         };
+        if let Some(flat) = self.flat.as_mut().filter(|_| head.fields.contains("authorization")) {
+            flat.has_credentials(request_of(ask));
+        }
         let Some(engine) = self.edges[edge as usize].engine.as_mut() else {
             return self.end(ask, Got::Nothing);
         };

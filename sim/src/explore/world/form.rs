@@ -13,7 +13,7 @@ use tiergate_invariants::Version;
 pub(in crate::explore) enum Form {
     /// A plain GET.
     Plain,
-    /// Something that a cache does not answer.
+    /// Something that goes around the cache, or does so unless what is stored may answer it.
     Around,
     /// A HEAD.
     Head,
@@ -47,7 +47,7 @@ impl Form {
     pub(in crate::explore) fn in_words(&self) -> Option<String> {
         match self {
             Self::Plain => None,
-            Self::Around => Some("what no cache answers".to_owned()),
+            Self::Around => Some("what a cache seldom answers".to_owned()),
             Self::Head => Some("the head only".to_owned()),
             Self::Ranges(ranges) => {
                 let ranges: Vec<_> =

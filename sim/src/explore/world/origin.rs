@@ -275,7 +275,8 @@ impl World {
                 OriginFailure::TimedOut,
                 OriginFailure::Broken,
                 OriginFailure::Malformed,
-            ][place(self.chances.origin.below(4))];
+                OriginFailure::Unsendable,
+            ][place(self.chances.origin.below(5))];
             self.note(Party::Origin, || format!("fails before its head: {failure:?}"));
             let at = self.soon();
             let input = Answer::FetchFailed { failure }.to(op);

@@ -12,9 +12,10 @@ use crate::explore::{
 };
 use std::time::Duration;
 use tiergate_engine::{
-    ByteCount, Config, Eviction, Objective, OnAbandon, OnFull, Promotion, RawBreaker, RawCollapse, RawConfig,
-    RawDeadline, RawDiskTier, RawDurableTier, RawEviction, RawFill, RawHedge, RawHttp, RawMemoryTier,
-    RawPromotion, RawResilience, RawRetry, RawSharedTier, Seed, feed::RawFeed,
+    BreakerCount, ByteCount, Config, Eviction, Objective, OnAbandon, OnFull, Promotion, RawBreaker,
+    RawCollapse, RawConfig, RawDeadline, RawDiskTier, RawDurableTier, RawEviction, RawFill, RawHedge,
+    RawHttp, RawMemoryTier, RawPromotion, RawResilience, RawRetry, RawSharedTier, RetryWhen, Seed,
+    feed::RawFeed,
 };
 use tiergate_invariants::Gates;
 
@@ -328,6 +329,7 @@ fn raw_care(draw: &Draw, latency: Duration) -> RawResilience {
     let lookup_ms_max = draw.of("care.deadline.lookup_ms_max", &[10_000, 500, way_back]);
     RawResilience {
         breaker: RawBreaker {
+            count: draw.of("care.breaker.count", &[BreakerCount::NoAnswer, BreakerCount::ServerErrors]),
             window_ms: draw.of("care.breaker.window_ms", &[100, 10_000]),
             calls_min: draw.of("care.breaker.calls_min", &[1_000, 20, 1]),
             failure_percent: draw.of("care.breaker.failure_percent", &[1, 50, 100]),
@@ -338,6 +340,7 @@ fn raw_care(draw: &Draw, latency: Duration) -> RawResilience {
             probe_ms_max: head_ms_max.max(lookup_ms_max),
         },
         retry: RawRetry {
+            when: draw.of("care.retry.when", &[RetryWhen::NoAnswer, RetryWhen::TemporaryErrors]),
             attempts_max: draw.of("care.retry.attempts_max", &[1, 2, 3, 10]),
             delay_ms_first: draw.of("care.retry.delay_ms_first", &[0, 5, 50]).min(delay_ms_max),
             delay_ms_max,
