@@ -15,8 +15,8 @@ use super::{
     durable::{OpenedManifest, TIER},
     fetching::{
         AfterFound, AfterWalk, Arrival, Attached, Begun, Broken, Cancelled, Delivery, Ended, FetchContext,
-        HeadStep, Look, Looked, NotModified, Over, Pulled, Settled, Sharing, Unanswered, Waiter, Worth,
-        after_tier, end_reread, stop_bodiless,
+        HeadStep, Look, Looked, NotModified, Over, Progress, Pulled, Settled, Sharing, Unanswered, Waiter,
+        Worth, after_tier, end_reread, stop_bodiless,
     },
     freshening::Freshen,
     purging::{Awaited, Deletion, Scope},
@@ -578,10 +578,10 @@ impl<C: Chunk> Engine<C> {
         let Some(stream) = self.fetching.streaming(fill) else { return };
         let lanes = &self.copying.lanes;
         let held_back = lanes.holds_back(&stream.copies, self.cx.config.lane_chunks_max);
-        if stream.is_full(&self.cx) {
-            stream.slide(&self.cx, lanes.dependable(&stream.copies));
-        }
-        if !held_back {
+        let acknowledged = lanes.acknowledged(&stream.copies);
+        let progress = Progress { acknowledged, readable: lanes.dependable(&stream.copies) };
+        stream.slide(&self.cx, progress);
+        if !held_back && !stream.is_full(&self.cx, progress) {
             stream.pull(&mut self.cx, fill);
         }
         if stream.may_end() {

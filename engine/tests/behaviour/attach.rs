@@ -63,6 +63,33 @@ fn a_window_grows_for_company_only() {
     rig.assert_idle();
 }
 
+/// With a disk below, a reader alone has no more in memory either, unless it waits for the disk: what does is
+/// there for one who comes now, who then reads it and fetches nothing.
+#[test]
+fn what_waits_for_a_tier_can_still_be_joined() {
+    let mut raw = with_disk();
+    raw.fill = RawFill { window: ByteCount(16 * WINDOW), ..raw.fill };
+    raw.l0 = None;
+    let mut rig = Rig::new(raw.clone());
+    let slow = rig.get_slowly("/big");
+    rig.head("/big", 200, &[("cache-control", "max-age=60")]);
+    rig.send("/big", 20 * WINDOW, 8 << 10);
+    assert!(rig.engine.audit().window_bytes <= WINDOW + (8 << 10), "{:?}", rig.engine.audit());
+    rig.end("/big");
+    rig.leave(slow);
+    rig.assert_idle();
+
+    let mut rig = Rig::new(raw);
+    let first = rig.get("/big");
+    rig.tiers.get_mut(&TierId::L2).expect("configured").is_held = true;
+    rig.head("/big", 200, &[("cache-control", "max-age=60")]);
+    rig.send("/big", 4 * WINDOW, 8 << 10);
+    assert_eq!(rig.client(first).received(), 4 * WINDOW, "the disk holds nobody back yet");
+    let late = rig.get("/big");
+    assert_eq!(rig.client(late).received(), 4 * WINDOW);
+    assert_eq!(rig.asked.len(), 1);
+}
+
 /// All windows together have one budget. Beyond it nobody's grows, and nobody is stopped either.
 #[test]
 fn windows_share_a_budget() {

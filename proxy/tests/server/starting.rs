@@ -18,7 +18,7 @@ fn a_wrong_configuration_is_code_2_with_file_line_key_value_and_bound() {
     let cases = [
         ("listen: 80\norigin: http://a\n", ":1: `listen` is 80, but must be an IP address and a port"),
         ("listen: 127.0.0.1:0\n", ": `origin` is missing"),
-        ("origin: https://a\n", ":1: `origin` is https://a, but must be http://host:port"),
+        ("origin: ftp://a\n", ":1: `origin` is ftp://a, but must be a URL such as http://127.0.0.1:9000"),
         ("origin: http://a\nshards: 5000\n", ":2: `shards` is 5000, but must be from 1 to 4096"),
         (
             "origin: http://a\ncache:\n  fill:\n    window: 1KiB\n",
@@ -47,8 +47,8 @@ fn a_wrong_configuration_is_code_2_with_file_line_key_value_and_bound() {
 fn a_wrong_override_is_not_blamed_on_the_file() {
     let output = tiergate(&["serve", "-c", "absent.yaml", "--origin", "ftp://a"]);
     assert_eq!(output.status.code(), Some(2));
-    let expected =
-        "tiergate: command line: `--origin` is ftp://a, but must be a URL such as http://127.0.0.1:9000\n";
+    let expected = "tiergate: command line: `--origin` is ftp://a, but must be a URL such as http://127.0.0.1:9000 or \
+                    https://www.example.com\n";
     assert_eq!(complaint(&output), expected);
 }
 

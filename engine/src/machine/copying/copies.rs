@@ -77,6 +77,13 @@ impl<C: Chunk> Lanes<C> {
         readable.find(|(readable, ..)| *readable > position)
     }
 
+    /// How far the tiers have come that are still taking the body: what comes later waits for them in memory.
+    /// `None`, when no tier takes it.
+    pub(in crate::machine) fn acknowledged(&self, copies: &Copies<C>) -> Option<u64> {
+        let lanes = copies.lanes.iter().map(|writer| &self.lanes[writer].lane);
+        lanes.filter(|lane| lane.is_live()).map(Lane::acknowledged).max()
+    }
+
     /// The same for whoever need not read back yet.
     pub(in crate::machine) fn dependable(&self, copies: &Copies<C>) -> Option<u64> {
         copies.lanes.iter().map(|writer| self.lanes[writer].lane.dependable()).max()

@@ -18,7 +18,7 @@ mod window;
 pub(super) use fill::{FetchContext, Fill, IndexSnapshot, Sharing, Stage};
 pub(super) use heads::{Begun, HeadStep, Judged, NotModified, stop_bodiless};
 pub(super) use looking::{AfterFound, AfterWalk, Look, Looked, Unanswered, Worth, after_tier};
-pub(super) use streams::{Broken, Cancelled, Delivery, Ended, Pulled, Settled, end_reread};
+pub(super) use streams::{Broken, Cancelled, Delivery, Ended, Progress, Pulled, Settled, end_reread};
 
 use super::{
     Audit,

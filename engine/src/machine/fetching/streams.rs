@@ -41,6 +41,15 @@ pub(in crate::machine) enum Delivery<C> {
     Over,
 }
 
+/// How far tiers have come with a body.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::machine) struct Progress {
+    /// In taking it, if one still does.
+    pub(in crate::machine) acknowledged: Option<u64>,
+    /// So that it can be read back.
+    pub(in crate::machine) readable: Option<u64>,
+}
+
 /// How what has come of a body stands to what was promised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::machine) enum Pulled {
@@ -354,33 +363,33 @@ impl<C: Chunk> Stream<C> {
         self.source == OriginSide::Ended || self.followers.is_empty()
     }
 
-    /// Does the window hold more than it may?
-    pub(in crate::machine) fn is_full(&self, cx: &Context<C>) -> bool {
-        self.window.held() > self.room(cx)
+    /// Makes room in the window: what all have read, and what can be read back from a tier, may go.
+    pub(in crate::machine) fn slide(&mut self, cx: &Context<C>, tiers: Progress) {
+        let slowest = self.followers.slowest().unwrap_or(self.window.end());
+        let limit = tiers.readable.unwrap_or(0).max(slowest);
+        while self.is_full(cx, tiers) && self.window.let_go(limit) {}
     }
 
-    /// Bytes that the window may hold before the next chunk comes. It is for readers at different places: one
-    /// alone needs no more than what is on its way, unless L0 holds the same bytes, and when all windows
-    /// together hold too much, nobody gets more.
-    fn room(&self, cx: &Context<C>) -> u64 {
-        let costs_nothing = self.copies.collects();
+    /// Does the window hold all that it may before the next chunk comes? It is for readers at different places:
+    /// one alone needs no more than what is on its way, unless L0 collects the same bytes, or they wait for a
+    /// tier; and when all windows together hold too much, nobody gets more.
+    pub(in crate::machine) fn is_full(&self, cx: &Context<C>, tiers: Progress) -> bool {
+        let held = self.window.held();
+        if held >= cx.config.window {
+            return true;
+        }
         let has_company = self.followers.len() > 1;
         let may_grow = has_company && self.window.held_by_all() < cx.config.windows_memory.0;
-        let most = if costs_nothing || may_grow { cx.config.window } else { cx.config.window.min(ALONE) };
-        most.saturating_sub(1)
+        if may_grow || self.copies.collects() {
+            return false;
+        }
+        let own = tiers.acknowledged.map_or(held, |taken| taken.saturating_sub(self.window.base()));
+        own >= ALONE
     }
 
-    /// Makes room in the window: what all have read, and what can be read back from a tier (`readable`), may
-    /// go.
-    pub(in crate::machine) fn slide(&mut self, cx: &Context<C>, readable: Option<u64>) {
-        let slowest = self.followers.slowest().unwrap_or(self.window.end());
-        let room = self.room(cx);
-        self.window.slide(readable.unwrap_or(0).max(slowest), room);
-    }
-
-    /// Asks the origin for more, if it waits for that and there is room.
+    /// Asks the origin for more, if it waits for that.
     pub(in crate::machine) fn pull(&mut self, cx: &mut Context<C>, fill: FillId) {
-        if self.source != OriginSide::Idle || self.is_full(cx) {
+        if self.source != OriginSide::Idle {
             return;
         }
         let op = cx.operation(Pending::Pull(fill));

@@ -93,20 +93,18 @@ impl<C: Chunk> Window<C> {
         Some(if skip == 0 { chunk.clone() } else { chunk.skip(skip) })
     }
 
-    /// Lets go of whole chunks that end at or before `limit`, until at most `room` bytes are held.
-    pub(super) fn slide(&mut self, limit: u64, room: u64) {
-        while self.held() > room {
-            let oldest = self.older.front().or(self.newest.as_ref());
-            match oldest.map(|(start, chunk)| start.saturating_add(chunk.size())) {
-                Some(end) if end <= limit => {
-                    self.all.take(end - self.base);
-                    self.base = end;
-                    if self.older.pop_front().is_none() {
-                        self.newest = None;
-                    }
-                }
-                Some(_) | None => break,
-            }
+    /// Lets go of the oldest chunk, if it ends at or before `limit`.
+    pub(super) fn let_go(&mut self, limit: u64) -> bool {
+        let oldest = self.older.front().or(self.newest.as_ref());
+        let Some(end) = oldest.map(|(start, chunk)| start.saturating_add(chunk.size())) else { return false };
+        if end > limit {
+            return false;
         }
+        self.all.take(end - self.base);
+        self.base = end;
+        if self.older.pop_front().is_none() {
+            self.newest = None;
+        }
+        true
     }
 }
