@@ -2,7 +2,8 @@
 
 use crate::harness::{End, Origin, Response, Server, Site, pattern};
 use std::{
-    io::Write,
+    io::{ErrorKind, Read, Write},
+    net::TcpStream,
     sync::{
         Mutex,
         mpsc::{Receiver, channel},
@@ -115,4 +116,23 @@ fn urls_that_fail_take_no_others_away() {
         }
         assert_eq!(origin.targets().len(), 400);
     }
+}
+
+/// A client of HTTP/1.0 that knows neither length nor chunks: only a reset tells it that this was not the end.
+#[test]
+fn a_body_that_only_the_end_frames_is_reset_when_it_breaks_off() {
+    let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nCache-Control: max-age=60\r\n\r\n";
+    let frame = |part: &[u8]| [format!("{:x}\r\n", part.len()).as_bytes(), part, b"\r\n"].concat();
+    let (origin, die) = half_dead(head, frame, b"0\r\n\r\n");
+    let site = Site::new();
+    let server = site.serve_from_memory(origin.address);
+    let mut stream = TcpStream::connect(server.address).expect("the server listens");
+    stream.write_all(b"GET /a HTTP/1.0\r\nHost: a\r\n\r\n").expect("the server reads");
+    let mut start = [0; 1024];
+    stream.read_exact(&mut start).expect("the body is on its way");
+    assert!(start.starts_with(b"HTTP/1.1 200 OK\r\n"));
+    die();
+    let error =
+        stream.read_to_end(&mut Vec::new()).expect_err("the end of the connection is no end of the body");
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
 }
