@@ -45,6 +45,8 @@ WORKLOADS = [
     Workload("miss-1k", "miss that stores, 1 KiB", "1k"),
     Workload("miss-64k", "miss that stores, 64 KiB", "64k"),
     Workload("memory-1k", "hit in memory, 1 KiB", "1k", objects=1000, in_memory=True),
+    Workload("memory-64k", "hit in memory, 64 KiB", "64k", objects=500, in_memory=True),
+    Workload("memory-1m", "hit in memory, 1 MiB", "1024k", objects=64, in_memory=True),
 ]
 
 

@@ -160,7 +160,7 @@ impl Front {
         let head = Arc::new(head);
         match self.driver.request(key, Arc::clone(&head)).await {
             Answer::Serve(served) => self.serve(served, head.method),
-            Answer::Pass(_) => match self.around.fetch(head).await {
+            Answer::Pass(_) => match self.around.fetch(head, |_| {}).await {
                 Ok((head, body)) => Reply::passed(&head, body),
                 Err(_) => Reply::empty(StatusCode::BAD_GATEWAY),
             },

@@ -7,6 +7,9 @@ use Step::{Hold, Read, Send};
 use tiergate_engine::Fields;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
+/// Interim responses are of no interest here.
+fn unheard(_: Head) {}
+
 /// One thing that a scripted origin does on a connection. At the end of its script it closes.
 #[derive(Clone, Copy)]
 enum Step {
@@ -80,7 +83,7 @@ impl Rig {
 
     /// Asks for `target` and reads the body to its end: what came of it, and how it ended.
     async fn ask(&self, target: &str) -> Result<(u16, String, Result<(), OriginFailure>), OriginFailure> {
-        let (head, mut body) = self.origin.fetch(request(Method::Get, target)).await?;
+        let (head, mut body) = self.origin.fetch(request(Method::Get, target), unheard).await?;
         let (text, end) = read(&mut body).await;
         Ok((head.status, text, end))
     }
@@ -157,7 +160,7 @@ async fn a_response_comes_back_without_hop_by_hop_fields() {
              Vary: a\r\nTransfer-Encoding: chunked\r\nVary: b\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\nx-trailer: 1\r\n\r\n",
         ),
     ]]);
-    let fetched = rig.origin.fetch(request(Method::Get, "/")).await;
+    let fetched = rig.origin.fetch(request(Method::Get, "/"), unheard).await;
     let (head, mut body) = fetched.expect("the script answers");
     assert_eq!(head.status, 404);
     assert_eq!(head.fields, Fields::from_iter([("etag", "\"x\""), ("vary", "a"), ("vary", "b")]));
@@ -179,7 +182,8 @@ async fn a_connection_is_used_again() {
 async fn the_answer_to_head_has_no_body() {
     let rig =
         Rig::new(&[&[Read, Send("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\n"), Read, Send(OK), Hold]]);
-    let (head, mut body) = rig.origin.fetch(request(Method::Head, "/")).await.expect("the script answers");
+    let (head, mut body) =
+        rig.origin.fetch(request(Method::Head, "/"), unheard).await.expect("the script answers");
     assert_eq!(head.fields, Fields::from_iter([("content-length", "5")]));
     assert_eq!(read(&mut body).await, (String::new(), Ok(())));
     assert_eq!(rig.ask("/").await, hello());
@@ -189,7 +193,7 @@ async fn the_answer_to_head_has_no_body() {
 #[tokio::test(start_paused = true)]
 async fn a_connection_with_an_unread_body_is_not_used_again() {
     let rig = Rig::new(&[&[Read, Send(OK), Read, Send("not this"), Hold], &[Read, Send(OK)]]);
-    let fetched = rig.origin.fetch(request(Method::Get, "/1")).await;
+    let fetched = rig.origin.fetch(request(Method::Get, "/1"), unheard).await;
     drop(fetched.expect("the script answers"));
     assert_eq!(rig.ask("/2").await, hello());
     assert_eq!(rig.unused_scripts(), 0);
@@ -199,7 +203,8 @@ async fn a_connection_with_an_unread_body_is_not_used_again() {
 #[tokio::test(start_paused = true)]
 async fn a_connection_whose_body_was_read_to_its_last_byte_is_used_again() {
     let rig = Rig::new(&[&[Read, Send(OK), Read, Send(OK), Hold]]);
-    let (_, mut body) = rig.origin.fetch(request(Method::Get, "/1")).await.expect("the script answers");
+    let (_, mut body) =
+        rig.origin.fetch(request(Method::Get, "/1"), unheard).await.expect("the script answers");
     assert_eq!(body.next().await.expect("it comes").as_deref(), Some(&b"hello"[..]));
     drop(body);
     assert_eq!(rig.ask("/2").await, hello());
@@ -215,7 +220,7 @@ async fn a_connection_whose_answer_has_no_body_is_used_again() {
         Rig::new(&[&[Read, Send(UNCHANGED), Read, Send(OK), Hold]]),
         Rig::new(&[&[Read, Send(EMPTY), Read, Send(OK), Hold]]),
     ] {
-        drop(rig.origin.fetch(request(Method::Get, "/1")).await.expect("the script answers"));
+        drop(rig.origin.fetch(request(Method::Get, "/1"), unheard).await.expect("the script answers"));
         assert_eq!(rig.ask("/2").await, hello());
         assert_eq!(rig.unused_scripts(), 0);
     }
@@ -278,7 +283,7 @@ async fn a_truncated_body_never_ends_cleanly() {
     ] {
         let script: &'static [Step] = Box::leak(Box::new([Read, Send(response)]));
         let rig = Rig::new(&[script]);
-        let fetched = rig.origin.fetch(request(Method::Get, "/")).await;
+        let fetched = rig.origin.fetch(request(Method::Get, "/"), unheard).await;
         let (_, mut body) = fetched.expect("the head is whole");
         assert_eq!(read(&mut body).await, (text.to_owned(), Err(failure)), "{response:?}");
         assert_eq!(body.next().await, Err(failure), "{response:?}");
@@ -330,7 +335,7 @@ async fn a_long_head_comes_whole() {
     let text = format!("HTTP/1.1 200 OK\r\n{lines}content-length: 0\r\n\r\n");
     let script: &'static [Step] = Box::leak(Box::new([Read, Send(text.leak())]));
     let rig = Rig::new(&[script]);
-    let (head, _) = rig.origin.fetch(request(Method::Get, "/")).await.expect("the script answers");
+    let (head, _) = rig.origin.fetch(request(Method::Get, "/"), unheard).await.expect("the script answers");
     assert_eq!(head.fields.all("x").count(), FIELD_LINES_MAX - 1);
 }
 
@@ -391,7 +396,7 @@ async fn idle_connections_are_bounded() {
     let options = OriginOptions { idle_connections_max: NonZeroUsize::MIN, ..OriginOptions::default() };
     let script: &'static [Step] = &[Read, Send(OK), Hold];
     let rig = Rig::with_options(&[script, script, script], options);
-    let fetch = || rig.origin.fetch(request(Method::Get, "/"));
+    let fetch = || rig.origin.fetch(request(Method::Get, "/"), unheard);
     let (one, two, three) = tokio::join!(fetch(), fetch(), fetch());
     for fetched in [one, two, three] {
         let (_, mut body) = fetched.expect("the script answers");
@@ -405,7 +410,7 @@ async fn idle_connections_are_bounded() {
 #[tokio::test(start_paused = true)]
 async fn other_methods_are_not_sent() {
     let rig = Rig::new(&[&[Read, Send(OK)]]);
-    let fetched = rig.origin.fetch(request(Method::Other, "/")).await;
+    let fetched = rig.origin.fetch(request(Method::Other, "/"), unheard).await;
     assert_eq!(fetched.map(|_| ()), Err(OriginFailure::Unsendable));
     assert_eq!(rig.asked(), 0);
 }
@@ -418,7 +423,7 @@ async fn what_cannot_be_written_is_not_sent() {
     let odd = |target: &str, fields: Fields| {
         let head =
             RequestHead { target: target.into(), fields, ..RequestHead::clone(&request(Method::Get, "/")) };
-        rig.origin.fetch(Arc::new(head))
+        rig.origin.fetch(Arc::new(head), unheard)
     };
     let bad = || odd("?q", Fields::new());
     assert_eq!(bad().await.map(|_| ()), Err(OriginFailure::Unsendable));
@@ -445,12 +450,12 @@ async fn real_sockets_work() {
         stream.write_all(OK.as_bytes()).await.expect("the client reads");
     };
     let ask = async {
-        let (head, mut body) = origin.fetch(request(Method::Get, "/real")).await?;
+        let (head, mut body) = origin.fetch(request(Method::Get, "/real"), unheard).await?;
         Ok::<_, OriginFailure>((head.status, read(&mut body).await))
     };
     let (answer, ()) = tokio::join!(ask, serve);
     assert_eq!(answer, Ok((200, ("hello".to_owned(), Ok(())))));
     drop(listener);
-    let fetched = origin.fetch(request(Method::Get, "/")).await;
+    let fetched = origin.fetch(request(Method::Get, "/"), unheard).await;
     assert_eq!(fetched.map(|_| ()), Err(OriginFailure::Unreachable));
 }
