@@ -259,6 +259,8 @@ impl<W: World> Connection<W> {
         began: std::time::Instant,
     ) -> Next {
         let Asked { key, head, written, framing, upgrades } = asked;
+        // A body that nobody reads would be taken for the next request.
+        let manner = Manner { keeps_open: manner.keeps_open && framing == Framing::Empty, ..manner };
         let mut asking = self.front.driver.ask(key, Arc::clone(&head));
         let answer = loop {
             let heard = tokio::select! {
@@ -524,7 +526,7 @@ impl<W: World> Connection<W> {
         let reused = proxy.process_new_http(session, &stop).await?;
         let (stream, _settings) = reused.consume();
         let handed = stream.into_any().downcast::<HandedOver>().ok()?;
-        Some(Self { front, proxy, wire: handed.into_wire(), stop, out, lowered })
+        Some(Self { front, proxy, wire: handed.into_wire()?, stop, out, lowered })
     }
 
     /// An idle connection keeps little.

@@ -55,9 +55,14 @@ impl HandedOver {
         Self { wire, head: Bytes::new(), left: Left::Open, alpn: Some(ALPN::H2) }
     }
 
-    /// The connection, which is where the next request begins.
-    pub(super) fn into_wire(self) -> Wire {
-        self.wire
+    /// The connection, if it stands where the next request begins: what is left of this one's body would be
+    /// read as a request.
+    pub(super) fn into_wire(self) -> Option<Wire> {
+        let is_at_next = match self.left {
+            Left::Bytes(left) => left == 0,
+            Left::Open => self.alpn.is_none(),
+        };
+        (is_at_next && self.head.is_empty()).then_some(self.wire)
     }
 }
 

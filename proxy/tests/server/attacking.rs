@@ -254,3 +254,30 @@ fn a_client_that_is_done_is_not_kept() {
     reader.read_to_end(&mut rest).expect("the server closes");
     assert!(rest.ends_with(b"\r\n\r\nx"));
 }
+
+/// A body is never read as a request: not one that an origin leaves unread, and not one whose chunks have
+/// extensions.
+#[test]
+fn a_body_is_never_read_as_a_request() {
+    let origin = Origin::start(|asked, stream| {
+        assert_ne!(asked.target, "/smuggled");
+        respond(stream, "Cache-Control: no-store\r\n", 2, b"ok");
+    });
+    let site = Site::new();
+    let server = site.serve_from_memory(origin.address);
+    let smuggled = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
+    let length = smuggled.len();
+    let last = "GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    for method in ["GET", "HEAD", "POST", "PUT", "OPTIONS", "PURGE"] {
+        let text =
+            format!("{method} /a HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{smuggled}{last}");
+        exchange(&server, text.as_bytes());
+    }
+    let text = format!(
+        "POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{length:x};ext=\"\r\n\r\n\"\r\n{smuggled}\r\n0\r\n\r\n{last}"
+    );
+    let mut stream = TcpStream::connect(server.address).expect("the server listens");
+    stream.write_all(text.as_bytes()).expect("the server reads");
+    drop(stream.read_to_end(&mut Vec::new()));
+    assert!(origin.targets().iter().all(|target| target != "/smuggled"), "{:?}", origin.targets());
+}
