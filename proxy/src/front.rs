@@ -26,11 +26,12 @@ use crate::{
     access_log::AccessLog,
     config::{OriginAddress, Token},
     metrics::{Connected, Metrics},
+    trust::{Standing, TrustedProxies},
 };
 use ::pingora::{apps::ServerApp, proxy::HttpProxy};
 use handover::HandedOver;
 use log::{LoggedRequest, LoggedResponse};
-use std::{convert::Infallible, path::Path, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::IpAddr, path::Path, sync::Arc, time::Duration};
 use tiergate_driver::{Driver, World};
 use tiergate_tiers::http_head::{Scheme, normal_authority};
 use tokio::sync::{mpsc, watch};
@@ -74,6 +75,8 @@ pub struct FrontOptions {
     pub origin_host: Option<String>,
     /// Who may purge at the clients' listener: whoever knows this. Without it, nobody may.
     pub purge_token: Option<Token>,
+    /// Whose word on clients counts.
+    pub trusted: TrustedProxies,
     /// Whether each request is told of in the server's own log.
     pub traces: bool,
 }
@@ -96,6 +99,7 @@ pub struct Front<W: World> {
     timeouts: Timeouts,
     origin_host: Option<String>,
     purge_token: Option<Token>,
+    trusted: TrustedProxies,
     traces: bool,
     watchers: Watchers,
     /// How a request that was here is known again (RFC 8586).
@@ -115,7 +119,7 @@ impl<W: World> Front<W> {
         id: u64,
         open: mpsc::Sender<Infallible>,
     ) -> Self {
-        let FrontOptions { head_limits, timeouts, origin_host, purge_token, traces } = options;
+        let FrontOptions { head_limits, timeouts, origin_host, purge_token, trusted, traces } = options;
         let default_authority = normal_authority(origin.authority(), Scheme::Http)
             .map_or_else(|| origin.authority().to_owned(), |authority| authority.into_owned());
         let loop_id = format!("tiergate; id={id:016x}");
@@ -127,6 +131,7 @@ impl<W: World> Front<W> {
             timeouts,
             origin_host,
             purge_token,
+            trusted,
             traces,
             watchers,
             loop_id,
@@ -179,7 +184,16 @@ impl<W: World> Doors<W> {
         Self { clear: proxy(Scheme::Http), encrypted: proxy(Scheme::Https), front }
     }
 
-    /// How long a client may take for its part of a TLS handshake.
+    pub(crate) fn standing(&self, peer: IpAddr) -> Standing {
+        self.front.trusted.standing(peer)
+    }
+
+    /// A connection did not begin with a header of the PROXY protocol that counts.
+    pub(crate) fn refused_proxy_header(&self) {
+        self.front.watchers.metrics.refused_proxy_header();
+    }
+
+    /// How long a client may take for its part of a TLS handshake, and a proxy to say whose a connection is.
     pub(crate) fn handshake_time_max(&self) -> Duration {
         self.front.timeouts.head
     }

@@ -75,7 +75,12 @@ fn the_example_names_every_key() {
 /// name every key of theirs.
 #[test]
 fn the_sections_that_the_example_leaves_out_are_right() {
-    for (section, keys) in [("admin", &["listen", "token_file"][..]), ("access_log", &["file", "format"])] {
+    let sections = [
+        ("admin", &["listen", "token_file"][..]),
+        ("access_log", &["file", "format"]),
+        ("tls", &["listen", "certificates", "proxy_protocol"]),
+    ];
+    for (section, keys) in sections {
         let begin = format!("# {section}:");
         let lines = EXAMPLE.lines().skip_while(|line| *line != begin);
         let lines = lines.take_while(|line| line.starts_with("# ")).map(|line| &line[2..]);
@@ -115,6 +120,19 @@ fn errors_say_where_and_what() {
         (
             "origin: \"a\n\n  b\"\n",
             "t.yaml:1: `origin` is a b, but must be a URL such as http://127.0.0.1:9000 or https://www.example.com",
+        ),
+        (
+            "origin: http://a\n\ntrusted_proxies: [\"::1\", 10.0.0.1/8]\n",
+            "t.yaml:3: `trusted_proxies` is 10.0.0.1/8, but must be an IP address, or a network such as 10.0.0.0/8 or \
+             2001:db8::/32 with no bit set after its prefix",
+        ),
+        (
+            "origin: http://a\nproxy_protocol: true\n",
+            "t.yaml:2: `proxy_protocol` is true, but `trusted_proxies` names nobody: name the proxies that send the header",
+        ),
+        (
+            "origin: http://a\ntls:\n  listen: 127.0.0.1:0\n  certificates: []\n  proxy_protocol: true\n",
+            "t.yaml:5: `tls.proxy_protocol` is true, but `trusted_proxies` names nobody: name the proxies that send the header",
         ),
         ("origin: http://a\nshards: 0\n", "t.yaml:2: `shards` is 0, but must be from 1 to 4096"),
         (
