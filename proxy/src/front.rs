@@ -9,6 +9,7 @@ mod connection;
 mod forwarding;
 mod handover;
 mod log;
+mod origin_name;
 mod pingora;
 mod proxied;
 mod purge;
@@ -31,6 +32,7 @@ use crate::{
 use ::pingora::{apps::ServerApp, proxy::HttpProxy};
 use handover::HandedOver;
 use log::{LoggedRequest, LoggedResponse};
+use origin_name::OriginName;
 use std::{convert::Infallible, net::IpAddr, path::Path, sync::Arc, time::Duration};
 use tiergate_driver::{Driver, World};
 use tiergate_tiers::http_head::{Scheme, normal_authority};
@@ -93,6 +95,7 @@ pub struct Watchers {
 pub struct Front<W: World> {
     driver: Driver<W>,
     origin: OriginAddress,
+    origin_name: OriginName,
     /// Whom a client of HTTP/1.0 asks that does not say.
     default_authority: String,
     head_limits: HeadLimits,
@@ -125,6 +128,7 @@ impl<W: World> Front<W> {
         let loop_id = format!("tiergate; id={id:016x}");
         Self {
             driver,
+            origin_name: OriginName::new(origin.authority()),
             origin,
             default_authority,
             head_limits,

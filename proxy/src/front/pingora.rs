@@ -323,7 +323,7 @@ impl<W: World> ProxyHttp for Proxying<W> {
     }
 
     async fn upstream_peer(&self, _session: &mut Session, _exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
-        proxied::peer(&self.front.origin).await
+        proxied::peer(&self.front.origin, &self.front.origin_name).await
     }
 
     async fn upstream_request_filter(
