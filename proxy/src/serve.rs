@@ -10,6 +10,7 @@ mod demo;
 mod drain;
 mod error;
 mod listening;
+mod machine;
 mod recording;
 mod storage;
 
@@ -126,6 +127,7 @@ fn start_log(log: Log) {
 async fn run(prepared: Prepared) -> Result<(), StartError> {
     let Prepared { mut config, listener, address, demo } = prepared;
     let signals = drain::Signals::new().map_err(StartError::Runtime)?;
+    machine::prepare(&config);
     let encrypted = config.tls.clone().map(Encrypted::open).transpose()?;
     let admin = config.admin.as_ref().map(admin::Bound::new).transpose()?;
     let admin_address = admin.as_ref().map(|admin| admin.address);

@@ -163,6 +163,15 @@ fn errors_say_where_and_what() {
              `cache.feed`",
         ),
         (
+            "origin: http://a\ncache:\n  l0: null\n",
+            "t.yaml:3: `cache.l0` is null, and there is no other tier, so nothing would be stored: remove `l0: null`, \
+             or configure `cache.l1` or `cache.l2`",
+        ),
+        (
+            "origin: http://a\ncache:\n  l0:\n    capacity: 4MiB\n    gate: 5MiB\n",
+            "t.yaml:5: `cache.l0.gate` is 5MiB, but must be at most `cache.l0.capacity`, which is 4MiB, or unlimited",
+        ),
+        (
             "origin: http://a\nstorage:\n  l1:\n    redis: b:1\n",
             "t.yaml:3: `storage.l1` is given, but `cache.l1` is not: write cache: { l1: {} }, or remove `storage.l1`",
         ),
@@ -254,6 +263,19 @@ fn a_small_l0_is_divided_less() {
         parse("origin: http://a\ncache: { l0: { capacity: 9MiB, gate: 1MiB } }\n", &Overrides::default())
             .expect("a right configuration");
     assert!(config.shards.get() <= 2, "{}", config.shards);
+}
+
+/// Memory may be off where there is another tier, and its gate may be all of it.
+#[test]
+fn memory_is_what_the_file_says() {
+    let read = |text: &str| parse(&format!("origin: http://a\n{text}"), &Overrides::default());
+    let without =
+        read("cache: { l0: null, l1: {} }\nstorage: { l1: { redis: b:1 } }\n").expect("L1 is a tier");
+    assert!(!without.cache.has_memory());
+    for gate in ["4MiB", "unlimited"] {
+        let config = read(&format!("cache: {{ l0: {{ capacity: 4MiB, gate: {gate} }} }}\n"));
+        assert!(config.expect("a right gate").cache.has_memory());
+    }
 }
 
 /// What `cache.l2` and `storage.l2` say together, behind an origin.
