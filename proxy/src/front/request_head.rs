@@ -377,10 +377,8 @@ impl<'b> Meant<'b> {
                 "upgrade" => {
                     meant.upgrades |= options(line.value).any(|name| !name.eq_ignore_ascii_case(b"h2c"));
                 }
-                "expect" => {
-                    if !line.value.eq_ignore_ascii_case(b"100-continue") {
-                        return Err(Fault::Expectation);
-                    }
+                "expect" if !line.value.eq_ignore_ascii_case(b"100-continue") => {
+                    return Err(Fault::Expectation);
                 }
                 _ => {}
             }
