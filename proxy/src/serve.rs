@@ -127,7 +127,6 @@ fn start_log(log: Log) {
 async fn run(prepared: Prepared) -> Result<(), StartError> {
     let Prepared { mut config, listener, address, demo } = prepared;
     let signals = drain::Signals::new().map_err(StartError::Runtime)?;
-    machine::prepare(&config);
     let encrypted = config.tls.clone().map(Encrypted::open).transpose()?;
     let admin = config.admin.as_ref().map(admin::Bound::new).transpose()?;
     let admin_address = admin.as_ref().map(|admin| admin.address);
@@ -173,6 +172,7 @@ async fn run(prepared: Prepared) -> Result<(), StartError> {
         drop(doors);
     }
 
+    machine::prepare(&config);
     say(&match &demo {
         Some(demo) => demo.announcement(address, &config.origin, disk, admin_address),
         None => announcement(&listens, &config.origin, disk, admin_address),

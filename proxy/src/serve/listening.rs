@@ -87,11 +87,17 @@ async fn open<W: World>(
     mut peer: SocketAddr,
     mut admitted: Admitted,
     doors: Doors<W>,
-    stop: watch::Receiver<bool>,
+    mut stop: watch::Receiver<bool>,
 ) {
     let Opening { told_by, tls } = opening;
     if told_by == ToldBy::ProxyProtocol {
-        let Some(told) = told_of(&mut stream, peer, &doors).await else { return };
+        let told = tokio::select! {
+            biased;
+            told = told_of(&mut stream, peer, &doors) => told,
+            // Nothing was asked yet, so there is nothing to finish.
+            _ = stop.changed() => None,
+        };
+        let Some(told) = told else { return };
         peer = told;
         let Some(known) = admitted.known_as(peer.ip()) else {
             if tls.is_none() {

@@ -203,6 +203,24 @@ fn clients_behind_a_balancer_are_counted_one_by_one() {
     assert_eq!([&first, &other, &again], [b"HTTP/1.1 200", b"HTTP/1.1 200", b"HTTP/1.1 503"]);
 }
 
+/// A connection whose header has not come holds up no drain.
+#[test]
+fn a_drain_waits_for_no_header() {
+    let origin = Origin::fixed("Cache-Control: no-store\r\n", b"x".to_vec());
+    let site = Site::new();
+    let server = site.start(&format!(
+        "listen: 127.0.0.1:0\nproxy_protocol: true\ntrusted_proxies: [127.0.0.1]\norigin: http://{}\ndrain_seconds: 1\n",
+        origin.address
+    ));
+    let _silent = TcpStream::connect(server.address).expect("the server listens");
+    // Whoever connected before this one was accepted before it.
+    let request = b"PROXY UNKNOWN\r\nGET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    assert!(exchange(server.address, request).starts_with("HTTP/1.1 200 "));
+    server.signal("TERM");
+    assert_eq!(server.wait().code(), Some(0));
+    assert!(!site.log().contains("`drain_seconds` are over"), "{}", site.log());
+}
+
 /// Before TLS it is the same, and the handshake begins right after the header.
 #[test]
 fn the_proxy_protocol_comes_before_tls() {
