@@ -13,6 +13,7 @@ mod places;
 mod recording;
 mod storage;
 mod tls;
+mod trusted;
 
 pub use access_log::{AccessLogPolicy, RawAccessLog, RawFormat};
 pub use admin::{ADMIN_LISTEN_DEFAULT, Access, Admin, RawAdmin, Token};
@@ -24,7 +25,10 @@ pub use storage::{Disk, RawDirectories, RawDiskStorage, RawIo, RawSharedStorage,
 
 pub use tls::{OriginTls, RawCertificate, RawTls, Tls};
 
-use crate::front::{ConnectionLimits, FrontOptions};
+use crate::{
+    front::{ConnectionLimits, FrontOptions},
+    trust::ToldBy,
+};
 use error::Problem;
 use places::Places;
 use serde::Deserialize;
@@ -52,6 +56,9 @@ const DRAIN_SECONDS_MAX: u64 = 86_400;
 pub struct RawServerConfig {
     /// Where clients connect: an IP address and a port. Default `127.0.0.1:8080`; port 0 takes a free one.
     pub listen: Option<String>,
+    /// Whether each connection there begins with a header of the PROXY protocol, version 1 or 2. Default `false`.
+    #[serde(default)]
+    pub proxy_protocol: bool,
     /// Where responses come from: `http://host:port`. Needed.
     pub origin: Option<String>,
     /// What the origin is told in `Host`. Default: what the client asked for.
@@ -69,6 +76,9 @@ pub struct RawServerConfig {
     pub purge_token: Option<Token>,
     /// TLS towards clients. Default: none.
     pub tls: Option<RawTls>,
+    /// Whose word on clients counts: addresses, and networks such as `10.0.0.0/8`. Default: nobody's.
+    #[serde(default)]
+    pub trusted_proxies: Vec<String>,
     /// How large a request's head may be.
     #[serde(default)]
     pub limits: RawLimits,
@@ -116,6 +126,8 @@ pub enum Log {
 pub struct ServerConfig {
     /// Where clients connect.
     pub listen: SocketAddr,
+    /// Who says whose a connection there is.
+    pub told_by: ToldBy,
     /// Where responses come from.
     pub origin: OriginAddress,
     /// TLS towards it.
@@ -181,6 +193,7 @@ pub(crate) fn for_demo(overrides: Overrides, directory: &Path) -> Result<ServerC
     let Overrides { listen, origin } = overrides;
     let raw = RawServerConfig {
         listen,
+        proxy_protocol: false,
         origin: origin.or_else(|| Some(format!("http://{LISTEN_DEFAULT}"))),
         origin_host: None,
         origin_tls: OriginTls::default(),
@@ -191,6 +204,7 @@ pub(crate) fn for_demo(overrides: Overrides, directory: &Path) -> Result<ServerC
         storage: RawStorage { l1: None, l2: Some(RawDiskStorage::in_directory(directory)) },
         purge_token: None,
         tls: None,
+        trusted_proxies: Vec::new(),
         limits: RawLimits::default(),
         timeouts: RawTimeouts::default(),
         shards: None,
@@ -242,6 +256,7 @@ fn parse(text: &str, overrides: &Overrides) -> Result<ServerConfig, Problem> {
 fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
     let RawServerConfig {
         listen,
+        proxy_protocol,
         origin,
         origin_host,
         origin_tls,
@@ -249,6 +264,7 @@ fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
         storage,
         purge_token,
         tls,
+        trusted_proxies,
         limits,
         timeouts,
         shards,
@@ -271,7 +287,9 @@ fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
         let bound = format!("below `shards`, which is {shards}, or null");
         return Err(Problem::value("tap_shard", shard, &bound));
     }
-    let tls = tls.map(RawTls::check).transpose()?;
+    let trusted = trusted::check(&trusted_proxies)?;
+    let told_by = trusted::told_by("proxy_protocol", proxy_protocol, &trusted)?;
+    let tls = tls.map(|tls| tls.check(&trusted)).transpose()?;
     if let Some(host) = &origin_host
         && http_head::normal_authority(host, Scheme::Http).is_none()
     {
@@ -283,6 +301,7 @@ fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
         timeouts: timeouts.check()?,
         origin_host,
         purge_token: purge_token.map(|token| token.check("purge_token")).transpose()?,
+        trusted,
         traces: match log {
             Log::Warnings => false,
             Log::Access | Log::Debug => true,
@@ -300,6 +319,7 @@ fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
         .map_err(|error| Problem::value(format!("cache.{}", error.field), error.value, error.bound))?;
     Ok(ServerConfig {
         listen,
+        told_by,
         origin,
         origin_tls,
         cache,

@@ -9,6 +9,7 @@ mod connection;
 mod forwarding;
 mod handover;
 mod log;
+mod origin_name;
 mod pingora;
 mod proxied;
 mod purge;
@@ -26,11 +27,13 @@ use crate::{
     access_log::AccessLog,
     config::{OriginAddress, Token},
     metrics::{Connected, Metrics},
+    trust::{Standing, TrustedProxies},
 };
 use ::pingora::{apps::ServerApp, proxy::HttpProxy};
 use handover::HandedOver;
 use log::{LoggedRequest, LoggedResponse};
-use std::{convert::Infallible, path::Path, sync::Arc, time::Duration};
+use origin_name::OriginName;
+use std::{convert::Infallible, net::IpAddr, path::Path, sync::Arc, time::Duration};
 use tiergate_driver::{Driver, World};
 use tiergate_tiers::http_head::{Scheme, normal_authority};
 use tokio::sync::{mpsc, watch};
@@ -74,6 +77,8 @@ pub struct FrontOptions {
     pub origin_host: Option<String>,
     /// Who may purge at the clients' listener: whoever knows this. Without it, nobody may.
     pub purge_token: Option<Token>,
+    /// Whose word on clients counts.
+    pub trusted: TrustedProxies,
     /// Whether each request is told of in the server's own log.
     pub traces: bool,
 }
@@ -90,12 +95,14 @@ pub struct Watchers {
 pub struct Front<W: World> {
     driver: Driver<W>,
     origin: OriginAddress,
+    origin_name: OriginName,
     /// Whom a client of HTTP/1.0 asks that does not say.
     default_authority: String,
     head_limits: HeadLimits,
     timeouts: Timeouts,
     origin_host: Option<String>,
     purge_token: Option<Token>,
+    trusted: TrustedProxies,
     traces: bool,
     watchers: Watchers,
     /// How a request that was here is known again (RFC 8586).
@@ -115,18 +122,20 @@ impl<W: World> Front<W> {
         id: u64,
         open: mpsc::Sender<Infallible>,
     ) -> Self {
-        let FrontOptions { head_limits, timeouts, origin_host, purge_token, traces } = options;
+        let FrontOptions { head_limits, timeouts, origin_host, purge_token, trusted, traces } = options;
         let default_authority = normal_authority(origin.authority(), Scheme::Http)
             .map_or_else(|| origin.authority().to_owned(), |authority| authority.into_owned());
         let loop_id = format!("tiergate; id={id:016x}");
         Self {
             driver,
+            origin_name: OriginName::new(origin.authority()),
             origin,
             default_authority,
             head_limits,
             timeouts,
             origin_host,
             purge_token,
+            trusted,
             traces,
             watchers,
             loop_id,
@@ -179,7 +188,16 @@ impl<W: World> Doors<W> {
         Self { clear: proxy(Scheme::Http), encrypted: proxy(Scheme::Https), front }
     }
 
-    /// How long a client may take for its part of a TLS handshake.
+    pub(crate) fn standing(&self, peer: IpAddr) -> Standing {
+        self.front.trusted.standing(peer)
+    }
+
+    /// A connection did not begin with a header of the PROXY protocol that counts.
+    pub(crate) fn refused_proxy_header(&self) {
+        self.front.watchers.metrics.refused_proxy_header();
+    }
+
+    /// How long a client may take for its part of a TLS handshake, and a proxy to say whose a connection is.
     pub(crate) fn handshake_time_max(&self) -> Duration {
         self.front.timeouts.head
     }

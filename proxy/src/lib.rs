@@ -19,6 +19,7 @@ mod response;
 mod serve;
 pub mod tap;
 pub mod tls;
+pub mod trust;
 mod world;
 
 pub use world::Production;

@@ -51,6 +51,7 @@ pub struct Metrics {
     not_closed: [AtomicU32; DependencyLabel::ALL.len()],
     stripes: [Stripe; STRIPES],
     connections: AtomicI64,
+    proxy_headers_refused: AtomicU64,
     sources: Sources,
 }
 
@@ -146,6 +147,7 @@ impl Metrics {
             not_closed: array::from_fn(|_| AtomicU32::new(0)),
             stripes: array::from_fn(|_| Stripe::default()),
             connections: AtomicI64::new(0),
+            proxy_headers_refused: AtomicU64::new(0),
             sources,
         }
     }
@@ -168,6 +170,11 @@ impl Metrics {
         self.stripe().connections.fetch_add(1, Ordering::Relaxed);
         self.connections.fetch_add(1, Ordering::Relaxed);
         Connected(Arc::clone(self))
+    }
+
+    /// Counts a connection that was closed for want of a header of the PROXY protocol.
+    pub(crate) fn refused_proxy_header(&self) {
+        raise(&self.proxy_headers_refused);
     }
 
     fn stripe(&self) -> &Stripe {

@@ -10,12 +10,13 @@ mod demo;
 mod drain;
 mod error;
 mod listening;
+mod machine;
 mod recording;
 mod storage;
 
 pub(crate) use error::StartError;
 
-use listening::Admission;
+use listening::{Admission, Opening};
 
 use crate::{
     Failure,
@@ -153,23 +154,25 @@ async fn run(prepared: Prepared) -> Result<(), StartError> {
     let mut services = JoinSet::new();
     let listener = tokio::net::TcpListener::from_std(listener).map_err(StartError::Runtime)?;
     let admission = Admission::new(config.connections);
+    let opening = Opening { told_by: config.told_by, tls: None };
     services.spawn(listening::accept(
         listener,
-        None,
+        opening,
         Arc::clone(&admission),
         doors.clone(),
         stopping.clone(),
     ));
     let mut listens = format!("http://{address}");
-    if let Some(Encrypted { listener, address, acceptor, .. }) = encrypted {
+    if let Some(Encrypted { listener, address, opening, .. }) = encrypted {
         let listener = tokio::net::TcpListener::from_std(listener).map_err(StartError::Runtime)?;
-        services.spawn(listening::accept(listener, Some(acceptor), admission, doors, stopping));
+        services.spawn(listening::accept(listener, opening, admission, doors, stopping));
         write!(listens, ", https://{address}").expect("a String takes everything");
     } else {
         // The last connection shall be the last that holds the front.
         drop(doors);
     }
 
+    machine::prepare(&config);
     say(&match &demo {
         Some(demo) => demo.announcement(address, &config.origin, disk, admin_address),
         None => announcement(&listens, &config.origin, disk, admin_address),
@@ -195,11 +198,11 @@ async fn run(prepared: Prepared) -> Result<(), StartError> {
     Ok(())
 }
 
-/// A listener for TLS, and what it shakes hands with.
+/// A listener for TLS, and what its connections begin with.
 struct Encrypted {
     listener: TcpListener,
     address: SocketAddr,
-    acceptor: TlsAcceptor,
+    opening: Opening,
     certificates: Arc<Certificates>,
 }
 
@@ -208,7 +211,8 @@ impl Encrypted {
         let certificates = Certificates::load(tls.certificates).map_err(StartError::Certificate)?;
         let (listener, address) = bind(tls.listen)?;
         let acceptor = TlsAcceptor::from(Arc::new(certificates.server_config()));
-        Ok(Self { listener, address, acceptor, certificates })
+        let opening = Opening { told_by: tls.told_by, tls: Some(acceptor) };
+        Ok(Self { listener, address, opening, certificates })
     }
 }
 

@@ -5,7 +5,7 @@ use super::*;
 tiergate_fuzz::target!(
     /// What is used is within its bounds, and what is wrong is said in one line.
     server_config,
-    [include_str!("../../tiergate.example.yaml"), "origin: \"http://a:1\"\ncache: { l0: null }\n"],
+    [include_str!("../../tiergate.example.yaml"), "origin: \"http://a:1\"\ncache: { l0: null, l1: {} }\nstorage: { l1: { redis: \"b:1\" } }\n"],
     |bytes: &[u8]| {
         let Ok(text) = std::str::from_utf8(bytes) else { return };
         match parse(text, &Overrides::default()) {

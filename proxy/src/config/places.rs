@@ -77,7 +77,7 @@ impl Places {
 /// A document, whatever is in it.
 enum Tree {
     Mapping(Vec<(Spanned<String>, Spanned<Tree>)>),
-    /// No configuration has one, so nobody asks what is in it.
+    /// A list has one place: what is wrong with a part of it is told with the list's line.
     Sequence,
     Scalar(String),
 }

@@ -149,6 +149,7 @@ pub(super) fn check(
     storage: RawStorage,
 ) -> Result<(Option<String>, Option<Disk>), Problem> {
     check_pairs(cache, &storage)?;
+    check_memory(cache)?;
     let redis = storage.l1.map(|l1| l1.redis);
     if let Some(redis) = &redis
         && !origin::is_authority(redis)
@@ -196,6 +197,26 @@ fn check_pairs(cache: &RawConfig, storage: &RawStorage) -> Result<(), Problem> {
             "cache.feed",
             "is given, but this build has no index store to put its log in: remove `cache.feed`",
         ));
+    }
+    Ok(())
+}
+
+/// A cache without a tier would fetch everything, and a gate that no object of its size can pass through would
+/// look like more room than there is.
+fn check_memory(cache: &RawConfig) -> Result<(), Problem> {
+    let Some(l0) = &cache.l0 else {
+        return match (&cache.l1, &cache.l2) {
+            (None, None) => Err(Problem::field(
+                "cache.l0",
+                "is null, and there is no other tier, so nothing would be stored: remove `l0: null`, or configure \
+                 `cache.l1` or `cache.l2`",
+            )),
+            (Some(_), _) | (None, Some(_)) => Ok(()),
+        };
+    };
+    if l0.gate != ByteCount::UNLIMITED && l0.gate > l0.capacity {
+        let bound = format!("at most `cache.l0.capacity`, which is {}, or unlimited", l0.capacity);
+        return Err(Problem::value("cache.l0.gate", l0.gate, &bound));
     }
     Ok(())
 }

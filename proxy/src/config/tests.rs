@@ -75,7 +75,12 @@ fn the_example_names_every_key() {
 /// name every key of theirs.
 #[test]
 fn the_sections_that_the_example_leaves_out_are_right() {
-    for (section, keys) in [("admin", &["listen", "token_file"][..]), ("access_log", &["file", "format"])] {
+    let sections = [
+        ("admin", &["listen", "token_file"][..]),
+        ("access_log", &["file", "format"]),
+        ("tls", &["listen", "certificates", "proxy_protocol"]),
+    ];
+    for (section, keys) in sections {
         let begin = format!("# {section}:");
         let lines = EXAMPLE.lines().skip_while(|line| *line != begin);
         let lines = lines.take_while(|line| line.starts_with("# ")).map(|line| &line[2..]);
@@ -116,6 +121,19 @@ fn errors_say_where_and_what() {
             "origin: \"a\n\n  b\"\n",
             "t.yaml:1: `origin` is a b, but must be a URL such as http://127.0.0.1:9000 or https://www.example.com",
         ),
+        (
+            "origin: http://a\n\ntrusted_proxies: [\"::1\", 10.0.0.1/8]\n",
+            "t.yaml:3: `trusted_proxies` is 10.0.0.1/8, but must be an IP address, or a network such as 10.0.0.0/8 or \
+             2001:db8::/32 with no bit set after its prefix",
+        ),
+        (
+            "origin: http://a\nproxy_protocol: true\n",
+            "t.yaml:2: `proxy_protocol` is true, but `trusted_proxies` names nobody: name the proxies that send the header",
+        ),
+        (
+            "origin: http://a\ntls:\n  listen: 127.0.0.1:0\n  certificates: []\n  proxy_protocol: true\n",
+            "t.yaml:5: `tls.proxy_protocol` is true, but `trusted_proxies` names nobody: name the proxies that send the header",
+        ),
         ("origin: http://a\nshards: 0\n", "t.yaml:2: `shards` is 0, but must be from 1 to 4096"),
         (
             "origin: http://a\ndrain_seconds: 86401\n",
@@ -143,6 +161,15 @@ fn errors_say_where_and_what() {
             "origin: http://a\ncache:\n  feed: {}\n",
             "t.yaml:3: `cache.feed` is given, but this build has no index store to put its log in: remove \
              `cache.feed`",
+        ),
+        (
+            "origin: http://a\ncache:\n  l0: null\n",
+            "t.yaml:3: `cache.l0` is null, and there is no other tier, so nothing would be stored: remove `l0: null`, \
+             or configure `cache.l1` or `cache.l2`",
+        ),
+        (
+            "origin: http://a\ncache:\n  l0:\n    capacity: 4MiB\n    gate: 5MiB\n",
+            "t.yaml:5: `cache.l0.gate` is 5MiB, but must be at most `cache.l0.capacity`, which is 4MiB, or unlimited",
         ),
         (
             "origin: http://a\nstorage:\n  l1:\n    redis: b:1\n",
@@ -236,6 +263,19 @@ fn a_small_l0_is_divided_less() {
         parse("origin: http://a\ncache: { l0: { capacity: 9MiB, gate: 1MiB } }\n", &Overrides::default())
             .expect("a right configuration");
     assert!(config.shards.get() <= 2, "{}", config.shards);
+}
+
+/// Memory may be off where there is another tier, and its gate may be all of it.
+#[test]
+fn memory_is_what_the_file_says() {
+    let read = |text: &str| parse(&format!("origin: http://a\n{text}"), &Overrides::default());
+    let without =
+        read("cache: { l0: null, l1: {} }\nstorage: { l1: { redis: b:1 } }\n").expect("L1 is a tier");
+    assert!(!without.cache.has_memory());
+    for gate in ["4MiB", "unlimited"] {
+        let config = read(&format!("cache: {{ l0: {{ capacity: 4MiB, gate: {gate} }} }}\n"));
+        assert!(config.expect("a right gate").cache.has_memory());
+    }
 }
 
 /// What `cache.l2` and `storage.l2` say together, behind an origin.

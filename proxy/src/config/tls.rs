@@ -1,7 +1,10 @@
 //! `tls`: where clients connect over TLS, and with which certificates.
 
-use super::{check_listen, error::Problem};
-use crate::tls::CertificateFiles;
+use super::{check_listen, error::Problem, trusted};
+use crate::{
+    tls::CertificateFiles,
+    trust::{ToldBy, TrustedProxies},
+};
 use serde::Deserialize;
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -14,6 +17,9 @@ pub struct RawTls {
     /// Which certificates they are shown, by the name they ask for; the first where none is for it. At least
     /// one.
     pub certificates: Vec<RawCertificate>,
+    /// Whether each connection begins with a header of the PROXY protocol, before TLS. Default `false`.
+    #[serde(default)]
+    pub proxy_protocol: bool,
 }
 
 /// A certificate's files, both PEM.
@@ -33,6 +39,8 @@ pub struct Tls {
     pub listen: SocketAddr,
     /// At least one.
     pub certificates: Vec<CertificateFiles>,
+    /// Who says whose a connection is.
+    pub told_by: ToldBy,
 }
 
 /// TLS towards the origin, where its URL says `https`.
@@ -44,7 +52,8 @@ pub struct OriginTls {
 }
 
 impl RawTls {
-    pub(super) fn check(self) -> Result<Tls, Problem> {
+    pub(super) fn check(self, trusted: &TrustedProxies) -> Result<Tls, Problem> {
+        let told_by = trusted::told_by("tls.proxy_protocol", self.proxy_protocol, trusted)?;
         let listen = check_listen("tls.listen", &self.listen)?;
         if self.certificates.is_empty() {
             return Err(Problem::field(
@@ -53,6 +62,6 @@ impl RawTls {
             ));
         }
         let files = |RawCertificate { certificate, key }| CertificateFiles { certificate, key };
-        Ok(Tls { listen, certificates: self.certificates.into_iter().map(files).collect() })
+        Ok(Tls { listen, certificates: self.certificates.into_iter().map(files).collect(), told_by })
     }
 }

@@ -208,7 +208,10 @@ impl<W: World> Connection<W> {
         self.lowered.extend_from_slice(raw);
         request_head::lower_names(&mut self.lowered);
         let mut places = [const { MaybeUninit::uninit() }; FIELD_LINES_MOST];
-        let parsed = request_head::parse(&self.lowered, self.wire.scheme, &front.head_limits, &mut places)?;
+        let (peer, scheme) = (self.wire.peer.ip(), self.wire.scheme);
+        let standing = front.trusted.standing(peer);
+        let parsed = request_head::parse(&self.lowered, scheme, standing, &front.head_limits, &mut places)?;
+        let client = || Client::of(peer, parsed.scheme, &front.trusted, parsed.lines());
         let authority = parsed.authority.as_deref().unwrap_or_else(|| &front.default_authority);
         let key = CacheKey::of(authority, &parsed.target);
         let method = parsed.engine_method();
@@ -223,7 +226,7 @@ impl<W: World> Connection<W> {
                 host: authority.to_owned(),
                 target: parsed.target.to_string(),
                 protocol: if parsed.is_http_10 { "HTTP/1.0" } else { "HTTP/1.1" },
-                ..LoggedRequest::default()
+                ..LoggedRequest::of(client().address)
             };
             logged.keep(parsed.lines());
             logged
@@ -233,8 +236,7 @@ impl<W: World> Connection<W> {
         {
             return Ok((Request::Hit(resident, age), manner, logged));
         }
-        let client = Client { address: self.wire.peer.ip(), scheme: self.wire.scheme };
-        let written = || Bytes::from(forwarding::written_anew(raw, &parsed, authority));
+        let written = || Bytes::from(forwarding::written_anew(raw, &parsed, authority, standing));
         let (framing, upgrades) = (parsed.framing, parsed.upgrades);
         if parsed.method == "PURGE" {
             let handed = Handed { head: written(), framing, upgrades, passed: None };
@@ -244,7 +246,7 @@ impl<W: World> Connection<W> {
         if forwarding::is_loop(parsed.lines(), &front.loop_id) {
             return Err(Fault::Loop);
         }
-        forwarding::tell_of_client(&mut head.fields, authority, client, &front.loop_id);
+        forwarding::tell_of_client(&mut head.fields, authority, &client(), &front.loop_id);
         let asked = Asked { key, head: Arc::new(head), written: written(), framing, upgrades };
         Ok((Request::Ask(Box::new(asked)), manner, logged))
     }
@@ -467,7 +469,6 @@ impl<W: World> Connection<W> {
         began: std::time::Instant,
     ) -> Next {
         let response = LoggedResponse {
-            client: self.wire.peer.ip(),
             status,
             bytes: sent.as_ref().copied().unwrap_or(0),
             took: began.elapsed(),
@@ -491,7 +492,7 @@ impl<W: World> Connection<W> {
 
     async fn refuse(&mut self, page: ErrorPage, account: Account) -> Next {
         let manner = Manner { is_head: false, is_http_10: false, keeps_open: false };
-        let logged = self.front.logs().then(LoggedRequest::unknown);
+        let logged = self.front.logs().then(|| LoggedRequest::of(self.wire.peer.ip()));
         let sent = self.send_page(page, &account, manner).await;
         self.end(sent, page.status, &account, manner, logged, std::time::Instant::now())
     }

@@ -7,8 +7,9 @@ use std::{
 };
 
 /// What is kept of a request until its response has ended. There only where something is written of it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct LoggedRequest {
+    pub(super) client: IpAddr,
     pub(super) method: String,
     pub(super) host: String,
     pub(super) target: String,
@@ -21,7 +22,6 @@ pub(super) struct LoggedRequest {
 /// How it was answered.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LoggedResponse<'r> {
-    pub(super) client: IpAddr,
     pub(super) status: u16,
     /// Of the body, that were sent.
     pub(super) bytes: u64,
@@ -32,10 +32,19 @@ pub(super) struct LoggedResponse<'r> {
 }
 
 impl LoggedRequest {
-    /// One of which nothing is known.
-    pub(super) fn unknown() -> Self {
+    /// One of which nothing is known but whose it is.
+    pub(super) fn of(client: IpAddr) -> Self {
         let dash = || "-".to_owned();
-        Self { method: dash(), host: dash(), target: dash(), protocol: "HTTP/1.1", ..Self::default() }
+        Self {
+            client,
+            method: dash(),
+            host: dash(),
+            target: dash(),
+            protocol: "HTTP/1.1",
+            referer: None,
+            user_agent: None,
+            request_id: Vec::new(),
+        }
     }
 
     /// Keeps what lines say of the fields.
@@ -52,7 +61,7 @@ impl LoggedRequest {
 
     pub(super) fn entry<'e>(&'e self, response: &LoggedResponse<'e>) -> Entry<'e> {
         Entry {
-            client: response.client,
+            client: self.client,
             time: SystemTime::now(),
             method: self.method.as_bytes(),
             host: self.host.as_bytes(),
@@ -72,7 +81,7 @@ impl LoggedRequest {
 pub(super) fn trace(request: &LoggedRequest, response: &LoggedResponse<'_>) {
     tracing::info!(
         target: "tiergate::access",
-        client = %response.client,
+        client = %request.client,
         method = request.method,
         target = %request.target.escape_debug(),
         status = response.status,

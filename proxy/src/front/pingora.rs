@@ -17,7 +17,7 @@ use crate::response::{self, Account, CACHE_STATUS, ErrorPage};
 use async_trait::async_trait;
 use bytes::Bytes;
 use pingora::{
-    Error, ErrorSource, ErrorType, Result,
+    Error, ErrorSource, ErrorType, OrErr, Result,
     apps::HttpServerOptions,
     http::{RequestHeader, ResponseHeader},
     modules::http::HttpModules,
@@ -130,8 +130,10 @@ impl<W: World> Proxying<W> {
         if !is_get || !downstream.is_body_empty() || downstream.is_upgrade_req() {
             return Looked::NotYet;
         }
-        let request = downstream.req_header();
-        let Some(key) = http_head::plain_key(request, self.scheme) else { return Looked::NotYet };
+        let request = session.req_header();
+        let Some(key) = http_head::plain_key(request, self.client_scheme(session)) else {
+            return Looked::NotYet;
+        };
         match self.front.driver.fresh_hit(key, Method::Get, http_head::lines(&request.headers)) {
             Some((resident, age)) => Looked::Hit(resident, age),
             None => Looked::Absent(key),
@@ -153,24 +155,27 @@ impl<W: World> Proxying<W> {
         if request.uri.path().len() > self.front.head_limits.target_bytes_max {
             return Err(Fault::TargetTooLong);
         }
-        let lines = || request.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
-        if forwarding::is_loop(lines(), &self.front.loop_id) {
+        if forwarding::is_loop(field_lines(request), &self.front.loop_id) {
             return Err(Fault::Loop);
         }
-        let mut head = http_head::request_head(request, self.scheme)?;
+        let mut head = http_head::request_head(request, self.client_scheme(session))?;
         if brings_more && head.method.is_lookup() {
             head.method = Method::OtherSafe;
         }
         head.fields.remove(is_client_telling);
         let authority = Arc::clone(&head.authority);
-        forwarding::tell_of_client(&mut head.fields, &authority, self.client(session), &self.front.loop_id);
+        forwarding::tell_of_client(&mut head.fields, &authority, &self.client(session), &self.front.loop_id);
         Ok(head)
     }
 
     fn client(&self, session: &Session) -> Client {
-        let unknown = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        let address = session.client_addr().and_then(|address| address.as_inet());
-        Client { address: address.map_or(unknown, SocketAddr::ip), scheme: self.scheme }
+        let lines = field_lines(session.req_header());
+        Client::of(peer(session), self.client_scheme(session), &self.front.trusted, lines)
+    }
+
+    fn client_scheme(&self, session: &Session) -> Scheme {
+        let standing = self.front.trusted.standing(peer(session));
+        forwarding::client_scheme(self.scheme, standing, field_lines(session.req_header()))
     }
 
     /// A response of the engine's.
@@ -238,6 +243,16 @@ impl<W: World> Proxying<W> {
         send_short(session, header, Bytes::from_static(page.text.as_bytes())).await?;
         Ok(true)
     }
+}
+
+/// Who is at the other end of the connection.
+fn peer(session: &Session) -> IpAddr {
+    let address = session.client_addr().and_then(|address| address.as_inet());
+    address.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), SocketAddr::ip)
+}
+
+fn field_lines(request: &RequestHeader) -> impl Iterator<Item = (&str, &[u8])> {
+    request.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()))
 }
 
 #[async_trait]
@@ -308,7 +323,7 @@ impl<W: World> ProxyHttp for Proxying<W> {
     }
 
     async fn upstream_peer(&self, _session: &mut Session, _exchange: &mut Exchange) -> Result<Box<HttpPeer>> {
-        proxied::peer(&self.front.origin).await
+        proxied::peer(&self.front.origin, &self.front.origin_name).await
     }
 
     async fn upstream_request_filter(
@@ -327,7 +342,11 @@ impl<W: World> ProxyHttp for Proxying<W> {
             request.insert_header(http::header::HOST, host)?;
         }
         for (name, value) in self.client(session).fields(authority) {
-            request.insert_header(name, value)?;
+            request.insert_header(
+                name,
+                http::HeaderValue::from_bytes(value)
+                    .or_err(ErrorType::InvalidHTTPHeader, "a list of addresses")?,
+            )?;
         }
         request.append_header("cdn-loop", &self.front.loop_id)?;
         request.append_header(http::header::VIA, response::VIA)?;
@@ -412,14 +431,13 @@ impl<W: World> ProxyHttp for Proxying<W> {
                     http::Version::HTTP_2 => "HTTP/2.0",
                     _ => "HTTP/1.1",
                 },
-                ..LoggedRequest::default()
+                ..LoggedRequest::of(self.client(session).address)
             };
-            logged.keep(request.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())));
+            logged.keep(field_lines(request));
             logged
         });
         let written = session.response_written();
         let response = LoggedResponse {
-            client: self.client(session).address,
             status: written.map_or(0, |response| response.status.as_u16()),
             bytes: session.body_bytes_sent() as u64,
             took: exchange.began.elapsed(),

@@ -1,5 +1,6 @@
 //! What goes around the cache: where it goes, what it loses on the way, and how it fails.
 
+use super::origin_name::OriginName;
 use crate::{config::OriginAddress, response::ErrorPage};
 use pingora::{
     Error, ErrorSource, ErrorType, OrErr, Result, http::ResponseHeader, upstreams::peer::HttpPeer,
@@ -16,14 +17,13 @@ const WRITE_TIME_MAX: Duration = Duration::from_secs(30);
 /// How long an idle connection is kept: less than the 5 s after which common servers close.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(4);
 
-/// The origin, its name looked up now: an address that changes is followed without a restart.
-pub(super) async fn peer(origin: &OriginAddress) -> Result<Box<HttpPeer>> {
-    let address = tokio::net::lookup_host(origin.authority())
+/// The origin, at the address that it has now: one that changes is followed without a restart.
+pub(super) async fn peer(origin: &OriginAddress, name: &OriginName) -> Result<Box<HttpPeer>> {
+    let address = name
+        .address()
         .await
         .or_err(ErrorType::ConnectError, "the origin's name cannot be looked up")
-        .map_err(Error::into_up)?
-        .next()
-        .ok_or_else(|| Error::new_up(ErrorType::ConnectError))?;
+        .map_err(Error::into_up)?;
     let is_encrypted = origin.scheme() == Scheme::Https;
     let mut peer = HttpPeer::new(address, is_encrypted, origin.host().to_owned());
     peer.options.connection_timeout = Some(CONNECT_TIME_MAX);

@@ -5,6 +5,8 @@
 //! length said twice, a coding beside a length, a target that is none. What is let through goes on in one
 //! spelling. Start at [`find_end`] and [`parse`].
 
+use super::forwarding;
+use crate::trust::Standing;
 use http::uri::PathAndQuery;
 use std::{borrow::Cow, mem::MaybeUninit};
 use tiergate_engine::{Fields, Method, RequestHead};
@@ -172,6 +174,8 @@ pub(crate) struct ParsedHead<'h, 'b> {
     pub(crate) method: &'b str,
     /// From the path on; `*` for an `OPTIONS` of the server.
     pub(crate) target: Cow<'b, str>,
+    /// How the client reached us, or the trusted proxy in front of us.
+    pub(crate) scheme: Scheme,
     /// In lower case, without the port that the scheme implies. `None` for a request of HTTP/1.0 without one.
     pub(crate) authority: Option<Cow<'b, str>>,
     pub(crate) is_http_10: bool,
@@ -229,10 +233,12 @@ pub(crate) fn lower_names(head: &mut [u8]) {
     }
 }
 
-/// Reads a whole head, whose names are in lower case. `places` is room for its field lines.
+/// Reads a whole head, whose names are in lower case, and which came over `scheme` from somebody of this
+/// `standing`. `places` is room for its field lines.
 pub(crate) fn parse<'h, 'b>(
     head: &'b [u8],
     scheme: Scheme,
+    standing: Standing,
     limits: &HeadLimits,
     places: &'h mut [MaybeUninit<httparse::Header<'b>>; FIELD_LINES_MOST],
 ) -> Result<ParsedHead<'h, 'b>, Fault> {
@@ -263,6 +269,8 @@ pub(crate) fn parse<'h, 'b>(
     let is_http_10 = version == 0;
     let (target, named) = target(method, written)?;
     let meant = Meant::of(lines, is_http_10)?;
+    let said = || lines.iter().map(|line| (line.name, line.value));
+    let scheme = forwarding::client_scheme(scheme, standing, said());
     let authority = match (named, meant.host) {
         (Some(named), _) => Some(named),
         (None, Some(host)) => Some(host),
@@ -274,6 +282,7 @@ pub(crate) fn parse<'h, 'b>(
     Ok(ParsedHead {
         method,
         target,
+        scheme,
         authority,
         is_http_10,
         framing: meant.framing,
@@ -368,10 +377,8 @@ impl<'b> Meant<'b> {
                 "upgrade" => {
                     meant.upgrades |= options(line.value).any(|name| !name.eq_ignore_ascii_case(b"h2c"));
                 }
-                "expect" => {
-                    if !line.value.eq_ignore_ascii_case(b"100-continue") {
-                        return Err(Fault::Expectation);
-                    }
+                "expect" if !line.value.eq_ignore_ascii_case(b"100-continue") => {
+                    return Err(Fault::Expectation);
                 }
                 _ => {}
             }

@@ -179,6 +179,9 @@ impl Families<'_> {
         self.text.single("tiergate_connections_total", Kind::Counter, help, connections);
         let help = "Connections of clients that are open.";
         self.text.single("tiergate_connections_open", Kind::Gauge, help, open);
+        let refused = self.metrics.proxy_headers_refused.load(Ordering::Relaxed);
+        let help = "Connections that were closed because no header of the PROXY protocol came that counts.";
+        self.text.single("tiergate_proxy_headers_refused_total", Kind::Counter, help, refused);
     }
 
     fn origin(&mut self) {

@@ -1,11 +1,16 @@
 //! The public listeners: who may connect, and what happens when no more can.
 
 mod admission;
+mod proxy_protocol;
 
 pub(super) use admission::Admission;
 
-use crate::front::{Doors, Wire};
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use crate::{
+    front::{Doors, Wire},
+    trust::{Standing, ToldBy},
+};
+use admission::Admitted;
+use std::{fmt::Display, io, net::SocketAddr, sync::Arc, time::Duration};
 use tiergate_driver::World;
 use tiergate_tiers::http_head::Scheme;
 use tokio::{
@@ -18,10 +23,19 @@ use tokio_rustls::TlsAcceptor;
 /// and trying at once would only burn time.
 const REST: Duration = Duration::from_millis(50);
 
+/// What a listener's connections begin with.
+#[derive(Clone)]
+pub(super) struct Opening {
+    /// Who says whose a connection is.
+    pub(super) told_by: ToldBy,
+    /// What shakes hands, if the listener speaks TLS.
+    pub(super) tls: Option<TlsAcceptor>,
+}
+
 /// Accepts connections until `stop` becomes true, and answers what comes over them.
 pub(super) async fn accept<W: World>(
     listener: TcpListener,
-    tls: Option<TlsAcceptor>,
+    opening: Opening,
     admission: Arc<Admission>,
     doors: Doors<W>,
     mut stop: watch::Receiver<bool>,
@@ -42,20 +56,18 @@ pub(super) async fn accept<W: World>(
                     tracing::debug!(%error, "a connection is gone already");
                     continue;
                 }
-                let Some(admitted) = admission.admit(peer.ip()) else {
-                    if tls.is_none() {
+                let admitted = match opening.told_by {
+                    ToldBy::Connection => admission.admit(peer.ip()),
+                    ToldBy::ProxyProtocol => admission.admit_unknown(),
+                };
+                let Some(admitted) = admitted else {
+                    if opening.tls.is_none() {
                         turn_away(&stream);
                     }
                     continue;
                 };
-                let (doors, tls, stop) = (doors.clone(), tls.clone(), stop.clone());
-                tokio::spawn(async move {
-                    match tls {
-                        None => doors.serve(Wire::new(stream, peer, Scheme::Http), stop).await,
-                        Some(acceptor) => shake_hands(acceptor, stream, peer, doors, stop).await,
-                    }
-                    drop(admitted);
-                });
+                let (opening, doors, stop) = (opening.clone(), doors.clone(), stop.clone());
+                tokio::spawn(open(opening, stream, peer, admitted, doors, stop));
             }
             Err(error) if is_connections_own(&error) => {}
             Err(error) => {
@@ -64,6 +76,64 @@ pub(super) async fn accept<W: World>(
                 }
                 tokio::time::sleep(REST).await;
             }
+        }
+    }
+}
+
+/// Finds out whose the connection is, and serves it.
+async fn open<W: World>(
+    opening: Opening,
+    mut stream: TcpStream,
+    mut peer: SocketAddr,
+    mut admitted: Admitted,
+    doors: Doors<W>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let Opening { told_by, tls } = opening;
+    if told_by == ToldBy::ProxyProtocol {
+        let told = tokio::select! {
+            biased;
+            told = told_of(&mut stream, peer, &doors) => told,
+            // Nothing was asked yet, so there is nothing to finish.
+            _ = stop.changed() => None,
+        };
+        let Some(told) = told else { return };
+        peer = told;
+        let Some(known) = admitted.known_as(peer.ip()) else {
+            if tls.is_none() {
+                turn_away(&stream);
+            }
+            return;
+        };
+        admitted = known;
+    }
+    match tls {
+        None => doors.serve(Wire::new(stream, peer, Scheme::Http), stop).await,
+        Some(acceptor) => shake_hands(acceptor, stream, peer, doors, stop).await,
+    }
+    drop(admitted);
+}
+
+/// Whom a trusted proxy speaks for, itself included. Nobody, when it is none, or says it in a wrong way or too
+/// late.
+async fn told_of<W: World>(stream: &mut TcpStream, peer: SocketAddr, doors: &Doors<W>) -> Option<SocketAddr> {
+    let refuse = |why: &dyn Display| {
+        tracing::debug!(%peer, %why, "a connection is closed");
+        doors.refused_proxy_header();
+    };
+    if doors.standing(peer.ip()) == Standing::Stranger {
+        refuse(&"it comes from none of `trusted_proxies`");
+        return None;
+    }
+    match tokio::time::timeout(doors.handshake_time_max(), proxy_protocol::read(stream)).await {
+        Ok(Ok(source)) => Some(source.unwrap_or(peer)),
+        Ok(Err(error)) => {
+            refuse(&error);
+            None
+        }
+        Err(_elapsed) => {
+            refuse(&"a header of the PROXY protocol took too long");
+            None
         }
     }
 }

@@ -17,16 +17,17 @@ use std::{
     sync::{Arc, Mutex},
     thread,
 };
+use tokio::io::AsyncWriteExt as _;
 
 /// A certificate for one name that nobody vouches for but itself, in files.
-struct Certified {
-    name: &'static str,
+pub(crate) struct Certified {
+    pub(crate) name: &'static str,
     certificate: PathBuf,
     key: PathBuf,
 }
 
 impl Certified {
-    fn new(directory: &Path, name: &'static str) -> Self {
+    pub(crate) fn new(directory: &Path, name: &'static str) -> Self {
         let key = KeyPair::generate().expect("a key");
         let params = CertificateParams::new(vec![name.to_owned()]).expect("a name");
         let certificate = params.self_signed(&key).expect("a certificate");
@@ -38,27 +39,37 @@ impl Certified {
         Self { name, certificate: file("pem", certificate.pem()), key: file("key", key.serialize_pem()) }
     }
 
-    fn root(&self) -> CertificateDer<'static> {
+    pub(crate) fn root(&self) -> CertificateDer<'static> {
         CertificateDer::from_pem_file(&self.certificate).expect("it was just written")
     }
 
-    fn files(&self) -> String {
+    pub(crate) fn files(&self) -> String {
         format!("{{ certificate: {:?}, key: {:?} }}", self.certificate, self.key)
     }
 }
 
 /// Where the server listens for TLS.
-fn encrypted(server: &Server) -> SocketAddr {
+pub(crate) fn encrypted(server: &Server) -> SocketAddr {
     let (_, rest) = server.line.split_once("https://").expect("it listens for TLS");
     rest.split(',').next().and_then(|text| text.trim().parse().ok()).expect("an address")
 }
 
+/// What a client sends beside its request.
+#[derive(Default)]
+pub(crate) struct Said {
+    /// Before the handshake.
+    pub(crate) first: &'static [u8],
+    /// More field lines.
+    pub(crate) fields: &'static [(&'static str, &'static str)],
+}
+
 /// One answer over TLS: its status, `Cache-Status` and body, in the protocol that was asked for.
-fn get(
+pub(crate) fn get(
     address: SocketAddr,
     name: &str,
     root: CertificateDer<'static>,
     alpn: &str,
+    said: Said,
 ) -> Result<(u16, String, Bytes), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
@@ -70,7 +81,8 @@ fn get(
             .with_root_certificates(roots)
             .with_no_client_auth();
         config.alpn_protocols = vec![alpn.as_bytes().to_vec()];
-        let stream = tokio::net::TcpStream::connect(address).await.expect("it listens");
+        let mut stream = tokio::net::TcpStream::connect(address).await.expect("it listens");
+        stream.write_all(said.first).await.expect("the server has room for it");
         let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
         let server_name = ServerName::try_from(name.to_owned()).expect("a name");
         let stream = connector.connect(server_name, stream).await.map_err(|error| error.to_string())?;
@@ -79,6 +91,8 @@ fn get(
         let request =
             http::Request::get(if alpn == "h2" { format!("https://{name}/a") } else { "/a".to_owned() });
         let request = if alpn == "h2" { request } else { request.header("host", name) };
+        let request =
+            said.fields.iter().fold(request, |request, (name, value)| request.header(*name, *value));
         let request = request.body(Empty::<Bytes>::new()).expect("it is right");
         let response = if alpn == "h2" {
             let (mut sender, connection) =
@@ -116,12 +130,15 @@ fn clients_are_served_over_tls_in_both_protocols() {
     for certified in [&one, &two] {
         for (alpn, hit) in [("http/1.1", false), ("h2", true), ("http/1.1", true), ("h2", true)] {
             let (status, cache, body) =
-                get(address, certified.name, certified.root(), alpn).expect("an answer");
+                get(address, certified.name, certified.root(), alpn, Said::default()).expect("an answer");
             assert_eq!((status, &*body), (200, &b"hello"[..]), "{alpn}");
             assert_eq!(cache.contains("; hit; "), hit, "{} {alpn}: {cache}", certified.name);
         }
     }
-    assert!(get(address, "one.example", two.root(), "h2").is_err(), "nobody else's certificate is shown");
+    assert!(
+        get(address, "one.example", two.root(), "h2", Said::default()).is_err(),
+        "nobody else's certificate is shown"
+    );
     let clear = server.send_to("one.example", "GET", "/a", "").head("GET");
     assert!(!clear.field("cache-status").contains("; hit"), "{clear:?}");
     let told: Vec<_> = origin.asked().iter().map(|asked| asked.head.to_ascii_lowercase()).collect();
@@ -148,18 +165,18 @@ fn certificates_are_read_anew() {
     let address = encrypted(&server);
     let new = Certified::new(site.path(), "one.example");
     assert!(
-        get(address, "one.example", old_root, "h2").is_ok(),
+        get(address, "one.example", old_root, "h2", Said::default()).is_ok(),
         "files are not read before they are said to be new"
     );
     server.signal("HUP");
-    while get(address, "one.example", new.root(), "h2").is_err() {}
+    while get(address, "one.example", new.root(), "h2", Said::default()).is_err() {}
     let root = new.root();
     std::fs::write(&new.key, "no key").expect("a file of ours");
     server.signal("HUP");
     while !site.log().contains("the certificates stay as they were") {
         thread::yield_now();
     }
-    assert!(get(address, "one.example", root, "h2").is_ok());
+    assert!(get(address, "one.example", root, "h2", Said::default()).is_ok());
 }
 
 /// What is wrong with a certificate is said with its file, before anybody is served.

@@ -117,12 +117,23 @@ impl Site {
 
     /// Starts a server with this configuration.
     pub(crate) fn start(&self, config: &str) -> Server {
+        self.start_by(Command::new(env!("CARGO_BIN_EXE_tiergate")), config)
+    }
+
+    /// The same, by a shell that does this first: its limits are the server's.
+    pub(crate) fn start_under(&self, first: &str, config: &str) -> Server {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("{first} && exec \"$0\" \"$@\""), env!("CARGO_BIN_EXE_tiergate")]);
+        self.start_by(shell, config)
+    }
+
+    fn start_by(&self, program: Command, config: &str) -> Server {
         let config = format!("{config}purge_token: purge-token-of-tests\n");
         let file = self.path().join("tiergate.yaml");
         std::fs::write(&file, config).expect("a file in a directory of ours");
         let log = File::options().create(true).append(true).open(self.path().join("stderr"));
         let log = Stdio::from(log.expect("a file in a directory of ours"));
-        Server::start_with(&["serve", "-c", file.to_str().expect("temporary paths are UTF-8")], log)
+        Server::start_with(program, &["serve", "-c", file.to_str().expect("temporary paths are UTF-8")], log)
     }
 }
 
@@ -137,12 +148,12 @@ pub(crate) struct Server {
 impl Server {
     /// Waits for the line that says where it listens.
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        Self::start_with(arguments, Stdio::inherit())
+        Self::start_with(Command::new(env!("CARGO_BIN_EXE_tiergate")), arguments, Stdio::inherit())
     }
 
     /// The same, with its standard error going there.
-    fn start_with(arguments: &[&str], log: Stdio) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tiergate"))
+    fn start_with(mut program: Command, arguments: &[&str], log: Stdio) -> Self {
+        let mut child = program
             .args(arguments)
             .stdout(Stdio::piped())
             .stderr(log)
@@ -192,6 +203,15 @@ impl Server {
         while TcpStream::connect(self.address).is_ok() {
             thread::yield_now();
         }
+    }
+
+    /// How many descriptors it may have.
+    pub(crate) fn descriptors_max(&self) -> u64 {
+        let limits =
+            std::fs::read_to_string(format!("/proc/{}/limits", self.child.id())).expect("the process lives");
+        let line =
+            limits.lines().find_map(|line| line.strip_prefix("Max open files")).expect("Linux tells it");
+        line.split_whitespace().next().and_then(|soft| soft.parse().ok()).expect("a number")
     }
 
     /// The most memory it ever had, in bytes.

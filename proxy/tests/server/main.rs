@@ -16,3 +16,4 @@ mod recording;
 mod sharing;
 mod starting;
 mod stopping;
+mod trusting;

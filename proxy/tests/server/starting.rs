@@ -19,6 +19,7 @@ fn a_wrong_configuration_is_code_2_with_file_line_key_value_and_bound() {
         ("listen: 80\norigin: http://a\n", ":1: `listen` is 80, but must be an IP address and a port"),
         ("listen: 127.0.0.1:0\n", ": `origin` is missing"),
         ("origin: ftp://a\n", ":1: `origin` is ftp://a, but must be a URL such as http://127.0.0.1:9000"),
+        ("origin: http://a\ncache: { l0: null }\n", ":2: `cache.l0` is null, and there is no other tier"),
         ("origin: http://a\nshards: 5000\n", ":2: `shards` is 5000, but must be from 1 to 4096"),
         (
             "origin: http://a\ncache:\n  fill:\n    window: 1KiB\n",
@@ -186,4 +187,41 @@ fn a_demonstration_needs_no_configuration() {
     assert_eq!(server.get("/nostore").cache_status(), "tiergate; fwd=uri-miss");
     server.signal("TERM");
     assert_eq!(server.wait().code(), Some(0));
+}
+
+/// The soft limit of open files is raised to the hard one, and when that is too low for the connections that may
+/// come, it is said with both numbers.
+#[test]
+fn descriptors_are_taken_and_too_few_are_told() {
+    let config = |connections: u32| {
+        format!("listen: 127.0.0.1:0\norigin: http://127.0.0.1:1\nlimits: {{ connections: {connections} }}\n")
+    };
+    let told = "`limits.connections` is above what the limit of open files (RLIMIT_NOFILE) has room for";
+    let roomy = Site::new();
+    let server = roomy.start_under("ulimit -S -n 64 && ulimit -H -n 400", &config(100));
+    assert_eq!(server.descriptors_max(), 400);
+    assert!(!roomy.log().contains(told), "{}", roomy.log());
+    let narrow = Site::new();
+    let server = narrow.start_under("ulimit -S -n 64 && ulimit -H -n 300", &config(100));
+    assert_eq!(server.descriptors_max(), 300);
+    let log = narrow.log();
+    assert!(log.contains(told) && log.contains("connections=100 descriptors=300"), "{log}");
+}
+
+/// An L0 for which no machine has the memory is said, with what there is.
+#[test]
+fn a_capacity_above_the_memory_is_told() {
+    let config = |capacity: &str| {
+        format!(
+            "listen: 127.0.0.1:0\norigin: http://127.0.0.1:1\ncache: {{ l0: {{ capacity: {capacity} }} }}\n"
+        )
+    };
+    let site = Site::new();
+    let _server = site.start(&config("1000TiB"));
+    let log = site.log();
+    let told = "`cache.l0.capacity` is above the memory of ";
+    assert!(log.contains(told) && log.contains("capacity=1000TiB memory="), "{log}");
+    let site = Site::new();
+    let _server = site.start(&config("4MiB"));
+    assert!(!site.log().contains(told), "{}", site.log());
 }

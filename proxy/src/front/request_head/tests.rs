@@ -7,7 +7,7 @@ fn read(text: &str) -> Result<Read, Fault> {
     let mut head = text.as_bytes()[..length].to_vec();
     lower_names(&mut head);
     let mut places = [const { MaybeUninit::uninit() }; FIELD_LINES_MOST];
-    let parsed = parse(&head, Scheme::Http, &limits, &mut places)?;
+    let parsed = parse(&head, Scheme::Http, Standing::Stranger, &limits, &mut places)?;
     Ok(Read {
         target: parsed.target.to_string(),
         authority: parsed.authority.as_deref().map(str::to_owned),
@@ -192,7 +192,8 @@ fn an_origin_is_not_told_what_strangers_say_of_a_client() {
     let mut head = text.as_bytes().to_vec();
     lower_names(&mut head);
     let mut places = [const { MaybeUninit::uninit() }; FIELD_LINES_MOST];
-    let parsed = parse(&head, Scheme::Http, &HeadLimits::default(), &mut places).expect("it is right");
+    let parsed = parse(&head, Scheme::Http, Standing::Stranger, &HeadLimits::default(), &mut places)
+        .expect("it is right");
     let head = parsed.engine_head("default").expect("it is right");
     assert_eq!(head.fields.iter().collect::<Vec<_>>(), [("accept", &b"y"[..])]);
 }

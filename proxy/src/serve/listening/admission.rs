@@ -24,7 +24,8 @@ struct Connected {
 #[derive(Debug)]
 pub(super) struct Admitted {
     admission: Arc<Admission>,
-    address: IpAddr,
+    /// Whose it is, once that is known.
+    address: Option<IpAddr>,
 }
 
 impl Admission {
@@ -34,15 +35,17 @@ impl Admission {
 
     /// A place, if there is one.
     pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Admitted> {
-        let address = counted(address);
+        self.admit_unknown()?.known_as(address)
+    }
+
+    /// A place for somebody whose address is not known yet, if there is one.
+    pub(super) fn admit_unknown(self: &Arc<Self>) -> Option<Admitted> {
         let mut connected = self.lock();
-        let from_there = connected.by_address.get(&address).copied().unwrap_or(0);
-        if connected.total >= self.limits.connections_max || from_there >= self.limits.per_address_max {
+        if connected.total >= self.limits.connections_max {
             return None;
         }
         connected.total += 1;
-        connected.by_address.insert(address, from_there + 1);
-        Some(Admitted { admission: Arc::clone(self), address })
+        Some(Admitted { admission: Arc::clone(self), address: None })
     }
 
     fn lock(&self) -> MutexGuard<'_, Connected> {
@@ -50,14 +53,34 @@ impl Admission {
     }
 }
 
+impl Admitted {
+    /// The same place, if this address may have one more.
+    pub(super) fn known_as(mut self, address: IpAddr) -> Option<Self> {
+        assert_eq!(self.address, None, "a connection has one address");
+        let address = counted(address);
+        {
+            let mut connected = self.admission.lock();
+            let from_there = connected.by_address.entry(address).or_default();
+            // A count of zero is never left: nobody has one at a limit of at least one.
+            if *from_there >= self.admission.limits.per_address_max {
+                return None;
+            }
+            *from_there += 1;
+        }
+        self.address = Some(address);
+        Some(self)
+    }
+}
+
 impl Drop for Admitted {
     fn drop(&mut self) {
         let mut connected = self.admission.lock();
         connected.total -= 1;
-        if let Some(count) = connected.by_address.get_mut(&self.address) {
+        let Some(address) = self.address else { return };
+        if let Some(count) = connected.by_address.get_mut(&address) {
             *count -= 1;
             if *count == 0 {
-                connected.by_address.remove(&self.address);
+                connected.by_address.remove(&address);
             }
         }
     }
@@ -95,6 +118,22 @@ mod tests {
         drop(admission.admit(address("10.0.0.1")).expect("its place is free"));
         drop((two, three));
         assert!(admission.lock().by_address.is_empty());
+    }
+
+    /// A place whose owner is not known yet counts in all, and for its address from when that is known.
+    #[test]
+    fn an_address_may_be_known_later() {
+        let admission = Admission::new(ConnectionLimits { connections_max: 3, per_address_max: 1 });
+        let unknown = || admission.admit_unknown().expect("there is room");
+        let one = unknown().known_as(address("10.0.0.1")).expect("the first");
+        assert!(unknown().known_as(address("10.0.0.1")).is_none());
+        let two =
+            unknown().known_as(address("10.0.0.2")).expect("another address, and the place is free again");
+        let three = unknown();
+        assert!(admission.admit_unknown().is_none());
+        drop((one, two, three));
+        let connected = admission.lock();
+        assert_eq!((connected.total, connected.by_address.len()), (0, 0));
     }
 
     /// One network of IPv6 is one client.
