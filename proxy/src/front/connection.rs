@@ -94,6 +94,14 @@ struct Manner {
     keeps_open: bool,
 }
 
+/// A request that is being answered.
+struct Exchange {
+    manner: Manner,
+    /// There, if something is written of it.
+    logged: Option<LoggedRequest>,
+    began: std::time::Instant,
+}
+
 /// A request that was read.
 enum Request {
     /// It is in memory, and this old.
@@ -136,26 +144,15 @@ impl<W: World> Connection<W> {
             Ok(length) => length,
             Err(next) => return next,
         };
-        let began = std::time::Instant::now();
-        let (request, manner, logged) = match self.read_request(length) {
+        let (request, exchange) = match self.read_request(length) {
             Ok(read) => read,
             Err(fault) => return self.refuse_fault(fault).await,
         };
-        let is_draining = *self.stop.borrow();
-        let manner = Manner { keeps_open: manner.keeps_open && !is_draining, ..manner };
+        self.wire.consume(length);
         match request {
-            Request::Hit(resident, age) => {
-                self.wire.consume(length);
-                self.serve_hit(&resident, age, manner, logged, began).await
-            }
-            Request::Ask(asked) => {
-                self.wire.consume(length);
-                self.ask(*asked, manner, logged, began).await
-            }
-            Request::Other(handed) => {
-                self.wire.consume(length);
-                Next::HandOver(Box::new(handed))
-            }
+            Request::Hit(resident, age) => self.serve_hit(&resident, age, exchange).await,
+            Request::Ask(asked) => self.ask(*asked, exchange).await,
+            Request::Other(handed) => Next::HandOver(Box::new(handed)),
         }
     }
 
@@ -201,7 +198,8 @@ impl<W: World> Connection<W> {
     }
 
     /// Judges the head that the first `length` bytes are, and looks for it in memory.
-    fn read_request(&mut self, length: usize) -> Result<(Request, Manner, Option<LoggedRequest>), Fault> {
+    fn read_request(&mut self, length: usize) -> Result<(Request, Exchange), Fault> {
+        let began = std::time::Instant::now();
         let front = &*self.front;
         let raw = &self.wire.read[..length];
         self.lowered.clear();
@@ -218,7 +216,7 @@ impl<W: World> Connection<W> {
         let manner = Manner {
             is_head: parsed.method == "HEAD",
             is_http_10: parsed.is_http_10,
-            keeps_open: parsed.keeps_open,
+            keeps_open: parsed.keeps_open && !*self.stop.borrow(),
         };
         let logged = front.logs().then(|| {
             let mut logged = LoggedRequest {
@@ -231,16 +229,17 @@ impl<W: World> Connection<W> {
             logged.keep(parsed.lines());
             logged
         });
+        let exchange = Exchange { manner, logged, began };
         if method == Method::Get
             && let Some((resident, age)) = front.driver.fresh_hit(key, method, parsed.lines())
         {
-            return Ok((Request::Hit(resident, age), manner, logged));
+            return Ok((Request::Hit(resident, age), exchange));
         }
         let written = || Bytes::from(forwarding::written_anew(raw, &parsed, authority, standing));
         let (framing, upgrades) = (parsed.framing, parsed.upgrades);
         if parsed.method == "PURGE" {
             let handed = Handed { head: written(), framing, upgrades, passed: None };
-            return Ok((Request::Other(handed), manner, logged));
+            return Ok((Request::Other(handed), exchange));
         }
         let mut head = parsed.engine_head(authority)?;
         if forwarding::is_loop(parsed.lines(), &front.loop_id) {
@@ -248,21 +247,15 @@ impl<W: World> Connection<W> {
         }
         forwarding::tell_of_client(&mut head.fields, authority, &client(), &front.loop_id);
         let asked = Asked { key, head: Arc::new(head), written: written(), framing, upgrades };
-        Ok((Request::Ask(Box::new(asked)), manner, logged))
+        Ok((Request::Ask(Box::new(asked)), exchange))
     }
 
     /// Asks the engine, unless the client goes away before it answers: dropping the question tells the
     /// engine.
-    async fn ask(
-        &mut self,
-        asked: Asked,
-        manner: Manner,
-        logged: Option<LoggedRequest>,
-        began: std::time::Instant,
-    ) -> Next {
+    async fn ask(&mut self, asked: Asked, mut exchange: Exchange) -> Next {
         let Asked { key, head, written, framing, upgrades } = asked;
         // A body that nobody reads would be taken for the next request.
-        let manner = Manner { keeps_open: manner.keeps_open && framing == Framing::Empty, ..manner };
+        exchange.manner.keeps_open &= framing == Framing::Empty;
         let mut asking = self.front.driver.ask(key, Arc::clone(&head));
         let answer = loop {
             let heard = tokio::select! {
@@ -273,7 +266,7 @@ impl<W: World> Connection<W> {
             match heard {
                 Heard::Answer(answer) => break answer,
                 // A client of HTTP/1.0 knows of none (RFC 9110 section 15.2).
-                Heard::Interim(_) if manner.is_http_10 => {}
+                Heard::Interim(_) if exchange.manner.is_http_10 => {}
                 Heard::Interim(interim) => {
                     self.out.clear();
                     response_head::write_interim(&mut self.out, &interim);
@@ -285,11 +278,11 @@ impl<W: World> Connection<W> {
             }
         };
         match answer {
-            Answer::Serve(served) => self.serve(served, manner, logged, began).await,
+            Answer::Serve(served) => self.serve(served, exchange).await,
             Answer::Refuse(refusal) => {
                 let (page, account) = (ErrorPage::of(refusal), Account::refused(refusal));
-                let sent = self.send_page(page, &account, manner).await;
-                self.end(sent, page.status, &account, manner, logged, began)
+                let sent = self.send_page(page, &account, exchange.manner).await;
+                self.end(sent, page.status, &account, &exchange)
             }
             Answer::Pass(bypass) => {
                 let passed = Passed { account: Account::passed(bypass), head };
@@ -299,40 +292,26 @@ impl<W: World> Connection<W> {
     }
 
     /// A fresh response from memory.
-    async fn serve_hit(
-        &mut self,
-        resident: &Resident<Bytes>,
-        age: Duration,
-        manner: Manner,
-        logged: Option<LoggedRequest>,
-        began: std::time::Instant,
-    ) -> Next {
+    async fn serve_hit(&mut self, resident: &Resident<Bytes>, age: Duration, exchange: Exchange) -> Next {
         let fresh_for = resident.freshness.lifetime.saturating_sub(age);
         let account = Account::served(Outcome::Hit { tier: TierId::L0 }, age, fresh_for);
-        let sent = self.send_whole(&resident.head, resident, &account, manner).await;
-        self.end(sent, resident.head.status, &account, manner, logged, began)
+        let sent = self.send_whole(&resident.head, resident, &account, exchange.manner).await;
+        self.end(sent, resident.head.status, &account, &exchange)
     }
 
     /// A response of the engine's.
-    async fn serve(
-        &mut self,
-        served: Served<W>,
-        manner: Manner,
-        logged: Option<LoggedRequest>,
-        began: std::time::Instant,
-    ) -> Next {
+    async fn serve(&mut self, served: Served<W>, mut exchange: Exchange) -> Next {
         let Served { head, length, age, fresh_for, outcome, body } = served;
         let account = Account::served(outcome, age, fresh_for);
-        let (manner, sent) = match body.whole().cloned() {
-            Some(resident) => (manner, self.send_whole(&head, &resident, &account, manner).await),
+        let sent = match body.whole().cloned() {
+            Some(resident) => self.send_whole(&head, &resident, &account, exchange.manner).await,
             None => {
-                let framing = BodyFraming::of(head.status, length, manner.is_http_10);
-                let keeps_open = manner.keeps_open && framing != BodyFraming::UntilClose;
-                let manner = Manner { keeps_open, ..manner };
-                (manner, self.send_streamed(&head, framing, body, &account, manner).await)
+                let framing = BodyFraming::of(head.status, length, exchange.manner.is_http_10);
+                exchange.manner.keeps_open &= framing != BodyFraming::UntilClose;
+                self.send_streamed(&head, framing, body, &account, exchange.manner).await
             }
         };
-        self.end(sent, head.status, &account, manner, logged, began)
+        self.end(sent, head.status, &account, &exchange)
     }
 
     async fn send_whole(
@@ -459,25 +438,17 @@ impl<W: World> Connection<W> {
     }
 
     /// How an exchange ended.
-    fn end(
-        &self,
-        sent: Result<u64, Unsent>,
-        status: u16,
-        account: &Account,
-        manner: Manner,
-        logged: Option<LoggedRequest>,
-        began: std::time::Instant,
-    ) -> Next {
+    fn end(&self, sent: Result<u64, Unsent>, status: u16, account: &Account, exchange: &Exchange) -> Next {
         let response = LoggedResponse {
             status,
             bytes: sent.as_ref().copied().unwrap_or(0),
-            took: began.elapsed(),
+            took: exchange.began.elapsed(),
             cache_status: account.status(),
             is_broken: sent.is_err(),
         };
-        self.front.responded(logged.as_ref(), &response);
+        self.front.responded(exchange.logged.as_ref(), &response);
         match sent {
-            Ok(_) if manner.keeps_open => Next::Request,
+            Ok(_) if exchange.manner.keeps_open => Next::Request,
             Ok(_) => Next::Linger,
             Err(Unsent::Client | Unsent::Told) => Next::Close,
             Err(Unsent::Untold) => Next::Reset,
@@ -493,8 +464,9 @@ impl<W: World> Connection<W> {
     async fn refuse(&mut self, page: ErrorPage, account: Account) -> Next {
         let manner = Manner { is_head: false, is_http_10: false, keeps_open: false };
         let logged = self.front.logs().then(|| LoggedRequest::of(self.wire.peer.ip()));
+        let exchange = Exchange { manner, logged, began: std::time::Instant::now() };
         let sent = self.send_page(page, &account, manner).await;
-        self.end(sent, page.status, &account, manner, logged, std::time::Instant::now())
+        self.end(sent, page.status, &account, &exchange)
     }
 
     /// Says that no more comes, and reads what the client had still to say, so that it reads what it was told.
