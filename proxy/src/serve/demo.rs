@@ -67,7 +67,7 @@ impl Demo {
             DemoOrigin::Named => ("", String::new()),
             DemoOrigin::BuiltIn => (" (a demonstration origin, built in)", examples(cache)),
         };
-        let operating = admin.map(operating).unwrap_or_default();
+        let operating = admin.map(|admin| operating(cache, admin)).unwrap_or_default();
         format!(
             "tiergate: listening on http://{cache}, origin {origin}{of}\n\
              tiers: L0 in memory, L2 in {} through {disk} (removed at exit)\n\
@@ -85,16 +85,16 @@ fn examples(cache: SocketAddr) -> String {
          \x20 curl -i http://{cache}/hello              fresh for 60 s: a miss, then a hit\n\
          \x20 curl -i http://{cache}/nostore            may not be stored: always from the origin\n\
          \x20 curl -i http://{cache}/slow               takes 3 s, once\n\
-         \x20 curl -o /dev/null http://{cache}/big?mb=50  streamed; memory stays small\n\
-         \x20 curl -X PURGE http://{cache}/hello        removes it from every tier\n"
+         \x20 curl -o /dev/null http://{cache}/big?mb=50  streamed; memory stays small\n"
     )
 }
 
-fn operating(admin: SocketAddr) -> String {
+fn operating(cache: SocketAddr, admin: SocketAddr) -> String {
     format!(
         "\n\
          For operators, on this machine only:\n\
          \x20 curl http://{admin}/metrics               for Prometheus; /healthz and /readyz for load balancers\n\
-         \x20 curl -X POST 'http://{admin}/purge?all=true'  removes everything from every tier\n"
+         \x20 curl -d url=http://{cache}/hello http://{admin}/purge   removes it from every tier\n\
+         \x20 curl -d all=true http://{admin}/purge                       removes everything\n"
     )
 }
