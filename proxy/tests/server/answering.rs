@@ -1,6 +1,10 @@
 //! What a client gets, request by request.
 
 use crate::harness::{End, Origin, Refusing, Site, pattern, respond};
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+};
 
 const FRESH: &str = "Cache-Control: max-age=60\r\nETag: \"v1\"\r\nContent-Type: text/plain\r\n";
 
@@ -390,7 +394,7 @@ fn interim_responses_reach_the_client_before_the_response() {
     let told = std::sync::Mutex::new(told);
     let origin = Origin::start(move |_, stream| {
         let early = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n";
-        std::io::Write::write_all(stream, early).expect("the server reads");
+        stream.write_all(early).expect("the server reads");
         told.lock().expect("no test panics with it").recv().expect("the test lives");
         respond(stream, "Cache-Control: max-age=60\r\n", 5, b"hello");
     });
@@ -407,4 +411,45 @@ fn interim_responses_reach_the_client_before_the_response() {
     let hit = server.get("/a");
     assert_eq!(hit.head.status, 200);
     assert!(hit.cache_status().contains("; hit; "), "{:?}", hit.head);
+}
+
+/// Another protocol that client and origin agree on goes both ways, byte for byte, until one of
+/// them ends it.
+#[test]
+fn another_protocol_is_tunnelled() {
+    let origin = Origin::start(|asked, stream| {
+        let head = asked.head.to_ascii_lowercase();
+        assert!(
+            head.contains("upgrade: websocket\r\n") && head.contains("connection: upgrade\r\n"),
+            "{head}"
+        );
+        let agreed = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
+        stream.write_all(agreed).expect("the server reads");
+        let mut said = [0; 4];
+        for _ in 0..2 {
+            stream.read_exact(&mut said).expect("the client speaks");
+            said.reverse();
+            stream.write_all(&said).expect("the client listens");
+        }
+    });
+    let site = Site::new();
+    let server = site.serve_from_memory(origin.address);
+    let mut client = TcpStream::connect(server.address).expect("the server listens");
+    let request = "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    client.write_all(request.as_bytes()).expect("the server reads");
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        client.read_exact(&mut byte).expect("a whole head");
+        head.push(byte[0]);
+    }
+    assert!(head.starts_with(b"HTTP/1.1 101 "), "{}", head.escape_ascii());
+    for said in [b"abcd", b"1234"] {
+        client.write_all(said).expect("the server reads");
+        let mut heard = [0; 4];
+        client.read_exact(&mut heard).expect("an answer");
+        heard.reverse();
+        assert_eq!(&heard, said);
+    }
+    assert_eq!(client.read(&mut [0]).expect("an end"), 0);
 }
