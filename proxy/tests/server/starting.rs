@@ -63,13 +63,15 @@ fn a_missing_configuration_is_code_2() {
     assert!(complaint(&output).contains("absent.yaml: cannot be read"), "{}", complaint(&output));
 }
 
-/// The example in the repository is a right configuration, as it stands.
+/// The configurations in the repository are right, as they stand.
 #[test]
-fn check_approves_the_example() {
-    let example = concat!(env!("CARGO_MANIFEST_DIR"), "/tiergate.example.yaml");
-    let output = tiergate(&["check", "-c", example]);
-    assert_eq!(output.status.code(), Some(0), "{}", complaint(&output));
-    assert!(output.stdout.ends_with(b"tiergate.example.yaml: ok\n"));
+fn check_approves_what_is_in_the_repository() {
+    for name in ["tiergate.example.yaml", "tests/cache-tests.yaml"] {
+        let file = format!("{}/{name}", env!("CARGO_MANIFEST_DIR"));
+        let output = tiergate(&["check", "-c", &file]);
+        assert_eq!(output.status.code(), Some(0), "{}", complaint(&output));
+        assert!(output.stdout.ends_with(format!("{name}: ok\n").as_bytes()));
+    }
 }
 
 /// A taken port is code 1, with what to do about it.
