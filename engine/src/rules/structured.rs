@@ -21,7 +21,7 @@ pub(super) struct Parser<'t> {
 }
 
 impl<'t> Parser<'t> {
-    /// Section 4.2.2. A later member of the same name replaces an earlier one.
+    /// Section 4.2.2. The value of a later member of the same name replaces the earlier one's.
     pub(super) fn dictionary(text: &'t [u8]) -> Option<Vec<(String, Value)>> {
         let mut parser = Self { rest: text };
         let mut members: Vec<(String, Value)> = Vec::new();
@@ -30,8 +30,10 @@ impl<'t> Parser<'t> {
             let name = parser.key()?;
             let value = if parser.eat(b'=') { parser.item_or_inner_list()? } else { Value::Boolean(true) };
             parser.parameters()?;
-            members.retain(|(known, _)| *known != name);
-            members.push((name, value));
+            match members.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, known)) => *known = value,
+                None => members.push((name, value)),
+            }
             parser.skip(is_blank);
             if parser.rest.is_empty() {
                 break;
@@ -175,11 +177,14 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// Section 4.2.7. The padding is not checked, as the RFC allows.
+    /// Section 4.2.7. Padding may be left out, as the RFC allows, but stands at the end where there is some.
     fn byte_sequence(&mut self) -> Option<Value> {
         self.eat(b':');
-        self.skip(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'='));
-        self.eat(b':').then_some(Value::Other)
+        let data = self.skip(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/')).len();
+        let padding = self.skip(|byte| byte == b'=').len();
+        // Four characters are three bytes, and one character by itself is none.
+        let is_base64 = data % 4 != 1 && (padding == 0 || padding <= 2 && (data + padding).is_multiple_of(4));
+        (self.eat(b':') && is_base64).then_some(Value::Other)
     }
 
     /// Section 4.2.10: quoted, with lower-case percent escapes of UTF-8.
@@ -216,3 +221,6 @@ const fn hex(digit: u8) -> Option<u8> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod vectors;

@@ -66,7 +66,7 @@ fn dump(space: &Space<u64>) -> String {
 #[test]
 fn lru_evicts_the_least_recently_used() {
     let mut space = space(30, Eviction::Lru);
-    assert_eq!(play(&mut space, "1 2 3 !1"), []);
+    assert_eq!(play(&mut space, "1 2 3 !1"), [0_u64; 0]);
     assert_eq!(dump(&space), "queue: 2 3 1");
     assert_eq!(admit(&mut space, 4, 15), [2, 3]);
     assert_eq!(dump(&space), "queue: 1 4");
@@ -77,7 +77,7 @@ fn lru_evicts_the_least_recently_used() {
 #[test]
 fn sieve_evicts_where_the_hand_finds_no_mark() {
     let mut space = space(40, Eviction::Sieve);
-    assert_eq!(play(&mut space, "1 2 3 4 !1 !2 !4"), []);
+    assert_eq!(play(&mut space, "1 2 3 4 !1 !2 !4"), [0_u64; 0]);
     assert_eq!(dump(&space), "queue: 1 2 3 4; marked: 1 2 4; hand:");
     assert_eq!(play(&mut space, "5"), [3]);
     assert_eq!(dump(&space), "queue: 1 2 4 5; marked: 4; hand: 4");
@@ -94,7 +94,7 @@ fn sieve_evicts_where_the_hand_finds_no_mark() {
 #[test]
 fn s3_fifo_sends_newcomers_out_and_ghosts_to_the_main_queue() {
     let mut space = space(200, Eviction::S3Fifo);
-    assert_eq!(play(&mut space, "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 !1 !1 !2"), []);
+    assert_eq!(play(&mut space, "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 !1 !1 !2"), [0_u64; 0]);
     assert_eq!(dump(&space), "small: 1 2; main: 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20");
     assert_eq!(play(&mut space, "21"), [2], "1 was used twice");
     assert_eq!(dump(&space), "small: 21; main: 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 1");
@@ -119,7 +119,7 @@ fn s3_fifo_has_no_room_for_a_tenth() {
 fn w_tiny_lfu_compares_newcomers_with_who_would_go_for_them() {
     let mut space = space(1_000, Eviction::WTinyLfu);
     for key in 1..=100 {
-        assert_eq!(admit(&mut space, key, 10), []);
+        assert_eq!(admit(&mut space, key, 10), [0_u64; 0]);
     }
     assert_eq!(
         play(&mut space, "101"),
@@ -207,7 +207,7 @@ fn gdsf_lets_old_favourites_go() {
 #[test]
 fn ghost_gdsf_ranks_late_and_remembers() {
     let mut space = space(30, Eviction::GhostGdsf);
-    assert_eq!(play(&mut space, "1 2 3 !1"), []);
+    assert_eq!(play(&mut space, "1 2 3 !1"), [0_u64; 0]);
     assert_eq!(dump(&space), "newcomers:; ranked: 1 2 3");
     assert_eq!(play(&mut space, "4"), [2], "1 was used, and is ranked anew");
     assert_eq!(dump(&space), "newcomers:; ranked: 3 4 1", "4 is new, and 1 was used twice");
@@ -241,7 +241,7 @@ fn ghost_gdsf_keeps_a_part_of_a_loop() {
 #[test]
 fn ghost_gdsf_takes_no_replacement_for_a_loop() {
     let mut space = space(100, Eviction::GhostGdsf);
-    assert_eq!(play(&mut space, "1 !1 2 3 1 !1 4 5 1 !1 6 7 1"), []);
+    assert_eq!(play(&mut space, "1 !1 2 3 1 !1 4 5 1 !1 6 7 1"), [0_u64; 0]);
     assert_eq!(dump(&space), "newcomers:; ranked: 2 3 4 5 6 7 1");
 }
 
@@ -250,7 +250,7 @@ fn ghost_gdsf_takes_no_replacement_for_a_loop() {
 #[test]
 fn ghost_gdsf_for_bytes_has_a_queue_for_newcomers() {
     let mut space = space_for(100, Eviction::GhostGdsf, Objective::Bytes);
-    assert_eq!(play(&mut space, "1 2 3 4 5 6 7 8 9 10 !1 !3"), []);
+    assert_eq!(play(&mut space, "1 2 3 4 5 6 7 8 9 10 !1 !3"), [0_u64; 0]);
     assert_eq!(dump(&space), "newcomers: 1 2 3 4 5 6 7 8 9 10; ranked:");
     assert_eq!(play(&mut space, "11 12"), [2, 4]);
     assert_eq!(dump(&space), "newcomers: 5 6 7 8 9 10 11 12; ranked: 1 3");
@@ -262,13 +262,13 @@ fn ghost_gdsf_for_bytes_has_a_queue_for_newcomers() {
 #[test]
 fn a_replacement_is_remembered() {
     let mut space = space_for(100, Eviction::GhostGdsf, Objective::Bytes);
-    assert_eq!(play(&mut space, "1 2 1"), []);
+    assert_eq!(play(&mut space, "1 2 1"), [0_u64; 0]);
     assert_eq!(dump(&space), "newcomers: 2; ranked: 1");
     let mut space = self::space(200, Eviction::S3Fifo);
-    assert_eq!(play(&mut space, "1 2 1"), []);
+    assert_eq!(play(&mut space, "1 2 1"), [0_u64; 0]);
     assert_eq!(dump(&space), "small: 2; main: 1");
     space.remove(CacheKey(1));
-    assert_eq!(play(&mut space, "1"), []);
+    assert_eq!(play(&mut space, "1"), [0_u64; 0]);
     assert_eq!(dump(&space), "small: 2 1; main:", "what is purged is not remembered");
 }
 
