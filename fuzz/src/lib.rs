@@ -1,7 +1,8 @@
 //! Fuzz targets: what decodes bytes from outside, run on a kept corpus and on what chance makes of it.
 //!
-//! A target is a test, made by [`target!`] beside the decoder. It takes each file of `corpus/<name>/`, and a fixed number of
-//! inputs that chance makes of these, the same in every run. For longer, and from another place:
+//! A target is a test, made by [`target!`] beside the decoder. It takes each file of `corpus/<name>/`, and a
+//! fixed number of inputs that chance makes of these, the same in every run. For longer, and from another
+//! place:
 //!
 //! ```text
 //! FUZZ_ROUNDS=1000000 FUZZ_SEED=7 cargo test --release -p tiergate-engine --lib fuzz

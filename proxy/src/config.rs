@@ -56,7 +56,8 @@ const DRAIN_SECONDS_MAX: u64 = 86_400;
 pub struct RawServerConfig {
     /// Where clients connect: an IP address and a port. Default `127.0.0.1:8080`; port 0 takes a free one.
     pub listen: Option<String>,
-    /// Whether each connection there begins with a header of the PROXY protocol, version 1 or 2. Default `false`.
+    /// Whether each connection there begins with a header of the PROXY protocol, version 1 or 2. Default
+    /// `false`.
     #[serde(default)]
     pub proxy_protocol: bool,
     /// Where responses come from: `http://host:port`. Needed.
@@ -72,7 +73,8 @@ pub struct RawServerConfig {
     /// What the tiers below L0 are.
     #[serde(default)]
     pub storage: RawStorage,
-    /// What a `PURGE` at the clients' listener must know, as a bearer token. Default: none, and it is refused.
+    /// What a `PURGE` at the clients' listener must know, as a bearer token. Default: none, and it is
+    /// refused.
     pub purge_token: Option<Token>,
     /// TLS towards clients. Default: none.
     pub tls: Option<RawTls>,

@@ -2,8 +2,8 @@
 //!
 //! A connection of HTTP/1 is read, judged and answered here (`connection`): a fresh L0 hit by the fast path,
 //! without the engine's work; every other answer as the engine says. What the engine passes around the cache
-//! is proxied by Pingora (`pingora`), which answers HTTP/2 as well. What the engine refuses gets an error page.
-//! Which way a request takes is the engine's word. Start at `connection::serve`.
+//! is proxied by Pingora (`pingora`), which answers HTTP/2 as well. What the engine refuses gets an error
+//! page. Which way a request takes is the engine's word. Start at `connection::serve`.
 
 mod connection;
 mod forwarding;
@@ -112,8 +112,8 @@ pub struct Front<W: World> {
 }
 
 impl<W: World> Front<W> {
-    /// A front before `driver`, which passes to `origin`. `id` is what no other process has. `open` is dropped
-    /// with the last connection.
+    /// A front before `driver`, which passes to `origin`. `id` is what no other process has. `open` is
+    /// dropped with the last connection.
     pub fn new(
         driver: Driver<W>,
         origin: OriginAddress,
@@ -181,7 +181,8 @@ impl<W: World> Clone for Doors<W> {
 }
 
 impl<W: World> Doors<W> {
-    /// `roots` is a file with the roots that the origin's certificate must lead to; the system's, without one.
+    /// `roots` is a file with the roots that the origin's certificate must lead to; the system's, without
+    /// one.
     pub(crate) fn new(front: Front<W>, roots: Option<&Path>) -> Self {
         let front = Arc::new(front);
         let proxy = |scheme| Arc::new(pingora::proxy(Arc::clone(&front), scheme, roots));

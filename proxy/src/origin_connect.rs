@@ -1,6 +1,7 @@
 //! Connections to the origin: TCP, and TLS over it where the origin's URL says `https`.
 //!
-//! A certificate is always verified: against the system's roots, or those of a file. Nothing switches that off.
+//! A certificate is always verified: against the system's roots, or those of a file. Nothing switches that
+//! off.
 
 use crate::config::{OriginAddress, OriginTls};
 use rustls::{

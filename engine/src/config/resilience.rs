@@ -92,8 +92,8 @@ pub struct RawRetry {
     pub delay_ms_first: u32,
     /// Within how many any retry begins. Default 1000; 0 to 60000.
     pub delay_ms_max: u32,
-    /// The longest `Retry-After` that is waited for, where `when` is `temporary_errors`; a longer one is passed
-    /// on at once. Default 2000; 0 to 600000. Clients wait as long.
+    /// The longest `Retry-After` that is waited for, where `when` is `temporary_errors`; a longer one is
+    /// passed on at once. Default 2000; 0 to 600000. Clients wait as long.
     pub retry_after_ms_max: u32,
     /// Retries per hundred fetches. Default 20; 0 to 100. This is how much an outage is made worse.
     pub budget_percent: u32,

@@ -30,8 +30,8 @@ pub enum Effect<C> {
         fill: FillId,
         /// What to ask for.
         head: Arc<RequestHead>,
-        /// Whose request it is: what the origin says before its response is for that one alone. Nobody's, when
-        /// it is asked in the background.
+        /// Whose request it is: what the origin says before its response is for that one alone. Nobody's,
+        /// when it is asked in the background.
         leader: Option<RequestId>,
     },
     /// Hand over the next chunk of a fetch. Answer `Pulled`, `PullEnded` or `PullFailed`.

@@ -403,8 +403,8 @@ impl<C: Chunk> Engine<C> {
         }
     }
 
-    /// What is stored still holds: all who may share it get it under its new head, and its tier is told of that. A
-    /// fill that a purge has closed freshens nothing: those who wait get what they asked for before.
+    /// What is stored still holds: all who may share it get it under its new head, and its tier is told of
+    /// that. A fill that a purge has closed freshens nothing: those who wait get what they asked for before.
     fn freshen(&mut self, not_modified: NotModified<C>) {
         let NotModified { context, waiters, alone, stored, freshened } = not_modified;
         let (at, tier) = (context.at(), stored.tier());

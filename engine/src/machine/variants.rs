@@ -56,8 +56,8 @@ struct Varying {
     idle: Option<u64>,
     /// Tiers that have a marker with these names, as far as is known, and since when that is.
     marked: Vec<(TierId, Instant)>,
-    /// Variants that said in which language they are, by the key that their language makes. They may have left,
-    /// and what is under their keys now may say something else.
+    /// Variants that said in which language they are, by the key that their language makes. They may have
+    /// left, and what is under their keys now may say something else.
     languages: BTreeMap<CacheKey, CacheKey>,
 }
 

@@ -21,8 +21,8 @@ pub(crate) enum Answer {
 /// `If-Unmodified-Since`, and where they hold `If-None-Match`, or without one `If-Modified-Since`. `received`
 /// is when the stored response came.
 ///
-/// RFC 9110 section 13.1.1 lets a cache leave `If-Match` to the origin. What is fresh, or has just been agreed
-/// to, is what the origin would send, so it would say the same; stale responses are not judged by.
+/// RFC 9110 section 13.1.1 lets a cache leave `If-Match` to the origin. What is fresh, or has just been
+/// agreed to, is what the origin would send, so it would say the same; stale responses are not judged by.
 pub(crate) fn answer(request: &RequestHead, stored: &Head, received: WallTime, now: WallTime) -> Answer {
     // RFC 9110 section 13.2.1: a condition says nothing about an answer that is no success.
     if !request.method.is_lookup() || !matches!(stored.status, 200..=299) {

@@ -31,8 +31,8 @@ pub(crate) enum WhenStale {
 /// May a stored response answer requests with `Authorization`?
 ///
 /// RFC 9111 section 3.5 asks this of what such a request brought. What another one brought may be used for it
-/// (section 4), but origins that answer by credentials often do not say so with `Vary`: only a response that is
-/// meant for both is used for both.
+/// (section 4), but origins that answer by credentials often do not say so with `Vary`: only a response that
+/// is meant for both is used for both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Credentials {
     /// Yes: `public`, `s-maxage` or `must-revalidate`.
@@ -177,8 +177,8 @@ mod tests {
         assert!(!usable_on_error(&no_cache));
     }
 
-    /// Credentials are answered with what is meant for them too, as anybody is, and with nothing else, however
-    /// fresh or stale.
+    /// Credentials are answered with what is meant for them too, as anybody is, and with nothing else,
+    /// however fresh or stale.
     #[test]
     fn credentials_are_answered_with_what_is_shared() {
         let request: Fields = [("authorization", "x")].into_iter().collect();

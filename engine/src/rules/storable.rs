@@ -45,7 +45,8 @@ pub(super) fn storable(
             NotStorable::SetCookie,
         ),
         (
-            // A validator does not help: what it is stored for may be served in place of an error, to anybody.
+            // A validator does not help: what it is stored for may be served in place of an error, to
+            // anybody.
             policy.heuristic_with_cookie == CookieHeuristic::Refuse
                 && request.fields.contains("cookie")
                 && !explicit

@@ -80,9 +80,9 @@ pub(crate) fn variant_key(target: CacheKey, names: &[Box<str>], request: &Fields
     })
 }
 
-/// A key by which a response in `language` to a request with these fields is known, too, where responses depend
-/// on `Accept-Language`: whoever likes that language best, and says the same in all other fields, would be sent
-/// it by the origin, whatever other languages it names (RFC 9110 section 12.5.4).
+/// A key by which a response in `language` to a request with these fields is known, too, where responses
+/// depend on `Accept-Language`: whoever likes that language best, and says the same in all other fields,
+/// would be sent it by the origin, whatever other languages it names (RFC 9110 section 12.5.4).
 pub(crate) fn language_key(
     target: CacheKey,
     names: &[Box<str>],

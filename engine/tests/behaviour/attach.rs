@@ -63,8 +63,8 @@ fn a_window_grows_for_company_only() {
     rig.assert_idle();
 }
 
-/// With a disk below, a reader alone has no more in memory than one read would bring back, unless it waits for
-/// the disk: what does is there for one who comes now, who then reads it and fetches nothing.
+/// With a disk below, a reader alone has no more in memory than one read would bring back, unless it waits
+/// for the disk: what does is there for one who comes now, who then reads it and fetches nothing.
 #[test]
 fn what_waits_for_a_tier_can_still_be_joined() {
     let mut raw = with_disk();

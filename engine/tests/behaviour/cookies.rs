@@ -1,5 +1,5 @@
-//! What may be one user's is served to nobody else: responses that set cookies, and what a cookie brought that
-//! does not say how long it is fresh.
+//! What may be one user's is served to nobody else: responses that set cookies, and what a cookie brought
+//! that does not say how long it is fresh.
 
 use crate::rig::{Rig, l0_only, with_disk};
 use std::time::Duration;

@@ -68,7 +68,8 @@ fn what_may_be_shared_is_served_to_all() {
     }
 }
 
-/// What others brought and is not for those with credentials stays for the others; the origin answers the rest.
+/// What others brought and is not for those with credentials stays for the others; the origin answers the
+/// rest.
 #[test]
 fn what_is_not_shared_is_withheld() {
     for raw in tiers() {
@@ -89,8 +90,8 @@ fn what_is_not_shared_is_withheld() {
     }
 }
 
-/// What credentials brought and may not be shared is stored nowhere, and nobody who waits, or comes while it is
-/// on its way, reads a byte of it.
+/// What credentials brought and may not be shared is stored nowhere, and nobody who waits, or comes while it
+/// is on its way, reads a byte of it.
 #[test]
 fn what_credentials_brought_is_theirs_alone() {
     for raw in tiers() {
@@ -150,8 +151,8 @@ fn credentials_join_what_is_for_both() {
     }
 }
 
-/// Where the origin is to agree to each use, it sees the credentials of each: a 304 answers who asked, and only
-/// those without credentials share one that was not asked for with any.
+/// Where the origin is to agree to each use, it sees the credentials of each: a 304 answers who asked, and
+/// only those without credentials share one that was not asked for with any.
 #[test]
 fn the_origin_agrees_to_each_credentials() {
     for raw in tiers() {

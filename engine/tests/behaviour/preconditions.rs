@@ -104,8 +104,8 @@ fn a_precondition_joins_no_fill() {
     }
 }
 
-/// Nor does one that looked for the target, and finds a fetch of its variant under way already: its names were
-/// learned from another fetch meanwhile.
+/// Nor does one that looked for the target, and finds a fetch of its variant under way already: its names
+/// were learned from another fetch meanwhile.
 #[test]
 fn a_precondition_joins_no_variant() {
     let raw = || RawConfig { l0: None, ..with_shared() };

@@ -201,8 +201,8 @@ fn check_pairs(cache: &RawConfig, storage: &RawStorage) -> Result<(), Problem> {
     Ok(())
 }
 
-/// A cache without a tier would fetch everything, and a gate that no object of its size can pass through would
-/// look like more room than there is.
+/// A cache without a tier would fetch everything, and a gate that no object of its size can pass through
+/// would look like more room than there is.
 fn check_memory(cache: &RawConfig) -> Result<(), Problem> {
     let Some(l0) = &cache.l0 else {
         return match (&cache.l1, &cache.l2) {

@@ -331,7 +331,8 @@ impl<W: World> Connection<W> {
         self.end(sent, page.status, &account, &exchange)
     }
 
-    /// Says that no more comes, and reads what the client had still to say, so that it reads what it was told.
+    /// Says that no more comes, and reads what the client had still to say, so that it reads what it was
+    /// told.
     async fn linger(&mut self) {
         let until = Instant::now() + LINGERING_TIME_MAX;
         let mut left = LINGERING_BYTES_MAX;

@@ -48,9 +48,9 @@ pub(super) fn client_scheme<'f>(
 }
 
 impl Client {
-    /// Of a request that came from `peer`. Each proxy adds on the right whom it was reached by, so the list is
-    /// believed from there up to the first address that is not a trusted proxy's. What is no address ends the
-    /// list.
+    /// Of a request that came from `peer`. Each proxy adds on the right whom it was reached by, so the list
+    /// is believed from there up to the first address that is not a trusted proxy's. What is no address ends
+    /// the list.
     pub(super) fn of<'f>(
         peer: IpAddr,
         scheme: Scheme,
@@ -120,9 +120,9 @@ pub(super) fn tell_of_client(fields: &mut Fields, authority: &str, client: &Clie
     fields.push("cdn-loop", loop_id.as_bytes());
 }
 
-/// A request's head in one spelling, for Pingora: what was judged, and nothing that can be read otherwise. Who
-/// asks is added on the way to the origin; what a trusted proxy says of that is kept until then.
-/// Names keep the letters that the client wrote.
+/// A request's head in one spelling, for Pingora: what was judged, and nothing that can be read otherwise.
+/// Who asks is added on the way to the origin; what a trusted proxy says of that is kept until then. Names
+/// keep the letters that the client wrote.
 pub(super) fn written_anew(
     raw: &[u8],
     parsed: &ParsedHead<'_, '_>,

@@ -1,8 +1,8 @@
 //! The address behind the origin's name, for requests that go around the cache.
 //!
-//! Looking a name up takes a thread of the system's and often a packet, which is too much for each request. So an
-//! answer is kept for a few seconds, which is how long a change takes to be followed. Requests that come when
-//! it is too old each look again: no request waits for another's.
+//! Looking a name up takes a thread of the system's and often a packet, which is too much for each request.
+//! So an answer is kept for a few seconds, which is how long a change takes to be followed. Requests that
+//! come when it is too old each look again: no request waits for another's.
 
 use std::{
     io,

@@ -372,8 +372,8 @@ impl<'b> Meant<'b> {
                         }
                     }
                 }
-                // HTTP/2 is not begun that way any more (RFC 9113 section 3.1): such a request is one like any
-                // other.
+                // HTTP/2 is not begun that way any more (RFC 9113 section 3.1): such a request is one like
+                // any other.
                 "upgrade" => {
                     meant.upgrades |= options(line.value).any(|name| !name.eq_ignore_ascii_case(b"h2c"));
                 }

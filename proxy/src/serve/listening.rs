@@ -114,8 +114,8 @@ async fn open<W: World>(
     drop(admitted);
 }
 
-/// Whom a trusted proxy speaks for, itself included. Nobody, when it is none, or says it in a wrong way or too
-/// late.
+/// Whom a trusted proxy speaks for, itself included. Nobody, when it is none, or says it in a wrong way or
+/// too late.
 async fn told_of<W: World>(stream: &mut TcpStream, peer: SocketAddr, doors: &Doors<W>) -> Option<SocketAddr> {
     let refuse = |why: &dyn Display| {
         tracing::debug!(%peer, %why, "a connection is closed");

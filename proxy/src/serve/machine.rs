@@ -95,8 +95,8 @@ fn machine_memory(meminfo: &str) -> Option<ByteCount> {
     Some(ByteCount(kib.saturating_mul(1024)))
 }
 
-/// Where the limits of memory stand that hold for a process in these groups (the text of `/proc/self/cgroup`):
-/// a group is within its parents' limits, too.
+/// Where the limits of memory stand that hold for a process in these groups (the text of
+/// `/proc/self/cgroup`): a group is within its parents' limits, too.
 fn limit_files(root: &Path, groups: &str) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for line in groups.lines() {

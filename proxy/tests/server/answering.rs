@@ -79,7 +79,8 @@ fn a_get_with_a_body_passes() {
     assert_eq!(origin.asked()[0].body, b"query");
 }
 
-/// Ranges, and credentials that nothing stored is for, go to the origin, each with its own words in `Cache-Status`.
+/// Ranges, and credentials that nothing stored is for, go to the origin, each with its own words in
+/// `Cache-Status`.
 #[test]
 fn ranges_and_credentials_pass() {
     let origin = Origin::fixed(FRESH, b"hello".to_vec());
@@ -386,8 +387,8 @@ fn an_unsafe_request_invalidates() {
     }
 }
 
-/// What an origin says before its response reaches the client whose request it is, at once, and is not stored:
-/// a hit has nothing before it.
+/// What an origin says before its response reaches the client whose request it is, at once, and is not
+/// stored: a hit has nothing before it.
 #[test]
 fn interim_responses_reach_the_client_before_the_response() {
     let (go_on, told) = std::sync::mpsc::channel::<()>();

@@ -1,5 +1,5 @@
-//! What strangers send who mean harm, or know no better: each gets a clear answer, the origin is not asked, and
-//! nobody else is served worse for it.
+//! What strangers send who mean harm, or know no better: each gets a clear answer, the origin is not asked,
+//! and nobody else is served worse for it.
 
 use crate::harness::{Origin, Server, Site, respond};
 use std::{
@@ -85,8 +85,8 @@ fn heads_have_limits() {
     assert_eq!(origin.targets().len(), 2);
 }
 
-/// A head that drips is cut off at its deadline, whoever sends it; a connection that is idle is closed without
-/// a word.
+/// A head that drips is cut off at its deadline, whoever sends it; a connection that is idle is closed
+/// without a word.
 #[test]
 fn a_head_that_drips_is_cut_off() {
     let origin = Origin::fixed("", b"x".to_vec());
@@ -150,8 +150,8 @@ fn http_1_0_needs_no_host() {
     assert_eq!(answer.matches("Connection: keep-alive\r\n").count(), 1, "{answer}");
 }
 
-/// Requests that come at once are answered in order, each from where it belongs: memory, the origin, or around
-/// the cache.
+/// Requests that come at once are answered in order, each from where it belongs: memory, the origin, or
+/// around the cache.
 #[test]
 fn requests_that_come_at_once_are_answered_in_order() {
     let origin = Origin::start(|asked, stream| {

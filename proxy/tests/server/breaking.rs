@@ -91,8 +91,8 @@ fn a_chunked_body_that_breaks_off_has_no_last_chunk() {
     check(&origin, die);
 }
 
-/// URLs that fail take no others away: an origin that answers them at all, even with what is no HTTP, is asked
-/// for the rest; and it is asked once for each, not again.
+/// URLs that fail take no others away: an origin that answers them at all, even with what is no HTTP, is
+/// asked for the rest; and it is asked once for each, not again.
 #[test]
 fn urls_that_fail_take_no_others_away() {
     for bad in [
@@ -118,7 +118,8 @@ fn urls_that_fail_take_no_others_away() {
     }
 }
 
-/// A client of HTTP/1.0 that knows neither length nor chunks: only a reset tells it that this was not the end.
+/// A client of HTTP/1.0 that knows neither length nor chunks: only a reset tells it that this was not the
+/// end.
 #[test]
 fn a_body_that_only_the_end_frames_is_reset_when_it_breaks_off() {
     let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nCache-Control: max-age=60\r\n\r\n";

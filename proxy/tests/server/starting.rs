@@ -191,8 +191,8 @@ fn a_demonstration_needs_no_configuration() {
     assert_eq!(server.wait().code(), Some(0));
 }
 
-/// The soft limit of open files is raised to the hard one, and when that is too low for the connections that may
-/// come, it is said with both numbers.
+/// The soft limit of open files is raised to the hard one, and when that is too low for the connections that
+/// may come, it is said with both numbers.
 #[test]
 fn descriptors_are_taken_and_too_few_are_told() {
     let config = |connections: u32| {

@@ -37,8 +37,8 @@ fn refused(server: &Server) -> String {
     line.expect("it is counted").rsplit(' ').next().expect("a number").to_owned()
 }
 
-/// What a trusted proxy says of the client reaches the origin on both ways to it, and the log; whom it names as
-/// the host does not.
+/// What a trusted proxy says of the client reaches the origin on both ways to it, and the log; whom it names
+/// as the host does not.
 #[test]
 fn a_trusted_proxy_is_believed() {
     let origin = Origin::fixed("Cache-Control: max-age=60\r\n", b"x".to_vec());
@@ -117,8 +117,8 @@ fn a_trusted_proxy_may_speak_http_2() {
     }
 }
 
-/// Each connection begins with a header, and what it says is the client's address; what comes right after it is
-/// the request.
+/// Each connection begins with a header, and what it says is the client's address; what comes right after it
+/// is the request.
 #[test]
 fn the_proxy_protocol_tells_the_client() {
     let origin = Origin::fixed("Cache-Control: no-store\r\n", b"x".to_vec());

@@ -113,10 +113,10 @@ pub enum Scheme {
     Https,
 }
 
-/// An authority in the one spelling that is keyed: lower case, no dot after the last label, no empty port, and
-/// the port of the scheme as [`Scheme`] says. `None` for what is no host with an optional port: user
-/// information, percent signs and other letters than those of a host name are refused, for they would give one
-/// host many keys.
+/// An authority in the one spelling that is keyed: lower case, no dot after the last label, no empty port,
+/// and the port of the scheme as [`Scheme`] says. `None` for what is no host with an optional port: user
+/// information, percent signs and other letters than those of a host name are refused, for they would give
+/// one host many keys.
 pub fn normal_authority(text: &str, scheme: Scheme) -> Option<Cow<'_, str>> {
     let (host, port) = split_port(text)?;
     let port = if port.is_empty() { None } else { Some(port.parse::<u16>().ok()?) };

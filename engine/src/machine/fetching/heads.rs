@@ -119,7 +119,8 @@ impl Judged {
     }
 
     /// A stored head with what this 304 changes of it, and what the rules make of that (RFC 9111 section
-    /// 4.3.4). A cookie with the condition is no reason not to guess: what is stored was not asked for with it.
+    /// 4.3.4). A cookie with the condition is no reason not to guess: what is stored was not asked for with
+    /// it.
     pub(in crate::machine) fn merge<C: Chunk>(
         &self,
         cx: &Context<C>,

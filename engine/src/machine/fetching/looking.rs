@@ -169,8 +169,8 @@ impl<C: Chunk> Fetching<C> {
         }
     }
 
-    /// Sends those who wait around the cache that this record may not be used for, whatever the origin says of
-    /// it.
+    /// Sends those who wait around the cache that this record may not be used for, whatever the origin says
+    /// of it.
     pub(in crate::machine) fn pass_withheld(
         &mut self,
         cx: &mut Context<C>,

@@ -363,20 +363,21 @@ impl<C: Chunk> Stream<C> {
         self.source == OriginSide::Ended || self.followers.is_empty()
     }
 
-    /// Makes room in the window for what is still to come: what all have read, and what can be read back from a
-    /// tier, may go.
+    /// Makes room in the window for what is still to come: what all have read, and what can be read back from
+    /// a tier, may go.
     pub(in crate::machine) fn slide(&mut self, cx: &Context<C>, tiers: Progress) {
         if self.source == OriginSide::Ended {
             return;
         }
         let slowest = self.followers.slowest().unwrap_or(self.window.end());
         let limit = tiers.readable.unwrap_or(0).max(slowest);
-        while self.is_full(cx, tiers) && self.window.let_go(limit) {}
+        while self.is_full(cx, tiers) && self.window.pop_oldest(limit) {}
     }
 
-    /// Does the window hold all that it may before the next chunk comes? It is for readers at different places:
-    /// one alone needs no more than what is on its way, unless L0 collects the same bytes, or they wait for a
-    /// tier, or one read would bring them back; and when all windows together hold too much, nobody gets more.
+    /// Does the window hold all that it may before the next chunk comes? It is for readers at different
+    /// places: one alone needs no more than what is on its way, unless L0 collects the same bytes, or they
+    /// wait for a tier, or one read would bring them back; and when all windows together hold too much,
+    /// nobody gets more.
     pub(in crate::machine) fn is_full(&self, cx: &Context<C>, tiers: Progress) -> bool {
         let held = self.window.held();
         if held >= cx.config.window {

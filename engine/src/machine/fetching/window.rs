@@ -4,8 +4,8 @@ use crate::language::chunk::Chunk;
 use alloc::{collections::VecDeque, sync::Arc};
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// What all windows of an engine hold: each counts in it for as long as it lives. An engine is one thread's at a
-/// time, so no order of memory is asked for.
+/// What all windows of an engine hold: each counts in it for as long as it lives. An engine is one thread's
+/// at a time, so no order of memory is asked for.
 #[derive(Clone, Debug, Default)]
 pub(super) struct WindowBytes(Arc<AtomicU64>);
 
@@ -94,7 +94,7 @@ impl<C: Chunk> Window<C> {
     }
 
     /// Lets go of the oldest chunk, if it ends at or before `limit`.
-    pub(super) fn let_go(&mut self, limit: u64) -> bool {
+    pub(super) fn pop_oldest(&mut self, limit: u64) -> bool {
         let oldest = self.older.front().or(self.newest.as_ref());
         let Some(end) = oldest.map(|(start, chunk)| start.saturating_add(chunk.size())) else { return false };
         if end > limit {

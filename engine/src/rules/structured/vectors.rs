@@ -1,6 +1,6 @@
-//! The public test vectors of RFC 9651, where they are at hand: `../shared/vectors/structured-fields` beside this
-//! repository. All dictionaries and items that are parsed; lists, and what is only to be written, are nothing
-//! that a rule of ours reads or writes.
+//! The public test vectors of RFC 9651, where they are at hand: `../shared/vectors/structured-fields` beside
+//! this repository. All dictionaries and items that are parsed; lists, and what is only to be written, are
+//! nothing that a rule of ours reads or writes.
 
 use super::{Parser, Value};
 use serde_json::Value as Json;

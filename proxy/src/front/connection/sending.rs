@@ -1,4 +1,5 @@
-//! Responses, as a connection of HTTP/1 sends them: whole ones in one write, bodies piece by piece, error pages.
+//! Responses, as a connection of HTTP/1 sends them: whole ones in one write, bodies piece by piece, error
+//! pages.
 
 use super::{Connection, Manner};
 use crate::{
