@@ -39,7 +39,8 @@ pub(super) async fn serve<W: World>(
     wire: Wire,
     stop: watch::Receiver<bool>,
 ) {
-    let mut connection = Connection { front, proxy, wire, stop, out: BytesMut::new(), lowered: Vec::new() };
+    let mut connection =
+        Connection { front, proxy, wire, stop, out: BytesMut::new(), lowered: Vec::new(), raw: Vec::new() };
     loop {
         match connection.exchange().await {
             Next::Request => {}
@@ -63,6 +64,8 @@ struct Connection<W: World> {
     out: BytesMut,
     /// The head that is being answered, names in lower case.
     lowered: Vec<u8>,
+    /// The same as it came, where memory has not answered it.
+    raw: Vec<u8>,
 }
 
 /// What comes after an exchange.
@@ -108,16 +111,14 @@ enum Request {
     /// It is in memory, and this old.
     Hit(Arc<Resident<Bytes>>, Duration),
     Ask(Box<Asked>),
-    /// Pingora's front answers it.
-    Other(Handed),
+    /// A purge, with so much of a body. Pingora's side answers it.
+    Purge(Framing),
 }
 
 /// A question to the engine.
 struct Asked {
     key: CacheKey,
     head: Arc<RequestHead>,
-    /// The request in one spelling, for an origin that is asked around the cache.
-    written: Bytes,
     framing: Framing,
     upgrades: bool,
 }
@@ -137,7 +138,10 @@ impl<W: World> Connection<W> {
         match request {
             Request::Hit(resident, age) => self.serve_hit(&resident, age, exchange).await,
             Request::Ask(asked) => self.ask(*asked, exchange).await,
-            Request::Other(handed) => Next::HandOver(Box::new(handed)),
+            Request::Purge(framing) => {
+                let head = self.written_anew();
+                Next::HandOver(Box::new(Handed { head, framing, upgrades: false, passed: None }))
+            }
         }
     }
 
@@ -220,25 +224,36 @@ impl<W: World> Connection<W> {
         {
             return Ok((Request::Hit(resident, age), exchange));
         }
-        let written = || Bytes::from(forwarding::written_anew(raw, &parsed, authority, standing));
+        self.raw.clear();
+        self.raw.extend_from_slice(raw);
         let (framing, upgrades) = (parsed.framing, parsed.upgrades);
         if parsed.method == "PURGE" {
-            let handed = Handed { head: written(), framing, upgrades, passed: None };
-            return Ok((Request::Other(handed), exchange));
+            return Ok((Request::Purge(framing), exchange));
         }
         let mut head = parsed.engine_head(authority)?;
         if forwarding::is_loop(parsed.lines(), &front.loop_id) {
             return Err(Fault::Loop);
         }
         forwarding::tell_of_client(&mut head.fields, authority, &client(), &front.loop_id);
-        let asked = Asked { key, head: Arc::new(head), written: written(), framing, upgrades };
+        let asked = Asked { key, head: Arc::new(head), framing, upgrades };
         Ok((Request::Ask(Box::new(asked)), exchange))
+    }
+
+    /// The head that is being answered, in one spelling.
+    fn written_anew(&self) -> Bytes {
+        let front = &*self.front;
+        let mut places = [const { MaybeUninit::uninit() }; FIELD_LINES_MOST];
+        let (scheme, standing) = (self.wire.scheme, front.trusted.standing(self.wire.peer.ip()));
+        let parsed = request_head::parse(&self.lowered, scheme, standing, &front.head_limits, &mut places)
+            .expect("it was judged when it came, by the same limits");
+        let authority = parsed.authority.as_deref().unwrap_or(&front.default_authority);
+        forwarding::written_anew(&self.raw, &parsed, authority, standing).into()
     }
 
     /// Asks the engine, unless the client goes away before it answers: dropping the question tells the
     /// engine.
     async fn ask(&mut self, asked: Asked, mut exchange: Exchange) -> Next {
-        let Asked { key, head, written, framing, upgrades } = asked;
+        let Asked { key, head, framing, upgrades } = asked;
         // A body that nobody reads would be taken for the next request.
         exchange.manner.keeps_open &= framing == Framing::Empty;
         let mut asking = self.front.driver.ask(key, Arc::clone(&head));
@@ -271,7 +286,8 @@ impl<W: World> Connection<W> {
             }
             Answer::Pass(bypass) => {
                 let passed = Passed { account: Account::passed(bypass), head };
-                Next::HandOver(Box::new(Handed { head: written, framing, upgrades, passed: Some(passed) }))
+                let head = self.written_anew();
+                Next::HandOver(Box::new(Handed { head, framing, upgrades, passed: Some(passed) }))
             }
         }
     }
@@ -350,7 +366,7 @@ impl<W: World> Connection<W> {
 
     /// Lends the connection to Pingora. It comes back if another request may follow.
     async fn hand_over(self, handed: Handed) -> Option<Self> {
-        let Self { front, proxy, wire, stop, out, lowered } = self;
+        let Self { front, proxy, wire, stop, out, lowered, raw } = self;
         let Handed { head, framing, upgrades, passed } = handed;
         let handed = HandedOver::new(wire, head, framing, upgrades);
         let mut session = ServerSession::new_http1(Box::new(handed));
@@ -362,7 +378,7 @@ impl<W: World> Connection<W> {
         let reused = proxy.process_new_http(session, &stop).await?;
         let (stream, _settings) = reused.consume();
         let handed = stream.into_any().downcast::<HandedOver>().ok()?;
-        Some(Self { front, proxy, wire: handed.into_wire()?, stop, out, lowered })
+        Some(Self { front, proxy, wire: handed.into_wire()?, stop, out, lowered, raw })
     }
 
     /// An idle connection keeps little.
@@ -370,8 +386,10 @@ impl<W: World> Connection<W> {
         if self.out.capacity() > KEPT_BYTES_MAX {
             self.out = BytesMut::new();
         }
-        if self.lowered.capacity() > KEPT_BYTES_MAX {
-            self.lowered = Vec::new();
+        for kept in [&mut self.lowered, &mut self.raw] {
+            if kept.capacity() > KEPT_BYTES_MAX {
+                *kept = Vec::new();
+            }
         }
         if self.wire.read.is_empty() && self.wire.read.capacity() > KEPT_BYTES_MAX {
             self.wire.read = BytesMut::new();
