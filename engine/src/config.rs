@@ -188,6 +188,11 @@ pub struct RawFill {
     pub read_size: ByteCount,
     /// What becomes of a fetch that nobody reads any more. Default `finish`.
     pub on_abandon: OnAbandon,
+    /// What is fetched for a `HEAD`, or for one range, of what is not stored. Default `whole`.
+    pub on_range: OnRange,
+    /// The largest response that `on_range: whole` fetches: a few bytes of a request can cost as many of the
+    /// origin's. Default 64MiB.
+    pub on_range_max: ByteCount,
 }
 
 impl Default for RawFill {
@@ -199,6 +204,8 @@ impl Default for RawFill {
             lane_stall_ms_max: 2_000,
             read_size: ByteCount::kib(256),
             on_abandon: OnAbandon::Finish,
+            on_range: OnRange::Whole,
+            on_range_max: ByteCount::mib(64),
         }
     }
 }
@@ -211,6 +218,17 @@ pub enum OnAbandon {
     Finish,
     /// It is cancelled.
     Cancel,
+}
+
+/// What is fetched for those who want less than the whole of what is not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnRange {
+    /// The whole, for the tiers. A `HEAD` gets its head; a range is served as it arrives, and goes around the
+    /// cache where it lies far behind.
+    Whole,
+    /// Nothing: such requests go around the cache.
+    Never,
 }
 
 /// A configuration that holds together. Deserializing one reads a [`RawConfig`] and checks it.
@@ -229,6 +247,8 @@ pub struct Config {
     pub(crate) lane_stall_max: Duration,
     pub(crate) read_size: u64,
     pub(crate) on_abandon: OnAbandon,
+    /// The largest response that is fetched whole for those who want a part of it, or its head.
+    pub(crate) whole_for_part_max: Option<ByteCount>,
     heads: Heads,
     pub(crate) policy: Policy,
     pub(crate) resilience: ResiliencePolicy,

@@ -33,7 +33,7 @@ mod rules;
 pub mod store;
 
 pub use config::{
-    Config, ConfigError, Eviction, Objective, OnAbandon, OnFull, Promotion, RawBreaker, RawCollapse,
+    Config, ConfigError, Eviction, Objective, OnAbandon, OnFull, OnRange, Promotion, RawBreaker, RawCollapse,
     RawConfig, RawDeadline, RawDiskTier, RawDurableTier, RawEviction, RawFill, RawHedge, RawHttp,
     RawMemoryTier, RawPromotion, RawResilience, RawRetry, RawSharedTier,
 };

@@ -177,7 +177,7 @@ impl OneFetch {
 
     fn on_fetch(&mut self, shard: Shard, event: &FetchEvent) -> Result<(), Violation> {
         match event {
-            FetchEvent::Fetched { fill, key, variant, purpose: Purpose::Shared, .. } => {
+            FetchEvent::Fetched { fill, key, variant, purpose: Purpose::Shared | Purpose::Part, .. } => {
                 let has_rested = self.resting.remove(&(shard, *fill)).is_some();
                 return self.on_fetched(shard, (*key, *variant), *fill, has_rested);
             }

@@ -1,7 +1,8 @@
 //! O1: when the last client has left, or its response broke off, a fetch is given up where policy says so.
 //!
 //! With `fill.on_abandon: cancel` no fetch is under way for a key for which no request is open, but one that
-//! revalidates behind the back of a client that was served. A response that ended whole leaves nothing to
+//! revalidates behind the back of a client that was served, and one of a whole of which somebody wanted a
+//! part, up to a size. A response that ended whole leaves nothing to
 //! give up: the rest of its fetch is already here. It does not check the other policy, under which a fetch
 //! goes on as long as a tier keeps it; that no stream is left open at the origin in the end is for a world to
 //! see.
@@ -9,17 +10,19 @@
 use crate::{Edge, Fact, Invariant, Violation, What};
 use std::collections::{BTreeMap, BTreeSet};
 use tiergate_engine::{
-    ByteCount, CacheKey, End, Event, FetchEvent, FillId, Instant, Length, OnAbandon, RequestEvent, RequestId,
-    StaleUse,
+    ByteCount, CacheKey, End, Event, FetchEvent, FillId, Instant, Length, OnAbandon, Purpose, RequestEvent,
+    RequestId, StaleUse,
 };
 
 /// The rule.
 #[derive(Debug)]
 pub struct Abandoned {
     policy: OnAbandon,
+    /// The largest whole that is fetched for the tiers because somebody wanted a part of it.
+    for_part_max: ByteCount,
     open: BTreeMap<(Edge, RequestId), CacheKey>,
-    /// Fetches under way, and whether each is a background revalidation.
-    fetches: BTreeMap<(Edge, FillId), (CacheKey, bool)>,
+    /// Fetches under way, and for whom.
+    fetches: BTreeMap<(Edge, FillId), (CacheKey, Whom)>,
     /// Attempts that are put off, of such a one.
     behind: BTreeSet<(Edge, FillId)>,
     /// Such a one that ended last: it may be about to be tried again.
@@ -31,11 +34,23 @@ pub struct Abandoned {
     left: Option<(Instant, Edge, CacheKey)>,
 }
 
+/// For whom a fetch is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whom {
+    /// Its readers: without one it is given up.
+    Readers,
+    /// A client that was served already: it revalidates.
+    Behind,
+    /// The tiers, because somebody wanted a part.
+    Tiers,
+}
+
 impl Abandoned {
-    /// The rule under this policy.
-    pub const fn new(policy: OnAbandon) -> Self {
+    /// The rule under this policy, with this bound for wholes of which somebody wanted a part.
+    pub const fn new(policy: OnAbandon, for_part_max: ByteCount) -> Self {
         Self {
             policy,
+            for_part_max,
             open: BTreeMap::new(),
             fetches: BTreeMap::new(),
             behind: BTreeSet::new(),
@@ -53,10 +68,15 @@ impl Abandoned {
             Event::Request(RequestEvent::ServedStale { key, why: StaleUse::WhileRevalidate, .. }) => {
                 self.served_stale.insert((edge, *key), at);
             }
-            Event::Fetch(FetchEvent::Fetched { fill, key, .. }) => {
+            Event::Fetch(FetchEvent::Fetched { fill, key, purpose, .. }) => {
                 let is_behind = self.behind.remove(&(edge, *fill))
                     || self.served_stale.get(&(edge, *key)).is_some_and(|since| *since == at);
-                self.fetches.insert((edge, *fill), (*key, is_behind));
+                let whom = match purpose {
+                    _ if is_behind => Whom::Behind,
+                    Purpose::Part => Whom::Tiers,
+                    Purpose::Shared | Purpose::Private => Whom::Readers,
+                };
+                self.fetches.insert((edge, *fill), (*key, whom));
             }
             // The attempts that follow are for the same clients.
             Event::Fetch(FetchEvent::Retried { fill, next, .. }) => {
@@ -70,6 +90,13 @@ impl Abandoned {
                 fill, length: Length::Known(ByteCount::ZERO), ..
             }) => {
                 self.fetches.remove(&(edge, *fill));
+            }
+            Event::Fetch(FetchEvent::HeadArrived { fill, length: Length::Known(length), .. })
+                if *length > self.for_part_max =>
+            {
+                if let Some((_, whom @ Whom::Tiers)) = self.fetches.get_mut(&(edge, *fill)) {
+                    *whom = Whom::Readers;
+                }
             }
             Event::Fetch(FetchEvent::FetchEnded { fill, .. }) => {
                 let is_behind = self.is_over(edge, *fill);
@@ -93,7 +120,7 @@ impl Abandoned {
 
     /// A fetch is no longer under way; was it a background revalidation?
     fn is_over(&mut self, edge: Edge, fill: FillId) -> bool {
-        matches!(self.fetches.remove(&(edge, fill)), Some((_, true)))
+        matches!(self.fetches.remove(&(edge, fill)), Some((_, Whom::Behind)))
     }
 
     /// The moment is over in which a client left.
@@ -102,7 +129,7 @@ impl Abandoned {
             return Ok(());
         }
         let mut fetches = self.fetches.iter();
-        match fetches.find(|((other, _), (of, is_behind))| (*other, *of, *is_behind) == (edge, key, false)) {
+        match fetches.find(|((other, _), (of, whom))| (*other, *of, *whom) == (edge, key, Whom::Readers)) {
             Some(((_, fill), _)) => Err(Violation {
                 rule: "O1",
                 detail: format!("edge {} goes on with {fill:?} of {key}, for which nobody waits", edge.0),
@@ -114,7 +141,7 @@ impl Abandoned {
 
 impl Default for Abandoned {
     fn default() -> Self {
-        Self::new(OnAbandon::Finish)
+        Self::new(OnAbandon::Finish, ByteCount::UNLIMITED)
     }
 }
 
@@ -150,12 +177,25 @@ impl Invariant for Abandoned {
 mod tests {
     use super::*;
     use crate::history::{History, KEY, fetch_ended, fetched, requested, served};
-    use tiergate_engine::{AbortReason, Purpose, TierId};
+    use tiergate_engine::{AbortReason, Storable, TierId};
+
+    const BOUND: ByteCount = ByteCount(100);
 
     const LEFT: End = End::Aborted(AbortReason::ClientLeft);
 
+    fn head(length: ByteCount) -> Event {
+        Event::Fetch(FetchEvent::HeadArrived {
+            fill: FillId(1),
+            key: KEY,
+            variant: KEY,
+            status: 200,
+            length: Length::Known(length),
+            storable: Storable::Yes,
+        })
+    }
+
     fn after(events: &[Event]) -> Result<(), &'static str> {
-        let mut history = History::of(Abandoned::new(OnAbandon::Cancel));
+        let mut history = History::of(Abandoned::new(OnAbandon::Cancel, BOUND));
         events.iter().try_for_each(|event| history.event(*event))?;
         history.at(1);
         history.event(requested(9))
@@ -175,6 +215,7 @@ mod tests {
             vec![requested(1), fetch, served(1, 0, LEFT), fetch_ended(1, KEY)],
             vec![requested(1), requested(2), fetch, served(1, 0, LEFT)],
             vec![requested(1), behind, fetch, served(1, 0, LEFT)],
+            vec![requested(1), fetched(1, KEY, Purpose::Part), head(BOUND), served(1, 0, LEFT)],
         ] {
             assert_eq!(after(&events), Ok(()), "{events:?}");
         }
@@ -183,7 +224,7 @@ mod tests {
     /// A background revalidation that failed and is tried again is still for nobody (explore seed 27931).
     #[test]
     fn a_retried_background_revalidation_passes() {
-        let mut history = History::of(Abandoned::new(OnAbandon::Cancel));
+        let mut history = History::of(Abandoned::new(OnAbandon::Cancel, BOUND));
         let (request, tier, why) = (RequestId(1), TierId::L0, StaleUse::WhileRevalidate);
         let stale = Event::Request(RequestEvent::ServedStale { request, key: KEY, tier, why });
         let (fill, next) = (FillId(1), FillId(2));
@@ -215,5 +256,8 @@ mod tests {
                 Err("O1")
             );
         }
+        let too_large = head(ByteCount(BOUND.0 + 1));
+        let events = [requested(1), fetched(1, KEY, Purpose::Part), too_large, served(1, 0, LEFT)];
+        assert_eq!(after(&events), Err("O1"));
     }
 }

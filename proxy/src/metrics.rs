@@ -80,7 +80,7 @@ struct ShardCounts {
     passes: Tally<Bypass, 4>,
     refusals: Tally<Refusal, 11>,
     stale: Tally<StaleUse, 2>,
-    fetches: Tally<Purpose, 2>,
+    fetches: Tally<Purpose, 3>,
     fetches_ended: Tally<FetchEnd, 10>,
     origin_responses: Tally<StatusClass, 6>,
     origin_bytes: AtomicU64,

@@ -1,9 +1,9 @@
 //! The one conversion from what a file says to what the engine runs on: every bound is checked here.
 
 use super::{
-    ByteTier, Config, ConfigError, Heads, IndexKeeper, MemoryTier, Objective, OnFull, Promotion, RawCollapse,
-    RawConfig, RawDiskTier, RawDurableTier, RawFill, RawMemoryTier, RawPromotion, RawSharedTier, Reach,
-    check, within,
+    ByteTier, Config, ConfigError, Heads, IndexKeeper, MemoryTier, Objective, OnFull, OnRange, Promotion,
+    RawCollapse, RawConfig, RawDiskTier, RawDurableTier, RawFill, RawMemoryTier, RawPromotion, RawSharedTier,
+    Reach, check, within,
 };
 use crate::{
     language::{id::TierId, units::ByteCount},
@@ -39,6 +39,10 @@ impl TryFrom<RawConfig> for Config {
             lane_stall_max: Duration::from_millis(fill.lane_stall_ms_max.into()),
             read_size: fill.read_size.0,
             on_abandon: fill.on_abandon,
+            whole_for_part_max: match fill.on_range {
+                OnRange::Whole => Some(fill.on_range_max),
+                OnRange::Never => None,
+            },
             heads: Heads::Counted,
             policy: http.into_policy()?,
             resilience: resilience.try_into()?,

@@ -381,9 +381,6 @@ impl<C: Chunk> Engine<C> {
             let source = copying::CopySource { owner: Owner::Fill(fill), promotes: None };
             *copies = self.copying.lanes.open_copies(&mut self.cx, source, copied, l0, &tiers);
         }
-        if begun.is_unread {
-            self.cancel(fill);
-        }
         for request in begun.readers {
             self.follow(fill, request);
         }
@@ -555,19 +552,21 @@ impl<C: Chunk> Engine<C> {
                 }
             }
             Delivery::Over => self.clients.finish(&mut self.cx, request, End::Complete),
-            Delivery::Behind { position, base } => self.reread(fill, request, position, base),
+            Delivery::Behind { position, base, wanted } => {
+                self.reread(fill, request, position, (base, wanted));
+            }
         }
     }
 
     /// Reads back, for a follower that fell behind, what a tier has acknowledged.
-    fn reread(&mut self, fill: FillId, request: RequestId, position: u64, base: u64) {
+    fn reread(&mut self, fill: FillId, request: RequestId, position: u64, (base, wanted): (u64, u64)) {
         let Some(copies) = self.fetching.copies(fill) else { return };
         let Some((readable, writer, tier)) = self.copying.lanes.readable(copies, position) else {
             let tier = self.copying.lanes.unreadable(copies, position);
             self.fetching.unfollow(&mut self.cx, fill, request);
             return self.clients.finish(&mut self.cx, request, End::Aborted(AbortReason::TierRead(tier)));
         };
-        let length_max = self.cx.config.read_size.min(readable.min(base) - position);
+        let length_max = self.cx.config.read_size.min(readable.min(base) - position).min(wanted);
         let op = read_back(&mut self.cx, request, (tier, writer), position, length_max);
         self.fetching.on_reread(fill, request, op, writer);
     }

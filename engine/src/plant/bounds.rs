@@ -31,6 +31,9 @@ pub(super) fn of(fault: Fault, mut config: Config) -> Config {
         Fault::X10 => config.waiters_max += 1,
         Fault::X11 => config.fills_max += 1,
         Fault::X32 => config.on_abandon = OnAbandon::Finish,
+        Fault::X97 => {
+            config.whole_for_part_max = config.whole_for_part_max.map(|_| ByteCount::UNLIMITED);
+        }
         Fault::X36 => config.resilience.retry.attempts_max += 1,
         Fault::X37 => config.resilience.retry_allowance = BOUNDLESS,
         Fault::X65 => config.resilience.deadline.chunk_max = FOR_EVER,

@@ -172,6 +172,8 @@ faults! {
     X94 "a commit is lost, and counts as done"
     X95 "a fetch is cancelled twice"
     X96 "a refusal is lost"
+    X97 "no bound is heeded of what is fetched for a part"
+    X98 "a part of what arrives begins a byte late"
 }
 
 /// What was planted: nothing, and no room for it, unless the crate was built to plant faults.

@@ -20,7 +20,7 @@ mod invalidation;
 mod judgement;
 mod list;
 mod policy;
-pub(crate) mod range;
+mod range;
 mod request;
 mod retry_after;
 pub(crate) mod reuse;
@@ -40,6 +40,7 @@ pub(crate) use judgement::{Judgement, judge};
 pub use policy::{
     ChangedValidator, ClientDirectives, CookieHeuristic, Heuristic, NamedFields, Policy, SetCookie,
 };
+pub(crate) use range::{ByteRange, Portion, partial_head, portion};
 pub(crate) use request::{Caller, around, bypass, has_credentials, may_use_fast_path};
 pub(crate) use retry_after::retry_after;
 pub(crate) use share::{Piece, Share, share};

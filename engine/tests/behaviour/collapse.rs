@@ -1,6 +1,6 @@
 //! Concurrent misses share one fetch; what may not be shared is not.
 
-use crate::rig::{Rig, l0_only, object};
+use crate::rig::{Rig, l0_only, object, parts_pass};
 use tiergate_engine::{
     AbortReason, End, Event, Method, MissReason, OriginFailure, Outcome, RawCollapse, RawConfig, Refusal,
     RequestEvent, ResidenceEvent, Symbol,
@@ -171,11 +171,11 @@ fn limits_refuse_clearly() {
     rig.assert_idle();
 }
 
-/// T7, T12: HEAD is answered from what is stored, otherwise goes around; it never begins or joins a fetch of
-/// its own.
+/// T7, T12: with `on_range: never`, HEAD is answered from what is stored, otherwise goes around; it never
+/// begins a fetch.
 #[test]
 fn head_requests_do_not_fetch() {
-    let mut rig = Rig::new(l0_only());
+    let mut rig = Rig::new(parts_pass(l0_only()));
     let absent = rig.ask(Method::Head, "/logo", &[], true);
     assert!(rig.client(absent).is_passed);
     assert!(rig.asked.is_empty());

@@ -10,6 +10,7 @@ mod credentials;
 mod door;
 mod durable;
 mod feed;
+mod fill_on_range;
 mod flat_map;
 mod gates;
 mod parts;

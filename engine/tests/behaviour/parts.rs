@@ -1,6 +1,6 @@
 //! Ranges: parts of what a tier holds whole; everything else is the origin's.
 
-use crate::rig::{Rig, l0_only, object, with_disk, with_shared};
+use crate::rig::{Rig, l0_only, object, parts_pass, with_disk, with_shared};
 use tiergate_engine::{Chunk, Method, RawConfig, Symbol};
 
 /// `/a` of 100 bytes in chunks of 30, fresh and stored.
@@ -39,11 +39,11 @@ fn a_range_is_served_from_what_is_whole() {
     rig.assert_idle();
 }
 
-/// T12: a range of what no tier holds whole goes around, and nothing of it is stored.
+/// T12: with `on_range: never`, a range of what no tier holds whole goes around, and nothing of it is stored.
 #[test]
 fn t12_a_range_of_what_is_not_stored_goes_around() {
     for raw in [l0_only(), with_disk(), with_shared()] {
-        let mut rig = stored(raw);
+        let mut rig = stored(parts_pass(raw));
         let absent = rig.ask(Method::Get, "/b", &[("range", "bytes=0-1")], false);
         assert!(rig.client(absent).is_passed);
         assert_eq!(rig.asked, ["/a"]);
@@ -51,12 +51,12 @@ fn t12_a_range_of_what_is_not_stored_goes_around() {
     }
 }
 
-/// T12: a range does not wait for a whole that is being fetched, and a fetch for everybody never asks for a
-/// part.
+/// T12: with `on_range: never`, a range does not wait for a whole that is being fetched, and a fetch for
+/// everybody never asks for a part.
 #[test]
 fn t12_no_fetch_asks_for_a_part() {
     for raw in [l0_only(), with_disk()] {
-        let mut rig = Rig::new(raw);
+        let mut rig = Rig::new(parts_pass(raw));
         let whole = rig.ask(Method::Get, "/a", &[("if-range", "\"v1\"")], false);
         let part = rig.ask(Method::Get, "/a", &[("range", "bytes=0-1")], false);
         assert!(rig.client(part).is_passed);

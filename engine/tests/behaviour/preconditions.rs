@@ -1,6 +1,6 @@
 //! `If-Match` and `If-Unmodified-Since`: judged by what is stored, and by the origin where nothing is.
 
-use crate::rig::{Rig, l0_only, with_disk, with_shared};
+use crate::rig::{Rig, l0_only, parts_pass, with_disk, with_shared};
 use std::time::Duration;
 use tiergate_engine::{Bypass, Event, Method, RawConfig, RequestEvent, TierId};
 
@@ -108,7 +108,7 @@ fn a_precondition_joins_no_fill() {
 /// were learned from another fetch meanwhile.
 #[test]
 fn a_precondition_joins_no_variant() {
-    let raw = || RawConfig { l0: None, ..with_shared() };
+    let raw = || RawConfig { l0: None, ..parts_pass(with_shared()) };
     let vary = [("vary", "foo"), ("cache-control", "max-age=60"), ("content-length", "10")];
     for (name, value) in [("if-match", "\"v2\""), ("range", "bytes=0-1")] {
         let mut other_edge = Rig::new(raw());

@@ -8,10 +8,10 @@ use std::time::Duration;
 use tiergate_engine::durable::Told;
 use tiergate_engine::{
     Answer, Ban, Bans, ByteCount, CacheKey, Chunk, Config, Effect, End, Engine, Event, Fields, FillId,
-    Freshening, Head, Input, Instant, Length, Method, OpId, OriginFailure, OriginId, PurgeId, PurgeMode,
-    PurgeOutcome, RawBreaker, RawConfig, RawResilience, RawRetry, ReadFailure, ReadSource, Record, RecordId,
-    RecordName, Refusal, Reply, ReplyBody, RequestHead, RequestId, Seed, Selector, StoredKey, Symbol, TierId,
-    WallTime, WriterId,
+    Freshening, Head, Input, Instant, Length, Method, OnRange, OpId, OriginFailure, OriginId, PurgeId,
+    PurgeMode, PurgeOutcome, RawBreaker, RawConfig, RawFill, RawResilience, RawRetry, ReadFailure,
+    ReadSource, Record, RecordId, RecordName, Refusal, Reply, ReplyBody, RequestHead, RequestId, Seed,
+    Selector, StoredKey, Symbol, TierId, WallTime, WriterId,
 };
 
 /// What one client saw.
@@ -149,6 +149,11 @@ pub(crate) fn with_shared() -> RawConfig {
 /// L0 over the durable store.
 pub(crate) fn with_durable() -> RawConfig {
     RawConfig { l3: Some(Default::default()), ..l0_only() }
+}
+
+/// Requests for a part, and for the head, fetch nothing.
+pub(crate) fn parts_pass(raw: RawConfig) -> RawConfig {
+    RawConfig { fill: RawFill { on_range: OnRange::Never, ..raw.fill }, ..raw }
 }
 
 impl Rig {

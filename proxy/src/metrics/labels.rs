@@ -266,7 +266,7 @@ label!(NotStorable {
     Self::RequestNoStore => "request_no_store",
     Self::Length => "length",
 });
-label!(Purpose { Self::Shared => "shared", Self::Private => "private" });
+label!(Purpose { Self::Shared => "shared", Self::Part => "part", Self::Private => "private" });
 label!(FetchEnd {
     Self::Complete => "complete",
     Self::Failed(OriginFailure::Unsendable) => "unsendable",

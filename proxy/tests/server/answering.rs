@@ -79,13 +79,34 @@ fn a_get_with_a_body_passes() {
     assert_eq!(origin.asked()[0].body, b"query");
 }
 
-/// Ranges, and credentials that nothing stored is for, go to the origin, each with its own words in
-/// `Cache-Status`.
+/// A range of what is not stored has the whole fetched, and so has a `HEAD`: one question to the origin
+/// answers both and all that follow.
+#[test]
+fn a_part_of_what_is_cold_fills() {
+    let origin = Origin::fixed(FRESH, b"hello".to_vec());
+    let site = Site::new();
+    let server = site.serve(origin.address, "");
+    for (method, target, fields) in [("GET", "/a", "Range: bytes=1-2\r\n"), ("HEAD", "/b", "")] {
+        let first = server.request(method, target, fields);
+        let (status, body) = if method == "GET" { (206, &b"el"[..]) } else { (200, &b""[..]) };
+        assert_eq!((first.head.status, first.body.as_slice()), (status, body));
+        assert_eq!(first.cache_status(), "tiergate; fwd=uri-miss; stored");
+        let part = server.request("GET", target, "Range: bytes=-1\r\n");
+        assert_eq!((part.head.status, part.body.as_slice()), (206, &b"o"[..]));
+        assert!(part.cache_status().starts_with("tiergate; hit"), "{part:?}");
+        assert_eq!(server.get(target).body, b"hello");
+    }
+    assert_eq!(origin.targets(), ["/a", "/b"]);
+    assert!(origin.asked().iter().all(|asked| asked.method == "GET" && !asked.head.contains("bytes=")));
+}
+
+/// Ranges where they fetch nothing, and credentials that nothing stored is for, go to the origin, each with
+/// its own words in `Cache-Status`.
 #[test]
 fn ranges_and_credentials_pass() {
     let origin = Origin::fixed(FRESH, b"hello".to_vec());
     let site = Site::new();
-    let server = site.serve(origin.address, "");
+    let server = site.serve(origin.address, "cache: { fill: { on_range: never } }\n");
     let range = server.request("GET", "/a", "Range: bytes=0-1\r\n");
     assert_eq!(range.cache_status(), "tiergate; fwd=bypass; detail=range");
     // What credentials brought is not stored without leave, and what others brought is not used for them.

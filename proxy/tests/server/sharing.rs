@@ -2,7 +2,10 @@
 
 use crate::harness::{Origin, Site, pattern, respond};
 use std::{
-    sync::{Arc, Barrier},
+    sync::{
+        Arc, Barrier,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
 };
 
@@ -17,18 +20,24 @@ const MEMORY_MAX: u64 = 400 << 20;
 fn a_hundred_clients_of_a_cold_object_are_one_request_to_the_origin() {
     let body = Arc::new(pattern(SIZE));
     let sent = Arc::clone(&body);
+    // The origin answers once all have asked: who comes when the body has gone by asks anew, for no tier
+    // keeps so much.
+    let all_asked = Arc::new(Barrier::new(CLIENTS + 1));
+    let (asked, is_first) = (Arc::clone(&all_asked), AtomicBool::new(true));
     let origin = Origin::start(move |_, stream| {
+        if is_first.swap(false, Ordering::Relaxed) {
+            asked.wait();
+        }
         respond(stream, "Cache-Control: max-age=60\r\n", SIZE, &sent);
     });
     let site = Site::new();
     let server = site.serve(origin.address, "");
-    let at_once = Barrier::new(CLIENTS);
     thread::scope(|scope| {
         let clients: Vec<_> = (0..CLIENTS)
             .map(|_| {
                 scope.spawn(|| {
-                    at_once.wait();
                     let mut exchange = server.send("GET", "/big", "");
+                    all_asked.wait();
                     let head = exchange.head("GET");
                     head.status == 200 && exchange.matches(&body)
                 })

@@ -79,6 +79,9 @@ impl From<FetchEvent> for Event {
 pub enum Purpose {
     /// For everybody who asks for the key.
     Shared,
+    /// The same, and so far nobody has asked for more than a part, or the head. It may go on for the tiers
+    /// though nobody reads it, up to a bound.
+    Part,
     /// For one request, because its key's response may not be shared or it came too late to share.
     Private,
 }

@@ -19,10 +19,10 @@ use crate::{
         chunk::Chunk,
         effect::Effect,
         event::{FetchEnd, FetchEvent, Purpose, RequestEvent, ResilienceEvent},
-        head::{Head, RequestHead},
+        head::{Head, Method, RequestHead},
         id::{FillId, RequestId},
         key::StoredKey,
-        reason::{Dependency, Late, MissReason, OriginFailure, Refusal},
+        reason::{Bypass, Dependency, Late, MissReason, OriginFailure, Refusal},
         selector::TargetUri,
         time::Instant,
         units::ByteCount,
@@ -41,24 +41,26 @@ use alloc::{sync::Arc, vec::Vec};
 const LEADERS_MAX: u32 = 2;
 
 impl<C: Chunk> Fetching<C> {
-    /// Asks the origin for all who wait for the whole. HEAD requests and those for parts go around: no part
-    /// is ever fetched for others. `failed` leaders have asked before; who waited for them was told of its
+    /// Asks the origin for the whole. Who does not want that goes around, unless it is to be fetched for the
+    /// tiers all the same: no part is ever fetched for others. `failed` leaders have asked before; who waited for them was told of its
     /// miss.
     pub(in crate::machine) fn ask_origin(
         &mut self,
         cx: &mut Context<C>,
         fill: FillId,
-        context: FetchContext<C>,
+        mut context: FetchContext<C>,
         waiters: Vec<RequestId>,
         failed: u32,
     ) -> Option<Over<C>> {
         if failed == 0 {
             self.tell_missed(cx, &context, &waiters);
         }
-        let getters = self.pass_partial(cx, waiters);
+        let getters = self.pass_partial(cx, &context, waiters);
         if getters.is_empty() && context.background.is_none() {
             return Some(self.end_unasked(cx, fill, context));
         }
+        let wants_part = |request: &RequestId| rules::around(self.ask(*request)).is_some();
+        context.is_for_part = !getters.is_empty() && getters.iter().all(wants_part);
         let Some(slot) = self.slots.take(cx.config.fills_max) else {
             for request in getters {
                 self.refuse(cx, request, Refusal::TooManyFills);
@@ -87,14 +89,17 @@ impl<C: Chunk> Fetching<C> {
         }
     }
 
-    /// Sends those who do not wait for a whole body around the cache.
+    /// Sends those around the cache for whom no whole body is fetched.
     pub(super) fn pass_partial(
         &mut self,
         cx: &mut Context<C>,
+        context: &FetchContext<C>,
         mut waiters: Vec<RequestId>,
     ) -> Vec<RequestId> {
+        let is_fetched = self.is_fetched_for_part(cx, context);
         waiters.retain(|request| {
-            let around = rules::around(self.ask(*request));
+            let around = rules::around(self.ask(*request))
+                .filter(|bypass| !is_fetched || *bypass == Bypass::Precondition);
             if let Some(bypass) = around {
                 self.waiting.remove(request);
                 cx.pass(*request, bypass);
@@ -102,6 +107,13 @@ impl<C: Chunk> Fetching<C> {
             around.is_none()
         });
         waiters
+    }
+
+    /// Is the whole fetched for those who want a part of it, or its head?
+    pub(super) fn is_fetched_for_part(&self, cx: &Context<C>, context: &FetchContext<C>) -> bool {
+        cx.config.whole_for_part_max.is_some()
+            && context.sharing == Sharing::Open
+            && !self.unkept.holds(context.target, cx.now)
     }
 
     /// Fetches for one request alone, whose miss was told when it came to share.
@@ -140,11 +152,12 @@ impl<C: Chunk> Fetching<C> {
         }
         let leader = waiters.first().copied();
         let ask = match (leader, &context.background) {
-            (Some(leader), _) => Arc::clone(self.ask(leader)),
-            (None, Some(background)) => Arc::clone(background),
+            (Some(leader), _) => to_get(self.ask(leader)),
+            (None, Some(background)) => to_get(background),
             (None, None) => unreachable!("nobody leads {fill:?}, and it is not asked for its own sake"),
         };
         let purpose = match context.sharing {
+            Sharing::Open | Sharing::Closed if context.is_for_part => Purpose::Part,
             Sharing::Open | Sharing::Closed => Purpose::Shared,
             Sharing::Private => Purpose::Private,
         };
@@ -252,7 +265,7 @@ impl<C: Chunk> Fetching<C> {
     /// The next attempt's time has come.
     pub(in crate::machine) fn ask_again(&mut self, cx: &mut Context<C>, fill: FillId) -> Option<Over<C>> {
         let (context, waiters, tries) = self.take_resting(fill);
-        let waiters = self.pass_partial(cx, waiters);
+        let waiters = self.pass_partial(cx, &context, waiters);
         if waiters.is_empty() && context.background.is_none() {
             cx.event(FetchEvent::GaveUp { fill, why: GiveUp::NobodyWaits });
             return Some(self.end_unasked(cx, fill, context));
@@ -379,6 +392,14 @@ pub(super) fn decide<C: Chunk>(
     };
     cx.event(FetchEvent::GaveUp { fill, why });
     None
+}
+
+/// A request whose answer serves all who want the head, too.
+fn to_get(ask: &Arc<RequestHead>) -> Arc<RequestHead> {
+    match ask.method {
+        Method::Head => Arc::new(RequestHead { method: Method::Get, ..RequestHead::clone(ask) }),
+        Method::Get | Method::Post | Method::OtherSafe | Method::Other => Arc::clone(ask),
+    }
 }
 
 /// The request as the origin is asked: whether what we have still holds, or for the whole; never with the

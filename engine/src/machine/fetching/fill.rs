@@ -5,20 +5,22 @@
 
 use super::{followers::Followers, slots::Slot, window::Window};
 use crate::{
-    config::ByteTier,
+    config::{ByteTier, Config, OnAbandon},
     durable::Seen,
     language::{
+        chunk::Chunk,
         head::{Head, Length, RequestHead},
         id::{OpId, OriginId, RecordId, RequestId},
         key::{CacheKey, StoredKey},
-        reason::{MissReason, OriginFailure},
+        reason::{Bypass, MissReason, OriginFailure},
         record::Freshness,
         selector::TargetUri,
-        time::Instant,
+        time::{Instant, WallTime},
+        units::ByteCount,
     },
     machine::{copying::Copies, stored::Stored},
     resilience::attempts::Attempts,
-    rules::Staleness,
+    rules::{self, ByteRange, Portion, Staleness},
 };
 use alloc::{boxed::Box, sync::Arc, vec::Vec};
 use core::time::Duration;
@@ -66,6 +68,8 @@ pub(in crate::machine) struct FetchContext<C> {
     /// The request of a fill that goes on though nobody waits for it: a background
     /// revalidation.
     pub(in crate::machine) background: Option<Arc<RequestHead>>,
+    /// Does everybody want a part of it only, or its head? Then it is fetched for the tiers, up to a bound.
+    pub(in crate::machine) is_for_part: bool,
     /// What the durable tier's index said before the fetch. Without it nothing is stored there.
     pub(in crate::machine) snapshot: Option<Box<IndexSnapshot>>,
 }
@@ -87,7 +91,18 @@ impl<C> FetchContext<C> {
         reason: MissReason,
     ) -> Self {
         let StoredKey { target, key } = at;
-        Self { key, target, uri, origin, sharing, reason, stored: None, background: None, snapshot: None }
+        Self {
+            key,
+            target,
+            uri,
+            origin,
+            sharing,
+            reason,
+            stored: None,
+            background: None,
+            is_for_part: false,
+            snapshot: None,
+        }
     }
 
     /// The same for a variant of the target, of which nothing is known yet.
@@ -207,6 +222,59 @@ impl<C> Stage<C> {
             Self::Streaming(stream) => {
                 stream.source == OriginSide::Ended && !stream.staleness.is_usable(&stream.freshness, now)
             }
+        }
+    }
+}
+
+/// What a request gets of a body that is arriving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Share {
+    /// All of it; for a `HEAD`, its head.
+    Whole,
+    Part(ByteRange),
+    /// Nothing: what it asks for cannot be told yet, or lies too far behind.
+    Nothing,
+}
+
+/// How far behind what has come a range may begin that waits for its bytes: less than a second of a slow
+/// origin's sending.
+const AHEAD_MAX: u64 = 1 << 20;
+
+impl<C: Chunk> Fill<C> {
+    /// Is its body fetched to its end for what tiers keep of it, though nobody reads it?
+    pub(super) fn outlives_readers(&self, config: &Config) -> bool {
+        let Self { context, stage: Stage::Streaming(stream) } = self else { return false };
+        let received = ByteCount(stream.window.end());
+        let size = match stream.length {
+            Length::Known(length) => length,
+            Length::Unknown => received,
+        };
+        let is_kept = match config.whole_for_part_max {
+            Some(size_max) if context.is_for_part => size <= size_max,
+            Some(_) | None => config.on_abandon == OnAbandon::Finish,
+        };
+        is_kept || context.background.is_some() || stream.length == Length::Known(received)
+    }
+}
+
+impl<C: Chunk> Stream<C> {
+    /// What a request gets of this body.
+    pub(super) fn share(&self, ask: &RequestHead, now: WallTime) -> Share {
+        if rules::around(ask) != Some(Bypass::Range) {
+            return Share::Whole;
+        }
+        let length = match self.length {
+            Length::Known(length) => length.0,
+            // Only a success has parts.
+            Length::Unknown if self.head.status == 200 => return Share::Nothing,
+            Length::Unknown => 0,
+        };
+        match rules::portion(ask, &self.head, length, now) {
+            Portion::Whole => Share::Whole,
+            Portion::One(range) if range.first() <= self.window.end().saturating_add(AHEAD_MAX) => {
+                Share::Part(range)
+            }
+            Portion::One(_) | Portion::Several(_) | Portion::Unsatisfiable => Share::Nothing,
         }
     }
 }

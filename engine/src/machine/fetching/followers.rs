@@ -1,6 +1,9 @@
 //! Who reads a stream, where each of them is, and what each of them waits for.
 
-use crate::language::id::{OpId, RequestId, WriterId};
+use crate::{
+    language::id::{OpId, RequestId, WriterId},
+    rules::ByteRange,
+};
 use alloc::{
     boxed::Box,
     collections::{BTreeMap, BTreeSet},
@@ -24,8 +27,10 @@ pub(super) enum Followers {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Follower {
     request: RequestId,
-    /// It was handed everything before this.
+    /// It was handed everything that it wants before this.
     position: u64,
+    /// Where the part of it ends that it wants, if it wants no more.
+    end: Option<u64>,
     /// Can it take a chunk now?
     pub(super) demands: bool,
     /// Where it reads back what has left the window.
@@ -35,6 +40,21 @@ pub(super) struct Follower {
 impl Follower {
     pub(super) const fn position(&self) -> u64 {
         self.position
+    }
+
+    /// Has it had the part that it wants?
+    pub(super) fn has_part(&self) -> bool {
+        self.end == Some(self.position)
+    }
+
+    /// Are so many bytes more the last of the part that it wants?
+    pub(super) fn ends_with(&self, size: u64) -> bool {
+        self.end == Some(self.position.saturating_add(size))
+    }
+
+    /// So many bytes from its position on are for it.
+    pub(super) fn wants(&self, size: u64) -> u64 {
+        self.end.map_or(size, |end| size.min(end - self.position))
     }
 }
 
@@ -52,9 +72,11 @@ impl Default for Followers {
 }
 
 impl Followers {
-    /// Takes in a reader, at the first byte.
-    pub(super) fn insert(&mut self, request: RequestId) {
-        let follower = Follower { request, position: 0, demands: false, rereading: None };
+    /// Takes in a reader, of a part or of the whole.
+    pub(super) fn insert(&mut self, request: RequestId, part: Option<ByteRange>) {
+        let position = part.map_or(0, ByteRange::first);
+        let end = part.map(|part| part.last() + 1);
+        let follower = Follower { request, position, end, demands: false, rereading: None };
         match self {
             Self::Many(many) => many.insert(follower),
             Self::Few(few) => match few.iter_mut().find(|place| place.is_none()) {
@@ -162,7 +184,7 @@ mod tests {
                 let request = RequestId(request);
                 match (model.get_mut(&request), step) {
                     (None, 0..3) => {
-                        followers.insert(request);
+                        followers.insert(request, None);
                         model.insert(request, 0);
                     }
                     (Some(position), 0..3) => {

@@ -3,7 +3,7 @@
 use super::{
     FetchContext, Fetching, Fill, Over, Sharing, Stage, Waiter, Window,
     asking::{decide, take_stale_on_error},
-    fill::{Asked, OriginSide, Sent, Stream},
+    fill::{Asked, OriginSide, Sent, Share, Stream},
     followers::Followers,
     uncacheable,
 };
@@ -11,7 +11,6 @@ use crate::machine::{
     context::Context, copying::Copies, freshening::Freshened, resilience::Timed, stored::Stored,
 };
 use crate::{
-    config::OnAbandon,
     language::{
         chunk::Chunk,
         effect::Effect,
@@ -19,7 +18,7 @@ use crate::{
         head::{Head, RequestHead},
         id::{FillId, OriginId, RequestId},
         key::{CacheKey, StoredKey},
-        reason::{MissReason, NotStorable, Storable},
+        reason::{Bypass, MissReason, NotStorable, Storable},
         record::Freshness,
         selector::TargetUri,
         time::{Instant, WallTime},
@@ -81,8 +80,6 @@ pub(in crate::machine) struct Begun<C> {
     pub(in crate::machine) replaced: Option<Stored<C>>,
     /// May tiers keep it?
     pub(in crate::machine) is_open: bool,
-    /// Nobody has any use for it.
-    pub(in crate::machine) is_unread: bool,
     /// Who reads it.
     pub(in crate::machine) readers: Vec<RequestId>,
     /// Who fetches alone, because it may not be shared.
@@ -218,16 +215,16 @@ impl<C: Chunk> Fetching<C> {
         storable: Storable,
     ) {
         if storable == Storable::Yes {
-            return self.uncacheable.forget(target);
+            return self.forget_uncacheable(target);
         }
         let Some(why) = uncacheable::says_so(status, storable, cx.config.plant) else { return };
         if cx.config.uncacheable.is_zero() {
             return;
         }
-        if !self.uncacheable.holds(target, caller, cx.now) {
+        if !self.uncacheable.holds((target, caller), cx.now) {
             cx.event(FetchEvent::FoundUncacheable { key: target, why });
         }
-        self.uncacheable.remember(target, caller, cx.now.after(cx.config.uncacheable));
+        self.uncacheable.remember((target, caller), cx.now.after(cx.config.uncacheable));
     }
 
     /// A response turned out to be one variant of its target: it is filed under that one's key.
@@ -300,7 +297,7 @@ impl<C: Chunk> Fetching<C> {
     /// otherwise.
     fn begin_stream(
         &mut self,
-        cx: &Context<C>,
+        cx: &mut Context<C>,
         fill: FillId,
         mut context: FetchContext<C>,
         stream: Stream<C>,
@@ -321,12 +318,17 @@ impl<C: Chunk> Fetching<C> {
             self.end_flight(context.key, fill);
             context.sharing = Sharing::Closed;
         }
-        // Who led has left, and those who waited cannot share it.
-        let goes_on = context.background.is_some() || cx.config.on_abandon == OnAbandon::Finish;
-        let is_unread = readers.is_empty() && !goes_on;
+        readers.retain(|request| {
+            let is_reader = stream.share(self.ask(*request), cx.wall()) != Share::Nothing;
+            if !is_reader {
+                self.waiting.remove(request);
+                cx.pass(*request, Bypass::Range);
+            }
+            is_reader
+        });
         let (is_open, reason) = (context.sharing == Sharing::Open, context.reason);
         self.fills.insert(fill, Fill { context, stage: Stage::Streaming(stream) });
-        Begun { replaced: None, is_open, is_unread, readers, alone, reason, others: None }
+        Begun { replaced: None, is_open, readers, alone, reason, others: None }
     }
 
     /// A 304 to our own condition: it freshens what is stored, or, if it is about something else, we ask

@@ -257,7 +257,7 @@ impl<C: Chunk> Fetching<C> {
         };
         cx.resilience.deadlines.end(Timed::Fill(fill));
         self.tell_missed(cx, &context, &waiters);
-        let getters = self.pass_partial(cx, waiters);
+        let getters = self.pass_partial(cx, &context, waiters);
         Unanswered::Join(other, getters, context.stored)
     }
 

@@ -44,9 +44,9 @@ use crate::{
 };
 use alloc::{sync::Arc, vec::Vec};
 use core::time::Duration;
-use fill::{Asked, OriginSide, Stream, Tries};
+use fill::{Asked, OriginSide, Share, Stream, Tries};
 use slots::Slots;
-use uncacheable::Uncacheable;
+use uncacheable::Remembered;
 use window::{Window, WindowBytes};
 
 /// Every fill under way.
@@ -58,7 +58,9 @@ pub(super) struct Fetching<C> {
     waiting: Table<RequestId, (FillId, Waiter)>,
     slots: Slots,
     windows: WindowBytes,
-    uncacheable: Uncacheable,
+    uncacheable: Remembered<(CacheKey, Caller)>,
+    /// What no tier keeps, though it was fetched whole for those who wanted a part of it.
+    unkept: Remembered<CacheKey>,
 }
 
 /// A request that waits to be answered.
@@ -110,7 +112,8 @@ impl<C: Chunk> Fetching<C> {
             waiting: Table::default(),
             slots: Slots::default(),
             windows: WindowBytes::default(),
-            uncacheable: Uncacheable::default(),
+            uncacheable: Remembered::default(),
+            unkept: Remembered::default(),
         }
     }
 
@@ -121,12 +124,15 @@ impl<C: Chunk> Fetching<C> {
 
     /// Is this target's response one that cannot be stored, as far as is known of such requests?
     pub(super) fn is_uncacheable(&self, target: CacheKey, ask: &RequestHead, now: Instant) -> bool {
-        self.uncacheable.holds(target, Caller::of(ask), now)
+        self.uncacheable.holds((target, Caller::of(ask)), now)
     }
 
-    /// A purge came: the next response may be one that can be stored.
+    /// The next response may be one that can be stored: a purge came.
     pub(super) fn forget_uncacheable(&mut self, target: CacheKey) {
-        self.uncacheable.forget(target);
+        for caller in [Caller::Anonymous, Caller::Identified] {
+            self.uncacheable.forget((target, caller));
+        }
+        self.unkept.forget(target);
     }
 
     /// L0 has nothing that may be used for this request: it joins the fill under way for its variant, or
@@ -147,16 +153,16 @@ impl<C: Chunk> Fetching<C> {
         Arrival::Leads(fill)
     }
 
-    /// Joins a fill under way, if there is room. Who wants a part, or has a condition for it, has no use for
-    /// one that is past the tiers.
+    /// Joins a fill under way, if there is room, and if what it is past the tiers for may be an answer.
     fn join(&mut self, cx: &mut Context<C>, fill_id: FillId, waiter: Waiter) -> Arrival<C> {
         let (request, key) = (waiter.request, waiter.key);
-        let Fill { context, stage } = &self.fills[&fill_id];
-        let is_looking = matches!(stage, Stage::Looking { .. });
-        if !is_looking && let Some(bypass) = no_follower(&waiter.ask) {
+        let fill = &self.fills[&fill_id];
+        if let Some(bypass) = self.unfit(cx, fill, &waiter.ask) {
             cx.pass(request, bypass);
             return Arrival::Over;
         }
+        let Fill { context, stage } = fill;
+        let is_looking = matches!(stage, Stage::Looking { .. });
         let reason = context.reason;
         if stage.clients() >= cx.config.waiters_max {
             cx.event(RequestEvent::Missed { request, key, reason });
@@ -205,18 +211,34 @@ impl<C: Chunk> Fetching<C> {
 
     /// Sends a request that waits around the cache, if this fill's answer cannot be one for it. Is it gone?
     pub(super) fn pass_unfit(&mut self, cx: &mut Context<C>, fill: FillId, request: RequestId) -> bool {
-        let (Fill { context, stage }, ask) = (&self.fills[&fill], self.ask(request));
-        let is_looking = matches!(stage, Stage::Looking { .. });
-        let bypass = match &context.stored {
+        let (fill, ask) = (&self.fills[&fill], self.ask(request));
+        let bypass = match &fill.context.stored {
             // What the fill has found would be its answer, if the origin agreed or failed.
             Some(stored) if !stored.staleness().answers(&ask.fields) => Some(Bypass::Authorization),
-            Some(_) | None if is_looking => None,
-            Some(_) | None => no_follower(ask),
+            Some(_) | None => self.unfit(cx, fill, ask),
         };
         let Some(bypass) = bypass else { return false };
         self.waiting.remove(&request);
         cx.pass(request, bypass);
         true
+    }
+
+    /// Why a request cannot be answered by the whole that is fetched for others, as far as that is known. A
+    /// `HEAD` can: it has the head. A part can where it is about to come.
+    fn unfit(&self, cx: &Context<C>, fill: &Fill<C>, ask: &RequestHead) -> Option<Bypass> {
+        let bypass = rules::around(ask).filter(|bypass| *bypass != Bypass::Method)?;
+        let fits = match &fill.stage {
+            Stage::Looking { .. } => true,
+            Stage::Asking(_) | Stage::Resting { .. } => {
+                bypass == Bypass::Range && self.is_fetched_for_part(cx, &fill.context)
+            }
+            Stage::Streaming(stream) => {
+                bypass == Bypass::Range
+                    && cx.config.whole_for_part_max.is_some()
+                    && stream.share(ask, cx.wall()) != Share::Nothing
+            }
+        };
+        (!fits).then_some(bypass)
     }
 
     /// A request that waits becomes one of those whom a fill serves, if that is young enough (`may_join`).
@@ -234,6 +256,7 @@ impl<C: Chunk> Fetching<C> {
         *waits_for = fill_id;
         joining.collapsed = true;
         let key = joining.key;
+        context.is_for_part &= rules::around(&joining.ask).is_some();
         let attached = match stage {
             Stage::Looking { waiters, .. }
             | Stage::Asking(Asked { waiters, .. })
@@ -245,7 +268,11 @@ impl<C: Chunk> Fetching<C> {
             }
             Stage::Streaming(stream) => {
                 let base = stream.window.base();
-                let is_whole = base == 0 || dependable.is_some_and(|readable| base <= readable);
+                let first = match stream.share(&joining.ask, cx.wall()) {
+                    Share::Part(range) => range.first(),
+                    Share::Whole | Share::Nothing => 0,
+                };
+                let is_whole = base <= first || dependable.is_some_and(|readable| base <= readable);
                 let is_for_all = stream.staleness.answers(&joining.ask.fields);
                 if is_whole && is_for_all && stream.staleness.is_usable(&stream.freshness, cx.now) {
                     Attached::Follows
@@ -503,11 +530,6 @@ impl<C: Chunk> Fetching<C> {
     fn stream(&mut self, fill: FillId) -> &mut Stream<C> {
         stream_in(&mut self.fills, fill).1
     }
-}
-
-/// Why a request cannot be answered by the body on its way to others. A HEAD can: it has the head.
-fn no_follower(ask: &RequestHead) -> Option<Bypass> {
-    rules::around(ask).filter(|bypass| *bypass != Bypass::Method)
 }
 
 fn stream_in<C>(fills: &mut Table<FillId, Fill<C>>, fill: FillId) -> (&FetchContext<C>, &mut Stream<C>) {

@@ -2,7 +2,7 @@
 
 use super::{
     Fetching, Fill, Over, Stage, Waiter,
-    fill::{Asked, OriginSide, Stream},
+    fill::{Asked, OriginSide, Share, Stream},
     stream_in,
 };
 use crate::machine::{
@@ -12,7 +12,6 @@ use crate::machine::{
     stored::Stored,
 };
 use crate::{
-    config::OnAbandon,
     language::{
         chunk::Chunk,
         effect::{Effect, Outcome, Reply, ReplyBody},
@@ -25,6 +24,7 @@ use crate::{
         units::ByteCount,
     },
     resilience::deadline::Phase,
+    rules,
 };
 use alloc::{sync::Arc, vec::Vec};
 
@@ -35,8 +35,9 @@ const ALONE: u64 = 64 << 10;
 pub(in crate::machine) enum Delivery<C> {
     /// A chunk; it may be the last, and then it has had everything.
     Chunk { chunk: C, is_last: bool },
-    /// What it asks for has left the window, which begins at `base`.
-    Behind { position: u64, base: u64 },
+    /// What it asks for has left the window, which begins at `base`; it wants so many bytes of what is before
+    /// that.
+    Behind { position: u64, base: u64, wanted: u64 },
     /// It has had everything.
     Over,
 }
@@ -124,12 +125,21 @@ impl<C: Chunk> Fetching<C> {
     ) -> (Waiter, Reply<C>) {
         let waiter = self.take_waiter(request);
         let (context, stream) = stream_in(&mut self.fills, fill);
-        stream.followers.insert(request);
+        let (part, head, length) = match (stream.share(&waiter.ask, cx.wall()), stream.length) {
+            (Share::Part(range), Length::Known(whole)) => {
+                let head = rules::partial_head(&stream.head, range, whole.0);
+                (Some(range), Arc::new(head), Length::Known(ByteCount(range.length())))
+            }
+            (Share::Part(_) | Share::Whole | Share::Nothing, length) => {
+                (None, Arc::clone(&stream.head), length)
+            }
+        };
+        stream.followers.insert(request, part);
         let storing = is_copying(&stream.copies);
         let age = stream.freshness.age(cx.now);
         let reply = Reply {
-            head: Arc::clone(&stream.head),
-            length: stream.length,
+            head,
+            length,
             age,
             fresh_for: stream.freshness.lifetime.saturating_sub(age),
             outcome: Outcome::Miss { reason: context.reason, collapsed: waiter.collapsed, storing },
@@ -304,12 +314,10 @@ impl<C: Chunk> Fetching<C> {
         fill: FillId,
         is_copying: impl FnOnce(&Copies<C>) -> bool,
     ) -> Settled<C> {
-        let Some(Fill { context, stage: Stage::Streaming(stream) }) = self.fills.get_mut(&fill) else {
-            return Settled::GoesOn;
-        };
-        let key = context.key;
-        let has_all = stream.length == Length::Known(ByteCount(stream.window.end()));
-        let goes_on = has_all || context.background.is_some() || cx.config.on_abandon == OnAbandon::Finish;
+        let Some(known) = self.fills.get_mut(&fill) else { return Settled::GoesOn };
+        let goes_on = known.outlives_readers(&cx.config);
+        let Fill { context, stage: Stage::Streaming(stream) } = known else { return Settled::GoesOn };
+        let (key, target) = (context.key, context.target);
         let keeps = is_copying(&stream.copies) && (goes_on || stream.source == OriginSide::Ended);
         match (stream.source, stream.followers.is_empty(), keeps) {
             (OriginSide::Ended, true, false) => {
@@ -323,7 +331,12 @@ impl<C: Chunk> Fetching<C> {
                 self.end_flight(key, fill);
                 Settled::GoesOn
             }
-            (OriginSide::Idle | OriginSide::Pulling(_), true, false) => Settled::Unwanted,
+            (OriginSide::Idle | OriginSide::Pulling(_), true, false) => {
+                if context.is_for_part {
+                    self.unkept.remember(target, cx.now.after(cx.config.uncacheable));
+                }
+                Settled::Unwanted
+            }
             (_, _, true) | (OriginSide::Idle | OriginSide::Pulling(_), false, false) => Settled::GoesOn,
         }
     }
@@ -336,7 +349,7 @@ impl<C: Chunk> Stream<C> {
         let has_ended = self.source == OriginSide::Ended;
         let follower = self.followers.get_mut(request);
         let position = follower.position();
-        if has_ended && position == end {
+        if follower.has_part() || has_ended && position == end {
             self.followers.remove(request);
             return Some(Delivery::Over);
         }
@@ -344,11 +357,16 @@ impl<C: Chunk> Stream<C> {
             return None;
         }
         if position < base {
-            return Some(Delivery::Behind { position, base });
+            return Some(Delivery::Behind { position, base, wanted: follower.wants(base - position) });
         }
         let chunk = self.window.at(position)?;
+        let chunk = match follower.wants(chunk.size()) {
+            wanted if wanted < chunk.size() => chunk.take(wanted),
+            _ => chunk,
+        };
         follower.demands = false;
-        let is_last = has_ended && position.saturating_add(chunk.size()) == end;
+        let is_last =
+            follower.ends_with(chunk.size()) || has_ended && position.saturating_add(chunk.size()) == end;
         if is_last {
             // The end is known already: it need not wait for another demand.
             self.followers.remove(request);

@@ -9,7 +9,7 @@ use crate::{
     language::{
         answer::Answer,
         chunk::Chunk,
-        effect::{Effect, Freshening, ReadSource, Reply, ReplyBody},
+        effect::{Effect, Freshening, Outcome, ReadSource, Reply, ReplyBody},
         event::{Event, FetchEnd, FetchEvent, RequestEvent, ResilienceEvent},
         head::RequestHead,
         id::{FillId, Minter, OpId, RecordId, RecordName, TierId, WriterId},
@@ -53,6 +53,14 @@ impl<C: Chunk> Face<C> {
                 }
             }
             (Fault::X53, Effect::Serve { reply, .. }) => cut_short(reply),
+            (Fault::X98, Effect::Serve { request, reply }) if is_part_arriving(reply) => {
+                self.known.parts.insert(*request);
+            }
+            (Fault::X98, Effect::Body { request, chunk })
+                if chunk.size() > 1 && self.known.parts.remove(request) =>
+            {
+                *chunk = chunk.skip(1);
+            }
             (Fault::X88, Effect::Serve { .. }) => self.besides.push(effect.clone()),
             (Fault::X86, Effect::Body { chunk, .. }) if chunk.size() > 1 => {
                 *chunk = chunk.take(chunk.size() - 1);
@@ -271,6 +279,10 @@ fn has_looked_too_long(events: &VecDeque<Event>) -> bool {
             Event::Resilience(ResilienceEvent::DeadlineMissed { what: Late::Lookup(_) | Late::Answer, .. })
         )
     })
+}
+
+fn is_part_arriving<C>(reply: &Reply<C>) -> bool {
+    reply.head.status == 206 && matches!(reply.outcome, Outcome::Miss { .. })
 }
 
 /// A part that is at hand loses its last byte.

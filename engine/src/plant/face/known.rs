@@ -100,6 +100,8 @@ pub(super) struct Known<C> {
     pub(super) missing: Vec<(ReadSource, u64)>,
     /// Operations that the engine knows nothing of.
     pub(super) own: BTreeMap<OpId, Own>,
+    /// Requests that get a part of what arrives, and have got none of it.
+    pub(super) parts: BTreeSet<RequestId>,
     /// Has a client left in this step?
     pub(super) has_left: bool,
     /// What a tier told in this step that the engine takes for a failure: nothing, or what rotted.
@@ -148,6 +150,7 @@ impl<C: Chunk> Known<C> {
             beaten: BTreeSet::new(),
             missing: Vec::new(),
             own: BTreeMap::new(),
+            parts: BTreeSet::new(),
             has_left: false,
             misread: None,
         }

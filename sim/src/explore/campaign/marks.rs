@@ -101,6 +101,7 @@ marks! {
         }
         Fetch {
             FetchedShared "fetched for all" = FetchEvent::Fetched { purpose: Purpose::Shared, .. },
+            FetchedPart "fetched for a part" = FetchEvent::Fetched { purpose: Purpose::Part, .. },
             FetchedPrivate "fetched for one" = FetchEvent::Fetched { purpose: Purpose::Private, .. },
             HeadStorable "head: storable" = FetchEvent::HeadArrived { storable: Storable::Yes, .. },
             HeadNot "head: not storable" = FetchEvent::HeadArrived { storable: Storable::No(_), .. },

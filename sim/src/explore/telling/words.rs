@@ -149,6 +149,7 @@ fn of_fetch(world: &World, event: &FetchEvent) -> String {
         FetchEvent::Fetched { key, purpose, .. } => {
             let whom = match purpose {
                 Purpose::Shared => "",
+                Purpose::Part => ", of which a part was asked for",
                 Purpose::Private => ", for one client only",
             };
             format!("asks the origin for {}{whom}", name(key))

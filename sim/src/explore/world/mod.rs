@@ -271,7 +271,7 @@ fn rules(plan: &Plan) -> Invariants {
         .with(BoundedStreams::new(fill.window.0))
         .with(Limits::new(count(collapse.fills_max), count(collapse.waiters_max)))
         .with(AloneForAReason::new(Duration::from_secs(collapse.uncacheable_s.into())))
-        .with(Abandoned::new(fill.on_abandon))
+        .with(Abandoned::new(fill.on_abandon, fill.on_range_max))
         .with(WantedCopies::new(edges))
 }
 

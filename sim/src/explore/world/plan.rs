@@ -12,7 +12,7 @@ use crate::explore::{
 };
 use std::time::Duration;
 use tiergate_engine::{
-    BreakerCount, ByteCount, Config, Eviction, Objective, OnAbandon, OnFull, Promotion, RawBreaker,
+    BreakerCount, ByteCount, Config, Eviction, Objective, OnAbandon, OnFull, OnRange, Promotion, RawBreaker,
     RawCollapse, RawConfig, RawDeadline, RawDiskTier, RawDurableTier, RawEviction, RawFill, RawHedge,
     RawHttp, RawMemoryTier, RawPromotion, RawResilience, RawRetry, RawSharedTier, RetryWhen, Seed,
     feed::RawFeed,
@@ -315,6 +315,8 @@ fn raw_config(draw: &Draw, work: &Work, has_l1: bool, has_l2: bool, has_l3: bool
             lane_stall_ms_max: draw.of("fill.lane_stall_ms_max", &[2_000, 50, 1]),
             read_size: ByteCount(draw.of("fill.read_size", reads)),
             on_abandon: draw.of("fill.on_abandon", &[OnAbandon::Finish, OnAbandon::Cancel]),
+            on_range: draw.of("fill.on_range", &[OnRange::Whole, OnRange::Whole, OnRange::Never]),
+            on_range_max: ByteCount(draw.of("fill.on_range_max", &[64 << 20, size_max / 3, 0])),
         },
     }
 }
