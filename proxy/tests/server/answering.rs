@@ -106,7 +106,8 @@ fn a_part_of_what_is_cold_fills() {
 fn ranges_and_credentials_pass() {
     let origin = Origin::fixed(FRESH, b"hello".to_vec());
     let site = Site::new();
-    let server = site.serve(origin.address, "cache: { fill: { on_range: never } }\n");
+    let cache = "cache: { l2: { capacity: 64MiB }, fill: { on_range: never } }\n";
+    let server = site.serve(origin.address, cache);
     let range = server.request("GET", "/a", "Range: bytes=0-1\r\n");
     assert_eq!(range.cache_status(), "tiergate; fwd=bypass; detail=range");
     // What credentials brought is not stored without leave, and what others brought is not used for them.
