@@ -63,7 +63,7 @@ pub use language::selector::{
 };
 pub use language::time::{Instant, WallTime};
 pub use language::units::ByteCount;
-pub use machine::{Audit, Engine, WakeReason};
+pub use machine::{Audit, Engine, Inspected, Known, WakeReason};
 pub use parts::bans::{BANS_MAX, Ban, Bans};
 pub use parts::random::{Random, Seed};
 pub use plant::Fault;

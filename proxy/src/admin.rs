@@ -10,6 +10,7 @@ mod access;
 pub(crate) use access::Guard;
 
 use crate::{
+    inspecting,
     metrics::{self, Metrics},
     purging::{self, Wish},
     readiness::{Readiness, Ready},
@@ -34,6 +35,8 @@ const CONNECTIONS_MAX: usize = 64;
 const READ_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long somebody waits for a purge. It goes on after that.
 const PURGE_TIME_MAX: Duration = Duration::from_secs(30);
+/// How long somebody waits for what the tiers know.
+const OBJECT_TIME_MAX: Duration = Duration::from_secs(10);
 /// How long a connection lives, whatever is done on it.
 const CONNECTION_TIME_MAX: Duration = Duration::from_secs(60);
 const _: () = assert!(
@@ -52,6 +55,7 @@ const PAGES: &str = "\
 GET  /healthz   200 while the process runs
 GET  /readyz    200 when requests are welcome, 503 before and while the server drains
 GET  /metrics   for Prometheus
+GET  /object    url=: what is known of it in each tier; encoded, as in a form
 POST /purge     url=, tag= (repeatable), prefix= or all=true; soft=true; as query or form
 ";
 
@@ -113,13 +117,14 @@ impl<W: World> Listener<W> {
             "/healthz" => Page::Health,
             "/readyz" => Page::Readiness,
             "/metrics" => Page::Metrics,
+            "/object" => Page::Object,
             "/purge" => Page::Purge,
             "/" => Page::List(StatusCode::OK),
             _ => Page::List(StatusCode::NOT_FOUND),
         };
         let is_right = match page {
             Page::Purge => request.method() == Method::POST,
-            Page::Health | Page::Readiness | Page::Metrics | Page::List(_) => {
+            Page::Health | Page::Readiness | Page::Metrics | Page::Object | Page::List(_) => {
                 matches!(*request.method(), Method::GET | Method::HEAD)
             }
         };
@@ -133,6 +138,7 @@ impl<W: World> Listener<W> {
             Page::Health => text(StatusCode::OK, "ok\n"),
             Page::Readiness => readiness(self.readiness.now()),
             Page::Metrics => self.metrics().await,
+            Page::Object => self.object(request.uri().query().unwrap_or_default()).await,
             Page::Purge if access::is_of_a_web_page(&request) => refusal(Denied::WebPage),
             Page::Purge => self.purge(request).await,
             Page::List(status) => text(status, PAGES),
@@ -146,6 +152,18 @@ impl<W: World> Listener<W> {
             return text(StatusCode::INTERNAL_SERVER_ERROR, "The metrics could not be written.\n");
         };
         response(StatusCode::OK, metrics::CONTENT_TYPE, exposition)
+    }
+
+    /// What each tier knows of a URL. 504 when one of them does not answer in time.
+    async fn object(&self, query: &str) -> Response<Full<Bytes>> {
+        let key = match inspecting::asked_of(query) {
+            Ok(key) => key,
+            Err(error) => return failure(StatusCode::BAD_REQUEST, &error.to_string()),
+        };
+        match timeout(OBJECT_TIME_MAX, inspecting::inspect(&self.driver, key)).await {
+            Ok(told) => response(StatusCode::OK, JSON, told),
+            Err(_elapsed) => failure(StatusCode::GATEWAY_TIMEOUT, "a tier has not answered in time"),
+        }
     }
 
     /// 200 when every tier answered and the other edges were told, 502 when one of them may still hold what
@@ -189,6 +207,7 @@ enum Page {
     Health,
     Readiness,
     Metrics,
+    Object,
     Purge,
     /// What there is.
     List(StatusCode),

@@ -11,6 +11,7 @@ pub mod args;
 pub mod config;
 mod demo_origin;
 pub mod front;
+mod inspecting;
 pub mod metrics;
 pub mod origin_connect;
 mod purging;

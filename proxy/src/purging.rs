@@ -39,6 +39,8 @@ pub(crate) enum WishError {
     BadEncoding,
     /// Not a URL with a host.
     BadUrl,
+    /// Something else than one URL, where one is asked about.
+    OneUrl,
     TooManyTags,
     BadSelector(SelectorError),
 }
@@ -52,6 +54,7 @@ impl fmt::Display for WishError {
             Self::NotBoolean => "all and soft are true or false",
             Self::BadEncoding => "a value must be percent-encoded UTF-8",
             Self::BadUrl => "a url or prefix must be as http://host/path, as it reaches the server",
+            Self::OneUrl => "name one url=, and nothing else",
             Self::TooManyTags => "at most 64 tags go into one purge",
             Self::BadSelector(error) => match error {
                 SelectorError::TagEmpty => "a tag must not be empty",
@@ -86,10 +89,7 @@ impl Wish {
                 }
                 "all" if boolean(&value)? => Selector::All,
                 "all" => continue,
-                "url" => {
-                    let RequestHead { authority, target, .. } = head_of(&value)?;
-                    Selector::Key(CacheKey::of(&authority, &target))
-                }
+                "url" => Selector::Key(key_of_url(&value)?),
                 "prefix" => {
                     let RequestHead { authority, target, .. } = head_of(&value)?;
                     Selector::Prefix(Prefix::new(&authority, &target).map_err(WishError::BadSelector)?)
@@ -109,6 +109,16 @@ impl Wish {
         };
         Ok(Self { selectors, mode })
     }
+}
+
+/// The key of a URL that is a value of a form.
+pub(crate) fn key_of(encoded: &str) -> Result<CacheKey, WishError> {
+    key_of_url(&decoded(encoded)?)
+}
+
+fn key_of_url(url: &str) -> Result<CacheKey, WishError> {
+    let RequestHead { authority, target, .. } = head_of(url)?;
+    Ok(CacheKey::of(&authority, &target))
 }
 
 /// What clients that ask for this URL ask the cache for. It is made as theirs is, so that both have one key.

@@ -16,6 +16,7 @@ mod feed_lease;
 mod fetching;
 mod flows;
 mod freshening;
+mod inspecting;
 mod purging;
 mod residence;
 mod resilience;
@@ -25,6 +26,7 @@ mod waking;
 mod watermarks;
 
 pub use auditing::Audit;
+pub use inspecting::{Inspected, Known};
 pub use waking::WakeReason;
 
 use crate::{
@@ -226,7 +228,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// The fast path: a fresh L0 hit. It queues nothing, allocates nothing and copies nothing; it counts as a
-    /// use.
+    /// use. For a `HEAD` the head of it is the answer.
     ///
     /// `None` means "ask properly", with [`Input::Request`]. `fields` are the request's, with names in lower
     /// case.

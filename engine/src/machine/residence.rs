@@ -11,7 +11,7 @@ use crate::{
         chunk::Chunk,
         effect::PurgeOutcome,
         event::{CopyEvent, Event, ResidenceEvent},
-        head::{Head, Method, RequestHead},
+        head::{Fields, Head, Method, RequestHead},
         id::TierId,
         key::{CacheKey, StoredKey},
         reason::{LaneEnd, Rejection, Removal},
@@ -57,7 +57,25 @@ impl<C: Chunk> Residence<C> {
 
     /// The key under which a request for `target` with these fields is answered.
     pub(super) fn key_for(&self, target: CacheKey, ask: &RequestHead) -> CacheKey {
-        self.variants.key_for(target, &ask.fields)
+        self.key_of(target, &ask.fields)
+    }
+
+    /// The same, by the fields alone.
+    pub(super) fn key_of(&self, target: CacheKey, fields: &Fields) -> CacheKey {
+        self.variants.key_for(target, fields)
+    }
+
+    /// On which names the responses of `target` depend, as far as is known.
+    pub(super) fn names_of(&self, target: CacheKey) -> &[Box<str>] {
+        self.variants.names_of(target)
+    }
+
+    /// All that is here of `target`.
+    pub(super) fn of(&self, target: CacheKey) -> Vec<(StoredKey, Arc<Resident<C>>)> {
+        let Some(memory) = &self.memory else { return Vec::new() };
+        let found = |key| memory.find(key).map(|slot| Arc::clone(memory.value(slot)));
+        let keys = self.variants.of(target).into_iter();
+        keys.filter_map(|key| Some((StoredKey { target, key }, found(key)?))).collect()
     }
 
     /// A response for `target` depends on these names; `ask` is the request that it answers, `head` its own.

@@ -67,6 +67,11 @@ impl Variants {
         self.targets.get(&target).map_or(target, |varying| variant_key(target, &varying.names, fields))
     }
 
+    /// On which names the responses of `target` depend, as far as is known.
+    pub(super) fn names_of(&self, target: CacheKey) -> &[Box<str>] {
+        self.targets.get(&target).map_or(&[], |varying| &varying.names)
+    }
+
     /// The key of a variant in the language that this request likes best, if one may be here. What is there
     /// must turn out to be in that language.
     pub(super) fn in_language(&self, target: CacheKey, fields: &Fields) -> Option<(CacheKey, String)> {

@@ -57,6 +57,5 @@ pub(crate) fn may_use_fast_path<'f>(
     method: Method,
     mut fields: impl Iterator<Item = (&'f str, &'f [u8])>,
 ) -> bool {
-    method == Method::Get
-        && !fields.any(|(name, _)| conditional::is_condition(name) || name == "authorization")
+    method.is_lookup() && !fields.any(|(name, _)| conditional::is_condition(name) || name == "authorization")
 }

@@ -2,7 +2,7 @@
 //!
 //! The driver is the same in production and in simulation: it is generic over its [`World`]. It decides
 //! nothing. Start at [`Driver`]; `shard` has the one lock, `effects` what each effect becomes, `tier_calls`
-//! and `durable` what tiers are asked, `client`, `fetch`, `call` and `timer` the tasks and futures around it.
+//! and `durable` what tiers are asked, `inspecting` what an operator asks, `client`, `fetch`, `call` and `timer` the tasks and futures around it.
 
 mod call;
 mod client;
@@ -10,6 +10,7 @@ mod durable;
 mod effects;
 mod feed;
 mod fetch;
+mod inspecting;
 #[cfg(test)]
 mod models;
 mod on_tokio;
@@ -25,6 +26,7 @@ mod traits;
 pub use client::{Answer, Asking, Body, Heard, Served};
 pub use durable::DurableParts;
 pub use feed::{Elsewhere, FeedPage, MemoryFeed, PurgeFeed};
+pub use inspecting::{InTier, Inspection};
 pub use on_tokio::{TokioClock, TokioSpawn};
 pub use recorder::{Beginning, Recorder};
 pub use stores::{BlobStore, FoundRow, IndexStore, NoStore, Row, StoreError, Written};

@@ -19,12 +19,12 @@ use std::{
     future::Future,
     num::NonZeroU32,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
     task::{Context, Poll, Waker},
     time::Duration,
 };
 use tiergate_engine::{
-    Audit, CacheKey, Config, Engine, Fields, FillId, Input, Instant, Method, PurgeId, PurgeMode,
+    Audit, CacheKey, Config, Engine, Fields, FillId, Input, Instant, Known, Method, PurgeId, PurgeMode,
     PurgeOutcome, RequestId, Resident, Seed, Selector, TierId, durable::Terms,
 };
 
@@ -64,6 +64,8 @@ pub(crate) struct Shared<W: World> {
     shards: Vec<Mutex<Shard<W>>>,
     /// The purge feed's client, if there is a feed. Its lock comes before the shards'.
     pub(crate) feed_client: Option<Mutex<FeedClient>>,
+    /// Counts the records that were opened for an operator to look at. No thread waits for another by it.
+    pub(crate) inspections: AtomicU64,
 }
 
 /// One engine, with the clients, purges and fetches that wait for its effects.
@@ -140,7 +142,8 @@ impl<W: World> Shared<W> {
             .unzip();
         let (feed_client, feed_alarm) =
             config.feed_policy().map(|policy| FeedClient::new(policy, seed)).unzip();
-        (Arc::new(Self { parts, terms: config.durable_terms(), shards, feed_client }), alarms, feed_alarm)
+        let (terms, inspections) = (config.durable_terms(), AtomicU64::new(0));
+        (Arc::new(Self { parts, terms, shards, feed_client, inspections }), alarms, feed_alarm)
     }
 
     /// The shards' numbers.
@@ -279,6 +282,12 @@ impl<W: World> Shared<W> {
         self.parts.observer.fresh_hit(number);
         let age = resident.freshness.age(now);
         Some((resident, age))
+    }
+
+    /// What an engine knows of a target.
+    pub(crate) fn inspect(&self, target: CacheKey) -> Known<Bytes> {
+        let shard = self.lock(self.shard_of(target));
+        shard.engine.inspect(self.parts.clock.now(), target)
     }
 
     pub(crate) fn audit(&self) -> Audit {

@@ -22,7 +22,7 @@ use pingora::{apps::HttpServerApp, protocols::http::ServerSession, proxy::HttpPr
 use sending::Unsent;
 use std::{mem::MaybeUninit, sync::Arc, time::Duration};
 use tiergate_driver::{Answer, Heard, Served, World};
-use tiergate_engine::{CacheKey, Method, Outcome, RequestHead, Resident, TierId};
+use tiergate_engine::{CacheKey, Outcome, RequestHead, Resident, TierId};
 use tokio::{sync::watch, time::Instant};
 
 /// Buffers that have grown beyond this are not kept while the client is idle.
@@ -219,7 +219,7 @@ impl<W: World> Connection<W> {
             logged
         });
         let exchange = Exchange { manner, logged, began };
-        if method == Method::Get
+        if method.is_lookup()
             && let Some((resident, age)) = front.driver.fresh_hit(key, method, parsed.lines())
         {
             return Ok((Request::Hit(resident, age), exchange));

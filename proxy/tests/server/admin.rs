@@ -63,6 +63,56 @@ fn health_is_told() {
     assert_eq!((refused.head.status, refused.head.field("allow")), (405, "POST".to_owned()));
 }
 
+/// What is known of a URL is told, tier by tier, also of variants, and of what cannot be stored.
+#[test]
+fn what_is_known_of_a_url_is_told() {
+    let origin = Origin::start(|asked, stream| match asked.target.as_str() {
+        "/none" => respond(stream, "Cache-Control: no-store\r\n", 1, b"x"),
+        "/vary" => respond(stream, "Cache-Control: max-age=60\r\nVary: Accept-Language\r\n", 2, b"de"),
+        _ => respond(stream, FRESH, 5, b"hello"),
+    });
+    let site = Site::new();
+    let server =
+        site.serve(origin.address, &format!("shards: 2\n{ADMIN}cache: {{ l2: {{ capacity: 64MiB }} }}\n"));
+    let told = |path: &str| {
+        let url = format!("/object?url=http%3A%2F%2Fsite.example{path}");
+        let response = server.ask_admin("GET", &url, "");
+        assert_eq!(
+            (response.head.status, response.head.field("content-type")),
+            (200, "application/json".into())
+        );
+        response.text().to_owned()
+    };
+    assert!(
+        told("/a").ends_with("\"varies_on\":[],\"fills\":0,\"uncacheable\":false,\"l0\":[],\"l2\":[]}\n")
+    );
+    server.get("/a");
+    while told("/a").contains("\"l2\":[]") || told("/a").contains("\"fills\":1") {
+        std::thread::yield_now();
+    }
+    let has = told("/a");
+    let response =
+        |usable: &str| format!("[{{\"status\":200,\"bytes\":5,\"age\":0,\"fresh_for\":60{usable}}}]");
+    let (l0, l2) = (response(",\"usable\":true"), response(""));
+    assert!(has.contains(&format!("\"l0\":{l0},\"l2\":{l2}}}")), "{has}");
+    server.get("/none");
+    assert!(told("/none").contains("\"uncacheable\":true"), "{}", told("/none"));
+    server.request("GET", "/vary", "Accept-Language: de\r\n");
+    let varies = told("/vary");
+    assert!(varies.contains("\"varies_on\":[\"accept-language\"]"), "{varies}");
+    assert!(
+        varies.contains("\"l0\":[{\"variant\":\"") && varies.contains("\"vary\":\"Accept-Language\""),
+        "{varies}"
+    );
+    for wrong in
+        ["/object", "/object?url=", "/object?url=/a", "/object?url=http://a/&url=http://b/", "/object?tag=a"]
+    {
+        let refused = server.ask_admin("GET", wrong, "");
+        assert_eq!(refused.head.status, 400, "{wrong}: {}", refused.text());
+    }
+    assert_eq!(origin.targets(), ["/a", "/none", "/vary"], "nobody is asked");
+}
+
 /// A server that drains is alive and not ready, until its last transfer is over.
 #[test]
 fn a_server_that_drains_is_not_ready() {

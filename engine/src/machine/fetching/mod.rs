@@ -127,6 +127,11 @@ impl<C: Chunk> Fetching<C> {
         self.uncacheable.holds((target, Caller::of(ask)), now)
     }
 
+    /// The same of requests that do not say who makes them.
+    pub(super) fn is_uncacheable_for_all(&self, target: CacheKey, now: Instant) -> bool {
+        self.uncacheable.holds((target, Caller::Anonymous), now)
+    }
+
     /// The next response may be one that can be stored: a purge came.
     pub(super) fn forget_uncacheable(&mut self, target: CacheKey) {
         for caller in [Caller::Anonymous, Caller::Identified] {

@@ -15,8 +15,8 @@ use crate::explore::{
 };
 use std::{sync::Arc, time::Duration};
 use tiergate_engine::{
-    AbortReason, CacheKey, Chunk, End, Head, Input, Instant, Method, OriginId, Outcome, Refusal, Reply,
-    ReplyBody, RequestId, Symbol, TierId,
+    AbortReason, CacheKey, Chunk, End, Head, Input, Instant, OriginId, Outcome, Refusal, Reply, ReplyBody,
+    RequestId, Symbol, TierId,
 };
 use tiergate_invariants::{Edge, Got, Span, Version, What};
 
@@ -226,7 +226,6 @@ impl World {
         let life = self.life(edge);
         self.clients.asks[ask].stage = Stage::Waiting(life);
         self.on_come(ask);
-        let object_place = object;
         let object = &self.origin.objects[object];
         let key = object.key;
         let head = match &self.clients.asks[ask].form {
@@ -240,18 +239,15 @@ impl World {
             return self.end(ask, Got::Nothing);
         };
         if self.plan.style.fast_path
-            && matches!(head.method, Method::Get)
+            && head.method.is_lookup()
             && let Some(resident) = engine.fresh_hit(self.now, key, head.method, head.fields.iter())
         {
             let resident = Arc::clone(resident);
             let times = (resident.freshness.age(self.now), resident.freshness.fresh_for(self.now));
             self.on_told(ask, &resident.head, Outcome::Hit { tier: TierId::L0 }, times);
-            self.check_softened(ask, &resident.chunks);
-            self.check_head(object_place, &resident.head, &resident.chunks);
             self.tally.mark(Mark::FastPath);
             let age = resident.freshness.age(self.now).as_secs();
-            self.check_variant(ask, &resident.chunks);
-            let got = self.whole(resident.head.status, age, resident.chunks.clone());
+            let got = self.judged(ask, &resident.head, age, &resident.chunks);
             return self.end(ask, got);
         }
         self.feed(life, Input::Request { request: request_of(ask), key, origin: ORIGIN, head });
