@@ -163,6 +163,7 @@ impl OneFetch {
             }
             RequestEvent::Hit { .. }
             | RequestEvent::ServedStale { .. }
+            | RequestEvent::FollowsPart { .. }
             | RequestEvent::Revalidated { .. }
             | RequestEvent::Hedged { .. } => {}
         }

@@ -2,7 +2,7 @@
 //!
 //! It checks of each response that ended whole that it was told to be a hit, stale, revalidated or a miss;
 //! that what a tier answered is told once; that what came from the origin alone is as long as a fetch of that
-//! key which ended whole; and, when an edge has settled, that requests are the sum of what they came to. It
+//! key which ended whole, or as the part that was told; and, when an edge has settled, that requests are the sum of what they came to. It
 //! does not see the fast path, nor check the length of what a tier gave, which C5 sees, nor bytes of
 //! responses that broke off.
 
@@ -20,6 +20,8 @@ const LENGTHS_MAX: usize = 4_096;
 #[derive(Debug, Default)]
 pub struct Accounting {
     open: BTreeMap<(Edge, RequestId), Option<AnswerSource>>,
+    /// How long a part is that a request gets of what is arriving.
+    parts: BTreeMap<(Edge, RequestId), ByteCount>,
     /// How long the bodies were that came whole from the origin.
     received: BTreeMap<(Edge, CacheKey), BTreeSet<ByteCount>>,
     counts: BTreeMap<Edge, Counts>,
@@ -66,6 +68,9 @@ impl Accounting {
             Event::Request(RequestEvent::Missed { request, .. }) => {
                 return self.place(edge, *request, AnswerSource::Origin);
             }
+            Event::Request(RequestEvent::FollowsPart { request, length, .. }) => {
+                self.parts.insert((edge, *request), *length);
+            }
             Event::Fetch(FetchEvent::FetchEnded { key, received, end: FetchEnd::Complete, .. }) => {
                 let lengths = self.received.entry((edge, *key)).or_default();
                 lengths.insert(*received);
@@ -83,18 +88,23 @@ impl Accounting {
             }
             Event::Request(RequestEvent::Served { request, end: End::Aborted(_), .. }) => {
                 counts.aborted += 1;
+                self.parts.remove(&(edge, *request));
                 self.open.remove(&(edge, *request));
             }
             Event::Request(RequestEvent::Served { request, key, sent, end: End::Complete }) => {
+                let part = self.parts.remove(&(edge, *request));
                 match self.open.remove(&(edge, *request)).flatten() {
                     None => return Err(format!("{request:?} was answered, and nothing says from where")),
                     Some(AnswerSource::Tier(_) | AnswerSource::Stale(_)) => counts.tiers += 1,
                     Some(AnswerSource::Origin) => {
                         counts.origin += 1;
                         let lengths = self.received.get(&(edge, *key));
-                        if lengths.is_none_or(|lengths| !lengths.contains(sent)) {
+                        if part == Some(*sent) {
+                            return Ok(());
+                        }
+                        if part.is_some() || lengths.is_none_or(|lengths| !lengths.contains(sent)) {
                             return Err(format!(
-                                "{request:?} was sent {sent} of {key}, and no fetch brought as much: {lengths:?}"
+                                "{request:?} was sent {sent} of {key}; of a part of {part:?}, or of what was fetched: {lengths:?}"
                             ));
                         }
                     }
@@ -139,6 +149,7 @@ impl Invariant for Accounting {
             What::Engine { edge, event, .. } => (edge, self.on_event(*edge, event)),
             What::EdgeStarted { edge } => {
                 self.open.retain(|(other, _), _| other != edge);
+                self.parts.retain(|(other, _), _| other != edge);
                 self.received.retain(|(other, _), _| other != edge);
                 self.counts.remove(edge);
                 return Ok(());
@@ -191,6 +202,15 @@ mod tests {
             served(3, 9, End::Complete),
         ];
         assert_eq!(show(&events), Ok(()));
+    }
+
+    /// A part of what is still arriving is as long as was told.
+    #[test]
+    fn a_part_is_as_long_as_told() {
+        let length = ByteCount(3);
+        let part = RequestEvent::FollowsPart { request: RequestId(1), key: KEY, length }.into();
+        let served = |sent| show(&[requested(1), missed(1), part, served(1, sent, End::Complete)]);
+        assert_eq!((served(3), served(2)), (Ok(()), Err("I14")));
     }
 
     /// From nowhere, from two places, more than came, and one that is counted nowhere.

@@ -44,6 +44,7 @@ const fn said_of_request(event: &RequestEvent) -> (RequestId, Said) {
         | RequestEvent::Collapsed { request, .. }
         | RequestEvent::AttachRefused { request, .. }
         | RequestEvent::LeaderReplaced { request, .. }
+        | RequestEvent::FollowsPart { request, .. }
         | RequestEvent::Hedged { request, .. } => (*request, Said::GoesOn),
         RequestEvent::Passed { request, .. }
         | RequestEvent::Refused { request, .. }

@@ -137,6 +137,7 @@ impl Breakers {
             | RequestEvent::Collapsed { .. }
             | RequestEvent::AttachRefused { .. }
             | RequestEvent::LeaderReplaced { .. }
+            | RequestEvent::FollowsPart { .. }
             | RequestEvent::Hedged { .. } => {}
         }
         Ok(())

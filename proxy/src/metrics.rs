@@ -273,7 +273,7 @@ impl ShardCounts {
             RequestEvent::Collapsed { .. } => raise(&self.collapsed),
             RequestEvent::AttachRefused { .. } => raise(&self.attach_refused),
             RequestEvent::Hedged { .. } => raise(&self.hedged),
-            RequestEvent::LeaderReplaced { .. } => {}
+            RequestEvent::LeaderReplaced { .. } | RequestEvent::FollowsPart { .. } => {}
         }
     }
 

@@ -178,7 +178,7 @@ impl<C: Chunk> Engine<C> {
     fn follow(&mut self, fill: FillId, request: RequestId) {
         let lanes = &self.copying.lanes;
         let is_copying = |copies: &_| lanes.is_copying(copies);
-        let (waiter, reply) = self.fetching.follow(&self.cx, fill, request, is_copying);
+        let (waiter, reply) = self.fetching.follow(&mut self.cx, fill, request, is_copying);
         self.clients.follow(&mut self.cx, (request, waiter.key), fill, reply);
     }
 

@@ -34,6 +34,8 @@ pub enum RequestEvent {
         /// The request that leads now.
         request: RequestId,
     },
+    /// A request gets a part of a body that is arriving, of this length.
+    FollowsPart { request: RequestId, key: CacheKey, length: ByteCount },
     /// A read is later than most, and was asked for a second time.
     Hedged { request: RequestId, tier: TierId },
     /// A request goes around the cache.

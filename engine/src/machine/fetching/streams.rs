@@ -15,7 +15,7 @@ use crate::{
     language::{
         chunk::Chunk,
         effect::{Effect, Outcome, Reply, ReplyBody},
-        event::{FetchEnd, FetchEvent},
+        event::{FetchEnd, FetchEvent, RequestEvent},
         head::Length,
         id::{FillId, OpId, RequestId, WriterId},
         key::StoredKey,
@@ -118,7 +118,7 @@ impl<C: Chunk> Fetching<C> {
     /// Lets a waiting request follow a stream from its first byte. `is_copying` says whether a tier takes it.
     pub(in crate::machine) fn follow(
         &mut self,
-        cx: &Context<C>,
+        cx: &mut Context<C>,
         fill: FillId,
         request: RequestId,
         is_copying: impl FnOnce(&Copies<C>) -> bool,
@@ -134,6 +134,9 @@ impl<C: Chunk> Fetching<C> {
                 (None, Arc::clone(&stream.head), length)
             }
         };
+        if let (Some(_), Length::Known(length)) = (part, length) {
+            cx.event(RequestEvent::FollowsPart { request, key: waiter.key, length });
+        }
         stream.followers.insert(request, part);
         let storing = is_copying(&stream.copies);
         let age = stream.freshness.age(cx.now);

@@ -96,6 +96,7 @@ marks! {
                 RequestEvent::Served { end: End::Aborted(AbortReason::TierRead(_)), .. },
             ServedLeft "broke off: the client left" =
                 RequestEvent::Served { end: End::Aborted(AbortReason::ClientLeft), .. },
+            FollowsPart "follows a part" = RequestEvent::FollowsPart { .. },
             LeaderReplaced "leader replaced" = RequestEvent::LeaderReplaced { .. },
             Hedged "hedged" = RequestEvent::Hedged { .. },
         }

@@ -9,14 +9,15 @@
 //! the next publication or purge a pause in which all is settled. Where tiers are too small for everything
 //! the cache may have forgotten, and then what is published now is as good as what is fresh; but it never
 //! goes back to an older version, and never gets to one that was not fetched; but what a client gets alone,
-//! its key being remembered as uncacheable, is not stored, and what credentials brought may not be. What it
-//! does not check: answers without a byte of a version.
+//! its key being remembered as uncacheable, is not stored, and what credentials brought may not be, nor what
+//! was fetched whole for somebody who wanted a part. What it does not check: answers without a byte of a
+//! version.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
-use tiergate_engine::{CacheKey, Event, Instant, MissReason, RequestEvent, RequestId};
+use tiergate_engine::{CacheKey, Event, FetchEvent, Instant, MissReason, Purpose, RequestEvent, RequestId};
 use tiergate_invariants::{Fact, Got, Version, Violation, What};
 
 /// How exactly lifetimes are compared: a calm request takes far less, and stores count in milliseconds.
@@ -32,6 +33,8 @@ pub(in crate::explore) struct Flat {
     kept: BTreeMap<Variant, Vec<Kept>>,
     asks: BTreeMap<u64, Ask>,
     passed: BTreeSet<RequestId>,
+    /// When a key was last fetched for who wanted a part of it.
+    for_parts: BTreeMap<CacheKey, Instant>,
     /// Requests that found their key remembered as uncacheable: what they get is not stored, so what is older
     /// may be there.
     alone: BTreeSet<RequestId>,
@@ -80,6 +83,7 @@ impl Flat {
             kept: BTreeMap::new(),
             asks: BTreeMap::new(),
             passed: BTreeSet::new(),
+            for_parts: BTreeMap::new(),
             alone: BTreeSet::new(),
             credentials: BTreeSet::new(),
         }
@@ -109,6 +113,12 @@ impl Flat {
                 ..
             } => {
                 self.alone.insert(*request);
+            }
+            What::Engine {
+                event: Event::Fetch(FetchEvent::Fetched { key, purpose: Purpose::Part, .. }),
+                ..
+            } => {
+                self.for_parts.insert(*key, fact.at);
             }
             What::ClientGot { ask, got, .. } => self.on_got(*ask, got)?,
             What::Engine { .. }
@@ -159,10 +169,11 @@ impl Flat {
             });
         }
         let kept = self.kept.entry(variant).or_default();
-        if is_passed {
+        let is_for_part = self.for_parts.get(&variant.0).is_some_and(|since| *since >= asked_at);
+        if is_passed && !is_for_part {
             return Ok(());
         }
-        let is_sure = !self.credentials.contains(&request);
+        let is_sure = !is_for_part && !self.credentials.contains(&request);
         if let Some(version) = version.filter(|_| is_sure && !self.alone.contains(&request)) {
             kept.retain(|kept| kept.version >= version);
         }

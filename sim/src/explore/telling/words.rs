@@ -126,6 +126,9 @@ fn of_request(world: &World, event: &RequestEvent) -> Option<String> {
         RequestEvent::LeaderReplaced { request, .. } => {
             format!("lets {} lead, whose leader failed", client(request.0))
         }
+        RequestEvent::FollowsPart { request, key, length } => {
+            format!("will send {} {} of {} as they come", who(request), bytes(length.0), name(key))
+        }
         RequestEvent::Hedged { request, tier } => {
             format!("asks {} once more for {}, who has waited long", of(tier), client(request.0))
         }
