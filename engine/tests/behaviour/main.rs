@@ -13,6 +13,7 @@ mod feed;
 mod fill_on_range;
 mod flat_map;
 mod gates;
+mod inspecting;
 mod parts;
 mod preconditions;
 mod promotion;
