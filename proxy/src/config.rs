@@ -26,7 +26,7 @@ pub use storage::{Disk, RawDirectories, RawDiskStorage, RawIo, RawSharedStorage,
 pub use tls::{OriginTls, RawCertificate, RawTls, Tls};
 
 use crate::{
-    front::{ConnectionLimits, FrontOptions},
+    front::{ClearText, ConnectionLimits, FrontOptions},
     trust::ToldBy,
 };
 use error::Problem;
@@ -60,6 +60,10 @@ pub struct RawServerConfig {
     /// `false`.
     #[serde(default)]
     pub proxy_protocol: bool,
+    /// Whether HTTP/2 may be spoken there, in clear text, by a client that knows beforehand that it may.
+    /// Default `false`.
+    #[serde(default)]
+    pub h2c: bool,
     /// Where responses come from: `http://host:port`. Needed.
     pub origin: Option<String>,
     /// What the origin is told in `Host`. Default: what the client asked for.
@@ -196,6 +200,7 @@ pub(crate) fn for_demo(overrides: Overrides, directory: &Path) -> Result<ServerC
     let raw = RawServerConfig {
         listen,
         proxy_protocol: false,
+        h2c: false,
         origin: origin.or_else(|| Some(format!("http://{LISTEN_DEFAULT}"))),
         origin_host: None,
         origin_tls: OriginTls::default(),
@@ -259,6 +264,7 @@ fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
     let RawServerConfig {
         listen,
         proxy_protocol,
+        h2c,
         origin,
         origin_host,
         origin_tls,
@@ -301,6 +307,7 @@ fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
     let front = FrontOptions {
         head_limits: limits.check()?,
         timeouts: timeouts.check()?,
+        clear_text: if h2c { ClearText::Both } else { ClearText::Http1 },
         origin_host,
         purge_token: purge_token.map(|token| token.check("purge_token")).transpose()?,
         trusted,

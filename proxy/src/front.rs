@@ -1,12 +1,15 @@
 //! The HTTP front: translates between clients and the driver, and obeys.
 //!
-//! A connection of HTTP/1 is read, judged and answered here (`connection`): a fresh L0 hit by the fast path,
-//! without the engine's work; every other answer as the engine says. What the engine passes around the cache
-//! is proxied by Pingora (`pingora`), which answers HTTP/2 as well. What the engine refuses gets an error
-//! page. Which way a request takes is the engine's word. Start at `connection::serve`.
+//! A connection is read, judged and answered here, of HTTP/1 (`connection`) or HTTP/2 (`h2`): a fresh L0 hit
+//! by the fast path, without the engine's work; every other answer as the engine says. What the engine passes
+//! around the cache is proxied by Pingora (`pingora`). What the engine refuses gets an error page. Which way
+//! a request takes is the engine's word. Start at `connection::serve`; what both versions share is in
+//! `exchange`.
 
 mod connection;
+mod exchange;
 mod forwarding;
+mod h2;
 mod handover;
 mod log;
 mod origin_name;
@@ -16,7 +19,6 @@ mod purge;
 mod request_head;
 mod response_head;
 mod wire;
-mod writing;
 
 pub use pingora::Proxying;
 pub(crate) use request_head::Fault;
@@ -29,8 +31,8 @@ use crate::{
     metrics::{Connected, Metrics},
     trust::{Standing, TrustedProxies},
 };
-use ::pingora::{apps::ServerApp, proxy::HttpProxy};
-use handover::HandedOver;
+use ::pingora::proxy::HttpProxy;
+use h2::Spoken;
 use log::{LoggedRequest, LoggedResponse};
 use origin_name::OriginName;
 use std::{convert::Infallible, net::IpAddr, path::Path, sync::Arc, time::Duration};
@@ -65,6 +67,16 @@ pub struct ConnectionLimits {
     pub per_address_max: u32,
 }
 
+/// What a client may speak in clear text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClearText {
+    /// HTTP/1 only.
+    #[default]
+    Http1,
+    /// HTTP/2, too, by a client that knows beforehand that it may.
+    Both,
+}
+
 /// How a front treats its clients.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FrontOptions {
@@ -72,6 +84,8 @@ pub struct FrontOptions {
     pub head_limits: HeadLimits,
     /// How long a client is waited for.
     pub timeouts: Timeouts,
+    /// What may be spoken in clear text.
+    pub clear_text: ClearText,
     /// What an origin is told in `Host` of a request that goes around the cache; by default what the client
     /// asked for.
     pub origin_host: Option<String>,
@@ -100,6 +114,7 @@ pub struct Front<W: World> {
     default_authority: String,
     head_limits: HeadLimits,
     timeouts: Timeouts,
+    clear_text: ClearText,
     origin_host: Option<String>,
     purge_token: Option<Token>,
     trusted: TrustedProxies,
@@ -122,7 +137,8 @@ impl<W: World> Front<W> {
         id: u64,
         open: mpsc::Sender<Infallible>,
     ) -> Self {
-        let FrontOptions { head_limits, timeouts, origin_host, purge_token, trusted, traces } = options;
+        let FrontOptions { head_limits, timeouts, clear_text, origin_host, purge_token, trusted, traces } =
+            options;
         let default_authority = normal_authority(origin.authority(), Scheme::Http)
             .map_or_else(|| origin.authority().to_owned(), |authority| authority.into_owned());
         let loop_id = format!("tiergate; id={id:016x}");
@@ -133,6 +149,7 @@ impl<W: World> Front<W> {
             default_authority,
             head_limits,
             timeouts,
+            clear_text,
             origin_host,
             purge_token,
             trusted,
@@ -164,6 +181,15 @@ impl<W: World> Front<W> {
     fn connected(&self) -> Connected {
         self.watchers.metrics.connected()
     }
+}
+
+/// What both sides of a connection agreed to speak before it began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Agreed {
+    /// There was nothing to agree by.
+    Nothing,
+    Http1,
+    Http2,
 }
 
 /// Where connections come in: one front, with Pingora behind it for each scheme.
@@ -203,23 +229,31 @@ impl<W: World> Doors<W> {
         self.front.timeouts.head
     }
 
-    /// Answers all requests of a connection that speaks HTTP/1. `stop` becomes true when the server drains.
-    pub(crate) async fn serve(self, wire: Wire, stop: watch::Receiver<bool>) {
+    /// Answers all requests of a connection. `stop` becomes true when the server drains.
+    pub(crate) async fn serve(self, mut wire: Wire, agreed: Agreed, stop: watch::Receiver<bool>) {
         let proxy = match wire.scheme {
             Scheme::Http => self.clear,
             Scheme::Https => self.encrypted,
         };
-        let _connected = self.front.connected();
-        connection::serve(self.front, proxy, wire, stop).await;
-    }
-
-    /// The same of one that speaks HTTP/2.
-    pub(crate) async fn serve_h2(self, wire: Wire, stop: watch::Receiver<bool>) {
-        let proxy = match wire.scheme {
-            Scheme::Http => self.clear,
-            Scheme::Https => self.encrypted,
+        let front = self.front;
+        let _connected = front.connected();
+        let spoken = match (agreed, front.clear_text) {
+            (Agreed::Nothing, ClearText::Both) => {
+                let Timeouts { idle, head, .. } = front.timeouts;
+                let mut stopping = stop.clone();
+                tokio::select! {
+                    biased;
+                    spoken = h2::spoken(&mut wire, idle, head) => spoken,
+                    // HTTP/1 finishes what was begun, and closes what was not.
+                    _ = stopping.wait_for(|stops| *stops) => Spoken::Http1,
+                }
+            }
+            (Agreed::Nothing, ClearText::Http1) | (Agreed::Http1, _) => Spoken::Http1,
+            (Agreed::Http2, _) => Spoken::Http2,
         };
-        let _connected = self.front.connected();
-        proxy.process_new(Box::new(HandedOver::h2(wire)), &stop).await;
+        match spoken {
+            Spoken::Http1 => connection::serve(Arc::clone(&front), proxy, wire, stop).await,
+            Spoken::Http2 => h2::serve(Arc::clone(&front), proxy, wire, stop).await,
+        }
     }
 }

@@ -98,6 +98,11 @@ impl Account {
         self.status.as_bytes()
     }
 
+    /// The same as a value.
+    pub(crate) const fn status_value(&self) -> &HeaderValue {
+        &self.status
+    }
+
     /// What becomes of `Age`.
     pub(crate) fn age(&self) -> AgeLine {
         match self.age {

@@ -8,9 +8,9 @@ mod sending;
 
 use super::{
     Front, Timeouts,
-    forwarding::{self, Client},
+    exchange::{self, Asked, Exchange, OwnAnswer, Request},
+    forwarding,
     handover::HandedOver,
-    log::{LoggedRequest, LoggedResponse},
     pingora::{Passed, Proxying},
     request_head::{self, FIELD_LINES_MOST, Fault, Framing},
     response_head::{self, BodyFraming},
@@ -22,16 +22,11 @@ use pingora::{apps::HttpServerApp, protocols::http::ServerSession, proxy::HttpPr
 use sending::Unsent;
 use std::{mem::MaybeUninit, sync::Arc, time::Duration};
 use tiergate_driver::{Answer, Heard, Served, World};
-use tiergate_engine::{CacheKey, Outcome, RequestHead, Resident, TierId};
+use tiergate_engine::Resident;
 use tokio::{sync::watch, time::Instant};
 
 /// Buffers that have grown beyond this are not kept while the client is idle.
 const KEPT_BYTES_MAX: usize = 16 << 10;
-/// What a client that is refused may still send before its connection is closed, and for how long: closed at
-/// once, it might lose what it was told.
-const LINGERING_BYTES_MAX: usize = 256 << 10;
-const LINGERING_TIME_MAX: Duration = Duration::from_secs(2);
-
 /// Answers all requests of a connection. `stop` becomes true when the server drains.
 pub(super) async fn serve<W: World>(
     front: Arc<Front<W>>,
@@ -49,7 +44,7 @@ pub(super) async fn serve<W: World>(
                 None => return,
             },
             Next::Close => return,
-            Next::Linger => return connection.linger().await,
+            Next::Linger => return connection.wire.linger().await,
             Next::Reset => return connection.wire.reset(),
         }
     }
@@ -87,7 +82,7 @@ struct Handed {
     head: Bytes,
     framing: Framing,
     upgrades: bool,
-    passed: Option<Passed>,
+    passed: Passed,
 }
 
 /// What a request asks of the connection.
@@ -98,29 +93,12 @@ struct Manner {
     keeps_open: bool,
 }
 
-/// A request that is being answered.
-struct Exchange {
-    manner: Manner,
-    /// There, if something is written of it.
-    logged: Option<LoggedRequest>,
-    began: std::time::Instant,
-}
-
-/// A request that was read.
-enum Request {
-    /// It is in memory, and this old.
-    Hit(Arc<Resident<Bytes>>, Duration),
-    Ask(Box<Asked>),
-    /// A purge, with so much of a body. Pingora's side answers it.
-    Purge(Framing),
-}
-
-/// A question to the engine.
-struct Asked {
-    key: CacheKey,
-    head: Arc<RequestHead>,
-    framing: Framing,
-    upgrades: bool,
+impl Manner {
+    /// The same where nobody reads the request's body, if it has one: it would be taken for the next request.
+    fn without_body_unread(mut self, framing: Framing) -> Self {
+        self.keeps_open &= framing == Framing::Empty;
+        self
+    }
 }
 
 impl<W: World> Connection<W> {
@@ -130,17 +108,17 @@ impl<W: World> Connection<W> {
             Ok(length) => length,
             Err(next) => return next,
         };
-        let (request, exchange) = match self.read_request(length) {
+        let (request, exchange, manner) = match self.read_request(length) {
             Ok(read) => read,
-            Err(fault) => return self.refuse_fault(fault).await,
+            Err(fault) => return self.refuse(OwnAnswer::fault(fault)).await,
         };
         self.wire.consume(length);
         match request {
-            Request::Hit(resident, age) => self.serve_hit(&resident, age, exchange).await,
-            Request::Ask(asked) => self.ask(*asked, exchange).await,
-            Request::Purge(framing) => {
-                let head = self.written_anew();
-                Next::HandOver(Box::new(Handed { head, framing, upgrades: false, passed: None }))
+            Request::Hit(resident, age) => self.serve_hit(&resident, age, exchange, manner).await,
+            Request::Ask(asked) => self.ask(*asked, exchange, manner).await,
+            Request::Purge(asked) => {
+                let answer = self.front.purge(&asked).await;
+                self.tell(answer, exchange, manner.without_body_unread(asked.framing)).await
             }
         }
     }
@@ -154,7 +132,7 @@ impl<W: World> Connection<W> {
             match request_head::find_end(&self.wire.read, searched, &self.front.head_limits) {
                 Ok(Some(length)) => return Ok(length),
                 Ok(None) => searched = self.wire.read.len(),
-                Err(fault) => return Err(self.refuse_fault(fault).await),
+                Err(fault) => return Err(self.refuse(OwnAnswer::fault(fault)).await),
             }
             let is_idle = searched == 0;
             if is_idle {
@@ -177,9 +155,8 @@ impl<W: World> Connection<W> {
             match more {
                 Ok(()) => {}
                 Err(WireError::Late) if !is_idle => {
-                    return Err(self
-                        .refuse(ErrorPage::REQUEST_LATE, Account::own("request-timed-out"))
-                        .await);
+                    let account = Account::own("request-timed-out");
+                    return Err(self.refuse(OwnAnswer::page(ErrorPage::REQUEST_LATE, account)).await);
                 }
                 Err(WireError::Late | WireError::Closed) => return Err(Next::Close),
             }
@@ -187,8 +164,7 @@ impl<W: World> Connection<W> {
     }
 
     /// Judges the head that the first `length` bytes are, and looks for it in memory.
-    fn read_request(&mut self, length: usize) -> Result<(Request, Exchange), Fault> {
-        let began = std::time::Instant::now();
+    fn read_request(&mut self, length: usize) -> Result<(Request, Exchange, Manner), Fault> {
         let front = &*self.front;
         let raw = &self.wire.read[..length];
         self.lowered.clear();
@@ -198,45 +174,21 @@ impl<W: World> Connection<W> {
         let (peer, scheme) = (self.wire.peer.ip(), self.wire.scheme);
         let standing = front.trusted.standing(peer);
         let parsed = request_head::parse(&self.lowered, scheme, standing, &front.head_limits, &mut places)?;
-        let client = || Client::of(peer, parsed.scheme, &front.trusted, parsed.lines());
-        let authority = parsed.authority.as_deref().unwrap_or_else(|| &front.default_authority);
-        let key = CacheKey::of(authority, &parsed.target);
-        let method = parsed.engine_method();
         let manner = Manner {
             is_head: parsed.method == "HEAD",
             is_http_10: parsed.is_http_10,
             keeps_open: parsed.keeps_open && !*self.stop.borrow(),
         };
-        let logged = front.logs().then(|| {
-            let mut logged = LoggedRequest {
-                method: parsed.method.to_owned(),
-                host: authority.to_owned(),
-                target: parsed.target.to_string(),
-                protocol: if parsed.is_http_10 { "HTTP/1.0" } else { "HTTP/1.1" },
-                ..LoggedRequest::of(client().address)
-            };
-            logged.keep(parsed.lines());
-            logged
-        });
-        let exchange = Exchange { manner, logged, began };
-        if method.is_lookup()
-            && let Some((resident, age)) = front.driver.fresh_hit(key, method, parsed.lines())
-        {
-            return Ok((Request::Hit(resident, age), exchange));
+        let protocol = if parsed.is_http_10 { "HTTP/1.0" } else { "HTTP/1.1" };
+        let (request, exchange) = front.begin(&parsed, peer, protocol)?;
+        match request {
+            Request::Ask(_) => {
+                self.raw.clear();
+                self.raw.extend_from_slice(raw);
+            }
+            Request::Hit(..) | Request::Purge(_) => {}
         }
-        self.raw.clear();
-        self.raw.extend_from_slice(raw);
-        let (framing, upgrades) = (parsed.framing, parsed.upgrades);
-        if parsed.method == "PURGE" {
-            return Ok((Request::Purge(framing), exchange));
-        }
-        let mut head = parsed.engine_head(authority)?;
-        if forwarding::is_loop(parsed.lines(), &front.loop_id) {
-            return Err(Fault::Loop);
-        }
-        forwarding::tell_of_client(&mut head.fields, authority, &client(), &front.loop_id);
-        let asked = Asked { key, head: Arc::new(head), framing, upgrades };
-        Ok((Request::Ask(Box::new(asked)), exchange))
+        Ok((request, exchange, manner))
     }
 
     /// The head that is being answered, in one spelling.
@@ -252,10 +204,9 @@ impl<W: World> Connection<W> {
 
     /// Asks the engine, unless the client goes away before it answers: dropping the question tells the
     /// engine.
-    async fn ask(&mut self, asked: Asked, mut exchange: Exchange) -> Next {
+    async fn ask(&mut self, asked: Asked, exchange: Exchange, manner: Manner) -> Next {
         let Asked { key, head, framing, upgrades } = asked;
-        // A body that nobody reads would be taken for the next request.
-        exchange.manner.keeps_open &= framing == Framing::Empty;
+        let manner = manner.without_body_unread(framing);
         let mut asking = self.front.driver.ask(key, Arc::clone(&head));
         let answer = loop {
             let heard = tokio::select! {
@@ -266,7 +217,7 @@ impl<W: World> Connection<W> {
             match heard {
                 Heard::Answer(answer) => break answer,
                 // A client of HTTP/1.0 knows of none (RFC 9110 section 15.2).
-                Heard::Interim(_) if exchange.manner.is_http_10 => {}
+                Heard::Interim(_) if manner.is_http_10 => {}
                 Heard::Interim(interim) => {
                     self.out.clear();
                     response_head::write_interim(&mut self.out, &interim);
@@ -278,55 +229,66 @@ impl<W: World> Connection<W> {
             }
         };
         match answer {
-            Answer::Serve(served) => self.serve(served, exchange).await,
+            Answer::Serve(served) => self.serve(served, exchange, manner).await,
             Answer::Refuse(refusal) => {
-                let (page, account) = (ErrorPage::of(refusal), Account::refused(refusal));
-                let sent = self.send_page(page, &account, exchange.manner).await;
-                self.end(sent, page.status, &account, &exchange)
+                let answer = OwnAnswer::page(ErrorPage::of(refusal), Account::refused(refusal));
+                self.tell(answer, exchange, manner).await
             }
             Answer::Pass(bypass) => {
-                let passed = Passed { account: Account::passed(bypass), head };
+                let protocol = if manner.is_http_10 { "HTTP/1.0" } else { "HTTP/1.1" };
+                let passed = Passed { account: Account::passed(bypass), head, protocol };
                 let head = self.written_anew();
-                Next::HandOver(Box::new(Handed { head, framing, upgrades, passed: Some(passed) }))
+                Next::HandOver(Box::new(Handed { head, framing, upgrades, passed }))
             }
         }
     }
 
     /// A fresh response from memory.
-    async fn serve_hit(&mut self, resident: &Resident<Bytes>, age: Duration, exchange: Exchange) -> Next {
-        let fresh_for = resident.freshness.lifetime.saturating_sub(age);
-        let account = Account::served(Outcome::Hit { tier: TierId::L0 }, age, fresh_for);
-        let sent = self.send_whole(&resident.head, resident, &account, exchange.manner).await;
-        self.end(sent, resident.head.status, &account, &exchange)
+    async fn serve_hit(
+        &mut self,
+        resident: &Resident<Bytes>,
+        age: Duration,
+        exchange: Exchange,
+        manner: Manner,
+    ) -> Next {
+        let account = exchange::account_of_hit(resident, age);
+        let sent = self.send_whole(&resident.head, resident, &account, manner).await;
+        self.end(sent, resident.head.status, &account, &exchange, manner)
     }
 
     /// A response of the engine's.
-    async fn serve(&mut self, served: Served<W>, mut exchange: Exchange) -> Next {
+    async fn serve(&mut self, served: Served<W>, exchange: Exchange, mut manner: Manner) -> Next {
         let Served { head, length, age, fresh_for, outcome, body } = served;
         let account = Account::served(outcome, age, fresh_for);
         let sent = match body.whole().cloned() {
-            Some(resident) => self.send_whole(&head, &resident, &account, exchange.manner).await,
+            Some(resident) => self.send_whole(&head, &resident, &account, manner).await,
             None => {
-                let framing = BodyFraming::of(head.status, length, exchange.manner.is_http_10);
-                exchange.manner.keeps_open &= framing != BodyFraming::UntilClose;
-                self.send_streamed(&head, framing, body, &account, exchange.manner).await
+                let framing = BodyFraming::of(head.status, length, manner.is_http_10);
+                manner.keeps_open &= framing != BodyFraming::UntilClose;
+                self.send_streamed(&head, framing, body, &account, manner).await
             }
         };
-        self.end(sent, head.status, &account, &exchange)
+        self.end(sent, head.status, &account, &exchange, manner)
+    }
+
+    /// An answer of our own.
+    async fn tell(&mut self, answer: OwnAnswer, exchange: Exchange, manner: Manner) -> Next {
+        let sent = self.send_own(&answer, manner).await;
+        self.end(sent, answer.status, &answer.account, &exchange, manner)
     }
 
     /// How an exchange ended.
-    fn end(&self, sent: Result<u64, Unsent>, status: u16, account: &Account, exchange: &Exchange) -> Next {
-        let response = LoggedResponse {
-            status,
-            bytes: sent.as_ref().copied().unwrap_or(0),
-            took: exchange.began.elapsed(),
-            cache_status: account.status(),
-            is_broken: sent.is_err(),
-        };
-        self.front.responded(exchange.logged.as_ref(), &response);
+    fn end(
+        &self,
+        sent: Result<u64, Unsent>,
+        status: u16,
+        account: &Account,
+        exchange: &Exchange,
+        manner: Manner,
+    ) -> Next {
+        self.front.ended(exchange, status, account, &sent);
         match sent {
-            Ok(_) if exchange.manner.keeps_open => Next::Request,
+            Ok(_) if manner.keeps_open => Next::Request,
             Ok(_) => Next::Linger,
             Err(Unsent::Client | Unsent::Told) => Next::Close,
             Err(Unsent::Untold) => Next::Reset,
@@ -334,34 +296,10 @@ impl<W: World> Connection<W> {
     }
 
     /// Answers what is no request that anybody could be asked about.
-    async fn refuse_fault(&mut self, fault: Fault) -> Next {
-        let page = ErrorPage::of_fault(fault);
-        self.refuse(page, Account::own(fault.detail())).await
-    }
-
-    async fn refuse(&mut self, page: ErrorPage, account: Account) -> Next {
+    async fn refuse(&mut self, answer: OwnAnswer) -> Next {
         let manner = Manner { is_head: false, is_http_10: false, keeps_open: false };
-        let logged = self.front.logs().then(|| LoggedRequest::of(self.wire.peer.ip()));
-        let exchange = Exchange { manner, logged, began: std::time::Instant::now() };
-        let sent = self.send_page(page, &account, manner).await;
-        self.end(sent, page.status, &account, &exchange)
-    }
-
-    /// Says that no more comes, and reads what the client had still to say, so that it reads what it was
-    /// told.
-    async fn linger(&mut self) {
-        let until = Instant::now() + LINGERING_TIME_MAX;
-        let mut left = LINGERING_BYTES_MAX;
-        if self.wire.end().await.is_err() {
-            return;
-        }
-        loop {
-            left = left.saturating_sub(self.wire.read.len());
-            self.wire.read.clear();
-            if left == 0 || self.wire.read_more(Some(until)).await.is_err() {
-                return;
-            }
-        }
+        let exchange = self.front.begin_unknown(self.wire.peer.ip(), "HTTP/1.1");
+        self.tell(answer, exchange, manner).await
     }
 
     /// Lends the connection to Pingora. It comes back if another request may follow.
@@ -372,9 +310,7 @@ impl<W: World> Connection<W> {
         let mut session = ServerSession::new_http1(Box::new(handed));
         let idle = if *stop.borrow() { None } else { Some(front.timeouts.idle.as_secs().max(1)) };
         session.set_keepalive(idle);
-        if let Some(passed) = passed {
-            session.set_connection_user_context(Some(Box::new(passed)));
-        }
+        session.set_connection_user_context(Some(Box::new(passed)));
         let reused = proxy.process_new_http(session, &stop).await?;
         let (stream, _settings) = reused.consume();
         let handed = stream.into_any().downcast::<HandedOver>().ok()?;

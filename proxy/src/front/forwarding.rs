@@ -138,20 +138,24 @@ pub(super) fn written_anew(
     let raw = raw.strip_prefix(b"\r\n").unwrap_or(raw);
     for line in raw.split_inclusive(|byte| *byte == b'\n').skip(1) {
         let name = line.split(|byte| *byte == b':').next().unwrap_or(line).to_ascii_lowercase();
-        let name = String::from_utf8_lossy(&name);
         let is_end = line == b"\r\n";
-        // An upgrade that is not one is not passed on as one.
-        let is_upgrade = matches!(&*name, "upgrade" | "http2-settings") && !parsed.upgrades;
-        let counts = match standing {
-            Standing::Trusted => matches!(&*name, FORWARDED_FOR | FORWARDED_PROTO),
-            Standing::Stranger => false,
-        };
-        if !is_end && !is_upgrade && name != "host" && (counts || !is_client_telling(&name)) {
+        if !is_end && goes_on(&String::from_utf8_lossy(&name), parsed.upgrades, standing) {
             out.extend_from_slice(line);
         }
     }
     out.extend_from_slice(b"\r\n");
     out
+}
+
+/// Does a field of this name go on to Pingora? `Host` is written anew, and an upgrade that is not one is not
+/// passed on as one.
+pub(super) fn goes_on(name: &str, upgrades: bool, standing: Standing) -> bool {
+    let is_upgrade = matches!(name, "upgrade" | "http2-settings") && !upgrades;
+    let counts = match standing {
+        Standing::Trusted => matches!(name, FORWARDED_FOR | FORWARDED_PROTO),
+        Standing::Stranger => false,
+    };
+    !is_upgrade && name != "host" && (counts || !is_client_telling(name))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::{request_head::Framing, wire::Wire};
 use async_trait::async_trait;
 use bytes::{Buf, Bytes};
 use pingora::protocols::{
-    ALPN, GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
+    GetProxyDigest, GetSocketDigest, GetTimingDigest, Peek, Shutdown, SocketDigest, Ssl, TimingDigest,
     UniqueID, UniqueIDType, l4::socket::SocketAddr as PeerAddress, raw_connect::ProxyDigest,
 };
 use std::{
@@ -25,8 +25,6 @@ pub(super) struct HandedOver {
     wire: Wire,
     head: Bytes,
     left: Left,
-    /// What was agreed on beside HTTP/1.
-    alpn: Option<ALPN>,
 }
 
 /// What may still be read of the request.
@@ -47,12 +45,7 @@ impl HandedOver {
             Framing::Length(length) => Left::Bytes(length),
             Framing::Chunked => Left::Open,
         };
-        Self { wire, head, left, alpn: None }
-    }
-
-    /// A whole connection of HTTP/2, for good.
-    pub(super) fn h2(wire: Wire) -> Self {
-        Self { wire, head: Bytes::new(), left: Left::Open, alpn: Some(ALPN::H2) }
+        Self { wire, head, left }
     }
 
     /// The connection, if it stands where the next request begins: what is left of this one's body would be
@@ -60,7 +53,7 @@ impl HandedOver {
     pub(super) fn into_wire(self) -> Option<Wire> {
         let is_at_next = match self.left {
             Left::Bytes(left) => left == 0,
-            Left::Open => self.alpn.is_none(),
+            Left::Open => true,
         };
         (is_at_next && self.head.is_empty()).then_some(self.wire)
     }
@@ -72,7 +65,7 @@ impl AsyncRead for HandedOver {
         context: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { wire, head, left, .. } = &mut *self;
+        let Self { wire, head, left } = &mut *self;
         if !head.is_empty() {
             let count = head.len().min(into.remaining());
             into.put_slice(&head[..count]);
@@ -128,11 +121,7 @@ impl UniqueID for HandedOver {
     }
 }
 
-impl Ssl for HandedOver {
-    fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.alpn.clone()
-    }
-}
+impl Ssl for HandedOver {}
 
 impl Peek for HandedOver {}
 

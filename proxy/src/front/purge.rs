@@ -4,53 +4,39 @@
 //! instead, `X-Purge: prefix` means everything under the path, `X-Purge: all` everything. `Soft-Purge: 1` (or
 //! Fastly's name for it) makes stale what else would go. The admin listener takes purges, too (`admin`).
 
-use super::{
-    pingora::{Exchange, Proxying},
-    writing::send_short,
-};
+use super::{Front, exchange::{Asked, OwnAnswer}};
 use crate::{
     config::Token,
     purging::{self, TAGS_MAX, Wish},
-    response::{self, Account, ErrorPage},
+    response::{Account, ErrorPage},
 };
-use pingora::{Result, http::RequestHeader, proxy::Session};
 use tiergate_driver::World;
-use tiergate_engine::{CacheKey, Prefix, PurgeMode, RequestHead, Selector, Tag};
+use tiergate_engine::{CacheKey, Fields, Prefix, PurgeMode, RequestHead, Selector, Tag};
 
-pub(super) fn is_purge(request: &RequestHeader) -> bool {
-    request.method.as_str() == "PURGE"
-}
-
-impl<W: World> Proxying<W> {
+impl<W: World> Front<W> {
     /// 200 when every tier answered and the other edges were told, 502 when one of them may still hold the
     /// object.
-    pub(super) async fn purge(
-        &self,
-        session: &mut Session,
-        exchange: &mut Exchange,
-        key: CacheKey,
-        head: &RequestHead,
-    ) -> Result<bool> {
-        let given = session.req_header().headers.get(http::header::AUTHORIZATION);
-        let given = given.and_then(|value| value.as_bytes().strip_prefix(b"Bearer "));
+    pub(super) async fn purge(&self, asked: &Asked) -> OwnAnswer {
+        let Asked { key, head, .. } = asked;
+        let given = head.fields.all("authorization").next();
+        let given = given.and_then(|value| value.strip_prefix(b"Bearer "));
         let is_known = |token: &Token| given.is_some_and(|given| token.is(given));
-        if !self.front.purge_token.as_ref().is_some_and(is_known) {
-            let account = Account::own("purge-forbidden");
-            return self.answer_error(session, exchange, ErrorPage::PURGE_FORBIDDEN, account).await;
+        if !self.purge_token.as_ref().is_some_and(is_known) {
+            return OwnAnswer::page(ErrorPage::PURGE_FORBIDDEN, Account::own("purge-forbidden"));
         }
-        let Some(wish) = wish(key, head) else {
-            let account = Account::own("bad-request");
-            return self.answer_error(session, exchange, ErrorPage::BAD_REQUEST, account).await;
+        let Some(wish) = wish(*key, head) else {
+            return OwnAnswer::page(ErrorPage::BAD_REQUEST, Account::own("bad-request"));
         };
-        let report = purging::purge(&self.front.driver, &wish).await;
-        let body = report.line(&wish.selectors);
-        let status = if report.is_incomplete() { 502 } else { 200 };
-        let mut header = response::plain(status, "application/json", body.len())?;
-        let account = Account::own("purge");
-        account.write(&mut header)?;
-        exchange.account = Some(account);
-        send_short(session, header, body).await?;
-        Ok(true)
+        let report = purging::purge(&self.driver, &wish).await;
+        let mut fields = Fields::new();
+        fields.push("content-type", b"application/json");
+        fields.push("cache-control", b"no-store");
+        OwnAnswer {
+            status: if report.is_incomplete() { 502 } else { 200 },
+            fields,
+            body: report.line(&wish.selectors),
+            account: Account::own("purge"),
+        }
     }
 }
 

@@ -5,6 +5,8 @@
 //! length said twice, a coding beside a length, a target that is none. What is let through goes on in one
 //! spelling. Start at [`find_end`] and [`parse`].
 
+pub(crate) mod of_h2;
+
 use super::forwarding;
 use crate::trust::Standing;
 use http::uri::PathAndQuery;
@@ -104,7 +106,7 @@ impl Fault {
             Self::Field => "400 Bad Request: a line of the head is no field.\n",
             Self::Target => "400 Bad Request: the target is no path and no http URL.\n",
             Self::NoHost => "400 Bad Request: the request names no host.\n",
-            Self::ManyHosts => "400 Bad Request: the request has more than one Host field.\n",
+            Self::ManyHosts => "400 Bad Request: the request names more than one host.\n",
             Self::BadHost => "400 Bad Request: Host is no host name with an optional port.\n",
             Self::Length => "400 Bad Request: Content-Length is said more than once, or is no number.\n",
             Self::LengthAndCoding => {

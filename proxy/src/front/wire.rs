@@ -12,7 +12,7 @@ use std::{
 };
 use tiergate_tiers::http_head::Scheme;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf},
     net::TcpStream,
     time::{Instant, Sleep},
 };
@@ -24,6 +24,10 @@ const READ_BYTES: usize = 4 << 10;
 /// What is read ahead of a response that is still being written at most: then the client waits, and its
 /// leaving is seen when it is written to.
 const READ_AHEAD_MAX: usize = 64 << 10;
+/// What a client that is refused may still send before its connection is closed, and for how long: closed at
+/// once, it might lose what it was told.
+const LINGERING_BYTES_MAX: usize = 256 << 10;
+const LINGERING_TIME_MAX: Duration = Duration::from_secs(2);
 /// Pieces in one write.
 const PIECES_MAX: usize = 64;
 
@@ -46,6 +50,9 @@ impl Transport for TlsStream<TcpStream> {
         self.get_ref().0.reset_on_close();
     }
 }
+
+/// A pipe in memory. Its other end sees that it was closed before its time.
+impl Transport for DuplexStream {}
 
 /// A connection to a client.
 #[derive(Debug)]
@@ -205,6 +212,24 @@ impl Wire {
 
     pub(crate) fn transport(&mut self) -> Pin<&mut dyn Transport> {
         Pin::new(&mut *self.transport)
+    }
+
+    /// Says that no more comes, and reads what the client had still to say, so that it reads what it was
+    /// told.
+    pub(crate) async fn linger(mut self) {
+        let until = Instant::now() + LINGERING_TIME_MAX;
+        let mut left = LINGERING_BYTES_MAX;
+        // One that takes nothing any more would never hear the end.
+        if !matches!(tokio::time::timeout_at(until, self.end()).await, Ok(Ok(()))) {
+            return;
+        }
+        loop {
+            left = left.saturating_sub(self.read.len());
+            self.read.clear();
+            if left == 0 || self.read_more(Some(until)).await.is_err() {
+                return;
+            }
+        }
     }
 
     /// Closes in a way that tells the client that something broke off.

@@ -6,7 +6,7 @@ mod proxy_protocol;
 pub(super) use admission::Admission;
 
 use crate::{
-    front::{Doors, Wire},
+    front::{Agreed, Doors, Wire},
     trust::{Standing, ToldBy},
 };
 use admission::Admitted;
@@ -108,7 +108,7 @@ async fn open<W: World>(
         admitted = known;
     }
     match tls {
-        None => doors.serve(Wire::new(stream, peer, Scheme::Http), stop).await,
+        None => doors.serve(Wire::new(stream, peer, Scheme::Http), Agreed::Nothing, stop).await,
         Some(acceptor) => shake_hands(acceptor, stream, peer, doors, stop).await,
     }
     drop(admitted);
@@ -160,8 +160,8 @@ async fn shake_hands<W: World>(
     match tokio::time::timeout(doors.handshake_time_max(), acceptor.accept(stream)).await {
         Ok(Ok(stream)) => {
             let speaks_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            let wire = Wire::new(stream, peer, Scheme::Https);
-            if speaks_h2 { doors.serve_h2(wire, stop).await } else { doors.serve(wire, stop).await }
+            let agreed = if speaks_h2 { Agreed::Http2 } else { Agreed::Http1 };
+            doors.serve(Wire::new(stream, peer, Scheme::Https), agreed, stop).await;
         }
         Ok(Err(error)) => tracing::debug!(%peer, %error, "a handshake failed"),
         Err(_elapsed) => tracing::debug!(%peer, "a handshake took too long"),

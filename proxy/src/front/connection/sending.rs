@@ -4,14 +4,15 @@
 use super::{Connection, Manner};
 use crate::{
     front::{
+        exchange::OwnAnswer,
         response_head::{self, BodyFraming, Persistence},
         wire::WireError,
     },
-    response::{Account, ErrorPage},
+    response::Account,
 };
 use bytes::{Bytes, BytesMut};
 use tiergate_driver::{Body, World};
-use tiergate_engine::{Fields, Head, Length, Resident};
+use tiergate_engine::{ByteCount, Fields, Head, Length, Resident};
 
 /// A body up to this size goes out in the buffer of its head, as one piece.
 const COPIED_BYTES_MAX: usize = 16 << 10;
@@ -145,20 +146,16 @@ impl<W: World> Connection<W> {
         response_head::write(&mut self.out, status, fields, framing, account, persistence);
     }
 
-    pub(super) async fn send_page(
-        &mut self,
-        page: ErrorPage,
-        account: &Account,
-        manner: Manner,
-    ) -> Result<u64, Unsent> {
-        let framing = BodyFraming::Length(page.text.len() as u64);
-        self.put_head(page.status, &page.fields(), framing, account, manner);
+    pub(super) async fn send_own(&mut self, answer: &OwnAnswer, manner: Manner) -> Result<u64, Unsent> {
+        let OwnAnswer { status, fields, body, account } = answer;
+        let ByteCount(length) = answer.length();
+        self.put_head(*status, fields, BodyFraming::Length(length), account, manner);
         if !manner.is_head {
-            self.out.extend_from_slice(page.text.as_bytes());
+            self.out.extend_from_slice(body);
         }
         self.wire.write_all::<Bytes>(&self.out, &[], self.front.timeouts.write).await?;
         self.wire.flush().await?;
-        Ok(if manner.is_head { 0 } else { page.text.len() as u64 })
+        Ok(if manner.is_head { 0 } else { length })
     }
 }
 
