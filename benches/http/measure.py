@@ -36,6 +36,7 @@ class Workload:
     size: str
     objects: int = 0
     in_memory: bool = False
+    h2: bool = False
 
 
 WORKLOADS = [
@@ -47,6 +48,7 @@ WORKLOADS = [
     Workload("memory-1k", "hit in memory, 1 KiB", "1k", objects=1000, in_memory=True),
     Workload("memory-64k", "hit in memory, 64 KiB", "64k", objects=500, in_memory=True),
     Workload("memory-1m", "hit in memory, 1 MiB", "1024k", objects=64, in_memory=True),
+    Workload("h2-1k", "hit in memory, 1 KiB, HTTP/2", "1k", objects=1000, in_memory=True, h2=True),
 ]
 
 
@@ -97,7 +99,7 @@ class Running:
         asked = self.origin.requests()
         self.server.settle()
         ticks = self.server.cpu_ticks()
-        load = self.drive(arguments)
+        load = self.drive_h2() if self.workload.h2 else self.drive(arguments)
         self.server.settle()
         ticks = self.server.cpu_ticks() - ticks
         asked = self.origin.requests() - asked
@@ -132,6 +134,33 @@ class Running:
         if done.returncode != 0 or not lines or not lines[-1].startswith("{"):
             raise Failure(f"{' '.join(command)}: {done.returncode}\n{done.stdout}{done.stderr}")
         return json.loads(lines[-1])
+
+    def drive_h2(self):
+        """h2load, for one round: HTTP/2 in clear text, ten requests at a time on each connection."""
+        base = os.path.join(self.options.directory, f"{self.workload.name}-{self.cache.name}.h2load")
+        with open(f"{base}.urls", "w") as out:
+            out.writelines(f"http://127.0.0.1:{self.server.h2_port}{self.path()}/{n}\n"
+                           for n in range(self.workload.objects))
+        command = ["h2load", "-t1", f"-c{self.options.connections}", "-m10", f"-D{self.options.seconds}",
+                   "-i", f"{base}.urls", f"--log-file={base}.log"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=self.options.seconds + 120)
+        self.server.check_alive()
+        if done.returncode != 0:
+            raise Failure(f"{' '.join(command)}: {done.returncode}\n{done.stdout}{done.stderr}")
+        # A line for each response: when it was asked for, its status, and how long it took.
+        with open(f"{base}.log") as log:
+            answers = [[int(word) for word in line.split("\t")] for line in log]
+        os.remove(f"{base}.log")
+        if not answers:
+            raise Failure(f"{' '.join(command)}: nothing was answered\n{done.stdout}{done.stderr}")
+        took = sorted(answer[2] for answer in answers)
+        begun = [answer[0] for answer in answers]
+        return {
+            "requests": len(answers),
+            "duration_us": max(begun) - min(begun) + took[-1],
+            "errors": {"status": sum(answer[1] != 200 for answer in answers)},
+            "latency_us": {"p50": took[len(took) // 2], "p99": took[len(took) * 99 // 100], "max": took[-1]},
+        }
 
     def check_hits(self, when):
         count = self.workload.objects
@@ -174,7 +203,7 @@ def measure(workload, caches, options):
             return server.wait_until_up()
 
         origin = start("origin", Origin, SIZES)
-        running = [Running(cache, start(cache.name, cache.start, origin, workload.in_memory), origin, workload,
+        running = [Running(cache, start(cache.name, cache.start, origin, workload), origin, workload,
                            options)
                    for cache in caches]
         for one in running:

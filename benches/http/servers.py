@@ -51,6 +51,7 @@ NGINX = NGINX_HEAD + """
     proxy_cache_path {directory}/cache levels=1:2 keys_zone=cache:64m max_size={capacity} inactive=1d use_temp_path=off;
     server {{
         listen 127.0.0.1:{port};
+        listen 127.0.0.1:{h2_port} http2;
         location / {{
             proxy_pass http://origin;
             proxy_http_version 1.1;
@@ -75,6 +76,7 @@ sub vcl_deliver {{
 
 TIERGATE = """
 listen: 127.0.0.1:0
+{h2c}
 origin: http://127.0.0.1:{origin}
 cache: {{ l0: {l0}, l2: {{ capacity: {capacity} }} }}
 storage: {{ l2: {{ directory: "{directory}/l2" }} }}
@@ -156,11 +158,13 @@ class Origin(Server):
 class Nginx:
     name = "nginx"
 
-    def start(self, directory, origin, _in_memory):
-        port = free_port()
-        command = nginx_config(NGINX, directory, port=port, origin=origin.port, capacity=CAPACITY,
+    def start(self, directory, origin, _workload):
+        port, h2_port = free_port(), free_port()
+        command = nginx_config(NGINX, directory, port=port, h2_port=h2_port, origin=origin.port, capacity=CAPACITY,
                                workers=os.cpu_count())
-        return Server(port, command, os.path.join(directory, "log"))
+        server = Server(port, command, os.path.join(directory, "log"))
+        server.h2_port = h2_port
+        return server
 
     def version(self):
         return told(["nginx", "-v"])
@@ -172,15 +176,19 @@ class Nginx:
 class Varnish:
     name = "varnish"
 
-    def start(self, directory, origin, in_memory):
+    def start(self, directory, origin, workload):
         port = free_port()
         file = os.path.join(directory, "cache.vcl")
         with open(file, "w") as out:
             out.write(VARNISH.format(origin=origin.port))
-        store = f"malloc,{CAPACITY}" if in_memory else f"file,{directory}/store,{CAPACITY}"
+        store = f"malloc,{CAPACITY}" if workload.in_memory else f"file,{directory}/store,{CAPACITY}"
         command = ["varnishd", "-F", "-j", "none", "-n", os.path.join(directory, "work"), "-f", file,
                    "-a", f"127.0.0.1:{port}", "-s", store]
-        return Server(port, command, os.path.join(directory, "log"))
+        if workload.h2:
+            command += ["-p", "feature=+http2"]
+        server = Server(port, command, os.path.join(directory, "log"))
+        server.h2_port = port
+        return server
 
     def version(self):
         return told(["varnishd", "-V"])
@@ -195,11 +203,13 @@ class Tiergate:
     def __init__(self, name, binary):
         self.name, self.binary = name, os.path.abspath(binary)
 
-    def start(self, directory, origin, in_memory):
+    def start(self, directory, origin, workload):
         file = os.path.join(directory, "tiergate.yaml")
-        l0 = "{}" if in_memory else "null"
+        l0 = "{}" if workload.in_memory else "null"
+        h2c = "h2c: true" if workload.h2 else ""
         with open(file, "w") as out:
-            out.write(TIERGATE.format(directory=directory, origin=origin.port, l0=l0, capacity=CAPACITY_BYTES))
+            out.write(TIERGATE.format(directory=directory, origin=origin.port, l0=l0, h2c=h2c,
+                                      capacity=CAPACITY_BYTES))
         log = os.path.join(directory, "log")
         server = Server(0, [self.binary, "serve", "-c", file], log, stdout=subprocess.PIPE, text=True)
         line = server.child.stdout.readline()
@@ -207,7 +217,7 @@ class Tiergate:
         if not found:
             server.end()
             raise Failure(f"{self.binary} does not listen: {line}\n{server.said()}")
-        server.port = int(found.group(1))
+        server.port = server.h2_port = int(found.group(1))
         return server
 
     def version(self):

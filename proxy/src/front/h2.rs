@@ -200,12 +200,12 @@ impl<W: World> Connection<W> {
                     self.stage = Stage::Draining;
                     self.frames.graceful_shutdown();
                 }
-                () = &mut idling => {
-                    let is_busy = self.frames.has_streams() || busy_at.elapsed() < idle;
-                    if !is_busy {
+                () = &mut idling, if self.stage != Stage::Closing => {
+                    let idle_since = if self.frames.has_streams() { Instant::now() } else { busy_at };
+                    if idle_since.elapsed() >= idle {
                         self.close(Reason::NO_ERROR);
                     }
-                    idling.as_mut().reset(busy_at.max(Instant::now() - idle / 2) + idle);
+                    idling.as_mut().reset(idle_since + idle);
                 }
             }
         }

@@ -4,7 +4,13 @@
 //! machine costs as much as the rest of a small request. Start at
 //! [`Proxying::upstream_peer`](ProxyHttp::upstream_peer).
 
-use super::{Front, forwarding::{self, Client}, log::{LoggedRequest, LoggedResponse}, proxied, request_head::is_client_telling};
+use super::{
+    Front,
+    forwarding::{self, Client},
+    log::{LoggedRequest, LoggedResponse},
+    proxied,
+    request_head::is_client_telling,
+};
 use crate::response::{self, Account, CACHE_STATUS, ErrorPage};
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -172,7 +178,9 @@ impl<W: World> ProxyHttp for Proxying<W> {
             && !response.status.is_informational()
         {
             let fields = http_head::end_to_end(&response.headers);
-            self.front.driver.answered_around(&passed.head, &Head { status: response.status.as_u16(), fields });
+            self.front
+                .driver
+                .answered_around(&passed.head, &Head { status: response.status.as_u16(), fields });
         }
         proxied::strip_hop_by_hop(response);
         Ok(())

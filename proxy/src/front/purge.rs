@@ -4,7 +4,10 @@
 //! instead, `X-Purge: prefix` means everything under the path, `X-Purge: all` everything. `Soft-Purge: 1` (or
 //! Fastly's name for it) makes stale what else would go. The admin listener takes purges, too (`admin`).
 
-use super::{Front, exchange::{Asked, OwnAnswer}};
+use super::{
+    Front,
+    exchange::{Asked, OwnAnswer},
+};
 use crate::{
     config::Token,
     purging::{self, TAGS_MAX, Wish},

@@ -15,8 +15,7 @@ use std::{
     time::Duration,
 };
 use tiergate_engine::{
-    Bypass, CacheKey, Fields, Head, Method, MissReason, OriginFailure, Outcome, Refusal, RequestHead,
-    StaleUse,
+    Bypass, Fields, Head, Method, MissReason, OriginFailure, Outcome, Refusal, RequestHead, StaleUse,
 };
 
 /// Fields about one connection, or to one proxy only: never stored, never forwarded (RFC 9110 section 7.6.1,
@@ -172,29 +171,6 @@ fn normal_name(host: &str) -> Option<Cow<'_, str>> {
     Some(if has_upper { Cow::Owned(name.to_ascii_lowercase()) } else { Cow::Borrowed(name) })
 }
 
-/// The key of what a request is for, where that can be told without copying any of it. Nothing is said of any
-/// other request, which may be right or wrong.
-pub fn plain_key(parts: &request::Parts, scheme: Scheme) -> Option<CacheKey> {
-    let mut hosts = parts.headers.get_all(header::HOST).iter();
-    let host = hosts.next()?;
-    if hosts.next().is_some() || parts.uri.authority().is_some() {
-        return None;
-    }
-    match normal_authority(host.to_str().ok()?, scheme)? {
-        Cow::Borrowed(host) => Some(CacheKey::of(host, target(parts))),
-        Cow::Owned(_) => None,
-    }
-}
-
-/// A request's field lines but `Host` and the hop-by-hop ones, borrowed. What `Connection` names is among
-/// them.
-pub fn lines(headers: &HeaderMap) -> impl Iterator<Item = (&str, &[u8])> {
-    headers
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.as_bytes()))
-        .filter(|(name, _)| *name != "host" && !HOP_BY_HOP.contains(name))
-}
-
 fn target(parts: &request::Parts) -> &str {
     parts.uri.path_and_query().map_or("/", |target| target.as_str())
 }
@@ -257,7 +233,7 @@ pub fn end_to_end_lines<'f, I: Iterator<Item = (&'f str, &'f [u8])>>(lines: impl
 /// # Errors
 /// A field is not HTTP. Heads that came over HTTP always convert.
 pub fn header_map(fields: &Fields) -> Result<HeaderMap, HeadError> {
-    // With room for what the front and Pingora add, so that it grows once and not while a client waits.
+    // With room for what is added on the way, so that it grows once and not while a client waits.
     let mut headers = HeaderMap::with_capacity(fields.iter().count() + FIELDS_ADDED);
     for (name, value) in fields.iter() {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| HeadError::BadField)?;

@@ -13,10 +13,7 @@ use crate::{
     },
     response::{Account, ErrorPage},
 };
-use ::h2::{
-    Reason, RecvStream, SendStream,
-    server::SendResponse,
-};
+use ::h2::{Reason, RecvStream, SendStream, server::SendResponse};
 use ::pingora::proxy::HttpProxy;
 use bytes::Bytes;
 use http::{Response, request};
@@ -86,7 +83,11 @@ struct Begun {
 
 impl<W: World> Answering<W> {
     /// A fresh response from memory. What the client has no room for yet is to be sent by a task.
-    pub(super) fn hit(mut self, resident: Arc<Resident<Bytes>>, age: Duration) -> Option<impl Future<Output = Ended> + use<W>> {
+    pub(super) fn hit(
+        mut self,
+        resident: Arc<Resident<Bytes>>,
+        age: Duration,
+    ) -> Option<impl Future<Output = Ended> + use<W>> {
         let account = exchange::account_of_hit(&resident, age);
         let status = resident.head.status;
         let begun = self.send_head(&resident.head, Length::Known(resident.length), &account);

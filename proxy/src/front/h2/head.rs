@@ -92,9 +92,10 @@ mod tests {
     /// What was stored comes first, with the age of now and one length; what the cache says comes last.
     #[test]
     fn a_head_is_what_was_stored_and_what_the_cache_says() {
-        let fields: Fields = [("date", "x"), ("age", "3"), ("content-length", "9"), ("cache-status", "other; hit")]
-            .into_iter()
-            .collect();
+        let fields: Fields =
+            [("date", "x"), ("age", "3"), ("content-length", "9"), ("cache-status", "other; hit")]
+                .into_iter()
+                .collect();
         let head = of(200, &fields, Length::Known(ByteCount(12)), &account()).expect("it is HTTP");
         assert_eq!(
             lines(head.headers()),
@@ -108,15 +109,15 @@ mod tests {
     /// What HTTP cannot carry has no head; what has no date gets one; another protocol is never agreed on.
     #[test]
     fn what_is_missing_is_written_and_what_is_wrong_is_not() {
-        let of = |fields: &[(&str, &str)]| {
-            of(200, &fields.iter().copied().collect(), Length::Unknown, &account())
-        };
+        let of =
+            |fields: &[(&str, &str)]| of(200, &fields.iter().copied().collect(), Length::Unknown, &account());
         let head = of(&[]).expect("it is HTTP");
         assert!(head.headers()[header::DATE].as_bytes().ends_with(b" GMT"));
         assert!(!head.headers().contains_key(header::CONTENT_LENGTH));
         assert!(of(&[("a b", "")]).is_none());
         assert!(of(&[("a", "\n")]).is_none());
-        let interim = |status| interim(&Head { status, fields: Fields::new() }).map(|head| head.status().as_u16());
+        let interim =
+            |status| interim(&Head { status, fields: Fields::new() }).map(|head| head.status().as_u16());
         assert_eq!((interim(103), interim(101)), (Some(103), None));
     }
 }

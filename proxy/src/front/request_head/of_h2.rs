@@ -133,11 +133,15 @@ mod tests {
             let get = Request::get("/").header("host", "a");
             judged(fields.iter().fold(get, |get, (name, value)| get.header(*name, *value)), rest)
         };
-        assert_eq!(with(&[("a", "1"), ("b", "2"), ("c", "3"), ("d", "4")], Rest::Nothing), Err(Fault::TooManyFields));
+        assert_eq!(
+            with(&[("a", "1"), ("b", "2"), ("c", "3"), ("d", "4")], Rest::Nothing),
+            Err(Fault::TooManyFields)
+        );
         assert_eq!(with(&[("a", "1 ")], Rest::Nothing), Err(Fault::Field));
         assert_eq!(with(&[("expect", "x")], Rest::Nothing), Err(Fault::Expectation));
         assert_eq!(with(&[("content-length", "1"), ("content-length", "1")], Rest::Data), Err(Fault::Length));
-        let framed = |fields, rest| with(fields, rest).map(|text| text.rsplit("/ ").next().unwrap_or("").to_owned());
+        let framed =
+            |fields, rest| with(fields, rest).map(|text| text.rsplit("/ ").next().unwrap_or("").to_owned());
         assert_eq!(framed(&[("content-length", "7")], Rest::Data), Ok("Length(7)".to_owned()));
         assert_eq!(framed(&[("content-length", "0")], Rest::Data), Ok("Empty".to_owned()));
         assert_eq!(framed(&[], Rest::Data), Ok("Chunked".to_owned()));

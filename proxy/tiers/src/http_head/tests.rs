@@ -1,5 +1,5 @@
 use super::*;
-use tiergate_engine::{CacheKey, TierId};
+use tiergate_engine::TierId;
 
 fn parts(uri: &str, fields: &[(&str, &str)]) -> request::Parts {
     let mut request = http::Request::get(uri);
@@ -58,28 +58,6 @@ fn a_request_without_one_good_host_is_refused() {
     }
 }
 
-/// A key is told without copying where the host is plain, and then it is the key of the request; it is told
-/// of no other.
-#[test]
-fn a_plain_host_is_enough_for_the_key() {
-    for host in ["a", "a.example", "a-1.example:8080", "127.0.0.1:81", "a_b"] {
-        let parts = parts("/x?y", &[("host", host)]);
-        let head = request_head(&parts, Scheme::Http).expect("the host is right");
-        assert_eq!(
-            plain_key(&parts, Scheme::Http),
-            Some(CacheKey::of(&head.authority, &head.target)),
-            "{host}"
-        );
-        assert_eq!(&*head.authority, host);
-    }
-    for host in ["A", "", ":80", "a:b", "a b", "[::1]", "user@a", "a/b"] {
-        assert_eq!(plain_key(&parts("/", &[("host", host)]), Scheme::Http), None, "{host}");
-    }
-    assert_eq!(plain_key(&parts("/", &[]), Scheme::Http), None);
-    assert_eq!(plain_key(&parts("/", &[("host", "a"), ("host", "a")]), Scheme::Http), None);
-    assert_eq!(plain_key(&parts("http://a/", &[("host", "b")]), Scheme::Http), None);
-}
-
 /// One host has one spelling for each scheme, whatever of it is written, and nothing else is a host.
 #[test]
 fn a_host_has_one_spelling() {
@@ -100,16 +78,6 @@ fn a_host_has_one_spelling() {
     ] {
         assert_eq!(both(text), [None, None], "{text:?}");
     }
-}
-
-/// What is borrowed of a request's fields is what is copied of them, but for what `Connection` names.
-#[test]
-fn borrowed_lines_are_the_copied_ones() {
-    let fields = [("host", "a"), ("te", "x"), ("range", "bytes=0-"), ("accept", "*/*"), ("upgrade", "h2c")];
-    let parts = parts("/", &fields);
-    let copied = request_head(&parts, Scheme::Http).expect("the request is valid").fields;
-    assert_eq!(super::lines(&parts.headers).collect::<Fields>(), copied);
-    assert_eq!(copied, Fields::from_iter([("range", "bytes=0-"), ("accept", "*/*")]));
 }
 
 /// Each hop-by-hop field, and each field that `Connection` names, is dropped; the rest keeps its order.
