@@ -48,6 +48,11 @@ use tokio::{
     task::JoinSet,
 };
 use tokio_rustls::TlsAcceptor;
+use tracing_subscriber::{
+    filter::{LevelFilter, Targets},
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
 
 /// How long the origin may take to accept a connection at start, before a warning says that it does not.
 const ORIGIN_PROBE_TIME_MAX: Duration = Duration::from_secs(2);
@@ -114,12 +119,16 @@ fn start_log(log: Log) {
         Log::Access => tracing::Level::INFO,
         Log::Debug => tracing::Level::DEBUG,
     };
+    // What the crate warns of is what strangers send, who could fill the log with it.
+    let told = Targets::new().with_default(level).with_target("h2", LevelFilter::OFF);
     tracing_subscriber::fmt()
         .with_max_level(level)
         .with_writer(std::io::stderr)
         // A log that nobody reads any more is no reason to stop either.
         .log_internal_errors(false)
         .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .finish()
+        .with(told)
         .init();
 }
 

@@ -215,6 +215,20 @@ fn a_client_without_room_is_not_waited_for() {
     serves_others(&server);
 }
 
+/// Answers to questions that nobody asked are read, and fill no log.
+#[test]
+fn strangers_do_not_fill_the_log() {
+    let origin = Origin::fixed(FRESH, b"hello".to_vec());
+    let site = Site::new();
+    let server = serve(&site, origin.address, "");
+    let mut raw = Raw::connect(&server, b"");
+    raw.write(&frame(PING, 1, 0, &[1; 8]).repeat(100)).expect("the server reads");
+    raw.write(&frame(PING, 0, 0, &[2; 8])).expect("the server reads");
+    assert_eq!(raw.wait_for(PING).payload, [2; 8]);
+    serves_others(&server);
+    assert_eq!(site.log(), "");
+}
+
 /// Questions whose answers the client does not read: the server stops reading, too, and closes when the
 /// client's time is over.
 #[test]
