@@ -33,8 +33,8 @@ pub(in crate::explore) struct Flat {
     kept: BTreeMap<Variant, Vec<Kept>>,
     asks: BTreeMap<u64, Ask>,
     passed: BTreeSet<RequestId>,
-    /// When a key was last fetched for who wanted a part of it.
-    for_parts: BTreeMap<CacheKey, Instant>,
+    /// When a key was last fetched, and for whom.
+    fetched: BTreeMap<CacheKey, (Instant, Purpose)>,
     /// Requests that found their key remembered as uncacheable: what they get is not stored, so what is older
     /// may be there.
     alone: BTreeSet<RequestId>,
@@ -83,7 +83,7 @@ impl Flat {
             kept: BTreeMap::new(),
             asks: BTreeMap::new(),
             passed: BTreeSet::new(),
-            for_parts: BTreeMap::new(),
+            fetched: BTreeMap::new(),
             alone: BTreeSet::new(),
             credentials: BTreeSet::new(),
         }
@@ -114,11 +114,8 @@ impl Flat {
             } => {
                 self.alone.insert(*request);
             }
-            What::Engine {
-                event: Event::Fetch(FetchEvent::Fetched { key, purpose: Purpose::Part, .. }),
-                ..
-            } => {
-                self.for_parts.insert(*key, fact.at);
+            What::Engine { event: Event::Fetch(FetchEvent::Fetched { key, purpose, .. }), .. } => {
+                self.fetched.insert(*key, (fact.at, *purpose));
             }
             What::ClientGot { ask, got, .. } => self.on_got(*ask, got)?,
             What::Engine { .. }
@@ -169,7 +166,8 @@ impl Flat {
             });
         }
         let kept = self.kept.entry(variant).or_default();
-        let is_for_part = self.for_parts.get(&variant.0).is_some_and(|since| *since >= asked_at);
+        let fetched = self.fetched.get(&variant.0).filter(|(since, _)| *since >= asked_at);
+        let is_for_part = matches!(fetched, Some((_, Purpose::Part)));
         if is_passed && !is_for_part {
             return Ok(());
         }
@@ -177,7 +175,8 @@ impl Flat {
         if let Some(version) = version.filter(|_| is_sure && !self.alone.contains(&request)) {
             kept.retain(|kept| kept.version >= version);
         }
-        if let Some(Published { version: newest, lifetime: Some(lifetime) }) = newest.filter(|_| may_ask)
+        if let Some(Published { version: newest, lifetime: Some(lifetime) }) =
+            newest.filter(|_| may_ask && fetched.is_some())
             && version.is_none_or(|version| version == newest)
         {
             let until = asked_at.after(lifetime);
@@ -194,6 +193,7 @@ impl Flat {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tiergate_engine::{FillId, OriginId};
     use tiergate_invariants::{Edge, Span};
 
     const KEY: CacheKey = CacheKey(7);
@@ -215,10 +215,26 @@ mod tests {
         }
 
         fn get(&mut self, at: u64, version: u32) -> Result<(), &'static str> {
+            self.get_fetched(at, Some(version), Some(Purpose::Shared))
+        }
+
+        /// A client gets this version, or a head alone, after a fetch for this purpose.
+        fn get_fetched(
+            &mut self,
+            at: u64,
+            version: Option<u32>,
+            purpose: Option<Purpose>,
+        ) -> Result<(), &'static str> {
             self.1 += 1;
             let (ask, edge) = (self.1, Edge(0));
             self.0.ask(Instant::from_nanos(at * SECOND), ask, (KEY, 0), RequestId(ask));
-            let spans = vec![Span { of: Some((KEY, Version(version))), offset: 0, length: 9 }];
+            if let Some(purpose) = purpose {
+                let (fill, origin) = (FillId(1), OriginId(0));
+                let event = FetchEvent::Fetched { fill, key: KEY, variant: KEY, origin, purpose }.into();
+                self.see(at, What::Engine { edge, shard: 0, event })?;
+            }
+            let span = |version| Span { of: Some((KEY, Version(version))), offset: 0, length: 9 };
+            let spans = version.into_iter().map(span).collect();
             let got = Got::Whole { status: 200, age: None, spans };
             self.see(at, What::ClientGot { ask, edge, key: KEY, got })
         }
@@ -287,6 +303,21 @@ mod tests {
         assert_eq!(history.get(9, 2), Ok(()));
         assert_eq!(history.get(9, 1), Err("MM1"));
         assert_eq!(history.get(9, 3), Err("MM1"));
+    }
+
+    /// What was fetched for a part may be stored or not, from then on; a hit of it fetches nothing (explore
+    /// seed 13672).
+    #[test]
+    fn what_was_fetched_for_a_part_may_be_stored() {
+        for version in [1, 2] {
+            let mut history = History(Flat::new("MM1", true), 0);
+            history.publish(1, 10);
+            assert_eq!(history.get_fetched(0, None, Some(Purpose::Part)), Ok(()));
+            assert_eq!(history.get_fetched(5, None, None), Ok(()));
+            history.publish(2, 10);
+            assert_eq!(history.get(9, version), Ok(()));
+            assert_eq!(history.get(11, 2), Ok(()));
+        }
     }
 
     /// What may not be stored is never fresh.
