@@ -92,6 +92,23 @@ fn no_cache_is_asked_about_each_time() {
     );
 }
 
+/// A `HEAD` that is served stale has the response revalidated by a `GET`, whose 304 leaves it stored: one to a
+/// `HEAD` took it away, for what answers a `HEAD` cannot be stored.
+#[test]
+fn a_head_request_revalidates_with_a_get() {
+    for method in [Method::Head, Method::Get] {
+        let fields = [("cache-control", "max-age=60, stale-while-revalidate=10"), ("etag", "\"v1\"")];
+        let mut rig = stored(l0_only(), &fields, 61);
+        let client = rig.ask(method, "/a", &[], false);
+        assert!(rig.client(client).reply.is_some());
+        assert_eq!(rig.fetches[&rig.fetch("/a")].head.method, Method::Get);
+        rig.head("/a", 304, &fields);
+        let hit = rig.get("/a");
+        assert!(rig.client(hit).reply.is_some() && rig.asked.len() == 2, "{method:?}");
+        rig.assert_idle();
+    }
+}
+
 /// RFC 5861 section 3: within its window a stale response is served at once, and one revalidation goes on
 /// behind.
 #[test]

@@ -330,6 +330,12 @@ impl World {
             let mut fields = head.fields.clone();
             self.origin.checks += 1;
             fields.push(CHECKED, self.origin.checks.to_string().as_bytes());
+            // Where all is calm nothing is forgotten, and this makes an edge forget.
+            if self.flat.is_none() && self.chances.origin.below(16) == 15 {
+                self.note(Party::Origin, || "it shall not be stored any more".to_owned());
+                fields.remove(|name| name == "cache-control");
+                fields.push("cache-control", b"no-store");
+            }
             return (Arc::new(Head { status: 304, fields }), Body::empty(version));
         }
         let faults = self.plan.faults;
