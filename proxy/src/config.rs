@@ -19,7 +19,7 @@ pub use access_log::{AccessLogPolicy, RawAccessLog, RawFormat};
 pub use admin::{ADMIN_LISTEN_DEFAULT, Access, Admin, RawAdmin, Token};
 pub use clients::{RawLimits, RawTimeouts};
 pub use error::ConfigError;
-pub use origin::OriginAddress;
+pub use origin::{OriginAddress, RawOriginLimits};
 pub use recording::{RawRecording, Recording};
 pub use storage::{Disk, RawDirectories, RawDiskStorage, RawIo, RawSharedStorage, RawStorage, RawSync};
 
@@ -67,6 +67,9 @@ pub struct RawServerConfig {
     /// TLS towards the origin, where its URL says `https`.
     #[serde(default)]
     pub origin_tls: OriginTls,
+    /// How large the head of one of its responses may be.
+    #[serde(default)]
+    pub origin_limits: RawOriginLimits,
     /// What to cache where. The engine's section.
     #[serde(default)]
     pub cache: RawConfig,
@@ -199,6 +202,7 @@ pub(crate) fn for_demo(overrides: Overrides, directory: &Path) -> Result<ServerC
         origin: origin.or_else(|| Some(format!("http://{LISTEN_DEFAULT}"))),
         origin_host: None,
         origin_tls: OriginTls::default(),
+        origin_limits: RawOriginLimits::default(),
         cache: RawConfig {
             l2: Some(RawDiskTier { capacity: DEMO_CAPACITY, ..RawDiskTier::default() }),
             ..RawConfig::default()
@@ -262,6 +266,7 @@ fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
         origin,
         origin_host,
         origin_tls,
+        origin_limits,
         mut cache,
         storage,
         purge_token,
@@ -301,6 +306,7 @@ fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
     let front = FrontOptions {
         head_limits: limits.check()?,
         timeouts: timeouts.check()?,
+        response_limits: origin_limits.check()?,
         origin_host,
         purge_token: purge_token.map(|token| token.check("purge_token")).transpose()?,
         trusted,

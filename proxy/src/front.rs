@@ -5,11 +5,13 @@
 //! is proxied by Pingora (`pingora`), which answers HTTP/2 as well. What the engine refuses gets an error
 //! page. Which way a request takes is the engine's word. Start at `connection::serve`.
 
+mod chunks;
 mod connection;
 mod forwarding;
 mod handover;
 mod log;
 mod origin_name;
+mod pace;
 mod pingora;
 mod proxied;
 mod purge;
@@ -19,6 +21,7 @@ mod wire;
 mod writing;
 
 pub use pingora::Proxying;
+pub use proxied::ResponseLimits;
 pub(crate) use request_head::Fault;
 pub use request_head::{FIELD_LINES_MOST, HeadLimits};
 pub(crate) use wire::Wire;
@@ -33,6 +36,7 @@ use ::pingora::{apps::ServerApp, proxy::HttpProxy};
 use handover::HandedOver;
 use log::{LoggedRequest, LoggedResponse};
 use origin_name::OriginName;
+use pace::Pace;
 use std::{convert::Infallible, net::IpAddr, path::Path, sync::Arc, time::Duration};
 use tiergate_driver::{Driver, World};
 use tiergate_tiers::http_head::{Scheme, normal_authority};
@@ -45,14 +49,39 @@ pub struct Timeouts {
     pub idle: Duration,
     /// From a head's first byte to its last.
     pub head: Duration,
+    /// For some of a request's body.
+    pub body: Duration,
+    /// Bytes a second that a body must have on average, over more than that time. Zero is any.
+    pub body_bytes_per_s_min: u32,
     /// For a client to take some of what is written to it. One that stopped reading would hold its body, and
     /// a body that no tier keeps would wait for it.
     pub write: Duration,
+    /// Bytes a second that it must take on average, over more than that time. Zero is any.
+    pub write_bytes_per_s_min: u32,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { idle: Duration::from_secs(75), head: Duration::from_secs(30), write: Duration::from_secs(60) }
+        Self {
+            idle: Duration::from_secs(75),
+            head: Duration::from_secs(30),
+            body: Duration::from_secs(30),
+            body_bytes_per_s_min: 500,
+            write: Duration::from_secs(60),
+            write_bytes_per_s_min: 500,
+        }
+    }
+}
+
+impl Timeouts {
+    /// How fast a client must send a body.
+    fn sending(&self) -> Pace {
+        Pace { wait: self.body, bytes_per_s_min: self.body_bytes_per_s_min }
+    }
+
+    /// How fast it must take a response.
+    fn taking(&self) -> Pace {
+        Pace { wait: self.write, bytes_per_s_min: self.write_bytes_per_s_min }
     }
 }
 
@@ -72,6 +101,8 @@ pub struct FrontOptions {
     pub head_limits: HeadLimits,
     /// How long a client is waited for.
     pub timeouts: Timeouts,
+    /// How large the head of an origin's response may be.
+    pub response_limits: ResponseLimits,
     /// What an origin is told in `Host` of a request that goes around the cache; by default what the client
     /// asked for.
     pub origin_host: Option<String>,
@@ -100,6 +131,7 @@ pub struct Front<W: World> {
     default_authority: String,
     head_limits: HeadLimits,
     timeouts: Timeouts,
+    response_limits: ResponseLimits,
     origin_host: Option<String>,
     purge_token: Option<Token>,
     trusted: TrustedProxies,
@@ -122,7 +154,15 @@ impl<W: World> Front<W> {
         id: u64,
         open: mpsc::Sender<Infallible>,
     ) -> Self {
-        let FrontOptions { head_limits, timeouts, origin_host, purge_token, trusted, traces } = options;
+        let FrontOptions {
+            head_limits,
+            timeouts,
+            response_limits,
+            origin_host,
+            purge_token,
+            trusted,
+            traces,
+        } = options;
         let default_authority = normal_authority(origin.authority(), Scheme::Http)
             .map_or_else(|| origin.authority().to_owned(), |authority| authority.into_owned());
         let loop_id = format!("tiergate; id={id:016x}");
@@ -133,6 +173,7 @@ impl<W: World> Front<W> {
             default_authority,
             head_limits,
             timeouts,
+            response_limits,
             origin_host,
             purge_token,
             trusted,

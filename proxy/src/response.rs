@@ -132,6 +132,10 @@ pub(crate) struct ErrorPage {
 
 impl ErrorPage {
     pub(crate) const ORIGIN_FAILED: Self = Self::new(502, "502 Bad Gateway: the origin server failed.\n");
+    pub(crate) const ORIGIN_MALFORMED: Self = Self::new(
+        502,
+        "502 Bad Gateway: the head of the origin server's response is not well-formed, or it is too large.\n",
+    );
     pub(crate) const ORIGIN_UNREACHABLE: Self =
         Self::new(502, "502 Bad Gateway: the origin server cannot be reached.\n");
     pub(crate) const ORIGIN_LATE: Self =
@@ -144,6 +148,10 @@ impl ErrorPage {
         Self::new(400, "400 Bad Request: the request does not say clearly what it is for.\n");
     pub(crate) const REQUEST_LATE: Self =
         Self::new(408, "408 Request Timeout: the head did not come in time.\n");
+    pub(crate) const BODY_LATE: Self =
+        Self::new(408, "408 Request Timeout: the body did not come in time, or too slowly.\n");
+    pub(crate) const BAD_CHUNKS: Self =
+        Self::new(400, "400 Bad Request: the body is not made of chunks as RFC 9112 has them.\n");
     pub(crate) const PURGE_FORBIDDEN: Self = Self::new(
         403,
         "403 Forbidden: purges are taken from who knows the token, or by the admin listener.\n",
@@ -189,8 +197,8 @@ impl ErrorPage {
                 OriginFailure::Unreachable => Self::ORIGIN_UNREACHABLE,
                 OriginFailure::TimedOut => Self::ORIGIN_LATE,
                 OriginFailure::Unsendable => Self::BAD_REQUEST,
+                OriginFailure::Malformed => Self::ORIGIN_MALFORMED,
                 OriginFailure::Broken
-                | OriginFailure::Malformed
                 | OriginFailure::TooShort
                 | OriginFailure::TooLong
                 | OriginFailure::Abandoned => Self::ORIGIN_FAILED,

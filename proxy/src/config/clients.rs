@@ -10,6 +10,8 @@ use tiergate_engine::ByteCount;
 const HEAD_MOST: ByteCount = ByteCount::kib(1024);
 const HEAD_LEAST: ByteCount = ByteCount(256);
 const SECONDS_MOST: u64 = 3_600;
+/// Whoever is slower than this need not be an attacker.
+const RATE_MOST: u32 = 1_000_000;
 const CONNECTIONS_DEFAULT: u32 = 10_000;
 const CONNECTIONS_MOST: u32 = 1_000_000;
 
@@ -37,8 +39,14 @@ pub struct RawTimeouts {
     pub head_s: Option<u64>,
     /// For the next request on a connection. Default 75.
     pub idle_s: Option<u64>,
+    /// For some of a request's body. Default 30.
+    pub body_s: Option<u64>,
+    /// Bytes a second that a body must have on average, over more than `body_s`. Default 500; 0 is any.
+    pub body_bytes_per_s_min: Option<u32>,
     /// For some of what is written to be taken. Default 60.
     pub write_s: Option<u64>,
+    /// Bytes a second that must be taken on average, over more than `write_s`. Default 500; 0 is any.
+    pub write_bytes_per_s_min: Option<u32>,
 }
 
 impl RawLimits {
@@ -90,7 +98,17 @@ impl RawTimeouts {
             Some(seconds) if (1..=SECONDS_MOST).contains(&seconds) => Ok(Duration::from_secs(seconds)),
             Some(seconds) => Err(Problem::value(format!("timeouts.{key}"), seconds, "from 1 to 3600")),
         };
+        let rate = |key: &str, asked: Option<u32>, default: u32| match asked {
+            None => Ok(default),
+            Some(rate) if rate <= RATE_MOST => Ok(rate),
+            Some(rate) => Err(Problem::value(format!("timeouts.{key}"), rate, "from 0 to 1000000")),
+        };
+        let body_rate = self.body_bytes_per_s_min;
+        let write_rate = self.write_bytes_per_s_min;
         Ok(Timeouts {
+            body: seconds("body_s", self.body_s, default.body)?,
+            body_bytes_per_s_min: rate("body_bytes_per_s_min", body_rate, default.body_bytes_per_s_min)?,
+            write_bytes_per_s_min: rate("write_bytes_per_s_min", write_rate, default.write_bytes_per_s_min)?,
             idle: seconds("idle_s", self.idle_s, default.idle)?,
             head: seconds("head_s", self.head_s, default.head)?,
             write: seconds("write_s", self.write_s, default.write)?,

@@ -36,9 +36,10 @@ const LINGERING_TIME_MAX: Duration = Duration::from_secs(2);
 pub(super) async fn serve<W: World>(
     front: Arc<Front<W>>,
     proxy: Arc<HttpProxy<Proxying<W>>>,
-    wire: Wire,
+    mut wire: Wire,
     stop: watch::Receiver<bool>,
 ) {
+    wire.expect(front.timeouts.taking());
     let mut connection =
         Connection { front, proxy, wire, stop, out: BytesMut::new(), lowered: Vec::new(), raw: Vec::new() };
     loop {
@@ -270,8 +271,8 @@ impl<W: World> Connection<W> {
                 Heard::Interim(interim) => {
                     self.out.clear();
                     response_head::write_interim(&mut self.out, &interim);
-                    let wait = self.front.timeouts.write;
-                    if self.wire.write_all::<Bytes>(&self.out, &[], wait).await.is_err() {
+                    self.wire.begin_response();
+                    if self.wire.write_all::<Bytes>(&self.out, &[]).await.is_err() {
                         return Next::Close;
                     }
                 }
@@ -366,10 +367,13 @@ impl<W: World> Connection<W> {
 
     /// Lends the connection to Pingora. It comes back if another request may follow.
     async fn hand_over(self, handed: Handed) -> Option<Self> {
-        let Self { front, proxy, wire, stop, out, lowered, raw } = self;
+        let Self { front, proxy, mut wire, stop, out, lowered, raw } = self;
+        wire.begin_response();
         let Handed { head, framing, upgrades, passed } = handed;
-        let handed = HandedOver::new(wire, head, framing, upgrades);
+        let handed = HandedOver::new(wire, head, framing, upgrades, front.timeouts.sending());
         let mut session = ServerSession::new_http1(Box::new(handed));
+        // How slow a client may be is watched byte by byte, and not call by call.
+        session.set_read_timeout(None);
         let idle = if *stop.borrow() { None } else { Some(front.timeouts.idle.as_secs().max(1)) };
         session.set_keepalive(idle);
         if let Some(passed) = passed {

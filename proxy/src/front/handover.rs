@@ -4,7 +4,12 @@
 //! only the body of that request. What the client sends ahead stays with the connection, which comes back
 //! afterwards.
 
-use super::{request_head::Framing, wire::Wire};
+use super::{
+    chunks::Chunks,
+    pace::{Meter, Pace},
+    request_head::Framing,
+    wire::Wire,
+};
 use async_trait::async_trait;
 use bytes::{Buf, Bytes};
 use pingora::protocols::{
@@ -12,7 +17,7 @@ use pingora::protocols::{
     UniqueID, UniqueIDType, l4::socket::SocketAddr as PeerAddress, raw_connect::ProxyDigest,
 };
 use std::{
-    io,
+    io::{self, IoSlice},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -25,34 +30,39 @@ pub(super) struct HandedOver {
     wire: Wire,
     head: Bytes,
     left: Left,
+    /// How fast the client sends its body.
+    sending: Meter,
     /// What was agreed on beside HTTP/1.
     alpn: Option<ALPN>,
 }
 
 /// What may still be read of the request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum Left {
     /// So many bytes.
     Bytes(u64),
-    /// Everything: where a chunked body ends, or what another protocol says, is known to Pingora only.
+    /// What belongs to these chunks.
+    Chunked(Chunks),
+    /// Everything: what another protocol says is known to others only.
     Open,
 }
 
 impl HandedOver {
-    /// `head` is the request's, written anew.
-    pub(super) fn new(wire: Wire, head: Bytes, framing: Framing, upgrades: bool) -> Self {
+    /// `head` is the request's, written anew; its body must come at the pace of `sending`.
+    pub(super) fn new(wire: Wire, head: Bytes, framing: Framing, upgrades: bool, sending: Pace) -> Self {
         let left = match framing {
             _ if upgrades => Left::Open,
             Framing::Empty => Left::Bytes(0),
             Framing::Length(length) => Left::Bytes(length),
-            Framing::Chunked => Left::Open,
+            Framing::Chunked => Left::Chunked(Chunks::new()),
         };
-        Self { wire, head, left, alpn: None }
+        Self { wire, head, left, sending: Meter::new(sending), alpn: None }
     }
 
     /// A whole connection of HTTP/2, for good.
     pub(super) fn h2(wire: Wire) -> Self {
-        Self { wire, head: Bytes::new(), left: Left::Open, alpn: Some(ALPN::H2) }
+        let sending = Meter::new(Pace::ANY);
+        Self { wire, head: Bytes::new(), left: Left::Open, sending, alpn: Some(ALPN::H2) }
     }
 
     /// The connection, if it stands where the next request begins: what is left of this one's body would be
@@ -60,6 +70,7 @@ impl HandedOver {
     pub(super) fn into_wire(self) -> Option<Wire> {
         let is_at_next = match self.left {
             Left::Bytes(left) => left == 0,
+            Left::Chunked(chunks) => chunks.is_done(),
             Left::Open => self.alpn.is_none(),
         };
         (is_at_next && self.head.is_empty()).then_some(self.wire)
@@ -72,25 +83,45 @@ impl AsyncRead for HandedOver {
         context: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { wire, head, left, .. } = &mut *self;
+        let Self { wire, head, left, sending, .. } = &mut *self;
         if !head.is_empty() {
             let count = head.len().min(into.remaining());
             into.put_slice(&head[..count]);
             head.advance(count);
             return Poll::Ready(Ok(()));
         }
-        match left {
-            Left::Open => wire.poll_take(context, into, usize::MAX),
+        let is_over = match left {
+            Left::Bytes(bytes) => *bytes == 0,
+            Left::Chunked(chunks) => chunks.is_done(),
+            Left::Open => false,
+        };
+        if is_over {
             // Only its leaving is of interest now, and reads as the end.
-            Left::Bytes(0) => wire.poll_left(context).map(Ok),
-            Left::Bytes(bytes) => {
-                let before = into.filled().len();
-                let most = usize::try_from(*bytes).unwrap_or(usize::MAX);
-                let polled = wire.poll_take(context, into, most);
-                *bytes -= (into.filled().len() - before) as u64;
-                polled
+            return wire.poll_left(context).map(Ok);
+        }
+        match (wire.poll_fill(context), &left) {
+            (Poll::Ready(filled), _) => filled?,
+            (Poll::Pending, Left::Open) => return Poll::Pending,
+            (Poll::Pending, Left::Bytes(_) | Left::Chunked(_)) => {
+                return sending.poll_late(context).map(|()| Err(io::ErrorKind::TimedOut.into()));
             }
         }
+        let there = &wire.read[..wire.read.len().min(into.remaining())];
+        let count = match left {
+            Left::Open => there.len(),
+            Left::Bytes(bytes) => {
+                let count = there.len().min(usize::try_from(*bytes).unwrap_or(usize::MAX));
+                *bytes -= count as u64;
+                count
+            }
+            Left::Chunked(chunks) => {
+                chunks.follow(there).map_err(|_bad_chunks| io::Error::from(io::ErrorKind::InvalidData))?
+            }
+        };
+        sending.moved(count);
+        into.put_slice(&there[..count]);
+        wire.consume(count);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -100,15 +131,15 @@ impl AsyncWrite for HandedOver {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.wire.transport().poll_write(context, bytes)
+        self.wire.poll_write(context, &[IoSlice::new(bytes)]).map_err(io::Error::from)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.wire.transport().poll_flush(context)
+        self.wire.poll_flush(context).map_err(io::Error::from)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.wire.transport().poll_shutdown(context)
+        self.wire.poll_end(context).map_err(io::Error::from)
     }
 }
 

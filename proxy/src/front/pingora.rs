@@ -34,7 +34,9 @@ use std::{
     time::{Duration, Instant},
 };
 use tiergate_driver::{Answer, Served, World};
-use tiergate_engine::{CacheKey, Head, Length, Method, Outcome, RequestHead, Resident, TierId};
+use tiergate_engine::{
+    CacheKey, Head, Length, Method, OriginFailure, Outcome, Refusal, RequestHead, Resident, TierId,
+};
 use tiergate_tiers::http_head::{self, Scheme};
 
 /// Streams of one HTTP/2 connection at a time; the default of nginx is 128.
@@ -359,6 +361,10 @@ impl<W: World> ProxyHttp for Proxying<W> {
         response: &mut ResponseHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
+        if let Err(error) = proxied::judge(response, &self.front.response_limits) {
+            exchange.account = Some(Account::refused(Refusal::Origin(OriginFailure::Malformed)));
+            return Err(error);
+        }
         if let Some(request) = &exchange.passed
             && !response.status.is_informational()
         {
@@ -406,6 +412,8 @@ impl<W: World> ProxyHttp for Proxying<W> {
             }
         };
         let account = match (&exchange.account, error.esource()) {
+            _ if page == ErrorPage::BODY_LATE => Account::own("request-timed-out"),
+            _ if page == ErrorPage::BAD_CHUNKS => Account::own("bad-chunks"),
             (Some(account), _) => account.clone(),
             (None, ErrorSource::Upstream | ErrorSource::Internal | ErrorSource::Unset) => {
                 Account::own("internal-error")

@@ -1,5 +1,6 @@
 //! One connection to a client: bytes in and out, each wait with its deadline, and what was read ahead.
 
+use super::pace::{Meter, Pace};
 use bytes::{Buf as _, BytesMut};
 use std::{
     fmt::Debug,
@@ -12,7 +13,7 @@ use std::{
 };
 use tiergate_tiers::http_head::Scheme;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite},
     net::TcpStream,
     time::{Instant, Sleep},
 };
@@ -56,6 +57,8 @@ pub(crate) struct Wire {
     /// What was read and not used.
     pub(crate) read: BytesMut,
     timer: Pin<Box<Sleep>>,
+    /// How fast the client takes what is written.
+    taking: Meter,
 }
 
 /// Why bytes did not get through.
@@ -73,10 +76,31 @@ impl From<io::Error> for WireError {
     }
 }
 
+impl From<WireError> for io::Error {
+    fn from(error: WireError) -> Self {
+        match error {
+            WireError::Late => io::ErrorKind::TimedOut.into(),
+            WireError::Closed => io::ErrorKind::ConnectionReset.into(),
+        }
+    }
+}
+
 impl Wire {
+    /// A connection whose client may take bytes at any speed.
     pub(crate) fn new(transport: impl Transport, peer: SocketAddr, scheme: Scheme) -> Self {
         let timer = Box::pin(tokio::time::sleep(Duration::ZERO));
-        Self { transport: Box::new(transport), peer, scheme, read: BytesMut::new(), timer }
+        let taking = Meter::new(Pace::ANY);
+        Self { transport: Box::new(transport), peer, scheme, read: BytesMut::new(), timer, taking }
+    }
+
+    /// From now on, the client must take bytes at this pace.
+    pub(super) fn expect(&mut self, taking: Pace) {
+        self.taking = Meter::new(taking);
+    }
+
+    /// Another response begins: how the last one was taken does not matter.
+    pub(super) fn begin_response(&mut self) {
+        self.taking.begin();
     }
 
     /// The first bytes that were read are used.
@@ -105,18 +129,16 @@ impl Wire {
         poll_fn(|context| self.poll_left(context)).await;
     }
 
-    /// Writes `first` and then `rest`, as many pieces at once as the transport takes. The client must take
-    /// some of it within each `wait`.
+    /// Writes `first` and then `rest`, as many pieces at once as the transport takes.
     pub(crate) async fn write_all<B: AsRef<[u8]>>(
         &mut self,
         first: &[u8],
         rest: &[B],
-        wait: Duration,
     ) -> Result<(), WireError> {
         let total = first.len() + rest.iter().map(|piece| piece.as_ref().len()).sum::<usize>();
         let mut written = 0;
         while written < total {
-            written += self.write_some(first, rest, written, wait).await?;
+            written += self.write_some(first, rest, written).await?;
         }
         Ok(())
     }
@@ -127,7 +149,6 @@ impl Wire {
         first: &[u8],
         rest: &[B],
         skip: usize,
-        wait: Duration,
     ) -> Result<usize, WireError> {
         let mut slices = [IoSlice::new(&[]); PIECES_MAX];
         let (mut count, mut skip) = (0, skip);
@@ -139,53 +160,79 @@ impl Wire {
                 (count, skip) = (count + 1, 0);
             }
         }
-        let mut is_armed = false;
-        let mut until = None;
-        poll_fn(|context| {
-            let Self { transport, timer, .. } = self;
-            let transport = Pin::new(&mut **transport);
-            let wrote = match &slices[..count] {
-                [only] => transport.poll_write(context, only),
-                several => transport.poll_write_vectored(context, several),
-            };
-            match wrote {
-                Poll::Ready(Ok(0)) => Poll::Ready(Err(WireError::Closed)),
-                Poll::Ready(Ok(count)) => Poll::Ready(Ok(count)),
-                Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
-                Poll::Pending => {
-                    let until = *until.get_or_insert_with(|| Instant::now() + wait);
-                    poll_late(timer, Some(until), &mut is_armed, context).map(Err)
-                }
+        poll_fn(|context| self.poll_write(context, &slices[..count])).await
+    }
+
+    /// Writes some of these pieces, of which one at least is not empty.
+    pub(super) fn poll_write(
+        &mut self,
+        context: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<Result<usize, WireError>> {
+        let transport = Pin::new(&mut *self.transport);
+        let wrote = match pieces {
+            [only] => transport.poll_write(context, only),
+            several => transport.poll_write_vectored(context, several),
+        };
+        match wrote {
+            Poll::Ready(Ok(0)) => Poll::Ready(Err(WireError::Closed)),
+            Poll::Ready(Ok(count)) => {
+                self.taking.moved(count);
+                Poll::Ready(Ok(count))
             }
-        })
-        .await
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
+            Poll::Pending => self.poll_late(context),
+        }
+    }
+
+    /// Is the client too slow? What was written for it and not taken would be kept by the system.
+    fn poll_late<T>(&mut self, context: &mut Context<'_>) -> Poll<Result<T, WireError>> {
+        ready!(self.taking.poll_late(context));
+        self.transport.reset_on_close();
+        Poll::Ready(Err(WireError::Late))
     }
 
     /// What was written goes out.
     pub(crate) async fn flush(&mut self) -> Result<(), WireError> {
-        poll_fn(|context| Pin::new(&mut *self.transport).poll_flush(context)).await?;
-        Ok(())
+        poll_fn(|context| self.poll_flush(context)).await
+    }
+
+    pub(super) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+        let flushed = Pin::new(&mut *self.transport).poll_flush(context);
+        self.or_late(flushed, context)
     }
 
     /// Says that no more will be written.
     pub(crate) async fn end(&mut self) -> Result<(), WireError> {
-        poll_fn(|context| Pin::new(&mut *self.transport).poll_shutdown(context)).await?;
-        Ok(())
+        poll_fn(|context| self.poll_end(context)).await
     }
 
-    /// Reads into `into`, at most `most` bytes of it: first what was read before, then what comes.
-    pub(crate) fn poll_take(
+    pub(super) fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+        let ended = Pin::new(&mut *self.transport).poll_shutdown(context);
+        self.or_late(ended, context)
+    }
+
+    /// What TLS has still to write waits for the client as any other write does.
+    fn or_late(
         &mut self,
+        done: Poll<io::Result<()>>,
         context: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-        most: usize,
-    ) -> Poll<io::Result<()>> {
+    ) -> Poll<Result<(), WireError>> {
+        match done {
+            Poll::Ready(done) => {
+                self.taking.moved(0);
+                Poll::Ready(done.map_err(WireError::from))
+            }
+            Poll::Pending => self.poll_late(context),
+        }
+    }
+
+    /// Waits until something is there to read, or nothing more will come.
+    pub(super) fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.read.is_empty() {
             self.read.reserve(READ_BYTES);
             ready!(poll_read_buf(Pin::new(&mut *self.transport), context, &mut self.read))?;
         }
-        let count = self.read.len().min(most).min(into.remaining());
-        into.put_slice(&self.read.split_to(count));
         Poll::Ready(Ok(()))
     }
 
@@ -201,10 +248,6 @@ impl Wire {
                 Ok(_) => {}
             }
         }
-    }
-
-    pub(crate) fn transport(&mut self) -> Pin<&mut dyn Transport> {
-        Pin::new(&mut *self.transport)
     }
 
     /// Closes in a way that tells the client that something broke off.

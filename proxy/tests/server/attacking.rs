@@ -1,24 +1,14 @@
 //! What strangers send who mean harm, or know no better: each gets a clear answer, the origin is not asked,
 //! and nobody else is served worse for it.
 
-use crate::harness::{Origin, Server, Site, respond};
+use crate::{
+    harness::{Origin, Site, respond},
+    raw::{PATIENCE, exchange},
+};
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{Shutdown, TcpStream},
-    time::Duration,
 };
-
-const PATIENCE: Duration = Duration::from_secs(120);
-
-/// Sends these bytes, and reads everything until the connection ends.
-fn exchange(server: &Server, bytes: &[u8]) -> String {
-    let mut stream = TcpStream::connect(server.address).expect("the server listens");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a time that is not zero");
-    stream.write_all(bytes).expect("the server reads");
-    let mut came = Vec::new();
-    stream.read_to_end(&mut came).expect("the server answers, and closes");
-    String::from_utf8(came).expect("an answer of this server's own is text")
-}
 
 /// Each bad request is answered with its own status and reason, on a connection that is then closed, and the
 /// origin hears of none.
