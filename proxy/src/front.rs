@@ -16,14 +16,18 @@ mod pingora;
 mod proxied;
 mod purge;
 mod request_head;
+mod requests;
 mod response_head;
 mod wire;
 mod writing;
 
+pub use forwarding::Unforwarded;
 pub use pingora::Proxying;
 pub use proxied::ResponseLimits;
 pub(crate) use request_head::Fault;
 pub use request_head::{FIELD_LINES_MOST, HeadLimits};
+pub(crate) use requests::one_client;
+pub use requests::{Rate, RequestLimits};
 pub(crate) use wire::Wire;
 
 use crate::{
@@ -37,6 +41,7 @@ use handover::HandedOver;
 use log::{LoggedRequest, LoggedResponse};
 use origin_name::OriginName;
 use pace::Pace;
+use requests::{Requests, TurnedAway, UnderWay};
 use std::{convert::Infallible, net::IpAddr, path::Path, sync::Arc, time::Duration};
 use tiergate_driver::{Driver, World};
 use tiergate_tiers::http_head::{Scheme, normal_authority};
@@ -101,11 +106,15 @@ pub struct FrontOptions {
     pub head_limits: HeadLimits,
     /// How long a client is waited for.
     pub timeouts: Timeouts,
+    /// How many requests clients may send.
+    pub request_limits: RequestLimits,
     /// How large the head of an origin's response may be.
     pub response_limits: ResponseLimits,
     /// What an origin is told in `Host` of a request that goes around the cache; by default what the client
     /// asked for.
     pub origin_host: Option<String>,
+    /// Which fields of a request are not passed on.
+    pub unforwarded: Unforwarded,
     /// Who may purge at the clients' listener: whoever knows this. Without it, nobody may.
     pub purge_token: Option<Token>,
     /// Whose word on clients counts.
@@ -131,8 +140,11 @@ pub struct Front<W: World> {
     default_authority: String,
     head_limits: HeadLimits,
     timeouts: Timeouts,
+    requests: Requests,
+    requests_per_connection: u32,
     response_limits: ResponseLimits,
     origin_host: Option<String>,
+    unforwarded: Unforwarded,
     purge_token: Option<Token>,
     trusted: TrustedProxies,
     traces: bool,
@@ -157,8 +169,10 @@ impl<W: World> Front<W> {
         let FrontOptions {
             head_limits,
             timeouts,
+            request_limits,
             response_limits,
             origin_host,
+            unforwarded,
             purge_token,
             trusted,
             traces,
@@ -173,8 +187,11 @@ impl<W: World> Front<W> {
             default_authority,
             head_limits,
             timeouts,
+            requests: Requests::new(&request_limits),
+            requests_per_connection: request_limits.per_connection_max.get(),
             response_limits,
             origin_host,
+            unforwarded,
             purge_token,
             trusted,
             traces,
@@ -199,6 +216,11 @@ impl<W: World> Front<W> {
         if self.traces {
             log::trace(request, response);
         }
+    }
+
+    /// May a request from this address be answered? The guard is kept until it is.
+    fn admit(&self, address: impl FnOnce() -> IpAddr) -> Result<Option<UnderWay>, TurnedAway> {
+        self.requests.admit(address).inspect_err(|_why| self.watchers.metrics.turned_away())
     }
 
     /// Somebody connected; the guard is kept as long as the connection.

@@ -158,17 +158,20 @@ impl ErrorPage {
     );
     pub(crate) const OURS: Self = Self::new(500, "500 Internal Server Error: the cache failed.\n");
 
+    /// An address has sent too many requests, and may send one more after `wait`.
+    pub(crate) const fn too_fast(wait: Duration) -> Self {
+        let text = "429 Too Many Requests: too many have come from this address.\n";
+        Self { retry_after_s: Some(whole_seconds(wait)), ..Self::new(429, text) }
+    }
+
     const fn new(status: u16, text: &'static str) -> Self {
         Self { status, text, retry_after_s: None }
     }
 
-    /// The origin is left alone, and whoever asks should come back when it is asked again. Whole seconds,
-    /// never none.
+    /// The origin is left alone, and whoever asks should come back when it is asked again.
     const fn origin_rests(retry_after: Duration) -> Self {
-        let whole = retry_after.as_secs().saturating_add((retry_after.subsec_nanos() > 0) as u64);
-        let retry_after_s = Some(if whole == 0 { 1 } else { whole });
         let text = "503 Service Unavailable: the origin server has failed too often to be asked now.\n";
-        Self { retry_after_s, ..Self::new(503, text) }
+        Self { retry_after_s: Some(whole_seconds(retry_after)), ..Self::new(503, text) }
     }
 
     /// What a request is told that nobody could be asked about.
@@ -217,6 +220,12 @@ impl ErrorPage {
         account.write(&mut header)?;
         Ok(header)
     }
+}
+
+/// As `Retry-After` says it: whole seconds, never none.
+const fn whole_seconds(wait: Duration) -> u64 {
+    let whole = wait.as_secs().saturating_add((wait.subsec_nanos() > 0) as u64);
+    if whole == 0 { 1 } else { whole }
 }
 
 /// The head of a short answer of our own, which nobody may store.

@@ -1,9 +1,9 @@
 //! `limits` and `timeouts`: how much clients may ask for, and how long it is waited for.
 
 use super::error::Problem;
-use crate::front::{ConnectionLimits, FIELD_LINES_MOST, HeadLimits, Timeouts};
+use crate::front::{ConnectionLimits, FIELD_LINES_MOST, HeadLimits, Rate, RequestLimits, Timeouts};
 use serde::Deserialize;
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 use tiergate_engine::ByteCount;
 
 /// No head is larger, whatever is configured.
@@ -14,6 +14,8 @@ const SECONDS_MOST: u64 = 3_600;
 const RATE_MOST: u32 = 1_000_000;
 const CONNECTIONS_DEFAULT: u32 = 10_000;
 const CONNECTIONS_MOST: u32 = 1_000_000;
+const REQUESTS_MOST: u32 = 1_000_000;
+const TWICE: NonZeroU32 = NonZeroU32::new(2).expect("2 is not zero");
 
 /// How large a request's head may be, and how many clients there may be.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -29,6 +31,14 @@ pub struct RawLimits {
     pub connections: Option<u32>,
     /// The same from one address. Default: as many as in all.
     pub connections_per_address: Option<u32>,
+    /// Requests over one connection of HTTP/1. Default 1000; from 1 to 1000000. The last answer closes it.
+    pub requests_per_connection: Option<u32>,
+    /// Requests under way at a time, of all clients. Default: any number; from 1 to 1000000. Beyond: 503.
+    pub requests_under_way: Option<u32>,
+    /// Requests of one address a second, on average. Default: any number; from 1 to 1000000. Beyond: 429.
+    pub requests_per_s: Option<u32>,
+    /// Requests of one address at once, after a while without any. Default: twice `requests_per_s`.
+    pub requests_burst: Option<u32>,
 }
 
 /// How long a client is waited for.
@@ -87,6 +97,31 @@ impl RawLimits {
             return Err(Problem::value("limits.connections_per_address", per_address_max, &bound));
         }
         Ok(ConnectionLimits { connections_max, per_address_max })
+    }
+}
+
+impl RawLimits {
+    pub(super) fn check_requests(&self) -> Result<RequestLimits, Problem> {
+        let number = |key: &str, asked: Option<u32>| match asked {
+            None => Ok(None),
+            Some(asked) => NonZeroU32::new(asked)
+                .filter(|number| number.get() <= REQUESTS_MOST)
+                .map(Some)
+                .ok_or_else(|| Problem::value(format!("limits.{key}"), asked, "from 1 to 1000000")),
+        };
+        let per_s = number("requests_per_s", self.requests_per_s)?;
+        let burst = number("requests_burst", self.requests_burst)?;
+        if let (None, Some(burst)) = (per_s, burst) {
+            let text = format!("is {burst}, but `limits.requests_per_s` is not given: name the rate, too");
+            return Err(Problem::field("limits.requests_burst", text));
+        }
+        let rate = |per_s: NonZeroU32| Rate { per_s, burst: burst.unwrap_or(per_s.saturating_mul(TWICE)) };
+        let per_connection_max = number("requests_per_connection", self.requests_per_connection)?;
+        Ok(RequestLimits {
+            rate: per_s.map(rate),
+            under_way_max: number("requests_under_way", self.requests_under_way)?,
+            per_connection_max: per_connection_max.unwrap_or(RequestLimits::default().per_connection_max),
+        })
     }
 }
 

@@ -13,6 +13,7 @@ use super::{
     log::{LoggedRequest, LoggedResponse},
     pingora::{Passed, Proxying},
     request_head::{self, FIELD_LINES_MOST, Fault, Framing},
+    requests::{TurnedAway, UnderWay},
     response_head::{self, BodyFraming},
     wire::{Wire, WireError},
 };
@@ -40,8 +41,16 @@ pub(super) async fn serve<W: World>(
     stop: watch::Receiver<bool>,
 ) {
     wire.expect(front.timeouts.taking());
-    let mut connection =
-        Connection { front, proxy, wire, stop, out: BytesMut::new(), lowered: Vec::new(), raw: Vec::new() };
+    let mut connection = Connection {
+        front,
+        proxy,
+        wire,
+        stop,
+        requests: 0,
+        out: BytesMut::new(),
+        lowered: Vec::new(),
+        raw: Vec::new(),
+    };
     loop {
         match connection.exchange().await {
             Next::Request => {}
@@ -61,6 +70,8 @@ struct Connection<W: World> {
     proxy: Arc<HttpProxy<Proxying<W>>>,
     wire: Wire,
     stop: watch::Receiver<bool>,
+    /// How many have come.
+    requests: u32,
     /// What is written next.
     out: BytesMut,
     /// The head that is being answered, names in lower case.
@@ -88,7 +99,9 @@ struct Handed {
     head: Bytes,
     framing: Framing,
     upgrades: bool,
+    keeps_open: bool,
     passed: Option<Passed>,
+    under_way: Option<UnderWay>,
 }
 
 /// What a request asks of the connection.
@@ -105,6 +118,7 @@ struct Exchange {
     /// There, if something is written of it.
     logged: Option<LoggedRequest>,
     began: std::time::Instant,
+    under_way: Option<UnderWay>,
 }
 
 /// A request that was read.
@@ -114,6 +128,8 @@ enum Request {
     Ask(Box<Asked>),
     /// A purge, with so much of a body. Pingora's side answers it.
     Purge(Framing),
+    /// It comes at a time when nobody is asked for it, and has so much of a body.
+    TurnAway(TurnedAway, Framing),
 }
 
 /// A question to the engine.
@@ -141,8 +157,11 @@ impl<W: World> Connection<W> {
             Request::Ask(asked) => self.ask(*asked, exchange).await,
             Request::Purge(framing) => {
                 let head = self.written_anew();
-                Next::HandOver(Box::new(Handed { head, framing, upgrades: false, passed: None }))
+                let Exchange { manner: Manner { keeps_open, .. }, under_way, .. } = exchange;
+                let handed = Handed { head, framing, upgrades: false, keeps_open, passed: None, under_way };
+                Next::HandOver(Box::new(handed))
             }
+            Request::TurnAway(why, framing) => self.turn_away(why, framing, exchange).await,
         }
     }
 
@@ -190,6 +209,7 @@ impl<W: World> Connection<W> {
     /// Judges the head that the first `length` bytes are, and looks for it in memory.
     fn read_request(&mut self, length: usize) -> Result<(Request, Exchange), Fault> {
         let began = std::time::Instant::now();
+        self.requests += 1;
         let front = &*self.front;
         let raw = &self.wire.read[..length];
         self.lowered.clear();
@@ -206,7 +226,9 @@ impl<W: World> Connection<W> {
         let manner = Manner {
             is_head: parsed.method == "HEAD",
             is_http_10: parsed.is_http_10,
-            keeps_open: parsed.keeps_open && !*self.stop.borrow(),
+            keeps_open: parsed.keeps_open
+                && self.requests < front.requests_per_connection
+                && !*self.stop.borrow(),
         };
         let logged = front.logs().then(|| {
             let mut logged = LoggedRequest {
@@ -219,7 +241,11 @@ impl<W: World> Connection<W> {
             logged.keep(parsed.lines());
             logged
         });
-        let exchange = Exchange { manner, logged, began };
+        let mut exchange = Exchange { manner, logged, began, under_way: None };
+        match front.admit(|| client().address) {
+            Ok(under_way) => exchange.under_way = under_way,
+            Err(why) => return Ok((Request::TurnAway(why, parsed.framing), exchange)),
+        }
         if method.is_lookup()
             && let Some((resident, age)) = front.driver.fresh_hit(key, method, parsed.lines())
         {
@@ -231,7 +257,7 @@ impl<W: World> Connection<W> {
         if parsed.method == "PURGE" {
             return Ok((Request::Purge(framing), exchange));
         }
-        let mut head = parsed.engine_head(authority)?;
+        let mut head = parsed.engine_head(authority, &front.unforwarded)?;
         if forwarding::is_loop(parsed.lines(), &front.loop_id) {
             return Err(Fault::Loop);
         }
@@ -248,13 +274,14 @@ impl<W: World> Connection<W> {
         let parsed = request_head::parse(&self.lowered, scheme, standing, &front.head_limits, &mut places)
             .expect("it was judged when it came, by the same limits");
         let authority = parsed.authority.as_deref().unwrap_or(&front.default_authority);
-        forwarding::written_anew(&self.raw, &parsed, authority, standing).into()
+        forwarding::written_anew(&self.raw, &parsed, authority, standing, &front.unforwarded).into()
     }
 
     /// Asks the engine, unless the client goes away before it answers: dropping the question tells the
     /// engine.
     async fn ask(&mut self, asked: Asked, mut exchange: Exchange) -> Next {
         let Asked { key, head, framing, upgrades } = asked;
+        let keeps_open = exchange.manner.keeps_open;
         // A body that nobody reads would be taken for the next request.
         exchange.manner.keeps_open &= framing == Framing::Empty;
         let mut asking = self.front.driver.ask(key, Arc::clone(&head));
@@ -288,7 +315,9 @@ impl<W: World> Connection<W> {
             Answer::Pass(bypass) => {
                 let passed = Passed { account: Account::passed(bypass), head };
                 let head = self.written_anew();
-                Next::HandOver(Box::new(Handed { head, framing, upgrades, passed: Some(passed) }))
+                let Exchange { under_way, .. } = exchange;
+                let passed = Some(passed);
+                Next::HandOver(Box::new(Handed { head, framing, upgrades, keeps_open, passed, under_way }))
             }
         }
     }
@@ -340,10 +369,18 @@ impl<W: World> Connection<W> {
         self.refuse(page, Account::own(fault.detail())).await
     }
 
+    /// Answers a request that comes when nobody is asked for it.
+    async fn turn_away(&mut self, why: TurnedAway, framing: Framing, mut exchange: Exchange) -> Next {
+        exchange.manner.keeps_open &= framing == Framing::Empty;
+        let (page, account) = (why.page(), why.account());
+        let sent = self.send_page(page, &account, exchange.manner).await;
+        self.end(sent, page.status, &account, &exchange)
+    }
+
     async fn refuse(&mut self, page: ErrorPage, account: Account) -> Next {
         let manner = Manner { is_head: false, is_http_10: false, keeps_open: false };
         let logged = self.front.logs().then(|| LoggedRequest::of(self.wire.peer.ip()));
-        let exchange = Exchange { manner, logged, began: std::time::Instant::now() };
+        let exchange = Exchange { manner, logged, began: std::time::Instant::now(), under_way: None };
         let sent = self.send_page(page, &account, manner).await;
         self.end(sent, page.status, &account, &exchange)
     }
@@ -367,22 +404,26 @@ impl<W: World> Connection<W> {
 
     /// Lends the connection to Pingora. It comes back if another request may follow.
     async fn hand_over(self, handed: Handed) -> Option<Self> {
-        let Self { front, proxy, mut wire, stop, out, lowered, raw } = self;
+        let Self { front, proxy, mut wire, stop, requests, out, lowered, raw } = self;
         wire.begin_response();
-        let Handed { head, framing, upgrades, passed } = handed;
+        let Handed { head, framing, upgrades, keeps_open, passed, under_way } = handed;
         let handed = HandedOver::new(wire, head, framing, upgrades, front.timeouts.sending());
         let mut session = ServerSession::new_http1(Box::new(handed));
         // How slow a client may be is watched byte by byte, and not call by call.
         session.set_read_timeout(None);
-        let idle = if *stop.borrow() { None } else { Some(front.timeouts.idle.as_secs().max(1)) };
+        let idle = keeps_open.then(|| front.timeouts.idle.as_secs().max(1));
         session.set_keepalive(idle);
+        // The time is set anew by what the request says, and this is not.
+        session.set_keepalive_reuses_remaining((!keeps_open).then_some(0));
         if let Some(passed) = passed {
             session.set_connection_user_context(Some(Box::new(passed)));
         }
-        let reused = proxy.process_new_http(session, &stop).await?;
+        let reused = proxy.process_new_http(session, &stop).await;
+        drop(under_way);
+        let reused = reused?;
         let (stream, _settings) = reused.consume();
         let handed = stream.into_any().downcast::<HandedOver>().ok()?;
-        Some(Self { front, proxy, wire: handed.into_wire()?, stop, out, lowered, raw })
+        Some(Self { front, proxy, wire: handed.into_wire()?, stop, requests, out, lowered, raw })
     }
 
     /// An idle connection keeps little.

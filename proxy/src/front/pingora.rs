@@ -10,7 +10,6 @@ use super::{
     forwarding::{self, Client},
     log::{LoggedRequest, LoggedResponse},
     proxied, purge,
-    request_head::is_client_telling,
     writing::{send_short, send_streamed, send_whole},
 };
 use crate::response::{self, Account, CACHE_STATUS, ErrorPage};
@@ -164,7 +163,8 @@ impl<W: World> Proxying<W> {
         if brings_more && head.method.is_lookup() {
             head.method = Method::OtherSafe;
         }
-        head.fields.remove(is_client_telling);
+        let method = request.method.as_str();
+        head.fields.remove(|name| self.front.unforwarded.has(name, method));
         let authority = Arc::clone(&head.authority);
         forwarding::tell_of_client(&mut head.fields, &authority, &self.client(session), &self.front.loop_id);
         Ok(head)
@@ -334,8 +334,10 @@ impl<W: World> ProxyHttp for Proxying<W> {
         request: &mut RequestHeader,
         exchange: &mut Exchange,
     ) -> Result<()> {
+        let method = session.req_header().method.as_str();
+        let unforwarded = |name: &str| self.front.unforwarded.has(name, method);
         let strangers: Vec<_> =
-            request.headers.keys().filter(|name| is_client_telling(name.as_str())).cloned().collect();
+            request.headers.keys().filter(|name| unforwarded(name.as_str())).cloned().collect();
         for name in &strangers {
             request.remove_header(name);
         }

@@ -6,7 +6,7 @@ use crate::{
 };
 use std::{
     io::{self, Read, Write},
-    sync::mpsc,
+    sync::{Mutex, mpsc},
     time::Duration,
 };
 
@@ -75,7 +75,7 @@ fn a_body_that_drips_is_cut_off() {
 #[test]
 fn a_body_in_time_is_passed_on() {
     let (answer, may_answer) = mpsc::channel::<()>();
-    let may_answer = std::sync::Mutex::new(may_answer);
+    let may_answer = Mutex::new(may_answer);
     let origin = Origin::start(move |asked, stream| {
         if asked.target == "/slow" {
             may_answer.lock().expect("no test panics with it").recv().expect("the test says when");
@@ -130,4 +130,147 @@ fn a_reader_that_takes_nothing_is_cut_off() {
     }
     // One that reads gets everything.
     assert_eq!(server.get("/a").body.len(), LENGTH);
+}
+
+/// An address that sends more requests than it may is told when to come back, whatever it asks for, and keeps
+/// its connection.
+#[test]
+fn an_address_has_a_rate() {
+    let origin = Origin::fixed("Cache-Control: max-age=60\r\n", b"x".to_vec());
+    let site = Site::new();
+    let server = site.start(&config(
+        &origin,
+        "admin: { listen: \"127.0.0.1:0\" }\nlimits: { requests_per_s: 1, requests_burst: 5 }",
+    ));
+    assert_eq!(server.get("/a").head.status, 200);
+    let mut requests =
+        "GET /a HTTP/1.1\r\nHost: site.example\r\n\r\nPOST /b HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2);
+    requests += &"GET /a HTTP/1.1\r\nHost: site.example\r\n\r\n".repeat(50);
+    requests += "POST /b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let answers = exchange(&server, requests.as_bytes());
+    let statuses: Vec<_> = answers
+        .split("HTTP/1.1 ")
+        .skip(1)
+        .map(|answer| answer[..3].parse::<u16>().expect("a status"))
+        .collect();
+    assert_eq!(statuses.len(), 55, "{answers}");
+    assert_eq!(statuses[..4], [200; 4], "{answers}");
+    let refused = statuses.iter().filter(|status| **status == 429).count();
+    assert!(refused > 40 && statuses.last() == Some(&429), "{statuses:?}");
+    assert_eq!(answers.matches("Retry-After: 1\r\n").count(), refused, "{answers}");
+    assert!(answers.contains("Cache-Status: tiergate; detail=too-many-requests-of-address\r\n"), "{answers}");
+    let counted = format!("tiergate_requests_turned_away_total {refused}\n");
+    let metrics = server.ask_admin("GET", "/metrics", "");
+    assert!(metrics.text().contains(&counted), "{counted}");
+}
+
+/// A request counts until its response has ended, on both ways to the origin; one more is told to come back.
+#[test]
+fn requests_under_way_have_a_limit() {
+    let (go_on, may_go_on) = mpsc::channel::<()>();
+    let may_go_on = Mutex::new(may_go_on);
+    let origin = Origin::start(move |asked, stream| {
+        respond(stream, "Cache-Control: max-age=60\r\n", 2, b"o");
+        if asked.target == "/slow" {
+            may_go_on.lock().expect("no test panics with it").recv().expect("the test says when");
+        }
+        drop(stream.write_all(b"k"));
+    });
+    let site = Site::new();
+    let server = site.start(&config(&origin, "limits: { requests_under_way: 1 }"));
+    assert_eq!(server.get("/a").head.status, 200);
+    for method in ["GET", "POST"] {
+        // The last byte of an answer may be here before the server knows that it was sent.
+        let (slow, head) = loop {
+            let mut slow = server.send(method, "/slow", "Content-Length: 0\r\n");
+            let head = slow.head(method);
+            if head.status == 200 {
+                break (slow, head);
+            }
+        };
+        let turned_away = server.get("/a");
+        assert_eq!(turned_away.head.status, 503, "{method}");
+        assert_eq!(turned_away.head.field("retry-after"), "1");
+        assert_eq!(turned_away.cache_status(), "tiergate; detail=too-many-requests");
+        go_on.send(()).expect("the origin waits for it");
+        assert_eq!(slow.finish(head).body, b"ok");
+        while server.get("/a").head.status != 200 {}
+    }
+}
+
+/// A connection takes so many requests, and says with the last answer that it takes no more, from wherever
+/// that comes.
+#[test]
+fn a_connection_takes_so_many_requests() {
+    let origin = Origin::fixed("Cache-Control: max-age=60\r\n", b"x".to_vec());
+    let site = Site::new();
+    let server = site.start(&config(&origin, "limits: { requests_per_connection: 3 }"));
+    for last in ["GET /a", "GET /never-seen", "POST /b"] {
+        let get = "GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
+        let last = format!("{last} HTTP/1.1\r\nHost: a\r\n\r\n");
+        let post = "POST /b HTTP/1.1\r\nHost: a\r\n\r\n";
+        let answers = exchange(&server, format!("{get}{post}{last}{get}{get}").as_bytes());
+        assert_eq!(answers.matches("HTTP/1.1 200 ").count(), 3, "{answers}");
+        assert_eq!(answers.matches("Connection: close\r\n").count(), 1, "{answers}");
+        let (_, after) = answers.rsplit_once("HTTP/1.1 200 ").expect("an answer");
+        assert!(after.contains("Connection: close\r\n"), "{answers}");
+    }
+}
+
+/// A client that is turned away reads why, though it has sent a whole request by then.
+#[test]
+fn a_client_that_is_turned_away_reads_why() {
+    let origin = Origin::fixed("Cache-Control: max-age=60\r\n", b"x".to_vec());
+    let site = Site::new();
+    let server = site.start(&config(&origin, "limits: { connections: 1 }"));
+    let one = server.send("GET", "/a", "").into_idle();
+    let request =
+        format!("POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 20000\r\n\r\n{}", "x".repeat(20_000));
+    for _ in 0..50 {
+        let answer = exchange(&server, request.as_bytes());
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+        assert!(answer.ends_with("503 Service Unavailable: too many are connected now\n"), "{answer}");
+    }
+    drop(one);
+}
+
+/// Heads that nobody finishes take what they may have and hardly more, and those who send them are served once
+/// they go on.
+#[test]
+fn unfinished_heads_take_bounded_memory() {
+    const CLIENTS: usize = 200;
+    const HEAD: usize = 31 << 10;
+    let origin = Origin::fixed("Cache-Control: max-age=60\r\n", b"x".to_vec());
+    let site = Site::new();
+    let server = site.serve_from_memory(origin.address);
+    assert_eq!(server.get("/a").head.status, 200);
+    let before = server.memory_peak();
+    let head =
+        format!("GET /a HTTP/1.1\r\nHost: site.example\r\nConnection: close\r\nX: {}", "y".repeat(HEAD));
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| connect(&server)).collect();
+    for client in &mut clients {
+        client.write_all(head.as_bytes()).expect("the server reads");
+    }
+    for client in &mut clients {
+        client.write_all(b"\r\n\r\n").expect("the server reads");
+        let answer = read_to_end(client);
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    }
+    let each = (server.memory_peak() - before) / CLIENTS as u64;
+    println!("{each} bytes for each unfinished head of {HEAD}");
+    // The head, what its buffer has beside it, the task and its place among the connections.
+    assert!(each < 3 * HEAD as u64, "{each} bytes for a head of {HEAD}");
+}
+
+/// A head that drips without ever stalling is cut off as one that stalls.
+#[test]
+fn a_head_that_drips_is_cut_off_in_time() {
+    let origin = Origin::fixed("", b"x".to_vec());
+    let site = Site::new();
+    let server = site.start(&config(&origin, "timeouts: { head_s: 1 }"));
+    let mut stream = connect(&server);
+    let head = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(200));
+    let dripped = drip(&mut stream, head.as_bytes()).expect("an answer long before the head's end");
+    assert!(dripped.starts_with("HTTP/1.1 408 "), "{dripped}");
+    assert_eq!(origin.targets(), [""; 0]);
 }
