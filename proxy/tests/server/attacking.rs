@@ -6,8 +6,9 @@ use crate::{
     raw::{PATIENCE, exchange},
 };
 use std::{
-    io::{BufRead, BufReader, Read, Write},
-    net::{Shutdown, TcpStream},
+    io::{self, BufRead, BufReader, Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    thread,
 };
 
 /// Each bad request is answered with its own status and reason, on a connection that is then closed, and the
@@ -186,19 +187,34 @@ fn an_origin_hears_of_its_client_from_the_connection_only() {
     }
 }
 
-/// An origin that is this cache itself is found out at the first round, and not by a timeout.
+/// An origin that leads back to this cache is found out at the first round, and not by a timeout.
 #[test]
 fn a_loop_is_found_out() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let own = port.local_addr().expect("it is bound");
-    drop(port);
+    let relay = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let site = Site::new();
-    let server = site.start(&format!("listen: {own}\norigin: http://{own}\n"));
+    let server = site.serve_from_memory(relay.local_addr().expect("it is bound"));
+    let back = server.address;
+    thread::spawn(move || {
+        for stream in relay.incoming() {
+            let (here, there) =
+                (stream.expect("a connection"), TcpStream::connect(back).expect("it listens"));
+            for (mut from, mut to) in [(clone(&here), clone(&there)), (there, here)] {
+                thread::spawn(move || {
+                    drop(io::copy(&mut from, &mut to));
+                    drop(to.shutdown(Shutdown::Write));
+                });
+            }
+        }
+    });
     for method in ["GET", "POST"] {
         let response = server.request(method, "/a", "Content-Length: 0\r\n");
         assert_eq!(response.head.status, 508, "{method}: {:?}", response.head);
         assert!(response.cache_status().contains("detail=loop-detected"), "{:?}", response.head);
     }
+}
+
+fn clone(stream: &TcpStream) -> TcpStream {
+    stream.try_clone().expect("a second handle")
 }
 
 /// One more than may be connected is told so, and has a place once somebody has left.
