@@ -28,10 +28,6 @@ use tokio::{sync::watch, time::Instant};
 
 /// Buffers that have grown beyond this are not kept while the client is idle.
 const KEPT_BYTES_MAX: usize = 16 << 10;
-/// What a client that is refused may still send before its connection is closed, and for how long: closed at
-/// once, it might lose what it was told.
-const LINGERING_BYTES_MAX: usize = 256 << 10;
-const LINGERING_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// Answers all requests of a connection. `stop` becomes true when the server drains.
 pub(super) async fn serve<W: World>(
@@ -59,7 +55,7 @@ pub(super) async fn serve<W: World>(
                 None => return,
             },
             Next::Close => return,
-            Next::Linger => return connection.linger().await,
+            Next::Linger => return connection.wire.linger().await,
             Next::Reset => return connection.wire.reset(),
         }
     }
@@ -383,23 +379,6 @@ impl<W: World> Connection<W> {
         let exchange = Exchange { manner, logged, began: std::time::Instant::now(), under_way: None };
         let sent = self.send_page(page, &account, manner).await;
         self.end(sent, page.status, &account, &exchange)
-    }
-
-    /// Says that no more comes, and reads what the client had still to say, so that it reads what it was
-    /// told.
-    async fn linger(&mut self) {
-        let until = Instant::now() + LINGERING_TIME_MAX;
-        let mut left = LINGERING_BYTES_MAX;
-        if self.wire.end().await.is_err() {
-            return;
-        }
-        loop {
-            left = left.saturating_sub(self.wire.read.len());
-            self.wire.read.clear();
-            if left == 0 || self.wire.read_more(Some(until)).await.is_err() {
-                return;
-            }
-        }
     }
 
     /// Lends the connection to Pingora. It comes back if another request may follow.

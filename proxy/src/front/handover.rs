@@ -139,16 +139,14 @@ impl AsyncWrite for HandedOver {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.wire.poll_end(context).map_err(io::Error::from)
+        self.wire.poll_linger(context).map(Ok)
     }
 }
 
 #[async_trait]
 impl Shutdown for HandedOver {
     async fn shutdown(&mut self) {
-        if let Err(error) = self.wire.end().await {
-            tracing::debug!(?error, "a connection was not closed in order");
-        }
+        self.wire.linger().await;
     }
 }
 

@@ -25,6 +25,10 @@ const READ_BYTES: usize = 4 << 10;
 /// What is read ahead of a response that is still being written at most: then the client waits, and its
 /// leaving is seen when it is written to.
 const READ_AHEAD_MAX: usize = 64 << 10;
+/// What a client that is told something for the last time may still send before its connection is closed, and for how
+/// long: closed at once, it might lose what it was told.
+const LINGERING_BYTES_MAX: usize = 256 << 10;
+const LINGERING_TIME_MAX: Duration = Duration::from_secs(2);
 /// Pieces in one write.
 const PIECES_MAX: usize = 64;
 
@@ -59,6 +63,8 @@ pub(crate) struct Wire {
     timer: Pin<Box<Sleep>>,
     /// How fast the client takes what is written.
     taking: Meter,
+    /// Bytes that are still read, once nothing more will be written.
+    lingers_for: Option<usize>,
 }
 
 /// Why bytes did not get through.
@@ -90,7 +96,15 @@ impl Wire {
     pub(crate) fn new(transport: impl Transport, peer: SocketAddr, scheme: Scheme) -> Self {
         let timer = Box::pin(tokio::time::sleep(Duration::ZERO));
         let taking = Meter::new(Pace::ANY);
-        Self { transport: Box::new(transport), peer, scheme, read: BytesMut::new(), timer, taking }
+        Self {
+            transport: Box::new(transport),
+            peer,
+            scheme,
+            read: BytesMut::new(),
+            timer,
+            taking,
+            lingers_for: None,
+        }
     }
 
     /// From now on, the client must take bytes at this pace.
@@ -202,12 +216,36 @@ impl Wire {
         self.or_late(flushed, context)
     }
 
-    /// Says that no more will be written.
-    pub(crate) async fn end(&mut self) -> Result<(), WireError> {
-        poll_fn(|context| self.poll_end(context)).await
+    /// Says that no more will be written, and reads what the client had still to say, so that it reads what it
+    /// was told.
+    pub(super) async fn linger(&mut self) {
+        poll_fn(|context| self.poll_linger(context)).await;
     }
 
-    pub(super) fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+    pub(super) fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.lingers_for.is_none() {
+            if ready!(self.poll_end(context)).is_err() {
+                return Poll::Ready(());
+            }
+            self.lingers_for = Some(LINGERING_BYTES_MAX);
+            self.timer.as_mut().reset(Instant::now() + LINGERING_TIME_MAX);
+        }
+        let Self { transport, read, timer, lingers_for: Some(left), .. } = self else {
+            return Poll::Ready(());
+        };
+        while *left > 0 && timer.as_mut().poll(context).is_pending() {
+            *left = left.saturating_sub(read.len());
+            read.clear();
+            read.reserve(READ_BYTES);
+            match ready!(poll_read_buf(Pin::new(&mut **transport), context, read)) {
+                Ok(0) | Err(_) => break,
+                Ok(_) => {}
+            }
+        }
+        Poll::Ready(())
+    }
+
+    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Result<(), WireError>> {
         let ended = Pin::new(&mut *self.transport).poll_shutdown(context);
         self.or_late(ended, context)
     }

@@ -115,11 +115,10 @@ fn a_host_is_one_key_however_it_is_written() {
     let site = Site::new();
     let server = site.serve_from_memory(origin.address);
     for host in ["site.example", "SITE.example", "site.example.", "site.example:80", "site.example:"] {
-        let head = server.send_to(host, "GET", "/a", "").head("GET");
-        assert_eq!(head.status, 200, "{host}");
+        assert_eq!(server.get_from(host, "/a").head.status, 200, "{host}");
     }
-    let absolute = server.send_to("other.example", "GET", "http://site.example/a", "").head("GET");
-    assert!(absolute.field("cache-status").contains("; hit; "), "{absolute:?}");
+    let absolute = server.get_from("other.example", "http://site.example/a");
+    assert!(absolute.cache_status().contains("; hit; "), "{absolute:?}");
     let asked = origin.asked();
     assert_eq!(asked.len(), 1, "{asked:?}");
     assert!(asked[0].head.contains("host: site.example\r\n"), "{}", asked[0].head);

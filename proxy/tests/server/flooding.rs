@@ -67,6 +67,14 @@ fn a_body_that_drips_is_cut_off() {
         stream.write_all(head.as_bytes()).expect("the server reads");
         let dripped = drip(&mut stream, &[b'x'; 200]).expect("an answer long before the body's end");
         assert!(dripped.starts_with("HTTP/1.1 408 "), "{dripped}");
+        // What is still sent does not cost the client what it is told.
+        let mut stream = connect(&server);
+        stream.write_all(head.as_bytes()).expect("the server reads");
+        let mut status = [0; 12];
+        stream.read_exact(&mut status).expect("an answer");
+        stream.write_all(&[b'x'; 100]).expect("the server still reads");
+        let rest = read_to_end(&mut stream);
+        assert!(status == *b"HTTP/1.1 408" && rest.ends_with("too slowly.\n"), "{rest}");
     }
 }
 

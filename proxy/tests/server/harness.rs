@@ -262,6 +262,13 @@ impl Server {
         self.send_to("site.example", method, target, more)
     }
 
+    /// A `GET` from another host, to the end.
+    pub(crate) fn get_from(&self, host: &str, target: &str) -> Response {
+        let mut exchange = self.send_to(host, "GET", target, "");
+        let head = exchange.head("GET");
+        exchange.finish(head)
+    }
+
     /// The same, for another host, or for that one in other letters.
     pub(crate) fn send_to(&self, host: &str, method: &str, target: &str, more: &str) -> Exchange {
         let stream = TcpStream::connect(self.address).expect("the server listens");

@@ -146,9 +146,9 @@ fn a_host_is_a_host() {
     let before = origin.targets().len();
     for (host, other) in [("a.example", "A.EXAMPLE.:80"), ("[::1]:81", "[0:0::1]:81"), ("[::1]", "[::1]:80")]
     {
-        assert_eq!(server.send_to(host, "GET", "/h", "").head("GET").status, 200);
-        let hit = server.send_to(other, "GET", "/h", "").head("GET");
-        assert!(hit.field("cache-status").contains("; hit; "), "{other}: {hit:?}");
+        assert_eq!(server.get_from(host, "/h").head.status, 200);
+        let hit = server.get_from(other, "/h");
+        assert!(hit.cache_status().contains("; hit; "), "{other}: {hit:?}");
     }
     assert_eq!(origin.targets().len(), before + 3);
 }
