@@ -24,7 +24,10 @@ use sending::Unsent;
 use std::{mem::MaybeUninit, sync::Arc, time::Duration};
 use tiergate_driver::{Answer, Heard, Served, World};
 use tiergate_engine::{CacheKey, Outcome, RequestHead, Resident, TierId};
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{oneshot, watch},
+    time::Instant,
+};
 
 /// Buffers that have grown beyond this are not kept while the client is idle.
 const KEPT_BYTES_MAX: usize = 16 << 10;
@@ -386,7 +389,8 @@ impl<W: World> Connection<W> {
         let Self { front, proxy, mut wire, stop, requests, out, lowered, raw } = self;
         wire.begin_response();
         let Handed { head, framing, upgrades, keeps_open, passed, under_way } = handed;
-        let handed = HandedOver::new(wire, head, framing, upgrades, front.timeouts.sending());
+        let (back, dropped) = oneshot::channel();
+        let handed = HandedOver::new(wire, head, framing, upgrades, front.timeouts.sending(), back);
         let mut session = ServerSession::new_http1(Box::new(handed));
         // How slow a client may be is watched byte by byte, and not call by call.
         session.set_read_timeout(None);
@@ -399,10 +403,15 @@ impl<W: World> Connection<W> {
         }
         let reused = proxy.process_new_http(session, &stop).await;
         drop(under_way);
-        let reused = reused?;
-        let (stream, _settings) = reused.consume();
-        let handed = stream.into_any().downcast::<HandedOver>().ok()?;
-        Some(Self { front, proxy, wire: handed.into_wire()?, stop, requests, out, lowered, raw })
+        let handed = reused.and_then(|reused| reused.consume().0.into_any().downcast::<HandedOver>().ok());
+        let Some(wire) = handed.and_then(|handed| handed.into_wire()) else {
+            // It is not used again, and Pingora may have dropped it as it was.
+            if let Ok(mut wire) = dropped.await {
+                wire.linger().await;
+            }
+            return None;
+        };
+        Some(Self { front, proxy, wire, stop, requests, out, lowered, raw })
     }
 
     /// An idle connection keeps little.

@@ -17,17 +17,26 @@ use pingora::protocols::{
     UniqueID, UniqueIDType, l4::socket::SocketAddr as PeerAddress, raw_connect::ProxyDigest,
 };
 use std::{
+    future::poll_fn,
     io::{self, IoSlice},
+    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::oneshot,
+};
 
 /// A connection that Pingora answers one request on.
 #[derive(Debug)]
 pub(super) struct HandedOver {
-    wire: Wire,
+    /// There until it goes back.
+    wire: Option<Wire>,
+    peer: SocketAddr,
+    /// Where it goes when Pingora is done with it and does not say so.
+    back: Option<oneshot::Sender<Wire>>,
     head: Bytes,
     left: Left,
     /// How fast the client sends its body.
@@ -49,31 +58,51 @@ enum Left {
 
 impl HandedOver {
     /// `head` is the request's, written anew; its body must come at the pace of `sending`.
-    pub(super) fn new(wire: Wire, head: Bytes, framing: Framing, upgrades: bool, sending: Pace) -> Self {
+    pub(super) fn new(
+        wire: Wire,
+        head: Bytes,
+        framing: Framing,
+        upgrades: bool,
+        sending: Pace,
+        back: oneshot::Sender<Wire>,
+    ) -> Self {
         let left = match framing {
             _ if upgrades => Left::Open,
             Framing::Empty => Left::Bytes(0),
             Framing::Length(length) => Left::Bytes(length),
             Framing::Chunked => Left::Chunked(Chunks::new()),
         };
-        Self { wire, head, left, sending: Meter::new(sending), alpn: None }
+        let (peer, sending) = (wire.peer, Meter::new(sending));
+        Self { wire: Some(wire), peer, back: Some(back), head, left, sending, alpn: None }
     }
 
     /// A whole connection of HTTP/2, for good.
     pub(super) fn h2(wire: Wire) -> Self {
         let sending = Meter::new(Pace::ANY);
-        Self { wire, head: Bytes::new(), left: Left::Open, sending, alpn: Some(ALPN::H2) }
+        let (peer, head) = (wire.peer, Bytes::new());
+        Self { wire: Some(wire), peer, back: None, head, left: Left::Open, sending, alpn: Some(ALPN::H2) }
     }
 
     /// The connection, if it stands where the next request begins: what is left of this one's body would be
     /// read as a request.
-    pub(super) fn into_wire(self) -> Option<Wire> {
-        let is_at_next = match self.left {
-            Left::Bytes(left) => left == 0,
+    pub(super) fn into_wire(mut self) -> Option<Wire> {
+        let is_at_next = match &self.left {
+            Left::Bytes(left) => *left == 0,
             Left::Chunked(chunks) => chunks.is_done(),
             Left::Open => self.alpn.is_none(),
         };
-        (is_at_next && self.head.is_empty()).then_some(self.wire)
+        self.wire.take_if(|_| is_at_next && self.head.is_empty())
+    }
+}
+
+const THERE: &str = "the connection is there until this is dropped";
+
+impl Drop for HandedOver {
+    fn drop(&mut self) {
+        if let (Some(wire), Some(back)) = (self.wire.take(), self.back.take()) {
+            // Whoever lent it may be gone.
+            let _ = back.send(wire);
+        }
     }
 }
 
@@ -84,6 +113,7 @@ impl AsyncRead for HandedOver {
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let Self { wire, head, left, sending, .. } = &mut *self;
+        let wire = wire.as_mut().expect(THERE);
         if !head.is_empty() {
             let count = head.len().min(into.remaining());
             into.put_slice(&head[..count]);
@@ -131,22 +161,24 @@ impl AsyncWrite for HandedOver {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.wire.poll_write(context, &[IoSlice::new(bytes)]).map_err(io::Error::from)
+        self.wire.as_mut().expect(THERE).poll_write(context, &[IoSlice::new(bytes)]).map_err(io::Error::from)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.wire.poll_flush(context).map_err(io::Error::from)
+        self.wire.as_mut().expect(THERE).poll_flush(context).map_err(io::Error::from)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.wire.poll_linger(context).map(Ok)
+        self.wire.as_mut().expect(THERE).poll_end(context).map_err(io::Error::from)
     }
 }
 
 #[async_trait]
 impl Shutdown for HandedOver {
     async fn shutdown(&mut self) {
-        self.wire.linger().await;
+        if let Err(error) = poll_fn(|context| self.wire.as_mut().expect(THERE).poll_end(context)).await {
+            tracing::debug!(?error, "a connection was not closed in order");
+        }
     }
 }
 
@@ -180,7 +212,7 @@ impl GetProxyDigest for HandedOver {
 impl GetSocketDigest for HandedOver {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
         let digest = SocketDigest::from_raw_fd(-1);
-        digest.peer_addr.set(Some(PeerAddress::Inet(self.wire.peer))).ok()?;
+        digest.peer_addr.set(Some(PeerAddress::Inet(self.peer))).ok()?;
         Some(Arc::new(digest))
     }
 }

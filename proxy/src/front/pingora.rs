@@ -426,10 +426,7 @@ impl<W: World> ProxyHttp for Proxying<W> {
         if let Err(error) = self.answer_error(session, exchange, page, account).await {
             tracing::debug!(%error, "the client did not take an error page");
         }
-        // It is not used again, for it is not kept; but Pingora ends it in order then, so that the client reads
-        // the page.
-        let can_reuse_downstream = session.req_header().version != http::Version::HTTP_2;
-        FailToProxy { error_code: page.status, can_reuse_downstream }
+        FailToProxy { error_code: page.status, can_reuse_downstream: false }
     }
 
     async fn logging(&self, session: &mut Session, error: Option<&Error>, exchange: &mut Exchange) {

@@ -203,6 +203,7 @@ impl Wire {
     fn poll_late<T>(&mut self, context: &mut Context<'_>) -> Poll<Result<T, WireError>> {
         ready!(self.taking.poll_late(context));
         self.transport.reset_on_close();
+        self.lingers_for = Some(0);
         Poll::Ready(Err(WireError::Late))
     }
 
@@ -222,7 +223,7 @@ impl Wire {
         poll_fn(|context| self.poll_linger(context)).await;
     }
 
-    pub(super) fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
+    fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if self.lingers_for.is_none() {
             if ready!(self.poll_end(context)).is_err() {
                 return Poll::Ready(());
@@ -245,7 +246,7 @@ impl Wire {
         Poll::Ready(())
     }
 
-    fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+    pub(super) fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Result<(), WireError>> {
         let ended = Pin::new(&mut *self.transport).poll_shutdown(context);
         self.or_late(ended, context)
     }
