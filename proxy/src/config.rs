@@ -8,6 +8,7 @@ mod access_log;
 mod admin;
 mod clients;
 mod error;
+mod forward;
 mod origin;
 mod places;
 mod recording;
@@ -19,7 +20,8 @@ pub use access_log::{AccessLogPolicy, RawAccessLog, RawFormat};
 pub use admin::{ADMIN_LISTEN_DEFAULT, Access, Admin, RawAdmin, Token};
 pub use clients::{RawLimits, RawTimeouts};
 pub use error::ConfigError;
-pub use origin::OriginAddress;
+pub use forward::RawForward;
+pub use origin::{OriginAddress, RawOriginLimits};
 pub use recording::{RawRecording, Recording};
 pub use storage::{Disk, RawDirectories, RawDiskStorage, RawIo, RawSharedStorage, RawStorage, RawSync};
 
@@ -71,6 +73,12 @@ pub struct RawServerConfig {
     /// TLS towards the origin, where its URL says `https`.
     #[serde(default)]
     pub origin_tls: OriginTls,
+    /// How large the head of one of its responses may be.
+    #[serde(default)]
+    pub origin_limits: RawOriginLimits,
+    /// What becomes of a request's fields on the way to the origin.
+    #[serde(default)]
+    pub forward: RawForward,
     /// What to cache where. The engine's section.
     #[serde(default)]
     pub cache: RawConfig,
@@ -204,6 +212,8 @@ pub(crate) fn for_demo(overrides: Overrides, directory: &Path) -> Result<ServerC
         origin: origin.or_else(|| Some(format!("http://{LISTEN_DEFAULT}"))),
         origin_host: None,
         origin_tls: OriginTls::default(),
+        origin_limits: RawOriginLimits::default(),
+        forward: RawForward::default(),
         cache: RawConfig {
             l2: Some(RawDiskTier { capacity: DEMO_CAPACITY, ..RawDiskTier::default() }),
             ..RawConfig::default()
@@ -268,6 +278,8 @@ fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
         origin,
         origin_host,
         origin_tls,
+        origin_limits,
+        forward,
         mut cache,
         storage,
         purge_token,
@@ -308,7 +320,10 @@ fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
         head_limits: limits.check()?,
         timeouts: timeouts.check()?,
         clear_text: if h2c { ClearText::Both } else { ClearText::Http1 },
+        request_limits: limits.check_requests()?,
+        response_limits: origin_limits.check()?,
         origin_host,
+        unforwarded: forward.check()?,
         purge_token: purge_token.map(|token| token.check("purge_token")).transpose()?,
         trusted,
         traces: match log {

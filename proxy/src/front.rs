@@ -6,6 +6,7 @@
 //! a request takes is the engine's word. Start at `connection::serve`; what both versions share is in
 //! `exchange`.
 
+mod chunks;
 mod connection;
 mod exchange;
 mod forwarding;
@@ -13,16 +14,22 @@ mod h2;
 mod handover;
 mod log;
 mod origin_name;
+mod pace;
 mod pingora;
 mod proxied;
 mod purge;
 mod request_head;
+mod requests;
 mod response_head;
 mod wire;
 
+pub use forwarding::Unforwarded;
 pub use pingora::Proxying;
+pub use proxied::ResponseLimits;
 pub(crate) use request_head::Fault;
 pub use request_head::{FIELD_LINES_MOST, HeadLimits};
+pub(crate) use requests::one_client;
+pub use requests::{Rate, RequestLimits};
 pub(crate) use wire::Wire;
 
 use crate::{
@@ -35,6 +42,8 @@ use ::pingora::proxy::HttpProxy;
 use h2::Spoken;
 use log::{LoggedRequest, LoggedResponse};
 use origin_name::OriginName;
+use pace::Pace;
+use requests::{Requests, TurnedAway, UnderWay};
 use std::{convert::Infallible, net::IpAddr, path::Path, sync::Arc, time::Duration};
 use tiergate_driver::{Driver, World};
 use tiergate_tiers::http_head::{Scheme, normal_authority};
@@ -47,14 +56,39 @@ pub struct Timeouts {
     pub idle: Duration,
     /// From a head's first byte to its last.
     pub head: Duration,
+    /// For some of a request's body.
+    pub body: Duration,
+    /// Bytes a second that a body must have on average, over more than that time. Zero is any.
+    pub body_bytes_per_s_min: u32,
     /// For a client to take some of what is written to it. One that stopped reading would hold its body, and
     /// a body that no tier keeps would wait for it.
     pub write: Duration,
+    /// Bytes a second that it must take on average, over more than that time. Zero is any.
+    pub write_bytes_per_s_min: u32,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { idle: Duration::from_secs(75), head: Duration::from_secs(30), write: Duration::from_secs(60) }
+        Self {
+            idle: Duration::from_secs(75),
+            head: Duration::from_secs(30),
+            body: Duration::from_secs(30),
+            body_bytes_per_s_min: 500,
+            write: Duration::from_secs(60),
+            write_bytes_per_s_min: 500,
+        }
+    }
+}
+
+impl Timeouts {
+    /// How fast a client must send a body.
+    fn sending(&self) -> Pace {
+        Pace { wait: self.body, bytes_per_s_min: self.body_bytes_per_s_min }
+    }
+
+    /// How fast it must take a response.
+    fn taking(&self) -> Pace {
+        Pace { wait: self.write, bytes_per_s_min: self.write_bytes_per_s_min }
     }
 }
 
@@ -86,9 +120,15 @@ pub struct FrontOptions {
     pub timeouts: Timeouts,
     /// What may be spoken in clear text.
     pub clear_text: ClearText,
+    /// How many requests clients may send.
+    pub request_limits: RequestLimits,
+    /// How large the head of an origin's response may be.
+    pub response_limits: ResponseLimits,
     /// What an origin is told in `Host` of a request that goes around the cache; by default what the client
     /// asked for.
     pub origin_host: Option<String>,
+    /// Which fields of a request are not passed on.
+    pub unforwarded: Unforwarded,
     /// Who may purge at the clients' listener: whoever knows this. Without it, nobody may.
     pub purge_token: Option<Token>,
     /// Whose word on clients counts.
@@ -115,7 +155,11 @@ pub struct Front<W: World> {
     head_limits: HeadLimits,
     timeouts: Timeouts,
     clear_text: ClearText,
+    requests: Requests,
+    requests_per_connection: u32,
+    response_limits: ResponseLimits,
     origin_host: Option<String>,
+    unforwarded: Unforwarded,
     purge_token: Option<Token>,
     trusted: TrustedProxies,
     traces: bool,
@@ -137,8 +181,18 @@ impl<W: World> Front<W> {
         id: u64,
         open: mpsc::Sender<Infallible>,
     ) -> Self {
-        let FrontOptions { head_limits, timeouts, clear_text, origin_host, purge_token, trusted, traces } =
-            options;
+        let FrontOptions {
+            head_limits,
+            timeouts,
+            clear_text,
+            request_limits,
+            response_limits,
+            origin_host,
+            unforwarded,
+            purge_token,
+            trusted,
+            traces,
+        } = options;
         let default_authority = normal_authority(origin.authority(), Scheme::Http)
             .map_or_else(|| origin.authority().to_owned(), |authority| authority.into_owned());
         let loop_id = format!("tiergate; id={id:016x}");
@@ -150,7 +204,11 @@ impl<W: World> Front<W> {
             head_limits,
             timeouts,
             clear_text,
+            requests: Requests::new(&request_limits),
+            requests_per_connection: request_limits.per_connection_max.get(),
+            response_limits,
             origin_host,
+            unforwarded,
             purge_token,
             trusted,
             traces,
@@ -175,6 +233,11 @@ impl<W: World> Front<W> {
         if self.traces {
             log::trace(request, response);
         }
+    }
+
+    /// May a request from this address be answered? The guard is kept until it is.
+    fn admit(&self, address: impl FnOnce() -> IpAddr) -> Result<Option<UnderWay>, TurnedAway> {
+        self.requests.admit(address).inspect_err(|_why| self.watchers.metrics.turned_away())
     }
 
     /// Somebody connected; the guard is kept as long as the connection.

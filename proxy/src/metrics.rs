@@ -52,6 +52,7 @@ pub struct Metrics {
     stripes: [Stripe; STRIPES],
     connections: AtomicI64,
     proxy_headers_refused: AtomicU64,
+    turned_away: AtomicU64,
     sources: Sources,
 }
 
@@ -148,6 +149,7 @@ impl Metrics {
             stripes: array::from_fn(|_| Stripe::default()),
             connections: AtomicI64::new(0),
             proxy_headers_refused: AtomicU64::new(0),
+            turned_away: AtomicU64::new(0),
             sources,
         }
     }
@@ -170,6 +172,11 @@ impl Metrics {
         self.stripe().connections.fetch_add(1, Ordering::Relaxed);
         self.connections.fetch_add(1, Ordering::Relaxed);
         Connected(Arc::clone(self))
+    }
+
+    /// A request was turned away before anybody looked for it.
+    pub(crate) fn turned_away(&self) {
+        raise(&self.turned_away);
     }
 
     /// Counts a connection that was closed for want of a header of the PROXY protocol.

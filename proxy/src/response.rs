@@ -137,6 +137,10 @@ pub(crate) struct ErrorPage {
 
 impl ErrorPage {
     pub(crate) const ORIGIN_FAILED: Self = Self::new(502, "502 Bad Gateway: the origin server failed.\n");
+    pub(crate) const ORIGIN_MALFORMED: Self = Self::new(
+        502,
+        "502 Bad Gateway: the head of the origin server's response is not well-formed, or it is too large.\n",
+    );
     pub(crate) const ORIGIN_UNREACHABLE: Self =
         Self::new(502, "502 Bad Gateway: the origin server cannot be reached.\n");
     pub(crate) const ORIGIN_LATE: Self =
@@ -149,23 +153,30 @@ impl ErrorPage {
         Self::new(400, "400 Bad Request: the request does not say clearly what it is for.\n");
     pub(crate) const REQUEST_LATE: Self =
         Self::new(408, "408 Request Timeout: the head did not come in time.\n");
+    pub(crate) const BODY_LATE: Self =
+        Self::new(408, "408 Request Timeout: the body did not come in time, or too slowly.\n");
+    pub(crate) const BAD_CHUNKS: Self =
+        Self::new(400, "400 Bad Request: the body is not made of chunks as RFC 9112 has them.\n");
     pub(crate) const PURGE_FORBIDDEN: Self = Self::new(
         403,
         "403 Forbidden: purges are taken from who knows the token, or by the admin listener.\n",
     );
     pub(crate) const OURS: Self = Self::new(500, "500 Internal Server Error: the cache failed.\n");
 
+    /// An address has sent too many requests, and may send one more after `wait`.
+    pub(crate) const fn too_fast(wait: Duration) -> Self {
+        let text = "429 Too Many Requests: too many have come from this address.\n";
+        Self { retry_after_s: Some(whole_seconds(wait)), ..Self::new(429, text) }
+    }
+
     const fn new(status: u16, text: &'static str) -> Self {
         Self { status, text, retry_after_s: None }
     }
 
-    /// The origin is left alone, and whoever asks should come back when it is asked again. Whole seconds,
-    /// never none.
+    /// The origin is left alone, and whoever asks should come back when it is asked again.
     const fn origin_rests(retry_after: Duration) -> Self {
-        let whole = retry_after.as_secs().saturating_add((retry_after.subsec_nanos() > 0) as u64);
-        let retry_after_s = Some(if whole == 0 { 1 } else { whole });
         let text = "503 Service Unavailable: the origin server has failed too often to be asked now.\n";
-        Self { retry_after_s, ..Self::new(503, text) }
+        Self { retry_after_s: Some(whole_seconds(retry_after)), ..Self::new(503, text) }
     }
 
     /// What a request is told that nobody could be asked about.
@@ -194,8 +205,8 @@ impl ErrorPage {
                 OriginFailure::Unreachable => Self::ORIGIN_UNREACHABLE,
                 OriginFailure::TimedOut => Self::ORIGIN_LATE,
                 OriginFailure::Unsendable => Self::BAD_REQUEST,
+                OriginFailure::Malformed => Self::ORIGIN_MALFORMED,
                 OriginFailure::Broken
-                | OriginFailure::Malformed
                 | OriginFailure::TooShort
                 | OriginFailure::TooLong
                 | OriginFailure::Abandoned => Self::ORIGIN_FAILED,
@@ -214,6 +225,12 @@ impl ErrorPage {
         account.write(&mut header)?;
         Ok(header)
     }
+}
+
+/// As `Retry-After` says it: whole seconds, never none.
+const fn whole_seconds(wait: Duration) -> u64 {
+    let whole = wait.as_secs().saturating_add((wait.subsec_nanos() > 0) as u64);
+    if whole == 0 { 1 } else { whole }
 }
 
 /// The head of a short answer of our own, which nobody may store.

@@ -23,7 +23,7 @@ use crate::{
     access_log::{AccessLog, Destination},
     args::Serve,
     config::{self, AccessLogPolicy, Log, Overrides, ServerConfig},
-    front::{Doors, Front, Watchers},
+    front::{Doors, Front, ResponseLimits, Watchers},
     metrics::{Metrics, Sources},
     origin_connect::OriginConnect,
     readiness::Readiness,
@@ -276,7 +276,8 @@ async fn start_driver(
     let recording = config.recording.as_ref().map(recording::create).transpose()?;
     let connect = OriginConnect::new(&config.origin, &config.origin_tls).map_err(StartError::Roots)?;
     let host = config.front.origin_host.clone().map_or(HostField::Forwarded, HostField::Fixed);
-    let origin_options = OriginOptions { host, ..OriginOptions::default() };
+    let ResponseLimits { head_bytes_max, field_lines_max } = config.front.response_limits;
+    let origin_options = OriginOptions { host, head_bytes_max, field_lines_max, ..OriginOptions::default() };
     let parts = Parts {
         clock: TokioClock::new(),
         spawn: TokioSpawn::current(),

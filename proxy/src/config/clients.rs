@@ -1,17 +1,21 @@
 //! `limits` and `timeouts`: how much clients may ask for, and how long it is waited for.
 
 use super::error::Problem;
-use crate::front::{ConnectionLimits, FIELD_LINES_MOST, HeadLimits, Timeouts};
+use crate::front::{ConnectionLimits, FIELD_LINES_MOST, HeadLimits, Rate, RequestLimits, Timeouts};
 use serde::Deserialize;
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 use tiergate_engine::ByteCount;
 
 /// No head is larger, whatever is configured.
 const HEAD_MOST: ByteCount = ByteCount::kib(1024);
 const HEAD_LEAST: ByteCount = ByteCount(256);
 const SECONDS_MOST: u64 = 3_600;
+/// Whoever is slower than this need not be an attacker.
+const RATE_MOST: u32 = 1_000_000;
 const CONNECTIONS_DEFAULT: u32 = 10_000;
 const CONNECTIONS_MOST: u32 = 1_000_000;
+const REQUESTS_MOST: u32 = 1_000_000;
+const TWICE: NonZeroU32 = NonZeroU32::new(2).expect("2 is not zero");
 
 /// How large a request's head may be, and how many clients there may be.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -27,6 +31,14 @@ pub struct RawLimits {
     pub connections: Option<u32>,
     /// The same from one address. Default: as many as in all.
     pub connections_per_address: Option<u32>,
+    /// Requests over one connection of HTTP/1. Default 1000; from 1 to 1000000. The last answer closes it.
+    pub requests_per_connection: Option<u32>,
+    /// Requests under way at a time, of all clients. Default: any number; from 1 to 1000000. Beyond: 503.
+    pub requests_under_way: Option<u32>,
+    /// Requests of one address a second, on average. Default: any number; from 1 to 1000000. Beyond: 429.
+    pub requests_per_s: Option<u32>,
+    /// Requests of one address at once, after a while without any. Default: twice `requests_per_s`.
+    pub requests_burst: Option<u32>,
 }
 
 /// How long a client is waited for.
@@ -37,8 +49,14 @@ pub struct RawTimeouts {
     pub head_s: Option<u64>,
     /// For the next request on a connection. Default 75.
     pub idle_s: Option<u64>,
+    /// For some of a request's body. Default 30.
+    pub body_s: Option<u64>,
+    /// Bytes a second that a body must have on average, over more than `body_s`. Default 500; 0 is any.
+    pub body_bytes_per_s_min: Option<u32>,
     /// For some of what is written to be taken. Default 60.
     pub write_s: Option<u64>,
+    /// Bytes a second that must be taken on average, over more than `write_s`. Default 500; 0 is any.
+    pub write_bytes_per_s_min: Option<u32>,
 }
 
 impl RawLimits {
@@ -82,6 +100,31 @@ impl RawLimits {
     }
 }
 
+impl RawLimits {
+    pub(super) fn check_requests(&self) -> Result<RequestLimits, Problem> {
+        let number = |key: &str, asked: Option<u32>| match asked {
+            None => Ok(None),
+            Some(asked) => NonZeroU32::new(asked)
+                .filter(|number| number.get() <= REQUESTS_MOST)
+                .map(Some)
+                .ok_or_else(|| Problem::value(format!("limits.{key}"), asked, "from 1 to 1000000")),
+        };
+        let per_s = number("requests_per_s", self.requests_per_s)?;
+        let burst = number("requests_burst", self.requests_burst)?;
+        if let (None, Some(burst)) = (per_s, burst) {
+            let text = format!("is {burst}, but `limits.requests_per_s` is not given: name the rate, too");
+            return Err(Problem::field("limits.requests_burst", text));
+        }
+        let rate = |per_s: NonZeroU32| Rate { per_s, burst: burst.unwrap_or(per_s.saturating_mul(TWICE)) };
+        let per_connection_max = number("requests_per_connection", self.requests_per_connection)?;
+        Ok(RequestLimits {
+            rate: per_s.map(rate),
+            under_way_max: number("requests_under_way", self.requests_under_way)?,
+            per_connection_max: per_connection_max.unwrap_or(RequestLimits::default().per_connection_max),
+        })
+    }
+}
+
 impl RawTimeouts {
     pub(super) fn check(&self) -> Result<Timeouts, Problem> {
         let default = Timeouts::default();
@@ -90,7 +133,17 @@ impl RawTimeouts {
             Some(seconds) if (1..=SECONDS_MOST).contains(&seconds) => Ok(Duration::from_secs(seconds)),
             Some(seconds) => Err(Problem::value(format!("timeouts.{key}"), seconds, "from 1 to 3600")),
         };
+        let rate = |key: &str, asked: Option<u32>, default: u32| match asked {
+            None => Ok(default),
+            Some(rate) if rate <= RATE_MOST => Ok(rate),
+            Some(rate) => Err(Problem::value(format!("timeouts.{key}"), rate, "from 0 to 1000000")),
+        };
+        let body_rate = self.body_bytes_per_s_min;
+        let write_rate = self.write_bytes_per_s_min;
         Ok(Timeouts {
+            body: seconds("body_s", self.body_s, default.body)?,
+            body_bytes_per_s_min: rate("body_bytes_per_s_min", body_rate, default.body_bytes_per_s_min)?,
+            write_bytes_per_s_min: rate("write_bytes_per_s_min", write_rate, default.write_bytes_per_s_min)?,
             idle: seconds("idle_s", self.idle_s, default.idle)?,
             head: seconds("head_s", self.head_s, default.head)?,
             write: seconds("write_s", self.write_s, default.write)?,

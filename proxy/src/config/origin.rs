@@ -1,11 +1,46 @@
-//! `origin`: one HTTP server, as a URL without a path.
+//! `origin`: one HTTP server, as a URL without a path. `origin_limits`: how much it may send.
 
+use super::error::Problem;
+use crate::front::ResponseLimits;
 use http::Uri;
+use serde::Deserialize;
 use std::{fmt, net::SocketAddr, str::FromStr};
+use tiergate_engine::ByteCount;
 use tiergate_tiers::http_head::Scheme;
 
 const HTTP_PORT: u16 = 80;
 const HTTPS_PORT: u16 = 443;
+
+const HEAD_LEAST: ByteCount = ByteCount::kib(1);
+const HEAD_MOST: ByteCount = ByteCount::kib(1024);
+/// Pingora, which reads what goes around the cache, takes no more.
+const FIELDS_MOST: usize = 256;
+
+/// How large the head of an origin's response may be. Beyond: 502.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawOriginLimits {
+    /// Its bytes. Default 128KiB; from 1KiB to 1MiB.
+    pub head: Option<ByteCount>,
+    /// Its field lines. Default 256; from 1 to 256.
+    pub fields: Option<usize>,
+}
+
+impl RawOriginLimits {
+    pub(super) fn check(&self) -> Result<ResponseLimits, Problem> {
+        let default = ResponseLimits::default();
+        let head = self.head.unwrap_or(ByteCount(default.head_bytes_max as u64));
+        if !(HEAD_LEAST..=HEAD_MOST).contains(&head) {
+            return Err(Problem::value("origin_limits.head", head, "from 1KiB to 1MiB"));
+        }
+        let field_lines_max = self.fields.unwrap_or(default.field_lines_max);
+        if !(1..=FIELDS_MOST).contains(&field_lines_max) {
+            return Err(Problem::value("origin_limits.fields", field_lines_max, "from 1 to 256"));
+        }
+        let head_bytes_max = usize::try_from(head.0).unwrap_or(usize::MAX);
+        Ok(ResponseLimits { head_bytes_max, field_lines_max })
+    }
+}
 
 /// One HTTP server.
 #[derive(Clone, Debug, PartialEq, Eq)]

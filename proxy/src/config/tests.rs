@@ -49,6 +49,8 @@ fn the_example_names_every_key() {
         "limits",
         "timeouts",
         "origin_tls",
+        "origin_limits",
+        "forward",
     ];
     let places = Places::of(EXAMPLE);
     for section in sections {
@@ -200,8 +202,52 @@ fn errors_say_where_and_what() {
             "t.yaml:2: `limits.connections_per_address` is 3, but must be from 1 to `limits.connections`, which is 2",
         ),
         (
+            "origin: http://a\nlimits:\n  requests_burst: 10\n",
+            "t.yaml:3: `limits.requests_burst` is 10, but `limits.requests_per_s` is not given: name the rate, too",
+        ),
+        (
+            "origin: http://a\nlimits: { requests_per_s: 0 }\n",
+            "t.yaml:2: `limits.requests_per_s` is 0, but must be from 1 to 1000000",
+        ),
+        (
+            "origin: http://a\nlimits: { requests_under_way: 0 }\n",
+            "t.yaml:2: `limits.requests_under_way` is 0, but must be from 1 to 1000000",
+        ),
+        (
+            "origin: http://a\nlimits: { requests_per_connection: 1000001 }\n",
+            "t.yaml:2: `limits.requests_per_connection` is 1000001, but must be from 1 to 1000000",
+        ),
+        (
             "origin: http://a\ntimeouts: { head_s: 0 }\n",
             "t.yaml:2: `timeouts.head_s` is 0, but must be from 1 to 3600",
+        ),
+        (
+            "origin: http://a\ntimeouts: { body_s: 3601 }\n",
+            "t.yaml:2: `timeouts.body_s` is 3601, but must be from 1 to 3600",
+        ),
+        (
+            "origin: http://a\ntimeouts:\n  write_bytes_per_s_min: 1000001\n",
+            "t.yaml:3: `timeouts.write_bytes_per_s_min` is 1000001, but must be from 0 to 1000000",
+        ),
+        (
+            "origin: http://a\ntimeouts:\n  body_bytes_per_s_min: 1000001\n",
+            "t.yaml:3: `timeouts.body_bytes_per_s_min` is 1000001, but must be from 0 to 1000000",
+        ),
+        (
+            "origin: http://a\nforward: { remove: [X-Good, \"x bad\"] }\n",
+            "t.yaml:2: `forward.remove` is x bad, but must be names of fields, and none that a request needs to be understood",
+        ),
+        (
+            "origin: http://a\nforward: { remove: [Host] }\n",
+            "t.yaml:2: `forward.remove` is Host, but must be names of fields, and none that a request needs to be understood",
+        ),
+        (
+            "origin: http://a\norigin_limits: { head: 1000 }\n",
+            "t.yaml:2: `origin_limits.head` is 1000, but must be from 1KiB to 1MiB",
+        ),
+        (
+            "origin: http://a\norigin_limits: { fields: 257 }\n",
+            "t.yaml:2: `origin_limits.fields` is 257, but must be from 1 to 256",
         ),
         (
             "origin: http://a\ntls: { listen: a, certificates: [] }\n",

@@ -23,19 +23,32 @@ use sending::Unsent;
 use std::{mem::MaybeUninit, sync::Arc, time::Duration};
 use tiergate_driver::{Answer, Heard, Served, World};
 use tiergate_engine::Resident;
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{oneshot, watch},
+    time::Instant,
+};
 
 /// Buffers that have grown beyond this are not kept while the client is idle.
 const KEPT_BYTES_MAX: usize = 16 << 10;
+
 /// Answers all requests of a connection. `stop` becomes true when the server drains.
 pub(super) async fn serve<W: World>(
     front: Arc<Front<W>>,
     proxy: Arc<HttpProxy<Proxying<W>>>,
-    wire: Wire,
+    mut wire: Wire,
     stop: watch::Receiver<bool>,
 ) {
-    let mut connection =
-        Connection { front, proxy, wire, stop, out: BytesMut::new(), lowered: Vec::new(), raw: Vec::new() };
+    wire.expect(front.timeouts.taking());
+    let mut connection = Connection {
+        front,
+        proxy,
+        wire,
+        stop,
+        requests: 0,
+        out: BytesMut::new(),
+        lowered: Vec::new(),
+        raw: Vec::new(),
+    };
     loop {
         match connection.exchange().await {
             Next::Request => {}
@@ -55,6 +68,8 @@ struct Connection<W: World> {
     proxy: Arc<HttpProxy<Proxying<W>>>,
     wire: Wire,
     stop: watch::Receiver<bool>,
+    /// How many have come.
+    requests: u32,
     /// What is written next.
     out: BytesMut,
     /// The head that is being answered, names in lower case.
@@ -82,7 +97,9 @@ struct Handed {
     head: Bytes,
     framing: Framing,
     upgrades: bool,
+    keeps_open: bool,
     passed: Passed,
+    exchange: Exchange,
 }
 
 /// What a request asks of the connection.
@@ -119,6 +136,9 @@ impl<W: World> Connection<W> {
             Request::Purge(asked) => {
                 let answer = self.front.purge(&asked).await;
                 self.tell(answer, exchange, manner.without_body_unread(asked.framing)).await
+            }
+            Request::TurnAway(answer, framing) => {
+                self.tell(*answer, exchange, manner.without_body_unread(framing)).await
             }
         }
     }
@@ -165,6 +185,7 @@ impl<W: World> Connection<W> {
 
     /// Judges the head that the first `length` bytes are, and looks for it in memory.
     fn read_request(&mut self, length: usize) -> Result<(Request, Exchange, Manner), Fault> {
+        self.requests += 1;
         let front = &*self.front;
         let raw = &self.wire.read[..length];
         self.lowered.clear();
@@ -177,7 +198,9 @@ impl<W: World> Connection<W> {
         let manner = Manner {
             is_head: parsed.method == "HEAD",
             is_http_10: parsed.is_http_10,
-            keeps_open: parsed.keeps_open && !*self.stop.borrow(),
+            keeps_open: parsed.keeps_open
+                && self.requests < front.requests_per_connection
+                && !*self.stop.borrow(),
         };
         let protocol = if parsed.is_http_10 { "HTTP/1.0" } else { "HTTP/1.1" };
         let (request, exchange) = front.begin(&parsed, peer, protocol)?;
@@ -186,7 +209,7 @@ impl<W: World> Connection<W> {
                 self.raw.clear();
                 self.raw.extend_from_slice(raw);
             }
-            Request::Hit(..) | Request::Purge(_) => {}
+            Request::Hit(..) | Request::Purge(_) | Request::TurnAway(..) => {}
         }
         Ok((request, exchange, manner))
     }
@@ -199,13 +222,14 @@ impl<W: World> Connection<W> {
         let parsed = request_head::parse(&self.lowered, scheme, standing, &front.head_limits, &mut places)
             .expect("it was judged when it came, by the same limits");
         let authority = parsed.authority.as_deref().unwrap_or(&front.default_authority);
-        forwarding::written_anew(&self.raw, &parsed, authority, standing).into()
+        forwarding::written_anew(&self.raw, &parsed, authority, standing, &front.unforwarded).into()
     }
 
     /// Asks the engine, unless the client goes away before it answers: dropping the question tells the
     /// engine.
     async fn ask(&mut self, asked: Asked, exchange: Exchange, manner: Manner) -> Next {
         let Asked { key, head, framing, upgrades } = asked;
+        let keeps_open = manner.keeps_open;
         let manner = manner.without_body_unread(framing);
         let mut asking = self.front.driver.ask(key, Arc::clone(&head));
         let answer = loop {
@@ -221,8 +245,8 @@ impl<W: World> Connection<W> {
                 Heard::Interim(interim) => {
                     self.out.clear();
                     response_head::write_interim(&mut self.out, &interim);
-                    let wait = self.front.timeouts.write;
-                    if self.wire.write_all::<Bytes>(&self.out, &[], wait).await.is_err() {
+                    self.wire.begin_response();
+                    if self.wire.write_all::<Bytes>(&self.out, &[]).await.is_err() {
                         return Next::Close;
                     }
                 }
@@ -238,7 +262,8 @@ impl<W: World> Connection<W> {
                 let protocol = if manner.is_http_10 { "HTTP/1.0" } else { "HTTP/1.1" };
                 let passed = Passed { account: Account::passed(bypass), head, protocol };
                 let head = self.written_anew();
-                Next::HandOver(Box::new(Handed { head, framing, upgrades, passed }))
+                let handed = Handed { head, framing, upgrades, keeps_open, passed, exchange };
+                Next::HandOver(Box::new(handed))
             }
         }
     }
@@ -304,17 +329,30 @@ impl<W: World> Connection<W> {
 
     /// Lends the connection to Pingora. It comes back if another request may follow.
     async fn hand_over(self, handed: Handed) -> Option<Self> {
-        let Self { front, proxy, wire, stop, out, lowered, raw } = self;
-        let Handed { head, framing, upgrades, passed } = handed;
-        let handed = HandedOver::new(wire, head, framing, upgrades);
+        let Self { front, proxy, mut wire, stop, requests, out, lowered, raw } = self;
+        wire.begin_response();
+        let Handed { head, framing, upgrades, keeps_open, passed, exchange } = handed;
+        let (back, dropped) = oneshot::channel();
+        let handed = HandedOver::new(wire, head, framing, upgrades, front.timeouts.sending(), back);
         let mut session = ServerSession::new_http1(Box::new(handed));
-        let idle = if *stop.borrow() { None } else { Some(front.timeouts.idle.as_secs().max(1)) };
+        // How slow a client may be is watched byte by byte, and not call by call.
+        session.set_read_timeout(None);
+        let idle = keeps_open.then(|| front.timeouts.idle.as_secs().max(1));
         session.set_keepalive(idle);
+        // The time is set anew by what the request says, and this is not.
+        session.set_keepalive_reuses_remaining((!keeps_open).then_some(0));
         session.set_connection_user_context(Some(Box::new(passed)));
-        let reused = proxy.process_new_http(session, &stop).await?;
-        let (stream, _settings) = reused.consume();
-        let handed = stream.into_any().downcast::<HandedOver>().ok()?;
-        Some(Self { front, proxy, wire: handed.into_wire()?, stop, out, lowered, raw })
+        let reused = proxy.process_new_http(session, &stop).await;
+        drop(exchange);
+        let handed = reused.and_then(|reused| reused.consume().0.into_any().downcast::<HandedOver>().ok());
+        let Some(wire) = handed.and_then(|handed| handed.into_wire()) else {
+            // It is not used again, and Pingora may have dropped it as it was.
+            if let Ok(mut wire) = dropped.await {
+                wire.linger().await;
+            }
+            return None;
+        };
+        Some(Self { front, proxy, wire, stop, requests, out, lowered, raw })
     }
 
     /// An idle connection keeps little.

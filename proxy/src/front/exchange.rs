@@ -6,6 +6,7 @@ use super::{
     forwarding::{self, Client},
     log::{LoggedRequest, LoggedResponse},
     request_head::{Fault, Framing, ParsedHead},
+    requests::UnderWay,
 };
 use crate::response::{Account, ErrorPage};
 use bytes::Bytes;
@@ -23,6 +24,8 @@ pub(super) enum Request {
     Hit(Arc<Resident<Bytes>>, Duration),
     Ask(Box<Asked>),
     Purge(Box<Asked>),
+    /// It comes at a time when nobody is asked for it, and has so much of a body.
+    TurnAway(Box<OwnAnswer>, Framing),
 }
 
 /// What is not answered at once.
@@ -39,6 +42,8 @@ pub(super) struct Exchange {
     /// There, if something is written of it.
     logged: Option<LoggedRequest>,
     began: Instant,
+    /// It counts until its answer has ended.
+    _under_way: Option<UnderWay>,
 }
 
 /// A short answer of our own, which nobody may store.
@@ -94,13 +99,22 @@ impl<W: World> Front<W> {
             logged.keep(parsed.lines());
             logged
         });
-        let exchange = Exchange { is_head: parsed.method == "HEAD", logged, began: Instant::now() };
+        let (under_way, turned_away) = match self.admit(|| client().address) {
+            Ok(under_way) => (under_way, None),
+            Err(why) => (None, Some(why)),
+        };
+        let is_head = parsed.method == "HEAD";
+        let exchange = Exchange { is_head, logged, began: Instant::now(), _under_way: under_way };
+        if let Some(why) = turned_away {
+            let answer = OwnAnswer::page(why.page(), why.account());
+            return Ok((Request::TurnAway(Box::new(answer), parsed.framing), exchange));
+        }
         if method.is_lookup()
             && let Some((resident, age)) = self.driver.fresh_hit(key, method, parsed.lines())
         {
             return Ok((Request::Hit(resident, age), exchange));
         }
-        let mut head = parsed.engine_head(authority)?;
+        let mut head = parsed.engine_head(authority, &self.unforwarded)?;
         let (framing, upgrades) = (parsed.framing, parsed.upgrades);
         let asked = |head| Box::new(Asked { key, head: Arc::new(head), framing, upgrades });
         if parsed.method == "PURGE" {
@@ -116,7 +130,7 @@ impl<W: World> Front<W> {
     /// What is kept of a request of which nothing is known but whose it is.
     pub(super) fn begin_unknown(&self, peer: IpAddr, protocol: &'static str) -> Exchange {
         let logged = self.logs().then(|| LoggedRequest { protocol, ..LoggedRequest::of(peer) });
-        Exchange { is_head: false, logged, began: Instant::now() }
+        Exchange { is_head: false, logged, began: Instant::now(), _under_way: None }
     }
 
     /// An answer has ended, after this many bytes of its body, or broke off.

@@ -1,10 +1,10 @@
 //! What an origin is told of a request beside what the client asked: who asked, and through whom.
 //!
-//! Strangers' word on that is not passed on (see `request_head`): an origin that believes `X-Forwarded-Host`
+//! Strangers' word on that is not passed on (see [`Unforwarded`]): an origin that believes `X-Forwarded-Host`
 //! would let them choose what the cache then stores for everybody. A trusted proxy's `X-Forwarded-For` and
 //! `X-Forwarded-Proto` count; its `X-Forwarded-Host` does not, for a proxy passes on what it does not set.
 
-use super::request_head::{ParsedHead, is_client_telling};
+use super::request_head::ParsedHead;
 use crate::{
     response::VIA_TEXT,
     trust::{Standing, TrustedProxies},
@@ -17,6 +17,79 @@ use tiergate_tiers::http_head::{self, Scheme};
 const FORWARDED_FOR: &str = "x-forwarded-for";
 /// The field in which they say how the client reached them.
 const FORWARDED_PROTO: &str = "x-forwarded-proto";
+/// The field in which they say whom it asked for.
+const FORWARDED_HOST: &str = "x-forwarded-host";
+
+/// Fields by which a proxy tells an origin of its client. They are never passed on: the front says it itself.
+const CLIENT_TELLING: [&str; 12] = [
+    "forwarded",
+    FORWARDED_FOR,
+    FORWARDED_HOST,
+    "x-forwarded-port",
+    FORWARDED_PROTO,
+    "x-forwarded-scheme",
+    "x-forwarded-server",
+    "x-host",
+    "x-original-host",
+    "x-original-url",
+    "x-real-ip",
+    "x-rewrite-url",
+];
+
+/// Fields that ask an application to take a request for one of another method. Beside a method that changes
+/// nothing they are not passed on: such a request is what it looks like, for its answer may be stored.
+const METHOD_OVERRIDES: [&str; 4] =
+    ["x-http-method", "x-http-method-override", "x-method-override", "x-original-method"];
+
+/// Other fields that some applications take for a part of the request, and that no cache key has.
+const UNFORWARDED_DEFAULT: [&str; 10] = [
+    "front-end-https",
+    // A program run by CGI reads it as `HTTP_PROXY` (CVE-2016-5385).
+    "proxy",
+    "x-forwarded-path",
+    "x-forwarded-prefix",
+    "x-forwarded-ssl",
+    "x-forwarded-uri",
+    // Some versions of Next.js skip their checks for it (CVE-2025-29927).
+    "x-middleware-subrequest",
+    "x-original-uri",
+    "x-override-url",
+    "x-url-scheme",
+];
+
+/// Fields that were judged under this name, or may be told from others by it, and are not passed on under one that
+/// some applications take for the same.
+const JUDGED: [&str; 7] =
+    ["authorization", "connection", "content-length", "cookie", "host", "range", "transfer-encoding"];
+
+/// Which fields of a request are not passed on to an origin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unforwarded(Vec<String>);
+
+impl Default for Unforwarded {
+    fn default() -> Self {
+        Self(UNFORWARDED_DEFAULT.map(str::to_owned).into())
+    }
+}
+
+impl Unforwarded {
+    /// Those of these names, which are in lower case, beside what is never passed on.
+    pub fn new(names: Vec<String>) -> Self {
+        Self(names)
+    }
+
+    /// Is the field of this name, which is in lower case, one of them in a request of this method?
+    pub(super) fn has(&self, name: &str, method: &str) -> bool {
+        if name.contains('_') {
+            // CGI and its heirs have one variable for both spellings.
+            let name = name.replace('_', "-");
+            return JUDGED.contains(&&*name) || self.has(&name, method);
+        }
+        CLIENT_TELLING.contains(&name)
+            || (METHOD_OVERRIDES.contains(&name) && matches!(method, "GET" | "HEAD" | "OPTIONS"))
+            || self.0.iter().any(|other| other == name)
+    }
+}
 
 /// Who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,7 +163,7 @@ impl Client {
         [
             (FORWARDED_FOR, &self.forwarded_for),
             (FORWARDED_PROTO, self.proto().as_bytes()),
-            ("x-forwarded-host", http_head::host_field(authority).as_bytes()),
+            (FORWARDED_HOST, http_head::host_field(authority).as_bytes()),
         ]
     }
 }
@@ -128,6 +201,7 @@ pub(super) fn written_anew(
     parsed: &ParsedHead<'_, '_>,
     authority: &str,
     standing: Standing,
+    unforwarded: &Unforwarded,
 ) -> Vec<u8> {
     let mut out = Vec::with_capacity(raw.len() + 128);
     let host = http_head::host_field(authority);
@@ -139,7 +213,8 @@ pub(super) fn written_anew(
     for line in raw.split_inclusive(|byte| *byte == b'\n').skip(1) {
         let name = line.split(|byte| *byte == b':').next().unwrap_or(line).to_ascii_lowercase();
         let is_end = line == b"\r\n";
-        if !is_end && goes_on(&String::from_utf8_lossy(&name), parsed.upgrades, standing) {
+        let name = String::from_utf8_lossy(&name);
+        if !is_end && goes_on(&name, (parsed.method, parsed.upgrades), standing, unforwarded) {
             out.extend_from_slice(line);
         }
     }
@@ -147,15 +222,20 @@ pub(super) fn written_anew(
     out
 }
 
-/// Does a field of this name go on to Pingora? `Host` is written anew, and an upgrade that is not one is not
-/// passed on as one.
-pub(super) fn goes_on(name: &str, upgrades: bool, standing: Standing) -> bool {
+/// Does a field of this name go on to Pingora, in a request of this method, which upgrades or does not? `Host`
+/// is written anew, and an upgrade that is not one is not passed on as one.
+pub(super) fn goes_on(
+    name: &str,
+    (method, upgrades): (&str, bool),
+    standing: Standing,
+    unforwarded: &Unforwarded,
+) -> bool {
     let is_upgrade = matches!(name, "upgrade" | "http2-settings") && !upgrades;
     let counts = match standing {
         Standing::Trusted => matches!(name, FORWARDED_FOR | FORWARDED_PROTO),
         Standing::Stranger => false,
     };
-    !is_upgrade && name != "host" && (counts || !is_client_telling(name))
+    !is_upgrade && name != "host" && (counts || !unforwarded.has(name, method))
 }
 
 #[cfg(test)]

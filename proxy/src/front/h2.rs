@@ -92,11 +92,12 @@ pub(super) async fn spoken(wire: &mut Wire, idle: Duration, head: Duration) -> S
 pub(super) async fn serve<W: World>(
     front: Arc<Front<W>>,
     proxy: Arc<HttpProxy<Proxying<W>>>,
-    wire: Wire,
+    mut wire: Wire,
     mut stop: watch::Receiver<bool>,
 ) {
     let (peer, scheme) = (wire.peer, wire.scheme);
-    let line = Line::new(wire, front.timeouts.write);
+    wire.expect(front.timeouts.taking());
+    let line = Line::new(wire);
     let handshake = timeout(front.timeouts.head, options(&front).handshake(line.clone()));
     let frames = tokio::select! {
         biased;
@@ -117,7 +118,7 @@ pub(super) async fn serve<W: World>(
     // Streams that are still being answered learn of it, and tell the engine.
     drop(frames);
     while streams.join_next().await.is_some() {}
-    if let Some(wire) = line.into_wire() {
+    if let Some(mut wire) = line.into_wire() {
         wire.linger().await;
     }
 }
@@ -266,6 +267,9 @@ impl<W: World> Connection<W> {
             }
             Ok((Request::Purge(asked), exchange)) => {
                 self.streams.spawn(Answering { front, exchange, respond }.purge(asked));
+            }
+            Ok((Request::TurnAway(answer, _), exchange)) => {
+                self.streams.spawn(Answering { front, exchange, respond }.tell(*answer));
             }
             Err(fault) => self.refuse(respond, fault),
         }

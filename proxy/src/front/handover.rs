@@ -4,7 +4,12 @@
 //! only the body of that request. What the client sends ahead stays with the connection, which comes back
 //! afterwards.
 
-use super::{request_head::Framing, wire::Wire};
+use super::{
+    chunks::Chunks,
+    pace::{Meter, Pace},
+    request_head::Framing,
+    wire::Wire,
+};
 use async_trait::async_trait;
 use bytes::{Buf, Bytes};
 use pingora::protocols::{
@@ -12,50 +17,83 @@ use pingora::protocols::{
     UniqueID, UniqueIDType, l4::socket::SocketAddr as PeerAddress, raw_connect::ProxyDigest,
 };
 use std::{
-    io,
+    future::poll_fn,
+    io::{self, IoSlice},
+    net::SocketAddr,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::oneshot,
+};
 
 /// A connection that Pingora answers one request on.
 #[derive(Debug)]
 pub(super) struct HandedOver {
-    wire: Wire,
+    /// There until it goes back.
+    wire: Option<Wire>,
+    peer: SocketAddr,
+    /// Where it goes when Pingora is done with it and does not say so.
+    back: Option<oneshot::Sender<Wire>>,
     head: Bytes,
     left: Left,
+    /// How fast the client sends its body.
+    sending: Meter,
 }
 
 /// What may still be read of the request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 enum Left {
     /// So many bytes.
     Bytes(u64),
-    /// Everything: where a chunked body ends, or what another protocol says, is known to Pingora only.
+    /// What belongs to these chunks.
+    Chunked(Chunks),
+    /// Everything: what another protocol says is known to others only.
     Open,
 }
 
 impl HandedOver {
-    /// `head` is the request's, written anew.
-    pub(super) fn new(wire: Wire, head: Bytes, framing: Framing, upgrades: bool) -> Self {
+    /// `head` is the request's, written anew; its body must come at the pace of `sending`.
+    pub(super) fn new(
+        wire: Wire,
+        head: Bytes,
+        framing: Framing,
+        upgrades: bool,
+        sending: Pace,
+        back: oneshot::Sender<Wire>,
+    ) -> Self {
         let left = match framing {
             _ if upgrades => Left::Open,
             Framing::Empty => Left::Bytes(0),
             Framing::Length(length) => Left::Bytes(length),
-            Framing::Chunked => Left::Open,
+            Framing::Chunked => Left::Chunked(Chunks::new()),
         };
-        Self { wire, head, left }
+        let (peer, sending) = (wire.peer, Meter::new(sending));
+        Self { wire: Some(wire), peer, back: Some(back), head, left, sending }
     }
 
     /// The connection, if it stands where the next request begins: what is left of this one's body would be
     /// read as a request.
-    pub(super) fn into_wire(self) -> Option<Wire> {
-        let is_at_next = match self.left {
-            Left::Bytes(left) => left == 0,
+    pub(super) fn into_wire(mut self) -> Option<Wire> {
+        let is_at_next = match &self.left {
+            Left::Bytes(left) => *left == 0,
+            Left::Chunked(chunks) => chunks.is_done(),
             Left::Open => true,
         };
-        (is_at_next && self.head.is_empty()).then_some(self.wire)
+        self.wire.take_if(|_| is_at_next && self.head.is_empty())
+    }
+}
+
+const THERE: &str = "the connection is there until this is dropped";
+
+impl Drop for HandedOver {
+    fn drop(&mut self) {
+        if let (Some(wire), Some(back)) = (self.wire.take(), self.back.take()) {
+            // Whoever lent it may be gone.
+            let _ = back.send(wire);
+        }
     }
 }
 
@@ -65,25 +103,46 @@ impl AsyncRead for HandedOver {
         context: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { wire, head, left } = &mut *self;
+        let Self { wire, head, left, sending, .. } = &mut *self;
+        let wire = wire.as_mut().expect(THERE);
         if !head.is_empty() {
             let count = head.len().min(into.remaining());
             into.put_slice(&head[..count]);
             head.advance(count);
             return Poll::Ready(Ok(()));
         }
-        match left {
-            Left::Open => wire.poll_take(context, into, usize::MAX),
+        let is_over = match left {
+            Left::Bytes(bytes) => *bytes == 0,
+            Left::Chunked(chunks) => chunks.is_done(),
+            Left::Open => false,
+        };
+        if is_over {
             // Only its leaving is of interest now, and reads as the end.
-            Left::Bytes(0) => wire.poll_left(context).map(Ok),
-            Left::Bytes(bytes) => {
-                let before = into.filled().len();
-                let most = usize::try_from(*bytes).unwrap_or(usize::MAX);
-                let polled = wire.poll_take(context, into, most);
-                *bytes -= (into.filled().len() - before) as u64;
-                polled
+            return wire.poll_left(context).map(Ok);
+        }
+        match (wire.poll_fill(context), &left) {
+            (Poll::Ready(filled), _) => filled?,
+            (Poll::Pending, Left::Open) => return Poll::Pending,
+            (Poll::Pending, Left::Bytes(_) | Left::Chunked(_)) => {
+                return sending.poll_late(context).map(|()| Err(io::ErrorKind::TimedOut.into()));
             }
         }
+        let there = &wire.read[..wire.read.len().min(into.remaining())];
+        let count = match left {
+            Left::Open => there.len(),
+            Left::Bytes(bytes) => {
+                let count = there.len().min(usize::try_from(*bytes).unwrap_or(usize::MAX));
+                *bytes -= count as u64;
+                count
+            }
+            Left::Chunked(chunks) => {
+                chunks.follow(there).map_err(|_bad_chunks| io::Error::from(io::ErrorKind::InvalidData))?
+            }
+        };
+        sending.moved(count);
+        into.put_slice(&there[..count]);
+        wire.consume(count);
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -93,22 +152,22 @@ impl AsyncWrite for HandedOver {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.wire.transport().poll_write(context, bytes)
+        self.wire.as_mut().expect(THERE).poll_write(context, &[IoSlice::new(bytes)]).map_err(io::Error::from)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.wire.transport().poll_flush(context)
+        self.wire.as_mut().expect(THERE).poll_flush(context).map_err(io::Error::from)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.wire.transport().poll_shutdown(context)
+        self.wire.as_mut().expect(THERE).poll_end(context).map_err(io::Error::from)
     }
 }
 
 #[async_trait]
 impl Shutdown for HandedOver {
     async fn shutdown(&mut self) {
-        if let Err(error) = self.wire.end().await {
+        if let Err(error) = poll_fn(|context| self.wire.as_mut().expect(THERE).poll_end(context)).await {
             tracing::debug!(?error, "a connection was not closed in order");
         }
     }
@@ -140,7 +199,7 @@ impl GetProxyDigest for HandedOver {
 impl GetSocketDigest for HandedOver {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
         let digest = SocketDigest::from_raw_fd(-1);
-        digest.peer_addr.set(Some(PeerAddress::Inet(self.wire.peer))).ok()?;
+        digest.peer_addr.set(Some(PeerAddress::Inet(self.peer))).ok()?;
         Some(Arc::new(digest))
     }
 }

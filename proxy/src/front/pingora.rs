@@ -9,7 +9,6 @@ use super::{
     forwarding::{self, Client},
     log::{LoggedRequest, LoggedResponse},
     proxied,
-    request_head::is_client_telling,
 };
 use crate::response::{self, Account, CACHE_STATUS, ErrorPage};
 use async_trait::async_trait;
@@ -30,7 +29,7 @@ use std::{
     time::Instant,
 };
 use tiergate_driver::World;
-use tiergate_engine::{Head, RequestHead};
+use tiergate_engine::{Head, OriginFailure, Refusal, RequestHead};
 use tiergate_tiers::http_head::{self, Scheme};
 
 /// Pingora's server of a front.
@@ -146,8 +145,10 @@ impl<W: World> ProxyHttp for Proxying<W> {
         request: &mut RequestHeader,
         passing: &mut Passing,
     ) -> Result<()> {
+        let method = session.req_header().method.as_str();
+        let unforwarded = |name: &str| self.front.unforwarded.has(name, method);
         let strangers: Vec<_> =
-            request.headers.keys().filter(|name| is_client_telling(name.as_str())).cloned().collect();
+            request.headers.keys().filter(|name| unforwarded(name.as_str())).cloned().collect();
         for name in &strangers {
             request.remove_header(name);
         }
@@ -174,6 +175,12 @@ impl<W: World> ProxyHttp for Proxying<W> {
         response: &mut ResponseHeader,
         passing: &mut Passing,
     ) -> Result<()> {
+        if let Err(error) = proxied::judge(response, &self.front.response_limits) {
+            if let Some(passed) = &mut passing.passed {
+                passed.account = Account::refused(Refusal::Origin(OriginFailure::Malformed));
+            }
+            return Err(error);
+        }
         if let Some(passed) = &passing.passed
             && !response.status.is_informational()
         {
@@ -223,6 +230,8 @@ impl<W: World> ProxyHttp for Proxying<W> {
             }
         };
         let account = match (passing.account(), error.esource()) {
+            _ if page == ErrorPage::BODY_LATE => Account::own("request-timed-out"),
+            _ if page == ErrorPage::BAD_CHUNKS => Account::own("bad-chunks"),
             (Some(account), _) => account.clone(),
             (None, ErrorSource::Upstream | ErrorSource::Internal | ErrorSource::Unset) => {
                 Account::own("internal-error")

@@ -5,7 +5,7 @@ use crate::{config::OriginAddress, response::ErrorPage};
 use pingora::{
     Error, ErrorSource, ErrorType, OrErr, Result, http::ResponseHeader, upstreams::peer::HttpPeer,
 };
-use std::time::Duration;
+use std::{io, time::Duration};
 use tiergate_tiers::http_head::{self, Scheme};
 
 /// How long a connection to the origin may take to come about.
@@ -16,6 +16,54 @@ const READ_TIME_MAX: Duration = Duration::from_secs(30);
 const WRITE_TIME_MAX: Duration = Duration::from_secs(30);
 /// How long an idle connection is kept: less than the 5 s after which common servers close.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(4);
+
+/// How large the head of an origin's response may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResponseLimits {
+    /// Its bytes. White space around values does not count in what goes around the cache.
+    pub head_bytes_max: usize,
+    /// Its field lines.
+    pub field_lines_max: usize,
+}
+
+impl Default for ResponseLimits {
+    fn default() -> Self {
+        Self { head_bytes_max: 128 << 10, field_lines_max: 256 }
+    }
+}
+
+/// The head of a response is none that is taken.
+const BAD_HEAD: ErrorType = ErrorType::Custom("TiergateBadResponseHead");
+/// Bytes of a status line without its reason: `HTTP/1.1 200`, a space and the line's end.
+const STATUS_LINE_BYTES: usize = 15;
+/// Bytes of a field line beside its name and value.
+const FIELD_LINE_REST: usize = 4;
+
+/// Is this a head that may go to a client? One of any size was read by Pingora already, up to 1 MiB. A coding
+/// other than `chunked` is still in the body, and a client would not know: the field that tells of it goes.
+pub(super) fn judge(response: &ResponseHeader, limits: &ResponseLimits) -> Result<()> {
+    let reason = response.get_reason_phrase().map_or(0, str::len);
+    let bytes: usize = response
+        .headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + FIELD_LINE_REST)
+        .sum::<usize>()
+        + STATUS_LINE_BYTES
+        + reason
+        + "\r\n".len();
+    let codings = response.headers.get_all(http::header::TRANSFER_ENCODING);
+    let refused = |why: &'static str| Error::e_explain(BAD_HEAD, why).map_err(Error::into_up);
+    if bytes > limits.head_bytes_max {
+        return refused("the head of the origin's response has too many bytes");
+    }
+    if response.headers.len() > limits.field_lines_max {
+        return refused("the head of the origin's response has too many fields");
+    }
+    if codings.iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
+        return refused("the origin's response has a transfer coding that is not known");
+    }
+    Ok(())
+}
 
 /// The origin, at the address that it has now: one that changes is followed without a restart.
 pub(super) async fn peer(origin: &OriginAddress, name: &OriginName) -> Result<Box<HttpPeer>> {
@@ -53,6 +101,10 @@ pub(super) fn strip_hop_by_hop(response: &mut ResponseHeader) {
     }
 }
 
+fn io_kind(error: &Error) -> Option<io::ErrorKind> {
+    error.root_cause().downcast_ref::<io::Error>().map(io::Error::kind)
+}
+
 /// What the client reads about a failure; nothing when there is no client any more.
 pub(super) fn page(error: &Error) -> Option<ErrorPage> {
     match error.esource() {
@@ -62,11 +114,18 @@ pub(super) fn page(error: &Error) -> Option<ErrorPage> {
             | ErrorType::ConnectNoRoute
             | ErrorType::ConnectError => ErrorPage::ORIGIN_UNREACHABLE,
             ErrorType::ReadTimedout | ErrorType::WriteTimedout => ErrorPage::ORIGIN_LATE,
+            ErrorType::InvalidHTTPHeader => ErrorPage::ORIGIN_MALFORMED,
+            etype if *etype == BAD_HEAD => ErrorPage::ORIGIN_MALFORMED,
             _ => ErrorPage::ORIGIN_FAILED,
         }),
         ErrorSource::Downstream => match error.etype() {
+            // What the connection itself says of a body (see `handover`).
+            ErrorType::ReadError => match io_kind(error) {
+                Some(io::ErrorKind::TimedOut) => Some(ErrorPage::BODY_LATE),
+                Some(io::ErrorKind::InvalidData) => Some(ErrorPage::BAD_CHUNKS),
+                Some(_) | None => None,
+            },
             ErrorType::WriteError
-            | ErrorType::ReadError
             | ErrorType::ConnectionClosed
             | ErrorType::ReadTimedout
             | ErrorType::WriteTimedout => None,

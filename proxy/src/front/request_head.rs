@@ -7,7 +7,7 @@
 
 pub(crate) mod of_h2;
 
-use super::forwarding;
+use super::forwarding::{self, Unforwarded};
 use crate::trust::Standing;
 use http::uri::PathAndQuery;
 use std::{borrow::Cow, mem::MaybeUninit};
@@ -406,27 +406,6 @@ fn number(value: &[u8]) -> Option<u64> {
     std::str::from_utf8(value).ok().filter(|_| is_number)?.parse().ok()
 }
 
-/// Fields by which a proxy tells an origin of its client. What strangers say of that is not passed on: an
-/// origin that believes it would let them choose what a cache then stores for everybody.
-const CLIENT_TELLING: [&str; 12] = [
-    "forwarded",
-    "x-forwarded-for",
-    "x-forwarded-host",
-    "x-forwarded-port",
-    "x-forwarded-proto",
-    "x-forwarded-scheme",
-    "x-forwarded-server",
-    "x-host",
-    "x-original-host",
-    "x-original-url",
-    "x-real-ip",
-    "x-rewrite-url",
-];
-
-pub(super) fn is_client_telling(name: &str) -> bool {
-    CLIENT_TELLING.contains(&name)
-}
-
 impl<'b> ParsedHead<'_, 'b> {
     /// Every field line, names in lower case.
     pub(crate) fn lines(&self) -> impl Iterator<Item = (&'b str, &'b [u8])> + Clone {
@@ -451,7 +430,11 @@ impl<'b> ParsedHead<'_, 'b> {
     }
 
     /// The engine's view of it. `default_authority` is for a client of HTTP/1.0 that names none.
-    pub(crate) fn engine_head(&self, default_authority: &str) -> Result<RequestHead, Fault> {
+    pub(crate) fn engine_head(
+        &self,
+        default_authority: &str,
+        unforwarded: &Unforwarded,
+    ) -> Result<RequestHead, Fault> {
         // What an origin's client could not write must not look like the origin's failure.
         if self.target != "*" && PathAndQuery::try_from(&*self.target).is_err() {
             return Err(Fault::Target);
@@ -460,14 +443,14 @@ impl<'b> ParsedHead<'_, 'b> {
             method: self.engine_method(),
             authority: self.authority.as_deref().unwrap_or(default_authority).into(),
             target: (&*self.target).into(),
-            fields: self.end_to_end(),
+            fields: self.end_to_end(unforwarded),
         })
     }
 
     /// The fields that go on to an origin.
-    fn end_to_end(&self) -> Fields {
+    fn end_to_end(&self, unforwarded: &Unforwarded) -> Fields {
         let fields = http_head::end_to_end_lines(|| self.lines());
-        let is_kept = |name: &str| name != "host" && !is_client_telling(name);
+        let is_kept = |name: &str| name != "host" && !unforwarded.has(name, self.method);
         fields.iter().filter(|(name, _)| is_kept(name)).collect()
     }
 }

@@ -1,5 +1,6 @@
 //! One connection to a client: bytes in and out, each wait with its deadline, and what was read ahead.
 
+use super::pace::{Meter, Pace};
 use bytes::{Buf as _, BytesMut};
 use std::{
     fmt::Debug,
@@ -24,8 +25,8 @@ const READ_BYTES: usize = 4 << 10;
 /// What is read ahead of a response that is still being written at most: then the client waits, and its
 /// leaving is seen when it is written to.
 const READ_AHEAD_MAX: usize = 64 << 10;
-/// What a client that is refused may still send before its connection is closed, and for how long: closed at
-/// once, it might lose what it was told.
+/// What a client that is told something for the last time may still send before its connection is closed, and for how
+/// long: closed at once, it might lose what it was told.
 const LINGERING_BYTES_MAX: usize = 256 << 10;
 const LINGERING_TIME_MAX: Duration = Duration::from_secs(2);
 /// Pieces in one write.
@@ -63,6 +64,10 @@ pub(crate) struct Wire {
     /// What was read and not used.
     pub(crate) read: BytesMut,
     timer: Pin<Box<Sleep>>,
+    /// How fast the client takes what is written.
+    taking: Meter,
+    /// Bytes that are still read, once nothing more will be written.
+    lingers_for: Option<usize>,
 }
 
 /// Why bytes did not get through.
@@ -80,10 +85,39 @@ impl From<io::Error> for WireError {
     }
 }
 
+impl From<WireError> for io::Error {
+    fn from(error: WireError) -> Self {
+        match error {
+            WireError::Late => io::ErrorKind::TimedOut.into(),
+            WireError::Closed => io::ErrorKind::ConnectionReset.into(),
+        }
+    }
+}
+
 impl Wire {
+    /// A connection whose client may take bytes at any speed.
     pub(crate) fn new(transport: impl Transport, peer: SocketAddr, scheme: Scheme) -> Self {
         let timer = Box::pin(tokio::time::sleep(Duration::ZERO));
-        Self { transport: Box::new(transport), peer, scheme, read: BytesMut::new(), timer }
+        let taking = Meter::new(Pace::ANY);
+        Self {
+            transport: Box::new(transport),
+            peer,
+            scheme,
+            read: BytesMut::new(),
+            timer,
+            taking,
+            lingers_for: None,
+        }
+    }
+
+    /// From now on, the client must take bytes at this pace.
+    pub(super) fn expect(&mut self, taking: Pace) {
+        self.taking = Meter::new(taking);
+    }
+
+    /// Another response begins: how the last one was taken does not matter.
+    pub(super) fn begin_response(&mut self) {
+        self.taking.begin();
     }
 
     /// The first bytes that were read are used.
@@ -112,18 +146,16 @@ impl Wire {
         poll_fn(|context| self.poll_left(context)).await;
     }
 
-    /// Writes `first` and then `rest`, as many pieces at once as the transport takes. The client must take
-    /// some of it within each `wait`.
+    /// Writes `first` and then `rest`, as many pieces at once as the transport takes.
     pub(crate) async fn write_all<B: AsRef<[u8]>>(
         &mut self,
         first: &[u8],
         rest: &[B],
-        wait: Duration,
     ) -> Result<(), WireError> {
         let total = first.len() + rest.iter().map(|piece| piece.as_ref().len()).sum::<usize>();
         let mut written = 0;
         while written < total {
-            written += self.write_some(first, rest, written, wait).await?;
+            written += self.write_some(first, rest, written).await?;
         }
         Ok(())
     }
@@ -134,7 +166,6 @@ impl Wire {
         first: &[u8],
         rest: &[B],
         skip: usize,
-        wait: Duration,
     ) -> Result<usize, WireError> {
         let mut slices = [IoSlice::new(&[]); PIECES_MAX];
         let (mut count, mut skip) = (0, skip);
@@ -146,53 +177,104 @@ impl Wire {
                 (count, skip) = (count + 1, 0);
             }
         }
-        let mut is_armed = false;
-        let mut until = None;
-        poll_fn(|context| {
-            let Self { transport, timer, .. } = self;
-            let transport = Pin::new(&mut **transport);
-            let wrote = match &slices[..count] {
-                [only] => transport.poll_write(context, only),
-                several => transport.poll_write_vectored(context, several),
-            };
-            match wrote {
-                Poll::Ready(Ok(0)) => Poll::Ready(Err(WireError::Closed)),
-                Poll::Ready(Ok(count)) => Poll::Ready(Ok(count)),
-                Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
-                Poll::Pending => {
-                    let until = *until.get_or_insert_with(|| Instant::now() + wait);
-                    poll_late(timer, Some(until), &mut is_armed, context).map(Err)
-                }
+        poll_fn(|context| self.poll_write(context, &slices[..count])).await
+    }
+
+    /// Writes some of these pieces, of which one at least is not empty.
+    pub(super) fn poll_write(
+        &mut self,
+        context: &mut Context<'_>,
+        pieces: &[IoSlice<'_>],
+    ) -> Poll<Result<usize, WireError>> {
+        let transport = Pin::new(&mut *self.transport);
+        let wrote = match pieces {
+            [only] => transport.poll_write(context, only),
+            several => transport.poll_write_vectored(context, several),
+        };
+        match wrote {
+            Poll::Ready(Ok(0)) => Poll::Ready(Err(WireError::Closed)),
+            Poll::Ready(Ok(count)) => {
+                self.taking.moved(count);
+                Poll::Ready(Ok(count))
             }
-        })
-        .await
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
+            Poll::Pending => self.poll_late(context),
+        }
+    }
+
+    /// Is the client too slow? What was written for it and not taken would be kept by the system.
+    fn poll_late<T>(&mut self, context: &mut Context<'_>) -> Poll<Result<T, WireError>> {
+        ready!(self.taking.poll_late(context));
+        self.transport.reset_on_close();
+        self.lingers_for = Some(0);
+        Poll::Ready(Err(WireError::Late))
     }
 
     /// What was written goes out.
     pub(crate) async fn flush(&mut self) -> Result<(), WireError> {
-        poll_fn(|context| Pin::new(&mut *self.transport).poll_flush(context)).await?;
-        Ok(())
+        poll_fn(|context| self.poll_flush(context)).await
     }
 
-    /// Says that no more will be written.
-    pub(crate) async fn end(&mut self) -> Result<(), WireError> {
-        poll_fn(|context| Pin::new(&mut *self.transport).poll_shutdown(context)).await?;
-        Ok(())
+    pub(super) fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+        let flushed = Pin::new(&mut *self.transport).poll_flush(context);
+        self.or_late(flushed, context)
     }
 
-    /// Reads into `into`, at most `most` bytes of it: first what was read before, then what comes.
-    pub(crate) fn poll_take(
+    /// Says that no more will be written, and reads what the client had still to say, so that it reads what it
+    /// was told.
+    pub(super) async fn linger(&mut self) {
+        poll_fn(|context| self.poll_linger(context)).await;
+    }
+
+    fn poll_linger(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.lingers_for.is_none() {
+            if ready!(self.poll_end(context)).is_err() {
+                return Poll::Ready(());
+            }
+            self.lingers_for = Some(LINGERING_BYTES_MAX);
+            self.timer.as_mut().reset(Instant::now() + LINGERING_TIME_MAX);
+        }
+        let Self { transport, read, timer, lingers_for: Some(left), .. } = self else {
+            return Poll::Ready(());
+        };
+        while *left > 0 && timer.as_mut().poll(context).is_pending() {
+            *left = left.saturating_sub(read.len());
+            read.clear();
+            read.reserve(READ_BYTES);
+            match ready!(poll_read_buf(Pin::new(&mut **transport), context, read)) {
+                Ok(0) | Err(_) => break,
+                Ok(_) => {}
+            }
+        }
+        Poll::Ready(())
+    }
+
+    pub(super) fn poll_end(&mut self, context: &mut Context<'_>) -> Poll<Result<(), WireError>> {
+        let ended = Pin::new(&mut *self.transport).poll_shutdown(context);
+        self.or_late(ended, context)
+    }
+
+    /// What TLS has still to write waits for the client as any other write does.
+    fn or_late(
         &mut self,
+        done: Poll<io::Result<()>>,
         context: &mut Context<'_>,
-        into: &mut ReadBuf<'_>,
-        most: usize,
-    ) -> Poll<io::Result<()>> {
+    ) -> Poll<Result<(), WireError>> {
+        match done {
+            Poll::Ready(done) => {
+                self.taking.moved(0);
+                Poll::Ready(done.map_err(WireError::from))
+            }
+            Poll::Pending => self.poll_late(context),
+        }
+    }
+
+    /// Waits until something is there to read, or nothing more will come.
+    pub(super) fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.read.is_empty() {
             self.read.reserve(READ_BYTES);
             ready!(poll_read_buf(Pin::new(&mut *self.transport), context, &mut self.read))?;
         }
-        let count = self.read.len().min(most).min(into.remaining());
-        into.put_slice(&self.read.split_to(count));
         Poll::Ready(Ok(()))
     }
 
@@ -210,26 +292,18 @@ impl Wire {
         }
     }
 
-    pub(crate) fn transport(&mut self) -> Pin<&mut dyn Transport> {
-        Pin::new(&mut *self.transport)
-    }
-
-    /// Says that no more comes, and reads what the client had still to say, so that it reads what it was
-    /// told.
-    pub(crate) async fn linger(mut self) {
-        let until = Instant::now() + LINGERING_TIME_MAX;
-        let mut left = LINGERING_BYTES_MAX;
-        // One that takes nothing any more would never hear the end.
-        if !matches!(tokio::time::timeout_at(until, self.end()).await, Ok(Ok(()))) {
-            return;
+    /// Reads into `into`: first what was read before, then what comes.
+    pub(super) fn poll_read(
+        &mut self,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.read.is_empty() {
+            return Pin::new(&mut *self.transport).poll_read(context, into);
         }
-        loop {
-            left = left.saturating_sub(self.read.len());
-            self.read.clear();
-            if left == 0 || self.read_more(Some(until)).await.is_err() {
-                return;
-            }
-        }
+        let count = self.read.len().min(into.remaining());
+        into.put_slice(&self.read.split_to(count));
+        Poll::Ready(Ok(()))
     }
 
     /// Closes in a way that tells the client that something broke off.

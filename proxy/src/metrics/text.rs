@@ -182,6 +182,9 @@ impl Families<'_> {
         let refused = self.metrics.proxy_headers_refused.load(Ordering::Relaxed);
         let help = "Connections that were closed because no header of the PROXY protocol came that counts.";
         self.text.single("tiergate_proxy_headers_refused_total", Kind::Counter, help, refused);
+        let turned_away = self.metrics.turned_away.load(Ordering::Relaxed);
+        let help = "Requests that were turned away because too many came: of one address, or at a time.";
+        self.text.single("tiergate_requests_turned_away_total", Kind::Counter, help, turned_away);
     }
 
     fn origin(&mut self) {

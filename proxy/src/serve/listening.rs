@@ -14,6 +14,7 @@ use std::{fmt::Display, io, net::SocketAddr, sync::Arc, time::Duration};
 use tiergate_driver::World;
 use tiergate_tiers::http_head::Scheme;
 use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     sync::watch,
 };
@@ -22,6 +23,10 @@ use tokio_rustls::TlsAcceptor;
 /// How long nobody is accepted after the system had no room for a connection: it has more when one is closed,
 /// and trying at once would only burn time.
 const REST: Duration = Duration::from_millis(50);
+
+/// What a client that is turned away may still send, and for how long.
+const LINGERING_BYTES_MAX: usize = 64 << 10;
+const LINGERING_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// What a listener's connections begin with.
 #[derive(Clone)]
@@ -62,12 +67,12 @@ pub(super) async fn accept<W: World>(
                 };
                 let Some(admitted) = admitted else {
                     if opening.tls.is_none() {
-                        turn_away(&stream);
+                        turn_away(stream, &admission);
                     }
                     continue;
                 };
                 let (opening, doors, stop) = (opening.clone(), doors.clone(), stop.clone());
-                tokio::spawn(open(opening, stream, peer, admitted, doors, stop));
+                tokio::spawn(open(opening, stream, peer, Arc::clone(&admission), admitted, doors, stop));
             }
             Err(error) if is_connections_own(&error) => {}
             Err(error) => {
@@ -85,6 +90,7 @@ async fn open<W: World>(
     opening: Opening,
     mut stream: TcpStream,
     mut peer: SocketAddr,
+    admission: Arc<Admission>,
     mut admitted: Admitted,
     doors: Doors<W>,
     mut stop: watch::Receiver<bool>,
@@ -101,7 +107,7 @@ async fn open<W: World>(
         peer = told;
         let Some(known) = admitted.known_as(peer.ip()) else {
             if tls.is_none() {
-                turn_away(&stream);
+                turn_away(stream, &admission);
             }
             return;
         };
@@ -138,15 +144,37 @@ async fn told_of<W: World>(stream: &mut TcpStream, peer: SocketAddr, doors: &Doo
     }
 }
 
-/// Tells a client that there is no place for it, as far as it can be told at once.
-fn turn_away(stream: &TcpStream) {
+/// Tells a client that there is no place for it, and reads its request, as far as there is room to: a
+/// connection that is closed with something unread is reset, and the client may lose what it was told.
+fn turn_away(stream: TcpStream, admission: &Admission) {
     const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n\
         Content-Length: 52\r\nCache-Control: no-store\r\nRetry-After: 1\r\n\
         Cache-Status: tiergate; detail=too-many-connections\r\nConnection: close\r\n\r\n\
         503 Service Unavailable: too many are connected now\n";
     if let Err(error) = stream.try_write(FULL) {
         tracing::debug!(%error, "a client was turned away without a word");
+        return;
     }
+    let Some(room) = admission.linger() else { return };
+    tokio::spawn(async move {
+        drop(tokio::time::timeout(LINGERING_TIME_MAX, linger(stream)).await);
+        drop(room);
+    });
+}
+
+/// Until the client has closed its side, or has sent more than a request.
+async fn linger(mut stream: TcpStream) -> io::Result<()> {
+    stream.shutdown().await?;
+    let mut unread = [0; 1 << 10];
+    let mut left = LINGERING_BYTES_MAX;
+    while left > 0 {
+        let read = stream.read(&mut unread).await?;
+        if read == 0 {
+            break;
+        }
+        left = left.saturating_sub(read);
+    }
+    Ok(())
 }
 
 /// A client has as long for its part of the handshake as for a head.

@@ -1,24 +1,15 @@
 //! What strangers send who mean harm, or know no better: each gets a clear answer, the origin is not asked,
 //! and nobody else is served worse for it.
 
-use crate::harness::{Origin, Server, Site, respond};
-use std::{
-    io::{BufRead, BufReader, Read, Write},
-    net::{Shutdown, TcpStream},
-    time::Duration,
+use crate::{
+    harness::{Origin, Site, respond},
+    raw::{PATIENCE, exchange},
 };
-
-const PATIENCE: Duration = Duration::from_secs(120);
-
-/// Sends these bytes, and reads everything until the connection ends.
-fn exchange(server: &Server, bytes: &[u8]) -> String {
-    let mut stream = TcpStream::connect(server.address).expect("the server listens");
-    stream.set_read_timeout(Some(PATIENCE)).expect("a time that is not zero");
-    stream.write_all(bytes).expect("the server reads");
-    let mut came = Vec::new();
-    stream.read_to_end(&mut came).expect("the server answers, and closes");
-    String::from_utf8(came).expect("an answer of this server's own is text")
-}
+use std::{
+    io::{self, BufRead, BufReader, Read, Write},
+    net::{Shutdown, TcpListener, TcpStream},
+    thread,
+};
 
 /// Each bad request is answered with its own status and reason, on a connection that is then closed, and the
 /// origin hears of none.
@@ -124,11 +115,10 @@ fn a_host_is_one_key_however_it_is_written() {
     let site = Site::new();
     let server = site.serve_from_memory(origin.address);
     for host in ["site.example", "SITE.example", "site.example.", "site.example:80", "site.example:"] {
-        let head = server.send_to(host, "GET", "/a", "").head("GET");
-        assert_eq!(head.status, 200, "{host}");
+        assert_eq!(server.get_from(host, "/a").head.status, 200, "{host}");
     }
-    let absolute = server.send_to("other.example", "GET", "http://site.example/a", "").head("GET");
-    assert!(absolute.field("cache-status").contains("; hit; "), "{absolute:?}");
+    let absolute = server.get_from("other.example", "http://site.example/a");
+    assert!(absolute.cache_status().contains("; hit; "), "{absolute:?}");
     let asked = origin.asked();
     assert_eq!(asked.len(), 1, "{asked:?}");
     assert!(asked[0].head.contains("host: site.example\r\n"), "{}", asked[0].head);
@@ -196,19 +186,34 @@ fn an_origin_hears_of_its_client_from_the_connection_only() {
     }
 }
 
-/// An origin that is this cache itself is found out at the first round, and not by a timeout.
+/// An origin that leads back to this cache is found out at the first round, and not by a timeout.
 #[test]
 fn a_loop_is_found_out() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let own = port.local_addr().expect("it is bound");
-    drop(port);
+    let relay = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let site = Site::new();
-    let server = site.start(&format!("listen: {own}\norigin: http://{own}\n"));
+    let server = site.serve_from_memory(relay.local_addr().expect("it is bound"));
+    let back = server.address;
+    thread::spawn(move || {
+        for stream in relay.incoming() {
+            let (here, there) =
+                (stream.expect("a connection"), TcpStream::connect(back).expect("it listens"));
+            for (mut from, mut to) in [(clone(&here), clone(&there)), (there, here)] {
+                thread::spawn(move || {
+                    drop(io::copy(&mut from, &mut to));
+                    drop(to.shutdown(Shutdown::Write));
+                });
+            }
+        }
+    });
     for method in ["GET", "POST"] {
         let response = server.request(method, "/a", "Content-Length: 0\r\n");
         assert_eq!(response.head.status, 508, "{method}: {:?}", response.head);
         assert!(response.cache_status().contains("detail=loop-detected"), "{:?}", response.head);
     }
+}
+
+fn clone(stream: &TcpStream) -> TcpStream {
+    stream.try_clone().expect("a second handle")
 }
 
 /// One more than may be connected is told so, and has a place once somebody has left.

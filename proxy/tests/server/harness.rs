@@ -262,6 +262,13 @@ impl Server {
         self.send_to("site.example", method, target, more)
     }
 
+    /// A `GET` from another host, to the end.
+    pub(crate) fn get_from(&self, host: &str, target: &str) -> Response {
+        let mut exchange = self.send_to(host, "GET", target, "");
+        let head = exchange.head("GET");
+        exchange.finish(head)
+    }
+
     /// The same, for another host, or for that one in other letters.
     pub(crate) fn send_to(&self, host: &str, method: &str, target: &str, more: &str) -> Exchange {
         let stream = TcpStream::connect(self.address).expect("the server listens");
@@ -468,6 +475,7 @@ pub(crate) struct Asked {
     pub(crate) method: String,
     pub(crate) target: String,
     pub(crate) head: String,
+    /// As it came, chunks included.
     pub(crate) body: Vec<u8>,
 }
 
@@ -541,5 +549,12 @@ fn read_request(stream: &TcpStream) -> Option<Asked> {
         .map_or(0, |(_, value)| value.trim().parse().expect("a length"));
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
+    if head.to_ascii_lowercase().contains("transfer-encoding: chunked\r\n") {
+        while !body.ends_with(b"\r\n0\r\n\r\n") && body != b"0\r\n\r\n" {
+            let mut byte = [0];
+            reader.read_exact(&mut byte).ok()?;
+            body.push(byte[0]);
+        }
+    }
     Some(Asked { method, target, head, body })
 }

@@ -6,6 +6,8 @@
 //! engine. It follows no redirect, sends no body, and adds no field but `Host`. Start at
 //! [`HttpOrigin::fetch`].
 
+mod metered;
+
 use crate::{abort::Task, connect::Connect, http_head};
 use bytes::Bytes;
 use http::{Request, Response, header};
@@ -15,6 +17,7 @@ use hyper::{
     client::conn::http1,
 };
 use hyper_util::rt::TokioIo;
+use metered::{HeadTooLarge, Metered};
 use std::{
     error::Error,
     io,
@@ -26,17 +29,20 @@ use tiergate_driver::{Origin, OriginBody};
 use tiergate_engine::{Head, Length, Method, OriginFailure, RequestHead};
 use tokio::time::{Instant, timeout};
 
-/// The bytes of one connection read ahead at most. A head is refused within one more buffer of it, and no
-/// chunk is larger.
-const READ_AHEAD_MAX: usize = 64 << 10;
-/// The field lines of one response's head at most; one more is [`OriginFailure::Malformed`].
-const FIELD_LINES_MAX: usize = 256;
+/// No read of a connection brings more, and so no chunk is larger. One byte less than 64 KiB: hyper doubles a
+/// buffer that one read has filled.
+const READ_BYTES_MAX: u64 = (64 << 10) - 1;
 
 /// How to speak to an origin.
 #[derive(Clone, Debug)]
 pub struct OriginOptions {
     /// What `Host` says. Default: what the client's request said.
     pub host: HostField,
+    /// Bytes of a response's head, interim heads before it included. Default 128 KiB. Beyond it:
+    /// [`OriginFailure::Malformed`].
+    pub head_bytes_max: usize,
+    /// Its field lines. Default 256. Beyond it: [`OriginFailure::Malformed`].
+    pub field_lines_max: usize,
     /// How long a connection may take to come about. Default 2 s. Beyond it: [`OriginFailure::Unreachable`].
     pub connect_time_max: Duration,
     /// How long the origin may take from the request to the end of its response's head. Default 30 s. Beyond
@@ -56,6 +62,8 @@ impl Default for OriginOptions {
     fn default() -> Self {
         Self {
             host: HostField::Forwarded,
+            head_bytes_max: 128 << 10,
+            field_lines_max: 256,
             connect_time_max: Duration::from_secs(2),
             head_time_max: Duration::from_secs(30),
             chunk_time_max: Duration::from_secs(30),
@@ -106,15 +114,15 @@ impl<C: Connect> HttpOrigin<C> {
                 Ok(Ok(response)) => return Ok((response, connection)),
                 // GET and HEAD are idempotent, and no part of a response was handed on (RFC 9110 section
                 // 9.2.2).
-                Ok(Err(error)) if !error.is_parse() => request = self.request(head, Arc::clone(interim))?,
-                Ok(Err(_)) => return Err(OriginFailure::Malformed),
+                Ok(Err(error)) if is_no_head(&error) => return Err(OriginFailure::Malformed),
+                Ok(Err(_)) => request = self.request(head, Arc::clone(interim))?,
                 Err(_elapsed) => return Err(OriginFailure::TimedOut),
             }
         }
         let mut connection = self.connect().await?;
         match timeout(self.options.head_time_max, connection.sender.send_request(request)).await {
             Ok(Ok(response)) => Ok((response, connection)),
-            Ok(Err(error)) if error.is_parse() => Err(OriginFailure::Malformed),
+            Ok(Err(error)) if is_no_head(&error) => Err(OriginFailure::Malformed),
             Ok(Err(_)) => Err(OriginFailure::Broken),
             Err(_elapsed) => Err(OriginFailure::TimedOut),
         }
@@ -125,9 +133,11 @@ impl<C: Connect> HttpOrigin<C> {
             .await
             .map_err(|_elapsed| OriginFailure::Unreachable)?
             .map_err(|_| OriginFailure::Unreachable)?;
+        let stream = Metered::new(stream, self.options.head_bytes_max, READ_BYTES_MAX);
         let (sender, driver) = http1::Builder::new()
-            .max_buf_size(READ_AHEAD_MAX)
-            .max_headers(FIELD_LINES_MAX)
+            // Never reached: heads are counted where they are read.
+            .max_buf_size(self.options.head_bytes_max.saturating_add(2 * READ_BYTES_MAX as usize))
+            .max_headers(self.options.field_lines_max)
             .handshake(TokioIo::new(stream))
             .await
             .map_err(|_| OriginFailure::Unreachable)?;
@@ -261,9 +271,24 @@ impl HttpBody {
     }
 }
 
+/// Did something come that is no head, or none that is taken?
+fn is_no_head(error: &hyper::Error) -> bool {
+    let is_too_large = io_error(error)
+        .and_then(io::Error::get_ref)
+        .is_some_and(<dyn Error + Send + Sync>::is::<HeadTooLarge>);
+    if error.is_parse() || is_too_large {
+        tracing::debug!(%error, is_too_large, "the origin's answer is not taken");
+    }
+    error.is_parse() || is_too_large
+}
+
+fn io_error(error: &hyper::Error) -> Option<&io::Error> {
+    error.source().and_then(|source| source.downcast_ref::<io::Error>())
+}
+
 /// Why a body broke off, from the reason that hyper keeps as an I/O error below its own.
 fn body_failure(error: &hyper::Error, length: Length) -> OriginFailure {
-    let kind = error.source().and_then(|source| source.downcast_ref::<io::Error>()).map(io::Error::kind);
+    let kind = io_error(error).map(io::Error::kind);
     match (kind, length) {
         (Some(io::ErrorKind::UnexpectedEof), Length::Known(_)) => OriginFailure::TooShort,
         (Some(io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData), _) => OriginFailure::Malformed,

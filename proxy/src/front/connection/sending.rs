@@ -46,12 +46,11 @@ impl<W: World> Connection<W> {
         self.put_head(head.status, &head.fields, framing, account, manner);
         let has_body = !manner.is_head && framing != BodyFraming::Nothing;
         let chunks = if has_body { &resident.chunks[..] } else { &[] };
-        let wait = self.front.timeouts.write;
         if resident.length.0 <= COPIED_BYTES_MAX as u64 {
             chunks.iter().for_each(|chunk| self.out.extend_from_slice(chunk));
-            self.wire.write_all::<Bytes>(&self.out, &[], wait).await?;
+            self.wire.write_all::<Bytes>(&self.out, &[]).await?;
         } else {
-            self.wire.write_all(&self.out, chunks, wait).await?;
+            self.wire.write_all(&self.out, chunks).await?;
         }
         self.wire.flush().await?;
         Ok(if has_body { resident.length.0 } else { 0 })
@@ -67,9 +66,8 @@ impl<W: World> Connection<W> {
         manner: Manner,
     ) -> Result<u64, Unsent> {
         self.put_head(head.status, &head.fields, framing, account, manner);
-        let wait = self.front.timeouts.write;
         if manner.is_head || framing == BodyFraming::Nothing {
-            self.wire.write_all::<Bytes>(&self.out, &[], wait).await?;
+            self.wire.write_all::<Bytes>(&self.out, &[]).await?;
             self.wire.flush().await?;
             return Ok(0);
         }
@@ -87,7 +85,7 @@ impl<W: World> Connection<W> {
                 match at_once(body.next()).await {
                     Some(next) => next,
                     None => {
-                        self.wire.write_all::<Bytes>(&self.out, &[], wait).await?;
+                        self.wire.write_all::<Bytes>(&self.out, &[]).await?;
                         self.wire.flush().await?;
                         self.out.clear();
                         continue;
@@ -99,9 +97,9 @@ impl<W: World> Connection<W> {
                     sent += chunk.len() as u64;
                     if is_chunked {
                         put_chunk_size(&mut self.out, chunk.len());
-                        self.wire.write_all(&self.out, &[&chunk[..], b"\r\n"], wait).await?;
+                        self.wire.write_all(&self.out, &[&chunk[..], b"\r\n"]).await?;
                     } else {
-                        self.wire.write_all(&self.out, &[chunk], wait).await?;
+                        self.wire.write_all(&self.out, &[chunk]).await?;
                     }
                     self.out.clear();
                     self.wire.flush().await?;
@@ -110,14 +108,14 @@ impl<W: World> Connection<W> {
                     if is_chunked {
                         self.out.extend_from_slice(b"0\r\n\r\n");
                     }
-                    self.wire.write_all::<Bytes>(&self.out, &[], wait).await?;
+                    self.wire.write_all::<Bytes>(&self.out, &[]).await?;
                     self.wire.flush().await?;
                     return Ok(sent);
                 }
                 Err(reason) => {
                     tracing::debug!(?reason, "a body broke off");
                     if !self.out.is_empty() {
-                        self.wire.write_all::<Bytes>(&self.out, &[], wait).await?;
+                        self.wire.write_all::<Bytes>(&self.out, &[]).await?;
                         self.wire.flush().await?;
                     }
                     // A length that is not reached tells the client, and a last chunk that does not come;
@@ -143,6 +141,7 @@ impl<W: World> Connection<W> {
             Manner { .. } => Persistence::Stays,
         };
         self.out.clear();
+        self.wire.begin_response();
         response_head::write(&mut self.out, status, fields, framing, account, persistence);
     }
 
@@ -153,7 +152,7 @@ impl<W: World> Connection<W> {
         if !manner.is_head {
             self.out.extend_from_slice(body);
         }
-        self.wire.write_all::<Bytes>(&self.out, &[], self.front.timeouts.write).await?;
+        self.wire.write_all::<Bytes>(&self.out, &[]).await?;
         self.wire.flush().await?;
         Ok(if manner.is_head { 0 } else { length })
     }

@@ -63,3 +63,28 @@ fn the_scheme_is_what_one_trusted_word_says() {
         assert_eq!(scheme(standing, connection, lines), expected, "{standing:?} {connection:?} {lines:?}");
     }
 }
+
+/// Whatever might make an origin take a request for another one is not passed on, however it is spelt; what a
+/// list names is not, and of what it does not name nothing is lost.
+#[test]
+fn what_could_make_it_another_request_is_not_passed_on() {
+    let default = Unforwarded::default();
+    for name in
+        ["x-forwarded-host", "x-original-url", "x-rewrite-url", "x-forwarded-prefix", "proxy", "forwarded"]
+    {
+        assert!(default.has(name, "GET") && default.has(name, "POST"), "{name}");
+        assert!(default.has(&name.replace('-', "_"), "POST"), "{name}");
+    }
+    for name in ["x-http-method-override", "x_http_method_override", "x-method-override"] {
+        assert!(
+            default.has(name, "GET") && default.has(name, "HEAD") && !default.has(name, "POST"),
+            "{name}"
+        );
+    }
+    for name in ["content_length", "transfer_encoding", "host_", "cookie"] {
+        assert_eq!(default.has(name, "POST"), !matches!(name, "host_" | "cookie"), "{name}");
+    }
+    let own = Unforwarded::new(vec!["x-a".to_owned()]);
+    assert!(own.has("x-a", "GET") && own.has("x_a", "POST") && own.has("x-forwarded-for", "GET"));
+    assert!(!own.has("x-forwarded-prefix", "GET") && !default.has("x-a", "GET"));
+}

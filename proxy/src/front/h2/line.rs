@@ -6,17 +6,12 @@
 use crate::front::wire::Wire;
 use bytes::{Buf as _, BytesMut};
 use std::{
-    future::Future as _,
-    io,
+    io::{self, IoSlice},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, ready},
-    time::Duration,
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep, sleep},
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// What is gathered at most before it is written.
 const GATHERED_MAX: usize = 64 << 10;
@@ -33,10 +28,6 @@ struct State {
     /// Frames that have not left.
     gathered: BytesMut,
     gathering: Gathering,
-    /// How long the client may take for some of it.
-    wait: Duration,
-    timer: Pin<Box<Sleep>>,
-    is_armed: bool,
 }
 
 /// Who says when frames leave?
@@ -49,16 +40,9 @@ enum Gathering {
 }
 
 impl Line {
-    pub(super) fn new(wire: Wire, wait: Duration) -> Self {
-        let timer = Box::pin(sleep(Duration::ZERO));
-        Self(Arc::new(Mutex::new(State {
-            wire,
-            gathered: BytesMut::new(),
-            gathering: Gathering::No,
-            wait,
-            timer,
-            is_armed: false,
-        })))
+    pub(super) fn new(wire: Wire) -> Self {
+        let (gathered, gathering) = (BytesMut::new(), Gathering::No);
+        Self(Arc::new(Mutex::new(State { wire, gathered, gathering })))
     }
 
     /// From now on frames leave by [`Line::poll_leave`] only, or when there are many.
@@ -85,17 +69,13 @@ impl Line {
 impl State {
     fn poll_leave(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_empty(context))?;
-        let flushed = self.wire.transport().poll_flush(context);
-        self.in_time(context, flushed)
+        self.wire.poll_flush(context).map_err(io::Error::from)
     }
 
     fn poll_empty(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.gathered.is_empty() {
-            let wrote = self.wire.transport().poll_write(context, &self.gathered);
-            match ready!(self.in_time(context, wrote))? {
-                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                count => self.gathered.advance(count),
-            }
+            let count = ready!(self.wire.poll_write(context, &[IoSlice::new(&self.gathered)]))?;
+            self.gathered.advance(count);
         }
         if self.gathered.capacity() > KEPT_BYTES_MAX {
             self.gathered = BytesMut::new();
@@ -103,18 +83,6 @@ impl State {
             self.gathered.clear();
         }
         Poll::Ready(Ok(()))
-    }
-
-    /// A client that takes nothing has so much time for it.
-    fn in_time<T>(&mut self, context: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-        if polled.is_ready() {
-            self.is_armed = false;
-            return polled;
-        }
-        if !std::mem::replace(&mut self.is_armed, true) {
-            self.timer.as_mut().reset(Instant::now() + self.wait);
-        }
-        self.timer.as_mut().poll(context).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
@@ -124,12 +92,7 @@ impl AsyncRead for Line {
         context: &mut Context<'_>,
         into: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let wire = &mut self.state().wire;
-        // Past what was read before, without a copy.
-        if wire.read.is_empty() {
-            return wire.transport().poll_read(context, into);
-        }
-        wire.poll_take(context, into, usize::MAX)
+        self.state().wire.poll_read(context, into)
     }
 }
 
@@ -155,7 +118,6 @@ impl AsyncWrite for Line {
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.state();
         ready!(state.poll_leave(context))?;
-        let shut = state.wire.transport().poll_shutdown(context);
-        state.in_time(context, shut)
+        state.wire.poll_end(context).map_err(io::Error::from)
     }
 }

@@ -6,8 +6,9 @@
 
 use super::answering::{Answering, Brought, End, Ended, Unsent, send};
 use crate::front::{
-    forwarding,
+    forwarding::{self, Unforwarded},
     handover::HandedOver,
+    pace::{Meter, Pace},
     pingora::Passed,
     request_head::{FIELD_LINES_MOST, Framing},
     wire::Wire,
@@ -30,7 +31,12 @@ use std::{
 };
 use tiergate_driver::World;
 use tiergate_tiers::http_head;
-use tokio::{io::DuplexStream, sync::mpsc};
+use tokio::{
+    io::DuplexStream,
+    sync::{mpsc, oneshot},
+};
+
+type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// What either side may have written that the other has not read.
 const PIPE_BYTES: usize = 64 << 10;
@@ -48,14 +54,19 @@ pub(super) async fn pass<W: World>(
 ) -> Ended {
     let Brought { parts, body, peer, scheme, proxy, stop } = brought;
     let standing = answering.front.trusted.standing(peer.ip());
-    let request = written_anew(parts, body, framing, http_head::host_field(&passed.head.authority), standing);
+    let front = &answering.front;
+    let sending = Meter::new(front.timeouts.sending());
+    let body = RequestBody { stream: body, framing, sending };
+    let host = http_head::host_field(&passed.head.authority);
+    let request = written_anew(parts, body, host, (standing, &front.unforwarded));
     let Some(request) = request else {
         answering.respond.send_reset(Reason::INTERNAL_ERROR);
         return Ended::Answered;
     };
     let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
-    // Nothing follows this request, so whatever comes is its body.
-    let handed = HandedOver::new(Wire::new(theirs, peer, scheme), Bytes::new(), Framing::Chunked, false);
+    // Nothing follows this request, so whatever comes is it; and the pipe is of no use afterwards.
+    let (wire, (back, _)) = (Wire::new(theirs, peer, scheme), oneshot::channel());
+    let handed = HandedOver::new(wire, Bytes::new(), Framing::Empty, true, Pace::ANY, back);
     let mut session = ServerSession::new_http1(Box::new(handed));
     session.set_keepalive(None);
     session.set_connection_user_context(Some(Box::new(passed)));
@@ -75,23 +86,23 @@ pub(super) async fn pass<W: World>(
 /// The request in HTTP/1: what was judged, and nothing that can be read otherwise.
 fn written_anew(
     parts: request::Parts,
-    body: RecvStream,
-    framing: Framing,
+    body: RequestBody,
     host: &str,
-    standing: Standing,
+    (standing, unforwarded): (Standing, &Unforwarded),
 ) -> Option<Request<RequestBody>> {
     let mut headers = HeaderMap::with_capacity(parts.headers.len() + 2);
     headers.insert(header::HOST, HeaderValue::from_str(host).ok()?);
     for (name, value) in &parts.headers {
-        if *name != header::TE && forwarding::goes_on(name.as_str(), false, standing) {
+        let method = (parts.method.as_str(), false);
+        if *name != header::TE && forwarding::goes_on(name.as_str(), method, standing, unforwarded) {
             headers.append(name, value.clone());
         }
     }
-    if framing == Framing::Chunked {
+    if body.framing == Framing::Chunked {
         headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
     }
     let target = parts.uri.path_and_query()?.clone();
-    let mut request = Request::new(RequestBody { stream: body, framing });
+    let mut request = Request::new(body);
     *request.uri_mut() = Uri::builder().path_and_query(target).build().ok()?;
     *request.method_mut() = parts.method;
     *request.headers_mut() = headers;
@@ -181,22 +192,30 @@ async fn send_answer<W: World>(
 struct RequestBody {
     stream: RecvStream,
     framing: Framing,
+    /// How fast the client sends it.
+    sending: Meter,
 }
 
 impl Body for RequestBody {
     type Data = Bytes;
-    type Error = ::h2::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, ::h2::Error>>> {
-        let Some(data) = ready!(self.stream.poll_data(context)) else { return Poll::Ready(None) };
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let Self { stream, sending, .. } = &mut *self;
+        let Poll::Ready(data) = stream.poll_data(context) else {
+            ready!(sending.poll_late(context));
+            return Poll::Ready(Some(Err("the body of a request is too slow".into())));
+        };
+        let Some(data) = data else { return Poll::Ready(None) };
         let taken = data.and_then(|data| {
-            self.stream.flow_control().release_capacity(data.len())?;
+            sending.moved(data.len());
+            stream.flow_control().release_capacity(data.len())?;
             Ok(Frame::data(data))
         });
-        Poll::Ready(Some(taken))
+        Poll::Ready(Some(taken.map_err(BoxError::from)))
     }
 
     fn is_end_stream(&self) -> bool {

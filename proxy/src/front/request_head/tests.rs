@@ -194,6 +194,6 @@ fn an_origin_is_not_told_what_strangers_say_of_a_client() {
     let mut places = [const { MaybeUninit::uninit() }; FIELD_LINES_MOST];
     let parsed = parse(&head, Scheme::Http, Standing::Stranger, &HeadLimits::default(), &mut places)
         .expect("it is right");
-    let head = parsed.engine_head("default").expect("it is right");
+    let head = parsed.engine_head("default", &Unforwarded::default()).expect("it is right");
     assert_eq!(head.fields.iter().collect::<Vec<_>>(), [("accept", &b"y"[..])]);
 }

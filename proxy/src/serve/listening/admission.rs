@@ -1,17 +1,22 @@
 //! How many may be connected at a time, in all and from one address.
 
-use crate::front::ConnectionLimits;
+use crate::front::{ConnectionLimits, one_client};
 use std::{
     collections::HashMap,
-    net::{IpAddr, Ipv6Addr},
+    net::IpAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// Clients that were turned away and are still read from, at a time.
+const LINGERING_MAX: usize = 64;
 
 /// Who is connected.
 #[derive(Debug)]
 pub(in crate::serve) struct Admission {
     limits: ConnectionLimits,
     connected: Mutex<Connected>,
+    lingering: Arc<Semaphore>,
 }
 
 #[derive(Debug, Default)]
@@ -30,7 +35,13 @@ pub(super) struct Admitted {
 
 impl Admission {
     pub(in crate::serve) fn new(limits: ConnectionLimits) -> Arc<Self> {
-        Arc::new(Self { limits, connected: Mutex::default() })
+        let lingering = Arc::new(Semaphore::new(LINGERING_MAX));
+        Arc::new(Self { limits, connected: Mutex::default(), lingering })
+    }
+
+    /// Room for one that is turned away, if there is some.
+    pub(super) fn linger(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.lingering).try_acquire_owned().ok()
     }
 
     /// A place, if there is one.
@@ -57,7 +68,7 @@ impl Admitted {
     /// The same place, if this address may have one more.
     pub(super) fn known_as(mut self, address: IpAddr) -> Option<Self> {
         assert_eq!(self.address, None, "a connection has one address");
-        let address = counted(address);
+        let address = one_client(address);
         {
             let mut connected = self.admission.lock();
             let from_there = connected.by_address.entry(address).or_default();
@@ -82,17 +93,6 @@ impl Drop for Admitted {
             if *count == 0 {
                 connected.by_address.remove(&address);
             }
-        }
-    }
-}
-
-/// Whose connections are counted together.
-fn counted(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => {
-            let network = u128::from(address) & !u128::from(u64::MAX);
-            IpAddr::V6(Ipv6Addr::from(network))
         }
     }
 }

@@ -315,28 +315,78 @@ async fn bad_heads_are_refused() {
     }
 }
 
-/// A head larger than the limit is refused, not held.
+/// A response whose head has exactly so many bytes, and a body of which the first read brings some.
+fn with_head_of(bytes: usize) -> String {
+    let rest = "HTTP/1.1 200 OK\r\nx: \r\ncontent-length: 5\r\n\r\n".len();
+    format!("HTTP/1.1 200 OK\r\nx: {}\r\ncontent-length: 5\r\n\r\nhello", "y".repeat(bytes - rest))
+}
+
+/// A head is refused for its bytes alone, and however they arrive: with as many as may be it comes whole, and
+/// with one more it does not.
 #[tokio::test(start_paused = true)]
-async fn a_head_without_end_is_refused() {
-    let lines = "x: y\r\n".repeat(FIELD_LINES_MAX + 1);
-    let long = "y".repeat(2 * READ_AHEAD_MAX);
-    for fields in [lines, format!("x: {long}\r\n")] {
-        let text = format!("HTTP/1.1 200 OK\r\n{fields}content-length: 0\r\n\r\n");
-        let script: &'static [Step] = Box::leak(Box::new([Read, Send(text.clone().leak()), Hold]));
-        let rig = Rig::new(&[script]);
-        assert_eq!(rig.ask("/").await, Err(OriginFailure::Malformed), "{} bytes", text.len());
+async fn a_head_is_taken_up_to_its_last_byte() {
+    let options = OriginOptions::default();
+    for bytes in [64 << 10, 70 << 10, options.head_bytes_max] {
+        let text = with_head_of(bytes).leak();
+        for script in [
+            vec![Read, Send(text)],
+            vec![Read, Send(&text[..bytes - 1]), Send(&text[bytes - 1..])],
+            vec![Read, Send("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello"), Read, Send(text)],
+        ] {
+            let again = script.len() == 4;
+            let rig = Rig::new(&[script.leak()]);
+            if again {
+                assert_eq!(rig.ask("/").await, hello());
+            }
+            assert_eq!(rig.ask("/").await, hello(), "{bytes} bytes");
+        }
+    }
+    let text = with_head_of(options.head_bytes_max + 1).leak();
+    let interim = format!("HTTP/1.1 103 Early Hints\r\nx: {}\r\n\r\n", "y".repeat(1024)).repeat(128).leak();
+    let endless = "HTTP/1.1 200 OK\r\nx: ".to_owned() + &"y".repeat(2 * options.head_bytes_max);
+    for script in [
+        vec![Read, Send(text), Hold],
+        vec![Read, Send(&text[..1]), Send(&text[1..]), Hold],
+        vec![Read, Send(interim), Send(OK), Hold],
+        vec![Read, Send(endless.leak()), Hold],
+    ] {
+        let rig = Rig::new(&[script.leak()]);
+        assert_eq!(rig.ask("/").await, Err(OriginFailure::Malformed));
     }
 }
 
-/// A head with as many lines as are allowed comes whole.
+/// A head that is too large is no reason to ask once more, on a connection that was idle or not.
+#[tokio::test(start_paused = true)]
+async fn a_head_that_is_too_large_is_not_asked_for_again() {
+    let text = with_head_of(OriginOptions::default().head_bytes_max + 1).leak();
+    let rig = Rig::new(&[vec![Read, Send(OK), Read, Send(text), Hold].leak(), &[Read, Send(OK)]]);
+    assert_eq!(rig.ask("/1").await, hello());
+    assert_eq!(rig.ask("/2").await, Err(OriginFailure::Malformed));
+    assert_eq!(rig.unused_scripts(), 1);
+}
+
+/// A body is no head, however many bytes and lines it has.
+#[tokio::test(start_paused = true)]
+async fn a_body_is_not_counted_as_a_head() {
+    let body = "\r\nHTTP/1.1 100 x\r\n".repeat(20_000);
+    let text = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+    let rig = Rig::new(&[vec![Read, Send(text.leak())].leak()]);
+    assert_eq!(rig.ask("/").await, Ok((200, body, Ok(()))));
+}
+
+/// A head with as many lines as are allowed comes whole, and one with one more does not.
 #[tokio::test(start_paused = true)]
 async fn a_long_head_comes_whole() {
-    let lines = "x: y\r\n".repeat(FIELD_LINES_MAX - 1);
-    let text = format!("HTTP/1.1 200 OK\r\n{lines}content-length: 0\r\n\r\n");
-    let script: &'static [Step] = Box::leak(Box::new([Read, Send(text.leak())]));
-    let rig = Rig::new(&[script]);
+    let most = OriginOptions::default().field_lines_max;
+    let text = |lines: usize| {
+        let lines = "x: y\r\n".repeat(lines);
+        format!("HTTP/1.1 200 OK\r\n{lines}content-length: 0\r\n\r\n")
+    };
+    let rig = Rig::new(&[vec![Read, Send(text(most - 1).leak())].leak()]);
     let (head, _) = rig.origin.fetch(request(Method::Get, "/"), unheard).await.expect("the script answers");
-    assert_eq!(head.fields.all("x").count(), FIELD_LINES_MAX - 1);
+    assert_eq!(head.fields.all("x").count(), most - 1);
+    let rig = Rig::new(&[vec![Read, Send(text(most).leak()), Hold].leak()]);
+    assert_eq!(rig.ask("/").await, Err(OriginFailure::Malformed));
 }
 
 /// Bytes that come after a body and were not asked for are never taken for the next answer.
