@@ -169,13 +169,12 @@ fn certificates_are_read_anew() {
         "files are not read before they are said to be new"
     );
     server.signal("HUP");
-    while get(address, "one.example", new.root(), "h2", Said::default()).is_err() {}
+    site.wait_for_log("SIGHUP: the certificates were read anew");
+    assert!(get(address, "one.example", new.root(), "h2", Said::default()).is_ok());
     let root = new.root();
     std::fs::write(&new.key, "no key").expect("a file of ours");
     server.signal("HUP");
-    while !site.log().contains("the certificates stay as they were") {
-        thread::yield_now();
-    }
+    site.wait_for_log("the certificates stay as they were");
     assert!(get(address, "one.example", root, "h2", Said::default()).is_ok());
 }
 
