@@ -129,6 +129,10 @@ pub(in crate::machine) enum Sharing {
 }
 
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most fills come to stream, and a box would be an allocation each"
+)]
 pub(in crate::machine) enum Stage<C> {
     /// A byte tier was asked; by one operation, but for L3.
     Looking { waiters: Vec<RequestId>, op: Option<OpId>, tier: ByteTier, record: RecordId },
