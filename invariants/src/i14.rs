@@ -2,9 +2,9 @@
 //!
 //! It checks of each response that ended whole that it was told to be a hit, stale, revalidated or a miss;
 //! that what a tier answered is told once; that what came from the origin alone is as long as a fetch of that
-//! key which ended whole, or as the part that was told; and, when an edge has settled, that requests are the sum of what they came to. It
-//! does not see the fast path, nor check the length of what a tier gave, which C5 sees, nor bytes of
-//! responses that broke off.
+//! key which ended whole, or as the part that was told; and, when an edge has settled, that requests are the
+//! sum of what they came to. It does not see the fast path, nor check the length of what a tier gave, which
+//! C5 sees, nor bytes of responses that broke off.
 
 use crate::{Edge, Fact, Invariant, Violation, What};
 use std::collections::{BTreeMap, BTreeSet};

@@ -39,8 +39,8 @@ pub(crate) const fn bypass(method: Method) -> Option<Bypass> {
 
 /// Why a request may have to go around the cache where nothing is stored that answers it; `None` for one that
 /// wants all of the response, so that its answer can be fetched for everybody. A part is given of a whole; no
-/// part is ever fetched into the cache (failure T12), and what a condition may forbid is the origin's to judge
-/// (RFC 9110 section 13.2.1).
+/// part is ever fetched into the cache (failure T12), and what a condition may forbid is the origin's to
+/// judge (RFC 9110 section 13.2.1).
 pub(crate) fn around(request: &RequestHead) -> Option<Bypass> {
     if has_precondition(&request.fields) {
         return Some(Bypass::Precondition);

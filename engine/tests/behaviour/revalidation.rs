@@ -92,8 +92,8 @@ fn no_cache_is_asked_about_each_time() {
     );
 }
 
-/// A `HEAD` that is served stale has the response revalidated by a `GET`, whose 304 leaves it stored: one to a
-/// `HEAD` took it away, for what answers a `HEAD` cannot be stored.
+/// A `HEAD` that is served stale has the response revalidated by a `GET`, whose 304 leaves it stored: one to
+/// a `HEAD` took it away, for what answers a `HEAD` cannot be stored.
 #[test]
 fn a_head_request_revalidates_with_a_get() {
     for method in [Method::Head, Method::Get] {

@@ -2,7 +2,8 @@
 //!
 //! The driver is the same in production and in simulation: it is generic over its [`World`]. It decides
 //! nothing. Start at [`Driver`]; `shard` has the one lock, `effects` what each effect becomes, `tier_calls`
-//! and `durable` what tiers are asked, `inspecting` what an operator asks, `client`, `fetch`, `call` and `timer` the tasks and futures around it.
+//! and `durable` what tiers are asked, `inspecting` what an operator asks, `client`, `fetch`, `call` and
+//! `timer` the tasks and futures around it.
 
 mod call;
 mod client;

@@ -57,8 +57,8 @@ const UNFORWARDED_DEFAULT: [&str; 10] = [
     "x-url-scheme",
 ];
 
-/// Fields that were judged under this name, or may be told from others by it, and are not passed on under one that
-/// some applications take for the same.
+/// Fields that were judged under this name, or may be told from others by it, and are not passed on under one
+/// that some applications take for the same.
 const JUDGED: [&str; 7] =
     ["authorization", "connection", "content-length", "cookie", "host", "range", "transfer-encoding"];
 
@@ -222,8 +222,8 @@ pub(super) fn written_anew(
     out
 }
 
-/// Does a field of this name go on to Pingora, in a request of this method, which upgrades or does not? `Host`
-/// is written anew, and an upgrade that is not one is not passed on as one.
+/// Does a field of this name go on to Pingora, in a request of this method, which upgrades or does not?
+/// `Host` is written anew, and an upgrade that is not one is not passed on as one.
 pub(super) fn goes_on(
     name: &str,
     (method, upgrades): (&str, bool),

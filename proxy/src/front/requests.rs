@@ -107,9 +107,9 @@ impl Requests {
 const PLACES: usize = 1 << 15;
 
 /// When each address could send its next request at the earliest, were there no bursts (the generic cell rate
-/// algorithm). An address has a place in each row, which it shares with others, and the earlier time counts: to be
-/// taken for another one, both places of an address must be theirs. Nobody who does not know the hashers can
-/// aim.
+/// algorithm). An address has a place in each row, which it shares with others, and the earlier time counts:
+/// to be taken for another one, both places of an address must be theirs. Nobody who does not know the
+/// hashers can aim.
 #[derive(Debug)]
 struct Rates {
     rows: [Box<[AtomicU64]>; 2],

@@ -25,8 +25,8 @@ const READ_BYTES: usize = 4 << 10;
 /// What is read ahead of a response that is still being written at most: then the client waits, and its
 /// leaving is seen when it is written to.
 const READ_AHEAD_MAX: usize = 64 << 10;
-/// What a client that is told something for the last time may still send before its connection is closed, and for how
-/// long: closed at once, it might lose what it was told.
+/// What a client that is told something for the last time may still send before its connection is closed, and
+/// for how long: closed at once, it might lose what it was told.
 const LINGERING_BYTES_MAX: usize = 256 << 10;
 const LINGERING_TIME_MAX: Duration = Duration::from_secs(2);
 /// Pieces in one write.
@@ -220,8 +220,8 @@ impl Wire {
         self.or_late(flushed, context)
     }
 
-    /// Says that no more will be written, and reads what the client had still to say, so that it reads what it
-    /// was told.
+    /// Says that no more will be written, and reads what the client had still to say, so that it reads what
+    /// it was told.
     pub(super) async fn linger(&mut self) {
         poll_fn(|context| self.poll_linger(context)).await;
     }

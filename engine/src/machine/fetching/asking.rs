@@ -42,8 +42,8 @@ const LEADERS_MAX: u32 = 2;
 
 impl<C: Chunk> Fetching<C> {
     /// Asks the origin for the whole. Who does not want that goes around, unless it is to be fetched for the
-    /// tiers all the same: no part is ever fetched for others. `failed` leaders have asked before; who waited for them was told of its
-    /// miss.
+    /// tiers all the same: no part is ever fetched for others. `failed` leaders have asked before; who waited
+    /// for them was told of its miss.
     pub(in crate::machine) fn ask_origin(
         &mut self,
         cx: &mut Context<C>,
