@@ -53,14 +53,7 @@ impl<C: Chunk> Face<C> {
                 }
             }
             (Fault::X53, Effect::Serve { reply, .. }) => cut_short(reply),
-            (Fault::X98, Effect::Serve { request, reply }) if is_part_arriving(reply) => {
-                self.known.parts.insert(*request);
-            }
-            (Fault::X98, Effect::Body { request, chunk })
-                if chunk.size() > 1 && self.known.parts.remove(request) =>
-            {
-                *chunk = chunk.skip(1);
-            }
+            (Fault::X98, Effect::Serve { .. } | Effect::Body { .. }) => self.begin_part_late(&mut effect),
             (Fault::X88, Effect::Serve { .. }) => self.besides.push(effect.clone()),
             (Fault::X86, Effect::Body { chunk, .. }) if chunk.size() > 1 => {
                 *chunk = chunk.take(chunk.size() - 1);
@@ -97,6 +90,19 @@ impl<C: Chunk> Face<C> {
             _ => {}
         }
         Some(effect)
+    }
+
+    /// A part of what arrives loses its first byte.
+    fn begin_part_late(&mut self, effect: &mut Effect<C>) {
+        match effect {
+            Effect::Serve { request, reply } if is_part_arriving(reply) => {
+                self.known.parts.insert(*request);
+            }
+            Effect::Body { request, chunk } if chunk.size() > 1 && self.known.parts.remove(request) => {
+                *chunk = chunk.skip(1);
+            }
+            _ => {}
+        }
     }
 
     /// The leader's own conditions go along, after all.
