@@ -158,7 +158,7 @@ impl<C: Chunk> Fetching<C> {
         Arrival::Leads(fill)
     }
 
-    /// Joins a fill under way, if there is room, and if what it is past the tiers for may be an answer.
+    /// Joins a fill under way, if there is room, and if what it fetches may be an answer.
     fn join(&mut self, cx: &mut Context<C>, fill_id: FillId, waiter: Waiter) -> Arrival<C> {
         let (request, key) = (waiter.request, waiter.key);
         let fill = &self.fills[&fill_id];

@@ -363,10 +363,8 @@ impl<C: Chunk> Stream<C> {
             return Some(Delivery::Behind { position, base, wanted: follower.wants(base - position) });
         }
         let chunk = self.window.at(position)?;
-        let chunk = match follower.wants(chunk.size()) {
-            wanted if wanted < chunk.size() => chunk.take(wanted),
-            _ => chunk,
-        };
+        let wanted = follower.wants(chunk.size());
+        let chunk = if wanted < chunk.size() { chunk.take(wanted) } else { chunk };
         follower.demands = false;
         let is_last =
             follower.ends_with(chunk.size()) || has_ended && position.saturating_add(chunk.size()) == end;
