@@ -13,6 +13,7 @@ mod forwarding;
 mod h2;
 mod handover;
 mod log;
+mod origin_date;
 mod origin_name;
 mod pace;
 mod pingora;

@@ -11,6 +11,7 @@ use super::{
     exchange::{self, Asked, Exchange, OwnAnswer, Request},
     forwarding,
     handover::HandedOver,
+    origin_date::OriginDate,
     pingora::{Passed, Proxying},
     request_head::{self, FIELD_LINES_MOST, Fault, Framing},
     response_head::{self, BodyFraming},
@@ -260,7 +261,7 @@ impl<W: World> Connection<W> {
             }
             Answer::Pass(bypass) => {
                 let protocol = if manner.is_http_10 { "HTTP/1.0" } else { "HTTP/1.1" };
-                let passed = Passed { account: Account::passed(bypass), head, protocol };
+                let passed = Passed { account: Account::passed(bypass), head, protocol, date: OriginDate::default() };
                 let head = self.written_anew();
                 let handed = Handed { head, framing, upgrades, keeps_open, passed, exchange };
                 Next::HandOver(Box::new(handed))
@@ -333,7 +334,8 @@ impl<W: World> Connection<W> {
         wire.begin_response();
         let Handed { head, framing, upgrades, keeps_open, passed, exchange } = handed;
         let (back, dropped) = oneshot::channel();
-        let handed = HandedOver::new(wire, head, framing, upgrades, front.timeouts.sending(), back);
+        let handed = HandedOver::new(wire, head, framing, upgrades, front.timeouts.sending(), back)
+            .with_date(passed.date.clone());
         let mut session = ServerSession::new_http1(Box::new(handed));
         // How slow a client may be is watched byte by byte, and not call by call.
         session.set_read_timeout(None);

@@ -6,6 +6,7 @@
 
 use super::{
     chunks::Chunks,
+    origin_date::{OriginDate, Redated},
     pace::{Meter, Pace},
     request_head::Framing,
     wire::Wire,
@@ -22,7 +23,7 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -41,6 +42,7 @@ pub(super) struct HandedOver {
     left: Left,
     /// How fast the client sends its body.
     sending: Meter,
+    response: Redated,
 }
 
 /// What may still be read of the request.
@@ -71,7 +73,13 @@ impl HandedOver {
             Framing::Chunked => Left::Chunked(Chunks::new()),
         };
         let (peer, sending) = (wire.peer, Meter::new(sending));
-        Self { wire: Some(wire), peer, back: Some(back), head, left, sending }
+        Self { wire: Some(wire), peer, back: Some(back), head, left, sending, response: Redated::Done }
+    }
+
+    /// The same, with the origin's date in the response.
+    pub(super) fn with_date(mut self, date: OriginDate) -> Self {
+        self.response = Redated::Awaits(date);
+        self
     }
 
     /// The connection, if it stands where the next request begins: what is left of this one's body would be
@@ -152,7 +160,14 @@ impl AsyncWrite for HandedOver {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.wire.as_mut().expect(THERE).poll_write(context, &[IoSlice::new(bytes)]).map_err(io::Error::from)
+        let Self { wire, response, .. } = &mut *self;
+        let wire = wire.as_mut().expect(THERE);
+        let wrote = ready!(match response.pieces(bytes) {
+            [whole, [], []] => wire.poll_write(context, &[IoSlice::new(whole)]),
+            pieces => wire.poll_write(context, &pieces.map(IoSlice::new)),
+        })?;
+        response.left(wrote);
+        Poll::Ready(Ok(wrote))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -8,6 +8,7 @@ use super::{
     Front,
     forwarding::{self, Client},
     log::{LoggedRequest, LoggedResponse},
+    origin_date::OriginDate,
     proxied,
 };
 use crate::response::{self, Account, CACHE_STATUS, ErrorPage};
@@ -58,6 +59,8 @@ pub(super) struct Passed {
     pub(super) head: Arc<RequestHead>,
     /// What the client speaks.
     pub(super) protocol: &'static str,
+    /// What the origin will say of when it made its response.
+    pub(super) date: OriginDate,
 }
 
 /// What is known of one request.
@@ -188,6 +191,12 @@ impl<W: World> ProxyHttp for Proxying<W> {
             self.front
                 .driver
                 .answered_around(&passed.head, &Head { status: response.status.as_u16(), fields });
+        }
+        if let Some(passed) = &passing.passed
+            && !response.status.is_informational()
+            && let Some(date) = response.headers.get(http::header::DATE)
+        {
+            passed.date.is(date.as_bytes());
         }
         proxied::strip_hop_by_hop(response);
         Ok(())

@@ -17,7 +17,7 @@ fn a_miss_is_followed_by_a_hit() {
     let server = site.serve_from_memory(origin.address);
     let first = server.get("/a?b=c");
     assert_eq!((first.head.status, first.body.as_slice(), first.end), (200, &b"hello"[..], End::Whole));
-    assert_eq!(first.cache_status(), "tiergate; fwd=uri-miss; stored");
+    assert_eq!(first.cache_status(), "tiergate; fwd=uri-miss; detail=storing");
     assert_eq!(first.head.field("age"), "");
     let second = server.get("/a?b=c");
     assert_eq!((second.body.as_slice(), second.end), (&b"hello"[..], End::Whole));
@@ -46,7 +46,7 @@ fn f8_fills_lookups_and_purges_name_one_object() {
     let purged = other_letters("PURGE");
     assert!(String::from_utf8_lossy(&purged.body).contains("removed"), "{purged:?}");
     let again = server.get("/a");
-    assert_eq!(again.cache_status(), "tiergate; fwd=uri-miss; stored");
+    assert_eq!(again.cache_status(), "tiergate; fwd=uri-miss; detail=storing");
     assert_eq!(origin.targets(), ["/a", "/a"]);
 }
 
@@ -66,6 +66,33 @@ fn a_post_passes_with_its_body() {
     assert_eq!(asked.len(), 2);
     assert_eq!((asked[0].method.as_str(), asked[0].body.as_slice()), ("POST", &b"a=1&b=2"[..]));
     assert!(asked[0].head.contains("site.example"), "{:?}", asked[0]);
+}
+
+/// Around the cache, too, the date of a response is the origin's; one that says none, or what is no date, gets
+/// the time at which its response came.
+#[test]
+fn a_date_is_the_origins() {
+    const SAID: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+    let origin = Origin::start(|asked, stream| {
+        let date = match asked.target.as_str() {
+            "/dated" => format!("Date: {SAID}\r\n"),
+            "/wrong" => "Date: yesterday\r\n".to_owned(),
+            _ => String::new(),
+        };
+        respond(stream, &date, 2, b"ok");
+    });
+    let site = Site::new();
+    let server = site.serve_from_memory(origin.address);
+    let dated = |target| {
+        let response = server.request("POST", target, "Content-Length: 0\r\n");
+        assert_eq!((response.head.status, response.text()), (200, "ok"));
+        response.head.field("date")
+    };
+    assert_eq!(dated("/dated"), SAID);
+    for target in ["/undated", "/wrong"] {
+        let date = dated(target);
+        assert!(date.ends_with(" GMT") && date != SAID, "{target}: {date}");
+    }
 }
 
 /// A GET that brings a body is no question to a cache: it is passed, body and all.
@@ -90,7 +117,7 @@ fn a_part_of_what_is_cold_fills() {
         let first = server.request(method, target, fields);
         let (status, body) = if method == "GET" { (206, &b"el"[..]) } else { (200, &b""[..]) };
         assert_eq!((first.head.status, first.body.as_slice()), (status, body));
-        assert_eq!(first.cache_status(), "tiergate; fwd=uri-miss; stored");
+        assert_eq!(first.cache_status(), "tiergate; fwd=uri-miss; detail=storing");
         // The whole is fetched to its end, whoever has had a part of it already.
         assert_eq!(server.get(target).body, b"hello");
         let part = server.request("GET", target, "Range: bytes=-1\r\n");
@@ -217,7 +244,7 @@ fn a_client_of_1_0_gets_no_chunks() {
     let server = site.serve(origin.address, "");
     let (head, came) = server.get_in_1_0("/a");
     let head = head.to_ascii_lowercase();
-    assert!(head.contains("cache-status: tiergate; fwd=uri-miss; stored"), "{head}");
+    assert!(head.contains("cache-status: tiergate; fwd=uri-miss; detail=storing"), "{head}");
     assert!(!head.contains("transfer-encoding") && !head.contains("content-length"), "{head}");
     assert!(came == body);
 }
@@ -235,7 +262,7 @@ fn a_purge_is_answered_with_what_was_seen() {
     server.get("/a");
     let text = String::from_utf8(server.request("PURGE", "/a", "").body).expect("JSON is text");
     assert!(!text.contains("\"failed\""), "{text}");
-    assert_eq!(server.get("/a").cache_status(), "tiergate; fwd=uri-miss; stored");
+    assert_eq!(server.get("/a").cache_status(), "tiergate; fwd=uri-miss; detail=storing");
     assert_eq!(origin.targets(), ["/a", "/a"]);
 }
 
@@ -375,7 +402,7 @@ fn a_304_of_the_origin_serves_what_is_stored() {
     });
     let site = Site::new();
     let server = site.serve_from_memory(origin.address);
-    assert_eq!(server.get("/a").cache_status(), "tiergate; fwd=uri-miss; stored");
+    assert_eq!(server.get("/a").cache_status(), "tiergate; fwd=uri-miss; detail=storing");
     for _ in 0..2 {
         let again = server.get("/a");
         assert_eq!((again.head.status, again.body.as_slice(), again.end), (200, &b"hello"[..], End::Whole));

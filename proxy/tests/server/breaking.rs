@@ -70,7 +70,7 @@ fn check(origin: &Origin, die: impl Fn()) {
     assert_eq!(origin.targets().len(), 1, "the clients share one fetch");
     let again = server.get("/a");
     assert!(again.end == End::Whole && again.body == body);
-    assert_eq!(again.cache_status(), "tiergate; fwd=uri-miss; stored");
+    assert_eq!(again.cache_status(), "tiergate; fwd=uri-miss; detail=storing");
     assert_eq!(origin.targets().len(), 2, "nothing of the broken body was stored");
 }
 

@@ -145,8 +145,8 @@ fn empty_data_end_the_connection() {
     serves_others(&server);
 }
 
-/// Heads beyond what is configured are refused with the status that says why; those far beyond end the
-/// connection.
+/// Heads beyond what is configured are refused with a page that says why; those beyond twice as much with the
+/// status alone, and those far beyond end the connection.
 #[test]
 fn heads_have_limits() {
     let origin = Origin::fixed(FRESH, b"hello".to_vec());
@@ -155,7 +155,9 @@ fn heads_have_limits() {
     run(async {
         let mut client = Client::connect(&server).await;
         let told = client.ask(get("/a").header("x", "y".repeat(5_000))).await;
-        assert_eq!(told.status, 431, "{told:?}");
+        assert_eq!((told.status, &*told.cache_status()), (431, "tiergate; detail=head-too-large"));
+        let told = client.ask(get("/a").header("x", "y".repeat(9_000))).await;
+        assert_eq!((told.status, &*told.cache_status()), (431, ""));
         assert_eq!(client.ask(get("/a").header("x", "y".repeat(3_000))).await.status, 200);
         let told = client.ask(get("/a").header("x", "y".repeat(100_000))).await;
         assert_eq!((told.status, told.body.is_err()), (0, true), "{told:?}");

@@ -25,7 +25,7 @@ fn both_versions_are_answered_from_one_cache() {
         let mut client = Client::connect(&server).await;
         let miss = client.ask(get("/a")).await;
         assert_eq!((miss.status, miss.body.as_deref()), (200, Ok(&b"hello"[..])));
-        assert_eq!(miss.cache_status(), "tiergate; fwd=uri-miss; stored");
+        assert_eq!(miss.cache_status(), "tiergate; fwd=uri-miss; detail=storing");
         let hit = client.ask(get("/a")).await;
         assert_eq!((hit.status, hit.body.as_deref()), (200, Ok(&b"hello"[..])));
         assert!(hit.cache_status().starts_with("tiergate; hit; ttl="), "{hit:?}");
@@ -40,10 +40,13 @@ fn both_versions_are_answered_from_one_cache() {
         assert_eq!((part.status, part.body.as_deref()), (206, Ok(&b"el"[..])));
         let same = client.ask(get("/a").header("if-none-match", "\"v1\"")).await;
         assert_eq!((same.status, same.body.as_deref()), (304, Ok(&b""[..])));
+        let around = client.ask(to("DELETE", "/other")).await;
+        assert_eq!((around.status, around.body.as_deref()), (200, Ok(&b"hello"[..])));
+        assert_eq!(around.field("date"), "Thu, 01 Jan 2099 00:00:00 GMT");
     });
     let over_http_1 = server.get("/a");
     assert!(over_http_1.cache_status().starts_with("tiergate; hit"), "{over_http_1:?}");
-    assert_eq!(origin.targets(), ["/a"]);
+    assert_eq!(origin.targets(), ["/a", "/other"]);
 }
 
 /// Bodies that no piece of memory holds at once arrive whole: from the origin, from memory, and around the

@@ -180,7 +180,7 @@ fn a_demonstration_needs_no_configuration() {
     let server = Server::start(&["serve", "--listen", "127.0.0.1:0"]);
     let page = server.get("/");
     assert!(page.body.starts_with(b"<!doctype html>"), "{page:?}");
-    assert_eq!(server.get("/hello").cache_status(), "tiergate; fwd=uri-miss; stored");
+    assert_eq!(server.get("/hello").cache_status(), "tiergate; fwd=uri-miss; detail=storing");
     // Until L2 has it on the disk, a second request shares the first one's fill; after that it is a hit.
     let again = server.get("/hello").cache_status();
     assert!(again.contains("hit") || again.contains("collapsed"), "{again}");

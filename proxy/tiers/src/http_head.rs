@@ -268,7 +268,8 @@ pub fn age_seconds(age: Duration) -> u64 {
 }
 
 /// The value of `Cache-Status` (RFC 9211) for a response that the cache answered. `fresh_for` is what is left
-/// of its lifetime.
+/// of its lifetime. `stored` is never said of one that is still on its way: its body may break off, and then
+/// nothing of it is kept.
 pub fn cache_status(outcome: Outcome, fresh_for: Duration) -> HeaderValue {
     match outcome {
         Outcome::Hit { tier } => {
@@ -287,16 +288,15 @@ pub fn cache_status(outcome: Outcome, fresh_for: Duration) -> HeaderValue {
         )),
         Outcome::Miss { reason, collapsed, storing } => {
             let (forward, detail) = match reason {
-                MissReason::Absent => ("uri-miss", None),
-                MissReason::Stale => ("stale", None),
+                MissReason::Absent => ("uri-miss", storing.then_some("storing")),
+                MissReason::Stale => ("stale", storing.then_some("storing")),
                 MissReason::TierFailed => ("miss", Some("tier-failed")),
                 MissReason::Uncacheable => ("uri-miss", Some("uncacheable")),
                 MissReason::Bypass(bypass) => bypass_words(bypass),
             };
-            let stored = if storing { "; stored" } else { "" };
             let collapsed = if collapsed { "; collapsed" } else { "" };
             let (before, detail) = detail.map_or(("", ""), |detail| ("; detail=", detail));
-            status(format_args!("fwd={forward}{stored}{collapsed}{before}{detail}"))
+            status(format_args!("fwd={forward}{collapsed}{before}{detail}"))
         }
     }
 }

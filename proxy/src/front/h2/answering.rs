@@ -9,6 +9,7 @@ use crate::{
     front::{
         Front,
         exchange::{self, Asked, Exchange, OwnAnswer},
+        origin_date::OriginDate,
         pingora::{Passed, Proxying},
     },
     response::{Account, ErrorPage},
@@ -151,7 +152,7 @@ impl<W: World> Answering<W> {
                 self.tell(answer).await
             }
             Answer::Pass(bypass) => {
-                let passed = Passed { account: Account::passed(bypass), head, protocol: "HTTP/2.0" };
+                let passed = Passed { account: Account::passed(bypass), head, protocol: "HTTP/2.0", date: OriginDate::default() };
                 Box::pin(passing::pass(self, passed, framing, brought)).await
             }
         }

@@ -66,7 +66,8 @@ pub(super) async fn pass<W: World>(
     let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
     // Nothing follows this request, so whatever comes is it; and the pipe is of no use afterwards.
     let (wire, (back, _)) = (Wire::new(theirs, peer, scheme), oneshot::channel());
-    let handed = HandedOver::new(wire, Bytes::new(), Framing::Empty, true, Pace::ANY, back);
+    let handed = HandedOver::new(wire, Bytes::new(), Framing::Empty, true, Pace::ANY, back)
+        .with_date(passed.date.clone());
     let mut session = ServerSession::new_http1(Box::new(handed));
     session.set_keepalive(None);
     session.set_connection_user_context(Some(Box::new(passed)));

@@ -16,6 +16,9 @@ pub(crate) enum Rest {
     Data,
 }
 
+/// What a field line counts beside its name and value (RFC 9113 section 6.5.2).
+const FIELD_LINE_REST: usize = 32;
+
 /// Judges a head that came over `scheme` from somebody of this `standing`. `places` is room for its field
 /// lines.
 pub(crate) fn judge<'h, 'b>(
@@ -30,6 +33,10 @@ pub(crate) fn judge<'h, 'b>(
     let written = parts.uri.path_and_query().map_or("", |target| target.as_str());
     if written.len() > limits.target_bytes_max {
         return Err(Fault::TargetTooLong);
+    }
+    let lines = parts.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + FIELD_LINE_REST);
+    if written.len() + lines.sum::<usize>() > limits.head_bytes_max {
+        return Err(Fault::HeadTooLarge);
     }
     if parts.headers.len() > limits.field_lines_max {
         return Err(Fault::TooManyFields);

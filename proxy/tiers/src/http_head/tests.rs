@@ -173,10 +173,10 @@ fn cache_status_says_where_a_response_comes_from() {
         (hit(TierId::L2), "tiergate; hit; ttl=59; detail=l2"),
         (hit(TierId::L3), "tiergate; hit; ttl=59; detail=l3"),
         (miss(MissReason::Absent, false, false), "tiergate; fwd=uri-miss"),
-        (miss(MissReason::Absent, true, true), "tiergate; fwd=uri-miss; stored; collapsed"),
+        (miss(MissReason::Absent, true, true), "tiergate; fwd=uri-miss; collapsed; detail=storing"),
         (miss(MissReason::Uncacheable, false, false), "tiergate; fwd=uri-miss; detail=uncacheable"),
-        (miss(MissReason::Stale, false, true), "tiergate; fwd=stale; stored"),
-        (miss(MissReason::TierFailed, false, true), "tiergate; fwd=miss; stored; detail=tier-failed"),
+        (miss(MissReason::Stale, false, true), "tiergate; fwd=stale; detail=storing"),
+        (miss(MissReason::TierFailed, false, true), "tiergate; fwd=miss; detail=tier-failed"),
         (miss(MissReason::Bypass(Bypass::Range), false, false), "tiergate; fwd=bypass; detail=range"),
     ] {
         assert_eq!(cache_status(outcome, Duration::from_millis(59_900)), text, "{outcome:?}");
