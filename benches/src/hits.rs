@@ -6,6 +6,7 @@
 
 use crate::{clock, engine, zipf};
 use std::{
+    borrow::Cow,
     hint::black_box,
     sync::{Arc, Mutex},
     thread,
@@ -94,7 +95,7 @@ fn shard_of(key: CacheKey) -> usize {
 
 fn fresh_hit(shards: &[Mutex<Engine<Symbol>>], key: CacheKey) -> bool {
     let mut shard = shards[shard_of(key)].lock().expect("no bench panics while it holds a lock");
-    let found = shard.fresh_hit(Instant::ZERO, key, Method::Get, std::iter::empty()).map(Arc::clone);
+    let found = shard.fresh_hit(Instant::ZERO, key, Method::Get, std::iter::empty()).map(Cow::into_owned);
     drop(shard);
     found.is_some()
 }

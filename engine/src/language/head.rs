@@ -66,6 +66,11 @@ impl Fields {
         }
     }
 
+    /// Is there no field?
+    pub const fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
     /// Adds a field line. `name` is stored in lower case.
     pub fn push(&mut self, name: &str, value: &[u8]) {
         let start = self.names.len();

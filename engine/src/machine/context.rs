@@ -75,8 +75,13 @@ impl<C: Chunk> Context<C> {
 
     /// What the calendar says now.
     pub(super) fn wall(&self) -> WallTime {
+        self.wall_at(self.now)
+    }
+
+    /// What it says at `now`, which is no earlier than all that was handled.
+    pub(super) fn wall_at(&self, now: Instant) -> WallTime {
         let (at, wall) = self.calendar;
-        wall.after(self.now.since(at))
+        wall.after(now.since(at))
     }
 
     /// The ways out.

@@ -51,7 +51,7 @@ use crate::{
     plant::Face,
     resilience::deadline::Due,
 };
-use alloc::{collections::BTreeSet, sync::Arc, vec::Vec};
+use alloc::{borrow::Cow, collections::BTreeSet, sync::Arc, vec::Vec};
 use clients::Clients;
 use context::{Context, Open, Pending};
 use copying::Copying;
@@ -227,8 +227,9 @@ impl<C: Chunk> Engine<C> {
         wakes.filter(|(_, reason)| self.face.wakes(*reason)).min_by_key(|(at, _)| *at)
     }
 
-    /// The fast path: a fresh L0 hit. It queues nothing, allocates nothing and copies nothing; it counts as a
-    /// use. For a `HEAD` the head of it is the answer.
+    /// The fast path: a fresh L0 hit, or the 304, 412, 206 or 416 that a request's conditions and its range make of
+    /// it. It queues nothing, and counts as a use; for the whole it allocates nothing and copies nothing. For a
+    /// `HEAD` the head of it is the answer.
     ///
     /// `None` means "ask properly", with [`Input::Request`]. `fields` are the request's, with names in lower
     /// case.
@@ -238,12 +239,12 @@ impl<C: Chunk> Engine<C> {
         key: CacheKey,
         method: Method,
         fields: impl Iterator<Item = (&'f str, &'f [u8])>,
-    ) -> Option<&Arc<Resident<C>>> {
+    ) -> Option<Cow<'_, Arc<Resident<C>>>> {
         let now = self.face.fast_path_at(now);
         if self.purging.trust(now) != Trust::Lifetime {
             return None;
         }
-        self.residence.fresh(now, key, method, fields)
+        self.residence.fresh((now, self.cx.wall_at(now)), key, method, fields)
     }
 
     fn on_durable_told(&mut self, work: Work, told: Told) {

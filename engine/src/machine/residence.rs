@@ -25,9 +25,9 @@ use crate::{
         space::{Left, Space},
     },
     plant::{Fault, Plant},
-    rules::{self, reuse, vary},
+    rules::{self, Share, reuse, vary},
 };
-use alloc::{boxed::Box, sync::Arc, vec::Vec};
+use alloc::{borrow::Cow, boxed::Box, sync::Arc, vec::Vec};
 
 /// What L0 has for a request.
 pub(super) enum FromMemory<C> {
@@ -116,17 +116,16 @@ impl<C: Chunk> Residence<C> {
         self.variants.forget(target);
     }
 
-    /// The fast path: a fresh response, without a copy. It counts as a use.
+    /// The fast path: a fresh response, or what conditions and a range leave of it. It counts as a use. `wall` is
+    /// what the calendar says.
     pub(super) fn fresh<'f>(
         &mut self,
-        now: Instant,
+        (now, wall): (Instant, WallTime),
         key: CacheKey,
         method: Method,
         fields: impl Iterator<Item = (&'f str, &'f [u8])>,
-    ) -> Option<&Arc<Resident<C>>> {
-        if !rules::may_use_fast_path(method, fields) {
-            return None;
-        }
+    ) -> Option<Cow<'_, Arc<Resident<C>>>> {
+        let conditions = rules::fast_path_conditions(method, fields)?;
         let memory = self.memory.as_mut()?;
         let slot = memory.find(key)?;
         let resident = memory.value(slot);
@@ -134,7 +133,18 @@ impl<C: Chunk> Residence<C> {
             return None;
         }
         memory.on_used(slot);
-        Some(memory.value(slot))
+        let resident = memory.value(slot);
+        if conditions.is_empty() {
+            return Some(Cow::Borrowed(resident));
+        }
+        let TargetUri { authority, target } = resident.uri.clone();
+        let ask = RequestHead { method, authority, target, fields: conditions };
+        let received = wall.before(now.since(resident.freshness.as_of));
+        let (head, length) = (&resident.head, resident.length.0);
+        Some(match rules::share(&ask, head, length, received, wall, || 0) {
+            Share::Whole => Cow::Borrowed(resident),
+            Share::Pieces(head, pieces) => Cow::Owned(Arc::new(resident.share(head, &pieces))),
+        })
     }
 
     /// Looks in L0. An answer that is used counts as a use. Where nothing is stored in the very words of a

@@ -41,7 +41,7 @@ pub use policy::{
     ChangedValidator, ClientDirectives, CookieHeuristic, Heuristic, NamedFields, Policy, SetCookie,
 };
 pub(crate) use range::{ByteRange, Portion, partial_head, portion};
-pub(crate) use request::{Caller, around, bypass, has_credentials, may_use_fast_path};
+pub(crate) use request::{Caller, around, bypass, fast_path_conditions, has_credentials};
 pub(crate) use retry_after::retry_after;
 pub(crate) use share::{Piece, Share, share};
 pub(crate) use staleness::Staleness;

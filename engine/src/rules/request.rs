@@ -51,11 +51,23 @@ pub(crate) fn around(request: &RequestHead) -> Option<Bypass> {
     request.fields.contains("range").then_some(Bypass::Range)
 }
 
-/// May this request use the fast path? `fields` have lower-case names. Parts, conditions and credentials are
-/// left to the proper way in.
-pub(crate) fn may_use_fast_path<'f>(
+/// The conditions and the range of a request that may use the fast path; `None` for one that may not, for it has
+/// credentials, or wants several ranges. `fields` have lower-case names.
+pub(crate) fn fast_path_conditions<'f>(
     method: Method,
-    mut fields: impl Iterator<Item = (&'f str, &'f [u8])>,
-) -> bool {
-    method.is_lookup() && !fields.any(|(name, _)| conditional::is_condition(name) || name == "authorization")
+    fields: impl Iterator<Item = (&'f str, &'f [u8])>,
+) -> Option<Fields> {
+    if !method.is_lookup() {
+        return None;
+    }
+    let mut conditions = Fields::new();
+    for (name, value) in fields {
+        if name == "authorization" || name == "range" && value.contains(&b',') {
+            return None;
+        }
+        if conditional::is_condition(name) {
+            conditions.push(name, value);
+        }
+    }
+    Some(conditions)
 }

@@ -15,6 +15,7 @@ use crate::{
 };
 use bytes::Bytes;
 use std::{
+    borrow::Cow,
     collections::BTreeMap,
     future::Future,
     num::NonZeroU32,
@@ -267,14 +268,14 @@ impl<W: World> Shared<W> {
             drop(shard);
             shard = self.lock(number);
             let seen = shard.engine.fresh_hit(now, key, method, fields);
-            return Some((Arc::clone(seen.expect("it was there a moment ago")), Duration::ZERO));
+            return Some((seen.expect("it was there a moment ago").into_owned(), Duration::ZERO));
         }
         let shard = &mut *shard;
         let resident = match &mut shard.recorder {
-            None => shard.engine.fresh_hit(now, key, method, fields).cloned(),
+            None => shard.engine.fresh_hit(now, key, method, fields).map(Cow::into_owned),
             Some(recorder) => {
                 let fields: Fields = fields.collect();
-                let resident = shard.engine.fresh_hit(now, key, method, fields.iter()).cloned();
+                let resident = shard.engine.fresh_hit(now, key, method, fields.iter()).map(Cow::into_owned);
                 recorder.looked(now, key, method, &fields, resident.is_some());
                 resident
             }

@@ -261,7 +261,8 @@ impl<W: World> Connection<W> {
             }
             Answer::Pass(bypass) => {
                 let protocol = if manner.is_http_10 { "HTTP/1.0" } else { "HTTP/1.1" };
-                let passed = Passed { account: Account::passed(bypass), head, protocol, date: OriginDate::default() };
+                let passed =
+                    Passed { account: Account::passed(bypass), head, protocol, date: OriginDate::default() };
                 let head = self.written_anew();
                 let handed = Handed { head, framing, upgrades, keeps_open, passed, exchange };
                 Next::HandOver(Box::new(handed))

@@ -72,7 +72,10 @@ fn a_target_is_keyed_and_forwarded_as_it_is_written() {
             continue;
         }
         fetched.push(target);
-        assert_eq!((first.text(), &*first.cache_status()), (target, "tiergate; fwd=uri-miss; detail=storing"));
+        assert_eq!(
+            (first.text(), &*first.cache_status()),
+            (target, "tiergate; fwd=uri-miss; detail=storing")
+        );
         let second = server.get(target);
         assert_eq!(second.text(), target);
         assert!(second.cache_status().contains("; hit; "), "{target}: {}", second.cache_status());

@@ -152,7 +152,12 @@ impl<W: World> Answering<W> {
                 self.tell(answer).await
             }
             Answer::Pass(bypass) => {
-                let passed = Passed { account: Account::passed(bypass), head, protocol: "HTTP/2.0", date: OriginDate::default() };
+                let passed = Passed {
+                    account: Account::passed(bypass),
+                    head,
+                    protocol: "HTTP/2.0",
+                    date: OriginDate::default(),
+                };
                 Box::pin(passing::pass(self, passed, framing, brought)).await
             }
         }

@@ -242,7 +242,7 @@ impl World {
             && head.method.is_lookup()
             && let Some(resident) = engine.fresh_hit(self.now, key, head.method, head.fields.iter())
         {
-            let resident = Arc::clone(resident);
+            let resident = resident.into_owned();
             let times = (resident.freshness.age(self.now), resident.freshness.fresh_for(self.now));
             self.on_told(ask, &resident.head, Outcome::Hit { tier: TierId::L0 }, times);
             self.tally.mark(Mark::FastPath);
