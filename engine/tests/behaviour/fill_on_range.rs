@@ -98,6 +98,23 @@ fn a_head_request_fills() {
     }
 }
 
+/// A `HEAD` joins whatever is fetched, before its head has come and after.
+#[test]
+fn a_head_request_joins() {
+    let mut rig = Rig::new(l0_only());
+    let whole = rig.get("/a");
+    let early = rig.ask(Method::Head, "/a", &[], true);
+    begin(&mut rig, "/a", 100);
+    let late = rig.ask(Method::Head, "/a", &[], true);
+    for head in [early, late] {
+        assert_eq!((status(&rig, head), rig.client(head).is_passed), (200, false));
+        rig.leave(head);
+    }
+    rig.send("/a", 100, 30);
+    assert_eq!((rig.asked.len(), rig.client(whole).received()), (1, 100));
+    rig.assert_idle();
+}
+
 /// Parts and wholes share one fetch, whoever comes first; each gets its own bytes, also those that have left
 /// the window.
 #[test]
@@ -147,15 +164,17 @@ fn what_cannot_be_served_soon_goes_around() {
         assert_eq!((rig.asked.len(), span(&rig, hit)), (1, Some((3_000_000, 10))));
         rig.assert_idle();
     }
-    let mut rig = Rig::new(with_disk());
-    let client = part(&mut rig, "/a", "bytes=0-9");
-    rig.head("/a", 200, &[("cache-control", "max-age=60")]);
-    assert!(rig.client(client).is_passed, "a part of what has no length yet");
-    rig.send("/a", 100, 30);
-    rig.end("/a");
-    let hit = part(&mut rig, "/a", "bytes=0-9");
-    assert_eq!((rig.asked.len(), span(&rig, hit)), (1, Some((0, 10))));
-    rig.assert_idle();
+    for range in ["bytes=0-9", "bytes=-10"] {
+        let mut rig = Rig::new(with_disk());
+        let client = part(&mut rig, "/a", range);
+        rig.head("/a", 200, &[("cache-control", "max-age=60")]);
+        assert!(rig.client(client).is_passed, "{range} of what has no length yet");
+        rig.send("/a", 100, 30);
+        rig.end("/a");
+        let hit = part(&mut rig, "/a", "bytes=0-9");
+        assert_eq!((rig.asked.len(), span(&rig, hit)), (1, Some((0, 10))));
+        rig.assert_idle();
+    }
 }
 
 /// Beyond the bound nothing is fetched for a part, and it is remembered: the next one asks for itself. Who
@@ -186,6 +205,16 @@ fn what_is_too_large_is_not_fetched_for_a_part() {
         assert!(!rig.client(third).is_passed, "it is stored now");
         rig.leave(third);
     }
+    // Once somebody wanted the whole, it is fetched for the tiers though that one leaves.
+    let mut rig = Rig::new(bounded(with_disk()));
+    let client = part(&mut rig, "/a", "bytes=0-9");
+    let whole = rig.get_slowly("/a");
+    begin(&mut rig, "/a", 1001);
+    rig.leave(whole);
+    rig.send("/a", 1001, 100);
+    assert_eq!((span(&rig, client), rig.cancelled.len()), (Some((0, 10)), 0));
+    let hit = rig.get("/a");
+    assert_eq!((rig.asked.len(), rig.client(hit).received()), (1, 1001));
     // Without a length, as soon as too much has come.
     let mut rig = Rig::new(bounded(with_disk()));
     let client = part(&mut rig, "/a", "bytes=0-9");
@@ -318,7 +347,11 @@ fn a_part_is_told_of_as_any_other() {
         matches!(event, Event::Request(RequestEvent::Served { request, sent, end: End::Complete, .. })
             if *request == client && *sent == ByteCount(10))
     };
-    assert_eq!((rig.count(missed), rig.count(served)), (1, 1));
+    let follows = |event: &Event| {
+        matches!(event, Event::Request(RequestEvent::FollowsPart { request, length, .. })
+            if *request == client && *length == ByteCount(10))
+    };
+    assert_eq!((rig.count(missed), rig.count(follows), rig.count(served)), (1, 1, 1));
     assert_eq!(rig.client(client).body.iter().map(|chunk| chunk.object).collect::<Vec<_>>(), [object("/a")]);
     assert!(rig.client(client).body.iter().all(|chunk: &Symbol| chunk.size > 0));
 }
