@@ -29,9 +29,9 @@ use tiergate_driver::{Origin, OriginBody};
 use tiergate_engine::{Head, Length, Method, OriginFailure, RequestHead};
 use tokio::time::{Instant, timeout};
 
-/// No read of a connection brings more, and so no chunk is larger. One byte less than 32 KiB: hyper doubles a
-/// buffer that one read has filled. Of a body whose reader is slow, four such chunks are in memory.
-const READ_BYTES_MAX: u64 = (32 << 10) - 1;
+/// No read of a connection brings more, and so no chunk is larger. One byte less than 64 KiB: hyper doubles a
+/// buffer that one read has filled.
+const READ_BYTES_MAX: u64 = (64 << 10) - 1;
 
 /// How to speak to an origin.
 #[derive(Clone, Debug)]
