@@ -2,7 +2,7 @@
 
 use crate::{
     Between, DiskSync, Expectation, Expectations, FaultKind, Faults, Objects, Popularity, RawScenario, Scope,
-    Swarm, Topology, Workload,
+    Swarm, Topology, Workload, expect,
 };
 use std::fmt::{self, Display};
 use tiergate_engine::{ByteCount, Config, TierId};
@@ -29,6 +29,8 @@ pub struct Scenario {
     pub settle_ms: u64,
     pub invariants: Option<Vec<String>>,
     pub expect: Expectations,
+    /// Is what it expects of service a default?
+    pub expects_service_by_default: bool,
     pub disk: Disk,
 }
 
@@ -118,10 +120,15 @@ impl TryFrom<RawScenario> for Scenario {
             faults_until_ms,
             settle_ms,
             invariants,
-            expect,
+            mut expect,
             storage: _,
             disk_latency_ms: _,
         } = raw;
+        let expects_service_by_default = !expect.tell_of_service();
+        if expects_service_by_default {
+            let (figure, expectation) = Expectations::SERVICE;
+            expect.expect(figure, expectation);
+        }
         Ok(Self {
             name,
             description,
@@ -138,6 +145,7 @@ impl TryFrom<RawScenario> for Scenario {
             settle_ms,
             invariants,
             expect,
+            expects_service_by_default,
             disk,
         })
     }
@@ -201,19 +209,24 @@ fn check_disk(raw: &RawScenario) -> Result<Disk, OutOfBounds> {
 }
 
 fn check_expectations(raw: &RawScenario, cache: &Config) -> Result<(), OutOfBounds> {
-    for (figure, expectation) in &raw.expect {
-        let field = format!("expect.{}", figure.as_str());
+    for (phase, figure, expectation) in raw.expect.iter() {
+        let field = expect::path(phase, figure);
         if let Some(needed) = figure.tier() {
             let has = needed == TierId::L0 && raw.cache.l0.is_some()
                 || cache.byte_tiers().any(|tier| tier == needed);
             let bound = format!("absent, unless `cache.{}` is there", needed.as_str());
             holds(has, &field, "present", bound)?;
         }
-        let Expectation { at_least, at_most, of: Scope::AllSeeds | Scope::EachSeed } = *expectation;
-        let bound = "one or two of `at_least` (1 or more) and `at_most`, in order";
-        let value = |bound: Option<u64>| bound.map_or_else(|| "absent".to_owned(), |bound| bound.to_string());
+        let Expectation { at_least, at_most, of: Scope::AllSeeds | Scope::EachSeed } = expectation;
+        let most = figure.most();
+        let upper = if most < f64::MAX { format!(", up to {most}") } else { String::new() };
+        let bound = format!("one or two of `at_least` (more than 0) and `at_most`, in order{upper}");
+        let value = |bound: Option<f64>| bound.map_or_else(|| "absent".to_owned(), |bound| bound.to_string());
+        let is_least = at_least.is_none_or(|least| least > 0.0 && least <= most);
+        let is_most = at_most.is_none_or(|bound| (0.0..=most).contains(&bound));
         holds(
-            at_least != Some(0)
+            is_least
+                && is_most
                 && at_least.or(at_most).is_some()
                 && at_least.zip(at_most).is_none_or(|(a, b)| a <= b),
             &field,

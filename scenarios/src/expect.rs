@@ -1,25 +1,47 @@
 //! What a scenario expects to come of it: figures that a run counts, and between which bounds they must be.
 //!
-//! The rules say what must never happen; these say what must have happened, so that a world in which nobody
+//! The rules say what must never happen; these say what users must have got, so that a world in which nobody
 //! is served proves nothing. Start at [`Figure`].
 
-use serde::Deserialize;
-use std::collections::BTreeMap;
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, IntoDeserializer as _, MapAccess, Visitor},
+};
+use std::{collections::BTreeMap, fmt};
 use tiergate_engine::TierId;
 
-/// `expect`: figures and their bounds.
-pub type Expectations = BTreeMap<Figure, Expectation>;
+/// `expect`: figures and their bounds, of the whole run or of one of its phases.
+///
+/// ```yaml
+/// expect:
+///   answered_percent: {at_least: 90}
+///   healed:
+///     answered_percent: {at_least: 99.9, of: each_seed}
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Expectations(BTreeMap<(Phase, Figure), Expectation>);
+
+/// A part of a run. What is told of a request belongs to the phase in which it was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Phase {
+    /// All of it.
+    Whole,
+    /// Until `faults_until_ms`.
+    Faults,
+    /// From then on.
+    Healed,
+}
 
 /// The bounds of one figure. At least one of the two is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Expectation {
-    /// It is this or more. 1 or more.
+    /// It is this or more. More than 0.
     #[serde(default)]
-    pub at_least: Option<u64>,
+    pub at_least: Option<f64>,
     /// It is this or less.
     #[serde(default)]
-    pub at_most: Option<u64>,
+    pub at_most: Option<f64>,
     /// Of what? Default `all_seeds`.
     #[serde(default)]
     pub of: Scope,
@@ -36,134 +58,253 @@ pub enum Scope {
     EachSeed,
 }
 
-/// What a run counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Figure {
+/// How the values of two seeds, or of two phases, come to one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sum {
+    /// They are added.
+    Added,
+    /// The highest counts.
+    Highest,
+    /// It follows from others anew.
+    Derived,
+}
+
+/// Each figure with its key, how it is summed, and the tier without which it is always zero.
+macro_rules! figures {
+    ($($(#[$doc:meta])+ $name:ident = $key:literal, $sum:ident, $tier:expr;)+) => {
+        /// What a run counts.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Figure {
+            $($(#[$doc])+ $name,)+
+        }
+
+        impl Figure {
+            /// Every figure, in the order in which they are reported.
+            pub const ALL: [Self; [$($key),+].len()] = [$(Self::$name),+];
+
+            /// Its key under `expect`.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$name => $key,)+
+                }
+            }
+
+            /// How the values of two seeds come to one.
+            pub const fn sum(self) -> Sum {
+                match self {
+                    $(Self::$name => Sum::$sum,)+
+                }
+            }
+
+            /// The tier without which it is always zero.
+            pub const fn tier(self) -> Option<TierId> {
+                match self {
+                    $(Self::$name => $tier,)+
+                }
+            }
+        }
+    };
+}
+
+figures! {
+    /// Of a hundred requests, how many were answered in full: `whole` of `whole`, `broken` and `unanswered`.
+    AnsweredPercent = "answered_percent", Derived, None;
+    /// Of a hundred whole responses, how many came from a tier.
+    HitPercent = "hit_percent", Derived, None;
+    /// How long clients that read at once waited for the whole of a response: half of them no longer than
+    /// this, in milliseconds.
+    LatencyP50Ms = "latency_p50_ms", Derived, None;
+    /// The same of ninety-nine in a hundred.
+    LatencyP99Ms = "latency_p99_ms", Derived, None;
+    /// The same of all.
+    LatencyMaxMs = "latency_max_ms", Derived, None;
     /// Responses that a client got whole, whoever answered.
-    Whole,
+    Whole = "whole", Added, None;
     /// Responses that broke off under a client who still read.
-    Broken,
-    /// Requests that got no response: refused, reset or timed out.
-    Unanswered,
+    Broken = "broken", Added, None;
+    /// Requests that got no response of use: refused, reset, timed out, or an error of the server's.
+    Unanswered = "unanswered", Added, None;
+    /// Of those, the ones whose client waited for as long as it would.
+    TimedOut = "timed_out", Added, None;
+    /// Of those, the ones that were told of a server error (5xx).
+    ServerErrors = "server_errors", Added, None;
+    /// Whole responses with a version that was not the newest any more when it was asked for.
+    StaleAnswers = "stale_answers", Added, None;
+    /// Requests that reached the origin.
+    OriginRequests = "origin_requests", Added, None;
+    /// How long after the faults were over a request was still asked that was not answered in full, at most, in
+    /// milliseconds.
+    RecoveredMs = "recovered_ms", Highest, None;
     /// Whole responses from L0.
-    HitsL0,
+    HitsL0 = "hits_l0", Added, Some(TierId::L0);
     /// Whole responses from L1.
-    HitsL1,
+    HitsL1 = "hits_l1", Added, Some(TierId::L1);
     /// Whole responses from L2.
-    HitsL2,
+    HitsL2 = "hits_l2", Added, Some(TierId::L2);
     /// Of those, the ones whose object was stored before the edge last lost its power.
-    HitsL2Recovered,
+    HitsL2Recovered = "hits_l2_recovered", Added, Some(TierId::L2);
     /// Of those, the ones whose object was stored after the faults were over.
-    HitsL2Healed,
+    HitsL2Healed = "hits_l2_healed", Added, Some(TierId::L2);
     /// Whole responses for which the origin was asked.
-    Misses,
+    Misses = "misses", Added, None;
     /// Objects stored in L2.
-    StoredL2,
+    StoredL2 = "stored_l2", Added, Some(TierId::L2);
     /// Copies into L2 that were under way when their edge lost its power.
-    CutL2,
+    CutL2 = "cut_l2", Added, Some(TierId::L2);
     /// Sectors of a disk that were written and not synced, and that a power loss took or spoiled.
-    SectorsLost,
-    /// Whole responses for an object whose purge an edge confirmed before it lost its power, and that was
-    /// asked of it since.
-    PurgedThenAsked,
-    /// How long a client that reads at once waited for the whole of a response that L2 had no part in, at
-    /// most, in milliseconds: what L0 answered, and what this edge's L2 never held. It asked an edge that was
-    /// up: one that starts reads from its disk what was purged before it answers anybody.
-    LatencyElsewhereMs,
+    SectorsLost = "sectors_lost", Added, Some(TierId::L2);
+    /// Whole responses for an object whose purge an edge confirmed before it lost its power, and that was asked
+    /// of it since.
+    PurgedThenAsked = "purged_then_asked", Added, None;
+    /// How long a client that reads at once waited for the whole of a response that L2 had no part in, at most,
+    /// in milliseconds: what L0 answered, and what this edge's L2 never held. It asked an edge that was up: one
+    /// that starts reads from its disk what was purged before it answers anybody.
+    LatencyElsewhereMs = "latency_elsewhere_ms", Highest, Some(TierId::L2);
     /// Of the same clients, those that asked while their edge's disk was slow.
-    AskedWhileSlow,
+    AskedWhileSlow = "asked_while_slow", Added, Some(TierId::L2);
 }
 
 impl Figure {
-    /// Every figure, in the order in which they are reported.
-    pub const ALL: [Self; 15] = [
-        Self::Whole,
-        Self::Broken,
-        Self::Unanswered,
-        Self::HitsL0,
-        Self::HitsL1,
-        Self::HitsL2,
-        Self::HitsL2Recovered,
-        Self::HitsL2Healed,
-        Self::Misses,
-        Self::StoredL2,
-        Self::CutL2,
-        Self::SectorsLost,
-        Self::PurgedThenAsked,
-        Self::LatencyElsewhereMs,
-        Self::AskedWhileSlow,
-    ];
+    /// Does it say whether users were served? What expects none of these expects nothing of service.
+    pub const fn tells_of_service(self) -> bool {
+        matches!(
+            self,
+            Self::AnsweredPercent
+                | Self::HitPercent
+                | Self::Whole
+                | Self::Broken
+                | Self::Unanswered
+                | Self::TimedOut
+                | Self::HitsL0
+                | Self::HitsL1
+                | Self::HitsL2
+                | Self::HitsL2Recovered
+                | Self::HitsL2Healed
+                | Self::Misses
+                | Self::PurgedThenAsked
+                | Self::AskedWhileSlow
+        )
+    }
 
-    /// Its key under `expect`.
-    pub const fn as_str(self) -> &'static str {
+    /// The highest value that it can have.
+    pub const fn most(self) -> f64 {
+        if matches!(self, Self::AnsweredPercent | Self::HitPercent) { 100.0 } else { f64::MAX }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|figure| figure.as_str() == name)
+    }
+}
+
+impl Phase {
+    /// Its key under `expect`; none for the whole, whose figures stand there themselves.
+    pub const fn as_str(self) -> Option<&'static str> {
         match self {
-            Self::Whole => "whole",
-            Self::Broken => "broken",
-            Self::Unanswered => "unanswered",
-            Self::HitsL0 => "hits_l0",
-            Self::HitsL1 => "hits_l1",
-            Self::HitsL2 => "hits_l2",
-            Self::HitsL2Recovered => "hits_l2_recovered",
-            Self::HitsL2Healed => "hits_l2_healed",
-            Self::Misses => "misses",
-            Self::StoredL2 => "stored_l2",
-            Self::CutL2 => "cut_l2",
-            Self::SectorsLost => "sectors_lost",
-            Self::PurgedThenAsked => "purged_then_asked",
-            Self::LatencyElsewhereMs => "latency_elsewhere_ms",
-            Self::AskedWhileSlow => "asked_while_slow",
+            Self::Whole => None,
+            Self::Faults => Some("faults"),
+            Self::Healed => Some("healed"),
         }
     }
 
-    /// Two seeds' figures together: their sum, or the higher of two waits.
-    #[must_use]
-    pub fn with(self, one: u64, other: u64) -> u64 {
-        match self {
-            Self::LatencyElsewhereMs => one.max(other),
-            Self::Whole
-            | Self::Broken
-            | Self::Unanswered
-            | Self::HitsL0
-            | Self::HitsL1
-            | Self::HitsL2
-            | Self::HitsL2Recovered
-            | Self::HitsL2Healed
-            | Self::Misses
-            | Self::StoredL2
-            | Self::CutL2
-            | Self::SectorsLost
-            | Self::PurgedThenAsked
-            | Self::AskedWhileSlow => one.saturating_add(other),
-        }
+    fn named(name: &str) -> Option<Self> {
+        [Self::Faults, Self::Healed].into_iter().find(|phase| phase.as_str() == Some(name))
+    }
+}
+
+/// Where an expectation stands in a file.
+pub(crate) fn path(phase: Phase, figure: Figure) -> String {
+    let figure = figure.as_str();
+    phase.as_str().map_or_else(|| format!("expect.{figure}"), |phase| format!("expect.{phase}.{figure}"))
+}
+
+impl Expectations {
+    /// What every scenario may be asked for that says nothing of service: half of the requests answered.
+    pub(crate) const SERVICE: (Figure, Expectation) =
+        (Figure::AnsweredPercent, Expectation { at_least: Some(50.0), at_most: None, of: Scope::AllSeeds });
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (Phase, Figure, Expectation)> {
+        self.0.iter().map(|((phase, figure), expectation)| (*phase, *figure, *expectation))
     }
 
-    /// The tier without which it is always zero.
-    pub const fn tier(self) -> Option<TierId> {
-        match self {
-            Self::HitsL0 => Some(TierId::L0),
-            Self::HitsL1 => Some(TierId::L1),
-            Self::HitsL2
-            | Self::HitsL2Recovered
-            | Self::HitsL2Healed
-            | Self::StoredL2
-            | Self::CutL2
-            | Self::SectorsLost
-            | Self::LatencyElsewhereMs
-            | Self::AskedWhileSlow => Some(TierId::L2),
-            Self::Whole | Self::Broken | Self::Unanswered | Self::Misses | Self::PurgedThenAsked => None,
-        }
+    /// What is expected of this figure.
+    pub fn of(&self, phase: Phase, figure: Figure) -> Option<Expectation> {
+        self.0.get(&(phase, figure)).copied()
+    }
+
+    pub(crate) fn expect(&mut self, figure: Figure, expectation: Expectation) {
+        self.0.insert((Phase::Whole, figure), expectation);
+    }
+
+    /// Do they say anything of whether users are served, when that is not zero by itself?
+    pub(crate) fn tell_of_service(&self) -> bool {
+        self.0.keys().any(|(_, figure)| figure.tells_of_service())
     }
 }
 
 impl Expectation {
     /// What is wrong with a figure that comes to this; `None` if nothing is.
-    pub fn misses(&self, figure: Figure, value: u64) -> Option<String> {
-        let name = figure.as_str();
+    pub fn misses(&self, phase: Phase, figure: Figure, value: f64) -> Option<String> {
+        let path = path(phase, figure);
+        let value_said = spelled(value);
         let below = self.at_least.filter(|least| value < *least);
         let above = self.at_most.filter(|most| *most < value);
-        below.map(|least| format!("`expect.{name}` is {value}, but at least {least} is expected")).or_else(
-            || above.map(|most| format!("`expect.{name}` is {value}, but at most {most} is expected")),
-        )
+        below
+            .map(|least| format!("`{path}` is {value_said}, but at least {} is expected", spelled(least)))
+            .or_else(|| {
+                above.map(|most| {
+                    format!("`{path}` is {value_said}, but at most {} is expected", spelled(most))
+                })
+            })
+    }
+}
+
+/// A value as people write it: at most two digits behind the point, cut and not rounded, so that 99.999 is not
+/// told as 100.
+pub fn spelled(value: f64) -> String {
+    let cut = (value * 100.0).floor() / 100.0;
+    format!("{cut}")
+}
+
+impl<'de> Deserialize<'de> for Expectations {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Whole)
+    }
+}
+
+/// Reads what stands under `expect`.
+struct Whole;
+
+impl<'de> Visitor<'de> for Whole {
+    type Value = Expectations;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("figures with their bounds, and `faults` or `healed` with such")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Expectations, A::Error> {
+        let mut found = BTreeMap::new();
+        while let Some(key) = map.next_key::<String>()? {
+            if let Some(phase) = Phase::named(&key) {
+                let figures: BTreeMap<Figure, Expectation> = map.next_value()?;
+                found.extend(figures.into_iter().map(|(figure, expected)| ((phase, figure), expected)));
+                continue;
+            }
+            let figure = Figure::deserialize(key.into_deserializer())?;
+            if found.insert((Phase::Whole, figure), map.next_value()?).is_some() {
+                return Err(de::Error::duplicate_field(figure.as_str()));
+            }
+        }
+        Ok(Expectations(found))
+    }
+}
+
+impl<'de> Deserialize<'de> for Figure {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Self::named(&name).ok_or_else(|| {
+            let known = Self::ALL.map(Self::as_str).join(", ");
+            de::Error::custom(format_args!("no figure is called `{name}`: there are {known}"))
+        })
     }
 }

@@ -11,11 +11,11 @@ mod fuzz;
 mod read;
 
 pub use check::{Disk, OutOfBounds, Scenario};
-pub use expect::{Expectation, Expectations, Figure, Scope};
+pub use expect::{Expectation, Expectations, Figure, Phase, Scope, Sum, spelled};
 pub use fault::{
     EpisodeFault, FaultKind, Faults, PartialFault, RotFault, SharedFault, SlowFault, StallFault,
 };
-pub use read::{LoadError, load, load_all, parse};
+pub use read::{LoadError, Loaded, load, load_all, parse};
 
 use serde::Deserialize;
 use tiergate_engine::{ByteCount, RawConfig};
@@ -61,7 +61,7 @@ pub struct RawScenario {
     /// The ids of the rules that must hold. Default: every rule.
     #[serde(default)]
     pub invariants: Option<Vec<String>>,
-    /// What must come of it beside that. Default: nothing.
+    /// What must come of it beside that. Where nothing is said of service, half of all requests must be answered.
     #[serde(default)]
     pub expect: Expectations,
 }

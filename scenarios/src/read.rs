@@ -32,6 +32,15 @@ pub enum LoadError {
     },
 }
 
+impl LoadError {
+    /// The file or folder that it is about.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Unreadable { path, .. } | Self::Nothing { path } | Self::Malformed { path, .. } => path,
+        }
+    }
+}
+
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -44,48 +53,72 @@ impl fmt::Display for LoadError {
 
 impl std::error::Error for LoadError {}
 
-/// Reads the scenarios that `paths` name: files as they are, folders by their `.yaml` files in order of name.
-///
-/// # Errors
-/// The first file that is not a scenario.
-pub fn load_all(paths: &[PathBuf]) -> Result<Vec<(PathBuf, Scenario)>, LoadError> {
-    let mut scenarios = Vec::new();
-    for path in paths {
-        for file in files(path)? {
-            let scenario = load(&file)?;
-            scenarios.push((file, scenario));
-        }
-    }
-    Ok(scenarios)
+/// What files came to: those that are not scenarios hide none of the others.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// The scenarios, with their files.
+    pub scenarios: Vec<(PathBuf, Scenario)>,
+    /// Why the others could not be read.
+    pub refused: Vec<LoadError>,
 }
 
-fn files(path: &Path) -> Result<Vec<PathBuf>, LoadError> {
+/// Reads the scenarios that `paths` name: files as they are, folders by the `.yaml` files in them and in their
+/// folders, in order of name. `rules` are the ids that `invariants` may name.
+pub fn load_all(paths: &[PathBuf], rules: &[&str]) -> Loaded {
+    let mut loaded = Loaded::default();
+    for path in paths {
+        let mut files = Vec::new();
+        match find(path, &mut files) {
+            Ok(()) if files.is_empty() => loaded.refused.push(LoadError::Nothing { path: path.clone() }),
+            Ok(()) => {}
+            Err(error) => loaded.refused.push(error),
+        }
+        files.sort();
+        for file in files {
+            match load(&file, rules) {
+                Ok(scenario) => loaded.scenarios.push((file, scenario)),
+                Err(error) => loaded.refused.push(error),
+            }
+        }
+    }
+    loaded
+}
+
+/// Adds to `files` the one at `path`, or those below it.
+fn find(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), LoadError> {
     let unreadable = |error| LoadError::Unreadable { path: path.to_owned(), error };
     if !fs::metadata(path).map_err(unreadable)?.is_dir() {
-        return Ok(vec![path.to_owned()]);
+        files.push(path.to_owned());
+        return Ok(());
     }
-    let mut files = Vec::new();
     for entry in fs::read_dir(path).map_err(unreadable)? {
-        let file = entry.map_err(unreadable)?.path();
-        if file.extension().is_some_and(|extension| extension == "yaml") {
-            files.push(file);
+        let below = entry.map_err(unreadable)?.path();
+        if below.is_dir() {
+            find(&below, files)?;
+        } else if below.extension().is_some_and(|extension| extension == "yaml") {
+            files.push(below);
         }
     }
-    files.sort();
-    if files.is_empty() {
-        return Err(LoadError::Nothing { path: path.to_owned() });
-    }
-    Ok(files)
+    Ok(())
 }
 
-/// Reads one file.
+/// Reads one file. `rules` are the ids that `invariants` may name.
 ///
 /// # Errors
 /// It cannot be read, or is not a scenario.
-pub fn load(path: &Path) -> Result<Scenario, LoadError> {
+pub fn load(path: &Path, rules: &[&str]) -> Result<Scenario, LoadError> {
     let text =
         fs::read_to_string(path).map_err(|error| LoadError::Unreadable { path: path.to_owned(), error })?;
-    parse(path, &text)
+    let scenario = parse(path, &text)?;
+    let named = scenario.invariants.iter().flatten();
+    match named.into_iter().find(|id| !rules.contains(&id.as_str())) {
+        None => Ok(scenario),
+        Some(unknown) => Err(LoadError::Malformed {
+            path: path.to_owned(),
+            line: line_of(&text, "invariants"),
+            what: format!("`invariants` names {unknown}, but may name only {}", rules.join(", ")),
+        }),
+    }
 }
 
 /// Reads the text of the file at `path`.
@@ -94,6 +127,10 @@ pub fn load(path: &Path) -> Result<Scenario, LoadError> {
 /// It is not a scenario.
 pub fn parse(path: &Path, text: &str) -> Result<Scenario, LoadError> {
     let malformed = |line, what| LoadError::Malformed { path: path.to_owned(), line, what };
+    let is_blank = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
+    if text.lines().all(is_blank) {
+        return Err(malformed(1, "the file is empty: a scenario begins with `name:`".to_owned()));
+    }
     let raw: RawScenario = serde_saphyr::from_str(text).map_err(|error| {
         let line = error.location().map_or(0, |location| location.line());
         malformed(line, plain(&error, text, line))

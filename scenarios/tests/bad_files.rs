@@ -1,7 +1,7 @@
 //! A wrong scenario file is refused with its file, line, field, value and bound; the shipped ones are read.
 
 use std::path::Path;
-use tiergate_scenarios::{DiskSync, Expectation, FaultKind, Figure, Scope, load_all, parse};
+use tiergate_scenarios::{DiskSync, Expectation, FaultKind, Figure, Phase, Scope, load_all, parse};
 
 const GOOD: &str = "name: x
 description: d
@@ -130,9 +130,10 @@ fn mistakes_about_disks_and_expectations_are_named() {
     let scenario = parse(Path::new("s.yaml"), WITH_DISK).expect("it is a scenario");
     assert_eq!(scenario.disk.sync, DiskSync::EveryMs(100));
     assert!(FaultKind::ALL.iter().filter(|kind| scenario.faults.names(**kind)).count() == 6);
-    let hits = Expectation { at_least: Some(1), at_most: None, of: Scope::EachSeed };
-    assert_eq!(scenario.expect.get(&Figure::HitsL2), Some(&hits));
-    let two_in_order = "one or two of `at_least` (1 or more) and `at_most`, in order";
+    let hits = Expectation { at_least: Some(1.0), at_most: None, of: Scope::EachSeed };
+    assert_eq!(scenario.expect.of(Phase::Whole, Figure::HitsL2), Some(hits));
+    assert!(!scenario.expects_service_by_default);
+    let two_in_order = "one or two of `at_least` (more than 0) and `at_most`, in order";
     let rows: [(&str, &str, &str); 20] = [
         ("16MiB", "257MiB", "s.yaml:5: `cache.l2.capacity` is 269484032, but must be 16777216 to 268435456"),
         (
@@ -207,11 +208,75 @@ fn a_disk_needs_a_tier_that_uses_it() {
     assert!(refused(&without_faults[..end]).contains("s.yaml:6: `storage.l2` is present"));
 }
 
+/// What is expected of a phase has its own place; of service, something always is.
+#[test]
+fn phases_have_their_own_expectations() {
+    let text = WITH_DISK.replace(
+        "  broken: {at_most: 0}\n",
+        "  healed:\n    answered_percent: {at_least: 99.5}\n    hits_l2: {at_least: 3}\n  faults: {stale_answers: {at_most: 7}}\n",
+    );
+    let scenario = parse(Path::new("s.yaml"), &text).expect("it is a scenario");
+    let least = |phase, figure| scenario.expect.of(phase, figure).and_then(|expected| expected.at_least);
+    assert_eq!(least(Phase::Healed, Figure::AnsweredPercent), Some(99.5));
+    assert_eq!(
+        (least(Phase::Healed, Figure::HitsL2), least(Phase::Whole, Figure::HitsL2)),
+        (Some(3.0), Some(1.0))
+    );
+    assert_eq!(scenario.expect.of(Phase::Faults, Figure::StaleAnswers).and_then(|of| of.at_most), Some(7.0));
+    for (from, to, wanted) in [
+        (
+            "99.5",
+            "101",
+            "s.yaml:32: `expect.healed.answered_percent` is at_least 101, at_most absent, but must be",
+        ),
+        ("99.5", ".nan", "`expect.healed.answered_percent` is at_least NaN"),
+        (
+            "answered_percent",
+            "answerd_percent",
+            "no figure is called `answerd_percent`: there are answered_percent, ",
+        ),
+        ("  healed:", "  heeled:", "no figure is called `heeled`"),
+        ("faults: {stale", "hits_l2: {at_most: 1}\n  faults: {stale", "hits_l2"),
+    ] {
+        assert!(text.contains(from), "{from}");
+        let message = parse(Path::new("s.yaml"), &text.replacen(from, to, 1)).expect_err(to).to_string();
+        assert!(message.contains(wanted), "`{to}`: no `{wanted}` in: {message}");
+    }
+    let scenario = parse(Path::new("s.yaml"), GOOD).expect("it is a scenario");
+    assert!(scenario.expects_service_by_default);
+    let served = scenario.expect.of(Phase::Whole, Figure::AnsweredPercent);
+    assert_eq!(served.and_then(|served| served.at_least), Some(50.0));
+}
+
+/// A file that is empty, and a rule that does not stand, are told as such; neither hides the other, nor the
+/// good one beside them.
+#[test]
+fn one_bad_file_hides_no_other() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let theme = folder.path().join("theme");
+    std::fs::create_dir(&theme).expect("a folder of ours");
+    let write = |name: &str, text: &str| std::fs::write(theme.join(name), text).expect("a file of ours");
+    write("a.yaml", "# nothing yet\n");
+    write("b.yaml", &GOOD.replace("settle_ms: 2000\n", "settle_ms: 2000\ninvariants: [C5, C99]\n"));
+    write("c.yaml", GOOD);
+    write("notes.txt", "not a scenario");
+    let loaded = load_all(&[folder.path().to_owned()], &["C5", "M1"]);
+    assert_eq!(loaded.scenarios.len(), 1);
+    let told: Vec<String> = loaded.refused.iter().map(ToString::to_string).collect();
+    assert!(told[0].contains("a.yaml:1: the file is empty"), "{told:?}");
+    assert!(told[1].contains("b.yaml:24: `invariants` names C99, but may name only C5, M1"), "{told:?}");
+    assert_eq!(told.len(), 2);
+    let nothing = load_all(&[theme.join("none")], &[]);
+    assert_eq!((nothing.scenarios.len(), nothing.refused.len()), (0, 1));
+}
+
 /// Every file that ships is read.
 #[test]
 fn the_shipped_scenarios_are_well_formed() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).to_owned();
-    let scenarios = load_all(&[folder]).expect("every shipped file is a scenario");
-    let names: Vec<&str> = scenarios.iter().map(|(_, scenario)| scenario.name.as_str()).collect();
+    let rules = ["C5", "C6", "C7", "C8", "CON5", "CON6", "I15", "M1", "M4", "M5", "O2"];
+    let loaded = load_all(&[folder], &rules);
+    assert!(loaded.refused.is_empty(), "{:?}", loaded.refused);
+    let names: Vec<&str> = loaded.scenarios.iter().map(|(_, scenario)| scenario.name.as_str()).collect();
     assert!(names.contains(&"two-edges-shared-tier"), "{names:?}");
 }

@@ -1,4 +1,5 @@
-//! The command line of `tiergate-sim`. Exit codes: 0 all is well, 1 a rule was broken, 2 the input was bad.
+//! The command line of `tiergate-sim`. Exit codes: 0 all is well, 1 a rule was broken, 2 the input was
+//! bad, 3 what was run proves nothing.
 
 use crate::{
     explore::{ExploreArgs, ProveArgs, ReplayCaseArgs, ShrinkArgs},

@@ -1,10 +1,11 @@
 //! `tiergate-sim run`: scenarios times seeds, on all cores; a table of what held, and for what did not, how
 //! to see it again.
 
+mod document;
 mod pool;
 mod report;
 
-use crate::world::{Figures, Order, Record, Tallies, rules};
+use crate::world::{Figures, Order, Record, Tallies, rule_ids};
 use clap::Args;
 use std::{
     collections::BTreeMap,
@@ -16,10 +17,15 @@ use std::{
     time::Duration,
 };
 use tiergate_engine::Fault;
-use tiergate_scenarios::{FaultKind, Scenario, Scope, load_all};
+use tiergate_scenarios::{FaultKind, LoadError, Loaded, Scenario, Scope, load_all};
 
 /// What `run` is told.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Exit codes: 0 all held; 1 a rule was broken, or what a scenario expects did not come; 2 a \
+    file or an argument is wrong (the good files are run all the same); 3 nothing was broken, but a fault that a \
+    scenario asks for never hit, so that it proves nothing."
+)]
 pub struct RunArgs {
     /// Scenario files, or folders of them.
     #[arg(required = true)]
@@ -46,6 +52,12 @@ pub struct RunArgs {
     /// Record what each edge of the one seed is told, and decides, into this folder, for `replay-inputs`.
     #[arg(long, value_name = "FOLDER", requires = "seed")]
     record: Option<PathBuf>,
+    /// Also writes what came of it into this file, as JUnit has it: one test case for each scenario.
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Also writes what came of it into this file, as JSON: every figure, every fault, every failed seed.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
     /// Prints a hash of all that happened for each seed, to compare machines, builds and runs.
     #[arg(long)]
     hashes: bool,
@@ -79,21 +91,25 @@ struct Tested {
     figures: Figures,
     simulated: Duration,
     took: Duration,
+    /// Was one seed run by itself? It has only some of the faults, and does not stand for all.
+    is_single: bool,
+}
+
+/// What came of a scenario.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    Passed,
+    /// A rule was broken, or what is expected did not come.
+    Failed,
+    /// A fault never hit.
+    Vacuous,
 }
 
 /// Runs the subcommand.
 pub fn run(args: RunArgs) -> ExitCode {
-    let scenarios = match load_all(&args.paths) {
-        Ok(scenarios) => scenarios,
-        Err(error) => return refuse(&error.to_string()),
-    };
-    for (path, scenario) in &scenarios {
-        if let Err(unknown) = rules(scenario) {
-            return refuse(&format!(
-                "{}: `invariants` names {unknown}, but must name rules that stand",
-                path.display()
-            ));
-        }
+    let Loaded { scenarios, refused } = load_all(&args.paths, &rule_ids());
+    for error in &refused {
+        eprintln!("error: {error}");
     }
     let (first, count) = match args.seed {
         Some(seed) => (seed, NonZeroU64::MIN),
@@ -110,28 +126,38 @@ pub fn run(args: RunArgs) -> ExitCode {
     let record: Option<Arc<Path>> = args.record.as_deref().map(Arc::from);
     let jobs = args.jobs.or_else(|| thread::available_parallelism().ok()).unwrap_or(NonZeroUsize::MIN);
 
-    let mut all_held = true;
-    let mut table = report::Table::begin();
+    let mut table = report::Table::begin(&scenarios);
+    let mut all = Vec::new();
     for (path, scenario) in scenarios {
         let (plant, facts, record) = (args.plant, args.facts, record.clone());
         let order = Order { scenario: Arc::new(scenario), seed: first, plant, facts, record };
-        let tested = pool::live(path, &order, count.get(), jobs);
+        let mut tested = pool::live(path, &order, count.get(), jobs);
+        tested.is_single = args.seed.is_some();
         table.row(&tested);
         if args.seed.is_some() || args.hashes {
             report::hashes(&tested);
         }
-        if let Some((seed, record)) = &tested.shown {
-            report::failure(&tested, *seed, record, args.plant);
-        }
-        // One seed has only some of the faults.
-        let vacuous = if args.seed.is_some() { Vec::new() } else { tested.vacuous() };
-        report::vacuous(&tested, &vacuous);
-        // Nor does it stand for all of them.
-        let unexpected = if args.seed.is_some() { Vec::new() } else { tested.unexpected() };
-        report::unexpected(&tested, &unexpected);
-        all_held &= tested.failed.is_empty() && vacuous.is_empty() && unexpected.is_empty();
+        report::shortcomings(&tested, args.plant);
+        all.push(tested);
     }
-    if all_held { ExitCode::SUCCESS } else { ExitCode::from(1) }
+    for (option, file, text) in [
+        ("--junit", &args.junit, document::junit as fn(&[Tested], &[LoadError], Option<Fault>) -> String),
+        ("--json", &args.json, document::json),
+    ] {
+        if let Some(file) = file
+            && let Err(error) = std::fs::write(file, text(&all, &refused, args.plant))
+        {
+            return refuse(&format!("`{option}` is {}, which cannot be written: {error}", file.display()));
+        }
+    }
+    let verdicts: Vec<_> = all.iter().map(Tested::verdict).collect();
+    report::sum(&verdicts, refused.len());
+    ExitCode::from(match () {
+        () if verdicts.contains(&Verdict::Failed) => 1,
+        () if !refused.is_empty() => 2,
+        () if verdicts.contains(&Verdict::Vacuous) => 3,
+        () => 0,
+    })
 }
 
 fn refuse(why: &str) -> ExitCode {
@@ -155,6 +181,7 @@ impl Tested {
             figures: Figures::default(),
             simulated: Duration::ZERO,
             took: Duration::ZERO,
+            is_single: false,
         }
     }
 
@@ -179,11 +206,22 @@ impl Tested {
     /// Faults that the scenario asks for and that never hit.
     fn vacuous(&self) -> Vec<FaultKind> {
         let asked = self.faults.iter().filter(|(kind, _)| self.scenario.faults.names(*kind));
-        asked.filter(|(_, tally)| tally.fired == 0).map(|(kind, _)| kind).collect()
+        asked.filter(|(_, tally)| tally.fired == 0 && !self.is_single).map(|(kind, _)| kind).collect()
     }
 
     /// What is not as the scenario expects it of all seeds.
     fn unexpected(&self) -> Vec<String> {
+        if self.is_single {
+            return Vec::new();
+        }
         self.figures.unexpected(&self.scenario.expect, Scope::AllSeeds)
+    }
+
+    fn verdict(&self) -> Verdict {
+        match (self.failed.is_empty() && self.unexpected().is_empty(), self.vacuous().is_empty()) {
+            (false, _) => Verdict::Failed,
+            (true, false) => Verdict::Vacuous,
+            (true, true) => Verdict::Passed,
+        }
     }
 }

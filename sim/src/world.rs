@@ -64,6 +64,14 @@ pub(crate) fn simulate(order: &Order) -> Record {
     run.join().expect("a world's panics are caught on its thread")
 }
 
+/// The ids that a scenario's `invariants` may name.
+pub(crate) fn rule_ids() -> Vec<&'static str> {
+    // C6 needs to know the scenario's lifetimes, so it is none of all worlds' rules.
+    let mut ids: Vec<_> = Invariants::all().ids().chain(["C6"]).collect();
+    ids.sort_unstable();
+    ids
+}
+
 /// The rules that a scenario asks for, told what they need to know of its world.
 ///
 /// # Errors

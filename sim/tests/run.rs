@@ -112,15 +112,96 @@ fn a_bad_file_starts_nothing() {
     assert_eq!(run(Path::new("no/such/file.yaml"), &[]).status.code(), Some(2));
 }
 
-/// A fault that the scenario asks for and that never hits fails it: here nobody asks while the shared tier is
-/// slow.
+/// A bad file does not keep the good one beside it from being run, and is not forgotten at the end.
+#[test]
+fn a_bad_file_hides_no_good_one() {
+    let bad = changed("edges: 2", "edges: 9");
+    let path = |path: &Path| path.to_str().expect("the path is plain text").to_owned();
+    let output = sim(&[
+        "run",
+        &path(bad.path()),
+        &path(&shipped()),
+        "--seeds",
+        "1",
+        "--jobs",
+        "1",
+        "--first-seed",
+        "5",
+    ]);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+    assert!(text(&output).contains("two-edges-shared-tier "), "{}", text(&output));
+    assert!(text(&output).contains("1 refused"), "{}", text(&output));
+}
+
+/// A world in which nobody is served fails though no rule is broken, and says so in a line that needs no
+/// knowledge of caches; machines read the same.
+#[test]
+fn a_world_in_which_nobody_is_served_fails() {
+    let file = changed("requests: 200", "requests: 100");
+    let all = std::fs::read_to_string(&file).expect("it was just written");
+    let begin = all.find("faults:\n").expect("it has faults");
+    let end = all.find("faults_until_ms:").expect("it has an end");
+    let resets = "faults: {origin_resets: {percent: 100}}\nswarm: all\n";
+    std::fs::write(&file, [&all[..begin], resets, &all[end..]].concat()).expect("it is writable");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (junit, json) = (folder.path().join("junit.xml"), folder.path().join("run.json"));
+    let written = |path: &Path| path.to_str().expect("the path is plain text").to_owned();
+    let output = run(file.path(), &["--seeds", "3", "--junit", &written(&junit), "--json", &written(&json)]);
+    let seen = text(&output);
+    assert_eq!(output.status.code(), Some(1), "{seen}");
+    assert!(seen.contains("TOO FEW SERVED two-edges-shared-tier: "), "{seen}");
+    assert!(seen.contains(" requests were answered in full ("), "{seen}");
+    assert!(seen.contains(" %), and 50 % were expected to be."), "{seen}");
+    assert!(seen.contains(" were told of an error, "), "{seen}");
+    assert!(seen.contains("The scenario expects nothing of service by itself"), "{seen}");
+    assert!(!seen.contains("BROKEN") && !seen.contains("UNEXPECTED"), "{seen}");
+
+    let junit = std::fs::read_to_string(junit).expect("it was asked for");
+    assert!(junit.contains("tests=\"1\"") && junit.contains("failures=\"1\""), "{junit}");
+    assert!(junit.contains("message=\"TOO FEW SERVED two-edges-shared-tier: "), "{junit}");
+    let json = std::fs::read_to_string(json).expect("it was asked for");
+    let json: serde_json::Value = serde_json::from_str(&json).expect("it is JSON");
+    let scenario = &json["scenarios"][0];
+    assert_eq!(scenario["verdict"], "failed");
+    // Nobody before the faults are over; afterwards, as soon as the origin is asked again.
+    assert_eq!(scenario["figures"]["faults"]["whole"], 0.0);
+    assert!(scenario["figures"]["healed"]["whole"].as_f64() > Some(0.0), "{scenario:#}");
+    assert!(scenario["figures"]["healed"]["recovered_ms"].as_f64() > Some(0.0), "{scenario:#}");
+    assert!(scenario["figures"]["whole"]["server_errors"].as_f64() > Some(50.0), "{scenario:#}");
+    assert_eq!(scenario["faults"]["origin_resets"]["hit"].as_u64().map(|hit| hit > 0), Some(true));
+}
+
+/// What passes is written for machines as well, and a file that is refused is a test in error.
+#[test]
+fn machines_read_what_passed_and_what_was_refused() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (junit, json) = (folder.path().join("junit.xml"), folder.path().join("run.json"));
+    let bad = changed("edges: 2", "edges: 9");
+    let path = |path: &Path| path.to_str().expect("the path is plain text").to_owned();
+    let (bad, good) = (path(bad.path()), path(&shipped()));
+    let output = sim(&["run", &bad, &good, "--seed", "3", "--junit", &path(&junit), "--json", &path(&json)]);
+    assert_eq!(output.status.code(), Some(2), "{}", text(&output));
+    let junit = std::fs::read_to_string(junit).expect("it was asked for");
+    assert!(junit.contains("tests=\"2\"") && junit.contains("errors=\"1\""), "{junit}");
+    assert!(junit.contains("`topology.edges` is 9, but must be 1 to 6"), "{junit}");
+    let json = std::fs::read_to_string(json).expect("it was asked for");
+    let json: serde_json::Value = serde_json::from_str(&json).expect("it is JSON");
+    assert_eq!(json["scenarios"][0]["verdict"], "passed");
+    assert!(json["refused"][0]["why"].as_str().is_some_and(|why| why.contains("`topology.edges` is 9")));
+    let nowhere = run(&shipped(), &["--seed", "3", "--json", &path(&folder.path().join("no/such/file"))]);
+    assert_eq!(nowhere.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&nowhere.stderr).contains("`--json` is "), "{nowhere:?}");
+}
+
+/// A fault that the scenario asks for and that never hits makes it vacuous, which has an exit code of its own:
+/// here nobody asks while the shared tier is slow.
 #[test]
 fn a_scenario_whose_fault_never_hits_fails() {
     let file = changed("times: 3, for_ms: [50, 600]", "times: 1, for_ms: [1, 1]");
     let text_of = std::fs::read_to_string(&file).expect("it was just written");
     std::fs::write(&file, text_of.replace("requests: 200", "requests: 1")).expect("it is writable");
     let output = run(file.path(), &["--seeds", "3"]);
-    assert_eq!(output.status.code(), Some(1), "{}", text(&output));
+    assert_eq!(output.status.code(), Some(3), "{}", text(&output));
     assert!(
         text(&output).contains("VACUOUS two-edges-shared-tier: `faults.shared_tier_slow`"),
         "{}",

@@ -69,7 +69,7 @@ fn what_is_known_of_a_url_is_told() {
     let origin = Origin::start(|asked, stream| match asked.target.as_str() {
         "/none" => respond(stream, "Cache-Control: no-store\r\n", 1, b"x"),
         "/vary" => respond(stream, "Cache-Control: max-age=60\r\nVary: Accept-Language\r\n", 2, b"de"),
-        _ => respond(stream, FRESH, 5, b"hello"),
+        _ => respond(stream, &format!("{FRESH}Age: 10\r\n"), 5, b"hello"),
     });
     let site = Site::new();
     let server =
@@ -92,7 +92,7 @@ fn what_is_known_of_a_url_is_told() {
     }
     let has = told("/a");
     let response =
-        |usable: &str| format!("[{{\"status\":200,\"bytes\":5,\"age\":0,\"fresh_for\":60{usable}}}]");
+        |usable: &str| format!("[{{\"status\":200,\"bytes\":5,\"age\":10,\"fresh_for\":50{usable}}}]");
     let (l0, l2) = (response(",\"usable\":true"), response(""));
     assert!(has.contains(&format!("\"l0\":{l0},\"l2\":{l2}}}")), "{has}");
     server.get("/none");

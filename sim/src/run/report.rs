@@ -1,41 +1,57 @@
-//! What a person reads after a run: one row for each scenario, and for a broken rule all it takes to see it
-//! again.
+//! What a person reads after a run: one row for each scenario, and for what did not hold all it takes to
+//! understand it and to see it again.
 
-use super::Tested;
+use super::{Tested, Verdict};
 use crate::world::Record;
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 use tiergate_engine::Fault;
-use tiergate_scenarios::FaultKind;
+use tiergate_scenarios::{Figure, Phase, Scenario, spelled};
 
 /// The table. Its head is printed before the first row.
-pub(super) struct Table;
+pub(super) struct Table {
+    /// How wide the names are.
+    names: usize,
+}
 
 impl Table {
-    pub(super) fn begin() -> Self {
-        outln!(
-            "{:<28} {:>7} {:>7} {:>10} {:>7} {:>11} {:>9}",
-            "scenario",
-            "seeds",
-            "passed",
-            "requests",
-            "hits",
-            "simulated",
-            "seeds/s"
-        );
-        Self
+    pub(super) fn begin(scenarios: &[(PathBuf, Scenario)]) -> Self {
+        let names = scenarios.iter().map(|(_, scenario)| scenario.name.len()).max().unwrap_or(0).max(24);
+        if !scenarios.is_empty() {
+            outln!(
+                "{:<names$} {:>6} {:>6} {:>9} {:>9} {:>6} {:>8} {:>8} {:>8} {:>9} {:>7}",
+                "scenario",
+                "seeds",
+                "passed",
+                "requests",
+                "answered",
+                "hits",
+                "origin",
+                "p50, ms",
+                "p99, ms",
+                "timed out",
+                "seeds/s"
+            );
+        }
+        Self { names }
     }
 
-    /// One scenario, and below it its faults.
+    /// One scenario, and below it its faults and what it expects.
     pub(super) fn row(&mut self, tested: &Tested) {
         let passed = tested.seeds - tested.failed.len() as u64;
+        let names = self.names;
+        let of = |figure| tested.figures.of(Phase::Whole, figure);
         outln!(
-            "{:<28} {:>7} {:>7} {:>10} {:>6.1}% {:>11} {:>9.1}",
+            "{:<names$} {:>6} {:>6} {:>9} {:>8}% {:>5}% {:>8} {:>8} {:>8} {:>9} {:>7.1}",
             tested.scenario.name,
             tested.seeds,
             passed,
             tested.requests,
-            ratio(tested.hits, tested.requests) * 100.0,
-            spell(tested.simulated),
+            tenth(of(Figure::AnsweredPercent)),
+            tenth(of(Figure::HitPercent)),
+            of(Figure::OriginRequests),
+            of(Figure::LatencyP50Ms),
+            of(Figure::LatencyP99Ms),
+            of(Figure::TimedOut),
             tested.seeds as f64 / tested.took.as_secs_f64(),
         );
         for (kind, tally) in tested.faults.iter().filter(|(kind, _)| tested.scenario.faults.names(*kind)) {
@@ -47,10 +63,22 @@ impl Table {
                 tally.fired
             );
         }
-        for figure in tested.scenario.expect.keys() {
-            outln!("  {:<26} {}", figure.as_str(), tested.figures.of(*figure));
+        for (phase, figure, _) in tested.scenario.expect.iter() {
+            let name = phase.as_str().map_or_else(String::new, |phase| format!("{phase}."));
+            let note = if tested.scenario.expects_service_by_default && figure == Figure::AnsweredPercent {
+                ", and at least 50 by default: it expects nothing else of service"
+            } else {
+                ""
+            };
+            let name = name + figure.as_str();
+            outln!("  {name:<26} {}{note}", spelled(tested.figures.of(phase, figure)));
         }
     }
+}
+
+/// A share with one digit behind the point, cut, so that 99.99 is not told as 100.
+fn tenth(percent: f64) -> String {
+    format!("{:.1}", (percent * 10.0).floor() / 10.0)
 }
 
 /// What each seed's log comes to: two runs of one seed must agree.
@@ -60,22 +88,74 @@ pub(super) fn hashes(tested: &Tested) {
     }
 }
 
+/// What did not hold.
+pub(super) fn shortcomings(tested: &Tested, plant: Option<Fault>) {
+    for told in failures(tested, plant).into_iter().chain(vacuous(tested)) {
+        outln!("\n{told}\n");
+    }
+}
+
+/// Each thing that failed, in words: the broken rule of the lowest seed, and what was expected in vain.
+pub(super) fn failures(tested: &Tested, plant: Option<Fault>) -> Vec<String> {
+    let broken = tested.shown.as_ref().map(|(seed, record)| broken(tested, *seed, record, plant));
+    let unserved = unserved(tested);
+    let is_said = |what: &String| unserved.is_some() && what.starts_with("`expect.answered_percent`");
+    let unexpected: Vec<_> = tested
+        .unexpected()
+        .into_iter()
+        .filter(|what| !is_said(what))
+        .map(|what| format!("UNEXPECTED {}: {what}, of {} seeds", tested.scenario.name, tested.seeds))
+        .collect();
+    unserved.into_iter().chain(broken).chain(unexpected).collect()
+}
+
+/// That too few were served, in a line for whoever knows nothing of caches.
+fn unserved(tested: &Tested) -> Option<String> {
+    let figures = &tested.figures;
+    let of = |figure| figures.of(Phase::Whole, figure);
+    let least = tested.scenario.expect.of(Phase::Whole, Figure::AnsweredPercent)?.at_least?;
+    let percent = of(Figure::AnsweredPercent);
+    if percent >= least || tested.is_single {
+        return None;
+    }
+    let asked = of(Figure::Whole) + of(Figure::Broken) + of(Figure::Unanswered);
+    let line = format!(
+        "TOO FEW SERVED {}: {} of {asked} requests were answered in full ({} %), and {} % were expected to be.\n  \
+         {} clients waited {} ms in vain, {} were told of an error, {} saw their response break off.",
+        tested.scenario.name,
+        of(Figure::Whole),
+        spelled(percent),
+        spelled(least),
+        of(Figure::TimedOut),
+        tested.scenario.workload.timeout_ms,
+        of(Figure::ServerErrors),
+        of(Figure::Broken),
+    );
+    let how = "\n  The scenario expects nothing of service by itself, so half is expected: `expect.answered_percent` \
+               says what you expect.";
+    Some(if tested.scenario.expects_service_by_default { line + how } else { line })
+}
+
 /// A broken rule: scenario, seed, rule, what was seen, what came before, and the command that shows it again.
-pub(super) fn failure(tested: &Tested, seed: u64, record: &Record, plant: Option<Fault>) {
-    let Some(violation) = &record.violation else {
-        return;
-    };
-    outln!("\nBROKEN {} by seed {seed} of {}", violation.rule, tested.scenario.name);
-    outln!("  seen: {}", violation.detail);
-    outln!("  the last {} facts:", record.recent.len());
-    for line in &record.recent {
-        outln!("    {line}");
-    }
+fn broken(tested: &Tested, seed: u64, record: &Record, plant: Option<Fault>) -> String {
+    let Some(violation) = &record.violation else { return String::new() };
+    let mut lines = vec![
+        format!("BROKEN {} by seed {seed} of {}", violation.rule, tested.scenario.name),
+        format!("  seen: {}", violation.detail),
+        format!("  the last {} facts:", record.recent.len()),
+    ];
+    lines.extend(record.recent.iter().map(|line| format!("    {line}")));
     if tested.failed.len() > 1 {
-        outln!("  {} seeds failed: {}", tested.failed.len(), some(&tested.failed));
+        lines.push(format!("  {} seeds failed: {}", tested.failed.len(), some(&tested.failed)));
     }
+    lines.push(format!("  see it again: {}", again(tested, seed, plant)));
+    lines.join("\n")
+}
+
+/// The command that shows a seed again.
+pub(super) fn again(tested: &Tested, seed: u64, plant: Option<Fault>) -> String {
     let plant = plant.map_or_else(String::new, |fault| format!(" --plant {}", fault.as_str()));
-    outln!("  see it again: tiergate-sim run {} --seed {seed}{plant}\n", tested.path.display());
+    format!("tiergate-sim run {} --seed {seed}{plant}", tested.path.display())
 }
 
 /// The first few failed seeds with their rules.
@@ -90,33 +170,33 @@ fn some(failed: &[(u64, &str)]) -> String {
 }
 
 /// A scenario that asks for a fault and never gets it proves nothing about it.
-pub(super) fn vacuous(tested: &Tested, kinds: &[FaultKind]) {
-    for kind in kinds {
-        outln!(
-            "\nVACUOUS {}: `faults.{}` hit in none of {} seeds; run more seeds, or make it hit\n",
+pub(super) fn vacuous(tested: &Tested) -> Vec<String> {
+    let told = tested.vacuous().into_iter().map(|kind| {
+        format!(
+            "VACUOUS {}: `faults.{}` hit in none of {} seeds; run more seeds, or make it hit",
             tested.scenario.name,
             kind.as_str(),
             tested.seeds
-        );
-    }
+        )
+    });
+    told.collect()
 }
 
-/// Nor does one in which what it expects did not happen.
-pub(super) fn unexpected(tested: &Tested, what: &[String]) {
-    for what in what {
-        outln!("\nUNEXPECTED {}: {what}, of {} seeds\n", tested.scenario.name, tested.seeds);
+/// The last line: how many of what, where more than one scenario was run, or a file was refused.
+pub(super) fn sum(verdicts: &[Verdict], refused: usize) {
+    if verdicts.len() + refused < 2 {
+        return;
     }
+    let count = |wanted| verdicts.iter().filter(|verdict| **verdict == wanted).count();
+    outln!(
+        "\n{} passed, {} failed, {} vacuous, {refused} refused",
+        count(Verdict::Passed),
+        count(Verdict::Failed),
+        count(Verdict::Vacuous)
+    );
 }
 
-fn ratio(part: u64, whole: u64) -> f64 {
-    if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
-}
-
-fn spell(time: Duration) -> String {
-    let seconds = time.as_secs();
-    match (seconds / 3_600, seconds / 60 % 60, seconds % 60) {
-        (0, 0, _) => format!("{:.1} s", time.as_secs_f64()),
-        (0, minutes, seconds) => format!("{minutes} min {seconds:02} s"),
-        (hours, minutes, _) => format!("{hours} h {minutes:02} min"),
-    }
+/// A time of a world, or of ours.
+pub(super) fn seconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1_000.0).round() / 1_000.0
 }

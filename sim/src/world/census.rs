@@ -1,38 +1,107 @@
 //! What the figures of a scenario's `expect` come to: counted from facts, and from what clients say of their
 //! answers.
 
+use hdrhistogram::Histogram;
 use std::collections::{BTreeMap, BTreeSet};
 use tiergate_engine::{CacheKey, CopyEvent, Event, Instant, ResidenceEvent, TierId};
-use tiergate_invariants::{Edge, Fact, Got, What};
-use tiergate_scenarios::{Expectations, Figure, Scope};
+use tiergate_invariants::{Edge, Fact, Got, Version, What};
+use tiergate_scenarios::{Expectations, Figure, Phase, Scope, Sum};
 
-/// What each figure comes to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Figures([u64; Figure::ALL.len()]);
+/// What each figure comes to, in each phase.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Figures {
+    faults: Values,
+    healed: Values,
+}
+
+/// What each figure comes to in one phase.
+#[derive(Clone, Debug, PartialEq)]
+struct Values {
+    counts: [u64; Figure::ALL.len()],
+    /// How long clients that read at once waited for whole responses, in milliseconds, to three digits.
+    waits_ms: Histogram<u64>,
+}
+
+impl Default for Values {
+    fn default() -> Self {
+        let waits_ms = Histogram::new(3).expect("three digits are less than the five that may be kept");
+        Self { counts: [0; Figure::ALL.len()], waits_ms }
+    }
+}
+
+impl Values {
+    fn add(&mut self, figure: Figure, more: u64) {
+        let value = &mut self.counts[figure as usize];
+        match figure.sum() {
+            Sum::Added => *value = value.saturating_add(more),
+            Sum::Highest => *value = more.max(*value),
+            Sum::Derived => unreachable!("{figure:?} follows from others"),
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        for figure in Figure::ALL.into_iter().filter(|figure| figure.sum() != Sum::Derived) {
+            self.add(figure, other.counts[figure as usize]);
+        }
+        self.waits_ms.add(&other.waits_ms).expect("a histogram that grows takes what another one holds");
+    }
+
+    fn count(&self, figure: Figure) -> u64 {
+        self.counts[figure as usize]
+    }
+
+    /// How many of a hundred; none of nothing.
+    fn percent(&self, part: &[Figure], rest: &[Figure]) -> f64 {
+        let sum = |figures: &[Figure]| figures.iter().map(|figure| self.count(*figure)).sum::<u64>();
+        let (part, rest) = (sum(part), sum(rest));
+        if part == 0 { 0.0 } else { part as f64 * 100.0 / (part + rest) as f64 }
+    }
+
+    fn of(&self, figure: Figure) -> f64 {
+        const HITS: [Figure; 3] = [Figure::HitsL0, Figure::HitsL1, Figure::HitsL2];
+        match figure {
+            Figure::AnsweredPercent => self.percent(&[Figure::Whole], &[Figure::Broken, Figure::Unanswered]),
+            Figure::HitPercent => self.percent(&HITS, &[Figure::Misses]),
+            Figure::LatencyP50Ms => self.waits_ms.value_at_quantile(0.5) as f64,
+            Figure::LatencyP99Ms => self.waits_ms.value_at_quantile(0.99) as f64,
+            Figure::LatencyMaxMs => self.waits_ms.max() as f64,
+            counted => self.count(counted) as f64,
+        }
+    }
+}
 
 impl Figures {
     /// What this one comes to.
-    pub(crate) fn of(&self, figure: Figure) -> u64 {
-        self.0[figure as usize]
-    }
-
-    /// Takes in some more of it.
-    pub(crate) fn add(&mut self, figure: Figure, more: u64) {
-        let value = &mut self.0[figure as usize];
-        *value = figure.with(*value, more);
+    pub(crate) fn of(&self, phase: Phase, figure: Figure) -> f64 {
+        match phase {
+            Phase::Whole => {
+                let mut all = self.faults.clone();
+                all.merge(&self.healed);
+                all.of(figure)
+            }
+            Phase::Faults => self.faults.of(figure),
+            Phase::Healed => self.healed.of(figure),
+        }
     }
 
     /// Takes in another run's.
     pub(crate) fn merge(&mut self, other: &Self) {
-        for figure in Figure::ALL {
-            self.add(figure, other.of(figure));
-        }
+        self.faults.merge(&other.faults);
+        self.healed.merge(&other.healed);
     }
 
     /// What is not as the scenario expects it of this scope.
     pub(crate) fn unexpected(&self, expect: &Expectations, of: Scope) -> Vec<String> {
-        let asked = expect.iter().filter(|(_, expectation)| expectation.of == of);
-        asked.filter_map(|(figure, expectation)| expectation.misses(*figure, self.of(*figure))).collect()
+        let asked = expect.iter().filter(|(_, _, expectation)| expectation.of == of);
+        asked
+            .filter_map(|(phase, figure, expectation)| {
+                expectation.misses(phase, figure, self.of(phase, figure))
+            })
+            .collect()
+    }
+
+    fn in_phase(&mut self, is_healed: bool) -> &mut Values {
+        if is_healed { &mut self.healed } else { &mut self.faults }
     }
 }
 
@@ -75,7 +144,9 @@ pub(crate) enum Reading {
 pub(crate) struct Census {
     /// What they come to so far.
     pub(crate) figures: Figures,
-    is_healed: bool,
+    healed_at: Option<Instant>,
+    /// The newest version of each key.
+    newest: BTreeMap<CacheKey, Version>,
     /// How often each edge was started.
     lives: BTreeMap<Edge, u64>,
     /// Those that answer: one that has started looks at its disk first.
@@ -101,6 +172,10 @@ struct Stored {
 #[derive(Clone, Copy, Debug)]
 struct Ask {
     at: Instant,
+    /// The faults were over.
+    is_healed: bool,
+    /// What the origin would have answered.
+    newest: Option<Version>,
     /// The edge is up.
     is_served: bool,
     /// L2 never began to hold it.
@@ -122,12 +197,14 @@ impl Census {
                 let mine: u64 =
                     self.copies.iter().filter(|((of, _), _)| of == edge).map(|(_, count)| count).sum();
                 self.copies.retain(|(of, _), _| of != edge);
-                self.figures.add(Figure::CutL2, mine);
+                self.count(Figure::CutL2, mine);
             }
             What::ClientAsked { ask, edge, key, .. } => {
                 let place = (*edge, *key);
                 let ask_of = Ask {
                     at: fact.at,
+                    is_healed: self.healed_at.is_some(),
+                    newest: self.newest.get(key).copied(),
                     is_served: self.up.contains(edge),
                     is_elsewhere: !self.ever_in_l2.contains(&place),
                     is_while_slow: self.slow.get(edge).is_some_and(|depth| *depth > 0),
@@ -144,12 +221,10 @@ impl Census {
             What::PurgeConfirmed { edge, key, .. } => {
                 self.purged.insert((*edge, *key), self.life(*edge));
             }
-            What::Healed => self.is_healed = true,
-            What::Published { .. }
-            | What::OriginAnswered { .. }
-            | What::PurgeAsked { .. }
-            | What::Audited { .. }
-            | What::Settled { .. } => {}
+            What::Healed => self.healed_at = Some(fact.at),
+            What::Published { key, version, .. } => drop(self.newest.insert(*key, *version)),
+            What::OriginAnswered { .. } => self.count(Figure::OriginRequests, 1),
+            What::PurgeAsked { .. } | What::Audited { .. } | What::Settled { .. } => {}
         }
     }
 
@@ -157,6 +232,19 @@ impl Census {
     pub(crate) fn answered(&mut self, ask: u64, by: Answerer, reading: Reading) {
         if let Some(ask) = self.asks.get_mut(&ask) {
             ask.answer = Some((by, reading));
+        }
+    }
+
+    /// So much more of a figure, in the phase of now.
+    pub(crate) fn count(&mut self, figure: Figure, more: u64) {
+        let is_healed = self.healed_at.is_some();
+        self.figures.in_phase(is_healed).add(figure, more);
+    }
+
+    /// One more of a figure that tells of a request which waits for its answer.
+    pub(crate) fn count_of(&mut self, ask: u64, figure: Figure) {
+        if let Some(ask) = self.asks.get(&ask) {
+            self.figures.in_phase(ask.is_healed).add(figure, 1);
         }
     }
 
@@ -190,9 +278,9 @@ impl Census {
         }
         if let Event::Residence(ResidenceEvent::Stored { tier: TierId::L2, key, .. }) = event {
             self.end_copy(edge, *key);
-            let stored = Stored { life: self.life(edge), is_healed: self.is_healed };
+            let stored = Stored { life: self.life(edge), is_healed: self.healed_at.is_some() };
             self.stored.insert((edge, *key), stored);
-            self.figures.add(Figure::StoredL2, 1);
+            self.count(Figure::StoredL2, 1);
         }
     }
 
@@ -203,17 +291,23 @@ impl Census {
     }
 
     fn on_got(&mut self, at: Instant, place: (Edge, CacheKey), ask: Ask, got: &Got) {
+        let figures = self.figures.in_phase(ask.is_healed);
         match got {
-            Got::Broken => self.figures.add(Figure::Broken, 1),
-            Got::Nothing => self.figures.add(Figure::Unanswered, 1),
+            Got::Broken => figures.add(Figure::Broken, 1),
+            Got::Nothing => figures.add(Figure::Unanswered, 1),
             Got::Left => {}
-            Got::Whole { .. } => {
-                self.figures.add(Figure::Whole, 1);
-                self.figures.add(Figure::PurgedThenAsked, ask.is_of_purged.into());
+            Got::Whole { spans, .. } => {
+                figures.add(Figure::Whole, 1);
+                figures.add(Figure::PurgedThenAsked, ask.is_of_purged.into());
+                let version = spans.first().and_then(|span| span.of).map(|(_, version)| version);
+                figures.add(Figure::StaleAnswers, (version.is_some() && version < ask.newest).into());
                 if let Some((by, reading)) = ask.answer {
                     self.on_whole(at, place, ask, by, reading);
                 }
             }
+        }
+        if let (Got::Broken | Got::Nothing, true, Some(healed_at)) = (got, ask.is_healed, self.healed_at) {
+            self.figures.healed.add(Figure::RecoveredMs, millis(ask.at, healed_at));
         }
     }
 
@@ -225,20 +319,29 @@ impl Census {
             Answerer::Tier(TierId::L3) => None,
             Answerer::Origin => Some(Figure::Misses),
         };
+        let stored = self.stored.get(&place).filter(|_| by == Answerer::Tier(TierId::L2)).copied();
+        let life = self.life(place.0);
+        let figures = self.figures.in_phase(ask.is_healed);
         if let Some(figure) = tier_figure {
-            self.figures.add(figure, 1);
+            figures.add(figure, 1);
         }
-        if by == Answerer::Tier(TierId::L2)
-            && let Some(stored) = self.stored.get(&place)
-        {
-            self.figures.add(Figure::HitsL2Recovered, (stored.life < self.life(place.0)).into());
-            self.figures.add(Figure::HitsL2Healed, stored.is_healed.into());
+        if let Some(stored) = stored {
+            figures.add(Figure::HitsL2Recovered, (stored.life < life).into());
+            figures.add(Figure::HitsL2Healed, stored.is_healed.into());
         }
+        if reading == Reading::InItsOwnTime {
+            return;
+        }
+        let waited = millis(at, ask.at);
+        figures.waits_ms.record(waited).expect("a histogram that grows takes every value");
         let is_elsewhere = by == Answerer::Tier(TierId::L0) || (ask.is_elsewhere && by == Answerer::Origin);
-        if is_elsewhere && ask.is_served && reading == Reading::AtOnce {
-            let waited = at.since(ask.at).as_millis();
-            self.figures.add(Figure::LatencyElsewhereMs, u64::try_from(waited).unwrap_or(u64::MAX));
-            self.figures.add(Figure::AskedWhileSlow, ask.is_while_slow.into());
+        if is_elsewhere && ask.is_served {
+            figures.add(Figure::LatencyElsewhereMs, waited);
+            figures.add(Figure::AskedWhileSlow, ask.is_while_slow.into());
         }
     }
+}
+
+fn millis(at: Instant, since: Instant) -> u64 {
+    u64::try_from(at.since(since).as_millis()).unwrap_or(u64::MAX)
 }

@@ -18,6 +18,7 @@ use hyper::{body::Incoming, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use std::{sync::Arc, time::Duration};
 use tiergate_invariants::{Edge, Got, Span, Version, What};
+use tiergate_scenarios::Figure;
 use tokio::time::{sleep, timeout};
 use turmoil::net::TcpStream;
 
@@ -47,7 +48,10 @@ async fn ask(stage: &Stage, job: Job) {
     let (edge, key) = (Edge(job.edge), stage.catalogue.object(job.object).key);
     stage.log.push(What::ClientAsked { ask, edge, key, request: None });
     let time_max = Duration::from_millis(stage.scenario.workload.timeout_ms);
-    let got = timeout(time_max, get(stage, ask, job)).await.unwrap_or(Got::Nothing);
+    let got = timeout(time_max, get(stage, ask, job)).await.unwrap_or_else(|_elapsed| {
+        stage.log.count_of(ask, Figure::TimedOut);
+        Got::Nothing
+    });
     stage.log.push(What::ClientGot { ask, edge, key, got });
 }
 
@@ -56,6 +60,7 @@ async fn get(stage: &Stage, ask: u64, job: Job) -> Got {
         return Got::Nothing;
     };
     if response.status().is_server_error() {
+        stage.log.count_of(ask, Figure::ServerErrors);
         return Got::Nothing;
     }
     let by = response.headers().get(ANSWERED_BY).and_then(|by| Answerer::named(by.to_str().ok()?));

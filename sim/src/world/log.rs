@@ -127,12 +127,17 @@ impl Log {
 
     /// So much more of a figure that no fact tells.
     pub(crate) fn count(&self, figure: Figure, more: u64) {
-        self.lock().census.figures.add(figure, more);
+        self.lock().census.count(figure, more);
+    }
+
+    /// One more of a figure that tells of a request which waits for its answer.
+    pub(crate) fn count_of(&self, ask: u64, figure: Figure) {
+        self.lock().census.count_of(ask, figure);
     }
 
     /// What the figures have come to.
     pub(crate) fn figures(&self) -> Figures {
-        self.lock().census.figures
+        self.lock().census.figures.clone()
     }
 
     /// An edge answers from now on.
@@ -179,7 +184,7 @@ impl Log {
         if record.violation.is_some() {
             record.recent = inner.recent.iter().map(told).collect();
         }
-        record.figures = inner.census.figures;
+        record.figures = std::mem::take(&mut inner.census.figures);
         record.hash = Some(inner.hasher.finalize());
         record.simulated = simulated;
         record

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use std::{io::ErrorKind, sync::Arc, time::Duration};
 use tiergate_engine::Seed;
 use tiergate_invariants::Invariants;
-use tiergate_scenarios::{Between, FaultKind, Faults, Figure, SharedFault};
+use tiergate_scenarios::{Between, FaultKind, Faults, Figure, Phase, SharedFault};
 use tokio::time::{Instant, timeout};
 
 const SECTOR: usize = 4096;
@@ -108,7 +108,7 @@ async fn a_loss_of_power_takes_what_was_not_synced() {
     disk.end(DiskFault::Slow { delay_ms: 1_000 });
     assert_eq!(disk.read(0, 8 * SECTOR).await.expect("it is well"), of(0));
     assert_eq!(disk.read(1 << 20, 8 * SECTOR).await.expect("it is well"), of(2));
-    assert!(log.figures().of(Figure::SectorsLost) <= 8);
+    assert!(log.figures().of(Phase::Whole, Figure::SectorsLost) <= 8.0);
 }
 
 /// Rot is met when it is read, once for each moment.
