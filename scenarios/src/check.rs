@@ -2,7 +2,7 @@
 
 use crate::{
     Between, DiskSync, Expectation, Expectations, FaultKind, Faults, Objects, Popularity, RawScenario, Scope,
-    Swarm, Topology, Workload, expect,
+    Swarm, Topology, Workload, expect, time::written,
 };
 use std::fmt::{self, Display};
 use tiergate_engine::{ByteCount, Config, TierId};
@@ -154,9 +154,9 @@ impl TryFrom<RawScenario> for Scenario {
 fn check_world(raw: &RawScenario) -> Result<(), OutOfBounds> {
     number(raw.topology.edges, 1, 6, "topology.edges")?;
     number(raw.topology.clients, 1, 6, "topology.clients")?;
-    range(raw.latency_ms, 0, 1_000, "latency_ms")?;
-    number(raw.faults_until_ms, 1, TEN_MINUTES_MS, "faults_until_ms")?;
-    number(raw.settle_ms, raw.faults_until_ms + 1, TEN_MINUTES_MS, "settle_ms")?;
+    times(raw.latency_ms, 0, 1_000, "latency")?;
+    time(raw.faults_until_ms, 1, TEN_MINUTES_MS, "faults_until")?;
+    time(raw.settle_ms, raw.faults_until_ms + 1, TEN_MINUTES_MS, "settle")?;
 
     let objects = &raw.objects;
     number(objects.count, 1, 10_000, "objects.count")?;
@@ -167,8 +167,10 @@ fn check_world(raw: &RawScenario) -> Result<(), OutOfBounds> {
     }
     number(objects.chunked_percent, 0, 100, "objects.chunked_percent")?;
     number(objects.not_storable_percent, 0, 100, "objects.not_storable_percent")?;
-    range(objects.lifetime_s, 0, 86_400, "objects.lifetime_s")?;
-    range(objects.version_every_ms, 1, u64::from(u32::MAX), "objects.version_every_ms")
+    let Between(least, most) = objects.lifetime_s;
+    let lifetime_ms = Between(least.saturating_mul(1_000), most.saturating_mul(1_000));
+    times(lifetime_ms, 0, 86_400_000, "objects.lifetime")?;
+    times(objects.version_every_ms, 1, u64::from(u32::MAX), "objects.version_every")
 }
 
 fn check_workload(raw: &RawScenario) -> Result<(), OutOfBounds> {
@@ -188,11 +190,11 @@ fn check_workload(raw: &RawScenario) -> Result<(), OutOfBounds> {
     number(leave_percent, 0, 100, "workload.leave_percent")?;
     number(slow_percent, 0, 100, "workload.slow_percent")?;
     number(purge_percent, 0, 100, "workload.purge_percent")?;
-    number(timeout_ms, 1, TEN_MINUTES_MS, "workload.timeout_ms")
+    time(timeout_ms, 1, TEN_MINUTES_MS, "workload.timeout")
 }
 
 fn check_disk(raw: &RawScenario) -> Result<Disk, OutOfBounds> {
-    range(raw.disk_latency_ms, 0, 1_000, "disk_latency_ms")?;
+    times(raw.disk_latency_ms, 0, 1_000, "disk_latency")?;
     let storage = raw.storage.l2.unwrap_or_default();
     let Some(l2) = &raw.cache.l2 else {
         holds(raw.storage.l2.is_none(), "storage.l2", "present", "absent, unless `cache.l2` is there")?;
@@ -250,7 +252,7 @@ fn check_faults(raw: &RawScenario, cache: &Config) -> Result<(), OutOfBounds> {
     let faults = &raw.faults;
     if let Some(stall) = &faults.origin_stalls {
         number(stall.percent, 1, 100, "faults.origin_stalls.percent")?;
-        range(stall.for_ms, 1, TEN_MINUTES_MS, "faults.origin_stalls.for_ms")?;
+        times(stall.for_ms, 1, TEN_MINUTES_MS, "faults.origin_stalls.for")?;
     }
     for (name, fault) in [
         ("origin_truncates", &faults.origin_truncates),
@@ -271,19 +273,19 @@ fn check_faults(raw: &RawScenario, cache: &Config) -> Result<(), OutOfBounds> {
     ] {
         if let Some(fault) = fault {
             number(fault.times, 1, 100, &format!("faults.{name}.times"))?;
-            range(fault.for_ms, 1, TEN_MINUTES_MS, &format!("faults.{name}.for_ms"))?;
+            times(fault.for_ms, 1, TEN_MINUTES_MS, &format!("faults.{name}.for"))?;
         }
     }
     for (name, slow) in [("shared_tier_slow", &faults.shared_tier_slow), ("disk_slow", &faults.disk_slow)] {
         if let Some(slow) = slow {
             number(slow.times, 1, 100, &format!("faults.{name}.times"))?;
-            range(slow.for_ms, 1, TEN_MINUTES_MS, &format!("faults.{name}.for_ms"))?;
-            range(slow.delay_ms, 1, TEN_MINUTES_MS, &format!("faults.{name}.delay_ms"))?;
+            times(slow.for_ms, 1, TEN_MINUTES_MS, &format!("faults.{name}.for"))?;
+            times(slow.delay_ms, 1, TEN_MINUTES_MS, &format!("faults.{name}.delay"))?;
         }
     }
     if let Some(errors) = &faults.disk_errors {
         number(errors.times, 1, 100, "faults.disk_errors.times")?;
-        range(errors.for_ms, 1, TEN_MINUTES_MS, "faults.disk_errors.for_ms")?;
+        times(errors.for_ms, 1, TEN_MINUTES_MS, "faults.disk_errors.for")?;
         number(errors.percent, 1, 100, "faults.disk_errors.percent")?;
     }
     if let Some(rot) = &faults.disk_rot {
@@ -308,6 +310,21 @@ fn bytes(size: Between<ByteCount>) -> Between<u64> {
 fn number(value: impl Into<u64>, least: u64, most: u64, field: &str) -> Result<(), OutOfBounds> {
     let value = value.into();
     holds((least..=most).contains(&value), field, value, format_args!("{least} to {most}"))
+}
+
+fn time(value_ms: u64, least_ms: u64, most_ms: u64, field: &str) -> Result<(), OutOfBounds> {
+    let bound = format!("{} to {}", written(least_ms), written(most_ms));
+    holds((least_ms..=most_ms).contains(&value_ms), field, written(value_ms), bound)
+}
+
+fn times(value: Between<u64>, least_ms: u64, most_ms: u64, field: &str) -> Result<(), OutOfBounds> {
+    let Between(low, high) = value;
+    holds(
+        least_ms <= low && low <= high && high <= most_ms,
+        field,
+        format_args!("[{}, {}]", written(low), written(high)),
+        format_args!("two times in order, from {} to {}", written(least_ms), written(most_ms)),
+    )
 }
 
 fn range(value: Between<u64>, least: u64, most: u64, field: &str) -> Result<(), OutOfBounds> {

@@ -26,7 +26,7 @@ pub struct Expectations(BTreeMap<(Phase, Figure), Expectation>);
 pub enum Phase {
     /// All of it.
     Whole,
-    /// Until `faults_until_ms`.
+    /// Until `faults_until`.
     Faults,
     /// From then on.
     Healed,

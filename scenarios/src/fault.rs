@@ -1,6 +1,6 @@
 //! The faults that a scenario may ask for.
 
-use crate::Between;
+use crate::{Between, time};
 use serde::Deserialize;
 use tiergate_engine::TierId;
 
@@ -54,17 +54,19 @@ pub struct SharedFault {
 pub struct StallFault {
     /// How many of a hundred answers. 1 to 100.
     pub percent: u8,
-    /// How long, in milliseconds.
+    /// How long. At least 1ms.
+    #[serde(rename = "for", deserialize_with = "time::between_ms")]
     pub for_ms: Between<u64>,
 }
 
-/// A fault that comes, lasts and goes. Its beginnings are drawn evenly from the time until `faults_until_ms`.
+/// A fault that comes, lasts and goes. Its beginnings are drawn evenly from the time until `faults_until`.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EpisodeFault {
     /// How many in one seed. 1 to 100.
     pub times: u32,
-    /// How long each lasts, in milliseconds. At least 1; it ends at `faults_until_ms` at the latest.
+    /// How long each lasts. At least 1ms; it ends at `faults_until` at the latest.
+    #[serde(rename = "for", deserialize_with = "time::between_ms")]
     pub for_ms: Between<u64>,
 }
 
@@ -74,9 +76,11 @@ pub struct EpisodeFault {
 pub struct SlowFault {
     /// How many in one seed. 1 to 100.
     pub times: u32,
-    /// How long each lasts, in milliseconds. At least 1; it ends at `faults_until_ms` at the latest.
+    /// How long each lasts. At least 1ms; it ends at `faults_until` at the latest.
+    #[serde(rename = "for", deserialize_with = "time::between_ms")]
     pub for_ms: Between<u64>,
-    /// How late each answer comes meanwhile, in milliseconds. At least 1.
+    /// How late each answer comes meanwhile. At least 1ms.
+    #[serde(rename = "delay", deserialize_with = "time::between_ms")]
     pub delay_ms: Between<u64>,
 }
 
@@ -86,7 +90,8 @@ pub struct SlowFault {
 pub struct PartialFault {
     /// How many in one seed. 1 to 100.
     pub times: u32,
-    /// How long each lasts, in milliseconds. At least 1; it ends at `faults_until_ms` at the latest.
+    /// How long each lasts. At least 1ms; it ends at `faults_until` at the latest.
+    #[serde(rename = "for", deserialize_with = "time::between_ms")]
     pub for_ms: Between<u64>,
     /// How many of a hundred operations fail meanwhile. 1 to 100.
     pub percent: u8,

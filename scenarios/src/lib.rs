@@ -9,6 +9,7 @@ mod fault;
 #[cfg(test)]
 mod fuzz;
 mod read;
+mod time;
 
 pub use check::{Disk, OutOfBounds, Scenario};
 pub use expect::{Expectation, Expectations, Figure, Phase, Scope, Sum, spelled};
@@ -30,9 +31,9 @@ pub struct RawScenario {
     pub description: String,
     /// Which hosts there are.
     pub topology: Topology,
-    /// How long a message takes, in milliseconds of simulated time. Each seed draws its own range within this
-    /// one. Default 0 to 8; at most 1000.
-    #[serde(default = "default_latency")]
+    /// How long a message takes, in simulated time. Each seed draws its own range within this one. Default
+    /// `[0s, 8ms]`; at most 1s.
+    #[serde(rename = "latency", default = "default_latency", deserialize_with = "time::between_ms")]
     pub latency_ms: Between<u64>,
     /// The edges' configuration: the same section, of the same type, as in a proxy's file. Without `l3`;
     /// where `l2` is there, its `capacity` is 16MiB to 256MiB.
@@ -40,9 +41,13 @@ pub struct RawScenario {
     /// What stands behind the tiers. Default: each with its defaults.
     #[serde(default)]
     pub storage: RawStorage,
-    /// How long an operation of a disk takes, in milliseconds of simulated time; at most 1000. Default 0
-    /// to 2. What is in the page cache takes none.
-    #[serde(default = "default_disk_latency")]
+    /// How long an operation of a disk takes, in simulated time; at most 1s. Default `[0s, 2ms]`. What is in the
+    /// page cache takes none.
+    #[serde(
+        rename = "disk_latency",
+        default = "default_disk_latency",
+        deserialize_with = "time::between_ms"
+    )]
     pub disk_latency_ms: Between<u64>,
     /// What the origin serves.
     pub objects: Objects,
@@ -54,9 +59,11 @@ pub struct RawScenario {
     /// Does each seed draw which of the faults and workload habits it has? Default `half`.
     #[serde(default)]
     pub swarm: Swarm,
-    /// Until when faults may happen, in milliseconds; then the world heals. 1 to 600000.
+    /// Until when faults may happen; then the world heals. 1ms to 10min.
+    #[serde(rename = "faults_until", deserialize_with = "time::ms")]
     pub faults_until_ms: u64,
-    /// When everything must have come to its end. After `faults_until_ms`, at most 600000.
+    /// When everything must have come to its end. After `faults_until`, at most 10min.
+    #[serde(rename = "settle", deserialize_with = "time::ms")]
     pub settle_ms: u64,
     /// The ids of the rules that must hold. Default: every rule.
     #[serde(default)]
@@ -135,9 +142,11 @@ pub struct Objects {
     pub chunked_percent: u8,
     /// How many of a hundred objects a shared cache may not store.
     pub not_storable_percent: u8,
-    /// How long a version may be used once served, in seconds.
+    /// How long a version may be used once served, in whole seconds: at most 24h.
+    #[serde(rename = "lifetime", deserialize_with = "time::between_s")]
     pub lifetime_s: Between<u64>,
-    /// How long until an object's next version, in milliseconds. At least 1.
+    /// How long until an object's next version. At least 1ms.
+    #[serde(rename = "version_every", deserialize_with = "time::between_ms")]
     pub version_every_ms: Between<u64>,
 }
 
@@ -155,7 +164,7 @@ pub struct Large {
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Workload {
-    /// Requests of one seed, purges included, spread over the time until `faults_until_ms` and a quarter
+    /// Requests of one seed, purges included, spread over the time until `faults_until` and a quarter
     /// more. 1 to 100000.
     pub requests: u32,
     /// Requests that one client host has under way at most. 1 to 64.
@@ -174,7 +183,8 @@ pub struct Workload {
     /// How many of a hundred requests are purges.
     #[serde(default)]
     pub purge_percent: u8,
-    /// How long a client waits for the whole of a response, in milliseconds. 1 to 600000.
+    /// How long a client waits for the whole of a response. 1ms to 10min.
+    #[serde(rename = "timeout", deserialize_with = "time::ms")]
     pub timeout_ms: u64,
 }
 

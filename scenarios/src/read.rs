@@ -133,19 +133,48 @@ pub fn parse(path: &Path, text: &str) -> Result<Scenario, LoadError> {
     }
     let raw: RawScenario = serde_saphyr::from_str(text).map_err(|error| {
         let line = error.location().map_or(0, |location| location.line());
-        malformed(line, plain(&error, text, line))
+        match missing(&error) {
+            // The reader sees that only at the end of the file.
+            Some(key) if TOP_KEYS.contains(&&*key) => malformed(1, format!("`{key}` is missing")),
+            Some(key) => malformed(line, format!("`{key}` is missing in what ends here")),
+            None => malformed(line, plain(&error, text, line)),
+        }
     })?;
     Scenario::try_from(raw).map_err(|wrong| malformed(line_of(text, &wrong.field), wrong.to_string()))
 }
 
-/// The reader's message, without the place that [`LoadError`] gives in the usual form, and with the line that
-/// it speaks of: the reader names neither field nor value when a value is of the wrong type.
+/// What every scenario has.
+const TOP_KEYS: [&str; 8] =
+    ["name", "description", "topology", "cache", "objects", "workload", "faults_until", "settle"];
+
+/// The key that the reader misses.
+fn missing(error: &serde_saphyr::Error) -> Option<String> {
+    let message = error.without_snippet().to_string();
+    let key = message.strip_prefix("missing field `")?.split('`').next()?;
+    Some(key.to_owned())
+}
+
+/// The reader's message in words for who writes scenarios and not programs, without the place that [`LoadError`]
+/// gives in the usual form, and with the line that it speaks of: the reader names neither field nor value when
+/// a value is of the wrong type.
 fn plain(error: &serde_saphyr::Error, text: &str, line: u64) -> String {
     let message = error.without_snippet().to_string();
     let message = message.split(" at line ").next().unwrap_or(&message);
+    let message = match message {
+        "invalid u8" | "invalid u32" | "invalid u64" => "a whole number belongs here,".to_owned(),
+        "invalid f64" => "a number belongs here,".to_owned(),
+        "expected mapping start" => "keys with their values belong here,".to_owned(),
+        "externally tagged enum expected scalar or mapping" => "a word belongs here,".to_owned(),
+        other => {
+            match other.strip_prefix("duplicate mapping key: ").and_then(|rest| rest.split(',').next()) {
+                Some(key) => format!("`{key}` is there for the second time,"),
+                None => other.to_owned(),
+            }
+        }
+    };
     match usize::try_from(line).ok().and_then(|line| text.lines().nth(line.checked_sub(1)?)) {
         Some(source) => format!("{message} in `{}`", source.trim()),
-        None => message.to_owned(),
+        None => message,
     }
 }
 

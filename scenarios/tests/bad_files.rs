@@ -15,17 +15,17 @@ objects:
   size: [0, 2KiB]
   chunked_percent: 50
   not_storable_percent: 10
-  lifetime_s: [1, 4]
-  version_every_ms: [100, 200]
+  lifetime: [1s, 4s]
+  version_every: [100ms, 200ms]
 workload:
   requests: 10
   streams: 2
   popularity: zipf
-  timeout_ms: 500
+  timeout: 500ms
 faults:
-  edge_restarts: {times: 1, for_ms: [5, 300]}
-faults_until_ms: 1000
-settle_ms: 2000
+  edge_restarts: {times: 1, for: [5ms, 300ms]}
+faults_until: 1s
+settle: 2s
 ";
 
 /// The message for the good file with `from` replaced by `to`.
@@ -40,7 +40,7 @@ fn message(from: &str, to: &str) -> String {
 /// Each row breaks one thing; the message names where it stands and what it may be.
 #[test]
 fn each_mistake_names_line_field_value_and_bound() {
-    let rows: [(&str, &str, &[&str]); 15] = [
+    let rows: [(&str, &str, &[&str]); 25] = [
         ("edges: 2", "edges: 0", &["s.yaml:3:", "`topology.edges` is 0", "1 to 6"]),
         ("edges: 2", "edges: -1", &["s.yaml:3:"]),
         ("edges: 2", "edges: many", &["s.yaml:3:", "many"]),
@@ -64,14 +64,36 @@ fn each_mistake_names_line_field_value_and_bound() {
         ),
         ("popularity: zipf", "popularity: zip", &["s.yaml:18:", "zip", "zipf"]),
         ("times: 1", "times: 0", &["s.yaml:21:", "`faults.edge_restarts.times` is 0", "1 to 100"]),
-        ("settle_ms: 2000", "settle_ms: 1000", &["s.yaml:23:", "`settle_ms` is 1000", "1001 to 600000"]),
+        ("settle: 2s", "settle: 1s", &["s.yaml:23:", "`settle` is 1s", "1s 1ms to 10m"]),
+        ("settle: 2s", "settle: 2000", &["s.yaml:23:", "`2000` is no time", "`3s`", "settle: 2000"]),
+        ("settle: 2s", "settle: 1500us", &["s.yaml:23:", "`1500us` is not in whole milliseconds"]),
+        ("lifetime: [1s, 4s]", "lifetime: [1s, 1500ms]", &["s.yaml:13:", "`1500ms` is not in whole seconds"]),
+        (
+            "lifetime: [1s, 4s]",
+            "lifetime: [4s, 1s]",
+            &["s.yaml:13:", "`objects.lifetime` is [4s, 1s]", "in order"],
+        ),
+        ("for: [5ms, 300ms]", "for: [5ms, soon]", &["s.yaml:21:", "`soon` is no time"]),
         ("  l1: {}\n", "  l3: {}\n", &["s.yaml:5:", "`cache.l3` is present", "absent"]),
         (
             "  l1: {}\n",
             "  l2: {}\n",
             &["s.yaml:5:", "`cache.l2.capacity` is 10737418240", "16777216 to 268435456"],
         ),
-        ("name: x\n", "", &["name"]),
+        ("name: x\n", "", &["s.yaml:1: `name` is missing"]),
+        (
+            "workload:\n",
+            "workload: 7\nworkload_is:\n",
+            &["s.yaml:15: keys with their values belong here, in `workload: 7`"],
+        ),
+        ("  timeout: 500ms\n", "", &["`timeout` is missing in what ends here"]),
+        ("name: x\n", "name: x\nname: y\n", &["s.yaml:2: `name` is there for the second time, in `name: y`"]),
+        (
+            "times: 1",
+            "times: one",
+            &["s.yaml:21: a whole number belongs here, in `edge_restarts: {times: one"],
+        ),
+        ("popularity: zipf", "popularity: [zipf]", &["s.yaml:18: a word belongs here"]),
     ];
     for (from, to, wanted) in rows {
         let message = message(from, to);
@@ -96,28 +118,28 @@ topology: {edges: 1, clients: 1}
 cache:
   l2: {capacity: 16MiB}
 storage: {l2: {sync: {every_ms: 100}}}
-disk_latency_ms: [0, 3]
+disk_latency: [0s, 3ms]
 objects:
   count: 3
   size: [0, 2KiB]
   chunked_percent: 50
   not_storable_percent: 10
-  lifetime_s: [1, 4]
-  version_every_ms: [100, 200]
+  lifetime: [1s, 4s]
+  version_every: [100ms, 200ms]
 workload:
   requests: 10
   streams: 2
   popularity: zipf
-  timeout_ms: 500
+  timeout: 500ms
 faults:
-  disk_slow: {times: 1, for_ms: [5, 300], delay_ms: [1, 90]}
-  disk_errors: {times: 2, for_ms: [5, 300], percent: 50}
-  disk_full: {times: 3, for_ms: [5, 300]}
+  disk_slow: {times: 1, for: [5ms, 300ms], delay: [1ms, 90ms]}
+  disk_errors: {times: 2, for: [5ms, 300ms], percent: 50}
+  disk_full: {times: 3, for: [5ms, 300ms]}
   disk_rot: {times: 4, percent: 10}
   disk_sync_fails: {percent: 20}
   disk_short_reads: {percent: 30}
-faults_until_ms: 1000
-settle_ms: 2000
+faults_until: 1s
+settle: 2s
 expect:
   hits_l2: {at_least: 1, of: each_seed}
   broken: {at_most: 0}
@@ -143,13 +165,13 @@ fn mistakes_about_disks_and_expectations_are_named() {
         ),
         ("{every_ms: 100}", "sometimes", "sometimes"),
         ("{l2: {sync", "{l2: {sinc", "sinc"),
-        ("[0, 3]", "[0, 1001]", "s.yaml:7: `disk_latency_ms` is [0, 1001]"),
+        ("[0s, 3ms]", "[0s, 1001ms]", "s.yaml:7: `disk_latency` is [0s, 1s 1ms]"),
         (
             "disk_slow: {times: 1",
             "disk_slow: {times: 0",
             "s.yaml:21: `faults.disk_slow.times` is 0, but must be 1 to 100",
         ),
-        ("delay_ms: [1, 90]", "delay_ms: [0, 90]", "s.yaml:21: `faults.disk_slow.delay_ms` is [0, 90]"),
+        ("delay: [1ms, 90ms]", "delay: [0s, 90ms]", "s.yaml:21: `faults.disk_slow.delay` is [0s, 90ms]"),
         (
             "disk_errors: {times: 2",
             "disk_errors: {times: 101",
@@ -157,9 +179,9 @@ fn mistakes_about_disks_and_expectations_are_named() {
         ),
         ("percent: 50}", "percent: 0}", "s.yaml:22: `faults.disk_errors.percent` is 0, but must be 1 to 100"),
         (
-            "disk_full: {times: 3, for_ms: [5",
-            "disk_full: {times: 3, for_ms: [0",
-            "s.yaml:23: `faults.disk_full.for_ms`",
+            "disk_full: {times: 3, for: [5ms",
+            "disk_full: {times: 3, for: [0s",
+            "s.yaml:23: `faults.disk_full.for`",
         ),
         ("disk_rot: {times: 4", "disk_rot: {times: 0", "s.yaml:24: `faults.disk_rot.times` is 0"),
         (
@@ -257,7 +279,7 @@ fn one_bad_file_hides_no_other() {
     std::fs::create_dir(&theme).expect("a folder of ours");
     let write = |name: &str, text: &str| std::fs::write(theme.join(name), text).expect("a file of ours");
     write("a.yaml", "# nothing yet\n");
-    write("b.yaml", &GOOD.replace("settle_ms: 2000\n", "settle_ms: 2000\ninvariants: [C5, C99]\n"));
+    write("b.yaml", &GOOD.replace("settle: 2s\n", "settle: 2s\ninvariants: [C5, C99]\n"));
     write("c.yaml", GOOD);
     write("notes.txt", "not a scenario");
     let loaded = load_all(&[folder.path().to_owned()], &["C5", "M1"]);

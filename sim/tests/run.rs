@@ -140,7 +140,7 @@ fn a_world_in_which_nobody_is_served_fails() {
     let file = changed("requests: 200", "requests: 100");
     let all = std::fs::read_to_string(&file).expect("it was just written");
     let begin = all.find("faults:\n").expect("it has faults");
-    let end = all.find("faults_until_ms:").expect("it has an end");
+    let end = all.find("faults_until:").expect("it has an end");
     let resets = "faults: {origin_resets: {percent: 100}}\nswarm: all\n";
     std::fs::write(&file, [&all[..begin], resets, &all[end..]].concat()).expect("it is writable");
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -197,7 +197,7 @@ fn machines_read_what_passed_and_what_was_refused() {
 /// here nobody asks while the shared tier is slow.
 #[test]
 fn a_scenario_whose_fault_never_hits_fails() {
-    let file = changed("times: 3, for_ms: [50, 600]", "times: 1, for_ms: [1, 1]");
+    let file = changed("times: 3, for: [50ms, 600ms]", "times: 1, for: [1ms, 1ms]");
     let text_of = std::fs::read_to_string(&file).expect("it was just written");
     std::fs::write(&file, text_of.replace("requests: 200", "requests: 1")).expect("it is writable");
     let output = run(file.path(), &["--seeds", "3"]);

@@ -1,0 +1,70 @@
+//! Times as people write them: `250ms`, `3s`, `10min`. In the types they are whole milliseconds, or seconds.
+
+use crate::Between;
+use serde::{Deserialize, Deserializer, de};
+use std::{fmt, time::Duration};
+
+/// Whole milliseconds.
+struct Millis(u64);
+
+/// Whole seconds.
+struct Seconds(u64);
+
+/// Reads a time.
+pub(crate) fn ms<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    Millis::deserialize(deserializer).map(|Millis(ms)| ms)
+}
+
+/// Reads two times between which one is drawn.
+pub(crate) fn between_ms<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Between<u64>, D::Error> {
+    Between::deserialize(deserializer).map(|Between(Millis(least), Millis(most))| Between(least, most))
+}
+
+/// The same in seconds.
+pub(crate) fn between_s<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Between<u64>, D::Error> {
+    Between::deserialize(deserializer).map(|Between(Seconds(least), Seconds(most))| Between(least, most))
+}
+
+/// A time in milliseconds as a file would say it.
+pub(crate) fn written(ms: u64) -> String {
+    if ms == 0 { "0s".to_owned() } else { humantime::format_duration(Duration::from_millis(ms)).to_string() }
+}
+
+impl<'de> Deserialize<'de> for Millis {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (time, text) = deserializer.deserialize_str(Text)?;
+        let ms = u64::try_from(time.as_millis()).ok().filter(|ms| Duration::from_millis(*ms) == time);
+        ms.map(Self).ok_or_else(|| de::Error::custom(format_args!("`{text}` is not in whole milliseconds")))
+    }
+}
+
+impl<'de> Deserialize<'de> for Seconds {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (time, text) = deserializer.deserialize_str(Text)?;
+        if time.subsec_nanos() > 0 {
+            return Err(de::Error::custom(format_args!("`{text}` is not in whole seconds")));
+        }
+        Ok(Self(time.as_secs()))
+    }
+}
+
+/// Reads the text, and keeps it for what is wrong with it.
+struct Text;
+
+impl de::Visitor<'_> for Text {
+    type Value = (Duration, String);
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a time with its unit, as in `250ms`, `3s` or `10min`")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
+        let unit = "a time is a number and its unit, as in `250ms`, `3s` or `10min`";
+        let time = match text.trim() {
+            "0" => Ok(Duration::ZERO),
+            text => humantime::parse_duration(text),
+        };
+        let time = time.map_err(|_| E::custom(format_args!("`{text}` is no time: {unit}")))?;
+        Ok((time, text.to_owned()))
+    }
+}
