@@ -8,6 +8,7 @@
 
 mod chunks;
 mod connection;
+mod dialing;
 mod exchange;
 mod forwarding;
 mod h2;
@@ -24,6 +25,7 @@ mod requests;
 mod response_head;
 mod wire;
 
+pub use dialing::{Dial, Dialled};
 pub use forwarding::Unforwarded;
 pub use pingora::Proxying;
 pub use proxied::ResponseLimits;
@@ -31,7 +33,7 @@ pub(crate) use request_head::Fault;
 pub use request_head::{FIELD_LINES_MOST, HeadLimits};
 pub(crate) use requests::one_client;
 pub use requests::{Rate, RequestLimits};
-pub(crate) use wire::Wire;
+pub use wire::{Transport, Wire};
 
 use crate::{
     access_log::AccessLog,
@@ -151,6 +153,8 @@ pub struct Front<W: World> {
     driver: Driver<W>,
     origin: OriginAddress,
     origin_name: OriginName,
+    /// How it is connected to, where not by the system's sockets.
+    dial: Option<Arc<dyn Dial>>,
     /// Whom a client of HTTP/1.0 asks that does not say.
     default_authority: String,
     head_limits: HeadLimits,
@@ -201,6 +205,7 @@ impl<W: World> Front<W> {
             driver,
             origin_name: OriginName::new(origin.authority()),
             origin,
+            dial: None,
             default_authority,
             head_limits,
             timeouts,
@@ -217,6 +222,12 @@ impl<W: World> Front<W> {
             loop_id,
             _open: open,
         }
+    }
+
+    /// The same, with connections to the origin that come about in another way, each for one request.
+    #[must_use]
+    pub fn dialling(self, dial: Arc<dyn Dial>) -> Self {
+        Self { dial: Some(dial), ..self }
     }
 
     /// Is anything written of each request?
@@ -249,15 +260,17 @@ impl<W: World> Front<W> {
 
 /// What both sides of a connection agreed to speak before it began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Agreed {
+pub enum Agreed {
     /// There was nothing to agree by.
     Nothing,
+    /// HTTP/1.
     Http1,
+    /// HTTP/2.
     Http2,
 }
 
 /// Where connections come in: one front, with Pingora behind it for each scheme.
-pub(crate) struct Doors<W: World> {
+pub struct Doors<W: World> {
     front: Arc<Front<W>>,
     clear: Arc<HttpProxy<Proxying<W>>>,
     encrypted: Arc<HttpProxy<Proxying<W>>>,
@@ -273,7 +286,7 @@ impl<W: World> Clone for Doors<W> {
 impl<W: World> Doors<W> {
     /// `roots` is a file with the roots that the origin's certificate must lead to; the system's, without
     /// one.
-    pub(crate) fn new(front: Front<W>, roots: Option<&Path>) -> Self {
+    pub fn new(front: Front<W>, roots: Option<&Path>) -> Self {
         let front = Arc::new(front);
         let proxy = |scheme| Arc::new(pingora::proxy(Arc::clone(&front), scheme, roots));
         Self { clear: proxy(Scheme::Http), encrypted: proxy(Scheme::Https), front }
@@ -294,7 +307,7 @@ impl<W: World> Doors<W> {
     }
 
     /// Answers all requests of a connection. `stop` becomes true when the server drains.
-    pub(crate) async fn serve(self, mut wire: Wire, agreed: Agreed, stop: watch::Receiver<bool>) {
+    pub async fn serve(self, mut wire: Wire, agreed: Agreed, stop: watch::Receiver<bool>) {
         let proxy = match wire.scheme {
             Scheme::Http => self.clear,
             Scheme::Https => self.encrypted,

@@ -145,6 +145,8 @@ figures! {
     HitsL2Recovered = "hits_l2_recovered", Added, Some(TierId::L2);
     /// Of those, the ones whose object was stored after the faults were over.
     HitsL2Healed = "hits_l2_healed", Added, Some(TierId::L2);
+    /// Whole responses from a tier, which were stale and allowed to be.
+    HitsStale = "hits_stale", Added, None;
     /// Whole responses for which the origin was asked.
     Misses = "misses", Added, None;
     /// Objects stored in L2.
@@ -180,6 +182,7 @@ impl Figure {
                 | Self::HitsL2
                 | Self::HitsL2Recovered
                 | Self::HitsL2Healed
+                | Self::HitsStale
                 | Self::Misses
                 | Self::PurgedThenAsked
                 | Self::AskedWhileSlow

@@ -86,7 +86,6 @@ struct Tested {
     /// Of each seed, in order: how many facts, and a hash over them.
     logs: BTreeMap<u64, (u64, blake3::Hash)>,
     requests: u64,
-    hits: u64,
     faults: Tallies,
     figures: Figures,
     simulated: Duration,
@@ -176,7 +175,6 @@ impl Tested {
             shown: None,
             logs: BTreeMap::new(),
             requests: 0,
-            hits: 0,
             faults: Tallies::default(),
             figures: Figures::default(),
             simulated: Duration::ZERO,
@@ -190,7 +188,6 @@ impl Tested {
         self.seeds += 1;
         self.logs.extend(record.hash.map(|hash| (seed, (record.facts, hash))));
         self.requests += record.requests;
-        self.hits += record.hits;
         self.simulated += record.simulated;
         self.faults.add(&record.faults);
         self.figures.merge(&record.figures);

@@ -15,7 +15,6 @@ mod log;
 mod medium;
 mod origin;
 mod panics;
-mod reply;
 mod schedule;
 mod shared_tier;
 mod stage;

@@ -32,6 +32,13 @@ pub struct RawAdmin {
 #[serde(transparent)]
 pub struct Token(String);
 
+impl From<String> for Token {
+    /// This very text.
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token(…)")

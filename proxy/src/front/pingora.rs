@@ -139,7 +139,8 @@ impl<W: World> ProxyHttp for Proxying<W> {
     }
 
     async fn upstream_peer(&self, _session: &mut Session, _passing: &mut Passing) -> Result<Box<HttpPeer>> {
-        proxied::peer(&self.front.origin, &self.front.origin_name).await
+        let Front { origin, origin_name, dial, .. } = &*self.front;
+        proxied::peer(origin, origin_name, dial.as_ref()).await
     }
 
     async fn upstream_request_filter(
@@ -166,6 +167,9 @@ impl<W: World> ProxyHttp for Proxying<W> {
                 http::HeaderValue::from_bytes(value)
                     .or_err(ErrorType::InvalidHTTPHeader, "a list of addresses")?,
             )?;
+        }
+        if self.front.dial.is_some() {
+            request.insert_header(http::header::CONNECTION, "close")?;
         }
         request.append_header("cdn-loop", &self.front.loop_id)?;
         request.append_header(http::header::VIA, response::VIA)?;

@@ -1,11 +1,14 @@
 //! What goes around the cache: where it goes, what it loses on the way, and how it fails.
 
-use super::origin_name::OriginName;
+use super::{
+    dialing::{ByDialling, Dial},
+    origin_name::OriginName,
+};
 use crate::{config::OriginAddress, response::ErrorPage};
 use pingora::{
     Error, ErrorSource, ErrorType, OrErr, Result, http::ResponseHeader, upstreams::peer::HttpPeer,
 };
-use std::{io, time::Duration};
+use std::{io, net::Ipv4Addr, sync::Arc, time::Duration};
 use tiergate_tiers::http_head::{self, Scheme};
 
 /// How long a connection to the origin may take to come about.
@@ -65,8 +68,19 @@ pub(super) fn judge(response: &ResponseHeader, limits: &ResponseLimits) -> Resul
     Ok(())
 }
 
-/// The origin, at the address that it has now: one that changes is followed without a restart.
-pub(super) async fn peer(origin: &OriginAddress, name: &OriginName) -> Result<Box<HttpPeer>> {
+/// The origin, at the address that it has now: one that changes is followed without a restart. Who dials it in
+/// another way does so for each request: Pingora tells connections that it keeps apart by their sockets.
+pub(super) async fn peer(
+    origin: &OriginAddress,
+    name: &OriginName,
+    dial: Option<&Arc<dyn Dial>>,
+) -> Result<Box<HttpPeer>> {
+    if let Some(dial) = dial {
+        let mut peer = HttpPeer::new((Ipv4Addr::UNSPECIFIED, 0), false, origin.host().to_owned());
+        peer.options.custom_l4 = Some(Arc::new(ByDialling(Arc::clone(dial))));
+        peer.options.idle_timeout = Some(Duration::ZERO);
+        return Ok(Box::new(peer));
+    }
     let address = name
         .address()
         .await

@@ -33,7 +33,7 @@ const LINGERING_TIME_MAX: Duration = Duration::from_secs(2);
 const PIECES_MAX: usize = 64;
 
 /// What carries the bytes: a socket, or TLS over one.
-pub(crate) trait Transport: AsyncRead + AsyncWrite + Unpin + Send + Sync + Debug + 'static {
+pub trait Transport: AsyncRead + AsyncWrite + Unpin + Send + Sync + Debug + 'static {
     /// From now on, closing tells the client that something broke off.
     fn reset_on_close(&self) {}
 }
@@ -57,7 +57,7 @@ impl Transport for DuplexStream {}
 
 /// A connection to a client.
 #[derive(Debug)]
-pub(crate) struct Wire {
+pub struct Wire {
     transport: Box<dyn Transport>,
     pub(crate) peer: SocketAddr,
     pub(crate) scheme: Scheme,
@@ -96,7 +96,7 @@ impl From<WireError> for io::Error {
 
 impl Wire {
     /// A connection whose client may take bytes at any speed.
-    pub(crate) fn new(transport: impl Transport, peer: SocketAddr, scheme: Scheme) -> Self {
+    pub fn new(transport: impl Transport, peer: SocketAddr, scheme: Scheme) -> Self {
         let timer = Box::pin(tokio::time::sleep(Duration::ZERO));
         let taking = Meter::new(Pace::ANY);
         Self {

@@ -58,7 +58,7 @@ impl Values {
     }
 
     fn of(&self, figure: Figure) -> f64 {
-        const HITS: [Figure; 3] = [Figure::HitsL0, Figure::HitsL1, Figure::HitsL2];
+        const HITS: [Figure; 4] = [Figure::HitsL0, Figure::HitsL1, Figure::HitsL2, Figure::HitsStale];
         match figure {
             Figure::AnsweredPercent => self.percent(&[Figure::Whole], &[Figure::Broken, Figure::Unanswered]),
             Figure::HitPercent => self.percent(&HITS, &[Figure::Misses]),
@@ -110,23 +110,25 @@ impl Figures {
 pub(crate) enum Answerer {
     /// A tier, alone or after the origin agreed.
     Tier(TierId),
+    /// A tier, with what was stale.
+    Stale,
     /// The origin.
     Origin,
 }
 
 impl Answerer {
-    /// Its name in a response's field.
-    pub(crate) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Tier(tier) => tier.as_str(),
-            Self::Origin => "origin",
+    /// Who answered, by what `Cache-Status` says; nobody knows of a response that is no cache's.
+    pub(crate) fn of(cache_status: &str) -> Option<Self> {
+        let mut parameters = cache_status.split(';').map(str::trim).skip(1).peekable();
+        let first = *parameters.peek()?;
+        let detail = parameters.find_map(|parameter| parameter.strip_prefix("detail="));
+        let tiers = [TierId::L0, TierId::L1, TierId::L2, TierId::L3];
+        let tier = tiers.into_iter().find(|tier| Some(tier.as_str()) == detail);
+        match (tier, detail) {
+            (Some(tier), _) => Some(Self::Tier(tier)),
+            (None, Some("stale-while-revalidate" | "stale-if-error")) => Some(Self::Stale),
+            (None, _) => first.starts_with("fwd=").then_some(Self::Origin),
         }
-    }
-
-    /// Who has this name.
-    pub(crate) fn named(name: &str) -> Option<Self> {
-        let tiers = [TierId::L0, TierId::L1, TierId::L2, TierId::L3].map(Self::Tier);
-        tiers.into_iter().chain([Self::Origin]).find(|answerer| answerer.as_str() == name)
     }
 }
 
@@ -317,6 +319,7 @@ impl Census {
             Answerer::Tier(TierId::L1) => Some(Figure::HitsL1),
             Answerer::Tier(TierId::L2) => Some(Figure::HitsL2),
             Answerer::Tier(TierId::L3) => None,
+            Answerer::Stale => Some(Figure::HitsStale),
             Answerer::Origin => Some(Figure::Misses),
         };
         let stored = self.stored.get(&place).filter(|_| by == Answerer::Tier(TierId::L2)).copied();

@@ -7,7 +7,7 @@ use super::{
     body,
     catalogue::AUTHORITY,
     census::{Answerer, Reading},
-    reply::ANSWERED_BY,
+    edge::PURGE_TOKEN,
     stage::{PORT, Stage, edge_name},
     workload::{Habit, Job},
 };
@@ -63,7 +63,7 @@ async fn get(stage: &Stage, ask: u64, job: Job) -> Got {
         stage.log.count_of(ask, Figure::ServerErrors);
         return Got::Nothing;
     }
-    let by = response.headers().get(ANSWERED_BY).and_then(|by| Answerer::named(by.to_str().ok()?));
+    let by = response.headers().get("cache-status").and_then(|said| Answerer::of(said.to_str().ok()?));
     if let Some(by) = by {
         let reading = match job.habit {
             Habit::Reads => Reading::AtOnce,
@@ -115,12 +115,14 @@ async fn exchange(stage: &Stage, job: Job, method: &str) -> Option<(Response<Inc
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
     let task = tokio::spawn(async move { drop(connection.await) });
     let connection = Connection(task.abort_handle());
-    let request = Request::builder()
+    let mut request = Request::builder()
         .method(method)
         .uri(stage.catalogue.object(job.object).target.as_str())
-        .header(header::HOST, AUTHORITY)
-        .body(Empty::<Bytes>::new())
-        .expect("a plain method, path and host are a request");
+        .header(header::HOST, AUTHORITY);
+    if method == "PURGE" {
+        request = request.header(header::AUTHORIZATION, format!("Bearer {PURGE_TOKEN}"));
+    }
+    let request = request.body(Empty::<Bytes>::new()).expect("a plain method, path and host are a request");
     let response = sender.send_request(request).await.ok()?;
     Some((response, connection))
 }

@@ -1,30 +1,44 @@
-//! An edge: the real driver with the real wire clients, behind a plain HTTP front.
+//! An edge: what production runs, from the front that reads requests to the tiers, on the simulated network.
 //!
-//! The front translates between HTTP and the driver and decides nothing. It is not the production front;
-//! everything behind it is what production runs.
+//! Only what a host is to others is the world's: sockets, clock, disk, the origin and the shared tier.
 
 use super::{
     medium::SimMedium,
-    reply::Reply,
     stage::{ORIGIN, PORT, SHARED_TIER, Stage, edge_name, wall_at},
-    wire::Wire,
+    wire::{Accepted, Wire},
 };
-use http::{Request, Response, StatusCode};
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
-use std::{convert::Infallible, fs::File, num::NonZeroU32, sync::Arc, time::Duration};
+use async_trait::async_trait;
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io,
+    num::NonZeroU32,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 use tiergate_driver::{
-    Answer, Beginning, Clock, Driver, NoStore, Observer, Origin, Parts, Recorder, Served, TierError,
-    TokioSpawn, World,
+    Beginning, Clock, Driver, NoStore, Observer, Parts, Recorder, TierError, TokioSpawn, World,
 };
-use tiergate_engine::{CacheKey, Event, Instant, Method, Outcome, PurgeOutcome, Seed, TierId, WallTime};
+use tiergate_engine::{Event, Instant, PurgeEvent, PurgeId, PurgeMode, Seed, SelectorKind, TierId, WallTime};
 use tiergate_invariants::{Edge, Version, What};
+use tiergate_proxy::{
+    front::{Agreed, Dial, Dialled, Doors, Front, FrontOptions, Watchers},
+    metrics::{Metrics, Sources},
+};
 use tiergate_recording::JsonRecorder;
 use tiergate_scenarios::{DiskSync, FaultKind};
 use tiergate_tiers::{
-    AnyTier, HttpOrigin, LogOptions, LogTier, OriginOptions, RedisOptions, RedisTier, SyncPolicy, http_head,
+    AnyTier, Connect, HttpOrigin, LogOptions, LogTier, OriginOptions, RedisOptions, RedisTier, SyncPolicy,
+    http_head::Scheme,
+};
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
 };
 use turmoil::net::TcpListener;
+
+/// Who may purge.
+pub(crate) const PURGE_TOKEN: &str = "purge-token-of-the-world";
 
 /// What an edge's driver is made of.
 pub(crate) struct EdgeWorld;
@@ -40,15 +54,6 @@ impl World for EdgeWorld {
     type Observer = Watch;
 }
 
-/// One edge while it runs.
-struct Front {
-    number: u32,
-    stage: Arc<Stage>,
-    driver: Driver<EdgeWorld>,
-    /// For requests that are not the cache's business.
-    around: HttpOrigin<Wire>,
-}
-
 /// Runs an edge until it is crashed or the world ends.
 pub(crate) async fn run(stage: Arc<Stage>, number: u32) -> turmoil::Result {
     let slot = &stage.edges[number as usize];
@@ -58,13 +63,7 @@ pub(crate) async fn run(stage: Arc<Stage>, number: u32) -> turmoil::Result {
     // Whoever asks while the disk is being opened waits a moment, instead of being refused.
     let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;
     let names = Seed(stage.seed.split(&format!("names of edge {number}, start {start}")).bits());
-    let origin = || {
-        HttpOrigin::new(
-            stage.wire(FaultKind::PartitionOrigin, number),
-            format!("{ORIGIN}:{PORT}"),
-            origin_options(),
-        )
-    };
+    let to_origin = stage.wire(FaultKind::PartitionOrigin, number);
     let mut tiers = Vec::new();
     if stage.scenario.has_shared_tier() {
         tiers.push((TierId::L1, AnyTier::Redis(shared_tier(&stage, number))));
@@ -77,28 +76,41 @@ pub(crate) async fn run(stage: Arc<Stage>, number: u32) -> turmoil::Result {
     let parts = Parts {
         clock: SimulatedClock { stage: Arc::clone(&stage) },
         spawn: TokioSpawn::current(),
-        origin: origin(),
+        origin: HttpOrigin::new(to_origin.clone(), format!("{ORIGIN}:{PORT}"), origin_options()),
         tiers,
         durable: None,
         feed: None,
-        observer: Watch { stage: Arc::clone(&stage), edge: number, start },
+        observer: Watch { stage: Arc::clone(&stage), edge: number, start, purges: Mutex::default() },
     };
     let driver = Driver::start(parts, &stage.cache, names, NonZeroU32::MIN).await?;
     slot.drive(driver.clone());
     stage.log.serves(Edge(number));
-    let front = Arc::new(Front { number, stage: Arc::clone(&stage), driver, around: origin() });
+    let origin = format!("http://{ORIGIN}:{PORT}").parse().expect("a name and a port are an address");
+    let options =
+        FrontOptions { purge_token: Some(PURGE_TOKEN.to_owned().into()), ..FrontOptions::default() };
+    let metrics = Arc::new(Metrics::new(&stage.cache, NonZeroU32::MIN, Sources::default()));
+    let watchers = Watchers { metrics, access_log: None };
+    // Nobody waits for the last connection: a host ends at once.
+    let (open, _closed) = mpsc::channel(1);
+    let front = Front::new(driver, origin, options, watchers, names.0, open);
+    let doors = Doors::new(front.dialling(Arc::new(to_origin)), None);
+    // An edge never drains: it is killed.
+    let (_stop, stopping) = watch::channel(false);
 
     loop {
-        let (stream, _) = listener.accept().await?;
-        let front = Arc::clone(&front);
-        let service = service_fn(move |request| {
-            let front = Arc::clone(&front);
-            async move { Ok::<_, Infallible>(front.answer(request).await) }
-        });
-        let connection =
-            http1::Builder::new().auto_date_header(false).serve_connection(TokioIo::new(stream), service);
-        // How it ended, the client sees.
-        tokio::spawn(async move { drop(connection.await) });
+        let (stream, peer) = listener.accept().await?;
+        let wire = tiergate_proxy::front::Wire::new(Accepted(stream), peer, Scheme::Http);
+        tokio::spawn(doors.clone().serve(wire, Agreed::Nothing, stopping.clone()));
+    }
+}
+
+#[async_trait]
+impl Dial for Wire {
+    /// For what goes around the cache. Pingora's own times are not the world's, so nobody waits longer here.
+    async fn dial(&self) -> io::Result<Box<dyn Dialled>> {
+        let authority = format!("{ORIGIN}:{PORT}");
+        let connected = timeout(origin_options().connect_time_max, self.connect(&authority)).await;
+        Ok(Box::new(connected.map_err(|_elapsed| io::ErrorKind::TimedOut)??))
     }
 }
 
@@ -142,69 +154,6 @@ async fn disk_tier(stage: &Stage, medium: SimMedium, seed: Seed) -> LogTier<SimM
     }
 }
 
-impl Front {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Reply> {
-        let (parts, _) = request.into_parts();
-        let Ok(head) = http_head::request_head(&parts, http_head::Scheme::Http) else {
-            return Reply::empty(StatusCode::BAD_REQUEST);
-        };
-        let key = CacheKey::of(&head.authority, &head.target);
-        if parts.method.as_str() == "PURGE" {
-            return self.purge(key).await;
-        }
-        let fields = head.fields.iter();
-        if let Some((resident, age)) = self.driver.fresh_hit(key, head.method, fields) {
-            self.stage.log.hit();
-            return Reply::whole(&resident, age);
-        }
-        let head = Arc::new(head);
-        match self.driver.request(key, Arc::clone(&head)).await {
-            Answer::Serve(served) => self.serve(served, head.method),
-            Answer::Pass(_) => match self.around.fetch(head, |_| {}).await {
-                Ok((head, body)) => Reply::passed(&head, body),
-                Err(_) => Reply::empty(StatusCode::BAD_GATEWAY),
-            },
-            Answer::Refuse(_) => Reply::empty(StatusCode::BAD_GATEWAY),
-        }
-    }
-
-    fn serve(&self, served: Served<EdgeWorld>, method: Method) -> Response<Reply> {
-        match served.outcome {
-            Outcome::Hit { .. } | Outcome::Stale { .. } | Outcome::Revalidated { .. } => self.stage.log.hit(),
-            Outcome::Miss { .. } => {}
-        }
-        Reply::streamed(served, method)
-    }
-
-    async fn purge(&self, key: CacheKey) -> Response<Reply> {
-        let edge = Edge(self.number);
-        let newest = self.stage.newest(key);
-        let asked_at = self.stage.log.now();
-        self.stage.log.push(What::PurgeAsked { edge, purge: None, key });
-        let purged = self.driver.purge(key).await;
-        let is_confirmed = purged.tiers.iter().all(|(_, outcome)| match outcome {
-            PurgeOutcome::Removed(_)
-            | PurgeOutcome::RemovedUnseen
-            | PurgeOutcome::Staled(_)
-            | PurgeOutcome::Barred
-            | PurgeOutcome::Absent => true,
-            PurgeOutcome::Failed => false,
-        });
-        if !is_confirmed {
-            return Reply::empty(StatusCode::BAD_GATEWAY);
-        }
-        if let Some(newest) = newest {
-            self.stage.log.push(What::PurgeConfirmed {
-                edge,
-                key,
-                newest_when_asked: Version(newest),
-                asked_at,
-            });
-        }
-        Reply::empty(StatusCode::OK)
-    }
-}
-
 /// The world's clock, as one edge reads it.
 #[derive(Clone)]
 pub(crate) struct SimulatedClock {
@@ -237,12 +186,46 @@ pub(crate) struct Watch {
     stage: Arc<Stage>,
     edge: u32,
     start: u64,
+    /// Purges of one key that have begun: the newest version then, and when that was.
+    purges: Mutex<BTreeMap<PurgeId, (Version, Instant)>>,
+}
+
+impl Watch {
+    /// What the event means to whoever asked for a purge of one key.
+    fn purged(&self, event: PurgeEvent) -> Option<What> {
+        let edge = Edge(self.edge);
+        let mut purges = self.purges.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            PurgeEvent::PurgeBegan { purge, what: SelectorKind::Key(key), mode: PurgeMode::Hard } => {
+                let newest = self.stage.newest(key)?;
+                purges.insert(purge, (Version(newest), self.stage.log.now()));
+                Some(What::PurgeAsked { edge, purge: Some(purge), key })
+            }
+            PurgeEvent::PurgeEnded { purge, what: SelectorKind::Key(key), confirmed } => {
+                let (newest_when_asked, asked_at) = purges.remove(&purge)?;
+                confirmed.then_some(What::PurgeConfirmed { edge, key, newest_when_asked, asked_at })
+            }
+            PurgeEvent::PurgeBegan { .. }
+            | PurgeEvent::PurgeEnded { .. }
+            | PurgeEvent::RemotePurged { .. }
+            | PurgeEvent::PurgesMissed => None,
+        }
+    }
 }
 
 impl Observer for Watch {
     fn observe(&self, shard: u32, _now: Instant, event: &Event) {
-        if self.stage.edges[self.edge as usize].runs(self.start) {
-            self.stage.log.push(What::Engine { edge: Edge(self.edge), shard, event: *event });
+        if !self.stage.edges[self.edge as usize].runs(self.start) {
+            return;
+        }
+        let told = if let Event::Purge(event) = event { self.purged(*event) } else { None };
+        let (before, after) = match told {
+            Some(asked @ What::PurgeAsked { .. }) => (Some(asked), None),
+            told => (None, told),
+        };
+        let fact = What::Engine { edge: Edge(self.edge), shard, event: *event };
+        for what in before.into_iter().chain([fact]).chain(after) {
+            self.stage.log.push(what);
         }
     }
 

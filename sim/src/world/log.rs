@@ -46,8 +46,6 @@ pub(crate) struct Record {
     pub facts: u64,
     /// How many requests clients sent, purges not among them.
     pub requests: u64,
-    /// How many of them a tier answered.
-    pub hits: u64,
     /// How often each fault hit.
     pub faults: Tallies,
     /// What each figure came to.
@@ -113,11 +111,6 @@ impl Log {
         let mut inner = self.lock();
         inner.record.requests += 1;
         inner.record.requests
-    }
-
-    /// A tier answered a request.
-    pub(crate) fn hit(&self) {
-        self.lock().record.hits += 1;
     }
 
     /// A client has the head of its response.

@@ -11,6 +11,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll},
 };
+use tiergate_proxy::front::Transport;
 use tiergate_scenarios::FaultKind;
 use tiergate_tiers::Connect;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -105,6 +106,40 @@ impl Connect for Wire {
         self.cuts.observe_fault(self.link);
         let stream = TcpStream::connect(authority.to_owned()).await?;
         Ok(self.clone().accepted(stream))
+    }
+}
+
+/// A connection that an edge has accepted from a client.
+#[derive(Debug)]
+pub(crate) struct Accepted(pub TcpStream);
+
+impl Transport for Accepted {}
+
+impl AsyncRead for Accepted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Accepted {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(context)
     }
 }
 
