@@ -187,6 +187,7 @@ impl<C: Chunk> Known<C> {
                 }
             }
             Input::Leave { request } => drop(self.waiting.remove(request)),
+            Input::AnsweredAround { key, .. } => drop(self.purged.insert(*key)),
             Input::Purge { selector, .. } => self.purged.extend(key_of(selector)),
             Input::RemotePurge { notice } => self.purged.extend(key_of(&notice.selector)),
             _ => {}
@@ -252,6 +253,12 @@ impl<C: Chunk> Known<C> {
                 }
                 self.collapsed.remove(&key);
             }
+            Event::Fetch(FetchEvent::Adopted { fill, key, variant, .. }) => {
+                let (origin, awaits_head, promised, received) = (OriginId(0), false, None, 0);
+                let fetch = Fetching { key, variant, origin, awaits_head, promised, received };
+                self.fetches.insert(fill, fetch);
+            }
+            Event::Fetch(FetchEvent::AdoptionEnded { fill, .. }) => drop(self.fetches.remove(&fill)),
             Event::Fetch(FetchEvent::FetchEnded { fill, key, .. }) => {
                 self.fetches.remove(&fill);
                 self.collapsed.remove(&key);
@@ -309,7 +316,8 @@ impl<C: Chunk> Known<C> {
             Effect::Serve { request, .. } | Effect::Pass { request, .. } | Effect::Refuse { request, .. } => {
                 self.waiting.remove(request);
             }
-            Effect::Cancel { .. }
+            Effect::Adopt { .. }
+            | Effect::Cancel { .. }
             | Effect::Discard { .. }
             | Effect::Body { .. }
             | Effect::Finish { .. }
@@ -341,6 +349,7 @@ pub(super) fn op_of<C>(input: &Input<C>) -> Option<OpId> {
         | Input::Demand { .. }
         | Input::Leave { .. }
         | Input::Purge { .. }
+        | Input::AnsweredAround { .. }
         | Input::RemotePurge { .. }
         | Input::PurgesMissed { .. }
         | Input::LeaseHeld { .. }

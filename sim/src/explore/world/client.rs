@@ -370,8 +370,28 @@ impl World {
         let ask = ask_of(request);
         if let Stage::Waiting(life) = self.clients.asks[ask].stage {
             let Ask { object, wish, .. } = self.clients.asks[ask];
+            if self.clients.asks[ask].form == Form::Around
+                && self.origin.objects[object].around.method == Method::Post
+            {
+                return self.send_post(ask, life);
+            }
             let got = self.answer_directly(life, object, wish);
             self.end(ask, got);
+        }
+    }
+
+    /// What a request is for, and what its client says.
+    pub(in crate::explore) fn asked_for(&self, ask: usize) -> (usize, Wish) {
+        let Ask { object, wish, .. } = self.clients.asks[ask];
+        (object, wish)
+    }
+
+    /// What the client of a POST gets, if it is still there.
+    pub(in crate::explore) fn end_post(&mut self, post: Post, got: Got) {
+        if let Stage::Waiting(life) = self.clients.asks[post.ask].stage
+            && life == post.by
+        {
+            self.end(post.ask, got);
         }
     }
 

@@ -52,7 +52,7 @@ pub(in crate::explore) struct EdgeHost {
 }
 
 /// A purge that is not over.
-struct Purge {
+pub(in crate::explore) struct Purge {
     mode: PurgeMode,
     /// What must be gone, or stale, once it is confirmed, and the newest version of each when it was asked
     /// for.
@@ -66,6 +66,19 @@ struct Purge {
     raised: Option<(CacheKey, u64)>,
     /// Commits in the local tier until then, if there is one.
     commits: Option<u64>,
+}
+
+impl Purge {
+    /// One that came of the answer to a POST.
+    pub(in crate::explore) const fn of_post(
+        asked_at: Instant,
+        mode: PurgeMode,
+        raised: Option<(CacheKey, u64)>,
+        commits: Option<u64>,
+    ) -> Self {
+        let (covered, ticket, is_done, has_failed) = (Vec::new(), None, false, false);
+        Self { mode, covered, asked_at, ticket, is_done, has_failed, raised, commits }
+    }
 }
 
 impl World {
@@ -420,6 +433,7 @@ impl World {
         match effect {
             Effect::Fetch { op, fill, head, .. } => self.on_fetch(from, op, fill, &head),
             Effect::Pull { op, fill } => self.on_pull(from, op, fill),
+            Effect::Adopt { fill } => self.on_adopt(from, fill),
             Effect::Cancel { fill } => {
                 self.origin.streams.remove(&(from, fill));
             }

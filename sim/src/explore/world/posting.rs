@@ -1,0 +1,93 @@
+//! POSTs: the request goes past the cache, and what it is answered with says that it is what a GET would get.
+//!
+//! A POST changes nothing here: what it is answered with is what is published when it comes to the origin. Its
+//! client has the answer with its head; what an edge does with the body is its own affair.
+
+use crate::explore::world::{Life, Step, World, body::Body, edge::Purge, origin::Object};
+use std::sync::Arc;
+use tiergate_engine::{
+    CacheKey, FillId, Head, Input, Instant, OriginId, PurgeId, PurgeMode, TierId, WallTime,
+};
+use tiergate_invariants::{Got, Version};
+
+/// A POST on its way: whose it is, by which edge, and when that sent it.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::explore) struct Post {
+    pub ask: usize,
+    pub by: Life,
+    pub sent: (Instant, WallTime),
+}
+
+/// What it is answered with.
+#[derive(Debug)]
+pub(in crate::explore) struct PostAnswer {
+    pub head: Arc<Head>,
+    pub body: Body,
+    pub got: Got,
+}
+
+impl World {
+    /// An edge sends on what its engine has passed.
+    pub(in crate::explore) fn send_post(&mut self, ask: usize, by: Life) {
+        let sent = (self.now, self.wall());
+        let at = self.soon();
+        self.queue.schedule(at, Step::PostAsked(Post { ask, by, sent }));
+    }
+
+    /// It is here: what is published *now* is what the answer carries.
+    pub(in crate::explore) fn on_post_asked(&mut self, post: Post) {
+        let (object, wish) = self.asked_for(post.ask);
+        let (head, body, got) = match self.answer_around(post.by, object, wish) {
+            Some(answered) => answered,
+            None => return self.end_post(post, Got::Nothing),
+        };
+        let mut located = Head::clone(&head);
+        located.fields.push("content-location", format!("/{object}").as_bytes());
+        let answer = PostAnswer { head: Arc::new(located), body, got };
+        let at = self.soon();
+        self.queue.schedule(at, Step::PostAnswered(post, Box::new(answer)));
+    }
+
+    /// Its answer's head is at the edge, which purges what that makes stale, and may adopt it.
+    pub(in crate::explore) fn on_post_answered(&mut self, post: Post, answer: PostAnswer) {
+        let (object, wish) = self.asked_for(post.ask);
+        let Post { by, sent, .. } = post;
+        if self.life(by.edge) == by && self.edges[by.edge as usize].engine.is_some() {
+            let Object { key, around, .. } = &self.origin.objects[object];
+            let (key, request) = (*key, wish.added_to(around));
+            let dependence = self.origin.dependence(object, answer.body.version);
+            let said = dependence.map_or(0, |dependence| dependence.variant(wish));
+            if let Some(flat) = &mut self.flat {
+                flat.post(self.now, (key, said), Version(answer.body.version));
+            }
+            let purge = self.open_own_purge(by.edge, key);
+            let (origin, response) = (OriginId(0), answer.head);
+            self.origin.offered = Some(answer.body);
+            self.feed(by, Input::AnsweredAround { purge, key, origin, request, response, sent });
+            self.origin.offered = None;
+        }
+        self.end_post(post, answer.got);
+    }
+
+    /// What just came by is what a fill stores from now on.
+    pub(in crate::explore) fn on_adopt(&mut self, from: Life, fill: FillId) {
+        match self.origin.offered.take() {
+            Some(body) => drop(self.origin.streams.insert((from, fill), Some(body))),
+            None => self.breaks("I13", format!("{fill:?} adopts what was not offered")),
+        }
+    }
+
+    /// A purge that nobody asked for but the answer to a POST. What is published is not older than what it
+    /// brings, and may be: so it covers no version, and its tiers must have done it all the same.
+    fn open_own_purge(&mut self, edge: u32, key: CacheKey) -> PurgeId {
+        let raised = Some((key, self.raised(key)));
+        let local = self.plan.has_l2.then(|| self.tier_place(edge, TierId::L2));
+        let commits = local.map(|place| self.tiers[place].commits);
+        let host = &mut self.edges[edge as usize];
+        host.purges_asked += 1;
+        let purge = PurgeId(host.purges_asked);
+        let open = Purge::of_post(self.now, PurgeMode::Hard, raised, commits);
+        host.purges.insert(purge, open);
+        purge
+    }
+}
