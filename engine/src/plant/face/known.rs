@@ -65,6 +65,8 @@ pub(super) struct Known<C> {
     /// The last request for each key that had conditions.
     pub(super) conditional: BTreeMap<CacheKey, Arc<RequestHead>>,
     pub(super) fetches: BTreeMap<FillId, Fetching>,
+    /// Answers to POSTs that are being stored, with their keys.
+    pub(super) adopted: BTreeMap<FillId, CacheKey>,
     /// Keys whose responses could not be stored.
     pub(super) uncacheable: BTreeSet<CacheKey>,
     /// Keys whose fetch somebody else waits for, too.
@@ -130,6 +132,7 @@ impl<C: Chunk> Known<C> {
             waiting: BTreeMap::new(),
             conditional: BTreeMap::new(),
             fetches: BTreeMap::new(),
+            adopted: BTreeMap::new(),
             uncacheable: BTreeSet::new(),
             collapsed: BTreeSet::new(),
             writers: BTreeMap::new(),
@@ -253,12 +256,8 @@ impl<C: Chunk> Known<C> {
                 }
                 self.collapsed.remove(&key);
             }
-            Event::Fetch(FetchEvent::Adopted { fill, key, variant, .. }) => {
-                let (origin, awaits_head, promised, received) = (OriginId(0), false, None, 0);
-                let fetch = Fetching { key, variant, origin, awaits_head, promised, received };
-                self.fetches.insert(fill, fetch);
-            }
-            Event::Fetch(FetchEvent::AdoptionEnded { fill, .. }) => drop(self.fetches.remove(&fill)),
+            Event::Fetch(FetchEvent::Adopted { fill, key, .. }) => drop(self.adopted.insert(fill, key)),
+            Event::Fetch(FetchEvent::AdoptionEnded { fill, .. }) => drop(self.adopted.remove(&fill)),
             Event::Fetch(FetchEvent::FetchEnded { fill, key, .. }) => {
                 self.fetches.remove(&fill);
                 self.collapsed.remove(&key);

@@ -1,8 +1,8 @@
 //! Answers to requests that went around the cache: what they make stale, and what of them is stored.
 
-use crate::world::{Rig, Script, Scripted, key, memory_only, read};
+use crate::world::{Rig, Script, Scripted, key, memory_only, pass, read};
 use bytes::Bytes;
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 use tiergate_driver::{Adopted, OFFERED_BYTES_MAX};
 use tiergate_engine::{
     Event, FetchEnd, FetchEvent, Head, Method, OriginFailure, Outcome, RequestHead, TierId,
@@ -63,6 +63,7 @@ async fn what_breaks_off_is_not_stored() {
     let mut adopted = answered(&rig, &OWN, 5).expect("it is adopted");
     adopted.passes(&Bytes::from_static(b"abcd"));
     drop(adopted);
+    pass(Duration::from_millis(5)).await;
     let mut adopted = answered(&rig, &OWN, 5).expect("it is adopted");
     adopted.passes(&Bytes::from_static(b"abcdef"));
     adopted.passes(&Bytes::from_static(b"g"));
@@ -99,6 +100,7 @@ async fn most_answers_are_not_offered() {
         matches!(event, Event::Fetch(FetchEvent::Adopted { .. } | FetchEvent::NotAdopted { .. }))
     };
     assert_eq!(rig.events.count(of_adoption), 0);
+    pass(Duration::from_millis(5)).await;
     assert!(answered(&rig, &OWN, OFFERED_BYTES_MAX).is_some());
     assert_eq!(rig.events.count(of_adoption), 1);
     rig.settle().await;

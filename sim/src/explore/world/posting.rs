@@ -37,12 +37,15 @@ impl World {
     /// It is here: what is published *now* is what the answer carries.
     pub(in crate::explore) fn on_post_asked(&mut self, post: Post) {
         let (object, wish) = self.asked_for(post.ask);
-        let (head, body, got) = match self.answer_around(post.by, object, wish) {
-            Some(answered) => answered,
-            None => return self.end_post(post, Got::Nothing),
+        // Some POSTs bring what another object is: it is no answer to a GET, and no rule knows it for one.
+        let is_other = self.flat.is_none() && self.chances.origin.chance(1, 4);
+        let about = if is_other { (object + 1) % self.origin.objects.len() } else { object };
+        let Some((head, body, got)) = self.answer_around(post.by, about, wish) else {
+            return self.end_post(post, Got::Nothing);
         };
+        let got = if is_other { Got::Nothing } else { got };
         let mut located = Head::clone(&head);
-        located.fields.push("content-location", format!("/{object}").as_bytes());
+        located.fields.push("content-location", format!("/{about}").as_bytes());
         let answer = PostAnswer { head: Arc::new(located), body, got };
         let at = self.soon();
         self.queue.schedule(at, Step::PostAnswered(post, Box::new(answer)));
