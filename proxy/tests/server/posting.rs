@@ -189,18 +189,6 @@ fn what_comes_while_the_body_does_wins() {
     }
 }
 
-/// A client that leaves takes its answer with it.
-#[test]
-fn a_client_that_leaves_stores_nothing() {
-    let (origin, go_on) = in_two_parts();
-    let site = Site::new();
-    let server = site.serve_from_memory(origin.address);
-    drop(begin(&server));
-    assert_eq!(got(&server), ("got".to_owned(), false));
-    go_on.send(true).expect("the origin waits");
-    assert_eq!(got(&server), ("got".to_owned(), true));
-}
-
 /// What is passed for another reason is not stored this way, whatever it says of itself.
 #[test]
 fn other_methods_store_nothing() {

@@ -9,14 +9,15 @@ use crate::explore::{
     world::draws::Draws,
     world::form::Form,
     world::plan::Work,
+    world::posting::Post,
     world::profile::CALM_PAUSE,
     world::variety::{Wish, object_of},
     world::{Chances, Life, Step, World, up_to},
 };
 use std::{sync::Arc, time::Duration};
 use tiergate_engine::{
-    AbortReason, CacheKey, Chunk, End, Head, Input, Instant, OriginId, Outcome, Refusal, Reply, ReplyBody,
-    RequestId, Symbol, TierId,
+    AbortReason, CacheKey, Chunk, End, Head, Input, Instant, Method, OriginId, Outcome, Refusal, Reply,
+    ReplyBody, RequestId, Symbol, TierId,
 };
 use tiergate_invariants::{Edge, Got, Span, Version, What};
 

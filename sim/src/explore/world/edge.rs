@@ -52,7 +52,7 @@ pub(in crate::explore) struct EdgeHost {
 }
 
 /// A purge that is not over.
-pub(in crate::explore) struct Purge {
+struct Purge {
     mode: PurgeMode,
     /// What must be gone, or stale, once it is confirmed, and the newest version of each when it was asked
     /// for.
@@ -66,19 +66,6 @@ pub(in crate::explore) struct Purge {
     raised: Option<(CacheKey, u64)>,
     /// Commits in the local tier until then, if there is one.
     commits: Option<u64>,
-}
-
-impl Purge {
-    /// One that came of the answer to a POST.
-    pub(in crate::explore) const fn of_post(
-        asked_at: Instant,
-        mode: PurgeMode,
-        raised: Option<(CacheKey, u64)>,
-        commits: Option<u64>,
-    ) -> Self {
-        let (covered, ticket, is_done, has_failed) = (Vec::new(), None, false, false);
-        Self { mode, covered, asked_at, ticket, is_done, has_failed, raised, commits }
-    }
 }
 
 impl World {
@@ -206,6 +193,22 @@ impl World {
         let life = self.life(edge);
         self.feed(life, Input::Purge { purge, selector, mode });
         self.drive_feed(edge);
+    }
+
+    /// A purge that nobody asked for but the answer to a POST. What is published is not older than what that
+    /// brings, and may be younger: so it covers no version, and its tiers must have done it all the same.
+    pub(in crate::explore) fn open_own_purge(&mut self, edge: u32, key: CacheKey) -> PurgeId {
+        let raised = Some((key, self.raised(key)));
+        let local = self.plan.has_l2.then(|| self.tier_place(edge, TierId::L2));
+        let commits = local.map(|place| self.tiers[place].commits);
+        let (covered, ticket, is_done, has_failed) = (Vec::new(), None, false, false);
+        let (mode, asked_at) = (PurgeMode::Hard, self.now);
+        let host = &mut self.edges[edge as usize];
+        host.purges_asked += 1;
+        let purge = PurgeId(host.purges_asked);
+        let open = Purge { mode, covered, asked_at, ticket, is_done, has_failed, raised, commits };
+        host.purges.insert(purge, open);
+        purge
     }
 
     /// A purge that is about this object, too. An edge without a disk forgets all but those of one key when

@@ -3,11 +3,9 @@
 //! A POST changes nothing here: what it is answered with is what is published when it comes to the origin. Its
 //! client has the answer with its head; what an edge does with the body is its own affair.
 
-use crate::explore::world::{Life, Step, World, body::Body, edge::Purge, origin::Object};
+use crate::explore::world::{Life, Step, World, body::Body, origin::Object};
 use std::sync::Arc;
-use tiergate_engine::{
-    CacheKey, FillId, Head, Input, Instant, OriginId, PurgeId, PurgeMode, TierId, WallTime,
-};
+use tiergate_engine::{FillId, Head, Input, Instant, OriginId, WallTime};
 use tiergate_invariants::{Got, Version};
 
 /// A POST on its way: whose it is, by which edge, and when that sent it.
@@ -78,19 +76,5 @@ impl World {
             Some(body) => drop(self.origin.streams.insert((from, fill), Some(body))),
             None => self.breaks("I13", format!("{fill:?} adopts what was not offered")),
         }
-    }
-
-    /// A purge that nobody asked for but the answer to a POST. What is published is not older than what it
-    /// brings, and may be: so it covers no version, and its tiers must have done it all the same.
-    fn open_own_purge(&mut self, edge: u32, key: CacheKey) -> PurgeId {
-        let raised = Some((key, self.raised(key)));
-        let local = self.plan.has_l2.then(|| self.tier_place(edge, TierId::L2));
-        let commits = local.map(|place| self.tiers[place].commits);
-        let host = &mut self.edges[edge as usize];
-        host.purges_asked += 1;
-        let purge = PurgeId(host.purges_asked);
-        let open = Purge::of_post(self.now, PurgeMode::Hard, raised, commits);
-        host.purges.insert(purge, open);
-        purge
     }
 }
