@@ -95,7 +95,7 @@ fn the_usual_rules_decide() {
         fields
     };
     let forbidden = NotAdopted::Forbidden;
-    let cases: [(&[(&str, &str)], Vec<(&str, &str)>, NotAdopted); 10] = [
+    let cases: [(&[_], Vec<_>, NotAdopted); 10] = [
         (&[], with(&[("content-location", "/b")]), forbidden(NotStorable::Method)),
         (&[], with(&[("content-location", "http://other/a")]), forbidden(NotStorable::Method)),
         (&[], OWN[..1].to_vec(), forbidden(NotStorable::Method)),
