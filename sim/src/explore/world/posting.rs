@@ -3,7 +3,10 @@
 //! A POST changes nothing here: what it is answered with is what is published when it comes to the origin. Its
 //! client has the answer with its head; what an edge does with the body is its own affair.
 
-use crate::explore::world::{Life, Step, World, body::Body, origin::Object};
+use crate::explore::{
+    checks::fresh::Told,
+    world::{Life, Step, World, body::Body, origin::Object, up_to},
+};
 use std::sync::Arc;
 use tiergate_engine::{FillId, Head, Input, Instant, OriginId, WallTime};
 use tiergate_invariants::{Got, Version};
@@ -45,8 +48,23 @@ impl World {
         let mut located = Head::clone(&head);
         located.fields.push("content-location", format!("/{about}").as_bytes());
         let answer = PostAnswer { head: Arc::new(located), body, got };
+        self.purge_what_was_posted(post, object);
         let at = self.soon();
         self.queue.schedule(at, Step::PostAnswered(post, Box::new(answer)));
+    }
+
+    /// Somebody may publish and purge while the answer is on its way, head or body, and ask again.
+    fn purge_what_was_posted(&mut self, post: Post, object: usize) {
+        let is_calm = self.healed || self.flat.is_some() || self.plan.faults.purges.0 == 0;
+        if is_calm || !self.chances.origin.chance(1, 2) {
+            return;
+        }
+        let (edge, latency) = (post.by.edge, self.plan.work.latency);
+        let at = self.now.after(up_to(&mut self.chances.origin, latency * 4));
+        self.queue.schedule(at, Step::Publish(object));
+        self.queue.schedule(at, Step::Purge { edge, object });
+        let (_, wish) = self.asked_for(post.ask);
+        self.ask_plainly(edge, (object, wish), false, Told::default(), at.after(latency * 8));
     }
 
     /// Its answer's head is at the edge, which purges what that makes stale, and may adopt it.
