@@ -37,21 +37,21 @@ impl PurgedForGood {
     /// The answer to a POST is younger than the purge that came with its head; of any other purge it must be
     /// known that its request was sent after it.
     fn on_adopted(&mut self, at: Instant, of: (Edge, CacheKey), sent_ago: Duration) -> Result<(), Violation> {
-        let before = self.purged_before.remove(&of);
-        match before {
-            Some(before) => drop(self.purged.insert(of, before)),
-            None => drop(self.purged.remove(&of)),
+        let Some(before) = self.purged_before.remove(&of) else {
+            self.purged.remove(&of);
+            return Ok(());
+        };
+        self.purged.insert(of, before);
+        if sent_ago <= at.since(before) {
+            return Ok(());
         }
-        match before {
-            Some(purged) if sent_ago > at.since(purged) => Err(Violation {
-                rule: "I3",
-                detail: format!(
-                    "edge {} stores an answer for {} that was asked for {sent_ago:?} ago, though it was purged at {purged:?}",
-                    of.0.0, of.1
-                ),
-            }),
-            Some(_) | None => Ok(()),
-        }
+        let (edge, key) = (of.0.0, of.1);
+        Err(Violation {
+            rule: "I3",
+            detail: format!(
+                "edge {edge} stores an answer for {key} that was asked for {sent_ago:?} ago, though it was purged at {before:?}"
+            ),
+        })
     }
 }
 
@@ -113,7 +113,7 @@ impl Invariant for PurgedForGood {
 mod tests {
     use super::*;
     use crate::history::{History, KEY};
-    use tiergate_engine::{ByteCount, PurgeId};
+    use tiergate_engine::{ByteCount, FillId, Length, PurgeId};
 
     fn stored(age: Duration) -> Event {
         let (tier, length, size) = (TierId::L1, ByteCount(9), ByteCount(9));
@@ -133,5 +133,35 @@ mod tests {
         assert_eq!(history.event(stored(second + ROUNDING * 2)), Err("I3"));
         history.show(What::EdgeStarted { edge: Edge(0) }).unwrap();
         assert_eq!(history.event(stored(second * 2)), Ok(()));
+    }
+
+    /// The answer to a POST may be older than the purge that came with it, and than no other.
+    #[test]
+    fn an_answer_is_younger_than_its_own_purge() {
+        let (what, mode) = (SelectorKind::Key(KEY), PurgeMode::Hard);
+        let purge = |purge| PurgeEvent::PurgeBegan { purge: PurgeId(purge), what, mode };
+        let adopted = |sent_ago| FetchEvent::Adopted {
+            fill: FillId(1),
+            key: KEY,
+            variant: KEY,
+            length: Length::Known(ByteCount(9)),
+            sent_ago,
+        };
+        let second = Duration::from_secs(1);
+        for (sent_ago, told) in [(second / 2, Ok(())), (second * 2, Err("I3"))] {
+            let mut history = History::of(PurgedForGood::default());
+            history.at(7_000_000_000);
+            history.event(purge(1)).unwrap();
+            history.at(8_000_000_000);
+            history.event(purge(2)).unwrap();
+            assert_eq!(history.event(adopted(sent_ago)), told);
+            assert_eq!(history.event(stored(sent_ago)), told);
+        }
+        let mut history = History::of(PurgedForGood::default());
+        history.at(8_000_000_000);
+        history.event(purge(1)).unwrap();
+        history.event(adopted(second)).unwrap();
+        history.event(purge(2)).unwrap();
+        assert_eq!(history.event(stored(second)), Err("I3"));
     }
 }
