@@ -103,7 +103,6 @@ impl<C: Chunk> Face<C> {
                 }));
                 return None;
             }
-            (Fault::X99, Input::AnsweredAround { sent, .. }) => *sent = (self.known.now, self.known.wall()),
             (Fault::X101, Input::AnsweredAround { request, response, .. }) => {
                 let fields = &mut Arc::make_mut(response).fields;
                 fields.remove(|name| name == "content-location");
