@@ -3,8 +3,8 @@
 //! [`judge`] says everything of a response that has come, [`reuse`] whether a stored one may be used,
 //! [`conditional`] and [`range`] what of it a request gets, [`revalidate`] how the origin is asked and what
 //! its 304 changes, [`vary`] which variant answers whom, [`retry_after()`] when to ask again,
-//! [`invalidation`] what an unsafe request makes stale, [`post`] when its answer is what a GET would get, [`surrogate`] the tags that a response is purged by.
-//! What the rules leave open is a [`Policy`].
+//! [`invalidation`] what an unsafe request makes stale, [`post`] when its answer is what a GET would get,
+//! [`surrogate`] the tags that a response is purged by. What the rules leave open is a [`Policy`].
 //!
 //! Nothing here reads a clock or keeps anything: two calls with the same arguments give the same answer.
 #![cfg_attr(not(test), expect(dead_code, reason = "the engine's flows call the rules as they learn them"))]

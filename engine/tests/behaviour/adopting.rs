@@ -43,8 +43,8 @@ fn is_hit(rig: &Rig, request: RequestId) -> bool {
     outcome == Some(Outcome::Hit { tier: TierId::L0 })
 }
 
-/// Whatever tiers there are, the POST's own purge goes first, and its answer is a hit for a GET and a HEAD: as
-/// old as its request, and fresh for no longer than it says.
+/// Whatever tiers there are, the POST's own purge goes first, and its answer is a hit for a GET and a HEAD:
+/// as old as its request, and fresh for no longer than it says.
 #[test]
 fn a_post_is_reused_for_later_gets() {
     for raw in [l0_only(), with_disk(), with_shared(), with_durable()] {
@@ -282,8 +282,8 @@ fn what_was_fetched_before_is_older() {
     rig.assert_idle();
 }
 
-/// It is one of the fetches that may be under way, and has a bound in L0 as everything has; without L0 there is
-/// no place for it.
+/// It is one of the fetches that may be under way, and has a bound in L0 as everything has; without L0 there
+/// is no place for it.
 #[test]
 fn room_is_kept() {
     let raw = l0_only();

@@ -2,8 +2,8 @@
 //! adopts.
 //!
 //! The body goes to its client anyhow, and each piece is shown here before it does. No task takes part: a
-//! piece answers the engine's pull at once, so whoever has read the last one finds what was stored. What comes
-//! while the engine does not pull is held, and that is no more than the head announced.
+//! piece answers the engine's pull at once, so whoever has read the last one finds what was stored. What
+//! comes while the engine does not pull is held, and that is no more than the head announced.
 
 use crate::{
     Clock, ORIGIN, World,
@@ -18,8 +18,9 @@ use tiergate_engine::{
     WallTime, invalidated_keys, may_answer_gets,
 };
 
-/// The longest body of a passed request's answer that an engine is offered. All of it may be held for a while,
-/// once for each that is adopted at one time (`collapse.fills_max`), and what answers a POST is seldom larger.
+/// The longest body of a passed request's answer that an engine is offered. All of it may be held for a
+/// while, once for each that is adopted at one time (`collapse.fills_max`), and what answers a POST is seldom
+/// larger.
 pub const OFFERED_BYTES_MAX: u64 = 1 << 20;
 
 /// When a request was about to be sent, on the driver's clock and on the calendar.
@@ -145,7 +146,8 @@ impl<W: World> AdoptedBody<W> {
     }
 }
 
-/// How long the body of an answer is that an engine may want: all it is asked about is known, and it is short.
+/// How long the body of an answer is that an engine may want: all it is asked about is known, and it is
+/// short.
 fn offered_length(request: &RequestHead, response: &Head) -> Option<u64> {
     match response.length() {
         Length::Known(length) if length.0 <= OFFERED_BYTES_MAX => {

@@ -1,9 +1,9 @@
 //! Runs the engine's effects and feeds back the answers.
 //!
 //! The driver is the same in production and in simulation: it is generic over its [`World`]. It decides
-//! nothing. Start at [`Driver`]; `around` is about answers that the engine did not ask for, `shard` has the one lock, `effects` what each effect becomes, `tier_calls`
-//! and `durable` what tiers are asked, `inspecting` what an operator asks, `client`, `fetch`, `call` and
-//! `timer` the tasks and futures around it.
+//! nothing. Start at [`Driver`]; `around` is about answers that the engine did not ask for, `shard` has the
+//! one lock, `effects` what each effect becomes, `tier_calls` and `durable` what tiers are asked,
+//! `inspecting` what an operator asks, `client`, `fetch`, `call` and `timer` the tasks and futures around it.
 
 mod around;
 mod call;
@@ -207,8 +207,8 @@ impl<W: World> Driver<W> {
     /// section 4.4) is purged: from now on no older response is served, though the tiers may still be at
     /// work. Other edges are not told: the request did not pass through them.
     ///
-    /// The answer to a POST may be what a GET would get (RFC 9110 section 9.3.3). If the engine wants to store
-    /// it, each piece of its body is to be shown to what is returned.
+    /// The answer to a POST may be what a GET would get (RFC 9110 section 9.3.3). If the engine wants to
+    /// store it, each piece of its body is to be shown to what is returned.
     pub fn answered_around(
         &self,
         request: &Arc<RequestHead>,

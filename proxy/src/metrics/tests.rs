@@ -140,7 +140,8 @@ fn the_origin_is_timed_to_its_head() {
     );
 }
 
-/// What is stored of what went around the cache is no fetch, and is counted by how it ends; so is what is not.
+/// What is stored of what went around the cache is no fetch, and is counted by how it ends; so is what is
+/// not.
 #[test]
 fn adopted_answers_are_counted_apart() {
     let metrics = metrics();

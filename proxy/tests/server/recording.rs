@@ -23,8 +23,8 @@ fn recorded(file: &Path) -> Vec<u8> {
     fs::read(file).expect("the server made it")
 }
 
-/// Misses, hits in memory and on disk, parts, heads, conditions, variants, purges and a POST: told the same, an
-/// engine of the same seed decides the same, without bodies, and without the files.
+/// Misses, hits in memory and on disk, parts, heads, conditions, variants, purges and a POST: told the same,
+/// an engine of the same seed decides the same, without bodies, and without the files.
 #[test]
 fn a_recorded_server_can_be_lived_again() {
     let fields = "Cache-Control: max-age=600\r\nETag: \"v1\"\r\nVary: accept-language\r\n";

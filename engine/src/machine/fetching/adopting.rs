@@ -1,9 +1,9 @@
 //! Answers that are stored though nobody asked the cache for them: a POST that went around it was answered
 //! with what a GET would get.
 //!
-//! Such an answer is a fill from its head on, so a purge closes it as any other. Nobody joins it, for its body
-//! comes as fast as one client takes it; and whatever is fetched for its target meanwhile is younger, and
-//! overtakes it.
+//! Such an answer is a fill from its head on, so a purge closes it as any other. Nobody joins it, for its
+//! body comes as fast as one client takes it; and whatever is fetched for its target meanwhile is younger,
+//! and overtakes it.
 
 use super::{
     FetchContext, Fetching, Fill, Sharing, Stage, Window,

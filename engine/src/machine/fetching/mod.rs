@@ -3,7 +3,8 @@
 //! A request that waits is known here and nowhere else; once it is served it belongs to `clients`. What is
 //! stored is not known here but for what a fill has found: whether a tier may be used, and what a step means
 //! for tiers and readers, is for whoever calls. `looking` walks through the tiers, `asking` asks the origin,
-//! `heads` judges its answer, `streams` passes its body on. `adopting` is for answers that nobody asked the cache for.
+//! `heads` judges its answer, `streams` passes its body on. `adopting` is for answers that nobody asked the
+//! cache for.
 
 mod adopting;
 mod asking;

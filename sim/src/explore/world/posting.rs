@@ -1,7 +1,7 @@
 //! POSTs: the request goes past the cache, and what it is answered with says that it is what a GET would get.
 //!
-//! A POST changes nothing here: what it is answered with is what is published when it comes to the origin. Its
-//! client has the answer with its head; what an edge does with the body is its own affair.
+//! A POST changes nothing here: what it is answered with is what is published when it comes to the origin.
+//! Its client has the answer with its head; what an edge does with the body is its own affair.
 
 use crate::explore::{
     checks::fresh::Told,
