@@ -43,8 +43,8 @@ pub use language::effect::{
     Effect, Freshening, Outcome, PurgeOutcome, ReadSource, Reply, ReplyBody, StaleUse,
 };
 pub use language::event::{
-    CopyEvent, DurableEvent, Event, FetchEnd, FetchEvent, FillVerdict, PurgeEvent, Purpose, RequestEvent,
-    ResidenceEvent, ResilienceEvent, TierOperation,
+    CopyEvent, DurableEvent, Event, FetchEnd, FetchEvent, FillVerdict, NotAdopted, PurgeEvent, Purpose,
+    RequestEvent, ResidenceEvent, ResilienceEvent, TierOperation,
 };
 pub use language::head::{Fields, Head, Length, Method, RequestHead};
 pub use language::id::{
@@ -73,6 +73,6 @@ pub use resilience::{
 };
 pub use rules::{
     ChangedValidator, ClientDirectives, CookieHeuristic, Heuristic, NamedFields, Policy, SetCookie, hop,
-    http_date, invalidated_keys,
+    http_date, invalidated_keys, may_answer_gets,
 };
 pub use store::{BytesWritten, LogIndex};

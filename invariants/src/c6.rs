@@ -53,6 +53,9 @@ impl Lifetimes {
             Event::Request(_)
             | Event::Fetch(
                 FetchEvent::HeadArrived { .. }
+                | FetchEvent::Adopted { .. }
+                | FetchEvent::NotAdopted { .. }
+                | FetchEvent::AdoptionEnded { .. }
                 | FetchEvent::Retried { .. }
                 | FetchEvent::GaveUp { .. }
                 | FetchEvent::FoundUncacheable { .. },

@@ -193,7 +193,11 @@ impl OneFetch {
                 self.on_filed(shard, *key, *variant, *fill);
             }
             FetchEvent::Retried { fill, next, key, .. } => self.on_retried(shard, *key, *fill, *next),
-            FetchEvent::FoundUncacheable { .. } => {}
+            // Nobody joins what is adopted, and the origin was asked for nothing.
+            FetchEvent::Adopted { .. }
+            | FetchEvent::NotAdopted { .. }
+            | FetchEvent::AdoptionEnded { .. }
+            | FetchEvent::FoundUncacheable { .. } => {}
         }
         Ok(())
     }

@@ -28,6 +28,8 @@ pub struct Contract {
     minted: u64,
     open: BTreeMap<OpId, Asked>,
     cancelled: BTreeSet<FillId>,
+    /// Is the last input one whose answer may be adopted?
+    is_offered: bool,
     has_begun: bool,
     requests: BTreeMap<RequestId, Client>,
     purges: BTreeMap<PurgeId, Purging>,
@@ -161,7 +163,7 @@ impl Contract {
     fn check_input<C>(&mut self, now: Instant, input: &Input<C>) -> Checked {
         require(now >= self.now, || format!("time went back from {:?} to {now:?}", self.now))?;
         require(!self.to_drain, || "an input came before effects and events were drained".to_owned())?;
-        (self.now, self.to_drain) = (now, true);
+        (self.now, self.to_drain, self.is_offered) = (now, true, false);
         match input {
             Input::Request { request, .. } => {
                 self.has_begun = true;
@@ -181,13 +183,13 @@ impl Contract {
                 self.requests.remove(request);
                 Ok(())
             }
-            Input::Purge { purge, selector, mode } => {
-                let commits = self.commits.iter().filter(
-                    |(_, of)| matches!((selector, mode), (Selector::Key(key), PurgeMode::Hard) if key == *of),
-                );
-                let commits = commits.map(|(op, _)| *op).collect();
-                let before = self.purges.insert(*purge, Purging { told: self.told.clone(), commits });
-                require(before.is_none(), || format!("{purge:?} is asked while it is under way"))
+            Input::Purge { purge, selector: Selector::Key(key), mode: PurgeMode::Hard } => {
+                self.on_purge(*purge, Some(*key))
+            }
+            Input::Purge { purge, .. } => self.on_purge(*purge, None),
+            Input::AnsweredAround { purge, key, .. } => {
+                self.is_offered = true;
+                self.on_purge(*purge, Some(*key))
             }
             Input::Recovered { tier, .. } => {
                 require(!self.has_begun, || format!("{tier:?} was recovered after the first request"))
@@ -202,6 +204,14 @@ impl Contract {
             | Input::LeaseHeld { .. } => Ok(()),
             Input::Answer { op, answer } => self.check_answer(*op, answer),
         }
+    }
+
+    /// A purge begins, of this key if it is a hard one of a key.
+    fn on_purge(&mut self, purge: PurgeId, key: Option<CacheKey>) -> Checked {
+        let commits = self.commits.iter().filter(|(_, of)| key == Some(**of));
+        let commits = commits.map(|(op, _)| *op).collect();
+        let before = self.purges.insert(purge, Purging { told: self.told.clone(), commits });
+        require(before.is_none(), || format!("{purge:?} is asked while it is under way"))
     }
 
     fn check_answer<C>(&mut self, op: OpId, answer: &Answer<C>) -> Checked {
@@ -246,6 +256,9 @@ impl Contract {
     fn check_effect<C>(&mut self, effect: &Effect<C>) -> Checked {
         match effect {
             Effect::Fetch { op, fill, .. } => self.ask(*op, Asked::Fetch(*fill)),
+            Effect::Adopt { fill } => require(std::mem::take(&mut self.is_offered), || {
+                format!("{fill:?} is adopted, and no answer was just told of")
+            }),
             Effect::Pull { op, fill } => self.ask(*op, Asked::Pull(*fill)),
             Effect::Cancel { fill } => {
                 require(self.cancelled.insert(*fill), || format!("{fill:?} is cancelled a second time"))

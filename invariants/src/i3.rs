@@ -1,5 +1,6 @@
 //! I3: what was made before a purge of its key does not become visible after it.
 //!
+//! The purge that an unsafe request makes counts, but not for the answer to that request.
 //! It checks each `Stored` against the last hard purge of that key which its own edge was asked for, whatever
 //! tier it is in and wherever the copy came from: the response is not older than the purge. Ages may be off
 //! by what the calendar is rounded by. It does not check purges of more than a key, nor those of other edges,
@@ -19,8 +20,39 @@ const ROUNDING: Duration = Duration::from_millis(5);
 #[derive(Debug, Default)]
 pub struct PurgedForGood {
     purged: BTreeMap<(Edge, CacheKey), Instant>,
+    /// What that was before the last purge.
+    purged_before: BTreeMap<(Edge, CacheKey), Instant>,
     /// Whose variant a key is, where that was told.
     targets: BTreeMap<CacheKey, CacheKey>,
+}
+
+impl PurgedForGood {
+    fn replace_before(&mut self, of: (Edge, CacheKey), before: Option<Instant>) {
+        match before {
+            Some(before) => drop(self.purged_before.insert(of, before)),
+            None => drop(self.purged_before.remove(&of)),
+        }
+    }
+
+    /// The answer to a POST is younger than the purge that came with its head; of any other purge it must be
+    /// known that its request was sent after it.
+    fn on_adopted(&mut self, at: Instant, of: (Edge, CacheKey), sent_ago: Duration) -> Result<(), Violation> {
+        let Some(before) = self.purged_before.remove(&of) else {
+            self.purged.remove(&of);
+            return Ok(());
+        };
+        self.purged.insert(of, before);
+        if sent_ago <= at.since(before) {
+            return Ok(());
+        }
+        let (edge, key) = (of.0.0, of.1);
+        Err(Violation {
+            rule: "I3",
+            detail: format!(
+                "edge {edge} stores an answer for {key} that was asked for {sent_ago:?} ago, though it was purged at {before:?}"
+            ),
+        })
+    }
 }
 
 impl Invariant for PurgedForGood {
@@ -36,7 +68,14 @@ impl Invariant for PurgedForGood {
                     mode: PurgeMode::Hard,
                     ..
                 }) => {
-                    self.purged.insert((*edge, *key), fact.at);
+                    let before = self.purged.insert((*edge, *key), fact.at);
+                    self.replace_before((*edge, *key), before);
+                }
+                Event::Fetch(FetchEvent::Adopted { key, variant, sent_ago, .. }) => {
+                    if key != variant {
+                        self.targets.insert(*variant, *key);
+                    }
+                    return self.on_adopted(fact.at, (*edge, *key), *sent_ago);
                 }
                 Event::Fetch(FetchEvent::HeadArrived { key, variant, .. }) if key != variant => {
                     self.targets.insert(*variant, *key);
@@ -60,7 +99,10 @@ impl Invariant for PurgedForGood {
                 }
                 _ => {}
             },
-            What::EdgeStarted { edge } => self.purged.retain(|(other, _), _| other != edge),
+            What::EdgeStarted { edge } => {
+                self.purged.retain(|(other, _), _| other != edge);
+                self.purged_before.retain(|(other, _), _| other != edge);
+            }
             _ => {}
         }
         Ok(())
@@ -71,7 +113,7 @@ impl Invariant for PurgedForGood {
 mod tests {
     use super::*;
     use crate::history::{History, KEY};
-    use tiergate_engine::{ByteCount, PurgeId};
+    use tiergate_engine::{ByteCount, FillId, Length, PurgeId};
 
     fn stored(age: Duration) -> Event {
         let (tier, length, size) = (TierId::L1, ByteCount(9), ByteCount(9));
@@ -91,5 +133,35 @@ mod tests {
         assert_eq!(history.event(stored(second + ROUNDING * 2)), Err("I3"));
         history.show(What::EdgeStarted { edge: Edge(0) }).unwrap();
         assert_eq!(history.event(stored(second * 2)), Ok(()));
+    }
+
+    /// The answer to a POST may be older than the purge that came with it, and than no other.
+    #[test]
+    fn an_answer_is_younger_than_its_own_purge() {
+        let (what, mode) = (SelectorKind::Key(KEY), PurgeMode::Hard);
+        let purge = |purge| PurgeEvent::PurgeBegan { purge: PurgeId(purge), what, mode };
+        let adopted = |sent_ago| FetchEvent::Adopted {
+            fill: FillId(1),
+            key: KEY,
+            variant: KEY,
+            length: Length::Known(ByteCount(9)),
+            sent_ago,
+        };
+        let second = Duration::from_secs(1);
+        for (sent_ago, told) in [(second / 2, Ok(())), (second * 2, Err("I3"))] {
+            let mut history = History::of(PurgedForGood::default());
+            history.at(7_000_000_000);
+            history.event(purge(1)).unwrap();
+            history.at(8_000_000_000);
+            history.event(purge(2)).unwrap();
+            assert_eq!(history.event(adopted(sent_ago)), told);
+            assert_eq!(history.event(stored(sent_ago)), told);
+        }
+        let mut history = History::of(PurgedForGood::default());
+        history.at(8_000_000_000);
+        history.event(purge(1)).unwrap();
+        history.event(adopted(second)).unwrap();
+        history.event(purge(2)).unwrap();
+        assert_eq!(history.event(stored(second)), Err("I3"));
     }
 }

@@ -95,6 +95,9 @@ impl Breakers {
             }
             Event::Fetch(
                 FetchEvent::HeadArrived { .. }
+                | FetchEvent::Adopted { .. }
+                | FetchEvent::NotAdopted { .. }
+                | FetchEvent::AdoptionEnded { .. }
                 | FetchEvent::FoundUncacheable { .. }
                 | FetchEvent::FetchEnded { .. }
                 | FetchEvent::Retried { .. }

@@ -31,8 +31,9 @@ use std::{
 use tally::{Histogram, Tally};
 use tiergate_engine::{
     BreakerState, Bypass, ByteCount, Config, CopyEvent, Dependency, Event, FetchEnd, FetchEvent, GiveUp,
-    Instant, LaneEnd, Late, MissReason, NotStorable, PurgeEvent, Purpose, Refusal, Rejection, Removal,
-    RequestEvent, ResidenceEvent, ResilienceEvent, SelectorKind, StaleUse, Storable, TierId, TierOperation,
+    Instant, LaneEnd, Late, MissReason, NotAdopted, NotStorable, PurgeEvent, Purpose, Refusal, Rejection,
+    Removal, RequestEvent, ResidenceEvent, ResilienceEvent, SelectorKind, StaleUse, Storable, TierId,
+    TierOperation,
 };
 use under_way::UnderWay;
 
@@ -87,6 +88,8 @@ struct ShardCounts {
     origin_bytes: AtomicU64,
     origin_head: Histogram,
     not_storable: Tally<NotStorable, 13>,
+    not_adopted: Tally<NotAdopted, 5>,
+    adoptions_ended: Tally<FetchEnd, 10>,
     retries: AtomicU64,
     gave_up: Tally<GiveUp, 8>,
     lanes_opened: Tally<TierId, 4>,
@@ -312,7 +315,9 @@ impl ShardCounts {
             }
             FetchEvent::Retried { .. } => raise(&self.retries),
             FetchEvent::GaveUp { why, .. } => self.gave_up.count(why),
-            FetchEvent::FoundUncacheable { .. } => {}
+            FetchEvent::NotAdopted { why, .. } => self.not_adopted.count(why),
+            FetchEvent::AdoptionEnded { end, .. } => self.adoptions_ended.count(end),
+            FetchEvent::Adopted { .. } | FetchEvent::FoundUncacheable { .. } => {}
         }
     }
 

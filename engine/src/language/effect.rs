@@ -34,7 +34,12 @@ pub enum Effect<C> {
         /// when it is asked in the background.
         leader: Option<RequestId>,
     },
-    /// Hand over the next chunk of a fetch. Answer `Pulled`, `PullEnded` or `PullFailed`.
+    /// The body of the answer that the last input told of
+    /// ([`Input::AnsweredAround`](crate::Input::AnsweredAround)) is what pulls of `fill` get. Wants no
+    /// answer.
+    Adopt { fill: FillId },
+    /// Hand over the next chunk of a fetch, or of an answer that was adopted. Answer `Pulled`, `PullEnded` or
+    /// `PullFailed`.
     Pull { op: OpId, fill: FillId },
     /// Stop a fetch and forget it: nobody wants it any more, or all of its body is here. An answer to its
     /// open operation may still come; the engine ignores it.

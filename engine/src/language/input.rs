@@ -5,7 +5,7 @@ use crate::{
     language::{
         answer::Answer,
         chunk::Chunk,
-        head::RequestHead,
+        head::{Head, RequestHead},
         id::{OpId, OriginId, PurgeId, RequestId, TierId},
         key::CacheKey,
         selector::{PurgeMode, Selector},
@@ -46,6 +46,23 @@ pub enum Input<C> {
         selector: Selector,
         /// What happens to that.
         mode: PurgeMode,
+    },
+    /// The answer to a request that was passed is on its way to its client, and its body could be handed over
+    /// here as well. What it makes stale of its own target is purged, as by `Purge`. Does the engine want to
+    /// keep it, it says [`Effect::Adopt`](crate::Effect::Adopt) before its next input.
+    AnsweredAround {
+        /// The driver's name for the purge.
+        purge: PurgeId,
+        /// What [`CacheKey::of`] makes of the request.
+        key: CacheKey,
+        /// Who answered.
+        origin: OriginId,
+        /// The request, as it was passed.
+        request: Arc<RequestHead>,
+        /// The answer.
+        response: Arc<Head>,
+        /// When the request was about to be sent, on the driver's clock and on the calendar.
+        sent: (Instant, WallTime),
     },
     /// Another edge purged, as the feed has it. What is in the stores that edges share, it has purged there
     /// itself.

@@ -14,9 +14,9 @@ use super::{
     copying::{self, Came, Lost, Moved, Owner, collected},
     durable::{OpenedManifest, TIER},
     fetching::{
-        AfterFound, AfterWalk, Arrival, Attached, Begun, Broken, Cancelled, Delivery, Ended, FetchContext,
-        HeadStep, Look, Looked, NotModified, Over, Progress, Pulled, Settled, Sharing, Unanswered, Waiter,
-        Worth, after_tier, end_reread, stop_bodiless,
+        AfterFound, AfterWalk, AnsweredAround, Arrival, Attached, Begun, Broken, Cancelled, Delivery, Ended,
+        FetchContext, HeadStep, Judged, Look, Looked, NotModified, Over, Progress, Pulled, Settled, Sharing,
+        Unanswered, Waiter, Worth, after_tier, end_reread, stop_bodiless,
     },
     freshening::Freshen,
     purging::{Awaited, Deletion, Scope},
@@ -29,14 +29,17 @@ use crate::{
     language::{
         chunk::Chunk,
         effect::{Effect, Freshening, Outcome, StaleUse},
-        event::{RequestEvent, ResidenceEvent},
+        event::{FetchEvent, NotAdopted, RequestEvent, ResidenceEvent},
         head::{Head, RequestHead},
-        id::{FillId, OpId, OriginId, PromotionId, RecordName, RequestId, TierId},
+        id::{FillId, OpId, OriginId, PromotionId, PurgeId, RecordName, RequestId, TierId},
         key::{CacheKey, StoredKey},
-        reason::{AbortReason, Bypass, End, LaneEnd, MissReason, OriginFailure, ReadFailure, Removal},
+        reason::{
+            AbortReason, Bypass, End, LaneEnd, MissReason, NotStorable, OriginFailure, ReadFailure, Removal,
+        },
         record::Record,
         resident::Resident,
-        selector::TargetUri,
+        selector::{PurgeMode, Selector, TargetUri},
+        time::Instant,
     },
     rules,
 };
@@ -318,8 +321,9 @@ impl<C: Chunk> Engine<C> {
                     self.attach_all(other, requests);
                 }
                 None => {
-                    self.fetching.lead_as(name, variant, &requests);
-                    self.look(name, context.alike(variant), requests, 0);
+                    let context = context.alike(variant);
+                    self.fetching.lead_as(name, context.at(), &requests);
+                    self.look(name, context, requests, 0);
                 }
             }
         }
@@ -370,6 +374,41 @@ impl<C: Chunk> Engine<C> {
                 self.end(over);
             }
         }
+    }
+
+    /// A request that went around the cache has an answer. Its target is purged first, and what comes of the
+    /// answer is younger than that; whether it was purged before, since it was asked for, must be known till
+    /// then.
+    pub(super) fn on_answered_around(&mut self, purge: PurgeId, answered: AnsweredAround) {
+        let key = answered.key;
+        let uri = TargetUri::of(&answered.request);
+        let asked_at = answered.asked_at(&self.cx);
+        let is_purged = self.purging.came_since(asked_at, (key, &uri), &answered.response);
+        self.on_purge(purge, Selector::Key(key), PurgeMode::Hard);
+        let judged = if is_purged { Err(NotAdopted::Purged) } else { answered.judge(&self.cx) };
+        if let Err(why) = judged.and_then(|judged| self.adopt(judged, answered.origin, answered.sent.0)) {
+            self.cx.event(FetchEvent::NotAdopted { key, why });
+        }
+    }
+
+    /// Stores an answer that nobody waits for, in L0 alone: what a byte tier has from before the purge that
+    /// came with it is known by its birth, and this was asked for before that purge.
+    fn adopt(&mut self, judged: Judged, origin: OriginId, sent: Instant) -> Result<(), NotAdopted> {
+        let slot = self.fetching.slot(&self.cx)?;
+        let variant = match judged.varies() {
+            Some((names, ask)) => {
+                let filed = self.residence.file(judged.target, names, ask, &judged.head);
+                filed.ok_or(NotAdopted::Forbidden(NotStorable::Vary))?
+            }
+            None => judged.target,
+        };
+        let fill = self.fetching.adopt(&mut self.cx, variant, (judged, origin), sent, slot);
+        let (copied, _, copies) = self.fetching.copied_of(fill);
+        let (source, l0) =
+            (copying::CopySource { owner: Owner::Fill(fill), promotes: None }, self.cx.config.l0);
+        *copies = self.copying.lanes.open_copies(&mut self.cx, source, copied, l0, &[]);
+        self.pump(fill);
+        Ok(())
     }
 
     /// The body is about to come: to all who may share it, and into all tiers that may keep it.
@@ -472,6 +511,9 @@ impl<C: Chunk> Engine<C> {
             self.cx.effect(Effect::Cancel { fill });
             return self.break_off(fill, OriginFailure::TooLong);
         }
+        if self.fetching.is_overtaken(fill) {
+            return self.cancel(fill);
+        }
         let (copied, _, copies) = self.fetching.copied_of(fill);
         let at = copied.at;
         self.copying.lanes.feed_copies(&mut self.cx, at, copies, received, &chunk);
@@ -483,6 +525,9 @@ impl<C: Chunk> Engine<C> {
     }
 
     pub(super) fn on_pull_ended(&mut self, fill: FillId) {
+        if self.fetching.is_overtaken(fill) {
+            return self.cancel(fill);
+        }
         match self.fetching.on_pull_ended(fill) {
             Ended::Whole => self.complete(fill),
             Ended::BrokenOff(failure) => self.break_off(fill, failure),

@@ -57,7 +57,7 @@ use context::{Context, Open, Pending};
 use copying::Copying;
 use durable::{Durable, Found, Seen, TIER, Work};
 use feed_lease::Trust;
-use fetching::{Fetching, Fill};
+use fetching::{AnsweredAround, Fetching, Fill};
 use freshening::freshening_of;
 use purging::{Awaited, Purge, Purging, Scope};
 use residence::Residence;
@@ -124,6 +124,10 @@ impl<C: Chunk> Engine<C> {
             Input::Demand { request } => self.on_demand(request),
             Input::Leave { request } => self.on_leave(request),
             Input::Purge { purge, selector, mode } => self.on_purge(purge, selector, mode),
+            Input::AnsweredAround { purge, key, origin, request, response, sent } => {
+                let answered = AnsweredAround { key, origin, request, response, sent };
+                self.on_answered_around(purge, answered);
+            }
             Input::RemotePurge { notice } => self.on_remote_purge(notice),
             Input::PurgesMissed { through } => self.on_purges_missed(through),
             Input::LeaseHeld { until } => self.purging.on_lease_held(until),

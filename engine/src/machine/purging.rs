@@ -22,7 +22,7 @@ use crate::{
         key::{CacheKey, StoredKey},
         record::{Freshness, Record},
         selector::{Selector, SelectorKind, TargetUri},
-        time::{Instant, WallTime},
+        time::{BIRTH_ROUNDING, Instant, WallTime},
     },
     parts::bans::{Ban, Banned, Bans},
 };
@@ -155,6 +155,19 @@ impl Purging {
     /// Was what is stored for `key` and was born then purged since?
     pub(super) fn is_purged(&self, key: CacheKey, born: WallTime) -> bool {
         self.watermarks.covers(key, born)
+    }
+
+    /// Did a purge come that covers a response, since it was asked for? In doubt it did.
+    pub(super) fn came_since(
+        &self,
+        asked_at: WallTime,
+        (target, uri): (CacheKey, &TargetUri),
+        head: &Head,
+    ) -> bool {
+        self.is_purged(target, asked_at)
+            || (self.bans.iter())
+                .filter(|ban| asked_at <= ban.at.after(BIRTH_ROUNDING))
+                .any(|ban| ban.selector.covers(target, &uri.authority, &uri.target, head))
     }
 
     /// What purges leave of a record that a tier has under `target`, and that was asked for at `uri`.

@@ -174,6 +174,8 @@ faults! {
     X96 "a refusal is lost"
     X97 "no bound is heeded of what is fetched for a part"
     X98 "a part of what arrives begins a byte late"
+    X100 "a purge is lost on the answer to a POST that is being stored"
+    X101 "the answer to a POST is stored whatever it says it is about"
 }
 
 /// What was planted: nothing, and no room for it, unless the crate was built to plant faults.

@@ -4,8 +4,8 @@ use super::{
     directives::{RequestDirectives, ResponseDirectives, Scope},
     freshness::{Lifetime, is_heuristically_cacheable},
     policy::{ClientDirectives, CookieHeuristic, Policy, SetCookie},
+    post::is_located_at_target,
     request::has_credentials,
-    target,
     vary::Vary,
 };
 use crate::language::{
@@ -73,14 +73,7 @@ const fn is_whole_and_final(status: u16) -> bool {
 fn answers_a_get(request: &RequestHead, head: &Head, explicit: bool) -> bool {
     match request.method {
         Method::Get => true,
-        Method::Post => {
-            let is_own = |location: &[u8]| {
-                target::resolve(request, location).is_some_and(|(authority, target)| {
-                    target::is_same_authority(&authority, &request.authority) && *target == *request.target
-                })
-            };
-            explicit && head.fields.only("content-location").is_some_and(is_own)
-        }
+        Method::Post => explicit && is_located_at_target(request, head),
         Method::Head | Method::OtherSafe | Method::Other => false,
     }
 }

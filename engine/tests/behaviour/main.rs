@@ -1,5 +1,6 @@
 //! What the engine promises, one file a promise, on the rig: the real engine, a scripted world, virtual time.
 
+mod adopting;
 mod attach;
 mod ban;
 mod below;

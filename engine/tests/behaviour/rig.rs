@@ -108,6 +108,8 @@ pub(crate) struct Rig {
     next_request: u64,
     /// How many heads the origin has sent.
     pub(crate) versions: u32,
+    /// An answer to a POST that the engine is just being told of.
+    offered: Option<Fetch>,
     inbox: VecDeque<Input<Symbol>>,
 }
 
@@ -229,6 +231,7 @@ impl Rig {
             purged: BTreeMap::new(),
             next_request: 0,
             versions: 0,
+            offered: None,
             inbox: VecDeque::new(),
         };
         rig.feed(Input::WallClock { wall: WallTime::from_unix_millis(CALENDAR) });
@@ -328,6 +331,53 @@ impl Rig {
             Length::Unknown => None,
         };
         self.feed(Answer::Head { head: Arc::new(head) }.to(op));
+    }
+
+    /// The answer to a POST that was sent so long ago comes by, with a new version behind it. What it makes
+    /// stale is purged.
+    pub(crate) fn post(&mut self, target: &str, ago: Duration, fields: &[(&str, &str)]) -> PurgeId {
+        self.post_with(target, ago, &[], fields)
+    }
+
+    /// The same of a POST with these fields.
+    pub(crate) fn post_with(
+        &mut self,
+        target: &str,
+        ago: Duration,
+        asked: &[(&str, &str)],
+        fields: &[(&str, &str)],
+    ) -> PurgeId {
+        self.next_request += 1;
+        self.versions += 1;
+        let purge = PurgeId(self.next_request);
+        let head = |fields: &[(&str, &str)]| fields.iter().copied().collect::<Fields>();
+        let request = Arc::new(RequestHead {
+            method: Method::Post,
+            authority: "example".into(),
+            target: target.into(),
+            fields: head(asked),
+        });
+        let response = Arc::new(Head { status: 200, fields: head(fields) });
+        self.offered = Some(Fetch {
+            target: target.to_owned(),
+            head: Arc::clone(&request),
+            asked: None,
+            pull: None,
+            queue: VecDeque::new(),
+            sent: 0,
+            promised: match response.length() {
+                Length::Known(length) => Some(length.0),
+                Length::Unknown => None,
+            },
+            is_over: false,
+            version: self.versions,
+        });
+        let since = self.now.since(Instant::ZERO).saturating_sub(ago);
+        let sent = (Instant::ZERO.after(since), WallTime::from_unix_millis(CALENDAR).after(since));
+        let (key, origin) = (key(target), self.origin);
+        self.feed(Input::AnsweredAround { purge, key, origin, request, response, sent });
+        self.offered = None;
+        purge
     }
 
     /// The origin answers with `length` fresh bytes in chunks of `step`, to the end.
@@ -498,6 +548,10 @@ impl Rig {
                     version: 0,
                 };
                 self.fetches.insert(fill, fetch);
+            }
+            Effect::Adopt { fill } => {
+                let offered = self.offered.take().expect("an answer was just told of");
+                self.fetches.insert(fill, offered);
             }
             Effect::Pull { op, fill } => {
                 self.fetches.get_mut(&fill).expect("pulls follow fetches").pull = Some(op);

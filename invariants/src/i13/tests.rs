@@ -267,3 +267,21 @@ fn a_purge_that_does_not_wait_for_a_commit_is_named() {
         assert_eq!(done.is_ok(), passes, "{key} {is_answered}: {done:?}");
     }
 }
+
+/// Only what was just told of is adopted, and once.
+#[test]
+fn only_what_was_told_of_is_adopted() {
+    let Input::Request { key, origin, head: request, .. } = request() else { unreachable!("it is one") };
+    let response = Arc::new(Head { status: 200, fields: Fields::new() });
+    let (purge, sent) = (PurgeId(1), (Instant::ZERO, WallTime::default()));
+    let told = Input::AnsweredAround { purge, key, origin, request, response, sent };
+    let adopts = || Effect::Adopt { fill: FILL };
+    let mut exchange = Exchange::new();
+    assert!(exchange.hear(adopts()).is_err());
+    exchange.tell(told.clone()).unwrap();
+    exchange.hear(adopts()).unwrap();
+    assert!(exchange.hear(adopts()).is_err());
+    assert!(exchange.tell(told).is_err(), "the purge has a name of its own");
+    exchange.tell(Input::Wake).unwrap();
+    assert!(exchange.hear(adopts()).is_err());
+}

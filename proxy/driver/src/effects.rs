@@ -4,7 +4,7 @@ use crate::{
     ByteTier, Found, Observer, TierError, World,
     call::{Call, HandleId, InUse, Owner},
     client::Message,
-    fetch::{self, Pull},
+    fetch::{self, Fetch, Pull},
     plant::{Fault, is_planted},
     shard::{Deferred, Shared, Turn},
     sync::mpsc,
@@ -30,6 +30,7 @@ impl<W: World> Turn<'_, W> {
                 self.deferred.extend(waiting.map(|waiting| Deferred::Report(waiting, report)));
             }
             Effect::Fetch { op, fill, head, leader } => self.fetch(op, fill, head, leader),
+            Effect::Adopt { fill } => self.adopt(fill),
             Effect::Pull { op, fill } => self.pull(op, fill),
             Effect::Cancel { fill } => self.release_fetch(fill),
             Effect::Durable { op, ask } => self.ask_durable(op, ask),
@@ -59,9 +60,15 @@ impl<W: World> Turn<'_, W> {
 
     fn fetch(&mut self, op: OpId, fill: FillId, head: Arc<RequestHead>, leader: Option<RequestId>) {
         let (sender, pulls) = mpsc::channel(fetch::PULLS_MAX);
-        self.shard.fetches.insert(fill, sender);
+        self.shard.fetches.insert(fill, Fetch::Task(sender));
         let task = fetch::run(Arc::clone(self.shared), self.number, fill, op, (head, leader), pulls);
         self.deferred.push(Deferred::Spawn(Box::pin(task)));
+    }
+
+    fn adopt(&mut self, fill: FillId) {
+        let offered = self.shard.offered.take();
+        let body = offered.expect("the engine adopts the answer that it was just told of, once");
+        self.shard.fetches.insert(fill, Fetch::Adopted(body));
     }
 
     fn pull(&mut self, op: OpId, fill: FillId) {

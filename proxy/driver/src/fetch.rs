@@ -3,6 +3,7 @@
 
 use crate::{
     Origin, OriginBody, World,
+    around::AdoptedBody,
     call::{Call, Owner},
     client::Message,
     shard::Shared,
@@ -24,6 +25,23 @@ const INTERIMS_MAX: usize = 8;
 pub(crate) struct Pull<W: World> {
     pub(crate) op: OpId,
     pub(crate) call: Call<W>,
+}
+
+/// Where the pulls of a fetch go.
+pub(crate) enum Fetch<W: World> {
+    /// To its task. Dropping the sender cancels it.
+    Task(mpsc::Sender<Pull<W>>),
+    /// To an answer that passes by.
+    Adopted(AdoptedBody<W>),
+}
+
+impl<W: World> Clone for Fetch<W> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Task(pulls) => Self::Task(pulls.clone()),
+            Self::Adopted(body) => Self::Adopted(body.clone()),
+        }
+    }
 }
 
 /// Asks the origin, answers `op`, and then each pull until the body's end. When the sender of `pulls` goes,

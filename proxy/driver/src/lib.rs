@@ -1,10 +1,11 @@
 //! Runs the engine's effects and feeds back the answers.
 //!
 //! The driver is the same in production and in simulation: it is generic over its [`World`]. It decides
-//! nothing. Start at [`Driver`]; `shard` has the one lock, `effects` what each effect becomes, `tier_calls`
-//! and `durable` what tiers are asked, `inspecting` what an operator asks, `client`, `fetch`, `call` and
-//! `timer` the tasks and futures around it.
+//! nothing. Start at [`Driver`]; `around` is about answers that the engine did not ask for, `shard` has the
+//! one lock, `effects` what each effect becomes, `tier_calls` and `durable` what tiers are asked,
+//! `inspecting` what an operator asks, `client`, `fetch`, `call` and `timer` the tasks and futures around it.
 
+mod around;
 mod call;
 mod client;
 mod durable;
@@ -24,6 +25,7 @@ mod tier_calls;
 mod timer;
 mod traits;
 
+pub use around::{Adopted, OFFERED_BYTES_MAX, Sent};
 pub use client::{Answer, Asking, Body, Heard, Served};
 pub use durable::DurableParts;
 pub use feed::{Elsewhere, FeedPage, MemoryFeed, PurgeFeed};
@@ -41,7 +43,7 @@ use shard::Shared;
 use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc, time::Duration};
 use tiergate_engine::{
     Audit, CacheKey, Config, Head, Input, Method, OriginId, PurgeMode, PurgeOutcome, RequestHead, Resident,
-    Seed, Selector, TierId, invalidated_keys,
+    Seed, Selector, TierId,
 };
 
 /// The one origin that a driver fetches from.
@@ -195,17 +197,25 @@ impl<W: World> Driver<W> {
         Purged { tiers: seen.into_iter().collect(), elsewhere }
     }
 
+    /// A request that the engine has passed is about to be sent. [`Driver::answered_around`] wants to know
+    /// when that was.
+    pub fn sent_now(&self) -> Sent {
+        self.shared.sent_now()
+    }
+
     /// A request that the engine had passed was answered with this head. What that makes stale (RFC 9111
     /// section 4.4) is purged: from now on no older response is served, though the tiers may still be at
     /// work. Other edges are not told: the request did not pass through them.
-    pub fn answered_around(&self, request: &RequestHead, response: &Head) {
-        for key in invalidated_keys(request, response) {
-            // Nobody waits for the report; the purge is done all the same.
-            let purge = |selector| {
-                self.shared.turn(self.shared.shard_of(key), |turn| turn.purge(selector, PurgeMode::Hard))
-            };
-            drop(purge(Selector::Key(key)));
-        }
+    ///
+    /// The answer to a POST may be what a GET would get (RFC 9110 section 9.3.3). If the engine wants to
+    /// store it, each piece of its body is to be shown to what is returned.
+    pub fn answered_around(
+        &self,
+        request: &Arc<RequestHead>,
+        sent: Sent,
+        response: Head,
+    ) -> Option<Adopted<W>> {
+        self.shared.answered_around(request, sent, response)
     }
 
     /// What is open now, over all shards. When nothing is, no client waits and every tier call whose answer

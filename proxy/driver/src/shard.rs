@@ -6,12 +6,13 @@
 
 use crate::{
     Beginning, ByteTier, Clock, Contents, Handle, Observer, Parts, Recorder, Spawn, World,
+    around::AdoptedBody,
     call::{HandleId, InUse},
     client::Inbox,
     feed::FeedClient,
-    fetch::Pull,
+    fetch::{Fetch, Pull},
     plant::{Fault, is_planted},
-    sync::{self, Mutex, MutexGuard, mpsc, oneshot, watch},
+    sync::{self, Mutex, MutexGuard, oneshot, watch},
 };
 use bytes::Bytes;
 use std::{
@@ -78,8 +79,10 @@ pub(crate) struct Shard<W: World> {
     pub(crate) inboxes: BTreeMap<RequestId, Inbox>,
     /// Where each open purge's report goes.
     pub(crate) purges: BTreeMap<PurgeId, oneshot::Sender<Report>>,
-    /// Where each fetch's task takes its pulls. Dropping the sender cancels the fetch.
-    pub(crate) fetches: BTreeMap<FillId, mpsc::Sender<Pull<W>>>,
+    /// Where the pulls of each fetch go.
+    pub(crate) fetches: BTreeMap<FillId, Fetch<W>>,
+    /// The body of the answer that the engine is just being told of, until it is adopted.
+    pub(crate) offered: Option<AdoptedBody<W>>,
     /// Writers and records with tier calls under way.
     pub(crate) in_use: BTreeMap<HandleId, InUse>,
     requests_minted: u64,
@@ -105,9 +108,9 @@ pub(crate) enum Deferred<W: World> {
     /// Closes a record or writer of a tier.
     Close(TierId, Handle<HandleId>),
     /// Gives a pull to its fetch. Without a fetch it is dropped, and so answers itself.
-    Pull(Option<mpsc::Sender<Pull<W>>>, Pull<W>),
+    Pull(Option<Fetch<W>>, Pull<W>),
     /// Releases a fetch, which cancels it.
-    ReleaseFetch(mpsc::Sender<Pull<W>>),
+    ReleaseFetch(Fetch<W>),
     /// Hands over a purge's report.
     Report(oneshot::Sender<Report>, Report),
 }
@@ -319,6 +322,7 @@ impl<W: World> Shard<W> {
             inboxes: BTreeMap::new(),
             purges: BTreeMap::new(),
             fetches: BTreeMap::new(),
+            offered: None,
             in_use: BTreeMap::new(),
             requests_minted: 0,
             purges_minted: 0,
@@ -337,12 +341,18 @@ impl<W: World> Turn<'_, W> {
         request
     }
 
-    /// Begins a purge.
-    pub(crate) fn purge(&mut self, selector: Selector, mode: PurgeMode) -> oneshot::Receiver<Report> {
+    /// A purge's name, and where its report will come.
+    pub(crate) fn open_purge(&mut self) -> (PurgeId, oneshot::Receiver<Report>) {
         self.shard.purges_minted += 1;
         let purge = PurgeId(self.shard.purges_minted);
         let (sender, report) = oneshot::channel();
         self.shard.purges.insert(purge, sender);
+        (purge, report)
+    }
+
+    /// Begins a purge.
+    pub(crate) fn purge(&mut self, selector: Selector, mode: PurgeMode) -> oneshot::Receiver<Report> {
+        let (purge, report) = self.open_purge();
         self.handle(Input::Purge { purge, selector, mode });
         report
     }
@@ -434,12 +444,14 @@ impl<W: World> Deferred<W> {
             },
             // A pull that nobody takes comes back in the error and is dropped, which answers it. There is
             // always room: the engine has one pull open for each fetch.
-            Self::Pull(Some(fetch), pull) if is_planted(Fault::ForgetsPull) => {
+            Self::Pull(Some(Fetch::Task(fetch)), pull) if is_planted(Fault::ForgetsPull) => {
                 std::mem::forget(fetch.try_send(pull));
             }
-            Self::Pull(Some(fetch), pull) => drop(fetch.try_send(pull)),
+            Self::Pull(Some(Fetch::Task(fetch)), pull) => drop(fetch.try_send(pull)),
+            Self::Pull(Some(Fetch::Adopted(body)), pull) => body.pull(pull),
             Self::Pull(None, pull) => drop(pull),
-            Self::ReleaseFetch(fetch) => drop(fetch),
+            Self::ReleaseFetch(Fetch::Task(fetch)) => drop(fetch),
+            Self::ReleaseFetch(Fetch::Adopted(body)) => body.release(),
             // Whoever asked for the purge may have left; it was done all the same.
             Self::Report(waiting, report) => drop(waiting.send(report)),
         }

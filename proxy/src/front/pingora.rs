@@ -27,9 +27,9 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
     path::Path,
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
-use tiergate_driver::World;
+use tiergate_driver::{Adopted, Sent, World};
 use tiergate_engine::{Head, OriginFailure, Refusal, RequestHead};
 use tiergate_tiers::http_head::{self, Scheme};
 
@@ -64,12 +64,16 @@ pub(super) struct Passed {
 }
 
 /// What is known of one request.
-pub struct Passing {
+pub struct Passing<W: World> {
     began: Instant,
     passed: Option<Passed>,
+    /// When it was about to be sent.
+    sent: Option<Sent>,
+    /// Who stores the answer, if the engine wants it.
+    adopted: Option<Adopted<W>>,
 }
 
-impl Passing {
+impl<W: World> Passing<W> {
     /// How the request is answered.
     fn account(&self) -> Option<&Account> {
         self.passed.as_ref().map(|passed| &passed.account)
@@ -111,10 +115,10 @@ fn field_lines(request: &RequestHeader) -> impl Iterator<Item = (&str, &[u8])> {
 
 #[async_trait]
 impl<W: World> ProxyHttp for Proxying<W> {
-    type CTX = Passing;
+    type CTX = Passing<W>;
 
-    fn new_ctx(&self) -> Passing {
-        Passing { began: Instant::now(), passed: None }
+    fn new_ctx(&self) -> Passing<W> {
+        Passing { began: Instant::now(), passed: None, sent: None, adopted: None }
     }
 
     /// None. Pingora's default is one that compresses, and is off.
@@ -124,21 +128,26 @@ impl<W: World> ProxyHttp for Proxying<W> {
     fn on_connection_reuse(
         &self,
         _session: &mut Session,
-        passing: &mut Passing,
+        passing: &mut Passing<W>,
         passed: Box<dyn Any + Send + Sync>,
     ) {
         passing.passed = passed.downcast::<Passed>().ok().map(|passed| *passed);
     }
 
-    async fn request_filter(&self, session: &mut Session, passing: &mut Passing) -> Result<bool> {
+    async fn request_filter(&self, session: &mut Session, passing: &mut Passing<W>) -> Result<bool> {
         session.as_downstream_mut().set_write_timeout(Some(self.front.timeouts.write));
         if passing.passed.is_none() {
             return Error::e_explain(ErrorType::InternalError, "the engine has not passed this request");
         }
+        passing.sent = Some(self.front.driver.sent_now());
         Ok(false)
     }
 
-    async fn upstream_peer(&self, _session: &mut Session, _passing: &mut Passing) -> Result<Box<HttpPeer>> {
+    async fn upstream_peer(
+        &self,
+        _session: &mut Session,
+        _passing: &mut Passing<W>,
+    ) -> Result<Box<HttpPeer>> {
         let Front { origin, origin_name, dial, .. } = &*self.front;
         proxied::peer(origin, origin_name, dial.as_ref()).await
     }
@@ -147,7 +156,7 @@ impl<W: World> ProxyHttp for Proxying<W> {
         &self,
         session: &mut Session,
         request: &mut RequestHeader,
-        passing: &mut Passing,
+        passing: &mut Passing<W>,
     ) -> Result<()> {
         let method = session.req_header().method.as_str();
         let unforwarded = |name: &str| self.front.unforwarded.has(name, method);
@@ -180,7 +189,7 @@ impl<W: World> ProxyHttp for Proxying<W> {
         &self,
         _session: &mut Session,
         response: &mut ResponseHeader,
-        passing: &mut Passing,
+        passing: &mut Passing<W>,
     ) -> Result<()> {
         if let Err(error) = proxied::judge(response, &self.front.response_limits) {
             if let Some(passed) = &mut passing.passed {
@@ -188,13 +197,12 @@ impl<W: World> ProxyHttp for Proxying<W> {
             }
             return Err(error);
         }
-        if let Some(passed) = &passing.passed
+        if let (Some(passed), Some(sent)) = (&passing.passed, passing.sent)
             && !response.status.is_informational()
         {
             let fields = http_head::end_to_end(&response.headers);
-            self.front
-                .driver
-                .answered_around(&passed.head, &Head { status: response.status.as_u16(), fields });
+            let head = Head { status: response.status.as_u16(), fields };
+            passing.adopted = self.front.driver.answered_around(&passed.head, sent, head);
         }
         if let Some(passed) = &passing.passed
             && !response.status.is_informational()
@@ -206,12 +214,26 @@ impl<W: World> ProxyHttp for Proxying<W> {
         Ok(())
     }
 
+    /// Before the client has a piece, so that after the last one it finds what was stored.
+    fn upstream_response_body_filter(
+        &self,
+        _session: &mut Session,
+        body: &mut Option<Bytes>,
+        _is_last: bool,
+        passing: &mut Passing<W>,
+    ) -> Result<Option<Duration>> {
+        if let (Some(adopted), Some(piece)) = (&mut passing.adopted, body) {
+            adopted.passes(piece);
+        }
+        Ok(None)
+    }
+
     /// On the way to the client, from wherever it came.
     async fn response_filter(
         &self,
         session: &mut Session,
         response: &mut ResponseHeader,
-        passing: &mut Passing,
+        passing: &mut Passing<W>,
     ) -> Result<()> {
         if response.status.is_informational() {
             return Ok(());
@@ -233,7 +255,7 @@ impl<W: World> ProxyHttp for Proxying<W> {
         &self,
         session: &mut Session,
         error: &Error,
-        passing: &mut Passing,
+        passing: &mut Passing<W>,
     ) -> FailToProxy {
         let sent = session.response_written().is_some_and(|response| !response.status.is_informational());
         let page = match proxied::page(error) {
@@ -258,7 +280,7 @@ impl<W: World> ProxyHttp for Proxying<W> {
         FailToProxy { error_code: page.status, can_reuse_downstream: false }
     }
 
-    async fn logging(&self, session: &mut Session, error: Option<&Error>, passing: &mut Passing) {
+    async fn logging(&self, session: &mut Session, error: Option<&Error>, passing: &mut Passing<W>) {
         let request = session.req_header();
         let passed = passing.passed.as_ref();
         let logged = self.front.logs().then(|| {

@@ -3,7 +3,7 @@
 //! Every enum of the engine's that is counted stands here once, with all its variants by name.
 
 use tiergate_engine::{
-    BreakerState, Bypass, Dependency, FetchEnd, GiveUp, LaneEnd, Late, MissReason, NotStorable,
+    BreakerState, Bypass, Dependency, FetchEnd, GiveUp, LaneEnd, Late, MissReason, NotAdopted, NotStorable,
     OriginFailure, Purpose, Refusal, Rejection, Removal, SelectorKind, StaleUse, TierId, TierOperation,
 };
 
@@ -265,6 +265,13 @@ label!(NotStorable {
     Self::NotUnderstood => "not_understood",
     Self::RequestNoStore => "request_no_store",
     Self::Length => "length",
+});
+label!(NotAdopted {
+    Self::Forbidden(_) => "forbidden",
+    Self::Stale => "stale",
+    Self::Purged => "purged",
+    Self::TooManyFills => "too_many_fills",
+    Self::NoMemory => "no_memory",
 });
 label!(Purpose { Self::Shared => "shared", Self::Part => "part", Self::Private => "private" });
 label!(FetchEnd {

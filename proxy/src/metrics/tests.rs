@@ -140,6 +140,34 @@ fn the_origin_is_timed_to_its_head() {
     );
 }
 
+/// What is stored of what went around the cache is no fetch, and is counted by how it ends; so is what is
+/// not.
+#[test]
+fn adopted_answers_are_counted_apart() {
+    let metrics = metrics();
+    let ended = |end| FetchEvent::AdoptionEnded { fill: FillId(1), key: KEY, received: ByteCount(5), end };
+    let not = |why| FetchEvent::NotAdopted { key: KEY, why };
+    for event in [
+        ended(FetchEnd::Complete),
+        ended(FetchEnd::Cancelled),
+        not(NotAdopted::Forbidden(NotStorable::Private)),
+        not(NotAdopted::Purged),
+    ] {
+        metrics.observe(0, at(1), &event.into());
+    }
+    has(
+        &metrics,
+        &[
+            "tiergate_adoptions_ended_total{end=\"complete\"} 1",
+            "tiergate_adoptions_ended_total{end=\"cancelled\"} 1",
+            "tiergate_not_adopted_total{reason=\"forbidden\"} 1",
+            "tiergate_not_adopted_total{reason=\"purged\"} 1",
+            "tiergate_origin_fetches_ended_total{end=\"complete\"} 0",
+            "tiergate_origin_body_bytes_total 0",
+        ],
+    );
+}
+
 /// A promotion is counted by its edge from its begin to its end; the copy of a fill is none.
 #[test]
 fn promotions_are_counted_by_edge() {

@@ -205,6 +205,11 @@ impl Families<'_> {
         self.tally("tiergate_origin_gave_up_total", &["reason"], help, |shard| &shard.gave_up);
         let help = "Responses of the origin that may not be stored, by reason.";
         self.tally("tiergate_not_storable_total", &["reason"], help, |shard| &shard.not_storable);
+        let help =
+            "Answers to POST that were stored for later GETs, or were to be, by how their bodies ended.";
+        self.tally("tiergate_adoptions_ended_total", &["end"], help, |shard| &shard.adoptions_ended);
+        let help = "Answers to POST that say they are what a GET would get, and were not stored, by reason.";
+        self.tally("tiergate_not_adopted_total", &["reason"], help, |shard| &shard.not_adopted);
     }
 
     fn copies(&mut self) {

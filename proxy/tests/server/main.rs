@@ -16,6 +16,7 @@ mod h2_client;
 mod harness;
 mod killing;
 mod poisoning;
+mod posting;
 mod raw;
 mod recording;
 mod sharing;

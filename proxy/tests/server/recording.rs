@@ -1,6 +1,6 @@
 //! What a server records of itself can be lived again.
 
-use crate::harness::{Origin, Site, pattern, tiergate};
+use crate::harness::{Origin, Site, pattern, respond, tiergate};
 use std::{fs, io::BufReader, os::unix::fs::PermissionsExt, path::Path};
 use tiergate_recording::{Difference, Life, ReadError, Reader};
 
@@ -23,12 +23,16 @@ fn recorded(file: &Path) -> Vec<u8> {
     fs::read(file).expect("the server made it")
 }
 
-/// Misses, hits in memory and on disk, parts, heads, conditions, variants and purges: told the same, an
-/// engine of the same seed decides the same, without bodies, and without the files.
+/// Misses, hits in memory and on disk, parts, heads, conditions, variants, purges and a POST: told the same,
+/// an engine of the same seed decides the same, without bodies, and without the files.
 #[test]
 fn a_recorded_server_can_be_lived_again() {
     let fields = "Cache-Control: max-age=600\r\nETag: \"v1\"\r\nVary: accept-language\r\n";
-    let origin = Origin::fixed(fields, pattern(300_000));
+    let origin = Origin::start(move |asked, stream| match asked.method.as_str() {
+        "POST" => respond(stream, &format!("{fields}Content-Location: /c\r\n"), 6, b"posted"),
+        "HEAD" => respond(stream, fields, 300_000, b""),
+        _ => respond(stream, fields, 300_000, &pattern(300_000)),
+    });
     let site = Site::new();
     let file = site.path().join("recording");
     let more = format!(
@@ -44,6 +48,8 @@ fn a_recorded_server_can_be_lived_again() {
     server.request("HEAD", "/b", "");
     server.request("PURGE", "/b", "");
     server.get("/b");
+    server.request("POST", "/c", "Content-Length: 0\r\n");
+    assert_eq!(server.get("/c").body, b"posted");
     server.signal("TERM");
     assert_eq!(server.wait().code(), Some(0));
 

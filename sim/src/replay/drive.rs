@@ -193,6 +193,7 @@ impl Replay {
             }
             Effect::Body { request, .. } => *demand = Some(request),
             Effect::Finish { .. } => *demand = None,
+            Effect::Adopt { .. } => unreachable!("nothing was answered around: {effect:?}"),
             Effect::Pass { .. } | Effect::Refuse { .. } => {
                 unreachable!("plain requests, one at a time, are neither passed nor refused: {effect:?}")
             }

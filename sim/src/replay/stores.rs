@@ -111,6 +111,7 @@ impl Stores {
             }
             Effect::StoreBan { .. }
             | Effect::Fetch { .. }
+            | Effect::Adopt { .. }
             | Effect::Pull { .. }
             | Effect::Cancel { .. }
             | Effect::Serve { .. }

@@ -12,6 +12,7 @@ use crate::{
     },
     resilience::attempts::GiveUp,
 };
+use core::time::Duration;
 
 /// What the origin was asked, and what it answered.
 #[expect(missing_docs, reason = "a field without a line is what its name and type say")]
@@ -37,6 +38,28 @@ pub enum FetchEvent {
         status: u16,
         length: Length,
         storable: Storable,
+    },
+    /// The answer to a request that went around the cache is being stored, for it is what a GET would get.
+    Adopted {
+        fill: FillId,
+        /// The target's.
+        key: CacheKey,
+        /// The key of the variant that this is; the target's, where it has none.
+        variant: CacheKey,
+        length: Length,
+        /// How long ago its request was sent. What purged the key since, beside that request itself, would
+        /// have kept it from being stored.
+        sent_ago: Duration,
+    },
+    /// An answer that could have been adopted is not.
+    NotAdopted { key: CacheKey, why: NotAdopted },
+    /// No more of an adopted answer will come.
+    AdoptionEnded {
+        fill: FillId,
+        key: CacheKey,
+        /// Body bytes that came.
+        received: ByteCount,
+        end: FetchEnd,
     },
     /// A key's response cannot be stored: for a while its requests do not wait for one another.
     FoundUncacheable { key: CacheKey, why: NotStorable },
@@ -84,6 +107,21 @@ pub enum Purpose {
     Part,
     /// For one request, because its key's response may not be shared or it came too late to share.
     Private,
+}
+
+/// Why an answer to a request that went around the cache is not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotAdopted {
+    /// It may not be.
+    Forbidden(NotStorable),
+    /// It would have to be revalidated before its first use.
+    Stale,
+    /// Its key was purged since the request was sent: it may be from before that.
+    Purged,
+    /// `collapse.fills_max` fetches are under way already.
+    TooManyFills,
+    /// There is no tier in memory.
+    NoMemory,
 }
 
 /// How a fetch ended.

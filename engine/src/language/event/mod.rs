@@ -13,7 +13,7 @@ mod resilience;
 
 pub use copy::{CopyEvent, FillVerdict};
 pub use durable::DurableEvent;
-pub use fetch::{FetchEnd, FetchEvent, Purpose};
+pub use fetch::{FetchEnd, FetchEvent, NotAdopted, Purpose};
 pub use purge::PurgeEvent;
 pub use request::RequestEvent;
 pub use residence::ResidenceEvent;

@@ -70,6 +70,8 @@ pub(in crate::machine) struct FetchContext<C> {
     pub(in crate::machine) background: Option<Arc<RequestHead>>,
     /// Does everybody want a part of it only, or its head? Then it is fetched for the tiers, up to a bound.
     pub(in crate::machine) is_for_part: bool,
+    /// Is it the answer to a request that went around the cache? Nobody joins it.
+    pub(in crate::machine) is_adopted: bool,
     /// What the durable tier's index said before the fetch. Without it nothing is stored there.
     pub(in crate::machine) snapshot: Option<Box<IndexSnapshot>>,
 }
@@ -101,6 +103,7 @@ impl<C> FetchContext<C> {
             stored: None,
             background: None,
             is_for_part: false,
+            is_adopted: false,
             snapshot: None,
         }
     }
@@ -257,7 +260,10 @@ impl<C: Chunk> Fill<C> {
             Some(size_max) if context.is_for_part => size <= size_max,
             Some(_) | None => config.on_abandon == OnAbandon::Finish,
         };
-        is_kept || context.background.is_some() || stream.length == Length::Known(received)
+        is_kept
+            || context.background.is_some()
+            || context.is_adopted
+            || stream.length == Length::Known(received)
     }
 }
 

@@ -37,13 +37,13 @@ use alloc::{boxed::Box, sync::Arc, vec::Vec};
 pub(in crate::machine) struct Judged {
     pub(in crate::machine) head: Arc<Head>,
     /// The request that it answers.
-    ask: Arc<RequestHead>,
+    pub(super) ask: Arc<RequestHead>,
     pub(in crate::machine) target: CacheKey,
     /// What was asked for: the target, or a variant.
     key: CacheKey,
     /// When the request was sent, on the calendar.
     sent_at: WallTime,
-    judgement: Judgement,
+    pub(super) judgement: Judgement,
 }
 
 /// What a head has come to.
@@ -105,6 +105,19 @@ impl Group {
 }
 
 impl Judged {
+    /// The answer to `ask`, which was sent at `since`. `target` and `key` are what was asked for.
+    pub(super) fn of<C: Chunk>(
+        cx: &Context<C>,
+        (target, key): (CacheKey, CacheKey),
+        ask: Arc<RequestHead>,
+        head: Arc<Head>,
+        since: Instant,
+    ) -> Self {
+        let sent_at = sent_at(cx, since);
+        let judgement = rules::judge(&cx.config.policy, &ask, &head, sent_at, cx.wall());
+        Self { head, ask, target, key, sent_at, judgement }
+    }
+
     /// The names in `Vary`, and the request's fields, where a response is to be filed by them.
     pub(in crate::machine) fn varies(&self) -> Option<(&[Box<str>], &RequestHead)> {
         match &self.judgement.vary {
@@ -139,10 +152,7 @@ impl Asked {
         context: &FetchContext<C>,
         head: Arc<Head>,
     ) -> Judged {
-        let sent_at = sent_at(cx, self.since);
-        let ask = Arc::clone(&self.sent.ask);
-        let judgement = rules::judge(&cx.config.policy, &ask, &head, sent_at, cx.wall());
-        Judged { head, ask, target: context.target, key: context.key, sent_at, judgement }
+        Judged::of(cx, (context.target, context.key), Arc::clone(&self.sent.ask), head, self.since)
     }
 }
 
@@ -393,8 +403,8 @@ impl<C: Chunk> Fetching<C> {
         variant: CacheKey,
         requests: Vec<RequestId>,
     ) -> Option<Over<C>> {
-        let fill = self.lead(cx, variant, &requests);
         let at = StoredKey { target: group.target, key: variant };
+        let fill = self.lead(cx, at, &requests);
         let context = FetchContext::new(at, group.uri.clone(), group.origin, Sharing::Open, group.reason);
         self.ask_origin(cx, fill, context, requests, 1)
     }
@@ -423,6 +433,6 @@ fn sent_at<C: Chunk>(cx: &Context<C>, since: Instant) -> WallTime {
     cx.wall().before(cx.now.since(since))
 }
 
-fn freshness_of(now: Instant, judged: &Judgement) -> Freshness {
+pub(super) fn freshness_of(now: Instant, judged: &Judgement) -> Freshness {
     Freshness { as_of: now, age_then: judged.initial_age, lifetime: judged.lifetime.span() }
 }

@@ -3,8 +3,10 @@
 //! A request that waits is known here and nowhere else; once it is served it belongs to `clients`. What is
 //! stored is not known here but for what a fill has found: whether a tier may be used, and what a step means
 //! for tiers and readers, is for whoever calls. `looking` walks through the tiers, `asking` asks the origin,
-//! `heads` judges its answer, `streams` passes its body on.
+//! `heads` judges its answer, `streams` passes its body on. `adopting` is for answers that nobody asked the
+//! cache for.
 
+mod adopting;
 mod asking;
 mod fill;
 mod followers;
@@ -15,6 +17,7 @@ mod streams;
 mod uncacheable;
 mod window;
 
+pub(super) use adopting::AnsweredAround;
 pub(super) use fill::{FetchContext, Fill, IndexSnapshot, Sharing, Stage};
 pub(super) use heads::{Begun, HeadStep, Judged, NotModified, stop_bodiless};
 pub(super) use looking::{AfterFound, AfterWalk, Look, Looked, Unanswered, Worth, after_tier};
@@ -54,6 +57,8 @@ pub(super) struct Fetching<C> {
     fills: Table<FillId, Fill<C>>,
     /// The fill that a new request for a key joins.
     flights: Table<CacheKey, FillId>,
+    /// What was adopted for a target, while it is the youngest there is.
+    adopted: Table<CacheKey, FillId>,
     /// Every request that has not been answered, and the fill that it waits for.
     waiting: Table<RequestId, (FillId, Waiter)>,
     slots: Slots,
@@ -109,6 +114,7 @@ impl<C: Chunk> Fetching<C> {
         Self {
             fills: Table::default(),
             flights: Table::salted(salts.wide_bits()),
+            adopted: Table::salted(salts.wide_bits()),
             waiting: Table::default(),
             slots: Slots::default(),
             windows: WindowBytes::default(),
@@ -153,6 +159,7 @@ impl<C: Chunk> Fetching<C> {
             self.end_flight(variant, fill);
         }
         let fill = FillId(cx.ids.mint());
+        self.overtake_adopted(waiter.key);
         self.flights.insert(variant, fill);
         self.enter(fill, waiter);
         Arrival::Leads(fill)
@@ -348,15 +355,16 @@ impl<C: Chunk> Fetching<C> {
     }
 
     /// A fill for those who wait for a variant that nobody looks for.
-    pub(super) fn lead(&mut self, cx: &mut Context<C>, variant: CacheKey, requests: &[RequestId]) -> FillId {
+    pub(super) fn lead(&mut self, cx: &mut Context<C>, at: StoredKey, requests: &[RequestId]) -> FillId {
         let fill = FillId(cx.ids.mint());
-        self.lead_as(fill, variant, requests);
+        self.lead_as(fill, at, requests);
         fill
     }
 
     /// The same under a name that there is already.
-    pub(super) fn lead_as(&mut self, fill: FillId, variant: CacheKey, requests: &[RequestId]) {
-        self.flights.insert(variant, fill);
+    pub(super) fn lead_as(&mut self, fill: FillId, at: StoredKey, requests: &[RequestId]) {
+        self.overtake_adopted(at.target);
+        self.flights.insert(at.key, fill);
         self.wait_for(fill, requests);
     }
 
@@ -371,7 +379,7 @@ impl<C: Chunk> Fetching<C> {
         if self.flights.contains_key(&at.key) || self.slots.taken() >= cx.config.fills_max {
             return None;
         }
-        let fill = self.lead(cx, at.key, &[]);
+        let fill = self.lead(cx, at, &[]);
         let uri = stored.uri.clone();
         let context = FetchContext::new(at, uri, waiter.origin, Sharing::Open, MissReason::Stale);
         let (stored, background) = (Some(Stored::Resident(stored)), Some(Arc::clone(&waiter.ask)));
@@ -463,8 +471,9 @@ impl<C: Chunk> Fetching<C> {
         if context.sharing == Sharing::Open {
             context.sharing = Sharing::Closed;
         }
-        let (key, has_copies) = (context.key, matches!(stage, Stage::Streaming(_)));
-        self.end_flight(key, fill);
+        let (at, has_copies) = (context.at(), matches!(stage, Stage::Streaming(_)));
+        self.end_flight(at.key, fill);
+        self.end_adoption(at.target, fill);
         has_copies
     }
 
@@ -495,6 +504,9 @@ impl<C: Chunk> Fetching<C> {
         assert_eq!(audit.fetches, self.slots.taken(), "the slots that are taken are not those of the fills");
         for fill in self.flights.values() {
             assert!(self.fills.contains_key(fill), "{fill:?} can be joined but does not exist");
+        }
+        for fill in self.adopted.values() {
+            assert!(self.fills.contains_key(fill), "{fill:?} was adopted but does not exist");
         }
         for (fill, waiter) in self.waiting.values() {
             assert!(

@@ -2,6 +2,7 @@
 
 use super::{
     Fetching, Fill, Over, Stage, Waiter,
+    adopting::tell_ended,
     fill::{Asked, OriginSide, Share, Stream},
     stream_in,
 };
@@ -15,7 +16,7 @@ use crate::{
     language::{
         chunk::Chunk,
         effect::{Effect, Outcome, Reply, ReplyBody},
-        event::{FetchEnd, FetchEvent, RequestEvent},
+        event::{FetchEnd, RequestEvent},
         head::Length,
         id::{FillId, OpId, RequestId, WriterId},
         key::StoredKey,
@@ -186,8 +187,7 @@ impl<C: Chunk> Fetching<C> {
         cx.resilience.deadlines.end(Timed::Fill(fill));
         let (context, stream) = stream_in(&mut self.fills, fill);
         (stream.source, stream.slot) = (OriginSide::Ended, None);
-        let (key, received) = (context.target, ByteCount(stream.window.end()));
-        cx.event(FetchEvent::FetchEnded { fill, key, received, end: FetchEnd::Complete });
+        tell_ended(cx, fill, context, ByteCount(stream.window.end()), FetchEnd::Complete);
     }
 
     /// The body broke off: nothing of it is kept, and whoever reads it must see it break (failures T3, T11).
@@ -228,12 +228,12 @@ impl<C: Chunk> Fetching<C> {
     ) -> Broken<C> {
         let Fill { context, stage } = self.fills.take(&fill);
         self.end_asking(cx, fill, &context);
+        self.end_adoption(context.target, fill);
         let (received, copies, followers) = match stage {
             Stage::Streaming(stream) => (stream.window.end(), stream.copies, Some(stream.followers)),
             Stage::Looking { .. } | Stage::Asking(_) | Stage::Resting { .. } => (0, Copies::default(), None),
         };
-        let (key, received) = (context.target, ByteCount(received));
-        cx.event(FetchEvent::FetchEnded { fill, key, received, end });
+        tell_ended(cx, fill, &context, ByteCount(received), end);
         let mut readers = Vec::new();
         if let Some(mut followers) = followers {
             while let Some(request) = followers.after(readers.last().map(|(request, _)| *request)) {
@@ -326,6 +326,7 @@ impl<C: Chunk> Fetching<C> {
             (OriginSide::Ended, true, false) => {
                 let copies = core::mem::take(&mut stream.copies);
                 self.end_flight(key, fill);
+                self.end_adoption(target, fill);
                 self.fills.remove(&fill);
                 Settled::Over(copies)
             }

@@ -103,6 +103,11 @@ impl<C: Chunk> Face<C> {
                 }));
                 return None;
             }
+            (Fault::X101, Input::AnsweredAround { request, response, .. }) => {
+                let fields = &mut Arc::make_mut(response).fields;
+                fields.remove(|name| name == "content-location");
+                fields.push("content-location", request.target.as_bytes());
+            }
             (Fault::X49, Input::Recovered { bans, .. }) => bans.clear(),
             (Fault::X82, Input::Recovered { tier, .. }) => {
                 let joined = Input::TierJoined { tier: *tier, objects: 0, bytes: ByteCount::ZERO };
@@ -247,6 +252,7 @@ impl<C: Chunk> Face<C> {
     fn loses_purge(&self, fault: Fault, selector: &Selector, mode: PurgeMode) -> bool {
         match fault {
             Fault::F1 => self.known.is_fetching(selector),
+            Fault::X100 => self.known.adopted.values().any(|key| may_be(selector, *key)),
             Fault::X44 => self.known.promoting.iter().any(|(_, key, _)| may_be(selector, *key)),
             Fault::X79 => {
                 let mut fetches = self.known.fetches.values();

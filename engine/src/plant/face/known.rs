@@ -65,6 +65,8 @@ pub(super) struct Known<C> {
     /// The last request for each key that had conditions.
     pub(super) conditional: BTreeMap<CacheKey, Arc<RequestHead>>,
     pub(super) fetches: BTreeMap<FillId, Fetching>,
+    /// Answers to POSTs that are being stored, with their keys.
+    pub(super) adopted: BTreeMap<FillId, CacheKey>,
     /// Keys whose responses could not be stored.
     pub(super) uncacheable: BTreeSet<CacheKey>,
     /// Keys whose fetch somebody else waits for, too.
@@ -130,6 +132,7 @@ impl<C: Chunk> Known<C> {
             waiting: BTreeMap::new(),
             conditional: BTreeMap::new(),
             fetches: BTreeMap::new(),
+            adopted: BTreeMap::new(),
             uncacheable: BTreeSet::new(),
             collapsed: BTreeSet::new(),
             writers: BTreeMap::new(),
@@ -187,6 +190,7 @@ impl<C: Chunk> Known<C> {
                 }
             }
             Input::Leave { request } => drop(self.waiting.remove(request)),
+            Input::AnsweredAround { key, .. } => drop(self.purged.insert(*key)),
             Input::Purge { selector, .. } => self.purged.extend(key_of(selector)),
             Input::RemotePurge { notice } => self.purged.extend(key_of(&notice.selector)),
             _ => {}
@@ -252,6 +256,8 @@ impl<C: Chunk> Known<C> {
                 }
                 self.collapsed.remove(&key);
             }
+            Event::Fetch(FetchEvent::Adopted { fill, key, .. }) => drop(self.adopted.insert(fill, key)),
+            Event::Fetch(FetchEvent::AdoptionEnded { fill, .. }) => drop(self.adopted.remove(&fill)),
             Event::Fetch(FetchEvent::FetchEnded { fill, key, .. }) => {
                 self.fetches.remove(&fill);
                 self.collapsed.remove(&key);
@@ -309,7 +315,8 @@ impl<C: Chunk> Known<C> {
             Effect::Serve { request, .. } | Effect::Pass { request, .. } | Effect::Refuse { request, .. } => {
                 self.waiting.remove(request);
             }
-            Effect::Cancel { .. }
+            Effect::Adopt { .. }
+            | Effect::Cancel { .. }
             | Effect::Discard { .. }
             | Effect::Body { .. }
             | Effect::Finish { .. }
@@ -341,6 +348,7 @@ pub(super) fn op_of<C>(input: &Input<C>) -> Option<OpId> {
         | Input::Demand { .. }
         | Input::Leave { .. }
         | Input::Purge { .. }
+        | Input::AnsweredAround { .. }
         | Input::RemotePurge { .. }
         | Input::PurgesMissed { .. }
         | Input::LeaseHeld { .. }

@@ -8,9 +8,9 @@
 
 use tiergate_engine::{
     AbortReason, BreakerState, Bypass, CopyEvent, Dependency, DurableEvent, End, Event, FetchEnd, FetchEvent,
-    FillVerdict, GiveUp, LaneEnd, Late, MissReason, NotStorable, PurgeEvent, PurgeMode, Purpose, Refusal,
-    Rejection, Removal, RequestEvent, ResidenceEvent, ResilienceEvent, SelectorKind, StaleUse, Storable,
-    TierId, TierOperation,
+    FillVerdict, GiveUp, LaneEnd, Late, MissReason, NotAdopted, NotStorable, PurgeEvent, PurgeMode, Purpose,
+    Refusal, Rejection, Removal, RequestEvent, ResidenceEvent, ResilienceEvent, SelectorKind, StaleUse,
+    Storable, TierId, TierOperation,
     durable::{DurableMiss, PublishEnd},
 };
 
@@ -111,6 +111,19 @@ marks! {
             FetchWhole "fetch ended" = FetchEvent::FetchEnded { end: FetchEnd::Complete, .. },
             FetchFailed "fetch failed" = FetchEvent::FetchEnded { end: FetchEnd::Failed(_), .. },
             FetchCancelled "fetch cancelled" = FetchEvent::FetchEnded { end: FetchEnd::Cancelled, .. },
+            Adopted "adopted" = FetchEvent::Adopted { .. },
+            NotAdoptedForbidden "not adopted: forbidden" =
+                FetchEvent::NotAdopted { why: NotAdopted::Forbidden(_), .. },
+            NotAdoptedStale "not adopted: stale" = FetchEvent::NotAdopted { why: NotAdopted::Stale, .. },
+            NotAdoptedPurged "not adopted: purged" = FetchEvent::NotAdopted { why: NotAdopted::Purged, .. },
+            NotAdoptedFills "not adopted: too many fills" =
+                FetchEvent::NotAdopted { why: NotAdopted::TooManyFills, .. },
+            NotAdoptedMemory "not adopted: no memory" =
+                FetchEvent::NotAdopted { why: NotAdopted::NoMemory, .. },
+            AdoptionWhole "adoption ended" = FetchEvent::AdoptionEnded { end: FetchEnd::Complete, .. },
+            AdoptionFailed "adoption failed" = FetchEvent::AdoptionEnded { end: FetchEnd::Failed(_), .. },
+            AdoptionCancelled "adoption cancelled" =
+                FetchEvent::AdoptionEnded { end: FetchEnd::Cancelled, .. },
             Retried "retried" = FetchEvent::Retried { .. },
             GaveUpFinal "gave up: final" = FetchEvent::GaveUp { why: GiveUp::Final, .. },
             GaveUpDone "gave up: may be done" = FetchEvent::GaveUp { why: GiveUp::MayBeDone, .. },

@@ -99,6 +99,17 @@ impl Flat {
         self.kept.retain(|(kept, _), _| *kept != key);
     }
 
+    /// The answer to a POST has come, of this version: what was kept before is purged, and that may be kept.
+    /// Or may not, for it may depend on what a client says, or lose its place to what is fetched meanwhile.
+    pub(in crate::explore) fn post(&mut self, now: Instant, (key, said): Variant, version: Version) {
+        self.purge(key);
+        let published = self.published.get(&key).filter(|published| published.version == version);
+        if let Some(lifetime) = published.and_then(|published| published.lifetime) {
+            let (until, is_sure) = (now.after(lifetime), false);
+            self.kept.entry((key, said)).or_default().push(Kept { version, until, is_sure });
+        }
+    }
+
     pub(in crate::explore) fn observe(&mut self, fact: &Fact) -> Result<(), Violation> {
         match &fact.what {
             What::Published { key, version, storable, lifetime_ns, .. } => {

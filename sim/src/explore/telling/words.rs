@@ -186,6 +186,24 @@ fn of_fetch(world: &World, event: &FetchEvent) -> String {
                 at.as_nanos() as f64 / 1e6
             )
         }
+        FetchEvent::Adopted { key, length, .. } => {
+            let length = match length {
+                Length::Known(length) => format!("{} announced", bytes(length.0)),
+                Length::Unknown => "no length announced".to_owned(),
+            };
+            format!("stores what a POST to {} was answered with: {length}", name(key))
+        }
+        FetchEvent::NotAdopted { key, why } => {
+            format!("does not store what a POST to {} was answered with: {}", name(key), plain(why))
+        }
+        FetchEvent::AdoptionEnded { key, received, end, .. } => {
+            let end = match end {
+                FetchEnd::Complete => "which is the whole body".to_owned(),
+                FetchEnd::Failed(failure) => format!("then it broke off: {}", plain(failure)),
+                FetchEnd::Cancelled => "and wants no more".to_owned(),
+            };
+            format!("has got {} of what a POST to {} was answered with, {end}", bytes(received.0), name(key))
+        }
         FetchEvent::GaveUp { why, .. } => format!("will not ask again: {}", plain(why)),
     }
 }
@@ -315,6 +333,7 @@ pub(in crate::explore) fn operation(effect: &Effect<Symbol>) -> Option<(TierId, 
         Effect::Release { .. }
         | Effect::Discard { .. }
         | Effect::Fetch { .. }
+        | Effect::Adopt { .. }
         | Effect::Pull { .. }
         | Effect::Cancel { .. }
         | Effect::Serve { .. }

@@ -7,7 +7,7 @@ use tiergate_invariants::Version;
 pub(in crate::explore) const NO_OBJECT: u64 = u64::MAX;
 
 /// A body on its way.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(in crate::explore) struct Body {
     pub object: u64,
     pub version: u32,
@@ -19,7 +19,7 @@ pub(in crate::explore) struct Body {
 }
 
 /// What comes after the last byte.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(in crate::explore) enum BodyEnd {
     Clean,
     Failure(OriginFailure),

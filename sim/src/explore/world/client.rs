@@ -9,14 +9,15 @@ use crate::explore::{
     world::draws::Draws,
     world::form::Form,
     world::plan::Work,
+    world::posting::Post,
     world::profile::CALM_PAUSE,
     world::variety::{Wish, object_of},
     world::{Chances, Life, Step, World, up_to},
 };
 use std::{sync::Arc, time::Duration};
 use tiergate_engine::{
-    AbortReason, CacheKey, Chunk, End, Head, Input, Instant, OriginId, Outcome, Refusal, Reply, ReplyBody,
-    RequestId, Symbol, TierId,
+    AbortReason, CacheKey, Chunk, End, Head, Input, Instant, Method, OriginId, Outcome, Refusal, Reply,
+    ReplyBody, RequestId, Symbol, TierId,
 };
 use tiergate_invariants::{Edge, Got, Span, Version, What};
 
@@ -370,8 +371,28 @@ impl World {
         let ask = ask_of(request);
         if let Stage::Waiting(life) = self.clients.asks[ask].stage {
             let Ask { object, wish, .. } = self.clients.asks[ask];
+            if self.clients.asks[ask].form == Form::Around
+                && self.origin.objects[object].around.method == Method::Post
+            {
+                return self.send_post(ask, life);
+            }
             let got = self.answer_directly(life, object, wish);
             self.end(ask, got);
+        }
+    }
+
+    /// What a request is for, and what its client says.
+    pub(in crate::explore) fn asked_for(&self, ask: usize) -> (usize, Wish) {
+        let Ask { object, wish, .. } = self.clients.asks[ask];
+        (object, wish)
+    }
+
+    /// What the client of a POST gets, if it is still there.
+    pub(in crate::explore) fn end_post(&mut self, post: Post, got: Got) {
+        if let Stage::Waiting(life) = self.clients.asks[post.ask].stage
+            && life == post.by
+        {
+            self.end(post.ask, got);
         }
     }
 

@@ -195,6 +195,22 @@ impl World {
         self.drive_feed(edge);
     }
 
+    /// A purge that nobody asked for but the answer to a POST. What is published is not older than what that
+    /// brings, and may be younger: so it covers no version, and its tiers must have done it all the same.
+    pub(in crate::explore) fn open_own_purge(&mut self, edge: u32, key: CacheKey) -> PurgeId {
+        let raised = Some((key, self.raised(key)));
+        let local = self.plan.has_l2.then(|| self.tier_place(edge, TierId::L2));
+        let commits = local.map(|place| self.tiers[place].commits);
+        let (covered, ticket, is_done, has_failed) = (Vec::new(), None, false, false);
+        let (mode, asked_at) = (PurgeMode::Hard, self.now);
+        let host = &mut self.edges[edge as usize];
+        host.purges_asked += 1;
+        let purge = PurgeId(host.purges_asked);
+        let open = Purge { mode, covered, asked_at, ticket, is_done, has_failed, raised, commits };
+        host.purges.insert(purge, open);
+        purge
+    }
+
     /// A purge that is about this object, too. An edge without a disk forgets all but those of one key when
     /// it crashes, unless the feed tells it anew.
     fn draw_selector(&mut self, object: usize) -> (Selector, PurgeMode) {
@@ -420,6 +436,7 @@ impl World {
         match effect {
             Effect::Fetch { op, fill, head, .. } => self.on_fetch(from, op, fill, &head),
             Effect::Pull { op, fill } => self.on_pull(from, op, fill),
+            Effect::Adopt { fill } => self.on_adopt(from, fill),
             Effect::Cancel { fill } => {
                 self.origin.streams.remove(&(from, fill));
             }

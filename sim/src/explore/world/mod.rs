@@ -16,6 +16,7 @@ pub(in crate::explore) mod index;
 pub(in crate::explore) mod operation;
 pub(in crate::explore) mod origin;
 pub(in crate::explore) mod plan;
+pub(in crate::explore) mod posting;
 pub(in crate::explore) mod profile;
 pub(in crate::explore) mod queue;
 pub(in crate::explore) mod simulated_l3;
@@ -35,6 +36,7 @@ use crate::explore::{
     world::feed_log::{AskFate, CutOff, Log},
     world::origin::Origin,
     world::plan::{PerMille, Plan},
+    world::posting::{Post, PostAnswer},
     world::queue::Queue,
     world::simulated_l3::SimulatedL3,
     world::tier::{Fate, Tier},
@@ -119,6 +121,8 @@ pub(in crate::explore) enum Step {
         input: Input<Symbol>,
         brings: Option<WorldFault>,
     },
+    PostAsked(Post),
+    PostAnswered(Post, Box<PostAnswer>),
     Publish(usize),
     Purge {
         edge: u32,
@@ -399,6 +403,8 @@ impl World {
                 self.observe_fault(to, brings);
                 self.feed(to, input);
             }
+            Step::PostAsked(post) => self.on_post_asked(post),
+            Step::PostAnswered(post, answer) => self.on_post_answered(post, *answer),
             Step::Publish(object) => self.publish(object),
             Step::Purge { edge, object } => self.on_purge(edge, object),
             Step::Wake(life) => self.on_wake(life),

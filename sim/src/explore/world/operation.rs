@@ -18,6 +18,7 @@ const fn store_of(effect: &Effect<Symbol>) -> Option<TierId> {
         | Effect::StoreBan { tier, .. }
         | Effect::Delete { tier, .. } => Some(*tier),
         Effect::Fetch { .. }
+        | Effect::Adopt { .. }
         | Effect::Pull { .. }
         | Effect::Cancel { .. }
         | Effect::Serve { .. }
@@ -51,6 +52,7 @@ pub(in crate::explore) fn failure(effect: &Effect<Symbol>) -> Option<Input<Symbo
         Effect::Release { .. }
         | Effect::Discard { .. }
         | Effect::Fetch { .. }
+        | Effect::Adopt { .. }
         | Effect::Pull { .. }
         | Effect::Cancel { .. }
         | Effect::Serve { .. }

@@ -31,6 +31,8 @@ pub(in crate::explore) struct Origin {
     pub objects: Vec<Object>,
     /// Fetches that are neither over nor cancelled. No body yet: no head was sent.
     pub streams: BTreeMap<(Life, FillId), Option<Body>>,
+    /// The body of what an engine is just being told of that went around it.
+    pub offered: Option<Body>,
     /// When each version was last answered with, to anybody.
     pub answered: BTreeMap<(usize, Version), Instant>,
     /// When each attempt that is put off is to be made.
@@ -146,9 +148,10 @@ impl World {
                 key: CacheKey::of("origin", &target),
                 usual: Wish::default().added_to(&plain),
                 plain,
-                around: match object % 3 {
+                around: match object % 4 {
                     0 => request(Method::Get, Fields::from_iter([("authorization", "Basic eDp5")])),
                     1 => request(Method::Other, Fields::new()),
+                    2 => request(Method::Post, Fields::new()),
                     _ => request(Method::Get, Fields::from_iter([("if-match", "*")])),
                 },
                 versions: Vec::new(),
@@ -433,12 +436,22 @@ impl World {
 
     /// An answer to a request that the edge only proxies.
     pub(in crate::explore) fn answer_directly(&mut self, from: Life, object: usize, wish: Wish) -> Got {
+        self.answer_around(from, object, wish).map_or(Got::Nothing, |(.., got)| got)
+    }
+
+    /// The same with what went by.
+    pub(in crate::explore) fn answer_around(
+        &mut self,
+        from: Life,
+        object: usize,
+        wish: Wish,
+    ) -> Option<(Arc<Head>, Body, Got)> {
         if self.hits(self.plan.faults.origin_fails, WorldFault::OriginFailed, |chances| &mut chances.origin) {
-            return Got::Nothing;
+            return None;
         }
         let (head, body) = self.answer(from, (object, wish), None);
         let promised = self.length_of(self.origin.objects[object].key, Version(body.version));
-        match body.end {
+        let got = match body.end {
             // Its framing shows that there is more, or less.
             BodyEnd::Clean if promised != Some(body.length) => Got::Broken,
             BodyEnd::Clean => {
@@ -448,7 +461,8 @@ impl World {
                 Got::Whole { status: head.status, age: Some(0), spans }
             }
             BodyEnd::Failure(_) => Got::Broken,
-        }
+        };
+        Some((head, body, got))
     }
 
     /// A crashed edge drops its connections.

@@ -248,6 +248,7 @@ impl Tier {
             Effect::Durable { .. }
             | Effect::OpenBlob { .. }
             | Effect::Fetch { .. }
+            | Effect::Adopt { .. }
             | Effect::Pull { .. }
             | Effect::Cancel { .. }
             | Effect::Serve { .. }
