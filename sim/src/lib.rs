@@ -13,4 +13,5 @@ pub mod explore;
 pub mod replay;
 pub mod replay_inputs;
 pub mod run;
+mod telling;
 mod world;

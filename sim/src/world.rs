@@ -19,6 +19,7 @@ mod schedule;
 mod shared_tier;
 mod stage;
 mod tally;
+mod telling;
 mod wire;
 mod workload;
 
@@ -98,7 +99,7 @@ pub(crate) fn rules(scenario: &Scenario) -> Result<Invariants, String> {
 fn live(order: &Order) -> Record {
     panics::watch();
     let rules = rules(&order.scenario).expect("the scenario's rules were looked up before it was started");
-    let log = Arc::new(Log::new(rules, order.facts));
+    let log = Arc::new(Log::new(rules));
     let mut simulated = Duration::ZERO;
     let ended = catch_unwind(AssertUnwindSafe(|| {
         let mut world = World::new(order, Arc::clone(&log));
@@ -106,13 +107,13 @@ fn live(order: &Order) -> Record {
         world.expect();
         simulated = world.elapsed();
         // What hosts do while they are torn down is no part of the run.
-        let record = log.close(simulated);
+        let record = log.close(simulated, Some((world.catalogue(), order.facts)));
         (ended, record)
     }));
     let panics = panics::unwatch();
     let (ended, mut record) = match ended {
         Ok((ended, record)) => (ended, record),
-        Err(_) => (Ok(()), log.close(simulated)),
+        Err(_) => (Ok(()), log.close(simulated, None)),
     };
     let violation = match (panics.first(), ended) {
         (Some(first), _) => Some(("panic", first.clone())),

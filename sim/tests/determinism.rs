@@ -40,15 +40,23 @@ fn explored_seeds_are_the_same_everywhere() {
     assert_eq!(mine, golden("explore"));
 }
 
+/// Every scenario in a folder and those below it.
+fn find(folder: &Path, scenarios: &mut Vec<PathBuf>) {
+    for file in fs::read_dir(folder).expect("the scenarios are there") {
+        let path = file.expect("it is readable").path();
+        if path.is_dir() {
+            find(&path, scenarios);
+        } else if path.extension().is_some_and(|end| end == "yaml") {
+            scenarios.push(path);
+        }
+    }
+}
+
 /// Seeds of every scenario that ships.
 #[test]
 fn scenarios_are_the_same_in_every_build() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios");
-    let files = fs::read_dir(folder)
-        .expect("the scenarios are there")
-        .map(|file| file.expect("it is readable").path());
-    let scenarios: Vec<PathBuf> =
-        files.filter(|path| path.extension().is_some_and(|end| end == "yaml")).collect();
+    let mut scenarios = Vec::new();
+    find(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios"), &mut scenarios);
     assert!(!scenarios.is_empty());
     for path in scenarios {
         let (name, path) =

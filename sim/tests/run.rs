@@ -214,7 +214,8 @@ fn a_scenario_whose_fault_never_hits_fails() {
 /// of each seed fails that seed.
 #[test]
 fn a_scenario_whose_expectation_is_not_met_fails() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/hit-on-disk-after-a-restart.yaml");
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/disk/hit-on-disk-after-a-restart.yaml");
     let never = ("sync: {every_ms: 100}", "sync: never");
     let output = run(changed_of(&path, &[never]).path(), &["--seeds", "2"]);
     let seen = text(&output);

@@ -142,7 +142,7 @@ fn broken(tested: &Tested, seed: u64, record: &Record, plant: Option<Fault>) -> 
     let mut lines = vec![
         format!("BROKEN {} by seed {seed} of {}", violation.rule, tested.scenario.name),
         format!("  seen: {}", violation.detail),
-        format!("  the last {} facts:", record.recent.len()),
+        "  what led to it:".to_owned(),
     ];
     lines.extend(record.recent.iter().map(|line| format!("    {line}")));
     if tested.failed.len() > 1 {

@@ -83,6 +83,23 @@ impl Catalogue {
         self.key_of(number).map(|_| number)
     }
 
+    /// Every key.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = CacheKey> {
+        self.0.iter().map(|object| object.key)
+    }
+
+    /// What is asked for under this key.
+    pub(crate) fn target_of(&self, key: CacheKey) -> Option<&str> {
+        Some(self.0.iter().find(|object| object.key == key)?.target.as_str())
+    }
+
+    /// How long a version of what has this key is.
+    pub(crate) fn length_of(&self, key: CacheKey, version: u32) -> Option<u64> {
+        let object = self.0.iter().find(|object| object.key == key)?;
+        let number = usize::try_from(version.checked_sub(1)?).ok()?;
+        object.versions.get(number).map(|version| version.length)
+    }
+
     /// When each version of each object appears, in order of time: object and version number.
     pub(crate) fn publications(&self) -> Vec<(u64, u32, u32)> {
         let mut all: Vec<_> = (0..)
@@ -132,9 +149,9 @@ impl Object {
         &self.versions[number as usize - 1]
     }
 
-    /// May a shared cache store this version?
-    pub(crate) fn is_storable(&self, version: u32) -> bool {
-        self.storage == Storage::Storable && self.version(version).lifetime_s > 0
+    /// May a shared cache store it? One without a lifetime as well: it is of use where the origin agrees, or fails.
+    pub(crate) fn is_storable(&self) -> bool {
+        self.storage == Storage::Storable
     }
 }
 

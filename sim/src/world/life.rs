@@ -143,6 +143,11 @@ impl World {
         }
     }
 
+    /// What its origin serves.
+    pub(crate) fn catalogue(&self) -> &Catalogue {
+        &self.stage.catalogue
+    }
+
     /// How long it has lived.
     pub(crate) fn elapsed(&self) -> Duration {
         self.sim.elapsed()

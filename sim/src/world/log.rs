@@ -4,8 +4,10 @@
 //! The lock is there because the driver asks its observer to be shareable, not because anybody waits for it.
 
 use super::{
+    catalogue::Catalogue,
     census::{Answerer, Census, Figures, Reading},
     tally::Tallies,
+    telling,
 };
 use std::{
     collections::VecDeque,
@@ -17,6 +19,9 @@ use tiergate_engine::Instant;
 use tiergate_invariants::{Edge, Fact, Invariants, Violation, What};
 use tiergate_scenarios::{FaultKind, Figure};
 
+/// Facts that are kept for a story: some tens of megabytes.
+const FACTS_KEPT_MAX: usize = 200_000;
+
 /// The log of one run.
 pub(crate) struct Log(Mutex<Inner>);
 
@@ -25,9 +30,8 @@ struct Inner {
     rules: Invariants,
     hasher: blake3::Hasher,
     line: String,
+    /// Kept for when a rule is broken: all of them, in a world of a usual size.
     recent: VecDeque<Fact>,
-    /// Facts kept for when a rule is broken.
-    recent_max: usize,
     census: Census,
     record: Record,
     is_closed: bool,
@@ -55,15 +59,14 @@ pub(crate) struct Record {
 }
 
 impl Log {
-    /// An empty log, watched by `rules`; the last `recent_max` facts are told if one of them is broken.
-    pub(crate) fn new(rules: Invariants, recent_max: usize) -> Self {
+    /// An empty log, watched by `rules`.
+    pub(crate) fn new(rules: Invariants) -> Self {
         Self(Mutex::new(Inner {
             now: Instant::ZERO,
             rules,
             hasher: blake3::Hasher::new(),
             line: String::new(),
             recent: VecDeque::new(),
-            recent_max,
             census: Census::default(),
             record: Record::default(),
             is_closed: false,
@@ -169,13 +172,14 @@ impl Log {
         *self.lock().record.faults.of(kind)
     }
 
-    /// Closes the log; what hosts do while they are torn down is no part of the run.
-    pub(crate) fn close(&self, simulated: Duration) -> Record {
+    /// Closes the log; what hosts do while they are torn down is no part of the run. `telling` has what things
+    /// are called, and how many of the last facts are told of a broken rule.
+    pub(crate) fn close(&self, simulated: Duration, telling: Option<(&Catalogue, usize)>) -> Record {
         let mut inner = self.lock();
         inner.is_closed = true;
         let mut record = std::mem::take(&mut inner.record);
-        if record.violation.is_some() {
-            record.recent = inner.recent.iter().map(told).collect();
+        if let (Some(violation), Some((names, count))) = (&mut record.violation, telling) {
+            record.recent = telling::tell(names, &inner.recent, violation, count);
         }
         record.figures = std::mem::take(&mut inner.census.figures);
         record.hash = Some(inner.hasher.finalize());
@@ -198,7 +202,7 @@ impl Inner {
         write!(self.line, "{} {:?}", fact.at.as_nanos(), fact.what).expect("a String takes any text");
         self.hasher.update(self.line.as_bytes());
         self.hasher.update(b"\n");
-        if self.recent.len() >= self.recent_max.max(1) {
+        if self.recent.len() >= FACTS_KEPT_MAX {
             self.recent.pop_front();
         }
         let verdict = self.rules.observe(&fact);
@@ -207,25 +211,6 @@ impl Inner {
             self.is_closed = true;
             self.record.violation = Some(violation);
         }
-    }
-}
-
-/// One line for people: when, who, what.
-fn told(fact: &Fact) -> String {
-    let at_ms = fact.at.as_nanos() / 1_000_000;
-    match &fact.what {
-        What::Engine { edge, shard: _, event } => format!("{at_ms:>6} ms  edge-{}  {event:?}", edge.0),
-        what @ (What::EdgeStarted { .. }
-        | What::EdgeCrashed { .. }
-        | What::Published { .. }
-        | What::OriginAnswered { .. }
-        | What::ClientAsked { .. }
-        | What::ClientGot { .. }
-        | What::PurgeAsked { .. }
-        | What::PurgeConfirmed { .. }
-        | What::Audited { .. }
-        | What::Healed
-        | What::Settled { .. }) => format!("{at_ms:>6} ms  world   {what:?}"),
     }
 }
 

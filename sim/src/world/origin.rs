@@ -65,7 +65,7 @@ async fn publish(stage: Arc<Stage>) {
             key: object.key,
             version: Version(version),
             length: drawn.length,
-            storable: object.is_storable(version),
+            storable: object.is_storable(),
             lifetime_ns: drawn.lifetime_s * 1_000_000_000,
         });
         stage.publish(number, version);

@@ -37,6 +37,9 @@ struct Herd {
 /// Requests that meet in one herd, on average.
 const HERD_SIZE: u32 = 8;
 
+/// Nobody asks earlier: hosts come up within the first ticks, in any order.
+const BEGIN_MS: u64 = 10;
+
 /// Draws every stream of every client: `streams` lists for the first client, then for the next.
 pub(crate) fn draw(
     scenario: &Scenario,
@@ -72,7 +75,7 @@ pub(crate) fn draw(
         };
         let stream = index(random, streams.len());
         streams[stream].push(Job {
-            at_ms,
+            at_ms: BEGIN_MS + at_ms,
             edge: u32::try_from(random.below(scenario.topology.edges.into())).expect("below a u32"),
             object,
             habit,

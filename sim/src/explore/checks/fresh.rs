@@ -12,6 +12,7 @@ use crate::explore::{
     world::variety::Wish,
     world::{Step, World, up_to},
 };
+use crate::telling::Names;
 use std::time::Duration;
 use tiergate_engine::{Chunk, Eviction, Head, Instant, MissReason, Outcome, StaleUse, Symbol, TierId};
 use tiergate_invariants::Version;

@@ -1,4 +1,3 @@
 //! A run in words: as a story, and each fact for itself.
 
 pub(super) mod story;
-pub(super) mod words;

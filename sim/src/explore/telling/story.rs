@@ -1,22 +1,16 @@
 //! A run as a story: one line for each event, in plain words, in the column of whoever acts.
 
-use crate::explore::{case::Case, telling::words, world::World, world::client::place, world::tier::Fate};
+use crate::{
+    explore::{case::Case, world::World, world::client::place, world::tier::Fate},
+    telling::{Names, Party, words},
+};
 use std::{collections::BTreeSet, fmt::Write as _};
-use tiergate_engine::{CacheKey, Effect, Instant, Symbol, TierId};
+use tiergate_engine::{CacheKey, Effect, Instant, RequestId, Symbol};
 use tiergate_invariants::{Version, promise};
 
 /// How far apart the columns begin. A text runs on into those to its right, for only one party speaks in a
 /// line.
 const COLUMN: usize = 11;
-
-/// Who acts, in the order of the columns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::explore) enum Party {
-    Clients,
-    Edge(u32),
-    Tier(TierId),
-    Origin,
-}
 
 /// Something that no checker is shown, and a reader wants to know.
 #[derive(Debug)]
@@ -54,17 +48,26 @@ impl World {
             self.note(Party::Tier(tier), || "loses a record".to_owned());
         }
     }
+}
 
-    /// What a key is called in the story.
-    pub(in crate::explore) fn name_of(&self, key: CacheKey) -> String {
+impl Names for World {
+    fn name_of(&self, key: CacheKey) -> String {
         let found = self.origin.objects.iter().position(|object| object.key == key);
         found.map_or_else(|| "a variant".to_owned(), |object| format!("/{object}"))
     }
 
-    /// How long a version of a key is.
-    pub(in crate::explore) fn length_of(&self, key: CacheKey, version: Version) -> Option<u64> {
+    fn length_of(&self, key: CacheKey, version: Version) -> Option<u64> {
         let object = self.origin.objects.iter().position(|object| object.key == key)?;
         self.origin.lengths(object).nth(place(u64::from(version.0.checked_sub(1)?)))
+    }
+
+    /// A request has its client's number.
+    fn asker(&self, request: RequestId) -> String {
+        words::client(request.0)
+    }
+
+    fn client(&self, ask: u64) -> String {
+        words::client(ask)
     }
 }
 

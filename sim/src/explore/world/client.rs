@@ -4,8 +4,6 @@ use crate::explore::{
     campaign::marks::Mark,
     campaign::tally::WorldFault,
     checks::fresh::Told,
-    telling::story::Party,
-    telling::words::client,
     world::draws::Draws,
     world::form::Form,
     world::plan::Work,
@@ -14,6 +12,8 @@ use crate::explore::{
     world::variety::{Wish, object_of},
     world::{Chances, Life, Step, World, up_to},
 };
+use crate::telling::Party;
+use crate::telling::words::client;
 use std::{sync::Arc, time::Duration};
 use tiergate_engine::{
     AbortReason, CacheKey, Chunk, End, Head, Input, Instant, Method, OriginId, Outcome, Refusal, Reply,

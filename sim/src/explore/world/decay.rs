@@ -1,9 +1,10 @@
 //! What stores lose by themselves: records and blobs whole, and blobs that are torn or rot.
 
 use crate::explore::{
-    campaign::tally::WorldFault, telling::story::Party, world::World, world::client::place,
-    world::simulated_l3::SimulatedL3, world::tier::Tier,
+    campaign::tally::WorldFault, world::World, world::client::place, world::simulated_l3::SimulatedL3,
+    world::tier::Tier,
 };
+use crate::telling::Party;
 use std::sync::Arc;
 use tiergate_engine::{Effect, Symbol, TierId};
 

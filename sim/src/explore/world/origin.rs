@@ -2,14 +2,15 @@
 
 use crate::explore::{
     campaign::tally::WorldFault,
-    telling::story::Party,
-    telling::words::bytes,
     world::body::{Body, BodyEnd, NO_OBJECT},
     world::client::place,
     world::form::{OF_VERSION, tag},
     world::variety::{Dependence, Wish, number_of},
     world::{HEAD_STALL_MAX, Life, Step, World, up_to},
 };
+use crate::telling::Names;
+use crate::telling::Party;
+use crate::telling::words::bytes;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tiergate_engine::{
     Answer, CacheKey, Fields, FillId, Head, Input, Instant, Method, OpId, OriginFailure, RequestHead, Symbol,

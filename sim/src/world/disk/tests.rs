@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 const SECTOR: usize = 4096;
 
 fn disk(faults: &Faults) -> (Disk, Arc<Log>) {
-    let log = Arc::new(Log::new(Invariants::only(&[]).expect("no rule is a set of rules"), 0));
+    let log = Arc::new(Log::new(Invariants::only(&[]).expect("no rule is a set of rules")));
     (Disk::new("a disk", Seed(1), Between(0, 2), faults, Arc::clone(&log)), log)
 }
 

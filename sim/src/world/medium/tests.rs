@@ -14,7 +14,7 @@ use tiergate_tiers::{
 };
 
 fn medium(latency_ms: Between<u64>, faults: &Faults) -> SimMedium {
-    let log = Arc::new(Log::new(Invariants::only(&[]).expect("no rule is a set of rules"), 0));
+    let log = Arc::new(Log::new(Invariants::only(&[]).expect("no rule is a set of rules")));
     let disk = Disk::new("a disk", Seed(7), latency_ms, faults, log);
     SimMedium { disk: Arc::new(disk), name: "a disk".to_owned() }
 }

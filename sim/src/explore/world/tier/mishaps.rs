@@ -1,7 +1,7 @@
 //! What befalls a byte tier beside failures and slowness: mix-ups, rot, and the crash of its edge.
 
 use super::{Fate, Life, Outcome, Step, World, WorldFault, is_durable, is_published_by, tier_of};
-use crate::explore::telling::story::Party;
+use crate::telling::Party;
 use tiergate_engine::{Answer, Effect, Input, ReadFailure, ReadSource, Symbol, TierId};
 
 impl World {

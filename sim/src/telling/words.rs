@@ -1,6 +1,6 @@
 //! Facts in plain words, for somebody who knows HTTP caches and not this one.
 
-use crate::explore::{telling::story::Party, world::World};
+use super::{Names, Party};
 use std::fmt::Debug;
 use tiergate_engine::{
     BreakerState, CacheKey, CopyEvent, DurableEvent, Effect, End, Event, FetchEnd, FetchEvent, FillVerdict,
@@ -10,10 +10,10 @@ use tiergate_engine::{
 use tiergate_invariants::{Fact, Got, What};
 
 /// Who does what. None for what is only bookkeeping.
-pub(in crate::explore) fn of_fact(world: &World, fact: &Fact) -> Option<(Party, String)> {
-    let name = |key: &CacheKey| world.name_of(*key);
+pub(crate) fn of_fact(names: &dyn Names, fact: &Fact) -> Option<(Party, String)> {
+    let name = |key: &CacheKey| names.name_of(*key);
     Some(match &fact.what {
-        What::Engine { edge, event, .. } => (Party::Edge(edge.0), of_event(world, event)?),
+        What::Engine { edge, event, .. } => (Party::Edge(edge.0), of_event(names, event)?),
         What::EdgeStarted { edge } => (Party::Edge(edge.0), "starts".to_owned()),
         What::EdgeCrashed { edge } => {
             (Party::Edge(edge.0), "crashes; what it had in memory is gone".to_owned())
@@ -31,10 +31,10 @@ pub(in crate::explore) fn of_fact(world: &World, fact: &Fact) -> Option<(Party, 
             (Party::Origin, format!("answers edge {} with version {} of {}", edge.0, version.0, name(key)))
         }
         What::ClientAsked { ask, edge, key, .. } => {
-            (Party::Clients, format!("{} asks edge {} for {}", client(*ask), edge.0, name(key)))
+            (Party::Clients, format!("{} asks edge {} for {}", names.client(*ask), edge.0, name(key)))
         }
         What::ClientGot { ask, key, got, .. } => {
-            (Party::Clients, format!("{} {}", client(*ask), of_answer(world, *key, got)))
+            (Party::Clients, format!("{} {}", names.client(*ask), of_answer(names, *key, got)))
         }
         What::PurgeAsked { edge, key, .. } => {
             (Party::Clients, format!("an operator asks edge {} to purge {}", edge.0, name(key)))
@@ -52,7 +52,7 @@ pub(in crate::explore) fn of_fact(world: &World, fact: &Fact) -> Option<(Party, 
     })
 }
 
-fn of_answer(world: &World, key: CacheKey, got: &Got) -> String {
+fn of_answer(names: &dyn Names, key: CacheKey, got: &Got) -> String {
     match got {
         Got::Whole { status, age, spans } => {
             let parts: Vec<String> = spans
@@ -61,8 +61,8 @@ fn of_answer(world: &World, key: CacheKey, got: &Got) -> String {
                     None => format!("{} that no origin ever sent", bytes(span.length)),
                     Some((of, version)) => {
                         let whose =
-                            if of == key { String::new() } else { format!(" of {}", world.name_of(of)) };
-                        let is_all = (0, Some(span.length)) == (span.offset, world.length_of(of, version));
+                            if of == key { String::new() } else { format!(" of {}", names.name_of(of)) };
+                        let is_all = (0, Some(span.length)) == (span.offset, names.length_of(of, version));
                         let (first, last) = (span.offset, span.offset + span.length - 1);
                         let which =
                             if is_all { "all of".to_owned() } else { format!("bytes {first} to {last} of") };
@@ -72,7 +72,7 @@ fn of_answer(world: &World, key: CacheKey, got: &Got) -> String {
                 .collect();
             let body = if parts.is_empty() { "an empty body".to_owned() } else { parts.join(", then ") };
             let age = age.filter(|age| *age > 0).map_or(String::new(), |age| format!(", {age} s old"));
-            format!("gets {status} for {}, complete: {body}{age}", world.name_of(key))
+            format!("gets {status} for {}, complete: {body}{age}", names.name_of(key))
         }
         Got::Broken => "sees the answer break off".to_owned(),
         Got::Nothing => "gets no body".to_owned(),
@@ -80,21 +80,21 @@ fn of_answer(world: &World, key: CacheKey, got: &Got) -> String {
     }
 }
 
-fn of_event(world: &World, event: &Event) -> Option<String> {
+fn of_event(names: &dyn Names, event: &Event) -> Option<String> {
     match event {
-        Event::Request(event) => of_request(world, event),
-        Event::Fetch(event) => Some(of_fetch(world, event)),
-        Event::Copy(event) => of_copy(world, event),
-        Event::Residence(event) => of_residence(world, event),
-        Event::Resilience(event) => of_resilience(world, event),
-        Event::Purge(event) => Some(of_purge(world, event)),
-        Event::Durable(event) => of_durable(world, event),
+        Event::Request(event) => of_request(names, event),
+        Event::Fetch(event) => Some(of_fetch(names, event)),
+        Event::Copy(event) => of_copy(names, event),
+        Event::Residence(event) => of_residence(names, event),
+        Event::Resilience(event) => of_resilience(names, event),
+        Event::Purge(event) => Some(of_purge(names, event)),
+        Event::Durable(event) => of_durable(names, event),
     }
 }
 
-fn of_request(world: &World, event: &RequestEvent) -> Option<String> {
-    let name = |key: &CacheKey| world.name_of(*key);
-    let who = |request: &RequestId| client(request.0);
+fn of_request(names: &dyn Names, event: &RequestEvent) -> Option<String> {
+    let name = |key: &CacheKey| names.name_of(*key);
+    let who = |request: &RequestId| names.asker(*request);
     Some(match event {
         // Bookkeeping, or said by another line.
         RequestEvent::Requested { .. } => return None,
@@ -124,13 +124,13 @@ fn of_request(world: &World, event: &RequestEvent) -> Option<String> {
             format!("{} came too late to share a fetch", who(request))
         }
         RequestEvent::LeaderReplaced { request, .. } => {
-            format!("lets {} lead, whose leader failed", client(request.0))
+            format!("lets {} lead, whose leader failed", names.asker(*request))
         }
         RequestEvent::FollowsPart { request, key, length } => {
             format!("will send {} {} of {} as they come", who(request), bytes(length.0), name(key))
         }
         RequestEvent::Hedged { request, tier } => {
-            format!("asks {} once more for {}, who has waited long", of(tier), client(request.0))
+            format!("asks {} once more for {}, who has waited long", of(tier), names.asker(*request))
         }
         RequestEvent::Passed { request, .. } => {
             format!("sends the request of {} past the cache", who(request))
@@ -146,8 +146,8 @@ fn of_request(world: &World, event: &RequestEvent) -> Option<String> {
     })
 }
 
-fn of_fetch(world: &World, event: &FetchEvent) -> String {
-    let name = |key: &CacheKey| world.name_of(*key);
+fn of_fetch(names: &dyn Names, event: &FetchEvent) -> String {
+    let name = |key: &CacheKey| names.name_of(*key);
     match event {
         FetchEvent::Fetched { key, purpose, .. } => {
             let whom = match purpose {
@@ -208,8 +208,8 @@ fn of_fetch(world: &World, event: &FetchEvent) -> String {
     }
 }
 
-fn of_copy(world: &World, event: &CopyEvent) -> Option<String> {
-    let name = |key: &CacheKey| world.name_of(*key);
+fn of_copy(names: &dyn Names, event: &CopyEvent) -> Option<String> {
+    let name = |key: &CacheKey| names.name_of(*key);
     Some(match event {
         CopyEvent::LaneOpened { tier, key, .. } => {
             format!("begins a copy of {} into {}", name(key), of(tier))
@@ -232,8 +232,8 @@ fn of_copy(world: &World, event: &CopyEvent) -> Option<String> {
     })
 }
 
-fn of_residence(world: &World, event: &ResidenceEvent) -> Option<String> {
-    let name = |key: &CacheKey| world.name_of(*key);
+fn of_residence(names: &dyn Names, event: &ResidenceEvent) -> Option<String> {
+    let name = |key: &CacheKey| names.name_of(*key);
     Some(match event {
         ResidenceEvent::Stored { tier, key, length, from, .. } => {
             let from = from.map_or(String::new(), |from| format!(", copied from {}", of(&from)));
@@ -249,8 +249,8 @@ fn of_residence(world: &World, event: &ResidenceEvent) -> Option<String> {
     })
 }
 
-fn of_resilience(world: &World, event: &ResilienceEvent) -> Option<String> {
-    let name = |key: &CacheKey| world.name_of(*key);
+fn of_resilience(names: &dyn Names, event: &ResilienceEvent) -> Option<String> {
+    let name = |key: &CacheKey| names.name_of(*key);
     Some(match event {
         ResilienceEvent::TierJoined { tier, objects, .. } => {
             format!("can ask {} from now on, with {objects} objects in it", of(tier))
@@ -279,26 +279,26 @@ fn of_resilience(world: &World, event: &ResilienceEvent) -> Option<String> {
     })
 }
 
-fn of_purge(world: &World, event: &PurgeEvent) -> String {
+fn of_purge(names: &dyn Names, event: &PurgeEvent) -> String {
     match event {
         PurgeEvent::PurgeBegan { what, mode, .. } => {
-            format!("begins to {} {}", mode_of(*mode), whom(world, what))
+            format!("begins to {} {}", mode_of(*mode), whom(names, what))
         }
         PurgeEvent::RemotePurged { what, mode } => {
-            format!("learns from another edge that it must {} {}", mode_of(*mode), whom(world, what))
+            format!("learns from another edge that it must {} {}", mode_of(*mode), whom(names, what))
         }
         PurgeEvent::PurgesMissed => {
             "cannot know what other edges purged, and uses nothing older any more".to_owned()
         }
         PurgeEvent::PurgeEnded { what, confirmed, .. } => {
             let end = if *confirmed { "in every tier" } else { "but a tier did not confirm it" };
-            format!("has purged {}, {end}", whom(world, what))
+            format!("has purged {}, {end}", whom(names, what))
         }
     }
 }
 
-fn of_durable(world: &World, event: &DurableEvent) -> Option<String> {
-    let name = |key: &CacheKey| world.name_of(*key);
+fn of_durable(names: &dyn Names, event: &DurableEvent) -> Option<String> {
+    let name = |key: &CacheKey| names.name_of(*key);
     Some(match event {
         DurableEvent::DurableMissed { key, why } => format!("L3 has no {}: {}", name(key), plain(why)),
         DurableEvent::UploadEnded { key, end, .. } => {
@@ -318,7 +318,7 @@ fn of_durable(world: &World, event: &DurableEvent) -> Option<String> {
 }
 
 /// What is asked of a tier.
-pub(in crate::explore) fn operation(effect: &Effect<Symbol>) -> Option<(TierId, &'static str)> {
+pub(crate) fn operation(effect: &Effect<Symbol>) -> Option<(TierId, &'static str)> {
     Some(match effect {
         Effect::Lookup { tier, .. } => (*tier, "a lookup"),
         Effect::Read { tier, .. } => (*tier, "a read"),
@@ -352,9 +352,9 @@ const fn mode_of(mode: PurgeMode) -> &'static str {
     }
 }
 
-fn whom(world: &World, what: &SelectorKind) -> String {
+fn whom(names: &dyn Names, what: &SelectorKind) -> String {
     match what {
-        SelectorKind::Key(key) => world.name_of(*key),
+        SelectorKind::Key(key) => names.name_of(*key),
         SelectorKind::Tag => "what bears a tag".to_owned(),
         SelectorKind::Prefix => "what is under a path".to_owned(),
         SelectorKind::All => "everything".to_owned(),
@@ -362,12 +362,12 @@ fn whom(world: &World, what: &SelectorKind) -> String {
 }
 
 /// Clients are A, B, C and so on; after Z comes A1.
-pub(in crate::explore) fn client(ask: u64) -> String {
+pub(crate) fn client(ask: u64) -> String {
     let letter = char::from(b'A' + u8::try_from(ask % 26).expect("a letter's place fits a byte"));
     if ask < 26 { letter.to_string() } else { format!("{letter}{}", ask / 26) }
 }
 
-pub(in crate::explore) fn bytes(count: u64) -> String {
+pub(crate) fn bytes(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {
