@@ -6,7 +6,7 @@ use std::path::Path;
 tiergate_fuzz::target!(
     /// What is wrong is said, of a line that the text has or of the whole of it.
     scenario,
-    [include_str!("../two-edges-shared-tier.yaml"), include_str!("../rot-is-a-miss.yaml")],
+    [include_str!("../two-edges-shared-tier.yaml"), include_str!("../disk/rot-is-a-miss.yaml")],
     |bytes: &[u8]| {
         let Ok(text) = std::str::from_utf8(bytes) else { return };
         match parse(Path::new("x.yaml"), text) {

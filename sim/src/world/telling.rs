@@ -60,7 +60,31 @@ pub(super) fn tell(
     for key in names.keys() {
         violation.detail = violation.detail.replace(&key.to_string(), &names.name_of(key));
     }
+    violation.detail = with_plain_times(&violation.detail);
     told
+}
+
+/// Rules write a time as the engine has it, in nanoseconds: `Some(Instant(113000000))`, which is 113 ms.
+fn with_plain_times(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("Instant(") {
+        let (nanos, behind) = after.split_once(')').unwrap_or((after, ""));
+        let Ok(nanos) = nanos.parse::<u64>() else {
+            out.push_str(before);
+            out.push_str("Instant(");
+            rest = after;
+            continue;
+        };
+        let (before, behind) = match (before.strip_suffix("Some("), behind.strip_prefix(')')) {
+            (Some(before), Some(behind)) => (before, behind),
+            (_, _) => (before, behind),
+        };
+        out.push_str(before);
+        out.push_str(&format!("{} ms", nanos / 1_000_000));
+        rest = behind;
+    }
+    out + rest
 }
 
 fn line(names: &Catalogue, fact: &Fact) -> Option<String> {
@@ -73,4 +97,24 @@ fn line(names: &Catalogue, fact: &Fact) -> Option<String> {
     };
     let at_ms = fact.at.as_nanos() / 1_000_000;
     Some(format!("{at_ms:>6} ms  {who:<9}{text}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Times become milliseconds; what only looks like one stays.
+    #[test]
+    fn times_are_plain() {
+        for (text, plain) in [
+            (
+                "answered at Some(Instant(113000000)), before Instant(114500000).",
+                "answered at 113 ms, before 114 ms.",
+            ),
+            ("nothing at None, an Instant(soon) and Instant(7", "nothing at None, an Instant(soon) and 0 ms"),
+            ("no time", "no time"),
+        ] {
+            assert_eq!(with_plain_times(text), plain);
+        }
+    }
 }
