@@ -51,7 +51,7 @@ const RULES: [Rule; 10] = [
         krate: "tiergate-scenarios",
         ours: &["tiergate-engine"],
         ours_optional: &[],
-        others: Others::Only(&["serde", "serde-saphyr"]),
+        others: Others::Only(&["humantime", "serde", "serde-saphyr"]),
     },
     Rule {
         krate: "tiergate-driver",

@@ -1,11 +1,12 @@
 //! The command line of `tiergate-sim`. Exit codes: 0 all is well, 1 a rule was broken, 2 the input was
 //! bad, 3 what was run proves nothing.
 
+#[cfg(feature = "front")]
+use crate::run::RunArgs;
 use crate::{
     explore::{ExploreArgs, ProveArgs, ReplayCaseArgs, ShrinkArgs},
     replay::ReplayArgs,
     replay_inputs::ReplayInputsArgs,
-    run::RunArgs,
 };
 use clap::{Parser, Subcommand};
 
@@ -22,6 +23,7 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Lives scenarios on a simulated network, many seeds of each, with every rule watching.
+    #[cfg(feature = "front")]
     Run(RunArgs),
     /// Drives the same engine without a network: far more histories in the same time.
     Explore(ExploreArgs),

@@ -6,6 +6,7 @@ use tiergate_sim::args::{Args, Command};
 
 fn main() -> ExitCode {
     match Args::parse().command {
+        #[cfg(feature = "front")]
         Command::Run(args) => tiergate_sim::run::run(args),
         Command::Explore(args) => tiergate_sim::explore::run(args),
         Command::Prove(args) => tiergate_sim::explore::prove(args),
