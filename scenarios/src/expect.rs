@@ -132,8 +132,8 @@ figures! {
     StaleAnswers = "stale_answers", Added, None;
     /// Requests that reached the origin.
     OriginRequests = "origin_requests", Added, None;
-    /// How long after the faults were over a request was still asked that was not answered in full, at most, in
-    /// milliseconds.
+    /// How long after the faults were over a request was still asked that was not answered in full, at most,
+    /// in milliseconds.
     RecoveredMs = "recovered_ms", Highest, None;
     /// Whole responses from L0.
     HitsL0 = "hits_l0", Added, Some(TierId::L0);
@@ -155,12 +155,12 @@ figures! {
     CutL2 = "cut_l2", Added, Some(TierId::L2);
     /// Sectors of a disk that were written and not synced, and that a power loss took or spoiled.
     SectorsLost = "sectors_lost", Added, Some(TierId::L2);
-    /// Whole responses for an object whose purge an edge confirmed before it lost its power, and that was asked
-    /// of it since.
+    /// Whole responses for an object whose purge an edge confirmed before it lost its power, and that was
+    /// asked of it since.
     PurgedThenAsked = "purged_then_asked", Added, None;
-    /// How long a client that reads at once waited for the whole of a response that L2 had no part in, at most,
-    /// in milliseconds: what L0 answered, and what this edge's L2 never held. It asked an edge that was up: one
-    /// that starts reads from its disk what was purged before it answers anybody.
+    /// How long a client that reads at once waited for the whole of a response that L2 had no part in, at
+    /// most, in milliseconds: what L0 answered, and what this edge's L2 never held. It asked an edge that was
+    /// up: one that starts reads from its disk what was purged before it answers anybody.
     LatencyElsewhereMs = "latency_elsewhere_ms", Highest, Some(TierId::L2);
     /// Of the same clients, those that asked while their edge's disk was slow.
     AskedWhileSlow = "asked_while_slow", Added, Some(TierId::L2);
@@ -262,8 +262,8 @@ impl Expectation {
     }
 }
 
-/// A value as people write it: at most two digits behind the point, cut and not rounded, so that 99.999 is not
-/// told as 100.
+/// A value as people write it: at most two digits behind the point, cut and not rounded, so that 99.999 is
+/// not told as 100.
 pub fn spelled(value: f64) -> String {
     let cut = (value * 100.0).floor() / 100.0;
     format!("{cut}")

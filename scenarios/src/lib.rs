@@ -41,8 +41,8 @@ pub struct RawScenario {
     /// What stands behind the tiers. Default: each with its defaults.
     #[serde(default)]
     pub storage: RawStorage,
-    /// How long an operation of a disk takes, in simulated time; at most 1s. Default `[0s, 2ms]`. What is in the
-    /// page cache takes none.
+    /// How long an operation of a disk takes, in simulated time; at most 1s. Default `[0s, 2ms]`. What is in
+    /// the page cache takes none.
     #[serde(
         rename = "disk_latency",
         default = "default_disk_latency",
@@ -68,7 +68,8 @@ pub struct RawScenario {
     /// The ids of the rules that must hold. Default: every rule.
     #[serde(default)]
     pub invariants: Option<Vec<String>>,
-    /// What must come of it beside that. Where nothing is said of service, half of all requests must be answered.
+    /// What must come of it beside that. Where nothing is said of service, half of all requests must be
+    /// answered.
     #[serde(default)]
     pub expect: Expectations,
 }

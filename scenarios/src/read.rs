@@ -62,8 +62,8 @@ pub struct Loaded {
     pub refused: Vec<LoadError>,
 }
 
-/// Reads the scenarios that `paths` name: files as they are, folders by the `.yaml` files in them and in their
-/// folders, in order of name. `rules` are the ids that `invariants` may name.
+/// Reads the scenarios that `paths` name: files as they are, folders by the `.yaml` files in them and in
+/// their folders, in order of name. `rules` are the ids that `invariants` may name.
 pub fn load_all(paths: &[PathBuf], rules: &[&str]) -> Loaded {
     let mut loaded = Loaded::default();
     for path in paths {
@@ -154,9 +154,9 @@ fn missing(error: &serde_saphyr::Error) -> Option<String> {
     Some(key.to_owned())
 }
 
-/// The reader's message in words for who writes scenarios and not programs, without the place that [`LoadError`]
-/// gives in the usual form, and with the line that it speaks of: the reader names neither field nor value when
-/// a value is of the wrong type.
+/// The reader's message in words for who writes scenarios and not programs, without the place that
+/// [`LoadError`] gives in the usual form, and with the line that it speaks of: the reader names neither field
+/// nor value when a value is of the wrong type.
 fn plain(error: &serde_saphyr::Error, text: &str, line: u64) -> String {
     let message = error.without_snippet().to_string();
     let message = message.split(" at line ").next().unwrap_or(&message);

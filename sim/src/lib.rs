@@ -1,8 +1,8 @@
 //! Failure scenarios, exploration and trace replay: the same engine and driver as in production, in imitated
 //! worlds.
 //!
-//! Each subcommand of `tiergate-sim` is a module with its arguments and one function. Start at `run`, which lives
-//! scenarios on a simulated network.
+//! Each subcommand of `tiergate-sim` is a module with its arguments and one function. Start at `run`, which
+//! lives scenarios on a simulated network.
 
 #[macro_use]
 mod output;

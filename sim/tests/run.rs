@@ -193,8 +193,8 @@ fn machines_read_what_passed_and_what_was_refused() {
     assert!(String::from_utf8_lossy(&nowhere.stderr).contains("`--json` is "), "{nowhere:?}");
 }
 
-/// A fault that the scenario asks for and that never hits makes it vacuous, which has an exit code of its own:
-/// here nobody asks while the shared tier is slow.
+/// A fault that the scenario asks for and that never hits makes it vacuous, which has an exit code of its
+/// own: here nobody asks while the shared tier is slow.
 #[test]
 fn a_scenario_whose_fault_never_hits_fails() {
     let file = changed("times: 3, for: [50ms, 600ms]", "times: 1, for: [1ms, 1ms]");

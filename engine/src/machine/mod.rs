@@ -231,9 +231,9 @@ impl<C: Chunk> Engine<C> {
         wakes.filter(|(_, reason)| self.face.wakes(*reason)).min_by_key(|(at, _)| *at)
     }
 
-    /// The fast path: a fresh L0 hit, or the 304, 412, 206 or 416 that a request's conditions and its range make of
-    /// it. It queues nothing, and counts as a use; for the whole it allocates nothing and copies nothing. For a
-    /// `HEAD` the head of it is the answer.
+    /// The fast path: a fresh L0 hit, or the 304, 412, 206 or 416 that a request's conditions and its range
+    /// make of it. It queues nothing, and counts as a use; for the whole it allocates nothing and copies
+    /// nothing. For a `HEAD` the head of it is the answer.
     ///
     /// `None` means "ask properly", with [`Input::Request`]. `fields` are the request's, with names in lower
     /// case.

@@ -116,8 +116,8 @@ impl<C: Chunk> Residence<C> {
         self.variants.forget(target);
     }
 
-    /// The fast path: a fresh response, or what conditions and a range leave of it. It counts as a use. `wall` is
-    /// what the calendar says.
+    /// The fast path: a fresh response, or what conditions and a range leave of it. It counts as a use.
+    /// `wall` is what the calendar says.
     pub(super) fn fresh<'f>(
         &mut self,
         (now, wall): (Instant, WallTime),

@@ -51,8 +51,8 @@ pub(crate) fn around(request: &RequestHead) -> Option<Bypass> {
     request.fields.contains("range").then_some(Bypass::Range)
 }
 
-/// The conditions and the range of a request that may use the fast path; `None` for one that may not, for it has
-/// credentials, or wants several ranges. `fields` have lower-case names.
+/// The conditions and the range of a request that may use the fast path; `None` for one that may not, for it
+/// has credentials, or wants several ranges. `fields` have lower-case names.
 pub(crate) fn fast_path_conditions<'f>(
     method: Method,
     fields: impl Iterator<Item = (&'f str, &'f [u8])>,

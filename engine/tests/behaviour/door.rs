@@ -26,8 +26,8 @@ fn p1_a_fresh_hit_queues_nothing() {
     assert_eq!(through_the_door(&mut rig, Method::Get, &[]), None, "it is stale");
 }
 
-/// What conditions and a range leave of a fresh hit comes out the same way, as the proper way in would have it;
-/// several ranges are left to that.
+/// What conditions and a range leave of a fresh hit comes out the same way, as the proper way in would have
+/// it; several ranges are left to that.
 #[test]
 fn conditions_and_a_range_are_judged_at_the_door() {
     let mut rig = Rig::new(l0_only());

@@ -124,8 +124,8 @@ pub(super) async fn serve<W: World>(
 }
 
 fn options<W: World>(front: &Front<W>) -> Builder {
-    // What is a little too large is refused by us, with a page and a line in the log; what is far too large by
-    // the `h2` crate, which has neither.
+    // What is a little too large is refused by us, with a page and a line in the log; what is far too large
+    // by the `h2` crate, which has neither.
     let head_bytes_max =
         u32::try_from(front.head_limits.head_bytes_max).unwrap_or(u32::MAX).saturating_mul(2);
     let mut options = Builder::new();

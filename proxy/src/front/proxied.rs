@@ -68,8 +68,8 @@ pub(super) fn judge(response: &ResponseHeader, limits: &ResponseLimits) -> Resul
     Ok(())
 }
 
-/// The origin, at the address that it has now: one that changes is followed without a restart. Who dials it in
-/// another way does so for each request: Pingora tells connections that it keeps apart by their sockets.
+/// The origin, at the address that it has now: one that changes is followed without a restart. Who dials it
+/// in another way does so for each request: Pingora tells connections that it keeps apart by their sockets.
 pub(super) async fn peer(
     origin: &OriginAddress,
     name: &OriginName,

@@ -68,8 +68,8 @@ fn a_post_passes_with_its_body() {
     assert!(asked[0].head.contains("site.example"), "{:?}", asked[0]);
 }
 
-/// Around the cache, too, the date of a response is the origin's; one that says none, or what is no date, gets
-/// the time at which its response came.
+/// Around the cache, too, the date of a response is the origin's; one that says none, or what is no date,
+/// gets the time at which its response came.
 #[test]
 fn a_date_is_the_origins() {
     const SAID: &str = "Sun, 06 Nov 1994 08:49:37 GMT";

@@ -14,8 +14,8 @@ use std::{
 
 const FRESH: &str = "Cache-Control: max-age=600\r\nDate: Thu, 01 Jan 2099 00:00:00 GMT\r\nETag: \"v1\"\r\n";
 
-/// One cache answers both versions on one port, from memory, from the origin, in part and without a body; what
-/// the origin said stays, its `Date` as well.
+/// One cache answers both versions on one port, from memory, from the origin, in part and without a body;
+/// what the origin said stays, its `Date` as well.
 #[test]
 fn both_versions_are_answered_from_one_cache() {
     let origin = Origin::fixed(FRESH, b"hello".to_vec());
@@ -289,8 +289,8 @@ fn a_stream_that_is_not_read_holds_nobody_up() {
     });
 }
 
-/// After SIGTERM a transfer under way comes to its end, and then the connection does; one that is idle ends at
-/// once, even where the client does not answer. The exit code is 0.
+/// After SIGTERM a transfer under way comes to its end, and then the connection does; one that is idle ends
+/// at once, even where the client does not answer. The exit code is 0.
 #[test]
 fn a_drain_finishes_what_is_under_way() {
     let (go_on, told_to) = channel::<()>();

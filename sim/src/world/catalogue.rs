@@ -149,7 +149,8 @@ impl Object {
         &self.versions[number as usize - 1]
     }
 
-    /// May a shared cache store it? One without a lifetime as well: it is of use where the origin agrees, or fails.
+    /// May a shared cache store it? One without a lifetime as well: it is of use where the origin agrees, or
+    /// fails.
     pub(crate) fn is_storable(&self) -> bool {
         self.storage == Storage::Storable
     }

@@ -172,8 +172,8 @@ impl Log {
         *self.lock().record.faults.of(kind)
     }
 
-    /// Closes the log; what hosts do while they are torn down is no part of the run. `telling` has what things
-    /// are called, and how many of the last facts are told of a broken rule.
+    /// Closes the log; what hosts do while they are torn down is no part of the run. `telling` has what
+    /// things are called, and how many of the last facts are told of a broken rule.
     pub(crate) fn close(&self, simulated: Duration, telling: Option<(&Catalogue, usize)>) -> Record {
         let mut inner = self.lock();
         inner.is_closed = true;

@@ -1,5 +1,5 @@
-//! A broken rule of one run in words: what happened to the objects that it is about, from the beginning, and what
-//! happened last.
+//! A broken rule of one run in words: what happened to the objects that it is about, from the beginning, and
+//! what happened last.
 
 use super::catalogue::Catalogue;
 use crate::telling::{Names, Party, words};
@@ -30,7 +30,8 @@ impl Names for Catalogue {
     }
 }
 
-/// What led to it: of the objects that the violation names everything, from the beginning, and of all the last
+/// What led to it: of the objects that the violation names everything, from the beginning, and of all the
+/// last
 /// `count` facts.
 pub(super) fn tell(
     names: &Catalogue,

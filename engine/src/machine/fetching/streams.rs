@@ -29,8 +29,8 @@ use crate::{
 };
 use alloc::{sync::Arc, vec::Vec};
 
-/// What a reader without company needs of a window, in bytes: what is on its way to it is in memory beside that.
-/// A piece of the origin's is about twice as large, so the window holds one and not two.
+/// What a reader without company needs of a window, in bytes: what is on its way to it is in memory beside
+/// that. A piece of the origin's is about twice as large, so the window holds one and not two.
 const ALONE: u64 = 32 << 10;
 
 /// What a follower gets next.

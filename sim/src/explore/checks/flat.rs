@@ -38,8 +38,8 @@ pub(in crate::explore) struct Flat {
     /// Requests that found their key remembered as uncacheable: what they get is not stored, so what is older
     /// may be there.
     alone: BTreeSet<RequestId>,
-    /// When a key was last purged by a POST. Stores tell births near a purge from those before it only roughly, so
-    /// what is asked for right afterwards may be lost.
+    /// When a key was last purged by a POST. Stores tell births near a purge from those before it only
+    /// roughly, so what is asked for right afterwards may be lost.
     posted: BTreeMap<CacheKey, Instant>,
     /// Requests with credentials: what they get is stored only where the origin says so.
     credentials: BTreeSet<RequestId>,
