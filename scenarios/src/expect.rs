@@ -167,28 +167,6 @@ figures! {
 }
 
 impl Figure {
-    /// Does it say whether users were served? What expects none of these expects nothing of service.
-    pub const fn tells_of_service(self) -> bool {
-        matches!(
-            self,
-            Self::AnsweredPercent
-                | Self::HitPercent
-                | Self::Whole
-                | Self::Broken
-                | Self::Unanswered
-                | Self::TimedOut
-                | Self::HitsL0
-                | Self::HitsL1
-                | Self::HitsL2
-                | Self::HitsL2Recovered
-                | Self::HitsL2Healed
-                | Self::HitsStale
-                | Self::Misses
-                | Self::PurgedThenAsked
-                | Self::AskedWhileSlow
-        )
-    }
-
     /// The highest value that it can have.
     pub const fn most(self) -> f64 {
         if matches!(self, Self::AnsweredPercent | Self::HitPercent) { 100.0 } else { f64::MAX }
@@ -239,9 +217,37 @@ impl Expectations {
         self.0.insert((Phase::Whole, figure), expectation);
     }
 
-    /// Do they say anything of whether users are served, when that is not zero by itself?
+    /// Would one of them fail if nobody were served? Who speaks of the share that is answered knows what it is.
     pub(crate) fn tell_of_service(&self) -> bool {
-        self.0.keys().any(|(_, figure)| figure.tells_of_service())
+        self.iter().any(|(_, figure, expected)| match figure {
+            Figure::AnsweredPercent => true,
+            Figure::HitPercent
+            | Figure::Whole
+            | Figure::HitsL0
+            | Figure::HitsL1
+            | Figure::HitsL2
+            | Figure::HitsL2Recovered
+            | Figure::HitsL2Healed
+            | Figure::HitsStale
+            | Figure::Misses
+            | Figure::PurgedThenAsked
+            | Figure::AskedWhileSlow => expected.at_least.is_some(),
+            Figure::Unanswered => expected.at_most.is_some(),
+            // Zero of these, and no wait at all, is what a world shows in which nobody gets anything.
+            Figure::LatencyP50Ms
+            | Figure::LatencyP99Ms
+            | Figure::LatencyMaxMs
+            | Figure::Broken
+            | Figure::TimedOut
+            | Figure::ServerErrors
+            | Figure::StaleAnswers
+            | Figure::OriginRequests
+            | Figure::RecoveredMs
+            | Figure::StoredL2
+            | Figure::CutL2
+            | Figure::SectorsLost
+            | Figure::LatencyElsewhereMs => false,
+        })
     }
 }
 

@@ -264,6 +264,19 @@ fn phases_have_their_own_expectations() {
         let message = parse(Path::new("s.yaml"), &text.replacen(from, to, 1)).expect_err(to).to_string();
         assert!(message.contains(wanted), "`{to}`: no `{wanted}` in: {message}");
     }
+    // A bound that holds where nobody is served expects no service.
+    for (expect, is_by_default) in [
+        ("broken: {at_most: 0}", true),
+        ("whole: {at_most: 5}", true),
+        ("latency_p99_ms: {at_most: 5}", true),
+        ("whole: {at_least: 5}", false),
+        ("unanswered: {at_most: 5}", false),
+        ("answered_percent: {at_most: 5}", false),
+    ] {
+        let text = format!("{GOOD}expect: {{{expect}}}\n");
+        let scenario = parse(Path::new("s.yaml"), &text).expect("it is a scenario");
+        assert_eq!(scenario.expects_service_by_default, is_by_default, "{expect}");
+    }
     let scenario = parse(Path::new("s.yaml"), GOOD).expect("it is a scenario");
     assert!(scenario.expects_service_by_default);
     let served = scenario.expect.of(Phase::Whole, Figure::AnsweredPercent);

@@ -1,8 +1,8 @@
 //! The origin's `Date` in what goes around the cache.
 //!
 //! Pingora writes its own clock's time over what the origin said; a proxy is to pass that on (RFC 9110
-//! section 6.6.1). All dates that are written as that section asks have the same length, so the origin's takes
-//! the place of Pingora's while the head leaves.
+//! section 6.6.1). All dates that are written as that section asks have the same length, so the origin's
+//! takes the place of Pingora's while the head leaves.
 
 use std::sync::{Arc, OnceLock};
 
