@@ -1,8 +1,8 @@
 //! From what a file says to a scenario that holds together: every bound, in one place.
 
 use crate::{
-    Between, DiskSync, Expectation, Expectations, FaultKind, Faults, Objects, Popularity, RawScenario, Scope,
-    Swarm, Topology, Workload, expect, time::written,
+    Between, DiskSync, Expectation, Expectations, Fault, FaultKey, FaultKind, Faults, Link, Millis, Objects,
+    RawFault, RawScenario, Request, Requests, Scope, Swarm, Topology, When, Which, Workload, expect, time::written,
 };
 use std::fmt::{self, Display};
 use tiergate_engine::{ByteCount, Config, TierId};
@@ -29,6 +29,7 @@ pub struct Scenario {
     pub settle_ms: u64,
     pub invariants: Option<Vec<String>>,
     pub expect: Expectations,
+    pub seeds: Option<Vec<u64>>,
     /// Is what it expects of service a default?
     pub expects_service_by_default: bool,
     pub disk: Disk,
@@ -100,7 +101,7 @@ impl TryFrom<RawScenario> for Scenario {
         holds(name_is_plain, "name", format!("`{}`", raw.name), "lower-case letters, digits and hyphens")?;
         check_world(&raw)?;
         check_workload(&raw)?;
-        check_faults(&raw, &cache)?;
+        let faults = check_faults(&raw, &cache)?;
         check_expectations(&raw, &cache)?;
         let disk = check_disk(&raw)?;
         let http = raw.cache.http;
@@ -115,12 +116,13 @@ impl TryFrom<RawScenario> for Scenario {
             cache: _,
             objects,
             workload,
-            faults,
+            faults: _,
             swarm,
             faults_until_ms,
             settle_ms,
             invariants,
             mut expect,
+            seeds,
             storage: _,
             disk_latency_ms: _,
         } = raw;
@@ -145,6 +147,7 @@ impl TryFrom<RawScenario> for Scenario {
             settle_ms,
             invariants,
             expect,
+            seeds,
             expects_service_by_default,
             disk,
         })
@@ -154,6 +157,8 @@ impl TryFrom<RawScenario> for Scenario {
 fn check_world(raw: &RawScenario) -> Result<(), OutOfBounds> {
     number(raw.topology.edges, 1, 6, "topology.edges")?;
     number(raw.topology.clients, 1, 6, "topology.clients")?;
+    number(raw.topology.shards, 1, 16, "topology.shards")?;
+    holds(raw.seeds.as_ref().is_none_or(|seeds| !seeds.is_empty()), "seeds", "[]", "absent, or a list of seeds")?;
     times(raw.latency_ms, 0, 1_000, "latency")?;
     time(raw.faults_until_ms, 1, TEN_MINUTES_MS, "faults_until")?;
     time(raw.settle_ms, raw.faults_until_ms + 1, TEN_MINUTES_MS, "settle")?;
@@ -170,27 +175,58 @@ fn check_world(raw: &RawScenario) -> Result<(), OutOfBounds> {
     let Between(least, most) = objects.lifetime_s;
     let lifetime_ms = Between(least.saturating_mul(1_000), most.saturating_mul(1_000));
     times(lifetime_ms, 0, 86_400_000, "objects.lifetime")?;
-    times(objects.version_every_ms, 1, u64::from(u32::MAX), "objects.version_every")
+    times(objects.version_every_ms, 1, u64::from(u32::MAX), "objects.version_every")?;
+    number(objects.vary_percent, 0, 100, "objects.vary_percent")?;
+    number(objects.tags, 0, 100, "objects.tags")?;
+    number(objects.cookie_percent, 0, 100, "objects.cookie_percent")
 }
 
 fn check_workload(raw: &RawScenario) -> Result<(), OutOfBounds> {
-    let Workload {
-        requests,
-        streams,
-        popularity: Popularity::Even | Popularity::Mild | Popularity::Zipf,
-        herd_percent,
-        leave_percent,
-        slow_percent,
-        purge_percent,
-        timeout_ms,
-    } = raw.workload;
-    number(requests, 1, 100_000, "workload.requests")?;
-    number(streams, 1, 64, "workload.streams")?;
-    number(herd_percent, 0, 100, "workload.herd_percent")?;
-    number(leave_percent, 0, 100, "workload.leave_percent")?;
-    number(slow_percent, 0, 100, "workload.slow_percent")?;
-    number(purge_percent, 0, 100, "workload.purge_percent")?;
-    time(timeout_ms, 1, TEN_MINUTES_MS, "workload.timeout")
+    let workload = &raw.workload;
+    number(workload.streams, 1, 64, "workload.streams")?;
+    for (name, percent) in workload.percents() {
+        number(percent, 0, 100, &format!("workload.{name}"))?;
+    }
+    let purges_tags = workload.purges.iter().any(|of| of.is_of_tag());
+    holds(!workload.purges.is_empty(), "workload.purges", "[]", "a list of what purges are of")?;
+    holds(!purges_tags || raw.objects.tags > 0, "workload.purges", "a list with tags", "without, unless `objects.tags` is 1 to 100")?;
+    time(workload.timeout_ms, 1, TEN_MINUTES_MS, "workload.timeout")?;
+    match &workload.requests {
+        Requests::Drawn(count) => number(*count, 1, 100_000, "workload.requests"),
+        Requests::Given(requests) => {
+            let count = requests.len();
+            holds((1..=100_000).contains(&count), "workload.requests", format_args!("a list of {count}"), "one of 1 to 100000")?;
+            requests.iter().try_for_each(|request| check_request(raw, *request))
+        }
+    }
+}
+
+fn check_request(raw: &RawScenario, request: Request) -> Result<(), OutOfBounds> {
+    let field = |name: &str| format!("workload.requests.{name}");
+    time(request.at.0, 0, raw.settle_ms - 1, &field("at"))?;
+    number(request.client, 0, u64::from(raw.topology.clients) - 1, &field("client"))?;
+    number(request.stream.unwrap_or(0), 0, 63, &field("stream"))?;
+    number(request.edge, 0, u64::from(raw.topology.edges) - 1, &field("edge"))?;
+    number(request.object, 0, u64::from(raw.objects.count) - 1, &field("object"))?;
+    number(request.language, 0, 2, &field("language"))?;
+    if let Some((first, last)) = request.range {
+        range(Between(first, last), 0, ByteCount::mib(16).0, &field("range"))?;
+    }
+    let tags = raw.objects.tags;
+    holds(
+        tags > 0 || request.purge.is_none_or(|of| !of.is_of_tag()),
+        &field("purge"),
+        "of a tag",
+        "another, unless `objects.tags` is 1 to 100",
+    )?;
+    let kinds = [
+        request.purge.is_some(),
+        request.head,
+        request.range.is_some(),
+        request.post,
+    ];
+    let asked = kinds.into_iter().filter(|is_asked| *is_asked).count();
+    holds(asked <= 1, "workload.requests", "several of `purge`, `head`, `range` and `post`", "one of them in one request")
 }
 
 fn check_disk(raw: &RawScenario) -> Result<Disk, OutOfBounds> {
@@ -239,60 +275,82 @@ fn check_expectations(raw: &RawScenario, cache: &Config) -> Result<(), OutOfBoun
     Ok(())
 }
 
-fn check_faults(raw: &RawScenario, cache: &Config) -> Result<(), OutOfBounds> {
-    for kind in FaultKind::ALL.into_iter().filter(|kind| raw.faults.names(*kind)) {
-        let Some(needed) = kind.tier() else { continue };
-        holds(
-            cache.byte_tiers().any(|tier| tier == needed),
-            &format!("faults.{}", kind.as_str()),
-            "present",
-            format_args!("absent, unless `cache.{}` is there", needed.as_str()),
-        )?;
-    }
-    let faults = &raw.faults;
-    if let Some(stall) = &faults.origin_stalls {
-        number(stall.percent, 1, 100, "faults.origin_stalls.percent")?;
-        times(stall.for_ms, 1, TEN_MINUTES_MS, "faults.origin_stalls.for")?;
-    }
-    for (name, fault) in [
-        ("origin_truncates", &faults.origin_truncates),
-        ("origin_resets", &faults.origin_resets),
-        ("disk_sync_fails", &faults.disk_sync_fails),
-        ("disk_short_reads", &faults.disk_short_reads),
-    ] {
-        if let Some(fault) = fault {
-            number(fault.percent, 1, 100, &format!("faults.{name}.percent"))?;
+fn check_faults(raw: &RawScenario, cache: &Config) -> Result<Faults, OutOfBounds> {
+    let mut faults = Faults::default();
+    for (kind, said) in &raw.faults.0 {
+        let path = format!("faults.{}", kind.as_str());
+        holds(!said.is_empty(), &path, "[]", "one fault, or a list of some")?;
+        for one in said {
+            let fault = check_fault(raw, *kind, one, &path)?;
+            let tier = kind.tier().or((fault.link == Link::SharedTier).then_some(TierId::L1));
+            if let Some(needed) = tier {
+                holds(
+                    cache.byte_tiers().any(|tier| tier == needed),
+                    &path,
+                    "present",
+                    format_args!("absent, unless `cache.{}` is there", needed.as_str()),
+                )?;
+            }
+            faults.0.entry(*kind).or_default().push(fault);
         }
     }
-    for (name, fault) in [
-        ("partition_origin", &faults.partition_origin),
-        ("partition_shared_tier", &faults.partition_shared_tier),
-        ("edge_restarts", &faults.edge_restarts),
-        ("shared_tier_restarts", &faults.shared_tier_restarts),
-        ("disk_full", &faults.disk_full),
-    ] {
-        if let Some(fault) = fault {
-            number(fault.times, 1, 100, &format!("faults.{name}.times"))?;
-            times(fault.for_ms, 1, TEN_MINUTES_MS, &format!("faults.{name}.for"))?;
+    Ok(faults)
+}
+
+fn check_fault(raw: &RawScenario, kind: FaultKind, said: &RawFault, path: &str) -> Result<Fault, OutOfBounds> {
+    let takes = |key: FaultKey| kind.takes().contains(&key);
+    let at = |key: FaultKey| format!("{path}.{}", key.as_str());
+    for key in FaultKey::ALL {
+        let known: Vec<_> = kind.takes().iter().map(|key| key.as_str()).collect();
+        let bound = format!("absent: it takes {}", known.join(", "));
+        holds(takes(key) || !said.has(key), &at(key), "present", bound)?;
+        let is_there = said.has(key) || !takes(key) || key.is_optional();
+        holds(is_there, &at(key), "absent", key.bound())?;
+    }
+    let when = match (said.times, said.at) {
+        (Some(times), None) => {
+            number(times, 1, 100, &at(FaultKey::Times))?;
+            When::Drawn(times)
         }
-    }
-    for (name, slow) in [("shared_tier_slow", &faults.shared_tier_slow), ("disk_slow", &faults.disk_slow)] {
-        if let Some(slow) = slow {
-            number(slow.times, 1, 100, &format!("faults.{name}.times"))?;
-            times(slow.for_ms, 1, TEN_MINUTES_MS, &format!("faults.{name}.for"))?;
-            times(slow.delay_ms, 1, TEN_MINUTES_MS, &format!("faults.{name}.delay"))?;
+        (None, Some(Millis(at_ms))) => {
+            time(at_ms, 0, raw.faults_until_ms.saturating_sub(1), &at(FaultKey::At))?;
+            When::At(at_ms)
         }
+        (None, None) if !takes(FaultKey::Times) => When::Always,
+        (None, None) => return holds(false, path, "without `times` and `at`", "with one of them").map(|()| unreachable!("it does not hold")),
+        (Some(_), Some(_)) => return holds(false, path, "with `times` and `at`", "with one of them").map(|()| unreachable!("it does not hold")),
+    };
+    if let Some(percent) = said.percent {
+        number(percent, 1, 100, &at(FaultKey::Percent))?;
     }
-    if let Some(errors) = &faults.disk_errors {
-        number(errors.times, 1, 100, "faults.disk_errors.times")?;
-        times(errors.for_ms, 1, TEN_MINUTES_MS, "faults.disk_errors.for")?;
-        number(errors.percent, 1, 100, "faults.disk_errors.percent")?;
+    let between = |key: FaultKey, said: Option<Between<Millis>>, most_ms: u64| {
+        let Some(Between(Millis(least), Millis(most))) = said else { return Ok(Between(0, 0)) };
+        times(Between(least, most), 1, most_ms, &at(key)).map(|()| Between(least, most))
+    };
+    if let Some(rate) = said.bytes_per_second {
+        number(rate.0, 1 << 10, 1 << 40, &at(FaultKey::BytesPerSecond))?;
     }
-    if let Some(rot) = &faults.disk_rot {
-        number(rot.times, 1, 100, "faults.disk_rot.times")?;
-        number(rot.percent, 1, 100, "faults.disk_rot.percent")?;
+    let edge = said.edge.unwrap_or_default();
+    if let Which::One(edge) = edge {
+        number(edge, 0, u64::from(raw.topology.edges) - 1, &at(FaultKey::Edge))?;
     }
-    Ok(())
+    if let Some(object) = said.object {
+        number(object, 0, u64::from(raw.objects.count) - 1, &at(FaultKey::Object))?;
+    }
+    holds(said.answer.is_none() || said.object.is_some(), &at(FaultKey::Answer), "present", "absent, unless `object` is there")?;
+    Ok(Fault {
+        when,
+        for_ms: between(FaultKey::For, said.r#for, TEN_MINUTES_MS)?,
+        percent: said.percent.unwrap_or_default(),
+        delay_ms: between(FaultKey::Delay, said.delay, TEN_MINUTES_MS)?,
+        by_ms: between(FaultKey::By, said.by, 60_000)?,
+        link: said.link.unwrap_or_default(),
+        bytes_per_second: said.bytes_per_second.map_or(0, |rate| rate.0),
+        edge,
+        direction: said.direction.unwrap_or_default(),
+        object: said.object,
+        answer: said.answer,
+    })
 }
 
 fn holds(holds: bool, field: &str, value: impl Display, bound: impl Display) -> Result<(), OutOfBounds> {

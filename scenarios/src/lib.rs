@@ -10,15 +10,22 @@ mod fault;
 mod fuzz;
 mod read;
 mod time;
+mod workload;
 
 pub use check::{Disk, OutOfBounds, Scenario};
 pub use expect::{Expectation, Expectations, Figure, Phase, Scope, Sum, spelled};
 pub use fault::{
-    EpisodeFault, FaultKind, Faults, PartialFault, RotFault, SharedFault, SlowFault, StallFault,
+    Direction, Fault, FaultKey, FaultKind, Faults, Link, RawFault, RawFaults, When, Which,
 };
 pub use read::{LoadError, Loaded, load, load_all, parse};
+pub use time::Millis;
+pub use workload::{Popularity, PurgeOf, Request, Requests, Workload};
 
-use serde::Deserialize;
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, IntoDeserializer as _, SeqAccess, Visitor},
+};
+use std::{fmt, marker::PhantomData};
 use tiergate_engine::{ByteCount, RawConfig};
 
 /// A scenario as written. Unknown keys are errors.
@@ -55,7 +62,7 @@ pub struct RawScenario {
     pub workload: Workload,
     /// What goes wrong. A kind that is not named never happens.
     #[serde(default)]
-    pub faults: Faults,
+    pub faults: RawFaults,
     /// Does each seed draw which of the faults and workload habits it has? Default `half`.
     #[serde(default)]
     pub swarm: Swarm,
@@ -72,6 +79,9 @@ pub struct RawScenario {
     /// answered.
     #[serde(default)]
     pub expect: Expectations,
+    /// Only these seeds, whatever the command says: a failure that is kept. Default: those of the command.
+    #[serde(default)]
+    pub seeds: Option<Vec<u64>>,
 }
 
 /// What stands behind the tiers.
@@ -126,6 +136,13 @@ pub struct Topology {
     pub edges: u32,
     /// Client hosts. 1 to 6.
     pub clients: u32,
+    /// Shards of each edge: engines that share its keys. 1 to 16. Default 1.
+    #[serde(default = "one")]
+    pub shards: u32,
+}
+
+fn one() -> u32 {
+    1
 }
 
 /// What the origin serves.
@@ -149,6 +166,17 @@ pub struct Objects {
     /// How long until an object's next version. At least 1ms.
     #[serde(rename = "version_every", deserialize_with = "time::between_ms")]
     pub version_every_ms: Between<u64>,
+    /// How many of a hundred objects have a body for each of three languages (`Vary: Accept-Language`), of which
+    /// each request wants one. Default 0.
+    #[serde(default)]
+    pub vary_percent: u8,
+    /// How many tags there are (`Surrogate-Key`): the n-th object has the n-th, and so on in turn. At most 100.
+    /// Default 0.
+    #[serde(default)]
+    pub tags: u32,
+    /// How many of a hundred objects come with a `Set-Cookie`. Default 0.
+    #[serde(default)]
+    pub cookie_percent: u8,
 }
 
 /// Objects that are larger than the others.
@@ -159,47 +187,6 @@ pub struct Large {
     pub percent: u8,
     /// The length of a version's body. At most 16MiB.
     pub size: Between<ByteCount>,
-}
-
-/// What the clients do.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Workload {
-    /// Requests of one seed, purges included, spread over the time until `faults_until` and a quarter
-    /// more. 1 to 100000.
-    pub requests: u32,
-    /// Requests that one client host has under way at most. 1 to 64.
-    pub streams: u32,
-    /// How uneven the objects' popularity is.
-    pub popularity: Popularity,
-    /// How many of a hundred requests come together with others, for one object at one moment.
-    #[serde(default)]
-    pub herd_percent: u8,
-    /// How many of a hundred clients leave in the middle of a body.
-    #[serde(default)]
-    pub leave_percent: u8,
-    /// How many of a hundred clients pause while they read.
-    #[serde(default)]
-    pub slow_percent: u8,
-    /// How many of a hundred requests are purges.
-    #[serde(default)]
-    pub purge_percent: u8,
-    /// How long a client waits for the whole of a response. 1ms to 10min.
-    #[serde(rename = "timeout", deserialize_with = "time::ms")]
-    pub timeout_ms: u64,
-}
-
-/// How uneven the objects' popularity is. The shares need only exact arithmetic, so that every machine draws
-/// alike.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Popularity {
-    /// All alike.
-    Even,
-    /// The n-th gets a share of 1/√n.
-    Mild,
-    /// The n-th gets a share of 1/n.
-    Zipf,
 }
 
 /// Which of the faults and workload habits a seed has. Seeds that differ in shape find far more than seeds
@@ -214,6 +201,40 @@ pub enum Swarm {
     All,
 }
 
-/// A range to draw from, both ends included; written `[least, most]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+/// A range to draw from, both ends included; written `[least, most]`, or as one value where both are the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Between<T>(pub T, pub T);
+
+impl<'de, T: Deserialize<'de> + Copy> Deserialize<'de> for Between<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Ends(PhantomData))
+    }
+}
+
+struct Ends<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de> + Copy> Visitor<'de> for Ends<T> {
+    type Value = Between<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("one value, or two in brackets to draw between")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Between<T>, A::Error> {
+        let two = || de::Error::custom("two values belong into the brackets, the least and the most");
+        let least = seq.next_element()?.ok_or_else(two)?;
+        let most = seq.next_element()?.ok_or_else(two)?;
+        if seq.next_element::<de::IgnoredAny>()?.is_some() {
+            return Err(two());
+        }
+        Ok(Between(least, most))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Between<T>, E> {
+        T::deserialize(text.into_deserializer()).map(|both| Between(both, both))
+    }
+
+    fn visit_u64<E: de::Error>(self, number: u64) -> Result<Between<T>, E> {
+        self.visit_str(&number.to_string())
+    }
+}

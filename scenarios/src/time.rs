@@ -5,9 +5,11 @@ use serde::{Deserialize, Deserializer, de};
 use std::{fmt, time::Duration};
 
 /// Whole milliseconds.
-struct Millis(u64);
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Millis(pub u64);
 
 /// Whole seconds.
+#[derive(Clone, Copy)]
 struct Seconds(u64);
 
 /// Reads a time.

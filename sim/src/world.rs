@@ -11,6 +11,7 @@ mod client;
 mod disk;
 mod edge;
 mod life;
+mod links;
 mod log;
 mod medium;
 mod origin;

@@ -14,6 +14,12 @@ const MASK: u32 = 0x7469_6572;
 /// More objects than any scenario has.
 const OBJECTS_MAX: u32 = 10_000;
 
+/// In how many languages there are bodies.
+pub(crate) const LANGUAGES: u8 = 3;
+
+/// Bits of an object's number below its language.
+const OBJECT_BITS: u32 = 16;
+
 /// Longer than any body of a scenario.
 const LENGTH_MAX: u64 = 1 << 32;
 
@@ -29,6 +35,17 @@ pub(crate) struct Run {
     pub offset: u64,
     /// The number of bytes.
     pub length: u64,
+}
+
+/// The number that the bytes of an object carry which has a body for each language.
+pub(crate) fn number(object: u32, language: u8) -> u32 {
+    object | u32::from(language) << OBJECT_BITS
+}
+
+/// The object and the language of a number.
+pub(crate) fn named(number: u32) -> (u32, u8) {
+    let language = u8::try_from(number >> OBJECT_BITS).unwrap_or(u8::MAX);
+    (number & ((1 << OBJECT_BITS) - 1), language)
 }
 
 /// The bytes of a body from `offset` on.
@@ -107,7 +124,7 @@ fn read_word(rest: &[u8]) -> Option<((u32, u32), u64)> {
     let (offset, _) = rest.split_first_chunk()?;
     let object = u32::from_be_bytes(*object) ^ MASK;
     let offset = u64::from_be_bytes(*offset);
-    let is_plausible = object < OBJECTS_MAX && offset < LENGTH_MAX && offset % WORD == 0;
+    let is_plausible = named(object).0 < OBJECTS_MAX && named(object).1 < LANGUAGES && offset < LENGTH_MAX && offset % WORD == 0;
     is_plausible.then_some(((object, u32::from_be_bytes(*version)), offset))
 }
 

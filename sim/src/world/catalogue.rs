@@ -1,8 +1,8 @@
 //! What the origin serves: objects, and the versions that each goes through. All of it follows from the seed.
 
 use super::body;
-use tiergate_engine::{CacheKey, Random};
-use tiergate_scenarios::{Between, Objects};
+use tiergate_engine::{CacheKey, Random, Seed};
+use tiergate_scenarios::{Between, Objects, PurgeOf};
 
 /// The host name that clients ask for.
 pub(crate) const AUTHORITY: &str = "example.test";
@@ -22,6 +22,12 @@ pub(crate) struct Object {
     pub framing: Framing,
     /// May a shared cache store it?
     pub storage: Storage,
+    /// Is there a body for each language?
+    pub varies: bool,
+    /// Does it come with a cookie?
+    pub sets_cookie: bool,
+    /// Its tag, from 0.
+    pub tag: Option<u32>,
     /// Every version, oldest first; the first is there from the start.
     pub versions: Vec<Version>,
 }
@@ -63,8 +69,11 @@ pub(crate) struct Version {
 
 impl Catalogue {
     /// Draws the objects and all versions that appear before `until_ms`.
-    pub(crate) fn draw(objects: &Objects, until_ms: u64, random: &mut Random) -> Self {
-        Self((0..objects.count).map(|number| Object::draw(number, objects, until_ms, random)).collect())
+    pub(crate) fn draw(objects: &Objects, until_ms: u64, seed: Seed) -> Self {
+        // Each has its own chance: how many others there are changes nothing of it.
+        let random = |number| seed.split(&format!("object {number}"));
+        let draw = |number| Object::draw(number, objects, until_ms, &mut random(number));
+        Self((0..objects.count).map(draw).collect())
     }
 
     /// The object with this number.
@@ -79,13 +88,31 @@ impl Catalogue {
 
     /// The number of the object at `target`.
     pub(crate) fn number_of(&self, target: &str) -> Option<u32> {
-        let number = target.strip_prefix("/o/")?.parse().ok()?;
-        self.key_of(number).map(|_| number)
+        let number = target.rsplit('/').next()?.parse().ok()?;
+        (*self.0.get(number as usize)?.target == *target).then_some(number)
     }
 
     /// Every key.
     pub(crate) fn keys(&self) -> impl Iterator<Item = CacheKey> {
         self.0.iter().map(|object| object.key)
+    }
+
+    /// The number of what has this key.
+    pub(crate) fn number_with(&self, key: CacheKey) -> Option<u32> {
+        let number = self.0.iter().position(|object| object.key == key)?;
+        Some(u32::try_from(number).expect("a scenario has fewer"))
+    }
+
+    /// The objects that a purge of `object` covers, if it is of `what`.
+    pub(crate) fn covered(&self, object: u32, what: PurgeOf) -> Vec<u32> {
+        let of = self.object(object);
+        let is_covered = |other: &Object, number: u32| match what {
+            PurgeOf::Key | PurgeOf::SoftKey => number == object,
+            PurgeOf::Tag | PurgeOf::SoftTag => other.tag == of.tag,
+            PurgeOf::Prefix | PurgeOf::SoftPrefix => other.folder() == of.folder(),
+            PurgeOf::All | PurgeOf::SoftAll => true,
+        };
+        (0..).zip(&self.0).filter(|(number, other)| is_covered(other, *number)).map(|(number, _)| number).collect()
     }
 
     /// What is asked for under this key.
@@ -115,7 +142,7 @@ impl Catalogue {
 
 impl Object {
     fn draw(number: u32, objects: &Objects, until_ms: u64, random: &mut Random) -> Self {
-        let target = format!("/o/{number}");
+        let target = format!("/{}/{number}", number / 10);
         let key = CacheKey::of(AUTHORITY, &target);
         let framing =
             if percent(random, objects.chunked_percent) { Framing::Chunks } else { Framing::Length };
@@ -141,7 +168,20 @@ impl Object {
             });
             from_ms += between(random, objects.version_every_ms);
         }
-        Self { target, key, framing, storage, versions }
+        let varies = percent(random, objects.vary_percent);
+        let sets_cookie = percent(random, objects.cookie_percent);
+        let tag = number.checked_rem(objects.tags);
+        Self { target, key, framing, storage, varies, sets_cookie, tag, versions }
+    }
+
+    /// What its path begins with, up to its number.
+    pub(crate) fn folder(&self) -> &str {
+        self.target.rsplit_once('/').map_or("/", |(folder, _)| folder)
+    }
+
+    /// The entity tag of a version.
+    pub(crate) fn etag(&self, version: u32, language: u8) -> String {
+        format!("\"{}-{version}-{language}\"", self.key)
     }
 
     /// The version with this number.
@@ -152,8 +192,13 @@ impl Object {
     /// May a shared cache store it? One without a lifetime as well: it is of use where the origin agrees, or
     /// fails.
     pub(crate) fn is_storable(&self) -> bool {
-        self.storage == Storage::Storable
+        self.storage == Storage::Storable && !self.sets_cookie
     }
+}
+
+/// A tag as the origin and whoever purges have it.
+pub(crate) fn tag_name(tag: u32) -> String {
+    format!("tag-{tag}")
 }
 
 /// True in `percent` of a hundred draws.

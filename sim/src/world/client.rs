@@ -3,83 +3,210 @@
 //! Each request has a connection of its own and a time limit: in this network a lost message never comes
 //! again, so whoever lost one has to give up.
 
+mod judging;
+
 use super::{
-    body,
-    catalogue::AUTHORITY,
+    catalogue::{AUTHORITY, tag_name},
     census::{Answerer, Reading},
     edge::PURGE_TOKEN,
+    links::End,
     stage::{PORT, Stage, edge_name},
-    workload::{Habit, Job},
+    workload::{Job, Reads, Streams, Wants},
 };
 use bytes::{Bytes, BytesMut};
-use http::{Request, Response, header};
+use http::{Method, Request, Response, header, request};
 use http_body_util::{BodyExt, Empty};
-use hyper::{body::Incoming, client::conn::http1};
-use hyper_util::rt::TokioIo;
-use std::{sync::Arc, time::Duration};
-use tiergate_invariants::{Edge, Got, Span, Version, What};
-use tiergate_scenarios::Figure;
+use hyper::{
+    body::Incoming,
+    client::conn::{http1, http2},
+};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tiergate_engine::CacheKey;
+use tiergate_invariants::{Edge, Got, Version, What};
+use tiergate_scenarios::{Figure, Link, PurgeOf};
+use tiergate_tiers::Connect;
 use tokio::time::{sleep, timeout};
-use turmoil::net::TcpStream;
+
+/// One client host.
+struct Client {
+    stage: Arc<Stage>,
+    /// The entity tag of what it got last of each object, in each language.
+    has: Mutex<BTreeMap<(u32, u8), String>>,
+}
 
 /// Runs one client host until all its streams are done.
-pub(crate) async fn run(stage: Arc<Stage>, streams: Vec<Vec<Job>>) -> turmoil::Result {
-    let streams: Vec<_> =
-        streams.into_iter().map(|jobs| tokio::spawn(stream(Arc::clone(&stage), jobs))).collect();
+pub(crate) async fn run(stage: Arc<Stage>, streams: Streams) -> turmoil::Result {
+    let client = Arc::new(Client { stage, has: Mutex::default() });
+    let streams: Vec<_> = streams.into_iter().map(|jobs| tokio::spawn(Arc::clone(&client).stream(jobs))).collect();
     for stream in streams {
         stream.await?;
     }
     Ok(())
 }
 
-async fn stream(stage: Arc<Stage>, jobs: Vec<Job>) {
-    for job in jobs {
-        let now = turmoil::sim_elapsed().unwrap_or_default();
-        sleep(Duration::from_millis(job.at_ms).saturating_sub(now)).await;
-        match job.habit {
-            Habit::Purges => purge(&stage, job).await,
-            Habit::Reads | Habit::ReadsSlowly { .. } | Habit::Leaves { .. } => ask(&stage, job).await,
+impl Client {
+    async fn stream(self: Arc<Self>, jobs: Vec<Job>) {
+        for job in jobs {
+            let now = turmoil::sim_elapsed().unwrap_or_default();
+            sleep(Duration::from_millis(job.at_ms).saturating_sub(now)).await;
+            match job.wants {
+                Wants::Purge(what) => self.purge(job, what).await,
+                Wants::Post => drop(timeout(self.time_max(), self.exchange(job, Method::POST, &[])).await),
+                Wants::Body | Wants::Head | Wants::Range(..) | Wants::WhatChanged => self.ask(job).await,
+            }
         }
     }
-}
 
-async fn ask(stage: &Stage, job: Job) {
-    let ask = stage.log.ask();
-    let (edge, key) = (Edge(job.edge), stage.catalogue.object(job.object).key);
-    stage.log.push(What::ClientAsked { ask, edge, key, request: None });
-    let time_max = Duration::from_millis(stage.scenario.workload.timeout_ms);
-    let got = timeout(time_max, get(stage, ask, job)).await.unwrap_or_else(|_elapsed| {
-        stage.log.count_of(ask, Figure::TimedOut);
-        Got::Nothing
-    });
-    stage.log.push(What::ClientGot { ask, edge, key, got });
-}
-
-async fn get(stage: &Stage, ask: u64, job: Job) -> Got {
-    let Some((response, _connection)) = exchange(stage, job, "GET").await else {
-        return Got::Nothing;
-    };
-    if response.status().is_server_error() {
-        stage.log.count_of(ask, Figure::ServerErrors);
-        return Got::Nothing;
+    fn time_max(&self) -> Duration {
+        Duration::from_millis(self.stage.scenario.workload.timeout_ms)
     }
-    let by = response.headers().get("cache-status").and_then(|said| Answerer::of(said.to_str().ok()?));
-    if let Some(by) = by {
-        let reading = match job.habit {
-            Habit::Reads => Reading::AtOnce,
-            Habit::ReadsSlowly { .. } | Habit::Leaves { .. } | Habit::Purges => Reading::InItsOwnTime,
+
+    fn key(&self, job: Job) -> CacheKey {
+        self.stage.catalogue.object(job.object).key
+    }
+
+    async fn ask(&self, job: Job) {
+        let log = &self.stage.log;
+        let ask = log.ask();
+        let (edge, key) = (Edge(job.edge), self.key(job));
+        log.push(What::ClientAsked { ask, edge, key, request: None });
+        let got = timeout(self.time_max(), self.get(ask, job)).await.unwrap_or_else(|_elapsed| {
+            log.count_of(ask, Figure::TimedOut);
+            Got::Nothing
+        });
+        log.push(What::ClientGot { ask, edge, key, got });
+    }
+
+    async fn get(&self, ask: u64, job: Job) -> Got {
+        let method = if job.wants == Wants::Head { Method::HEAD } else { Method::GET };
+        let mut fields = Vec::new();
+        if let Wants::Range(first, last) = job.wants {
+            fields.push((header::RANGE, format!("bytes={first}-{last}")));
+        }
+        let has = self.tags().get(&(job.object, job.language)).cloned().filter(|_| job.wants == Wants::WhatChanged);
+        fields.extend(has.map(|tag| (header::IF_NONE_MATCH, tag)));
+        let Some((response, _connection)) = self.exchange(job, method, &fields).await else {
+            return Got::Nothing;
         };
-        stage.log.answered(ask, by, reading);
+        if response.status().is_server_error() {
+            self.stage.log.count_of(ask, Figure::ServerErrors);
+            return Got::Nothing;
+        }
+        let by = response.headers().get("cache-status").and_then(|said| Answerer::of(said.to_str().ok()?));
+        if let Some(by) = by {
+            let reading = if job.reads == Reads::AtOnce { Reading::AtOnce } else { Reading::InItsOwnTime };
+            self.stage.log.answered(ask, by, reading);
+        }
+        let (head, body) = response.into_parts();
+        let whole = match read(job, body).await {
+            Ok(whole) => whole,
+            Err(got) => return got,
+        };
+        let got = self.judge(ask, job, &head, &whole);
+        let tag = head.headers.get(header::ETAG).and_then(|tag| tag.to_str().ok());
+        if let (Got::Whole { status: 200, .. }, Some(tag)) = (&got, tag) {
+            self.tags().insert((job.object, job.language), tag.to_owned());
+        }
+        got
     }
-    let status = response.status().as_u16();
-    let age = response.headers().get(header::AGE).and_then(|age| age.to_str().ok()?.parse().ok());
-    let mut incoming = response.into_body();
+
+    fn tags(&self) -> std::sync::MutexGuard<'_, BTreeMap<(u32, u8), String>> {
+        self.has.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the edge made of one of a key, it says itself in facts. Of the others it names no keys, so here
+    /// it is said which it covers.
+    async fn purge(&self, job: Job, what: PurgeOf) {
+        let stage = &self.stage;
+        let object = stage.catalogue.object(job.object);
+        let mut fields = vec![(header::AUTHORIZATION, format!("Bearer {PURGE_TOKEN}"))];
+        let own = |name: &'static str| header::HeaderName::from_static(name);
+        match what {
+            PurgeOf::Key | PurgeOf::SoftKey => {}
+            PurgeOf::Tag | PurgeOf::SoftTag => fields.extend(object.tag.map(|tag| (own("surrogate-key"), tag_name(tag)))),
+            PurgeOf::Prefix | PurgeOf::SoftPrefix => fields.push((own("x-purge"), "prefix".to_owned())),
+            PurgeOf::All | PurgeOf::SoftAll => fields.push((own("x-purge"), "all".to_owned())),
+        }
+        if what.is_soft() {
+            fields.push((own("soft-purge"), "1".to_owned()));
+        }
+        let is_told_here = matches!(what, PurgeOf::Tag | PurgeOf::Prefix | PurgeOf::All);
+        let covered = if is_told_here { stage.catalogue.covered(job.object, what) } else { Vec::new() };
+        let edge = Edge(job.edge);
+        let asked: Vec<_> = covered
+            .into_iter()
+            .map(|object| (stage.catalogue.object(object).key, Version(stage.current(object))))
+            .collect();
+        let asked_at = stage.log.now();
+        for (key, _) in &asked {
+            stage.log.push(What::PurgeAsked { edge, purge: None, key: *key });
+        }
+        let method = Method::from_bytes(b"PURGE").expect("capital letters are a method");
+        let answer = timeout(self.time_max(), self.exchange(job, method, &fields)).await;
+        if let Ok(Some((response, _connection))) = answer
+            && response.status().is_success()
+        {
+            for (key, newest_when_asked) in asked {
+                stage.log.push(What::PurgeConfirmed { edge, key, newest_when_asked, asked_at });
+            }
+        }
+    }
+
+    /// Sends one request over a new connection. Dropping what is returned beside the response breaks the
+    /// connection.
+    async fn exchange(
+        &self,
+        job: Job,
+        method: Method,
+        fields: &[(header::HeaderName, String)],
+    ) -> Option<(Response<Incoming>, Connection)> {
+        let request = self.request(job, method, fields).body(Empty::<Bytes>::new());
+        let request = request.expect("a plain method, path and host are a request");
+        let wire = self.stage.wire(Link::Clients, job.edge, End::Far);
+        let stream = wire.connect(&format!("{}:{PORT}", edge_name(job.edge))).await.ok()?;
+        let io = TokioIo::new(stream);
+        if job.is_http2 {
+            let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await.ok()?;
+            let task = tokio::spawn(async move { drop(connection.await) });
+            let connection = Connection(task.abort_handle());
+            return Some((sender.send_request(request).await.ok()?, connection));
+        }
+        let (mut sender, connection) = http1::handshake(io).await.ok()?;
+        let task = tokio::spawn(async move { drop(connection.await) });
+        let connection = Connection(task.abort_handle());
+        Some((sender.send_request(request).await.ok()?, connection))
+    }
+
+    fn request(&self, job: Job, method: Method, fields: &[(header::HeaderName, String)]) -> request::Builder {
+        let object = self.stage.catalogue.object(job.object);
+        let target = match job.wants {
+            Wants::Purge(PurgeOf::Prefix | PurgeOf::SoftPrefix) => format!("{}/", object.folder()),
+            _ => object.target.clone(),
+        };
+        let request = Request::builder().method(method);
+        let request = if job.is_http2 {
+            request.uri(format!("http://{AUTHORITY}{target}"))
+        } else {
+            request.uri(target).header(header::HOST, AUTHORITY)
+        };
+        let request = request.header(header::ACCEPT_LANGUAGE, format!("x-{}", job.language));
+        fields.iter().fold(request, |request, (name, value)| request.header(name, value))
+    }
+}
+
+/// Reads a body to its end, as the client does.
+async fn read(job: Job, mut incoming: Incoming) -> Result<Bytes, Got> {
     let mut whole = BytesMut::new();
     loop {
-        match job.habit {
-            Habit::Leaves { after_bytes } if whole.len() as u64 >= after_bytes => return Got::Left,
-            Habit::ReadsSlowly { pause_ms } => sleep(Duration::from_millis(pause_ms)).await,
-            Habit::Leaves { .. } | Habit::Reads | Habit::Purges => {}
+        match job.reads {
+            Reads::UntilItLeaves { after_bytes } if whole.len() as u64 >= after_bytes => return Err(Got::Left),
+            Reads::Slowly { pause_ms } => sleep(Duration::from_millis(pause_ms)).await,
+            Reads::UntilItLeaves { .. } | Reads::AtOnce => {}
         }
         match incoming.frame().await {
             Some(Ok(frame)) => {
@@ -87,44 +214,10 @@ async fn get(stage: &Stage, ask: u64, job: Job) -> Got {
                     whole.extend_from_slice(&piece);
                 }
             }
-            Some(Err(_)) => return Got::Broken,
-            None => break,
+            Some(Err(_)) => return Err(Got::Broken),
+            None => return Ok(whole.freeze()),
         }
     }
-    Got::Whole { status, age, spans: spans(stage, &whole) }
-}
-
-fn spans(stage: &Stage, whole: &[u8]) -> Vec<Span> {
-    let of = |(object, version)| Some((stage.catalogue.key_of(object)?, Version(version)));
-    body::decode(whole)
-        .into_iter()
-        .map(|run| Span { of: run.of.and_then(of), offset: run.offset, length: run.length })
-        .collect()
-}
-
-/// What the edge made of it, it says itself in facts.
-async fn purge(stage: &Stage, job: Job) {
-    let time_max = Duration::from_millis(stage.scenario.workload.timeout_ms);
-    drop(timeout(time_max, exchange(stage, job, "PURGE")).await);
-}
-
-/// Sends one request over a new connection. Dropping what is returned beside the response breaks the
-/// connection.
-async fn exchange(stage: &Stage, job: Job, method: &str) -> Option<(Response<Incoming>, Connection)> {
-    let stream = TcpStream::connect((edge_name(job.edge), PORT)).await.ok()?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
-    let task = tokio::spawn(async move { drop(connection.await) });
-    let connection = Connection(task.abort_handle());
-    let mut request = Request::builder()
-        .method(method)
-        .uri(stage.catalogue.object(job.object).target.as_str())
-        .header(header::HOST, AUTHORITY);
-    if method == "PURGE" {
-        request = request.header(header::AUTHORIZATION, format!("Bearer {PURGE_TOKEN}"));
-    }
-    let request = request.body(Empty::<Bytes>::new()).expect("a plain method, path and host are a request");
-    let response = sender.send_request(request).await.ok()?;
-    Some((response, connection))
 }
 
 /// The task that moves a connection's bytes; it ends with its owner.

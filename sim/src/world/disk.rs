@@ -129,7 +129,7 @@ impl Disk {
         faults: &Faults,
         log: Arc<Log>,
     ) -> Self {
-        let percent = |fault: Option<tiergate_scenarios::SharedFault>| fault.map_or(0, |fault| fault.percent);
+        let percent = |kind| faults.of(kind).iter().map(|fault| fault.percent).max().unwrap_or(0);
         let inner = Inner {
             sectors: Sectors::default(),
             under_way: BTreeMap::new(),
@@ -141,8 +141,8 @@ impl Disk {
             slow: Spell::default(),
             errors: Spell::default(),
             full: Spell::default(),
-            sync_fails_percent: percent(faults.disk_sync_fails),
-            short_reads_percent: percent(faults.disk_short_reads),
+            sync_fails_percent: percent(FaultKind::DiskSyncFails),
+            short_reads_percent: percent(FaultKind::DiskShortReads),
             rot_unmet: 0,
             power: Power::On,
             starts: 1,
@@ -329,17 +329,7 @@ impl Disk {
                     FaultKind::DiskErrors => self.observe_fault(kind, &mut inner.errors),
                     FaultKind::DiskFull => self.observe_fault(kind, &mut inner.full),
                     FaultKind::DiskSyncFails => self.befall(kind),
-                    FaultKind::OriginStalls
-                    | FaultKind::OriginTruncates
-                    | FaultKind::OriginResets
-                    | FaultKind::PartitionOrigin
-                    | FaultKind::PartitionSharedTier
-                    | FaultKind::EdgeRestarts
-                    | FaultKind::SharedTierRestarts
-                    | FaultKind::SharedTierSlow
-                    | FaultKind::DiskSlow
-                    | FaultKind::DiskRot
-                    | FaultKind::DiskShortReads => unreachable!("{kind:?} fails no operation"),
+                    other => unreachable!("{other:?} fails no operation"),
                 }
                 Fate::Failed(error)
             }

@@ -3,9 +3,10 @@
 //! Only what a host is to others is the world's: sockets, clock, disk, the origin and the shared tier.
 
 use super::{
+    links::End,
     medium::SimMedium,
-    stage::{ORIGIN, PORT, SHARED_TIER, Stage, edge_name, wall_at},
-    wire::{Accepted, Wire},
+    stage::{ORIGIN, PORT, SHARED_TIER, Stage, edge_name},
+    wire::Wire,
 };
 use async_trait::async_trait;
 use std::{
@@ -26,7 +27,7 @@ use tiergate_proxy::{
     metrics::{Metrics, Sources},
 };
 use tiergate_recording::JsonRecorder;
-use tiergate_scenarios::{DiskSync, FaultKind};
+use tiergate_scenarios::{DiskSync, Link};
 use tiergate_tiers::{
     AnyTier, Connect, HttpOrigin, LogOptions, LogTier, OriginOptions, RedisOptions, RedisTier, SyncPolicy,
     http_head::Scheme,
@@ -63,7 +64,7 @@ pub(crate) async fn run(stage: Arc<Stage>, number: u32) -> turmoil::Result {
     // Whoever asks while the disk is being opened waits a moment, instead of being refused.
     let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;
     let names = Seed(stage.seed.split(&format!("names of edge {number}, start {start}")).bits());
-    let to_origin = stage.wire(FaultKind::PartitionOrigin, number);
+    let to_origin = stage.wire(Link::Origin, number, End::Edge);
     let mut tiers = Vec::new();
     if stage.scenario.has_shared_tier() {
         tiers.push((TierId::L1, AnyTier::Redis(shared_tier(&stage, number))));
@@ -74,7 +75,7 @@ pub(crate) async fn run(stage: Arc<Stage>, number: u32) -> turmoil::Result {
         tiers.push((TierId::L2, AnyTier::Log(disk_tier(&stage, medium, seed).await)));
     }
     let parts = Parts {
-        clock: SimulatedClock { stage: Arc::clone(&stage) },
+        clock: SimulatedClock { stage: Arc::clone(&stage), edge: number },
         spawn: TokioSpawn::current(),
         origin: HttpOrigin::new(to_origin.clone(), format!("{ORIGIN}:{PORT}"), origin_options()),
         tiers,
@@ -82,13 +83,14 @@ pub(crate) async fn run(stage: Arc<Stage>, number: u32) -> turmoil::Result {
         feed: None,
         observer: Watch { stage: Arc::clone(&stage), edge: number, start, purges: Mutex::default() },
     };
-    let driver = Driver::start(parts, &stage.cache, names, NonZeroU32::MIN).await?;
+    let shards = NonZeroU32::new(stage.scenario.topology.shards).expect("a scenario has at least one");
+    let driver = Driver::start(parts, &stage.cache, names, shards).await?;
     slot.drive(driver.clone());
     stage.log.serves(Edge(number));
     let origin = format!("http://{ORIGIN}:{PORT}").parse().expect("a name and a port are an address");
     let options =
         FrontOptions { purge_token: Some(PURGE_TOKEN.to_owned().into()), ..FrontOptions::default() };
-    let metrics = Arc::new(Metrics::new(&stage.cache, NonZeroU32::MIN, Sources::default()));
+    let metrics = Arc::new(Metrics::new(&stage.cache, shards, Sources::default()));
     let watchers = Watchers { metrics, access_log: None };
     // Nobody waits for the last connection: a host ends at once.
     let (open, _closed) = mpsc::channel(1);
@@ -99,7 +101,8 @@ pub(crate) async fn run(stage: Arc<Stage>, number: u32) -> turmoil::Result {
 
     loop {
         let (stream, peer) = listener.accept().await?;
-        let wire = tiergate_proxy::front::Wire::new(Accepted(stream), peer, Scheme::Http);
+        let stream = stage.wire(Link::Clients, number, End::Edge).on(stream);
+        let wire = tiergate_proxy::front::Wire::new(stream, peer, Scheme::Http);
         tokio::spawn(doors.clone().serve(wire, Agreed::Nothing, stopping.clone()));
     }
 }
@@ -130,7 +133,7 @@ fn origin_options() -> OriginOptions {
 fn shared_tier(stage: &Stage, number: u32) -> RedisTier<Wire> {
     let options = RedisOptions::default();
     RedisTier::new(
-        stage.wire(FaultKind::PartitionSharedTier, number),
+        stage.wire(Link::SharedTier, number, End::Edge),
         format!("{SHARED_TIER}:{PORT}"),
         options,
     )
@@ -158,6 +161,7 @@ async fn disk_tier(stage: &Stage, medium: SimMedium, seed: Seed) -> LogTier<SimM
 #[derive(Clone)]
 pub(crate) struct SimulatedClock {
     stage: Arc<Stage>,
+    edge: u32,
 }
 
 impl SimulatedClock {
@@ -173,7 +177,7 @@ impl Clock for SimulatedClock {
     }
 
     fn wall(&self) -> WallTime {
-        wall_at(self.elapsed())
+        self.stage.edges[self.edge as usize].wall_at(self.elapsed())
     }
 
     async fn sleep_until(&self, at: Instant) {

@@ -5,14 +5,14 @@ use super::{
     Order,
     catalogue::Catalogue,
     client,
-    disk::{Disk, DiskFault},
+    disk::Disk,
     edge,
+    links::{Between, Condition, Links},
     log::Log,
     origin,
-    schedule::{self, Act},
-    shared_tier,
+    schedule::{self, Act, Episode},
+    shared_tier::{self, StoreFaults},
     stage::{EPOCH_S, EdgeSlot, ORIGIN, SHARED_TIER, Stage, client_name, edge_name},
-    wire::{Cuts, Link},
     workload,
 };
 use std::{
@@ -20,14 +20,14 @@ use std::{
     iter::Peekable,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::{Duration, SystemTime},
     vec::IntoIter,
 };
 use tiergate_engine::{Audit, Config, Fault, Seed};
 use tiergate_invariants::{Edge, Violation, What};
-use tiergate_scenarios::{Between, FaultKind, Faults, Scenario, Scope, Swarm, Workload};
+use tiergate_scenarios::{self as scenarios, FaultKind, Faults, Link, Scenario, Scope, Swarm, Workload};
 use turmoil::Sim;
 
 /// Only whole milliseconds agree with the hosts' own clocks.
@@ -45,8 +45,8 @@ pub(crate) struct World {
     edges_down: BTreeMap<u32, u32>,
     /// How many lie on the shared tier.
     shared_tier_down: u32,
-    /// How many spells of slowness lie on it.
-    shared_tier_slow: u32,
+    /// The range of latencies that the seed has drawn.
+    latency: [Duration; 2],
 }
 
 impl World {
@@ -56,28 +56,26 @@ impl World {
         let seed = Seed(order.seed);
         let (faults, workload) = swarm(&scenario, seed);
         let horizon_ms = workload::horizon_ms(&scenario);
-        let catalogue = Catalogue::draw(&scenario.objects, horizon_ms, &mut seed.split("objects"));
-        let streams = workload::draw(&scenario, &workload, &catalogue, &mut seed.split("workload"));
-        let acts = schedule::draw(&scenario, &faults, &mut seed.split("faults"));
-        for (_, act) in &acts {
-            if let Some(kind) = act.begins() {
-                log.plan(kind, 1);
-            }
+        let catalogue = Catalogue::draw(&scenario.objects, horizon_ms, seed);
+        let streams = workload::draw(&scenario, &workload, &catalogue, seed);
+        let episodes = schedule::draw(&scenario, &faults, seed);
+        for episode in &episodes {
+            log.plan(episode.kind, 1);
         }
+        let acts = schedule::acts(&episodes);
         let disks = disks(&scenario, &faults, seed, &log);
-        let mut sim = network(&scenario, seed);
+        let (mut sim, latency) = network(&scenario, seed);
         let stage = Arc::new(Stage {
             cache: planted(scenario.cache.clone(), order.plant),
             faults,
             seed,
-            cuts: Arc::new(Cuts::new(Arc::clone(&log))),
+            episodes,
+            links: Arc::new(Links::new(Arc::clone(&log), seed)),
+            store_faults: StoreFaults::new(seed, Arc::clone(&log)),
             log,
             current: Mutex::new(vec![1; scenario.objects.count as usize]),
             catalogue,
             healed: AtomicBool::new(false),
-            shared_tier_delay_ms: AtomicU64::new(0),
-            shared_tier_slowness_observed: AtomicBool::new(false),
-            shared_tier_keys: AtomicU64::new(0),
             disks,
             edges: (0..scenario.topology.edges).map(|_| EdgeSlot::default()).collect(),
             scenario,
@@ -90,7 +88,7 @@ impl World {
             acts: acts.into_iter().peekable(),
             edges_down: BTreeMap::new(),
             shared_tier_down: 0,
-            shared_tier_slow: 0,
+            latency,
         }
     }
 
@@ -167,77 +165,104 @@ impl World {
     }
 
     fn act(&mut self, act: Act) {
+        let stage = Arc::clone(&self.stage);
         match act {
-            Act::Cut(kind, edge) => self.cut(Link { kind, edge }),
-            Act::Mend(kind, edge) => self.mend(Link { kind, edge }),
-            Act::StopEdge(edge) => self.stop_edge(edge),
-            Act::StartEdge(edge) => self.start_edge(edge),
-            Act::Harm(fault, edge) => self.harm(fault, edge),
-            Act::Repair(fault, edge) => self.repair(fault, edge),
-            Act::Rot { percent, edge } => self.stage.disks[edge as usize].rot(percent),
-            Act::StopSharedTier => self.stop_shared_tier(),
-            Act::StartSharedTier => self.start_shared_tier(),
-            Act::Slow { delay_ms } => {
-                self.shared_tier_slow += 1;
-                self.stage.log.arm(FaultKind::SharedTierSlow);
-                self.stage.shared_tier_slowness_observed.store(false, Ordering::Relaxed);
-                self.stage.shared_tier_delay_ms.store(delay_ms, Ordering::Relaxed);
+            Act::Begin(number) => self.begin(number, &stage.episodes[number]),
+            Act::End(number) => self.end(number, &stage.episodes[number]),
+        }
+    }
+
+    fn begin(&mut self, number: usize, episode: &Episode) {
+        if let Some((between, trouble)) = episode.trouble() {
+            self.stage.log.arm(episode.kind);
+            let condition = self.stage.links.begin(between, number, episode.kind, trouble);
+            self.apply(between, condition);
+            return;
+        }
+        let edge = episode.edge.unwrap_or(0);
+        if let Some(fault) = episode.disk_fault() {
+            self.stage.disks[edge as usize].begin(fault);
+            if episode.kind == FaultKind::DiskSlow {
+                self.stage.log.slow_begins(Edge(edge));
             }
-            Act::Quicken => {
-                self.shared_tier_slow -= 1;
-                if self.shared_tier_slow == 0 {
-                    self.stage.shared_tier_delay_ms.store(0, Ordering::Relaxed);
-                }
+            return;
+        }
+        if episode.kind == FaultKind::DiskRot {
+            self.stage.disks[edge as usize].rot(episode.percent);
+            return;
+        }
+        self.stage.log.arm(episode.kind);
+        match episode.kind {
+            FaultKind::EdgeRestarts => self.stop_edge(number, edge),
+            FaultKind::ClockAhead | FaultKind::ClockBack => {
+                let sign = if episode.kind == FaultKind::ClockAhead { 1 } else { -1 };
+                let by_ms = i64::try_from(episode.amount).expect("at most a minute");
+                self.stage.edges[edge as usize].jump(sign * by_ms);
+                self.stage.log.fire_episode(episode.kind, number);
             }
+            FaultKind::SharedTierRestarts => self.stop_shared_tier(number),
+            kind => self.stage.store_faults.begin(number, kind, episode.amount, episode.percent),
         }
     }
 
-    fn harm(&self, fault: DiskFault, edge: u32) {
-        self.stage.disks[edge as usize].begin(fault);
-        if fault.kind() == FaultKind::DiskSlow {
-            self.stage.log.slow_begins(Edge(edge));
+    fn end(&mut self, number: usize, episode: &Episode) {
+        if let Some((between, _)) = episode.trouble() {
+            let condition = self.stage.links.end(between, number);
+            self.apply(between, condition);
+            return;
+        }
+        let edge = episode.edge.unwrap_or(0);
+        if let Some(fault) = episode.disk_fault() {
+            self.stage.disks[edge as usize].end(fault);
+            if episode.kind == FaultKind::DiskSlow {
+                self.stage.log.slow_ends(Edge(edge));
+            }
+            return;
+        }
+        match episode.kind {
+            FaultKind::EdgeRestarts => self.start_edge(edge),
+            FaultKind::SharedTierRestarts => self.start_shared_tier(),
+            _ => self.stage.store_faults.end(number),
         }
     }
 
-    fn repair(&self, fault: DiskFault, edge: u32) {
-        self.stage.disks[edge as usize].end(fault);
-        if fault.kind() == FaultKind::DiskSlow {
-            self.stage.log.slow_ends(Edge(edge));
-        }
-    }
-
-    fn cut(&mut self, link: Link) {
-        self.stage.log.arm(link.kind);
-        if self.stage.cuts.cut(link) {
-            self.sim.partition(edge_name(link.edge), far_end(link.kind));
-        }
-    }
-
-    fn mend(&mut self, link: Link) {
-        let is_up = !self.edges_down.contains_key(&link.edge);
-        if self.stage.cuts.mend(link) && is_up {
-            self.sim.repair(edge_name(link.edge), far_end(link.kind));
+    /// Makes the network as the links of an edge are.
+    fn apply(&self, between: Between, condition: Condition) {
+        let is_down = self.edges_down.contains_key(&between.edge);
+        let [least, most] = self.latency.map(|latency| latency + Duration::from_millis(condition.delay_ms));
+        let edge = edge_name(between.edge);
+        for far in far_ends(&self.stage.scenario, between.link) {
+            let (edge, far) = (edge.as_str(), far.as_str());
+            self.sim.set_link_latency(edge, far, least);
+            self.sim.set_link_max_message_latency(edge, far, most);
+            // Either makes both ways whole before some are cut.
+            if condition.is_held { self.sim.hold(edge, far) } else { self.sim.release(edge, far) }
+            if condition.is_cut_out || is_down {
+                self.sim.partition_oneway(edge, far);
+            }
+            if condition.is_cut_in || is_down {
+                self.sim.partition_oneway(far, edge);
+            }
         }
     }
 
     /// Power loss: first nobody hears the edge any more, so that what its remains send while they are torn
     /// down is lost.
-    fn stop_edge(&mut self, edge: u32) {
+    fn stop_edge(&mut self, number: usize, edge: u32) {
         let outages = self.edges_down.entry(edge).or_default();
         *outages += 1;
         if *outages > 1 {
             return;
         }
         let name = edge_name(edge);
-        self.stage.log.arm(FaultKind::EdgeRestarts);
-        self.stage.log.fire(FaultKind::EdgeRestarts);
+        self.stage.log.fire_episode(FaultKind::EdgeRestarts, number);
         self.stage.log.push(What::EdgeCrashed { edge: Edge(edge) });
         // At once, so that what its remains do while they are torn down changes nothing on it.
         if let Some(disk) = self.stage.disks.get(edge as usize) {
             disk.lose_power();
         }
-        for other in others(&self.stage.scenario, edge) {
-            self.sim.partition(name.as_str(), other);
+        for far in links(&self.stage.scenario).flat_map(|link| far_ends(&self.stage.scenario, link)) {
+            self.sim.partition(name.as_str(), far);
         }
         self.stage.edges[edge as usize].stop();
         self.sim.crash(name);
@@ -257,26 +282,21 @@ impl World {
         }
         let name = edge_name(edge);
         self.sim.bounce(name.as_str());
-        for other in others(&self.stage.scenario, edge) {
-            self.sim.repair(name.as_str(), other);
-        }
-        for kind in [FaultKind::PartitionOrigin, FaultKind::PartitionSharedTier] {
-            if self.stage.cuts.is_cut(Link { kind, edge }) {
-                self.sim.partition(name.as_str(), far_end(kind));
-            }
+        for link in links(&self.stage.scenario) {
+            let between = Between { edge, link };
+            self.apply(between, self.stage.links.condition(between));
         }
     }
 
     /// A killed process: its peers see their connections end.
-    fn stop_shared_tier(&mut self) {
+    fn stop_shared_tier(&mut self, number: usize) {
         self.shared_tier_down += 1;
         if self.shared_tier_down > 1 {
             return;
         }
-        self.stage.log.arm(FaultKind::SharedTierRestarts);
         // Only a store that held something can lose it.
-        if self.stage.shared_tier_keys.swap(0, Ordering::Relaxed) > 0 {
-            self.stage.log.fire(FaultKind::SharedTierRestarts);
+        if self.stage.store_faults.forget_keys() > 0 {
+            self.stage.log.fire_episode(FaultKind::SharedTierRestarts, number);
         }
         self.sim.crash(SHARED_TIER);
     }
@@ -298,32 +318,19 @@ impl Drop for World {
     }
 }
 
-/// The host at the other end of a link that this fault cuts.
-fn far_end(kind: FaultKind) -> &'static str {
-    match kind {
-        FaultKind::PartitionSharedTier | FaultKind::SharedTierRestarts | FaultKind::SharedTierSlow => {
-            SHARED_TIER
-        }
-        FaultKind::PartitionOrigin
-        | FaultKind::OriginStalls
-        | FaultKind::OriginTruncates
-        | FaultKind::OriginResets
-        | FaultKind::EdgeRestarts
-        | FaultKind::DiskSlow
-        | FaultKind::DiskErrors
-        | FaultKind::DiskFull
-        | FaultKind::DiskRot
-        | FaultKind::DiskSyncFails
-        | FaultKind::DiskShortReads => ORIGIN,
-    }
+/// The links that an edge has.
+fn links(scenario: &Scenario) -> impl Iterator<Item = Link> {
+    let store = scenario.has_shared_tier().then_some(Link::SharedTier);
+    [Link::Origin, Link::Clients].into_iter().chain(store)
 }
 
-/// Every host but this edge.
-fn others(scenario: &Scenario, edge: u32) -> Vec<String> {
-    let edges = (0..scenario.topology.edges).filter(|other| *other != edge).map(edge_name);
-    let clients = (0..scenario.topology.clients).map(client_name);
-    let tier = scenario.has_shared_tier().then(|| SHARED_TIER.to_owned());
-    edges.chain(clients).chain(tier).chain([ORIGIN.to_owned()]).collect()
+/// The hosts at the other end of a link.
+fn far_ends(scenario: &Scenario, link: Link) -> Vec<String> {
+    match link {
+        Link::Origin => vec![ORIGIN.to_owned()],
+        Link::SharedTier => vec![SHARED_TIER.to_owned()],
+        Link::Clients => (0..scenario.topology.clients).map(client_name).collect(),
+    }
 }
 
 /// A disk for each edge, if they have some.
@@ -338,7 +345,7 @@ fn disks(scenario: &Scenario, faults: &Faults, seed: Seed, log: &Arc<Log>) -> Ve
 
 /// Which faults and habits this seed has. Each is drawn by its own name: a new one moves none of the others.
 fn swarm(scenario: &Scenario, seed: Seed) -> (Faults, Workload) {
-    let (mut faults, mut workload) = (scenario.faults, scenario.workload);
+    let (mut faults, mut workload) = (scenario.faults.clone(), scenario.workload.clone());
     if scenario.swarm == Swarm::All {
         return (faults, workload);
     }
@@ -348,38 +355,35 @@ fn swarm(scenario: &Scenario, seed: Seed) -> (Faults, Workload) {
             faults.forget(kind);
         }
     }
-    for (name, percent) in [
-        ("herd_percent", &mut workload.herd_percent),
-        ("leave_percent", &mut workload.leave_percent),
-        ("slow_percent", &mut workload.slow_percent),
-        ("purge_percent", &mut workload.purge_percent),
-    ] {
+    for (name, _) in scenario.workload.percents() {
         if !has(name) {
-            *percent = 0;
+            workload.forget(name);
         }
     }
     (faults, workload)
 }
 
-fn network(scenario: &Scenario, seed: Seed) -> Sim<'static> {
+fn network(scenario: &Scenario, seed: Seed) -> (Sim<'static>, [Duration; 2]) {
     let mut chance = seed.split("network");
-    let Between(least, most) = scenario.latency_ms;
+    let scenarios::Between(least, most) = scenario.latency_ms;
     let least_drawn = least + chance.below(most - least + 1);
     let most_drawn = least_drawn + chance.below(most - least_drawn + 1);
-    turmoil::Builder::new()
+    let latency = [least_drawn, most_drawn].map(Duration::from_millis);
+    let sim = turmoil::Builder::new()
         .epoch(SystemTime::UNIX_EPOCH + Duration::from_secs(EPOCH_S))
         .rng_seed(chance.bits())
         .tick_duration(TICK)
         .tcp_capacity(CONNECTS_MAX)
         .enable_random_order()
-        .min_message_latency(Duration::from_millis(least_drawn))
-        .max_message_latency(Duration::from_millis(most_drawn))
+        .min_message_latency(latency[0])
+        .max_message_latency(latency[1])
         // The world ends itself; this is only the net below it.
         .simulation_duration(Duration::from_millis(scenario.settle_ms) + Duration::from_secs(60))
-        .build()
+        .build();
+    (sim, latency)
 }
 
-fn raise_hosts(sim: &mut Sim<'static>, stage: &Arc<Stage>, streams: Vec<Vec<workload::Job>>) {
+fn raise_hosts(sim: &mut Sim<'static>, stage: &Arc<Stage>, streams: Vec<workload::Streams>) {
     let host = Arc::clone(stage);
     sim.host(ORIGIN, move || origin::run(Arc::clone(&host)));
     if stage.scenario.has_shared_tier() {
@@ -390,9 +394,7 @@ fn raise_hosts(sim: &mut Sim<'static>, stage: &Arc<Stage>, streams: Vec<Vec<work
         let host = Arc::clone(stage);
         sim.host(edge_name(edge), move || edge::run(Arc::clone(&host), edge));
     }
-    let mut streams = streams.into_iter();
-    for client in 0..stage.scenario.topology.clients {
-        let own = streams.by_ref().take(stage.scenario.workload.streams as usize).collect();
+    for (client, own) in (0..).zip(streams) {
         sim.client(client_name(client), client::run(Arc::clone(stage), own));
     }
 }

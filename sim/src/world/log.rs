@@ -10,7 +10,7 @@ use super::{
     telling,
 };
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     fmt::{self, Write},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -52,6 +52,10 @@ pub(crate) struct Record {
     pub requests: u64,
     /// How often each fault hit.
     pub faults: Tallies,
+    /// Which of the faults that come at a moment have hit.
+    pub observed: BTreeSet<usize>,
+    /// Which answers of the origin were spoilt, and how.
+    pub spoilt: BTreeSet<(FaultKind, u32, u32)>,
     /// What each figure came to.
     pub figures: Figures,
     /// How long the world lived.
@@ -164,6 +168,20 @@ impl Log {
     /// It hit.
     pub(crate) fn fire(&self, kind: FaultKind) {
         self.lock().record.faults.of(kind).fired += 1;
+    }
+
+    /// The fault with this number among those that come at a moment has hit.
+    pub(crate) fn fire_episode(&self, kind: FaultKind, episode: usize) {
+        let mut inner = self.lock();
+        inner.record.faults.of(kind).fired += 1;
+        inner.record.observed.insert(episode);
+    }
+
+    /// The origin has spoilt its answer with this number about an object.
+    pub(crate) fn fire_answer(&self, kind: FaultKind, object: u32, answer: u32) {
+        let mut inner = self.lock();
+        inner.record.faults.of(kind).fired += 1;
+        inner.record.spoilt.insert((kind, object, answer));
     }
 
     /// How often faults of this kind came so far.

@@ -5,11 +5,12 @@
 
 use super::{
     body,
-    catalogue::{Framing, Object, Storage, between, percent},
+    catalogue::{Framing, Object, Storage, between, percent, tag_name},
+    links::End,
     stage::{PORT, Stage},
 };
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use http_body::{Frame, SizeHint};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
@@ -21,9 +22,9 @@ use std::{
     task::{Context, Poll, ready},
     time::Duration,
 };
-use tiergate_engine::{CacheKey, Random};
+use tiergate_engine::Random;
 use tiergate_invariants::{Edge, Version, What};
-use tiergate_scenarios::{Between, FaultKind};
+use tiergate_scenarios::{Between, FaultKind, Figure, Link};
 use tokio::time::{Sleep, sleep};
 use turmoil::net::TcpListener;
 
@@ -32,7 +33,7 @@ const PIECE: u64 = 4 << 10;
 
 /// Runs the origin until the world ends.
 pub(crate) async fn run(stage: Arc<Stage>) -> turmoil::Result {
-    let chance = Arc::new(Mutex::new(stage.seed.split("origin")));
+    let answers = Arc::new(Mutex::new(vec![0; stage.scenario.objects.count as usize]));
     tokio::spawn(publish(Arc::clone(&stage)));
     let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;
     loop {
@@ -40,10 +41,10 @@ pub(crate) async fn run(stage: Arc<Stage>) -> turmoil::Result {
         let Some(edge) = stage.edge_at(peer.ip()) else {
             continue;
         };
-        let stream = stage.wire(FaultKind::PartitionOrigin, edge).accepted(stream);
-        let (stage, chance) = (Arc::clone(&stage), Arc::clone(&chance));
+        let stream = stage.wire(Link::Origin, edge, End::Far).on(stream);
+        let (stage, answers) = (Arc::clone(&stage), Arc::clone(&answers));
         let service =
-            service_fn(move |request| answer(Arc::clone(&stage), Arc::clone(&chance), edge, request));
+            service_fn(move |request| answer(Arc::clone(&stage), Arc::clone(&answers), edge, request));
         let connection =
             http1::Builder::new().auto_date_header(false).serve_connection(TokioIo::new(stream), service);
         // How it ended, the client sees.
@@ -86,48 +87,78 @@ impl std::error::Error for BrokenOff {}
 
 async fn answer(
     stage: Arc<Stage>,
-    chance: Arc<Mutex<Random>>,
+    answers: Arc<Mutex<Vec<u32>>>,
     edge: u32,
     request: Request<Incoming>,
 ) -> Result<Response<Answer>, BrokenOff> {
     let Some(number) = stage.catalogue.number_of(request.uri().path()) else {
-        let mut response = Response::new(Answer::empty(stage));
-        *response.status_mut() = StatusCode::NOT_FOUND;
-        return Ok(response);
+        return Ok(alone(stage, StatusCode::NOT_FOUND));
     };
     let object = stage.catalogue.object(number);
-    let version = stage.current(number);
-    let temper = {
-        let mut chance = chance.lock().unwrap_or_else(PoisonError::into_inner);
-        Temper::draw(&stage, object.version(version).length, &mut chance)
+    let answer = {
+        let mut answers = answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let answer = answers[number as usize];
+        answers[number as usize] += 1;
+        answer
     };
+    if request.method() == Method::POST {
+        stage.log.count(Figure::OriginRequests, 1);
+        return Ok(alone(stage, StatusCode::NO_CONTENT));
+    }
+    let version = stage.current(number);
+    let temper = Temper::draw(&stage, number, answer, object.version(version).length);
+    if temper.refuses {
+        stage.log.arm(FaultKind::OriginErrors);
+        stage.log.fire_answer(FaultKind::OriginErrors, number, answer);
+        stage.log.count(Figure::OriginRequests, 1);
+        return Ok(alone(stage, StatusCode::SERVICE_UNAVAILABLE));
+    }
     stage.log.push(What::OriginAnswered { edge: Edge(edge), key: object.key, version: Version(version) });
     if temper.resets {
         stage.log.arm(FaultKind::OriginResets);
-        stage.log.fire(FaultKind::OriginResets);
+        stage.log.fire_answer(FaultKind::OriginResets, number, answer);
         return Err(BrokenOff);
     }
     if let Some(Stall { before: Before::Head, for_ms }) = temper.stall {
         stage.log.arm(FaultKind::OriginStalls);
-        stage.log.fire(FaultKind::OriginStalls);
+        stage.log.fire_answer(FaultKind::OriginStalls, number, answer);
         sleep(Duration::from_millis(for_ms)).await;
     }
-    let key = object.key;
+    let language = if object.varies { language_of(request.headers()) } else { 0 };
+    let tag = object.etag(version, language);
+    let is_still_right = request.headers().get(header::IF_NONE_MATCH).is_some_and(|has| *has == *tag);
     let mut response = Response::new(Answer {
-        number,
+        number: body::number(number, language),
         version,
+        answer,
         sent: 0,
-        length: object.version(version).length,
-        framing: object.framing,
+        length: if is_still_right { 0 } else { object.version(version).length },
+        framing: if is_still_right { Framing::Chunks } else { object.framing },
         temper,
         pause: None,
         stage: Arc::clone(&stage),
     });
-    head(&mut response, object, version, key);
+    if is_still_right {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    }
+    head(&mut response, object, version, &tag);
     Ok(response)
 }
 
-fn head(response: &mut Response<Answer>, object: &Object, version: u32, key: CacheKey) {
+/// A response that is only a status.
+fn alone(stage: Arc<Stage>, status: StatusCode) -> Response<Answer> {
+    let mut response = Response::new(Answer::empty(stage));
+    *response.status_mut() = status;
+    response
+}
+
+/// Which language a request wants: clients say it by its number.
+fn language_of(fields: &HeaderMap) -> u8 {
+    let said = fields.get(header::ACCEPT_LANGUAGE).and_then(|said| said.to_str().ok()?.strip_prefix("x-")?.parse().ok());
+    said.filter(|language| *language < body::LANGUAGES).unwrap_or(0)
+}
+
+fn head(response: &mut Response<Answer>, object: &Object, version: u32, tag: &str) {
     let lifetime_s = object.version(version).lifetime_s;
     let cache_control = match object.storage {
         Storage::Storable | Storage::Varies => Some(format!("max-age={lifetime_s}")),
@@ -135,6 +166,7 @@ fn head(response: &mut Response<Answer>, object: &Object, version: u32, key: Cac
         Storage::Private => Some(format!("private, max-age={lifetime_s}")),
         Storage::NoLifetime => None,
     };
+    let is_not_modified = response.status() == StatusCode::NOT_MODIFIED;
     let fields = response.headers_mut();
     let mut put = |name: header::HeaderName, value: String| {
         let value = value.parse().expect("digits and plain words are a field value");
@@ -148,9 +180,18 @@ fn head(response: &mut Response<Answer>, object: &Object, version: u32, key: Cac
     }
     if object.storage != Storage::NoLifetime {
         // With a validator, even what has no lifetime may be stored: each use would be asked about.
-        put(header::ETAG, format!("\"{key}-{version}\""));
+        put(header::ETAG, tag.to_owned());
     }
-    if object.framing == Framing::Length {
+    if object.varies && object.storage != Storage::Varies {
+        put(header::VARY, "Accept-Language".to_owned());
+    }
+    if object.sets_cookie {
+        put(header::SET_COOKIE, "session=1".to_owned());
+    }
+    if let Some(tag) = object.tag {
+        put(header::HeaderName::from_static("surrogate-key"), tag_name(tag));
+    }
+    if object.framing == Framing::Length && !is_not_modified {
         put(header::CONTENT_LENGTH, object.version(version).length.to_string());
     }
 }
@@ -158,6 +199,8 @@ fn head(response: &mut Response<Answer>, object: &Object, version: u32, key: Cac
 /// What the origin does to one answer.
 #[derive(Clone, Copy, Debug)]
 struct Temper {
+    /// It answers with an error.
+    refuses: bool,
     resets: bool,
     stall: Option<Stall>,
     /// It breaks off once this many bytes are sent; never the whole body.
@@ -182,42 +225,61 @@ enum Before {
 }
 
 impl Temper {
-    fn draw(stage: &Stage, length: u64, chance: &mut Random) -> Self {
-        let mut temper = Self { resets: false, stall: None, truncates_at: None, drip_ms: chance.below(4) };
+    /// What befalls the answer with this number about an object. Each kind of fault has its own chance, so
+    /// that one that is left out changes nothing of the others.
+    fn draw(stage: &Stage, object: u32, answer: u32, length: u64) -> Self {
+        let chance = |kind: &str| stage.seed.split(&format!("{kind}: answer {answer} about object {object}"));
+        let mut temper = Self {
+            refuses: false,
+            resets: false,
+            stall: None,
+            truncates_at: None,
+            drip_ms: chance("drip").below(4),
+        };
         if stage.is_healed() {
             return temper;
         }
-        if let Some(fault) = stage.faults.origin_resets {
-            temper.resets = percent(chance, fault.percent);
-            stage.log.plan(FaultKind::OriginResets, temper.resets.into());
-        }
-        if let Some(fault) = stage.faults.origin_stalls
-            && percent(chance, fault.percent)
-        {
-            stage.log.plan(FaultKind::OriginStalls, 1);
-            temper.stall = Some(Stall {
-                before: if length == 0 || chance.chance(1, 2) {
-                    Before::Head
-                } else {
-                    Before::Byte(chance.below(length))
-                },
-                for_ms: between(chance, fault.for_ms),
-            });
-        }
-        if let Some(fault) = stage.faults.origin_truncates
-            && percent(chance, fault.percent)
-        {
-            stage.log.plan(FaultKind::OriginTruncates, 1);
-            temper.truncates_at = (length > 0).then(|| between(chance, Between(0, length - 1)));
+        for (kind, fault) in stage.faults.iter().filter(|(_, fault)| fault.is_of(object, answer)) {
+            let mut random = match kind {
+                FaultKind::OriginErrors
+                | FaultKind::OriginResets
+                | FaultKind::OriginStalls
+                | FaultKind::OriginTruncates => chance(kind.as_str()),
+                _ => continue,
+            };
+            if !percent(&mut random, fault.percent) {
+                continue;
+            }
+            stage.log.plan(kind, 1);
+            match kind {
+                FaultKind::OriginErrors => temper.refuses = true,
+                FaultKind::OriginResets => temper.resets = true,
+                FaultKind::OriginStalls => temper.stall = Some(Stall::draw(length, fault.for_ms, &mut random)),
+                _ => temper.truncates_at = (length > 0).then(|| between(&mut random, Between(0, length - 1))),
+            }
         }
         temper
     }
 }
 
+impl Stall {
+    fn draw(length: u64, for_ms: Between<u64>, random: &mut Random) -> Self {
+        let before = if length == 0 || random.chance(1, 2) {
+            Before::Head
+        } else {
+            Before::Byte(random.below(length))
+        };
+        Self { before, for_ms: between(random, for_ms) }
+    }
+}
+
 /// A body on its way to an edge.
 struct Answer {
+    /// Of the object and the language.
     number: u32,
     version: u32,
+    /// How many answers about the object there were before.
+    answer: u32,
     sent: u64,
     length: u64,
     framing: Framing,
@@ -231,10 +293,11 @@ impl Answer {
         Self {
             number: 0,
             version: 1,
+            answer: 0,
             sent: 0,
             length: 0,
             framing: Framing::Length,
-            temper: Temper { resets: false, stall: None, truncates_at: None, drip_ms: 0 },
+            temper: Temper { refuses: false, resets: false, stall: None, truncates_at: None, drip_ms: 0 },
             pause: None,
             stage,
         }
@@ -248,7 +311,7 @@ impl Answer {
         {
             self.temper.stall = None;
             self.stage.log.arm(FaultKind::OriginStalls);
-            self.stage.log.fire(FaultKind::OriginStalls);
+            self.stage.log.fire_answer(FaultKind::OriginStalls, body::named(self.number).0, self.answer);
             for_ms += stalled_ms;
         }
         if self.temper.truncates_at == Some(self.sent) {
@@ -289,7 +352,8 @@ impl http_body::Body for Answer {
         }
         if self.temper.truncates_at == Some(self.sent) {
             self.stage.log.arm(FaultKind::OriginTruncates);
-            self.stage.log.fire(FaultKind::OriginTruncates);
+            let object = body::named(self.number).0;
+            self.stage.log.fire_answer(FaultKind::OriginTruncates, object, self.answer);
             return Poll::Ready(Some(Err(io::Error::other(BrokenOff))));
         }
         if self.sent == self.length {

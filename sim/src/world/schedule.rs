@@ -1,155 +1,148 @@
 //! The faults of one run that come at a moment: drawn before the world starts, in order of time.
 //!
-//! Faults that befall single answers of the origin are drawn by the origin, one per answer.
+//! Faults that befall single answers of the origin, or single operations of a disk, are drawn there.
 
-use super::{catalogue::between, disk::DiskFault};
-use tiergate_engine::Random;
-use tiergate_scenarios::{Between, EpisodeFault, FaultKind, Scenario};
+use super::{
+    catalogue::between,
+    disk::DiskFault,
+    links::{Between, Trouble},
+    stage::edge_name,
+};
+use tiergate_engine::{Random, Seed};
+use tiergate_scenarios::{Direction, Fault, FaultKind, Faults, Link, Scenario, When, Which};
+
+/// One fault that comes and, mostly, goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Episode {
+    pub kind: FaultKind,
+    pub from_ms: u64,
+    /// When it is over; the same moment where it does not last.
+    pub to_ms: u64,
+    /// Which edge's, where it is an edge's.
+    pub edge: Option<u32>,
+    pub link: Link,
+    pub direction: Direction,
+    /// The delay, the jump or the rate that was drawn, in the units of its kind.
+    pub amount: u64,
+    pub percent: u8,
+}
 
 /// Something that the runner does to the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Act {
-    /// This edge and the origin, or the shared tier, lose each other.
-    Cut(FaultKind, u32),
-    /// They find each other again.
-    Mend(FaultKind, u32),
-    /// This edge loses its power.
-    StopEdge(u32),
-    /// It comes back.
-    StartEdge(u32),
-    /// The shared tier is killed.
-    StopSharedTier,
-    /// It comes back empty.
-    StartSharedTier,
-    /// It answers this much later.
-    Slow { delay_ms: u64 },
-    /// It answers at once again.
-    Quicken,
-    /// This edge's disk has a fault.
-    Harm(DiskFault, u32),
-    /// It has not any more.
-    Repair(DiskFault, u32),
-    /// Bits of what this edge's disk holds turn over.
-    Rot {
-        /// Of how many of a hundred sectors.
-        percent: u8,
-        /// Which edge's.
-        edge: u32,
-    },
+    /// The episode with this number begins.
+    Begin(usize),
+    /// It is over.
+    End(usize),
 }
 
-/// Draws every act. None is later than `faults_until_ms`, and each fault is over by then.
-pub(crate) fn draw(
+/// Draws every episode. Each is over by `faults_until`.
+pub(crate) fn draw(scenario: &Scenario, faults: &Faults, seed: Seed) -> Vec<Episode> {
+    let mut episodes = Vec::new();
+    for kind in FaultKind::ALL {
+        // Each kind has its own chance: one that is left out changes none of the others.
+        let mut random = seed.split(&format!("when {} befalls", kind.as_str()));
+        for fault in faults.of(kind) {
+            let (times, at_ms) = match fault.when {
+                When::Drawn(times) => (times, None),
+                When::At(at_ms) => (1, Some(at_ms)),
+                When::Always => continue,
+            };
+            for _ in 0..times {
+                let from_ms = at_ms.unwrap_or_else(|| random.below(scenario.faults_until_ms));
+                one(scenario, kind, fault, from_ms, &mut random, &mut episodes);
+            }
+        }
+    }
+    episodes
+}
+
+fn one(
     scenario: &Scenario,
-    faults: &tiergate_scenarios::Faults,
+    kind: FaultKind,
+    fault: &Fault,
+    from_ms: u64,
     random: &mut Random,
-) -> Vec<(u64, Act)> {
-    let mut acts = Vec::new();
-    let until_ms = scenario.faults_until_ms;
-    let mut episodes = |times: u32,
-                        for_ms: Between<u64>,
-                        random: &mut Random,
-                        make: &mut dyn FnMut(&mut Random) -> (Act, Act)| {
-        for _ in 0..times {
-            let begin = random.below(until_ms);
-            let end = (begin + between(random, for_ms)).min(until_ms);
-            let (first, last) = make(random);
-            acts.push((begin, first));
-            acts.push((end, last));
-        }
+    episodes: &mut Vec<Episode>,
+) {
+    let edges = scenario.topology.edges;
+    let for_ms = between(random, fault.for_ms);
+    let drawn = u32::try_from(random.below(edges.into())).expect("below a u32");
+    let amount = match kind {
+        FaultKind::LinkSlow => fault.bytes_per_second,
+        FaultKind::ClockAhead | FaultKind::ClockBack => between(random, fault.by_ms),
+        _ => between(random, fault.delay_ms),
     };
-    for kind in [FaultKind::PartitionOrigin, FaultKind::PartitionSharedTier] {
-        if let Some(EpisodeFault { times, for_ms }) = partition(faults, kind) {
-            episodes(times, for_ms, random, &mut |random| {
-                let edge = edge(scenario, random);
-                (Act::Cut(kind, edge), Act::Mend(kind, edge))
-            });
-        }
-    }
-    if let Some(EpisodeFault { times, for_ms }) = faults.edge_restarts {
-        episodes(times, for_ms, random, &mut |random| {
-            let edge = edge(scenario, random);
-            (Act::StopEdge(edge), Act::StartEdge(edge))
-        });
-    }
-    if let Some(EpisodeFault { times, for_ms }) = faults.shared_tier_restarts {
-        episodes(times, for_ms, random, &mut |_| (Act::StopSharedTier, Act::StartSharedTier));
-    }
-    if let Some(slow) = faults.shared_tier_slow {
-        episodes(slow.times, slow.for_ms, random, &mut |random| {
-            let delay_ms = between(random, slow.delay_ms);
-            (Act::Slow { delay_ms }, Act::Quicken)
-        });
-    }
-    draw_disks(scenario, faults, random, &mut acts);
-    // Stable: what was drawn first comes first at one moment.
+    let which = match (is_of_an_edge(kind), fault.edge) {
+        (false, _) => vec![None],
+        (true, Which::Drawn) => vec![Some(drawn)],
+        (true, Which::One(edge)) => vec![Some(edge)],
+        (true, Which::All) => (0..edges).map(Some).collect(),
+    };
+    let link = match kind {
+        FaultKind::PartitionSharedTier => Link::SharedTier,
+        FaultKind::PartitionClients => Link::Clients,
+        _ => fault.link,
+    };
+    episodes.extend(which.into_iter().map(|edge| Episode {
+        kind,
+        from_ms,
+        to_ms: (from_ms + for_ms).min(scenario.faults_until_ms),
+        edge,
+        link,
+        direction: fault.direction,
+        amount,
+        percent: fault.percent,
+    }));
+}
+
+/// Is it one edge's, or the shared tier's?
+fn is_of_an_edge(kind: FaultKind) -> bool {
+    kind.takes().contains(&tiergate_scenarios::FaultKey::Edge)
+}
+
+/// What begins and ends when, in order of time. What was drawn first comes first at one moment.
+pub(crate) fn acts(episodes: &[Episode]) -> Vec<(u64, Act)> {
+    let both = |(number, episode): (usize, &Episode)| {
+        [(episode.from_ms, Act::Begin(number)), (episode.to_ms, Act::End(number))]
+    };
+    let mut acts: Vec<_> = episodes.iter().enumerate().flat_map(both).collect();
     acts.sort_by_key(|(at_ms, _)| *at_ms);
     acts
 }
 
-fn draw_disks(
-    scenario: &Scenario,
-    faults: &tiergate_scenarios::Faults,
-    random: &mut Random,
-    acts: &mut Vec<(u64, Act)>,
-) {
-    let until_ms = scenario.faults_until_ms;
-    let mut episodes = |times: u32,
-                        for_ms: Between<u64>,
-                        random: &mut Random,
-                        make: &mut dyn FnMut(&mut Random) -> DiskFault| {
-        for _ in 0..times {
-            let begin = random.below(until_ms);
-            let end = (begin + between(random, for_ms)).min(until_ms);
-            let edge = edge(scenario, random);
-            let fault = make(random);
-            acts.push((begin, Act::Harm(fault, edge)));
-            acts.push((end, Act::Repair(fault, edge)));
-        }
-    };
-    if let Some(slow) = faults.disk_slow {
-        episodes(slow.times, slow.for_ms, random, &mut |random| DiskFault::Slow {
-            delay_ms: between(random, slow.delay_ms),
-        });
+impl Episode {
+    /// What it does to its edge's link, if it is a link's.
+    pub(crate) fn trouble(&self) -> Option<(Between, Trouble)> {
+        let trouble = match self.kind {
+            FaultKind::PartitionOrigin | FaultKind::PartitionSharedTier | FaultKind::PartitionClients => {
+                Trouble::Cut(self.direction)
+            }
+            FaultKind::LinkDelay => Trouble::Delay(self.amount),
+            FaultKind::LinkLoss => Trouble::Loss(self.percent),
+            FaultKind::LinkSlow => Trouble::Slow(self.amount),
+            FaultKind::LinkHold => Trouble::Hold,
+            _ => return None,
+        };
+        Some((Between { edge: self.edge?, link: self.link }, trouble))
     }
-    if let Some(errors) = faults.disk_errors {
-        let percent = errors.percent;
-        episodes(errors.times, errors.for_ms, random, &mut |_| DiskFault::Errors { percent });
-    }
-    if let Some(full) = faults.disk_full {
-        episodes(full.times, full.for_ms, random, &mut |_| DiskFault::Full);
-    }
-    if let Some(rot) = faults.disk_rot {
-        for _ in 0..rot.times {
-            let at_ms = random.below(until_ms);
-            acts.push((at_ms, Act::Rot { percent: rot.percent, edge: edge(scenario, random) }));
+
+    /// What it does to its edge's disk, if it does.
+    pub(crate) fn disk_fault(&self) -> Option<DiskFault> {
+        match self.kind {
+            FaultKind::DiskSlow => Some(DiskFault::Slow { delay_ms: self.amount }),
+            FaultKind::DiskErrors => Some(DiskFault::Errors { percent: self.percent }),
+            FaultKind::DiskFull => Some(DiskFault::Full),
+            _ => None,
         }
     }
-}
 
-fn edge(scenario: &Scenario, random: &mut Random) -> u32 {
-    u32::try_from(random.below(scenario.topology.edges.into())).expect("below a u32")
-}
-
-fn partition(faults: &tiergate_scenarios::Faults, kind: FaultKind) -> Option<EpisodeFault> {
-    if kind == FaultKind::PartitionOrigin { faults.partition_origin } else { faults.partition_shared_tier }
-}
-
-impl Act {
-    /// The fault that begins with this act.
-    pub(crate) fn begins(self) -> Option<FaultKind> {
-        match self {
-            Self::Cut(kind, _) => Some(kind),
-            Self::StopEdge(_) => Some(FaultKind::EdgeRestarts),
-            Self::StopSharedTier => Some(FaultKind::SharedTierRestarts),
-            Self::Slow { .. } => Some(FaultKind::SharedTierSlow),
-            Self::Harm(fault, _) => Some(fault.kind()),
-            Self::Rot { .. } => Some(FaultKind::DiskRot),
-            Self::Mend(..)
-            | Self::StartEdge(_)
-            | Self::StartSharedTier
-            | Self::Quicken
-            | Self::Repair(..) => None,
+    /// Whom it befalls, in a word or two.
+    pub(crate) fn whom(&self) -> String {
+        let edge = self.edge.map_or_else(|| super::stage::SHARED_TIER.to_owned(), edge_name);
+        match self.trouble() {
+            Some((between, _)) => format!("{edge} and its link to {}", between.link.as_str()),
+            None => edge,
         }
     }
 }

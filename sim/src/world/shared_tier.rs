@@ -3,19 +3,24 @@
 //! It keeps everything in memory, so a restart comes back empty. While it is slow, it is late twice: before
 //! it carries a command out and before it says so, because a client that has given up cannot know which.
 
+mod faults;
 mod resp;
 mod store;
 
-use super::stage::{PORT, Stage};
+use super::{
+    links::End,
+    stage::{PORT, Stage},
+};
 use bytes::BytesMut;
+pub(crate) use faults::StoreFaults;
 use resp::{NotResp, Reply, take_command};
 use std::{
     io,
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use store::Store;
-use tiergate_scenarios::FaultKind;
+use tiergate_scenarios::{FaultKind, Link};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
     time::{Instant, sleep},
@@ -31,7 +36,7 @@ pub(crate) async fn run(stage: Arc<Stage>) -> turmoil::Result {
         let Some(edge) = stage.edge_at(peer.ip()) else {
             continue;
         };
-        let stream = stage.wire(FaultKind::PartitionSharedTier, edge).accepted(stream);
+        let stream = stage.wire(Link::SharedTier, edge, End::Far).on(stream);
         let server = Arc::clone(&server);
         // A connection that breaks is the client's to notice. The task is a local one because of what happens
         // when this server is killed: tokio drops local tasks in their own order, but others by ids that all
@@ -41,37 +46,39 @@ pub(crate) async fn run(stage: Arc<Stage>) -> turmoil::Result {
     }
 }
 
-/// How slow a server is, and who wants to know how it does.
-trait Pace: Send + Sync + 'static {
-    /// How late each answer comes now.
-    fn delay(&self) -> Duration;
+/// What is wrong with a server, and who wants to know how it does.
+trait Temper: Send + Sync + 'static {
+    /// Does a fault of this kind hit what is done now? Its amount if so.
+    fn hits(&self, kind: FaultKind) -> Option<u64>;
+    /// Which of `count` keys have to be dropped now.
+    fn evicted(&self, count: usize) -> Vec<bool>;
     /// It holds this many keys now.
     fn holds(&self, keys: u64);
 }
 
-impl Pace for Arc<Stage> {
-    fn delay(&self) -> Duration {
-        let delay_ms = self.shared_tier_delay_ms.load(Ordering::Relaxed);
-        if delay_ms > 0 && !self.shared_tier_slowness_observed.swap(true, Ordering::Relaxed) {
-            self.log.fire(FaultKind::SharedTierSlow);
-        }
-        Duration::from_millis(delay_ms)
+impl Temper for Arc<Stage> {
+    fn hits(&self, kind: FaultKind) -> Option<u64> {
+        self.store_faults.hits(kind)
+    }
+
+    fn evicted(&self, count: usize) -> Vec<bool> {
+        self.store_faults.evicted(count)
     }
 
     fn holds(&self, keys: u64) {
-        self.shared_tier_keys.store(keys, Ordering::Relaxed);
+        self.store_faults.holds(keys);
     }
 }
 
-struct Server<P> {
-    pace: P,
+struct Server<T> {
+    temper: T,
     began: Instant,
     store: Mutex<Store>,
 }
 
-impl<P: Pace> Server<P> {
-    fn new(pace: P) -> Self {
-        Self { pace, began: Instant::now(), store: Mutex::default() }
+impl<T: Temper> Server<T> {
+    fn new(temper: T) -> Self {
+        Self { temper, began: Instant::now(), store: Mutex::default() }
     }
 
     /// Answers one client, in the order of its commands.
@@ -82,36 +89,60 @@ impl<P: Pace> Server<P> {
             if stream.read_buf(&mut incoming).await? == 0 {
                 return Ok(());
             }
-            let late = self.pace.delay() / 2;
+            let delay_ms = self.temper.hits(FaultKind::SharedTierSlow).unwrap_or(0);
+            let late = Duration::from_millis(delay_ms) / 2;
             sleep(late).await;
-            let speaks_resp = self.execute(&mut incoming, &mut outgoing);
+            let ended = self.execute(&mut incoming, &mut outgoing);
             sleep(late).await;
             stream.write_all(&outgoing).await?;
             outgoing.clear();
-            if speaks_resp.is_err() {
+            if ended.is_err() {
+                // What was sent before leaves the server's buffer meanwhile.
+                sleep(Duration::from_millis(1)).await;
                 return Ok(());
             }
         }
     }
 
     /// Carries out every command that has arrived whole.
-    fn execute(&self, incoming: &mut BytesMut, outgoing: &mut BytesMut) -> Result<(), NotResp> {
+    fn execute(&self, incoming: &mut BytesMut, outgoing: &mut BytesMut) -> Result<(), Closes> {
         let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
+        let dropped = self.temper.evicted(store.count());
+        store.evict(&dropped);
         loop {
             match take_command(incoming) {
-                Ok(Some(command)) => store.execute(self.began.elapsed(), &command).write(outgoing),
+                Ok(Some(command)) => {
+                    let reply = match self.temper.hits(FaultKind::SharedTierErrors) {
+                        Some(_) => Reply::Error("BUSY it cannot serve anybody just now".to_owned()),
+                        None => store.execute(self.began.elapsed(), &command),
+                    };
+                    let reply = if reply.has_value() && self.temper.hits(FaultKind::SharedTierTruncates).is_some() {
+                        reply.truncated()
+                    } else {
+                        reply
+                    };
+                    let from = outgoing.len();
+                    reply.write(outgoing);
+                    if self.temper.hits(FaultKind::SharedTierResets).is_some() {
+                        outgoing.truncate(from + (outgoing.len() - from) / 2);
+                        return Err(Closes);
+                    }
+                }
                 Ok(None) => {
-                    self.pace.holds(store.keys());
+                    self.temper.holds(store.count() as u64);
                     return Ok(());
                 }
                 Err(NotResp) => {
                     Reply::Error("ERR Protocol error".to_owned()).write(outgoing);
-                    return Err(NotResp);
+                    return Err(Closes);
                 }
             }
         }
     }
 }
+
+/// The server closes the connection once it has sent what it has to say.
+struct Closes;
 
 #[cfg(test)]
 mod tests;

@@ -4,21 +4,24 @@ use super::{
     catalogue::Catalogue,
     disk::Disk,
     edge::EdgeWorld,
+    links::{Between, End, Links},
     log::Log,
-    wire::{Cuts, Link, Wire},
+    schedule::Episode,
+    shared_tier::StoreFaults,
+    wire::Wire,
 };
 use std::{
     net::IpAddr,
     path::Path,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
     time::Duration,
 };
 use tiergate_driver::Driver;
 use tiergate_engine::{Audit, CacheKey, Config, Seed, WallTime};
-use tiergate_scenarios::{FaultKind, Faults, Scenario};
+use tiergate_scenarios::{Faults, Link, Scenario};
 
 /// The port on which every host listens.
 pub(crate) const PORT: u16 = 80;
@@ -43,18 +46,16 @@ pub(crate) struct Stage {
     /// What the origin serves.
     pub catalogue: Catalogue,
     pub log: Arc<Log>,
-    /// Which links are cut.
-    pub cuts: Arc<Cuts>,
+    /// The faults that come at a moment.
+    pub episodes: Vec<Episode>,
+    /// What is wrong with each link.
+    pub links: Arc<Links>,
+    /// What is wrong with the shared tier.
+    pub store_faults: StoreFaults,
     /// Which version of each object the origin serves.
     pub current: Mutex<Vec<u32>>,
     /// No fault befalls any more.
     pub healed: AtomicBool,
-    /// How late the shared tier answers.
-    pub shared_tier_delay_ms: AtomicU64,
-    /// Has an answer come late in its present spell of slowness?
-    pub shared_tier_slowness_observed: AtomicBool,
-    /// How many keys the shared tier holds.
-    pub shared_tier_keys: AtomicU64,
     /// The edges.
     pub edges: Vec<EdgeSlot>,
     /// Their disks, where they have some.
@@ -72,6 +73,8 @@ pub(crate) struct EdgeSlot {
     starts: AtomicU64,
     /// Which of its starts is alive; zero when it is down.
     alive: AtomicU64,
+    /// By how many milliseconds its calendar is ahead.
+    ahead_ms: AtomicI64,
 }
 
 impl EdgeSlot {
@@ -96,6 +99,18 @@ impl EdgeSlot {
     /// Is this start still alive?
     pub(crate) fn runs(&self, start: u64) -> bool {
         self.alive.load(Ordering::Relaxed) == start
+    }
+
+    /// Its calendar jumps by so many milliseconds.
+    pub(crate) fn jump(&self, by_ms: i64) {
+        self.ahead_ms.fetch_add(by_ms, Ordering::Relaxed);
+    }
+
+    /// What its calendar says after the world has lived this long.
+    pub(crate) fn wall_at(&self, elapsed: Duration) -> WallTime {
+        let ahead_ms = self.ahead_ms.load(Ordering::Relaxed);
+        let right_ms = EPOCH_S * 1_000 + u64::try_from(elapsed.as_millis()).expect("a run is bounded to minutes");
+        WallTime::from_unix_millis(right_ms.saturating_add_signed(ahead_ms))
     }
 
     /// What it holds open; `None` while it has no driver.
@@ -136,8 +151,8 @@ impl Stage {
     }
 
     /// A connector for one link.
-    pub(crate) fn wire(&self, kind: FaultKind, edge: u32) -> Wire {
-        Wire { link: Link { kind, edge }, cuts: Arc::clone(&self.cuts) }
+    pub(crate) fn wire(&self, link: Link, edge: u32, end: End) -> Wire {
+        Wire { between: Between { edge, link }, end, links: Arc::clone(&self.links) }
     }
 
     /// Which edge has this address. Asked inside the simulation only.
@@ -154,9 +169,4 @@ pub(crate) fn edge_name(edge: u32) -> String {
 /// A client's host name.
 pub(crate) fn client_name(client: u32) -> String {
     format!("client-{client}")
-}
-
-/// The calendar after the world has lived this long.
-pub(crate) fn wall_at(elapsed: Duration) -> WallTime {
-    WallTime::from_unix_millis(EPOCH_S * 1_000).after(elapsed)
 }

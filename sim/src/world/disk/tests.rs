@@ -6,7 +6,7 @@ use bytes::Bytes;
 use std::{io::ErrorKind, sync::Arc, time::Duration};
 use tiergate_engine::Seed;
 use tiergate_invariants::Invariants;
-use tiergate_scenarios::{Between, FaultKind, Faults, Figure, Phase, SharedFault};
+use tiergate_scenarios::{Between, FaultKind, Faults, Figure, Phase, Fault};
 use tokio::time::{Instant, timeout};
 
 const SECTOR: usize = 4096;
@@ -74,7 +74,7 @@ async fn a_full_disk_takes_nothing_and_a_broken_one_gives_nothing() {
 /// A short read gives some of it, from the front; a healed disk gives all.
 #[tokio::test(start_paused = true)]
 async fn a_short_read_gives_the_first_of_it() {
-    let faults = Faults { disk_short_reads: Some(SharedFault { percent: 100 }), ..Faults::default() };
+    let faults = Faults::default().with(FaultKind::DiskShortReads, Fault::of_percent(100));
     let (disk, log) = disk(&faults);
     disk.write(0, of(1)).await.expect("it is well");
     let short = disk.read(0, 8 * SECTOR).await.expect("some of it");
@@ -88,7 +88,7 @@ async fn a_short_read_gives_the_first_of_it() {
 /// What was synced outlives the power, what a failed sync covered does not; a write that was under way may.
 #[tokio::test(start_paused = true)]
 async fn a_loss_of_power_takes_what_was_not_synced() {
-    let faults = Faults { disk_sync_fails: Some(SharedFault { percent: 100 }), ..Faults::default() };
+    let faults = Faults::default().with(FaultKind::DiskSyncFails, Fault::of_percent(100));
     let (disk, log) = disk(&faults);
     disk.write(0, of(1)).await.expect("it is well");
     assert!(disk.sync().await.is_err());

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tiergate_driver::ByteTier;
 use tiergate_engine::{Ban, ByteCount, Seed};
 use tiergate_invariants::Invariants;
-use tiergate_scenarios::{Between, Faults, SharedFault};
+use tiergate_scenarios::{Between, Fault, FaultKind, Faults};
 use tiergate_tiers::{
     LogOptions, LogTier, SyncPolicy,
     conformance::{KeepsBans, bans_conformance, conformance},
@@ -29,7 +29,7 @@ async fn open(medium: &SimMedium) -> LogTier<SimMedium> {
 /// The suite that every byte tier passes.
 #[tokio::test(start_paused = true)]
 async fn the_log_on_a_simulated_disk_conforms() {
-    let short = Faults { disk_short_reads: Some(SharedFault { percent: 30 }), ..Faults::default() };
+    let short = Faults::default().with(FaultKind::DiskShortReads, Fault::of_percent(30));
     for (latency_ms, faults) in [(Between(0, 0), Faults::default()), (Between(0, 5), short)] {
         conformance(&open(&medium(latency_ms, &faults)).await).await;
     }

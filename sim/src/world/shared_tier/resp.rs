@@ -19,6 +19,32 @@ pub(crate) enum Reply {
     Array(Vec<Option<Bytes>>),
 }
 
+impl Reply {
+    /// Does it carry a value of some bytes?
+    pub(crate) fn has_value(&self) -> bool {
+        match self {
+            Self::Bulk(value) => value.as_ref().is_some_and(|value| !value.is_empty()),
+            Self::Array(values) => values.iter().flatten().any(|value| !value.is_empty()),
+            Self::Simple(_) | Self::Error(_) | Self::Integer(_) => false,
+        }
+    }
+
+    /// The same without the last bytes of its last value: a quarter of them, and at least one.
+    pub(crate) fn truncated(self) -> Self {
+        let cut = |value: &Bytes| value.slice(..(value.len() - value.len() / 4).min(value.len() - 1));
+        match self {
+            Self::Bulk(Some(value)) if !value.is_empty() => Self::Bulk(Some(cut(&value))),
+            Self::Array(mut values) => {
+                if let Some(value) = values.iter_mut().rev().flatten().find(|value| !value.is_empty()) {
+                    *value = cut(value);
+                }
+                Self::Array(values)
+            }
+            other => other,
+        }
+    }
+}
+
 /// The peer does not speak RESP2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct NotResp;

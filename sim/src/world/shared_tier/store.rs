@@ -1,7 +1,7 @@
 //! What the imitated Redis keeps, and the commands that this project's client sends it.
 //!
 //! Each command is carried out whole, as in the real server, which runs one at a time. Anything else is
-//! refused as an unknown command. There is no memory bound and no eviction.
+//! refused as an unknown command. There is no memory bound; what is evicted, a fault says.
 
 use super::resp::Reply;
 use bytes::Bytes;
@@ -76,8 +76,14 @@ impl Store {
     }
 
     /// How many keys there are.
-    pub(crate) fn keys(&self) -> u64 {
-        self.0.len() as u64
+    pub(crate) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Drops the keys at these places, in their order.
+    pub(crate) fn evict(&mut self, dropped: &[bool]) {
+        let mut dropped = dropped.iter();
+        self.0.retain(|_, _| dropped.next() != Some(&true));
     }
 
     fn set(&mut self, key: &Bytes, value: &Bytes, expires: Option<Duration>) -> Reply {

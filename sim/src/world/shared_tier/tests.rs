@@ -1,17 +1,23 @@
 //! The imitation passes the suite that a real Redis passes, through the same client.
 
-use super::{Pace, Server};
+use super::{Server, Temper};
 use crate::world::medium::SimMedium;
 use std::{io, sync::Arc, time::Duration};
+use tiergate_scenarios::FaultKind;
 use tiergate_tiers::{AnyTier, Connect, RedisOptions, RedisTier, conformance::conformance};
 use tokio::io::DuplexStream;
 
 /// A server that answers at once, or always this late.
 struct Always(Duration);
 
-impl Pace for Always {
-    fn delay(&self) -> Duration {
-        self.0
+impl Temper for Always {
+    fn hits(&self, kind: FaultKind) -> Option<u64> {
+        let delay_ms = u64::try_from(self.0.as_millis()).expect("a few milliseconds");
+        (kind == FaultKind::SharedTierSlow).then_some(delay_ms)
+    }
+
+    fn evicted(&self, _: usize) -> Vec<bool> {
+        Vec::new()
     }
 
     fn holds(&self, _: u64) {}

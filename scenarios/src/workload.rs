@@ -1,0 +1,244 @@
+//! What the clients of a scenario do.
+
+use crate::time::{self, Millis};
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, SeqAccess, Visitor, value},
+};
+use std::fmt;
+use tiergate_engine::ByteCount;
+
+/// What the clients do.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Workload {
+    /// Requests of one seed, purges included: how many, 1 to 100000, spread over the time until `faults_until`
+    /// and a quarter more; or each of them, as a list.
+    pub requests: Requests,
+    /// Requests that one client host has under way at most, where they are drawn. 1 to 64. Default 1.
+    #[serde(default = "one")]
+    pub streams: u32,
+    /// How uneven the objects' popularity is. Default `even`.
+    #[serde(default)]
+    pub popularity: Popularity,
+    /// How many of a hundred requests come together with others, for one object at one moment.
+    #[serde(default)]
+    pub herd_percent: u8,
+    /// How many of a hundred clients leave in the middle of a body.
+    #[serde(default)]
+    pub leave_percent: u8,
+    /// How many of a hundred clients pause while they read.
+    #[serde(default)]
+    pub slow_percent: u8,
+    /// How many of a hundred requests are purges.
+    #[serde(default)]
+    pub purge_percent: u8,
+    /// Of what they are, each as often. Default `[key]`.
+    #[serde(default = "by_key")]
+    pub purges: Vec<PurgeOf>,
+    /// How many of a hundred requests want the head alone (`HEAD`).
+    #[serde(default)]
+    pub head_percent: u8,
+    /// How many of a hundred requests want a part of the body (`Range`).
+    #[serde(default)]
+    pub range_percent: u8,
+    /// How many of a hundred requests ask whether what they have is still right (`If-None-Match`), where their
+    /// client has got the object before.
+    #[serde(default)]
+    pub conditional_percent: u8,
+    /// How many of a hundred requests come over HTTP/2.
+    #[serde(default)]
+    pub http2_percent: u8,
+    /// How many of a hundred requests are a `POST`, which changes the object.
+    #[serde(default)]
+    pub post_percent: u8,
+    /// How long a client waits for the whole of a response. 1ms to 10min.
+    #[serde(rename = "timeout", deserialize_with = "time::ms")]
+    pub timeout_ms: u64,
+}
+
+impl Workload {
+    /// Each share of requests with its key.
+    pub fn percents(&self) -> [(&'static str, u8); 9] {
+        [
+            ("herd_percent", self.herd_percent),
+            ("leave_percent", self.leave_percent),
+            ("slow_percent", self.slow_percent),
+            ("purge_percent", self.purge_percent),
+            ("head_percent", self.head_percent),
+            ("range_percent", self.range_percent),
+            ("conditional_percent", self.conditional_percent),
+            ("http2_percent", self.http2_percent),
+            ("post_percent", self.post_percent),
+        ]
+    }
+
+    /// Takes this habit out, by its key.
+    pub fn forget(&mut self, key: &str) {
+        let share = match key {
+            "herd_percent" => &mut self.herd_percent,
+            "leave_percent" => &mut self.leave_percent,
+            "slow_percent" => &mut self.slow_percent,
+            "purge_percent" => &mut self.purge_percent,
+            "head_percent" => &mut self.head_percent,
+            "range_percent" => &mut self.range_percent,
+            "conditional_percent" => &mut self.conditional_percent,
+            "http2_percent" => &mut self.http2_percent,
+            "post_percent" => &mut self.post_percent,
+            other => unreachable!("{other} is no habit"),
+        };
+        *share = 0;
+    }
+}
+
+fn one() -> u32 {
+    1
+}
+
+fn by_key() -> Vec<PurgeOf> {
+    vec![PurgeOf::Key]
+}
+
+/// The requests of a workload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Requests {
+    /// So many, all drawn.
+    Drawn(u32),
+    /// These.
+    Given(Vec<Request>),
+}
+
+/// One request, as a list has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Request {
+    /// When, after the world's beginning. Edges are up after 10ms.
+    pub at: Millis,
+    /// Which client host, from 0. Default 0.
+    #[serde(default)]
+    pub client: u32,
+    /// Which of its streams, from 0: what is in one stream waits for what is before it. Default: its own.
+    #[serde(default)]
+    pub stream: Option<u32>,
+    /// Which edge, from 0. Default 0.
+    #[serde(default)]
+    pub edge: u32,
+    /// For which object, from 0.
+    pub object: u32,
+    /// It leaves once it has so many bytes.
+    #[serde(default)]
+    pub leaves_after: Option<ByteCount>,
+    /// It pauses so long before each piece.
+    #[serde(default)]
+    pub pauses: Option<Millis>,
+    /// It wants to purge: the object, or what it stands for.
+    #[serde(default)]
+    pub purge: Option<PurgeOf>,
+    /// It wants the head alone.
+    #[serde(default)]
+    pub head: bool,
+    /// It wants these bytes: the first and the last, from 0.
+    #[serde(default)]
+    pub range: Option<(u64, u64)>,
+    /// It asks whether what its client has got last is still right.
+    #[serde(default)]
+    pub conditional: bool,
+    /// It is a `POST`.
+    #[serde(default)]
+    pub post: bool,
+    /// It comes over HTTP/2.
+    #[serde(default)]
+    pub http2: bool,
+    /// In which of the three languages, from 0. Default 0.
+    #[serde(default)]
+    pub language: u8,
+}
+
+/// What a purge is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PurgeOf {
+    /// One object, with its variants.
+    Key,
+    /// The same; it is stale from then on, not gone.
+    SoftKey,
+    /// What has the object's tag.
+    Tag,
+    /// The same, softly.
+    SoftTag,
+    /// Every object whose number is from the same ten.
+    Prefix,
+    /// The same, softly.
+    SoftPrefix,
+    /// Everything.
+    All,
+    /// The same, softly.
+    SoftAll,
+}
+
+impl PurgeOf {
+    /// As a file has it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::SoftKey => "soft_key",
+            Self::Tag => "tag",
+            Self::SoftTag => "soft_tag",
+            Self::Prefix => "prefix",
+            Self::SoftPrefix => "soft_prefix",
+            Self::All => "all",
+            Self::SoftAll => "soft_all",
+        }
+    }
+
+    /// Is it of a tag?
+    pub const fn is_of_tag(self) -> bool {
+        matches!(self, Self::Tag | Self::SoftTag)
+    }
+
+    /// Does what it covers stay, as stale?
+    pub const fn is_soft(self) -> bool {
+        matches!(self, Self::SoftKey | Self::SoftTag | Self::SoftPrefix | Self::SoftAll)
+    }
+}
+
+/// How uneven the objects' popularity is. The shares need only exact arithmetic, so that every machine draws
+/// alike.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Popularity {
+    /// All alike.
+    #[default]
+    Even,
+    /// The n-th gets a share of 1/√n.
+    Mild,
+    /// The n-th gets a share of 1/n.
+    Zipf,
+}
+
+impl<'de> Deserialize<'de> for Requests {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct CountOrList;
+        impl<'de> Visitor<'de> for CountOrList {
+            type Value = Requests;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number of requests, or a list of them")
+            }
+
+            fn visit_u64<E: de::Error>(self, count: u64) -> Result<Requests, E> {
+                let count = u32::try_from(count).unwrap_or(u32::MAX);
+                Ok(Requests::Drawn(count))
+            }
+
+            fn visit_i64<E: de::Error>(self, count: i64) -> Result<Requests, E> {
+                self.visit_u64(u64::try_from(count).unwrap_or_default())
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Requests, A::Error> {
+                Vec::deserialize(value::SeqAccessDeserializer::new(seq)).map(Requests::Given)
+            }
+        }
+        deserializer.deserialize_any(CountOrList)
+    }
+}

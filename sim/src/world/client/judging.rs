@@ -1,0 +1,112 @@
+//! What a client makes of a response that came to its end: which version it is of, and whether it is what was
+//! asked for.
+//!
+//! A response without a whole body, a 304, a head or a range, stands for the version that its entity tag names:
+//! the rules hold it to the same as a body.
+
+use super::Client;
+use crate::world::{
+    body::{self, Run},
+    workload::{Job, Wants},
+};
+use http::{HeaderName, header, response::Parts};
+use tiergate_invariants::{Got, Span, Version, Violation};
+use tiergate_scenarios::Figure;
+
+impl Client {
+    /// What the client got, by its head and all of its body.
+    pub(super) fn judge(&self, ask: u64, job: Job, head: &Parts, whole: &[u8]) -> Got {
+        let runs = body::decode(whole);
+        self.check_language(ask, job, &runs);
+        let status = head.status.as_u16();
+        let named = text(head, header::ETAG).and_then(|tag| self.version_of(job, tag));
+        let stands_for = match (status, job.wants) {
+            (304, _) if whole.is_empty() => named,
+            (206, Wants::Range(first, last)) => {
+                if let Some(wrong) = self.wrong_range(job, head, &runs, (first, last)) {
+                    self.wrong(ask, job, &wrong);
+                }
+                runs.first().and_then(|run| run.of).map(|(_, version)| version)
+            }
+            (200, Wants::Head) => {
+                let length = text(head, header::CONTENT_LENGTH).and_then(|length| length.parse().ok());
+                let right = named.and_then(|version| self.length(job, version));
+                if length.is_some() && right.is_some() && length != right {
+                    self.wrong(ask, job, &format!("a head that announces {length:?} bytes of {right:?}"));
+                }
+                named
+            }
+            (416, Wants::Range(..)) => None,
+            _ => return Got::Whole { status, age: age(head), spans: self.spans(&runs) },
+        };
+        // What names no version cannot be judged, and has been answered all the same.
+        let Some((version, length)) = stands_for.and_then(|version| Some((version, self.length(job, version)?))) else {
+            self.stage.log.count_of(ask, Figure::Whole);
+            return Got::Left;
+        };
+        let of = Some((self.key(job), Version(version)));
+        let spans = if length == 0 { Vec::new() } else { vec![Span { of, offset: 0, length }] };
+        Got::Whole { status, age: age(head), spans }
+    }
+
+    fn spans(&self, runs: &[Run]) -> Vec<Span> {
+        let of = |(number, version)| Some((self.stage.catalogue.key_of(body::named(number).0)?, Version(version)));
+        runs.iter()
+            .map(|run| Span { of: run.of.and_then(of), offset: run.offset, length: run.length })
+            .collect()
+    }
+
+    /// Every byte is in the language that was asked for.
+    fn check_language(&self, ask: u64, job: Job, runs: &[Run]) {
+        let wanted = if self.stage.catalogue.object(job.object).varies { job.language } else { 0 };
+        let got = runs.iter().filter_map(|run| run.of).map(|(number, _)| body::named(number).1);
+        if let Some(other) = got.into_iter().find(|language| *language != wanted) {
+            self.wrong(ask, job, &format!("bytes in language {other}, having asked for {wanted}"));
+        }
+    }
+
+    /// What is wrong with a range, if something is: RFC 9110 section 14.4.
+    fn wrong_range(&self, job: Job, head: &Parts, runs: &[Run], asked: (u64, u64)) -> Option<String> {
+        let said = text(head, header::CONTENT_RANGE)?;
+        let numbers = said.strip_prefix("bytes ").and_then(|rest| {
+            let (span, length) = rest.split_once('/')?;
+            let (first, last) = span.split_once('-')?;
+            Some([first.parse::<u64>().ok()?, last.parse().ok()?, length.parse().ok()?])
+        });
+        let Some([first, last, length]) = numbers else { return Some(format!("a range that says {said}")) };
+        let [run] = runs else { return Some(format!("a range in {} pieces", runs.len())) };
+        let right = run.of.and_then(|(_, version)| self.length(job, version));
+        let is_right = first == asked.0
+            && last == asked.1.min(length.saturating_sub(1))
+            && right == Some(length)
+            && run.offset == first
+            && run.length == last + 1 - first;
+        (!is_right).then(|| format!("{run:?} as {said}, having asked for {}-{}", asked.0, asked.1))
+    }
+
+    fn wrong(&self, ask: u64, job: Job, what: &str) {
+        let detail = format!("ask {ask} for {} got {what}", self.key(job));
+        self.stage.log.fail(Violation { rule: "C5", detail });
+    }
+
+    fn length(&self, job: Job, version: u32) -> Option<u64> {
+        let versions = &self.stage.catalogue.object(job.object).versions;
+        versions.get(usize::try_from(version.checked_sub(1)?).ok()?).map(|version| version.length)
+    }
+
+    /// Which version an entity tag names, if the origin could have sent it.
+    fn version_of(&self, job: Job, tag: &str) -> Option<u32> {
+        let version = tag.trim_matches('"').split('-').nth(1)?.parse().ok()?;
+        let object = self.stage.catalogue.object(job.object);
+        let language = if object.varies { job.language } else { 0 };
+        (object.etag(version, language) == tag).then_some(version)
+    }
+}
+
+fn text(head: &Parts, name: HeaderName) -> Option<&str> {
+    head.headers.get(name)?.to_str().ok()
+}
+
+fn age(head: &Parts) -> Option<u64> {
+    text(head, header::AGE)?.parse().ok()
+}
