@@ -15,5 +15,6 @@ pub mod replay_inputs;
 #[cfg(feature = "front")]
 pub mod run;
 mod telling;
+mod timeline;
 #[cfg(feature = "front")]
 mod world;
