@@ -11,7 +11,7 @@ use super::{
         serve_resident, told,
     },
     context::Pending,
-    copying::{self, Came, Lost, Moved, Owner, collected},
+    copying::{Came, CopySource, Lost, Moved, Owner, collected},
     durable::{OpenedManifest, TIER},
     fetching::{
         AfterFound, AfterWalk, AnsweredAround, Arrival, Attached, Begun, Broken, Cancelled, Delivery, Ended,
@@ -66,8 +66,7 @@ impl<C: Chunk> Engine<C> {
         if let Some(bypass) = rules::bypass(ask.method) {
             return cx.pass(request, bypass);
         }
-        let variant = self.residence.key_for(key, &ask);
-        let at = StoredKey { target: key, key: variant };
+        let at = StoredKey { target: key, key: self.residence.key_for(key, &ask) };
         let found = self.residence.look(cx, at, &ask);
         let waiter = Waiter { request, key, origin, ask, collapsed: false };
         let (reason, stored) = match found {
@@ -89,7 +88,7 @@ impl<C: Chunk> Engine<C> {
             FromMemory::Absent => (MissReason::Absent, None),
         };
         let uri = TargetUri::of(&waiter.ask);
-        match self.fetching.arrive(cx, variant, waiter) {
+        match self.fetching.arrive(cx, at.key, waiter) {
             Arrival::Leads(fill) => {
                 let context = FetchContext::new(at, uri, origin, Sharing::Open, reason);
                 self.look(fill, FetchContext { stored, ..context }, Vec::from([request]), 0);
@@ -149,8 +148,7 @@ impl<C: Chunk> Engine<C> {
         if self.fetching.pass_unfit(&mut self.cx, fill, request) {
             return;
         }
-        let asked_ago = self.fetching.asked_ago(fill, self.cx.now);
-        let may_join = self.purging.may_join(self.cx.now, asked_ago);
+        let may_join = self.purging.may_join(self.cx.now, self.fetching.asked_ago(fill, self.cx.now));
         let dependable = self.fetching.copies(fill).and_then(|copies| self.copying.lanes.dependable(copies));
         match self.fetching.attach(&mut self.cx, fill, request, may_join, dependable) {
             Attached::Waits => {}
@@ -179,8 +177,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     fn follow(&mut self, fill: FillId, request: RequestId) {
-        let lanes = &self.copying.lanes;
-        let is_copying = |copies: &_| lanes.is_copying(copies);
+        let is_copying = |copies: &_| self.copying.lanes.is_copying(copies);
         let (waiter, reply) = self.fetching.follow(&mut self.cx, fill, request, is_copying);
         self.clients.follow(&mut self.cx, (request, waiter.key), fill, reply);
     }
@@ -380,8 +377,7 @@ impl<C: Chunk> Engine<C> {
     /// answer is younger than that; whether it was purged before, since it was asked for, must be known till
     /// then.
     pub(super) fn on_answered_around(&mut self, purge: PurgeId, answered: AnsweredAround) {
-        let key = answered.key;
-        let uri = TargetUri::of(&answered.request);
+        let (key, uri) = (answered.key, TargetUri::of(&answered.request));
         let asked_at = answered.asked_at(&self.cx);
         let is_purged = self.purging.came_since(asked_at, (key, &uri), &answered.response);
         self.on_purge(purge, Selector::Key(key), PurgeMode::Hard);
@@ -403,22 +399,23 @@ impl<C: Chunk> Engine<C> {
             None => judged.target,
         };
         let fill = self.fetching.adopt(&mut self.cx, variant, (judged, origin), sent, slot);
-        let (copied, _, copies) = self.fetching.copied_of(fill);
-        let (source, l0) =
-            (copying::CopySource { owner: Owner::Fill(fill), promotes: None }, self.cx.config.l0);
-        *copies = self.copying.lanes.open_copies(&mut self.cx, source, copied, l0, &[]);
+        self.open_copies(fill, &[]);
         self.pump(fill);
         Ok(())
+    }
+
+    /// A fill's body is to be kept in L0 and in these tiers.
+    fn open_copies(&mut self, fill: FillId, tiers: &[ByteTier]) {
+        let (copied, _, copies) = self.fetching.copied_of(fill);
+        let (source, l0) = (CopySource { owner: Owner::Fill(fill), promotes: None }, self.cx.config.l0);
+        *copies = self.copying.lanes.open_copies(&mut self.cx, source, copied, l0, tiers);
     }
 
     /// The body is about to come: to all who may share it, and into all tiers that may keep it.
     fn begin_stream(&mut self, fill: FillId, begun: Begun<C>) {
         self.clients.release(&mut self.cx, begun.replaced);
         if begun.is_open {
-            let (copied, _, copies) = self.fetching.copied_of(fill);
-            let (tiers, l0) = (Arc::clone(&self.cx.config.tiers), self.cx.config.l0);
-            let source = copying::CopySource { owner: Owner::Fill(fill), promotes: None };
-            *copies = self.copying.lanes.open_copies(&mut self.cx, source, copied, l0, &tiers);
+            self.open_copies(fill, &Arc::clone(&self.cx.config.tiers));
         }
         for request in begun.readers {
             self.follow(fill, request);
@@ -534,10 +531,6 @@ impl<C: Chunk> Engine<C> {
         }
     }
 
-    pub(super) fn on_pull_failed(&mut self, fill: FillId, failure: OriginFailure) {
-        self.break_off(fill, failure);
-    }
-
     /// The whole body is here.
     fn complete(&mut self, fill: FillId) {
         self.fetching.complete(&mut self.cx, fill);
@@ -635,8 +628,7 @@ impl<C: Chunk> Engine<C> {
 
     /// Ends a fill that has nothing left to do, or that nobody has any use for.
     fn settle(&mut self, fill: FillId) {
-        let lanes = &self.copying.lanes;
-        match self.fetching.settle(&self.cx, fill, |copies| lanes.is_copying(copies)) {
+        match self.fetching.settle(&self.cx, fill, |copies| self.copying.lanes.is_copying(copies)) {
             Settled::GoesOn => {}
             Settled::Over(copies) => self.copying.lanes.close_copies(&mut self.cx, copies),
             Settled::Unwanted => self.cancel(fill),
@@ -729,10 +721,9 @@ impl<C: Chunk> Engine<C> {
     /// A response was stored in a tier: if it is a variant, its target is marked there, if it may not be
     /// marked yet.
     fn mark(&mut self, tier: TierId, stored: &Arc<Record>) {
-        if !stored.stored_key().is_variant() {
-            return;
-        }
-        if let Some(names) = self.residence.names_to_mark(stored.target, tier, self.cx.now) {
+        if stored.stored_key().is_variant()
+            && let Some(names) = self.residence.names_to_mark(stored.target, tier, self.cx.now)
+        {
             let lost = self.copying.lanes.mark(&mut self.cx, tier, stored, &names);
             self.unmark(lost);
         }
