@@ -263,7 +263,7 @@ impl<C: Chunk> Engine<C> {
     ) {
         let mut looked = self.fetching.take_lookup(fill);
         let (tier, context) = (looked.tier, &looked.context);
-        let verdict = self.purging.judge(&self.cx, context.target, &context.uri, &record);
+        let verdict = self.purging.judge(&self.cx, context.at(), &context.uri, &record);
         let worth = looked.worth(&record, body.as_ref(), verdict);
         if !matches!(worth, Worth::Usable(_)) {
             self.cx.effect(Effect::Release { tier: tier.id, record: looked.record });
@@ -442,26 +442,19 @@ impl<C: Chunk> Engine<C> {
         let NotModified { context, waiters, alone, stored, freshened } = not_modified;
         let (at, tier) = (context.at(), stored.tier());
         let is_open = context.sharing == Sharing::Open;
-        match &freshened.stored {
-            Stored::Resident(resident) => {
-                if freshened.may_stay && is_open {
+        let is_kept = is_open && freshened.may_stay;
+        if is_kept {
+            match &freshened.stored {
+                Stored::Resident(resident) => {
                     self.cx.event(ResidenceEvent::Freshened { tier, key: at.key });
                     self.residence.store(&mut self.cx, at, Resident::clone(resident), Some(tier));
-                } else if is_open {
-                    self.stop(Scope::Stored(at));
-                    self.residence.remove(&mut self.cx, at.key, Removal::Forbidden);
                 }
+                Stored::Record(open) => self.freshen_record(open),
             }
-            Stored::Record(open) => {
-                if freshened.may_stay && is_open {
-                    self.freshen_record(open);
-                } else if is_open {
-                    self.stop(Scope::Stored(open.record.stored_key()));
-                    self.delete_record(open.tier, open.record.stored_key(), open.record.name);
-                }
-            }
+        } else if is_open {
+            self.forbid(at, &stored, &freshened.stored);
         }
-        let promote = if freshened.may_stay && is_open { Promote::AsConfigured } else { Promote::No };
+        let promote = if is_kept { Promote::AsConfigured } else { Promote::No };
         for waiter in waiters {
             self.serve_stored(&freshened.stored, &waiter, Outcome::Revalidated { tier }, promote);
         }
@@ -469,6 +462,18 @@ impl<C: Chunk> Engine<C> {
             self.fetch_alone(request, context.reason);
         }
         self.clients.release(&mut self.cx, Some(stored));
+    }
+
+    /// A 304 forbids to keep what it is about: nothing that is as old as that, or as old as the 304, is found
+    /// any more under its key. A delete in each tier would come too late for a lookup that overtakes it.
+    fn forbid(&mut self, at: StoredKey, stored: &Stored<C>, freshened: &Stored<C>) {
+        let born = |stored: &Stored<C>| stored.freshness().born(self.cx.now, self.cx.wall());
+        self.purging.forbid(at.key, born(stored).max(born(freshened)));
+        self.stop(Scope::Stored(at));
+        self.residence.remove(&mut self.cx, at.key, Removal::Forbidden);
+        if let Stored::Record(open) = stored {
+            self.delete_record(open.tier, at, open.record.name);
+        }
     }
 
     /// A tier is to give a record its new head.
@@ -489,10 +494,10 @@ impl<C: Chunk> Engine<C> {
             // Whoever looks it up next finds what is there.
             Freshening::Overtaken | Freshening::Absent => return,
         }
-        let born = freshen.freshness.born(self.cx.now, self.cx.wall());
-        // Purged while the tier freshened it: whoever finds it, if it is there at all, takes it for absent by
-        // its birth.
-        if !self.purging.is_purged(freshen.at.target, born) {
+        let (at, born) = (freshen.at, freshen.freshness.born(self.cx.now, self.cx.wall()));
+        // Purged or forbidden while the tier freshened it: whoever finds it, if it is there at all, takes it
+        // for absent by its birth.
+        if !self.purging.is_purged(at.target, born) && !self.purging.is_forbidden(at.key, born) {
             freshen.tell(&mut self.cx);
         }
     }
