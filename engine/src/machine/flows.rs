@@ -39,7 +39,7 @@ use crate::{
         record::Record,
         resident::Resident,
         selector::{PurgeMode, Selector, TargetUri},
-        time::Instant,
+        time::{Instant, WallTime},
     },
     rules,
 };
@@ -354,10 +354,11 @@ impl<C: Chunk> Engine<C> {
     pub(super) fn on_head(&mut self, fill: FillId, head: Arc<Head>) {
         let (context, asked) = self.fetching.take_asked(fill);
         let judged = asked.judge(&self.cx, &context, head);
+        let asked_at = judged.sent_at;
         let file = |(names, ask): (&_, &_)| self.residence.file(judged.target, names, ask, &judged.head);
         let variant = judged.varies().and_then(file);
         match self.fetching.on_head(&mut self.cx, fill, (context, asked), judged, variant) {
-            HeadStep::Streams(begun) => self.begin_stream(fill, begun),
+            HeadStep::Streams(begun) => self.begin_stream(fill, begun, asked_at),
             HeadStep::Waits => {}
             HeadStep::Stale(key, stored, waiters) => {
                 self.serve_instead(&stored, &waiters);
@@ -390,7 +391,7 @@ impl<C: Chunk> Engine<C> {
     /// Stores an answer that nobody waits for, in L0 alone: what a byte tier has from before the purge that
     /// came with it is known by its birth, and this was asked for before that purge.
     fn adopt(&mut self, judged: Judged, origin: OriginId, sent: Instant) -> Result<(), NotAdopted> {
-        let slot = self.fetching.slot(&self.cx)?;
+        let (slot, asked_at) = (self.fetching.slot(&self.cx)?, judged.sent_at);
         let variant = match judged.varies() {
             Some((names, ask)) => {
                 let filed = self.residence.file(judged.target, names, ask, &judged.head);
@@ -399,23 +400,26 @@ impl<C: Chunk> Engine<C> {
             None => judged.target,
         };
         let fill = self.fetching.adopt(&mut self.cx, variant, (judged, origin), sent, slot);
-        self.open_copies(fill, &[]);
+        self.open_copies(fill, asked_at, &[]);
         self.pump(fill);
         Ok(())
     }
 
-    /// A fill's body is to be kept in L0 and in these tiers.
-    fn open_copies(&mut self, fill: FillId, tiers: &[ByteTier]) {
+    /// A fill's body is to be kept in L0 and in these tiers; nowhere, where a 304 has forbidden since it was
+    /// asked for to keep what is under the key that it turned out to be for.
+    fn open_copies(&mut self, fill: FillId, asked_at: WallTime, tiers: &[ByteTier]) {
         let (copied, _, copies) = self.fetching.copied_of(fill);
         let (source, l0) = (CopySource { owner: Owner::Fill(fill), promotes: None }, self.cx.config.l0);
-        *copies = self.copying.lanes.open_copies(&mut self.cx, source, copied, l0, tiers);
+        if !self.purging.was_forbidden_since(copied.at.key, asked_at) {
+            *copies = self.copying.lanes.open_copies(&mut self.cx, source, copied, l0, tiers);
+        }
     }
 
     /// The body is about to come: to all who may share it, and into all tiers that may keep it.
-    fn begin_stream(&mut self, fill: FillId, begun: Begun<C>) {
+    fn begin_stream(&mut self, fill: FillId, begun: Begun<C>, asked_at: WallTime) {
         self.clients.release(&mut self.cx, begun.replaced);
         if begun.is_open {
-            self.open_copies(fill, &Arc::clone(&self.cx.config.tiers));
+            self.open_copies(fill, asked_at, &Arc::clone(&self.cx.config.tiers));
         }
         for request in begun.readers {
             self.follow(fill, request);

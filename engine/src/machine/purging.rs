@@ -172,6 +172,11 @@ impl Purging {
         self.forbidden.covers(key, born)
     }
 
+    /// Did a 304 forbid to keep what is stored under `key`, since that was asked for at `asked_at`?
+    pub(super) fn was_forbidden_since(&self, key: CacheKey, asked_at: WallTime) -> bool {
+        self.forbidden.of(key).is_some_and(|forbidden| asked_at < forbidden)
+    }
+
     /// Did a purge come that covers a response, since it was asked for? In doubt it did.
     pub(super) fn came_since(
         &self,

@@ -42,8 +42,11 @@ impl Watermarks {
 
     /// Is what was born then too old to be used? In doubt it is.
     pub(super) fn covers(&self, key: CacheKey, born: WallTime) -> bool {
-        self.everywhere
-            .max(self.by_key.get(&key).copied())
-            .is_some_and(|watermark| born <= watermark.after(BIRTH_ROUNDING))
+        self.of(key).is_some_and(|watermark| born <= watermark.after(BIRTH_ROUNDING))
+    }
+
+    /// Until when what is stored for `key` must not have been made.
+    pub(super) fn of(&self, key: CacheKey) -> Option<WallTime> {
+        self.everywhere.max(self.by_key.get(&key).copied())
     }
 }
