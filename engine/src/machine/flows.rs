@@ -11,7 +11,7 @@ use super::{
         serve_resident, told,
     },
     context::Pending,
-    copying::{self, Came, Lost, Moved, Owner, collected},
+    copying::{Came, CopySource, Lost, Moved, Owner, collected},
     durable::{OpenedManifest, TIER},
     fetching::{
         AfterFound, AfterWalk, AnsweredAround, Arrival, Attached, Begun, Broken, Cancelled, Delivery, Ended,
@@ -39,7 +39,7 @@ use crate::{
         record::Record,
         resident::Resident,
         selector::{PurgeMode, Selector, TargetUri},
-        time::Instant,
+        time::{Instant, WallTime},
     },
     rules,
 };
@@ -66,8 +66,7 @@ impl<C: Chunk> Engine<C> {
         if let Some(bypass) = rules::bypass(ask.method) {
             return cx.pass(request, bypass);
         }
-        let variant = self.residence.key_for(key, &ask);
-        let at = StoredKey { target: key, key: variant };
+        let at = StoredKey { target: key, key: self.residence.key_for(key, &ask) };
         let found = self.residence.look(cx, at, &ask);
         let waiter = Waiter { request, key, origin, ask, collapsed: false };
         let (reason, stored) = match found {
@@ -89,7 +88,7 @@ impl<C: Chunk> Engine<C> {
             FromMemory::Absent => (MissReason::Absent, None),
         };
         let uri = TargetUri::of(&waiter.ask);
-        match self.fetching.arrive(cx, variant, waiter) {
+        match self.fetching.arrive(cx, at.key, waiter) {
             Arrival::Leads(fill) => {
                 let context = FetchContext::new(at, uri, origin, Sharing::Open, reason);
                 self.look(fill, FetchContext { stored, ..context }, Vec::from([request]), 0);
@@ -149,8 +148,7 @@ impl<C: Chunk> Engine<C> {
         if self.fetching.pass_unfit(&mut self.cx, fill, request) {
             return;
         }
-        let asked_ago = self.fetching.asked_ago(fill, self.cx.now);
-        let may_join = self.purging.may_join(self.cx.now, asked_ago);
+        let may_join = self.purging.may_join(self.cx.now, self.fetching.asked_ago(fill, self.cx.now));
         let dependable = self.fetching.copies(fill).and_then(|copies| self.copying.lanes.dependable(copies));
         match self.fetching.attach(&mut self.cx, fill, request, may_join, dependable) {
             Attached::Waits => {}
@@ -179,8 +177,7 @@ impl<C: Chunk> Engine<C> {
     }
 
     fn follow(&mut self, fill: FillId, request: RequestId) {
-        let lanes = &self.copying.lanes;
-        let is_copying = |copies: &_| lanes.is_copying(copies);
+        let is_copying = |copies: &_| self.copying.lanes.is_copying(copies);
         let (waiter, reply) = self.fetching.follow(&mut self.cx, fill, request, is_copying);
         self.clients.follow(&mut self.cx, (request, waiter.key), fill, reply);
     }
@@ -266,7 +263,7 @@ impl<C: Chunk> Engine<C> {
     ) {
         let mut looked = self.fetching.take_lookup(fill);
         let (tier, context) = (looked.tier, &looked.context);
-        let verdict = self.purging.judge(&self.cx, context.target, &context.uri, &record);
+        let verdict = self.purging.judge(&self.cx, context.at(), &context.uri, &record);
         let worth = looked.worth(&record, body.as_ref(), verdict);
         if !matches!(worth, Worth::Usable(_)) {
             self.cx.effect(Effect::Release { tier: tier.id, record: looked.record });
@@ -357,10 +354,11 @@ impl<C: Chunk> Engine<C> {
     pub(super) fn on_head(&mut self, fill: FillId, head: Arc<Head>) {
         let (context, asked) = self.fetching.take_asked(fill);
         let judged = asked.judge(&self.cx, &context, head);
+        let asked_at = judged.sent_at;
         let file = |(names, ask): (&_, &_)| self.residence.file(judged.target, names, ask, &judged.head);
         let variant = judged.varies().and_then(file);
         match self.fetching.on_head(&mut self.cx, fill, (context, asked), judged, variant) {
-            HeadStep::Streams(begun) => self.begin_stream(fill, begun),
+            HeadStep::Streams(begun) => self.begin_stream(fill, begun, asked_at),
             HeadStep::Waits => {}
             HeadStep::Stale(key, stored, waiters) => {
                 self.serve_instead(&stored, &waiters);
@@ -380,8 +378,7 @@ impl<C: Chunk> Engine<C> {
     /// answer is younger than that; whether it was purged before, since it was asked for, must be known till
     /// then.
     pub(super) fn on_answered_around(&mut self, purge: PurgeId, answered: AnsweredAround) {
-        let key = answered.key;
-        let uri = TargetUri::of(&answered.request);
+        let (key, uri) = (answered.key, TargetUri::of(&answered.request));
         let asked_at = answered.asked_at(&self.cx);
         let is_purged = self.purging.came_since(asked_at, (key, &uri), &answered.response);
         self.on_purge(purge, Selector::Key(key), PurgeMode::Hard);
@@ -394,7 +391,7 @@ impl<C: Chunk> Engine<C> {
     /// Stores an answer that nobody waits for, in L0 alone: what a byte tier has from before the purge that
     /// came with it is known by its birth, and this was asked for before that purge.
     fn adopt(&mut self, judged: Judged, origin: OriginId, sent: Instant) -> Result<(), NotAdopted> {
-        let slot = self.fetching.slot(&self.cx)?;
+        let (slot, asked_at) = (self.fetching.slot(&self.cx)?, judged.sent_at);
         let variant = match judged.varies() {
             Some((names, ask)) => {
                 let filed = self.residence.file(judged.target, names, ask, &judged.head);
@@ -403,22 +400,26 @@ impl<C: Chunk> Engine<C> {
             None => judged.target,
         };
         let fill = self.fetching.adopt(&mut self.cx, variant, (judged, origin), sent, slot);
-        let (copied, _, copies) = self.fetching.copied_of(fill);
-        let (source, l0) =
-            (copying::CopySource { owner: Owner::Fill(fill), promotes: None }, self.cx.config.l0);
-        *copies = self.copying.lanes.open_copies(&mut self.cx, source, copied, l0, &[]);
+        self.open_copies(fill, asked_at, &[]);
         self.pump(fill);
         Ok(())
     }
 
+    /// A fill's body is to be kept in L0 and in these tiers; nowhere, where a 304 has forbidden since it was
+    /// asked for to keep what is under the key that it turned out to be for.
+    fn open_copies(&mut self, fill: FillId, asked_at: WallTime, tiers: &[ByteTier]) {
+        let (copied, _, copies) = self.fetching.copied_of(fill);
+        let (source, l0) = (CopySource { owner: Owner::Fill(fill), promotes: None }, self.cx.config.l0);
+        if !self.purging.was_forbidden_since(copied.at.key, asked_at) {
+            *copies = self.copying.lanes.open_copies(&mut self.cx, source, copied, l0, tiers);
+        }
+    }
+
     /// The body is about to come: to all who may share it, and into all tiers that may keep it.
-    fn begin_stream(&mut self, fill: FillId, begun: Begun<C>) {
+    fn begin_stream(&mut self, fill: FillId, begun: Begun<C>, asked_at: WallTime) {
         self.clients.release(&mut self.cx, begun.replaced);
         if begun.is_open {
-            let (copied, _, copies) = self.fetching.copied_of(fill);
-            let (tiers, l0) = (Arc::clone(&self.cx.config.tiers), self.cx.config.l0);
-            let source = copying::CopySource { owner: Owner::Fill(fill), promotes: None };
-            *copies = self.copying.lanes.open_copies(&mut self.cx, source, copied, l0, &tiers);
+            self.open_copies(fill, asked_at, &Arc::clone(&self.cx.config.tiers));
         }
         for request in begun.readers {
             self.follow(fill, request);
@@ -445,26 +446,19 @@ impl<C: Chunk> Engine<C> {
         let NotModified { context, waiters, alone, stored, freshened } = not_modified;
         let (at, tier) = (context.at(), stored.tier());
         let is_open = context.sharing == Sharing::Open;
-        match &freshened.stored {
-            Stored::Resident(resident) => {
-                if freshened.may_stay && is_open {
+        let is_kept = is_open && freshened.may_stay;
+        if is_kept {
+            match &freshened.stored {
+                Stored::Resident(resident) => {
                     self.cx.event(ResidenceEvent::Freshened { tier, key: at.key });
                     self.residence.store(&mut self.cx, at, Resident::clone(resident), Some(tier));
-                } else if is_open {
-                    self.stop(Scope::Stored(at));
-                    self.residence.remove(&mut self.cx, at.key, Removal::Forbidden);
                 }
+                Stored::Record(open) => self.freshen_record(open),
             }
-            Stored::Record(open) => {
-                if freshened.may_stay && is_open {
-                    self.freshen_record(open);
-                } else if is_open {
-                    self.stop(Scope::Stored(open.record.stored_key()));
-                    self.delete_record(open.tier, open.record.stored_key(), open.record.name);
-                }
-            }
+        } else if is_open {
+            self.forbid(at, &stored, &freshened.stored);
         }
-        let promote = if freshened.may_stay && is_open { Promote::AsConfigured } else { Promote::No };
+        let promote = if is_kept { Promote::AsConfigured } else { Promote::No };
         for waiter in waiters {
             self.serve_stored(&freshened.stored, &waiter, Outcome::Revalidated { tier }, promote);
         }
@@ -472,6 +466,18 @@ impl<C: Chunk> Engine<C> {
             self.fetch_alone(request, context.reason);
         }
         self.clients.release(&mut self.cx, Some(stored));
+    }
+
+    /// A 304 forbids to keep what it is about: nothing that is as old as that, or as old as the 304, is found
+    /// any more under its key. A delete in each tier would come too late for a lookup that overtakes it.
+    fn forbid(&mut self, at: StoredKey, stored: &Stored<C>, freshened: &Stored<C>) {
+        let born = |stored: &Stored<C>| stored.freshness().born(self.cx.now, self.cx.wall());
+        self.purging.forbid(at.key, born(stored).max(born(freshened)));
+        self.stop(Scope::Stored(at));
+        self.residence.remove(&mut self.cx, at.key, Removal::Forbidden);
+        if let Stored::Record(open) = stored {
+            self.delete_record(open.tier, at, open.record.name);
+        }
     }
 
     /// A tier is to give a record its new head.
@@ -492,10 +498,10 @@ impl<C: Chunk> Engine<C> {
             // Whoever looks it up next finds what is there.
             Freshening::Overtaken | Freshening::Absent => return,
         }
-        let born = freshen.freshness.born(self.cx.now, self.cx.wall());
-        // Purged while the tier freshened it: whoever finds it, if it is there at all, takes it for absent by
-        // its birth.
-        if !self.purging.is_purged(freshen.at.target, born) {
+        let (at, born) = (freshen.at, freshen.freshness.born(self.cx.now, self.cx.wall()));
+        // Purged or forbidden while the tier freshened it: whoever finds it, if it is there at all, takes it
+        // for absent by its birth.
+        if !self.purging.is_purged(at.target, born) && !self.purging.is_forbidden(at.key, born) {
             freshen.tell(&mut self.cx);
         }
     }
@@ -532,10 +538,6 @@ impl<C: Chunk> Engine<C> {
             Ended::Whole => self.complete(fill),
             Ended::BrokenOff(failure) => self.break_off(fill, failure),
         }
-    }
-
-    pub(super) fn on_pull_failed(&mut self, fill: FillId, failure: OriginFailure) {
-        self.break_off(fill, failure);
     }
 
     /// The whole body is here.
@@ -635,8 +637,7 @@ impl<C: Chunk> Engine<C> {
 
     /// Ends a fill that has nothing left to do, or that nobody has any use for.
     fn settle(&mut self, fill: FillId) {
-        let lanes = &self.copying.lanes;
-        match self.fetching.settle(&self.cx, fill, |copies| lanes.is_copying(copies)) {
+        match self.fetching.settle(&self.cx, fill, |copies| self.copying.lanes.is_copying(copies)) {
             Settled::GoesOn => {}
             Settled::Over(copies) => self.copying.lanes.close_copies(&mut self.cx, copies),
             Settled::Unwanted => self.cancel(fill),
@@ -729,10 +730,9 @@ impl<C: Chunk> Engine<C> {
     /// A response was stored in a tier: if it is a variant, its target is marked there, if it may not be
     /// marked yet.
     fn mark(&mut self, tier: TierId, stored: &Arc<Record>) {
-        if !stored.stored_key().is_variant() {
-            return;
-        }
-        if let Some(names) = self.residence.names_to_mark(stored.target, tier, self.cx.now) {
+        if stored.stored_key().is_variant()
+            && let Some(names) = self.residence.names_to_mark(stored.target, tier, self.cx.now)
+        {
             let lost = self.copying.lanes.mark(&mut self.cx, tier, stored, &names);
             self.unmark(lost);
         }

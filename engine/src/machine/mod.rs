@@ -161,7 +161,7 @@ impl<C: Chunk> Engine<C> {
             (Pending::Fetch(fill), Answer::FetchFailed { failure }) => self.on_fetch_failed(fill, failure),
             (Pending::Pull(fill), Answer::Pulled { chunk }) => self.on_pulled(fill, chunk),
             (Pending::Pull(fill), Answer::PullEnded) => self.on_pull_ended(fill),
-            (Pending::Pull(fill), Answer::PullFailed { failure }) => self.on_pull_failed(fill, failure),
+            (Pending::Pull(fill), Answer::PullFailed { failure }) => self.break_off(fill, failure),
             (Pending::Lookup(fill), Answer::Found { record, body }) => {
                 self.on_found(fill, record, body, None)
             }

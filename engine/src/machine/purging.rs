@@ -1,8 +1,9 @@
 //! Purges: which of them have not reached every tier yet, and what is remembered of all of them.
 //!
 //! A purge is done when every tier has answered. What began before it is known later by its birth: of a purge
-//! of one key by its watermark, of the others by their bans, of those elsewhere by the feed. Nothing is taken
-//! out here, and nothing is stopped: that is for whoever has it.
+//! of one key by its watermark, of the others by their bans, of those elsewhere by the feed. What a 304 forbade
+//! to keep is remembered beside that, and known in the same way. Nothing is taken out here, and nothing is
+//! stopped: that is for whoever has it.
 
 use super::{
     Audit,
@@ -89,13 +90,13 @@ impl Scope<'_> {
     }
 }
 
-/// What purges leave of a record that a tier has.
+/// What purges and prohibitions leave of a record that a tier has.
 pub(super) enum Verdict {
     /// It counts, with this lifetime.
     Stands(Freshness),
     /// Its key was purged after it was made.
     Purged,
-    /// A ban covers it.
+    /// A ban covers it, or a 304 forbade to keep it.
     Gone,
 }
 
@@ -103,7 +104,10 @@ pub(super) enum Verdict {
 #[derive(Debug)]
 pub(super) struct Purging {
     under_way: BTreeMap<PurgeId, Purge>,
+    /// What was purged, by target.
     watermarks: Watermarks,
+    /// What a 304 forbade to keep, by the key of the one variant that the 304 was about.
+    forbidden: Watermarks,
     bans: Bans,
     lease: FeedLease,
 }
@@ -113,6 +117,7 @@ impl Purging {
         Self {
             under_way: BTreeMap::new(),
             watermarks: Watermarks::default(),
+            forbidden: Watermarks::default(),
             bans: Bans::default(),
             lease: FeedLease::of(config),
         }
@@ -157,6 +162,21 @@ impl Purging {
         self.watermarks.covers(key, born)
     }
 
+    /// A 304 forbids to keep what is stored under `key` and was born until then.
+    pub(super) fn forbid(&mut self, key: CacheKey, born: WallTime) {
+        self.forbidden.raise(key, born);
+    }
+
+    /// Did a 304 forbid to keep what is stored under `key` and was born then?
+    pub(super) fn is_forbidden(&self, key: CacheKey, born: WallTime) -> bool {
+        self.forbidden.covers(key, born)
+    }
+
+    /// Did a 304 forbid to keep what is stored under `key`, since that was asked for at `asked_at`?
+    pub(super) fn was_forbidden_since(&self, key: CacheKey, asked_at: WallTime) -> bool {
+        self.forbidden.of(key).is_some_and(|forbidden| asked_at < forbidden)
+    }
+
     /// Did a purge come that covers a response, since it was asked for? In doubt it did.
     pub(super) fn came_since(
         &self,
@@ -170,20 +190,25 @@ impl Purging {
                 .any(|ban| ban.selector.covers(target, &uri.authority, &uri.target, head))
     }
 
-    /// What purges leave of a record that a tier has under `target`, and that was asked for at `uri`.
+    /// What purges and prohibitions leave of a record that a tier has under `at`, and that was asked for at
+    /// `uri`.
     pub(super) fn judge<C: Chunk>(
         &self,
         cx: &Context<C>,
-        target: CacheKey,
+        at: StoredKey,
         uri: &TargetUri,
         record: &Record,
     ) -> Verdict {
         let (now, plant) = ((cx.now, cx.wall()), cx.config.plant);
         let mut freshness = record.freshness.to_live(now.0, now.1);
-        if self.is_purged(target, freshness.born(now.0, now.1)) {
+        let born = freshness.born(now.0, now.1);
+        if self.is_purged(at.target, born) {
             return Verdict::Purged;
         }
-        match self.bans.judge(target, uri, &record.head, &freshness, now, plant) {
+        if self.is_forbidden(at.key, born) {
+            return Verdict::Gone;
+        }
+        match self.bans.judge(at.target, uri, &record.head, &freshness, now, plant) {
             Banned::No => {}
             Banned::Stale(lifetime) => freshness.lifetime = lifetime,
             Banned::Gone => return Verdict::Gone,

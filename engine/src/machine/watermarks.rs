@@ -1,4 +1,5 @@
-//! Purge watermarks: since when a key must have been fetched to be used (failures F1, F2).
+//! Watermarks: since when a key must have been fetched to be used, after a purge (failures F1, F2) or after a
+//! 304 that forbade to keep what was there.
 
 use crate::language::{
     key::CacheKey,
@@ -6,7 +7,7 @@ use crate::language::{
 };
 use alloc::collections::{BTreeMap, BTreeSet};
 
-/// Purges remembered one by one; older ones count for every key.
+/// Keys remembered one by one; what is older counts for every key.
 const KEYS_MAX: usize = 65_536;
 
 /// Before when a response must not have been made to be used.
@@ -20,7 +21,7 @@ pub(super) struct Watermarks {
 }
 
 impl Watermarks {
-    /// What was purged later already stays so: one that another edge was asked for may be heard of late.
+    /// What was purged later already stays so: a purge that another edge was asked for may be heard of late.
     pub(super) fn raise(&mut self, key: CacheKey, at: WallTime) {
         let before = self.by_key.get(&key).copied();
         if before.is_some_and(|before| before >= at) {
@@ -39,10 +40,13 @@ impl Watermarks {
         }
     }
 
-    /// Was what was born then purged since? In doubt it was.
+    /// Is what was born then too old to be used? In doubt it is.
     pub(super) fn covers(&self, key: CacheKey, born: WallTime) -> bool {
-        self.everywhere
-            .max(self.by_key.get(&key).copied())
-            .is_some_and(|watermark| born <= watermark.after(BIRTH_ROUNDING))
+        self.of(key).is_some_and(|watermark| born <= watermark.after(BIRTH_ROUNDING))
+    }
+
+    /// Until when what is stored for `key` must not have been made.
+    pub(super) fn of(&self, key: CacheKey) -> Option<WallTime> {
+        self.everywhere.max(self.by_key.get(&key).copied())
     }
 }

@@ -105,6 +105,96 @@ fn a_304_that_forbids_to_keep_closes_what_is_older() {
     rig.assert_idle_but_fetching();
 }
 
+/// I11 (seed 24046 of explore): a 304 forbids to keep what a faster tier has while an older copy, fresh by
+/// its own lifetime, is in the tier below, which was not asked: that one is not found any more, and not kept.
+/// What is fetched afterwards is.
+#[test]
+fn a_304_that_forbids_to_keep_ends_older_copies_in_other_tiers() {
+    let over = |raw: RawConfig| RawConfig { l2: with_disk().l2, ..raw };
+    let [mut memory, mut shared] = [with_disk(), RawConfig { l0: None, ..over(with_shared()) }];
+    memory.l0.as_mut().expect("L0 is on by default").gate = ByteCount(100);
+    shared.l1.as_mut().expect("the shared store is on").gate = ByteCount(100);
+    for raw in [memory, shared] {
+        let mut rig = Rig::new(raw);
+        rig.get("/a");
+        rig.answer("/a", 200, 100);
+        let disk = |rig: &mut Rig, fails| rig.tiers.get_mut(&TierId::L2).expect("configured").fails = fails;
+        disk(&mut rig, true);
+        rig.get("/a");
+        rig.head("/a", 200, &[("cache-control", "max-age=5"), TAGGED[1], ("content-length", "100")]);
+        rig.send("/a", 100, 50);
+        rig.pass_time(Duration::from_secs(5));
+        let revalidated = rig.get("/a");
+        rig.head("/a", 304, &[("cache-control", "no-store"), TAGGED[1]]);
+        assert_eq!(rig.client(revalidated).span().expect("one span").version, 2);
+        disk(&mut rig, false);
+        rig.pass_time(Duration::from_secs(1));
+        rig.get("/a");
+        assert_eq!(rig.asked.len(), 4, "nothing that is stored is used");
+        assert!(rig.tiers[&TierId::L2].records.is_empty());
+        rig.answer("/a", 200, 100);
+        let again = rig.get("/a");
+        assert_eq!(outcome(&rig, again), Outcome::Hit { tier: TierId::L2 });
+        rig.assert_idle();
+    }
+}
+
+/// The same 304 is about one variant: the others of its target stay, however old they are.
+#[test]
+fn a_304_that_forbids_to_keep_leaves_other_variants() {
+    let mut rig = Rig::new(RawConfig { l0: None, ..with_disk() });
+    let ask = |rig: &mut Rig, foo| rig.ask(Method::Get, "/a", &[("foo", foo)], false);
+    for (foo, lifetime) in [("1", "max-age=600"), ("2", "max-age=60")] {
+        ask(&mut rig, foo);
+        let varies = ("vary", "Foo");
+        rig.head("/a", 200, &[("cache-control", lifetime), TAGGED[1], varies, ("content-length", "100")]);
+        rig.send("/a", 100, 50);
+    }
+    rig.pass_time(Duration::from_secs(60));
+    ask(&mut rig, "2");
+    rig.head("/a", 304, &[("cache-control", "no-store"), TAGGED[1]]);
+    let other = ask(&mut rig, "1");
+    assert_eq!(outcome(&rig, other), Outcome::Hit { tier: TierId::L2 });
+    ask(&mut rig, "2");
+    assert_eq!(rig.asked.len(), 4);
+    rig.assert_idle_but_fetching();
+}
+
+/// An older copy in L0 ends as well, with a 304 about what a tier below has.
+#[test]
+fn a_304_that_forbids_to_keep_ends_an_older_copy_in_memory() {
+    let mut raw = with_disk();
+    raw.l0.as_mut().expect("L0 is on by default").gate = ByteCount(100);
+    let mut rig = stored(raw, &TAGGED, 60);
+    rig.get("/a");
+    let younger = ("etag", "\"v2\"");
+    rig.head("/a", 200, &[("cache-control", "max-age=5"), younger, ("content-length", "200")]);
+    rig.send("/a", 200, 100);
+    rig.pass_time(Duration::from_secs(5));
+    rig.get("/a");
+    rig.head("/a", 304, &[("cache-control", "no-store"), younger]);
+    rig.get("/a");
+    let fill = rig.fetch("/a");
+    assert_eq!(rig.fetches[&fill].head.fields.all("if-none-match").count(), 0, "nothing to ask about");
+    rig.assert_idle_but_fetching();
+}
+
+/// A tier that has yet to freshen a record when the next 304 forbids to keep it does so for nothing.
+#[test]
+fn what_is_forbidden_while_a_tier_freshens_it_is_not_fresh() {
+    let mut rig = stored(RawConfig { l0: None, ..with_disk() }, &TAGGED, 60);
+    rig.get("/a");
+    rig.tiers.get_mut(&TierId::L2).expect("configured").is_held = true;
+    rig.head("/a", 304, &TAGGED);
+    rig.get("/a");
+    rig.answer_lookups(TierId::L2);
+    rig.head("/a", 304, &[("cache-control", "no-store"), TAGGED[1]]);
+    rig.release_tier(TierId::L2);
+    assert_eq!(freshened(&rig), 0);
+    assert!(rig.tiers[&TierId::L2].records.is_empty());
+    rig.assert_idle();
+}
+
 /// A new response to the question takes the old one's place.
 #[test]
 fn a_200_replaces_a_stale_record() {

@@ -419,3 +419,37 @@ fn the_door_is_closed_to_variants() {
     let door = rig.engine.fresh_hit(rig.now, crate::rig::key("/a"), Method::Get, fields.into_iter());
     assert!(door.is_none());
 }
+
+/// I11: a fetch that was asked for long ago turns out to be for a variant of which a 304 has forbidden
+/// meanwhile to keep what is younger: its clients get it, and nothing keeps it.
+#[test]
+fn what_comes_late_is_not_kept_where_a_304_forbade_younger() {
+    let by = |name, lifetime| {
+        [("vary", name), ("cache-control", lifetime), ("etag", "\"1\""), ("content-length", "50")]
+    };
+    let asks = |rig: &mut Rig, language, agent| {
+        rig.ask(Method::Get, "/a", &[("accept-language", language), ("user-agent", agent)], false)
+    };
+    let mut rig = Rig::new(with_disk());
+    asks(&mut rig, "de", "1");
+    answer_all(&mut rig, &by("Accept-Language", "max-age=60"));
+    let slow = asks(&mut rig, "en", "2");
+    let late = rig.fetch("/a");
+    rig.pass_time(Duration::from_secs(1));
+    asks(&mut rig, "fr", "2");
+    let young = rig.fetch("/a");
+    rig.head_of(young, 200, &by("User-Agent", "max-age=1"));
+    rig.send_of(young, 50, 25);
+    rig.pass_time(Duration::from_secs(1));
+    asks(&mut rig, "fr", "2");
+    rig.head("/a", 304, &[("cache-control", "no-store"), ("etag", "\"1\"")]);
+    let before = rig.count(|event| matches!(event, Event::Residence(ResidenceEvent::Stored { .. })));
+    rig.head_of(late, 200, &by("User-Agent", "max-age=60"));
+    rig.send_of(late, 50, 25);
+    assert!(rig.client(slow).span().is_some());
+    let after = rig.count(|event| matches!(event, Event::Residence(ResidenceEvent::Stored { .. })));
+    assert_eq!(after, before);
+    asks(&mut rig, "fr", "2");
+    assert_eq!(rig.asked.len(), 5);
+    rig.assert_idle_but_fetching();
+}

@@ -42,7 +42,7 @@ pub(in crate::machine) struct Judged {
     /// What was asked for: the target, or a variant.
     key: CacheKey,
     /// When the request was sent, on the calendar.
-    sent_at: WallTime,
+    pub(in crate::machine) sent_at: WallTime,
     pub(super) judgement: Judgement,
 }
 
