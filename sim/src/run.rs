@@ -1,11 +1,15 @@
 //! `tiergate-sim run`: scenarios times seeds, on all cores; a table of what held, and for what did not, how
 //! to see it again.
 
+mod bundle;
+mod case;
 mod document;
 mod pool;
 mod report;
+mod shrink;
 
-use crate::world::{Figures, Order, Record, Tallies, rule_ids};
+use crate::world::{Figures, Order, Planted, Record, Tallies, rule_ids};
+use crate::timeline::Timeline;
 use clap::Args;
 use std::{
     collections::BTreeMap,
@@ -16,7 +20,6 @@ use std::{
     thread,
     time::Duration,
 };
-use tiergate_engine::Fault;
 use tiergate_scenarios::{FaultKind, LoadError, Loaded, Scenario, Scope, load_all};
 
 /// What `run` is told.
@@ -42,10 +45,10 @@ pub struct RunArgs {
     /// How many seeds to live at a time. Default: one for each core.
     #[arg(long, value_name = "COUNT")]
     jobs: Option<NonZeroUsize>,
-    /// Puts a known fault into the engine, to see that a rule catches it. Needs a build with the feature
+    /// Puts a known fault into the edges, to see that a rule catches it. Needs a build with the feature
     /// `plant`.
-    #[arg(long, value_name = "FAULT", value_parser = fault)]
-    plant: Option<Fault>,
+    #[arg(long, value_name = "FAULT", value_parser = Planted::named)]
+    plant: Option<Planted>,
     /// How many of the last facts to show of a seed that broke a rule.
     #[arg(long, value_name = "COUNT", default_value_t = 30)]
     facts: usize,
@@ -58,20 +61,20 @@ pub struct RunArgs {
     /// Also writes what came of it into this file, as JSON: every figure, every fault, every failed seed.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Draws the one seed, whatever comes of it, as a page in this file.
+    #[arg(long, value_name = "FILE", requires = "seed")]
+    timeline: Option<PathBuf>,
+    /// Where a failing seed is written of, in a folder of its own: the scenario, the same made small, what
+    /// happened in it, and a page that draws it.
+    #[arg(long, value_name = "FOLDER", default_value = "tiergate-failures")]
+    bundles: PathBuf,
+    /// How long a failing seed of a scenario is made smaller for, at most, in seconds. 0: nothing is written of
+    /// failing seeds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    shrink_seconds: u64,
     /// Prints a hash of all that happened for each seed, to compare machines, builds and runs.
     #[arg(long)]
     hashes: bool,
-}
-
-fn fault(name: &str) -> Result<Fault, String> {
-    if !cfg!(feature = "plant") {
-        return Err("this build plants no faults: build it with `--features plant`".to_owned());
-    }
-    let known = Fault::ALL.map(Fault::as_str).join(", ");
-    Fault::ALL
-        .into_iter()
-        .find(|fault| fault.as_str() == name)
-        .ok_or_else(|| format!("no such fault; there are {known}"))
 }
 
 /// One scenario and what came of its seeds.
@@ -90,7 +93,11 @@ struct Tested {
     figures: Figures,
     simulated: Duration,
     took: Duration,
-    /// Was one seed run by itself? It has only some of the faults, and does not stand for all.
+    /// All that happened in the seed that was lived last, where it is drawn.
+    drawn: Option<Timeline>,
+    /// Where it is written of the seed that is shown.
+    bundle: Option<PathBuf>,
+    /// Were seeds run by name? They have only some of the faults, and do not stand for all.
     is_single: bool,
 }
 
@@ -111,12 +118,12 @@ pub fn run(args: RunArgs) -> ExitCode {
         eprintln!("error: {error}");
     }
     let (first, count) = match args.seed {
-        Some(seed) => (seed, NonZeroU64::MIN),
-        None => (args.first_seed, args.seeds),
+        Some(seed) => (seed, 1),
+        None => (args.first_seed, args.seeds.get()),
     };
-    if first.checked_add(count.get()).is_none() {
+    let Some(end) = first.checked_add(count) else {
         return refuse("the last seed would be beyond 2^64");
-    }
+    };
     if let Some(folder) = &args.record
         && let Err(error) = std::fs::create_dir_all(folder)
     {
@@ -128,10 +135,17 @@ pub fn run(args: RunArgs) -> ExitCode {
     let mut table = report::Table::begin(&scenarios);
     let mut all = Vec::new();
     for (path, scenario) in scenarios {
+        let kept = scenario.seeds.clone().filter(|_| args.seed.is_none());
+        let is_single = args.seed.is_some() || kept.is_some();
+        let seeds = kept.unwrap_or_else(|| (first..end).collect());
         let (plant, facts, record) = (args.plant, args.facts, record.clone());
-        let order = Order { scenario: Arc::new(scenario), seed: first, plant, facts, record };
-        let mut tested = pool::live(path, &order, count.get(), jobs);
-        tested.is_single = args.seed.is_some();
+        let draws = args.timeline.is_some();
+        let order = Order { scenario: Arc::new(scenario), seed: first, plant, facts, draws, record };
+        let mut tested = pool::live(path, &order, &seeds, jobs);
+        tested.is_single = is_single;
+        if let Err(error) = write_of(&args, &mut tested) {
+            return refuse(&error);
+        }
         table.row(&tested);
         if args.seed.is_some() || args.hashes {
             report::hashes(&tested);
@@ -140,7 +154,7 @@ pub fn run(args: RunArgs) -> ExitCode {
         all.push(tested);
     }
     for (option, file, text) in [
-        ("--junit", &args.junit, document::junit as fn(&[Tested], &[LoadError], Option<Fault>) -> String),
+        ("--junit", &args.junit, document::junit as fn(&[Tested], &[LoadError], Option<Planted>) -> String),
         ("--json", &args.json, document::json),
     ] {
         if let Some(file) = file
@@ -157,6 +171,22 @@ pub fn run(args: RunArgs) -> ExitCode {
         () if verdicts.contains(&Verdict::Vacuous) => 3,
         () => 0,
     })
+}
+
+/// Writes what is wanted of single seeds.
+fn write_of(args: &RunArgs, tested: &mut Tested) -> Result<(), String> {
+    if let (Some(file), Some(timeline), Some(seed)) = (&args.timeline, &tested.drawn, args.seed) {
+        let page = bundle::page(timeline, seed, &report::again(tested, seed, args.plant), args.plant);
+        let cannot = |error| format!("`--timeline` is {}, which cannot be written: {error}", file.display());
+        std::fs::write(file, page).map_err(cannot)?;
+    }
+    if args.shrink_seconds > 0 {
+        let time_max = Duration::from_secs(args.shrink_seconds);
+        let written = bundle::write(&args.bundles, tested, args.plant, time_max);
+        let cannot = |error| format!("`--bundles` is {}, which cannot be written to: {error}", args.bundles.display());
+        tested.bundle = written.map_err(cannot)?;
+    }
+    Ok(())
 }
 
 fn refuse(why: &str) -> ExitCode {
@@ -179,12 +209,15 @@ impl Tested {
             figures: Figures::default(),
             simulated: Duration::ZERO,
             took: Duration::ZERO,
+            drawn: None,
+            bundle: None,
             is_single: false,
         }
     }
 
     /// Takes in what came of one seed, in any order.
     fn take(&mut self, seed: u64, record: Record) {
+        self.drawn.clone_from(&record.timeline);
         self.seeds += 1;
         self.logs.extend(record.hash.map(|hash| (seed, (record.facts, hash))));
         self.requests += record.requests;

@@ -16,6 +16,7 @@ mod log;
 mod medium;
 mod origin;
 mod panics;
+mod planted;
 mod schedule;
 mod shared_tier;
 mod stage;
@@ -25,9 +26,12 @@ mod wire;
 mod workload;
 
 pub(crate) use census::Figures;
+pub(crate) use life::Drawn;
 use life::World;
 use log::Log;
 pub(crate) use log::Record;
+pub(crate) use planted::{Planted, WireFault};
+pub(crate) use schedule::Episode;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
@@ -36,7 +40,6 @@ use std::{
     time::Duration,
 };
 pub(crate) use tally::Tallies;
-use tiergate_engine::Fault;
 use tiergate_invariants::{Gates, Invariants, Lifetimes, UnderGate, Violation};
 use tiergate_scenarios::Scenario;
 
@@ -47,10 +50,12 @@ pub(crate) struct Order {
     pub scenario: Arc<Scenario>,
     /// The seed.
     pub seed: u64,
-    /// A fault put into the engine on purpose.
-    pub plant: Option<Fault>,
+    /// A fault put into the edges on purpose.
+    pub plant: Option<Planted>,
     /// How many of the last facts to tell when a rule is broken.
     pub facts: usize,
+    /// Draw it, whatever comes of it?
+    pub draws: bool,
     /// Where each edge records what it is told and decides.
     pub record: Option<Arc<Path>>,
 }
@@ -103,12 +108,15 @@ fn live(order: &Order) -> Record {
     let log = Arc::new(Log::new(rules));
     let mut simulated = Duration::ZERO;
     let ended = catch_unwind(AssertUnwindSafe(|| {
-        let mut world = World::new(order, Arc::clone(&log));
+        let mut world = World::new(order, &log);
         let ended = world.live();
         world.expect();
         simulated = world.elapsed();
         // What hosts do while they are torn down is no part of the run.
-        let record = log.close(simulated, Some((world.catalogue(), order.facts)));
+        let mut record = log.close(simulated, Some(&world.telling(order)));
+        if record.violation.is_some() {
+            record.drawn = Some(world.drawn());
+        }
         (ended, record)
     }));
     let panics = panics::unwatch();

@@ -1,13 +1,13 @@
 //! What machines read after a run: JUnit's XML for what shows tests, JSON for everything else.
 
 use super::{Tested, Verdict, report};
+use crate::world::Planted;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 use serde_json::{Map, Value, json};
-use tiergate_engine::Fault;
 use tiergate_scenarios::{Figure, LoadError, Phase};
 
 /// One test case for each scenario, and one in error for each file that is none.
-pub(super) fn junit(all: &[Tested], refused: &[LoadError], plant: Option<Fault>) -> String {
+pub(super) fn junit(all: &[Tested], refused: &[LoadError], plant: Option<Planted>) -> String {
     let mut suite = TestSuite::new("scenarios");
     for tested in all {
         let (failures, vacuous) = (report::failures(tested, plant), report::vacuous(tested));
@@ -40,21 +40,21 @@ fn failed(kind: NonSuccessKind, of_type: &str, first: &str, all: &[String]) -> T
 }
 
 /// Everything that a run counted.
-pub(super) fn json(all: &[Tested], refused: &[LoadError], plant: Option<Fault>) -> String {
+pub(super) fn json(all: &[Tested], refused: &[LoadError], plant: Option<Planted>) -> String {
     let refused: Vec<_> = refused
         .iter()
         .map(|error| json!({"file": error.path().display().to_string(), "why": error.to_string()}))
         .collect();
     let document = json!({
         "version": env!("CARGO_PKG_VERSION"),
-        "planted": plant.map(Fault::as_str),
+        "planted": plant.map(Planted::as_str),
         "scenarios": all.iter().map(|tested| scenario(tested, plant)).collect::<Vec<_>>(),
         "refused": refused,
     });
     format!("{document:#}\n")
 }
 
-fn scenario(tested: &Tested, plant: Option<Fault>) -> Value {
+fn scenario(tested: &Tested, plant: Option<Planted>) -> Value {
     let verdict = match tested.verdict() {
         Verdict::Passed => "passed",
         Verdict::Failed => "failed",
@@ -81,6 +81,7 @@ fn scenario(tested: &Tested, plant: Option<Fault>) -> Value {
         "file": tested.path.display().to_string(),
         "verdict": verdict,
         "seeds": tested.seeds,
+        "bundle": tested.bundle.as_ref().map(|folder| folder.display().to_string()),
         "failed": failed.collect::<Vec<_>>(),
         "first_failure": first,
         "unexpected": tested.unexpected(),

@@ -9,7 +9,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicUsize, Ordering},
         mpsc,
     },
     thread,
@@ -19,24 +19,21 @@ use std::{
 /// Where no terminal shows a bar, a line this often.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
-/// Lives `count` seeds from `order.seed` on, `jobs` at a time.
+/// Lives these seeds, `jobs` at a time.
 #[expect(clippy::disallowed_methods, reason = "how fast seeds are lived is measured outside of every world")]
-pub(super) fn live(path: PathBuf, order: &Order, count: u64, jobs: NonZeroUsize) -> Tested {
+pub(super) fn live(path: PathBuf, order: &Order, seeds: &[u64], jobs: NonZeroUsize) -> Tested {
     let mut tested = Tested::new(path, Arc::clone(&order.scenario));
     let began = Instant::now();
-    let mut progress = Progress::begin(&order.scenario.name, count);
-    let next = AtomicU64::new(0);
+    let mut progress = Progress::begin(&order.scenario.name, seeds.len() as u64);
+    let next = AtomicUsize::new(0);
     thread::scope(|scope| {
         let (sender, results) = mpsc::channel::<(u64, Record)>();
         for _ in 0..jobs.get() {
             let (sender, next) = (sender.clone(), &next);
             scope.spawn(move || {
                 loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= count {
-                        return;
-                    }
-                    let order = Order { seed: order.seed + number, ..order.clone() };
+                    let Some(seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
+                    let order = Order { seed: *seed, ..order.clone() };
                     let record = simulate(&order);
                     if sender.send((order.seed, record)).is_err() {
                         return;

@@ -2,9 +2,8 @@
 //! understand it and to see it again.
 
 use super::{Tested, Verdict};
-use crate::world::Record;
+use crate::world::{Planted, Record};
 use std::{path::PathBuf, time::Duration};
-use tiergate_engine::Fault;
 use tiergate_scenarios::{Figure, Phase, Scenario, spelled};
 
 /// The table. Its head is printed before the first row.
@@ -89,14 +88,14 @@ pub(super) fn hashes(tested: &Tested) {
 }
 
 /// What did not hold.
-pub(super) fn shortcomings(tested: &Tested, plant: Option<Fault>) {
+pub(super) fn shortcomings(tested: &Tested, plant: Option<Planted>) {
     for told in failures(tested, plant).into_iter().chain(vacuous(tested)) {
         outln!("\n{told}\n");
     }
 }
 
 /// Each thing that failed, in words: the broken rule of the lowest seed, and what was expected in vain.
-pub(super) fn failures(tested: &Tested, plant: Option<Fault>) -> Vec<String> {
+pub(super) fn failures(tested: &Tested, plant: Option<Planted>) -> Vec<String> {
     let broken = tested.shown.as_ref().map(|(seed, record)| broken(tested, *seed, record, plant));
     let unserved = unserved(tested);
     let is_said = |what: &String| unserved.is_some() && what.starts_with("`expect.answered_percent`");
@@ -137,7 +136,7 @@ fn unserved(tested: &Tested) -> Option<String> {
 }
 
 /// A broken rule: scenario, seed, rule, what was seen, what came before, and the command that shows it again.
-fn broken(tested: &Tested, seed: u64, record: &Record, plant: Option<Fault>) -> String {
+fn broken(tested: &Tested, seed: u64, record: &Record, plant: Option<Planted>) -> String {
     let Some(violation) = &record.violation else { return String::new() };
     let mut lines = vec![
         format!("BROKEN {} by seed {seed} of {}", violation.rule, tested.scenario.name),
@@ -149,13 +148,20 @@ fn broken(tested: &Tested, seed: u64, record: &Record, plant: Option<Fault>) -> 
         lines.push(format!("  {} seeds failed: {}", tested.failed.len(), some(&tested.failed)));
     }
     lines.push(format!("  see it again: {}", again(tested, seed, plant)));
+    if let Some(bundle) = &tested.bundle {
+        lines.push(format!("  the same made small, and a page that draws it: {}", bundle.display()));
+    }
     lines.join("\n")
 }
 
 /// The command that shows a seed again.
-pub(super) fn again(tested: &Tested, seed: u64, plant: Option<Fault>) -> String {
-    let plant = plant.map_or_else(String::new, |fault| format!(" --plant {}", fault.as_str()));
-    format!("tiergate-sim run {} --seed {seed}{plant}", tested.path.display())
+pub(super) fn again(tested: &Tested, seed: u64, plant: Option<Planted>) -> String {
+    format!("tiergate-sim run {} --seed {seed}{}", tested.path.display(), planted(plant))
+}
+
+/// What a command says of a planted fault.
+pub(super) fn planted(plant: Option<Planted>) -> String {
+    plant.map_or_else(String::new, |fault| format!(" --plant {}", fault.as_str()))
 }
 
 /// The first few failed seeds with their rules.

@@ -6,7 +6,6 @@
 //! what the reader does. Start at [`Timeline`], which the caller fills. This module decides nothing about a
 //! run: which events matter, and what they are called, is the caller's.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "`run` does not write the page yet"))]
 
 #[cfg(test)]
 mod tests;
@@ -26,7 +25,7 @@ const PARTS: [(&str, &str); 5] = [
 ];
 
 /// One run, as the page shows it. Lanes are named by their number in `lanes`.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Timeline {
     pub(crate) scenario: String,
     pub(crate) description: String,
@@ -52,7 +51,7 @@ pub(crate) struct Timeline {
 }
 
 /// A host, or a part of one that has a lane of its own.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Lane {
     pub(crate) name: String,
     pub(crate) kind: LaneKind,
@@ -70,7 +69,7 @@ pub(crate) enum LaneKind {
 }
 
 /// A fault that lasts for a time.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Shade {
     /// As scenarios name it.
     pub(crate) name: String,
@@ -83,7 +82,7 @@ pub(crate) struct Shade {
 }
 
 /// Something that happened on one host.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Entry {
     pub(crate) at_ns: u64,
     pub(crate) lane: usize,
@@ -107,7 +106,7 @@ pub(crate) enum Weight {
 }
 
 /// The rule that the run broke.
-#[derive(Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Broken {
     pub(crate) at_ns: u64,
     pub(crate) rule: String,

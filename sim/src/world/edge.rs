@@ -5,6 +5,7 @@
 use super::{
     links::End,
     medium::SimMedium,
+    planted::{PlantedOrigin, PlantedTier},
     stage::{ORIGIN, PORT, SHARED_TIER, Stage, edge_name},
     wire::Wire,
 };
@@ -47,8 +48,8 @@ pub(crate) struct EdgeWorld;
 impl World for EdgeWorld {
     type Clock = SimulatedClock;
     type Spawn = TokioSpawn;
-    type Origin = HttpOrigin<Wire>;
-    type Tier = AnyTier<Wire, SimMedium>;
+    type Origin = PlantedOrigin<HttpOrigin<Wire>>;
+    type Tier = PlantedTier<AnyTier<Wire, SimMedium>>;
     type Blobs = NoStore;
     type Index = NoStore;
     type Feed = NoStore;
@@ -67,17 +68,22 @@ pub(crate) async fn run(stage: Arc<Stage>, number: u32) -> turmoil::Result {
     let to_origin = stage.wire(Link::Origin, number, End::Edge);
     let mut tiers = Vec::new();
     if stage.scenario.has_shared_tier() {
-        tiers.push((TierId::L1, AnyTier::Redis(shared_tier(&stage, number))));
+        let tier = AnyTier::Redis(shared_tier(&stage, number));
+        tiers.push((TierId::L1, PlantedTier::new(tier, stage.plant)));
     }
     if let Some(disk) = stage.disks.get(number as usize) {
         let medium = SimMedium { disk: Arc::clone(disk), name: format!("the disk of {}", edge_name(number)) };
         let seed = Seed(stage.seed.split(&format!("log of edge {number}, start {start}")).bits());
-        tiers.push((TierId::L2, AnyTier::Log(disk_tier(&stage, medium, seed).await)));
+        let tier = AnyTier::Log(disk_tier(&stage, medium, seed).await);
+        tiers.push((TierId::L2, PlantedTier::new(tier, None)));
     }
     let parts = Parts {
         clock: SimulatedClock { stage: Arc::clone(&stage), edge: number },
         spawn: TokioSpawn::current(),
-        origin: HttpOrigin::new(to_origin.clone(), format!("{ORIGIN}:{PORT}"), origin_options()),
+        origin: PlantedOrigin {
+            origin: HttpOrigin::new(to_origin.clone(), format!("{ORIGIN}:{PORT}"), origin_options()),
+            fault: stage.plant,
+        },
         tiers,
         durable: None,
         feed: None,

@@ -8,8 +8,9 @@ use super::{
     disk::Disk,
     edge,
     links::{Between, Condition, Links},
-    log::Log,
+    log::{Log, Telling},
     origin,
+    planted::Planted,
     schedule::{self, Act, Episode},
     shared_tier::{self, StoreFaults},
     stage::{EPOCH_S, EdgeSlot, ORIGIN, SHARED_TIER, Stage, client_name, edge_name},
@@ -36,6 +37,17 @@ const TICK: Duration = Duration::from_millis(1);
 /// Connections that one host may be asked for within one tick; turmoil panics beyond it.
 const CONNECTS_MAX: usize = 1024;
 
+/// What a seed has drawn before its world began.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Drawn {
+    /// What each client does.
+    pub clients: Vec<workload::Streams>,
+    /// The faults that come at a moment.
+    pub episodes: Vec<Episode>,
+    /// The kinds of faults that it has, and those that befall answers and operations.
+    pub faults: Faults,
+}
+
 /// One world.
 pub(crate) struct World {
     sim: Sim<'static>,
@@ -47,11 +59,13 @@ pub(crate) struct World {
     shared_tier_down: u32,
     /// The range of latencies that the seed has drawn.
     latency: [Duration; 2],
+    /// What the clients do.
+    streams: Vec<workload::Streams>,
 }
 
 impl World {
     /// A world in which nothing has happened yet.
-    pub(crate) fn new(order: &Order, log: Arc<Log>) -> Self {
+    pub(crate) fn new(order: &Order, log: &Arc<Log>) -> Self {
         let scenario = Scenario::clone(&order.scenario);
         let seed = Seed(order.seed);
         let (faults, workload) = swarm(&scenario, seed);
@@ -63,16 +77,17 @@ impl World {
             log.plan(episode.kind, 1);
         }
         let acts = schedule::acts(&episodes);
-        let disks = disks(&scenario, &faults, seed, &log);
+        let disks = disks(&scenario, &faults, seed, log);
         let (mut sim, latency) = network(&scenario, seed);
         let stage = Arc::new(Stage {
-            cache: planted(scenario.cache.clone(), order.plant),
+            plant: order.plant,
+            cache: planted(scenario.cache.clone(), order.plant.and_then(Planted::in_engine)),
             faults,
             seed,
             episodes,
-            links: Arc::new(Links::new(Arc::clone(&log), seed)),
-            store_faults: StoreFaults::new(seed, Arc::clone(&log)),
-            log,
+            links: Arc::new(Links::new(Arc::clone(log), seed)),
+            store_faults: StoreFaults::new(seed, Arc::clone(log)),
+            log: Arc::clone(log),
             current: Mutex::new(vec![1; scenario.objects.count as usize]),
             catalogue,
             healed: AtomicBool::new(false),
@@ -81,7 +96,7 @@ impl World {
             scenario,
             record: order.record.clone(),
         });
-        raise_hosts(&mut sim, &stage, streams);
+        raise_hosts(&mut sim, &stage, &streams);
         Self {
             sim,
             stage,
@@ -89,6 +104,7 @@ impl World {
             edges_down: BTreeMap::new(),
             shared_tier_down: 0,
             latency,
+            streams,
         }
     }
 
@@ -141,9 +157,24 @@ impl World {
         }
     }
 
-    /// What its origin serves.
-    pub(crate) fn catalogue(&self) -> &Catalogue {
-        &self.stage.catalogue
+    /// What is told of it.
+    pub(crate) fn telling(&self, order: &Order) -> Telling<'_> {
+        Telling {
+            scenario: &self.stage.scenario,
+            names: &self.stage.catalogue,
+            episodes: &self.stage.episodes,
+            facts: order.facts,
+            draws: order.draws,
+        }
+    }
+
+    /// What its seed has drawn.
+    pub(crate) fn drawn(&self) -> Drawn {
+        Drawn {
+            clients: self.streams.clone(),
+            episodes: self.stage.episodes.clone(),
+            faults: self.stage.faults.clone(),
+        }
     }
 
     /// How long it has lived.
@@ -383,7 +414,7 @@ fn network(scenario: &Scenario, seed: Seed) -> (Sim<'static>, [Duration; 2]) {
     (sim, latency)
 }
 
-fn raise_hosts(sim: &mut Sim<'static>, stage: &Arc<Stage>, streams: Vec<workload::Streams>) {
+fn raise_hosts(sim: &mut Sim<'static>, stage: &Arc<Stage>, streams: &[workload::Streams]) {
     let host = Arc::clone(stage);
     sim.host(ORIGIN, move || origin::run(Arc::clone(&host)));
     if stage.scenario.has_shared_tier() {
@@ -395,7 +426,7 @@ fn raise_hosts(sim: &mut Sim<'static>, stage: &Arc<Stage>, streams: Vec<workload
         sim.host(edge_name(edge), move || edge::run(Arc::clone(&host), edge));
     }
     for (client, own) in (0..).zip(streams) {
-        sim.client(client_name(client), client::run(Arc::clone(stage), own));
+        sim.client(client_name(client), client::run(Arc::clone(stage), own.clone()));
     }
 }
 

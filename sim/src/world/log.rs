@@ -6,6 +6,8 @@
 use super::{
     catalogue::Catalogue,
     census::{Answerer, Census, Figures, Reading},
+    life::Drawn,
+    schedule::Episode,
     tally::Tallies,
     telling,
 };
@@ -17,7 +19,8 @@ use std::{
 };
 use tiergate_engine::Instant;
 use tiergate_invariants::{Edge, Fact, Invariants, Violation, What};
-use tiergate_scenarios::{FaultKind, Figure};
+use crate::timeline::Timeline;
+use tiergate_scenarios::{FaultKind, Figure, Scenario};
 
 /// Facts that are kept for a story: some tens of megabytes.
 const FACTS_KEPT_MAX: usize = 200_000;
@@ -44,6 +47,10 @@ pub(crate) struct Record {
     pub violation: Option<Violation>,
     /// The last facts as text, the newest last.
     pub recent: Vec<String>,
+    /// What the seed had drawn, where a rule was broken.
+    pub drawn: Option<Drawn>,
+    /// All that happened, where it is to be drawn.
+    pub timeline: Option<Timeline>,
     /// A hash over all facts and their times.
     pub hash: Option<blake3::Hash>,
     /// How many facts.
@@ -60,6 +67,18 @@ pub(crate) struct Record {
     pub figures: Figures,
     /// How long the world lived.
     pub simulated: Duration,
+}
+
+/// What is told of a run.
+pub(crate) struct Telling<'a> {
+    pub scenario: &'a Scenario,
+    /// What things are called.
+    pub names: &'a Catalogue,
+    pub episodes: &'a [Episode],
+    /// How many of the last facts are told of a broken rule.
+    pub facts: usize,
+    /// Is a run drawn that broke none?
+    pub draws: bool,
 }
 
 impl Log {
@@ -190,14 +209,30 @@ impl Log {
         *self.lock().record.faults.of(kind)
     }
 
-    /// Closes the log; what hosts do while they are torn down is no part of the run. `telling` has what
-    /// things are called, and how many of the last facts are told of a broken rule.
-    pub(crate) fn close(&self, simulated: Duration, telling: Option<(&Catalogue, usize)>) -> Record {
+    /// Closes the log; what hosts do while they are torn down is no part of the run. `telling` says what is
+    /// told of it.
+    pub(crate) fn close(&self, simulated: Duration, telling: Option<&Telling<'_>>) -> Record {
         let mut inner = self.lock();
         inner.is_closed = true;
         let mut record = std::mem::take(&mut inner.record);
-        if let (Some(violation), Some((names, count))) = (&mut record.violation, telling) {
-            record.recent = telling::tell(names, &inner.recent, violation, count);
+        if let Some(telling) = telling {
+            let names = telling.names;
+            let mut broken = None;
+            if let Some(violation) = &mut record.violation {
+                let about = telling::about(names, violation);
+                record.recent = telling::tell(names, &inner.recent, violation, telling.facts);
+                broken = Some((&*violation, about));
+            }
+            if telling.draws || broken.is_some() {
+                let is_observed = |(number, episode): (usize, &Episode)| {
+                    let is_disks = episode.disk_fault().is_some();
+                    (*episode, is_disks || record.observed.contains(&number))
+                };
+                let episodes: Vec<_> = telling.episodes.iter().enumerate().map(is_observed).collect();
+                let scenario = telling.scenario;
+                let drawn = telling::timeline(scenario, names, &inner.recent, &episodes, broken, inner.now);
+                record.timeline = Some(drawn);
+            }
         }
         record.figures = std::mem::take(&mut inner.census.figures);
         record.hash = Some(inner.hasher.finalize());

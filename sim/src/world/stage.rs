@@ -6,6 +6,7 @@ use super::{
     edge::EdgeWorld,
     links::{Between, End, Links},
     log::Log,
+    planted::Planted,
     schedule::Episode,
     shared_tier::StoreFaults,
     wire::Wire,
@@ -39,6 +40,8 @@ pub(crate) struct Stage {
     pub scenario: Scenario,
     /// The edges' configuration, with the planted fault if there is one.
     pub cache: Config,
+    /// What is planted in the edges.
+    pub plant: Option<Planted>,
     /// The faults that this seed has.
     pub faults: Faults,
     /// Where all chance comes from.

@@ -1,15 +1,26 @@
 //! A broken rule of one run in words: what happened to the objects that it is about, from the beginning, and
 //! what happened last.
 
-use super::catalogue::Catalogue;
-use crate::telling::{Names, Party, words};
-use std::collections::VecDeque;
-use tiergate_engine::{CacheKey, RequestId};
-use tiergate_invariants::{Fact, Version, Violation, What};
+use super::{
+    catalogue::Catalogue,
+    schedule::Episode,
+    stage::{SHARED_TIER, edge_name},
+};
+use crate::{
+    telling::{Names, Party, words},
+    timeline::{Broken, Entry, Lane, LaneKind, Shade, Timeline, Weight},
+};
+use std::collections::{BTreeSet, VecDeque};
+use tiergate_engine::{CacheKey, Instant, RequestId};
+use tiergate_invariants::{Fact, Got, Version, Violation, What, promise};
+use tiergate_scenarios::{Link, Scenario};
 
 /// Lines about the objects that a rule names: the first few of them, and the last ones.
 const FIRST_MAX: usize = 20;
 const LAST_MAX: usize = 60;
+
+/// Facts on a page, at most: the last ones.
+const DRAWN_MAX: usize = 5_000;
 
 impl Names for Catalogue {
     fn name_of(&self, key: CacheKey) -> String {
@@ -39,8 +50,7 @@ pub(super) fn tell(
     violation: &mut Violation,
     count: usize,
 ) -> Vec<String> {
-    let named = names.keys().filter(|key| violation.detail.contains(&key.to_string()));
-    let named: Vec<String> = named.map(|key| key.to_string()).collect();
+    let named: Vec<String> = named_in(names, &violation.detail).map(|key| key.to_string()).collect();
     let is_about = |fact: &Fact| {
         let text = format!("{:?}", fact.what);
         named.iter().any(|key| text.contains(key))
@@ -63,6 +73,134 @@ pub(super) fn tell(
     }
     violation.detail = with_plain_times(&violation.detail);
     told
+}
+
+/// What a text is about.
+fn named_in<'a>(names: &'a Catalogue, text: &'a str) -> impl Iterator<Item = CacheKey> + 'a {
+    names.keys().filter(|key| text.contains(&key.to_string()))
+}
+
+/// The objects that a broken rule names.
+pub(super) fn about(names: &Catalogue, violation: &Violation) -> Vec<String> {
+    named_in(names, &violation.detail).map(|key| names.name_of(key)).collect()
+}
+
+/// Everything that happened, as a page shows it: `ended` is when.
+pub(super) fn timeline(
+    scenario: &Scenario,
+    names: &Catalogue,
+    facts: &VecDeque<Fact>,
+    episodes: &[(Episode, bool)],
+    broken: Option<(&Violation, Vec<String>)>,
+    ended: Instant,
+) -> Timeline {
+    let lanes = Lanes::of(scenario);
+    let left_out = facts.len().saturating_sub(DRAWN_MAX);
+    let entries: Vec<Entry> = facts.iter().skip(left_out).filter_map(|fact| entry(names, &lanes, fact)).collect();
+    let millis = |at: Instant| at.as_nanos() / 1_000_000;
+    let healed = facts.iter().find(|fact| matches!(fact.what, What::Healed));
+    let last_edge = facts.iter().rev().find_map(edge_of).map(|edge| lanes.edge(edge));
+    Timeline {
+        scenario: scenario.name.clone(),
+        description: scenario.description.trim().to_owned(),
+        seed: 0,
+        command: String::new(),
+        version: String::new(),
+        planted: None,
+        ends_at_ms: millis(ended),
+        healed_at_ms: healed.map(|fact| millis(fact.at)),
+        shades: episodes.iter().map(|(episode, is_observed)| shade(&lanes, episode, *is_observed)).collect(),
+        entries,
+        broken: broken.map(|(violation, about)| Broken {
+            at_ns: ended.as_nanos(),
+            rule: violation.rule.to_owned(),
+            promise: promise(violation.rule).map(str::to_owned),
+            seen: violation.detail.clone(),
+            lanes: last_edge.into_iter().collect(),
+            about,
+        }),
+        left_out: left_out as u64,
+        lanes: lanes.all,
+    }
+}
+
+/// The edge that a fact is about.
+fn edge_of(fact: &Fact) -> Option<u32> {
+    match &fact.what {
+        What::ClientGot { edge, .. } | What::ClientAsked { edge, .. } | What::Engine { edge, .. } => Some(edge.0),
+        _ => None,
+    }
+}
+
+/// The hosts, from top to bottom.
+struct Lanes {
+    all: Vec<Lane>,
+    store: Option<usize>,
+    /// Where the first of the disks is.
+    disks: Option<usize>,
+}
+
+impl Lanes {
+    fn of(scenario: &Scenario) -> Self {
+        let lane = |name: String, kind| Lane { name, kind };
+        let edges = 0..scenario.topology.edges;
+        let mut all = vec![lane("clients".to_owned(), LaneKind::Clients)];
+        all.extend(edges.clone().map(|edge| lane(edge_name(edge), LaneKind::Edge)));
+        let disks = scenario.has_disks().then_some(all.len());
+        if disks.is_some() {
+            all.extend(edges.map(|edge| lane(format!("disk of edge {edge}"), LaneKind::Disk)));
+        }
+        let store = scenario.has_shared_tier().then_some(all.len());
+        all.extend(store.map(|_| lane(SHARED_TIER.to_owned(), LaneKind::Tier)));
+        all.push(lane("origin".to_owned(), LaneKind::Origin));
+        Self { all, store, disks }
+    }
+
+    fn edge(&self, edge: u32) -> usize {
+        1 + edge as usize
+    }
+
+    fn origin(&self) -> usize {
+        self.all.len() - 1
+    }
+}
+
+fn shade(lanes: &Lanes, episode: &Episode, observed: bool) -> Shade {
+    let edge = episode.edge.map(|edge| lanes.edge(edge));
+    let far = match (episode.trouble(), episode.disk_fault()) {
+        (Some((between, _)), _) => match between.link {
+            Link::Origin => Some(lanes.origin()),
+            Link::SharedTier => lanes.store,
+            Link::Clients => Some(0),
+        },
+        (None, Some(_)) => lanes.disks.zip(episode.edge).map(|(first, edge)| first + edge as usize),
+        (None, None) if episode.edge.is_none() => lanes.store,
+        (None, None) => None,
+    };
+    let (from_ms, to_ms) = (episode.from_ms, episode.to_ms);
+    Shade { name: episode.kind.as_str().to_owned(), from_ms, to_ms, lanes: edge.into_iter().chain(far).collect(), observed }
+}
+
+fn entry(names: &Catalogue, lanes: &Lanes, fact: &Fact) -> Option<Entry> {
+    let (party, text) = words::of_fact(names, fact)?;
+    if matches!(fact.what, What::Healed) {
+        return None;
+    }
+    let lane = match party {
+        Party::Clients => 0,
+        Party::Edge(edge) => lanes.edge(edge),
+        Party::Tier(_) => lanes.store?,
+        Party::Origin => lanes.origin(),
+    };
+    let weight = match &fact.what {
+        What::EdgeCrashed { .. } | What::ClientGot { got: Got::Broken | Got::Nothing, .. } => Weight::Bad,
+        What::EdgeStarted { .. } | What::PurgeAsked { .. } | What::PurgeConfirmed { .. } => Weight::Key,
+        _ => Weight::Usual,
+    };
+    // A client's end names its object in its fact, not always in its text.
+    let keys = format!("{:?}", fact.what);
+    let about: BTreeSet<String> = named_in(names, &keys).map(|key| names.name_of(key)).collect();
+    Some(Entry { at_ns: fact.at.as_nanos(), lane, text, about: about.into_iter().collect(), weight })
 }
 
 /// Rules write a time as the engine has it, in nanoseconds: `Some(Instant(113000000))`, which is 113 ms.
