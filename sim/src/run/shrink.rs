@@ -8,6 +8,7 @@ use super::case::{Case, millis};
 use crate::world::{Order, Planted, Record, simulate};
 use serde_json::{Value, json};
 use std::{
+    collections::BTreeSet,
     path::Path,
     sync::Arc,
     time::{Duration, Instant},
@@ -45,7 +46,7 @@ fn failure(violation: &Violation) -> String {
 /// Lives a case.
 pub(super) fn live(case: &Case, seed: u64, plant: Option<Planted>) -> Option<Record> {
     let scenario = tiergate_scenarios::parse(Path::new("case.yaml"), &case.text()).ok()?;
-    let order = Order { scenario: Arc::new(scenario), seed, plant, facts: 30, draws: false, record: None };
+    let order = Order { scenario: Arc::new(scenario), seed, plant, facts: 0, draws: false, record: None };
     Some(simulate(&order))
 }
 
@@ -209,9 +210,25 @@ impl Shrinker<'_> {
             let needed = highest(&self.best.0, host) + 1;
             self.set(&format!("/topology/{count}"), json!(needed));
         }
+        self.first_objects();
         let objects = highest(&self.best.0, "object") + 1;
         self.set("/objects/count", json!(objects));
         self.set("/topology/shards", Value::Null);
+    }
+
+    /// The objects that are left get the lowest numbers, where the others are of the same kind.
+    fn first_objects(&mut self) {
+        let requests = self.best.0["workload"]["requests"].as_array().into_iter().flatten();
+        let used: BTreeSet<u64> = requests.filter_map(|request| request["object"].as_u64()).collect();
+        for (to, from) in (0..).zip(used) {
+            self.with(|case| {
+                each_moment(case, &mut |one| {
+                    if one.get("object").and_then(Value::as_u64) == Some(from) {
+                        one["object"] = json!(to);
+                    }
+                });
+            });
+        }
     }
 
     /// Values that a reader need not think about.
@@ -283,12 +300,17 @@ fn moments(case: &Value) -> Vec<u64> {
 
 /// Moves everything from `from` on to `by` milliseconds earlier.
 fn shift(case: &mut Value, from: u64, by: u64) {
-    let earlier = |one: &mut Value| {
-        if let Some(at) = millis(&one["at"]).filter(|at| *at >= from) {
+    each_moment(case, &mut |one| {
+        if let Some(at) = one.get("at").and_then(millis).filter(|at| *at >= from) {
             one["at"] = json!(format!("{}ms", at - by));
         }
-    };
-    case["workload"]["requests"].as_array_mut().into_iter().flatten().for_each(earlier);
+    });
+}
+
+/// Changes each request and each fault of a pinned case.
+fn each_moment(case: &mut Value, change: &mut dyn FnMut(&mut Value)) {
+    let requests = case["workload"]["requests"].as_array_mut();
+    requests.into_iter().flatten().for_each(&mut *change);
     let kinds = case["faults"].as_object_mut().into_iter().flat_map(|kinds| kinds.values_mut());
-    kinds.filter_map(Value::as_array_mut).flatten().for_each(earlier);
+    kinds.filter_map(Value::as_array_mut).flatten().for_each(change);
 }

@@ -220,7 +220,7 @@ impl Log {
             let mut broken = None;
             if let Some(violation) = &mut record.violation {
                 let about = telling::about(names, violation);
-                record.recent = telling::tell(names, &inner.recent, violation, telling.facts);
+                record.recent = telling::tell(names, &inner.recent, telling.episodes, violation, telling.facts);
                 broken = Some((&*violation, about));
             }
             if telling.draws || broken.is_some() {

@@ -149,6 +149,20 @@ impl<T> PlantedTier<T> {
     }
 }
 
+/// A lookup whose reply has not come: it fails, or whoever waits gives up.
+struct Waiting<'a> {
+    late: &'a Mutex<Option<StoredKey>>,
+    key: Option<StoredKey>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(key) = self.key.take() {
+            *self.late.lock().unwrap_or_else(PoisonError::into_inner) = Some(key);
+        }
+    }
+}
+
 impl<T: ByteTier> ByteTier for PlantedTier<T> {
     async fn join(&self) -> Contents {
         self.tier.join().await
@@ -163,11 +177,14 @@ impl<T: ByteTier> ByteTier for PlantedTier<T> {
     }
 
     async fn lookup(&self, handle: Handle<RecordId>, key: StoredKey) -> Result<Option<Found>, TierError> {
+        if !self.has(WireFault::W2) {
+            return self.tier.lookup(handle, key).await;
+        }
         let late = self.late.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let asked = late.filter(|_| self.has(WireFault::W2)).unwrap_or(key);
-        let found = self.tier.lookup(handle, asked).await;
-        if found.is_err() {
-            *self.late.lock().unwrap_or_else(PoisonError::into_inner) = Some(key);
+        let mut waiting = Waiting { late: &self.late, key: Some(key) };
+        let found = self.tier.lookup(handle, late.unwrap_or(key)).await;
+        if found.is_ok() {
+            waiting.key = None;
         }
         found
     }

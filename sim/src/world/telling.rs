@@ -41,12 +41,12 @@ impl Names for Catalogue {
     }
 }
 
-/// What led to it: of the objects that the violation names everything, from the beginning, and of all the
-/// last
-/// `count` facts.
+/// What led to it: of the objects that the violation names everything, from the beginning, with the faults, and
+/// of all the last `count` facts; where it names none, more of these.
 pub(super) fn tell(
     names: &Catalogue,
     facts: &VecDeque<Fact>,
+    episodes: &[Episode],
     violation: &mut Violation,
     count: usize,
 ) -> Vec<String> {
@@ -58,20 +58,52 @@ pub(super) fn tell(
     };
     let mut told = Vec::new();
     if !named.is_empty() {
-        let about = facts.iter().filter(|fact| is_about(fact)).filter_map(|fact| line(names, fact));
-        told = about.collect::<Vec<_>>();
+        let about = facts.iter().filter(|fact| is_about(fact));
+        told = lines(names, about, episodes);
         if told.len() > FIRST_MAX + LAST_MAX {
             let left_out = told.len() - FIRST_MAX - LAST_MAX;
             told.splice(FIRST_MAX..FIRST_MAX + left_out, [format!("          … {left_out} lines left out")]);
         }
-        told.push(format!("and last, of everything (`--facts` says how many, {count}):"));
     }
-    let last: Vec<_> = facts.iter().rev().filter_map(|fact| line(names, fact)).take(count).collect();
-    told.extend(last.into_iter().rev());
+    let count = if named.is_empty() { count.max(LAST_MAX) } else { count };
+    if count > 0 {
+        told.push(format!("and last, of everything (`--facts` says how many, {count}):"));
+        let from = facts.len().saturating_sub(count);
+        told.extend(lines(names, facts.iter().skip(from), episodes));
+    }
     for key in names.keys() {
         violation.detail = violation.detail.replace(&key.to_string(), &names.name_of(key));
     }
     violation.detail = with_plain_times(&violation.detail);
+    told
+}
+
+/// A line for each of these facts, and for each fault that begins or ends between the first and the last.
+fn lines<'a>(
+    names: &Catalogue,
+    facts: impl Iterator<Item = &'a Fact> + Clone,
+    episodes: &[Episode],
+) -> Vec<String> {
+    let millis = |fact: &Fact| fact.at.as_nanos() / 1_000_000;
+    let (Some(first), Some(last)) = (facts.clone().next().map(millis), facts.clone().last().map(millis)) else {
+        return Vec::new();
+    };
+    let ends = |episode: &Episode| {
+        let begins = (episode.from_ms, format!("{} begins: {}", episode.kind.as_str(), episode.whom()));
+        let is_over = (episode.to_ms, format!("{} is over: {}", episode.kind.as_str(), episode.whom()));
+        [Some(begins), (episode.to_ms > episode.from_ms).then_some(is_over)]
+    };
+    let mut faults: Vec<(u64, String)> = episodes.iter().flat_map(ends).flatten().collect();
+    faults.retain(|(at_ms, _)| (first..=last).contains(at_ms));
+    faults.sort_by_key(|(at_ms, _)| *at_ms);
+    let mut faults = faults.into_iter().peekable();
+    let mut told = Vec::new();
+    for fact in facts {
+        while let Some((at_ms, text)) = faults.next_if(|(at_ms, _)| *at_ms <= millis(fact)) {
+            told.push(format!("{at_ms:>6} ms  {:<9}{text}", "fault"));
+        }
+        told.extend(line(names, fact));
+    }
     told
 }
 
