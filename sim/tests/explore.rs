@@ -28,8 +28,8 @@ fn a_vary_that_changes_makes_no_second_fetch() {
 
 /// Worlds that showed what few others do: a remote purge applied while a tier freshens what it covers (61200,
 /// 87961), a stream that nobody led (66590, 87703), a 304 that forbids to keep what another copy, or
-/// another tier, brings back (7905, 24046), a fetch that went on for nobody (120341), two calendars that round
-/// otherwise (71475).
+/// another tier, brings back (7905, 24046), a fetch that went on for nobody (120341), two calendars that
+/// round otherwise (71475).
 #[test]
 fn what_few_worlds_show_breaks_no_rule() {
     for seed in [7905, 24_046, 61_200, 66_590, 71_475, 87_703, 87_961, 120_341] {

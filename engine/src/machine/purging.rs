@@ -1,9 +1,9 @@
 //! Purges: which of them have not reached every tier yet, and what is remembered of all of them.
 //!
 //! A purge is done when every tier has answered. What began before it is known later by its birth: of a purge
-//! of one key by its watermark, of the others by their bans, of those elsewhere by the feed. What a 304 forbade
-//! to keep is remembered beside that, and known in the same way. Nothing is taken out here, and nothing is
-//! stopped: that is for whoever has it.
+//! of one key by its watermark, of the others by their bans, of those elsewhere by the feed. What a 304
+//! forbade to keep is remembered beside that, and known in the same way. Nothing is taken out here, and
+//! nothing is stopped: that is for whoever has it.
 
 use super::{
     Audit,
