@@ -20,7 +20,7 @@ use tiergate_engine::{
 pub struct NoTierFails {
     /// How many events there were, to know what came first.
     events: u64,
-    taken: BTreeMap<(Edge, RequestId), (u64, CacheKey)>,
+    taken: BTreeMap<(Edge, u32, RequestId), (u64, CacheKey)>,
     /// When the origin last failed for a key.
     origin_failed: BTreeMap<(Edge, CacheKey), u64>,
     /// When a read in a tier last failed.
@@ -28,12 +28,12 @@ pub struct NoTierFails {
 }
 
 impl NoTierFails {
-    fn on_event(&mut self, edge: Edge, event: &Event) -> Result<(), String> {
+    fn on_event(&mut self, edge: Edge, shard: u32, event: &Event) -> Result<(), String> {
         self.events += 1;
         let now = self.events;
         match event {
             Event::Request(RequestEvent::Requested { request, key }) => {
-                self.taken.insert((edge, *request), (now, *key));
+                self.taken.insert((edge, shard, *request), (now, *key));
             }
             Event::Fetch(FetchEvent::FetchEnded { key, end: FetchEnd::Failed(_), .. })
             | Event::Resilience(ResilienceEvent::DeadlineMissed {
@@ -50,16 +50,16 @@ impl NoTierFails {
                 self.read_failed.insert((edge, *tier), now);
             }
             Event::Request(RequestEvent::Refused { request, refusal }) => {
-                let taken = self.taken.remove(&(edge, *request));
+                let taken = self.taken.remove(&(edge, shard, *request));
                 if let Refusal::Origin(failure) = refusal {
                     self.blame_origin(edge, taken, &format!("is refused for {failure:?}"))?;
                 }
             }
             Event::Request(RequestEvent::Passed { request, .. }) => {
-                self.taken.remove(&(edge, *request));
+                self.taken.remove(&(edge, shard, *request));
             }
             Event::Request(RequestEvent::Served { request, end, .. }) => {
-                let taken = self.taken.remove(&(edge, *request));
+                let taken = self.taken.remove(&(edge, shard, *request));
                 match end {
                     End::Aborted(AbortReason::Origin(failure)) => {
                         self.blame_origin(edge, taken, &format!("breaks off for {failure:?}"))?;
@@ -99,11 +99,11 @@ impl Invariant for NoTierFails {
 
     fn observe(&mut self, fact: &Fact) -> Result<(), Violation> {
         match &fact.what {
-            What::Engine { edge, event, .. } => self
-                .on_event(*edge, event)
+            What::Engine { edge, shard, event } => self
+                .on_event(*edge, *shard, event)
                 .map_err(|detail| Violation { rule: "C1", detail: format!("edge {}: {detail}", edge.0) }),
             What::EdgeStarted { edge } => {
-                self.taken.retain(|(other, _), _| other != edge);
+                self.taken.retain(|(other, ..), _| other != edge);
                 Ok(())
             }
             _ => Ok(()),

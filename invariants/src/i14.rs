@@ -16,12 +16,15 @@ use tiergate_engine::{
 /// way.
 const LENGTHS_MAX: usize = 4_096;
 
+/// One shard of an edge: each numbers its own requests.
+type Engine = (Edge, u32);
+
 /// The rule.
 #[derive(Debug, Default)]
 pub struct Accounting {
-    open: BTreeMap<(Edge, RequestId), Option<AnswerSource>>,
+    open: BTreeMap<(Engine, RequestId), Option<AnswerSource>>,
     /// How long a part is that a request gets of what is arriving.
-    parts: BTreeMap<(Edge, RequestId), ByteCount>,
+    parts: BTreeMap<(Engine, RequestId), ByteCount>,
     /// How long the bodies were that came whole from the origin.
     received: BTreeMap<(Edge, CacheKey), BTreeSet<ByteCount>>,
     counts: BTreeMap<Edge, Counts>,
@@ -49,27 +52,28 @@ struct Counts {
 }
 
 impl Accounting {
-    fn on_event(&mut self, edge: Edge, event: &Event) -> Result<(), String> {
+    fn on_event(&mut self, engine: Engine, event: &Event) -> Result<(), String> {
+        let (edge, _) = engine;
         let counts = self.counts.entry(edge).or_default();
         match event {
             Event::Request(RequestEvent::Requested { request, .. }) => {
                 counts.requests += 1;
-                self.open.insert((edge, *request), None);
+                self.open.insert((engine, *request), None);
             }
             Event::Request(RequestEvent::Hit { request, tier, .. }) => {
-                return self.place(edge, *request, AnswerSource::Tier(*tier));
+                return self.place(engine, *request, AnswerSource::Tier(*tier));
             }
             Event::Request(
                 RequestEvent::ServedStale { request, tier, .. }
                 | RequestEvent::Revalidated { request, tier, .. },
             ) => {
-                return self.place(edge, *request, AnswerSource::Stale(*tier));
+                return self.place(engine, *request, AnswerSource::Stale(*tier));
             }
             Event::Request(RequestEvent::Missed { request, .. }) => {
-                return self.place(edge, *request, AnswerSource::Origin);
+                return self.place(engine, *request, AnswerSource::Origin);
             }
             Event::Request(RequestEvent::FollowsPart { request, length, .. }) => {
-                self.parts.insert((edge, *request), *length);
+                self.parts.insert((engine, *request), *length);
             }
             Event::Fetch(FetchEvent::FetchEnded { key, received, end: FetchEnd::Complete, .. }) => {
                 let lengths = self.received.entry((edge, *key)).or_default();
@@ -80,20 +84,20 @@ impl Accounting {
             }
             Event::Request(RequestEvent::Passed { request, .. }) => {
                 counts.passed += 1;
-                self.open.remove(&(edge, *request));
+                self.open.remove(&(engine, *request));
             }
             Event::Request(RequestEvent::Refused { request, .. }) => {
                 counts.refused += 1;
-                self.open.remove(&(edge, *request));
+                self.open.remove(&(engine, *request));
             }
             Event::Request(RequestEvent::Served { request, end: End::Aborted(_), .. }) => {
                 counts.aborted += 1;
-                self.parts.remove(&(edge, *request));
-                self.open.remove(&(edge, *request));
+                self.parts.remove(&(engine, *request));
+                self.open.remove(&(engine, *request));
             }
             Event::Request(RequestEvent::Served { request, key, sent, end: End::Complete }) => {
-                let part = self.parts.remove(&(edge, *request));
-                match self.open.remove(&(edge, *request)).flatten() {
+                let part = self.parts.remove(&(engine, *request));
+                match self.open.remove(&(engine, *request)).flatten() {
                     None => return Err(format!("{request:?} was answered, and nothing says from where")),
                     Some(AnswerSource::Tier(_) | AnswerSource::Stale(_)) => counts.tiers += 1,
                     Some(AnswerSource::Origin) => {
@@ -115,8 +119,8 @@ impl Accounting {
         Ok(())
     }
 
-    fn place(&mut self, edge: Edge, request: RequestId, source: AnswerSource) -> Result<(), String> {
-        let Some(before) = self.open.get_mut(&(edge, request)) else { return Ok(()) };
+    fn place(&mut self, engine: Engine, request: RequestId, source: AnswerSource) -> Result<(), String> {
+        let Some(before) = self.open.get_mut(&(engine, request)) else { return Ok(()) };
         match *before {
             Some(before @ (AnswerSource::Tier(_) | AnswerSource::Stale(_))) => {
                 Err(format!("{request:?} was {before:?}, and now {source:?}"))
@@ -146,10 +150,10 @@ impl Invariant for Accounting {
 
     fn observe(&mut self, fact: &Fact) -> Result<(), Violation> {
         let (edge, checked) = match &fact.what {
-            What::Engine { edge, event, .. } => (edge, self.on_event(*edge, event)),
+            What::Engine { edge, shard, event } => (edge, self.on_event((*edge, *shard), event)),
             What::EdgeStarted { edge } => {
-                self.open.retain(|(other, _), _| other != edge);
-                self.parts.retain(|(other, _), _| other != edge);
+                self.open.retain(|((other, _), _), _| other != edge);
+                self.parts.retain(|((other, _), _), _| other != edge);
                 self.received.retain(|(other, _), _| other != edge);
                 self.counts.remove(edge);
                 return Ok(());

@@ -14,24 +14,27 @@ use tiergate_engine::{
     RequestId, StaleUse,
 };
 
+/// One shard of an edge: each numbers its own requests and fetches.
+type Engine = (Edge, u32);
+
 /// The rule.
 #[derive(Debug)]
 pub struct Abandoned {
     policy: OnAbandon,
     /// The largest whole that is fetched for the tiers because somebody wanted a part of it.
     for_part_max: ByteCount,
-    open: BTreeMap<(Edge, RequestId), CacheKey>,
+    open: BTreeMap<(Engine, RequestId), CacheKey>,
     /// Fetches under way, and for whom.
-    fetches: BTreeMap<(Edge, FillId), (CacheKey, Whom)>,
+    fetches: BTreeMap<(Engine, FillId), (CacheKey, Whom)>,
     /// Attempts that are put off, of such a one.
-    behind: BTreeSet<(Edge, FillId)>,
+    behind: BTreeSet<(Engine, FillId)>,
     /// Such a one that ended last: it may be about to be tried again.
-    ended_in_background: Option<(Edge, FillId)>,
+    ended_in_background: Option<(Engine, FillId)>,
     /// Keys of which something stale was served a moment ago: the fetch that follows is a background
     /// revalidation.
-    served_stale: BTreeMap<(Edge, CacheKey), Instant>,
+    served_stale: BTreeMap<(Engine, CacheKey), Instant>,
     /// A client left a fetch to nobody: it must be given up at the same moment.
-    left: Option<(Instant, Edge, CacheKey)>,
+    left: Option<(Instant, Engine, CacheKey)>,
 }
 
 /// For whom a fetch is.
@@ -60,79 +63,79 @@ impl Abandoned {
         }
     }
 
-    fn on_event(&mut self, at: Instant, edge: Edge, event: &Event) {
+    fn on_event(&mut self, at: Instant, engine: Engine, event: &Event) {
         match event {
             Event::Request(RequestEvent::Requested { request, key }) => {
-                self.open.insert((edge, *request), *key);
+                self.open.insert((engine, *request), *key);
             }
             Event::Request(RequestEvent::ServedStale { key, why: StaleUse::WhileRevalidate, .. }) => {
-                self.served_stale.insert((edge, *key), at);
+                self.served_stale.insert((engine, *key), at);
             }
             Event::Fetch(FetchEvent::Fetched { fill, key, purpose, .. }) => {
-                let is_behind = self.behind.remove(&(edge, *fill))
-                    || self.served_stale.get(&(edge, *key)).is_some_and(|since| *since == at);
+                let is_behind = self.behind.remove(&(engine, *fill))
+                    || self.served_stale.get(&(engine, *key)).is_some_and(|since| *since == at);
                 let whom = match purpose {
                     _ if is_behind => Whom::Behind,
                     Purpose::Part => Whom::Tiers,
                     Purpose::Shared | Purpose::Private => Whom::Readers,
                 };
-                self.fetches.insert((edge, *fill), (*key, whom));
+                self.fetches.insert((engine, *fill), (*key, whom));
             }
             // The attempts that follow are for the same clients.
             Event::Fetch(FetchEvent::Retried { fill, next, .. }) => {
-                let ended = self.ended_in_background.take_if(|ended| *ended == (edge, *fill));
-                if ended.is_some() || self.is_over(edge, *fill) {
-                    self.behind.insert((edge, *next));
+                let ended = self.ended_in_background.take_if(|ended| *ended == (engine, *fill));
+                if ended.is_some() || self.is_over(engine, *fill) {
+                    self.behind.insert((engine, *next));
                 }
             }
             // All of it is here.
             Event::Fetch(FetchEvent::HeadArrived {
                 fill, length: Length::Known(ByteCount::ZERO), ..
             }) => {
-                self.fetches.remove(&(edge, *fill));
+                self.fetches.remove(&(engine, *fill));
             }
             Event::Fetch(FetchEvent::HeadArrived { fill, length: Length::Known(length), .. })
                 if *length > self.for_part_max =>
             {
-                if let Some((_, whom @ Whom::Tiers)) = self.fetches.get_mut(&(edge, *fill)) {
+                if let Some((_, whom @ Whom::Tiers)) = self.fetches.get_mut(&(engine, *fill)) {
                     *whom = Whom::Readers;
                 }
             }
             Event::Fetch(FetchEvent::FetchEnded { fill, .. }) => {
-                let is_behind = self.is_over(edge, *fill);
-                self.ended_in_background = is_behind.then_some((edge, *fill));
+                let is_behind = self.is_over(engine, *fill);
+                self.ended_in_background = is_behind.then_some((engine, *fill));
             }
             Event::Fetch(FetchEvent::GaveUp { fill, .. }) => {
-                self.fetches.remove(&(edge, *fill));
+                self.fetches.remove(&(engine, *fill));
             }
             Event::Request(RequestEvent::Served { request, key, end, .. }) => {
-                self.open.remove(&(edge, *request));
+                self.open.remove(&(engine, *request));
                 if matches!(end, End::Aborted(_)) {
-                    self.left = Some((at, edge, *key));
+                    self.left = Some((at, engine, *key));
                 }
             }
             Event::Request(RequestEvent::Passed { request, .. } | RequestEvent::Refused { request, .. }) => {
-                self.open.remove(&(edge, *request));
+                self.open.remove(&(engine, *request));
             }
             _ => {}
         }
     }
 
     /// A fetch is no longer under way; was it a background revalidation?
-    fn is_over(&mut self, edge: Edge, fill: FillId) -> bool {
-        matches!(self.fetches.remove(&(edge, fill)), Some((_, Whom::Behind)))
+    fn is_over(&mut self, engine: Engine, fill: FillId) -> bool {
+        matches!(self.fetches.remove(&(engine, fill)), Some((_, Whom::Behind)))
     }
 
     /// The moment is over in which a client left.
-    fn check(&self, (edge, key): (Edge, CacheKey)) -> Result<(), Violation> {
-        if self.open.iter().any(|((other, _), of)| (*other, *of) == (edge, key)) {
+    fn check(&self, (engine, key): (Engine, CacheKey)) -> Result<(), Violation> {
+        if self.open.iter().any(|((other, _), of)| (*other, *of) == (engine, key)) {
             return Ok(());
         }
         let mut fetches = self.fetches.iter();
-        match fetches.find(|((other, _), (of, whom))| (*other, *of, *whom) == (edge, key, Whom::Readers)) {
+        match fetches.find(|((other, _), (of, whom))| (*other, *of, *whom) == (engine, key, Whom::Readers)) {
             Some(((_, fill), _)) => Err(Violation {
                 rule: "O1",
-                detail: format!("edge {} goes on with {fill:?} of {key}, for which nobody waits", edge.0),
+                detail: format!("edge {} goes on with {fill:?} of {key}, for which nobody waits", engine.0.0),
             }),
             None => Ok(()),
         }
@@ -154,18 +157,18 @@ impl Invariant for Abandoned {
         if self.policy == OnAbandon::Finish {
             return Ok(());
         }
-        if let Some((at, edge, key)) = self.left
+        if let Some((at, engine, key)) = self.left
             && at < fact.at
         {
             self.left = None;
-            self.check((edge, key))?;
+            self.check((engine, key))?;
         }
         match &fact.what {
-            What::Engine { edge, event, .. } => self.on_event(fact.at, *edge, event),
+            What::Engine { edge, shard, event } => self.on_event(fact.at, (*edge, *shard), event),
             What::EdgeStarted { edge } | What::EdgeCrashed { edge } => {
-                self.open.retain(|(other, _), _| other != edge);
-                self.fetches.retain(|(other, _), _| other != edge);
-                self.behind.retain(|(other, _)| other != edge);
+                self.open.retain(|((other, _), _), _| other != edge);
+                self.fetches.retain(|((other, _), _), _| other != edge);
+                self.behind.retain(|((other, _), _)| other != edge);
             }
             _ => {}
         }

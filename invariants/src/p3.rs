@@ -16,7 +16,7 @@ pub struct WantedCopies {
     /// Answers from below L0 by target.
     hits: BTreeMap<(Edge, CacheKey), u32>,
     /// Who is answered from there, and with what.
-    asked: BTreeMap<(Edge, RequestId), CacheKey>,
+    asked: BTreeMap<(Edge, u32, RequestId), CacheKey>,
 }
 
 impl WantedCopies {
@@ -25,19 +25,19 @@ impl WantedCopies {
         Self { policies: policies.into_iter().collect(), ..Self::default() }
     }
 
-    fn on_event(&mut self, edge: Edge, event: &Event) -> Result<(), String> {
+    fn on_event(&mut self, edge: Edge, shard: u32, event: &Event) -> Result<(), String> {
         match event {
             Event::Request(
                 RequestEvent::Hit { request, key, tier } | RequestEvent::Revalidated { request, key, tier },
             ) if *tier != TierId::L0 => {
                 *self.hits.entry((edge, *key)).or_default() += 1;
-                self.asked.insert((edge, *request), *key);
+                self.asked.insert((edge, shard, *request), *key);
             }
             Event::Request(RequestEvent::Served { request, .. }) => {
-                self.asked.remove(&(edge, *request));
+                self.asked.remove(&(edge, shard, *request));
             }
             Event::Copy(CopyEvent::LaneOpened { tier: into, promotes: Some((from, request)), .. }) => {
-                let target = self.asked.get(&(edge, *request));
+                let target = self.asked.get(&(edge, shard, *request));
                 let hits = target.and_then(|key| self.hits.get(&(edge, *key))).copied().unwrap_or(0);
                 let is_wanted = match self.policies.get(&(*from, *into)) {
                     Some(Promotion::Never) => false,
@@ -64,12 +64,12 @@ impl Invariant for WantedCopies {
 
     fn observe(&mut self, fact: &Fact) -> Result<(), Violation> {
         match &fact.what {
-            What::Engine { edge, event, .. } => {
-                self.on_event(*edge, event).map_err(|detail| Violation { rule: "P3", detail })
+            What::Engine { edge, shard, event } => {
+                self.on_event(*edge, *shard, event).map_err(|detail| Violation { rule: "P3", detail })
             }
             What::EdgeStarted { edge } => {
                 self.hits.retain(|(other, _), _| other != edge);
-                self.asked.retain(|(other, _), _| other != edge);
+                self.asked.retain(|(other, ..), _| other != edge);
                 Ok(())
             }
             _ => Ok(()),

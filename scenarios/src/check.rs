@@ -76,6 +76,7 @@ impl Scenario {
 }
 
 const TEN_MINUTES_MS: u64 = 600_000;
+const HALF_AN_HOUR_MS: u64 = 1_800_000;
 
 /// The smallest disk that a log can be cut up on.
 const DISK_MIN: ByteCount = ByteCount::mib(16);
@@ -160,8 +161,8 @@ fn check_world(raw: &RawScenario) -> Result<(), OutOfBounds> {
     number(raw.topology.shards, 1, 16, "topology.shards")?;
     holds(raw.seeds.as_ref().is_none_or(|seeds| !seeds.is_empty()), "seeds", "[]", "absent, or a list of seeds")?;
     times(raw.latency_ms, 0, 1_000, "latency")?;
-    time(raw.faults_until_ms, 1, TEN_MINUTES_MS, "faults_until")?;
-    time(raw.settle_ms, raw.faults_until_ms + 1, TEN_MINUTES_MS, "settle")?;
+    time(raw.faults_until_ms, 1, HALF_AN_HOUR_MS, "faults_until")?;
+    time(raw.settle_ms, raw.faults_until_ms + 1, HALF_AN_HOUR_MS, "settle")?;
 
     let objects = &raw.objects;
     number(objects.count, 1, 10_000, "objects.count")?;
@@ -178,6 +179,7 @@ fn check_world(raw: &RawScenario) -> Result<(), OutOfBounds> {
     times(objects.version_every_ms, 1, u64::from(u32::MAX), "objects.version_every")?;
     number(objects.vary_percent, 0, 100, "objects.vary_percent")?;
     number(objects.tags, 0, 100, "objects.tags")?;
+    number(objects.validators_percent, 0, 100, "objects.validators_percent")?;
     number(objects.cookie_percent, 0, 100, "objects.cookie_percent")
 }
 

@@ -287,6 +287,15 @@ impl Fault {
         }
     }
 
+    /// How often it befalls at a moment, at most, on one edge.
+    pub const fn times(&self) -> u32 {
+        match self.when {
+            When::Drawn(times) => times,
+            When::At(_) => 1,
+            When::Always => 0,
+        }
+    }
+
     /// Is it about this answer of the origin?
     pub fn is_of(&self, object: u32, answer: u32) -> bool {
         self.object.is_none_or(|only| only == object) && self.answer.is_none_or(|only| only == answer)

@@ -66,10 +66,10 @@ pub struct RawScenario {
     /// Does each seed draw which of the faults and workload habits it has? Default `half`.
     #[serde(default)]
     pub swarm: Swarm,
-    /// Until when faults may happen; then the world heals. 1ms to 10min.
+    /// Until when faults may happen; then the world heals. 1ms to 30min.
     #[serde(rename = "faults_until", deserialize_with = "time::ms")]
     pub faults_until_ms: u64,
-    /// When everything must have come to its end. After `faults_until`, at most 10min.
+    /// When everything must have come to its end. After `faults_until`, at most 30min.
     #[serde(rename = "settle", deserialize_with = "time::ms")]
     pub settle_ms: u64,
     /// The ids of the rules that must hold. Default: every rule.
@@ -145,6 +145,10 @@ fn one() -> u32 {
     1
 }
 
+fn all() -> u8 {
+    100
+}
+
 /// What the origin serves.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -174,6 +178,9 @@ pub struct Objects {
     /// Default 0.
     #[serde(default)]
     pub tags: u32,
+    /// How many of a hundred objects come with an entity tag, so that they can be asked about. Default 100.
+    #[serde(default = "all")]
+    pub validators_percent: u8,
     /// How many of a hundred objects come with a `Set-Cookie`. Default 0.
     #[serde(default)]
     pub cookie_percent: u8,

@@ -30,7 +30,7 @@ pub(crate) use life::Drawn;
 use life::World;
 use log::Log;
 pub(crate) use log::Record;
-pub(crate) use planted::{Planted, WireFault};
+pub(crate) use planted::Planted;
 pub(crate) use schedule::Episode;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -41,7 +41,7 @@ use std::{
 };
 pub(crate) use tally::Tallies;
 use tiergate_invariants::{Gates, Invariants, Lifetimes, UnderGate, Violation};
-use tiergate_scenarios::Scenario;
+use tiergate_scenarios::{FaultKind, Scenario};
 
 /// What a run is a function of.
 #[derive(Clone, Debug)]
@@ -95,11 +95,20 @@ pub(crate) fn rules(scenario: &Scenario) -> Result<Invariants, String> {
     }
     if names("C6") {
         // Beyond this, an edge's client gives up waiting for a head, wherever it is held up.
-        let slack = edge::HEAD_TIME_MAX + Duration::from_millis(scenario.latency_ms.1);
+        let slack = edge::HEAD_TIME_MAX + Duration::from_millis(scenario.latency_ms.1) + apart(scenario);
         let windows = Duration::from_secs(scenario.stale_window_s);
         rules = rules.with(Lifetimes::new(slack, windows));
     }
     Ok(rules)
+}
+
+/// How far two calendars of this world may be from each other: ages are told by them.
+fn apart(scenario: &Scenario) -> Duration {
+    let jumps = |kind| {
+        let of_kind = scenario.faults.of(kind).iter();
+        of_kind.map(|fault| fault.by_ms.1 * u64::from(fault.times())).sum::<u64>()
+    };
+    Duration::from_millis(jumps(FaultKind::ClockAhead) + jumps(FaultKind::ClockBack))
 }
 
 fn live(order: &Order) -> Record {

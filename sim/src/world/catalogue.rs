@@ -24,6 +24,8 @@ pub(crate) struct Object {
     pub storage: Storage,
     /// Is there a body for each language?
     pub varies: bool,
+    /// Does it come with an entity tag?
+    pub has_tag: bool,
     /// Does it come with a cookie?
     pub sets_cookie: bool,
     /// Its tag, from 0.
@@ -97,12 +99,6 @@ impl Catalogue {
         self.0.iter().map(|object| object.key)
     }
 
-    /// The number of what has this key.
-    pub(crate) fn number_with(&self, key: CacheKey) -> Option<u32> {
-        let number = self.0.iter().position(|object| object.key == key)?;
-        Some(u32::try_from(number).expect("a scenario has fewer"))
-    }
-
     /// The objects that a purge of `object` covers, if it is of `what`.
     pub(crate) fn covered(&self, object: u32, what: PurgeOf) -> Vec<u32> {
         let of = self.object(object);
@@ -169,9 +165,10 @@ impl Object {
             from_ms += between(random, objects.version_every_ms);
         }
         let varies = percent(random, objects.vary_percent);
+        let has_tag = percent(random, objects.validators_percent);
         let sets_cookie = percent(random, objects.cookie_percent);
         let tag = number.checked_rem(objects.tags);
-        Self { target, key, framing, storage, varies, sets_cookie, tag, versions }
+        Self { target, key, framing, storage, varies, has_tag, sets_cookie, tag, versions }
     }
 
     /// What its path begins with, up to its number.

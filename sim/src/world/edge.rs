@@ -24,7 +24,7 @@ use tiergate_driver::{
 use tiergate_engine::{Event, Instant, PurgeEvent, PurgeId, PurgeMode, Seed, SelectorKind, TierId, WallTime};
 use tiergate_invariants::{Edge, Version, What};
 use tiergate_proxy::{
-    front::{Agreed, Dial, Dialled, Doors, Front, FrontOptions, Watchers},
+    front::{Agreed, ClearText, Dial, Dialled, Doors, Front, FrontOptions, Watchers},
     metrics::{Metrics, Sources},
 };
 use tiergate_recording::JsonRecorder;
@@ -94,8 +94,12 @@ pub(crate) async fn run(stage: Arc<Stage>, number: u32) -> turmoil::Result {
     slot.drive(driver.clone());
     stage.log.serves(Edge(number));
     let origin = format!("http://{ORIGIN}:{PORT}").parse().expect("a name and a port are an address");
-    let options =
-        FrontOptions { purge_token: Some(PURGE_TOKEN.to_owned().into()), ..FrontOptions::default() };
+    let options = FrontOptions {
+        purge_token: Some(PURGE_TOKEN.to_owned().into()),
+        // TLS would say beforehand that they may.
+        clear_text: ClearText::Both,
+        ..FrontOptions::default()
+    };
     let metrics = Arc::new(Metrics::new(&stage.cache, shards, Sources::default()));
     let watchers = Watchers { metrics, access_log: None };
     // Nobody waits for the last connection: a host ends at once.

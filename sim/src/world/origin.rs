@@ -178,7 +178,7 @@ fn head(response: &mut Response<Answer>, object: &Object, version: u32, tag: &st
     if object.storage == Storage::Varies {
         put(header::VARY, "*".to_owned());
     }
-    if object.storage != Storage::NoLifetime {
+    if object.storage != Storage::NoLifetime && object.has_tag {
         // With a validator, even what has no lifetime may be stored: each use would be asked about.
         put(header::ETAG, tag.to_owned());
     }

@@ -26,8 +26,8 @@ pub(crate) enum Planted {
 pub(crate) enum WireFault {
     /// A body that breaks off is taken for one that ends.
     W1,
-    /// After a reply that came too late, each is taken for the answer to the command after its own: a lookup
-    /// gets what was asked before.
+    /// A reply that came too late is taken for the answer to the next command: a read gets the bytes that one
+    /// before it asked for.
     W2,
     /// A delete that nobody answered is taken for done.
     W3,
@@ -50,7 +50,7 @@ impl WireFault {
     pub(crate) const fn describe(self) -> &'static str {
         match self {
             Self::W1 => "the client of the origin takes a body that broke off for one that ended",
-            Self::W2 => "the client of the shared tier takes a reply that came too late for that to the next lookup",
+            Self::W2 => "the client of the shared tier takes a reply that came too late for that to the next read",
             Self::W3 => "the client of the shared tier takes a delete that nobody answered for done",
         }
     }
@@ -135,13 +135,21 @@ impl<B: OriginBody> OriginBody for PlantedBody<B> {
 pub(crate) struct PlantedTier<T> {
     pub tier: T,
     pub fault: Option<Planted>,
-    /// What was asked when the last reply came too late.
-    late: Mutex<Option<StoredKey>>,
+    replies: Mutex<Replies>,
+}
+
+/// The replies to reads.
+#[derive(Default)]
+struct Replies {
+    /// The last one.
+    last: Bytes,
+    /// One came too late, and is still to be taken for another.
+    is_late: bool,
 }
 
 impl<T> PlantedTier<T> {
     pub(crate) fn new(tier: T, fault: Option<Planted>) -> Self {
-        Self { tier, fault, late: Mutex::default() }
+        Self { tier, fault, replies: Mutex::default() }
     }
 
     fn has(&self, fault: WireFault) -> bool {
@@ -149,16 +157,13 @@ impl<T> PlantedTier<T> {
     }
 }
 
-/// A lookup whose reply has not come: it fails, or whoever waits gives up.
-struct Waiting<'a> {
-    late: &'a Mutex<Option<StoredKey>>,
-    key: Option<StoredKey>,
-}
+/// A command whose reply has not come: it fails, or whoever waits gives up.
+struct Waiting<'a>(Option<&'a Mutex<Replies>>);
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        if let Some(key) = self.key.take() {
-            *self.late.lock().unwrap_or_else(PoisonError::into_inner) = Some(key);
+        if let Some(replies) = self.0 {
+            replies.lock().unwrap_or_else(PoisonError::into_inner).is_late = true;
         }
     }
 }
@@ -177,20 +182,24 @@ impl<T: ByteTier> ByteTier for PlantedTier<T> {
     }
 
     async fn lookup(&self, handle: Handle<RecordId>, key: StoredKey) -> Result<Option<Found>, TierError> {
-        if !self.has(WireFault::W2) {
-            return self.tier.lookup(handle, key).await;
-        }
-        let late = self.late.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let mut waiting = Waiting { late: &self.late, key: Some(key) };
-        let found = self.tier.lookup(handle, late.unwrap_or(key)).await;
+        let mut waiting = Waiting(Some(&self.replies));
+        let found = self.tier.lookup(handle, key).await;
         if found.is_ok() {
-            waiting.key = None;
+            waiting.0 = None;
         }
         found
     }
 
     async fn read(&self, source: Handle<ReadSource>, offset: u64, length_max: u64) -> Result<Bytes, TierError> {
-        self.tier.read(source, offset, length_max).await
+        let bytes = self.tier.read(source, offset, length_max).await?;
+        if !self.has(WireFault::W2) {
+            return Ok(bytes);
+        }
+        let mut replies = self.replies.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut replies.last, bytes.clone());
+        let is_late = std::mem::take(&mut replies.is_late) && !before.is_empty();
+        let most = usize::try_from(length_max).unwrap_or(usize::MAX);
+        Ok(if is_late { before.slice(..before.len().min(most)) } else { bytes })
     }
 
     fn release(&self, handle: Handle<RecordId>) {
