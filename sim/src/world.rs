@@ -123,7 +123,7 @@ fn live(order: &Order) -> Record {
         simulated = world.elapsed();
         // What hosts do while they are torn down is no part of the run.
         let mut record = log.close(simulated, Some(&world.telling(order)));
-        if record.violation.is_some() {
+        if record.violation.is_some() || order.draws {
             record.drawn = Some(world.drawn());
         }
         (ended, record)
@@ -144,3 +144,6 @@ fn live(order: &Order) -> Record {
     }
     record
 }
+
+#[cfg(test)]
+mod tests;

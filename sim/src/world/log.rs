@@ -47,7 +47,7 @@ pub(crate) struct Record {
     pub violation: Option<Violation>,
     /// The last facts as text, the newest last.
     pub recent: Vec<String>,
-    /// What the seed had drawn, where a rule was broken.
+    /// What the seed had drawn, where a rule was broken or it is to be drawn.
     pub drawn: Option<Drawn>,
     /// All that happened, where it is to be drawn.
     pub timeline: Option<Timeline>,
