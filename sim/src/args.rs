@@ -31,7 +31,8 @@ pub enum Command {
     Prove(ProveArgs),
     /// Replays a failure that `explore` or `prove` kept, to the byte.
     ReplayCase(ReplayCaseArgs),
-    /// Makes a kept failure small: fewer requests, fewer faults, smaller numbers, the same broken rule.
+    /// Makes a kept failure, or a failing seed of a scenario, small: fewer requests, fewer faults, smaller
+    /// numbers, the same broken rule.
     Shrink(ShrinkArgs),
     /// Replays a recorded trace through a configuration.
     Replay(ReplayArgs),

@@ -11,6 +11,8 @@ fn main() -> ExitCode {
         Command::Explore(args) => tiergate_sim::explore::run(args),
         Command::Prove(args) => tiergate_sim::explore::prove(args),
         Command::ReplayCase(args) => tiergate_sim::explore::replay_case(args),
+        #[cfg(feature = "front")]
+        Command::Shrink(args) if args.is_of_scenario() => tiergate_sim::run::shrink_scenario(args),
         Command::Shrink(args) => tiergate_sim::explore::shrink_case(args),
         Command::Replay(args) => tiergate_sim::replay::run(args),
         Command::ReplayInputs(args) => tiergate_sim::replay_inputs::run(args),

@@ -5,8 +5,11 @@ mod bundle;
 mod case;
 mod document;
 mod pool;
+pub(crate) mod prove;
 mod report;
 mod shrink;
+
+pub use bundle::shrink_scenario;
 
 use crate::world::{Figures, Order, Planted, Record, Tallies, rule_ids};
 use crate::timeline::Timeline;

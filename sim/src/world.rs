@@ -30,7 +30,7 @@ pub(crate) use life::Drawn;
 use life::World;
 use log::Log;
 pub(crate) use log::Record;
-pub(crate) use planted::Planted;
+pub(crate) use planted::{Planted, WireFault};
 pub(crate) use schedule::Episode;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},

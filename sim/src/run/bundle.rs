@@ -8,13 +8,16 @@ use super::{
     shrink::{self, Progress, Shrunk},
 };
 use crate::{
+    explore::ShrinkArgs,
     timeline::Timeline,
-    world::{Planted, Record},
+    world::{Order, Planted, Record, rule_ids, simulate},
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 
@@ -72,6 +75,45 @@ fn head(tested: &Tested, seed: u64, plant: Option<Planted>) -> String {
         tested.path.display(),
         report::planted(plant)
     )
+}
+
+/// Makes a failing seed of a scenario file small, and writes it. 0: it is written, 2: it cannot be.
+pub fn shrink_scenario(args: ShrinkArgs) -> ExitCode {
+    match shrink_file(&args) {
+        Ok(told) => {
+            outln!("{told}");
+            ExitCode::SUCCESS
+        }
+        Err(why) => {
+            eprintln!("error: {why}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn shrink_file(args: &ShrinkArgs) -> Result<String, String> {
+    let file = args.file.display();
+    let plant = args.plant.as_deref().map(Planted::named).transpose().map_err(|why| format!("`--plant`: {why}"))?;
+    let scenario = tiergate_scenarios::load(&args.file, &rule_ids()).map_err(|error| error.to_string())?;
+    let kept = scenario.seeds.as_ref().and_then(|seeds| seeds.first()).copied();
+    let seed = args.seed.or(kept).ok_or_else(|| format!("{file}: `--seed` is absent, but says which seed fails"))?;
+    let text = fs::read_to_string(&args.file).map_err(|error| format!("{file}: {error}"))?;
+    let name = scenario.name.clone();
+    let scenario = Arc::new(scenario);
+    let record = simulate(&Order { scenario, seed, plant, facts: 0, draws: false, record: None });
+    if record.violation.is_none() {
+        return Err(format!("{file}: seed {seed} breaks nothing, so there is nothing to keep"));
+    }
+    let time_max = Duration::from_secs(args.seconds.unwrap_or(3_600));
+    let shrunk = shrunk(&name, &text, seed, &record, plant, time_max);
+    let shrunk = shrunk.ok_or_else(|| format!("{file}: seed {seed} breaks its rule no more once it is pinned"))?;
+    let output = args.output.display();
+    fs::write(&args.output, shrunk.case.text()).map_err(|error| format!("{output}: {error}"))?;
+    let mut told = if args.story { shrunk.record.recent.join("\n") + "\n" } else { String::new() };
+    let end = if shrunk.is_cut_short { "the time is over" } else { "nothing is left to leave out" };
+    let (from, to, runs) = (record.requests, shrunk.case.requests(), shrunk.runs);
+    told += &format!("{from} requests became {to} in {runs} worlds; {end}: {output}");
+    Ok(told)
 }
 
 /// Makes the failing seed small, and says on a terminal how far it is.

@@ -53,9 +53,11 @@ pub fn prove(args: ProveArgs) -> ExitCode {
         .copied()
         .filter(|fault| args.plant.as_deref().is_none_or(|name| name == fault.as_str()))
         .collect();
-    if faults.is_empty() && of_store.is_empty() {
+    let of_wire = of_wire();
+    let is_of_wire = args.plant.as_deref().is_none_or(|name| of_wire.contains(&name));
+    if faults.is_empty() && of_store.is_empty() && !is_of_wire {
         let of_store = StoreFault::ALL.iter().map(|fault| fault.as_str());
-        let known: Vec<_> = Fault::ALL.map(Fault::as_str).into_iter().chain(of_store).collect();
+        let known: Vec<_> = Fault::ALL.map(Fault::as_str).into_iter().chain(of_store).chain(of_wire).collect();
         let known = known.join(", ");
         eprintln!("`--plant` is {:?}, but must be one of {known}", args.plant.unwrap_or_default());
         return ExitCode::from(2);
@@ -85,7 +87,7 @@ pub fn prove(args: ProveArgs) -> ExitCode {
     }
     let (of_store_uncaught, of_store_cpu) = disk::prove::prove(&of_store);
     cpu += of_store_cpu;
-    let mut holes = faults.len() - caught + of_store_uncaught;
+    let mut holes = faults.len() - caught + of_store_uncaught + prove_wire(args.plant.as_deref());
     if faults.is_empty() {
         return if holes == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
@@ -99,6 +101,31 @@ pub fn prove(args: ProveArgs) -> ExitCode {
     }
     outln!("{:.2} CPU-s in all", (cpu + spent).as_secs_f64());
     if holes == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The faults of the wire, where this build has an edge that they can be planted in.
+fn of_wire() -> Vec<&'static str> {
+    #[cfg(feature = "front")]
+    return crate::world::WireFault::ALL.map(crate::world::WireFault::as_str).to_vec();
+    #[cfg(not(feature = "front"))]
+    Vec::new()
+}
+
+/// How many of them nothing caught.
+fn prove_wire(only: Option<&str>) -> usize {
+    #[cfg(feature = "front")]
+    {
+        let (planted, uncaught) = crate::run::prove::prove(only);
+        if planted > 0 {
+            outln!("{} of {planted} of the wire caught", planted - uncaught);
+        }
+        uncaught
+    }
+    #[cfg(not(feature = "front"))]
+    {
+        let _ = only;
+        0
+    }
 }
 
 fn hunt(args: &ProveArgs, seeds: u64, fault: Option<Fault>) -> (u64, Duration, Option<Box<Failure>>) {

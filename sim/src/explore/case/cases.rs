@@ -26,20 +26,33 @@ pub struct ReplayCaseArgs {
 /// `tiergate-sim shrink`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct ShrinkArgs {
-    /// The case.
-    file: PathBuf,
-    /// Where the smaller case goes.
+    /// The case, or a scenario (`.yaml`).
+    pub(crate) file: PathBuf,
+    /// Where the smaller case goes, or the smaller scenario.
     #[arg(short, long)]
-    output: PathBuf,
+    pub(crate) output: PathBuf,
+    /// Of a scenario: the seed that breaks a rule.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// Of a scenario: what is planted in it.
+    #[arg(long, value_name = "FAULT")]
+    pub(crate) plant: Option<String>,
     /// Stop after so many runs.
     #[arg(long, default_value_t = 20_000)]
     attempts: u64,
     /// Stop after so many seconds. Without this, the same case shrinks to the same.
     #[arg(long)]
-    seconds: Option<u64>,
+    pub(crate) seconds: Option<u64>,
     /// Print what happens in the smaller case, one line for each event.
     #[arg(long)]
-    story: bool,
+    pub(crate) story: bool,
+}
+
+impl ShrinkArgs {
+    /// Is a scenario to be made smaller, and not what `explore` kept?
+    pub fn is_of_scenario(&self) -> bool {
+        self.file.extension().is_some_and(|extension| extension == "yaml" || extension == "yml")
+    }
 }
 
 /// Lives a case again. 0: all happened as it was recorded, 1: it did not, 2: this is no case.
@@ -72,6 +85,9 @@ pub fn shrink_case(args: ShrinkArgs) -> ExitCode {
         Ok(case) => case,
         Err(error) => return refuse(&error),
     };
+    if args.seed.is_some() || args.plant.is_some() {
+        return refuse("`--seed` and `--plant` are of a scenario: a case holds its own");
+    }
     if case.rule().is_none() {
         return refuse(&format!("{}: it broke no rule, so there is nothing to keep", args.file.display()));
     }
