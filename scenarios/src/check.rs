@@ -180,6 +180,7 @@ fn check_world(raw: &RawScenario) -> Result<(), OutOfBounds> {
     number(objects.vary_percent, 0, 100, "objects.vary_percent")?;
     number(objects.tags, 0, 100, "objects.tags")?;
     number(objects.validators_percent, 0, 100, "objects.validators_percent")?;
+    number(objects.date_percent, 0, 100, "objects.date_percent")?;
     number(objects.cookie_percent, 0, 100, "objects.cookie_percent")
 }
 
@@ -226,9 +227,10 @@ fn check_request(raw: &RawScenario, request: Request) -> Result<(), OutOfBounds>
         request.head,
         request.range.is_some(),
         request.post,
+        request.odd.is_some(),
     ];
     let asked = kinds.into_iter().filter(|is_asked| *is_asked).count();
-    holds(asked <= 1, "workload.requests", "several of `purge`, `head`, `range` and `post`", "one of them in one request")
+    holds(asked <= 1, "workload.requests", "several of `purge`, `head`, `range`, `post` and `odd`", "one of them in one request")
 }
 
 fn check_disk(raw: &RawScenario) -> Result<Disk, OutOfBounds> {

@@ -149,6 +149,8 @@ figures! {
     HitsStale = "hits_stale", Added, None;
     /// Whole responses for which the origin was asked.
     Misses = "misses", Added, None;
+    /// Odd requests that were answered, each as is right.
+    OddAnswered = "odd_answered", Added, None;
     /// Objects stored in L2.
     StoredL2 = "stored_l2", Added, Some(TierId::L2);
     /// Copies into L2 that were under way when their edge lost its power.
@@ -231,6 +233,7 @@ impl Expectations {
             | Figure::HitsStale
             | Figure::Misses
             | Figure::PurgedThenAsked
+            | Figure::OddAnswered
             | Figure::AskedWhileSlow => expected.at_least.is_some(),
             Figure::Unanswered => expected.at_most.is_some(),
             // Zero of these, and no wait at all, is what a world shows in which nobody gets anything.

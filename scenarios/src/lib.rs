@@ -181,6 +181,10 @@ pub struct Objects {
     /// How many of a hundred objects come with an entity tag, so that they can be asked about. Default 100.
     #[serde(default = "all")]
     pub validators_percent: u8,
+    /// How many of a hundred objects come with a `Date`, in whole seconds, so that ages may seem up to a second
+    /// more than they are. Default 0.
+    #[serde(default)]
+    pub date_percent: u8,
     /// How many of a hundred objects come with a `Set-Cookie`. Default 0.
     #[serde(default)]
     pub cookie_percent: u8,

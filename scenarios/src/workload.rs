@@ -52,6 +52,10 @@ pub struct Workload {
     /// How many of a hundred requests are a `POST`, which changes the object.
     #[serde(default)]
     pub post_percent: u8,
+    /// How many of a hundred requests are odd: malformed, each in a way that has a status of its own, or in a
+    /// form that is right and rare.
+    #[serde(default)]
+    pub odd_percent: u8,
     /// How long a client waits for the whole of a response. 1ms to 10min.
     #[serde(rename = "timeout", deserialize_with = "time::ms")]
     pub timeout_ms: u64,
@@ -59,7 +63,7 @@ pub struct Workload {
 
 impl Workload {
     /// Each share of requests with its key.
-    pub fn percents(&self) -> [(&'static str, u8); 9] {
+    pub fn percents(&self) -> [(&'static str, u8); 10] {
         [
             ("herd_percent", self.herd_percent),
             ("leave_percent", self.leave_percent),
@@ -70,6 +74,7 @@ impl Workload {
             ("conditional_percent", self.conditional_percent),
             ("http2_percent", self.http2_percent),
             ("post_percent", self.post_percent),
+            ("odd_percent", self.odd_percent),
         ]
     }
 
@@ -85,6 +90,7 @@ impl Workload {
             "conditional_percent" => &mut self.conditional_percent,
             "http2_percent" => &mut self.http2_percent,
             "post_percent" => &mut self.post_percent,
+            "odd_percent" => &mut self.odd_percent,
             other => unreachable!("{other} is no habit"),
         };
         *share = 0;
@@ -146,6 +152,9 @@ pub struct Request {
     /// It is a `POST`.
     #[serde(default)]
     pub post: bool,
+    /// It is the odd request with this number, from 0.
+    #[serde(default)]
+    pub odd: Option<u8>,
     /// It comes over HTTP/2.
     #[serde(default)]
     pub http2: bool,

@@ -138,6 +138,9 @@ fn of_request(request: &tiergate_scenarios::Request) -> Value {
     if let Some((first, last)) = request.range {
         put("range", json!([first, last]));
     }
+    if let Some(number) = request.odd {
+        put("odd", json!(number));
+    }
     for (key, is_so) in [
         ("head", request.head),
         ("conditional", request.conditional),

@@ -24,6 +24,8 @@ pub(crate) struct Object {
     pub storage: Storage,
     /// Is there a body for each language?
     pub varies: bool,
+    /// Does its answer say when it was given?
+    pub says_date: bool,
     /// Does it come with an entity tag?
     pub has_tag: bool,
     /// Does it come with a cookie?
@@ -165,10 +167,11 @@ impl Object {
             from_ms += between(random, objects.version_every_ms);
         }
         let varies = percent(random, objects.vary_percent);
+        let says_date = percent(random, objects.date_percent);
         let has_tag = percent(random, objects.validators_percent);
         let sets_cookie = percent(random, objects.cookie_percent);
         let tag = number.checked_rem(objects.tags);
-        Self { target, key, framing, storage, varies, has_tag, sets_cookie, tag, versions }
+        Self { target, key, framing, storage, varies, says_date, has_tag, sets_cookie, tag, versions }
     }
 
     /// What its path begins with, up to its number.

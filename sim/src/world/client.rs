@@ -4,6 +4,7 @@
 //! again, so whoever lost one has to give up.
 
 mod judging;
+pub(crate) mod odd;
 
 use super::{
     catalogue::{AUTHORITY, tag_name},
@@ -15,7 +16,7 @@ use super::{
 };
 use bytes::{Bytes, BytesMut};
 use http::{Method, Request, Response, header, request};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Empty, Full, combinators::BoxBody};
 use hyper::{
     body::Incoming,
     client::conn::{http1, http2},
@@ -23,7 +24,10 @@ use hyper::{
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
+    pin::Pin,
     sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
     time::Duration,
 };
 use tiergate_engine::CacheKey;
@@ -56,7 +60,13 @@ impl Client {
             sleep(Duration::from_millis(job.at_ms).saturating_sub(now)).await;
             match job.wants {
                 Wants::Purge(what) => self.purge(job, what).await,
-                Wants::Post => drop(timeout(self.time_max(), self.exchange(job, Method::POST, &[])).await),
+                Wants::Post => {
+                    let (slot, key) = (&self.stage.edges[job.edge as usize], self.key(job));
+                    slot.post_begins(key);
+                    drop(timeout(self.time_max(), self.post(job)).await);
+                    slot.post_ends(key);
+                }
+                Wants::Odd(number) => self.ask_oddly(job, number).await,
                 Wants::Body | Wants::Head | Wants::Range(..) | Wants::WhatChanged => self.ask(job).await,
             }
         }
@@ -119,6 +129,23 @@ impl Client {
         self.has.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Changes an object, over HTTP/1.1 with a body of unknown length and over HTTP/2 with one of a known one.
+    /// What is answered names the object as it is now. Then nothing that the origin said before it was sent is
+    /// right any more (RFC 9111 section 4.4).
+    async fn post(&self, job: Job) {
+        let (edge, key) = (Edge(job.edge), self.key(job));
+        let (asked_at, newest_when_asked) = (self.stage.log.now(), Version(self.stage.current(job.object)));
+        let text = Bytes::from_static(b"what changes the object");
+        let body = if job.is_http2 { Full::new(text).boxed() } else { Chunks(Some(text)).boxed() };
+        let Some((response, _connection)) = self.exchange_with(job, Method::POST, &[], body).await else { return };
+        let (head, body) = response.into_parts();
+        let Ok(whole) = read(job, body).await else { return };
+        if head.status == 200 {
+            self.check_post(job, &whole);
+            self.stage.log.push(What::PurgeConfirmed { edge, key, newest_when_asked, asked_at });
+        }
+    }
+
     /// What the edge made of one of a key, it says itself in facts. Of the others it names no keys, so here
     /// it is said which it covers.
     async fn purge(&self, job: Job, what: PurgeOf) {
@@ -165,7 +192,17 @@ impl Client {
         method: Method,
         fields: &[(header::HeaderName, String)],
     ) -> Option<(Response<Incoming>, Connection)> {
-        let request = self.request(job, method, fields).body(Empty::<Bytes>::new());
+        self.exchange_with(job, method, fields, Empty::new().boxed()).await
+    }
+
+    async fn exchange_with(
+        &self,
+        job: Job,
+        method: Method,
+        fields: &[(header::HeaderName, String)],
+        body: BoxBody<Bytes, Infallible>,
+    ) -> Option<(Response<Incoming>, Connection)> {
+        let request = self.request(job, method, fields).body(body);
         let request = request.expect("a plain method, path and host are a request");
         let wire = self.stage.wire(Link::Clients, job.edge, End::Far);
         let stream = wire.connect(&format!("{}:{PORT}", edge_name(job.edge))).await.ok()?;
@@ -196,6 +233,21 @@ impl Client {
         };
         let request = request.header(header::ACCEPT_LANGUAGE, format!("x-{}", job.language));
         fields.iter().fold(request, |request, (name, value)| request.header(name, value))
+    }
+}
+
+/// A body whose length nobody knows before its end.
+struct Chunks(Option<Bytes>);
+
+impl http_body::Body for Chunks {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.0.take().map(|piece| Ok(http_body::Frame::data(piece))))
     }
 }
 

@@ -211,6 +211,9 @@ impl Watch {
         let mut purges = self.purges.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             PurgeEvent::PurgeBegan { purge, what: SelectorKind::Key(key), mode: PurgeMode::Hard } => {
+                if self.stage.edges[self.edge as usize].is_posted(key) {
+                    return None;
+                }
                 let newest = self.stage.newest(key)?;
                 purges.insert(purge, (Version(newest), self.stage.log.now()));
                 Some(What::PurgeAsked { edge, purge: Some(purge), key })

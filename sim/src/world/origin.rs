@@ -7,11 +7,12 @@ use super::{
     body,
     catalogue::{Framing, Object, Storage, between, percent, tag_name},
     links::End,
-    stage::{PORT, Stage},
+    stage::{EPOCH_S, PORT, Stage},
 };
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use std::{
@@ -20,7 +21,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 use tiergate_engine::Random;
 use tiergate_invariants::{Edge, Version, What};
@@ -101,11 +102,12 @@ async fn answer(
         answers[number as usize] += 1;
         answer
     };
-    if request.method() == Method::POST {
-        stage.log.count(Figure::OriginRequests, 1);
-        return Ok(alone(stage, StatusCode::NO_CONTENT));
-    }
     let version = stage.current(number);
+    match *request.method() {
+        Method::GET | Method::HEAD => {}
+        Method::POST => return Ok(posted(stage, edge, number, request).await),
+        _ => return Ok(alone(stage, StatusCode::NO_CONTENT)),
+    }
     let temper = Temper::draw(&stage, number, answer, object.version(version).length);
     if temper.refuses {
         stage.log.arm(FaultKind::OriginErrors);
@@ -145,6 +147,28 @@ async fn answer(
     Ok(response)
 }
 
+/// What a `POST` is answered: the object as it is now, by its own name, so that it may be stored (RFC 9110 section
+/// 9.3.3).
+async fn posted(stage: Arc<Stage>, edge: u32, number: u32, request: Request<Incoming>) -> Response<Answer> {
+    let language = if stage.catalogue.object(number).varies { language_of(request.headers()) } else { 0 };
+    // It is answered once it is there; one that breaks off is answered all the same.
+    drop(request.into_body().collect().await);
+    let version = stage.current(number);
+    let object = stage.catalogue.object(number);
+    stage.log.push(What::OriginAnswered { edge: Edge(edge), key: object.key, version: Version(version) });
+    let mut response = Response::new(Answer {
+        number: body::number(number, language),
+        version,
+        length: object.version(version).length,
+        framing: object.framing,
+        ..Answer::empty(Arc::clone(&stage))
+    });
+    head(&mut response, object, version, &object.etag(version, language));
+    let own = object.target.parse().expect("a path is a field value");
+    response.headers_mut().insert(header::CONTENT_LOCATION, own);
+    response
+}
+
 /// A response that is only a status.
 fn alone(stage: Arc<Stage>, status: StatusCode) -> Response<Answer> {
     let mut response = Response::new(Answer::empty(stage));
@@ -166,8 +190,13 @@ fn head(response: &mut Response<Answer>, object: &Object, version: u32, tag: &st
         Storage::Private => Some(format!("private, max-age={lifetime_s}")),
         Storage::NoLifetime => None,
     };
+    // Many origins say when they answer, and some do not.
+    let date = object.says_date.then(|| date_now()).flatten();
     let is_not_modified = response.status() == StatusCode::NOT_MODIFIED;
     let fields = response.headers_mut();
+    if let Some(date) = date {
+        fields.insert(header::DATE, date);
+    }
     let mut put = |name: header::HeaderName, value: String| {
         let value = value.parse().expect("digits and plain words are a field value");
         fields.insert(name, value);
@@ -194,6 +223,13 @@ fn head(response: &mut Response<Answer>, object: &Object, version: u32, tag: &st
     if object.framing == Framing::Length && !is_not_modified {
         put(header::CONTENT_LENGTH, object.version(version).length.to_string());
     }
+}
+
+/// The calendar of the origin, as `Date` has it.
+fn date_now() -> Option<HeaderValue> {
+    let elapsed = turmoil::sim_elapsed()?;
+    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(EPOCH_S) + elapsed;
+    HeaderValue::from_str(&httpdate::fmt_http_date(now)).ok()
 }
 
 /// What the origin does to one answer.

@@ -12,6 +12,7 @@ use super::{
     wire::Wire,
 };
 use std::{
+    collections::BTreeMap,
     net::IpAddr,
     path::Path,
     sync::{
@@ -78,6 +79,8 @@ pub(crate) struct EdgeSlot {
     alive: AtomicU64,
     /// By how many milliseconds its calendar is ahead.
     ahead_ms: AtomicI64,
+    /// Of which keys a `POST` is under way: how many.
+    posts: Mutex<BTreeMap<CacheKey, u32>>,
 }
 
 impl EdgeSlot {
@@ -102,6 +105,28 @@ impl EdgeSlot {
     /// Is this start still alive?
     pub(crate) fn runs(&self, start: u64) -> bool {
         self.alive.load(Ordering::Relaxed) == start
+    }
+
+    /// A `POST` is sent.
+    pub(crate) fn post_begins(&self, key: CacheKey) {
+        *self.posts().entry(key).or_default() += 1;
+    }
+
+    /// It is over.
+    pub(crate) fn post_ends(&self, key: CacheKey) {
+        if let Some(count) = self.posts().get_mut(&key) {
+            *count -= 1;
+        }
+    }
+
+    /// Is one under way? Its answer invalidates what is older, so not everything that is purged meanwhile was
+    /// asked for.
+    pub(crate) fn is_posted(&self, key: CacheKey) -> bool {
+        self.posts().get(&key).is_some_and(|count| *count > 0)
+    }
+
+    fn posts(&self) -> MutexGuard<'_, BTreeMap<CacheKey, u32>> {
+        self.posts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Its calendar jumps by so many milliseconds.

@@ -3,6 +3,7 @@
 use super::{
     body::LANGUAGES,
     catalogue::{Catalogue, between, percent},
+    client::odd,
 };
 use tiergate_engine::{ByteCount, Random, Seed};
 use tiergate_scenarios::{
@@ -39,6 +40,8 @@ pub(crate) enum Wants {
     WhatChanged,
     /// To change it.
     Post,
+    /// What the odd request with this number says.
+    Odd(u8),
     /// To purge it, or what it stands for.
     Purge(PurgeOf),
 }
@@ -155,6 +158,7 @@ impl Job {
         let wants = match (request.purge, request.range) {
             (Some(what), _) => Wants::Purge(what),
             (None, Some((first, last))) => Wants::Range(first, last),
+            (None, None) if request.odd.is_some() => Wants::Odd(request.odd.unwrap_or_default()),
             (None, None) if request.head => Wants::Head,
             (None, None) if request.post => Wants::Post,
             (None, None) if request.conditional => Wants::WhatChanged,
@@ -192,6 +196,7 @@ impl Job {
             range: if let Wants::Range(first, last) = self.wants { Some((first, last)) } else { None },
             conditional: self.wants == Wants::WhatChanged,
             post: self.wants == Wants::Post,
+            odd: if let Wants::Odd(number) = self.wants { Some(number) } else { None },
             http2: self.is_http2,
             language: self.language,
         }
@@ -208,6 +213,10 @@ fn habit(scenario: &Scenario, shape: &Workload, random: &mut Random) -> (Wants, 
     if percent(random, shape.purge_percent) {
         let what = shape.purges[index(random, shape.purges.len())];
         return (Wants::Purge(what), Reads::AtOnce);
+    }
+    if percent(random, shape.odd_percent) {
+        let number = u8::try_from(index(random, odd::COUNT)).expect("there are some dozens");
+        return (Wants::Odd(number), Reads::AtOnce);
     }
     let wants = if percent(random, shape.head_percent) {
         Wants::Head

@@ -49,6 +49,21 @@ impl Client {
         Got::Whole { status, age: age(head), spans }
     }
 
+    /// What a `POST` answers is one version of the object, whole.
+    pub(super) fn check_post(&self, job: Job, whole: &[u8]) {
+        let runs = body::decode(whole);
+        let version = runs.first().and_then(|run| run.of).map(|(_, version)| version);
+        let is_whole = match (&runs[..], version) {
+            ([run], Some(version)) => run.offset == 0 && self.length(job, version) == Some(run.length),
+            ([], _) => true,
+            _ => false,
+        };
+        if !is_whole {
+            let detail = format!("a POST to {} was answered with {runs:?}", self.key(job));
+            self.stage.log.fail(Violation { rule: "C5", detail });
+        }
+    }
+
     fn spans(&self, runs: &[Run]) -> Vec<Span> {
         let of = |(number, version)| Some((self.stage.catalogue.key_of(body::named(number).0)?, Version(version)));
         runs.iter()

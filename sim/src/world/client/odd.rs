@@ -1,0 +1,146 @@
+//! Requests that few clients send: malformed ones, each of which must be refused with its own status, and forms
+//! that are right and rare. They are written byte by byte, for no library would send most of them.
+
+use super::Client;
+use crate::world::{
+    catalogue::AUTHORITY,
+    links::End,
+    stage::{PORT, edge_name},
+    workload::Job,
+};
+use std::time::Duration;
+use tiergate_invariants::Violation;
+use tiergate_scenarios::{Figure, Link};
+use tiergate_tiers::Connect;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
+
+/// What has to come of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    /// This status.
+    Is(u16),
+    /// Any, but a complaint about the request or about us.
+    Good,
+    /// Nothing need come.
+    None,
+}
+
+use Answer::{Good, Is};
+
+/// `{t}` is a target and `{h}` its host; lines end with CR LF, unless there is a `\n` that is meant. `{long}`,
+/// `{many}` and `{fields}` are too much of it.
+const REQUESTS: [(&str, Answer); 48] = [
+    // Malformed: RFC 9112, and the limits of the front.
+    ("GET {t} HTTP/1.1\nHost: {h}\n\n", Is(400)),
+    ("GET  {t} HTTP/1.1|Host: {h}||", Is(400)),
+    ("GET {t}|Host: {h}||", Is(400)),
+    ("GET {t} HTTP/3.1|Host: {h}||", Is(505)),
+    ("GET {t} HTTP/1.1||", Is(400)),
+    ("GET {t} HTTP/1.1|Host: {h}|Host: other.test||", Is(400)),
+    ("GET {t} HTTP/1.1|Host: a b||", Is(400)),
+    ("GET {t} HTTP/1.1|Host : {h}||", Is(400)),
+    ("GET {t} HTTP/1.1|Host: {h}|X-A: 1| folded||", Is(400)),
+    ("GET {t} HTTP/1.1|Host: {h}|no field||", Is(400)),
+    ("GET no-path HTTP/1.1|Host: {h}||", Is(400)),
+    ("GET http:// HTTP/1.1|Host: {h}||", Is(400)),
+    ("POST {t} HTTP/1.1|Host: {h}|Content-Length: 3|Transfer-Encoding: chunked||0||", Is(400)),
+    ("POST {t} HTTP/1.1|Host: {h}|Content-Length: 3|Content-Length: 4||abc", Is(400)),
+    ("POST {t} HTTP/1.1|Host: {h}|Content-Length: three||abc", Is(400)),
+    ("POST {t} HTTP/1.1|Host: {h}|Transfer-Encoding: gzip, chunked||0||", Is(501)),
+    ("POST {t} HTTP/1.0|Host: {h}|Transfer-Encoding: chunked||0||", Is(400)),
+    ("POST {t} HTTP/1.1|Host: {h}|Transfer-Encoding: chunked||no size|abc|0||", Answer::None),
+    ("TRACE {t} HTTP/1.1|Host: {h}||", Is(405)),
+    ("GET {t} HTTP/1.1|Host: {h}|Expect: the-best||", Is(417)),
+    ("GET /{long} HTTP/1.1|Host: {h}||", Is(414)),
+    ("GET {t} HTTP/1.1|Host: {h}|X-Large: {many}||", Is(431)),
+    ("GET {t} HTTP/1.1|Host: {h}|{fields}|", Is(431)),
+    ("\u{16}\u{3}\u{1}\u{0} a client that speaks TLS", Answer::None),
+    ("GET {t} HTTP/1.1|Host: {h}", Answer::None),
+    // Right, and rare.
+    ("GET http://{h}{t} HTTP/1.1|Host: {h}||", Good),
+    ("GET {t} HTTP/1.0|Host: {h}||", Good),
+    ("HEAD {t} HTTP/1.0||", Good),
+    ("GET {t} HTTP/1.1|Host: {h}|Connection: close|X-Forwarded-For: 192.0.2.1|X-Forwarded-Proto: https||", Good),
+    ("GET {t} HTTP/1.1|Host: {h}|Range: bytes=-5||", Good),
+    ("GET {t} HTTP/1.1|Host: {h}|Range: bytes=0-3,8-||", Good),
+    ("GET {t} HTTP/1.1|Host: {h}|Range: bytes=99999999-||", Good),
+    ("GET {t} HTTP/1.1|Host: {h}|Range: bytes=0-3|If-Range: \"another\"||", Good),
+    ("GET {t} HTTP/1.1|Host: {h}|If-Modified-Since: Thu, 01 Jan 2026 00:00:00 GMT||", Good),
+    ("GET {t} HTTP/1.1|Host: {h}|If-Match: \"another\"||", Good),
+    ("GET {t} HTTP/1.1|Host: {h}|Cache-Control: no-cache||", Good),
+    ("GET {t} HTTP/1.1|Host: {h}|Cache-Control: only-if-cached, max-stale=10||", Answer::None),
+    ("GET {t} HTTP/1.1|Host: {h}|Cache-Control: max-age=0, min-fresh=1|Pragma: no-cache||", Good),
+    ("GET {t} HTTP/1.1|Host: {h}|Authorization: Basic YTpi|Cookie: session=1||", Good),
+    ("GET {t} HTTP/1.1|Host: {h}|Content-Length: 5||hello", Good),
+    ("GET {t} HTTP/1.1|Host: {h}|Upgrade: websocket|Connection: upgrade, te|TE: trailers||", Good),
+    ("OPTIONS * HTTP/1.1|Host: {h}||", Good),
+    ("DELETE {t} HTTP/1.1|Host: {h}||", Good),
+    ("PUT {t} HTTP/1.1|Host: {h}|Content-Length: 5|Expect: 100-continue||hello", Good),
+    ("PATCH {t} HTTP/1.1|Host: {h}|Transfer-Encoding: chunked||5|hello|0|X-Sum: 1||", Good),
+    ("GET {t} HTTP/1.1|Host: {h}||GET {t} HTTP/1.1|Host: {h}||", Good),
+    ("GET {t}?a=1&b=%20 HTTP/1.1|Host: EXAMPLE.test:80||", Good),
+    ("GET /nothing HTTP/1.1|Host: {h}||", Good),
+];
+
+/// How many there are.
+pub(crate) const COUNT: usize = REQUESTS.len();
+
+/// How long an answer is waited for: longer than any deadline of the world.
+const WAITING_MAX: Duration = Duration::from_secs(5);
+
+impl Client {
+    /// Sends the odd request with this number, and holds the edge to what must come of it. Where a link is cut
+    /// or an edge is down nothing comes, and nothing is held against it.
+    pub(super) async fn ask_oddly(&self, job: Job, number: u8) {
+        let (request, wanted) = REQUESTS[usize::from(number) % REQUESTS.len()];
+        let target = &self.stage.catalogue.object(job.object).target;
+        let fields = || (0..2_000).map(|n| format!("X-{n}: 1\r\n")).collect::<String>();
+        let text = request
+            .replace('|', "\r\n")
+            .replace("{t}", target)
+            .replace("{h}", AUTHORITY)
+            .replace("{long}", &"a".repeat(20_000))
+            .replace("{many}", &"a".repeat(100_000))
+            .replace("{fields}", &if request.contains("{fields}") { fields() } else { String::new() });
+        let Some(status) = timeout(WAITING_MAX, self.status_of(job, &text)).await.ok().flatten() else { return };
+        self.stage.log.count(Figure::OddAnswered, 1);
+        let is_right = match wanted {
+            Is(only) => status == only,
+            Good => ![400, 405, 414, 417, 431, 500, 501, 505, 508].contains(&status),
+            Answer::None => status != 500,
+        };
+        if !is_right {
+            let detail = format!("odd request {number}, {request:?}, was answered {status}, where {wanted:?} is right");
+            self.stage.log.fail(Violation { rule: "odd", detail });
+        }
+    }
+
+    async fn status_of(&self, job: Job, text: &str) -> Option<u16> {
+        let wire = self.stage.wire(Link::Clients, job.edge, End::Far);
+        let mut stream = wire.connect(&format!("{}:{PORT}", edge_name(job.edge))).await.ok()?;
+        stream.write_all(text.as_bytes()).await.ok()?;
+        let mut read = Vec::new();
+        loop {
+            let mut piece = [0; 4 << 10];
+            let count = stream.read(&mut piece).await.ok()?;
+            read.extend_from_slice(&piece[..count]);
+            let line = read.split(|byte| *byte == b'\n').next().filter(|line| line.len() < read.len());
+            match line.and_then(status) {
+                // What comes before the answer proper.
+                Some(100) => read.clear(),
+                Some(status) => return Some(status),
+                None if count == 0 || line.is_some() => return None,
+                None => {}
+            }
+        }
+    }
+}
+
+/// The status of a status line.
+fn status(line: &[u8]) -> Option<u16> {
+    let text = std::str::from_utf8(line).ok()?;
+    text.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()
+}
