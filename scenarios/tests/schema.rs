@@ -235,15 +235,19 @@ fn each_figure_takes_bounds() {
 }
 
 /// Each row changes one thing, and both or neither take it.
+#[track_caller]
+fn agree<const N: usize>(rows: [(&str, Value, bool); N]) {
+    let validator = validator(&schema());
+    for (pointer, value, is_right) in rows {
+        let verdict = verdicts(&validator, &with(pointer, value.clone()));
+        assert_eq!(verdict, (is_right, is_right), "{pointer}: {value}");
+    }
+}
+
+/// Of the world and what is in it.
 #[test]
 fn the_schema_refuses_what_the_reader_refuses() {
-    let validator = validator(&schema());
-    let request = |more: Value| {
-        let mut request = json!({"at": "1s", "object": 0});
-        request.as_object_mut().expect("it is one").extend(more.as_object().expect("it is one").clone());
-        json!([request])
-    };
-    let rows = [
+    agree([
         ("/topology/edgse", json!(2), false),
         ("/topology/edges", json!("many"), false),
         ("/name", json!("X"), false),
@@ -277,6 +281,18 @@ fn the_schema_refuses_what_the_reader_refuses() {
         ("/workload/purges", json!(["tag", "soft_all"]), true),
         ("/workload/purges", json!([]), false),
         ("/workload/purges", json!(["tags"]), false),
+    ]);
+}
+
+/// Of requests in a list, of faults, and of what is expected.
+#[test]
+fn the_schema_refuses_wrong_lists_and_choices() {
+    let request = |more: Value| {
+        let mut request = json!({"at": "1s", "object": 0});
+        request.as_object_mut().expect("it is one").extend(more.as_object().expect("it is one").clone());
+        json!([request])
+    };
+    agree([
         ("/workload/requests", json!(0), false),
         ("/workload/requests", json!(100_001), false),
         ("/workload/requests", json!([]), false),
@@ -302,11 +318,13 @@ fn the_schema_refuses_what_the_reader_refuses() {
         ("/expect", json!({"heeled": {"broken": {"at_most": 0}}}), false),
         ("/expect", json!({"healed": {"faults": {"broken": {"at_most": 0}}}}), false),
         ("/descriptoin", json!("d"), false),
-    ];
-    for (pointer, value, is_right) in rows {
-        let verdict = verdicts(&validator, &with(pointer, value.clone()));
-        assert_eq!(verdict, (is_right, is_right), "{pointer}: {value}");
-    }
+    ]);
+}
+
+/// An editor tells who begins a file what it still lacks.
+#[test]
+fn each_required_key_is_missed() {
+    let validator = validator(&schema());
     for key in ["name", "description", "topology", "cache", "objects", "workload", "faults_until", "settle"] {
         let mut without = good();
         without.as_object_mut().expect("it is one").remove(key);
