@@ -9,6 +9,8 @@ mod eviction;
 mod http;
 mod l3;
 mod resilience;
+#[cfg(feature = "schema")]
+mod schema;
 
 pub use eviction::{Eviction, Objective, RawEviction};
 pub use http::RawHttp;
@@ -29,6 +31,7 @@ use serde::{Deserialize, Serialize};
 
 /// The `cache` section as written. Every key may be left out; unknown keys are errors.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RawConfig {
     /// The tier in process memory; `null` switches it off. Default: 256 MiB.
@@ -72,6 +75,7 @@ impl Default for RawConfig {
 
 /// `l0`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RawMemoryTier {
     /// Bytes of heads and bodies held at most. Default 256MiB; at least 1.
@@ -90,6 +94,7 @@ impl Default for RawMemoryTier {
 
 /// `l1`. Capacity and eviction are the store's own.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RawSharedTier {
     /// The largest body admitted. Default 64MiB.
@@ -104,6 +109,7 @@ impl Default for RawSharedTier {
 
 /// `l2`. One store for all shards; who leaves when room is needed is decided by its log.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RawDiskTier {
     /// Bytes of the disk that are used. Default 10GiB; at least 1.
@@ -120,6 +126,7 @@ impl Default for RawDiskTier {
 
 /// `promotion`: what a hit in one tier copies into a faster one.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RawPromotion {
     /// From the shared memory store to L0.
@@ -138,6 +145,7 @@ pub struct RawPromotion {
 
 /// When a hit copies the object into a faster tier.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Promotion {
     /// Not at all, at no cost.
@@ -153,6 +161,7 @@ pub enum Promotion {
 
 /// `collapse`.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RawCollapse {
     /// Clients that may read one fill at a time; one more is refused. Default 10000; 1 to 1000000.
@@ -172,6 +181,7 @@ impl Default for RawCollapse {
 
 /// `fill`.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RawFill {
     /// Bytes of an arriving body kept in memory for its readers. Default 4MiB; at least 64KiB.
@@ -212,6 +222,7 @@ impl Default for RawFill {
 
 /// What becomes of a fetch when its last client leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OnAbandon {
     /// It goes on as long as a tier keeps it.
@@ -222,6 +233,7 @@ pub enum OnAbandon {
 
 /// What is fetched for those who want less than the whole of what is not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OnRange {
     /// The whole, for the tiers. A `HEAD` gets its head; a range is served as it arrives, and goes around the
@@ -289,6 +301,7 @@ impl ByteTier {
 
 /// What a fill does when a tier takes its chunks more slowly than the origin sends them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum OnFull {
     /// It leaves the tier behind at once.

@@ -27,10 +27,12 @@ enum Others {
 
 const RULES: [Rule; 10] = [
     Rule {
+        // `schemars` behind the feature `schema`, which only tests switch on: editors' schema of the
+        // configuration comes from the same types that read it, so it cannot say something else.
         krate: "tiergate-engine",
         ours: &[],
         ours_optional: &[],
-        others: Others::Only(&["blake3", "bytes", "hashbrown", "serde", "xxhash-rust"]),
+        others: Others::Only(&["blake3", "bytes", "hashbrown", "schemars", "serde", "xxhash-rust"]),
     },
     Rule {
         // It sees public events only, so it cannot share the engine's mistakes.
@@ -47,11 +49,12 @@ const RULES: [Rule; 10] = [
         others: Others::Only(&[]),
     },
     Rule {
-        // A scenario is readable without running anything.
+        // A scenario is readable without running anything. `schemars` and `serde_json` behind the feature
+        // `schema`, as in the engine.
         krate: "tiergate-scenarios",
         ours: &["tiergate-engine"],
         ours_optional: &[],
-        others: Others::Only(&["humantime", "serde", "serde-saphyr"]),
+        others: Others::Only(&["humantime", "schemars", "serde", "serde-saphyr", "serde_json"]),
     },
     Rule {
         krate: "tiergate-driver",
@@ -112,6 +115,9 @@ const ROOTS: [&str; 3] = ["tiergate", "tiergate-sim", "tiergate-benches"];
 const CONFINED: [(&str, &[&str]); 2] =
     [("turmoil", &["tiergate-sim"]), ("pingora", &["tiergate", "tiergate-benches"])];
 
+/// Crates of other people that nobody ships: they are there behind a feature only, for tests.
+const BEHIND_A_FEATURE: [&str; 1] = ["schemars"];
+
 /// Why a manifest breaks the rules.
 #[derive(Debug, PartialEq, Eq)]
 enum Forbidden {
@@ -119,7 +125,7 @@ enum Forbidden {
     UnknownCrate { krate: String },
     /// `krate` may not use this crate of ours.
     OurEdge { krate: String, uses: String },
-    /// `krate` may use this crate of ours behind a feature only.
+    /// `krate` may use this crate behind a feature only.
     NotOptional { krate: String, uses: String },
     /// The crate is not on `krate`'s short list.
     NotListed { krate: String, uses: String },
@@ -214,6 +220,9 @@ impl Rule {
         if is_confined {
             return Some(Forbidden::Confined { krate, uses: edge.uses });
         }
+        if edge.kind == Use::Shipped && BEHIND_A_FEATURE.contains(&uses) && !edge.is_optional {
+            return Some(Forbidden::NotOptional { krate, uses: edge.uses });
+        }
         match self.others {
             Others::Only(list) if edge.kind == Use::Shipped && !list.contains(&uses) => {
                 Some(Forbidden::NotListed { krate, uses: edge.uses })
@@ -276,6 +285,12 @@ fn each_kind_of_forbidden_edge_is_found() {
         "tiergate-engine",
         "[target.'cfg(unix)'.dependencies]\nlibc = '0.2'",
         &["libc is not on the list of what tiergate-engine may use"],
+    );
+    check("tiergate-engine", "[dependencies]\nschemars = { workspace = true, optional = true }", &[]);
+    check(
+        "tiergate-engine",
+        "[dependencies]\nschemars = '1'",
+        &["tiergate-engine may use schemars as an optional dependency only"],
     );
     check(
         "tiergate-driver",

@@ -34,6 +34,7 @@ pub enum Phase {
 
 /// The bounds of one figure. At least one of the two is there.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Expectation {
     /// It is this or more. More than 0.
@@ -49,6 +50,7 @@ pub struct Expectation {
 
 /// What a figure is taken of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// Of all seeds of a run together. Where one seed is run by itself, nothing is expected of it.
@@ -71,11 +73,11 @@ pub enum Sum {
 
 /// Each figure with its key, how it is summed, and the tier without which it is always zero.
 macro_rules! figures {
-    ($($(#[$doc:meta])+ $name:ident = $key:literal, $sum:ident, $tier:expr;)+) => {
+    ($($(#[doc = $doc:literal])+ $name:ident = $key:literal, $sum:ident, $tier:expr;)+) => {
         /// What a run counts.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Figure {
-            $($(#[$doc])+ $name,)+
+            $($(#[doc = $doc])+ $name,)+
         }
 
         impl Figure {
@@ -86,6 +88,13 @@ macro_rules! figures {
             pub const fn as_str(self) -> &'static str {
                 match self {
                     $(Self::$name => $key,)+
+                }
+            }
+
+            /// What it counts.
+            pub const fn describe(self) -> &'static str {
+                match self {
+                    $(Self::$name => concat!($($doc, "\n"),+),)+
                 }
             }
 
@@ -114,9 +123,10 @@ figures! {
     /// How long clients that read at once waited for the whole of a response: half of them no longer than
     /// this, in milliseconds.
     LatencyP50Ms = "latency_p50_ms", Derived, None;
-    /// The same of ninety-nine in a hundred.
+    /// How long clients that read at once waited for the whole of a response: ninety-nine in a hundred no
+    /// longer than this, in milliseconds.
     LatencyP99Ms = "latency_p99_ms", Derived, None;
-    /// The same of all.
+    /// How long clients that read at once waited for the whole of a response at most, in milliseconds.
     LatencyMaxMs = "latency_max_ms", Derived, None;
     /// Responses that a client got whole, whoever answered.
     Whole = "whole", Added, None;
@@ -124,9 +134,9 @@ figures! {
     Broken = "broken", Added, None;
     /// Requests that got no response of use: refused, reset, timed out, or an error of the server's.
     Unanswered = "unanswered", Added, None;
-    /// Of those, the ones whose client waited for as long as it would.
+    /// Unanswered requests whose client waited for as long as it would.
     TimedOut = "timed_out", Added, None;
-    /// Of those, the ones that were told of a server error (5xx).
+    /// Unanswered requests that were told of a server error (5xx).
     ServerErrors = "server_errors", Added, None;
     /// Whole responses with a version that was not the newest any more when it was asked for.
     StaleAnswers = "stale_answers", Added, None;
@@ -141,9 +151,9 @@ figures! {
     HitsL1 = "hits_l1", Added, Some(TierId::L1);
     /// Whole responses from L2.
     HitsL2 = "hits_l2", Added, Some(TierId::L2);
-    /// Of those, the ones whose object was stored before the edge last lost its power.
+    /// Whole responses from L2 with an object that was stored before the edge last lost its power.
     HitsL2Recovered = "hits_l2_recovered", Added, Some(TierId::L2);
-    /// Of those, the ones whose object was stored after the faults were over.
+    /// Whole responses from L2 with an object that was stored after the faults were over.
     HitsL2Healed = "hits_l2_healed", Added, Some(TierId::L2);
     /// Whole responses from a tier, which were stale and allowed to be.
     HitsStale = "hits_stale", Added, None;
@@ -164,7 +174,7 @@ figures! {
     /// most, in milliseconds: what L0 answered, and what this edge's L2 never held. It asked an edge that was
     /// up: one that starts reads from its disk what was purged before it answers anybody.
     LatencyElsewhereMs = "latency_elsewhere_ms", Highest, Some(TierId::L2);
-    /// Of the same clients, those that asked while their edge's disk was slow.
+    /// Of the clients that `latency_elsewhere_ms` is about, those that asked while their edge's disk was slow.
     AskedWhileSlow = "asked_while_slow", Added, Some(TierId::L2);
 }
 

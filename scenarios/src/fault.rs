@@ -118,6 +118,7 @@ faults! {
 
 /// A key of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename_all = "snake_case"))]
 pub enum FaultKey {
     /// How many in one seed, 1 to 100, at moments that are drawn evenly from the time until `faults_until`.
     Times,
@@ -131,9 +132,9 @@ pub enum FaultKey {
     Delay,
     /// By how much. 1ms to 1min.
     By,
-    /// The link: `origin`, `shared_tier` or `clients`.
+    /// Which link of the edge: `origin`, `shared_tier` or `clients`.
     Link,
-    /// At least 1KiB.
+    /// How many bytes may pass in a second. At least 1KiB.
     BytesPerSecond,
     /// Which edge, from 0, or `all`. Default: one is drawn.
     Edge,
@@ -210,12 +211,15 @@ impl FaultKey {
 /// What a file says of one fault, or of one kind that is drawn several times. Which keys a kind takes, it says
 /// itself ([`FaultKind::takes`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 #[expect(missing_docs, reason = "each is documented at its namesake in `FaultKey`")]
 pub struct RawFault {
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 100)))]
     pub times: Option<u32>,
     pub at: Option<Millis>,
     pub r#for: Option<Between<Millis>>,
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 100)))]
     pub percent: Option<u8>,
     pub delay: Option<Between<Millis>>,
     pub by: Option<Between<Millis>>,
@@ -327,6 +331,7 @@ pub enum Which {
 
 /// Where an edge's link leads to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum Link {
     /// To the origin.
@@ -351,6 +356,7 @@ impl Link {
 
 /// Which way a link is cut, seen from the edge.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
     /// Both ways.
@@ -454,7 +460,9 @@ impl<'de> Deserialize<'de> for Which {
         match (text.as_str(), text.parse()) {
             ("all", _) => Ok(Self::All),
             (_, Ok(edge)) => Ok(Self::One(edge)),
-            (_, Err(_)) => Err(de::Error::custom(format_args!("`{text}` is no edge: it is a number from 0, or `all`"))),
+            (_, Err(_)) => {
+                Err(de::Error::custom(format_args!("`{text}` is no edge: it is a number from 0, or `all`")))
+            }
         }
     }
 }

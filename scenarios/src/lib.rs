@@ -9,15 +9,17 @@ mod fault;
 #[cfg(test)]
 mod fuzz;
 mod read;
+#[cfg(feature = "schema")]
+mod schema;
 mod time;
 mod workload;
 
 pub use check::{Disk, OutOfBounds, Scenario};
 pub use expect::{Expectation, Expectations, Figure, Phase, Scope, Sum, spelled};
-pub use fault::{
-    Direction, Fault, FaultKey, FaultKind, Faults, Link, RawFault, RawFaults, When, Which,
-};
+pub use fault::{Direction, Fault, FaultKey, FaultKind, Faults, Link, RawFault, RawFaults, When, Which};
 pub use read::{LoadError, Loaded, load, load_all, parse};
+#[cfg(feature = "schema")]
+pub use schema::{reference, schema};
 pub use time::Millis;
 pub use workload::{Popularity, PurgeOf, Request, Requests, Workload};
 
@@ -30,9 +32,11 @@ use tiergate_engine::{ByteCount, RawConfig};
 
 /// A scenario as written. Unknown keys are errors.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RawScenario {
     /// Its name, as tables show it: lower-case letters, digits and hyphens.
+    #[cfg_attr(feature = "schema", schemars(regex(pattern = "^[a-z0-9-]+$")))]
     pub name: String,
     /// What it is for, in a sentence or two.
     pub description: String,
@@ -41,6 +45,7 @@ pub struct RawScenario {
     /// How long a message takes, in simulated time. Each seed draws its own range within this one. Default
     /// `[0s, 8ms]`; at most 1s.
     #[serde(rename = "latency", default = "default_latency", deserialize_with = "time::between_ms")]
+    #[cfg_attr(feature = "schema", schemars(with = "Between<Millis>"))]
     pub latency_ms: Between<u64>,
     /// The edges' configuration: the same section, of the same type, as in a proxy's file. Without `l3`;
     /// where `l2` is there, its `capacity` is 16MiB to 256MiB.
@@ -55,6 +60,7 @@ pub struct RawScenario {
         default = "default_disk_latency",
         deserialize_with = "time::between_ms"
     )]
+    #[cfg_attr(feature = "schema", schemars(with = "Between<Millis>"))]
     pub disk_latency_ms: Between<u64>,
     /// What the origin serves.
     pub objects: Objects,
@@ -68,9 +74,11 @@ pub struct RawScenario {
     pub swarm: Swarm,
     /// Until when faults may happen; then the world heals. 1ms to 30min.
     #[serde(rename = "faults_until", deserialize_with = "time::ms")]
+    #[cfg_attr(feature = "schema", schemars(with = "Millis"))]
     pub faults_until_ms: u64,
     /// When everything must have come to its end. After `faults_until`, at most 30min.
     #[serde(rename = "settle", deserialize_with = "time::ms")]
+    #[cfg_attr(feature = "schema", schemars(with = "Millis"))]
     pub settle_ms: u64,
     /// The ids of the rules that must hold. Default: every rule.
     #[serde(default)]
@@ -81,11 +89,13 @@ pub struct RawScenario {
     pub expect: Expectations,
     /// Only these seeds, whatever the command says: a failure that is kept. Default: those of the command.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub seeds: Option<Vec<u64>>,
 }
 
 /// What stands behind the tiers.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RawStorage {
     /// Behind L2: a disk for each edge, of `cache.l2.capacity` bytes.
@@ -94,6 +104,7 @@ pub struct RawStorage {
 
 /// A disk.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RawDisk {
     /// When what is written is made durable, in the words of a proxy's file.
@@ -103,6 +114,7 @@ pub struct RawDisk {
 /// When what is written to a disk is made durable. What is not yet may be lost with the power, but never
 /// comes back wrong; a purge is durable before it is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum DiskSync {
     /// Never: a disk that has lost its power begins empty.
@@ -130,14 +142,18 @@ fn default_latency() -> Between<u64> {
 
 /// Which hosts there are, beside the one origin and, if `cache` has `l1`, the one shared tier.
 #[derive(Clone, Copy, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Topology {
     /// Edges. 1 to 6: the network's cost grows with the cube of the hosts.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 6)))]
     pub edges: u32,
     /// Client hosts. 1 to 6.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 6)))]
     pub clients: u32,
     /// Shards of each edge: engines that share its keys. 1 to 16. Default 1.
     #[serde(default = "one")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 16)))]
     pub shards: u32,
 }
 
@@ -151,9 +167,11 @@ fn all() -> u8 {
 
 /// What the origin serves.
 #[derive(Clone, Copy, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Objects {
-    /// How many. 1 to 10000.
+    /// How many objects. 1 to 10000.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 10000)))]
     pub count: u32,
     /// The length of a version's body. At most 16MiB.
     pub size: Between<ByteCount>,
@@ -166,9 +184,11 @@ pub struct Objects {
     pub not_storable_percent: u8,
     /// How long a version may be used once served, in whole seconds: at most 24h.
     #[serde(rename = "lifetime", deserialize_with = "time::between_s")]
+    #[cfg_attr(feature = "schema", schemars(with = "Between<time::Seconds>"))]
     pub lifetime_s: Between<u64>,
     /// How long until an object's next version. At least 1ms.
     #[serde(rename = "version_every", deserialize_with = "time::between_ms")]
+    #[cfg_attr(feature = "schema", schemars(with = "Between<Millis>"))]
     pub version_every_ms: Between<u64>,
     /// How many of a hundred objects have a body for each of three languages (`Vary: Accept-Language`), of which
     /// each request wants one. Default 0.
@@ -177,6 +197,7 @@ pub struct Objects {
     /// How many tags there are (`Surrogate-Key`): the n-th object has the n-th, and so on in turn. At most 100.
     /// Default 0.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 100)))]
     pub tags: u32,
     /// How many of a hundred objects come with an entity tag, so that they can be asked about. Default 100.
     #[serde(default = "all")]
@@ -192,9 +213,11 @@ pub struct Objects {
 
 /// Objects that are larger than the others.
 #[derive(Clone, Copy, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Large {
-    /// How many of a hundred. 1 to 100.
+    /// How many of a hundred objects are larger. 1 to 100.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 100)))]
     pub percent: u8,
     /// The length of a version's body. At most 16MiB.
     pub size: Between<ByteCount>,
@@ -203,6 +226,7 @@ pub struct Large {
 /// Which of the faults and workload habits a seed has. Seeds that differ in shape find far more than seeds
 /// that are all alike.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum Swarm {
     /// Each with a chance of one half.

@@ -10,7 +10,7 @@ pub struct Millis(pub u64);
 
 /// Whole seconds.
 #[derive(Clone, Copy)]
-struct Seconds(u64);
+pub(crate) struct Seconds(u64);
 
 /// Reads a time.
 pub(crate) fn ms<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {

@@ -10,6 +10,7 @@ use tiergate_engine::ByteCount;
 
 /// What the clients do.
 #[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Workload {
     /// Requests of one seed, purges included: how many, 1 to 100000, spread over the time until `faults_until`
@@ -17,6 +18,7 @@ pub struct Workload {
     pub requests: Requests,
     /// Requests that one client host has under way at most, where they are drawn. 1 to 64. Default 1.
     #[serde(default = "one")]
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 64)))]
     pub streams: u32,
     /// How uneven the objects' popularity is. Default `even`.
     #[serde(default)]
@@ -35,6 +37,7 @@ pub struct Workload {
     pub purge_percent: u8,
     /// Of what they are, each as often. Default `[key]`.
     #[serde(default = "by_key")]
+    #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub purges: Vec<PurgeOf>,
     /// How many of a hundred requests want the head alone (`HEAD`).
     #[serde(default)]
@@ -58,6 +61,7 @@ pub struct Workload {
     pub odd_percent: u8,
     /// How long a client waits for the whole of a response. 1ms to 10min.
     #[serde(rename = "timeout", deserialize_with = "time::ms")]
+    #[cfg_attr(feature = "schema", schemars(with = "Millis"))]
     pub timeout_ms: u64,
 }
 
@@ -116,6 +120,7 @@ pub enum Requests {
 
 /// One request, as a list has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Request {
     /// When, after the world's beginning. Edges are up after 10ms.
@@ -125,6 +130,7 @@ pub struct Request {
     pub client: u32,
     /// Which of its streams, from 0: what is in one stream waits for what is before it. Default: its own.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(range(max = 63)))]
     pub stream: Option<u32>,
     /// Which edge, from 0. Default 0.
     #[serde(default)]
@@ -160,28 +166,30 @@ pub struct Request {
     pub http2: bool,
     /// In which of the three languages, from 0. Default 0.
     #[serde(default)]
+    #[cfg_attr(feature = "schema", schemars(range(max = 2)))]
     pub language: u8,
 }
 
 /// What a purge is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum PurgeOf {
     /// One object, with its variants.
     Key,
-    /// The same; it is stale from then on, not gone.
+    /// One object, with its variants: it is stale from then on, not gone.
     SoftKey,
     /// What has the object's tag.
     Tag,
-    /// The same, softly.
+    /// What has the object's tag: stale from then on, not gone.
     SoftTag,
     /// Every object whose number is from the same ten.
     Prefix,
-    /// The same, softly.
+    /// Every object whose number is from the same ten: stale from then on, not gone.
     SoftPrefix,
     /// Everything.
     All,
-    /// The same, softly.
+    /// Everything: stale from then on, not gone.
     SoftAll,
 }
 
@@ -214,6 +222,7 @@ impl PurgeOf {
 /// How uneven the objects' popularity is. The shares need only exact arithmetic, so that every machine draws
 /// alike.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum Popularity {
     /// All alike.

@@ -64,7 +64,7 @@ fn each_mistake_names_line_field_value_and_bound() {
         ),
         ("popularity: zipf", "popularity: zip", &["s.yaml:18:", "zip", "zipf"]),
         ("times: 1", "times: 0", &["s.yaml:21:", "`faults.edge_restarts.times` is 0", "1 to 100"]),
-        ("settle: 2s", "settle: 1s", &["s.yaml:23:", "`settle` is 1s", "1s 1ms to 10m"]),
+        ("settle: 2s", "settle: 1s", &["s.yaml:23:", "`settle` is 1s", "1s 1ms to 30m"]),
         ("settle: 2s", "settle: 2000", &["s.yaml:23:", "`2000` is no time", "`3s`", "settle: 2000"]),
         ("settle: 2s", "settle: 1500us", &["s.yaml:23:", "`1500us` is not in whole milliseconds"]),
         ("lifetime: [1s, 4s]", "lifetime: [1s, 1500ms]", &["s.yaml:13:", "`1500ms` is not in whole seconds"]),

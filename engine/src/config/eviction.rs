@@ -9,6 +9,7 @@ use serde::{
 
 /// Who leaves a tier when room is needed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Eviction {
     /// Whoever was used least recently.
@@ -61,6 +62,7 @@ impl Eviction {
 
 /// What evictions are to spare. Policies that do not look at sizes do the same for either.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Objective {
     /// Misses, each as bad as another: many small objects stay rather than few large ones.
@@ -108,10 +110,13 @@ struct NameOrMap;
 
 /// [`RawEviction`] as a map.
 #[derive(Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema), schemars(rename = "EvictionMap"))]
 #[serde(deny_unknown_fields)]
-struct Map {
+pub(super) struct Map {
+    /// Who leaves.
     #[serde(default)]
     policy: Eviction,
+    /// What that is to spare. Default `requests`.
     #[serde(default)]
     objective: Option<Objective>,
 }

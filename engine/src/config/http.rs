@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// `http`: where RFC 9111 and RFC 5861 leave a choice.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RawHttp {
     /// Seconds that a stale response may stand in for an origin that fails, where the response itself says

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 /// `l3`. Every edge that shares the store must use the same `idle_s`, `total_s`, `fetch_ms_max` and
 /// `linger_ms`.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RawDurableTier {
     /// The largest body admitted. Default unlimited.

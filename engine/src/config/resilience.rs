@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 /// `resilience`. Every key may be left out; unknown keys are errors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RawResilience {
     /// When a tier or origin that fails is left alone. One breaker each, all with these settings.
@@ -31,6 +32,7 @@ pub struct RawResilience {
 
 /// `resilience.breaker`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RawBreaker {
     /// What counts against an origin: `no_answer` (no connection, one that broke before the head, a head that
@@ -79,6 +81,7 @@ impl Default for RawBreaker {
 
 /// `resilience.retry`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RawRetry {
     /// After what it is asked again: `no_answer`, or `temporary_errors` (429, 502, 503, 504 and answers that
@@ -122,6 +125,7 @@ impl Default for RawRetry {
 
 /// `resilience.hedge`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RawHedge {
     /// The share of recent reads that a read must outlast to be asked again. Default 95; 50 to 100.
@@ -143,6 +147,7 @@ impl Default for RawHedge {
 
 /// `resilience.deadline`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RawDeadline {
     /// How long a tier may take to answer a lookup before it counts as failed and the next is asked. Default

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 /// `feed` as written. Every edge that shares the log should use the same `lease_ms`: the longest is the
 /// bound.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RawFeed {
     /// Milliseconds between two reads of the log; each is up to a quarter shorter by chance. Less costs the

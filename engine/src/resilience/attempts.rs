@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 /// After what an origin is asked again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RetryWhen {
     /// After no answer: no connection, one that broke before the head, or a head that was late.

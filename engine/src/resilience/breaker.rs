@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 /// Which answers count against the origin that gave them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum BreakerCount {
     /// None: only that no answer came does. An answer of any status is proof that the origin lives.

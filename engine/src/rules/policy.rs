@@ -52,6 +52,7 @@ impl Default for Policy {
 
 /// Do a client's directives count (RFC 9111 section 5.2.1)?
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum ClientDirectives {
     /// No. An edge answers for its origin, and a client that could say `no-cache` could send load there at
@@ -63,6 +64,7 @@ pub enum ClientDirectives {
 
 /// What becomes of responses with `Set-Cookie` (RFC 9111 section 7.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum SetCookie {
     /// Stored and replayed, cookies included, when the origin gave an explicit lifetime; not stored
@@ -77,6 +79,7 @@ pub enum SetCookie {
 
 /// What becomes of a response without an explicit lifetime to a request with `Cookie`: it may be one user's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum CookieHeuristic {
     /// It is not stored, unless it says `no-cache`: then the origin is asked at each use.
