@@ -7,6 +7,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 use tiergate_proxy::front::Transport;
 use tiergate_tiers::Connect;
@@ -28,7 +29,7 @@ pub(crate) struct Wire {
 impl Wire {
     /// A stream of this link.
     pub(crate) fn on(self, stream: TcpStream) -> Watched {
-        Watched { stream, wire: self, wait: None }
+        Watched { stream, wire: self, wait: None, again: None }
     }
 }
 
@@ -49,9 +50,27 @@ pub(crate) struct Watched {
     wire: Wire,
     /// Until when the next piece has to wait.
     wait: Option<Pin<Box<Sleep>>>,
+    /// When a write that waits for room is tried again: this network does not tell who waits for room that the
+    /// peer has closed the connection, or reset it.
+    again: Option<Pin<Box<Sleep>>>,
 }
 
+/// How soon that is.
+const TRIED_AGAIN_AFTER: Duration = Duration::from_millis(20);
+
 impl Transport for Watched {}
+
+impl Watched {
+    /// Has the peer, to whom nothing more can be sent for the moment, closed or reset the connection?
+    fn is_gone(&mut self, context: &mut Context<'_>) -> bool {
+        let mut byte = [0];
+        match self.stream.poll_peek(context, &mut ReadBuf::new(&mut byte)) {
+            Poll::Ready(Ok(count)) => count == 0,
+            Poll::Ready(Err(_)) => true,
+            Poll::Pending => false,
+        }
+    }
+}
 
 impl AsyncRead for Watched {
     fn poll_read(
@@ -76,9 +95,18 @@ impl AsyncWrite for Watched {
         if let Some(wait) = &mut self.wait {
             ready!(wait.as_mut().poll(context));
         }
-        let written = ready!(Pin::new(&mut self.stream).poll_write(context, bytes));
-        self.wait = None;
-        Poll::Ready(written)
+        loop {
+            if let Poll::Ready(written) = Pin::new(&mut self.stream).poll_write(context, bytes) {
+                (self.wait, self.again) = (None, None);
+                return Poll::Ready(written);
+            }
+            let again = self.again.get_or_insert_with(|| Box::pin(sleep(TRIED_AGAIN_AFTER)));
+            ready!(again.as_mut().poll(context));
+            self.again = None;
+            if self.is_gone(context) {
+                return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+            }
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
