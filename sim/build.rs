@@ -17,7 +17,8 @@ fn main() {
 
 /// What git says, where this is built from a clone.
 fn asked() -> Option<String> {
-    let output = Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=12"]).output().ok()?;
+    let output =
+        Command::new("git").args(["describe", "--always", "--dirty", "--abbrev=12"]).output().ok()?;
     let said = String::from_utf8(output.stdout).ok()?;
     let said = said.trim();
     (output.status.success() && !said.is_empty()).then(|| format!("commit {said}"))

@@ -2,7 +2,8 @@
 
 use crate::{
     Between, DiskSync, Expectation, Expectations, Fault, FaultKey, FaultKind, Faults, Link, Millis, Objects,
-    RawFault, RawScenario, Request, Requests, Scope, Swarm, Topology, When, Which, Workload, expect, time::written,
+    RawFault, RawScenario, Request, Requests, Scope, Swarm, Topology, When, Which, Workload, expect,
+    time::written,
 };
 use std::fmt::{self, Display};
 use tiergate_engine::{ByteCount, Config, TierId};
@@ -159,7 +160,12 @@ fn check_world(raw: &RawScenario) -> Result<(), OutOfBounds> {
     number(raw.topology.edges, 1, 6, "topology.edges")?;
     number(raw.topology.clients, 1, 6, "topology.clients")?;
     number(raw.topology.shards, 1, 16, "topology.shards")?;
-    holds(raw.seeds.as_ref().is_none_or(|seeds| !seeds.is_empty()), "seeds", "[]", "absent, or a list of seeds")?;
+    holds(
+        raw.seeds.as_ref().is_none_or(|seeds| !seeds.is_empty()),
+        "seeds",
+        "[]",
+        "absent, or a list of seeds",
+    )?;
     times(raw.latency_ms, 0, 1_000, "latency")?;
     time(raw.faults_until_ms, 1, HALF_AN_HOUR_MS, "faults_until")?;
     time(raw.settle_ms, raw.faults_until_ms + 1, HALF_AN_HOUR_MS, "settle")?;
@@ -192,13 +198,23 @@ fn check_workload(raw: &RawScenario) -> Result<(), OutOfBounds> {
     }
     let purges_tags = workload.purges.iter().any(|of| of.is_of_tag());
     holds(!workload.purges.is_empty(), "workload.purges", "[]", "a list of what purges are of")?;
-    holds(!purges_tags || raw.objects.tags > 0, "workload.purges", "a list with tags", "without, unless `objects.tags` is 1 to 100")?;
+    holds(
+        !purges_tags || raw.objects.tags > 0,
+        "workload.purges",
+        "a list with tags",
+        "without, unless `objects.tags` is 1 to 100",
+    )?;
     time(workload.timeout_ms, 1, TEN_MINUTES_MS, "workload.timeout")?;
     match &workload.requests {
         Requests::Drawn(count) => number(*count, 1, 100_000, "workload.requests"),
         Requests::Given(requests) => {
             let count = requests.len();
-            holds((1..=100_000).contains(&count), "workload.requests", format_args!("a list of {count}"), "one of 1 to 100000")?;
+            holds(
+                (1..=100_000).contains(&count),
+                "workload.requests",
+                format_args!("a list of {count}"),
+                "one of 1 to 100000",
+            )?;
             requests.iter().try_for_each(|request| check_request(raw, *request))
         }
     }
@@ -222,15 +238,15 @@ fn check_request(raw: &RawScenario, request: Request) -> Result<(), OutOfBounds>
         "of a tag",
         "another, unless `objects.tags` is 1 to 100",
     )?;
-    let kinds = [
-        request.purge.is_some(),
-        request.head,
-        request.range.is_some(),
-        request.post,
-        request.odd.is_some(),
-    ];
+    let kinds =
+        [request.purge.is_some(), request.head, request.range.is_some(), request.post, request.odd.is_some()];
     let asked = kinds.into_iter().filter(|is_asked| *is_asked).count();
-    holds(asked <= 1, "workload.requests", "several of `purge`, `head`, `range`, `post` and `odd`", "one of them in one request")
+    holds(
+        asked <= 1,
+        "workload.requests",
+        "several of `purge`, `head`, `range`, `post` and `odd`",
+        "one of them in one request",
+    )
 }
 
 fn check_disk(raw: &RawScenario) -> Result<Disk, OutOfBounds> {
@@ -301,7 +317,12 @@ fn check_faults(raw: &RawScenario, cache: &Config) -> Result<Faults, OutOfBounds
     Ok(faults)
 }
 
-fn check_fault(raw: &RawScenario, kind: FaultKind, said: &RawFault, path: &str) -> Result<Fault, OutOfBounds> {
+fn check_fault(
+    raw: &RawScenario,
+    kind: FaultKind,
+    said: &RawFault,
+    path: &str,
+) -> Result<Fault, OutOfBounds> {
     let takes = |key: FaultKey| kind.takes().contains(&key);
     let at = |key: FaultKey| format!("{path}.{}", key.as_str());
     for key in FaultKey::ALL {
@@ -321,8 +342,14 @@ fn check_fault(raw: &RawScenario, kind: FaultKind, said: &RawFault, path: &str) 
             When::At(at_ms)
         }
         (None, None) if !takes(FaultKey::Times) => When::Always,
-        (None, None) => return holds(false, path, "without `times` and `at`", "with one of them").map(|()| unreachable!("it does not hold")),
-        (Some(_), Some(_)) => return holds(false, path, "with `times` and `at`", "with one of them").map(|()| unreachable!("it does not hold")),
+        (None, None) => {
+            return holds(false, path, "without `times` and `at`", "with one of them")
+                .map(|()| unreachable!("it does not hold"));
+        }
+        (Some(_), Some(_)) => {
+            return holds(false, path, "with `times` and `at`", "with one of them")
+                .map(|()| unreachable!("it does not hold"));
+        }
     };
     if let Some(percent) = said.percent {
         number(percent, 1, 100, &at(FaultKey::Percent))?;
@@ -341,7 +368,12 @@ fn check_fault(raw: &RawScenario, kind: FaultKind, said: &RawFault, path: &str) 
     if let Some(object) = said.object {
         number(object, 0, u64::from(raw.objects.count) - 1, &at(FaultKey::Object))?;
     }
-    holds(said.answer.is_none() || said.object.is_some(), &at(FaultKey::Answer), "present", "absent, unless `object` is there")?;
+    holds(
+        said.answer.is_none() || said.object.is_some(),
+        &at(FaultKey::Answer),
+        "present",
+        "absent, unless `object` is there",
+    )?;
     Ok(Fault {
         when,
         for_ms: between(FaultKey::For, said.r#for, TEN_MINUTES_MS)?,

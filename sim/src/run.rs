@@ -11,8 +11,8 @@ mod shrink;
 
 pub use bundle::shrink_scenario;
 
-use crate::world::{Figures, Order, Planted, Record, Tallies, rule_ids};
 use crate::timeline::Timeline;
+use crate::world::{Figures, Order, Planted, Record, Tallies, rule_ids};
 use clap::Args;
 use std::{
     collections::BTreeMap,
@@ -186,7 +186,8 @@ fn write_of(args: &RunArgs, tested: &mut Tested) -> Result<(), String> {
     if args.shrink_seconds > 0 {
         let time_max = Duration::from_secs(args.shrink_seconds);
         let written = bundle::write(&args.bundles, tested, args.plant, time_max);
-        let cannot = |error| format!("`--bundles` is {}, which cannot be written to: {error}", args.bundles.display());
+        let cannot =
+            |error| format!("`--bundles` is {}, which cannot be written to: {error}", args.bundles.display());
         tested.bundle = written.map_err(cannot)?;
     }
     Ok(())

@@ -12,8 +12,12 @@ fn shipped() -> PathBuf {
 }
 
 fn sim(arguments: &[&str]) -> Output {
+    // Nothing is written of what fails on purpose, where the test does not ask for it.
+    let is_of_bundles = arguments.first() != Some(&"run") || arguments.contains(&"--bundles");
+    let quiet: &[&str] = if is_of_bundles { &[] } else { &["--shrink-seconds", "0"] };
     Command::new(env!("CARGO_BIN_EXE_tiergate-sim"))
         .args(arguments)
+        .args(quiet)
         .output()
         .expect("the binary was built for this test")
 }
@@ -257,4 +261,65 @@ fn a_build_that_plants_nothing_says_so() {
     let output = run(&shipped(), &["--plant", "T3"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("--features plant"));
+}
+
+/// A failing seed is written of: a smaller scenario that fails in the same way by itself, what happened in it, and
+/// a page. Who makes it smaller by the command gets the same.
+#[test]
+fn a_failing_seed_becomes_a_bundle() {
+    let all = "expect: {answered_percent: {at_least: 100, of: each_seed}}\n";
+    let file = changed("requests: 200", "requests: 60");
+    let good = std::fs::read_to_string(&file).expect("it was just written");
+    std::fs::write(&file, good + all).expect("it is writable");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let plain = |path: &Path| path.to_str().expect("the path is plain text").to_owned();
+    let bundles = plain(folder.path());
+    let json = plain(&folder.path().join("run.json"));
+    let output = run(file.path(), &["--seeds", "3", "--bundles", &bundles, "--json", &json]);
+    let seen = text(&output);
+    assert_eq!(output.status.code(), Some(1), "{seen}");
+    let json: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(json).expect("it was asked for")).expect("it is JSON");
+    let bundle = json["scenarios"][0]["bundle"].as_str().expect("a seed failed").to_owned();
+    assert!(seen.contains(&bundle), "{seen}");
+    let bundle = PathBuf::from(bundle);
+
+    let case = bundle.join("case.yaml");
+    let again = run(&case, &[]);
+    assert_eq!(again.status.code(), Some(1), "{}", text(&again));
+    assert!(text(&again).contains("BROKEN expect by seed "), "{}", text(&again));
+    let small = std::fs::read_to_string(&case).expect("it is there");
+    let requests = small.lines().filter(|line| line.trim_start().starts_with("- {at: ")).count();
+    assert!(requests <= 6, "few requests and faults are left:\n{small}");
+    let report = std::fs::read_to_string(bundle.join("report.txt")).expect("it is there");
+    assert!(report.contains("expect is broken: `expect.answered_percent` is "), "{report}");
+    assert!(report.contains(&format!("tiergate-sim run {} --seed ", file.path().display())), "{report}");
+    assert!(report.contains("clients  client 1 asks edge "), "{report}");
+    let page = std::fs::read_to_string(bundle.join("timeline.html")).expect("it is there");
+    assert!(page.contains("case.yaml"), "the page has the command");
+    let original = std::fs::read_to_string(bundle.join("scenario.yaml")).expect("it is there");
+    assert_eq!(original, std::fs::read_to_string(&file).expect("it is there"));
+
+    let seed =
+        bundle.file_name().and_then(|name| name.to_str()?.rsplit('-').next()).expect("it ends with the seed");
+    let output = plain(&folder.path().join("small.yaml"));
+    let shrunk = sim(&["shrink", &plain(file.path()), "--seed", seed, "-o", &output]);
+    assert_eq!(shrunk.status.code(), Some(0), "{shrunk:?}");
+    let own = std::fs::read_to_string(output).expect("it was written");
+    assert!(small.ends_with(&own), "{small}\n{own}");
+    let nothing = sim(&["shrink", &plain(&shipped()), "--seed", "0", "-o", &bundles]);
+    assert_eq!(nothing.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&nothing.stderr).contains("seed 0 breaks nothing"), "{nothing:?}");
+}
+
+/// Any seed can be drawn, also one that broke nothing.
+#[test]
+fn a_seed_that_passes_can_be_drawn() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let page = folder.path().join("page.html");
+    let output =
+        run(&shipped(), &["--seed", "3", "--timeline", page.to_str().expect("the path is plain text")]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let page = std::fs::read_to_string(page).expect("it was asked for");
+    assert!(page.contains("two-edges-shared-tier.yaml --seed 3"), "it has the command");
 }

@@ -93,10 +93,12 @@ pub fn shrink_scenario(args: ShrinkArgs) -> ExitCode {
 
 fn shrink_file(args: &ShrinkArgs) -> Result<String, String> {
     let file = args.file.display();
-    let plant = args.plant.as_deref().map(Planted::named).transpose().map_err(|why| format!("`--plant`: {why}"))?;
+    let plant =
+        args.plant.as_deref().map(Planted::named).transpose().map_err(|why| format!("`--plant`: {why}"))?;
     let scenario = tiergate_scenarios::load(&args.file, &rule_ids()).map_err(|error| error.to_string())?;
     let kept = scenario.seeds.as_ref().and_then(|seeds| seeds.first()).copied();
-    let seed = args.seed.or(kept).ok_or_else(|| format!("{file}: `--seed` is absent, but says which seed fails"))?;
+    let seed =
+        args.seed.or(kept).ok_or_else(|| format!("{file}: `--seed` is absent, but says which seed fails"))?;
     let text = fs::read_to_string(&args.file).map_err(|error| format!("{file}: {error}"))?;
     let name = scenario.name.clone();
     let scenario = Arc::new(scenario);
@@ -106,7 +108,8 @@ fn shrink_file(args: &ShrinkArgs) -> Result<String, String> {
     }
     let time_max = Duration::from_secs(args.seconds.unwrap_or(3_600));
     let shrunk = shrunk(&name, &text, seed, &record, plant, time_max);
-    let shrunk = shrunk.ok_or_else(|| format!("{file}: seed {seed} breaks its rule no more once it is pinned"))?;
+    let shrunk =
+        shrunk.ok_or_else(|| format!("{file}: seed {seed} breaks its rule no more once it is pinned"))?;
     let output = args.output.display();
     fs::write(&args.output, shrunk.case.text()).map_err(|error| format!("{output}: {error}"))?;
     let mut told = if args.story { shrunk.record.recent.join("\n") + "\n" } else { String::new() };
@@ -153,14 +156,19 @@ fn told_of(
     lines.push(format!("see it again: {}", report::again(tested, seed, plant)));
     if let Some(shrunk) = shrunk {
         lines.push(format!("the same made small: {command}"));
-        let (requests, spent) = (shrunk.case.requests(), if shrunk.is_cut_short { "; its time was over" } else { "" });
-        lines.push(format!("{} requests became {requests} in {} worlds{spent}", record.requests, shrunk.runs));
+        let (requests, spent) =
+            (shrunk.case.requests(), if shrunk.is_cut_short { "; its time was over" } else { "" });
+        lines
+            .push(format!("{} requests became {requests} in {} worlds{spent}", record.requests, shrunk.runs));
     }
     let told = shrunk.map_or(record, |shrunk| &shrunk.record);
     if let Some(violation) = &told.violation {
         lines.push(String::new());
         lines.push(format!("{} is broken: {}", violation.rule, violation.detail));
-        lines.extend(tiergate_invariants::promise(violation.rule).map(|promise| format!("{}: {promise}", violation.rule)));
+        lines.extend(
+            tiergate_invariants::promise(violation.rule)
+                .map(|promise| format!("{}: {promise}", violation.rule)),
+        );
         lines.push(String::new());
         lines.extend(told.recent.iter().cloned());
     }

@@ -67,7 +67,8 @@ impl Case {
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
         if let Value::Object(sections) = &self.0 {
-            let rank = |name: &str| SECTIONS.iter().position(|section| *section == name).unwrap_or(SECTIONS.len());
+            let rank =
+                |name: &str| SECTIONS.iter().position(|section| *section == name).unwrap_or(SECTIONS.len());
             let mut sections: Vec<_> = sections.iter().collect();
             sections.sort_by_key(|(name, _)| rank(name));
             for (name, value) in sections {
@@ -192,7 +193,8 @@ fn line(value: &Value) -> String {
             // A moment comes first, whatever its name.
             let mut keys: Vec<_> = map.iter().collect();
             keys.sort_by_key(|(name, _)| (*name != "at", *name != "for"));
-            let keys: Vec<String> = keys.into_iter().map(|(name, inner)| format!("{name}: {}", line(inner))).collect();
+            let keys: Vec<String> =
+                keys.into_iter().map(|(name, inner)| format!("{name}: {}", line(inner))).collect();
             format!("{{{}}}", keys.join(", "))
         }
         Value::Array(list) => format!("[{}]", list.iter().map(line).collect::<Vec<_>>().join(", ")),
@@ -231,7 +233,12 @@ mod tests {
             let mut case = Case::of(text).expect("a document");
             case.pin(seed, record.drawn.as_ref().expect("it was asked for"), &record);
             let again = lived(&case.text(), seed);
-            assert_eq!((record.facts, record.hash), (again.facts, again.hash), "seed {seed}:\n{}", case.text());
+            assert_eq!(
+                (record.facts, record.hash),
+                (again.facts, again.hash),
+                "seed {seed}:\n{}",
+                case.text()
+            );
         }
     }
 

@@ -41,7 +41,11 @@ pub(crate) fn prove(only: Option<&str>) -> (usize, usize) {
             ),
             None => {
                 uncaught += 1;
-                outln!("{:<4} UNCAUGHT after {SEEDS_MAX} seeds of {file}: {}", fault.as_str(), fault.describe());
+                outln!(
+                    "{:<4} UNCAUGHT after {SEEDS_MAX} seeds of {file}: {}",
+                    fault.as_str(),
+                    fault.describe()
+                );
             }
         }
     }
@@ -50,7 +54,8 @@ pub(crate) fn prove(only: Option<&str>) -> (usize, usize) {
 
 /// The rule that a seed breaks.
 fn rule(text: &str, seed: u64, fault: Option<WireFault>) -> Option<&'static str> {
-    let scenario = tiergate_scenarios::parse(Path::new("prove.yaml"), text).expect("the shipped files are good");
+    let scenario =
+        tiergate_scenarios::parse(Path::new("prove.yaml"), text).expect("the shipped files are good");
     let plant = fault.map(Planted::Wire);
     let order = Order { scenario: Arc::new(scenario), seed, plant, facts: 0, draws: false, record: None };
     simulate(&order).violation.map(|violation| violation.rule)
@@ -66,7 +71,8 @@ mod tests {
         for fault in WireFault::ALL {
             let (file, text) = scenario(fault);
             let caught = (0..20).find_map(|seed| Some((seed, rule(text, seed, Some(fault))?)));
-            let (seed, rule_broken) = caught.unwrap_or_else(|| panic!("{fault:?} survived 20 seeds of {file}"));
+            let (seed, rule_broken) =
+                caught.unwrap_or_else(|| panic!("{fault:?} survived 20 seeds of {file}"));
             assert!(["C5", "C7"].contains(&rule_broken), "{fault:?}: {rule_broken}");
             assert_eq!(rule(text, seed, None), None, "seed {seed} of {file}, with nothing planted");
         }

@@ -263,7 +263,17 @@ impl Shrinker<'_> {
     fn simpler_requests(&mut self) {
         for number in 0..self.length("/workload/requests") {
             let request = format!("/workload/requests/{number}");
-            for key in ["leaves_after", "pauses", "range", "head", "conditional", "post", "http2", "language", "stream"] {
+            for key in [
+                "leaves_after",
+                "pauses",
+                "range",
+                "head",
+                "conditional",
+                "post",
+                "http2",
+                "language",
+                "stream",
+            ] {
                 self.set(&format!("{request}/{key}"), Value::Null);
             }
             for key in ["client", "edge"] {

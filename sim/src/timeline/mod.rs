@@ -6,7 +6,6 @@
 //! what the reader does. Start at [`Timeline`], which the caller fills. This module decides nothing about a
 //! run: which events matter, and what they are called, is the caller's.
 
-
 #[cfg(test)]
 mod tests;
 

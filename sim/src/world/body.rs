@@ -124,7 +124,10 @@ fn read_word(rest: &[u8]) -> Option<((u32, u32), u64)> {
     let (offset, _) = rest.split_first_chunk()?;
     let object = u32::from_be_bytes(*object) ^ MASK;
     let offset = u64::from_be_bytes(*offset);
-    let is_plausible = named(object).0 < OBJECTS_MAX && named(object).1 < LANGUAGES && offset < LENGTH_MAX && offset % WORD == 0;
+    let is_plausible = named(object).0 < OBJECTS_MAX
+        && named(object).1 < LANGUAGES
+        && offset < LENGTH_MAX
+        && offset % WORD == 0;
     is_plausible.then_some(((object, u32::from_be_bytes(*version)), offset))
 }
 

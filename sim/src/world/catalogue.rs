@@ -110,7 +110,11 @@ impl Catalogue {
             PurgeOf::Prefix | PurgeOf::SoftPrefix => other.folder() == of.folder(),
             PurgeOf::All | PurgeOf::SoftAll => true,
         };
-        (0..).zip(&self.0).filter(|(number, other)| is_covered(other, *number)).map(|(number, _)| number).collect()
+        (0..)
+            .zip(&self.0)
+            .filter(|(number, other)| is_covered(other, *number))
+            .map(|(number, _)| number)
+            .collect()
     }
 
     /// What is asked for under this key.

@@ -46,7 +46,8 @@ struct Client {
 /// Runs one client host until all its streams are done.
 pub(crate) async fn run(stage: Arc<Stage>, streams: Streams) -> turmoil::Result {
     let client = Arc::new(Client { stage, has: Mutex::default() });
-    let streams: Vec<_> = streams.into_iter().map(|jobs| tokio::spawn(Arc::clone(&client).stream(jobs))).collect();
+    let streams: Vec<_> =
+        streams.into_iter().map(|jobs| tokio::spawn(Arc::clone(&client).stream(jobs))).collect();
     for stream in streams {
         stream.await?;
     }
@@ -98,7 +99,8 @@ impl Client {
         if let Wants::Range(first, last) = job.wants {
             fields.push((header::RANGE, format!("bytes={first}-{last}")));
         }
-        let has = self.tags().get(&(job.object, job.language)).cloned().filter(|_| job.wants == Wants::WhatChanged);
+        let has =
+            self.tags().get(&(job.object, job.language)).cloned().filter(|_| job.wants == Wants::WhatChanged);
         fields.extend(has.map(|tag| (header::IF_NONE_MATCH, tag)));
         let Some((response, _connection)) = self.exchange(job, method, &fields).await else {
             return Got::Nothing;
@@ -137,7 +139,9 @@ impl Client {
         let (asked_at, newest_when_asked) = (self.stage.log.now(), Version(self.stage.current(job.object)));
         let text = Bytes::from_static(b"what changes the object");
         let body = if job.is_http2 { Full::new(text).boxed() } else { Chunks(Some(text)).boxed() };
-        let Some((response, _connection)) = self.exchange_with(job, Method::POST, &[], body).await else { return };
+        let Some((response, _connection)) = self.exchange_with(job, Method::POST, &[], body).await else {
+            return;
+        };
         let (head, body) = response.into_parts();
         let Ok(whole) = read(job, body).await else { return };
         if head.status == 200 {
@@ -155,7 +159,9 @@ impl Client {
         let own = |name: &'static str| header::HeaderName::from_static(name);
         match what {
             PurgeOf::Key | PurgeOf::SoftKey => {}
-            PurgeOf::Tag | PurgeOf::SoftTag => fields.extend(object.tag.map(|tag| (own("surrogate-key"), tag_name(tag)))),
+            PurgeOf::Tag | PurgeOf::SoftTag => {
+                fields.extend(object.tag.map(|tag| (own("surrogate-key"), tag_name(tag))))
+            }
             PurgeOf::Prefix | PurgeOf::SoftPrefix => fields.push((own("x-purge"), "prefix".to_owned())),
             PurgeOf::All | PurgeOf::SoftAll => fields.push((own("x-purge"), "all".to_owned())),
         }
@@ -256,7 +262,9 @@ async fn read(job: Job, mut incoming: Incoming) -> Result<Bytes, Got> {
     let mut whole = BytesMut::new();
     loop {
         match job.reads {
-            Reads::UntilItLeaves { after_bytes } if whole.len() as u64 >= after_bytes => return Err(Got::Left),
+            Reads::UntilItLeaves { after_bytes } if whole.len() as u64 >= after_bytes => {
+                return Err(Got::Left);
+            }
             Reads::Slowly { pause_ms } => sleep(Duration::from_millis(pause_ms)).await,
             Reads::UntilItLeaves { .. } | Reads::AtOnce => {}
         }

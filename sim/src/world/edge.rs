@@ -142,11 +142,7 @@ fn origin_options() -> OriginOptions {
 
 fn shared_tier(stage: &Stage, number: u32) -> RedisTier<Wire> {
     let options = RedisOptions::default();
-    RedisTier::new(
-        stage.wire(Link::SharedTier, number, End::Edge),
-        format!("{SHARED_TIER}:{PORT}"),
-        options,
-    )
+    RedisTier::new(stage.wire(Link::SharedTier, number, End::Edge), format!("{SHARED_TIER}:{PORT}"), options)
 }
 
 /// A process that cannot open its disk ends with an error, and whoever looks after it starts another.

@@ -267,7 +267,11 @@ impl World {
             self.sim.set_link_latency(edge, far, least);
             self.sim.set_link_max_message_latency(edge, far, most);
             // Either makes both ways whole before some are cut.
-            if condition.is_held { self.sim.hold(edge, far) } else { self.sim.release(edge, far) }
+            if condition.is_held {
+                self.sim.hold(edge, far)
+            } else {
+                self.sim.release(edge, far)
+            }
             if condition.is_cut_out || is_down {
                 self.sim.partition_oneway(edge, far);
             }

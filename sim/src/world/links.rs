@@ -87,7 +87,13 @@ impl Links {
     }
 
     /// A trouble begins on a link. Returns what the network has to do.
-    pub(crate) fn begin(&self, between: Between, episode: usize, kind: FaultKind, trouble: Trouble) -> Condition {
+    pub(crate) fn begin(
+        &self,
+        between: Between,
+        episode: usize,
+        kind: FaultKind,
+        trouble: Trouble,
+    ) -> Condition {
         let mut inner = self.lock();
         let lasting = inner.lasting.entry(between).or_default();
         lasting.push(Lasting { episode, kind, trouble, is_observed: false });

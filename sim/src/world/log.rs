@@ -11,6 +11,7 @@ use super::{
     tally::Tallies,
     telling,
 };
+use crate::timeline::Timeline;
 use std::{
     collections::{BTreeSet, VecDeque},
     fmt::{self, Write},
@@ -19,7 +20,6 @@ use std::{
 };
 use tiergate_engine::Instant;
 use tiergate_invariants::{Edge, Fact, Invariants, Violation, What};
-use crate::timeline::Timeline;
 use tiergate_scenarios::{FaultKind, Figure, Scenario};
 
 /// Facts that are kept for a story: some tens of megabytes.
@@ -220,7 +220,8 @@ impl Log {
             let mut broken = None;
             if let Some(violation) = &mut record.violation {
                 let about = telling::about(names, violation);
-                record.recent = telling::tell(names, &inner.recent, telling.episodes, violation, telling.facts);
+                record.recent =
+                    telling::tell(names, &inner.recent, telling.episodes, violation, telling.facts);
                 broken = Some((&*violation, about));
             }
             if telling.draws || broken.is_some() {

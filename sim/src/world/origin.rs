@@ -178,7 +178,9 @@ fn alone(stage: Arc<Stage>, status: StatusCode) -> Response<Answer> {
 
 /// Which language a request wants: clients say it by its number.
 fn language_of(fields: &HeaderMap) -> u8 {
-    let said = fields.get(header::ACCEPT_LANGUAGE).and_then(|said| said.to_str().ok()?.strip_prefix("x-")?.parse().ok());
+    let said = fields
+        .get(header::ACCEPT_LANGUAGE)
+        .and_then(|said| said.to_str().ok()?.strip_prefix("x-")?.parse().ok());
     said.filter(|language| *language < body::LANGUAGES).unwrap_or(0)
 }
 
@@ -191,7 +193,7 @@ fn head(response: &mut Response<Answer>, object: &Object, version: u32, tag: &st
         Storage::NoLifetime => None,
     };
     // Many origins say when they answer, and some do not.
-    let date = object.says_date.then(|| date_now()).flatten();
+    let date = object.says_date.then(date_now).flatten();
     let is_not_modified = response.status() == StatusCode::NOT_MODIFIED;
     let fields = response.headers_mut();
     if let Some(date) = date {
@@ -290,7 +292,9 @@ impl Temper {
             match kind {
                 FaultKind::OriginErrors => temper.refuses = true,
                 FaultKind::OriginResets => temper.resets = true,
-                FaultKind::OriginStalls => temper.stall = Some(Stall::draw(length, fault.for_ms, &mut random)),
+                FaultKind::OriginStalls => {
+                    temper.stall = Some(Stall::draw(length, fault.for_ms, &mut random))
+                }
                 _ => temper.truncates_at = (length > 0).then(|| between(&mut random, Between(0, length - 1))),
             }
         }

@@ -8,8 +8,8 @@ use bytes::Bytes;
 use std::sync::{Arc, Mutex, PoisonError};
 use tiergate_driver::{ByteTier, Contents, Found, Handle, Origin, OriginBody, TierError};
 use tiergate_engine::{
-    Ban, Fault, Freshening, Head, OriginFailure, ReadSource, Record, RecordId, RecordName, RequestHead, StoredKey,
-    WriterId,
+    Ban, Fault, Freshening, Head, OriginFailure, ReadSource, Record, RecordId, RecordName, RequestHead,
+    StoredKey, WriterId,
 };
 
 /// A fault that is put into an edge on purpose.
@@ -50,7 +50,9 @@ impl WireFault {
     pub(crate) const fn describe(self) -> &'static str {
         match self {
             Self::W1 => "the client of the origin takes a body that broke off for one that ended",
-            Self::W2 => "the client of the shared tier takes a reply that came too late for that to the next read",
+            Self::W2 => {
+                "the client of the shared tier takes a reply that came too late for that to the next read"
+            }
             Self::W3 => "the client of the shared tier takes a delete that nobody answered for done",
         }
     }
@@ -190,7 +192,12 @@ impl<T: ByteTier> ByteTier for PlantedTier<T> {
         found
     }
 
-    async fn read(&self, source: Handle<ReadSource>, offset: u64, length_max: u64) -> Result<Bytes, TierError> {
+    async fn read(
+        &self,
+        source: Handle<ReadSource>,
+        offset: u64,
+        length_max: u64,
+    ) -> Result<Bytes, TierError> {
         let bytes = self.tier.read(source, offset, length_max).await?;
         if !self.has(WireFault::W2) {
             return Ok(bytes);
@@ -206,7 +213,12 @@ impl<T: ByteTier> ByteTier for PlantedTier<T> {
         self.tier.release(handle);
     }
 
-    async fn open(&self, handle: Handle<WriterId>, key: StoredKey, name: RecordName) -> Result<(), TierError> {
+    async fn open(
+        &self,
+        handle: Handle<WriterId>,
+        key: StoredKey,
+        name: RecordName,
+    ) -> Result<(), TierError> {
         self.tier.open(handle, key, name).await
     }
 

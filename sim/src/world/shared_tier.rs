@@ -116,11 +116,12 @@ impl<T: Temper> Server<T> {
                         Some(_) => Reply::Error("BUSY it cannot serve anybody just now".to_owned()),
                         None => store.execute(self.began.elapsed(), &command),
                     };
-                    let reply = if reply.has_value() && self.temper.hits(FaultKind::SharedTierTruncates).is_some() {
-                        reply.truncated()
-                    } else {
-                        reply
-                    };
+                    let reply =
+                        if reply.has_value() && self.temper.hits(FaultKind::SharedTierTruncates).is_some() {
+                            reply.truncated()
+                        } else {
+                            reply
+                        };
                     let from = outgoing.len();
                     reply.write(outgoing);
                     if self.temper.hits(FaultKind::SharedTierResets).is_some() {

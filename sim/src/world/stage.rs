@@ -137,7 +137,8 @@ impl EdgeSlot {
     /// What its calendar says after the world has lived this long.
     pub(crate) fn wall_at(&self, elapsed: Duration) -> WallTime {
         let ahead_ms = self.ahead_ms.load(Ordering::Relaxed);
-        let right_ms = EPOCH_S * 1_000 + u64::try_from(elapsed.as_millis()).expect("a run is bounded to minutes");
+        let right_ms =
+            EPOCH_S * 1_000 + u64::try_from(elapsed.as_millis()).expect("a run is bounded to minutes");
         WallTime::from_unix_millis(right_ms.saturating_add_signed(ahead_ms))
     }
 

@@ -85,7 +85,8 @@ fn lines<'a>(
     episodes: &[Episode],
 ) -> Vec<String> {
     let millis = |fact: &Fact| fact.at.as_nanos() / 1_000_000;
-    let (Some(first), Some(last)) = (facts.clone().next().map(millis), facts.clone().last().map(millis)) else {
+    let (Some(first), Some(last)) = (facts.clone().next().map(millis), facts.clone().last().map(millis))
+    else {
         return Vec::new();
     };
     let ends = |episode: &Episode| {
@@ -128,7 +129,8 @@ pub(super) fn timeline(
 ) -> Timeline {
     let lanes = Lanes::of(scenario);
     let left_out = facts.len().saturating_sub(DRAWN_MAX);
-    let entries: Vec<Entry> = facts.iter().skip(left_out).filter_map(|fact| entry(names, &lanes, fact)).collect();
+    let entries: Vec<Entry> =
+        facts.iter().skip(left_out).filter_map(|fact| entry(names, &lanes, fact)).collect();
     let millis = |at: Instant| at.as_nanos() / 1_000_000;
     let healed = facts.iter().find(|fact| matches!(fact.what, What::Healed));
     let last_edge = facts.iter().rev().find_map(edge_of).map(|edge| lanes.edge(edge));
@@ -159,7 +161,9 @@ pub(super) fn timeline(
 /// The edge that a fact is about.
 fn edge_of(fact: &Fact) -> Option<u32> {
     match &fact.what {
-        What::ClientGot { edge, .. } | What::ClientAsked { edge, .. } | What::Engine { edge, .. } => Some(edge.0),
+        What::ClientGot { edge, .. } | What::ClientAsked { edge, .. } | What::Engine { edge, .. } => {
+            Some(edge.0)
+        }
         _ => None,
     }
 }
@@ -210,7 +214,13 @@ fn shade(lanes: &Lanes, episode: &Episode, observed: bool) -> Shade {
         (None, None) => None,
     };
     let (from_ms, to_ms) = (episode.from_ms, episode.to_ms);
-    Shade { name: episode.kind.as_str().to_owned(), from_ms, to_ms, lanes: edge.into_iter().chain(far).collect(), observed }
+    Shade {
+        name: episode.kind.as_str().to_owned(),
+        from_ms,
+        to_ms,
+        lanes: edge.into_iter().chain(far).collect(),
+        observed,
+    }
 }
 
 fn entry(names: &Catalogue, lanes: &Lanes, fact: &Fact) -> Option<Entry> {

@@ -19,7 +19,14 @@ fn scenario(tier: &str, faults: &str) -> String {
 
 fn lived(text: &str) -> Record {
     let scenario = tiergate_scenarios::parse(Path::new("x.yaml"), text).expect("a good scenario");
-    simulate(&Order { scenario: Arc::new(scenario), seed: 1, plant: None, facts: 0, draws: false, record: None })
+    simulate(&Order {
+        scenario: Arc::new(scenario),
+        seed: 1,
+        plant: None,
+        facts: 0,
+        draws: false,
+        record: None,
+    })
 }
 
 const L1: &str = "l1: {}";
@@ -48,7 +55,12 @@ const KINDS: [(FaultKind, &str, &str, Effect); 27] = [
     (FaultKind::PartitionClients, L1, "{at: 1s, for: 1s}", More(Figure::Unanswered)),
     (FaultKind::LinkDelay, L1, "{link: clients, at: 0s, for: 3s, delay: 100ms}", More(Figure::LatencyP50Ms)),
     (FaultKind::LinkLoss, L1, "{link: origin, at: 0s, for: 3s, percent: 30}", More(Figure::LatencyMaxMs)),
-    (FaultKind::LinkSlow, L1, "{link: clients, at: 0s, for: 3s, bytes_per_second: 64KiB}", More(Figure::LatencyP50Ms)),
+    (
+        FaultKind::LinkSlow,
+        L1,
+        "{link: clients, at: 0s, for: 3s, bytes_per_second: 64KiB}",
+        More(Figure::LatencyP50Ms),
+    ),
     (FaultKind::LinkHold, L1, "{link: clients, at: 1s, for: 1s}", More(Figure::LatencyMaxMs)),
     (FaultKind::EdgeRestarts, L1, "{at: 1s, for: 500ms}", More(Figure::Unanswered)),
     (FaultKind::ClockAhead, L1, "{at: 1s, by: 10s}", More(Figure::OriginRequests)),

@@ -6,9 +6,7 @@ use super::{
     client::odd,
 };
 use tiergate_engine::{ByteCount, Random, Seed};
-use tiergate_scenarios::{
-    Between, Millis, Popularity, PurgeOf, Request, Requests, Scenario, Workload,
-};
+use tiergate_scenarios::{Between, Millis, Popularity, PurgeOf, Request, Requests, Scenario, Workload};
 
 /// One request to come.
 #[derive(Clone, Copy, Debug)]
@@ -124,16 +122,17 @@ fn drawn(
         vec![vec![Vec::new(); shape.streams as usize]; scenario.topology.clients as usize];
     for _ in 0..count {
         let (wants, reads) = habit(scenario, shape, random);
-        let (at_ms, object) = if matches!(wants, Wants::Purge(_)) && !publications.is_empty() && random.chance(1, 2) {
-            // Whoever publishes also purges what changed, a moment later.
-            let (at_ms, object) = publications[index(random, publications.len())];
-            (at_ms + random.below(30), object)
-        } else if percent(random, shape.herd_percent) {
-            let herd = &herds[index(random, herds.len())];
-            (herd.at_ms + random.below(3), herd.object)
-        } else {
-            (random.below(until_ms), popularity.draw(random))
-        };
+        let (at_ms, object) =
+            if matches!(wants, Wants::Purge(_)) && !publications.is_empty() && random.chance(1, 2) {
+                // Whoever publishes also purges what changed, a moment later.
+                let (at_ms, object) = publications[index(random, publications.len())];
+                (at_ms + random.below(30), object)
+            } else if percent(random, shape.herd_percent) {
+                let herd = &herds[index(random, herds.len())];
+                (herd.at_ms + random.below(3), herd.object)
+            } else {
+                (random.below(until_ms), popularity.draw(random))
+            };
         let place = index(random, clients.len() * shape.streams as usize);
         let (client, stream) = (place / shape.streams as usize, place % shape.streams as usize);
         let edge = u32::try_from(random.below(scenario.topology.edges.into())).expect("below a u32");

@@ -57,7 +57,8 @@ pub fn prove(args: ProveArgs) -> ExitCode {
     let is_of_wire = args.plant.as_deref().is_none_or(|name| of_wire.contains(&name));
     if faults.is_empty() && of_store.is_empty() && !is_of_wire {
         let of_store = StoreFault::ALL.iter().map(|fault| fault.as_str());
-        let known: Vec<_> = Fault::ALL.map(Fault::as_str).into_iter().chain(of_store).chain(of_wire).collect();
+        let known: Vec<_> =
+            Fault::ALL.map(Fault::as_str).into_iter().chain(of_store).chain(of_wire).collect();
         let known = known.join(", ");
         eprintln!("`--plant` is {:?}, but must be one of {known}", args.plant.unwrap_or_default());
         return ExitCode::from(2);

@@ -22,12 +22,13 @@ impl Client {
         let named = text(head, header::ETAG).and_then(|tag| self.version_of(job, tag));
         let stands_for = match (status, job.wants) {
             (304, _) if whole.is_empty() => named,
-            (206, Wants::Range(first, last)) => {
-                if let Some(wrong) = self.wrong_range(job, head, &runs, (first, last)) {
+            (206, Wants::Range(first, last)) => match self.ranged(job, head, whole, (first, last)) {
+                Ok(version) => Some(version),
+                Err(wrong) => {
                     self.wrong(ask, job, &wrong);
+                    None
                 }
-                runs.first().and_then(|run| run.of).map(|(_, version)| version)
-            }
+            },
             (200, Wants::Head) => {
                 let length = text(head, header::CONTENT_LENGTH).and_then(|length| length.parse().ok());
                 let right = named.and_then(|version| self.length(job, version));
@@ -40,7 +41,9 @@ impl Client {
             _ => return Got::Whole { status, age: age(head), spans: self.spans(&runs) },
         };
         // What names no version cannot be judged, and has been answered all the same.
-        let Some((version, length)) = stands_for.and_then(|version| Some((version, self.length(job, version)?))) else {
+        let Some((version, length)) =
+            stands_for.and_then(|version| Some((version, self.length(job, version)?)))
+        else {
             self.stage.log.count_of(ask, Figure::Whole);
             return Got::Left;
         };
@@ -65,7 +68,8 @@ impl Client {
     }
 
     fn spans(&self, runs: &[Run]) -> Vec<Span> {
-        let of = |(number, version)| Some((self.stage.catalogue.key_of(body::named(number).0)?, Version(version)));
+        let of =
+            |(number, version)| Some((self.stage.catalogue.key_of(body::named(number).0)?, Version(version)));
         runs.iter()
             .map(|run| Span { of: run.of.and_then(of), offset: run.offset, length: run.length })
             .collect()
@@ -80,23 +84,27 @@ impl Client {
         }
     }
 
-    /// What is wrong with a range, if something is: RFC 9110 section 14.4.
-    fn wrong_range(&self, job: Job, head: &Parts, runs: &[Run], asked: (u64, u64)) -> Option<String> {
-        let said = text(head, header::CONTENT_RANGE)?;
+    /// Which version a range is of, or what is wrong with it: RFC 9110 section 14.4. It may be too short to say
+    /// itself whose it is, so it is compared with what each version has there.
+    fn ranged(&self, job: Job, head: &Parts, whole: &[u8], asked: (u64, u64)) -> Result<u32, String> {
+        let said = text(head, header::CONTENT_RANGE).unwrap_or("nothing");
+        let wrong = || format!("{} bytes as {said}, having asked for {}-{}", whole.len(), asked.0, asked.1);
         let numbers = said.strip_prefix("bytes ").and_then(|rest| {
             let (span, length) = rest.split_once('/')?;
             let (first, last) = span.split_once('-')?;
             Some([first.parse::<u64>().ok()?, last.parse().ok()?, length.parse().ok()?])
         });
-        let Some([first, last, length]) = numbers else { return Some(format!("a range that says {said}")) };
-        let [run] = runs else { return Some(format!("a range in {} pieces", runs.len())) };
-        let right = run.of.and_then(|(_, version)| self.length(job, version));
-        let is_right = first == asked.0
-            && last == asked.1.min(length.saturating_sub(1))
-            && right == Some(length)
-            && run.offset == first
-            && run.length == last + 1 - first;
-        (!is_right).then(|| format!("{run:?} as {said}, having asked for {}-{}", asked.0, asked.1))
+        let Some([first, last, length]) = numbers else { return Err(wrong()) };
+        if first != asked.0 || last != asked.1.min(length.saturating_sub(1)) || last < first {
+            return Err(wrong());
+        }
+        let object = self.stage.catalogue.object(job.object);
+        let number = body::number(job.object, if object.varies { job.language } else { 0 });
+        let of_that_length = (1..).zip(&object.versions).filter(|(_, version)| version.length == length);
+        let mut versions = of_that_length.map(|(version, _)| version);
+        versions
+            .find(|version| *whole == *body::bytes(number, *version, first, last + 1 - first))
+            .ok_or_else(wrong)
     }
 
     fn wrong(&self, ask: u64, job: Job, what: &str) {

@@ -63,7 +63,10 @@ const REQUESTS: [(&str, Answer); 48] = [
     ("GET http://{h}{t} HTTP/1.1|Host: {h}||", Good),
     ("GET {t} HTTP/1.0|Host: {h}||", Good),
     ("HEAD {t} HTTP/1.0||", Good),
-    ("GET {t} HTTP/1.1|Host: {h}|Connection: close|X-Forwarded-For: 192.0.2.1|X-Forwarded-Proto: https||", Good),
+    (
+        "GET {t} HTTP/1.1|Host: {h}|Connection: close|X-Forwarded-For: 192.0.2.1|X-Forwarded-Proto: https||",
+        Good,
+    ),
     ("GET {t} HTTP/1.1|Host: {h}|Range: bytes=-5||", Good),
     ("GET {t} HTTP/1.1|Host: {h}|Range: bytes=0-3,8-||", Good),
     ("GET {t} HTTP/1.1|Host: {h}|Range: bytes=99999999-||", Good),
@@ -105,7 +108,9 @@ impl Client {
             .replace("{long}", &"a".repeat(20_000))
             .replace("{many}", &"a".repeat(100_000))
             .replace("{fields}", &if request.contains("{fields}") { fields() } else { String::new() });
-        let Some(status) = timeout(WAITING_MAX, self.status_of(job, &text)).await.ok().flatten() else { return };
+        let Some(status) = timeout(WAITING_MAX, self.status_of(job, &text)).await.ok().flatten() else {
+            return;
+        };
         self.stage.log.count(Figure::OddAnswered, 1);
         let is_right = match wanted {
             Is(only) => status == only,
@@ -113,7 +118,9 @@ impl Client {
             Answer::None => status != 500,
         };
         if !is_right {
-            let detail = format!("odd request {number}, {request:?}, was answered {status}, where {wanted:?} is right");
+            let detail = format!(
+                "odd request {number}, {request:?}, was answered {status}, where {wanted:?} is right"
+            );
             self.stage.log.fail(Violation { rule: "odd", detail });
         }
     }

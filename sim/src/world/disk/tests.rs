@@ -6,7 +6,7 @@ use bytes::Bytes;
 use std::{io::ErrorKind, sync::Arc, time::Duration};
 use tiergate_engine::Seed;
 use tiergate_invariants::Invariants;
-use tiergate_scenarios::{Between, FaultKind, Faults, Figure, Phase, Fault};
+use tiergate_scenarios::{Between, Fault, FaultKind, Faults, Figure, Phase};
 use tokio::time::{Instant, timeout};
 
 const SECTOR: usize = 4096;
