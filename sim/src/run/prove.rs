@@ -19,8 +19,8 @@ const fn scenario(fault: WireFault) -> (&'static str, &'static str) {
             include_str!("../../../scenarios/shared-tier/a-busy-store-is-done-without.yaml"),
         ),
         WireFault::W3 => (
-            "scenarios/two-edges-shared-tier.yaml",
-            include_str!("../../../scenarios/two-edges-shared-tier.yaml"),
+            "scenarios/purges/what-the-store-did-not-hear-is-not-confirmed.yaml",
+            include_str!("../../../scenarios/purges/what-the-store-did-not-hear-is-not-confirmed.yaml"),
         ),
     }
 }

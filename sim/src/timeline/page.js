@@ -47,7 +47,7 @@ function fillVerdict() {
       facts,
       "Planted fault",
       element("b", {}, run.planted),
-      element("span", { className: "quiet" }, "put into the engine on purpose: a rule has to catch it"),
+      element("span", { className: "quiet" }, "put in on purpose: a rule has to catch it"),
     );
   say(facts, "Version", run.version);
   byId("footer").textContent = "All times are simulated, and count from the beginning of the run.";
