@@ -6,7 +6,7 @@ use crate::{
     time::written,
 };
 use std::fmt::{self, Display};
-use tiergate_engine::{ByteCount, Config, TierId};
+use tiergate_engine::{ByteCount, Config, RawDeadline, TierId};
 
 /// A scenario that holds together; whoever has one need not check again. [`RawScenario`] documents the
 /// fields.
@@ -18,6 +18,9 @@ pub struct Scenario {
     pub topology: Topology,
     pub latency_ms: Between<u64>,
     pub cache: Config,
+    /// How long the origin may take to the end of its head, and between two pieces, in milliseconds: what
+    /// `cache.resilience.deadline` says, where it says anything.
+    pub origin_time_ms: [u64; 2],
     /// The largest body that L0 and L1 admit.
     pub gates: [ByteCount; 2],
     /// The longest that the configuration lets anything be served past its lifetime, in seconds.
@@ -76,6 +79,10 @@ impl Scenario {
     }
 }
 
+/// How long an origin may take where a scenario says nothing of deadlines: far below what a proxy waits, so that
+/// a lost message is given up within the life of a world.
+const ORIGIN_TIME_MS: u64 = 600;
+
 const TEN_MINUTES_MS: u64 = 600_000;
 const HALF_AN_HOUR_MS: u64 = 1_800_000;
 
@@ -95,6 +102,8 @@ impl TryFrom<RawScenario> for Scenario {
         })?;
         let has = |wanted: TierId| cache.byte_tiers().any(|tier| tier == wanted);
         holds(!has(TierId::L3), "cache.l3", "present", "absent: this world has no durable store yet")?;
+        let feeds = raw.cache.feed.is_some();
+        holds(!feeds, "cache.feed", "present", "absent: this world has no log of purges yet")?;
         let name_is_plain = !raw.name.is_empty()
             && raw
                 .name
@@ -108,6 +117,12 @@ impl TryFrom<RawScenario> for Scenario {
         let disk = check_disk(&raw)?;
         let http = raw.cache.http;
         let stale_window_s = u64::from(http.stale_if_error_s.max(http.stale_while_revalidate_s));
+        let deadline = raw.cache.resilience.deadline;
+        let origin_time_ms = if deadline == RawDeadline::default() {
+            [ORIGIN_TIME_MS; 2]
+        } else {
+            [deadline.head_ms_max, deadline.chunk_ms_max].map(u64::from)
+        };
         let gates = [raw.cache.l0.as_ref().map(|l0| l0.gate), raw.cache.l1.as_ref().map(|l1| l1.gate)]
             .map(|gate| gate.unwrap_or(ByteCount::ZERO));
         let RawScenario {
@@ -139,6 +154,7 @@ impl TryFrom<RawScenario> for Scenario {
             topology,
             latency_ms,
             cache,
+            origin_time_ms,
             gates,
             stale_window_s,
             objects,

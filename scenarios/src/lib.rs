@@ -17,7 +17,7 @@ mod workload;
 pub use check::{Disk, OutOfBounds, Scenario};
 pub use expect::{Expectation, Expectations, Figure, Phase, Scope, Sum, spelled};
 pub use fault::{Direction, Fault, FaultKey, FaultKind, Faults, Link, RawFault, RawFaults, When, Which};
-pub use read::{LoadError, Loaded, load, load_all, parse};
+pub use read::{BUNDLES, LoadError, Loaded, load, load_all, parse};
 #[cfg(feature = "schema")]
 pub use schema::{reference, schema};
 pub use time::Millis;
@@ -47,7 +47,7 @@ pub struct RawScenario {
     #[serde(rename = "latency", default = "default_latency", deserialize_with = "time::between_ms")]
     #[cfg_attr(feature = "schema", schemars(with = "Between<Millis>"))]
     pub latency_ms: Between<u64>,
-    /// The edges' configuration: the same section, of the same type, as in a proxy's file. Without `l3`;
+    /// The edges' configuration: the same section, of the same type, as in a proxy's file. Without `l3` and `feed`;
     /// where `l2` is there, its `capacity` is 16MiB to 256MiB.
     pub cache: RawConfig,
     /// What stands behind the tiers. Default: each with its defaults.

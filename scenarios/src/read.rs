@@ -63,7 +63,7 @@ pub struct Loaded {
 }
 
 /// Reads the scenarios that `paths` name: files as they are, folders by the `.yaml` files in them and in
-/// their folders, in order of name. `rules` are the ids that `invariants` may name.
+/// their folders but [`BUNDLES`], in order of name. `rules` are the ids that `invariants` may name.
 pub fn load_all(paths: &[PathBuf], rules: &[&str]) -> Loaded {
     let mut loaded = Loaded::default();
     for path in paths {
@@ -84,6 +84,9 @@ pub fn load_all(paths: &[PathBuf], rules: &[&str]) -> Loaded {
     loaded
 }
 
+/// The folder in which `tiergate-sim run` writes of failing seeds, where it is not told another.
+pub const BUNDLES: &str = "tiergate-failures";
+
 /// Adds to `files` the one at `path`, or those below it.
 fn find(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), LoadError> {
     let unreadable = |error| LoadError::Unreadable { path: path.to_owned(), error };
@@ -94,7 +97,10 @@ fn find(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), LoadError> {
     for entry in fs::read_dir(path).map_err(unreadable)? {
         let below = entry.map_err(unreadable)?.path();
         if below.is_dir() {
-            find(&below, files)?;
+            // What was written of failures is none of what is to be run.
+            if below.file_name().is_none_or(|name| name != BUNDLES) {
+                find(&below, files)?;
+            }
         } else if below.extension().is_some_and(|extension| extension == "yaml") {
             files.push(below);
         }

@@ -29,7 +29,12 @@ pub(crate) fn between_s<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Be
 
 /// A time in milliseconds as a file would say it.
 pub(crate) fn written(ms: u64) -> String {
-    if ms == 0 { "0s".to_owned() } else { humantime::format_duration(Duration::from_millis(ms)).to_string() }
+    match ms {
+        0 => "0s".to_owned(),
+        ms if ms % 60_000 == 0 => format!("{}min", ms / 60_000),
+        ms if ms % 1_000 == 0 => format!("{}s", ms / 1_000),
+        ms => format!("{ms}ms"),
+    }
 }
 
 impl<'de> Deserialize<'de> for Millis {
@@ -50,6 +55,13 @@ impl<'de> Deserialize<'de> for Seconds {
     }
 }
 
+/// Is it a whole number with one of the units that are documented? Of others people think differently: `m` is a
+/// minute to one and a month to the next.
+fn is_plain(text: &str) -> bool {
+    let unit = text.trim_start_matches(|letter: char| letter.is_ascii_digit());
+    unit.len() < text.len() && ["ms", "s", "min", "h"].contains(&unit)
+}
+
 /// Reads the text, and keeps it for what is wrong with it.
 struct Text;
 
@@ -63,8 +75,11 @@ impl de::Visitor<'_> for Text {
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
         let unit = "a time is a number and its unit, as in `250ms`, `3s` or `10min`";
         let time = match text.trim() {
-            "0" => Ok(Duration::ZERO),
-            text => humantime::parse_duration(text),
+            "0" => Ok::<_, ()>(Duration::ZERO),
+            text => is_plain(text)
+                .then(|| humantime::parse_duration(text))
+                .ok_or(())
+                .and_then(|time| time.map_err(drop)),
         };
         let time = time.map_err(|_| E::custom(format_args!("`{text}` is no time: {unit}")))?;
         Ok((time, text.to_owned()))

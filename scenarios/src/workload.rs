@@ -250,7 +250,9 @@ impl<'de> Deserialize<'de> for Requests {
             }
 
             fn visit_i64<E: de::Error>(self, count: i64) -> Result<Requests, E> {
-                self.visit_u64(u64::try_from(count).unwrap_or_default())
+                let wrong =
+                    || E::custom(format_args!("`{count}` is no number of requests: that is 1 to 100000,"));
+                u64::try_from(count).map_err(|_| wrong()).and_then(|count| self.visit_u64(count))
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Requests, A::Error> {

@@ -69,7 +69,7 @@ pub struct RunArgs {
     timeline: Option<PathBuf>,
     /// Where a failing seed is written of, in a folder of its own: the scenario, the same made small, what
     /// happened in it, and a page that draws it.
-    #[arg(long, value_name = "FOLDER", default_value = "tiergate-failures")]
+    #[arg(long, value_name = "FOLDER", default_value = tiergate_scenarios::BUNDLES)]
     bundles: PathBuf,
     /// How long a failing seed of a scenario is made smaller for, at most, in seconds. 0: nothing is written of
     /// failing seeds.
@@ -127,6 +127,11 @@ pub fn run(args: RunArgs) -> ExitCode {
     let Some(end) = first.checked_add(count) else {
         return refuse("the last seed would be beyond 2^64");
     };
+    for (option, is_there) in [("--record", args.record.is_some()), ("--timeline", args.timeline.is_some())] {
+        if is_there && args.seed.is_none() {
+            return refuse(&format!("`{option}` is of one seed: `--seed` says which"));
+        }
+    }
     if let Some(folder) = &args.record
         && let Err(error) = std::fs::create_dir_all(folder)
     {

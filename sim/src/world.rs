@@ -95,7 +95,9 @@ pub(crate) fn rules(scenario: &Scenario) -> Result<Invariants, String> {
     }
     if names("C6") {
         // Beyond this, an edge's client gives up waiting for a head, wherever it is held up.
-        let slack = edge::HEAD_TIME_MAX + Duration::from_millis(scenario.latency_ms.1) + apart(scenario);
+        let slack = Duration::from_millis(scenario.origin_time_ms[0])
+            + Duration::from_millis(scenario.latency_ms.1)
+            + apart(scenario);
         let windows = Duration::from_secs(scenario.stale_window_s);
         rules = rules.with(Lifetimes::new(slack, windows));
     }

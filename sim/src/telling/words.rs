@@ -74,8 +74,8 @@ fn of_answer(names: &dyn Names, key: CacheKey, got: &Got) -> String {
             let age = age.filter(|age| *age > 0).map_or(String::new(), |age| format!(", {age} s old"));
             format!("gets {status} for {}, complete: {body}{age}", names.name_of(key))
         }
-        Got::Broken => "sees the answer break off".to_owned(),
-        Got::Nothing => "gets no body".to_owned(),
+        Got::Broken => format!("sees {} break off", names.name_of(key)),
+        Got::Nothing => format!("gets nothing of {}", names.name_of(key)),
         Got::Left => "goes away".to_owned(),
     }
 }

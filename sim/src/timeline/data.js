@@ -55,7 +55,7 @@ function readItems() {
   if (run.broken) {
     const { at_ns, rule, seen, lanes, about } = run.broken;
     const text = `${rule} is broken: ${seen}`;
-    found.push({ kind: "broken", at: at_ns / 1e6, lane: lanes[0], text, about, weight: "key" });
+    found.push({ kind: "broken", at: at_ns / 1e6, lane: lanes[0] ?? FAULTS, text, about, weight: "key" });
   }
   // Sorting keeps the order of equals: what happened at one moment stays in the order in which it came.
   const rank = { fault: 0, event: 1, broken: 2 };

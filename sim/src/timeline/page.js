@@ -23,7 +23,8 @@ function fillVerdict() {
     const host = rule.lanes.length
       ? [" on ", element("span", {}, listed(rule.lanes.map((lane) => laneNames[lane])))]
       : [];
-    byId("headline").append(`Rule ${rule.rule} was broken`, ...host, `, ${inMs(broken.at)} ms into the run`);
+    const what = rule.rule === "expect" ? "What is expected did not come" : `Rule ${rule.rule} was broken`;
+    byId("headline").append(what, ...host, `, ${inMs(broken.at)} ms into the run`);
     if (rule.promise) say(finding, "It promises", rule.promise);
     // A number and its unit stay on one line.
     say(finding, "Seen instead", rule.seen.replace(/(\d) ms\b/g, "$1\u00a0ms"));

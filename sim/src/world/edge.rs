@@ -81,7 +81,7 @@ pub(crate) async fn run(stage: Arc<Stage>, number: u32) -> turmoil::Result {
         clock: SimulatedClock { stage: Arc::clone(&stage), edge: number },
         spawn: TokioSpawn::current(),
         origin: PlantedOrigin {
-            origin: HttpOrigin::new(to_origin.clone(), format!("{ORIGIN}:{PORT}"), origin_options()),
+            origin: HttpOrigin::new(to_origin.clone(), format!("{ORIGIN}:{PORT}"), origin_options(&stage)),
             fault: stage.plant,
         },
         tiers,
@@ -122,20 +122,21 @@ impl Dial for Wire {
     /// For what goes around the cache. Pingora's own times are not the world's, so nobody waits longer here.
     async fn dial(&self) -> io::Result<Box<dyn Dialled>> {
         let authority = format!("{ORIGIN}:{PORT}");
-        let connected = timeout(origin_options().connect_time_max, self.connect(&authority)).await;
+        let connected = timeout(CONNECT_TIME_MAX, self.connect(&authority)).await;
         Ok(Box::new(connected.map_err(|_elapsed| io::ErrorKind::TimedOut)??))
     }
 }
 
-/// How long the origin may take to the end of its head.
-pub(crate) const HEAD_TIME_MAX: Duration = Duration::from_millis(600);
+/// How long a connection to the origin may take.
+const CONNECT_TIME_MAX: Duration = Duration::from_millis(200);
 
-/// Far below the production defaults, so that a lost message is given up within the life of a world.
-fn origin_options() -> OriginOptions {
+/// How long the origin may take is the scenario's to say.
+fn origin_options(stage: &Stage) -> OriginOptions {
+    let [head_time_max, chunk_time_max] = stage.scenario.origin_time_ms.map(Duration::from_millis);
     OriginOptions {
-        connect_time_max: Duration::from_millis(200),
-        head_time_max: HEAD_TIME_MAX,
-        chunk_time_max: Duration::from_millis(600),
+        connect_time_max: CONNECT_TIME_MAX,
+        head_time_max,
+        chunk_time_max,
         ..OriginOptions::default()
     }
 }

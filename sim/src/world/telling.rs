@@ -11,7 +11,7 @@ use crate::{
     timeline::{Broken, Entry, Lane, LaneKind, Shade, Timeline, Weight},
 };
 use std::collections::{BTreeSet, VecDeque};
-use tiergate_engine::{CacheKey, Instant, RequestId};
+use tiergate_engine::{CacheKey, Event, Instant, RequestEvent, RequestId};
 use tiergate_invariants::{Fact, Got, Version, Violation, What, promise};
 use tiergate_scenarios::{Link, Scenario};
 
@@ -65,7 +65,10 @@ pub(super) fn tell(
             told.splice(FIRST_MAX..FIRST_MAX + left_out, [format!("          … {left_out} lines left out")]);
         }
     }
-    let count = if named.is_empty() { count.max(LAST_MAX) } else { count };
+    if violation.rule == "expect" {
+        told.extend(unserved(names, facts, episodes));
+    }
+    let count = if told.is_empty() { count.max(LAST_MAX) } else { count };
     if count > 0 {
         told.push(format!("and last, of everything (`--facts` says how many, {count}):"));
         let from = facts.len().saturating_sub(count);
@@ -75,6 +78,21 @@ pub(super) fn tell(
         violation.detail = violation.detail.replace(&key.to_string(), &names.name_of(key));
     }
     violation.detail = with_plain_times(&violation.detail);
+    told
+}
+
+/// Who was not answered in full, the first of them, with the faults around.
+fn unserved(names: &Catalogue, facts: &VecDeque<Fact>, episodes: &[Episode]) -> Vec<String> {
+    let is_unserved =
+        |fact: &&Fact| matches!(&fact.what, What::ClientGot { got: Got::Broken | Got::Nothing, .. });
+    let refused = |fact: &&Fact| {
+        matches!(&fact.what, What::Engine { event: Event::Request(RequestEvent::Refused { .. }), .. })
+    };
+    let all: Vec<&Fact> = facts.iter().filter(|fact| is_unserved(fact) || refused(fact)).collect();
+    let mut told = lines(names, all.iter().copied().take(LAST_MAX), episodes);
+    if all.len() > LAST_MAX {
+        told.push(format!("          … {} lines more", all.len() - LAST_MAX));
+    }
     told
 }
 
@@ -133,7 +151,9 @@ pub(super) fn timeline(
         facts.iter().skip(left_out).filter_map(|fact| entry(names, &lanes, fact)).collect();
     let millis = |at: Instant| at.as_nanos() / 1_000_000;
     let healed = facts.iter().find(|fact| matches!(fact.what, What::Healed));
-    let last_edge = facts.iter().rev().find_map(edge_of).map(|edge| lanes.edge(edge));
+    // A figure is nobody's alone.
+    let is_of_one = broken.as_ref().is_some_and(|(violation, _)| violation.rule != "expect");
+    let last_edge = facts.iter().rev().find_map(edge_of).filter(|_| is_of_one).map(|edge| lanes.edge(edge));
     Timeline {
         scenario: scenario.name.clone(),
         description: scenario.description.trim().to_owned(),

@@ -53,7 +53,7 @@ const KINDS: [(FaultKind, &str, &str, Effect); 27] = [
     (FaultKind::PartitionOrigin, L1, "{at: 0s, for: 1s, edge: all, direction: in}", More(Figure::Unanswered)),
     (FaultKind::PartitionSharedTier, L1, "{at: 0s, for: 3s}", Less(Figure::HitsL1)),
     (FaultKind::PartitionClients, L1, "{at: 1s, for: 1s}", More(Figure::Unanswered)),
-    (FaultKind::LinkDelay, L1, "{link: clients, at: 0s, for: 3s, delay: 100ms}", More(Figure::LatencyP50Ms)),
+    (FaultKind::LinkDelay, L1, "{link: clients, at: 0s, for: 3s, delay: 100ms}", More(Figure::LatencyMaxMs)),
     (FaultKind::LinkLoss, L1, "{link: origin, at: 0s, for: 3s, percent: 30}", More(Figure::LatencyMaxMs)),
     (
         FaultKind::LinkSlow,
