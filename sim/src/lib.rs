@@ -15,6 +15,7 @@ pub mod replay_inputs;
 #[cfg(feature = "front")]
 pub mod run;
 mod telling;
+#[cfg(feature = "front")]
 mod timeline;
 #[cfg(feature = "front")]
 mod world;
