@@ -23,7 +23,7 @@ use std::{
     thread,
     time::Duration,
 };
-use tiergate_scenarios::{FaultKind, LoadError, Loaded, Scenario, Scope, load_all};
+use tiergate_scenarios::{FaultKind, Figure, LoadError, Loaded, Phase, Scenario, Scope, load_all};
 
 /// What `run` is told.
 #[derive(Debug, Args)]
@@ -96,6 +96,8 @@ struct Tested {
     figures: Figures,
     simulated: Duration,
     took: Duration,
+    /// How many of a hundred were answered in the seed in which the fewest were, and which that is.
+    fewest: Option<(f64, u64)>,
     /// All that happened in the seed that was lived last, where it is drawn.
     drawn: Option<Timeline>,
     /// Where it is written of the seed that is shown.
@@ -218,6 +220,7 @@ impl Tested {
             figures: Figures::default(),
             simulated: Duration::ZERO,
             took: Duration::ZERO,
+            fewest: None,
             drawn: None,
             bundle: None,
             is_single: false,
@@ -233,6 +236,10 @@ impl Tested {
         self.simulated += record.simulated;
         self.faults.add(&record.faults);
         self.figures.merge(&record.figures);
+        let answered = record.figures.of(Phase::Whole, Figure::AnsweredPercent);
+        if self.fewest.is_none_or(|fewest| (answered, seed) < fewest) {
+            self.fewest = Some((answered, seed));
+        }
         if let Some(violation) = &record.violation {
             self.failed.push((seed, violation.rule));
             self.failed.sort_unstable();

@@ -157,6 +157,7 @@ fn a_world_in_which_nobody_is_served_fails() {
     assert!(seen.contains(" requests were answered in full ("), "{seen}");
     assert!(seen.contains(" %), and 50 % were expected to be."), "{seen}");
     assert!(seen.contains(" were told of an error, "), "{seen}");
+    assert!(seen.contains("  The fewest in seed ") && seen.contains(" --timeline seed-"), "{seen}");
     assert!(seen.contains("The scenario expects nothing of service by itself"), "{seen}");
     assert!(!seen.contains("BROKEN") && !seen.contains("UNEXPECTED"), "{seen}");
 

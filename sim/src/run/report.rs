@@ -120,7 +120,7 @@ fn unserved(tested: &Tested) -> Option<String> {
     let asked = of(Figure::Whole) + of(Figure::Broken) + of(Figure::Unanswered);
     let line = format!(
         "TOO FEW SERVED {}: {} of {asked} requests were answered in full ({} %), and {} % were expected to be.\n  \
-         {} clients waited {} ms in vain, {} were told of an error, {} saw their response break off.",
+         {} clients waited {} ms in vain, {} were told of an error, {} saw their response break off.{}",
         tested.scenario.name,
         of(Figure::Whole),
         spelled(percent),
@@ -129,10 +129,18 @@ fn unserved(tested: &Tested) -> Option<String> {
         tested.scenario.workload.timeout_ms,
         of(Figure::ServerErrors),
         of(Figure::Broken),
+        fewest(tested),
     );
     let how = "\n  The scenario expects nothing of service by itself, so half is expected: `expect.answered_percent` \
                says what you expect.";
     Some(if tested.scenario.expects_service_by_default { line + how } else { line })
+}
+
+/// Which seed shows it best.
+fn fewest(tested: &Tested) -> String {
+    let Some((percent, seed)) = tested.fewest else { return String::new() };
+    let again = again(tested, seed, None);
+    format!("\n  The fewest in seed {seed} ({} %): {again} --timeline seed-{seed}.html", spelled(percent))
 }
 
 /// A broken rule: scenario, seed, rule, what was seen, what came before, and the command that shows it again.
