@@ -1,9 +1,9 @@
 //! From what a file says to a scenario that holds together: every bound, in one place.
 
 use crate::{
-    Between, DiskSync, Expectation, Expectations, Fault, FaultKey, FaultKind, Faults, Link, Millis, Objects,
-    RawFault, RawScenario, Request, Requests, Scope, Swarm, Topology, When, Which, Workload, expect,
-    time::written,
+    Between, DiskSync, Expectation, Expectations, Fault, FaultKey, FaultKind, Faults, Link, Millis,
+    ODD_REQUESTS, Objects, RawFault, RawScenario, Request, Requests, Scope, Swarm, Topology, When, Which,
+    Workload, expect, time::written,
 };
 use std::fmt::{self, Display};
 use tiergate_engine::{ByteCount, Config, RawDeadline, TierId};
@@ -79,8 +79,8 @@ impl Scenario {
     }
 }
 
-/// How long an origin may take where a scenario says nothing of deadlines: far below what a proxy waits, so that
-/// a lost message is given up within the life of a world.
+/// How long an origin may take where a scenario says nothing of deadlines: far below what a proxy waits, so
+/// that a lost message is given up within the life of a world.
 const ORIGIN_TIME_MS: u64 = 600;
 
 const TEN_MINUTES_MS: u64 = 600_000;
@@ -244,6 +244,7 @@ fn check_request(raw: &RawScenario, request: Request) -> Result<(), OutOfBounds>
     number(request.edge, 0, u64::from(raw.topology.edges) - 1, &field("edge"))?;
     number(request.object, 0, u64::from(raw.objects.count) - 1, &field("object"))?;
     number(request.language, 0, 2, &field("language"))?;
+    number(request.odd.unwrap_or(0), 0, ODD_REQUESTS as u64 - 1, &field("odd"))?;
     if let Some((first, last)) = request.range {
         range(Between(first, last), 0, ByteCount::mib(16).0, &field("range"))?;
     }

@@ -174,7 +174,8 @@ figures! {
     /// most, in milliseconds: what L0 answered, and what this edge's L2 never held. It asked an edge that was
     /// up: one that starts reads from its disk what was purged before it answers anybody.
     LatencyElsewhereMs = "latency_elsewhere_ms", Highest, Some(TierId::L2);
-    /// Of the clients that `latency_elsewhere_ms` is about, those that asked while their edge's disk was slow.
+    /// Of the clients that `latency_elsewhere_ms` is about, those that asked while their edge's disk was
+    /// slow.
     AskedWhileSlow = "asked_while_slow", Added, Some(TierId::L2);
 }
 
@@ -229,7 +230,8 @@ impl Expectations {
         self.0.insert((Phase::Whole, figure), expectation);
     }
 
-    /// Would one of them fail if nobody were served? Who speaks of the share that is answered knows what it is.
+    /// Would one of them fail if nobody were served? Who speaks of the share that is answered knows what it
+    /// is.
     pub(crate) fn tell_of_service(&self) -> bool {
         self.iter().any(|(_, figure, expected)| match figure {
             Figure::AnsweredPercent => true,

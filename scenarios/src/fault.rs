@@ -208,8 +208,8 @@ impl FaultKey {
     }
 }
 
-/// What a file says of one fault, or of one kind that is drawn several times. Which keys a kind takes, it says
-/// itself ([`FaultKind::takes`]).
+/// What a file says of one fault, or of one kind that is drawn several times. Which keys a kind takes, it
+/// says itself ([`FaultKind::takes`]).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]

@@ -21,7 +21,7 @@ pub use read::{BUNDLES, LoadError, Loaded, load, load_all, parse};
 #[cfg(feature = "schema")]
 pub use schema::{reference, schema};
 pub use time::Millis;
-pub use workload::{Popularity, PurgeOf, Request, Requests, Workload};
+pub use workload::{ODD_REQUESTS, Popularity, PurgeOf, Request, Requests, Workload};
 
 use serde::{
     Deserialize, Deserializer,
@@ -47,8 +47,8 @@ pub struct RawScenario {
     #[serde(rename = "latency", default = "default_latency", deserialize_with = "time::between_ms")]
     #[cfg_attr(feature = "schema", schemars(with = "Between<Millis>"))]
     pub latency_ms: Between<u64>,
-    /// The edges' configuration: the same section, of the same type, as in a proxy's file. Without `l3` and `feed`;
-    /// where `l2` is there, its `capacity` is 16MiB to 256MiB.
+    /// The edges' configuration: the same section, of the same type, as in a proxy's file. Without `l3` and
+    /// `feed`; where `l2` is there, its `capacity` is 16MiB to 256MiB.
     pub cache: RawConfig,
     /// What stands behind the tiers. Default: each with its defaults.
     #[serde(default)]
@@ -190,20 +190,20 @@ pub struct Objects {
     #[serde(rename = "version_every", deserialize_with = "time::between_ms")]
     #[cfg_attr(feature = "schema", schemars(with = "Between<Millis>"))]
     pub version_every_ms: Between<u64>,
-    /// How many of a hundred objects have a body for each of three languages (`Vary: Accept-Language`), of which
-    /// each request wants one. Default 0.
+    /// How many of a hundred objects have a body for each of three languages (`Vary: Accept-Language`), of
+    /// which each request wants one. Default 0.
     #[serde(default)]
     pub vary_percent: u8,
-    /// How many tags there are (`Surrogate-Key`): the n-th object has the n-th, and so on in turn. At most 100.
-    /// Default 0.
+    /// How many tags there are (`Surrogate-Key`): the n-th object has the n-th, and so on in turn. At most
+    /// 100. Default 0.
     #[serde(default)]
     #[cfg_attr(feature = "schema", schemars(range(min = 0, max = 100)))]
     pub tags: u32,
     /// How many of a hundred objects come with an entity tag, so that they can be asked about. Default 100.
     #[serde(default = "all")]
     pub validators_percent: u8,
-    /// How many of a hundred objects come with a `Date`, in whole seconds, so that ages may seem up to a second
-    /// more than they are. Default 0.
+    /// How many of a hundred objects come with a `Date`, in whole seconds, so that ages may seem up to a
+    /// second more than they are. Default 0.
     #[serde(default)]
     pub date_percent: u8,
     /// How many of a hundred objects come with a `Set-Cookie`. Default 0.
@@ -236,7 +236,8 @@ pub enum Swarm {
     All,
 }
 
-/// A range to draw from, both ends included; written `[least, most]`, or as one value where both are the same.
+/// A range to draw from, both ends included; written `[least, most]`, or as one value where both are the
+/// same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Between<T>(pub T, pub T);
 

@@ -55,8 +55,8 @@ impl<'de> Deserialize<'de> for Seconds {
     }
 }
 
-/// Is it a whole number with one of the units that are documented? Of others people think differently: `m` is a
-/// minute to one and a month to the next.
+/// Is it a whole number with one of the units that are documented? Of others people think differently: `m` is
+/// a minute to one and a month to the next.
 fn is_plain(text: &str) -> bool {
     let unit = text.trim_start_matches(|letter: char| letter.is_ascii_digit());
     unit.len() < text.len() && ["ms", "s", "min", "h"].contains(&unit)

@@ -13,8 +13,8 @@ use tiergate_engine::ByteCount;
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Workload {
-    /// Requests of one seed, purges included: how many, 1 to 100000, spread over the time until `faults_until`
-    /// and a quarter more; or each of them, as a list.
+    /// Requests of one seed, purges included: how many, 1 to 100000, spread over the time until
+    /// `faults_until` and a quarter more; or each of them, as a list.
     pub requests: Requests,
     /// Requests that one client host has under way at most, where they are drawn. 1 to 64. Default 1.
     #[serde(default = "one")]
@@ -45,8 +45,8 @@ pub struct Workload {
     /// How many of a hundred requests want a part of the body (`Range`).
     #[serde(default)]
     pub range_percent: u8,
-    /// How many of a hundred requests ask whether what they have is still right (`If-None-Match`), where their
-    /// client has got the object before.
+    /// How many of a hundred requests ask whether what they have is still right (`If-None-Match`), where
+    /// their client has got the object before.
     #[serde(default)]
     pub conditional_percent: u8,
     /// How many of a hundred requests come over HTTP/2.
@@ -158,7 +158,7 @@ pub struct Request {
     /// It is a `POST`.
     #[serde(default)]
     pub post: bool,
-    /// It is the odd request with this number, from 0.
+    /// It is the odd request with this number, from 0 to 47.
     #[serde(default)]
     pub odd: Option<u8>,
     /// It comes over HTTP/2.
@@ -169,6 +169,9 @@ pub struct Request {
     #[cfg_attr(feature = "schema", schemars(range(max = 2)))]
     pub language: u8,
 }
+
+/// How many odd requests there are.
+pub const ODD_REQUESTS: usize = 48;
 
 /// What a purge is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]

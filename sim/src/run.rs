@@ -71,8 +71,8 @@ pub struct RunArgs {
     /// happened in it, and a page that draws it.
     #[arg(long, value_name = "FOLDER", default_value = tiergate_scenarios::BUNDLES)]
     bundles: PathBuf,
-    /// How long a failing seed of a scenario is made smaller for, at most, in seconds. 0: nothing is written of
-    /// failing seeds.
+    /// How long a failing seed of a scenario is made smaller for, at most, in seconds. 0: nothing is written
+    /// of failing seeds.
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     shrink_seconds: u64,
     /// Prints a hash of all that happened for each seed, to compare machines, builds and runs.

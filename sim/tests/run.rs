@@ -264,8 +264,8 @@ fn a_build_that_plants_nothing_says_so() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("--features plant"));
 }
 
-/// A failing seed is written of: a smaller scenario that fails in the same way by itself, what happened in it, and
-/// a page. Who makes it smaller by the command gets the same.
+/// A failing seed is written of: a smaller scenario that fails in the same way by itself, what happened in
+/// it, and a page. Who makes it smaller by the command gets the same.
 #[test]
 fn a_failing_seed_becomes_a_bundle() {
     let all = "expect: {answered_percent: {at_least: 100, of: each_seed}}\n";

@@ -1,5 +1,5 @@
-//! What is written of a failing seed for people: a folder with the scenario as it was, the same made small, what
-//! happened in it, and a page that shows it.
+//! What is written of a failing seed for people: a folder with the scenario as it was, the same made small,
+//! what happened in it, and a page that shows it.
 
 use super::{
     Tested,

@@ -1,5 +1,5 @@
-//! A scenario file as a document that can be changed and written again: what a seed draws can be pinned in it,
-//! so that it says request by request and fault by fault what happens.
+//! A scenario file as a document that can be changed and written again: what a seed draws can be pinned in
+//! it, so that it says request by request and fault by fault what happens.
 //!
 //! A pinned file is an ordinary scenario: whoever reads it may change it, run it and keep it.
 

@@ -1,5 +1,5 @@
-//! The faults of the wire for `prove`: each is planted in the clients of an edge, and worlds are lived until a
-//! rule catches it.
+//! The faults of the wire for `prove`: each is planted in the clients of an edge, and worlds are lived until
+//! a rule catches it.
 
 use crate::world::{Order, Planted, WireFault, simulate};
 use std::{path::Path, sync::Arc};

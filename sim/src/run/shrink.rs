@@ -1,8 +1,8 @@
 //! Makes a failing scenario small: fewer requests, faults and hosts, smaller values, and the same failure.
 //!
-//! A candidate is the document with something left out or lowered. It is lived, and where it fails in the same
-//! way it is the new best. Passes follow one another until none finds anything, or the time is over. What they
-//! reach is the least for these passes, not the least there is.
+//! A candidate is the document with something left out or lowered. It is lived, and where it fails in the
+//! same way it is the new best. Passes follow one another until none finds anything, or the time is over.
+//! What they reach is the least for these passes, not the least there is.
 
 use super::case::{Case, millis};
 use crate::world::{Order, Planted, Record, simulate};
@@ -108,9 +108,9 @@ impl Shrinker<'_> {
 
     /// Every pass once, those first that leave out most.
     ///
-    /// What a scenario expects of a figure fails in many worlds, of which most tell nothing of the one that failed.
-    /// So there only requests and faults are left out, one half of the requests at most, and the configuration
-    /// and the hosts stay as they are.
+    /// What a scenario expects of a figure fails in many worlds, of which most tell nothing of the one that
+    /// failed. So there only requests and faults are left out, one half of the requests at most, and the
+    /// configuration and the hosts stay as they are.
     fn round(&mut self) {
         if self.wanted.starts_with("expect ") {
             self.drop_keys("/faults");

@@ -87,8 +87,8 @@ pub(crate) struct Entry {
     pub(crate) lane: usize,
     /// In plain words, without time and host.
     pub(crate) text: String,
-    /// The objects that it is about, as they are named in `text`. An entry about none at all passes the filters
-    /// by object if it is not usual: a crash matters to every object.
+    /// The objects that it is about, as they are named in `text`. An entry about none at all passes the
+    /// filters by object if it is not usual: a crash matters to every object.
     pub(crate) about: Vec<String>,
     pub(crate) weight: Weight,
 }
@@ -141,8 +141,8 @@ impl Timeline {
         page + rest
     }
 
-    /// Everything as JSON that may stand in a `<script>`. In JSON `<` occurs in strings alone, where it can be
-    /// written otherwise; without it neither `</script>` nor `<!--` can occur.
+    /// Everything as JSON that may stand in a `<script>`. In JSON `<` occurs in strings alone, where it can
+    /// be written otherwise; without it neither `</script>` nor `<!--` can occur.
     fn data(&self) -> String {
         let json = serde_json::to_string(self).expect("texts, numbers and lists can always be written");
         json.replace('<', "\\u003c")

@@ -6,8 +6,8 @@ use tempfile::TempDir;
 
 const MS: u64 = 1_000_000;
 
-/// A run of two edges: one that was cut off confirms a purge of /o/3, and serves it all the same. Eight of its
-/// fourteen events are about /o/3, or are a crash.
+/// A run of two edges: one that was cut off confirms a purge of /o/3, and serves it all the same. Eight of
+/// its fourteen events are about /o/3, or are a crash.
 fn sample() -> Timeline {
     let lane = |name: &str, kind| Lane { name: name.to_owned(), kind };
     let entry = |at_ms: u64, lane, text: &str, about: &[&str], weight| Entry {

@@ -4,7 +4,7 @@
 //! again, so whoever lost one has to give up.
 
 mod judging;
-pub(crate) mod odd;
+mod odd;
 
 use super::{
     catalogue::{AUTHORITY, tag_name},
@@ -131,9 +131,9 @@ impl Client {
         self.has.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes an object, over HTTP/1.1 with a body of unknown length and over HTTP/2 with one of a known one.
-    /// What is answered names the object as it is now. Then nothing that the origin said before it was sent is
-    /// right any more (RFC 9111 section 4.4).
+    /// Changes an object, over HTTP/1.1 with a body of unknown length and over HTTP/2 with one of a known
+    /// one. What is answered names the object as it is now. Then nothing that the origin said before it was
+    /// sent is right any more (RFC 9111 section 4.4).
     async fn post(&self, job: Job) {
         let (edge, key) = (Edge(job.edge), self.key(job));
         let (asked_at, newest_when_asked) = (self.stage.log.now(), Version(self.stage.current(job.object)));

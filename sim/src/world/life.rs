@@ -126,6 +126,7 @@ impl World {
                 for disk in &self.stage.disks {
                     disk.heal();
                 }
+                self.stage.store_faults.heal();
                 self.stage.log.push(What::Healed);
             }
             let clients_are_done = self.sim.step()?;

@@ -147,8 +147,8 @@ async fn answer(
     Ok(response)
 }
 
-/// What a `POST` is answered: the object as it is now, by its own name, so that it may be stored (RFC 9110 section
-/// 9.3.3).
+/// What a `POST` is answered: the object as it is now, by its own name, so that it may be stored (RFC 9110
+/// section 9.3.3).
 async fn posted(stage: Arc<Stage>, edge: u32, number: u32, request: Request<Incoming>) -> Response<Answer> {
     let language = if stage.catalogue.object(number).varies { language_of(request.headers()) } else { 0 };
     // It is answered once it is there; one that breaks off is answered all the same.

@@ -1,5 +1,5 @@
-//! Faults that are put into an edge on purpose, to see that the net catches them: into its engine, or into the
-//! clients that speak to the origin and the shared tier.
+//! Faults that are put into an edge on purpose, to see that the net catches them: into its engine, or into
+//! the clients that speak to the origin and the shared tier.
 //!
 //! Those of the wire are planted at a seam: around the client, which is the real one, a wrapper says to the
 //! driver what a client with that fault would say. Without a planted fault the wrappers pass everything on.

@@ -41,8 +41,8 @@ impl Names for Catalogue {
     }
 }
 
-/// What led to it: of the objects that the violation names everything, from the beginning, with the faults, and
-/// of all the last `count` facts; where it names none, more of these.
+/// What led to it: of the objects that the violation names everything, from the beginning, with the faults,
+/// and of all the last `count` facts; where it names none, more of these.
 pub(super) fn tell(
     names: &Catalogue,
     facts: &VecDeque<Fact>,

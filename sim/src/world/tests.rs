@@ -82,8 +82,8 @@ fn whole(figures: &Figures, figure: Figure) -> f64 {
     figures.of(Phase::Whole, figure)
 }
 
-/// Every kind but one hits at the first seed, and does what it says. That syncs fail shows only after a loss of
-/// power: `disk::tests` has it.
+/// Every kind but one hits at the first seed, and does what it says. That syncs fail shows only after a loss
+/// of power: `disk::tests` has it.
 #[test]
 fn every_fault_is_seen_on_the_wire() {
     let without = [L1, L2].map(|tier| (tier, lived(&scenario(tier, ""))));

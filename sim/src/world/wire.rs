@@ -50,8 +50,8 @@ pub(crate) struct Watched {
     wire: Wire,
     /// Until when the next piece has to wait.
     wait: Option<Pin<Box<Sleep>>>,
-    /// When a write that waits for room is tried again: this network does not tell who waits for room that the
-    /// peer has closed the connection, or reset it.
+    /// When a write that waits for room is tried again: this network does not tell who waits for room that
+    /// the peer has closed the connection, or reset it.
     again: Option<Pin<Box<Sleep>>>,
 }
 

@@ -3,10 +3,11 @@
 use super::{
     body::LANGUAGES,
     catalogue::{Catalogue, between, percent},
-    client::odd,
 };
 use tiergate_engine::{ByteCount, Random, Seed};
-use tiergate_scenarios::{Between, Millis, Popularity, PurgeOf, Request, Requests, Scenario, Workload};
+use tiergate_scenarios::{
+    Between, Millis, ODD_REQUESTS, Popularity, PurgeOf, Request, Requests, Scenario, Workload,
+};
 
 /// One request to come.
 #[derive(Clone, Copy, Debug)]
@@ -214,7 +215,7 @@ fn habit(scenario: &Scenario, shape: &Workload, random: &mut Random) -> (Wants, 
         return (Wants::Purge(what), Reads::AtOnce);
     }
     if percent(random, shape.odd_percent) {
-        let number = u8::try_from(index(random, odd::COUNT)).expect("there are some dozens");
+        let number = u8::try_from(index(random, ODD_REQUESTS)).expect("there are some dozens");
         return (Wants::Odd(number), Reads::AtOnce);
     }
     let wants = if percent(random, shape.head_percent) {

@@ -1,8 +1,8 @@
 //! What a client makes of a response that came to its end: which version it is of, and whether it is what was
 //! asked for.
 //!
-//! A response without a whole body, a 304, a head or a range, stands for the version that its entity tag names:
-//! the rules hold it to the same as a body.
+//! A response without a whole body, a 304, a head or a range, stands for the version that its entity tag
+//! names: the rules hold it to the same as a body.
 
 use super::Client;
 use crate::world::{
@@ -84,8 +84,8 @@ impl Client {
         }
     }
 
-    /// Which version a range is of, or what is wrong with it: RFC 9110 section 14.4. It may be too short to say
-    /// itself whose it is, so it is compared with what each version has there.
+    /// Which version a range is of, or what is wrong with it: RFC 9110 section 14.4. It may be too short to
+    /// say itself whose it is, so it is compared with what each version has there.
     fn ranged(&self, job: Job, head: &Parts, whole: &[u8], asked: (u64, u64)) -> Result<u32, String> {
         let said = text(head, header::CONTENT_RANGE).unwrap_or("nothing");
         let wrong = || format!("{} bytes as {said}, having asked for {}-{}", whole.len(), asked.0, asked.1);

@@ -1,5 +1,5 @@
-//! Requests that few clients send: malformed ones, each of which must be refused with its own status, and forms
-//! that are right and rare. They are written byte by byte, for no library would send most of them.
+//! Requests that few clients send: malformed ones, each of which must be refused with its own status, and
+//! forms that are right and rare. They are written byte by byte, for no library would send most of them.
 
 use super::Client;
 use crate::world::{
@@ -10,7 +10,7 @@ use crate::world::{
 };
 use std::time::Duration;
 use tiergate_invariants::Violation;
-use tiergate_scenarios::{Figure, Link};
+use tiergate_scenarios::{Figure, Link, ODD_REQUESTS};
 use tiergate_tiers::Connect;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -30,9 +30,9 @@ enum Answer {
 
 use Answer::{Good, Is};
 
-/// `{t}` is a target and `{h}` its host; lines end with CR LF, unless there is a `\n` that is meant. `{long}`,
-/// `{many}` and `{fields}` are too much of it.
-const REQUESTS: [(&str, Answer); 48] = [
+/// `{t}` is a target and `{h}` its host; lines end with CR LF, unless there is a `\n` that is meant.
+/// `{long}`, `{many}` and `{fields}` are too much of it.
+const REQUESTS: [(&str, Answer); ODD_REQUESTS] = [
     // Malformed: RFC 9112, and the limits of the front.
     ("GET {t} HTTP/1.1\nHost: {h}\n\n", Is(400)),
     ("GET  {t} HTTP/1.1|Host: {h}||", Is(400)),
@@ -88,17 +88,14 @@ const REQUESTS: [(&str, Answer); 48] = [
     ("GET /nothing HTTP/1.1|Host: {h}||", Good),
 ];
 
-/// How many there are.
-pub(crate) const COUNT: usize = REQUESTS.len();
-
 /// How long an answer is waited for: longer than any deadline of the world.
 const WAITING_MAX: Duration = Duration::from_secs(5);
 
 impl Client {
-    /// Sends the odd request with this number, and holds the edge to what must come of it. Where a link is cut
-    /// or an edge is down nothing comes, and nothing is held against it.
+    /// Sends the odd request with this number, and holds the edge to what must come of it. Where a link is
+    /// cut or an edge is down nothing comes, and nothing is held against it.
     pub(super) async fn ask_oddly(&self, job: Job, number: u8) {
-        let (request, wanted) = REQUESTS[usize::from(number) % REQUESTS.len()];
+        let (request, wanted) = REQUESTS[usize::from(number)];
         let target = &self.stage.catalogue.object(job.object).target;
         let fields = || (0..2_000).map(|n| format!("X-{n}: 1\r\n")).collect::<String>();
         let text = request

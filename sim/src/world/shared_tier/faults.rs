@@ -87,6 +87,11 @@ impl StoreFaults {
         dropped
     }
 
+    /// Nothing befalls it any more, nor what found nothing to drop so far.
+    pub(crate) fn heal(&self) {
+        self.lock().lasting.clear();
+    }
+
     /// It holds so many keys.
     pub(crate) fn holds(&self, keys: u64) {
         self.lock().keys = keys;
