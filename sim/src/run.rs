@@ -12,7 +12,7 @@ mod shrink;
 pub use bundle::shrink_scenario;
 
 use crate::timeline::Timeline;
-use crate::world::{Figures, Order, Planted, Record, Tallies, rule_ids};
+use crate::world::{Figures, Order, Planted, Record, Tallies, Tells, rule_ids};
 use clap::Args;
 use std::{
     collections::BTreeMap,
@@ -149,8 +149,8 @@ pub fn run(args: RunArgs) -> ExitCode {
         let is_single = args.seed.is_some() || kept.is_some();
         let seeds = kept.unwrap_or_else(|| (first..end).collect());
         let (plant, facts, record) = (args.plant, args.facts, record.clone());
-        let draws = args.timeline.is_some();
-        let order = Order { scenario: Arc::new(scenario), seed: first, plant, facts, draws, record };
+        let tells = if args.timeline.is_some() { Tells::Always } else { Tells::OfBroken };
+        let order = Order { scenario: Arc::new(scenario), seed: first, plant, facts, tells, record };
         let mut tested = pool::live(path, &order, &seeds, jobs);
         tested.is_single = is_single;
         if let Err(error) = write_of(&args, &mut tested) {

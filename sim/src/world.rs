@@ -54,10 +54,28 @@ pub(crate) struct Order {
     pub plant: Option<Planted>,
     /// How many of the last facts to tell when a rule is broken.
     pub facts: usize,
-    /// Draw it, whatever comes of it?
-    pub draws: bool,
+    /// Of which worlds to tell what happened, draw it, and say what their seed had drawn.
+    pub tells: Tells,
     /// Where each edge records what it is told and decides.
     pub record: Option<Arc<Path>>,
+}
+
+/// Of which worlds it is told what happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tells {
+    /// Of none: what came of it is all.
+    Nothing,
+    /// Of one that broke a rule.
+    OfBroken,
+    /// Of any.
+    Always,
+}
+
+impl Tells {
+    /// Is it told of a world that did, or did not, break a rule?
+    fn of(self, is_broken: bool) -> bool {
+        self == Self::Always || (self == Self::OfBroken && is_broken)
+    }
 }
 
 /// Lives one world to its end, or to the first rule that breaks.
@@ -125,7 +143,7 @@ fn live(order: &Order) -> Record {
         simulated = world.elapsed();
         // What hosts do while they are torn down is no part of the run.
         let mut record = log.close(simulated, Some(&world.telling(order)));
-        if record.violation.is_some() || order.draws {
+        if order.tells.of(record.violation.is_some()) {
             record.drawn = Some(world.drawn());
         }
         (ended, record)

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     explore::ShrinkArgs,
     timeline::Timeline,
-    world::{Order, Planted, Record, rule_ids, simulate},
+    world::{Order, Planted, Record, Tells, rule_ids, simulate},
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use std::{
@@ -102,7 +102,7 @@ fn shrink_file(args: &ShrinkArgs) -> Result<String, String> {
     let text = fs::read_to_string(&args.file).map_err(|error| format!("{file}: {error}"))?;
     let name = scenario.name.clone();
     let scenario = Arc::new(scenario);
-    let record = simulate(&Order { scenario, seed, plant, facts: 0, draws: false, record: None });
+    let record = simulate(&Order { scenario, seed, plant, facts: 0, tells: Tells::OfBroken, record: None });
     if record.violation.is_none() {
         return Err(format!("{file}: seed {seed} breaks nothing, so there is nothing to keep"));
     }

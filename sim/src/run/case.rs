@@ -216,7 +216,7 @@ fn is_plain(word: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::world::{Order, simulate};
+    use crate::world::{Order, Tells, simulate};
     use std::{path::Path, sync::Arc};
 
     /// A seed that is pinned lives the same life, fact by fact.
@@ -226,7 +226,7 @@ mod tests {
         let lived = |text: &str, seed| {
             let scenario = tiergate_scenarios::parse(Path::new("x.yaml"), text).expect("a good scenario");
             let scenario = Arc::new(scenario);
-            simulate(&Order { scenario, seed, plant: None, facts: 0, draws: true, record: None })
+            simulate(&Order { scenario, seed, plant: None, facts: 0, tells: Tells::Always, record: None })
         };
         for seed in 0..6 {
             let record = lived(text, seed);

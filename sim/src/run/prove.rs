@@ -1,7 +1,7 @@
 //! The faults of the wire for `prove`: each is planted in the clients of an edge, and worlds are lived until
 //! a rule catches it.
 
-use crate::world::{Order, Planted, WireFault, simulate};
+use crate::world::{Order, Planted, Tells, WireFault, simulate};
 use std::{path::Path, sync::Arc};
 
 /// Worlds that one may survive.
@@ -57,7 +57,8 @@ fn rule(text: &str, seed: u64, fault: Option<WireFault>) -> Option<&'static str>
     let scenario =
         tiergate_scenarios::parse(Path::new("prove.yaml"), text).expect("the shipped files are good");
     let plant = fault.map(Planted::Wire);
-    let order = Order { scenario: Arc::new(scenario), seed, plant, facts: 0, draws: false, record: None };
+    let order =
+        Order { scenario: Arc::new(scenario), seed, plant, facts: 0, tells: Tells::Nothing, record: None };
     simulate(&order).violation.map(|violation| violation.rule)
 }
 

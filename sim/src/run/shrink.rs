@@ -5,7 +5,7 @@
 //! What they reach is the least for these passes, not the least there is.
 
 use super::case::{Case, millis};
-use crate::world::{Order, Planted, Record, simulate};
+use crate::world::{Order, Planted, Record, Tells, simulate};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeSet,
@@ -50,15 +50,14 @@ fn fails(record: &Record, wanted: &str, asked_min: u64) -> bool {
 }
 
 /// Lives a case.
-pub(super) fn live(case: &Case, seed: u64, plant: Option<Planted>) -> Option<Record> {
+fn live(case: &Case, seed: u64, plant: Option<Planted>, tells: Tells) -> Option<Record> {
     let scenario = tiergate_scenarios::parse(Path::new("case.yaml"), &case.text()).ok()?;
-    let order = Order { scenario: Arc::new(scenario), seed, plant, facts: 0, draws: false, record: None };
+    let order = Order { scenario: Arc::new(scenario), seed, plant, facts: 0, tells, record: None };
     Some(simulate(&order))
 }
 
 struct Shrinker<'a> {
     best: Case,
-    record: Record,
     wanted: String,
     /// Requests that must be asked where a figure fails.
     asked_min: u64,
@@ -79,15 +78,14 @@ pub(super) fn shrink(
     time_max: Duration,
     on_progress: &mut dyn FnMut(&Progress),
 ) -> Option<Shrunk> {
-    let record = live(&case, seed, plant)?;
+    let record = live(&case, seed, plant, Tells::Nothing)?;
     let wanted = failure(violation);
     let asked_min = record.requests.div_ceil(2).max(1);
     if !fails(&record, &wanted, asked_min) {
         return None;
     }
     let until = Instant::now() + time_max;
-    let mut shrinker =
-        Shrinker { best: case, record, wanted, asked_min, seed, plant, runs: 1, until, on_progress };
+    let mut shrinker = Shrinker { best: case, wanted, asked_min, seed, plant, runs: 1, until, on_progress };
     loop {
         let before = shrinker.best.clone();
         shrinker.round();
@@ -96,7 +94,9 @@ pub(super) fn shrink(
         }
     }
     let is_cut_short = shrinker.is_over();
-    let Shrinker { best: case, record, runs, .. } = shrinker;
+    let Shrinker { best: case, runs, .. } = shrinker;
+    // Only the last is told of: what the others came to is forgotten.
+    let record = live(&case, seed, plant, Tells::OfBroken)?;
     Some(Shrunk { case, record, runs, is_cut_short })
 }
 
@@ -138,12 +138,11 @@ impl Shrinker<'_> {
         if candidate == self.best || self.is_over() {
             return false;
         }
-        let Some(record) = live(&candidate, self.seed, self.plant) else { return false };
+        let Some(record) = live(&candidate, self.seed, self.plant, Tells::Nothing) else { return false };
         self.runs += 1;
         let is_same = fails(&record, &self.wanted, self.asked_min);
         if is_same {
             self.best = candidate;
-            self.record = record;
         }
         let faults = self.best.0["faults"].as_object().into_iter().flat_map(|kinds| kinds.values());
         let faults = faults.map(|list| list.as_array().map_or(1, Vec::len)).sum();

@@ -165,7 +165,7 @@ impl World {
             names: &self.stage.catalogue,
             episodes: &self.stage.episodes,
             facts: order.facts,
-            draws: order.draws,
+            tells: order.tells,
         }
     }
 

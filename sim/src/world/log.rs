@@ -4,6 +4,7 @@
 //! The lock is there because the driver asks its observer to be shareable, not because anybody waits for it.
 
 use super::{
+    Tells,
     catalogue::Catalogue,
     census::{Answerer, Census, Figures, Reading},
     life::Drawn,
@@ -77,8 +78,8 @@ pub(crate) struct Telling<'a> {
     pub episodes: &'a [Episode],
     /// How many of the last facts are told of a broken rule.
     pub facts: usize,
-    /// Is a run drawn that broke none?
-    pub draws: bool,
+    /// Of which runs it is told.
+    pub tells: Tells,
 }
 
 impl Log {
@@ -215,7 +216,8 @@ impl Log {
         let mut inner = self.lock();
         inner.is_closed = true;
         let mut record = std::mem::take(&mut inner.record);
-        if let Some(telling) = telling {
+        let is_told = |telling: &&Telling<'_>| telling.tells.of(record.violation.is_some());
+        if let Some(telling) = telling.filter(is_told) {
             let names = telling.names;
             let mut broken = None;
             if let Some(violation) = &mut record.violation {
@@ -224,16 +226,14 @@ impl Log {
                     telling::tell(names, &inner.recent, telling.episodes, violation, telling.facts);
                 broken = Some((&*violation, about));
             }
-            if telling.draws || broken.is_some() {
-                let is_observed = |(number, episode): (usize, &Episode)| {
-                    let is_disks = episode.disk_fault().is_some();
-                    (*episode, is_disks || record.observed.contains(&number))
-                };
-                let episodes: Vec<_> = telling.episodes.iter().enumerate().map(is_observed).collect();
-                let scenario = telling.scenario;
-                let drawn = telling::timeline(scenario, names, &inner.recent, &episodes, broken, inner.now);
-                record.timeline = Some(drawn);
-            }
+            let is_observed = |(number, episode): (usize, &Episode)| {
+                let is_disks = episode.disk_fault().is_some();
+                (*episode, is_disks || record.observed.contains(&number))
+            };
+            let episodes: Vec<_> = telling.episodes.iter().enumerate().map(is_observed).collect();
+            let scenario = telling.scenario;
+            let drawn = telling::timeline(scenario, names, &inner.recent, &episodes, broken, inner.now);
+            record.timeline = Some(drawn);
         }
         record.figures = std::mem::take(&mut inner.census.figures);
         record.hash = Some(inner.hasher.finalize());

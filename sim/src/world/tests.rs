@@ -1,6 +1,6 @@
 //! Each kind of fault is seen on the wire: it hits, and clients or tiers fare otherwise than without it.
 
-use super::{Figures, Order, Record, simulate};
+use super::{Figures, Order, Record, Tells, simulate};
 use std::{path::Path, sync::Arc};
 use tiergate_scenarios::{FaultKind, Figure, Phase};
 
@@ -24,7 +24,7 @@ fn lived(text: &str) -> Record {
         seed: 1,
         plant: None,
         facts: 0,
-        draws: false,
+        tells: Tells::Nothing,
         record: None,
     })
 }
