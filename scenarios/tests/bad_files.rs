@@ -40,7 +40,7 @@ fn message(from: &str, to: &str) -> String {
 /// Each row breaks one thing; the message names where it stands and what it may be.
 #[test]
 fn each_mistake_names_line_field_value_and_bound() {
-    let rows: [(&str, &str, &[&str]); 25] = [
+    let rows: [(&str, &str, &[&str]); 31] = [
         ("edges: 2", "edges: 0", &["s.yaml:3:", "`topology.edges` is 0", "1 to 6"]),
         ("edges: 2", "edges: -1", &["s.yaml:3:"]),
         ("edges: 2", "edges: many", &["s.yaml:3:", "many"]),
@@ -67,6 +67,24 @@ fn each_mistake_names_line_field_value_and_bound() {
         ("settle: 2s", "settle: 1s", &["s.yaml:23:", "`settle` is 1s", "1001ms to 30min"]),
         ("settle: 2s", "settle: 2000", &["s.yaml:23:", "`2000` is no time", "`3s`", "settle: 2000"]),
         ("settle: 2s", "settle: 1500us", &["s.yaml:23:", "`1500us` is no time"]),
+        ("settle: 2s", "settle: 3m", &["s.yaml:23:", "`3m` is no time"]),
+        ("  l1: {}\n", "  feed: {}\n", &["s.yaml:5:", "`cache.feed` is present", "absent"]),
+        (
+            "requests: 10",
+            "requests: [{at: 1s, object: 0, odd: 48}]",
+            &["s.yaml:16:", "`workload.requests.odd` is 48, but must be 0 to 47"],
+        ),
+        ("requests: 10", "requests: -5", &["s.yaml:16:", "`-5` is no number of requests"]),
+        (
+            "edge_restarts: {times: 1",
+            "edge_restarts: {at: 1s, times: 1",
+            &["s.yaml:21:", "`faults.edge_restarts` is with `times` and `at`", "one of them"],
+        ),
+        (
+            "edge_restarts: {times: 1",
+            "edge_restarts: {percent: 5, times: 1",
+            &["s.yaml:21:", "`faults.edge_restarts.percent` is present", "it takes times, at, for, edge"],
+        ),
         ("lifetime: [1s, 4s]", "lifetime: [1s, 1500ms]", &["s.yaml:13:", "`1500ms` is not in whole seconds"]),
         (
             "lifetime: [1s, 4s]",
@@ -295,12 +313,18 @@ fn one_bad_file_hides_no_other() {
     write("b.yaml", &GOOD.replace("settle: 2s\n", "settle: 2s\ninvariants: [C5, C99]\n"));
     write("c.yaml", GOOD);
     write("notes.txt", "not a scenario");
+    // What was written of failures is none of what is to be run.
+    let bundle = folder.path().join(tiergate_scenarios::BUNDLES).join("x-7");
+    std::fs::create_dir_all(&bundle).expect("a folder of ours");
+    std::fs::write(bundle.join("case.yaml"), GOOD).expect("a file of ours");
     let loaded = load_all(&[folder.path().to_owned()], &["C5", "M1"]);
     assert_eq!(loaded.scenarios.len(), 1);
     let told: Vec<String> = loaded.refused.iter().map(ToString::to_string).collect();
     assert!(told[0].contains("a.yaml:1: the file is empty"), "{told:?}");
     assert!(told[1].contains("b.yaml:24: `invariants` names C99, but may name only C5, M1"), "{told:?}");
     assert_eq!(told.len(), 2);
+    let kept = load_all(&[bundle], &["C5"]);
+    assert_eq!(kept.scenarios.len(), 1, "who names it runs it");
     let nothing = load_all(&[theme.join("none")], &[]);
     assert_eq!((nothing.scenarios.len(), nothing.refused.len()), (0, 1));
 }

@@ -328,4 +328,7 @@ fn a_seed_that_passes_can_be_drawn() {
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
     let page = std::fs::read_to_string(page).expect("it was asked for");
     assert!(page.contains("two-edges-shared-tier.yaml --seed 3"), "it has the command");
+    let unsaid = run(&shipped(), &["--seeds", "2", "--timeline", "page.html"]);
+    assert_eq!(unsaid.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&unsaid.stderr).contains("`--timeline` is of one seed"), "{unsaid:?}");
 }

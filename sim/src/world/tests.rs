@@ -112,3 +112,17 @@ fn every_fault_is_seen_on_the_wire() {
     let missing: Vec<_> = kinds.filter(|kind| KINDS.iter().all(|(other, ..)| other != kind)).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
+
+/// The deadlines that a file says are those that an origin is given up by.
+#[test]
+fn an_origin_is_given_up_when_the_file_says() {
+    let stalls = scenario(L1, "origin_stalls: {percent: 100, for: 1s}");
+    let patient =
+        "resilience: {deadline: {head_ms_max: 5000, answer_ms_max: 9000, chunk_ms_max: 5000}}, http:";
+    for (text, is_patient) in [(stalls.clone(), false), (stalls.replace("http:", patient), true)] {
+        let record = lived(&text);
+        assert_eq!(record.violation, None);
+        let refused = whole(&record.figures, Figure::ServerErrors) + whole(&record.figures, Figure::Broken);
+        assert_eq!(refused == 0.0, is_patient, "{refused} were refused or broke off:\n{text}");
+    }
+}
