@@ -380,7 +380,7 @@ fn texts_stay_texts() {
         "",
         "say(run.description === run.entries[4].text, run.description.length);
         say(list.querySelectorAll('script, .host b').length, byId('facts').querySelectorAll('script').length);
-        say(rows.filter((row) => row.innerText.includes('dataset.errors')).length);",
+        say(rows.filter((row) => row.textContent.includes('dataset.errors')).length);",
     );
     assert_eq!(opened.said(), [format!("true {}", hostile.chars().count()).as_str(), "0 0", "1"]);
     assert_eq!(timeline.page().matches("</script>").count(), 5);
