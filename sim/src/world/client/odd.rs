@@ -8,7 +8,6 @@ use crate::world::{
     stage::{PORT, edge_name},
     workload::Job,
 };
-use std::time::Duration;
 use tiergate_invariants::Violation;
 use tiergate_scenarios::{Figure, Link, ODD_REQUESTS};
 use tiergate_tiers::Connect;
@@ -88,9 +87,6 @@ const REQUESTS: [(&str, Answer); ODD_REQUESTS] = [
     ("GET /nothing HTTP/1.1|Host: {h}||", Good),
 ];
 
-/// How long an answer is waited for: longer than any deadline of the world.
-const WAITING_MAX: Duration = Duration::from_secs(5);
-
 impl Client {
     /// Sends the odd request with this number, and holds the edge to what must come of it. Where a link is
     /// cut or an edge is down nothing comes, and nothing is held against it.
@@ -105,7 +101,7 @@ impl Client {
             .replace("{long}", &"a".repeat(20_000))
             .replace("{many}", &"a".repeat(100_000))
             .replace("{fields}", &if request.contains("{fields}") { fields() } else { String::new() });
-        let Some(status) = timeout(WAITING_MAX, self.status_of(job, &text)).await.ok().flatten() else {
+        let Some(status) = timeout(self.time_max(), self.status_of(job, &text)).await.ok().flatten() else {
             return;
         };
         self.stage.log.count(Figure::OddAnswered, 1);
