@@ -25,7 +25,7 @@ enum Others {
     Any,
 }
 
-const RULES: [Rule; 10] = [
+const RULES: [Rule; 11] = [
     Rule {
         // `schemars` behind the feature `schema`, which only tests switch on: editors' schema of the
         // configuration comes from the same types that read it, so it cannot say something else.
@@ -52,7 +52,7 @@ const RULES: [Rule; 10] = [
         // A scenario is readable without running anything. `schemars` and `serde_json` behind the feature
         // `schema`, as in the engine.
         krate: "tiergate-scenarios",
-        ours: &["tiergate-engine"],
+        ours: &["tiergate-config", "tiergate-engine"],
         ours_optional: &[],
         others: Others::Only(&["humantime", "schemars", "serde", "serde-saphyr", "serde_json"]),
     },
@@ -67,6 +67,13 @@ const RULES: [Rule; 10] = [
         ours: &["tiergate-engine", "tiergate-driver"],
         ours_optional: &[],
         others: Others::Any,
+    },
+    Rule {
+        // A proxy's file is readable without Pingora: a scenario says its sections in the same types.
+        krate: "tiergate-config",
+        ours: &["tiergate-engine", "tiergate-tiers"],
+        ours_optional: &[],
+        others: Others::Only(&["http", "schemars", "serde", "serde-saphyr"]),
     },
     Rule {
         // The server writes recordings, the simulator reads them.
@@ -87,6 +94,7 @@ const RULES: [Rule; 10] = [
     Rule {
         krate: "tiergate",
         ours: &[
+            "tiergate-config",
             "tiergate-engine",
             "tiergate-driver",
             "tiergate-tiers",
@@ -99,6 +107,7 @@ const RULES: [Rule; 10] = [
 ];
 
 const BELOW_THE_SIMULATOR: &[&str] = &[
+    "tiergate-config",
     "tiergate-engine",
     "tiergate-invariants",
     "tiergate-scenarios",

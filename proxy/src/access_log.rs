@@ -6,15 +6,16 @@
 
 mod entry;
 
-pub use entry::{Entry, Format};
+pub use entry::Entry;
 
+use crate::config::{Destination, Format};
 use std::{
     cell::RefCell,
     fs::File,
     io::{self, Write},
     mem,
     os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -32,15 +33,6 @@ const _: () = assert!(WAITING_BYTES_WAKE < WAITING_BYTES_MAX);
 const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 /// A file that cannot be written is complained about so often at most.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
-
-/// Where lines go.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Destination {
-    /// Standard error, with the server's own log.
-    StandardError,
-    /// A file, appended to.
-    File(PathBuf),
-}
 
 /// An access log. Dropping it writes what is left, in the background.
 #[derive(Debug)]

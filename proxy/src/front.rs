@@ -26,119 +26,28 @@ mod response_head;
 mod wire;
 
 pub use dialing::{Dial, Dialled};
-pub use forwarding::Unforwarded;
 pub use pingora::Proxying;
-pub use proxied::ResponseLimits;
 pub(crate) use request_head::Fault;
-pub use request_head::{FIELD_LINES_MOST, HeadLimits};
 pub(crate) use requests::one_client;
-pub use requests::{Rate, RequestLimits};
 pub use wire::{Transport, Wire};
 
 use crate::{
     access_log::AccessLog,
-    config::{OriginAddress, Token},
+    config::{
+        ClearText, FrontOptions, HeadLimits, OriginAddress, ResponseLimits, Standing, Timeouts, Token,
+        TrustedProxies, Unforwarded,
+    },
     metrics::{Connected, Metrics},
-    trust::{Standing, TrustedProxies},
 };
 use ::pingora::proxy::HttpProxy;
 use h2::Spoken;
 use log::{LoggedRequest, LoggedResponse};
 use origin_name::OriginName;
-use pace::Pace;
 use requests::{Requests, TurnedAway, UnderWay};
 use std::{convert::Infallible, net::IpAddr, path::Path, sync::Arc, time::Duration};
 use tiergate_driver::{Driver, World};
 use tiergate_tiers::http_head::{Scheme, normal_authority};
 use tokio::sync::{mpsc, watch};
-
-/// How long clients are waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
-    /// For the next request on a connection.
-    pub idle: Duration,
-    /// From a head's first byte to its last.
-    pub head: Duration,
-    /// For some of a request's body.
-    pub body: Duration,
-    /// Bytes a second that a body must have on average, over more than that time. Zero is any.
-    pub body_bytes_per_s_min: u32,
-    /// For a client to take some of what is written to it. One that stopped reading would hold its body, and
-    /// a body that no tier keeps would wait for it.
-    pub write: Duration,
-    /// Bytes a second that it must take on average, over more than that time. Zero is any.
-    pub write_bytes_per_s_min: u32,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            idle: Duration::from_secs(75),
-            head: Duration::from_secs(30),
-            body: Duration::from_secs(30),
-            body_bytes_per_s_min: 500,
-            write: Duration::from_secs(60),
-            write_bytes_per_s_min: 500,
-        }
-    }
-}
-
-impl Timeouts {
-    /// How fast a client must send a body.
-    fn sending(&self) -> Pace {
-        Pace { wait: self.body, bytes_per_s_min: self.body_bytes_per_s_min }
-    }
-
-    /// How fast it must take a response.
-    fn taking(&self) -> Pace {
-        Pace { wait: self.write, bytes_per_s_min: self.write_bytes_per_s_min }
-    }
-}
-
-/// How many may be connected at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ConnectionLimits {
-    /// In all.
-    pub connections_max: u32,
-    /// From one IPv4 address, or from one network of IPv6 (the first 64 bits, which one customer has).
-    pub per_address_max: u32,
-}
-
-/// What a client may speak in clear text.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ClearText {
-    /// HTTP/1 only.
-    #[default]
-    Http1,
-    /// HTTP/2, too, by a client that knows beforehand that it may.
-    Both,
-}
-
-/// How a front treats its clients.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct FrontOptions {
-    /// How large a head may be.
-    pub head_limits: HeadLimits,
-    /// How long a client is waited for.
-    pub timeouts: Timeouts,
-    /// What may be spoken in clear text.
-    pub clear_text: ClearText,
-    /// How many requests clients may send.
-    pub request_limits: RequestLimits,
-    /// How large the head of an origin's response may be.
-    pub response_limits: ResponseLimits,
-    /// What an origin is told in `Host` of a request that goes around the cache; by default what the client
-    /// asked for.
-    pub origin_host: Option<String>,
-    /// Which fields of a request are not passed on.
-    pub unforwarded: Unforwarded,
-    /// Who may purge at the clients' listener: whoever knows this. Without it, nobody may.
-    pub purge_token: Option<Token>,
-    /// Whose word on clients counts.
-    pub trusted: TrustedProxies,
-    /// Whether each request is told of in the server's own log.
-    pub traces: bool,
-}
 
 /// Who watches a front.
 pub struct Watchers {
@@ -210,7 +119,7 @@ impl<W: World> Front<W> {
             head_limits,
             timeouts,
             clear_text,
-            requests: Requests::new(&request_limits),
+            requests: Requests::new(&request_limits, id),
             requests_per_connection: request_limits.per_connection_max.get(),
             response_limits,
             origin_host,

@@ -8,7 +8,6 @@ pub mod access_log;
 pub mod adapter;
 mod admin;
 pub mod args;
-pub mod config;
 mod demo_origin;
 pub mod front;
 mod inspecting;
@@ -20,9 +19,9 @@ mod response;
 mod serve;
 pub mod tap;
 pub mod tls;
-pub mod trust;
 mod world;
 
+pub use tiergate_config as config;
 pub use world::Production;
 
 use args::{Arguments, Check, Command};

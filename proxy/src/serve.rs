@@ -20,10 +20,10 @@ use listening::{Admission, Opening};
 
 use crate::{
     Failure,
-    access_log::{AccessLog, Destination},
+    access_log::AccessLog,
     args::Serve,
-    config::{self, AccessLogPolicy, Log, Overrides, ServerConfig},
-    front::{Doors, Front, ResponseLimits, Watchers},
+    config::{self, AccessLogPolicy, Destination, Log, Overrides, ResponseLimits, ServerConfig},
+    front::{Doors, Front, Watchers},
     metrics::{Metrics, Sources},
     origin_connect::OriginConnect,
     readiness::Readiness,

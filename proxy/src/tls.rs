@@ -3,6 +3,7 @@
 //! rustls with its defaults: TLS 1.2 and 1.3, no renegotiation, no client certificates. Start at
 //! [`Certificates::load`].
 
+use crate::config::CertificateFiles;
 use rustls::{
     ServerConfig,
     client::verify_server_name,
@@ -16,15 +17,6 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
 };
-
-/// A certificate's chain and its key, both PEM.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CertificateFiles {
-    /// The certificate, and those that lead from it to a root, in that order.
-    pub certificate: PathBuf,
-    /// Its private key: PKCS #8, PKCS #1 or SEC 1.
-    pub key: PathBuf,
-}
 
 /// Why a certificate cannot be used.
 #[derive(Debug)]

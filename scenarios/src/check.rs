@@ -1,12 +1,13 @@
 //! From what a file says to a scenario that holds together: every bound, in one place.
 
 use crate::{
-    Between, DiskSync, Expectation, Expectations, Fault, FaultKey, FaultKind, Faults, Link, Millis,
-    ODD_REQUESTS, Objects, RawFault, RawScenario, Request, Requests, Scope, Swarm, Topology, When, Which,
-    Workload, expect, time::written,
+    Between, Expectation, Expectations, Fault, FaultKey, FaultKind, Faults, Link, Millis, ODD_REQUESTS,
+    Objects, RawFault, RawScenario, Request, Requests, Scope, Swarm, Topology, When, Which, Workload, expect,
+    time::written,
 };
 use std::fmt::{self, Display};
-use tiergate_engine::{ByteCount, Config, RawDeadline, TierId};
+use tiergate_config::{FrontOptions, Problem, RawFront, SyncPolicy};
+use tiergate_engine::{ByteCount, Config, TierId};
 
 /// A scenario that holds together; whoever has one need not check again. [`RawScenario`] documents the
 /// fields.
@@ -18,9 +19,10 @@ pub struct Scenario {
     pub topology: Topology,
     pub latency_ms: Between<u64>,
     pub cache: Config,
-    /// How long the origin may take to the end of its head, and between two pieces, in milliseconds: what
-    /// `cache.resilience.deadline` says, where it says anything.
-    pub origin_time_ms: [u64; 2],
+    /// How its edges treat clients.
+    pub front: FrontOptions,
+    /// How long the origin may take to the end of its head, in milliseconds.
+    pub head_ms_max: u64,
     /// The largest body that L0 and L1 admit.
     pub gates: [ByteCount; 2],
     /// The longest that the configuration lets anything be served past its lifetime, in seconds.
@@ -43,7 +45,7 @@ pub struct Scenario {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Disk {
     /// When what is written is made durable.
-    pub sync: DiskSync,
+    pub sync: SyncPolicy,
     /// How long an operation takes, in milliseconds.
     pub latency_ms: Between<u64>,
     /// Its size, as `cache.l2.capacity` has it.
@@ -55,15 +57,25 @@ pub struct Disk {
 pub struct OutOfBounds {
     /// The key's path in the file.
     pub field: String,
-    /// What the file says.
-    pub value: String,
-    /// What it may say.
-    pub bound: String,
+    /// The key, what the file says, and what it may say.
+    what: String,
+}
+
+impl OutOfBounds {
+    fn new(field: &str, value: impl Display, bound: impl Display) -> Self {
+        Self { field: field.to_owned(), what: format!("`{field}` is {value}, but must be {bound}") }
+    }
+}
+
+impl From<Problem> for OutOfBounds {
+    fn from(problem: Problem) -> Self {
+        Self { field: problem.key().unwrap_or_default().to_owned(), what: problem.to_string() }
+    }
 }
 
 impl Display for OutOfBounds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` is {}, but must be {}", self.field, self.value, self.bound)
+        f.write_str(&self.what)
     }
 }
 
@@ -79,27 +91,20 @@ impl Scenario {
     }
 }
 
-/// How long an origin may take where a scenario says nothing of deadlines: far below what a proxy waits, so
-/// that a lost message is given up within the life of a world.
-const ORIGIN_TIME_MS: u64 = 600;
-
 const TEN_MINUTES_MS: u64 = 600_000;
 const HALF_AN_HOUR_MS: u64 = 1_800_000;
 
 /// The smallest disk that a log can be cut up on.
 const DISK_MIN: ByteCount = ByteCount::mib(16);
 /// A disk lies in memory, once for each edge of each seed that is lived at a time.
-const DISK_MAX: ByteCount = ByteCount::mib(256);
+pub const DISK_MAX: ByteCount = ByteCount::mib(256);
 
 impl TryFrom<RawScenario> for Scenario {
     type Error = OutOfBounds;
 
     fn try_from(raw: RawScenario) -> Result<Self, OutOfBounds> {
-        let cache = Config::try_from(raw.cache.clone()).map_err(|error| OutOfBounds {
-            field: format!("cache.{}", error.field),
-            value: error.value,
-            bound: error.bound.to_owned(),
-        })?;
+        let cache = Config::try_from(raw.cache.clone())
+            .map_err(|error| OutOfBounds::new(&format!("cache.{}", error.field), error.value, error.bound))?;
         let has = |wanted: TierId| cache.byte_tiers().any(|tier| tier == wanted);
         holds(!has(TierId::L3), "cache.l3", "present", "absent: this world has no durable store yet")?;
         let feeds = raw.cache.feed.is_some();
@@ -117,12 +122,7 @@ impl TryFrom<RawScenario> for Scenario {
         let disk = check_disk(&raw)?;
         let http = raw.cache.http;
         let stale_window_s = u64::from(http.stale_if_error_s.max(http.stale_while_revalidate_s));
-        let deadline = raw.cache.resilience.deadline;
-        let origin_time_ms = if deadline == RawDeadline::default() {
-            [ORIGIN_TIME_MS; 2]
-        } else {
-            [deadline.head_ms_max, deadline.chunk_ms_max].map(u64::from)
-        };
+        let head_ms_max = u64::from(raw.cache.resilience.deadline.head_ms_max);
         let gates = [raw.cache.l0.as_ref().map(|l0| l0.gate), raw.cache.l1.as_ref().map(|l1| l1.gate)]
             .map(|gate| gate.unwrap_or(ByteCount::ZERO));
         let RawScenario {
@@ -142,7 +142,16 @@ impl TryFrom<RawScenario> for Scenario {
             seeds,
             storage: _,
             disk_latency_ms: _,
+            limits,
+            timeouts,
+            origin_limits,
+            forward,
+            origin_host,
+            trusted_proxies,
         } = raw;
+        // They are for sockets, of which this world has none. They are checked all the same.
+        limits.check_connections()?;
+        let front = RawFront { origin_host, origin_limits, forward, trusted_proxies, limits, timeouts };
         let expects_service_by_default = !expect.tell_of_service();
         if expects_service_by_default {
             let (figure, expectation) = Expectations::SERVICE;
@@ -154,7 +163,8 @@ impl TryFrom<RawScenario> for Scenario {
             topology,
             latency_ms,
             cache,
-            origin_time_ms,
+            front: front.check()?,
+            head_ms_max,
             gates,
             stale_window_s,
             objects,
@@ -268,19 +278,13 @@ fn check_request(raw: &RawScenario, request: Request) -> Result<(), OutOfBounds>
 
 fn check_disk(raw: &RawScenario) -> Result<Disk, OutOfBounds> {
     times(raw.disk_latency_ms, 0, 1_000, "disk_latency")?;
-    let storage = raw.storage.l2.unwrap_or_default();
+    let sync = raw.storage.l2.unwrap_or_default().sync.check()?;
     let Some(l2) = &raw.cache.l2 else {
         holds(raw.storage.l2.is_none(), "storage.l2", "present", "absent, unless `cache.l2` is there")?;
-        return Ok(Disk { sync: storage.sync, latency_ms: raw.disk_latency_ms, capacity: ByteCount::ZERO });
+        return Ok(Disk { sync, latency_ms: raw.disk_latency_ms, capacity: ByteCount::ZERO });
     };
-    match storage.sync {
-        DiskSync::Never | DiskSync::OnSeal => {}
-        DiskSync::EveryMs(every_ms) => {
-            number(every_ms, 1, TEN_MINUTES_MS, "storage.l2.sync.every_ms")?;
-        }
-    }
     number(l2.capacity.0, DISK_MIN.0, DISK_MAX.0, "cache.l2.capacity")?;
-    Ok(Disk { sync: storage.sync, latency_ms: raw.disk_latency_ms, capacity: l2.capacity })
+    Ok(Disk { sync, latency_ms: raw.disk_latency_ms, capacity: l2.capacity })
 }
 
 fn check_expectations(raw: &RawScenario, cache: &Config) -> Result<(), OutOfBounds> {
@@ -407,11 +411,7 @@ fn check_fault(
 }
 
 fn holds(holds: bool, field: &str, value: impl Display, bound: impl Display) -> Result<(), OutOfBounds> {
-    if holds {
-        Ok(())
-    } else {
-        Err(OutOfBounds { field: field.to_owned(), value: value.to_string(), bound: bound.to_string() })
-    }
+    if holds { Ok(()) } else { Err(OutOfBounds::new(field, value, bound)) }
 }
 
 fn bytes(size: Between<ByteCount>) -> Between<u64> {

@@ -14,10 +14,10 @@ mod schema;
 mod time;
 mod workload;
 
-pub use check::{Disk, OutOfBounds, Scenario};
+pub use check::{DISK_MAX, Disk, OutOfBounds, Scenario};
 pub use expect::{Expectation, Expectations, Figure, Phase, Scope, Sum, spelled};
 pub use fault::{Direction, Fault, FaultKey, FaultKind, Faults, Link, RawFault, RawFaults, When, Which};
-pub use read::{BUNDLES, LoadError, Loaded, load, load_all, parse};
+pub use read::{BUNDLES, LoadError, Loaded, ScenarioFile, load, load_all, parse};
 #[cfg(feature = "schema")]
 pub use schema::{reference, schema};
 pub use time::Millis;
@@ -28,6 +28,7 @@ use serde::{
     de::{self, IntoDeserializer as _, SeqAccess, Visitor},
 };
 use std::{fmt, marker::PhantomData};
+use tiergate_config::{RawForward, RawLimits, RawOriginLimits, RawSync, RawTimeouts};
 use tiergate_engine::{ByteCount, RawConfig};
 
 /// A scenario as written. Unknown keys are errors.
@@ -53,6 +54,26 @@ pub struct RawScenario {
     /// What stands behind the tiers. Default: each with its defaults.
     #[serde(default)]
     pub storage: RawStorage,
+    /// How large a request's head may be, and how many there may be. In a proxy's file `connections` and
+    /// `connections_per_address` are here, too; in this world they do nothing.
+    #[serde(default)]
+    pub limits: RawLimits,
+    /// How long a client is waited for.
+    #[serde(default)]
+    pub timeouts: RawTimeouts,
+    /// How large the head of an origin's response may be.
+    #[serde(default)]
+    pub origin_limits: RawOriginLimits,
+    /// What becomes of a request's fields on the way to the origin.
+    #[serde(default)]
+    pub forward: RawForward,
+    /// What the origin is told in `Host`. Default: what the client asked for.
+    #[serde(default)]
+    pub origin_host: Option<String>,
+    /// Whose word on clients counts: addresses, and networks such as `10.0.0.0/8`. Default: nobody's. In this
+    /// world every host is in `192.168.0.0/16`.
+    #[serde(default)]
+    pub trusted_proxies: Vec<String>,
     /// How long an operation of a disk takes, in simulated time; at most 1s. Default `[0s, 2ms]`. What is in
     /// the page cache takes none.
     #[serde(
@@ -107,29 +128,9 @@ pub struct RawStorage {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RawDisk {
-    /// When what is written is made durable, in the words of a proxy's file.
-    pub sync: DiskSync,
-}
-
-/// When what is written to a disk is made durable. What is not yet may be lost with the power, but never
-/// comes back wrong; a purge is durable before it is answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
-#[serde(rename_all = "snake_case")]
-pub enum DiskSync {
-    /// Never: a disk that has lost its power begins empty.
-    Never,
-    /// Whenever a segment of the log is full.
-    OnSeal,
-    /// That often, in milliseconds, while there is anything to sync. 1 to 600000.
-    EveryMs(u64),
-}
-
-impl Default for DiskSync {
-    /// Once a second.
-    fn default() -> Self {
-        Self::EveryMs(1_000)
-    }
+    /// When what is written is made durable, in the words of a proxy's file. What is not yet may be lost with
+    /// the power, but never comes back wrong; a purge is durable before it is answered.
+    pub sync: RawSync,
 }
 
 fn default_disk_latency() -> Between<u64> {

@@ -46,6 +46,7 @@ impl fmt::Display for LoadError {
         match self {
             Self::Unreadable { path, error } => write!(f, "{}: {error}", path.display()),
             Self::Nothing { path } => write!(f, "{}: no .yaml file in this folder", path.display()),
+            Self::Malformed { path, line: 0, what } => write!(f, "{}: {what}", path.display()),
             Self::Malformed { path, line, what } => write!(f, "{}:{line}: {what}", path.display()),
         }
     }
@@ -56,10 +57,21 @@ impl std::error::Error for LoadError {}
 /// What files came to: those that are not scenarios hide none of the others.
 #[derive(Debug, Default)]
 pub struct Loaded {
-    /// The scenarios, with their files.
-    pub scenarios: Vec<(PathBuf, Scenario)>,
+    /// The scenarios.
+    pub scenarios: Vec<ScenarioFile>,
     /// Why the others could not be read.
     pub refused: Vec<LoadError>,
+}
+
+/// A scenario, and the file that says it.
+#[derive(Clone, Debug)]
+pub struct ScenarioFile {
+    /// The file.
+    pub path: PathBuf,
+    /// Its text.
+    pub text: String,
+    /// What it says.
+    pub scenario: Scenario,
 }
 
 /// Reads the scenarios that `paths` name: files as they are, folders by the `.yaml` files in them and in
@@ -76,7 +88,7 @@ pub fn load_all(paths: &[PathBuf], rules: &[&str]) -> Loaded {
         files.sort();
         for file in files {
             match load(&file, rules) {
-                Ok(scenario) => loaded.scenarios.push((file, scenario)),
+                Ok(file) => loaded.scenarios.push(file),
                 Err(error) => loaded.refused.push(error),
             }
         }
@@ -112,13 +124,13 @@ fn find(path: &Path, files: &mut Vec<PathBuf>) -> Result<(), LoadError> {
 ///
 /// # Errors
 /// It cannot be read, or is not a scenario.
-pub fn load(path: &Path, rules: &[&str]) -> Result<Scenario, LoadError> {
+pub fn load(path: &Path, rules: &[&str]) -> Result<ScenarioFile, LoadError> {
     let text =
         fs::read_to_string(path).map_err(|error| LoadError::Unreadable { path: path.to_owned(), error })?;
     let scenario = parse(path, &text)?;
     let named = scenario.invariants.iter().flatten();
     match named.into_iter().find(|id| !rules.contains(&id.as_str())) {
-        None => Ok(scenario),
+        None => Ok(ScenarioFile { path: path.to_owned(), text, scenario }),
         Some(unknown) => Err(LoadError::Malformed {
             path: path.to_owned(),
             line: line_of(&text, "invariants"),

@@ -1,7 +1,8 @@
 //! A wrong scenario file is refused with its file, line, field, value and bound; the shipped ones are read.
 
-use std::path::Path;
-use tiergate_scenarios::{DiskSync, Expectation, FaultKind, Figure, Phase, Scope, load_all, parse};
+use std::{path::Path, time::Duration};
+use tiergate_config::SyncPolicy;
+use tiergate_scenarios::{Expectation, FaultKind, Figure, Phase, Scope, load_all, parse};
 
 const GOOD: &str = "name: x
 description: d
@@ -168,7 +169,7 @@ expect:
 #[test]
 fn mistakes_about_disks_and_expectations_are_named() {
     let scenario = parse(Path::new("s.yaml"), WITH_DISK).expect("it is a scenario");
-    assert_eq!(scenario.disk.sync, DiskSync::EveryMs(100));
+    assert_eq!(scenario.disk.sync, SyncPolicy::Every(Duration::from_millis(100)));
     assert!(FaultKind::ALL.iter().filter(|kind| scenario.faults.names(**kind)).count() == 6);
     let hits = Expectation { at_least: Some(1.0), at_most: None, of: Scope::EachSeed };
     assert_eq!(scenario.expect.of(Phase::Whole, Figure::HitsL2), Some(hits));
@@ -179,7 +180,7 @@ fn mistakes_about_disks_and_expectations_are_named() {
         (
             "every_ms: 100",
             "every_ms: 0",
-            "s.yaml:6: `storage.l2.sync.every_ms` is 0, but must be 1 to 600000",
+            "s.yaml:6: `storage.l2.sync.every_ms` is 0, but must be from 10 to 3600000",
         ),
         ("{every_ms: 100}", "sometimes", "sometimes"),
         ("{l2: {sync", "{l2: {sinc", "sinc"),
@@ -336,6 +337,6 @@ fn the_shipped_scenarios_are_well_formed() {
     let rules = ["C5", "C6", "C7", "C8", "CON5", "CON6", "I15", "M1", "M4", "M5", "O2"];
     let loaded = load_all(&[folder], &rules);
     assert!(loaded.refused.is_empty(), "{:?}", loaded.refused);
-    let names: Vec<&str> = loaded.scenarios.iter().map(|(_, scenario)| scenario.name.as_str()).collect();
+    let names: Vec<&str> = loaded.scenarios.iter().map(|file| file.scenario.name.as_str()).collect();
     assert!(names.contains(&"two-edges-shared-tier"), "{names:?}");
 }

@@ -3,6 +3,7 @@
 
 mod bundle;
 mod case;
+mod deployed;
 mod document;
 mod pool;
 pub(crate) mod prove;
@@ -14,6 +15,7 @@ pub use bundle::shrink_scenario;
 use crate::timeline::Timeline;
 use crate::world::{Figures, Order, Planted, Record, Tallies, Tells, rule_ids};
 use clap::Args;
+use deployed::Deployed;
 use std::{
     collections::BTreeMap,
     num::{NonZeroU64, NonZeroUsize},
@@ -23,7 +25,9 @@ use std::{
     thread,
     time::Duration,
 };
-use tiergate_scenarios::{FaultKind, Figure, LoadError, Loaded, Phase, Scenario, Scope, load_all};
+use tiergate_scenarios::{
+    FaultKind, Figure, LoadError, Loaded, Phase, Scenario, ScenarioFile, Scope, load_all,
+};
 
 /// What `run` is told.
 #[derive(Debug, Args)]
@@ -36,6 +40,10 @@ pub struct RunArgs {
     /// Scenario files, or folders of them.
     #[arg(required = true)]
     paths: Vec<PathBuf>,
+    /// A proxy's file: what it says of `cache`, of `storage.l2.sync` and of how clients are treated takes the
+    /// place of what the scenarios say.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// How many seeds of each scenario.
     #[arg(long, value_name = "COUNT", default_value = "20")]
     seeds: NonZeroU64,
@@ -83,6 +91,10 @@ pub struct RunArgs {
 /// One scenario and what came of its seeds.
 struct Tested {
     path: PathBuf,
+    /// What it says, with the sections of `config` if there is one.
+    text: String,
+    /// The proxy's file that it is run with.
+    config: Option<PathBuf>,
     scenario: Arc<Scenario>,
     seeds: u64,
     /// Failed seeds with the rule that each broke, in order.
@@ -118,7 +130,24 @@ enum Verdict {
 
 /// Runs the subcommand.
 pub fn run(args: RunArgs) -> ExitCode {
-    let Loaded { scenarios, refused } = load_all(&args.paths, &rule_ids());
+    let Loaded { mut scenarios, mut refused } = load_all(&args.paths, &rule_ids());
+    let deployed = match args.config.as_deref().map(Deployed::load).transpose() {
+        Ok(deployed) => deployed,
+        Err(error) => return refuse(&error),
+    };
+    if let Some(deployed) = &deployed {
+        let applied = scenarios.into_iter().map(|file| deployed.apply(file));
+        (scenarios, refused) = applied.fold((Vec::new(), refused), |(mut good, mut bad), applied| {
+            match applied {
+                Ok(file) => good.push(file),
+                Err(error) => bad.push(error),
+            }
+            (good, bad)
+        });
+        if let Some(note) = &deployed.note {
+            eprintln!("note: {note}");
+        }
+    }
     for error in &refused {
         eprintln!("error: {error}");
     }
@@ -144,15 +173,17 @@ pub fn run(args: RunArgs) -> ExitCode {
 
     let mut table = report::Table::begin(&scenarios);
     let mut all = Vec::new();
-    for (path, scenario) in scenarios {
+    for ScenarioFile { path, text, scenario } in scenarios {
         let kept = scenario.seeds.clone().filter(|_| args.seed.is_none());
         let is_single = args.seed.is_some() || kept.is_some();
         let seeds = kept.unwrap_or_else(|| (first..end).collect());
         let (plant, facts, record) = (args.plant, args.facts, record.clone());
         let tells = if args.timeline.is_some() { Tells::Always } else { Tells::OfBroken };
         let order = Order { scenario: Arc::new(scenario), seed: first, plant, facts, tells, record };
-        let mut tested = pool::live(path, &order, &seeds, jobs);
+        let mut tested = Tested::new(path, text, Arc::clone(&order.scenario));
+        tested.config.clone_from(&args.config);
         tested.is_single = is_single;
+        pool::live(&mut tested, &order, &seeds, jobs);
         if let Err(error) = write_of(&args, &mut tested) {
             return refuse(&error);
         }
@@ -207,9 +238,11 @@ fn refuse(why: &str) -> ExitCode {
 
 impl Tested {
     /// Nothing yet.
-    fn new(path: PathBuf, scenario: Arc<Scenario>) -> Self {
+    fn new(path: PathBuf, text: String, scenario: Arc<Scenario>) -> Self {
         Self {
             path,
+            text,
+            config: None,
             scenario,
             seeds: 0,
             failed: Vec::new(),

@@ -113,7 +113,7 @@ pub(crate) fn rules(scenario: &Scenario) -> Result<Invariants, String> {
     }
     if names("C6") {
         // Beyond this, an edge's client gives up waiting for a head, wherever it is held up.
-        let slack = Duration::from_millis(scenario.origin_time_ms[0])
+        let slack = Duration::from_millis(scenario.head_ms_max)
             + Duration::from_millis(scenario.latency_ms.1)
             + apart(scenario);
         let windows = Duration::from_secs(scenario.stale_window_s);

@@ -3,6 +3,7 @@
 //! What is logged comes from strangers, so it is escaped: a line stays one line, whatever a client sends.
 //! There is no place for `Cookie`, `Authorization` or any other field than the ones named here.
 
+use crate::config::Format;
 use std::{
     io::Write,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -40,17 +41,6 @@ pub struct Entry<'e> {
     pub cache_status: &'e [u8],
     /// The request's id.
     pub request_id: &'e [u8],
-}
-
-/// How a line is written.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Format {
-    /// The combined format of nginx and Apache. It has no place for the host, the duration, the id or the
-    /// cache.
-    #[default]
-    Combined,
-    /// One JSON object a line. `tiergate-sim replay` knows the names in it.
-    Json,
 }
 
 impl Entry<'_> {

@@ -12,12 +12,16 @@ use super::{
     forwarding,
     handover::HandedOver,
     origin_date::OriginDate,
+    pace::Pace,
     pingora::{Passed, Proxying},
-    request_head::{self, FIELD_LINES_MOST, Fault, Framing},
+    request_head::{self, Fault, Framing},
     response_head::{self, BodyFraming},
     wire::{Wire, WireError},
 };
-use crate::response::{Account, ErrorPage};
+use crate::{
+    config::FIELD_LINES_MOST,
+    response::{Account, ErrorPage},
+};
 use bytes::{Bytes, BytesMut};
 use pingora::{apps::HttpServerApp, protocols::http::ServerSession, proxy::HttpProxy};
 use sending::Unsent;
@@ -39,7 +43,7 @@ pub(super) async fn serve<W: World>(
     mut wire: Wire,
     stop: watch::Receiver<bool>,
 ) {
-    wire.expect(front.timeouts.taking());
+    wire.expect(Pace::of_taking(&front.timeouts));
     let mut connection = Connection {
         front,
         proxy,
@@ -335,7 +339,7 @@ impl<W: World> Connection<W> {
         wire.begin_response();
         let Handed { head, framing, upgrades, keeps_open, passed, exchange } = handed;
         let (back, dropped) = oneshot::channel();
-        let handed = HandedOver::new(wire, head, framing, upgrades, front.timeouts.sending(), back)
+        let handed = HandedOver::new(wire, head, framing, upgrades, Pace::of_sending(&front.timeouts), back)
             .with_date(passed.date.clone());
         let mut session = ServerSession::new_http1(Box::new(handed));
         // How slow a client may be is watched byte by byte, and not call by call.

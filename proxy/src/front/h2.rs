@@ -13,6 +13,7 @@ mod passing;
 use super::{
     Front,
     exchange::{OwnAnswer, Request},
+    pace::Pace,
     pingora::Proxying,
     request_head::{
         Fault,
@@ -96,7 +97,7 @@ pub(super) async fn serve<W: World>(
     mut stop: watch::Receiver<bool>,
 ) {
     let (peer, scheme) = (wire.peer, wire.scheme);
-    wire.expect(front.timeouts.taking());
+    wire.expect(Pace::of_taking(&front.timeouts));
     let line = Line::new(wire);
     let handshake = timeout(front.timeouts.head, options(&front).handshake(line.clone()));
     let frames = tokio::select! {

@@ -6,6 +6,7 @@
 //! runs out of time, however it divides its bytes, and one that is not never does. Time in which nobody waits
 //! for the client costs it nothing.
 
+use crate::config::Timeouts;
 use std::{
     pin::Pin,
     task::{Context, Poll},
@@ -25,6 +26,16 @@ pub(crate) struct Pace {
 impl Pace {
     /// Any will do: no connection lives so long.
     pub(super) const ANY: Self = Self { wait: Duration::from_secs(365 * 24 * 3600), bytes_per_s_min: 0 };
+
+    /// How fast a client must send a body.
+    pub(super) fn of_sending(timeouts: &Timeouts) -> Self {
+        Self { wait: timeouts.body, bytes_per_s_min: timeouts.body_bytes_per_s_min }
+    }
+
+    /// How fast it must take a response.
+    pub(super) fn of_taking(timeouts: &Timeouts) -> Self {
+        Self { wait: timeouts.write, bytes_per_s_min: timeouts.write_bytes_per_s_min }
+    }
 }
 
 /// How a client does in one direction.

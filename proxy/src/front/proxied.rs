@@ -4,7 +4,10 @@ use super::{
     dialing::{ByDialling, Dial},
     origin_name::OriginName,
 };
-use crate::{config::OriginAddress, response::ErrorPage};
+use crate::{
+    config::{OriginAddress, ResponseLimits},
+    response::ErrorPage,
+};
 use pingora::{
     Error, ErrorSource, ErrorType, OrErr, Result, http::ResponseHeader, upstreams::peer::HttpPeer,
 };
@@ -19,21 +22,6 @@ const READ_TIME_MAX: Duration = Duration::from_secs(30);
 const WRITE_TIME_MAX: Duration = Duration::from_secs(30);
 /// How long an idle connection is kept: less than the 5 s after which common servers close.
 const IDLE_TIME_MAX: Duration = Duration::from_secs(4);
-
-/// How large the head of an origin's response may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ResponseLimits {
-    /// Its bytes. White space around values does not count in what goes around the cache.
-    pub head_bytes_max: usize,
-    /// Its field lines.
-    pub field_lines_max: usize,
-}
-
-impl Default for ResponseLimits {
-    fn default() -> Self {
-        Self { head_bytes_max: 128 << 10, field_lines_max: 256 }
-    }
-}
 
 /// The head of a response is none that is taken.
 const BAD_HEAD: ErrorType = ErrorType::Custom("TiergateBadResponseHead");

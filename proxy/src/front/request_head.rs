@@ -7,35 +7,15 @@
 
 pub(crate) mod of_h2;
 
-use super::forwarding::{self, Unforwarded};
-use crate::trust::Standing;
+use super::forwarding;
+use crate::config::{FIELD_LINES_MOST, HeadLimits, Standing, Unforwarded};
 use http::uri::PathAndQuery;
 use std::{borrow::Cow, mem::MaybeUninit};
 use tiergate_engine::{Fields, Method, RequestHead};
 use tiergate_tiers::http_head::{self, HeadError, Scheme};
 
-/// How large a head may be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HeadLimits {
-    /// Bytes of the whole head. Beyond: 431.
-    pub head_bytes_max: usize,
-    /// Bytes of the request's target. Beyond: 414.
-    pub target_bytes_max: usize,
-    /// Field lines. Beyond: 431. At most [`FIELD_LINES_MOST`].
-    pub field_lines_max: usize,
-}
-
-/// No limit on field lines is above this.
-pub const FIELD_LINES_MOST: usize = 256;
-
 /// What a request line has beside its target at most, before it is too long for that alone.
 const REQUEST_LINE_REST: usize = 64;
-
-impl Default for HeadLimits {
-    fn default() -> Self {
-        Self { head_bytes_max: 32 << 10, target_bytes_max: 8 << 10, field_lines_max: 100 }
-    }
-}
 
 /// Why a request is refused before anybody is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

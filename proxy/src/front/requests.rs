@@ -4,9 +4,12 @@
 //! an address is one time, in a table that never grows: own code, and not a crate's, because those keep a row
 //! for each address that was ever seen, and read a clock of their own. Start at [`Requests::admit`].
 
-use crate::response::{Account, ErrorPage};
+use crate::{
+    config::{Rate, RequestLimits},
+    response::{Account, ErrorPage},
+};
 use std::{
-    hash::{BuildHasher as _, RandomState},
+    hash::BuildHasher as _,
     net::{IpAddr, Ipv6Addr},
     num::NonZeroU32,
     sync::{
@@ -19,33 +22,7 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
 };
-
-/// How many requests clients may send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RequestLimits {
-    /// Of one address, on average. Without one, any number.
-    pub rate: Option<Rate>,
-    /// Under way at a time, of all clients. Without one, any number.
-    pub under_way_max: Option<NonZeroU32>,
-    /// Over one connection of HTTP/1.
-    pub per_connection_max: NonZeroU32,
-}
-
-/// A number of requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
-    /// A second.
-    pub per_s: NonZeroU32,
-    /// At once, after a while without any.
-    pub burst: NonZeroU32,
-}
-
-impl Default for RequestLimits {
-    fn default() -> Self {
-        let per_connection_max = NonZeroU32::new(1000).expect("1000 is not zero");
-        Self { rate: None, under_way_max: None, per_connection_max }
-    }
-}
+use xxhash_rust::xxh3::Xxh3Builder;
 
 /// Who may send a request now.
 #[derive(Debug)]
@@ -87,9 +64,13 @@ impl TurnedAway {
 }
 
 impl Requests {
-    pub(super) fn new(limits: &RequestLimits) -> Self {
+    /// `id` is what no client knows.
+    pub(super) fn new(limits: &RequestLimits, id: u64) -> Self {
         let permits = |most: NonZeroU32| Arc::new(Semaphore::new(most.get() as usize));
-        Self { rates: limits.rate.map(Rates::new), under_way: limits.under_way_max.map(permits) }
+        Self {
+            rates: limits.rate.map(|rate| Rates::new(rate, id)),
+            under_way: limits.under_way_max.map(permits),
+        }
     }
 
     /// May one more be answered, which comes from this address?
@@ -109,11 +90,12 @@ const PLACES: usize = 1 << 15;
 /// When each address could send its next request at the earliest, were there no bursts (the generic cell rate
 /// algorithm). An address has a place in each row, which it shares with others, and the earlier time counts:
 /// to be taken for another one, both places of an address must be theirs. Nobody who does not know the
-/// hashers can aim.
+/// seeds can aim.
 #[derive(Debug)]
 struct Rates {
     rows: [Box<[AtomicU64]>; 2],
-    hashers: [RandomState; 2],
+    /// No client knows them, and so who shares a place with whom.
+    seeds: [u64; 2],
     began: Instant,
     /// Between two requests, in nanoseconds.
     interval: u64,
@@ -122,12 +104,12 @@ struct Rates {
 }
 
 impl Rates {
-    fn new(Rate { per_s, burst }: Rate) -> Self {
+    fn new(Rate { per_s, burst }: Rate, id: u64) -> Self {
         let row = || (0..PLACES).map(|_| AtomicU64::new(0)).collect();
         let interval = Duration::from_secs(1).as_nanos() as u64 / u64::from(per_s.get());
         Self {
             rows: [row(), row()],
-            hashers: [RandomState::new(), RandomState::new()],
+            seeds: [id, id.rotate_left(32)],
             began: Instant::now(),
             interval,
             ahead_max: interval.saturating_mul(u64::from(burst.get())),
@@ -138,7 +120,7 @@ impl Rates {
     fn admit(&self, address: IpAddr) -> Result<(), Duration> {
         let client = one_client(address);
         let place = |row: usize| {
-            let hash = self.hashers[row].hash_one(client);
+            let hash = Xxh3Builder::new().with_seed(self.seeds[row]).hash_one(client);
             &self.rows[row][usize::try_from(hash % PLACES as u64).unwrap_or_default()]
         };
         let (mut own, mut other) = (place(0), place(1));
@@ -183,7 +165,7 @@ mod tests {
 
     fn rates(per_s: u32, burst: u32) -> Rates {
         let number = |number| NonZeroU32::new(number).expect("it is not zero");
-        Rates::new(Rate { per_s: number(per_s), burst: number(burst) })
+        Rates::new(Rate { per_s: number(per_s), burst: number(burst) }, 7)
     }
 
     /// A burst is admitted at once, and after that one request in each interval; who is refused hears when,
@@ -245,7 +227,7 @@ mod tests {
     #[test]
     fn requests_under_way_are_bounded() {
         let under_way_max = NonZeroU32::new(2);
-        let requests = Requests::new(&RequestLimits { under_way_max, ..RequestLimits::default() });
+        let requests = Requests::new(&RequestLimits { under_way_max, ..RequestLimits::default() }, 7);
         let admit = || requests.admit(|| unreachable!("no rate is asked for"));
         let (one, _two) = (admit().expect("the first"), admit().expect("the second"));
         assert_eq!(admit().expect_err("too many"), TurnedAway::TooMany);

@@ -6,8 +6,8 @@ mod proxy_protocol;
 pub(super) use admission::Admission;
 
 use crate::{
+    config::{Standing, ToldBy},
     front::{Agreed, Doors, Wire},
-    trust::{Standing, ToldBy},
 };
 use admission::Admitted;
 use std::{fmt::Display, io, net::SocketAddr, sync::Arc, time::Duration};

@@ -12,6 +12,7 @@ use schemars::SchemaGenerator;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 use std::fmt::Write as _;
+use tiergate_config::{RawForward, RawLimits, RawOriginLimits, RawTimeouts};
 use tiergate_engine::RawConfig;
 
 const BEGIN: &str = "<!-- table: ";
@@ -58,6 +59,10 @@ fn sections() -> Vec<(&'static str, &'static str, &'static [&'static str])> {
         ("cache", "RawConfig", fields::<RawConfig>()),
         ("storage", "RawStorage", fields::<RawStorage>()),
         ("storage.l2", "RawDisk", fields::<RawDisk>()),
+        ("limits", "RawLimits", fields::<RawLimits>()),
+        ("timeouts", "RawTimeouts", fields::<RawTimeouts>()),
+        ("origin_limits", "RawOriginLimits", fields::<RawOriginLimits>()),
+        ("forward", "RawForward", fields::<RawForward>()),
         ("objects", "Objects", fields::<Objects>()),
         ("objects.large", "Large", fields::<Large>()),
         ("workload", "Workload", fields::<Workload>()),

@@ -20,6 +20,7 @@ use std::{
     sync::Arc,
     time::Duration,
 };
+use tiergate_scenarios::ScenarioFile;
 
 /// The commit that this program was built from, as far as that was known.
 pub(super) const BUILD: &str = concat!(env!("CARGO_PKG_VERSION"), ", ", env!("TIERGATE_COMMIT"));
@@ -36,11 +37,11 @@ pub(super) fn write(
 ) -> io::Result<Option<PathBuf>> {
     let Some((seed, record)) = &tested.shown else { return Ok(None) };
     let seed = *seed;
-    let text = fs::read_to_string(&tested.path)?;
+    let text = &tested.text;
     let folder = folder.join(format!("{}-{seed}", tested.scenario.name));
     fs::create_dir_all(&folder)?;
-    fs::write(folder.join("scenario.yaml"), &text)?;
-    let shrunk = shrunk(&tested.scenario.name, &text, seed, record, plant, time_max);
+    fs::write(folder.join("scenario.yaml"), text)?;
+    let shrunk = shrunk(&tested.scenario.name, text, seed, record, plant, time_max);
     let told = shrunk.as_ref().map_or(record, |shrunk| &shrunk.record);
     let case = folder.join("case.yaml");
     let command = match &shrunk {
@@ -95,11 +96,11 @@ fn shrink_file(args: &ShrinkArgs) -> Result<String, String> {
     let file = args.file.display();
     let plant =
         args.plant.as_deref().map(Planted::named).transpose().map_err(|why| format!("`--plant`: {why}"))?;
-    let scenario = tiergate_scenarios::load(&args.file, &rule_ids()).map_err(|error| error.to_string())?;
+    let loaded = tiergate_scenarios::load(&args.file, &rule_ids()).map_err(|error| error.to_string())?;
+    let ScenarioFile { text, scenario, .. } = loaded;
     let kept = scenario.seeds.as_ref().and_then(|seeds| seeds.first()).copied();
     let seed =
         args.seed.or(kept).ok_or_else(|| format!("{file}: `--seed` is absent, but says which seed fails"))?;
-    let text = fs::read_to_string(&args.file).map_err(|error| format!("{file}: {error}"))?;
     let name = scenario.name.clone();
     let scenario = Arc::new(scenario);
     let record = simulate(&Order { scenario, seed, plant, facts: 0, tells: Tells::OfBroken, record: None });

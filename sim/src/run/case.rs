@@ -80,7 +80,7 @@ impl Case {
 }
 
 /// The sections in the order in which people read them.
-const SECTIONS: [&str; 16] = [
+const SECTIONS: [&str; 22] = [
     "name",
     "description",
     "seeds",
@@ -89,6 +89,12 @@ const SECTIONS: [&str; 16] = [
     "disk_latency",
     "cache",
     "storage",
+    "limits",
+    "timeouts",
+    "origin_limits",
+    "forward",
+    "origin_host",
+    "trusted_proxies",
     "objects",
     "workload",
     "faults",

@@ -6,9 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::{
     io::{IsTerminal, stderr},
     num::NonZeroUsize,
-    path::PathBuf,
     sync::{
-        Arc,
         atomic::{AtomicUsize, Ordering},
         mpsc,
     },
@@ -19,10 +17,9 @@ use std::{
 /// Where no terminal shows a bar, a line this often.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
-/// Lives these seeds, `jobs` at a time.
+/// Lives these seeds, `jobs` at a time, and counts what comes of them.
 #[expect(clippy::disallowed_methods, reason = "how fast seeds are lived is measured outside of every world")]
-pub(super) fn live(path: PathBuf, order: &Order, seeds: &[u64], jobs: NonZeroUsize) -> Tested {
-    let mut tested = Tested::new(path, Arc::clone(&order.scenario));
+pub(super) fn live(tested: &mut Tested, order: &Order, seeds: &[u64], jobs: NonZeroUsize) {
     let began = Instant::now();
     let mut progress = Progress::begin(&order.scenario.name, seeds.len() as u64);
     let next = AtomicUsize::new(0);
@@ -49,7 +46,6 @@ pub(super) fn live(path: PathBuf, order: &Order, seeds: &[u64], jobs: NonZeroUsi
     });
     progress.end();
     tested.took = began.elapsed();
-    tested
 }
 
 /// How far it is, on standard error.

@@ -3,8 +3,8 @@
 
 use super::{Tested, Verdict};
 use crate::world::{Planted, Record};
-use std::{path::PathBuf, time::Duration};
-use tiergate_scenarios::{Figure, Phase, Scenario, spelled};
+use std::time::Duration;
+use tiergate_scenarios::{Figure, Phase, ScenarioFile, spelled};
 
 /// The table. Its head is printed before the first row.
 pub(super) struct Table {
@@ -13,8 +13,8 @@ pub(super) struct Table {
 }
 
 impl Table {
-    pub(super) fn begin(scenarios: &[(PathBuf, Scenario)]) -> Self {
-        let names = scenarios.iter().map(|(_, scenario)| scenario.name.len()).max().unwrap_or(0).max(24);
+    pub(super) fn begin(scenarios: &[ScenarioFile]) -> Self {
+        let names = scenarios.iter().map(|file| file.scenario.name.len()).max().unwrap_or(0).max(24);
         if !scenarios.is_empty() {
             outln!(
                 "{:<names$} {:>6} {:>6} {:>9} {:>9} {:>6} {:>8} {:>8} {:>8} {:>9} {:>7}",
@@ -164,7 +164,9 @@ fn broken(tested: &Tested, seed: u64, record: &Record, plant: Option<Planted>) -
 
 /// The command that shows a seed again.
 pub(super) fn again(tested: &Tested, seed: u64, plant: Option<Planted>) -> String {
-    format!("tiergate-sim run {} --seed {seed}{}", tested.path.display(), planted(plant))
+    let config = tested.config.as_deref().map(|file| format!(" --config {}", file.display()));
+    let (file, config) = (tested.path.display(), config.unwrap_or_default());
+    format!("tiergate-sim run {file}{config} --seed {seed}{}", planted(plant))
 }
 
 /// What a command says of a planted fault.

@@ -18,19 +18,20 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
+use tiergate_config::{ClearText, FrontOptions};
 use tiergate_driver::{
     Beginning, Clock, Driver, NoStore, Observer, Parts, Recorder, TierError, TokioSpawn, World,
 };
 use tiergate_engine::{Event, Instant, PurgeEvent, PurgeId, PurgeMode, Seed, SelectorKind, TierId, WallTime};
 use tiergate_invariants::{Edge, Version, What};
 use tiergate_proxy::{
-    front::{Agreed, ClearText, Dial, Dialled, Doors, Front, FrontOptions, Watchers},
+    front::{Agreed, Dial, Dialled, Doors, Front, Watchers},
     metrics::{Metrics, Sources},
 };
 use tiergate_recording::JsonRecorder;
-use tiergate_scenarios::{DiskSync, Link};
+use tiergate_scenarios::Link;
 use tiergate_tiers::{
-    AnyTier, Connect, HttpOrigin, LogOptions, LogTier, OriginOptions, RedisOptions, RedisTier, SyncPolicy,
+    AnyTier, Connect, HostField, HttpOrigin, LogOptions, LogTier, OriginOptions, RedisOptions, RedisTier,
     http_head::Scheme,
 };
 use tokio::{
@@ -98,7 +99,7 @@ pub(crate) async fn run(stage: Arc<Stage>, number: u32) -> turmoil::Result {
         purge_token: Some(PURGE_TOKEN.to_owned().into()),
         // TLS would say beforehand that they may.
         clear_text: ClearText::Both,
-        ..FrontOptions::default()
+        ..stage.scenario.front.clone()
     };
     let metrics = Arc::new(Metrics::new(&stage.cache, shards, Sources::default()));
     let watchers = Watchers { metrics, access_log: None };
@@ -127,16 +128,18 @@ impl Dial for Wire {
     }
 }
 
-/// How long a connection to the origin may take.
+/// How long a connection to the origin may take. Less than a proxy waits: what asks for one is not sent again
+/// here when it is lost.
 const CONNECT_TIME_MAX: Duration = Duration::from_millis(200);
 
-/// How long the origin may take is the scenario's to say.
+/// As a proxy's are.
 fn origin_options(stage: &Stage) -> OriginOptions {
-    let [head_time_max, chunk_time_max] = stage.scenario.origin_time_ms.map(Duration::from_millis);
+    let FrontOptions { origin_host, response_limits, .. } = stage.scenario.front.clone();
     OriginOptions {
         connect_time_max: CONNECT_TIME_MAX,
-        head_time_max,
-        chunk_time_max,
+        host: origin_host.map_or(HostField::Forwarded, HostField::Fixed),
+        head_bytes_max: response_limits.head_bytes_max,
+        field_lines_max: response_limits.field_lines_max,
         ..OriginOptions::default()
     }
 }
@@ -150,12 +153,8 @@ fn shared_tier(stage: &Stage, number: u32) -> RedisTier<Wire> {
 const START_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 async fn disk_tier(stage: &Stage, medium: SimMedium, seed: Seed) -> LogTier<SimMedium> {
-    let sync = match stage.scenario.disk.sync {
-        DiskSync::Never => SyncPolicy::Never,
-        DiskSync::OnSeal => SyncPolicy::OnSeal,
-        DiskSync::EveryMs(every_ms) => SyncPolicy::Every(Duration::from_millis(every_ms)),
-    };
-    let options = LogOptions { capacity: stage.scenario.disk.capacity, sync, seed };
+    let disk = stage.scenario.disk;
+    let options = LogOptions { capacity: disk.capacity, sync: disk.sync, seed };
     loop {
         match LogTier::open(vec![medium.clone()], options).await {
             Ok(tier) => return tier,

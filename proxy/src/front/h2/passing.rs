@@ -5,15 +5,17 @@
 //! HTTP/1.
 
 use super::answering::{Answering, Brought, End, Ended, Unsent, send};
-use crate::front::{
-    forwarding::{self, Unforwarded},
-    handover::HandedOver,
-    pace::{Meter, Pace},
-    pingora::Passed,
-    request_head::{FIELD_LINES_MOST, Framing},
-    wire::Wire,
+use crate::{
+    config::{FIELD_LINES_MOST, Standing, Unforwarded},
+    front::{
+        forwarding,
+        handover::HandedOver,
+        pace::{Meter, Pace},
+        pingora::Passed,
+        request_head::Framing,
+        wire::Wire,
+    },
 };
-use crate::trust::Standing;
 use ::h2::{Reason, RecvStream};
 use ::pingora::{apps::HttpServerApp, protocols::http::ServerSession};
 use bytes::Bytes;
@@ -55,7 +57,7 @@ pub(super) async fn pass<W: World>(
     let Brought { parts, body, peer, scheme, proxy, stop } = brought;
     let standing = answering.front.trusted.standing(peer.ip());
     let front = &answering.front;
-    let sending = Meter::new(front.timeouts.sending());
+    let sending = Meter::new(Pace::of_sending(&front.timeouts));
     let body = RequestBody { stream: body, framing, sending };
     let host = http_head::host_field(&passed.head.authority);
     let request = written_anew(parts, body, host, (standing, &front.unforwarded));

@@ -3,8 +3,11 @@
 //! What is malformed by the rules of HTTP/2 alone (a connection's own fields, capitals in a name, a length
 //! that the data do not have) never comes here: the `h2` crate resets such a stream.
 
-use super::{Fault, Framing, HeadLimits, Meant, ParsedHead, target};
-use crate::{front::forwarding, trust::Standing};
+use super::{Fault, Framing, Meant, ParsedHead, target};
+use crate::{
+    config::{HeadLimits, Standing},
+    front::forwarding,
+};
 use http::request;
 use tiergate_tiers::http_head::{self, Scheme};
 

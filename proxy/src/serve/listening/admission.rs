@@ -1,6 +1,6 @@
 //! How many may be connected at a time, in all and from one address.
 
-use crate::front::{ConnectionLimits, one_client};
+use crate::{config::ConnectionLimits, front::one_client};
 use std::{
     collections::HashMap,
     net::IpAddr,

@@ -1,7 +1,7 @@
 //! `forward`: what becomes of a request's fields on the way to the origin.
 
 use super::error::Problem;
-use crate::front::Unforwarded;
+use crate::Unforwarded;
 use http::HeaderName;
 use serde::Deserialize;
 
@@ -11,6 +11,7 @@ const NEEDED: [&str; 5] = ["connection", "content-length", "content-type", "host
 
 /// What becomes of a request's fields.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RawForward {
     /// Names of fields that are not passed on. Default: those that are known to make applications take a

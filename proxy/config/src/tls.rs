@@ -1,10 +1,7 @@
 //! `tls`: where clients connect over TLS, and with which certificates.
 
 use super::{check_listen, error::Problem, trusted};
-use crate::{
-    tls::CertificateFiles,
-    trust::{ToldBy, TrustedProxies},
-};
+use crate::{ToldBy, TrustedProxies};
 use serde::Deserialize;
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -29,6 +26,15 @@ pub struct RawCertificate {
     /// The certificate, and those that lead to a root.
     pub certificate: PathBuf,
     /// Its private key.
+    pub key: PathBuf,
+}
+
+/// A certificate's chain and its key, both PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// The certificate, and those that lead from it to a root, in that order.
+    pub certificate: PathBuf,
+    /// Its private key: PKCS #8, PKCS #1 or SEC 1.
     pub key: PathBuf,
 }
 

@@ -112,6 +112,7 @@ pub enum RawIo {
 /// `storage.l2.sync`: what a crash of the system, or a loss of power, takes with it. A crash of the server
 /// alone takes nothing, whatever this says, and a purge that was acknowledged stays done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema, serde::Serialize))]
 #[serde(rename_all = "snake_case")]
 pub enum RawSync {
     /// Nothing is synced, not even purges: L2 is empty after each boot of the system.
@@ -126,6 +127,23 @@ pub enum RawSync {
 impl Default for RawSync {
     fn default() -> Self {
         Self::EveryMs(SYNC_MS_DEFAULT)
+    }
+}
+
+impl RawSync {
+    /// What the log of L2 is told.
+    ///
+    /// # Errors
+    /// It is synced too often, or hardly ever.
+    pub fn check(self) -> Result<SyncPolicy, Problem> {
+        match self {
+            Self::Never => Ok(SyncPolicy::Never),
+            Self::OnSeal => Ok(SyncPolicy::OnSeal),
+            Self::EveryMs(ms) if (SYNC_MS_MIN..=SYNC_MS_MAX).contains(&ms) => {
+                Ok(SyncPolicy::Every(Duration::from_millis(ms)))
+            }
+            Self::EveryMs(ms) => Err(Problem::value("storage.l2.sync.every_ms", ms, "from 10 to 3600000")),
+        }
     }
 }
 
@@ -241,17 +259,7 @@ impl RawDiskStorage {
             RawIo::IoUring => IoChoice::IoUring,
             RawIo::Pool => IoChoice::Pool,
         };
-        let sync = match sync {
-            RawSync::Never => SyncPolicy::Never,
-            RawSync::OnSeal => SyncPolicy::OnSeal,
-            RawSync::EveryMs(ms) if (SYNC_MS_MIN..=SYNC_MS_MAX).contains(&ms) => {
-                SyncPolicy::Every(Duration::from_millis(ms))
-            }
-            RawSync::EveryMs(ms) => {
-                return Err(Problem::value("storage.l2.sync.every_ms", ms, "from 10 to 3600000"));
-            }
-        };
-        Ok(Disk { directories, io, sync, capacity: tier.capacity })
+        Ok(Disk { directories, io, sync: sync.check()?, capacity: tier.capacity })
     }
 }
 

@@ -1,7 +1,7 @@
 //! `origin`: one HTTP server, as a URL without a path. `origin_limits`: how much it may send.
 
 use super::error::Problem;
-use crate::front::ResponseLimits;
+use crate::ResponseLimits;
 use http::Uri;
 use serde::Deserialize;
 use std::{fmt, net::SocketAddr, str::FromStr};
@@ -18,6 +18,7 @@ const FIELDS_MOST: usize = 256;
 
 /// How large the head of an origin's response may be. Beyond: 502.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RawOriginLimits {
     /// Its bytes. Default 128KiB; from 1KiB to 1MiB.

@@ -1,7 +1,7 @@
 //! `trusted_proxies`: whose word on clients counts.
 
 use super::error::Problem;
-use crate::trust::{Network, ToldBy, TrustedProxies};
+use crate::{Network, ToldBy, TrustedProxies};
 
 /// Each connection is compared with all of them; the largest public lists have some hundred.
 const NETWORKS_MAX: usize = 1_000;

@@ -9,34 +9,37 @@ mod admin;
 mod clients;
 mod error;
 mod forward;
+mod front;
 mod origin;
 mod places;
 mod recording;
 mod storage;
 mod tls;
+mod trust;
 mod trusted;
+mod unforwarded;
 
-pub use access_log::{AccessLogPolicy, RawAccessLog, RawFormat};
+pub use access_log::{AccessLogPolicy, Destination, Format, RawAccessLog, RawFormat};
 pub use admin::{ADMIN_LISTEN_DEFAULT, Access, Admin, RawAdmin, Token};
 pub use clients::{RawLimits, RawTimeouts};
-pub use error::ConfigError;
+pub use error::{ConfigError, Problem};
 pub use forward::RawForward;
+pub use front::{
+    ClearText, ConnectionLimits, FIELD_LINES_MOST, FrontOptions, HeadLimits, Rate, RawFront, RequestLimits,
+    ResponseLimits, Timeouts,
+};
 pub use origin::{OriginAddress, RawOriginLimits};
 pub use recording::{RawRecording, Recording};
 pub use storage::{Disk, RawDirectories, RawDiskStorage, RawIo, RawSharedStorage, RawStorage, RawSync};
+pub use tiergate_tiers::SyncPolicy;
+pub use tls::{CertificateFiles, OriginTls, RawCertificate, RawTls, Tls};
+pub use trust::{Network, Standing, ToldBy, TrustedProxies};
+pub use unforwarded::Unforwarded;
 
-pub use tls::{OriginTls, RawCertificate, RawTls, Tls};
-
-use crate::{
-    front::{ClearText, ConnectionLimits, FrontOptions},
-    trust::ToldBy,
-};
-use error::Problem;
 use places::Places;
 use serde::Deserialize;
 use std::{fs, net::SocketAddr, num::NonZeroU32, path::Path, time::Duration};
 use tiergate_engine::{ByteCount, Config, RawConfig, RawDiskTier};
-use tiergate_tiers::http_head::{self, Scheme};
 
 /// Where the server listens when nobody says otherwise.
 pub const LISTEN_DEFAULT: &str = "127.0.0.1:8080";
@@ -202,7 +205,7 @@ pub fn load(path: &Path, overrides: &Overrides) -> Result<ServerConfig, ConfigEr
 ///
 /// # Errors
 /// An override is out of bounds.
-pub(crate) fn for_demo(overrides: Overrides, directory: &Path) -> Result<ServerConfig, ConfigError> {
+pub fn for_demo(overrides: Overrides, directory: &Path) -> Result<ServerConfig, ConfigError> {
     check_overrides(&overrides)?;
     let Overrides { listen, origin } = overrides;
     let raw = RawServerConfig {
@@ -307,30 +310,19 @@ fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
         let bound = format!("below `shards`, which is {shards}, or null");
         return Err(Problem::value("tap_shard", shard, &bound));
     }
-    let trusted = trusted::check(&trusted_proxies)?;
-    let told_by = trusted::told_by("proxy_protocol", proxy_protocol, &trusted)?;
-    let tls = tls.map(|tls| tls.check(&trusted)).transpose()?;
-    if let Some(host) = &origin_host
-        && http_head::normal_authority(host, Scheme::Http).is_none()
-    {
-        return Err(Problem::value("origin_host", host, "a host name with an optional port"));
-    }
     let connections = limits.check_connections()?;
+    let front = RawFront { origin_host, origin_limits, forward, trusted_proxies, limits, timeouts };
     let front = FrontOptions {
-        head_limits: limits.check()?,
-        timeouts: timeouts.check()?,
         clear_text: if h2c { ClearText::Both } else { ClearText::Http1 },
-        request_limits: limits.check_requests()?,
-        response_limits: origin_limits.check()?,
-        origin_host,
-        unforwarded: forward.check()?,
         purge_token: purge_token.map(|token| token.check("purge_token")).transpose()?,
-        trusted,
         traces: match log {
             Log::Warnings => false,
             Log::Access | Log::Debug => true,
         },
+        ..front.check()?
     };
+    let told_by = trusted::told_by("proxy_protocol", proxy_protocol, &front.trusted)?;
+    let tls = tls.map(|tls| tls.check(&front.trusted)).transpose()?;
     let recording = recording.map(|recording| recording.check(shards)).transpose()?;
     let drain_seconds = drain_seconds.unwrap_or(DRAIN_SECONDS_DEFAULT);
     if drain_seconds > DRAIN_SECONDS_MAX {

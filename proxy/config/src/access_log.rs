@@ -1,8 +1,8 @@
 //! `access_log`: a line for each response, and where to.
 
 use super::error::Problem;
-use crate::access_log::{Destination, Format};
 use serde::Deserialize;
+use std::path::PathBuf;
 
 /// What `file` says for standard error. A file of that name can be written as `./stderr`.
 const STANDARD_ERROR: &str = "stderr";
@@ -36,6 +36,26 @@ pub struct AccessLogPolicy {
     pub destination: Destination,
     /// How they are written.
     pub format: Format,
+}
+
+/// Where lines go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// Standard error, with the server's own log.
+    StandardError,
+    /// A file, appended to.
+    File(PathBuf),
+}
+
+/// How a line is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// The combined format of nginx and Apache. It has no place for the host, the duration, the id or the
+    /// cache.
+    #[default]
+    Combined,
+    /// One JSON object a line. `tiergate-sim replay` knows the names in it.
+    Json,
 }
 
 impl RawAccessLog {

@@ -36,7 +36,7 @@ const VALUE_CHARS_MAX: usize = 120;
 
 /// What is wrong, before the file's name is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Problem {
+pub struct Problem {
     /// The key's path from the top, dots between.
     key: Option<String>,
     text: String,
@@ -44,6 +44,11 @@ pub(crate) struct Problem {
 }
 
 impl Problem {
+    /// The key's path from the top, if it is about one.
+    pub fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
+
     /// With the file as a whole.
     pub(super) fn whole(text: impl Into<String>) -> Self {
         Self { key: None, text: text.into(), line: None }

@@ -1,7 +1,7 @@
 //! `limits` and `timeouts`: how much clients may ask for, and how long it is waited for.
 
 use super::error::Problem;
-use crate::front::{ConnectionLimits, FIELD_LINES_MOST, HeadLimits, Rate, RequestLimits, Timeouts};
+use crate::{ConnectionLimits, FIELD_LINES_MOST, HeadLimits, Rate, RequestLimits, Timeouts};
 use serde::Deserialize;
 use std::{num::NonZeroU32, time::Duration};
 use tiergate_engine::ByteCount;
@@ -19,6 +19,7 @@ const TWICE: NonZeroU32 = NonZeroU32::new(2).expect("2 is not zero");
 
 /// How large a request's head may be, and how many clients there may be.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RawLimits {
     /// Bytes of the whole head. Default 32KiB; from 256 to 1MiB. Beyond: 431.
@@ -43,6 +44,7 @@ pub struct RawLimits {
 
 /// How long a client is waited for.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RawTimeouts {
     /// From the first byte of a head to its last, in seconds. Default 30; from 1 to 3600.
@@ -85,7 +87,11 @@ impl RawLimits {
 }
 
 impl RawLimits {
-    pub(super) fn check_connections(&self) -> Result<ConnectionLimits, Problem> {
+    /// How many clients there may be.
+    ///
+    /// # Errors
+    /// A number is out of bounds.
+    pub fn check_connections(&self) -> Result<ConnectionLimits, Problem> {
         let bounds = 1..=CONNECTIONS_MOST;
         let connections_max = self.connections.unwrap_or(CONNECTIONS_DEFAULT);
         if !bounds.contains(&connections_max) {

@@ -1,7 +1,7 @@
 //! Whose word on clients counts: the addresses of the proxies in front of this one.
 //!
 //! What a request says of its client anybody could write, so it counts only on a connection from an address
-//! that the configuration names. Nothing here reads a request: `front::forwarding` does.
+//! that the configuration names. Nothing here reads a request: `the front` does.
 
 use std::{
     fmt,
@@ -15,7 +15,7 @@ pub struct TrustedProxies(Vec<Network>);
 
 /// What somebody's word on a client is worth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub enum Standing {
     /// A proxy of the operator's.
     Trusted,
     /// Anybody else.
@@ -55,7 +55,8 @@ impl TrustedProxies {
         self.0.is_empty()
     }
 
-    pub(crate) fn standing(&self, address: IpAddr) -> Standing {
+    /// What the word of somebody at this address is worth.
+    pub fn standing(&self, address: IpAddr) -> Standing {
         let address = address.to_canonical();
         let is_trusted = self.0.iter().any(|network| network.contains(address));
         if is_trusted { Standing::Trusted } else { Standing::Stranger }
