@@ -110,14 +110,27 @@ impl AccessLog {
     /// The file cannot be opened, or the system has no thread to spare.
     pub fn start(destination: Destination, format: Format) -> io::Result<Self> {
         let output = Output::open(&destination)?;
-        let shared = Arc::new(Shared {
+        let own = Self::held(format);
+        let writer = Writer { shared: Arc::clone(&own.shared), destination, output, complained: None };
+        thread::Builder::new().name("access-log".to_owned()).spawn(move || writer.run())?;
+        Ok(own)
+    }
+
+    /// One without a file: its lines wait to be taken.
+    pub fn held(format: Format) -> Self {
+        let shared = Shared {
             state: Mutex::default(),
             changed: Condvar::new(),
             counts: Arc::new(LogCounts::default()),
-        });
-        let writer = Writer { shared: Arc::clone(&shared), destination, output, complained: None };
-        thread::Builder::new().name("access-log".to_owned()).spawn(move || writer.run())?;
-        Ok(Self { format, shared })
+        };
+        Self { format, shared: Arc::new(shared) }
+    }
+
+    /// The lines that wait.
+    pub fn take(&self) -> Vec<u8> {
+        let mut state = self.shared.lock();
+        state.waiting_lines = 0;
+        mem::take(&mut state.waiting)
     }
 
     /// Logs a response. Never waits for the file: a line that finds the buffer full is dropped and counted.

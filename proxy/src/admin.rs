@@ -7,7 +7,7 @@
 
 mod access;
 
-pub(crate) use access::Guard;
+pub use access::Guard;
 
 use crate::{
     inspecting,
@@ -24,7 +24,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use std::{convert::Infallible, sync::Arc, time::Duration};
 use tiergate_driver::{Driver, World};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
     sync::Semaphore,
     time::timeout,
 };
@@ -60,11 +61,15 @@ POST /purge     url=, tag= (repeatable), prefix= or all=true; soft=true; as quer
 ";
 
 /// What the admin listener tells about.
-pub(crate) struct Listener<W: World> {
-    pub(crate) driver: Driver<W>,
-    pub(crate) metrics: Arc<Metrics>,
-    pub(crate) readiness: Arc<Readiness>,
-    pub(crate) guard: Guard,
+pub struct Listener<W: World> {
+    /// Purges, and knows what the tiers have.
+    pub driver: Driver<W>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Whether requests are welcome.
+    pub readiness: Arc<Readiness>,
+    /// Who may ask.
+    pub guard: Guard,
 }
 
 impl<W: World> Listener<W> {
@@ -79,7 +84,7 @@ impl<W: World> Listener<W> {
                 Ok((stream, _client)) => {
                     let own = Arc::clone(&own);
                     tokio::spawn(async move {
-                        own.connection(stream).await;
+                        own.serve(stream).await;
                         drop(place);
                     });
                 }
@@ -91,7 +96,8 @@ impl<W: World> Listener<W> {
         }
     }
 
-    async fn connection(self: Arc<Self>, stream: TcpStream) {
+    /// Answers one request over a connection, and closes it.
+    pub async fn serve(self: Arc<Self>, stream: impl AsyncRead + AsyncWrite + Unpin) {
         let service = service_fn(async |request| Ok::<_, Infallible>(self.answer(request).await));
         let served = http1::Builder::new()
             .timer(TokioTimer::new())

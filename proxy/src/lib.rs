@@ -6,7 +6,7 @@
 
 pub mod access_log;
 pub mod adapter;
-mod admin;
+pub mod admin;
 pub mod args;
 mod demo_origin;
 pub mod front;

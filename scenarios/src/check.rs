@@ -1,9 +1,9 @@
 //! From what a file says to a scenario that holds together: every bound, in one place.
 
 use crate::{
-    Between, Expectation, Expectations, Fault, FaultKey, FaultKind, Faults, Link, Millis, ODD_REQUESTS,
-    Objects, RawFault, RawScenario, Request, Requests, Scope, Swarm, Topology, When, Which, Workload, expect,
-    time::written,
+    ADMIN_REQUESTS, Between, Expectation, Expectations, Fault, FaultKey, FaultKind, Faults, Link, Millis,
+    ODD_REQUESTS, Objects, RawFault, RawScenario, Request, Requests, Scope, Swarm, Topology, When, Which,
+    Workload, expect, time::written,
 };
 use std::fmt::{self, Display};
 use tiergate_config::{FrontOptions, Problem, RawFront, SyncPolicy};
@@ -255,6 +255,7 @@ fn check_request(raw: &RawScenario, request: Request) -> Result<(), OutOfBounds>
     number(request.object, 0, u64::from(raw.objects.count) - 1, &field("object"))?;
     number(request.language, 0, 2, &field("language"))?;
     number(request.odd.unwrap_or(0), 0, ODD_REQUESTS as u64 - 1, &field("odd"))?;
+    number(request.admin.unwrap_or(0), 0, ADMIN_REQUESTS as u64 - 1, &field("admin"))?;
     if let Some((first, last)) = request.range {
         range(Between(first, last), 0, ByteCount::mib(16).0, &field("range"))?;
     }
@@ -265,14 +266,20 @@ fn check_request(raw: &RawScenario, request: Request) -> Result<(), OutOfBounds>
         "of a tag",
         "another, unless `objects.tags` is 1 to 100",
     )?;
-    let kinds =
-        [request.purge.is_some(), request.head, request.range.is_some(), request.post, request.odd.is_some()];
+    let kinds = [
+        request.purge.is_some(),
+        request.head,
+        request.range.is_some(),
+        request.post,
+        request.odd.is_some(),
+        request.admin.is_some() && request.purge.is_none(),
+    ];
     let asked = kinds.into_iter().filter(|is_asked| *is_asked).count();
     holds(
         asked <= 1,
         "workload.requests",
-        "several of `purge`, `head`, `range`, `post` and `odd`",
-        "one of them in one request",
+        "several of `purge`, `head`, `range`, `post`, `odd` and `admin`",
+        "one of them in one request, and `admin` beside `purge`",
     )
 }
 
@@ -382,6 +389,11 @@ fn check_fault(
     if let Some(rate) = said.bytes_per_second {
         number(rate.0, 1 << 10, 1 << 40, &at(FaultKey::BytesPerSecond))?;
     }
+    if let Some(capacity) = said.capacity {
+        let has = raw.cache.l2.is_some();
+        holds(has, &at(FaultKey::Capacity), "present", "absent, unless `cache.l2` is there")?;
+        number(capacity.0, DISK_MIN.0, DISK_MAX.0, &at(FaultKey::Capacity))?;
+    }
     let edge = said.edge.unwrap_or_default();
     if let Which::One(edge) = edge {
         number(edge, 0, u64::from(raw.topology.edges) - 1, &at(FaultKey::Edge))?;
@@ -401,6 +413,7 @@ fn check_fault(
         percent: said.percent.unwrap_or_default(),
         delay_ms: between(FaultKey::Delay, said.delay, TEN_MINUTES_MS)?,
         by_ms: between(FaultKey::By, said.by, 60_000)?,
+        capacity: said.capacity,
         link: said.link.unwrap_or_default(),
         bytes_per_second: said.bytes_per_second.map_or(0, |rate| rate.0),
         edge,

@@ -161,6 +161,10 @@ figures! {
     Misses = "misses", Added, None;
     /// Odd requests that were answered, each as is right.
     OddAnswered = "odd_answered", Added, None;
+    /// Requests to the admin listener, other than purges, that were answered, each as is right.
+    AdminAnswered = "admin_answered", Added, None;
+    /// Requests that were refused because too many came: 429, or 503 of that kind.
+    TurnedAway = "turned_away", Added, None;
     /// Objects stored in L2.
     StoredL2 = "stored_l2", Added, Some(TierId::L2);
     /// Copies into L2 that were under way when their edge lost its power.
@@ -246,6 +250,8 @@ impl Expectations {
             | Figure::Misses
             | Figure::PurgedThenAsked
             | Figure::OddAnswered
+            | Figure::AdminAnswered
+            | Figure::TurnedAway
             | Figure::AskedWhileSlow => expected.at_least.is_some(),
             Figure::Unanswered => expected.at_most.is_some(),
             // Zero of these, and no wait at all, is what a world shows in which nobody gets anything.

@@ -86,6 +86,9 @@ faults! {
     /// An edge loses its power and comes back. What its disk was told to write and not yet to sync is lost,
     /// torn or reordered, or it is there after all.
     EdgeRestarts = "edge_restarts", None, [Times, At, For, Edge];
+    /// An edge's process is ended and started again, as for a new configuration: with another capacity of L2,
+    /// if one is given. Its disk keeps its power, and loses nothing.
+    EdgeRedeploys = "edge_redeploys", None, [Times, At, For, Edge, Capacity];
     /// An edge's calendar jumps ahead by so much, and stays there.
     ClockAhead = "clock_ahead", None, [Times, At, Edge, By];
     /// An edge's calendar jumps back by so much, and stays there.
@@ -132,6 +135,8 @@ pub enum FaultKey {
     Delay,
     /// By how much. 1ms to 1min.
     By,
+    /// What `cache.l2.capacity` is from then on. 16MiB to 256MiB. Default: as it was.
+    Capacity,
     /// Which link of the edge: `origin`, `shared_tier` or `clients`.
     Link,
     /// How many bytes may pass in a second. At least 1KiB.
@@ -148,13 +153,14 @@ pub enum FaultKey {
 
 impl FaultKey {
     /// Every key.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Times,
         Self::At,
         Self::For,
         Self::Percent,
         Self::Delay,
         Self::By,
+        Self::Capacity,
         Self::Link,
         Self::BytesPerSecond,
         Self::Edge,
@@ -166,7 +172,13 @@ impl FaultKey {
     /// May it be left out by who takes it? Of `times` and `at` one must be there.
     pub const fn is_optional(self) -> bool {
         match self {
-            Self::Times | Self::At | Self::Edge | Self::Direction | Self::Object | Self::Answer => true,
+            Self::Times
+            | Self::At
+            | Self::Capacity
+            | Self::Edge
+            | Self::Direction
+            | Self::Object
+            | Self::Answer => true,
             Self::For | Self::Percent | Self::Delay | Self::By | Self::Link | Self::BytesPerSecond => false,
         }
     }
@@ -180,6 +192,7 @@ impl FaultKey {
             Self::Percent => "1 to 100",
             Self::Delay => "a time, or two in order, of at least 1ms",
             Self::By => "a time, or two in order, from 1ms to 1min",
+            Self::Capacity => "16MiB to 256MiB",
             Self::Link => "`origin`, `shared_tier` or `clients`",
             Self::BytesPerSecond => "1KiB or more",
             Self::Edge => "the number of an edge, or `all`",
@@ -198,6 +211,7 @@ impl FaultKey {
             Self::Percent => "percent",
             Self::Delay => "delay",
             Self::By => "by",
+            Self::Capacity => "capacity",
             Self::Link => "link",
             Self::BytesPerSecond => "bytes_per_second",
             Self::Edge => "edge",
@@ -223,6 +237,7 @@ pub struct RawFault {
     pub percent: Option<u8>,
     pub delay: Option<Between<Millis>>,
     pub by: Option<Between<Millis>>,
+    pub capacity: Option<ByteCount>,
     pub link: Option<Link>,
     pub bytes_per_second: Option<ByteCount>,
     pub edge: Option<Which>,
@@ -241,6 +256,7 @@ impl RawFault {
             FaultKey::Percent => self.percent.is_some(),
             FaultKey::Delay => self.delay.is_some(),
             FaultKey::By => self.by.is_some(),
+            FaultKey::Capacity => self.capacity.is_some(),
             FaultKey::Link => self.link.is_some(),
             FaultKey::BytesPerSecond => self.bytes_per_second.is_some(),
             FaultKey::Edge => self.edge.is_some(),
@@ -264,6 +280,7 @@ pub struct Fault {
     pub percent: u8,
     pub delay_ms: Between<u64>,
     pub by_ms: Between<u64>,
+    pub capacity: Option<ByteCount>,
     pub link: Link,
     pub bytes_per_second: u64,
     pub edge: Which,
@@ -282,6 +299,7 @@ impl Fault {
             percent,
             delay_ms: nothing,
             by_ms: nothing,
+            capacity: None,
             link: Link::Origin,
             bytes_per_second: 0,
             edge: Which::Drawn,

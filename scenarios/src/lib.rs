@@ -21,7 +21,7 @@ pub use read::{BUNDLES, LoadError, Loaded, ScenarioFile, load, load_all, parse};
 #[cfg(feature = "schema")]
 pub use schema::{reference, schema};
 pub use time::Millis;
-pub use workload::{ODD_REQUESTS, Popularity, PurgeOf, Request, Requests, Workload};
+pub use workload::{ADMIN_REQUESTS, ODD_REQUESTS, Popularity, PurgeOf, Request, Requests, Workload};
 
 use serde::{
     Deserialize, Deserializer,

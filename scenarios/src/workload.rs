@@ -59,6 +59,10 @@ pub struct Workload {
     /// form that is right and rare.
     #[serde(default)]
     pub odd_percent: u8,
+    /// How many of a hundred requests go to the admin listener: purges as forms, and instead of others looks at
+    /// what is stored, and mistakes, each of which has a status of its own.
+    #[serde(default)]
+    pub admin_percent: u8,
     /// How long a client waits for the whole of a response. 1ms to 10min.
     #[serde(rename = "timeout", deserialize_with = "time::ms")]
     #[cfg_attr(feature = "schema", schemars(with = "Millis"))]
@@ -67,7 +71,7 @@ pub struct Workload {
 
 impl Workload {
     /// Each share of requests with its key.
-    pub fn percents(&self) -> [(&'static str, u8); 10] {
+    pub fn percents(&self) -> [(&'static str, u8); 11] {
         [
             ("herd_percent", self.herd_percent),
             ("leave_percent", self.leave_percent),
@@ -79,6 +83,7 @@ impl Workload {
             ("http2_percent", self.http2_percent),
             ("post_percent", self.post_percent),
             ("odd_percent", self.odd_percent),
+            ("admin_percent", self.admin_percent),
         ]
     }
 
@@ -95,6 +100,7 @@ impl Workload {
             "http2_percent" => &mut self.http2_percent,
             "post_percent" => &mut self.post_percent,
             "odd_percent" => &mut self.odd_percent,
+            "admin_percent" => &mut self.admin_percent,
             other => unreachable!("{other} is no habit"),
         };
         *share = 0;
@@ -161,6 +167,10 @@ pub struct Request {
     /// It is the odd request with this number, from 0 to 47.
     #[serde(default)]
     pub odd: Option<u8>,
+    /// It goes to the admin listener: a purge as a form, and what is no purge as the request with this number,
+    /// from 0 to 28.
+    #[serde(default)]
+    pub admin: Option<u8>,
     /// It comes over HTTP/2.
     #[serde(default)]
     pub http2: bool,
@@ -172,6 +182,9 @@ pub struct Request {
 
 /// How many odd requests there are.
 pub const ODD_REQUESTS: usize = 48;
+
+/// How many requests to the admin listener there are.
+pub const ADMIN_REQUESTS: usize = 29;
 
 /// What a purge is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]

@@ -165,6 +165,7 @@ fn sample(key: FaultKey) -> Value {
         FaultKey::Delay | FaultKey::By => json!("5ms"),
         FaultKey::Link => json!("origin"),
         FaultKey::BytesPerSecond => json!("64KiB"),
+        FaultKey::Capacity => json!("32MiB"),
         FaultKey::Edge => json!("all"),
         FaultKey::Direction => json!("out"),
         FaultKey::Object | FaultKey::Answer => json!(0),

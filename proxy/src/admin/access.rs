@@ -10,7 +10,7 @@ use http::{HeaderMap, Request, StatusCode, header, uri::Authority};
 use std::net::IpAddr;
 
 /// Who may ask.
-pub(crate) enum Guard {
+pub enum Guard {
     /// Whoever is on this machine and calls it by a loopback name.
     Loopback,
     /// Whoever knows the token.

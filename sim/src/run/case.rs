@@ -111,13 +111,18 @@ fn of_episode(episode: &Episode) -> Value {
         let value = match key {
             FaultKey::At => json!(time(episode.from_ms)),
             FaultKey::For => json!(time((episode.to_ms - episode.from_ms).max(1))),
+            FaultKey::Capacity if episode.amount > 0 => json!(episode.amount),
             FaultKey::Percent => json!(episode.percent),
             FaultKey::Delay | FaultKey::By => json!(time(episode.amount)),
             FaultKey::Link => json!(episode.link.as_str()),
             FaultKey::BytesPerSecond => json!(episode.amount),
             FaultKey::Edge => json!(episode.edge),
             FaultKey::Direction if episode.direction != Direction::Both => json!(episode.direction.as_str()),
-            FaultKey::Times | FaultKey::Direction | FaultKey::Object | FaultKey::Answer => continue,
+            FaultKey::Times
+            | FaultKey::Capacity
+            | FaultKey::Direction
+            | FaultKey::Object
+            | FaultKey::Answer => continue,
         };
         fault.insert(key.as_str().to_owned(), value);
     }
@@ -144,6 +149,9 @@ fn of_request(request: &tiergate_scenarios::Request) -> Value {
     }
     if let Some((first, last)) = request.range {
         put("range", json!([first, last]));
+    }
+    if let Some(number) = request.admin {
+        put("admin", json!(number));
     }
     if let Some(number) = request.odd {
         put("odd", json!(number));

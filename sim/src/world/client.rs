@@ -3,6 +3,7 @@
 //! Each request has a connection of its own and a time limit: in this network a lost message never comes
 //! again, so whoever lost one has to give up.
 
+mod admin;
 mod judging;
 mod odd;
 
@@ -11,6 +12,7 @@ use super::{
     census::{Answerer, Reading},
     edge::PURGE_TOKEN,
     links::End,
+    origin::forwarded::{CLIENTS_OF_BALANCERS, SECRET_FIELD},
     stage::{PORT, Stage, edge_name},
     workload::{Job, Reads, Streams, Wants},
 };
@@ -31,7 +33,7 @@ use std::{
     time::Duration,
 };
 use tiergate_engine::CacheKey;
-use tiergate_invariants::{Edge, Got, Version, What};
+use tiergate_invariants::{Edge, Got, Version, Violation, What};
 use tiergate_scenarios::{Figure, Link, PurgeOf};
 use tiergate_tiers::Connect;
 use tokio::time::{sleep, timeout};
@@ -68,6 +70,7 @@ impl Client {
                     slot.post_ends(key);
                 }
                 Wants::Odd(number) => self.ask_oddly(job, number).await,
+                Wants::Admin(number) => self.ask_admin(job, number).await,
                 Wants::Body | Wants::Head | Wants::Range(..) | Wants::WhatChanged => self.ask(job).await,
             }
         }
@@ -86,6 +89,7 @@ impl Client {
         let ask = log.ask();
         let (edge, key) = (Edge(job.edge), self.key(job));
         log.push(What::ClientAsked { ask, edge, key, request: None });
+        self.check_access_log(job.edge, false);
         let got = timeout(self.time_max(), self.get(ask, job)).await.unwrap_or_else(|_elapsed| {
             log.count_of(ask, Figure::TimedOut);
             Got::Nothing
@@ -105,8 +109,14 @@ impl Client {
         let Some((response, _connection)) = self.exchange(job, method, &fields).await else {
             return Got::Nothing;
         };
+        self.stage.edges[job.edge as usize].answered();
+        if was_turned_away(&response) {
+            self.stage.log.count_of(ask, Figure::TurnedAway);
+        }
         if response.status().is_server_error() {
             self.stage.log.count_of(ask, Figure::ServerErrors);
+        }
+        if response.status().is_server_error() || response.status() == 429 {
             return Got::Nothing;
         }
         let by = response.headers().get("cache-status").and_then(|said| Answerer::of(said.to_str().ok()?));
@@ -125,6 +135,13 @@ impl Client {
             self.tags().insert((job.object, job.language), tag.to_owned());
         }
         got
+    }
+
+    /// Too much of it would wait.
+    fn check_access_log(&self, edge: u32, is_end: bool) {
+        if let Err(detail) = self.stage.edges[edge as usize].check_access_log(is_end) {
+            self.stage.log.fail(Violation { rule: "access-log", detail });
+        }
     }
 
     fn tags(&self) -> std::sync::MutexGuard<'_, BTreeMap<(u32, u8), String>> {
@@ -154,7 +171,32 @@ impl Client {
     /// it is said which it covers.
     async fn purge(&self, job: Job, what: PurgeOf) {
         let stage = &self.stage;
-        let object = stage.catalogue.object(job.object);
+        let is_told_here = matches!(what, PurgeOf::Tag | PurgeOf::Prefix | PurgeOf::All);
+        let covered = if is_told_here { stage.catalogue.covered(job.object, what) } else { Vec::new() };
+        let edge = Edge(job.edge);
+        let asked: Vec<_> = covered
+            .into_iter()
+            .map(|object| (stage.catalogue.object(object).key, Version(stage.current(object))))
+            .collect();
+        let asked_at = stage.log.now();
+        for (key, _) in &asked {
+            stage.log.push(What::PurgeAsked { edge, purge: None, key: *key });
+        }
+        let is_confirmed = if job.is_admins {
+            self.purge_by_form(job, what).await
+        } else {
+            self.purge_by_method(job, what).await
+        };
+        if is_confirmed {
+            for (key, newest_when_asked) in asked {
+                stage.log.push(What::PurgeConfirmed { edge, key, newest_when_asked, asked_at });
+            }
+        }
+    }
+
+    /// Purges by a request with the method `PURGE`. Says whether it is confirmed.
+    async fn purge_by_method(&self, job: Job, what: PurgeOf) -> bool {
+        let object = self.stage.catalogue.object(job.object);
         let mut fields = vec![(header::AUTHORIZATION, format!("Bearer {PURGE_TOKEN}"))];
         let own = |name: &'static str| header::HeaderName::from_static(name);
         match what {
@@ -168,26 +210,9 @@ impl Client {
         if what.is_soft() {
             fields.push((own("soft-purge"), "1".to_owned()));
         }
-        let is_told_here = matches!(what, PurgeOf::Tag | PurgeOf::Prefix | PurgeOf::All);
-        let covered = if is_told_here { stage.catalogue.covered(job.object, what) } else { Vec::new() };
-        let edge = Edge(job.edge);
-        let asked: Vec<_> = covered
-            .into_iter()
-            .map(|object| (stage.catalogue.object(object).key, Version(stage.current(object))))
-            .collect();
-        let asked_at = stage.log.now();
-        for (key, _) in &asked {
-            stage.log.push(What::PurgeAsked { edge, purge: None, key: *key });
-        }
         let method = Method::from_bytes(b"PURGE").expect("capital letters are a method");
         let answer = timeout(self.time_max(), self.exchange(job, method, &fields)).await;
-        if let Ok(Some((response, _connection))) = answer
-            && response.status().is_success()
-        {
-            for (key, newest_when_asked) in asked {
-                stage.log.push(What::PurgeConfirmed { edge, key, newest_when_asked, asked_at });
-            }
-        }
+        matches!(answer, Ok(Some((response, _connection))) if response.status().is_success())
     }
 
     /// Sends one request over a new connection. Dropping what is returned beside the response breaks the
@@ -237,9 +262,24 @@ impl Client {
         } else {
             request.uri(target).header(header::HOST, AUTHORITY)
         };
-        let request = request.header(header::ACCEPT_LANGUAGE, format!("x-{}", job.language));
+        let mut request = request.header(header::ACCEPT_LANGUAGE, format!("x-{}", job.language));
+        if !self.stage.scenario.front.trusted.is_empty() {
+            // It is a load balancer, with many clients.
+            let client = (7 * job.at_ms + u64::from(job.object)) % 250;
+            request = request
+                .header("x-forwarded-for", format!("{CLIENTS_OF_BALANCERS}{client}"))
+                .header("x-forwarded-proto", "https")
+                .header(SECRET_FIELD, "1");
+        }
         fields.iter().fold(request, |request, (name, value)| request.header(name, value))
     }
+}
+
+/// Had too many come?
+fn was_turned_away<B>(response: &Response<B>) -> bool {
+    let said = response.headers().get("cache-status").map(|said| said.as_bytes());
+    let is_word = |said: &[u8]| said.windows(17).any(|word| word == b"too-many-requests");
+    matches!(response.status().as_u16(), 429 | 503) && said.is_some_and(is_word)
 }
 
 /// A body whose length nobody knows before its end.

@@ -81,6 +81,8 @@ enum Power {
     On,
     /// What its edge's remains still ask of it is neither done nor answered, and moves no chance.
     Off,
+    /// The same, and it has lost nothing.
+    LetGo,
 }
 
 /// Times in which a fault lasts. They may overlap; the last to begin says how bad it is.
@@ -200,11 +202,20 @@ impl Disk {
         self.log.count(Figure::SectorsLost, lost);
     }
 
-    /// The power is back.
-    pub(crate) fn power_on(&self) {
+    /// Its edge's process ends: what the system was told to write, it writes.
+    pub(crate) fn let_go(&self) {
         let mut inner = self.lock();
+        inner.power = Power::LetGo;
+        for (offset, bytes) in std::mem::take(&mut inner.under_way).into_values() {
+            inner.sectors.write(offset, bytes);
+        }
+    }
+
+    /// Its edge starts again.
+    pub(crate) fn start(&self) {
+        let mut inner = self.lock();
+        inner.starts += u64::from(inner.power == Power::Off);
         inner.power = Power::On;
-        inner.starts += 1;
     }
 
     /// How often it was powered on.
@@ -247,7 +258,7 @@ impl Disk {
     /// The same, all of it and at once, where it lies in the page cache and nothing is slow.
     pub(crate) fn read_now(&self, offset: u64, length: usize) -> Option<Bytes> {
         let mut inner = self.lock();
-        if inner.power == Power::Off {
+        if inner.power != Power::On {
             return None;
         }
         if inner.slow.is_on() {
@@ -308,7 +319,7 @@ impl Disk {
     async fn wait(&self, fate: impl FnOnce(&mut Inner) -> Option<(FaultKind, io::Error)>) -> Fate {
         let takes_ms = {
             let mut inner = self.lock();
-            if inner.power == Power::Off {
+            if inner.power != Power::On {
                 return Fate::Failed(io::Error::other("the power is off"));
             }
             let latency_ms = inner.latency_ms;

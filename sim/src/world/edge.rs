@@ -3,9 +3,10 @@
 //! Only what a host is to others is the world's: sockets, clock, disk, the origin and the shared tier.
 
 use super::{
+    life::planted,
     links::End,
     medium::SimMedium,
-    planted::{PlantedOrigin, PlantedTier},
+    planted::{Planted, PlantedOrigin, PlantedTier},
     stage::{ORIGIN, PORT, SHARED_TIER, Stage, edge_name},
     wire::Wire,
 };
@@ -18,15 +19,21 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tiergate_config::{ClearText, FrontOptions};
+use tiergate_config::{ClearText, Format, FrontOptions};
 use tiergate_driver::{
     Beginning, Clock, Driver, NoStore, Observer, Parts, Recorder, TierError, TokioSpawn, World,
 };
-use tiergate_engine::{Event, Instant, PurgeEvent, PurgeId, PurgeMode, Seed, SelectorKind, TierId, WallTime};
+use tiergate_engine::{
+    ByteCount, Config, Event, Instant, PurgeEvent, PurgeId, PurgeMode, RawDiskTier, ResilienceEvent, Seed,
+    SelectorKind, TierId, WallTime,
+};
 use tiergate_invariants::{Edge, Version, What};
 use tiergate_proxy::{
+    access_log::AccessLog,
+    admin::{Guard, Listener},
     front::{Agreed, Dial, Dialled, Doors, Front, Watchers},
     metrics::{Metrics, Sources},
+    readiness::Readiness,
 };
 use tiergate_recording::JsonRecorder;
 use tiergate_scenarios::Link;
@@ -42,6 +49,11 @@ use turmoil::net::TcpListener;
 
 /// Who may purge.
 pub(crate) const PURGE_TOKEN: &str = "purge-token-of-the-world";
+
+/// Where operators ask.
+pub(crate) const ADMIN_PORT: u16 = 9080;
+/// What they know.
+pub(crate) const ADMIN_TOKEN: &str = "admin-token-of-the-world";
 
 /// What an edge's driver is made of.
 pub(crate) struct EdgeWorld;
@@ -75,9 +87,11 @@ pub(crate) async fn run(stage: Arc<Stage>, number: u32) -> turmoil::Result {
     if let Some(disk) = stage.disks.get(number as usize) {
         let medium = SimMedium { disk: Arc::clone(disk), name: format!("the disk of {}", edge_name(number)) };
         let seed = Seed(stage.seed.split(&format!("log of edge {number}, start {start}")).bits());
-        let tier = AnyTier::Log(disk_tier(&stage, medium, seed).await);
+        let tier = AnyTier::Log(disk_tier(&stage, number, medium, seed).await);
         tiers.push((TierId::L2, PlantedTier::new(tier, None)));
     }
+    let shards = NonZeroU32::new(stage.scenario.topology.shards).expect("a scenario has at least one");
+    let readiness = Arc::new(Readiness::awaiting(stage.cache.local_tiers(), shards.get()));
     let parts = Parts {
         clock: SimulatedClock { stage: Arc::clone(&stage), edge: number },
         spawn: TokioSpawn::current(),
@@ -88,10 +102,16 @@ pub(crate) async fn run(stage: Arc<Stage>, number: u32) -> turmoil::Result {
         tiers,
         durable: None,
         feed: None,
-        observer: Watch { stage: Arc::clone(&stage), edge: number, start, purges: Mutex::default() },
+        observer: Watch {
+            stage: Arc::clone(&stage),
+            edge: number,
+            start,
+            purges: Mutex::default(),
+            readiness: Arc::clone(&readiness),
+        },
     };
-    let shards = NonZeroU32::new(stage.scenario.topology.shards).expect("a scenario has at least one");
-    let driver = Driver::start(parts, &stage.cache, names, shards).await?;
+    let cache = slot.capacity().map_or_else(|| stage.cache.clone(), |capacity| with_disk(&stage, capacity));
+    let driver = Driver::start(parts, &cache, names, shards).await?;
     slot.drive(driver.clone());
     stage.log.serves(Edge(number));
     let origin = format!("http://{ORIGIN}:{PORT}").parse().expect("a name and a port are an address");
@@ -102,7 +122,16 @@ pub(crate) async fn run(stage: Arc<Stage>, number: u32) -> turmoil::Result {
         ..stage.scenario.front.clone()
     };
     let metrics = Arc::new(Metrics::new(&stage.cache, shards, Sources::default()));
-    let watchers = Watchers { metrics, access_log: None };
+    let access_log = Arc::new(AccessLog::held(Format::Json));
+    slot.logs(Arc::clone(&access_log));
+    let admin = Listener {
+        driver: driver.clone(),
+        metrics: Arc::clone(&metrics),
+        readiness,
+        guard: Guard::Token(ADMIN_TOKEN.to_owned().into()),
+    };
+    tokio::spawn(answer_operators(Arc::clone(&stage), number, admin));
+    let watchers = Watchers { metrics, access_log: Some(access_log) };
     // Nobody waits for the last connection: a host ends at once.
     let (open, _closed) = mpsc::channel(1);
     let front = Front::new(driver, origin, options, watchers, names.0, open);
@@ -115,6 +144,25 @@ pub(crate) async fn run(stage: Arc<Stage>, number: u32) -> turmoil::Result {
         let stream = stage.wire(Link::Clients, number, End::Edge).on(stream);
         let wire = tiergate_proxy::front::Wire::new(stream, peer, Scheme::Http);
         tokio::spawn(doors.clone().serve(wire, Agreed::Nothing, stopping.clone()));
+    }
+}
+
+/// The configuration with another capacity of L2.
+fn with_disk(stage: &Stage, capacity: ByteCount) -> Config {
+    let mut raw = stage.cache.as_written().clone();
+    raw.l2 = raw.l2.map(|l2| RawDiskTier { capacity, ..l2 });
+    let cache = Config::try_from(raw).expect("a scenario's check bounds the capacity");
+    planted(cache, stage.plant.and_then(Planted::in_engine))
+}
+
+/// Until its host ends.
+async fn answer_operators(stage: Arc<Stage>, number: u32, admin: Listener<EdgeWorld>) -> io::Result<()> {
+    let listener = TcpListener::bind(("0.0.0.0", ADMIN_PORT)).await?;
+    let admin = Arc::new(admin);
+    loop {
+        let (stream, _peer) = listener.accept().await?;
+        let stream = stage.wire(Link::Clients, number, End::Edge).on(stream);
+        tokio::spawn(Arc::clone(&admin).serve(stream));
     }
 }
 
@@ -152,9 +200,10 @@ fn shared_tier(stage: &Stage, number: u32) -> RedisTier<Wire> {
 /// A process that cannot open its disk ends with an error, and whoever looks after it starts another.
 const START_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
-async fn disk_tier(stage: &Stage, medium: SimMedium, seed: Seed) -> LogTier<SimMedium> {
+async fn disk_tier(stage: &Stage, number: u32, medium: SimMedium, seed: Seed) -> LogTier<SimMedium> {
     let disk = stage.scenario.disk;
-    let options = LogOptions { capacity: disk.capacity, sync: disk.sync, seed };
+    let capacity = stage.edges[number as usize].capacity().unwrap_or(disk.capacity);
+    let options = LogOptions { capacity, sync: disk.sync, seed };
     loop {
         match LogTier::open(vec![medium.clone()], options).await {
             Ok(tier) => return tier,
@@ -198,6 +247,8 @@ pub(crate) struct Watch {
     start: u64,
     /// Purges of one key that have begun: the newest version then, and when that was.
     purges: Mutex<BTreeMap<PurgeId, (Version, Instant)>>,
+    /// What load balancers are told.
+    readiness: Arc<Readiness>,
 }
 
 impl Watch {
@@ -230,6 +281,9 @@ impl Observer for Watch {
     fn observe(&self, shard: u32, _now: Instant, event: &Event) {
         if !self.stage.edges[self.edge as usize].runs(self.start) {
             return;
+        }
+        if let Event::Resilience(ResilienceEvent::TierJoined { .. }) = event {
+            self.readiness.joined();
         }
         let told = if let Event::Purge(event) = event { self.purged(*event) } else { None };
         let (before, after) = match told {

@@ -26,7 +26,7 @@ use std::{
     time::{Duration, SystemTime},
     vec::IntoIter,
 };
-use tiergate_engine::{Audit, Config, Fault, Seed};
+use tiergate_engine::{Audit, ByteCount, Config, Fault, Seed};
 use tiergate_invariants::{Edge, Violation, What};
 use tiergate_scenarios::{self as scenarios, FaultKind, Faults, Link, Scenario, Scope, Swarm, Workload};
 use turmoil::Sim;
@@ -190,6 +190,9 @@ impl World {
     /// Tells what each edge still holds open.
     fn settle(&self) {
         for (number, edge) in (0..).zip(&self.stage.edges) {
+            if let Err(detail) = edge.check_access_log(true) {
+                self.stage.log.fail(Violation { rule: "access-log", detail });
+            }
             if let Some(open) = edge.audit() {
                 self.stage.log.push(What::Settled { edge: Edge(number), open });
             }
@@ -225,7 +228,7 @@ impl World {
         }
         self.stage.log.arm(episode.kind);
         match episode.kind {
-            FaultKind::EdgeRestarts => self.stop_edge(number, edge),
+            FaultKind::EdgeRestarts | FaultKind::EdgeRedeploys => self.stop_edge(number, edge, episode),
             FaultKind::ClockAhead | FaultKind::ClockBack => {
                 let sign = if episode.kind == FaultKind::ClockAhead { 1 } else { -1 };
                 let by_ms = i64::try_from(episode.amount).expect("at most a minute");
@@ -252,7 +255,7 @@ impl World {
             return;
         }
         match episode.kind {
-            FaultKind::EdgeRestarts => self.start_edge(edge),
+            FaultKind::EdgeRestarts | FaultKind::EdgeRedeploys => self.start_edge(edge),
             FaultKind::SharedTierRestarts => self.start_shared_tier(),
             _ => self.stage.store_faults.end(number),
         }
@@ -282,20 +285,26 @@ impl World {
         }
     }
 
-    /// Power loss: first nobody hears the edge any more, so that what its remains send while they are torn
-    /// down is lost.
-    fn stop_edge(&mut self, number: usize, edge: u32) {
+    /// First nobody hears the edge any more, so that what its remains send while they are torn down is lost.
+    fn stop_edge(&mut self, number: usize, edge: u32, episode: &Episode) {
         let outages = self.edges_down.entry(edge).or_default();
         *outages += 1;
         if *outages > 1 {
             return;
         }
         let name = edge_name(edge);
-        self.stage.log.fire_episode(FaultKind::EdgeRestarts, number);
+        self.stage.log.fire_episode(episode.kind, number);
         self.stage.log.push(What::EdgeCrashed { edge: Edge(edge) });
         // At once, so that what its remains do while they are torn down changes nothing on it.
         if let Some(disk) = self.stage.disks.get(edge as usize) {
-            disk.lose_power();
+            if episode.kind == FaultKind::EdgeRestarts {
+                disk.lose_power();
+            } else {
+                disk.let_go();
+            }
+        }
+        if episode.kind == FaultKind::EdgeRedeploys && episode.amount > 0 {
+            self.stage.edges[edge as usize].give(ByteCount(episode.amount));
         }
         for far in links(&self.stage.scenario).flat_map(|link| far_ends(&self.stage.scenario, link)) {
             self.sim.partition(name.as_str(), far);
@@ -314,7 +323,7 @@ impl World {
         }
         self.edges_down.remove(&edge);
         if let Some(disk) = self.stage.disks.get(edge as usize) {
-            disk.power_on();
+            disk.start();
         }
         let name = edge_name(edge);
         self.sim.bounce(name.as_str());
@@ -436,7 +445,7 @@ fn raise_hosts(sim: &mut Sim<'static>, stage: &Arc<Stage>, streams: &[workload::
 }
 
 /// The configuration with a fault put into the engine on purpose.
-fn planted(cache: Config, plant: Option<Fault>) -> Config {
+pub(super) fn planted(cache: Config, plant: Option<Fault>) -> Config {
     #[cfg(feature = "plant")]
     if let Some(fault) = plant {
         return cache.with_fault(fault);

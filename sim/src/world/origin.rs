@@ -3,6 +3,8 @@
 //! It decides which version it serves when a request arrives, and may deliver it much later: caches have been
 //! wrong in exactly that gap. What it does to each answer is drawn from its own stream of the seed.
 
+pub(crate) mod forwarded;
+
 use super::{
     body,
     catalogue::{Framing, Object, Storage, between, percent, tag_name},
@@ -24,7 +26,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 use tiergate_engine::Random;
-use tiergate_invariants::{Edge, Version, What};
+use tiergate_invariants::{Edge, Version, Violation, What};
 use tiergate_scenarios::{Between, FaultKind, Figure, Link};
 use tokio::time::{Sleep, sleep};
 use turmoil::net::TcpListener;
@@ -95,6 +97,10 @@ async fn answer(
     let Some(number) = stage.catalogue.number_of(request.uri().path()) else {
         return Ok(alone(stage, StatusCode::NOT_FOUND));
     };
+    if let Some(wrong) = forwarded::wrong(request.headers(), &stage.scenario.front) {
+        let detail = format!("edge {edge} told the origin {wrong}");
+        stage.log.fail(Violation { rule: "forwarded", detail });
+    }
     let object = stage.catalogue.object(number);
     let answer = {
         let mut answers = answers.lock().unwrap_or_else(PoisonError::into_inner);

@@ -22,7 +22,7 @@ pub(crate) struct Episode {
     pub edge: Option<u32>,
     pub link: Link,
     pub direction: Direction,
-    /// The delay, the jump or the rate that was drawn, in the units of its kind.
+    /// The delay, the jump, the capacity (0: as it was) or the rate that was drawn, in the units of its kind.
     pub amount: u64,
     pub percent: u8,
 }
@@ -70,6 +70,7 @@ fn one(
     let drawn = u32::try_from(random.below(edges.into())).expect("below a u32");
     let amount = match kind {
         FaultKind::LinkSlow => fault.bytes_per_second,
+        FaultKind::EdgeRedeploys => fault.capacity.map_or(0, |capacity| capacity.0),
         FaultKind::ClockAhead | FaultKind::ClockBack => between(random, fault.by_ms),
         _ => between(random, fault.delay_ms),
     };

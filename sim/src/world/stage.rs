@@ -22,7 +22,8 @@ use std::{
     time::Duration,
 };
 use tiergate_driver::Driver;
-use tiergate_engine::{Audit, CacheKey, Config, Seed, WallTime};
+use tiergate_engine::{Audit, ByteCount, CacheKey, Config, Seed, WallTime};
+use tiergate_proxy::access_log::AccessLog;
 use tiergate_scenarios::{Faults, Link, Scenario};
 
 /// The port on which every host listens.
@@ -81,6 +82,19 @@ pub(crate) struct EdgeSlot {
     ahead_ms: AtomicI64,
     /// Of which keys a `POST` is under way: how many.
     posts: Mutex<BTreeMap<CacheKey, u32>>,
+    /// The capacity of its L2, where that has changed; else zero.
+    capacity: AtomicU64,
+    /// What it has logged since it started.
+    logged: Mutex<Logged>,
+}
+
+/// An edge's access log, since it started.
+#[derive(Default)]
+struct Logged {
+    log: Option<Arc<AccessLog>>,
+    lines: u64,
+    /// Responses of which a client has the head.
+    answers: u64,
 }
 
 impl EdgeSlot {
@@ -89,6 +103,51 @@ impl EdgeSlot {
         let start = self.starts.fetch_add(1, Ordering::Relaxed) + 1;
         self.alive.store(start, Ordering::Relaxed);
         start
+    }
+
+    /// Its L2 has this capacity from its next start on.
+    pub(crate) fn give(&self, capacity: ByteCount) {
+        self.capacity.store(capacity.0, Ordering::Relaxed);
+    }
+
+    /// The capacity of its L2, where that has changed.
+    pub(crate) fn capacity(&self) -> Option<ByteCount> {
+        Some(ByteCount(self.capacity.load(Ordering::Relaxed))).filter(|capacity| *capacity > ByteCount::ZERO)
+    }
+
+    /// Its responses are logged here.
+    pub(crate) fn logs(&self, log: Arc<AccessLog>) {
+        *self.logged() = Logged { log: Some(log), ..Logged::default() };
+    }
+
+    /// A client has the head of one of its responses.
+    pub(crate) fn answered(&self) {
+        self.logged().answers += 1;
+    }
+
+    /// What is wrong with its access log, which has a line for each response, and each line an object. At the
+    /// end of a world all responses have ended.
+    pub(crate) fn check_access_log(&self, is_end: bool) -> Result<(), String> {
+        let mut logged = self.logged();
+        let Some(log) = &logged.log else { return Ok(()) };
+        let lines = log.take();
+        for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let told = serde_json::from_slice::<serde_json::Value>(line);
+            let is_right = told.is_ok_and(|told| told["status"].is_u64() && told["method"].is_string());
+            if !is_right {
+                return Err(format!("a line of the access log is {:?}", String::from_utf8_lossy(line)));
+            }
+            logged.lines += 1;
+        }
+        let Logged { lines, answers, .. } = *logged;
+        if is_end && lines < answers {
+            return Err(format!("the access log has {lines} lines of {answers} responses"));
+        }
+        Ok(())
+    }
+
+    fn logged(&self) -> MutexGuard<'_, Logged> {
+        self.logged.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Its driver stands.

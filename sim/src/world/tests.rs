@@ -43,7 +43,7 @@ enum Effect {
 use Effect::{Less, More, Nothing};
 
 /// Each kind, the tier behind memory, the fault as a file says it, and what comes of it.
-const KINDS: [(FaultKind, &str, &str, Effect); 27] = [
+const KINDS: [(FaultKind, &str, &str, Effect); 28] = [
     (FaultKind::OriginStalls, L1, "{percent: 50, for: 300ms}", More(Figure::LatencyMaxMs)),
     (FaultKind::OriginTruncates, L1, "{percent: 50}", More(Figure::Broken)),
     (FaultKind::OriginResets, L1, "{percent: 50}", More(Figure::OriginRequests)),
@@ -63,6 +63,7 @@ const KINDS: [(FaultKind, &str, &str, Effect); 27] = [
     ),
     (FaultKind::LinkHold, L1, "{link: clients, at: 1s, for: 1s}", More(Figure::LatencyMaxMs)),
     (FaultKind::EdgeRestarts, L1, "{at: 1s, for: 500ms}", More(Figure::Unanswered)),
+    (FaultKind::EdgeRedeploys, L1, "{at: 1s, for: 500ms}", More(Figure::Unanswered)),
     (FaultKind::ClockAhead, L1, "{at: 1s, by: 10s}", More(Figure::OriginRequests)),
     (FaultKind::ClockBack, L1, "{at: 2s, by: 10s}", Less(Figure::OriginRequests)),
     (FaultKind::SharedTierRestarts, L1, "{at: 1s, for: 1s}", Less(Figure::HitsL1)),

@@ -6,7 +6,7 @@ use super::{
 };
 use tiergate_engine::{ByteCount, Random, Seed};
 use tiergate_scenarios::{
-    Between, Millis, ODD_REQUESTS, Popularity, PurgeOf, Request, Requests, Scenario, Workload,
+    ADMIN_REQUESTS, Between, Millis, ODD_REQUESTS, Popularity, PurgeOf, Request, Requests, Scenario, Workload,
 };
 
 /// One request to come.
@@ -20,6 +20,8 @@ pub(crate) struct Job {
     pub language: u8,
     /// Over HTTP/2?
     pub is_http2: bool,
+    /// Does it go to the admin listener?
+    pub is_admins: bool,
     /// What it wants.
     pub wants: Wants,
     /// How its client reads.
@@ -41,6 +43,8 @@ pub(crate) enum Wants {
     Post,
     /// What the odd request with this number says.
     Odd(u8),
+    /// What the request with this number says to the admin listener.
+    Admin(u8),
     /// To purge it, or what it stands for.
     Purge(PurgeOf),
 }
@@ -139,7 +143,19 @@ fn drawn(
         let edge = u32::try_from(random.below(scenario.topology.edges.into())).expect("below a u32");
         let language = u8::try_from(random.below(u64::from(LANGUAGES))).expect("there are three");
         let is_http2 = percent(random, shape.http2_percent);
-        let job = Job { at_ms: BEGIN_MS + at_ms, edge, object, language, is_http2, wants, reads };
+        let mut job = Job {
+            at_ms: BEGIN_MS + at_ms,
+            edge,
+            object,
+            language,
+            is_http2,
+            is_admins: shape.admin_percent > 0 && percent(random, shape.admin_percent),
+            wants,
+            reads,
+        };
+        if job.is_admins && !matches!(wants, Wants::Purge(_)) {
+            job.wants = Wants::Admin(u8::try_from(index(random, ADMIN_REQUESTS)).expect("some dozens"));
+        }
         clients[client][stream].push(job);
     }
     for stream in clients.iter_mut().flatten() {
@@ -159,6 +175,7 @@ impl Job {
             (Some(what), _) => Wants::Purge(what),
             (None, Some((first, last))) => Wants::Range(first, last),
             (None, None) if request.odd.is_some() => Wants::Odd(request.odd.unwrap_or_default()),
+            (None, None) if request.admin.is_some() => Wants::Admin(request.admin.unwrap_or_default()),
             (None, None) if request.head => Wants::Head,
             (None, None) if request.post => Wants::Post,
             (None, None) if request.conditional => Wants::WhatChanged,
@@ -170,6 +187,7 @@ impl Job {
             object: request.object,
             language: request.language,
             is_http2: request.http2,
+            is_admins: request.admin.is_some(),
             wants,
             reads,
         }
@@ -197,6 +215,10 @@ impl Job {
             conditional: self.wants == Wants::WhatChanged,
             post: self.wants == Wants::Post,
             odd: if let Wants::Odd(number) = self.wants { Some(number) } else { None },
+            admin: match self.wants {
+                Wants::Admin(number) => Some(number),
+                _ => self.is_admins.then_some(0),
+            },
             http2: self.is_http2,
             language: self.language,
         }

@@ -5,7 +5,7 @@ use super::Client;
 use crate::world::{
     catalogue::AUTHORITY,
     links::End,
-    stage::{PORT, edge_name},
+    stage::{PORT, Stage, edge_name},
     workload::Job,
 };
 use tiergate_invariants::Violation;
@@ -18,13 +18,15 @@ use tokio::{
 
 /// What has to come of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Answer {
+pub(super) enum Answer {
     /// This status.
     Is(u16),
     /// Any, but a complaint about the request or about us.
     Good,
     /// Nothing need come.
     None,
+    /// What is known of an object.
+    Look,
 }
 
 use Answer::{Good, Is};
@@ -108,7 +110,7 @@ impl Client {
         let is_right = match wanted {
             Is(only) => status == only,
             Good => ![400, 405, 414, 417, 431, 500, 501, 505, 508].contains(&status),
-            Answer::None => status != 500,
+            Answer::None | Answer::Look => status != 500,
         };
         if !is_right {
             let detail = format!(
@@ -137,6 +139,17 @@ impl Client {
             }
         }
     }
+}
+
+/// The status and the body of what is answered, over a connection that the other end closes.
+pub(super) async fn exchanged(stage: &Stage, job: Job, port: u16, text: &str) -> Option<(u16, Vec<u8>)> {
+    let wire = stage.wire(Link::Clients, job.edge, End::Far);
+    let mut stream = wire.connect(&format!("{}:{port}", edge_name(job.edge))).await.ok()?;
+    stream.write_all(text.as_bytes()).await.ok()?;
+    let mut read = Vec::new();
+    stream.read_to_end(&mut read).await.ok()?;
+    let end = read.windows(4).position(|bytes| bytes == b"\r\n\r\n")?;
+    Some((status(&read)?, read.split_off(end + 4)))
 }
 
 /// The status of a status line.

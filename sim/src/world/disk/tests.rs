@@ -103,7 +103,7 @@ async fn a_loss_of_power_takes_what_was_not_synced() {
     assert!(disk.read_now(1 << 20, SECTOR).is_none() && disk.read(1 << 20, SECTOR).await.is_err());
     assert!(disk.write(1 << 20, of(4)).await.is_err() && disk.sync().await.is_err());
     let before = disk.starts();
-    disk.power_on();
+    disk.start();
     assert_eq!(disk.starts(), before + 1);
     disk.end(DiskFault::Slow { delay_ms: 1_000 });
     assert_eq!(disk.read(0, 8 * SECTOR).await.expect("it is well"), of(0));

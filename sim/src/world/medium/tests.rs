@@ -50,7 +50,7 @@ impl KeepsBans for Lives {
     async fn restart(&mut self) -> Vec<Ban> {
         self.medium.disk.lose_power();
         self.tier = None;
-        self.medium.disk.power_on();
+        self.medium.disk.start();
         let tier = self.tier.insert(open(&self.medium).await);
         tier.recover_bans().await.expect("the disk is well")
     }
