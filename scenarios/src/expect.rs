@@ -145,6 +145,11 @@ figures! {
     /// How long after the faults were over a request was still asked that was not answered in full, at most,
     /// in milliseconds.
     RecoveredMs = "recovered_ms", Highest, None;
+    /// How often an edge stopped asking an origin or a tier as before, because it had failed too often.
+    BreakersOpened = "breakers_opened", Added, None;
+    /// How long after the faults were over an edge did not yet ask an origin or a tier as before, at most, in
+    /// milliseconds. One that stays open to the end counts until the last request.
+    BreakersClosedMs = "breakers_closed_ms", Highest, None;
     /// Whole responses from L0.
     HitsL0 = "hits_l0", Added, Some(TierId::L0);
     /// Whole responses from L1.
@@ -264,6 +269,8 @@ impl Expectations {
             | Figure::StaleAnswers
             | Figure::OriginRequests
             | Figure::RecoveredMs
+            | Figure::BreakersOpened
+            | Figure::BreakersClosedMs
             | Figure::StoredL2
             | Figure::CutL2
             | Figure::SectorsLost

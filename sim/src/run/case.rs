@@ -52,6 +52,10 @@ impl Case {
         }
         requests.sort_by_key(|request| millis(&request["at"]));
         let timeout = self.0["workload"]["timeout"].clone();
+        if self.0.get("seeds").is_none() {
+            // Two seeds of one scenario are two cases.
+            self.0["name"] = json!(format!("{}-{seed}", self.0["name"].as_str().unwrap_or_default()));
+        }
         self.0["workload"] = json!({"requests": requests, "timeout": timeout});
         self.0["faults"] = Value::Object(faults);
         self.0["swarm"] = json!("all");

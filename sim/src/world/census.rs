@@ -3,7 +3,9 @@
 
 use hdrhistogram::Histogram;
 use std::collections::{BTreeMap, BTreeSet};
-use tiergate_engine::{CacheKey, CopyEvent, Event, Instant, ResidenceEvent, TierId};
+use tiergate_engine::{
+    BreakerState, CacheKey, CopyEvent, Dependency, Event, Instant, ResidenceEvent, ResilienceEvent, TierId,
+};
 use tiergate_invariants::{Edge, Fact, Got, Version, What};
 use tiergate_scenarios::{Expectations, Figure, Phase, Scope, Sum};
 
@@ -162,6 +164,10 @@ pub(crate) struct Census {
     /// In which life of its edge each purge was confirmed last.
     purged: BTreeMap<(Edge, CacheKey), u64>,
     asks: BTreeMap<u64, Ask>,
+    /// Breakers that are not closed, each of a shard.
+    open: BTreeSet<(Edge, u32, Dependency)>,
+    /// When somebody asked last.
+    asked_at: Instant,
 }
 
 /// When something was stored in L2 last.
@@ -192,10 +198,16 @@ impl Census {
     /// A fact.
     pub(crate) fn observe(&mut self, fact: &Fact) {
         match &fact.what {
-            What::Engine { edge, event, .. } => self.on_event(*edge, event),
+            What::Engine { edge, shard, event } => {
+                if let Event::Resilience(ResilienceEvent::BreakerChanged { who, state }) = event {
+                    self.on_breaker(fact.at, (*edge, *shard, *who), *state);
+                }
+                self.on_event(*edge, event);
+            }
             What::EdgeStarted { edge } => *self.lives.entry(*edge).or_default() += 1,
             What::EdgeCrashed { edge } => {
                 self.up.remove(edge);
+                self.open.retain(|(of, ..)| of != edge);
                 let mine: u64 =
                     self.copies.iter().filter(|((of, _), _)| of == edge).map(|(_, count)| count).sum();
                 self.copies.retain(|(of, _), _| of != edge);
@@ -213,6 +225,7 @@ impl Census {
                     is_of_purged: self.purged.get(&place).is_some_and(|life| *life < self.life(*edge)),
                     answer: None,
                 };
+                self.asked_at = fact.at;
                 self.asks.insert(*ask, ask_of);
             }
             What::ClientGot { ask, edge, key, got } => {
@@ -268,6 +281,25 @@ impl Census {
 
     fn life(&self, edge: Edge) -> u64 {
         self.lives.get(&edge).copied().unwrap_or_default()
+    }
+
+    /// The world ends. What is not closed kept somebody off for as long as anybody asked.
+    pub(crate) fn end(&mut self) {
+        if let (Some(healed_at), false) = (self.healed_at, self.open.is_empty()) {
+            let until = self.asked_at.max(healed_at);
+            self.figures.healed.add(Figure::BreakersClosedMs, millis(until, healed_at));
+        }
+    }
+
+    fn on_breaker(&mut self, at: Instant, breaker: (Edge, u32, Dependency), state: BreakerState) {
+        if state != BreakerState::Closed {
+            let is_new = self.open.insert(breaker);
+            return self.count(Figure::BreakersOpened, is_new.into());
+        }
+        self.open.remove(&breaker);
+        if let Some(healed_at) = self.healed_at {
+            self.figures.healed.add(Figure::BreakersClosedMs, millis(at, healed_at));
+        }
     }
 
     fn on_event(&mut self, edge: Edge, event: &Event) {

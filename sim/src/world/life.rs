@@ -189,6 +189,7 @@ impl World {
 
     /// Tells what each edge still holds open.
     fn settle(&self) {
+        self.stage.log.end();
         for (number, edge) in (0..).zip(&self.stage.edges) {
             if let Err(detail) = edge.check_access_log(true) {
                 self.stage.log.fail(Violation { rule: "access-log", detail });

@@ -160,6 +160,11 @@ impl Log {
         self.lock().census.figures.clone()
     }
 
+    /// The world ends.
+    pub(crate) fn end(&self) {
+        self.lock().census.end();
+    }
+
     /// An edge answers from now on.
     pub(crate) fn serves(&self, edge: Edge) {
         self.lock().census.serves(edge);
