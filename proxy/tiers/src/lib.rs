@@ -12,6 +12,9 @@ mod connect;
 pub mod http_head;
 mod log;
 mod origin;
+#[cfg(test)]
+mod redis_server;
+mod redis_store;
 mod redis_tier;
 
 pub use any::AnyTier;
@@ -21,4 +24,8 @@ pub use log::{
     OpenError, Opened, SyncPolicy, device_bytes,
 };
 pub use origin::{HostField, HttpBody, HttpOrigin, OriginOptions};
+pub use redis_store::{
+    FEED_APPEND_SCRIPT, FEED_READ_SCRIPT, ROW_DELETE_SCRIPT, ROW_GET_SCRIPT, ROW_SWAP_SCRIPT, ROW_TOUCH_SCRIPT,
+    RedisStore, RedisStoreOptions,
+};
 pub use redis_tier::{FRESHEN_SCRIPT, JOIN_SCRIPT, PUBLISH_SCRIPT, RedisOptions, RedisTier};

@@ -59,7 +59,8 @@ use crate::{
 };
 use bytes::Bytes;
 use keys::{Generation, Keys};
-use link::{Link, Publication};
+pub(crate) use link::Link;
+use link::Publication;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},

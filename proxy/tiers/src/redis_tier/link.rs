@@ -49,7 +49,7 @@ pub(super) enum Publication {
     OtherGeneration,
 }
 
-pub(super) struct Link<C: Connect> {
+pub(crate) struct Link<C: Connect> {
     connector: C,
     authority: String,
     command_time_max: Duration,
@@ -76,7 +76,7 @@ enum Failure {
 }
 
 impl<C: Connect> Link<C> {
-    pub(super) fn new(connector: C, authority: String, command_time_max: Duration) -> Self {
+    pub(crate) fn new(connector: C, authority: String, command_time_max: Duration) -> Self {
         Self { connector, authority, command_time_max, connection: Mutex::new(None) }
     }
 
@@ -190,6 +190,21 @@ impl<C: Connect> Link<C> {
         let mut del = redis::cmd("DEL");
         del.arg(keys);
         self.run("DEL", Commands::One(del)).await
+    }
+
+    /// Runs a script.
+    pub(crate) async fn eval<T: FromRedisValue>(
+        &self,
+        script: &str,
+        keys: &[String],
+        arguments: &[Bytes],
+    ) -> Result<T, TierError> {
+        let mut eval = redis::cmd("EVAL");
+        eval.arg(script).arg(keys.len()).arg(keys);
+        for argument in arguments {
+            eval.arg(&argument[..]);
+        }
+        self.run("EVAL", Commands::One(eval)).await
     }
 
     /// Within the time limit, sends commands and reads what they answer.

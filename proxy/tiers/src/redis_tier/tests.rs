@@ -2,15 +2,17 @@
 //! of its own; and against peers that never answer, on paused time.
 
 use super::*;
-use crate::{AnyTier, conformance::conformance};
+use crate::{
+    AnyTier,
+    conformance::conformance,
+    redis_server::{Server, UnixConnect},
+};
 use std::{
     future::pending,
-    io::{self, BufRead, BufReader},
+    io,
     path::PathBuf,
-    process::{Child, Command, Stdio},
     sync::atomic::{AtomicBool, Ordering},
 };
-use tempfile::TempDir;
 use tiergate_engine::{ByteCount, Fields, Head, WallTime};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
@@ -24,92 +26,15 @@ fn record_of(found: Option<Found>) -> Option<Record> {
     found.map(|found| found.record)
 }
 
-/// A `redis-server` that ends with the test.
-struct Server {
-    process: Child,
-    directory: TempDir,
-}
-
 impl Server {
-    fn start() -> Self {
-        let directory = tempfile::tempdir().expect("the system has a place for temporary files");
-        Self { process: run_in(&directory), directory }
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.directory.path().join("socket")
-    }
-
-    fn stop(&mut self) {
-        self.process.kill().expect("it is our child");
-        self.process.wait().expect("it is our child");
-    }
-
-    /// At the same place, with nothing in it.
-    fn restart(&mut self) {
-        self.process = run_in(&self.directory);
-    }
-
     fn tier(&self) -> RedisTier<UnixConnect> {
-        RedisTier::new(UnixConnect(self.socket()), "redis:6379", patient())
+        RedisTier::new(self.connect(), "redis:6379", patient())
     }
-
-    /// Asks the server past the tier.
-    fn ask<T: redis::FromRedisValue>(&self, command: &[&[u8]]) -> T {
-        let url = format!("unix://{}", self.socket().display());
-        let client = redis::Client::open(url).expect("the path is a URL");
-        let mut connection = client.get_connection().expect("the server runs");
-        let mut words = redis::cmd(std::str::from_utf8(command[0]).expect("a command is ASCII"));
-        for word in &command[1..] {
-            words.arg(*word);
-        }
-        words.query(&mut connection).expect("the server answers")
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It may have been stopped by the test.
-        drop(self.process.kill());
-        drop(self.process.wait());
-    }
-}
-
-fn run_in(directory: &TempDir) -> Child {
-    let mut process = Command::new("redis-server")
-        .args(["--port", "0", "--save", "", "--appendonly", "no", "--unixsocket"])
-        .arg(directory.path().join("socket"))
-        .arg("--dir")
-        .arg(directory.path())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("`redis-server` must be on the path for this test: install it, e.g. `apt-get install redis-server`");
-    let said = process.stdout.take().expect("its output is a pipe");
-    let mut lines = Vec::new();
-    for line in BufReader::new(said).lines() {
-        let line = line.expect("it writes text");
-        if line.contains("eady to accept connections") {
-            return process;
-        }
-        lines.push(line);
-    }
-    drop(process.wait());
-    panic!("redis-server ended before it was ready: {lines:#?}");
 }
 
 /// On a busy machine a real server may be slow, which is not what these tests are about.
 fn patient() -> RedisOptions {
     RedisOptions { command_time_max: Duration::from_secs(20) }
-}
-
-struct UnixConnect(PathBuf);
-
-impl Connect for UnixConnect {
-    type Stream = UnixStream;
-
-    async fn connect(&self, _: &str) -> io::Result<UnixStream> {
-        UnixStream::connect(&self.0).await
-    }
 }
 
 const WRITER: Handle<WriterId> = Handle { shard: 0, id: WriterId(1) };
