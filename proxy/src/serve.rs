@@ -42,7 +42,7 @@ use std::{
 use storage::Storage;
 use tiergate_driver::{Driver, Parts, TokioClock, TokioSpawn};
 use tiergate_engine::Seed;
-use tiergate_tiers::{HostField, HttpOrigin, Io, OriginOptions};
+use tiergate_tiers::{HostField, HttpOrigin, Io, OriginOptions, RedisStore, RedisStoreOptions, TcpConnect};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -284,7 +284,10 @@ async fn start_driver(
         origin: HttpOrigin::new(connect, config.origin.authority(), origin_options),
         tiers,
         durable: None,
-        feed: None,
+        feed: config
+            .feed
+            .clone()
+            .map(|redis| RedisStore::new(TcpConnect, redis, RedisStoreOptions::default())),
         observer: Journal::new(
             Arc::clone(&observers.metrics),
             Arc::clone(&observers.readiness),

@@ -15,7 +15,7 @@ use std::{
 use tiergate_driver::{Beginning, NoStore, Observer, Recorder, TierError, TokioClock, TokioSpawn, World};
 use tiergate_engine::{ByteCount, Dependency, Event, Instant, ResilienceEvent, TierId};
 use tiergate_recording::JsonRecorder;
-use tiergate_tiers::{AnyTier, HttpOrigin, TcpConnect};
+use tiergate_tiers::{AnyTier, HttpOrigin, RedisStore, TcpConnect};
 
 /// A tier that fails says so this often at most: one that is down fails with every request.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
@@ -30,7 +30,7 @@ impl World for Production {
     type Tier = AnyTier<TcpConnect>;
     type Blobs = NoStore;
     type Index = NoStore;
-    type Feed = NoStore;
+    type Feed = RedisStore<TcpConnect>;
     type Observer = Journal;
 }
 

@@ -85,6 +85,16 @@ impl Scenario {
         self.cache.byte_tiers().any(|tier| tier == TierId::L1)
     }
 
+    /// Do its edges tell each other of purges? The log lies where the shared tier does.
+    pub fn has_feed(&self) -> bool {
+        self.cache.feed_policy().is_some()
+    }
+
+    /// Does the world have the host of the shared tier and the feed's log?
+    pub fn has_store(&self) -> bool {
+        self.has_shared_tier() || self.has_feed()
+    }
+
     /// Do its edges have a disk each?
     pub fn has_disks(&self) -> bool {
         self.cache.byte_tiers().any(|tier| tier == TierId::L2)
@@ -107,8 +117,6 @@ impl TryFrom<RawScenario> for Scenario {
             .map_err(|error| OutOfBounds::new(&format!("cache.{}", error.field), error.value, error.bound))?;
         let has = |wanted: TierId| cache.byte_tiers().any(|tier| tier == wanted);
         holds(!has(TierId::L3), "cache.l3", "present", "absent: this world has no durable store yet")?;
-        let feeds = raw.cache.feed.is_some();
-        holds(!feeds, "cache.feed", "present", "absent: this world has no log of purges yet")?;
         let name_is_plain = !raw.name.is_empty()
             && raw
                 .name
@@ -332,11 +340,16 @@ fn check_faults(raw: &RawScenario, cache: &Config) -> Result<Faults, OutOfBounds
             let fault = check_fault(raw, *kind, one, &path)?;
             let tier = kind.tier().or((fault.link == Link::SharedTier).then_some(TierId::L1));
             if let Some(needed) = tier {
+                // The feed's log lies where the shared tier does.
+                let (or_feed, has_feed) = match needed {
+                    TierId::L1 => (" or `cache.feed`", raw.cache.feed.is_some()),
+                    _ => ("", false),
+                };
                 holds(
-                    cache.byte_tiers().any(|tier| tier == needed),
+                    has_feed || cache.byte_tiers().any(|tier| tier == needed),
                     &path,
                     "present",
-                    format_args!("absent, unless `cache.{}` is there", needed.as_str()),
+                    format_args!("absent, unless `cache.{}`{or_feed} is there", needed.as_str()),
                 )?;
             }
             faults.0.entry(*kind).or_default().push(fault);

@@ -179,6 +179,8 @@ figures! {
     /// Whole responses for an object whose purge an edge confirmed before it lost its power, and that was
     /// asked of it since.
     PurgedThenAsked = "purged_then_asked", Added, None;
+    /// Purges that were confirmed a lease of the feed ago, so that they count at every edge.
+    PurgedElsewhere = "purged_elsewhere", Added, None;
     /// How long a client that reads at once waited for the whole of a response that L2 had no part in, at
     /// most, in milliseconds: what L0 answered, and what this edge's L2 never held. It asked an edge that was
     /// up: one that starts reads from its disk what was purged before it answers anybody.
@@ -273,6 +275,7 @@ impl Expectations {
             | Figure::BreakersClosedMs
             | Figure::StoredL2
             | Figure::CutL2
+            | Figure::PurgedElsewhere
             | Figure::SectorsLost
             | Figure::LatencyElsewhereMs => false,
         })

@@ -153,6 +153,8 @@ pub struct ServerConfig {
     pub cache: Config,
     /// `host:port` of the Redis server that is L1. There if and only if `cache` has an L1.
     pub redis: Option<String>,
+    /// `host:port` of the Redis server with the feed's log. There if and only if `cache` has a feed.
+    pub feed: Option<String>,
     /// The directories that are L2. There if and only if `cache` has an L2.
     pub disk: Option<Disk>,
     /// TLS towards clients, if there is any.
@@ -221,7 +223,7 @@ pub fn for_demo(overrides: Overrides, directory: &Path) -> Result<ServerConfig, 
             l2: Some(RawDiskTier { capacity: DEMO_CAPACITY, ..RawDiskTier::default() }),
             ..RawConfig::default()
         },
-        storage: RawStorage { l1: None, l2: Some(RawDiskStorage::in_directory(directory)) },
+        storage: RawStorage { l2: Some(RawDiskStorage::in_directory(directory)), ..RawStorage::default() },
         purge_token: None,
         tls: None,
         trusted_proxies: Vec::new(),
@@ -330,7 +332,7 @@ fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
     }
     let admin = admin.map(|admin| admin.check(listen)).transpose()?;
     let access_log = access_log.map(RawAccessLog::check).transpose()?;
-    let (redis, disk) = storage::check(&mut cache, storage)?;
+    let storage::Storage { redis, disk, feed } = storage::check(&mut cache, storage)?;
     let cache = Config::try_from(cache)
         .map_err(|error| Problem::value(format!("cache.{}", error.field), error.value, error.bound))?;
     Ok(ServerConfig {
@@ -340,6 +342,7 @@ fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
         origin_tls,
         cache,
         redis,
+        feed,
         disk,
         tls,
         connections,

@@ -29,9 +29,11 @@ pub struct RawStorage {
     pub l1: Option<RawSharedStorage>,
     /// The local disk. Goes with `cache.l2`.
     pub l2: Option<RawDiskStorage>,
+    /// Where the log lies that tells edges of each other's purges. Goes with `cache.feed`.
+    pub feed: Option<RawSharedStorage>,
 }
 
-/// `storage.l1`.
+/// `storage.l1`, and `storage.feed`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawSharedStorage {
@@ -160,25 +162,34 @@ pub struct Disk {
     pub capacity: ByteCount,
 }
 
+/// What stands behind the tiers, and the feed.
+pub(super) struct Storage {
+    pub(super) redis: Option<String>,
+    pub(super) disk: Option<Disk>,
+    pub(super) feed: Option<String>,
+}
+
+impl RawSharedStorage {
+    fn check(self, key: &str) -> Result<String, Problem> {
+        if origin::is_authority(&self.redis) {
+            return Ok(self.redis);
+        }
+        Err(Problem::value(key, self.redis, "host:port, such as 127.0.0.1:6379"))
+    }
+}
+
 /// A tier is described twice, by what it does (`cache`) and by what it is (`storage`): one without the other
 /// would be a tier that silently does nothing. L2's gate becomes what its log can hold.
-pub(super) fn check(
-    cache: &mut RawConfig,
-    storage: RawStorage,
-) -> Result<(Option<String>, Option<Disk>), Problem> {
+pub(super) fn check(cache: &mut RawConfig, storage: RawStorage) -> Result<Storage, Problem> {
     check_pairs(cache, &storage)?;
     check_memory(cache)?;
-    let redis = storage.l1.map(|l1| l1.redis);
-    if let Some(redis) = &redis
-        && !origin::is_authority(redis)
-    {
-        return Err(Problem::value("storage.l1.redis", redis, "host:port, such as 127.0.0.1:6379"));
-    }
+    let redis = storage.l1.map(|l1| l1.check("storage.l1.redis")).transpose()?;
+    let feed = storage.feed.map(|feed| feed.check("storage.feed.redis")).transpose()?;
     let disk = match (storage.l2, &mut cache.l2) {
         (Some(l2), Some(tier)) => Some(l2.check(tier)?),
         (Some(_) | None, Some(_) | None) => None,
     };
-    Ok((redis, disk))
+    Ok(Storage { redis, disk, feed })
 }
 
 fn check_pairs(cache: &RawConfig, storage: &RawStorage) -> Result<(), Problem> {
@@ -210,11 +221,13 @@ fn check_pairs(cache: &RawConfig, storage: &RawStorage) -> Result<(), Problem> {
             "is given, but this build has no blob store and no index store to put behind it: remove `cache.l3`",
         ));
     }
-    if cache.feed.is_some() {
-        return Err(Problem::field(
-            "cache.feed",
-            "is given, but this build has no index store to put its log in: remove `cache.feed`",
-        ));
+    match (&cache.feed, &storage.feed) {
+        (Some(_), None) => {
+            let advice = "storage: { feed: { redis: \"127.0.0.1:6379\" } }";
+            return Err(lone("cache.feed", "storage.feed", advice));
+        }
+        (None, Some(_)) => return Err(lone("storage.feed", "cache.feed", "cache: { feed: {} }")),
+        (Some(_), Some(_)) | (None, None) => {}
     }
     Ok(())
 }

@@ -16,6 +16,7 @@ fn the_example_loads_as_it_stands() {
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.origin.authority(), "127.0.0.1:9000");
     assert_eq!(config.redis.as_deref(), Some("127.0.0.1:6379"));
+    assert_eq!(config.feed.as_deref(), Some("127.0.0.1:6379"));
     let disk = Disk {
         directories: vec!["/var/cache/tiergate".into()],
         io: IoChoice::Auto,
@@ -46,6 +47,8 @@ fn the_example_names_every_key() {
         "storage",
         "storage.l1",
         "storage.l2",
+        "storage.feed",
+        "cache.feed",
         "limits",
         "timeouts",
         "origin_tls",
@@ -161,8 +164,8 @@ fn errors_say_where_and_what() {
         ),
         (
             "origin: http://a\ncache:\n  feed: {}\n",
-            "t.yaml:3: `cache.feed` is given, but this build has no index store to put its log in: remove \
-             `cache.feed`",
+            "t.yaml:3: `cache.feed` is given, but `storage.feed` is not: write storage: { feed: { redis: \
+             \"127.0.0.1:6379\" } }, or remove `cache.feed`",
         ),
         (
             "origin: http://a\ncache:\n  l0: null\n",

@@ -17,6 +17,7 @@ mod harness;
 mod killing;
 mod poisoning;
 mod posting;
+mod purging_elsewhere;
 mod raw;
 mod recording;
 mod sharing;

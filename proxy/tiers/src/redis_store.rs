@@ -20,7 +20,8 @@
 mod scripts;
 
 pub use scripts::{
-    FEED_APPEND_SCRIPT, FEED_READ_SCRIPT, ROW_DELETE_SCRIPT, ROW_GET_SCRIPT, ROW_SWAP_SCRIPT, ROW_TOUCH_SCRIPT,
+    FEED_APPEND_SCRIPT, FEED_READ_SCRIPT, ROW_DELETE_SCRIPT, ROW_GET_SCRIPT, ROW_SWAP_SCRIPT,
+    ROW_TOUCH_SCRIPT,
 };
 
 use crate::{connect::Connect, redis_tier::Link};
@@ -116,8 +117,7 @@ impl<C: Connect> IndexStore for RedisStore<C> {
         expires: WallTime,
         droppable: WallTime,
     ) -> Result<(), StoreError> {
-        let arguments =
-            [text(version.0), text(expires.as_unix_millis()), text(droppable.as_unix_millis())];
+        let arguments = [text(version.0), text(expires.as_unix_millis()), text(droppable.as_unix_millis())];
         self.link.eval::<i64>(ROW_TOUCH_SCRIPT, &[row_key(key)], &arguments).await.map(drop)
     }
 
@@ -139,14 +139,19 @@ impl<C: Connect> PurgeFeed for RedisStore<C> {
         member.extend_from_slice(&encode_ban(&Ban { selector, mode, at }));
         let arguments = [id.into(), member.into(), text(self.entries_max.into())];
         let told: Bytes = self.link.eval(FEED_APPEND_SCRIPT, &feed_keys(), &arguments).await?;
-        Ok(Sequence(number(&told)?))
+        let told = told.strip_suffix(b";").ok_or_else(|| unreadable("a sequence is cut short"))?;
+        Ok(Sequence(number(told)?))
     }
 
     async fn read(&self, after: Sequence) -> Result<FeedPage, StoreError> {
         let arguments = [text(after.0), text(PAGE_MAX.into())];
         let told: Vec<Option<Bytes>> = self.link.eval(FEED_READ_SCRIPT, &feed_keys(), &arguments).await?;
         let mut told = told.into_iter();
-        let mut next = || told.next().flatten().ok_or_else(|| unreadable("an answer of the feed is cut short"));
+        if told.next_back().flatten().is_none_or(|end| end != "end") {
+            return Err(unreadable("an answer of the feed is cut short"));
+        }
+        let mut next =
+            || told.next().flatten().ok_or_else(|| unreadable("an answer of the feed is cut short"));
         let (newest, through, at) = (number(&next()?)?, number(&next()?)?, number(&next()?)?);
         let trimmed = (through > after.0)
             .then_some(Trimmed { through: Sequence(through), at: WallTime::from_unix_millis(at) });
@@ -192,7 +197,8 @@ fn number<T: FromStr>(text: &[u8]) -> Result<T, StoreError> {
 }
 
 fn fixed<T, const N: usize>(told: Vec<T>) -> Result<[T; N], StoreError> {
-    told.try_into().map_err(|told: Vec<T>| unreadable(&format!("an answer has {} parts, not {N}", told.len())))
+    told.try_into()
+        .map_err(|told: Vec<T>| unreadable(&format!("an answer has {} parts, not {N}", told.len())))
 }
 
 fn unreadable(what: &str) -> StoreError {

@@ -32,7 +32,7 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
-use tiergate_engine::CacheKey;
+use tiergate_engine::{CacheKey, Instant};
 use tiergate_invariants::{Edge, Got, Version, Violation, What};
 use tiergate_scenarios::{Figure, Link, PurgeOf};
 use tiergate_tiers::Connect;
@@ -179,6 +179,7 @@ impl Client {
             .map(|object| (stage.catalogue.object(object).key, Version(stage.current(object))))
             .collect();
         let asked_at = stage.log.now();
+        let before = newest_of(stage, job, what);
         for (key, _) in &asked {
             stage.log.push(What::PurgeAsked { edge, purge: None, key: *key });
         }
@@ -188,6 +189,9 @@ impl Client {
             self.purge_by_method(job, what).await
         };
         if is_confirmed {
+            if stage.scenario.has_feed() && !what.is_soft() {
+                tokio::spawn(confirm_elsewhere(Arc::clone(stage), job, before, asked_at));
+            }
             for (key, newest_when_asked) in asked {
                 stage.log.push(What::PurgeConfirmed { edge, key, newest_when_asked, asked_at });
             }
@@ -273,6 +277,25 @@ impl Client {
         }
         fields.iter().fold(request, |request, (name, value)| request.header(name, value))
     }
+}
+
+/// What a purge covers, and the newest version of each now.
+fn newest_of(stage: &Stage, job: Job, what: PurgeOf) -> Vec<(CacheKey, Version)> {
+    let covered = stage.catalogue.covered(job.object, what).into_iter();
+    covered.map(|object| (stage.catalogue.object(object).key, Version(stage.current(object)))).collect()
+}
+
+/// A lease after a purge was confirmed at one edge, it counts at every other.
+async fn confirm_elsewhere(stage: Arc<Stage>, job: Job, before: Vec<(CacheKey, Version)>, asked_at: Instant) {
+    let lease = stage.cache.feed_policy().map(|policy| policy.lease()).unwrap_or_default();
+    sleep(lease).await;
+    for edge in (0..stage.scenario.topology.edges).filter(|edge| *edge != job.edge) {
+        for (key, newest_when_asked) in &before {
+            let (key, newest_when_asked) = (*key, *newest_when_asked);
+            stage.log.push(What::PurgeConfirmed { edge: Edge(edge), key, newest_when_asked, asked_at });
+        }
+    }
+    stage.log.count(Figure::PurgedElsewhere, 1);
 }
 
 /// Had too many come?

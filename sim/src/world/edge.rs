@@ -38,8 +38,8 @@ use tiergate_proxy::{
 use tiergate_recording::JsonRecorder;
 use tiergate_scenarios::Link;
 use tiergate_tiers::{
-    AnyTier, Connect, HostField, HttpOrigin, LogOptions, LogTier, OriginOptions, RedisOptions, RedisTier,
-    http_head::Scheme,
+    AnyTier, Connect, HostField, HttpOrigin, LogOptions, LogTier, OriginOptions, RedisOptions, RedisStore,
+    RedisStoreOptions, RedisTier, http_head::Scheme,
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -65,7 +65,7 @@ impl World for EdgeWorld {
     type Tier = PlantedTier<AnyTier<Wire, SimMedium>>;
     type Blobs = NoStore;
     type Index = NoStore;
-    type Feed = NoStore;
+    type Feed = RedisStore<Wire>;
     type Observer = Watch;
 }
 
@@ -101,7 +101,7 @@ pub(crate) async fn run(stage: Arc<Stage>, number: u32) -> turmoil::Result {
         },
         tiers,
         durable: None,
-        feed: None,
+        feed: stage.scenario.has_feed().then(|| feed_log(&stage, number)),
         observer: Watch {
             stage: Arc::clone(&stage),
             edge: number,
@@ -195,6 +195,11 @@ fn origin_options(stage: &Stage) -> OriginOptions {
 fn shared_tier(stage: &Stage, number: u32) -> RedisTier<Wire> {
     let options = RedisOptions::default();
     RedisTier::new(stage.wire(Link::SharedTier, number, End::Edge), format!("{SHARED_TIER}:{PORT}"), options)
+}
+
+fn feed_log(stage: &Stage, number: u32) -> RedisStore<Wire> {
+    let options = RedisStoreOptions::default();
+    RedisStore::new(stage.wire(Link::SharedTier, number, End::Edge), format!("{SHARED_TIER}:{PORT}"), options)
 }
 
 /// A process that cannot open its disk ends with an error, and whoever looks after it starts another.

@@ -366,7 +366,7 @@ impl Drop for World {
 
 /// The links that an edge has.
 fn links(scenario: &Scenario) -> impl Iterator<Item = Link> {
-    let store = scenario.has_shared_tier().then_some(Link::SharedTier);
+    let store = scenario.has_store().then_some(Link::SharedTier);
     [Link::Origin, Link::Clients].into_iter().chain(store)
 }
 
@@ -432,7 +432,7 @@ fn network(scenario: &Scenario, seed: Seed) -> (Sim<'static>, [Duration; 2]) {
 fn raise_hosts(sim: &mut Sim<'static>, stage: &Arc<Stage>, streams: &[workload::Streams]) {
     let host = Arc::clone(stage);
     sim.host(ORIGIN, move || origin::run(Arc::clone(&host)));
-    if stage.scenario.has_shared_tier() {
+    if stage.scenario.has_store() {
         let host = Arc::clone(stage);
         sim.host(SHARED_TIER, move || shared_tier::run(Arc::clone(&host)));
     }

@@ -4,12 +4,13 @@
 //! it carries a command out and before it says so, because a client that has given up cannot know which.
 
 mod faults;
+mod feed;
 mod resp;
 mod store;
 
 use super::{
     links::End,
-    stage::{PORT, Stage},
+    stage::{EPOCH_S, PORT, Stage},
 };
 use bytes::BytesMut;
 pub(crate) use faults::StoreFaults;
@@ -54,6 +55,8 @@ trait Temper: Send + Sync + 'static {
     fn evicted(&self, count: usize) -> Vec<bool>;
     /// It holds this many keys now.
     fn holds(&self, keys: u64);
+    /// Its calendar, since 1970.
+    fn wall(&self) -> Duration;
 }
 
 impl Temper for Arc<Stage> {
@@ -67,6 +70,10 @@ impl Temper for Arc<Stage> {
 
     fn holds(&self, keys: u64) {
         self.store_faults.holds(keys);
+    }
+
+    fn wall(&self) -> Duration {
+        Duration::from_secs(EPOCH_S) + turmoil::sim_elapsed().unwrap_or_default()
     }
 }
 
@@ -114,7 +121,7 @@ impl<T: Temper> Server<T> {
                 Ok(Some(command)) => {
                     let reply = match self.temper.hits(FaultKind::SharedTierErrors) {
                         Some(_) => Reply::Error("BUSY it cannot serve anybody just now".to_owned()),
-                        None => store.execute(self.began.elapsed(), &command),
+                        None => store.execute(self.began.elapsed(), self.temper.wall(), &command),
                     };
                     let reply =
                         if reply.has_value() && self.temper.hits(FaultKind::SharedTierTruncates).is_some() {

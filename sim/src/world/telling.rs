@@ -206,7 +206,7 @@ impl Lanes {
         if disks.is_some() {
             all.extend(edges.map(|edge| lane(format!("disk of edge {edge}"), LaneKind::Disk)));
         }
-        let store = scenario.has_shared_tier().then_some(all.len());
+        let store = scenario.has_store().then_some(all.len());
         all.extend(store.map(|_| lane(SHARED_TIER.to_owned(), LaneKind::Tier)));
         all.push(lane("origin".to_owned(), LaneKind::Origin));
         Self { all, store, disks }

@@ -54,9 +54,9 @@ end ",
 }
 
 /// Adds an entry behind all others. Arguments: the entry's id, the entry, and how many are kept. Answers its
-/// sequence.
+/// sequence and a semicolon, so that a number which was cut short is none.
 pub const FEED_APPEND_SCRIPT: &str = feed_script!(after "0", "local known = redis.call('HGET', KEYS[3], ARGV[1]) \
-if known then return known end \
+if known then return known .. ';' end \
 local sequence = string.format('%.0f', tonumber(last) + 1) \
 redis.call('SET', KEYS[1], sequence) \
 redis.call('ZADD', KEYS[2], sequence, ARGV[2]) \
@@ -67,13 +67,14 @@ local id, at = string.match(old[1], '^(%x+:%d+):(%d+):') \
 at = math.max(tonumber(redis.call('HGET', KEYS[4], 'at')), tonumber(at)) \
 redis.call('HSET', KEYS[4], 'through', string.format('%.0f', tonumber(old[2])), 'at', string.format('%.0f', at)) \
 redis.call('HDEL', KEYS[3], id) redis.call('ZREMRANGEBYRANK', KEYS[2], 0, 0) end \
-return sequence");
+return sequence .. ';'");
 
 /// Reads on. Arguments: the sequence after which, and how many entries at most. Answers the last sequence,
-/// what was trimmed (the last sequence and a time), and of each entry itself and its sequence.
+/// what was trimmed (the last sequence and a time), and of each entry itself and its sequence; then
+/// `end`.
 pub const FEED_READ_SCRIPT: &str = feed_script!(after "tonumber(ARGV[1])", "local gone = redis.call('HMGET', KEYS[4], 'through', 'at') \
 local told = {last, gone[1], gone[2]} \
 local found = redis.call('ZRANGEBYSCORE', KEYS[2], '(' .. ARGV[1], '+inf', 'WITHSCORES', 'LIMIT', 0, ARGV[2]) \
 for place = 1, #found, 2 do table.insert(told, found[place]) \
 table.insert(told, string.format('%.0f', tonumber(found[place + 1]))) end \
-return told");
+table.insert(told, 'end') return told");

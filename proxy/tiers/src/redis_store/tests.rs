@@ -127,7 +127,10 @@ async fn rows_change_by_compare_and_set() {
     let later = WallTime::from_unix_millis(4_000_000_090_000);
     store.touch(key, Version(1), later, later).await.expect("another version is no error");
     store.touch(key, Version(2), row(2, b"").expires, later).await.expect("redis answers");
-    store.touch(key, Version(2), WallTime::from_unix_millis(1), WallTime::from_unix_millis(1)).await.expect("as above");
+    store
+        .touch(key, Version(2), WallTime::from_unix_millis(1), WallTime::from_unix_millis(1))
+        .await
+        .expect("as above");
     let found = store.get(key).await.expect("redis answers").row;
     assert_eq!(found, Some(Row { droppable: later, ..row(2, b"") }));
     store.delete(key, Version(2)).await.expect("redis answers");

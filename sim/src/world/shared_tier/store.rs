@@ -3,14 +3,14 @@
 //! Each command is carried out whole, as in the real server, which runs one at a time. Anything else is
 //! refused as an unknown command. There is no memory bound; what is evicted, a fault says.
 
-use super::resp::Reply;
+use super::{feed::FeedLog, resp::Reply};
 use bytes::Bytes;
 use std::{collections::BTreeMap, time::Duration};
-use tiergate_tiers::{FRESHEN_SCRIPT, JOIN_SCRIPT, PUBLISH_SCRIPT};
+use tiergate_tiers::{FEED_APPEND_SCRIPT, FEED_READ_SCRIPT, FRESHEN_SCRIPT, JOIN_SCRIPT, PUBLISH_SCRIPT};
 
-/// Keys with their values, and when they expire: times count from the store's beginning.
+/// Keys with their values, and when they expire: times count from the store's beginning. And the feed's.
 #[derive(Debug, Default)]
-pub(crate) struct Store(BTreeMap<Bytes, Value>);
+pub(crate) struct Store(BTreeMap<Bytes, Value>, FeedLog);
 
 #[derive(Debug)]
 struct Value {
@@ -20,7 +20,7 @@ struct Value {
 
 impl Store {
     /// Carries out one command at time `now`.
-    pub(crate) fn execute(&mut self, now: Duration, command: &[Bytes]) -> Reply {
+    pub(crate) fn execute(&mut self, now: Duration, wall: Duration, command: &[Bytes]) -> Reply {
         let Some((name, arguments)) = command.split_first() else {
             return Reply::Error("ERR empty command".to_owned());
         };
@@ -62,6 +62,22 @@ impl Store {
                 (b"1", [head, read, newer, millis]) => self.freshen(now, head, read, newer, millis),
                 _ => Reply::Error("ERR the script takes 1 key and 3 arguments".to_owned()),
             },
+            ("EVAL", [script, _, _, _, _, _, rest @ ..]) if script == FEED_APPEND_SCRIPT => match rest {
+                [id, member, kept_max] => match number(kept_max) {
+                    Some(kept_max) => self.1.append(wall, id, member, kept_max),
+                    None => not_a_number(),
+                },
+                _ => Reply::Error("ERR the script takes 4 keys and 3 arguments".to_owned()),
+            },
+            ("EVAL", [script, _, _, _, _, _, rest @ ..]) if script == FEED_READ_SCRIPT => match rest {
+                [after, page_max] => match (number(after), number(page_max)) {
+                    (Some(after), Some(page_max)) => {
+                        self.1.read(wall, after, usize::try_from(page_max).unwrap_or(usize::MAX))
+                    }
+                    _ => not_a_number(),
+                },
+                _ => Reply::Error("ERR the script takes 4 keys and 2 arguments".to_owned()),
+            },
             ("EVAL", [_, _, ..]) => Reply::Error("ERR unknown script".to_owned()),
             ("DEL", keys @ [_, ..]) => {
                 let removed = keys.iter().filter(|key| self.0.remove(*key).is_some()).count();
@@ -77,13 +93,14 @@ impl Store {
 
     /// How many keys there are.
     pub(crate) fn count(&self) -> usize {
-        self.0.len()
+        self.0.len() + self.1.count()
     }
 
     /// Drops the keys at these places, in their order.
     pub(crate) fn evict(&mut self, dropped: &[bool]) {
-        let mut dropped = dropped.iter();
-        self.0.retain(|_, _| dropped.next() != Some(&true));
+        let mut dropped = dropped.iter().copied();
+        self.0.retain(|_, _| dropped.next() != Some(true));
+        self.1.evict(&mut dropped);
     }
 
     fn set(&mut self, key: &Bytes, value: &Bytes, expires: Option<Duration>) -> Reply {
@@ -181,7 +198,7 @@ mod tests {
 
     fn run(store: &mut Store, at_ms: u64, command: &str) -> Reply {
         let command: Vec<Bytes> = command.split(' ').map(|word| Bytes::from(word.to_owned())).collect();
-        store.execute(Duration::from_millis(at_ms), &command)
+        store.execute(Duration::from_millis(at_ms), Duration::ZERO, &command)
     }
 
     fn bulk(text: &'static str) -> Reply {
@@ -223,7 +240,7 @@ mod tests {
         let eval = |store: &mut Store, script: &'static str, expected: &'static str| {
             let command =
                 ["EVAL", script, "3", "generation", "waiting", "head", expected, "20"].map(Bytes::from);
-            store.execute(Duration::ZERO, &command)
+            store.execute(Duration::ZERO, Duration::ZERO, &command)
         };
         run(&mut store, 0, "SET waiting 1 PX 90");
         assert_eq!(eval(&mut store, PUBLISH_SCRIPT, "a"), Reply::Integer(0));
@@ -244,7 +261,7 @@ mod tests {
         let mut store = Store::default();
         let mut join = |at_ms, name: &'static str, millis: &'static str| {
             let command = ["EVAL", JOIN_SCRIPT, "1", "generation", name, millis].map(Bytes::from);
-            store.execute(Duration::from_millis(at_ms), &command)
+            store.execute(Duration::from_millis(at_ms), Duration::ZERO, &command)
         };
         assert_eq!(join(0, "a", "10"), bulk("a"));
         assert_eq!(join(9, "b", "10"), bulk("a"), "it is joined");
@@ -259,7 +276,7 @@ mod tests {
         let mut store = Store::default();
         let eval = |store: &mut Store, read: &'static str, newer: &'static str| {
             let command = ["EVAL", FRESHEN_SCRIPT, "1", "head", read, newer, "50"].map(Bytes::from);
-            store.execute(Duration::from_millis(10), &command)
+            store.execute(Duration::from_millis(10), Duration::ZERO, &command)
         };
         assert_eq!(eval(&mut store, "a", "b"), Reply::Integer(0));
         assert_eq!(run(&mut store, 10, "GET head"), Reply::Bulk(None));
