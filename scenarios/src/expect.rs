@@ -161,6 +161,8 @@ figures! {
     Misses = "misses", Added, None;
     /// Odd requests that were answered, each as is right.
     OddAnswered = "odd_answered", Added, None;
+    /// Interim responses (`103 Early Hints`) that clients were sent before a final one.
+    InterimSeen = "interim_seen", Added, None;
     /// Objects stored in L2.
     StoredL2 = "stored_l2", Added, Some(TierId::L2);
     /// Copies into L2 that were under way when their edge lost its power.
@@ -256,6 +258,7 @@ impl Expectations {
             | Figure::TimedOut
             | Figure::ServerErrors
             | Figure::StaleAnswers
+            | Figure::InterimSeen
             | Figure::OriginRequests
             | Figure::RecoveredMs
             | Figure::StoredL2

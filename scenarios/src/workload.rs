@@ -158,7 +158,7 @@ pub struct Request {
     /// It is a `POST`.
     #[serde(default)]
     pub post: bool,
-    /// It is the odd request with this number, from 0 to 47.
+    /// It is the odd request with this number, from 0 to 86: those from 52 on are of HTTP/2.
     #[serde(default)]
     pub odd: Option<u8>,
     /// It comes over HTTP/2.
@@ -171,7 +171,7 @@ pub struct Request {
 }
 
 /// How many odd requests there are.
-pub const ODD_REQUESTS: usize = 48;
+pub const ODD_REQUESTS: usize = 87;
 
 /// What a purge is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]

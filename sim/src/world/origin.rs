@@ -3,6 +3,8 @@
 //! It decides which version it serves when a request arrives, and may deliver it much later: caches have been
 //! wrong in exactly that gap. What it does to each answer is drawn from its own stream of the seed.
 
+pub(super) mod raw;
+
 use super::{
     body,
     catalogue::{Framing, Object, Storage, between, percent, tag_name},
@@ -15,6 +17,7 @@ use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
+use raw::{MALFORMED_HEADS, Next, Raw};
 use std::{
     future::Future,
     io,
@@ -24,7 +27,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 use tiergate_engine::Random;
-use tiergate_invariants::{Edge, Version, What};
+use tiergate_invariants::{Edge, Version, Violation, What};
 use tiergate_scenarios::{Between, FaultKind, Figure, Link};
 use tokio::time::{Sleep, sleep};
 use turmoil::net::TcpListener;
@@ -42,15 +45,25 @@ pub(crate) async fn run(stage: Arc<Stage>) -> turmoil::Result {
         let Some(edge) = stage.edge_at(peer.ip()) else {
             continue;
         };
-        let stream = stage.wire(Link::Origin, edge, End::Far).on(stream);
-        let (stage, answers) = (Arc::clone(&stage), Arc::clone(&answers));
-        let service =
-            service_fn(move |request| answer(Arc::clone(&stage), Arc::clone(&answers), edge, request));
+        let next = Next::default();
+        let stream = Raw::new(stage.wire(Link::Origin, edge, End::Far).on(stream), next.clone());
+        let connection = Connection { stage: Arc::clone(&stage), answers: Arc::clone(&answers), edge, next };
+        let service = service_fn(move |request| answer(connection.clone(), request));
         let connection =
             http1::Builder::new().auto_date_header(false).serve_connection(TokioIo::new(stream), service);
         // How it ended, the client sees.
         tokio::spawn(async move { drop(connection.await) });
     }
+}
+
+/// A connection of an edge.
+#[derive(Clone)]
+struct Connection {
+    stage: Arc<Stage>,
+    /// How many answers there were about each object.
+    answers: Arc<Mutex<Vec<u32>>>,
+    edge: u32,
+    next: Next,
 }
 
 /// Says what is served from when on.
@@ -86,12 +99,9 @@ impl std::fmt::Display for BrokenOff {
 
 impl std::error::Error for BrokenOff {}
 
-async fn answer(
-    stage: Arc<Stage>,
-    answers: Arc<Mutex<Vec<u32>>>,
-    edge: u32,
-    request: Request<Incoming>,
-) -> Result<Response<Answer>, BrokenOff> {
+async fn answer(of: Connection, request: Request<Incoming>) -> Result<Response<Answer>, BrokenOff> {
+    let Connection { stage, answers, edge, next } = of;
+    check_cookies(&stage, request.headers());
     let Some(number) = stage.catalogue.number_of(request.uri().path()) else {
         return Ok(alone(stage, StatusCode::NOT_FOUND));
     };
@@ -102,10 +112,14 @@ async fn answer(
         answers[number as usize] += 1;
         answer
     };
+    if stage.is_malformed(number, answer, &next, request.method()) {
+        drop(request.into_body().collect().await);
+        return Ok(alone(stage, StatusCode::OK));
+    }
     let version = stage.current(number);
     match *request.method() {
         Method::GET | Method::HEAD => {}
-        Method::POST => return Ok(posted(stage, edge, number, request).await),
+        Method::POST => return Ok(posted(stage, edge, number, request, &next).await),
         _ => return Ok(alone(stage, StatusCode::NO_CONTENT)),
     }
     let temper = Temper::draw(&stage, number, answer, object.version(version).length);
@@ -144,12 +158,53 @@ async fn answer(
         *response.status_mut() = StatusCode::NOT_MODIFIED;
     }
     head(&mut response, object, version, &tag);
+    if object.hints {
+        next.hints();
+    }
     Ok(response)
+}
+
+/// Cookies may come in several fields over HTTP/2 alone (RFC 9113 section 8.2.3).
+fn check_cookies(stage: &Stage, fields: &HeaderMap) {
+    if fields.get_all(header::COOKIE).iter().count() > 1 {
+        let detail = "the origin was sent `Cookie` in more than one field".to_owned();
+        stage.log.fail(Violation { rule: "odd", detail });
+    }
+}
+
+impl Stage {
+    /// Is the answer with this number about an object one that begins with a malformed head? Then it is the
+    /// next one of its connection.
+    fn is_malformed(&self, object: u32, answer: u32, next: &Next, method: &Method) -> bool {
+        let kind = FaultKind::OriginMalformed;
+        if self.is_healed() || !matches!(*method, Method::GET | Method::HEAD | Method::POST) {
+            return false;
+        }
+        let mut random =
+            self.seed.split(&format!("{}: answer {answer} about object {object}", kind.as_str()));
+        let mut befalls = self.faults.of(kind).iter().filter(|fault| fault.is_of(object, answer));
+        let is_malformed = befalls.any(|fault| percent(&mut random, fault.percent));
+        if is_malformed {
+            let number = random.below(MALFORMED_HEADS);
+            next.is_malformed(usize::try_from(number).expect("there are some dozens"));
+            self.log.plan(kind, 1);
+            self.log.arm(kind);
+            self.log.fire_answer(kind, object, answer);
+            self.log.count(Figure::OriginRequests, 1);
+        }
+        is_malformed
+    }
 }
 
 /// What a `POST` is answered: the object as it is now, by its own name, so that it may be stored (RFC 9110
 /// section 9.3.3).
-async fn posted(stage: Arc<Stage>, edge: u32, number: u32, request: Request<Incoming>) -> Response<Answer> {
+async fn posted(
+    stage: Arc<Stage>,
+    edge: u32,
+    number: u32,
+    request: Request<Incoming>,
+    next: &Next,
+) -> Response<Answer> {
     let language = if stage.catalogue.object(number).varies { language_of(request.headers()) } else { 0 };
     // It is answered once it is there; one that breaks off is answered all the same.
     drop(request.into_body().collect().await);
@@ -166,6 +221,9 @@ async fn posted(stage: Arc<Stage>, edge: u32, number: u32, request: Request<Inco
     head(&mut response, object, version, &object.etag(version, language));
     let own = object.target.parse().expect("a path is a field value");
     response.headers_mut().insert(header::CONTENT_LOCATION, own);
+    if object.hints {
+        next.hints();
+    }
     response
 }
 
