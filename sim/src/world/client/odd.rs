@@ -111,18 +111,22 @@ impl Client {
     pub(super) async fn ask_oddly(&self, job: Job, number: u8) {
         let target = &self.stage.catalogue.object(job.object).target;
         let index = usize::from(number);
-        let (request, wanted, heard) = match index.checked_sub(OF_HTTP1) {
-            None => {
-                let (request, wanted) = REQUESTS[index];
-                let text = filled(request, target).replace('|', "\r\n");
-                (request, wanted, timeout(self.time_max(), self.heard_of(job, &text)).await)
-            }
-            Some(index) => {
-                let (request, rest, wanted) = odd_h2::REQUESTS[index];
-                let text = filled(request, target);
-                (request, wanted, timeout(self.time_max(), self.heard_of_h2(job, &text, rest)).await)
-            }
+        let of_http2 = index.checked_sub(OF_HTTP1).map(|index| odd_h2::REQUESTS[index]);
+        let (request, wanted) = of_http2.map_or_else(|| REQUESTS[index], |(text, _, wanted)| (text, wanted));
+        let (text, time_max) = (filled(request, target), self.time_max());
+        let (slot, key) = (&self.stage.edges[job.edge as usize], self.key(job));
+        // One that is right changes the object, as any other does.
+        let is_post = request.starts_with("POST ");
+        if is_post {
+            slot.post_begins(key);
+        }
+        let heard = match of_http2 {
+            None => timeout(time_max, self.heard_of(job, &text.replace('|', "\r\n"))).await,
+            Some((_, rest, _)) => timeout(time_max, self.heard_of_h2(job, &text, rest)).await,
         };
+        if is_post {
+            slot.post_ends(key);
+        }
         let Some(heard) = heard.ok().flatten() else {
             return;
         };
