@@ -140,3 +140,19 @@ pub(super) fn page(error: &Error) -> Option<ErrorPage> {
         ErrorSource::Internal | ErrorSource::Unset => Some(ErrorPage::OURS),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who asked for no other protocol is not told of one.
+    #[test]
+    fn only_who_asked_for_another_protocol_gets_one() {
+        let limits = ResponseLimits::default();
+        let head = |status: u16| ResponseHeader::build(status, None).expect("a status");
+        let refused = judge(&head(101), &limits, false).expect_err("nobody asked");
+        assert_eq!(page(&refused), Some(ErrorPage::ORIGIN_MALFORMED));
+        assert!(judge(&head(101), &limits, true).is_ok());
+        assert!(judge(&head(103), &limits, false).is_ok());
+    }
+}

@@ -12,7 +12,7 @@ use super::{
     stage::{EPOCH_S, PORT, Stage},
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -101,8 +101,9 @@ impl std::error::Error for BrokenOff {}
 
 async fn answer(of: Connection, request: Request<Incoming>) -> Result<Response<Answer>, BrokenOff> {
     let Connection { stage, answers, edge, next } = of;
-    check_cookies(&stage, request.headers());
-    let Some(number) = stage.catalogue.number_of(request.uri().path()) else {
+    let (asked, body) = request.into_parts();
+    check_cookies(&stage, &asked.headers);
+    let Some(number) = stage.catalogue.number_of(asked.uri.path()) else {
         return Ok(alone(stage, StatusCode::NOT_FOUND));
     };
     let object = stage.catalogue.object(number);
@@ -112,17 +113,20 @@ async fn answer(of: Connection, request: Request<Incoming>) -> Result<Response<A
         answers[number as usize] += 1;
         answer
     };
-    if stage.is_malformed(number, answer, &next, request.method()) {
-        drop(request.into_body().collect().await);
+    match asked.method {
+        Method::GET | Method::HEAD => {}
+        // It is answered once it is there; one that breaks off is answered all the same.
+        Method::POST => drop(body.collect().await),
+        _ => return Ok(alone(stage, StatusCode::NO_CONTENT)),
+    }
+    if stage.is_malformed(number, answer, &next) {
         return Ok(alone(stage, StatusCode::OK));
     }
     let version = stage.current(number);
-    match *request.method() {
-        Method::GET | Method::HEAD => {}
-        Method::POST => return Ok(posted(stage, edge, number, request, &next).await),
-        _ => return Ok(alone(stage, StatusCode::NO_CONTENT)),
+    let mut temper = Temper::draw(&stage, number, answer, object.version(version).length);
+    if asked.method == Method::POST {
+        temper.drip_ms = 0;
     }
-    let temper = Temper::draw(&stage, number, answer, object.version(version).length);
     if temper.refuses {
         stage.log.arm(FaultKind::OriginErrors);
         stage.log.fire_answer(FaultKind::OriginErrors, number, answer);
@@ -140,9 +144,25 @@ async fn answer(of: Connection, request: Request<Incoming>) -> Result<Response<A
         stage.log.fire_answer(FaultKind::OriginStalls, number, answer);
         sleep(Duration::from_millis(for_ms)).await;
     }
-    let language = if object.varies { language_of(request.headers()) } else { 0 };
+    if object.hints {
+        next.hints();
+    }
+    Ok(with_body(stage, &asked, (number, version, answer), temper))
+}
+
+/// An answer with the object, or with 304. That to a `POST` is the object as it is now, by its own name, so
+/// that it may be stored (RFC 9110 section 9.3.3).
+fn with_body(
+    stage: Arc<Stage>,
+    asked: &request::Parts,
+    (number, version, answer): (u32, u32, u32),
+    temper: Temper,
+) -> Response<Answer> {
+    let object = stage.catalogue.object(number);
+    let language = if object.varies { language_of(&asked.headers) } else { 0 };
     let tag = object.etag(version, language);
-    let is_still_right = request.headers().get(header::IF_NONE_MATCH).is_some_and(|has| *has == *tag);
+    let is_post = asked.method == Method::POST;
+    let is_still_right = !is_post && asked.headers.get(header::IF_NONE_MATCH).is_some_and(|has| *has == *tag);
     let mut response = Response::new(Answer {
         number: body::number(number, language),
         version,
@@ -158,10 +178,11 @@ async fn answer(of: Connection, request: Request<Incoming>) -> Result<Response<A
         *response.status_mut() = StatusCode::NOT_MODIFIED;
     }
     head(&mut response, object, version, &tag);
-    if object.hints {
-        next.hints();
+    if is_post {
+        let own = object.target.parse().expect("a path is a field value");
+        response.headers_mut().insert(header::CONTENT_LOCATION, own);
     }
-    Ok(response)
+    response
 }
 
 /// Cookies may come in several fields over HTTP/2 alone (RFC 9113 section 8.2.3).
@@ -175,9 +196,9 @@ fn check_cookies(stage: &Stage, fields: &HeaderMap) {
 impl Stage {
     /// Is the answer with this number about an object one that begins with a malformed head? Then it is the
     /// next one of its connection.
-    fn is_malformed(&self, object: u32, answer: u32, next: &Next, method: &Method) -> bool {
+    fn is_malformed(&self, object: u32, answer: u32, next: &Next) -> bool {
         let kind = FaultKind::OriginMalformed;
-        if self.is_healed() || !matches!(*method, Method::GET | Method::HEAD | Method::POST) {
+        if self.is_healed() {
             return false;
         }
         let mut random =
@@ -194,37 +215,6 @@ impl Stage {
         }
         is_malformed
     }
-}
-
-/// What a `POST` is answered: the object as it is now, by its own name, so that it may be stored (RFC 9110
-/// section 9.3.3).
-async fn posted(
-    stage: Arc<Stage>,
-    edge: u32,
-    number: u32,
-    request: Request<Incoming>,
-    next: &Next,
-) -> Response<Answer> {
-    let language = if stage.catalogue.object(number).varies { language_of(request.headers()) } else { 0 };
-    // It is answered once it is there; one that breaks off is answered all the same.
-    drop(request.into_body().collect().await);
-    let version = stage.current(number);
-    let object = stage.catalogue.object(number);
-    stage.log.push(What::OriginAnswered { edge: Edge(edge), key: object.key, version: Version(version) });
-    let mut response = Response::new(Answer {
-        number: body::number(number, language),
-        version,
-        length: object.version(version).length,
-        framing: object.framing,
-        ..Answer::empty(Arc::clone(&stage))
-    });
-    head(&mut response, object, version, &object.etag(version, language));
-    let own = object.target.parse().expect("a path is a field value");
-    response.headers_mut().insert(header::CONTENT_LOCATION, own);
-    if object.hints {
-        next.hints();
-    }
-    response
 }
 
 /// A response that is only a status.
