@@ -31,8 +31,8 @@ const STATUS_LINE_BYTES: usize = 15;
 const FIELD_LINE_REST: usize = 4;
 
 /// Is this a head that may go to a client? One of any size was read by Pingora already, up to 1 MiB. A coding
-/// other than `chunked` is still in the body, and a client would not know: the field that tells of it goes. And
-/// only who `upgrades` may be told that another protocol is spoken from now on (RFC 9110 section 7.8).
+/// other than `chunked` is still in the body, and a client would not know: the field that tells of it goes.
+/// And only who `upgrades` may be told that another protocol is spoken from now on (RFC 9110 section 7.8).
 pub(super) fn judge(response: &ResponseHeader, limits: &ResponseLimits, upgrades: bool) -> Result<()> {
     let reason = response.get_reason_phrase().map_or(0, str::len);
     let bytes: usize = response

@@ -37,8 +37,8 @@ pub(super) enum Rest {
 
 use Rest::{Body, Nothing};
 
-/// Method, scheme, authority and path, each `-` where there is none, and the fields. Placeholders are those of
-/// the odd requests of HTTP/1.
+/// Method, scheme, authority and path, each `-` where there is none, and the fields. Placeholders are those
+/// of the odd requests of HTTP/1.
 pub(super) const REQUESTS: [(&str, Rest, Answer); 35] = [
     // Malformed: RFC 9113 section 8, and the limits of the front.
     ("GET http {h} /{long}", Nothing, Is(414)),
