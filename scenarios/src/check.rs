@@ -221,7 +221,8 @@ fn check_world(raw: &RawScenario) -> Result<(), OutOfBounds> {
     number(objects.tags, 0, 100, "objects.tags")?;
     number(objects.validators_percent, 0, 100, "objects.validators_percent")?;
     number(objects.date_percent, 0, 100, "objects.date_percent")?;
-    number(objects.cookie_percent, 0, 100, "objects.cookie_percent")
+    number(objects.cookie_percent, 0, 100, "objects.cookie_percent")?;
+    number(objects.interim_percent, 0, 100, "objects.interim_percent")
 }
 
 fn check_workload(raw: &RawScenario) -> Result<(), OutOfBounds> {

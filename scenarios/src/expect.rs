@@ -170,6 +170,8 @@ figures! {
     AdminAnswered = "admin_answered", Added, None;
     /// Requests that were refused because too many came: 429, or 503 of that kind.
     TurnedAway = "turned_away", Added, None;
+    /// Interim responses (`103 Early Hints`) that clients were sent before a final one.
+    InterimSeen = "interim_seen", Added, None;
     /// Objects stored in L2.
     StoredL2 = "stored_l2", Added, Some(TierId::L2);
     /// Copies into L2 that were under way when their edge lost its power.
@@ -269,6 +271,7 @@ impl Expectations {
             | Figure::TimedOut
             | Figure::ServerErrors
             | Figure::StaleAnswers
+            | Figure::InterimSeen
             | Figure::OriginRequests
             | Figure::RecoveredMs
             | Figure::BreakersOpened

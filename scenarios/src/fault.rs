@@ -68,6 +68,9 @@ faults! {
     OriginResets = "origin_resets", None, [Percent, Object, Answer];
     /// The origin answers 503, with a body that says so.
     OriginErrors = "origin_errors", None, [Percent, Object, Answer];
+    /// The origin answers with a head that is malformed or too large, each time in one of some twenty ways,
+    /// and closes the connection.
+    OriginMalformed = "origin_malformed", None, [Percent, Object, Answer];
     /// An edge and the origin cannot reach each other.
     PartitionOrigin = "partition_origin", None, [Times, At, For, Edge, Direction];
     /// An edge and the shared tier cannot reach each other.

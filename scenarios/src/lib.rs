@@ -210,6 +210,9 @@ pub struct Objects {
     /// How many of a hundred objects come with a `Set-Cookie`. Default 0.
     #[serde(default)]
     pub cookie_percent: u8,
+    /// How many of a hundred objects come after an interim response (`103 Early Hints`). Default 0.
+    #[serde(default)]
+    pub interim_percent: u8,
 }
 
 /// Objects that are larger than the others.

@@ -164,7 +164,7 @@ pub struct Request {
     /// It is a `POST`.
     #[serde(default)]
     pub post: bool,
-    /// It is the odd request with this number, from 0 to 47.
+    /// It is the odd request with this number, from 0 to 86: those from 52 on are of HTTP/2.
     #[serde(default)]
     pub odd: Option<u8>,
     /// It goes to the admin listener: a purge as a form, and what is no purge as the request with this number,
@@ -181,7 +181,7 @@ pub struct Request {
 }
 
 /// How many odd requests there are.
-pub const ODD_REQUESTS: usize = 48;
+pub const ODD_REQUESTS: usize = 87;
 
 /// How many requests to the admin listener there are.
 pub const ADMIN_REQUESTS: usize = 29;

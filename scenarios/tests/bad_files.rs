@@ -72,8 +72,8 @@ fn each_mistake_names_line_field_value_and_bound() {
         ("  l1: {}\n", "  feed: {}\n", &["s.yaml:5:", "`cache.feed` is present", "absent"]),
         (
             "requests: 10",
-            "requests: [{at: 1s, object: 0, odd: 48}]",
-            &["s.yaml:16:", "`workload.requests.odd` is 48, but must be 0 to 47"],
+            "requests: [{at: 1s, object: 0, odd: 87}]",
+            &["s.yaml:16:", "`workload.requests.odd` is 87, but must be 0 to 86"],
         ),
         ("requests: 10", "requests: -5", &["s.yaml:16:", "`-5` is no number of requests"]),
         (

@@ -10,6 +10,8 @@ use std::sync::{Arc, OnceLock};
 const BYTES: usize = 29;
 /// Where it stands in a head.
 const NAME: &[u8] = b"\r\ndate: ";
+/// What a head begins with, but for the digit of its minor version and its status.
+const VERSION: &[u8] = b"HTTP/1.";
 
 /// What the origin says, once it has: told by who reads the response, and read by who writes it.
 #[derive(Clone, Debug, Default)]
@@ -38,13 +40,16 @@ pub(super) enum Redated {
 }
 
 impl Redated {
-    /// What is to be written instead of these bytes, which are as many.
+    /// What is to be written instead of these bytes, which are as many. Interim heads may come before the
+    /// final one, also after that was read, and have no date, or one of their own.
     pub(super) fn pieces<'b>(&'b mut self, bytes: &'b [u8]) -> [&'b [u8]; 3] {
         if let Self::Awaits(date) = self
             && let Some(date) = date.0.get().copied()
+            && let Some(begin) = final_head(bytes)
         {
-            let at = bytes.windows(NAME.len()).position(|bytes| bytes.eq_ignore_ascii_case(NAME));
-            let within = |at| Self::Within { before: at + NAME.len(), date, left: BYTES };
+            let mut names = bytes[begin..].windows(NAME.len());
+            let at = names.position(|bytes| bytes.eq_ignore_ascii_case(NAME));
+            let within = |at| Self::Within { before: begin + at + NAME.len(), date, left: BYTES };
             *self = at.map_or(Self::Done, within);
         }
         match self {
@@ -68,6 +73,13 @@ impl Redated {
             }
         }
     }
+}
+
+/// Where a head that is not interim begins: at a line `HTTP/1.1 200`, which no field is.
+fn final_head(bytes: &[u8]) -> Option<usize> {
+    let is_line = |at: usize| at == 0 || bytes[at - 1] == b'\n';
+    memchr::memmem::find_iter(bytes, VERSION)
+        .find(|at| is_line(*at) && matches!(bytes[at + VERSION.len()..], [_, b' ', b'2'..=b'9', ..]))
 }
 
 #[cfg(test)]
@@ -102,6 +114,22 @@ mod tests {
         let expected = text.replace("Mon, 30 Nov 2026 00:00:00 GMT", ORIGINS) + &text;
         for count in 1..=HEAD.len() {
             assert_eq!(leaves(&date, &[HEAD, HEAD], count), expected, "{count} bytes at a time");
+        }
+    }
+
+    /// Interim heads leave as they are, however they are written: alone, with the final one, or in parts.
+    #[test]
+    fn a_date_is_the_final_heads() {
+        let interim = b"HTTP/1.1 103 Early Hints\r\nDate: Mon, 30 Nov 2026 00:00:00 GMT\r\nLink: <a>\r\n\r\n";
+        let text = [&interim[..], interim, HEAD].concat();
+        let date = OriginDate::default();
+        date.is(ORIGINS.as_bytes());
+        let head = String::from_utf8(HEAD.to_vec()).expect("text");
+        let interims = String::from_utf8([&interim[..], interim].concat()).expect("text");
+        let expected = interims + &head.replace("Mon, 30 Nov 2026 00:00:00 GMT", ORIGINS);
+        for count in [1, 2, 7, 30, 1_000] {
+            assert_eq!(leaves(&date, &[interim, interim, HEAD], count), expected, "{count} bytes at a time");
+            assert_eq!(leaves(&date, &[&text], count), expected, "all at once, {count} bytes at a time");
         }
     }
 

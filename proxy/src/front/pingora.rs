@@ -187,11 +187,12 @@ impl<W: World> ProxyHttp for Proxying<W> {
 
     async fn upstream_response_filter(
         &self,
-        _session: &mut Session,
+        session: &mut Session,
         response: &mut ResponseHeader,
         passing: &mut Passing<W>,
     ) -> Result<()> {
-        if let Err(error) = proxied::judge(response, &self.front.response_limits) {
+        let upgrades = session.as_downstream().is_upgrade_req();
+        if let Err(error) = proxied::judge(response, &self.front.response_limits, upgrades) {
             if let Some(passed) = &mut passing.passed {
                 passed.account = Account::refused(Refusal::Origin(OriginFailure::Malformed));
             }

@@ -32,7 +32,8 @@ const FIELD_LINE_REST: usize = 4;
 
 /// Is this a head that may go to a client? One of any size was read by Pingora already, up to 1 MiB. A coding
 /// other than `chunked` is still in the body, and a client would not know: the field that tells of it goes.
-pub(super) fn judge(response: &ResponseHeader, limits: &ResponseLimits) -> Result<()> {
+/// And only who `upgrades` may be told that another protocol is spoken from now on (RFC 9110 section 7.8).
+pub(super) fn judge(response: &ResponseHeader, limits: &ResponseLimits, upgrades: bool) -> Result<()> {
     let reason = response.get_reason_phrase().map_or(0, str::len);
     let bytes: usize = response
         .headers
@@ -52,6 +53,9 @@ pub(super) fn judge(response: &ResponseHeader, limits: &ResponseLimits) -> Resul
     }
     if codings.iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"chunked")) {
         return refused("the origin's response has a transfer coding that is not known");
+    }
+    if response.status == http::StatusCode::SWITCHING_PROTOCOLS && !upgrades {
+        return refused("the origin switches protocols, which nobody asked it to");
     }
     Ok(())
 }
@@ -134,5 +138,21 @@ pub(super) fn page(error: &Error) -> Option<ErrorPage> {
             _ => Some(ErrorPage::BAD_REQUEST),
         },
         ErrorSource::Internal | ErrorSource::Unset => Some(ErrorPage::OURS),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who asked for no other protocol is not told of one.
+    #[test]
+    fn only_who_asked_for_another_protocol_gets_one() {
+        let limits = ResponseLimits::default();
+        let head = |status: u16| ResponseHeader::build(status, None).expect("a status");
+        let refused = judge(&head(101), &limits, false).expect_err("nobody asked");
+        assert_eq!(page(&refused), Some(ErrorPage::ORIGIN_MALFORMED));
+        assert!(judge(&head(101), &limits, true).is_ok());
+        assert!(judge(&head(103), &limits, false).is_ok());
     }
 }

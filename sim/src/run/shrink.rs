@@ -262,6 +262,7 @@ impl Shrinker<'_> {
             ("/objects/large", Value::Null),
             ("/objects/vary_percent", Value::Null),
             ("/objects/cookie_percent", Value::Null),
+            ("/objects/interim_percent", Value::Null),
             ("/objects/tags", Value::Null),
             ("/objects/not_storable_percent", json!(0)),
             ("/objects/chunked_percent", json!(0)),

@@ -30,6 +30,8 @@ pub(crate) struct Object {
     pub has_tag: bool,
     /// Does it come with a cookie?
     pub sets_cookie: bool,
+    /// Does an interim response come before its answers?
+    pub hints: bool,
     /// Its tag, from 0.
     pub tag: Option<u32>,
     /// Every version, oldest first; the first is there from the start.
@@ -174,8 +176,9 @@ impl Object {
         let says_date = percent(random, objects.date_percent);
         let has_tag = percent(random, objects.validators_percent);
         let sets_cookie = percent(random, objects.cookie_percent);
+        let hints = percent(random, objects.interim_percent);
         let tag = number.checked_rem(objects.tags);
-        Self { target, key, framing, storage, varies, says_date, has_tag, sets_cookie, tag, versions }
+        Self { target, key, framing, storage, varies, says_date, has_tag, sets_cookie, hints, tag, versions }
     }
 
     /// What its path begins with, up to its number.

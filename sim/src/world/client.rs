@@ -6,6 +6,7 @@
 mod admin;
 mod judging;
 mod odd;
+mod odd_h2;
 
 use super::{
     catalogue::{AUTHORITY, tag_name},
@@ -238,20 +239,26 @@ impl Client {
         body: BoxBody<Bytes, Infallible>,
     ) -> Option<(Response<Incoming>, Connection)> {
         let request = self.request(job, method, fields).body(body);
-        let request = request.expect("a plain method, path and host are a request");
+        let mut request = request.expect("a plain method, path and host are a request");
         let wire = self.stage.wire(Link::Clients, job.edge, End::Far);
         let stream = wire.connect(&format!("{}:{PORT}", edge_name(job.edge))).await.ok()?;
         let io = TokioIo::new(stream);
+        let asked_at = turmoil::sim_elapsed().unwrap_or_default();
+        self.hear_hints(&mut request);
         if job.is_http2 {
             let (mut sender, connection) = http2::handshake(TokioExecutor::new(), io).await.ok()?;
             let task = tokio::spawn(async move { drop(connection.await) });
             let connection = Connection(task.abort_handle());
-            return Some((sender.send_request(request).await.ok()?, connection));
+            let response = sender.send_request(request).await.ok()?;
+            self.check_head(job, &response, asked_at);
+            return Some((response, connection));
         }
         let (mut sender, connection) = http1::handshake(io).await.ok()?;
         let task = tokio::spawn(async move { drop(connection.await) });
         let connection = Connection(task.abort_handle());
-        Some((sender.send_request(request).await.ok()?, connection))
+        let response = sender.send_request(request).await.ok()?;
+        self.check_head(job, &response, asked_at);
+        Some((response, connection))
     }
 
     fn request(&self, job: Job, method: Method, fields: &[(header::HeaderName, String)]) -> request::Builder {

@@ -4,6 +4,7 @@
 //! wrong in exactly that gap. What it does to each answer is drawn from its own stream of the seed.
 
 pub(crate) mod forwarded;
+pub(super) mod raw;
 
 use super::{
     body,
@@ -12,11 +13,12 @@ use super::{
     stage::{EPOCH_S, PORT, Stage},
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
+use raw::{MALFORMED_HEADS, Next, Raw};
 use std::{
     future::Future,
     io,
@@ -44,15 +46,25 @@ pub(crate) async fn run(stage: Arc<Stage>) -> turmoil::Result {
         let Some(edge) = stage.edge_at(peer.ip()) else {
             continue;
         };
-        let stream = stage.wire(Link::Origin, edge, End::Far).on(stream);
-        let (stage, answers) = (Arc::clone(&stage), Arc::clone(&answers));
-        let service =
-            service_fn(move |request| answer(Arc::clone(&stage), Arc::clone(&answers), edge, request));
+        let next = Next::default();
+        let stream = Raw::new(stage.wire(Link::Origin, edge, End::Far).on(stream), next.clone());
+        let connection = Connection { stage: Arc::clone(&stage), answers: Arc::clone(&answers), edge, next };
+        let service = service_fn(move |request| answer(connection.clone(), request));
         let connection =
             http1::Builder::new().auto_date_header(false).serve_connection(TokioIo::new(stream), service);
         // How it ended, the client sees.
         tokio::spawn(async move { drop(connection.await) });
     }
+}
+
+/// A connection of an edge.
+#[derive(Clone)]
+struct Connection {
+    stage: Arc<Stage>,
+    /// How many answers there were about each object.
+    answers: Arc<Mutex<Vec<u32>>>,
+    edge: u32,
+    next: Next,
 }
 
 /// Says what is served from when on.
@@ -88,16 +100,14 @@ impl std::fmt::Display for BrokenOff {
 
 impl std::error::Error for BrokenOff {}
 
-async fn answer(
-    stage: Arc<Stage>,
-    answers: Arc<Mutex<Vec<u32>>>,
-    edge: u32,
-    request: Request<Incoming>,
-) -> Result<Response<Answer>, BrokenOff> {
-    let Some(number) = stage.catalogue.number_of(request.uri().path()) else {
+async fn answer(of: Connection, request: Request<Incoming>) -> Result<Response<Answer>, BrokenOff> {
+    let Connection { stage, answers, edge, next } = of;
+    let (asked, body) = request.into_parts();
+    check_cookies(&stage, &asked.headers);
+    let Some(number) = stage.catalogue.number_of(asked.uri.path()) else {
         return Ok(alone(stage, StatusCode::NOT_FOUND));
     };
-    if let Some(wrong) = forwarded::wrong(request.headers(), &stage.scenario.front) {
+    if let Some(wrong) = forwarded::wrong(&asked.headers, &stage.scenario.front) {
         let detail = format!("edge {edge} told the origin {wrong}");
         stage.log.fail(Violation { rule: "forwarded", detail });
     }
@@ -108,13 +118,20 @@ async fn answer(
         answers[number as usize] += 1;
         answer
     };
-    let version = stage.current(number);
-    match *request.method() {
+    match asked.method {
         Method::GET | Method::HEAD => {}
-        Method::POST => return Ok(posted(stage, edge, number, request).await),
+        // It is answered once it is there; one that breaks off is answered all the same.
+        Method::POST => drop(body.collect().await),
         _ => return Ok(alone(stage, StatusCode::NO_CONTENT)),
     }
-    let temper = Temper::draw(&stage, number, answer, object.version(version).length);
+    if stage.is_malformed(number, answer, &next) {
+        return Ok(alone(stage, StatusCode::OK));
+    }
+    let version = stage.current(number);
+    let mut temper = Temper::draw(&stage, number, answer, object.version(version).length);
+    if asked.method == Method::POST {
+        temper.drip_ms = 0;
+    }
     if temper.refuses {
         stage.log.arm(FaultKind::OriginErrors);
         stage.log.fire_answer(FaultKind::OriginErrors, number, answer);
@@ -132,9 +149,25 @@ async fn answer(
         stage.log.fire_answer(FaultKind::OriginStalls, number, answer);
         sleep(Duration::from_millis(for_ms)).await;
     }
-    let language = if object.varies { language_of(request.headers()) } else { 0 };
+    if object.hints {
+        next.hints();
+    }
+    Ok(with_body(stage, &asked, (number, version, answer), temper))
+}
+
+/// An answer with the object, or with 304. That to a `POST` is the object as it is now, by its own name, so
+/// that it may be stored (RFC 9110 section 9.3.3).
+fn with_body(
+    stage: Arc<Stage>,
+    asked: &request::Parts,
+    (number, version, answer): (u32, u32, u32),
+    temper: Temper,
+) -> Response<Answer> {
+    let object = stage.catalogue.object(number);
+    let language = if object.varies { language_of(&asked.headers) } else { 0 };
     let tag = object.etag(version, language);
-    let is_still_right = request.headers().get(header::IF_NONE_MATCH).is_some_and(|has| *has == *tag);
+    let is_post = asked.method == Method::POST;
+    let is_still_right = !is_post && asked.headers.get(header::IF_NONE_MATCH).is_some_and(|has| *has == *tag);
     let mut response = Response::new(Answer {
         number: body::number(number, language),
         version,
@@ -150,29 +183,43 @@ async fn answer(
         *response.status_mut() = StatusCode::NOT_MODIFIED;
     }
     head(&mut response, object, version, &tag);
-    Ok(response)
+    if is_post {
+        let own = object.target.parse().expect("a path is a field value");
+        response.headers_mut().insert(header::CONTENT_LOCATION, own);
+    }
+    response
 }
 
-/// What a `POST` is answered: the object as it is now, by its own name, so that it may be stored (RFC 9110
-/// section 9.3.3).
-async fn posted(stage: Arc<Stage>, edge: u32, number: u32, request: Request<Incoming>) -> Response<Answer> {
-    let language = if stage.catalogue.object(number).varies { language_of(request.headers()) } else { 0 };
-    // It is answered once it is there; one that breaks off is answered all the same.
-    drop(request.into_body().collect().await);
-    let version = stage.current(number);
-    let object = stage.catalogue.object(number);
-    stage.log.push(What::OriginAnswered { edge: Edge(edge), key: object.key, version: Version(version) });
-    let mut response = Response::new(Answer {
-        number: body::number(number, language),
-        version,
-        length: object.version(version).length,
-        framing: object.framing,
-        ..Answer::empty(Arc::clone(&stage))
-    });
-    head(&mut response, object, version, &object.etag(version, language));
-    let own = object.target.parse().expect("a path is a field value");
-    response.headers_mut().insert(header::CONTENT_LOCATION, own);
-    response
+/// Cookies may come in several fields over HTTP/2 alone (RFC 9113 section 8.2.3).
+fn check_cookies(stage: &Stage, fields: &HeaderMap) {
+    if fields.get_all(header::COOKIE).iter().count() > 1 {
+        let detail = "the origin was sent `Cookie` in more than one field".to_owned();
+        stage.log.fail(Violation { rule: "odd", detail });
+    }
+}
+
+impl Stage {
+    /// Is the answer with this number about an object one that begins with a malformed head? Then it is the
+    /// next one of its connection.
+    fn is_malformed(&self, object: u32, answer: u32, next: &Next) -> bool {
+        let kind = FaultKind::OriginMalformed;
+        if self.is_healed() {
+            return false;
+        }
+        let mut random =
+            self.seed.split(&format!("{}: answer {answer} about object {object}", kind.as_str()));
+        let mut befalls = self.faults.of(kind).iter().filter(|fault| fault.is_of(object, answer));
+        let is_malformed = befalls.any(|fault| percent(&mut random, fault.percent));
+        if is_malformed {
+            let number = random.below(MALFORMED_HEADS);
+            next.is_malformed(usize::try_from(number).expect("there are some dozens"));
+            self.log.plan(kind, 1);
+            self.log.arm(kind);
+            self.log.fire_answer(kind, object, answer);
+            self.log.count(Figure::OriginRequests, 1);
+        }
+        is_malformed
+    }
 }
 
 /// A response that is only a status.

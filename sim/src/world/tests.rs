@@ -43,11 +43,12 @@ enum Effect {
 use Effect::{Less, More, Nothing};
 
 /// Each kind, the tier behind memory, the fault as a file says it, and what comes of it.
-const KINDS: [(FaultKind, &str, &str, Effect); 28] = [
+const KINDS: [(FaultKind, &str, &str, Effect); 29] = [
     (FaultKind::OriginStalls, L1, "{percent: 50, for: 300ms}", More(Figure::LatencyMaxMs)),
     (FaultKind::OriginTruncates, L1, "{percent: 50}", More(Figure::Broken)),
     (FaultKind::OriginResets, L1, "{percent: 50}", More(Figure::OriginRequests)),
     (FaultKind::OriginErrors, L1, "{percent: 50}", More(Figure::ServerErrors)),
+    (FaultKind::OriginMalformed, L1, "{percent: 50}", More(Figure::ServerErrors)),
     (FaultKind::PartitionOrigin, L1, "{at: 0s, for: 1s, edge: 0}", More(Figure::Unanswered)),
     (FaultKind::PartitionOrigin, L1, "{at: 0s, for: 1s, edge: 0, direction: out}", More(Figure::Unanswered)),
     (FaultKind::PartitionOrigin, L1, "{at: 0s, for: 1s, edge: all, direction: in}", More(Figure::Unanswered)),

@@ -7,13 +7,56 @@
 use super::Client;
 use crate::world::{
     body::{self, Run},
+    origin::raw::{HINT, MALFORMED},
+    stage::EPOCH_S,
     workload::{Job, Wants},
 };
-use http::{HeaderName, header, response::Parts};
+use http::{HeaderName, Request, Response, header, response::Parts};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 use tiergate_invariants::{Got, Span, Version, Violation};
 use tiergate_scenarios::Figure;
 
 impl Client {
+    /// Counts the interim responses that come before the final one, and sees that they are the origin's.
+    pub(super) fn hear_hints<B>(&self, request: &mut Request<B>) {
+        let stage = Arc::clone(&self.stage);
+        hyper::ext::on_informational(request, move |interim| {
+            stage.log.count(Figure::InterimSeen, 1);
+            let (status, link) = (interim.status(), interim.headers().get(header::LINK));
+            if status != 103 || link.is_none_or(|link| link != HINT) {
+                let detail = format!("an interim response {status} came with {link:?} for its link");
+                stage.log.fail(Violation { rule: "head", detail });
+            }
+        });
+    }
+
+    /// A head is none that was malformed, and has the origin's `Date`, where the origin says one: RFC 9110
+    /// section 6.6.1. What was asked of the origin itself has one from after that.
+    pub(super) fn check_head<B>(&self, job: Job, response: &Response<B>, asked_at: Duration) {
+        let fail = |what: String| {
+            let detail = format!("{:?} of {} was answered with {what}", job.wants, self.key(job));
+            self.stage.log.fail(Violation { rule: "head", detail });
+        };
+        if let Some(number) = response.headers().get(MALFORMED) {
+            fail(format!("the malformed head {number:?}"));
+        }
+        let is_origins = matches!(response.status().as_u16(), 200 | 206 | 304)
+            && !matches!(job.wants, Wants::Purge(_))
+            && self.stage.catalogue.object(job.object).says_date;
+        let earliest = if job.wants == Wants::Post { asked_at.as_secs() } else { 0 };
+        let latest = turmoil::sim_elapsed().unwrap_or_default().as_secs();
+        let date = response.headers().get(header::DATE);
+        let said = date.and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
+        let since = said.and_then(|said| said.duration_since(SystemTime::UNIX_EPOCH).ok());
+        let second = since.and_then(|since| since.as_secs().checked_sub(EPOCH_S));
+        if is_origins && second.is_none_or(|second| second < earliest || latest < second) {
+            fail(format!("the date {date:?}, which is not the origin's"));
+        }
+    }
+
     /// What the client got, by its head and all of its body.
     pub(super) fn judge(&self, ask: u64, job: Job, head: &Parts, whole: &[u8]) -> Got {
         let runs = body::decode(whole);

@@ -1,7 +1,7 @@
 //! Requests that few clients send: malformed ones, each of which must be refused with its own status, and
 //! forms that are right and rare. They are written byte by byte, for no library would send most of them.
 
-use super::Client;
+use super::{Client, odd_h2};
 use crate::world::{
     catalogue::AUTHORITY,
     links::End,
@@ -21,6 +21,8 @@ use tokio::{
 pub(super) enum Answer {
     /// This status.
     Is(u16),
+    /// The stream is reset, or the connection ends with an error, or it is refused as malformed.
+    Reset,
     /// Any, but a complaint about the request or about us.
     Good,
     /// Nothing need come.
@@ -29,11 +31,22 @@ pub(super) enum Answer {
     Look,
 }
 
+/// What comes of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    Status(u16),
+    /// The stream of HTTP/2 is reset, or its connection ends with an error.
+    Reset,
+}
+
 use Answer::{Good, Is};
 
+/// How many of the odd requests are of HTTP/1: the first ones.
+const OF_HTTP1: usize = ODD_REQUESTS - odd_h2::REQUESTS.len();
+
 /// `{t}` is a target and `{h}` its host; lines end with CR LF, unless there is a `\n` that is meant.
-/// `{long}`, `{many}` and `{fields}` are too much of it.
-const REQUESTS: [(&str, Answer); ODD_REQUESTS] = [
+/// `{long}`, `{large}`, `{many}`, `{some}` and `{fields}` are too much of it.
+const REQUESTS: [(&str, Answer); OF_HTTP1] = [
     // Malformed: RFC 9112, and the limits of the front.
     ("GET {t} HTTP/1.1\nHost: {h}\n\n", Is(400)),
     ("GET  {t} HTTP/1.1|Host: {h}||", Is(400)),
@@ -87,55 +100,76 @@ const REQUESTS: [(&str, Answer); ODD_REQUESTS] = [
     ("GET {t} HTTP/1.1|Host: {h}||GET {t} HTTP/1.1|Host: {h}||", Good),
     ("GET {t}?a=1&b=%20 HTTP/1.1|Host: EXAMPLE.test:80||", Good),
     ("GET /nothing HTTP/1.1|Host: {h}||", Good),
+    // What is almost HTTP/2, and who may not purge.
+    ("PRI * HTTP/2.0||XX||", Is(505)),
+    ("PRI * HTTP/2.0||S", Answer::None),
+    ("PURGE {t} HTTP/1.1|Host: {h}||", Is(403)),
+    ("PURGE {t} HTTP/1.1|Host: {h}|Authorization: Bearer wrong||", Is(403)),
 ];
 
 impl Client {
     /// Sends the odd request with this number, and holds the edge to what must come of it. Where a link is
     /// cut or an edge is down nothing comes, and nothing is held against it.
     pub(super) async fn ask_oddly(&self, job: Job, number: u8) {
-        let (request, wanted) = REQUESTS[usize::from(number)];
         let target = &self.stage.catalogue.object(job.object).target;
-        let fields = || (0..2_000).map(|n| format!("X-{n}: 1\r\n")).collect::<String>();
-        let text = request
-            .replace('|', "\r\n")
-            .replace("{t}", target)
-            .replace("{h}", AUTHORITY)
-            .replace("{long}", &"a".repeat(20_000))
-            .replace("{many}", &"a".repeat(100_000))
-            .replace("{fields}", &if request.contains("{fields}") { fields() } else { String::new() });
-        let Some(status) = timeout(self.time_max(), self.status_of(job, &text)).await.ok().flatten() else {
+        let index = usize::from(number);
+        let of_http2 = index.checked_sub(OF_HTTP1).map(|index| odd_h2::REQUESTS[index]);
+        let (request, wanted) = of_http2.map_or_else(|| REQUESTS[index], |(text, _, wanted)| (text, wanted));
+        let (text, time_max) = (filled(request, target), self.time_max());
+        let (slot, key) = (&self.stage.edges[job.edge as usize], self.key(job));
+        // One that is right changes the object, as any other does.
+        let is_post = request.starts_with("POST ");
+        if is_post {
+            slot.post_begins(key);
+        }
+        let heard = match of_http2 {
+            None => timeout(time_max, self.heard_of(job, &text.replace('|', "\r\n"))).await,
+            Some((_, rest, _)) => timeout(time_max, self.heard_of_h2(job, &text, rest)).await,
+        };
+        if is_post {
+            slot.post_ends(key);
+        }
+        let Some(heard) = heard.ok().flatten() else {
             return;
         };
         self.stage.log.count(Figure::OddAnswered, 1);
-        let is_right = match wanted {
-            Is(only) => status == only,
-            Good => ![400, 405, 414, 417, 431, 500, 501, 505, 508].contains(&status),
-            Answer::None | Answer::Look => status != 500,
+        let is_right = match (wanted, heard) {
+            (Is(only), Heard::Status(status)) => status == only,
+            (Good, Heard::Status(status)) => {
+                status >= 200 && ![400, 405, 414, 417, 431, 500, 501, 505, 508].contains(&status)
+            }
+            (Answer::Reset, Heard::Status(status)) => status == 400,
+            (Answer::None | Answer::Look, Heard::Status(status)) => status != 500,
+            (Is(_) | Good, Heard::Reset) => false,
+            (Answer::Reset | Answer::None | Answer::Look, Heard::Reset) => true,
         };
         if !is_right {
             let detail = format!(
-                "odd request {number}, {request:?}, was answered {status}, where {wanted:?} is right"
+                "odd request {number}, {request:?}, was answered {heard:?}, where {wanted:?} is right"
             );
             self.stage.log.fail(Violation { rule: "odd", detail });
         }
     }
 
-    async fn status_of(&self, job: Job, text: &str) -> Option<u16> {
+    /// What comes of a request of HTTP/1. Interim responses before the answer are for HTTP/1.1 alone.
+    async fn heard_of(&self, job: Job, text: &str) -> Option<Heard> {
         let wire = self.stage.wire(Link::Clients, job.edge, End::Far);
         let mut stream = wire.connect(&format!("{}:{PORT}", edge_name(job.edge))).await.ok()?;
         stream.write_all(text.as_bytes()).await.ok()?;
+        let takes_interim = !text.contains("HTTP/1.0\r\n");
         let mut read = Vec::new();
         loop {
             let mut piece = [0; 4 << 10];
             let count = stream.read(&mut piece).await.ok()?;
             read.extend_from_slice(&piece[..count]);
-            let line = read.split(|byte| *byte == b'\n').next().filter(|line| line.len() < read.len());
-            match line.and_then(status) {
-                // What comes before the answer proper.
-                Some(100) => read.clear(),
-                Some(status) => return Some(status),
-                None if count == 0 || line.is_some() => return None,
-                None => {}
+            while let Some(end) = read.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+                match status(&read)? {
+                    100..200 if takes_interim => drop(read.drain(..end + 4)),
+                    status => return Some(Heard::Status(status)),
+                }
+            }
+            if count == 0 {
+                return None;
             }
         }
     }
@@ -152,8 +186,29 @@ pub(super) async fn exchanged(stage: &Stage, job: Job, port: u16, text: &str) ->
     Some((status(&read)?, read.split_off(end + 4)))
 }
 
-/// The status of a status line.
-fn status(line: &[u8]) -> Option<u16> {
-    let text = std::str::from_utf8(line).ok()?;
-    text.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()
+/// A request with what its placeholders stand for, except `|`.
+fn filled(request: &str, target: &str) -> String {
+    let much = |name: &str, text: &str, count: usize| {
+        if request.contains(name) { text.repeat(count) } else { String::new() }
+    };
+    let fields = |name: &str, count: u32| -> String {
+        if request.contains(name) {
+            (0..count).map(|n| format!("x-{n}: 1|")).collect()
+        } else {
+            String::new()
+        }
+    };
+    request
+        .replace("{t}", target)
+        .replace("{h}", AUTHORITY)
+        .replace("{long}", &much("{long}", "a", 20_000))
+        .replace("{large}", &much("{large}", "a", 40_000))
+        .replace("{many}", &much("{many}", "a", 100_000))
+        .replace("{some}", &fields("{some}", 150))
+        .replace("{fields}", &fields("{fields}", 2_000))
+}
+
+/// The status that a head begins with.
+fn status(head: &[u8]) -> Option<u16> {
+    std::str::from_utf8(head.strip_prefix(b"HTTP/1.1 ")?.get(..3)?).ok()?.parse().ok()
 }
