@@ -177,6 +177,7 @@ async fn pages_are_bounded() {
             let page = blobs.layout.list(after, max).expect("it is there");
             assert!(page.len() <= max);
             let Some(last) = page.last() else { break };
+            assert!(after < page.first().copied(), "a page that goes back");
             after = Some(*last);
             listed.extend(page);
         }
