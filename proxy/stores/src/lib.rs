@@ -2,8 +2,8 @@
 //! log of purges that edges share.
 //!
 //! Nothing here decides about caching, retries a request or draws chance. What every store promises is one
-//! suite for each trait, in [`conformance`](crate::conformance). A server that chooses at run time holds an
-//! [`AnyBlobs`] and an [`AnyIndex`]. Start at [`DirectoryBlobs`] and [`EmbeddedIndex`].
+//! suite for each trait, in `conformance`, behind the feature of that name. A server that chooses at run time
+//! holds an [`AnyBlobs`] and an [`AnyIndex`]. Start at [`DirectoryBlobs`] and [`EmbeddedIndex`].
 
 mod any;
 mod blocking;
