@@ -25,7 +25,7 @@ enum Others {
     Any,
 }
 
-const RULES: [Rule; 11] = [
+const RULES: [Rule; 12] = [
     Rule {
         // `schemars` behind the feature `schema`, which only tests switch on: editors' schema of the
         // configuration comes from the same types that read it, so it cannot say something else.
@@ -64,6 +64,13 @@ const RULES: [Rule; 11] = [
     },
     Rule {
         krate: "tiergate-tiers",
+        ours: &["tiergate-engine", "tiergate-driver"],
+        ours_optional: &[],
+        others: Others::Any,
+    },
+    Rule {
+        // Apart from the tiers, whose builds need not wait for databases and clients of clouds.
+        krate: "tiergate-stores",
         ours: &["tiergate-engine", "tiergate-driver"],
         ours_optional: &[],
         others: Others::Any,
