@@ -53,8 +53,8 @@ pub use language::id::{
 pub use language::input::Input;
 pub use language::key::{CacheKey, StoredKey};
 pub use language::reason::{
-    AbortReason, Bypass, Dependency, End, LaneEnd, Late, MissReason, NotStorable, OriginFailure, ReadFailure,
-    Refusal, Rejection, Removal, Storable,
+    AbortReason, Bypass, Dependency, DurableStore, End, LaneEnd, Late, MissReason, NotStorable,
+    OriginFailure, ReadFailure, Refusal, Rejection, Removal, Storable,
 };
 pub use language::record::{Freshness, Record, StoredFreshness};
 pub use language::resident::Resident;

@@ -127,6 +127,17 @@ impl Contract {
         named(self.check_effect(effect))
     }
 
+    /// The store that was asked has fallen silent: this has no answer, and never gets one. What was to be
+    /// opened is in doubt, and is to be closed.
+    pub fn on_silence(&mut self, op: OpId) {
+        self.commits.remove(&op);
+        if let Some(Asked::Open(writer) | Asked::Write(writer) | Asked::Commit(writer)) =
+            self.open.remove(&op)
+        {
+            self.writing.remove(&writer);
+        }
+    }
+
     /// The engine has no effects and events left.
     pub fn on_drained(&mut self) {
         self.to_drain = false;

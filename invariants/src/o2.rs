@@ -56,7 +56,8 @@ impl Breakers {
                 ));
             }
         }
-        for who in [TierId::L1, TierId::L2, TierId::L3].map(Dependency::Tier) {
+        let tiers = [TierId::L1, TierId::L2, TierId::L3].map(Dependency::Tier);
+        for who in tiers.into_iter().chain([Dependency::Index]) {
             if has_failed(event, who) {
                 self.failed.insert((edge, shard, who));
             }
@@ -67,7 +68,7 @@ impl Breakers {
             }
             Event::Resilience(ResilienceEvent::BreakerChanged { who, state: BreakerState::Open { .. } }) => {
                 let is_told = match who {
-                    Dependency::Tier(_) => self.failed.contains(&(edge, shard, *who)),
+                    Dependency::Tier(_) | Dependency::Index => self.failed.contains(&(edge, shard, *who)),
                     // Which origin a fetch was from is not told with its end.
                     Dependency::Origin(_) => true,
                 };
@@ -167,7 +168,8 @@ impl Breakers {
                 broken(format!("edge {} skips a delete in {tier:?}", edge.0))
             }
             ResilienceEvent::TierSkipped { tier, .. } => {
-                if self.standing.contains_key(&(edge, shard, Dependency::Tier(*tier))) {
+                let stands = |who| self.standing.contains_key(&(edge, shard, who));
+                if stands(Dependency::Tier(*tier)) || *tier == TierId::L3 && stands(Dependency::Index) {
                     return Ok(());
                 }
                 broken(format!("edge {} skips {tier:?} though its breaker is closed", edge.0))
@@ -215,7 +217,8 @@ fn has_failed(event: &Event, who: Dependency) -> bool {
         ) => *tier,
         _ => return false,
     };
-    who == Dependency::Tier(failed)
+    // Which of L3's stores it was is not told.
+    who == Dependency::Tier(failed) || failed == TierId::L3 && who == Dependency::Index
 }
 
 impl Invariant for Breakers {
@@ -315,6 +318,27 @@ mod tests {
         history.event(stands(Dependency::Tier(TierId::L1), open())).unwrap();
         assert_eq!(history.event(skipped(TierOperation::Lookup)), Ok(()));
         assert_eq!(history.event(skipped(TierOperation::Delete)), Err("O2"));
+    }
+
+    /// L3 is skipped while the breaker of its index or of its blob store is not closed, and either opens for
+    /// a failure of L3.
+    #[test]
+    fn each_store_of_l3_has_a_breaker() {
+        let (tier, operation) = (TierId::L3, TierOperation::Lookup);
+        let skipped = || Event::from(ResilienceEvent::TierSkipped { tier, operation, until: Instant::ZERO });
+        for who in [Dependency::Index, Dependency::Tier(TierId::L3)] {
+            let mut history = History::of(Breakers::default());
+            assert_eq!(history.event(skipped()), Err("O2"));
+            history.event(ResilienceEvent::TierFailed { tier, operation }).unwrap();
+            history.event(stands(who, open())).unwrap();
+            history.at(1);
+            assert_eq!(history.event(skipped()), Ok(()));
+        }
+        let mut history = History::of(Breakers::default());
+        history.event(failed()).unwrap();
+        history.event(stands(Dependency::Index, open())).unwrap();
+        history.at(1);
+        assert_eq!(history.event(skipped()), Err("O2"), "it was L1 that failed");
     }
 
     /// A half-open breaker is given its time and no more, and none is left when everything has ended.

@@ -107,7 +107,7 @@ struct ShardCounts {
     tier_skips: Tally<(TierId, TierOperation), 16>,
     rotten: Tally<TierId, 4>,
     late: Tally<Late, 11>,
-    breaker_changes: Tally<(DependencyLabel, BreakerState), 12>,
+    breaker_changes: Tally<(DependencyLabel, BreakerState), 15>,
     /// What state each breaker is in, by its label's index.
     breakers: [AtomicU32; DependencyLabel::ALL.len()],
     purges: Tally<SelectorKind, 4>,

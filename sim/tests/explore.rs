@@ -38,6 +38,16 @@ fn what_few_worlds_show_breaks_no_rule() {
     }
 }
 
+/// Worlds that showed what a store does that never answers, while the engine waited for L3's for ever: keys
+/// that were never answered again, and uploads, purges and sweeps without an end.
+#[test]
+fn silent_stores_hold_nothing_for_ever() {
+    for seed in [10, 11, 22, 30, 34, 40, 51, 56, 58] {
+        let run = Run { requests: 200, ..RUN };
+        run_seed(seed, run).unwrap_or_else(|failure| panic!("{failure}"));
+    }
+}
+
 /// One seed twice is one history; two seeds are two.
 #[test]
 fn a_seed_is_the_whole_of_a_run() {

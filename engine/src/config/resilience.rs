@@ -20,7 +20,8 @@ use serde::{Deserialize, Serialize};
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RawResilience {
-    /// When a tier or origin that fails is left alone. One breaker each, all with these settings.
+    /// When a tier or origin that fails is left alone. One breaker each, and two for L3, of its index and of
+    /// its blob store; all with these settings.
     pub breaker: RawBreaker,
     /// When a fetch is asked for again.
     pub retry: RawRetry,
@@ -150,15 +151,17 @@ impl Default for RawHedge {
 #[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 pub struct RawDeadline {
-    /// How long a tier may take to answer a lookup before it counts as failed and the next is asked. Default
-    /// 500; 1 to 600000.
+    /// How long a tier may take to answer a lookup, L3's index and blob store together, before it counts as
+    /// failed and the next is asked. Default 500; 1 to 600000.
     pub lookup_ms_max: u32,
     /// How long the origin may take to its head, each time it is asked. Default 10000; 1 to 600000.
     pub head_ms_max: u32,
     /// How long all tiers and attempts together may take to a head. Default 30000; 1 to 600000, not below
     /// `head_ms_max`.
     pub answer_ms_max: u32,
-    /// How long the next chunk of a body may take once it was asked for. Default 30000; 1 to 600000.
+    /// How long the next chunk of a body may take once it was asked for; and how long L3's stores may take
+    /// for each step that no request waits for, before it counts as not known to be done. Default 30000; 1
+    /// to 600000.
     pub chunk_ms_max: u32,
 }
 
@@ -300,6 +303,7 @@ fn deadline(raw: RawDeadline) -> Result<DeadlinePolicy, ConfigError> {
         head_max: millis(raw.head_ms_max),
         answer_max: millis(raw.answer_ms_max),
         chunk_max: millis(raw.chunk_ms_max),
+        store_max: millis(raw.chunk_ms_max),
     })
 }
 

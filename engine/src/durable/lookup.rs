@@ -105,6 +105,8 @@ pub enum DurableMiss {
     IndexFailed,
     /// The blob store did not answer.
     BlobFailed,
+    /// The blob store has failed too often of late to be asked.
+    BlobSkipped,
 }
 
 impl Lookup {
@@ -131,6 +133,14 @@ impl Lookup {
             }
             (state, told) => unreachable!("a lookup that is {state:?} was told {told:?}"),
         }
+    }
+
+    /// The blob store is not asked what was to be asked of it: the lookup is over.
+    pub fn on_blob_skipped(self) -> Looked {
+        let LookupState::Opening { seen, .. } = self.state else {
+            unreachable!("no blob was to be opened: {:?}", self.state)
+        };
+        Looked { outcome: LookedFor::Miss(DurableMiss::BlobSkipped), seen: Some(seen), besides: None }
     }
 
     fn on_entry(&mut self, found: Option<Stored>, now: WallTime) -> LookupStep {

@@ -46,7 +46,9 @@ pub use publish::{BlobFate, Completed, Publish, PublishEnd, PublishStep};
 pub use purge::{DurablePurge, PurgeEnd, PurgeStep};
 pub use terms::{RawTerms, Terms, TermsError};
 
-use crate::language::{id::RecordName, key::CacheKey, time::WallTime, units::ByteCount};
+use crate::language::{
+    id::RecordName, key::CacheKey, reason::DurableStore, time::WallTime, units::ByteCount,
+};
 use alloc::vec::Vec;
 
 /// What names one blob in the store: the key leads from a blob found there to the entry that may name it.
@@ -90,6 +92,16 @@ pub enum Ask {
         /// Begin behind this one.
         after: Option<BlobName>,
     },
+}
+
+impl Ask {
+    /// Whom it is for.
+    pub const fn store(&self) -> DurableStore {
+        match self {
+            Self::Read { .. } | Self::Swap { .. } | Self::Touch { .. } => DurableStore::Index,
+            Self::Open { .. } | Self::Delete { .. } | Self::List { .. } => DurableStore::Blobs,
+        }
+    }
 }
 
 /// The answer to an [`Ask`].

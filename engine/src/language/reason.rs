@@ -124,10 +124,21 @@ pub enum ReadFailure {
 /// Who is left alone while they fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Dependency {
-    /// A byte tier.
+    /// A byte tier; of L3, its blob store.
     Tier(TierId),
+    /// L3's index.
+    Index,
     /// An origin.
     Origin(OriginId),
+}
+
+/// One of the two stores of the durable tier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DurableStore {
+    /// Where its rows are.
+    Index,
+    /// Where its bodies are.
+    Blobs,
 }
 
 /// Which wait on the outside was too long.

@@ -10,7 +10,7 @@ use super::{
     feed_lease::Trust,
     freshening::Freshen,
     purging::Deletion,
-    resilience::{HeldPermit, Resilience},
+    resilience::{HeldPermit, Resilience, Timed},
 };
 use crate::{
     config::Config,
@@ -20,7 +20,7 @@ use crate::{
         effect::Effect,
         event::{Event, RequestEvent, ResilienceEvent},
         id::{FillId, Minter, OpId, RequestId, TierId, WriterId},
-        reason::{Bypass, Refusal},
+        reason::{Bypass, DurableStore, Refusal},
         time::{Instant, WallTime},
         units::ByteCount,
     },
@@ -29,6 +29,7 @@ use crate::{
         table::Table,
     },
     plant::Out,
+    resilience::deadline::Phase,
 };
 use alloc::collections::VecDeque;
 
@@ -122,10 +123,28 @@ impl<C: Chunk> Context<C> {
         }
     }
 
-    /// Asks something of the durable tier's stores.
+    /// Asks something of the durable tier's stores that no request waits for. What is not answered in time
+    /// counts as not known to be done.
     pub(super) fn ask_durable(&mut self, work: Work, ask: Ask) {
-        let op = self.operation(Pending::Durable(work));
+        let op = self.operation(Pending::Durable(work, ask.store()));
+        self.answer_in_time(op);
         self.effect(Effect::Durable { op, ask });
+    }
+
+    /// One of the durable tier's stores has a deadline for this.
+    pub(super) fn answer_in_time(&mut self, op: OpId) {
+        let deadlines = &mut self.resilience.deadlines;
+        deadlines.begin(self.now, Timed::Store(op));
+        deadlines.enter(self.now, Timed::Store(op), Phase::Store);
+    }
+
+    /// An operation is over; none, if it was over before.
+    pub(super) fn take_pending(&mut self, op: OpId) -> Option<Open> {
+        let open = self.pending.remove(&op)?;
+        if let Pending::Durable(..) | Pending::Lane(_) = open.pending {
+            self.resilience.deadlines.end(Timed::Store(op));
+        }
+        Some(open)
     }
 
     /// A local tier is ready.
@@ -166,5 +185,6 @@ pub(super) enum Pending {
     Freshen(Freshen),
     Delete(Deletion),
     StoreBan(TierId),
-    Durable(Work),
+    /// With the store that was asked.
+    Durable(Work, DurableStore),
 }

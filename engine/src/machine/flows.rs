@@ -241,9 +241,9 @@ impl<C: Chunk> Engine<C> {
         let from = if is_purging { self.cx.config.tiers.len() } else { from };
         match self.fetching.look(&mut self.cx, fill, context, waiters, from) {
             Look::Asked => {}
-            Look::InDurable(key, record) => {
+            Look::InDurable(key, record, permit) => {
                 let (durable, cx) = self.durable();
-                durable.look(cx, fill, key, record);
+                durable.look(cx, fill, key, record, permit);
             }
             Look::Over(context, waiters) => self.end_walk(fill, context, waiters),
         }

@@ -3,15 +3,16 @@
 //! Each machine owns its state, is handed the [`context`], calls no other, and says what came of a step:
 //! `residence` (L0 and the variants in it), `fetching` (fills, and who waits for them), `clients` (who is
 //! answered, and what they read), `copying` (every way into a tier), `purging` (purges under way, and what is
-//! remembered of them), `durable` (L3), `resilience` (breakers and timers). Only this file and `flows` know
+//! remembered of them), `durable` (L3), `resilience` (breakers and timers). Only three files know
 //! them all. Here stand the engine's face, which answer goes where, timers, and purges, which reach
-//! everything; in `flows`, the way of a request and of a body.
+//! everything; in `flows`, the way of a request and of a body; in `durable_flows`, where L3's answers go.
 
 mod auditing;
 mod clients;
 mod context;
 mod copying;
 mod durable;
+mod durable_flows;
 mod feed_lease;
 mod fetching;
 mod flows;
@@ -31,13 +32,12 @@ pub use waking::WakeReason;
 
 use crate::{
     config::Config,
-    durable::Told,
     feed::Notice,
     language::{
         answer::Answer,
         chunk::Chunk,
         effect::{Effect, PurgeOutcome},
-        event::{DurableEvent, Event, PurgeEvent, ResilienceEvent},
+        event::{Event, PurgeEvent, ResilienceEvent},
         head::Method,
         id::{FillId, OpId, PurgeId, TierId, WriterId},
         input::Input,
@@ -55,10 +55,9 @@ use alloc::{borrow::Cow, collections::BTreeSet, sync::Arc, vec::Vec};
 use clients::Clients;
 use context::{Context, Open, Pending};
 use copying::Copying;
-use durable::{Durable, Found, Seen, TIER, Work};
+use durable::Durable;
 use feed_lease::Trust;
 use fetching::{AnsweredAround, Fetching, Fill};
-use freshening::freshening_of;
 use purging::{Awaited, Purge, Purging, Scope};
 use residence::Residence;
 use resilience::Timed;
@@ -144,7 +143,7 @@ impl<C: Chunk> Engine<C> {
                 }
                 self.on_care_due();
             }
-            Input::Answer { op, answer } => match self.cx.pending.remove(&op) {
+            Input::Answer { op, answer } => match self.cx.take_pending(op) {
                 Some(Open { pending, permit }) => {
                     self.cx.judge_answer(permit, &answer);
                     self.on_answer(pending, op, answer);
@@ -207,7 +206,7 @@ impl<C: Chunk> Engine<C> {
             (Pending::StoreBan(tier), Answer::WriteFailed) => {
                 self.purging.on_ban_not_stored(&mut self.cx, op, tier)
             }
-            (Pending::Durable(work), Answer::DurableTold { told }) => self.on_durable_told(work, told),
+            (Pending::Durable(work, _), Answer::DurableTold { told }) => self.on_durable_told(work, told),
             (pending, answer) => panic!("the answer rule: {answer:?} does not answer {pending:?}"),
         }
     }
@@ -249,52 +248,6 @@ impl<C: Chunk> Engine<C> {
             return None;
         }
         self.residence.fresh((now, self.cx.wall_at(now)), key, method, fields)
-    }
-
-    fn on_durable_told(&mut self, work: Work, told: Told) {
-        match work {
-            Work::Lookup(fill) => self.on_lookup_told(fill, told),
-            Work::Upload(writer) => {
-                let moved = self.copying.lanes.on_upload_told(&mut self.cx, writer, told);
-                moved.into_iter().for_each(|moved| self.on_moved(moved));
-            }
-            Work::Purge(purge) => {
-                let (durable, cx) = self.durable();
-                if let Some(outcome) = durable.on_purge_told(cx, purge, told) {
-                    self.purging.report_answer(&mut self.cx, Awaited::Durable(purge), TIER, outcome);
-                }
-            }
-            Work::Collect => {
-                let (durable, cx) = self.durable();
-                durable.on_collector_told(cx, told);
-            }
-            Work::Freshen(freshen) => match freshening_of(told) {
-                Some(freshening) => self.on_freshened(freshen, freshening),
-                None => freshen.fail(&mut self.cx),
-            },
-            Work::Besides => {}
-        }
-    }
-
-    fn on_lookup_told(&mut self, fill: FillId, told: Told) {
-        let (durable, cx) = self.durable();
-        let Some(Seen { snapshot, found }) = durable.on_lookup_told(cx, fill, told) else { return };
-        let key = self.fetching.note_seen(fill, snapshot);
-        match found {
-            Found::Record(record, opened) => self.on_found(fill, record, None, Some(opened)),
-            Found::Nothing(why) => {
-                self.cx.event(DurableEvent::DurableMissed { key, why });
-                let looked = self.fetching.on_durable_missed(&mut self.cx, fill, why);
-                self.look_further(fill, looked);
-            }
-        }
-    }
-
-    /// The durable tier, and what its machines are handed.
-    fn durable(&mut self) -> (&mut Durable, &mut Context<C>) {
-        let durable = self.durable.as_mut();
-        let durable = durable.expect("only L3's machines and effects of L3 come here, and L3 is configured");
-        (durable, &mut self.cx)
     }
 
     /// The bans of earlier processes count from the first request on.
@@ -446,6 +399,10 @@ impl<C: Chunk> Engine<C> {
                     assert!(due == Due::Chunk, "{request:?} only reads, but {due:?} is due");
                     self.on_read_late(request);
                 }
+                Timed::Store(op) => {
+                    assert!(due == Due::Store, "{op:?} is at a store, but {due:?} is due");
+                    self.on_store_silent(op);
+                }
             }
         }
     }
@@ -454,6 +411,7 @@ impl<C: Chunk> Engine<C> {
     fn on_fill_late(&mut self, fill: FillId, due: Due) {
         match due {
             Due::Lookup => {
+                self.give_up_in_durable(fill);
                 let looked = self.fetching.on_lookup_late(&mut self.cx, fill);
                 self.look_further(fill, looked);
             }
@@ -462,6 +420,7 @@ impl<C: Chunk> Engine<C> {
                 self.end(over);
             }
             Due::Answer => {
+                self.give_up_in_durable(fill);
                 let over = self.fetching.on_answer_late(&mut self.cx, fill);
                 self.end(Some(over));
             }
@@ -469,6 +428,7 @@ impl<C: Chunk> Engine<C> {
                 self.fetching.give_up_fetch(&mut self.cx, fill, Late::Chunk);
                 self.break_off(fill, OriginFailure::TimedOut);
             }
+            Due::Store => unreachable!("no fill waits for a store, but {fill:?} is due"),
         }
     }
 
@@ -482,6 +442,7 @@ impl<C: Chunk> Engine<C> {
             let is_known = match timed {
                 Timed::Fill(fill) => self.fetching.contains(fill),
                 Timed::Reader(request) => self.clients.contains(request),
+                Timed::Store(op) => self.cx.pending.contains_key(&op),
             };
             assert!(is_known, "{timed:?} has a deadline but does not exist");
         }

@@ -12,6 +12,7 @@ use super::{
 };
 use crate::{
     config::{Config, ResiliencePolicy},
+    durable::Told,
     language::{
         answer::Answer,
         chunk::Chunk,
@@ -50,6 +51,8 @@ pub(super) struct Resilience {
     /// Local tiers that are not ready yet.
     joining: Vec<TierId>,
     tiers: BTreeMap<TierId, TierCare>,
+    /// L3's index's, where there is one.
+    index: Option<Breaker>,
     origins: BTreeMap<OriginId, Breaker>,
     /// When time alone changes a breaker.
     changes: BTreeSet<(Instant, Dependency)>,
@@ -76,14 +79,18 @@ pub(super) enum Timed {
     Fill(FillId),
     /// The next bytes of a record.
     Reader(RequestId),
+    /// What one of L3's stores is asked, and no request waits for.
+    Store(OpId),
 }
 
 impl Name for Timed {
     fn hash(self, salt: u128) -> u64 {
-        // The same number may name both a fill and a request.
+        // The same number may name both a fill and a request. The engine mints the names of fills and
+        // operations from one source.
         match self {
             Self::Fill(fill) => fill.hash(salt),
             Self::Reader(request) => !request.hash(salt),
+            Self::Store(op) => op.hash(salt),
         }
     }
 }
@@ -102,6 +109,9 @@ impl Resilience {
         Self {
             joining: config.local_tiers().collect(),
             tiers: tiers.collect(),
+            index: config
+                .durable_terms()
+                .map(|_| Breaker::new(resilience.breaker, seed.split("breaker of l3's index"))),
             origins: BTreeMap::new(),
             changes: BTreeSet::new(),
             budget: Budget::new(resilience.retry_allowance, now),
@@ -130,6 +140,7 @@ impl Resilience {
             Dependency::Tier(tier) => {
                 &mut self.tiers.get_mut(&tier).expect("effects name configured tiers").breaker
             }
+            Dependency::Index => self.index.as_mut().expect("only a configured durable tier is asked"),
             Dependency::Origin(origin) => {
                 if !self.origins.contains_key(&origin) {
                     self.make_room();
@@ -165,7 +176,8 @@ impl Resilience {
     /// Permits that are out.
     pub(super) fn permits(&self) -> u64 {
         let tiers = self.tiers.values().map(|tier| tier.breaker.permits_out());
-        tiers.chain(self.origins.values().map(Breaker::permits_out)).sum()
+        let others = self.index.iter().chain(self.origins.values()).map(Breaker::permits_out);
+        tiers.chain(others).sum()
     }
 
     /// Timers that are set.
@@ -195,7 +207,16 @@ impl<C: Chunk> Context<C> {
 
     /// The same for a tier; when not, the event says what is skipped.
     pub(super) fn admit_tier(&mut self, tier: TierId, operation: TierOperation) -> Option<HeldPermit> {
-        match self.admit(Dependency::Tier(tier)) {
+        self.admit_of(Dependency::Tier(tier), tier, operation)
+    }
+
+    /// The same for L3's index.
+    pub(super) fn admit_index(&mut self, operation: TierOperation) -> Option<HeldPermit> {
+        self.admit_of(Dependency::Index, TierId::L3, operation)
+    }
+
+    fn admit_of(&mut self, who: Dependency, tier: TierId, operation: TierOperation) -> Option<HeldPermit> {
+        match self.admit(who) {
             Ok(permit) => Some(permit),
             Err(until) => {
                 self.event(ResilienceEvent::TierSkipped { tier, operation, until });
@@ -239,7 +260,7 @@ impl<C: Chunk> Context<C> {
     }
 
     fn end_operation(&mut self, op: OpId, verdict: Verdict) {
-        if let Some(Open { permit: Some((who, permit)), .. }) = self.pending.remove(&op) {
+        if let Some(Open { permit: Some((who, permit)), .. }) = self.take_pending(op) {
             self.with_breaker(who, |breaker, now| breaker.on_outcome(now, permit, verdict));
         }
     }
@@ -277,6 +298,9 @@ fn verdict<C>(count: BreakerCount, answer: &Answer<C>) -> Verdict {
         Answer::FetchFailed { failure } => Verdict::of_failure(count, *failure),
         Answer::Found { .. } | Answer::Absent | Answer::BodyRead { .. } | Answer::Opened => Verdict::Healthy,
         Answer::ReadFailed { why: ReadFailure::Rotten } => Verdict::Healthy,
+        Answer::DurableTold { told: Told::Unknown } => Verdict::Failing,
+        // Of the durable tier's stores only a lookup's questions have a permit.
+        Answer::DurableTold { .. } => Verdict::Healthy,
         Answer::LookupFailed | Answer::ReadFailed { why: ReadFailure::Unavailable } | Answer::WriteFailed => {
             Verdict::Failing
         }
@@ -288,7 +312,6 @@ fn verdict<C>(count: BreakerCount, answer: &Answer<C>) -> Verdict {
         | Answer::Freshened { .. }
         | Answer::BanStored
         | Answer::Deleted { .. }
-        | Answer::DeleteFailed
-        | Answer::DurableTold { .. } => Verdict::Untold,
+        | Answer::DeleteFailed => Verdict::Untold,
     }
 }

@@ -37,6 +37,7 @@ pub(super) fn of(fault: Fault, mut config: Config) -> Config {
         Fault::X36 => config.resilience.retry.attempts_max += 1,
         Fault::X37 => config.resilience.retry_allowance = BOUNDLESS,
         Fault::X65 => config.resilience.deadline.chunk_max = FOR_EVER,
+        Fault::X102 => config.resilience.deadline.store_max = FOR_EVER,
         Fault::X68 => config.resilience.deadline.answer_max = FOR_EVER,
         Fault::X6 => config.policy.stale_if_error = FOR_EVER,
         Fault::X75 if !config.uncacheable.is_zero() => config.uncacheable = FOR_EVER,

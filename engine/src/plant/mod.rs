@@ -176,6 +176,7 @@ faults! {
     X98 "a part of what arrives begins a byte late"
     X100 "a purge is lost on the answer to a POST that is being stored"
     X101 "the answer to a POST is stored whatever it says it is about"
+    X102 "what the stores of L3 are asked may take for ever"
 }
 
 /// What was planted: nothing, and no room for it, unless the crate was built to plant faults.

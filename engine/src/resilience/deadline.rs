@@ -21,7 +21,7 @@ use core::time::Duration;
 /// How long each wait may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DeadlinePolicy {
-    /// For one tier's answer to a lookup.
+    /// For one tier's answer to a lookup; of L3's, for those of its index and its blob store together.
     pub(crate) lookup_max: Duration,
     /// For the head, from one attempt at the origin.
     pub(crate) head_max: Duration,
@@ -29,6 +29,8 @@ pub(crate) struct DeadlinePolicy {
     pub(crate) answer_max: Duration,
     /// For the next chunk, once it was asked for.
     pub(crate) chunk_max: Duration,
+    /// For what one of L3's stores is asked, and no request waits for.
+    pub(crate) store_max: Duration,
 }
 
 /// What a request waits for.
@@ -50,6 +52,8 @@ pub(crate) enum Phase {
     Paused,
     /// For the next chunk.
     Chunk,
+    /// For one of L3's stores, without a request.
+    Store,
 }
 
 /// Which wait was too long.
@@ -63,6 +67,8 @@ pub(crate) enum Due {
     Answer,
     /// The body's.
     Chunk,
+    /// The store's.
+    Store,
 }
 
 /// The deadlines of many requests, under the caller's name for each.
@@ -112,6 +118,7 @@ impl<K: Name> Deadlines<K> {
             Phase::Head => Some(earlier(policy.head_max, Due::Head)),
             Phase::Paused => None,
             Phase::Chunk => Some((now.after(policy.chunk_max), Due::Chunk)),
+            Phase::Store => Some((now.after(policy.store_max), Due::Store)),
         };
         match (next, wait.next) {
             (Some((at, _)), _) => self.agenda.set(key, at),
@@ -181,6 +188,7 @@ mod tests {
         head_max: Duration::from_millis(400),
         answer_max: Duration::from_millis(1_000),
         chunk_max: Duration::from_millis(300),
+        store_max: Duration::from_millis(200),
     };
     const R: RequestId = RequestId(1);
 
@@ -192,7 +200,7 @@ mod tests {
     #[test]
     fn each_phase_has_its_own_deadline() {
         type Case = (&'static str, &'static [(u64, Phase)], Option<(u64, Due)>);
-        let table: [Case; 10] = [
+        let table: [Case; 11] = [
             ("a request that nobody takes up", &[], Some((1_000, Due::Answer))),
             ("a tier", &[(10, Phase::Lookup)], Some((110, Due::Lookup))),
             ("the next tier", &[(10, Phase::Lookup), (90, Phase::Lookup)], Some((190, Due::Lookup))),
@@ -206,6 +214,7 @@ mod tests {
                 &[(90, Phase::Chunk), (100, Phase::Paused), (90_000, Phase::Chunk)],
                 Some((90_300, Due::Chunk)),
             ),
+            ("a store", &[(900, Phase::Store)], Some((1_100, Due::Store))),
             ("a slow client", &[(90, Phase::Chunk), (100, Phase::Paused)], None),
         ];
         for (name, steps, expected) in table {
@@ -239,7 +248,7 @@ mod tests {
         /// leave nothing.
         #[test]
         fn the_agenda_is_exact(
-            steps in proptest::collection::vec((0_u64..6, 0_u8..7, 0_u64..300), 1..120),
+            steps in proptest::collection::vec((0_u64..6, 0_u8..8, 0_u64..300), 1..120),
         ) {
             let mut deadlines = Deadlines::new(POLICY);
             let mut model: Vec<Known> = Vec::new();
@@ -248,13 +257,15 @@ mod tests {
                 let request = RequestId(request);
                 now = now.after(Duration::from_millis(pause));
                 let place = model.iter().position(|(name, ..)| *name == request);
-                let phases = [Phase::Idle, Phase::Lookup, Phase::Head, Phase::Paused, Phase::Chunk];
+                let phases = [
+                    Phase::Idle, Phase::Lookup, Phase::Head, Phase::Paused, Phase::Chunk, Phase::Store,
+                ];
                 match (place, step) {
-                    (None, 0..6) => {
+                    (None, 0..7) => {
                         let by = deadlines.begin(now, request);
                         model.push((request, by, Some((by, Due::Answer))));
                     }
-                    (Some(place), 0..5) => {
+                    (Some(place), 0..6) => {
                         let phase = phases[usize::from(step)];
                         deadlines.enter(now, request, phase);
                         let by = model[place].1;
@@ -263,10 +274,11 @@ mod tests {
                             Phase::Lookup => (POLICY.lookup_max, Due::Lookup),
                             Phase::Head => (POLICY.head_max, Due::Head),
                             Phase::Chunk => (POLICY.chunk_max, Due::Chunk),
+                            Phase::Store => (POLICY.store_max, Due::Store),
                         };
                         model[place].2 = match phase {
                             Phase::Paused => None,
-                            Phase::Chunk => Some((now.after(span), due)),
+                            Phase::Chunk | Phase::Store => Some((now.after(span), due)),
                             Phase::Idle | Phase::Lookup | Phase::Head if now.after(span) < by => {
                                 Some((now.after(span), due))
                             }

@@ -215,6 +215,19 @@ fn records_are_read_while_they_are_open() {
     assert!(exchange.hear(Effect::Release { tier: TIER, record: RECORD }).is_err(), "released twice");
 }
 
+/// What a silent store was asked counts as answered, but what it may still open is to be released.
+#[test]
+fn what_a_silent_store_may_open_is_released() {
+    let mut exchange = Exchange::new();
+    exchange.hear(lookup()).unwrap();
+    assert!(exchange.0.on_end().unwrap_err().detail.contains("never answered"));
+    exchange.0.on_silence(OP);
+    assert!(exchange.0.on_end().unwrap_err().detail.contains("never released"));
+    exchange.hear(Effect::Release { tier: TIER, record: RECORD }).unwrap();
+    assert_eq!(exchange.0.on_end(), Ok(()));
+    assert!(exchange.tell(Answer::LookupFailed.to(OP)).is_err(), "it was said never to come");
+}
+
 /// A lookup or a new record in a local tier before it has joined, and a second joining.
 #[test]
 fn a_local_tier_is_asked_once_it_has_joined() {

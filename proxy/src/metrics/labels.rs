@@ -129,12 +129,14 @@ impl TierEdge {
 pub(super) enum DependencyLabel {
     L1,
     L2,
+    /// L3's blob store.
     L3,
+    L3Index,
     Origin,
 }
 
 impl DependencyLabel {
-    pub(super) const ALL: [Self; 4] = [Self::L1, Self::L2, Self::L3, Self::Origin];
+    pub(super) const ALL: [Self; 5] = [Self::L1, Self::L2, Self::L3, Self::L3Index, Self::Origin];
 
     /// Memory has none.
     pub(super) const fn of(who: Dependency) -> Option<Self> {
@@ -143,6 +145,7 @@ impl DependencyLabel {
             Dependency::Tier(TierId::L1) => Some(Self::L1),
             Dependency::Tier(TierId::L2) => Some(Self::L2),
             Dependency::Tier(TierId::L3) => Some(Self::L3),
+            Dependency::Index => Some(Self::L3Index),
             Dependency::Origin(_) => Some(Self::Origin),
         }
     }
@@ -152,6 +155,7 @@ impl DependencyLabel {
             Self::L1 => "l1",
             Self::L2 => "l2",
             Self::L3 => "l3",
+            Self::L3Index => "l3_index",
             Self::Origin => "origin",
         }
     }
@@ -185,7 +189,13 @@ label!(TierEdge {
     Self::L3ToL1 => "l3_to_l1",
     Self::L3ToL2 => "l3_to_l2",
 });
-label!(DependencyLabel { Self::L1 => "l1", Self::L2 => "l2", Self::L3 => "l3", Self::Origin => "origin" });
+label!(DependencyLabel {
+    Self::L1 => "l1",
+    Self::L2 => "l2",
+    Self::L3 => "l3",
+    Self::L3Index => "l3_index",
+    Self::Origin => "origin",
+});
 label!(StatusClass {
     Self(100..=199) => "1xx",
     Self(200..=299) => "2xx",

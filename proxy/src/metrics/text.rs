@@ -15,8 +15,8 @@ use tiergate_engine::{BreakerState, Late, TierId};
 
 const TIERS: [TierId; 4] = [TierId::L0, TierId::L1, TierId::L2, TierId::L3];
 const BELOW_L0: [&str; 3] = ["l1", "l2", "l3"];
-/// Why only a copy into L3 is given up.
-const OF_L3: [&str; 4] = ["outrun", "lease_lost", "too_late", "crowded"];
+/// Why only a copy into L3 is given up, and a breaker that only L3 has.
+const OF_L3: [&str; 5] = ["outrun", "lease_lost", "too_late", "crowded", "l3_index"];
 
 impl Metrics {
     /// Everything that is counted, as Prometheus reads it. Asks the system about the process, which reads

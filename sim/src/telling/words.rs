@@ -3,9 +3,9 @@
 use super::{Names, Party};
 use std::fmt::Debug;
 use tiergate_engine::{
-    BreakerState, CacheKey, CopyEvent, DurableEvent, Effect, End, Event, FetchEnd, FetchEvent, FillVerdict,
-    Length, MissReason, PurgeEvent, PurgeMode, Purpose, RequestEvent, RequestId, ResidenceEvent,
-    ResilienceEvent, SelectorKind, Storable, Symbol, TierId, durable::PublishEnd,
+    BreakerState, CacheKey, CopyEvent, Dependency, DurableEvent, DurableStore, Effect, End, Event, FetchEnd,
+    FetchEvent, FillVerdict, Length, MissReason, PurgeEvent, PurgeMode, Purpose, RequestEvent, RequestId,
+    ResidenceEvent, ResilienceEvent, SelectorKind, Storable, Symbol, TierId, durable::PublishEnd,
 };
 use tiergate_invariants::{Fact, Got, What};
 
@@ -265,11 +265,11 @@ fn of_resilience(names: &dyn Names, event: &ResilienceEvent) -> Option<String> {
             format!("learns that what {} has of {} is rotten", of(tier), name(key))
         }
         ResilienceEvent::BreakerChanged { who, state } => match state {
-            BreakerState::Closed => format!("trusts {} again", plain(who)),
+            BreakerState::Closed => format!("trusts {} again", whom_of(*who)),
             BreakerState::Open { until } => {
-                format!("stops asking {} until {:.6} ms", plain(who), until.as_nanos() as f64 / 1e6)
+                format!("stops asking {} until {:.6} ms", whom_of(*who), until.as_nanos() as f64 / 1e6)
             }
-            BreakerState::HalfOpen => format!("tries {} again", plain(who)),
+            BreakerState::HalfOpen => format!("tries {} again", whom_of(*who)),
         },
         ResilienceEvent::DeadlineMissed { key, what } => {
             format!("waits no longer for {}: {} is late", name(key), plain(what))
@@ -310,6 +310,13 @@ fn of_durable(names: &dyn Names, event: &DurableEvent) -> Option<String> {
             format!("its upload of {} {end}", name(key))
         }
         DurableEvent::Corrupt { key, .. } => format!("finds {} in L3 corrupt", name(key)),
+        DurableEvent::Unanswered { store } => {
+            let store = match store {
+                DurableStore::Index => "index",
+                DurableStore::Blobs => "blob store",
+            };
+            format!("waits no longer for L3's {store}, and takes it that nothing is known to be done")
+        }
         DurableEvent::Swept { collected } => match collected.deleted {
             0 => return None,
             deleted => format!("has swept L3: {deleted} blobs deleted"),
@@ -382,6 +389,14 @@ pub(crate) fn bytes(count: u64) -> String {
 
 fn of(tier: &TierId) -> String {
     tier.as_str().to_uppercase()
+}
+
+/// Who has a breaker.
+fn whom_of(who: Dependency) -> String {
+    match who {
+        Dependency::Index => "L3's index".to_owned(),
+        Dependency::Tier(_) | Dependency::Origin(_) => plain(&who),
+    }
 }
 
 /// A reason in words: `Origin(TooShort)` is "origin: too short".

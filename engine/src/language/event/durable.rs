@@ -3,7 +3,7 @@
 use super::Event;
 use crate::{
     durable::{BlobFate, Collected, DurableMiss, PublishEnd},
-    language::{id::RecordName, key::CacheKey},
+    language::{id::RecordName, key::CacheKey, reason::DurableStore},
 };
 
 /// What only the durable tier does.
@@ -26,6 +26,9 @@ pub enum DurableEvent {
         /// The blob's.
         name: RecordName,
     },
+    /// A store did not answer in time what no request waits for. It counts as not known to be done; what it
+    /// may still say is ignored.
+    Unanswered { store: DurableStore },
     /// A sweep of the collector is over.
     Swept { collected: Collected },
 }

@@ -259,8 +259,14 @@ impl<C: Chunk> Lanes<C> {
             Next::Commit(record) => {
                 let op = cx.operation(Pending::Lane(writer));
                 self.open_lane(writer).on_asked_to_commit(op);
-                // Nobody waits for it, and to give it up would leave in doubt what the tier holds: no stall
-                // is counted.
+                match publisher {
+                    // Nobody waits for it, and to give it up would leave in doubt what the tier holds: no
+                    // stall is counted.
+                    Publisher::Tier => {}
+                    // A blob in doubt is nothing that anybody could find, and its lease must not be renewed
+                    // for ever.
+                    Publisher::Index => cx.answer_in_time(op),
+                }
                 cx.effect(Effect::Commit { op, tier, writer, record });
             }
         }

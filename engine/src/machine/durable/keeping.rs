@@ -55,8 +55,20 @@ impl Collecting {
         Self { collector, every, due: now.after(every), progress: Progress::Resting(None) }
     }
 
-    pub(super) const fn due(&self) -> Instant {
-        self.due
+    /// When the next round is due. None, while one is under way.
+    pub(super) const fn due(&self) -> Option<Instant> {
+        match self.progress {
+            Progress::Resting(_) => Some(self.due),
+            Progress::Asked(_) => None,
+        }
+    }
+
+    /// A round is over. One that was due meanwhile is left out.
+    fn rest(&mut self, now: Instant, next: Option<Ask>) {
+        self.progress = Progress::Resting(next);
+        if self.due <= now {
+            self.due = now.after(self.every);
+        }
     }
 }
 
@@ -136,14 +148,14 @@ impl Durable {
         };
         match collecting.collector.on_told(told) {
             CollectStep::Ask(ask) if asked >= ROUND_MAX => {
-                collecting.progress = Progress::Resting(Some(ask));
+                collecting.rest(cx.now, Some(ask));
             }
             CollectStep::Ask(ask) => {
                 collecting.progress = Progress::Asked(asked + 1);
                 cx.ask_durable(Work::Collect, ask);
             }
             CollectStep::Ended(collected) => {
-                collecting.progress = Progress::Resting(None);
+                collecting.rest(cx.now, None);
                 cx.event(DurableEvent::Swept { collected });
             }
         }

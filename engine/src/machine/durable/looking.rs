@@ -1,19 +1,33 @@
 //! L3's part of the walk through the tiers.
 
 use super::{Durable, OpenedManifest, TIER, Work};
-use crate::machine::{context::Context, fetching::IndexSnapshot};
+use crate::machine::{context::Context, fetching::IndexSnapshot, resilience::HeldPermit};
 use crate::{
     durable::{Ask, DurableMiss, Looked, LookedFor, Lookup, LookupStep, Told},
     language::{
         chunk::Chunk,
         effect::Effect,
-        id::{FillId, RecordId},
+        event::TierOperation,
+        id::{FillId, OpId, RecordId},
         key::CacheKey,
+        reason::DurableStore,
         record::Record,
     },
     machine::Pending,
 };
 use alloc::{boxed::Box, sync::Arc};
+
+/// A lookup under way: one question at a time, all under the deadline of its fill.
+#[derive(Debug)]
+pub(super) struct Looking {
+    lookup: Lookup,
+    /// Under which name it opens what it finds.
+    record: RecordId,
+    /// The question.
+    op: OpId,
+    /// Was the blob store asked to open something?
+    opens: bool,
+}
 
 impl Durable {
     /// Asks L3's index for what a fill is about. What it has is opened under `record`.
@@ -23,10 +37,13 @@ impl Durable {
         fill_id: FillId,
         key: CacheKey,
         record: RecordId,
+        permit: HeldPermit,
     ) {
         let (lookup, ask) = Lookup::begin(key);
-        self.lookups.insert(fill_id, (lookup, record));
-        cx.ask_durable(Work::Lookup(fill_id), ask);
+        let pending = Pending::Durable(Work::Lookup(fill_id), DurableStore::Index);
+        let op = cx.operation_with(pending, Some(permit));
+        self.lookups.insert(fill_id, Looking { lookup, record, op, opens: false });
+        cx.effect(Effect::Durable { op, ask });
     }
 
     /// The index or the blob store has answered a lookup. When that was its last question, says what it came
@@ -38,18 +55,19 @@ impl Durable {
         told: Told,
     ) -> Option<Seen> {
         let was_opened = matches!(told, Told::Opened { .. });
-        let (lookup, record) = &mut self.lookups[&fill_id];
-        let record = *record;
-        match lookup.on_told(told, &self.terms) {
+        let looking = &mut self.lookups[&fill_id];
+        let record = looking.record;
+        match looking.lookup.on_told(told, &self.terms) {
             LookupStep::Ask(Ask::Open { blob }) => {
-                let op = cx.operation(Pending::Durable(Work::Lookup(fill_id)));
-                cx.effect(Effect::OpenBlob { op, record, blob });
+                let Some(permit) = cx.admit_tier(TIER, TierOperation::Lookup) else {
+                    return Some(on_looked(cx, self.lookups.take(&fill_id).lookup.on_blob_skipped()));
+                };
+                let pending = Pending::Durable(Work::Lookup(fill_id), DurableStore::Blobs);
+                (looking.op, looking.opens) = (cx.operation_with(pending, Some(permit)), true);
+                cx.effect(Effect::OpenBlob { op: looking.op, record, blob });
                 None
             }
-            LookupStep::Ask(ask) => {
-                cx.ask_durable(Work::Lookup(fill_id), ask);
-                None
-            }
+            LookupStep::Ask(ask) => unreachable!("a lookup that has read the index asks for {ask:?}"),
             LookupStep::Done(looked) => {
                 self.lookups.remove(&fill_id);
                 let seen = on_looked(cx, looked);
@@ -58,6 +76,26 @@ impl Durable {
                 }
                 Some(seen)
             }
+        }
+    }
+}
+
+impl Durable {
+    /// Stops waiting for a lookup's answer, if a fill has one here. A fill may go on from what the index has
+    /// said by then. What the blob store may still open is released: the driver passes that on once it is.
+    pub(in crate::machine) fn give_up_lookup<C: Chunk>(
+        &mut self,
+        cx: &mut Context<C>,
+        fill_id: FillId,
+    ) -> Option<Seen> {
+        let Looking { mut lookup, record, op, opens } = self.lookups.remove(&fill_id)?;
+        cx.give_up(op);
+        if opens {
+            cx.effect(Effect::Release { tier: TIER, record });
+        }
+        match lookup.on_told(Told::Unknown, &self.terms) {
+            LookupStep::Done(looked) => Some(on_looked(cx, looked)),
+            LookupStep::Ask(ask) => unreachable!("a lookup that was told nothing asks for {ask:?}"),
         }
     }
 }

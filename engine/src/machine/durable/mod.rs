@@ -21,14 +21,15 @@ pub(super) use opened::OpenedManifest;
 use super::{WakeReason, freshening::Freshen};
 use crate::{
     config::{Config, IndexKeeper},
-    durable::{Lookup, Terms},
+    durable::Terms,
     language::{
-        id::{FillId, RecordId, TierId, WriterId},
+        id::{FillId, TierId, WriterId},
         time::Instant,
     },
     parts::table::{Name, Table, spread},
 };
 use keeping::{Collecting, DurablePurging};
+use looking::Looking;
 
 /// One purge of a key in L3, for which a purge of the engine waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,8 +45,7 @@ impl Name for DurablePurgeId {
 #[derive(Debug)]
 pub(super) struct Durable {
     terms: Terms,
-    /// Each with the name under which it opens what it finds.
-    lookups: Table<FillId, (Lookup, RecordId)>,
+    lookups: Table<FillId, Looking>,
     purges: Table<DurablePurgeId, DurablePurging>,
     collecting: Option<Collecting>,
 }
@@ -81,7 +81,8 @@ impl Durable {
     }
 
     pub(super) fn wake(&self) -> Option<(Instant, WakeReason)> {
-        self.collecting.as_ref().map(|collecting| (collecting.due(), WakeReason::Collection))
+        let due = self.collecting.as_ref().and_then(Collecting::due)?;
+        Some((due, WakeReason::Collection))
     }
 }
 

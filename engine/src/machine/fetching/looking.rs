@@ -11,7 +11,7 @@ use crate::machine::{
     copying::names_in,
     feed_lease::Trust,
     purging::Verdict,
-    resilience::Timed,
+    resilience::{HeldPermit, Timed},
     stored::{OpenRecord, Stored},
 };
 use crate::{
@@ -38,7 +38,7 @@ pub(in crate::machine) enum Look<C> {
     /// A tier was asked.
     Asked,
     /// L3 is to be asked for this, and opens what it has under that name.
-    InDurable(CacheKey, RecordId),
+    InDurable(CacheKey, RecordId, HeldPermit),
     /// No tier is left, and none had what may be used as it is.
     Over(FetchContext<C>, Vec<RequestId>),
 }
@@ -50,6 +50,7 @@ pub(in crate::machine) struct Looked<C> {
     pub(in crate::machine) tier: ByteTier,
     /// Under which name the tier has opened what it found.
     pub(in crate::machine) record: RecordId,
+    /// None in L3.
     op: Option<OpId>,
 }
 
@@ -137,7 +138,7 @@ impl<C: Chunk> Fetching<C> {
             }
             let record = RecordId(cx.ids.mint());
             let (key, at) = (context.key, context.at());
-            let (op, phase, look) = match tier.index {
+            let (op, look) = match tier.index {
                 IndexKeeper::Tier => {
                     let Some(permit) = cx.admit_tier(tier.id, TierOperation::Lookup) else {
                         context.reason = MissReason::TierFailed;
@@ -145,14 +146,20 @@ impl<C: Chunk> Fetching<C> {
                     };
                     let op = cx.operation_with(Pending::Lookup(fill), Some(permit));
                     cx.effect(Effect::Lookup { op, tier: tier.id, record, key: at });
-                    (Some(op), Phase::Lookup, Look::Asked)
+                    (Some(op), Look::Asked)
                 }
-                IndexKeeper::Durable { .. } => (None, Phase::Paused, Look::InDurable(key, record)),
+                IndexKeeper::Durable { .. } => {
+                    let Some(permit) = cx.admit_index(TierOperation::Lookup) else {
+                        context.reason = MissReason::TierFailed;
+                        continue;
+                    };
+                    (None, Look::InDurable(key, record, permit))
+                }
             };
             let stage = Stage::Looking { waiters, op, tier, record };
             self.fills.insert(fill, Fill { context, stage });
             cx.answer_by(fill);
-            cx.resilience.deadlines.enter(cx.now, Timed::Fill(fill), phase);
+            cx.resilience.deadlines.enter(cx.now, Timed::Fill(fill), Phase::Lookup);
             return look;
         }
         Look::Over(context, waiters)
@@ -277,6 +284,11 @@ impl<C: Chunk> Fetching<C> {
     ) -> Looked<C> {
         match why {
             DurableMiss::IndexFailed | DurableMiss::BlobFailed => self.on_lookup_failed(cx, fill),
+            DurableMiss::BlobSkipped => {
+                let mut looked = self.take_lookup(fill);
+                looked.context.reason = MissReason::TierFailed;
+                looked
+            }
             DurableMiss::Absent | DurableMiss::Expired | DurableMiss::Lost | DurableMiss::Torn => {
                 self.take_lookup(fill)
             }
@@ -293,12 +305,14 @@ impl<C: Chunk> Fetching<C> {
     }
 
     /// Stops waiting for a tier's answer to a lookup. The record that it may still open is released: the
-    /// driver passes that on once the lookup is over.
+    /// driver passes that on once the lookup is over. One in L3 is several operations, and is given up
+    /// before, by who runs them.
     pub(super) fn give_up_lookup(&mut self, cx: &mut Context<C>, fill: FillId) -> Looked<C> {
         let looked = self.take_lookup(fill);
-        // L3's lookup is several operations, and none of them has a deadline yet.
-        cx.give_up(looked.op.expect("a lookup that has a deadline is one operation"));
-        cx.effect(Effect::Release { tier: looked.tier.id, record: looked.record });
+        if let Some(op) = looked.op {
+            cx.give_up(op);
+            cx.effect(Effect::Release { tier: looked.tier.id, record: looked.record });
+        }
         looked
     }
 

@@ -7,10 +7,10 @@
 //! for those in [`RARE`], with the reason.
 
 use tiergate_engine::{
-    AbortReason, BreakerState, Bypass, CopyEvent, Dependency, DurableEvent, End, Event, FetchEnd, FetchEvent,
-    FillVerdict, GiveUp, LaneEnd, Late, MissReason, NotAdopted, NotStorable, PurgeEvent, PurgeMode, Purpose,
-    Refusal, Rejection, Removal, RequestEvent, ResidenceEvent, ResilienceEvent, SelectorKind, StaleUse,
-    Storable, TierId, TierOperation,
+    AbortReason, BreakerState, Bypass, CopyEvent, Dependency, DurableEvent, DurableStore, End, Event,
+    FetchEnd, FetchEvent, FillVerdict, GiveUp, LaneEnd, Late, MissReason, NotAdopted, NotStorable,
+    PurgeEvent, PurgeMode, Purpose, Refusal, Rejection, Removal, RequestEvent, ResidenceEvent,
+    ResilienceEvent, SelectorKind, StaleUse, Storable, TierId, TierOperation,
     durable::{DurableMiss, PublishEnd},
 };
 
@@ -206,12 +206,20 @@ marks! {
                 ResilienceEvent::BreakerChanged { who: Dependency::Tier(_), state: BreakerState::HalfOpen },
             TierClosed "breaker of a tier: closed" =
                 ResilienceEvent::BreakerChanged { who: Dependency::Tier(_), state: BreakerState::Closed },
+            IndexOpened "breaker of l3's index: open" =
+                ResilienceEvent::BreakerChanged { who: Dependency::Index, state: BreakerState::Open { .. } },
+            IndexHalf "breaker of l3's index: half open" =
+                ResilienceEvent::BreakerChanged { who: Dependency::Index, state: BreakerState::HalfOpen },
+            IndexClosed "breaker of l3's index: closed" =
+                ResilienceEvent::BreakerChanged { who: Dependency::Index, state: BreakerState::Closed },
             OriginOpened "breaker of the origin: open" =
                 ResilienceEvent::BreakerChanged { who: Dependency::Origin(_), state: BreakerState::Open { .. } },
             OriginHalf "breaker of the origin: half open" =
                 ResilienceEvent::BreakerChanged { who: Dependency::Origin(_), state: BreakerState::HalfOpen },
             OriginClosed "breaker of the origin: closed" =
                 ResilienceEvent::BreakerChanged { who: Dependency::Origin(_), state: BreakerState::Closed },
+            LateInL3 "late: a lookup in l3" =
+                ResilienceEvent::DeadlineMissed { what: Late::Lookup(TierId::L3), .. },
             LateLookup "late: a lookup" = ResilienceEvent::DeadlineMissed { what: Late::Lookup(_), .. },
             LateHead "late: a head" = ResilienceEvent::DeadlineMissed { what: Late::Head, .. },
             LateAnswer "late: all attempts together" =
@@ -239,6 +247,8 @@ marks! {
                 DurableEvent::DurableMissed { why: DurableMiss::IndexFailed, .. },
             MissL3Blob "l3 miss: the blob failed" =
                 DurableEvent::DurableMissed { why: DurableMiss::BlobFailed, .. },
+            MissL3Skipped "l3 miss: the blob store was skipped" =
+                DurableEvent::DurableMissed { why: DurableMiss::BlobSkipped, .. },
             UploadWon "upload: won" = DurableEvent::UploadEnded { end: PublishEnd::Won { .. }, .. },
             UploadLost "upload: lost" = DurableEvent::UploadEnded { end: PublishEnd::Lost { .. }, .. },
             UploadPurged "upload: purged" = DurableEvent::UploadEnded { end: PublishEnd::Purged, .. },
@@ -251,6 +261,10 @@ marks! {
             UploadAbandoned "upload: abandoned" =
                 DurableEvent::UploadEnded { end: PublishEnd::Abandoned, .. },
             Corrupt "l3 corrupt" = DurableEvent::Corrupt { .. },
+            IndexUnanswered "l3's index did not answer" =
+                DurableEvent::Unanswered { store: DurableStore::Index },
+            BlobsUnanswered "l3's blob store did not answer" =
+                DurableEvent::Unanswered { store: DurableStore::Blobs },
             Swept "l3 swept" = DurableEvent::Swept { .. },
         }
     }

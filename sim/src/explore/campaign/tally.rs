@@ -35,12 +35,15 @@ pub(in crate::explore) enum WorldFault {
     FeedSlow,
     FeedDown,
     FeedTrimmed,
+    IndexSilent,
+    BlobsSilent,
+    FeedSilent,
     Crashed,
     CrashedInCommit,
 }
 
 impl WorldFault {
-    pub(in crate::explore) const ALL: [Self; 27] = [
+    pub(in crate::explore) const ALL: [Self; 30] = [
         Self::OriginFailed,
         Self::OriginErred,
         Self::OriginCut,
@@ -66,6 +69,9 @@ impl WorldFault {
         Self::FeedSlow,
         Self::FeedDown,
         Self::FeedTrimmed,
+        Self::IndexSilent,
+        Self::BlobsSilent,
+        Self::FeedSilent,
         Self::Crashed,
         Self::CrashedInCommit,
     ];
@@ -97,6 +103,9 @@ impl WorldFault {
             Self::FeedSlow => "feed was slow",
             Self::FeedDown => "feed was away",
             Self::FeedTrimmed => "feed was trimmed",
+            Self::IndexSilent => "index did not answer at all",
+            Self::BlobsSilent => "blob store did not answer at all",
+            Self::FeedSilent => "feed did not answer at all",
             Self::Crashed => "edge crashed",
             Self::CrashedInCommit => "edge crashed in a commit, delete or ban",
         }
@@ -128,13 +137,16 @@ impl WorldFault {
             Self::TierRotted => has_l3 && is_likely(faults.tier_rots),
             Self::RecordRotted => (plan.has_l1 || plan.has_l2) && is_likely(faults.record_rots),
             Self::JoinedLate => plan.has_l2 && is_likely(faults.tier_joins_late),
-            Self::DurableLate => has_l3 && is_likely(faults.tier_ambiguous),
+            Self::DurableLate => has_l3 && (is_likely(faults.tier_ambiguous) || faults.silences.of_l3() > 0),
             Self::Purged => is_likely(faults.purges),
             Self::FeedFailed => has_feed && is_likely(faults.feed.fails),
             Self::FeedAmbiguous => has_feed && is_likely(faults.feed.ambiguous),
             Self::FeedSlow => has_feed && is_likely(faults.feed.slow),
             Self::FeedDown => has_feed && faults.feed.outages > 0,
             Self::FeedTrimmed => has_feed && is_likely(faults.feed.trims) && is_likely(faults.purges),
+            Self::IndexSilent => has_l3 && faults.silences.index > 0,
+            Self::BlobsSilent => has_l3 && faults.silences.blobs > 0,
+            Self::FeedSilent => has_feed && faults.silences.feed > 0,
             Self::Crashed => faults.crashes > 0,
             Self::CrashedInCommit => has_tiers && faults.crashes > 0,
         }

@@ -7,8 +7,9 @@ use crate::explore::{
     world::{Life, World},
 };
 use tiergate_engine::{
-    AbortReason, Answer, DurableEvent, Effect, End, Event, FetchEnd, FetchEvent, Freshening, Input, Late,
-    OriginFailure, PurgeEvent, ReadSource, RequestEvent, ResilienceEvent, Symbol, durable::DurableMiss,
+    AbortReason, Answer, DurableEvent, DurableStore, Effect, End, Event, FetchEnd, FetchEvent, Freshening,
+    Input, Late, OriginFailure, PurgeEvent, ReadSource, RequestEvent, ResilienceEvent, Symbol, TierId,
+    durable::DurableMiss,
 };
 
 impl World {
@@ -20,9 +21,15 @@ impl World {
         }
     }
 
+    /// A feed does what it does where the log does not answer.
+    pub(in crate::explore) fn observe_silent_feed(&mut self) {
+        self.tally.count(WorldFault::FeedSilent).observed += u64::from(!self.silences.is_empty());
+    }
+
     /// An engine says something.
     pub(in crate::explore) fn feel_event(&mut self, event: &Event) {
         self.tally.saw(event);
+        let silences = self.plan.faults.silences;
         let fault = match event {
             Event::Purge(PurgeEvent::PurgeBegan { .. }) => WorldFault::Purged,
             Event::Resilience(ResilienceEvent::DeadlineMissed {
@@ -37,6 +44,20 @@ impl World {
                 end: FetchEnd::Failed(OriginFailure::TooShort | OriginFailure::TooLong),
                 ..
             }) => WorldFault::OriginLied,
+            Event::Resilience(ResilienceEvent::DeadlineMissed {
+                what: Late::Lookup(TierId::L3) | Late::Read(TierId::L3),
+                ..
+            }) if silences.of_l3() > 0 => match silences.index {
+                0 => WorldFault::BlobsSilent,
+                _ => WorldFault::IndexSilent,
+            },
+            Event::Durable(DurableEvent::Unanswered { store: DurableStore::Index }) if silences.index > 0 => {
+                WorldFault::IndexSilent
+            }
+            Event::Durable(DurableEvent::Unanswered { store: DurableStore::Blobs }) if silences.blobs > 0 => {
+                WorldFault::BlobsSilent
+            }
+            Event::Durable(DurableEvent::Unanswered { .. }) => WorldFault::TierSlow,
             Event::Resilience(ResilienceEvent::DeadlineMissed {
                 what: Late::Lookup(_) | Late::Read(_),
                 ..

@@ -10,7 +10,7 @@ use crate::explore::{
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 use tiergate_engine::{
-    Answer, Audit, CacheKey, Effect, Engine, Fields, Head, Input, Instant, Prefix, PurgeId, PurgeMode,
+    Answer, Audit, CacheKey, Effect, Engine, Fields, Head, Input, Instant, OpId, Prefix, PurgeId, PurgeMode,
     PurgeOutcome, Seed, Selector, Symbol, Tag, TierId, WakeReason,
     feed::{Feed, Notice, Ticket},
 };
@@ -328,6 +328,13 @@ impl World {
         }
     }
 
+    /// What an engine asked for gets no answer.
+    pub(in crate::explore) fn expect_no_answer(&mut self, of: Life, op: OpId) {
+        if self.life(of.edge) == of {
+            self.edges[of.edge as usize].contract.on_silence(op);
+        }
+    }
+
     /// Has the edge ended everything that it owed, and its driver too?
     pub(in crate::explore) fn check_contract(&mut self, edge: u32) {
         if let Err(Violation { rule, detail }) = self.edges[edge as usize].contract.on_end() {
@@ -349,6 +356,13 @@ impl World {
         let host = &mut self.edges[life.edge as usize];
         if host.life == life.life && host.wake_at.is_some_and(|at| at <= self.now) {
             host.wake_at = None;
+        }
+        // A deadline may be off by now. The collector is not to come round for it: a run ends.
+        if self.collect_until <= self.now && self.life(life.edge) == life {
+            let wanted = self.wanted_wake(life.edge);
+            if wanted.is_none_or(|at| self.now < at) {
+                return self.schedule_wake(life, wanted);
+            }
         }
         self.feed(life, Input::Wake);
     }
@@ -384,7 +398,7 @@ impl World {
             }
             contract.on_drained();
         }
-        let wake = engine.poll_wake();
+        let wants_wake = engine.poll_wake().is_some();
         // Counting from the tables checks every total against its parts; now and then is enough to find who
         // broke one.
         let audit = (is_watched && self.tally.steps.is_multiple_of(16)).then(|| engine.audit());
@@ -399,7 +413,7 @@ impl World {
             self.fact(What::Engine { edge: Edge(to.edge), shard: 0, event });
         }
         if let Some(open) = audit {
-            if open.timers > 0 && wake.is_none() {
+            if open.timers > 0 && !wants_wake {
                 self.breaks("L2", format!("edge {} has timers, and wants no wake: {open:?}", to.edge));
             }
             self.fact(What::Audited { edge: Edge(to.edge), open });
@@ -409,12 +423,18 @@ impl World {
             self.run_effect(to, effect);
         }
         self.drained = drained;
-        let wake = wake.filter(|(at, reason)| match reason {
+        let wake = self.wanted_wake(to.edge);
+        self.schedule_wake(to, wake);
+    }
+
+    /// When an edge's engine is to be woken, if it runs.
+    fn wanted_wake(&self, edge: u32) -> Option<Instant> {
+        let (at, reason) = self.edges[edge as usize].engine.as_ref()?.poll_wake()?;
+        match reason {
             // The collector comes round for ever; a run ends.
-            WakeReason::Collection => *at < self.collect_until || self.audit(to.edge).timers > 0,
-            _ => true,
-        });
-        self.schedule_wake(to, wake.map(|(at, _)| at));
+            WakeReason::Collection => (at < self.collect_until || self.audit(edge).timers > 0).then_some(at),
+            _ => Some(at),
+        }
     }
 
     fn schedule_wake(&mut self, to: Life, wake: Option<Instant>) {

@@ -7,6 +7,7 @@ use crate::explore::{
     campaign::marks::Mark,
     campaign::tally::WorldFault,
     checks::remote_purges::RemotePurges,
+    world::silence::Call,
     world::{Life, Step, World, millis, up_to, within},
 };
 use std::{iter, time::Duration};
@@ -197,9 +198,15 @@ impl World {
                 self.feed(to, Input::PurgesMissed { through });
             }
             FeedStep::Appended { ticket, .. } => self.on_told_others(to.edge, ticket, true),
-            FeedStep::AppendFailed { ticket } => self.on_told_others(to.edge, ticket, false),
+            FeedStep::AppendFailed { ticket } => {
+                self.observe_silent_feed();
+                self.on_told_others(to.edge, ticket, false);
+            }
             FeedStep::LeaseGained => {}
-            FeedStep::LeaseLost => self.tally.mark(Mark::LeaseLost),
+            FeedStep::LeaseLost => {
+                self.observe_silent_feed();
+                self.tally.mark(Mark::LeaseLost);
+            }
         }
     }
 
@@ -231,6 +238,12 @@ impl World {
         let is_append = matches!(ask, FeedAsk::Append { .. });
         if !is_append {
             self.on_log_read(from, id);
+        }
+        if self.is_unanswered(Call::of_feed(&ask)) {
+            if self.chances.silence.chance(1, 2) {
+                self.log.execute(ask);
+            }
+            return;
         }
         let meant = |outage: &CutOff| *outage == CutOff::All || *outage == CutOff::One(from.edge);
         let is_cut_off = !self.healed && self.log.outages.iter().any(meant);

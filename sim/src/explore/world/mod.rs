@@ -19,6 +19,7 @@ pub(in crate::explore) mod plan;
 pub(in crate::explore) mod posting;
 pub(in crate::explore) mod profile;
 pub(in crate::explore) mod queue;
+pub(in crate::explore) mod silence;
 pub(in crate::explore) mod simulated_l3;
 pub(in crate::explore) mod tier;
 pub(in crate::explore) mod variety;
@@ -38,6 +39,7 @@ use crate::explore::{
     world::plan::{PerMille, Plan},
     world::posting::{Post, PostAnswer},
     world::queue::Queue,
+    world::silence::Silence,
     world::simulated_l3::SimulatedL3,
     world::tier::{Fate, Tier},
     world::variety::Wish,
@@ -145,6 +147,8 @@ pub(in crate::explore) enum Step {
     },
     LogLost(CutOff),
     LogFound(CutOff),
+    FellSilent(Silence),
+    SpokeAgain(Silence),
     Crash(u32),
     Start(u32),
     Join(Life),
@@ -162,6 +166,7 @@ pub(in crate::explore) struct Chances {
     pub tier: Draws,
     pub edge: Draws,
     pub feed: Draws,
+    pub silence: Draws,
 }
 
 impl Chances {
@@ -177,6 +182,7 @@ impl Chances {
             tier: stream("tier"),
             edge: stream("edge"),
             feed: stream("feed"),
+            silence: stream("silence"),
         }
     }
 
@@ -196,8 +202,8 @@ impl Chances {
     }
 
     /// Every stream but that of the requests, by name.
-    fn streams(&mut self) -> [(&'static str, &mut Draws); 8] {
-        let Self { requests: _, network, edition, origin, client, variety, tier, edge, feed } = self;
+    fn streams(&mut self) -> [(&'static str, &mut Draws); 9] {
+        let Self { requests: _, network, edition, origin, client, variety, tier, edge, feed, silence } = self;
         [
             ("client", client),
             ("edge", edge),
@@ -205,6 +211,7 @@ impl Chances {
             ("feed", feed),
             ("network", network),
             ("origin", origin),
+            ("silence", silence),
             ("tier", tier),
             ("variety", variety),
         ]
@@ -225,6 +232,8 @@ pub(in crate::explore) struct World {
     pub simulated_l3: Option<SimulatedL3>,
     /// The log of the purge feed.
     pub log: Log,
+    /// Stores that do not answer now.
+    pub silences: Vec<Silence>,
     /// Until then the collector comes round, and the feed is read, by itself.
     pub collect_until: Instant,
     /// Everything has healed, and clients ask one after the other.
@@ -293,6 +302,7 @@ impl World {
             tiers: Tier::all(&plan),
             simulated_l3: SimulatedL3::of(&plan),
             log: Log::default(),
+            silences: Vec::new(),
             collect_until: Instant::ZERO,
             is_asking_in_turn: false,
             healed: false,
@@ -325,6 +335,7 @@ impl World {
         self.collect_until = end;
         self.plan_crashes(end);
         self.plan_outages(end);
+        self.plan_silences(end);
         self.queue.schedule(end, Step::Heal);
         self.run_out()?;
         self.is_asking_in_turn = true;
@@ -415,6 +426,8 @@ impl World {
             Step::FromLog { to, id, told, brings } => self.on_from_log(to, id, told, brings),
             Step::LogLost(whom) => self.on_log_lost(whom),
             Step::LogFound(whom) => self.on_log_found(whom),
+            Step::FellSilent(silence) => self.on_fell_silent(silence),
+            Step::SpokeAgain(silence) => self.on_spoke_again(silence),
             Step::Crash(edge) => self.crash_edge(edge),
             Step::Start(edge) => self.start_edge(edge),
             Step::Join(life) => self.join_tier(life),

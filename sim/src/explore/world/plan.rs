@@ -9,6 +9,7 @@
 use crate::explore::{
     world::draws::Draw,
     world::profile::{Calm, Profile, calmed_faults, calmed_work},
+    world::silence::Silences,
 };
 use std::time::Duration;
 use tiergate_engine::{
@@ -121,6 +122,7 @@ pub(in crate::explore) struct Faults {
     pub purges: PerMille,
     pub crashes: u64,
     pub feed: FeedFaults,
+    pub silences: Silences,
 }
 
 /// The faults of the purge feed, where there is one.
@@ -476,6 +478,11 @@ fn faults(draw: &Draw) -> Faults {
             slow: draw.fault("feed.slow", &[20, 200]),
             trims: draw.fault("feed.trims", &[100, 500]),
             outages: draw.fault("feed.outages", &[1, 3]).0,
+        },
+        silences: Silences {
+            index: draw.fault("silence.index", &[1, 3]).0,
+            blobs: draw.fault("silence.blobs", &[1, 3]).0,
+            feed: draw.fault("silence.feed", &[1, 3]).0,
         },
     }
 }

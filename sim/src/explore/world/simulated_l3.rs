@@ -40,6 +40,8 @@ pub(in crate::explore) struct SimulatedL3 {
     /// Those that it still has.
     pub(in crate::explore) rotten: BTreeSet<BlobName>,
     open: BTreeMap<(Life, RecordId), Arc<Vec<Symbol>>>,
+    /// Records that were released; an opening that was overtaken must not open them again.
+    released: BTreeSet<(Life, RecordId)>,
     uploads: BTreeMap<(Life, WriterId), (BlobName, Vec<Symbol>)>,
     /// Uploads that were closed; a begin that was overtaken must not begin them again.
     closed: BTreeSet<(Life, WriterId)>,
@@ -72,6 +74,7 @@ impl SimulatedL3 {
             lost: BTreeSet::new(),
             rotten: BTreeSet::new(),
             open: BTreeMap::new(),
+            released: BTreeSet::new(),
             uploads: BTreeMap::new(),
             closed: BTreeSet::new(),
             owners: BTreeMap::new(),
@@ -92,6 +95,7 @@ impl SimulatedL3 {
 
     pub(in crate::explore) fn forget(&mut self, edge: u32) {
         self.open.retain(|(life, _), _| life.edge != edge);
+        self.released.retain(|(life, _)| life.edge != edge);
         self.uploads.retain(|(life, _), _| life.edge != edge);
         self.closed.retain(|(life, _)| life.edge != edge);
     }
@@ -101,7 +105,7 @@ impl SimulatedL3 {
         open.or_else(|| self.uploads.keys().next().map(|upload| format!("l3 {upload:?} open")))
     }
 
-    fn apply(&mut self, from: Life, effect: &Effect<Symbol>, now: WallTime) -> Done {
+    pub(in crate::explore) fn apply(&mut self, from: Life, effect: &Effect<Symbol>, now: WallTime) -> Done {
         match effect {
             Effect::Durable { op, ask } => {
                 let told = self.told(Some(from), ask, now)?;
@@ -129,10 +133,13 @@ impl SimulatedL3 {
             Effect::Read { source: ReadSource::Writer(writer), .. } => {
                 Err(("C5", format!("{writer:?} uploads, and nothing can be read back from that")))
             }
-            Effect::Release { record, .. } => match self.open.remove(&(from, *record)) {
-                Some(_) => Ok(None),
-                None => Err(("drain", format!("l3 {record:?} was released but is not open"))),
-            },
+            Effect::Release { record, .. } => {
+                self.open.remove(&(from, *record));
+                match self.released.insert((from, *record)) {
+                    true => Ok(None),
+                    false => Err(("drain", format!("l3 {record:?} was released twice"))),
+                }
+            }
             Effect::Open { op, writer, .. } if self.closed.contains(&(from, *writer)) => {
                 Ok(Some(Answer::WriteFailed.to(*op)))
             }
@@ -190,7 +197,9 @@ impl SimulatedL3 {
             return Err(("D3", format!("{blob:?} was opened at {now:?}, long after {:?}", row.expires)));
         }
         let Some(body) = self.blobs.get(&blob) else { return Ok(Told::NoBlob) };
-        self.open.insert((from, record), Arc::clone(body));
+        if !self.released.contains(&(from, record)) {
+            self.open.insert((from, record), Arc::clone(body));
+        }
         Ok(Told::Opened { length: ByteCount(body.iter().map(Chunk::size).sum()) })
     }
 
@@ -306,7 +315,7 @@ fn is_freshened(had: &Manifest, has: &Manifest) -> bool {
 
 impl World {
     /// The index's clock.
-    fn index_now(&self) -> WallTime {
+    pub(in crate::explore) fn index_now(&self) -> WallTime {
         let skewed = crate::explore::world::edge::CALENDAR - 7_200_000 + self.plan.durable.skew_ms;
         WallTime::from_unix_millis(skewed + millis(self.elapsed()))
     }

@@ -406,6 +406,9 @@ impl World {
     ) {
         self.note_fate(&effect, fate);
         if is_durable(&effect) {
+            if self.is_l3_silent(from, &effect) {
+                return;
+            }
             if let Some(input) = self.on_l3_asked(from, &effect, fate) {
                 self.answer_from_tier(from, input, brings);
             }
