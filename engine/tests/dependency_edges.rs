@@ -71,7 +71,7 @@ const RULES: [Rule; 12] = [
     Rule {
         // Apart from the tiers, whose builds need not wait for databases and clients of clouds.
         krate: "tiergate-stores",
-        ours: &["tiergate-engine", "tiergate-driver"],
+        ours: &["tiergate-engine", "tiergate-driver", "tiergate-tiers"],
         ours_optional: &[],
         others: Others::Any,
     },
@@ -102,6 +102,7 @@ const RULES: [Rule; 12] = [
         krate: "tiergate",
         ours: &[
             "tiergate-config",
+            "tiergate-stores",
             "tiergate-engine",
             "tiergate-driver",
             "tiergate-tiers",
@@ -114,6 +115,7 @@ const RULES: [Rule; 12] = [
 ];
 
 const BELOW_THE_SIMULATOR: &[&str] = &[
+    "tiergate-stores",
     "tiergate-config",
     "tiergate-engine",
     "tiergate-invariants",

@@ -41,8 +41,8 @@ use std::{
 };
 use storage::Storage;
 use tiergate_driver::{Driver, Parts, TokioClock, TokioSpawn};
-use tiergate_engine::Seed;
-use tiergate_tiers::{HostField, HttpOrigin, Io, OriginOptions, RedisStore, RedisStoreOptions, TcpConnect};
+use tiergate_engine::{Seed, TierId};
+use tiergate_tiers::{HostField, HttpOrigin, Io, OriginOptions};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -272,7 +272,9 @@ async fn start_driver(
     observers: &Observers,
     tap: Option<Tap>,
 ) -> Result<Driver<Production>, StartError> {
-    let tiers = config.cache.byte_tiers().map(|tier| (tier, storage.take(tier))).collect();
+    // L3 is made of stores, not of records.
+    let of_records = config.cache.byte_tiers().filter(|tier| *tier != TierId::L3);
+    let tiers = of_records.map(|tier| (tier, storage.take(tier))).collect();
     let recording = config.recording.as_ref().map(recording::create).transpose()?;
     let connect = OriginConnect::new(&config.origin, &config.origin_tls).map_err(StartError::Roots)?;
     let host = config.front.origin_host.clone().map_or(HostField::Forwarded, HostField::Fixed);
@@ -283,11 +285,8 @@ async fn start_driver(
         spawn: TokioSpawn::current(),
         origin: HttpOrigin::new(connect, config.origin.authority(), origin_options),
         tiers,
-        durable: None,
-        feed: config
-            .feed
-            .clone()
-            .map(|redis| RedisStore::new(TcpConnect, redis, RedisStoreOptions::default())),
+        durable: storage.take_durable(),
+        feed: storage.take_feed(),
         observer: Journal::new(
             Arc::clone(&observers.metrics),
             Arc::clone(&observers.readiness),

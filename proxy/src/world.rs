@@ -12,10 +12,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant as Moment},
 };
-use tiergate_driver::{Beginning, NoStore, Observer, Recorder, TierError, TokioClock, TokioSpawn, World};
+use tiergate_driver::{Beginning, Observer, Recorder, TierError, TokioClock, TokioSpawn, World};
 use tiergate_engine::{ByteCount, Dependency, Event, Instant, ResilienceEvent, TierId};
 use tiergate_recording::JsonRecorder;
-use tiergate_tiers::{AnyTier, HttpOrigin, RedisStore, TcpConnect};
+use tiergate_stores::{AnyBlobs, AnyIndex};
+use tiergate_tiers::{AnyTier, HttpOrigin, TcpConnect};
 
 /// A tier that fails says so this often at most: one that is down fails with every request.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
@@ -28,9 +29,9 @@ impl World for Production {
     type Spawn = TokioSpawn;
     type Origin = HttpOrigin<OriginConnect>;
     type Tier = AnyTier<TcpConnect>;
-    type Blobs = NoStore;
-    type Index = NoStore;
-    type Feed = RedisStore<TcpConnect>;
+    type Blobs = AnyBlobs;
+    type Index = AnyIndex<TcpConnect>;
+    type Feed = AnyIndex<TcpConnect>;
     type Observer = Journal;
 }
 

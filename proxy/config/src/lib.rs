@@ -30,7 +30,10 @@ pub use front::{
 };
 pub use origin::{OriginAddress, RawOriginLimits};
 pub use recording::{RawRecording, Recording};
-pub use storage::{Disk, RawDirectories, RawDiskStorage, RawIo, RawSharedStorage, RawStorage, RawSync};
+pub use storage::{
+    Disk, Durable, FeedLog, RawBlobs, RawDirectories, RawDiskStorage, RawDurableStorage, RawIndex, RawIo,
+    RawSharedStorage, RawStorage, RawSync,
+};
 pub use tiergate_tiers::SyncPolicy;
 pub use tls::{CertificateFiles, OriginTls, RawCertificate, RawTls, Tls};
 pub use trust::{Network, Standing, ToldBy, TrustedProxies};
@@ -153,8 +156,10 @@ pub struct ServerConfig {
     pub cache: Config,
     /// `host:port` of the Redis server that is L1. There if and only if `cache` has an L1.
     pub redis: Option<String>,
-    /// `host:port` of the Redis server with the feed's log. There if and only if `cache` has a feed.
-    pub feed: Option<String>,
+    /// Where the feed's log is. There if and only if `cache` has a feed.
+    pub feed: Option<FeedLog>,
+    /// What L3 is. There if and only if `cache` has an L3.
+    pub durable: Option<Durable>,
     /// The directories that are L2. There if and only if `cache` has an L2.
     pub disk: Option<Disk>,
     /// TLS towards clients, if there is any.
@@ -332,7 +337,7 @@ fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
     }
     let admin = admin.map(|admin| admin.check(listen)).transpose()?;
     let access_log = access_log.map(RawAccessLog::check).transpose()?;
-    let storage::Storage { redis, disk, feed } = storage::check(&mut cache, storage)?;
+    let storage::Storage { redis, disk, durable, feed } = storage::check(&mut cache, storage)?;
     let cache = Config::try_from(cache)
         .map_err(|error| Problem::value(format!("cache.{}", error.field), error.value, error.bound))?;
     Ok(ServerConfig {
@@ -343,6 +348,7 @@ fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
         cache,
         redis,
         feed,
+        durable,
         disk,
         tls,
         connections,

@@ -29,8 +29,57 @@ pub struct RawStorage {
     pub l1: Option<RawSharedStorage>,
     /// The local disk. Goes with `cache.l2`.
     pub l2: Option<RawDiskStorage>,
-    /// Where the log lies that tells edges of each other's purges. Goes with `cache.feed`.
+    /// The durable store. Goes with `cache.l3`.
+    pub l3: Option<RawDurableStorage>,
+    /// Where the log lies that tells edges of each other's purges. Goes with `cache.feed`. Default: where
+    /// `l3.index` is.
     pub feed: Option<RawSharedStorage>,
+}
+
+/// `storage.l3`. Any blobs go with any index.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RawDurableStorage {
+    /// Where bodies are.
+    pub blobs: RawBlobs,
+    /// Where it is said which of them are current.
+    pub index: RawIndex,
+}
+
+/// `storage.l3.blobs`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RawBlobs {
+    /// A directory of this process alone. One is made if only its own name is missing.
+    Dir(PathBuf),
+}
+
+/// `storage.l3.index`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RawIndex {
+    /// A file of this process alone. One is made if only its own name is missing.
+    Embedded(PathBuf),
+    /// A Redis server, `host:port`, that evicts nothing and keeps its file.
+    Redis(String),
+}
+
+/// The durable store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Durable {
+    /// Where bodies are.
+    pub blobs: RawBlobs,
+    /// Where its rows are.
+    pub index: RawIndex,
+}
+
+/// Where the feed's log lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FeedLog {
+    /// Beside the rows of the durable store.
+    Index,
+    /// In this Redis, `host:port`.
+    Redis(String),
 }
 
 /// `storage.l1`, and `storage.feed`.
@@ -166,7 +215,31 @@ pub struct Disk {
 pub(super) struct Storage {
     pub(super) redis: Option<String>,
     pub(super) disk: Option<Disk>,
-    pub(super) feed: Option<String>,
+    pub(super) durable: Option<Durable>,
+    pub(super) feed: Option<FeedLog>,
+}
+
+impl RawDurableStorage {
+    fn check(self) -> Result<Durable, Problem> {
+        let Self { blobs, index } = self;
+        let is_file = |key: &str, path: &Path, bound: &str| match path.as_os_str().is_empty() {
+            true => Err(Problem::value(key, "empty", bound)),
+            false => Ok(()),
+        };
+        let RawBlobs::Dir(directory) = &blobs;
+        is_file("storage.l3.blobs.dir", directory, "a directory, such as /var/lib/tiergate/blobs")?;
+        match &index {
+            RawIndex::Embedded(file) => {
+                is_file("storage.l3.index.embedded", file, "a file, such as /var/lib/tiergate/index.redb")?;
+            }
+            RawIndex::Redis(redis) if !origin::is_authority(redis) => {
+                let bound = "host:port, such as 127.0.0.1:6379";
+                return Err(Problem::value("storage.l3.index.redis", redis, bound));
+            }
+            RawIndex::Redis(_) => {}
+        }
+        Ok(Durable { blobs, index })
+    }
 }
 
 impl RawSharedStorage {
@@ -185,11 +258,13 @@ pub(super) fn check(cache: &mut RawConfig, storage: RawStorage) -> Result<Storag
     check_memory(cache)?;
     let redis = storage.l1.map(|l1| l1.check("storage.l1.redis")).transpose()?;
     let feed = storage.feed.map(|feed| feed.check("storage.feed.redis")).transpose()?;
+    let feed = feed.map(FeedLog::Redis).or_else(|| cache.feed.map(|_| FeedLog::Index));
+    let durable = storage.l3.map(RawDurableStorage::check).transpose()?;
     let disk = match (storage.l2, &mut cache.l2) {
         (Some(l2), Some(tier)) => Some(l2.check(tier)?),
         (Some(_) | None, Some(_) | None) => None,
     };
-    Ok(Storage { redis, disk, feed })
+    Ok(Storage { redis, disk, durable, feed })
 }
 
 fn check_pairs(cache: &RawConfig, storage: &RawStorage) -> Result<(), Problem> {
@@ -215,19 +290,22 @@ fn check_pairs(cache: &RawConfig, storage: &RawStorage) -> Result<(), Problem> {
         (None, Some(_)) => return Err(lone("storage.l2", "cache.l2", "cache: { l2: {} }")),
         (Some(_), Some(_)) | (None, None) => {}
     }
-    if cache.l3.is_some() {
-        return Err(Problem::field(
-            "cache.l3",
-            "is given, but this build has no blob store and no index store to put behind it: remove `cache.l3`",
-        ));
+    match (&cache.l3, &storage.l3) {
+        (Some(_), None) => {
+            let advice = "storage: { l3: { blobs: { dir: \"/var/lib/tiergate/blobs\" }, index: { embedded: \
+                          \"/var/lib/tiergate/index.redb\" } } }";
+            return Err(lone("cache.l3", "storage.l3", advice));
+        }
+        (None, Some(_)) => return Err(lone("storage.l3", "cache.l3", "cache: { l3: {} }")),
+        (Some(_), Some(_)) | (None, None) => {}
     }
     match (&cache.feed, &storage.feed) {
-        (Some(_), None) => {
+        (Some(_), None) if storage.l3.is_none() => {
             let advice = "storage: { feed: { redis: \"127.0.0.1:6379\" } }";
             return Err(lone("cache.feed", "storage.feed", advice));
         }
         (None, Some(_)) => return Err(lone("storage.feed", "cache.feed", "cache: { feed: {} }")),
-        (Some(_), Some(_)) | (None, None) => {}
+        (Some(_), Some(_) | None) | (None, None) => {}
     }
     Ok(())
 }
@@ -236,13 +314,15 @@ fn check_pairs(cache: &RawConfig, storage: &RawStorage) -> Result<(), Problem> {
 /// would look like more room than there is.
 fn check_memory(cache: &RawConfig) -> Result<(), Problem> {
     let Some(l0) = &cache.l0 else {
-        return match (&cache.l1, &cache.l2) {
-            (None, None) => Err(Problem::field(
+        let has_other = cache.l1.is_some() || cache.l2.is_some() || cache.l3.is_some();
+        return if has_other {
+            Ok(())
+        } else {
+            Err(Problem::field(
                 "cache.l0",
                 "is null, and there is no other tier, so nothing would be stored: remove `l0: null`, or configure \
-                 `cache.l1` or `cache.l2`",
-            )),
-            (Some(_), _) | (None, Some(_)) => Ok(()),
+                 `cache.l1`, `cache.l2` or `cache.l3`",
+            ))
         };
     };
     if l0.gate != ByteCount::UNLIMITED && l0.gate > l0.capacity {

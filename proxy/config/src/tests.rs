@@ -16,7 +16,9 @@ fn the_example_loads_as_it_stands() {
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.origin.authority(), "127.0.0.1:9000");
     assert_eq!(config.redis.as_deref(), Some("127.0.0.1:6379"));
-    assert_eq!(config.feed.as_deref(), Some("127.0.0.1:6379"));
+    assert_eq!(config.feed, Some(FeedLog::Redis("127.0.0.1:6379".to_owned())));
+    let durable = config.durable.expect("the example names L3");
+    assert_eq!(durable.blobs, RawBlobs::Dir("/var/lib/tiergate/blobs".into()));
     let disk = Disk {
         directories: vec!["/var/cache/tiergate".into()],
         io: IoChoice::Auto,
@@ -47,6 +49,7 @@ fn the_example_names_every_key() {
         "storage",
         "storage.l1",
         "storage.l2",
+        "storage.l3",
         "storage.feed",
         "cache.feed",
         "limits",
@@ -159,8 +162,9 @@ fn errors_say_where_and_what() {
         ),
         (
             "origin: http://a\ncache:\n  l3: {}\n",
-            "t.yaml:3: `cache.l3` is given, but this build has no blob store and no index store to put behind it: \
-             remove `cache.l3`",
+            "t.yaml:3: `cache.l3` is given, but `storage.l3` is not: write storage: { l3: { blobs: { dir: \
+             \"/var/lib/tiergate/blobs\" }, index: { embedded: \"/var/lib/tiergate/index.redb\" } } }, or remove \
+             `cache.l3`",
         ),
         (
             "origin: http://a\ncache:\n  feed: {}\n",
@@ -170,7 +174,7 @@ fn errors_say_where_and_what() {
         (
             "origin: http://a\ncache:\n  l0: null\n",
             "t.yaml:3: `cache.l0` is null, and there is no other tier, so nothing would be stored: remove `l0: null`, \
-             or configure `cache.l1` or `cache.l2`",
+             or configure `cache.l1`, `cache.l2` or `cache.l3`",
         ),
         (
             "origin: http://a\ncache:\n  l0:\n    capacity: 4MiB\n    gate: 5MiB\n",

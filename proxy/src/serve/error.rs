@@ -18,6 +18,8 @@ pub(crate) enum StartError {
     AccessLog { file: PathBuf, error: io::Error },
     /// L2's directory cannot be used.
     Disk(OpenError),
+    /// A store of L3 cannot be used.
+    Store { key: &'static str, error: tiergate_stores::OpenError },
     /// A tier could not say what it holds.
     Tier(TierError),
     /// The recording's file cannot be made.
@@ -38,7 +40,7 @@ impl StartError {
     /// What the configuration says of files can only be seen by trying: it is wrong all the same.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Disk(_) | Self::Certificate(_) | Self::Roots(_) | Self::AdminToken { .. } => {
+            Self::Disk(_) | Self::Store { .. } | Self::Certificate(_) | Self::Roots(_) | Self::AdminToken { .. } => {
                 ExitCode::from(2)
             }
             Self::Listen { .. }
@@ -57,6 +59,7 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Listen { address, error } => cannot_listen(f, "listen", *address, error),
+            Self::Store { key, error } => write!(f, "`{key}`: {error}"),
             Self::AdminListen { address, error } => cannot_listen(f, "admin.listen", *address, error),
             Self::AdminToken { file, why } => {
                 write!(f, "`admin.token_file` is {}, which {why}", file.display())

@@ -1,14 +1,25 @@
 //! The tiers below L0, opened before anything is served.
 
 use super::StartError;
-use crate::config::{Disk, ServerConfig};
+use crate::{
+    config::{Disk, Durable, FeedLog, RawBlobs, RawIndex, ServerConfig},
+    world::Production,
+};
+use std::sync::Arc;
+use tiergate_driver::DurableParts;
 use tiergate_engine::{Seed, TierId};
-use tiergate_tiers::{AnyTier, FileMedium, Io, LogOptions, LogTier, RedisOptions, RedisTier, TcpConnect};
+use tiergate_stores::{AnyBlobs, AnyIndex, DirectoryBlobs, EmbeddedIndex, EmbeddedOptions};
+use tiergate_tiers::{
+    AnyTier, FileMedium, Io, LogOptions, LogTier, RedisOptions, RedisStore, RedisStoreOptions, RedisTier,
+    TcpConnect,
+};
 
 /// What stands behind the tiers' names.
 pub(super) struct Storage {
     redis: Option<RedisTier<TcpConnect>>,
     disk: Option<LogTier<FileMedium>>,
+    durable: Option<DurableParts<Production>>,
+    feed: Option<AnyIndex<TcpConnect>>,
 }
 
 impl Storage {
@@ -21,12 +32,31 @@ impl Storage {
             Some(disk) => Some(open_disk(disk).await?),
             None => None,
         };
-        Ok(Self { redis, disk })
+        let durable = match &config.durable {
+            Some(durable) => Some(open_durable(durable).await?),
+            None => None,
+        };
+        let feed = config.feed.as_ref().map(|log| match (log, &durable) {
+            (FeedLog::Redis(redis), _) => redis_index(redis),
+            (FeedLog::Index, Some(durable)) => durable.index.clone(),
+            (FeedLog::Index, None) => unreachable!("the configuration was checked: there is an index"),
+        });
+        Ok(Self { redis, disk, durable, feed })
     }
 
     /// How the disk is asked, to be shown.
     pub(super) fn io(&self) -> Option<Io> {
         self.disk.as_ref().and_then(|tier| tier.media().find_map(FileMedium::io))
+    }
+
+    /// The stores of L3, if there is one. Once.
+    pub(super) fn take_durable(&mut self) -> Option<DurableParts<Production>> {
+        self.durable.take()
+    }
+
+    /// The log of the feed, if there is one. Once.
+    pub(super) fn take_feed(&mut self) -> Option<AnyIndex<TcpConnect>> {
+        self.feed.take()
     }
 
     /// What stands behind a name. Once for each.
@@ -38,6 +68,26 @@ impl Storage {
         };
         taken.unwrap_or_else(|| unreachable!("the configuration was checked: {tier:?} has a storage"))
     }
+}
+
+/// A Redis is connected to when it is first needed. A directory or a file that cannot be used stops the start.
+async fn open_durable(durable: &Durable) -> Result<DurableParts<Production>, StartError> {
+    let RawBlobs::Dir(directory) = &durable.blobs;
+    let failed = |key| move |error| StartError::Store { key, error };
+    let blobs = DirectoryBlobs::open(directory).await.map_err(failed("storage.l3.blobs.dir"))?;
+    let index = match &durable.index {
+        RawIndex::Redis(redis) => redis_index(redis),
+        RawIndex::Embedded(file) => {
+            let opened = EmbeddedIndex::open(file, EmbeddedOptions::default()).await;
+            AnyIndex::Embedded(opened.map_err(failed("storage.l3.index.embedded"))?)
+        }
+    };
+    Ok(DurableParts { blobs: AnyBlobs::Directory(blobs), index })
+}
+
+fn redis_index(redis: &str) -> AnyIndex<TcpConnect> {
+    let store = RedisStore::new(TcpConnect, redis.to_owned(), RedisStoreOptions::default());
+    AnyIndex::Redis(Arc::new(store))
 }
 
 async fn open_disk(disk: &Disk) -> Result<LogTier<FileMedium>, StartError> {

@@ -2,6 +2,7 @@
 
 use crate::{DirectoryBlobs, EmbeddedIndex, MemoryBlobs, MemoryIndex};
 use bytes::Bytes;
+use std::sync::Arc;
 use tiergate_driver::{
     BlobStore, FeedPage, FoundRow, Handle, IndexStore, PurgeFeed, Row, StoreError, Written,
 };
@@ -10,6 +11,7 @@ use tiergate_engine::{
     durable::{BlobName, Version},
     feed::{FeedOrigin, Notice, Sequence, Ticket},
 };
+use tiergate_tiers::{Connect, RedisStore};
 
 /// Any store of blobs.
 #[derive(Debug)]
@@ -22,12 +24,23 @@ pub enum AnyBlobs {
 
 /// Any index, and the purge feed beside its rows. Cloning shares it: one clone is the index, another the
 /// feed.
-#[derive(Clone, Debug)]
-pub enum AnyIndex {
+pub enum AnyIndex<C: Connect> {
     /// One file, of this process alone.
     Embedded(EmbeddedIndex),
     /// In memory: gone with the process.
     Memory(MemoryIndex),
+    /// A Redis, of all who reach it.
+    Redis(Arc<RedisStore<C>>),
+}
+
+impl<C: Connect> Clone for AnyIndex<C> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Embedded(index) => Self::Embedded(index.clone()),
+            Self::Memory(index) => Self::Memory(index.clone()),
+            Self::Redis(index) => Self::Redis(Arc::clone(index)),
+        }
+    }
 }
 
 /// Calls the same method of whichever store it is.
@@ -47,7 +60,7 @@ macro_rules! blobs {
 
 macro_rules! index {
     ($self:ident, $store:ident => $call:expr) => {
-        forward!(AnyIndex: Embedded | Memory, $self, $store => $call)
+        forward!(AnyIndex: Embedded | Memory | Redis, $self, $store => $call)
     };
 }
 
@@ -94,7 +107,7 @@ impl BlobStore for AnyBlobs {
     }
 }
 
-impl IndexStore for AnyIndex {
+impl<C: Connect> IndexStore for AnyIndex<C> {
     async fn get(&self, key: CacheKey) -> Result<FoundRow, StoreError> {
         index!(self, store => store.get(key).await)
     }
@@ -122,7 +135,7 @@ impl IndexStore for AnyIndex {
     }
 }
 
-impl PurgeFeed for AnyIndex {
+impl<C: Connect> PurgeFeed for AnyIndex<C> {
     async fn append(
         &self,
         origin: FeedOrigin,

@@ -1,55 +1,16 @@
 //! A purge at one of several servers, which tell each other through a real Redis.
 
-use crate::harness::{Origin, Server, Site, respond};
+use crate::{
+    harness::{Origin, Server, Site, respond},
+    redis::Redis,
+};
 use std::{
-    io::{BufRead, BufReader},
-    net::{Ipv4Addr, TcpListener},
-    process::{Child, Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
     },
     thread,
 };
-use tempfile::TempDir;
-
-/// A `redis-server` that ends with the test.
-struct Redis {
-    process: Child,
-    port: u16,
-    _directory: TempDir,
-}
-
-impl Redis {
-    /// Somebody may take the port that was found, before it does: then on another one.
-    fn start() -> Self {
-        (0..10).find_map(|_| Self::try_start()).expect("one of ten free ports stays free for a moment")
-    }
-
-    fn try_start() -> Option<Self> {
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        let port = free.local_addr().expect("it is bound").port();
-        drop(free);
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        let mut process = Command::new("redis-server")
-            .args(["--bind", "127.0.0.1", "--save", "", "--port", &port.to_string(), "--dir"])
-            .arg(directory.path())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("`redis-server` must be on the path: `scripts/need redis-server` installs it");
-        let said = BufReader::new(process.stdout.take().expect("its output is a pipe"));
-        let is_ready = |line: &String| line.contains("eady to accept connections");
-        let is_up = said.lines().map_while(Result::ok).any(|line| is_ready(&line));
-        is_up.then_some(Self { process, port, _directory: directory })
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
 
 /// What the origin says is fresh for an hour, and counts how often it was asked.
 fn counting() -> Origin {
