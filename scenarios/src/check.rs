@@ -92,7 +92,12 @@ impl Scenario {
 
     /// Does the world have the host of the shared tier and the feed's log?
     pub fn has_store(&self) -> bool {
-        self.has_shared_tier() || self.has_feed()
+        self.has_shared_tier() || self.has_feed() || self.has_durable_tier()
+    }
+
+    /// Is there a durable tier? Its rows lie where the shared tier does, its bodies in a store of their own.
+    pub fn has_durable_tier(&self) -> bool {
+        self.cache.byte_tiers().any(|tier| tier == TierId::L3)
     }
 
     /// Do its edges have a disk each?
@@ -115,8 +120,6 @@ impl TryFrom<RawScenario> for Scenario {
     fn try_from(raw: RawScenario) -> Result<Self, OutOfBounds> {
         let cache = Config::try_from(raw.cache.clone())
             .map_err(|error| OutOfBounds::new(&format!("cache.{}", error.field), error.value, error.bound))?;
-        let has = |wanted: TierId| cache.byte_tiers().any(|tier| tier == wanted);
-        holds(!has(TierId::L3), "cache.l3", "present", "absent: this world has no durable store yet")?;
         let name_is_plain = !raw.name.is_empty()
             && raw
                 .name
@@ -343,7 +346,9 @@ fn check_faults(raw: &RawScenario, cache: &Config) -> Result<Faults, OutOfBounds
             if let Some(needed) = tier {
                 // The feed's log lies where the shared tier does.
                 let (or_feed, has_feed) = match needed {
-                    TierId::L1 => (" or `cache.feed`", raw.cache.feed.is_some()),
+                    TierId::L1 => {
+                        (", `cache.l3` or `cache.feed`", raw.cache.feed.is_some() || raw.cache.l3.is_some())
+                    }
                     _ => ("", false),
                 };
                 holds(

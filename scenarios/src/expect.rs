@@ -156,6 +156,8 @@ figures! {
     HitsL1 = "hits_l1", Added, Some(TierId::L1);
     /// Whole responses from L2.
     HitsL2 = "hits_l2", Added, Some(TierId::L2);
+    /// Whole responses from L3.
+    HitsL3 = "hits_l3", Added, Some(TierId::L3);
     /// Whole responses from L2 with an object that was stored before the edge last lost its power.
     HitsL2Recovered = "hits_l2_recovered", Added, Some(TierId::L2);
     /// Whole responses from L2 with an object that was stored after the faults were over.
@@ -253,6 +255,7 @@ impl Expectations {
             | Figure::HitsL0
             | Figure::HitsL1
             | Figure::HitsL2
+            | Figure::HitsL3
             | Figure::HitsL2Recovered
             | Figure::HitsL2Healed
             | Figure::HitsStale

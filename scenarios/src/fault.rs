@@ -108,6 +108,10 @@ faults! {
     SharedTierErrors = "shared_tier_errors", Some(TierId::L1), [Times, At, For, Percent];
     /// The shared tier closes the connection in the middle of an answer.
     SharedTierResets = "shared_tier_resets", Some(TierId::L1), [Times, At, For, Percent];
+    /// The durable tier's store of bodies answers nothing for so long.
+    BlobsSilent = "blobs_silent", Some(TierId::L3), [Times, At, For];
+    /// The durable tier's store of bodies fails so many of a hundred operations, as one that is throttled.
+    BlobsFail = "blobs_fail", Some(TierId::L3), [Times, At, For, Percent];
     /// An edge's disk answers late, and its page cache holds nothing.
     DiskSlow = "disk_slow", Some(TierId::L2), [Times, At, For, Edge, Delay];
     /// An edge's disk fails so many of a hundred reads and writes (`EIO`).

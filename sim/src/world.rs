@@ -4,6 +4,7 @@
 //! keep chance in thread-local state. The world imitates what is outside of an edge; driver, engine and wire
 //! clients are the real ones.
 
+mod blobs;
 mod body;
 mod catalogue;
 mod census;

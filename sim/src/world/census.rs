@@ -60,7 +60,8 @@ impl Values {
     }
 
     fn of(&self, figure: Figure) -> f64 {
-        const HITS: [Figure; 4] = [Figure::HitsL0, Figure::HitsL1, Figure::HitsL2, Figure::HitsStale];
+        const HITS: [Figure; 5] =
+            [Figure::HitsL0, Figure::HitsL1, Figure::HitsL2, Figure::HitsL3, Figure::HitsStale];
         match figure {
             Figure::AnsweredPercent => self.percent(&[Figure::Whole], &[Figure::Broken, Figure::Unanswered]),
             Figure::HitPercent => self.percent(&HITS, &[Figure::Misses]),
@@ -350,7 +351,7 @@ impl Census {
             Answerer::Tier(TierId::L0) => Some(Figure::HitsL0),
             Answerer::Tier(TierId::L1) => Some(Figure::HitsL1),
             Answerer::Tier(TierId::L2) => Some(Figure::HitsL2),
-            Answerer::Tier(TierId::L3) => None,
+            Answerer::Tier(TierId::L3) => Some(Figure::HitsL3),
             Answerer::Stale => Some(Figure::HitsStale),
             Answerer::Origin => Some(Figure::Misses),
         };

@@ -4,6 +4,7 @@
 
 use super::{
     life::planted,
+    blobs::SimBlobs,
     links::End,
     medium::SimMedium,
     planted::{Planted, PlantedOrigin, PlantedTier},
@@ -21,7 +22,7 @@ use std::{
 };
 use tiergate_config::{ClearText, Format, FrontOptions};
 use tiergate_driver::{
-    Beginning, Clock, Driver, NoStore, Observer, Parts, Recorder, TierError, TokioSpawn, World,
+    Beginning, Clock, Driver, DurableParts, Observer, Parts, Recorder, TierError, TokioSpawn, World,
 };
 use tiergate_engine::{
     ByteCount, Config, Event, Instant, PurgeEvent, PurgeId, PurgeMode, RawDiskTier, ResilienceEvent, Seed,
@@ -63,8 +64,8 @@ impl World for EdgeWorld {
     type Spawn = TokioSpawn;
     type Origin = PlantedOrigin<HttpOrigin<Wire>>;
     type Tier = PlantedTier<AnyTier<Wire, SimMedium>>;
-    type Blobs = NoStore;
-    type Index = NoStore;
+    type Blobs = SimBlobs;
+    type Index = RedisStore<Wire>;
     type Feed = RedisStore<Wire>;
     type Observer = Watch;
 }
@@ -100,8 +101,11 @@ pub(crate) async fn run(stage: Arc<Stage>, number: u32) -> turmoil::Result {
             fault: stage.plant,
         },
         tiers,
-        durable: None,
-        feed: stage.scenario.has_feed().then(|| feed_log(&stage, number)),
+        durable: stage.scenario.has_durable_tier().then(|| DurableParts {
+            blobs: SimBlobs::new(Arc::clone(&stage), number, start),
+            index: redis_store(&stage, number),
+        }),
+        feed: stage.scenario.has_feed().then(|| redis_store(&stage, number)),
         observer: Watch {
             stage: Arc::clone(&stage),
             edge: number,
@@ -197,7 +201,7 @@ fn shared_tier(stage: &Stage, number: u32) -> RedisTier<Wire> {
     RedisTier::new(stage.wire(Link::SharedTier, number, End::Edge), format!("{SHARED_TIER}:{PORT}"), options)
 }
 
-fn feed_log(stage: &Stage, number: u32) -> RedisStore<Wire> {
+fn redis_store(stage: &Stage, number: u32) -> RedisStore<Wire> {
     let options = RedisStoreOptions::default();
     RedisStore::new(stage.wire(Link::SharedTier, number, End::Edge), format!("{SHARED_TIER}:{PORT}"), options)
 }

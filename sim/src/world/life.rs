@@ -28,6 +28,7 @@ use std::{
 };
 use tiergate_engine::{Audit, ByteCount, Config, Fault, Seed};
 use tiergate_invariants::{Edge, Violation, What};
+use tiergate_stores::MemoryBlobs;
 use tiergate_scenarios::{self as scenarios, FaultKind, Faults, Link, Scenario, Scope, Swarm, Workload};
 use turmoil::Sim;
 
@@ -86,6 +87,7 @@ impl World {
             seed,
             episodes,
             links: Arc::new(Links::new(Arc::clone(log), seed)),
+            blobs: MemoryBlobs::new(),
             store_faults: StoreFaults::new(seed, Arc::clone(log)),
             log: Arc::clone(log),
             current: Mutex::new(vec![1; scenario.objects.count as usize]),

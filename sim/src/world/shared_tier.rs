@@ -6,6 +6,7 @@
 mod faults;
 mod feed;
 mod resp;
+mod rows;
 mod store;
 
 use super::{

@@ -25,6 +25,7 @@ use tiergate_driver::Driver;
 use tiergate_engine::{Audit, ByteCount, CacheKey, Config, Seed, WallTime};
 use tiergate_proxy::access_log::AccessLog;
 use tiergate_scenarios::{Faults, Link, Scenario};
+use tiergate_stores::MemoryBlobs;
 
 /// The port on which every host listens.
 pub(crate) const PORT: u16 = 80;
@@ -55,7 +56,9 @@ pub(crate) struct Stage {
     pub episodes: Vec<Episode>,
     /// What is wrong with each link.
     pub links: Arc<Links>,
-    /// What is wrong with the shared tier.
+    /// The bodies of the durable tier.
+    pub blobs: MemoryBlobs,
+    /// What is wrong with the shared tier, and with the bodies of the durable one.
     pub store_faults: StoreFaults,
     /// Which version of each object the origin serves.
     pub current: Mutex<Vec<u32>>,

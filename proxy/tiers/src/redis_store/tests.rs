@@ -3,6 +3,7 @@
 use super::*;
 use crate::redis_server::{Server, UnixConnect};
 use tiergate_engine::{PurgeMode, Selector};
+use tiergate_stores::conformance::{feed_conformance, index_conformance};
 
 fn store_of(server: &Server, entries_max: u32) -> RedisStore<UnixConnect> {
     let options = RedisStoreOptions { command_time_max: Duration::from_secs(20), entries_max };
@@ -135,4 +136,13 @@ async fn rows_change_by_compare_and_set() {
     assert_eq!(found, Some(Row { droppable: later, ..row(2, b"") }));
     store.delete(key, Version(2)).await.expect("redis answers");
     assert!(store.get(key).await.expect("redis answers").row.is_some(), "it is not droppable yet");
+}
+
+/// Redis keeps every promise of an index and of a feed's log.
+#[tokio::test]
+async fn redis_conforms_as_an_index_and_a_log() {
+    let server = Server::start();
+    let store = store_of(&server, ENTRIES_MAX);
+    index_conformance(&store).await;
+    feed_conformance(&store).await;
 }

@@ -4,6 +4,9 @@ use super::resp::Reply;
 use bytes::Bytes;
 use std::{collections::BTreeMap, time::Duration};
 
+/// No sequence is higher: 2^53 - 1, as far as Redis counts exactly.
+const SEQUENCE_MAX: u64 = (1 << 53) - 1;
+
 /// The four keys. Each may be lost by itself.
 #[derive(Debug, Default)]
 pub(crate) struct FeedLog {
@@ -69,7 +72,7 @@ impl FeedLog {
         let last = self.found(wall, after);
         let (through, at) = self.trimmed.expect("a log that is found has it");
         let mut told: Vec<Bytes> = [last, through, at].map(|number| number.to_string().into()).into();
-        for (sequence, member) in self.log.range(after + 1..).take(page_max) {
+        for (sequence, member) in self.log.range(after.saturating_add(1)..).take(page_max) {
             told.extend([member.clone(), sequence.to_string().into()]);
         }
         told.push(Bytes::from_static(b"end"));
@@ -79,6 +82,7 @@ impl FeedLog {
     /// The last sequence, of a new log if this one has lost anything.
     fn found(&mut self, wall: Duration, after: u64) -> u64 {
         let length = self.log.len() as u64;
+        let after = if after > SEQUENCE_MAX { 0 } else { after };
         if let (Some(newest), Some((through, _))) = (self.newest, self.trimmed)
             && newest >= after
             && newest.checked_sub(through) == Some(length)

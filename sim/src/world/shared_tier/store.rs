@@ -3,14 +3,14 @@
 //! Each command is carried out whole, as in the real server, which runs one at a time. Anything else is
 //! refused as an unknown command. There is no memory bound; what is evicted, a fault says.
 
-use super::{feed::FeedLog, resp::Reply};
+use super::{feed::FeedLog, resp::Reply, rows::Rows};
 use bytes::Bytes;
 use std::{collections::BTreeMap, time::Duration};
-use tiergate_tiers::{FEED_APPEND_SCRIPT, FEED_READ_SCRIPT, FRESHEN_SCRIPT, JOIN_SCRIPT, PUBLISH_SCRIPT};
+use tiergate_tiers::{FEED_APPEND_SCRIPT, FEED_READ_SCRIPT, FRESHEN_SCRIPT, ROW_DELETE_SCRIPT, ROW_GET_SCRIPT, ROW_SWAP_SCRIPT, ROW_TOUCH_SCRIPT, JOIN_SCRIPT, PUBLISH_SCRIPT};
 
-/// Keys with their values, and when they expire: times count from the store's beginning. And the feed's.
+/// Keys with their values, and when they expire: times count from the store's beginning. And the feed's, and rows.
 #[derive(Debug, Default)]
-pub(crate) struct Store(BTreeMap<Bytes, Value>, FeedLog);
+pub(crate) struct Store(BTreeMap<Bytes, Value>, FeedLog, Rows);
 
 #[derive(Debug)]
 struct Value {
@@ -78,6 +78,22 @@ impl Store {
                 },
                 _ => Reply::Error("ERR the script takes 4 keys and 2 arguments".to_owned()),
             },
+            ("EVAL", [script, _, key, rest @ ..]) if script == ROW_GET_SCRIPT && rest.is_empty() => {
+                self.2.get(wall, key)
+            }
+            ("EVAL", [script, _, key, rest @ ..]) if script == ROW_SWAP_SCRIPT => match rest {
+                [expected, version, expires, droppable, value] => {
+                    self.2.swap(wall, key, expected, [version, expires, droppable, value])
+                }
+                _ => Reply::Error("ERR the script takes 1 key and 5 arguments".to_owned()),
+            },
+            ("EVAL", [script, _, key, rest @ ..]) if script == ROW_TOUCH_SCRIPT => match rest {
+                [version, expires, droppable] => self.2.touch(wall, key, version, [expires, droppable]),
+                _ => Reply::Error("ERR the script takes 1 key and 3 arguments".to_owned()),
+            },
+            ("EVAL", [script, _, key, version]) if script == ROW_DELETE_SCRIPT => {
+                self.2.delete(wall, key, version)
+            }
             ("EVAL", [_, _, ..]) => Reply::Error("ERR unknown script".to_owned()),
             ("DEL", keys @ [_, ..]) => {
                 let removed = keys.iter().filter(|key| self.0.remove(*key).is_some()).count();
@@ -93,7 +109,7 @@ impl Store {
 
     /// How many keys there are.
     pub(crate) fn count(&self) -> usize {
-        self.0.len() + self.1.count()
+        self.0.len() + self.1.count() + self.2.count()
     }
 
     /// Drops the keys at these places, in their order.
@@ -101,6 +117,7 @@ impl Store {
         let mut dropped = dropped.iter().copied();
         self.0.retain(|_, _| dropped.next() != Some(true));
         self.1.evict(&mut dropped);
+        self.2.evict(&mut dropped);
     }
 
     fn set(&mut self, key: &Bytes, value: &Bytes, expires: Option<Duration>) -> Reply {

@@ -1,14 +1,17 @@
 //! The imitation passes the suite that a real Redis passes, through the same client.
 
 use super::{Server, Temper};
-use crate::world::medium::SimMedium;
+use crate::world::{medium::SimMedium, stage::EPOCH_S};
 use std::{io, sync::Arc, time::Duration};
 use tiergate_scenarios::FaultKind;
-use tiergate_tiers::{AnyTier, Connect, RedisOptions, RedisTier, conformance::conformance};
-use tokio::io::DuplexStream;
+use tiergate_tiers::{
+    AnyTier, Connect, RedisOptions, RedisStore, RedisStoreOptions, RedisTier, conformance::conformance,
+};
+use tiergate_stores::conformance::{feed_conformance, index_conformance};
+use tokio::{io::DuplexStream, time::Instant};
 
 /// A server that answers at once, or always this late.
-struct Always(Duration);
+struct Always(Duration, Instant);
 
 impl Temper for Always {
     fn hits(&self, kind: FaultKind) -> Option<u64> {
@@ -21,6 +24,11 @@ impl Temper for Always {
     }
 
     fn holds(&self, _: u64) {}
+
+    fn wall(&self) -> Duration {
+        // The clock of these tests: paused, and moved on by who sleeps.
+        Duration::from_secs(EPOCH_S) + self.1.elapsed()
+    }
 }
 
 /// Connects to one server within the process.
@@ -41,8 +49,20 @@ impl Connect for InProcess {
 #[tokio::test(start_paused = true)]
 async fn the_imitation_conforms() {
     for delay in [Duration::ZERO, Duration::from_millis(10)] {
-        let server = Arc::new(Server::new(Always(delay)));
+        let server = Arc::new(Server::new(Always(delay, Instant::now())));
         let tier = RedisTier::new(InProcess(server), "shared-tier:80", RedisOptions::default());
         conformance(&AnyTier::<_, SimMedium>::Redis(tier)).await;
+    }
+}
+
+/// The same of the index and of the feed's log.
+#[tokio::test(start_paused = true)]
+async fn the_imitated_index_and_log_conform() {
+    for delay in [Duration::ZERO, Duration::from_millis(10)] {
+        let server = Arc::new(Server::new(Always(delay, Instant::now())));
+        let store =
+            RedisStore::new(InProcess(server), "shared-tier:80".to_owned(), RedisStoreOptions::default());
+        index_conformance(&store).await;
+        feed_conformance(&store).await;
     }
 }
