@@ -69,7 +69,7 @@ fn each_mistake_names_line_field_value_and_bound() {
         ("settle: 2s", "settle: 2000", &["s.yaml:23:", "`2000` is no time", "`3s`", "settle: 2000"]),
         ("settle: 2s", "settle: 1500us", &["s.yaml:23:", "`1500us` is no time"]),
         ("settle: 2s", "settle: 3m", &["s.yaml:23:", "`3m` is no time"]),
-        ("  l1: {}\n", "  feed: {}\n", &["s.yaml:5:", "`cache.feed` is present", "absent"]),
+        ("  l1: {}\n", "  feed: {poll_ms: 0}\n", &["s.yaml:5:", "`cache.feed.poll_ms` is 0", "1 to 600000"]),
         (
             "requests: 10",
             "requests: [{at: 1s, object: 0, odd: 87}]",
@@ -93,7 +93,12 @@ fn each_mistake_names_line_field_value_and_bound() {
             &["s.yaml:13:", "`objects.lifetime` is [4s, 1s]", "in order"],
         ),
         ("for: [5ms, 300ms]", "for: [5ms, soon]", &["s.yaml:21:", "`soon` is no time"]),
-        ("  l1: {}\n", "  l3: {}\n", &["s.yaml:5:", "`cache.l3` is present", "absent"]),
+        (
+            "objects:\n",
+            "limits: {head: 1}\nobjects:\n",
+            &["s.yaml:8:", "`limits.head` is 1", "from 256 to 1MiB"],
+        ),
+        ("edge_restarts: {times: 1", "blobs_fail: {percent: 5, times: 1", &["unless `cache.l3` is there"]),
         (
             "  l1: {}\n",
             "  l2: {}\n",

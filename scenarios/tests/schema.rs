@@ -102,7 +102,7 @@ fn good() -> Value {
         "name": "x",
         "description": "d",
         "topology": {"edges": 2, "clients": 6, "shards": 1},
-        "cache": {"l1": {}, "l2": {"capacity": "16MiB"}},
+        "cache": {"l1": {}, "l2": {"capacity": "16MiB"}, "l3": {}},
         "storage": {"l2": {"sync": {"every_ms": 100}}},
         "objects": {
             "count": 3, "size": [0, "2KiB"], "large": {"percent": 1, "size": "3KiB"}, "chunked_percent": 50,

@@ -40,9 +40,11 @@ impl StartError {
     /// What the configuration says of files can only be seen by trying: it is wrong all the same.
     pub(crate) fn exit_code(&self) -> ExitCode {
         match self {
-            Self::Disk(_) | Self::Store { .. } | Self::Certificate(_) | Self::Roots(_) | Self::AdminToken { .. } => {
-                ExitCode::from(2)
-            }
+            Self::Disk(_)
+            | Self::Store { .. }
+            | Self::Certificate(_)
+            | Self::Roots(_)
+            | Self::AdminToken { .. } => ExitCode::from(2),
             Self::Listen { .. }
             | Self::AdminListen { .. }
             | Self::AccessLog { .. }

@@ -3,8 +3,8 @@
 //! Only what a host is to others is the world's: sockets, clock, disk, the origin and the shared tier.
 
 use super::{
-    life::planted,
     blobs::SimBlobs,
+    life::planted,
     links::End,
     medium::SimMedium,
     planted::{Planted, PlantedOrigin, PlantedTier},

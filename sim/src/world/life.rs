@@ -28,8 +28,8 @@ use std::{
 };
 use tiergate_engine::{Audit, ByteCount, Config, Fault, Seed};
 use tiergate_invariants::{Edge, Violation, What};
-use tiergate_stores::MemoryBlobs;
 use tiergate_scenarios::{self as scenarios, FaultKind, Faults, Link, Scenario, Scope, Swarm, Workload};
+use tiergate_stores::MemoryBlobs;
 use turmoil::Sim;
 
 /// Only whole milliseconds agree with the hosts' own clocks.

@@ -61,7 +61,13 @@ impl Rows {
     }
 
     /// Moves both times on, of exactly this version.
-    pub(crate) fn touch(&mut self, wall: Duration, key: &Bytes, version: &Bytes, times: [&Bytes; 2]) -> Reply {
+    pub(crate) fn touch(
+        &mut self,
+        wall: Duration,
+        key: &Bytes,
+        version: &Bytes,
+        times: [&Bytes; 2],
+    ) -> Reply {
         let [Some(expires), Some(droppable)] = times.map(number) else {
             return Reply::Error("ERR value is not an integer or out of range".to_owned());
         };

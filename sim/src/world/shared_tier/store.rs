@@ -6,7 +6,10 @@
 use super::{feed::FeedLog, resp::Reply, rows::Rows};
 use bytes::Bytes;
 use std::{collections::BTreeMap, time::Duration};
-use tiergate_tiers::{FEED_APPEND_SCRIPT, FEED_READ_SCRIPT, FRESHEN_SCRIPT, ROW_DELETE_SCRIPT, ROW_GET_SCRIPT, ROW_SWAP_SCRIPT, ROW_TOUCH_SCRIPT, JOIN_SCRIPT, PUBLISH_SCRIPT};
+use tiergate_tiers::{
+    FEED_APPEND_SCRIPT, FEED_READ_SCRIPT, FRESHEN_SCRIPT, JOIN_SCRIPT, PUBLISH_SCRIPT, ROW_DELETE_SCRIPT,
+    ROW_GET_SCRIPT, ROW_SWAP_SCRIPT, ROW_TOUCH_SCRIPT,
+};
 
 /// Keys with their values, and when they expire: times count from the store's beginning. And the feed's, and rows.
 #[derive(Debug, Default)]

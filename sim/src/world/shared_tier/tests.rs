@@ -4,10 +4,10 @@ use super::{Server, Temper};
 use crate::world::{medium::SimMedium, stage::EPOCH_S};
 use std::{io, sync::Arc, time::Duration};
 use tiergate_scenarios::FaultKind;
+use tiergate_stores::conformance::{feed_conformance, index_conformance};
 use tiergate_tiers::{
     AnyTier, Connect, RedisOptions, RedisStore, RedisStoreOptions, RedisTier, conformance::conformance,
 };
-use tiergate_stores::conformance::{feed_conformance, index_conformance};
 use tokio::{io::DuplexStream, time::Instant};
 
 /// A server that answers at once, or always this late.
