@@ -41,7 +41,7 @@ fn message(from: &str, to: &str) -> String {
 /// Each row breaks one thing; the message names where it stands and what it may be.
 #[test]
 fn each_mistake_names_line_field_value_and_bound() {
-    let rows: [(&str, &str, &[&str]); 31] = [
+    let rows: [(&str, &str, &[&str]); 32] = [
         ("edges: 2", "edges: 0", &["s.yaml:3:", "`topology.edges` is 0", "1 to 6"]),
         ("edges: 2", "edges: -1", &["s.yaml:3:"]),
         ("edges: 2", "edges: many", &["s.yaml:3:", "many"]),

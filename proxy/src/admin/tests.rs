@@ -7,6 +7,7 @@ use tiergate_engine::{Config, RawConfig, Seed};
 use tiergate_tiers::{HttpOrigin, OriginOptions};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
     task::JoinSet,
     time::Instant,
 };

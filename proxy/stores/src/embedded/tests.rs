@@ -102,7 +102,7 @@ async fn both_keep_every_promise_on_many_threads() {
     let place = Place::new();
     let options = EmbeddedOptions::default();
     let index = EmbeddedIndex::open(place.path(), options).await.expect("nothing stands in its way");
-    let index = AnyIndex::Embedded(index);
+    let index = AnyIndex::<tiergate_tiers::TcpConnect>::Embedded(index);
     tokio::join!(index_conformance(&index), feed_conformance(&index));
 }
 

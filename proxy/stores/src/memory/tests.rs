@@ -30,7 +30,7 @@ async fn blobs_keep_every_promise() {
 
 #[tokio::test]
 async fn the_index_keeps_every_promise() {
-    let index = AnyIndex::Memory(index().0);
+    let index = AnyIndex::<tiergate_tiers::TcpConnect>::Memory(index().0);
     index_conformance(&index).await;
     feed_conformance(&index).await;
 }
