@@ -45,7 +45,7 @@ const PAGE_MAX: u32 = 1_000;
 pub struct RedisStoreOptions {
     /// How long one operation may take, with the connection that it needs.
     pub command_time_max: Duration,
-    /// Entries of the feed that are kept at least. Older ones are trimmed.
+    /// Entries of the feed that are kept. Older ones are trimmed.
     pub entries_max: u32,
 }
 
