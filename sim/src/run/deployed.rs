@@ -122,7 +122,7 @@ mod tests {
         let without = deployed("origin: http://127.0.0.1:1\n").expect("a good file");
         let error = without.apply(scenario()).expect_err("there is no shared tier to be slow").to_string();
         assert!(error.starts_with("s.yaml: with the sections of "), "{error}");
-        assert!(error.contains("unless `cache.l1` is there"), "{error}");
+        assert!(error.contains("absent, unless `cache.l1`"), "{error}");
         let error = deployed("origin: http://127.0.0.1:1\nlimits: {head: 1}\n").err().expect("a bad file");
         assert!(error.contains(":2: `limits.head` is 1, but must be from 256 to 1MiB"), "{error}");
     }

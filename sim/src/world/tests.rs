@@ -31,6 +31,7 @@ fn lived(text: &str) -> Record {
 
 const L1: &str = "l1: {}";
 const L2: &str = "l2: {capacity: 16MiB}";
+const L3: &str = "l3: {}";
 
 /// What a fault does to a figure.
 enum Effect {
@@ -43,7 +44,9 @@ enum Effect {
 use Effect::{Less, More, Nothing};
 
 /// Each kind, the tier behind memory, the fault as a file says it, and what comes of it.
-const KINDS: [(FaultKind, &str, &str, Effect); 29] = [
+const KINDS: [(FaultKind, &str, &str, Effect); 31] = [
+    (FaultKind::BlobsSilent, L3, "{at: 500ms, for: 3s}", Less(Figure::HitsL3)),
+    (FaultKind::BlobsFail, L3, "{at: 500ms, for: 3s, percent: 100}", Less(Figure::HitsL3)),
     (FaultKind::OriginStalls, L1, "{percent: 50, for: 300ms}", More(Figure::LatencyMaxMs)),
     (FaultKind::OriginTruncates, L1, "{percent: 50}", More(Figure::Broken)),
     (FaultKind::OriginResets, L1, "{percent: 50}", More(Figure::OriginRequests)),
@@ -88,12 +91,12 @@ fn whole(figures: &Figures, figure: Figure) -> f64 {
 /// of power: `disk::tests` has it.
 #[test]
 fn every_fault_is_seen_on_the_wire() {
-    let without = [L1, L2].map(|tier| (tier, lived(&scenario(tier, ""))));
+    let without = [L1, L2, L3].map(|tier| (tier, lived(&scenario(tier, ""))));
     let mut wrong = Vec::new();
     for (kind, tier, said, effect) in &KINDS {
         let name = kind.as_str();
         let mut with = lived(&scenario(tier, &format!("{name}: {said}")));
-        let (_, without) = without.iter().find(|(other, _)| other == tier).expect("one of the two");
+        let (_, without) = without.iter().find(|(other, _)| other == tier).expect("one of them");
         let (hits, broken) = (with.faults.of(*kind).fired, with.violation);
         let both = |figure| (whole(&without.figures, figure), whole(&with.figures, figure));
         let is_seen = match *effect {
