@@ -33,7 +33,8 @@ return redis.call('DEL', KEYS[1])";
 
 /// A script of the feed, behind what all begin with: a log that is not there, lacks an entry or ends before
 /// `after` was lost, and one that has lost everything until now takes its place. Sequences have no holes, so
-/// that is seen. An `after` that no sequence can be is of somebody who asks for the end. Keys: the last sequence, the log, the sequences by id, what was trimmed.
+/// that is seen. An `after` that no sequence can be is of somebody who asks for the end. Keys: the last
+/// sequence, the log, the sequences by id, what was trimmed.
 macro_rules! feed_script {
     (after $after:literal, $rest:literal) => {
         concat!(
