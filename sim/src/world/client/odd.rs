@@ -8,6 +8,7 @@ use crate::world::{
     stage::{PORT, Stage, edge_name},
     workload::Job,
 };
+use tiergate_config::RequestLimits;
 use tiergate_invariants::Violation;
 use tiergate_scenarios::{Figure, Link, ODD_REQUESTS};
 use tiergate_tiers::Connect;
@@ -133,7 +134,10 @@ impl Client {
             return;
         };
         self.stage.log.count(Figure::OddAnswered, 1);
+        // Too many of any kind are turned away alike.
+        let is_limited = self.stage.scenario.front.request_limits != RequestLimits::default();
         let is_right = match (wanted, heard) {
+            (_, Heard::Status(429 | 503)) if is_limited => true,
             (Is(only), Heard::Status(status)) => status == only,
             (Good, Heard::Status(status)) => {
                 status >= 200 && ![400, 405, 414, 417, 431, 500, 501, 505, 508].contains(&status)
