@@ -96,6 +96,11 @@ fn seeds_that_broke_a_rule_hold_now() {
         let output = run(&shipped(), &["--seed", seed]);
         assert_eq!(output.status.code(), Some(0), "seed {seed}: {}", text(&output));
     }
+    // A client of HTTP/1.0 was given an interim response of what goes around the cache.
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let hints = folder.join("../scenarios/origin/hints-come-before-the-answer.yaml");
+    let output = run(&hints, &["--seed", "70"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
 }
 
 /// A file that is not a scenario: exit code 2, the place on standard error, and nothing was started.

@@ -136,6 +136,9 @@ impl<W: World> ProxyHttp for Proxying<W> {
 
     async fn request_filter(&self, session: &mut Session, passing: &mut Passing<W>) -> Result<bool> {
         session.as_downstream_mut().set_write_timeout(Some(self.front.timeouts.write));
+        // Clients of HTTP/1.0 know no interim responses (RFC 9110 section 15.2).
+        let is_http_10 = session.req_header().version == http::Version::HTTP_10;
+        session.as_downstream_mut().set_ignore_info_resp(is_http_10);
         if passing.passed.is_none() {
             return Error::e_explain(ErrorType::InternalError, "the engine has not passed this request");
         }
