@@ -48,7 +48,8 @@ pub struct RawScenario {
     #[serde(rename = "latency", default = "default_latency", deserialize_with = "time::between_ms")]
     #[cfg_attr(feature = "schema", schemars(with = "Between<Millis>"))]
     pub latency_ms: Between<u64>,
-    /// The edges' configuration: the same section, of the same type, as in a proxy's file. Where `l2` is there, its `capacity` is 16MiB to 256MiB.
+    /// The edges' configuration: the same section, of the same type, as in a proxy's file. Where `l2` is there,
+    /// its `capacity` is 16MiB to 256MiB.
     pub cache: RawConfig,
     /// What stands behind the tiers. Default: each with its defaults.
     #[serde(default)]

@@ -82,7 +82,7 @@ enum Power {
     /// What its edge's remains still ask of it is neither done nor answered, and moves no chance.
     Off,
     /// The same, and it has lost nothing.
-    LetGo,
+    Unused,
 }
 
 /// Times in which a fault lasts. They may overlap; the last to begin says how bad it is.
@@ -203,9 +203,9 @@ impl Disk {
     }
 
     /// Its edge's process ends: what the system was told to write, it writes.
-    pub(crate) fn let_go(&self) {
+    pub(crate) fn end_use(&self) {
         let mut inner = self.lock();
-        inner.power = Power::LetGo;
+        inner.power = Power::Unused;
         for (offset, bytes) in std::mem::take(&mut inner.under_way).into_values() {
             inner.sectors.write(offset, bytes);
         }

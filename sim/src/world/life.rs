@@ -303,7 +303,7 @@ impl World {
             if episode.kind == FaultKind::EdgeRestarts {
                 disk.lose_power();
             } else {
-                disk.let_go();
+                disk.end_use();
             }
         }
         if episode.kind == FaultKind::EdgeRedeploys && episode.amount > 0 {

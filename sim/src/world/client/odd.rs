@@ -134,10 +134,11 @@ impl Client {
             return;
         };
         self.stage.log.count(Figure::OddAnswered, 1);
-        // Too many of any kind are turned away alike.
-        let is_limited = self.stage.scenario.front.request_limits != RequestLimits::default();
+        // Too many of any kind are turned away alike, where there is such a limit.
+        let RequestLimits { rate, under_way_max, .. } = self.stage.scenario.front.request_limits;
         let is_right = match (wanted, heard) {
-            (_, Heard::Status(429 | 503)) if is_limited => true,
+            (_, Heard::Status(429)) if rate.is_some() => true,
+            (_, Heard::Status(503)) if under_way_max.is_some() => true,
             (Is(only), Heard::Status(status)) => status == only,
             (Good, Heard::Status(status)) => {
                 status >= 200 && ![400, 405, 414, 417, 431, 500, 501, 505, 508].contains(&status)

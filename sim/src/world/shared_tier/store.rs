@@ -11,7 +11,8 @@ use tiergate_tiers::{
     ROW_GET_SCRIPT, ROW_SWAP_SCRIPT, ROW_TOUCH_SCRIPT,
 };
 
-/// Keys with their values, and when they expire: times count from the store's beginning. And the feed's, and rows.
+/// Keys with their values, and when they expire: times count from the store's beginning. And the feed's, and
+/// rows.
 #[derive(Debug, Default)]
 pub(crate) struct Store(BTreeMap<Bytes, Value>, FeedLog, Rows);
 
