@@ -3,7 +3,7 @@
 //! The purge that an unsafe request makes counts, but not for the answer to that request.
 //! It checks each `Stored` against the last hard purge of that key which its own edge was asked for, whatever
 //! tier it is in and wherever the copy came from: the response is not older than the purge. Ages may be off
-//! by what the calendar is rounded by. It does not check purges of more than a key, nor those of other edges,
+//! by what the calendar is rounded by, and by a second where origins say a `Date`, which is in whole seconds. It does not check purges of more than a key, nor those of other edges,
 //! nor a head that a tier below L0 has freshened, nor what an edge finds after a restart; what clients get is
 //! C7's.
 
@@ -17,8 +17,10 @@ use tiergate_engine::{
 const ROUNDING: Duration = Duration::from_millis(5);
 
 /// The rule.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct PurgedForGood {
+    /// How much older than it is a response may seem.
+    rounding: Duration,
     purged: BTreeMap<(Edge, CacheKey), Instant>,
     /// What that was before the last purge.
     purged_before: BTreeMap<(Edge, CacheKey), Instant>,
@@ -26,7 +28,24 @@ pub struct PurgedForGood {
     targets: BTreeMap<CacheKey, CacheKey>,
 }
 
+impl Default for PurgedForGood {
+    fn default() -> Self {
+        Self {
+            rounding: ROUNDING,
+            purged: BTreeMap::new(),
+            purged_before: BTreeMap::new(),
+            targets: BTreeMap::new(),
+        }
+    }
+}
+
 impl PurgedForGood {
+    /// The rule for a world whose origins say when they made a response, in whole seconds (RFC 9110 section
+    /// 6.6.1): the age that follows from it is up to a second too much.
+    pub fn with_dates() -> Self {
+        Self { rounding: ROUNDING + Duration::from_secs(1), ..Self::default() }
+    }
+
     fn replace_before(&mut self, of: (Edge, CacheKey), before: Option<Instant>) {
         match before {
             Some(before) => drop(self.purged_before.insert(of, before)),
@@ -86,7 +105,7 @@ impl Invariant for PurgedForGood {
                 Event::Residence(ResidenceEvent::Stored { tier, key, age, .. }) => {
                     let target = self.targets.get(key).unwrap_or(key);
                     if let Some(purged) = self.purged.get(&(*edge, *target))
-                        && *age > fact.at.since(*purged).saturating_add(ROUNDING)
+                        && *age > fact.at.since(*purged).saturating_add(self.rounding)
                     {
                         return Err(Violation {
                             rule: "I3",
@@ -133,6 +152,19 @@ mod tests {
         assert_eq!(history.event(stored(second + ROUNDING * 2)), Err("I3"));
         history.show(What::EdgeStarted { edge: Edge(0) }).unwrap();
         assert_eq!(history.event(stored(second * 2)), Ok(()));
+    }
+
+    /// Where ages come from dates, a second more passes and no more.
+    #[test]
+    fn dates_are_in_whole_seconds() {
+        let second = Duration::from_secs(1);
+        let mut history = History::of(PurgedForGood::with_dates());
+        history.at(7_000_000_000);
+        let (purge, what, mode) = (PurgeId(1), SelectorKind::Key(KEY), PurgeMode::Hard);
+        history.event(PurgeEvent::PurgeBegan { purge, what, mode }).unwrap();
+        history.at(8_000_000_000);
+        assert_eq!(history.event(stored(second * 2 + ROUNDING)), Ok(()));
+        assert_eq!(history.event(stored(second * 2 + ROUNDING * 2)), Err("I3"));
     }
 
     /// The answer to a POST may be older than the purge that came with it, and than no other.

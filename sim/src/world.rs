@@ -41,7 +41,7 @@ use std::{
     time::Duration,
 };
 pub(crate) use tally::Tallies;
-use tiergate_invariants::{Gates, Invariants, Lifetimes, UnderGate, Violation};
+use tiergate_invariants::{Gates, Invariants, Lifetimes, PurgedForGood, UnderGate, Violation};
 use tiergate_scenarios::{FaultKind, Scenario};
 
 /// What a run is a function of.
@@ -111,6 +111,9 @@ pub(crate) fn rules(scenario: &Scenario) -> Result<Invariants, String> {
     if names("M1") {
         let [l0, l1] = scenario.gates;
         rules = rules.with(UnderGate::new(Gates { l0, l1 }));
+    }
+    if names("I3") && scenario.objects.date_percent > 0 {
+        rules = rules.with(PurgedForGood::with_dates());
     }
     if names("C6") {
         // Beyond this, an edge's client gives up waiting for a head, wherever it is held up.

@@ -108,7 +108,7 @@ fn seeds_that_broke_a_rule_hold_now() {
 fn a_bad_file_starts_nothing() {
     for (from, to, wanted) in [
         ("edges: 2", "edges: 9", "`topology.edges` is 9"),
-        ("invariants: [C5,", "invariants: [C5, X9,", "`invariants` names X9"),
+        ("settle: 10s", "settle: 10s\ninvariants: [C5, X9]", "`invariants` names X9"),
         ("clients: 2", "cleints: 2", "cleints"),
     ] {
         let file = changed(from, to);
