@@ -15,7 +15,7 @@ use std::{
 use tiergate_driver::{Beginning, Observer, Recorder, TierError, TokioClock, TokioSpawn, World};
 use tiergate_engine::{ByteCount, Dependency, Event, Instant, ResilienceEvent, TierId};
 use tiergate_recording::JsonRecorder;
-use tiergate_stores::{AnyBlobs, AnyIndex};
+use tiergate_stores::{Agreeing, AnyBlobs, AnyIndex};
 use tiergate_tiers::{AnyTier, HttpOrigin, TcpConnect};
 
 /// A tier that fails says so this often at most: one that is down fails with every request.
@@ -30,7 +30,7 @@ impl World for Production {
     type Origin = HttpOrigin<OriginConnect>;
     type Tier = AnyTier<TcpConnect>;
     type Blobs = AnyBlobs;
-    type Index = AnyIndex<TcpConnect>;
+    type Index = Agreeing<AnyIndex<TcpConnect>>;
     type Feed = AnyIndex<TcpConnect>;
     type Observer = Journal;
 }

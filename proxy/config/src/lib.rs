@@ -32,7 +32,7 @@ pub use origin::{OriginAddress, RawOriginLimits};
 pub use recording::{RawRecording, Recording};
 pub use storage::{
     Disk, Durable, FeedLog, RawBlobs, RawDirectories, RawDiskStorage, RawDurableStorage, RawIndex, RawIo,
-    RawSharedStorage, RawStorage, RawSync,
+    RawSharedStorage, RawSharedTerms, RawStorage, RawSync,
 };
 pub use tiergate_tiers::SyncPolicy;
 pub use tls::{CertificateFiles, OriginTls, RawCertificate, RawTls, Tls};

@@ -44,6 +44,20 @@ pub struct RawDurableStorage {
     pub blobs: RawBlobs,
     /// Where it is said which of them are current.
     pub index: RawIndex,
+    /// What to do where the edges that share the index have other terms in `cache.l3`. Default `compare`.
+    #[serde(default)]
+    pub terms: RawSharedTerms,
+}
+
+/// `storage.l3.terms`. Who has an index of its own has nobody to agree with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RawSharedTerms {
+    /// This edge does not start.
+    #[default]
+    Compare,
+    /// This edge's take their place: for the first one that is started after all were stopped.
+    Replace,
 }
 
 /// `storage.l3.blobs`.
@@ -71,6 +85,8 @@ pub struct Durable {
     pub blobs: RawBlobs,
     /// Where its rows are.
     pub index: RawIndex,
+    /// What to do with other edges' terms.
+    pub terms: RawSharedTerms,
 }
 
 /// Where the feed's log lies.
@@ -221,7 +237,7 @@ pub(super) struct Storage {
 
 impl RawDurableStorage {
     fn check(self) -> Result<Durable, Problem> {
-        let Self { blobs, index } = self;
+        let Self { blobs, index, terms } = self;
         let is_file = |key: &str, path: &Path, bound: &str| match path.as_os_str().is_empty() {
             true => Err(Problem::value(key, "empty", bound)),
             false => Ok(()),
@@ -238,7 +254,7 @@ impl RawDurableStorage {
             }
             RawIndex::Redis(_) => {}
         }
-        Ok(Durable { blobs, index })
+        Ok(Durable { blobs, index, terms })
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::{origin_connect::RootsError, tls::CertificateError};
 use std::{fmt, io, net::SocketAddr, path::PathBuf, process::ExitCode};
 use tiergate_driver::TierError;
+use tiergate_stores::Disagreement;
 use tiergate_tiers::{About, OpenError};
 
 /// The machine does not allow what the configuration asks for.
@@ -20,6 +21,8 @@ pub(crate) enum StartError {
     Disk(OpenError),
     /// A store of L3 cannot be used.
     Store { key: &'static str, error: tiergate_stores::OpenError },
+    /// The edges that share L3's index have other terms.
+    Terms(Disagreement),
     /// A tier could not say what it holds.
     Tier(TierError),
     /// The recording's file cannot be made.
@@ -42,6 +45,7 @@ impl StartError {
         match self {
             Self::Disk(_)
             | Self::Store { .. }
+            | Self::Terms(_)
             | Self::Certificate(_)
             | Self::Roots(_)
             | Self::AdminToken { .. } => ExitCode::from(2),
@@ -62,6 +66,7 @@ impl fmt::Display for StartError {
         match self {
             Self::Listen { address, error } => cannot_listen(f, "listen", *address, error),
             Self::Store { key, error } => write!(f, "`{key}`: {error}"),
+            Self::Terms(differs) => write!(f, "{differs}"),
             Self::AdminListen { address, error } => cannot_listen(f, "admin.listen", *address, error),
             Self::AdminToken { file, why } => {
                 write!(f, "`admin.token_file` is {}, which {why}", file.display())

@@ -2,13 +2,16 @@
 
 use super::StartError;
 use crate::{
-    config::{Disk, Durable, FeedLog, RawBlobs, RawIndex, ServerConfig},
+    config::{Disk, Durable, FeedLog, RawBlobs, RawIndex, RawSharedTerms, ServerConfig},
     world::Production,
 };
 use std::sync::Arc;
 use tiergate_driver::DurableParts;
-use tiergate_engine::{Seed, TierId};
-use tiergate_stores::{AnyBlobs, AnyIndex, DirectoryBlobs, EmbeddedIndex, EmbeddedOptions};
+use tiergate_engine::{RawDurableTier, Seed, TierId};
+use tiergate_stores::{
+    Agreeing, AnyBlobs, AnyIndex, DirectoryBlobs, EmbeddedIndex, EmbeddedOptions, NotAgreed, Replacing,
+    SharedTerms,
+};
 use tiergate_tiers::{
     AnyTier, FileMedium, Io, LogOptions, LogTier, RedisOptions, RedisStore, RedisStoreOptions, RedisTier,
     TcpConnect,
@@ -32,13 +35,13 @@ impl Storage {
             Some(disk) => Some(open_disk(disk).await?),
             None => None,
         };
-        let durable = match &config.durable {
-            Some(durable) => Some(open_durable(durable).await?),
-            None => None,
+        let durable = match (&config.durable, &config.cache.as_written().l3) {
+            (Some(durable), Some(tier)) => Some(open_durable(durable, tier).await?),
+            (Some(_) | None, Some(_) | None) => None,
         };
         let feed = config.feed.as_ref().map(|log| match (log, &durable) {
             (FeedLog::Redis(redis), _) => redis_index(redis),
-            (FeedLog::Index, Some(durable)) => durable.index.clone(),
+            (FeedLog::Index, Some(durable)) => durable.index.index().clone(),
             (FeedLog::Index, None) => unreachable!("the configuration was checked: there is an index"),
         });
         Ok(Self { redis, disk, durable, feed })
@@ -70,18 +73,36 @@ impl Storage {
     }
 }
 
-/// A Redis is connected to when it is first needed. A directory or a file that cannot be used stops the start.
-async fn open_durable(durable: &Durable) -> Result<DurableParts<Production>, StartError> {
+/// A Redis is connected to when it is first needed. A directory or a file that cannot be used stops the start,
+/// and so do other terms than those of the edges that share the index, if it says them now. One that is away
+/// is asked before it is used.
+async fn open_durable(
+    durable: &Durable,
+    tier: &RawDurableTier,
+) -> Result<DurableParts<Production>, StartError> {
     let RawBlobs::Dir(directory) = &durable.blobs;
     let failed = |key| move |error| StartError::Store { key, error };
     let blobs = DirectoryBlobs::open(directory).await.map_err(failed("storage.l3.blobs.dir"))?;
     let index = match &durable.index {
-        RawIndex::Redis(redis) => redis_index(redis),
+        RawIndex::Redis(redis) => {
+            let replacing = match durable.terms {
+                RawSharedTerms::Compare => Replacing::No,
+                RawSharedTerms::Replace => Replacing::Yes,
+            };
+            Agreeing::new(redis_index(redis), SharedTerms::of(tier), replacing)
+        }
         RawIndex::Embedded(file) => {
             let opened = EmbeddedIndex::open(file, EmbeddedOptions::default()).await;
-            AnyIndex::Embedded(opened.map_err(failed("storage.l3.index.embedded"))?)
+            Agreeing::alone(AnyIndex::Embedded(opened.map_err(failed("storage.l3.index.embedded"))?))
         }
     };
+    match index.agree().await {
+        Ok(()) => {}
+        Err(NotAgreed::Disagreement(differs)) => return Err(StartError::Terms(differs)),
+        Err(NotAgreed::Unknown(error)) => {
+            tracing::warn!(%error, "the index of L3 is away: it is used once it is back, and agrees in its terms");
+        }
+    }
     Ok(DurableParts { blobs: AnyBlobs::Directory(blobs), index })
 }
 

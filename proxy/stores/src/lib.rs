@@ -17,6 +17,7 @@ mod embedded;
 mod error;
 mod feed_bounds;
 mod memory;
+mod terms;
 
 pub use any::{AnyBlobs, AnyIndex};
 pub use clock::{SystemClock, WallClock};
@@ -25,3 +26,4 @@ pub use embedded::{EmbeddedIndex, EmbeddedOptions};
 pub use error::OpenError;
 pub use feed_bounds::FeedBounds;
 pub use memory::{MemoryBlobs, MemoryIndex};
+pub use terms::{Agreeing, Disagreement, NotAgreed, Replacing, SharedTerms};

@@ -80,24 +80,54 @@ fn what_is_durable_outlives_the_process() {
     }
 }
 
+/// Writes a configuration, and starts a server with it that refuses to. What it says.
+fn refused(site: &Site, config: &str) -> String {
+    let file = site.path().join("refused.yaml");
+    std::fs::write(&file, config).expect("a file in a directory of ours");
+    let output = tiergate(&["serve", "-c", file.to_str().expect("temporary paths are UTF-8")]);
+    assert_eq!(output.status.code(), Some(2));
+    String::from_utf8(output.stderr).expect("it writes text")
+}
+
+/// The first edge's terms are everybody's who shares its index: one with others does not start, and says which,
+/// until it is told to replace them. An index that is away is no reason not to start, and is used once it is
+/// back.
+#[test]
+fn edges_with_other_terms_do_not_start() {
+    let (site, origin) = (Site::new(), Origin::fixed(FRESH, pattern(SIZE)));
+    let redis = Redis::start();
+    let ours = config(&site, &origin, &format!("{{ redis: \"127.0.0.1:{}\" }}", redis.port), "");
+    let other = ours.replace("l3: {}", "l3: { idle_s: 7000 }");
+    let end = |server: Server| {
+        server.signal("TERM");
+        assert_eq!(server.wait().code(), Some(0));
+    };
+    end(site.start(&ours));
+    let said = refused(&site, &other);
+    assert!(said.contains("`cache.l3.idle_s` is 7000 here and 2592000 at the edges"), "{said}");
+    end(site.start(&other.replace("storage: { l3: {", "storage: { l3: { terms: replace,")));
+    let said = refused(&site, &ours);
+    assert!(said.contains("`cache.l3.idle_s` is 2592000 here and 7000 at the edges"), "{said}");
+    end(site.start(&other));
+    let port = redis.port;
+    drop(redis);
+    let server = site.start(&ours);
+    let _redis = Redis::start_at(port);
+    wait_for_l3(&server);
+    let said = refused(&site, &other.replace("/blobs", "/other"));
+    assert!(said.contains("`cache.l3.idle_s`"), "{said}");
+}
+
 /// A store that another process uses, or that cannot be used, stops the start, with its key and what to do.
 #[test]
 fn a_store_that_cannot_be_used_is_named() {
     let (site, origin) = (Site::new(), Origin::fixed(FRESH, Vec::new()));
     let config = config(&site, &origin, &embedded(&site), "");
     let _server = site.start(&config);
-    let file = site.path().join("second.yaml");
-    std::fs::write(&file, &config).expect("a file in a directory of ours");
-    let refused = |config: &str| {
-        std::fs::write(&file, config).expect("a file in a directory of ours");
-        let output = tiergate(&["serve", "-c", file.to_str().expect("temporary paths are UTF-8")]);
-        assert_eq!(output.status.code(), Some(2));
-        String::from_utf8(output.stderr).expect("it writes text")
-    };
-    let said = refused(&config);
+    let said = refused(&site, &config);
     assert!(said.contains("`storage.l3.blobs.dir`"), "{said}");
-    let said = refused(&config.replace("/blobs", "/other"));
+    let said = refused(&site, &config.replace("/blobs", "/other"));
     assert!(said.contains("`storage.l3.index.embedded`"), "{said}");
-    let said = refused(&config.replace("/blobs", "/no/such/folder"));
+    let said = refused(&site, &config.replace("/blobs", "/no/such/folder"));
     assert!(said.contains("`storage.l3.blobs.dir`") && said.contains("no"), "{said}");
 }

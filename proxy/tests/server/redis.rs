@@ -24,6 +24,15 @@ impl Redis {
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let port = free.local_addr().expect("it is bound").port();
         drop(free);
+        Self::try_start_at(port)
+    }
+
+    /// On the port where one was before.
+    pub(crate) fn start_at(port: u16) -> Self {
+        Self::try_start_at(port).expect("the port was a server's that has ended")
+    }
+
+    fn try_start_at(port: u16) -> Option<Self> {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let mut process = Command::new("redis-server")
             .args(["--bind", "127.0.0.1", "--save", "", "--port", &port.to_string(), "--dir"])

@@ -38,6 +38,7 @@ use tiergate_proxy::{
 };
 use tiergate_recording::JsonRecorder;
 use tiergate_scenarios::Link;
+use tiergate_stores::{Agreeing, Replacing, SharedTerms};
 use tiergate_tiers::{
     AnyTier, Connect, HostField, HttpOrigin, LogOptions, LogTier, OriginOptions, RedisOptions, RedisStore,
     RedisStoreOptions, RedisTier, http_head::Scheme,
@@ -65,7 +66,7 @@ impl World for EdgeWorld {
     type Origin = PlantedOrigin<HttpOrigin<Wire>>;
     type Tier = PlantedTier<AnyTier<Wire, SimMedium>>;
     type Blobs = SimBlobs;
-    type Index = RedisStore<Wire>;
+    type Index = Agreeing<RedisStore<Wire>>;
     type Feed = RedisStore<Wire>;
     type Observer = Watch;
 }
@@ -103,7 +104,7 @@ pub(crate) async fn run(stage: Arc<Stage>, number: u32) -> turmoil::Result {
         tiers,
         durable: stage.scenario.has_durable_tier().then(|| DurableParts {
             blobs: SimBlobs::new(Arc::clone(&stage), number, start),
-            index: redis_store(&stage, number),
+            index: agreeing(&stage, number),
         }),
         feed: stage.scenario.has_feed().then(|| redis_store(&stage, number)),
         observer: Watch {
@@ -204,6 +205,12 @@ fn shared_tier(stage: &Stage, number: u32) -> RedisTier<Wire> {
 fn redis_store(stage: &Stage, number: u32) -> RedisStore<Wire> {
     let options = RedisStoreOptions::default();
     RedisStore::new(stage.wire(Link::SharedTier, number, End::Edge), format!("{SHARED_TIER}:{PORT}"), options)
+}
+
+/// An index is used once its edges agree, which here they do.
+fn agreeing(stage: &Stage, number: u32) -> Agreeing<RedisStore<Wire>> {
+    let tier = stage.cache.as_written().l3.as_ref().expect("the scenario has a durable tier");
+    Agreeing::new(redis_store(stage, number), SharedTerms::of(tier), Replacing::No)
 }
 
 /// A process that cannot open its disk ends with an error, and whoever looks after it starts another.
