@@ -329,6 +329,8 @@ pub(crate) enum IndexKeeper {
         terms: Terms,
         /// Time between two rounds of the collector, if this engine has one.
         collect_every: Option<Duration>,
+        /// The largest body that lies in its row.
+        row_body_max: ByteCount,
     },
 }
 
@@ -419,6 +421,15 @@ impl Config {
             IndexKeeper::Durable { terms, .. } => Some(terms),
             IndexKeeper::Tier => None,
         })
+    }
+
+    /// The largest body that the durable tier keeps in its row; none, without one.
+    pub(crate) fn row_body_max(&self) -> ByteCount {
+        let of_tiers = self.tiers.iter().filter_map(|tier| match tier.index {
+            IndexKeeper::Durable { row_body_max, .. } => Some(row_body_max),
+            IndexKeeper::Tier => None,
+        });
+        of_tiers.max().unwrap_or_default()
     }
 
     /// The terms of the purge feed, if there is one.

@@ -1,7 +1,7 @@
 //! CON1: of the uploads of one key into the durable tier exactly one wins at a time, and its blob is its own.
 //!
 //! It checks what each upload was told, over all edges: no two of a key win with one version, no blob wins
-//! twice, a winner keeps its blob, and nobody loses to a blob that has itself lost or was given up. It does
+//! twice, a winner keeps its blob, if it has one, and nobody loses to a blob that has itself lost or was given up. It does
 //! not look into the stores: that a manifest names a whole blob (D2) is the world's to see.
 
 use crate::{Fact, Invariant, Violation, What};
@@ -32,7 +32,7 @@ impl OneWinner {
                 if !self.winners.insert(name) || self.losers.contains(&name) {
                     return Err(format!("{name:?} of {key} ended twice, or won what it had lost"));
                 }
-                if blob != BlobFate::Named {
+                if !matches!(blob, BlobFate::Named | BlobFate::InRow) {
                     return Err(format!("{name:?} of {key} won, and its blob is {blob:?}"));
                 }
                 match self.won.insert((key, version), name) {

@@ -248,7 +248,7 @@ fn a_scenario_whose_expectation_is_not_met_fails() {
 #[cfg(feature = "plant")]
 #[test]
 fn each_planted_fault_is_found_and_shown_again() {
-    for (fault, rule) in [("T3", "C5"), ("T5", "C5"), ("F1", "C7")] {
+    for (fault, rule) in [("T3", "C5"), ("T5", "C5"), ("F1", "I3")] {
         let output = run(&shipped(), &["--seeds", "60", "--plant", fault]);
         let seen = text(&output);
         assert_eq!(output.status.code(), Some(1), "{fault} went unseen");

@@ -8,6 +8,12 @@ use crate::{
 use core::time::Duration;
 use serde::{Deserialize, Serialize};
 
+/// How large a body in a row is at most, unless somebody says otherwise: rows of this size cost an index no more
+/// than two requests to a blob store would.
+const ROW_BODY_DEFAULT: ByteCount = ByteCount::kib(64);
+/// Stores bound their rows: DynamoDB's hold 400 KB.
+const ROW_BODY_MOST: ByteCount = ByteCount::kib(256);
+
 /// `l3`. Every edge that shares the store must use the same `idle_s`, `total_s`, `fetch_ms_max` and
 /// `linger_ms`.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -19,6 +25,9 @@ pub struct RawDurableTier {
     /// What a fill does when uploads are slower than the origin. Default `drop`: no client ever waits for
     /// this tier.
     pub on_full: OnFull,
+    /// The largest body that lies in its row of the index, with no blob beside it: one write stores it, and one
+    /// read finds it. 0: none does. Default 64KiB; at most 256KiB.
+    pub row_body_max: ByteCount,
     /// How long an upload lease holds without renewal. Too short costs uploads, too long keeps orphans of
     /// edges that crashed. Default 60000; 1 to 86400000.
     pub lease_ms: u32,
@@ -49,6 +58,7 @@ impl Default for RawDurableTier {
         Self {
             gate: ByteCount::UNLIMITED,
             on_full: OnFull::Drop,
+            row_body_max: ROW_BODY_DEFAULT,
             lease_ms: 60_000,
             fetch_ms_max: 600_000,
             idle_s: 30 * 86_400,
@@ -64,6 +74,7 @@ impl Default for RawDurableTier {
 impl RawDurableTier {
     pub(super) fn into_keeper(self) -> Result<IndexKeeper, ConfigError> {
         let (day_ms, year_s) = (86_400_000, 31_536_000);
+        check(self.row_body_max <= ROW_BODY_MOST, "l3.row_body_max", self.row_body_max, "at most 262144")?;
         check((1..=day_ms).contains(&self.lease_ms), "l3.lease_ms", self.lease_ms, "1 to 86400000")?;
         check(
             (1..=day_ms).contains(&self.fetch_ms_max),
@@ -92,7 +103,7 @@ impl RawDurableTier {
         check(raw.total >= raw.idle, "l3.total_s", self.total_s, "`l3.idle_s` to 315360000")?;
         let terms = Terms::try_from(raw).expect("each of its bounds was checked above");
         let collect_every = (self.collect_s > 0).then(|| seconds(self.collect_s));
-        Ok(IndexKeeper::Durable { terms, collect_every })
+        Ok(IndexKeeper::Durable { terms, collect_every, row_body_max: self.row_body_max })
     }
 }
 
@@ -110,6 +121,7 @@ mod tests {
             let error = raw.into_keeper().expect_err(field);
             assert_eq!((error.field, error.value.as_str(), error.bound), (field, value, bound));
         };
+        check(|raw| raw.row_body_max = ByteCount(262_145), "l3.row_body_max", "262145", "at most 262144");
         check(|raw| raw.lease_ms = 0, "l3.lease_ms", "0", "1 to 86400000");
         check(|raw| raw.fetch_ms_max = 86_400_001, "l3.fetch_ms_max", "86400001", "1 to 86400000");
         check(|raw| raw.idle_s = 0, "l3.idle_s", "0", "1 to 315360000");

@@ -7,32 +7,34 @@
 //! ```text
 //! offset  size  field                          all numbers little endian
 //!      0     4  magic "TGIE"
-//!      4     2  layout, now 1
+//!      4     2  layout, now 2
 //!      6    16  key
 //!     22     8  version
 //!     30     8  generation
 //!     38     1  number of leases, at most 8
 //!     39     …  per lease: name (16), until, milliseconds since 1970 (8)
-//!      …     1  1 if a manifest follows, 0 if not
+//!      …     1  0: no manifest follows; 1: one does, whose body is a blob; 2: one does, and then its body
 //!      …     8  the manifest's version
 //!      …     8  stored_at, milliseconds since 1970
 //!      …    16  digest of the body
+//!      …     …  with mark 2: length of the body (4), the body
 //!      …     …  the record, as format.rs writes it
 //!   last     8  the first 8 bytes of BLAKE3 over all before
 //! ```
 
-use super::BlobName;
+use super::{BlobName, Completed};
 use crate::{
     format::{self, CHECKSUM, Cursor, RecordError, checksum},
     language::{id::RecordName, key::CacheKey, record::Record, time::WallTime},
 };
 use alloc::{sync::Arc, vec::Vec};
+use bytes::Bytes;
 use core::fmt;
 
 /// What an encoded entry begins with.
 const MAGIC: [u8; 4] = *b"TGIE";
 /// Raised with every change of the layout.
-const LAYOUT: u16 = 1;
+const LAYOUT: u16 = 2;
 /// The shortest entry: no lease, no manifest.
 const SHORTEST: usize = 40 + CHECKSUM;
 
@@ -72,8 +74,8 @@ pub struct Lease {
     pub until: WallTime,
 }
 
-/// The durable record of one stored response. It makes its blob real: the blob is the one of the record's
-/// name.
+/// The durable record of one stored response. It makes its blob real, which is the one of the record's name; or
+/// it has the body itself.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Manifest {
     /// The response without its body.
@@ -84,12 +86,14 @@ pub struct Manifest {
     pub stored_at: WallTime,
     /// The body's digest.
     pub digest: BodyDigest,
+    /// All of the body, as [`Chunk::to_row`](crate::Chunk::to_row) writes it, where there is no blob.
+    pub in_row: Option<Bytes>,
 }
 
 impl Manifest {
-    /// The blob that holds the body.
-    pub fn blob(&self) -> BlobName {
-        BlobName { key: self.record.key, name: self.record.name }
+    /// The blob that holds the body, unless it is in the row.
+    pub fn blob(&self) -> Option<BlobName> {
+        self.in_row.is_none().then_some(BlobName { key: self.record.key, name: self.record.name })
     }
 }
 
@@ -116,7 +120,8 @@ impl Entry {
 
     /// Does the manifest name this blob?
     pub fn names(&self, name: RecordName) -> bool {
-        self.manifest.as_ref().is_some_and(|manifest| manifest.record.name == name)
+        let blob = self.manifest.as_ref().and_then(Manifest::blob);
+        blob.is_some_and(|blob| blob.name == name)
     }
 
     /// The entry after `before`: the same but for its version, and without what ran out.
@@ -172,19 +177,19 @@ impl Stored {
         (next.leases.len() <= UPLOADS_MAX).then(|| next.kept(before))
     }
 
-    /// With what was leased published until `expires`, in place of the lease and of what was published
-    /// before.
+    /// With what is whole published until `expires`, in place of its lease, if its body is a blob, and of what
+    /// was published before.
     pub(super) fn published(
-        &self,
-        record: Arc<Record>,
-        digest: BodyDigest,
+        before: Option<&Self>,
+        Completed { record, digest, in_row }: Completed,
         now: WallTime,
         expires: WallTime,
     ) -> Self {
-        assert!(self.entry.lease(record.name).is_some(), "only what is leased is published: {self:?}");
-        let mut next = Entry::after(Some(self), self.entry.key, now);
+        let is_leased = before.is_some_and(|stored| stored.entry.lease(record.name).is_some());
+        assert!(is_leased != in_row.is_some(), "a blob is leased before it is published: {before:?}");
+        let mut next = Entry::after(before, record.key, now);
         next.leases.retain(|lease| lease.name != record.name);
-        next.manifest = Some(Manifest { record, version: next.version, stored_at: now, digest });
+        next.manifest = Some(Manifest { record, version: next.version, stored_at: now, digest, in_row });
         Self { entry: Arc::new(next), expires }
     }
 
@@ -249,7 +254,7 @@ pub enum EntryError {
         /// How many; [`UPLOADS_MAX`] is the bound.
         found: u8,
     },
-    /// The mark for a manifest is neither 0 nor 1.
+    /// The mark for a manifest is none of 0, 1 and 2.
     Mark {
         /// What it is.
         found: u8,
@@ -273,7 +278,7 @@ impl fmt::Display for EntryError {
             Self::Layout { found } => write!(f, "it has layout {found} and this build reads {LAYOUT}"),
             Self::Checksum => write!(f, "its checksum is wrong"),
             Self::Leases { found } => write!(f, "it has {found} leases and at most {UPLOADS_MAX} can be"),
-            Self::Mark { found } => write!(f, "its mark for a manifest is {found}, neither 0 nor 1"),
+            Self::Mark { found } => write!(f, "its mark for a manifest is {found}, none of 0, 1 and 2"),
             Self::Record(error) => write!(f, "its record cannot be read: {error}"),
             Self::Key => write!(f, "its record is of another key"),
             Self::TooLong { surplus } => write!(f, "{surplus} bytes follow its end"),
@@ -296,11 +301,20 @@ pub fn encode(entry: &Entry) -> Vec<u8> {
         bytes.extend_from_slice(&lease.name.0.to_le_bytes());
         bytes.extend_from_slice(&lease.until.as_unix_millis().to_le_bytes());
     }
-    bytes.push(u8::from(entry.manifest.is_some()));
+    bytes.push(match &entry.manifest {
+        None => 0,
+        Some(Manifest { in_row: None, .. }) => 1,
+        Some(Manifest { in_row: Some(_), .. }) => 2,
+    });
     if let Some(manifest) = &entry.manifest {
         bytes.extend_from_slice(&manifest.version.0.to_le_bytes());
         bytes.extend_from_slice(&manifest.stored_at.as_unix_millis().to_le_bytes());
         bytes.extend_from_slice(&manifest.digest.0.to_le_bytes());
+        if let Some(body) = &manifest.in_row {
+            let length = u32::try_from(body.len()).expect("what is kept in a row is bounded far below that");
+            bytes.extend_from_slice(&length.to_le_bytes());
+            bytes.extend_from_slice(body);
+        }
         bytes.extend_from_slice(&format::encode(&manifest.record));
     }
     let checksum = checksum(&bytes);
@@ -336,7 +350,7 @@ pub fn decode(bytes: &[u8]) -> Result<Entry, EntryError> {
     let manifest = match take(&mut cursor)? {
         [0] if cursor.rest.is_empty() => None,
         [0] => return Err(EntryError::TooLong { surplus: cursor.rest.len() }),
-        [1] => Some(manifest(key, &mut cursor)?),
+        [mark @ (1 | 2)] => Some(manifest(key, mark == 2, &mut cursor)?),
         [found] => return Err(EntryError::Mark { found }),
     };
     Ok(Entry { key, version, generation, leases, manifest })
@@ -361,15 +375,24 @@ fn leases(cursor: &mut Cursor<'_>) -> Result<Vec<Lease>, EntryError> {
     Ok(leases)
 }
 
-fn manifest(key: CacheKey, cursor: &mut Cursor<'_>) -> Result<Manifest, EntryError> {
+fn manifest(key: CacheKey, is_in_row: bool, cursor: &mut Cursor<'_>) -> Result<Manifest, EntryError> {
     let version = Version(u64::from_le_bytes(take(cursor)?));
     let stored_at = WallTime::from_unix_millis(u64::from_le_bytes(take(cursor)?));
     let digest = BodyDigest(u128::from_le_bytes(take(cursor)?));
+    let in_row = if is_in_row { Some(body(cursor)?) } else { None };
     let record = format::decode(cursor.rest).map_err(EntryError::Record)?;
     if record.key != key {
         return Err(EntryError::Key);
     }
-    Ok(Manifest { record: Arc::new(record), version, stored_at, digest })
+    Ok(Manifest { record: Arc::new(record), version, stored_at, digest, in_row })
+}
+
+fn body(cursor: &mut Cursor<'_>) -> Result<Bytes, EntryError> {
+    let length = u32::from_le_bytes(take(cursor)?);
+    let split = usize::try_from(length).ok().and_then(|length| cursor.rest.split_at_checked(length));
+    let (body, rest) = split.ok_or(EntryError::TooShort { bytes: cursor.total })?;
+    cursor.rest = rest;
+    Ok(Bytes::copy_from_slice(body))
 }
 
 #[cfg(test)]

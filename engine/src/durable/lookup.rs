@@ -1,7 +1,7 @@
 //! Asking the durable tier for a response.
 //!
-//! The index decides: a manifest whose time is up is a miss, and so is one whose blob is not there as it
-//! says, which is repaired on the way (failure R1). Whether a response is still fresh is not judged here; its
+//! The index decides: a manifest whose time is up is a miss, and one that has its body itself a hit. One whose
+//! blob is not there as it says is a miss, which is repaired on the way (failure R1). Whether a response is still fresh is not judged here; its
 //! bytes are checked by who reads them. A lookup deletes no blob.
 
 use super::{Ask, Manifest, Stored, Terms, Told};
@@ -13,6 +13,7 @@ use core::time::Duration;
 ///
 /// ```text
 /// Reading ──manifest, not expired──▶ Opening ──its length──▶ hit
+///    ├──manifest with its body────────────────────────────────▲
 ///    ╰──absent, expired, failed──▶ miss ◀──gone, other length, failed──╯
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -84,7 +85,7 @@ pub struct Looked {
 /// Hit or miss.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum LookedFor {
-    /// The blob is open and as long as the manifest says.
+    /// The blob is open and as long as the manifest says; or the body is in the row, and nothing is open.
     Hit(Manifest),
     /// There is nothing to read.
     Miss(DurableMiss),
@@ -118,13 +119,12 @@ impl Lookup {
     /// Takes the answer to the last question.
     pub fn on_told(&mut self, told: Told, terms: &Terms) -> LookupStep {
         match (core::mem::replace(&mut self.state, LookupState::Reading), told) {
-            (LookupState::Reading, Told::Entry { found, now }) => self.on_entry(found, now),
+            (LookupState::Reading, Told::Entry { found, now }) => self.on_entry(found, now, terms),
             (LookupState::Reading, Told::Unknown) => miss(DurableMiss::IndexFailed, None, None),
             (LookupState::Opening { seen, manifest }, Told::Opened { length })
                 if length == manifest.record.length =>
             {
-                let besides = touch(&seen, &manifest, terms);
-                LookupStep::Done(Looked { outcome: LookedFor::Hit(manifest), seen: Some(seen), besides })
+                hit(seen, manifest, terms)
             }
             (LookupState::Opening { seen, .. }, Told::Opened { .. }) => lost(DurableMiss::Torn, seen),
             (LookupState::Opening { seen, .. }, Told::NoBlob) => lost(DurableMiss::Lost, seen),
@@ -143,7 +143,7 @@ impl Lookup {
         Looked { outcome: LookedFor::Miss(DurableMiss::BlobSkipped), seen: Some(seen), besides: None }
     }
 
-    fn on_entry(&mut self, found: Option<Stored>, now: WallTime) -> LookupStep {
+    fn on_entry(&mut self, found: Option<Stored>, now: WallTime, terms: &Terms) -> LookupStep {
         let seen = Seen { key: self.key, stored: found, now };
         let Some(Stored { entry, expires }) = &seen.stored else {
             return miss(DurableMiss::Absent, Some(seen), None);
@@ -152,13 +152,20 @@ impl Lookup {
         match entry.manifest.clone() {
             None => miss(DurableMiss::Absent, Some(seen), None),
             Some(_) if *expires <= now => miss(DurableMiss::Expired, Some(seen), None),
-            Some(manifest) => {
-                let blob = manifest.blob();
-                self.state = LookupState::Opening { seen, manifest };
-                LookupStep::Ask(Ask::Open { blob })
-            }
+            Some(manifest) => match manifest.blob() {
+                None => hit(seen, manifest, terms),
+                Some(blob) => {
+                    self.state = LookupState::Opening { seen, manifest };
+                    LookupStep::Ask(Ask::Open { blob })
+                }
+            },
         }
     }
+}
+
+fn hit(seen: Seen, manifest: Manifest, terms: &Terms) -> LookupStep {
+    let besides = touch(&seen, &manifest, terms);
+    LookupStep::Done(Looked { outcome: LookedFor::Hit(manifest), seen: Some(seen), besides })
 }
 
 fn miss(reason: DurableMiss, seen: Option<Seen>, besides: Option<Ask>) -> LookupStep {

@@ -1,5 +1,8 @@
 //! One upload into the durable tier, from its lease to its manifest.
 //!
+//! A small body needs neither lease nor blob: it is written with its manifest, by one swap on the version that
+//! the lookup saw, so whatever changed the entry since has it judge anew. All that follows is of the others.
+//!
 //! It is the only one that ever names its blob, and it names it only in place of its lease; so it knows when
 //! nobody can: then it deletes the blob. While a swap's fate is open it does not, and leaves the blob to the
 //! collector. It never deletes another's (failure T8). Called off, it hands its lease back once its blob is
@@ -8,14 +11,19 @@
 mod round;
 
 use super::{Ask, BlobName, BodyDigest, Entry, Generation, Lease, Seen, Stored, Terms, Told, Version};
-use crate::language::{id::RecordName, record::Record, time::WallTime};
+use crate::{
+    language::{id::RecordName, record::Record, time::WallTime},
+    plant::Fault,
+};
 use alloc::sync::Arc;
+use bytes::Bytes;
 use core::time::Duration;
 use round::{Asked, Heard, Known, Round};
 
 /// One upload.
 ///
 /// ```text
+/// a body for the row ──▶ Publishing
 /// Leasing ──leased──▶ Holding ◀──renewed, or not── Renewing
 ///    │                   │ ╰──────renewal due──────▶╯  │
 ///    │                   ╰─blob whole─▶ Publishing ◀───╯
@@ -28,14 +36,17 @@ use round::{Asked, Heard, Known, Round};
 /// answer read and judge.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Publish {
+    /// What it would be called, if there is none.
     blob: BlobName,
+    /// Does the body go into the row?
+    is_in_row: bool,
     terms: Terms,
     /// The purges that were known before the fetch began.
     generation: Generation,
     /// What was stored before the fetch began: it may be replaced.
     replaces: Option<RecordName>,
     /// When a purge from before the fetch may be forgotten, by the index's clock: the lease must be had
-    /// before.
+    /// before, and what goes into a row must be asked for before.
     deadline: WallTime,
     goal: Goal,
     /// A swap to our manifest that may still happen: the version that it waits for.
@@ -79,6 +90,8 @@ pub struct Completed {
     pub record: Arc<Record>,
     /// Made of the bytes that went up.
     pub digest: BodyDigest,
+    /// All of them, where they go into the row.
+    pub in_row: Option<Bytes>,
 }
 
 /// How an upload goes on.
@@ -127,6 +140,8 @@ pub enum PublishEnd {
 pub enum BlobFate {
     /// A manifest names it.
     Named,
+    /// There is none: the body is in the row, if it was published.
+    InRow,
     /// It was not begun.
     NotBegun,
     /// It is deleted.
@@ -141,7 +156,7 @@ enum Verdict {
     Ours(Version),
     /// It never will be.
     Ended(PublishEnd),
-    /// The lease stands.
+    /// The lease stands, or none is needed.
     Leased,
     /// There is no lease, and there never was.
     Unleased,
@@ -150,9 +165,31 @@ enum Verdict {
 impl Publish {
     /// Begins with the lease. `seen` is from a lookup before the fetch began, `elapsed` ago.
     pub fn begin(name: RecordName, seen: Seen, elapsed: Duration, terms: Terms) -> (Self, PublishStep) {
+        let (mut publish, known) = Self::at(name, seen, elapsed, terms);
+        let step = publish.lease(known, 0);
+        (publish, step)
+    }
+
+    /// Publishes a body that goes into the row, all of it. `seen` as for [`Publish::begin`].
+    pub fn begin_in_row(
+        completed: Completed,
+        seen: Seen,
+        elapsed: Duration,
+        terms: Terms,
+    ) -> (Self, PublishStep) {
+        assert!(completed.in_row.is_some(), "a body that is a blob begins with a lease");
+        let (mut publish, known) = Self::at(completed.record.name, seen, elapsed, terms);
+        publish.is_in_row = true;
+        publish.goal = Goal::Publish(completed.clone());
+        let step = publish.publish(&known, &completed, 0);
+        (publish, step)
+    }
+
+    fn at(name: RecordName, seen: Seen, elapsed: Duration, terms: Terms) -> (Self, Known) {
         let entry = seen.stored.as_ref().map(|stored| &stored.entry);
-        let mut publish = Self {
+        let publish = Self {
             blob: BlobName { key: seen.key, name },
+            is_in_row: false,
             terms,
             generation: generation(entry),
             replaces: entry.and_then(|entry| entry.manifest.as_ref()).map(|manifest| manifest.record.name),
@@ -161,8 +198,7 @@ impl Publish {
             doubt: None,
             state: PublishState::Ended,
         };
-        let step = publish.lease(Known { stored: seen.stored, now: seen.now.after(elapsed) }, 0);
-        (publish, step)
+        (publish, Known { stored: seen.stored, now: seen.now.after(elapsed) })
     }
 
     /// The blob is whole and the store has confirmed it (D2).
@@ -358,11 +394,12 @@ impl Publish {
             self.doubt = None;
         }
         match (verdict, &self.goal) {
-            (Verdict::Ours(version), _) => self.end(PublishEnd::Won { version }, BlobFate::Named),
+            (Verdict::Ours(version), _) => self.end(PublishEnd::Won { version }, self.named()),
             (Verdict::Leased, Goal::Publish(completed)) => {
                 let completed = completed.clone();
                 self.publish(&known, &completed, round.failures)
             }
+            (Verdict::Leased, Goal::Abandon) if self.is_in_row => self.give_up(PublishEnd::Abandoned),
             (Verdict::Leased, Goal::Abandon) => self.call_off(known),
             (Verdict::Unleased, _) => self.give_up(PublishEnd::LeaseLost),
             (Verdict::Ended(end), _) => self.give_up(end),
@@ -377,7 +414,8 @@ impl Publish {
         if let Some(manifest) = manifest.filter(|manifest| manifest.record.name == self.blob.name) {
             return Verdict::Ours(manifest.version);
         }
-        if generation(entry) != self.generation {
+        let heeds_purges = !(self.is_in_row && self.terms.is_planted(Fault::X103));
+        if heeds_purges && generation(entry) != self.generation {
             return Verdict::Ended(PublishEnd::Purged);
         }
         let is_expired = known.stored.as_ref().is_some_and(|stored| stored.expires <= known.now);
@@ -386,10 +424,8 @@ impl Publish {
         {
             return Verdict::Ended(PublishEnd::Lost { winner: manifest.record.name });
         }
-        match entry.and_then(|entry| entry.lease(self.blob.name)) {
-            Some(_) => Verdict::Leased,
-            None => Verdict::Unleased,
-        }
+        let is_leased = entry.is_some_and(|entry| entry.lease(self.blob.name).is_some());
+        if is_leased || self.is_in_row { Verdict::Leased } else { Verdict::Unleased }
     }
 
     fn lease(&mut self, known: Known, failures: u32) -> PublishStep {
@@ -416,15 +452,24 @@ impl Publish {
     }
 
     fn publish(&mut self, known: &Known, completed: &Completed, failures: u32) -> PublishStep {
-        let before = known.stored.as_ref().expect("a lease is in an entry");
+        // The swap is done within `linger`, and so before the index drops an entry that a purge since the
+        // lookup would have left.
+        if self.is_in_row && self.deadline <= known.now {
+            return self.give_up(PublishEnd::TooLate);
+        }
         let expires = known.now.after(self.terms.idle());
-        let sent = before.published(Arc::clone(&completed.record), completed.digest, known.now, expires);
+        let sent = Stored::published(known.stored.as_ref(), completed.clone(), known.now, expires);
         self.ask(Round::swap(known, sent, failures), PublishState::Publishing)
     }
 
     fn won(&mut self, known: Known) -> PublishStep {
         let version = known.version().expect("what was written has a version");
-        self.end(PublishEnd::Won { version }, BlobFate::Named)
+        self.end(PublishEnd::Won { version }, self.named())
+    }
+
+    /// What became of the blob of what is published.
+    const fn named(&self) -> BlobFate {
+        if self.is_in_row { BlobFate::InRow } else { BlobFate::Named }
     }
 
     fn read_again(&self, failures: u32) -> Option<Round> {
@@ -471,6 +516,9 @@ impl Publish {
 
     /// Ends an upload whose blob may be there. It goes only if no manifest names it and none ever can.
     fn give_up(&mut self, end: PublishEnd) -> PublishStep {
+        if self.is_in_row {
+            return self.end(end, BlobFate::InRow);
+        }
         if self.doubt.is_some() {
             return self.end(end, BlobFate::Left);
         }

@@ -29,7 +29,8 @@ pub struct DurablePurge {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Taken {
-    blob: BlobName,
+    /// None: it was in the row, and is gone with it.
+    blob: Option<BlobName>,
     length: ByteCount,
 }
 
@@ -40,7 +41,7 @@ enum PurgeState {
     /// The index was asked to change it.
     Swapping,
     /// The store was asked to delete the blob.
-    Deleting(Taken),
+    Deleting(ByteCount),
     /// Nothing more is asked.
     Ended,
 }
@@ -87,8 +88,8 @@ impl DurablePurge {
                 self.state = PurgeState::Reading;
                 PurgeStep::Ask(Ask::Read { key: self.key })
             }
-            (PurgeState::Deleting(taken), Told::Deleted | Told::Unknown) => {
-                PurgeStep::Ended(PurgeEnd::Removed(taken.length))
+            (PurgeState::Deleting(length), Told::Deleted | Told::Unknown) => {
+                PurgeStep::Ended(PurgeEnd::Removed(length))
             }
             (state, told) => unreachable!("a purge that is {state:?} was told {told:?}"),
         }
@@ -112,11 +113,14 @@ impl DurablePurge {
     }
 
     fn on_raised(&mut self) -> PurgeStep {
-        let Some(taken) = self.taken else {
-            return PurgeStep::Ended(PurgeEnd::Absent);
-        };
-        self.state = PurgeState::Deleting(taken);
-        PurgeStep::Ask(Ask::Delete { blob: taken.blob })
+        match self.taken {
+            None => PurgeStep::Ended(PurgeEnd::Absent),
+            Some(Taken { blob: None, length }) => PurgeStep::Ended(PurgeEnd::Removed(length)),
+            Some(Taken { blob: Some(blob), length }) => {
+                self.state = PurgeState::Deleting(length);
+                PurgeStep::Ask(Ask::Delete { blob })
+            }
+        }
     }
 }
 

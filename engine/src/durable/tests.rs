@@ -61,8 +61,13 @@ impl Entry {
     /// With this published at its version.
     pub(super) fn naming(mut self, name: RecordName) -> Self {
         let digest = BodyDigest(9);
-        self.manifest =
-            Some(Manifest { record: record(name), version: self.version, stored_at: NOW, digest });
+        self.manifest = Some(Manifest {
+            record: record(name),
+            version: self.version,
+            stored_at: NOW,
+            digest,
+            in_row: None,
+        });
         self
     }
 

@@ -40,13 +40,14 @@ tiergate_fuzz::target!(
     })
 );
 
-fn entries() -> [Vec<u8>; 2] {
+fn entries() -> [Vec<u8>; 3] {
     let lease = durable::Lease { name: RecordName(9), until: WallTime::from_unix_millis(8) };
     let manifest = durable::Manifest {
         record: Arc::new(record()),
         version: durable::Version(4),
         stored_at: WallTime::from_unix_millis(5),
         digest: durable::BodyDigest(6),
+        in_row: None,
     };
     let bare = durable::Entry {
         key: CacheKey(1),
@@ -55,8 +56,9 @@ fn entries() -> [Vec<u8>; 2] {
         leases: Vec::from([lease]),
         manifest: None,
     };
-    let full = durable::Entry { manifest: Some(manifest), ..bare.clone() };
-    [durable::encode(&bare), durable::encode(&full)]
+    let kept = durable::Manifest { in_row: Some("a body".into()), ..manifest.clone() };
+    let naming = |manifest| durable::Entry { manifest: Some(manifest), ..bare.clone() };
+    [bare.clone(), naming(manifest), naming(kept)].map(|entry| durable::encode(&entry))
 }
 
 tiergate_fuzz::target!(

@@ -29,6 +29,12 @@ pub trait Chunk: Clone + Debug {
     /// body becomes resident in L0.
     fn compact(pieces: Vec<Self>) -> Vec<Self>;
 
+    /// A whole body as bytes that a store can keep in a row.
+    fn to_row(pieces: &[Self]) -> Bytes;
+
+    /// The body that [`Chunk::to_row`] wrote, in one piece. `None`: these bytes are not one piece of a body.
+    fn from_row(row: &Bytes) -> Option<Self>;
+
     /// Takes these bytes into the digest of a body, in order. Where they are cut makes no difference.
     fn digest_into(&self, digest: &mut Self::Digest);
 
@@ -69,6 +75,17 @@ impl Chunk for Bytes {
             whole.extend_from_slice(piece);
         }
         if whole.is_empty() { Vec::new() } else { Vec::from([Self::from(whole)]) }
+    }
+
+    fn to_row(pieces: &[Self]) -> Bytes {
+        match pieces {
+            [whole] => whole.clone(),
+            _ => pieces.concat().into(),
+        }
+    }
+
+    fn from_row(row: &Bytes) -> Option<Self> {
+        Some(row.clone())
     }
 
     fn digest_into(&self, digest: &mut BytesDigest) {
@@ -160,6 +177,25 @@ impl Chunk for Symbol {
         joined
     }
 
+    fn to_row(pieces: &[Self]) -> Bytes {
+        let span = |Self { object, version, offset, size }: &Self| {
+            [*object, u64::from(*version), *offset, *size].map(u64::to_le_bytes).concat()
+        };
+        Self::compact(pieces.to_vec()).iter().flat_map(span).collect()
+    }
+
+    /// An empty body is a span of nothing.
+    fn from_row(row: &Bytes) -> Option<Self> {
+        if row.is_empty() {
+            return Some(Self { object: 0, version: 0, offset: 0, size: 0 });
+        }
+        let (numbers, rest) = row.as_chunks::<8>();
+        let [object, version, offset, size] = numbers else { return None };
+        let number = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
+        let version = u32::try_from(number(version)).ok().filter(|_| rest.is_empty())?;
+        Some(Self { object: number(object), version, offset: number(offset), size: number(size) })
+    }
+
     fn digest_into(&self, digest: &mut SymbolDigest) {
         match digest.last.and_then(|last| last.joined(*self)) {
             Some(longer) => digest.last = Some(longer),
@@ -205,6 +241,15 @@ impl Chunk for Blank {
     fn compact(pieces: Vec<Self>) -> Vec<Self> {
         let total = pieces.iter().map(|piece| piece.0).sum();
         if total == 0 { Vec::new() } else { Vec::from([Self(total)]) }
+    }
+
+    fn to_row(pieces: &[Self]) -> Bytes {
+        let total: u64 = pieces.iter().map(|piece| piece.0).sum();
+        Bytes::copy_from_slice(&total.to_le_bytes())
+    }
+
+    fn from_row(row: &Bytes) -> Option<Self> {
+        Some(Self(u64::from_le_bytes(row.as_ref().try_into().ok()?)))
     }
 
     fn digest_into(&self, (): &mut ()) {}

@@ -53,10 +53,10 @@ impl<C: Chunk> Engine<C> {
     }
 
     /// L3's stores have said what they have for a fill.
-    fn on_seen_in_durable(&mut self, fill: FillId, Seen { snapshot, found }: Seen) {
+    fn on_seen_in_durable(&mut self, fill: FillId, Seen { snapshot, found }: Seen<C>) {
         let key = self.fetching.note_seen(fill, snapshot);
         match found {
-            Found::Record(record, opened) => self.on_found(fill, record, None, Some(opened)),
+            Found::Record(record, body, opened) => self.on_found(fill, record, body, Some(opened)),
             Found::Nothing(why) => {
                 self.cx.event(DurableEvent::DurableMissed { key, why });
                 let looked = self.fetching.on_durable_missed(&mut self.cx, fill, why);

@@ -265,7 +265,8 @@ impl<C: Chunk> Engine<C> {
         let (tier, context) = (looked.tier, &looked.context);
         let verdict = self.purging.judge(&self.cx, context.at(), &context.uri, &record);
         let worth = looked.worth(&record, body.as_ref(), verdict);
-        if !matches!(worth, Worth::Usable(_)) {
+        let is_open = manifest.as_ref().is_none_or(|manifest| manifest.is_open());
+        if is_open && !matches!(worth, Worth::Usable(_)) {
             self.cx.effect(Effect::Release { tier: tier.id, record: looked.record });
         }
         let freshness = match worth {

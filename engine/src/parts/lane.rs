@@ -56,6 +56,7 @@ pub(crate) struct Ended {
 ///                      │ ╰────chunk──────▶╯
 ///                      ╰─ended, queue empty─▶ Committing ──committed──▶ Committed
 /// in the durable tier: Unopened ──▶ Leasing ──leased──▶ Opening, Committing ──blob whole──▶ Naming ──named──▶ Committed
+/// there, for a row:    Unopened ──▶ Keeping ──all kept──▶ Naming; Keeping ──too much for a row──▶ Unopened
 /// any but Committed ──failed, full, stalled, abandoned, superseded──▶ Dropped
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +65,8 @@ enum LaneState {
     Unopened,
     /// The durable tier's index was asked for a lease.
     Leasing,
+    /// What comes is kept here, for the durable tier's index.
+    Keeping,
     /// The tier was asked to begin.
     Opening(OpId),
     /// The tier waits for us.
@@ -135,7 +138,7 @@ impl<C: Chunk> Lane<C> {
         match self.state {
             LaneState::Unopened if self.queue.is_empty() && self.ended.is_none() => Next::Nothing,
             LaneState::Unopened => Next::Open,
-            LaneState::Idle => match (self.queue.pop_front(), &self.ended) {
+            LaneState::Idle | LaneState::Keeping => match (self.queue.pop_front(), &self.ended) {
                 (Some(chunk), _) => Next::Write(chunk),
                 (None, Some(ended)) => Next::Commit(Arc::clone(&ended.record)),
                 (None, None) => Next::Nothing,
@@ -153,6 +156,34 @@ impl<C: Chunk> Lane<C> {
     pub(crate) fn on_asked_to_lease(&mut self) {
         let LaneState::Unopened = self.state else { unreachable!("leased while {:?}", self.state) };
         self.state = LaneState::Leasing;
+    }
+
+    /// The first chunk, or the end, is here, and all of it may fit a row.
+    pub(crate) fn on_keep(&mut self) {
+        let LaneState::Unopened = self.state else { unreachable!("kept while {:?}", self.state) };
+        self.state = LaneState::Keeping;
+    }
+
+    /// A chunk lies with what is kept.
+    pub(crate) fn on_kept(&mut self, size: u64) {
+        let LaneState::Keeping = self.state else { unreachable!("kept while {:?}", self.state) };
+        self.acknowledged = self.acknowledged.saturating_add(size);
+    }
+
+    /// It is too much for a row: what was kept goes the way of every other body. The chunks stand in for those
+    /// that were taken from the queue.
+    pub(crate) fn on_too_large(&mut self, kept: impl IntoIterator<Item = C>) {
+        let LaneState::Keeping = self.state else { unreachable!("too large while {:?}", self.state) };
+        assert!(self.queue.is_empty(), "an idle lane has an empty queue");
+        self.queue.extend(kept);
+        self.acknowledged = 0;
+        self.state = LaneState::Unopened;
+    }
+
+    /// All of it is kept, and the durable tier's index is asked to take it.
+    pub(crate) fn on_all_kept(&mut self) {
+        let LaneState::Keeping = self.state else { unreachable!("whole while {:?}", self.state) };
+        self.state = LaneState::Naming;
     }
 
     /// The blob is whole: this is what to name it by.
@@ -202,6 +233,7 @@ impl<C: Chunk> Lane<C> {
             LaneState::Opening(op) | LaneState::Writing(op, _) | LaneState::Committing(op) => Some(op),
             LaneState::Unopened
             | LaneState::Leasing
+            | LaneState::Keeping
             | LaneState::Idle
             | LaneState::Naming
             | LaneState::Committed
@@ -231,6 +263,7 @@ impl<C: Chunk> Lane<C> {
         match self.state {
             LaneState::Unopened
             | LaneState::Leasing
+            | LaneState::Keeping
             | LaneState::Opening(_)
             | LaneState::Idle
             | LaneState::Writing(..)

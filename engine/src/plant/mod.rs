@@ -177,6 +177,7 @@ faults! {
     X100 "a purge is lost on the answer to a POST that is being stored"
     X101 "the answer to a POST is stored whatever it says it is about"
     X102 "what the stores of L3 are asked may take for ever"
+    X103 "a body for a row is published over a purge"
 }
 
 /// What was planted: nothing, and no room for it, unless the crate was built to plant faults.

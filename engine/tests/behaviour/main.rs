@@ -23,6 +23,7 @@ mod residence;
 mod resilience;
 mod revalidation;
 mod rig;
+mod rows;
 mod silent_l3;
 mod simulated_l3;
 mod uncacheable;

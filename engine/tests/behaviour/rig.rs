@@ -9,9 +9,9 @@ use tiergate_engine::durable::Told;
 use tiergate_engine::{
     Answer, Ban, Bans, ByteCount, CacheKey, Chunk, Config, Effect, End, Engine, Event, Fields, FillId,
     Freshening, Head, Input, Instant, Length, Method, OnRange, OpId, OriginFailure, OriginId, PurgeId,
-    PurgeMode, PurgeOutcome, RawBreaker, RawConfig, RawFill, RawResilience, RawRetry, ReadFailure,
-    ReadSource, Record, RecordId, RecordName, Refusal, Reply, ReplyBody, RequestHead, RequestId, Seed,
-    Selector, StoredKey, Symbol, TierId, WallTime, WriterId,
+    PurgeMode, PurgeOutcome, RawBreaker, RawConfig, RawDurableTier, RawFill, RawResilience, RawRetry,
+    ReadFailure, ReadSource, Record, RecordId, RecordName, Refusal, Reply, ReplyBody, RequestHead, RequestId,
+    Seed, Selector, StoredKey, Symbol, TierId, WallTime, WriterId,
 };
 
 /// What one client saw.
@@ -148,9 +148,15 @@ pub(crate) fn with_shared() -> RawConfig {
     RawConfig { l1: Some(Default::default()), ..l0_only() }
 }
 
-/// L0 over the durable store.
+/// L0 over the durable store, where every body is a blob.
 pub(crate) fn with_durable() -> RawConfig {
-    RawConfig { l3: Some(Default::default()), ..l0_only() }
+    with_rows(0)
+}
+
+/// L0 over the durable store, where bodies of up to so many bytes lie in their rows.
+pub(crate) fn with_rows(row_body_max: u64) -> RawConfig {
+    let l3 = RawDurableTier { row_body_max: ByteCount(row_body_max), ..RawDurableTier::default() };
+    RawConfig { l3: Some(l3), ..l0_only() }
 }
 
 /// Requests for a part, and for the head, fetch nothing.

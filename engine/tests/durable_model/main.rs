@@ -9,8 +9,8 @@
 mod world;
 
 use stateright::{Checker, Expectation, HasDiscoveries, Model, Property};
-use tiergate_engine::durable::{Ask, BlobFate, BodyDigest, Completed, Publish, PublishEnd, Told};
-use world::{Broken, WHOLE, Who, World, Writer, name, record, terms};
+use tiergate_engine::durable::{Ask, BlobFate, Publish, PublishEnd, Told};
+use world::{Broken, WHOLE, Who, World, Writer, completed, name, terms};
 
 /// What one model tries.
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ struct Setup {
     writers: usize,
     readers: usize,
     purgers: usize,
+    /// How many of them, the first ones, have a body that goes into the row.
+    in_rows: usize,
     /// Sweeps of the one collector, one after the other.
     sweeps: u8,
     budget: Budget,
@@ -172,13 +174,12 @@ impl Model for Setup {
                 world.budget.crashes -= 1;
                 world.crash(who);
             }
-            Action::Open(n) => world.open_upload(n),
+            Action::Open(n) => world.open_upload(n, self.in_rows > n),
             Action::Finish(n) => {
                 if self.plant != Some(Plant::ManifestBeforeBlob) && world.blobs.contains_key(&name(n)) {
                     world.blobs.insert(name(n), WHOLE);
                 }
-                let completed = Completed { record: record(name(n)), digest: BodyDigest(1) };
-                world.poke(n, false, |publish| publish.on_complete(completed));
+                world.poke(n, false, |publish| publish.on_complete(completed(n, false)));
             }
             Action::Break(n) => {
                 world.budget.breaks -= 1;
@@ -202,7 +203,8 @@ impl Model for Setup {
         let mut properties = vec![
             Property::always(WHOLE_BLOBS, |_, world: &World| {
                 world.entry().and_then(|entry| entry.manifest.as_ref()).is_none_or(|manifest| {
-                    world.blobs.get(&manifest.record.name) == Some(&manifest.record.length)
+                    manifest.in_row.is_some()
+                        || world.blobs.get(&manifest.record.name) == Some(&manifest.record.length)
                 })
             }),
             Property::always(ONE_WINNER, |_, world: &World| world.broken != Some(Broken::Winners)),
@@ -229,7 +231,7 @@ impl Model for Setup {
                 world.ends.iter().flatten().any(|(end, _)| matches!(end, PublishEnd::Won { .. }))
             }),
         ];
-        if self.writers > 1 && !self.is_stale {
+        if self.writers > 1 && !self.is_stale && self.in_rows == 0 {
             properties.push(Property::sometimes("a writer loses and deletes its own", |_, world: &World| {
                 let lost = |(end, fate): &(PublishEnd, BlobFate)| {
                     matches!(end, PublishEnd::Lost { .. }) && *fate == BlobFate::Deleted
@@ -237,12 +239,25 @@ impl Model for Setup {
                 world.ends.iter().flatten().any(lost)
             }));
         }
-        if self.purgers > 0 {
+        if self.purgers > 0 && self.in_rows == 0 {
             properties.push(Property::sometimes("a purge stops an upload", |_, world: &World| {
                 world.ends.contains(&Some((PublishEnd::Purged, BlobFate::Deleted)))
             }));
         }
-        if self.sweeps > 0 && self.budget.crashes > 0 {
+        if self.in_rows > 0 {
+            properties.push(Property::sometimes("a body in a row wins", |_, world: &World| {
+                let won = |(end, fate): &(PublishEnd, BlobFate)| {
+                    matches!(end, PublishEnd::Won { .. }) && *fate == BlobFate::InRow
+                };
+                world.ends.iter().flatten().any(won)
+            }));
+        }
+        if self.purgers > 0 && self.in_rows > 0 {
+            properties.push(Property::sometimes("a purge stops a body for a row", |_, world: &World| {
+                world.ends.contains(&Some((PublishEnd::Purged, BlobFate::InRow)))
+            }));
+        }
+        if self.sweeps > 0 && self.budget.crashes > 0 && self.in_rows < self.writers {
             properties
                 .push(Property::sometimes("the collector reclaims", |_, world: &World| world.has_collected));
         }
@@ -261,6 +276,7 @@ const ALONE: Setup = Setup {
     writers: 1,
     readers: 0,
     purgers: 0,
+    in_rows: 0,
     sweeps: 0,
     budget: CALM,
     is_stale: false,
@@ -365,6 +381,29 @@ fn the_collector_follows_replacements() {
     holds(Setup { writers: 2, sweeps: 1, is_stale: true, budget, ..ALONE });
 }
 
+/// Bodies in rows beside each other, beside blobs, purges, the collector and 304s.
+#[test]
+fn bodies_in_rows_are_held_to_the_same() {
+    let alone = Setup { in_rows: 1, ..ALONE };
+    holds(Setup {
+        writers: 2,
+        in_rows: 2,
+        budget: Budget { losses: 2, crashes: 1, ticks: 1, ..CALM },
+        ..ALONE
+    });
+    holds(Setup { writers: 2, budget: Budget { losses: 2, breaks: 1, ..CALM }, ..alone.clone() });
+    holds(Setup { purgers: 1, budget: Budget { losses: 2, ticks: 7, ..CALM }, ..alone.clone() });
+    holds(Setup {
+        writers: 2,
+        is_stale: true,
+        budget: Budget { losses: 1, ticks: 4, ..CALM },
+        ..alone.clone()
+    });
+    let freshening = Setup { readers: 1, freshens: true, purgers: 1, ..alone.clone() };
+    holds(Setup { budget: Budget { losses: 1, ticks: 3, ..CALM }, ..freshening });
+    holds(Setup { writers: 2, sweeps: 1, is_stale: true, budget: Budget { ticks: 2, ..CALM }, ..alone });
+}
+
 /// Everybody at once.
 #[test]
 fn all_hold_together() {
@@ -382,7 +421,10 @@ fn planted_faults_are_found() {
     finds(Plant::DeletesOnUnknown, WHOLE_BLOBS, losing);
     let purging = Setup { purgers: 1, ..ALONE };
     finds(Plant::SwapIgnoresGeneration, PURGED_IS_GONE, purging.clone());
-    finds(Plant::IndexForgetsPurges, PURGED_IS_GONE, purging);
+    finds(Plant::IndexForgetsPurges, PURGED_IS_GONE, purging.clone());
+    let in_row = Setup { in_rows: 1, ..purging };
+    finds(Plant::SwapIgnoresVersion, PURGED_IS_GONE, in_row.clone());
+    finds(Plant::IndexForgetsPurges, PURGED_IS_GONE, in_row);
     let late = Setup { sweeps: 1, budget: Budget { losses: 1, ticks: 4, ..CALM }, ..ALONE };
     finds(Plant::RequestsOutliveEntries, WHOLE_BLOBS, late);
     finds(Plant::SwapIgnoresVersion, ONE_WINNER, Setup { writers: 2, ..ALONE });

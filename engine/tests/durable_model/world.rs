@@ -7,9 +7,9 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tiergate_engine::{
     ByteCount, CacheKey, Head, Record, RecordName, StoredFreshness, WallTime,
     durable::{
-        Ask, BlobFate, BlobName, CollectStep, Collector, DurablePurge, Entry, Generation, LookedFor, Lookup,
-        LookupStep, Manifest, Publish, PublishEnd, PublishStep, PurgeEnd, PurgeStep, RawTerms, Seen, Stored,
-        Terms, Told, Version,
+        Ask, BlobFate, BlobName, BodyDigest, CollectStep, Collector, Completed, DurablePurge, Entry,
+        Generation, LookedFor, Lookup, LookupStep, Manifest, Publish, PublishEnd, PublishStep, PurgeEnd,
+        PurgeStep, RawTerms, Seen, Stored, Terms, Told, Version,
     },
 };
 
@@ -153,6 +153,12 @@ pub(crate) fn record(name: RecordName) -> Arc<Record> {
         length: WHOLE,
         freshness: StoredFreshness { as_of: WallTime::default(), age_then: zero, lifetime: zero },
     })
+}
+
+/// What a writer has fetched: with its bytes, or with a blob that has them.
+pub(crate) fn completed(n: usize, is_in_row: bool) -> Completed {
+    let in_row = is_in_row.then(|| [u8::try_from(n).expect("a few writers")].to_vec().into());
+    Completed { record: record(name(n)), digest: BodyDigest(1), in_row }
 }
 
 impl World {
@@ -388,12 +394,16 @@ impl World {
         }
     }
 
-    pub(crate) fn open_upload(&mut self, n: usize) {
+    pub(crate) fn open_upload(&mut self, n: usize, is_in_row: bool) {
         let Writer::Fetching(seen) = std::mem::replace(&mut self.writers[n], Writer::Over) else {
             unreachable!("an upload follows a fetch")
         };
         let elapsed = self.now().since(seen.now);
-        let (publish, step) = Publish::begin(name(n), seen, elapsed, terms());
+        let (publish, step) = if is_in_row {
+            Publish::begin_in_row(completed(n, true), seen, elapsed, terms())
+        } else {
+            Publish::begin(name(n), seen, elapsed, terms())
+        };
         self.take_step(n, publish, false, step);
     }
 
@@ -416,11 +426,15 @@ impl World {
     pub(crate) fn on_end(&mut self, n: usize, end: PublishEnd, fate: BlobFate) {
         let was_published = self.published.iter().find(|(_, of)| *of == name(n));
         let is_true = match (end, fate) {
-            (PublishEnd::Won { version }, BlobFate::Named) => was_published == Some(&(version, name(n))),
+            (PublishEnd::Won { version }, BlobFate::Named | BlobFate::InRow) => {
+                was_published == Some(&(version, name(n)))
+            }
             (PublishEnd::Won { .. }, _) | (_, BlobFate::Named) => false,
             (PublishEnd::Lost { winner }, _) if winner == name(n) => false,
             (_, BlobFate::Deleted) => !self.blobs.contains_key(&name(n)),
             (_, BlobFate::NotBegun) => was_published.is_none() && !self.blobs.contains_key(&name(n)),
+            // Its swap may be under way still, where its fate is unknown; a blob it never had.
+            (_, BlobFate::InRow) => !self.blobs.contains_key(&name(n)),
             (_, BlobFate::Left) => true,
         };
         if !is_true {

@@ -4,7 +4,7 @@ use crate::{
     harness::{Origin, Server, Site, pattern, tiergate},
     redis::Redis,
 };
-use std::thread;
+use std::{path::Path, thread};
 
 const SIZE: usize = 700_000;
 const FRESH: &str = "Cache-Control: max-age=3600\r\nSurrogate-Key: pages\r\n";
@@ -26,10 +26,14 @@ fn embedded(site: &Site) -> String {
 
 /// Asks until L3 answers, with every byte: what was fetched is stored a moment after it was answered.
 fn wait_for_l3(server: &Server) {
+    wait_for_l3_of(server, SIZE);
+}
+
+fn wait_for_l3_of(server: &Server, size: usize) {
     loop {
         let response = server.get("/a");
         assert_eq!(response.head.status, 200);
-        assert!(response.body == pattern(SIZE));
+        assert!(response.body == pattern(size));
         if response.cache_status().ends_with("detail=l3") {
             return;
         }
@@ -78,6 +82,31 @@ fn what_is_durable_outlives_the_process() {
         let is_l3s = server.get("/a").cache_status().ends_with("detail=l3");
         assert!(!is_l3s, "{index}, {what}: what was purged is served");
     }
+}
+
+/// A small body lies in its row: the next process finds it there, and the blob store never hears of it.
+#[test]
+fn a_small_body_lies_in_its_row() {
+    let of_length = |size: usize| {
+        let (site, origin) = (Site::new(), Origin::fixed(FRESH, pattern(size)));
+        let config = config(&site, &origin, &embedded(&site), "");
+        let server = site.start(&config);
+        wait_for_l3_of(&server, size);
+        server.signal("TERM");
+        assert_eq!(server.wait().code(), Some(0));
+        let server = site.start(&config);
+        wait_for_l3_of(&server, size);
+        assert_eq!(origin.targets().len(), 1, "the origin was asked once");
+        files_in(&site.path().join("blobs/blobs"))
+    };
+    assert_eq!([0, 65_536, 65_537].map(of_length), [0, 0, 1]);
+}
+
+/// How many files lie in and below a folder.
+fn files_in(folder: &Path) -> usize {
+    let paths =
+        std::fs::read_dir(folder).expect("a folder of ours").map(|entry| entry.expect("an entry").path());
+    paths.map(|path| if path.is_dir() { files_in(&path) } else { 1 }).sum()
 }
 
 /// Writes a configuration, and starts a server with it that refuses to. What it says.

@@ -37,6 +37,7 @@ fn entry() -> Entry {
             version: Version(8),
             stored_at: at(7),
             digest: BodyDigest(0x2f2e_2d2c_2b2a_2928_2726_2524_2322_2120),
+            in_row: None,
         }),
     }
 }
@@ -56,7 +57,7 @@ fn sealed(mut content: Vec<u8>) -> Vec<u8> {
 /// The layout, byte for byte. If this goes red, stored entries are lost with the change: raise `LAYOUT`.
 #[test]
 fn the_layout_is_the_documented_one() {
-    let mut golden = b"TGIE\x01\x00".to_vec();
+    let mut golden = b"TGIE\x02\x00".to_vec();
     golden.extend(0x00..=0x17);
     golden.extend([3, 0, 0, 0, 0, 0, 0, 0]);
     let start = golden.clone();
@@ -68,6 +69,16 @@ fn the_layout_is_the_documented_one() {
     golden.extend(format::encode(&record()));
     assert_eq!(content(&entry()), golden);
     assert_eq!(encode(&entry())[golden.len()..], checksum(&golden));
+
+    let mut kept = entry();
+    kept.manifest.as_mut().expect("it has one").in_row = Some(Bytes::from_static(b"body"));
+    let mark = start.len() + 1 + 24;
+    let body = golden.len() - format::encode(&record()).len();
+    let mut expected = golden.clone();
+    expected[mark] = 2;
+    expected.splice(body..body, *b"\x04\0\0\0body");
+    assert_eq!(content(&kept), expected);
+    assert_eq!(decode(&encode(&kept)), Ok(kept));
 
     let vacant = Entry { leases: Vec::new(), manifest: None, ..entry() };
     assert_eq!(content(&vacant), [start.as_slice(), &[0, 0]].concat());
@@ -111,11 +122,13 @@ fn impossible_values_are_refused() {
     };
     let total = encode(&entry()).len();
     let magic = 39 + 24 + 1 + 32;
-    assert_eq!(with(4, &[2]), Err(EntryError::Layout { found: 2 }));
+    assert_eq!(with(4, &[1]), Err(EntryError::Layout { found: 1 }));
     assert_eq!(with(6, &[1]), Err(EntryError::Key));
     assert_eq!(with(38, &[9]), Err(EntryError::Leases { found: 9 }));
     assert_eq!(with(38, &[0]), Err(EntryError::Mark { found: 6 }));
-    assert_eq!(with(63, &[2]), Err(EntryError::Mark { found: 2 }));
+    assert_eq!(with(63, &[3]), Err(EntryError::Mark { found: 3 }));
+    // The record's first bytes for the length of a body.
+    assert_eq!(with(63, &[2]), Err(EntryError::TooShort { bytes: total }));
     assert_eq!(with(63, &[0]), Err(EntryError::TooLong { surplus: total - 64 - CHECKSUM }));
     assert_eq!(with(magic, b"?"), Err(EntryError::Record(RecordError::Magic)));
     let vacant = Entry { leases: Vec::new(), manifest: None, ..entry() };
@@ -133,13 +146,17 @@ proptest! {
         generation: u64,
         leases in prop::collection::vec((any::<u128>(), any::<u64>()), 0..=UPLOADS_MAX),
         is_stored: bool,
+        in_row in prop::option::of(prop::collection::vec(any::<u8>(), 0..300)),
     ) {
         let leases = leases.into_iter().map(|(name, until)| Lease { name: RecordName(name), until: at(until) });
         let entry = Entry {
             version: Version(version),
             generation: Generation(generation),
             leases: leases.collect(),
-            manifest: entry().manifest.filter(|_| is_stored),
+            manifest: entry()
+                .manifest
+                .filter(|_| is_stored)
+                .map(|manifest| Manifest { in_row: in_row.map(Bytes::from), ..manifest }),
             ..entry()
         };
         prop_assert_eq!(decode(&encode(&entry)), Ok(entry));
@@ -213,18 +230,37 @@ fn leases_are_bounded() {
 fn a_manifest_takes_the_place_of_its_lease() {
     let before = stored(Entry { leases: [lease(6, 90), lease(7, 90)].into(), ..entry() }, 100);
     let new = Arc::new(Record { name: RecordName(6), ..record() });
-    let after = before.published(Arc::clone(&new), BodyDigest(1), at(10), at(300));
+    let completed = Completed { record: Arc::clone(&new), digest: BodyDigest(1), in_row: None };
+    let after = Stored::published(Some(&before), completed, at(10), at(300));
     let version = Version(before.entry.version.0 + 1);
-    let manifest = Manifest { record: new, version, stored_at: at(10), digest: BodyDigest(1) };
+    let manifest = Manifest { record: new, version, stored_at: at(10), digest: BodyDigest(1), in_row: None };
     let expected = Entry { version, leases: [lease(7, 90)].into(), manifest: Some(manifest), ..entry() };
     assert_eq!(after, stored(expected, 300));
 }
 
-/// Nothing is published without a lease: this is what purges and the collector rely on.
+/// No blob is published without a lease: this is what purges and the collector rely on.
 #[test]
-#[should_panic = "only what is leased is published"]
+#[should_panic = "a blob is leased before it is published"]
 fn nothing_is_published_without_its_lease() {
-    stored(entry(), 100).published(Arc::new(record()), BodyDigest(1), at(8), at(300));
+    let completed = Completed { record: Arc::new(record()), digest: BodyDigest(1), in_row: None };
+    Stored::published(Some(&stored(entry(), 100)), completed, at(8), at(300));
+}
+
+/// A body in the row takes the place of what was stored, and of no lease.
+#[test]
+fn a_body_in_the_row_needs_no_lease() {
+    let before = stored(Entry { leases: [lease(7, 90)].into(), ..entry() }, 100);
+    let (new, in_row) =
+        (Arc::new(Record { name: RecordName(6), ..record() }), Some(Bytes::from_static(b"body")));
+    let completed = Completed { record: Arc::clone(&new), digest: BodyDigest(1), in_row: in_row.clone() };
+    let after = Stored::published(Some(&before), completed.clone(), at(10), at(300));
+    let version = Version(before.entry.version.0 + 1);
+    let manifest = Manifest { record: new, version, stored_at: at(10), digest: BodyDigest(1), in_row };
+    assert_eq!((manifest.blob(), after.entry.names(RecordName(6))), (None, false));
+    let expected = Entry { version, leases: [lease(7, 90)].into(), manifest: Some(manifest), ..entry() };
+    assert_eq!(after, stored(expected, 300));
+    let first = Stored::published(None, completed, at(10), at(300));
+    assert_eq!((first.entry.version, first.entry.generation), (Version(10), Generation(0)));
 }
 
 /// A purge takes what is stored and every lease, and raises the generation; a repair and a sweep leave the

@@ -117,3 +117,16 @@ fn a_freshening_changes_the_head_alone() {
     assert_eq!(seen(None).freshen(younger(OLD), millis(1), &terms()), None);
     assert_eq!(seen(Some(vacant(5, 2).until(1_400))).freshen(younger(OLD), millis(1), &terms()), None);
 }
+
+/// What has its body in the row is found by the row alone.
+#[test]
+fn a_body_in_the_row_is_found_by_one_read() {
+    let mut stored = stored(1_400);
+    let manifest = alloc::sync::Arc::make_mut(&mut stored.entry).manifest.as_mut().expect("it has one");
+    manifest.in_row = Some("body".into());
+    let manifest = manifest.clone();
+    let (asked, looked) = run(vec![found(stored.clone(), 1_000)]);
+    assert_eq!((asked, looked.outcome), (vec![], LookedFor::Hit(manifest)));
+    let (_, looked) = run(vec![found(stored, 1_400)]);
+    assert_eq!(looked.outcome, LookedFor::Miss(DurableMiss::Expired));
+}

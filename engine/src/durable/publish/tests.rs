@@ -28,10 +28,14 @@ fn seen(stored: Option<Stored>) -> Seen {
     Seen { key: KEY, stored, now: at(1_000) }
 }
 
+fn completed(in_row: Option<&'static [u8]>) -> Completed {
+    Completed { record: record(OURS), digest: BodyDigest(9), in_row: in_row.map(Bytes::from_static) }
+}
+
 fn step(publish: &mut Publish, happens: Happens) -> PublishStep {
     match happens {
         Happens::Told(told) => publish.on_told(told),
-        Complete => publish.on_complete(Completed { record: record(OURS), digest: BodyDigest(9) }),
+        Complete => publish.on_complete(completed(None)),
         Abandoned => publish.on_abandoned(),
         RenewalDue => publish.on_renewal_due(),
     }
@@ -146,7 +150,7 @@ fn a_blob_in_doubt_is_left() {
 
 /// Publishing on top of `stored`, told at `now`.
 fn publish_on(stored: Stored, now: u64) -> Ask {
-    let sent = stored.published(record(OURS), BodyDigest(9), at(now), at(now + 400));
+    let sent = Stored::published(Some(&stored), completed(None), at(now), at(now + 400));
     swap(Some(stored.entry.version.0), sent)
 }
 
@@ -349,4 +353,73 @@ fn a_lease_is_handed_back_or_runs_out() {
     }
     let left = ended(PublishEnd::Abandoned, BlobFate::Left);
     check(vec![uploading(), (Abandoned, delete()), (T(Told::Unknown), left)]);
+}
+
+/// A small body that was begun `elapsed` after its lookup saw `before`: what each answer leads to.
+#[track_caller]
+fn check_in_row(before: Option<Stored>, first: PublishStep, rows: Vec<(Told, PublishStep)>) {
+    let began =
+        Publish::begin_in_row(completed(Some(b"body")), seen(before), Duration::from_millis(1), terms());
+    let (mut publish, step) = began;
+    assert_eq!(step, first);
+    for (row, (told, expected)) in rows.into_iter().enumerate() {
+        assert_eq!(publish.on_told(told), expected, "row {row}");
+    }
+}
+
+/// Publishing it on top of this, told at `now`.
+fn in_row_on(before: Option<&Stored>, now: u64) -> PublishStep {
+    let sent = Stored::published(before, completed(Some(b"body")), at(now), at(now + 400));
+    ask(swap(before.map(|stored| stored.entry.version.0), sent))
+}
+
+/// One swap on what the lookup saw, whatever that was, and nothing else: no lease, no blob.
+#[test]
+fn a_body_for_the_row_is_one_swap() {
+    let won = |version| ended(PublishEnd::Won { version: Version(version) }, BlobFate::InRow);
+    check_in_row(None, in_row_on(None, 1_001), vec![(swapped(1_002), won(1_001))]);
+    let stale = vacant(5, 2).leasing(OTHER, 9_000).naming(OLD).until(1_400);
+    check_in_row(Some(stale.clone()), in_row_on(Some(&stale), 1_001), vec![(swapped(1_002), won(1_001))]);
+}
+
+/// Whatever came in between is found out and has its way: a purge, another's, and our own of which we did not
+/// hear. What left room is tried again on the new version. Nothing is deleted, for there is nothing.
+#[test]
+fn a_body_for_the_row_gives_way() {
+    let first = || in_row_on(None, 1_001);
+    let ours = || Stored::published(None, completed(Some(b"body")), at(1_001), at(1_401));
+    let other = || vacant(1_001, 0).naming(OTHER).until(1_400);
+    for (now, end) in [
+        (found(other(), 1_002), PublishEnd::Lost { winner: OTHER }),
+        (found(vacant(1_001, 1).until(1_100), 1_002), PublishEnd::Purged),
+        (found(ours(), 1_002), PublishEnd::Won { version: Version(1_001) }),
+        (Told::Unknown, PublishEnd::IndexFailed),
+    ] {
+        for answer in [Told::Conflict, Told::Unknown] {
+            let rows = vec![(answer, ask(READ)), (now.clone(), ended(end, BlobFate::InRow))];
+            check_in_row(None, first(), rows);
+        }
+    }
+    let leased = vacant(1_001, 0).leasing(OTHER, 1_030).until(1_030);
+    let won = ended(PublishEnd::Won { version: Version(1_004) }, BlobFate::InRow);
+    let again = in_row_on(Some(&leased), 1_004);
+    let rows = vec![(Told::Conflict, ask(READ)), (found(leased, 1_004), again), (swapped(1_005), won)];
+    check_in_row(None, first(), rows);
+}
+
+/// When a purge since the lookup may be forgotten, it is not published, neither at first nor after a conflict;
+/// nor when it was called off meanwhile and is not published yet.
+#[test]
+fn a_body_for_the_row_may_come_too_late() {
+    let late = ended(PublishEnd::TooLate, BlobFate::InRow);
+    let elapsed = terms().fetch_max();
+    let (_, step) = Publish::begin_in_row(completed(Some(b"body")), seen(None), elapsed, terms());
+    assert_eq!(step, late);
+    let after = 1_000 + u64::try_from(elapsed.as_millis()).expect("a few seconds");
+    check_in_row(None, in_row_on(None, 1_001), vec![(Told::Conflict, ask(READ)), (nothing(after), late)]);
+    let (mut publish, _) =
+        Publish::begin_in_row(completed(Some(b"body")), seen(None), Duration::from_millis(1), terms());
+    assert_eq!(publish.on_abandoned(), PublishStep::Wait);
+    assert_eq!(publish.on_told(Told::Conflict), ask(READ));
+    assert_eq!(publish.on_told(nothing(1_002)), ended(PublishEnd::Abandoned, BlobFate::InRow));
 }

@@ -79,3 +79,13 @@ fn a_purge_is_confirmed_by_the_index_only() {
         );
     }
 }
+
+/// A body in the row goes with it: there is no blob to delete.
+#[test]
+fn a_body_in_the_row_goes_with_it() {
+    let mut stored = vacant(5, 2).naming(OLD).until(1_400);
+    let manifest = alloc::sync::Arc::make_mut(&mut stored.entry).manifest.as_mut().expect("it has one");
+    manifest.in_row = Some("body".into());
+    let purged = vacant(1_000, 3).until(1_100);
+    check(vec![found(stored, 1_000), swapped(1_001)], vec![swap(Some(5), purged)], PurgeEnd::Removed(LENGTH));
+}

@@ -103,8 +103,11 @@ impl<C: Chunk> Clients<C> {
         open.holders -= 1;
         if open.holders == 0 {
             let tier = open.tier.id;
+            let is_open = open.manifest.as_ref().is_none_or(|manifest| manifest.is_open());
             self.records.remove(&record);
-            cx.effect(Effect::Release { tier, record });
+            if is_open {
+                cx.effect(Effect::Release { tier, record });
+            }
         }
     }
 

@@ -152,7 +152,7 @@ impl<C: Chunk> Lanes<C> {
             let gate = tier.gate.min(tier.capacity);
             self.lanes.insert(writer, OpenLane::new(lane, owner, at, tier.on_full, gate));
             if let Some(snapshot) = snapshot {
-                self.prepare_upload(writer, snapshot.clone());
+                self.prepare_upload(writer, snapshot.clone(), copied.length);
             }
             copies.lanes.push(writer);
         }

@@ -239,17 +239,26 @@ impl<C: Chunk> Lanes<C> {
     }
 
     /// Gives an idle tier its next piece of work. The tier hears of the lane with its first chunk, not
-    /// before.
+    /// before. What is kept for a row goes on at once.
     pub(super) fn advance(&mut self, cx: &mut Context<C>, writer: WriterId) {
+        while self.advance_once(cx, writer) {}
+    }
+
+    /// May it go on at once?
+    fn advance_once(&mut self, cx: &mut Context<C>, writer: WriterId) -> bool {
         let lane = self.open_lane(writer);
         let (tier, publisher) = (lane.tier, lane.publisher());
         match lane.next() {
             Next::Nothing => {}
             Next::Open => match publisher {
                 Publisher::Tier => self.open_in_tier(cx, writer),
+                Publisher::Index if self.begin_to_keep(writer) => return true,
                 Publisher::Index => self.begin_upload(cx, writer),
             },
             Next::Write(chunk) => {
+                if self.keep(writer, &chunk) {
+                    return true;
+                }
                 self.digest_upload(writer, &chunk);
                 let op = cx.operation(Pending::Lane(writer));
                 self.open_lane(writer).on_asked_to_write(op, chunk.size());
@@ -257,6 +266,9 @@ impl<C: Chunk> Lanes<C> {
                 self.watch(cx, writer);
             }
             Next::Commit(record) => {
+                if self.publish_kept(cx, writer, &record) {
+                    return false;
+                }
                 let op = cx.operation(Pending::Lane(writer));
                 self.open_lane(writer).on_asked_to_commit(op);
                 match publisher {
@@ -270,6 +282,7 @@ impl<C: Chunk> Lanes<C> {
                 cx.effect(Effect::Commit { op, tier, writer, record });
             }
         }
+        false
     }
 
     /// The tier is to begin the record.

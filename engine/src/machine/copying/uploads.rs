@@ -1,4 +1,5 @@
-//! A lane's way into L3: a lease first, then the blob, then the manifest in place of the lease.
+//! A lane's way into L3: a lease first, then the blob, then the manifest in place of the lease. A small body is
+//! kept here until all of it has come, and goes into the row with its manifest.
 //!
 //! The lane carries the bytes and [`Publish`] the protocol. The lane ends when its upload has come to an end,
 //! or before it: then the upload goes on until its own blob is deleted or left to the collector, and ends
@@ -20,18 +21,28 @@ use crate::{
         chunk::Chunk,
         effect::Effect,
         event::{DurableEvent, ResilienceEvent, TierOperation},
+        head::Length,
         id::{RecordName, WriterId},
         key::CacheKey,
         reason::LaneEnd,
+        record::Record,
         time::Instant,
+        units::ByteCount,
     },
 };
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    vec::Vec,
+};
 
 /// The protocol's side of a lane.
 ///
 /// ```text
 /// Prepared ──first chunk──▶ Begun ──▶ ended
+///    │ ▲                      ▲
+///    │ ╰too much╮             │
+///    ├─may fit a row─▶ Kept ──╯ all has come
 ///    ╰──the lane is dropped──▶ ended
 /// ```
 #[derive(Debug)]
@@ -40,8 +51,10 @@ use alloc::collections::{BTreeMap, BTreeSet};
     reason = "almost every upload is begun in the step after it was prepared"
 )]
 pub(super) enum Upload<C: Chunk> {
-    /// No byte has come.
-    Prepared(IndexSnapshot),
+    /// No byte has come. `fits`: all of it may fit a row.
+    Prepared { snapshot: IndexSnapshot, fits: bool },
+    /// So far all that has come fits a row.
+    Kept { snapshot: IndexSnapshot, pieces: Vec<C>, size: u64 },
     /// The index knows, or will know, of it.
     Begun {
         key: CacheKey,
@@ -58,6 +71,8 @@ pub(super) enum Upload<C: Chunk> {
 pub(super) struct Uploads<C: Chunk> {
     /// None, where no tier is durable.
     terms: Option<Terms>,
+    /// The largest body that goes into a row.
+    row_body_max: ByteCount,
     by_writer: BTreeMap<WriterId, Upload<C>>,
     /// When each lease that is held is to be renewed.
     renewals: BTreeSet<(Instant, WriterId)>,
@@ -65,7 +80,13 @@ pub(super) struct Uploads<C: Chunk> {
 
 impl<C: Chunk> Uploads<C> {
     pub(super) fn of(config: &Config) -> Self {
-        Self { terms: config.durable_terms(), by_writer: BTreeMap::new(), renewals: BTreeSet::new() }
+        let row_body_max = config.row_body_max();
+        Self {
+            terms: config.durable_terms(),
+            row_body_max,
+            by_writer: BTreeMap::new(),
+            renewals: BTreeSet::new(),
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -87,8 +108,75 @@ impl<C: Chunk> Uploads<C> {
 
 impl<C: Chunk> Lanes<C> {
     /// A lane into L3 was opened for a fill whose lookup saw this.
-    pub(in crate::machine) fn prepare_upload(&mut self, writer: WriterId, snapshot: IndexSnapshot) {
-        self.uploads.by_writer.insert(writer, Upload::Prepared(snapshot));
+    pub(in crate::machine) fn prepare_upload(
+        &mut self,
+        writer: WriterId,
+        snapshot: IndexSnapshot,
+        length: Length,
+    ) {
+        let most = self.uploads.row_body_max;
+        let fits = match length {
+            Length::Known(length) => length <= most,
+            Length::Unknown => true,
+        };
+        let fits = fits && most > ByteCount::ZERO;
+        self.uploads.by_writer.insert(writer, Upload::Prepared { snapshot, fits });
+    }
+
+    /// The first chunk is here, or the end, of what may fit a row: it is kept from here on.
+    pub(super) fn begin_to_keep(&mut self, writer: WriterId) -> bool {
+        let Some(upload) = self.uploads.by_writer.get_mut(&writer) else { return false };
+        let Upload::Prepared { snapshot, fits: true } = upload else { return false };
+        *upload = Upload::Kept { snapshot: snapshot.clone(), pieces: Vec::new(), size: 0 };
+        self.open_lane(writer).on_keep();
+        true
+    }
+
+    /// Keeps a chunk, if its upload is for a row. With one too many, all goes the way of other bodies.
+    pub(super) fn keep(&mut self, writer: WriterId, chunk: &C) -> bool {
+        let most = self.uploads.row_body_max.0;
+        let Some(upload) = self.uploads.by_writer.get_mut(&writer) else { return false };
+        let Upload::Kept { snapshot, pieces, size } = upload else { return false };
+        *size = size.saturating_add(chunk.size());
+        pieces.push(chunk.clone());
+        if *size <= most {
+            self.open_lane(writer).on_kept(chunk.size());
+            return true;
+        }
+        let kept = core::mem::take(pieces);
+        *upload = Upload::Prepared { snapshot: snapshot.clone(), fits: false };
+        // In one piece: a queue has a bound for pieces.
+        self.open_lane(writer).on_too_large(C::compact(kept));
+        true
+    }
+
+    /// All of it has come and is kept, if its upload is for a row: asks the index to take it.
+    pub(super) fn publish_kept(
+        &mut self,
+        cx: &mut Context<C>,
+        writer: WriterId,
+        record: &Arc<Record>,
+    ) -> bool {
+        let upload = self.uploads.by_writer.remove(&writer);
+        let (IndexSnapshot { seen, at }, pieces) = match upload {
+            Some(Upload::Kept { snapshot, pieces, .. }) => (snapshot, pieces),
+            other => {
+                self.uploads.by_writer.extend(other.map(|upload| (writer, upload)));
+                return false;
+            }
+        };
+        let (key, terms) = (self.lanes[&writer].at.key, self.uploads.terms());
+        let mut digest = C::Digest::default();
+        pieces.iter().for_each(|piece| piece.digest_into(&mut digest));
+        let in_row = Some(C::to_row(&pieces));
+        let completed = Completed { record: Arc::clone(record), digest: C::digest_of(&digest), in_row };
+        let name = record.name;
+        self.open_lane(writer).on_all_kept();
+        let (publish, step) = Publish::begin_in_row(completed, seen, cx.now.since(at), terms);
+        self.uploads.by_writer.insert(writer, Upload::Begun { key, name, publish, digest, renewal: None });
+        let moved = self.step_upload(cx, writer, step);
+        assert!(moved.is_none(), "{writer:?} published before its index was asked");
+        true
     }
 
     /// The first chunk is here: asks for the lease. Until it is had, the lane waits as for a tier that opens.
@@ -99,7 +187,8 @@ impl<C: Chunk> Lanes<C> {
         let name = lane.name;
         self.watch(cx, writer);
         let terms = self.uploads.terms();
-        let Some(Upload::Prepared(IndexSnapshot { seen, at })) = self.uploads.by_writer.remove(&writer)
+        let Some(Upload::Prepared { snapshot: IndexSnapshot { seen, at }, .. }) =
+            self.uploads.by_writer.remove(&writer)
         else {
             unreachable!("{writer:?} begins its upload once, and was prepared for it")
         };
@@ -124,7 +213,7 @@ impl<C: Chunk> Lanes<C> {
         let step = if is_superseded {
             publish.on_abandoned()
         } else {
-            publish.on_complete(Completed { record, digest: C::digest_of(digest) })
+            publish.on_complete(Completed { record, digest: C::digest_of(digest), in_row: None })
         };
         let moved = self.step_upload(cx, writer, step);
         moved.unwrap_or(Moved { writer, owner, came: Came::Nothing })
@@ -153,7 +242,9 @@ impl<C: Chunk> Lanes<C> {
         }
         match self.uploads.by_writer.get_mut(&writer) {
             None => {}
-            Some(Upload::Prepared(_)) => drop(self.uploads.by_writer.remove(&writer)),
+            Some(Upload::Prepared { .. } | Upload::Kept { .. }) => {
+                drop(self.uploads.by_writer.remove(&writer));
+            }
             Some(Upload::Begun { publish, .. }) => {
                 let step = publish.on_abandoned();
                 let published = self.step_upload(cx, writer, step);

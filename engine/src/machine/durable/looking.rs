@@ -3,15 +3,16 @@
 use super::{Durable, OpenedManifest, TIER, Work};
 use crate::machine::{context::Context, fetching::IndexSnapshot, resilience::HeldPermit};
 use crate::{
-    durable::{Ask, DurableMiss, Looked, LookedFor, Lookup, LookupStep, Told},
+    durable::{self, Ask, BodyDigest, DurableMiss, Looked, LookedFor, Lookup, LookupStep, Manifest, Told},
     language::{
         chunk::Chunk,
         effect::Effect,
-        event::TierOperation,
+        event::{DurableEvent, ResilienceEvent, TierOperation},
         id::{FillId, OpId, RecordId},
         key::CacheKey,
         reason::DurableStore,
         record::Record,
+        units::ByteCount,
     },
     machine::Pending,
 };
@@ -53,7 +54,7 @@ impl Durable {
         cx: &mut Context<C>,
         fill_id: FillId,
         told: Told,
-    ) -> Option<Seen> {
+    ) -> Option<Seen<C>> {
         let was_opened = matches!(told, Told::Opened { .. });
         let looking = &mut self.lookups[&fill_id];
         let record = looking.record;
@@ -70,7 +71,7 @@ impl Durable {
             LookupStep::Ask(ask) => unreachable!("a lookup that has read the index asks for {ask:?}"),
             LookupStep::Done(looked) => {
                 self.lookups.remove(&fill_id);
-                let seen = on_looked(cx, looked);
+                let seen = on_looked::<C>(cx, looked);
                 if was_opened && matches!(seen.found, Found::Nothing(_)) {
                     cx.effect(Effect::Release { tier: TIER, record });
                 }
@@ -87,7 +88,7 @@ impl Durable {
         &mut self,
         cx: &mut Context<C>,
         fill_id: FillId,
-    ) -> Option<Seen> {
+    ) -> Option<Seen<C>> {
         let Looking { mut lookup, record, op, opens } = self.lookups.remove(&fill_id)?;
         cx.give_up(op);
         if opens {
@@ -102,7 +103,7 @@ impl Durable {
 
 /// A lookup is over. Whatever it found, a fill may go on from what it saw; what it asks besides holds nobody
 /// up.
-fn on_looked<C: Chunk>(cx: &mut Context<C>, looked: Looked) -> Seen {
+fn on_looked<C: Chunk>(cx: &mut Context<C>, looked: Looked) -> Seen<C> {
     let Looked { outcome, seen, besides } = looked;
     if let Some(ask) = besides {
         cx.ask_durable(Work::Besides, ask);
@@ -112,24 +113,49 @@ fn on_looked<C: Chunk>(cx: &mut Context<C>, looked: Looked) -> Seen {
     let found = match outcome {
         LookedFor::Hit(manifest) => {
             let seen = seen.expect("a hit was seen");
-            let (name, length) = (manifest.record.name, manifest.record.length);
-            let opened = OpenedManifest { name, length, digest: manifest.digest, seen, at };
-            Found::Record(Record::clone(&manifest.record), Arc::new(opened))
+            on_hit(cx, manifest, seen)
         }
         LookedFor::Miss(why) => Found::Nothing(why),
     };
     Seen { snapshot, found }
 }
 
-/// What a lookup came to.
-pub(in crate::machine) struct Seen {
-    /// What a fill that goes on may publish against.
-    pub(in crate::machine) snapshot: Option<Box<IndexSnapshot>>,
-    pub(in crate::machine) found: Found,
+/// The manifest that a lookup has found, with its body if that is in the row: then it is checked here.
+fn on_hit<C: Chunk>(cx: &mut Context<C>, manifest: Manifest, seen: durable::Seen) -> Found<C> {
+    let Manifest { record, digest, in_row, .. } = manifest;
+    let (name, length, key) = (record.name, record.length, record.key);
+    let is_in_row = in_row.is_some();
+    let body = in_row.map(|row| C::from_row(&row).filter(|body| is_whole(body, length, digest)));
+    if body.as_ref().is_some_and(Option::is_none) {
+        cx.event(ResilienceEvent::TierFailed { tier: TIER, operation: TierOperation::Read });
+        cx.event(DurableEvent::Corrupt { key, name });
+        if let Some(ask) = seen.repair() {
+            cx.ask_durable(Work::Besides, ask);
+        }
+        return Found::Nothing(DurableMiss::Torn);
+    }
+    let opened = OpenedManifest { name, length, digest, seen, at: cx.now, is_in_row };
+    Found::Record(Record::clone(&record), body.flatten(), Arc::new(opened))
 }
 
-pub(in crate::machine) enum Found {
-    /// A record, which is open.
-    Record(Record, Arc<OpenedManifest>),
+/// Is it the body that was stored?
+fn is_whole<C: Chunk>(body: &C, length: ByteCount, expected: BodyDigest) -> bool {
+    let mut digest = C::Digest::default();
+    if body.size() > 0 {
+        body.digest_into(&mut digest);
+    }
+    body.size() == length.0 && C::digest_of(&digest) == expected
+}
+
+/// What a lookup came to.
+pub(in crate::machine) struct Seen<C> {
+    /// What a fill that goes on may publish against.
+    pub(in crate::machine) snapshot: Option<Box<IndexSnapshot>>,
+    pub(in crate::machine) found: Found<C>,
+}
+
+pub(in crate::machine) enum Found<C> {
+    /// A record: its blob is open, or its body is here.
+    Record(Record, Option<C>, Arc<OpenedManifest>),
     Nothing(DurableMiss),
 }

@@ -71,7 +71,7 @@ impl Durable {
     pub(super) fn of(config: &Config, now: Instant) -> Option<Self> {
         config.tiers.iter().find_map(|tier| match tier.index {
             IndexKeeper::Tier => None,
-            IndexKeeper::Durable { terms, collect_every } => Some(Self {
+            IndexKeeper::Durable { terms, collect_every, .. } => Some(Self {
                 terms,
                 lookups: Table::default(),
                 purges: Table::default(),

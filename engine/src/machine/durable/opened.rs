@@ -28,9 +28,16 @@ pub(in crate::machine) struct OpenedManifest {
     pub(super) seen: Seen,
     /// When it was seen.
     pub(super) at: Instant,
+    /// Was the body in the row? Then nothing is open.
+    pub(super) is_in_row: bool,
 }
 
 impl OpenedManifest {
+    /// Has the blob store something open for it?
+    pub(in crate::machine) const fn is_open(&self) -> bool {
+        !self.is_in_row
+    }
+
     /// Takes what was read of a piece (its first byte, and how many there are) into a reader's digest, if
     /// that piece is the whole. At its end: is the digest the manifest's? The manifest of what is not is
     /// taken back.

@@ -289,7 +289,7 @@ fn raw_config(draw: &Draw, work: &Work, has_l1: bool, has_l2: bool, has_l3: bool
         }),
         l1: has_l1.then(|| RawSharedTier { gate: gate("l1.gate") }),
         l2: has_l2.then(|| RawDiskTier { capacity: log("l2.capacity"), gate: gate("l2.gate") }),
-        l3: has_l3.then(|| raw_durable(draw, gate("l3.gate"))),
+        l3: has_l3.then(|| raw_durable(draw, gate("l3.gate"), size_max)),
         promotion: RawPromotion {
             l3_to_l0: promotion("promotion.l3_to_l0"),
             l3_to_l1: promotion("promotion.l3_to_l1"),
@@ -370,10 +370,12 @@ fn raw_care(draw: &Draw, latency: Duration) -> RawResilience {
     }
 }
 
-fn raw_durable(draw: &Draw, gate: ByteCount) -> RawDurableTier {
+fn raw_durable(draw: &Draw, gate: ByteCount, size_max: u64) -> RawDurableTier {
     let idle_s = draw.of("l3.idle_s", &[2, 10, 3_600]);
     RawDurableTier {
         gate,
+        // In half of the worlds every body is a blob.
+        row_body_max: ByteCount(draw.of("l3.row_body_max", &[0, 0, size_max / 8, size_max]).min(256 << 10)),
         on_full: draw.of("l3.on_full", &[OnFull::Drop, OnFull::Wait]),
         lease_ms: draw.of("l3.lease_ms", &[1_000, 5_000, 60_000]),
         fetch_ms_max: draw.of("l3.fetch_ms_max", &[2_000, idle_s * 1_000]),

@@ -273,11 +273,15 @@ impl SimulatedL3 {
                 return Err(("C3", format!("{key} got a manifest that it did not have: {manifest:?}")));
             }
             if is_new && self.published.insert(name, manifest.version).is_some() {
-                return Err(("CON1", format!("{blob:?} was published twice")));
+                return Err(("CON1", format!("{name:?} was published twice")));
             }
-            let length = self.blobs.get(&blob).map(|body| ByteCount(body.iter().map(Chunk::size).sum()));
-            if is_new && length != Some(manifest.record.length) && !self.lost.contains(&blob) {
-                return Err(("D2", format!("{blob:?} became visible with {length:?} of {manifest:?}")));
+            let length = match (blob, &manifest.in_row) {
+                (Some(blob), _) if self.lost.contains(&blob) => Some(manifest.record.length),
+                (Some(blob), _) => self.blobs.get(&blob).map(|body| length_of(body)),
+                (None, row) => row.as_ref().and_then(Symbol::from_row).map(|body| length_of(&[body])),
+            };
+            if is_new && length != Some(manifest.record.length) {
+                return Err(("D2", format!("{name:?} became visible with {length:?} of {manifest:?}")));
             }
         }
         let generation = |row: &Stored| row.entry.generation;
@@ -298,16 +302,21 @@ impl SimulatedL3 {
 
     /// A manifest whose blob is not there though the store did not lose it.
     fn hollow(&self) -> Option<BlobName> {
-        let named = self.rows.values().filter_map(|row| row.entry.manifest.as_ref()).map(|one| one.blob());
+        let named = self.rows.values().filter_map(|row| row.entry.manifest.as_ref()?.blob());
         named.into_iter().find(|blob| !self.blobs.contains_key(blob) && !self.lost.contains(blob))
     }
+}
+
+fn length_of(body: &[Symbol]) -> ByteCount {
+    ByteCount(body.iter().map(Chunk::size).sum())
 }
 
 /// Is it the same manifest, with its head or with one that a later 304 gave it (C3)?
 fn is_freshened(had: &Manifest, has: &Manifest) -> bool {
     let rest = |manifest: &Manifest| {
         let Record { key, target, name, length, .. } = *manifest.record;
-        (key, target, name, length, manifest.version, manifest.stored_at, manifest.digest)
+        let body = (manifest.digest, manifest.in_row.clone());
+        (key, target, name, length, manifest.version, manifest.stored_at, body)
     };
     let is_younger = had.record.freshness.born() <= has.record.freshness.born().after(ROUNDING);
     rest(had) == rest(has) && (had.record == has.record || is_younger)
