@@ -1,5 +1,7 @@
 //! The stores that a configuration can name, as one type for each trait.
 
+#[cfg(feature = "s3")]
+use crate::S3Blobs;
 use crate::{DirectoryBlobs, EmbeddedIndex, MemoryBlobs, MemoryIndex};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -20,6 +22,9 @@ pub enum AnyBlobs {
     Directory(DirectoryBlobs),
     /// In memory: gone with the process.
     Memory(MemoryBlobs),
+    /// Objects in a bucket, of all who reach it.
+    #[cfg(feature = "s3")]
+    S3(S3Blobs),
 }
 
 /// Any index, and the purge feed beside its rows. Cloning shares it: one clone is the index, another the
@@ -45,22 +50,22 @@ impl<C: Connect> Clone for AnyIndex<C> {
 
 /// Calls the same method of whichever store it is.
 macro_rules! forward {
-    ($any:ident: $($variant:ident)|+, $self:ident, $store:ident => $call:expr) => {
+    ($any:ident: $($(#[$when:meta])? $variant:ident),+; $self:ident, $store:ident => $call:expr) => {
         match $self {
-            $($any::$variant($store) => $call,)+
+            $($(#[$when])? $any::$variant($store) => $call,)+
         }
     };
 }
 
 macro_rules! blobs {
     ($self:ident, $store:ident => $call:expr) => {
-        forward!(AnyBlobs: Directory | Memory, $self, $store => $call)
+        forward!(AnyBlobs: Directory, Memory, #[cfg(feature = "s3")] S3; $self, $store => $call)
     };
 }
 
 macro_rules! index {
     ($self:ident, $store:ident => $call:expr) => {
-        forward!(AnyIndex: Embedded | Memory | Redis, $self, $store => $call)
+        forward!(AnyIndex: Embedded, Memory, Redis; $self, $store => $call)
     };
 }
 
