@@ -1,8 +1,8 @@
 //! The stores that a configuration can name, as one type for each trait.
 
-#[cfg(feature = "s3")]
-use crate::S3Blobs;
 use crate::{DirectoryBlobs, EmbeddedIndex, MemoryBlobs, MemoryIndex};
+#[cfg(feature = "s3")]
+use crate::{S3Blobs, S3Index};
 use bytes::Bytes;
 use std::sync::Arc;
 use tiergate_driver::{
@@ -36,6 +36,9 @@ pub enum AnyIndex<C: Connect> {
     Memory(MemoryIndex),
     /// A Redis, of all who reach it.
     Redis(Arc<RedisStore<C>>),
+    /// Objects in a bucket, of all who reach it. It keeps no feed.
+    #[cfg(feature = "s3")]
+    S3(Arc<S3Index>),
 }
 
 impl<C: Connect> Clone for AnyIndex<C> {
@@ -44,6 +47,8 @@ impl<C: Connect> Clone for AnyIndex<C> {
             Self::Embedded(index) => Self::Embedded(index.clone()),
             Self::Memory(index) => Self::Memory(index.clone()),
             Self::Redis(index) => Self::Redis(Arc::clone(index)),
+            #[cfg(feature = "s3")]
+            Self::S3(index) => Self::S3(Arc::clone(index)),
         }
     }
 }
@@ -65,7 +70,7 @@ macro_rules! blobs {
 
 macro_rules! index {
     ($self:ident, $store:ident => $call:expr) => {
-        forward!(AnyIndex: Embedded, Memory, Redis; $self, $store => $call)
+        forward!(AnyIndex: Embedded, Memory, Redis, #[cfg(feature = "s3")] S3; $self, $store => $call)
     };
 }
 

@@ -30,6 +30,6 @@ pub use error::OpenError;
 pub use feed_bounds::FeedBounds;
 pub use memory::{MemoryBlobs, MemoryIndex};
 #[cfg(feature = "s3")]
-pub use s3::{S3Addressing, S3Blobs, S3Credentials, S3Options};
+pub use s3::{S3Addressing, S3Blobs, S3Credentials, S3Index, S3IndexError, S3Options};
 #[cfg(all(feature = "s3", any(test, feature = "conformance")))]
-pub use s3_imitation::{S3Imitation, S3Trouble};
+pub use s3_imitation::{S3Imitation, S3Lack, S3Trouble};

@@ -69,8 +69,9 @@ impl Download {
         self.length
     }
 
-    /// Goes on with what is on its way, where it is at `offset`. Where that breaks off, the rest of it is
-    /// asked for once more; when no byte of that comes, the read fails.
+    /// Goes on with what is on its way, where it is at `offset`. Where that breaks off, as when its reader was
+    /// slow and the store tired of it, the rest of it is asked for once more; when no byte of that comes, the
+    /// read fails.
     pub(super) async fn read(&self, offset: u64, length_max: u64) -> Result<Bytes, StoreError> {
         let Self { service, object, length, .. } = self;
         if *length <= offset || length_max == 0 {
@@ -78,16 +79,21 @@ impl Download {
             return Err(TierError::Failed(why));
         }
         let bytes_max = length_max.min(READ_BYTES_MAX);
-        let mut wanted = offset..length.min(&offset.saturating_add(self.window)).to_owned();
+        let mut wanted = offset..offset.saturating_add(self.window).min(*length);
         let before = self.incoming.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(mut incoming) = before.filter(|incoming| incoming.rest.start == offset) {
             if incoming.rest.is_empty() {
                 wanted.end = *length;
             } else {
                 wanted.end = incoming.rest.end;
-                if let Ok(bytes) = incoming.next(service, bytes_max).await {
-                    self.keep(incoming);
-                    return Ok(bytes);
+                match incoming.next(service, bytes_max).await {
+                    Ok(bytes) => {
+                        self.keep(incoming);
+                        return Ok(bytes);
+                    }
+                    // It had its time.
+                    Err(failure) if failure.is_late() => return Err(failure.into()),
+                    Err(_broke_off) => {}
                 }
             }
         }

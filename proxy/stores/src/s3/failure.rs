@@ -20,10 +20,14 @@ enum Kind {
     Absent,
     /// There is no byte in that range.
     NoRange,
+    /// A condition of the request did not hold: nothing was done.
+    Condition,
     /// The store refused: nothing was done.
     Refused,
     /// Nobody knows whether it was done.
     Unclear,
+    /// Nor this, for there was no answer in time.
+    Late,
 }
 
 impl Failure {
@@ -50,7 +54,7 @@ impl Failure {
     pub(super) fn late(about: &impl fmt::Display, doing: &str, time_max: Duration) -> Self {
         let ms = time_max.as_millis();
         let text = format!("{about}: {doing} took more than {ms} ms: {}", advice(None, None));
-        Self { kind: Kind::Unclear, text }
+        Self { kind: Kind::Late, text }
     }
 
     /// Something was answered that is no answer to this.
@@ -73,9 +77,17 @@ impl Failure {
         self.kind == Kind::NoRange
     }
 
+    pub(super) fn is_condition(&self) -> bool {
+        self.kind == Kind::Condition
+    }
+
     /// May it be done, or be done later?
     pub(super) fn is_unclear(&self) -> bool {
-        self.kind == Kind::Unclear
+        matches!(self.kind, Kind::Unclear | Kind::Late)
+    }
+
+    pub(super) fn is_late(&self) -> bool {
+        self.kind == Kind::Late
     }
 }
 
@@ -92,12 +104,15 @@ impl From<Failure> for StoreError {
 }
 
 impl Kind {
-    /// A 404 without a code, as of HEAD, is of the object: a bucket that is missing shows in everything else.
-    /// A proxy's own 404, which names no code either, comes with a page that the SDK cannot read.
+    /// A 404 is an absence only with a code that says so. HEAD has no body for one, and the SDK says `NotFound`;
+    /// a bucket that is missing, or a page of some proxy's, says something else to GET, which comes first.
     fn new(status: Option<u16>, code: Option<&str>) -> Self {
         match (status, code) {
             (Some(404), Some("NoSuchKey" | "NotFound")) => Self::Absent,
             (Some(416), _) => Self::NoRange,
+            (Some(412), _) => Self::Condition,
+            // Two conditional requests at once; this one was not carried out.
+            (Some(409), Some("ConditionalRequestConflict")) => Self::Condition,
             (Some(400..=499), _) => Self::Refused,
             (Some(_) | None, _) => Self::Unclear,
         }

@@ -12,11 +12,14 @@
 
 mod download;
 mod failure;
+mod index;
 mod service;
 #[cfg(test)]
 mod tests;
 mod transport;
 mod upload;
+
+pub use index::{S3Index, S3IndexError};
 
 use crate::WallClock;
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
@@ -26,6 +29,7 @@ use service::Service;
 use std::{
     collections::BTreeMap,
     fmt,
+    future::Future,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -135,6 +139,16 @@ impl S3Blobs {
         assert!(cut.part_bytes > 0 && cut.parts_at_once > 0, "nothing could be sent by {cut:?}");
         let service = Arc::new(Service::new(connector, clock, options));
         Self { service, cut, open: Mutex::default(), uploads: Mutex::default() }
+    }
+
+    /// Says whether the bucket can be listed, and if it cannot, why and what to do.
+    pub fn probe(&self) -> impl Future<Output = Result<(), StoreError>> + Send + use<> {
+        let (service, folder) = (Arc::clone(&self.service), self.folder());
+        async move {
+            let list = service.client.list_objects_v2().bucket(&service.bucket);
+            let list = list.prefix(folder).max_keys(1);
+            Ok(service.call("listing blobs", list.send()).await.map(drop)?)
+        }
     }
 
     /// Returns once everything that calls to `abort` started has ended.

@@ -38,8 +38,21 @@ pub enum S3Trouble {
     Unanswered,
     /// The connection ends after so many bytes of the body.
     CutAfter(usize),
+    /// Nothing more comes after so many bytes of the body, and the connection stays.
+    SilentAfter(usize),
     /// Nothing is answered, and the connection stays.
     Silent,
+}
+
+/// A condition that the service ignores, as many do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum S3Lack {
+    /// `If-None-Match` of a PUT.
+    PutIfNone,
+    /// `If-Match` of a PUT.
+    PutIfMatch,
+    /// `If-Match` of a DELETE.
+    DeleteIfMatch,
 }
 
 /// A service with one bucket. Cloning shares it.
@@ -58,6 +71,7 @@ struct State {
     trouble: VecDeque<Option<S3Trouble>>,
     always: Option<S3Trouble>,
     connections: u64,
+    lack: Option<S3Lack>,
 }
 
 impl fmt::Debug for S3Imitation {
@@ -75,6 +89,7 @@ impl S3Imitation {
             trouble: VecDeque::new(),
             always: None,
             connections: 0,
+            lack: None,
         });
         Self(Arc::new(Inner { bucket: bucket.to_owned(), clock: Box::new(clock), state }))
     }
@@ -107,6 +122,11 @@ impl S3Imitation {
         }
     }
 
+    /// Ignores this condition from now on.
+    pub fn lacks(&self, lack: S3Lack) {
+        self.locked().lack = Some(lack);
+    }
+
     /// How many connections were made.
     pub fn connections(&self) -> u64 {
         self.locked().connections
@@ -136,30 +156,35 @@ impl S3Imitation {
         let (head, body) = request.into_parts();
         // A client that left in the middle of a body is done nothing for.
         let body = body.collect().await.map_err(|_| Lost)?.to_bytes();
-        let asked = Asked::new(&head, body, &self.0.bucket);
+        let mut asked = Asked::new(&head, body, &self.0.bucket);
         let (trouble, answer) = {
             let mut state = self.locked();
             state.asked.push(asked.told());
+            if let Some(lack) = state.lack {
+                asked.ignore(lack);
+            }
             let trouble = state.trouble.pop_front().unwrap_or(state.always);
             (trouble, self.carry_out(&mut state, &asked, trouble))
         };
         match trouble {
             Some(S3Trouble::Lost | S3Trouble::Unanswered) => return Err(Lost),
             Some(S3Trouble::Silent) => std::future::pending().await,
-            Some(S3Trouble::Refused(..) | S3Trouble::CutAfter(_)) | None => {}
+            Some(S3Trouble::Refused(..) | S3Trouble::CutAfter(_) | S3Trouble::SilentAfter(_)) | None => {}
         }
-        let cut_after = match trouble {
-            Some(S3Trouble::CutAfter(bytes)) => Some(bytes),
-            _ => None,
+        let mut response = answer.sent(asked.is_head(), self.0.clock.now());
+        response.body_mut().ending = match trouble {
+            Some(S3Trouble::CutAfter(bytes)) => Ending::CutAfter(bytes),
+            Some(S3Trouble::SilentAfter(bytes)) => Ending::SilentAfter(bytes),
+            _ => Ending::Whole,
         };
-        Ok(answer.sent(asked.is_head(), cut_after, self.0.clock.now()))
+        Ok(response)
     }
 
     fn carry_out(&self, state: &mut State, asked: &Asked, trouble: Option<S3Trouble>) -> Answer {
         match trouble {
             Some(S3Trouble::Refused(status, code)) => Answer::error(status, code),
             Some(S3Trouble::Lost | S3Trouble::Silent) => Answer::error(500, "InternalError"),
-            Some(S3Trouble::Unanswered | S3Trouble::CutAfter(_)) | None => {
+            Some(S3Trouble::Unanswered | S3Trouble::CutAfter(_) | S3Trouble::SilentAfter(_)) | None => {
                 asked.carry_out(&mut state.contents, self.0.clock.now())
             }
         }
@@ -209,10 +234,10 @@ impl Answer {
         Self::xml(status, &format!("<Error><Code>{code}</Code><Message>told so by a test</Message></Error>"))
     }
 
-    fn sent(self, is_head: bool, cut_after: Option<usize>, now: WallTime) -> Response<Sent> {
+    fn sent(self, is_head: bool, now: WallTime) -> Response<Sent> {
         let Self { status, fields, body } = self;
         let length = body.len();
-        let mut response = Response::new(Sent { body, cut_after });
+        let mut response = Response::new(Sent { body, ending: Ending::Whole });
         *response.status_mut() = StatusCode::from_u16(status).expect("a test's own status is one");
         let headers = response.headers_mut();
         for (name, value) in fields {
@@ -232,7 +257,15 @@ impl Answer {
 /// A body, or the first bytes of one.
 struct Sent {
     body: Bytes,
-    cut_after: Option<usize>,
+    ending: Ending,
+}
+
+/// How a body ends.
+#[derive(Clone, Copy)]
+enum Ending {
+    Whole,
+    CutAfter(usize),
+    SilentAfter(usize),
 }
 
 impl Body for Sent {
@@ -243,20 +276,21 @@ impl Body for Sent {
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
-        match self.cut_after {
-            None if self.body.is_empty() => Poll::Ready(None),
-            None => Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.body))))),
-            Some(0) => Poll::Ready(Some(Err(io::Error::other("cut")))),
-            Some(bytes) => {
-                let first = self.body.len().min(bytes);
-                self.cut_after = Some(0);
-                Poll::Ready(Some(Ok(Frame::data(self.body.split_to(first)))))
-            }
-        }
+        let is_empty = self.body.is_empty();
+        let first = match &mut self.ending {
+            Ending::Whole if is_empty => return Poll::Ready(None),
+            Ending::Whole => usize::MAX,
+            Ending::CutAfter(0) => return Poll::Ready(Some(Err(io::Error::other("cut")))),
+            // Who drops the connection drops this as well.
+            Ending::SilentAfter(0) => return Poll::Pending,
+            Ending::CutAfter(bytes) | Ending::SilentAfter(bytes) => std::mem::take(bytes),
+        };
+        let first = self.body.len().min(first);
+        Poll::Ready(Some(Ok(Frame::data(self.body.split_to(first)))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.cut_after.is_none() && self.body.is_empty()
+        matches!(self.ending, Ending::Whole) && self.body.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {

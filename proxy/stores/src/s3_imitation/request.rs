@@ -1,7 +1,7 @@
 //! What a request asks of the bucket.
 
 use super::{
-    Answer,
+    Answer, S3Lack,
     bucket::{Bucket, Conditions},
 };
 use bytes::Bytes;
@@ -55,6 +55,15 @@ impl Asked {
     pub(super) fn told(&self) -> String {
         let range = self.range.as_ref().map(|range| format!(" {range}"));
         format!("{} {}{}", self.method, self.target, range.unwrap_or_default())
+    }
+
+    /// As a service does that has never heard of this condition.
+    pub(super) fn ignore(&mut self, lack: S3Lack) {
+        match (lack, self.method.as_str()) {
+            (S3Lack::PutIfNone, "PUT") => self.conditions.matches_none = None,
+            (S3Lack::PutIfMatch, "PUT") | (S3Lack::DeleteIfMatch, "DELETE") => self.conditions.matches = None,
+            (S3Lack::PutIfNone | S3Lack::PutIfMatch | S3Lack::DeleteIfMatch, _) => {}
+        }
     }
 
     pub(super) fn carry_out(&self, bucket: &mut Bucket, now: WallTime) -> Answer {

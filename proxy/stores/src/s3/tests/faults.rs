@@ -84,6 +84,20 @@ async fn a_silent_store_is_given_up() {
     blobs.settled().await;
 }
 
+/// A body that stops coming is given up in time, and not asked for again then: the next read does that.
+#[tokio::test]
+async fn a_body_that_stops_coming_is_given_up() {
+    let (imitation, blobs) = imitated(|options| options.time_max = Duration::from_secs(1)).await;
+    let body = body(1 << 20);
+    assert_eq!(store(&blobs, blob(1), &body).await, Ok(()));
+    imitation.trouble([Some(S3Trouble::SilentAfter(1 << 19))]);
+    assert_eq!(blobs.open(READER, blob(1)).await, Ok(Some(ByteCount(1 << 20))));
+    imitation.take_asked();
+    failed(read(&blobs, body.len()).await, &["took more than 1000 ms"]);
+    assert_eq!(imitation.take_asked(), Vec::<String>::new());
+    assert!(read(&blobs, body.len()).await == Ok(body.to_vec()), "it is asked again by the next read");
+}
+
 /// Nobody listens.
 #[tokio::test]
 async fn a_store_that_is_away_is_named() {

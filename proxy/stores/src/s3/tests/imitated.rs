@@ -4,8 +4,8 @@ use super::*;
 use crate::{S3Imitation, conformance::blob_conformance};
 use tokio::net::TcpListener;
 
-/// A service and a client of it.
-pub(super) async fn imitated(adjust: impl FnOnce(&mut S3Options)) -> (S3Imitation, S3Blobs) {
+/// A service and its endpoint.
+pub(super) async fn serve() -> (S3Imitation, String) {
     let imitation = S3Imitation::new(BUCKET, SystemClock);
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("it is bound");
@@ -16,7 +16,13 @@ pub(super) async fn imitated(adjust: impl FnOnce(&mut S3Options)) -> (S3Imitatio
             tokio::spawn(async move { service.serve(stream).await });
         }
     });
-    let mut options = options(&format!("http://{address}"));
+    (imitation, format!("http://{address}"))
+}
+
+/// A service and a client of it.
+pub(super) async fn imitated(adjust: impl FnOnce(&mut S3Options)) -> (S3Imitation, S3Blobs) {
+    let (imitation, endpoint) = serve().await;
+    let mut options = options(&endpoint);
     adjust(&mut options);
     (imitation, blobs(&options))
 }

@@ -1,10 +1,12 @@
 //! The bucket, on an imitated service and on a real server.
 
+mod encrypted;
 mod faults;
 mod imitated;
 mod moto;
 mod on_moto;
 mod requests;
+mod rows;
 
 use super::*;
 use crate::SystemClock;
