@@ -20,6 +20,8 @@ pub(crate) enum StartError {
     Disk(OpenError),
     /// A store of L3 cannot be used.
     Store { key: &'static str, error: tiergate_stores::OpenError },
+    /// A bucket of L3 cannot be asked.
+    Bucket { key: String, why: String },
     /// A tier could not say what it holds.
     Tier(TierError),
     /// The recording's file cannot be made.
@@ -42,6 +44,7 @@ impl StartError {
         match self {
             Self::Disk(_)
             | Self::Store { .. }
+            | Self::Bucket { .. }
             | Self::Certificate(_)
             | Self::Roots(_)
             | Self::AdminToken { .. } => ExitCode::from(2),
@@ -62,6 +65,7 @@ impl fmt::Display for StartError {
         match self {
             Self::Listen { address, error } => cannot_listen(f, "listen", *address, error),
             Self::Store { key, error } => write!(f, "`{key}`: {error}"),
+            Self::Bucket { key, why } => write!(f, "`{key}` {why}"),
             Self::AdminListen { address, error } => cannot_listen(f, "admin.listen", *address, error),
             Self::AdminToken { file, why } => {
                 write!(f, "`admin.token_file` is {}, which {why}", file.display())

@@ -2,7 +2,7 @@
 
 use super::StartError;
 use crate::{
-    config::{Disk, Durable, FeedLog, RawBlobs, RawIndex, ServerConfig},
+    config::{Blobs, Disk, Durable, FeedLog, Index, ServerConfig},
     world::Production,
 };
 use std::sync::Arc;
@@ -70,19 +70,38 @@ impl Storage {
     }
 }
 
-/// A Redis is connected to when it is first needed. A directory or a file that cannot be used stops the start.
+/// A Redis or a bucket is connected to when it is first needed. A directory or a file that cannot be used
+/// stops the start.
 async fn open_durable(durable: &Durable) -> Result<DurableParts<Production>, StartError> {
-    let RawBlobs::Dir(directory) = &durable.blobs;
     let failed = |key| move |error| StartError::Store { key, error };
-    let blobs = DirectoryBlobs::open(directory).await.map_err(failed("storage.l3.blobs.dir"))?;
+    let blobs = match &durable.blobs {
+        Blobs::Dir(directory) => {
+            let opened = DirectoryBlobs::open(directory).await;
+            AnyBlobs::Directory(opened.map_err(failed("storage.l3.blobs.dir"))?)
+        }
+        #[cfg(feature = "s3")]
+        Blobs::S3(bucket) => super::bucket::open_blobs(bucket)?,
+        #[cfg(not(feature = "s3"))]
+        Blobs::S3(_) => return Err(without_s3("storage.l3.blobs.s3")),
+    };
     let index = match &durable.index {
-        RawIndex::Redis(redis) => redis_index(redis),
-        RawIndex::Embedded(file) => {
+        Index::Redis(redis) => redis_index(redis),
+        Index::Embedded(file) => {
             let opened = EmbeddedIndex::open(file, EmbeddedOptions::default()).await;
             AnyIndex::Embedded(opened.map_err(failed("storage.l3.index.embedded"))?)
         }
+        #[cfg(feature = "s3")]
+        Index::S3(bucket) => super::bucket::open_index(bucket).await?,
+        #[cfg(not(feature = "s3"))]
+        Index::S3(_) => return Err(without_s3("storage.l3.index.s3")),
     };
-    Ok(DurableParts { blobs: AnyBlobs::Directory(blobs), index })
+    Ok(DurableParts { blobs, index })
+}
+
+#[cfg(not(feature = "s3"))]
+fn without_s3(key: &str) -> StartError {
+    let why = "is given, but this program was built without the feature `s3`: build it with that";
+    StartError::Bucket { key: key.to_owned(), why: why.to_owned() }
 }
 
 fn redis_index(redis: &str) -> AnyIndex<TcpConnect> {
