@@ -194,18 +194,67 @@ fn a_bucket_without_conditional_writes_is_no_index() {
 
 /// An imitated service that ignores `If-None-Match`, as many do.
 fn forgetful() -> (Runtime, String) {
-    let imitation = S3Imitation::new("bodies", SystemClock);
+    let (runtime, endpoint, imitation) = imitated();
     imitation.lacks(S3Lack::PutIfNone);
+    (runtime, endpoint)
+}
+
+/// An imitated service with an empty bucket, its endpoint, and what it runs on.
+fn imitated() -> (Runtime, String, S3Imitation) {
+    let imitation = S3Imitation::new("bodies", SystemClock);
     let runtime = Runtime::new().expect("threads");
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a free port");
     let address = listener.local_addr().expect("it is bound");
+    let service = imitation.clone();
     runtime.spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let imitation = imitation.clone();
-            tokio::spawn(async move { imitation.serve(stream).await });
+            let service = service.clone();
+            tokio::spawn(async move { service.serve(stream).await });
         }
     });
-    (runtime, format!("http://{address}"))
+    (runtime, format!("http://{address}"), imitation)
+}
+
+/// What a bucket is asked for a body that is stored, and for a hit of it: one request each for what fits a part.
+/// Rows cost a lookup and two writes, and a lookup.
+#[test]
+fn a_bucket_is_asked_little() {
+    let stored = ["GET index", "PUT index", "PUT blobs", "PUT index"];
+    let stored_in_parts = [
+        &["GET index", "PUT index", "POST blobs"][..],
+        &["PUT blobs", "PUT blobs", "PUT blobs", "POST blobs", "PUT index"],
+    ];
+    for (size, stored, hit) in [
+        (SIZE, stored.to_vec(), vec!["GET index", "GET blobs"]),
+        (20_000_000, stored_in_parts.concat(), vec!["GET index", "GET blobs", "GET blobs"]),
+    ] {
+        let (site, body) = (Site::new(), pattern(size));
+        let origin = Origin::fixed(FRESH, body.clone());
+        let (runtime, endpoint, imitation) = imitated();
+        let blobs = bucket(&site, &endpoint);
+        let server = site.start(&config_of(&origin, &blobs, &blobs, ""));
+        imitation.take_asked();
+        assert!(server.get("/a").body == body);
+        let mut asked = Vec::new();
+        while asked.iter().filter(|kind| *kind == "PUT index").count() < 2 {
+            asked.extend(imitation.take_asked().iter().filter_map(kind));
+            thread::yield_now();
+        }
+        assert_eq!(asked, stored);
+        wait_for_l3_with(&server, &body);
+        imitation.take_asked();
+        assert!(server.get("/a").cache_status().ends_with("detail=l3"));
+        let asked: Vec<String> = imitation.take_asked().iter().filter_map(kind).collect();
+        assert_eq!(asked, hit);
+        drop(runtime);
+    }
+}
+
+/// The method, and whether it is of a body or of a row.
+fn kind(asked: &String) -> Option<String> {
+    let (method, target) = asked.split_once(' ')?;
+    let what = target.strip_prefix("/bodies/tiergate/")?.split('/').next()?;
+    Some(format!("{method} {what}"))
 }
 
 /// A server that does not start: how it ended, and what it said.

@@ -13,7 +13,7 @@
 mod probe;
 mod row;
 
-use super::{S3Options, failure::Failure, service::Service};
+use super::{S3Options, failure::Failure, locked, service::Service};
 use crate::WallClock;
 use aws_sdk_s3::{
     config::{
@@ -23,9 +23,10 @@ use aws_sdk_s3::{
     primitives::{ByteStream, DateTime, DateTimeFormat},
 };
 use std::{
+    collections::BTreeMap,
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -41,6 +42,9 @@ use tokio::sync::OnceCell;
 /// A row that changes under its reader so often is changed by somebody who does nothing else.
 const ATTEMPTS_MAX: usize = 8;
 
+/// Rows whose tags are remembered: who looks a row up is soon to replace it, and need not read it once more.
+const TAGS_MAX: usize = 1_024;
+
 /// An index in a bucket, of all processes that reach it. It keeps no purge feed.
 pub struct S3Index {
     service: Arc<Service>,
@@ -50,6 +54,8 @@ pub struct S3Index {
     suited: OnceCell<Result<(), String>>,
     /// Names the objects of the probe.
     chance: u128,
+    /// Of rows that were read or written here, with their versions. Somebody else may have changed them since.
+    tags: Mutex<BTreeMap<CacheKey, (Version, String)>>,
 }
 
 /// Why a bucket is no index.
@@ -88,7 +94,7 @@ impl S3Index {
     /// Connects when it is asked first. `chance` is a number that no other process draws.
     pub fn new<C: Connect>(connector: C, clock: impl WallClock, options: &S3Options, chance: u128) -> Self {
         let service = Arc::new(Service::new(connector, clock, options));
-        Self { service, told: AtomicU64::new(0), suited: OnceCell::new(), chance }
+        Self { service, told: AtomicU64::new(0), suited: OnceCell::new(), chance, tags: Mutex::default() }
     }
 
     /// Tries whether the bucket keeps conditions, if nobody has yet. All else does so first, too.
@@ -117,7 +123,7 @@ impl S3Index {
 
     /// The store's clock, as this client tells it: never back.
     fn now(&self, stamp: &Stamp, doing: &str) -> Result<WallTime, Failure> {
-        let date = stamp.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let date = locked(&stamp.0).take();
         let date = date.ok_or_else(|| self.service.strange(doing, "no Date"))?;
         let before = self.told.fetch_max(date.as_unix_millis(), Ordering::Relaxed);
         Ok(date.max(WallTime::from_unix_millis(before)))
@@ -142,7 +148,22 @@ impl S3Index {
             body.map_err(|error| service.strange(doing, &format!("a body that broke off ({error})")))?;
         let row = row::decode(body.into_bytes());
         let row = row.ok_or_else(|| service.strange(doing, "what is no row that this build reads"))?;
+        self.remember(key, row.version, tag.clone());
         Ok((Some(Found { row, tag }), now))
+    }
+
+    fn remember(&self, key: CacheKey, version: Version, tag: String) {
+        let mut tags = locked(&self.tags);
+        if TAGS_MAX <= tags.len() {
+            tags.pop_first();
+        }
+        tags.insert(key, (version, tag));
+    }
+
+    /// The tag under which this version of the row was here last. Once: whoever uses it will know a newer one.
+    fn recall(&self, key: CacheKey, version: Version) -> Option<String> {
+        let recalled = locked(&self.tags).remove(&key);
+        recalled.filter(|(of, _)| *of == version).map(|(_, tag)| tag)
     }
 
     /// Writes where the object has this tag, or where there is none.
@@ -156,7 +177,12 @@ impl S3Index {
         };
         let put = put.body(ByteStream::from(row::encode(row)));
         match service.call(doing, put.customize().interceptor(stamp.clone()).send()).await {
-            Ok(_) => Ok(Written::Done { now: self.now(&stamp, doing)? }),
+            Ok(output) => {
+                if let Some(tag) = output.e_tag {
+                    self.remember(key, row.version, tag);
+                }
+                Ok(Written::Done { now: self.now(&stamp, doing)? })
+            }
             Err(failure) if failure.is_condition() => Ok(Written::Refused),
             // There is no object any more that could have the tag.
             Err(failure) if failure.is_absent() => Ok(Written::Refused),
@@ -186,6 +212,11 @@ impl IndexStore for S3Index {
     /// A touch gives the row another tag, and leaves its version: then it is read again.
     async fn cas_update(&self, key: CacheKey, expected: Version, row: Row) -> Result<Written, StoreError> {
         self.suited().await?;
+        if let Some(tag) = self.recall(key, expected)
+            && let done @ Written::Done { .. } = self.write(key, Some(tag), &row).await?
+        {
+            return Ok(done);
+        }
         for _ in 0..ATTEMPTS_MAX {
             let (found, _) = self.read(key).await?;
             let Some(found) = found.filter(|found| found.row.version == expected) else {
@@ -281,7 +312,7 @@ impl Intercept for Stamp {
         let date = date.and_then(|date| DateTime::from_str(date, DateTimeFormat::HttpDate).ok());
         let seconds = date.and_then(|date| u64::try_from(date.secs()).ok());
         let time = seconds.map(|seconds| WallTime::from_unix_millis(seconds.saturating_mul(1_000)));
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = time;
+        *locked(&self.0) = time;
         Ok(())
     }
 }
