@@ -9,7 +9,11 @@ use rustls::{
     crypto::ring,
     pki_types::{CertificateDer, ServerName, pem::PemObject},
 };
-use std::{fmt, io, path::PathBuf, sync::Arc};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use tiergate_tiers::{Connect, TcpConnect, http_head::Scheme};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -66,20 +70,29 @@ impl OriginConnect {
         }
         let name = ServerName::try_from(origin.host().to_owned())
             .map_err(|_| RootsError::Name(origin.host().to_owned()))?;
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .expect("the provider speaks TLS 1.2 and 1.3")
-            .with_root_certificates(roots(tls)?)
-            .with_no_client_auth();
-        Ok(Self { tls: Some((TlsConnector::from(Arc::new(config)), name)) })
+        let config = client_config(tls.ca_file.as_deref())?;
+        Ok(Self { tls: Some((TlsConnector::from(config), name)) })
     }
 }
 
-fn roots(tls: &OriginTls) -> Result<RootCertStore, RootsError> {
+/// A client that trusts whom this file names, or the system. Whom to trust is read once.
+///
+/// # Errors
+/// There is nobody to trust.
+pub(crate) fn client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, RootsError> {
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("the provider speaks TLS 1.2 and 1.3")
+        .with_root_certificates(roots(ca_file)?)
+        .with_no_client_auth();
+    Ok(Arc::new(config))
+}
+
+fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, RootsError> {
     let mut roots = RootCertStore::empty();
-    match &tls.ca_file {
+    match ca_file {
         Some(file) => {
-            let failed = |why: String| RootsError::File(file.clone(), why);
+            let failed = |why: String| RootsError::File(file.to_owned(), why);
             let certificates =
                 CertificateDer::pem_file_iter(file).map_err(|error| failed(error.to_string()))?;
             for certificate in certificates {

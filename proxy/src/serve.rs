@@ -6,6 +6,8 @@
 //! requests is the same: its service, its listener, its proxy.
 
 mod admin;
+#[cfg(feature = "s3")]
+mod bucket;
 mod demo;
 mod drain;
 mod error;

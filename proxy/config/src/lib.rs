@@ -13,6 +13,7 @@ mod front;
 mod origin;
 mod places;
 mod recording;
+mod s3;
 mod storage;
 mod tls;
 mod trust;
@@ -30,9 +31,10 @@ pub use front::{
 };
 pub use origin::{OriginAddress, RawOriginLimits};
 pub use recording::{RawRecording, Recording};
+pub use s3::{NamedIn, RawS3, RawS3Credentials, S3Bucket};
 pub use storage::{
-    Disk, Durable, FeedLog, RawBlobs, RawDirectories, RawDiskStorage, RawDurableStorage, RawIndex, RawIo,
-    RawSharedStorage, RawSharedTerms, RawStorage, RawSync,
+    Blobs, Disk, Durable, FeedLog, Index, RawBlobs, RawDirectories, RawDiskStorage, RawDurableStorage,
+    RawIndex, RawIo, RawSharedStorage, RawSharedTerms, RawStorage, RawSync,
 };
 pub use tiergate_tiers::SyncPolicy;
 pub use tls::{CertificateFiles, OriginTls, RawCertificate, RawTls, Tls};

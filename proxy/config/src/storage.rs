@@ -1,6 +1,10 @@
 //! `storage`: what the tiers below L0 are.
 
-use super::{error::Problem, origin};
+use super::{
+    error::Problem,
+    origin,
+    s3::{RawS3, S3Bucket},
+};
 use serde::{
     Deserialize, Deserializer,
     de::{SeqAccess, Visitor},
@@ -32,7 +36,7 @@ pub struct RawStorage {
     /// The durable store. Goes with `cache.l3`.
     pub l3: Option<RawDurableStorage>,
     /// Where the log lies that tells edges of each other's purges. Goes with `cache.feed`. Default: where
-    /// `l3.index` is.
+    /// `l3.index` is, unless that is a bucket.
     pub feed: Option<RawSharedStorage>,
 }
 
@@ -66,6 +70,8 @@ pub enum RawSharedTerms {
 pub enum RawBlobs {
     /// A directory of this process alone. One is made if only its own name is missing.
     Dir(PathBuf),
+    /// A bucket of a service that speaks S3, of every process that reaches it.
+    S3(Box<RawS3>),
 }
 
 /// `storage.l3.index`.
@@ -76,15 +82,37 @@ pub enum RawIndex {
     Embedded(PathBuf),
     /// A Redis server, `host:port`, that evicts nothing and keeps its file.
     Redis(String),
+    /// A bucket of a service that speaks S3 and keeps conditions, which is tried at start.
+    S3(Box<RawS3>),
+}
+
+/// Where bodies are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Blobs {
+    /// In this directory, of this process alone.
+    Dir(PathBuf),
+    /// In this bucket.
+    S3(S3Bucket),
+}
+
+/// Where rows are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Index {
+    /// In this file, of this process alone.
+    Embedded(PathBuf),
+    /// In this Redis, `host:port`.
+    Redis(String),
+    /// In this bucket.
+    S3(S3Bucket),
 }
 
 /// The durable store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Durable {
     /// Where bodies are.
-    pub blobs: RawBlobs,
+    pub blobs: Blobs,
     /// Where its rows are.
-    pub index: RawIndex,
+    pub index: Index,
     /// What to do with other edges' terms.
     pub terms: RawSharedTerms,
 }
@@ -242,18 +270,26 @@ impl RawDurableStorage {
             true => Err(Problem::value(key, "empty", bound)),
             false => Ok(()),
         };
-        let RawBlobs::Dir(directory) = &blobs;
-        is_file("storage.l3.blobs.dir", directory, "a directory, such as /var/lib/tiergate/blobs")?;
-        match &index {
-            RawIndex::Embedded(file) => {
-                is_file("storage.l3.index.embedded", file, "a file, such as /var/lib/tiergate/index.redb")?;
+        let blobs = match blobs {
+            RawBlobs::Dir(directory) => {
+                let bound = "a directory, such as /var/lib/tiergate/blobs";
+                is_file("storage.l3.blobs.dir", &directory, bound)?;
+                Blobs::Dir(directory)
             }
-            RawIndex::Redis(redis) if !origin::is_authority(redis) => {
+            RawBlobs::S3(s3) => Blobs::S3(s3.check("storage.l3.blobs.s3")?),
+        };
+        let index = match index {
+            RawIndex::Embedded(file) => {
+                is_file("storage.l3.index.embedded", &file, "a file, such as /var/lib/tiergate/index.redb")?;
+                Index::Embedded(file)
+            }
+            RawIndex::Redis(redis) if !origin::is_authority(&redis) => {
                 let bound = "host:port, such as 127.0.0.1:6379";
                 return Err(Problem::value("storage.l3.index.redis", redis, bound));
             }
-            RawIndex::Redis(_) => {}
-        }
+            RawIndex::Redis(redis) => Index::Redis(redis),
+            RawIndex::S3(s3) => Index::S3(s3.check("storage.l3.index.s3")?),
+        };
         Ok(Durable { blobs, index, terms })
     }
 }
@@ -316,7 +352,8 @@ fn check_pairs(cache: &RawConfig, storage: &RawStorage) -> Result<(), Problem> {
         (Some(_), Some(_)) | (None, None) => {}
     }
     match (&cache.feed, &storage.feed) {
-        (Some(_), None) if storage.l3.is_none() => {
+        (Some(_), None) if storage.l3.as_ref().is_none_or(|l3| matches!(l3.index, RawIndex::S3(_))) => {
+            // A bucket tells nobody of what is new in it.
             let advice = "storage: { feed: { redis: \"127.0.0.1:6379\" } }";
             return Err(lone("cache.feed", "storage.feed", advice));
         }

@@ -1,10 +1,10 @@
 use super::*;
 use tiergate_tiers::{IoChoice, SyncPolicy};
 
-const EXAMPLE: &str = include_str!("../../tiergate.example.yaml");
+pub(crate) const EXAMPLE: &str = include_str!("../../tiergate.example.yaml");
 
 /// The whole message for a file called `t.yaml` with this text.
-fn complaint(text: &str) -> String {
+pub(crate) fn complaint(text: &str) -> String {
     let problem = parse(text, &Overrides::default()).expect_err("the configuration is wrong");
     ConfigError::new(Path::new("t.yaml"), problem).to_string()
 }
@@ -18,7 +18,7 @@ fn the_example_loads_as_it_stands() {
     assert_eq!(config.redis.as_deref(), Some("127.0.0.1:6379"));
     assert_eq!(config.feed, Some(FeedLog::Redis("127.0.0.1:6379".to_owned())));
     let durable = config.durable.expect("the example names L3");
-    assert_eq!(durable.blobs, RawBlobs::Dir("/var/lib/tiergate/blobs".into()));
+    assert_eq!(durable.blobs, Blobs::Dir("/var/lib/tiergate/blobs".into()));
     let disk = Disk {
         directories: vec!["/var/cache/tiergate".into()],
         io: IoChoice::Auto,

@@ -23,6 +23,8 @@ pub(crate) enum StartError {
     Store { key: &'static str, error: tiergate_stores::OpenError },
     /// The edges that share L3's index have other terms.
     Terms(Disagreement),
+    /// A bucket of L3 cannot be asked.
+    Bucket { key: String, why: String },
     /// A tier could not say what it holds.
     Tier(TierError),
     /// The recording's file cannot be made.
@@ -46,6 +48,7 @@ impl StartError {
             Self::Disk(_)
             | Self::Store { .. }
             | Self::Terms(_)
+            | Self::Bucket { .. }
             | Self::Certificate(_)
             | Self::Roots(_)
             | Self::AdminToken { .. } => ExitCode::from(2),
@@ -67,6 +70,7 @@ impl fmt::Display for StartError {
             Self::Listen { address, error } => cannot_listen(f, "listen", *address, error),
             Self::Store { key, error } => write!(f, "`{key}`: {error}"),
             Self::Terms(differs) => write!(f, "{differs}"),
+            Self::Bucket { key, why } => write!(f, "`{key}` {why}"),
             Self::AdminListen { address, error } => cannot_listen(f, "admin.listen", *address, error),
             Self::AdminToken { file, why } => {
                 write!(f, "`admin.token_file` is {}, which {why}", file.display())

@@ -2,7 +2,7 @@
 
 use super::StartError;
 use crate::{
-    config::{Disk, Durable, FeedLog, RawBlobs, RawIndex, RawSharedTerms, ServerConfig},
+    config::{Blobs, Disk, Durable, FeedLog, Index, RawSharedTerms, ServerConfig},
     world::Production,
 };
 use std::sync::Arc;
@@ -73,28 +73,39 @@ impl Storage {
     }
 }
 
-/// A Redis is connected to when it is first needed. A directory or a file that cannot be used stops the start,
-/// and so do other terms than those of the edges that share the index, if it says them now. One that is away
-/// is asked before it is used.
+/// A Redis or a bucket is connected to when it is first needed. A directory or a file that cannot be used stops
+/// the start, and so do other terms than those of the edges that share the index, if it says them now. One that
+/// is away is asked before it is used.
 async fn open_durable(
     durable: &Durable,
     tier: &RawDurableTier,
 ) -> Result<DurableParts<Production>, StartError> {
-    let RawBlobs::Dir(directory) = &durable.blobs;
     let failed = |key| move |error| StartError::Store { key, error };
-    let blobs = DirectoryBlobs::open(directory).await.map_err(failed("storage.l3.blobs.dir"))?;
-    let index = match &durable.index {
-        RawIndex::Redis(redis) => {
-            let replacing = match durable.terms {
-                RawSharedTerms::Compare => Replacing::No,
-                RawSharedTerms::Replace => Replacing::Yes,
-            };
-            Agreeing::new(redis_index(redis), SharedTerms::of(tier), replacing)
+    let blobs = match &durable.blobs {
+        Blobs::Dir(directory) => {
+            let opened = DirectoryBlobs::open(directory).await;
+            AnyBlobs::Directory(opened.map_err(failed("storage.l3.blobs.dir"))?)
         }
-        RawIndex::Embedded(file) => {
+        #[cfg(feature = "s3")]
+        Blobs::S3(bucket) => super::bucket::open_blobs(bucket)?,
+        #[cfg(not(feature = "s3"))]
+        Blobs::S3(_) => return Err(without_s3("storage.l3.blobs.s3")),
+    };
+    let replacing = match durable.terms {
+        RawSharedTerms::Compare => Replacing::No,
+        RawSharedTerms::Replace => Replacing::Yes,
+    };
+    let shared = |index| Agreeing::new(index, SharedTerms::of(tier), replacing);
+    let index = match &durable.index {
+        Index::Redis(redis) => shared(redis_index(redis)),
+        Index::Embedded(file) => {
             let opened = EmbeddedIndex::open(file, EmbeddedOptions::default()).await;
             Agreeing::alone(AnyIndex::Embedded(opened.map_err(failed("storage.l3.index.embedded"))?))
         }
+        #[cfg(feature = "s3")]
+        Index::S3(bucket) => shared(super::bucket::open_index(bucket).await?),
+        #[cfg(not(feature = "s3"))]
+        Index::S3(_) => return Err(without_s3("storage.l3.index.s3")),
     };
     match index.agree().await {
         Ok(()) => {}
@@ -103,7 +114,13 @@ async fn open_durable(
             tracing::warn!(%error, "the index of L3 is away: it is used once it is back, and agrees in its terms");
         }
     }
-    Ok(DurableParts { blobs: AnyBlobs::Directory(blobs), index })
+    Ok(DurableParts { blobs, index })
+}
+
+#[cfg(not(feature = "s3"))]
+fn without_s3(key: &str) -> StartError {
+    let why = "is given, but this program was built without the feature `s3`: build it with that";
+    StartError::Bucket { key: key.to_owned(), why: why.to_owned() }
 }
 
 fn redis_index(redis: &str) -> AnyIndex<TcpConnect> {

@@ -1,6 +1,8 @@
 //! The stores that a configuration can name, as one type for each trait.
 
 use crate::{DirectoryBlobs, EmbeddedIndex, MemoryBlobs, MemoryIndex};
+#[cfg(feature = "s3")]
+use crate::{S3Blobs, S3Index};
 use bytes::Bytes;
 use std::sync::Arc;
 use tiergate_driver::{
@@ -20,6 +22,9 @@ pub enum AnyBlobs {
     Directory(DirectoryBlobs),
     /// In memory: gone with the process.
     Memory(MemoryBlobs),
+    /// Objects in a bucket, of all who reach it.
+    #[cfg(feature = "s3")]
+    S3(S3Blobs),
 }
 
 /// Any index, and the purge feed beside its rows. Cloning shares it: one clone is the index, another the
@@ -31,6 +36,9 @@ pub enum AnyIndex<C: Connect> {
     Memory(MemoryIndex),
     /// A Redis, of all who reach it.
     Redis(Arc<RedisStore<C>>),
+    /// Objects in a bucket, of all who reach it. It keeps no feed.
+    #[cfg(feature = "s3")]
+    S3(Arc<S3Index>),
 }
 
 impl<C: Connect> Clone for AnyIndex<C> {
@@ -39,28 +47,30 @@ impl<C: Connect> Clone for AnyIndex<C> {
             Self::Embedded(index) => Self::Embedded(index.clone()),
             Self::Memory(index) => Self::Memory(index.clone()),
             Self::Redis(index) => Self::Redis(Arc::clone(index)),
+            #[cfg(feature = "s3")]
+            Self::S3(index) => Self::S3(Arc::clone(index)),
         }
     }
 }
 
 /// Calls the same method of whichever store it is.
 macro_rules! forward {
-    ($any:ident: $($variant:ident)|+, $self:ident, $store:ident => $call:expr) => {
+    ($any:ident: $($(#[$when:meta])? $variant:ident),+; $self:ident, $store:ident => $call:expr) => {
         match $self {
-            $($any::$variant($store) => $call,)+
+            $($(#[$when])? $any::$variant($store) => $call,)+
         }
     };
 }
 
 macro_rules! blobs {
     ($self:ident, $store:ident => $call:expr) => {
-        forward!(AnyBlobs: Directory | Memory, $self, $store => $call)
+        forward!(AnyBlobs: Directory, Memory, #[cfg(feature = "s3")] S3; $self, $store => $call)
     };
 }
 
 macro_rules! index {
     ($self:ident, $store:ident => $call:expr) => {
-        forward!(AnyIndex: Embedded | Memory | Redis, $self, $store => $call)
+        forward!(AnyIndex: Embedded, Memory, Redis, #[cfg(feature = "s3")] S3; $self, $store => $call)
     };
 }
 

@@ -17,6 +17,10 @@ mod embedded;
 mod error;
 mod feed_bounds;
 mod memory;
+#[cfg(feature = "s3")]
+mod s3;
+#[cfg(all(feature = "s3", any(test, feature = "conformance")))]
+mod s3_imitation;
 mod terms;
 
 pub use any::{AnyBlobs, AnyIndex};
@@ -26,4 +30,8 @@ pub use embedded::{EmbeddedIndex, EmbeddedOptions};
 pub use error::OpenError;
 pub use feed_bounds::FeedBounds;
 pub use memory::{MemoryBlobs, MemoryIndex};
+#[cfg(feature = "s3")]
+pub use s3::{S3Addressing, S3Blobs, S3Credentials, S3Index, S3IndexError, S3Options};
+#[cfg(all(feature = "s3", any(test, feature = "conformance")))]
+pub use s3_imitation::{S3Imitation, S3Lack, S3Trouble};
 pub use terms::{Agreeing, Disagreement, NotAgreed, Replacing, SharedTerms};

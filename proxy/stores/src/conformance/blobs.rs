@@ -187,7 +187,7 @@ pub async fn an_abort_leaves_nothing(store: &impl BlobStore) {
     let never = Blob::new(30, 10);
     store.abort(never.writer());
     never.expect_absent(store).await;
-    for (number, length) in [(31, 0), (32, 100), (33, 1_000_000)] {
+    for (number, length) in [(31, 0), (32, 100), (33, 1_000_000), (35, LARGE)] {
         let blob = Blob::new(number, length);
         blob.send(store, 90_000).await;
         store.abort(blob.writer());
