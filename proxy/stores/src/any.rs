@@ -1,5 +1,7 @@
 //! The stores that a configuration can name, as one type for each trait.
 
+#[cfg(feature = "postgres")]
+use crate::PostgresIndex;
 use crate::{DirectoryBlobs, EmbeddedIndex, MemoryBlobs, MemoryIndex};
 use bytes::Bytes;
 use std::sync::Arc;
@@ -31,6 +33,9 @@ pub enum AnyIndex<C: Connect> {
     Memory(MemoryIndex),
     /// A Redis, of all who reach it.
     Redis(Arc<RedisStore<C>>),
+    /// A PostgreSQL database, of all who reach it.
+    #[cfg(feature = "postgres")]
+    Postgres(Arc<PostgresIndex<C>>),
 }
 
 impl<C: Connect> Clone for AnyIndex<C> {
@@ -39,15 +44,17 @@ impl<C: Connect> Clone for AnyIndex<C> {
             Self::Embedded(index) => Self::Embedded(index.clone()),
             Self::Memory(index) => Self::Memory(index.clone()),
             Self::Redis(index) => Self::Redis(Arc::clone(index)),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(index) => Self::Postgres(Arc::clone(index)),
         }
     }
 }
 
 /// Calls the same method of whichever store it is.
 macro_rules! forward {
-    ($any:ident: $($variant:ident)|+, $self:ident, $store:ident => $call:expr) => {
+    ($any:ident: $($(#[$attribute:meta])* $variant:ident)|+, $self:ident, $store:ident => $call:expr) => {
         match $self {
-            $($any::$variant($store) => $call,)+
+            $($(#[$attribute])* $any::$variant($store) => $call,)+
         }
     };
 }
@@ -60,7 +67,10 @@ macro_rules! blobs {
 
 macro_rules! index {
     ($self:ident, $store:ident => $call:expr) => {
-        forward!(AnyIndex: Embedded | Memory | Redis, $self, $store => $call)
+        forward!(
+            AnyIndex: Embedded | Memory | Redis | #[cfg(feature = "postgres")] Postgres,
+            $self, $store => $call
+        )
     };
 }
 

@@ -17,6 +17,8 @@ mod embedded;
 mod error;
 mod feed_bounds;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
 
 pub use any::{AnyBlobs, AnyIndex};
 pub use clock::{SystemClock, WallClock};
@@ -25,3 +27,5 @@ pub use embedded::{EmbeddedIndex, EmbeddedOptions};
 pub use error::OpenError;
 pub use feed_bounds::FeedBounds;
 pub use memory::{MemoryBlobs, MemoryIndex};
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresAddress, PostgresIndex, PostgresOptions};
