@@ -13,6 +13,7 @@ mod front;
 mod origin;
 mod places;
 mod recording;
+mod servers;
 mod storage;
 mod tls;
 mod trust;
@@ -30,9 +31,13 @@ pub use front::{
 };
 pub use origin::{OriginAddress, RawOriginLimits};
 pub use recording::{RawRecording, Recording};
+pub use servers::{
+    Encryption, Password, PostgresServer, RawPostgres, RawPostgresServer, RawRedis, RawRedisServer,
+    RedisServer,
+};
 pub use storage::{
-    Disk, Durable, FeedLog, RawBlobs, RawDirectories, RawDiskStorage, RawDurableStorage, RawIndex, RawIo,
-    RawSharedStorage, RawStorage, RawSync,
+    Disk, Durable, FeedLog, Index, RawBlobs, RawDirectories, RawDiskStorage, RawDurableStorage, RawIndex,
+    RawIo, RawSharedStorage, RawStorage, RawSync,
 };
 pub use tiergate_tiers::SyncPolicy;
 pub use tls::{CertificateFiles, OriginTls, RawCertificate, RawTls, Tls};
@@ -154,8 +159,8 @@ pub struct ServerConfig {
     pub origin_tls: OriginTls,
     /// What to cache where.
     pub cache: Config,
-    /// `host:port` of the Redis server that is L1. There if and only if `cache` has an L1.
-    pub redis: Option<String>,
+    /// The Redis server that is L1. There if and only if `cache` has an L1.
+    pub redis: Option<RedisServer>,
     /// Where the feed's log is. There if and only if `cache` has a feed.
     pub feed: Option<FeedLog>,
     /// What L3 is. There if and only if `cache` has an L3.

@@ -1,6 +1,9 @@
 //! `storage`: what the tiers below L0 are.
 
-use super::{error::Problem, origin};
+use super::{
+    error::Problem,
+    servers::{PostgresServer, RawPostgres, RawRedis, RedisServer},
+};
 use serde::{
     Deserialize, Deserializer,
     de::{SeqAccess, Visitor},
@@ -60,8 +63,10 @@ pub enum RawBlobs {
 pub enum RawIndex {
     /// A file of this process alone. One is made if only its own name is missing.
     Embedded(PathBuf),
-    /// A Redis server, `host:port`, that evicts nothing and keeps its file.
-    Redis(String),
+    /// A Redis server that evicts nothing and keeps its file.
+    Redis(RawRedis),
+    /// A PostgreSQL database. Only programs built with the feature `postgres` have it.
+    Postgres(RawPostgres),
 }
 
 /// The durable store.
@@ -70,7 +75,18 @@ pub struct Durable {
     /// Where bodies are.
     pub blobs: RawBlobs,
     /// Where its rows are.
-    pub index: RawIndex,
+    pub index: Index,
+}
+
+/// Where the durable store's rows are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Index {
+    /// In this file, of this process alone.
+    Embedded(PathBuf),
+    /// In a Redis.
+    Redis(RedisServer),
+    /// In a PostgreSQL database.
+    Postgres(PostgresServer),
 }
 
 /// Where the feed's log lies.
@@ -78,16 +94,16 @@ pub struct Durable {
 pub enum FeedLog {
     /// Beside the rows of the durable store.
     Index,
-    /// In this Redis, `host:port`.
-    Redis(String),
+    /// In this Redis.
+    Redis(RedisServer),
 }
 
 /// `storage.l1`, and `storage.feed`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawSharedStorage {
-    /// A Redis server: `host:port`.
-    pub redis: String,
+    /// A Redis server.
+    pub redis: RawRedis,
 }
 
 /// `storage.l2`.
@@ -213,7 +229,7 @@ pub struct Disk {
 
 /// What stands behind the tiers, and the feed.
 pub(super) struct Storage {
-    pub(super) redis: Option<String>,
+    pub(super) redis: Option<RedisServer>,
     pub(super) disk: Option<Disk>,
     pub(super) durable: Option<Durable>,
     pub(super) feed: Option<FeedLog>,
@@ -228,26 +244,15 @@ impl RawDurableStorage {
         };
         let RawBlobs::Dir(directory) = &blobs;
         is_file("storage.l3.blobs.dir", directory, "a directory, such as /var/lib/tiergate/blobs")?;
-        match &index {
+        let index = match index {
             RawIndex::Embedded(file) => {
-                is_file("storage.l3.index.embedded", file, "a file, such as /var/lib/tiergate/index.redb")?;
+                is_file("storage.l3.index.embedded", &file, "a file, such as /var/lib/tiergate/index.redb")?;
+                Index::Embedded(file)
             }
-            RawIndex::Redis(redis) if !origin::is_authority(redis) => {
-                let bound = "host:port, such as 127.0.0.1:6379";
-                return Err(Problem::value("storage.l3.index.redis", redis, bound));
-            }
-            RawIndex::Redis(_) => {}
-        }
+            RawIndex::Redis(redis) => Index::Redis(redis.check("storage.l3.index.redis")?),
+            RawIndex::Postgres(postgres) => Index::Postgres(postgres.check("storage.l3.index.postgres")?),
+        };
         Ok(Durable { blobs, index })
-    }
-}
-
-impl RawSharedStorage {
-    fn check(self, key: &str) -> Result<String, Problem> {
-        if origin::is_authority(&self.redis) {
-            return Ok(self.redis);
-        }
-        Err(Problem::value(key, self.redis, "host:port, such as 127.0.0.1:6379"))
     }
 }
 
@@ -256,8 +261,8 @@ impl RawSharedStorage {
 pub(super) fn check(cache: &mut RawConfig, storage: RawStorage) -> Result<Storage, Problem> {
     check_pairs(cache, &storage)?;
     check_memory(cache)?;
-    let redis = storage.l1.map(|l1| l1.check("storage.l1.redis")).transpose()?;
-    let feed = storage.feed.map(|feed| feed.check("storage.feed.redis")).transpose()?;
+    let redis = storage.l1.map(|l1| l1.redis.check("storage.l1.redis")).transpose()?;
+    let feed = storage.feed.map(|feed| feed.redis.check("storage.feed.redis")).transpose()?;
     let feed = feed.map(FeedLog::Redis).or_else(|| cache.feed.map(|_| FeedLog::Index));
     let durable = storage.l3.map(RawDurableStorage::check).transpose()?;
     let disk = match (storage.l2, &mut cache.l2) {

@@ -15,8 +15,9 @@ fn the_example_loads_as_it_stands() {
     let config = parse(EXAMPLE, &Overrides::default()).expect("the example is right");
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.origin.authority(), "127.0.0.1:9000");
-    assert_eq!(config.redis.as_deref(), Some("127.0.0.1:6379"));
-    assert_eq!(config.feed, Some(FeedLog::Redis("127.0.0.1:6379".to_owned())));
+    assert_eq!(config.redis.map(|redis| redis.authority), Some("127.0.0.1:6379".to_owned()));
+    let Some(FeedLog::Redis(feed)) = config.feed else { panic!("{:?}", config.feed) };
+    assert_eq!((feed.authority.as_str(), feed.prefix.as_str()), ("127.0.0.1:6379", "tg:"));
     let durable = config.durable.expect("the example names L3");
     assert_eq!(durable.blobs, RawBlobs::Dir("/var/lib/tiergate/blobs".into()));
     let disk = Disk {
@@ -270,7 +271,8 @@ fn errors_say_where_and_what() {
         ),
         (
             "origin: http://a\ncache: { l1: {} }\nstorage:\n  l1:\n    redis: b\n",
-            "t.yaml:5: `storage.l1.redis` is b, but must be host:port, such as 127.0.0.1:6379",
+            "t.yaml:5: `storage.l1.redis` is b, but must be host:port, such as 127.0.0.1:6379, or a URL, such as \
+             redis://edge@127.0.0.1:6379/0 or rediss://10.0.0.5",
         ),
     ];
     for (text, message) in cases {

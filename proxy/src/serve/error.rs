@@ -1,6 +1,6 @@
 //! Why a server with a good configuration cannot start, and what to do about it.
 
-use crate::{origin_connect::RootsError, tls::CertificateError};
+use crate::{tls::CertificateError, verified::RootsError};
 use std::{fmt, io, net::SocketAddr, path::PathBuf, process::ExitCode};
 use tiergate_driver::TierError;
 use tiergate_tiers::{About, OpenError};
@@ -20,6 +20,11 @@ pub(crate) enum StartError {
     Disk(OpenError),
     /// A store of L3 cannot be used.
     Store { key: &'static str, error: tiergate_stores::OpenError },
+    /// The password of a store's server cannot be used.
+    Password { key: String, why: String },
+    /// The configuration names a store that this program was built without.
+    #[cfg(not(feature = "postgres"))]
+    LeftOut { key: String, feature: &'static str },
     /// A tier could not say what it holds.
     Tier(TierError),
     /// The recording's file cannot be made.
@@ -28,7 +33,7 @@ pub(crate) enum StartError {
     Demo(io::Error),
     /// A certificate or its key cannot be used.
     Certificate(CertificateError),
-    /// Nobody can say that the origin is the one that is meant.
+    /// Nobody can say that the origin, or a store's server, is the one that is meant.
     Roots(RootsError),
     /// No threads, timers or signals.
     Runtime(io::Error),
@@ -42,9 +47,12 @@ impl StartError {
         match self {
             Self::Disk(_)
             | Self::Store { .. }
+            | Self::Password { .. }
             | Self::Certificate(_)
             | Self::Roots(_)
             | Self::AdminToken { .. } => ExitCode::from(2),
+            #[cfg(not(feature = "postgres"))]
+            Self::LeftOut { .. } => ExitCode::from(2),
             Self::Listen { .. }
             | Self::AdminListen { .. }
             | Self::AccessLog { .. }
@@ -62,6 +70,13 @@ impl fmt::Display for StartError {
         match self {
             Self::Listen { address, error } => cannot_listen(f, "listen", *address, error),
             Self::Store { key, error } => write!(f, "`{key}`: {error}"),
+            Self::Password { key, why } => write!(f, "`{key}` {why}"),
+            #[cfg(not(feature = "postgres"))]
+            Self::LeftOut { key, feature } => write!(
+                f,
+                "`{key}` names a store that this program was built without: build it with `cargo build --release -p \
+                 tiergate --features {feature}`, or name another store"
+            ),
             Self::AdminListen { address, error } => cannot_listen(f, "admin.listen", *address, error),
             Self::AdminToken { file, why } => {
                 write!(f, "`admin.token_file` is {}, which {why}", file.display())

@@ -1,33 +1,29 @@
 //! The tiers below L0, opened before anything is served.
 
-use super::StartError;
+use super::{StartError, servers};
 use crate::{
-    config::{Disk, Durable, FeedLog, RawBlobs, RawIndex, ServerConfig},
+    config::{Disk, Durable, FeedLog, Index, RawBlobs, ServerConfig},
+    store_connect::StoreConnect,
     world::Production,
 };
-use std::sync::Arc;
 use tiergate_driver::DurableParts;
 use tiergate_engine::{Seed, TierId};
 use tiergate_stores::{AnyBlobs, AnyIndex, DirectoryBlobs, EmbeddedIndex, EmbeddedOptions};
-use tiergate_tiers::{
-    AnyTier, FileMedium, Io, LogOptions, LogTier, RedisOptions, RedisStore, RedisStoreOptions, RedisTier,
-    TcpConnect,
-};
+use tiergate_tiers::{AnyTier, FileMedium, Io, LogOptions, LogTier, RedisTier};
 
 /// What stands behind the tiers' names.
 pub(super) struct Storage {
-    redis: Option<RedisTier<TcpConnect>>,
+    redis: Option<RedisTier<StoreConnect>>,
     disk: Option<LogTier<FileMedium>>,
     durable: Option<DurableParts<Production>>,
-    feed: Option<AnyIndex<TcpConnect>>,
+    feed: Option<AnyIndex<StoreConnect>>,
 }
 
 impl Storage {
     /// A Redis is connected to when it is first needed: one that is down is no reason not to start. A
-    /// directory that cannot be used is.
+    /// directory that cannot be used is, and a password that cannot be read.
     pub(super) async fn open(config: &ServerConfig) -> Result<Self, StartError> {
-        let redis = config.redis.as_deref();
-        let redis = redis.map(|redis| RedisTier::new(TcpConnect, redis, RedisOptions::default()));
+        let redis = config.redis.as_ref().map(servers::redis_tier).transpose()?;
         let disk = match &config.disk {
             Some(disk) => Some(open_disk(disk).await?),
             None => None,
@@ -36,11 +32,14 @@ impl Storage {
             Some(durable) => Some(open_durable(durable).await?),
             None => None,
         };
-        let feed = config.feed.as_ref().map(|log| match (log, &durable) {
-            (FeedLog::Redis(redis), _) => redis_index(redis),
-            (FeedLog::Index, Some(durable)) => durable.index.clone(),
-            (FeedLog::Index, None) => unreachable!("the configuration was checked: there is an index"),
-        });
+        let feed = match (&config.feed, &durable) {
+            (Some(FeedLog::Redis(redis)), _) => Some(servers::redis_index(redis)?),
+            (Some(FeedLog::Index), Some(durable)) => Some(durable.index.clone()),
+            (Some(FeedLog::Index), None) => {
+                unreachable!("the configuration was checked: there is an index")
+            }
+            (None, _) => None,
+        };
         Ok(Self { redis, disk, durable, feed })
     }
 
@@ -55,12 +54,12 @@ impl Storage {
     }
 
     /// The log of the feed, if there is one. Once.
-    pub(super) fn take_feed(&mut self) -> Option<AnyIndex<TcpConnect>> {
+    pub(super) fn take_feed(&mut self) -> Option<AnyIndex<StoreConnect>> {
         self.feed.take()
     }
 
     /// What stands behind a name. Once for each.
-    pub(super) fn take(&mut self, tier: TierId) -> AnyTier<TcpConnect> {
+    pub(super) fn take(&mut self, tier: TierId) -> AnyTier<StoreConnect> {
         let taken = match tier {
             TierId::L1 => self.redis.take().map(AnyTier::Redis),
             TierId::L2 => self.disk.take().map(AnyTier::Log),
@@ -76,18 +75,14 @@ async fn open_durable(durable: &Durable) -> Result<DurableParts<Production>, Sta
     let failed = |key| move |error| StartError::Store { key, error };
     let blobs = DirectoryBlobs::open(directory).await.map_err(failed("storage.l3.blobs.dir"))?;
     let index = match &durable.index {
-        RawIndex::Redis(redis) => redis_index(redis),
-        RawIndex::Embedded(file) => {
+        Index::Redis(redis) => servers::redis_index(redis)?,
+        Index::Postgres(postgres) => servers::postgres_index(postgres).await?,
+        Index::Embedded(file) => {
             let opened = EmbeddedIndex::open(file, EmbeddedOptions::default()).await;
             AnyIndex::Embedded(opened.map_err(failed("storage.l3.index.embedded"))?)
         }
     };
     Ok(DurableParts { blobs: AnyBlobs::Directory(blobs), index })
-}
-
-fn redis_index(redis: &str) -> AnyIndex<TcpConnect> {
-    let store = RedisStore::new(TcpConnect, redis.to_owned(), RedisStoreOptions::default());
-    AnyIndex::Redis(Arc::new(store))
 }
 
 async fn open_disk(disk: &Disk) -> Result<LogTier<FileMedium>, StartError> {

@@ -28,4 +28,4 @@ pub use redis_store::{
     FEED_APPEND_SCRIPT, FEED_READ_SCRIPT, ROW_DELETE_SCRIPT, ROW_GET_SCRIPT, ROW_SWAP_SCRIPT,
     ROW_TOUCH_SCRIPT, RedisStore, RedisStoreOptions,
 };
-pub use redis_tier::{FRESHEN_SCRIPT, JOIN_SCRIPT, PUBLISH_SCRIPT, RedisOptions, RedisTier};
+pub use redis_tier::{FRESHEN_SCRIPT, JOIN_SCRIPT, PUBLISH_SCRIPT, RedisAddress, RedisOptions, RedisTier};

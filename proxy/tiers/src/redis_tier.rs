@@ -9,6 +9,8 @@
 //!                           removes it
 //! ```
 //!
+//! `tg:` is the prefix that is configured ([`RedisAddress`]).
+//!
 //! Parts lie under names that only their fill has, so nobody overwrites them. A commit stores the head beside
 //! them and then publishes it with a script ([`PUBLISH_SCRIPT`]), which Redis carries out all or not at all
 //! (C3). Everything expires: heads some time after the response's lifetime ([`STALE_TIME`]), and parts later,
@@ -47,10 +49,12 @@
 //! `SET … PX`, `PTTL`, `PEXPIRE` and `RENAME`. There are no retries and no waiting beyond one time limit for
 //! each command; after a failure the next command makes a new connection. Start at [`RedisTier`].
 
+mod address;
 mod keys;
 mod link;
 mod stored_head;
 
+pub use address::RedisAddress;
 pub use link::{FRESHEN_SCRIPT, JOIN_SCRIPT, PUBLISH_SCRIPT};
 
 use crate::{
@@ -156,10 +160,10 @@ enum Phase {
 }
 
 impl<C: Connect> RedisTier<C> {
-    /// A connection to `authority`, which is `host:port`, is made when the first command needs it.
-    pub fn new(connector: C, authority: impl Into<String>, options: RedisOptions) -> Self {
+    /// A connection is made when the first command needs it.
+    pub fn new(connector: C, address: impl Into<RedisAddress>, options: RedisOptions) -> Self {
         let shared = Shared {
-            link: Link::new(connector, authority.into(), options.command_time_max),
+            link: Link::new(connector, address.into(), options.command_time_max),
             open: Mutex::default(),
         };
         Self { shared: Arc::new(shared) }
@@ -211,6 +215,7 @@ impl<C: Connect> Shared<C> {
         let (index, within) = record.layout.position(offset);
         let key = record.keys.part(index);
         let part = self.link.lookup(&key).await?;
+        let key = self.link.named(&key);
         let part = part.ok_or_else(|| TierError::Rotten(format!("redis: `{key}` is gone")))?;
         let size = blocks::unseal(&part, record.layout.size(index))
             .map_err(|error| TierError::Rotten(format!("redis: `{key}` cannot be read: {error}")))?
@@ -532,5 +537,7 @@ impl<C: Connect> ByteTier for RedisTier<C> {
 
 #[cfg(test)]
 mod fuzz;
+#[cfg(test)]
+mod login_tests;
 #[cfg(test)]
 mod tests;

@@ -1,11 +1,16 @@
 //! A real PostgreSQL for a test, in a directory of its own and on a port of its own.
 
+#![allow(dead_code, reason = "each suite that has this file needs a part of it")]
+
 use std::{
     env, fs,
     io::{BufRead, BufReader},
     net::{Ipv4Addr, TcpListener},
-    os::unix::{fs::chown, process::CommandExt},
-    path::PathBuf,
+    os::unix::{
+        fs::{PermissionsExt, chown},
+        process::CommandExt,
+    },
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread,
@@ -40,7 +45,29 @@ struct Account {
 impl Postgres {
     /// A new one, empty. Each setting is `name=value`.
     pub(crate) fn start(settings: &[&str]) -> Self {
+        Self::start_in(tempfile::tempdir().expect("the system has a place for temporary files"), settings)
+    }
+
+    /// One that takes no connection in clear text, with this certificate and its key.
+    pub(crate) fn start_over_tls(certificate: &Path, key: &Path) -> Self {
         let directory = tempfile::tempdir().expect("the system has a place for temporary files");
+        let give = |name: &str, text: Vec<u8>| {
+            let to = directory.path().join(name);
+            fs::write(&to, text).expect("a file in a directory of ours");
+            fs::set_permissions(&to, fs::Permissions::from_mode(0o600)).expect("it is ours");
+            if let Some(Account { user, group }) = Account::needed() {
+                chown(&to, Some(user), Some(group)).expect("root may give it away");
+            }
+            to.display().to_string()
+        };
+        let copy = |from: &Path, name: &str| give(name, fs::read(from).expect("it was just written"));
+        let certificate = format!("ssl_cert_file={}", copy(certificate, "server.pem"));
+        let key = format!("ssl_key_file={}", copy(key, "server.key"));
+        let access = give("access", b"hostssl all all 127.0.0.1/32 scram-sha-256\n".to_vec());
+        Self::start_in(directory, &["ssl=on", &certificate, &key, &format!("hba_file={access}")])
+    }
+
+    fn start_in(directory: TempDir, settings: &[&str]) -> Self {
         let account = Account::needed();
         if let Some(Account { user, group }) = account {
             chown(directory.path(), Some(user), Some(group)).expect("root may give it away");

@@ -1,16 +1,16 @@
-//! The names that this tier uses in Redis.
+//! The names that this tier uses in Redis, behind the prefix that is configured.
 
 use tiergate_engine::{CacheKey, RecordName, StoredKey};
 
 /// Where the head lies that is current.
 pub(super) fn current(key: StoredKey) -> String {
     let StoredKey { target, key: own } = key;
-    if key.is_variant() { format!("tg:{{{target}}}:variant:{own}") } else { format!("tg:{{{target}}}") }
+    if key.is_variant() { format!("{{{target}}}:variant:{own}") } else { format!("{{{target}}}") }
 }
 
 /// Where the generation of a target lies: what writers remember and a purge removes.
 pub(super) fn generation(target: CacheKey) -> String {
-    format!("tg:{{{target}}}:generation")
+    format!("{{{target}}}:generation")
 }
 
 /// Where one fill's parts lie.
