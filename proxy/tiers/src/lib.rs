@@ -16,6 +16,7 @@ mod origin;
 mod redis_server;
 mod redis_store;
 mod redis_tier;
+mod shared;
 
 pub use any::AnyTier;
 pub use connect::{Connect, TcpConnect};

@@ -1,11 +1,12 @@
 //! One connection to Redis, made when it is needed and given up after a failure, and the few commands that
 //! use it.
 
-use super::{
-    RedisAddress,
-    keys::{self, Generation, Keys},
+use super::RedisAddress;
+use crate::{
+    abort::Task,
+    connect::Connect,
+    shared::keys::{self, Generation, Keys},
 };
-use crate::{abort::Task, connect::Connect};
 use bytes::Bytes;
 use redis::{
     AsyncConnectionConfig, Cmd, FromRedisValue, Pipeline, RedisConnectionInfo, RedisError, RedisResult,
