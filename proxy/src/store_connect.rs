@@ -34,6 +34,11 @@ pub struct StoreConnect {
 }
 
 impl StoreConnect {
+    /// Without TLS.
+    pub(crate) const fn in_clear_text() -> Self {
+        Self { tls: None }
+    }
+
     /// Whom to trust is read once. `key` is where the server is configured.
     ///
     /// # Errors
@@ -44,7 +49,7 @@ impl StoreConnect {
         encryption: &Encryption,
         begin: Begin,
     ) -> Result<Self, RootsError> {
-        let Encryption::Tls { ca_file } = encryption else { return Ok(Self { tls: None }) };
+        let Encryption::Tls { ca_file } = encryption else { return Ok(Self::in_clear_text()) };
         let server = Server {
             says: &format!("`{key}` is over TLS"),
             host,

@@ -37,7 +37,7 @@ pub use servers::{
 };
 pub use storage::{
     Disk, Durable, FeedLog, Index, RawBlobs, RawDirectories, RawDiskStorage, RawDurableStorage, RawIndex,
-    RawIo, RawSharedStorage, RawStorage, RawSync,
+    RawIo, RawSharedMemory, RawSharedStorage, RawStorage, RawSync, SharedMemory,
 };
 pub use tiergate_tiers::SyncPolicy;
 pub use tls::{CertificateFiles, OriginTls, RawCertificate, RawTls, Tls};
@@ -159,8 +159,8 @@ pub struct ServerConfig {
     pub origin_tls: OriginTls,
     /// What to cache where.
     pub cache: Config,
-    /// The Redis server that is L1. There if and only if `cache` has an L1.
-    pub redis: Option<RedisServer>,
+    /// What L1 is. There if and only if `cache` has an L1.
+    pub shared: Option<SharedMemory>,
     /// Where the feed's log is. There if and only if `cache` has a feed.
     pub feed: Option<FeedLog>,
     /// What L3 is. There if and only if `cache` has an L3.
@@ -342,7 +342,7 @@ fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
     }
     let admin = admin.map(|admin| admin.check(listen)).transpose()?;
     let access_log = access_log.map(RawAccessLog::check).transpose()?;
-    let storage::Storage { redis, disk, durable, feed } = storage::check(&mut cache, storage)?;
+    let storage::Storage { shared, disk, durable, feed } = storage::check(&mut cache, storage)?;
     let cache = Config::try_from(cache)
         .map_err(|error| Problem::value(format!("cache.{}", error.field), error.value, error.bound))?;
     Ok(ServerConfig {
@@ -351,7 +351,7 @@ fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
         origin,
         origin_tls,
         cache,
-        redis,
+        shared,
         feed,
         durable,
         disk,

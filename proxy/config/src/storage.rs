@@ -2,6 +2,7 @@
 
 use super::{
     error::Problem,
+    origin,
     servers::{PostgresServer, RawPostgres, RawRedis, RedisServer},
 };
 use serde::{
@@ -29,7 +30,7 @@ const DIRECTORIES_MAX: usize = 64;
 #[serde(deny_unknown_fields)]
 pub struct RawStorage {
     /// The memory store that edges share. Goes with `cache.l1`.
-    pub l1: Option<RawSharedStorage>,
+    pub l1: Option<RawSharedMemory>,
     /// The local disk. Goes with `cache.l2`.
     pub l2: Option<RawDiskStorage>,
     /// The durable store. Goes with `cache.l3`.
@@ -37,6 +38,25 @@ pub struct RawStorage {
     /// Where the log lies that tells edges of each other's purges. Goes with `cache.feed`. Default: where
     /// `l3.index` is.
     pub feed: Option<RawSharedStorage>,
+}
+
+/// `storage.l1`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RawSharedMemory {
+    /// A Redis server.
+    Redis(RawRedis),
+    /// A memcached of version 1.6 or later: `host:port`.
+    Memcached(String),
+}
+
+/// The memory store that edges share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SharedMemory {
+    /// A Redis.
+    Redis(RedisServer),
+    /// A memcached, `host:port`.
+    Memcached(String),
 }
 
 /// `storage.l3`. Any blobs go with any index.
@@ -98,7 +118,7 @@ pub enum FeedLog {
     Redis(RedisServer),
 }
 
-/// `storage.l1`, and `storage.feed`.
+/// `storage.feed`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawSharedStorage {
@@ -229,7 +249,7 @@ pub struct Disk {
 
 /// What stands behind the tiers, and the feed.
 pub(super) struct Storage {
-    pub(super) redis: Option<RedisServer>,
+    pub(super) shared: Option<SharedMemory>,
     pub(super) disk: Option<Disk>,
     pub(super) durable: Option<Durable>,
     pub(super) feed: Option<FeedLog>,
@@ -256,12 +276,27 @@ impl RawDurableStorage {
     }
 }
 
+impl RawSharedMemory {
+    fn check(self) -> Result<SharedMemory, Problem> {
+        match self {
+            Self::Redis(redis) => redis.check("storage.l1.redis").map(SharedMemory::Redis),
+            Self::Memcached(authority) if origin::is_authority(&authority) => {
+                Ok(SharedMemory::Memcached(authority))
+            }
+            Self::Memcached(authority) => {
+                let bound = "host:port, such as 127.0.0.1:11211";
+                Err(Problem::value("storage.l1.memcached", authority, bound))
+            }
+        }
+    }
+}
+
 /// A tier is described twice, by what it does (`cache`) and by what it is (`storage`): one without the other
 /// would be a tier that silently does nothing. L2's gate becomes what its log can hold.
 pub(super) fn check(cache: &mut RawConfig, storage: RawStorage) -> Result<Storage, Problem> {
     check_pairs(cache, &storage)?;
     check_memory(cache)?;
-    let redis = storage.l1.map(|l1| l1.redis.check("storage.l1.redis")).transpose()?;
+    let shared = storage.l1.map(RawSharedMemory::check).transpose()?;
     let feed = storage.feed.map(|feed| feed.redis.check("storage.feed.redis")).transpose()?;
     let feed = feed.map(FeedLog::Redis).or_else(|| cache.feed.map(|_| FeedLog::Index));
     let durable = storage.l3.map(RawDurableStorage::check).transpose()?;
@@ -269,7 +304,7 @@ pub(super) fn check(cache: &mut RawConfig, storage: RawStorage) -> Result<Storag
         (Some(l2), Some(tier)) => Some(l2.check(tier)?),
         (Some(_) | None, Some(_) | None) => None,
     };
-    Ok(Storage { redis, disk, durable, feed })
+    Ok(Storage { shared, disk, durable, feed })
 }
 
 fn check_pairs(cache: &RawConfig, storage: &RawStorage) -> Result<(), Problem> {

@@ -2,17 +2,29 @@
 
 use super::StartError;
 use crate::{
-    config::{Password, PostgresServer, RedisServer},
+    config::{Password, PostgresServer, RedisServer, SharedMemory},
     store_connect::{Begin, StoreConnect},
 };
 use std::{env, fs, sync::Arc};
 use tiergate_stores::AnyIndex;
-use tiergate_tiers::{RedisAddress, RedisOptions, RedisStore, RedisStoreOptions, RedisTier};
+use tiergate_tiers::{
+    AnyTier, MemcachedOptions, MemcachedTier, RedisAddress, RedisOptions, RedisStore, RedisStoreOptions,
+    RedisTier,
+};
 
-/// A Redis that is L1.
-pub(super) fn redis_tier(server: &RedisServer) -> Result<RedisTier<StoreConnect>, StartError> {
-    let (connect, address) = redis(server)?;
-    Ok(RedisTier::new(connect, address, RedisOptions::default()))
+/// L1.
+pub(super) fn shared_memory(memory: &SharedMemory) -> Result<AnyTier<StoreConnect>, StartError> {
+    match memory {
+        SharedMemory::Redis(server) => {
+            let (connect, address) = redis(server)?;
+            Ok(AnyTier::Redis(RedisTier::new(connect, address, RedisOptions::default())))
+        }
+        SharedMemory::Memcached(authority) => {
+            let connect = StoreConnect::in_clear_text();
+            let tier = MemcachedTier::new(connect, authority.as_str(), MemcachedOptions::default());
+            Ok(AnyTier::Memcached(tier))
+        }
+    }
 }
 
 /// A Redis that has rows, or the log of the feed.

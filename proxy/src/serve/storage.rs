@@ -9,21 +9,21 @@ use crate::{
 use tiergate_driver::DurableParts;
 use tiergate_engine::{Seed, TierId};
 use tiergate_stores::{AnyBlobs, AnyIndex, DirectoryBlobs, EmbeddedIndex, EmbeddedOptions};
-use tiergate_tiers::{AnyTier, FileMedium, Io, LogOptions, LogTier, RedisTier};
+use tiergate_tiers::{AnyTier, FileMedium, Io, LogOptions, LogTier};
 
 /// What stands behind the tiers' names.
 pub(super) struct Storage {
-    redis: Option<RedisTier<StoreConnect>>,
+    shared: Option<AnyTier<StoreConnect>>,
     disk: Option<LogTier<FileMedium>>,
     durable: Option<DurableParts<Production>>,
     feed: Option<AnyIndex<StoreConnect>>,
 }
 
 impl Storage {
-    /// A Redis is connected to when it is first needed: one that is down is no reason not to start. A
+    /// A server is connected to when it is first needed: one that is down is no reason not to start. A
     /// directory that cannot be used is, and a password that cannot be read.
     pub(super) async fn open(config: &ServerConfig) -> Result<Self, StartError> {
-        let redis = config.redis.as_ref().map(servers::redis_tier).transpose()?;
+        let shared = config.shared.as_ref().map(servers::shared_memory).transpose()?;
         let disk = match &config.disk {
             Some(disk) => Some(open_disk(disk).await?),
             None => None,
@@ -40,7 +40,7 @@ impl Storage {
             }
             (None, _) => None,
         };
-        Ok(Self { redis, disk, durable, feed })
+        Ok(Self { shared, disk, durable, feed })
     }
 
     /// How the disk is asked, to be shown.
@@ -61,7 +61,7 @@ impl Storage {
     /// What stands behind a name. Once for each.
     pub(super) fn take(&mut self, tier: TierId) -> AnyTier<StoreConnect> {
         let taken = match tier {
-            TierId::L1 => self.redis.take().map(AnyTier::Redis),
+            TierId::L1 => self.shared.take(),
             TierId::L2 => self.disk.take().map(AnyTier::Log),
             TierId::L0 | TierId::L3 => None,
         };

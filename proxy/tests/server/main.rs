@@ -16,6 +16,7 @@ mod flooding_h2;
 mod h2_client;
 mod harness;
 mod killing;
+mod memcached;
 mod poisoning;
 mod postgres;
 #[cfg(feature = "postgres")]

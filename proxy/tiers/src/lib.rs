@@ -11,6 +11,7 @@ pub mod conformance;
 mod connect;
 pub mod http_head;
 mod log;
+mod memcached_tier;
 mod origin;
 #[cfg(test)]
 mod redis_server;
@@ -24,6 +25,7 @@ pub use log::{
     About, BootId, Device, FileDevice, FileMedium, Inline, Io, IoChoice, LogOptions, LogTier, Medium,
     OpenError, Opened, SyncPolicy, device_bytes,
 };
+pub use memcached_tier::{MemcachedOptions, MemcachedTier};
 pub use origin::{HostField, HttpBody, HttpOrigin, OriginOptions};
 pub use redis_store::{
     FEED_APPEND_SCRIPT, FEED_READ_SCRIPT, ROW_DELETE_SCRIPT, ROW_GET_SCRIPT, ROW_SWAP_SCRIPT,

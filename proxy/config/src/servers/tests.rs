@@ -1,7 +1,7 @@
 //! What the servers of stores may be, and what is said of what they may not be.
 
 use super::*;
-use crate::{ConfigError, FeedLog, Index, Overrides, ServerConfig, parse};
+use crate::{ConfigError, FeedLog, Index, Overrides, ServerConfig, SharedMemory, parse};
 use std::path::Path;
 
 /// A configuration with all three places where a Redis may be, and a PostgreSQL.
@@ -18,7 +18,10 @@ const POSTGRES: &str = "\"postgres://edge@p/tiergate\"";
 
 fn redis(text: &str) -> RedisServer {
     let config = read(text, POSTGRES).unwrap_or_else(|error| panic!("{text}: {error}"));
-    config.redis.expect("it is configured")
+    match config.shared.expect("it is configured") {
+        SharedMemory::Redis(server) => server,
+        other => panic!("{other:?}"),
+    }
 }
 
 fn postgres(text: &str) -> PostgresServer {

@@ -14,6 +14,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread,
+    time::{Duration, Instant},
 };
 use tempfile::TempDir;
 
@@ -22,6 +23,8 @@ pub(crate) const USER: &str = "postgres";
 /// What proves it.
 pub(crate) const PASSWORD: &str = "pass word of tests: '\\\"@/%";
 
+/// Far more than anything here takes: a test that hangs fails instead.
+const PATIENCE: Duration = Duration::from_secs(120);
 const NOT_INSTALLED: &str =
     "PostgreSQL must be installed for this test: `scripts/need pg_ctlcluster` does it";
 
@@ -107,7 +110,9 @@ impl Postgres {
 
     /// Waits until it has written this to its log.
     pub(crate) fn wait_for_log(&self, words: &str) {
+        let deadline = Instant::now() + PATIENCE;
         while !self.log().contains(words) {
+            assert!(Instant::now() < deadline, "no `{words}` in `{}`", self.log());
             thread::yield_now();
         }
     }
