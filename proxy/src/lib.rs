@@ -17,8 +17,10 @@ mod purging;
 pub mod readiness;
 mod response;
 mod serve;
+mod store_connect;
 pub mod tap;
 pub mod tls;
+pub mod verified;
 mod world;
 
 pub use tiergate_config as config;

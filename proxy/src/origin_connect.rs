@@ -1,58 +1,20 @@
 //! Connections to the origin: TCP, and TLS over it where the origin's URL says `https`.
-//!
-//! A certificate is always verified: against the system's roots, or those of a file. Nothing switches that
-//! off.
 
-use crate::config::{OriginAddress, OriginTls};
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::ring,
-    pki_types::{CertificateDer, ServerName, pem::PemObject},
+use crate::{
+    config::{OriginAddress, OriginTls},
+    verified::{RootsError, Server, Verified},
 };
-use std::{
-    fmt, io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::io;
 use tiergate_tiers::{Connect, TcpConnect, http_head::Scheme};
 use tokio::net::TcpStream;
-use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
 
 /// Connects to one origin.
 #[derive(Clone)]
 pub struct OriginConnect {
-    tls: Option<(TlsConnector, ServerName<'static>)>,
+    tls: Option<Verified>,
 }
-
-/// Why the origin's certificate could not be verified, if it were asked for one.
-#[derive(Debug)]
-pub enum RootsError {
-    /// The file with the roots cannot be read, or holds none.
-    File(PathBuf, String),
-    /// The system has none.
-    System(String),
-    /// The origin's URL names nobody whom a certificate could be for.
-    Name(String),
-}
-
-impl fmt::Display for RootsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(file, why) => write!(f, "`origin_tls.ca_file` {}: {why}", file.display()),
-            Self::System(why) => write!(
-                f,
-                "`origin` is https, but the system has no root certificates ({why}): install ca-certificates, or name a \
-                 file with `origin_tls.ca_file`"
-            ),
-            Self::Name(host) => {
-                write!(f, "`origin` is https, but {host} is no name that a certificate is for")
-            }
-        }
-    }
-}
-
-impl std::error::Error for RootsError {}
 
 impl OriginConnect {
     /// Without TLS.
@@ -68,52 +30,14 @@ impl OriginConnect {
         if origin.scheme() == Scheme::Http {
             return Ok(Self::in_clear_text());
         }
-        let name = ServerName::try_from(origin.host().to_owned())
-            .map_err(|_| RootsError::Name(origin.host().to_owned()))?;
-        let config = client_config(tls.ca_file.as_deref())?;
-        Ok(Self { tls: Some((TlsConnector::from(config), name)) })
+        let server = Server {
+            says: "`origin` is https",
+            host: origin.host(),
+            ca_key: "origin_tls.ca_file",
+            ca_file: tls.ca_file.as_deref(),
+        };
+        Ok(Self { tls: Some(server.verified()?) })
     }
-}
-
-/// A client that trusts whom this file names, or the system. Whom to trust is read once.
-///
-/// # Errors
-/// There is nobody to trust.
-pub(crate) fn client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, RootsError> {
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .expect("the provider speaks TLS 1.2 and 1.3")
-        .with_root_certificates(roots(ca_file)?)
-        .with_no_client_auth();
-    Ok(Arc::new(config))
-}
-
-fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, RootsError> {
-    let mut roots = RootCertStore::empty();
-    match ca_file {
-        Some(file) => {
-            let failed = |why: String| RootsError::File(file.to_owned(), why);
-            let certificates =
-                CertificateDer::pem_file_iter(file).map_err(|error| failed(error.to_string()))?;
-            for certificate in certificates {
-                let certificate = certificate.map_err(|error| failed(error.to_string()))?;
-                roots.add(certificate).map_err(|error| failed(error.to_string()))?;
-            }
-            if roots.is_empty() {
-                return Err(failed("holds no certificate in PEM".to_owned()));
-            }
-        }
-        None => {
-            let system = rustls_native_certs::load_native_certs()
-                .map_err(|error| RootsError::System(error.to_string()))?;
-            // Some systems ship roots that are no certificates any more; they are of no use, and no harm.
-            let (added, _ignored) = roots.add_parsable_certificates(system);
-            if added == 0 {
-                return Err(RootsError::System("none was found".to_owned()));
-            }
-        }
-    }
-    Ok(roots)
 }
 
 impl Connect for OriginConnect {
@@ -123,7 +47,7 @@ impl Connect for OriginConnect {
         let stream = TcpConnect.connect(authority).await?;
         match &self.tls {
             None => Ok(Either::Left(stream)),
-            Some((connector, name)) => {
+            Some(Verified { connector, name }) => {
                 let stream = connector.connect(name.clone(), stream).await.inspect_err(|error| {
                     tracing::debug!(%error, "the origin's side of a handshake was not as it must be");
                 })?;

@@ -14,6 +14,7 @@ mod error;
 mod listening;
 mod machine;
 mod recording;
+mod servers;
 mod storage;
 
 pub(crate) use error::StartError;

@@ -4,6 +4,7 @@ use crate::origin_connect::OriginConnect;
 use crate::{
     metrics::{BreakerChange, BreakerStep, Metrics},
     readiness::Readiness,
+    store_connect::StoreConnect,
     tap::Tap,
 };
 use std::{
@@ -16,7 +17,7 @@ use tiergate_driver::{Beginning, Observer, Recorder, TierError, TokioClock, Toki
 use tiergate_engine::{ByteCount, Dependency, Event, Instant, ResilienceEvent, TierId};
 use tiergate_recording::JsonRecorder;
 use tiergate_stores::{Agreeing, AnyBlobs, AnyIndex};
-use tiergate_tiers::{AnyTier, HttpOrigin, TcpConnect};
+use tiergate_tiers::{AnyTier, HttpOrigin};
 
 /// A tier that fails says so this often at most: one that is down fails with every request.
 const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
@@ -28,10 +29,10 @@ impl World for Production {
     type Clock = TokioClock;
     type Spawn = TokioSpawn;
     type Origin = HttpOrigin<OriginConnect>;
-    type Tier = AnyTier<TcpConnect>;
+    type Tier = AnyTier<StoreConnect>;
     type Blobs = AnyBlobs;
-    type Index = Agreeing<AnyIndex<TcpConnect>>;
-    type Feed = AnyIndex<TcpConnect>;
+    type Index = Agreeing<AnyIndex<StoreConnect>>;
+    type Feed = AnyIndex<StoreConnect>;
     type Observer = Journal;
 }
 

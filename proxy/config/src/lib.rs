@@ -14,6 +14,7 @@ mod origin;
 mod places;
 mod recording;
 mod s3;
+mod servers;
 mod storage;
 mod tls;
 mod trust;
@@ -32,9 +33,13 @@ pub use front::{
 pub use origin::{OriginAddress, RawOriginLimits};
 pub use recording::{RawRecording, Recording};
 pub use s3::{NamedIn, RawS3, RawS3Credentials, S3Bucket};
+pub use servers::{
+    Encryption, Password, PostgresServer, RawPostgres, RawPostgresServer, RawRedis, RawRedisServer,
+    RedisServer,
+};
 pub use storage::{
     Blobs, Disk, Durable, FeedLog, Index, RawBlobs, RawDirectories, RawDiskStorage, RawDurableStorage,
-    RawIndex, RawIo, RawSharedStorage, RawSharedTerms, RawStorage, RawSync,
+    RawIndex, RawIo, RawSharedMemory, RawSharedStorage, RawSharedTerms, RawStorage, RawSync, SharedMemory,
 };
 pub use tiergate_tiers::SyncPolicy;
 pub use tls::{CertificateFiles, OriginTls, RawCertificate, RawTls, Tls};
@@ -156,8 +161,8 @@ pub struct ServerConfig {
     pub origin_tls: OriginTls,
     /// What to cache where.
     pub cache: Config,
-    /// `host:port` of the Redis server that is L1. There if and only if `cache` has an L1.
-    pub redis: Option<String>,
+    /// What L1 is. There if and only if `cache` has an L1.
+    pub shared: Option<SharedMemory>,
     /// Where the feed's log is. There if and only if `cache` has a feed.
     pub feed: Option<FeedLog>,
     /// What L3 is. There if and only if `cache` has an L3.
@@ -339,7 +344,7 @@ fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
     }
     let admin = admin.map(|admin| admin.check(listen)).transpose()?;
     let access_log = access_log.map(RawAccessLog::check).transpose()?;
-    let storage::Storage { redis, disk, durable, feed } = storage::check(&mut cache, storage)?;
+    let storage::Storage { shared, disk, durable, feed } = storage::check(&mut cache, storage)?;
     let cache = Config::try_from(cache)
         .map_err(|error| Problem::value(format!("cache.{}", error.field), error.value, error.bound))?;
     Ok(ServerConfig {
@@ -348,7 +353,7 @@ fn check(raw: RawServerConfig) -> Result<ServerConfig, Problem> {
         origin,
         origin_tls,
         cache,
-        redis,
+        shared,
         feed,
         durable,
         disk,

@@ -4,6 +4,7 @@ use super::{
     error::Problem,
     origin,
     s3::{RawS3, S3Bucket},
+    servers::{PostgresServer, RawPostgres, RawRedis, RedisServer},
 };
 use serde::{
     Deserialize, Deserializer,
@@ -30,7 +31,7 @@ const DIRECTORIES_MAX: usize = 64;
 #[serde(deny_unknown_fields)]
 pub struct RawStorage {
     /// The memory store that edges share. Goes with `cache.l1`.
-    pub l1: Option<RawSharedStorage>,
+    pub l1: Option<RawSharedMemory>,
     /// The local disk. Goes with `cache.l2`.
     pub l2: Option<RawDiskStorage>,
     /// The durable store. Goes with `cache.l3`.
@@ -38,6 +39,25 @@ pub struct RawStorage {
     /// Where the log lies that tells edges of each other's purges. Goes with `cache.feed`. Default: where
     /// `l3.index` is, unless that is a bucket.
     pub feed: Option<RawSharedStorage>,
+}
+
+/// `storage.l1`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RawSharedMemory {
+    /// A Redis server.
+    Redis(RawRedis),
+    /// A memcached of version 1.6 or later: `host:port`.
+    Memcached(String),
+}
+
+/// The memory store that edges share.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SharedMemory {
+    /// A Redis.
+    Redis(RedisServer),
+    /// A memcached, `host:port`.
+    Memcached(String),
 }
 
 /// `storage.l3`. Any blobs go with any index.
@@ -80,8 +100,10 @@ pub enum RawBlobs {
 pub enum RawIndex {
     /// A file of this process alone. One is made if only its own name is missing.
     Embedded(PathBuf),
-    /// A Redis server, `host:port`, that evicts nothing and keeps its file.
-    Redis(String),
+    /// A Redis server that evicts nothing and keeps its file.
+    Redis(RawRedis),
+    /// A PostgreSQL database. Only programs built with the feature `postgres` have it.
+    Postgres(RawPostgres),
     /// A bucket of a service that speaks S3 and keeps conditions, which is tried at start.
     S3(Box<RawS3>),
 }
@@ -100,8 +122,10 @@ pub enum Blobs {
 pub enum Index {
     /// In this file, of this process alone.
     Embedded(PathBuf),
-    /// In this Redis, `host:port`.
-    Redis(String),
+    /// In a Redis.
+    Redis(RedisServer),
+    /// In a PostgreSQL database.
+    Postgres(PostgresServer),
     /// In this bucket.
     S3(S3Bucket),
 }
@@ -122,16 +146,16 @@ pub struct Durable {
 pub enum FeedLog {
     /// Beside the rows of the durable store.
     Index,
-    /// In this Redis, `host:port`.
-    Redis(String),
+    /// In this Redis.
+    Redis(RedisServer),
 }
 
-/// `storage.l1`, and `storage.feed`.
+/// `storage.feed`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RawSharedStorage {
-    /// A Redis server: `host:port`.
-    pub redis: String,
+    /// A Redis server.
+    pub redis: RawRedis,
 }
 
 /// `storage.l2`.
@@ -257,7 +281,7 @@ pub struct Disk {
 
 /// What stands behind the tiers, and the feed.
 pub(super) struct Storage {
-    pub(super) redis: Option<String>,
+    pub(super) shared: Option<SharedMemory>,
     pub(super) disk: Option<Disk>,
     pub(super) durable: Option<Durable>,
     pub(super) feed: Option<FeedLog>,
@@ -283,23 +307,26 @@ impl RawDurableStorage {
                 is_file("storage.l3.index.embedded", &file, "a file, such as /var/lib/tiergate/index.redb")?;
                 Index::Embedded(file)
             }
-            RawIndex::Redis(redis) if !origin::is_authority(&redis) => {
-                let bound = "host:port, such as 127.0.0.1:6379";
-                return Err(Problem::value("storage.l3.index.redis", redis, bound));
-            }
-            RawIndex::Redis(redis) => Index::Redis(redis),
+            RawIndex::Redis(redis) => Index::Redis(redis.check("storage.l3.index.redis")?),
+            RawIndex::Postgres(postgres) => Index::Postgres(postgres.check("storage.l3.index.postgres")?),
             RawIndex::S3(s3) => Index::S3(s3.check("storage.l3.index.s3")?),
         };
         Ok(Durable { blobs, index, terms })
     }
 }
 
-impl RawSharedStorage {
-    fn check(self, key: &str) -> Result<String, Problem> {
-        if origin::is_authority(&self.redis) {
-            return Ok(self.redis);
+impl RawSharedMemory {
+    fn check(self) -> Result<SharedMemory, Problem> {
+        match self {
+            Self::Redis(redis) => redis.check("storage.l1.redis").map(SharedMemory::Redis),
+            Self::Memcached(authority) if origin::is_authority(&authority) => {
+                Ok(SharedMemory::Memcached(authority))
+            }
+            Self::Memcached(authority) => {
+                let bound = "host:port, such as 127.0.0.1:11211";
+                Err(Problem::value("storage.l1.memcached", authority, bound))
+            }
         }
-        Err(Problem::value(key, self.redis, "host:port, such as 127.0.0.1:6379"))
     }
 }
 
@@ -308,15 +335,15 @@ impl RawSharedStorage {
 pub(super) fn check(cache: &mut RawConfig, storage: RawStorage) -> Result<Storage, Problem> {
     check_pairs(cache, &storage)?;
     check_memory(cache)?;
-    let redis = storage.l1.map(|l1| l1.check("storage.l1.redis")).transpose()?;
-    let feed = storage.feed.map(|feed| feed.check("storage.feed.redis")).transpose()?;
+    let shared = storage.l1.map(RawSharedMemory::check).transpose()?;
+    let feed = storage.feed.map(|feed| feed.redis.check("storage.feed.redis")).transpose()?;
     let feed = feed.map(FeedLog::Redis).or_else(|| cache.feed.map(|_| FeedLog::Index));
     let durable = storage.l3.map(RawDurableStorage::check).transpose()?;
     let disk = match (storage.l2, &mut cache.l2) {
         (Some(l2), Some(tier)) => Some(l2.check(tier)?),
         (Some(_) | None, Some(_) | None) => None,
     };
-    Ok(Storage { redis, disk, durable, feed })
+    Ok(Storage { shared, disk, durable, feed })
 }
 
 fn check_pairs(cache: &RawConfig, storage: &RawStorage) -> Result<(), Problem> {

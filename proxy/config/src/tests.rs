@@ -15,8 +15,10 @@ fn the_example_loads_as_it_stands() {
     let config = parse(EXAMPLE, &Overrides::default()).expect("the example is right");
     assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.origin.authority(), "127.0.0.1:9000");
-    assert_eq!(config.redis.as_deref(), Some("127.0.0.1:6379"));
-    assert_eq!(config.feed, Some(FeedLog::Redis("127.0.0.1:6379".to_owned())));
+    let Some(SharedMemory::Redis(redis)) = config.shared else { panic!("{:?}", config.shared) };
+    assert_eq!(redis.authority, "127.0.0.1:6379");
+    let Some(FeedLog::Redis(feed)) = config.feed else { panic!("{:?}", config.feed) };
+    assert_eq!((feed.authority.as_str(), feed.prefix.as_str()), ("127.0.0.1:6379", "tg:"));
     let durable = config.durable.expect("the example names L3");
     assert_eq!(durable.blobs, Blobs::Dir("/var/lib/tiergate/blobs".into()));
     let disk = Disk {
@@ -47,7 +49,6 @@ fn the_example_names_every_key() {
         "cache.collapse",
         "cache.fill",
         "storage",
-        "storage.l1",
         "storage.l2",
         "storage.l3",
         "storage.feed",
@@ -269,8 +270,13 @@ fn errors_say_where_and_what() {
             "t.yaml:2: `purge_token` must be 16 to 1024 visible ASCII characters",
         ),
         (
+            "origin: http://a\ncache: { l1: {} }\nstorage:\n  l1:\n    memcached: b\n",
+            "t.yaml:5: `storage.l1.memcached` is b, but must be host:port, such as 127.0.0.1:11211",
+        ),
+        (
             "origin: http://a\ncache: { l1: {} }\nstorage:\n  l1:\n    redis: b\n",
-            "t.yaml:5: `storage.l1.redis` is b, but must be host:port, such as 127.0.0.1:6379",
+            "t.yaml:5: `storage.l1.redis` is b, but must be host:port, such as 127.0.0.1:6379, or a URL, such as \
+             redis://edge@127.0.0.1:6379/0 or rediss://10.0.0.5",
         ),
     ];
     for (text, message) in cases {

@@ -3,7 +3,8 @@
 use super::StartError;
 use crate::{
     config::{NamedIn, RawS3Credentials, S3Bucket},
-    origin_connect::{RootsError, client_config},
+    store_connect::StoreConnect,
+    verified::Server,
 };
 use std::{env, fs, path::Path, sync::Arc, time::Duration};
 use tiergate_stores::{
@@ -31,7 +32,7 @@ pub(super) fn open_blobs(bucket: &S3Bucket) -> Result<AnyBlobs, StartError> {
 
 /// A bucket that is reached and does not keep conditions stops the start. One that is away is tried when it is
 /// first needed.
-pub(super) async fn open_index(bucket: &S3Bucket) -> Result<AnyIndex<TcpConnect>, StartError> {
+pub(super) async fn open_index(bucket: &S3Bucket) -> Result<AnyIndex<StoreConnect>, StartError> {
     let section = "storage.l3.index.s3";
     let options = options(section, bucket)?;
     let mut chance = [0; 16];
@@ -66,8 +67,11 @@ fn options(section: &str, bucket: &S3Bucket) -> Result<S3Options, StartError> {
     let credentials = credentials.map_err(|why| refused("credentials", why))?;
     let tls = match bucket.is_encrypted() {
         true => {
-            let config = client_config(ca_file.as_deref());
-            Some(config.map_err(|error| refused("ca_file", no_roots(error)))?)
+            let (says, ca_key) = (format!("`{section}` is https"), format!("{section}.ca_file"));
+            let ca_file = ca_file.as_deref();
+            // The host is the bucket's client's to know.
+            let server = Server { says: &says, host: "", ca_key: &ca_key, ca_file };
+            Some(server.config().map_err(StartError::Roots)?)
         }
         false => None,
     };
@@ -82,15 +86,6 @@ fn options(section: &str, bucket: &S3Bucket) -> Result<S3Options, StartError> {
         time_max: *time_max,
         ..S3Options::new(name, region, endpoint.as_deref(), credentials)
     })
-}
-
-fn no_roots(error: RootsError) -> String {
-    match error {
-        RootsError::File(file, why) => format!("is {}: {why}", file.display()),
-        RootsError::System(why) | RootsError::Name(why) => format!(
-            "is not given, and the system has no root certificates ({why}): install ca-certificates, or name a file"
-        ),
-    }
 }
 
 fn from_environment(read: impl Fn(&str) -> Option<String>) -> Result<S3Credentials, String> {

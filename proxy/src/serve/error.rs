@@ -1,6 +1,6 @@
 //! Why a server with a good configuration cannot start, and what to do about it.
 
-use crate::{origin_connect::RootsError, tls::CertificateError};
+use crate::{tls::CertificateError, verified::RootsError};
 use std::{fmt, io, net::SocketAddr, path::PathBuf, process::ExitCode};
 use tiergate_driver::TierError;
 use tiergate_stores::Disagreement;
@@ -25,6 +25,11 @@ pub(crate) enum StartError {
     Terms(Disagreement),
     /// A bucket of L3 cannot be asked.
     Bucket { key: String, why: String },
+    /// The password of a store's server cannot be used.
+    Password { key: String, why: String },
+    /// The configuration names a store that this program was built without.
+    #[cfg(not(feature = "postgres"))]
+    LeftOut { key: String, feature: &'static str },
     /// A tier could not say what it holds.
     Tier(TierError),
     /// The recording's file cannot be made.
@@ -33,7 +38,7 @@ pub(crate) enum StartError {
     Demo(io::Error),
     /// A certificate or its key cannot be used.
     Certificate(CertificateError),
-    /// Nobody can say that the origin is the one that is meant.
+    /// Nobody can say that the origin, or a store's server, is the one that is meant.
     Roots(RootsError),
     /// No threads, timers or signals.
     Runtime(io::Error),
@@ -49,9 +54,12 @@ impl StartError {
             | Self::Store { .. }
             | Self::Terms(_)
             | Self::Bucket { .. }
+            | Self::Password { .. }
             | Self::Certificate(_)
             | Self::Roots(_)
             | Self::AdminToken { .. } => ExitCode::from(2),
+            #[cfg(not(feature = "postgres"))]
+            Self::LeftOut { .. } => ExitCode::from(2),
             Self::Listen { .. }
             | Self::AdminListen { .. }
             | Self::AccessLog { .. }
@@ -71,6 +79,13 @@ impl fmt::Display for StartError {
             Self::Store { key, error } => write!(f, "`{key}`: {error}"),
             Self::Terms(differs) => write!(f, "{differs}"),
             Self::Bucket { key, why } => write!(f, "`{key}` {why}"),
+            Self::Password { key, why } => write!(f, "`{key}` {why}"),
+            #[cfg(not(feature = "postgres"))]
+            Self::LeftOut { key, feature } => write!(
+                f,
+                "`{key}` names a store that this program was built without: build it with `cargo build --release -p \
+                 tiergate --features {feature}`, or name another store"
+            ),
             Self::AdminListen { address, error } => cannot_listen(f, "admin.listen", *address, error),
             Self::AdminToken { file, why } => {
                 write!(f, "`admin.token_file` is {}, which {why}", file.display())

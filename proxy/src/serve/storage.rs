@@ -1,36 +1,32 @@
 //! The tiers below L0, opened before anything is served.
 
-use super::StartError;
+use super::{StartError, servers};
 use crate::{
     config::{Blobs, Disk, Durable, FeedLog, Index, RawSharedTerms, ServerConfig},
+    store_connect::StoreConnect,
     world::Production,
 };
-use std::sync::Arc;
 use tiergate_driver::DurableParts;
 use tiergate_engine::{RawDurableTier, Seed, TierId};
 use tiergate_stores::{
     Agreeing, AnyBlobs, AnyIndex, DirectoryBlobs, EmbeddedIndex, EmbeddedOptions, NotAgreed, Replacing,
     SharedTerms,
 };
-use tiergate_tiers::{
-    AnyTier, FileMedium, Io, LogOptions, LogTier, RedisOptions, RedisStore, RedisStoreOptions, RedisTier,
-    TcpConnect,
-};
+use tiergate_tiers::{AnyTier, FileMedium, Io, LogOptions, LogTier};
 
 /// What stands behind the tiers' names.
 pub(super) struct Storage {
-    redis: Option<RedisTier<TcpConnect>>,
+    shared: Option<AnyTier<StoreConnect>>,
     disk: Option<LogTier<FileMedium>>,
     durable: Option<DurableParts<Production>>,
-    feed: Option<AnyIndex<TcpConnect>>,
+    feed: Option<AnyIndex<StoreConnect>>,
 }
 
 impl Storage {
-    /// A Redis is connected to when it is first needed: one that is down is no reason not to start. A
-    /// directory that cannot be used is.
+    /// A server is connected to when it is first needed: one that is down is no reason not to start. A
+    /// directory that cannot be used is, and a password that cannot be read.
     pub(super) async fn open(config: &ServerConfig) -> Result<Self, StartError> {
-        let redis = config.redis.as_deref();
-        let redis = redis.map(|redis| RedisTier::new(TcpConnect, redis, RedisOptions::default()));
+        let shared = config.shared.as_ref().map(servers::shared_memory).transpose()?;
         let disk = match &config.disk {
             Some(disk) => Some(open_disk(disk).await?),
             None => None,
@@ -39,12 +35,15 @@ impl Storage {
             (Some(durable), Some(tier)) => Some(open_durable(durable, tier).await?),
             (Some(_) | None, Some(_) | None) => None,
         };
-        let feed = config.feed.as_ref().map(|log| match (log, &durable) {
-            (FeedLog::Redis(redis), _) => redis_index(redis),
-            (FeedLog::Index, Some(durable)) => durable.index.index().clone(),
-            (FeedLog::Index, None) => unreachable!("the configuration was checked: there is an index"),
-        });
-        Ok(Self { redis, disk, durable, feed })
+        let feed = match (&config.feed, &durable) {
+            (Some(FeedLog::Redis(redis)), _) => Some(servers::redis_index(redis)?),
+            (Some(FeedLog::Index), Some(durable)) => Some(durable.index.index().clone()),
+            (Some(FeedLog::Index), None) => {
+                unreachable!("the configuration was checked: there is an index")
+            }
+            (None, _) => None,
+        };
+        Ok(Self { shared, disk, durable, feed })
     }
 
     /// How the disk is asked, to be shown.
@@ -58,14 +57,14 @@ impl Storage {
     }
 
     /// The log of the feed, if there is one. Once.
-    pub(super) fn take_feed(&mut self) -> Option<AnyIndex<TcpConnect>> {
+    pub(super) fn take_feed(&mut self) -> Option<AnyIndex<StoreConnect>> {
         self.feed.take()
     }
 
     /// What stands behind a name. Once for each.
-    pub(super) fn take(&mut self, tier: TierId) -> AnyTier<TcpConnect> {
+    pub(super) fn take(&mut self, tier: TierId) -> AnyTier<StoreConnect> {
         let taken = match tier {
-            TierId::L1 => self.redis.take().map(AnyTier::Redis),
+            TierId::L1 => self.shared.take(),
             TierId::L2 => self.disk.take().map(AnyTier::Log),
             TierId::L0 | TierId::L3 => None,
         };
@@ -97,7 +96,8 @@ async fn open_durable(
     };
     let shared = |index| Agreeing::new(index, SharedTerms::of(tier), replacing);
     let index = match &durable.index {
-        Index::Redis(redis) => shared(redis_index(redis)),
+        Index::Redis(redis) => shared(servers::redis_index(redis)?),
+        Index::Postgres(postgres) => shared(servers::postgres_index(postgres).await?),
         Index::Embedded(file) => {
             let opened = EmbeddedIndex::open(file, EmbeddedOptions::default()).await;
             Agreeing::alone(AnyIndex::Embedded(opened.map_err(failed("storage.l3.index.embedded"))?))
@@ -121,11 +121,6 @@ async fn open_durable(
 fn without_s3(key: &str) -> StartError {
     let why = "is given, but this program was built without the feature `s3`: build it with that";
     StartError::Bucket { key: key.to_owned(), why: why.to_owned() }
-}
-
-fn redis_index(redis: &str) -> AnyIndex<TcpConnect> {
-    let store = RedisStore::new(TcpConnect, redis.to_owned(), RedisStoreOptions::default());
-    AnyIndex::Redis(Arc::new(store))
 }
 
 async fn open_disk(disk: &Disk) -> Result<LogTier<FileMedium>, StartError> {

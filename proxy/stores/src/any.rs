@@ -1,5 +1,7 @@
 //! The stores that a configuration can name, as one type for each trait.
 
+#[cfg(feature = "postgres")]
+use crate::PostgresIndex;
 use crate::{DirectoryBlobs, EmbeddedIndex, MemoryBlobs, MemoryIndex};
 #[cfg(feature = "s3")]
 use crate::{S3Blobs, S3Index};
@@ -39,6 +41,9 @@ pub enum AnyIndex<C: Connect> {
     /// Objects in a bucket, of all who reach it. It keeps no feed.
     #[cfg(feature = "s3")]
     S3(Arc<S3Index>),
+    /// A PostgreSQL database, of all who reach it.
+    #[cfg(feature = "postgres")]
+    Postgres(Arc<PostgresIndex<C>>),
 }
 
 impl<C: Connect> Clone for AnyIndex<C> {
@@ -49,28 +54,34 @@ impl<C: Connect> Clone for AnyIndex<C> {
             Self::Redis(index) => Self::Redis(Arc::clone(index)),
             #[cfg(feature = "s3")]
             Self::S3(index) => Self::S3(Arc::clone(index)),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(index) => Self::Postgres(Arc::clone(index)),
         }
     }
 }
 
 /// Calls the same method of whichever store it is.
 macro_rules! forward {
-    ($any:ident: $($(#[$when:meta])? $variant:ident),+; $self:ident, $store:ident => $call:expr) => {
+    ($any:ident: $($(#[$attribute:meta])* $variant:ident)|+, $self:ident, $store:ident => $call:expr) => {
         match $self {
-            $($(#[$when])? $any::$variant($store) => $call,)+
+            $($(#[$attribute])* $any::$variant($store) => $call,)+
         }
     };
 }
 
 macro_rules! blobs {
     ($self:ident, $store:ident => $call:expr) => {
-        forward!(AnyBlobs: Directory, Memory, #[cfg(feature = "s3")] S3; $self, $store => $call)
+        forward!(AnyBlobs: Directory | Memory | #[cfg(feature = "s3")] S3, $self, $store => $call)
     };
 }
 
 macro_rules! index {
     ($self:ident, $store:ident => $call:expr) => {
-        forward!(AnyIndex: Embedded, Memory, Redis, #[cfg(feature = "s3")] S3; $self, $store => $call)
+        forward!(
+            AnyIndex: Embedded | Memory | Redis | #[cfg(feature = "s3")] S3
+                | #[cfg(feature = "postgres")] Postgres,
+            $self, $store => $call
+        )
     };
 }
 

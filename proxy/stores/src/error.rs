@@ -57,6 +57,15 @@ pub enum OpenError {
         /// The system's reason.
         error: io::Error,
     },
+    /// Another release's tables are in the database. Start that release, or name another database.
+    OtherTables {
+        /// Where it is, and its name.
+        database: String,
+        /// The layout that is written there.
+        found: i64,
+        /// The one that this release reads.
+        known: i64,
+    },
 }
 
 impl OpenError {
@@ -104,6 +113,13 @@ impl fmt::Display for OpenError {
             }
             Self::Unusable { path, doing, error } => {
                 write!(f, "{}: {doing} failed: {error}: {}", path.display(), advice(error))
+            }
+            Self::OtherTables { database, found, known } => {
+                write!(
+                    f,
+                    "{database}: its tables have layout {found}, and this release reads {known}: start the release \
+                     that made them, or name another database"
+                )
             }
         }
     }

@@ -17,6 +17,8 @@ mod embedded;
 mod error;
 mod feed_bounds;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "s3")]
 mod s3;
 #[cfg(all(feature = "s3", any(test, feature = "conformance")))]
@@ -30,6 +32,8 @@ pub use embedded::{EmbeddedIndex, EmbeddedOptions};
 pub use error::OpenError;
 pub use feed_bounds::FeedBounds;
 pub use memory::{MemoryBlobs, MemoryIndex};
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresAddress, PostgresIndex, PostgresOptions};
 #[cfg(feature = "s3")]
 pub use s3::{S3Addressing, S3Blobs, S3Credentials, S3Index, S3IndexError, S3Options};
 #[cfg(all(feature = "s3", any(test, feature = "conformance")))]

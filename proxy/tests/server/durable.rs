@@ -10,11 +10,13 @@ use std::{path::Path, thread};
 use tiergate_stores::{S3Imitation, S3Lack, SystemClock};
 use tokio::{net::TcpListener, runtime::Runtime};
 
-const SIZE: usize = 700_000;
-const FRESH: &str = "Cache-Control: max-age=3600\r\nSurrogate-Key: pages\r\n";
+pub(crate) const SIZE: usize = 700_000;
+/// A feed whose log is beside the index.
+pub(crate) const FEED: &str = ", feed: { poll_ms: 20, lease_ms: 500 }";
+pub(crate) const FRESH: &str = "Cache-Control: max-age=3600\r\nSurrogate-Key: pages\r\n";
 
 /// A configuration with L3 alone, its bodies in a directory, and this index.
-fn config(site: &Site, origin: &Origin, index: &str, feed: &str) -> String {
+pub(crate) fn config(site: &Site, origin: &Origin, index: &str, feed: &str) -> String {
     let blobs = format!("{{ dir: {:?} }}", site.path().join("blobs"));
     config_of(origin, &blobs, index, feed)
 }
@@ -41,7 +43,7 @@ fn embedded(site: &Site) -> String {
 }
 
 /// Asks until L3 answers, with every byte: what was fetched is stored a moment after it was answered.
-fn wait_for_l3(server: &Server) {
+pub(crate) fn wait_for_l3(server: &Server) {
     wait_for_l3_with(server, &pattern(SIZE));
 }
 
@@ -57,7 +59,7 @@ fn wait_for_l3_with(server: &Server, body: &[u8]) {
     }
 }
 
-fn purge(server: &Server, what: &str) -> (u16, String) {
+pub(crate) fn purge(server: &Server, what: &str) -> (u16, String) {
     let response = server.ask_admin("POST", &format!("/purge?{what}"), "");
     (response.head.status, response.text().to_owned())
 }
@@ -67,36 +69,10 @@ fn purge(server: &Server, what: &str) -> (u16, String) {
 /// index.
 #[test]
 fn what_is_durable_outlives_the_process() {
-    let feed = ", feed: { poll_ms: 20, lease_ms: 500 }";
-    for (of_redis, feed, what) in [
-        (false, "", "url=http://site.example/a"),
-        (true, "", "url=http://site.example/a"),
-        (false, feed, "tag=pages"),
-        (true, feed, "tag=pages"),
-    ] {
-        let (site, origin) = (Site::new(), Origin::fixed(FRESH, pattern(SIZE)));
+    for (feed, what) in [("", "url=http://site.example/a"), (FEED, "tag=pages")] {
+        outlives_the_process(embedded, feed, what);
         let redis = Redis::start();
-        let index =
-            if of_redis { format!("{{ redis: \"127.0.0.1:{}\" }}", redis.port) } else { embedded(&site) };
-        let config = config(&site, &origin, &index, feed);
-        let again = |server: Server| {
-            server.signal("TERM");
-            assert_eq!(server.wait().code(), Some(0), "{index}");
-            site.start(&config)
-        };
-        let server = site.start(&config);
-        wait_for_l3(&server);
-        let before = origin.targets().len();
-        let server = again(server);
-        wait_for_l3(&server);
-        // With a feed, the origin is asked until the log was read to its end.
-        let asked = origin.targets().len() - before;
-        assert!(asked == 0 || !feed.is_empty(), "{index}: the origin was asked for what is stored");
-        let (status, line) = purge(&server, what);
-        assert_eq!((status, line.contains("failed")), (200, false), "{index}, {what}: {line}");
-        let server = again(server);
-        let is_l3s = server.get("/a").cache_status().ends_with("detail=l3");
-        assert!(!is_l3s, "{index}, {what}: what was purged is served");
+        outlives_the_process(|_| format!("{{ redis: \"127.0.0.1:{}\" }}", redis.port), feed, what);
     }
 }
 
@@ -161,6 +137,31 @@ fn edges_with_other_terms_do_not_start() {
     wait_for_l3(&server);
     let said = refused(&site, &other.replace("/blobs", "/other"));
     assert!(said.contains("`cache.l3.idle_s`"), "{said}");
+}
+
+/// That, of one index.
+pub(crate) fn outlives_the_process(index: impl Fn(&Site) -> String, feed: &str, what: &str) {
+    let (site, origin) = (Site::new(), Origin::fixed(FRESH, pattern(SIZE)));
+    let index = index(&site);
+    let config = config(&site, &origin, &index, feed);
+    let again = |server: Server| {
+        server.signal("TERM");
+        assert_eq!(server.wait().code(), Some(0), "{index}");
+        site.start(&config)
+    };
+    let server = site.start(&config);
+    wait_for_l3(&server);
+    let before = origin.targets().len();
+    let server = again(server);
+    wait_for_l3(&server);
+    // With a feed, the origin is asked until the log was read to its end.
+    let asked = origin.targets().len() - before;
+    assert!(asked == 0 || !feed.is_empty(), "{index}: the origin was asked for what is stored");
+    let (status, line) = purge(&server, what);
+    assert_eq!((status, line.contains("failed")), (200, false), "{index}, {what}: {line}");
+    let server = again(server);
+    let is_l3s = server.get("/a").cache_status().ends_with("detail=l3");
+    assert!(!is_l3s, "{index}, {what}: what was purged is served");
 }
 
 /// A store that another process uses, or that cannot be used, stops the start, with its key and what to do.

@@ -22,8 +22,8 @@ use tokio::io::AsyncWriteExt as _;
 /// A certificate for one name that nobody vouches for but itself, in files.
 pub(crate) struct Certified {
     pub(crate) name: &'static str,
-    certificate: PathBuf,
-    key: PathBuf,
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 impl Certified {

@@ -16,13 +16,19 @@ mod flooding_h2;
 mod h2_client;
 mod harness;
 mod killing;
+mod memcached;
 mod moto;
 mod poisoning;
+mod postgres;
+#[cfg(feature = "postgres")]
+#[path = "../../stores/tests/postgres_server/mod.rs"]
+mod postgres_server;
 mod posting;
 mod purging_elsewhere;
 mod raw;
 mod recording;
 mod redis;
+mod shared_redis;
 mod sharing;
 mod smuggling;
 mod speaking_h2;

@@ -15,28 +15,35 @@ pub(crate) struct Redis {
 }
 
 impl Redis {
-    /// Somebody may take the port that was found, before it does: then on another one.
     pub(crate) fn start() -> Self {
-        (0..10).find_map(|_| Self::try_start()).expect("one of ten free ports stays free for a moment")
+        Self::start_with("--port", &[])
     }
 
-    fn try_start() -> Option<Self> {
+    /// One whose port is given by this option, with more of them. Somebody may take the port that was found,
+    /// before it does: then on another one.
+    pub(crate) fn start_with(port: &str, more: &[&str]) -> Self {
+        let started = (0..10).find_map(|_| Self::try_start(port, more));
+        started.expect("one of ten free ports stays free for a moment")
+    }
+
+    fn try_start(option: &str, more: &[&str]) -> Option<Self> {
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         let port = free.local_addr().expect("it is bound").port();
         drop(free);
-        Self::try_start_at(port)
+        Self::try_start_at(port, option, more)
     }
 
     /// On the port where one was before.
     pub(crate) fn start_at(port: u16) -> Self {
-        Self::try_start_at(port).expect("the port was a server's that has ended")
+        Self::try_start_at(port, "--port", &[]).expect("the port was a server's that has ended")
     }
 
-    fn try_start_at(port: u16) -> Option<Self> {
+    fn try_start_at(port: u16, option: &str, more: &[&str]) -> Option<Self> {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let mut process = Command::new("redis-server")
-            .args(["--bind", "127.0.0.1", "--save", "", "--port", &port.to_string(), "--dir"])
+            .args(["--bind", "127.0.0.1", "--save", "", option, &port.to_string(), "--dir"])
             .arg(directory.path())
+            .args(more)
             .stdout(Stdio::piped())
             .spawn()
             .expect("`redis-server` must be on the path: `scripts/need redis-server` installs it");

@@ -1,6 +1,6 @@
 //! The byte tiers that a configuration can name, as one type.
 
-use crate::{Connect, FileMedium, LogTier, Medium, RedisTier, TcpConnect};
+use crate::{Connect, FileMedium, LogTier, Medium, MemcachedTier, RedisTier, TcpConnect};
 use bytes::Bytes;
 use std::sync::Arc;
 use tiergate_driver::{ByteTier, Contents, Found, Handle, TierError};
@@ -12,6 +12,8 @@ pub enum AnyTier<C: Connect = TcpConnect, M: Medium = FileMedium> {
     Log(LogTier<M>),
     /// A Redis.
     Redis(RedisTier<C>),
+    /// A memcached.
+    Memcached(MemcachedTier<C>),
 }
 
 /// Calls the same method of whichever tier it is.
@@ -20,6 +22,7 @@ macro_rules! forward {
         match $self {
             AnyTier::Log($tier) => $call,
             AnyTier::Redis($tier) => $call,
+            AnyTier::Memcached($tier) => $call,
         }
     };
 }

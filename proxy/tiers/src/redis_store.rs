@@ -8,7 +8,7 @@
 //! tg:{feed}:trimmed         the last sequence that the log holds no more, and a time that no such notice is later than
 //! ```
 //!
-//! Each operation is one script, which Redis carries out all or not at all.
+//! `tg:` is the prefix that is configured ([`RedisAddress`]). Each operation is one script, which Redis carries out all or not at all.
 //!
 //! **A log that is lost is told as trimmed.** Redis may forget: a restart without its file, an eviction, a
 //! failover to a replica that lags. Sequences begin with the time in microseconds, so those of a new log lie
@@ -24,7 +24,10 @@ pub use scripts::{
     ROW_TOUCH_SCRIPT,
 };
 
-use crate::{connect::Connect, redis_tier::Link};
+use crate::{
+    connect::Connect,
+    redis_tier::{Link, RedisAddress},
+};
 use bytes::Bytes;
 use std::{str::FromStr, time::Duration};
 use tiergate_driver::{FeedPage, FoundRow, IndexStore, PurgeFeed, Row, StoreError, TierError, Written};
@@ -62,9 +65,9 @@ pub struct RedisStore<C: Connect> {
 }
 
 impl<C: Connect> RedisStore<C> {
-    /// Connects when it is asked first. `authority` is `host:port`.
-    pub fn new(connector: C, authority: String, options: RedisStoreOptions) -> Self {
-        let link = Link::new(connector, authority, options.command_time_max);
+    /// Connects when it is asked first.
+    pub fn new(connector: C, address: impl Into<RedisAddress>, options: RedisStoreOptions) -> Self {
+        let link = Link::new(connector, address.into(), options.command_time_max);
         Self { link, entries_max: options.entries_max }
     }
 
@@ -179,12 +182,12 @@ fn entry(member: &Bytes, sequence: &Bytes) -> Result<FeedEntry<Notice>, StoreErr
 }
 
 fn row_key(key: CacheKey) -> String {
-    format!("tg:{{{key}}}:row")
+    format!("{{{key}}}:row")
 }
 
 /// In the order in which the scripts take them.
 fn feed_keys() -> [String; 4] {
-    ["newest", "log", "seen", "trimmed"].map(|name| format!("tg:{{feed}}:{name}"))
+    ["newest", "log", "seen", "trimmed"].map(|name| format!("{{feed}}:{name}"))
 }
 
 fn text(number: u64) -> Bytes {

@@ -9,6 +9,8 @@
 //!                           removes it
 //! ```
 //!
+//! `tg:` is the prefix that is configured ([`RedisAddress`]).
+//!
 //! Parts lie under names that only their fill has, so nobody overwrites them. A commit stores the head beside
 //! them and then publishes it with a script ([`PUBLISH_SCRIPT`]), which Redis carries out all or not at all
 //! (C3). Everything expires: heads some time after the response's lifetime ([`STALE_TIME`]), and parts later,
@@ -47,18 +49,22 @@
 //! `SET … PX`, `PTTL`, `PEXPIRE` and `RENAME`. There are no retries and no waiting beyond one time limit for
 //! each command; after a failure the next command makes a new connection. Start at [`RedisTier`].
 
-mod keys;
+mod address;
 mod link;
-mod stored_head;
 
+pub use address::RedisAddress;
 pub use link::{FRESHEN_SCRIPT, JOIN_SCRIPT, PUBLISH_SCRIPT};
 
 use crate::{
-    blocks::{self, Layout, Tail},
+    blocks::{self, Layout},
     connect::Connect,
+    shared::{
+        keys::{self, Generation, Keys},
+        stored_head::StoredHead,
+        writer::{Phase, Writer},
+    },
 };
 use bytes::Bytes;
-use keys::{Generation, Keys};
 pub(crate) use link::Link;
 use link::Publication;
 use std::{
@@ -66,14 +72,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use stored_head::StoredHead;
 use tiergate_driver::{ByteTier, Contents, Found, Handle, TierError};
 use tiergate_engine::{
     Ban, CacheKey, Freshening, ReadSource, Record, RecordId, RecordName, StoredFreshness, StoredKey, WriterId,
 };
 
-/// The bytes of a part in records that this build writes. One read fetches at most one part.
-const PART_BYTES: u32 = 256 << 10;
 /// A head lives at most this long; Redis counts in 63 bits of milliseconds from 1970.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(366 * 24 * 3_600);
 /// How much longer than its lifetime a head lives: a stale response may still hold when the origin is asked,
@@ -129,37 +132,11 @@ struct OpenRecord {
     layout: Layout,
 }
 
-struct Writer {
-    keys: Keys,
-    /// As it was found at the opening.
-    generation: Generation,
-    state: Mutex<Writing>,
-}
-
-struct Writing {
-    tail: Tail,
-    phase: Phase,
-}
-
-/// ```text
-/// Writing ──commit──▶ Committed
-///    └────failure───▶ Failed
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// Takes chunks.
-    Writing,
-    /// It was published.
-    Committed,
-    /// Takes nothing more. What was acknowledged stays readable.
-    Failed,
-}
-
 impl<C: Connect> RedisTier<C> {
-    /// A connection to `authority`, which is `host:port`, is made when the first command needs it.
-    pub fn new(connector: C, authority: impl Into<String>, options: RedisOptions) -> Self {
+    /// A connection is made when the first command needs it.
+    pub fn new(connector: C, address: impl Into<RedisAddress>, options: RedisOptions) -> Self {
         let shared = Shared {
-            link: Link::new(connector, authority.into(), options.command_time_max),
+            link: Link::new(connector, address.into(), options.command_time_max),
             open: Mutex::default(),
         };
         Self { shared: Arc::new(shared) }
@@ -211,6 +188,7 @@ impl<C: Connect> Shared<C> {
         let (index, within) = record.layout.position(offset);
         let key = record.keys.part(index);
         let part = self.link.lookup(&key).await?;
+        let key = self.link.named(&key);
         let part = part.ok_or_else(|| TierError::Rotten(format!("redis: `{key}` is gone")))?;
         let size = blocks::unseal(&part, record.layout.size(index))
             .map_err(|error| TierError::Rotten(format!("redis: `{key}` cannot be read: {error}")))?
@@ -358,51 +336,6 @@ fn remaining(freshness: &StoredFreshness) -> Duration {
     fresh_for.saturating_add(STALE_TIME).min(HEAD_TIME_MAX)
 }
 
-impl Writer {
-    fn state(&self) -> MutexGuard<'_, Writing> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn writing(&self) -> Result<MutexGuard<'_, Writing>, TierError> {
-        let state = self.state();
-        match state.phase {
-            Phase::Writing => Ok(state),
-            Phase::Committed => Err(TierError::Failed("redis: the writer has committed already".to_owned())),
-            Phase::Failed => Err(TierError::Failed("redis: an earlier write failed".to_owned())),
-        }
-    }
-
-    /// The next full part, sealed.
-    fn full_part(&self) -> Option<(u64, Vec<u8>)> {
-        let state = self.state();
-        state.tail.full_block().map(|(index, part)| (index, sealed(part)))
-    }
-
-    /// How the whole body lies, if `record` is of it.
-    fn layout(&self, record: &Record) -> Result<Layout, TierError> {
-        let state = self.writing()?;
-        let given = (record.stored_key(), record.name, record.length.0);
-        if given != (self.keys.key, self.keys.name, state.tail.length()) {
-            return Err(TierError::Failed(
-                "redis: a commit's record is not that of what was written".to_owned(),
-            ));
-        }
-        Ok(Layout { block_bytes: PART_BYTES, length: record.length.0 })
-    }
-
-    /// The last part, sealed, if it is a short one.
-    fn last_part(&self) -> Option<(u64, Vec<u8>)> {
-        let state = self.state();
-        state.tail.last_block().map(|(index, part)| (index, sealed(part)))
-    }
-}
-
-fn sealed(part: &[u8]) -> Vec<u8> {
-    let mut sealed = Vec::with_capacity(part.len() + blocks::CHECKSUM_BYTES);
-    blocks::seal_into(&mut sealed, part);
-    sealed
-}
-
 impl<C: Connect> ByteTier for RedisTier<C> {
     /// At once, with nothing counted: what others store here is theirs as well.
     async fn join(&self) -> Contents {
@@ -470,11 +403,7 @@ impl<C: Connect> ByteTier for RedisTier<C> {
     ) -> Result<(), TierError> {
         let keys = Keys { key, name };
         let generation = self.shared.link.join_generation(keys, GENERATION_TIME).await?;
-        let writer = Writer {
-            keys,
-            generation,
-            state: Mutex::new(Writing { tail: Tail::new(PART_BYTES), phase: Phase::Writing }),
-        };
+        let writer = Writer::new("redis", keys, generation);
         self.shared.open().writers.insert(handle, Arc::new(writer));
         Ok(())
     }
@@ -532,5 +461,7 @@ impl<C: Connect> ByteTier for RedisTier<C> {
 
 #[cfg(test)]
 mod fuzz;
+#[cfg(test)]
+mod login_tests;
 #[cfg(test)]
 mod tests;

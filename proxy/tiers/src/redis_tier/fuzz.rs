@@ -1,7 +1,7 @@
 //! What lies in Redis, where anybody may have written.
 
-use super::{keys::Generation, stored_head::StoredHead};
 use crate::blocks::Layout;
+use crate::shared::{keys::Generation, stored_head::StoredHead};
 use std::{sync::Arc, time::Duration};
 use tiergate_engine::{ByteCount, CacheKey, Fields, Head, Record, RecordName, StoredFreshness, WallTime};
 

@@ -1,8 +1,12 @@
 //! One connection to Redis, made when it is needed and given up after a failure, and the few commands that
 //! use it.
 
-use super::keys::{self, Generation, Keys};
-use crate::{abort::Task, connect::Connect};
+use super::RedisAddress;
+use crate::{
+    abort::Task,
+    connect::Connect,
+    shared::keys::{self, Generation, Keys},
+};
 use bytes::Bytes;
 use redis::{
     AsyncConnectionConfig, Cmd, FromRedisValue, Pipeline, RedisConnectionInfo, RedisError, RedisResult,
@@ -51,7 +55,7 @@ pub(super) enum Publication {
 
 pub(crate) struct Link<C: Connect> {
     connector: C,
-    authority: String,
+    address: RedisAddress,
     command_time_max: Duration,
     /// Held while a connection is made, so that commands which begin at once share it.
     connection: Mutex<Option<Arc<Connection>>>,
@@ -76,8 +80,18 @@ enum Failure {
 }
 
 impl<C: Connect> Link<C> {
-    pub(crate) fn new(connector: C, authority: String, command_time_max: Duration) -> Self {
-        Self { connector, authority, command_time_max, connection: Mutex::new(None) }
+    pub(crate) fn new(connector: C, address: RedisAddress, command_time_max: Duration) -> Self {
+        Self { connector, address, command_time_max, connection: Mutex::new(None) }
+    }
+
+    /// A key as it is called there: whoever shares the server has other prefixes. Every key that is sent goes
+    /// through here.
+    pub(super) fn named(&self, key: &str) -> String {
+        format!("{}{key}", self.address.prefix)
+    }
+
+    fn all_named(&self, keys: &[String]) -> Vec<String> {
+        keys.iter().map(|key| self.named(key)).collect()
     }
 
     #[cfg(test)]
@@ -96,7 +110,7 @@ impl<C: Connect> Link<C> {
     /// The value of a key, if there is one.
     pub(super) async fn lookup(&self, key: &str) -> Result<Option<Bytes>, TierError> {
         let mut get = redis::cmd("GET");
-        get.arg(key);
+        get.arg(self.named(key));
         self.run("GET", Commands::One(get)).await
     }
 
@@ -107,14 +121,14 @@ impl<C: Connect> Link<C> {
         other: &str,
     ) -> Result<(Option<Bytes>, Option<Bytes>), TierError> {
         let mut mget = redis::cmd("MGET");
-        mget.arg(one).arg(other);
+        mget.arg(self.named(one)).arg(self.named(other));
         self.run("MGET", Commands::One(mget)).await
     }
 
     /// Sets a key for a time.
     pub(super) async fn store(&self, key: &str, value: Vec<u8>, time: Duration) -> Result<(), TierError> {
         let mut set = redis::cmd("SET");
-        set.arg(key).arg(value).arg("PX").arg(millis(time));
+        set.arg(self.named(key)).arg(value).arg("PX").arg(millis(time));
         self.run("SET", Commands::One(set)).await
     }
 
@@ -122,7 +136,7 @@ impl<C: Connect> Link<C> {
     pub(super) async fn expire_all(&self, keys: &[String], time: Duration) -> Result<bool, TierError> {
         let mut pipeline = redis::pipe();
         for key in keys {
-            pipeline.cmd("PEXPIRE").arg(key).arg(millis(time));
+            pipeline.cmd("PEXPIRE").arg(self.named(key)).arg(millis(time));
         }
         let found: Vec<i64> = self.run("PEXPIRE", Commands::Many(pipeline)).await?;
         Ok(found.len() == keys.len() && found.iter().all(|found| *found == 1))
@@ -133,7 +147,8 @@ impl<C: Connect> Link<C> {
     pub(super) async fn join_generation(&self, keys: Keys, time: Duration) -> Result<Generation, TierError> {
         let mut eval = redis::cmd("EVAL");
         eval.arg(JOIN_SCRIPT).arg(1);
-        eval.arg(keys::generation(keys.key.target)).arg(Generation(keys.name).encode()).arg(millis(time));
+        let generation = self.named(&keys::generation(keys.key.target));
+        eval.arg(generation).arg(Generation(keys.name).encode()).arg(millis(time));
         let found: Bytes = self.run("EVAL", Commands::One(eval)).await?;
         Generation::decode(&found).ok_or_else(|| {
             TierError::Failed(format!("redis: the generation of {} cannot be read", keys.key.target))
@@ -150,9 +165,9 @@ impl<C: Connect> Link<C> {
     ) -> Result<Publication, TierError> {
         let mut eval = redis::cmd("EVAL");
         eval.arg(PUBLISH_SCRIPT).arg(3);
-        eval.arg(keys::generation(keys.key.target))
-            .arg(keys.head_in_waiting())
-            .arg(keys::current(keys.key))
+        eval.arg(self.named(&keys::generation(keys.key.target)))
+            .arg(self.named(&keys.head_in_waiting()))
+            .arg(self.named(&keys::current(keys.key)))
             .arg(generation.encode())
             .arg(millis(time));
         if self.run("EVAL", Commands::One(eval)).await? {
@@ -171,7 +186,8 @@ impl<C: Connect> Link<C> {
         time: Duration,
     ) -> Result<bool, TierError> {
         let mut eval = redis::cmd("EVAL");
-        eval.arg(FRESHEN_SCRIPT).arg(1).arg(keys::current(key)).arg(read).arg(head).arg(millis(time));
+        let current = self.named(&keys::current(key));
+        eval.arg(FRESHEN_SCRIPT).arg(1).arg(current).arg(read).arg(head).arg(millis(time));
         self.run("EVAL", Commands::One(eval)).await
     }
 
@@ -179,8 +195,8 @@ impl<C: Connect> Link<C> {
     pub(super) async fn purge(&self, target: CacheKey) -> Result<bool, TierError> {
         let mut pipeline = redis::pipe();
         // In this order: a commit between the two is refused. The other way round, it would stay.
-        pipeline.cmd("DEL").arg(keys::generation(target)).ignore();
-        pipeline.cmd("DEL").arg(keys::current(StoredKey::plain(target)));
+        pipeline.cmd("DEL").arg(self.named(&keys::generation(target))).ignore();
+        pipeline.cmd("DEL").arg(self.named(&keys::current(StoredKey::plain(target))));
         let (existed,) = self.run("DEL", Commands::Many(pipeline)).await?;
         Ok(existed)
     }
@@ -188,7 +204,7 @@ impl<C: Connect> Link<C> {
     /// Deletes keys; says how many there were. `keys` is not empty.
     pub(super) async fn delete(&self, keys: &[String]) -> Result<u64, TierError> {
         let mut del = redis::cmd("DEL");
-        del.arg(keys);
+        del.arg(self.all_named(keys));
         self.run("DEL", Commands::One(del)).await
     }
 
@@ -200,7 +216,7 @@ impl<C: Connect> Link<C> {
         arguments: &[Bytes],
     ) -> Result<T, TierError> {
         let mut eval = redis::cmd("EVAL");
-        eval.arg(script).arg(keys.len()).arg(keys);
+        eval.arg(script).arg(keys.len()).arg(self.all_named(keys));
         for argument in arguments {
             eval.arg(&argument[..]);
         }
@@ -223,8 +239,9 @@ impl<C: Connect> Link<C> {
             Ok(Ok(value)) => return Ok(value),
             Ok(Err(Failure::Refused(error))) => {
                 return Err(TierError::Failed(format!(
-                    "redis: {name} at {} was refused: {error}",
-                    self.authority
+                    "redis: {name} at {} was refused: {error}{}",
+                    self.address.authority,
+                    advice(&error)
                 )));
             }
             Ok(Err(Failure::Broken(error))) => error.to_string(),
@@ -234,7 +251,7 @@ impl<C: Connect> Link<C> {
         if let Some(used) = used {
             used.is_given_up.store(true, Ordering::Relaxed);
         }
-        Err(TierError::Failed(format!("redis: {name} at {}: {error}", self.authority)))
+        Err(TierError::Failed(format!("redis: {name} at {}: {error}", self.address.authority)))
     }
 
     async fn connect(&self) -> Result<Arc<Connection>, Failure> {
@@ -246,12 +263,12 @@ impl<C: Connect> Link<C> {
         }
         let stream = self
             .connector
-            .connect(&self.authority)
+            .connect(&self.address.authority)
             .await
             .map_err(|error| Failure::Connect(error.to_string()))?;
         // The crate's own time limits are off: one limit, ours, is over each command as a whole.
         let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
-        let info = RedisConnectionInfo::default().set_skip_set_lib_name();
+        let info = self.address.login();
         let (commands, driver) = MultiplexedConnection::new_with_config(&info, stream, config)
             .await
             .map_err(|error| Failure::Connect(error.to_string()))?;
@@ -262,6 +279,29 @@ impl<C: Connect> Link<C> {
         });
         *connection = Some(Arc::clone(&made));
         Ok(made)
+    }
+}
+
+impl RedisAddress {
+    /// What is sent before the first command: nothing that is not configured.
+    fn login(&self) -> RedisConnectionInfo {
+        let Self { authority: _, user, password, database, prefix: _ } = self;
+        let info = RedisConnectionInfo::default().set_skip_set_lib_name().set_db((*database).into());
+        let Some(password) = password else { return info };
+        let info = info.set_password(password);
+        match user {
+            Some(user) => info.set_username(user),
+            None => info,
+        }
+    }
+}
+
+/// What to do about a refusal, if we know.
+fn advice(error: &RedisError) -> &'static str {
+    match error.code() {
+        Some("NOPERM") => ": let this user do that (ACL SETUSER); docs/operate.md names what a user needs",
+        Some("NOAUTH") => ": configure a password",
+        _ => "",
     }
 }
 

@@ -32,6 +32,11 @@ impl Server {
     }
 }
 
+/// A key as it is called where no prefix is configured.
+fn named(key: String) -> String {
+    format!("tg:{key}")
+}
+
 /// On a busy machine a real server may be slow, which is not what these tests are about.
 fn patient() -> RedisOptions {
     RedisOptions { command_time_max: Duration::from_secs(20) }
@@ -149,7 +154,7 @@ async fn a_variant_lives_with_its_generation() {
     tier.write(WRITER, Bytes::from_static(b"hello")).await.expect("it is written");
     let record = Arc::new(Record { freshness, ..(*record).clone() });
     tier.commit(WRITER, Arc::clone(&record)).await.expect("it commits");
-    let generation = keys::generation(KEYS.key.target);
+    let generation = named(keys::generation(KEYS.key.target));
     for _ in 0..2 {
         let left = Duration::from_millis(server.ask(&[b"PTTL", generation.as_bytes()]));
         assert!(left > GENERATION_TIME * 2 && left <= lifetime + STALE_TIME, "{left:?}");
@@ -168,7 +173,7 @@ async fn a_lost_generation_publishes_nothing() {
         let server = Server::start();
         let tier = server.tier();
         write(&tier, b"hello").await;
-        let () = server.ask(&[b"DEL", keys::generation(KEYS.key.target).as_bytes()]);
+        let () = server.ask(&[b"DEL", named(keys::generation(KEYS.key.target)).as_bytes()]);
         if opens_again {
             let other = Handle { id: WriterId(2), ..WRITER };
             tier.open(other, KEYS.key, RecordName(1)).await.expect("it opens");
@@ -183,7 +188,7 @@ async fn a_lost_generation_publishes_nothing() {
 async fn a_generation_is_shared_and_prolonged() {
     let server = Server::start();
     let (one, two) = (server.tier(), server.tier());
-    let generation = keys::generation(KEYS.key.target);
+    let generation = named(keys::generation(KEYS.key.target));
     one.open(WRITER, KEYS.key, KEYS.name).await.expect("it opens");
     let () = server.ask(&[b"PEXPIRE", generation.as_bytes(), b"60000"]);
     two.open(WRITER, KEYS.key, RecordName(1)).await.expect("it opens");
@@ -202,23 +207,23 @@ async fn everything_expires_and_parts_last() {
     let (minute, fresh_for) = (Duration::from_secs(60), Duration::from_secs(50));
     let kept = fresh_for + STALE_TIME;
     write(&tier, &[7; 300_000]).await;
-    let part = left(KEYS.part(0));
+    let part = left(named(KEYS.part(0)));
     assert!(part > PART_TIME - minute && part <= PART_TIME, "{part:?}");
     tier.commit(WRITER, record(300_000)).await.expect("it commits");
-    let head = left(keys::current(KEYS.key));
+    let head = left(named(keys::current(KEYS.key)));
     assert!(head <= kept && head > kept - minute, "{head:?}");
     for index in 0..2 {
-        let part = left(KEYS.part(index));
+        let part = left(named(KEYS.part(index)));
         assert!(part > PART_TIME && part <= PART_TIME + kept, "part {index}: {part:?}");
     }
-    let generation = left(keys::generation(KEYS.key.target));
+    let generation = left(named(keys::generation(KEYS.key.target)));
     assert!(generation > kept - minute && generation <= kept, "{generation:?}");
     assert_eq!(server.ask::<u64>(&[b"DBSIZE"]), 4, "nothing else is left");
 
     let mut longer = Record::clone(&record(300_000));
     longer.freshness.lifetime += minute * 60;
     assert_eq!(tier.freshen(Arc::new(longer)).await, Ok(Freshening::Done));
-    for key in [keys::current(KEYS.key), KEYS.part(0), KEYS.part(1)] {
+    for key in [named(keys::current(KEYS.key)), named(KEYS.part(0)), named(KEYS.part(1))] {
         let prolonged = left(key);
         assert!(prolonged > kept + minute * 59, "{prolonged:?}");
     }
@@ -232,7 +237,7 @@ async fn a_body_with_a_hole_is_not_freshened() {
     let tier = server.tier();
     write(&tier, &[7; 300_000]).await;
     tier.commit(WRITER, record(300_000)).await.expect("it commits");
-    let () = server.ask(&[b"DEL", KEYS.part(1).as_bytes()]);
+    let () = server.ask(&[b"DEL", named(KEYS.part(1)).as_bytes()]);
     assert_eq!(tier.freshen(record(300_000)).await, Ok(Freshening::Absent));
 }
 
@@ -259,7 +264,7 @@ async fn a_part_that_changed_is_an_error() {
     let tier = server.tier();
     store(&tier, b"hello").await;
     tier.lookup(RECORD, KEYS.key).await.expect("it is whole");
-    let key = KEYS.part(0);
+    let key = named(KEYS.part(0));
     let whole: Vec<u8> = server.ask(&[b"GET", key.as_bytes()]);
     for byte in 0..whole.len() {
         let mut rotten = whole.clone();
@@ -284,7 +289,7 @@ async fn a_head_that_changed_is_an_error() {
     let server = Server::start();
     let tier = server.tier();
     store(&tier, b"hello").await;
-    let key = keys::current(KEYS.key);
+    let key = named(keys::current(KEYS.key));
     let whole: Vec<u8> = server.ask(&[b"GET", key.as_bytes()]);
     for byte in 0..whole.len() {
         let mut rotten = whole.clone();
@@ -294,7 +299,7 @@ async fn a_head_that_changed_is_an_error() {
         assert!(found.is_err(), "byte {byte}: {found:?}");
     }
     let other = StoredKey::plain(CacheKey(1));
-    let () = server.ask(&[b"SET", keys::current(other).as_bytes(), &whole]);
+    let () = server.ask(&[b"SET", named(keys::current(other)).as_bytes(), &whole]);
     let found = tier.lookup(RECORD, other).await;
     assert!(found.is_err(), "{found:?}");
 }
@@ -305,7 +310,7 @@ async fn a_commit_without_all_parts_fails() {
     let server = Server::start();
     let tier = server.tier();
     write(&tier, &[7; 300_000]).await;
-    let () = server.ask(&[b"DEL", KEYS.part(0).as_bytes()]);
+    let () = server.ask(&[b"DEL", named(KEYS.part(0)).as_bytes()]);
     let committed = tier.commit(WRITER, record(300_000)).await;
     assert!(committed.is_err(), "{committed:?}");
     assert_eq!(tier.lookup(RECORD, KEYS.key).await, Ok(None));
@@ -322,7 +327,7 @@ async fn a_discarded_writer_leaves_no_key() {
     let writer = tier.writer(WRITER).expect("it is open");
     assert_eq!(tier.shared.take_back(&writer).await, Ok(()));
     let left: Vec<String> = server.ask(&[b"KEYS", b"*"]);
-    assert_eq!(left, [keys::generation(KEYS.key.target)]);
+    assert_eq!(left, [named(keys::generation(KEYS.key.target))]);
 }
 
 /// While Redis is away every call fails; what was acknowledged and is still held can be read; when it is
@@ -365,7 +370,7 @@ async fn a_refused_command_keeps_the_connection() {
         line.and_then(|count| count.trim().parse::<u64>().ok())
     };
     let before = connections(clients());
-    let () = server.ask(&[b"LPUSH", keys::current(StoredKey::plain(CacheKey(9))).as_bytes(), b"x"]);
+    let () = server.ask(&[b"LPUSH", named(keys::current(StoredKey::plain(CacheKey(9)))).as_bytes(), b"x"]);
     let found = tier.lookup(RECORD, StoredKey::plain(CacheKey(9))).await;
     let error = found.expect_err("a list is no head").to_string();
     assert!(error.contains("GET") && error.contains("refused"), "{error}");
@@ -510,7 +515,7 @@ async fn a_late_commit_does_not_undo_a_delete() {
         delay.go_on.notify_one();
         delay.passed.notified().await;
         assert_eq!(tier.lookup(RECORD, KEYS.key).await, Ok(None));
-        let is_visible: bool = server.ask(&[b"EXISTS", keys::current(KEYS.key).as_bytes()]);
+        let is_visible: bool = server.ask(&[b"EXISTS", named(keys::current(KEYS.key)).as_bytes()]);
         assert!(!is_visible, "the late script published it: {then:?}");
         assert!(tier.shared.open().doubts.is_empty());
     }

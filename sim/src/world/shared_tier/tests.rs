@@ -6,7 +6,8 @@ use std::{io, sync::Arc, time::Duration};
 use tiergate_scenarios::FaultKind;
 use tiergate_stores::conformance::{feed_conformance, index_conformance};
 use tiergate_tiers::{
-    AnyTier, Connect, RedisOptions, RedisStore, RedisStoreOptions, RedisTier, conformance::conformance,
+    AnyTier, Connect, RedisAddress, RedisOptions, RedisStore, RedisStoreOptions, RedisTier,
+    conformance::conformance,
 };
 use tokio::{io::DuplexStream, time::Instant};
 
@@ -53,6 +54,21 @@ async fn the_imitation_conforms() {
         let tier = RedisTier::new(InProcess(server), "shared-tier:80", RedisOptions::default());
         conformance(&AnyTier::<_, SimMedium>::Redis(tier)).await;
     }
+}
+
+/// The client that logs in, has another database and another prefix gets the same.
+#[tokio::test(start_paused = true)]
+async fn the_imitation_lets_users_log_in() {
+    let server = Arc::new(Server::new(Always(Duration::ZERO, Instant::now())));
+    let address = RedisAddress {
+        user: Some("edge".to_owned()),
+        password: Some("sesame".to_owned()),
+        database: 3,
+        prefix: "other:".to_owned(),
+        ..RedisAddress::from("shared-tier:80")
+    };
+    let tier = RedisTier::new(InProcess(server), address, RedisOptions::default());
+    conformance(&AnyTier::<_, SimMedium>::Redis(tier)).await;
 }
 
 /// The same of the index and of the feed's log.

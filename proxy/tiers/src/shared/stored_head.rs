@@ -1,4 +1,4 @@
-//! A head as it lies in Redis: the encoded record, the generation that it was published under, and how its
+//! A head as it lies on a shared server: the encoded record, the generation that it was published under, and how its
 //! parts are cut.
 //!
 //! ```text
@@ -16,15 +16,15 @@ use tiergate_engine::{
 /// The largest part that this build reads, which bounds the memory of a read.
 const PART_BYTES_MAX: u32 = 4 << 20;
 
-pub(super) struct StoredHead {
-    pub(super) record: Record,
-    pub(super) generation: Generation,
-    pub(super) layout: Layout,
+pub(crate) struct StoredHead {
+    pub(crate) record: Record,
+    pub(crate) generation: Generation,
+    pub(crate) layout: Layout,
 }
 
 /// Why bytes are no head.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum HeadError {
+pub(crate) enum HeadError {
     /// They are too few, or not what was written.
     Checksum,
     /// They say that parts have this many bytes.
@@ -44,7 +44,7 @@ impl fmt::Display for HeadError {
 }
 
 impl StoredHead {
-    pub(super) fn encode(record: &Record, generation: Generation, layout: Layout) -> Vec<u8> {
+    pub(crate) fn encode(record: &Record, generation: Generation, layout: Layout) -> Vec<u8> {
         let mut bytes = format::encode(record);
         bytes.extend_from_slice(&generation.0.0.to_le_bytes());
         bytes.extend_from_slice(&layout.block_bytes.to_le_bytes());
@@ -53,7 +53,7 @@ impl StoredHead {
         bytes
     }
 
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, HeadError> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, HeadError> {
         let (content, checksum) = bytes.split_last_chunk::<4>().ok_or(HeadError::Checksum)?;
         let (record, part_bytes) = content.split_last_chunk::<4>().ok_or(HeadError::Checksum)?;
         if crc32fast::hash(content).to_le_bytes() != *checksum {
