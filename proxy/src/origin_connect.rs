@@ -11,13 +11,13 @@ use rustls::{
 };
 use std::{fmt, io, path::PathBuf, sync::Arc};
 use tiergate_tiers::{Connect, TcpConnect, http_head::Scheme};
-use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_util::either::Either;
 
-/// Connects to one origin.
+/// Connects to one origin, over what `C` connects.
 #[derive(Clone)]
-pub struct OriginConnect {
+pub struct OriginConnect<C = TcpConnect> {
+    connect: C,
     tls: Option<(TlsConnector, ServerName<'static>)>,
 }
 
@@ -53,7 +53,7 @@ impl std::error::Error for RootsError {}
 impl OriginConnect {
     /// Without TLS.
     pub const fn in_clear_text() -> Self {
-        Self { tls: None }
+        Self { connect: TcpConnect, tls: None }
     }
 
     /// Whom to trust is read once.
@@ -61,17 +61,31 @@ impl OriginConnect {
     /// # Errors
     /// The origin is `https`, and there is nobody to trust.
     pub fn new(origin: &OriginAddress, tls: &OriginTls) -> Result<Self, RootsError> {
+        Self::over(TcpConnect, origin, || roots(tls))
+    }
+}
+
+impl<C> OriginConnect<C> {
+    /// The same over another network, with these `roots` to trust.
+    ///
+    /// # Errors
+    /// As [`OriginConnect::new`].
+    pub fn over(
+        connect: C,
+        origin: &OriginAddress,
+        roots: impl FnOnce() -> Result<RootCertStore, RootsError>,
+    ) -> Result<Self, RootsError> {
         if origin.scheme() == Scheme::Http {
-            return Ok(Self::in_clear_text());
+            return Ok(Self { connect, tls: None });
         }
         let name = ServerName::try_from(origin.host().to_owned())
             .map_err(|_| RootsError::Name(origin.host().to_owned()))?;
         let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .expect("the provider speaks TLS 1.2 and 1.3")
-            .with_root_certificates(roots(tls)?)
+            .with_root_certificates(roots()?)
             .with_no_client_auth();
-        Ok(Self { tls: Some((TlsConnector::from(Arc::new(config)), name)) })
+        Ok(Self { connect, tls: Some((TlsConnector::from(Arc::new(config)), name)) })
     }
 }
 
@@ -103,11 +117,11 @@ fn roots(tls: &OriginTls) -> Result<RootCertStore, RootsError> {
     Ok(roots)
 }
 
-impl Connect for OriginConnect {
-    type Stream = Either<TcpStream, TlsStream<TcpStream>>;
+impl<C: Connect> Connect for OriginConnect<C> {
+    type Stream = Either<C::Stream, TlsStream<C::Stream>>;
 
     async fn connect(&self, authority: &str) -> io::Result<Self::Stream> {
-        let stream = TcpConnect.connect(authority).await?;
+        let stream = self.connect.connect(authority).await?;
         match &self.tls {
             None => Ok(Either::Left(stream)),
             Some((connector, name)) => {

@@ -6,7 +6,7 @@ use crate::{
     Workload, expect, time::written,
 };
 use std::fmt::{self, Display};
-use tiergate_config::{FrontOptions, Problem, RawFront, SyncPolicy};
+use tiergate_config::{FrontOptions, Problem, RawFront, SyncPolicy, ToldBy, told_by};
 use tiergate_engine::{ByteCount, Config, TierId};
 
 /// A scenario that holds together; whoever has one need not check again. [`RawScenario`] documents the
@@ -21,6 +21,8 @@ pub struct Scenario {
     pub cache: Config,
     /// How its edges treat clients.
     pub front: FrontOptions,
+    /// Who says whose a connection is.
+    pub told_by: ToldBy,
     /// How long the origin may take to the end of its head, in milliseconds.
     pub head_ms_max: u64,
     /// The largest body that L0 and L1 admit.
@@ -100,6 +102,15 @@ impl Scenario {
         self.cache.byte_tiers().any(|tier| tier == TierId::L3)
     }
 
+    /// Do clients come over TLS?
+    pub fn has_tls(&self) -> bool {
+        self.workload.tls_percent > 0
+            || match &self.workload.requests {
+                Requests::Drawn(_) => false,
+                Requests::Given(requests) => requests.iter().any(|request| request.tls),
+            }
+    }
+
     /// Do its edges have a disk each?
     pub fn has_disks(&self) -> bool {
         self.cache.byte_tiers().any(|tier| tier == TierId::L2)
@@ -159,10 +170,13 @@ impl TryFrom<RawScenario> for Scenario {
             forward,
             origin_host,
             trusted_proxies,
+            proxy_protocol,
         } = raw;
         // They are for sockets, of which this world has none. They are checked all the same.
         limits.check_connections()?;
         let front = RawFront { origin_host, origin_limits, forward, trusted_proxies, limits, timeouts };
+        let front = front.check()?;
+        let told_by = told_by("proxy_protocol", proxy_protocol, &front.trusted)?;
         let expects_service_by_default = !expect.tell_of_service();
         if expects_service_by_default {
             let (figure, expectation) = Expectations::SERVICE;
@@ -174,7 +188,8 @@ impl TryFrom<RawScenario> for Scenario {
             topology,
             latency_ms,
             cache,
-            front: front.check()?,
+            front,
+            told_by,
             head_ms_max,
             gates,
             stale_window_s,

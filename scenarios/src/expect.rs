@@ -172,6 +172,10 @@ figures! {
     AdminAnswered = "admin_answered", Added, None;
     /// Requests that were refused because too many came: 429, or 503 of that kind.
     TurnedAway = "turned_away", Added, None;
+    /// Whole responses that came over TLS.
+    WholeOverTls = "whole_over_tls", Added, None;
+    /// Lines of an access log with the client of whom a load balancer spoke, who is the one that asked.
+    LoggedClients = "logged_clients", Added, None;
     /// Interim responses (`103 Early Hints`) that clients were sent before a final one.
     InterimSeen = "interim_seen", Added, None;
     /// Objects stored in L2.
@@ -264,6 +268,8 @@ impl Expectations {
             | Figure::OddAnswered
             | Figure::AdminAnswered
             | Figure::TurnedAway
+            | Figure::WholeOverTls
+            | Figure::LoggedClients
             | Figure::AskedWhileSlow => expected.at_least.is_some(),
             Figure::Unanswered => expected.at_most.is_some(),
             // Zero of these, and no wait at all, is what a world shows in which nobody gets anything.

@@ -74,6 +74,10 @@ pub struct RawScenario {
     /// world every host is in `192.168.0.0/16`.
     #[serde(default)]
     pub trusted_proxies: Vec<String>,
+    /// Does each connection of a client begin with a header of the PROXY protocol? Then the client hosts are
+    /// load balancers with many clients, and `trusted_proxies` must name them. Default `false`.
+    #[serde(default)]
+    pub proxy_protocol: bool,
     /// How long an operation of a disk takes, in simulated time; at most 1s. Default `[0s, 2ms]`. What is in
     /// the page cache takes none.
     #[serde(
@@ -156,6 +160,9 @@ pub struct Topology {
     #[serde(default = "one")]
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 16)))]
     pub shards: u32,
+    /// Is the origin asked over TLS? Default `false`.
+    #[serde(default)]
+    pub origin_tls: bool,
 }
 
 fn one() -> u32 {

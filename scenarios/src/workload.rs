@@ -52,6 +52,9 @@ pub struct Workload {
     /// How many of a hundred requests come over HTTP/2.
     #[serde(default)]
     pub http2_percent: u8,
+    /// How many of a hundred requests come over TLS.
+    #[serde(default)]
+    pub tls_percent: u8,
     /// How many of a hundred requests are a `POST`, which changes the object.
     #[serde(default)]
     pub post_percent: u8,
@@ -71,7 +74,7 @@ pub struct Workload {
 
 impl Workload {
     /// Each share of requests with its key.
-    pub fn percents(&self) -> [(&'static str, u8); 11] {
+    pub fn percents(&self) -> [(&'static str, u8); 12] {
         [
             ("herd_percent", self.herd_percent),
             ("leave_percent", self.leave_percent),
@@ -81,6 +84,7 @@ impl Workload {
             ("range_percent", self.range_percent),
             ("conditional_percent", self.conditional_percent),
             ("http2_percent", self.http2_percent),
+            ("tls_percent", self.tls_percent),
             ("post_percent", self.post_percent),
             ("odd_percent", self.odd_percent),
             ("admin_percent", self.admin_percent),
@@ -98,6 +102,7 @@ impl Workload {
             "range_percent" => &mut self.range_percent,
             "conditional_percent" => &mut self.conditional_percent,
             "http2_percent" => &mut self.http2_percent,
+            "tls_percent" => &mut self.tls_percent,
             "post_percent" => &mut self.post_percent,
             "odd_percent" => &mut self.odd_percent,
             "admin_percent" => &mut self.admin_percent,
@@ -174,6 +179,9 @@ pub struct Request {
     /// It comes over HTTP/2.
     #[serde(default)]
     pub http2: bool,
+    /// It comes over TLS.
+    #[serde(default)]
+    pub tls: bool,
     /// In which of the three languages, from 0. Default 0.
     #[serde(default)]
     #[cfg_attr(feature = "schema", schemars(range(max = 2)))]

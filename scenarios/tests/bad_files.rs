@@ -41,9 +41,14 @@ fn message(from: &str, to: &str) -> String {
 /// Each row breaks one thing; the message names where it stands and what it may be.
 #[test]
 fn each_mistake_names_line_field_value_and_bound() {
-    let rows: [(&str, &str, &[&str]); 32] = [
+    let rows: [(&str, &str, &[&str]); 33] = [
         ("edges: 2", "edges: 0", &["s.yaml:3:", "`topology.edges` is 0", "1 to 6"]),
         ("edges: 2", "edges: -1", &["s.yaml:3:"]),
+        (
+            "cache:\n",
+            "proxy_protocol: true\ncache:\n",
+            &["s.yaml:4:", "`proxy_protocol` is true, but `trusted_proxies` names nobody"],
+        ),
         ("edges: 2", "edges: many", &["s.yaml:3:", "many"]),
         ("edges: 2", "edgse: 2", &["s.yaml:3:", "edgse", "edges"]),
         (

@@ -84,7 +84,7 @@ impl Case {
 }
 
 /// The sections in the order in which people read them.
-const SECTIONS: [&str; 22] = [
+const SECTIONS: [&str; 23] = [
     "name",
     "description",
     "seeds",
@@ -99,6 +99,7 @@ const SECTIONS: [&str; 22] = [
     "forward",
     "origin_host",
     "trusted_proxies",
+    "proxy_protocol",
     "objects",
     "workload",
     "faults",
@@ -165,6 +166,7 @@ fn of_request(request: &tiergate_scenarios::Request) -> Value {
         ("conditional", request.conditional),
         ("post", request.post),
         ("http2", request.http2),
+        ("tls", request.tls),
     ] {
         if is_so {
             put(key, json!(true));

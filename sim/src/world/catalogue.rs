@@ -3,21 +3,30 @@
 use super::body;
 use tiergate_engine::{CacheKey, Random, Seed};
 use tiergate_scenarios::{Between, Objects, PurgeOf};
+use tiergate_tiers::http_head::Scheme;
 
 /// The host name that clients ask for.
 pub(crate) const AUTHORITY: &str = "example.test";
 
 /// Every object of one run.
 #[derive(Debug)]
-pub(crate) struct Catalogue(Vec<Object>);
+pub(crate) struct Catalogue {
+    objects: Vec<Object>,
+    /// By which schemes they are asked for: what comes over TLS is keyed apart.
+    schemes: &'static [Scheme],
+}
 
 /// One object.
 #[derive(Debug)]
 pub(crate) struct Object {
     /// Path and query.
     pub target: String,
-    /// What the engine calls it.
+    /// What the engine calls it, where it is asked for in clear text.
     pub key: CacheKey,
+    /// The same over TLS.
+    encrypted: CacheKey,
+    /// What it is called over TLS.
+    encrypted_name: String,
     /// Does the origin send it in chunks, without a length before it?
     pub framing: Framing,
     /// May a shared cache store it?
@@ -75,37 +84,52 @@ pub(crate) struct Version {
 
 impl Catalogue {
     /// Draws the objects and all versions that appear before `until_ms`.
-    pub(crate) fn draw(objects: &Objects, until_ms: u64, seed: Seed) -> Self {
+    pub(crate) fn draw(objects: &Objects, has_tls: bool, until_ms: u64, seed: Seed) -> Self {
         // Each has its own chance: how many others there are changes nothing of it.
         let random = |number| seed.split(&format!("object {number}"));
         let draw = |number| Object::draw(number, objects, until_ms, &mut random(number));
-        Self((0..objects.count).map(draw).collect())
+        let schemes: &[Scheme] = if has_tls { &[Scheme::Http, Scheme::Https] } else { &[Scheme::Http] };
+        Self { objects: (0..objects.count).map(draw).collect(), schemes }
     }
 
     /// The object with this number.
     pub(crate) fn object(&self, number: u32) -> &Object {
-        &self.0[number as usize]
+        &self.objects[number as usize]
     }
 
-    /// The object with this number, if there is one.
-    pub(crate) fn key_of(&self, number: u32) -> Option<CacheKey> {
-        self.0.get(number as usize).map(|object| object.key)
+    /// The key over `scheme` of the object with this number, if there is one.
+    pub(crate) fn key_of(&self, number: u32, scheme: Scheme) -> Option<CacheKey> {
+        self.objects.get(number as usize).map(|object| object.key_over(scheme))
+    }
+
+    /// The number of what has this key.
+    pub(crate) fn number_of_key(&self, key: CacheKey) -> Option<u32> {
+        let is_its = |object: &Object| self.schemes.iter().any(|scheme| object.key_over(*scheme) == key);
+        (0..).zip(&self.objects).find(|(_, object)| is_its(object)).map(|(number, _)| number)
+    }
+
+    /// Every key of an object.
+    pub(crate) fn keys_of<'o>(&self, object: &'o Object) -> impl Iterator<Item = CacheKey> + use<'o> {
+        self.schemes.iter().map(|scheme| object.key_over(*scheme))
     }
 
     /// The number of the object at `target`.
     pub(crate) fn number_of(&self, target: &str) -> Option<u32> {
         let number = target.rsplit('/').next()?.parse().ok()?;
-        (*self.0.get(number as usize)?.target == *target).then_some(number)
+        (*self.objects.get(number as usize)?.target == *target).then_some(number)
     }
 
     /// Every key.
     pub(crate) fn keys(&self) -> impl Iterator<Item = CacheKey> {
-        self.0.iter().map(|object| object.key)
+        self.objects.iter().flat_map(|object| self.keys_of(object))
     }
 
-    /// The objects that a purge of `object` covers, if it is of `what`.
-    pub(crate) fn covered(&self, object: u32, what: PurgeOf) -> Vec<u32> {
+    /// The objects that a purge of `object` over `scheme` covers, if it is of `what`, and under which key. A
+    /// URL names what is stored for its own scheme.
+    pub(crate) fn covered(&self, object: u32, what: PurgeOf, scheme: Scheme) -> Vec<(u32, CacheKey)> {
         let of = self.object(object);
+        let is_of_url =
+            matches!(what, PurgeOf::Key | PurgeOf::SoftKey | PurgeOf::Prefix | PurgeOf::SoftPrefix);
         let is_covered = |other: &Object, number: u32| match what {
             PurgeOf::Key | PurgeOf::SoftKey => number == object,
             PurgeOf::Tag | PurgeOf::SoftTag => other.tag == of.tag,
@@ -113,20 +137,24 @@ impl Catalogue {
             PurgeOf::All | PurgeOf::SoftAll => true,
         };
         (0..)
-            .zip(&self.0)
+            .zip(&self.objects)
             .filter(|(number, other)| is_covered(other, *number))
-            .map(|(number, _)| number)
+            .flat_map(|(number, other)| {
+                let of_scheme = |own: &&Scheme| !is_of_url || **own == scheme;
+                self.schemes.iter().filter(of_scheme).map(move |own| (number, other.key_over(*own)))
+            })
             .collect()
     }
 
     /// What is asked for under this key.
     pub(crate) fn target_of(&self, key: CacheKey) -> Option<&str> {
-        Some(self.0.iter().find(|object| object.key == key)?.target.as_str())
+        let object = self.object(self.number_of_key(key)?);
+        Some(if object.key == key { &object.target } else { &object.encrypted_name })
     }
 
     /// How long a version of what has this key is.
     pub(crate) fn length_of(&self, key: CacheKey, version: u32) -> Option<u64> {
-        let object = self.0.iter().find(|object| object.key == key)?;
+        let object = self.object(self.number_of_key(key)?);
         let number = usize::try_from(version.checked_sub(1)?).ok()?;
         object.versions.get(number).map(|version| version.length)
     }
@@ -134,7 +162,7 @@ impl Catalogue {
     /// When each version of each object appears, in order of time: object and version number.
     pub(crate) fn publications(&self) -> Vec<(u64, u32, u32)> {
         let mut all: Vec<_> = (0..)
-            .zip(&self.0)
+            .zip(&self.objects)
             .flat_map(|(object, drawn)| {
                 (1..).zip(&drawn.versions).map(move |(number, version)| (version.from_ms, object, number))
             })
@@ -148,6 +176,8 @@ impl Object {
     fn draw(number: u32, objects: &Objects, until_ms: u64, random: &mut Random) -> Self {
         let target = format!("/{}/{number}", number / 10);
         let key = CacheKey::of(AUTHORITY, &target);
+        let encrypted = CacheKey::of(&format!("{AUTHORITY}:443"), &target);
+        let encrypted_name = format!("{target} over TLS");
         let framing =
             if percent(random, objects.chunked_percent) { Framing::Chunks } else { Framing::Length };
         let storage = if percent(random, objects.not_storable_percent) {
@@ -178,7 +208,29 @@ impl Object {
         let sets_cookie = percent(random, objects.cookie_percent);
         let hints = percent(random, objects.interim_percent);
         let tag = number.checked_rem(objects.tags);
-        Self { target, key, framing, storage, varies, says_date, has_tag, sets_cookie, hints, tag, versions }
+        Self {
+            target,
+            key,
+            encrypted,
+            encrypted_name,
+            framing,
+            storage,
+            varies,
+            says_date,
+            has_tag,
+            sets_cookie,
+            hints,
+            tag,
+            versions,
+        }
+    }
+
+    /// What the engine calls it, where it is asked for over `scheme`.
+    pub(crate) const fn key_over(&self, scheme: Scheme) -> CacheKey {
+        match scheme {
+            Scheme::Http => self.key,
+            Scheme::Https => self.encrypted,
+        }
     }
 
     /// What its path begins with, up to its number.

@@ -8,12 +8,14 @@ use super::{
     links::End,
     medium::SimMedium,
     planted::{Planted, PlantedOrigin, PlantedTier},
-    stage::{ORIGIN, PORT, SHARED_TIER, Stage, edge_name},
+    stage::{ORIGIN, PORT, SHARED_TIER, Stage, TLS_PORT, edge_name},
+    tls,
     wire::Wire,
 };
 use async_trait::async_trait;
 use std::{
     collections::BTreeMap,
+    fmt,
     fs::File,
     io,
     num::NonZeroU32,
@@ -32,15 +34,16 @@ use tiergate_invariants::{Edge, Version, What};
 use tiergate_proxy::{
     access_log::AccessLog,
     admin::{Guard, Listener},
-    front::{Agreed, Dial, Dialled, Doors, Front, Watchers},
+    front::{Dial, Dialled, Doors, Front, Opening, Watchers},
     metrics::{Metrics, Sources},
+    origin_connect::OriginConnect,
     readiness::Readiness,
 };
 use tiergate_recording::JsonRecorder;
 use tiergate_scenarios::Link;
 use tiergate_tiers::{
     AnyTier, Connect, HostField, HttpOrigin, LogOptions, LogTier, OriginOptions, RedisOptions, RedisStore,
-    RedisStoreOptions, RedisTier, http_head::Scheme,
+    RedisStoreOptions, RedisTier,
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -62,7 +65,7 @@ pub(crate) struct EdgeWorld;
 impl World for EdgeWorld {
     type Clock = SimulatedClock;
     type Spawn = TokioSpawn;
-    type Origin = PlantedOrigin<HttpOrigin<Wire>>;
+    type Origin = PlantedOrigin<HttpOrigin<ToOrigin>>;
     type Tier = PlantedTier<AnyTier<Wire, SimMedium>>;
     type Blobs = SimBlobs;
     type Index = RedisStore<Wire>;
@@ -79,7 +82,9 @@ pub(crate) async fn run(stage: Arc<Stage>, number: u32) -> turmoil::Result {
     // Whoever asks while the disk is being opened waits a moment, instead of being refused.
     let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;
     let names = Seed(stage.seed.split(&format!("names of edge {number}, start {start}")).bits());
-    let to_origin = stage.wire(Link::Origin, number, End::Edge);
+    let origin = stage.origin_address();
+    let to_origin = ToOrigin::over(stage.wire(Link::Origin, number, End::Edge), &origin, || Ok(tls::roots()))
+        .expect("it has a name, and there are roots");
     let mut tiers = Vec::new();
     if stage.scenario.has_shared_tier() {
         let tier = AnyTier::Redis(shared_tier(&stage, number));
@@ -118,7 +123,6 @@ pub(crate) async fn run(stage: Arc<Stage>, number: u32) -> turmoil::Result {
     let driver = Driver::start(parts, &cache, names, shards).await?;
     slot.drive(driver.clone());
     stage.log.serves(Edge(number));
-    let origin = format!("http://{ORIGIN}:{PORT}").parse().expect("a name and a port are an address");
     let options = FrontOptions {
         purge_token: Some(PURGE_TOKEN.to_owned().into()),
         // TLS would say beforehand that they may.
@@ -139,15 +143,39 @@ pub(crate) async fn run(stage: Arc<Stage>, number: u32) -> turmoil::Result {
     // Nobody waits for the last connection: a host ends at once.
     let (open, _closed) = mpsc::channel(1);
     let front = Front::new(driver, origin, options, watchers, names.0, open);
-    let doors = Doors::new(front.dialling(Arc::new(to_origin)), None);
+    let doors = Doors::new(front.dialling(Arc::new(Dialling(to_origin))), None);
     // An edge never drains: it is killed.
     let (_stop, stopping) = watch::channel(false);
 
+    let told_by = stage.scenario.told_by;
+    if stage.scenario.has_tls() {
+        let listener = TcpListener::bind(("0.0.0.0", TLS_PORT)).await?;
+        let opening = Opening { told_by, tls: Some(tls::at_edge()) };
+        let (stage, doors, stopping) = (Arc::clone(&stage), doors.clone(), stopping.clone());
+        tokio::spawn(answer_clients(stage, number, listener, opening, doors, stopping));
+    }
+    let opening = Opening { told_by, tls: None };
+    Ok(answer_clients(stage, number, listener, opening, doors, stopping).await?)
+}
+
+/// Until its host ends.
+async fn answer_clients(
+    stage: Arc<Stage>,
+    number: u32,
+    listener: TcpListener,
+    opening: Opening,
+    doors: Doors<EdgeWorld>,
+    stopping: watch::Receiver<bool>,
+) -> io::Result<()> {
     loop {
         let (stream, peer) = listener.accept().await?;
-        let stream = stage.wire(Link::Clients, number, End::Edge).on(stream);
-        let wire = tiergate_proxy::front::Wire::new(stream, peer, Scheme::Http);
-        tokio::spawn(doors.clone().serve(wire, Agreed::Nothing, stopping.clone()));
+        let mut stream = stage.wire(Link::Clients, number, End::Edge).on(stream);
+        let (opening, doors, mut stopping) = (opening.clone(), doors.clone(), stopping.clone());
+        tokio::spawn(async move {
+            if let Some(whose) = opening.whose(&mut stream, peer, &doors, &mut stopping).await {
+                opening.serve(stream, whose, doors, stopping).await;
+            }
+        });
     }
 }
 
@@ -170,12 +198,24 @@ async fn answer_operators(stage: Arc<Stage>, number: u32, admin: Listener<EdgeWo
     }
 }
 
+/// How an edge connects to the origin: as a proxy does.
+type ToOrigin = OriginConnect<Wire>;
+
+/// The same for what Pingora passes, which is given what TLS has already decrypted.
+struct Dialling(ToOrigin);
+
+impl fmt::Debug for Dialling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dialling").finish_non_exhaustive()
+    }
+}
+
 #[async_trait]
-impl Dial for Wire {
+impl Dial for Dialling {
     /// For what goes around the cache. Pingora's own times are not the world's, so nobody waits longer here.
     async fn dial(&self) -> io::Result<Box<dyn Dialled>> {
         let authority = format!("{ORIGIN}:{PORT}");
-        let connected = timeout(CONNECT_TIME_MAX, self.connect(&authority)).await;
+        let connected = timeout(CONNECT_TIME_MAX, self.0.connect(&authority)).await;
         Ok(Box::new(connected.map_err(|_elapsed| io::ErrorKind::TimedOut)??))
     }
 }

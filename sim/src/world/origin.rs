@@ -11,6 +11,7 @@ use super::{
     catalogue::{Framing, Object, Storage, between, percent, tag_name},
     links::End,
     stage::{EPOCH_S, PORT, Stage},
+    tls,
 };
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request};
@@ -30,7 +31,10 @@ use std::{
 use tiergate_engine::Random;
 use tiergate_invariants::{Edge, Version, Violation, What};
 use tiergate_scenarios::{Between, FaultKind, Figure, Link};
-use tokio::time::{Sleep, sleep};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::{Sleep, sleep},
+};
 use turmoil::net::TcpListener;
 
 /// Bytes of a body sent at a time, so that a body takes several pieces whatever its length.
@@ -47,14 +51,28 @@ pub(crate) async fn run(stage: Arc<Stage>) -> turmoil::Result {
             continue;
         };
         let next = Next::default();
-        let stream = Raw::new(stage.wire(Link::Origin, edge, End::Far).on(stream), next.clone());
+        let stream = stage.wire(Link::Origin, edge, End::Far).on(stream);
         let connection = Connection { stage: Arc::clone(&stage), answers: Arc::clone(&answers), edge, next };
-        let service = service_fn(move |request| answer(connection.clone(), request));
-        let connection =
-            http1::Builder::new().auto_date_header(false).serve_connection(TokioIo::new(stream), service);
-        // How it ended, the client sees.
-        tokio::spawn(async move { drop(connection.await) });
+        match stage.scenario.topology.origin_tls {
+            false => drop(tokio::spawn(serve(connection, stream))),
+            true => drop(tokio::spawn(async move {
+                // Whoever does not shake hands sees how it ended as well.
+                if let Ok(stream) = tls::at_origin().accept(stream).await {
+                    serve(connection, stream).await;
+                }
+            })),
+        }
     }
+}
+
+/// Answers all requests of a connection.
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(connection: Connection, stream: S) {
+    let stream = Raw::new(stream, connection.next.clone());
+    let service = service_fn(move |request| answer(connection.clone(), request));
+    let connection =
+        http1::Builder::new().auto_date_header(false).serve_connection(TokioIo::new(stream), service);
+    // How it ended, the client sees.
+    drop(connection.await);
 }
 
 /// A connection of an edge.
@@ -77,13 +95,15 @@ async fn publish(stage: Arc<Stage>) {
         }
         let object = stage.catalogue.object(number);
         let drawn = object.version(version);
-        stage.log.push(What::Published {
-            key: object.key,
-            version: Version(version),
-            length: drawn.length,
-            storable: object.is_storable(),
-            lifetime_ns: drawn.lifetime_s * 1_000_000_000,
-        });
+        for key in stage.catalogue.keys_of(object) {
+            stage.log.push(What::Published {
+                key,
+                version: Version(version),
+                length: drawn.length,
+                storable: object.is_storable(),
+                lifetime_ns: drawn.lifetime_s * 1_000_000_000,
+            });
+        }
         stage.publish(number, version);
     }
 }
@@ -107,7 +127,7 @@ async fn answer(of: Connection, request: Request<Incoming>) -> Result<Response<A
     let Some(number) = stage.catalogue.number_of(asked.uri.path()) else {
         return Ok(alone(stage, StatusCode::NOT_FOUND));
     };
-    if let Some(wrong) = forwarded::wrong(&asked.headers, &stage.scenario.front) {
+    if let Some(wrong) = forwarded::wrong(&asked.headers, &stage.scenario) {
         let detail = format!("edge {edge} told the origin {wrong}");
         stage.log.fail(Violation { rule: "forwarded", detail });
     }
@@ -138,7 +158,8 @@ async fn answer(of: Connection, request: Request<Incoming>) -> Result<Response<A
         stage.log.count(Figure::OriginRequests, 1);
         return Ok(alone(stage, StatusCode::SERVICE_UNAVAILABLE));
     }
-    stage.log.push(What::OriginAnswered { edge: Edge(edge), key: object.key, version: Version(version) });
+    let key = object.key_over(forwarded::scheme(&asked.headers, &stage.scenario));
+    stage.log.push(What::OriginAnswered { edge: Edge(edge), key, version: Version(version) });
     if temper.resets {
         stage.log.arm(FaultKind::OriginResets);
         stage.log.fire_answer(FaultKind::OriginResets, number, answer);

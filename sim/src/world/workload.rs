@@ -8,6 +8,7 @@ use tiergate_engine::{ByteCount, Random, Seed};
 use tiergate_scenarios::{
     ADMIN_REQUESTS, Between, Millis, ODD_REQUESTS, Popularity, PurgeOf, Request, Requests, Scenario, Workload,
 };
+use tiergate_tiers::http_head::Scheme;
 
 /// One request to come.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +21,8 @@ pub(crate) struct Job {
     pub language: u8,
     /// Over HTTP/2?
     pub is_http2: bool,
+    /// Over TLS?
+    pub is_tls: bool,
     /// Does it go to the admin listener?
     pub is_admins: bool,
     /// What it wants.
@@ -149,6 +152,7 @@ fn drawn(
             object,
             language,
             is_http2,
+            is_tls: shape.tls_percent > 0 && percent(random, shape.tls_percent),
             is_admins: shape.admin_percent > 0 && percent(random, shape.admin_percent),
             wants,
             reads,
@@ -187,10 +191,29 @@ impl Job {
             object: request.object,
             language: request.language,
             is_http2: request.http2,
+            is_tls: request.tls,
             is_admins: request.admin.is_some(),
             wants,
             reads,
         }
+    }
+
+    /// Of its URL.
+    pub(crate) const fn scheme(self) -> Scheme {
+        if self.is_tls { Scheme::Https } else { Scheme::Http }
+    }
+
+    /// The same in letters.
+    pub(crate) const fn scheme_name(self) -> &'static str {
+        match self.scheme() {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        }
+    }
+
+    /// Is it an odd one?
+    pub(crate) const fn is_odd(self) -> bool {
+        matches!(self.wants, Wants::Odd(_))
     }
 
     /// The same as a file has it.
@@ -220,6 +243,7 @@ impl Job {
                 _ => self.is_admins.then_some(0),
             },
             http2: self.is_http2,
+            tls: self.is_tls,
             language: self.language,
         }
     }

@@ -81,7 +81,7 @@ impl Client {
                 named
             }
             (416, Wants::Range(..)) => None,
-            _ => return Got::Whole { status, age: age(head), spans: self.spans(&runs) },
+            _ => return Got::Whole { status, age: age(head), spans: self.spans(job, &runs) },
         };
         // What names no version cannot be judged, and has been answered all the same.
         let Some((version, length)) =
@@ -110,9 +110,10 @@ impl Client {
         }
     }
 
-    fn spans(&self, runs: &[Run]) -> Vec<Span> {
-        let of =
-            |(number, version)| Some((self.stage.catalogue.key_of(body::named(number).0)?, Version(version)));
+    fn spans(&self, job: Job, runs: &[Run]) -> Vec<Span> {
+        let of = |(number, version)| {
+            Some((self.stage.catalogue.key_of(body::named(number).0, job.scheme())?, Version(version)))
+        };
         runs.iter()
             .map(|run| Span { of: run.of.and_then(of), offset: run.offset, length: run.length })
             .collect()
