@@ -3,7 +3,7 @@
 use crate::{
     ADMIN_REQUESTS, Between, Expectation, Expectations, Fault, FaultKey, FaultKind, Faults, Link, Millis,
     ODD_REQUESTS, Objects, RawFault, RawScenario, Request, Requests, Scope, Swarm, Topology, When, Which,
-    Workload, expect, time::written,
+    Window, Workload, expect, time::written,
 };
 use std::fmt::{self, Display};
 use tiergate_config::{FrontOptions, Problem, RawFront, SyncPolicy, ToldBy, told_by};
@@ -27,8 +27,11 @@ pub struct Scenario {
     pub head_ms_max: u64,
     /// The largest body that L0 and L1 admit.
     pub gates: [ByteCount; 2],
-    /// The longest that the configuration lets anything be served past its lifetime, in seconds.
+    /// The longest that anything may be served past its lifetime, in seconds.
     pub stale_window_s: u64,
+    /// For how many seconds the configuration lets what is stale be served that does not say so itself: while
+    /// it is asked about, and while the origin fails.
+    pub stale_windows_s: [u64; 2],
     pub objects: Objects,
     pub workload: Workload,
     pub faults: Faults,
@@ -143,7 +146,10 @@ impl TryFrom<RawScenario> for Scenario {
         check_expectations(&raw, &cache)?;
         let disk = check_disk(&raw)?;
         let http = raw.cache.http;
-        let stale_window_s = u64::from(http.stale_if_error_s.max(http.stale_while_revalidate_s));
+        let stale_windows_s = [http.stale_while_revalidate_s, http.stale_if_error_s].map(u64::from);
+        let of_objects = [raw.objects.stale_while_revalidate, raw.objects.stale_if_error];
+        let longest = of_objects.into_iter().flatten().map(|window| window.for_s.1);
+        let stale_window_s = longest.chain(stale_windows_s).max().unwrap_or_default();
         let head_ms_max = u64::from(raw.cache.resilience.deadline.head_ms_max);
         let gates = [raw.cache.l0.as_ref().map(|l0| l0.gate), raw.cache.l1.as_ref().map(|l1| l1.gate)]
             .map(|gate| gate.unwrap_or(ByteCount::ZERO));
@@ -193,6 +199,7 @@ impl TryFrom<RawScenario> for Scenario {
             head_ms_max,
             gates,
             stale_window_s,
+            stale_windows_s,
             objects,
             workload,
             faults,
@@ -240,7 +247,21 @@ fn check_world(raw: &RawScenario) -> Result<(), OutOfBounds> {
     number(objects.validators_percent, 0, 100, "objects.validators_percent")?;
     number(objects.date_percent, 0, 100, "objects.date_percent")?;
     number(objects.cookie_percent, 0, 100, "objects.cookie_percent")?;
-    number(objects.interim_percent, 0, 100, "objects.interim_percent")
+    number(objects.interim_percent, 0, 100, "objects.interim_percent")?;
+    for (window, key) in [
+        (objects.stale_while_revalidate, "stale_while_revalidate"),
+        (objects.stale_if_error, "stale_if_error"),
+    ] {
+        let Some(Window { percent, for_s: Between(least, most) }) = window else { continue };
+        number(percent, 1, 100, &format!("objects.{key}.percent"))?;
+        let for_ms = Between(least.saturating_mul(1_000), most.saturating_mul(1_000));
+        times(for_ms, 0, 86_400_000, &format!("objects.{key}.for"))?;
+    }
+    number(objects.no_cache_percent, 0, 100, "objects.no_cache_percent")?;
+    number(objects.must_revalidate_percent, 0, 100, "objects.must_revalidate_percent")?;
+    number(objects.weak_percent, 0, 100, "objects.weak_percent")?;
+    number(objects.redirect_percent, 0, 100, "objects.redirect_percent")?;
+    number(objects.missing_percent, 0, 100, "objects.missing_percent")
 }
 
 fn check_workload(raw: &RawScenario) -> Result<(), OutOfBounds> {
@@ -435,6 +456,10 @@ fn check_fault(
     if let Some(object) = said.object {
         number(object, 0, u64::from(raw.objects.count) - 1, &at(FaultKey::Object))?;
     }
+    if let Some(Millis(ms)) = said.retry_after {
+        let is_right = ms % 1_000 == 0 && ms <= TEN_MINUTES_MS;
+        holds(is_right, &at(FaultKey::RetryAfter), written(ms), FaultKey::RetryAfter.bound())?;
+    }
     holds(
         said.answer.is_none() || said.object.is_some(),
         &at(FaultKey::Answer),
@@ -454,6 +479,7 @@ fn check_fault(
         direction: said.direction.unwrap_or_default(),
         object: said.object,
         answer: said.answer,
+        retry_after_s: said.retry_after.map(|Millis(ms)| ms / 1_000),
     })
 }
 

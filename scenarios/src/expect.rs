@@ -142,6 +142,8 @@ figures! {
     StaleAnswers = "stale_answers", Added, None;
     /// Requests that reached the origin.
     OriginRequests = "origin_requests", Added, None;
+    /// Requests to an origin that answered 503, which were put off for as long as its `Retry-After` said.
+    WaitedAsTold = "waited_as_told", Added, None;
     /// How long after the faults were over a request was still asked that was not answered in full, at most,
     /// in milliseconds.
     RecoveredMs = "recovered_ms", Highest, None;
@@ -282,6 +284,7 @@ impl Expectations {
             | Figure::StaleAnswers
             | Figure::InterimSeen
             | Figure::OriginRequests
+            | Figure::WaitedAsTold
             | Figure::RecoveredMs
             | Figure::BreakersOpened
             | Figure::BreakersClosedMs

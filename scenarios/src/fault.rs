@@ -66,11 +66,14 @@ faults! {
     OriginTruncates = "origin_truncates", None, [Percent, Object, Answer];
     /// The origin closes the connection instead of answering.
     OriginResets = "origin_resets", None, [Percent, Object, Answer];
-    /// The origin answers 503, with a body that says so.
-    OriginErrors = "origin_errors", None, [Percent, Object, Answer];
+    /// The origin answers 503, and says after how long it is worth asking again, if the file does.
+    OriginErrors = "origin_errors", None, [Percent, Object, Answer, RetryAfter];
     /// The origin answers with a head that is malformed or too large, each time in one of some twenty ways,
     /// and closes the connection.
     OriginMalformed = "origin_malformed", None, [Percent, Object, Answer];
+    /// The origin announces a length and sends less, and takes the answer for sent; or it sends more behind
+    /// the answer, which looks like another one.
+    OriginLies = "origin_lies", None, [Percent, Object, Answer];
     /// An edge and the origin cannot reach each other.
     PartitionOrigin = "partition_origin", None, [Times, At, For, Edge, Direction];
     /// An edge and the shared tier cannot reach each other.
@@ -156,11 +159,13 @@ pub enum FaultKey {
     Object,
     /// Only the answer with this number, from 0, of those about `object`.
     Answer,
+    /// What `Retry-After` says, in whole seconds, at most 10min. Default: nothing.
+    RetryAfter,
 }
 
 impl FaultKey {
     /// Every key.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Times,
         Self::At,
         Self::For,
@@ -174,6 +179,7 @@ impl FaultKey {
         Self::Direction,
         Self::Object,
         Self::Answer,
+        Self::RetryAfter,
     ];
 
     /// May it be left out by who takes it? Of `times` and `at` one must be there.
@@ -185,7 +191,8 @@ impl FaultKey {
             | Self::Edge
             | Self::Direction
             | Self::Object
-            | Self::Answer => true,
+            | Self::Answer
+            | Self::RetryAfter => true,
             Self::For | Self::Percent | Self::Delay | Self::By | Self::Link | Self::BytesPerSecond => false,
         }
     }
@@ -206,6 +213,7 @@ impl FaultKey {
             Self::Direction => "`both`, `out` or `in`",
             Self::Object => "the number of an object",
             Self::Answer => "the number of an answer",
+            Self::RetryAfter => "a time in whole seconds, up to 10min",
         }
     }
 
@@ -225,6 +233,7 @@ impl FaultKey {
             Self::Direction => "direction",
             Self::Object => "object",
             Self::Answer => "answer",
+            Self::RetryAfter => "retry_after",
         }
     }
 }
@@ -251,6 +260,7 @@ pub struct RawFault {
     pub direction: Option<Direction>,
     pub object: Option<u32>,
     pub answer: Option<u32>,
+    pub retry_after: Option<Millis>,
 }
 
 impl RawFault {
@@ -270,6 +280,7 @@ impl RawFault {
             FaultKey::Direction => self.direction.is_some(),
             FaultKey::Object => self.object.is_some(),
             FaultKey::Answer => self.answer.is_some(),
+            FaultKey::RetryAfter => self.retry_after.is_some(),
         }
     }
 }
@@ -294,6 +305,7 @@ pub struct Fault {
     pub direction: Direction,
     pub object: Option<u32>,
     pub answer: Option<u32>,
+    pub retry_after_s: Option<u64>,
 }
 
 impl Fault {
@@ -313,6 +325,7 @@ impl Fault {
             direction: Direction::Both,
             object: None,
             answer: None,
+            retry_after_s: None,
         }
     }
 

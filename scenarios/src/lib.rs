@@ -220,6 +220,43 @@ pub struct Objects {
     /// How many of a hundred objects come after an interim response (`103 Early Hints`). Default 0.
     #[serde(default)]
     pub interim_percent: u8,
+    /// Some objects may be used stale while they are asked about (`stale-while-revalidate`). Default: none.
+    #[serde(default)]
+    pub stale_while_revalidate: Option<Window>,
+    /// Some objects may be used stale while the origin fails (`stale-if-error`). Default: none.
+    #[serde(default)]
+    pub stale_if_error: Option<Window>,
+    /// How many of a hundred objects must be asked about before each use (`no-cache`). They all come with an
+    /// entity tag. Default 0.
+    #[serde(default)]
+    pub no_cache_percent: u8,
+    /// How many of a hundred objects must not be used once they are stale (`must-revalidate`). Default 0.
+    #[serde(default)]
+    pub must_revalidate_percent: u8,
+    /// How many of a hundred entity tags are weak. Default 0.
+    #[serde(default)]
+    pub weak_percent: u8,
+    /// How many of a hundred objects are redirects, of which each version leads elsewhere: 301, 302, 307 or
+    /// 308. Default 0.
+    #[serde(default)]
+    pub redirect_percent: u8,
+    /// Of those that are no redirects, how many of a hundred are not there: 404, or 410. Default 0.
+    #[serde(default)]
+    pub missing_percent: u8,
+}
+
+/// What some objects may be used for when they are stale.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Window {
+    /// How many of a hundred objects. 1 to 100.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 100)))]
+    pub percent: u8,
+    /// For how long after their lifetime, in whole seconds: at most 24h.
+    #[serde(rename = "for", deserialize_with = "time::between_s")]
+    #[cfg_attr(feature = "schema", schemars(with = "Between<time::Seconds>"))]
+    pub for_s: Between<u64>,
 }
 
 /// Objects that are larger than the others.

@@ -24,6 +24,7 @@ impl Case {
     /// Says of one seed all that it draws before its world begins, and which answers of the origin it spoils.
     pub(super) fn pin(&mut self, seed: u64, drawn: &Drawn, record: &Record) {
         let stall = self.0.pointer("/faults/origin_stalls/for").cloned();
+        let retry_after = self.0.pointer("/faults/origin_errors/retry_after").cloned();
         let mut faults = Map::new();
         let mut push = |kind: FaultKind, fault: Value| {
             let list = faults.entry(kind.as_str()).or_insert_with(|| json!([]));
@@ -36,6 +37,9 @@ impl Case {
             let mut fault = json!({"percent": 100, "object": object, "answer": answer});
             if let (FaultKind::OriginStalls, Some(stall)) = (kind, &stall) {
                 fault["for"] = stall.clone();
+            }
+            if let (FaultKind::OriginErrors, Some(retry_after)) = (kind, &retry_after) {
+                fault["retry_after"] = retry_after.clone();
             }
             push(*kind, fault);
         }
@@ -127,7 +131,8 @@ fn of_episode(episode: &Episode) -> Value {
             | FaultKey::Capacity
             | FaultKey::Direction
             | FaultKey::Object
-            | FaultKey::Answer => continue,
+            | FaultKey::Answer
+            | FaultKey::RetryAfter => continue,
         };
         fault.insert(key.as_str().to_owned(), value);
     }

@@ -2,7 +2,7 @@
 
 use super::body;
 use tiergate_engine::{CacheKey, Random, Seed};
-use tiergate_scenarios::{Between, Objects, PurgeOf};
+use tiergate_scenarios::{Between, Objects, PurgeOf, Window};
 use tiergate_tiers::http_head::Scheme;
 
 /// The host name that clients ask for.
@@ -37,6 +37,17 @@ pub(crate) struct Object {
     pub says_date: bool,
     /// Does it come with an entity tag?
     pub has_tag: bool,
+    /// Is that tag a weak one?
+    pub is_weak: bool,
+    /// What it is answered with.
+    pub status: u16,
+    /// How long it may be used stale, in seconds, where it says so: while it is asked about, and while the
+    /// origin fails.
+    pub windows_s: [Option<u64>; 2],
+    /// Must the origin agree to each use?
+    pub is_no_cache: bool,
+    /// Must it agree to each use once it is stale?
+    pub must_revalidate: bool,
     /// Does it come with a cookie?
     pub sets_cookie: bool,
     /// Does an interim response come before its answers?
@@ -208,6 +219,16 @@ impl Object {
         let sets_cookie = percent(random, objects.cookie_percent);
         let hints = percent(random, objects.interim_percent);
         let tag = number.checked_rem(objects.tags);
+        // What came later is drawn last: it moves none of the others.
+        let window = |random: &mut Random, window: Option<Window>| {
+            let Window { percent: share, for_s } = window?;
+            percent(random, share).then(|| between(random, for_s))
+        };
+        let windows_s = [objects.stale_while_revalidate, objects.stale_if_error].map(|of| window(random, of));
+        let is_no_cache = storage == Storage::Storable && percent(random, objects.no_cache_percent);
+        let must_revalidate = percent(random, objects.must_revalidate_percent);
+        let is_weak = percent(random, objects.weak_percent);
+        let status = status(objects, random);
         Self {
             target,
             key,
@@ -217,7 +238,12 @@ impl Object {
             storage,
             varies,
             says_date,
-            has_tag,
+            has_tag: has_tag || is_no_cache,
+            is_weak,
+            status,
+            windows_s,
+            is_no_cache,
+            must_revalidate,
             sets_cookie,
             hints,
             tag,
@@ -240,7 +266,8 @@ impl Object {
 
     /// The entity tag of a version.
     pub(crate) fn etag(&self, version: u32, language: u8) -> String {
-        format!("\"{}-{version}-{language}\"", self.key)
+        let mark = if self.is_weak { "W/" } else { "" };
+        format!("{mark}\"{}-{version}-{language}\"", self.key)
     }
 
     /// The version with this number.
@@ -248,10 +275,32 @@ impl Object {
         &self.versions[number as usize - 1]
     }
 
+    /// Where a version leads to, if it is a redirect.
+    pub(crate) fn location(&self, version: u32) -> Option<String> {
+        matches!(self.status, 300..400).then(|| format!("/elsewhere/{version}{}", self.target))
+    }
+
+    /// How long a version of it may be used without asking, in seconds.
+    pub(crate) fn lifetime_s(&self, version: u32) -> u64 {
+        if self.is_no_cache { 0 } else { self.version(version).lifetime_s }
+    }
+
     /// May a shared cache store it? One without a lifetime as well: it is of use where the origin agrees, or
     /// fails.
     pub(crate) fn is_storable(&self) -> bool {
         self.storage == Storage::Storable && !self.sets_cookie
+    }
+}
+
+/// What an object is answered with.
+fn status(objects: &Objects, random: &mut Random) -> u16 {
+    let redirects = [301, 302, 307, 308];
+    if percent(random, objects.redirect_percent) {
+        redirects[usize::try_from(random.below(4)).expect("a number below 4 fits")]
+    } else if percent(random, objects.missing_percent) {
+        if random.chance(1, 4) { 410 } else { 404 }
+    } else {
+        200
     }
 }
 

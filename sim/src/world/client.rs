@@ -109,7 +109,7 @@ impl Client {
         }
         let has =
             self.tags().get(&(job.object, job.language)).cloned().filter(|_| job.wants == Wants::WhatChanged);
-        fields.extend(has.map(|tag| (header::IF_NONE_MATCH, tag)));
+        fields.extend(has.clone().map(|tag| (header::IF_NONE_MATCH, tag)));
         let Some((response, _connection)) = self.exchange(job, method, &fields).await else {
             return Got::Nothing;
         };
@@ -133,9 +133,12 @@ impl Client {
             Ok(whole) => whole,
             Err(got) => return got,
         };
-        let got = self.judge(ask, job, &head, &whole);
+        let got = self.judge(ask, job, has.as_deref(), &head, &whole);
         let tag = head.headers.get(header::ETAG).and_then(|tag| tag.to_str().ok());
-        if let (Got::Whole { status: 200, .. }, Some(tag)) = (&got, tag) {
+        let is_objects = |status| status == self.stage.catalogue.object(job.object).status;
+        if let (Got::Whole { status, .. }, Some(tag)) = (&got, tag)
+            && is_objects(*status)
+        {
             self.tags().insert((job.object, job.language), tag.to_owned());
         }
         got

@@ -14,7 +14,7 @@ use super::{
 };
 use async_trait::async_trait;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     fs::File,
     io,
@@ -27,10 +27,10 @@ use tiergate_driver::{
     Beginning, Clock, Driver, DurableParts, Observer, Parts, Recorder, TierError, TokioSpawn, World,
 };
 use tiergate_engine::{
-    ByteCount, Config, Event, Instant, PurgeEvent, PurgeId, PurgeMode, RawDiskTier, ResilienceEvent, Seed,
-    SelectorKind, TierId, WallTime,
+    ByteCount, Config, Event, FetchEvent, FillId, Instant, PurgeEvent, PurgeId, PurgeMode, RawDiskTier,
+    ResilienceEvent, Seed, SelectorKind, TierId, WallTime,
 };
-use tiergate_invariants::{Edge, Version, What};
+use tiergate_invariants::{Edge, Version, Violation, What};
 use tiergate_proxy::{
     access_log::AccessLog,
     admin::{Guard, Listener},
@@ -40,7 +40,7 @@ use tiergate_proxy::{
     readiness::Readiness,
 };
 use tiergate_recording::JsonRecorder;
-use tiergate_scenarios::Link;
+use tiergate_scenarios::{Figure, Link};
 use tiergate_tiers::{
     AnyTier, Connect, HostField, HttpOrigin, LogOptions, LogTier, OriginOptions, RedisOptions, RedisStore,
     RedisStoreOptions, RedisTier,
@@ -117,6 +117,7 @@ pub(crate) async fn run(stage: Arc<Stage>, number: u32) -> turmoil::Result {
             start,
             purges: Mutex::default(),
             readiness: Arc::clone(&readiness),
+            refused: Mutex::default(),
         },
     };
     let cache = slot.capacity().map_or_else(|| stage.cache.clone(), |capacity| with_disk(&stage, capacity));
@@ -298,6 +299,8 @@ pub(crate) struct Watch {
     purges: Mutex<BTreeMap<PurgeId, (Version, Instant)>>,
     /// What load balancers are told.
     readiness: Arc<Readiness>,
+    /// Fetches of each shard that the origin answered with 503.
+    refused: Mutex<BTreeSet<(u32, FillId)>>,
 }
 
 impl Watch {
@@ -326,10 +329,34 @@ impl Watch {
     }
 }
 
+impl Watch {
+    /// Whoever was told to wait waits as long before it asks again (I15).
+    fn check_retry(&self, shard: u32, now: Instant, event: &FetchEvent) {
+        let Some(told) = self.stage.told_to_wait() else { return };
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            FetchEvent::HeadArrived { fill, status: 503, .. } => drop(refused.insert((shard, *fill))),
+            FetchEvent::Retried { fill, at, key, .. } if refused.remove(&(shard, *fill)) => {
+                let waits = at.since(now);
+                if waits < told {
+                    let detail =
+                        format!("edge {} asks for {key} again in {waits:?}, told {told:?}", self.edge);
+                    self.stage.log.fail(Violation { rule: "I15", detail });
+                }
+                self.stage.log.count(Figure::WaitedAsTold, 1);
+            }
+            _ => {}
+        }
+    }
+}
+
 impl Observer for Watch {
-    fn observe(&self, shard: u32, _now: Instant, event: &Event) {
+    fn observe(&self, shard: u32, now: Instant, event: &Event) {
         if !self.stage.edges[self.edge as usize].runs(self.start) {
             return;
+        }
+        if let Event::Fetch(event) = event {
+            self.check_retry(shard, now, event);
         }
         if let Event::Resilience(ResilienceEvent::TierJoined { .. }) = event {
             self.readiness.joined();

@@ -12,6 +12,7 @@ use super::{
     shared_tier::StoreFaults,
     wire::Wire,
 };
+use crate::judging::Windows;
 use std::{
     collections::BTreeMap,
     net::IpAddr,
@@ -27,7 +28,7 @@ use tiergate_driver::Driver;
 use tiergate_engine::{Audit, ByteCount, CacheKey, Config, Seed, WallTime};
 use tiergate_invariants::Violation;
 use tiergate_proxy::access_log::AccessLog;
-use tiergate_scenarios::{Faults, Figure, Link, Scenario};
+use tiergate_scenarios::{FaultKind, Faults, Figure, Link, Scenario};
 use tiergate_stores::MemoryBlobs;
 
 /// The port on which every host listens.
@@ -255,6 +256,18 @@ impl Stage {
     /// A connector for one link.
     pub(crate) fn wire(&self, link: Link, edge: u32, end: End) -> Wire {
         Wire { between: Between { edge, link }, end, links: Arc::clone(&self.links) }
+    }
+
+    /// How long each 503 of the origin tells edges to wait, if each does.
+    pub(crate) fn told_to_wait(&self) -> Option<Duration> {
+        let told = self.faults.of(FaultKind::OriginErrors).iter().map(|fault| fault.retry_after_s);
+        told.min().flatten().map(Duration::from_secs)
+    }
+
+    /// For how long the edges use what is stale and does not say so itself.
+    pub(crate) fn windows(&self) -> Windows {
+        let [while_revalidate, if_error] = self.scenario.stale_windows_s;
+        Windows { while_revalidate, if_error }
     }
 
     /// Sees that an edge's access log is right so far.
