@@ -57,6 +57,22 @@ pub struct Disk {
     pub capacity: ByteCount,
 }
 
+/// Keys with values that are out of bounds: at least one, and at most one of each section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistakes(pub Vec<OutOfBounds>);
+
+impl From<OutOfBounds> for Mistakes {
+    fn from(one: OutOfBounds) -> Self {
+        Self(vec![one])
+    }
+}
+
+impl From<Problem> for Mistakes {
+    fn from(problem: Problem) -> Self {
+        OutOfBounds::from(problem).into()
+    }
+}
+
 /// A key with a value that is out of bounds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutOfBounds {
@@ -129,9 +145,9 @@ const DISK_MIN: ByteCount = ByteCount::mib(16);
 pub const DISK_MAX: ByteCount = ByteCount::mib(256);
 
 impl TryFrom<RawScenario> for Scenario {
-    type Error = OutOfBounds;
+    type Error = Mistakes;
 
-    fn try_from(raw: RawScenario) -> Result<Self, OutOfBounds> {
+    fn try_from(raw: RawScenario) -> Result<Self, Mistakes> {
         let cache = Config::try_from(raw.cache.clone())
             .map_err(|error| OutOfBounds::new(&format!("cache.{}", error.field), error.value, error.bound))?;
         let name_is_plain = !raw.name.is_empty()
@@ -139,12 +155,23 @@ impl TryFrom<RawScenario> for Scenario {
                 .name
                 .bytes()
                 .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-        holds(name_is_plain, "name", format!("`{}`", raw.name), "lower-case letters, digits and hyphens")?;
-        check_world(&raw)?;
-        check_workload(&raw)?;
-        let faults = check_faults(&raw, &cache)?;
-        check_expectations(&raw, &cache)?;
-        let disk = check_disk(&raw)?;
+        let name =
+            holds(name_is_plain, "name", format!("`{}`", raw.name), "lower-case letters, digits and hyphens");
+        let (faults, disk) = (check_faults(&raw, &cache), check_disk(&raw));
+        let sections = [
+            name,
+            check_world(&raw),
+            check_objects(&raw.objects),
+            check_workload(&raw),
+            faults.as_ref().map(drop).map_err(Clone::clone),
+            check_expectations(&raw, &cache),
+            disk.as_ref().map(drop).map_err(Clone::clone),
+        ];
+        let mistakes: Vec<_> = sections.into_iter().filter_map(Result::err).collect();
+        if !mistakes.is_empty() {
+            return Err(Mistakes(mistakes));
+        }
+        let (faults, disk) = (faults?, disk?);
         let http = raw.cache.http;
         let stale_windows_s = [http.stale_while_revalidate_s, http.stale_if_error_s].map(u64::from);
         let of_objects = [raw.objects.stale_while_revalidate, raw.objects.stale_if_error];
@@ -227,9 +254,10 @@ fn check_world(raw: &RawScenario) -> Result<(), OutOfBounds> {
     )?;
     times(raw.latency_ms, 0, 1_000, "latency")?;
     time(raw.faults_until_ms, 1, HALF_AN_HOUR_MS, "faults_until")?;
-    time(raw.settle_ms, raw.faults_until_ms + 1, HALF_AN_HOUR_MS, "settle")?;
+    time(raw.settle_ms, raw.faults_until_ms + 1, HALF_AN_HOUR_MS, "settle")
+}
 
-    let objects = &raw.objects;
+fn check_objects(objects: &Objects) -> Result<(), OutOfBounds> {
     number(objects.count, 1, 10_000, "objects.count")?;
     range(bytes(objects.size), 0, ByteCount::mib(16).0, "objects.size")?;
     if let Some(large) = &objects.large {
@@ -313,6 +341,12 @@ fn check_request(raw: &RawScenario, request: Request) -> Result<(), OutOfBounds>
         &field("purge"),
         "of a tag",
         "another, unless `objects.tags` is 1 to 100",
+    )?;
+    holds(
+        !request.everywhere || request.purge.is_some(),
+        &field("everywhere"),
+        "true",
+        "false, unless `purge` is there",
     )?;
     let kinds = [
         request.purge.is_some(),

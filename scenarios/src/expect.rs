@@ -191,6 +191,8 @@ figures! {
     PurgedThenAsked = "purged_then_asked", Added, None;
     /// Purges that were confirmed a lease of the feed ago, so that they count at every edge.
     PurgedElsewhere = "purged_elsewhere", Added, None;
+    /// Purges that were sent to every edge at once, and that every one confirmed.
+    PurgedEverywhere = "purged_everywhere", Added, None;
     /// How long a client that reads at once waited for the whole of a response that L2 had no part in, at
     /// most, in milliseconds: what L0 answered, and what this edge's L2 never held. It asked an edge that was
     /// up: one that starts reads from its disk what was purged before it answers anybody.
@@ -291,6 +293,7 @@ impl Expectations {
             | Figure::StoredL2
             | Figure::CutL2
             | Figure::PurgedElsewhere
+            | Figure::PurgedEverywhere
             | Figure::SectorsLost
             | Figure::LatencyElsewhereMs => false,
         })

@@ -95,6 +95,10 @@ faults! {
     /// An edge's process is ended and started again, as for a new configuration: with another capacity of L2,
     /// if one is given. Its disk keeps its power, and loses nothing.
     EdgeRedeploys = "edge_redeploys", None, [Times, At, For, Edge, Capacity];
+    /// An edge's process stands still while its clock goes on: nothing that it sends or hears moves, none of
+    /// its engine's timers fires, and then all of it happens at once. Timers of single connections are as late
+    /// as what they send is; what its disk answers is heard.
+    EdgePauses = "edge_pauses", None, [Times, At, For, Edge];
     /// An edge's calendar jumps ahead by so much, and stays there.
     ClockAhead = "clock_ahead", None, [Times, At, Edge, By];
     /// An edge's calendar jumps back by so much, and stays there.

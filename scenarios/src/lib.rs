@@ -14,7 +14,7 @@ mod schema;
 mod time;
 mod workload;
 
-pub use check::{DISK_MAX, Disk, OutOfBounds, Scenario};
+pub use check::{DISK_MAX, Disk, Mistakes, OutOfBounds, Scenario};
 pub use expect::{Expectation, Expectations, Figure, Phase, Scope, Sum, spelled};
 pub use fault::{Direction, Fault, FaultKey, FaultKind, Faults, Link, RawFault, RawFaults, When, Which};
 pub use read::{BUNDLES, LoadError, Loaded, ScenarioFile, load, load_all, parse};

@@ -39,6 +39,9 @@ pub struct Workload {
     #[serde(default = "by_key")]
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub purges: Vec<PurgeOf>,
+    /// How many of a hundred purges are sent to every edge at once.
+    #[serde(default)]
+    pub purge_everywhere_percent: u8,
     /// How many of a hundred requests want the head alone (`HEAD`).
     #[serde(default)]
     pub head_percent: u8,
@@ -74,12 +77,13 @@ pub struct Workload {
 
 impl Workload {
     /// Each share of requests with its key.
-    pub fn percents(&self) -> [(&'static str, u8); 12] {
+    pub fn percents(&self) -> [(&'static str, u8); 13] {
         [
             ("herd_percent", self.herd_percent),
             ("leave_percent", self.leave_percent),
             ("slow_percent", self.slow_percent),
             ("purge_percent", self.purge_percent),
+            ("purge_everywhere_percent", self.purge_everywhere_percent),
             ("head_percent", self.head_percent),
             ("range_percent", self.range_percent),
             ("conditional_percent", self.conditional_percent),
@@ -98,6 +102,7 @@ impl Workload {
             "leave_percent" => &mut self.leave_percent,
             "slow_percent" => &mut self.slow_percent,
             "purge_percent" => &mut self.purge_percent,
+            "purge_everywhere_percent" => &mut self.purge_everywhere_percent,
             "head_percent" => &mut self.head_percent,
             "range_percent" => &mut self.range_percent,
             "conditional_percent" => &mut self.conditional_percent,
@@ -157,6 +162,9 @@ pub struct Request {
     /// It wants to purge: the object, or what it stands for.
     #[serde(default)]
     pub purge: Option<PurgeOf>,
+    /// It is a purge, and is sent to every edge at once.
+    #[serde(default)]
+    pub everywhere: bool,
     /// It wants the head alone.
     #[serde(default)]
     pub head: bool,

@@ -167,6 +167,7 @@ fn of_request(request: &tiergate_scenarios::Request) -> Value {
         put("odd", json!(number));
     }
     for (key, is_so) in [
+        ("everywhere", request.everywhere),
         ("head", request.head),
         ("conditional", request.conditional),
         ("post", request.post),

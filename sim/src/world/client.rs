@@ -63,7 +63,8 @@ impl Client {
             let now = turmoil::sim_elapsed().unwrap_or_default();
             sleep(Duration::from_millis(job.at_ms).saturating_sub(now)).await;
             match job.wants {
-                Wants::Purge(what) => self.purge(job, what).await,
+                Wants::Purge(what) if job.is_everywhere => self.purge_everywhere(job, what).await,
+                Wants::Purge(what) => drop(self.purge(job, what).await),
                 Wants::Post => {
                     let (slot, key) = (&self.stage.edges[job.edge as usize], self.key(job));
                     slot.post_begins(key);
@@ -172,9 +173,27 @@ impl Client {
         }
     }
 
+    /// Asks every edge at once.
+    async fn purge_everywhere(self: &Arc<Self>, job: Job, what: PurgeOf) {
+        let edges = 0..self.stage.scenario.topology.edges;
+        let purges: Vec<_> = edges
+            .map(|edge| {
+                let client = Arc::clone(self);
+                tokio::spawn(async move { client.purge(Job { edge, ..job }, what).await })
+            })
+            .collect();
+        let mut confirmed = true;
+        for purge in purges {
+            confirmed &= purge.await.unwrap_or(false);
+        }
+        self.stage.log.count(Figure::PurgedEverywhere, confirmed.into());
+    }
+
     /// What the edge made of one of a key, it says itself in facts. Of the others it names no keys, so here
     /// it is said which it covers.
-    async fn purge(&self, job: Job, what: PurgeOf) {
+    ///
+    /// Says whether it is confirmed.
+    async fn purge(&self, job: Job, what: PurgeOf) -> bool {
         let stage = &self.stage;
         let is_told_here = matches!(what, PurgeOf::Tag | PurgeOf::Prefix | PurgeOf::All);
         let covered = if is_told_here { newest_of(stage, job, what) } else { Vec::new() };
@@ -197,6 +216,7 @@ impl Client {
                 stage.log.push(What::PurgeConfirmed { edge, key, newest_when_asked, asked_at });
             }
         }
+        is_confirmed
     }
 
     /// Purges by a request with the method `PURGE`. Says whether it is confirmed.

@@ -285,8 +285,13 @@ impl Clock for SimulatedClock {
         self.stage.edges[self.edge as usize].wall_at(self.elapsed())
     }
 
+    /// Nobody wakes while the process stands still.
     async fn sleep_until(&self, at: Instant) {
         tokio::time::sleep(at.since(self.now())).await;
+        let slot = &self.stage.edges[self.edge as usize];
+        while self.now() < slot.paused_until() {
+            tokio::time::sleep(slot.paused_until().since(self.now())).await;
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use super::{
     client,
     disk::Disk,
     edge,
-    links::{Between, Condition, Links},
+    links::{Between, Condition, Links, Trouble},
     log::{Log, Telling},
     origin,
     planted::Planted,
@@ -216,6 +216,16 @@ impl World {
             return;
         }
         let edge = episode.edge.unwrap_or(0);
+        if episode.kind == FaultKind::EdgePauses {
+            self.stage.log.arm(episode.kind);
+            self.stage.edges[edge as usize].pause(episode.to_ms);
+            for link in links(&self.stage.scenario) {
+                let between = Between { edge, link };
+                let condition = self.stage.links.begin(between, number, episode.kind, Trouble::Hold);
+                self.apply(between, condition);
+            }
+            return;
+        }
         if let Some(fault) = episode.disk_fault() {
             self.stage.disks[edge as usize].begin(fault);
             if episode.kind == FaultKind::DiskSlow {
@@ -248,6 +258,14 @@ impl World {
             return;
         }
         let edge = episode.edge.unwrap_or(0);
+        if episode.kind == FaultKind::EdgePauses {
+            for link in links(&self.stage.scenario) {
+                let between = Between { edge, link };
+                let condition = self.stage.links.end(between, number);
+                self.apply(between, condition);
+            }
+            return;
+        }
         if let Some(fault) = episode.disk_fault() {
             self.stage.disks[edge as usize].end(fault);
             if episode.kind == FaultKind::DiskSlow {

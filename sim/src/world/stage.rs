@@ -25,7 +25,7 @@ use std::{
 };
 use tiergate_config::{OriginAddress, ToldBy};
 use tiergate_driver::Driver;
-use tiergate_engine::{Audit, ByteCount, CacheKey, Config, Seed, WallTime};
+use tiergate_engine::{Audit, ByteCount, CacheKey, Config, Instant, Seed, WallTime};
 use tiergate_invariants::Violation;
 use tiergate_proxy::access_log::AccessLog;
 use tiergate_scenarios::{FaultKind, Faults, Figure, Link, Scenario};
@@ -93,6 +93,8 @@ pub(crate) struct EdgeSlot {
     posts: Mutex<BTreeMap<CacheKey, u32>>,
     /// The capacity of its L2, where that has changed; else zero.
     capacity: AtomicU64,
+    /// Until when it stands still, in milliseconds.
+    paused_until_ms: AtomicU64,
     /// What it has logged since it started.
     logged: Mutex<Logged>,
 }
@@ -122,6 +124,16 @@ impl EdgeSlot {
     /// The capacity of its L2, where that has changed.
     pub(crate) fn capacity(&self) -> Option<ByteCount> {
         Some(ByteCount(self.capacity.load(Ordering::Relaxed))).filter(|capacity| *capacity > ByteCount::ZERO)
+    }
+
+    /// It stands still until then.
+    pub(crate) fn pause(&self, until_ms: u64) {
+        self.paused_until_ms.fetch_max(until_ms, Ordering::Relaxed);
+    }
+
+    /// Until when it stands still, or stood still last.
+    pub(crate) fn paused_until(&self) -> Instant {
+        Instant::ZERO.after(Duration::from_millis(self.paused_until_ms.load(Ordering::Relaxed)))
     }
 
     /// Its responses are logged here.

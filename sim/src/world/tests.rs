@@ -44,7 +44,7 @@ enum Effect {
 use Effect::{Less, More, Nothing};
 
 /// Each kind, the tier behind memory, the fault as a file says it, and what comes of it.
-const KINDS: [(FaultKind, &str, &str, Effect); 32] = [
+const KINDS: [(FaultKind, &str, &str, Effect); 33] = [
     (FaultKind::BlobsSilent, L3, "{at: 500ms, for: 3s}", Less(Figure::HitsL3)),
     (FaultKind::BlobsFail, L3, "{at: 500ms, for: 3s, percent: 100}", Less(Figure::HitsL3)),
     (FaultKind::OriginStalls, L1, "{percent: 50, for: 300ms}", More(Figure::LatencyMaxMs)),
@@ -69,6 +69,7 @@ const KINDS: [(FaultKind, &str, &str, Effect); 32] = [
     (FaultKind::LinkHold, L1, "{link: clients, at: 1s, for: 1s}", More(Figure::LatencyMaxMs)),
     (FaultKind::EdgeRestarts, L1, "{at: 1s, for: 500ms}", More(Figure::Unanswered)),
     (FaultKind::EdgeRedeploys, L1, "{at: 1s, for: 500ms}", More(Figure::Unanswered)),
+    (FaultKind::EdgePauses, L1, "{at: 1s, for: 1s}", More(Figure::LatencyMaxMs)),
     (FaultKind::ClockAhead, L1, "{at: 1s, by: 10s}", More(Figure::OriginRequests)),
     (FaultKind::ClockBack, L1, "{at: 2s, by: 10s}", Less(Figure::OriginRequests)),
     (FaultKind::SharedTierRestarts, L1, "{at: 1s, for: 1s}", Less(Figure::HitsL1)),

@@ -25,6 +25,8 @@ pub(crate) struct Job {
     pub is_tls: bool,
     /// Does it go to the admin listener?
     pub is_admins: bool,
+    /// Is it a purge that every edge is sent at once?
+    pub is_everywhere: bool,
     /// What it wants.
     pub wants: Wants,
     /// How its client reads.
@@ -154,6 +156,9 @@ fn drawn(
             is_http2,
             is_tls: shape.tls_percent > 0 && percent(random, shape.tls_percent),
             is_admins: shape.admin_percent > 0 && percent(random, shape.admin_percent),
+            is_everywhere: matches!(wants, Wants::Purge(_))
+                && shape.purge_everywhere_percent > 0
+                && percent(random, shape.purge_everywhere_percent),
             wants,
             reads,
         };
@@ -193,6 +198,7 @@ impl Job {
             is_http2: request.http2,
             is_tls: request.tls,
             is_admins: request.admin.is_some(),
+            is_everywhere: request.everywhere,
             wants,
             reads,
         }
@@ -233,6 +239,7 @@ impl Job {
                 Reads::AtOnce | Reads::UntilItLeaves { .. } => None,
             },
             purge: if let Wants::Purge(what) = self.wants { Some(what) } else { None },
+            everywhere: self.is_everywhere,
             head: self.wants == Wants::Head,
             range: if let Wants::Range(first, last) = self.wants { Some((first, last)) } else { None },
             conditional: self.wants == Wants::WhatChanged,
