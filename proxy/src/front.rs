@@ -14,6 +14,7 @@ mod forwarding;
 mod h2;
 mod handover;
 mod log;
+mod opening;
 mod origin_date;
 mod origin_name;
 mod pace;
@@ -26,6 +27,7 @@ mod response_head;
 mod wire;
 
 pub use dialing::{Dial, Dialled};
+pub use opening::{Opening, Socket};
 pub use pingora::Proxying;
 pub(crate) use request_head::Fault;
 pub(crate) use requests::one_client;

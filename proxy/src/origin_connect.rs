@@ -4,22 +4,23 @@ use crate::{
     config::{OriginAddress, OriginTls},
     verified::{RootsError, Server, Verified},
 };
+use rustls::RootCertStore;
 use std::io;
 use tiergate_tiers::{Connect, TcpConnect, http_head::Scheme};
-use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
 
-/// Connects to one origin.
+/// Connects to one origin, over what `C` connects.
 #[derive(Clone)]
-pub struct OriginConnect {
+pub struct OriginConnect<C = TcpConnect> {
+    connect: C,
     tls: Option<Verified>,
 }
 
 impl OriginConnect {
     /// Without TLS.
     pub const fn in_clear_text() -> Self {
-        Self { tls: None }
+        Self { connect: TcpConnect, tls: None }
     }
 
     /// Whom to trust is read once.
@@ -27,24 +28,37 @@ impl OriginConnect {
     /// # Errors
     /// The origin is `https`, and there is nobody to trust.
     pub fn new(origin: &OriginAddress, tls: &OriginTls) -> Result<Self, RootsError> {
-        if origin.scheme() == Scheme::Http {
-            return Ok(Self::in_clear_text());
-        }
-        let server = Server {
-            says: "`origin` is https",
-            host: origin.host(),
-            ca_key: "origin_tls.ca_file",
-            ca_file: tls.ca_file.as_deref(),
-        };
-        Ok(Self { tls: Some(server.verified()?) })
+        Self::trusting(TcpConnect, origin, |server| server.verified(tls.ca_file.as_deref()))
     }
 }
 
-impl Connect for OriginConnect {
-    type Stream = Either<TcpStream, TlsStream<TcpStream>>;
+impl<C> OriginConnect<C> {
+    /// The same over another network, with these `roots` to trust.
+    ///
+    /// # Errors
+    /// The origin is `https`, and its host is nobody whom a certificate could be for.
+    pub fn over(connect: C, origin: &OriginAddress, roots: RootCertStore) -> Result<Self, RootsError> {
+        Self::trusting(connect, origin, |server| server.verified_by(roots))
+    }
+
+    fn trusting(
+        connect: C,
+        origin: &OriginAddress,
+        verified: impl FnOnce(Server<'_>) -> Result<Verified, RootsError>,
+    ) -> Result<Self, RootsError> {
+        if origin.scheme() == Scheme::Http {
+            return Ok(Self { connect, tls: None });
+        }
+        let server = Server { says: "`origin` is https", host: origin.host(), ca_key: "origin_tls.ca_file" };
+        Ok(Self { connect, tls: Some(verified(server)?) })
+    }
+}
+
+impl<C: Connect> Connect for OriginConnect<C> {
+    type Stream = Either<C::Stream, TlsStream<C::Stream>>;
 
     async fn connect(&self, authority: &str) -> io::Result<Self::Stream> {
-        let stream = TcpConnect.connect(authority).await?;
+        let stream = self.connect.connect(authority).await?;
         match &self.tls {
             None => Ok(Either::Left(stream)),
             Some(Verified { connector, name }) => {

@@ -19,14 +19,14 @@ mod storage;
 
 pub(crate) use error::StartError;
 
-use listening::{Admission, Opening};
+use listening::Admission;
 
 use crate::{
     Failure,
     access_log::AccessLog,
     args::Serve,
     config::{self, AccessLogPolicy, Destination, Log, Overrides, ResponseLimits, ServerConfig},
-    front::{Doors, Front, Watchers},
+    front::{Doors, Front, Opening, Watchers},
     metrics::{Metrics, Sources},
     origin_connect::OriginConnect,
     readiness::Readiness,

@@ -50,13 +50,9 @@ impl StoreConnect {
         begin: Begin,
     ) -> Result<Self, RootsError> {
         let Encryption::Tls { ca_file } = encryption else { return Ok(Self::in_clear_text()) };
-        let server = Server {
-            says: &format!("`{key}` is over TLS"),
-            host,
-            ca_key: &format!("{key}.ca_file"),
-            ca_file: ca_file.as_deref(),
-        };
-        Ok(Self { tls: Some((server.verified()?, begin)) })
+        let server =
+            Server { says: &format!("`{key}` is over TLS"), host, ca_key: &format!("{key}.ca_file") };
+        Ok(Self { tls: Some((server.verified(ca_file.as_deref())?, begin)) })
     }
 }
 

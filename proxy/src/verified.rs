@@ -21,8 +21,6 @@ pub(crate) struct Server<'a> {
     pub(crate) host: &'a str,
     /// The key of the file with roots.
     pub(crate) ca_key: &'a str,
-    /// The file, if there is one.
-    pub(crate) ca_file: Option<&'a Path>,
 }
 
 /// How to speak to a server, and whom its certificate must be for.
@@ -68,24 +66,31 @@ impl fmt::Display for RootsError {
 impl std::error::Error for RootsError {}
 
 impl Server<'_> {
-    /// Whom to trust is read once.
+    /// By the system's roots, or those of a file, which are read once.
     ///
     /// # Errors
     /// There is nobody to trust, or nobody whom a certificate could be for.
-    pub(crate) fn verified(&self) -> Result<Verified, RootsError> {
-        let failed = |why| self.failed(why);
-        let name = ServerName::try_from(self.host.to_owned());
-        let name = name.map_err(|_| failed(Why::Name(self.host.to_owned())))?;
-        let config = client_config(self.ca_file).map_err(failed)?;
-        Ok(Verified { connector: TlsConnector::from(config), name })
+    pub(crate) fn verified(&self, ca_file: Option<&Path>) -> Result<Verified, RootsError> {
+        self.verified_by(roots(ca_file).map_err(|why| self.failed(why))?)
     }
 
-    /// For a client that says itself whom a certificate must be for.
+    /// By these roots.
+    ///
+    /// # Errors
+    /// There is nobody whom a certificate could be for.
+    pub(crate) fn verified_by(&self, roots: RootCertStore) -> Result<Verified, RootsError> {
+        let name = ServerName::try_from(self.host.to_owned());
+        let name = name.map_err(|_| self.failed(Why::Name(self.host.to_owned())))?;
+        Ok(Verified { connector: TlsConnector::from(client_config(roots)), name })
+    }
+
+    /// For a client that knows itself whom a certificate must be for.
     ///
     /// # Errors
     /// There is nobody to trust.
-    pub(crate) fn config(&self) -> Result<Arc<ClientConfig>, RootsError> {
-        client_config(self.ca_file).map_err(|why| self.failed(why))
+    #[cfg(feature = "s3")]
+    pub(crate) fn config(&self, ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, RootsError> {
+        Ok(client_config(roots(ca_file).map_err(|why| self.failed(why))?))
     }
 
     fn failed(&self, why: Why) -> RootsError {
@@ -93,13 +98,13 @@ impl Server<'_> {
     }
 }
 
-fn client_config(ca_file: Option<&Path>) -> Result<Arc<ClientConfig>, Why> {
+fn client_config(roots: RootCertStore) -> Arc<ClientConfig> {
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .expect("the provider speaks TLS 1.2 and 1.3")
-        .with_root_certificates(roots(ca_file)?)
+        .with_root_certificates(roots)
         .with_no_client_auth();
-    Ok(Arc::new(config))
+    Arc::new(config)
 }
 
 fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, Why> {

@@ -3,10 +3,10 @@
 use crate::{
     ADMIN_REQUESTS, Between, Expectation, Expectations, Fault, FaultKey, FaultKind, Faults, Link, Millis,
     ODD_REQUESTS, Objects, RawFault, RawScenario, Request, Requests, Scope, Swarm, Topology, When, Which,
-    Workload, expect, time::written,
+    Window, Workload, expect, time::written,
 };
 use std::fmt::{self, Display};
-use tiergate_config::{FrontOptions, Problem, RawFront, SyncPolicy};
+use tiergate_config::{FrontOptions, Problem, RawFront, SyncPolicy, ToldBy, told_by};
 use tiergate_engine::{ByteCount, Config, TierId};
 
 /// A scenario that holds together; whoever has one need not check again. [`RawScenario`] documents the
@@ -21,12 +21,17 @@ pub struct Scenario {
     pub cache: Config,
     /// How its edges treat clients.
     pub front: FrontOptions,
+    /// Who says whose a connection is.
+    pub told_by: ToldBy,
     /// How long the origin may take to the end of its head, in milliseconds.
     pub head_ms_max: u64,
     /// The largest body that L0 and L1 admit.
     pub gates: [ByteCount; 2],
-    /// The longest that the configuration lets anything be served past its lifetime, in seconds.
+    /// The longest that anything may be served past its lifetime, in seconds.
     pub stale_window_s: u64,
+    /// For how many seconds the configuration lets what is stale be served that does not say so itself: while
+    /// it is asked about, and while the origin fails.
+    pub stale_windows_s: [u64; 2],
     pub objects: Objects,
     pub workload: Workload,
     pub faults: Faults,
@@ -50,6 +55,22 @@ pub struct Disk {
     pub latency_ms: Between<u64>,
     /// Its size, as `cache.l2.capacity` has it.
     pub capacity: ByteCount,
+}
+
+/// Keys with values that are out of bounds: at least one, and at most one of each section.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistakes(pub Vec<OutOfBounds>);
+
+impl From<OutOfBounds> for Mistakes {
+    fn from(one: OutOfBounds) -> Self {
+        Self(vec![one])
+    }
+}
+
+impl From<Problem> for Mistakes {
+    fn from(problem: Problem) -> Self {
+        OutOfBounds::from(problem).into()
+    }
 }
 
 /// A key with a value that is out of bounds.
@@ -100,6 +121,15 @@ impl Scenario {
         self.cache.byte_tiers().any(|tier| tier == TierId::L3)
     }
 
+    /// Do clients come over TLS?
+    pub fn has_tls(&self) -> bool {
+        self.workload.tls_percent > 0
+            || match &self.workload.requests {
+                Requests::Drawn(_) => false,
+                Requests::Given(requests) => requests.iter().any(|request| request.tls),
+            }
+    }
+
     /// Do its edges have a disk each?
     pub fn has_disks(&self) -> bool {
         self.cache.byte_tiers().any(|tier| tier == TierId::L2)
@@ -115,9 +145,9 @@ const DISK_MIN: ByteCount = ByteCount::mib(16);
 pub const DISK_MAX: ByteCount = ByteCount::mib(256);
 
 impl TryFrom<RawScenario> for Scenario {
-    type Error = OutOfBounds;
+    type Error = Mistakes;
 
-    fn try_from(raw: RawScenario) -> Result<Self, OutOfBounds> {
+    fn try_from(raw: RawScenario) -> Result<Self, Mistakes> {
         let cache = Config::try_from(raw.cache.clone())
             .map_err(|error| OutOfBounds::new(&format!("cache.{}", error.field), error.value, error.bound))?;
         let name_is_plain = !raw.name.is_empty()
@@ -125,14 +155,28 @@ impl TryFrom<RawScenario> for Scenario {
                 .name
                 .bytes()
                 .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-        holds(name_is_plain, "name", format!("`{}`", raw.name), "lower-case letters, digits and hyphens")?;
-        check_world(&raw)?;
-        check_workload(&raw)?;
-        let faults = check_faults(&raw, &cache)?;
-        check_expectations(&raw, &cache)?;
-        let disk = check_disk(&raw)?;
+        let name =
+            holds(name_is_plain, "name", format!("`{}`", raw.name), "lower-case letters, digits and hyphens");
+        let (faults, disk) = (check_faults(&raw, &cache), check_disk(&raw));
+        let sections = [
+            name,
+            check_world(&raw),
+            check_objects(&raw.objects),
+            check_workload(&raw),
+            faults.as_ref().map(drop).map_err(Clone::clone),
+            check_expectations(&raw, &cache),
+            disk.as_ref().map(drop).map_err(Clone::clone),
+        ];
+        let mistakes: Vec<_> = sections.into_iter().filter_map(Result::err).collect();
+        if !mistakes.is_empty() {
+            return Err(Mistakes(mistakes));
+        }
+        let (faults, disk) = (faults?, disk?);
         let http = raw.cache.http;
-        let stale_window_s = u64::from(http.stale_if_error_s.max(http.stale_while_revalidate_s));
+        let stale_windows_s = [http.stale_while_revalidate_s, http.stale_if_error_s].map(u64::from);
+        let of_objects = [raw.objects.stale_while_revalidate, raw.objects.stale_if_error];
+        let longest = of_objects.into_iter().flatten().map(|window| window.for_s.1);
+        let stale_window_s = longest.chain(stale_windows_s).max().unwrap_or_default();
         let head_ms_max = u64::from(raw.cache.resilience.deadline.head_ms_max);
         let gates = [raw.cache.l0.as_ref().map(|l0| l0.gate), raw.cache.l1.as_ref().map(|l1| l1.gate)]
             .map(|gate| gate.unwrap_or(ByteCount::ZERO));
@@ -159,10 +203,13 @@ impl TryFrom<RawScenario> for Scenario {
             forward,
             origin_host,
             trusted_proxies,
+            proxy_protocol,
         } = raw;
         // They are for sockets, of which this world has none. They are checked all the same.
         limits.check_connections()?;
         let front = RawFront { origin_host, origin_limits, forward, trusted_proxies, limits, timeouts };
+        let front = front.check()?;
+        let told_by = told_by("proxy_protocol", proxy_protocol, &front.trusted)?;
         let expects_service_by_default = !expect.tell_of_service();
         if expects_service_by_default {
             let (figure, expectation) = Expectations::SERVICE;
@@ -174,10 +221,12 @@ impl TryFrom<RawScenario> for Scenario {
             topology,
             latency_ms,
             cache,
-            front: front.check()?,
+            front,
+            told_by,
             head_ms_max,
             gates,
             stale_window_s,
+            stale_windows_s,
             objects,
             workload,
             faults,
@@ -205,9 +254,10 @@ fn check_world(raw: &RawScenario) -> Result<(), OutOfBounds> {
     )?;
     times(raw.latency_ms, 0, 1_000, "latency")?;
     time(raw.faults_until_ms, 1, HALF_AN_HOUR_MS, "faults_until")?;
-    time(raw.settle_ms, raw.faults_until_ms + 1, HALF_AN_HOUR_MS, "settle")?;
+    time(raw.settle_ms, raw.faults_until_ms + 1, HALF_AN_HOUR_MS, "settle")
+}
 
-    let objects = &raw.objects;
+fn check_objects(objects: &Objects) -> Result<(), OutOfBounds> {
     number(objects.count, 1, 10_000, "objects.count")?;
     range(bytes(objects.size), 0, ByteCount::mib(16).0, "objects.size")?;
     if let Some(large) = &objects.large {
@@ -225,7 +275,21 @@ fn check_world(raw: &RawScenario) -> Result<(), OutOfBounds> {
     number(objects.validators_percent, 0, 100, "objects.validators_percent")?;
     number(objects.date_percent, 0, 100, "objects.date_percent")?;
     number(objects.cookie_percent, 0, 100, "objects.cookie_percent")?;
-    number(objects.interim_percent, 0, 100, "objects.interim_percent")
+    number(objects.interim_percent, 0, 100, "objects.interim_percent")?;
+    for (window, key) in [
+        (objects.stale_while_revalidate, "stale_while_revalidate"),
+        (objects.stale_if_error, "stale_if_error"),
+    ] {
+        let Some(Window { percent, for_s: Between(least, most) }) = window else { continue };
+        number(percent, 1, 100, &format!("objects.{key}.percent"))?;
+        let for_ms = Between(least.saturating_mul(1_000), most.saturating_mul(1_000));
+        times(for_ms, 0, 86_400_000, &format!("objects.{key}.for"))?;
+    }
+    number(objects.no_cache_percent, 0, 100, "objects.no_cache_percent")?;
+    number(objects.must_revalidate_percent, 0, 100, "objects.must_revalidate_percent")?;
+    number(objects.weak_percent, 0, 100, "objects.weak_percent")?;
+    number(objects.redirect_percent, 0, 100, "objects.redirect_percent")?;
+    number(objects.missing_percent, 0, 100, "objects.missing_percent")
 }
 
 fn check_workload(raw: &RawScenario) -> Result<(), OutOfBounds> {
@@ -277,6 +341,12 @@ fn check_request(raw: &RawScenario, request: Request) -> Result<(), OutOfBounds>
         &field("purge"),
         "of a tag",
         "another, unless `objects.tags` is 1 to 100",
+    )?;
+    holds(
+        !request.everywhere || request.purge.is_some(),
+        &field("everywhere"),
+        "true",
+        "false, unless `purge` is there",
     )?;
     let kinds = [
         request.purge.is_some(),
@@ -420,6 +490,10 @@ fn check_fault(
     if let Some(object) = said.object {
         number(object, 0, u64::from(raw.objects.count) - 1, &at(FaultKey::Object))?;
     }
+    if let Some(Millis(ms)) = said.retry_after {
+        let is_right = ms % 1_000 == 0 && ms <= TEN_MINUTES_MS;
+        holds(is_right, &at(FaultKey::RetryAfter), written(ms), FaultKey::RetryAfter.bound())?;
+    }
     holds(
         said.answer.is_none() || said.object.is_some(),
         &at(FaultKey::Answer),
@@ -439,6 +513,7 @@ fn check_fault(
         direction: said.direction.unwrap_or_default(),
         object: said.object,
         answer: said.answer,
+        retry_after_s: said.retry_after.map(|Millis(ms)| ms / 1_000),
     })
 }
 

@@ -142,6 +142,8 @@ figures! {
     StaleAnswers = "stale_answers", Added, None;
     /// Requests that reached the origin.
     OriginRequests = "origin_requests", Added, None;
+    /// Requests to an origin that answered 503, which were put off for as long as its `Retry-After` said.
+    WaitedAsTold = "waited_as_told", Added, None;
     /// How long after the faults were over a request was still asked that was not answered in full, at most,
     /// in milliseconds.
     RecoveredMs = "recovered_ms", Highest, None;
@@ -172,6 +174,10 @@ figures! {
     AdminAnswered = "admin_answered", Added, None;
     /// Requests that were refused because too many came: 429, or 503 of that kind.
     TurnedAway = "turned_away", Added, None;
+    /// Whole responses that came over TLS.
+    WholeOverTls = "whole_over_tls", Added, None;
+    /// Lines of an access log with the client of whom a load balancer spoke, who is the one that asked.
+    LoggedClients = "logged_clients", Added, None;
     /// Interim responses (`103 Early Hints`) that clients were sent before a final one.
     InterimSeen = "interim_seen", Added, None;
     /// Objects stored in L2.
@@ -185,6 +191,8 @@ figures! {
     PurgedThenAsked = "purged_then_asked", Added, None;
     /// Purges that were confirmed a lease of the feed ago, so that they count at every edge.
     PurgedElsewhere = "purged_elsewhere", Added, None;
+    /// Purges that were sent to every edge at once, and that every one confirmed.
+    PurgedEverywhere = "purged_everywhere", Added, None;
     /// How long a client that reads at once waited for the whole of a response that L2 had no part in, at
     /// most, in milliseconds: what L0 answered, and what this edge's L2 never held. It asked an edge that was
     /// up: one that starts reads from its disk what was purged before it answers anybody.
@@ -264,6 +272,8 @@ impl Expectations {
             | Figure::OddAnswered
             | Figure::AdminAnswered
             | Figure::TurnedAway
+            | Figure::WholeOverTls
+            | Figure::LoggedClients
             | Figure::AskedWhileSlow => expected.at_least.is_some(),
             Figure::Unanswered => expected.at_most.is_some(),
             // Zero of these, and no wait at all, is what a world shows in which nobody gets anything.
@@ -276,12 +286,14 @@ impl Expectations {
             | Figure::StaleAnswers
             | Figure::InterimSeen
             | Figure::OriginRequests
+            | Figure::WaitedAsTold
             | Figure::RecoveredMs
             | Figure::BreakersOpened
             | Figure::BreakersClosedMs
             | Figure::StoredL2
             | Figure::CutL2
             | Figure::PurgedElsewhere
+            | Figure::PurgedEverywhere
             | Figure::SectorsLost
             | Figure::LatencyElsewhereMs => false,
         })

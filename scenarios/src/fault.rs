@@ -66,11 +66,14 @@ faults! {
     OriginTruncates = "origin_truncates", None, [Percent, Object, Answer];
     /// The origin closes the connection instead of answering.
     OriginResets = "origin_resets", None, [Percent, Object, Answer];
-    /// The origin answers 503, with a body that says so.
-    OriginErrors = "origin_errors", None, [Percent, Object, Answer];
+    /// The origin answers 503, and says after how long it is worth asking again, if the file does.
+    OriginErrors = "origin_errors", None, [Percent, Object, Answer, RetryAfter];
     /// The origin answers with a head that is malformed or too large, each time in one of some twenty ways,
     /// and closes the connection.
     OriginMalformed = "origin_malformed", None, [Percent, Object, Answer];
+    /// The origin announces a length and sends less, and takes the answer for sent; or it sends more behind
+    /// the answer, which looks like another one.
+    OriginLies = "origin_lies", None, [Percent, Object, Answer];
     /// An edge and the origin cannot reach each other.
     PartitionOrigin = "partition_origin", None, [Times, At, For, Edge, Direction];
     /// An edge and the shared tier cannot reach each other.
@@ -92,6 +95,10 @@ faults! {
     /// An edge's process is ended and started again, as for a new configuration: with another capacity of L2,
     /// if one is given. Its disk keeps its power, and loses nothing.
     EdgeRedeploys = "edge_redeploys", None, [Times, At, For, Edge, Capacity];
+    /// An edge's process stands still while its clock goes on: nothing that it sends or hears moves, none of
+    /// its engine's timers fires, and then all of it happens at once. Timers of single connections are as late
+    /// as what they send is; what its disk answers is heard.
+    EdgePauses = "edge_pauses", None, [Times, At, For, Edge];
     /// An edge's calendar jumps ahead by so much, and stays there.
     ClockAhead = "clock_ahead", None, [Times, At, Edge, By];
     /// An edge's calendar jumps back by so much, and stays there.
@@ -156,11 +163,13 @@ pub enum FaultKey {
     Object,
     /// Only the answer with this number, from 0, of those about `object`.
     Answer,
+    /// What `Retry-After` says, in whole seconds, at most 10min. Default: nothing.
+    RetryAfter,
 }
 
 impl FaultKey {
     /// Every key.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Times,
         Self::At,
         Self::For,
@@ -174,6 +183,7 @@ impl FaultKey {
         Self::Direction,
         Self::Object,
         Self::Answer,
+        Self::RetryAfter,
     ];
 
     /// May it be left out by who takes it? Of `times` and `at` one must be there.
@@ -185,7 +195,8 @@ impl FaultKey {
             | Self::Edge
             | Self::Direction
             | Self::Object
-            | Self::Answer => true,
+            | Self::Answer
+            | Self::RetryAfter => true,
             Self::For | Self::Percent | Self::Delay | Self::By | Self::Link | Self::BytesPerSecond => false,
         }
     }
@@ -206,6 +217,7 @@ impl FaultKey {
             Self::Direction => "`both`, `out` or `in`",
             Self::Object => "the number of an object",
             Self::Answer => "the number of an answer",
+            Self::RetryAfter => "a time in whole seconds, up to 10min",
         }
     }
 
@@ -225,6 +237,7 @@ impl FaultKey {
             Self::Direction => "direction",
             Self::Object => "object",
             Self::Answer => "answer",
+            Self::RetryAfter => "retry_after",
         }
     }
 }
@@ -251,6 +264,7 @@ pub struct RawFault {
     pub direction: Option<Direction>,
     pub object: Option<u32>,
     pub answer: Option<u32>,
+    pub retry_after: Option<Millis>,
 }
 
 impl RawFault {
@@ -270,6 +284,7 @@ impl RawFault {
             FaultKey::Direction => self.direction.is_some(),
             FaultKey::Object => self.object.is_some(),
             FaultKey::Answer => self.answer.is_some(),
+            FaultKey::RetryAfter => self.retry_after.is_some(),
         }
     }
 }
@@ -294,6 +309,7 @@ pub struct Fault {
     pub direction: Direction,
     pub object: Option<u32>,
     pub answer: Option<u32>,
+    pub retry_after_s: Option<u64>,
 }
 
 impl Fault {
@@ -313,6 +329,7 @@ impl Fault {
             direction: Direction::Both,
             object: None,
             answer: None,
+            retry_after_s: None,
         }
     }
 

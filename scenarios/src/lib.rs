@@ -14,7 +14,7 @@ mod schema;
 mod time;
 mod workload;
 
-pub use check::{DISK_MAX, Disk, OutOfBounds, Scenario};
+pub use check::{DISK_MAX, Disk, Mistakes, OutOfBounds, Scenario};
 pub use expect::{Expectation, Expectations, Figure, Phase, Scope, Sum, spelled};
 pub use fault::{Direction, Fault, FaultKey, FaultKind, Faults, Link, RawFault, RawFaults, When, Which};
 pub use read::{BUNDLES, LoadError, Loaded, ScenarioFile, load, load_all, parse};
@@ -74,6 +74,10 @@ pub struct RawScenario {
     /// world every host is in `192.168.0.0/16`.
     #[serde(default)]
     pub trusted_proxies: Vec<String>,
+    /// Does each connection of a client begin with a header of the PROXY protocol? Then the client hosts are
+    /// load balancers with many clients, and `trusted_proxies` must name them. Default `false`.
+    #[serde(default)]
+    pub proxy_protocol: bool,
     /// How long an operation of a disk takes, in simulated time; at most 1s. Default `[0s, 2ms]`. What is in
     /// the page cache takes none.
     #[serde(
@@ -156,6 +160,9 @@ pub struct Topology {
     #[serde(default = "one")]
     #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 16)))]
     pub shards: u32,
+    /// Is the origin asked over TLS? Default `false`.
+    #[serde(default)]
+    pub origin_tls: bool,
 }
 
 fn one() -> u32 {
@@ -213,6 +220,43 @@ pub struct Objects {
     /// How many of a hundred objects come after an interim response (`103 Early Hints`). Default 0.
     #[serde(default)]
     pub interim_percent: u8,
+    /// Some objects may be used stale while they are asked about (`stale-while-revalidate`). Default: none.
+    #[serde(default)]
+    pub stale_while_revalidate: Option<Window>,
+    /// Some objects may be used stale while the origin fails (`stale-if-error`). Default: none.
+    #[serde(default)]
+    pub stale_if_error: Option<Window>,
+    /// How many of a hundred objects must be asked about before each use (`no-cache`). They all come with an
+    /// entity tag. Default 0.
+    #[serde(default)]
+    pub no_cache_percent: u8,
+    /// How many of a hundred objects must not be used once they are stale (`must-revalidate`). Default 0.
+    #[serde(default)]
+    pub must_revalidate_percent: u8,
+    /// How many of a hundred entity tags are weak. Default 0.
+    #[serde(default)]
+    pub weak_percent: u8,
+    /// How many of a hundred objects are redirects, of which each version leads elsewhere: 301, 302, 307 or
+    /// 308. Default 0.
+    #[serde(default)]
+    pub redirect_percent: u8,
+    /// Of those that are no redirects, how many of a hundred are not there: 404, or 410. Default 0.
+    #[serde(default)]
+    pub missing_percent: u8,
+}
+
+/// What some objects may be used for when they are stale.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct Window {
+    /// How many of a hundred objects. 1 to 100.
+    #[cfg_attr(feature = "schema", schemars(range(min = 1, max = 100)))]
+    pub percent: u8,
+    /// For how long after their lifetime, in whole seconds: at most 24h.
+    #[serde(rename = "for", deserialize_with = "time::between_s")]
+    #[cfg_attr(feature = "schema", schemars(with = "Between<time::Seconds>"))]
+    pub for_s: Between<u64>,
 }
 
 /// Objects that are larger than the others.

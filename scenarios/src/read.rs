@@ -1,6 +1,6 @@
 //! Reads scenario files. Every mistake names the file, the line, the field, the value and the bound.
 
-use crate::{RawScenario, Scenario};
+use crate::{Mistakes, RawScenario, Scenario};
 use std::{
     fmt, fs, io,
     path::{Path, PathBuf},
@@ -151,14 +151,23 @@ pub fn parse(path: &Path, text: &str) -> Result<Scenario, LoadError> {
     }
     let raw: RawScenario = serde_saphyr::from_str(text).map_err(|error| {
         let line = error.location().map_or(0, |location| location.line());
+        let column = error.location().map_or(0, |location| location.column());
         match missing(&error) {
             // The reader sees that only at the end of the file.
             Some(key) if TOP_KEYS.contains(&&*key) => malformed(1, format!("`{key}` is missing")),
             Some(key) => malformed(line, format!("`{key}` is missing in what ends here")),
-            None => malformed(line, plain(&error, text, line)),
+            None => malformed(line, plain(&error, text, (line, column))),
         }
     })?;
-    Scenario::try_from(raw).map_err(|wrong| malformed(line_of(text, &wrong.field), wrong.to_string()))
+    Scenario::try_from(raw).map_err(|Mistakes(mistakes)| {
+        let mut told: Vec<_> =
+            mistakes.iter().map(|wrong| (line_of(text, &wrong.field), wrong.to_string())).collect();
+        told.sort_by_key(|(line, _)| *line);
+        let mut told = told.into_iter();
+        let (line, first) = told.next().expect("there is at least one");
+        let others = told.map(|(line, wrong)| format!("\n{}:{line}: {wrong}", path.display()));
+        malformed(line, first + &others.collect::<String>())
+    })
 }
 
 /// What every scenario has.
@@ -173,11 +182,12 @@ fn missing(error: &serde_saphyr::Error) -> Option<String> {
 }
 
 /// The reader's message in words for who writes scenarios and not programs, without the place that
-/// [`LoadError`] gives in the usual form, and with the line that it speaks of: the reader names neither field
-/// nor value when a value is of the wrong type.
-fn plain(error: &serde_saphyr::Error, text: &str, line: u64) -> String {
+/// [`LoadError`] gives in the usual form, and with the key and the line that it speaks of: the reader names
+/// neither field nor value when a value is of the wrong type.
+fn plain(error: &serde_saphyr::Error, text: &str, (line, column): (u64, u64)) -> String {
     let message = error.without_snippet().to_string();
     let message = message.split(" at line ").next().unwrap_or(&message);
+    let source = usize::try_from(line).ok().and_then(|line| text.lines().nth(line.checked_sub(1)?));
     let message = match message {
         "invalid u8" | "invalid u32" | "invalid u64" => "a whole number belongs here,".to_owned(),
         "invalid f64" => "a number belongs here,".to_owned(),
@@ -190,10 +200,22 @@ fn plain(error: &serde_saphyr::Error, text: &str, line: u64) -> String {
             }
         }
     };
-    match usize::try_from(line).ok().and_then(|line| text.lines().nth(line.checked_sub(1)?)) {
-        Some(source) => format!("{message} in `{}`", source.trim()),
+    let key = source.and_then(|source| key_before(source, column));
+    let is_named = |key: &str| message.contains(&format!("`{key}`"));
+    let of_key = key.filter(|key| !is_named(key)).map_or(String::new(), |key| format!("`{key}`: "));
+    match source {
+        Some(source) => format!("{of_key}{message} in `{}`", source.trim()),
         None => message,
     }
+}
+
+/// The key whose value begins at this column, or is a list with what begins there.
+fn key_before(line: &str, column: u64) -> Option<&str> {
+    let before = line.get(..usize::try_from(column.checked_sub(1)?).ok()?)?;
+    let (before, value) = before.rsplit_once(':')?;
+    let is_of_it = value.trim().is_empty() || value.trim_start().starts_with('[') && !value.contains(']');
+    let key = before.rsplit(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').next()?;
+    Some(key).filter(|key| is_of_it && !key.is_empty())
 }
 
 /// The line on which the key with this path stands; the nearest key above it when the file leaves it out or

@@ -39,6 +39,9 @@ pub struct Workload {
     #[serde(default = "by_key")]
     #[cfg_attr(feature = "schema", schemars(length(min = 1)))]
     pub purges: Vec<PurgeOf>,
+    /// How many of a hundred purges are sent to every edge at once.
+    #[serde(default)]
+    pub purge_everywhere_percent: u8,
     /// How many of a hundred requests want the head alone (`HEAD`).
     #[serde(default)]
     pub head_percent: u8,
@@ -52,6 +55,9 @@ pub struct Workload {
     /// How many of a hundred requests come over HTTP/2.
     #[serde(default)]
     pub http2_percent: u8,
+    /// How many of a hundred requests come over TLS.
+    #[serde(default)]
+    pub tls_percent: u8,
     /// How many of a hundred requests are a `POST`, which changes the object.
     #[serde(default)]
     pub post_percent: u8,
@@ -71,16 +77,18 @@ pub struct Workload {
 
 impl Workload {
     /// Each share of requests with its key.
-    pub fn percents(&self) -> [(&'static str, u8); 11] {
+    pub fn percents(&self) -> [(&'static str, u8); 13] {
         [
             ("herd_percent", self.herd_percent),
             ("leave_percent", self.leave_percent),
             ("slow_percent", self.slow_percent),
             ("purge_percent", self.purge_percent),
+            ("purge_everywhere_percent", self.purge_everywhere_percent),
             ("head_percent", self.head_percent),
             ("range_percent", self.range_percent),
             ("conditional_percent", self.conditional_percent),
             ("http2_percent", self.http2_percent),
+            ("tls_percent", self.tls_percent),
             ("post_percent", self.post_percent),
             ("odd_percent", self.odd_percent),
             ("admin_percent", self.admin_percent),
@@ -94,10 +102,12 @@ impl Workload {
             "leave_percent" => &mut self.leave_percent,
             "slow_percent" => &mut self.slow_percent,
             "purge_percent" => &mut self.purge_percent,
+            "purge_everywhere_percent" => &mut self.purge_everywhere_percent,
             "head_percent" => &mut self.head_percent,
             "range_percent" => &mut self.range_percent,
             "conditional_percent" => &mut self.conditional_percent,
             "http2_percent" => &mut self.http2_percent,
+            "tls_percent" => &mut self.tls_percent,
             "post_percent" => &mut self.post_percent,
             "odd_percent" => &mut self.odd_percent,
             "admin_percent" => &mut self.admin_percent,
@@ -152,6 +162,9 @@ pub struct Request {
     /// It wants to purge: the object, or what it stands for.
     #[serde(default)]
     pub purge: Option<PurgeOf>,
+    /// It is a purge, and is sent to every edge at once.
+    #[serde(default)]
+    pub everywhere: bool,
     /// It wants the head alone.
     #[serde(default)]
     pub head: bool,
@@ -174,6 +187,9 @@ pub struct Request {
     /// It comes over HTTP/2.
     #[serde(default)]
     pub http2: bool,
+    /// It comes over TLS.
+    #[serde(default)]
+    pub tls: bool,
     /// In which of the three languages, from 0. Default 0.
     #[serde(default)]
     #[cfg_attr(feature = "schema", schemars(range(max = 2)))]

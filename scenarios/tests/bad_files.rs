@@ -41,10 +41,15 @@ fn message(from: &str, to: &str) -> String {
 /// Each row breaks one thing; the message names where it stands and what it may be.
 #[test]
 fn each_mistake_names_line_field_value_and_bound() {
-    let rows: [(&str, &str, &[&str]); 32] = [
+    let rows: [(&str, &str, &[&str]); 35] = [
         ("edges: 2", "edges: 0", &["s.yaml:3:", "`topology.edges` is 0", "1 to 6"]),
         ("edges: 2", "edges: -1", &["s.yaml:3:"]),
-        ("edges: 2", "edges: many", &["s.yaml:3:", "many"]),
+        (
+            "cache:\n",
+            "proxy_protocol: true\ncache:\n",
+            &["s.yaml:4:", "`proxy_protocol` is true, but `trusted_proxies` names nobody"],
+        ),
+        ("edges: 2", "edges: many", &["s.yaml:3: `edges`: ", "many"]),
         ("edges: 2", "edgse: 2", &["s.yaml:3:", "edgse", "edges"]),
         (
             "lane_chunks_max: 2",
@@ -57,7 +62,9 @@ fn each_mistake_names_line_field_value_and_bound() {
             "size: [3KiB, 2KiB]",
             &["s.yaml:10:", "`objects.size` is [3072, 2048]", "in order"],
         ),
-        ("2KiB", "2KiBi", &["s.yaml:10:", "2KiBi", "KiB"]),
+        ("2KiB", "2KiBi", &["s.yaml:10: `size`: ", "2KiBi", "KiB"]),
+        ("streams: 2", "streams: 2s", &["s.yaml:17: `streams`: a whole number belongs here"]),
+        ("popularity: zipf", "purge_everywhere_percent: -1", &["s.yaml:18: `purge_everywhere_percent`: "]),
         (
             "chunked_percent: 50",
             "chunked_percent: 101",
@@ -92,7 +99,7 @@ fn each_mistake_names_line_field_value_and_bound() {
             "lifetime: [4s, 1s]",
             &["s.yaml:13:", "`objects.lifetime` is [4s, 1s]", "in order"],
         ),
-        ("for: [5ms, 300ms]", "for: [5ms, soon]", &["s.yaml:21:", "`soon` is no time"]),
+        ("for: [5ms, 300ms]", "for: [5ms, soon]", &["s.yaml:21: `for`: `soon` is no time"]),
         (
             "objects:\n",
             "limits: {head: 1}\nobjects:\n",
@@ -108,16 +115,16 @@ fn each_mistake_names_line_field_value_and_bound() {
         (
             "workload:\n",
             "workload: 7\nworkload_is:\n",
-            &["s.yaml:15: keys with their values belong here, in `workload: 7`"],
+            &["s.yaml:15: `workload`: keys with their values belong here, in `workload: 7`"],
         ),
         ("  timeout: 500ms\n", "", &["`timeout` is missing in what ends here"]),
         ("name: x\n", "name: x\nname: y\n", &["s.yaml:2: `name` is there for the second time, in `name: y`"]),
         (
             "times: 1",
             "times: one",
-            &["s.yaml:21: a whole number belongs here, in `edge_restarts: {times: one"],
+            &["s.yaml:21: `times`: a whole number belongs here, in `edge_restarts: {times: one"],
         ),
-        ("popularity: zipf", "popularity: [zipf]", &["s.yaml:18: a word belongs here"]),
+        ("popularity: zipf", "popularity: [zipf]", &["s.yaml:18: `popularity`: a word belongs here"]),
     ];
     for (from, to, wanted) in rows {
         let message = message(from, to);
@@ -125,6 +132,21 @@ fn each_mistake_names_line_field_value_and_bound() {
             assert!(message.contains(part), "`{to}`: no `{part}` in: {message}");
         }
     }
+}
+
+/// Mistakes of several sections are told together, in the order of their lines.
+#[test]
+fn several_mistakes_are_told_at_once() {
+    let text = GOOD
+        .replacen("chunked_percent: 50", "chunked_percent: 101", 1)
+        .replacen("edges: 2", "edges: 9", 1)
+        .replacen("times: 1", "times: 0", 1);
+    let message = parse(Path::new("s.yaml"), &text).expect_err("three mistakes").to_string();
+    let lines: Vec<_> = message.lines().collect();
+    let [topology, objects, faults] = lines[..] else { panic!("{message}") };
+    assert!(topology.starts_with("s.yaml:3: `topology.edges` is 9"), "{message}");
+    assert!(objects.starts_with("s.yaml:11: `objects.chunked_percent` is 101"), "{message}");
+    assert!(faults.starts_with("s.yaml:21: `faults.edge_restarts.times` is 0"), "{message}");
 }
 
 /// A fault that nothing in the world could feel is a mistake in the file, not a run that fails at its end.

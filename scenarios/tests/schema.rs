@@ -106,7 +106,7 @@ fn good() -> Value {
         "storage": {"l2": {"sync": {"every_ms": 100}}},
         "objects": {
             "count": 3, "size": [0, "2KiB"], "large": {"percent": 1, "size": "3KiB"}, "chunked_percent": 50,
-            "not_storable_percent": 10, "lifetime": ["1s", "4s"], "version_every": "100ms", "tags": 1
+            "stale_if_error": {"percent": 50, "for": "2s"}, "not_storable_percent": 10, "lifetime": ["1s", "4s"], "version_every": "100ms", "tags": 1
         },
         "workload": {"requests": 10, "timeout": "500ms"},
         "faults_until": "1s",
@@ -136,6 +136,7 @@ fn bounds_of_numbers_are_the_readers() {
         ("Topology", "/topology"),
         ("Objects", "/objects"),
         ("Large", "/objects/large"),
+        ("Window", "/objects/stale_if_error"),
         ("Workload", "/workload"),
     ];
     let mut found = 0;
@@ -163,6 +164,7 @@ fn sample(key: FaultKey) -> Value {
         FaultKey::At => json!("10ms"),
         FaultKey::For => json!(["5ms", "300ms"]),
         FaultKey::Delay | FaultKey::By => json!("5ms"),
+        FaultKey::RetryAfter => json!("2s"),
         FaultKey::Link => json!("origin"),
         FaultKey::BytesPerSecond => json!("64KiB"),
         FaultKey::Capacity => json!("32MiB"),

@@ -10,6 +10,7 @@ mod output;
 pub mod args;
 pub mod disk;
 pub mod explore;
+mod judging;
 pub mod replay;
 pub mod replay_inputs;
 #[cfg(feature = "front")]

@@ -23,6 +23,7 @@ mod shared_tier;
 mod stage;
 mod tally;
 mod telling;
+mod tls;
 mod wire;
 mod workload;
 

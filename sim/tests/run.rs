@@ -260,6 +260,25 @@ fn each_planted_fault_is_found_and_shown_again() {
     }
 }
 
+/// The clients of each theme hold an edge to what the origin's heads say: what makes it use what it has for too
+/// long, or ask again too soon, is caught by the first seed of the scenario that is about it.
+#[cfg(feature = "plant")]
+#[test]
+fn heads_of_the_origin_are_held_to() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/origin");
+    for (fault, rule, scenario) in [
+        ("X6", "C6", "what-may-be-used-stale-says-so-itself"),
+        ("X72", "C6", "what-must-be-asked-about-is"),
+        ("X38", "I15", "who-is-told-to-wait-waits"),
+    ] {
+        let path = folder.join(scenario).with_extension("yaml");
+        let output = run(&path, &["--seed", "0", "--plant", fault]);
+        assert_eq!(output.status.code(), Some(1), "{fault} went unseen");
+        let seen = text(&output);
+        assert!(seen.contains(&format!("BROKEN {rule} by seed 0 of {scenario}")), "{fault}: {seen}");
+    }
+}
+
 /// Without the feature, `--plant` is refused instead of doing nothing.
 #[cfg(not(feature = "plant"))]
 #[test]

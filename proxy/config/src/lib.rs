@@ -44,6 +44,7 @@ pub use storage::{
 pub use tiergate_tiers::SyncPolicy;
 pub use tls::{CertificateFiles, OriginTls, RawCertificate, RawTls, Tls};
 pub use trust::{Network, Standing, ToldBy, TrustedProxies};
+pub use trusted::told_by;
 pub use unforwarded::Unforwarded;
 
 use places::Places;

@@ -19,8 +19,11 @@ pub(super) fn check(written: &[String]) -> Result<TrustedProxies, Problem> {
 }
 
 /// A listener that takes the PROXY protocol takes it from proxies that are named: whoever else reached it
-/// could claim any address.
-pub(super) fn told_by(key: &str, asked: bool, trusted: &TrustedProxies) -> Result<ToldBy, Problem> {
+/// could claim any address. `key` is where the file says that it is `asked` for.
+///
+/// # Errors
+/// Nobody is named.
+pub fn told_by(key: &str, asked: bool, trusted: &TrustedProxies) -> Result<ToldBy, Problem> {
     match asked {
         false => Ok(ToldBy::Connection),
         true if trusted.is_empty() => Err(Problem::field(

@@ -46,7 +46,7 @@ impl Transport for TcpStream {
     }
 }
 
-impl Transport for TlsStream<TcpStream> {
+impl<S: Transport> Transport for TlsStream<S> {
     fn reset_on_close(&self) {
         self.get_ref().0.reset_on_close();
     }

@@ -68,10 +68,9 @@ fn options(section: &str, bucket: &S3Bucket) -> Result<S3Options, StartError> {
     let tls = match bucket.is_encrypted() {
         true => {
             let (says, ca_key) = (format!("`{section}` is https"), format!("{section}.ca_file"));
-            let ca_file = ca_file.as_deref();
-            // The host is the bucket's client's to know.
-            let server = Server { says: &says, host: "", ca_key: &ca_key, ca_file };
-            Some(server.config().map_err(StartError::Roots)?)
+            // The host is for the bucket's client to know.
+            let server = Server { says: &says, host: "", ca_key: &ca_key };
+            Some(server.config(ca_file.as_deref()).map_err(StartError::Roots)?)
         }
         false => None,
     };

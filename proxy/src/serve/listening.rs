@@ -1,24 +1,21 @@
 //! The public listeners: who may connect, and what happens when no more can.
 
 mod admission;
-mod proxy_protocol;
 
 pub(super) use admission::Admission;
 
 use crate::{
-    config::{Standing, ToldBy},
-    front::{Agreed, Doors, Wire},
+    config::ToldBy,
+    front::{Doors, Opening},
 };
 use admission::Admitted;
-use std::{fmt::Display, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 use tiergate_driver::World;
-use tiergate_tiers::http_head::Scheme;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
     sync::watch,
 };
-use tokio_rustls::TlsAcceptor;
 
 /// How long nobody is accepted after the system had no room for a connection: it has more when one is closed,
 /// and trying at once would only burn time.
@@ -27,15 +24,6 @@ const REST: Duration = Duration::from_millis(50);
 /// What a client that is turned away may still send, and for how long.
 const LINGERING_BYTES_MAX: usize = 64 << 10;
 const LINGERING_TIME_MAX: Duration = Duration::from_secs(2);
-
-/// What a listener's connections begin with.
-#[derive(Clone)]
-pub(super) struct Opening {
-    /// Who says whose a connection is.
-    pub(super) told_by: ToldBy,
-    /// What shakes hands, if the listener speaks TLS.
-    pub(super) tls: Option<TlsAcceptor>,
-}
 
 /// Accepts connections until `stop` becomes true, and answers what comes over them.
 pub(super) async fn accept<W: World>(
@@ -89,59 +77,24 @@ pub(super) async fn accept<W: World>(
 async fn open<W: World>(
     opening: Opening,
     mut stream: TcpStream,
-    mut peer: SocketAddr,
+    peer: SocketAddr,
     admission: Arc<Admission>,
     mut admitted: Admitted,
     doors: Doors<W>,
     mut stop: watch::Receiver<bool>,
 ) {
-    let Opening { told_by, tls } = opening;
-    if told_by == ToldBy::ProxyProtocol {
-        let told = tokio::select! {
-            biased;
-            told = told_of(&mut stream, peer, &doors) => told,
-            // Nothing was asked yet, so there is nothing to finish.
-            _ = stop.changed() => None,
-        };
-        let Some(told) = told else { return };
-        peer = told;
+    let Some(peer) = opening.whose(&mut stream, peer, &doors, &mut stop).await else { return };
+    if opening.told_by == ToldBy::ProxyProtocol {
         let Some(known) = admitted.known_as(peer.ip()) else {
-            if tls.is_none() {
+            if opening.tls.is_none() {
                 turn_away(stream, &admission);
             }
             return;
         };
         admitted = known;
     }
-    match tls {
-        None => doors.serve(Wire::new(stream, peer, Scheme::Http), Agreed::Nothing, stop).await,
-        Some(acceptor) => shake_hands(acceptor, stream, peer, doors, stop).await,
-    }
+    opening.serve(stream, peer, doors, stop).await;
     drop(admitted);
-}
-
-/// Whom a trusted proxy speaks for, itself included. Nobody, when it is none, or says it in a wrong way or
-/// too late.
-async fn told_of<W: World>(stream: &mut TcpStream, peer: SocketAddr, doors: &Doors<W>) -> Option<SocketAddr> {
-    let refuse = |why: &dyn Display| {
-        tracing::debug!(%peer, %why, "a connection is closed");
-        doors.refused_proxy_header();
-    };
-    if doors.standing(peer.ip()) == Standing::Stranger {
-        refuse(&"it comes from none of `trusted_proxies`");
-        return None;
-    }
-    match tokio::time::timeout(doors.handshake_time_max(), proxy_protocol::read(stream)).await {
-        Ok(Ok(source)) => Some(source.unwrap_or(peer)),
-        Ok(Err(error)) => {
-            refuse(&error);
-            None
-        }
-        Err(_elapsed) => {
-            refuse(&"a header of the PROXY protocol took too long");
-            None
-        }
-    }
 }
 
 /// Tells a client that there is no place for it, and reads its request, as far as there is room to: a
@@ -175,25 +128,6 @@ async fn linger(mut stream: TcpStream) -> io::Result<()> {
         left = left.saturating_sub(read);
     }
     Ok(())
-}
-
-/// A client has as long for its part of the handshake as for a head.
-async fn shake_hands<W: World>(
-    acceptor: TlsAcceptor,
-    stream: TcpStream,
-    peer: SocketAddr,
-    doors: Doors<W>,
-    stop: watch::Receiver<bool>,
-) {
-    match tokio::time::timeout(doors.handshake_time_max(), acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => {
-            let speaks_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            let agreed = if speaks_h2 { Agreed::Http2 } else { Agreed::Http1 };
-            doors.serve(Wire::new(stream, peer, Scheme::Https), agreed, stop).await;
-        }
-        Ok(Err(error)) => tracing::debug!(%peer, %error, "a handshake failed"),
-        Err(_elapsed) => tracing::debug!(%peer, "a handshake took too long"),
-    }
 }
 
 /// Did the connection fail that was to be accepted, and not the listener?

@@ -6,7 +6,7 @@
 use super::{definition, keys, plain, schema, with_tier, without_null};
 use crate::{
     Expectation, FaultKey, FaultKind, Figure, Large, Objects, RawDisk, RawScenario, RawStorage, Request,
-    Topology, Workload,
+    Topology, Window, Workload,
 };
 use schemars::SchemaGenerator;
 use serde::{Deserialize, Deserializer, de};
@@ -65,6 +65,7 @@ fn sections() -> Vec<(&'static str, &'static str, &'static [&'static str])> {
         ("forward", "RawForward", fields::<RawForward>()),
         ("objects", "Objects", fields::<Objects>()),
         ("objects.large", "Large", fields::<Large>()),
+        ("objects.stale_if_error", "Window", fields::<Window>()),
         ("workload", "Workload", fields::<Workload>()),
         ("request", "Request", fields::<Request>()),
         ("bounds", "Expectation", fields::<Expectation>()),

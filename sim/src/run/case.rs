@@ -24,6 +24,7 @@ impl Case {
     /// Says of one seed all that it draws before its world begins, and which answers of the origin it spoils.
     pub(super) fn pin(&mut self, seed: u64, drawn: &Drawn, record: &Record) {
         let stall = self.0.pointer("/faults/origin_stalls/for").cloned();
+        let retry_after = self.0.pointer("/faults/origin_errors/retry_after").cloned();
         let mut faults = Map::new();
         let mut push = |kind: FaultKind, fault: Value| {
             let list = faults.entry(kind.as_str()).or_insert_with(|| json!([]));
@@ -36,6 +37,9 @@ impl Case {
             let mut fault = json!({"percent": 100, "object": object, "answer": answer});
             if let (FaultKind::OriginStalls, Some(stall)) = (kind, &stall) {
                 fault["for"] = stall.clone();
+            }
+            if let (FaultKind::OriginErrors, Some(retry_after)) = (kind, &retry_after) {
+                fault["retry_after"] = retry_after.clone();
             }
             push(*kind, fault);
         }
@@ -84,7 +88,7 @@ impl Case {
 }
 
 /// The sections in the order in which people read them.
-const SECTIONS: [&str; 22] = [
+const SECTIONS: [&str; 23] = [
     "name",
     "description",
     "seeds",
@@ -99,6 +103,7 @@ const SECTIONS: [&str; 22] = [
     "forward",
     "origin_host",
     "trusted_proxies",
+    "proxy_protocol",
     "objects",
     "workload",
     "faults",
@@ -126,7 +131,8 @@ fn of_episode(episode: &Episode) -> Value {
             | FaultKey::Capacity
             | FaultKey::Direction
             | FaultKey::Object
-            | FaultKey::Answer => continue,
+            | FaultKey::Answer
+            | FaultKey::RetryAfter => continue,
         };
         fault.insert(key.as_str().to_owned(), value);
     }
@@ -161,10 +167,12 @@ fn of_request(request: &tiergate_scenarios::Request) -> Value {
         put("odd", json!(number));
     }
     for (key, is_so) in [
+        ("everywhere", request.everywhere),
         ("head", request.head),
         ("conditional", request.conditional),
         ("post", request.post),
         ("http2", request.http2),
+        ("tls", request.tls),
     ] {
         if is_so {
             put(key, json!(true));

@@ -2,22 +2,31 @@
 
 use super::body;
 use tiergate_engine::{CacheKey, Random, Seed};
-use tiergate_scenarios::{Between, Objects, PurgeOf};
+use tiergate_scenarios::{Between, Objects, PurgeOf, Window};
+use tiergate_tiers::http_head::Scheme;
 
 /// The host name that clients ask for.
 pub(crate) const AUTHORITY: &str = "example.test";
 
 /// Every object of one run.
 #[derive(Debug)]
-pub(crate) struct Catalogue(Vec<Object>);
+pub(crate) struct Catalogue {
+    objects: Vec<Object>,
+    /// By which schemes they are asked for: what comes over TLS is keyed apart.
+    schemes: &'static [Scheme],
+}
 
 /// One object.
 #[derive(Debug)]
 pub(crate) struct Object {
     /// Path and query.
     pub target: String,
-    /// What the engine calls it.
+    /// What the engine calls it, where it is asked for in clear text.
     pub key: CacheKey,
+    /// The same over TLS.
+    encrypted: CacheKey,
+    /// What it is called over TLS.
+    encrypted_name: String,
     /// Does the origin send it in chunks, without a length before it?
     pub framing: Framing,
     /// May a shared cache store it?
@@ -28,6 +37,17 @@ pub(crate) struct Object {
     pub says_date: bool,
     /// Does it come with an entity tag?
     pub has_tag: bool,
+    /// Is that tag a weak one?
+    pub is_weak: bool,
+    /// What it is answered with.
+    pub status: u16,
+    /// How long it may be used stale, in seconds, where it says so: while it is asked about, and while the
+    /// origin fails.
+    pub windows_s: [Option<u64>; 2],
+    /// Must the origin agree to each use?
+    pub is_no_cache: bool,
+    /// Must it agree to each use once it is stale?
+    pub must_revalidate: bool,
     /// Does it come with a cookie?
     pub sets_cookie: bool,
     /// Does an interim response come before its answers?
@@ -75,37 +95,52 @@ pub(crate) struct Version {
 
 impl Catalogue {
     /// Draws the objects and all versions that appear before `until_ms`.
-    pub(crate) fn draw(objects: &Objects, until_ms: u64, seed: Seed) -> Self {
+    pub(crate) fn draw(objects: &Objects, has_tls: bool, until_ms: u64, seed: Seed) -> Self {
         // Each has its own chance: how many others there are changes nothing of it.
         let random = |number| seed.split(&format!("object {number}"));
         let draw = |number| Object::draw(number, objects, until_ms, &mut random(number));
-        Self((0..objects.count).map(draw).collect())
+        let schemes: &[Scheme] = if has_tls { &[Scheme::Http, Scheme::Https] } else { &[Scheme::Http] };
+        Self { objects: (0..objects.count).map(draw).collect(), schemes }
     }
 
     /// The object with this number.
     pub(crate) fn object(&self, number: u32) -> &Object {
-        &self.0[number as usize]
+        &self.objects[number as usize]
     }
 
-    /// The object with this number, if there is one.
-    pub(crate) fn key_of(&self, number: u32) -> Option<CacheKey> {
-        self.0.get(number as usize).map(|object| object.key)
+    /// The key over `scheme` of the object with this number, if there is one.
+    pub(crate) fn key_of(&self, number: u32, scheme: Scheme) -> Option<CacheKey> {
+        self.objects.get(number as usize).map(|object| object.key_over(scheme))
+    }
+
+    /// The number of what has this key.
+    pub(crate) fn number_of_key(&self, key: CacheKey) -> Option<u32> {
+        let is_its = |object: &Object| self.schemes.iter().any(|scheme| object.key_over(*scheme) == key);
+        (0..).zip(&self.objects).find(|(_, object)| is_its(object)).map(|(number, _)| number)
+    }
+
+    /// Every key of an object.
+    pub(crate) fn keys_of<'o>(&self, object: &'o Object) -> impl Iterator<Item = CacheKey> + use<'o> {
+        self.schemes.iter().map(|scheme| object.key_over(*scheme))
     }
 
     /// The number of the object at `target`.
     pub(crate) fn number_of(&self, target: &str) -> Option<u32> {
         let number = target.rsplit('/').next()?.parse().ok()?;
-        (*self.0.get(number as usize)?.target == *target).then_some(number)
+        (*self.objects.get(number as usize)?.target == *target).then_some(number)
     }
 
     /// Every key.
     pub(crate) fn keys(&self) -> impl Iterator<Item = CacheKey> {
-        self.0.iter().map(|object| object.key)
+        self.objects.iter().flat_map(|object| self.keys_of(object))
     }
 
-    /// The objects that a purge of `object` covers, if it is of `what`.
-    pub(crate) fn covered(&self, object: u32, what: PurgeOf) -> Vec<u32> {
+    /// The objects that a purge of `object` over `scheme` covers, if it is of `what`, and under which key. A
+    /// URL names what is stored for its own scheme.
+    pub(crate) fn covered(&self, object: u32, what: PurgeOf, scheme: Scheme) -> Vec<(u32, CacheKey)> {
         let of = self.object(object);
+        let is_of_url =
+            matches!(what, PurgeOf::Key | PurgeOf::SoftKey | PurgeOf::Prefix | PurgeOf::SoftPrefix);
         let is_covered = |other: &Object, number: u32| match what {
             PurgeOf::Key | PurgeOf::SoftKey => number == object,
             PurgeOf::Tag | PurgeOf::SoftTag => other.tag == of.tag,
@@ -113,20 +148,24 @@ impl Catalogue {
             PurgeOf::All | PurgeOf::SoftAll => true,
         };
         (0..)
-            .zip(&self.0)
+            .zip(&self.objects)
             .filter(|(number, other)| is_covered(other, *number))
-            .map(|(number, _)| number)
+            .flat_map(|(number, other)| {
+                let of_scheme = |own: &&Scheme| !is_of_url || **own == scheme;
+                self.schemes.iter().filter(of_scheme).map(move |own| (number, other.key_over(*own)))
+            })
             .collect()
     }
 
     /// What is asked for under this key.
     pub(crate) fn target_of(&self, key: CacheKey) -> Option<&str> {
-        Some(self.0.iter().find(|object| object.key == key)?.target.as_str())
+        let object = self.object(self.number_of_key(key)?);
+        Some(if object.key == key { &object.target } else { &object.encrypted_name })
     }
 
     /// How long a version of what has this key is.
     pub(crate) fn length_of(&self, key: CacheKey, version: u32) -> Option<u64> {
-        let object = self.0.iter().find(|object| object.key == key)?;
+        let object = self.object(self.number_of_key(key)?);
         let number = usize::try_from(version.checked_sub(1)?).ok()?;
         object.versions.get(number).map(|version| version.length)
     }
@@ -134,7 +173,7 @@ impl Catalogue {
     /// When each version of each object appears, in order of time: object and version number.
     pub(crate) fn publications(&self) -> Vec<(u64, u32, u32)> {
         let mut all: Vec<_> = (0..)
-            .zip(&self.0)
+            .zip(&self.objects)
             .flat_map(|(object, drawn)| {
                 (1..).zip(&drawn.versions).map(move |(number, version)| (version.from_ms, object, number))
             })
@@ -148,6 +187,8 @@ impl Object {
     fn draw(number: u32, objects: &Objects, until_ms: u64, random: &mut Random) -> Self {
         let target = format!("/{}/{number}", number / 10);
         let key = CacheKey::of(AUTHORITY, &target);
+        let encrypted = CacheKey::of(&format!("{AUTHORITY}:443"), &target);
+        let encrypted_name = format!("{target} over TLS");
         let framing =
             if percent(random, objects.chunked_percent) { Framing::Chunks } else { Framing::Length };
         let storage = if percent(random, objects.not_storable_percent) {
@@ -178,7 +219,44 @@ impl Object {
         let sets_cookie = percent(random, objects.cookie_percent);
         let hints = percent(random, objects.interim_percent);
         let tag = number.checked_rem(objects.tags);
-        Self { target, key, framing, storage, varies, says_date, has_tag, sets_cookie, hints, tag, versions }
+        // What came later is drawn last: it moves none of the others.
+        let window = |random: &mut Random, window: Option<Window>| {
+            let Window { percent: share, for_s } = window?;
+            percent(random, share).then(|| between(random, for_s))
+        };
+        let windows_s = [objects.stale_while_revalidate, objects.stale_if_error].map(|of| window(random, of));
+        let is_no_cache = storage == Storage::Storable && percent(random, objects.no_cache_percent);
+        let must_revalidate = percent(random, objects.must_revalidate_percent);
+        let is_weak = percent(random, objects.weak_percent);
+        let status = status(objects, random);
+        Self {
+            target,
+            key,
+            encrypted,
+            encrypted_name,
+            framing,
+            storage,
+            varies,
+            says_date,
+            has_tag: has_tag || is_no_cache,
+            is_weak,
+            status,
+            windows_s,
+            is_no_cache,
+            must_revalidate,
+            sets_cookie,
+            hints,
+            tag,
+            versions,
+        }
+    }
+
+    /// What the engine calls it, where it is asked for over `scheme`.
+    pub(crate) const fn key_over(&self, scheme: Scheme) -> CacheKey {
+        match scheme {
+            Scheme::Http => self.key,
+            Scheme::Https => self.encrypted,
+        }
     }
 
     /// What its path begins with, up to its number.
@@ -188,7 +266,8 @@ impl Object {
 
     /// The entity tag of a version.
     pub(crate) fn etag(&self, version: u32, language: u8) -> String {
-        format!("\"{}-{version}-{language}\"", self.key)
+        let mark = if self.is_weak { "W/" } else { "" };
+        format!("{mark}\"{}-{version}-{language}\"", self.key)
     }
 
     /// The version with this number.
@@ -196,10 +275,32 @@ impl Object {
         &self.versions[number as usize - 1]
     }
 
+    /// Where a version leads to, if it is a redirect.
+    pub(crate) fn location(&self, version: u32) -> Option<String> {
+        matches!(self.status, 300..400).then(|| format!("/elsewhere/{version}{}", self.target))
+    }
+
+    /// How long a version of it may be used without asking, in seconds.
+    pub(crate) fn lifetime_s(&self, version: u32) -> u64 {
+        if self.is_no_cache { 0 } else { self.version(version).lifetime_s }
+    }
+
     /// May a shared cache store it? One without a lifetime as well: it is of use where the origin agrees, or
     /// fails.
     pub(crate) fn is_storable(&self) -> bool {
         self.storage == Storage::Storable && !self.sets_cookie
+    }
+}
+
+/// What an object is answered with.
+fn status(objects: &Objects, random: &mut Random) -> u16 {
+    let redirects = [301, 302, 307, 308];
+    if percent(random, objects.redirect_percent) {
+        redirects[usize::try_from(random.below(4)).expect("a number below 4 fits")]
+    } else if percent(random, objects.missing_percent) {
+        if random.chance(1, 4) { 410 } else { 404 }
+    } else {
+        200
     }
 }
 

@@ -4,6 +4,7 @@
 //! again, so whoever lost one has to give up.
 
 mod admin;
+mod connecting;
 mod judging;
 mod odd;
 mod odd_h2;
@@ -12,9 +13,8 @@ use super::{
     catalogue::{AUTHORITY, tag_name},
     census::{Answerer, Reading},
     edge::PURGE_TOKEN,
-    links::End,
-    origin::forwarded::{CLIENTS_OF_BALANCERS, SECRET_FIELD},
-    stage::{PORT, Stage, edge_name},
+    origin::forwarded::{Asked, SECRET_FIELD, STRANGER},
+    stage::Stage,
     workload::{Job, Reads, Streams, Wants},
 };
 use bytes::{Bytes, BytesMut};
@@ -33,10 +33,10 @@ use std::{
     task::{Context, Poll},
     time::Duration,
 };
+use tiergate_config::ToldBy;
 use tiergate_engine::{CacheKey, Instant};
-use tiergate_invariants::{Edge, Got, Version, Violation, What};
-use tiergate_scenarios::{Figure, Link, PurgeOf};
-use tiergate_tiers::Connect;
+use tiergate_invariants::{Edge, Got, Version, What};
+use tiergate_scenarios::{Figure, PurgeOf};
 use tokio::time::{sleep, timeout};
 
 /// One client host.
@@ -63,7 +63,8 @@ impl Client {
             let now = turmoil::sim_elapsed().unwrap_or_default();
             sleep(Duration::from_millis(job.at_ms).saturating_sub(now)).await;
             match job.wants {
-                Wants::Purge(what) => self.purge(job, what).await,
+                Wants::Purge(what) if job.is_everywhere => self.purge_everywhere(job, what).await,
+                Wants::Purge(what) => drop(self.purge(job, what).await),
                 Wants::Post => {
                     let (slot, key) = (&self.stage.edges[job.edge as usize], self.key(job));
                     slot.post_begins(key);
@@ -82,7 +83,7 @@ impl Client {
     }
 
     fn key(&self, job: Job) -> CacheKey {
-        self.stage.catalogue.object(job.object).key
+        self.stage.catalogue.object(job.object).key_over(job.scheme())
     }
 
     async fn ask(&self, job: Job) {
@@ -95,6 +96,9 @@ impl Client {
             log.count_of(ask, Figure::TimedOut);
             Got::Nothing
         });
+        if job.is_tls && matches!(got, Got::Whole { .. }) {
+            log.count_of(ask, Figure::WholeOverTls);
+        }
         log.push(What::ClientGot { ask, edge, key, got });
     }
 
@@ -106,7 +110,7 @@ impl Client {
         }
         let has =
             self.tags().get(&(job.object, job.language)).cloned().filter(|_| job.wants == Wants::WhatChanged);
-        fields.extend(has.map(|tag| (header::IF_NONE_MATCH, tag)));
+        fields.extend(has.clone().map(|tag| (header::IF_NONE_MATCH, tag)));
         let Some((response, _connection)) = self.exchange(job, method, &fields).await else {
             return Got::Nothing;
         };
@@ -130,9 +134,12 @@ impl Client {
             Ok(whole) => whole,
             Err(got) => return got,
         };
-        let got = self.judge(ask, job, &head, &whole);
+        let got = self.judge(ask, job, has.as_deref(), &head, &whole);
         let tag = head.headers.get(header::ETAG).and_then(|tag| tag.to_str().ok());
-        if let (Got::Whole { status: 200, .. }, Some(tag)) = (&got, tag) {
+        let is_objects = |status| status == self.stage.catalogue.object(job.object).status;
+        if let (Got::Whole { status, .. }, Some(tag)) = (&got, tag)
+            && is_objects(*status)
+        {
             self.tags().insert((job.object, job.language), tag.to_owned());
         }
         got
@@ -140,9 +147,7 @@ impl Client {
 
     /// Too much of it would wait.
     fn check_access_log(&self, edge: u32, is_end: bool) {
-        if let Err(detail) = self.stage.edges[edge as usize].check_access_log(is_end) {
-            self.stage.log.fail(Violation { rule: "access-log", detail });
-        }
+        self.stage.check_access_log(edge, is_end);
     }
 
     fn tags(&self) -> std::sync::MutexGuard<'_, BTreeMap<(u32, u8), String>> {
@@ -168,20 +173,34 @@ impl Client {
         }
     }
 
+    /// Asks every edge at once.
+    async fn purge_everywhere(self: &Arc<Self>, job: Job, what: PurgeOf) {
+        let edges = 0..self.stage.scenario.topology.edges;
+        let purges: Vec<_> = edges
+            .map(|edge| {
+                let client = Arc::clone(self);
+                tokio::spawn(async move { client.purge(Job { edge, ..job }, what).await })
+            })
+            .collect();
+        let mut confirmed = true;
+        for purge in purges {
+            confirmed &= purge.await.unwrap_or(false);
+        }
+        self.stage.log.count(Figure::PurgedEverywhere, confirmed.into());
+    }
+
     /// What the edge made of one of a key, it says itself in facts. Of the others it names no keys, so here
     /// it is said which it covers.
-    async fn purge(&self, job: Job, what: PurgeOf) {
+    ///
+    /// Says whether it is confirmed.
+    async fn purge(&self, job: Job, what: PurgeOf) -> bool {
         let stage = &self.stage;
         let is_told_here = matches!(what, PurgeOf::Tag | PurgeOf::Prefix | PurgeOf::All);
-        let covered = if is_told_here { stage.catalogue.covered(job.object, what) } else { Vec::new() };
+        let covered = if is_told_here { newest_of(stage, job, what) } else { Vec::new() };
         let edge = Edge(job.edge);
-        let asked: Vec<_> = covered
-            .into_iter()
-            .map(|object| (stage.catalogue.object(object).key, Version(stage.current(object))))
-            .collect();
         let asked_at = stage.log.now();
         let before = newest_of(stage, job, what);
-        for (key, _) in &asked {
+        for (key, _) in &covered {
             stage.log.push(What::PurgeAsked { edge, purge: None, key: *key });
         }
         let is_confirmed = if job.is_admins {
@@ -193,10 +212,11 @@ impl Client {
             if stage.scenario.has_feed() && !what.is_soft() {
                 tokio::spawn(confirm_elsewhere(Arc::clone(stage), job, before, asked_at));
             }
-            for (key, newest_when_asked) in asked {
+            for (key, newest_when_asked) in covered {
                 stage.log.push(What::PurgeConfirmed { edge, key, newest_when_asked, asked_at });
             }
         }
+        is_confirmed
     }
 
     /// Purges by a request with the method `PURGE`. Says whether it is confirmed.
@@ -240,9 +260,7 @@ impl Client {
     ) -> Option<(Response<Incoming>, Connection)> {
         let request = self.request(job, method, fields).body(body);
         let mut request = request.expect("a plain method, path and host are a request");
-        let wire = self.stage.wire(Link::Clients, job.edge, End::Far);
-        let stream = wire.connect(&format!("{}:{PORT}", edge_name(job.edge))).await.ok()?;
-        let io = TokioIo::new(stream);
+        let io = TokioIo::new(self.connect(job).await?);
         let asked_at = turmoil::sim_elapsed().unwrap_or_default();
         self.hear_hints(&mut request);
         if job.is_http2 {
@@ -269,18 +287,27 @@ impl Client {
         };
         let request = Request::builder().method(method);
         let request = if job.is_http2 {
-            request.uri(format!("http://{AUTHORITY}{target}"))
+            request.uri(format!("{}://{AUTHORITY}{target}", job.scheme_name()))
         } else {
             request.uri(target).header(header::HOST, AUTHORITY)
         };
         let mut request = request.header(header::ACCEPT_LANGUAGE, format!("x-{}", job.language));
-        if !self.stage.scenario.front.trusted.is_empty() {
-            // It is a load balancer, with many clients.
-            let client = (7 * job.at_ms + u64::from(job.object)) % 250;
+        let scenario = &self.stage.scenario;
+        if !scenario.front.trusted.is_empty() {
+            // It is a load balancer, with many clients, and either it says whose a request is in fields, or
+            // whose a connection is. Then what the client itself says in fields must not count.
+            let said = match scenario.told_by {
+                ToldBy::Connection => Self::balanced(job),
+                ToldBy::ProxyProtocol => STRANGER.to_owned(),
+            };
             request = request
-                .header("x-forwarded-for", format!("{CLIENTS_OF_BALANCERS}{client}"))
+                .header("x-forwarded-for", said)
                 .header("x-forwarded-proto", "https")
                 .header(SECRET_FIELD, "1");
+        }
+        if scenario.has_tls() || scenario.told_by == ToldBy::ProxyProtocol {
+            let asked = Asked { by: Self::balanced(job), scheme: job.scheme_name().to_owned() };
+            request = request.header(header::USER_AGENT, asked.user_agent());
         }
         fields.iter().fold(request, |request, (name, value)| request.header(name, value))
     }
@@ -288,8 +315,8 @@ impl Client {
 
 /// What a purge covers, and the newest version of each now.
 fn newest_of(stage: &Stage, job: Job, what: PurgeOf) -> Vec<(CacheKey, Version)> {
-    let covered = stage.catalogue.covered(job.object, what).into_iter();
-    covered.map(|object| (stage.catalogue.object(object).key, Version(stage.current(object)))).collect()
+    let covered = stage.catalogue.covered(job.object, what, job.scheme()).into_iter();
+    covered.map(|(object, key)| (key, Version(stage.current(object)))).collect()
 }
 
 /// A lease after a purge was confirmed at one edge, it counts at every other.

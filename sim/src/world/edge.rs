@@ -8,12 +8,14 @@ use super::{
     links::End,
     medium::SimMedium,
     planted::{Planted, PlantedOrigin, PlantedTier},
-    stage::{ORIGIN, PORT, SHARED_TIER, Stage, edge_name},
+    stage::{ORIGIN, PORT, SHARED_TIER, Stage, TLS_PORT, edge_name},
+    tls,
     wire::Wire,
 };
 use async_trait::async_trait;
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
+    fmt,
     fs::File,
     io,
     num::NonZeroU32,
@@ -25,23 +27,24 @@ use tiergate_driver::{
     Beginning, Clock, Driver, DurableParts, Observer, Parts, Recorder, TierError, TokioSpawn, World,
 };
 use tiergate_engine::{
-    ByteCount, Config, Event, Instant, PurgeEvent, PurgeId, PurgeMode, RawDiskTier, ResilienceEvent, Seed,
-    SelectorKind, TierId, WallTime,
+    ByteCount, Config, Event, FetchEvent, FillId, Instant, PurgeEvent, PurgeId, PurgeMode, RawDiskTier,
+    ResilienceEvent, Seed, SelectorKind, TierId, WallTime,
 };
-use tiergate_invariants::{Edge, Version, What};
+use tiergate_invariants::{Edge, Version, Violation, What};
 use tiergate_proxy::{
     access_log::AccessLog,
     admin::{Guard, Listener},
-    front::{Agreed, Dial, Dialled, Doors, Front, Watchers},
+    front::{Dial, Dialled, Doors, Front, Opening, Watchers},
     metrics::{Metrics, Sources},
+    origin_connect::OriginConnect,
     readiness::Readiness,
 };
 use tiergate_recording::JsonRecorder;
-use tiergate_scenarios::Link;
+use tiergate_scenarios::{Figure, Link};
 use tiergate_stores::{Agreeing, Replacing, SharedTerms};
 use tiergate_tiers::{
     AnyTier, Connect, HostField, HttpOrigin, LogOptions, LogTier, OriginOptions, RedisOptions, RedisStore,
-    RedisStoreOptions, RedisTier, http_head::Scheme,
+    RedisStoreOptions, RedisTier,
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -63,7 +66,7 @@ pub(crate) struct EdgeWorld;
 impl World for EdgeWorld {
     type Clock = SimulatedClock;
     type Spawn = TokioSpawn;
-    type Origin = PlantedOrigin<HttpOrigin<Wire>>;
+    type Origin = PlantedOrigin<HttpOrigin<ToOrigin>>;
     type Tier = PlantedTier<AnyTier<Wire, SimMedium>>;
     type Blobs = SimBlobs;
     type Index = Agreeing<RedisStore<Wire>>;
@@ -80,7 +83,9 @@ pub(crate) async fn run(stage: Arc<Stage>, number: u32) -> turmoil::Result {
     // Whoever asks while the disk is being opened waits a moment, instead of being refused.
     let listener = TcpListener::bind(("0.0.0.0", PORT)).await?;
     let names = Seed(stage.seed.split(&format!("names of edge {number}, start {start}")).bits());
-    let to_origin = stage.wire(Link::Origin, number, End::Edge);
+    let origin = stage.origin_address();
+    let to_origin = ToOrigin::over(stage.wire(Link::Origin, number, End::Edge), &origin, tls::roots())
+        .expect("it has a name, and there are roots");
     let mut tiers = Vec::new();
     if stage.scenario.has_shared_tier() {
         let tier = AnyTier::Redis(shared_tier(&stage, number));
@@ -113,13 +118,13 @@ pub(crate) async fn run(stage: Arc<Stage>, number: u32) -> turmoil::Result {
             start,
             purges: Mutex::default(),
             readiness: Arc::clone(&readiness),
+            refused: Mutex::default(),
         },
     };
     let cache = slot.capacity().map_or_else(|| stage.cache.clone(), |capacity| with_disk(&stage, capacity));
     let driver = Driver::start(parts, &cache, names, shards).await?;
     slot.drive(driver.clone());
     stage.log.serves(Edge(number));
-    let origin = format!("http://{ORIGIN}:{PORT}").parse().expect("a name and a port are an address");
     let options = FrontOptions {
         purge_token: Some(PURGE_TOKEN.to_owned().into()),
         // TLS would say beforehand that they may.
@@ -140,15 +145,39 @@ pub(crate) async fn run(stage: Arc<Stage>, number: u32) -> turmoil::Result {
     // Nobody waits for the last connection: a host ends at once.
     let (open, _closed) = mpsc::channel(1);
     let front = Front::new(driver, origin, options, watchers, names.0, open);
-    let doors = Doors::new(front.dialling(Arc::new(to_origin)), None);
+    let doors = Doors::new(front.dialling(Arc::new(Dialling(to_origin))), None);
     // An edge never drains: it is killed.
     let (_stop, stopping) = watch::channel(false);
 
+    let told_by = stage.scenario.told_by;
+    if stage.scenario.has_tls() {
+        let listener = TcpListener::bind(("0.0.0.0", TLS_PORT)).await?;
+        let opening = Opening { told_by, tls: Some(tls::at_edge()) };
+        let (stage, doors, stopping) = (Arc::clone(&stage), doors.clone(), stopping.clone());
+        tokio::spawn(answer_clients(stage, number, listener, opening, doors, stopping));
+    }
+    let opening = Opening { told_by, tls: None };
+    Ok(answer_clients(stage, number, listener, opening, doors, stopping).await?)
+}
+
+/// Until its host ends.
+async fn answer_clients(
+    stage: Arc<Stage>,
+    number: u32,
+    listener: TcpListener,
+    opening: Opening,
+    doors: Doors<EdgeWorld>,
+    stopping: watch::Receiver<bool>,
+) -> io::Result<()> {
     loop {
         let (stream, peer) = listener.accept().await?;
-        let stream = stage.wire(Link::Clients, number, End::Edge).on(stream);
-        let wire = tiergate_proxy::front::Wire::new(stream, peer, Scheme::Http);
-        tokio::spawn(doors.clone().serve(wire, Agreed::Nothing, stopping.clone()));
+        let mut stream = stage.wire(Link::Clients, number, End::Edge).on(stream);
+        let (opening, doors, mut stopping) = (opening.clone(), doors.clone(), stopping.clone());
+        tokio::spawn(async move {
+            if let Some(whose) = opening.whose(&mut stream, peer, &doors, &mut stopping).await {
+                opening.serve(stream, whose, doors, stopping).await;
+            }
+        });
     }
 }
 
@@ -171,12 +200,24 @@ async fn answer_operators(stage: Arc<Stage>, number: u32, admin: Listener<EdgeWo
     }
 }
 
+/// How an edge connects to the origin: as a proxy does.
+type ToOrigin = OriginConnect<Wire>;
+
+/// The same for what Pingora passes, which is given what TLS has already decrypted.
+struct Dialling(ToOrigin);
+
+impl fmt::Debug for Dialling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dialling").finish_non_exhaustive()
+    }
+}
+
 #[async_trait]
-impl Dial for Wire {
+impl Dial for Dialling {
     /// For what goes around the cache. Pingora's own times are not the world's, so nobody waits longer here.
     async fn dial(&self) -> io::Result<Box<dyn Dialled>> {
         let authority = format!("{ORIGIN}:{PORT}");
-        let connected = timeout(CONNECT_TIME_MAX, self.connect(&authority)).await;
+        let connected = timeout(CONNECT_TIME_MAX, self.0.connect(&authority)).await;
         Ok(Box::new(connected.map_err(|_elapsed| io::ErrorKind::TimedOut)??))
     }
 }
@@ -251,8 +292,13 @@ impl Clock for SimulatedClock {
         self.stage.edges[self.edge as usize].wall_at(self.elapsed())
     }
 
+    /// Nobody wakes while the process stands still.
     async fn sleep_until(&self, at: Instant) {
         tokio::time::sleep(at.since(self.now())).await;
+        let slot = &self.stage.edges[self.edge as usize];
+        while self.now() < slot.paused_until() {
+            tokio::time::sleep(slot.paused_until().since(self.now())).await;
+        }
     }
 }
 
@@ -265,6 +311,8 @@ pub(crate) struct Watch {
     purges: Mutex<BTreeMap<PurgeId, (Version, Instant)>>,
     /// What load balancers are told.
     readiness: Arc<Readiness>,
+    /// Fetches of each shard that the origin answered with 503.
+    refused: Mutex<BTreeSet<(u32, FillId)>>,
 }
 
 impl Watch {
@@ -293,10 +341,34 @@ impl Watch {
     }
 }
 
+impl Watch {
+    /// Whoever was told to wait waits as long before it asks again (I15).
+    fn check_retry(&self, shard: u32, now: Instant, event: &FetchEvent) {
+        let Some(told) = self.stage.told_to_wait() else { return };
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            FetchEvent::HeadArrived { fill, status: 503, .. } => drop(refused.insert((shard, *fill))),
+            FetchEvent::Retried { fill, at, key, .. } if refused.remove(&(shard, *fill)) => {
+                let waits = at.since(now);
+                if waits < told {
+                    let detail =
+                        format!("edge {} asks for {key} again in {waits:?}, told {told:?}", self.edge);
+                    self.stage.log.fail(Violation { rule: "I15", detail });
+                }
+                self.stage.log.count(Figure::WaitedAsTold, 1);
+            }
+            _ => {}
+        }
+    }
+}
+
 impl Observer for Watch {
-    fn observe(&self, shard: u32, _now: Instant, event: &Event) {
+    fn observe(&self, shard: u32, now: Instant, event: &Event) {
         if !self.stage.edges[self.edge as usize].runs(self.start) {
             return;
+        }
+        if let Event::Fetch(event) = event {
+            self.check_retry(shard, now, event);
         }
         if let Event::Resilience(ResilienceEvent::TierJoined { .. }) = event {
             self.readiness.joined();

@@ -7,7 +7,7 @@ use super::{
     client,
     disk::Disk,
     edge,
-    links::{Between, Condition, Links},
+    links::{Between, Condition, Links, Trouble},
     log::{Log, Telling},
     origin,
     planted::Planted,
@@ -71,7 +71,7 @@ impl World {
         let seed = Seed(order.seed);
         let (faults, workload) = swarm(&scenario, seed);
         let horizon_ms = workload::horizon_ms(&scenario);
-        let catalogue = Catalogue::draw(&scenario.objects, horizon_ms, seed);
+        let catalogue = Catalogue::draw(&scenario.objects, scenario.has_tls(), horizon_ms, seed);
         let streams = workload::draw(&scenario, &workload, &catalogue, seed);
         let episodes = schedule::draw(&scenario, &faults, seed);
         for episode in &episodes {
@@ -193,9 +193,7 @@ impl World {
     fn settle(&self) {
         self.stage.log.end();
         for (number, edge) in (0..).zip(&self.stage.edges) {
-            if let Err(detail) = edge.check_access_log(true) {
-                self.stage.log.fail(Violation { rule: "access-log", detail });
-            }
+            self.stage.check_access_log(number, true);
             if let Some(open) = edge.audit() {
                 self.stage.log.push(What::Settled { edge: Edge(number), open });
             }
@@ -218,6 +216,16 @@ impl World {
             return;
         }
         let edge = episode.edge.unwrap_or(0);
+        if episode.kind == FaultKind::EdgePauses {
+            self.stage.log.arm(episode.kind);
+            self.stage.edges[edge as usize].pause(episode.to_ms);
+            for link in links(&self.stage.scenario) {
+                let between = Between { edge, link };
+                let condition = self.stage.links.begin(between, number, episode.kind, Trouble::Hold);
+                self.apply(between, condition);
+            }
+            return;
+        }
         if let Some(fault) = episode.disk_fault() {
             self.stage.disks[edge as usize].begin(fault);
             if episode.kind == FaultKind::DiskSlow {
@@ -250,6 +258,14 @@ impl World {
             return;
         }
         let edge = episode.edge.unwrap_or(0);
+        if episode.kind == FaultKind::EdgePauses {
+            for link in links(&self.stage.scenario) {
+                let between = Between { edge, link };
+                let condition = self.stage.links.end(between, number);
+                self.apply(between, condition);
+            }
+            return;
+        }
         if let Some(fault) = episode.disk_fault() {
             self.stage.disks[edge as usize].end(fault);
             if episode.kind == FaultKind::DiskSlow {

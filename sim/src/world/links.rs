@@ -118,6 +118,7 @@ impl Links {
         let mut inner = self.lock();
         let Inner { lasting, chance } = &mut *inner;
         let mut wait = Duration::ZERO;
+        let mut seen = Vec::new();
         for one in lasting.get_mut(&between).into_iter().flatten() {
             let hits = match (one.trouble, end) {
                 (Trouble::Cut(Direction::Out), End::Far) | (Trouble::Cut(Direction::In), End::Edge) => false,
@@ -134,9 +135,13 @@ impl Links {
                 }
             };
             if hits && !one.is_observed {
-                one.is_observed = true;
                 self.log.fire_episode(one.kind, one.episode);
+                seen.push(one.episode);
             }
+        }
+        // It may be the same on other links.
+        for one in lasting.values_mut().flatten().filter(|one| seen.contains(&one.episode)) {
+            one.is_observed = true;
         }
         wait
     }

@@ -4,16 +4,20 @@
 //! wrong in exactly that gap. What it does to each answer is drawn from its own stream of the seed.
 
 pub(crate) mod forwarded;
+mod head;
+mod lies;
 pub(super) mod raw;
 
 use super::{
     body,
-    catalogue::{Framing, Object, Storage, between, percent, tag_name},
+    catalogue::{Framing, between, percent},
     links::End,
-    stage::{EPOCH_S, PORT, Stage},
+    stage::{PORT, Stage},
+    tls,
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request};
+use head::Represented;
+use http::{HeaderMap, Method, Request, Response, StatusCode, header, request};
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
@@ -25,12 +29,15 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 use tiergate_engine::Random;
 use tiergate_invariants::{Edge, Version, Violation, What};
 use tiergate_scenarios::{Between, FaultKind, Figure, Link};
-use tokio::time::{Sleep, sleep};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::{Sleep, sleep},
+};
 use turmoil::net::TcpListener;
 
 /// Bytes of a body sent at a time, so that a body takes several pieces whatever its length.
@@ -47,14 +54,28 @@ pub(crate) async fn run(stage: Arc<Stage>) -> turmoil::Result {
             continue;
         };
         let next = Next::default();
-        let stream = Raw::new(stage.wire(Link::Origin, edge, End::Far).on(stream), next.clone());
+        let stream = stage.wire(Link::Origin, edge, End::Far).on(stream);
         let connection = Connection { stage: Arc::clone(&stage), answers: Arc::clone(&answers), edge, next };
-        let service = service_fn(move |request| answer(connection.clone(), request));
-        let connection =
-            http1::Builder::new().auto_date_header(false).serve_connection(TokioIo::new(stream), service);
-        // How it ended, the client sees.
-        tokio::spawn(async move { drop(connection.await) });
+        match stage.scenario.topology.origin_tls {
+            false => drop(tokio::spawn(serve(connection, stream))),
+            true => drop(tokio::spawn(async move {
+                // Whoever does not shake hands sees how it ended as well.
+                if let Ok(stream) = tls::at_origin().accept(stream).await {
+                    serve(connection, stream).await;
+                }
+            })),
+        }
     }
+}
+
+/// Answers all requests of a connection.
+async fn serve<S: AsyncRead + AsyncWrite + Unpin>(connection: Connection, stream: S) {
+    let stream = Raw::new(stream, connection.next.clone());
+    let service = service_fn(move |request| answer(connection.clone(), request));
+    let connection =
+        http1::Builder::new().auto_date_header(false).serve_connection(TokioIo::new(stream), service);
+    // How it ended, the client sees.
+    drop(connection.await);
 }
 
 /// A connection of an edge.
@@ -77,13 +98,15 @@ async fn publish(stage: Arc<Stage>) {
         }
         let object = stage.catalogue.object(number);
         let drawn = object.version(version);
-        stage.log.push(What::Published {
-            key: object.key,
-            version: Version(version),
-            length: drawn.length,
-            storable: object.is_storable(),
-            lifetime_ns: drawn.lifetime_s * 1_000_000_000,
-        });
+        for key in stage.catalogue.keys_of(object) {
+            stage.log.push(What::Published {
+                key,
+                version: Version(version),
+                length: drawn.length,
+                storable: object.is_storable(),
+                lifetime_ns: object.lifetime_s(version) * 1_000_000_000,
+            });
+        }
         stage.publish(number, version);
     }
 }
@@ -107,7 +130,7 @@ async fn answer(of: Connection, request: Request<Incoming>) -> Result<Response<A
     let Some(number) = stage.catalogue.number_of(asked.uri.path()) else {
         return Ok(alone(stage, StatusCode::NOT_FOUND));
     };
-    if let Some(wrong) = forwarded::wrong(&asked.headers, &stage.scenario.front) {
+    if let Some(wrong) = forwarded::wrong(&asked.headers, &stage.scenario) {
         let detail = format!("edge {edge} told the origin {wrong}");
         stage.log.fail(Violation { rule: "forwarded", detail });
     }
@@ -136,9 +159,17 @@ async fn answer(of: Connection, request: Request<Incoming>) -> Result<Response<A
         stage.log.arm(FaultKind::OriginErrors);
         stage.log.fire_answer(FaultKind::OriginErrors, number, answer);
         stage.log.count(Figure::OriginRequests, 1);
-        return Ok(alone(stage, StatusCode::SERVICE_UNAVAILABLE));
+        let mut refusal = alone(stage, StatusCode::SERVICE_UNAVAILABLE);
+        let fields = refusal.headers_mut();
+        fields.extend(temper.retry_after_s.map(|seconds| (header::RETRY_AFTER, seconds.into())));
+        return Ok(refusal);
     }
-    stage.log.push(What::OriginAnswered { edge: Edge(edge), key: object.key, version: Version(version) });
+    let key = object.key_over(forwarded::scheme(&asked.headers, &stage.scenario));
+    stage.log.push(What::OriginAnswered { edge: Edge(edge), key, version: Version(version) });
+    if let Some(lie) = stage.lie(&asked, (number, version, answer)) {
+        next.is_a_lie(lie);
+        return Ok(alone(stage, StatusCode::OK));
+    }
     if temper.resets {
         stage.log.arm(FaultKind::OriginResets);
         stage.log.fire_answer(FaultKind::OriginResets, number, answer);
@@ -155,8 +186,7 @@ async fn answer(of: Connection, request: Request<Incoming>) -> Result<Response<A
     Ok(with_body(stage, &asked, (number, version, answer), temper))
 }
 
-/// An answer with the object, or with 304. That to a `POST` is the object as it is now, by its own name, so
-/// that it may be stored (RFC 9110 section 9.3.3).
+/// An answer with the object, or with 304.
 fn with_body(
     stage: Arc<Stage>,
     asked: &request::Parts,
@@ -164,11 +194,8 @@ fn with_body(
     temper: Temper,
 ) -> Response<Answer> {
     let object = stage.catalogue.object(number);
-    let language = if object.varies { language_of(&asked.headers) } else { 0 };
-    let tag = object.etag(version, language);
-    let is_post = asked.method == Method::POST;
-    let is_still_right = !is_post && asked.headers.get(header::IF_NONE_MATCH).is_some_and(|has| *has == *tag);
-    let mut response = Response::new(Answer {
+    let Represented { head, language, is_still_right } = Represented::of(object, version, asked);
+    head.map(|()| Answer {
         number: body::number(number, language),
         version,
         answer,
@@ -178,16 +205,7 @@ fn with_body(
         temper,
         pause: None,
         stage: Arc::clone(&stage),
-    });
-    if is_still_right {
-        *response.status_mut() = StatusCode::NOT_MODIFIED;
-    }
-    head(&mut response, object, version, &tag);
-    if is_post {
-        let own = object.target.parse().expect("a path is a field value");
-        response.headers_mut().insert(header::CONTENT_LOCATION, own);
-    }
-    response
+    })
 }
 
 /// Cookies may come in several fields over HTTP/2 alone (RFC 9113 section 8.2.3).
@@ -229,69 +247,13 @@ fn alone(stage: Arc<Stage>, status: StatusCode) -> Response<Answer> {
     response
 }
 
-/// Which language a request wants: clients say it by its number.
-fn language_of(fields: &HeaderMap) -> u8 {
-    let said = fields
-        .get(header::ACCEPT_LANGUAGE)
-        .and_then(|said| said.to_str().ok()?.strip_prefix("x-")?.parse().ok());
-    said.filter(|language| *language < body::LANGUAGES).unwrap_or(0)
-}
-
-fn head(response: &mut Response<Answer>, object: &Object, version: u32, tag: &str) {
-    let lifetime_s = object.version(version).lifetime_s;
-    let cache_control = match object.storage {
-        Storage::Storable | Storage::Varies => Some(format!("max-age={lifetime_s}")),
-        Storage::NoStore => Some(format!("no-store, max-age={lifetime_s}")),
-        Storage::Private => Some(format!("private, max-age={lifetime_s}")),
-        Storage::NoLifetime => None,
-    };
-    // Many origins say when they answer, and some do not.
-    let date = object.says_date.then(date_now).flatten();
-    let is_not_modified = response.status() == StatusCode::NOT_MODIFIED;
-    let fields = response.headers_mut();
-    if let Some(date) = date {
-        fields.insert(header::DATE, date);
-    }
-    let mut put = |name: header::HeaderName, value: String| {
-        let value = value.parse().expect("digits and plain words are a field value");
-        fields.insert(name, value);
-    };
-    if let Some(cache_control) = cache_control {
-        put(header::CACHE_CONTROL, cache_control);
-    }
-    if object.storage == Storage::Varies {
-        put(header::VARY, "*".to_owned());
-    }
-    if object.storage != Storage::NoLifetime && object.has_tag {
-        // With a validator, even what has no lifetime may be stored: each use would be asked about.
-        put(header::ETAG, tag.to_owned());
-    }
-    if object.varies && object.storage != Storage::Varies {
-        put(header::VARY, "Accept-Language".to_owned());
-    }
-    if object.sets_cookie {
-        put(header::SET_COOKIE, "session=1".to_owned());
-    }
-    if let Some(tag) = object.tag {
-        put(header::HeaderName::from_static("surrogate-key"), tag_name(tag));
-    }
-    if object.framing == Framing::Length && !is_not_modified {
-        put(header::CONTENT_LENGTH, object.version(version).length.to_string());
-    }
-}
-
-/// The calendar of the origin, as `Date` has it.
-fn date_now() -> Option<HeaderValue> {
-    let elapsed = turmoil::sim_elapsed()?;
-    let now = SystemTime::UNIX_EPOCH + Duration::from_secs(EPOCH_S) + elapsed;
-    HeaderValue::from_str(&httpdate::fmt_http_date(now)).ok()
-}
-
 /// What the origin does to one answer.
 #[derive(Clone, Copy, Debug)]
 struct Temper {
     /// It answers with an error.
     refuses: bool,
+    /// Then this is when it is worth asking again.
+    retry_after_s: Option<u64>,
     resets: bool,
     stall: Option<Stall>,
     /// It breaks off once this many bytes are sent; never the whole body.
@@ -322,6 +284,7 @@ impl Temper {
         let chance = |kind: &str| stage.seed.split(&format!("{kind}: answer {answer} about object {object}"));
         let mut temper = Self {
             refuses: false,
+            retry_after_s: None,
             resets: false,
             stall: None,
             truncates_at: None,
@@ -343,7 +306,9 @@ impl Temper {
             }
             stage.log.plan(kind, 1);
             match kind {
-                FaultKind::OriginErrors => temper.refuses = true,
+                FaultKind::OriginErrors => {
+                    (temper.refuses, temper.retry_after_s) = (true, fault.retry_after_s)
+                }
                 FaultKind::OriginResets => temper.resets = true,
                 FaultKind::OriginStalls => {
                     temper.stall = Some(Stall::draw(length, fault.for_ms, &mut random))
@@ -390,7 +355,14 @@ impl Answer {
             sent: 0,
             length: 0,
             framing: Framing::Length,
-            temper: Temper { refuses: false, resets: false, stall: None, truncates_at: None, drip_ms: 0 },
+            temper: Temper {
+                refuses: false,
+                retry_after_s: None,
+                resets: false,
+                stall: None,
+                truncates_at: None,
+                drip_ms: 0,
+            },
             pause: None,
             stage,
         }

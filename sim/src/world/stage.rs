@@ -6,11 +6,13 @@ use super::{
     edge::EdgeWorld,
     links::{Between, End, Links},
     log::Log,
+    origin::forwarded::Asked,
     planted::Planted,
     schedule::Episode,
     shared_tier::StoreFaults,
     wire::Wire,
 };
+use crate::judging::Windows;
 use std::{
     collections::BTreeMap,
     net::IpAddr,
@@ -21,14 +23,18 @@ use std::{
     },
     time::Duration,
 };
+use tiergate_config::{OriginAddress, ToldBy};
 use tiergate_driver::Driver;
-use tiergate_engine::{Audit, ByteCount, CacheKey, Config, Seed, WallTime};
+use tiergate_engine::{Audit, ByteCount, CacheKey, Config, Instant, Seed, WallTime};
+use tiergate_invariants::Violation;
 use tiergate_proxy::access_log::AccessLog;
-use tiergate_scenarios::{Faults, Link, Scenario};
+use tiergate_scenarios::{FaultKind, Faults, Figure, Link, Scenario};
 use tiergate_stores::MemoryBlobs;
 
 /// The port on which every host listens.
 pub(crate) const PORT: u16 = 80;
+/// The one on which an edge listens for TLS.
+pub(crate) const TLS_PORT: u16 = 443;
 /// The origin's host name.
 pub(crate) const ORIGIN: &str = "origin";
 /// The shared tier's host name.
@@ -87,6 +93,8 @@ pub(crate) struct EdgeSlot {
     posts: Mutex<BTreeMap<CacheKey, u32>>,
     /// The capacity of its L2, where that has changed; else zero.
     capacity: AtomicU64,
+    /// Until when it stands still, in milliseconds.
+    paused_until_ms: AtomicU64,
     /// What it has logged since it started.
     logged: Mutex<Logged>,
 }
@@ -118,6 +126,16 @@ impl EdgeSlot {
         Some(ByteCount(self.capacity.load(Ordering::Relaxed))).filter(|capacity| *capacity > ByteCount::ZERO)
     }
 
+    /// It stands still until then.
+    pub(crate) fn pause(&self, until_ms: u64) {
+        self.paused_until_ms.fetch_max(until_ms, Ordering::Relaxed);
+    }
+
+    /// Until when it stands still, or stood still last.
+    pub(crate) fn paused_until(&self) -> Instant {
+        Instant::ZERO.after(Duration::from_millis(self.paused_until_ms.load(Ordering::Relaxed)))
+    }
+
     /// Its responses are logged here.
     pub(crate) fn logs(&self, log: Arc<AccessLog>) {
         *self.logged() = Logged { log: Some(log), ..Logged::default() };
@@ -130,23 +148,31 @@ impl EdgeSlot {
 
     /// What is wrong with its access log, which has a line for each response, and each line an object. At the
     /// end of a world all responses have ended.
-    pub(crate) fn check_access_log(&self, is_end: bool) -> Result<(), String> {
+    ///
+    /// Returns how many lines name the client of whom a load balancer spoke.
+    pub(crate) fn check_access_log(&self, is_end: bool, told_by: ToldBy) -> Result<u64, String> {
         let mut logged = self.logged();
-        let Some(log) = &logged.log else { return Ok(()) };
+        let Some(log) = &logged.log else { return Ok(0) };
         let lines = log.take();
+        let mut named = 0;
         for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            let told = serde_json::from_slice::<serde_json::Value>(line);
-            let is_right = told.is_ok_and(|told| told["status"].is_u64() && told["method"].is_string());
-            if !is_right {
+            let told = serde_json::from_slice::<serde_json::Value>(line).unwrap_or_default();
+            let asked = told["user_agent"].as_str().and_then(Asked::said);
+            let is_clients = match (told_by, &asked) {
+                (ToldBy::ProxyProtocol, Some(asked)) => told["client"] == asked.by.as_str(),
+                (ToldBy::ProxyProtocol | ToldBy::Connection, _) => true,
+            };
+            if !(told["status"].is_u64() && told["method"].is_string() && is_clients) {
                 return Err(format!("a line of the access log is {:?}", String::from_utf8_lossy(line)));
             }
+            named += u64::from(told_by == ToldBy::ProxyProtocol && asked.is_some());
             logged.lines += 1;
         }
         let Logged { lines, answers, .. } = *logged;
         if is_end && lines < answers {
             return Err(format!("the access log has {lines} lines of {answers} responses"));
         }
-        Ok(())
+        Ok(named)
     }
 
     fn logged(&self) -> MutexGuard<'_, Logged> {
@@ -227,9 +253,7 @@ impl Stage {
 
     /// The newest version that was published under a key.
     pub(crate) fn newest(&self, key: CacheKey) -> Option<u32> {
-        let object =
-            (0..self.scenario.objects.count).find(|object| self.catalogue.object(*object).key == key)?;
-        Some(self.current(object))
+        self.catalogue.number_of_key(key).map(|object| self.current(object))
     }
 
     fn current_versions(&self) -> MutexGuard<'_, Vec<u32>> {
@@ -244,6 +268,32 @@ impl Stage {
     /// A connector for one link.
     pub(crate) fn wire(&self, link: Link, edge: u32, end: End) -> Wire {
         Wire { between: Between { edge, link }, end, links: Arc::clone(&self.links) }
+    }
+
+    /// How long each 503 of the origin tells edges to wait, if each does.
+    pub(crate) fn told_to_wait(&self) -> Option<Duration> {
+        let told = self.faults.of(FaultKind::OriginErrors).iter().map(|fault| fault.retry_after_s);
+        told.min().flatten().map(Duration::from_secs)
+    }
+
+    /// For how long the edges use what is stale and does not say so itself.
+    pub(crate) fn windows(&self) -> Windows {
+        let [while_revalidate, if_error] = self.scenario.stale_windows_s;
+        Windows { while_revalidate, if_error }
+    }
+
+    /// Sees that an edge's access log is right so far.
+    pub(crate) fn check_access_log(&self, edge: u32, is_end: bool) {
+        match self.edges[edge as usize].check_access_log(is_end, self.scenario.told_by) {
+            Ok(named) => self.log.count(Figure::LoggedClients, named),
+            Err(detail) => self.log.fail(Violation { rule: "access-log", detail }),
+        }
+    }
+
+    /// What an edge knows the origin by.
+    pub(crate) fn origin_address(&self) -> OriginAddress {
+        let scheme = if self.scenario.topology.origin_tls { "https" } else { "http" };
+        format!("{scheme}://{ORIGIN}:{PORT}").parse().expect("a name and a port are an address")
     }
 
     /// Which edge has this address. Asked inside the simulation only.

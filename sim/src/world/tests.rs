@@ -12,7 +12,7 @@ fn scenario(tier: &str, faults: &str) -> String {
          objects: {{count: 12, size: [8KiB, 24KiB], chunked_percent: 0, not_storable_percent: 0, \
          lifetime: [3s, 3s], version_every: [10min, 10min]}}\n\
          workload: {{requests: 300, streams: 4, timeout: 2s}}\n\
-         faults: {{{faults}}}\nswarm: all\nfaults_until: 4s\nsettle: 30s\n\
+         faults: {{{faults}}}\nswarm: all\nfaults_until: 4s\nsettle: 1min\n\
          expect: {{answered_percent: {{at_most: 100}}}}\n"
     )
 }
@@ -44,7 +44,7 @@ enum Effect {
 use Effect::{Less, More, Nothing};
 
 /// Each kind, the tier behind memory, the fault as a file says it, and what comes of it.
-const KINDS: [(FaultKind, &str, &str, Effect); 31] = [
+const KINDS: [(FaultKind, &str, &str, Effect); 33] = [
     (FaultKind::BlobsSilent, L3, "{at: 500ms, for: 3s}", Less(Figure::HitsL3)),
     (FaultKind::BlobsFail, L3, "{at: 500ms, for: 3s, percent: 100}", Less(Figure::HitsL3)),
     (FaultKind::OriginStalls, L1, "{percent: 50, for: 300ms}", More(Figure::LatencyMaxMs)),
@@ -52,6 +52,7 @@ const KINDS: [(FaultKind, &str, &str, Effect); 31] = [
     (FaultKind::OriginResets, L1, "{percent: 50}", More(Figure::OriginRequests)),
     (FaultKind::OriginErrors, L1, "{percent: 50}", More(Figure::ServerErrors)),
     (FaultKind::OriginMalformed, L1, "{percent: 50}", More(Figure::ServerErrors)),
+    (FaultKind::OriginLies, L1, "{percent: 50}", More(Figure::TimedOut)),
     (FaultKind::PartitionOrigin, L1, "{at: 0s, for: 1s, edge: 0}", More(Figure::Unanswered)),
     (FaultKind::PartitionOrigin, L1, "{at: 0s, for: 1s, edge: 0, direction: out}", More(Figure::Unanswered)),
     (FaultKind::PartitionOrigin, L1, "{at: 0s, for: 1s, edge: all, direction: in}", More(Figure::Unanswered)),
@@ -68,6 +69,7 @@ const KINDS: [(FaultKind, &str, &str, Effect); 31] = [
     (FaultKind::LinkHold, L1, "{link: clients, at: 1s, for: 1s}", More(Figure::LatencyMaxMs)),
     (FaultKind::EdgeRestarts, L1, "{at: 1s, for: 500ms}", More(Figure::Unanswered)),
     (FaultKind::EdgeRedeploys, L1, "{at: 1s, for: 500ms}", More(Figure::Unanswered)),
+    (FaultKind::EdgePauses, L1, "{at: 1s, for: 1s}", More(Figure::LatencyMaxMs)),
     (FaultKind::ClockAhead, L1, "{at: 1s, by: 10s}", More(Figure::OriginRequests)),
     (FaultKind::ClockBack, L1, "{at: 2s, by: 10s}", Less(Figure::OriginRequests)),
     (FaultKind::SharedTierRestarts, L1, "{at: 1s, for: 1s}", Less(Figure::HitsL1)),

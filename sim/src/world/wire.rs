@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll, ready},
     time::Duration,
 };
-use tiergate_proxy::front::Transport;
+use tiergate_proxy::front::{Socket, Transport};
 use tiergate_tiers::Connect;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -59,6 +59,12 @@ pub(crate) struct Watched {
 const TRIED_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
 impl Transport for Watched {}
+
+impl Socket for Watched {
+    fn poll_peek(&mut self, context: &mut Context<'_>, room: &mut ReadBuf<'_>) -> Poll<io::Result<usize>> {
+        self.stream.poll_peek(context, room)
+    }
+}
 
 impl Watched {
     /// Has the peer, to whom nothing more can be sent for the moment, closed or reset the connection?

@@ -8,6 +8,7 @@ use tiergate_engine::{ByteCount, Random, Seed};
 use tiergate_scenarios::{
     ADMIN_REQUESTS, Between, Millis, ODD_REQUESTS, Popularity, PurgeOf, Request, Requests, Scenario, Workload,
 };
+use tiergate_tiers::http_head::Scheme;
 
 /// One request to come.
 #[derive(Clone, Copy, Debug)]
@@ -20,8 +21,12 @@ pub(crate) struct Job {
     pub language: u8,
     /// Over HTTP/2?
     pub is_http2: bool,
+    /// Over TLS?
+    pub is_tls: bool,
     /// Does it go to the admin listener?
     pub is_admins: bool,
+    /// Is it a purge that every edge is sent at once?
+    pub is_everywhere: bool,
     /// What it wants.
     pub wants: Wants,
     /// How its client reads.
@@ -149,7 +154,11 @@ fn drawn(
             object,
             language,
             is_http2,
+            is_tls: shape.tls_percent > 0 && percent(random, shape.tls_percent),
             is_admins: shape.admin_percent > 0 && percent(random, shape.admin_percent),
+            is_everywhere: matches!(wants, Wants::Purge(_))
+                && shape.purge_everywhere_percent > 0
+                && percent(random, shape.purge_everywhere_percent),
             wants,
             reads,
         };
@@ -187,10 +196,30 @@ impl Job {
             object: request.object,
             language: request.language,
             is_http2: request.http2,
+            is_tls: request.tls,
             is_admins: request.admin.is_some(),
+            is_everywhere: request.everywhere,
             wants,
             reads,
         }
+    }
+
+    /// Of its URL.
+    pub(crate) const fn scheme(self) -> Scheme {
+        if self.is_tls { Scheme::Https } else { Scheme::Http }
+    }
+
+    /// The same in letters.
+    pub(crate) const fn scheme_name(self) -> &'static str {
+        match self.scheme() {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        }
+    }
+
+    /// Is it an odd one?
+    pub(crate) const fn is_odd(self) -> bool {
+        matches!(self.wants, Wants::Odd(_))
     }
 
     /// The same as a file has it.
@@ -210,6 +239,7 @@ impl Job {
                 Reads::AtOnce | Reads::UntilItLeaves { .. } => None,
             },
             purge: if let Wants::Purge(what) = self.wants { Some(what) } else { None },
+            everywhere: self.is_everywhere,
             head: self.wants == Wants::Head,
             range: if let Wants::Range(first, last) = self.wants { Some((first, last)) } else { None },
             conditional: self.wants == Wants::WhatChanged,
@@ -220,6 +250,7 @@ impl Job {
                 _ => self.is_admins.then_some(0),
             },
             http2: self.is_http2,
+            tls: self.is_tls,
             language: self.language,
         }
     }

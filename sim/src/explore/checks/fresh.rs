@@ -12,6 +12,7 @@ use crate::explore::{
     world::variety::Wish,
     world::{Step, World, up_to},
 };
+use crate::judging::{Said, Use, Windows};
 use crate::telling::Names;
 use std::time::Duration;
 use tiergate_engine::{Chunk, Eviction, Head, Instant, MissReason, Outcome, StaleUse, Symbol, TierId};
@@ -41,38 +42,8 @@ pub(in crate::explore) struct Told {
     unleased_at: Option<Instant>,
 }
 
-/// What a head says of its own staleness, in seconds.
-#[derive(Debug, Default)]
-struct Said {
-    max_age: Option<u64>,
-    while_revalidate: Option<u64>,
-    if_error: Option<u64>,
-    forbids_stale: bool,
-    /// The origin must agree to each use.
-    no_cache: bool,
-    /// It may not be stored.
-    is_barred: bool,
-}
-
-impl Said {
-    fn of(head: &Head) -> Self {
-        let mut said = Self::default();
-        let lines = head.fields.all("cache-control").map(String::from_utf8_lossy);
-        for directive in lines.flat_map(|line| line.split(", ").map(str::to_owned).collect::<Vec<_>>()) {
-            let (name, value) = directive.split_once('=').unwrap_or((&directive, ""));
-            let seconds = value.parse().ok();
-            match name {
-                "max-age" => said.max_age = seconds,
-                "stale-while-revalidate" => said.while_revalidate = seconds,
-                "stale-if-error" => said.if_error = seconds,
-                "must-revalidate" => said.forbids_stale = true,
-                "no-store" | "private" => said.is_barred = true,
-                "no-cache" => (said.forbids_stale, said.no_cache) = (true, true),
-                _ => {}
-            }
-        }
-        said
-    }
+fn said(head: &Head) -> Said {
+    Said::of(head.fields.all("cache-control"))
 }
 
 impl World {
@@ -114,24 +85,19 @@ impl World {
         outcome: Outcome,
         age: Duration,
     ) {
-        let said = Said::of(head);
-        let Some(lifetime) = said.max_age.map(Duration::from_secs) else { return };
-        let http = self.plan.raw.http;
-        let seconds = |said: Option<u64>, default: u32| Duration::from_secs(said.unwrap_or(default.into()));
-        let window = match outcome {
-            Outcome::Hit { .. } => Duration::ZERO,
-            Outcome::Stale { why: StaleUse::WhileRevalidate, .. } => {
-                seconds(said.while_revalidate, http.stale_while_revalidate_s)
-            }
-            Outcome::Stale { why: StaleUse::IfError, .. } => seconds(said.if_error, http.stale_if_error_s),
+        let said = said(head);
+        let used = match outcome {
+            Outcome::Hit { .. } => Use::Fresh,
+            Outcome::Stale { why: StaleUse::WhileRevalidate, .. } => Use::WhileRevalidate,
+            Outcome::Stale { why: StaleUse::IfError, .. } => Use::IfError,
             Outcome::Revalidated { .. } | Outcome::Miss { .. } => return,
         };
-        let is_forbidden = match outcome {
-            Outcome::Hit { .. } => said.no_cache,
-            Outcome::Stale { .. } => said.forbids_stale && age >= lifetime,
-            Outcome::Revalidated { .. } | Outcome::Miss { .. } => false,
+        let http = self.plan.raw.http;
+        let edges = Windows {
+            while_revalidate: http.stale_while_revalidate_s.into(),
+            if_error: http.stale_if_error_s.into(),
         };
-        if age >= lifetime + window || is_forbidden {
+        if !said.allows(used, age, edges) {
             self.breaks("C6", format!("ask {ask} got {outcome:?}, {age:?} old, of {said:?}"));
         }
     }
@@ -206,7 +172,7 @@ impl World {
         if !self.chances.client.chance(exact.0, 1_000) {
             return;
         }
-        let window = Said::of(head).while_revalidate.unwrap_or(0);
+        let window = said(head).while_revalidate.unwrap_or(0);
         let window = if self.chances.client.chance(1, 2) { window } else { 0 };
         let at = self.now.after(fresh_for + Duration::from_secs(window));
         if at < self.collect_until {
@@ -308,7 +274,7 @@ impl World {
         let object = self.clients.asks[ask].object;
         let (head, version) = (self.origin.newest_head(object), self.newest(object));
         let length = self.length_of(self.origin.objects[object].key, version).unwrap_or(u64::MAX);
-        let said = Said::of(head);
+        let said = said(head);
         let is_useful = said.max_age.is_some_and(|seconds| seconds > 0)
             && !said.no_cache
             && !said.is_barred

@@ -4,6 +4,7 @@
 //! for it knows the request: exactly the ranges asked for, as far as the version has them.
 
 use crate::explore::{world::World, world::client::place, world::draws::Draws, world::variety::object_of};
+use crate::judging::{self, Answered, Asked, Means};
 use std::sync::Arc;
 use tiergate_engine::{Chunk, Fields, Head, Method, RequestHead, Symbol};
 use tiergate_invariants::Version;
@@ -58,6 +59,17 @@ impl Form {
                 Some(format!("bytes {first} to {last} if it still is {tag}, and all of it if not"))
             }
             Self::IfNot(tag) => Some(format!("it only if it is no longer {tag}")),
+        }
+    }
+
+    /// What is asked, to be judged by.
+    fn asked(&self) -> Asked<'_> {
+        match self {
+            Self::Plain | Self::Around => Asked::Whole,
+            Self::Head => Asked::Head,
+            Self::Ranges(ranges) => Asked::Ranges(ranges),
+            Self::IfRange(tag, range) => Asked::IfRange(tag, *range),
+            Self::IfNot(tag) => Asked::IfNot(tag),
         }
     }
 
@@ -121,62 +133,51 @@ impl World {
     }
 
     fn judge_form(&self, object: usize, form: &Form, head: &Head, pieces: &[Symbol]) -> Result<(), String> {
-        match (form, head.status) {
-            (Form::Ranges(ranges), 206) => {
-                let sent: u64 = pieces.iter().map(Chunk::size).sum();
-                let announced = head.fields.only("content-length");
-                if announced != Some(sent.to_string().as_bytes()) {
-                    return Err(format!("{sent} bytes were sent, and {announced:?} announced"));
-                }
-                self.judge_ranges(object, ranges, pieces)
-            }
-            (Form::Ranges(ranges), 416) => {
-                let of_length = |length| {
-                    let complete = format!("bytes */{length}");
-                    head.fields.only("content-range") == Some(complete.as_bytes())
-                        && ranges.iter().all(|(first, _)| *first >= length)
-                };
-                let fits = self.origin.lengths(object).any(of_length);
-                if fits { Ok(()) } else { Err("no version is too short for all of it".to_owned()) }
-            }
-            (Form::IfRange(tag, range), 206) => {
-                let is_it = head.fields.only("etag") == Some(tag.as_bytes()) && !tag.starts_with("W/");
-                if !is_it {
-                    return Err("it cannot be sure to have the same bytes".to_owned());
-                }
-                self.judge_ranges(object, &[*range], pieces)
-            }
-            (Form::IfRange(..), 416) => Ok(()),
-            (Form::IfNot(tag), 304) => {
-                let is_it = head.fields.only("etag") == Some(tag.as_bytes());
-                if is_it { Ok(()) } else { Err("it is another version or variant".to_owned()) }
-            }
-            (_, 206 | 304 | 416) => Err("nobody asked for that".to_owned()),
-            (
-                Form::Plain
-                | Form::Around
-                | Form::Head
-                | Form::Ranges(_)
-                | Form::IfRange(..)
-                | Form::IfNot(_),
-                _,
-            ) => Ok(()),
+        let answered = Answered {
+            status: head.status,
+            etag: head.fields.only("etag"),
+            content_length: head.fields.only("content-length"),
+            content_range: head.fields.only("content-range"),
+            bytes: pieces.iter().map(Chunk::size).sum(),
+        };
+        match judging::judge(form.asked(), answered, self.origin.lengths(object))? {
+            Means::Parts { ranges, length } => self.judge_ranges(object, &ranges, length, pieces),
+            Means::Named if *form == Form::Head => self.judge_head(object, head),
+            Means::Body | Means::Named | Means::Nothing => Ok(()),
         }
     }
 
+    /// Does a head that comes alone announce the length of the version that it is of?
+    fn judge_head(&self, object: usize, head: &Head) -> Result<(), String> {
+        let says = head.fields.only(OF_VERSION).and_then(|said| std::str::from_utf8(said).ok());
+        let version = says.and_then(|said| said.strip_prefix('v')?.parse::<u64>().ok());
+        let length = version.and_then(|version| self.origin.lengths(object).nth(place(version - 1)));
+        let announced = head.fields.only("content-length");
+        length.and_then(|length| judging::wrong_length(announced, length)).map_or(Ok(()), Err)
+    }
+
     /// Are the bytes of the object among `pieces` those of the ranges that one version has?
-    fn judge_ranges(&self, object: usize, ranges: &[(u64, u64)], pieces: &[Symbol]) -> Result<(), String> {
+    fn judge_ranges(
+        &self,
+        object: usize,
+        ranges: &[(u64, u64)],
+        said: Option<u64>,
+        pieces: &[Symbol],
+    ) -> Result<(), String> {
         let bytes: Vec<Symbol> =
             pieces.iter().filter(|piece| piece.object != Symbol::TEXT).copied().collect();
         let Some(Symbol { object: number, version, .. }) = bytes.first().copied() else {
             return Err("no byte at all".to_owned());
         };
         let length = self.origin.lengths(object).nth(place(u64::from(version) - 1)).unwrap_or(0);
-        let due = ranges.iter().filter(|(first, _)| *first < length).map(|(first, last)| Symbol {
+        if said.is_some_and(|said| said != length) {
+            return Err(format!("version {version} has {length} bytes, and {said:?} are announced"));
+        }
+        let due = judging::due(ranges, length).into_iter().map(|(first, last)| Symbol {
             object: number,
             version,
-            offset: *first,
-            size: last.min(&(length - 1)) - first + 1,
+            offset: first,
+            size: last - first + 1,
         });
         let (due, got) = (Symbol::compact(due.collect()), Symbol::compact(bytes));
         if due == got { Ok(()) } else { Err(format!("due was {due:?}")) }

@@ -45,8 +45,8 @@ pub(in crate::explore) struct SimulatedL3 {
     uploads: BTreeMap<(Life, WriterId), (BlobName, Vec<Symbol>)>,
     /// Uploads that were closed; a begin that was overtaken must not begin them again.
     closed: BTreeSet<(Life, WriterId)>,
-    /// Who began each upload.
-    owners: BTreeMap<BlobName, Life>,
+    /// Who began each upload, and how often purges had taken what was stored under its key by then.
+    owners: BTreeMap<BlobName, (Life, u64)>,
     /// With which version each name was published, ever.
     published: BTreeMap<RecordName, Version>,
     /// The newest version that each key ever had.
@@ -225,7 +225,7 @@ impl SimulatedL3 {
             }
             Ask::Delete { blob } => {
                 let row = self.rows.get(&blob.key);
-                let is_own = from.is_none() || from == self.owners.get(blob).copied();
+                let is_own = from.is_none() || from == self.owners.get(blob).map(|(owner, _)| *owner);
                 if row.is_some_and(|row| row.entry.names(blob.name)) {
                     return Err(("D2", format!("{from:?} deletes {blob:?}, which its manifest names")));
                 }
@@ -274,6 +274,14 @@ impl SimulatedL3 {
             }
             if is_new && self.published.insert(name, manifest.version).is_some() {
                 return Err(("CON1", format!("{name:?} was published twice")));
+            }
+            let raised = self.raised.get(&key).copied().unwrap_or(0);
+            let own = BlobName { key, name };
+            if is_new && self.owners.get(&own).is_some_and(|(_, before)| *before < raised) {
+                return Err((
+                    "C7",
+                    format!("{name:?} of {key} is published over a purge that came after its fetch"),
+                ));
             }
             let length = match (blob, &manifest.in_row) {
                 (Some(blob), _) if self.lost.contains(&blob) => Some(manifest.record.length),
@@ -410,7 +418,8 @@ impl World {
         let broken = match event {
             Event::Copy(CopyEvent::LaneOpened { tier: TierId::L3, key, name: Some(name), .. }) => {
                 let blob = BlobName { key: *key, name: *name };
-                let is_used = simulated_l3.owners.insert(blob, of).is_some();
+                let raised = simulated_l3.raised.get(key).copied().unwrap_or(0);
+                let is_used = simulated_l3.owners.insert(blob, (of, raised)).is_some();
                 is_used.then(|| ("CON1", format!("{blob:?} is used twice")))
             }
             Event::Durable(DurableEvent::UploadEnded { name, end: PublishEnd::Won { version }, .. }) => {

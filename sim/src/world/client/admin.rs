@@ -83,7 +83,9 @@ impl Client {
             PurgeOf::Tag | PurgeOf::SoftTag => {
                 format!("tag={}", object.tag.map(tag_name).unwrap_or_default())
             }
-            PurgeOf::Prefix | PurgeOf::SoftPrefix => format!("prefix=http://{AUTHORITY}{}/", object.folder()),
+            PurgeOf::Prefix | PurgeOf::SoftPrefix => {
+                format!("prefix={}://{AUTHORITY}{}/", job.scheme_name(), object.folder())
+            }
             PurgeOf::All | PurgeOf::SoftAll => "all=true".to_owned(),
         };
         if what.is_soft() {
@@ -100,7 +102,8 @@ impl Client {
     }
 
     async fn told_by_admin(&self, job: Job, request: &str) -> Option<(u16, Vec<u8>)> {
-        let url = format!("http://{AUTHORITY}{}", self.stage.catalogue.object(job.object).target);
+        let url =
+            format!("{}://{AUTHORITY}{}", job.scheme_name(), self.stage.catalogue.object(job.object).target);
         let tags = (0..65).map(|tag| format!("tag={tag}&")).collect::<String>();
         let said = |text: &str| {
             let text = text.replace("{u}", &encoded(&url)).replace("{T}", ADMIN_TOKEN);

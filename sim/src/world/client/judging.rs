@@ -5,13 +5,14 @@
 //! names: the rules hold it to the same as a body.
 
 use super::Client;
+use crate::judging::{self, Answered, Asked, Means, Said, Use};
 use crate::world::{
     body::{self, Run},
     origin::raw::{HINT, MALFORMED},
     stage::EPOCH_S,
     workload::{Job, Wants},
 };
-use http::{HeaderName, Request, Response, header, response::Parts};
+use http::{HeaderName, HeaderValue, Request, Response, header, response::Parts};
 use std::{
     sync::Arc,
     time::{Duration, SystemTime},
@@ -43,9 +44,11 @@ impl Client {
         if let Some(number) = response.headers().get(MALFORMED) {
             fail(format!("the malformed head {number:?}"));
         }
-        let is_origins = matches!(response.status().as_u16(), 200 | 206 | 304)
+        let object = self.stage.catalogue.object(job.object);
+        let status = response.status().as_u16();
+        let is_origins = (matches!(status, 200 | 206 | 304) || status == object.status)
             && !matches!(job.wants, Wants::Purge(_))
-            && self.stage.catalogue.object(job.object).says_date;
+            && object.says_date;
         let earliest = if job.wants == Wants::Post { asked_at.as_secs() } else { 0 };
         let latest = turmoil::sim_elapsed().unwrap_or_default().as_secs();
         let date = response.headers().get(header::DATE);
@@ -57,31 +60,42 @@ impl Client {
         }
     }
 
-    /// What the client got, by its head and all of its body.
-    pub(super) fn judge(&self, ask: u64, job: Job, head: &Parts, whole: &[u8]) -> Got {
+    /// What the client got, by its head and all of its body. `has` is the entity tag that it asked by.
+    pub(super) fn judge(&self, ask: u64, job: Job, has: Option<&str>, head: &Parts, whole: &[u8]) -> Got {
         let runs = body::decode(whole);
         self.check_language(ask, job, &runs);
+        self.check_use(ask, job, head);
         let status = head.status.as_u16();
-        let named = text(head, header::ETAG).and_then(|tag| self.version_of(job, tag));
-        let stands_for = match (status, job.wants) {
-            (304, _) if whole.is_empty() => named,
-            (206, Wants::Range(first, last)) => match self.ranged(job, head, whole, (first, last)) {
-                Ok(version) => Some(version),
-                Err(wrong) => {
-                    self.wrong(ask, job, &wrong);
-                    None
-                }
-            },
-            (200, Wants::Head) => {
-                let length = text(head, header::CONTENT_LENGTH).and_then(|length| length.parse().ok());
-                let right = named.and_then(|version| self.length(job, version));
-                if length.is_some() && right.is_some() && length != right {
-                    self.wrong(ask, job, &format!("a head that announces {length:?} bytes of {right:?}"));
-                }
-                named
+        let range;
+        let asked = match (job.wants, has) {
+            (Wants::Head, _) => Asked::Head,
+            (Wants::Range(first, last), _) => {
+                range = [(first, last)];
+                Asked::Ranges(&range)
             }
-            (416, Wants::Range(..)) => None,
-            _ => return Got::Whole { status, age: age(head), spans: self.spans(&runs) },
+            (_, Some(tag)) => Asked::IfNot(tag),
+            _ => Asked::Whole,
+        };
+        // Parts and conditions are of what is there (RFC 9110 sections 13.2.1 and 14.2).
+        let is_there = self.stage.catalogue.object(job.object).status == 200;
+        let asked = if is_there || asked == Asked::Head { asked } else { Asked::Whole };
+        self.check_origins(ask, job, head, &runs);
+        let lengths = self.stage.catalogue.object(job.object).versions.iter().map(|version| version.length);
+        let stands_for = match judging::judge(asked, answered(head, whole), lengths) {
+            Ok(Means::Body) => return Got::Whole { status, age: age(head), spans: self.spans(job, &runs) },
+            Ok(Means::Parts { ranges, length }) => {
+                let version = self.ranged(job, whole, &ranges, length);
+                if version.is_none() {
+                    self.wrong(ask, job, &format!("{} bytes that no version has at {ranges:?}", whole.len()));
+                }
+                version
+            }
+            Ok(Means::Named) => self.named(ask, job, head),
+            Ok(Means::Nothing) => None,
+            Err(wrong) => {
+                self.wrong(ask, job, &format!("{status} for {:?}: {wrong}", job.wants));
+                None
+            }
         };
         // What names no version cannot be judged, and has been answered all the same.
         let Some((version, length)) =
@@ -93,6 +107,49 @@ impl Client {
         let of = Some((self.key(job), Version(version)));
         let spans = if length == 0 { Vec::new() } else { vec![Span { of, offset: 0, length }] };
         Got::Whole { status, age: age(head), spans }
+    }
+
+    /// A head before bytes of a version is that version's: status, entity tag, and where it leads to.
+    fn check_origins(&self, ask: u64, job: Job, head: &Parts, runs: &[Run]) {
+        let Some((_, version)) = runs.first().and_then(|run| run.of) else { return };
+        let object = self.stage.catalogue.object(job.object);
+        let status = head.status.as_u16();
+        let is_part = status == 206 && object.status == 200;
+        if status != object.status && !is_part {
+            self.wrong(ask, job, &format!("{status} with bytes of what is {}", object.status));
+        }
+        if text(head, header::LOCATION) != object.location(version).as_deref() {
+            let location = text(head, header::LOCATION);
+            self.wrong(ask, job, &format!("version {version} with the location {location:?}"));
+        }
+        let named = text(head, header::ETAG).map(|tag| self.version_of(job, tag));
+        if named.is_some_and(|named| named != Some(version)) {
+            self.wrong(ask, job, &format!("version {version} with an entity tag of {named:?}"));
+        }
+    }
+
+    /// Which version a head that comes alone is of, by its entity tag. It announces that version's length.
+    fn named(&self, ask: u64, job: Job, head: &Parts) -> Option<u32> {
+        let version = text(head, header::ETAG).and_then(|tag| self.version_of(job, tag))?;
+        let announced = head.headers.get(header::CONTENT_LENGTH).filter(|_| job.wants == Wants::Head);
+        let announced = announced.map(|length| length.as_bytes());
+        let length = self.length(job, version)?;
+        if let Some(wrong) = judging::wrong_length(announced, length) {
+            self.wrong(ask, job, &wrong);
+        }
+        Some(version)
+    }
+
+    /// What an edge used of what it has, it may use so at that age.
+    fn check_use(&self, ask: u64, job: Job, head: &Parts) {
+        let by = text(head, HeaderName::from_static("cache-status")).and_then(Used::of);
+        let (Some(used), Some(age)) = (by, age(head)) else { return };
+        let said = Said::of(head.headers.get_all(header::CACHE_CONTROL).iter().map(|line| line.as_bytes()));
+        if !said.allows(used.0, Duration::from_secs(age), self.stage.windows()) {
+            let key = self.key(job);
+            let detail = format!("ask {ask} for {key} got {:?}, {age} s old, of {said:?}", used.0);
+            self.stage.log.fail(Violation { rule: "C6", detail });
+        }
     }
 
     /// What a `POST` answers is one version of the object, whole.
@@ -110,9 +167,10 @@ impl Client {
         }
     }
 
-    fn spans(&self, runs: &[Run]) -> Vec<Span> {
-        let of =
-            |(number, version)| Some((self.stage.catalogue.key_of(body::named(number).0)?, Version(version)));
+    fn spans(&self, job: Job, runs: &[Run]) -> Vec<Span> {
+        let of = |(number, version)| {
+            Some((self.stage.catalogue.key_of(body::named(number).0, job.scheme())?, Version(version)))
+        };
         runs.iter()
             .map(|run| Span { of: run.of.and_then(of), offset: run.offset, length: run.length })
             .collect()
@@ -127,27 +185,19 @@ impl Client {
         }
     }
 
-    /// Which version a range is of, or what is wrong with it: RFC 9110 section 14.4. It may be too short to
-    /// say itself whose it is, so it is compared with what each version has there.
-    fn ranged(&self, job: Job, head: &Parts, whole: &[u8], asked: (u64, u64)) -> Result<u32, String> {
-        let said = text(head, header::CONTENT_RANGE).unwrap_or("nothing");
-        let wrong = || format!("{} bytes as {said}, having asked for {}-{}", whole.len(), asked.0, asked.1);
-        let numbers = said.strip_prefix("bytes ").and_then(|rest| {
-            let (span, length) = rest.split_once('/')?;
-            let (first, last) = span.split_once('-')?;
-            Some([first.parse::<u64>().ok()?, last.parse().ok()?, length.parse().ok()?])
-        });
-        let Some([first, last, length]) = numbers else { return Err(wrong()) };
-        if first != asked.0 || last != asked.1.min(length.saturating_sub(1)) || last < first {
-            return Err(wrong());
-        }
+    /// Which version these ranges are of. One may be too short to say itself whose it is, so it is compared
+    /// with what each version of that length has there.
+    fn ranged(&self, job: Job, whole: &[u8], ranges: &[(u64, u64)], length: Option<u64>) -> Option<u32> {
         let object = self.stage.catalogue.object(job.object);
         let number = body::number(job.object, if object.varies { job.language } else { 0 });
-        let of_that_length = (1..).zip(&object.versions).filter(|(_, version)| version.length == length);
-        let mut versions = of_that_length.map(|(version, _)| version);
-        versions
-            .find(|version| *whole == *body::bytes(number, *version, first, last + 1 - first))
-            .ok_or_else(wrong)
+        let versions = (1..).zip(&object.versions);
+        let mut of_that_length = versions.filter(|(_, version)| Some(version.length) == length);
+        let is_right = |version: u32, length| {
+            let due = judging::due(ranges, length).into_iter();
+            let pieces = due.map(|(first, last)| body::bytes(number, version, first, last + 1 - first));
+            *whole == *pieces.collect::<Vec<_>>().concat()
+        };
+        of_that_length.find(|(number, version)| is_right(*number, version.length)).map(|(number, _)| number)
     }
 
     fn wrong(&self, ask: u64, job: Job, what: &str) {
@@ -162,10 +212,36 @@ impl Client {
 
     /// Which version an entity tag names, if the origin could have sent it.
     fn version_of(&self, job: Job, tag: &str) -> Option<u32> {
-        let version = tag.trim_matches('"').split('-').nth(1)?.parse().ok()?;
+        let version = tag.trim_start_matches("W/").trim_matches('"').split('-').nth(1)?.parse().ok()?;
         let object = self.stage.catalogue.object(job.object);
         let language = if object.varies { job.language } else { 0 };
         (object.etag(version, language) == tag).then_some(version)
+    }
+}
+
+/// How a cache used what it had, by what it says in `Cache-Status` (RFC 9211). Nothing, if it asked first.
+struct Used(Use);
+
+impl Used {
+    fn of(cache_status: &str) -> Option<Self> {
+        let mut parameters = cache_status.split(';').map(str::trim).skip(1);
+        let is_hit = parameters.next()? == "hit";
+        match parameters.find_map(|parameter| parameter.strip_prefix("detail=")) {
+            Some("stale-while-revalidate") => Some(Self(Use::WhileRevalidate)),
+            Some("stale-if-error") => Some(Self(Use::IfError)),
+            _ => is_hit.then_some(Self(Use::Fresh)),
+        }
+    }
+}
+
+fn answered<'a>(head: &'a Parts, whole: &[u8]) -> Answered<'a> {
+    let field = |name| head.headers.get(name).map(HeaderValue::as_bytes);
+    Answered {
+        status: head.status.as_u16(),
+        etag: field(header::ETAG),
+        content_length: field(header::CONTENT_LENGTH),
+        content_range: field(header::CONTENT_RANGE),
+        bytes: whole.len() as u64,
     }
 }
 

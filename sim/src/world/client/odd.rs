@@ -1,11 +1,11 @@
 //! Requests that few clients send: malformed ones, each of which must be refused with its own status, and
 //! forms that are right and rare. They are written byte by byte, for no library would send most of them.
 
-use super::{Client, odd_h2};
+use super::{Client, connecting::Header, odd_h2};
 use crate::world::{
     catalogue::AUTHORITY,
     links::End,
-    stage::{PORT, Stage, edge_name},
+    stage::{Stage, edge_name},
     workload::Job,
 };
 use tiergate_config::RequestLimits;
@@ -108,6 +108,11 @@ const REQUESTS: [(&str, Answer); OF_HTTP1] = [
     ("PURGE {t} HTTP/1.1|Host: {h}|Authorization: Bearer wrong||", Is(403)),
 ];
 
+/// Is the odd request with this number of HTTP/2?
+pub(super) fn is_of_http2(number: u8) -> bool {
+    usize::from(number) >= OF_HTTP1
+}
+
 impl Client {
     /// Sends the odd request with this number, and holds the edge to what must come of it. Where a link is
     /// cut or an edge is down nothing comes, and nothing is held against it.
@@ -137,6 +142,7 @@ impl Client {
         // Too many of any kind are turned away alike, where there is such a limit.
         let RequestLimits { rate, under_way_max, .. } = self.stage.scenario.front.request_limits;
         let is_right = match (wanted, heard) {
+            _ if self.header(job) == Header::Malformed => false,
             (_, Heard::Status(429)) if rate.is_some() => true,
             (_, Heard::Status(503)) if under_way_max.is_some() => true,
             (Is(only), Heard::Status(status)) => status == only,
@@ -158,9 +164,9 @@ impl Client {
 
     /// What comes of a request of HTTP/1. Interim responses before the answer are for HTTP/1.1 alone.
     async fn heard_of(&self, job: Job, text: &str) -> Option<Heard> {
-        let wire = self.stage.wire(Link::Clients, job.edge, End::Far);
-        let mut stream = wire.connect(&format!("{}:{PORT}", edge_name(job.edge))).await.ok()?;
+        let mut stream = self.connect(job).await?;
         stream.write_all(text.as_bytes()).await.ok()?;
+        stream.flush().await.ok()?;
         let takes_interim = !text.contains("HTTP/1.0\r\n");
         let mut read = Vec::new();
         loop {

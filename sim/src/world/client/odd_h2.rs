@@ -5,15 +5,8 @@ use super::{
     Client,
     odd::{Answer, Heard},
 };
-use crate::world::{
-    edge::PURGE_TOKEN,
-    links::End,
-    stage::{PORT, edge_name},
-    workload::Job,
-};
+use crate::world::{edge::PURGE_TOKEN, workload::Job};
 use Answer::{Good, Is, Reset};
-use tiergate_scenarios::Link;
-use tiergate_tiers::Connect;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// What follows the head of a request.
@@ -207,16 +200,17 @@ impl Client {
     pub(super) async fn heard_of_h2(&self, job: Job, request: &str, rest: Rest) -> Option<Heard> {
         let request = request.replace("{token}", PURGE_TOKEN);
         let (bytes, asked) = conversation(&request, rest);
-        let wire = self.stage.wire(Link::Clients, job.edge, End::Far);
-        let mut stream = wire.connect(&format!("{}:{PORT}", edge_name(job.edge))).await.ok()?;
+        let mut stream = self.connect(job).await?;
         // Who is refused in the middle of it has an answer all the same.
         drop(stream.write_all(&bytes).await);
+        drop(stream.flush().await);
         let (mut read, mut heard, mut needs_pong) = (Vec::new(), None, rest == Rest::Ping);
         loop {
             while let Some((kind, flags, of, payload)) = next_frame(&mut read) {
                 match kind {
                     SETTINGS if flags & END_OR_ACK == 0 => {
                         drop(stream.write_all(&frame(SETTINGS, END_OR_ACK, 0, &[])).await);
+                        drop(stream.flush().await);
                     }
                     PING if flags & END_OR_ACK != 0 => needs_pong = false,
                     HEADERS if of == asked => {

@@ -25,6 +25,8 @@ enum Said {
     Hint,
     /// The malformed head with this number instead of it; then the connection is closed.
     Malformed(usize),
+    /// These bytes instead of all that would be written at once. The connection stays open.
+    Lie(Bytes),
 }
 
 /// What is said with the next head of one connection.
@@ -40,6 +42,11 @@ impl Next {
     /// The next head is the malformed one with this number.
     pub(super) fn is_malformed(&self, number: usize) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Said::Malformed(number));
+    }
+
+    /// Instead of the next response, which is only a head, these bytes are written.
+    pub(super) fn is_a_lie(&self, bytes: Bytes) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Said::Lie(bytes));
     }
 
     fn take(&self) -> Option<Said> {
@@ -96,11 +103,13 @@ pub(super) struct Raw<S> {
     left: Bytes,
     /// The connection is closed after that.
     ends: bool,
+    /// So much of what is written is not, for something else was written instead.
+    swallows: bool,
 }
 
 impl<S> Raw<S> {
     pub(super) fn new(stream: S, next: Next) -> Self {
-        Self { stream, next, left: Bytes::new(), ends: false }
+        Self { stream, next, left: Bytes::new(), ends: false, swallows: false }
     }
 }
 
@@ -120,12 +129,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Raw<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let Self { stream, next, left, ends } = &mut *self;
+        let Self { stream, next, left, ends, swallows } = &mut *self;
         match next.take() {
             Some(Said::Hint) => {
                 *left = format!("HTTP/1.1 103 Early Hints\r\nLink: {HINT}\r\n\r\n").into();
             }
             Some(Said::Malformed(number)) => (*left, *ends) = (head(number), true),
+            Some(Said::Lie(lie)) => (*left, *swallows) = (lie, true),
             None => {}
         }
         while !left.is_empty() {
@@ -134,6 +144,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Raw<S> {
         }
         if *ends {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        if std::mem::take(swallows) {
+            return Poll::Ready(Ok(bytes.len()));
         }
         Pin::new(stream).poll_write(context, bytes)
     }

@@ -4,11 +4,12 @@
 //! header, and the connection is of no use: its first bytes would be read as a request. Nothing beyond the
 //! header is read. Start at [`read`].
 
+use super::{Socket, peek};
 use std::{
     fmt,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
-use tokio::{io::AsyncReadExt as _, net::TcpStream};
+use tokio::io::AsyncReadExt as _;
 
 /// How version 2 begins.
 const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
@@ -53,12 +54,12 @@ impl From<std::io::Error> for HeaderError {
 }
 
 /// Reads a header, and nothing after it. Says who the client is, if the header does.
-pub(super) async fn read(stream: &mut TcpStream) -> Result<Option<SocketAddr>, HeaderError> {
+pub(super) async fn read(stream: &mut impl Socket) -> Result<Option<SocketAddr>, HeaderError> {
     let mut bytes = Vec::new();
     let mut room = [0; BINARY_BYTES_MAX];
     loop {
         // What is peeked at stays in the socket, so that what belongs to the client is not taken from it.
-        let peeked = stream.peek(&mut room).await?;
+        let peeked = peek(stream, &mut room).await?;
         if peeked == 0 {
             return Err(HeaderError::Closed);
         }
