@@ -69,7 +69,8 @@ impl Storage {
     }
 }
 
-/// A Redis is connected to when it is first needed. A directory or a file that cannot be used stops the start.
+/// A Redis is connected to when it is first needed. A directory or a file that cannot be used stops the
+/// start.
 async fn open_durable(durable: &Durable) -> Result<DurableParts<Production>, StartError> {
     let RawBlobs::Dir(directory) = &durable.blobs;
     let failed = |key| move |error| StartError::Store { key, error };
