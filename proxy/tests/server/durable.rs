@@ -1,10 +1,10 @@
 //! L3 as it is deployed: bodies in a directory, rows in a file or in a real Redis.
 
 use crate::{
-    harness::{Origin, Server, Site, pattern, tiergate},
+    harness::{Origin, PATIENCE, Server, Site, pattern, tiergate},
     redis::Redis,
 };
-use std::thread;
+use std::{thread, time::Instant};
 
 pub(crate) const SIZE: usize = 700_000;
 /// A feed whose log is beside the index.
@@ -28,7 +28,9 @@ fn embedded(site: &Site) -> String {
 
 /// Asks until L3 answers, with every byte: what was fetched is stored a moment after it was answered.
 pub(crate) fn wait_for_l3(server: &Server) {
+    let deadline = Instant::now() + PATIENCE;
     loop {
+        assert!(Instant::now() < deadline, "L3 never answers");
         let response = server.get("/a");
         assert_eq!(response.head.status, 200);
         assert!(response.body == pattern(SIZE));
