@@ -2,11 +2,11 @@
 //! Redis.
 
 use crate::{
-    harness::{Origin, Refusing, Server, Site, pattern, tiergate},
+    harness::{Origin, PATIENCE, Refusing, Server, Site, pattern, tiergate},
     moto::Moto,
     redis::Redis,
 };
-use std::{path::Path, thread};
+use std::{path::Path, thread, time::Instant};
 use tiergate_stores::{S3Imitation, S3Lack, SystemClock};
 use tokio::{net::TcpListener, runtime::Runtime};
 
@@ -48,7 +48,9 @@ pub(crate) fn wait_for_l3(server: &Server) {
 }
 
 fn wait_for_l3_with(server: &Server, body: &[u8]) {
+    let deadline = Instant::now() + PATIENCE;
     loop {
+        assert!(Instant::now() < deadline, "L3 never answers");
         let response = server.get("/a");
         assert_eq!(response.head.status, 200);
         assert!(response.body == body);

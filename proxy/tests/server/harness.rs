@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use tokio::net::TcpSocket;
 
 /// Far more than anything here takes: a test that hangs fails instead.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A body of `size` bytes in which no two parts are alike.
 pub(crate) fn pattern(size: usize) -> Vec<u8> {

@@ -8,7 +8,8 @@
 //! tg:{feed}:trimmed         the last sequence that the log holds no more, and a time that no such notice is later than
 //! ```
 //!
-//! `tg:` is the prefix that is configured ([`RedisAddress`]). Each operation is one script, which Redis carries out all or not at all.
+//! `tg:` is the prefix that is configured ([`RedisAddress`]). Each operation is one script, which Redis
+//! carries out all or not at all.
 //!
 //! **A log that is lost is told as trimmed.** Redis may forget: a restart without its file, an eviction, a
 //! failover to a replica that lags. Sequences begin with the time in microseconds, so those of a new log lie

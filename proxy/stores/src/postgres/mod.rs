@@ -8,9 +8,9 @@
 //! tiergate_layout       one row: what the tables look like
 //! ```
 //!
-//! Each operation is one statement, and each statement a transaction of its own. A database that aborts it for
-//! another's sake (`SERIALIZABLE`, CockroachDB) says so by SQLSTATE 40001: it is tried again, so often and no
-//! more. What the database does not know to be done or not (40003) has failed: the engine reads back. No
+//! Each operation is one statement, and each statement a transaction of its own. A database that aborts it
+//! for another's sake (`SERIALIZABLE`, CockroachDB) says so by SQLSTATE 40001: it is tried again, so often and
+//! no more. What the database does not know to be done or not (40003) has failed: the engine reads back. No
 //! statement is prepared under a name, so a pool such as PgBouncer may stand between.
 //!
 //! **A log that is lost is told as trimmed.** A restored backup, or a failover to a replica that lags, may

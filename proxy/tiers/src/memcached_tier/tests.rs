@@ -13,7 +13,8 @@ use std::{
     thread,
 };
 use tempfile::TempDir;
-use tiergate_engine::{ByteCount, Fields, Head, WallTime};
+use tiergate_driver::ByteTier;
+use tiergate_engine::{ByteCount, Fields, Head, ReadSource, WallTime};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf},
     net::UnixStream,
@@ -366,8 +367,8 @@ enum Then {
     Purges,
 }
 
-/// An exchange that comes late does not undo a delete, a purge or a writer's end; one that nobody stood in the
-/// way of still publishes, but not to who was told that it failed.
+/// An exchange that comes late does not undo a delete, a purge or a writer's end; one that nobody stood in
+/// the way of still publishes, but not to who was told that it failed.
 #[tokio::test]
 async fn a_late_commit_does_not_undo_a_delete() {
     for keys in [KEYS, VARIANT] {

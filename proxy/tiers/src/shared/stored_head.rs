@@ -1,5 +1,5 @@
-//! A head as it lies on a shared server: the encoded record, the generation that it was published under, and how its
-//! parts are cut.
+//! A head as it lies on a shared server: the encoded record, the generation that it was published under, and
+//! how its parts are cut.
 //!
 //! ```text
 //! encoded record │ generation (16) │ part size (4) │ CRC-32 of all before (4)      little endian

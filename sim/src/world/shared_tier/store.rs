@@ -103,8 +103,8 @@ impl Store {
                 let removed = keys.iter().filter(|key| self.0.remove(*key).is_some()).count();
                 Reply::Integer(i64::try_from(removed).expect("as many as arguments"))
             }
-            // Sent where a password or a database is configured, which is in no scenario. There is one user and
-            // one database here, and no other protocol.
+            // Sent where a password or a database is configured, which is in no scenario. There is one user
+            // and one database here, and no other protocol.
             ("AUTH", [_] | [_, _]) | ("SELECT", [_]) => Reply::Simple("OK"),
             ("HELLO", _) => Reply::Error("NOPROTO unsupported protocol version".to_owned()),
             ("GET" | "MGET" | "SET" | "PEXPIRE" | "RENAME" | "EVAL" | "DEL", _) => Reply::Error(format!(
