@@ -15,7 +15,6 @@ const TIME_MS_MAX: u64 = 600_000;
 
 /// A bucket.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 pub struct RawS3 {
     /// Its name. It must exist. Needed.
@@ -43,7 +42,6 @@ pub struct RawS3 {
 
 /// `credentials`. They are read at start.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RawS3Credentials {
     /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and, where there is one, `AWS_SESSION_TOKEN`.
